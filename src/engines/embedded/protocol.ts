@@ -1,0 +1,129 @@
+// What the embedded worker speaks on its loopback port, beside OpenAI's own routes. Both sides (worker and adapter) check
+// with these schemas; nothing else crosses the process border but the worker's arguments and its KV files.
+//
+//   POST /v1/chat/completions, /v1/completions   OpenAI's shapes, plus `lineshaft` (CallHints) in the body and, in the
+//                                                final answer or the usage chunk, `lineshaft` (WorkerReport)
+//   GET  /v1/models, /health                     200 once the model is loaded
+//   POST /tokenize                               {prompt} or {messages, tools?}: {count, tokens, max_model_len} (vLLM's shape)
+//   POST /lineshaft/abort                        {attempt}: stops it; its stream still ends with finish_reason "abort" and usage
+//   POST /lineshaft/facts                        {facts: RuntimeFact[]}: {receipts: FactReceipt[]}
+//   GET  /lineshaft/events?epoch=E&since=N       server-sent events, `id: SEQUENCE`, data = KvEvent, from N on
+//   GET  /lineshaft/status                       WorkerStatus
+//   DELETE /lineshaft/projects/ID                erases the project's KV files and sequences
+//
+// Every request carries `authorization: Bearer TOKEN` (generated per start, given to the worker in its environment).
+// Errors have OpenAI's shape: {error: {message, type, param, code, hint}}.
+import { z } from "zod";
+
+export const blockTokens = 64;
+
+export const callHints = z.object({
+  attempt: z.string(),
+  organisation: z.string(),
+  project: z.string(),
+  program: z.string().optional(),
+  priority: z.number().optional(),
+});
+
+/** How an attempt was served. Times in milliseconds; `computedTokens` are prompt tokens that were really prefilled. */
+export const workerReport = z.object({
+  sequence: z.number(),
+  cachedByTier: z.object({ device: z.number(), disk: z.number() }),
+  computedTokens: z.number(),
+  queueMs: z.number(),
+  restoreMs: z.number(),
+  prefillMs: z.number(),
+  decodeMs: z.number(),
+});
+
+export const runtimeFact = z.discriminatedUnion("type", [
+  z.object({ type: z.literal("program"), program: z.string(), parent: z.string().optional(), project: z.string() }),
+  z.object({
+    type: z.literal("tool_started"),
+    program: z.string(),
+    tool: z.string(),
+    kind: z.enum(["quick", "slow", "approval"]).optional(),
+  }),
+  z.object({ type: z.literal("tool_ended"), program: z.string(), tool: z.string() }),
+  z.object({ type: z.literal("run_ended"), program: z.string() }),
+]);
+
+export const factReceipt = z.object({
+  fact: z.enum(["program", "tool_started", "tool_ended", "run_ended"]),
+  program: z.string(),
+  honoured: z.boolean(),
+  action: z.enum(["none", "kept", "parked", "restored", "dropped"]),
+  tokens: z.number().optional(),
+  reason: z.string().optional(),
+});
+
+export const kvEvent = z.object({
+  type: z.enum(["stored", "removed", "cleared"]),
+  sequence: z.number(),
+  epoch: z.string(),
+  tier: z.enum(["device", "host", "disk", "remote"]).optional(),
+  blocks: z.array(z.string()).optional(),
+  parent: z.string().nullable().optional(),
+  tokens: z.array(z.number()).optional(),
+});
+
+/** What a worker says of itself. Bytes and counts are of now; token counters since its start. */
+export const workerStatus = z.object({
+  model: z.string(),
+  modelPath: z.string(),
+  epoch: z.string(),
+  pid: z.number(),
+  threads: z.number(),
+  contextTokens: z.number(),
+  blockTokens: z.number(),
+  slots: z.number(),
+  queueLimit: z.number(),
+  running: z.number(),
+  waiting: z.number(),
+  memory: z.object({ rssBytes: z.number(), modelBytes: z.number(), kvBytes: z.number() }),
+  disk: z.object({ usedBytes: z.number(), budgetBytes: z.number(), files: z.number() }),
+  sequences: z.array(
+    z.object({
+      id: z.number(),
+      state: z.enum(["free", "idle", "running"]),
+      tokens: z.number(),
+      program: z.string().optional(),
+      idleMs: z.number().optional(),
+    }),
+  ),
+  totals: z.object({
+    calls: z.number(),
+    promptTokens: z.number(),
+    computedTokens: z.number(),
+    cachedDeviceTokens: z.number(),
+    cachedDiskTokens: z.number(),
+    outputTokens: z.number(),
+    parks: z.number(),
+    restores: z.number(),
+    aborts: z.number(),
+  }),
+});
+
+export type WorkerReport = z.infer<typeof workerReport>;
+export type WorkerStatus = z.infer<typeof workerStatus>;
+
+/** Environment a worker is started with; the parent also keeps an IPC channel open, and the worker ends when it closes. */
+export const workerEnvironment = z.object({
+  LINESHAFT_WORKER_PORT: z.coerce.number().default(0),
+  LINESHAFT_WORKER_TOKEN: z.string().min(16),
+  LINESHAFT_WORKER_MODEL: z.string(),
+  LINESHAFT_WORKER_MODEL_NAME: z.string(),
+  /** Folder for KV files; made 0700, files 0600. Shared by the replicas of a deployment. */
+  LINESHAFT_WORKER_KV_DIR: z.string(),
+  LINESHAFT_WORKER_KV_BUDGET_BYTES: z.coerce.number().default(2 * 1024 ** 3),
+  LINESHAFT_WORKER_SLOTS: z.coerce.number().int().default(8),
+  /** Tokens of one sequence; 0: what the model was trained for, at most 4,096. */
+  LINESHAFT_WORKER_CONTEXT: z.coerce.number().int().default(0),
+  LINESHAFT_WORKER_THREADS: z.coerce.number().int().default(1),
+  LINESHAFT_WORKER_QUEUE: z.coerce.number().int().default(128),
+});
+
+/** Messages over the IPC channel, worker to parent. */
+export type WorkerMessage =
+  | { type: "listening"; port: number; epoch: string; contextTokens: number; kvBytes: number }
+  | { type: "failed"; code: string; message: string; hint: string };

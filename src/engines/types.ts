@@ -1,0 +1,176 @@
+// The seam between the gateway and whatever serves tokens. Every engine (our embedded worker, vLLM, Ollama, a provider)
+// is reached through this one interface, and everything above it is written without knowing which one it has.
+//
+// Bodies are in OpenAI's wire shape because every engine speaks it; what Lineshaft adds travels beside the body as `hints`,
+// which an adapter translates for its engine or leaves out. Hints never come from clients.
+
+/** Where a KV block lies, nearest first (DESIGN section 1). */
+export type Tier = "device" | "host" | "disk" | "remote";
+
+export type Endpoint = "chat" | "completions";
+
+/** What the platform knows of a call and an engine may use. Set by the gateway after authentication, never by a client. */
+export interface CallHints {
+  /** Id of the attempt, unique; the engine's handle for cancelling. */
+  attempt: string;
+  /** Prefix salt: calls of different organisations never share a prefix (else `cached_tokens` tells one what another asked). */
+  organisation: string;
+  /** Owner of KV files: they are erased with it. */
+  project: string;
+  /** The tree of calls that belong together: a run with its sub-agents, or a client's session. */
+  program?: string;
+  /** Higher goes first within an engine's queue; 0 by default. */
+  priority?: number;
+}
+
+export interface EngineRequest {
+  endpoint: Endpoint;
+  /** Body in OpenAI's shape, validated by the gateway; `model` is already the engine's own name for it. */
+  body: Record<string, unknown> & { model: string; stream?: boolean };
+  hints: CallHints;
+}
+
+/** Tokens an attempt really used. `prompt` includes `cached`; `output` includes `reasoning`. */
+export interface Usage {
+  promptTokens: number;
+  cachedTokens: number;
+  /** `cachedTokens` split by the tier they came from, where the engine says so. */
+  cachedByTier?: Partial<Record<Tier, number>>;
+  outputTokens: number;
+  reasoningTokens: number;
+  /** `engine`: it said so; `counted`: we counted what passed, because it did not. */
+  source: "engine" | "counted";
+}
+
+/** Where an attempt's time went, in milliseconds, where the engine says so. */
+export interface Timings {
+  queueMs?: number;
+  restoreMs?: number;
+  prefillMs?: number;
+  decodeMs?: number;
+}
+
+/** One server-sent event of a stream: the bytes of its `data:` payload and, parsed once, the object in it. */
+export interface EngineChunk {
+  data: Record<string, unknown>;
+}
+
+/**
+ * An attempt under way. Exactly one of `chunks` (streaming) and `body` (not streaming) is read by the caller.
+ * `usage` and `timings` are complete when the stream has ended, whether by itself or by `cancel`.
+ */
+export interface EngineAnswer {
+  /** HTTP status of the engine, 200 when it accepted. */
+  status: number;
+  chunks: AsyncIterable<EngineChunk>;
+  /** The whole answer of a call that does not stream. */
+  body(): Promise<Record<string, unknown>>;
+  /** What was used, as far as known now. */
+  usage(): Usage | undefined;
+  timings(): Timings;
+  /** The client has gone: stop within one token (decode) or one chunk (prefill), then answer what was used. Never throws. */
+  cancel(): Promise<Usage | undefined>;
+}
+
+/** What an endpoint says of itself; asked, never configured, wherever it can be asked. */
+export interface EndpointFacts {
+  /** Models it serves, under its own names. */
+  models: string[];
+  /** Longest prompt plus output of one call, in tokens. */
+  contextTokens?: number;
+  /** Tokens in a KV block, where the engine has such blocks. */
+  blockTokens?: number;
+  /** Changes whenever the engine's KV cache starts empty. */
+  epoch?: string;
+  /** Calls that run at once, and calls that may wait. */
+  slots?: number;
+  queueLimit?: number;
+  capabilities: Capabilities;
+}
+
+export interface Capabilities {
+  tokenize: boolean;
+  kvEvents: boolean;
+  facts: boolean;
+  /** Stops an attempt by name and still reports its usage. */
+  cancelWithUsage: boolean;
+  reportsCachedTokens: boolean;
+}
+
+/** Facts of the agent runtime that no router could see (DESIGN section 5, agent-aware KV). */
+export type RuntimeFact =
+  | { type: "program"; program: string; parent?: string; project: string }
+  | { type: "tool_started"; program: string; tool: string; kind?: "quick" | "slow" | "approval" }
+  | { type: "tool_ended"; program: string; tool: string }
+  | { type: "run_ended"; program: string };
+
+/** What an engine did about a fact. */
+export interface FactReceipt {
+  fact: RuntimeFact["type"];
+  program: string;
+  honoured: boolean;
+  action: "none" | "kept" | "parked" | "restored" | "dropped";
+  /** Tokens concerned by the action. */
+  tokens?: number;
+  reason?: string;
+}
+
+/** Blocks stored and removed, in order; a consumer that sees a gap or a new epoch forgets what it knew of the endpoint. */
+export interface KvEvent {
+  type: "stored" | "removed" | "cleared";
+  /** From 0, per epoch, no gaps. */
+  sequence: number;
+  epoch: string;
+  tier?: Tier;
+  /** Hex of 64-bit chained content hashes, in the order of the prompt. */
+  blocks?: string[];
+  /** Hash of the block before the first, null at the start of a prompt. */
+  parent?: string | null;
+  /** Token ids of the blocks, `blocks.length * blockTokens` of them, so that a router can hash them its own way. */
+  tokens?: number[];
+}
+
+export interface Engine {
+  readonly kind: string;
+  /** Asks the endpoint what it is. Throws EngineError when it cannot be reached. */
+  probe(signal?: AbortSignal): Promise<EndpointFacts>;
+  /** Starts an attempt. Throws EngineError before the first byte; after it, the chunk stream throws. */
+  open(request: EngineRequest, signal?: AbortSignal): Promise<EngineAnswer>;
+  /** Tokens of a prompt as the engine would see it; undefined where it cannot say. */
+  countTokens(endpoint: Endpoint, body: Record<string, unknown>, signal?: AbortSignal): Promise<number | undefined>;
+  /** Tells facts; one receipt each, `honoured: false` where the engine has no use for them. */
+  tell(facts: RuntimeFact[]): Promise<FactReceipt[]>;
+  /** KV events from `since` on; ends at once where the engine has none. */
+  watch(since: { epoch: string; sequence: number } | undefined, signal: AbortSignal): AsyncIterable<KvEvent>;
+  close(): Promise<void>;
+}
+
+/** Why an attempt could not be served. `retryable` says whether another endpoint, or the same one later, may do better. */
+export class EngineError extends Error {
+  readonly status: number;
+  readonly code: string;
+  readonly hint: string | undefined;
+  readonly param: string | undefined;
+  readonly retryable: boolean;
+  readonly retryAfterSeconds: number | undefined;
+
+  constructor(detail: {
+    message: string;
+    status: number;
+    code: string;
+    hint?: string;
+    param?: string;
+    retryable?: boolean;
+    retryAfterSeconds?: number;
+    cause?: unknown;
+  }) {
+    super(detail.message, { cause: detail.cause });
+    this.name = "EngineError";
+    this.status = detail.status;
+    this.code = detail.code;
+    this.hint = detail.hint;
+    this.param = detail.param;
+    this.retryable = detail.retryable ?? (detail.status >= 500 || detail.status === 429);
+    this.retryAfterSeconds = detail.retryAfterSeconds;
+  }
+}
