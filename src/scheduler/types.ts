@@ -1,0 +1,332 @@
+// The scheduler's words as data: what a call asks, what an endpoint is and bears, what was decided and why, and the events
+// and actions of the deterministic state machine. Read this before any code of the room.
+//
+// Everything here is plain data. Times are milliseconds on the caller's clock (`now` is always passed in), amounts are
+// tokens unless a name says otherwise, randomness is a function that was seeded by the caller.
+
+// ---------------------------------------------------------------------------------------------------------- basics
+
+/** Where a KV block lies, nearest first. The position in `tiers` is the tier's number in every table of this room. */
+export type Tier = "device" | "host" | "disk" | "remote";
+export const tiers: readonly Tier[] = ["device", "host", "disk", "remote"];
+
+/** Uniform in [0, 1); see `rng.ts` for the seeded one. */
+export type Rng = () => number;
+
+/** What a group of replicas does for a call. */
+export type Role = "both" | "prefill" | "decode";
+
+/**
+ * Chained content hashes of a prompt's whole blocks, 64 bits each, as pairs: `hashes[2i]` is the low, `hashes[2i + 1]` the
+ * high half of block i. Equal hashes at i mean that everything up to and including block i is equal.
+ */
+export type BlockHashes = Uint32Array;
+
+/**
+ * A prompt as one index space sees it. A space is the set of endpoints whose blocks can be compared: the same model
+ * (tokeniser), the same block size, the same unit. Its name is part of every hash, so spaces never match each other.
+ */
+export interface PromptBlocks {
+  space: string;
+  hashes: BlockHashes;
+  /** Whole blocks, `hashes.length / 2` or fewer when the buffer is shared with a longer chain. */
+  blocks: number;
+  /** Tokens of a block; where the unit is text, what 256 bytes are estimated to be. */
+  blockTokens: number;
+}
+
+// ------------------------------------------------------------------------------------------------------------ calls
+
+/** One logical model request, as the scheduler sees it: identities, sizes and wishes, never content. */
+export interface Call {
+  id: string;
+  /** Who pays and competes: the fair queue's first level, and the owner of the prefix salt. */
+  tenant: string;
+  /** Run or session the call belongs to, the queue's second level; a call without one is its own program. */
+  program?: string;
+  /** The program above, for sub-agents. */
+  parent?: string;
+  /** Deployment asked for; only its endpoints are candidates. */
+  deployment: string;
+  promptTokens: number;
+  /** Expected output: `max_tokens` or what the caller has learned; charged first, settled by what was used. */
+  outputTokens: number;
+  /** The prompt's blocks, one entry per space that candidate endpoints use (usually one). Empty: nothing is known. */
+  prompt: PromptBlocks[];
+  /** Higher goes first, within its tenant only; 0 by default. */
+  priority?: number;
+  /** Latest useful time of the first token, absolute. A call that cannot make it is refused at once. */
+  deadlineMs?: number;
+  /** Key for sticky policies (session or program id); `program`, then `id` when absent. */
+  affinity?: string;
+  /** Endpoints that must not be used: they have failed this call before. */
+  avoid?: readonly string[];
+}
+
+// -------------------------------------------------------------------------------------------------------- endpoints
+
+/** Measured rates of an endpoint, learned while running or given by a profile. */
+export interface EndpointSpeed {
+  prefillTokensPerSecond: number;
+  /** Of one sequence, at the usual batch. */
+  decodeTokensPerSecond: number;
+  /** Milliseconds to bring one token's KV back to the device, by tier; a tier that is absent cannot be reloaded. */
+  reloadMsPerToken: Partial<Record<Tier, number>>;
+  /** Milliseconds that a call costs beside its tokens (network, scheduling of a batch). */
+  overheadMs: number;
+}
+
+/** Where an endpoint stands; equal strings are near each other. */
+export interface Topology {
+  node?: string;
+  /** Pool with a fast fabric: prefill and decode are paired inside it. */
+  superNode?: string;
+  zone?: string;
+}
+
+/** How an endpoint's cache is known. */
+export type CacheKnowledge = "events" | "usage" | "none";
+
+/** What does not change while an endpoint lives. One entry per data-parallel rank: each rank has a cache of its own. */
+export interface EndpointSpec {
+  id: string;
+  /** Data-parallel rank, 0 where there is one. */
+  rank: number;
+  deployment: string;
+  role: Role;
+  space: string;
+  blockTokens: number;
+  /** Tokens of KV that the device tier holds. */
+  kvCapacityTokens: number;
+  /** Tokens of KV in all tiers together. */
+  totalKvCapacityTokens: number;
+  /** Sequences that run at once. */
+  slots: number;
+  /** Calls that the scheduler may have in the engine at once, running and waiting there. */
+  maxInFlight: number;
+  knowledge: CacheKnowledge;
+  speed: EndpointSpeed;
+  topology: Topology;
+  chip?: string;
+  pricePerHour?: number;
+  /** Changes whenever the engine starts with an empty cache. */
+  epoch?: string;
+}
+
+/** What an endpoint bears now, by this gateway's count and its peers'. Counted by handles; see `load/`. */
+export interface EndpointLoad {
+  /** Prompt tokens placed there and not yet prefilled (uncached part only). */
+  prefillTokens: number;
+  /** Tokens of KV that running and waiting calls hold or will hold (prompt plus output so far). */
+  kvTokens: number;
+  /** Calls placed there that have not ended. */
+  inFlight: number;
+  /** Of these, calls that still prefill. */
+  prefilling: number;
+}
+
+export type EndpointHealth = "ready" | "starting" | "draining" | "down";
+
+/** One endpoint (and rank) as policies see it. `slot` is its number in every table of this room. */
+export interface EndpointState {
+  readonly slot: number;
+  readonly spec: EndpointSpec;
+  readonly load: Readonly<EndpointLoad>;
+  health: EndpointHealth;
+}
+
+// -------------------------------------------------------------------------------------------------------- placement
+
+/** What a policy may look at. Arrays are indexed by candidate, 0 to `count - 1`, and are only valid during the call. */
+export interface PlacementView {
+  call: Call;
+  now: number;
+  count: number;
+  endpoints: readonly EndpointState[];
+  /** Leading tokens of the prompt held by the candidate, by tier: `matched[4 * i + tierNumber]`; confirmed or expected. */
+  matched: Float64Array;
+  /** Sum over the tiers, at most `call.promptTokens - 1`: an engine always computes the last token. */
+  matchedTokens: Float64Array;
+  /** The part of `matchedTokens` that is only expected: predicted by our own placements, not yet confirmed by events. */
+  expectedTokens: Float64Array;
+}
+
+/** What a policy answers. Costs are the policy's own unit, lower is better; `cost[i]` is NaN for candidates it excluded. */
+export interface Choice {
+  index: number;
+  /** Best of the others; -1 when there is none. */
+  runnerUp: number;
+  cost: number;
+  runnerUpCost: number;
+  /** Candidates that shared the lowest cost; drawn among them by the rng. */
+  ties: number;
+  /** One word for why this rule applied: "least_ttft", "spilled", "no_overlap", "turn", "drawn", "ring", ... */
+  reason: string;
+  /** Numbers of the rule itself (averages, thresholds), for the explanation. */
+  terms?: Record<string, number>;
+}
+
+/** A placement rule. Every one passes `placement/conformance.ts`. */
+export interface Policy {
+  readonly name: string;
+  readonly card: PolicyCard;
+  /** `view.count` is at least 1. Must return an index below it, deterministically given the rng. */
+  choose(view: PlacementView, rng: Rng): Choice;
+}
+
+/** What a policy says of itself. */
+export interface PolicyCard {
+  goodFor: string;
+  badAt: string;
+  needs: string;
+  source: string;
+}
+
+/** A candidate's numbers, kept for the chosen one and the runner-up. */
+export interface CandidateNumbers {
+  endpoint: string;
+  rank: number;
+  cost: number;
+  matchedTokens: number;
+  matchedByTier: Record<Tier, number>;
+  expectedTokens: number;
+  uncachedTokens: number;
+  prefillTokensAhead: number;
+  kvTokens: number;
+  inFlight: number;
+  /** By the one shared estimate (`placement/estimate.ts`), whatever the policy's own cost is. */
+  expectedTtftMs: number;
+}
+
+/** The recorded choice of an endpoint: enough to explain it, and to ask what the runner-up would have cost. */
+export interface Decision {
+  call: string;
+  policy: string;
+  atMs: number;
+  /** How long the call waited in the fair queue. */
+  queuedMs: number;
+  chosen: CandidateNumbers;
+  runnerUp?: CandidateNumbers;
+  reason: string;
+  ties: number;
+  candidates: number;
+  terms: Record<string, number>;
+  /** Set when prefill happens elsewhere: `chosen` decodes, this one prefills. */
+  prefill?: CandidateNumbers;
+}
+
+// ------------------------------------------------------------------------------------------------- the state machine
+
+/** Blocks stored and removed at an endpoint, in order. Structurally the engines' `KvEvent`, so that it needs no copy. */
+export interface KvEvent {
+  type: "stored" | "removed" | "cleared";
+  /** From 0, per epoch, no gaps. */
+  sequence: number;
+  epoch: string;
+  tier?: Tier;
+  /** The engine's own 64-bit hashes in hex (or as numbers), in the order of the prompt. Opaque: they are only kept for removal. */
+  blocks?: readonly (string | bigint)[];
+  /** Engine hash of the block before the first; null at the start of a prompt. */
+  parent?: string | bigint | null;
+  /** Token ids of the blocks, so that they can be hashed our way. Absent: the blocks must be known already. */
+  tokens?: ArrayLike<number>;
+  /** Whose prefix salt the blocks carry (the organisation); absent: the unsalted space. */
+  salt?: string;
+}
+
+/** What an attempt really used. */
+export interface CallUsage {
+  promptTokens: number;
+  cachedTokens: number;
+  outputTokens: number;
+}
+
+export type EndReason = "done" | "cancelled" | "failed";
+
+/** What the runtime knows and no router could see. Structurally the engines' `RuntimeFact`. */
+export type RuntimeFact =
+  | { type: "program"; program: string; parent?: string; project: string }
+  | { type: "tool_started"; program: string; tool: string; kind?: "quick" | "slow" | "approval" }
+  | { type: "tool_ended"; program: string; tool: string }
+  | { type: "run_ended"; program: string };
+
+/** One gateway's change of one endpoint's load, sent to its peers. Sums, not states: order does not matter. */
+export interface LoadDelta {
+  endpoint: string;
+  rank: number;
+  prefillTokens: number;
+  kvTokens: number;
+  inFlight: number;
+  prefilling: number;
+}
+
+/** Load deltas of one gateway. `sequence` counts its messages, so that a lost one is seen; `total` messages replace. */
+export interface LoadMessage {
+  gateway: string;
+  sequence: number;
+  kind: "delta" | "total";
+  atMs: number;
+  deltas: LoadDelta[];
+}
+
+export type SchedulerEvent = { at: number } & (
+  | { type: "endpoint_joined"; spec: EndpointSpec; health?: EndpointHealth }
+  | { type: "endpoint_health"; endpoint: string; rank?: number; health: EndpointHealth }
+  | { type: "endpoint_speed"; endpoint: string; rank?: number; speed: Partial<EndpointSpeed> }
+  | { type: "endpoint_left"; endpoint: string }
+  | { type: "kv"; endpoint: string; rank: number; event: KvEvent }
+  /** The subscription lost events: forget the rank. */
+  | { type: "kv_gap"; endpoint: string; rank: number }
+  /** First token seen: the prompt is prefilled. `cachedTokens` when the engine says so already. */
+  | { type: "call_prefilled"; call: string; cachedTokens?: number }
+  /** Output so far, in tokens; optional, sharpens the KV count. */
+  | { type: "call_progress"; call: string; outputTokens: number }
+  | { type: "call_ended"; call: string; reason: EndReason; usage?: CallUsage }
+  /** A call that waits in the queue is no longer wanted. */
+  | { type: "call_withdrawn"; call: string }
+  | { type: "fact"; fact: RuntimeFact }
+  | { type: "peer_load"; message: LoadMessage }
+  | { type: "peer_gone"; gateway: string }
+  | { type: "pd"; call: string; event: PdEvent }
+);
+
+// ------------------------------------------------------------------------------------------- prefill/decode, KV, programs
+
+/** A call served in two places, from the reservation of its KV to the release of it. See `pd/states.ts` for the table. */
+export type PdState = "reserved" | "prefilled" | "leased" | "pulled" | "released" | "aborted";
+
+export type PdEvent =
+  | { type: "prefill_done"; cachedTokens: number; computedTokens: number; leaseUntilMs?: number }
+  | { type: "prefill_failed"; retryable: boolean }
+  | { type: "decode_accepted" }
+  | { type: "lease_extended"; untilMs: number }
+  /** The decoder has the KV; `tokens` is what it really got. */
+  | { type: "pulled"; tokens: number }
+  | { type: "decode_failed"; retryable: boolean }
+  | { type: "decode_done" }
+  | { type: "client_gone" }
+  | { type: "tick"; now: number };
+
+/** What to do with a program's KV while it does not compute. */
+export type KvVerb = "keep" | "demote" | "prefetch" | "drop";
+
+export type RefusalCode = "queue_full" | "deadline" | "no_endpoint" | "too_long" | "program_limit" | "withdrawn";
+
+export type SchedulerAction =
+  | { type: "place"; call: string; decision: Decision }
+  | { type: "queued"; call: string; position: number; expectedMs: number }
+  | { type: "refuse"; call: string; code: RefusalCode; message: string; retryAfterMs: number }
+  | { type: "kv"; verb: KvVerb; program: string; endpoint: string; tokens: number; tier?: Tier; reason: string }
+  | { type: "pause_program"; program: string; reason: string }
+  | { type: "resume_program"; program: string; reason: string }
+  | { type: "share_load"; message: LoadMessage }
+  | { type: "replay_kv"; endpoint: string; rank: number; reason: "gap" | "epoch" }
+  | PdAction;
+
+export type PdAction =
+  | { type: "pd_prefill"; call: string; endpoint: string }
+  | { type: "pd_decode"; call: string; endpoint: string }
+  | { type: "pd_recompute"; call: string; endpoint: string; reason: string }
+  | { type: "pd_abort"; call: string; endpoint: string; leg: "prefill" | "decode"; reason: string }
+  | { type: "pd_fail"; call: string; reason: string; retryable: boolean }
+  | { type: "pd_release"; call: string; endpoint: string };
