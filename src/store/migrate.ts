@@ -1,0 +1,79 @@
+// Numbered SQL migrations: `migrations/0001_name.sql` and on, applied in order, each in its own transaction, never edited
+// once released (a checksum is kept and compared). An advisory lock lets several processes start at once.
+import { createHash } from "node:crypto";
+import { readdirSync, readFileSync } from "node:fs";
+import type { Client, PoolClient } from "pg";
+
+const folder = new URL("./migrations/", import.meta.url);
+/** Any constant will do, as long as nobody else uses it in this database. */
+const lockKey = 4070_0001;
+
+export interface Migration {
+  number: number;
+  name: string;
+  sql: string;
+  checksum: string;
+}
+
+export class MigrationError extends Error {
+  readonly code = "migration_failed";
+}
+
+export function readMigrations(): Migration[] {
+  const files = readdirSync(folder)
+    .filter((name) => name.endsWith(".sql"))
+    .toSorted();
+  return files.map((file, index) => {
+    const match = /^(\d{4})_([a-z0-9_]+)\.sql$/.exec(file);
+    if (!match || Number(match[1]) !== index + 1)
+      throw new MigrationError(`Migration files must be numbered without gaps: found ${file} at place ${index + 1}.`);
+    const sql = readFileSync(new URL(file, folder), "utf8");
+    return { number: index + 1, name: match[2]!, sql, checksum: createHash("sha256").update(sql).digest("hex") };
+  });
+}
+
+/** Brings the database up to date and answers the migrations that were applied now. */
+export async function migrate(client: Client | PoolClient, migrations = readMigrations()): Promise<Migration[]> {
+  await client.query("select pg_advisory_lock($1)", [lockKey]);
+  try {
+    await client.query(`create table if not exists migrations (
+      number integer primary key, name text not null, checksum text not null, applied_at timestamptz not null default now())`);
+    const { rows } = await client.query<{ number: number; checksum: string }>(
+      "select number, checksum from migrations",
+    );
+    const applied = new Map(rows.map((row) => [row.number, row.checksum]));
+    const newest = Math.max(0, ...applied.keys());
+    if (newest > migrations.length)
+      throw new MigrationError(
+        `The database is at migration ${newest}, this Lineshaft knows ${migrations.length}. Start a newer Lineshaft, or restore an older backup.`,
+      );
+    const pending = migrations.filter((migration) => {
+      const known = applied.get(migration.number);
+      if (known !== undefined && known !== migration.checksum)
+        throw new MigrationError(`Migration ${migration.number} (${migration.name}) was changed after it was applied.`);
+      return known === undefined;
+    });
+    for (const migration of pending) await apply(client, migration);
+    return pending;
+  } finally {
+    await client.query("select pg_advisory_unlock($1)", [lockKey]);
+  }
+}
+
+async function apply(client: Client | PoolClient, migration: Migration): Promise<void> {
+  await client.query("begin");
+  try {
+    await client.query(migration.sql);
+    await client.query("insert into migrations (number, name, checksum) values ($1, $2, $3)", [
+      migration.number,
+      migration.name,
+      migration.checksum,
+    ]);
+    await client.query("commit");
+  } catch (error) {
+    await client.query("rollback");
+    throw new MigrationError(`Migration ${migration.number} (${migration.name}) failed: ${(error as Error).message}`, {
+      cause: error,
+    });
+  }
+}

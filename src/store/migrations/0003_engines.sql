@@ -1,0 +1,27 @@
+-- Engines that users added; the embedded deployment comes from configuration and is not stored.
+create table engines (
+  name text primary key,
+  organisation text not null references organisations,
+  kind text not null check (kind in ('openai')),
+  url text not null,
+  -- The engine's own name of the model; people ask for `name`.
+  model text not null,
+  -- Name of the environment variable that holds the provider's key; the key itself is never stored.
+  key_env text,
+  created_at timestamptz not null default now()
+);
+
+-- Prices, immutable and versioned: a change is a new row. Nano-currency per million tokens.
+create table rate_cards (
+  id text primary key,
+  organisation text not null references organisations,
+  -- What people ask for: an engine's or a deployment's name.
+  model text not null,
+  version integer not null,
+  currency text not null,
+  input_nano_per_million bigint not null check (input_nano_per_million >= 0),
+  cached_nano_per_million bigint not null check (cached_nano_per_million >= 0),
+  output_nano_per_million bigint not null check (output_nano_per_million >= 0),
+  created_at timestamptz not null default now(),
+  unique (organisation, model, version)
+);

@@ -1,0 +1,265 @@
+// Rows of every table as Kysely sees them; kept in step with migrations/ by tables.test.ts.
+import type { Generated } from "kysely";
+
+export interface BlobsTable {
+  project: string;
+  ref: string;
+  body: string;
+  created_at: Generated<Date>;
+}
+
+export interface OrganisationsTable {
+  id: string;
+  name: string;
+  currency: string;
+  created_at: Generated<Date>;
+}
+
+export interface ProjectsTable {
+  id: string;
+  organisation: string;
+  name: string;
+  created_at: Generated<Date>;
+}
+
+export interface KeysTable {
+  id: string;
+  organisation: string;
+  project: string;
+  name: string;
+  role: "owner" | "member";
+  secret_hmac: Buffer;
+  created_at: Generated<Date>;
+  revoked_at: Date | null;
+}
+
+export interface EnginesTable {
+  name: string;
+  organisation: string;
+  kind: "openai";
+  url: string;
+  model: string;
+  key_env: string | null;
+  created_at: Generated<Date>;
+}
+
+export interface RateCardsTable {
+  id: string;
+  organisation: string;
+  model: string;
+  version: number;
+  currency: string;
+  input_nano_per_million: bigint;
+  cached_nano_per_million: bigint;
+  output_nano_per_million: bigint;
+  created_at: Generated<Date>;
+}
+
+export interface AccountsTable {
+  id: string;
+  organisation: string;
+  kind: "token_cost" | "provider_cost" | "receivable" | "revenue" | "suspense";
+  subject: string;
+  currency: string;
+  balance_nano: Generated<bigint>;
+}
+
+export interface JournalsTable {
+  id: string;
+  organisation: string;
+  kind: "settlement" | "result" | "correction";
+  subject: string;
+  corrects: string | null;
+  created_at: Generated<Date>;
+}
+
+export interface EntriesTable {
+  journal: string;
+  account: string;
+  amount_nano: bigint;
+}
+
+export interface BudgetsTable {
+  id: string;
+  organisation: string;
+  scope_kind: "organisation" | "project" | "key" | "agent" | "run";
+  scope_id: string;
+  currency: string;
+  limit_nano: bigint;
+  spent_nano: Generated<bigint>;
+  held_nano: Generated<bigint>;
+  period: "total" | "month" | "day";
+  period_start: Date;
+  created_at: Generated<Date>;
+  updated_at: Generated<Date>;
+}
+
+export interface HoldsTable {
+  attempt: string;
+  call: string;
+  organisation: string;
+  amount_nano: bigint;
+  currency: string;
+  budgets: string[];
+  rate_card: string;
+  owner: string;
+  state: Generated<"held" | "settled">;
+  created_at: Generated<Date>;
+}
+
+export interface SettlementsTable {
+  attempt: string;
+  journal: string;
+  amount_nano: bigint;
+  prompt_tokens: bigint;
+  cached_tokens: bigint;
+  output_tokens: bigint;
+  usage_source: "engine" | "counted" | "estimated";
+  created_at: Generated<Date>;
+}
+
+export interface CallsTable {
+  id: string;
+  organisation: string;
+  project: string;
+  key: string | null;
+  agent: string | null;
+  run: string | null;
+  program: string | null;
+  endpoint: "chat" | "completions";
+  model: string;
+  stream: boolean;
+  status: "completed" | "refused" | "failed" | "cancelled";
+  error_code: string | null;
+  finish_reason: string | null;
+  prompt_tokens: Generated<bigint>;
+  cached_tokens: Generated<bigint>;
+  output_tokens: Generated<bigint>;
+  price_nano: Generated<bigint>;
+  currency: string;
+  started_at: Date;
+  first_token_ms: number | null;
+  duration_ms: number;
+}
+
+export interface AttemptsTable {
+  id: string;
+  call: string;
+  number: number;
+  engine: string;
+  status: "completed" | "failed" | "cancelled";
+  error_code: string | null;
+  decision: unknown | null;
+  cached_by_tier: unknown | null;
+  timings: unknown;
+  prompt_tokens: Generated<bigint>;
+  cached_tokens: Generated<bigint>;
+  output_tokens: Generated<bigint>;
+  price_nano: Generated<bigint>;
+}
+
+export interface AgentsTable {
+  id: string;
+  organisation: string;
+  project: string;
+  name: string;
+  created_at: Generated<Date>;
+}
+
+export interface AgentVersionsTable {
+  id: string;
+  agent: string;
+  number: number;
+  manifest_ref: string;
+  created_at: Generated<Date>;
+}
+
+export interface RunsTable {
+  id: string;
+  organisation: string;
+  project: string;
+  agent: string;
+  version: string;
+  key: string | null;
+  idempotency_key: string | null;
+  input_ref: string;
+  status: "queued" | "running" | "waiting" | "completed" | "failed" | "stopped";
+  next_step: Generated<number>;
+  output_ref: string | null;
+  error_code: string | null;
+  error_message: string | null;
+  created_at: Generated<Date>;
+  started_at: Date | null;
+  ended_at: Date | null;
+  updated_at: Generated<Date>;
+}
+
+export interface StepsTable {
+  run: string;
+  number: number;
+  kind: "model" | "tool" | "wait" | "verify";
+  name: string;
+  status: "completed" | "failed";
+  input_ref: string | null;
+  output_ref: string | null;
+  call: string | null;
+  effect: string | null;
+  error_message: string | null;
+  started_at: Date;
+  ended_at: Date;
+}
+
+export interface EffectsTable {
+  key: string;
+  organisation: string;
+  project: string;
+  run: string;
+  step: number;
+  ordinal: number;
+  tool: string;
+  arguments_ref: string;
+  state: "planned" | "claimed" | "done" | "unknown";
+  result_ref: string | null;
+  attempts: Generated<number>;
+  created_at: Generated<Date>;
+  updated_at: Generated<Date>;
+}
+
+export interface OutcomesTable {
+  id: string;
+  organisation: string;
+  project: string;
+  run: string;
+  agent: string;
+  contract: string;
+  verifier: string;
+  verdict: "passed" | "failed";
+  reason: string;
+  evidence_ref: string;
+  price_nano: Generated<bigint>;
+  currency: string;
+  created_at: Generated<Date>;
+}
+
+export interface Tables {
+  blobs: BlobsTable;
+  organisations: OrganisationsTable;
+  projects: ProjectsTable;
+  keys: KeysTable;
+  engines: EnginesTable;
+  rate_cards: RateCardsTable;
+  accounts: AccountsTable;
+  journals: JournalsTable;
+  entries: EntriesTable;
+  budgets: BudgetsTable;
+  holds: HoldsTable;
+  settlements: SettlementsTable;
+  calls: CallsTable;
+  attempts: AttemptsTable;
+  agents: AgentsTable;
+  agent_versions: AgentVersionsTable;
+  runs: RunsTable;
+  steps: StepsTable;
+  effects: EffectsTable;
+  outcomes: OutcomesTable;
+}

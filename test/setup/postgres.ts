@@ -1,0 +1,67 @@
+// Starts one throw-away Postgres for the whole test run, with a migrated template database that tests clone.
+import { spawn } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import pg from "pg";
+import { migrate } from "../../src/store/migrate.ts";
+import { preparePostgres } from "../../src/store/postgres.ts";
+import { templateName, testServerVariable } from "../../src/store/testing.ts";
+
+export default async function setup(): Promise<() => Promise<void>> {
+  const home = mkdtempSync(join(tmpdir(), "lineshaft-test-"));
+  const port = await freePort();
+  const server = await preparePostgres({ home, port, password: "test", durable: false });
+  const child = spawn(server.command, server.args, {
+    env: server.env,
+    uid: server.uid,
+    gid: server.gid,
+    stdio: "ignore",
+  });
+  // A test run that is killed must not leave a server behind.
+  const killNow = () => child.kill("SIGQUIT");
+  process.on("exit", killNow);
+  const admin = new URL(server.url);
+  admin.pathname = "/postgres";
+  const client = await connect(admin.toString());
+  await client.query(`create database ${templateName}`);
+  await client.end();
+  admin.pathname = `/${templateName}`;
+  const template = await connect(admin.toString());
+  await migrate(template);
+  await template.end();
+  process.env[testServerVariable] = admin.toString();
+  return async () => {
+    process.off("exit", killNow);
+    const gone = new Promise((resolve) => child.once("exit", resolve));
+    child.kill(server.stopSignal);
+    await gone;
+    for (const folder of new Set([home, server.dataFolder])) rmSync(folder, { recursive: true, force: true });
+  };
+}
+
+async function connect(url: string): Promise<pg.Client> {
+  for (let attempt = 1; ; attempt++) {
+    const client = new pg.Client({ connectionString: url });
+    try {
+      await client.connect();
+      return client;
+    } catch (error) {
+      await client.end().catch(() => {});
+      if (attempt === 100) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  }
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const probe = createServer();
+    probe.once("error", reject);
+    probe.listen(0, "127.0.0.1", () => {
+      const address = probe.address();
+      probe.close(() => resolve(typeof address === "object" && address ? address.port : 0));
+    });
+  });
+}
