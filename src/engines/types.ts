@@ -128,6 +128,8 @@ export interface KvEvent {
   parent?: string | null;
   /** Token ids of the blocks, `blocks.length * blockTokens` of them, so that a router can hash them its own way. */
   tokens?: number[];
+  /** Organisation whose prefix salt the blocks carry: without it a router cannot tell whose prefix this is. */
+  salt?: string;
 }
 
 export interface Engine {

@@ -65,6 +65,7 @@ export const kvEvent = z.object({
   blocks: z.array(z.string()).optional(),
   parent: z.string().nullable().optional(),
   tokens: z.array(z.number()).optional(),
+  salt: z.string().optional(),
 });
 
 /** What a worker says of itself. Bytes and counts are of now; token counters since its start. */
