@@ -1,0 +1,34 @@
+// A child process as the supervisor keeps it: how to start it, how to know that it is ready, how to stop it.
+
+export interface ChildSpec {
+  /** Unique on this machine's Lineshaft: `postgres`, `restate`, `worker-0`. */
+  name: string;
+  command: string;
+  args: string[];
+  /** Whole environment of the child; nothing is inherited. */
+  env: Record<string, string>;
+  uid?: number;
+  gid?: number;
+  cwd?: string;
+  /** Opens an IPC channel (`process.send`), whose closing also tells the child that its parent has gone. */
+  ipc?: boolean;
+  /** Resolves once the child serves; rejects (or is aborted) otherwise. `messages` are what it sent over IPC. */
+  ready(child: { pid: number; messages: AsyncIterable<unknown> }, signal: AbortSignal): Promise<void>;
+  readyTimeoutMs: number;
+  stopSignal: NodeJS.Signals;
+  /** Killed after this long. */
+  stopTimeoutMs: number;
+}
+
+export type ChildState = "starting" | "ready" | "restarting" | "stopping" | "stopped" | "failed";
+
+export interface ChildStatus {
+  name: string;
+  state: ChildState;
+  pid?: number;
+  restarts: number;
+  startedAt?: Date;
+  /** Why it ended the last time, in one sentence, with the tail of what it printed. */
+  lastError?: string;
+  rssBytes?: number;
+}

@@ -1,0 +1,40 @@
+// What a caller inside the process (the HTTP routes, the agent interpreter) gives to the pipeline and gets back from it.
+import type { Endpoint, Timings, Usage } from "../engines/types.ts";
+import type { Principal } from "../governance/types.ts";
+
+/** A logical model request. `body` is in OpenAI's shape and has passed the protocol's schema. */
+export interface CallRequest {
+  principal: Principal;
+  endpoint: Endpoint;
+  body: Record<string, unknown> & { model: string; stream?: boolean };
+  /** Whose work it is, resolved by the caller of the pipeline from what it knows, never from the body. */
+  agent?: string;
+  run?: string;
+  program?: string;
+  /** Given where the caller must find the call again (a step of a run); made by the pipeline otherwise. */
+  id?: string;
+  /** Aborts when the client has gone or the run was stopped. */
+  signal?: AbortSignal;
+}
+
+/** A call that an engine has accepted. Read `chunks` when the body asked to stream, `body` otherwise; then `finished`. */
+export interface CallAnswer {
+  id: string;
+  /** Objects of the stream in OpenAI's shape, in order; the usage chunk only when it was asked for. */
+  chunks: AsyncIterable<Record<string, unknown>>;
+  body(): Promise<Record<string, unknown>>;
+  /** Resolves when the call is settled and recorded; rejects never. */
+  finished: Promise<CallRecord>;
+  headers: Record<string, string>;
+}
+
+export interface CallRecord {
+  id: string;
+  status: "completed" | "failed" | "cancelled";
+  errorCode?: string;
+  finishReason?: string;
+  usage: Usage;
+  timings: Timings;
+  priceNano: bigint;
+  currency: string;
+}

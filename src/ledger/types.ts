@@ -1,0 +1,65 @@
+// The words of money. All amounts are bigint nano-units of one currency (1 USD = 1_000_000_000n).
+
+/** What a budget can be set on. A call is counted against every scope it belongs to. */
+export type ScopeKind = "organisation" | "project" | "key" | "agent" | "run";
+
+export interface Scope {
+  kind: ScopeKind;
+  id: string;
+}
+
+/** Prices of a model at one time: nano-currency per million tokens. Immutable; a change is a new version. */
+export interface RateCard {
+  id: string;
+  model: string;
+  version: number;
+  currency: string;
+  inputNanoPerMillion: bigint;
+  cachedNanoPerMillion: bigint;
+  outputNanoPerMillion: bigint;
+}
+
+export interface TokenCounts {
+  promptTokens: number;
+  /** Part of `promptTokens`. */
+  cachedTokens: number;
+  outputTokens: number;
+}
+
+export interface HoldRequest {
+  attempt: string;
+  call: string;
+  organisation: string;
+  project: string;
+  scopes: Scope[];
+  amountNano: bigint;
+  rateCard: RateCard;
+}
+
+/** What is left of the tightest budget after a hold; undefined when no budget concerns the call. */
+export interface BudgetLeft {
+  budget: string;
+  scope: Scope;
+  currency: string;
+  limitNano: bigint;
+  leftNano: bigint;
+}
+
+export type HoldResult =
+  | { admitted: true; tightest: BudgetLeft | undefined }
+  /** The first budget (in id order) that the call would pass. Nothing was held. */
+  | { admitted: false; refusedBy: BudgetLeft };
+
+export interface SettlementRequest {
+  attempt: string;
+  tokens: TokenCounts;
+  usageSource: "engine" | "counted" | "estimated";
+}
+
+export interface Settlement {
+  attempt: string;
+  amountNano: bigint;
+  currency: string;
+  /** True when the attempt had been settled before: the first settlement stands and is answered. */
+  repeated: boolean;
+}
