@@ -1,0 +1,67 @@
+// Exact reference results on real traces. The traces are not in the repository; without them these tests say so by name.
+import { readFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { readAgentSessions } from "../traces/agent-sessions.ts";
+import { findTrace } from "../traces/files.ts";
+import { readMooncake } from "../traces/mooncake.ts";
+import type { Workload } from "../types.ts";
+import { blockHitRate, infiniteStudy, lruStudy, tokenHitRate } from "./sequence.ts";
+import { TtlStudy } from "./ttl.ts";
+
+const conversation = findTrace("mooncake/conversation_trace.jsonl.gz");
+const arxivHead = findTrace("mooncake/arxiv_trace_head1000.jsonl.gz");
+const lruReference = findTrace("mooncake/lru_reference.csv");
+const sessions = findTrace("claude-code-kvct/traces.compact.jsonl.gz");
+const ttlReference = findTrace("claude-code-kvct/ttl_reference.csv");
+
+const csv = (path: string) => {
+  const [head, ...rows] = readFileSync(path, "utf8").trim().split("\n");
+  const names = head!.split(",");
+  return rows.map((row) => Object.fromEntries(row.split(",").map((cell, i) => [names[i]!, cell])));
+};
+
+describe.skipIf(!conversation || !arxivHead || !lruReference)("Mooncake traces (needs LINESHAFT_TRACES)", () => {
+  it("finds 105,710 of 288,500 conversation blocks in an infinite cache, and every row of lru_reference.csv", async () => {
+    const workloads: Record<string, Workload> = {
+      conversation: await readMooncake(conversation!),
+      arxiv_head1000: await readMooncake(arxivHead!),
+    };
+    const ideal = infiniteStudy(workloads["conversation"]!);
+    expect([ideal.hitBlocks, ideal.totalBlocks]).toEqual([105_710, 288_500]);
+    for (const row of csv(lruReference!)) {
+      const count = lruStudy(workloads[row["trace"]!]!, Number(row["capacity_blocks"]));
+      expect({
+        row,
+        hit: count.hitBlocks,
+        total: count.totalBlocks,
+        block: Number(blockHitRate(count).toFixed(5)),
+        token: Number(tokenHitRate(count).toFixed(5)),
+      }).toEqual({
+        row,
+        hit: Number(row["hit_blocks"]),
+        total: Number(row["total_blocks"]),
+        block: Number(row["block_hit_rate"]),
+        token: Number(row["token_hit_rate"]),
+      });
+      expect(Number(row["capacity_blocks"])).toBe(Math.floor(Number(row["capacity_tokens"]) / 512));
+    }
+  });
+});
+
+describe.skipIf(!sessions || !ttlReference)("agent sessions (needs LINESHAFT_TRACES)", () => {
+  it("reproduces every row of ttl_reference.csv", async () => {
+    const rows = csv(ttlReference!);
+    const study = new TtlStudy(rows.map((row) => (row["ttl_s"] === "inf" ? Infinity : Number(row["ttl_s"]))));
+    for await (const session of readAgentSessions(sessions!)) study.add(session);
+    study.counts.forEach((count, i) => {
+      const row = rows[i]!;
+      expect([row["ttl_s"], count.hitBlocks, count.totalBlocks, count.recomputedTokens]).toEqual([
+        row["ttl_s"],
+        Number(row["hit_blocks"]),
+        Number(row["total_blocks"]),
+        Number(row["recomputed_tokens"]),
+      ]);
+      expect(count.hitBlocks / count.totalBlocks).toBeCloseTo(Number(row["block_hit_rate"]), 4);
+    });
+  });
+});

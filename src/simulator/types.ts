@@ -1,0 +1,60 @@
+// The words of the simulator: what a workload is, once it has been read from any trace or generated.
+// Everything downstream (cache studies, engine model, policies, reports) knows only these shapes.
+
+/**
+ * Content of a prompt as block ids. Ids are dense (0 .. workload.blockCount - 1) and chained: equal id at position i
+ * means that the whole prefix up to and including block i is equal. Views into one shared buffer are normal; never write.
+ */
+export type BlockIds = Int32Array;
+
+/** One logical model request of a workload. */
+export interface SimCall {
+  /** Position in `workload.calls`. */
+  readonly index: number;
+  /** Who pays: dense number of the organisation or client. */
+  readonly tenant: number;
+  /** The tree of calls it belongs to (an agent's run with its sub-agents, a client's session): dense number. */
+  readonly program: number;
+  /** The linear conversation inside the program (main thread or one sub-agent): dense number. */
+  readonly thread: number;
+  /** Whole prompt, in tokens. */
+  readonly promptTokens: number;
+  /** Tokens generated; at least 1. */
+  readonly outputTokens: number;
+  /** Prompt content; covers `blocks.length * workload.blockTokens` tokens, of which the last block may be partial. */
+  readonly blocks: BlockIds;
+  /** Calls that must have ended before this one is sent (empty: it arrives by the clock). */
+  readonly after: readonly number[];
+  /** With no predecessors the arrival in ms from the workload's start; else the delay in ms after the last of them ended. */
+  readonly delayMs: number;
+  /** Why the thread waits after this call: a tool runs, a person thinks, or the thread has ended. */
+  readonly then: "tool" | "turn" | "end";
+}
+
+/** A workload: what is asked, when, and how the asks depend on each other. */
+export interface Workload {
+  readonly name: string;
+  /** Tokens in a full block. */
+  readonly blockTokens: number;
+  /** Number of different blocks; ids are smaller. */
+  readonly blockCount: number;
+  /** Calls, ordered so that predecessors come before their successors. */
+  readonly calls: readonly SimCall[];
+  readonly tenants: number;
+  readonly programs: number;
+  readonly threads: number;
+  /** What was left out or assumed while reading, in sentences for the report. */
+  readonly notes: readonly string[];
+}
+
+/** An error a person can act on: `code` for programs, `message` for people, `next` for what to do. */
+export class SimulatorError extends Error {
+  override readonly name = "SimulatorError";
+  readonly code: string;
+  readonly next: string;
+  constructor(code: string, message: string, next: string) {
+    super(message);
+    this.code = code;
+    this.next = next;
+  }
+}
