@@ -1,0 +1,93 @@
+// Which network addresses an engine may have. Owners add engines on their own machine and network, so loopback and private
+// ranges are allowed; what no engine is ever at, and what answers with credentials of the machine (cloud metadata services),
+// is refused whatever name it hides behind: the check is made on the resolved address, at the moment of connecting.
+import { lookup as resolve } from "node:dns";
+import type { LookupAddress } from "node:dns";
+import { BlockList, isIP } from "node:net";
+import type { LookupFunction } from "node:net";
+import { EngineError } from "./types.ts";
+
+const refused = new BlockList();
+refused.addSubnet("0.0.0.0", 8, "ipv4");
+refused.addSubnet("169.254.0.0", 16, "ipv4"); // link-local; metadata of AWS, GCP, Azure, OpenStack
+refused.addSubnet("224.0.0.0", 3, "ipv4"); // multicast, reserved, broadcast
+refused.addAddress("100.100.100.200", "ipv4"); // metadata of Alibaba Cloud
+refused.addAddress("168.63.129.16", "ipv4"); // Azure's wire server
+refused.addAddress("192.0.0.192", "ipv4"); // metadata of Oracle Cloud
+refused.addAddress("::", "ipv6");
+refused.addSubnet("fe80::", 10, "ipv6"); // link-local
+refused.addSubnet("ff00::", 8, "ipv6"); // multicast
+refused.addAddress("fd00:ec2::254", "ipv6"); // metadata of AWS
+refused.addAddress("fd20:ce::254", "ipv6"); // metadata of GCP
+// Addresses that carry an IPv4 address inside (NAT64, 6to4): what is inside would have to be judged, and engines need neither.
+refused.addSubnet("64:ff9b::", 96, "ipv6");
+refused.addSubnet("2002::", 16, "ipv6");
+
+/** True when no engine may be at this literal address. `::ffff:a.b.c.d` is judged as a.b.c.d. */
+export function isRefusedAddress(address: string): boolean {
+  const family = isIP(address);
+  if (family === 0) return true;
+  if (family === 4) return refused.check(address, "ipv4");
+  const bare = address.split("%")[0]!;
+  // The URL parser writes mapped addresses in hexadecimal: ::ffff:a9fe:a9fe.
+  const canonical = new URL(`http://[${bare}]`).hostname.slice(1, -1);
+  const mapped = /^::(?:ffff:)?([0-9a-f]{1,4}):([0-9a-f]{1,4})$/.exec(canonical);
+  if (mapped) {
+    const high = parseInt(mapped[1]!, 16);
+    const low = parseInt(mapped[2]!, 16);
+    return refused.check(`${high >> 8}.${high & 255}.${low >> 8}.${low & 255}`, "ipv4");
+  }
+  return refused.check(canonical, "ipv6");
+}
+
+function refusal(host: string, address: string): EngineError {
+  return new EngineError({
+    status: 400,
+    code: "address_refused",
+    message: `${host} is at ${address}, where no engine may be (link-local, multicast or a cloud's metadata service).`,
+    hint: "Give the engine's own address. Loopback and private networks are allowed.",
+    param: "url",
+    retryable: false,
+  });
+}
+
+/** Throws EngineError unless the host may be connected to as far as its name tells; names are judged when resolved. */
+export function checkHost(host: string): void {
+  const bare = host.replace(/^\[|\]$/g, "");
+  if (isIP(bare) !== 0 && isRefusedAddress(bare)) throw refusal(host, bare);
+}
+
+/** `lookup` for sockets: resolves, refuses when any of the addresses is refused, and answers exactly what was judged. */
+export const checkedLookup: LookupFunction = (hostname, options, callback) => {
+  resolve(hostname, { ...options, all: true }, (error, addresses: LookupAddress[]) => {
+    if (error) return callback(error, "", 0);
+    const bad = addresses.find(({ address }) => isRefusedAddress(address));
+    if (bad) return callback(refusal(hostname, bad.address), "", 0);
+    if (options.all) return callback(null, addresses);
+    const first = addresses[0]!;
+    return callback(null, first.address, first.family);
+  });
+};
+
+/**
+ * The base address of an OpenAI-compatible endpoint from what a person typed: http or https, no credentials, query or
+ * fragment; `/v1` is added where no path is given. Throws EngineError that names what is wrong.
+ */
+export function engineBaseUrl(text: string): string {
+  const wrong = (message: string, hint: string) =>
+    new EngineError({ status: 400, code: "invalid_url", message, hint, param: "url", retryable: false });
+  if (!URL.canParse(text)) throw wrong(`${text} is not a URL.`, "Write it like http://localhost:8000/v1.");
+  const url = new URL(text);
+  if (url.protocol !== "http:" && url.protocol !== "https:")
+    throw wrong(`Engines are reached by http or https, not ${url.protocol.slice(0, -1)}.`, "Write http:// or https://.");
+  if (url.username || url.password)
+    throw wrong(
+      "The URL must not hold credentials.",
+      "Put the key in an environment variable and name it with --key-env.",
+    );
+  if (url.search || url.hash)
+    throw wrong("The URL must not hold a query or a fragment.", "Give the address up to its /v1.");
+  checkHost(url.hostname);
+  const path = url.pathname.replace(/\/+$/, "");
+  return `${url.origin}${path === "" ? "/v1" : path}`;
+}

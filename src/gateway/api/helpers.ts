@@ -1,0 +1,130 @@
+// What every route of /api shares, for this room's routes and those that other rooms bring: an app with the caller in it,
+// errors in one shape, cursor pages, and creations that may be repeated.
+//
+// A room's routes carry their whole path (`/api/runs`), ask `c.var.principal` who calls (the server has authenticated before),
+// and throw ApiError (or any GatewayError); they never build an error answer themselves.
+import { OpenAPIHono, z } from "@hono/zod-openapi";
+import type { Context } from "hono";
+import type { Principal } from "../../governance/types.ts";
+import { GatewayError } from "../errors.ts";
+import { apiError } from "./schemas.ts";
+
+export { GatewayError as ApiError } from "../errors.ts";
+
+/** Variables that the server sets before a route runs. */
+export interface ApiEnv {
+  Variables: { principal: Principal; requestId: string };
+}
+
+/** An app for a room's routes; a body or query that fails its schema becomes a 400 that names the field. */
+export function apiApp(): OpenAPIHono<ApiEnv> {
+  return new OpenAPIHono<ApiEnv>({
+    defaultHook: (result) => {
+      if (!result.success) throw invalidInput(result.error);
+    },
+  });
+}
+
+export function invalidInput(error: z.core.$ZodError): GatewayError {
+  const issue = error.issues[0];
+  const param = issue?.path.map(String).join(".");
+  return new GatewayError({
+    status: 400,
+    code: "invalid_request",
+    message: param ? `${param}: ${issue!.message}` : (issue?.message ?? "The request is not valid."),
+    param: param || undefined,
+    hint: "The expected shape is in /api/docs.",
+  });
+}
+
+/** JSON answers of a route for `createRoute`: its own, and the error shape for the statuses named. */
+export function answers<Schema extends z.ZodType>(description: string, schema: Schema, ...errors: number[]) {
+  const failure = (status: number) => ({
+    description: errorDescriptions[status] ?? "Refused",
+    content: { "application/json": { schema: apiError } },
+  });
+  return {
+    200: { description, content: { "application/json": { schema } } },
+    401: failure(401),
+    ...(Object.fromEntries(errors.map((status) => [status, failure(status)])) as Record<
+      never,
+      ReturnType<typeof failure>
+    >),
+  };
+}
+
+const errorDescriptions: Record<number, string> = {
+  400: "The request is not valid",
+  401: "No key, or one that is not known",
+  403: "The key's role does not allow it",
+  404: "There is no such thing",
+  409: "It exists already, or is in use",
+  502: "The engine could not be reached",
+};
+
+/** Refuses callers that are not owners of the organisation. */
+export function ownerOnly(principal: Principal, action: string): void {
+  if (principal.role === "owner") return;
+  throw new GatewayError({
+    status: 403,
+    code: "owner_only",
+    message: `Only an owner's key may ${action}.`,
+    hint: "Use the key in LINESHAFT_HOME/credentials, or ask an owner.",
+  });
+}
+
+export function notFound(what: string, id: string, hint?: string): GatewayError {
+  return new GatewayError({ status: 404, code: "not_found", message: `There is no ${what} ${id}.`, hint });
+}
+
+/**
+ * One page from rows that were asked for with `limit + 1`: the row too many says that there is another page. The cursor is the
+ * id of the last row shown; ids sort by time.
+ */
+export function page<Row extends { id: string }, Item>(
+  rows: Row[],
+  limit: number,
+  toItem: (row: Row) => Item,
+): { data: Item[]; next_cursor: string | null } {
+  const shown = rows.slice(0, limit);
+  return { data: shown.map(toItem), next_cursor: rows.length > limit ? (shown.at(-1)?.id ?? null) : null };
+}
+
+const rememberedMs = 24 * 3600 * 1000;
+const rememberedMost = 1000;
+const remembered = new Map<string, { at: number; body: string; answer: Promise<unknown> }>();
+
+/**
+ * A creation that may be sent again: with the same `Idempotency-Key` (and the same route, key and body) the first answer is
+ * given once more. Kept in memory for a day, because one of the answers holds a secret that is never stored; what must survive
+ * a restart keeps the key in its own table, as runs do.
+ */
+export async function idempotent<Answer>(
+  c: Context<ApiEnv>,
+  body: unknown,
+  create: () => Promise<Answer>,
+): Promise<Answer> {
+  const key = c.req.header("idempotency-key");
+  if (key === undefined) return create();
+  const name = JSON.stringify([c.var.principal.key, c.req.method, c.req.path, key]);
+  const text = JSON.stringify(body);
+  const known = remembered.get(name);
+  if (known && Date.now() - known.at < rememberedMs) {
+    if (known.body === text) return known.answer as Promise<Answer>;
+    throw new GatewayError({
+      status: 409,
+      code: "idempotency_mismatch",
+      message: "This Idempotency-Key was used with another body.",
+      hint: "Use a new key for a new request.",
+    });
+  }
+  const answer = create();
+  remembered.set(name, { at: Date.now(), body: text, answer });
+  // A creation that failed made nothing: the next try is a new one.
+  answer.catch(() => remembered.delete(name));
+  for (const oldest of remembered.keys()) {
+    if (remembered.size <= rememberedMost) break;
+    remembered.delete(oldest);
+  }
+  return answer;
+}
