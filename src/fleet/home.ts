@@ -1,0 +1,212 @@
+// The home: the one folder that holds everything of an instance, who may start on it, and its secrets.
+//
+//   credentials       address and owner key, for the CLI (0600); may be deleted
+//   secrets.json      the HMAC secret of keys and Postgres's password (0600)
+//   models/ postgres/ restate/ kv/
+//   run/              lock, main.json (who runs), children.json, Restate's sockets (0700)
+import { randomBytes } from "node:crypto";
+import {
+  chmodSync,
+  closeSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+  fsyncSync,
+} from "node:fs";
+import { homedir } from "node:os";
+import { join, resolve } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { z } from "zod";
+import { FleetError } from "./errors.ts";
+
+const secretsSchema = z.object({ keyHmac: z.string().length(64), postgresPassword: z.string().min(16) });
+export type Secrets = z.infer<typeof secretsSchema>;
+
+const credentialsSchema = z.object({ address: z.string(), key: z.string() });
+export type Credentials = z.infer<typeof credentialsSchema>;
+
+const mainSchema = z.object({
+  pid: z.number(),
+  /** Null until it serves. */
+  address: z.string().nullable(),
+  /** Port of the embedded Postgres; null while it starts and when DATABASE_URL points elsewhere. */
+  postgresPort: z.number().nullable(),
+});
+export type MainRecord = z.infer<typeof mainSchema>;
+
+export class Home {
+  readonly path: string;
+
+  constructor(path: string) {
+    this.path = resolve(path);
+  }
+
+  /** `LINESHAFT_HOME`, else `.lineshaft` in the user's home. */
+  static fromEnvironment(env: NodeJS.ProcessEnv): Home {
+    return new Home(env["LINESHAFT_HOME"] || join(homedir(), ".lineshaft"));
+  }
+
+  file(...parts: string[]): string {
+    return join(this.path, ...parts);
+  }
+
+  get modelsFolder(): string {
+    return this.file("models");
+  }
+  get kvFolder(): string {
+    return this.file("kv");
+  }
+  get runFolder(): string {
+    return this.file("run");
+  }
+  get recordsPath(): string {
+    return this.file("run", "children.json");
+  }
+  get credentialsPath(): string {
+    return this.file("credentials");
+  }
+
+  /** Makes the folders, private to their owner. */
+  prepare(): void {
+    try {
+      for (const folder of [this.path, this.runFolder, this.modelsFolder, this.kvFolder])
+        mkdirSync(folder, { recursive: true, mode: 0o700 });
+      chmodSync(this.runFolder, 0o700);
+    } catch (error) {
+      throw this.#unusable(error);
+    }
+  }
+
+  /** Takes the home for this process or throws a FleetError that says who has it. The kernel frees it when the process ends. */
+  lock(): Disposable {
+    const path = this.file("run", "lock");
+    const database = openLock(path, (error) => this.#unusable(error));
+    if (!database) throw this.#taken();
+    return { [Symbol.dispose]: () => database.close() };
+  }
+
+  /** True when no process holds the lock; used by the CLI to tell "not running" from "not reachable". */
+  isFree(): boolean {
+    try {
+      const database = openLock(this.file("run", "lock"), (error) => error);
+      database?.close();
+      return database !== undefined;
+    } catch {
+      return true;
+    }
+  }
+
+  writeMain(record: MainRecord): void {
+    this.#write("run/main.json", record);
+  }
+
+  readMain(): MainRecord | undefined {
+    return this.#read("run/main.json", mainSchema);
+  }
+
+  /** The instance's secrets, made on first use. */
+  secrets(): Secrets {
+    const kept = this.#read("secrets.json", secretsSchema);
+    if (kept) return kept;
+    const made: Secrets = {
+      keyHmac: randomBytes(32).toString("hex"),
+      postgresPassword: randomBytes(24).toString("base64url"),
+    };
+    this.#write("secrets.json", made);
+    return made;
+  }
+
+  credentials(): Credentials | undefined {
+    return this.#read("credentials", credentialsSchema);
+  }
+
+  writeCredentials(credentials: Credentials): void {
+    this.#write("credentials", credentials);
+  }
+
+  /** Undefined when there is no such file; a file that is there and cannot be understood is an error, never overwritten. */
+  #read<Schema extends z.ZodType>(name: string, schema: Schema): z.infer<Schema> | undefined {
+    let text: string;
+    try {
+      text = readFileSync(this.file(name), "utf8");
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+      throw this.#unusable(error);
+    }
+    try {
+      return schema.parse(JSON.parse(text));
+    } catch (error) {
+      throw new FleetError({
+        code: "home_damaged",
+        message: `${this.file(name)} cannot be read.`,
+        why: "Its content is not what Lineshaft wrote.",
+        hint: "Restore it from a backup, or move it away to have a new one made.",
+        cause: error,
+      });
+    }
+  }
+
+  /** Whole or not at all, and on the disk before anything relies on it; readable by its owner only. */
+  #write(name: string, value: unknown): void {
+    const path = this.file(name);
+    const staging = `${path}.new`;
+    try {
+      rmSync(staging, { force: true });
+      const file = openSync(staging, "wx", 0o600);
+      writeFileSync(file, `${JSON.stringify(value, null, 2)}\n`);
+      fsyncSync(file);
+      closeSync(file);
+      renameSync(staging, path);
+    } catch (error) {
+      throw this.#unusable(error);
+    }
+  }
+
+  #taken(): FleetError {
+    const main = this.readMain();
+    return new FleetError({
+      code: "already_running",
+      message: "Lineshaft runs already on this home.",
+      why: main
+        ? `Process ${main.pid}${main.address ? ` serves ${main.address}` : " is starting"} (${this.path}).`
+        : this.path,
+      hint: "Use it as it is (`npx lineshaft status`), stop it first, or set LINESHAFT_HOME to another folder.",
+    });
+  }
+
+  #unusable(error: unknown): FleetError {
+    if (error instanceof FleetError) return error;
+    const code = (error as NodeJS.ErrnoException).code;
+    const full = code === "ENOSPC" || code === "EDQUOT";
+    return new FleetError({
+      code: full ? "disk_full" : "home_unusable",
+      message: full ? "The disk is full." : `The folder ${this.path} cannot be used.`,
+      why: (error as Error).message,
+      hint: full
+        ? "Free some space, or set LINESHAFT_HOME to a folder on another disk."
+        : "Make it readable and writable for this user, or set LINESHAFT_HOME to another folder.",
+      cause: error,
+    });
+  }
+}
+
+/**
+ * An operating-system lock by way of SQLite, because Node has no flock of its own: the kernel drops it when the process
+ * ends, however it ends, so there are no stale locks and no race to take one over. Undefined when another process has it.
+ */
+function openLock(path: string, unusable: (error: unknown) => unknown): DatabaseSync | undefined {
+  let database: DatabaseSync | undefined;
+  try {
+    database = new DatabaseSync(path, { timeout: 0 });
+    database.exec("begin exclusive");
+    return database;
+  } catch (error) {
+    database?.close();
+    const busy = 5;
+    if ((error as { errcode?: number }).errcode === busy) return undefined;
+    throw unusable(error);
+  }
+}

@@ -1,0 +1,28 @@
+// Every bound of the fleet's supervisor in one place, with the reason for its value.
+
+/** Pause before the first restart of a child that died; most deaths (a kill, a lost race for a port) heal at once. */
+export const restartFloorMs = 250;
+
+/** Longest pause between restarts: a child that cannot live is tried twice a minute, for ever. */
+export const restartCeilingMs = 30_000;
+
+/** Each death doubles the pause. */
+export const restartMultiplier = 2;
+
+/** A child that was ready this long is healthy: its next death starts again at the floor. */
+export const healthyAfterMs = 30_000;
+
+/** What is kept of a child's output for the sentence that says why it ended. */
+export const outputTailBytes = 8 * 1024;
+
+/** IPC messages kept until `ready` reads them; a child that floods its parent loses the oldest. */
+export const messageBacklog = 256;
+
+/** How often a process that should end is looked at. */
+export const gonePollMs = 20;
+
+/** Orphans of a killed start are asked to stop, and killed after this long: the next start should be quick. */
+export const orphanStopMs = 2_500;
+
+/** A killed process is gone within moments; one that is not hangs in the kernel, and starting beside it is not safe. */
+export const orphanGoneMs = 10_000;

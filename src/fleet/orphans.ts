@@ -1,0 +1,75 @@
+// Children that outlived a killed start still hold ports, locks and data. The next start, which holds the home's lock, ends
+// them before it starts anything: first those on record, then (where /proc shows environments) whoever carries this home's
+// mark, which also finds a child whose parent died between starting it and writing it down.
+import { readFileSync, readdirSync } from "node:fs";
+import { orphanGoneMs, orphanStopMs } from "./limits.ts";
+import { FleetError } from "./errors.ts";
+import { commandLine, identify, isSame, signal, waitGone, type ProcessIdentity } from "./processes.ts";
+import { ChildRecords } from "./records.ts";
+
+/** Environment variable that every child carries: the home it belongs to. */
+export const homeMark = "LINESHAFT_CHILD_OF";
+
+interface Orphan extends ProcessIdentity {
+  name: string;
+  stopSignal: NodeJS.Signals;
+}
+
+/** Ends what an earlier start on this home left running and waits until it is gone. Answers the names of what was ended. */
+export async function endOrphans(recordsPath: string, home: string): Promise<string[]> {
+  const orphans = recorded(recordsPath);
+  const known = new Set(orphans.map((orphan) => orphan.pid));
+  for (const orphan of marked(home)) if (!known.has(orphan.pid)) orphans.push(orphan);
+  await Promise.all(orphans.map(end));
+  return orphans.map((orphan) => orphan.name);
+}
+
+/** Recorded children that still are who they were: same pid, same start, and a program of the recorded command. */
+function recorded(path: string): Orphan[] {
+  return ChildRecords.read(path)
+    .filter((record) => isSame(record) && record.words.includes(commandLine(record.pid)[0] ?? ""))
+    .map(({ name, pid, startedAt, stopSignal }) => ({
+      name,
+      pid,
+      startedAt,
+      stopSignal: stopSignal as NodeJS.Signals,
+    }));
+}
+
+function marked(home: string): Orphan[] {
+  const mark = `${homeMark}=${home}`;
+  let pids: number[];
+  try {
+    pids = readdirSync("/proc").map(Number).filter(Number.isInteger);
+  } catch {
+    return [];
+  }
+  return pids.flatMap((pid) => {
+    if (pid === process.pid || !carries(pid, mark)) return [];
+    const identity = identify(pid);
+    return identity ? [{ ...identity, name: `process ${pid}`, stopSignal: "SIGTERM" as const }] : [];
+  });
+}
+
+function carries(pid: number, mark: string): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/environ`, "latin1").split("\0").includes(mark);
+  } catch {
+    return false;
+  }
+}
+
+async function end(orphan: Orphan): Promise<void> {
+  signal(orphan.pid, orphan.stopSignal);
+  if (await waitGone(orphan, orphanStopMs)) return;
+  // The group too: a child in a group of its own may have helpers that would outlive it.
+  signal(-orphan.pid, "SIGKILL");
+  signal(orphan.pid, "SIGKILL");
+  if (await waitGone(orphan, orphanGoneMs)) return;
+  throw new FleetError({
+    code: "orphan_alive",
+    message: `A process of the start before cannot be ended: ${orphan.name} (pid ${orphan.pid}).`,
+    why: "It ignored SIGKILL, so it hangs in the kernel (a disk or a driver that does not answer).",
+    hint: "Restart the machine, or set LINESHAFT_HOME to another folder.",
+  });
+}

@@ -1,0 +1,77 @@
+// Keeps children alive: starts each in a process group of its own (a terminal's Ctrl-C reaches the main process alone, which
+// settles first), restarts the ones that die with a growing pause, and stops them all within seconds.
+//
+//   starting -> ready -> restarting -> ready ...      a death after the first readiness heals by itself
+//   starting -> failed                                a first start that fails is the caller's to explain
+//   any -> stopping -> stopped
+import { ChildRecords } from "./records.ts";
+import { ManagedChild } from "./child.ts";
+import { treeMemory } from "./processes.ts";
+import type { ChildSpec, ChildStatus } from "./types.ts";
+
+export interface SupervisorOptions {
+  /** Where running children are written down. */
+  recordsPath: string;
+  /** The mark that every child's environment carries (orphans.ts). */
+  home: string;
+  /** Lines that children print. */
+  onLine?: (child: string, line: string) => void;
+  /** Injected in tests; answers early when aborted. */
+  sleep?: (ms: number, signal: AbortSignal) => Promise<void>;
+  now?: () => number;
+}
+
+export class Supervisor {
+  readonly #children = new Map<string, ManagedChild>();
+  readonly #listeners = new Set<(status: ChildStatus) => void>();
+  readonly #records: ChildRecords;
+  readonly #options: SupervisorOptions;
+
+  constructor(options: SupervisorOptions) {
+    this.#options = options;
+    this.#records = new ChildRecords(options.recordsPath);
+  }
+
+  /** Resolves when the child is ready for the first time; rejects with a FleetError when it is not, and leaves nothing running. */
+  async start(spec: ChildSpec): Promise<void> {
+    const before = this.#children.get(spec.name);
+    if (before && before.status().state !== "failed" && before.status().state !== "stopped")
+      throw new TypeError(`A child named ${spec.name} runs already.`);
+    const child = new ManagedChild(spec, {
+      ...this.#options,
+      records: this.#records,
+      onChange: (status) => this.#listeners.forEach((listener) => listener(status)),
+    });
+    this.#children.set(spec.name, child);
+    await child.start();
+  }
+
+  /** Stops one child, for good. */
+  async stop(name: string): Promise<void> {
+    await this.#children.get(name)?.stop();
+  }
+
+  /** Stops every child at once (none needs another to end well) and waits until all are gone. */
+  async stopAll(): Promise<void> {
+    await Promise.all([...this.#children.values()].map((child) => child.stop()));
+  }
+
+  /** Kills every child at once, without asking: the second Ctrl-C. */
+  killAll(): void {
+    for (const child of this.#children.values()) child.kill();
+  }
+
+  status(): ChildStatus[] {
+    const statuses = [...this.#children.values()].map((child) => child.status());
+    const memory = treeMemory(statuses.flatMap((status) => status.pid ?? []));
+    return statuses.map((status) =>
+      status.pid === undefined ? status : Object.assign(status, { rssBytes: memory.get(status.pid) }),
+    );
+  }
+
+  /** Called with a child's status whenever its state changes. Answers how to stop listening. */
+  onChange(listener: (status: ChildStatus) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+}
