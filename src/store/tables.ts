@@ -1,5 +1,5 @@
 // Rows of every table as Kysely sees them; kept in step with migrations/ by tables.test.ts.
-import type { Generated } from "kysely";
+import type { Generated, GeneratedAlways } from "kysely";
 
 export interface BlobsTable {
   project: string;
@@ -68,7 +68,6 @@ export interface JournalsTable {
   id: string;
   organisation: string;
   kind: "settlement" | "result" | "correction";
-  subject: string;
   corrects: string | null;
   created_at: Generated<Date>;
 }
@@ -84,6 +83,7 @@ export interface BudgetsTable {
   organisation: string;
   scope_kind: "organisation" | "project" | "key" | "agent" | "run";
   scope_id: string;
+  scope: GeneratedAlways<string>;
   currency: string;
   limit_nano: bigint;
   spent_nano: Generated<bigint>;
@@ -91,30 +91,50 @@ export interface BudgetsTable {
   period: "total" | "month" | "day";
   period_start: Date;
   created_at: Generated<Date>;
-  updated_at: Generated<Date>;
 }
 
 export interface HoldsTable {
   attempt: string;
   call: string;
   organisation: string;
+  project: string;
+  agent: string | null;
+  run: string | null;
+  model: string;
   amount_nano: bigint;
   currency: string;
+  scopes: string[];
   budgets: string[];
   rate_card: string;
-  owner: string;
-  state: Generated<"held" | "settled">;
+  owner: bigint;
+  settled: Generated<boolean>;
   created_at: Generated<Date>;
 }
 
 export interface SettlementsTable {
   attempt: string;
-  journal: string;
+  organisation: string;
   amount_nano: bigint;
   prompt_tokens: bigint;
   cached_tokens: bigint;
   output_tokens: bigint;
   usage_source: "engine" | "counted" | "estimated";
+  created_at: Generated<Date>;
+}
+
+export interface OutcomesTable {
+  id: string;
+  organisation: string;
+  project: string;
+  run: string;
+  agent: string;
+  contract: string;
+  verifier: string;
+  verdict: "passed" | "failed";
+  reason: string;
+  evidence_ref: string;
+  price_nano: bigint;
+  currency: string;
   created_at: Generated<Date>;
 }
 
@@ -185,6 +205,10 @@ export interface RunsTable {
   input_ref: string;
   status: "queued" | "running" | "waiting" | "completed" | "failed" | "stopped";
   next_step: Generated<number>;
+  retries: Generated<number>;
+  wake_at: Date | null;
+  owner: number | null;
+  fence: Generated<bigint>;
   output_ref: string | null;
   error_code: string | null;
   error_message: string | null;
@@ -225,22 +249,6 @@ export interface EffectsTable {
   updated_at: Generated<Date>;
 }
 
-export interface OutcomesTable {
-  id: string;
-  organisation: string;
-  project: string;
-  run: string;
-  agent: string;
-  contract: string;
-  verifier: string;
-  verdict: "passed" | "failed";
-  reason: string;
-  evidence_ref: string;
-  price_nano: Generated<bigint>;
-  currency: string;
-  created_at: Generated<Date>;
-}
-
 export interface Tables {
   blobs: BlobsTable;
   organisations: OrganisationsTable;
@@ -254,6 +262,7 @@ export interface Tables {
   budgets: BudgetsTable;
   holds: HoldsTable;
   settlements: SettlementsTable;
+  outcomes: OutcomesTable;
   calls: CallsTable;
   attempts: AttemptsTable;
   agents: AgentsTable;
@@ -261,5 +270,4 @@ export interface Tables {
   runs: RunsTable;
   steps: StepsTable;
   effects: EffectsTable;
-  outcomes: OutcomesTable;
 }

@@ -12,7 +12,8 @@ create table agent_versions (
   id text primary key,
   agent text not null references agents,
   number integer not null,
-  -- The manifest as a blob of the project, and its hash: publishing the same manifest again is a no-op.
+  -- The published manifest as a blob of the project: the manifest with everything it was pinned to (model, tool definitions,
+  -- verifier). Its hash makes publishing the same again a no-op.
   manifest_ref text not null,
   created_at timestamptz not null default now(),
   unique (agent, number),
@@ -32,6 +33,13 @@ create table runs (
   status text not null check (status in ('queued', 'running', 'waiting', 'completed', 'failed', 'stopped')),
   -- Steps taken so far; the next turn begins there.
   next_step integer not null default 0,
+  -- Failures in a row of the step that is next, and when a waiting run goes on by itself (null: a person or an event decides).
+  retries integer not null default 0,
+  wake_at timestamptz,
+  -- Who works on it: the process (its life is an advisory lock) and a number that grows with every activation. A step is
+  -- written only by the activation that holds the newest fence, so two never do the same step twice.
+  owner integer,
+  fence bigint not null default 0,
   output_ref text,
   error_code text,
   error_message text,
@@ -78,19 +86,3 @@ create table effects (
   updated_at timestamptz not null default now()
 );
 create index effects_of_run on effects (run);
-
-create table outcomes (
-  id text primary key,
-  organisation text not null,
-  project text not null,
-  run text not null unique references runs,
-  agent text not null,
-  contract text not null,
-  verifier text not null,
-  verdict text not null check (verdict in ('passed', 'failed')),
-  reason text not null,
-  evidence_ref text not null,
-  price_nano bigint not null default 0,
-  currency text not null,
-  created_at timestamptz not null default now()
-);

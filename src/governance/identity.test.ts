@@ -1,0 +1,97 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { testDatabase } from "../store/testing.ts";
+import { Identity } from "./identity.ts";
+import { hmacOf, looksLikeSecret, newSecret } from "./keys.ts";
+
+const secret = Buffer.alloc(32, 7);
+
+async function setUp() {
+  const db = await testDatabase();
+  let now = 0;
+  const identity = new Identity({ db, secret, now: () => now });
+  const tenant = await identity.ensureTenant({ organisation: "acme", project: "ops", currency: "EUR" });
+  const scope = { organisation: tenant.organisation.id, project: tenant.project.id };
+  return {
+    db,
+    identity,
+    tenant,
+    scope,
+    pass: (ms: number) => (now += ms),
+    [Symbol.asyncDispose]: () => db[Symbol.asyncDispose](),
+  };
+}
+
+describe("keys", () => {
+  test("a key opens its own organisation and project, with its role and currency", async () => {
+    await using world = await setUp();
+    const { key, secret } = await world.identity.createKey({ ...world.scope, name: "ci", role: "member" });
+    expect(await world.identity.authenticate(secret)).toEqual({
+      ...{
+        kind: "key",
+        key: key.id,
+        organisation: world.scope.organisation,
+        project: world.scope.project,
+        role: "member",
+        currency: "EUR",
+      },
+    });
+  });
+
+  test("nothing in the database is the secret, or opens anything", async () => {
+    await using world = await setUp();
+    const { secret: shown } = await world.identity.createKey({ ...world.scope, name: "ci", role: "owner" });
+    const { rows } = await world.db.query<{ row: string; hmac: string }>(
+      "select keys::text as row, encode(secret_hmac, 'base64') as hmac from keys",
+    );
+    expect(rows[0]!.row).not.toContain(shown.slice(4));
+    expect(await world.identity.authenticate(`lsk_${rows[0]!.hmac.slice(0, 43)}`)).toBeUndefined();
+  });
+
+  test.each(["", "lsk_", "sk-123", "lsk_' or 1=1 --", `lsk_${"a".repeat(43)}`, `lsk_${"a".repeat(44)}`])(
+    "%j opens nothing",
+    async (token) => {
+      await using world = await setUp();
+      expect(await world.identity.authenticate(token)).toBeUndefined();
+    },
+  );
+
+  test("a key revoked here is dead at once, one revoked elsewhere within a second", async () => {
+    await using world = await setUp();
+    const elsewhere = new Identity({ db: world.db, secret });
+    const here = await world.identity.createKey({ ...world.scope, name: "a", role: "owner" });
+    const there = await world.identity.createKey({ ...world.scope, name: "b", role: "owner" });
+    await world.identity.authenticate(here.secret);
+    await world.identity.authenticate(there.secret);
+    await world.identity.revokeKey(world.scope.organisation, here.key.id);
+    await elsewhere.revokeKey(world.scope.organisation, there.key.id);
+    expect(await world.identity.authenticate(here.secret)).toBeUndefined();
+    world.pass(1001);
+    expect(await world.identity.authenticate(there.secret)).toBeUndefined();
+  });
+
+  test("a key of another organisation cannot be revoked", async () => {
+    await using world = await setUp();
+    const { key, secret } = await world.identity.createKey({ ...world.scope, name: "a", role: "owner" });
+    expect(await world.identity.revokeKey("org_other", key.id)).toBeUndefined();
+    expect(await world.identity.authenticate(secret)).toBeDefined();
+  });
+
+  test("no two tokens share an HMAC, and every new secret has the shape that is accepted", () => {
+    const bytes = fc.uint8Array({ minLength: 32, maxLength: 32 });
+    fc.assert(
+      fc.property(bytes, bytes, (a, b) => {
+        const [one, two] = [newSecret(Buffer.from(a)), newSecret(Buffer.from(b))];
+        expect(looksLikeSecret(one)).toBe(true);
+        expect(hmacOf(one, secret).equals(hmacOf(two, secret))).toBe(one === two);
+      }),
+    );
+  });
+});
+
+test("a tenant is made once, and its currency stands", async () => {
+  await using world = await setUp();
+  const again = await world.identity.ensureTenant({ organisation: "acme", project: "ops", currency: "USD" });
+  expect(again).toEqual(world.tenant);
+  expect(again.organisation.currency).toBe("EUR");
+});

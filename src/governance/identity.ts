@@ -1,0 +1,161 @@
+// Who acts: organisations, projects and keys, and the way from a bearer token to a principal.
+//
+// A principal is remembered for `rememberMs`, so that a busy key costs a look-up a second and a key revoked elsewhere is
+// dead within one; a key revoked by this process is dead at once. Unknown tokens are remembered too (bounded), so that
+// guessing costs the database nothing.
+import { newId, type Database } from "../store/index.ts";
+import { hmacOf, looksLikeSecret, newSecret } from "./keys.ts";
+import type { Principal, Role } from "./types.ts";
+
+const rememberMs = 1000;
+const rememberedAtMost = 10_000;
+
+export interface Key {
+  id: string;
+  name: string;
+  role: Role;
+  project: string;
+  createdAt: Date;
+  revokedAt: Date | undefined;
+}
+
+export interface Tenant {
+  organisation: { id: string; name: string; currency: string };
+  project: { id: string; name: string };
+}
+
+interface KeyRow {
+  [column: string]: unknown;
+  id: string;
+  name: string;
+  role: Role;
+  project: string;
+  created_at: Date;
+  revoked_at: Date | null;
+}
+
+export class Identity {
+  readonly #db: Database;
+  readonly #installationKey: Buffer;
+  readonly #now: () => number;
+  readonly #remembered = new Map<string, { principal: Principal | undefined; until: number }>();
+
+  constructor(options: { db: Database; secret: Buffer; now?: () => number }) {
+    this.#db = options.db;
+    this.#installationKey = options.secret;
+    this.#now = options.now ?? Date.now;
+  }
+
+  /** The principal of a bearer token; undefined for unknown, malformed and revoked ones alike. */
+  async authenticate(token: string): Promise<Principal | undefined> {
+    if (!looksLikeSecret(token)) return undefined;
+    const hmac = hmacOf(token, this.#installationKey);
+    // The whole HMAC is the cache's key: two tokens can never share an entry.
+    const cacheKey = hmac.toString("base64");
+    const known = this.#remembered.get(cacheKey);
+    if (known && known.until > this.#now()) return known.principal;
+    const principal = await this.#lookUp(hmac);
+    if (this.#remembered.size >= rememberedAtMost) this.#remembered.clear();
+    this.#remembered.set(cacheKey, { principal, until: this.#now() + rememberMs });
+    return principal;
+  }
+
+  async #lookUp(hmac: Buffer): Promise<Principal | undefined> {
+    const { rows } = await this.#db.query<{
+      key: string;
+      organisation: string;
+      project: string;
+      role: Role;
+      currency: string;
+    }>(
+      `select k.id as key, k.organisation, k.project, k.role, o.currency
+       from keys k join organisations o on o.id = k.organisation where k.secret_hmac = $1 and k.revoked_at is null`,
+      [hmac],
+    );
+    return rows[0] && { kind: "key", ...rows[0] };
+  }
+
+  /** Finds or makes an organisation and its first project. The currency of one that exists stands. */
+  async ensureTenant(wanted: { organisation: string; project: string; currency: string }): Promise<Tenant> {
+    await this.#db.query(
+      `with organisation as (
+         insert into organisations (id, name, currency) values ($1, $2, $3)
+         on conflict (name) do update set name = excluded.name returning id)
+       insert into projects (id, organisation, name) select $4, id, $5 from organisation on conflict do nothing`,
+      [newId("org"), wanted.organisation, wanted.currency, newId("prj"), wanted.project],
+    );
+    const { rows } = await this.#db.query<{ organisation: string; currency: string; project: string }>(
+      `select o.id as organisation, o.currency, p.id as project
+       from organisations o join projects p on p.organisation = o.id where o.name = $1 and p.name = $2`,
+      [wanted.organisation, wanted.project],
+    );
+    const { organisation, currency, project } = rows[0]!;
+    return {
+      organisation: { id: organisation, name: wanted.organisation, currency },
+      project: { id: project, name: wanted.project },
+    };
+  }
+
+  /** Names of a principal's organisation and project. */
+  async tenantOf(principal: Principal): Promise<Tenant> {
+    const { rows } = await this.#db.query<{ organisation: string; project: string }>(
+      "select o.name as organisation, p.name as project from organisations o join projects p on p.organisation = o.id where p.id = $1",
+      [principal.project],
+    );
+    return {
+      organisation: { id: principal.organisation, name: rows[0]!.organisation, currency: principal.currency },
+      project: { id: principal.project, name: rows[0]!.project },
+    };
+  }
+
+  /** Makes a key. The secret is in the answer and nowhere else. */
+  async createKey(wanted: {
+    organisation: string;
+    project: string;
+    name: string;
+    role: Role;
+  }): Promise<{ key: Key; secret: string }> {
+    const secret = newSecret();
+    const { rows } = await this.#db.query<KeyRow>(
+      `insert into keys (id, organisation, project, name, role, secret_hmac) values ($1, $2, $3, $4, $5, $6)
+       returning id, name, role, project, created_at, revoked_at`,
+      [
+        newId("key"),
+        wanted.organisation,
+        wanted.project,
+        wanted.name,
+        wanted.role,
+        hmacOf(secret, this.#installationKey),
+      ],
+    );
+    return { key: keyOf(rows[0]!), secret };
+  }
+
+  async listKeys(organisation: string): Promise<Key[]> {
+    const { rows } = await this.#db.query<KeyRow>(
+      "select id, name, role, project, created_at, revoked_at from keys where organisation = $1 order by id",
+      [organisation],
+    );
+    return rows.map(keyOf);
+  }
+
+  /** Ends a key at once; undefined when there is none of that id. Revoking it again changes nothing. */
+  async revokeKey(organisation: string, id: string): Promise<Key | undefined> {
+    const { rows } = await this.#db.query<KeyRow>(
+      `update keys set revoked_at = coalesce(revoked_at, now()) where organisation = $1 and id = $2
+       returning id, name, role, project, created_at, revoked_at`,
+      [organisation, id],
+    );
+    for (const [cacheKey, { principal }] of this.#remembered)
+      if (principal?.key === id) this.#remembered.delete(cacheKey);
+    return rows[0] && keyOf(rows[0]);
+  }
+}
+
+function keyOf(row: KeyRow): Key {
+  return {
+    ...{ id: row.id, name: row.name, role: row.role, project: row.project },
+    createdAt: row.created_at,
+    revokedAt: row.revoked_at ?? undefined,
+  };
+}

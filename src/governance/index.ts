@@ -1,0 +1,2 @@
+export { Identity, type Key, type Tenant } from "./identity.ts";
+export type { Principal, Role } from "./types.ts";

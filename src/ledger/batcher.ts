@@ -1,0 +1,47 @@
+// Commits in groups without a timer: whatever arrived while the last batch was committing is the next batch. Under light
+// load every item is a batch of one and waits for nothing; under heavy load one commit (an fsync) is shared by many.
+
+interface Waiting<Item, Result> {
+  item: Item;
+  resolve(result: Result): void;
+  reject(error: unknown): void;
+}
+
+export class Batcher<Item, Result> {
+  readonly #commit: (items: Item[]) => Promise<Result[]>;
+  readonly #limit: number;
+  #waiting: Waiting<Item, Result>[] = [];
+  #running = false;
+
+  /** `commit` is given at most `limit` items and answers a result for each, in their order, or throws for all. */
+  constructor(commit: (items: Item[]) => Promise<Result[]>, limit: number) {
+    this.#commit = commit;
+    this.#limit = limit;
+  }
+
+  add(item: Item): Promise<Result> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ item, resolve, reject });
+      if (!this.#running) void this.#drain();
+    });
+  }
+
+  async #drain(): Promise<void> {
+    this.#running = true;
+    // Items added in the same turn of the event loop share the first batch.
+    await Promise.resolve();
+    while (this.#waiting.length > 0) await this.#settle(this.#waiting.splice(0, this.#limit));
+    this.#running = false;
+  }
+
+  async #settle(batch: Waiting<Item, Result>[]): Promise<void> {
+    try {
+      const results = await this.#commit(batch.map((waiting) => waiting.item));
+      batch.forEach((waiting, place) => waiting.resolve(results[place]!));
+    } catch (error) {
+      if (batch.length === 1) return batch[0]!.reject(error);
+      // One bad item must not fail its neighbours: each is tried alone.
+      for (const waiting of batch) await this.#settle([waiting]);
+    }
+  }
+}

@@ -1,0 +1,131 @@
+// The bill: what results earned and what their tokens cost, per agent, from the ledger alone (never from logs of calls).
+import type { Database } from "../store/index.ts";
+
+export interface BillLine {
+  /** Id and name of the agent; undefined for calls outside runs. */
+  agent: { id: string; name: string } | undefined;
+  runs: number;
+  calls: number;
+  promptTokens: number;
+  cachedTokens: number;
+  outputTokens: number;
+  revenueNano: bigint;
+  tokenCostNano: bigint;
+  marginNano: bigint;
+  outcomesPassed: number;
+  outcomesFailed: number;
+  /** Passed of judged outcomes; undefined while none was judged. The same for the next two. */
+  passRate: number | undefined;
+  /** All token cost of the line, that of failed runs included, by passed outcomes. */
+  costPerVerifiedOutcomeNano: bigint | undefined;
+  /** Passed outcomes per million prompt and output tokens. */
+  verifiedOutcomesPerMillionTokens: number | undefined;
+}
+
+export interface Bill {
+  from: Date;
+  to: Date;
+  lines: BillLine[];
+  total: BillLine;
+}
+
+interface LineRow {
+  [column: string]: unknown;
+  agent: string | null;
+  name: string | null;
+  runs: bigint;
+  calls: bigint;
+  prompt_tokens: bigint;
+  cached_tokens: bigint;
+  output_tokens: bigint;
+  cost: bigint;
+  revenue: bigint;
+  passed: bigint;
+  failed: bigint;
+}
+
+const beginning = new Date(0);
+
+/** `agent` is an id. The period is half open: `from` counts, `to` does not. */
+export async function readBill(
+  db: Database,
+  organisation: string,
+  period: { from?: Date; to?: Date; agent?: string },
+  now: Date,
+): Promise<Bill> {
+  const from = period.from ?? beginning;
+  const to = period.to ?? now;
+  const { rows } = await db.query<LineRow>(
+    `with spending as (
+       select h.agent, count(distinct h.run) as runs, count(distinct h.call) as calls,
+         sum(s.prompt_tokens)::bigint as prompt_tokens, sum(s.cached_tokens)::bigint as cached_tokens,
+         sum(s.output_tokens)::bigint as output_tokens, sum(s.amount_nano)::bigint as cost
+       from settlements s join holds h using (attempt)
+       where s.organisation = $1 and s.created_at >= $2 and s.created_at < $3 group by h.agent
+     ), earning as (
+       select agent, sum(price_nano)::bigint as revenue,
+         count(*) filter (where verdict = 'passed') as passed, count(*) filter (where verdict = 'failed') as failed
+       from outcomes where organisation = $1 and created_at >= $2 and created_at < $3 group by agent
+     )
+     select coalesce(s.agent, e.agent) as agent, a.name, coalesce(runs, 0) as runs, coalesce(calls, 0) as calls,
+       coalesce(prompt_tokens, 0) as prompt_tokens, coalesce(cached_tokens, 0) as cached_tokens,
+       coalesce(output_tokens, 0) as output_tokens, coalesce(cost, 0) as cost, coalesce(revenue, 0) as revenue,
+       coalesce(passed, 0) as passed, coalesce(failed, 0) as failed
+     from spending s full join earning e on s.agent = e.agent left join agents a on a.id = coalesce(s.agent, e.agent)
+     where $4::text is null or coalesce(s.agent, e.agent) = $4
+     order by revenue desc, cost desc, 1`,
+    [organisation, from, to, period.agent ?? null],
+  );
+  const lines = rows.map(lineOf);
+  return { from, to, lines, total: totalOf(lines) };
+}
+
+function lineOf(row: LineRow): BillLine {
+  return withRatios({
+    agent: row.agent === null ? undefined : { id: row.agent, name: row.name ?? row.agent },
+    runs: Number(row.runs),
+    calls: Number(row.calls),
+    promptTokens: Number(row.prompt_tokens),
+    cachedTokens: Number(row.cached_tokens),
+    outputTokens: Number(row.output_tokens),
+    revenueNano: row.revenue,
+    tokenCostNano: row.cost,
+    outcomesPassed: Number(row.passed),
+    outcomesFailed: Number(row.failed),
+  });
+}
+
+type Sums = Omit<
+  BillLine,
+  "marginNano" | "passRate" | "costPerVerifiedOutcomeNano" | "verifiedOutcomesPerMillionTokens"
+>;
+
+/** Exported for tests: the ratios of a line, undefined where there is nothing to divide by. */
+export function withRatios(sums: Sums): BillLine {
+  const judged = sums.outcomesPassed + sums.outcomesFailed;
+  const tokens = sums.promptTokens + sums.outputTokens;
+  const passed = BigInt(sums.outcomesPassed);
+  return {
+    ...sums,
+    marginNano: sums.revenueNano - sums.tokenCostNano,
+    passRate: judged === 0 ? undefined : sums.outcomesPassed / judged,
+    costPerVerifiedOutcomeNano: passed === 0n ? undefined : (sums.tokenCostNano + passed / 2n) / passed,
+    verifiedOutcomesPerMillionTokens: judged === 0 || tokens === 0 ? undefined : (sums.outcomesPassed * 1e6) / tokens,
+  };
+}
+
+function totalOf(lines: BillLine[]): BillLine {
+  const sum = (of: (line: BillLine) => number) => lines.reduce((total, line) => total + of(line), 0);
+  return withRatios({
+    agent: undefined,
+    runs: sum((line) => line.runs),
+    calls: sum((line) => line.calls),
+    promptTokens: sum((line) => line.promptTokens),
+    cachedTokens: sum((line) => line.cachedTokens),
+    outputTokens: sum((line) => line.outputTokens),
+    revenueNano: lines.reduce((total, line) => total + line.revenueNano, 0n),
+    tokenCostNano: lines.reduce((total, line) => total + line.tokenCostNano, 0n),
+    outcomesPassed: sum((line) => line.outcomesPassed),
+    outcomesFailed: sum((line) => line.outcomesFailed),
+  });
+}

@@ -1,0 +1,98 @@
+// Budgets: a limit on what a scope may spend in a period. What is held counts as spent until it is settled.
+import { newId, type Database } from "../store/index.ts";
+import type { Scope, ScopeKind } from "./types.ts";
+
+export type Period = "total" | "month" | "day";
+
+export interface Budget {
+  id: string;
+  scope: Scope;
+  currency: string;
+  period: Period;
+  limitNano: bigint;
+  spentNano: bigint;
+  heldNano: bigint;
+  /** Never negative; 0 when more was used than the limit (an engine that overran its cap). */
+  leftNano: bigint;
+  /** First moment of the next period; undefined for `total`. */
+  resetsAt: Date | undefined;
+}
+
+export interface NewBudget {
+  organisation: string;
+  scope: Scope;
+  currency: string;
+  limitNano: bigint;
+  period: Period;
+}
+
+interface BudgetRow {
+  [column: string]: unknown;
+  id: string;
+  scope_kind: ScopeKind;
+  scope_id: string;
+  currency: string;
+  period: Period;
+  limit_nano: bigint;
+  spent_nano: bigint;
+  held_nano: bigint;
+  resets_at: Date | null;
+}
+
+/** A budget whose period is over reads as unspent; the row itself begins anew at its next hold. */
+const budgetColumns = `id, scope_kind, scope_id, currency, period, limit_nano, held_nano,
+  case when period_start < budget_period_start(period, now()) then 0 else spent_nano end as spent_nano,
+  case period when 'month' then budget_period_start('month', budget_period_start('month', now()) + interval '32 days')
+              when 'day' then budget_period_start('day', now()) + interval '1 day' end as resets_at`;
+
+export class Budgets {
+  readonly #db: Database;
+
+  constructor(db: Database) {
+    this.#db = db;
+  }
+
+  /** Sets the one budget of a scope, or changes its limit and period. A month or day counts what was charged in it already. */
+  async set(budget: NewBudget): Promise<Budget> {
+    const { scope, ...rest } = budget;
+    const set = await this.#db.query<{ id: string }>("select set_budget($1, $2, $3, $4, $5, $6, $7) as id", [
+      ...[newId("bud"), rest.organisation, scope.kind, scope.id, rest.currency, rest.limitNano, rest.period],
+    ]);
+    const { rows } = await this.#db.query<BudgetRow>(`select ${budgetColumns} from budgets where id = $1`, [
+      set.rows[0]!.id,
+    ]);
+    return budgetOf(rows[0]!);
+  }
+
+  async list(organisation: string): Promise<Budget[]> {
+    const { rows } = await this.#db.query<BudgetRow>(
+      `select ${budgetColumns} from budgets where organisation = $1 order by scope`,
+      [organisation],
+    );
+    return rows.map(budgetOf);
+  }
+
+  /** True when there was one. Holds that counted against it go on without it. */
+  async remove(organisation: string, id: string): Promise<boolean> {
+    const { rowCount } = await this.#db.query("delete from budgets where organisation = $1 and id = $2", [
+      organisation,
+      id,
+    ]);
+    return rowCount === 1;
+  }
+}
+
+function budgetOf(row: BudgetRow): Budget {
+  const left = row.limit_nano - row.spent_nano - row.held_nano;
+  return {
+    id: row.id,
+    scope: { kind: row.scope_kind, id: row.scope_id },
+    currency: row.currency,
+    period: row.period,
+    limitNano: row.limit_nano,
+    spentNano: row.spent_nano,
+    heldNano: row.held_nano,
+    leftNano: left > 0n ? left : 0n,
+    resetsAt: row.resets_at ?? undefined,
+  };
+}

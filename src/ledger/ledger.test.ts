@@ -1,0 +1,318 @@
+import { describe, expect, test } from "vitest";
+import { testDatabase } from "../store/testing.ts";
+import type { Database } from "../store/index.ts";
+import { createLedger, type HoldRequest, type Ledger, type RateCard, type Scope } from "./index.ts";
+
+const project: Scope = { kind: "project", id: "prj_1" };
+
+async function openLedger(db: Database, owner = "test"): Promise<{ ledger: Ledger; card: RateCard } & AsyncDisposable> {
+  await db.query(
+    "insert into organisations (id, name, currency) values ('org_1', 'one', 'USD') on conflict do nothing",
+  );
+  const ledger = await createLedger({ db, owner });
+  const prices = { inputNanoPerMillion: 1_000_000n, cachedNanoPerMillion: 100_000n, outputNanoPerMillion: 2_000_000n };
+  const card = await ledger.setRateCard({ organisation: "org_1", model: "small", currency: "USD", ...prices });
+  return { ledger, card, [Symbol.asyncDispose]: () => ledger.close() };
+}
+
+const holdOf = (attempt: string, amountNano: bigint, card: RateCard, scopes: Scope[] = [project]): HoldRequest => ({
+  ...{ attempt, call: `call_of_${attempt}`, organisation: "org_1", project: "prj_1" },
+  ...{ scopes, amountNano, rateCard: card },
+});
+
+const tokens = (promptTokens: number, cachedTokens = 0, outputTokens = 0) => ({
+  promptTokens,
+  cachedTokens,
+  outputTokens,
+});
+
+const budget = (scope: Scope, limitNano: bigint, period: "total" | "month" | "day" = "total") => ({
+  ...{ organisation: "org_1", scope, currency: "USD", limitNano, period },
+});
+
+describe("hold and settle", () => {
+  test("a settlement charges what was used at the prices of the hold and posts both sides", async () => {
+    await using db = await testDatabase();
+    await using opened = await openLedger(db);
+    const { ledger, card } = opened;
+    await ledger.hold(holdOf("att_1", 5000n, card));
+    await ledger.setRateCard({ ...card, organisation: "org_1", inputNanoPerMillion: 9_000_000n });
+    const settlement = await ledger.settle({ attempt: "att_1", tokens: tokens(1000, 400, 100), usageSource: "engine" });
+    // 600 at 1, 400 at 0.1 and 100 at 2 nano a token
+    expect(settlement).toEqual({ attempt: "att_1", amountNano: 840n, currency: "USD", repeated: false });
+    const { rows } = await db.query("select id, balance_nano from accounts order by id");
+    expect(rows).toEqual([
+      { id: "org_1/provider_cost/small", balance_nano: -840n },
+      { id: "org_1/token_cost/prj_1", balance_nano: 840n },
+    ]);
+    expect((await ledger.prove()).discrepancies).toEqual([]);
+  });
+
+  test("settling again changes nothing and answers the first settlement, in one batch too", async () => {
+    await using db = await testDatabase();
+    await using opened = await openLedger(db);
+    const { ledger, card } = opened;
+    await ledger.hold(holdOf("att_1", 5000n, card));
+    const again = (count: number) => ledger.settle({ attempt: "att_1", tokens: tokens(count), usageSource: "engine" });
+    const [first, second] = await Promise.all([again(100), again(200)]);
+    const third = await again(300);
+    expect([first, second, third].map((s) => [s?.amountNano, s?.repeated])).toEqual([
+      [100n, false],
+      [100n, true],
+      [100n, true],
+    ]);
+    expect((await ledger.prove()).discrepancies).toEqual([]);
+  });
+
+  test("an attempt that never held cannot settle, and does not harm its neighbours", async () => {
+    await using db = await testDatabase();
+    await using opened = await openLedger(db);
+    const { ledger, card } = opened;
+    await ledger.hold(holdOf("att_1", 5000n, card));
+    const results = await Promise.allSettled(
+      ["att_none", "att_1"].map((attempt) => ledger.settle({ attempt, tokens: tokens(10), usageSource: "engine" })),
+    );
+    expect(results.map((result) => result.status)).toEqual(["rejected", "fulfilled"]);
+  });
+
+  test("an attempt id that was used is refused, and does not harm its neighbours", async () => {
+    await using db = await testDatabase();
+    await using opened = await openLedger(db);
+    const { ledger, card } = opened;
+    await ledger.hold(holdOf("att_1", 1n, card));
+    const results = await Promise.allSettled([
+      ledger.hold(holdOf("att_1", 1n, card)),
+      ledger.hold(holdOf("att_2", 1n, card)),
+    ]);
+    expect(results.map((result) => result.status)).toEqual(["rejected", "fulfilled"]);
+  });
+
+  test("void releases the hold and costs nothing", async () => {
+    await using db = await testDatabase();
+    await using opened = await openLedger(db);
+    const { ledger, card } = opened;
+    await ledger.setBudget(budget(project, 5000n));
+    await ledger.hold(holdOf("att_1", 5000n, card));
+    expect((await ledger.void("att_1")).amountNano).toBe(0n);
+    expect(await ledger.listBudgets("org_1")).toMatchObject([{ spentNano: 0n, heldNano: 0n, leftNano: 5000n }]);
+    expect((await ledger.prove()).discrepancies).toEqual([]);
+  });
+});
+
+describe("budgets", () => {
+  test("50 parallel calls never pass a budget, whatever is held or settled in between", async () => {
+    await using db = await testDatabase();
+    await using first = await openLedger(db, "one");
+    await using second = await openLedger(db, "two");
+    await first.ledger.setBudget(budget(project, 1000n));
+    let highest = 0n;
+    const attempts = Array.from({ length: 50 }, async (_, index) => {
+      const { ledger, card } = index % 2 ? first : second;
+      const result = await ledger.hold(holdOf(`att_${index}`, 90n, card));
+      const [now] = await ledger.listBudgets("org_1");
+      if (now!.spentNano + now!.heldNano > highest) highest = now!.spentNano + now!.heldNano;
+      if (result.admitted)
+        await ledger.settle({ attempt: `att_${index}`, tokens: tokens(70 + (index % 20)), usageSource: "engine" });
+      return result.admitted;
+    });
+    const admitted = (await Promise.all(attempts)).filter(Boolean).length;
+    expect(highest).toBeLessThanOrEqual(1000n);
+    expect(admitted).toBeGreaterThanOrEqual(11);
+    expect((await first.ledger.prove()).discrepancies).toEqual([]);
+  });
+
+  test("a call is counted against every scope, or against none when one refuses; the refusal names the budget", async () => {
+    await using db = await testDatabase();
+    await using opened = await openLedger(db);
+    const { ledger, card } = opened;
+    const key: Scope = { kind: "key", id: "key_1" };
+    await ledger.setBudget(budget(project, 1000n));
+    await ledger.setBudget(budget(key, 100n));
+    const refused = await ledger.hold(holdOf("att_1", 500n, card, [project, key]));
+    expect(refused).toMatchObject({ admitted: false, refusedBy: { scope: key, limitNano: 100n, leftNano: 100n } });
+    const admitted = await ledger.hold(holdOf("att_2", 60n, card, [project, key]));
+    expect(admitted).toMatchObject({ admitted: true, tightest: { scope: key, leftNano: 40n } });
+    expect(await ledger.listBudgets("org_1")).toMatchObject([{ heldNano: 60n }, { heldNano: 60n }]);
+  });
+
+  test("an engine that used more than was held is charged in full and blocks the next call", async () => {
+    await using db = await testDatabase();
+    await using opened = await openLedger(db);
+    const { ledger, card } = opened;
+    await ledger.setBudget(budget(project, 100n));
+    await ledger.hold(holdOf("att_1", 50n, card));
+    await ledger.settle({ attempt: "att_1", tokens: tokens(150), usageSource: "engine" });
+    expect(await ledger.listBudgets("org_1")).toMatchObject([{ spentNano: 150n, heldNano: 0n, leftNano: 0n }]);
+    expect(await ledger.hold(holdOf("att_2", 1n, card))).toMatchObject({ admitted: false });
+  });
+
+  test("a budget in another currency refuses: nothing can be compared, and money fails closed", async () => {
+    await using db = await testDatabase();
+    await using opened = await openLedger(db);
+    const { ledger, card } = opened;
+    await ledger.setBudget({ ...budget(project, 10n ** 12n), currency: "EUR" });
+    expect(await ledger.hold(holdOf("att_1", 1n, card))).toMatchObject({
+      admitted: false,
+      refusedBy: { currency: "EUR" },
+    });
+  });
+
+  test("a new month's budget counts what the month has cost already; a total begins when it is set", async () => {
+    await using db = await testDatabase();
+    await using opened = await openLedger(db);
+    const { ledger, card } = opened;
+    await ledger.hold(holdOf("att_1", 100n, card));
+    await ledger.settle({ attempt: "att_1", tokens: tokens(70), usageSource: "engine" });
+    expect((await ledger.setBudget(budget(project, 1000n, "month"))).spentNano).toBe(70n);
+    expect((await ledger.setBudget(budget(project, 1000n, "total"))).spentNano).toBe(0n);
+    expect((await ledger.prove()).discrepancies).toEqual([]);
+  });
+
+  test("a month that is over is forgotten at the next hold", async () => {
+    await using db = await testDatabase();
+    await using opened = await openLedger(db);
+    const { ledger, card } = opened;
+    await ledger.setBudget(budget(project, 100n, "month"));
+    await db.query("update budgets set spent_nano = 100, period_start = period_start - interval '1 month'");
+    expect(await ledger.listBudgets("org_1")).toMatchObject([{ spentNano: 0n, leftNano: 100n }]);
+    expect(await ledger.hold(holdOf("att_1", 100n, card))).toMatchObject({ admitted: true });
+  });
+
+  test("a budget set while settlements run counts each of them once", async () => {
+    await using db = await testDatabase();
+    await using opened = await openLedger(db);
+    const { ledger, card } = opened;
+    const attempts = Array.from({ length: 30 }, (_, index) => `att_${index}`);
+    await Promise.all(attempts.map((attempt) => ledger.hold(holdOf(attempt, 10n, card))));
+    const settle = (attempt: string) => ledger.settle({ attempt, tokens: tokens(7), usageSource: "engine" });
+    await Promise.all([...attempts.map(settle), ledger.setBudget(budget(project, 10_000n, "month"))]);
+    expect(await ledger.listBudgets("org_1")).toMatchObject([{ spentNano: 210n }]);
+    expect((await ledger.prove()).discrepancies).toEqual([]);
+  });
+});
+
+describe("owners that are gone", () => {
+  test("their holds are settled in full, those of the living are left alone", async () => {
+    await using db = await testDatabase();
+    await using living = await openLedger(db, "living");
+    const dead = await openLedger(db, "dead");
+    await living.ledger.setBudget(budget(project, 1000n));
+    await living.ledger.hold(holdOf("att_living", 100n, living.card));
+    await dead.ledger.hold(holdOf("att_dead", 200n, dead.card));
+    expect(await living.ledger.sweep()).toBe(0);
+    await dead.ledger.close();
+    expect(await living.ledger.sweep()).toBe(1);
+    expect(await living.ledger.sweep()).toBe(0);
+    expect(await living.ledger.listBudgets("org_1")).toMatchObject([{ spentNano: 200n, heldNano: 100n }]);
+    const { rows } = await db.query("select attempt, usage_source from settlements");
+    expect(rows).toEqual([{ attempt: "att_dead", usage_source: "estimated" }]);
+    expect((await living.ledger.prove()).discrepancies).toEqual([]);
+  });
+
+  test("an owner whose connection broke takes its lock again", async () => {
+    await using db = await testDatabase();
+    await using living = await openLedger(db, "living");
+    await using other = await openLedger(db, "other");
+    await other.ledger.hold(holdOf("att_1", 100n, other.card));
+    await db.query(
+      "select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and database = (select oid from pg_database where datname = current_database())",
+    );
+    await expect
+      .poll(async () => (await db.query("select 1 from pg_locks where locktype = 'advisory' and granted")).rowCount, {
+        timeout: 20_000,
+      })
+      .toBeGreaterThanOrEqual(2);
+    expect(await living.ledger.sweep()).toBe(0);
+  });
+});
+
+describe("outcomes and the bill", () => {
+  const outcome = (run: string, verdict: "passed" | "failed") => ({
+    ...{ organisation: "org_1", project: "prj_1", run, agent: "agt_1", contract: "inspection", verifier: "physics@1" },
+    ...{ verdict, reason: "because", evidenceRef: "sha256:0", priceNano: 1_000_000n, currency: "USD" },
+  });
+
+  test("a passed outcome earns its price once; a failed one nothing, and its tokens still cost", async () => {
+    await using db = await testDatabase();
+    await using opened = await openLedger(db);
+    const { ledger, card } = opened;
+    const agent: Scope = { kind: "agent", id: "agt_1" };
+    for (const run of ["run_1", "run_2"]) {
+      await ledger.hold(holdOf(`att_${run}`, 1000n, card, [project, agent, { kind: "run", id: run }]));
+      await ledger.settle({ attempt: `att_${run}`, tokens: tokens(200, 0, 50), usageSource: "engine" });
+    }
+    expect(await ledger.recordOutcome(outcome("run_1", "passed"))).toMatchObject({
+      repeated: false,
+      priceNano: 1_000_000n,
+    });
+    expect(await ledger.recordOutcome(outcome("run_1", "failed"))).toMatchObject({ repeated: true, verdict: "passed" });
+    expect(await ledger.recordOutcome(outcome("run_2", "failed"))).toMatchObject({ priceNano: 0n });
+    const bill = await ledger.bill("org_1");
+    expect(bill.lines).toHaveLength(1);
+    expect(bill.total).toMatchObject({
+      ...{ runs: 2, calls: 2, promptTokens: 400, outputTokens: 100, revenueNano: 1_000_000n, tokenCostNano: 600n },
+      ...{
+        marginNano: 999_400n,
+        outcomesPassed: 1,
+        outcomesFailed: 1,
+        passRate: 0.5,
+        costPerVerifiedOutcomeNano: 600n,
+      },
+      ...{ verifiedOutcomesPerMillionTokens: 2000 },
+    });
+    expect((await ledger.prove()).discrepancies).toEqual([]);
+  });
+
+  test("a bill of a period holds what happened in it, its end excluded", async () => {
+    await using db = await testDatabase();
+    await using opened = await openLedger(db);
+    const { ledger, card } = opened;
+    await ledger.hold(holdOf("att_1", 100n, card));
+    await ledger.settle({ attempt: "att_1", tokens: tokens(10), usageSource: "engine" });
+    await db.query("update settlements set created_at = '2026-03-01T00:00:00Z'");
+    const march = { from: new Date("2026-03-01T00:00:00Z"), to: new Date("2026-04-01T00:00:00Z") };
+    const february = { from: new Date("2026-02-01T00:00:00Z"), to: new Date("2026-03-01T00:00:00Z") };
+    expect((await ledger.bill("org_1", march)).total.tokenCostNano).toBe(10n);
+    expect((await ledger.bill("org_1", february)).total.tokenCostNano).toBe(0n);
+  });
+});
+
+test("the proof finds what does not agree", async () => {
+  await using db = await testDatabase();
+  await using opened = await openLedger(db);
+  const { ledger, card } = opened;
+  await ledger.setBudget(budget(project, 1000n));
+  await ledger.hold(holdOf("att_1", 100n, card));
+  await ledger.settle({ attempt: "att_1", tokens: tokens(10), usageSource: "engine" });
+  await db.query("update accounts set balance_nano = balance_nano + 1 where kind = 'token_cost'");
+  await db.query("update budgets set spent_nano = 3");
+  const { discrepancies } = await ledger.prove();
+  expect(discrepancies.map((found) => [found.expected, found.found])).toEqual([
+    [10n, 11n],
+    [10n, 3n],
+  ]);
+});
+
+test("16 writers settling over many accounts and budgets never deadlock", async () => {
+  await using db = await testDatabase();
+  const scopes: Scope[] = Array.from({ length: 6 }, (_, index) => ({ kind: "agent", id: `agt_${index}` }));
+  const ledgers = await Promise.all([1, 2, 3, 4].map((number) => openLedger(db, `owner ${number}`)));
+  for (const scope of scopes) await ledgers[0]!.ledger.setBudget(budget(scope, 10n ** 9n));
+  const work = Array.from({ length: 160 }, async (_, index) => {
+    const { ledger, card } = ledgers[index % 4]!;
+    const own = [
+      scopes[index % 6]!,
+      { ...project, id: `prj_${index % 3}` },
+      { kind: "run" as const, id: `run_${index % 5}` },
+    ];
+    await ledger.hold({
+      ...holdOf(`att_${index}`, 100n, card, index % 2 ? own : own.toReversed()),
+      project: `prj_${index % 3}`,
+    });
+    await ledger.settle({ attempt: `att_${index}`, tokens: tokens(50), usageSource: "engine" });
+  });
+  await Promise.all(work);
+  expect((await ledgers[0]!.ledger.prove()).discrepancies).toEqual([]);
+  expect((await ledgers[0]!.ledger.bill("org_1")).total.tokenCostNano).toBe(8000n);
+  for (const opened of ledgers) await opened[Symbol.asyncDispose]();
+});

@@ -1,0 +1,257 @@
+// The ledger's verbs over Postgres: hold before an attempt, settle after it, exactly once each (DESIGN sections 4 and 8).
+//
+// States of an attempt: (none) -> held -> settled. A hold counts against every budget of its scopes at once, in one
+// statement; a settlement releases it there, adds what was really used, and posts a journal that sums to zero.
+// A hold whose owner died is settled in full by the sweeper: nobody knows any more what was used, and money fails closed.
+// The owner's life is an advisory lock of its database session, so no clock and no heartbeat are involved.
+import { createHash } from "node:crypto";
+import type { PoolClient } from "pg";
+import type { Database } from "../store/index.ts";
+import { Batcher } from "./batcher.ts";
+import { batchLimit, namespaceOfOwnerLocks } from "./limits.ts";
+import { priceOf } from "./money.ts";
+import type { HoldRequest, HoldResult, RateCard, Scope, ScopeKind, Settlement, SettlementRequest } from "./types.ts";
+
+export class LedgerError extends Error {
+  readonly code: string;
+  constructor(code: string, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+interface HoldRow {
+  [column: string]: unknown;
+  attempt: string;
+  admitted: boolean;
+  budget: string | null;
+  scope: string | null;
+  currency: string | null;
+  limit_nano: bigint | null;
+  left_nano: bigint | null;
+}
+
+interface PricedSettlement extends SettlementRequest {
+  amountNano: bigint;
+}
+
+export class Attempts {
+  readonly #db: Database;
+  /** 32 bits of the owner's name: the key of its advisory lock and its mark on holds. */
+  readonly owner: number;
+  readonly #cards = new Map<string, RateCard>();
+  readonly #holds: Batcher<HoldRequest, HoldResult>;
+  readonly #settlements: Batcher<PricedSettlement, Settlement>;
+  #lockHolder: PoolClient | undefined;
+  #closed = false;
+
+  constructor(db: Database, ownerName: string) {
+    this.#db = db;
+    this.owner = createHash("sha256").update(ownerName).digest().readInt32BE(0);
+    this.#holds = new Batcher((requests) => this.#commitHolds(requests), batchLimit);
+    this.#settlements = new Batcher((requests) => this.#commitSettlements(requests), batchLimit);
+  }
+
+  /** Takes the owner's lock; until `close`, its holds are its own. Taken again when the database comes back. */
+  async open(): Promise<void> {
+    const client = await this.#db.pool.connect();
+    await client.query("select pg_advisory_lock($1, $2)", [namespaceOfOwnerLocks, this.owner]);
+    this.#lockHolder = client;
+    client.once("error", () => {
+      client.release(true);
+      this.#lockHolder = undefined;
+      this.#reopen();
+    });
+  }
+
+  #reopen(): void {
+    if (this.#closed) return;
+    this.open().catch(() => setTimeout(() => this.#reopen(), 500).unref());
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    const client = this.#lockHolder;
+    this.#lockHolder = undefined;
+    if (!client) return;
+    client.removeAllListeners("error");
+    client.on("error", () => {});
+    await client.query("select pg_advisory_unlock($1, $2)", [namespaceOfOwnerLocks, this.owner]).catch(() => {});
+    client.release();
+  }
+
+  /** Holds an attempt's worst case on every budget of its scopes, or refuses and holds nothing. */
+  async hold(request: HoldRequest): Promise<HoldResult> {
+    if (request.amountNano < 0n) throw new LedgerError("invalid_amount", "A hold cannot be negative.");
+    if (request.amountNano > 2n ** 62n)
+      throw new LedgerError("invalid_amount", "The hold is larger than any budget can be.");
+    const result = await this.#holds.add(request);
+    if (result.admitted) this.#cards.set(request.attempt, request.rateCard);
+    return result;
+  }
+
+  /** Settles by what was used, at the prices of the hold. Repeating it is harmless: the first settlement stands. */
+  async settle(request: SettlementRequest): Promise<Settlement> {
+    const card = this.#cards.get(request.attempt) ?? (await this.#cardOf(request.attempt));
+    const settlement = await this.#settlements.add({ ...request, amountNano: priceOf(request.tokens, card) });
+    this.#cards.delete(request.attempt);
+    return settlement;
+  }
+
+  /** Settles an attempt that used nothing: the engine never began. */
+  void(attempt: string): Promise<Settlement> {
+    return this.settle({
+      attempt,
+      tokens: { promptTokens: 0, cachedTokens: 0, outputTokens: 0 },
+      usageSource: "counted",
+    });
+  }
+
+  /** Settles in full the holds of owners that are gone; answers how many. Run at start, and now and then after. */
+  async sweep(): Promise<number> {
+    const { rows } = await this.#db.query<{ owner: bigint }>(
+      "select distinct owner from holds where not settled and owner <> $1",
+      [this.owner],
+    );
+    let swept = 0;
+    for (const { owner } of rows) swept += await this.#sweepOwner(Number(owner));
+    return swept;
+  }
+
+  async #sweepOwner(owner: number): Promise<number> {
+    return this.#db.transaction(async (client) => {
+      const lock = await client.query<{ free: boolean }>("select pg_try_advisory_xact_lock($1, $2) as free", [
+        namespaceOfOwnerLocks,
+        owner,
+      ]);
+      if (!lock.rows[0]?.free) return 0;
+      const { rowCount } = await client.query(
+        `select * from settle_attempts((
+           select coalesce(jsonb_agg(jsonb_build_object('attempt', attempt, 'amount', amount_nano,
+             'prompt', 0, 'cached', 0, 'output', 0, 'source', 'estimated')), '[]')
+           from holds where not settled and owner = $1))`,
+        [owner],
+      );
+      return rowCount ?? 0;
+    });
+  }
+
+  async #commitHolds(requests: HoldRequest[]): Promise<HoldResult[]> {
+    const items = JSON.stringify(requests.map(holdItem));
+    const quick = await this.#db.query<{ inserted: number | null }>("select hold_unbudgeted($1, $2) as inserted", [
+      this.owner,
+      items,
+    ]);
+    if (quick.rows[0]?.inserted !== null) return requests.map(() => ({ admitted: true, tightest: undefined }));
+    const { rows } = await this.#db.query<HoldRow>("select * from hold_attempts($1, $2)", [this.owner, items]);
+    const byAttempt = new Map(rows.map((row) => [row.attempt, row]));
+    return requests.map((request) => holdResult(byAttempt.get(request.attempt)!));
+  }
+
+  async #commitSettlements(requests: PricedSettlement[]): Promise<Settlement[]> {
+    // Two settlements of one attempt in one batch: the first is taken, both are answered with it.
+    const first = new Map(requests.toReversed().map((request) => [request.attempt, request]));
+    const { rows } = await this.#db.query<{
+      attempt: string;
+      amount_nano: bigint;
+      currency: string;
+      repeated: boolean;
+    }>("select * from settle_attempts($1)", [JSON.stringify([...first.values()].map(settlementItem))]);
+    const byAttempt = new Map(rows.map((row) => [row.attempt, row]));
+    return requests.map((request) => {
+      const row = byAttempt.get(request.attempt);
+      if (!row)
+        throw new LedgerError("hold_missing", `Attempt ${request.attempt} has no hold, so it cannot be settled.`);
+      const { attempt, currency } = row;
+      return {
+        attempt,
+        amountNano: row.amount_nano,
+        currency,
+        repeated: row.repeated || first.get(attempt) !== request,
+      };
+    });
+  }
+
+  async #cardOf(attempt: string): Promise<RateCard> {
+    const { rows } = await this.#db.query<RateCardRow>(
+      `select ${rateCardColumns} from rate_cards c join holds h on h.rate_card = c.id where h.attempt = $1`,
+      [attempt],
+    );
+    if (!rows[0]) throw new LedgerError("hold_missing", `Attempt ${attempt} has no hold, so it cannot be settled.`);
+    return rateCardOf(rows[0]);
+  }
+}
+
+const scopeText = (scope: Scope) => `${scope.kind}:${scope.id}`;
+const scopeId = (scopes: Scope[], kind: ScopeKind) => scopes.find((scope) => scope.kind === kind)?.id ?? null;
+
+function holdItem(request: HoldRequest) {
+  return {
+    attempt: request.attempt,
+    call: request.call,
+    organisation: request.organisation,
+    project: request.project,
+    agent: scopeId(request.scopes, "agent"),
+    run: scopeId(request.scopes, "run"),
+    model: request.rateCard.model,
+    amount: request.amountNano.toString(),
+    currency: request.rateCard.currency,
+    scopes: request.scopes.map(scopeText),
+    rate_card: request.rateCard.id,
+  };
+}
+
+function holdResult(row: HoldRow): HoldResult {
+  if (row.budget === null) return { admitted: true, tightest: undefined };
+  const [kind, id] = splitScope(row.scope!);
+  const budget = {
+    budget: row.budget,
+    scope: { kind, id },
+    currency: row.currency!,
+    limitNano: row.limit_nano!,
+    leftNano: row.left_nano!,
+  };
+  return row.admitted ? { admitted: true, tightest: budget } : { admitted: false, refusedBy: budget };
+}
+
+function splitScope(scope: string): [ScopeKind, string] {
+  const colon = scope.indexOf(":");
+  return [scope.slice(0, colon) as ScopeKind, scope.slice(colon + 1)];
+}
+
+function settlementItem(request: PricedSettlement) {
+  return {
+    attempt: request.attempt,
+    amount: request.amountNano.toString(),
+    prompt: request.tokens.promptTokens,
+    cached: request.tokens.cachedTokens,
+    output: request.tokens.outputTokens,
+    source: request.usageSource,
+  };
+}
+
+export interface RateCardRow {
+  [column: string]: unknown;
+  id: string;
+  model: string;
+  version: number;
+  currency: string;
+  input_nano_per_million: bigint;
+  cached_nano_per_million: bigint;
+  output_nano_per_million: bigint;
+}
+
+export const rateCardColumns =
+  "c.id, c.model, c.version, c.currency, c.input_nano_per_million, c.cached_nano_per_million, c.output_nano_per_million";
+
+export function rateCardOf(row: RateCardRow): RateCard {
+  return {
+    id: row.id,
+    model: row.model,
+    version: row.version,
+    currency: row.currency,
+    inputNanoPerMillion: row.input_nano_per_million,
+    cachedNanoPerMillion: row.cached_nano_per_million,
+    outputNanoPerMillion: row.output_nano_per_million,
+  };
+}

@@ -1,0 +1,76 @@
+// Results: a verifier's verdict on a run, and the one line of revenue that a passed verdict earns (DESIGN section 8).
+import { newId, type Database } from "../store/index.ts";
+
+export interface NewOutcome {
+  organisation: string;
+  project: string;
+  run: string;
+  /** Id of the agent, the subject of its revenue. */
+  agent: string;
+  contract: string;
+  /** Verifier and version, with the hash of its source where it has one. */
+  verifier: string;
+  verdict: "passed" | "failed";
+  reason: string;
+  /** Blob of what was judged. */
+  evidenceRef: string;
+  /** The contract's price; charged only when the verdict is passed. */
+  priceNano: bigint;
+  currency: string;
+}
+
+export interface Outcome extends NewOutcome {
+  id: string;
+  /** True when the run had been judged before: the first verdict stands. */
+  repeated: boolean;
+}
+
+/**
+ * Records the verdict and, when it passed, posts the result: receivable of the project against revenue of the agent.
+ * Both in one transaction, once per run, however often it is repeated.
+ */
+export async function recordOutcome(db: Database, outcome: NewOutcome): Promise<Outcome> {
+  return db.transaction(async (client) => {
+    const price = outcome.verdict === "passed" ? outcome.priceNano : 0n;
+    const inserted = await client.query<{ id: string }>(
+      `insert into outcomes (id, organisation, project, run, agent, contract, verifier, verdict, reason, evidence_ref, price_nano, currency)
+       values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) on conflict (run) do nothing returning id`,
+      [
+        ...[newId("res"), outcome.organisation, outcome.project, outcome.run, outcome.agent, outcome.contract],
+        ...[outcome.verifier, outcome.verdict, outcome.reason, outcome.evidenceRef, price, outcome.currency],
+      ],
+    );
+    if (!inserted.rows[0]) {
+      const { rows } = await client.query<{
+        id: string;
+        verdict: "passed" | "failed";
+        reason: string;
+        price_nano: bigint;
+      }>("select id, verdict, reason, price_nano from outcomes where run = $1", [outcome.run]);
+      const first = rows[0]!;
+      return {
+        ...outcome,
+        id: first.id,
+        verdict: first.verdict,
+        reason: first.reason,
+        priceNano: first.price_nano,
+        repeated: true,
+      };
+    }
+    if (price > 0n) {
+      const journal = `result:${outcome.run}`;
+      await client.query("insert into journals (id, organisation, kind) values ($1, $2, 'result')", [
+        journal,
+        outcome.organisation,
+      ]);
+      const side = (kind: string, subject: string, amount: bigint) => ({
+        ...{ journal, account: `${outcome.organisation}/${kind}/${subject}`, organisation: outcome.organisation },
+        ...{ kind, subject, currency: outcome.currency, amount: amount.toString() },
+      });
+      await client.query("select post_entries($1)", [
+        JSON.stringify([side("receivable", outcome.project, price), side("revenue", outcome.agent, -price)]),
+      ]);
+    }
+    return { ...outcome, id: inserted.rows[0].id, priceNano: price, repeated: false };
+  });
+}
