@@ -1,0 +1,403 @@
+// The model of one replica: continuous batching with chunked prefill over a paged prefix cache.
+//
+// Time is cut into segments during which the batch does not change:
+//   mixed    one step that holds prompt chunks (first come, first served, up to maxBatchTokens) and a token of each decode
+//   run      k steps in which every sequence only decodes, until the first ends, memory is full, or a new call interrupts
+//   idle     nothing to do
+// A segment has exactly one event in the queue; a changed plan raises `version`, which makes the old event void.
+// A call that arrives during a run ends it at the next step boundary, as it would in vLLM or SGLang.
+//
+// Memory: a call is admitted when its whole prompt fits beside what runs (evicting idle blocks); when outputs outgrow the
+// device, the youngest call is preempted and later computes again what is no longer cached, as vLLM does.
+import type { EventQueue } from "../events.ts";
+import { KvCache } from "./kv-cache.ts";
+import { runMs, stepsBy } from "./decode-run.ts";
+import { stepMs, type EngineProfile } from "./profile.ts";
+import { FinishHeap, type Task } from "./task.ts";
+
+/** Event kinds that engines put into the queue; `target` is the engine's number. */
+export const segmentEnded = 1;
+export const wake = 2;
+
+/** Who owns the engine and hears what happens to its tasks. */
+export interface EngineHost {
+  /** The task has been admitted; its cached tokens are known. */
+  admitted(engine: Engine, task: Task, nowMs: number): void;
+  /** The prompt is in KV and the first token exists. A prefill leg ends here, its blocks stay pinned until `endLease`. */
+  prefilled(engine: Engine, task: Task, nowMs: number): void;
+  finished(engine: Engine, task: Task, nowMs: number): void;
+  /** The prompt can never fit into this replica. */
+  refused(engine: Engine, task: Task, nowMs: number): void;
+}
+
+const idle = 0;
+const mixed = 1;
+const run = 2;
+
+/** Sums over an engine's life, for reports. */
+export interface EngineTotals {
+  busyMs: number;
+  /** Time of steps that held prompt chunks, less what the same step would have taken without them. */
+  prefillMs: number;
+  computedPromptTokens: number;
+  outputTokens: number;
+  steps: number;
+  preemptions: number;
+  loadedTokens: number;
+  /** Sum over time of sequences running x ms, for mean batch size. */
+  sequenceMs: number;
+}
+
+export class Engine {
+  readonly id: number;
+  readonly profile: EngineProfile;
+  readonly cache: KvCache;
+  readonly totals: EngineTotals = {
+    busyMs: 0,
+    prefillMs: 0,
+    computedPromptTokens: 0,
+    outputTokens: 0,
+    steps: 0,
+    preemptions: 0,
+    loadedTokens: 0,
+    sequenceMs: 0,
+  };
+  readonly #queue: EventQueue;
+  readonly #host: EngineHost;
+  #waiting: Task[] = [];
+  #waitingHead = 0;
+  /** Preempted tasks: they go first. */
+  #resuming: Task[] = [];
+  #prefilling: Task[] = [];
+  readonly #decoding = new FinishHeap();
+  #decodeKv = 0;
+  #leases = 0;
+  #step = 0;
+  #orders = 0;
+  #linkFreeMs = 0;
+
+  #segment = idle;
+  #segmentStartMs = 0;
+  #segmentSteps = 0;
+  #firstMs = 0;
+  #growthMs = 0;
+  #version = 0;
+
+  constructor(id: number, profile: EngineProfile, cache: KvCache, queue: EventQueue, host: EngineHost) {
+    this.id = id;
+    this.profile = profile;
+    this.cache = cache;
+    this.#queue = queue;
+    this.#host = host;
+  }
+
+  /** Calls inside: waiting, loading, prefilling and decoding. */
+  get inside(): number {
+    return this.waiting + this.#prefilling.length + this.#decoding.size;
+  }
+
+  get waiting(): number {
+    return this.#waiting.length - this.#waitingHead + this.#resuming.length;
+  }
+
+  get decoding(): number {
+    return this.#decoding.size;
+  }
+
+  /** Accepts a task at the current time. */
+  enqueue(task: Task): void {
+    const nowMs = this.#queue.nowMs;
+    const blocked = this.waiting > 0;
+    this.#waiting.push(task);
+    if (this.#segment === idle) this.#plan(nowMs);
+    else if (!blocked) this.#interrupt(nowMs);
+  }
+
+  /** A segment's event fired; `version` says whether it is still the current plan. */
+  onSegmentEnded(version: number): void {
+    if (version !== this.#version || this.#segment === idle) return;
+    const nowMs = this.#queue.nowMs;
+    this.#advance(nowMs);
+    this.#plan(nowMs);
+  }
+
+  /** KV has come up from a lower tier: there may be something to prefill. */
+  onWake(): void {
+    const nowMs = this.#queue.nowMs;
+    if (this.#segment === idle) this.#plan(nowMs);
+    else this.#interrupt(nowMs);
+  }
+
+  /** The decode leg has pulled the KV: the prefill leg's blocks may go. */
+  endLease(task: Task): void {
+    this.#leases--;
+    this.#releaseMemory(task, 0);
+    if (this.#segment === idle) this.#plan(this.#queue.nowMs);
+  }
+
+  /** The process dies: everything inside and every block is lost. Returns the tasks that were inside. */
+  fail(): Task[] {
+    const lost = [
+      ...this.#resuming,
+      ...this.#waiting.slice(this.#waitingHead),
+      ...this.#prefilling,
+      ...this.#decoding.tasks,
+    ];
+    this.#accountSegment(this.#queue.nowMs);
+    this.#resuming = [];
+    this.#waiting = [];
+    this.#waitingHead = 0;
+    this.#prefilling = [];
+    this.#decoding.tasks.length = 0;
+    this.#decodeKv = 0;
+    this.#leases = 0;
+    this.#segment = idle;
+    this.#version++;
+    this.cache.clear();
+    return lost;
+  }
+
+  /** Ends a run at the next step boundary, so that something new can join the batch. */
+  #interrupt(nowMs: number): void {
+    if (this.#segment !== run || this.#prefilling.length + this.#decoding.size >= this.profile.maxSequences + 1) return;
+    const steps = stepsBy(nowMs - this.#segmentStartMs, this.#firstMs, this.#growthMs);
+    if (steps >= this.#segmentSteps) return;
+    this.#segmentSteps = steps;
+    this.#schedule(Math.max(nowMs, this.#segmentStartMs + runMs(steps, this.#firstMs, this.#growthMs)));
+  }
+
+  #schedule(atMs: number): void {
+    this.#version++;
+    this.#queue.schedule(atMs, segmentEnded, this.id, this.#version);
+  }
+
+  #accountSegment(nowMs: number): void {
+    if (this.#segment === idle) return;
+    const ms = nowMs - this.#segmentStartMs;
+    this.totals.busyMs += ms;
+    this.totals.sequenceMs += ms * (this.#decoding.size + this.#prefilling.length);
+  }
+
+  /** Applies what the segment that has just ended did. */
+  #advance(nowMs: number): void {
+    this.#accountSegment(nowMs);
+    const steps = this.#segmentSteps;
+    const decoding = this.#decoding.size;
+    this.#step += steps;
+    this.totals.steps += steps;
+    this.totals.outputTokens += decoding * steps;
+    this.#decodeKv += decoding * steps;
+    this.cache.privateTokens += decoding * steps;
+    while (this.#decoding.size > 0 && this.#decoding.firstStep <= this.#step) this.#finish(this.#decoding.pop(), nowMs);
+    if (this.#segment === mixed) this.#advancePrefills(nowMs);
+    this.#segment = idle;
+  }
+
+  #advancePrefills(nowMs: number): void {
+    let kept = 0;
+    const prefilling = this.#prefilling;
+    for (let i = 0; i < prefilling.length; i++) {
+      const task = prefilling[i]!;
+      if (task.chunk > 0) {
+        task.done += task.chunk;
+        this.totals.computedPromptTokens += task.chunk;
+        task.chunk = 0;
+        if (task.done >= task.target) {
+          this.#prefilled(task, nowMs);
+          continue;
+        }
+      }
+      prefilling[kept++] = task;
+    }
+    prefilling.length = kept;
+  }
+
+  #prefilled(task: Task, nowMs: number): void {
+    this.totals.outputTokens++;
+    task.producedAtJoin++;
+    if (task.leg === "prefill") {
+      this.#leases++;
+      this.#host.prefilled(this, task, nowMs);
+      return;
+    }
+    if (task.preemptions === 0) this.#host.prefilled(this, task, nowMs);
+    task.privateTokens++;
+    this.cache.privateTokens++;
+    this.#join(task, nowMs);
+  }
+
+  /** The task starts to decode (or ends, if its output is complete). */
+  #join(task: Task, nowMs: number): void {
+    const left = task.call.outputTokens - task.producedAtJoin;
+    task.joinStep = this.#step;
+    task.finishStep = this.#step + left;
+    this.#decodeKv += task.target + 1;
+    if (left <= 0) this.#finish(task, nowMs);
+    else this.#decoding.push(task);
+  }
+
+  #finish(task: Task, nowMs: number): void {
+    const decoded = this.#step - task.joinStep;
+    this.#decodeKv -= task.target + 1 + decoded;
+    const output = task.call.outputTokens;
+    this.#releaseMemory(task, decoded, output);
+    this.#host.finished(this, task, nowMs);
+  }
+
+  /** Gives back a task's memory; `output` tokens stay behind as cached blocks that nobody asks for. */
+  #releaseMemory(task: Task, decoded: number, output = 0): void {
+    this.cache.privateTokens -= task.privateTokens + decoded;
+    if (output > 0) this.cache.leaveOutput(output);
+    this.cache.release(task.call.blocks, task.pinnedBlocks);
+    task.pinnedBlocks = 0;
+    task.privateTokens = 0;
+  }
+
+  #plan(nowMs: number): void {
+    const profile = this.profile;
+    this.cache.fit();
+    this.#makeRoom();
+    let budget = profile.maxBatchTokens - this.#decoding.size;
+    let tokens = 0;
+    let pairs = 0;
+    let next = 0;
+    while (budget > 0) {
+      if (next >= this.#prefilling.length && !this.#admit(nowMs)) break;
+      const task = this.#prefilling[next];
+      if (task === undefined) continue; // what was admitted went straight to decoding
+      next++;
+      if (task.readyMs > nowMs) continue;
+      const chunk = Math.min(budget, task.target - task.done);
+      task.chunk = chunk;
+      budget -= chunk;
+      tokens += chunk;
+      pairs += chunk * (task.done + chunk / 2);
+    }
+    const decoding = this.#decoding.size;
+    this.#segmentStartMs = nowMs;
+    if (tokens > 0) {
+      const ms = stepMs(profile, tokens, pairs, decoding, this.#decodeKv);
+      this.totals.prefillMs += decoding > 0 ? ms - stepMs(profile, 0, 0, decoding, this.#decodeKv) : ms;
+      this.#segment = mixed;
+      this.#segmentSteps = 1;
+      this.#firstMs = ms;
+      this.#growthMs = 0;
+      this.#schedule(nowMs + ms);
+    } else if (decoding > 0) {
+      const room = Math.max(1, Math.floor(this.cache.availableTokens / decoding));
+      const steps = Math.min(this.#decoding.firstStep - this.#step, room);
+      this.#segment = run;
+      this.#segmentSteps = steps;
+      this.#firstMs = stepMs(profile, 0, 0, decoding, this.#decodeKv);
+      this.#growthMs = decoding * profile.step.kvReadMsPerToken;
+      this.#schedule(nowMs + runMs(steps, this.#firstMs, this.#growthMs));
+    } else {
+      this.#segment = idle;
+      this.#version++;
+    }
+  }
+
+  /** Preempts the youngest decoding calls until one more step of all others fits. The last one always goes on. */
+  #makeRoom(): void {
+    while (this.#decoding.size > 1 && this.cache.availableTokens < this.#decoding.size) {
+      const tasks = this.#decoding.tasks;
+      let youngest = 0;
+      for (let i = 1; i < tasks.length; i++) if (tasks[i]!.order > tasks[youngest]!.order) youngest = i;
+      const task = this.#decoding.removeAt(youngest);
+      const decoded = this.#step - task.joinStep;
+      this.#decodeKv -= task.target + 1 + decoded;
+      this.#releaseMemory(task, decoded);
+      task.producedAtJoin += decoded;
+      task.target = task.call.promptTokens + task.producedAtJoin;
+      task.done = 0;
+      task.preemptions++;
+      this.totals.preemptions++;
+      this.#resuming.push(task);
+    }
+  }
+
+  /** Admits the next waiting task if sequences and memory allow; false when none could be. */
+  #admit(nowMs: number): boolean {
+    const resumed = this.#resuming.length > 0;
+    const task = resumed ? this.#resuming[this.#resuming.length - 1] : this.#waiting[this.#waitingHead];
+    if (task === undefined) return false;
+    const running = this.#prefilling.length + this.#decoding.size;
+    if (running >= this.profile.maxSequences) return false;
+    const cache = this.cache;
+    const blocks = task.call.blocks;
+    const beyond = Math.max(0, task.target - blocks.length * cache.blockTokens);
+    const need = cache.unpinned(blocks) * cache.blockTokens + beyond + 1;
+    if (need + this.#decoding.size > cache.availableTokens) {
+      if (running > 0 || this.#leases > 0) return false;
+      if (need > cache.deviceTokens) {
+        this.#take(resumed);
+        this.#host.refused(this, task, nowMs);
+        return this.#admit(nowMs);
+      }
+    }
+    this.#take(resumed);
+    task.order = this.#orders++;
+    task.privateTokens = beyond;
+    cache.privateTokens += beyond;
+    this.#fill(task, nowMs);
+    cache.fit();
+    if (task.preemptions === 0) this.#host.admitted(this, task, nowMs);
+    if (task.leg === "decode" && task.done >= task.target) this.#join(task, nowMs);
+    else this.#prefilling.push(task);
+    return true;
+  }
+
+  #take(resumed: boolean): void {
+    if (resumed) {
+      this.#resuming.pop();
+      return;
+    }
+    this.#waitingHead++;
+    if (this.#waitingHead > 1024 && this.#waitingHead * 2 > this.#waiting.length) {
+      this.#waiting = this.#waiting.slice(this.#waitingHead);
+      this.#waitingHead = 0;
+    }
+  }
+
+  /** Pins the prompt's blocks and settles what is cached, what is loaded from lower tiers, and what must be computed. */
+  #fill(task: Task, nowMs: number): void {
+    const cache = this.cache;
+    const blocks = task.call.blocks;
+    const blockTokens = cache.blockTokens;
+    const resident = cache.match(blocks);
+    const onDevice = cache.matchDevice(blocks);
+    let usable = resident;
+    let loadMs = 0;
+    if (resident > onDevice) {
+      loadMs = this.#loadMs(blocks, onDevice, resident);
+      const startMs = Math.max(nowMs, this.#linkFreeMs);
+      const computeMs = this.profile.step.tokenMs * (resident - onDevice) * blockTokens + this.profile.step.baseMs;
+      if (startMs + loadMs - nowMs > computeMs) {
+        usable = onDevice; // slower to bring up than to compute again
+      } else {
+        this.#linkFreeMs = startMs + loadMs;
+        task.readyMs = this.#linkFreeMs;
+        this.#queue.schedule(task.readyMs, wake, this.id);
+        task.loadedTokens = (resident - onDevice) * blockTokens;
+        this.totals.loadedTokens += task.loadedTokens;
+      }
+    }
+    for (let i = 0; i < blocks.length; i++) cache.pin(blocks[i]!);
+    task.pinnedBlocks = blocks.length;
+    const arrived = task.leg === "decode" && task.preemptions === 0;
+    task.done = arrived ? task.target : Math.min(usable * blockTokens, task.target - 1);
+    if (task.cachedTokens < 0) task.cachedTokens = Math.min(usable * blockTokens, task.call.promptTokens - 1);
+  }
+
+  #loadMs(blocks: Int32Array, from: number, to: number): number {
+    let ms = 0;
+    let latencyMs = 0;
+    for (let i = from; i < to; i++) {
+      const tier = this.profile.tiers[this.cache.tierOf(blocks[i]!) - 2];
+      if (tier === undefined) continue;
+      ms += this.cache.blockTokens * tier.msPerToken;
+      latencyMs = Math.max(latencyMs, tier.latencyMs);
+    }
+    return ms + latencyMs;
+  }
+}

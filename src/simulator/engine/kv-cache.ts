@@ -1,0 +1,237 @@
+// One replica's KV memory: paged prefix cache over dense block ids, with lower tiers, in typed arrays.
+//
+// States of a block here: absent; idle in a tier (in that tier's LRU list, evictable); pinned on the device (held by
+// `refs` running calls, in no list). Device memory is shared with what running calls write beyond cached blocks
+// (`privateTokens`: outputs so far). Eviction is leaf first because calls release their blocks last to first.
+// Evicted device blocks sink to the next tier that has room for anything, whose own oldest sink further, else vanish.
+import type { BlockIds } from "../types.ts";
+
+const absent = 0;
+const device = 1;
+
+/** Sizes of the device and the lower tiers, in blocks, nearest first. */
+export interface KvSizes {
+  deviceTokens: number;
+  blockTokens: number;
+  /** Capacity in tokens of each lower tier. */
+  lowerTokens: readonly number[];
+}
+
+/** Called when a block appears in or leaves the replica (any tier); what an engine's KV events would say. */
+export type KvListener = (block: number, present: boolean) => void;
+
+export class KvCache {
+  readonly blockTokens: number;
+  readonly deviceTokens: number;
+  /** Tokens of the device held by running calls outside of cached blocks. */
+  privateTokens = 0;
+  /** Blocks evicted from all tiers, and blocks moved down a tier, over the cache's life. */
+  dropped = 0;
+  demoted = 0;
+
+  readonly #tiers: number;
+  readonly #capacity: Float64Array;
+  readonly #count: Int32Array;
+  readonly #state: Uint8Array;
+  readonly #refs: Uint16Array;
+  readonly #next: Int32Array;
+  readonly #previous: Int32Array;
+  readonly #blockCount: number;
+  readonly #freePhantoms: Int32Array;
+  #phantomsFree: number;
+  #pinned = 0;
+  #listener: KvListener | undefined;
+
+  constructor(blockCount: number, sizes: KvSizes, listener?: KvListener) {
+    this.blockTokens = sizes.blockTokens;
+    this.deviceTokens = sizes.deviceTokens;
+    this.#listener = listener;
+    this.#tiers = 1 + sizes.lowerTokens.length;
+    const all = [sizes.deviceTokens, ...sizes.lowerTokens];
+    this.#capacity = Float64Array.from([0, ...all.map((tokens) => Math.floor(tokens / sizes.blockTokens))]);
+    this.#count = new Int32Array(this.#tiers + 1);
+    const phantoms =
+      Math.min(
+        all.reduce((sum, tokens) => sum + Math.ceil(tokens / sizes.blockTokens), 0),
+        1 << 24,
+      ) + 2;
+    const total = blockCount + phantoms;
+    this.#blockCount = blockCount;
+    this.#state = new Uint8Array(total);
+    this.#refs = new Uint16Array(total);
+    // Nodes 0 .. tiers are the lists' sentinels; block b is node b + tiers + 1.
+    this.#next = new Int32Array(total + this.#tiers + 1);
+    this.#previous = new Int32Array(total + this.#tiers + 1);
+    for (let tier = 0; tier <= this.#tiers; tier++) this.#next[tier] = this.#previous[tier] = tier;
+    this.#freePhantoms = new Int32Array(phantoms);
+    for (let i = 0; i < phantoms; i++) this.#freePhantoms[i] = total - 1 - i;
+    this.#phantomsFree = phantoms;
+  }
+
+  /** Tier (1 device, 2 and up lower) that holds the block; 0 when absent. */
+  tierOf(block: number): number {
+    return this.#state[block]!;
+  }
+
+  /** Length of the leading run of resident blocks, any tier. */
+  match(blocks: BlockIds): number {
+    const state = this.#state;
+    const length = blocks.length;
+    let i = 0;
+    while (i < length && state[blocks[i]!] !== absent) i++;
+    return i;
+  }
+
+  /** Length of the leading run on the device only. */
+  matchDevice(blocks: BlockIds): number {
+    const state = this.#state;
+    const length = blocks.length;
+    let i = 0;
+    while (i < length && state[blocks[i]!] === device) i++;
+    return i;
+  }
+
+  /** Tokens of device memory not held by running calls: free or evictable. */
+  get availableTokens(): number {
+    return this.deviceTokens - this.privateTokens - this.#pinned * this.blockTokens;
+  }
+
+  /** How many of the blocks no running call holds: device memory that admitting their prompt would newly bind. */
+  unpinned(blocks: BlockIds): number {
+    let count = 0;
+    for (let i = 0; i < blocks.length; i++) if (this.#refs[blocks[i]!] === 0) count++;
+    return count;
+  }
+
+  get pinnedBlocks(): number {
+    return this.#pinned;
+  }
+
+  /** Resident idle blocks of a tier (1 is the device). */
+  idleBlocks(tier: number): number {
+    return this.#count[tier]!;
+  }
+
+  /** Pins one block on the device, inserting or promoting it as needed. Returns the tier it came from (0: computed now). */
+  pin(block: number): number {
+    const from = this.#state[block]!;
+    if (from === device && this.#refs[block]! > 0) {
+      this.#refs[block]!++;
+      return device;
+    }
+    if (from !== absent) this.#unlink(block, from);
+    else this.#listener?.(block, true);
+    this.#state[block] = device;
+    this.#refs[block] = 1;
+    this.#pinned++;
+    return from;
+  }
+
+  /** Releases pins of `blocks[0 .. count)`, last to first, so that leaves are evicted before their parents. */
+  release(blocks: BlockIds, count: number): void {
+    for (let i = count - 1; i >= 0; i--) this.unpin(blocks[i]!);
+  }
+
+  unpin(block: number): void {
+    if (--this.#refs[block]! > 0) return;
+    this.#pinned--;
+    this.#append(block, device);
+  }
+
+  /** Keeps a finished call's output as blocks that no prompt will ask for: they only take room until they are evicted. */
+  leaveOutput(tokens: number): void {
+    const count = Math.floor(tokens / this.blockTokens);
+    for (let i = 0; i < count && this.#phantomsFree > 0; i++) {
+      const block = this.#freePhantoms[--this.#phantomsFree]!;
+      this.#append(block, device);
+    }
+  }
+
+  /** Evicts idle device blocks, oldest first, until running calls and cached blocks fit. */
+  fit(): void {
+    const budget = Math.floor((this.deviceTokens - this.privateTokens) / this.blockTokens) - this.#pinned;
+    while (this.#count[device]! > budget && this.#count[device]! > 0) this.#sink(this.#oldest(device), device);
+  }
+
+  /** Moves idle device blocks down a tier (the tool-window verb `demote`); pinned and absent ones stay as they are. */
+  demote(blocks: BlockIds): number {
+    let moved = 0;
+    for (let i = blocks.length - 1; i >= 0; i--) {
+      const block = blocks[i]!;
+      if (this.#state[block] !== device || this.#refs[block]! > 0) continue;
+      this.#sink(block, device);
+      moved++;
+    }
+    return moved;
+  }
+
+  /** Forgets idle blocks wherever they lie (the verb `drop`). */
+  drop(blocks: BlockIds): number {
+    let gone = 0;
+    for (let i = blocks.length - 1; i >= 0; i--) {
+      const block = blocks[i]!;
+      if (this.#state[block] === absent || this.#refs[block]! > 0) continue;
+      this.#unlink(block, this.#state[block]!);
+      this.#forget(block);
+      gone++;
+    }
+    return gone;
+  }
+
+  /** Everything is lost: the process died. */
+  clear(): void {
+    for (let block = 0; block < this.#state.length; block++) {
+      if (this.#state[block] === absent) continue;
+      if (this.#refs[block]! > 0) {
+        this.#refs[block] = 0;
+        this.#pinned--;
+      } else this.#unlink(block, this.#state[block]!);
+      this.#forget(block);
+    }
+    this.privateTokens = 0;
+  }
+
+  #oldest(tier: number): number {
+    return this.#next[tier]! - this.#tiers - 1;
+  }
+
+  #append(block: number, tier: number): void {
+    const node = block + this.#tiers + 1;
+    const newest = this.#previous[tier]!;
+    this.#previous[node] = newest;
+    this.#next[node] = tier;
+    this.#next[newest] = node;
+    this.#previous[tier] = node;
+    this.#state[block] = tier;
+    this.#count[tier]!++;
+  }
+
+  #unlink(block: number, tier: number): void {
+    const node = block + this.#tiers + 1;
+    const next = this.#next[node]!;
+    const previous = this.#previous[node]!;
+    this.#next[previous] = next;
+    this.#previous[next] = previous;
+    this.#count[tier]!--;
+  }
+
+  #sink(block: number, tier: number): void {
+    this.#unlink(block, tier);
+    let below = tier + 1;
+    while (below <= this.#tiers && this.#capacity[below]! < 1) below++;
+    if (below > this.#tiers) {
+      this.#forget(block);
+      this.dropped++;
+      return;
+    }
+    if (this.#count[below]! >= this.#capacity[below]!) this.#sink(this.#oldest(below), below);
+    this.#append(block, below);
+    this.demoted++;
+  }
+
+  #forget(block: number): void {
+    this.#state[block] = absent;
+    if (block >= this.#blockCount) this.#freePhantoms[this.#phantomsFree++] = block;
+    else this.#listener?.(block, false);
+  }
+}
