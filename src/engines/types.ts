@@ -50,9 +50,11 @@ export interface Timings {
   decodeMs?: number;
 }
 
-/** One server-sent event of a stream: the bytes of its `data:` payload and, parsed once, the object in it. */
+/** One server-sent event of a stream: the object in its `data:` payload, parsed once, and that payload as it came. */
 export interface EngineChunk {
   data: Record<string, unknown>;
+  /** JSON text of `data`, where the engine sent one that may be passed on unchanged. */
+  text?: string;
 }
 
 /**
@@ -95,6 +97,8 @@ export interface Capabilities {
   /** Stops an attempt by name and still reports its usage. */
   cancelWithUsage: boolean;
   reportsCachedTokens: boolean;
+  /** Body fields it honours; any other is refused before it is asked. Absent: whatever it is given, it judges itself. */
+  fields?: readonly string[];
 }
 
 /** Facts of the agent runtime that no router could see (DESIGN section 5, agent-aware KV). */

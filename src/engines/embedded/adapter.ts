@@ -1,0 +1,194 @@
+// The embedded worker behind the engine seam: OpenAI's routes over loopback HTTP, plus what protocol.ts adds (hints in the
+// body, cancelling by name, facts, KV events). Nothing above this file knows that this engine is ours.
+import { send } from "../egress.ts";
+import { openExchange } from "../exchange.ts";
+import { limits } from "../limits.ts";
+import { ask, completionPaths, requestHeaders } from "../openai.ts";
+import { SseScanner } from "../sse.ts";
+import { EngineError } from "../types.ts";
+import type {
+  EndpointFacts,
+  Endpoint,
+  Engine,
+  EngineAnswer,
+  EngineRequest,
+  FactReceipt,
+  KvEvent,
+  RuntimeFact,
+} from "../types.ts";
+import { z } from "zod";
+import { factReceipt, kvEvent, workerStatus } from "./protocol.ts";
+import type { WorkerStatus } from "./protocol.ts";
+
+export interface EmbeddedEngineOptions {
+  /** `http://127.0.0.1:PORT` of the worker. */
+  url: string;
+  /** Token of this start of the worker. */
+  token: string;
+}
+
+export interface EmbeddedEngine extends Engine {
+  status(): Promise<WorkerStatus>;
+  /** Erases the project's KV files and sequences. */
+  eraseProject(project: string): Promise<void>;
+}
+
+/** Body fields that the worker honours; it refuses others itself, and the gateway does so before it is asked. */
+const fields = [
+  ...["model", "messages", "prompt", "stream", "stream_options", "max_tokens", "max_completion_tokens"],
+  ...["temperature", "top_p", "top_k", "min_p", "seed", "stop", "presence_penalty", "frequency_penalty"],
+  ...["response_format", "tools", "tool_choice", "parallel_tool_calls", "n", "user", "store", "metadata"],
+] as const;
+
+const receipts = z.object({ receipts: z.array(factReceipt) });
+const tokenCount = z.object({ count: z.number().int().nonnegative() });
+
+/** Waits before the event stream is asked for again; the last is repeated. */
+const reconnectMs = [50, 200, 1000, 2000];
+
+export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEngine {
+  const url = options.url.replace(/\/$/, "");
+  const headers = requestHeaders(options.token);
+  const closed = new AbortController();
+
+  const status = async (signal?: AbortSignal): Promise<WorkerStatus> =>
+    workerStatus.parse(await ask("GET", `${url}/lineshaft/status`, headers, undefined, signal));
+
+  const abort = async (attempt: string): Promise<void> => {
+    await ask("POST", `${url}/lineshaft/abort`, headers, JSON.stringify({ attempt }));
+  };
+
+  return {
+    kind: "embedded",
+    status,
+
+    async probe(signal): Promise<EndpointFacts> {
+      const now = await status(signal);
+      return {
+        models: [now.model],
+        contextTokens: now.contextTokens,
+        blockTokens: now.blockTokens,
+        epoch: now.epoch,
+        slots: now.slots,
+        queueLimit: now.queueLimit,
+        capabilities: {
+          tokenize: true,
+          kvEvents: true,
+          facts: true,
+          cancelWithUsage: true,
+          reportsCachedTokens: true,
+          fields,
+        },
+      };
+    },
+
+    open(request: EngineRequest, signal?: AbortSignal): Promise<EngineAnswer> {
+      const body: Record<string, unknown> & { stream?: boolean } = { ...request.body, lineshaft: request.hints };
+      if (body.stream === true)
+        body["stream_options"] = { ...(body["stream_options"] as object | undefined), include_usage: true };
+      return openExchange({
+        url: `${url}/v1${completionPaths[request.endpoint]}`,
+        headers,
+        body,
+        signal,
+        stop: () => abort(request.hints.attempt),
+      });
+    },
+
+    async countTokens(endpoint: Endpoint, body: Record<string, unknown>, signal?: AbortSignal) {
+      const question =
+        endpoint === "chat" ? { messages: body["messages"], tools: body["tools"] } : { prompt: body["prompt"] };
+      try {
+        const text = JSON.stringify(question);
+        return tokenCount.parse(await ask("POST", `${url}/tokenize`, headers, text, signal, limits.countMs)).count;
+      } catch {
+        return undefined;
+      }
+    },
+
+    async tell(facts: RuntimeFact[]): Promise<FactReceipt[]> {
+      if (facts.length === 0) return [];
+      const answer = await ask("POST", `${url}/lineshaft/facts`, headers, JSON.stringify({ facts }));
+      return receipts.parse(answer).receipts;
+    },
+
+    watch: (since, signal) => watchEvents(url, headers, since, AbortSignal.any([signal, closed.signal])),
+
+    async eraseProject(project: string): Promise<void> {
+      await ask("DELETE", `${url}/lineshaft/projects/${encodeURIComponent(project)}`, headers);
+    },
+
+    async close(): Promise<void> {
+      closed.abort();
+    },
+  };
+}
+
+/** Events in order, across broken connections: asked for again from the one after the last that was seen. */
+async function* watchEvents(
+  url: string,
+  headers: string[],
+  since: { epoch: string; sequence: number } | undefined,
+  signal: AbortSignal,
+): AsyncGenerator<KvEvent, void, void> {
+  let next = since;
+  for (let failures = 0; !signal.aborted; failures++) {
+    try {
+      for await (const event of readEvents(url, headers, next, signal)) {
+        failures = 0;
+        next = { epoch: event.epoch, sequence: event.sequence + 1 };
+        yield event;
+      }
+    } catch (error) {
+      if (signal.aborted) return;
+      // Its own refusal will not change; anything else is a worker that restarts or a connection that broke.
+      if (error instanceof EngineError && error.status < 500) throw error;
+    }
+    await pause(reconnectMs[Math.min(failures, reconnectMs.length - 1)]!, signal);
+  }
+}
+
+async function* readEvents(
+  url: string,
+  headers: string[],
+  next: { epoch: string; sequence: number } | undefined,
+  signal: AbortSignal,
+): AsyncGenerator<KvEvent, void, void> {
+  const query = next ? `?epoch=${encodeURIComponent(next.epoch)}&since=${next.sequence}` : "";
+  const response = await send({
+    method: "GET",
+    url: `${url}/lineshaft/events${query}`,
+    headers,
+    signal,
+    firstByteMs: limits.questionMs,
+    // Nothing is stored or removed while nobody calls: silence is no fault.
+    silenceMs: 0,
+  });
+  if (response.status !== 200) {
+    response.body.abort();
+    throw new EngineError({
+      status: response.status,
+      code: "engine_failed",
+      message: `The worker's event stream answered ${response.status}.`,
+    });
+  }
+  const ready: KvEvent[] = [];
+  const scanner = new SseScanner((data) => void ready.push(kvEvent.parse(JSON.parse(data))));
+  for await (const piece of response.body) {
+    scanner.push(piece);
+    yield* ready.splice(0);
+  }
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(done, ms);
+    function done() {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", done);
+      resolve();
+    }
+    if (signal.aborted) done();
+    else signal.addEventListener("abort", done, { once: true });
+  });
+}

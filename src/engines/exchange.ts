@@ -1,0 +1,241 @@
+// One attempt at an OpenAI-shaped endpoint: a POST, then either a stream of events or one JSON answer, read exactly once.
+// Shared by every adapter whose engine speaks this shape; what differs (credentials, hints, how to cancel) is given in.
+import { send } from "./egress.ts";
+import type { EgressResponse } from "./egress.ts";
+import { limits } from "./limits.ts";
+import { SseScanner } from "./sse.ts";
+import { EngineError } from "./types.ts";
+import type { EngineAnswer, EngineChunk, Timings, Usage } from "./types.ts";
+import { estimateTokens, promptLength, refusalOf, retryAfterSeconds, textLength, timingsOf, usageOf } from "./wire.ts";
+
+export interface ExchangeOptions {
+  url: string;
+  headers: string[];
+  body: Record<string, unknown> & { stream?: boolean };
+  signal?: AbortSignal | undefined;
+  /**
+   * Tells the engine to stop; the answer then ends by itself and says what was used. Without it a cancelled attempt's
+   * connection is closed, and what passed until then is counted.
+   */
+  stop?: (() => Promise<void>) | undefined;
+}
+
+/** Starts the attempt. Throws EngineError when it is refused or fails before the answer begins. */
+export async function openExchange(options: ExchangeOptions): Promise<EngineAnswer> {
+  const { stop, signal } = options;
+  // An engine that can be told keeps its connection: closing it would lose what it has to say about usage.
+  const told = stop && signal ? tellOnAbort(signal, stop) : undefined;
+  try {
+    const response = await send({
+      method: "POST",
+      url: options.url,
+      headers: options.headers,
+      body: JSON.stringify(options.body),
+      signal: stop ? undefined : signal,
+    });
+    if (response.status !== 200) throw await readRefusal(response);
+    const type = response.headers["content-type"];
+    if (options.body.stream === true && typeof type === "string" && !type.startsWith("text/event-stream"))
+      throw await readUnstreamed(response);
+    return new Exchange(response, options, stop);
+  } finally {
+    told?.();
+  }
+}
+
+/** Runs `stop` when the signal aborts while the answer has not begun; answers how to take that back. */
+function tellOnAbort(signal: AbortSignal, stop: () => Promise<void>): () => void {
+  const onAbort = () => void stop();
+  if (signal.aborted) onAbort();
+  else signal.addEventListener("abort", onAbort, { once: true });
+  return () => signal.removeEventListener("abort", onAbort);
+}
+
+async function readRefusal(response: EgressResponse): Promise<EngineError> {
+  const text = await readText(response, limits.errorBytes).catch(() => "");
+  return refusalOf(response.status, text, retryAfterSeconds(response.headers["retry-after"]));
+}
+
+/** 200, yet not a stream although one was asked for: some engines send their errors like this. */
+async function readUnstreamed(response: EgressResponse): Promise<EngineError> {
+  const text = await readText(response, limits.errorBytes).catch(() => "");
+  return refusalOf(502, text, undefined);
+}
+
+/** The body as text, at most so many bytes of it. */
+export async function readText(response: EgressResponse, mostBytes: number): Promise<string> {
+  const pieces: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const piece of response.body) {
+    pieces.push(piece);
+    bytes += piece.length;
+    if (bytes > mostBytes) break;
+  }
+  return Buffer.concat(pieces).toString("utf8");
+}
+
+class Exchange implements EngineAnswer {
+  readonly status = 200;
+  readonly #response: EgressResponse;
+  readonly #request: Record<string, unknown>;
+  readonly #stop: (() => Promise<void>) | undefined;
+  readonly #chunks: AsyncGenerator<EngineChunk, void, void>;
+  #answer: Promise<Record<string, unknown>> | undefined;
+  #reported: Usage | undefined;
+  #timings: Timings = {};
+  #characters = 0;
+  #finished = false;
+  #over = false;
+  #cancelled: Promise<Usage | undefined> | undefined;
+
+  constructor(response: EgressResponse, options: ExchangeOptions, stop: (() => Promise<void>) | undefined) {
+    this.#response = response;
+    this.#request = options.body;
+    this.#stop = stop;
+    this.#chunks = this.#read();
+  }
+
+  get chunks(): AsyncIterable<EngineChunk> {
+    return this.#chunks;
+  }
+
+  body(): Promise<Record<string, unknown>> {
+    return (this.#answer ??= this.#readBody());
+  }
+
+  usage(): Usage | undefined {
+    return this.#reported ?? (this.#over ? this.#counted() : undefined);
+  }
+
+  timings(): Timings {
+    return this.#timings;
+  }
+
+  cancel(): Promise<Usage | undefined> {
+    return (this.#cancelled ??= this.#cancel());
+  }
+
+  async #cancel(): Promise<Usage | undefined> {
+    if (this.#over) return this.usage();
+    if (!this.#stop) {
+      this.#response.body.abort();
+      this.#over = true;
+      // An answer that was to come in one piece shows nothing of how far it had got: nobody knows what was used.
+      return this.#request["stream"] === true ? this.usage() : this.#reported;
+    }
+    const giveUp = setTimeout(() => this.#response.body.abort(), limits.drainMs);
+    try {
+      await this.#stop();
+      if (this.#request["stream"] === true) await this.#drain();
+      else await this.body();
+    } catch {
+      // The engine went away while it was told to stop: what passed is counted.
+    } finally {
+      clearTimeout(giveUp);
+      this.#over = true;
+    }
+    return this.usage();
+  }
+
+  /** Reads on to the end, whoever else was reading: a stream has one generator, and `next` of it may be called by both. */
+  async #drain(): Promise<void> {
+    for (;;) {
+      const { done } = await this.#chunks.next();
+      if (done) return;
+    }
+  }
+
+  async *#read(): AsyncGenerator<EngineChunk, void, void> {
+    const texts: string[] = [];
+    const scanner = new SseScanner((data) => void texts.push(data));
+    try {
+      for await (const piece of this.#response.body) {
+        scanner.push(piece);
+        if (texts.length === 0) continue;
+        for (const text of texts.splice(0)) {
+          if (text === "[DONE]") {
+            this.#finished = true;
+            continue;
+          }
+          const data = parseChunk(text);
+          // What was taken out of the object must not be passed on as text.
+          yield this.#note(data) ? { data } : { data, text };
+        }
+      }
+    } finally {
+      this.#over = true;
+    }
+    if (!this.#finished && this.#cancelled === undefined)
+      throw new EngineError({
+        status: 502,
+        code: "engine_stream_cut",
+        message: "The engine ended its answer in the middle.",
+        hint: "Look at its log; the call can be tried again.",
+      });
+  }
+
+  async #readBody(): Promise<Record<string, unknown>> {
+    try {
+      const text = await readText(this.#response, limits.answerBytes);
+      const data = parseChunk(text);
+      if (!Array.isArray(data["choices"])) throw invalidAnswer("it has no `choices`");
+      this.#note(data);
+      return data;
+    } finally {
+      this.#over = true;
+    }
+  }
+
+  /** Takes usage and counts out of an answer or chunk; true when it was changed by that. */
+  #note(data: Record<string, unknown>): boolean {
+    let changed = false;
+    if (data["usage"] !== undefined && data["usage"] !== null) {
+      this.#reported = usageOf(data) ?? this.#reported;
+      if (data["lineshaft"] !== undefined) {
+        this.#timings = timingsOf(data);
+        // Between our own processes only: callers get OpenAI's shape.
+        delete data["lineshaft"];
+        changed = true;
+      }
+    }
+    if (this.#reported === undefined) this.#characters += textLength(data);
+    const choices = data["choices"];
+    if (Array.isArray(choices))
+      for (const choice of choices as { finish_reason?: unknown }[])
+        if (choice?.finish_reason !== null && choice?.finish_reason !== undefined) this.#finished = true;
+    return changed;
+  }
+
+  #counted(): Usage {
+    return {
+      promptTokens: estimateTokens(promptLength(this.#request)),
+      cachedTokens: 0,
+      outputTokens: estimateTokens(this.#characters),
+      reasoningTokens: 0,
+      source: "counted",
+    };
+  }
+}
+
+function parseChunk(text: string): Record<string, unknown> {
+  let data: unknown;
+  try {
+    data = JSON.parse(text);
+  } catch (error) {
+    throw invalidAnswer("it is not JSON", error);
+  }
+  if (data === null || typeof data !== "object" || Array.isArray(data)) throw invalidAnswer("it is not a JSON object");
+  if ((data as Record<string, unknown>)["error"] !== undefined && (data as Record<string, unknown>)["error"] !== null)
+    throw refusalOf(502, text, undefined);
+  return data as Record<string, unknown>;
+}
+
+function invalidAnswer(why: string, cause?: unknown): EngineError {
+  return new EngineError({
+    status: 502,
+    code: "engine_invalid_answer",
+    message: `The engine's answer cannot be read: ${why}.`,
+    hint: "Check that the address belongs to an OpenAI-compatible endpoint.",
+    cause,
+  });
+}

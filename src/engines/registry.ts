@@ -1,0 +1,106 @@
+// Which engines serve what. A deployment is the name that callers write as `model`; behind it stand one or more endpoints
+// (replicas), each an engine of its own with its own address and state. Whoever starts or adds an engine registers it here;
+// the gateway asks here and nowhere else.
+import type { EndpointFacts, Engine } from "./types.ts";
+
+export interface EndpointOptions {
+  kind: "embedded" | "openai";
+  /** The engine's own name of the model. */
+  model: string;
+  /** Name of this replica, unique in the registry; the deployment's name when there is only one. */
+  endpoint?: string;
+  /** Set when it serves one organisation only; absent: everybody. */
+  organisation?: string;
+  facts?: EndpointFacts;
+}
+
+export interface Endpoint {
+  /** Name that callers ask for. */
+  readonly name: string;
+  readonly endpoint: string;
+  readonly kind: "embedded" | "openai";
+  readonly model: string;
+  readonly organisation: string | undefined;
+  readonly engine: Engine;
+  readonly addedAt: Date;
+  /** What it last said of itself. */
+  facts: EndpointFacts | undefined;
+  /** Whether it answered last time; undefined while nobody asked. */
+  up: boolean | undefined;
+  lastError: string | undefined;
+  /** Calls of this process that it is serving now. */
+  running: number;
+}
+
+export class EngineRegistry {
+  readonly #endpoints = new Map<string, Endpoint>();
+
+  /** Registers an endpoint; one of the same name is replaced (a worker that came back at another address). */
+  add(name: string, engine: Engine, options: EndpointOptions): Endpoint {
+    const endpoint: Endpoint = {
+      name,
+      endpoint: options.endpoint ?? name,
+      kind: options.kind,
+      model: options.model,
+      organisation: options.organisation,
+      engine,
+      addedAt: new Date(),
+      facts: options.facts,
+      up: options.facts ? true : undefined,
+      lastError: undefined,
+      running: 0,
+    };
+    const replaced = this.#endpoints.get(endpoint.endpoint);
+    this.#endpoints.set(endpoint.endpoint, endpoint);
+    if (replaced && replaced.engine !== engine) void replaced.engine.close().catch(() => {});
+    return endpoint;
+  }
+
+  /** Removes a deployment with all its endpoints, or one endpoint of that name; true when there was one. */
+  remove(name: string): boolean {
+    const gone = [...this.#endpoints.values()].filter((one) => one.name === name || one.endpoint === name);
+    for (const one of gone) {
+      this.#endpoints.delete(one.endpoint);
+      void one.engine.close().catch(() => {});
+    }
+    return gone.length > 0;
+  }
+
+  /** The first endpoint that serves a model, or undefined. */
+  resolve(model: string, organisation?: string): Endpoint | undefined {
+    return this.endpoints(model, organisation)[0];
+  }
+
+  /** Every endpoint that serves a model to an organisation, in the order they were added; those known to be down come last. */
+  endpoints(model: string, organisation?: string): Endpoint[] {
+    const serving = this.list(organisation).filter((one) => one.name === model);
+    return serving.length < 2 ? serving : serving.toSorted((a, b) => Number(a.up === false) - Number(b.up === false));
+  }
+
+  /** Every endpoint, or those that an organisation may use. */
+  list(organisation?: string): Endpoint[] {
+    return [...this.#endpoints.values()].filter(
+      (one) => organisation === undefined || one.organisation === undefined || one.organisation === organisation,
+    );
+  }
+
+  /** Asks an endpoint what it is and remembers it. Throws EngineError when it cannot be reached. */
+  async probe(endpoint: Endpoint, signal?: AbortSignal): Promise<EndpointFacts> {
+    try {
+      endpoint.facts = await endpoint.engine.probe(signal);
+      endpoint.up = true;
+      endpoint.lastError = undefined;
+      return endpoint.facts;
+    } catch (error) {
+      endpoint.up = false;
+      endpoint.lastError = (error as Error).message;
+      throw error;
+    }
+  }
+
+  async close(): Promise<void> {
+    const all = [...this.#endpoints.values()];
+    this.#endpoints.clear();
+    await Promise.all(all.map((one) => one.engine.close().catch(() => {})));
+  }
+}

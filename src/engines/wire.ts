@@ -1,0 +1,172 @@
+// Reading OpenAI's wire shapes as engines really speak them: usage in its several spellings, errors in theirs, and counting
+// what passed for engines that do not say.
+import { EngineError } from "./types.ts";
+import type { Tier, Timings, Usage } from "./types.ts";
+
+type Json = Record<string, unknown>;
+
+/** A whole number from 0 on, or undefined. Engines have been seen to send null, floats and negative counts. */
+function count(value: unknown): number | undefined {
+  return typeof value === "number" && Number.isFinite(value) && value >= 0 ? Math.round(value) : undefined;
+}
+
+const object = (value: unknown): Json | undefined =>
+  value !== null && typeof value === "object" && !Array.isArray(value) ? (value as Json) : undefined;
+
+/**
+ * Usage out of an answer's or chunk's `usage`; undefined where it is absent or says nothing of tokens. Cached tokens are
+ * `prompt_tokens_details.cached_tokens` (OpenAI, vLLM, SGLang) or `prompt_cache_hit_tokens` (DeepSeek), and part of the prompt's.
+ */
+export function usageOf(answer: Json): Usage | undefined {
+  const usage = object(answer["usage"]);
+  if (!usage) return undefined;
+  const promptTokens = count(usage["prompt_tokens"]);
+  const outputTokens = count(usage["completion_tokens"]);
+  if (promptTokens === undefined || outputTokens === undefined) return undefined;
+  const cached =
+    count(object(usage["prompt_tokens_details"])?.["cached_tokens"]) ?? count(usage["prompt_cache_hit_tokens"]) ?? 0;
+  const reasoning = count(object(usage["completion_tokens_details"])?.["reasoning_tokens"]) ?? 0;
+  const report = object(answer["lineshaft"]);
+  const byTier = object(report?.["cachedByTier"]) as Partial<Record<Tier, number>> | undefined;
+  return {
+    promptTokens,
+    cachedTokens: Math.min(cached, promptTokens),
+    ...(byTier && { cachedByTier: byTier }),
+    outputTokens,
+    reasoningTokens: Math.min(reasoning, outputTokens),
+    source: "engine",
+  };
+}
+
+/** Timings out of our worker's report. */
+export function timingsOf(answer: Json): Timings {
+  const report = object(answer["lineshaft"]);
+  if (!report) return {};
+  const timings: Timings = {};
+  for (const name of ["queueMs", "restoreMs", "prefillMs", "decodeMs"] as const) {
+    const value = report[name];
+    if (typeof value === "number" && Number.isFinite(value) && value >= 0) timings[name] = value;
+  }
+  return timings;
+}
+
+/** Characters of text that an answer or a chunk carries to its reader: content, reasoning, refusal, tool calls, completion text. */
+export function textLength(answer: Json): number {
+  let length = 0;
+  for (const choice of asArray(answer["choices"])) {
+    const part = object(choice["delta"]) ?? object(choice["message"]);
+    if (typeof choice["text"] === "string") length += choice["text"].length;
+    if (!part) continue;
+    for (const field of ["content", "reasoning_content", "reasoning", "refusal"]) {
+      const value = part[field];
+      if (typeof value === "string") length += value.length;
+    }
+    for (const call of asArray(part["tool_calls"])) {
+      const named = object(call["function"]);
+      if (typeof named?.["name"] === "string") length += named["name"].length;
+      if (typeof named?.["arguments"] === "string") length += named["arguments"].length;
+    }
+  }
+  return length;
+}
+
+function asArray(value: unknown): Json[] {
+  return Array.isArray(value) ? value.filter((item) => object(item) !== undefined) : [];
+}
+
+/** Tokens of so many characters where nobody counts them: four to a token, the usual mean of English text. */
+export const estimateTokens = (characters: number): number => Math.ceil(characters / 4);
+
+/** Characters of the prompt in a request's body, tools included. */
+export function promptLength(body: Json): number {
+  const prompt = body["messages"] ?? body["prompt"];
+  const text = typeof prompt === "string" ? prompt.length : JSON.stringify(prompt ?? "").length;
+  return text + (body["tools"] === undefined ? 0 : JSON.stringify(body["tools"]).length);
+}
+
+/** Seconds of a Retry-After header, which is a number of seconds or a date. */
+export function retryAfterSeconds(header: string | string[] | undefined, now = Date.now()): number | undefined {
+  const text = Array.isArray(header) ? header[0] : header;
+  if (text === undefined) return undefined;
+  const seconds = Number(text);
+  if (Number.isFinite(seconds) && seconds >= 0) return seconds;
+  const date = Date.parse(text);
+  return Number.isNaN(date) ? undefined : Math.max(0, Math.ceil((date - now) / 1000));
+}
+
+/** What went wrong inside an answer: `{error: {message, code, param}}`, vLLM's older `{message, code}`, or plain text. */
+export function errorDetail(text: string): { message?: string; code?: string; param?: string; hint?: string } {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(text);
+  } catch {
+    const line = text.trim().slice(0, 300);
+    return line === "" || line.startsWith("<") ? {} : { message: line };
+  }
+  const top = object(parsed);
+  const error = object(top?.["error"]) ?? (typeof top?.["error"] === "string" ? { message: top["error"] } : top);
+  const field = (name: string) => (typeof error?.[name] === "string" ? error[name] : undefined);
+  const message = field("message") ?? field("detail");
+  return {
+    ...(message !== undefined && { message: message.slice(0, 2000) }),
+    ...(field("code") !== undefined && { code: field("code")! }),
+    ...(field("param") !== undefined && { param: field("param")! }),
+    ...(field("hint") !== undefined && { hint: field("hint")! }),
+  };
+}
+
+/** An engine's refusal as our error: whose fault it is, and whether another try may do better. */
+export function refusalOf(status: number, text: string, retryAfter: number | undefined): EngineError {
+  const detail = errorDetail(text);
+  if (status === 401 || status === 403)
+    // Its message may repeat part of the key: it is not shown.
+    return new EngineError({
+      status: 502,
+      code: "engine_auth_failed",
+      message: `The engine refused Lineshaft's credentials (${status}).`,
+      hint: "Check the environment variable named with --key-env, and start again.",
+      retryable: true,
+    });
+  if (status >= 300 && status < 400)
+    return new EngineError({
+      status: 502,
+      code: "engine_redirected",
+      message: `The engine answered with a redirect (${status}), which is not followed.`,
+      hint: "Add the engine under the address that it really has.",
+      retryable: true,
+    });
+  if (status === 404 && detail.code !== "context_length_exceeded")
+    return new EngineError({
+      status: 502,
+      code: "engine_model_missing",
+      message: `The engine does not know the model or the route: ${detail.message ?? "404"}`,
+      hint: "Compare with the models it lists: lineshaft engines list.",
+      retryable: true,
+    });
+  if (status === 429 || status === 408)
+    return new EngineError({
+      status: 429,
+      code: detail.code === "insufficient_quota" ? "engine_quota" : "engine_busy",
+      message: detail.message ?? "The engine takes no more calls for now.",
+      hint: detail.hint ?? "Try again a little later.",
+      retryable: true,
+      ...(retryAfter !== undefined && { retryAfterSeconds: retryAfter }),
+    });
+  if (status >= 500)
+    return new EngineError({
+      status: status === 503 || status === 504 ? status : 502,
+      code: detail.code ?? "engine_failed",
+      message: detail.message ?? `The engine failed (${status}).`,
+      hint: detail.hint ?? "Look at its log; the call can be tried again.",
+      retryable: true,
+      ...(retryAfter !== undefined && { retryAfterSeconds: retryAfter }),
+    });
+  return new EngineError({
+    status: status === 413 ? 413 : 400,
+    code: detail.code ?? "invalid_request",
+    message: detail.message ?? `The engine refused the request (${status}).`,
+    hint: detail.hint ?? "The engine judges this field itself: see its documentation.",
+    ...(detail.param !== undefined && { param: detail.param }),
+    retryable: false,
+  });
+}
