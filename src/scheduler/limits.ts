@@ -1,0 +1,49 @@
+// Every bound of the room in one place. A structure that reaches its bound evicts or refuses; none grows without one.
+
+/** Endpoint ranks that may be known at once: a member of a holder set is `slot * 4 + tier` in 16 bits. */
+export const maxSlots = 16_384;
+
+/** Bytes that the prefix index may take, all tables together. 64 MiB holds about 1.5 million blocks of one holder each. */
+export const prefixIndexBytesDefault = 64 * 1024 * 1024;
+
+/** Share of the index's bytes that content blocks may take; the rest is for engine hashes, holder sets and predictions. */
+export const blockShare = 0.45;
+
+/** Share of the index's bytes for predicted entries, short and long-lived together. */
+export const predictedShare = 0.15;
+
+/** Entries that the eviction hand looks at before it takes what it finds. */
+export const evictionScan = 4096;
+
+/** Life of a predicted entry: at least half of it, at most all of it. Short where events confirm, long where nothing does. */
+export const expectedTtlMs = 5_000;
+export const learnedTtlMs = 240_000;
+
+/** Blocks of one prompt that are looked at: 1,048,576 tokens at 16 a block. */
+export const maxPromptBlocks = 65_536;
+
+/** Bytes of prompts kept to hash conversations incrementally. */
+export const chainCacheBytesDefault = 64 * 1024 * 1024;
+
+/** Bytes of text in a block where the engine cannot tokenise, and the tokens they are taken for. */
+export const textBlockBytes = 256;
+export const textBlockTokens = 64;
+
+/** A load handle that nobody closed is closed by the janitor after this long without a sign of life. */
+export const loadHandleMaxAgeMs = 30 * 60_000;
+
+/** A peer gateway that has been silent for this long is forgotten, its load with it. */
+export const peerSilentMs = 15_000;
+
+/** Calls waiting in the fair queue, all tenants together, and of one tenant. */
+export const queueCallsMax = 10_000;
+export const queueCallsPerTenantMax = 4_000;
+
+/** Tenants and programs that the fair queue remembers while they are idle. */
+export const idleDeficitsMax = 10_000;
+
+/** PD calls under way. */
+export const pdCallsMax = 20_000;
+
+/** Programs whose KV and state are known. */
+export const programsMax = 100_000;

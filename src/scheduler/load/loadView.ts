@@ -1,0 +1,244 @@
+// What every endpoint bears, in tokens: counted by handles, never scraped.
+//
+// A placed call opens a handle; the handle is the only way to change a count, and closing it takes back exactly what it
+// added. It is Disposable, so `using` closes it on every path; a janitor closes what nobody touched for too long. Peers'
+// loads come as messages (see `carrier.ts`) and are added on top: what a policy sees is own plus peers'.
+import { loadHandleMaxAgeMs, peerSilentMs } from "../limits.ts";
+import type { EndpointLoad, LoadDelta, LoadMessage } from "../types.ts";
+
+/** Messages between two totals. A total replaces everything a peer knows, so a lost delta is wrong only for so long. */
+const deltasPerTotal = 20;
+
+class MutableLoad implements EndpointLoad {
+  prefillTokens = 0;
+  kvTokens = 0;
+  inFlight = 0;
+  prefilling = 0;
+}
+
+interface Entry {
+  endpoint: string;
+  rank: number;
+  /** By this gateway alone. */
+  own: MutableLoad;
+  /** Own and peers together: what policies see. */
+  seen: MutableLoad;
+  /** Own changes not yet told to peers. */
+  untold: MutableLoad;
+  dirty: boolean;
+}
+
+interface Peer {
+  sequence: number;
+  heardAtMs: number;
+  /** False after a lost message, until a total comes. */
+  whole: boolean;
+  loads: Map<string, LoadDelta>;
+}
+
+/** One call's share of an endpoint's load. */
+export class LoadHandle implements Disposable {
+  readonly endpoint: string;
+  readonly rank: number;
+  private readonly change: (prefill: number, kv: number, inFlight: number, prefilling: number) => void;
+  private readonly onClose: (handle: LoadHandle) => void;
+  private prefill: number;
+  private kv: number;
+  private prefilling = 1;
+  private open = true;
+  touchedAtMs: number;
+
+  /** Made by `LoadView.open` alone. `change` applies a difference to the endpoint's counts. */
+  constructor(
+    at: { endpoint: string; rank: number; prefillTokens: number; kvTokens: number; now: number },
+    change: LoadHandle["change"],
+    onClose: LoadHandle["onClose"],
+  ) {
+    this.endpoint = at.endpoint;
+    this.rank = at.rank;
+    this.change = change;
+    this.onClose = onClose;
+    this.prefill = at.prefillTokens;
+    this.kv = at.kvTokens;
+    this.touchedAtMs = at.now;
+    change(this.prefill, this.kv, 1, 1);
+  }
+
+  get isOpen(): boolean {
+    return this.open;
+  }
+
+  /** The prompt is computed: its prefill no longer waits. */
+  prefilled(now: number): void {
+    this.touchedAtMs = now;
+    if (!this.open || this.prefilling === 0) return;
+    this.change(-this.prefill, 0, 0, -1);
+    this.prefill = 0;
+    this.prefilling = 0;
+  }
+
+  /** The call's KV is now `tokens` long in all. */
+  holds(tokens: number, now: number): void {
+    this.touchedAtMs = now;
+    if (!this.open) return;
+    this.change(0, tokens - this.kv, 0, 0);
+    this.kv = tokens;
+  }
+
+  /** The call has ended, however it did. Closing twice is harmless. */
+  close(): void {
+    if (!this.open) return;
+    this.open = false;
+    this.change(-this.prefill, -this.kv, -1, -this.prefilling);
+    this.onClose(this);
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+export class LoadView {
+  readonly gateway: string;
+  private readonly entries = new Map<string, Entry>();
+  private readonly peers = new Map<string, Peer>();
+  private readonly handles = new Set<LoadHandle>();
+  private readonly dirty: Entry[] = [];
+  private sequence = 0;
+
+  constructor(gateway: string) {
+    this.gateway = gateway;
+  }
+
+  /** Handles that are open. */
+  get openHandles(): number {
+    return this.handles.size;
+  }
+
+  get peerCount(): number {
+    return this.peers.size;
+  }
+
+  /** The live load of an endpoint rank: one object for its life, changed in place. */
+  of(endpoint: string, rank: number): Readonly<EndpointLoad> {
+    return this.entry(endpoint, rank).seen;
+  }
+
+  /** Counts a call at an endpoint until the handle is closed. */
+  open(endpoint: string, rank: number, prefillTokens: number, kvTokens: number, now: number): LoadHandle {
+    const entry = this.entry(endpoint, rank);
+    const handle = new LoadHandle(
+      { endpoint, rank, prefillTokens, kvTokens, now },
+      (prefill, kv, inFlight, prefilling) => {
+        for (const load of [entry.own, entry.seen, entry.untold]) add(load, prefill, kv, inFlight, prefilling);
+        if (!entry.dirty) this.dirty.push(entry);
+        entry.dirty = true;
+      },
+      (closed) => this.handles.delete(closed),
+    );
+    this.handles.add(handle);
+    return handle;
+  }
+
+  /** Closes handles without a sign of life and forgets silent peers; answers how many handles it closed. */
+  janitor(now: number, maxAgeMs: number = loadHandleMaxAgeMs): number {
+    let closed = 0;
+    for (const handle of this.handles) {
+      if (now - handle.touchedAtMs <= maxAgeMs) continue;
+      handle.close();
+      closed++;
+    }
+    for (const [gateway, peer] of this.peers) if (now - peer.heardAtMs > peerSilentMs) this.forgetPeer(gateway);
+    return closed;
+  }
+
+  /** What peers must be told since the last message; undefined when nothing changed. `alive`: a message even so. */
+  message(now: number, alive = false): LoadMessage | undefined {
+    if (this.dirty.length === 0 && !alive) return undefined;
+    const sequence = this.sequence++;
+    const total = sequence % deltasPerTotal === 0;
+    const told = total ? [...this.entries.values()] : this.dirty;
+    const deltas = told
+      .map((entry) => ({ endpoint: entry.endpoint, rank: entry.rank, ...(total ? entry.own : entry.untold) }))
+      .filter((delta) => delta.inFlight !== 0 || delta.kvTokens !== 0 || delta.prefillTokens !== 0);
+    for (const entry of this.dirty) {
+      entry.untold = new MutableLoad();
+      entry.dirty = false;
+    }
+    this.dirty.length = 0;
+    return { gateway: this.gateway, sequence, kind: total ? "total" : "delta", atMs: now, deltas };
+  }
+
+  /** Takes a peer's message. Own messages that come back are ignored; after a lost one, deltas wait for a total. */
+  receive(message: LoadMessage, now: number): void {
+    if (message.gateway === this.gateway) return;
+    const peer = this.peers.get(message.gateway) ?? { sequence: -1, heardAtMs: now, whole: false, loads: new Map() };
+    this.peers.set(message.gateway, peer);
+    peer.heardAtMs = now;
+    if (message.kind === "total") {
+      // An older total than what is known: it was overtaken, unless the peer started again.
+      if (message.sequence <= peer.sequence && message.sequence !== 0) return;
+      this.dropLoads(peer);
+      peer.whole = true;
+    } else {
+      if (message.sequence <= peer.sequence) return;
+      if (message.sequence !== peer.sequence + 1) peer.whole = false;
+    }
+    peer.sequence = message.sequence;
+    if (!peer.whole) return;
+    for (const delta of message.deltas) this.addPeer(peer, delta);
+  }
+
+  forgetPeer(gateway: string): void {
+    const peer = this.peers.get(gateway);
+    if (peer === undefined) return;
+    this.dropLoads(peer);
+    this.peers.delete(gateway);
+  }
+
+  private addPeer(peer: Peer, delta: LoadDelta): void {
+    const key = keyOf(delta.endpoint, delta.rank);
+    const known = peer.loads.get(key);
+    const sum = known ?? { ...delta, prefillTokens: 0, kvTokens: 0, inFlight: 0, prefilling: 0 };
+    add(sum, delta.prefillTokens, delta.kvTokens, delta.inFlight, delta.prefilling);
+    const seen = this.entry(delta.endpoint, delta.rank).seen;
+    add(seen, delta.prefillTokens, delta.kvTokens, delta.inFlight, delta.prefilling);
+    peer.loads.set(key, sum);
+  }
+
+  private dropLoads(peer: Peer): void {
+    for (const load of peer.loads.values()) {
+      const seen = this.entry(load.endpoint, load.rank).seen;
+      add(seen, -load.prefillTokens, -load.kvTokens, -load.inFlight, -load.prefilling);
+    }
+    peer.loads.clear();
+  }
+
+  private entry(endpoint: string, rank: number): Entry {
+    const key = keyOf(endpoint, rank);
+    let entry = this.entries.get(key);
+    if (entry === undefined) {
+      const [own, seen, untold] = [new MutableLoad(), new MutableLoad(), new MutableLoad()];
+      entry = { endpoint, rank, own, seen, untold, dirty: false };
+      this.entries.set(key, entry);
+    }
+    return entry;
+  }
+
+  /** Forgets an endpoint that has left; its open handles may still close. */
+  leave(endpoint: string, rank: number): void {
+    const entry = this.entries.get(keyOf(endpoint, rank));
+    if (entry !== undefined && entry.own.inFlight === 0) this.entries.delete(keyOf(endpoint, rank));
+  }
+}
+
+function keyOf(endpoint: string, rank: number): string {
+  return `${rank} ${endpoint}`;
+}
+
+function add(load: EndpointLoad, prefill: number, kv: number, inFlight: number, prefilling: number): void {
+  load.prefillTokens += prefill;
+  load.kvTokens += kv;
+  load.inFlight += inFlight;
+  load.prefilling += prefilling;
+}

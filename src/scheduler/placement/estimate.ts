@@ -1,0 +1,51 @@
+// The one estimate of a call's time to first token at an endpoint, shared by the two-tier rule, the queue's promise, and
+// every decision's explanation.
+//
+//   ttft = overhead + prefill waiting there / rate + uncached / rate + reload of lower tiers + wait for a slot
+//
+// The wait for a slot assumes that the calls before it leave at the endpoint's decode rate; it is zero while slots are
+// free, and orders full endpoints by how full they are.
+import { type Call, type EndpointState, tiers } from "../types.ts";
+
+/** Reading a tier back is only credited where it beats computing; this much dearer than the device when nothing is known. */
+export const tierCreditDefault: readonly number[] = [1, 0.75, 0.25, 0.25];
+
+/** Milliseconds until the first token of `call` at `endpoint`, with `matched[at..at+4)` tokens cached there by tier. */
+export function expectedTtftMs(call: Call, endpoint: EndpointState, matched: ArrayLike<number>, at: number): number {
+  const { spec, load } = endpoint;
+  const { speed } = spec;
+  const msPerToken = 1000 / speed.prefillTokensPerSecond;
+  let cached = 0;
+  let reloadMs = 0;
+  for (let tier = 0; tier < 4; tier++) {
+    const tokens = matched[at + tier]!;
+    if (tokens === 0) continue;
+    if (tier === 0) {
+      cached += tokens;
+      continue;
+    }
+    const reload = speed.reloadMsPerToken[tiers[tier]!];
+    // Unmeasured: the credit that the field starts with (routing.md section 6).
+    const perToken = reload ?? (1 - tierCreditDefault[tier]!) * msPerToken;
+    if (perToken >= msPerToken) continue;
+    cached += tokens;
+    reloadMs += tokens * perToken;
+  }
+  const uncached = Math.max(1, call.promptTokens - cached);
+  const before = Math.max(0, load.inFlight - spec.slots + 1);
+  const slotMs = before === 0 ? 0 : ((before / spec.slots) * call.outputTokens * 1000) / speed.decodeTokensPerSecond;
+  const missing = load.kvTokens + call.promptTokens + call.outputTokens - spec.kvCapacityTokens;
+  const kvMs =
+    missing <= 0 || load.inFlight === 0 ? 0 : (missing / load.inFlight) * (1000 / speed.decodeTokensPerSecond);
+  return speed.overheadMs + (load.prefillTokens + uncached) * msPerToken + reloadMs + Math.max(slotMs, kvMs);
+}
+
+/** Share of an endpoint's KV that is spoken for, running and waiting together; above 1 it must queue or evict. */
+export function kvLoad(endpoint: EndpointState): number {
+  return (endpoint.load.kvTokens + endpoint.load.prefillTokens) / Math.max(1, endpoint.spec.kvCapacityTokens);
+}
+
+/** Prompt tokens that candidate `i` of a view would have to compute. */
+export function uncachedTokens(promptTokens: number, matchedTokens: number): number {
+  return Math.max(1, promptTokens - matchedTokens);
+}

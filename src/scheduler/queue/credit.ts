@@ -1,0 +1,182 @@
+// Deficit credit among competitors (tenants, or the programs of one tenant), after DLPM (arXiv 2501.14312).
+//
+// Everyone who competes has a credit; service is charged to it. Whoever has credit left may be served in any order (that
+// freedom is what locality needs); when nobody who competes has any, everyone is given whole quanta until somebody has.
+// Credit therefore stays in (-largest charge, quantum], and since all get equally many quanta (times their weight), two
+// that compete from the same moment on never differ by more than quantum + largest charge in what they were charged.
+//
+// Refills cost nothing: they are one counter of rounds. Those without credit wait in a heap by the round in which they
+// will have some again. Credit that is not used is lost on leaving; debt stays, and fades with the rounds.
+import { idleDeficitsMax } from "../limits.ts";
+import { Heap } from "./heap.ts";
+
+interface Competitor<T> {
+  key: string;
+  value: T;
+  weight: number;
+  /** Credit is `base + rounds * quantum * weight`. */
+  base: number;
+  competing: boolean;
+  /** Position in `ready`, -1 when out of credit. */
+  at: number;
+}
+
+export class CreditRing<T> {
+  readonly quantum: number;
+  private rounds = 0;
+  private readonly members = new Map<string, Competitor<T>>();
+  /** Those in credit, in the order in which they came to it; served ones go to the end. */
+  private ready: (Competitor<T> | undefined)[] = [];
+  private head = 0;
+  private readyCount = 0;
+  private readonly spent = new Heap<Competitor<T>>();
+  /** Debts of those who left, by key: the base at which they would come back. */
+  private readonly debts = new Map<string, { base: number; weight: number }>();
+
+  constructor(quantum: number) {
+    this.quantum = quantum;
+  }
+
+  get size(): number {
+    return this.members.size;
+  }
+
+  get(key: string): T | undefined {
+    return this.members.get(key)?.value;
+  }
+
+  values(): Iterable<T> {
+    return mapIterator(this.members.values(), (member) => member.value);
+  }
+
+  /** Begins to compete. `weight` is the share of each round. */
+  enter(key: string, value: T, weight = 1): void {
+    const debt = this.debts.get(key);
+    this.debts.delete(key);
+    const now = this.rounds * this.quantum * weight;
+    const credit = debt === undefined ? 0 : Math.min(0, debt.base + this.rounds * this.quantum * debt.weight);
+    const member: Competitor<T> = { key, value, weight, base: credit - now, competing: true, at: -1 };
+    this.members.set(key, member);
+    this.file(member);
+  }
+
+  /** Stops competing (nothing is waiting any more). */
+  leave(key: string): void {
+    const member = this.members.get(key);
+    if (member === undefined) return;
+    member.competing = false;
+    this.members.delete(key);
+    this.unready(member);
+    const credit = this.creditOf(member);
+    if (credit < 0) this.rememberDebt(key, member.base, member.weight);
+  }
+
+  /** Charges service, or gives it back (negative), whether the key competes now or not. */
+  charge(key: string, cost: number): void {
+    const member = this.members.get(key);
+    if (member === undefined) {
+      const debt = this.debts.get(key);
+      const weight = debt?.weight ?? 1;
+      const base = (debt?.base ?? -this.rounds * this.quantum * weight) - cost;
+      this.debts.delete(key);
+      if (base + this.rounds * this.quantum * weight < 0) this.rememberDebt(key, base, weight);
+      return;
+    }
+    member.base -= cost;
+    this.file(member);
+  }
+
+  credit(key: string): number {
+    const member = this.members.get(key);
+    return member === undefined ? 0 : this.creditOf(member);
+  }
+
+  /** Those in credit, longest waiting first, at most `limit`; refills when nobody is. Empty only when nobody competes. */
+  candidates(limit: number): T[] {
+    if (this.readyCount === 0) this.refill();
+    const found: T[] = [];
+    for (let at = this.head; at < this.ready.length && found.length < limit; at++) {
+      const member = this.ready[at];
+      if (member !== undefined) found.push(member.value);
+    }
+    return found;
+  }
+
+  /** Whoever was just served goes behind the others in credit. */
+  rotate(key: string): void {
+    const member = this.members.get(key);
+    if (member === undefined || member.at < 0) return;
+    this.unready(member);
+    this.makeReady(member);
+  }
+
+  private creditOf(member: Competitor<T>): number {
+    return member.base + this.rounds * this.quantum * member.weight;
+  }
+
+  /** Puts a member where its credit says: among the ready, or into the heap by the round of its return. */
+  private file(member: Competitor<T>): void {
+    const credit = this.creditOf(member);
+    if (credit > 0) {
+      if (member.at < 0) this.makeReady(member);
+      return;
+    }
+    this.unready(member);
+    this.spent.push(this.returnRound(member), member);
+  }
+
+  private returnRound(member: Competitor<T>): number {
+    return Math.floor(-member.base / (this.quantum * member.weight)) + 1;
+  }
+
+  private refill(): void {
+    for (let first = true; this.spent.size > 0;) {
+      const round = this.spent.peekKey()!;
+      const member = this.spent.peek()!;
+      // Entries are not taken out of the heap when things change; what is out of date is skipped here.
+      const stale = !member.competing || member.at >= 0 || this.returnRound(member) !== round;
+      if (!stale && !first && round > this.rounds) return;
+      this.spent.pop();
+      if (stale) continue;
+      this.rounds = Math.max(this.rounds, round);
+      first = false;
+      this.makeReady(member);
+    }
+  }
+
+  private makeReady(member: Competitor<T>): void {
+    member.at = this.ready.length;
+    this.ready.push(member);
+    this.readyCount++;
+  }
+
+  private unready(member: Competitor<T>): void {
+    if (member.at < 0) return;
+    this.ready[member.at] = undefined;
+    member.at = -1;
+    this.readyCount--;
+    while (this.head < this.ready.length && this.ready[this.head] === undefined) this.head++;
+    if (this.ready.length > 32 && this.readyCount * 2 < this.ready.length) this.compact();
+  }
+
+  private compact(): void {
+    this.ready = this.ready.filter((member) => member !== undefined);
+    this.ready.forEach((member, at) => {
+      member!.at = at;
+    });
+    this.head = 0;
+  }
+
+  private rememberDebt(key: string, base: number, weight: number): void {
+    this.debts.set(key, { base, weight });
+    if (this.debts.size <= idleDeficitsMax) return;
+    for (const oldest of this.debts.keys()) {
+      this.debts.delete(oldest);
+      break;
+    }
+  }
+}
+
+function* mapIterator<A, B>(items: Iterable<A>, map: (item: A) => B): Iterable<B> {
+  for (const item of items) yield map(item);
+}
