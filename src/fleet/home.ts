@@ -18,9 +18,9 @@ import {
 } from "node:fs";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
-import { DatabaseSync } from "node:sqlite";
 import { z } from "zod";
 import { FleetError } from "./errors.ts";
+import { tryLock } from "./lock.ts";
 
 const secretsSchema = z.object({ keyHmac: z.string().length(64), postgresPassword: z.string().min(16) });
 export type Secrets = z.infer<typeof secretsSchema>;
@@ -82,21 +82,14 @@ export class Home {
 
   /** Takes the home for this process or throws a FleetError that says who has it. The kernel frees it when the process ends. */
   lock(): Disposable {
-    const path = this.file("run", "lock");
-    const database = openLock(path, (error) => this.#unusable(error));
-    if (!database) throw this.#taken();
-    return { [Symbol.dispose]: () => database.close() };
-  }
-
-  /** True when no process holds the lock; used by the CLI to tell "not running" from "not reachable". */
-  isFree(): boolean {
+    let lock: Disposable | undefined;
     try {
-      const database = openLock(this.file("run", "lock"), (error) => error);
-      database?.close();
-      return database !== undefined;
-    } catch {
-      return true;
+      lock = tryLock(this.file("run", "lock"));
+    } catch (error) {
+      throw this.#unusable(error);
     }
+    if (!lock) throw this.#taken();
+    return lock;
   }
 
   writeMain(record: MainRecord): void {
@@ -190,23 +183,5 @@ export class Home {
         : "Make it readable and writable for this user, or set LINESHAFT_HOME to another folder.",
       cause: error,
     });
-  }
-}
-
-/**
- * An operating-system lock by way of SQLite, because Node has no flock of its own: the kernel drops it when the process
- * ends, however it ends, so there are no stale locks and no race to take one over. Undefined when another process has it.
- */
-function openLock(path: string, unusable: (error: unknown) => unknown): DatabaseSync | undefined {
-  let database: DatabaseSync | undefined;
-  try {
-    database = new DatabaseSync(path, { timeout: 0 });
-    database.exec("begin exclusive");
-    return database;
-  } catch (error) {
-    database?.close();
-    const busy = 5;
-    if ((error as { errcode?: number }).errcode === busy) return undefined;
-    throw unusable(error);
   }
 }

@@ -1,5 +1,6 @@
 export { FleetError, explainEnding } from "./errors.ts";
 export { Home, type Credentials, type MainRecord, type Secrets } from "./home.ts";
+export { tryLock, waitForLock } from "./lock.ts";
 export { endOrphans } from "./orphans.ts";
 export { assertPortFree, freePort, portError, portHolder } from "./ports.ts";
 export { commandLine, treeMemory } from "./processes.ts";

@@ -1,0 +1,52 @@
+// The cache of weights: each file has a receipt beside it (`NAME.receipt.json`) with its size, digest and time of change.
+// A start compares size and time, which costs nothing; only when the time differs is the file read and hashed again. So a file
+// that was cut short, overwritten or half copied is noticed, without reading gigabytes at every start.
+import { readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { z } from "zod";
+import { sha256OfFile } from "./digest.ts";
+
+const receiptSchema = z.object({ bytes: z.number(), sha256: z.string(), modifiedMs: z.number() });
+export type Receipt = z.infer<typeof receiptSchema>;
+
+const receiptPath = (path: string): string => `${path}.receipt.json`;
+
+/**
+ * The receipt of a cached file that is whole; undefined when it is absent or not what it was (then it is deleted).
+ * `sha256` is the catalogue's, null when it pins none.
+ */
+export async function verifyCached(path: string, sha256: string | null): Promise<Receipt | undefined> {
+  const found = await stat(path).catch(() => undefined);
+  if (!found?.isFile()) return undefined;
+  const receipt = await readReceipt(path);
+  const expected = sha256 ?? receipt?.sha256;
+  if (receipt && receipt.sha256 === expected && receipt.bytes === found.size && receipt.modifiedMs === found.mtimeMs)
+    return receipt;
+  // Put there by hand, touched, or damaged: only its bytes can tell.
+  if (expected === undefined || (await sha256OfFile(path)) !== expected) {
+    await Promise.all([rm(path, { force: true }), rm(receiptPath(path), { force: true })]);
+    return undefined;
+  }
+  return writeReceipt(path, expected);
+}
+
+/** Moves a complete download to its place; from then on it counts. */
+export async function admitToCache(partPath: string, path: string, sha256: string): Promise<Receipt> {
+  await rm(receiptPath(path), { force: true });
+  await rename(partPath, path);
+  return writeReceipt(path, sha256);
+}
+
+async function writeReceipt(path: string, sha256: string): Promise<Receipt> {
+  const { size, mtimeMs } = await stat(path);
+  const receipt: Receipt = { bytes: size, sha256, modifiedMs: mtimeMs };
+  await writeFile(receiptPath(path), `${JSON.stringify(receipt)}\n`).catch(() => {});
+  return receipt;
+}
+
+async function readReceipt(path: string): Promise<Receipt | undefined> {
+  try {
+    return receiptSchema.parse(JSON.parse(await readFile(receiptPath(path), "utf8")));
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,5 @@
+export { catalogue, defaultModel, findModel } from "./catalogue.ts";
+export { verifyCached } from "./cache.ts";
+export { ensureModel, type EnsureOptions } from "./ensure.ts";
+export { defaultRates, type DefaultRates } from "./rates.ts";
+export { ModelError, type CatalogueModel, type LocalModel, type Progress } from "./types.ts";

@@ -1,0 +1,99 @@
+// Weights from Hugging Face, or a mirror of it: one GET that follows the redirect to the file's store, continued from what an
+// earlier try left. The host states the file's SHA-256 (`x-linked-etag`), which is checked where the catalogue pins none.
+import { createHash } from "node:crypto";
+import { rm, stat } from "node:fs/promises";
+import { send, type EgressRequest, type EgressResponse } from "../../engines/egress.ts";
+import { hashInto, writeHashed } from "../digest.ts";
+import { firstByteMs, redirectsMax, silenceMs } from "../limits.ts";
+import { ProgressMeter } from "../progress.ts";
+import type { FetchSource, ModelSource } from "../types.ts";
+
+type HuggingFaceSource = Extract<ModelSource, { kind: "huggingface" }>;
+
+export const fetchFromHuggingFace: FetchSource<HuggingFaceSource> = async (source, target) => {
+  const { partPath, signal } = target;
+  const meter = new ProgressMeter(`Downloading ${source.file}`, target.onProgress);
+  const had = await sizeOf(partPath);
+  const { response, linkedDigest } = await get(addressOf(source), had, signal);
+  // 206 continues; 200 sends all again; 416 says that what is here is no beginning of what is there.
+  if (response.status === 416) {
+    response.body.abort();
+    await rm(partPath, { force: true });
+    return fetchFromHuggingFace(source, target);
+  }
+  if (response.status !== 200 && response.status !== 206) {
+    response.body.abort();
+    throw new Error(`Hugging Face answered ${response.status} for ${source.repository}/${source.file}`);
+  }
+  const continued = response.status === 206;
+  const hash = createHash("sha256");
+  if (continued) await hashInto(hash, partPath, signal);
+  const length = Number(header(response, "content-length") ?? Number.NaN);
+  meter.begin(Number.isNaN(length) ? undefined : length + (continued ? had : 0), continued ? had : 0);
+  await writeHashed(partPath, continued ? "a" : "w", response.body, hash, (bytes) => meter.add(bytes));
+  const digest = hash.digest("hex");
+  const expected = target.sha256 ?? linkedDigest;
+  if (expected && digest !== expected) {
+    await rm(partPath, { force: true });
+    throw new Error(`what arrived has SHA-256 ${digest.slice(0, 12)}…, not ${expected.slice(0, 12)}…`);
+  }
+  return digest;
+};
+
+function addressOf({ repository, revision, file }: HuggingFaceSource): string {
+  const host = (process.env["HF_ENDPOINT"] || "https://huggingface.co").replace(/\/+$/, "");
+  return `${host}/${repository}/resolve/${revision}/${file}`;
+}
+
+/** Follows redirects by hand (the door to the network follows none) and keeps the digest that the first answer states. */
+async function get(
+  first: string,
+  had: number,
+  signal: AbortSignal | undefined,
+): Promise<{ response: EgressResponse; linkedDigest: string | undefined }> {
+  let url = first;
+  let linkedDigest: string | undefined;
+  for (let hop = 0; hop <= redirectsMax; hop++) {
+    const response = await ask({
+      method: "GET",
+      url,
+      headers: [
+        "accept-encoding",
+        "identity",
+        "user-agent",
+        "lineshaft",
+        ...(had > 0 ? ["range", `bytes=${had}-`] : []),
+      ],
+      signal,
+      firstByteMs,
+      silenceMs,
+    });
+    linkedDigest ??= /^"?([0-9a-f]{64})"?$/.exec(header(response, "x-linked-etag") ?? "")?.[1];
+    const location = header(response, "location");
+    if (response.status < 300 || response.status >= 400 || !location) return { response, linkedDigest };
+    response.body.abort();
+    url = new URL(location, url).toString();
+  }
+  throw new Error(`Hugging Face redirected more than ${redirectsMax} times`);
+}
+
+/** The door to the network speaks of engines; here it is a host that cannot be reached. */
+async function ask(request: EgressRequest): Promise<EgressResponse> {
+  try {
+    return await send(request);
+  } catch (error) {
+    throw new Error((error as Error).message.replace(/^The engine at https?:\/\//, ""), { cause: error });
+  }
+}
+
+function header(response: EgressResponse, name: string): string | undefined {
+  const value = response.headers[name];
+  return Array.isArray(value) ? value[0] : value;
+}
+
+async function sizeOf(path: string): Promise<number> {
+  return stat(path).then(
+    ({ size }) => size,
+    () => 0,
+  );
+}
