@@ -71,7 +71,8 @@ export class Engine {
   #prefilling: Task[] = [];
   readonly #decoding = new FinishHeap();
   #decodeKv = 0;
-  #leases = 0;
+  /** Prefill legs whose KV waits to be pulled. */
+  readonly #leased = new Set<Task>();
   #step = 0;
   #orders = 0;
   #linkFreeMs = 0;
@@ -130,7 +131,7 @@ export class Engine {
 
   /** The decode leg has pulled the KV: the prefill leg's blocks may go. */
   endLease(task: Task): void {
-    this.#leases--;
+    if (!this.#leased.delete(task)) return; // the engine died meanwhile
     this.#releaseMemory(task, 0);
     if (this.#segment === idle) this.#plan(this.#queue.nowMs);
   }
@@ -142,6 +143,7 @@ export class Engine {
       ...this.#waiting.slice(this.#waitingHead),
       ...this.#prefilling,
       ...this.#decoding.tasks,
+      ...this.#leased,
     ];
     this.#accountSegment(this.#queue.nowMs);
     this.#resuming = [];
@@ -150,7 +152,7 @@ export class Engine {
     this.#prefilling = [];
     this.#decoding.tasks.length = 0;
     this.#decodeKv = 0;
-    this.#leases = 0;
+    this.#leased.clear();
     this.#segment = idle;
     this.#version++;
     this.cache.clear();
@@ -216,7 +218,7 @@ export class Engine {
     this.totals.outputTokens++;
     task.producedAtJoin++;
     if (task.leg === "prefill") {
-      this.#leases++;
+      this.#leased.add(task);
       this.#host.prefilled(this, task, nowMs);
       return;
     }
@@ -328,7 +330,7 @@ export class Engine {
     const beyond = Math.max(0, task.target - blocks.length * cache.blockTokens);
     const need = cache.unpinned(blocks) * cache.blockTokens + beyond + 1;
     if (need + this.#decoding.size > cache.availableTokens) {
-      if (running > 0 || this.#leases > 0) return false;
+      if (running > 0 || this.#leased.size > 0) return false;
       if (need > cache.deviceTokens) {
         this.#take(resumed);
         this.#host.refused(this, task, nowMs);

@@ -1,0 +1,151 @@
+// What a user writes to describe the machines of a simulation, and its validation. YAML or JSON; a pool names a profile
+// (built in, or written out in place) and how many replicas of it there are. Unknown keys are errors, with their path.
+import { readFileSync } from "node:fs";
+import { parse } from "yaml";
+import { z } from "zod";
+import { profileSchema, tierSchema, type EngineProfile } from "./engine/profile.ts";
+import { loadProfile } from "./profiles/index.ts";
+import { SimulatorError } from "./types.ts";
+
+/** How the router learns what is cached where. */
+export const knowledgeSchema = z.discriminatedUnion("kind", [
+  /** Every endpoint's cache is known exactly and at once: the best that events can do. */
+  z.strictObject({ kind: z.literal("exact") }),
+  /** Engine events arrive late; own placements are expected at once and believed for a while. */
+  z.strictObject({
+    kind: z.literal("events"),
+    lagMs: z.number().nonnegative().default(10),
+    believeMs: z.number().nonnegative().default(5000),
+  }),
+  /** No events: an LRU over the router's own placements stands for each endpoint's cache. */
+  z.strictObject({ kind: z.literal("estimated"), capacityTokens: z.number().positive().default(2_000_000) }),
+  /** The router sees load only. */
+  z.strictObject({ kind: z.literal("none") }),
+]);
+export type Knowledge = z.infer<typeof knowledgeSchema>;
+
+const poolSchema = z.strictObject({
+  name: z.string().min(1),
+  profile: z.union([z.string().min(1), profileSchema]),
+  replicas: z.number().int().positive(),
+  role: z.enum(["both", "prefill", "decode"]).default("both"),
+  /** Replace the profile's own values. */
+  kvCapacityTokens: z.number().int().positive().optional(),
+  maxSequences: z.number().int().positive().optional(),
+  maxBatchTokens: z.number().int().positive().optional(),
+  tiers: z.array(tierSchema).max(3).optional(),
+  pricePerChipHour: z.number().nonnegative().optional(),
+});
+
+export const fleetSchema = z
+  .strictObject({
+    name: z.string().default("fleet"),
+    currency: z.string().default("USD"),
+    pools: z.array(poolSchema).min(1),
+    knowledge: knowledgeSchema.default({ kind: "exact" }),
+    /** Calls that the gateway keeps in one endpoint at a time; more wait in the gateway's own queue. */
+    maxInFlightPerEndpoint: z.number().int().positive().optional(),
+    /** Order of the gateway's queue. */
+    queue: z.enum(["fifo", "fair"]).default("fifo"),
+    /** Calls with fewer uncached tokens than this are not split between prefill and decode replicas. */
+    splitFromUncachedTokens: z.number().nonnegative().default(2048),
+    failures: z
+      .array(
+        z.strictObject({
+          endpoint: z.number().int().nonnegative(),
+          atMs: z.number().nonnegative(),
+          downMs: z.number().nonnegative().optional(),
+        }),
+      )
+      .default([]),
+    slo: z
+      .strictObject({ ttftMs: z.number().positive().default(2000), timePerTokenMs: z.number().positive().default(50) })
+      .prefault({}),
+  })
+  .superRefine((fleet, context) => {
+    const replicas = fleet.pools.reduce((sum, pool) => sum + pool.replicas, 0);
+    fleet.failures.forEach((failure, i) => {
+      if (failure.endpoint >= replicas) {
+        context.addIssue({
+          code: "custom",
+          path: ["failures", i, "endpoint"],
+          message: `endpoint ${failure.endpoint} does not exist: the fleet has ${replicas}`,
+        });
+      }
+    });
+    const roles = new Set(fleet.pools.map((pool) => pool.role));
+    if (roles.has("prefill") && !roles.has("decode") && !roles.has("both")) {
+      context.addIssue({
+        code: "custom",
+        path: ["pools"],
+        message: "prefill replicas need decode replicas beside them",
+      });
+    }
+    if (roles.has("decode") && !roles.has("prefill") && !roles.has("both")) {
+      context.addIssue({
+        code: "custom",
+        path: ["pools"],
+        message: "decode replicas need prefill replicas beside them",
+      });
+    }
+  });
+export type FleetInput = z.input<typeof fleetSchema>;
+
+/** One replica of the simulated fleet. */
+export interface Replica {
+  readonly id: string;
+  readonly pool: string;
+  readonly role: "both" | "prefill" | "decode";
+  readonly profile: EngineProfile;
+}
+
+export interface Fleet extends Omit<z.infer<typeof fleetSchema>, "pools"> {
+  readonly replicas: readonly Replica[];
+}
+
+/**
+ * Validates a fleet description and resolves its profiles.
+ * @throws SimulatorError `fleet_invalid` with one line a fault, `profile_missing`
+ */
+export function parseFleet(description: unknown, origin = "the fleet"): Fleet {
+  const parsed = fleetSchema.safeParse(description);
+  if (!parsed.success) {
+    throw new SimulatorError(
+      "fleet_invalid",
+      `${origin} is not a valid fleet description:\n${z.prettifyError(parsed.error)}`,
+      "See docs/simulator.md for the keys and an example.",
+    );
+  }
+  const { pools, ...rest } = parsed.data;
+  const replicas: Replica[] = [];
+  for (const pool of pools) {
+    const base = typeof pool.profile === "string" ? loadProfile(pool.profile) : pool.profile;
+    const profile: EngineProfile = {
+      ...base,
+      kvCapacityTokens: pool.kvCapacityTokens ?? base.kvCapacityTokens,
+      maxSequences: pool.maxSequences ?? base.maxSequences,
+      maxBatchTokens: pool.maxBatchTokens ?? base.maxBatchTokens,
+      tiers: pool.tiers ?? base.tiers,
+      pricePerChipHour: pool.pricePerChipHour ?? base.pricePerChipHour,
+    };
+    for (let i = 0; i < pool.replicas; i++) {
+      replicas.push({ id: `${pool.name}-${i}`, pool: pool.name, role: pool.role, profile });
+    }
+  }
+  return { ...rest, replicas };
+}
+
+/** Reads a fleet from a YAML or JSON file. Throws SimulatorError `fleet_unreadable` or what `parseFleet` throws. */
+export function readFleet(path: string): Fleet {
+  let description: unknown;
+  try {
+    description = parse(readFileSync(path, "utf8"));
+  } catch (error) {
+    throw new SimulatorError(
+      "fleet_unreadable",
+      `Cannot read ${path}: ${error instanceof Error ? error.message : String(error)}`,
+      "Give the path of a YAML or JSON file that describes the fleet.",
+    );
+  }
+  return parseFleet(description, path);
+}
