@@ -1,0 +1,73 @@
+// JSON schema to grammar, and back: `compileSchema` gives the grammar that holds the model to a schema while it writes, and
+// the validator that judges what it wrote. Whatever the grammar lets through, the validator accepts; a keyword for which
+// that cannot be had is refused by name. llama.cpp's own converter drops keywords and turns anyOf into null, hence this one.
+import { SchemaError } from "./errors.ts";
+import { GrammarBuilder, GrammarTooLarge } from "./gbnf.ts";
+import { Lru } from "./lru.ts";
+import { compileValidator } from "./validate.ts";
+import { SchemaWriter } from "./writer.ts";
+
+export interface CompiledSchema {
+  /** GBNF whose root is one value in the spaced JSON form, nothing before or after it. */
+  gbnf: string;
+  /** Judges a value by the schema as it was given; a sentence that says what is wrong, or null. */
+  validate(value: unknown): string | null;
+}
+
+const maxSchemaChars = 256 * 1024;
+const compiled = new Lru<string, CompiledSchema>(256);
+
+/** Compiles a JSON schema (2020-12 or draft-07). Throws SchemaError naming the keyword that cannot be enforced. */
+export function compileSchema(schema: unknown): CompiledSchema {
+  const text = schemaText(schema);
+  return compiled.get(text, () => {
+    const builder = new GrammarBuilder();
+    const root = writeSchema(new SchemaWriter(builder), schema, { name: "#", unenforceable: "refuse", hint: "answer" });
+    let validate: ((value: unknown) => string | null) | undefined;
+    return {
+      gbnf: builder.finish(root),
+      validate: (value) => (validate ??= compileValidator(JSON.parse(text)))(value),
+    };
+  });
+}
+
+/**
+ * Adds a schema's rules to a grammar; returns the symbol of its values, objects only where asked for. `name` must be unique
+ * in the grammar.
+ */
+export function writeSchema(
+  writer: SchemaWriter,
+  schema: unknown,
+  options: { name: string; unenforceable: "refuse" | "validate"; hint: string; onlyObjects?: boolean },
+): string {
+  schemaText(schema);
+  const document = { root: schema, name: options.name, unenforceable: options.unenforceable };
+  const nodes = [{ schema, path: options.name, document }];
+  if (options.onlyObjects) nodes.push({ schema: { type: "object" }, path: `${options.name}#object`, document });
+  try {
+    return writer.value(nodes, options.hint);
+  } catch (error) {
+    if (error instanceof GrammarTooLarge) throw new SchemaError("schema", options.name, `its grammar would have ${error.message}; make it smaller.`);
+    throw error;
+  }
+}
+
+/** The schema as JSON, which is also its name in caches. */
+export function schemaText(schema: unknown): string {
+  const text = JSON.stringify(schema);
+  if (text === undefined || text.length > maxSchemaChars) {
+    throw new SchemaError("schema", "#", `a schema is JSON of at most ${maxSchemaChars} characters.`);
+  }
+  return text;
+}
+
+let anyObject: string | undefined;
+
+/** Grammar of `response_format: json_object`: any JSON object in the spaced form. */
+export function jsonObjectGrammar(): string {
+  if (anyObject === undefined) {
+    const builder = new GrammarBuilder();
+    anyObject = builder.finish(new SchemaWriter(builder).anyObject());
+  }
+  return anyObject;
+}

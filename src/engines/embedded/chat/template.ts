@@ -1,0 +1,112 @@
+// Prompts by the model's own Jinja template, as its GGUF file carries it (`tokenizer.chat_template`).
+import { randomBytes } from "node:crypto";
+import { Template } from "@huggingface/jinja";
+import { ChatError } from "./errors.ts";
+import { definition, withTools, writesHermesItself } from "./hermes.ts";
+import { turnsOf, type ChatMessage, type ChatTool, type Turn } from "./messages.ts";
+import { Marker, suspicionOf, type Segment } from "./segments.ts";
+
+export interface TemplateOptions {
+  /** Text of the tokens that begin and end a sequence; "" where the model has none. */
+  bosToken: string;
+  eosToken: string;
+  /** Text of the model's control tokens. Without it, whatever looks like one counts as one. */
+  specialTokens?: readonly string[];
+}
+
+export interface RenderOptions {
+  tools?: readonly ChatTool[];
+  /** Ends the prompt where the assistant's next message begins. */
+  addGenerationPrompt: boolean;
+}
+
+export interface Rendered {
+  text: string;
+  /** The same text in parts, to be tokenised one after another. */
+  segments: Segment[];
+}
+
+export interface ChatTemplate {
+  /** Renders a conversation. Throws ChatError (400) for what cannot be shown to this model. */
+  render(messages: readonly ChatMessage[], options: RenderOptions): Rendered;
+}
+
+/** Reads a chat template. Throws ChatError `unreadable_template` when it is not Jinja as models use it. */
+export function createTemplate(source: string, options: TemplateOptions): ChatTemplate {
+  let template: Template;
+  try {
+    template = new Template(source);
+  } catch (error) {
+    throw new ChatError("unreadable_template", `The model's chat template cannot be read: ${(error as Error).message}`);
+  }
+  const native = writesHermesItself(source);
+  const marker = new Marker(randomBytes(12).toString("hex"), suspicionOf(options.specialTokens, [options.bosToken, options.eosToken]));
+
+  return {
+    render(messages, { tools = [], addGenerationPrompt }) {
+      const turns = native ? turnsOf(messages) : withTools(turnsOf(messages), tools);
+      const offered = native && tools.length > 0 ? tools.map(definition) : undefined;
+      const rendered = (change: (text: string) => string): string =>
+        run(template, {
+          messages: turns.map((turn) => templateMessage(turn, change)),
+          ...(offered ? { tools: deepText(offered, change) } : {}),
+          add_generation_prompt: addGenerationPrompt,
+          bos_token: options.bosToken,
+          eos_token: options.eosToken,
+        });
+      const text = rendered((own) => own);
+      // First whole messages, then only cuts inside what looks special; a template that trips over both gets altered text.
+      for (const change of [marker.wrap, marker.split]) {
+        const marked = rendered(change);
+        const segments = marker.strip(marked) === text ? marker.segments(marked) : undefined;
+        if (segments) return { text, segments };
+      }
+      const safe = rendered(marker.broken);
+      return { text: safe, segments: [{ text: safe, special: true }] };
+    },
+  };
+}
+
+/** A turn as templates expect it: arguments as an object, as transformers hands them over. */
+function templateMessage(turn: Turn, change: (text: string) => string): Record<string, unknown> {
+  return {
+    role: turn.role,
+    content: change(turn.content),
+    ...(turn.name === undefined ? {} : { name: change(turn.name) }),
+    ...(turn.callId === undefined ? {} : { tool_call_id: change(turn.callId) }),
+    ...(turn.calls.length === 0
+      ? {}
+      : {
+          tool_calls: turn.calls.map((call) => ({
+            type: "function",
+            ...(call.id === undefined ? {} : { id: change(call.id) }),
+            function: { name: change(call.name), arguments: deepText(argumentsOf(call.arguments), change) },
+          })),
+        }),
+  };
+}
+
+function argumentsOf(text: string): unknown {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === "object" && value !== null ? value : text;
+  } catch {
+    return text;
+  }
+}
+
+/** Changes every text in a value, names of members included. */
+function deepText(value: unknown, change: (text: string) => string): unknown {
+  if (typeof value === "string") return change(value);
+  if (Array.isArray(value)) return value.map((element) => deepText(element, change));
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, member]) => [change(key), deepText(member, change)]));
+}
+
+function run(template: Template, context: Record<string, unknown>): string {
+  try {
+    return template.render(context);
+  } catch (error) {
+    throw new ChatError("template_refused", `The model's chat template refuses this conversation: ${(error as Error).message}`, "messages");
+  }
+}

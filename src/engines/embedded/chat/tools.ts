@@ -1,0 +1,106 @@
+// Tools: the grammar that a call is held to, and the check of its arguments afterwards. The form is that of hermes.ts.
+import { ChatError } from "./errors.ts";
+import { GrammarBuilder, literal, oneOfThese } from "./gbnf.ts";
+import { callClose, callOpen } from "./hermes.ts";
+import { Lru } from "./lru.ts";
+import type { ChatTool } from "./messages.ts";
+import { schemaText, writeSchema } from "./schema.ts";
+import { compileValidator } from "./validate.ts";
+import { SchemaWriter } from "./writer.ts";
+
+/** OpenAI's `tool_choice`; undefined is `auto`. */
+export type ToolChoice = "none" | "auto" | "required" | { type: "function"; function: { name: string } };
+
+export interface ToolGrammar {
+  gbnf: string;
+  /** The grammar begins behind this text, once the model has written it; undefined: with the first token. */
+  trigger?: string;
+}
+
+/** Calls of one answer, so that a small model cannot go on calling for ever. */
+const maxCalls = 16;
+
+const grammars = new Lru<string, ToolGrammar>(64);
+const validators = new Lru<string, (value: unknown) => string | null>(256);
+
+/** The tools to be shown to the model: none when the choice is `none`, else all, so that the prefix does not hang on the choice. */
+export function offeredTools(tools: readonly ChatTool[] | undefined, choice: ToolChoice | undefined): readonly ChatTool[] {
+  return choice === "none" ? [] : (tools ?? []);
+}
+
+/**
+ * The grammar for the calls of an answer; undefined when there is nothing to hold the model to (no tools, or `none`).
+ * `required`: one call or more from the first token. A named tool: exactly one call of it. `auto`: text as the model likes,
+ * and from `trigger` on a whole call, then (unless `parallel` is false) further calls or the end.
+ * Throws ChatError for a choice that names no tool, SchemaError for a strict tool whose parameters cannot be enforced.
+ */
+export function toolGrammar(
+  tools: readonly ChatTool[] | undefined,
+  choice: ToolChoice | undefined,
+  options: { parallel?: boolean } = {},
+): ToolGrammar | undefined {
+  const offered = offeredTools(tools, choice);
+  const named = typeof choice === "object" ? choice.function.name : undefined;
+  if (offered.length === 0) {
+    if (named !== undefined || choice === "required") {
+      throw new ChatError("no_tools", "`tool_choice` asks for a call, but there are no `tools`; send them or leave tool_choice out.", "tool_choice");
+    }
+    return undefined;
+  }
+  checkNames(offered);
+  const chosen = named === undefined ? offered : offered.filter((tool) => tool.function.name === named);
+  if (chosen.length === 0) throw new ChatError("unknown_tool", `\`tool_choice\` names \`${named}\`, which is not among the tools.`, "tool_choice");
+  const parallel = named === undefined && (options.parallel ?? true);
+  const lazy = named === undefined && choice !== "required";
+  const key = JSON.stringify([chosen.map(({ function: { name, parameters, strict } }) => [name, parameters, strict]), parallel, lazy]);
+  return grammars.get(key, () => write(chosen, parallel, lazy));
+}
+
+function checkNames(tools: readonly ChatTool[]): void {
+  const names = new Set<string>();
+  for (const [index, tool] of tools.entries()) {
+    const { name } = tool.function;
+    const param = `tools[${index}].function.name`;
+    if (!/^[a-zA-Z0-9_.:-]{1,128}$/.test(name)) throw new ChatError("invalid_tool_name", `\`${name}\` is not a tool name; use letters, digits, _ and -.`, param);
+    if (names.has(name)) throw new ChatError("duplicate_tool", `Two tools are called \`${name}\`; give each its own name.`, param);
+    names.add(name);
+  }
+}
+
+function write(tools: readonly ChatTool[], parallel: boolean, lazy: boolean): ToolGrammar {
+  const builder = new GrammarBuilder();
+  const writer = new SchemaWriter(builder);
+  const calls = tools.map((tool) => {
+    const { name, strict } = tool.function;
+    const values = writeSchema(writer, parametersOf(tool), {
+      name: `#${name}`,
+      unenforceable: strict === true ? "refuse" : "validate",
+      hint: name,
+      onlyObjects: true,
+    });
+    return `${literal(`{"name": ${JSON.stringify(name)}, "arguments": `)} ${values} "}"`;
+  });
+  const call = builder.rule("call", `${oneOfThese(calls)} ${literal(`\n${callClose}`)}`);
+  const more = parallel ? ` (${literal(`\n${callOpen}\n`)} ${call}){0,${maxCalls - 1}}` : "";
+  // The token that completed the trigger may have brought the line's end with it.
+  const lead = lazy ? '"\\n"?' : literal(`${callOpen}\n`);
+  const gbnf = builder.finish(`${lead} ${call}${more}`);
+  return lazy ? { gbnf, trigger: callOpen } : { gbnf };
+}
+
+const parametersOf = (tool: ChatTool): unknown => tool.function.parameters ?? { type: "object", properties: {}, additionalProperties: false };
+
+/** Judges a finished call: a sentence that says what is wrong (unknown tool, no JSON, against the schema), or null. */
+export function validateCall(tools: readonly ChatTool[], name: string, argumentsText: string): string | null {
+  const tool = tools.find((candidate) => candidate.function.name === name);
+  if (!tool) return `there is no tool called \`${name}\``;
+  let value: unknown;
+  try {
+    value = JSON.parse(argumentsText);
+  } catch (error) {
+    return `the arguments are not JSON: ${(error as Error).message}`;
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return "the arguments must be an object";
+  const parameters = parametersOf(tool);
+  return validators.get(schemaText(parameters), () => compileValidator(parameters))(value);
+}
