@@ -228,7 +228,10 @@ export const agentDetail = agentSummary.extend({
   manifest: z.unknown(),
   versions: z.array(z.object({ number: z.number(), id: z.string(), created_at: time })),
 });
-export const agentDeploy = z.object({ manifest: z.unknown().describe("kind: Agent, as an object") });
+export const agentDeploy = z.object({
+  manifest: z.unknown().describe("kind: Agent, as an object or as YAML text (errors then name the line)"),
+  files: z.record(z.string(), z.string()).optional().describe("Files that the manifest names, such as verifier.js, as text"),
+});
 export const agentDeployed = z.object({
   id: z.string(),
   name: z.string(),
