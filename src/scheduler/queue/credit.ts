@@ -19,6 +19,8 @@ interface Competitor<T> {
   competing: boolean;
   /** Position in `ready`, -1 when out of credit. */
   at: number;
+  /** Round under which it lies in the heap, -1 when it does not. */
+  filed: number;
 }
 
 export class CreditRing<T> {
@@ -45,8 +47,8 @@ export class CreditRing<T> {
     return this.members.get(key)?.value;
   }
 
-  values(): Iterable<T> {
-    return mapIterator(this.members.values(), (member) => member.value);
+  *values(): Iterable<T> {
+    for (const member of this.members.values()) yield member.value;
   }
 
   /** Begins to compete. `weight` is the share of each round. */
@@ -55,7 +57,7 @@ export class CreditRing<T> {
     this.debts.delete(key);
     const now = this.rounds * this.quantum * weight;
     const credit = debt === undefined ? 0 : Math.min(0, debt.base + this.rounds * this.quantum * debt.weight);
-    const member: Competitor<T> = { key, value, weight, base: credit - now, competing: true, at: -1 };
+    const member: Competitor<T> = { key, value, weight, base: credit - now, competing: true, at: -1, filed: -1 };
     this.members.set(key, member);
     this.file(member);
   }
@@ -122,7 +124,21 @@ export class CreditRing<T> {
       return;
     }
     this.unready(member);
-    this.spent.push(this.returnRound(member), member);
+    const round = this.returnRound(member);
+    if (member.filed === round) return;
+    member.filed = round;
+    this.spent.push(round, member);
+    if (this.spent.size > 64 + this.members.size * 4) this.sweep();
+  }
+
+  /** Takes what is out of date out of the heap. */
+  private sweep(): void {
+    const seen = new Set<Competitor<T>>();
+    this.spent.retain((member, round) => {
+      const current = member.competing && member.at < 0 && member.filed === round && !seen.has(member);
+      seen.add(member);
+      return current;
+    });
   }
 
   private returnRound(member: Competitor<T>): number {
@@ -134,7 +150,7 @@ export class CreditRing<T> {
       const round = this.spent.peekKey()!;
       const member = this.spent.peek()!;
       // Entries are not taken out of the heap when things change; what is out of date is skipped here.
-      const stale = !member.competing || member.at >= 0 || this.returnRound(member) !== round;
+      const stale = !member.competing || member.at >= 0 || member.filed !== round;
       if (!stale && !first && round > this.rounds) return;
       this.spent.pop();
       if (stale) continue;
@@ -146,6 +162,7 @@ export class CreditRing<T> {
 
   private makeReady(member: Competitor<T>): void {
     member.at = this.ready.length;
+    member.filed = -1;
     this.ready.push(member);
     this.readyCount++;
   }
@@ -175,8 +192,4 @@ export class CreditRing<T> {
       break;
     }
   }
-}
-
-function* mapIterator<A, B>(items: Iterable<A>, map: (item: A) => B): Iterable<B> {
-  for (const item of items) yield map(item);
 }

@@ -54,10 +54,20 @@ export class Heap<T> {
     return first.value;
   }
 
-  /** Keeps only what `wanted` says, in linear time. */
-  retain(wanted: (value: T) => boolean): void {
-    const kept = this.items.filter((item) => wanted(item.value)).toSorted((a, b) => (before(a, b) ? -1 : 1));
-    this.items.splice(0, this.items.length, ...kept);
+  /** The one that came last of those wanted; linear. */
+  last(wanted: (value: T) => boolean): T | undefined {
+    let found: Item<T> | undefined;
+    for (const item of this.items)
+      if (wanted(item.value) && (found === undefined || item.order > found.order)) found = item;
+    return found?.value;
+  }
+
+  /** Keeps only what `wanted` says, in n log n. */
+  retain(wanted: (value: T, key: number) => boolean): void {
+    const kept = this.items.filter((item) => wanted(item.value, item.key)).toSorted((a, b) => (before(a, b) ? -1 : 1));
+    // A sorted list is a heap.
+    this.items.length = 0;
+    for (const item of kept) this.items.push(item);
   }
 }
 

@@ -1,0 +1,179 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import type { Call } from "../types.ts";
+import { FairQueue } from "./fairQueue.ts";
+
+let ids = 0;
+function call(tenant: string, tokens: number, more: Partial<Call> = {}): Call {
+  return { id: `c${ids++}`, tenant, deployment: "d", promptTokens: tokens - 1, outputTokens: 1, prompt: [], ...more };
+}
+const nothing = (): number => 0;
+const cost = (call: Call): number => call.promptTokens + call.outputTokens;
+
+describe("fair queue", () => {
+  it("serves two backlogged tenants alike, within twice the quantum plus the largest call, whatever a third floods", () => {
+    const arrivals = fc.array(fc.tuple(fc.integer({ min: 1, max: 900 }), fc.nat(3)), { minLength: 20, maxLength: 80 });
+    const flood = fc.array(fc.record({ tokens: fc.integer({ min: 1, max: 900 }), burst: fc.nat(20) }), {
+      maxLength: 60,
+    });
+    const locality = fc.array(fc.nat(900), { minLength: 1, maxLength: 50 });
+    fc.assert(
+      fc.property(
+        arrivals,
+        arrivals,
+        flood,
+        locality,
+        fc.integer({ min: 1, max: 1000 }),
+        (a, b, floods, hits, quantum) => {
+          const queue = new FairQueue({ quantumTokens: quantum, maxCalls: 500, maxCallsPerTenant: 200 });
+          const served: Record<string, number> = { a: 0, b: 0, c: 0 };
+          let largest = 0;
+          for (const [tokens, program] of a) queue.push(call("a", tokens, { program: `p${program}` }), 0);
+          for (const [tokens, program] of b) queue.push(call("b", tokens, { program: `p${program}` }), 0);
+          let turn = 0;
+          while (queue.waitingOf("a").calls > 0 && queue.waitingOf("b").calls > 0) {
+            const burst = floods[turn % Math.max(1, floods.length)];
+            for (let i = 0; i < (burst?.burst ?? 0); i++) queue.push(call("c", burst!.tokens), turn);
+            const taken = queue.take(() => hits[turn++ % hits.length]!, cost)!;
+            const tokens = cost(taken.call);
+            largest = Math.max(largest, tokens);
+            served[taken.call.tenant]! += tokens;
+            expect(Math.abs(served["a"]! - served["b"]!)).toBeLessThanOrEqual(2 * quantum + largest);
+          }
+        },
+      ),
+      { numRuns: 300 },
+    );
+  });
+
+  it("gives weighted tenants service in proportion", () => {
+    const queue = new FairQueue({ quantumTokens: 100, weightOf: (tenant) => (tenant === "big" ? 3 : 1) });
+    for (let i = 0; i < 400; i++) for (const tenant of ["big", "small"]) queue.push(call(tenant, 50), 0);
+    const served = { big: 0, small: 0 };
+    for (let i = 0; i < 200; i++) served[queue.take(nothing, cost)!.call.tenant as "big"] += 50;
+    expect(served.big / served.small).toBeCloseTo(3, 0);
+  });
+
+  it("prefers what is cached, but only among those in credit", () => {
+    const queue = new FairQueue({ quantumTokens: 100 });
+    for (let i = 0; i < 20; i++) {
+      queue.push(call("warm", 100), 0);
+      queue.push(call("cold", 100), 0);
+    }
+    const order = Array.from(
+      { length: 20 },
+      () => queue.take((call) => (call.tenant === "warm" ? 90 : 0), cost)!.call.tenant,
+    );
+    expect(order.slice(0, 4)).toEqual(["warm", "cold", "warm", "cold"]);
+    expect(order.filter((tenant) => tenant === "warm")).toHaveLength(10);
+  });
+
+  it("lets one program not starve its siblings", () => {
+    const queue = new FairQueue({ quantumTokens: 100 });
+    for (let i = 0; i < 50; i++) queue.push(call("t", 100, { program: "greedy" }), 0);
+    queue.push(call("t", 100, { program: "small" }), 1);
+    const programs = Array.from({ length: 4 }, () => queue.take(nothing, cost)!.call.program);
+    expect(programs).toContain("small");
+  });
+
+  it("puts a tenant's higher priorities first, and leaves other tenants alone", () => {
+    const queue = new FairQueue({ quantumTokens: 10 });
+    queue.push(call("t", 10, { priority: 0, id: "later" }), 0);
+    queue.push(call("t", 10, { priority: 5, id: "sooner" }), 0);
+    queue.push(call("u", 10, { priority: -3, id: "other" }), 0);
+    const order = [0, 1, 2].map(() => queue.take(nothing, cost)!.call.id);
+    expect(order.indexOf("sooner")).toBeLessThan(order.indexOf("later"));
+    expect(order.indexOf("other")).toBeLessThan(2);
+  });
+
+  it("orders one program's calls by deadline, then arrival", () => {
+    const queue = new FairQueue();
+    for (const [id, deadlineMs] of [
+      ["x", undefined],
+      ["y", 900],
+      ["z", 500],
+      ["w", undefined],
+    ] as const) {
+      queue.push(call("t", 10, { program: "p", id, deadlineMs }), 0);
+    }
+    expect([0, 1, 2, 3].map(() => queue.take(nothing, cost)!.call.id)).toEqual(["z", "y", "x", "w"]);
+  });
+
+  it("is bounded, and a full queue costs the one who fills it", () => {
+    const queue = new FairQueue({ maxCalls: 10, maxCallsPerTenant: 10 });
+    for (let i = 0; i < 10; i++) expect(queue.push(call("flood", 10), i).queued).toBe(true);
+    expect(queue.push(call("flood", 10), 10).queued).toBe(false);
+    const pushed = queue.push(call("guest", 10, { id: "guest" }), 11);
+    expect(pushed).toMatchObject({ queued: true, dropped: { call: { tenant: "flood" }, sinceMs: 9 } });
+    expect(queue.size).toBe(10);
+    expect(queue.waitingOf("guest").calls).toBe(1);
+  });
+
+  it("takes out what cannot make its deadline any more", () => {
+    const queue = new FairQueue();
+    queue.push(call("t", 10, { id: "late", deadlineMs: 100 }), 0);
+    queue.push(call("t", 10, { id: "fine", deadlineMs: 1000 }), 0);
+    queue.push(call("t", 10, { id: "patient" }), 0);
+    expect(queue.expire(() => 500).map((late) => late.call.id)).toEqual(["late"]);
+    expect(queue.size).toBe(2);
+  });
+
+  it("holds back a paused program, also calls that come later, and lets it go on", () => {
+    const queue = new FairQueue();
+    queue.push(call("t", 10, { program: "p", id: "p1" }), 0);
+    queue.pause("t", "p");
+    queue.push(call("t", 10, { program: "p", id: "p2" }), 1);
+    expect(queue.take(nothing, cost)).toBeUndefined();
+    queue.push(call("t", 10, { id: "free" }), 2);
+    expect(queue.take(nothing, cost)?.call.id).toBe("free");
+    expect(queue.take(nothing, cost)).toBeUndefined();
+    queue.resume("t", "p");
+    expect([0, 1].map(() => queue.take(nothing, cost)!.call.id)).toEqual(["p1", "p2"]);
+    expect(queue.size).toBe(0);
+  });
+
+  it("keeps its counts through any order of pushing, taking, withdrawing, pausing", () => {
+    const step = fc.record({
+      what: fc.constantFrom("push", "push", "take", "withdraw", "pause", "resume", "settle"),
+      tenant: fc.constantFrom("a", "b"),
+      program: fc.constantFrom("p", "q"),
+      tokens: fc.integer({ min: 2, max: 500 }),
+      priority: fc.nat(1),
+    });
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 120 }), (steps) => {
+        const queue = new FairQueue({ quantumTokens: 64, maxCalls: 30, maxCallsPerTenant: 20 });
+        const inside = new Map<string, Call>();
+        const held = new Set<string>();
+        for (const { what, tenant, program, tokens, priority } of steps) {
+          if (what === "push") {
+            const next = call(tenant, tokens, { program, priority });
+            const pushed = queue.push(next, 0);
+            if (pushed.queued) inside.set(next.id, next);
+            if (pushed.queued && pushed.dropped !== undefined) inside.delete(pushed.dropped.call.id);
+          } else if (what === "take") {
+            const runnable = [...inside.values()].some((call) => !held.has(`${call.tenant}${call.program}`));
+            const taken = queue.take(nothing, cost);
+            expect(taken !== undefined).toBe(runnable);
+            if (taken !== undefined) inside.delete(taken.call.id);
+          } else if (what === "withdraw") {
+            const first = inside.keys().next().value;
+            if (first !== undefined) queue.withdraw(first);
+            if (first !== undefined) inside.delete(first);
+          } else if (what === "settle") {
+            queue.settle(call(tenant, 10, { program, priority }), tokens - 250);
+          } else {
+            held[what === "pause" ? "add" : "delete"](`${tenant}${program}`);
+            queue[what as "pause"](tenant, program);
+          }
+          expect(queue.size).toBe(inside.size);
+          expect(queue.waitingTokens).toBe([...inside.values()].reduce((sum, call) => sum + cost(call), 0));
+        }
+        for (const tenant of ["a", "b"]) for (const program of ["p", "q"]) queue.resume(tenant, program);
+        while (inside.size > 0) inside.delete(queue.take(nothing, cost)!.call.id);
+        expect(queue.size).toBe(0);
+      }),
+      { numRuns: 300 },
+    );
+  });
+});

@@ -1,0 +1,328 @@
+// The fair queue of one deployment: tenant, then program, then call.
+//
+//   tenants   compete for service by credit (credit.ts): uncached prompt + output tokens
+//   levels    a tenant's own priorities, higher first; they never touch other tenants
+//   programs  compete within a level by credit again, so that one run cannot starve its siblings
+//   calls     of one program: earliest deadline first, then as they came
+//
+// Among the first few in credit the one with the longest cached prefix goes: locality, but only inside fairness. The queue
+// is bounded; when it is full, whoever has most waiting pays, so a flood pushes out only itself.
+import { queueCallsMax, queueCallsPerTenantMax } from "../limits.ts";
+import type { Call } from "../types.ts";
+import { CreditRing } from "./credit.ts";
+import { Heap } from "./heap.ts";
+
+export interface FairQueueOptions {
+  /** Tokens that every tenant may be served per round, times its weight. */
+  quantumTokens?: number;
+  maxCalls?: number;
+  maxCallsPerTenant?: number;
+  /** Tenants and programs in credit whose next call is looked at for locality. */
+  tenantsSeen?: number;
+  programsSeen?: number;
+  /** Share of a tenant against the others; 1 when not given. */
+  weightOf?: (tenant: string) => number;
+}
+
+/** A call that waits. */
+export interface Waiting {
+  readonly call: Call;
+  readonly sinceMs: number;
+  /** Prompt + output, before anything is known of caches. */
+  readonly tokens: number;
+  /** Set when it has left the queue in any way. */
+  gone: boolean;
+}
+
+interface Program {
+  key: string;
+  level: number;
+  calls: Heap<Waiting>;
+  live: number;
+  paused: boolean;
+}
+
+interface Tenant {
+  name: string;
+  /** Priority levels with calls that may run, highest first. */
+  levels: { priority: number; ring: CreditRing<Program> }[];
+  programs: Map<string, Program>;
+  calls: number;
+  tokens: number;
+  /** Calls that may run now: not of paused programs. */
+  runnable: number;
+}
+
+export type Push = { queued: true; waiting: Waiting; dropped?: Waiting } | { queued: false };
+
+export class FairQueue {
+  private readonly options: Required<FairQueueOptions>;
+  private readonly ring: CreditRing<Tenant>;
+  private readonly tenants = new Map<string, Tenant>();
+  private readonly waiting = new Map<string, Waiting>();
+  private readonly paused = new Set<string>();
+  private readonly deadlines = new Heap<Waiting>();
+  private tokens = 0;
+
+  constructor(options: FairQueueOptions = {}) {
+    this.options = {
+      quantumTokens: options.quantumTokens ?? 8192,
+      maxCalls: options.maxCalls ?? queueCallsMax,
+      maxCallsPerTenant: options.maxCallsPerTenant ?? queueCallsPerTenantMax,
+      tenantsSeen: options.tenantsSeen ?? 4,
+      programsSeen: options.programsSeen ?? 2,
+      weightOf: options.weightOf ?? (() => 1),
+    };
+    this.ring = new CreditRing(this.options.quantumTokens);
+  }
+
+  get size(): number {
+    return this.waiting.size;
+  }
+
+  /** Tokens of all calls that wait. */
+  get waitingTokens(): number {
+    return this.tokens;
+  }
+
+  /** Tenants with calls that may run now. */
+  get competing(): number {
+    return this.ring.size;
+  }
+
+  waitingOf(tenant: string): { calls: number; tokens: number } {
+    const known = this.tenants.get(tenant);
+    return { calls: known?.calls ?? 0, tokens: known?.tokens ?? 0 };
+  }
+
+  get(call: string): Waiting | undefined {
+    return this.waiting.get(call);
+  }
+
+  /** Queues a call. Not queued: its tenant has too many. `dropped`: the newest call of whoever has most made room. */
+  push(call: Call, now: number): Push {
+    const tenant = this.tenantOf(call.tenant);
+    let dropped: Waiting | undefined;
+    if (tenant.calls >= this.options.maxCallsPerTenant) return this.refuse(tenant);
+    if (this.size >= this.options.maxCalls) {
+      const largest = this.largest();
+      if (largest === undefined || largest.calls <= tenant.calls + 1) return this.refuse(tenant);
+      dropped = this.newestOf(largest);
+      if (dropped !== undefined) this.leave(dropped);
+    }
+    const waiting: Waiting = { call, sinceMs: now, tokens: call.promptTokens + call.outputTokens, gone: false };
+    const program = this.programOf(tenant, call);
+    program.calls.push(call.deadlineMs ?? Number.POSITIVE_INFINITY, waiting);
+    program.live++;
+    tenant.calls++;
+    tenant.tokens += waiting.tokens;
+    this.tokens += waiting.tokens;
+    this.waiting.set(call.id, waiting);
+    if (call.deadlineMs !== undefined) this.deadlines.push(call.deadlineMs, waiting);
+    if (!program.paused) {
+      tenant.runnable++;
+      this.wake(tenant, program);
+    }
+    return { queued: true, waiting, dropped };
+  }
+
+  /**
+   * Takes the next call and charges `cost` of it to its tenant and program. `matched` answers the tokens cached at the best
+   * endpoint, or a negative number when the call fits nowhere now.
+   */
+  take(matched: (call: Call) => number, cost: (call: Call, matchedTokens: number) => number): Waiting | undefined {
+    let best: Waiting | undefined;
+    let bestProgram: Program | undefined;
+    let longest = -1;
+    const tenants = this.ring.candidates(this.options.tenantsSeen);
+    for (const tenant of tenants) {
+      const level = tenant.levels[0];
+      if (level === undefined) continue;
+      for (const program of level.ring.candidates(this.options.programsSeen)) {
+        const head = this.headOf(program);
+        if (head === undefined) continue;
+        const tokens = matched(head.call);
+        if (tokens <= longest) continue;
+        longest = tokens;
+        best = head;
+        bestProgram = program;
+      }
+    }
+    if (best === undefined || bestProgram === undefined) {
+      // None of these fits: let others be looked at next time.
+      for (const tenant of tenants) this.ring.rotate(tenant.name);
+      return undefined;
+    }
+    const charged = cost(best.call, longest);
+    const ring = this.tenants.get(best.call.tenant)!.levels[0]!.ring;
+    this.ring.charge(best.call.tenant, charged);
+    ring.charge(bestProgram.key, charged);
+    this.ring.rotate(best.call.tenant);
+    ring.rotate(bestProgram.key);
+    this.leave(best);
+    return best;
+  }
+
+  /** Corrects what was charged for a call that has been taken: `difference` tokens more (or fewer, negative). */
+  settle(call: Call, difference: number): void {
+    if (difference === 0) return;
+    this.ring.charge(call.tenant, difference);
+    const tenant = this.tenants.get(call.tenant);
+    const program = tenant?.programs.get(programKey(call));
+    const level = tenant?.levels.find((level) => level.priority === program?.level);
+    if (program !== undefined) level?.ring.charge(program.key, difference);
+  }
+
+  credit(tenant: string): number {
+    return this.ring.credit(tenant);
+  }
+
+  /** Takes a call out of the queue without serving it. */
+  withdraw(call: string): Waiting | undefined {
+    const waiting = this.waiting.get(call);
+    if (waiting !== undefined) this.leave(waiting);
+    return waiting;
+  }
+
+  /** Takes out every call whose deadline is before `latest(call)`. */
+  expire(latest: (call: Call) => number): Waiting[] {
+    const late: Waiting[] = [];
+    for (let next = this.deadlines.peek(); next !== undefined; next = this.deadlines.peek()) {
+      if (!next.gone) {
+        if (next.call.deadlineMs! >= latest(next.call)) break;
+        this.leave(next);
+        late.push(next);
+      }
+      this.deadlines.pop();
+    }
+    return late;
+  }
+
+  /** A paused program's calls stay queued and bounded, but are not served. */
+  pause(tenant: string, program: string): void {
+    this.paused.add(pauseKey(tenant, program));
+    this.eachOf(tenant, program, (owner, found) => {
+      if (found.paused) return;
+      found.paused = true;
+      owner.runnable -= found.live;
+      this.sleep(owner, found);
+    });
+  }
+
+  resume(tenant: string, program: string): void {
+    this.paused.delete(pauseKey(tenant, program));
+    this.eachOf(tenant, program, (owner, found) => {
+      if (!found.paused) return;
+      found.paused = false;
+      owner.runnable += found.live;
+      if (found.live > 0) this.wake(owner, found);
+    });
+  }
+
+  private refuse(tenant: Tenant): Push {
+    if (tenant.calls === 0) this.tenants.delete(tenant.name);
+    return { queued: false };
+  }
+
+  private leave(waiting: Waiting): void {
+    if (waiting.gone) return;
+    waiting.gone = true;
+    const { call } = waiting;
+    const tenant = this.tenants.get(call.tenant)!;
+    const program = tenant.programs.get(programKey(call))!;
+    this.waiting.delete(call.id);
+    if (this.deadlines.size > 64 + this.waiting.size * 2) this.deadlines.retain((left) => !left.gone);
+    tenant.calls--;
+    tenant.tokens -= waiting.tokens;
+    this.tokens -= waiting.tokens;
+    program.live--;
+    if (!program.paused) tenant.runnable--;
+    if (program.live > 0) {
+      if (program.calls.size > 64 + program.live * 2) program.calls.retain((left) => !left.gone);
+      return;
+    }
+    this.sleep(tenant, program);
+    tenant.programs.delete(program.key);
+    if (tenant.calls === 0) this.tenants.delete(tenant.name);
+  }
+
+  private headOf(program: Program): Waiting | undefined {
+    while (program.calls.peek()?.gone === true) program.calls.pop();
+    return program.calls.peek();
+  }
+
+  private tenantOf(name: string): Tenant {
+    let tenant = this.tenants.get(name);
+    if (tenant === undefined) {
+      tenant = { name, levels: [], programs: new Map(), calls: 0, tokens: 0, runnable: 0 };
+      this.tenants.set(name, tenant);
+    }
+    return tenant;
+  }
+
+  private programOf(tenant: Tenant, call: Call): Program {
+    const key = programKey(call);
+    let program = tenant.programs.get(key);
+    if (program === undefined) {
+      const paused = call.program !== undefined && this.paused.has(pauseKey(call.tenant, call.program));
+      program = { key, level: call.priority ?? 0, calls: new Heap(), live: 0, paused };
+      tenant.programs.set(key, program);
+    }
+    return program;
+  }
+
+  /** A program has something to run: it competes in its level, its tenant among tenants. */
+  private wake(tenant: Tenant, program: Program): void {
+    let level = tenant.levels.find((level) => level.priority === program.level);
+    if (level === undefined) {
+      level = { priority: program.level, ring: new CreditRing(this.options.quantumTokens) };
+      tenant.levels.push(level);
+      tenant.levels.sort((a, b) => b.priority - a.priority);
+    }
+    if (level.ring.get(program.key) === undefined) level.ring.enter(program.key, program);
+    if (this.ring.get(tenant.name) === undefined) {
+      this.ring.enter(tenant.name, tenant, Math.max(1e-3, this.options.weightOf(tenant.name)));
+    }
+  }
+
+  private sleep(tenant: Tenant, program: Program): void {
+    const level = tenant.levels.find((level) => level.priority === program.level);
+    level?.ring.leave(program.key);
+    if (level?.ring.size === 0) tenant.levels.splice(tenant.levels.indexOf(level), 1);
+    if (tenant.runnable === 0) this.ring.leave(tenant.name);
+  }
+
+  private eachOf(tenant: string, program: string, act: (tenant: Tenant, program: Program) => void): void {
+    const owner = this.tenants.get(tenant);
+    if (owner === undefined) return;
+    for (const found of owner.programs.values()) if (programOfKey(found.key) === program) act(owner, found);
+  }
+
+  private largest(): Tenant | undefined {
+    let largest: Tenant | undefined;
+    for (const tenant of this.tenants.values())
+      if (largest === undefined || tenant.calls > largest.calls) largest = tenant;
+    return largest;
+  }
+
+  private newestOf(tenant: Tenant): Waiting | undefined {
+    let newest: Waiting | undefined;
+    for (const program of tenant.programs.values()) newest = program.calls.last((left) => !left.gone) ?? newest;
+    return newest;
+  }
+}
+
+/** A program's calls of one priority. Calls without a program stand alone. */
+function programKey(call: Call): string {
+  const priority = call.priority ?? 0;
+  return call.program === undefined ? `${priority} call ${call.id}` : `${priority} program ${call.program}`;
+}
+
+function programOfKey(key: string): string | undefined {
+  const at = key.indexOf(" program ");
+  return at < 0 ? undefined : key.slice(at + " program ".length);
+}
+
+function pauseKey(tenant: string, program: string): string {
+  return JSON.stringify([tenant, program]);
+}
