@@ -1,0 +1,176 @@
+// The effects ledger: tool calls that change something outside happen exactly once, whatever is killed and retried in between.
+//
+//   (none) ─ plan ─▶ planned ─ claim ─▶ claimed ─ answer ─▶ done
+//                       ▲                  │ no answer, or the process died
+//                       └── certainly not  ├─ the tool can be asked, or knows the key ─▶ asked or called again with the key
+//                           sent           └─ neither ─▶ unknown (a person decides)
+//
+// The key is minted here from organisation, run, deciding step and ordinal; a key that a model writes into its arguments is just
+// another argument. The decision is durable before the plan (its step is written), the claim before the call. The engine under
+// the runs repeats side effects (one in five under kill -9, measured): this table is what does not.
+import { getBlob, putBlob, type Database, type Queryable } from "../store/index.ts";
+import { RunBusyError, StepError } from "./errors.ts";
+import { limits } from "./limits.ts";
+import type { PinnedTool } from "./types.ts";
+import { ToolUncertainError, type ToolAnswer, type ToolClient } from "./tools/mcp.ts";
+
+export type EffectState = "planned" | "claimed" | "done" | "unknown";
+
+/** What to do about an effect in this state. `answer`: it is done, use its result. */
+export function effectMove(
+  state: EffectState,
+  tool: { lookup?: unknown; acceptsKey: boolean },
+): "call" | "ask" | "answer" | "person" {
+  if (state === "done") return "answer";
+  if (state === "unknown") return "person";
+  if (state === "planned") return "call";
+  return tool.lookup ? "ask" : tool.acceptsKey ? "call" : "person";
+}
+
+export interface EffectOwner {
+  organisation: string;
+  project: string;
+  run: string;
+  /** Only the activation with the run's newest fence may claim. */
+  fence: bigint;
+}
+
+export interface EffectRequest {
+  tool: PinnedTool;
+  arguments: Record<string, unknown>;
+  decidedBy: { step: number; ordinal: number };
+}
+
+export function effectKey(owner: { organisation: string; run: string }, at: { step: number; ordinal: number }): string {
+  return `${owner.organisation}:${owner.run}:${at.step}:${at.ordinal}`;
+}
+
+interface EffectRow {
+  [column: string]: unknown;
+  tool: string;
+  arguments_ref: string;
+  state: EffectState;
+  result_ref: string | null;
+}
+
+export class Effects {
+  readonly #db: Database;
+  readonly #tools: ToolClient;
+
+  constructor(db: Database, tools: ToolClient) {
+    this.#db = db;
+    this.#tools = tools;
+  }
+
+  /**
+   * Makes the effect happen, or finds out that it has. The caller writes the answer together with the effect's `done`
+   * (`markDone`) in the transaction of its step. Throws StepError: `effect_mismatch` (the same decision with other arguments),
+   * `effect_unknown` (a person must look), or one that may be tried again.
+   */
+  async perform(owner: EffectOwner, request: EffectRequest, signal: AbortSignal): Promise<{ key: string } & ToolAnswer> {
+    const { tool } = request;
+    const key = effectKey(owner, request.decidedBy);
+    const row = await this.#plan(key, owner, request);
+    const move = effectMove(row.state, tool);
+    if (move === "answer") return { key, ...((await getBlob(this.#db, owner.project, row.result_ref!)) as ToolAnswer) };
+    if (move === "person") throw await this.#unknown(key, tool);
+    if (move === "ask") {
+      const found = await this.#ask(key, tool, signal);
+      if (found) return { key, output: found.result, isError: false };
+    }
+    await this.#claim(key, owner);
+    try {
+      return { key, ...(await this.#tools.call(tool, request.arguments, { effectKey: key, signal })) };
+    } catch (error) {
+      if (!(error instanceof ToolUncertainError)) {
+        await this.#unclaim(key);
+        throw error;
+      }
+      // An abort (the run was stopped, or its time is over) leaves nobody to ask later.
+      if (signal.aborted || effectMove("claimed", tool) === "person") throw await this.#unknown(key, tool, error);
+      throw error;
+    }
+  }
+
+  /** To be called in the transaction that writes the step. */
+  async markDone(client: Queryable, key: string, resultRef: string): Promise<void> {
+    await client.query("update effects set state = 'done', result_ref = $2, updated_at = now() where key = $1", [
+      key,
+      resultRef,
+    ]);
+  }
+
+  async #plan(key: string, owner: EffectOwner, request: EffectRequest): Promise<EffectRow> {
+    const argumentsRef = await putBlob(this.#db, owner.project, request.arguments);
+    const { step, ordinal } = request.decidedBy;
+    await this.#db.query(
+      `insert into effects (key, organisation, project, run, step, ordinal, tool, arguments_ref, state)
+       values ($1, $2, $3, $4, $5, $6, $7, $8, 'planned') on conflict (key) do nothing`,
+      [key, owner.organisation, owner.project, owner.run, step, ordinal, request.tool.name, argumentsRef],
+    );
+    const { rows } = await this.#db.query<EffectRow>(
+      "select tool, arguments_ref, state, result_ref from effects where key = $1",
+      [key],
+    );
+    const row = rows[0]!;
+    if (row.tool !== request.tool.name || row.arguments_ref !== argumentsRef)
+      throw new StepError(
+        "effect_mismatch",
+        `Effect ${key} was planned as '${row.tool}' with other arguments than it is asked for now. The run is stopped; nothing was done.`,
+      );
+    return row;
+  }
+
+  async #claim(key: string, owner: EffectOwner): Promise<void> {
+    const { rowCount } = await this.#db.query(
+      `update effects set state = 'claimed', attempts = attempts + 1, updated_at = now()
+       where key = $1 and state in ('planned', 'claimed')
+         and exists (select from runs where id = $2 and fence = $3 and status = 'running')`,
+      [key, owner.run, owner.fence],
+    );
+    if (rowCount !== 1) throw new RunBusyError(owner.run);
+  }
+
+  /** The call was certainly not sent: the claim is as if it had never been. */
+  async #unclaim(key: string): Promise<void> {
+    await this.#db.query("update effects set state = 'planned', updated_at = now() where key = $1 and state = 'claimed'", [
+      key,
+    ]);
+  }
+
+  async #unknown(key: string, tool: PinnedTool, cause?: unknown): Promise<StepError> {
+    await this.#db.query("update effects set state = 'unknown', updated_at = now() where key = $1 and state <> 'done'", [
+      key,
+    ]);
+    return new StepError(
+      "effect_unknown",
+      `Nobody knows whether '${tool.name}' did its work (effect ${key}): it gave no answer. Look at its system, then say so with POST /api/runs/ID/effects, or stop the run.`,
+      { cause },
+    );
+  }
+
+  /** What the tool's system knows of the effect; undefined when it never happened. */
+  async #ask(key: string, tool: PinnedTool, signal: AbortSignal): Promise<{ result: unknown } | undefined> {
+    const lookup = { ...tool, ...tool.lookup!, effect: false };
+    const { output, isError } = await this.#tools.call(lookup, { effect_key: key }, { signal });
+    const answer = output as { found?: unknown; result?: unknown } | null;
+    if (isError || answer === null || typeof answer !== "object" || typeof answer.found !== "boolean")
+      throw new StepError(
+        "lookup_failed",
+        `'${lookup.name}' did not say whether effect ${key} happened: it must answer {found, result}.`,
+        { retryAfterMs: limits.retryFirstMs },
+      );
+    return answer.found ? { result: answer.result ?? null } : undefined;
+  }
+
+  /** A person's word on an unknown effect: it happened (with this result), or it did not and is planned anew. */
+  async resolve(owner: { project: string; run: string }, key: string, happened: boolean, result: unknown): Promise<boolean> {
+    const answer: ToolAnswer = { output: result ?? null, isError: false };
+    const resultRef = happened ? await putBlob(this.#db, owner.project, answer) : null;
+    const { rowCount } = await this.#db.query(
+      `update effects set state = $3, result_ref = $4, updated_at = now() where key = $1 and run = $2 and state = 'unknown'`,
+      [key, owner.run, happened ? "done" : "planned", resultRef],
+    );
+    return rowCount === 1;
+  }
+}

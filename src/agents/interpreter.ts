@@ -1,0 +1,187 @@
+// What a run does next, decided from what has happened: `next(state) → action`. Pure: no clock, no I/O, no randomness, so that
+// a run started again from its rows, on another machine and in another Restate, goes on exactly where it was.
+//
+//   declared program:  step 0 → step 1 → … → [verify] → finish
+//   free loop:         model ─┬─ tool calls → tool → … → model
+//                             └─ no calls → [answer in the output's shape] → [verify] → finish
+//
+// Any step that failed ends the run, except a tool's failure in the free loop, which the model is told.
+import { conversation, stablePrefix } from "./prompt.ts";
+import { resolve, ReferenceError, type Scope } from "./references.ts";
+import type { Action, ModelOutput, PinnedTool, RunState, StepResult, ToolCall } from "./types.ts";
+import { schemaProblem } from "./validation.ts";
+
+export function next(state: RunState): Action {
+  try {
+    return state.published.manifest.steps ? nextDeclared(state) : nextInLoop(state);
+  } catch (error) {
+    if (error instanceof ReferenceError) return { type: "fail", code: "reference_unresolved", message: error.message };
+    throw error;
+  }
+}
+
+function fail(code: string, message: string): Action {
+  return { type: "fail", code, message };
+}
+
+/** Limits are looked at before a step is begun: what has been paid for is never thrown away. */
+function overLimit(state: RunState): Action | undefined {
+  const { limits } = state.published.manifest;
+  if (state.steps.length >= limits.steps)
+    return fail("limit_steps", `The run took ${state.steps.length} steps, as many as its manifest allows.`);
+  if (limits.tokens !== undefined && state.tokensUsed >= limits.tokens)
+    return fail("limit_tokens", `The run used ${state.tokensUsed} tokens of the ${limits.tokens} its manifest allows.`);
+  return undefined;
+}
+
+/** Output tokens of one call: what the manifest says, and never more than the run has left. */
+function maxTokens(state: RunState): number {
+  const { limits, generation } = state.published.manifest;
+  const left = limits.tokens === undefined ? Infinity : Math.max(1, limits.tokens - state.tokensUsed);
+  return Math.min(generation.max_tokens, left);
+}
+
+function scopeOf(state: RunState): Scope {
+  const declared = state.published.manifest.steps ?? [];
+  return {
+    input: state.input,
+    run: { id: state.run },
+    steps: Object.fromEntries(
+      declared.flatMap(({ id }, index) => {
+        const taken = state.steps[index];
+        return taken ? [[id, valueOf(taken)] as const] : [];
+      }),
+    ),
+  };
+}
+
+/** What references see of a step: a model step's decision, anything else's output. */
+function valueOf(step: StepResult): unknown {
+  if (step.kind !== "model") return step.output;
+  const output = step.output as ModelOutput;
+  return output.value ?? output.content;
+}
+
+function nextDeclared(state: RunState): Action {
+  const { manifest, tools } = state.published;
+  const declared = manifest.steps!;
+  const failed = state.steps.find((step) => step.status === "failed");
+  if (failed) return fail("step_failed", `Step '${failed.name}' failed: ${failed.errorMessage ?? "no reason was given"}`);
+  const number = state.steps.length;
+  const scope = scopeOf(state);
+  if (number >= declared.length) {
+    const last = state.steps[declared.length - 1]!;
+    return conclude(state, manifest.result === undefined ? valueOf(last) : resolve(manifest.result, scope), declared.length);
+  }
+  const limited = overLimit(state);
+  if (limited) return limited;
+  const step = declared[number]!;
+  if (step.wait !== undefined) return { type: "wait", name: step.id, seconds: step.wait };
+  if (step.decide !== undefined) {
+    const question = resolve(step.decide, scope);
+    const content = typeof question === "string" ? question : JSON.stringify(question);
+    return {
+      type: "model",
+      name: step.id,
+      messages: [...stablePrefix(manifest), { role: "user", content }],
+      asked: content,
+      ...(manifest.output && { schema: manifest.output }),
+      maxTokens: maxTokens(state),
+    };
+  }
+  const tool = tools.find(({ name }) => name === step.tool);
+  if (!tool) return fail("tool_unknown", `The agent has no tool '${step.tool}'.`);
+  const args = resolve(step.with ?? {}, scope) as Record<string, unknown>;
+  const problem = schemaProblem(tool.inputSchema, args);
+  if (problem) return fail("arguments_invalid", `Arguments of '${tool.name}' do not fit its schema: ${problem}`);
+  const decidedBy = { step: number, ordinal: 0 };
+  return { type: "tool", name: step.id, tool, arguments: args, decidedBy, failure: "ends" };
+}
+
+function nextInLoop(state: RunState): Action {
+  const { manifest, tools } = state.published;
+  const lastModel = state.steps.findLastIndex((step) => step.kind === "model");
+  const verified = state.steps.some((step) => step.kind === "verify");
+  const modelStep = state.steps[lastModel];
+  if (modelStep?.status === "failed")
+    return fail("step_failed", `Step '${modelStep.name}' failed: ${modelStep.errorMessage ?? "no reason was given"}`);
+  const output = modelStep?.output as ModelOutput | undefined;
+  if (modelStep && output) {
+    const calls = output.tool_calls ?? [];
+    const answered = state.steps.length - lastModel - 1;
+    if (!verified && answered < calls.length)
+      return overLimit(state) ?? callTool(calls[answered]!, tools, { step: lastModel, ordinal: answered });
+    if (calls.length === 0) {
+      if (!manifest.output) return conclude(state, output.content, lastModel + 1);
+      const value = output.value ?? parsed(output.content);
+      if (value !== undefined && schemaProblem(manifest.output, value) === undefined)
+        return conclude(state, value, lastModel + 1);
+      if (modelStep.name === "answer")
+        return fail("decision_invalid", "The model's answer does not have the shape that the manifest asks for.");
+    }
+  }
+  const limited = overLimit(state);
+  if (limited) return limited;
+  const messages = conversation(manifest, state.input, state.steps);
+  const asked = modelStep ? { after_step: state.steps.length - 1 } : state.input;
+  // The model has said what it knows: once more, in the output's shape. Without tools there is nothing to wait for.
+  const finalAnswer = manifest.output && (tools.length === 0 || (output && !output.tool_calls?.length));
+  if (finalAnswer)
+    return { type: "model", name: "answer", messages, asked, schema: manifest.output!, maxTokens: maxTokens(state) };
+  return {
+    type: "model",
+    name: "think",
+    messages,
+    asked,
+    ...(tools.length > 0 && { tools }),
+    maxTokens: maxTokens(state),
+  };
+}
+
+function callTool(call: ToolCall, tools: PinnedTool[], decidedBy: { step: number; ordinal: number }): Action {
+  const refuse = (message: string): Action => ({ type: "refuse", name: call.name, input: call.arguments, message });
+  const tool = tools.find(({ name }) => name === call.name);
+  if (!tool) return refuse(`There is no tool '${call.name}'. Tools are: ${tools.map(({ name }) => name).join(", ")}.`);
+  const args = parsed(call.arguments === "" ? "{}" : call.arguments);
+  if (args === null || typeof args !== "object" || Array.isArray(args))
+    return refuse("The arguments are not a JSON object.");
+  const problem = schemaProblem(tool.inputSchema, args);
+  if (problem) return refuse(`The arguments do not fit the tool's schema: ${problem}`);
+  return {
+    type: "tool",
+    name: tool.name,
+    tool,
+    arguments: args as Record<string, unknown>,
+    decidedBy,
+    failure: "told",
+  };
+}
+
+/** The program is done: verify once where there is a contract, then finish. `taken` steps belong to the program itself. */
+function conclude(state: RunState, output: unknown, taken: number): Action {
+  const { outcome } = state.published.manifest;
+  if (!outcome || state.steps.slice(taken).some((step) => step.kind === "verify")) return { type: "finish", output };
+  const scope = scopeOf(state);
+  // In the free loop there are no step ids: the verifier sees the tools' outputs under the tools' names, newest last.
+  const evidence = resolve(outcome.evidence, scope) as Record<string, unknown>;
+  return {
+    type: "verify",
+    name: outcome.contract,
+    evidence: state.published.manifest.steps ? evidence : { ...evidence, tools: toolOutputs(state.steps) },
+  };
+}
+
+function toolOutputs(steps: StepResult[]): { tool: string; output: unknown }[] {
+  return steps
+    .filter((step) => step.kind === "tool" && step.status === "completed")
+    .map((step) => ({ tool: step.name, output: step.output }));
+}
+
+function parsed(text: string | null): unknown {
+  if (text === null) return undefined;
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return undefined;
+  }
+}

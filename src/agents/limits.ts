@@ -1,0 +1,41 @@
+// Every bound of this room, so that nothing in it grows or waits without end.
+export const limits = {
+  /** Steps of a run and seconds of its life where the manifest does not say. */
+  steps: 50,
+  seconds: 3600,
+  /** The most a manifest may ask for. */
+  mostSteps: 1000,
+  mostSeconds: 30 * 24 * 3600,
+  manifestBytes: 256 * 1024,
+  verifierBytes: 256 * 1024,
+  inputBytes: 1024 * 1024,
+  /** What a tool may answer; more is an error, never cut. */
+  toolResultBytes: 256 * 1024,
+  toolSeconds: 30,
+  mostToolSeconds: 240,
+  /** Tools of one agent. */
+  tools: 64,
+  /** Definitions of a server's tools are asked for again after this long, and before every effect. */
+  definitionsKeptMs: 5_000,
+  /** A turn ends after this many steps or this long, whichever comes first, and the next one goes on: no invocation gets old. */
+  turnSteps: 40,
+  turnMs: 240_000,
+  /** One model step; with `turnMs` before it, still under ten minutes. */
+  modelStepMs: 300_000,
+  /** Failures in a row of one step before the run fails, and the pauses between them. */
+  retries: 20,
+  retryFirstMs: 250,
+  retryMostMs: 10_000,
+  /** How often the watchdog looks, and how long a run may lie still before Restate is asked for it. */
+  watchdogMs: 1_000,
+  stillMs: 4_000,
+  /** Runs looked at in one round of the watchdog. */
+  watchdogRuns: 1_000,
+  /** A stop in another process is seen within this time. */
+  stopPollMs: 400,
+  /** Verifiers: bytes of memory, ticks of about 10,000 operations each, and a backstop on the clock. */
+  verifierMemoryBytes: 16 * 1024 * 1024,
+  verifierStackBytes: 512 * 1024,
+  verifierTicks: 2_000,
+  verifierMs: 4_000,
+} as const;

@@ -1,0 +1,53 @@
+// A fetch over the egress, the only door to the network, for libraries that speak HTTP by fetch (the MCP client). Redirects are
+// not followed, and addresses are judged by the egress when they are resolved.
+import { send, type ByteStream } from "../../engines/egress.ts";
+
+/** Headers that the connection sets itself. */
+const connectionHeaders = new Set(["host", "content-length", "connection", "transfer-encoding"]);
+
+/** `firstByteMs` is the time for an answer's headers; a stream may be silent for as long. */
+export function egressFetch(firstByteMs: number): (url: string | URL, init?: RequestInit) => Promise<Response> {
+  return async (url, init = {}) => {
+    const headers: string[] = [];
+    new Headers(init.headers).forEach((value, name) => {
+      if (!connectionHeaders.has(name)) headers.push(name, value);
+    });
+    const method = (init.method ?? "GET").toUpperCase();
+    if (method !== "GET" && method !== "POST" && method !== "DELETE")
+      throw new TypeError(`${method} is not used with tools.`);
+    const body = init.body;
+    if (body !== undefined && body !== null && typeof body !== "string")
+      throw new TypeError("Only text is sent to tools.");
+    const answer = await send({
+      method,
+      url: String(url),
+      headers,
+      body: body ?? undefined,
+      signal: init.signal ?? undefined,
+      firstByteMs,
+      silenceMs: firstByteMs,
+    });
+    const responseHeaders = new Headers();
+    for (const [name, value] of Object.entries(answer.headers))
+      for (const one of Array.isArray(value) ? value : value === undefined ? [] : [value])
+        responseHeaders.append(name, one);
+    const bodiless = answer.status === 204 || answer.status === 205 || answer.status === 304;
+    if (bodiless) answer.body.abort();
+    return new Response(bodiless ? null : streamOf(answer.body), {
+      status: answer.status,
+      headers: responseHeaders,
+    });
+  };
+}
+
+function streamOf(bytes: ByteStream): ReadableStream<Uint8Array<ArrayBuffer>> {
+  const iterator = bytes[Symbol.asyncIterator]();
+  return new ReadableStream({
+    async pull(controller) {
+      const { done, value } = await iterator.next();
+      if (done) controller.close();
+      else controller.enqueue(value as Uint8Array<ArrayBuffer>);
+    },
+    cancel: () => bytes.abort(),
+  });
+}

@@ -1,0 +1,196 @@
+// Tools over the Model Context Protocol, by streamable HTTP: both revisions that the client library speaks (2025-11-25 with a
+// handshake, 2026-07-28 without), chosen by what the server answers.
+//
+// One client per server and secret, made when first used and dropped when it fails. A definition is compared with what the agent
+// was published with before its tool is called; a server that changed a tool is not called, whatever it promises now.
+import { createHash } from "node:crypto";
+import { Client, StreamableHTTPClientTransport, SdkError, ProtocolError } from "@modelcontextprotocol/client";
+import type { CallToolResult, Tool } from "@modelcontextprotocol/client";
+import { canonicalJson } from "../../store/index.ts";
+import { StepError } from "../errors.ts";
+import { limits } from "../limits.ts";
+import type { PinnedTool } from "../types.ts";
+import { egressFetch } from "./fetch.ts";
+import type { Secrets } from "./secrets.ts";
+
+/** Where the effect's key stands in a call's `_meta`. */
+export const effectKeyMeta = "lineshaft/effect-key";
+
+export interface ToolAnswer {
+  /** Structured content where the tool gave it, its text otherwise. */
+  output: unknown;
+  /** The tool itself says that it did not do what was asked. */
+  isError: boolean;
+}
+
+export interface ToolServerAddress {
+  url: string;
+  secret?: string;
+}
+
+/** A call did not come back with an answer: nobody knows whether the tool did its work. */
+export class ToolUncertainError extends StepError {}
+
+interface Connection {
+  client: Client;
+  tools: Map<string, Tool>;
+  listedAt: number;
+}
+
+export class ToolClient {
+  readonly #secrets: Secrets;
+  readonly #connections = new Map<string, Promise<Connection>>();
+  readonly #now: () => number;
+
+  constructor(options: { secrets: Secrets; now?: () => number }) {
+    this.#secrets = options.secrets;
+    this.#now = options.now ?? Date.now;
+  }
+
+  /** All tools of a server, as it defines them now. Throws StepError when it cannot be reached. */
+  async list(server: ToolServerAddress): Promise<Tool[]> {
+    const connection = await this.#fresh(server, 0);
+    return [...connection.tools.values()];
+  }
+
+  /**
+   * Calls a pinned tool. Throws StepError (`tool_changed`, or `tool_unreachable` with a retry when the call was certainly not
+   * made) or ToolUncertainError (when it may have been made).
+   */
+  async call(
+    tool: Pick<PinnedTool, "name" | "url" | "secret" | "hash" | "server" | "effect" | "seconds">,
+    args: Record<string, unknown>,
+    options: { effectKey?: string; signal?: AbortSignal } = {},
+  ): Promise<ToolAnswer> {
+    // Nothing has been sent to the tool before this is through: a failure here is safe to repeat.
+    const connection = await this.#fresh(tool, tool.effect ? 0 : limits.definitionsKeptMs, options.signal);
+    const defined = connection.tools.get(tool.name);
+    if (!defined || definitionHash(defined) !== tool.hash) throw changed(tool, defined !== undefined);
+    let result: CallToolResult;
+    try {
+      result = await connection.client.callTool(
+        {
+          name: tool.name,
+          arguments: args,
+          ...(options.effectKey !== undefined && { _meta: { [effectKeyMeta]: options.effectKey } }),
+        },
+        { timeout: tool.seconds * 1000, ...(options.signal && { signal: options.signal }) },
+      );
+    } catch (error) {
+      if (error instanceof ProtocolError)
+        return { output: { error: error.message }, isError: true };
+      this.#drop(tool);
+      throw new ToolUncertainError("tool_unreachable", `${describe(tool)} gave no answer: ${reason(error)}`, {
+        retryAfterMs: limits.retryFirstMs,
+        cause: error,
+      });
+    }
+    const output = result.structuredContent ?? textOf(result);
+    const size = Buffer.byteLength(JSON.stringify(output) ?? "");
+    if (size > limits.toolResultBytes)
+      return {
+        output: { error: `The answer is ${size} bytes, more than ${limits.toolResultBytes}.` },
+        isError: true,
+      };
+    return { output, isError: result.isError === true };
+  }
+
+  async close(): Promise<void> {
+    const open = [...this.#connections.values()];
+    this.#connections.clear();
+    await Promise.all(open.map((opening) => opening.then(({ client }) => client.close()).catch(() => {})));
+  }
+
+  /** A connection whose definitions are at most `age` milliseconds old. */
+  async #fresh(server: ToolServerAddress, age: number, signal?: AbortSignal): Promise<Connection> {
+    const name = JSON.stringify([server.url, server.secret ?? null]);
+    try {
+      let opening = this.#connections.get(name);
+      if (!opening) {
+        opening = this.#connect(server);
+        this.#connections.set(name, opening);
+        opening.catch(() => this.#connections.get(name) === opening && this.#connections.delete(name));
+      }
+      const connection = await opening;
+      if (this.#now() - connection.listedAt > age) await this.#listInto(connection, signal);
+      return connection;
+    } catch (error) {
+      if (error instanceof StepError) throw error;
+      this.#drop(server);
+      throw new StepError("tool_unreachable", `The MCP server at ${server.url} cannot be used: ${reason(error)}`, {
+        retryAfterMs: limits.retryFirstMs,
+        cause: error,
+      });
+    }
+  }
+
+  async #connect(server: ToolServerAddress): Promise<Connection> {
+    const headers = new Headers();
+    if (server.secret !== undefined) headers.set("authorization", `Bearer ${await this.#secrets(server.secret)}`);
+    const client = new Client(
+      { name: "lineshaft", version: "0.1.0" },
+      { versionNegotiation: { mode: "auto", probe: { timeoutMs: 5_000 } } },
+    );
+    const transport = new StreamableHTTPClientTransport(new URL(server.url), {
+      fetch: egressFetch(limits.mostToolSeconds * 1000),
+      requestInit: { headers: Object.fromEntries(headers) },
+      reconnectionOptions: {
+        maxRetries: 0,
+        initialReconnectionDelay: 1000,
+        maxReconnectionDelay: 1000,
+        reconnectionDelayGrowFactor: 1,
+      },
+    });
+    await client.connect(transport, { timeout: 10_000 });
+    const connection: Connection = { client, tools: new Map(), listedAt: 0 };
+    await this.#listInto(connection);
+    return connection;
+  }
+
+  async #listInto(connection: Connection, signal?: AbortSignal): Promise<void> {
+    const { tools } = await connection.client.listTools(undefined, {
+      timeout: 10_000,
+      cacheMode: "refresh",
+      ...(signal && { signal }),
+    });
+    connection.tools = new Map(tools.map((tool) => [tool.name, tool]));
+    connection.listedAt = this.#now();
+  }
+
+  #drop(server: ToolServerAddress): void {
+    const name = JSON.stringify([server.url, server.secret ?? null]);
+    const opening = this.#connections.get(name);
+    this.#connections.delete(name);
+    opening?.then(({ client }) => client.close()).catch(() => {});
+  }
+}
+
+/** What a tool promises, as one hash: a changed word in a description is a changed tool. */
+export function definitionHash(tool: Tool): string {
+  const { name, title, description, inputSchema, outputSchema, annotations } = tool;
+  const definition = JSON.parse(
+    JSON.stringify({ name, title, description, inputSchema, outputSchema, annotations }),
+  ) as unknown;
+  return `sha256:${createHash("sha256").update(canonicalJson(definition)).digest("hex")}`;
+}
+
+const describe = (tool: { name: string; server: string }) => `Tool '${tool.name}' of '${tool.server}'`;
+
+function changed(tool: { name: string; server: string }, exists: boolean): StepError {
+  return new StepError(
+    "tool_changed",
+    exists
+      ? `${describe(tool)} is defined differently now than when the agent was published. Look at the change, then publish the agent again to accept it.`
+      : `${describe(tool)} does not exist any more. Publish the agent again without it, or bring it back.`,
+  );
+}
+
+function textOf(result: CallToolResult): string {
+  return result.content.map((block) => (block.type === "text" ? block.text : `[${block.type}]`)).join("\n");
+}
+
+function reason(error: unknown): string {
+  if (error instanceof SdkError && /timeout/i.test(String(error.code))) return "it took too long";
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+  return cause instanceof Error ? cause.message.replace(/\.$/, "") : String(cause);
+}
