@@ -44,6 +44,12 @@ export const annotationFormats: ReadonlySet<string> = new Set([
   "float",
   "double",
   "decimal",
+  // zod's names for checks that it also writes as patterns.
+  "starts_with",
+  "ends_with",
+  "includes",
+  "lowercase",
+  "uppercase",
 ]);
 
 /** Numeric formats of OpenAPI, as bounds. */

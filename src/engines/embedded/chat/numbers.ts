@@ -24,6 +24,9 @@ export function numberGrammar(bounds: NumberBounds): string | undefined {
   const { low, high } = tightest(bounds);
   if (!low && !high) {
     if (bounds.integer) return `"-"? ${freeInteger}`;
+    // Bounds wider than all that is written without an exponent need no digits compared, but no exponent either.
+    const bounded = [bounds.min, bounds.max, bounds.exclusiveMin, bounds.exclusiveMax].some((bound) => bound !== undefined);
+    if (bounded) return `"-"? ${freeInteger} ("." [0-9]{1,17})?`;
     return `"-"? (${freeInteger} ("." [0-9]{1,17})? | [1-9] ("." [0-9]{1,17})? ${exponent})`;
   }
   const options = [

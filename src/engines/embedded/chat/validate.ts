@@ -7,7 +7,8 @@ import { patternTest } from "./strings.ts";
 
 const addFormats = addFormatsModule as unknown as (ajv: Ajv2020) => void;
 
-const linearPattern = Object.assign((source: string) => ({ test: patternTest(source) }), { code: "new RegExp" });
+// ajv keeps patterns apart by their text.
+const linearPattern = Object.assign((source: string) => ({ test: patternTest(source), toString: () => source }), { code: "new RegExp" });
 
 /** A validator for the schema: null, or a sentence that says what is wrong and where. Throws SchemaError when ajv cannot read it. */
 export function compileValidator(schema: unknown): (value: unknown) => string | null {

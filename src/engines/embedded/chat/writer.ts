@@ -47,7 +47,7 @@ export class SchemaWriter {
     const body = [...new Set(options)].join(" | ");
     const reserved = this.rules.get(key);
     if (reserved) this.builder.define(reserved, body);
-    const name = reserved ?? this.builder.rule(hint, body);
+    const name = reserved ?? (/^[a-zA-Z][a-zA-Z0-9-]*$/.test(body) ? body : this.builder.rule(hint, body));
     this.rules.set(key, name);
     return name;
   }

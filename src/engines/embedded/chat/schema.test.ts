@@ -1,0 +1,101 @@
+import { describe, expect, it } from "vitest";
+import { SchemaError } from "./errors.ts";
+import { spacedJson } from "./json.ts";
+import { compileSchema, jsonObjectGrammar } from "./schema.ts";
+import { derive, matches, readGrammar, seeded } from "./testing/gbnf.ts";
+import { schemaCases } from "./testing/schemas.ts";
+
+describe.each(schemaCases)("$name", ({ schema, valid, invalid }) => {
+  const compiled = compileSchema(schema);
+  const grammar = readGrammar(compiled.gbnf);
+
+  it("lets valid values through, and only those", () => {
+    for (const value of valid) {
+      expect(compiled.validate(value), spacedJson(value)).toBeNull();
+      expect(matches(grammar, spacedJson(value)), spacedJson(value)).toBe(true);
+    }
+    for (const value of invalid) {
+      expect(compiled.validate(value), spacedJson(value)).not.toBeNull();
+      expect(matches(grammar, spacedJson(value)), spacedJson(value)).toBe(false);
+    }
+  });
+
+  it("writes nothing that is not valid", () => {
+    const random = seeded(7);
+    for (let count = 0; count < 200; count++) {
+      const text = derive(grammar, random);
+      const value: unknown = JSON.parse(text);
+      expect(compiled.validate(value), text).toBeNull();
+    }
+  });
+
+  it("allows no white space before or behind the value", () => {
+    const text = derive(grammar, seeded(3));
+    expect(matches(grammar, text)).toBe(true);
+    expect(matches(grammar, ` ${text}`)).toBe(false);
+    expect(matches(grammar, `${text}\n`)).toBe(false);
+  });
+});
+
+describe("json_object", () => {
+  const grammar = readGrammar(jsonObjectGrammar());
+
+  it("is any object and nothing else", () => {
+    for (const value of [{}, { a: 1 }, { a: [1, "x", { b: null }], c: -1.5e-7, d: "\u2028é😀\"\\" }]) {
+      expect(matches(grammar, spacedJson(value))).toBe(true);
+    }
+    for (const value of [[], 1, "a", null]) expect(matches(grammar, spacedJson(value))).toBe(false);
+    const random = seeded(11);
+    for (let count = 0; count < 200; count++) expect(JSON.parse(derive(grammar, random))).toBeTypeOf("object");
+  });
+});
+
+const text = { type: "string" };
+const refusals: [keyword: string, path: string, schema: unknown][] = [
+  ["not", "#", { not: {} }],
+  ["if", "#/properties/a", { properties: { a: { if: {}, then: {} } } }],
+  ["patternProperties", "#", { type: "object", patternProperties: { "^a": {} } }],
+  ["dependentRequired", "#", { type: "object", dependentRequired: { a: ["b"] } }],
+  ["dependentSchemas", "#", { type: "object", dependentSchemas: { a: {} } }],
+  ["contains", "#", { type: "array", contains: {} }],
+  ["uniqueItems", "#/properties/tags", { properties: { tags: { type: "array", items: text, uniqueItems: true } } }],
+  ["unevaluatedProperties", "#", { type: "object", unevaluatedProperties: false }],
+  ["unevaluatedItems", "#", { type: "array", unevaluatedItems: false }],
+  ["multipleOf", "#", { type: "number", multipleOf: 0.5 }],
+  ["format", "#", { type: "string", format: "iri" }],
+  ["pattern", "#", { type: "string", pattern: "(?=a)b" }],
+  ["pattern", "#", { type: "string", pattern: "\\bword" }],
+  ["pattern", "#", { type: "string", pattern: "(a)\\1" }],
+  ["pattern", "#", { type: "string", pattern: "\\p{L}+" }],
+  ["pattern", "#", { type: "string", pattern: "^a$", format: "date" }],
+  ["oneOf", "#", { oneOf: [{ type: "number" }, { type: "integer" }] }],
+  ["oneOf", "#", { oneOf: [{ type: "object", properties: { a: text } }, { type: "object", properties: { b: text } }] }],
+  ["$ref", "#", { $ref: "https://example.org/schema.json" }],
+  ["$ref", "#/items", { type: "array", items: { $ref: "#/$defs/missing" } }],
+  ["$ref", "#", { $ref: "#" }],
+  ["$ref", "#/allOf/0", { allOf: [{ $ref: "#" }] }],
+  ["minProperties", "#", { type: "object", properties: { a: text, b: text }, minProperties: 1 }],
+  ["maxProperties", "#", { type: "object", properties: { a: text, b: text }, maxProperties: 1 }],
+  ["minimum", "#", { type: "integer", minimum: 1e17 }],
+  ["schema", "#", { type: "object", properties: { a: text }, required: ["b"], additionalProperties: false }],
+  ["schema", "#", false],
+  ["schema", "#", { type: "integer", minimum: 3, maximum: 2 }],
+  ["type", "#", { type: "text" }],
+  ["minumum", "#", { type: "integer", minumum: 3 }],
+  ["nullable", "#", { nullable: true, enum: ["a"] }],
+];
+
+describe("what cannot be enforced", () => {
+  it.each(refusals)("%s at %s is refused by name: %j", (keyword, path, schema) => {
+    let error: unknown;
+    try {
+      compileSchema(schema);
+    } catch (thrown) {
+      error = thrown;
+    }
+    expect(error).toBeInstanceOf(SchemaError);
+    expect((error as SchemaError).keyword).toBe(keyword);
+    expect((error as SchemaError).path.startsWith(path)).toBe(true);
+    expect((error as SchemaError).message).toContain(keyword);
+  });
+});
