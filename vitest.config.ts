@@ -3,8 +3,14 @@ import { defineConfig } from "vitest/config";
 
 export default defineConfig({
   test: {
-    include: ["src/**/*.test.ts", "test/**/*.test.ts", "examples/**/*.test.ts", "bench/**/*.test.ts", "scripts/**/*.test.ts"],
-    globalSetup: ["test/setup/postgres.ts"],
+    include: [
+      "src/**/*.test.ts",
+      "test/**/*.test.ts",
+      "examples/**/*.test.ts",
+      "bench/**/*.test.ts",
+      "scripts/**/*.test.ts",
+    ],
+    globalSetup: ["test/setup/model.ts", "test/setup/postgres.ts"],
     pool: "forks",
     maxWorkers: 2,
     testTimeout: 60_000,

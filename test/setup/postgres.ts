@@ -1,13 +1,13 @@
 // Starts one throw-away Postgres for the whole test run, with a migrated template database that tests clone.
 import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import pg from "pg";
 import { migrate } from "../../src/store/migrate.ts";
 import { preparePostgres } from "../../src/store/postgres.ts";
 import { templateName, testServerVariable } from "../../src/store/testing.ts";
+import { freePort } from "./instance.ts";
 
 export default async function setup(): Promise<() => Promise<void>> {
   const home = mkdtempSync(join(tmpdir(), "lineshaft-test-"));
@@ -53,15 +53,4 @@ async function connect(url: string): Promise<pg.Client> {
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
   }
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const probe = createServer();
-    probe.once("error", reject);
-    probe.listen(0, "127.0.0.1", () => {
-      const address = probe.address();
-      probe.close(() => resolve(typeof address === "object" && address ? address.port : 0));
-    });
-  });
 }

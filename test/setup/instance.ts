@@ -1,0 +1,91 @@
+// A real Lineshaft for tests that cross rooms: `bin/lineshaft up --json` in a folder of its own, on a free port.
+import { spawn, type ChildProcess } from "node:child_process";
+import { mkdtemp, rm } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const launcher = fileURLToPath(new URL("../../bin/lineshaft", import.meta.url));
+const startTimeoutMs = 120_000;
+
+export interface Instance extends AsyncDisposable {
+  address: string;
+  key: string;
+  console: string;
+  home: string;
+  port: number;
+  /** The main process, not a shell around it. */
+  process: ChildProcess;
+  /** Everything it printed so far. */
+  output(): string;
+  /** Waits for the main process to end after a signal; answers its exit code. */
+  end(signal: NodeJS.Signals): Promise<number | null>;
+}
+
+export interface InstanceOptions {
+  /** A home that was used before; kept when the instance is disposed. */
+  home?: string;
+  port?: number;
+  env?: Record<string, string>;
+}
+
+/** Starts an instance and waits until it is ready; throws with what it printed when it is not. */
+export async function startInstance(options: InstanceOptions = {}): Promise<Instance> {
+  const home = options.home ?? (await mkdtemp(join(tmpdir(), "lineshaft-instance-")));
+  const port = options.port ?? (await freePort());
+  const child = spawn(launcher, ["up", "--json"], {
+    env: { ...process.env, ...options.env, LINESHAFT_HOME: home, LINESHAFT_PORT: String(port) },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let printed = "";
+  child.stdout.on("data", (bytes) => (printed += bytes));
+  child.stderr.on("data", (bytes) => (printed += bytes));
+  const gone = new Promise<number | null>((resolve) => child.once("exit", (code) => resolve(code)));
+  const ready = await readyLine(child, () => printed);
+  const end = (signal: NodeJS.Signals) => {
+    child.kill(signal);
+    return gone;
+  };
+  return {
+    ...ready,
+    ...{ home, port, process: child, output: () => printed, end },
+    async [Symbol.asyncDispose]() {
+      await end("SIGTERM");
+      if (!options.home) await rm(home, { recursive: true, force: true, maxRetries: 5 });
+    },
+  };
+}
+
+function readyLine(
+  child: ChildProcess,
+  printed: () => string,
+): Promise<{ address: string; key: string; console: string }> {
+  return new Promise((resolve, reject) => {
+    const fail = (why: string) => {
+      child.kill("SIGTERM");
+      reject(new Error(`The instance did not become ready: ${why}\n${printed()}`));
+    };
+    const timer = setTimeout(() => fail(`not within ${startTimeoutMs} ms`), startTimeoutMs);
+    child.once("exit", (code) => fail(`it ended with code ${code}`));
+    let line = "";
+    child.stdout!.on("data", (bytes: Buffer) => {
+      line += bytes.toString();
+      if (!line.includes("\n")) return;
+      clearTimeout(timer);
+      child.removeAllListeners("exit");
+      resolve(JSON.parse(line.slice(0, line.indexOf("\n"))) as { address: string; key: string; console: string });
+    });
+  });
+}
+
+export function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const probe = createServer();
+    probe.once("error", reject);
+    probe.listen(0, "127.0.0.1", () => {
+      const address = probe.address();
+      probe.close(() => resolve(typeof address === "object" && address ? address.port : 0));
+    });
+  });
+}
