@@ -230,7 +230,8 @@ function endingOf(status: number | null, signalName: NodeJS.Signals | null): str
   return signalName ? `was ended by ${signalName}` : `exited with status ${status}`;
 }
 
-function stoppedError(name: string): FleetError {
+/** What a start answers that was interrupted. */
+export function stoppedError(name: string): FleetError {
   return new FleetError({
     code: "stopped",
     message: `${name} was stopped before it was ready.`,

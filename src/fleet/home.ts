@@ -92,6 +92,16 @@ export class Home {
     return lock;
   }
 
+  /** True when no process runs on this home. */
+  isFree(): boolean {
+    try {
+      using lock = tryLock(this.file("run", "lock"));
+      return lock !== undefined;
+    } catch {
+      return true;
+    }
+  }
+
   writeMain(record: MainRecord): void {
     this.#write("run/main.json", record);
   }

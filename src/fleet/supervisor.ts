@@ -5,7 +5,7 @@
 //   starting -> failed                                a first start that fails is the caller's to explain
 //   any -> stopping -> stopped
 import { ChildRecords } from "./records.ts";
-import { ManagedChild } from "./child.ts";
+import { ManagedChild, stoppedError } from "./child.ts";
 import { treeMemory } from "./processes.ts";
 import type { ChildSpec, ChildStatus } from "./types.ts";
 
@@ -26,6 +26,7 @@ export class Supervisor {
   readonly #listeners = new Set<(status: ChildStatus) => void>();
   readonly #records: ChildRecords;
   readonly #options: SupervisorOptions;
+  #closed = false;
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
@@ -34,6 +35,7 @@ export class Supervisor {
 
   /** Resolves when the child is ready for the first time; rejects with a FleetError when it is not, and leaves nothing running. */
   async start(spec: ChildSpec): Promise<void> {
+    if (this.#closed) throw stoppedError(spec.name);
     const before = this.#children.get(spec.name);
     if (before && before.status().state !== "failed" && before.status().state !== "stopped")
       throw new TypeError(`A child named ${spec.name} runs already.`);
@@ -51,13 +53,15 @@ export class Supervisor {
     await this.#children.get(name)?.stop();
   }
 
-  /** Stops every child at once (none needs another to end well) and waits until all are gone. */
+  /** Stops every child at once (none needs another to end well), waits until all are gone, and starts none from then on. */
   async stopAll(): Promise<void> {
+    this.#closed = true;
     await Promise.all([...this.#children.values()].map((child) => child.stop()));
   }
 
   /** Kills every child at once, without asking: the second Ctrl-C. */
   killAll(): void {
+    this.#closed = true;
     for (const child of this.#children.values()) child.kill();
   }
 

@@ -1,0 +1,149 @@
+// `lineshaft budgets`: limits that no call can pass. Scopes are named as people name them and resolved to ids here.
+import type { Command } from "commander";
+import type { AgentSummary, BudgetResource, KeyResource, Run, Status } from "../gateway/api/schemas.ts";
+import type { Client } from "./client.ts";
+import { group, verb, type Context } from "./context.ts";
+import { nano } from "./engines.ts";
+import { CliError } from "./errors.ts";
+import { money, relativeTime, table } from "./format.ts";
+import { nearest, uniqueByPrefix, unknownName } from "./nearest.ts";
+
+const kinds = ["organisation", "project", "key", "agent", "run"] as const;
+type Kind = (typeof kinds)[number];
+const periods = ["total", "month", "day"];
+
+export function registerBudgets(program: Command, context: Context): void {
+  const budgets = group(program, "budgets", {
+    about: "Budgets: what an organisation, project, key, agent or run may spend",
+    examples: ["npx lineshaft budgets list", "npx lineshaft budgets set project default --limit 5.00 --period month"],
+  });
+
+  verb(budgets, "list", {
+    about: "List budgets with what is spent, held by running calls, and left",
+    examples: ["npx lineshaft budgets list", "npx lineshaft budgets list --json"],
+  }).action(async (options: { json?: boolean }) => {
+    const { terminal } = context;
+    const list = await context.client().list<BudgetResource>("/api/budgets");
+    if (options.json) return terminal.printJson({ data: list });
+    const now = terminal.now();
+    for (const line of table(list, [
+      { title: "id", value: (row) => row.id },
+      { title: "scope", value: (row) => `${row.scope.kind} ${row.scope.name ?? row.scope.id}` },
+      { title: "period", value: (row) => row.period },
+      { title: "limit", value: (row) => money(row.limit_nano, row.currency), right: true },
+      { title: "spent", value: (row) => money(row.spent_nano, row.currency), right: true },
+      { title: "held", value: (row) => money(row.held_nano, row.currency), right: true },
+      { title: "left", value: (row) => money(row.left_nano, row.currency), right: true },
+      { title: "begins anew", value: (row) => (row.resets_at ? relativeTime(row.resets_at, now) : "never") },
+    ]))
+      terminal.print(line);
+    if (list.length === 0)
+      terminal.note("No budgets yet. Set one: npx lineshaft budgets set project default --limit 5.00");
+  });
+
+  verb(budgets, "set <scope> [name]", {
+    about: "Set the budget of a scope (organisation, project, key, agent or run); what was spent stands",
+    examples: [
+      "npx lineshaft budgets set project default --limit 5.00 --period month",
+      "npx lineshaft budgets set organisation --limit 100",
+    ],
+  })
+    .requiredOption("--limit <amount>", "the most that may be spent, in the organisation's currency")
+    .option("--period <period>", "total, month or day (months and days begin at midnight UTC)", "total")
+    .action(
+      async (scope: string, name: string | undefined, options: { limit: string; period: string; json?: boolean }) => {
+        const client = context.client();
+        if (!periods.includes(options.period)) throw wrongChoice("period", options.period, periods);
+        const limit = nano(options.limit, "--limit");
+        const budget = await client.put<BudgetResource>("/api/budgets", {
+          scope: await resolveScope(client, scope, name),
+          limit_nano: limit,
+          period: options.period,
+        });
+        if (options.json) return context.terminal.printJson(budget);
+        const per = budget.period === "total" ? "in total" : `a ${budget.period}`;
+        context.terminal.print(
+          `Budget of ${budget.scope.kind} ${budget.scope.name ?? budget.scope.id}: ${money(budget.limit_nano, budget.currency)} ${per}, ${money(budget.left_nano, budget.currency)} left.`,
+        );
+      },
+    );
+
+  verb(budgets, "remove <id>", {
+    about: "Remove a budget; a unique beginning of its id is enough",
+    examples: ["npx lineshaft budgets remove bud_01k9", "npx lineshaft budgets remove bud_01k9 --json"],
+  }).action(async (id: string, options: { json?: boolean }) => {
+    const client = context.client();
+    const ids = (await client.list<BudgetResource>("/api/budgets")).map((budget) => budget.id);
+    const found = uniqueByPrefix("budget", id, ids, "npx lineshaft budgets list");
+    await client.delete(`/api/budgets/${found}`);
+    if (options.json) return context.terminal.printJson({ id: found, removed: true });
+    context.terminal.print(`Budget ${found} is removed.`);
+  });
+}
+
+function wrongChoice(what: string, given: string, choices: readonly string[]): CliError {
+  const meant = nearest(given, [...choices]);
+  return new CliError({
+    exitCode: 2,
+    message: `${given} is no ${what}.`,
+    why: `A ${what} is one of ${choices.join(", ")}.`,
+    hint: meant ? `Did you mean ${meant}?` : "Choose one of these.",
+  });
+}
+
+async function resolveScope(
+  client: Client,
+  kind: string,
+  name: string | undefined,
+): Promise<{ kind: Kind; id: string }> {
+  if (!(kinds as readonly string[]).includes(kind)) throw wrongChoice("scope", kind, kinds);
+  const scope = kind as Kind;
+  if (scope === "organisation" || scope === "project") {
+    const own = (await client.get<Status>("/api/status"))[scope];
+    if (name !== undefined && name !== own.name && name !== own.id)
+      throw unknownName(scope, name, [own.name], "npx lineshaft status");
+    return { kind: scope, id: own.id };
+  }
+  if (name === undefined)
+    throw new CliError({
+      exitCode: 2,
+      message: `Which ${scope}?`,
+      hint: `Name it: npx lineshaft budgets set ${scope} NAME --limit 5.00`,
+    });
+  if (scope === "agent") {
+    const agents = await client.list<AgentSummary>("/api/agents");
+    const found = agents.find((agent) => agent.name === name || agent.id === name);
+    if (!found)
+      throw unknownName(
+        "agent",
+        name,
+        agents.map((agent) => agent.name),
+        "npx lineshaft status",
+      );
+    return { kind: scope, id: found.id };
+  }
+  if (scope === "key") {
+    const all = await client.list<KeyResource>("/api/keys");
+    const named = all.filter((key) => key.name === name && !key.revoked_at);
+    if (named.length === 1) return { kind: scope, id: named[0]!.id };
+    return {
+      kind: scope,
+      id: uniqueByPrefix(
+        "key",
+        name,
+        all.map((key) => key.id),
+        "npx lineshaft keys list",
+      ),
+    };
+  }
+  const runs = await client.list<Run>("/api/runs", {}, 1000);
+  return {
+    kind: scope,
+    id: uniqueByPrefix(
+      "run",
+      name,
+      runs.map((run) => run.id),
+      "npx lineshaft runs list",
+    ),
+  };
+}

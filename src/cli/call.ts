@@ -1,0 +1,98 @@
+// `lineshaft call`: one question to a model that is served here.
+import type { Command } from "commander";
+import { verb, type Context } from "./context.ts";
+import { CliError } from "./errors.ts";
+import { count } from "./format.ts";
+import { unknownName } from "./nearest.ts";
+import { ApiFailure } from "./client.ts";
+import { readInput } from "./input.ts";
+
+interface CallOptions {
+  model?: string;
+  system?: string;
+  maxTokens?: string;
+  stream?: boolean;
+  json?: boolean;
+}
+
+interface Usage {
+  prompt_tokens: number;
+  completion_tokens: number;
+  prompt_tokens_details?: { cached_tokens?: number };
+}
+
+export function registerCall(program: Command, context: Context): void {
+  verb(program, "call [text]", {
+    about: "Ask a model; the text comes from the argument, or from stdin when it is - or absent",
+    examples: ['npx lineshaft call "Name three metals."', 'echo "Name three metals." | npx lineshaft call --json'],
+  })
+    .option("--model <name>", "model to ask; the first that is served by default")
+    .option("--system <text>", "instructions that come before the question")
+    .option("--max-tokens <number>", "longest answer, in tokens")
+    .option("--stream", "print the answer while it comes (the default on a terminal)")
+    .option("--no-stream", "print the answer when it is complete")
+    .action(async (text: string | undefined, options: CallOptions) => {
+      const client = context.client();
+      const question = text === undefined || text === "-" ? await readInput("-") : text;
+      const known = (await client.get<{ data: { id: string }[] }>("/v1/models")).data.map(({ id }) => id);
+      const model = options.model ?? known[0];
+      if (!model)
+        throw new CliError({
+          message: "No model is served.",
+          why: "The instance has neither an embedded model nor an added engine that is up.",
+          hint: "See `npx lineshaft status`, or add one with `npx lineshaft engines add`.",
+        });
+      const body = {
+        model,
+        messages: [
+          ...(options.system ? [{ role: "system", content: options.system }] : []),
+          { role: "user", content: question },
+        ],
+        ...(options.maxTokens && { max_tokens: Number(options.maxTokens) }),
+      };
+      try {
+        const stream = options.json ? false : (options.stream ?? context.terminal.stdout.isTTY ?? false);
+        await (stream ? streamed(context, body) : whole(context, body, options.json ?? false));
+      } catch (error) {
+        if (error instanceof ApiFailure && error.status === 404 && !known.includes(model))
+          throw unknownName("model", model, known, "npx lineshaft models");
+        throw error;
+      }
+    });
+}
+
+async function whole(context: Context, body: object, json: boolean): Promise<void> {
+  const answer = await context
+    .client()
+    .post<{ choices: { message: { content: string } }[]; usage?: Usage }>("/v1/chat/completions", body);
+  if (json) return context.terminal.printJson(answer);
+  context.terminal.print(answer.choices[0]?.message.content ?? "");
+  if (answer.usage) context.terminal.note(usageLine(context, answer.usage));
+}
+
+async function streamed(context: Context, body: object): Promise<void> {
+  const request = { ...body, stream: true, stream_options: { include_usage: true } };
+  let usage: Usage | undefined;
+  for await (const { data } of context
+    .client()
+    .events("/v1/chat/completions", { method: "POST", body: request, signal: context.signal })) {
+    const chunk = data as {
+      choices: { delta?: { content?: string | null } }[];
+      usage?: Usage | null;
+      error?: { message: string };
+    };
+    if (chunk.error) throw new CliError({ message: chunk.error.message });
+    context.terminal.printRaw(chunk.choices[0]?.delta?.content ?? "");
+    usage = chunk.usage ?? usage;
+  }
+  context.terminal.print("");
+  if (usage) context.terminal.note(usageLine(context, usage));
+}
+
+function usageLine(context: Context, usage: Usage): string {
+  const cached = usage.prompt_tokens_details?.cached_tokens ?? 0;
+  const { dim } = context.terminal.colours("stderr");
+  return dim(
+    `${count(usage.prompt_tokens)} prompt tokens (${count(cached)} cached), ${count(usage.completion_tokens)} output tokens`,
+  );
+}

@@ -1,0 +1,187 @@
+// The public API as the command line uses it: whatever a verb does, a script can do. Address and key come from
+// LINESHAFT_URL and LINESHAFT_KEY, else from the credentials file in the home.
+import { randomUUID } from "node:crypto";
+import { EventSourceParserStream } from "eventsource-parser/stream";
+import { Home } from "../fleet/index.ts";
+import { CliError } from "./errors.ts";
+
+export interface ClientOptions {
+  url: string;
+  key: string | undefined;
+}
+
+/** An error that the API answered, in its own words. */
+export class ApiFailure extends CliError {
+  readonly status: number;
+  constructor(status: number, code: string, message: string, hint: string | undefined, request: string | undefined) {
+    super({
+      code,
+      message,
+      hint: hint ?? hintFor(status),
+      ...(request && { why: `The server answered ${status} (${code}), request ${request}.` }),
+    });
+    this.status = status;
+  }
+}
+
+export class Client {
+  readonly url: string;
+  readonly #key: string | undefined;
+
+  constructor(options: ClientOptions) {
+    this.url = options.url.replace(/\/+$/, "");
+    this.#key = options.key;
+  }
+
+  /** From the environment and the home. Throws a CliError when there is no address or key to be found. */
+  static fromEnvironment(env: NodeJS.ProcessEnv): Client {
+    const home = Home.fromEnvironment(env);
+    const kept = home.credentials();
+    const url = env["LINESHAFT_URL"] || home.readMain()?.address || kept?.address;
+    const key = env["LINESHAFT_KEY"] || kept?.key;
+    if (!url)
+      throw new CliError({
+        code: "not_started",
+        message: "No Lineshaft was found.",
+        why: `${home.path} has never been started on, and LINESHAFT_URL is not set.`,
+        hint: "Start one with `npm start`, or set LINESHAFT_URL and LINESHAFT_KEY to one that runs elsewhere.",
+      });
+    if (!key)
+      throw new CliError({
+        code: "no_key",
+        message: "No key was found.",
+        why: `${home.credentialsPath} is gone, and LINESHAFT_KEY is not set.`,
+        hint: "Make a new owner key on the machine that runs it: `npx lineshaft keys create NAME --owner`",
+      });
+    return new Client({ url, key });
+  }
+
+  get<Answer>(path: string, query: Record<string, string | number | undefined> = {}): Promise<Answer> {
+    const words = Object.entries(query).filter((entry): entry is [string, string | number] => entry[1] !== undefined);
+    const search = new URLSearchParams(words.map(([name, value]) => [name, String(value)])).toString();
+    return this.#json<Answer>("GET", search ? `${path}?${search}` : path);
+  }
+
+  post<Answer>(path: string, body: unknown, idempotencyKey: string = randomUUID()): Promise<Answer> {
+    return this.#json<Answer>("POST", path, body, { "idempotency-key": idempotencyKey });
+  }
+
+  put<Answer>(path: string, body: unknown): Promise<Answer> {
+    return this.#json<Answer>("PUT", path, body);
+  }
+
+  delete(path: string): Promise<void> {
+    return this.#json("DELETE", path);
+  }
+
+  /** Every item of a list, page after page, up to `limit`. */
+  async list<Item>(
+    path: string,
+    query: Record<string, string | number | undefined> = {},
+    limit = Infinity,
+  ): Promise<Item[]> {
+    const items: Item[] = [];
+    let cursor: string | undefined;
+    do {
+      const page: { data: Item[]; next_cursor: string | null } = await this.get(path, {
+        ...query,
+        limit: Math.min(200, limit - items.length),
+        cursor,
+      });
+      items.push(...page.data);
+      cursor = page.next_cursor ?? undefined;
+    } while (cursor && items.length < limit);
+    return items;
+  }
+
+  /** Server-sent events, each `data` parsed; ends with the stream. `[DONE]` of the model API is left out. */
+  async *events(
+    path: string,
+    request: { method?: string; body?: unknown; signal?: AbortSignal; lastEventId?: string } = {},
+  ) {
+    const response = await this.#send(
+      request.method ?? "GET",
+      path,
+      request.body,
+      {
+        accept: "text/event-stream",
+        ...(request.lastEventId !== undefined && { "last-event-id": request.lastEventId }),
+      },
+      request.signal,
+    );
+    if (!response.body) return;
+    const events = response.body.pipeThrough(new TextDecoderStream()).pipeThrough(new EventSourceParserStream());
+    for await (const event of events)
+      if (event.data !== "[DONE]") yield { id: event.id, type: event.event, data: JSON.parse(event.data) as unknown };
+  }
+
+  async #json<Answer>(
+    method: string,
+    path: string,
+    body?: unknown,
+    headers: Record<string, string> = {},
+  ): Promise<Answer> {
+    const response = await this.#send(method, path, body, headers);
+    if (response.status === 204) return undefined as Answer;
+    return (await response.json()) as Answer;
+  }
+
+  async #send(
+    method: string,
+    path: string,
+    body: unknown,
+    headers: Record<string, string>,
+    signal?: AbortSignal,
+  ): Promise<Response> {
+    let response: Response;
+    try {
+      response = await fetch(`${this.url}${path}`, {
+        method,
+        headers: {
+          ...(this.#key && { authorization: `Bearer ${this.#key}` }),
+          ...(body !== undefined && { "content-type": "application/json" }),
+          ...headers,
+        },
+        ...(body !== undefined && { body: JSON.stringify(body) }),
+        ...(signal && { signal }),
+      });
+    } catch (error) {
+      if (signal?.aborted) throw error;
+      throw new CliError({
+        code: "unreachable",
+        message: `Lineshaft does not answer at ${this.url}.`,
+        why: reasonOf(error),
+        hint: "Start it with `npm start`, or set LINESHAFT_URL to where it runs.",
+        cause: error,
+      });
+    }
+    if (!response.ok) throw await failureOf(response);
+    return response;
+  }
+}
+
+function reasonOf(error: unknown): string {
+  const cause = (error as Error).cause as NodeJS.ErrnoException | undefined;
+  if (cause?.code === "ECONNREFUSED") return "Nothing listens there.";
+  return `${cause?.message ?? (error as Error).message}.`.replace(/\.\.$/, ".");
+}
+
+async function failureOf(response: Response): Promise<ApiFailure> {
+  const text = await response.text();
+  let error: { code?: string; message?: string; hint?: string; request_id?: string } = {};
+  try {
+    error = (JSON.parse(text) as { error?: typeof error }).error ?? {};
+  } catch {
+    // Not ours: a proxy between, perhaps. Its text is the message.
+  }
+  const request = error.request_id ?? response.headers.get("x-request-id") ?? undefined;
+  const message = error.message ?? (text.slice(0, 200).trim() || response.statusText);
+  return new ApiFailure(response.status, error.code ?? `http_${response.status}`, message, error.hint, request);
+}
+
+function hintFor(status: number): string {
+  if (status === 401) return "Check LINESHAFT_KEY, or make a new key with `npx lineshaft keys create NAME --owner`.";
+  if (status === 403) return "Use an owner key for this.";
+  if (status === 429) return "Wait a moment, then try again.";
+  return "`npx lineshaft status` says whether all is well.";
+}

@@ -1,0 +1,130 @@
+// `lineshaft engines`: the endpoints behind the gateway. Any OpenAI-compatible one can be added beside the embedded engine.
+import type { Command } from "commander";
+import type { EngineResource } from "../gateway/api/schemas.ts";
+import { MoneyFormatError, parseMoney } from "../ledger/index.ts";
+import type { Client } from "./client.ts";
+import { group, verb, type Context } from "./context.ts";
+import { CliError } from "./errors.ts";
+import { money, relativeTime, table } from "./format.ts";
+import { unknownName } from "./nearest.ts";
+
+interface AddOptions {
+  url: string;
+  model: string;
+  keyEnv?: string;
+  priceIn?: string;
+  priceCached?: string;
+  priceOut?: string;
+  currency?: string;
+  json?: boolean;
+}
+
+export function registerEngines(program: Command, context: Context): void {
+  const engines = group(program, "engines", {
+    about: "Engines that serve models: the embedded one, and OpenAI-compatible endpoints of your own",
+    examples: [
+      "npx lineshaft engines list",
+      "npx lineshaft engines add local --url http://localhost:8000/v1 --model qwen3",
+    ],
+  });
+
+  verb(engines, "list", {
+    about: "List engines with their prices",
+    examples: ["npx lineshaft engines list", "npx lineshaft engines list --json"],
+  }).action(async (options: { json?: boolean }) => {
+    const { terminal } = context;
+    const list = await context.client().list<EngineResource>("/api/engines");
+    if (options.json) return terminal.printJson({ data: list });
+    const now = terminal.now();
+    for (const line of table(list, [
+      { title: "name", value: (row) => row.name },
+      { title: "kind", value: (row) => row.kind },
+      { title: "model", value: (row) => row.model },
+      { title: "url", value: (row) => row.url ?? "-" },
+      { title: "in /M", value: (row) => priceText(row, "input_nano_per_million"), right: true },
+      { title: "cached /M", value: (row) => priceText(row, "cached_nano_per_million"), right: true },
+      { title: "out /M", value: (row) => priceText(row, "output_nano_per_million"), right: true },
+      { title: "added", value: (row) => (row.created_at ? relativeTime(row.created_at, now) : "built in") },
+    ]))
+      terminal.print(line);
+  });
+
+  verb(engines, "add <name>", {
+    about: "Add an OpenAI-compatible endpoint; agents and calls then use it by NAME as their model",
+    examples: [
+      "npx lineshaft engines add local --url http://localhost:8000/v1 --model qwen3",
+      "npx lineshaft engines add hosted --url https://api.example.com/v1 --model large --key-env EXAMPLE_KEY --price-in 0.50 --price-out 1.50 --currency USD",
+    ],
+  })
+    .requiredOption("--url <url>", "base address of its API, usually ending in /v1")
+    .requiredOption("--model <model>", "the engine's own name of the model")
+    .option("--key-env <variable>", "environment variable of the Lineshaft process that holds its key")
+    .option("--price-in <amount>", "price per million prompt tokens")
+    .option("--price-cached <amount>", "price per million cached prompt tokens; that of prompt tokens by default")
+    .option("--price-out <amount>", "price per million output tokens")
+    .option("--currency <code>", "currency of the prices; the organisation's by default")
+    .action(async (name: string, options: AddOptions) => {
+      const client = context.client();
+      const body = {
+        name,
+        url: options.url,
+        model: options.model,
+        key_env: options.keyEnv,
+        price: await priceOf(options, client),
+      };
+      const added = await client.post<EngineResource>("/api/engines", body);
+      if (options.json) return context.terminal.printJson(added);
+      context.terminal.print(`Engine ${added.name} serves ${added.model} from ${added.url}.`);
+      context.terminal.note(`Try it: npx lineshaft call "Hello" --model ${added.name}`);
+    });
+
+  verb(engines, "remove <name>", {
+    about: "Remove an engine that was added; calls under way on it end first",
+    examples: ["npx lineshaft engines remove local", "npx lineshaft engines remove hosted --json"],
+  }).action(async (name: string, options: { json?: boolean }) => {
+    const client = context.client();
+    const names = (await client.list<EngineResource>("/api/engines")).map((engine) => engine.name);
+    if (!names.includes(name)) throw unknownName("engine", name, names, "npx lineshaft engines list");
+    await client.delete(`/api/engines/${encodeURIComponent(name)}`);
+    if (options.json) return context.terminal.printJson({ name, removed: true });
+    context.terminal.print(`Engine ${name} is removed.`);
+  });
+}
+
+function priceText(engine: EngineResource, field: `${"input" | "cached" | "output"}_nano_per_million`): string {
+  return engine.price ? money(engine.price[field], engine.price.currency) : "-";
+}
+
+async function priceOf(options: AddOptions, client: Client) {
+  if (options.priceIn === undefined && options.priceOut === undefined) return undefined;
+  if (options.priceIn === undefined || options.priceOut === undefined)
+    throw new CliError({
+      exitCode: 2,
+      message: "A price needs both of its sides.",
+      why: `Only ${options.priceIn === undefined ? "--price-out" : "--price-in"} was given.`,
+      hint: "Give --price-in and --price-out, or neither.",
+    });
+  const currency =
+    options.currency ?? (await client.get<{ organisation: { currency: string } }>("/api/status")).organisation.currency;
+  return {
+    currency,
+    input_nano_per_million: nano(options.priceIn, "--price-in"),
+    output_nano_per_million: nano(options.priceOut, "--price-out"),
+    ...(options.priceCached !== undefined && { cached_nano_per_million: nano(options.priceCached, "--price-cached") }),
+  };
+}
+
+/** An amount that a person typed, as the API's integer string. */
+export function nano(text: string, option: string): string {
+  try {
+    return parseMoney(text).toString();
+  } catch (error) {
+    if (!(error instanceof MoneyFormatError)) throw error;
+    throw new CliError({
+      exitCode: 2,
+      message: `${option} cannot be read.`,
+      why: error.message,
+      hint: `Write it like ${option} 0.50`,
+    });
+  }
+}

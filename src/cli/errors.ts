@@ -1,0 +1,58 @@
+// How the command line says that something failed: three short lines on stderr (what, why, what next) and an exit code.
+// 1: it failed; 2: it was used wrongly. A stack only with LINESHAFT_DEBUG=1.
+import type { Terminal } from "./terminal.ts";
+
+export class CliError extends Error {
+  readonly why: string | undefined;
+  readonly hint: string | undefined;
+  readonly exitCode: 1 | 2;
+  readonly code: string;
+
+  constructor(detail: {
+    message: string;
+    why?: string;
+    hint?: string;
+    exitCode?: 1 | 2;
+    code?: string;
+    cause?: unknown;
+  }) {
+    super(detail.message, { cause: detail.cause });
+    this.name = "CliError";
+    this.why = detail.why;
+    this.hint = detail.hint;
+    this.exitCode = detail.exitCode ?? 1;
+    this.code = detail.code ?? "failed";
+  }
+}
+
+/** Errors of the rooms carry `why` and `hint` where they know them; this reads them without knowing the room. */
+interface Explained {
+  message: string;
+  why?: unknown;
+  hint?: unknown;
+  exitCode?: unknown;
+}
+
+/** Writes the error and answers the exit code. */
+export function printError(error: unknown, terminal: Terminal): number {
+  const explained: Explained = error instanceof Error ? error : { message: String(error) };
+  const { red, dim } = terminal.colours("stderr");
+  terminal.note(`${red("error:")} ${explained.message}`);
+  if (typeof explained.why === "string") for (const line of explained.why.split("\n")) terminal.note(`  why:  ${line}`);
+  const hint = typeof explained.hint === "string" ? explained.hint : fallbackHint(error);
+  terminal.note(`  next: ${hint}`);
+  if (terminal.env["LINESHAFT_DEBUG"] === "1" && error instanceof Error) terminal.note(dim(stackOf(error)));
+  return explained.exitCode === 2 ? 2 : 1;
+}
+
+function fallbackHint(error: unknown): string {
+  const code = (error as NodeJS.ErrnoException | undefined)?.code;
+  if (code === "ENOSPC") return "The disk is full. Free some space, then try again.";
+  if (code === "ENOMEM") return "There is not enough memory. Stop other programs, then try again.";
+  return "Run it again with LINESHAFT_DEBUG=1 to see where it happened; `npx lineshaft doctor` checks the machine.";
+}
+
+function stackOf(error: Error): string {
+  const cause = error.cause instanceof Error ? `\ncaused by ${stackOf(error.cause)}` : "";
+  return `${error.stack ?? error.message}${cause}`;
+}

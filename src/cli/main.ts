@@ -1,0 +1,73 @@
+// The command line: one program, one file per group of verbs, one place where errors become lines and exit codes.
+import { readFileSync } from "node:fs";
+import { Command, CommanderError } from "commander";
+import { registerBill } from "./bill.ts";
+import { registerBudgets } from "./budgets.ts";
+import { registerCall } from "./call.ts";
+import { makeContext, withExamples, type Context } from "./context.ts";
+import { registerDeploy } from "./deploy.ts";
+import { registerDoctor } from "./doctor.ts";
+import { registerEngines } from "./engines.ts";
+import { printError } from "./errors.ts";
+import { registerKeys } from "./keys.ts";
+import { registerModels } from "./models.ts";
+import { registerRuns } from "./runs.ts";
+import { registerStatus } from "./status.ts";
+import { Terminal } from "./terminal.ts";
+import { registerUp } from "./up.ts";
+
+export const version = (
+  JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string }
+).version;
+
+export function buildProgram(context: Context): Command {
+  const { terminal } = context;
+  const program = new Command("lineshaft")
+    .description(
+      "The open AI cloud for agents that you run yourself: from chips to tokens, to agents' work, to billed results.",
+    )
+    .version(version)
+    .helpCommand("help [command]", "show help of a command")
+    .showSuggestionAfterError(true)
+    .configureOutput({
+      writeOut: (text) => terminal.stdout.write(text),
+      writeErr: (text) => terminal.stderr.write(text),
+    })
+    .exitOverride();
+  withExamples(program, ["npm start", 'npx lineshaft call "Name three metals."']);
+  registerUp(program, context);
+  registerStatus(program, context);
+  registerDoctor(program, context);
+  registerModels(program, context);
+  registerEngines(program, context);
+  registerCall(program, context);
+  registerKeys(program, context);
+  registerBudgets(program, context);
+  registerDeploy(program, context);
+  registerRuns(program, context);
+  registerBill(program, context);
+  return program;
+}
+
+/** Runs one command line and answers its exit code. */
+export async function main(words: string[], context: Context): Promise<number> {
+  try {
+    await buildProgram(context).parseAsync(words, { from: "user" });
+    return Number(process.exitCode ?? 0);
+  } catch (error) {
+    // Commander has said what was wrong itself; help and version end with 0, wrong use with 2.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    if (context.signal.aborted) return 130;
+    return printError(error, context.terminal);
+  }
+}
+
+if (import.meta.main) {
+  const interrupt = new AbortController();
+  const interrupted = () => interrupt.abort();
+  // `up` replaces these with its own, which settle first.
+  process.once("SIGINT", interrupted).once("SIGTERM", interrupted);
+  // A reader that leaves (`| head`) ends the output, which is no failure.
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));
+  process.exitCode = await main(process.argv.slice(2), makeContext(new Terminal(), interrupt.signal));
+}

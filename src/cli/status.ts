@@ -1,0 +1,70 @@
+// `lineshaft status`: is it healthy, what runs, what does it hold in memory.
+import type { Command } from "commander";
+import type { ComponentStatus, DeploymentStatus, Status } from "../gateway/api/schemas.ts";
+import { verb, type Context } from "./context.ts";
+import { bytes, count, pairs, relativeTime, table } from "./format.ts";
+
+export function registerStatus(program: Command, context: Context): void {
+  verb(program, "status", {
+    about: "Show components, deployments and the memory of the whole process tree; exits 1 when something is wrong",
+    examples: ["npx lineshaft status", "npx lineshaft status --json"],
+  }).action(async (options: { json?: boolean }) => {
+    const { terminal } = context;
+    const status = await context.client().get<Status>("/api/status");
+    if (!status.healthy) process.exitCode = 1;
+    if (options.json) return terminal.printJson(status);
+    for (const line of statusLines(status, terminal.now())) terminal.print(line);
+  });
+}
+
+export function statusLines(status: Status, now: number): string[] {
+  const head = pairs([
+    ["state", status.healthy ? "healthy" : "not healthy"],
+    ["address", status.address],
+    ["version", status.version],
+    ["up since", relativeTime(status.started_at, now)],
+    [
+      "tenant",
+      `${status.organisation.name} / ${status.project.name} (${status.role}, ${status.organisation.currency})`,
+    ],
+    ["memory", `${bytes(status.memory.total_rss_bytes)} resident in the whole process tree`],
+  ]);
+  const components = table(status.components, [
+    { title: "component", value: (row: ComponentStatus) => row.name },
+    { title: "state", value: (row) => row.state },
+    { title: "pid", value: (row) => (row.pid === undefined ? "-" : String(row.pid)), right: true },
+    { title: "restarts", value: (row) => count(row.restarts), right: true },
+    { title: "memory", value: (row) => (row.rss_bytes === undefined ? "-" : bytes(row.rss_bytes)), right: true },
+    { title: "started", value: (row) => (row.started_at ? relativeTime(row.started_at, now) : "-") },
+  ]);
+  const troubles = status.components
+    .filter((component) => component.last_error)
+    .map((component) => `${component.name} ended before: ${component.last_error}`);
+  const deployments = table(status.deployments, [
+    { title: "model", value: (row: DeploymentStatus) => row.name },
+    { title: "engine", value: (row) => row.engine },
+    { title: "state", value: (row) => row.state },
+    { title: "running", value: (row) => ofLimit(row.running, row.slots), right: true },
+    { title: "waiting", value: (row) => (row.waiting === undefined ? "-" : count(row.waiting)), right: true },
+    {
+      title: "context",
+      value: (row) => (row.context_tokens === undefined ? "-" : count(row.context_tokens)),
+      right: true,
+    },
+    { title: "rss", value: (row) => (row.memory ? bytes(row.memory.rss_bytes) : "-"), right: true },
+    { title: "weights", value: (row) => (row.memory ? bytes(row.memory.model_bytes) : "-"), right: true },
+    { title: "kv", value: (row) => (row.memory ? bytes(row.memory.kv_bytes) : "-"), right: true },
+    {
+      title: "kv on disk",
+      value: (row) => (row.disk ? `${bytes(row.disk.used_bytes)} of ${bytes(row.disk.budget_bytes)}` : "-"),
+      right: true,
+    },
+    { title: "note", value: (row) => row.error ?? "" },
+  ]);
+  return [...head, "", ...components, ...(troubles.length > 0 ? ["", ...troubles] : []), "", ...deployments];
+}
+
+function ofLimit(value: number | undefined, limit: number | undefined): string {
+  if (value === undefined) return "-";
+  return limit === undefined ? count(value) : `${count(value)} of ${count(limit)}`;
+}

@@ -1,0 +1,100 @@
+// Where the command line writes: data to stdout, everything else to stderr; colour and rewritten lines only where a person
+// looks at a terminal and has not said NO_COLOR. One object, so that tests give it their own streams and clock.
+
+export interface Output {
+  write(text: string): unknown;
+  isTTY?: boolean;
+  columns?: number;
+}
+
+export interface Colours {
+  bold(text: string): string;
+  dim(text: string): string;
+  red(text: string): string;
+  green(text: string): string;
+  yellow(text: string): string;
+}
+
+const paint = (open: number, close: number) => (text: string) => `\u001b[${open}m${text}\u001b[${close}m`;
+const painted: Colours = {
+  bold: paint(1, 22),
+  dim: paint(2, 22),
+  red: paint(31, 39),
+  green: paint(32, 39),
+  yellow: paint(33, 39),
+};
+const same = (text: string) => text;
+const plain: Colours = { bold: same, dim: same, red: same, green: same, yellow: same };
+
+/** Plain progress lines come this often where nothing can be rewritten. */
+const plainEveryMs = 3_000;
+/** Work that is done sooner shows no progress. */
+const quietMs = 2_000;
+
+export class Terminal {
+  readonly stdout: Output;
+  readonly stderr: Output;
+  readonly env: NodeJS.ProcessEnv;
+  readonly now: () => number;
+  #liveLine = false;
+
+  constructor(given: { stdout?: Output; stderr?: Output; env?: NodeJS.ProcessEnv; now?: () => number } = {}) {
+    this.stdout = given.stdout ?? process.stdout;
+    this.stderr = given.stderr ?? process.stderr;
+    this.env = given.env ?? process.env;
+    this.now = given.now ?? Date.now;
+  }
+
+  colours(stream: "stdout" | "stderr"): Colours {
+    const colourless = Boolean(this.env["NO_COLOR"]) || this.env["TERM"] === "dumb" || !this[stream].isTTY;
+    return colourless ? plain : painted;
+  }
+
+  /** A line of data. */
+  print(line: string): void {
+    this.clearLive();
+    this.stdout.write(`${line}\n`);
+  }
+
+  /** Data without a line's end: streamed text. */
+  printRaw(text: string): void {
+    this.clearLive();
+    this.stdout.write(text);
+  }
+
+  printJson(value: unknown): void {
+    this.print(JSON.stringify(value, null, this.stdout.isTTY ? 2 : undefined));
+  }
+
+  /** A line for the person, beside the data. */
+  note(line: string): void {
+    this.clearLive();
+    this.stderr.write(`${line}\n`);
+  }
+
+  clearLive(): void {
+    if (!this.#liveLine) return;
+    this.stderr.write("\r\u001b[K");
+    this.#liveLine = false;
+  }
+
+  /** Progress of one piece of work; `line` gives its present text. Shown from two seconds on. */
+  progress(): { show(line: string): void; done(): void } {
+    const begun = this.now();
+    let shownAt = -Infinity;
+    return {
+      show: (line) => {
+        const now = this.now();
+        if (now - begun < quietMs) return;
+        if (this.stderr.isTTY) {
+          this.stderr.write(`\r\u001b[K${line.slice(0, (this.stderr.columns ?? 80) - 1)}`);
+          this.#liveLine = true;
+        } else if (now - shownAt >= plainEveryMs) {
+          shownAt = now;
+          this.note(line);
+        }
+      },
+      done: () => this.clearLive(),
+    };
+  }
+}

@@ -1,0 +1,25 @@
+// A small real child for the supervisor's tests. Says "ready" over IPC, then behaves as its argument says.
+const behaviour = process.argv[2] ?? "serve";
+const say = (message) => process.send?.(message);
+if (behaviour === "missing-library") {
+  console.error("child: error while loading shared libraries: libnothing.so.7: cannot open shared object file");
+  process.exit(127);
+}
+if (behaviour === "never-ready") setInterval(() => {}, 1000);
+if (behaviour === "serve" || behaviour === "stubborn") {
+  say({ type: "ready", pid: process.pid });
+  console.log("serving");
+  process.on("SIGTERM", () => {
+    if (behaviour === "serve") process.exit(0);
+  });
+  setInterval(() => {}, 1000);
+}
+if (behaviour === "die-when-told") {
+  say({ type: "ready", pid: process.pid });
+  process.on("SIGTERM", () => process.exit(0));
+  process.on("SIGUSR2", () => {
+    console.error("told to die");
+    process.exit(3);
+  });
+  setInterval(() => {}, 1000);
+}
