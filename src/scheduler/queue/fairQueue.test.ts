@@ -114,7 +114,10 @@ describe("fair queue", () => {
     queue.push(call("t", 10, { id: "late", deadlineMs: 100 }), 0);
     queue.push(call("t", 10, { id: "fine", deadlineMs: 1000 }), 0);
     queue.push(call("t", 10, { id: "patient" }), 0);
-    expect(queue.expire(() => 500).map((late) => late.call.id)).toEqual(["late"]);
+    expect(queue.expire(500).map((late) => late.call.id)).toEqual(["late"]);
+    queue.push(call("t", 10, { id: "slow", deadlineMs: 1000 }), 0, 450);
+    expect(queue.expire(540)).toEqual([]);
+    expect(queue.expire(560).map((late) => late.call.id)).toEqual(["slow"]);
     expect(queue.size).toBe(2);
   });
 

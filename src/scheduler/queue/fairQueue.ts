@@ -99,8 +99,8 @@ export class FairQueue {
     return this.waiting.get(call);
   }
 
-  /** Queues a call. Not queued: its tenant has too many. `dropped`: the newest call of whoever has most made room. */
-  push(call: Call, now: number): Push {
+  /** Queues a call that needs `ttftMs` to its first token once it is placed. Not queued: its tenant has too many. `dropped`: the newest call of whoever has most made room. */
+  push(call: Call, now: number, ttftMs = 0): Push {
     const tenant = this.tenantOf(call.tenant);
     let dropped: Waiting | undefined;
     if (tenant.calls >= this.options.maxCallsPerTenant) return this.refuse(tenant);
@@ -118,7 +118,7 @@ export class FairQueue {
     tenant.tokens += waiting.tokens;
     this.tokens += waiting.tokens;
     this.waiting.set(call.id, waiting);
-    if (call.deadlineMs !== undefined) this.deadlines.push(call.deadlineMs, waiting);
+    if (call.deadlineMs !== undefined) this.deadlines.push(call.deadlineMs - ttftMs, waiting);
     if (!program.paused) {
       tenant.runnable++;
       this.wake(tenant, program);
@@ -184,12 +184,12 @@ export class FairQueue {
     return waiting;
   }
 
-  /** Takes out every call whose deadline is before `latest(call)`. */
-  expire(latest: (call: Call) => number): Waiting[] {
+  /** Takes out every call that cannot make its deadline even if it were placed now. */
+  expire(now: number): Waiting[] {
     const late: Waiting[] = [];
     for (let next = this.deadlines.peek(); next !== undefined; next = this.deadlines.peek()) {
       if (!next.gone) {
-        if (next.call.deadlineMs! >= latest(next.call)) break;
+        if (this.deadlines.peekKey()! >= now) break;
         this.leave(next);
         late.push(next);
       }

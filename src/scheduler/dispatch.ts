@@ -1,0 +1,369 @@
+// Admission, queueing and placing of calls: from `decide` to the end of a call. One queue per deployment; a call leaves it
+// when fairness says so and an endpoint has room, and is placed at that moment, by what is known then.
+import type { Endpoints } from "./endpoints.ts";
+import type { LoadHandle, LoadView } from "./load/loadView.ts";
+import { PdPlanner, type PdPlan } from "./pd/plan.ts";
+import { expectedTtftMs } from "./placement/estimate.ts";
+import { decisionOf, numbersOf } from "./placement/explain.ts";
+import { ViewBuilder } from "./placement/view.ts";
+import type { PrefixIndex } from "./prefix/prefixIndex.ts";
+import { FairQueue, type FairQueueOptions } from "./queue/fairQueue.ts";
+import { ServiceRate } from "./queue/promise.ts";
+import type {
+  Call,
+  CallUsage,
+  Decision,
+  EndpointState,
+  PlacementView,
+  Policy,
+  RefusalCode,
+  Rng,
+  SchedulerAction,
+} from "./types.ts";
+
+/** A call at an endpoint. */
+export interface Placed {
+  call: Call;
+  decision: Decision;
+  endpoint: EndpointState;
+  handle: LoadHandle;
+  /** Set when another endpoint prefills. */
+  prefill?: { endpoint: EndpointState; handle: LoadHandle };
+  /** Tokens charged to its tenant so far. */
+  charged: number;
+  outputTokens: number;
+  prefilled: boolean;
+}
+
+interface Deployment {
+  queue: FairQueue;
+  policy: Policy;
+  rate: ServiceRate;
+}
+
+/** Predicted against reported cached tokens, summed: the index's honesty. */
+export interface Truth {
+  calls: number;
+  predictedTokens: number;
+  reportedTokens: number;
+  /** Sum of the absolute differences per call. */
+  gapTokens: number;
+}
+
+export interface DispatchOptions {
+  policyOf: (deployment: string) => Policy;
+  queue: FairQueueOptions;
+  pd: PdPlanner;
+}
+
+export class Dispatch {
+  readonly truth: Truth = { calls: 0, predictedTokens: 0, reportedTokens: 0, gapTokens: 0 };
+  private readonly endpoints: Endpoints;
+  private readonly index: PrefixIndex;
+  private readonly load: LoadView;
+  private readonly options: DispatchOptions;
+  private readonly views: ViewBuilder;
+  private readonly prefillViews: ViewBuilder;
+  private readonly deployments = new Map<string, Deployment>();
+  private readonly placed = new Map<string, Placed>();
+  private rng: Rng;
+
+  constructor(endpoints: Endpoints, index: PrefixIndex, load: LoadView, rng: Rng, options: DispatchOptions) {
+    this.endpoints = endpoints;
+    this.index = index;
+    this.load = load;
+    this.rng = rng;
+    this.options = options;
+    this.views = new ViewBuilder(index);
+    this.prefillViews = new ViewBuilder(index);
+  }
+
+  get placedCalls(): number {
+    return this.placed.size;
+  }
+
+  get(call: string): Placed | undefined {
+    return this.placed.get(call);
+  }
+
+  queueOf(deployment: string): FairQueue {
+    return this.deployment(deployment).queue;
+  }
+
+  queues(): FairQueue[] {
+    return [...this.deployments.values()].map((deployment) => deployment.queue);
+  }
+
+  /** A new call: refused, placed at once, or queued. Other calls may be placed with it. */
+  decide(call: Call, now: number, rng: Rng = this.rng): SchedulerAction[] {
+    this.rng = rng;
+    const actions: SchedulerAction[] = [];
+    const deployment = this.deployment(call.deployment);
+    const ttftMs = this.admissible(call, deployment, now, actions);
+    if (ttftMs === undefined) return actions;
+    const pushed = deployment.queue.push(call, now, ttftMs);
+    if (!pushed.queued) {
+      const waitMs = deployment.rate.waitMs(
+        deployment.queue.waitingOf(call.tenant).tokens,
+        deployment.queue.waitingTokens,
+        deployment.queue.competing,
+      );
+      actions.push(refusal(call, "queue_full", "The queue is full with calls of this tenant.", waitMs / 2));
+      return actions;
+    }
+    if (pushed.dropped !== undefined) {
+      const waitMs = deployment.rate.waitMs(deployment.queue.waitingTokens, deployment.queue.waitingTokens, 1);
+      actions.push(
+        refusal(pushed.dropped.call, "queue_full", "The queue is full and this tenant has most of it.", waitMs),
+      );
+    }
+    this.drain(call.deployment, now, actions);
+    if (!pushed.waiting.gone) {
+      const own = deployment.queue.waitingOf(call.tenant);
+      const expectedMs = deployment.rate.waitMs(own.tokens, deployment.queue.waitingTokens, deployment.queue.competing);
+      actions.push({ type: "queued", call: call.id, position: own.calls, expectedMs });
+    }
+    return actions;
+  }
+
+  /** Places what can be placed. */
+  drain(name: string, now: number, actions: SchedulerAction[]): void {
+    const deployment = this.deployment(name);
+    const { queue } = deployment;
+    const endpoints = this.endpoints.ofDeployment(name);
+    let viewed: PlacementView | undefined;
+    const viewOf = (call: Call): PlacementView => {
+      if (viewed?.call !== call) viewed = this.views.build(call, endpoints, (endpoint) => hasRoom(endpoint, call), now);
+      return viewed;
+    };
+    while (queue.size > 0 && endpoints.some((endpoint) => endpoint.health === "ready" && isFree(endpoint))) {
+      const taken = queue.take((call) => longestMatch(viewOf(call)), chargeOf);
+      if (taken === undefined) return;
+      const view = viewOf(taken.call);
+      actions.push(this.place(deployment, view, taken.call, now - taken.sinceMs));
+      viewed = undefined;
+      deployment.rate.served(chargeOf(taken.call, longestMatch(view)), now, queue.size > 0);
+    }
+  }
+
+  drainAll(now: number, actions: SchedulerAction[]): void {
+    for (const [name, deployment] of this.deployments) if (deployment.queue.size > 0) this.drain(name, now, actions);
+  }
+
+  /** Refuses what has waited beyond its deadline. */
+  expire(now: number, actions: SchedulerAction[]): void {
+    for (const deployment of this.deployments.values()) {
+      for (const late of deployment.queue.expire(now)) {
+        const waitMs = deployment.rate.waitMs(late.tokens, deployment.queue.waitingTokens, deployment.queue.competing);
+        actions.push(
+          refusal(
+            late.call,
+            "deadline",
+            `Its turn did not come before its deadline; it waited ${Math.round(now - late.sinceMs)} ms.`,
+            waitMs,
+          ),
+        );
+      }
+    }
+  }
+
+  /** Its first token was seen. */
+  prefilled(call: string, cachedTokens: number | undefined, now: number): void {
+    const placed = this.placed.get(call);
+    if (placed === undefined || placed.prefilled) return;
+    placed.prefilled = true;
+    placed.handle.prefilled(now);
+    placed.prefill?.handle.close();
+    if (cachedTokens !== undefined) this.compare(placed, cachedTokens);
+  }
+
+  progress(call: string, outputTokens: number, now: number): void {
+    const placed = this.placed.get(call);
+    if (placed === undefined) return;
+    placed.outputTokens = outputTokens;
+    placed.handle.holds(placed.call.promptTokens + outputTokens, now);
+  }
+
+  /** The call is over, however it went: its load goes, its tenant is charged what it used, and its room is given on. */
+  ended(call: string, usage: CallUsage | undefined, now: number, actions: SchedulerAction[]): Placed | undefined {
+    const placed = this.placed.get(call);
+    if (placed === undefined) return undefined;
+    this.placed.delete(call);
+    placed.handle.close();
+    placed.prefill?.handle.close();
+    if (usage !== undefined) {
+      const used = Math.max(0, usage.promptTokens - usage.cachedTokens) + usage.outputTokens;
+      this.deployment(placed.call.deployment).queue.settle(placed.call, used - placed.charged);
+      if (!placed.prefilled) this.compare(placed, usage.cachedTokens);
+    }
+    this.drain(placed.call.deployment, now, actions);
+    return placed;
+  }
+
+  /** Forgets calls whose handles the janitor has closed: nobody said how they ended. */
+  sweep(): void {
+    for (const [id, placed] of this.placed) {
+      if (placed.handle.isOpen) continue;
+      placed.prefill?.handle.close();
+      this.placed.delete(id);
+    }
+  }
+
+  /** Calls placed at an endpoint that is no more: what to end. */
+  at(endpoint: string): Placed[] {
+    return [...this.placed.values()].filter(
+      (placed) => placed.endpoint.spec.id === endpoint || placed.prefill?.endpoint.spec.id === endpoint,
+    );
+  }
+
+  withdraw(call: string): boolean {
+    for (const { queue } of this.deployments.values()) if (queue.withdraw(call) !== undefined) return true;
+    return false;
+  }
+
+  /** Least time to first token if placed now, or undefined after a refusal. */
+  private admissible(call: Call, deployment: Deployment, now: number, actions: SchedulerAction[]): number | undefined {
+    const all = this.endpoints.ofDeployment(call.deployment).filter((endpoint) => endpoint.spec.role !== "prefill");
+    const ready = all.filter((endpoint) => endpoint.health === "ready" && !call.avoid?.includes(endpoint.spec.id));
+    if (ready.length === 0) {
+      const starting = all.some((endpoint) => endpoint.health === "starting");
+      const message = starting
+        ? "Its endpoints are still starting."
+        : `No endpoint of ${call.deployment} can take this call.`;
+      actions.push(refusal(call, "no_endpoint", message, starting ? 5_000 : 30_000));
+      return undefined;
+    }
+    if (!ready.some((endpoint) => fitsAtAll(endpoint, call))) {
+      const most = Math.max(...ready.map((endpoint) => endpoint.spec.kvCapacityTokens));
+      actions.push(refusal(call, "too_long", `The prompt has ${call.promptTokens} tokens; ${most} fit.`, 0));
+      return undefined;
+    }
+    const perMs = ready.reduce((sum, endpoint) => sum + endpoint.spec.speed.prefillTokensPerSecond / 1000, 0);
+    deployment.rate.assume(perMs);
+    if (call.deadlineMs === undefined) return 0;
+    const view = this.views.build(call, ready, (endpoint) => fitsAtAll(endpoint, call), now);
+    let ttftMs = Number.POSITIVE_INFINITY;
+    for (let i = 0; i < view.count; i++)
+      ttftMs = Math.min(ttftMs, expectedTtftMs(call, view.endpoints[i]!, view.matched, i * 4));
+    const { queue, rate } = deployment;
+    const free = ready.some(isFree);
+    const own = queue.waitingOf(call.tenant).tokens;
+    const waitMs =
+      free && queue.size === 0 ? 0 : rate.waitMs(own, queue.waitingTokens, queue.competing + (own === 0 ? 1 : 0));
+    const lateMs = now + waitMs + ttftMs - call.deadlineMs;
+    if (lateMs > 0) {
+      const message = `Its first token would come in about ${Math.round(waitMs + ttftMs)} ms, ${Math.round(lateMs)} ms after its deadline.`;
+      actions.push(refusal(call, "deadline", message, lateMs));
+      return undefined;
+    }
+    return ttftMs;
+  }
+
+  private place(deployment: Deployment, view: PlacementView, call: Call, queuedMs: number): SchedulerAction {
+    const choice = deployment.policy.choose(view, this.rng);
+    const decision = decisionOf(view, choice, deployment.policy.name, queuedMs);
+    const endpoint = view.endpoints[choice.index]!;
+    const now = view.now;
+    const uncached = decision.chosen.uncachedTokens;
+    const plan = this.planPrefill(call, endpoint, decision, now);
+    const handle = this.load.open(
+      endpoint.spec.id,
+      endpoint.spec.rank,
+      plan === undefined ? uncached : 0,
+      call.promptTokens,
+      now,
+    );
+    const placed: Placed = {
+      call,
+      decision,
+      endpoint,
+      handle,
+      charged: uncached + call.outputTokens,
+      outputTokens: 0,
+      prefilled: false,
+    };
+    if (plan !== undefined) {
+      decision.prefill = plan.numbers;
+      const { id, rank } = plan.endpoint.spec;
+      const prefill = this.load.open(id, rank, plan.numbers.uncachedTokens, call.promptTokens, now);
+      placed.prefill = { endpoint: plan.endpoint, handle: prefill };
+    }
+    this.placed.set(call.id, placed);
+    for (const prompt of call.prompt) {
+      for (const holder of plan === undefined ? [endpoint] : [endpoint, plan.endpoint]) {
+        if (prompt.space === holder.spec.space)
+          this.index.expect(holder.slot, prompt, now, holder.spec.knowledge === "events");
+      }
+    }
+    return { type: "place", call: call.id, decision };
+  }
+
+  private planPrefill(call: Call, decode: EndpointState, decision: Decision, now: number): PdPlan | undefined {
+    const all = this.endpoints.ofDeployment(call.deployment);
+    if (!this.options.pd.wants(call, decode, decision.chosen)) return undefined;
+    const view = this.prefillViews.build(
+      call,
+      all,
+      (endpoint) => this.options.pd.canPrefill(endpoint, decode, call),
+      now,
+    );
+    const index = this.options.pd.choose(view, decode, this.rng);
+    if (index < 0) return undefined;
+    return { endpoint: view.endpoints[index]!, numbers: numbersOf(view, index, this.options.pd.costOf(index)) };
+  }
+
+  private compare(placed: Placed, reported: number): void {
+    const predicted = (placed.decision.prefill ?? placed.decision.chosen).matchedTokens;
+    this.truth.calls++;
+    this.truth.predictedTokens += predicted;
+    this.truth.reportedTokens += reported;
+    this.truth.gapTokens += Math.abs(predicted - reported);
+  }
+
+  private deployment(name: string): Deployment {
+    let deployment = this.deployments.get(name);
+    if (deployment === undefined) {
+      deployment = {
+        queue: new FairQueue(this.options.queue),
+        policy: this.options.policyOf(name),
+        rate: new ServiceRate(1),
+      };
+      this.deployments.set(name, deployment);
+    }
+    return deployment;
+  }
+}
+
+/** Uncached prompt and expected output: what a tenant pays in credit when a call is sent. */
+function chargeOf(call: Call, matchedTokens: number): number {
+  return Math.max(1, call.promptTokens - Math.max(0, matchedTokens)) + call.outputTokens;
+}
+
+function longestMatch(view: PlacementView): number {
+  if (view.count === 0) return -1;
+  let longest = 0;
+  for (let i = 0; i < view.count; i++) longest = Math.max(longest, view.matchedTokens[i]!);
+  return longest;
+}
+
+function isFree(endpoint: EndpointState): boolean {
+  return endpoint.load.inFlight < endpoint.spec.maxInFlight;
+}
+
+function fitsAtAll(endpoint: EndpointState, call: Call): boolean {
+  return call.promptTokens < endpoint.spec.kvCapacityTokens;
+}
+
+function hasRoom(endpoint: EndpointState, call: Call): boolean {
+  return (
+    endpoint.health === "ready" &&
+    endpoint.spec.role !== "prefill" &&
+    isFree(endpoint) &&
+    fitsAtAll(endpoint, call) &&
+    !call.avoid?.includes(endpoint.spec.id)
+  );
+}
+
+export function refusal(call: Call, code: RefusalCode, message: string, retryAfterMs: number): SchedulerAction {
+  return { type: "refuse", call: call.id, code, message, retryAfterMs: Math.ceil(Math.max(0, retryAfterMs)) };
+}

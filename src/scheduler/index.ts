@@ -1,0 +1,13 @@
+// What other rooms use of the scheduler. It only exports.
+export * from "./types.ts";
+export { below, seededRng } from "./rng.ts";
+export { Scheduler, type SchedulerOptions, type SchedulerSnapshot } from "./scheduler.ts";
+export { ChainCache, HashChain } from "./prefix/chain.ts";
+export { type Space, textSpace, textWords, tokenSpace } from "./prefix/hash.ts";
+export { PrefixIndex, type PrefixIndexOptions } from "./prefix/prefixIndex.ts";
+export { type Carrier, MemoryCarrier } from "./load/carrier.ts";
+export { LoadHandle, LoadView } from "./load/loadView.ts";
+export { expectedTtftMs, kvLoad } from "./placement/estimate.ts";
+export { explain } from "./placement/explain.ts";
+export { makePolicy, policies, policyNames } from "./placement/registry.ts";
+export { FairQueue, type FairQueueOptions } from "./queue/fairQueue.ts";

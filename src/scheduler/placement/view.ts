@@ -1,0 +1,73 @@
+// Builds what a policy sees: the candidates of a call with their matches, in arrays that are kept between decisions.
+import type { PrefixIndex } from "../prefix/prefixIndex.ts";
+import type { Call, EndpointState, PlacementView } from "../types.ts";
+
+export class ViewBuilder {
+  private readonly index: PrefixIndex;
+  private readonly candidates: EndpointState[] = [];
+  private readonly view: PlacementView;
+
+  constructor(index: PrefixIndex) {
+    this.index = index;
+    this.view = {
+      call: undefined as unknown as Call,
+      now: 0,
+      count: 0,
+      endpoints: this.candidates,
+      matched: new Float64Array(64),
+      matchedTokens: new Float64Array(16),
+      expectedTokens: new Float64Array(16),
+    };
+  }
+
+  /** The view of `call` among those `endpoints` that `fits` lets in; valid until the next one. `count` may be 0. */
+  build(
+    call: Call,
+    endpoints: readonly EndpointState[],
+    fits: (endpoint: EndpointState) => boolean,
+    now: number,
+  ): PlacementView {
+    const { view, candidates } = this;
+    let count = 0;
+    for (const endpoint of endpoints) if (fits(endpoint)) candidates[count++] = endpoint;
+    candidates.length = count;
+    if (view.matchedTokens.length < count) {
+      view.matched = new Float64Array(count * 8);
+      view.matchedTokens = new Float64Array(count * 2);
+      view.expectedTokens = new Float64Array(count * 2);
+    }
+    view.call = call;
+    view.now = now;
+    view.count = count;
+    view.matched.fill(0, 0, count * 4);
+    view.matchedTokens.fill(0, 0, count);
+    view.expectedTokens.fill(0, 0, count);
+    for (const prompt of call.prompt) {
+      if (prompt.blocks === 0) continue;
+      this.index.match(prompt, now);
+      for (let i = 0; i < count; i++) {
+        if (candidates[i]!.spec.space === prompt.space) this.fill(i, candidates[i]!.slot, prompt.blockTokens);
+      }
+    }
+    return view;
+  }
+
+  /** Copies the index's last match of a slot into row `i`, in tokens, never the whole prompt. */
+  private fill(i: number, slot: number, blockTokens: number): void {
+    const { confirmed, predicted } = this.index;
+    const { view } = this;
+    const known = confirmed.total[slot]!;
+    const blocks = Math.max(known, predicted.total[slot]!);
+    if (blocks === 0) return;
+    const most = view.call.promptTokens - 1;
+    let total = 0;
+    for (let tier = 0; tier < 4; tier++) {
+      const more = tier === 0 ? blocks - known : 0;
+      const tokens = Math.min(most - total, (confirmed.blocks[slot * 4 + tier]! + more) * blockTokens);
+      view.matched[i * 4 + tier] = tokens;
+      total += tokens;
+    }
+    view.matchedTokens[i] = total;
+    view.expectedTokens[i] = Math.max(0, total - known * blockTokens);
+  }
+}
