@@ -1,0 +1,242 @@
+// A completion or chat call from its body to the last byte of its answer.
+//
+// Headers go out with the first token, not before: what is refused in the queue, by the grammar or by the engine still gets
+// its own status. A client that goes away stops its call; a call stopped by /lineshaft/abort ends its stream as any other,
+// with finish_reason "abort" and its usage, so that it can still be billed.
+import { randomBytes, randomUUID } from "node:crypto";
+import type { ServerResponse } from "node:http";
+import type { CallEnd, Engine } from "./engine.ts";
+import { ApiError, internal } from "./errors.ts";
+import { type AnswerForm, formOf } from "./grammars.ts";
+import type { Prompt, Prompts } from "./prompts.ts";
+import { type Delta, type Outcome, Reply } from "./reply.ts";
+import { type CommonRequest, parseChat, parseCompletion } from "./request.ts";
+import { type AnswerHead, type Wire, chatWire, completionWire, usageOf } from "./wire.ts";
+
+export interface AnswerContext {
+  engine: Engine;
+  prompts: Prompts;
+  model: string;
+  /** Prompt and output together. */
+  contextTokens: number;
+  detokenize(tokens: readonly number[], before: readonly number[]): string;
+  tokenize(text: string): number[];
+}
+
+const anonymous = { organisation: "local", project: "local" };
+
+export function answerChat(context: AnswerContext, body: unknown, response: ServerResponse): void {
+  const request = parseChat(body);
+  checkModel(context, body);
+  const organisation = request.hints?.organisation ?? anonymous.organisation;
+  const shown = request.toolChoice === "none" ? [] : request.tools;
+  const form = formOf(request);
+  const prompt = context.prompts.chat(organisation, request.messages, shown);
+  answer(context, chatWire, request, prompt, form, response);
+}
+
+export function answerCompletion(context: AnswerContext, body: unknown, response: ServerResponse): void {
+  const request = parseCompletion(body);
+  checkModel(context, body);
+  answer(context, completionWire, request, context.prompts.completion(request.prompt), undefined, response);
+}
+
+function checkModel(context: AnswerContext, body: unknown): void {
+  const model = (body as { model?: unknown }).model;
+  if (model === undefined || model === null || model === context.model) return;
+  throw new ApiError({
+    status: 404,
+    code: "model_not_found",
+    message: `This worker does not serve the model \`${String(model)}\`.`,
+    param: "model",
+    hint: `Ask for \`${context.model}\`.`,
+  });
+}
+
+/** What fits: the wish, cut to the room that the prompt leaves. Throws 400 with both numbers when it leaves none. */
+export function outputBudget(promptTokens: number, wish: number | undefined, contextTokens: number): number {
+  if (promptTokens === 0) {
+    throw new ApiError({ status: 400, code: "empty_prompt", message: "The prompt has no tokens.", param: "prompt", hint: "Send some text." });
+  }
+  const room = contextTokens - promptTokens;
+  if (room < 1) {
+    throw new ApiError({
+      status: 400,
+      code: "context_length_exceeded",
+      message: `The prompt has ${promptTokens} tokens, and a sequence holds ${contextTokens} with at least 1 of output.`,
+      param: "messages",
+      hint: `Shorten the prompt to ${contextTokens - 1} tokens, or serve the model with a longer context.`,
+    });
+  }
+  return Math.min(wish ?? room, room);
+}
+
+function answer(
+  context: AnswerContext,
+  wire: Wire,
+  request: CommonRequest,
+  prompt: Prompt,
+  form: AnswerForm | undefined,
+  response: ServerResponse,
+): void {
+  const { engine, prompts } = context;
+  const maxTokens = outputBudget(prompt.tokens.length, request.maxTokens, context.contextTokens);
+  const owner = request.hints ?? anonymous;
+  const attempt = request.hints?.attempt ?? randomUUID();
+  const head: AnswerHead = {
+    id: wire.idPrefix + randomBytes(12).toString("hex"),
+    created: Math.floor(Date.now() / 1000),
+    model: context.model,
+  };
+  const out = request.stream ? new StreamOut(response, wire, head, request.includeUsage) : new WholeOut(response, wire, head);
+  const reply = new Reply({
+    detokenize: context.detokenize,
+    tokenize: context.tokenize,
+    stops: request.stops,
+    form,
+    idFor: () => `call_${randomBytes(12).toString("hex")}`,
+    onDelta: (delta) => out.delta(delta),
+  });
+  engine.submit({
+    attempt,
+    owner,
+    priority: request.hints?.priority ?? 0,
+    prompt: prompt.tokens,
+    maxTokens,
+    sampling: { ...request.sampling, ...(form?.grammar !== undefined && { grammar: form.grammar }) },
+    onToken: (token) => {
+      out.start();
+      return reply.onToken(token);
+    },
+    onEnd: (end) => {
+      response.off("close", gone);
+      if (end.reason === "error") return out.fail(end.error!);
+      let outcome: Outcome;
+      try {
+        outcome = reply.finish(end.reason);
+      } catch (error) {
+        return out.fail(error);
+      }
+      if (prompt.text !== undefined && outcome.tokens && outcome.text !== "") {
+        prompts.remember(owner.organisation, prompt.text + outcome.text, [...prompt.tokens, ...outcome.tokens]);
+      }
+      out.end(outcome, end);
+    },
+  });
+  const gone = () => engine.abort(attempt);
+  response.once("close", gone);
+  if (response.destroyed) gone();
+}
+
+interface Out {
+  start(): void;
+  delta(delta: Delta): void;
+  end(outcome: Outcome, end: CallEnd): void;
+  fail(error: unknown): void;
+}
+
+/** Server-sent events, one per delta. */
+class StreamOut implements Out {
+  private readonly response: ServerResponse;
+  private readonly wire: Wire;
+  private readonly head: AnswerHead;
+  private readonly includeUsage: boolean;
+  private started = false;
+
+  constructor(response: ServerResponse, wire: Wire, head: AnswerHead, includeUsage: boolean) {
+    this.response = response;
+    this.wire = wire;
+    this.head = head;
+    this.includeUsage = includeUsage;
+  }
+
+  start(): void {
+    if (this.started) return;
+    this.started = true;
+    this.response.writeHead(200, { "content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache" });
+    const opening = this.wire.opening(this.head);
+    if (opening) this.send(opening);
+  }
+
+  delta(delta: Delta): void {
+    this.send(this.wire.chunk(this.head, delta));
+  }
+
+  end(outcome: Outcome, end: CallEnd): void {
+    this.start();
+    this.send(this.wire.closing(this.head, outcome.finishReason));
+    // Whoever stops a call must be able to bill it, asked for or not.
+    if (this.includeUsage || outcome.finishReason === "abort") this.send(this.wire.usage(this.head, usageOf(end), end.report));
+    this.response.end("data: [DONE]\n\n");
+  }
+
+  fail(error: unknown): void {
+    if (!this.started) return sendError(this.response, error);
+    this.send(asApiError(error).body());
+    this.response.end();
+  }
+
+  private send(value: object): void {
+    // Chunks of one call share a shape: with usage asked for, OpenAI's have `usage: null` until the last.
+    const usage = this.includeUsage && !("usage" in value) && "choices" in value ? { ...value, usage: null } : value;
+    this.response.write(`data: ${JSON.stringify(usage)}\n\n`);
+  }
+}
+
+/** One JSON answer at the end. */
+class WholeOut implements Out {
+  private readonly response: ServerResponse;
+  private readonly wire: Wire;
+  private readonly head: AnswerHead;
+  private readonly deltas: Delta[] = [];
+
+  constructor(response: ServerResponse, wire: Wire, head: AnswerHead) {
+    this.response = response;
+    this.wire = wire;
+    this.head = head;
+  }
+
+  start(): void {}
+
+  delta(delta: Delta): void {
+    this.deltas.push(delta);
+  }
+
+  end(outcome: Outcome, end: CallEnd): void {
+    sendJson(this.response, 200, this.wire.whole(this.head, this.deltas, outcome.finishReason, usageOf(end), end.report));
+  }
+
+  fail(error: unknown): void {
+    sendError(this.response, error);
+  }
+}
+
+export function sendJson(response: ServerResponse, status: number, value: object, headers: Record<string, string> = {}): void {
+  if (response.headersSent || response.destroyed) return;
+  const body = JSON.stringify(value);
+  response.writeHead(status, { "content-type": "application/json", "content-length": Buffer.byteLength(body), ...headers });
+  response.end(body);
+}
+
+export function sendError(response: ServerResponse, error: unknown): void {
+  const known = asApiError(error);
+  const retry = known.retryAfterSeconds;
+  sendJson(response, known.status, known.body(), retry === undefined ? {} : { "retry-after": String(retry) });
+}
+
+/** The chat layer's refusals carry status, code and place too; anything else is our own fault. */
+function asApiError(error: unknown): ApiError {
+  if (error instanceof ApiError) return error;
+  if (error instanceof Error && "status" in error && error.status === 400 && "code" in error) {
+    const { param, keyword, path } = error as { param?: string; keyword?: string; path?: string };
+    const at = keyword === undefined ? param : "response_format";
+    return new ApiError({
+      status: 400,
+      code: String(error.code),
+      message: error.message,
+      ...(at !== undefined && { param: at }),
+      hint: keyword === undefined ? "Change what is named and send the call again." : `Remove \`${keyword}\` at ${path}, or check it yourself.`,
+    });
+  }
+  return internal(error);
+}

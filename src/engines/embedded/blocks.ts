@@ -1,0 +1,200 @@
+// What lies where, in blocks of 64 tokens, told as a gapless stream of events.
+//
+// A block's name is a 64-bit content hash chained over everything before it and salted by organisation, so that two
+// organisations never share a name even for the same text. Holders (a sequence on the device, a file on disk) are counted
+// per tier: `stored` when the first holder of a tier has a block, `removed` when the last has lost it.
+//
+// The log is bounded without losing truth: when it grows past its limit it is restated, that is, a `cleared` event followed
+// by everything that is stored now becomes the log. A consumer that comes late or asks for events that are gone starts at
+// that `cleared`; it sees a gap in the numbers, and the contract (KvEvent) tells it to forget what it knew.
+import { hash } from "node:crypto";
+import type { KvEvent } from "../types.ts";
+import { eventLogLimit } from "./limits.ts";
+import { blockTokens } from "./protocol.ts";
+
+export type BlockTier = "device" | "disk";
+
+/** Root of an organisation's hash chains: the parent of every first block. */
+export function saltOf(organisation: string): string {
+  return hash("sha256", `lineshaft-kv-blocks-1\0${organisation}`, "hex").slice(0, 16);
+}
+
+/**
+ * Hashes of the full blocks of `tokens`, first to last, 16 hex digits each; `known` are those already computed for the
+ * same beginning, so that a growing sequence hashes only what is new.
+ */
+export function blockHashes(salt: string, tokens: readonly number[], known: readonly string[] = []): string[] {
+  const hashes = known.slice(0, Math.floor(tokens.length / blockTokens));
+  const bytes = Buffer.allocUnsafe(8 + blockTokens * 4);
+  for (let block = hashes.length; (block + 1) * blockTokens <= tokens.length; block++) {
+    bytes.write(block === 0 ? salt : hashes[block - 1]!, 0, "hex");
+    for (let i = 0; i < blockTokens; i++) bytes.writeUInt32LE(tokens[block * blockTokens + i]!, 8 + i * 4);
+    hashes.push(hash("sha256", bytes, "hex").slice(0, 16));
+  }
+  return hashes;
+}
+
+interface Block {
+  organisation: string;
+  parent: string | null;
+  tokens: number[];
+  holders: { device: number; disk: number };
+}
+
+interface Holder {
+  tier: BlockTier;
+  salt: string;
+  hashes: string[];
+}
+
+/** Who holds which blocks, and the log of how that came to be. */
+export class BlockLedger {
+  readonly epoch: string;
+  private readonly limit: number;
+  private readonly blocks = new Map<string, Block>();
+  private readonly holders = new Map<string, Holder>();
+  private log: KvEvent[] = [];
+  private next = 0;
+  private restatedLength = 0;
+  private readonly listeners = new Set<() => void>();
+
+  constructor(epoch: string, limit: number = eventLogLimit) {
+    this.epoch = epoch;
+    this.limit = limit;
+  }
+
+  /**
+   * Says what `holder` holds now: the whole blocks of `tokens`. Unchanged leading blocks cost nothing but their hash check.
+   * An empty list forgets the holder.
+   */
+  set(holder: string, tier: BlockTier, organisation: string, tokens: readonly number[]): void {
+    const salt = saltOf(organisation);
+    const before = this.holders.get(holder);
+    const same = before?.salt === salt ? commonBlocks(before.hashes, tokens, this.blocks) : 0;
+    const kept = before ? before.hashes.slice(0, same) : [];
+    const hashes = blockHashes(salt, tokens, kept);
+    if (before && before.hashes.length > same) this.release(before.tier, before.hashes.slice(same));
+    if (hashes.length > same) this.hold(tier, organisation, hashes, same, tokens);
+    if (hashes.length === 0) this.holders.delete(holder);
+    else this.holders.set(holder, { tier, salt, hashes });
+  }
+
+  /** The holder has gone, or holds nothing any more. */
+  forget(holder: string): void {
+    const before = this.holders.get(holder);
+    if (!before) return;
+    this.holders.delete(holder);
+    this.release(before.tier, before.hashes);
+  }
+
+  /** Events from number `since` on; from the oldest that explains the present when `since` is unknown or of another epoch. */
+  read(since?: { epoch: string; sequence: number }): KvEvent[] {
+    const first = this.log[0]?.sequence ?? this.next;
+    const from = since?.epoch === this.epoch && since.sequence >= first && since.sequence <= this.next ? since.sequence : first;
+    return this.log.slice(from - first);
+  }
+
+  /** Number that the next event will have. */
+  get nextSequence(): number {
+    return this.next;
+  }
+
+  /** Calls `listener` after each event; answers how to stop. */
+  onEvent(listener: () => void): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  /** Names of the blocks that `tier` holds now. */
+  stored(tier: BlockTier): Set<string> {
+    return new Set([...this.blocks].filter(([, block]) => block.holders[tier] > 0).map(([name]) => name));
+  }
+
+  private hold(tier: BlockTier, organisation: string, hashes: string[], from: number, tokens: readonly number[]): void {
+    let run: string[] = [];
+    let runStart = from;
+    const flush = () => {
+      if (run.length === 0) return;
+      this.emit({
+        type: "stored",
+        tier,
+        salt: organisation,
+        blocks: run,
+        parent: runStart === 0 ? null : hashes[runStart - 1]!,
+        tokens: tokens.slice(runStart * blockTokens, (runStart + run.length) * blockTokens),
+      });
+      run = [];
+    };
+    for (let index = from; index < hashes.length; index++) {
+      const name = hashes[index]!;
+      let block = this.blocks.get(name);
+      if (!block) {
+        block = {
+          organisation,
+          parent: index === 0 ? null : hashes[index - 1]!,
+          tokens: tokens.slice(index * blockTokens, (index + 1) * blockTokens),
+          holders: { device: 0, disk: 0 },
+        };
+        this.blocks.set(name, block);
+      }
+      block.holders[tier]++;
+      if (block.holders[tier] > 1) {
+        flush();
+        continue;
+      }
+      if (run.length === 0) runStart = index;
+      run.push(name);
+    }
+    flush();
+  }
+
+  private release(tier: BlockTier, hashes: string[]): void {
+    const gone: string[] = [];
+    for (const name of hashes) {
+      const block = this.blocks.get(name)!;
+      block.holders[tier]--;
+      if (block.holders[tier] > 0) continue;
+      gone.push(name);
+      if (block.holders.device === 0 && block.holders.disk === 0) this.blocks.delete(name);
+    }
+    if (gone.length > 0) this.emit({ type: "removed", tier, blocks: gone });
+  }
+
+  private emit(event: Omit<KvEvent, "sequence" | "epoch">): void {
+    this.log.push({ ...event, sequence: this.next++, epoch: this.epoch });
+    if (this.log.length > Math.max(this.limit, 2 * this.restatedLength)) this.restate();
+    for (const listener of this.listeners) listener();
+  }
+
+  /** Replaces the log by `cleared` and one `stored` per block and tier, parents first (a Map keeps that order per chain). */
+  private restate(): void {
+    this.log = [{ type: "cleared", sequence: this.next++, epoch: this.epoch }];
+    for (const tier of ["device", "disk"] as const) {
+      for (const [name, block] of this.blocks) {
+        if (block.holders[tier] === 0) continue;
+        this.log.push({
+          type: "stored",
+          sequence: this.next++,
+          epoch: this.epoch,
+          tier,
+          salt: block.organisation,
+          blocks: [name],
+          parent: block.parent,
+          tokens: block.tokens,
+        });
+      }
+    }
+    this.restatedLength = this.log.length;
+  }
+}
+
+/** How many leading blocks of a holder are still those of `tokens`. */
+function commonBlocks(hashes: string[], tokens: readonly number[], blocks: Map<string, Block>): number {
+  const most = Math.min(hashes.length, Math.floor(tokens.length / blockTokens));
+  for (let index = 0; index < most; index++) {
+    const held = blocks.get(hashes[index]!)!.tokens;
+    const offset = index * blockTokens;
+    for (let i = 0; i < blockTokens; i++) if (held[i] !== tokens[offset + i]) return index;
+  }
+  return most;
+}

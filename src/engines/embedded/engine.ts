@@ -1,0 +1,357 @@
+// The loop that serves calls: admits them to sequences, computes one batch after another, and ends them.
+//
+// States of a call: waiting -> (placed) prefilling -> decoding -> ended. Ended by: the model's end token or a stop ("stop"),
+// its budget or a full sequence ("length"), its caller ("abort"), or an error. A call that is waiting for a prefix that
+// another computes stays in the queue; those behind it may go first.
+//
+// One batch at a time, and everything else (admission, files, facts, aborts) happens between two batches. So an abort takes
+// effect within one token or one chunk, and nothing here needs a lock.
+import { shareOut } from "./batch.ts";
+import { blockHashes, saltOf } from "./blocks.ts";
+import type { BatchItem, Generation, Sampling } from "./device.ts";
+import { internal } from "./errors.ts";
+import type { Kv, Slot } from "./kv.ts";
+import type { StateOwner } from "./kvStore.ts";
+import type { WorkerReport } from "./protocol.ts";
+import { WaitingQueue } from "./queue.ts";
+import { type Plan, plan } from "./sequences.ts";
+
+/** What a call wants next, answered for each of its tokens. */
+export type Verdict =
+  | { type: "go" }
+  | { type: "stop" }
+  /** Go back to the first `keep` tokens of the output, add `tokens`, and go on under `grammar`. */
+  | { type: "rewind"; keep: number; tokens: number[]; grammar: string };
+
+export interface CallEnd {
+  reason: "stop" | "length" | "abort" | "error";
+  error?: Error;
+  /** Prompt tokens that were there or were computed: all of the prompt unless the call ended before its first token. */
+  promptTokens: number;
+  outputTokens: number;
+  report: WorkerReport;
+}
+
+export interface Call {
+  attempt: string;
+  owner: StateOwner;
+  priority: number;
+  prompt: readonly number[];
+  /** At least 1, and such that prompt and output fit the sequence. */
+  maxTokens: number;
+  sampling: Sampling;
+  /** A sampled token, except the one that ends the text. */
+  onToken(token: number): Verdict;
+  onEnd(end: CallEnd): void;
+}
+
+interface Active {
+  call: Call;
+  hashes: string[];
+  order: number;
+  slot: Slot | undefined;
+  generation: Generation | undefined;
+  /** Tokens to compute before the next can be sampled. */
+  pending: number[];
+  /** Sampled tokens, without those taken back by a rewind. */
+  output: number[];
+  sampled: number;
+  aborted: boolean;
+  cached: { device: number; disk: number };
+  computed: number;
+  at: { arrived: number; placed: number; ready: number; firstToken: number };
+}
+
+export interface EngineTotals {
+  calls: number;
+  promptTokens: number;
+  computedTokens: number;
+  cachedDeviceTokens: number;
+  cachedDiskTokens: number;
+  outputTokens: number;
+  aborts: number;
+}
+
+export class Engine {
+  readonly kv: Kv;
+  readonly totals: EngineTotals = {
+    calls: 0,
+    promptTokens: 0,
+    computedTokens: 0,
+    cachedDeviceTokens: 0,
+    cachedDiskTokens: 0,
+    outputTokens: 0,
+    aborts: 0,
+  };
+  private readonly now: () => number;
+  private readonly queue: WaitingQueue<Active>;
+  private readonly active = new Set<Active>();
+  private readonly byAttempt = new Map<string, Active>();
+  private readonly chores: (() => Promise<void>)[] = [];
+  private order = 0;
+  private secondsPerCall = 1;
+  private wake: (() => void) | undefined;
+  private closing = false;
+  private readonly done: Promise<void>;
+
+  constructor(kv: Kv, queueLimit: number, now: () => number = () => performance.now()) {
+    this.kv = kv;
+    this.now = now;
+    this.queue = new WaitingQueue(queueLimit);
+    this.done = this.run();
+  }
+
+  get running(): number {
+    return this.active.size;
+  }
+
+  get waiting(): number {
+    return this.queue.length;
+  }
+
+  /** Takes a call, or throws 429 when the queue is full. */
+  submit(call: Call): void {
+    const now = this.now();
+    const active: Active = {
+      call,
+      hashes: blockHashes(saltOf(call.owner.organisation), call.prompt),
+      order: 0,
+      slot: undefined,
+      generation: undefined,
+      pending: [],
+      output: [],
+      sampled: 0,
+      aborted: false,
+      cached: { device: 0, disk: 0 },
+      computed: 0,
+      at: { arrived: now, placed: now, ready: now, firstToken: now },
+    };
+    this.queue.push(active, call.priority, { secondsPerCall: this.secondsPerCall, slots: this.kv.slots.length });
+    this.byAttempt.set(call.attempt, active);
+    this.totals.calls++;
+    this.stir();
+  }
+
+  /** Ends a call between two batches; false when it is not here (any more). */
+  abort(attempt: string): boolean {
+    const active = this.byAttempt.get(attempt);
+    if (!active) return false;
+    active.aborted = true;
+    this.stir();
+    return true;
+  }
+
+  /** Does something with the sequences between two batches. */
+  between<T>(chore: () => Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.chores.push(() => chore().then(resolve, reject));
+      this.stir();
+    });
+  }
+
+  /** Ends all calls and the loop. */
+  async close(): Promise<void> {
+    this.closing = true;
+    this.stir();
+    await this.done;
+  }
+
+  private stir(): void {
+    this.wake?.();
+    this.wake = undefined;
+  }
+
+  private async run(): Promise<void> {
+    while (!this.closing) {
+      for (const chore of this.chores.splice(0)) await chore();
+      await this.endAborted();
+      await this.admit();
+      if (this.active.size > 0) await this.step();
+      else if (this.chores.length === 0 && !this.closing) await new Promise<void>((resolve) => (this.wake = resolve));
+    }
+    for (const waiting of this.queue) this.abort(waiting.call.attempt);
+    for (const active of this.active) active.aborted = true;
+    await this.endAborted();
+    for (const chore of this.chores.splice(0)) await chore();
+  }
+
+  private async endAborted(): Promise<void> {
+    for (const waiting of this.queue) {
+      if (!waiting.aborted) continue;
+      this.queue.remove(waiting);
+      await this.end(waiting, "abort");
+    }
+    for (const active of this.active) if (active.aborted) await this.end(active, "abort");
+  }
+
+  /** Gives sequences to waiting calls, in their order. */
+  private async admit(): Promise<void> {
+    for (const waiting of this.queue) {
+      const chosen = this.planFor(waiting);
+      if (!chosen) return;
+      if (chosen.type === "wait") continue;
+      this.queue.remove(waiting);
+      const decoding = [...this.active].some((active) => active.sampled > 0);
+      try {
+        await this.place(waiting, chosen);
+      } catch (error) {
+        await this.end(waiting, "error", error);
+      }
+      // Files hold up the streams: one move between two batches while somebody reads along.
+      if (decoding && (chosen.park || chosen.source.type === "file" || chosen.source.type === "fork")) return;
+    }
+  }
+
+  private planFor({ call, hashes }: Active): Plan | undefined {
+    return plan({
+      organisation: call.owner.organisation,
+      program: call.owner.program,
+      prompt: call.prompt,
+      sequences: this.kv.views(),
+      files: this.kv.store.candidates(hashes),
+      canTrim: this.kv.device.canTrim,
+    });
+  }
+
+  /** Brings the slot into the planned state and starts the call there. */
+  private async place(active: Active, chosen: Extract<Plan, { type: "serve" }>): Promise<void> {
+    const { kv } = this;
+    const { call } = active;
+    active.at.placed = this.now();
+    const slot = kv.slots[chosen.slot]!;
+    // First of all, because a grammar that is refused must cost nobody a state.
+    active.generation ??= kv.device.begin(slot.id, call.sampling);
+    if (chosen.park) await kv.park(slot);
+    let tier: "device" | "disk" = "device";
+    if (chosen.source.type === "file" || chosen.source.type === "fork") {
+      tier = chosen.source.type === "file" ? "disk" : "device";
+      const file =
+        chosen.source.type === "file" ? kv.store.get(chosen.source.file) : await kv.park(kv.slots[chosen.source.from]!);
+      if (!file || !(await kv.restore(slot, file, call.owner))) {
+        const next = this.planFor(active);
+        if (next?.type !== "serve") throw new Error("no sequence is free");
+        active.generation.end();
+        active.generation = undefined;
+        return this.place(active, next);
+      }
+    }
+    let keep = chosen.source.type === "nothing" ? 0 : chosen.keep;
+    if (chosen.share > 0) keep = chosen.share;
+    await kv.cut(slot, keep);
+    slot.owner = call.owner;
+    slot.outlook = undefined;
+    if (chosen.share > 0) await kv.share(slot);
+    slot.running = true;
+    slot.prefilling = call.prompt;
+    kv.used(slot);
+    active.slot = slot;
+    active.order = this.order++;
+    active.cached[tier] = keep;
+    active.pending = call.prompt.slice(keep);
+    active.at.ready = this.now();
+    this.active.add(active);
+  }
+
+  /** Computes one batch: a token for every stream, chunks for those in prefill. */
+  private async step(): Promise<void> {
+    const all = [...this.active];
+    const long = all.filter((active) => active.pending.length > 1);
+    const shares = shareOut(
+      long.map((active) => ({ id: active.slot!.id, pending: active.pending.length, order: active.order })),
+      all.length - long.length,
+    );
+    const batch: { active: Active; item: BatchItem }[] = [];
+    for (const active of all) {
+      const slot = active.slot!.id;
+      const take = active.pending.length === 1 ? 1 : (shares.get(slot) ?? 0);
+      if (take === 0) continue;
+      const last = take === active.pending.length;
+      const item = { slot, tokens: active.pending.slice(0, take), ...(last && { generation: active.generation! }) };
+      batch.push({ active, item });
+    }
+    const answers = await this.kv.device.step(batch.map(({ item }) => item));
+    for (const [index, { active, item }] of batch.entries()) {
+      const answer = answers[index];
+      if (answer instanceof Error) {
+        await this.end(active, "error", answer);
+        continue;
+      }
+      this.kv.grew(active.slot!, item.tokens);
+      if (active.sampled === 0) active.computed += item.tokens.length;
+      active.pending = active.pending.slice(item.tokens.length);
+      if (answer !== undefined) await this.sampled(active, answer);
+    }
+  }
+
+  private async sampled(active: Active, token: number): Promise<void> {
+    const { call } = active;
+    if (active.sampled === 0) {
+      active.at.firstToken = this.now();
+      active.slot!.prefilling = undefined;
+    }
+    active.sampled++;
+    if (this.kv.device.isEnd(token)) return this.end(active, "stop");
+    active.output.push(token);
+    active.pending = [token];
+    try {
+      const verdict = call.onToken(token);
+      if (verdict.type === "stop") return await this.end(active, "stop");
+      if (verdict.type === "rewind") await this.rewind(active, verdict);
+      if (active.sampled >= call.maxTokens || this.isFull(active)) return await this.end(active, "length");
+    } catch (error) {
+      return this.end(active, "error", error);
+    }
+  }
+
+  /** What is pending and one more token would not fit. */
+  private isFull(active: Active): boolean {
+    return active.slot!.tokens.length + active.pending.length >= this.kv.device.contextTokens;
+  }
+
+  private async rewind(active: Active, to: Extract<Verdict, { type: "rewind" }>): Promise<void> {
+    const slot = active.slot!;
+    const start = active.call.prompt.length;
+    const wanted = [...active.output.slice(0, to.keep), ...to.tokens];
+    await this.kv.cut(slot, start + to.keep);
+    active.pending = wanted.slice(slot.tokens.length - start);
+    active.output = wanted;
+    active.generation!.end();
+    active.generation = this.kv.device.begin(slot.id, { ...active.call.sampling, grammar: to.grammar });
+  }
+
+  private async end(active: Active, reason: CallEnd["reason"], cause?: unknown): Promise<void> {
+    const { call, slot } = active;
+    this.byAttempt.delete(call.attempt);
+    this.active.delete(active);
+    active.generation?.end();
+    if (slot) {
+      slot.running = false;
+      slot.prefilling = undefined;
+      this.kv.used(slot);
+      // After an error nobody knows what the device holds.
+      if (reason === "error" || slot.doomed) await this.kv.clear(slot);
+    }
+    const now = this.now();
+    const placed = slot !== undefined;
+    const seconds = (now - active.at.placed) / 1000;
+    if (placed && reason !== "abort") this.secondsPerCall = this.secondsPerCall * 0.8 + seconds * 0.2;
+    const report: WorkerReport = {
+      sequence: slot?.id ?? -1,
+      cachedByTier: { ...active.cached },
+      computedTokens: active.computed,
+      queueMs: (placed ? active.at.placed : now) - active.at.arrived,
+      restoreMs: placed ? active.at.ready - active.at.placed : 0,
+      prefillMs: placed ? (active.sampled > 0 ? active.at.firstToken : now) - active.at.ready : 0,
+      decodeMs: active.sampled > 0 ? now - active.at.firstToken : 0,
+    };
+    const promptTokens = active.cached.device + active.cached.disk + active.computed;
+    this.totals.promptTokens += promptTokens;
+    this.totals.computedTokens += active.computed;
+    this.totals.cachedDeviceTokens += active.cached.device;
+    this.totals.cachedDiskTokens += active.cached.disk;
+    this.totals.outputTokens += active.sampled;
+    if (reason === "abort") this.totals.aborts++;
+    const error = reason === "error" ? (cause instanceof Error && "status" in cause ? cause : internal(cause)) : undefined;
+    call.onEnd({ reason, ...(error && { error }), promptTokens, outputTokens: active.sampled, report });
+  }
+}

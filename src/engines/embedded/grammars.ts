@@ -1,0 +1,64 @@
+// Which grammar an answer is held to: of its schema, of its tool calls, or of either.
+import { compileSchema, jsonObjectGrammar, toolGrammar } from "./chat/index.ts";
+import type { ChatTool } from "./chat/index.ts";
+import type { ChatRequest } from "./request.ts";
+
+export interface AnswerForm {
+  /** From the first token on. */
+  grammar: string | undefined;
+  /** Once the text contains `trigger`, everything behind it follows `grammar`. */
+  onTrigger: { trigger: string; grammar: string } | undefined;
+  /** Judges a finished answer that is no tool call: a sentence that says what is wrong, or null. */
+  validate: ((text: string) => string | null) | undefined;
+  /** The text may hold tool calls. */
+  tools: boolean;
+}
+
+/** Throws SchemaError or ChatError (400) for what cannot be enforced. */
+export function formOf(request: ChatRequest): AnswerForm {
+  const tools = request.tools as unknown as ChatTool[];
+  const options = { parallel: request.parallelToolCalls };
+  const calls = toolGrammar(tools, request.toolChoice, options);
+  const schema = request.schema && schemaForm(request.schema);
+  const isTools = calls !== undefined;
+  if (calls && !calls.trigger) return { grammar: calls.gbnf, onTrigger: undefined, validate: undefined, tools: true };
+  if (calls && schema) {
+    // Free to call or to answer: both must be known from the first token on.
+    const called = toolGrammar(tools, "required", options)!;
+    return { grammar: either(called.gbnf, schema.gbnf), onTrigger: undefined, validate: schema.validate, tools: true };
+  }
+  return {
+    grammar: schema?.gbnf,
+    onTrigger: calls?.trigger === undefined ? undefined : { trigger: calls.trigger, grammar: calls.gbnf },
+    validate: schema?.validate,
+    tools: isTools,
+  };
+}
+
+function schemaForm(schema: { value: unknown; anyObject: boolean }): { gbnf: string; validate: (text: string) => string | null } {
+  const compiled = schema.anyObject ? undefined : compileSchema(schema.value);
+  return {
+    gbnf: compiled?.gbnf ?? jsonObjectGrammar(),
+    validate: (text) => {
+      let value: unknown;
+      try {
+        value = JSON.parse(text);
+      } catch (error) {
+        return `it is not JSON: ${(error as Error).message}`;
+      }
+      return compiled ? compiled.validate(value) : null;
+    },
+  };
+}
+
+/** A grammar for texts of one or the other; their rules are renamed apart. */
+export function either(one: string, other: string): string {
+  return `root ::= a-root | b-root\n${renamed(one, "a-")}\n${renamed(other, "b-")}`;
+}
+
+/** GBNF with a prefix before every rule name; strings, character classes and comments stay as they are. */
+function renamed(gbnf: string, prefix: string): string {
+  return gbnf.replace(/"(?:[^"\\]|\\.)*"|\[(?:[^\]\\]|\\.)*\]|#[^\n]*|\{[^}]*\}|[a-zA-Z][a-zA-Z0-9-]*/g, (part) =>
+    /^[a-zA-Z]/.test(part) ? prefix + part : part,
+  );
+}

@@ -1,0 +1,163 @@
+// The worker's HTTP: loopback only, every request with the bearer token of this start. Routes are listed in protocol.ts.
+import { timingSafeEqual } from "node:crypto";
+import { type IncomingMessage, type Server, type ServerResponse, createServer } from "node:http";
+import { z } from "zod";
+import { type AnswerContext, answerChat, answerCompletion, sendError, sendJson } from "./answers.ts";
+import type { BlockLedger } from "./blocks.ts";
+import { ApiError, invalid } from "./errors.ts";
+import type { Facts } from "./facts.ts";
+import { eventStreamLimit, maxBodyBytes } from "./limits.ts";
+import { type WorkerStatus, runtimeFact } from "./protocol.ts";
+
+export interface HttpParts extends AnswerContext {
+  token: string;
+  ledger: BlockLedger;
+  facts: Facts;
+  status(): WorkerStatus;
+  describeModel(): object;
+}
+
+type Handler = (request: IncomingMessage, response: ServerResponse, url: URL) => Promise<void> | void;
+
+const tokenizeBody = z.looseObject({
+  prompt: z.string().optional(),
+  messages: z.array(z.unknown()).optional(),
+  tools: z.array(z.unknown()).nullish(),
+  add_generation_prompt: z.boolean().optional(),
+});
+
+export function createWorkerServer(parts: HttpParts): Server {
+  const routes: Record<string, Handler> = {
+    "GET /health": (_request, response) => sendJson(response, 200, { status: "ok" }),
+    "GET /v1/models": (_request, response) => sendJson(response, 200, { object: "list", data: [parts.describeModel()] }),
+    "GET /lineshaft/status": (_request, response) => sendJson(response, 200, parts.status()),
+    "GET /lineshaft/events": (request, response, url) => streamEvents(parts.ledger, request, response, url),
+    "POST /v1/chat/completions": async (request, response) => answerChat(parts, await readJson(request), response),
+    "POST /v1/completions": async (request, response) => answerCompletion(parts, await readJson(request), response),
+    "POST /tokenize": async (request, response) => sendJson(response, 200, tokenize(parts, await readJson(request))),
+    "POST /lineshaft/abort": async (request, response) => {
+      const { attempt } = parsed(z.object({ attempt: z.string() }), await readJson(request));
+      sendJson(response, 200, { attempt, aborted: parts.engine.abort(attempt) });
+    },
+    "POST /lineshaft/facts": async (request, response) => {
+      const { facts } = parsed(z.object({ facts: z.array(runtimeFact) }), await readJson(request));
+      const receipts = await parts.engine.between(async () => {
+        const given = [];
+        for (const fact of facts) given.push(await parts.facts.apply(fact));
+        return given;
+      });
+      sendJson(response, 200, { receipts });
+    },
+  };
+
+  const handle = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    authorise(request, parts.token);
+    const url = new URL(request.url ?? "/", "http://worker");
+    const project = /^\/lineshaft\/projects\/([^/]+)$/.exec(url.pathname)?.[1];
+    if (project !== undefined && request.method === "DELETE") {
+      const erased = await parts.engine.between(() => parts.engine.kv.eraseProject(decodeURIComponent(project)));
+      return sendJson(response, 200, { project: decodeURIComponent(project), erased });
+    }
+    const route = routes[`${request.method} ${url.pathname}`];
+    if (!route) {
+      throw new ApiError({
+        status: 404,
+        code: "unknown_route",
+        message: `There is no ${request.method} ${url.pathname}.`,
+        hint: "See the routes in the engine's protocol.",
+      });
+    }
+    await route(request, response, url);
+  };
+
+  const server = createServer({ keepAliveTimeout: 75_000, noDelay: true }, (request, response) => {
+    handle(request, response).catch((error: unknown) => sendError(response, error));
+  });
+  return server;
+}
+
+function authorise(request: IncomingMessage, token: string): void {
+  const given = Buffer.from(request.headers.authorization ?? "");
+  const wanted = Buffer.from(`Bearer ${token}`);
+  if (given.length === wanted.length && timingSafeEqual(given, wanted)) return;
+  throw new ApiError({
+    status: 401,
+    code: "invalid_token",
+    message: "The worker's token is missing or wrong.",
+    hint: "Send `authorization: Bearer TOKEN` with the token that the worker was started with.",
+  });
+}
+
+async function readJson(request: IncomingMessage): Promise<unknown> {
+  const pieces: Buffer[] = [];
+  let bytes = 0;
+  for await (const piece of request as AsyncIterable<Buffer>) {
+    bytes += piece.length;
+    if (bytes > maxBodyBytes) {
+      throw new ApiError({ status: 413, code: "body_too_large", message: `The body is larger than ${maxBodyBytes} bytes.`, hint: "Send less." });
+    }
+    pieces.push(piece);
+  }
+  try {
+    return JSON.parse(Buffer.concat(pieces).toString("utf8"));
+  } catch (error) {
+    throw invalid("body", `is not JSON: ${(error as Error).message}`, "Send one JSON object.");
+  }
+}
+
+function parsed<T>(schema: z.ZodType<T>, body: unknown): T {
+  const result = schema.safeParse(body);
+  if (result.success) return result.data;
+  const issue = result.error.issues[0]!;
+  throw invalid(issue.path.join(".") || "body", `is not valid: ${issue.message}`);
+}
+
+function tokenize(parts: HttpParts, body: unknown): object {
+  const { prompt, messages, tools, add_generation_prompt: add } = parsed(tokenizeBody, body);
+  if ((prompt === undefined) === (messages === undefined)) throw invalid("prompt", "or `messages` must be given, and not both");
+  const { tokens } =
+    messages === undefined ? parts.prompts.completion(prompt!) : parts.prompts.chat("", messages, tools ?? [], add ?? true);
+  return { count: tokens.length, tokens, max_model_len: parts.contextTokens };
+}
+
+let openStreams = 0;
+
+/** Events from the asked number on, then each as it happens, until the reader goes. */
+function streamEvents(ledger: BlockLedger, request: IncomingMessage, response: ServerResponse, url: URL): void {
+  if (openStreams >= eventStreamLimit) {
+    throw new ApiError({
+      status: 429,
+      code: "too_many_streams",
+      message: `${openStreams} event streams are open already.`,
+      hint: "Close one of them.",
+      retryAfterSeconds: 5,
+    });
+  }
+  openStreams++;
+  const epoch = url.searchParams.get("epoch") ?? ledger.epoch;
+  let next = { epoch, sequence: Number(url.searchParams.get("since") ?? request.headers["last-event-id"] ?? 0) || 0 };
+  response.writeHead(200, { "content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache" });
+  response.flushHeaders();
+  let scheduled = false;
+  const flush = () => {
+    scheduled = false;
+    // A reader that does not keep up gets the rest when it has read: nothing is piled up for it here.
+    if (response.writableNeedDrain) return;
+    for (const event of ledger.read(next)) {
+      response.write(`id: ${event.sequence}\ndata: ${JSON.stringify(event)}\n\n`);
+      next = { epoch: ledger.epoch, sequence: event.sequence + 1 };
+    }
+  };
+  const soon = () => {
+    if (scheduled) return;
+    scheduled = true;
+    setImmediate(flush);
+  };
+  const stop = ledger.onEvent(soon);
+  response.on("drain", flush);
+  response.once("close", () => {
+    openStreams--;
+    stop();
+  });
+  flush();
+}

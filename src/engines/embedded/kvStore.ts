@@ -1,0 +1,369 @@
+// The disk tier: a folder of KV files, shared by the replicas of a deployment, that outlives the worker.
+//
+// A state is two files: ID.state, written by the library, and ID.json, written after it, which says what it is. Only the
+// second makes the first exist: both appear by rename, so that a killed worker leaves at worst a state without its ID.json,
+// which the next start sweeps away. ID is a hash of model, organisation and tokens: two replicas that park the same state
+// write the same file. KV files are prompts: the folder is 0700, files are 0600, and they go with their project.
+//
+// A state that this process did not write is checked by CRC-32 before the library reads it, because the library may crash on
+// one that is damaged. Anything wrong with a file is a miss, never a failure. Last use is the modification time of ID.json,
+// so that replicas agree on what is least recently used.
+import { hash, randomBytes } from "node:crypto";
+import { chmodSync, mkdirSync, readFileSync, readdirSync, statSync } from "node:fs";
+import { open, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { crc32 } from "node:zlib";
+import { z } from "zod";
+import { folderPollMs } from "./limits.ts";
+import { type KvFile, KvIndex } from "./kvIndex.ts";
+
+const sidecar = z.object({
+  version: z.literal(1),
+  fingerprint: z.string(),
+  organisation: z.string(),
+  projects: z.array(z.string()),
+  programs: z.array(z.string()),
+  shared: z.boolean(),
+  bytes: z.number().int(),
+  crc32: z.number().int(),
+  tokens: z.array(z.number().int()),
+});
+
+export interface KvStoreOptions {
+  dir: string;
+  budgetBytes: number;
+  fingerprint: string;
+  contextTokens: number;
+  /** Expected bytes of a token's state, to decide whether a state fits before it is written. */
+  bytesPerToken: number;
+  onAdded(file: KvFile): void;
+  onRemoved(file: KvFile): void;
+  log(message: string, detail: Record<string, unknown>): void;
+  now?: () => number;
+}
+
+export interface StateOwner {
+  organisation: string;
+  project: string;
+  program?: string;
+}
+
+/** A half-written state this old belongs to nobody any more. */
+const orphanMs = 60_000;
+
+/** Stands for a checksum until the file's sidecar is written, in the background. */
+const undescribed = -1;
+
+/** A folder that changed this recently may change again within the same tick of its clock. */
+const folderClockMs = 25;
+
+export class KvStore {
+  private readonly options: KvStoreOptions;
+  private readonly index: KvIndex;
+  private readonly now: () => number;
+  /** State files whose content this process knows: size and modification time when it wrote or checked them. */
+  private readonly trusted = new Map<string, string>();
+  private readonly background = new Set<Promise<unknown>>();
+  private readonly timer: NodeJS.Timeout;
+  private folderSeen = -1;
+
+  constructor(options: KvStoreOptions) {
+    this.options = options;
+    this.now = options.now ?? Date.now;
+    this.index = new KvIndex(options.fingerprint, options.contextTokens);
+    mkdirSync(options.dir, { recursive: true, mode: 0o700 });
+    chmodSync(options.dir, 0o700);
+    this.refresh();
+    this.track(this.sweep());
+    this.timer = setInterval(() => this.refresh(), folderPollMs);
+    this.timer.unref();
+  }
+
+  usage(): { usedBytes: number; budgetBytes: number; files: number } {
+    return { usedBytes: this.index.usedBytes, budgetBytes: this.options.budgetBytes, files: this.index.size };
+  }
+
+  /** Whether a state of so many tokens can be kept at all. */
+  fits(tokens: number): boolean {
+    return tokens * this.options.bytesPerToken <= this.options.budgetBytes;
+  }
+
+  /** Usable files that share a block with the prompt of these hashes, the most of it first. */
+  candidates(promptHashes: readonly string[]): KvFile[] {
+    this.refresh();
+    return this.index.candidates(promptHashes);
+  }
+
+  get(id: string): KvFile | undefined {
+    return this.index.get(id);
+  }
+
+  keeps(id: string): boolean {
+    return this.index.get(id) !== undefined;
+  }
+
+  /** Usable conversations of a run, longest first. */
+  ofProgram(program: string): KvFile[] {
+    this.refresh();
+    return this.index
+      .all()
+      .filter((file) => file.programs.includes(program) && this.index.usable(file))
+      .toSorted((a, b) => b.tokens.length - a.tokens.length);
+  }
+
+  /**
+   * Keeps the state of `tokens`; `write` puts it at the path it is given and answers its size in bytes. Answers the file, or
+   * undefined when it does not fit or cannot be written. A state that is kept already is only marked as used.
+   */
+  async save(
+    owner: StateOwner,
+    tokens: readonly number[],
+    shared: boolean,
+    write: (path: string) => Promise<number>,
+  ): Promise<KvFile | undefined> {
+    const id = this.idOf(owner.organisation, tokens);
+    const known = this.index.get(id);
+    if (known) return this.adopt(known, owner, shared);
+    const room = await this.makeRoom(tokens.length * this.options.bytesPerToken);
+    if (!room) return undefined;
+    const temporary = this.path(`${id}.${randomBytes(4).toString("hex")}.tmp`);
+    let bytes: number;
+    try {
+      bytes = await write(temporary);
+      await rename(temporary, this.path(`${id}.state`));
+    } catch (error) {
+      await rm(temporary, { force: true });
+      this.options.log("a KV state could not be written; it will be computed anew", { error: String(error) });
+      return undefined;
+    }
+    const file: KvFile = {
+      id,
+      organisation: owner.organisation,
+      projects: [owner.project],
+      programs: owner.program ? [owner.program] : [],
+      shared,
+      tokens: [...tokens],
+      bytes,
+      crc32: undescribed,
+      fingerprint: this.options.fingerprint,
+      lastUsedMs: this.now(),
+    };
+    this.trusted.set(id, stamp(await stat(this.path(`${id}.state`))));
+    if (!shared) for (const old of this.index.superseded(file)) await this.remove(old);
+    this.add(file);
+    this.track(this.describe(file));
+    return file;
+  }
+
+  /** Reads a kept state by `read`; false when the file is gone, damaged or refused, and then it is no longer kept. */
+  async load(id: string, read: (path: string) => Promise<number>): Promise<boolean> {
+    const file = this.index.get(id);
+    if (!file) return false;
+    const at = this.path(`${id}.state`);
+    try {
+      const now = await stat(at);
+      if (this.trusted.get(id) !== stamp(now)) {
+        if (now.size !== file.bytes || (await checksum(at)) !== file.crc32) throw new Error("the content is not what was written");
+        this.trusted.set(id, stamp(now));
+      }
+      const tokens = await read(at);
+      if (tokens !== file.tokens.length) throw new Error(`${tokens} tokens instead of ${file.tokens.length}`);
+      this.touch(file);
+      return true;
+    } catch (error) {
+      this.options.log("a KV file was of no use and is dropped", { id, error: String(error) });
+      await this.remove(file);
+      return false;
+    }
+  }
+
+  /** Erases what belongs to the project alone; what others own too stays theirs. */
+  async eraseProject(project: string): Promise<{ files: number; bytes: number }> {
+    await this.settled();
+    this.refresh(true);
+    const erased = { files: 0, bytes: 0 };
+    for (const file of this.index.all().filter((file) => file.projects.includes(project))) {
+      file.projects = file.projects.filter((owner) => owner !== project);
+      if (file.projects.length > 0) {
+        await this.describe(file);
+        continue;
+      }
+      erased.files++;
+      erased.bytes += file.bytes;
+      await this.remove(file);
+    }
+    return erased;
+  }
+
+  /** A run has ended: drops its conversations, not the prefixes that others share. Answers the tokens dropped. */
+  async dropProgram(program: string): Promise<number> {
+    let tokens = 0;
+    for (const file of this.index.all().filter((file) => file.programs.includes(program))) {
+      file.programs = file.programs.filter((owner) => owner !== program);
+      if (file.shared || file.programs.length > 0) {
+        await this.describe(file);
+        continue;
+      }
+      tokens += file.tokens.length;
+      await this.remove(file);
+    }
+    return tokens;
+  }
+
+  /** Looks for what other replicas have added or removed; costs one stat when nothing has changed. */
+  refresh(force = false): void {
+    let changed: number;
+    try {
+      changed = statSync(this.options.dir).mtimeMs;
+    } catch {
+      for (const file of this.index.all()) this.drop(file);
+      return;
+    }
+    if (!force && changed === this.folderSeen) return;
+    this.folderSeen = Date.now() - changed > folderClockMs ? changed : -1;
+    const names = new Set(readdirSync(this.options.dir).filter((name) => name.endsWith(".json")));
+    for (const name of names) {
+      const id = name.slice(0, -".json".length);
+      if (this.index.get(id)) continue;
+      const file = this.readSidecar(id);
+      if (file) this.add(file);
+    }
+    for (const file of this.index.all()) {
+      // A state of this process whose sidecar is still being written is there all the same.
+      if (!names.has(`${file.id}.json`) && file.crc32 !== undescribed) this.drop(file);
+    }
+  }
+
+  /** Resolves when everything begun in the background is on disk. */
+  async settled(): Promise<void> {
+    while (this.background.size > 0) await Promise.allSettled(this.background);
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.timer);
+    await this.settled();
+  }
+
+  private path(name: string): string {
+    return path.join(this.options.dir, name);
+  }
+
+  private idOf(organisation: string, tokens: readonly number[]): string {
+    const bytes = Buffer.from(Uint32Array.from(tokens).buffer);
+    const head = `${this.options.fingerprint}\0${organisation}\0`;
+    return hash("sha256", Buffer.concat([Buffer.from(head), bytes]), "hex").slice(0, 32);
+  }
+
+  private add(file: KvFile): void {
+    this.index.put(file);
+    if (this.index.usable(file)) this.options.onAdded(file);
+  }
+
+  private drop(file: KvFile): void {
+    this.trusted.delete(file.id);
+    if (this.index.remove(file.id)) this.options.onRemoved(file);
+  }
+
+  /** The sidecar goes first: from then on the state does not exist. */
+  private async remove(file: KvFile): Promise<void> {
+    this.drop(file);
+    await rm(this.path(`${file.id}.json`), { force: true });
+    await rm(this.path(`${file.id}.state`), { force: true });
+  }
+
+  private async adopt(file: KvFile, owner: StateOwner, shared: boolean): Promise<KvFile> {
+    const news =
+      !file.projects.includes(owner.project) || (owner.program !== undefined && !file.programs.includes(owner.program)) || (shared && !file.shared);
+    if (!file.projects.includes(owner.project)) file.projects.push(owner.project);
+    if (owner.program && !file.programs.includes(owner.program)) file.programs.push(owner.program);
+    file.shared ||= shared;
+    if (news) await this.describe(file);
+    else this.touch(file);
+    return file;
+  }
+
+  private touch(file: KvFile): void {
+    file.lastUsedMs = this.now();
+    const seconds = file.lastUsedMs / 1000;
+    this.track(utimes(this.path(`${file.id}.json`), seconds, seconds).catch(() => undefined));
+  }
+
+  private async makeRoom(bytes: number): Promise<boolean> {
+    this.refresh();
+    for (const file of this.index.all()) {
+      const at = await stat(this.path(`${file.id}.json`)).catch(() => undefined);
+      if (at) file.lastUsedMs = Math.max(file.lastUsedMs, at.mtimeMs);
+    }
+    const victims = this.index.victims(bytes, this.options.budgetBytes);
+    if (!victims) return false;
+    for (const victim of victims) await this.remove(victim);
+    return true;
+  }
+
+  /** Writes the sidecar that makes the state exist for others; not when the file was dropped meanwhile. */
+  private async describe(file: KvFile): Promise<void> {
+    const temporary = this.path(`${file.id}.${randomBytes(4).toString("hex")}.tmp`);
+    const dropped = () => this.index.get(file.id) !== file;
+    try {
+      if (file.crc32 === undescribed) file.crc32 = await checksum(this.path(`${file.id}.state`));
+      const { id: _id, lastUsedMs: _used, ...content } = file;
+      await writeFile(temporary, JSON.stringify({ version: 1, ...content }), { mode: 0o600 });
+      if (!dropped()) await rename(temporary, this.path(`${file.id}.json`));
+      if (dropped()) await rm(temporary, { force: true });
+    } catch (error) {
+      await rm(temporary, { force: true });
+      if (dropped()) return;
+      this.options.log("a KV file could not be described and is dropped", { id: file.id, error: String(error) });
+      await this.remove(file);
+    }
+  }
+
+  private readSidecar(id: string): KvFile | undefined {
+    try {
+      const at = this.path(`${id}.json`);
+      const { version: _version, ...content } = sidecar.parse(JSON.parse(readFileSync(at, "utf8")));
+      const size = statSync(this.path(`${id}.state`)).size;
+      if (size !== content.bytes) throw new Error("the state is cut short");
+      return { id, ...content, lastUsedMs: statSync(at).mtimeMs };
+    } catch (error) {
+      this.options.log("a KV file is ignored", { id, error: String(error) });
+      return undefined;
+    }
+  }
+
+  /** Removes what a killed worker left: temporary files and states without a sidecar, once they are old. */
+  private async sweep(): Promise<void> {
+    const names = new Set(readdirSync(this.options.dir));
+    for (const name of names) {
+      const orphan = name.endsWith(".tmp") || (name.endsWith(".state") && !names.has(name.replace(/\.state$/, ".json")));
+      if (!orphan) continue;
+      const at = await stat(this.path(name)).catch(() => undefined);
+      if (at && Date.now() - at.mtimeMs > orphanMs) await rm(this.path(name), { force: true });
+    }
+  }
+
+  private track(work: Promise<unknown>): void {
+    this.background.add(work);
+    void work.catch(() => undefined).finally(() => this.background.delete(work));
+  }
+}
+
+function stamp(at: { size: number; mtimeMs: number }): string {
+  return `${at.size}:${at.mtimeMs}`;
+}
+
+/** CRC-32 of a file, read in pieces so that streams go on meanwhile. */
+async function checksum(file: string): Promise<number> {
+  const handle = await open(file, "r");
+  try {
+    const piece = Buffer.allocUnsafe(1024 * 1024);
+    let sum = 0;
+    for (;;) {
+      const { bytesRead } = await handle.read(piece, 0, piece.length);
+      if (bytesRead === 0) return sum;
+      sum = crc32(piece.subarray(0, bytesRead), sum);
+    }
+  } finally {
+    await handle.close();
+  }
+}

@@ -1,0 +1,92 @@
+// From conversations to tokens, so that the next turn's prompt begins with exactly the tokens of this one.
+//
+// A model may write a text in other tokens than the tokenizer would cut it into. Tokenised anew, such an answer would differ
+// from what the sequence holds, and everything behind it would be computed again. So what was said (prompt and answer) is
+// remembered with its tokens, and a prompt that begins with a remembered text takes those and tokenises only the rest.
+// Remembered per organisation, like everything that comes from a prompt.
+import { type ChatMessage, type ChatTemplate, type ChatTool, createTemplate } from "./chat/index.ts";
+import { ApiError, invalid } from "./errors.ts";
+import { rememberedOutputs } from "./limits.ts";
+
+export interface Tokenizer {
+  tokenize(text: string, special: boolean): number[];
+  vocabularySize: number;
+  prependBos: boolean;
+}
+
+export interface Prompt {
+  tokens: number[];
+  /** The text of it, where all of it was tokenised with special tokens recognised; only then may it be remembered. */
+  text: string | undefined;
+}
+
+export interface TemplateSource {
+  source: string | undefined;
+  bosToken: string;
+  eosToken: string;
+  specialTokens: string[];
+}
+
+export class Prompts {
+  private readonly tokenizer: Tokenizer;
+  private readonly template: ChatTemplate | undefined;
+  private readonly bos: number[];
+  /** Oldest first. */
+  private readonly said: { organisation: string; text: string; tokens: number[] }[] = [];
+
+  constructor(tokenizer: Tokenizer, template: TemplateSource) {
+    this.tokenizer = tokenizer;
+    this.template = template.source === undefined ? undefined : createTemplate(template.source, template);
+    this.bos = tokenizer.prependBos ? tokenizer.tokenize(template.bosToken, true) : [];
+  }
+
+  /** Throws ApiError for a model without a chat template, ChatError for a conversation that it cannot be shown. */
+  chat(organisation: string, messages: readonly unknown[], tools: readonly unknown[], addGenerationPrompt = true): Prompt {
+    if (!this.template) {
+      throw new ApiError({
+        status: 400,
+        code: "no_chat_template",
+        message: "This model's file has no chat template.",
+        hint: "Call /v1/completions, or serve an instruct model.",
+      });
+    }
+    const { segments, text } = this.template.render(messages as ChatMessage[], { tools: tools as ChatTool[], addGenerationPrompt });
+    const plain = segments.every((segment) => segment.special);
+    const known = plain ? this.recall(organisation, text) : undefined;
+    const tokens = known
+      ? [...known.tokens, ...this.tokenizer.tokenize(text.slice(known.text.length), true)]
+      : this.withBos(segments.flatMap((segment) => this.tokenizer.tokenize(segment.text, segment.special)));
+    return { tokens, text: plain ? text : undefined };
+  }
+
+  /** A prompt as it is: no text in it is a special token. */
+  completion(prompt: string | number[]): Prompt {
+    if (typeof prompt === "string") return { tokens: this.withBos(this.tokenizer.tokenize(prompt, false)), text: undefined };
+    const unknown = prompt.find((token) => token >= this.tokenizer.vocabularySize);
+    if (unknown !== undefined) throw invalid("prompt", `holds the token ${unknown}, and the vocabulary ends at ${this.tokenizer.vocabularySize - 1}`);
+    return { tokens: prompt, text: undefined };
+  }
+
+  /** `text` was said in these tokens. */
+  remember(organisation: string, text: string, tokens: number[]): void {
+    const at = this.said.findIndex((entry) => entry.organisation === organisation && text.startsWith(entry.text));
+    if (at >= 0) this.said.splice(at, 1);
+    this.said.push({ organisation, text, tokens });
+    if (this.said.length > rememberedOutputs) this.said.shift();
+  }
+
+  /** The longest remembered text with which this one begins. */
+  private recall(organisation: string, text: string): { text: string; tokens: number[] } | undefined {
+    let longest: { text: string; tokens: number[] } | undefined;
+    for (const entry of this.said) {
+      if (entry.organisation !== organisation || entry.text.length <= (longest?.text.length ?? 0)) continue;
+      if (text.startsWith(entry.text)) longest = entry;
+    }
+    return longest;
+  }
+
+  private withBos(tokens: number[]): number[] {
+    if (this.bos.length === 0 || tokens[0] === this.bos[0]) return tokens;
+    return [...this.bos, ...tokens];
+  }
+}

@@ -1,0 +1,59 @@
+// Calls that wait for a sequence: bounded, higher priority first, in order of arrival within one priority.
+// Refusal is early and honest: a full queue says at once when it is worth coming back.
+import { ApiError } from "./errors.ts";
+import { priorityMax } from "./limits.ts";
+
+export class WaitingQueue<T> {
+  readonly limit: number;
+  private readonly items: { value: T; priority: number; order: number }[] = [];
+  private arrivals = 0;
+
+  constructor(limit: number) {
+    this.limit = limit;
+  }
+
+  get length(): number {
+    return this.items.length;
+  }
+
+  /** Throws 429 when the queue is full; `secondsPerCall` is what a call took lately, `slots` how many run at once. */
+  push(value: T, priority: number, pace: { secondsPerCall: number; slots: number }): void {
+    if (this.items.length >= this.limit) {
+      const seconds = retryAfterSeconds(this.items.length, pace);
+      throw new ApiError({
+        status: 429,
+        code: "queue_full",
+        message: `The engine's queue is full: ${this.items.length} calls wait for ${pace.slots} sequences.`,
+        hint: `Send the call again in about ${seconds} s, or add a replica.`,
+        retryAfterSeconds: seconds,
+      });
+    }
+    const item = { value, priority: clip(priority), order: this.arrivals++ };
+    let at = this.items.length;
+    while (at > 0 && this.items[at - 1]!.priority < item.priority) at--;
+    this.items.splice(at, 0, item);
+  }
+
+  /** Takes out the value, false when it is not waiting. */
+  remove(value: T): boolean {
+    const at = this.items.findIndex((item) => item.value === value);
+    if (at < 0) return false;
+    this.items.splice(at, 1);
+    return true;
+  }
+
+  /** In the order in which they should be served. */
+  [Symbol.iterator](): Iterator<T> {
+    return this.items.map((item) => item.value)[Symbol.iterator]();
+  }
+}
+
+/** Seconds until about half of those who wait have been served: at least 1, at most 60. */
+export function retryAfterSeconds(waiting: number, pace: { secondsPerCall: number; slots: number }): number {
+  const seconds = Math.ceil(((waiting / 2) * pace.secondsPerCall) / Math.max(1, pace.slots));
+  return Math.min(60, Math.max(1, seconds));
+}
+
+function clip(priority: number): number {
+  return Math.max(-priorityMax, Math.min(priorityMax, priority));
+}

@@ -1,0 +1,220 @@
+// Requests in OpenAI's shape, checked field by field. A field is honoured, or accepted because its value asks for nothing,
+// or refused by its name: nothing that a client sends is silently ignored, but for what carries no wish (`user`, `metadata`
+// and the like). `null` means absent, as in OpenAI's API.
+//
+// `max_tokens` absent: chat may fill its sequence; completions stop after 16, as OpenAI's and vLLM's do.
+import { z } from "zod";
+import type { Sampling } from "./device.ts";
+import { type ApiError, invalid, unsupported } from "./errors.ts";
+import { stopStringMaxLength, stopStringsMax } from "./limits.ts";
+import { callHints } from "./protocol.ts";
+
+export type Hints = z.infer<typeof callHints>;
+
+export interface CommonRequest {
+  stream: boolean;
+  includeUsage: boolean;
+  maxTokens: number | undefined;
+  sampling: Omit<Sampling, "grammar">;
+  stops: string[];
+  hints: Hints | undefined;
+}
+
+export type ToolChoice = "none" | "auto" | "required" | { type: "function"; function: { name: string } };
+
+export interface ChatRequest extends CommonRequest {
+  messages: Record<string, unknown>[];
+  tools: Record<string, unknown>[];
+  toolChoice: ToolChoice;
+  parallelToolCalls: boolean;
+  /** A JSON schema that the answer must satisfy; undefined for text. */
+  schema: { value: unknown; anyObject: boolean } | undefined;
+}
+
+export interface CompletionRequest extends CommonRequest {
+  prompt: string | number[];
+}
+
+const stop = z.union([z.string(), z.array(z.string())]);
+
+/** Fields of both endpoints that are honoured. */
+const common = {
+  model: z.string(),
+  max_tokens: z.int().min(1),
+  temperature: z.number().min(0).max(2),
+  top_p: z.number().gt(0).max(1),
+  top_k: z.int().min(-1),
+  min_p: z.number().min(0).max(1),
+  seed: z.int(),
+  stop,
+  stream: z.boolean(),
+  stream_options: z.strictObject({ include_usage: z.boolean().optional() }),
+  presence_penalty: z.number().min(-2).max(2),
+  frequency_penalty: z.number().min(-2).max(2),
+  lineshaft: callHints,
+};
+
+/** Checked as far as the chat layer needs its shape; what it says, that layer judges. */
+const message = z.looseObject({
+  role: z.string(),
+  content: z.union([z.string(), z.array(z.looseObject({ type: z.string(), text: z.string().optional() }))]).nullish(),
+  tool_calls: z
+    .array(z.looseObject({ id: z.string().optional(), function: z.looseObject({ name: z.string(), arguments: z.string() }) }))
+    .nullish(),
+  tool_call_id: z.string().optional(),
+  name: z.string().optional(),
+});
+
+const tool = z.strictObject({
+  type: z.literal("function"),
+  function: z.strictObject({
+    name: z.string(),
+    description: z.string().optional(),
+    parameters: z.record(z.string(), z.unknown()).nullish(),
+    strict: z.boolean().nullish(),
+  }),
+});
+
+const toolChoice = z.union([
+  z.enum(["none", "auto", "required"]),
+  z.strictObject({ type: z.literal("function"), function: z.strictObject({ name: z.string() }) }),
+]);
+
+const responseFormat = z.discriminatedUnion("type", [
+  z.strictObject({ type: z.literal("text") }),
+  z.strictObject({ type: z.literal("json_object") }),
+  z.strictObject({
+    type: z.literal("json_schema"),
+    json_schema: z.strictObject({
+      name: z.string().optional(),
+      description: z.string().optional(),
+      schema: z.union([z.record(z.string(), z.unknown()), z.boolean()]).optional(),
+      strict: z.boolean().nullish(),
+    }),
+  }),
+]);
+
+const chatFields = {
+  ...common,
+  max_completion_tokens: z.int().min(1),
+  messages: z.array(message).min(1),
+  tools: z.array(tool),
+  tool_choice: toolChoice,
+  parallel_tool_calls: z.boolean(),
+  response_format: responseFormat,
+};
+
+const completionFields = {
+  ...common,
+  prompt: z.union([z.string(), z.array(z.int().min(0)).min(1), z.array(z.string()).length(1)]),
+};
+
+/** Accepted without effect: they ask for nothing of the engine. */
+const inert = new Set(["user", "metadata", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "service_tier"]);
+
+/** Not served; accepted only with the value that asks for nothing. */
+const neutral: Record<string, { value: unknown; why: string }> = {
+  n: { value: 1, why: "can only be 1: one call, one answer" },
+  best_of: { value: 1, why: "can only be 1: one call, one answer" },
+  logprobs: { value: false, why: "is not served by this engine" },
+  top_logprobs: { value: 0, why: "is not served by this engine" },
+  logit_bias: { value: {}, why: "is not served by this engine" },
+  echo: { value: false, why: "is not served by this engine" },
+  suffix: { value: "", why: "is not served by this engine" },
+  modalities: { value: ["text"], why: "can only be [\"text\"]" },
+  store: { value: false, why: "cannot be true: this engine keeps no answers" },
+  functions: { value: [], why: "has been replaced by `tools`" },
+};
+
+export function parseChat(body: unknown): ChatRequest {
+  const fields = check(body, chatFields);
+  if (fields.max_tokens !== undefined && fields.max_completion_tokens !== undefined && fields.max_tokens !== fields.max_completion_tokens) {
+    throw invalid("max_tokens", "and `max_completion_tokens` differ", "Send only `max_completion_tokens`.");
+  }
+  if (!fields.messages) throw invalid("messages", "is missing");
+  const tools = fields.tools ?? [];
+  const choice = fields.tool_choice ?? (tools.length > 0 ? "auto" : "none");
+  if (tools.length === 0 && choice !== "none" && choice !== "auto") throw invalid("tool_choice", "asks for a tool, and `tools` is empty");
+  return {
+    ...commonOf(fields),
+    maxTokens: fields.max_completion_tokens ?? fields.max_tokens,
+    messages: fields.messages,
+    tools,
+    toolChoice: choice,
+    parallelToolCalls: fields.parallel_tool_calls ?? true,
+    schema: schemaOf(fields.response_format),
+  };
+}
+
+export function parseCompletion(body: unknown): CompletionRequest {
+  const fields = check(body, completionFields);
+  if (fields.prompt === undefined) throw invalid("prompt", "is missing");
+  const prompt = Array.isArray(fields.prompt) && typeof fields.prompt[0] === "string" ? fields.prompt[0] : fields.prompt;
+  return { ...commonOf(fields), maxTokens: fields.max_tokens ?? 16, prompt: prompt as string | number[] };
+}
+
+type Fields<Shape extends Record<string, z.ZodType>> = { [Name in keyof Shape]?: z.infer<Shape[Name]> };
+
+/** Checks every field of the body against its schema; throws ApiError at the first that fails. */
+function check<Shape extends Record<string, z.ZodType>>(body: unknown, shape: Shape): Fields<Shape> {
+  if (typeof body !== "object" || body === null || Array.isArray(body)) throw invalid("body", "is not a JSON object");
+  const fields: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(body)) {
+    if (value === null || value === undefined || inert.has(name)) continue;
+    const schema = shape[name];
+    if (schema) {
+      const parsed = schema.safeParse(value);
+      if (!parsed.success) throw fieldError(name, parsed.error);
+      fields[name] = parsed.data;
+      continue;
+    }
+    const rule = neutral[name];
+    if (!rule) throw unsupported(name, "is not known to this engine");
+    if (JSON.stringify(value) !== JSON.stringify(rule.value)) throw unsupported(name, rule.why);
+  }
+  return fields as Fields<Shape>;
+}
+
+function fieldError(name: string, error: z.ZodError): ApiError {
+  const issue = error.issues[0]!;
+  const at = issue.path.reduce<string>((path, step) => (typeof step === "number" ? `${path}[${step}]` : `${path}.${String(step)}`), name);
+  if (issue.code === "unrecognized_keys") return unsupported(`${at}.${issue.keys[0]}`, "is not known to this engine");
+  return invalid(at, `is not valid: ${issue.message}`);
+}
+
+function commonOf(fields: Fields<typeof common>): CommonRequest {
+  const stops = fields.stop === undefined ? [] : typeof fields.stop === "string" ? [fields.stop] : fields.stop;
+  if (stops.length > stopStringsMax) throw invalid("stop", `has ${stops.length} strings; at most ${stopStringsMax} are allowed`);
+  if (stops.some((text) => text === "" || text.length > stopStringMaxLength)) {
+    throw invalid("stop", `must hold strings of 1 to ${stopStringMaxLength} characters`);
+  }
+  if (fields.stream_options && !fields.stream) throw invalid("stream_options", "is only allowed with `stream: true`");
+  return {
+    stream: fields.stream ?? false,
+    includeUsage: fields.stream_options?.include_usage ?? false,
+    maxTokens: fields.max_tokens,
+    sampling: {
+      temperature: fields.temperature ?? 1,
+      topP: fields.top_p ?? 1,
+      topK: Math.max(0, fields.top_k ?? 0),
+      minP: fields.min_p ?? 0,
+      seed: seedOf(fields.seed),
+      presencePenalty: fields.presence_penalty ?? 0,
+      frequencyPenalty: fields.frequency_penalty ?? 0,
+    },
+    stops,
+    hints: fields.lineshaft,
+  };
+}
+
+/** The library takes 32 bits; an absent seed is drawn anew for every call. */
+function seedOf(seed: number | undefined): number {
+  if (seed === undefined) return Math.floor(Math.random() * 2 ** 32);
+  return Number(BigInt.asUintN(32, BigInt(seed)));
+}
+
+function schemaOf(format: z.infer<typeof responseFormat> | undefined): ChatRequest["schema"] {
+  if (format?.type === "json_object") return { value: { type: "object" }, anyObject: true };
+  if (format?.type !== "json_schema") return undefined;
+  return { value: format.json_schema.schema ?? {}, anyObject: false };
+}

@@ -1,0 +1,186 @@
+// The worker process: one model, several sequences, HTTP on loopback. Started by the supervisor as
+//   node src/engines/embedded/worker.ts
+// with the environment of protocol.ts and an IPC channel, or by hand without one. It says `listening` or `failed` over that
+// channel, and ends when the channel closes, so that no orphan outlives its parent. Before it ends it parks what its
+// sequences hold: the next start finds the conversations on disk. Nothing is printed but JSON lines on stderr, from warnings up.
+import { randomBytes } from "node:crypto";
+import { once } from "node:events";
+import type { Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { z } from "zod";
+import { BlockLedger } from "./blocks.ts";
+import { Engine } from "./engine.ts";
+import { Facts } from "./facts.ts";
+import { createWorkerServer } from "./http.ts";
+import { Kv } from "./kv.ts";
+import { KvStore } from "./kvStore.ts";
+import { type LoadedModel, StartError, loadModel } from "./llama.ts";
+import { Prompts } from "./prompts.ts";
+import { type WorkerMessage, type WorkerStatus, blockTokens, workerEnvironment } from "./protocol.ts";
+
+type Environment = z.infer<typeof workerEnvironment>;
+
+/** A stop that takes longer than this is cut short. */
+const stopMs = 4_000;
+
+export interface Worker {
+  port: number;
+  epoch: string;
+  status(): WorkerStatus;
+  close(): Promise<void>;
+}
+
+/** Loads the model, then listens. Throws StartError. */
+export async function startWorker(env: Environment): Promise<Worker> {
+  const model = await loadModel({
+    modelPath: env.LINESHAFT_WORKER_MODEL,
+    slots: env.LINESHAFT_WORKER_SLOTS,
+    contextTokens: env.LINESHAFT_WORKER_CONTEXT,
+    threads: env.LINESHAFT_WORKER_THREADS,
+    log: warn,
+  });
+  const epoch = randomBytes(8).toString("hex");
+  const ledger = new BlockLedger(epoch);
+  const store = openStore(env, model, ledger);
+  const kv = new Kv({ device: model.device, store, ledger, now: () => performance.now(), log: warn });
+  const engine = new Engine(kv, env.LINESHAFT_WORKER_QUEUE);
+  const { contextTokens } = model.device;
+  const prompts = new Prompts(
+    { tokenize: model.tokenize, vocabularySize: model.vocabularySize, prependBos: model.facts.prependBos },
+    { source: model.facts.chatTemplate, ...model.facts },
+  );
+  const status = (): WorkerStatus => ({
+    model: env.LINESHAFT_WORKER_MODEL_NAME,
+    modelPath: env.LINESHAFT_WORKER_MODEL,
+    epoch,
+    pid: process.pid,
+    threads: env.LINESHAFT_WORKER_THREADS,
+    contextTokens,
+    blockTokens,
+    slots: model.device.slots,
+    queueLimit: env.LINESHAFT_WORKER_QUEUE,
+    running: engine.running,
+    waiting: engine.waiting,
+    memory: { rssBytes: process.memoryUsage.rss(), modelBytes: model.modelBytes, kvBytes: model.kvBytes },
+    disk: store.usage(),
+    sequences: kv.slots.map((slot) => ({
+      id: slot.id,
+      state: slot.running ? "running" : slot.tokens.length === 0 ? "free" : "idle",
+      tokens: slot.tokens.length,
+      ...(slot.owner?.program !== undefined && { program: slot.owner.program }),
+      ...(!slot.running && slot.tokens.length > 0 && { idleMs: Math.round(performance.now() - slot.lastUsedMs) }),
+    })),
+    totals: { ...engine.totals, ...kv.totals },
+  });
+  const server = createWorkerServer({
+    engine,
+    prompts,
+    model: env.LINESHAFT_WORKER_MODEL_NAME,
+    contextTokens,
+    detokenize: model.detokenize,
+    tokenize: (text) => model.tokenize(text, false),
+    token: env.LINESHAFT_WORKER_TOKEN,
+    ledger,
+    facts: new Facts(kv),
+    status,
+    describeModel: () => ({
+      id: env.LINESHAFT_WORKER_MODEL_NAME,
+      object: "model",
+      created: 0,
+      owned_by: "lineshaft",
+      max_model_len: contextTokens,
+      license: model.facts.license ?? null,
+      description: model.facts.name ?? null,
+      architecture: model.facts.architecture,
+      trained_context_tokens: model.facts.trainContextTokens,
+    }),
+  });
+  const port = await listen(server, env.LINESHAFT_WORKER_PORT);
+  return {
+    port,
+    epoch,
+    status,
+    close: async () => {
+      server.close();
+      await engine.close();
+      for (const slot of kv.slots) if (slot.tokens.length > 0 && !kv.isSaved(slot)) await kv.park(slot);
+      await store.close();
+      server.closeAllConnections();
+    },
+  };
+}
+
+function openStore(env: Environment, model: LoadedModel, ledger: BlockLedger): KvStore {
+  try {
+    return new KvStore({
+      dir: env.LINESHAFT_WORKER_KV_DIR,
+      budgetBytes: env.LINESHAFT_WORKER_KV_BUDGET_BYTES,
+      fingerprint: model.facts.fingerprint,
+      contextTokens: model.device.contextTokens,
+      bytesPerToken: model.bytesPerToken,
+      onAdded: (file) => ledger.set(`file-${file.id}`, "disk", file.organisation, file.tokens),
+      onRemoved: (file) => ledger.forget(`file-${file.id}`),
+      log: warn,
+    });
+  } catch (error) {
+    throw new StartError(
+      "kv_folder",
+      `The folder for KV files ${env.LINESHAFT_WORKER_KV_DIR} cannot be used: ${(error as Error).message}`,
+      "Give a folder that this user may write, in LINESHAFT_WORKER_KV_DIR.",
+      error,
+    );
+  }
+}
+
+async function listen(server: Server, port: number): Promise<number> {
+  server.listen(port, "127.0.0.1");
+  try {
+    await once(server, "listening");
+  } catch (error) {
+    throw new StartError("port_busy", `Port ${port} cannot be listened on: ${(error as Error).message}`, "Choose another, or 0.", error);
+  }
+  return (server.address() as AddressInfo).port;
+}
+
+function warn(message: string, detail: Record<string, unknown>): void {
+  process.stderr.write(`${JSON.stringify({ time: new Date().toISOString(), level: "warn", message, ...detail })}\n`);
+}
+
+function tell(message: WorkerMessage): Promise<void> {
+  if (!process.send) return Promise.resolve();
+  return new Promise((resolve) => process.send!(message, undefined, {}, () => resolve()));
+}
+
+async function main(): Promise<void> {
+  // KV files are prompts: nobody else reads them, whoever writes them.
+  process.umask(0o077);
+  let worker: Worker | undefined;
+  let stopping = false;
+  const stop = () => {
+    if (stopping) return;
+    stopping = true;
+    setTimeout(() => process.exit(1), stopMs).unref();
+    void (worker?.close() ?? Promise.resolve()).finally(() => process.exit(0));
+  };
+  process.on("disconnect", stop);
+  process.on("SIGTERM", stop);
+  process.on("SIGINT", stop);
+  try {
+    const env = workerEnvironment.safeParse(process.env);
+    if (!env.success) {
+      const issue = env.error.issues[0]!;
+      throw new StartError("environment", `${issue.path.join(".")}: ${issue.message}`, "See the environment in the engine's protocol.");
+    }
+    worker = await startWorker(env.data);
+    const { contextTokens, memory } = worker.status();
+    await tell({ type: "listening", port: worker.port, epoch: worker.epoch, contextTokens, kvBytes: memory.kvBytes });
+  } catch (error) {
+    const failure = error instanceof StartError ? error : new StartError("start", String(error), "Look at the worker's log.");
+    const { code, message, hint } = failure;
+    process.stderr.write(`${JSON.stringify({ time: new Date().toISOString(), level: "error", code, message, hint })}\n`);
+    await tell({ type: "failed", code, message, hint });
+    process.exit(1);
+  }
+}
+
+if (import.meta.main) await main();
