@@ -67,13 +67,17 @@ function readyLine(
       reject(new Error(`The instance did not become ready: ${why}\n${printed()}`));
     };
     const timer = setTimeout(() => fail(`not within ${startTimeoutMs} ms`), startTimeoutMs);
-    child.once("exit", (code) => fail(`it ended with code ${code}`));
+    const onExit = (code: number | null) => {
+      clearTimeout(timer);
+      fail(`it ended with code ${code}`);
+    };
+    child.once("exit", onExit);
     let line = "";
     child.stdout!.on("data", (bytes: Buffer) => {
       line += bytes.toString();
       if (!line.includes("\n")) return;
       clearTimeout(timer);
-      child.removeAllListeners("exit");
+      child.off("exit", onExit);
       resolve(JSON.parse(line.slice(0, line.indexOf("\n"))) as { address: string; key: string; console: string });
     });
   });
