@@ -18,7 +18,12 @@ export const knowledgeSchema = z.discriminatedUnion("kind", [
     believeMs: z.number().nonnegative().default(5000),
   }),
   /** No events: an LRU over the router's own placements stands for each endpoint's cache. */
-  z.strictObject({ kind: z.literal("estimated"), capacityTokens: z.number().positive().default(2_000_000) }),
+  z.strictObject({
+    kind: z.literal("estimated"),
+    capacityTokens: z.number().positive().default(2_000_000),
+    /** Leading tokens that the router hashes; longer matches are not seen. */
+    maxMatchTokens: z.number().positive().default(131_072),
+  }),
   /** The router sees load only. */
   z.strictObject({ kind: z.literal("none") }),
 ]);
@@ -45,6 +50,8 @@ export const fleetSchema = z
     knowledge: knowledgeSchema.default({ kind: "exact" }),
     /** Calls that the gateway keeps in one endpoint at a time; more wait in the gateway's own queue. */
     maxInFlightPerEndpoint: z.number().int().positive().optional(),
+    /** Interval at which engines' own metrics are scraped, for rivals that score by them; absent: not scraped. */
+    scrapeMs: z.number().positive().optional(),
     /** Order of the gateway's queue. */
     queue: z.enum(["fifo", "fair"]).default("fifo"),
     /** Calls with fewer uncached tokens than this are not split between prefill and decode replicas. */

@@ -38,9 +38,10 @@ export function createKnowledge(
   }
   if (knowledge.kind === "estimated") {
     const capacity = Math.floor(knowledge.capacityTokens / blockTokens);
+    const depth = Math.floor(knowledge.maxMatchTokens / blockTokens);
     return {
       listener: () => undefined,
-      connect: () => new EstimatedView(endpoints, blockCount, blockTokens, capacity),
+      connect: () => new EstimatedView(endpoints, blockCount, blockTokens, capacity, depth),
     };
   }
   return { listener: () => undefined, connect: () => new BlindView() };
@@ -160,8 +161,11 @@ class EstimatedView implements CacheView {
   readonly #lru: LruBlocks[];
   readonly #blockTokens: number;
   readonly #renew: () => LruBlocks;
+  /** Leading blocks that are remembered and matched. */
+  readonly #depth: number;
 
-  constructor(endpoints: number, blockCount: number, blockTokens: number, capacityBlocks: number) {
+  constructor(endpoints: number, blockCount: number, blockTokens: number, capacityBlocks: number, depth: number) {
+    this.#depth = depth;
     this.#renew = () => new LruBlocks(blockCount, capacityBlocks);
     this.#lru = Array.from({ length: endpoints }, this.#renew);
     this.#blockTokens = blockTokens;
@@ -170,14 +174,15 @@ class EstimatedView implements CacheView {
   match(endpoint: number, call: SimCall, matched: Float64Array, offset: number): number {
     const lru = this.#lru[endpoint]!;
     const blocks = call.blocks;
+    const depth = Math.min(this.#depth, blocks.length);
     let hit = 0;
-    while (hit < blocks.length && lru.has(blocks[hit]!)) hit++;
+    while (hit < depth && lru.has(blocks[hit]!)) hit++;
     return setDevice(matched, offset, hit === 0 ? 0 : tokensOf(hit, this.#blockTokens, call));
   }
 
   placed(endpoint: number, call: SimCall): void {
     const lru = this.#lru[endpoint]!;
-    for (let i = call.blocks.length - 1; i >= 0; i--) lru.touch(call.blocks[i]!);
+    for (let i = Math.min(this.#depth, call.blocks.length) - 1; i >= 0; i--) lru.touch(call.blocks[i]!);
     lru.trim();
   }
 

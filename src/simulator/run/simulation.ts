@@ -64,7 +64,28 @@ export function simulate(
   return new Simulation(workload, fleet, policy, options).run();
 }
 
-class MutableEndpoint implements EndpointState {
+/** Calls that are sent when the last of their common predecessors has ended. */
+interface Barrier {
+  missing: number;
+  readonly calls: SimCall[];
+}
+
+/** What an engine's own metrics said when they were last scraped. Rivals that score by scraped metrics read this. */
+export interface ScrapedMetrics {
+  atMs: number;
+  waiting: number;
+  running: number;
+  /** Share of device KV held by running calls. */
+  kvUsage: number;
+}
+
+/** An endpoint of a simulation: what the scheduler sees, and the engine's scraped metrics beside it. */
+export interface SimulatedEndpoint extends EndpointState {
+  readonly scraped: ScrapedMetrics;
+}
+
+class MutableEndpoint implements SimulatedEndpoint {
+  readonly scraped: ScrapedMetrics = { atMs: -Infinity, waiting: 0, running: 0, kvUsage: 0 };
   readonly slot: number;
   readonly spec: EndpointSpec;
   readonly load: EndpointState["load"];
@@ -98,8 +119,8 @@ class Simulation implements EngineHost {
   /** Calls that start by the clock, in order, and those that wait for predecessors. */
   readonly #roots: SimCall[];
   #nextRoot = 0;
-  readonly #missing: Int16Array;
-  readonly #successors: (number[] | undefined)[];
+  /** Barriers by predecessor. Calls that share one `after` array share one barrier: a stage of a thousand calls costs one. */
+  readonly #barriers: (Barrier[] | undefined)[];
 
   /** Candidates by purpose, rebuilt when health changes: who may take a whole call or its prefill, and who may decode. */
   #takers: MutableEndpoint[] = [];
@@ -138,13 +159,20 @@ class Simulation implements EngineHost {
     this.#decodeHandles = Array.from({ length: workload.calls.length });
     this.#waitingRoom = new WaitingRoom(workload, fleet.queue);
     this.#linkFreeMs = new Float64Array(count);
-    this.#missing = new Int16Array(workload.calls.length);
-    this.#successors = Array.from({ length: workload.calls.length });
+    this.#barriers = Array.from({ length: workload.calls.length });
     this.#roots = [];
+    const known = new Map<readonly number[], Barrier>();
     for (const call of workload.calls) {
-      if (call.after.length === 0) this.#roots.push(call);
-      this.#missing[call.index] = call.after.length;
-      for (const before of call.after) (this.#successors[before] ??= []).push(call.index);
+      if (call.after.length === 0) {
+        this.#roots.push(call);
+        continue;
+      }
+      let barrier = known.get(call.after);
+      if (barrier === undefined) {
+        known.set(call.after, (barrier = { missing: call.after.length, calls: [] }));
+        for (const before of call.after) (this.#barriers[before] ??= []).push(barrier);
+      }
+      barrier.calls.push(call);
     }
     this.#roots.sort((a, b) => a.delayMs - b.delayMs || a.index - b.index);
     this.#view = {
@@ -258,12 +286,14 @@ class Simulation implements EngineHost {
   /** Asks the policy, or obeys what a counterfactual forces. Answers the index among the candidates. */
   #choose(call: SimCall, request: Call, candidates: MutableEndpoint[]): number {
     const view = this.#view;
+    const scrapeMs = this.#fleet.scrapeMs;
     view.call = request;
     view.now = this.#queue.nowMs;
     view.count = candidates.length;
     view.endpoints = candidates;
     for (let i = 0; i < candidates.length; i++) {
       const slot = candidates[i]!.slot;
+      if (scrapeMs !== undefined) this.#scrape(candidates[i]!, scrapeMs);
       view.matchedTokens[i] = this.#cacheView.match(slot, call, view.matched, i * viewTiers, view.now);
     }
     const choice = this.#policy.choose(view, this.#rng);
@@ -273,6 +303,17 @@ class Simulation implements EngineHost {
     if (forced === undefined) return choice.index;
     const index = candidates.findIndex((endpoint) => endpoint.slot === forced);
     return index < 0 ? choice.index : index;
+  }
+
+  /** Reads the engine's metrics anew if the last reading is older than the scrape interval. */
+  #scrape(endpoint: MutableEndpoint, everyMs: number): void {
+    const nowMs = this.#queue.nowMs;
+    if (nowMs - endpoint.scraped.atMs < everyMs) return;
+    const engine = this.#engines[endpoint.slot]!;
+    endpoint.scraped.atMs = nowMs;
+    endpoint.scraped.waiting = engine.waiting;
+    endpoint.scraped.running = engine.inside - engine.waiting;
+    endpoint.scraped.kvUsage = 1 - engine.cache.availableTokens / engine.cache.deviceTokens;
   }
 
   /** The scheduler's picture of a call: sizes as known before it ran, the output as the mean of those that have ended. */
@@ -384,12 +425,9 @@ class Simulation implements EngineHost {
     this.#lastEndMs = Math.max(this.#lastEndMs, endMs);
     this.#closeHandles(index);
     this.#ended++;
-    const next = this.#successors[index];
-    if (next !== undefined) {
-      for (const successor of next) {
-        if (--this.#missing[successor]! > 0) continue;
-        this.#queue.schedule(endMs + this.#workload.calls[successor]!.delayMs, arrival, successor, 0);
-      }
+    for (const barrier of this.#barriers[index] ?? []) {
+      if (--barrier.missing > 0) continue;
+      for (const next of barrier.calls) this.#queue.schedule(endMs + next.delayMs, arrival, next.index, 0);
     }
     this.#drainWaitingRoom();
     if (this.#options.onProgress !== undefined && this.#ended >= this.#progressAt) {

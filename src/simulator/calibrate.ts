@@ -1,0 +1,173 @@
+// Turns a real endpoint into a profile. `measureEndpoint` asks it for prompts of several lengths alone and for outputs at
+// several batch sizes, through an injected `send`, so that the command line can wire any OpenAI-compatible address and tests
+// an engine model; `fitProfile` finds the step times that explain the rows, and says how well they do.
+import { profileSchema, type EngineProfile } from "./engine/profile.ts";
+import { fitError, nonNegativeFit, type LinearRow } from "./fit.ts";
+import { SimulatorError } from "./types.ts";
+
+/** What `send` must do: generate exactly `outputTokens` tokens after a prompt of about `promptTokens` that shares nothing. */
+export interface ProbeRequest {
+  promptTokens: number;
+  outputTokens: number;
+  /** Differs for every probe, so that no prefix cache can help. */
+  nonce: string;
+  signal?: AbortSignal;
+}
+
+export interface ProbeAnswer {
+  /** As the endpoint counted them. */
+  promptTokens: number;
+  outputTokens: number;
+  ttftMs: number;
+  totalMs: number;
+}
+
+export type Send = (request: ProbeRequest) => Promise<ProbeAnswer>;
+
+/** A measured row. `prefill`: time to first token of one call alone; `decode`: time per token with `batch` equal calls. */
+export type MeasuredRow =
+  | { kind: "prefill"; promptTokens: number; ms: number }
+  | { kind: "decode"; batch: number; contextTokens: number; ms: number };
+
+export interface MeasureOptions {
+  promptLengths?: readonly number[];
+  batches?: readonly number[];
+  outputTokens?: number;
+  repetitions?: number;
+  onProgress?: (done: number, total: number) => void;
+  signal?: AbortSignal;
+}
+
+/** Measures an endpoint that serves nothing else meanwhile. Rows are medians over repetitions. */
+export async function measureEndpoint(send: Send, options: MeasureOptions = {}): Promise<MeasuredRow[]> {
+  const {
+    promptLengths = [64, 256, 512, 1024, 1536],
+    batches = [1, 2, 4, 8],
+    outputTokens = 64,
+    repetitions = 3,
+  } = options;
+  const rows: MeasuredRow[] = [];
+  const total = promptLengths.length + batches.length * 2;
+  let done = 0;
+  const finished = () => options.onProgress?.(++done, total);
+  await probe(send, promptLengths[0]!, 2, "warm-up", options.signal);
+  for (const length of promptLengths) {
+    const times: number[] = [];
+    let counted = length;
+    for (let r = 0; r < repetitions; r++) {
+      const answer = await probe(send, length, 1, `p${length}-${r}`, options.signal);
+      times.push(answer.ttftMs);
+      counted = answer.promptTokens;
+    }
+    rows.push({ kind: "prefill", promptTokens: counted, ms: median(times) });
+    finished();
+  }
+  for (const context of [promptLengths[0]!, promptLengths[Math.floor(promptLengths.length / 2)]!]) {
+    for (const batch of batches) {
+      const times: number[] = [];
+      let counted = context;
+      for (let r = 0; r < repetitions; r++) {
+        const nonces = Array.from({ length: batch }, (_, i) => `d${context}-${batch}-${r}-${i}`);
+        const answers = await Promise.all(
+          nonces.map((nonce) => probe(send, context, outputTokens, nonce, options.signal)),
+        );
+        // The last call to get its first token decodes with all others beside it: its pace is the batch's pace.
+        const last = answers.reduce((a, b) => (b.ttftMs > a.ttftMs ? b : a));
+        times.push((last.totalMs - last.ttftMs) / Math.max(1, last.outputTokens - 1));
+        counted = last.promptTokens;
+      }
+      rows.push({ kind: "decode", batch, contextTokens: counted + outputTokens / 2, ms: median(times) });
+      finished();
+    }
+  }
+  return rows;
+}
+
+async function probe(send: Send, promptTokens: number, outputTokens: number, nonce: string, signal?: AbortSignal) {
+  const answer = await send({ promptTokens, outputTokens, nonce, ...(signal ? { signal } : {}) });
+  if (!(answer.ttftMs > 0) || answer.outputTokens < 1) {
+    throw new SimulatorError(
+      "probe_failed",
+      `The endpoint answered a probe of ${promptTokens} tokens with ${answer.outputTokens} tokens after ${answer.ttftMs} ms.`,
+      "Check that the endpoint streams and reports usage.",
+    );
+  }
+  return answer;
+}
+
+/** What a profile needs beside step times. */
+export type ProfileFrame = Omit<EngineProfile, "step" | "callOverheadMs">;
+
+export interface FittedProfile {
+  profile: EngineProfile;
+  /** Mean absolute relative error over the rows. */
+  error: number;
+  rows: { row: MeasuredRow; predictedMs: number }[];
+}
+
+/**
+ * Fits step times to rows. The tokens that ride free with the weights are found by trying; everything else is linear.
+ * @throws SimulatorError `too_few_rows` when fewer than 3 rows of either kind are given
+ */
+export function fitProfile(rows: readonly MeasuredRow[], frame: ProfileFrame): FittedProfile {
+  const kinds = ["prefill", "decode"] as const;
+  for (const kind of kinds) {
+    if (rows.filter((row) => row.kind === kind).length < 2) {
+      throw new SimulatorError(
+        "too_few_rows",
+        `A profile needs at least 2 ${kind} rows.`,
+        "Measure more lengths or batches.",
+      );
+    }
+  }
+  let best: { x: number[]; free: number; error: number } | undefined;
+  for (const free of [0, 2, 4, 8, 16, 32, 64, 128, 192, 256, 384, 512]) {
+    const linear = rows.map((row) => linearRow(row, free, frame.maxBatchTokens));
+    const x = nonNegativeFit(linear, 6);
+    const error = fitError(linear, x);
+    if (best === undefined || error < best.error - 1e-9) best = { x, free, error };
+  }
+  const { x, free, error } = best!;
+  const [overhead, base, token, sequence, kvRead, pair] = x as [number, number, number, number, number, number];
+  const profile = profileSchema.parse({
+    ...frame,
+    callOverheadMs: overhead,
+    step: {
+      baseMs: Math.max(base, 1e-6),
+      freeTokens: free,
+      tokenMs: Math.max(token, 1e-9),
+      sequenceMs: sequence,
+      kvReadMsPerToken: kvRead,
+      attentionMsPerPair: pair,
+    },
+  });
+  const predicted = rows.map((row) => {
+    const { features } = linearRow(row, free, frame.maxBatchTokens);
+    return { row, predictedMs: features.reduce((sum, feature, j) => sum + feature * x[j]!, 0) };
+  });
+  return { profile, error, rows: predicted };
+}
+
+/** Unknowns: call overhead, base, token, sequence, KV read, attention pair. */
+function linearRow(row: MeasuredRow, free: number, maxBatchTokens: number): LinearRow {
+  if (row.kind === "decode") {
+    const beyond = Math.max(0, row.batch - free);
+    return { features: [0, 1, beyond, row.batch, row.batch * row.contextTokens, 0], value: row.ms };
+  }
+  let chunks = 0;
+  let beyond = 0;
+  let pairs = 0;
+  for (let done = 0; done < row.promptTokens; chunks++) {
+    const chunk = Math.min(maxBatchTokens, row.promptTokens - done);
+    beyond += Math.max(0, chunk - free);
+    pairs += chunk * (done + chunk / 2);
+    done += chunk;
+  }
+  return { features: [1, chunks, beyond, 0, 0, pairs], value: row.ms };
+}
+
+function median(values: number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+}
