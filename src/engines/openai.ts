@@ -65,8 +65,12 @@ class OpenAiEngine implements Engine {
   }
 
   async probe(signal?: AbortSignal): Promise<EndpointFacts> {
-    const answer = await ask("GET", `${this.#url}/models`, this.#headers, undefined, signal);
-    const listed = Array.isArray(answer["data"]) ? (answer["data"] as Record<string, unknown>[]) : [];
+    const answer = await ask("GET", `${this.#url}/models`, this.#headers, undefined, signal).catch((error: unknown) => {
+      // A few endpoints serve calls and no list.
+      if (error instanceof EngineError && error.code === "engine_model_missing") return { data: [] };
+      throw error;
+    });
+    const listed = (Array.isArray(answer["data"]) ? answer["data"] : []) as Record<string, unknown>[];
     const models = listed.map((model) => model?.["id"]).filter((id) => typeof id === "string");
     const mine = listed.find((model) => model?.["id"] === this.#model);
     const context = mine?.["max_model_len"] ?? mine?.["context_length"] ?? mine?.["context_window"];

@@ -99,6 +99,8 @@ export interface Capabilities {
   reportsCachedTokens: boolean;
   /** Body fields it honours; any other is refused before it is asked. Absent: whatever it is given, it judges itself. */
   fields?: readonly string[];
+  /** Cuts an output limit to the room its context leaves, where others refuse it. */
+  clipsOutput?: boolean;
 }
 
 /** Facts of the agent runtime that no router could see (DESIGN section 5, agent-aware KV). */

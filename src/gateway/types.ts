@@ -1,5 +1,5 @@
 // What a caller inside the process (the HTTP routes, the agent interpreter) gives to the pipeline and gets back from it.
-import type { Endpoint, Timings, Usage } from "../engines/types.ts";
+import type { Endpoint, EngineChunk, Timings, Usage } from "../engines/types.ts";
 import type { Principal } from "../governance/types.ts";
 
 /** A logical model request. `body` is in OpenAI's shape and has passed the protocol's schema. */
@@ -17,14 +17,17 @@ export interface CallRequest {
   signal?: AbortSignal;
 }
 
-/** A call that an engine has accepted. Read `chunks` when the body asked to stream, `body` otherwise; then `finished`. */
+/** A call that an engine has accepted. Read `chunks` (or `events`) when the body asked to stream, `body` otherwise; then `finished`. */
 export interface CallAnswer {
   id: string;
   /** Objects of the stream in OpenAI's shape, in order; the usage chunk only when it was asked for. */
   chunks: AsyncIterable<Record<string, unknown>>;
+  /** The same stream with the JSON text of each object where the engine's may be passed on as it is. */
+  events: AsyncIterable<EngineChunk>;
   body(): Promise<Record<string, unknown>>;
   /** Resolves when the call is settled and recorded; rejects never. */
   finished: Promise<CallRecord>;
+  /** `x-lineshaft-…`, as far as known when the answer begins. */
   headers: Record<string, string>;
 }
 

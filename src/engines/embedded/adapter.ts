@@ -78,6 +78,7 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEn
           cancelWithUsage: true,
           reportsCachedTokens: true,
           fields,
+          clipsOutput: true,
         },
       };
     },

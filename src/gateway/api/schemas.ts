@@ -356,6 +356,14 @@ export const liveEvent = z.discriminatedUnion("type", [
   z.object({ type: z.literal("component"), component: componentStatus }),
 ]);
 
+// --- search -----------------------------------------------------------------------------------------------------------
+
+export const searchResults = z.object({
+  data: z.array(
+    z.object({ kind: z.enum(["model", "agent", "run", "call", "key"]), id: z.string(), name: z.string() }),
+  ),
+});
+
 export type Status = z.infer<typeof status>;
 export type ComponentStatus = z.infer<typeof componentStatus>;
 export type DeploymentStatus = z.infer<typeof deploymentStatus>;

@@ -1,0 +1,75 @@
+// What a call can cost at most, before it runs (DESIGN section 4, admit).
+//
+// Two bounds of the prompt are used, in this order. From the bytes: a token is at least one byte of text, so the bytes (and
+// what a template puts around them) are a sound bound that costs no question to anybody, about four times too high. Only when a
+// budget refuses that, the engine is asked to count exactly, and the hold is tried once more: near its limit a budget is then
+// as exact as far from it, and a call that fits is never refused for our convenience.
+//
+// A call that names no limit of output is given one: cap and price are the same number, so no answer costs more than was held.
+import type { EndpointFacts, Endpoint as Protocol } from "../engines/index.ts";
+import { limits } from "./limits.ts";
+import type { CallBody } from "./protocol/openai.ts";
+
+type Json = Record<string, unknown>;
+
+/** Most tokens that a prompt of this body can have. */
+export function promptTokensBound(endpoint: Protocol, body: Json): number {
+  let tokens: number = limits.templateTokens;
+  if (endpoint === "completions") return tokens + promptBound(body["prompt"]);
+  for (const message of body["messages"] as Json[]) {
+    tokens += limits.templateTokensPerMessage + contentBound(message["content"]);
+    if (message["tool_calls"]) tokens += Buffer.byteLength(JSON.stringify(message["tool_calls"]));
+    for (const field of ["name", "reasoning_content", "refusal", "tool_call_id"])
+      if (typeof message[field] === "string") tokens += Buffer.byteLength(message[field]);
+  }
+  // Templates print tools indented, which at most doubles them; a schema may be put into the prompt as well.
+  if (body["tools"]) tokens += 2 * Buffer.byteLength(JSON.stringify(body["tools"]));
+  if (body["response_format"]) tokens += 2 * Buffer.byteLength(JSON.stringify(body["response_format"]));
+  return tokens;
+}
+
+function promptBound(prompt: unknown): number {
+  if (typeof prompt === "string") return Buffer.byteLength(prompt);
+  if (typeof prompt === "number") return 1;
+  return Array.isArray(prompt) ? prompt.reduce((sum: number, part) => sum + promptBound(part), 0) : 0;
+}
+
+function contentBound(content: unknown): number {
+  if (typeof content === "string") return Buffer.byteLength(content);
+  if (!Array.isArray(content)) return 0;
+  return (content as Json[]).reduce((sum, part) => {
+    if (typeof part["text"] === "string") return sum + Buffer.byteLength(part["text"]);
+    return sum + (part["type"] === "text" || part["type"] === "refusal" ? 0 : limits.mediaTokens);
+  }, 0);
+}
+
+/** Output tokens that a call asked for at most, or undefined when it left that open. */
+export function askedOutputTokens(body: Json): number | undefined {
+  return (body["max_completion_tokens"] ?? body["max_tokens"] ?? undefined) as number | undefined;
+}
+
+/** Answers that are computed for one prompt, each with its own output. */
+export function answersAsked(body: Json): number {
+  const prompts = Array.isArray(body["prompt"]) && typeof body["prompt"][0] !== "number" ? body["prompt"].length : 1;
+  return prompts * Math.max((body["n"] as number | null | undefined) ?? 1, (body["best_of"] as number | null | undefined) ?? 1);
+}
+
+/**
+ * The body with a limit of output in it, and that limit. Without one of the caller's it is the protocol's default, cut to the
+ * room that the context leaves beside a prompt of `promptTokens` (exact, or the best guess), since many engines refuse more.
+ */
+export function withOutputLimit(
+  endpoint: Protocol,
+  body: CallBody,
+  facts: EndpointFacts | undefined,
+  promptTokens: number,
+): { body: CallBody; outputTokens: number } {
+  const asked = askedOutputTokens(body);
+  const context = facts?.contextTokens;
+  if (asked !== undefined) return { body, outputTokens: facts?.capabilities.clipsOutput && context ? Math.min(asked, context) : asked };
+  const usual = endpoint === "chat" ? limits.defaultOutputTokens : limits.defaultCompletionTokens;
+  if (context === undefined) return { body: { ...body, max_tokens: usual }, outputTokens: usual };
+  const room = facts?.capabilities.clipsOutput ? context : Math.max(limits.leastOutputTokens, context - promptTokens);
+  const outputTokens = Math.min(usual, room);
+  return { body: { ...body, max_tokens: outputTokens }, outputTokens };
+}

@@ -1,0 +1,99 @@
+// /api, /metrics, /healthz and /console: everything that is not on the token path, on Hono. One place authenticates, one place
+// turns errors into answers, and the document at /api/openapi.json is made from the schemas that check.
+import { OpenAPIHono } from "@hono/zod-openapi";
+import { newId } from "../../store/index.ts";
+import { asGatewayError, GatewayError, openAiErrorBody } from "../errors.ts";
+import { apiErrorBody, retryHeaders } from "../http/respond.ts";
+import type { ServerDependencies } from "../http/server.ts";
+import { unauthenticated } from "../refusals.ts";
+import { consoleFiles } from "./console.ts";
+import { docsPage, openApiDocument } from "./docs.ts";
+import type { ApiEnv } from "./helpers.ts";
+import { billRoutes } from "./routes/bill.ts";
+import { budgetRoutes } from "./routes/budgets.ts";
+import { callRoutes } from "./routes/calls.ts";
+import { engineRoutes } from "./routes/engines.ts";
+import { eventRoutes } from "./routes/events.ts";
+import { keyRoutes } from "./routes/keys.ts";
+import { overviewRoutes } from "./routes/overview.ts";
+import { searchRoutes } from "./routes/search.ts";
+import { statusRoutes } from "./routes/status.ts";
+
+/** Routes under /api that need no key: they hold nothing of anybody's. */
+const open = new Set(["/api/openapi.json", "/api/docs"]);
+
+export function createApi(dependencies: ServerDependencies): OpenAPIHono<ApiEnv> {
+  const { identity, log, metrics, consoleFolder } = dependencies;
+  const app = new OpenAPIHono<ApiEnv>();
+
+  app.use(async (c, next) => {
+    c.set("requestId", newId("req"));
+    await next();
+    c.header("x-request-id", c.var.requestId);
+    c.header("x-content-type-options", "nosniff");
+  });
+  app.use("/api/*", async (c, next) => {
+    if (open.has(c.req.path)) return next();
+    const header = c.req.header("authorization");
+    const token = header?.startsWith("Bearer ") ? header.slice(7).trim() : c.req.header("x-api-key");
+    const principal = token === undefined ? undefined : await identity.authenticate(token);
+    if (!principal) throw unauthenticated(token !== undefined);
+    c.set("principal", principal);
+    return next();
+  });
+
+  const parts = [statusRoutes, engineRoutes, keyRoutes, budgetRoutes, callRoutes, overviewRoutes, billRoutes, eventRoutes, searchRoutes];
+  for (const part of parts) app.route("/", part(dependencies));
+  for (const routes of dependencies.routes ?? []) app.route("/", routes);
+
+  app.get("/healthz", async (c) => {
+    // Healthy is who can serve a call: the database answers. Engines have their own line in /api/status.
+    await dependencies.db.query("select 1");
+    return c.json({ status: "ok" });
+  });
+  app.get("/metrics", async (c) => {
+    c.header("content-type", metrics.registry.contentType);
+    return c.body(await metrics.registry.metrics());
+  });
+  let document: string | undefined;
+  app.get("/api/openapi.json", (c) => {
+    document ??= JSON.stringify(openApiDocument(app));
+    return c.body(document, 200, { "content-type": "application/json; charset=utf-8" });
+  });
+  app.get("/api/docs", (c) => c.html(docsPage));
+  app.get("/", (c) => c.redirect("/console/"));
+  consoleFiles(app, consoleFolder);
+
+  app.notFound((c) => {
+    throw new GatewayError({
+      status: 404,
+      code: "route_not_found",
+      message: `There is no ${c.req.method} ${c.req.path} here.`,
+      hint: "What there is stands in /api/docs.",
+    });
+  });
+  app.onError((error, c) => {
+    const failure = isHttpException(error) ? badRequest(error) : asGatewayError(error);
+    if (failure.code === "internal_error")
+      log.error({ request: c.var.requestId, path: c.req.path, err: error.stack }, "a request failed");
+    for (const [name, value] of Object.entries(retryHeaders(failure))) c.header(name, value);
+    c.header("x-request-id", c.var.requestId);
+    const body = c.req.path.startsWith("/v1/") ? openAiErrorBody(failure) : apiErrorBody(failure, c.var.requestId);
+    return c.json(body, failure.status as 400);
+  });
+  return app;
+}
+
+/** Hono's own refusals, of which a body that is not JSON is the one that happens. */
+function isHttpException(error: Error): error is Error & { status: number } {
+  return "getResponse" in error && "status" in error && typeof error.status === "number";
+}
+
+function badRequest(error: Error & { status: number }): GatewayError {
+  return new GatewayError({
+    status: error.status,
+    code: error.status === 400 ? "invalid_json" : "invalid_request",
+    message: error.message || "The request cannot be read.",
+    hint: "Send a JSON object with content-type application/json.",
+  });
+}

@@ -1,0 +1,71 @@
+// The built console's files. Vite puts a hash into the name of every asset, so those may be kept for ever; the page itself is
+// asked for again each time. Any other path under /console is a place inside the application and gets the page.
+import { readFile, stat } from "node:fs/promises";
+import { extname, join, normalize, sep } from "node:path";
+import type { OpenAPIHono } from "@hono/zod-openapi";
+import type { Context } from "hono";
+import type { ApiEnv } from "./helpers.ts";
+
+const types: Record<string, string> = {
+  ".html": "text/html; charset=utf-8",
+  ".js": "text/javascript; charset=utf-8",
+  ".css": "text/css; charset=utf-8",
+  ".svg": "image/svg+xml",
+  ".png": "image/png",
+  ".ico": "image/x-icon",
+  ".woff2": "font/woff2",
+  ".json": "application/json; charset=utf-8",
+  ".map": "application/json; charset=utf-8",
+  ".txt": "text/plain; charset=utf-8",
+};
+
+const notBuilt = `<!doctype html><meta charset="utf-8"><title>Lineshaft</title>
+<p>The console is not built yet. Run <code>npm run prepare</code>, then load this page again.</p>`;
+
+export function consoleFiles(app: OpenAPIHono<ApiEnv>, folder: string | undefined): void {
+  app.get("/console", (c) => c.redirect("/console/"));
+  app.get("/console/*", async (c) => {
+    if (folder === undefined) return c.html(notBuilt, 503);
+    const path = insideOf(folder, c.req.path.slice("/console/".length));
+    const file = path === undefined ? undefined : await read(path);
+    if (file) return send(c, file, path!);
+    // A missing asset is missing; a missing page is a place inside the application.
+    if (/\.[a-z0-9]{1,8}$/i.test(c.req.path)) return c.notFound();
+    const page = await read(join(folder, "index.html"));
+    return page ? send(c, page, "index.html") : c.html(notBuilt, 503);
+  });
+}
+
+/** The file's path when it lies in the folder, whatever dots, backslashes and percent signs the request holds. */
+export function insideOf(folder: string, requested: string): string | undefined {
+  let decoded: string;
+  try {
+    decoded = decodeURIComponent(requested);
+  } catch {
+    return undefined;
+  }
+  if (decoded.includes("\0") || decoded.includes("\\")) return undefined;
+  const root = normalize(folder + sep);
+  const path = normalize(join(root, decoded === "" ? "index.html" : decoded));
+  return path.startsWith(root) ? path : undefined;
+}
+
+async function read(path: string): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  try {
+    if (!(await stat(path)).isFile()) return undefined;
+    return new Uint8Array(await readFile(path));
+  } catch {
+    return undefined;
+  }
+}
+
+function send(c: Context<ApiEnv>, file: Uint8Array<ArrayBuffer>, path: string) {
+  const kept = path.includes(`${sep}assets${sep}`);
+  return c.body(file, 200, {
+    "content-type": types[extname(path)] ?? "application/octet-stream",
+    "cache-control": kept ? "public, max-age=31536000, immutable" : "no-cache",
+    // The console loads nothing from anywhere else and runs in no other page's frame.
+    "content-security-policy":
+      "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'self'",
+  });
+}

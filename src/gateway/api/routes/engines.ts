@@ -1,0 +1,115 @@
+// Engines: those that users added, and the embedded deployment, which comes from configuration and cannot be removed here.
+import { createRoute, z } from "@hono/zod-openapi";
+import type { RateCard } from "../../../ledger/index.ts";
+import { addEngine, rateCards, removeEngine } from "../../engines.ts";
+import type { StoredEngine } from "../../engines.ts";
+import type { ServerDependencies } from "../../http/server.ts";
+import { answers, ApiError, apiApp, notFound, ownerOnly } from "../helpers.ts";
+import { engine, engineCreate } from "../schemas.ts";
+import type { EngineResource } from "../schemas.ts";
+
+const tags = ["Engines"];
+const list = createRoute({
+  method: "get",
+  path: "/api/engines",
+  tags,
+  summary: "What serves tokens here, and at which price",
+  responses: answers("All engines", z.object({ data: z.array(engine), next_cursor: z.null() })),
+});
+const create = createRoute({
+  method: "post",
+  path: "/api/engines",
+  tags,
+  summary: "Add an OpenAI-compatible endpoint, or change the one of that name",
+  description:
+    "The endpoint is asked at once: it must answer and serve the model. Calls to an engine without a price are refused (`model_unpriced`); 0 is a price.",
+  request: { body: { required: true, content: { "application/json": { schema: engineCreate } } } },
+  responses: answers("The engine", engine, 400, 403, 409, 502),
+});
+const remove = createRoute({
+  method: "delete",
+  path: "/api/engines/{name}",
+  tags,
+  summary: "Remove an engine",
+  request: { params: z.object({ name: z.string() }) },
+  responses: answers("It is gone", z.object({ name: z.string(), deleted: z.literal(true) }), 403, 404),
+});
+
+export function engineRoutes({ db, engines, ledger, log }: ServerDependencies) {
+  const rooms = { db, engines, ledger, log };
+  return apiApp()
+    .openapi(list, async (c) => {
+      const { organisation } = c.var.principal;
+      const stored = await db.query<StoredEngine>("select * from engines where organisation = $1 order by name", [
+        organisation,
+      ]);
+      const configured = engines.list(organisation).filter((one) => one.kind === "embedded");
+      const names = new Set([...configured.map((one) => one.name), ...stored.rows.map((row) => row.name)]);
+      const cards = await rateCards(ledger, organisation, [...names]);
+      const embedded = [...new Map(configured.map((one) => [one.name, one])).values()].map((one): EngineResource => {
+        const { name, model } = one;
+        return { name, kind: "embedded", url: null, model, key_env: null, price: priceOf(cards.get(name)), created_at: null };
+      });
+      const added = stored.rows.map((row) => engineResource(row, cards.get(row.name)));
+      return c.json({ data: [...embedded, ...added], next_cursor: null }, 200);
+    })
+    .openapi(create, async (c) => {
+      const { principal } = c.var;
+      ownerOnly(principal, "add engines");
+      const body = c.req.valid("json");
+      const price = body.price && {
+        currency: body.price.currency,
+        inputNanoPerMillion: nonNegative(body.price.input_nano_per_million, "price.input_nano_per_million"),
+        cachedNanoPerMillion: nonNegative(
+          body.price.cached_nano_per_million ?? body.price.input_nano_per_million,
+          "price.cached_nano_per_million",
+        ),
+        outputNanoPerMillion: nonNegative(body.price.output_nano_per_million, "price.output_nano_per_million"),
+      };
+      const { name, url, model, key_env: keyEnv } = body;
+      const row = await addEngine(rooms, principal, { name, url, model, keyEnv, price });
+      return c.json(engineResource(row, await ledger.currentRateCard(principal.organisation, name)), 200);
+    })
+    .openapi(remove, async (c) => {
+      ownerOnly(c.var.principal, "remove engines");
+      const { name } = c.req.valid("param");
+      if (await removeEngine(rooms, c.var.principal, name)) return c.json({ name, deleted: true as const }, 200);
+      if (engines.resolve(name, c.var.principal.organisation))
+        throw new ApiError({
+          status: 409,
+          code: "engine_configured",
+          message: `${name} is served by Lineshaft itself and comes from its configuration.`,
+          hint: "Start Lineshaft with another LINESHAFT_MODEL.",
+        });
+      throw notFound("engine", name, "See lineshaft engines list.");
+    });
+}
+
+function nonNegative(text: string, param: string): bigint {
+  const value = BigInt(text);
+  if (value >= 0n) return value;
+  throw new ApiError({ status: 400, code: "invalid_value", message: "A price cannot be negative.", param });
+}
+
+function engineResource(row: StoredEngine, card: RateCard | undefined): EngineResource {
+  return {
+    name: row.name,
+    kind: row.kind,
+    url: row.url,
+    model: row.model,
+    key_env: row.key_env,
+    price: priceOf(card),
+    created_at: row.created_at.toISOString(),
+  };
+}
+
+function priceOf(card: RateCard | undefined): EngineResource["price"] {
+  return card
+    ? {
+        currency: card.currency,
+        input_nano_per_million: card.inputNanoPerMillion.toString(),
+        cached_nano_per_million: card.cachedNanoPerMillion.toString(),
+        output_nano_per_million: card.outputNanoPerMillion.toString(),
+      }
+    : null;
+}

@@ -1,0 +1,45 @@
+// GET /api/events: live events as server-sent events. A reader that comes back with Last-Event-ID gets what it missed, as far
+// as it is still kept. A slow reader skips what the ring has passed; nothing is queued for it.
+import { createRoute } from "@hono/zod-openapi";
+import { streamSSE } from "hono/streaming";
+import type { ServerDependencies } from "../../http/server.ts";
+import { limits } from "../../limits.ts";
+import { apiApp } from "../helpers.ts";
+import { liveEvent } from "../schemas.ts";
+
+const route = createRoute({
+  method: "get",
+  path: "/api/events",
+  tags: ["Events"],
+  summary: "What happens, as it happens: calls, runs, steps, components",
+  responses: {
+    200: {
+      description: "Server-sent events; `event` is the type, `id` goes into Last-Event-ID, `data` is the object",
+      content: { "text/event-stream": { schema: liveEvent } },
+    },
+  },
+});
+
+export function eventRoutes({ events }: ServerDependencies) {
+  const app = apiApp();
+  app.openAPIRegistry.registerPath(route);
+  app.get("/api/events", (c) => {
+    c.header("cache-control", "no-cache");
+    const last = c.req.header("last-event-id");
+    const { organisation } = c.var.principal;
+    return streamSSE(c, async (stream) => {
+      const gone = new AbortController();
+      stream.onAbort(() => gone.abort());
+      // Proxies close what is silent, and a reader learns from it that the line stands.
+      await stream.write(": connected\n\n");
+      const heartbeat = setInterval(() => void stream.write(": \n\n").catch(() => gone.abort()), limits.heartbeatMs);
+      try {
+        for await (const { id, event } of events.subscribe(organisation, last, gone.signal))
+          await stream.writeSSE({ id, event: event.type, data: JSON.stringify(event) });
+      } finally {
+        clearInterval(heartbeat);
+      }
+    });
+  });
+  return app;
+}

@@ -1,0 +1,121 @@
+// The one address: /v1 on node:http (tokens.ts), everything else on Hono over the same server.
+import { createServer as createHttpServer } from "node:http";
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import { getRequestListener } from "@hono/node-server";
+import type { OpenAPIHono } from "@hono/zod-openapi";
+import type { EngineRegistry } from "../../engines/index.ts";
+import type { Identity } from "../../governance/index.ts";
+import type { Principal } from "../../governance/types.ts";
+import type { Ledger } from "../../ledger/index.ts";
+import { newId } from "../../store/index.ts";
+import type { Database } from "../../store/index.ts";
+import type { LiveEvents, Logger, Metrics } from "../../telemetry/index.ts";
+import { createApi } from "../api/app.ts";
+import type { ApiEnv } from "../api/helpers.ts";
+import type { LiveEvent, Status } from "../api/schemas.ts";
+import { asGatewayError, GatewayError } from "../errors.ts";
+import { limits } from "../limits.ts";
+import type { Gateway } from "../pipeline.ts";
+import { modelList } from "../protocol/models.ts";
+import { unauthenticated } from "../refusals.ts";
+import { sendJson, sendOpenAiError } from "./respond.ts";
+import { serveCall } from "./tokens.ts";
+
+export interface ServerDependencies {
+  gateway: Gateway;
+  identity: Identity;
+  ledger: Ledger;
+  engines: EngineRegistry;
+  db: Database;
+  events: LiveEvents<LiveEvent>;
+  metrics: Metrics;
+  log: Logger;
+  /** What the composition knows of the whole; the caller's organisation, project and role are added per request. */
+  status: () => Promise<Omit<Status, "organisation" | "project" | "role">>;
+  /** Built console; without it /console says how to build it. */
+  consoleFolder?: string;
+  /** Routes of other rooms, with whole paths. */
+  routes?: OpenAPIHono<ApiEnv>[];
+}
+
+/** Makes the server; the caller lets it listen. */
+export function createServer(dependencies: ServerDependencies): Server {
+  const { log } = dependencies;
+  const api = createApi(dependencies);
+  const listener = getRequestListener(api.fetch, { overrideGlobalObjects: false });
+  const server = createHttpServer(
+    {
+      // Long prompts on slow lines; undici's and nginx's habits are similar.
+      requestTimeout: 300_000,
+      headersTimeout: 20_000,
+      keepAliveTimeout: 65_000,
+    },
+    (request, response) => {
+      response.on("error", () => {});
+      if (request.url!.startsWith("/v1/")) {
+        serveV1(dependencies, request, response).catch((error: unknown) => {
+          const failure = asGatewayError(error);
+          if (failure.code === "internal_error")
+            log.error({ request: response.getHeader("x-request-id"), err: (error as Error).stack }, "a request failed");
+          sendOpenAiError(response, failure);
+        });
+        return;
+      }
+      void listener(request, response);
+    },
+  );
+  return server;
+}
+
+async function serveV1(
+  dependencies: ServerDependencies,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  response.setHeader("x-request-id", newId("req"));
+  const query = request.url!.indexOf("?");
+  const path = query < 0 ? request.url! : request.url!.slice(0, query);
+  const principal = await authenticate(dependencies.identity, request);
+  if (path === "/v1/chat/completions" && request.method === "POST")
+    return serveCall(dependencies.gateway, "chat", principal, request, response);
+  if (path === "/v1/completions" && request.method === "POST")
+    return serveCall(dependencies.gateway, "completions", principal, request, response);
+  if (request.method === "GET" && (path === "/v1/models" || path.startsWith("/v1/models/"))) {
+    const answer = modelList(dependencies.engines, principal, decodePath(path.slice("/v1/models/".length)));
+    return sendJson(response, 200, JSON.stringify(answer));
+  }
+  throw new GatewayError({
+    status: 404,
+    code: "route_not_found",
+    message: `There is no ${request.method} ${path} here.`,
+    hint: "Served are GET /v1/models, POST /v1/chat/completions and POST /v1/completions.",
+  });
+}
+
+function decodePath(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+/** The principal of a request, by `authorization: Bearer` or `x-api-key`. Throws 401. */
+export async function authenticate(identity: Identity, request: IncomingMessage): Promise<Principal> {
+  const header = request.headers.authorization;
+  const other = request.headers["x-api-key"];
+  const token = header?.startsWith("Bearer ") ? header.slice(7).trim() : typeof other === "string" ? other : undefined;
+  const principal = token === undefined ? undefined : await identity.authenticate(token);
+  if (principal) return principal;
+  throw unauthenticated(token !== undefined);
+}
+
+/** Stops listening, lets what is under way end for `graceMs`, then cancels and settles it. */
+export async function closeServer(server: Server, gateway: Gateway, graceMs: number = limits.graceMs): Promise<void> {
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+  server.closeIdleConnections();
+  await gateway.close({ graceMs });
+  // What is left are idle connections and readers of live events.
+  server.closeAllConnections();
+  await closed;
+}

@@ -1,0 +1,152 @@
+// The token path over node:http: a JSON body in, an answer or a stream of events out. Kept off the web framework: this runs
+// for every call and every token, and each layer here would be paid that often.
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Endpoint, EngineChunk } from "../../engines/index.ts";
+import type { Principal } from "../../governance/types.ts";
+import { GatewayError } from "../errors.ts";
+import { limits } from "../limits.ts";
+import { refusePlatformFields } from "../protocol/fields.ts";
+import { decodeBody } from "../protocol/openai.ts";
+import { programOf } from "../protocol/program.ts";
+import type { Gateway } from "../pipeline.ts";
+import { asGatewayError, openAiErrorBody } from "../errors.ts";
+import { sendJson } from "./respond.ts";
+
+/** Serves one call of an authenticated principal. Throws GatewayError while nothing was answered yet; afterwards never. */
+export async function serveCall(
+  gateway: Gateway,
+  endpoint: Endpoint,
+  principal: Principal,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const body = decodeBody(endpoint, parse(await readBody(request)));
+  refusePlatformFields(body);
+  const gone = new AbortController();
+  response.once("close", () => {
+    if (!response.writableFinished) gone.abort();
+  });
+  const program = programOf(request.headers);
+  const answer = await gateway.call({
+    principal,
+    endpoint,
+    body,
+    signal: gone.signal,
+    ...(program !== undefined && { program }),
+  });
+  for (const name in answer.headers) response.setHeader(name, answer.headers[name]!);
+  if (body.stream === true) await sendStream(response, answer.events);
+  else sendJson(response, 200, JSON.stringify(await answer.body()));
+}
+
+function parse(bytes: Buffer): unknown {
+  try {
+    return JSON.parse(bytes.toString("utf8"));
+  } catch {
+    throw new GatewayError({
+      status: 400,
+      code: "invalid_json",
+      message: "The body is not JSON.",
+      hint: "Send a JSON object with content-type application/json.",
+    });
+  }
+}
+
+/** The whole body. Throws 413 past the bound, without reading on. */
+export function readBody(request: IncomingMessage): Promise<Buffer> {
+  const tooLarge = () =>
+    new GatewayError({
+      status: 413,
+      code: "body_too_large",
+      message: `The body is larger than ${limits.bodyBytes} bytes.`,
+      hint: "Send less at once.",
+    });
+  return new Promise((resolve, reject) => {
+    if (Number(request.headers["content-length"] ?? 0) > limits.bodyBytes) {
+      reject(tooLarge());
+      return;
+    }
+    const pieces: Buffer[] = [];
+    let bytes = 0;
+    request.on("data", (piece: Buffer) => {
+      bytes += piece.length;
+      if (bytes > limits.bodyBytes) {
+        request.pause();
+        reject(tooLarge());
+        return;
+      }
+      pieces.push(piece);
+    });
+    request.once("end", () => resolve(pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces)));
+    request.once("error", reject);
+    request.once("close", () => {
+      if (!request.complete) reject(new GatewayError({ status: 499, code: "client_gone", message: "The client closed the connection." }));
+    });
+  });
+}
+
+/**
+ * Events of a stream as they come. What arrives in one turn of the event loop is written at once: engines send several tokens
+ * in one packet, and a write is the dearest thing here. A client that does not read makes the engine wait.
+ */
+async function sendStream(response: ServerResponse, events: AsyncIterable<EngineChunk>): Promise<void> {
+  response.writeHead(200, { "content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache" });
+  const writer = new EventWriter(response);
+  try {
+    for await (const { data, text } of events) {
+      const waiting = writer.write(text ?? JSON.stringify(data));
+      if (waiting) await waiting;
+    }
+    writer.end("data: [DONE]\n\n");
+  } catch (error) {
+    // The answer has begun: what went wrong can only be said inside it.
+    writer.end(`data: ${JSON.stringify(openAiErrorBody(asGatewayError(error)))}\n\n`);
+  }
+}
+
+class EventWriter {
+  readonly #response: ServerResponse;
+  #waiting = "";
+  #scheduled = false;
+  #blocked = false;
+  readonly #flush = () => {
+    this.#scheduled = false;
+    if (this.#waiting === "" || this.#response.destroyed) return;
+    const text = this.#waiting;
+    this.#waiting = "";
+    this.#blocked = !this.#response.write(text);
+  };
+
+  constructor(response: ServerResponse) {
+    this.#response = response;
+  }
+
+  /** Queues an event; answers a promise to wait for when the client reads too slowly. */
+  write(payload: string): Promise<void> | undefined {
+    this.#waiting += `data: ${payload}\n\n`;
+    if (!this.#scheduled) {
+      this.#scheduled = true;
+      setImmediate(this.#flush);
+    }
+    return this.#blocked ? this.#drained() : undefined;
+  }
+
+  end(last: string): void {
+    if (!this.#response.destroyed) this.#response.end(this.#waiting + last);
+    this.#waiting = "";
+  }
+
+  #drained(): Promise<void> {
+    return new Promise((resolve) => {
+      const done = () => {
+        this.#blocked = false;
+        this.#response.off("drain", done);
+        this.#response.off("close", done);
+        resolve();
+      };
+      this.#response.on("drain", done);
+      this.#response.on("close", done);
+      if (this.#response.destroyed) done();
+    });
+  }
+}

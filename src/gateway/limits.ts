@@ -1,0 +1,30 @@
+// Bounds of this room.
+export const limits = {
+  /** A request's body; a million tokens of text fit. */
+  bodyBytes: 32 * 1024 * 1024,
+  /** Tries of one call, over all endpoints that serve its model. */
+  attemptsMost: 3,
+  /** Output tokens when a call names no limit: its cap, and what it is priced at before it runs. */
+  defaultOutputTokens: 4096,
+  /** The same for text completions, as OpenAI has it. */
+  defaultCompletionTokens: 16,
+  /** Room kept for the answer when a prompt nearly fills a context whose tokens could only be guessed. */
+  leastOutputTokens: 16,
+  /** Tokens that a chat template puts around a message, at most. */
+  templateTokensPerMessage: 32,
+  /** Tokens that a chat template puts around a prompt and its tools, at most. */
+  templateTokens: 512,
+  /** What an image, sound or file in a message is taken for before the engine says. */
+  mediaTokens: 8192,
+  /** Calls whose records wait for the database; further ones are dropped (and counted in the log): the ledger has the money. */
+  recordsWaiting: 20_000,
+  recordsPerStatement: 500,
+  /** JSON schemas of response formats and tools that are kept compiled. */
+  compiledSchemas: 200,
+  schemaBytes: 256 * 1024,
+  /** Live events that one reader may leave unread before it is disconnected, in bytes. */
+  eventReaderBytes: 1024 * 1024,
+  heartbeatMs: 15_000,
+  /** How long streams may go on after the server was told to stop. */
+  graceMs: 3_000,
+} as const;

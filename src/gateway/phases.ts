@@ -1,0 +1,47 @@
+// The phases of an attempt for its timeline, in milliseconds from the call's start: what the gateway saw with its own clock,
+// divided inside by what the engine reported.
+import type { Timings } from "../engines/index.ts";
+import type { AttemptResource } from "./api/schemas.ts";
+
+/** When things happened to an attempt, on the call's clock; 0 where they did not. */
+export interface Moments {
+  begun: number;
+  admitted: number;
+  /** The engine accepted it (a stream began) or had answered it whole. */
+  opened: number;
+  first: number;
+  ended: number;
+  settled: number;
+}
+
+type Phase = AttemptResource["phases"][number];
+
+export function phasesOf(moments: Moments, timings: Timings): Phase[] {
+  const phases: Phase[] = [{ name: "admit", start_ms: moments.begun, end_ms: moments.admitted }];
+  let place = moments.admitted;
+  const until = (name: Phase["name"], end: number) => {
+    const bounded = Math.min(Math.max(end, place), moments.ended);
+    if (bounded > place) phases.push({ name, start_ms: place, end_ms: bounded });
+    place = Math.max(place, bounded);
+  };
+  if (timings.prefillMs !== undefined || timings.decodeMs !== undefined) {
+    // Told by the engine: counted back from the end, since its clock stops when its answer does.
+    const inside =
+      (timings.queueMs ?? 0) + (timings.restoreMs ?? 0) + (timings.prefillMs ?? 0) + (timings.decodeMs ?? 0);
+    until("connect", moments.ended - inside);
+    until("queue", place + (timings.queueMs ?? 0));
+    until("restore", place + (timings.restoreMs ?? 0));
+    until("prefill", place + (timings.prefillMs ?? 0));
+    until("decode", moments.ended);
+  } else if (moments.opened === 0) {
+    until("connect", moments.ended);
+  } else if (moments.first < moments.ended) {
+    // Seen from outside: until the first chunk it was reading the prompt, after it, writing.
+    until("prefill", moments.first);
+    until("decode", moments.ended);
+  } else {
+    until("decode", moments.ended);
+  }
+  phases.push({ name: "settle", start_ms: moments.ended, end_ms: Math.max(moments.ended, moments.settled) });
+  return phases;
+}

@@ -1,0 +1,24 @@
+// GET /v1/models in OpenAI's shape: what an organisation may name as `model`.
+import type { EngineRegistry, RegisteredEndpoint } from "../../engines/index.ts";
+import type { Principal } from "../../governance/types.ts";
+import { unknownModel } from "../refusals.ts";
+
+/** The list, or one model when a name is given. Throws 404 with the nearest name. */
+export function modelList(engines: EngineRegistry, principal: Principal, name = ""): Record<string, unknown> {
+  const byName = new Map(engines.list(principal.organisation).map((endpoint) => [endpoint.name, endpoint]));
+  if (name === "") return { object: "list", data: [...byName.values()].map(modelOf) };
+  const found = byName.get(name);
+  if (!found) throw unknownModel(name, [...byName.keys()]);
+  return modelOf(found);
+}
+
+function modelOf(endpoint: RegisteredEndpoint): Record<string, unknown> {
+  const context = endpoint.facts?.contextTokens;
+  return {
+    id: endpoint.name,
+    object: "model",
+    created: Math.floor(endpoint.addedAt.getTime() / 1000),
+    owned_by: endpoint.kind === "embedded" ? "lineshaft" : endpoint.kind,
+    ...(context !== undefined && { max_model_len: context }),
+  };
+}

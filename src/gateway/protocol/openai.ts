@@ -1,0 +1,155 @@
+// OpenAI's chat and text completions as they come in: known fields are checked and refused by name, unknown ones are left to
+// the engine, which either honours them or has them refused (fields.ts). The parsed body is used as it came; the schema only judges.
+import { z } from "@hono/zod-openapi";
+import { GatewayError } from "../errors.ts";
+import type { Endpoint } from "../../engines/index.ts";
+
+const contentPart = z.looseObject({ type: z.string() });
+const content = z.union([z.string(), z.array(contentPart)]);
+
+export const toolCall = z.looseObject({
+  id: z.string(),
+  type: z.literal("function"),
+  function: z.looseObject({ name: z.string(), arguments: z.string() }),
+});
+
+export const message = z.looseObject({
+  role: z.enum(["system", "developer", "user", "assistant", "tool", "function"]),
+  content: content.nullish(),
+  name: z.string().optional(),
+  tool_calls: z.array(toolCall).nullish(),
+  tool_call_id: z.string().optional(),
+});
+
+export const tool = z.looseObject({
+  type: z.literal("function"),
+  function: z.looseObject({
+    name: z.string().regex(/^[a-zA-Z0-9_.-]{1,64}$/),
+    description: z.string().nullish(),
+    parameters: z.record(z.string(), z.unknown()).nullish(),
+    strict: z.boolean().nullish(),
+  }),
+});
+
+export const toolChoice = z.union([
+  z.enum(["none", "auto", "required"]),
+  z.looseObject({ type: z.literal("function"), function: z.looseObject({ name: z.string() }) }),
+]);
+
+export const responseFormat = z.discriminatedUnion("type", [
+  z.looseObject({ type: z.literal("text") }),
+  z.looseObject({ type: z.literal("json_object") }),
+  z.looseObject({
+    type: z.literal("json_schema"),
+    json_schema: z.looseObject({
+      name: z.string().optional(),
+      schema: z.union([z.record(z.string(), z.unknown()), z.boolean()]).optional(),
+      strict: z.boolean().nullish(),
+    }),
+  }),
+]);
+
+/** Fields that chat and text completions share. */
+const sampling = {
+  model: z.string().min(1),
+  stream: z.boolean().nullish(),
+  stream_options: z.looseObject({ include_usage: z.boolean().nullish() }).nullish(),
+  max_tokens: z.number().int().min(1).nullish(),
+  temperature: z.number().min(0).max(2).nullish(),
+  top_p: z.number().min(0).max(1).nullish(),
+  seed: z.number().int().nullish(),
+  stop: z.union([z.string(), z.array(z.string()).max(16)]).nullish(),
+  presence_penalty: z.number().min(-2).max(2).nullish(),
+  frequency_penalty: z.number().min(-2).max(2).nullish(),
+  n: z.number().int().min(1).max(128).nullish(),
+  user: z.string().nullish(),
+};
+
+export const chatBody = z
+  .looseObject({
+    ...sampling,
+    messages: z.array(message).min(1),
+    max_completion_tokens: z.number().int().min(1).nullish(),
+    logprobs: z.boolean().nullish(),
+    top_logprobs: z.number().int().min(0).max(20).nullish(),
+    tools: z.array(tool).max(512).nullish(),
+    tool_choice: toolChoice.nullish(),
+    parallel_tool_calls: z.boolean().nullish(),
+    response_format: responseFormat.nullish(),
+  })
+  .openapi("ChatCompletionRequest");
+
+export const completionBody = z
+  .looseObject({
+    ...sampling,
+    prompt: z.union([
+      z.string(),
+      z.array(z.string()).min(1),
+      z.array(z.number().int()).min(1),
+      z.array(z.array(z.number().int()).min(1)).min(1),
+    ]),
+    logprobs: z.number().int().min(0).max(20).nullish(),
+    echo: z.boolean().nullish(),
+    suffix: z.string().nullish(),
+    best_of: z.number().int().min(1).nullish(),
+  })
+  .openapi("CompletionRequest");
+
+export type CallBody = Record<string, unknown> & { model: string; stream?: boolean };
+
+/** Judges a body that was parsed from JSON; answers it unchanged. Throws a 400 that names the first field at fault. */
+export function decodeBody(endpoint: Endpoint, body: unknown): CallBody {
+  const result = (endpoint === "chat" ? chatBody : completionBody).safeParse(body);
+  if (!result.success) throw refusal(result.error);
+  const decoded = body as CallBody;
+  if (decoded["stream_options"] != null && decoded.stream !== true)
+    throw invalid("stream_options", "`stream_options` is for streams: set `stream` to true, or leave it out.");
+  if (decoded["tool_choice"] != null && decoded["tool_choice"] !== "none" && decoded["tool_choice"] !== "auto")
+    checkToolChoice(decoded);
+  return decoded;
+}
+
+function checkToolChoice(body: CallBody): void {
+  const tools = (body["tools"] ?? []) as z.infer<typeof tool>[];
+  if (tools.length === 0) throw invalid("tool_choice", "`tool_choice` asks for a tool, yet `tools` is empty.");
+  const choice = body["tool_choice"] as z.infer<typeof toolChoice>;
+  if (typeof choice === "object" && !tools.some((one) => one.function.name === choice.function.name))
+    throw invalid(
+      "tool_choice",
+      `\`tool_choice\` names ${choice.function.name}, which is not in \`tools\` (${tools.map((one) => one.function.name).join(", ")}).`,
+    );
+}
+
+export function invalid(param: string, message: string): GatewayError {
+  return new GatewayError({
+    status: 400,
+    code: "invalid_value",
+    message,
+    param,
+    hint: `Correct \`${param}\` and send the call again.`,
+  });
+}
+
+function refusal(error: z.core.$ZodError): GatewayError {
+  const issue = deepest(error.issues[0]!);
+  const param = issue.path.map((part, place) => (typeof part === "number" ? `[${part}]` : (place ? "." : "") + String(part))).join("");
+  return new GatewayError({
+    status: 400,
+    code: issue.message.includes("received undefined") ? "missing_required_parameter" : "invalid_value",
+    message: param ? `${param}: ${issue.message}` : issue.message,
+    param: param || undefined,
+    hint: "The fields of this request are described in /api/docs.",
+  });
+}
+
+/** Inside a union, the issue of the alternative that got furthest: it is the one that was meant. */
+function deepest(issue: z.core.$ZodIssue): { path: PropertyKey[]; message: string } {
+  if (issue.code !== "invalid_union" || issue.errors.length === 0) return issue;
+  const inner = issue.errors
+    .flatMap((issues) => issues.slice(0, 1))
+    .map((one) => deepest(one))
+    .toSorted((a, b) => b.path.length - a.path.length)[0];
+  return inner && inner.path.length > 0
+    ? { path: [...issue.path, ...inner.path], message: inner.message }
+    : { path: issue.path, message: inner?.message ?? issue.message };
+}

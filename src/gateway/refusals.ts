@@ -1,0 +1,73 @@
+// The ways in which the pipeline says no, each with the sentence a person reads and what to do next.
+import { formatMoney } from "../ledger/index.ts";
+import type { BudgetLeft } from "../ledger/index.ts";
+import { GatewayError } from "./errors.ts";
+import { nearest } from "./nearest.ts";
+
+export function unknownModel(model: string, known: string[]): GatewayError {
+  const near = nearest(model, known);
+  return new GatewayError({
+    status: 404,
+    code: "model_not_found",
+    message: `There is no model ${JSON.stringify(model.slice(0, 100))}.`,
+    param: "model",
+    hint:
+      known.length === 0
+        ? "No engine is running yet: see lineshaft status."
+        : near !== undefined
+          ? `Did you mean ${JSON.stringify(near)}? All: ${known.slice(0, 20).join(", ")}.`
+          : `There are: ${known.slice(0, 20).join(", ")}.`,
+  });
+}
+
+export function modelUnpriced(model: string, cardCurrency?: string, currency?: string): GatewayError {
+  return new GatewayError({
+    status: 403,
+    code: "model_unpriced",
+    message:
+      cardCurrency === undefined
+        ? `The model ${model} has no price, so no budget could hold for it.`
+        : `The model ${model} is priced in ${cardCurrency}, the organisation keeps its books in ${currency}.`,
+    param: "model",
+    hint: `Set one with lineshaft engines add ${model} … --price-in N --price-out N --currency ${currency ?? "C"}; 0 is a price.`,
+  });
+}
+
+/**
+ * 429 with OpenAI's `insufficient_quota`, which its clients know; they are told not to try again by themselves
+ * (`x-should-retry`), since a budget does not heal within seconds.
+ */
+export function budgetRefusal(budget: BudgetLeft, neededNano: bigint): GatewayError {
+  const of = budget.scope.kind === "organisation" ? "the organisation" : `${budget.scope.kind} ${budget.scope.id}`;
+  const left = formatMoney(budget.leftNano < 0n ? 0n : budget.leftNano, budget.currency);
+  return new GatewayError({
+    status: 429,
+    code: "budget_exceeded",
+    message: `The budget of ${of} (${budget.budget}) does not allow this call: ${left} of ${formatMoney(budget.limitNano, budget.currency)} left, up to ${formatMoney(neededNano, budget.currency)} needed.`,
+    hint: "Raise it with lineshaft budgets set, ask for fewer max_tokens, or wait until it begins anew.",
+  });
+}
+
+/** Nobody reads this one: the client has gone. It is the code of the call's record. */
+export function cancelled(): GatewayError {
+  return new GatewayError({ status: 499, code: "client_gone", message: "The client closed the connection." });
+}
+
+export function shuttingDown(): GatewayError {
+  return new GatewayError({
+    status: 503,
+    code: "shutting_down",
+    message: "Lineshaft is stopping.",
+    hint: "Try again in a moment.",
+    retryAfterSeconds: 2,
+  });
+}
+
+export function unauthenticated(given: boolean): GatewayError {
+  return new GatewayError({
+    status: 401,
+    code: "invalid_api_key",
+    message: given ? "The key is not known, or was revoked." : "No key was given.",
+    hint: "Send `authorization: Bearer KEY`; the first key is in LINESHAFT_HOME/credentials.",
+  });
+}
