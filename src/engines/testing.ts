@@ -1,0 +1,168 @@
+// A scripted engine: an OpenAI-shaped HTTP server that does what a test or a bench tells it, and remembers what it was sent.
+// It is no model; it stands where determinism is the point.
+import { createServer } from "node:http";
+import type { IncomingHttpHeaders, Server, ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+
+export interface Script {
+  /** Text of the answer; each element is a chunk of a stream. */
+  chunks?: string[];
+  toolCalls?: { name: string; arguments: string }[];
+  finishReason?: string;
+  /** Usage to report; null reports none. */
+  usage?: { prompt: number; cached?: number; output: number } | null;
+  /** Answers with this error instead. */
+  fail?: { status: number; body?: unknown; headers?: Record<string, string> };
+  /** Closes the connection: before any answer, or after so many chunks. */
+  cut?: "before" | number;
+  /** Waits for this before answering, or, with `waitAfter`, after so many chunks. */
+  wait?: Promise<void>;
+  waitAfter?: number;
+  /** Sends this instead of an answer. */
+  raw?: { contentType?: string; body: string };
+}
+
+export interface SeenRequest {
+  path: string;
+  headers: IncomingHttpHeaders;
+  body: Record<string, unknown>;
+  /** Resolves when the connection was closed before the answer had ended. */
+  gone: Promise<void>;
+}
+
+export interface ScriptedEngine extends AsyncDisposable {
+  url: string;
+  seen: SeenRequest[];
+  /** The next calls are answered by these, in order; then by `usual` again. */
+  next(...scripts: Script[]): void;
+  usual: Script;
+  /** Names that /models lists. */
+  models: string[];
+}
+
+export async function scriptedEngine(usual: Script = {}, models = ["scripted"]): Promise<ScriptedEngine> {
+  const scripts: Script[] = [];
+  const seen: SeenRequest[] = [];
+  const engine = { usual, models } as { usual: Script; models: string[] };
+  const server: Server = createServer((request, response) => {
+    const pieces: Buffer[] = [];
+    request.on("data", (piece: Buffer) => pieces.push(piece));
+    request.on("end", () => {
+      const path = request.url!;
+      if (path.endsWith("/models")) return void sendModels(response, engine.models);
+      if (!path.endsWith("/completions")) return void response.writeHead(404).end("{}");
+      const body = JSON.parse(Buffer.concat(pieces).toString("utf8")) as Record<string, unknown>;
+      const gone = new Promise<void>((resolve) =>
+        response.once("close", () => {
+          if (!response.writableFinished) resolve();
+        }),
+      );
+      seen.push({ path, headers: request.headers, body, gone });
+      void answer(response, path, body, scripts.shift() ?? engine.usual).catch(() => response.destroy());
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  return Object.assign(engine, {
+    url: `http://127.0.0.1:${port}/v1`,
+    seen,
+    next: (...more: Script[]) => void scripts.push(...more),
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  });
+}
+
+function sendModels(response: ServerResponse, models: string[]): void {
+  response.writeHead(200, { "content-type": "application/json" });
+  response.end(JSON.stringify({ object: "list", data: models.map((id) => ({ id, object: "model" })) }));
+}
+
+async function answer(
+  response: ServerResponse,
+  path: string,
+  body: Record<string, unknown>,
+  script: Script,
+): Promise<void> {
+  if (script.cut === "before") return void response.destroy();
+  if (script.wait && script.waitAfter === undefined) await script.wait;
+  if (script.fail) {
+    const { status, headers = {} } = script.fail;
+    const error = script.fail.body ?? { error: { message: `scripted ${status}`, code: null } };
+    response.writeHead(status, { "content-type": "application/json", ...headers });
+    return void response.end(JSON.stringify(error));
+  }
+  if (script.raw) {
+    response.writeHead(200, { "content-type": script.raw.contentType ?? "application/json" });
+    return void response.end(script.raw.body);
+  }
+  const chat = path.endsWith("/chat/completions");
+  await (body["stream"] === true ? stream(response, chat, body, script) : whole(response, chat, script));
+}
+
+const defaultChunks = ["Hello", ", ", "world", "."];
+const finishOf = (script: Script) => script.finishReason ?? (script.toolCalls ? "tool_calls" : "stop");
+
+function usageOf(script: Script): Record<string, unknown> | undefined {
+  if (script.usage === null) return undefined;
+  const { prompt, cached = 0, output } = script.usage ?? { prompt: 10, output: 4 };
+  return {
+    prompt_tokens: prompt,
+    completion_tokens: output,
+    total_tokens: prompt + output,
+    prompt_tokens_details: { cached_tokens: cached },
+  };
+}
+
+async function whole(response: ServerResponse, chat: boolean, script: Script): Promise<void> {
+  const text = (script.chunks ?? (script.toolCalls ? [] : defaultChunks)).join("");
+  const tools = script.toolCalls?.map((call, index) => ({ id: `call_${index}`, type: "function", function: call }));
+  const choice = chat
+    ? { message: { role: "assistant", content: tools ? null : text, ...(tools && { tool_calls: tools }) } }
+    : { text };
+  response.writeHead(200, { "content-type": "application/json" });
+  response.end(
+    JSON.stringify({
+      id: "scripted-1",
+      object: chat ? "chat.completion" : "text_completion",
+      created: 1,
+      model: "scripted",
+      choices: [{ index: 0, ...choice, finish_reason: finishOf(script) }],
+      usage: usageOf(script),
+    }),
+  );
+}
+
+async function stream(
+  response: ServerResponse,
+  chat: boolean,
+  body: Record<string, unknown>,
+  script: Script,
+): Promise<void> {
+  const chunk = (choices: unknown[], more: Record<string, unknown> = {}) =>
+    `data: ${JSON.stringify({ id: "scripted-1", object: chat ? "chat.completion.chunk" : "text_completion", created: 1, model: "scripted", choices, ...more })}\n\n`;
+  const part = (text: string) =>
+    chunk([chat ? { index: 0, delta: { content: text }, finish_reason: null } : { index: 0, text, finish_reason: null }]);
+  response.writeHead(200, { "content-type": "text/event-stream" });
+  const texts = script.chunks ?? (script.toolCalls ? [] : defaultChunks);
+  for (const [place, text] of texts.entries()) {
+    if (script.waitAfter === place) await script.wait;
+    if (script.cut === place) return void response.destroy();
+    response.write(part(text));
+    // Chunks arrive one by one, as from an engine, and not in one packet.
+    if (script.wait || script.cut !== undefined) await new Promise((resolve) => setImmediate(resolve));
+  }
+  if (script.cut === texts.length) return void response.destroy();
+  for (const [index, call] of (script.toolCalls ?? []).entries()) {
+    const begin = { index, id: `call_${index}`, type: "function", function: { name: call.name, arguments: "" } };
+    response.write(chunk([{ index: 0, delta: { tool_calls: [begin] }, finish_reason: null }]));
+    for (const piece of [call.arguments.slice(0, 3), call.arguments.slice(3)])
+      response.write(chunk([{ index: 0, delta: { tool_calls: [{ index, function: { arguments: piece } }] }, finish_reason: null }]));
+  }
+  response.write(chunk([chat ? { index: 0, delta: {}, finish_reason: finishOf(script) } : { index: 0, text: "", finish_reason: finishOf(script) }]));
+  const usage = usageOf(script);
+  const asked = (body["stream_options"] as { include_usage?: boolean } | undefined)?.include_usage === true;
+  if (usage && asked) response.write(chunk([], { usage }));
+  response.end("data: [DONE]\n\n");
+}

@@ -1,0 +1,114 @@
+// A whole gateway for tests: real Postgres, real ledger and identity, real HTTP, scripted engines behind it.
+import type { Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import OpenAI from "openai";
+import { createOpenAiEngine, EngineRegistry } from "../engines/index.ts";
+import { scriptedEngine } from "../engines/testing.ts";
+import type { Script, ScriptedEngine } from "../engines/testing.ts";
+import { Identity } from "../governance/index.ts";
+import type { Principal } from "../governance/types.ts";
+import { createLedger } from "../ledger/index.ts";
+import type { Ledger } from "../ledger/index.ts";
+import type { Database } from "../store/index.ts";
+import { testDatabase } from "../store/testing.ts";
+import { createLogger, createMetrics, LiveEvents } from "../telemetry/index.ts";
+import type { Metrics } from "../telemetry/index.ts";
+import type { LiveEvent } from "./api/schemas.ts";
+import { closeServer, createServer } from "./http/server.ts";
+import { createGateway } from "./pipeline.ts";
+import type { Gateway } from "./pipeline.ts";
+
+/** Nano per million tokens; whole nanos per token: 3 uncached, 1 cached, 7 output. */
+export const testPrices = {
+  inputNanoPerMillion: 3_000_000n,
+  cachedNanoPerMillion: 1_000_000n,
+  outputNanoPerMillion: 7_000_000n,
+};
+
+export interface TestGateway extends AsyncDisposable {
+  address: string;
+  key: string;
+  principal: Principal;
+  db: Database;
+  ledger: Ledger;
+  gateway: Gateway;
+  identity: Identity;
+  engines: EngineRegistry;
+  engine: ScriptedEngine;
+  events: LiveEvents<LiveEvent>;
+  metrics: Metrics;
+  server: Server;
+  logged: string[];
+  client(options?: { key?: string; maxRetries?: number }): OpenAI;
+  /** A request to /api or elsewhere with the owner's key. */
+  request(path: string, init?: RequestInit): Promise<{ status: number; headers: Headers; body: any }>;
+}
+
+/** Serves the model `scripted` from a scripted engine, priced by `testPrices`. */
+export async function testGateway(
+  options: { script?: Script; consoleFolder?: string; priced?: boolean } = {},
+): Promise<TestGateway> {
+  const db = await testDatabase();
+  const engine = await scriptedEngine(options.script);
+  const logged: string[] = [];
+  const log = createLogger({ level: "trace", destination: { write: (line) => void logged.push(line) } });
+  const identity = new Identity({ db, secret: Buffer.alloc(32, 7) });
+  const tenant = await identity.ensureTenant({ organisation: "acme", project: "default", currency: "USD" });
+  const organisation = tenant.organisation.id;
+  const { key, secret } = await identity.createKey({
+    organisation,
+    project: tenant.project.id,
+    name: "owner",
+    role: "owner",
+  });
+  const ledger = await createLedger({ db, owner: "test" });
+  if (options.priced ?? true)
+    await ledger.setRateCard({ organisation, model: "scripted", currency: "USD", ...testPrices });
+  const engines = new EngineRegistry();
+  engines.add("scripted", createOpenAiEngine({ url: engine.url, model: "scripted" }), {
+    kind: "openai",
+    model: "scripted",
+  });
+  const events = new LiveEvents<LiveEvent>();
+  const metrics = createMetrics({ process: false });
+  const gateway = createGateway({ db, ledger, engines, events, metrics, log });
+  const server = createServer({
+    ...{ gateway, identity, ledger, engines, db, events, metrics, log },
+    status: async () => ({
+      version: "test",
+      address: "",
+      started_at: new Date(0).toISOString(),
+      healthy: true,
+      components: [],
+      deployments: [],
+      memory: { total_rss_bytes: 1 },
+    }),
+    ...(options.consoleFolder !== undefined && { consoleFolder: options.consoleFolder }),
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const address = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const principal: Principal = {
+    ...{ kind: "key", key: key.id, organisation, project: tenant.project.id, role: "owner", currency: "USD" },
+  };
+  return {
+    ...{ address, key: secret, principal, db, ledger, gateway, identity, engines, engine, events, metrics, server, logged },
+    client: ({ key: other, maxRetries = 0 } = {}) =>
+      new OpenAI({ baseURL: `${address}/v1`, apiKey: other ?? secret, maxRetries }),
+    async request(path, init = {}) {
+      const response = await fetch(address + path, {
+        ...init,
+        headers: { authorization: `Bearer ${secret}`, "content-type": "application/json", ...(init.headers as object) },
+      });
+      const text = await response.text();
+      const json = response.headers.get("content-type")?.includes("json") ? (JSON.parse(text) as unknown) : text;
+      return { status: response.status, headers: response.headers, body: json };
+    },
+    async [Symbol.asyncDispose]() {
+      await closeServer(server, gateway, 0);
+      await engines.close();
+      await engine[Symbol.asyncDispose]();
+      await ledger.close();
+      await db[Symbol.asyncDispose]();
+    },
+  };
+}
