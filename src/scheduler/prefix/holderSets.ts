@@ -11,6 +11,9 @@ export const emptySet = 0;
 /** Answer of `add` when the budget refuses a new set. */
 export const refusedSet = 0xffff_ffff;
 
+/** Answer of `difference` and `nearestTier` when there is none. */
+export const noMember = -1;
+
 const bytesPerSet = 4 + 4 + 4 + 4 + 4;
 const hintSlots = 4096;
 
@@ -31,6 +34,9 @@ export class HolderSets {
   private table = new Uint32Array(128);
   /** Last result of a step from one set to the next, verified by its hash before use. */
   private readonly hints = new Uint32Array(hintSlots);
+  /** Members by their random bits, to name the one by which two sets differ; at most half full. */
+  private mixes = new Uint32Array(256);
+  private mixed = 0;
 
   constructor(budget: ByteBudget) {
     this.budget = budget;
@@ -38,7 +44,13 @@ export class HolderSets {
   }
 
   get bytes(): number {
-    return this.pool.byteLength + this.start.length * bytesPerSet + this.table.byteLength + hintSlots * 4;
+    return (
+      this.pool.byteLength +
+      this.start.length * bytesPerSet +
+      this.table.byteLength +
+      this.mixes.byteLength +
+      hintSlots * 4
+    );
   }
 
   /** Distinct sets alive. */
@@ -54,6 +66,26 @@ export class HolderSets {
   hasSlot(set: number, slot: number): boolean {
     const at = this.lowerBound(set, slot * 4);
     return at < this.size[set]! && this.pool[this.start[set]! + at]! >>> 2 === slot;
+  }
+
+  /** The nearest tier in which `slot` is in the set, or `noMember`. */
+  nearestTier(set: number, slot: number): number {
+    const at = this.lowerBound(set, slot * 4);
+    const member = this.pool[this.start[set]! + at]!;
+    return at < this.size[set]! && member >>> 2 === slot ? member & 3 : noMember;
+  }
+
+  /** The one member by which two sets differ; `noMember` when it is more than one. */
+  difference(a: number, b: number): number {
+    if (Math.abs(this.size[a]! - this.size[b]!) !== 1) return noMember;
+    const low = (this.low[a]! ^ this.low[b]!) >>> 0;
+    const high = (this.high[a]! ^ this.high[b]!) >>> 0;
+    const mask = this.mixes.length - 1;
+    for (let at = low & mask; this.mixes[at] !== 0; at = (at + 1) & mask) {
+      const member = this.mixes[at]! - 1;
+      if (mixLow(member) === low && mixHigh(member) === high) return member;
+    }
+    return noMember;
   }
 
   /** The set with the member; `set` itself when it is in it, `refusedSet` when there is no memory for a new set. */
@@ -87,8 +119,8 @@ export class HolderSets {
   }
 
   private step(set: number, member: number, adding: boolean): number {
-    const low = (this.low[set]! ^ finish(Math.imul(member + 1, 0x9e3779b1))) >>> 0;
-    const high = (this.high[set]! ^ finish(Math.imul(member + 1, 0x85ebca77) ^ 0x5bd1e995)) >>> 0;
+    const low = (this.low[set]! ^ mixLow(member)) >>> 0;
+    const high = (this.high[set]! ^ mixHigh(member)) >>> 0;
     const hint = (low ^ high) & (hintSlots - 1);
     const guess = this.hints[hint]!;
     if (guess !== 0 && this.low[guess] === low && this.high[guess] === high && this.size[guess]! > 0) return guess;
@@ -122,7 +154,27 @@ export class HolderSets {
     this.blocks[id] = 0;
     this.live++;
     this.link(id);
+    if (adding) this.remember(member);
     return id;
+  }
+
+  /** Enters a member into the table of random bits. Refused memory costs only speed: `difference` then does not know it. */
+  private remember(member: number): void {
+    if (this.mixed * 2 >= this.mixes.length) {
+      if (!this.budget.take(this.mixes.byteLength)) return;
+      const known = this.mixes.filter((entry) => entry !== 0);
+      this.mixes = new Uint32Array(this.mixes.length * 2);
+      this.mixed = 0;
+      for (const entry of known) this.remember(entry - 1);
+    }
+    const mask = this.mixes.length - 1;
+    let at = mixLow(member) & mask;
+    while (this.mixes[at] !== 0) {
+      if (this.mixes[at] === member + 1) return;
+      at = (at + 1) & mask;
+    }
+    this.mixes[at] = member + 1;
+    this.mixed++;
   }
 
   private takeExtent(size: number): number {
@@ -205,6 +257,15 @@ export class HolderSets {
     }
     this.table[hole] = 0;
   }
+}
+
+/** 64 random bits of a member, in two halves. */
+function mixLow(member: number): number {
+  return finish(Math.imul(member + 1, 0x9e3779b1)) >>> 0;
+}
+
+function mixHigh(member: number): number {
+  return finish(Math.imul(member + 1, 0x85ebca77) ^ 0x5bd1e995) >>> 0;
 }
 
 function extentClass(size: number): number {

@@ -1,11 +1,15 @@
 // The longest leading match of a prompt, for all holders in one walk.
 //
-// The walk reads the prompt's blocks in order and splits them into runs of equal set ids; a holder stays in as long as
-// every run's set has it, in whatever tier. Cost: one neighbour comparison a block, and one pass over the set's members a
-// run. Holders with no match cost nothing.
+// The walk reads the prompt's blocks in order and splits them into runs of equal set ids. A holder is credited once, when
+// it falls out or changes tier: where two neighbouring sets differ by one member (an endpoint's cache ends here), the sets'
+// hashes say which one, so a thousand endpoints that hold a document to a thousand depths cost a thousand look-ups and not
+// a thousand passes over a thousand members.
 import type { PromptBlocks } from "../types.ts";
 import { type BlockTable, noBlock } from "./blockTable.ts";
-import { emptySet } from "./holderSets.ts";
+import { emptySet, type HolderSets, noMember } from "./holderSets.ts";
+
+const gone = 0;
+const alive = 1;
 
 /** Matches of one walk; reused, valid until the next one. Indexed by holder slot. */
 export class Matches {
@@ -16,24 +20,31 @@ export class Matches {
   /** Slots with a match, in no order: `slots[0..count)`. */
   slots: Uint16Array = new Uint16Array(16);
   count = 0;
-  /** The run in which a slot was last seen, 1 for the first. */
-  private seen = new Int32Array(16);
+  /** While walking: whether a slot is still in, its tier now, the block at which that tier began, and the last pass. */
+  private state = new Uint8Array(16);
+  private tier = new Uint8Array(16);
+  private since = new Int32Array(16);
+  private pass = new Int32Array(16);
+  private passes = 0;
+  private living = 0;
 
   reserve(slots: number): void {
     if (slots <= this.total.length) return;
     const length = 2 ** Math.ceil(Math.log2(slots));
-    this.clear();
     this.blocks = new Int32Array(length * 4);
     this.total = new Int32Array(length);
     this.slots = new Uint16Array(length);
-    this.seen = new Int32Array(length);
+    this.state = new Uint8Array(length);
+    this.tier = new Uint8Array(length);
+    this.since = new Int32Array(length);
+    this.pass = new Int32Array(length);
+    this.count = 0;
   }
 
   clear(): void {
     for (let i = 0; i < this.count; i++) {
       const slot = this.slots[i]!;
       this.total[slot] = 0;
-      this.seen[slot] = 0;
       this.blocks.fill(0, slot * 4, slot * 4 + 4);
     }
     this.count = 0;
@@ -53,11 +64,11 @@ export class Matches {
   /** Walks `prompt` through `table`. Blocks that were found are marked as used. */
   walk(table: BlockTable, prompt: PromptBlocks): void {
     this.clear();
+    this.living = 0;
     const { hashes, blocks } = prompt;
+    const { sets } = table;
     let block = noBlock;
     let set = emptySet;
-    let runs = 0;
-    let runStart = 0;
     let at = 0;
     for (; at < blocks; at++) {
       const low = hashes[at * 2]!;
@@ -68,31 +79,85 @@ export class Matches {
       table.touch(block);
       const found = table.setOf(block);
       if (found === set) continue;
-      if (at > runStart && this.endRun(table, set, ++runs, at - runStart) === 0) return;
+      if (set === emptySet) this.begin(sets, found);
+      else this.change(sets, set, found, at);
+      if (this.living === 0) return;
       set = found;
-      runStart = at;
     }
-    if (at > runStart) this.endRun(table, set, runs + 1, at - runStart);
+    for (let i = 0; i < this.count; i++) {
+      const slot = this.slots[i]!;
+      if (this.state[slot] === alive) this.credit(slot, at);
+      this.state[slot] = gone;
+    }
   }
 
-  /** Credits the run's length to every holder that was in all runs before; answers how many there are. */
-  private endRun(table: BlockTable, set: number, run: number, length: number): number {
-    const { pool, start, size } = table.sets;
+  private begin(sets: HolderSets, set: number): void {
+    const { pool, start, size } = sets;
     const from = start[set]!;
     const to = from + size[set]!;
-    const { seen, total, blocks } = this;
-    let alive = 0;
     for (let i = from; i < to; i++) {
       const member = pool[i]!;
       const slot = member >>> 2;
-      // Members are sorted, so a holder's nearest tier comes first and its others find it seen.
-      if (seen[slot] !== run - 1) continue;
-      if (run === 1) this.slots[this.count++] = slot;
-      seen[slot] = run;
-      total[slot]! += length;
-      blocks[member]! += length;
-      alive++;
+      // Members are sorted: a holder's nearest tier comes first, its others find it in.
+      if (this.state[slot] === alive) continue;
+      this.state[slot] = alive;
+      this.tier[slot] = member & 3;
+      this.since[slot] = 0;
+      this.slots[this.count++] = slot;
+      this.living++;
     }
-    return alive;
+  }
+
+  /** From block `at` on the holders are another set. */
+  private change(sets: HolderSets, from: number, to: number, at: number): void {
+    const member = sets.difference(from, to);
+    if (member === noMember) return this.compare(sets, to, at);
+    const slot = member >>> 2;
+    if (this.state[slot] !== alive) return;
+    const tier = member & 3;
+    if (sets.size[to]! > sets.size[from]!) {
+      if (tier < this.tier[slot]!) this.switchTier(slot, tier, at);
+      return;
+    }
+    if (tier !== this.tier[slot]) return;
+    const next = sets.nearestTier(to, slot);
+    if (next === noMember) this.drop(slot, at);
+    else this.switchTier(slot, next, at);
+  }
+
+  /** The sets differ by more than one member: one pass over the new one. */
+  private compare(sets: HolderSets, set: number, at: number): void {
+    const { pool, start, size } = sets;
+    const from = start[set]!;
+    const to = from + size[set]!;
+    const pass = ++this.passes;
+    for (let i = from; i < to; i++) {
+      const member = pool[i]!;
+      const slot = member >>> 2;
+      if (this.state[slot] !== alive || this.pass[slot] === pass) continue;
+      this.pass[slot] = pass;
+      if (this.tier[slot] !== (member & 3)) this.switchTier(slot, member & 3, at);
+    }
+    for (let i = 0; i < this.count; i++) {
+      const slot = this.slots[i]!;
+      if (this.state[slot] === alive && this.pass[slot] !== pass) this.drop(slot, at);
+    }
+  }
+
+  private drop(slot: number, at: number): void {
+    this.credit(slot, at);
+    this.state[slot] = gone;
+    this.living--;
+  }
+
+  private switchTier(slot: number, tier: number, at: number): void {
+    this.credit(slot, at);
+    this.tier[slot] = tier;
+    this.since[slot] = at;
+  }
+
+  private credit(slot: number, at: number): void {
+    this.blocks[slot * 4 + this.tier[slot]!]! += at - this.since[slot]!;
+    this.total[slot] = at;
   }
 }
