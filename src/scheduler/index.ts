@@ -6,6 +6,7 @@ export { ChainCache, HashChain } from "./prefix/chain.ts";
 export { type Space, textSpace, textWords, tokenSpace } from "./prefix/hash.ts";
 export { PrefixIndex, type PrefixIndexOptions } from "./prefix/prefixIndex.ts";
 export { type Carrier, MemoryCarrier } from "./load/carrier.ts";
+export { KvWireError, type VllmMessage, VllmKvStream } from "./wire/vllm.ts";
 export { LoadHandle, LoadView } from "./load/loadView.ts";
 export { expectedTtftMs, kvLoad } from "./placement/estimate.ts";
 export { explain } from "./placement/explain.ts";

@@ -1,0 +1,167 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { exampleCall, exampleSpec } from "../placement/conformance.ts";
+import { seededRng } from "../rng.ts";
+import { Scheduler } from "../scheduler.ts";
+import { MemoryCarrier } from "./carrier.ts";
+import { LoadView } from "./loadView.ts";
+
+const zero = { prefillTokens: 0, kvTokens: 0, inFlight: 0, prefilling: 0 };
+
+describe("load handles", () => {
+  it("count while they are open and leave nothing, however they are closed", () => {
+    const view = new LoadView("a");
+    const kept = view.open("e", 0, 100, 500, 0);
+    {
+      using scoped = view.open("e", 0, 40, 60, 0);
+      expect(scoped.isOpen).toBe(true);
+      expect(view.of("e", 0)).toEqual({ prefillTokens: 140, kvTokens: 560, inFlight: 2, prefilling: 2 });
+    }
+    kept.prefilled(1);
+    kept.prefilled(2);
+    kept.holds(520, 3);
+    expect(view.of("e", 0)).toEqual({ prefillTokens: 0, kvTokens: 520, inFlight: 1, prefilling: 0 });
+    kept.close();
+    kept.close();
+    kept.holds(900, 4);
+    expect(view.of("e", 0)).toEqual(zero);
+  });
+
+  it("are closed on a throw", () => {
+    const view = new LoadView("a");
+    expect(() => {
+      using _handle = view.open("e", 0, 1, 1, 0);
+      throw new Error("engine gone");
+    }).toThrow();
+    expect(view.of("e", 0)).toEqual(zero);
+  });
+
+  it("are closed by the janitor when nobody touched them, by the time that is passed in", () => {
+    const view = new LoadView("a");
+    view.open("e", 0, 10, 10, 0);
+    const busy = view.open("e", 0, 20, 20, 0);
+    busy.holds(25, 900);
+    expect(view.janitor(1000, 500)).toBe(1);
+    expect(view.of("e", 0)).toMatchObject({ inFlight: 1, kvTokens: 25 });
+  });
+});
+
+describe("peers", () => {
+  it("agree on the sum after every message has arrived, in whatever order each one works", () => {
+    const step = fc.record({
+      who: fc.nat(2),
+      endpoint: fc.constantFrom("e", "f"),
+      tokens: fc.integer({ min: 1, max: 99 }),
+      close: fc.boolean(),
+    });
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 80 }), (steps) => {
+        const views = ["a", "b", "c"].map((name) => new LoadView(name));
+        const open: ReturnType<LoadView["open"]>[][] = [[], [], []];
+        steps.forEach(({ who, endpoint, tokens, close }, now) => {
+          if (close) open[who]!.pop()?.close();
+          else open[who]!.push(views[who]!.open(endpoint, 0, tokens, tokens * 2, now));
+          const message = views[who]!.message(now);
+          if (message !== undefined) for (const view of views) view.receive(message, now);
+        });
+        for (const endpoint of ["e", "f"]) {
+          const sum = open.flat().filter((handle) => handle.endpoint === endpoint).length;
+          for (const view of views) expect(view.of(endpoint, 0).inFlight).toBe(sum);
+        }
+        open.flat().forEach((handle) => handle.close());
+        views.forEach((view) => {
+          const message = view.message(99);
+          if (message !== undefined) for (const other of views) other.receive(message, 99);
+        });
+        for (const view of views) expect([view.of("e", 0), view.of("f", 0)]).toEqual([zero, zero]);
+      }),
+    );
+  });
+
+  it("heal after a lost message: deltas wait for the next total", () => {
+    const [a, b] = [new LoadView("a"), new LoadView("b")];
+    b.receive(a.message(0, true)!, 0);
+    const lost = a.open("e", 0, 0, 100, 1);
+    a.message(1);
+    lost.close();
+    a.open("e", 0, 0, 30, 2);
+    b.receive(a.message(2)!, 2);
+    // Without the opening, the closing would leave -70.
+    expect(b.of("e", 0).kvTokens).toBe(0);
+    for (let now = 3; now < 30; now++) b.receive(a.message(now, true)!, now);
+    expect(b.of("e", 0)).toMatchObject({ inFlight: 1, kvTokens: 30 });
+  });
+
+  it("are forgotten with their load when they fall silent, restart, or leave", () => {
+    const [a, b] = [new LoadView("a"), new LoadView("b")];
+    a.open("e", 0, 0, 100, 0);
+    b.receive(a.message(0)!, 0);
+    expect(b.of("e", 0).kvTokens).toBe(100);
+    const restarted = new LoadView("a");
+    restarted.open("e", 0, 0, 7, 1);
+    b.receive(restarted.message(1)!, 1);
+    expect(b.of("e", 0).kvTokens).toBe(7);
+    b.janitor(60_000);
+    expect(b.of("e", 0)).toEqual(zero);
+    expect(b.peerCount).toBe(0);
+  });
+});
+
+describe("herding", () => {
+  /** Bursts at several gateways that hear of each other late; answers the largest endpoint's share times the endpoints. */
+  function worstShare(options: {
+    gateways: number;
+    endpoints: number;
+    burst: number;
+    delayMs: number;
+    policy: string;
+  }): number {
+    const carrier = new MemoryCarrier(options.delayMs);
+    const gateways = Array.from({ length: options.gateways }, (_, at) => {
+      const made = new Scheduler({
+        rng: seededRng(100 + at),
+        gateway: `g${at}`,
+        policy: options.policy,
+        shareLoad: true,
+      });
+      for (let e = 0; e < options.endpoints; e++)
+        made.apply({
+          at: 0,
+          type: "endpoint_joined",
+          spec: exampleSpec(`e${e}`, { kvCapacityTokens: 1e6, maxInFlight: 1000 }),
+        });
+      carrier.subscribe((message) => made.apply({ at: message.atMs, type: "peer_load", message }));
+      return made;
+    });
+    const taken = new Map<string, number>();
+    let calls = 0;
+    for (let now = 0; now < 1000; now += 10) {
+      carrier.deliver(now);
+      for (const gateway of gateways) {
+        // Bursts of a planner that starts its sub-agents at once, everywhere in the same moment.
+        for (let i = 0; now % 200 === 0 && i < options.burst; i++) {
+          for (const action of gateway.decide(exampleCall({ id: `${gateway.load.gateway}-${calls++}` }), now)) {
+            if (action.type !== "place") continue;
+            const { endpoint } = action.decision.chosen;
+            taken.set(endpoint, (taken.get(endpoint) ?? 0) + 1);
+          }
+        }
+        for (const action of gateway.tick(now)) if (action.type === "share_load") carrier.publish(action.message);
+      }
+    }
+    return (Math.max(...taken.values()) * options.endpoints) / calls;
+  }
+
+  it.each([
+    [2, 8, 16, 50, 1.3],
+    [8, 8, 16, 50, 1.3],
+    [8, 16, 40, 500, 1.3],
+    // So few calls (100) that chance alone gives one endpoint up to twice its share.
+    [4, 16, 5, 100, 2],
+  ])(
+    "%i gateways, %i endpoints, bursts of %i, %i ms late: none takes over %f times its share",
+    (gateways, endpoints, burst, delayMs, bound) => {
+      expect(worstShare({ gateways, endpoints, burst, delayMs, policy: "two-tier" })).toBeLessThan(bound);
+    },
+  );
+});
