@@ -1,11 +1,17 @@
 // Whether schemas allow a value that is known beforehand: members of `enum`, `const` and names of properties. Grammars list
 // such values, so each must be checked against everything else that was said.
 import { accepts } from "./automaton.ts";
-import { elementNodes, flatten, propertyNodes, type Flat, type Kind, type Node } from "./flat.ts";
+import { elementNodes, propertyNodes, type Flat, type Kind, type Node } from "./flat.ts";
+import { flatten } from "./flatten.ts";
 import { stringAutomaton } from "./strings.ts";
 
 export function admits(nodes: readonly Node[], value: unknown): boolean {
-  return nodes.length === 0 || flatten(nodes).some((flat) => (flat.values ? flat.values.some((own) => same(own, value)) : true) && fits(flat, value));
+  return (
+    nodes.length === 0 ||
+    flatten(nodes).some(
+      (flat) => (flat.values ? flat.values.some((own) => same(own, value)) : true) && fits(flat, value),
+    )
+  );
 }
 
 const same = (a: unknown, b: unknown): boolean => JSON.stringify(a) === JSON.stringify(b);

@@ -148,7 +148,8 @@ function split(moves: { on: Charset; to: number }[]): { on: Charset; to: number[
 /** Edges to the same state become one. */
 function joined(edges: { on: Charset; to: number }[]): { on: Charset; to: number }[] {
   const byTarget = new Map<number, [number, number][]>();
-  for (const { on, to } of edges) byTarget.set(to, [...(byTarget.get(to) ?? []), ...on.map(([l, h]) => [l, h] as [number, number])]);
+  for (const { on, to } of edges)
+    byTarget.set(to, [...(byTarget.get(to) ?? []), ...on.map(([l, h]) => [l, h] as [number, number])]);
   return [...byTarget].map(([to, ranges]) => {
     const on: [number, number][] = [];
     for (const [low, high] of ranges.toSorted((a, b) => a[0] - b[0])) {
@@ -170,7 +171,7 @@ export function minimal(automaton: Automaton): Automaton {
   if (!alive.has(0)) return { edges: [], accepting: [] };
 
   let group: number[] = accepting.map((accepts, state) => (alive.has(state) ? (accepts ? 1 : 0) : -1));
-  for (let groups = new Set(group).size; ; ) {
+  for (let groups = new Set(group).size; ;) {
     const keys = new Map<string, number>();
     group = group.map((own, state) => {
       if (own < 0) return -1;
@@ -189,7 +190,9 @@ export function minimal(automaton: Automaton): Automaton {
   const result: { on: Charset; to: number }[][] = [];
   for (const state of order) {
     const live = edges[state]!.filter(({ to }) => alive.has(to));
-    const moves = joined(live.map(({ on, to }) => ({ on, to: group[to]! }))).toSorted((a, b) => a.on[0]![0] - b.on[0]![0]);
+    const moves = joined(live.map(({ on, to }) => ({ on, to: group[to]! }))).toSorted(
+      (a, b) => a.on[0]![0] - b.on[0]![0],
+    );
     for (const move of moves) {
       if (numberOf.has(move.to)) continue;
       numberOf.set(move.to, order.length);

@@ -34,7 +34,7 @@ export function complement(set: Charset): Charset {
 
 export function intersect(a: Charset, b: Charset): Charset {
   const result: [number, number][] = [];
-  for (let i = 0, j = 0; i < a.length && j < b.length; ) {
+  for (let i = 0, j = 0; i < a.length && j < b.length;) {
     const low = Math.max(a[i]![0], b[j]![0]);
     const high = Math.min(a[i]![1], b[j]![1]);
     if (low <= high) result.push([low, high]);

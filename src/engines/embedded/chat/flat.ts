@@ -1,9 +1,7 @@
-// A schema without combinators. `flatten` resolves $ref, allOf, anyOf and oneOf into alternatives, each of which is a plain
-// conjunction of what was said about the value; schema.ts writes each as grammar. Nothing is dropped on the way: a keyword
-// that no rule below knows is refused by name.
+// The data between a schema and its grammar: a Flat is everything that a schema, freed of $ref and combinators, says about
+// a value. flatten.ts makes them, keywords.ts says what each keyword adds, writer.ts writes them as grammar.
 import { SchemaError } from "./errors.ts";
 import { canonicalJson } from "./json.ts";
-import { keywords, type Keyword } from "./keywords.ts";
 
 /** A subschema and where it stands: `path` is a JSON pointer into its document, unique over all documents of a grammar. */
 export interface Node {
@@ -18,6 +16,8 @@ export interface SchemaDocument {
   name: string;
   /** `refuse`: what cannot be enforced is an error. `validate`: it is left to validation of the result. */
   unenforceable: "refuse" | "validate";
+  /** Schemas looked at so far, over and over where combinators nest; bounded, so that no schema can keep us busy. */
+  work: number;
 }
 
 export type Kind = "null" | "boolean" | "number" | "string" | "array" | "object";
@@ -52,7 +52,8 @@ export interface Flat {
   document: SchemaDocument;
 }
 
-const anything = (node: Node): Flat => ({
+/** Nothing said yet. */
+export const anything = (node: Node): Flat => ({
   kinds: undefined,
   implied: new Set(),
   integer: false,
@@ -77,9 +78,6 @@ const anything = (node: Node): Flat => ({
   document: node.document,
 });
 
-const maxAlternatives = 64;
-const maxDepth = 64;
-
 export const child = (node: Node, schema: unknown, ...steps: (string | number)[]): Node => ({
   schema,
   document: node.document,
@@ -89,99 +87,6 @@ export const child = (node: Node, schema: unknown, ...steps: (string | number)[]
 /** Refuses a keyword, or leaves it to validation where the document says so. */
 export function refuse(node: { path: string; document: SchemaDocument }, keyword: string, sentence: string): void {
   if (node.document.unenforceable === "refuse") throw new SchemaError(keyword, node.path, sentence);
-}
-
-/** The node that a `$ref` leads to. Only pointers into the same document are followed. */
-export function resolve(node: Node, reference: unknown): Node {
-  const fail = (sentence: string): never => {
-    throw new SchemaError("$ref", node.path, sentence);
-  };
-  if (typeof reference !== "string") return fail("it must be a string.");
-  if (!/^#(\/|$)/.test(reference)) return fail(`\`${reference}\` is not a pointer into this schema; put the definition under $defs and refer to it as #/$defs/NAME.`);
-  let target: Node = { schema: node.document.root, path: node.document.name, document: node.document };
-  for (const step of reference.slice(1).split("/").slice(1)) {
-    const key = decodeURIComponent(step).replaceAll("~1", "/").replaceAll("~0", "~");
-    const holder = target.schema;
-    if (typeof holder !== "object" || holder === null || !Object.hasOwn(holder, key)) {
-      return fail(`\`${reference}\` leads nowhere; define it or correct the pointer.`);
-    }
-    target = child(target, (holder as Record<string, unknown>)[key], key);
-  }
-  return target;
-}
-
-/** Alternatives of a conjunction of schemas; none: no value satisfies it. Throws SchemaError. */
-export function flatten(nodes: readonly Node[], depth = 0): Flat[] {
-  const first = nodes[0];
-  if (!first) return [];
-  if (depth > maxDepth) throw new SchemaError("$ref", first.path, "it refers to itself without anything in between, or combinators nest too deeply.");
-  let flats: Flat[] = [anything(first)];
-  for (const node of nodes) flats = narrow(flats, node, depth);
-  return flats.filter((flat) => !isEmpty(flat, depth));
-}
-
-function narrow(flats: Flat[], node: Node, depth: number): Flat[] {
-  const { schema } = node;
-  if (schema === true) return flats;
-  if (schema === false) return [];
-  if (typeof schema !== "object" || schema === null || Array.isArray(schema)) {
-    throw new SchemaError("schema", node.path, "a schema must be an object or a boolean.");
-  }
-  const record = schema as Record<string, unknown>;
-  let result = flats;
-  for (const [name, value] of Object.entries(record)) {
-    if (value === undefined) continue;
-    const rule: Keyword | undefined = Object.hasOwn(keywords, name) ? keywords[name] : undefined;
-    if (name === "$ref") result = narrow(result, resolve(node, value), depth + deeper(node, depth));
-    else if (name === "allOf" || name === "anyOf" || name === "oneOf") result = combine(result, node, name, value, depth);
-    else if (rule) result = result.map((flat) => rule(flat, value, node, record));
-    else if (!name.startsWith("x-")) refuse(node, name, "this keyword is not known here; remove it, or check its spelling.");
-  }
-  return result;
-}
-
-function deeper(node: Node, depth: number): number {
-  if (depth > maxDepth) throw new SchemaError("$ref", node.path, "it refers to itself without anything in between.");
-  return 1;
-}
-
-function combine(flats: Flat[], node: Node, keyword: string, value: unknown, depth: number): Flat[] {
-  deeper(node, depth);
-  if (!Array.isArray(value) || value.length === 0) throw new SchemaError(keyword, node.path, "it must be a list of schemas.");
-  const branches = value.map((schema, index) => child(node, schema, keyword, index));
-  if (keyword === "allOf") return branches.reduce((result, branch) => narrow(result, branch, depth + 1), flats);
-  if (keyword === "oneOf") requireDisjoint(branches, node, depth);
-  const result = branches.flatMap((branch) => narrow(flats, branch, depth + 1)).filter((flat) => !isEmpty(flat, depth));
-  if (result.length > maxAlternatives) {
-    throw new SchemaError(keyword, node.path, `it multiplies to more than ${maxAlternatives} alternatives; nest fewer combinators.`);
-  }
-  return result;
-}
-
-/** A grammar cannot say "exactly one", so the branches must exclude each other: by type, const, enum or a required property. */
-function requireDisjoint(branches: readonly Node[], node: Node, depth: number): void {
-  for (const [index, branch] of branches.entries()) {
-    for (const other of branches.slice(index + 1)) {
-      if (flatten([branch, other], depth + 1).length === 0) continue;
-      refuse(node, "oneOf", "its branches may overlap; use anyOf, or give each branch a required property with its own const.");
-      return;
-    }
-  }
-}
-
-/** Whether certainly no value satisfies it. May miss some: it decides only what types, values, bounds and required properties show. */
-function isEmpty(flat: Flat, depth: number): boolean {
-  if (flat.values) return flat.values.length === 0;
-  if (flat.kinds?.size === 0) return true;
-  const only = (kind: Kind): boolean => flat.kinds?.size === 1 && flat.kinds.has(kind);
-  if (only("number") && (flat.min ?? -Infinity) > (flat.max ?? Infinity)) return true;
-  if (only("string") && flat.minLength > flat.maxLength) return true;
-  if (only("array") && flat.minItems > flat.maxItems) return true;
-  if (!only("object") || depth > 8) return false;
-  return [...flat.required].some((key) => {
-    const nodes = propertyNodes(flat, key);
-    return nodes.length > 0 && flatten(nodes, depth + 4).length === 0;
-  });
 }
 
 /** What the schemas say of the member `key`, in conjunction; empty: nothing. */

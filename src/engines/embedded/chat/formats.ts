@@ -8,8 +8,8 @@ const date = `(?:${leapDay}|${otherDays})`;
 const clock = "(?:[01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d(?:\\.\\d{1,9})?";
 const zone = "(?:Z|[+-](?:0\\d|1[0-3]):[0-5]\\d)";
 const byte = "(?:25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)";
-const label = "[a-z0-9](?:[a-z0-9-]{0,20}[a-z0-9])?";
-const hostname = `${label}(?:\\.${label}){0,6}`;
+const label = "[a-z0-9](?:[a-z0-9-]*[a-z0-9])?";
+const shortLabel = "[a-z0-9](?:[a-z0-9-]{0,20}[a-z0-9])?";
 const uuid = (version: string): string =>
   `[0-9a-f]{8}-[0-9a-f]{4}-${version}[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}`;
 const dayPart = "(?:\\d{1,4}D|\\d{1,4}M(?:\\d{1,4}D)?|\\d{1,4}Y(?:\\d{1,4}M(?:\\d{1,4}D)?)?)";
@@ -27,11 +27,11 @@ export const formatPatterns: Readonly<Record<string, string>> = {
   uuid3: `^${uuid("3")}$`,
   uuid4: `^${uuid("4")}$`,
   uuid5: `^${uuid("5")}$`,
-  email: `^[A-Za-z0-9_+-]{1,32}(?:\\.[A-Za-z0-9_+-]{1,32}){0,3}@(?:${label}\\.){1,4}[a-z]{2,12}$`,
+  email: `^[A-Za-z0-9_+-]+(?:\\.[A-Za-z0-9_+-]+)*@(?:${label}\\.)+[a-z]{2,12}$`,
   ipv4: `^(?:${byte}\\.){3}${byte}$`,
   ipv6: `^(?:(?:${group}:){7}${group}|(?:${group}:){1,6}:${group}|::(?:${group}:){0,5}${group}|(?:${group}:){1,7}:|::)$`,
-  hostname: `^${hostname}$`,
-  uri: `^https?://${hostname}(?::[1-9]\\d{0,3})?(?:/[A-Za-z0-9._~-]*)*(?:\\?[A-Za-z0-9._~=&-]*)?(?:#[A-Za-z0-9._~-]*)?$`,
+  hostname: `^${shortLabel}(?:\\.${shortLabel}){0,6}$`,
+  uri: `^https?://${label}(?:\\.${label})*(?::[1-9]\\d{0,3})?(?:/[A-Za-z0-9._~-]*)*(?:\\?[A-Za-z0-9._~=&-]*)?(?:#[A-Za-z0-9._~-]*)?$`,
 };
 
 /** Formats that say how a text is shown or used, not which texts there are: nothing to enforce. */

@@ -27,7 +27,11 @@ export class GrammarBuilder {
   /** A fresh name, to be given its body by `define`. */
   reserve(hint: string): string {
     if (this.bodies.size >= maxRules) throw new GrammarTooLarge(`more than ${maxRules} rules`);
-    const base = hint.replace(/[^a-zA-Z0-9]+/g, "-").replace(/^-|-$/g, "").slice(0, 40) || "rule";
+    const base =
+      hint
+        .replace(/[^a-zA-Z0-9]+/g, "-")
+        .replace(/^-|-$/g, "")
+        .slice(0, 40) || "rule";
     let name = base;
     for (let count = 2; this.bodies.has(name) || name === "root"; count++) name = `${base}-${count}`;
     this.bodies.set(name, undefined);
@@ -126,13 +130,17 @@ function encoded(set: Charset): string {
   const options: string[] = [];
   const unescaped = intersect(set, plain);
   if (unescaped.length > 0) options.push(charClass(unescaped));
-  const escapedOnes = [...intersect(set, controls), ...intersect(set, [[0x22, 0x22]]), ...intersect(set, [[0x5c, 0x5c]])];
+  const escapedOnes = [
+    ...intersect(set, controls),
+    ...intersect(set, [[0x22, 0x22]]),
+    ...intersect(set, [[0x5c, 0x5c]]),
+  ];
   for (const [low, high] of escapedOnes) {
     for (let code = low; code <= high; code++) {
       options.push(literal(JSON.stringify(String.fromCodePoint(code)).slice(1, -1)));
     }
   }
-  return options.length === 0 ? '[^\\x00-\\U0010ffff]' : oneOfThese(options);
+  return options.length === 0 ? "[^\\x00-\\U0010ffff]" : oneOfThese(options);
 }
 
 export function charClass(set: Charset): string {

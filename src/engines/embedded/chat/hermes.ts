@@ -9,7 +9,12 @@ export const callClose = "</tool_call>";
 
 /** Whether a template writes tools in this form by itself (Qwen 2.5 and 3, Hermes). Others get `withTools`. */
 export function writesHermesItself(template: string): boolean {
-  return /\btools\b/.test(template) && template.includes(callOpen) && template.includes("arguments") && !template.includes("<function=");
+  return (
+    /\btools\b/.test(template) &&
+    template.includes(callOpen) &&
+    template.includes("arguments") &&
+    !template.includes("<function=")
+  );
 }
 
 /** A definition with its keys in one order, whatever the client's; the schema inside keeps its own, which has meaning. */
@@ -17,7 +22,11 @@ export function definition(tool: ChatTool): Record<string, unknown> {
   const { name, description, parameters } = tool.function;
   return {
     type: "function",
-    function: { name, ...(description === undefined ? {} : { description }), parameters: parameters ?? { type: "object", properties: {} } },
+    function: {
+      name,
+      ...(description === undefined ? {} : { description }),
+      parameters: parameters ?? { type: "object", properties: {} },
+    },
   };
 }
 
@@ -54,7 +63,12 @@ export function callText(name: string, argumentsText: string): string {
 export function withTools(turns: readonly Turn[], tools: readonly ChatTool[]): Turn[] {
   const written = turns.map((turn): Turn => {
     if (turn.role === "tool") {
-      return { ...turn, role: "user", content: `<tool_response>\n${turn.content}\n</tool_response>`, callId: undefined };
+      return {
+        ...turn,
+        role: "user",
+        content: `<tool_response>\n${turn.content}\n</tool_response>`,
+        callId: undefined,
+      };
     }
     if (turn.calls.length === 0) return turn;
     const calls = turn.calls.map((call) => callText(call.name, call.arguments)).join("\n");

@@ -3,7 +3,13 @@
 export { ChatError, SchemaError } from "./errors.ts";
 export { type ChatMessage, type ChatTool } from "./messages.ts";
 export { type Segment } from "./segments.ts";
-export { createTemplate, type ChatTemplate, type Rendered, type RenderOptions, type TemplateOptions } from "./template.ts";
+export {
+  createTemplate,
+  type ChatTemplate,
+  type Rendered,
+  type RenderOptions,
+  type TemplateOptions,
+} from "./template.ts";
 export { compileSchema, jsonObjectGrammar, type CompiledSchema } from "./schema.ts";
 export { offeredTools, toolGrammar, validateCall, type ToolChoice, type ToolGrammar } from "./tools.ts";
 export { createToolCallParser, type ToolCallEvent, type ToolCallParser } from "./parser.ts";

@@ -38,7 +38,8 @@ const type: Keyword = (flat, value, node, schema) => {
   const kinds = new Set<Kind>();
   for (const name of names) {
     if (name === "integer") kinds.add("number");
-    else if (["null", "boolean", "number", "string", "array", "object"].includes(name as string)) kinds.add(name as Kind);
+    else if (["null", "boolean", "number", "string", "array", "object"].includes(name as string))
+      kinds.add(name as Kind);
     else throw new SchemaError("type", node.path, `\`${String(name)}\` is not a JSON type.`);
   }
   if (schema["nullable"] === true) kinds.add("null");
@@ -52,18 +53,34 @@ const type: Keyword = (flat, value, node, schema) => {
 const bound =
   (keyword: string, field: "min" | "max" | "exclusiveMin" | "exclusiveMax"): Keyword =>
   (flat, value, node) => {
-    if (typeof value === "boolean") throw new SchemaError(keyword, node.path, "give the bound itself as a number (the draft-04 form is not supported).");
+    if (typeof value === "boolean")
+      throw new SchemaError(
+        keyword,
+        node.path,
+        "give the bound itself as a number (the draft-04 form is not supported).",
+      );
     const given = numberOf(value, keyword, node);
     const known = flat[field];
     const stricter = field === "min" || field === "exclusiveMin" ? Math.max : Math.min;
-    return { ...flat, implied: implying(flat, "number"), [field]: known === undefined ? given : stricter(known, given) };
+    return {
+      ...flat,
+      implied: implying(flat, "number"),
+      [field]: known === undefined ? given : stricter(known, given),
+    };
   };
 
 const count =
-  (keyword: "minLength" | "maxLength" | "minItems" | "maxItems" | "minProperties" | "maxProperties", kind: Kind): Keyword =>
+  (
+    keyword: "minLength" | "maxLength" | "minItems" | "maxItems" | "minProperties" | "maxProperties",
+    kind: Kind,
+  ): Keyword =>
   (flat, value, node) => {
     const stricter = keyword.startsWith("min") ? Math.max : Math.min;
-    return { ...flat, implied: implying(flat, kind), [keyword]: stricter(flat[keyword], countOf(value, keyword, node)) };
+    return {
+      ...flat,
+      implied: implying(flat, kind),
+      [keyword]: stricter(flat[keyword], countOf(value, keyword, node)),
+    };
   };
 
 const multipleOf: Keyword = (flat, value, node) => {
@@ -74,7 +91,11 @@ const multipleOf: Keyword = (flat, value, node) => {
 
 const pattern: Keyword = (flat, value, node) => {
   if (typeof value !== "string") throw new SchemaError("pattern", node.path, "it must be a string.");
-  return { ...flat, implied: implying(flat, "string"), patterns: [...flat.patterns, { source: value, path: node.path }] };
+  return {
+    ...flat,
+    implied: implying(flat, "string"),
+    patterns: [...flat.patterns, { source: value, path: node.path }],
+  };
 };
 
 const format: Keyword = (flat, value, node, schema) => {
@@ -90,7 +111,11 @@ const format: Keyword = (flat, value, node, schema) => {
   }
   // Generators name formats of their own and say by a pattern beside it what they mean: then the pattern decides.
   if (!("pattern" in schema)) {
-    refuse(node, "format", `the format \`${value}\` cannot be enforced; use a pattern, or one of ${Object.keys(formatPatterns).join(", ")}.`);
+    refuse(
+      node,
+      "format",
+      `the format \`${value}\` cannot be enforced; use a pattern, or one of ${Object.keys(formatPatterns).join(", ")}.`,
+    );
   }
   return flat;
 };
@@ -102,7 +127,8 @@ const values: Keyword = (flat, value, node) => {
 
 const items: Keyword = (flat, value, node, schema) => {
   const tuple = schema["prefixItems"] ?? (Array.isArray(value) ? value : undefined);
-  if (tuple !== undefined && !Array.isArray(tuple)) throw new SchemaError("prefixItems", node.path, "it must be a list of schemas.");
+  if (tuple !== undefined && !Array.isArray(tuple))
+    throw new SchemaError("prefixItems", node.path, "it must be a list of schemas.");
   const key = Array.isArray(value) ? "items" : "prefixItems";
   const prefix = ((tuple ?? []) as unknown[]).map((schema, index) => child(node, schema, key, index));
   const restKey = Array.isArray(value) ? "additionalItems" : "items";
@@ -113,7 +139,9 @@ const items: Keyword = (flat, value, node, schema) => {
 
 const members: Keyword = (flat, _value, node, schema) => {
   const listed = schema["properties"] === undefined ? {} : recordOf(schema["properties"], "properties", node);
-  const properties = new Map(Object.entries(listed).map(([key, value]) => [key, child(node, value, "properties", key)]));
+  const properties = new Map(
+    Object.entries(listed).map(([key, value]) => [key, child(node, value, "properties", key)]),
+  );
   const rest = schema["additionalProperties"];
   const additional = rest === undefined ? undefined : child(node, rest, "additionalProperties");
   return { ...flat, implied: implying(flat, "object"), objects: [...flat.objects, { properties, additional }] };
@@ -140,7 +168,8 @@ export const keywords: Readonly<Record<string, Keyword>> = {
   enum: values,
   const: (flat, value, node, schema) => values(flat, [value], node, schema),
   nullable: (flat, value, node, schema) => {
-    if (value === true && schema["type"] === undefined) refuse(node, "nullable", "it needs `type` beside it; use anyOf with {\"type\": \"null\"}.");
+    if (value === true && schema["type"] === undefined)
+      refuse(node, "nullable", 'it needs `type` beside it; use anyOf with {"type": "null"}.');
     return flat;
   },
   minimum: bound("minimum", "min"),
@@ -158,13 +187,15 @@ export const keywords: Readonly<Record<string, Keyword>> = {
   // `items` reads its neighbour; alone, prefixItems is read the same way.
   prefixItems: (flat, value, node, schema) => ("items" in schema ? flat : items(flat, undefined, node, schema)),
   additionalItems: (flat, _value, node, schema) => {
-    if (!Array.isArray(schema["items"])) refuse(node, "additionalItems", "it means something only beside a list of items.");
+    if (!Array.isArray(schema["items"]))
+      refuse(node, "additionalItems", "it means something only beside a list of items.");
     return flat;
   },
   minProperties: count("minProperties", "object"),
   maxProperties: count("maxProperties", "object"),
   properties: members,
-  additionalProperties: (flat, value, node, schema) => ("properties" in schema ? flat : members(flat, value, node, schema)),
+  additionalProperties: (flat, value, node, schema) =>
+    "properties" in schema ? flat : members(flat, value, node, schema),
   required,
   propertyNames: (flat, value, node) => ({
     ...flat,

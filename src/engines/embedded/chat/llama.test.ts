@@ -16,7 +16,9 @@ beforeAll(async () => {
 });
 
 function accepts(gbnf: string, text: string): boolean {
-  return (new LlamaGrammar(llama, { grammar: gbnf }) as unknown as { _testText(text: string): boolean })._testText(text);
+  return (new LlamaGrammar(llama, { grammar: gbnf }) as unknown as { _testText(text: string): boolean })._testText(
+    text,
+  );
 }
 
 describe("llama.cpp", () => {
@@ -34,16 +36,33 @@ describe("llama.cpp", () => {
 
   it("reads json_object and tool grammars", () => {
     expect(accepts(jsonObjectGrammar(), '{"a": [1, null]}')).toBe(true);
-    const tools = [{ type: "function" as const, function: { name: "open", parameters: { type: "object", properties: { mode: { enum: ["A"] } }, required: ["mode"] } } }];
+    const tools = [
+      {
+        type: "function" as const,
+        function: {
+          name: "open",
+          parameters: { type: "object", properties: { mode: { enum: ["A"] } }, required: ["mode"] },
+        },
+      },
+    ];
     const call = '{"name": "open", "arguments": {"mode": "A"}}\n</tool_call>';
     expect(accepts(toolGrammar(tools, "required")!.gbnf, `<tool_call>\n${call}\n<tool_call>\n${call}`)).toBe(true);
     expect(accepts(toolGrammar(tools, "auto", { parallel: false })!.gbnf, `\n${call}`)).toBe(true);
-    expect(accepts(toolGrammar(tools, "auto", { parallel: false })!.gbnf, `\n${call}\n<tool_call>\n${call}`)).toBe(false);
+    expect(accepts(toolGrammar(tools, "auto", { parallel: false })!.gbnf, `\n${call}\n<tool_call>\n${call}`)).toBe(
+      false,
+    );
   });
 });
 
 const modelPath = process.env["LINESHAFT_MODEL"];
-const generated = ["zod nullable", "zod discriminated union", "zod date", "zod int range", "Pydantic Optional with a default", "OpenAI strict mode"];
+const generated = [
+  "zod nullable",
+  "zod discriminated union",
+  "zod date",
+  "zod int range",
+  "Pydantic Optional with a default",
+  "OpenAI strict mode",
+];
 
 describe.runIf(modelPath !== undefined && existsSync(modelPath))("a real model (LINESHAFT_MODEL)", () => {
   it("writes values that are valid", async () => {
@@ -54,10 +73,17 @@ describe.runIf(modelPath !== undefined && existsSync(modelPath))("a real model (
       const { schema } = schemaCases.find((own) => own.name === name)!;
       const { gbnf, validate } = compileSchema(schema);
       await sequence.clearHistory();
-      const grammarEvaluationState = new LlamaGrammarEvaluationState({ model, grammar: new LlamaGrammar(llama, { grammar: gbnf }) });
+      const grammarEvaluationState = new LlamaGrammarEvaluationState({
+        model,
+        grammar: new LlamaGrammar(llama, { grammar: gbnf }),
+      });
       const tokens: Token[] = [];
       const prompt = model.tokenize("<|im_start|>user\nAnswer in short JSON.<|im_end|>\n<|im_start|>assistant\n", true);
-      for await (const token of sequence.evaluate(prompt, { temperature: 0, grammarEvaluationState, repeatPenalty: { punishTokens: () => tokens, penalty: 1.3 } })) {
+      for await (const token of sequence.evaluate(prompt, {
+        temperature: 0,
+        grammarEvaluationState,
+        repeatPenalty: { punishTokens: () => tokens, penalty: 1.3 },
+      })) {
         if (model.isEogToken(token) || tokens.length >= 300) break;
         tokens.push(token);
       }

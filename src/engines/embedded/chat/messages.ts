@@ -14,7 +14,12 @@ export interface ChatMessage {
 /** A tool as OpenAI's chat API has it. */
 export interface ChatTool {
   type: "function";
-  function: { name: string; description?: string; parameters?: Record<string, unknown> | null; strict?: boolean | null };
+  function: {
+    name: string;
+    description?: string;
+    parameters?: Record<string, unknown> | null;
+    strict?: boolean | null;
+  };
 }
 
 export interface Turn {
@@ -36,14 +41,24 @@ const roles: Readonly<Record<string, Turn["role"]>> = {
 
 /** Checks a conversation. Throws ChatError with the message's place. */
 export function turnsOf(messages: readonly ChatMessage[]): Turn[] {
-  if (messages.length === 0) throw new ChatError("no_messages", "`messages` is empty; send at least one message.", "messages");
+  if (messages.length === 0)
+    throw new ChatError("no_messages", "`messages` is empty; send at least one message.", "messages");
   return messages.map((message, index) => {
     const at = `messages[${index}]`;
     const role = Object.hasOwn(roles, message.role) ? roles[message.role] : undefined;
-    if (!role) throw new ChatError("unsupported_role", `The role \`${message.role}\` is not known; use system, developer, user, assistant or tool.`, `${at}.role`);
+    if (!role)
+      throw new ChatError(
+        "unsupported_role",
+        `The role \`${message.role}\` is not known; use system, developer, user, assistant or tool.`,
+        `${at}.role`,
+      );
     const calls = role === "assistant" ? (message.tool_calls ?? []) : [];
     if (role === "tool" && !message.tool_call_id) {
-      throw new ChatError("missing_tool_call_id", "A message of the role tool needs the `tool_call_id` of the call it answers.", `${at}.tool_call_id`);
+      throw new ChatError(
+        "missing_tool_call_id",
+        "A message of the role tool needs the `tool_call_id` of the call it answers.",
+        `${at}.tool_call_id`,
+      );
     }
     return {
       role,
@@ -60,12 +75,20 @@ function textOf(content: ChatMessage["content"], param: string, mayBeAbsent: boo
   if (typeof content === "string") return content;
   if (content === null || content === undefined) {
     if (mayBeAbsent) return "";
-    throw new ChatError("missing_content", "The message has no content; only an assistant's message may be without.", param);
+    throw new ChatError(
+      "missing_content",
+      "The message has no content; only an assistant's message may be without.",
+      param,
+    );
   }
   const texts = content.map((part, index) => {
     if (part.type === "refusal" && mayBeAbsent) return "";
     if (part.type !== "text" || typeof part.text !== "string") {
-      throw new ChatError("unsupported_content", `Content of the type \`${part.type}\` is not supported by this model; send parts of the type text.`, `${param}[${index}]`);
+      throw new ChatError(
+        "unsupported_content",
+        `Content of the type \`${part.type}\` is not supported by this model; send parts of the type text.`,
+        `${param}[${index}]`,
+      );
     }
     return part.text;
   });

@@ -25,7 +25,9 @@ export function numberGrammar(bounds: NumberBounds): string | undefined {
   if (!low && !high) {
     if (bounds.integer) return `"-"? ${freeInteger}`;
     // Bounds wider than all that is written without an exponent need no digits compared, but no exponent either.
-    const bounded = [bounds.min, bounds.max, bounds.exclusiveMin, bounds.exclusiveMax].some((bound) => bound !== undefined);
+    const bounded = [bounds.min, bounds.max, bounds.exclusiveMin, bounds.exclusiveMax].some(
+      (bound) => bound !== undefined,
+    );
     if (bounded) return `"-"? ${freeInteger} ("." [0-9]{1,17})?`;
     return `"-"? (${freeInteger} ("." [0-9]{1,17})? | [1-9] ("." [0-9]{1,17})? ${exponent})`;
   }
@@ -64,7 +66,12 @@ function tightest(bounds: NumberBounds): { low?: Bound; high?: Bound } {
   return { low, high };
 }
 
-function positive(low: Bound | undefined, high: Bound | undefined, integer: boolean, fromLow: boolean): string | undefined {
+function positive(
+  low: Bound | undefined,
+  high: Bound | undefined,
+  integer: boolean,
+  fromLow: boolean,
+): string | undefined {
   if (high && high.value < 0) return undefined;
   return magnitudes(fromLow ? low! : { value: 0, exclusive: false }, high, integer);
 }
@@ -72,7 +79,8 @@ function positive(low: Bound | undefined, high: Bound | undefined, integer: bool
 function negative(low: Bound | undefined, high: Bound | undefined, integer: boolean): string | undefined {
   if (low && low.value >= 0) return undefined;
   // Mirrored at zero; `-0` is left out.
-  const from = high && high.value < 0 ? { value: -high.value, exclusive: high.exclusive } : { value: 0, exclusive: true };
+  const from =
+    high && high.value < 0 ? { value: -high.value, exclusive: high.exclusive } : { value: 0, exclusive: true };
   const to = low && { value: -low.value, exclusive: low.exclusive };
   const inside = magnitudes(from, to, integer);
   return inside === undefined ? undefined : `"-" (${inside})`;
@@ -88,8 +96,9 @@ function magnitudes(low: Bound, high: Bound | undefined, integer: boolean): stri
   const from = decimalOf(low.value);
   const to = high && decimalOf(high.value);
   for (const [bound, decimal] of [[low, from] as const, [high, to] as const]) {
-    const digits = decimal ? (decimal.whole + decimal.fraction).replace(/^0+/, "").length : 0;
-    if (bound?.exclusive && digits > 15) throw new UnsupportedBound(`the exclusive bound ${bound.value} has more than 15 digits`);
+    const digits = decimal ? (decimal.whole + decimal.fraction).replace(/^0+|0+$/g, "").length : 0;
+    if (bound?.exclusive && digits > 15)
+      throw new UnsupportedBound(`the exclusive bound ${bound.value} has more than 15 digits`);
   }
   const widest = to ? to.whole.length : maxIntegerDigits;
   const placesAt = (width: number): number => {
@@ -214,7 +223,8 @@ function step(
     const last = tightHigh ? to - 1 : to;
     if (from > to) return undefined;
     if (tightLow) options.push(joinParts(`"${from}"`, next(true, false)));
-    if (first <= last) options.push(joinParts(first === last ? `"${first}"` : `[${first}-${last}]`, next(false, false)));
+    if (first <= last)
+      options.push(joinParts(first === last ? `"${first}"` : `[${first}-${last}]`, next(false, false)));
     if (tightHigh) options.push(joinParts(`"${to}"`, next(false, true)));
   }
   const open = options.filter((option) => option !== undefined);

@@ -123,7 +123,11 @@ class Reader implements ToolCallParser {
     const args = typeof given === "string" ? parsed(given) : given;
     if (typeof name !== "string" || typeof args !== "object" || args === null) return false;
     this.start(name);
-    this.events.push({ type: "call_arguments", index: this.calls, text: typeof given === "string" ? given : spacedJson(args) });
+    this.events.push({
+      type: "call_arguments",
+      index: this.calls,
+      text: typeof given === "string" ? given : spacedJson(args),
+    });
     this.finish();
     return true;
   }

@@ -70,7 +70,8 @@ class PatternReader {
     if (this.take(".")) return { kind: "set", set: complement(lineEnds) };
     if (this.take("\\")) return { kind: "set", set: this.escape(false) };
     const char = this.chars[this.at++]!;
-    if (char === "*" || char === "+" || char === "?") throw new UnsupportedPattern(`nothing to repeat before \`${char}\``);
+    if (char === "*" || char === "+" || char === "?")
+      throw new UnsupportedPattern(`nothing to repeat before \`${char}\``);
     return { kind: "set", set: charsOf(char) };
   }
 
@@ -93,7 +94,8 @@ class PatternReader {
   private quantified(item: Regex): Regex {
     const bounds = this.quantifier();
     if (!bounds) return item;
-    if (item.kind === "start" || item.kind === "end") throw new UnsupportedPattern("a repeated anchor is not supported");
+    if (item.kind === "start" || item.kind === "end")
+      throw new UnsupportedPattern("a repeated anchor is not supported");
     this.take("?"); // lazy or greedy, the language is the same
     if (this.quantifier()) throw new UnsupportedPattern("a quantifier behind a quantifier is not supported");
     return { kind: "repeat", item, min: bounds[0], max: bounds[1] };
@@ -110,7 +112,9 @@ class PatternReader {
     const max = braces[2] === undefined ? min : braces[3] === undefined ? Infinity : Number(braces[3]);
     if (max < min) throw new UnsupportedPattern(`\`${braces[0]}\` is out of order`);
     if (min > maxRepeat || (max !== Infinity && max > maxRepeat)) {
-      throw new UnsupportedPattern(`\`${braces[0]}\` repeats more than ${maxRepeat} times; use maxLength for long strings`);
+      throw new UnsupportedPattern(
+        `\`${braces[0]}\` repeats more than ${maxRepeat} times; use maxLength for long strings`,
+      );
     }
     return [min, max];
   }
@@ -142,7 +146,8 @@ class PatternReader {
     if (char === undefined) throw new UnsupportedPattern("a `\\` at the end");
     if (classEscapes[char]) return classEscapes[char];
     if (inClass && char === "b") return charsOf("\b");
-    if (controlEscapes[char] && !(char === "0" && /\d/.test(this.chars[this.at] ?? ""))) return charsOf(controlEscapes[char]);
+    if (controlEscapes[char] && !(char === "0" && /\d/.test(this.chars[this.at] ?? "")))
+      return charsOf(controlEscapes[char]);
     if (char === "x") return this.hex(/^[0-9a-fA-F]{2}/);
     if (char === "u") return this.unicode();
     if (char === "c" && /[a-zA-Z]/.test(this.chars[this.at] ?? "")) {
@@ -150,7 +155,8 @@ class PatternReader {
       return [[code, code]];
     }
     if (char === "b" || char === "B") throw new UnsupportedPattern(`the word boundary \`\\${char}\` is not supported`);
-    if (char === "p" || char === "P") throw new UnsupportedPattern(`the Unicode property \`\\${char}{…}\` is not supported`);
+    if (char === "p" || char === "P")
+      throw new UnsupportedPattern(`the Unicode property \`\\${char}{…}\` is not supported`);
     if (/\d|k/.test(char)) throw new UnsupportedPattern(`the back reference \`\\${char}\` is not supported`);
     if (/[a-zA-Z]/.test(char)) throw new UnsupportedPattern(`the escape \`\\${char}\` is not known`);
     return charsOf(char);

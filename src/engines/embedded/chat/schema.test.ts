@@ -41,7 +41,7 @@ describe("json_object", () => {
   const grammar = readGrammar(jsonObjectGrammar());
 
   it("is any object and nothing else", () => {
-    for (const value of [{}, { a: 1 }, { a: [1, "x", { b: null }], c: -1.5e-7, d: "\u2028é😀\"\\" }]) {
+    for (const value of [{}, { a: 1 }, { a: [1, "x", { b: null }], c: -1.5e-7, d: '\u2028é😀"\\' }]) {
       expect(matches(grammar, spacedJson(value))).toBe(true);
     }
     for (const value of [[], 1, "a", null]) expect(matches(grammar, spacedJson(value))).toBe(false);
@@ -69,7 +69,16 @@ const refusals: [keyword: string, path: string, schema: unknown][] = [
   ["pattern", "#", { type: "string", pattern: "\\p{L}+" }],
   ["pattern", "#", { type: "string", pattern: "^a$", format: "date" }],
   ["oneOf", "#", { oneOf: [{ type: "number" }, { type: "integer" }] }],
-  ["oneOf", "#", { oneOf: [{ type: "object", properties: { a: text } }, { type: "object", properties: { b: text } }] }],
+  [
+    "oneOf",
+    "#",
+    {
+      oneOf: [
+        { type: "object", properties: { a: text } },
+        { type: "object", properties: { b: text } },
+      ],
+    },
+  ],
   ["$ref", "#", { $ref: "https://example.org/schema.json" }],
   ["$ref", "#/items", { type: "array", items: { $ref: "#/$defs/missing" } }],
   ["$ref", "#", { $ref: "#" }],

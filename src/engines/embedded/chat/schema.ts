@@ -41,20 +41,26 @@ export function writeSchema(
   options: { name: string; unenforceable: "refuse" | "validate"; hint: string; onlyObjects?: boolean },
 ): string {
   schemaText(schema);
-  const document = { root: schema, name: options.name, unenforceable: options.unenforceable };
+  const document = { root: schema, name: options.name, unenforceable: options.unenforceable, work: 0 };
   const nodes = [{ schema, path: options.name, document }];
   if (options.onlyObjects) nodes.push({ schema: { type: "object" }, path: `${options.name}#object`, document });
   try {
     return writer.value(nodes, options.hint);
   } catch (error) {
-    if (error instanceof GrammarTooLarge) throw new SchemaError("schema", options.name, `its grammar would have ${error.message}; make it smaller.`);
+    if (error instanceof GrammarTooLarge)
+      throw new SchemaError("schema", options.name, `its grammar would have ${error.message}; make it smaller.`);
     throw error;
   }
 }
 
 /** The schema as JSON, which is also its name in caches. */
 export function schemaText(schema: unknown): string {
-  const text = JSON.stringify(schema);
+  let text: string | undefined;
+  try {
+    text = JSON.stringify(schema);
+  } catch {
+    throw new SchemaError("schema", "#", "it nests too deeply or refers to itself as an object.");
+  }
   if (text === undefined || text.length > maxSchemaChars) {
     throw new SchemaError("schema", "#", `a schema is JSON of at most ${maxSchemaChars} characters.`);
   }

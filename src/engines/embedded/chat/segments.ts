@@ -23,7 +23,9 @@ const tokenLike = /<\|[^|<>]*\|>|<[^\s<>]{1,64}>|\[\/?[A-Za-z_]{2,32}\]/g;
 /** With the model's own list of special tokens only those; without, whatever has the look of one. */
 export function suspicionOf(specialTokens: readonly string[] | undefined, alwaysSpecial: readonly string[]): Suspicion {
   const names = [...new Set([...(specialTokens ?? []), ...alwaysSpecial])].filter((name) => name !== "");
-  const exact = names.toSorted((a, b) => b.length - a.length).map((name) => name.replace(/[.*+?^${}()|[\]\\/]/g, "\\$&"));
+  const exact = names
+    .toSorted((a, b) => b.length - a.length)
+    .map((name) => name.replace(/[.*+?^${}()|[\]\\/]/g, "\\$&"));
   const sources = [...exact, ...(specialTokens ? [] : [tokenLike.source])];
   const form = new RegExp(sources.length > 0 ? sources.join("|") : "(?!)", "g");
   return {
@@ -64,7 +66,8 @@ export class Marker {
     });
 
   /** Breaks each find for good, with a zero-width space. */
-  readonly broken = (text: string): string => this.suspicion.replaced(text, (find) => `${find.slice(0, 1)}\u200b${find.slice(1)}`);
+  readonly broken = (text: string): string =>
+    this.suspicion.replaced(text, (find) => `${find.slice(0, 1)}\u200b${find.slice(1)}`);
 
   strip(rendered: string): string {
     return rendered.replace(this.any, "");

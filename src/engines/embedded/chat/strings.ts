@@ -1,5 +1,13 @@
 // The language of strings that a Flat allows, as one automaton: patterns and formats intersected, then bounded in length.
-import { accepts, automatonOf, both, lengthAutomaton, TooComplex, wordsAutomaton, type Automaton } from "./automaton.ts";
+import {
+  accepts,
+  automatonOf,
+  both,
+  lengthAutomaton,
+  TooComplex,
+  wordsAutomaton,
+  type Automaton,
+} from "./automaton.ts";
 import { anyChar } from "./charset.ts";
 import { SchemaError } from "./errors.ts";
 import { refuse, type Flat } from "./flat.ts";
@@ -11,6 +19,7 @@ import { parseRegex, UnsupportedPattern } from "./regex.ts";
 const longestPatterned = 1000;
 
 const automata = new Lru<string, Automaton>(256);
+const intersections = new Lru<string, Automaton>(256);
 
 /** Automaton of an ECMAScript pattern, matched anywhere. Throws UnsupportedPattern or TooComplex. */
 export function patternAutomaton(source: string): Automaton {
@@ -34,19 +43,35 @@ export const anyString: Automaton = { edges: [[{ on: anyChar, to: 0 }]], accepti
 /** What the flat says of strings; undefined: nothing but, perhaps, a length. Throws SchemaError. */
 export function stringAutomaton(flat: Flat): Automaton | undefined {
   if (flat.values) return wordsAutomaton(flat.values.filter((value) => typeof value === "string"));
-  let result: Automaton | undefined;
   const sources = [
     ...flat.formats.map(({ name, path }) => ({ keyword: "format", source: formatPatterns[name]!, path })),
     ...flat.patterns.map(({ source, path }) => ({ keyword: "pattern", source, path })),
   ];
-  for (const { keyword, source, path } of sources) {
-    const automaton = read(flat, keyword, source, path);
-    if (automaton) result = result ? intersected(flat, keyword, result, automaton, path) : automaton;
+  const parts = sources.flatMap((source) => {
+    const automaton = read(flat, source.keyword, source.source, source.path);
+    return automaton ? [{ ...source, automaton }] : [];
+  });
+  const last = parts.at(-1);
+  if (!last) return undefined;
+  const { minLength, maxLength } = flat;
+  const key = JSON.stringify([parts.map(({ source }) => source), minLength, maxLength === Infinity ? null : maxLength]);
+  let result: Automaton;
+  try {
+    result = intersections.get(key, () => {
+      const common = parts.map(({ automaton }) => automaton).reduce(both);
+      if (minLength === 0 && maxLength === Infinity) return common;
+      const longest = maxLength === Infinity ? Infinity : Math.min(maxLength, Math.max(longestPatterned, minLength));
+      return both(common, lengthAutomaton(minLength, longest));
+    });
+  } catch (error) {
+    return tooComplex(error, flat, last.keyword, last.path);
   }
-  if (!result || (flat.minLength === 0 && flat.maxLength === Infinity)) return result;
-  const longest = Math.min(flat.maxLength, Math.max(longestPatterned, flat.minLength));
-  const lengths = flat.maxLength === Infinity ? lengthAutomaton(flat.minLength, Infinity) : lengthAutomaton(flat.minLength, longest);
-  return intersected(flat, "pattern", result, lengths, flat.path);
+  if (result.edges.length > 0) return result;
+  throw new SchemaError(
+    last.keyword,
+    last.path,
+    "no string satisfies it together with what else is said about the string.",
+  );
 }
 
 function read(flat: Flat, keyword: string, source: string, path: string): Automaton | undefined {
@@ -54,24 +79,19 @@ function read(flat: Flat, keyword: string, source: string, path: string): Automa
     return patternAutomaton(source);
   } catch (error) {
     if (error instanceof UnsupportedPattern) {
-      refuse({ path, document: flat.document }, keyword, `${error.message}; write it with classes, groups, alternatives and quantifiers.`);
+      refuse(
+        { path, document: flat.document },
+        keyword,
+        `${error.message}; write it with classes, groups, alternatives and quantifiers.`,
+      );
       return undefined;
     }
-    throw tooComplex(error, keyword, path);
+    return tooComplex(error, flat, keyword, path);
   }
 }
 
-function intersected(flat: Flat, keyword: string, a: Automaton, b: Automaton, path: string): Automaton {
-  try {
-    const result = both(a, b);
-    if (result.edges.length === 0) throw new SchemaError(keyword, flat.path, "no string satisfies it together with its neighbours.");
-    return result;
-  } catch (error) {
-    throw tooComplex(error, keyword, path);
-  }
-}
-
-function tooComplex(error: unknown, keyword: string, path: string): unknown {
-  if (!(error instanceof TooComplex)) return error;
-  return new SchemaError(keyword, path, "it is too complex to be enforced; use smaller repetitions or a plain minLength and maxLength.");
+function tooComplex(error: unknown, flat: Flat, keyword: string, path: string): undefined {
+  if (!(error instanceof TooComplex)) throw error;
+  const sentence = "it is too complex to be enforced; use smaller repetitions, or a plain minLength and maxLength.";
+  refuse({ path, document: flat.document }, keyword, sentence);
 }

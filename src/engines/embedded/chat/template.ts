@@ -40,7 +40,10 @@ export function createTemplate(source: string, options: TemplateOptions): ChatTe
     throw new ChatError("unreadable_template", `The model's chat template cannot be read: ${(error as Error).message}`);
   }
   const native = writesHermesItself(source);
-  const marker = new Marker(randomBytes(12).toString("hex"), suspicionOf(options.specialTokens, [options.bosToken, options.eosToken]));
+  const marker = new Marker(
+    randomBytes(12).toString("hex"),
+    suspicionOf(options.specialTokens, [options.bosToken, options.eosToken]),
+  );
 
   return {
     render(messages, { tools = [], addGenerationPrompt }) {
@@ -54,10 +57,16 @@ export function createTemplate(source: string, options: TemplateOptions): ChatTe
           bos_token: options.bosToken,
           eos_token: options.eosToken,
         });
-      const text = rendered((own) => own);
+      let touched = false;
+      const wrapped = rendered((own) => {
+        const marked = marker.wrap(own);
+        touched ||= marked !== own;
+        return marked;
+      });
+      if (!touched) return { text: wrapped, segments: [{ text: wrapped, special: true }] };
       // First whole messages, then only cuts inside what looks special; a template that trips over both gets altered text.
-      for (const change of [marker.wrap, marker.split]) {
-        const marked = rendered(change);
+      const text = rendered((own) => own);
+      for (const marked of [wrapped, rendered(marker.split)]) {
         const segments = marker.strip(marked) === text ? marker.segments(marked) : undefined;
         if (segments) return { text, segments };
       }
@@ -107,6 +116,10 @@ function run(template: Template, context: Record<string, unknown>): string {
   try {
     return template.render(context);
   } catch (error) {
-    throw new ChatError("template_refused", `The model's chat template refuses this conversation: ${(error as Error).message}`, "messages");
+    throw new ChatError(
+      "template_refused",
+      `The model's chat template refuses this conversation: ${(error as Error).message}`,
+      "messages",
+    );
   }
 }

@@ -24,7 +24,10 @@ const grammars = new Lru<string, ToolGrammar>(64);
 const validators = new Lru<string, (value: unknown) => string | null>(256);
 
 /** The tools to be shown to the model: none when the choice is `none`, else all, so that the prefix does not hang on the choice. */
-export function offeredTools(tools: readonly ChatTool[] | undefined, choice: ToolChoice | undefined): readonly ChatTool[] {
+export function offeredTools(
+  tools: readonly ChatTool[] | undefined,
+  choice: ToolChoice | undefined,
+): readonly ChatTool[] {
   return choice === "none" ? [] : (tools ?? []);
 }
 
@@ -43,16 +46,29 @@ export function toolGrammar(
   const named = typeof choice === "object" ? choice.function.name : undefined;
   if (offered.length === 0) {
     if (named !== undefined || choice === "required") {
-      throw new ChatError("no_tools", "`tool_choice` asks for a call, but there are no `tools`; send them or leave tool_choice out.", "tool_choice");
+      throw new ChatError(
+        "no_tools",
+        "`tool_choice` asks for a call, but there are no `tools`; send them or leave tool_choice out.",
+        "tool_choice",
+      );
     }
     return undefined;
   }
   checkNames(offered);
   const chosen = named === undefined ? offered : offered.filter((tool) => tool.function.name === named);
-  if (chosen.length === 0) throw new ChatError("unknown_tool", `\`tool_choice\` names \`${named}\`, which is not among the tools.`, "tool_choice");
+  if (chosen.length === 0)
+    throw new ChatError(
+      "unknown_tool",
+      `\`tool_choice\` names \`${named}\`, which is not among the tools.`,
+      "tool_choice",
+    );
   const parallel = named === undefined && (options.parallel ?? true);
   const lazy = named === undefined && choice !== "required";
-  const key = JSON.stringify([chosen.map(({ function: { name, parameters, strict } }) => [name, parameters, strict]), parallel, lazy]);
+  const key = JSON.stringify([
+    chosen.map(({ function: { name, parameters, strict } }) => [name, parameters, strict]),
+    parallel,
+    lazy,
+  ]);
   return grammars.get(key, () => write(chosen, parallel, lazy));
 }
 
@@ -61,8 +77,10 @@ function checkNames(tools: readonly ChatTool[]): void {
   for (const [index, tool] of tools.entries()) {
     const { name } = tool.function;
     const param = `tools[${index}].function.name`;
-    if (!/^[a-zA-Z0-9_.:-]{1,128}$/.test(name)) throw new ChatError("invalid_tool_name", `\`${name}\` is not a tool name; use letters, digits, _ and -.`, param);
-    if (names.has(name)) throw new ChatError("duplicate_tool", `Two tools are called \`${name}\`; give each its own name.`, param);
+    if (!/^[a-zA-Z0-9_.:-]{1,128}$/.test(name))
+      throw new ChatError("invalid_tool_name", `\`${name}\` is not a tool name; use letters, digits, _ and -.`, param);
+    if (names.has(name))
+      throw new ChatError("duplicate_tool", `Two tools are called \`${name}\`; give each its own name.`, param);
     names.add(name);
   }
 }
@@ -88,7 +106,8 @@ function write(tools: readonly ChatTool[], parallel: boolean, lazy: boolean): To
   return lazy ? { gbnf, trigger: callOpen } : { gbnf };
 }
 
-const parametersOf = (tool: ChatTool): unknown => tool.function.parameters ?? { type: "object", properties: {}, additionalProperties: false };
+const parametersOf = (tool: ChatTool): unknown =>
+  tool.function.parameters ?? { type: "object", properties: {}, additionalProperties: false };
 
 /** Judges a finished call: a sentence that says what is wrong (unknown tool, no JSON, against the schema), or null. */
 export function validateCall(tools: readonly ChatTool[], name: string, argumentsText: string): string | null {

@@ -8,14 +8,25 @@ import { patternTest } from "./strings.ts";
 const addFormats = addFormatsModule as unknown as (ajv: Ajv2020) => void;
 
 // ajv keeps patterns apart by their text.
-const linearPattern = Object.assign((source: string) => ({ test: patternTest(source), toString: () => source }), { code: "new RegExp" });
+const linearPattern = Object.assign((source: string) => ({ test: patternTest(source), toString: () => source }), {
+  code: "new RegExp",
+});
 
 /** A validator for the schema: null, or a sentence that says what is wrong and where. Throws SchemaError when ajv cannot read it. */
 export function compileValidator(schema: unknown): (value: unknown) => string | null {
-  const ajv = new Ajv2020({ strict: false, allErrors: false, logger: false, validateSchema: false, code: { regExp: linearPattern } });
+  const ajv = new Ajv2020({
+    strict: false,
+    allErrors: false,
+    logger: false,
+    validateSchema: false,
+    code: { regExp: linearPattern },
+  });
   addFormats(ajv);
   for (const version of ["1", "3", "4", "5"]) {
-    ajv.addFormat(`uuid${version}`, new RegExp(`^[0-9a-f]{8}-[0-9a-f]{4}-${version}[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`, "i"));
+    ajv.addFormat(
+      `uuid${version}`,
+      new RegExp(`^[0-9a-f]{8}-[0-9a-f]{4}-${version}[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`, "i"),
+    );
   }
   let check: ReturnType<Ajv2020["compile"]>;
   try {
@@ -26,14 +37,29 @@ export function compileValidator(schema: unknown): (value: unknown) => string | 
   return (value) => {
     if (check(value)) return null;
     const error = check.errors![0]!;
-    const extra = error.params && "additionalProperty" in error.params ? ` (\`${String(error.params["additionalProperty"])}\`)` : "";
+    const extra =
+      error.params && "additionalProperty" in error.params
+        ? ` (\`${String(error.params["additionalProperty"])}\`)`
+        : "";
     return `${error.instancePath || "the value"} ${error.message ?? "is not valid"}${extra}`;
   };
 }
 
 const schemaMaps = new Set(["properties", "$defs", "definitions", "patternProperties", "dependentSchemas"]);
 const schemaLists = new Set(["allOf", "anyOf", "oneOf", "prefixItems"]);
-const schemas = new Set(["items", "additionalItems", "additionalProperties", "propertyNames", "not", "if", "then", "else", "contains", "unevaluatedItems", "unevaluatedProperties"]);
+const schemas = new Set([
+  "items",
+  "additionalItems",
+  "additionalProperties",
+  "propertyNames",
+  "not",
+  "if",
+  "then",
+  "else",
+  "contains",
+  "unevaluatedItems",
+  "unevaluatedProperties",
+]);
 const ajvKnowsNot = new Set(["$schema", "$id", "$anchor", "$dynamicAnchor", "nullable", "discriminator"]);
 
 /** 2020-12's form of a schema: tuples as prefixItems, OpenAPI's nullable as a type, no ids that would move references. */
@@ -51,6 +77,7 @@ function modern(schema: unknown): unknown {
     } else if (schemaLists.has(key) && Array.isArray(value)) result[key] = value.map(modern);
     else result[key] = schemas.has(key) ? modern(value) : value;
   }
-  if (given["nullable"] === true && given["type"] !== undefined) result["type"] = [...new Set([given["type"], "null"].flat())];
+  if (given["nullable"] === true && given["type"] !== undefined)
+    result["type"] = [...new Set([given["type"], "null"].flat())];
   return result;
 }

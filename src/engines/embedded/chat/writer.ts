@@ -4,7 +4,8 @@ import { anyString, stringAutomaton } from "./strings.ts";
 import { wordsAutomaton, without, type Automaton } from "./automaton.ts";
 import { admits, fits } from "./admits.ts";
 import { SchemaError } from "./errors.ts";
-import { allKinds, elementNodes, flatten, propertyNodes, refuse, resolve, type Flat, type Kind, type Node } from "./flat.ts";
+import { allKinds, elementNodes, propertyNodes, refuse, type Flat, type Kind, type Node } from "./flat.ts";
+import { flatten, resolve } from "./flatten.ts";
 import { anyStringChar, automatonString, literal, oneOfThese, repeated, type GrammarBuilder } from "./gbnf.ts";
 import { spacedJson } from "./json.ts";
 import { keywords } from "./keywords.ts";
@@ -16,7 +17,10 @@ const longestString = 20_000;
 const longestArray = 2_000;
 
 const annotationOnly = (schema: Record<string, unknown>): boolean =>
-  Object.keys(schema).every((key) => key === "$ref" || key.startsWith("x-") || (Object.hasOwn(keywords, key) && keywords[key] === keywords["title"]));
+  Object.keys(schema).every(
+    (key) =>
+      key === "$ref" || key.startsWith("x-") || (Object.hasOwn(keywords, key) && keywords[key] === keywords["title"]),
+  );
 
 export class SchemaWriter {
   private readonly builder: GrammarBuilder;
@@ -39,7 +43,8 @@ export class SchemaWriter {
       return name;
     }
     this.rules.set(key, undefined);
-    if (++this.nesting > maxNesting) throw new SchemaError("schema", targets[0]!.path, `it nests deeper than ${maxNesting} levels.`);
+    if (++this.nesting > maxNesting)
+      throw new SchemaError("schema", targets[0]!.path, `it nests deeper than ${maxNesting} levels.`);
     const flats = flatten(targets);
     const options = flats.flatMap((flat) => this.options(flat, hint));
     this.nesting--;
@@ -62,7 +67,15 @@ export class SchemaWriter {
     if (known) return known;
     const name = this.builder.reserve("value");
     this.rules.set("*", name);
-    const options = [this.anyObject(), this.list([], name, 0, Infinity), this.anyText(), ...this.number(), '"true"', '"false"', '"null"'];
+    const options = [
+      this.anyObject(),
+      this.list([], name, 0, Infinity),
+      this.anyText(),
+      ...this.number(),
+      '"true"',
+      '"false"',
+      '"null"',
+    ];
     this.builder.define(name, options.join(" | "));
     return name;
   }
@@ -110,7 +123,12 @@ export class SchemaWriter {
     const automaton = stringAutomaton(flat);
     if (automaton) return automatonString(this.builder, automaton, hint);
     if (flat.minLength === 0 && flat.maxLength === Infinity) return this.anyText();
-    if (flat.minLength > longestString) throw new SchemaError("minLength", flat.path, `strings of more than ${longestString} characters are not produced.`);
+    if (flat.minLength > longestString)
+      throw new SchemaError(
+        "minLength",
+        flat.path,
+        `strings of more than ${longestString} characters are not produced.`,
+      );
     const max = flat.maxLength === Infinity ? Infinity : Math.min(flat.maxLength, longestString);
     const chars = repeated(this.builder, anyStringChar(this.builder), flat.minLength, max);
     return this.builder.rule(hint, `"\\"" ${chars} "\\""`.replace("  ", " "));
@@ -128,7 +146,8 @@ export class SchemaWriter {
     const rest = max > listed ? this.possible(elementNodes(flat, listed), `${hint}-item`) : undefined;
     if (rest === undefined) max = Math.min(max, prefix.length);
     if (flat.minItems > max) return [];
-    if (flat.minItems > longestArray) throw new SchemaError("minItems", flat.path, `arrays of more than ${longestArray} elements are not produced.`);
+    if (flat.minItems > longestArray)
+      throw new SchemaError("minItems", flat.path, `arrays of more than ${longestArray} elements are not produced.`);
     return [this.list(prefix, rest, flat.minItems, max === Infinity ? max : Math.min(max, longestArray))];
   }
 
@@ -139,7 +158,10 @@ export class SchemaWriter {
 
   private list(prefix: readonly string[], rest: string | undefined, min: number, max: number): string {
     const listed = Math.min(prefix.length, max);
-    let tail = rest === undefined ? "" : repeated(this.builder, `(", " ${rest})`, Math.max(0, min - Math.max(listed, 1)), max - Math.max(listed, 1));
+    let tail =
+      rest === undefined
+        ? ""
+        : repeated(this.builder, `(", " ${rest})`, Math.max(0, min - Math.max(listed, 1)), max - Math.max(listed, 1));
     for (let index = listed - 1; index > 0; index--) {
       const more = `", " ${prefix[index]} ${tail}`.trimEnd();
       tail = index < min ? more : `(${more})?`;
@@ -159,7 +181,8 @@ export class SchemaWriter {
       const nodes = propertyNodes(flat, name);
       const value = admits(flat.keys, name) ? this.possible(nodes, `${hint}-${name}`) : undefined;
       if (value !== undefined) members.push({ text: `${literal(`${JSON.stringify(name)}: `)} ${value}`, required });
-      else if (required) throw new SchemaError("required", flat.path, `\`${name}\` is required, but no value of it is allowed.`);
+      else if (required)
+        throw new SchemaError("required", flat.path, `\`${name}\` is required, but no value of it is allowed.`);
     }
     const extra = this.extraMember(flat, names, hint);
     return this.builder.rule(hint, this.bounded(flat, members, extra));
@@ -169,12 +192,16 @@ export class SchemaWriter {
   private extraMember(flat: Flat, taken: ReadonlySet<string>, hint: string): string | undefined {
     const open = flat.objects.length === 0 || flat.objects.some(({ additional }) => additional !== undefined);
     if (!open || flat.maxProperties === 0) return undefined;
-    const value = this.possible(flat.objects.flatMap(({ additional }) => additional ?? []), `${hint}-extra`);
+    const value = this.possible(
+      flat.objects.flatMap(({ additional }) => additional ?? []),
+      `${hint}-extra`,
+    );
     if (value === undefined) return undefined;
     const keys = flat.keys.length === 0 ? [undefined] : flatten(flat.keys);
     const options = keys.flatMap((key) => {
       let language: Automaton | undefined = key && stringAutomaton(key);
-      if (key && !language && (key.minLength > 0 || key.maxLength < Infinity) && taken.size === 0) return [this.text(key, `${hint}-key`)];
+      if (key && !language && (key.minLength > 0 || key.maxLength < Infinity) && taken.size === 0)
+        return [this.text(key, `${hint}-key`)];
       if (key && (key.minLength > 0 || key.maxLength < Infinity)) {
         language = stringAutomaton({ ...key, patterns: [...key.patterns, { source: "", path: key.path }] });
       }
@@ -191,16 +218,27 @@ export class SchemaWriter {
     const missing = Math.max(0, flat.minProperties - certain);
     let atLeast = 0;
     if (missing === 1 && extra !== undefined) atLeast = 1;
-    else if (missing > 0) refuse(flat, "minProperties", "it can be enforced only as far as properties are required; list them under required.");
+    else if (missing > 0)
+      refuse(
+        flat,
+        "minProperties",
+        "it can be enforced only as far as properties are required; list them under required.",
+      );
     let atMost = Infinity;
     if (flat.maxProperties < Infinity) {
       atMost = Math.max(0, flat.maxProperties - members.length);
-      if (members.length > flat.maxProperties) refuse(flat, "maxProperties", "it is less than the number of listed properties; list fewer.");
+      if (members.length > flat.maxProperties)
+        refuse(flat, "maxProperties", "it is less than the number of listed properties; list fewer.");
     }
     return this.record(members, extra, atLeast, atMost);
   }
 
-  private record(members: readonly { text: string; required: boolean }[], extra: string | undefined, minExtra: number, maxExtra: number): string {
+  private record(
+    members: readonly { text: string; required: boolean }[],
+    extra: string | undefined,
+    minExtra: number,
+    maxExtra: number,
+  ): string {
     const more = extra === undefined ? "" : repeated(this.builder, `(", " ${extra})`, minExtra, maxExtra);
     const starts: string[] = [];
     let mayBeEmpty = minExtra === 0;
@@ -212,10 +250,15 @@ export class SchemaWriter {
       if (firstRequired < 0 || index <= firstRequired) starts.unshift(`${text} ${tail}`.trimEnd());
       if (required) mayBeEmpty = false;
       const own = required ? `", " ${text} ${tail}` : `(", " ${text})? ${tail}`;
-      tail = index > 0 && (firstRequired < 0 || index <= firstRequired) ? this.builder.rule("more", own.trimEnd()) : own.trimEnd();
+      tail =
+        index > 0 && (firstRequired < 0 || index <= firstRequired)
+          ? this.builder.rule("more", own.trimEnd())
+          : own.trimEnd();
     }
     if (firstRequired < 0 && extra !== undefined && maxExtra > 0) {
-      starts.push(`${extra} ${repeated(this.builder, `(", " ${extra})`, Math.max(0, minExtra - 1), maxExtra - 1)}`.trimEnd());
+      starts.push(
+        `${extra} ${repeated(this.builder, `(", " ${extra})`, Math.max(0, minExtra - 1), maxExtra - 1)}`.trimEnd(),
+      );
     }
     if (starts.length === 0) return '"{}"';
     return mayBeEmpty ? `"{" (${starts.join(" | ")})? "}"` : `"{" ${oneOfThese(starts)} "}"`;
@@ -223,14 +266,24 @@ export class SchemaWriter {
 }
 
 const isAnything = (schema: unknown): boolean =>
-  schema === true || (typeof schema === "object" && schema !== null && !("$ref" in schema) && annotationOnly(schema as Record<string, unknown>));
+  schema === true ||
+  (typeof schema === "object" &&
+    schema !== null &&
+    !("$ref" in schema) &&
+    annotationOnly(schema as Record<string, unknown>));
 
 /** Follows references that stand alone, so that a recursive schema comes back to the rule it began with. */
 function followed(node: Node): Node {
   let target = node;
   for (let steps = 0; steps < maxNesting; steps++) {
     const { schema } = target;
-    if (typeof schema !== "object" || schema === null || !("$ref" in schema) || !annotationOnly(schema as Record<string, unknown>)) return target;
+    if (
+      typeof schema !== "object" ||
+      schema === null ||
+      !("$ref" in schema) ||
+      !annotationOnly(schema as Record<string, unknown>)
+    )
+      return target;
     target = resolve(target, (schema as { $ref: unknown }).$ref);
   }
   throw new SchemaError("$ref", node.path, "it refers to itself without anything in between.");

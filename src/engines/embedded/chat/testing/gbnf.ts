@@ -135,7 +135,12 @@ class RuleReader {
     if (found[0] === "+") return { kind: "repeat", item, min: 1, max: Infinity };
     if (found[0] === "?") return { kind: "repeat", item, min: 0, max: 1 };
     const min = Number(found[1]);
-    return { kind: "repeat", item, min, max: found[2] === undefined ? min : found[3] === undefined ? Infinity : Number(found[3]) };
+    return {
+      kind: "repeat",
+      item,
+      min,
+      max: found[2] === undefined ? min : found[3] === undefined ? Infinity : Number(found[3]),
+    };
   }
 }
 
@@ -146,10 +151,14 @@ export function matches({ rules }: Grammar, text: string): boolean {
   const ends = (item: Item, from: number): Set<number> => {
     switch (item.kind) {
       case "text":
-        return new Set(item.chars.every((char, index) => chars[from + index] === char) ? [from + item.chars.length] : []);
+        return new Set(
+          item.chars.every((char, index) => chars[from + index] === char) ? [from + item.chars.length] : [],
+        );
       case "class": {
         const char = chars[from];
-        return new Set(char !== undefined && item.ranges.some(([low, high]) => low <= char && char <= high) ? [from + 1] : []);
+        return new Set(
+          char !== undefined && item.ranges.some(([low, high]) => low <= char && char <= high) ? [from + 1] : [],
+        );
       }
       case "rule": {
         const key = `${item.name}@${from}`;
@@ -160,7 +169,10 @@ export function matches({ rules }: Grammar, text: string): boolean {
       case "choice":
         return new Set(item.options.flatMap((option) => [...ends(option, from)]));
       case "row":
-        return item.items.reduce((reached, part) => new Set([...reached].flatMap((at) => [...ends(part, at)])), new Set([from]));
+        return item.items.reduce(
+          (reached, part) => new Set([...reached].flatMap((at) => [...ends(part, at)])),
+          new Set([from]),
+        );
       case "repeat": {
         let reached = new Set([from]);
         const result = new Set(item.min === 0 ? [from] : []);
@@ -196,7 +208,10 @@ export function derive({ rules }: Grammar, random: () => number, budget = 40): s
       case "choice": {
         if (depth <= budget) return write(pick(item.options), depth);
         const lowest = Math.min(...item.options.map((option) => heightOf(option, heights)));
-        return write(item.options.find((option) => heightOf(option, heights) === lowest)!, depth);
+        return write(
+          item.options.find((option) => heightOf(option, heights) === lowest)!,
+          depth,
+        );
       }
       case "row":
         return item.items.map((part) => write(part, depth)).join("");
@@ -213,7 +228,7 @@ export function derive({ rules }: Grammar, random: () => number, budget = 40): s
 /** How many rules deep the shallowest derivation goes. */
 function heightsOf(rules: ReadonlyMap<string, Item>): Map<string, number> {
   const heights = new Map([...rules.keys()].map((name) => [name, Infinity]));
-  for (let changed = true; changed; ) {
+  for (let changed = true; changed;) {
     changed = false;
     for (const [name, item] of rules) {
       const height = 1 + heightOf(item, heights);

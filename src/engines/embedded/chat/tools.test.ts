@@ -1,0 +1,135 @@
+import { describe, expect, it } from "vitest";
+import { ChatError, SchemaError } from "./errors.ts";
+import type { ChatTool } from "./messages.ts";
+import { derive, matches, readGrammar, seeded } from "./testing/gbnf.ts";
+import { offeredTools, toolGrammar, validateCall, type ToolChoice } from "./tools.ts";
+import { createToolCallParser } from "./parser.ts";
+
+const tool = (name: string, parameters?: Record<string, unknown>, strict?: boolean): ChatTool => ({
+  type: "function",
+  function: { name, ...(parameters ? { parameters } : {}), ...(strict === undefined ? {} : { strict }) },
+});
+const open = tool("open_order", {
+  type: "object",
+  properties: { mode: { enum: ["HDF", "PWF"] }, note: { $ref: "#/$defs/note" } },
+  required: ["mode"],
+  $defs: { note: { type: "string", maxLength: 9 } },
+});
+const close = tool("close_order", {
+  type: "object",
+  properties: { id: { type: "integer", minimum: 1 }, note: { $ref: "#/$defs/note" } },
+  required: ["id"],
+  $defs: { note: { type: "null" } },
+});
+const now = tool("now");
+const tools = [open, close, now];
+
+const openCall = '{"name": "open_order", "arguments": {"mode": "HDF", "note": "hot"}}\n</tool_call>';
+const closeCall = '{"name": "close_order", "arguments": {"id": 7, "note": null}}\n</tool_call>';
+const nowCall = '{"name": "now", "arguments": {}}\n</tool_call>';
+
+function accepts(choice: ToolChoice | undefined, text: string, parallel = true): boolean {
+  return matches(readGrammar(toolGrammar(tools, choice, { parallel })!.gbnf), text);
+}
+
+describe("the grammar of tool calls", () => {
+  it("holds from the first token when a call is required", () => {
+    expect(toolGrammar(tools, "required")!.trigger).toBeUndefined();
+    for (const call of [openCall, closeCall, nowCall]) expect(accepts("required", `<tool_call>\n${call}`)).toBe(true);
+    expect(accepts("required", `<tool_call>\n${openCall}\n<tool_call>\n${nowCall}`)).toBe(true);
+    expect(accepts("required", "Hello")).toBe(false);
+    expect(accepts("required", '<tool_call>\n{"name": "open_order", "arguments": {"mode": "XXX"}}\n</tool_call>')).toBe(
+      false,
+    );
+    expect(
+      accepts("required", '<tool_call>\n{"name": "close_order", "arguments": {"id": 7, "note": "hot"}}\n</tool_call>'),
+    ).toBe(false);
+    expect(accepts("required", '<tool_call>\n{"name": "now", "arguments": {"a": 1}}\n</tool_call>')).toBe(false);
+  });
+
+  it("allows one call where parallel calls are switched off", () => {
+    expect(accepts("required", `<tool_call>\n${openCall}`, false)).toBe(true);
+    expect(accepts("required", `<tool_call>\n${openCall}\n<tool_call>\n${nowCall}`, false)).toBe(false);
+  });
+
+  it("allows exactly one call of a named tool", () => {
+    const named: ToolChoice = { type: "function", function: { name: "now" } };
+    expect(accepts(named, `<tool_call>\n${nowCall}`)).toBe(true);
+    expect(accepts(named, `<tool_call>\n${openCall}`)).toBe(false);
+    expect(accepts(named, `<tool_call>\n${nowCall}\n<tool_call>\n${nowCall}`)).toBe(false);
+  });
+
+  it.each([undefined, "auto"] as const)(
+    "begins behind the trigger for %s, with or without the line's end",
+    (choice) => {
+      expect(toolGrammar(tools, choice)!.trigger).toBe("<tool_call>");
+      expect(accepts(choice, `\n${openCall}`)).toBe(true);
+      expect(accepts(choice, openCall)).toBe(true);
+      expect(accepts(choice, `\n${openCall}\n<tool_call>\n${closeCall}`)).toBe(true);
+      expect(accepts(choice, `\n${openCall}\n<tool_call>\n${closeCall}`, false)).toBe(false);
+      expect(accepts(choice, `\n${openCall}\nAnd now?`)).toBe(false);
+    },
+  );
+
+  it("writes calls that the parser reads and that are valid", () => {
+    const grammar = readGrammar(toolGrammar(tools, "required")!.gbnf);
+    const random = seeded(9);
+    for (let count = 0; count < 100; count++) {
+      const parser = createToolCallParser({ idFor: String });
+      const events = [...parser.push(derive(grammar, random)), ...parser.end()];
+      expect(events.some((event) => event.type === "content")).toBe(false);
+      for (const start of events.filter((event) => event.type === "call_start")) {
+        const args = events.filter((event) => event.type === "call_arguments" && event.index === start.index);
+        const text = args.map((event) => (event.type === "call_arguments" ? event.text : "")).join("");
+        expect(validateCall(tools, start.name, text), text).toBeNull();
+      }
+    }
+  });
+
+  it("is absent, like the tools themselves, when the choice is none", () => {
+    expect(toolGrammar(tools, "none")).toBeUndefined();
+    expect(offeredTools(tools, "none")).toEqual([]);
+    expect(offeredTools(tools, { type: "function", function: { name: "now" } })).toBe(tools);
+    expect(toolGrammar([], "auto")).toBeUndefined();
+    expect(toolGrammar(undefined, undefined)).toBeUndefined();
+  });
+
+  it.each([
+    ["unknown_tool", tools, { type: "function", function: { name: "fly" } }],
+    ["no_tools", [], "required"],
+    ["duplicate_tool", [now, now], "auto"],
+    ["invalid_tool_name", [tool("a b")], "auto"],
+  ] as [string, ChatTool[], ToolChoice][])("refuses with %s", (code, list, choice) => {
+    expect(() => toolGrammar(list, choice)).toThrow(expect.objectContaining({ code }) as ChatError);
+    expect(() => toolGrammar(list, choice)).toThrow(ChatError);
+  });
+
+  it("refuses a strict tool that it cannot hold the model to, and leaves others to validation", () => {
+    const parameters = {
+      type: "object",
+      properties: { tags: { type: "array", items: { type: "string", format: "iri" }, uniqueItems: true } },
+      required: ["tags"],
+    };
+    expect(() => toolGrammar([tool("f", parameters, true)], "auto")).toThrow(SchemaError);
+    const loose = [tool("f", parameters)];
+    expect(toolGrammar(loose, "auto")).toBeDefined();
+    expect(validateCall(loose, "f", '{"tags": ["a", "b"]}')).toBeNull();
+    expect(validateCall(loose, "f", '{"tags": ["a", "a"]}')).toContain("duplicate");
+  });
+});
+
+describe("the check of a call", () => {
+  it.each([
+    ["open_order", '{"mode": "HDF"}', null],
+    ["now", "{}", null],
+    ["now", '{"a": 1}', "additional"],
+    ["open_order", '{"mode": "x"}', "/mode"],
+    ["open_order", "[]", "object"],
+    ["open_order", '{"mode"', "not JSON"],
+    ["fly", "{}", "no tool called"],
+  ])("%s %s: %s", (name, args, problem) => {
+    const verdict = validateCall(tools, name, args);
+    if (problem === null) expect(verdict).toBeNull();
+    else expect(verdict).toContain(problem);
+  });
+});
