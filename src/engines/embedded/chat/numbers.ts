@@ -122,10 +122,15 @@ function magnitudes(low: Bound, high: Bound | undefined, integer: boolean): stri
   const options: (string | undefined)[] = first <= widest ? [walk(first)] : [];
   // Widths between the bounds' own are free.
   const lastFree = to ? widest - 1 : widest;
-  if (first < lastFree) {
-    const places = placesAt(lastFree);
-    options.push(`[1-9] [0-9]{${first},${lastFree - 1}}${places > 0 ? ` ("." [0-9]{1,${places}})?` : ""}`);
-  }
+  const free = (from: number, to: number, places: number): void => {
+    if (from > to) return;
+    options.push(`[1-9] [0-9]{${from - 1},${to - 1}}${places > 0 ? ` ("." [0-9]{1,${places}})?` : ""}`);
+  };
+  if (high?.exclusive) {
+    // Only the widest of them could be rounded onto the bound.
+    free(first + 1, lastFree - 1, integer ? 0 : 16);
+    if (lastFree > first) free(lastFree, lastFree, placesAt(lastFree));
+  } else free(first + 1, lastFree, placesAt(lastFree));
   if (to && widest > first) options.push(walk(widest));
   const open = options.filter((option) => option !== undefined);
   return open.length === 0 ? undefined : open.join(" | ");

@@ -190,11 +190,13 @@ export function matches({ rules }: Grammar, text: string): boolean {
   return ends(rules.get("root")!, 0).has(chars.length);
 }
 
-/** A random text of the grammar. `random` gives numbers in [0, 1); beyond `budget` rules deep the shortest way out is taken. */
-export function derive({ rules }: Grammar, random: () => number, budget = 40): string {
+/** A random text of the grammar. `random` gives numbers in [0, 1); beyond `budget` rules deep, or `work` rules in all, the shortest way out is taken. */
+export function derive({ rules }: Grammar, random: () => number, budget = 40, work = 2000): string {
   const heights = heightsOf(rules);
   const pick = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)]!;
-  const write = (item: Item, depth: number): string => {
+  let spent = 0;
+  const write = (item: Item, level: number): string => {
+    const depth = spent > work ? budget + level + 1 : level;
     switch (item.kind) {
       case "text":
         return String.fromCodePoint(...item.chars);
@@ -204,9 +206,10 @@ export function derive({ rules }: Grammar, random: () => number, budget = 40): s
         return String.fromCodePoint(low + Math.floor(random() * (near - low + 1)));
       }
       case "rule":
-        return write(rules.get(item.name)!, depth + 1);
+        spent++;
+        return write(rules.get(item.name)!, level + 1);
       case "choice": {
-        if (depth <= budget) return write(pick(item.options), depth);
+        if (depth <= budget) return write(pick(item.options), level);
         const lowest = Math.min(...item.options.map((option) => heightOf(option, heights)));
         return write(
           item.options.find((option) => heightOf(option, heights) === lowest)!,
@@ -214,11 +217,11 @@ export function derive({ rules }: Grammar, random: () => number, budget = 40): s
         );
       }
       case "row":
-        return item.items.map((part) => write(part, depth)).join("");
+        return item.items.map((part) => write(part, level)).join("");
       case "repeat": {
         const most = Math.min(item.max, item.min + (random() < 0.9 ? 3 : 40));
         const times = depth > budget ? item.min : item.min + Math.floor(random() * (most - item.min + 1));
-        return Array.from({ length: times }, () => write(item.item, depth)).join("");
+        return Array.from({ length: times }, () => write(item.item, level)).join("");
       }
     }
   };
