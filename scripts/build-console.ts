@@ -1,1 +1,35 @@
-// Builds the web console into dist/console, where the gateway serves it from. Run by `npm ci` (prepare) and by `start` when it is absent.
+// Builds the web console into dist/console, where the gateway serves it from. Run by `npm ci` (prepare) and by `start` when
+// it is absent. Quiet when all is well: it is one of many lines of an installation. Without the development dependencies
+// (`npm ci --omit=dev`) there is nothing to build with; that is said and is no failure, since the API and the command line
+// work without the console.
+import { existsSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+
+const root = new URL("..", import.meta.url);
+const at = (path: string) => fileURLToPath(new URL(path, root));
+
+/** Needed to build and only there with the development dependencies. */
+const needed = ["vite", "@vitejs/plugin-react", "react", "react-dom", "uplot"];
+const absent = needed.filter((name) => !existsSync(at(`node_modules/${name}/package.json`)));
+
+if (absent.length > 0) {
+  console.error(
+    `The console was not built: ${absent.join(", ")} ${absent.length === 1 ? "is" : "are"} not installed. ` +
+      "Run 'npm ci' without --omit=dev to have it; everything else works without.",
+  );
+} else if (!existsSync(at("src/console/index.html"))) {
+  console.error("The console was not built: src/console is not part of this package.");
+} else {
+  const started = performance.now();
+  const { build } = await import("vite");
+  try {
+    await build({ configFile: at("src/console/vite.config.ts"), logLevel: "warn" });
+    if (process.stderr.isTTY) {
+      console.error(`Console built in ${((performance.now() - started) / 1000).toFixed(1)} s.`);
+    }
+  } catch (error) {
+    console.error(`The console could not be built: ${error instanceof Error ? error.message : String(error)}`);
+    console.error("Run 'bin/node scripts/build-console.ts' to see it alone. The API and the command line work without it.");
+    process.exitCode = 1;
+  }
+}

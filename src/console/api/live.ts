@@ -1,0 +1,251 @@
+// Live updates: one server-sent event stream for the whole console, read with fetch because EventSource cannot send the
+// key in a header. It remembers the last id, so that a lost connection goes on where it stopped; every loss shows in the
+// frame and heals by itself with growing waits.
+//
+// State machine: connecting -> live -> (stream ended) waiting -> connecting ...; closed at sign-out.
+import type { InfiniteData, QueryClient } from "@tanstack/react-query";
+import { EventSourceParserStream } from "eventsource-parser/stream";
+import type { Call, LiveEvent, Run, RunDetail, Status } from "../../gateway/api/schemas.ts";
+import { ApiFailure, send } from "./client.ts";
+import type { CallFilter, Page, RunFilter } from "./queries.ts";
+
+export type LiveState =
+  | { state: "connecting" }
+  | { state: "live" }
+  /** `retryAt` is a Date.now() time. */
+  | { state: "waiting"; retryAt: number }
+  | { state: "closed" };
+
+const firstWaitMs = 1_000;
+const longestWaitMs = 15_000;
+/** The server sends at least a comment this often; a stream that is quiet for longer is taken for dead. */
+const silenceMs = 60_000;
+/** Figures that the server sums up are asked for again at most this often while events arrive. */
+const settleMs = 2_000;
+
+let current: LiveState = { state: "closed" };
+const listeners = new Set<() => void>();
+const eventListeners = new Set<(event: LiveEvent) => void>();
+
+export const liveState = (): LiveState => current;
+
+export function watchLive(listener: () => void): () => void {
+  listeners.add(listener);
+  return () => listeners.delete(listener);
+}
+
+/** Calls back for every event, after the caches have been brought up to date. */
+export function onLiveEvent(listener: (event: LiveEvent) => void): () => void {
+  eventListeners.add(listener);
+  return () => eventListeners.delete(listener);
+}
+
+let skipWait: (() => void) | undefined;
+/** Tries again at once: for the button beside "connection lost", and when the browser comes back online. */
+export const reconnectNow = (): void => skipWait?.();
+
+/** Connects until `signal` aborts. */
+export async function runLive(client: QueryClient, signal: AbortSignal): Promise<void> {
+  let lastId: string | undefined;
+  let waitMs = firstWaitMs;
+  let everLive = false;
+  const online = () => reconnectNow();
+  window.addEventListener("online", online);
+  try {
+    while (!signal.aborted) {
+      if (!everLive) change({ state: "connecting" });
+      try {
+        for await (const message of open(lastId, signal, () => {
+          // What happened while nobody listened may be more than the server kept: ask anew for what is on screen.
+          if (everLive) void client.invalidateQueries();
+          everLive = true;
+          waitMs = firstWaitMs;
+          change({ state: "live" });
+        })) {
+          if (message.id !== undefined && message.id !== "") lastId = message.id;
+          const event = parse(message.data);
+          if (event === undefined) continue;
+          apply(client, event);
+          for (const listener of eventListeners) listener(event);
+        }
+      } catch (error) {
+        if (error instanceof ApiFailure && (error.status === 401 || error.status === 403)) {
+          void client.invalidateQueries({ queryKey: ["status"] });
+          break;
+        }
+      }
+      if (signal.aborted) break;
+      change({ state: "waiting", retryAt: Date.now() + waitMs });
+      await wait(waitMs, signal);
+      waitMs = Math.min(waitMs * 2, longestWaitMs);
+    }
+  } finally {
+    window.removeEventListener("online", online);
+    change({ state: "closed" });
+  }
+}
+
+async function* open(
+  lastId: string | undefined,
+  signal: AbortSignal,
+  opened: () => void,
+): AsyncGenerator<{ id: string | undefined; data: string }> {
+  const dead = new AbortController();
+  const both = AbortSignal.any([signal, dead.signal]);
+  let silence: ReturnType<typeof setTimeout> | undefined;
+  const heard = () => {
+    clearTimeout(silence);
+    silence = setTimeout(() => dead.abort(), silenceMs);
+  };
+  try {
+    heard();
+    const response = await send("/api/events", {
+      signal: both,
+      headers: { accept: "text/event-stream", ...(lastId === undefined ? {} : { "last-event-id": lastId }) },
+    });
+    if (response.body === null) return;
+    opened();
+    const reader = response.body
+      .pipeThrough(
+        new TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>>({
+          transform(bytes, controller) {
+            heard();
+            controller.enqueue(bytes);
+          },
+        }),
+      )
+      .pipeThrough(new TextDecoderStream())
+      .pipeThrough(new EventSourceParserStream())
+      .getReader();
+    while (true) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      yield { id: value.id, data: value.data };
+    }
+  } finally {
+    clearTimeout(silence);
+    dead.abort();
+  }
+}
+
+function parse(data: string): LiveEvent | undefined {
+  try {
+    const value = JSON.parse(data) as LiveEvent;
+    return typeof value === "object" && value !== null && "type" in value ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function wait(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(done, ms);
+    function done() {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", done);
+      skipWait = undefined;
+      resolve();
+    }
+    skipWait = done;
+    signal.addEventListener("abort", done);
+  });
+}
+
+function change(next: LiveState): void {
+  current = next;
+  for (const listener of listeners) listener();
+}
+
+// ------------------------------------------------------------------------------------------- events into the caches
+
+/** Brings the caches up to date with one event. Exported for its test. */
+export function apply(client: QueryClient, event: LiveEvent): void {
+  switch (event.type) {
+    case "call":
+      upsertList<Call>(client, "calls", event.call, (filter) => matchesCall(event.call, filter as CallFilter));
+      void client.invalidateQueries({ queryKey: ["call", event.call.id] });
+      soon(client, [["overview"], ["bill"], ["status"], ["budgets"]]);
+      break;
+    case "run":
+      upsertList<Run>(client, "runs", event.run, (filter) => matchesRun(event.run, filter as RunFilter));
+      client.setQueryData<RunDetail>(["run", event.run.id], (old) => (old === undefined ? old : { ...old, ...event.run }));
+      if (event.run.ended_at !== null) void client.invalidateQueries({ queryKey: ["run", event.run.id] });
+      soon(client, [["overview"], ["bill"], ["agents"], ["agent", event.run.agent]]);
+      break;
+    case "step":
+      client.setQueryData<RunDetail>(["run", event.run], (old) => {
+        if (old === undefined) return old;
+        const others = old.step_list.filter((step) => step.number !== event.step.number);
+        return { ...old, step_list: [...others, event.step].toSorted((a, b) => a.number - b.number) };
+      });
+      break;
+    case "component":
+      client.setQueryData<Status>(["status"], (old) => {
+        if (old === undefined) return old;
+        const known = old.components.some((component) => component.name === event.component.name);
+        return {
+          ...old,
+          components: known
+            ? old.components.map((c) => (c.name === event.component.name ? { ...c, ...event.component } : c))
+            : [...old.components, event.component],
+        };
+      });
+      soon(client, [["status"]]);
+      break;
+  }
+}
+
+function matchesCall(call: Call, filter: CallFilter): boolean {
+  return (
+    (filter.status === undefined || filter.status === call.status) &&
+    (filter.model === undefined || filter.model === call.model) &&
+    (filter.run === undefined || filter.run === call.run) &&
+    (filter.agent === undefined || filter.agent === call.agent)
+  );
+}
+
+function matchesRun(run: Run, filter: RunFilter): boolean {
+  return (
+    (filter.status === undefined || filter.status === run.status) &&
+    (filter.agent === undefined || filter.agent === run.agent)
+  );
+}
+
+/** Replaces the row where it is known, puts it on top where it is new, takes it out where its filter no longer holds. */
+function upsertList<T extends { id: string }>(
+  client: QueryClient,
+  list: string,
+  row: T,
+  matches: (filter: unknown) => boolean,
+): void {
+  for (const [key, data] of client.getQueriesData<InfiniteData<Page<T>>>({ queryKey: [list] })) {
+    if (data === undefined) continue;
+    const fits = matches(key[1]);
+    const known = data.pages.some((page) => page.data.some((item) => item.id === row.id));
+    if (!known && !fits) continue;
+    const pages = data.pages.map((page, index) => {
+      if (known) {
+        const rows = fits
+          ? page.data.map((item) => (item.id === row.id ? row : item))
+          : page.data.filter((item) => item.id !== row.id);
+        return { ...page, data: rows };
+      }
+      return index === 0 ? { ...page, data: [row, ...page.data] } : page;
+    });
+    client.setQueryData<InfiniteData<Page<T>>>(key, { ...data, pages });
+  }
+}
+
+const pending = new Map<string, readonly unknown[]>();
+let timer: ReturnType<typeof setTimeout> | undefined;
+
+/** Marks sums stale together, once the burst of events has settled: a thousand calls cost a few requests, not a thousand. */
+function soon(client: QueryClient, keys: readonly (readonly unknown[])[]): void {
+  for (const key of keys) pending.set(JSON.stringify(key), key);
+  timer ??= setTimeout(() => {
+    timer = undefined;
+    const stale = [...pending.values()];
+    pending.clear();
+    for (const queryKey of stale) void client.invalidateQueries({ queryKey });
+  }, settleMs);
+}

@@ -1,0 +1,99 @@
+// What the console reads, as query options: one place that knows paths, keys and page sizes. Nothing polls; `live.ts`
+// writes into these caches or marks them stale when an event says that something changed.
+import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
+import type {
+  AgentDetail,
+  AgentSummary,
+  Bill,
+  BudgetResource,
+  Call,
+  CallDetail,
+  EngineResource,
+  KeyResource,
+  Overview,
+  Run,
+  RunDetail,
+  Status,
+} from "../../gateway/api/schemas.ts";
+import { getJson, withQuery } from "./client.ts";
+
+export type Page<T> = { data: T[]; next_cursor: string | null };
+export type OverviewRange = "1h" | "24h" | "7d" | "30d";
+export type CallFilter = { status?: Call["status"]; model?: string; run?: string; agent?: string };
+export type RunFilter = { status?: Run["status"]; agent?: string };
+
+/** The most one request may bring; a list asks for more as it is scrolled. */
+export const pageLimit = 200;
+
+export const statusQuery = queryOptions({
+  queryKey: ["status"],
+  queryFn: ({ signal }) => getJson<Status>("/api/status", { signal }),
+});
+
+export const overviewQuery = (range: OverviewRange) =>
+  queryOptions({
+    queryKey: ["overview", range],
+    queryFn: ({ signal }) => getJson<Overview>(withQuery("/api/overview", { range }), { signal }),
+  });
+
+export const callsQuery = (filter: CallFilter, limit = pageLimit) =>
+  infiniteQueryOptions({
+    queryKey: ["calls", filter, limit] as const,
+    queryFn: ({ pageParam, signal }) =>
+      getJson<Page<Call>>(withQuery("/api/calls", { ...filter, cursor: pageParam, limit }), { signal }),
+    initialPageParam: undefined as string | undefined,
+    getNextPageParam: (last: Page<Call>) => last.next_cursor ?? undefined,
+  });
+
+export const callQuery = (id: string) =>
+  queryOptions({
+    queryKey: ["call", id],
+    queryFn: ({ signal }) => getJson<CallDetail>(`/api/calls/${encodeURIComponent(id)}`, { signal }),
+  });
+
+export const runsQuery = (filter: RunFilter, limit = pageLimit) =>
+  infiniteQueryOptions({
+    queryKey: ["runs", filter, limit] as const,
+    queryFn: ({ pageParam, signal }) =>
+      getJson<Page<Run>>(withQuery("/api/runs", { ...filter, cursor: pageParam, limit }), { signal }),
+    initialPageParam: undefined as string | undefined,
+    getNextPageParam: (last: Page<Run>) => last.next_cursor ?? undefined,
+  });
+
+export const runQuery = (id: string) =>
+  queryOptions({
+    queryKey: ["run", id],
+    queryFn: ({ signal }) => getJson<RunDetail>(`/api/runs/${encodeURIComponent(id)}`, { signal }),
+  });
+
+export const agentsQuery = queryOptions({
+  queryKey: ["agents"],
+  queryFn: async ({ signal }) => (await getJson<Page<AgentSummary>>("/api/agents?limit=200", { signal })).data,
+});
+
+export const agentQuery = (name: string) =>
+  queryOptions({
+    queryKey: ["agent", name],
+    queryFn: ({ signal }) => getJson<AgentDetail>(`/api/agents/${encodeURIComponent(name)}`, { signal }),
+  });
+
+export const billQuery = (range: { from?: string; to?: string }) =>
+  queryOptions({
+    queryKey: ["bill", range],
+    queryFn: ({ signal }) => getJson<Bill>(withQuery("/api/bill", range), { signal }),
+  });
+
+export const enginesQuery = queryOptions({
+  queryKey: ["engines"],
+  queryFn: async ({ signal }) => (await getJson<Page<EngineResource>>("/api/engines?limit=200", { signal })).data,
+});
+
+export const keysQuery = queryOptions({
+  queryKey: ["keys"],
+  queryFn: async ({ signal }) => (await getJson<Page<KeyResource>>("/api/keys?limit=200", { signal })).data,
+});
+
+export const budgetsQuery = queryOptions({
+  queryKey: ["budgets"],
+  queryFn: async ({ signal }) => (await getJson<Page<BudgetResource>>("/api/budgets?limit=200", { signal })).data,
+});

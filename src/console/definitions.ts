@@ -1,0 +1,151 @@
+// What every figure of the console means, once: its name, one or two sentences, the formula, and the question to the API
+// that answers it. Two people who compare a figure must mean the same thing (DESIGN section 10).
+
+export interface Definition {
+  name: string;
+  meaning: string;
+  /** How it is computed, in the words of the API's fields. */
+  formula: string;
+  /** The request that answers it. */
+  query: string;
+}
+
+const overview = "GET /api/overview?range=…";
+const bill = "GET /api/bill?from=…&to=…";
+
+export const definitions = {
+  tokens: {
+    name: "Tokens",
+    meaning: "Everything that models read and wrote: prompt tokens, computed or taken from cache, and output tokens.",
+    formula: "tokens.uncached + tokens.cached + tokens.output",
+    query: overview,
+  },
+  calls: {
+    name: "Calls",
+    meaning: "Logical model requests that ended in the period: completed, failed, cancelled by the client, or refused before any engine was asked.",
+    formula: "calls.total",
+    query: overview,
+  },
+  cached_share: {
+    name: "Cached share",
+    meaning: "Part of all prompt tokens whose KV state was found in a cache (device, host, disk or remote tier) and not computed again.",
+    formula: "tokens.cached ÷ (tokens.cached + tokens.uncached)",
+    query: overview,
+  },
+  saved: {
+    name: "Saved by cache",
+    meaning: "What the cached tokens would have cost more at the price of uncached ones. The time beside it is what their prefill would have taken at the measured speed.",
+    formula: "Σ cached tokens × (input price − cached price)",
+    query: overview,
+  },
+  first_token: {
+    name: "Time to first token",
+    meaning: "From the arrival of a call to its first output token, over completed calls, as percentiles. Waiting in a queue is included.",
+    formula: "p50, p90, p99 of first_token_ms",
+    query: overview,
+  },
+  runs: {
+    name: "Runs",
+    meaning: "Pieces of work that agents began in the period. Alive means running now or waiting for something: a tool, a timer, a person.",
+    formula: "runs.running + runs.waiting, and those that ended",
+    query: overview,
+  },
+  pass_rate: {
+    name: "Pass rate",
+    meaning: "Part of all judged outcomes that their verifier passed. A run without an outcome contract is not judged and does not count.",
+    formula: "outcomes.passed ÷ (outcomes.passed + outcomes.failed)",
+    query: overview,
+  },
+  revenue: {
+    name: "Revenue",
+    meaning: "What verified outcomes were sold for, at the price of their contract. A failed outcome brings nothing.",
+    formula: "Σ price of outcomes with verdict passed",
+    query: bill,
+  },
+  token_cost: {
+    name: "Cost of tokens",
+    meaning: "What all attempts of all calls cost by the rate card that was in force when each was admitted, failed and cancelled attempts included as far as they used tokens.",
+    formula: "Σ settlements: uncached × input price + cached × cached price + output × output price",
+    query: bill,
+  },
+  margin: {
+    name: "Margin",
+    meaning: "What is left of revenue after the cost of tokens. Chips, people and rent are not in it.",
+    formula: "revenue − cost of tokens",
+    query: bill,
+  },
+  cost_per_outcome: {
+    name: "Cost per verified outcome",
+    meaning: "Cost of all tokens, failures included, for each outcome that a verifier passed.",
+    formula: "cost of tokens ÷ outcomes passed",
+    query: bill,
+  },
+  outcomes_per_million: {
+    name: "Verified outcomes per million tokens",
+    meaning: "How much proven work a million tokens do, cached prompt tokens and output included.",
+    formula: "outcomes passed × 1,000,000 ÷ tokens",
+    query: bill,
+  },
+  price: {
+    name: "Price",
+    meaning: "What the call was settled at: every attempt once, by what was really used and the rate card at admission.",
+    formula: "uncached × input + cached × cached + output × output price, per million tokens",
+    query: "GET /api/calls/:id",
+  },
+  call_duration: {
+    name: "Duration",
+    meaning: "From the arrival of the call to its settlement.",
+    formula: "duration_ms",
+    query: "GET /api/calls/:id",
+  },
+  call_first_token: {
+    name: "First token",
+    meaning: "From the arrival of the call to its first output token, queue included. A call that failed or was refused has none.",
+    formula: "first_token_ms",
+    query: "GET /api/calls/:id",
+  },
+  run_cost: {
+    name: "Cost",
+    meaning: "What the run's calls were settled at, all steps and all attempts.",
+    formula: "Σ price of the run's calls",
+    query: "GET /api/runs/:id",
+  },
+  run_duration: {
+    name: "Duration",
+    meaning: "From the first step's start to the end of the run; while it lives, to now. Time in which it waits counts.",
+    formula: "ended_at − started_at",
+    query: "GET /api/runs/:id",
+  },
+  kv_memory: {
+    name: "KV memory",
+    meaning: "Memory that the engine holds for the attention state of all its sequences. It is reserved when the worker starts.",
+    formula: "deployments[].memory.kv_bytes",
+    query: "GET /api/status",
+  },
+  disk_tier: {
+    name: "Disk tier",
+    meaning: "KV state of idle sequences that was written to files, so that a conversation goes on without computing it again. Oldest files go when the budget is full.",
+    formula: "deployments[].disk.used_bytes of budget_bytes",
+    query: "GET /api/status",
+  },
+  sequences: {
+    name: "Sequences",
+    meaning: "Contiguous KV states inside the worker. Running: a call is served. Idle: kept for the next turn of its program. Free: empty.",
+    formula: "deployments[].sequences",
+    query: "GET /api/status",
+  },
+  resident: {
+    name: "Resident memory",
+    meaning: "Physical memory of the whole process tree: Lineshaft, its database, the agents' engine and the workers.",
+    formula: "memory.total_rss_bytes",
+    query: "GET /api/status",
+  },
+  budget_left: {
+    name: "Left",
+    meaning: "What can still be admitted: the limit less what was spent and what is held for calls under way.",
+    formula: "limit − spent − held",
+    query: "GET /api/budgets",
+  },
+} satisfies Record<string, Definition>;
+
+export type Figures = keyof typeof definitions;

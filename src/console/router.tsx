@@ -1,0 +1,138 @@
+// The console's addresses. Every state of a page that a colleague should see too is here, checked: an address that was
+// mistyped falls back to its defaults instead of failing.
+import { createRootRoute, createRoute, createRouter, redirect } from "@tanstack/react-router";
+import type { Call, Run } from "../gateway/api/schemas.ts";
+import type { OverviewRange } from "./api/queries.ts";
+import { currentKey } from "./api/session.ts";
+import { Root } from "./frame/root.tsx";
+import { Missing } from "./frame/missing.tsx";
+import { Login } from "./screens/login.tsx";
+import { OverviewScreen } from "./screens/overview.tsx";
+import { CallsScreen } from "./screens/calls.tsx";
+import { CallScreen } from "./screens/call.tsx";
+import { AgentsScreen } from "./screens/agents.tsx";
+import { AgentScreen } from "./screens/agent.tsx";
+import { RunsScreen } from "./screens/runs.tsx";
+import { RunScreen } from "./screens/run.tsx";
+import { BillScreen } from "./screens/bill.tsx";
+import { ModelsScreen } from "./screens/models.tsx";
+import { ChatScreen } from "./screens/chat.tsx";
+import { AccessScreen } from "./screens/access.tsx";
+
+type Raw = Record<string, unknown>;
+
+const oneOf = <T extends string>(value: unknown, allowed: readonly T[]): T | undefined =>
+  allowed.find((each) => each === value);
+const text = (value: unknown): string | undefined =>
+  typeof value === "string" && value !== "" ? value : typeof value === "number" ? String(value) : undefined;
+/** Leaves out what is not set, so that addresses stay short. */
+const set = <T extends Raw>(values: T): T =>
+  Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as T;
+
+export const callStatuses = ["completed", "failed", "refused", "cancelled"] as const satisfies Call["status"][];
+export const runStatuses = ["queued", "running", "waiting", "completed", "failed", "stopped"] as const satisfies Run["status"][];
+export const overviewRanges = ["1h", "24h", "7d", "30d"] as const satisfies OverviewRange[];
+export const billRanges = ["24h", "7d", "30d", "all"] as const;
+export type BillRange = (typeof billRanges)[number];
+
+const root = createRootRoute({
+  component: Root,
+  notFoundComponent: Missing,
+  beforeLoad: ({ location }) => {
+    if (currentKey() === null && location.pathname !== "/login") {
+      const to = location.href === "/" ? undefined : location.href;
+      throw redirect({ to: "/login", search: set({ to }), replace: true });
+    }
+  },
+});
+
+const login = createRoute({
+  getParentRoute: () => root,
+  path: "/login",
+  component: Login,
+  validateSearch: (raw: Raw): { to?: string; why?: "expired" } =>
+    set({ to: text(raw["to"])?.startsWith("/") ? text(raw["to"]) : undefined, why: oneOf(raw["why"], ["expired"]) }),
+});
+const overview = createRoute({
+  getParentRoute: () => root,
+  path: "/",
+  component: OverviewScreen,
+  validateSearch: (raw: Raw): { range?: OverviewRange } => set({ range: oneOf(raw["range"], overviewRanges) }),
+});
+const calls = createRoute({
+  getParentRoute: () => root,
+  path: "/calls",
+  component: CallsScreen,
+  validateSearch: (
+    raw: Raw,
+  ): { status?: Call["status"]; model?: string; agent?: string; run?: string; sort?: string } =>
+    set({
+      status: oneOf(raw["status"], callStatuses),
+      model: text(raw["model"]),
+      agent: text(raw["agent"]),
+      run: text(raw["run"]),
+      sort: text(raw["sort"]),
+    }),
+});
+const call = createRoute({ getParentRoute: () => root, path: "/calls/$id", component: CallScreen });
+const agents = createRoute({
+  getParentRoute: () => root,
+  path: "/agents",
+  component: AgentsScreen,
+  validateSearch: (raw: Raw): { sort?: string } => set({ sort: text(raw["sort"]) }),
+});
+const agent = createRoute({
+  getParentRoute: () => root,
+  path: "/agents/$name",
+  component: AgentScreen,
+});
+const runs = createRoute({
+  getParentRoute: () => root,
+  path: "/runs",
+  component: RunsScreen,
+  validateSearch: (raw: Raw): { status?: Run["status"]; agent?: string; sort?: string } =>
+    set({ status: oneOf(raw["status"], runStatuses), agent: text(raw["agent"]), sort: text(raw["sort"]) }),
+});
+const run = createRoute({
+  getParentRoute: () => root,
+  path: "/runs/$id",
+  component: RunScreen,
+  /** `open`: numbers of the steps that are open, `3.5`. */
+  validateSearch: (raw: Raw): { open?: string } => {
+    const open = text(raw["open"]);
+    return set({ open: open !== undefined && /^\d+(\.\d+)*$/.test(open) ? open : undefined });
+  },
+});
+const bill = createRoute({
+  getParentRoute: () => root,
+  path: "/bill",
+  component: BillScreen,
+  validateSearch: (raw: Raw): { range?: BillRange; sort?: string } =>
+    set({ range: oneOf(raw["range"], billRanges), sort: text(raw["sort"]) }),
+});
+const models = createRoute({ getParentRoute: () => root, path: "/models", component: ModelsScreen });
+const chat = createRoute({
+  getParentRoute: () => root,
+  path: "/chat",
+  component: ChatScreen,
+  validateSearch: (raw: Raw): { model?: string } => set({ model: text(raw["model"]) }),
+});
+const access = createRoute({
+  getParentRoute: () => root,
+  path: "/access",
+  component: AccessScreen,
+  validateSearch: (raw: Raw): { tab?: "keys" | "budgets" } => set({ tab: oneOf(raw["tab"], ["keys", "budgets"] as const) }),
+});
+
+export const router = createRouter({
+  routeTree: root.addChildren([login, overview, calls, call, agents, agent, runs, run, bill, models, chat, access]),
+  basepath: "/console",
+  scrollRestoration: true,
+  defaultPreload: false,
+});
+
+declare module "@tanstack/react-router" {
+  interface Register {
+    router: typeof router;
+  }
+}

@@ -1,0 +1,12 @@
+// Keys that act on the page are for when nobody types into a field and no dialog is open.
+export function isTyping(event: KeyboardEvent): boolean {
+  const target = event.target as HTMLElement | null;
+  if (target === null || event.defaultPrevented) return event.defaultPrevented;
+  return (
+    target.isContentEditable ||
+    target instanceof HTMLTextAreaElement ||
+    target instanceof HTMLSelectElement ||
+    (target instanceof HTMLInputElement && target.type !== "checkbox" && target.type !== "radio") ||
+    target.closest("[role=dialog], [role=alertdialog], [role=menu]") !== null
+  );
+}

@@ -1,0 +1,69 @@
+// What a page shows when it has nothing (yet): how to get the first one, its own skeleton, or what went wrong and what to do.
+import type { ReactNode } from "react";
+import { ApiFailure } from "../api/client.ts";
+import { Command } from "./text.tsx";
+import "./states.css";
+
+export function Empty({ title, children, command, action }: { title: string; children?: ReactNode; command?: string; action?: ReactNode }) {
+  return (
+    <div className="empty">
+      <h2>{title}</h2>
+      {children === undefined ? null : <p>{children}</p>}
+      {command === undefined ? null : <Command>{command}</Command>}
+      {action}
+    </div>
+  );
+}
+
+export function Failure({ error, retry }: { error: unknown; retry?: () => void }) {
+  const failure = error instanceof ApiFailure ? error : undefined;
+  return (
+    <div className="failure" role="alert">
+      <h2>{failure?.message ?? (error instanceof Error ? error.message : String(error))}</h2>
+      {failure?.hint === undefined ? null : <p>{failure.hint}</p>}
+      <div className="failure-foot">
+        {retry === undefined ? null : (
+          <button type="button" className="button small" onClick={retry}>
+            Try again
+          </button>
+        )}
+        {failure === undefined ? null : (
+          <span className="muted mono">
+            {failure.code}
+            {failure.requestId === undefined ? "" : ` · ${failure.requestId}`}
+          </span>
+        )}
+      </div>
+    </div>
+  );
+}
+
+/** Grey shapes in the place of what is coming; `rows` bars of a table or panel. */
+export function SkeletonRows({ rows = 8 }: { rows?: number }) {
+  return (
+    <div className="skeleton-rows" role="status" aria-label="Loading">
+      {Array.from({ length: rows }, (_, index) => (
+        <div key={index} className="skeleton-row">
+          <i style={{ width: `${24 - ((index * 7) % 9)}%` }} />
+          <i style={{ width: `${14 + ((index * 5) % 8)}%` }} />
+          <i style={{ width: "9%" }} />
+          <i style={{ width: `${7 + ((index * 3) % 4)}%` }} />
+        </div>
+      ))}
+    </div>
+  );
+}
+
+export function SkeletonFigures({ count }: { count: number }) {
+  return (
+    <div className="figures" role="status" aria-label="Loading">
+      {Array.from({ length: count }, (_, index) => (
+        <div key={index} className="figure skeleton-figure">
+          <i style={{ width: "40%" }} />
+          <i style={{ width: "55%", height: 22 }} />
+          <i style={{ width: "70%" }} />
+        </div>
+      ))}
+    </div>
+  );
+}

@@ -1,0 +1,144 @@
+// Small words and numbers: money, times, ids, states. Each shows the short form and gives the full one on hover or focus.
+import { useSyncExternalStore, type ReactNode } from "react";
+import { ago, compact, full, money, moneyFixed, moneyFull, moment } from "../format.ts";
+import { CheckIcon, CopyIcon } from "./icons.tsx";
+import { useState } from "react";
+import "./text.css";
+
+export function Count({ value, unit }: { value: number; unit?: string }) {
+  return (
+    <span className="num" data-tip={`${full(value)}${unit === undefined ? "" : ` ${unit}`}`}>
+      {compact(value)}
+    </span>
+  );
+}
+
+/** `decimals` aligns a column; without it the amount picks its own. */
+export function Money({ nano, currency, decimals, bare }: { nano: string; currency: string; decimals?: number; bare?: boolean }) {
+  return (
+    <span className="num" data-tip={`${moneyFull(nano)} ${currency}`}>
+      {decimals === undefined ? money(nano) : moneyFixed(nano, decimals)}
+      {bare ? null : <span className="unit">{currency}</span>}
+    </span>
+  );
+}
+
+// One clock for all relative times: it ticks every few seconds and only while something shows them.
+let now = Date.now();
+const watchers = new Set<() => void>();
+let ticking: ReturnType<typeof setInterval> | undefined;
+function watchClock(watcher: () => void): () => void {
+  watchers.add(watcher);
+  ticking ??= setInterval(() => {
+    now = Date.now();
+    for (const each of watchers) each();
+  }, 5_000);
+  return () => {
+    watchers.delete(watcher);
+    if (watchers.size === 0) {
+      clearInterval(ticking);
+      ticking = undefined;
+    }
+  };
+}
+export const useNow = (): number => useSyncExternalStore(watchClock, () => now);
+
+export function Ago({ time }: { time: string }) {
+  const at = Math.max(useNow(), Date.parse(time));
+  return (
+    <time dateTime={time} data-tip={moment(time)} className="nowrap num">
+      {ago(time, at)}
+    </time>
+  );
+}
+
+export type Tone = "good" | "warn" | "bad" | "live" | "idle";
+
+/** State words of the API -> what they mean to a person at a glance. */
+const tones: Record<string, Tone> = {
+  completed: "good",
+  passed: "good",
+  ready: "good",
+  done: "good",
+  external: "good",
+  running: "live",
+  queued: "idle",
+  waiting: "warn",
+  starting: "warn",
+  restarting: "warn",
+  stopping: "warn",
+  claimed: "warn",
+  planned: "idle",
+  cancelled: "idle",
+  stopped: "idle",
+  free: "idle",
+  idle: "idle",
+  failed: "bad",
+  refused: "warn",
+  down: "bad",
+  unknown: "bad",
+};
+export const toneOf = (state: string): Tone => tones[state] ?? "idle";
+
+export function StateMark({ state, label, tip }: { state: string; label?: ReactNode; tip?: string | undefined }) {
+  return (
+    <span className={`state ${toneOf(state)}`} data-tip={tip}>
+      <i className="dot" aria-hidden="true" />
+      {label ?? state}
+    </span>
+  );
+}
+
+export function Badge({ tone = "idle", children }: { tone?: Tone; children: ReactNode }) {
+  return <span className={`badge ${tone}`}>{children}</span>;
+}
+
+export function CopyButton({ text, label }: { text: string; label: string }) {
+  const [copied, setCopied] = useState(false);
+  const copy = async () => {
+    try {
+      await navigator.clipboard.writeText(text);
+    } catch {
+      // Without a secure context there is no clipboard API; a selection still works.
+      const area = document.createElement("textarea");
+      area.value = text;
+      document.body.append(area);
+      area.select();
+      document.execCommand("copy");
+      area.remove();
+    }
+    setCopied(true);
+    setTimeout(() => setCopied(false), 1_500);
+  };
+  return (
+    <button type="button" className="icon-button small" aria-label={copied ? "Copied" : label} data-tip={copied ? "Copied" : label} onClick={copy}>
+      {copied ? <CheckIcon className="good" /> : <CopyIcon />}
+    </button>
+  );
+}
+
+export function Command({ children }: { children: string }) {
+  return (
+    <span className="command">
+      <code>{children}</code>
+      <CopyButton text={children} label="Copy command" />
+    </span>
+  );
+}
+
+export function Id({ id }: { id: string }) {
+  return (
+    <span className="id">
+      <span className="mono">{id}</span>
+      <CopyButton text={id} label="Copy id" />
+    </span>
+  );
+}
+
+/** The telling part of an id for a table: prefix and last eight characters. */
+export function shortId(id: string): string {
+  const cut = id.indexOf("_");
+  const prefix = cut === -1 ? "" : id.slice(0, cut + 1);
+  const rest = id.slice(prefix.length);
+  return rest.length <= 10 ? id : `${prefix}…${rest.slice(-8)}`;
+}
