@@ -67,7 +67,11 @@ export class Effects {
    * (`markDone`) in the transaction of its step. Throws StepError: `effect_mismatch` (the same decision with other arguments),
    * `effect_unknown` (a person must look), or one that may be tried again.
    */
-  async perform(owner: EffectOwner, request: EffectRequest, signal: AbortSignal): Promise<{ key: string } & ToolAnswer> {
+  async perform(
+    owner: EffectOwner,
+    request: EffectRequest,
+    signal: AbortSignal,
+  ): Promise<{ key: string } & ToolAnswer> {
     const { tool } = request;
     const key = effectKey(owner, request.decidedBy);
     const row = await this.#plan(key, owner, request);
@@ -133,15 +137,17 @@ export class Effects {
 
   /** The call was certainly not sent: the claim is as if it had never been. */
   async #unclaim(key: string): Promise<void> {
-    await this.#db.query("update effects set state = 'planned', updated_at = now() where key = $1 and state = 'claimed'", [
-      key,
-    ]);
+    await this.#db.query(
+      "update effects set state = 'planned', updated_at = now() where key = $1 and state = 'claimed'",
+      [key],
+    );
   }
 
   async #unknown(key: string, tool: PinnedTool, cause?: unknown): Promise<StepError> {
-    await this.#db.query("update effects set state = 'unknown', updated_at = now() where key = $1 and state <> 'done'", [
-      key,
-    ]);
+    await this.#db.query(
+      "update effects set state = 'unknown', updated_at = now() where key = $1 and state <> 'done'",
+      [key],
+    );
     return new StepError(
       "effect_unknown",
       `Nobody knows whether '${tool.name}' did its work (effect ${key}): it gave no answer. Look at its system, then say so with POST /api/runs/ID/effects, or stop the run.`,
@@ -164,7 +170,12 @@ export class Effects {
   }
 
   /** A person's word on an unknown effect: it happened (with this result), or it did not and is planned anew. */
-  async resolve(owner: { project: string; run: string }, key: string, happened: boolean, result: unknown): Promise<boolean> {
+  async resolve(
+    owner: { project: string; run: string },
+    key: string,
+    happened: boolean,
+    result: unknown,
+  ): Promise<boolean> {
     const answer: ToolAnswer = { output: result ?? null, isError: false };
     const resultRef = happened ? await putBlob(this.#db, owner.project, answer) : null;
     const { rowCount } = await this.#db.query(

@@ -66,12 +66,17 @@ function nextDeclared(state: RunState): Action {
   const { manifest, tools } = state.published;
   const declared = manifest.steps!;
   const failed = state.steps.find((step) => step.status === "failed");
-  if (failed) return fail("step_failed", `Step '${failed.name}' failed: ${failed.errorMessage ?? "no reason was given"}`);
+  if (failed)
+    return fail("step_failed", `Step '${failed.name}' failed: ${failed.errorMessage ?? "no reason was given"}`);
   const number = state.steps.length;
   const scope = scopeOf(state);
   if (number >= declared.length) {
     const last = state.steps[declared.length - 1]!;
-    return conclude(state, manifest.result === undefined ? valueOf(last) : resolve(manifest.result, scope), declared.length);
+    return conclude(
+      state,
+      manifest.result === undefined ? valueOf(last) : resolve(manifest.result, scope),
+      declared.length,
+    );
   }
   const limited = overLimit(state);
   if (limited) return limited;

@@ -20,20 +20,33 @@ const money = z.string().regex(/^\d{1,9}(\.\d{1,9})?$/, 'must be an amount in qu
 const jsonSchema = z.record(z.string(), z.unknown()).describe("JSON Schema");
 
 const tool = z.strictObject({
-  effect: z.boolean().describe("True when a call changes something outside: it then has its own entry in the effects ledger"),
+  effect: z
+    .boolean()
+    .describe("True when a call changes something outside: it then has its own entry in the effects ledger"),
   decision: z
     .enum(["agent-autonomous", "user-authorized", "human-only"])
     .default("agent-autonomous")
     .describe("Who may decide to call it"),
   lookup: toolName
     .optional()
-    .describe("Tool of the same server that answers {found, result} for {effect_key}; asked before an effect is tried again"),
+    .describe(
+      "Tool of the same server that answers {found, result} for {effect_key}; asked before an effect is tried again",
+    ),
   accepts_key: z
     .boolean()
     .default(false)
     .describe('The tool itself recognises a repetition by the effect key in _meta["lineshaft/effect-key"]'),
-  seconds: z.number().int().min(1).max(limits.mostToolSeconds).default(limits.toolSeconds).describe("Time for one call"),
-  slow: z.boolean().default(false).describe("Usually takes longer than a few seconds: the engine may free the KV meanwhile"),
+  seconds: z
+    .number()
+    .int()
+    .min(1)
+    .max(limits.mostToolSeconds)
+    .default(limits.toolSeconds)
+    .describe("Time for one call"),
+  slow: z
+    .boolean()
+    .default(false)
+    .describe("Usually takes longer than a few seconds: the engine may free the KV meanwhile"),
 });
 
 const toolServer = z.strictObject({
@@ -43,7 +56,9 @@ const toolServer = z.strictObject({
     .string()
     .regex(/^[a-z0-9][a-z0-9-]{0,62}$/)
     .optional()
-    .describe("Secret that is sent as bearer token: LINESHAFT_SECRET_<NAME>, or the file LINESHAFT_HOME/secrets/<name>"),
+    .describe(
+      "Secret that is sent as bearer token: LINESHAFT_SECRET_<NAME>, or the file LINESHAFT_HOME/secrets/<name>",
+    ),
   allow: z.record(toolName, tool).describe("Tools that may be called; all others do not exist for this agent"),
 });
 
@@ -52,7 +67,11 @@ const step = z
     id: stepId,
     tool: toolName.optional().describe("Calls this tool"),
     with: z.record(z.string(), z.unknown()).optional().describe("Arguments of the tool; may hold references"),
-    decide: z.string().min(1).optional().describe("Asks the model with this text; the answer has the shape of `output`"),
+    decide: z
+      .string()
+      .min(1)
+      .optional()
+      .describe("Asks the model with this text; the answer has the shape of `output`"),
     wait: z.number().int().min(1).max(limits.mostSeconds).optional().describe("Pauses for this many seconds"),
   })
   .refine((value) => [value.tool, value.decide, value.wait].filter((kind) => kind !== undefined).length === 1, {
@@ -74,14 +93,23 @@ const outcome = z.strictObject({
     .record(z.string(), z.unknown())
     .describe("What the verifier sees: references to the input and to outputs of tools, never to a model's words"),
   price: money.describe("Charged once for a run whose outcome passed"),
-  currency: z.string().regex(/^[A-Z]{3}$/).optional().describe("The organisation's, when left out"),
+  currency: z
+    .string()
+    .regex(/^[A-Z]{3}$/)
+    .optional()
+    .describe("The organisation's, when left out"),
 });
 
 export const manifestSchema = z.strictObject({
   kind: z.literal("Agent"),
   name: agentName,
   description: z.string().max(1000).optional(),
-  model: z.string().min(1).max(200).optional().describe("As callers write it; the instance's embedded model when left out"),
+  model: z
+    .string()
+    .min(1)
+    .max(200)
+    .optional()
+    .describe("As callers write it; the instance's embedded model when left out"),
   instructions: z.string().min(1).describe("System prompt; with the examples it is the stable prefix of every call"),
   examples: z
     .array(z.strictObject({ input: z.string().min(1), output: z.unknown() }))
@@ -98,7 +126,12 @@ export const manifestSchema = z.strictObject({
     })
     .prefault({}),
   tools: z.array(toolServer).max(16).default([]),
-  steps: z.array(step).min(1).max(200).optional().describe("A fixed program; without it the model chooses among the tools"),
+  steps: z
+    .array(step)
+    .min(1)
+    .max(200)
+    .optional()
+    .describe("A fixed program; without it the model chooses among the tools"),
   result: z.unknown().optional().describe("Output of the run, with references; the last step's output when left out"),
   limits: z
     .strictObject({
@@ -169,7 +202,8 @@ export function checkManifest(
   return parsed.data;
 }
 
-const readable = (message: string) => message.replace(/^Invalid input: /, "").replace(/, received undefined$/, ", is missing");
+const readable = (message: string) =>
+  message.replace(/^Invalid input: /, "").replace(/, received undefined$/, ", is missing");
 
 /** Start of the node at a path, or of the nearest one above it. */
 function offsetOf(document: Document, path: PropertyKey[]): number | undefined {
@@ -195,14 +229,18 @@ function* crossChecks(manifest: Manifest): Generator<[PropertyKey[], string]> {
       if (tools.has(name)) yield [path, `is allowed twice; a tool's name must be unique within an agent`];
       tools.add(name);
       if (tool.decision !== "agent-autonomous")
-        yield [[...path, "decision"], `'${tool.decision}' needs approvals, which this version does not have; use agent-autonomous`];
+        yield [
+          [...path, "decision"],
+          `'${tool.decision}' needs approvals, which this version does not have; use agent-autonomous`,
+        ];
       if (!tool.effect && (tool.lookup || tool.accepts_key))
         yield [path, "'lookup' and 'accepts_key' are for tools with 'effect: true'"];
     }
   }
   if (tools.size > limits.tools) yield [["tools"], `holds ${tools.size} tools, at most ${limits.tools} are allowed`];
   yield* stepChecks(manifest, tools);
-  if (manifest.outcome) yield* referenceChecks(manifest.outcome.evidence, ["outcome", "evidence"], toolSteps(manifest), true);
+  if (manifest.outcome)
+    yield* referenceChecks(manifest.outcome.evidence, ["outcome", "evidence"], toolSteps(manifest), true);
   for (const [index, example] of manifest.examples.entries())
     if (manifest.output && (example.output === null || typeof example.output !== "object"))
       yield [["examples", index, "output"], "must have the shape of 'output'"];
@@ -224,7 +262,8 @@ function* stepChecks(manifest: Manifest, tools: Set<string>): Generator<[Propert
     before.add(step.id);
   }
   if (manifest.result !== undefined) {
-    if (!manifest.steps) yield [["result"], "is for agents with 'steps'; without them the model's answer is the result"];
+    if (!manifest.steps)
+      yield [["result"], "is for agents with 'steps'; without them the model's answer is the result"];
     else yield* referenceChecks(manifest.result, ["result"], before);
   }
 }

@@ -9,7 +9,10 @@ export function stablePrefix(manifest: Manifest): Message[] {
     { role: "system", content: manifest.instructions.trim() },
     ...manifest.examples.flatMap((example): Message[] => [
       { role: "user", content: example.input },
-      { role: "assistant", content: typeof example.output === "string" ? example.output : JSON.stringify(example.output) },
+      {
+        role: "assistant",
+        content: typeof example.output === "string" ? example.output : JSON.stringify(example.output),
+      },
     ]),
   ];
 }
@@ -24,7 +27,8 @@ export function conversation(manifest: Manifest, input: unknown, steps: StepResu
       messages.push(assistantMessage(output));
       pending = output.tool_calls?.map((call) => call.id) ?? [];
     } else if (step.kind === "tool") {
-      const content = step.status === "failed" ? `Error: ${step.errorMessage ?? "the tool failed"}` : textOf(step.output);
+      const content =
+        step.status === "failed" ? `Error: ${step.errorMessage ?? "the tool failed"}` : textOf(step.output);
       messages.push({ role: "tool", tool_call_id: pending.shift() ?? "", content });
     }
   }

@@ -40,7 +40,9 @@ function parse(text: string): Reference {
 /** Every reference inside a value (strings, lists and objects, to any depth). Throws ReferenceError at the first bad one. */
 export function referencesIn(template: unknown): Reference[] {
   if (typeof template === "string")
-    return [...template.matchAll(pattern)].filter((match) => !match[0].startsWith("$$")).map((match) => parse(match[1]!));
+    return [...template.matchAll(pattern)]
+      .filter((match) => !match[0].startsWith("$$"))
+      .map((match) => parse(match[1]!));
   if (Array.isArray(template)) return template.flatMap(referencesIn);
   if (template !== null && typeof template === "object") return Object.values(template).flatMap(referencesIn);
   return [];

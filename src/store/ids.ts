@@ -11,6 +11,7 @@ export type IdPrefix =
   | "run"
   | "step"
   | "eff"
+  | "agt"
   | "agv"
   | "bud"
   | "jrn"

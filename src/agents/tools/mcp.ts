@@ -77,8 +77,7 @@ export class ToolClient {
         { timeout: tool.seconds * 1000, ...(options.signal && { signal: options.signal }) },
       );
     } catch (error) {
-      if (error instanceof ProtocolError)
-        return { output: { error: error.message }, isError: true };
+      if (error instanceof ProtocolError) return { output: { error: error.message }, isError: true };
       this.#drop(tool);
       throw new ToolUncertainError("tool_unreachable", `${describe(tool)} gave no answer: ${reason(error)}`, {
         retryAfterMs: limits.retryFirstMs,

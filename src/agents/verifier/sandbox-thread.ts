@@ -64,7 +64,8 @@ function judgeIn(runtime: QuickJSRuntime, source: string, evidence: string): Ver
 
 function describe(context: QuickJSContext, error: QuickJSHandle): string {
   const message = context.getProp(error, "message");
-  const text = context.typeof(message) === "string" ? context.getString(message) : "The verifier threw no error object.";
+  const text =
+    context.typeof(message) === "string" ? context.getString(message) : "The verifier threw no error object.";
   message.dispose();
   return text;
 }
@@ -81,7 +82,10 @@ async function answer(request: SandboxRequest): Promise<SandboxReply> {
     return { id: request.id, verdict: await judge(request.source, request.evidence) };
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
-    return { id: request.id, error: /interrupted/.test(message) ? "The verifier did more work than is allowed." : message };
+    return {
+      id: request.id,
+      error: /interrupted/.test(message) ? "The verifier did more work than is allowed." : message,
+    };
   }
 }
 

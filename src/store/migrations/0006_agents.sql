@@ -13,11 +13,10 @@ create table agent_versions (
   agent text not null references agents,
   number integer not null,
   -- The published manifest as a blob of the project: the manifest with everything it was pinned to (model, tool definitions,
-  -- verifier). Its hash makes publishing the same again a no-op.
+  -- verifier). Publishing what is the newest version already is a no-op.
   manifest_ref text not null,
   created_at timestamptz not null default now(),
-  unique (agent, number),
-  unique (agent, manifest_ref)
+  unique (agent, number)
 );
 
 create table runs (

@@ -1,0 +1,102 @@
+// The room put together: registry, durable runs, tools and routes, from what it is given.
+import { setTimeout as sleep } from "node:timers/promises";
+import type { OpenAPIHono } from "@hono/zod-openapi";
+import type { ApiEnv } from "../gateway/api/helpers.ts";
+import type { Dependencies } from "./dependencies.ts";
+import { Effects } from "./effects.ts";
+import { limits } from "./limits.ts";
+import { Owner } from "./owner.ts";
+import { readRun, readSteps, type Viewer } from "./resources.ts";
+import { DurableRuns, type DurableOptions } from "./restate/durable.ts";
+import { RestateError } from "./restate/client.ts";
+import { agentRoutes } from "./routes.ts";
+import { Runs } from "./runs.ts";
+import { ToolClient } from "./tools/mcp.ts";
+import { secretsOf, type Secrets } from "./tools/secrets.ts";
+import { Turns } from "./turn.ts";
+import { Sandbox } from "./verifier/sandbox.ts";
+import { Loop } from "./watchdog.ts";
+
+export interface AgentsOptions extends Dependencies {
+  restate: DurableOptions;
+  /** Credentials of tools; the environment and LINESHAFT_HOME/secrets by default. */
+  secrets?: Secrets;
+}
+
+export interface Agents {
+  routes: OpenAPIHono<ApiEnv>;
+  /** Serves and registers the endpoint and sends every unfinished run on its way. Engines should be registered before. */
+  start(): Promise<void>;
+  /** Takes no more work, lets steps under way end for a moment, aborts the rest; runs go on at the next start. */
+  stop(): Promise<void>;
+  /** Starts every unfinished run that Restate does not hold again from Postgres; answers how many. */
+  rebuild(): Promise<number>;
+}
+
+export function createAgents(options: AgentsOptions): Agents {
+  const { db, events, log } = options;
+  const owner = new Owner(db.url);
+  const runs = new Runs(db, owner.id);
+  const tools = new ToolClient({ secrets: options.secrets ?? secretsOf(process.env) });
+  const effects = new Effects(db, tools);
+  const sandbox = new Sandbox();
+  /** Tells live listeners; never waited for by the work itself. */
+  const changed = (viewer: Viewer, id: string, step?: number) => {
+    void (async () => {
+      if (step !== undefined) {
+        const [resource] = await readSteps(db, id, step);
+        if (resource) events.publish(viewer.organisation, { type: "step", run: id, step: resource });
+      }
+      const run = await readRun(db, viewer, id);
+      if (run) events.publish(viewer.organisation, { type: "run", run });
+    })().catch((error: Error) => log.debug({ run: id }, error.message));
+  };
+  const turns = new Turns(options, {
+    ...{ runs, effects, tools, sandbox },
+    changed: (run, step) => changed(run, run.id, step),
+  });
+  const durable = new DurableRuns(options.restate, { runs, advance: (run) => turns.advance(run), log });
+  const watchdog = new Loop("watchdog", limits.watchdogMs, () => durable.watch(turns.active), log);
+  const stopWatch = new Loop("stops", limits.stopPollMs, () => abortEnded(runs, turns), log);
+  const routes = agentRoutes(options, {
+    ...{ runs, effects, tools },
+    send: (run) => durable.send(run),
+    abort: (run) => turns.abort(run),
+    changed: (viewer, run) => changed(viewer, run),
+  });
+  return {
+    routes,
+    async start() {
+      await owner.open();
+      await startDurable(durable);
+      watchdog.start();
+      stopWatch.start();
+    },
+    async stop() {
+      await Promise.all([watchdog.close(), stopWatch.close()]);
+      await turns.close(1_000);
+      await Promise.all([durable.stop(), tools.close(), sandbox.close()]);
+      await owner.close();
+    },
+    rebuild: () => durable.rebuild(),
+  };
+}
+
+async function abortEnded(runs: Runs, turns: Turns): Promise<void> {
+  const { active } = turns;
+  if (active.length === 0) return;
+  for (const run of await runs.endedAmong(active)) turns.abort(run);
+}
+
+/** Restate answers its health before it takes registrations: a few tries over seconds, then its own words. */
+async function startDurable(durable: DurableRuns): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    try {
+      await durable.start();
+      return;
+    } catch (error) {
+      if (!(error instanceof RestateError) || tries === 30) throw error;
+      await sleep(200);
+    }
+  }
+}

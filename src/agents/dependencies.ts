@@ -1,0 +1,16 @@
+// What this room is given by whoever puts the house together; it makes none of it itself.
+import type { EngineRegistry } from "../engines/index.ts";
+import type { CallAnswer, CallRequest } from "../gateway/types.ts";
+import type { Ledger } from "../ledger/index.ts";
+import type { Database } from "../store/index.ts";
+import type { Logger } from "../telemetry/index.ts";
+
+export interface Dependencies {
+  db: Database;
+  /** The one pipeline to a model. */
+  gateway: { call(request: CallRequest): Promise<CallAnswer> };
+  ledger: Pick<Ledger, "setBudget" | "recordOutcome">;
+  engines: Pick<EngineRegistry, "endpoints" | "list">;
+  events: { publish(organisation: string, event: { type: "run" | "step" } & Record<string, unknown>): void };
+  log: Logger;
+}

@@ -1,0 +1,26 @@
+// An agent's folder as the command line sends it: `agent.yaml` and the files it names.
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { ManifestError } from "./errors.ts";
+import { parseManifest } from "./manifest.ts";
+
+/** The body of POST /api/agents. Throws ManifestError that names file and line, before anything is sent. */
+export function readAgentFolder(folder: string): { manifest: string; files: Record<string, string> } {
+  const path = join(folder, "agent.yaml");
+  const manifest = read(path, "Give the folder that holds an agent.yaml.");
+  const { outcome } = parseManifest(manifest, path);
+  const files: Record<string, string> = {};
+  if (outcome) {
+    const { file } = outcome.verifier;
+    files[file] = read(join(folder, file), `The manifest names it as outcome.verifier.file.`);
+  }
+  return { manifest, files };
+}
+
+function read(path: string, hint: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    throw new ManifestError([{ path: "", message: `${path} cannot be read. ${hint}` }], path);
+  }
+}

@@ -1,0 +1,161 @@
+// The registry: publishing makes an immutable version of a manifest, pinned to everything that it depends on at that moment: the
+// model's name, each tool's definition, the verifier's source. The same again is the same version.
+import { createHash } from "node:crypto";
+import type { Tool } from "@modelcontextprotocol/client";
+import { parseMoney } from "../ledger/index.ts";
+import { newId, putBlob } from "../store/index.ts";
+import type { Dependencies } from "./dependencies.ts";
+import { ManifestError, type Problem } from "./errors.ts";
+import { limits } from "./limits.ts";
+import { checkManifest, parseManifest, type Manifest } from "./manifest.ts";
+import { definitionHash, type ToolClient } from "./tools/mcp.ts";
+import type { PinnedTool, Published } from "./types.ts";
+import { schemaDefect, schemaProblem } from "./validation.ts";
+
+export interface Publisher {
+  organisation: string;
+  project: string;
+  currency: string;
+}
+
+export interface Deployed {
+  id: string;
+  name: string;
+  version: number;
+  created: boolean;
+}
+
+/** Checks, pins and stores a manifest (YAML text or object) with the files it names. Throws ManifestError or StepError. */
+export async function publish(
+  dependencies: Pick<Dependencies, "db" | "ledger" | "engines">,
+  tools: ToolClient,
+  publisher: Publisher,
+  request: { manifest: unknown; files?: Record<string, string> | undefined },
+): Promise<Deployed> {
+  const { db, ledger } = dependencies;
+  const manifest =
+    typeof request.manifest === "string" ? parseManifest(request.manifest) : checkManifest(request.manifest);
+  const model = manifest.model ?? embeddedModel(dependencies, publisher);
+  const problems = [...contentProblems(manifest, publisher, request.files ?? {})];
+  if (problems.length > 0) throw new ManifestError(problems);
+  const published: Published = { manifest: { ...manifest, model }, tools: await pinTools(manifest, tools) };
+  if (manifest.outcome) {
+    const { id, version, file } = manifest.outcome.verifier;
+    const source = request.files![file]!;
+    const hash = createHash("sha256").update(source).digest("hex");
+    published.verifier = { ref: await putBlob(db, publisher.project, source), name: `${id}@${version} sha256:${hash}` };
+  }
+  const ref = await putBlob(db, publisher.project, published);
+  const deployed = await store(db, publisher, manifest.name, ref);
+  if (manifest.budget)
+    await ledger.setBudget({
+      organisation: publisher.organisation,
+      scope: { kind: "agent", id: deployed.id },
+      currency: publisher.currency,
+      limitNano: parseMoney(manifest.budget.limit),
+      period: manifest.budget.period,
+    });
+  return deployed;
+}
+
+function embeddedModel({ engines }: Pick<Dependencies, "engines">, publisher: Publisher): string {
+  const served = engines.list(publisher.organisation);
+  const model = (served.find(({ kind }) => kind === "embedded") ?? served[0])?.name;
+  if (model) return model;
+  throw new ManifestError([{ path: "model", message: "is left out, and no engine serves a model now" }]);
+}
+
+/** What only the instance knows: the currency, the files that came along, schemas that a validator must accept. */
+function* contentProblems(manifest: Manifest, publisher: Publisher, files: Record<string, string>): Generator<Problem> {
+  for (const path of ["input", "output"] as const) {
+    const defect = manifest[path] && schemaDefect(manifest[path]);
+    if (defect) yield { path, message: `is not a JSON schema: ${defect}` };
+  }
+  if (manifest.output && !schemaDefect(manifest.output))
+    for (const [index, example] of manifest.examples.entries()) {
+      const problem = schemaProblem(manifest.output, example.output);
+      if (problem) yield { path: `examples.${index}.output`, message: `does not fit 'output': ${problem}` };
+    }
+  const { outcome } = manifest;
+  if (!outcome) return;
+  if (outcome.currency !== undefined && outcome.currency !== publisher.currency)
+    yield {
+      path: "outcome.currency",
+      message: `is ${outcome.currency}, but the organisation's ledger is in ${publisher.currency}`,
+    };
+  const source = files[outcome.verifier.file];
+  if (source === undefined)
+    yield { path: "outcome.verifier.file", message: `names ${outcome.verifier.file}, which was not sent along` };
+  else if (Buffer.byteLength(source) > limits.verifierBytes)
+    yield { path: "outcome.verifier.file", message: `is larger than ${limits.verifierBytes / 1024} KiB` };
+}
+
+async function pinTools(manifest: Manifest, client: ToolClient): Promise<PinnedTool[]> {
+  const problems: Problem[] = [];
+  const pinned: PinnedTool[] = [];
+  for (const [index, server] of manifest.tools.entries()) {
+    const address = { url: server.url, ...(server.secret !== undefined && { secret: server.secret }) };
+    const defined = new Map((await client.list(address)).map((tool) => [tool.name, tool]));
+    const find = (name: string, path: string): Tool | undefined => {
+      const tool = defined.get(name);
+      if (!tool)
+        problems.push({
+          path,
+          message: `'${name}' is not a tool of ${server.url} (it has ${[...defined.keys()].join(", ") || "none"})`,
+        });
+      return tool;
+    };
+    for (const [name, allowed] of Object.entries(server.allow)) {
+      const path = `tools.${index}.allow.${name}`;
+      const tool = find(name, path);
+      const lookup = allowed.lookup === undefined ? undefined : find(allowed.lookup, `${path}.lookup`);
+      if (!tool || (allowed.lookup !== undefined && !lookup)) continue;
+      pinned.push({
+        ...address,
+        name,
+        server: server.server,
+        description: tool.description ?? "",
+        inputSchema: tool.inputSchema as Record<string, unknown>,
+        hash: definitionHash(tool),
+        effect: allowed.effect,
+        acceptsKey: allowed.accepts_key,
+        ...(lookup && { lookup: { name: lookup.name, hash: definitionHash(lookup) } }),
+        seconds: allowed.seconds,
+        slow: allowed.slow,
+      });
+    }
+  }
+  if (problems.length > 0) throw new ManifestError(problems);
+  return pinned;
+}
+
+async function store(
+  db: Dependencies["db"],
+  publisher: Publisher,
+  name: string,
+  manifestRef: string,
+): Promise<Deployed> {
+  return db.transaction(async (client) => {
+    await client.query(
+      "insert into agents (id, organisation, project, name) values ($1, $2, $3, $4) on conflict (project, name) do nothing",
+      [newId("agt"), publisher.organisation, publisher.project, name],
+    );
+    // The agent's row is locked, so that two publishers at once get two numbers.
+    const agent = await client.query<{ id: string }>(
+      "select id from agents where project = $1 and name = $2 for update",
+      [publisher.project, name],
+    );
+    const id = agent.rows[0]!.id;
+    const newest = await client.query<{ number: number; manifest_ref: string }>(
+      "select number, manifest_ref from agent_versions where agent = $1 order by number desc limit 1",
+      [id],
+    );
+    const last = newest.rows[0];
+    if (last?.manifest_ref === manifestRef) return { id, name, version: last.number, created: false };
+    const version = (last?.number ?? 0) + 1;
+    await client.query("insert into agent_versions (id, agent, number, manifest_ref) values ($1, $2, $3, $4)", [
+      ...[newId("agv"), id, version, manifestRef],
+    ]);
+    return { id, name, version, created: true };
+  });
+}

@@ -1,0 +1,128 @@
+// Runs on Restate, and what to do when Restate forgets: it is an accelerator of what Postgres knows, never the other way round.
+//
+// Started again, moved or emptied, Restate is told everything anew from Postgres. A turn that is sent once too often finds nothing
+// to do, so sending is always safe; a turn that was lost is found by the watchdog, because its run lies still.
+import type { Logger } from "../../telemetry/index.ts";
+import { limits } from "../limits.ts";
+import type { Runs } from "../runs.ts";
+import { RestateClient, RestateError, type HeldInvocation, type RestateAddress } from "./client.ts";
+import { serveRuns, type EndpointOptions, type RunEndpoint } from "./endpoint.ts";
+
+export interface DurableOptions {
+  ingress: RestateAddress;
+  admin: RestateAddress;
+  /** True when Restate is our own child: whatever it holds for other addresses is dead. */
+  embedded: boolean;
+  /** Address at which a remote Restate reaches our endpoint; the code's version is appended as path. */
+  advertisedUrl?: string;
+  listen?: { host?: string; port?: number };
+  identityKeys: string[];
+}
+
+export class DurableRuns {
+  readonly #client: RestateClient;
+  readonly #options: DurableOptions;
+  readonly #runs: Runs;
+  readonly #advance: EndpointOptions["advance"];
+  readonly #log: Logger;
+  #endpoint: RunEndpoint | undefined;
+  #deployment: string | undefined;
+
+  constructor(options: DurableOptions, parts: { runs: Runs; advance: EndpointOptions["advance"]; log: Logger }) {
+    this.#options = options;
+    this.#client = new RestateClient(options);
+    this.#runs = parts.runs;
+    this.#advance = parts.advance;
+    this.#log = parts.log;
+  }
+
+  /** Serves the endpoint, registers it, and sends every unfinished run on its way. May be called again after it failed. */
+  async start(): Promise<void> {
+    const { identityKeys, listen } = this.#options;
+    this.#endpoint ??= await serveRuns({
+      advance: this.#advance,
+      identityKeys,
+      log: this.#log,
+      ...(listen && { listen }),
+    });
+    await this.#register();
+    await this.rebuild();
+  }
+
+  /** Sends a turn; a failure is left to the watchdog. */
+  async send(run: string, delayMs = 0): Promise<void> {
+    await this.#client.sendTurn(run, delayMs).catch((error: Error) => this.#log.warn({ run }, error.message));
+  }
+
+  /** Sends every unfinished run that Restate does not hold. Answers how many. */
+  async rebuild(): Promise<number> {
+    const unfinished = await this.#runs.unfinished();
+    if (unfinished.length === 0) return 0;
+    const held = new Set((await this.#client.held()).map(({ run }) => run));
+    let sent = 0;
+    for (const { id, wakeInMs } of unfinished) {
+      if (held.has(id)) continue;
+      await this.#client.sendTurn(id, wakeInMs);
+      sent++;
+    }
+    if (sent > 0) this.#log.info({ runs: sent }, "unfinished runs were started again from Postgres");
+    return sent;
+  }
+
+  /** One look: is Restate still the one we registered with, and does it hold every run that should be going on? */
+  async watch(active: string[]): Promise<void> {
+    if (!(await this.#known())) {
+      // Emptied, replaced, or restored from an older copy.
+      await this.#register();
+      await this.rebuild();
+      return;
+    }
+    const working = new Set(active);
+    const still = (await this.#runs.still(limits.stillMs, limits.watchdogRuns)).filter((run) => !working.has(run));
+    if (still.length === 0) return;
+    const held = new Map<string, HeldInvocation[]>();
+    for (const invocation of await this.#client.held(still))
+      held.set(invocation.run, [...(held.get(invocation.run) ?? []), invocation]);
+    for (const run of still) {
+      const invocations = held.get(run) ?? [];
+      // Paused: Restate has given up. Pinned elsewhere: to an endpoint that is gone (embedded), or that will drain (remote).
+      const dead = invocations.filter(
+        ({ status, deployment }) =>
+          status === "paused" || (this.#options.embedded && deployment !== null && deployment !== this.#deployment),
+      );
+      for (const { id } of dead) await this.#client.kill(id);
+      if (dead.length === invocations.length) await this.#client.sendTurn(run);
+    }
+  }
+
+  async stop(): Promise<void> {
+    await this.#endpoint?.close();
+    await this.#client.close();
+  }
+
+  /** The deployment's id is made at random when it is registered: a Restate that does not know it is another one. */
+  async #known(): Promise<boolean> {
+    return (await this.#client.deployments()).some(({ id }) => id === this.#deployment);
+  }
+
+  async #register(): Promise<void> {
+    const { advertisedUrl, embedded } = this.#options;
+    const endpoint = this.#endpoint!;
+    const uri = advertisedUrl ? `${advertisedUrl.replace(/\/+$/, "")}${endpoint.path}` : endpoint.url;
+    this.#deployment = await this.#client.register(uri);
+    const others = (await this.#client.deployments()).filter(({ id }) => id !== this.#deployment);
+    if (others.length === 0) return;
+    const held = await this.#client.held();
+    if (embedded) {
+      // Earlier starts of ours served them; nobody does now. What they held is sent again to the endpoint that lives.
+      for (const { id, deployment } of held)
+        if (deployment !== null && deployment !== this.#deployment) await this.#client.kill(id);
+    }
+    const needed = new Set(embedded ? [] : held.map(({ deployment }) => deployment));
+    for (const { id } of others)
+      if (!needed.has(id))
+        await this.#client
+          .removeDeployment(id)
+          .catch((error: RestateError) => this.#log.warn({ deployment: id }, error.message));
+  }
+}

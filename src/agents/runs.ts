@@ -1,0 +1,331 @@
+// Runs as rows: the truth about what each has done and what it waits for. Everything that two activations could do to one run at
+// once is one statement here, guarded by the run's fence.
+//
+//   queued ─▶ running ─┬─▶ completed
+//               ▲ │    ├─▶ failed
+//               │ ▼    └─▶ stopped (by a person, from any state that is not an end)
+//             waiting (until wake_at; without it, until a person decides)
+import type { PoolClient } from "pg";
+import { getBlob, newId, putBlob, type Database, type Queryable } from "../store/index.ts";
+import { RunBusyError } from "./errors.ts";
+import { ownerGone } from "./owner.ts";
+import type { Published, StepResult } from "./types.ts";
+
+export type RunStatus = "queued" | "running" | "waiting" | "completed" | "failed" | "stopped";
+export const endings: readonly RunStatus[] = ["completed", "failed", "stopped"];
+
+/** An activation's hold on a run: what it needs to work, and the fence that it writes with. */
+export interface ClaimedRun {
+  id: string;
+  organisation: string;
+  project: string;
+  currency: string;
+  agent: string;
+  version: string;
+  manifestRef: string;
+  key: string | null;
+  keyRevoked: boolean;
+  inputRef: string;
+  nextStep: number;
+  retries: number;
+  startedAt: Date;
+  fence: bigint;
+}
+
+interface ClaimRow {
+  [column: string]: unknown;
+  id: string;
+  organisation: string;
+  project: string;
+  currency: string;
+  agent: string;
+  version: string;
+  manifest_ref: string;
+  key: string | null;
+  key_revoked: boolean;
+  input_ref: string;
+  next_step: number;
+  retries: number;
+  started_at: Date;
+  fence: bigint;
+}
+
+export type ClaimResult =
+  | { claimed: ClaimedRun }
+  | { ended: true }
+  /** Waits; `wakeInMs` is undefined when a person must decide. */
+  | { waiting: true; wakeInMs: number | undefined };
+
+/** What a step leaves behind, with references only. */
+export interface StepRow {
+  number: number;
+  kind: StepResult["kind"];
+  name: string;
+  status: "completed" | "failed";
+  inputRef: string | null;
+  outputRef: string | null;
+  call?: string;
+  effect?: string;
+  errorMessage?: string;
+  startedAt: Date;
+  endedAt?: Date;
+}
+
+export interface NewRun {
+  organisation: string;
+  project: string;
+  agent: string;
+  version: string;
+  key: string;
+  idempotencyKey: string | undefined;
+  input: unknown;
+}
+
+export class Runs {
+  readonly #db: Database;
+  readonly #owner: number;
+
+  constructor(db: Database, owner: number) {
+    this.#db = db;
+    this.#owner = owner;
+  }
+
+  /** Makes a run, or answers the one that was made with the same idempotency key (`sameRequest`: for the same work). */
+  async create(run: NewRun): Promise<{ id: string; created: boolean; sameRequest: boolean }> {
+    const inputRef = await putBlob(this.#db, run.project, run.input);
+    const { rows } = await this.#db.query<{ id: string }>(
+      `insert into runs (id, organisation, project, agent, version, key, idempotency_key, input_ref, status)
+       values ($1, $2, $3, $4, $5, $6, $7, $8, 'queued') on conflict (project, idempotency_key) do nothing returning id`,
+      [
+        ...[newId("run"), run.organisation, run.project, run.agent, run.version, run.key],
+        ...[run.idempotencyKey ?? null, inputRef],
+      ],
+    );
+    if (rows[0]) return { id: rows[0].id, created: true, sameRequest: true };
+    const earlier = await this.#db.query<{ id: string; agent: string; input_ref: string }>(
+      "select id, agent, input_ref from runs where project = $1 and idempotency_key = $2",
+      [run.project, run.idempotencyKey],
+    );
+    const first = earlier.rows[0]!;
+    return { id: first.id, created: false, sameRequest: first.agent === run.agent && first.input_ref === inputRef };
+  }
+
+  /** Takes a run for one activation. Throws RunBusyError while another process that lives works on it. */
+  async claim(id: string): Promise<ClaimResult> {
+    const { rows } = await this.#db.query<ClaimRow>(
+      `update runs set fence = fence + 1, owner = $2, status = 'running', wake_at = null, error_code = null,
+         error_message = null, started_at = coalesce(runs.started_at, now()), updated_at = now()
+       from agent_versions v, organisations o
+       where runs.id = $1 and v.id = runs.version and o.id = runs.organisation
+         and (status in ('queued', 'running') or (status = 'waiting' and wake_at <= now()))
+         and (owner is null or owner = $2 or ${ownerGone})
+       returning runs.id, runs.organisation, runs.project, o.currency, runs.agent, runs.version, v.manifest_ref, runs.key,
+         exists (select from keys k where k.id = runs.key and k.revoked_at is not null) as key_revoked,
+         runs.input_ref, runs.next_step, runs.retries, runs.started_at, runs.fence`,
+      [id, this.#owner],
+    );
+    if (rows[0]) return { claimed: claimedOf(rows[0]) };
+    const { rows: states } = await this.#db.query<{ status: RunStatus; wake_in_ms: number | null }>(
+      "select status, (extract(epoch from wake_at - now()) * 1000)::float8 as wake_in_ms from runs where id = $1",
+      [id],
+    );
+    const state = states[0];
+    if (!state || endings.includes(state.status)) return { ended: true };
+    if (state.status !== "waiting") throw new RunBusyError(id);
+    return { waiting: true, wakeInMs: state.wake_in_ms === null ? undefined : Math.max(0, state.wake_in_ms) };
+  }
+
+  /** Steps of a run with their outputs, in order. */
+  async steps(run: string, project: string): Promise<StepResult[]> {
+    const { rows } = await this.#db.query<{
+      number: number;
+      kind: StepResult["kind"];
+      name: string;
+      status: "completed" | "failed";
+      error_message: string | null;
+      body: string | null;
+    }>(
+      `select s.number, s.kind, s.name, s.status, s.error_message, b.body
+       from steps s left join blobs b on b.project = $2 and b.ref = s.output_ref where s.run = $1 order by s.number`,
+      [run, project],
+    );
+    return rows.map(({ body, error_message, ...step }) => ({
+      ...step,
+      output: body === null ? null : (JSON.parse(body) as unknown),
+      ...(error_message !== null && { errorMessage: error_message }),
+    }));
+  }
+
+  async published(run: ClaimedRun): Promise<Published> {
+    return (await getBlob(this.#db, run.project, run.manifestRef)) as Published;
+  }
+
+  input(run: ClaimedRun): Promise<unknown> {
+    return getBlob(this.#db, run.project, run.inputRef);
+  }
+
+  async tokensUsed(run: string): Promise<number> {
+    const { rows } = await this.#db.query<{ tokens: bigint }>(
+      "select coalesce(sum(prompt_tokens + output_tokens), 0)::bigint as tokens from calls where run = $1",
+      [run],
+    );
+    return Number(rows[0]!.tokens);
+  }
+
+  /**
+   * Writes a step, and with it whatever belongs to it (`along`: its effect), in one transaction; the run is free for the next
+   * activation afterwards. Throws RunBusyError, having written nothing, when the fence is not the newest any more.
+   */
+  async commitStep(
+    run: ClaimedRun,
+    step: StepRow,
+    options: { along?: (client: PoolClient) => Promise<void>; waitUntil?: Date } = {},
+  ): Promise<void> {
+    await this.#db.transaction(async (client) => {
+      const { rowCount } = await client.query(
+        `update runs set next_step = $4, retries = 0, owner = null, updated_at = now(),
+           status = case when $5::timestamptz is null then status else 'waiting' end, wake_at = $5
+         where id = $1 and fence = $2 and next_step = $3 and status = 'running'`,
+        [run.id, run.fence, step.number, step.number + 1, options.waitUntil ?? null],
+      );
+      if (rowCount !== 1) throw new RunBusyError(run.id);
+      await insertStep(client, run.id, step);
+      await options.along?.(client);
+    });
+  }
+
+  /** Ends a run; with `step`, its last step is written in the same transaction. False when it had ended already. */
+  async end(
+    run: Pick<ClaimedRun, "id" | "fence">,
+    ending:
+      | { status: "completed"; outputRef: string }
+      | {
+          status: "failed";
+          code: string;
+          message: string;
+          step?: StepRow;
+          along?: (client: PoolClient) => Promise<void>;
+        },
+  ): Promise<boolean> {
+    return this.#db.transaction(async (client) => {
+      const failed = ending.status === "failed" ? ending : undefined;
+      const { rowCount } = await client.query(
+        `update runs set status = $3, output_ref = $4, error_code = $5, error_message = $6, owner = null, wake_at = null,
+           next_step = next_step + $7, ended_at = now(), updated_at = now()
+         where id = $1 and fence = $2 and status = 'running'`,
+        [
+          ...[run.id, run.fence, ending.status, ending.status === "completed" ? ending.outputRef : null],
+          ...[failed?.code ?? null, failed?.message ?? null, failed?.step ? 1 : 0],
+        ],
+      );
+      if (rowCount !== 1) return false;
+      if (failed?.step) await insertStep(client, run.id, failed.step);
+      await failed?.along?.(client);
+      return true;
+    });
+  }
+
+  /** Lets a run wait: until a time after a failure that may pass, or (`wakeInMs` undefined) for a person. */
+  async wait(
+    run: Pick<ClaimedRun, "id" | "fence">,
+    why: { code: string; message: string; wakeInMs: number | undefined },
+  ): Promise<boolean> {
+    const { rowCount } = await this.#db.query(
+      `update runs set status = 'waiting', retries = retries + 1, owner = null, error_code = $3, error_message = $4,
+         wake_at = now() + $5::float8 * interval '1 millisecond', updated_at = now()
+       where id = $1 and fence = $2 and status = 'running'`,
+      [run.id, run.fence, why.code, why.message, why.wakeInMs ?? null],
+    );
+    return rowCount === 1;
+  }
+
+  /** Puts a run down without a word: the process that held it is going away. */
+  async release(run: Pick<ClaimedRun, "id" | "fence">): Promise<void> {
+    await this.#db.query("update runs set owner = null where id = $1 and fence = $2", [run.id, run.fence]);
+  }
+
+  /** Ends a run by a person's word. True when it had not ended before. */
+  async stop(organisation: string, id: string, by: string): Promise<boolean> {
+    const { rowCount } = await this.#db.query(
+      `update runs set status = 'stopped', error_code = 'stopped', error_message = $3, fence = fence + 1, owner = null,
+         wake_at = null, ended_at = now(), updated_at = now()
+       where id = $1 and organisation = $2 and status in ('queued', 'running', 'waiting')`,
+      [id, organisation, `Stopped with key ${by}.`],
+    );
+    return rowCount === 1;
+  }
+
+  /** A run that waited for a person goes on. */
+  async resume(id: string): Promise<boolean> {
+    const { rowCount } = await this.#db.query(
+      `update runs set status = 'queued', retries = 0, error_code = null, error_message = null, updated_at = now()
+       where id = $1 and status = 'waiting' and wake_at is null`,
+      [id],
+    );
+    return rowCount === 1;
+  }
+
+  /** Of the runs given, those that have ended: their work in this process must stop. */
+  async endedAmong(ids: string[]): Promise<string[]> {
+    const { rows } = await this.#db.query<{ id: string }>(
+      "select id from runs where id = any($1) and status in ('completed', 'failed', 'stopped')",
+      [ids],
+    );
+    return rows.map(({ id }) => id);
+  }
+
+  /**
+   * Unfinished runs that nobody alive works on and that should be going on: nothing happened for `stillMs`, or their time to
+   * wake came that long ago. Oldest first.
+   */
+  async still(stillMs: number, limit: number): Promise<string[]> {
+    const { rows } = await this.#db.query<{ id: string }>(
+      `select id from runs
+       where ((status in ('queued', 'running') and updated_at < now() - $1::float8 * interval '1 millisecond')
+           or (status = 'waiting' and wake_at < now() - $1::float8 * interval '1 millisecond'))
+         and (owner is null or ${ownerGone})
+       order by updated_at limit $2`,
+      [stillMs, limit],
+    );
+    return rows.map(({ id }) => id);
+  }
+
+  /** Every unfinished run that does not wait for a person, with the time until it should go on. */
+  async unfinished(): Promise<{ id: string; wakeInMs: number }[]> {
+    const { rows } = await this.#db.query<{ id: string; wake_in_ms: number }>(
+      `select id, greatest(0, coalesce(extract(epoch from wake_at - now()) * 1000, 0))::float8 as wake_in_ms from runs
+       where status in ('queued', 'running') or (status = 'waiting' and wake_at is not null) order by id`,
+    );
+    return rows.map(({ id, wake_in_ms }) => ({ id, wakeInMs: wake_in_ms }));
+  }
+}
+
+async function insertStep(client: Queryable, run: string, step: StepRow): Promise<void> {
+  await client.query(
+    `insert into steps (run, number, kind, name, status, input_ref, output_ref, call, effect, error_message, started_at, ended_at)
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, coalesce($12, now()))`,
+    [
+      ...[run, step.number, step.kind, step.name, step.status, step.inputRef, step.outputRef],
+      ...[step.call ?? null, step.effect ?? null, step.errorMessage ?? null, step.startedAt, step.endedAt ?? null],
+    ],
+  );
+}
+
+function claimedOf(row: ClaimRow): ClaimedRun {
+  return {
+    id: row.id,
+    organisation: row.organisation,
+    project: row.project,
+    currency: row.currency,
+    agent: row.agent,
+    version: row.version,
+    manifestRef: row.manifest_ref,
+    key: row.key,
+    keyRevoked: row.key_revoked,
+    inputRef: row.input_ref,
+    nextStep: row.next_step,
+    retries: row.retries,
+    startedAt: row.started_at,
+    fence: row.fence,
+  };
+}

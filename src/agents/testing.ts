@@ -1,0 +1,304 @@
+// For tests of this room: a real Restate in a folder of its own, a tenant in a real database, the example's plant over real MCP,
+// and a gateway whose answers are scripted, because here determinism is the point.
+import { spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { parse as parseYaml } from "yaml";
+import { generateMachines, type Readings } from "../../examples/maintenance-inspector/readings.ts";
+import { startPlant, type Plant } from "../../examples/maintenance-inspector/server.ts";
+import { EngineRegistry, type Engine, type RuntimeFact } from "../engines/index.ts";
+import type { CallAnswer, CallRequest } from "../gateway/types.ts";
+import { createLedger } from "../ledger/index.ts";
+import { newId, type Database } from "../store/index.ts";
+import { createLogger } from "../telemetry/index.ts";
+import { createAgents, type Agents } from "./agents.ts";
+import { restateCommand, type RestateCommand } from "./restate/server.ts";
+import type { PinnedTool, Published, RunState, StepResult } from "./types.ts";
+import { checkManifest, type Manifest } from "./manifest.ts";
+
+export interface RestateProcess extends AsyncDisposable {
+  command: RestateCommand;
+  kill(): Promise<void>;
+  start(): Promise<void>;
+  /** Stops it, deletes its data, starts it again. */
+  empty(): Promise<void>;
+}
+
+export async function startRestate(): Promise<RestateProcess> {
+  const home = mkdtempSync(join(tmpdir(), "ls-restate-"));
+  let child: ReturnType<typeof spawn> | undefined;
+  const process_ = {
+    command: restateCommand({ home }),
+    async start() {
+      this.command = restateCommand({ home });
+      const { command, args, env, cwd, ready } = this.command;
+      child = spawn(command, args, { env, cwd, stdio: "ignore" });
+      await ready({ pid: child.pid! }, AbortSignal.timeout(30_000));
+    },
+    async kill() {
+      if (!child || child.exitCode !== null || child.signalCode !== null) return;
+      const gone = new Promise((resolve) => child!.once("exit", resolve));
+      child.kill("SIGKILL");
+      await gone;
+    },
+    async empty() {
+      await this.kill();
+      rmSync(join(home, "restate"), { recursive: true, force: true });
+      await this.start();
+    },
+    async [Symbol.asyncDispose]() {
+      await this.kill();
+      rmSync(home, { recursive: true, force: true });
+    },
+  };
+  await process_.start();
+  return process_;
+}
+
+export interface Tenant {
+  organisation: string;
+  project: string;
+  key: string;
+  currency: string;
+}
+
+export async function makeTenant(db: Database): Promise<Tenant> {
+  const tenant = { organisation: newId("org"), project: newId("prj"), key: newId("key"), currency: "USD" };
+  await db.query("insert into organisations (id, name, currency) values ($1, $1, 'USD')", [tenant.organisation]);
+  await db.query("insert into projects (id, organisation, name) values ($1, $2, 'main')", [
+    tenant.project,
+    tenant.organisation,
+  ]);
+  await db.query(
+    "insert into keys (id, organisation, project, name, role, secret_hmac) values ($1, $2, $3, 'test', 'owner', $4)",
+    [tenant.key, tenant.organisation, tenant.project, randomBytes(32)],
+  );
+  return tenant;
+}
+
+export type Reply = { content?: string; tool_calls?: unknown[]; finish_reason?: string };
+
+/** A gateway that answers what `script` says; it records what it was asked. Throwing from the script is a failed call. */
+export class ScriptedGateway {
+  readonly requests: CallRequest[] = [];
+  script: (request: CallRequest) => Reply | Promise<Reply>;
+
+  constructor(script: (request: CallRequest) => Reply | Promise<Reply>) {
+    this.script = script;
+  }
+
+  async call(request: CallRequest): Promise<CallAnswer> {
+    this.requests.push(request);
+    const { finish_reason = "stop", ...message } = await this.script(request);
+    const usage = { promptTokens: 10, cachedTokens: 0, outputTokens: 5, reasoningTokens: 0, source: "engine" as const };
+    return {
+      id: request.id ?? newId("call"),
+      chunks: nothing(),
+      events: nothing(),
+      body: async () => ({ choices: [{ message: { role: "assistant", content: null, ...message }, finish_reason }] }),
+      finished: Promise.resolve({
+        ...{ id: request.id ?? "", status: "completed" as const, usage, timings: {}, priceNano: 0n, currency: "USD" },
+      }),
+      headers: {},
+    } as CallAnswer;
+  }
+}
+
+async function* nothing(): AsyncGenerator<never> {}
+
+/** Reads the panel's report and answers the mode it names: what the small model learns from its examples. */
+export function readThePanel(request: CallRequest): Reply {
+  const messages = request.body["messages"] as { content: string }[];
+  const asked = messages.at(-1)!.content;
+  const mode = /heat/.test(asked)
+    ? "heat_dissipation"
+    : /overstrain/.test(asked)
+      ? "overstrain"
+      : /power/.test(asked)
+        ? "power"
+        : /tool wear limit/.test(asked)
+          ? "tool_wear"
+          : "none";
+  return { content: JSON.stringify({ failure_mode: mode, reason: "As the panel says." }) };
+}
+
+export interface House extends AsyncDisposable {
+  db: Database;
+  tenant: Tenant;
+  agents: Agents;
+  gateway: ScriptedGateway;
+  plant: Plant;
+  machines: Readings[];
+  facts: RuntimeFact[];
+  events: { type: string }[];
+  restate: RestateProcess;
+  /** Stops the room as if the process had been killed (nothing is let go), and starts it anew. */
+  restart(): Promise<void>;
+  /** The API as the tenant's owner. */
+  api(
+    method: "GET" | "POST",
+    path: string,
+    body?: unknown,
+    headers?: Record<string, string>,
+  ): Promise<{ status: number; json: any }>;
+  /** Deploys the example against the plant; `change` edits the manifest. */
+  deployExample(change?: (manifest: any) => void): Promise<any>;
+  /** Resolves when a run has one of the statuses, with its detail. */
+  until(run: string, ...statuses: string[]): Promise<any>;
+}
+
+export const exampleFolder = new URL("../../examples/maintenance-inspector/", import.meta.url);
+
+export async function startHouse(db: Database, script = readThePanel as ScriptedGateway["script"]): Promise<House> {
+  const restate = await startRestate();
+  const tenant = await makeTenant(db);
+  const folder = mkdtempSync(join(tmpdir(), "ls-plant-"));
+  const machines = generateMachines(60, 7);
+  const token = randomBytes(8).toString("hex");
+  const plant = await startPlant({ port: 0, token, machines, ordersPath: join(folder, "orders.jsonl") });
+  const gateway = new ScriptedGateway(script);
+  const ledger = await createLedger({ db, owner: newId("req") });
+  const engines = new EngineRegistry();
+  const facts: RuntimeFact[] = [];
+  engines.add("scripted", scriptedEngine(facts), { kind: "embedded", model: "scripted" });
+  const events: { type: string }[] = [];
+  const make = () =>
+    createAgents({
+      ...{ db, gateway, ledger, engines, log: createLogger({ level: process.env["LINESHAFT_LOG"] ?? "silent" }) },
+      events: { publish: (_organisation, event) => void events.push(event) },
+      secrets: async () => token,
+      restate: {
+        ingress: { socket: restate.command.ingressSocket },
+        admin: { socket: restate.command.adminSocket },
+        embedded: true,
+        identityKeys: [restate.command.identityKey],
+      },
+    });
+  const house: House = {
+    ...{ db, tenant, gateway, plant, machines, facts, events, restate },
+    agents: make(),
+    async restart() {
+      await this.agents.stop();
+      this.agents = make();
+      await this.agents.start();
+    },
+    async api(method, path, body, headers = {}) {
+      const { apiApp } = await import("../gateway/api/helpers.ts");
+      const app = apiApp();
+      app.use("*", async (c, next) => {
+        c.set("principal", { kind: "key", role: "owner", ...tenant });
+        c.set("requestId", "req_test");
+        await next();
+      });
+      app.route("/", this.agents.routes);
+      app.onError((error: any, c) =>
+        c.json({ error: { code: error.code, message: error.message } }, error.status ?? 500),
+      );
+      const response = await app.request(path, {
+        method,
+        headers: { ...headers, ...(body !== undefined && { "content-type": "application/json" }) },
+        ...(body !== undefined && { body: JSON.stringify(body) }),
+      });
+      return { status: response.status, json: await response.json() };
+    },
+    async deployExample(change) {
+      const { manifest, files } = readExample();
+      (manifest.tools[0] as { url: string }).url = plant.url;
+      change?.(manifest);
+      const answer = await this.api("POST", "/api/agents", { manifest, files });
+      if (answer.status !== 200) throw new Error(JSON.stringify(answer.json));
+      return answer.json;
+    },
+    async until(run, ...statuses) {
+      for (let tries = 0; tries < 600; tries++) {
+        const { json } = await this.api("GET", `/api/runs/${run}`);
+        if (statuses.includes(json.status)) return json;
+        await sleep(50);
+      }
+      throw new Error(
+        `Run ${run} did not become ${statuses.join(" or ")}: ${JSON.stringify((await this.api("GET", `/api/runs/${run}`)).json)}`,
+      );
+    },
+    async [Symbol.asyncDispose]() {
+      await this.agents.stop();
+      await ledger.close();
+      await plant.close();
+      await restate[Symbol.asyncDispose]();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+  await house.agents.start();
+  return house;
+}
+
+/** The example's manifest as an object that a test may change, and its verifier. */
+export function readExample(): { manifest: Manifest; files: Record<string, string> } {
+  const manifest = parseYaml(readFileSync(new URL("agent.yaml", exampleFolder), "utf8")) as Manifest;
+  return { manifest, files: { "verifier.js": readFileSync(new URL("verifier.js", exampleFolder), "utf8") } };
+}
+
+function scriptedEngine(facts: RuntimeFact[]): Engine {
+  return {
+    kind: "scripted",
+    probe: async () => ({
+      models: ["scripted"],
+      capabilities: {
+        tokenize: false,
+        kvEvents: false,
+        facts: true,
+        cancelWithUsage: false,
+        reportsCachedTokens: false,
+      },
+    }),
+    open: async () => {
+      throw new Error("The scripted gateway answers before any engine.");
+    },
+    countTokens: async () => undefined,
+    tell: async (told) => {
+      facts.push(...told);
+      return told.map((fact) => ({ fact: fact.type, program: fact.program, honoured: true, action: "none" }));
+    },
+    async *watch() {},
+    close: async () => {},
+  };
+}
+
+// --- pure states for table tests ----------------------------------------------------------------------------------------
+
+export function pinnedTool(name: string, more: Partial<PinnedTool> = {}): PinnedTool {
+  return {
+    ...{ name, server: "plant", url: "http://127.0.0.1:1/mcp", description: name, hash: "sha256:0" },
+    inputSchema: { type: "object", properties: { machine: { type: "string" } }, required: ["machine"] },
+    ...{ effect: false, acceptsKey: false, seconds: 30, slow: false },
+    ...more,
+  };
+}
+
+/** A state from a manifest in short (kind, name and instructions are filled in) and the steps taken. */
+export function stateOf(
+  manifest: Record<string, unknown>,
+  steps: Partial<StepResult>[] = [],
+  more: Partial<RunState> = {},
+): RunState {
+  const checked = checkManifest({ kind: "Agent", name: "a", instructions: "Be brief.", ...manifest });
+  const names = checked.tools.flatMap((server) => Object.keys(server.allow));
+  const published: Published = {
+    manifest: { ...checked, model: "m" },
+    tools: names.map((name) => pinnedTool(name)),
+  };
+  return {
+    ...{ run: "run_1", published, input: { machine: "M-1" }, tokensUsed: 0 },
+    steps: steps.map((step, number) => ({
+      number,
+      kind: "tool",
+      name: "s",
+      status: "completed",
+      output: null,
+      ...step,
+    })),
+    ...more,
+  };
+}

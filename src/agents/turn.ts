@@ -1,0 +1,462 @@
+// One activation of a run, step by step: claim it, let the interpreter decide, do what it decided, write what came of it. The
+// shell around `next`: everything that touches the world is here or called from here.
+//
+// Replaying is safe at every point. A step that is written is never done again (the next claim begins after it); a model call
+// that was answered but not written is made again and paid again; an effect is judged by the effects ledger.
+import { setTimeout as sleep } from "node:timers/promises";
+import type { PoolClient } from "pg";
+import { EngineError, type RuntimeFact } from "../engines/index.ts";
+import { GatewayError } from "../gateway/errors.ts";
+import { parseMoney } from "../ledger/index.ts";
+import { newId, putBlob } from "../store/index.ts";
+import type { Effects } from "./effects.ts";
+import { RunBusyError, StepError } from "./errors.ts";
+import { next } from "./interpreter.ts";
+import { limits } from "./limits.ts";
+import { judgeRun } from "./outcomes.ts";
+import type { Dependencies } from "./dependencies.ts";
+import { toolDefinitions } from "./prompt.ts";
+import type { ClaimedRun, Runs, StepRow } from "./runs.ts";
+import type { ToolAnswer, ToolClient } from "./tools/mcp.ts";
+import type { Action, ModelOutput, RunState, StepResult, ToolCall } from "./types.ts";
+import { schemaProblem } from "./validation.ts";
+import type { Sandbox } from "./verifier/sandbox.ts";
+
+/** What is left to do after one step, for the durable engine's journal: a number and a reference, never a payload. */
+export type Advance =
+  | { next: "step"; step: number; ref: string | null }
+  | { next: "wait"; delayMs: number }
+  /** Ended, or waiting for a person. */
+  | { next: "nothing" };
+
+interface Active {
+  stop: AbortController;
+  done: Promise<Advance>;
+}
+
+/** A step that was done, before it is written. */
+interface Done {
+  row: StepRow;
+  result: StepResult;
+  along?: (client: PoolClient) => Promise<void>;
+  waitUntil?: Date;
+  /** A failure that ends the run. */
+  failure?: StepError;
+}
+
+export interface TurnParts {
+  runs: Runs;
+  effects: Effects;
+  tools: ToolClient;
+  sandbox: Sandbox;
+  /** Told after every change, for live events. */
+  changed(run: ClaimedRun, step: number | undefined): void;
+}
+
+export class Turns {
+  readonly #with: Dependencies;
+  readonly #parts: TurnParts;
+  readonly #active = new Map<string, Active>();
+  /** State of runs between two steps of a turn; valid while nobody else claimed the run (its fence says). */
+  readonly #kept = new Map<string, { fence: bigint; state: RunState }>();
+  #closing = false;
+
+  constructor(dependencies: Dependencies, parts: TurnParts) {
+    this.#with = dependencies;
+    this.#parts = parts;
+  }
+
+  /** Runs that a step of is being done right now in this process. */
+  get active(): string[] {
+    return [...this.#active.keys()];
+  }
+
+  /** Ends the work on a run in this process; what it was doing is aborted. */
+  abort(run: string): void {
+    this.#active.get(run)?.stop.abort(new StepError("stopped", "The run was stopped."));
+    this.#kept.delete(run);
+  }
+
+  /** Does the next step of a run. A second caller for the same run gets the same answer, not a second step. */
+  advance(run: string): Promise<Advance> {
+    const running = this.#active.get(run);
+    if (running) return running.done;
+    if (this.#closing) return Promise.reject(new RunBusyError(run));
+    const stop = new AbortController();
+    const done = this.#advance(run, stop.signal).finally(() => this.#active.delete(run));
+    this.#active.set(run, { stop, done });
+    return done;
+  }
+
+  /** Takes no more work, gives what is under way `graceMs`, then aborts it; nothing that was begun is lost. */
+  async close(graceMs: number): Promise<void> {
+    this.#closing = true;
+    const all = () => Promise.allSettled([...this.#active.values()].map(({ done }) => done));
+    await Promise.race([all(), sleep(graceMs, undefined, { ref: false })]);
+    for (const { stop } of this.#active.values()) stop.abort(new RunBusyError("closing"));
+    await all();
+  }
+
+  async #advance(id: string, stopped: AbortSignal): Promise<Advance> {
+    const claim = await this.#parts.runs.claim(id);
+    if ("ended" in claim) return { next: "nothing" };
+    if ("waiting" in claim)
+      return claim.wakeInMs === undefined ? { next: "nothing" } : { next: "wait", delayMs: claim.wakeInMs };
+    const run = claim.claimed;
+    try {
+      return await this.#step(run, stopped);
+    } catch (error) {
+      this.#kept.delete(id);
+      if (error instanceof StepError) return this.#endedBy(run, error, stopped);
+      if (error instanceof RunBusyError) {
+        if (this.#closing) await this.#parts.runs.release(run).catch(() => {});
+        throw error;
+      }
+      // Nobody foresaw it: it may pass (a database that restarts), and if it does not, the run must not go on for ever.
+      this.#with.log.error({ run: id, err: error }, "a step failed unexpectedly");
+      const message = `Lineshaft failed at this step: ${(error as Error).message}`;
+      const unforeseen = new StepError("internal_error", message, { retryAfterMs: limits.retryFirstMs, cause: error });
+      return this.#endedBy(run, unforeseen, stopped);
+    }
+  }
+
+  async #step(run: ClaimedRun, stopped: AbortSignal): Promise<Advance> {
+    const state = await this.#load(run);
+    if (run.nextStep === 0) await this.#begin(run, state);
+    let action = next(state);
+    if (action.type !== "finish" && action.type !== "fail") {
+      const done = await this.#perform(run, state, action, this.#deadline(run, state, stopped));
+      if (done.failure) {
+        await this.#end(run, state, { code: done.failure.code, message: done.failure.message, done });
+        return { next: "nothing" };
+      }
+      await this.#parts.runs.commitStep(run, done.row, done);
+      state.steps.push(done.result);
+      this.#parts.changed(run, done.row.number);
+      if (done.waitUntil) return { next: "wait", delayMs: Math.max(0, done.waitUntil.getTime() - Date.now()) };
+      action = next(state);
+      if (action.type !== "finish" && action.type !== "fail") {
+        this.#keep(run, state);
+        return { next: "step", step: done.row.number, ref: done.row.outputRef };
+      }
+    }
+    if (action.type === "fail") await this.#end(run, state, { code: action.code, message: action.message });
+    else await this.#end(run, state, { outputRef: await putBlob(this.#with.db, run.project, action.output) });
+    return { next: "nothing" };
+  }
+
+  /** The money limit of a run is a budget of its own, there before its first call, so that the ledger itself refuses. */
+  async #begin(run: ClaimedRun, state: RunState): Promise<void> {
+    const { money } = state.published.manifest.limits;
+    if (money !== undefined)
+      await this.#with.ledger.setBudget({
+        organisation: run.organisation,
+        scope: { kind: "run", id: run.id },
+        currency: run.currency,
+        limitNano: parseMoney(money),
+        period: "total",
+      });
+    this.#parts.changed(run, undefined);
+  }
+
+  // --- state -----------------------------------------------------------------------------------------------------------
+
+  async #load(run: ClaimedRun): Promise<RunState> {
+    if (run.keyRevoked) throw new StepError("key_revoked", "The key that started the run has been revoked.");
+    const kept = this.#kept.get(run.id);
+    this.#kept.delete(run.id);
+    if (kept && kept.fence === run.fence - 1n && kept.state.steps.length === run.nextStep) {
+      if (kept.state.published.manifest.limits.tokens !== undefined)
+        kept.state.tokensUsed = await this.#parts.runs.tokensUsed(run.id);
+      return kept.state;
+    }
+    const [published, input, steps, tokensUsed] = await Promise.all([
+      this.#parts.runs.published(run),
+      this.#parts.runs.input(run),
+      this.#parts.runs.steps(run.id, run.project),
+      this.#parts.runs.tokensUsed(run.id),
+    ]);
+    return { run: run.id, published, input, steps, tokensUsed };
+  }
+
+  #keep(run: ClaimedRun, state: RunState): void {
+    this.#kept.set(run.id, { fence: run.fence, state });
+    for (const oldest of this.#kept.keys()) {
+      if (this.#kept.size <= 256) break;
+      this.#kept.delete(oldest);
+    }
+  }
+
+  /** Aborts when the run is stopped, when its time is over, or when one step takes longer than any may. */
+  #deadline(run: ClaimedRun, state: RunState, stopped: AbortSignal): AbortSignal {
+    const { seconds } = state.published.manifest.limits;
+    const leftMs = run.startedAt.getTime() + seconds * 1000 - Date.now();
+    const late = new StepError("limit_seconds", `The run took longer than the ${seconds} s its manifest allows.`);
+    if (leftMs <= 0) throw late;
+    const time = new AbortController();
+    const slow = new StepError("step_timeout", `The step took longer than ${limits.modelStepMs / 1000} s.`);
+    setTimeout(
+      () => time.abort(leftMs <= limits.modelStepMs ? late : slow),
+      Math.min(leftMs, limits.modelStepMs),
+    ).unref();
+    return AbortSignal.any([stopped, time.signal]);
+  }
+
+  // --- doing -----------------------------------------------------------------------------------------------------------
+
+  async #perform(
+    run: ClaimedRun,
+    state: RunState,
+    action: Exclude<Action, { type: "finish" | "fail" }>,
+    signal: AbortSignal,
+  ): Promise<Done> {
+    switch (action.type) {
+      case "model":
+        return this.#model(run, state, action, signal);
+      case "tool":
+        return this.#tool(run, state, action, signal);
+      case "refuse": {
+        const step = this.#newStep(state, "tool", action.name);
+        const inputRef = await putBlob(this.#with.db, run.project, action.input);
+        return this.#failed({ ...step, inputRef }, action.message);
+      }
+      case "wait": {
+        const step = this.#newStep(state, "wait", action.name);
+        const until = new Date(step.startedAt.getTime() + action.seconds * 1000);
+        const output = { until: until.toISOString() };
+        return { ...(await this.#completed(run, { ...step, endedAt: until }, output)), waitUntil: until };
+      }
+      case "verify":
+        return this.#verify(run, state, action);
+    }
+  }
+
+  async #model(
+    run: ClaimedRun,
+    state: RunState,
+    action: Extract<Action, { type: "model" }>,
+    signal: AbortSignal,
+  ): Promise<Done> {
+    const step = this.#newStep(state, "model", action.name);
+    const { model, generation } = state.published.manifest;
+    const call = newId("call");
+    const answer = await this.#call(run, call, signal, {
+      model,
+      messages: action.messages,
+      temperature: generation.temperature,
+      max_tokens: action.maxTokens,
+      ...(generation.seed !== undefined && { seed: generation.seed }),
+      ...(action.schema && {
+        response_format: { type: "json_schema", json_schema: { name: "output", strict: true, schema: action.schema } },
+      }),
+      ...(action.tools && { tools: toolDefinitions(action.tools), tool_choice: "auto" }),
+    });
+    const inputRef = await putBlob(this.#with.db, run.project, action.asked);
+    const output = outputOf(answer, state.steps.length);
+    const row = { ...step, inputRef, call };
+    const invalid = action.schema && decide(output, action.schema, answer.finishReason);
+    if (!invalid) return this.#completed(run, row, output);
+    const outputRef = await putBlob(this.#with.db, run.project, output);
+    return { ...this.#failed({ ...row, outputRef }, invalid.message), failure: invalid };
+  }
+
+  /** A call through the gateway's one pipeline. Throws StepError, with `retryAfterMs` where another try may do better. */
+  async #call(run: ClaimedRun, id: string, signal: AbortSignal, body: Record<string, unknown> & { model: string }) {
+    try {
+      const answer = await this.#with.gateway.call({
+        principal: {
+          ...{ kind: "key", key: run.key ?? "", organisation: run.organisation, project: run.project },
+          ...{ role: "member", currency: run.currency },
+        },
+        endpoint: "chat",
+        body,
+        agent: run.agent,
+        run: run.id,
+        program: run.id,
+        id,
+        signal,
+      });
+      const content = await answer.body();
+      await answer.finished;
+      const choice = (content["choices"] as { message?: Record<string, unknown>; finish_reason?: string }[])?.[0];
+      return { message: choice?.message ?? {}, finishReason: choice?.finish_reason };
+    } catch (error) {
+      if (signal.aborted) throw signal.reason;
+      throw modelFailure(error);
+    }
+  }
+
+  async #tool(
+    run: ClaimedRun,
+    state: RunState,
+    action: Extract<Action, { type: "tool" }>,
+    signal: AbortSignal,
+  ): Promise<Done> {
+    const { tool } = action;
+    const { db } = this.#with;
+    const inputRef = await putBlob(db, run.project, action.arguments);
+    const step = { ...this.#newStep(state, "tool", action.name), inputRef };
+    const kind = tool.slow ? "slow" : "quick";
+    this.#tell(run, state, { type: "tool_started", program: run.id, tool: tool.name, kind });
+    try {
+      const owner = { organisation: run.organisation, project: run.project, run: run.id, fence: run.fence };
+      const answer: ToolAnswer & { key?: string } = tool.effect
+        ? await this.#parts.effects.perform(owner, action, signal)
+        : await this.#parts.tools.call(tool, action.arguments, { signal });
+      const { key } = answer;
+      const row = { ...step, ...(key !== undefined && { effect: key }) };
+      const answerRef =
+        key === undefined
+          ? undefined
+          : await putBlob(db, run.project, { output: answer.output, isError: answer.isError });
+      const along =
+        key === undefined ? undefined : (client: PoolClient) => this.#parts.effects.markDone(client, key, answerRef!);
+      if (!answer.isError) return { ...(await this.#completed(run, row, answer.output)), ...(along && { along }) };
+      const message = typeof answer.output === "string" ? answer.output : JSON.stringify(answer.output);
+      const outputRef = await putBlob(db, run.project, answer.output);
+      const failure = new StepError("tool_failed", `Tool '${tool.name}' failed: ${message}`);
+      return {
+        ...this.#failed({ ...row, outputRef }, message),
+        ...(along && { along }),
+        ...(action.failure === "ends" && { failure }),
+      };
+    } catch (error) {
+      if (signal.aborted && !(error instanceof StepError && error.code === "effect_unknown")) throw signal.reason;
+      throw error;
+    } finally {
+      this.#tell(run, state, { type: "tool_ended", program: run.id, tool: tool.name });
+    }
+  }
+
+  async #verify(run: ClaimedRun, state: RunState, action: Extract<Action, { type: "verify" }>): Promise<Done> {
+    const step = this.#newStep(state, "verify", action.name);
+    const { outcome, evidenceRef } = await judgeRun(
+      this.#with,
+      this.#parts.sandbox,
+      run,
+      state.published,
+      action.evidence,
+    );
+    const output = { verdict: outcome.verdict, reason: outcome.reason, verifier: outcome.verifier };
+    return this.#completed(run, { ...step, inputRef: evidenceRef }, output);
+  }
+
+  // --- writing ---------------------------------------------------------------------------------------------------------
+
+  #newStep(state: RunState, kind: StepResult["kind"], name: string): StepRow {
+    const number = state.steps.length;
+    return { number, kind, name, status: "completed", inputRef: null, outputRef: null, startedAt: new Date() };
+  }
+
+  async #completed(run: ClaimedRun, row: StepRow, output: unknown): Promise<Done> {
+    const outputRef = await putBlob(this.#with.db, run.project, output);
+    const { number, kind, name } = row;
+    return { row: { ...row, outputRef }, result: { number, kind, name, status: "completed", output } };
+  }
+
+  #failed(row: StepRow, errorMessage: string): Done {
+    const { number, kind, name } = row;
+    const status = "failed" as const;
+    return {
+      row: { ...row, status, errorMessage },
+      result: { number, kind, name, status, output: null, errorMessage },
+    };
+  }
+
+  async #end(
+    run: ClaimedRun,
+    state: RunState | undefined,
+    how: { outputRef: string } | { code: string; message: string; done?: Done },
+  ): Promise<void> {
+    const ended =
+      "outputRef" in how
+        ? await this.#parts.runs.end(run, { status: "completed", outputRef: how.outputRef })
+        : await this.#parts.runs.end(run, {
+            status: "failed",
+            code: how.code,
+            message: how.message,
+            ...(how.done && { step: how.done.row }),
+            ...(how.done?.along && { along: how.done.along }),
+          });
+    if (!ended) return;
+    if (state) this.#tell(run, state, { type: "run_ended", program: run.id });
+    this.#parts.changed(run, "done" in how ? how.done?.row.number : undefined);
+  }
+
+  /** A step could not be done: the run waits and tries again, waits for a person, or fails. */
+  async #endedBy(run: ClaimedRun, error: StepError, stopped: AbortSignal): Promise<Advance> {
+    if (stopped.aborted && error.code === "stopped") return { next: "nothing" };
+    if (error.code === "effect_unknown") {
+      await this.#parts.runs.wait(run, { code: error.code, message: error.message, wakeInMs: undefined });
+    } else if (error.retryAfterMs !== undefined && run.retries < limits.retries) {
+      const delayMs = retryDelay(run.retries, error.retryAfterMs);
+      await this.#parts.runs.wait(run, { code: error.code, message: error.message, wakeInMs: delayMs });
+      this.#parts.changed(run, undefined);
+      return { next: "wait", delayMs };
+    } else {
+      await this.#end(run, undefined, { code: error.code, message: error.message });
+    }
+    this.#parts.changed(run, undefined);
+    return { next: "nothing" };
+  }
+
+  /** Tells the engine that serves the run's model what no engine could see. Never waited for, never an error. */
+  #tell(run: ClaimedRun, state: RunState, fact: RuntimeFact): void {
+    for (const { engine } of this.#with.engines.endpoints(state.published.manifest.model, run.organisation))
+      engine
+        .tell([fact])
+        .catch((error: Error) => this.#with.log.debug({ fact: fact.type, run: run.id }, error.message));
+  }
+}
+
+/** Doubles from the first pause to the longest, and is never shorter than what was asked for. */
+export function retryDelay(retries: number, askedMs: number): number {
+  return Math.max(askedMs, Math.min(limits.retryMostMs, limits.retryFirstMs * 2 ** retries));
+}
+
+function outputOf(answer: { message: Record<string, unknown> }, step: number): ModelOutput {
+  const content = typeof answer.message["content"] === "string" ? answer.message["content"] : null;
+  const calls = answer.message["tool_calls"] as
+    | { id?: string; function: { name: string; arguments: string } }[]
+    | undefined;
+  if (!calls?.length) return { content };
+  const toolCalls = calls.map((call, ordinal): ToolCall => ({
+    id: call.id ?? `call_${step}_${ordinal}`,
+    name: call.function.name,
+    arguments: call.function.arguments,
+  }));
+  return { content, tool_calls: toolCalls };
+}
+
+/** Puts the parsed decision into the output; answers what is wrong with it otherwise. */
+function decide(
+  output: ModelOutput,
+  schema: Record<string, unknown>,
+  finishReason: string | undefined,
+): StepError | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(output.content ?? "");
+  } catch {
+    return finishReason === "length"
+      ? new StepError("decision_cut", "The model's decision was cut off: raise generation.max_tokens in the manifest.")
+      : new StepError("decision_invalid", "The model's decision is not JSON.");
+  }
+  const problem = schemaProblem(schema, value);
+  if (problem)
+    return new StepError("decision_invalid", `The model's decision does not fit the output's schema: ${problem}`);
+  output.value = value;
+  return undefined;
+}
+
+/** Which failures of a call may pass by themselves: the engine is away, busy or restarting. Money and shape do not. */
+function modelFailure(error: unknown): unknown {
+  if (!(error instanceof GatewayError) && !(error instanceof EngineError)) return error;
+  const passing = error.status === 429 || error.status >= 500 || error.code === "model_not_found";
+  const final = error.code === "budget_exceeded" || error.status === 402;
+  const asked = error.retryAfterSeconds === undefined ? limits.retryFirstMs : error.retryAfterSeconds * 1000;
+  return new StepError(error.code, error.message, {
+    ...(passing && !final && { retryAfterMs: asked }),
+    cause: error,
+  });
+}
