@@ -1,5 +1,5 @@
 // A simulated replica as the scheduler's policies see an endpoint: the same facts that the gateway measures of a real one.
-import type { EndpointSpec, EndpointSpeed, Tier } from "../../scheduler/types.ts";
+import type { EndpointSpec, EndpointSpeed, Tier } from "../../scheduler/index.ts";
 import { prefillMs, stepMs, type EngineProfile } from "../engine/profile.ts";
 import type { Replica } from "../fleet.ts";
 

@@ -7,7 +7,7 @@
 //   active  1 - own / most over calls in flight, as the picker counts them itself
 //   prefix  matched tokens / prompt tokens (up to the depth that the router hashes)
 import { lowest } from "../../scheduler/placement/choose.ts";
-import type { Policy } from "../../scheduler/types.ts";
+import type { Policy } from "../../scheduler/index.ts";
 import type { SimulatedEndpoint } from "./simulation.ts";
 
 export interface LlmdWeights {

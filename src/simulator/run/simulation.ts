@@ -1,18 +1,21 @@
 // One simulated run: a workload through a fleet under one placement policy. The policies, their load view and their queue are
 // the scheduler's own code, called as the gateway calls it; only engines, network and clock are models.
 //
-// A call's life here: arrive (by the clock, or when its predecessors have ended) -> place -> engine admits -> first token ->
-// end -> successors arrive. With prefill and decode replicas it is prefilled in one place, its KV pulled over the network,
-// and decoded in another. A replica that fails loses its calls: those without a first token are placed again, others failed.
-import { LoadView, type LoadHandle } from "../../scheduler/load/loadView.ts";
-import type {
-  Call,
-  EndpointHealth,
-  EndpointSpec,
-  EndpointState,
-  PlacementView,
-  Policy,
-} from "../../scheduler/types.ts";
+// A call's life here: arrive (by the clock, or when its predecessors have ended) -> wait, if endpoints are full -> place ->
+// engine admits -> first token -> end -> successors arrive. With prefill replicas the scheduler's PD plan may send the prompt
+// to one of them; its KV is then leased there, pulled over the network, released, and decoded where the policy placed it. A replica that fails loses its calls: those without a first token are placed again, others failed.
+import {
+  LoadView,
+  type Call,
+  type EndpointHealth,
+  type EndpointSpec,
+  type EndpointState,
+  type LoadHandle,
+  type PlacementView,
+  type Policy,
+} from "../../scheduler/index.ts";
+import { PdPlanner } from "../../scheduler/pd/plan.ts";
+import { numbersOf } from "../../scheduler/placement/explain.ts";
 import { Engine, segmentEnded, wake, type EngineHost } from "../engine/engine.ts";
 import { KvCache } from "../engine/kv-cache.ts";
 import { newTask, type Task } from "../engine/task.ts";
@@ -23,7 +26,7 @@ import { SimulatorError, type SimCall, type Workload } from "../types.ts";
 import { endpointSpec } from "./endpoint-spec.ts";
 import { createKnowledge, viewTiers, type CacheView } from "./knowledge.ts";
 import { CallRecords, outcome } from "./records.ts";
-import { WaitingRoom } from "./waiting-room.ts";
+import { createWaitingRoom, type WaitingRoom } from "./waiting-room.ts";
 
 const arrival = 10;
 const pulled = 11;
@@ -108,7 +111,9 @@ class Simulation implements EngineHost {
   readonly #endpoints: MutableEndpoint[];
   readonly #loads = new LoadView("simulator");
   readonly #handles: (LoadHandle | undefined)[];
-  readonly #decodeHandles: (LoadHandle | undefined)[];
+  /** Load of prefill legs; #handles then holds the decode leg's. */
+  readonly #prefillHandles: (LoadHandle | undefined)[];
+  readonly #pd: PdPlanner;
   readonly #cacheView: CacheView;
   readonly #rng: () => number;
   readonly #waitingRoom: WaitingRoom;
@@ -122,10 +127,9 @@ class Simulation implements EngineHost {
   /** Barriers by predecessor. Calls that share one `after` array share one barrier: a stage of a thousand calls costs one. */
   readonly #barriers: (Barrier[] | undefined)[];
 
-  /** Candidates by purpose, rebuilt when health changes: who may take a whole call or its prefill, and who may decode. */
+  /** Candidates, rebuilt when health changes: who may take a call (decode it), and who may prefill for others. */
   #takers: MutableEndpoint[] = [];
   #prefillers: MutableEndpoint[] = [];
-  #decoders: MutableEndpoint[] = [];
   readonly #view: { -readonly [K in keyof PlacementView]: PlacementView[K] };
   #outputSum = 0;
   #ended = 0;
@@ -156,8 +160,12 @@ class Simulation implements EngineHost {
       return new MutableEndpoint(slot, spec, this.#loads.of(spec.id, 0));
     });
     this.#handles = Array.from({ length: workload.calls.length });
-    this.#decodeHandles = Array.from({ length: workload.calls.length });
-    this.#waitingRoom = new WaitingRoom(workload, fleet.queue);
+    this.#prefillHandles = Array.from({ length: workload.calls.length });
+    this.#pd = new PdPlanner({
+      minUncachedTokens: fleet.splitFromUncachedTokens,
+      kvBytesPerToken: fleet.replicas[0]!.profile.kvBytesPerToken,
+    });
+    this.#waitingRoom = createWaitingRoom(fleet.queue, workload.calls);
     this.#linkFreeMs = new Float64Array(count);
     this.#barriers = Array.from({ length: workload.calls.length });
     this.#roots = [];
@@ -237,16 +245,22 @@ class Simulation implements EngineHost {
 
   #arrive(call: SimCall): void {
     this.#records.sentMs[call.index] = this.#queue.nowMs;
-    if (this.#waitingRoom.size > 0 || !this.#hasSlot()) this.#waitingRoom.add(call);
-    else this.#place(call);
+    this.#placeOrWait(call);
+  }
+
+  #placeOrWait(call: SimCall): void {
+    const waits = this.#waitingRoom.size > 0 || !this.#hasSlot();
+    if (!waits) this.#place(call);
+    else if (!this.#waitingRoom.add(call, this.#describe(call), this.#queue.nowMs)) {
+      this.#end(call, outcome.refused, this.#queue.nowMs);
+    }
   }
 
   /** Does any candidate have room for another call? Without a bound on calls in flight, always. */
   #hasSlot(): boolean {
     const limit = this.#fleet.maxInFlightPerEndpoint;
-    if (this.#takers.length === 0 && this.#prefillers.length === 0) return false;
-    if (limit === undefined) return true;
-    return [...this.#takers, ...this.#prefillers].some((endpoint) => endpoint.load.inFlight < limit);
+    if (limit === undefined) return this.#takers.length > 0;
+    return this.#takers.some((endpoint) => endpoint.load.inFlight < limit);
   }
 
   #place(call: SimCall): void {
@@ -256,47 +270,36 @@ class Simulation implements EngineHost {
       this.#end(call, outcome.failed, nowMs);
       return;
     }
-    const request = this.#describe(call);
-    let candidates = this.#prefillers.length > 0 ? this.#prefillers : this.#takers;
-    const decoder = this.#prefillers.length > 0 ? this.#chooseDecoder(call, request) : undefined;
-    let leg: "both" | "prefill" = decoder === undefined ? "both" : "prefill";
-    if (decoder !== undefined && this.#staysWhole(call, decoder)) {
-      candidates = [decoder];
-      leg = "both";
-    }
     const limit = this.#fleet.maxInFlightPerEndpoint;
+    let candidates = this.#takers;
     if (limit !== undefined) candidates = candidates.filter((endpoint) => endpoint.load.inFlight < limit);
+    const request = this.#describe(call);
     const index = this.#choose(call, request, candidates);
     const endpoint = candidates[index]!;
-    const uncached = call.promptTokens - this.#view.matchedTokens[index]!;
+    const matched = this.#view.matchedTokens[index]!;
+    const prefiller = this.#prefillers.length === 0 ? undefined : this.#choosePrefiller(call, request, endpoint, index);
     records.placedMs[call.index] = nowMs;
-    records.endpoint[call.index] = endpoint.slot;
+    records.decodeEndpoint[call.index] = endpoint.slot;
+    const uncached = prefiller === undefined ? call.promptTokens - matched : 0;
     this.#handles[call.index] = this.#loads.open(endpoint.spec.id, 0, uncached, call.promptTokens, nowMs);
-    this.#cacheView.placed(endpoint.slot, call, nowMs);
-    if (leg === "prefill" && decoder !== undefined) {
-      records.decodeEndpoint[call.index] = decoder.slot;
-      // Reserved: the decoder is charged with the call's KV from now on, so that a burst does not choose it again and again.
-      this.#decodeHandles[call.index] = this.#loads.open(decoder.spec.id, 0, 0, call.promptTokens, nowMs);
-    } else {
-      records.decodeEndpoint[call.index] = endpoint.slot;
+    if (prefiller === undefined) {
+      this.#cacheView.placed(endpoint.slot, call, nowMs);
+      records.endpoint[call.index] = endpoint.slot;
+      this.#engines[endpoint.slot]!.enqueue(newTask(call, "both", call.index));
+      return;
     }
-    this.#engines[endpoint.slot]!.enqueue(newTask(call, leg, call.index));
+    const { state, matchedTokens } = prefiller;
+    const ahead = call.promptTokens - matchedTokens;
+    this.#cacheView.placed(state.slot, call, nowMs);
+    records.endpoint[call.index] = state.slot;
+    this.#prefillHandles[call.index] = this.#loads.open(state.spec.id, 0, ahead, call.promptTokens, nowMs);
+    this.#engines[state.slot]!.enqueue(newTask(call, "prefill", call.index));
   }
 
   /** Asks the policy, or obeys what a counterfactual forces. Answers the index among the candidates. */
   #choose(call: SimCall, request: Call, candidates: MutableEndpoint[]): number {
-    const view = this.#view;
-    const scrapeMs = this.#fleet.scrapeMs;
-    view.call = request;
-    view.now = this.#queue.nowMs;
-    view.count = candidates.length;
-    view.endpoints = candidates;
-    for (let i = 0; i < candidates.length; i++) {
-      const slot = candidates[i]!.slot;
-      if (scrapeMs !== undefined) this.#scrape(candidates[i]!, scrapeMs);
-      view.matchedTokens[i] = this.#cacheView.match(slot, call, view.matched, i * viewTiers, view.now);
-    }
-    const choice = this.#policy.choose(view, this.#rng);
+    this.#look(call, request, candidates);
+    const choice = this.#policy.choose(this.#view, this.#rng);
     this.#decisions++;
     this.#records.runnerUp[call.index] = choice.runnerUp < 0 ? -1 : candidates[choice.runnerUp]!.slot;
     const forced = this.#options.forced?.get(call.index);
@@ -305,15 +308,29 @@ class Simulation implements EngineHost {
     return index < 0 ? choice.index : index;
   }
 
-  /** Reads the engine's metrics anew if the last reading is older than the scrape interval. */
-  #scrape(endpoint: MutableEndpoint, everyMs: number): void {
-    const nowMs = this.#queue.nowMs;
-    if (nowMs - endpoint.scraped.atMs < everyMs) return;
-    const engine = this.#engines[endpoint.slot]!;
-    endpoint.scraped.atMs = nowMs;
-    endpoint.scraped.waiting = engine.waiting;
-    endpoint.scraped.running = engine.inside - engine.waiting;
-    endpoint.scraped.kvUsage = 1 - engine.cache.availableTokens / engine.cache.deviceTokens;
+  /** Fills the view that policies look at. */
+  #look(call: SimCall, request: Call, candidates: MutableEndpoint[]): void {
+    const { scrapeMs } = this.#fleet;
+    const view = this.#view;
+    view.call = request;
+    view.now = this.#queue.nowMs;
+    view.count = candidates.length;
+    view.endpoints = candidates;
+    for (let i = 0; i < candidates.length; i++) {
+      const { slot } = candidates[i]!;
+      if (scrapeMs !== undefined) this.#scrape(candidates[i]!, scrapeMs);
+      view.matchedTokens[i] = this.#cacheView.match(slot, call, view.matched, i * viewTiers, view.now);
+    }
+  }
+
+  /** The decode endpoint is chosen; the scheduler's plan says whether, and where, the prompt is prefilled elsewhere. */
+  #choosePrefiller(call: SimCall, request: Call, decoder: MutableEndpoint, index: number) {
+    if (!this.#pd.wants(request, decoder, numbersOf(this.#view, index, 0))) return undefined;
+    const candidates = this.#prefillers.filter((endpoint) => this.#pd.canPrefill(endpoint, decoder, request));
+    this.#look(call, request, candidates);
+    const chosen = this.#pd.choose(this.#view, decoder, this.#rng);
+    if (chosen < 0) return undefined;
+    return { state: candidates[chosen]!, matchedTokens: this.#view.matchedTokens[chosen]! };
   }
 
   /** The scheduler's picture of a call: sizes as known before it ran, the output as the mean of those that have ended. */
@@ -330,19 +347,15 @@ class Simulation implements EngineHost {
     };
   }
 
-  /** The decode replica first, by the least KV that is spoken for; ties to the first. */
-  #chooseDecoder(_call: SimCall, _request: Call): MutableEndpoint | undefined {
-    let best: MutableEndpoint | undefined;
-    for (const endpoint of this.#decoders) {
-      if (best === undefined || endpoint.load.kvTokens < best.load.kvTokens) best = endpoint;
-    }
-    return best;
-  }
-
-  /** Little to compute: not worth a transfer. */
-  #staysWhole(call: SimCall, decoder: MutableEndpoint): boolean {
-    const matched = this.#cacheView.match(decoder.slot, call, this.#view.matched, 0, this.#queue.nowMs);
-    return call.promptTokens - matched < this.#fleet.splitFromUncachedTokens;
+  /** Reads the engine's metrics anew if the last reading is older than the scrape interval. */
+  #scrape(endpoint: MutableEndpoint, everyMs: number): void {
+    const nowMs = this.#queue.nowMs;
+    if (nowMs - endpoint.scraped.atMs < everyMs) return;
+    const engine = this.#engines[endpoint.slot]!;
+    endpoint.scraped.atMs = nowMs;
+    endpoint.scraped.waiting = engine.waiting;
+    endpoint.scraped.running = engine.inside - engine.waiting;
+    endpoint.scraped.kvUsage = 1 - engine.cache.availableTokens / engine.cache.deviceTokens;
   }
 
   admitted(_engine: Engine, task: Task, nowMs: number): void {
@@ -357,7 +370,7 @@ class Simulation implements EngineHost {
   prefilled(engine: Engine, task: Task, nowMs: number): void {
     const { call } = task;
     this.#records.firstMs[call.index] = nowMs + engine.profile.callOverheadMs;
-    this.#handles[call.index]?.prefilled(nowMs);
+    (this.#prefillHandles[call.index] ?? this.#handles[call.index])?.prefilled(nowMs);
     if (task.leg !== "prefill") return;
     if (call.outputTokens <= 1) {
       engine.endLease(task);
@@ -396,10 +409,9 @@ class Simulation implements EngineHost {
     this.#pulling.delete(index);
     const { call } = transfer.task;
     transfer.from.endLease(transfer.task);
-    this.#handles[index]?.close();
-    this.#handles[index] = this.#decodeHandles[index];
+    this.#prefillHandles[index]?.close();
+    this.#prefillHandles[index] = undefined;
     this.#handles[index]?.prefilled(this.#queue.nowMs);
-    this.#decodeHandles[index] = undefined;
     this.#engines[this.#records.decodeEndpoint[index]!]!.enqueue(newTask(call, "decode", index));
   }
 
@@ -439,12 +451,24 @@ class Simulation implements EngineHost {
   #closeHandles(index: number): void {
     this.#handles[index]?.close();
     this.#handles[index] = undefined;
-    this.#decodeHandles[index]?.close();
-    this.#decodeHandles[index] = undefined;
+    this.#prefillHandles[index]?.close();
+    this.#prefillHandles[index] = undefined;
   }
 
   #drainWaitingRoom(): void {
-    while (this.#waitingRoom.size > 0 && this.#hasSlot()) this.#place(this.#waitingRoom.take()!);
+    while (this.#waitingRoom.size > 0 && this.#hasSlot()) {
+      const call = this.#waitingRoom.take((waiting) => this.#bestMatch(waiting));
+      if (call === undefined) return;
+      this.#place(call);
+    }
+  }
+
+  #bestMatch(call: SimCall): number {
+    let best = 0;
+    for (const { slot } of this.#takers) {
+      best = Math.max(best, this.#cacheView.match(slot, call, this.#view.matched, 0, this.#queue.nowMs));
+    }
+    return best;
   }
 
   #fail(endpoint: number, fault: number): void {
@@ -468,8 +492,7 @@ class Simulation implements EngineHost {
     for (const call of lost) {
       this.#closeHandles(call.index);
       if (this.#records.firstMs[call.index]! > 0) this.#end(call, outcome.failed, nowMs);
-      else if (this.#hasSlot()) this.#place(call);
-      else this.#waitingRoom.add(call);
+      else this.#placeOrWait(call);
     }
   }
 
@@ -482,10 +505,7 @@ class Simulation implements EngineHost {
   #refreshCandidates(): void {
     const ready = this.#endpoints.filter((endpoint) => endpoint.health === "ready");
     this.#prefillers = ready.filter((endpoint) => endpoint.spec.role === "prefill");
-    this.#decoders = ready.filter((endpoint) => endpoint.spec.role !== "prefill");
-    // With no prefill replica left, decode replicas do whole calls; with no decode replica left nothing can be served.
-    if (this.#decoders.length === 0) this.#prefillers = [];
-    this.#takers = this.#decoders;
+    this.#takers = ready.filter((endpoint) => endpoint.spec.role !== "prefill");
   }
 }
 

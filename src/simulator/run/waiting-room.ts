@@ -1,59 +1,69 @@
-// The gateway's own queue, used when endpoints may only hold so many calls: first in first out, or deficit round robin over
-// tenants by tokens (see the scheduler's queue).
+// The gateway's own queue, used when endpoints may only hold so many calls: first in, first out, or the scheduler's fair
+// queue (tenant, then program, then call; deficit charged with uncached prompt and output tokens).
+import { FairQueue, type Call } from "../../scheduler/index.ts";
 import type { Fleet } from "../fleet.ts";
-import type { SimCall, Workload } from "../types.ts";
+import type { SimCall } from "../types.ts";
 
-export class WaitingRoom {
-  readonly #byTenant: SimCall[][];
-  readonly #heads: number[];
-  readonly #order: number[] = [];
-  readonly #deficit: Float64Array;
-  readonly #fair: boolean;
-  #size = 0;
+export interface WaitingRoom {
+  readonly size: number;
+  /** False: the queue is full and the call is refused. */
+  add(call: SimCall, request: Call, nowMs: number): boolean;
+  /** The next call; `matched` says how many of its prompt tokens are cached at the best endpoint. */
+  take(matched: (call: SimCall) => number): SimCall | undefined;
+}
 
-  constructor(workload: Workload, order: Fleet["queue"]) {
-    this.#fair = order === "fair";
-    const lanes = this.#fair ? workload.tenants : 1;
-    this.#byTenant = Array.from({ length: lanes }, () => []);
-    this.#heads = Array.from({ length: lanes }, () => 0);
-    this.#deficit = new Float64Array(lanes);
-  }
+/** Calls that a simulated gateway may hold in its queue: an open loop beyond capacity must not be cut off by the bound. */
+const maxCalls = 10_000_000;
+
+export function createWaitingRoom(order: Fleet["queue"], calls: readonly SimCall[]): WaitingRoom {
+  return order === "fair" ? new FairRoom(calls) : new FifoRoom();
+}
+
+class FifoRoom implements WaitingRoom {
+  #calls: SimCall[] = [];
+  #head = 0;
 
   get size(): number {
-    return this.#size;
+    return this.#calls.length - this.#head;
   }
 
-  add(call: SimCall): void {
-    const lane = this.#fair ? call.tenant : 0;
-    if (this.#byTenant[lane]!.length === this.#heads[lane]!) this.#order.push(lane);
-    this.#byTenant[lane]!.push(call);
-    this.#size++;
+  add(call: SimCall): boolean {
+    this.#calls.push(call);
+    return true;
   }
 
   take(): SimCall | undefined {
-    if (this.#size === 0) return undefined;
-    for (;;) {
-      const lane = this.#order[0]!;
-      const call = this.#byTenant[lane]![this.#heads[lane]!]!;
-      const cost = call.promptTokens + 2 * call.outputTokens;
-      if (this.#fair && this.#order.length > 1 && this.#deficit[lane]! < cost) {
-        this.#deficit[lane]! += quantumTokens;
-        this.#order.push(this.#order.shift()!);
-        continue;
-      }
-      if (this.#fair) this.#deficit[lane]! -= Math.min(this.#deficit[lane]!, cost);
-      this.#heads[lane]!++;
-      this.#size--;
-      if (this.#heads[lane]! === this.#byTenant[lane]!.length) {
-        this.#byTenant[lane] = [];
-        this.#heads[lane] = 0;
-        this.#deficit[lane] = 0;
-        this.#order.shift();
-      }
-      return call;
+    const call = this.#calls[this.#head];
+    if (call === undefined) return undefined;
+    if (++this.#head > 1024 && this.#head * 2 > this.#calls.length) {
+      this.#calls = this.#calls.slice(this.#head);
+      this.#head = 0;
     }
+    return call;
   }
 }
 
-/** Tokens a tenant may take per turn. */
-const quantumTokens = 8192;
+class FairRoom implements WaitingRoom {
+  readonly #queue = new FairQueue({ maxCalls, maxCallsPerTenant: maxCalls });
+  readonly #calls: readonly SimCall[];
+
+  constructor(calls: readonly SimCall[]) {
+    this.#calls = calls;
+  }
+
+  get size(): number {
+    return this.#queue.size;
+  }
+
+  add(_call: SimCall, request: Call, nowMs: number): boolean {
+    return this.#queue.push(request, nowMs).queued;
+  }
+
+  take(matched: (call: SimCall) => number): SimCall | undefined {
+    const taken = this.#queue.take(
+      (request) => matched(this.#calls[Number(request.id)]!),
+      (request, cached) => Math.max(0, request.promptTokens - cached) + request.outputTokens,
+    );
+    return taken === undefined ? undefined : this.#calls[Number(taken.call.id)]!;
+  }
+}

@@ -5,8 +5,9 @@
 //   that a slower fleet stretches the session as it would in life.
 import { z } from "zod";
 import { Random } from "../random.ts";
-import { SimulatorError, type SimCall, type Workload } from "../types.ts";
+import { SimulatorError, type Workload } from "../types.ts";
 import { WorkloadBuilder } from "./builder.ts";
+import { dependencies, type RecordedCall } from "./closed-loop.ts";
 import { parseLine, readLines } from "./files.ts";
 
 /** One recorded model request. Times in seconds since the session's start (a sub-agent's: since the sub-agent's). */
@@ -155,7 +156,7 @@ export interface SessionLoadOptions {
   maxGapS?: number;
   /** Divide all token counts and block lengths by this, to fit small models. */
   shrink?: number;
-  /** Give all sessions the same leading blocks for the tokens that deployments share (tools and system prompt). */
+  /** Give all main threads the same leading blocks for the tokens that deployments share (tools and system prompt). */
   shareSystemPrompt?: boolean;
 }
 
@@ -192,15 +193,6 @@ function longestPrompt(session: AgentSession): number {
   return longest;
 }
 
-/** A request with its place on the session's clock. */
-interface Placed {
-  thread: AgentThread;
-  request: AgentRequest;
-  position: number;
-  startS: number;
-  endS: number;
-}
-
 function addSession(
   builder: WorkloadBuilder,
   session: AgentSession,
@@ -210,60 +202,56 @@ function addSession(
   blockTokens: number,
   options: SessionLoadOptions,
 ): void {
-  const placed: Placed[] = [];
-  for (const thread of [session.main, ...session.subagents]) {
-    thread.requests.forEach((request, position) => {
-      const startS = thread.offsetS + request.startS;
-      placed.push({ thread, request, position, startS, endS: startS + request.apiS });
-    });
-  }
-  placed.sort((a, b) => a.startS - b.startS);
-  const lastOfThread = new Map<AgentThread, { index: number; endS: number }>();
-  const zeroS = placed[0]?.startS ?? 0;
-  const firstStart = new Map<AgentThread, number>();
+  const recorded = recordedCalls(session);
+  const depends = dependencies(recorded);
   const sharedBlocks = options.shareSystemPrompt === true ? Math.floor(session.sharedTokens / session.blockTokens) : 0;
-  for (const entry of placed) {
-    const { thread, request } = entry;
-    const after: { index: number; endS: number }[] = [];
-    const own = lastOfThread.get(thread);
-    if (own !== undefined) after.push(own);
-    if (thread === session.main) {
-      // Sub-agents that ended between the previous request and this one were waited for.
-      for (const [other, last] of lastOfThread) {
-        if (other !== thread && last.endS <= entry.startS && last.endS > (own?.endS ?? -1)) after.push(last);
-      }
-    } else if (own === undefined) {
-      const parent = lastOfThread.get(session.main);
-      if (parent !== undefined) after.push(parent);
-    }
-    if (!firstStart.has(thread)) firstStart.set(thread, entry.startS);
-    const lastEndS = after.reduce((latest, a) => Math.max(latest, a.endS), -Infinity);
-    let delayS = after.length > 0 ? Math.max(0, entry.startS - lastEndS) : entry.startS - zeroS;
-    if (options.maxGapS !== undefined) delayS = Math.min(delayS, options.maxGapS);
-    const isLast = entry.position === thread.requests.length - 1;
-    const then: SimCall["then"] = isLast ? "end" : request.stop === "tool_use" ? "tool" : "turn";
-    const contents = function* (): Generator<number | string> {
-      let position = 0;
-      for (const id of expandRuns(request.runs)) {
-        yield position < sharedBlocks ? `s${position}` : position === sharedBlocks ? `${number}:${id}` : id;
-        position++;
-      }
-    };
-    const call = builder.add({
+  const first = builder.calls.length;
+  recorded.forEach((entry, position) => {
+    const { request } = entry;
+    const dependency = depends[position]!;
+    const delayMs = Math.min(dependency.delayMs, (options.maxGapS ?? Infinity) * 1000);
+    const blocks = Math.min(request.blocks, Math.floor(request.promptTokens / shrink / blockTokens));
+    builder.add({
       tenant: session.id,
       program: session.id,
-      thread: thread.id,
+      thread: entry.thread,
       promptTokens: Math.max(1, Math.round(request.promptTokens / shrink)),
       outputTokens: Math.max(1, Math.round(request.outputTokens / shrink)),
       blocks: builder.chain(
-        contents(),
-        Math.min(request.blocks, Math.floor(request.promptTokens / shrink / blockTokens)),
+        namedBlocks(request.runs, entry.parentThread === undefined ? sharedBlocks : 0, number),
+        blocks,
         sharedBlocks > 0 ? 0 : number + 1,
       ),
-      after: after.map((a) => a.index),
-      delayMs: after.length > 0 ? delayS * 1000 : startMs + delayS * 1000,
-      then,
+      after: dependency.after.map((index) => first + index),
+      delayMs: dependency.after.length > 0 ? delayMs : startMs + delayMs,
+      then: dependency.last ? "end" : request.stop === "tool_use" ? "tool" : "turn",
     });
-    lastOfThread.set(thread, { index: call.index, endS: entry.endS });
+  });
+}
+
+/** All requests of a session on its own clock, in order of their start. */
+export function recordedCalls(session: AgentSession): (RecordedCall & { request: AgentRequest })[] {
+  const all = [session.main, ...session.subagents].flatMap((thread) =>
+    thread.requests.map((request) => {
+      const startMs = (thread.offsetS + request.startS) * 1000;
+      return {
+        program: session.id,
+        thread: thread.id,
+        ...(thread === session.main ? {} : { parentThread: session.main.id }),
+        startMs,
+        endMs: startMs + request.apiS * 1000,
+        request,
+      };
+    }),
+  );
+  return all.toSorted((a, b) => a.startMs - b.startMs);
+}
+
+/** Block names: the leading ones common to all sessions if asked for, the rest the session's own. */
+function* namedBlocks(runs: readonly number[], sharedBlocks: number, session: number): Generator<number | string> {
+  let position = 0;
+  for (const id of expandRuns(runs)) {
+    yield position < sharedBlocks ? `shared ${position}` : position === sharedBlocks ? `${session} ${id}` : id;
+    position++;
   }
 }

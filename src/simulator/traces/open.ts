@@ -1,0 +1,97 @@
+// Opens any trace by its look: a person names a file, the first line says what it is. Generated loads go by their names.
+import { SimulatorError, type Workload } from "../types.ts";
+import { readAgentSessions, sessionsToWorkload, type AgentSession } from "./agent-sessions.ts";
+import { readAzure } from "./azure.ts";
+import { readCallLog } from "./call-log.ts";
+import { readDynamo } from "./dynamo.ts";
+import { readLines, resolveTrace } from "./files.ts";
+import { readMooncake } from "./mooncake.ts";
+import { headOf, scaleWorkload } from "./scale.ts";
+import { readServeGen } from "./servegen.ts";
+import { llmdWorkloads } from "./shared-prefix.ts";
+
+export const traceFormats = ["mooncake", "agent-sessions", "dynamo", "azure", "servegen", "calls"] as const;
+export type TraceFormat = (typeof traceFormats)[number];
+
+export interface OpenOptions {
+  /** A path, a path inside the traces folder, or `llm-d-37pct` / `llm-d-73pct` for the generated loads. */
+  trace: string;
+  format?: TraceFormat;
+  /** Calls (sessions, for agent sessions) to read at most. */
+  limit?: number;
+  speed?: number;
+  copies?: number;
+  seed?: number;
+  /** Agent sessions: mean seconds between starts, cut of gaps, longest context taken, division of all lengths. */
+  startGapS?: number;
+  maxGapS?: number;
+  maxContextTokens?: number;
+  shrink?: number;
+  /** ServeGen: part of the profile. */
+  fromS?: number;
+  durationS?: number;
+}
+
+/** Reads or generates the workload. Throws SimulatorError `trace_missing`, `trace_unknown` or `trace_unreadable`. */
+export async function openWorkload(options: OpenOptions): Promise<Workload> {
+  const seed = options.seed ?? 1;
+  const generated = /^llm-d-(37pct|73pct)$/.exec(options.trace)?.[1] as keyof typeof llmdWorkloads | undefined;
+  const limit = options.limit ?? Infinity;
+  const workload =
+    generated === undefined
+      ? await readAny(options, seed, limit)
+      : headOf(llmdWorkloads[generated](seed).workload, limit);
+  return scaleWorkload(workload, { speed: options.speed, copies: options.copies, seed, shiftMs: 60_000 });
+}
+
+async function readAny(options: OpenOptions, seed: number, limit: number): Promise<Workload> {
+  const path = resolveTrace(options.trace);
+  switch (options.format ?? (await detectFormat(path))) {
+    case "mooncake":
+      return readMooncake(path, limit);
+    case "dynamo":
+      return readDynamo(path, limit);
+    case "azure":
+      return readAzure(path, limit);
+    case "calls":
+      return readCallLog(path, limit);
+    case "servegen": {
+      const lengths = path.replace(/-rates\.csv/, "-lengths.jsonl");
+      const part = { fromS: options.fromS ?? 0, durationS: options.durationS ?? 600, seed };
+      return headOf(await readServeGen(path, lengths, part), limit);
+    }
+    case "agent-sessions": {
+      const sessions: AgentSession[] = [];
+      for await (const session of readAgentSessions(path, limit)) sessions.push(session);
+      return sessionsToWorkload(sessions, {
+        seed,
+        meanStartGapS: options.startGapS ?? 60,
+        maxGapS: options.maxGapS,
+        maxContextTokens: options.maxContextTokens,
+        shrink: options.shrink,
+      });
+    }
+  }
+}
+
+/** Format of a trace file, by its first line. Throws SimulatorError `trace_unknown`. */
+export async function detectFormat(path: string): Promise<TraceFormat> {
+  let first = "";
+  for await (const line of readLines(path, 1)) first = line;
+  if (/^TIMESTAMP\s*,/i.test(first)) return "azure";
+  if (first.startsWith("client,window_start_s")) return "servegen";
+  try {
+    const value = JSON.parse(first) as Record<string, unknown>;
+    if ("hash_ids" in value && "timestamp" in value) return "mooncake";
+    if ("requests" in value && "block_size" in value) return "agent-sessions";
+    if ("event" in value) return "dynamo";
+    if (value["schema"] === "lineshaft.call.v1") return "calls";
+  } catch {
+    // Not JSON either: said below.
+  }
+  throw new SimulatorError(
+    "trace_unknown",
+    `Cannot tell what kind of trace ${path} is; it begins with: ${first.slice(0, 80)}`,
+    `Name its format: ${traceFormats.join(", ")}.`,
+  );
+}
