@@ -220,11 +220,13 @@ begin
   where not exists (select from accounts a where a.id = i.account)
   order by i.account
   on conflict do nothing;
-  insert into entries (journal, account, amount_nano)
-  select i.journal, i.account, i.amount from jsonb_to_recordset(items) as i(journal text, account text, amount bigint);
+  -- Locked before the entries refer to them: an entry's foreign key takes a share lock on its account, and two transactions
+  -- that hold such a share and both want more would wait for each other.
   perform from accounts
   where id = any(array(select distinct i.account from jsonb_to_recordset(items) as i(account text)))
-  order by id for update;
+  order by id for no key update;
+  insert into entries (journal, account, amount_nano)
+  select i.journal, i.account, i.amount from jsonb_to_recordset(items) as i(journal text, account text, amount bigint);
   update accounts a set balance_nano = a.balance_nano + s.amount
   from (select i.account, sum(i.amount) as amount from jsonb_to_recordset(items) as i(account text, amount bigint) group by 1) s
   where a.id = s.account;
