@@ -3,6 +3,7 @@
 // model is always in exactly one state. The same automaton checks results in linear time, so that no pattern a caller
 // sends can make a backtracking matcher spin.
 import { anyChar, charsOf, contains, intersect, subtract, type Charset } from "./charset.ts";
+import { joined, minimal } from "./minimal.ts";
 
 /** State 0 is the start. An automaton without states accepts nothing. Edges of one state never overlap. */
 export interface Automaton {
@@ -19,7 +20,7 @@ export type Regex =
   | { kind: "start" }
   | { kind: "end" };
 
-export const maxStates = 4000;
+export const maxStates = 2000;
 
 /** The language is regular, but its automaton would be larger than `maxStates`. */
 export class TooComplex extends Error {}
@@ -143,64 +144,6 @@ function split(moves: { on: Charset; to: number }[]): { on: Charset; to: number[
     byTargets.set(key, entry);
   }
   return [...byTargets.values()];
-}
-
-/** Edges to the same state become one. */
-function joined(edges: { on: Charset; to: number }[]): { on: Charset; to: number }[] {
-  const byTarget = new Map<number, [number, number][]>();
-  for (const { on, to } of edges)
-    byTarget.set(to, [...(byTarget.get(to) ?? []), ...on.map(([l, h]) => [l, h] as [number, number])]);
-  return [...byTarget].map(([to, ranges]) => {
-    const on: [number, number][] = [];
-    for (const [low, high] of ranges.toSorted((a, b) => a[0] - b[0])) {
-      const last = on.at(-1);
-      if (last && last[1] + 1 === low) last[1] = high;
-      else on.push([low, high]);
-    }
-    return { on, to };
-  });
-}
-
-/** Drops states that cannot reach an accepting one and joins states that behave alike (Moore's refinement). */
-export function minimal(automaton: Automaton): Automaton {
-  const { edges, accepting } = automaton;
-  const sources: number[][] = edges.map(() => []);
-  for (const [from, list] of edges.entries()) for (const { to } of list) sources[to]!.push(from);
-  const alive = new Set([...accepting.keys()].filter((state) => accepting[state]));
-  for (const state of alive) for (const from of sources[state]!) alive.add(from);
-  if (!alive.has(0)) return { edges: [], accepting: [] };
-
-  let group: number[] = accepting.map((accepts, state) => (alive.has(state) ? (accepts ? 1 : 0) : -1));
-  for (let groups = new Set(group).size; ;) {
-    const keys = new Map<string, number>();
-    group = group.map((own, state) => {
-      if (own < 0) return -1;
-      const live = edges[state]!.filter(({ to }) => group[to]! >= 0).map(({ on, to }) => ({ on, to: group[to]! }));
-      const moves = joined(live).map(({ on, to }) => `${on.join()}>${to}`);
-      const key = `${own}|${moves.toSorted().join(";")}`;
-      return keys.get(key) ?? (keys.set(key, keys.size), keys.size - 1);
-    });
-    const refined = new Set(group).size;
-    if (refined === groups) break;
-    groups = refined;
-  }
-  // Renumber by discovery from the start, so that state 0 is the start again and equal languages get equal automata.
-  const order = [0];
-  const numberOf = new Map([[group[0]!, 0]]);
-  const result: { on: Charset; to: number }[][] = [];
-  for (const state of order) {
-    const live = edges[state]!.filter(({ to }) => alive.has(to));
-    const moves = joined(live.map(({ on, to }) => ({ on, to: group[to]! }))).toSorted(
-      (a, b) => a.on[0]![0] - b.on[0]![0],
-    );
-    for (const move of moves) {
-      if (numberOf.has(move.to)) continue;
-      numberOf.set(move.to, order.length);
-      order.push(group.indexOf(move.to));
-    }
-    result.push(moves.map(({ on, to }) => ({ on, to: numberOf.get(to)! })));
-  }
-  return { edges: result, accepting: order.map((state) => accepting[state]!) };
 }
 
 function product(a: Automaton, b: Automaton, keep: "both" | "only-first"): Automaton {

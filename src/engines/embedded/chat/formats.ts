@@ -27,7 +27,7 @@ export const formatPatterns: Readonly<Record<string, string>> = {
   uuid3: `^${uuid("3")}$`,
   uuid4: `^${uuid("4")}$`,
   uuid5: `^${uuid("5")}$`,
-  email: `^[A-Za-z0-9_+-]+(?:\\.[A-Za-z0-9_+-]+)*@(?:${label}\\.)+[a-z]{2,12}$`,
+  email: `^[A-Za-z0-9_+-]{1,32}(?:\\.[A-Za-z0-9_+-]{1,32}){0,2}@(?:${shortLabel}\\.){1,3}[a-z]{2,12}$`,
   ipv4: `^(?:${byte}\\.){3}${byte}$`,
   ipv6: `^(?:(?:${group}:){7}${group}|(?:${group}:){1,6}:${group}|::(?:${group}:){0,5}${group}|(?:${group}:){1,7}:|::)$`,
   hostname: `^${shortLabel}(?:\\.${shortLabel}){0,6}$`,

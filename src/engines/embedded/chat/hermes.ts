@@ -67,7 +67,6 @@ export function withTools(turns: readonly Turn[], tools: readonly ChatTool[]): T
         ...turn,
         role: "user",
         content: `<tool_response>\n${turn.content}\n</tool_response>`,
-        callId: undefined,
       };
     }
     if (turn.calls.length === 0) return turn;
@@ -80,4 +79,22 @@ export function withTools(turns: readonly Turn[], tools: readonly ChatTool[]): T
   const content = system && system.content !== "" ? `${system.content}\n\n${instructions(tools)}` : instructions(tools);
   const lead: Turn = { role: "system", content, calls: [], callId: undefined, name: undefined };
   return [lead, ...written.slice(system ? 1 : 0)];
+}
+
+/**
+ * The same for a template without a system role, or one whose roles must alternate: the system message leads the first
+ * user's, and results of one answer share a message. Only what `withTools` wrote is moved; the caller's turns stay theirs.
+ */
+export function folded(written: readonly Turn[]): Turn[] {
+  const result: Turn[] = [];
+  const system = written[0]?.role === "system" ? written[0].content : undefined;
+  for (const turn of written.slice(system === undefined ? 0 : 1)) {
+    const last = result.at(-1);
+    if (turn.callId !== undefined && last?.callId !== undefined) last.content += `\n${turn.content}`;
+    else result.push({ ...turn });
+  }
+  if (system === undefined) return result;
+  if (result[0]?.role === "user") result[0].content = `${system}\n\n${result[0].content}`;
+  else result.unshift({ role: "user", content: system, calls: [], callId: undefined, name: undefined });
+  return result;
 }

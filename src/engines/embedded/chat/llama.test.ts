@@ -88,7 +88,8 @@ describe.runIf(modelPath !== undefined && existsSync(modelPath))("a real model (
         tokens.push(token);
       }
       const text = model.detokenize(tokens);
-      if (tokens.length >= 300) continue; // cut off by length, not by the grammar
+      // A value that ends by itself is asked for: with the value complete, the grammar leaves only the end.
+      expect(tokens.length, `${name}: ${text}`).toBeLessThan(300);
       expect(validate(JSON.parse(text)), `${name}: ${text}`).toBeNull();
     }
     await model.dispose();

@@ -265,6 +265,24 @@ rain
     expect(texts[0]).toBe(texts[1]);
   });
 
+  it("fit a template without a system role whose roles must alternate", () => {
+    const template = createTemplate(alternating, { bosToken: "<bos>", eosToken: "<eos>" });
+    const messages: ChatMessage[] = [...asked, { role: "tool", tool_call_id: "call_2", content: "cold" }];
+    const { text } = template.render(messages, { tools: [tool], addGenerationPrompt: true });
+    expect(text).toMatch(/^<bos><start_of_turn>user\nBe short\.\n\n# Tools/);
+    expect(text).toContain("</tool_call>\n\nWeather in Oslo?<end_of_turn>\n<start_of_turn>model\n<tool_call>");
+    expect(text).toContain(
+      "<tool_response>\nrain\n</tool_response>\n<tool_response>\ncold\n</tool_response><end_of_turn>",
+    );
+    const twice: ChatMessage[] = [
+      { role: "user", content: "a" },
+      { role: "user", content: "b" },
+    ];
+    expect(chatError(() => template.render(twice, { tools: [tool], addGenerationPrompt: true })).code).toBe(
+      "template_refused",
+    );
+  });
+
   it("keep arguments that are not JSON as text", () => {
     const template = createTemplate(smollm, chatml);
     const { text } = template.render(

@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { Template } from "@huggingface/jinja";
 import { ChatError } from "./errors.ts";
-import { definition, withTools, writesHermesItself } from "./hermes.ts";
+import { definition, folded, withTools, writesHermesItself } from "./hermes.ts";
 import { turnsOf, type ChatMessage, type ChatTool, type Turn } from "./messages.ts";
 import { Marker, suspicionOf, type Segment } from "./segments.ts";
 
@@ -40,40 +40,57 @@ export function createTemplate(source: string, options: TemplateOptions): ChatTe
     throw new ChatError("unreadable_template", `The model's chat template cannot be read: ${(error as Error).message}`);
   }
   const native = writesHermesItself(source);
-  const marker = new Marker(
-    randomBytes(12).toString("hex"),
-    suspicionOf(options.specialTokens, [options.bosToken, options.eosToken]),
-  );
+  const { bosToken, eosToken } = options;
+  const marker = new Marker(randomBytes(12).toString("hex"), suspicionOf(options.specialTokens, [bosToken, eosToken]));
 
   return {
     render(messages, { tools = [], addGenerationPrompt }) {
-      const turns = native ? turnsOf(messages) : withTools(turnsOf(messages), tools);
+      const turns = turnsOf(messages);
       const offered = native && tools.length > 0 ? tools.map(definition) : undefined;
-      const rendered = (change: (text: string) => string): string =>
-        run(template, {
-          messages: turns.map((turn) => templateMessage(turn, change)),
-          ...(offered ? { tools: deepText(offered, change) } : {}),
-          add_generation_prompt: addGenerationPrompt,
-          bos_token: options.bosToken,
-          eos_token: options.eosToken,
-        });
-      let touched = false;
-      const wrapped = rendered((own) => {
-        const marked = marker.wrap(own);
-        touched ||= marked !== own;
-        return marked;
-      });
-      if (!touched) return { text: wrapped, segments: [{ text: wrapped, special: true }] };
-      // First whole messages, then only cuts inside what looks special; a template that trips over both gets altered text.
-      const text = rendered((own) => own);
-      for (const marked of [wrapped, rendered(marker.split)]) {
-        const segments = marker.strip(marked) === text ? marker.segments(marked) : undefined;
-        if (segments) return { text, segments };
+      const variables = { add_generation_prompt: addGenerationPrompt, bos_token: bosToken, eos_token: eosToken };
+      const rendered = (turns: readonly Turn[]): Rendered =>
+        marked(marker, (change) =>
+          run(template, {
+            messages: turns.map((turn) => templateMessage(turn, change)),
+            ...(offered ? { tools: deepText(offered, change) } : {}),
+            ...variables,
+          }),
+        );
+      if (native) return rendered(turns);
+      const written = withTools(turns, tools);
+      try {
+        return rendered(written);
+      } catch (error) {
+        const ours = tools.length > 0 || turns.some((turn) => turn.role === "tool");
+        if (!ours) throw error;
+        try {
+          return rendered(folded(written));
+        } catch {
+          throw error;
+        }
       }
-      const safe = rendered(marker.broken);
-      return { text: safe, segments: [{ text: safe, special: true }] };
     },
   };
+}
+
+/** Renders so that text which looks like a special token is kept apart (segments.ts). */
+function marked(marker: Marker, render: (change: (text: string) => string) => string): Rendered {
+  let touched = false;
+  const wrapped = render((own) => {
+    const inside = marker.wrap(own);
+    touched ||= inside !== own;
+    return inside;
+  });
+  if (!touched) return { text: wrapped, segments: [{ text: wrapped, special: true }] };
+  // First whole messages, then only cuts inside what looks special; a template that trips over both gets altered text.
+  const text = render((own) => own);
+  for (const change of [marker.wrap, marker.split]) {
+    const result = change === marker.wrap ? wrapped : render(change);
+    const segments = marker.strip(result) === text ? marker.segments(result) : undefined;
+    if (segments) return { text, segments };
+  }
+  const safe = render(marker.broken);
+  return { text: safe, segments: [{ text: safe, special: true }] };
 }
 
 /** A turn as templates expect it: arguments as an object, as transformers hands them over. */
@@ -82,7 +99,7 @@ function templateMessage(turn: Turn, change: (text: string) => string): Record<s
     role: turn.role,
     content: change(turn.content),
     ...(turn.name === undefined ? {} : { name: change(turn.name) }),
-    ...(turn.callId === undefined ? {} : { tool_call_id: change(turn.callId) }),
+    ...(turn.role !== "tool" || turn.callId === undefined ? {} : { tool_call_id: change(turn.callId) }),
     ...(turn.calls.length === 0
       ? {}
       : {
