@@ -90,6 +90,7 @@ export class Engine {
   private readonly chores: (() => Promise<void>)[] = [];
   private order = 0;
   private secondsPerCall = 1;
+  private stirred = false;
   private wake: (() => void) | undefined;
   private closing = false;
   private readonly done: Promise<void>;
@@ -126,7 +127,8 @@ export class Engine {
       computed: 0,
       at: { arrived: now, placed: now, ready: now, firstToken: now },
     };
-    this.queue.push(active, call.priority, { secondsPerCall: this.secondsPerCall, slots: this.kv.slots.length });
+    const slots = this.kv.slots.length;
+    this.queue.push(active, call.priority, { secondsPerCall: this.secondsPerCall, slots, free: slots - this.active.size });
     this.byAttempt.set(call.attempt, active);
     this.totals.calls++;
     this.stir();
@@ -157,17 +159,20 @@ export class Engine {
   }
 
   private stir(): void {
+    this.stirred = true;
     this.wake?.();
     this.wake = undefined;
   }
 
   private async run(): Promise<void> {
     while (!this.closing) {
+      this.stirred = false;
       for (const chore of this.chores.splice(0)) await chore();
       await this.endAborted();
       await this.admit();
       if (this.active.size > 0) await this.step();
-      else if (this.chores.length === 0 && !this.closing) await new Promise<void>((resolve) => (this.wake = resolve));
+      // What came while this turn was under way must not be slept through.
+      else if (!this.stirred) await new Promise<void>((resolve) => (this.wake = resolve));
     }
     for (const waiting of this.queue) this.abort(waiting.call.attempt);
     for (const active of this.active) active.aborted = true;
@@ -202,13 +207,13 @@ export class Engine {
     }
   }
 
-  private planFor({ call, hashes }: Active): Plan | undefined {
+  private planFor({ call, hashes }: Active, files = true): Plan | undefined {
     return plan({
       organisation: call.owner.organisation,
       program: call.owner.program,
       prompt: call.prompt,
-      sequences: this.kv.views(),
-      files: this.kv.store.candidates(hashes),
+      sequences: this.kv.views(files),
+      files: files ? this.kv.store.candidates(hashes) : [],
       canTrim: this.kv.device.canTrim,
     });
   }
@@ -228,7 +233,8 @@ export class Engine {
       const file =
         chosen.source.type === "file" ? kv.store.get(chosen.source.file) : await kv.park(kv.slots[chosen.source.from]!);
       if (!file || !(await kv.restore(slot, file, call.owner))) {
-        const next = this.planFor(active);
+        // The file is gone or the disk is full: once more, by what the device has alone.
+        const next = this.planFor(active, false);
         if (next?.type !== "serve") throw new Error("no sequence is free");
         active.generation.end();
         active.generation = undefined;
