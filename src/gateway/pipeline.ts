@@ -13,7 +13,7 @@ import type {
 } from "../engines/index.ts";
 import { LedgerError, priceOf, worstCase } from "../ledger/index.ts";
 import type { BudgetLeft, Ledger, RateCard, Scope } from "../ledger/index.ts";
-import { newId } from "../store/index.ts";
+import { pooledId } from "./ids.ts";
 import type { Database } from "../store/index.ts";
 import type { LiveEvents, Logger, Metrics } from "../telemetry/index.ts";
 import { answersAsked, promptTokensBound, withOutputLimit } from "./admission.ts";
@@ -140,7 +140,7 @@ class Pipeline {
     if (request.signal?.aborted) stop.abort();
     else request.signal?.addEventListener("abort", onAbort, { once: true });
     let ended = () => {};
-    const id = request.id ?? newId("call");
+    const id = request.id ?? pooledId("call");
     const origin = performance.now();
     this.#open.set(id, { stop: onAbort, ended: new Promise((resolve) => (ended = resolve)) });
     const state = {
@@ -219,7 +219,7 @@ class Pipeline {
     }
     const answers = answersAsked(asked);
     const attempt = {
-      id: newId("att"),
+      id: pooledId("att"),
       number,
       placement,
       body: { ...limited.body, model },

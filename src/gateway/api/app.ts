@@ -1,7 +1,7 @@
 // /api, /metrics, /healthz and /console: everything that is not on the token path, on Hono. One place authenticates, one place
 // turns errors into answers, and the document at /api/openapi.json is made from the schemas that check.
 import { OpenAPIHono } from "@hono/zod-openapi";
-import { newId } from "../../store/index.ts";
+import { pooledId } from "../ids.ts";
 import { asGatewayError, GatewayError, openAiErrorBody } from "../errors.ts";
 import { apiErrorBody, retryHeaders } from "../http/respond.ts";
 import type { ServerDependencies } from "../http/server.ts";
@@ -27,7 +27,7 @@ export function createApi(dependencies: ServerDependencies): OpenAPIHono<ApiEnv>
   const app = new OpenAPIHono<ApiEnv>();
 
   app.use(async (c, next) => {
-    c.set("requestId", newId("req"));
+    c.set("requestId", pooledId("req"));
     await next();
     c.header("x-request-id", c.var.requestId);
     c.header("x-content-type-options", "nosniff");

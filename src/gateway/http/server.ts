@@ -7,7 +7,7 @@ import type { EngineRegistry } from "../../engines/index.ts";
 import type { Identity } from "../../governance/index.ts";
 import type { Principal } from "../../governance/types.ts";
 import type { Ledger } from "../../ledger/index.ts";
-import { newId } from "../../store/index.ts";
+import { pooledId } from "../ids.ts";
 import type { Database } from "../../store/index.ts";
 import type { LiveEvents, Logger, Metrics } from "../../telemetry/index.ts";
 import { createApi } from "../api/app.ts";
@@ -72,7 +72,7 @@ async function serveV1(
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  response.setHeader("x-request-id", newId("req"));
+  response.setHeader("x-request-id", pooledId("req"));
   const query = request.url!.indexOf("?");
   const path = query < 0 ? request.url! : request.url!.slice(0, query);
   const principal = await authenticate(dependencies.identity, request);
