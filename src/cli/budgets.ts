@@ -1,12 +1,13 @@
 // `lineshaft budgets`: limits that no call can pass. Scopes are named as people name them and resolved to ids here.
 import type { Command } from "commander";
 import type { AgentSummary, BudgetResource, KeyResource, Run, Status } from "../gateway/api/schemas.ts";
+import { nearest } from "../gateway/nearest.ts";
 import type { Client } from "./client.ts";
 import { group, verb, type Context } from "./context.ts";
 import { nano } from "./engines.ts";
 import { CliError } from "./errors.ts";
 import { money, relativeTime, table } from "./format.ts";
-import { nearest, uniqueByPrefix, unknownName } from "./nearest.ts";
+import { uniqueByPrefix, unknownName } from "./nearest.ts";
 
 const kinds = ["organisation", "project", "key", "agent", "run"] as const;
 type Kind = (typeof kinds)[number];

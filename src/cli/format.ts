@@ -1,5 +1,5 @@
 // How facts are written for people: tables, money, bytes, times. `--json` never passes through here.
-import { formatMoney } from "../ledger/index.ts";
+import { formatMoney } from "../ledger/money.ts";
 
 /** "in 3 h", "2 min ago", "just now". */
 export function relativeTime(then: Date | string, now: number): string {

@@ -7,7 +7,6 @@ import { group, verb, type Context } from "./context.ts";
 import { CliError } from "./errors.ts";
 import { relativeTime, table } from "./format.ts";
 import { uniqueByPrefix } from "./nearest.ts";
-import { createOwnerKeyLocally } from "./recovery.ts";
 
 type CreatedKey = KeyResource & { secret: string };
 
@@ -80,6 +79,7 @@ async function create(context: Context, name: string, owner: boolean): Promise<C
       why: `${home.credentialsPath} is gone, and the database is only up while Lineshaft runs.`,
       hint: "Start it with `npm start`, then try again.",
     });
+  const { createOwnerKeyLocally } = await import("./recovery.ts");
   const made = await createOwnerKeyLocally(home, main, name, context.env);
   home.writeCredentials({ address: main.address, key: made.secret });
   context.terminal.note(

@@ -1,5 +1,4 @@
 // The command line: one program, one file per group of verbs, one place where errors become lines and exit codes.
-import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { registerBill } from "./bill.ts";
 import { registerBudgets } from "./budgets.ts";
@@ -15,10 +14,7 @@ import { registerRuns } from "./runs.ts";
 import { registerStatus } from "./status.ts";
 import { Terminal } from "./terminal.ts";
 import { registerUp } from "./up.ts";
-
-export const version = (
-  JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string }
-).version;
+import { version } from "./version.ts";
 
 export function buildProgram(context: Context): Command {
   const { terminal } = context;
@@ -69,5 +65,6 @@ if (import.meta.main) {
   process.once("SIGINT", interrupted).once("SIGTERM", interrupted);
   // A reader that leaves (`| head`) ends the output, which is no failure.
   process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));
-  process.exitCode = await main(process.argv.slice(2), makeContext(new Terminal(), interrupt.signal));
+  // Said outright: a connection that some room keeps warm must not keep a finished command alive.
+  process.exit(await main(process.argv.slice(2), makeContext(new Terminal(), interrupt.signal)));
 }

@@ -1,29 +1,6 @@
 // Finding what a person meant: the nearest known name, and the one id that a prefix stands for.
+import { nearest } from "../gateway/nearest.ts";
 import { CliError } from "./errors.ts";
-
-/** Number of single-letter changes between two words (Levenshtein, one row at a time). */
-export function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++)
-      next[j] = Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1));
-    row = next;
-  }
-  return row[b.length]!;
-}
-
-/** The known name closest to what was written, when it is close enough to have been meant. */
-export function nearest(written: string, known: string[]): string | undefined {
-  const ranked = known
-    .map((name) => ({
-      name,
-      apart: name.startsWith(written) ? 0.5 : distance(written.toLowerCase(), name.toLowerCase()),
-    }))
-    .toSorted((a, b) => a.apart - b.apart);
-  const best = ranked[0];
-  return best && best.apart <= Math.max(1, Math.floor(written.length / 3)) ? best.name : undefined;
-}
 
 /** An error for a name that is not known, with the nearest one and the way to list them. */
 export function unknownName(what: string, written: string, known: string[], listCommand: string): CliError {

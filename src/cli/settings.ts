@@ -30,6 +30,10 @@ const environment = z
     RESTATE_INGRESS_URL: url(["http:", "https:"]).optional(),
     RESTATE_ADMIN_URL: url(["http:", "https:"]).optional(),
     LINESHAFT_ADVERTISED_URL: url(["http:", "https:"]).optional(),
+    RESTATE_IDENTITY_KEYS: z
+      .string()
+      .default("")
+      .transform((text) => text.split(/[\s,]+/).filter((key) => key.length > 0)),
   })
   .refine((given) => Boolean(given.RESTATE_INGRESS_URL) === Boolean(given.RESTATE_ADMIN_URL), {
     path: ["RESTATE_ADMIN_URL"],

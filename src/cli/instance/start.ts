@@ -1,0 +1,256 @@
+// Puts the house together: every room is made here, handed what it needs, and none knows how the others were made.
+//
+//   home locked -> orphans ended -> in parallel: Postgres, Restate, the model and its workers, the console's files
+//   -> identity, ledger, gateway, agents -> the address answers
+//
+// Stopping goes the other way round: the address closes, calls under way are settled, agents put down their runs, the database
+// is left, then every child ends at once. All of it within five seconds.
+import { randomUUID } from "node:crypto";
+import { once } from "node:events";
+import type { Server } from "node:http";
+import {
+  createAgents,
+  restateCommand,
+  type Agents,
+  type Dependencies,
+  type DurableOptions,
+} from "../../agents/index.ts";
+import { closeEgress, EngineRegistry } from "../../engines/index.ts";
+import { assertPortFree, endOrphans, portError, Supervisor, type Home } from "../../fleet/index.ts";
+import {
+  closeServer,
+  createGateway,
+  createServer,
+  keepProbing,
+  restoreEngines,
+  type Gateway,
+} from "../../gateway/index.ts";
+import type { LiveEvent } from "../../gateway/api/schemas.ts";
+import { Identity } from "../../governance/index.ts";
+import { createLedger } from "../../ledger/index.ts";
+import { defaultRates, ensureModel, type LocalModel, type Progress } from "../../models/index.ts";
+import { createLogger, createMetrics, LiveEvents } from "../../telemetry/index.ts";
+import { firstTenant, type Settings } from "../settings.ts";
+import { buildConsoleIfAbsent } from "./console.ts";
+import { maintenanceRoutes } from "./maintenance.ts";
+import { startDatabase } from "./postgres.ts";
+import { componentOf, instanceStatus } from "./status.ts";
+import { startWorkers } from "./worker.ts";
+
+/** Calls and runs under way may end by themselves for this long; then they are cancelled and settled. */
+const settleGraceMs = 1_200;
+/** Children that do not end in time are killed; both halves together stay under five seconds. */
+const childStopMs = 2_500;
+
+/** Where Restate's SDKs listen unless told otherwise. */
+const usualEndpointPort = 9080;
+
+export interface StartReport {
+  begin(what: string): void;
+  done(what: string): void;
+  download(progress: Progress): void;
+  note(line: string): void;
+}
+
+export interface StartOptions {
+  settings: Settings;
+  home: Home;
+  env: NodeJS.ProcessEnv;
+  version: string;
+  report: StartReport;
+  /** Aborts a start that is under way. */
+  signal: AbortSignal;
+  /** Told early how to end every child at once, for a second Ctrl-C. */
+  onKill(kill: () => void): void;
+}
+
+export interface Instance {
+  address: string;
+  /** Null once the credentials file is gone. */
+  key: string | null;
+  consoleUrl: string;
+  model: LocalModel;
+  home: Home;
+  stop(): Promise<void>;
+}
+
+/** Brings everything up or leaves nothing running. Throws what went wrong, as an error with `why` and `hint`. */
+export async function startInstance(options: StartOptions): Promise<Instance> {
+  const stack = new AsyncDisposableStack();
+  try {
+    return await compose(options, stack);
+  } catch (error) {
+    await stack.disposeAsync();
+    throw error;
+  }
+}
+
+async function compose(options: StartOptions, stack: AsyncDisposableStack): Promise<Instance> {
+  const { settings, home, report, signal, version } = options;
+  const startedAt = new Date();
+  const address = `http://localhost:${settings.LINESHAFT_PORT}`;
+  home.prepare();
+  stack.use(home.lock());
+  home.writeMain({ pid: process.pid, address: null, postgresPort: null });
+  await assertPortFree(settings.LINESHAFT_PORT, settings.LINESHAFT_HOST);
+  const orphans = await endOrphans(home.recordsPath, home.path);
+  if (orphans.length > 0)
+    report.note(`The start before was killed; what it left running was ended (${orphans.join(", ")}).`);
+
+  const log = createLogger(options.env["LINESHAFT_DEBUG"] === "1" ? { level: "debug" } : {});
+  const supervisor = new Supervisor({
+    recordsPath: home.recordsPath,
+    home: home.path,
+    onLine: (child, line) => log.debug({ child }, line),
+  });
+  stack.defer(() => supervisor.stopAll());
+  options.onKill(() => supervisor.killAll());
+  const engines = new EngineRegistry();
+  stack.defer(async () => {
+    await engines.close();
+    await closeEgress();
+  });
+
+  const step = async <Result>(what: string, work: Promise<Result>): Promise<Result> => {
+    report.begin(what);
+    const result = await work;
+    report.done(what);
+    return result;
+  };
+  const giveUp = new AbortController();
+  const stop = AbortSignal.any([signal, giveUp.signal]);
+  stop.addEventListener("abort", () => void supervisor.stopAll(), { once: true });
+  const [database, restate, model, consoleFolder] = await allOrNothing(giveUp, [
+    step("Postgres", startDatabase(home, supervisor, settings.DATABASE_URL)),
+    step("Restate", startRestate(options, supervisor)),
+    step("model", startModel(options, supervisor, engines, stop)),
+    step(
+      "console",
+      buildConsoleIfAbsent((line) => report.note(line), stop),
+    ),
+  ]);
+  const { db } = database;
+  stack.defer(() => db.close());
+
+  const identity = new Identity({ db, secret: Buffer.from(home.secrets().keyHmac, "hex") });
+  const { organisation, project } = await identity.ensureTenant({
+    ...firstTenant,
+    currency: settings.LINESHAFT_CURRENCY,
+  });
+  const ledger = await createLedger({ db, owner: randomUUID() });
+  stack.defer(() => ledger.close());
+  if (!(await ledger.currentRateCard(organisation.id, model.name)))
+    await ledger.setRateCard({
+      organisation: organisation.id,
+      model: model.name,
+      currency: organisation.currency,
+      ...defaultRates(model.bytes),
+    });
+  const events = new LiveEvents<LiveEvent>();
+  const metrics = createMetrics();
+  const gateway = createGateway({ db, ledger, engines, events, metrics, log });
+  await restoreEngines({ db, engines, log });
+  stack.defer(keepProbing(engines));
+  // The agents room names its events as it builds them; what listeners are promised is checked by the API's schema.
+  const runEvents: Dependencies["events"] = {
+    publish: (tenant, event) => events.publish(tenant, event as unknown as LiveEvent),
+  };
+  const agents = createAgents({ db, gateway, ledger, engines, events: runEvents, log, restate });
+  const external = [
+    ...(settings.DATABASE_URL ? ["postgres"] : []),
+    ...(settings.RESTATE_INGRESS_URL ? ["restate"] : []),
+  ];
+  const server = createServer({
+    ...{ gateway, identity, ledger, engines, db, events, metrics, log },
+    ...(consoleFolder !== undefined && { consoleFolder }),
+    status: () => instanceStatus({ version, address, startedAt, supervisor, engines, external }),
+    routes: [agents.routes, maintenanceRoutes(agents)],
+  });
+  supervisor.onChange((child) => events.publish(organisation.id, { type: "component", component: componentOf(child) }));
+  stack.defer(() => settle(server, gateway, agents));
+  await step("agents", agents.start());
+  await listen(server, settings);
+
+  const key = await ownerKey(home, identity, { organisation: organisation.id, project: project.id }, address);
+  home.writeMain({ pid: process.pid, address, postgresPort: database.port });
+  return { address, key, consoleUrl: `${address}/console`, model, home, stop: () => stack.disposeAsync() };
+}
+
+/** Like Promise.all, but when one fails the others are given up and waited for, so that nothing goes on behind the error. */
+async function allOrNothing<Works extends readonly Promise<unknown>[] | []>(giveUp: AbortController, works: Works) {
+  try {
+    return await Promise.all(works);
+  } catch (error) {
+    giveUp.abort();
+    await Promise.allSettled(works);
+    throw error;
+  }
+}
+
+async function startRestate({ home, settings }: StartOptions, supervisor: Supervisor): Promise<DurableOptions> {
+  const { RESTATE_INGRESS_URL, RESTATE_ADMIN_URL, LINESHAFT_ADVERTISED_URL } = settings;
+  if (RESTATE_INGRESS_URL && RESTATE_ADMIN_URL && LINESHAFT_ADVERTISED_URL)
+    return {
+      ingress: { url: RESTATE_INGRESS_URL },
+      admin: { url: RESTATE_ADMIN_URL },
+      embedded: false,
+      advertisedUrl: LINESHAFT_ADVERTISED_URL,
+      // It comes from elsewhere, so it must be let in: at the advertised port, or behind a proxy at Restate's usual one.
+      listen: { host: "0.0.0.0", port: Number(new URL(LINESHAFT_ADVERTISED_URL).port) || usualEndpointPort },
+      identityKeys: settings.RESTATE_IDENTITY_KEYS,
+    };
+  const { ingressSocket, adminSocket, identityKey, ...spec } = restateCommand({ home: home.path });
+  await supervisor.start({ ...spec, stopTimeoutMs: Math.min(spec.stopTimeoutMs, childStopMs) });
+  return {
+    ingress: { socket: ingressSocket },
+    admin: { socket: adminSocket },
+    embedded: true,
+    identityKeys: [identityKey],
+  };
+}
+
+async function startModel(
+  { home, settings, report }: StartOptions,
+  supervisor: Supervisor,
+  engines: EngineRegistry,
+  signal: AbortSignal,
+): Promise<LocalModel> {
+  const model = await ensureModel(settings.LINESHAFT_MODEL, {
+    cacheFolder: home.modelsFolder,
+    onProgress: (progress) => report.download(progress),
+    onFailure: (line) => report.note(line),
+    signal,
+  });
+  await startWorkers({ model, replicas: 1 }, { home, supervisor, engines });
+  return model;
+}
+
+async function listen(server: Server, settings: Settings): Promise<void> {
+  server.listen(settings.LINESHAFT_PORT, settings.LINESHAFT_HOST);
+  try {
+    await once(server, "listening");
+  } catch (error) {
+    throw portError(error, settings.LINESHAFT_PORT);
+  }
+}
+
+/** The first start makes the owner key and writes it down; later ones read it. */
+async function ownerKey(
+  home: Home,
+  identity: Identity,
+  tenant: { organisation: string; project: string },
+  address: string,
+): Promise<string | null> {
+  const isFirstStart = (await identity.listKeys(tenant.organisation)).length === 0;
+  const key = isFirstStart
+    ? (await identity.createKey({ ...tenant, name: "owner", role: "owner" })).secret
+    : home.credentials()?.key;
+  if (key === undefined) return null;
+  home.writeCredentials({ address, key });
+  return key;
+}
+
+/** No new work; what is under way ends or is cancelled, and is settled either way. */
+async function settle(server: Server, gateway: Gateway, agents: Agents): Promise<void> {
+  await Promise.all([closeServer(server, gateway, settleGraceMs), agents.stop()]);
+}

@@ -1,0 +1,162 @@
+// `lineshaft up`, which is what `npm start` runs: brings everything up, says where it is, and settles on Ctrl-C.
+import type { Command } from "commander";
+import { Home } from "../fleet/index.ts";
+import type { Progress } from "../models/index.ts";
+import { verb, type Context } from "./context.ts";
+import { bytes, duration } from "./format.ts";
+import type { Instance, StartReport } from "./instance/start.ts";
+import { readSettings } from "./settings.ts";
+import { version } from "./version.ts";
+
+const redrawMs = 250;
+
+export function registerUp(program: Command, context: Context): void {
+  verb(program, "up", {
+    about: "Start Lineshaft on LINESHAFT_HOME and keep it running until Ctrl-C",
+    examples: ["npx lineshaft up", "npm start -- --json"],
+  }).action(async (options: { json?: boolean }) => {
+    const { terminal } = context;
+    const begun = performance.now();
+    const interrupt = new Interrupt(context);
+    const report = new StartProgress(context);
+    let instance: Instance;
+    try {
+      // The rooms are loaded here and not before: the other verbs answer at once without them.
+      const { startInstance } = await import("./instance/start.ts");
+      instance = await startInstance({
+        settings: readSettings(context.env),
+        home: Home.fromEnvironment(context.env),
+        env: context.env,
+        version,
+        report,
+        signal: interrupt.stopping,
+        onKill: (kill) => interrupt.onSecond(kill),
+      });
+    } catch (error) {
+      if (!interrupt.stopping.aborted) throw error;
+      process.exitCode = 130;
+      return;
+    } finally {
+      report.end();
+    }
+    const { address, key, consoleUrl } = instance;
+    if (options.json) terminal.print(JSON.stringify({ address, key, console: consoleUrl }));
+    else for (const line of readyLines(instance, performance.now() - begun)) terminal.print(line);
+    await interrupt.stopped;
+    const stopBegun = performance.now();
+    if (!options.json) terminal.note("Stopping: calls under way are settled first. Ctrl-C again ends at once.");
+    await instance.stop();
+    if (!options.json) terminal.note(`Stopped in ${duration(performance.now() - stopBegun)}.`);
+  });
+}
+
+/** What a person sees when all is up: where, with which key, and three lines that work as they stand. */
+export function readyLines(
+  instance: Pick<Instance, "address" | "key" | "consoleUrl" | "model" | "home">,
+  tookMs: number,
+): string[] {
+  const { address, key, consoleUrl, model, home } = instance;
+  const shownKey = key ?? "(kept by whoever has it; `npx lineshaft keys create NAME` makes another)";
+  const body = `{"model":"${model.name}","messages":[{"role":"user","content":"Name three metals."}]}`;
+  return [
+    "",
+    `Lineshaft ${version} is ready in ${duration(tookMs)}.`,
+    "",
+    `  address  ${address}`,
+    `  key      ${shownKey}`,
+    `  console  ${consoleUrl}`,
+    `  model    ${model.name} (${bytes(model.bytes)}, ${model.licence})`,
+    `  home     ${home.path}`,
+    "",
+    "Try, in another terminal:",
+    `  curl ${address}/v1/chat/completions -H "authorization: Bearer ${key ?? "$LINESHAFT_KEY"}" -H "content-type: application/json" -d '${body}'`,
+    `  npx lineshaft call "Name three metals."`,
+    `  npx lineshaft status`,
+    "",
+    "Ctrl-C stops it.",
+  ];
+}
+
+/** First SIGINT or SIGTERM: settle and stop. Second: end at once. */
+class Interrupt {
+  readonly #stop = new AbortController();
+  readonly stopping = this.#stop.signal;
+  readonly stopped: Promise<void>;
+  #kill: () => void = () => {};
+
+  constructor(context: Context) {
+    this.stopped = new Promise((resolve) => this.stopping.addEventListener("abort", () => resolve(), { once: true }));
+    for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+      process.removeAllListeners(name);
+      process.on(name, () => {
+        if (!this.stopping.aborted) {
+          this.#stop.abort();
+          return;
+        }
+        this.#kill();
+        context.terminal.note("Ended at once; what was under way is settled at the next start.");
+        process.exit(130);
+      });
+    }
+  }
+
+  onSecond(kill: () => void): void {
+    this.#kill = kill;
+  }
+}
+
+/** Progress of a start: what is awaited and, for a download, how far it is. Silent for the first two seconds. */
+class StartProgress implements StartReport {
+  readonly #terminal: Context["terminal"];
+  readonly #begun = performance.now();
+  readonly #line: ReturnType<Context["terminal"]["progress"]>;
+  readonly #waitingFor = new Set<string>();
+  #download: Progress | undefined;
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(context: Context) {
+    this.#terminal = context.terminal;
+    this.#line = context.terminal.progress();
+    this.#timer = setInterval(() => this.#draw(), redrawMs);
+  }
+
+  begin(what: string): void {
+    this.#waitingFor.add(what);
+  }
+
+  done(what: string): void {
+    this.#waitingFor.delete(what);
+    if (what === "model") this.#download = undefined;
+  }
+
+  download(progress: Progress): void {
+    this.#download = progress;
+  }
+
+  note(line: string): void {
+    this.#terminal.note(line);
+  }
+
+  end(): void {
+    clearInterval(this.#timer);
+    this.#line.done();
+  }
+
+  #draw(): void {
+    const elapsed = duration(performance.now() - this.#begun);
+    if (this.#download) this.#line.show(`${downloadLine(this.#download)} (${elapsed})`);
+    else if (this.#waitingFor.size > 0) this.#line.show(`Starting ${[...this.#waitingFor].join(", ")} ... ${elapsed}`);
+  }
+}
+
+/** "Downloading X: 31 MB of 98 MB, 12 MB/s, 6 s left". */
+export function downloadLine(progress: Progress): string {
+  const parts = [
+    progress.totalBytes === undefined
+      ? progress.doneBytes > 0 && bytes(progress.doneBytes)
+      : `${bytes(progress.doneBytes)} of ${bytes(progress.totalBytes)}`,
+    progress.bytesPerSecond !== undefined && `${bytes(progress.bytesPerSecond)}/s`,
+    progress.secondsLeft !== undefined && `${duration(progress.secondsLeft * 1000)} left`,
+  ].filter((part) => part !== false);
+  return parts.length > 0 ? `${progress.what}: ${parts.join(", ")}` : progress.what;
+}
