@@ -54,6 +54,10 @@ export interface DispatchOptions {
   policyOf: (deployment: string) => Policy;
   queue: FairQueueOptions;
   pd: PdPlanner;
+  /** Whether more splits may begin. */
+  pdFull: () => boolean;
+  /** Told of every placement, to add what follows from it. */
+  onPlaced: (placed: Placed, now: number, actions: SchedulerAction[]) => void;
 }
 
 export class Dispatch {
@@ -140,9 +144,14 @@ export class Dispatch {
       const taken = queue.take((call) => longestMatch(viewOf(call)), chargeOf);
       if (taken === undefined) return;
       const view = viewOf(taken.call);
-      actions.push(this.place(deployment, view, taken.call, now - taken.sinceMs));
+      const charged = chargeOf(taken.call, longestMatch(view));
+      const placed = this.place(deployment, view, taken.call, now - taken.sinceMs);
       viewed = undefined;
-      deployment.rate.served(chargeOf(taken.call, longestMatch(view)), now, queue.size > 0);
+      // The queue charged by the best match there is; the policy may have had reasons to go elsewhere.
+      queue.settle(taken.call, placed.charged - charged);
+      deployment.rate.served(placed.charged, now, queue.size > 0);
+      actions.push({ type: "place", call: taken.call.id, decision: placed.decision });
+      this.options.onPlaced(placed, now, actions);
     }
   }
 
@@ -175,6 +184,19 @@ export class Dispatch {
     placed.handle.prefilled(now);
     placed.prefill?.handle.close();
     if (cachedTokens !== undefined) this.compare(placed, cachedTokens);
+  }
+
+  /** The split is off: the decode endpoint computes the prompt itself. */
+  recompute(call: string, now: number): void {
+    const placed = this.placed.get(call);
+    if (placed === undefined) return;
+    placed.prefill?.handle.close();
+    placed.handle.prefillsHere(placed.decision.chosen.uncachedTokens, now);
+  }
+
+  /** The prefill leg holds nothing any more. */
+  prefillReleased(call: string): void {
+    this.placed.get(call)?.prefill?.handle.close();
   }
 
   progress(call: string, outputTokens: number, now: number): void {
@@ -259,7 +281,7 @@ export class Dispatch {
     return ttftMs;
   }
 
-  private place(deployment: Deployment, view: PlacementView, call: Call, queuedMs: number): SchedulerAction {
+  private place(deployment: Deployment, view: PlacementView, call: Call, queuedMs: number): Placed {
     const choice = deployment.policy.choose(view, this.rng);
     const decision = decisionOf(view, choice, deployment.policy.name, queuedMs);
     const endpoint = view.endpoints[choice.index]!;
@@ -295,12 +317,12 @@ export class Dispatch {
           this.index.expect(holder.slot, prompt, now, holder.spec.knowledge === "events");
       }
     }
-    return { type: "place", call: call.id, decision };
+    return placed;
   }
 
   private planPrefill(call: Call, decode: EndpointState, decision: Decision, now: number): PdPlan | undefined {
     const all = this.endpoints.ofDeployment(call.deployment);
-    if (!this.options.pd.wants(call, decode, decision.chosen)) return undefined;
+    if (this.options.pdFull() || !this.options.pd.wants(call, decode, decision.chosen)) return undefined;
     const view = this.prefillViews.build(
       call,
       all,

@@ -12,3 +12,8 @@ export { expectedTtftMs, kvLoad } from "./placement/estimate.ts";
 export { explain } from "./placement/explain.ts";
 export { makePolicy, policies, policyNames } from "./placement/registry.ts";
 export { FairQueue, type FairQueueOptions } from "./queue/fairQueue.ts";
+export { PdPlanner, type PdOptions } from "./pd/plan.ts";
+export { billed, type PdCall, reserve, step } from "./pd/states.ts";
+export { Programs, type ProgramsOptions } from "./programs/programs.ts";
+export { planTool, type ToolKind, type ToolPlan, type ToolWindow } from "./programs/toolWindow.ts";
+export { planWorkingSet, type WorkingSetOptions, type WorkingSetPlan } from "./programs/workingSet.ts";

@@ -4,7 +4,7 @@ import { HashChain } from "./prefix/chain.ts";
 import { tokenSpace } from "./prefix/hash.ts";
 import { seededRng } from "./rng.ts";
 import { Scheduler, type SchedulerOptions } from "./scheduler.ts";
-import type { EndpointSpec, PromptBlocks, SchedulerAction } from "./types.ts";
+import type { EndpointSpec, PdEvent, PromptBlocks, SchedulerAction } from "./types.ts";
 
 const space = tokenSpace("m", 16);
 
@@ -148,12 +148,46 @@ describe("scheduler", () => {
       exampleSpec("d1", { role: "decode", topology: { superNode: "near" } }),
     ]);
     const actions = made.decide(exampleCall({ id: "1", promptTokens: 10_000, prompt: [promptOf(1, 10_000)] }), 0);
-    expect(actions).toMatchObject([{ decision: { chosen: { endpoint: "d1" }, prefill: { endpoint: "p2" } } }]);
+    expect(actions[0]).toMatchObject({ decision: { chosen: { endpoint: "d1" }, prefill: { endpoint: "p2" } } });
     const load = (id: string) => made.endpoints.get(id)!.load;
     expect([load("p2").prefillTokens, load("d1").prefillTokens]).toEqual([10_000, 0]);
-    made.apply({ at: 5, type: "call_prefilled", call: "1" });
+    const types = (actions: SchedulerAction[]) => actions.map((action) => action.type);
+    expect(types(actions)).toEqual(["place", "pd_prefill"]);
+    const tell = (event: PdEvent) => types(made.apply({ at: 5, type: "pd", call: "1", event }));
+    expect(tell({ type: "prefill_done", cachedTokens: 64, computedTokens: 9936 })).toEqual(["pd_decode"]);
+    expect(tell({ type: "decode_accepted" })).toEqual([]);
+    expect(tell({ type: "pulled", tokens: 9984 })).toEqual(["pd_release"]);
     expect([load("p2").inFlight, load("d1").inFlight]).toEqual([0, 1]);
+    const usage = { promptTokens: 10_000, cachedTokens: 9984, outputTokens: 9 };
+    made.apply({ at: 9, type: "call_ended", call: "1", reason: "done", usage });
+    expect(made.billed("1", usage).cachedTokens).toBe(64);
+    expect(made.snapshot()).toMatchObject({ openHandles: 0, splits: 0 });
+  });
+
+  it("computes at the decode endpoint when the prefill side is lost, and counts it there", () => {
+    const made = scheduler([exampleSpec("p", { role: "prefill" }), exampleSpec("d", { role: "decode" })]);
+    made.decide(exampleCall({ id: "1", promptTokens: 10_000 }), 0);
+    const actions = made.apply({ at: 5, type: "endpoint_left", endpoint: "p" });
+    expect(actions).toMatchObject([{ type: "pd_recompute", endpoint: "d", reason: "prefill_failed" }]);
+    expect(made.endpoints.get("d")!.load).toMatchObject({ prefillTokens: 10_000, inFlight: 1, prefilling: 1 });
     made.apply({ at: 9, type: "call_ended", call: "1", reason: "done" });
-    expect(made.snapshot().openHandles).toBe(0);
+    expect(made.snapshot()).toMatchObject({ openHandles: 0, splits: 0 });
+  });
+
+  it("tells both legs when the client has gone", () => {
+    const made = scheduler([exampleSpec("p", { role: "prefill" }), exampleSpec("d", { role: "decode" })]);
+    made.decide(exampleCall({ id: "1", promptTokens: 10_000 }), 0);
+    made.apply({
+      at: 1,
+      type: "pd",
+      call: "1",
+      event: { type: "prefill_done", cachedTokens: 0, computedTokens: 10_000 },
+    });
+    const actions = made.apply({ at: 2, type: "call_ended", call: "1", reason: "cancelled" });
+    expect(actions).toMatchObject([
+      { type: "pd_abort", leg: "prefill" },
+      { type: "pd_abort", leg: "decode" },
+    ]);
+    expect(made.snapshot()).toMatchObject({ openHandles: 0, splits: 0 });
   });
 });

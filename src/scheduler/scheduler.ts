@@ -1,14 +1,16 @@
 // The scheduler: one deterministic state machine. `apply(event)` tells it what has happened, `decide(call, now, rng)` asks
 // it where a call goes, `tick(now)` lets time pass; each answers with actions for the shell (the gateway, or the simulator)
 // to carry out. It does no I/O and has no clock and no randomness of its own: same events, same seed, same actions.
-import { Dispatch, type Truth } from "./dispatch.ts";
+import { Dispatch, type Placed, refusal, type Truth } from "./dispatch.ts";
 import { Endpoints } from "./endpoints.ts";
 import type { FairQueue, FairQueueOptions } from "./queue/fairQueue.ts";
 import { LoadView } from "./load/loadView.ts";
+import { PdCalls } from "./pd/calls.ts";
 import { PdPlanner, type PdOptions } from "./pd/plan.ts";
 import { makePolicy } from "./placement/registry.ts";
 import { PrefixIndex, type PrefixIndexOptions } from "./prefix/prefixIndex.ts";
-import type { Call, EndpointState, Policy, Rng, SchedulerAction, SchedulerEvent } from "./types.ts";
+import { Programs, type ProgramsOptions } from "./programs/programs.ts";
+import type { Call, CallUsage, EndpointState, PdEvent, Policy, Rng, SchedulerAction, SchedulerEvent } from "./types.ts";
 
 export interface SchedulerOptions {
   /** Seeded; used for ties where `decide` is not given its own, and when waiting calls are placed. */
@@ -20,6 +22,7 @@ export interface SchedulerOptions {
   index?: PrefixIndexOptions;
   queue?: FairQueueOptions;
   pd?: PdOptions;
+  programs?: ProgramsOptions;
   /** Whether `tick` answers with `share_load`: on when there are other gateways. */
   shareLoad?: boolean;
 }
@@ -30,6 +33,8 @@ export interface SchedulerSnapshot {
   queuedTokens: number;
   placed: number;
   openHandles: number;
+  splits: number;
+  programs: number;
   index: ReturnType<PrefixIndex["stats"]>;
   truth: Truth;
 }
@@ -39,6 +44,9 @@ export class Scheduler {
   readonly load: LoadView;
   readonly endpoints: Endpoints;
   private readonly dispatch: Dispatch;
+  readonly programs: Programs;
+  private readonly pd = new PdCalls();
+  private readonly planner: PdPlanner;
   private readonly shareLoad: boolean;
 
   constructor(options: SchedulerOptions) {
@@ -47,15 +55,26 @@ export class Scheduler {
     this.load = new LoadView(options.gateway ?? "gateway");
     this.endpoints = new Endpoints(this.load);
     this.shareLoad = options.shareLoad ?? false;
+    this.planner = new PdPlanner(options.pd);
+    const gate = {
+      pause: (deployment: string, tenant: string, program: string) => this.queueOf(deployment).pause(tenant, program),
+      resume: (deployment: string, tenant: string, program: string) => this.queueOf(deployment).resume(tenant, program),
+    };
+    this.programs = new Programs(this.endpoints, gate, options.programs);
     this.dispatch = new Dispatch(this.endpoints, this.index, this.load, options.rng, {
       policyOf: typeof policy === "string" ? () => makePolicy(policy) : policy,
       queue: options.queue ?? {},
-      pd: new PdPlanner(options.pd),
+      pd: this.planner,
+      pdFull: () => this.pd.full,
+      onPlaced: (placed, now, actions) => this.placed(placed, now, actions),
     });
   }
 
   /** Where a call goes: `place`, `queued` or `refuse` for it, and perhaps actions for others. */
   decide(call: Call, now: number, rng?: Rng): SchedulerAction[] {
+    if (!this.programs.called(call, now)) {
+      return [refusal(call, "program_limit", "More programs are alive than can be remembered.", 60_000)];
+    }
     return this.dispatch.decide(call, now, rng);
   }
 
@@ -83,18 +102,13 @@ export class Scheduler {
         }
         break;
       case "endpoint_left":
-        for (const placed of this.dispatch.at(event.endpoint)) {
-          this.dispatch.ended(placed.call.id, undefined, now, actions);
-        }
-        for (const state of this.endpoints.ranks(event.endpoint)) {
-          this.index.leave(state.slot);
-          this.endpoints.leave(state);
-        }
+        this.endpointLeft(event.endpoint, now, actions);
         break;
       case "kv": {
         const state = this.endpoints.get(event.endpoint, event.rank);
         if (state === undefined) break;
         const { outcome } = this.index.apply(state.slot, event.event);
+        if (outcome === "epoch") this.programs.lost(state);
         if (outcome === "gap" || outcome === "epoch") {
           actions.push({ type: "replay_kv", endpoint: event.endpoint, rank: event.rank, reason: outcome });
         }
@@ -114,7 +128,7 @@ export class Scheduler {
         this.dispatch.progress(event.call, event.outputTokens, now);
         break;
       case "call_ended":
-        this.dispatch.ended(event.call, event.usage, now, actions);
+        this.callEnded(event, now, actions);
         break;
       case "call_withdrawn":
         this.dispatch.withdraw(event.call);
@@ -128,7 +142,11 @@ export class Scheduler {
         this.dispatch.drainAll(now, actions);
         break;
       case "fact":
+        this.programs.fact(event.fact, now, actions);
+        this.dispatch.drainAll(now, actions);
+        break;
       case "pd":
+        this.split(event.call, event.event, now, actions);
         break;
     }
     return actions;
@@ -139,10 +157,17 @@ export class Scheduler {
     const actions: SchedulerAction[] = [];
     if (this.load.janitor(now) > 0) this.dispatch.sweep();
     this.dispatch.expire(now, actions);
+    for (const call of this.pd.expired(now)) this.split(call, { type: "tick", now }, now, actions);
+    this.programs.tick(now, actions);
     this.dispatch.drainAll(now, actions);
     const message = this.shareLoad ? this.load.message(now, true) : undefined;
     if (message !== undefined) actions.push({ type: "share_load", message });
     return actions;
+  }
+
+  /** Usage as it must be billed: of a split call, what the prefill leg found cached. */
+  billed(call: string, usage: CallUsage): CallUsage {
+    return this.pd.billed(call, usage);
   }
 
   queueOf(deployment: string): FairQueue {
@@ -157,8 +182,66 @@ export class Scheduler {
       queuedTokens: queues.reduce((sum, queue) => sum + queue.waitingTokens, 0),
       placed: this.dispatch.placedCalls,
       openHandles: this.load.openHandles,
+      splits: this.pd.size,
+      programs: this.programs.size,
       index: this.index.stats(),
       truth: this.dispatch.truth,
     };
+  }
+
+  private placed(placed: Placed, now: number, actions: SchedulerAction[]): void {
+    const { call, endpoint, prefill, decision } = placed;
+    this.programs.placed(call, endpoint, decision, now, actions);
+    if (prefill === undefined) return;
+    // A decoder reports whole blocks; the rest of the prompt it computes itself.
+    const whole = Math.floor((call.promptTokens - 1) / endpoint.spec.blockTokens) * endpoint.spec.blockTokens;
+    const transferMs = this.planner.transferMs(prefill.endpoint, endpoint, call.promptTokens);
+    actions.push(...this.pd.begin(call.id, prefill.endpoint.spec.id, endpoint.spec.id, whole, transferMs));
+  }
+
+  /** Moves a split call on, and the loads of its legs with it. */
+  private split(call: string, event: PdEvent, now: number, actions: SchedulerAction[]): void {
+    for (const action of this.pd.apply(call, event, now)) {
+      actions.push(action);
+      if (action.type === "pd_recompute") this.dispatch.recompute(call, now);
+      if (action.type === "pd_release") this.dispatch.prefillReleased(call);
+      if (action.type === "pd_abort" && action.leg === "prefill") this.dispatch.prefillReleased(call);
+    }
+  }
+
+  private callEnded(event: SchedulerEvent & { type: "call_ended" }, now: number, actions: SchedulerAction[]): void {
+    const { call, reason } = event;
+    const how: PdEvent =
+      reason === "done"
+        ? { type: "decode_done" }
+        : reason === "failed"
+          ? { type: "decode_failed", retryable: true }
+          : { type: "client_gone" };
+    this.split(call, how, now, actions);
+    const usage = event.usage === undefined ? undefined : this.billed(call, event.usage);
+    const known = this.dispatch.get(call);
+    if (known !== undefined) this.programs.ended(known.call, usage?.outputTokens ?? known.outputTokens, now);
+    this.dispatch.ended(call, usage, now, actions);
+  }
+
+  /** Its calls are over, its part in splits is lost, and nothing lies there any more. */
+  private endpointLeft(endpoint: string, now: number, actions: SchedulerAction[]): void {
+    const states = this.endpoints.ranks(endpoint);
+    for (const state of states) state.health = "down";
+    for (const placed of this.dispatch.at(endpoint)) {
+      const { id } = placed.call;
+      if (placed.endpoint.spec.id === endpoint) {
+        this.callEnded({ type: "call_ended", call: id, reason: "failed", at: now }, now, actions);
+      } else if (this.pd.get(id)?.state === "reserved") {
+        this.split(id, { type: "prefill_failed", retryable: true }, now, actions);
+      } else {
+        this.split(id, { type: "pulled", tokens: 0 }, now, actions);
+      }
+    }
+    for (const state of states) {
+      this.programs.lost(state);
+      this.index.leave(state.slot);
+      this.endpoints.leave(state);
+    }
   }
 }

@@ -139,7 +139,8 @@ describe("herding", () => {
       carrier.deliver(now);
       for (const gateway of gateways) {
         // Bursts of a planner that starts its sub-agents at once, everywhere in the same moment.
-        for (let i = 0; now % 200 === 0 && i < options.burst; i++) {
+        const burst = now % 200 === 0 ? options.burst : 0;
+        for (let i = 0; i < burst; i++) {
           for (const action of gateway.decide(exampleCall({ id: `${gateway.load.gateway}-${calls++}` }), now)) {
             if (action.type !== "place") continue;
             const { endpoint } = action.decision.chosen;

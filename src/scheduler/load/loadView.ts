@@ -77,6 +77,15 @@ export class LoadHandle implements Disposable {
     this.prefilling = 0;
   }
 
+  /** The prompt is computed here after all (again): `tokens` of prefill wait. */
+  prefillsHere(tokens: number, now: number): void {
+    this.touchedAtMs = now;
+    if (!this.open) return;
+    this.change(tokens - this.prefill, 0, 0, 1 - this.prefilling);
+    this.prefill = tokens;
+    this.prefilling = 1;
+  }
+
   /** The call's KV is now `tokens` long in all. */
   holds(tokens: number, now: number): void {
     this.touchedAtMs = now;

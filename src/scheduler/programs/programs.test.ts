@@ -1,0 +1,167 @@
+// Programs through the whole scheduler: facts in, actions on KV and pauses out.
+import { describe, expect, it } from "vitest";
+import { exampleCall, exampleSpec } from "../placement/conformance.ts";
+import { seededRng } from "../rng.ts";
+import { Scheduler } from "../scheduler.ts";
+import type { Call, EndpointSpec, RuntimeFact, SchedulerAction } from "../types.ts";
+
+let ids = 0;
+
+class Scene {
+  now = 0;
+  readonly scheduler: Scheduler;
+
+  constructor(...specs: EndpointSpec[]) {
+    this.scheduler = new Scheduler({ rng: seededRng(1), policy: "least-load" });
+    for (const spec of specs) this.scheduler.apply({ at: 0, type: "endpoint_joined", spec });
+  }
+
+  /** A call of a program from start to end; answers all actions. */
+  turn(program: string, tokens: number, more: Partial<Call> = {}): SchedulerAction[] {
+    const call = exampleCall({ id: `c${ids++}`, program, promptTokens: tokens - 100, ...more });
+    const actions = this.scheduler.decide(call, this.now);
+    return [
+      ...actions,
+      ...this.scheduler.apply({
+        at: this.now,
+        type: "call_ended",
+        call: call.id,
+        reason: "done",
+        usage: { promptTokens: tokens - 100, cachedTokens: 0, outputTokens: 100 },
+      }),
+    ];
+  }
+
+  tell(fact: RuntimeFact): SchedulerAction[] {
+    return this.scheduler.apply({ at: this.now, type: "fact", fact });
+  }
+
+  after(ms: number): SchedulerAction[] {
+    this.now += ms;
+    return this.scheduler.tick(this.now);
+  }
+}
+
+const tool = (program: string, kind?: "quick" | "slow" | "approval"): RuntimeFact => ({
+  type: "tool_started",
+  program,
+  tool: "t",
+  kind,
+});
+const kv = (actions: SchedulerAction[]) =>
+  actions
+    .filter((action) => action.type === "kv")
+    .map(({ verb, program, tokens, tier }) => ({ verb, program, tokens, tier }));
+
+describe("programs", () => {
+  it("are kept while there is room, demoted for a slow tool when there is none, and prefetched when it ends", () => {
+    const scene = new Scene(exampleSpec("e", { totalKvCapacityTokens: 1e6 }));
+    scene.turn("a", 20_000);
+    expect(kv(scene.tell(tool("a", "slow")))).toEqual([
+      { verb: "keep", program: "a", tokens: 20_000, tier: undefined },
+    ]);
+    scene.turn("b", 75_000);
+    // Asked again after a second; nothing before.
+    expect(kv(scene.after(900))).toEqual([]);
+    expect(kv(scene.after(200))).toEqual([{ verb: "demote", program: "a", tokens: 20_000, tier: "host" }]);
+    expect(kv(scene.after(5_000))).toEqual([]);
+    expect(kv(scene.tell({ type: "tool_ended", program: "a", tool: "t" }))).toEqual([
+      { verb: "prefetch", program: "a", tokens: 20_000, tier: "host" },
+    ]);
+  });
+
+  it("wait for the last of the tools that run together", () => {
+    const scene = new Scene(exampleSpec("e", { totalKvCapacityTokens: 1e6 }));
+    scene.turn("b", 80_000);
+    scene.turn("a", 20_000);
+    scene.tell(tool("a", "slow"));
+    scene.tell(tool("a", "quick"));
+    expect(kv(scene.tell({ type: "tool_ended", program: "a", tool: "t" }))).toEqual([]);
+    expect(kv(scene.tell({ type: "tool_ended", program: "a", tool: "t" }))).toMatchObject([{ verb: "prefetch" }]);
+  });
+
+  it("lose their KV at once when their run ends, sub-agents with them", () => {
+    const scene = new Scene(exampleSpec("e"));
+    scene.turn("run", 5000);
+    scene.turn("child", 3000, { parent: "run" });
+    scene.turn("grandchild", 1000, { parent: "child" });
+    scene.tell({ type: "program", program: "run", parent: "grandchild", project: "p" });
+    // They name each other as parents in a circle: each still ends once.
+    const dropped = kv(scene.tell({ type: "run_ended", program: "child" }));
+    expect(dropped.map(({ program, tokens }) => [program, tokens])).toEqual([
+      ["child", 3000],
+      ["run", 5000],
+      ["grandchild", 1000],
+    ]);
+    expect(scene.scheduler.snapshot().programs).toBe(0);
+  });
+
+  it("drop what a newer state elsewhere supersedes", () => {
+    const scene = new Scene(exampleSpec("e"), exampleSpec("f"));
+    const first = scene.turn("a", 5000).find((action) => action.type === "place")!.decision.chosen.endpoint;
+    scene.scheduler.apply({ at: 0, type: "endpoint_health", endpoint: first, health: "draining" });
+    expect(scene.turn("a", 6000)).toMatchObject([
+      { type: "place" },
+      { type: "kv", verb: "drop", endpoint: first, tokens: 5000 },
+    ]);
+  });
+
+  it("are paused whole at a step boundary, newest first, wait in the queue, and go on when another has ended", () => {
+    const scene = new Scene(exampleSpec("e", { kvCapacityTokens: 100_000, totalKvCapacityTokens: 100_000 }));
+    scene.turn("old", 60_000);
+    scene.now = 10;
+    scene.turn("new", 39_000);
+    const paused = scene.after(1000);
+    expect(paused).toMatchObject([
+      { type: "pause_program", program: "new" },
+      { type: "kv", verb: "demote", program: "new" },
+    ]);
+    const waits = exampleCall({ id: "waits", program: "new" });
+    expect(scene.scheduler.decide(waits, scene.now)).toMatchObject([{ type: "queued", call: "waits" }]);
+    expect(scene.turn("old", 61_000)[0]).toMatchObject({ type: "place" });
+    scene.tell({ type: "run_ended", program: "old" });
+    const resumed = scene.after(1000);
+    expect(resumed).toMatchObject([
+      { type: "resume_program", program: "new" },
+      { type: "place", call: "waits" },
+    ]);
+  });
+
+  it("wait no longer than the bound", () => {
+    const scene = new Scene(exampleSpec("e"));
+    scene.turn("old", 99_000);
+    scene.now = 10;
+    scene.turn("new", 9000);
+    expect(scene.after(1000)).toMatchObject([{ type: "pause_program", program: "new" }, { type: "kv" }]);
+    for (let minute = 0; minute < 29; minute++) {
+      expect(scene.turn("old", 99_000)[0]).toMatchObject({ type: "place" });
+      expect(scene.after(60_000).filter((action) => action.type === "resume_program")).toEqual([]);
+    }
+    // Both cannot run: they change places.
+    expect(scene.after(61_000)).toMatchObject([
+      { type: "pause_program", program: "old" },
+      { type: "kv", verb: "demote", program: "old" },
+      { type: "resume_program", program: "new", reason: expect.stringContaining("waited") },
+    ]);
+  });
+
+  it("have no KV where an engine has restarted", () => {
+    const scene = new Scene(exampleSpec("e", { epoch: "1" }));
+    scene.turn("a", 5000);
+    scene.scheduler.apply({
+      at: 0,
+      type: "kv",
+      endpoint: "e",
+      rank: 0,
+      event: { type: "cleared", sequence: 0, epoch: "1" },
+    });
+    scene.scheduler.apply({
+      at: 0,
+      type: "kv",
+      endpoint: "e",
+      rank: 0,
+      event: { type: "cleared", sequence: 0, epoch: "2" },
+    });
+    expect(kv(scene.tell({ type: "run_ended", program: "a" }))).toEqual([]);
+  });
+});

@@ -1,0 +1,339 @@
+// The programs that are alive: what the runtime says of them, where their KV lies, and what follows from it.
+//
+//   a tool starts     keep, demote or drop (toolWindow.ts); asked again while it runs
+//   a tool ends       what was demoted is prefetched before the next call comes
+//   a newer state     of a program at another endpoint supersedes the older one: that is dropped
+//   a program ends    its KV goes at once, and its sub-agents' with it
+//   too many          whole programs are paused at step boundaries (workingSet.ts)
+//
+// Actions are wishes: an endpoint answers by receipt whether it could honour them, and KV events say what really lies where.
+import type { Endpoints } from "../endpoints.ts";
+import { programsMax } from "../limits.ts";
+import type { Call, Decision, EndpointState, RuntimeFact, SchedulerAction, Tier } from "../types.ts";
+import { planTool, type ToolKind } from "./toolWindow.ts";
+import { type Member, planWorkingSet, type WorkingSetOptions } from "./workingSet.ts";
+
+interface Program extends Member {
+  tenant: string | undefined;
+  deployment: string | undefined;
+  parent: string | undefined;
+  /** Where its newest KV lies. */
+  at: EndpointState | undefined;
+  tier: Tier;
+  calls: number;
+  tools: number;
+  kind: ToolKind | undefined;
+  toolSinceMs: number;
+  askAgainMs: number;
+  activeMs: number;
+}
+
+export interface ProgramsOptions {
+  workingSet?: WorkingSetOptions;
+  /** Programs from which nothing was heard for this long are forgotten. */
+  idleMs?: number;
+}
+
+/** Calls to the queue when a program is paused or let go on. */
+export interface ProgramGate {
+  pause(deployment: string, tenant: string, program: string): void;
+  resume(deployment: string, tenant: string, program: string): void;
+}
+
+/** The working set is looked at this often: it is one pass over all programs. */
+const admitEveryMs = 1_000;
+
+/** A program let go on by force is left alone this long. */
+const immuneMs = 60_000;
+
+export class Programs {
+  private readonly endpoints: Endpoints;
+  private readonly gate: ProgramGate;
+  private readonly options: ProgramsOptions;
+  private readonly programs = new Map<string, Program>();
+  private readonly children = new Map<string, Set<string>>();
+  /** Programs in a tool call with a question left to ask. */
+  private readonly asking = new Set<Program>();
+  /** Tokens of programs' KV on each device. */
+  private readonly resident = new Map<EndpointState, number>();
+  private admittedMs = Number.NEGATIVE_INFINITY;
+
+  constructor(endpoints: Endpoints, gate: ProgramGate, options: ProgramsOptions = {}) {
+    this.endpoints = endpoints;
+    this.gate = gate;
+    this.options = options;
+  }
+
+  get size(): number {
+    return this.programs.size;
+  }
+
+  get(id: string): Readonly<Program> | undefined {
+    return this.programs.get(id);
+  }
+
+  /** A call has come. False: too many programs are alive to take in a new one. */
+  called(call: Call, now: number): boolean {
+    if (call.program === undefined) return true;
+    const program = this.take(call.program, now);
+    if (program === undefined) return false;
+    program.tenant = call.tenant;
+    program.deployment = call.deployment;
+    if (call.parent !== undefined) this.setParent(program, call.parent);
+    if (program.contextTokens === 0) program.contextTokens = call.promptTokens + call.outputTokens;
+    return true;
+  }
+
+  placed(call: Call, at: EndpointState, decision: Decision, now: number, actions: SchedulerAction[]): void {
+    const program = call.program === undefined ? undefined : this.programs.get(call.program);
+    if (program === undefined) return;
+    const before = program.at;
+    // A program's parallel calls are branches: only what nothing else computes on is superseded.
+    if (before !== undefined && before !== at && program.calls === 0 && before.health !== "down") {
+      actions.push({
+        type: "kv",
+        verb: "drop",
+        program: program.id,
+        endpoint: before.spec.id,
+        tokens: program.contextTokens,
+        reason: `superseded: its newer state is computed at ${decision.chosen.endpoint}`,
+      });
+    }
+    this.lies(program, at, "device", call.promptTokens);
+    program.calls++;
+    program.atBoundary = false;
+    program.activeMs = now;
+  }
+
+  ended(call: Call, outputTokens: number, now: number): void {
+    const program = call.program === undefined ? undefined : this.programs.get(call.program);
+    if (program === undefined) return;
+    program.calls = Math.max(0, program.calls - 1);
+    program.atBoundary = program.calls === 0;
+    this.take(program.id, now);
+    if (program.at !== undefined) this.lies(program, program.at, program.tier, call.promptTokens + outputTokens);
+  }
+
+  fact(fact: RuntimeFact, now: number, actions: SchedulerAction[]): void {
+    if (fact.type === "run_ended") return this.end(fact.program, actions);
+    const program = this.take(fact.program, now);
+    if (program === undefined) return;
+    program.activeMs = now;
+    if (fact.type === "program") {
+      if (fact.parent !== undefined) this.setParent(program, fact.parent);
+    } else if (fact.type === "tool_started") {
+      program.tools++;
+      program.kind = program.tools > 1 ? slower(program.kind, fact.kind) : fact.kind;
+      if (program.tools === 1) program.toolSinceMs = now;
+      this.ask(program, now, actions, true);
+    } else {
+      program.tools = Math.max(0, program.tools - 1);
+      if (program.tools === 0) this.toolsEnded(program, actions);
+    }
+  }
+
+  /** An endpoint has left, or its cache is empty: nothing of theirs lies there any more. */
+  lost(endpoint: EndpointState): void {
+    for (const program of this.programs.values())
+      if (program.at === endpoint) this.lies(program, undefined, "device", program.contextTokens);
+    this.resident.delete(endpoint);
+  }
+
+  tick(now: number, actions: SchedulerAction[]): void {
+    for (const program of this.asking) if (program.askAgainMs <= now) this.ask(program, now, actions, false);
+    const idleMs = this.options.idleMs ?? 3_600_000;
+    for (const program of this.programs.values()) {
+      // Insertion order is activity order (see `take`), so the first active one ends it.
+      if (now - program.activeMs <= idleMs) break;
+      if (program.calls === 0 && program.pausedMs === undefined) this.forget(program);
+    }
+    if (now - this.admittedMs >= admitEveryMs) this.admit(now, actions);
+  }
+
+  /** Pauses and resumes so that the working set fits, deployment by deployment. */
+  admit(now: number, actions: SchedulerAction[]): void {
+    this.admittedMs = now;
+    const groups = new Map<string, Program[]>();
+    for (const program of this.programs.values()) {
+      if (program.deployment === undefined || program.tenant === undefined) continue;
+      const group = groups.get(program.deployment);
+      if (group === undefined) groups.set(program.deployment, [program]);
+      else group.push(program);
+    }
+    for (const [deployment, members] of groups) {
+      let capacity = 0;
+      for (const { spec, health } of this.endpoints.ofDeployment(deployment))
+        if (health === "ready") capacity += spec.totalKvCapacityTokens;
+      if (capacity === 0) continue;
+      const plan = planWorkingSet(members, capacity, now, this.options.workingSet);
+      const share = `${Math.round(plan.load * 100)} % of the KV that ${deployment} has`;
+      for (const id of plan.pause) this.pause(this.programs.get(id)!, now, `live programs then need ${share}`, actions);
+      for (const { id, forced } of plan.resume) {
+        const program = this.programs.get(id)!;
+        program.pausedMs = undefined;
+        if (forced) program.immuneUntilMs = now + immuneMs;
+        this.gate.resume(deployment, program.tenant!, id);
+        actions.push({
+          type: "resume_program",
+          program: id,
+          reason: forced ? "it has waited as long as any may" : `it fits: live programs need ${share}`,
+        });
+      }
+    }
+  }
+
+  private pause(program: Program, now: number, reason: string, actions: SchedulerAction[]): void {
+    program.pausedMs = now;
+    this.gate.pause(program.deployment!, program.tenant!, program.id);
+    actions.push({ type: "pause_program", program: program.id, reason });
+    const { at } = program;
+    if (at === undefined || program.tier !== "device") return;
+    const tier =
+      at.spec.speed.reloadMsPerToken.host !== undefined
+        ? "host"
+        : at.spec.speed.reloadMsPerToken.disk !== undefined
+          ? "disk"
+          : undefined;
+    const verb = tier === undefined ? "drop" : "demote";
+    actions.push({
+      type: "kv",
+      verb,
+      program: program.id,
+      endpoint: at.spec.id,
+      tokens: program.contextTokens,
+      tier,
+      reason: "paused",
+    });
+    this.lies(program, verb === "drop" ? undefined : at, tier ?? "device", program.contextTokens);
+  }
+
+  /** Decides the tool window. `first`: the answer is recorded even when it is to keep. */
+  private ask(program: Program, now: number, actions: SchedulerAction[], first: boolean): void {
+    const { at } = program;
+    this.asking.delete(program);
+    if (at === undefined || program.tier !== "device" || program.calls > 0 || program.contextTokens === 0) return;
+    const fill = (this.resident.get(at) ?? 0) / Math.max(1, at.spec.kvCapacityTokens);
+    const elapsedMs = now - program.toolSinceMs;
+    const plan = planTool({ tokens: program.contextTokens, spec: at.spec, fill, elapsedMs, kind: program.kind });
+    if (plan.againMs !== undefined) {
+      program.askAgainMs = now + plan.againMs;
+      this.asking.add(program);
+      if (!first) return;
+    }
+    const { verb, tier, reason } = plan;
+    actions.push({
+      type: "kv",
+      verb,
+      program: program.id,
+      endpoint: at.spec.id,
+      tokens: program.contextTokens,
+      tier,
+      reason,
+    });
+    if (verb === "demote") this.lies(program, at, tier!, program.contextTokens);
+    if (verb === "drop") this.lies(program, undefined, "device", program.contextTokens);
+  }
+
+  private toolsEnded(program: Program, actions: SchedulerAction[]): void {
+    this.asking.delete(program);
+    const { at, tier } = program;
+    if (at === undefined || tier === "device" || program.pausedMs !== undefined) return;
+    actions.push({
+      type: "kv",
+      verb: "prefetch",
+      program: program.id,
+      endpoint: at.spec.id,
+      tokens: program.contextTokens,
+      tier,
+      reason: "its tool's result has arrived",
+    });
+    this.lies(program, at, "device", program.contextTokens);
+  }
+
+  private end(id: string, actions: SchedulerAction[]): void {
+    const children = this.children.get(id);
+    // First: two programs that name each other as parents must not end each other for ever.
+    this.children.delete(id);
+    for (const child of children ?? []) this.end(child, actions);
+    const program = this.programs.get(id);
+    if (program === undefined) return;
+    if (program.at !== undefined) {
+      actions.push({
+        type: "kv",
+        verb: "drop",
+        program: id,
+        endpoint: program.at.spec.id,
+        tokens: program.contextTokens,
+        reason: "its run has ended",
+      });
+    }
+    this.forget(program);
+  }
+
+  private forget(program: Program): void {
+    this.lies(program, undefined, "device", 0);
+    this.asking.delete(program);
+    if (program.pausedMs !== undefined) this.gate.resume(program.deployment!, program.tenant!, program.id);
+    if (program.parent !== undefined) this.children.get(program.parent)?.delete(program.id);
+    this.children.delete(program.id);
+    this.programs.delete(program.id);
+  }
+
+  /** Moves a program's KV in the count of what lies where. */
+  private lies(program: Program, at: EndpointState | undefined, tier: Tier, tokens: number): void {
+    const before = program.at;
+    if (before !== undefined && program.tier === "device")
+      this.resident.set(before, (this.resident.get(before) ?? 0) - program.contextTokens);
+    program.at = at;
+    program.tier = tier;
+    program.contextTokens = tokens;
+    if (at !== undefined && tier === "device") this.resident.set(at, (this.resident.get(at) ?? 0) + tokens);
+  }
+
+  private setParent(program: Program, parent: string): void {
+    if (program.parent === parent || parent === program.id) return;
+    if (program.parent !== undefined) this.children.get(program.parent)?.delete(program.id);
+    program.parent = parent;
+    const siblings = this.children.get(parent) ?? new Set();
+    siblings.add(program.id);
+    this.children.set(parent, siblings);
+  }
+
+  /** The program, most recently active last in the map; undefined when it is new and there are too many. */
+  private take(id: string, now: number): Program | undefined {
+    let program = this.programs.get(id);
+    if (program === undefined) {
+      if (this.programs.size >= programsMax) return undefined;
+      program = {
+        id,
+        tenant: undefined,
+        deployment: undefined,
+        parent: undefined,
+        startedMs: now,
+        contextTokens: 0,
+        atBoundary: true,
+        pausedMs: undefined,
+        immuneUntilMs: 0,
+        at: undefined,
+        tier: "device",
+        calls: 0,
+        tools: 0,
+        kind: undefined,
+        toolSinceMs: now,
+        askAgainMs: Number.POSITIVE_INFINITY,
+        activeMs: now,
+      };
+    } else {
+      this.programs.delete(id);
+    }
+    program.activeMs = now;
+    this.programs.set(id, program);
+    return program;
+  }
+}
+
+/** Of tools that run together the slowest decides. */
+function slower(a: ToolKind | undefined, b: ToolKind | undefined): ToolKind | undefined {
+  const order: readonly (ToolKind | undefined)[] = ["quick", undefined, "slow", "approval"];
+  return order.indexOf(a) > order.indexOf(b) ? a : b;
+}
