@@ -38,34 +38,43 @@ export interface RestateCommand {
   identityKey: string;
 }
 
+/** Its sockets lie in a folder of this name inside its data. */
+const nodeName = "lineshaft";
+
 /** Longest path of a unix socket on Linux and macOS (108 and 104 bytes, one of them a zero). */
 const longestSocketPath = 103;
 
-/** Makes the folder `restate/` in `home` on first use and answers how to start the server on it. Throws RestateSetupError. */
+/**
+ * How to start the server with its data in `home`/restate. That folder may be deleted: it is made anew, and runs go on from
+ * Postgres; what must outlive it (signing key, settings) lies in `home`/run. Throws RestateSetupError.
+ */
 export function restateCommand(options: { home: string }): RestateCommand {
-  const folder = join(options.home, "restate");
-  const sockets = join(folder, "lineshaft");
+  const data = join(options.home, "restate");
+  const folder = join(options.home, "run");
+  const sockets = join(data, nodeName);
   const longest = join(sockets, "ingress.sock");
   if (Buffer.byteLength(longest) > longestSocketPath)
     throw new RestateSetupError(
       `The path ${longest} is too long for a socket (${Buffer.byteLength(longest)} of ${longestSocketPath} bytes).`,
       "Set LINESHAFT_HOME to a folder with a shorter path.",
     );
-  // The server's own folder too: it makes it readable by everybody if it may.
-  mkdirSync(sockets, { recursive: true, mode: 0o700 });
-  chmodSync(folder, 0o700);
-  const identityPath = join(folder, "identity.pem");
+  for (const private_ of [data, folder]) {
+    mkdirSync(private_, { recursive: true, mode: 0o700 });
+    chmodSync(private_, 0o700);
+  }
+  const identityPath = join(folder, "restate-identity.pem");
   const configuration = join(folder, "restate.toml");
   const identityKey = prepareIdentity(identityPath);
-  writeFileSync(configuration, settings(folder, identityPath), { mode: 0o600 });
+  writeFileSync(configuration, settings(data, identityPath), { mode: 0o600 });
   const ingressSocket = join(sockets, "ingress.sock");
   const adminSocket = join(sockets, "admin.sock");
   return {
     name: "restate",
-    command: serverBinary(),
-    args: ["--no-logo", "--config-file", configuration],
+    // The server makes its folders itself, also when they were deleted under it: by the umask, private ones.
+    command: "/bin/sh",
+    args: ["-c", 'umask 077; exec "$0" "$@"', serverBinary(), "--no-logo", "--config-file", configuration],
     env: { PATH: process.env["PATH"] ?? "", RUST_BACKTRACE: "0" },
-    cwd: folder,
+    cwd: options.home,
     ready: (_child, signal) =>
       untilReady({ ingress: { socket: ingressSocket }, admin: { socket: adminSocket } }, signal),
     readyTimeoutMs: 60_000,
@@ -104,7 +113,7 @@ function settings(folder: string, identityPath: string): string {
   const text = JSON.stringify;
   return `# Written by Lineshaft at every start.
 cluster-name = "lineshaft"
-node-name = "lineshaft"
+node-name = "${nodeName}"
 base-dir = ${text(folder)}
 listen-mode = "unix"
 default-num-partitions = 4
