@@ -1,7 +1,7 @@
 // Whether schemas allow a value that is known beforehand: members of `enum`, `const` and names of properties. Grammars list
 // such values, so each must be checked against everything else that was said.
 import { accepts } from "./automaton.ts";
-import { elementNodes, propertyNodes, type Flat, type Kind, type Node } from "./flat.ts";
+import { elementNodes, kindOf, propertyNodes, type Flat, type Node } from "./flat.ts";
 import { flatten } from "./flatten.ts";
 import { stringAutomaton } from "./strings.ts";
 
@@ -49,10 +49,4 @@ export function fits(flat: Flat, value: unknown): boolean {
     default:
       return true;
   }
-}
-
-function kindOf(value: unknown): Kind {
-  if (value === null) return "null";
-  if (Array.isArray(value)) return "array";
-  return typeof value as Kind;
 }

@@ -18,6 +18,8 @@ export interface SchemaDocument {
   unenforceable: "refuse" | "validate";
   /** Schemas looked at so far, over and over where combinators nest; bounded, so that no schema can keep us busy. */
   work: number;
+  /** Conjunctions known to have a value (flatten.ts). */
+  inhabited: Set<string>;
 }
 
 export type Kind = "null" | "boolean" | "number" | "string" | "array" | "object";
@@ -104,4 +106,10 @@ export function commonValues(a: readonly unknown[] | undefined, b: readonly unkn
   if (!a) return b;
   const known = new Set(b.map(canonicalJson));
   return a.filter((value) => known.has(canonicalJson(value)));
+}
+
+export function kindOf(value: unknown): Kind {
+  if (value === null) return "null";
+  if (Array.isArray(value)) return "array";
+  return typeof value as Kind;
 }

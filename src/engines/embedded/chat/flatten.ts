@@ -1,7 +1,17 @@
 // Resolves $ref, allOf, anyOf and oneOf: a schema becomes alternatives, each a plain conjunction of what was said about the
 // value (flat.ts). Nothing is dropped on the way: a keyword that keywords.ts does not know is refused by name.
 import { SchemaError } from "./errors.ts";
-import { anything, child, propertyNodes, refuse, type Flat, type Kind, type Node } from "./flat.ts";
+import {
+  anything,
+  child,
+  elementNodes,
+  kindOf,
+  propertyNodes,
+  refuse,
+  type Flat,
+  type Kind,
+  type Node,
+} from "./flat.ts";
 import { keywords, type Keyword } from "./keywords.ts";
 
 const maxAlternatives = 64;
@@ -41,55 +51,58 @@ function unescaped(step: string): string {
   return text.replaceAll("~1", "/").replaceAll("~0", "~");
 }
 
-/** Alternatives of a conjunction of schemas; none: no value satisfies it. Throws SchemaError. */
-export function flatten(nodes: readonly Node[], depth = 0): Flat[] {
+/**
+ * Alternatives of a conjunction of schemas; none: no value satisfies it. `judge: false` takes the branches of oneOf as they
+ * are, without proving that they exclude each other. Throws SchemaError.
+ */
+export function flatten(nodes: readonly Node[], judge = true): Flat[] {
   const first = nodes[0];
   if (!first) return [];
-  if (depth > maxDepth)
-    throw new SchemaError(
-      "$ref",
-      first.path,
-      "it refers to itself without anything in between, or combinators nest too deeply.",
-    );
   let flats: Flat[] = [anything(first)];
-  for (const node of nodes) flats = narrow(flats, node, depth);
-  return flats.filter((flat) => !isEmpty(flat, depth));
+  for (const node of nodes) flats = narrow(flats, node, judge, 0);
+  return flats.filter((flat) => !isEmpty(flat));
 }
 
-function narrow(flats: Flat[], node: Node, depth: number): Flat[] {
-  const { schema } = node;
+function narrow(flats: Flat[], node: Node, judge: boolean, depth: number): Flat[] {
+  const { schema, path } = node;
   if (++node.document.work > maxWork) {
-    throw new SchemaError("schema", node.path, "its combinators nest too deeply to be resolved; make it flatter.");
+    throw new SchemaError("schema", path, "its combinators nest too deeply to be resolved; make it flatter.");
+  }
+  if (depth > maxDepth) {
+    throw new SchemaError(
+      "$ref",
+      path,
+      "it refers to itself without anything in between, or combinators nest too deeply.",
+    );
   }
   if (schema === true) return flats;
   if (schema === false) return [];
   if (typeof schema !== "object" || schema === null || Array.isArray(schema)) {
-    throw new SchemaError("schema", node.path, "a schema must be an object or a boolean.");
+    throw new SchemaError("schema", path, "a schema must be an object or a boolean.");
   }
   const record = schema as Record<string, unknown>;
   let result = flats;
   for (const [name, value] of Object.entries(record)) {
     if (value === undefined) continue;
     const rule: Keyword | undefined = Object.hasOwn(keywords, name) ? keywords[name] : undefined;
-    if (name === "$ref") result = narrow(result, resolve(node, value), depth + deeper(node, depth));
-    else if (name === "allOf" || name === "anyOf" || name === "oneOf")
-      result = combine(result, node, name, value, depth);
-    else if (rule) result = result.map((flat) => rule(flat, value, node, record));
-    else if (!name.startsWith("x-"))
+    if (name === "$ref") result = narrow(result, resolve(node, value), judge, depth + 1);
+    else if (name === "allOf" || name === "anyOf" || name === "oneOf") {
+      const branches = branchesOf(node, name, value);
+      if (name === "oneOf" && judge) requireDisjoint(branches, node);
+      if (name === "allOf") for (const branch of branches) result = narrow(result, branch, judge, depth + 1);
+      else result = either(result, branches, node, name, judge, depth);
+    } else if (rule) result = result.map((flat) => rule(flat, value, node, record));
+    else if (!name.startsWith("x-")) {
       refuse(node, name, "this keyword is not known here; remove it, or check its spelling.");
+    }
   }
   return result;
 }
 
-function deeper(node: Node, depth: number): number {
-  if (depth > maxDepth) throw new SchemaError("$ref", node.path, "it refers to itself without anything in between.");
-  return 1;
-}
-
-function combine(flats: Flat[], node: Node, keyword: string, value: unknown, depth: number): Flat[] {
-  deeper(node, depth);
-  if (!Array.isArray(value) || value.length === 0)
+function branchesOf(node: Node, keyword: string, value: unknown): Node[] {
+  if (!Array.isArray(value) || value.length === 0) {
     throw new SchemaError(keyword, node.path, "it must be a list of schemas.");
+  }
   if (keyword !== "allOf" && value.length > maxAlternatives) {
     throw new SchemaError(
       keyword,
@@ -97,46 +110,65 @@ function combine(flats: Flat[], node: Node, keyword: string, value: unknown, dep
       `it has more than ${maxAlternatives} branches; use enum for plain values.`,
     );
   }
-  const branches = value.map((schema, index) => child(node, schema, keyword, index));
-  if (keyword === "allOf") return branches.reduce((result, branch) => narrow(result, branch, depth + 1), flats);
-  if (keyword === "oneOf") requireDisjoint(branches, node, depth);
-  const result = branches.flatMap((branch) => narrow(flats, branch, depth + 1)).filter((flat) => !isEmpty(flat, depth));
-  if (result.length > maxAlternatives) {
-    throw new SchemaError(
-      keyword,
-      node.path,
-      `it multiplies to more than ${maxAlternatives} alternatives; nest fewer combinators.`,
-    );
-  }
-  return result;
+  return value.map((schema, index) => child(node, schema, keyword, index));
+}
+
+function either(flats: Flat[], branches: Node[], node: Node, keyword: string, judge: boolean, depth: number): Flat[] {
+  const result = branches.flatMap((branch) => narrow(flats, branch, judge, depth + 1)).filter((flat) => !isEmpty(flat));
+  if (result.length <= maxAlternatives) return result;
+  const sentence = `it multiplies to more than ${maxAlternatives} alternatives; nest fewer combinators.`;
+  throw new SchemaError(keyword, node.path, sentence);
 }
 
 /** A grammar cannot say "exactly one", so the branches must exclude each other: by type, const, enum or a required property. */
-function requireDisjoint(branches: readonly Node[], node: Node, depth: number): void {
-  for (const [index, branch] of branches.entries()) {
-    for (const other of branches.slice(index + 1)) {
-      if (flatten([branch, other], depth + 1).length === 0) continue;
-      refuse(
-        node,
-        "oneOf",
-        "its branches may overlap; use anyOf, or give each branch a required property with its own const.",
-      );
-      return;
-    }
+function requireDisjoint(branches: readonly Node[], node: Node): void {
+  const overlap = branches.some((branch, index) =>
+    branches.slice(index + 1).some((other) => inhabited([branch, other])),
+  );
+  if (overlap) {
+    const advice = "use anyOf, or give each branch a required property with its own const.";
+    refuse(node, "oneOf", `its branches may overlap; ${advice}`);
   }
 }
 
-/** Whether certainly no value satisfies it. May miss some: it decides only what types, values, bounds and required properties show. */
-function isEmpty(flat: Flat, depth: number): boolean {
-  if (flat.values) return flat.values.length === 0;
+/** Whether types, values and bounds alone show that no value satisfies it. */
+function isEmpty(flat: Flat): boolean {
+  if (flat.values) return !flat.values.some((value) => flat.kinds?.has(kindOf(value)) ?? true);
   if (flat.kinds?.size === 0) return true;
   const only = (kind: Kind): boolean => flat.kinds?.size === 1 && flat.kinds.has(kind);
-  if (only("number") && (flat.min ?? -Infinity) > (flat.max ?? Infinity)) return true;
-  if (only("string") && flat.minLength > flat.maxLength) return true;
-  if (only("array") && flat.minItems > flat.maxItems) return true;
-  if (!only("object") || depth > 8) return false;
-  return [...flat.required].some((key) => {
-    const nodes = propertyNodes(flat, key);
-    return nodes.length > 0 && flatten(nodes, depth + 4).length === 0;
+  if (only("number")) return (flat.min ?? -Infinity) > (flat.max ?? Infinity);
+  if (only("string")) return flat.minLength > flat.maxLength;
+  if (only("array")) return flat.minItems > flat.maxItems;
+  return only("object") && Math.max(flat.minProperties, flat.required.size) > flat.maxProperties;
+}
+
+/**
+ * Whether some finite value may satisfy all the schemas. False is certain: types, values, bounds, elements and required
+ * members show it, or the schema needs itself inside itself without end. `within` are the questions being answered.
+ */
+export function inhabited(nodes: readonly Node[], within: ReadonlySet<string> = new Set()): boolean {
+  const first = nodes[0];
+  if (!first || within.size > maxDepth) return true;
+  const key = nodes.map(({ path }) => path).join("&");
+  const known = first.document.inhabited;
+  if (known.has(key)) return true;
+  if (within.has(key)) return false;
+  const inside = new Set([...within, key]);
+  const result = flatten(nodes, false).some((flat) => inhabitedFlat(flat, inside));
+  if (result) known.add(key);
+  return result;
+}
+
+export function inhabitedFlat(flat: Flat, within: ReadonlySet<string> = new Set()): boolean {
+  if (flat.values) return true;
+  const kinds = flat.kinds ?? (flat.implied.size > 0 ? flat.implied : new Set<Kind>(["null"]));
+  return [...kinds].some((kind) => {
+    if (kind === "object") return [...flat.required].every((key) => inhabited(propertyNodes(flat, key), within));
+    if (kind !== "array") return true;
+    const listed = Math.max(0, ...flat.arrays.map(({ prefix }) => prefix.length));
+    const needed = Math.min(flat.minItems, listed + 1);
+    return Array.from({ length: needed }, (_, index) => index).every((index) =>
+      inhabited(elementNodes(flat, index), within),
+    );
   });
 }

@@ -89,6 +89,8 @@ const refusals: [keyword: string, path: string, schema: unknown][] = [
   ["schema", "#", { type: "object", properties: { a: text }, required: ["b"], additionalProperties: false }],
   ["schema", "#", false],
   ["schema", "#", { type: "integer", minimum: 3, maximum: 2 }],
+  ["schema", "#", { type: "array", items: { $ref: "#" }, minItems: 1 }],
+  ["schema", "#", { type: "object", properties: { next: { $ref: "#" } }, required: ["next"] }],
   ["type", "#", { type: "text" }],
   ["minumum", "#", { type: "integer", minumum: 3 }],
   ["nullable", "#", { nullable: true, enum: ["a"] }],

@@ -26,7 +26,14 @@ export function compileSchema(schema: unknown): CompiledSchema {
     let validate: ((value: unknown) => string | null) | undefined;
     return {
       gbnf: builder.finish(root),
-      validate: (value) => (validate ??= compileValidator(JSON.parse(text)))(value),
+      validate: (value) => {
+        try {
+          return (validate ??= compileValidator(JSON.parse(text)))(value);
+        } catch (error) {
+          // Definitions that only refer to themselves, in a corner that no value reaches.
+          return `it cannot be judged: ${(error as Error).message}`;
+        }
+      },
     };
   });
 }
@@ -41,7 +48,13 @@ export function writeSchema(
   options: { name: string; unenforceable: "refuse" | "validate"; hint: string; onlyObjects?: boolean },
 ): string {
   schemaText(schema);
-  const document = { root: schema, name: options.name, unenforceable: options.unenforceable, work: 0 };
+  const document = {
+    root: schema,
+    name: options.name,
+    unenforceable: options.unenforceable,
+    work: 0,
+    inhabited: new Set<string>(),
+  };
   const nodes = [{ schema, path: options.name, document }];
   if (options.onlyObjects) nodes.push({ schema: { type: "object" }, path: `${options.name}#object`, document });
   try {

@@ -5,7 +5,7 @@ import { wordsAutomaton, without, type Automaton } from "./automaton.ts";
 import { admits, fits } from "./admits.ts";
 import { SchemaError } from "./errors.ts";
 import { allKinds, elementNodes, propertyNodes, refuse, type Flat, type Kind, type Node } from "./flat.ts";
-import { flatten, resolve } from "./flatten.ts";
+import { flatten, inhabited, inhabitedFlat, resolve } from "./flatten.ts";
 import { anyStringChar, automatonString, literal, oneOfThese, repeated, type GrammarBuilder } from "./gbnf.ts";
 import { spacedJson } from "./json.ts";
 import { keywords } from "./keywords.ts";
@@ -45,7 +45,7 @@ export class SchemaWriter {
     this.rules.set(key, undefined);
     if (++this.nesting > maxNesting)
       throw new SchemaError("schema", targets[0]!.path, `it nests deeper than ${maxNesting} levels.`);
-    const flats = flatten(targets);
+    const flats = flatten(targets).filter((flat) => inhabitedFlat(flat));
     const options = flats.flatMap((flat) => this.options(flat, hint));
     this.nesting--;
     if (options.length === 0) throw new SchemaError("schema", targets[0]!.path, "no value can satisfy it.");
@@ -115,7 +115,7 @@ export class SchemaWriter {
       case "array":
         return this.array(flat, hint);
       case "object":
-        return [this.object(flat, hint)];
+        return this.object(flat, hint);
     }
   }
 
@@ -153,7 +153,7 @@ export class SchemaWriter {
 
   /** The symbol for the schemas, or undefined when no value satisfies them. */
   private possible(nodes: readonly Node[], hint: string): string | undefined {
-    return nodes.length > 0 && flatten(nodes).length === 0 ? undefined : this.value(nodes, hint);
+    return !inhabited(nodes) ? undefined : this.value(nodes, hint);
   }
 
   private list(prefix: readonly string[], rest: string | undefined, min: number, max: number): string {
@@ -172,7 +172,7 @@ export class SchemaWriter {
     return min > 0 ? `"[" ${filled} "]"` : `"[" (${filled})? "]"`;
   }
 
-  private object(flat: Flat, hint: string): string {
+  private object(flat: Flat, hint: string): string[] {
     const names = new Set(flat.objects.flatMap(({ properties }) => [...properties.keys()]));
     for (const key of flat.required) names.add(key);
     const members: { text: string; required: boolean }[] = [];
@@ -181,11 +181,10 @@ export class SchemaWriter {
       const nodes = propertyNodes(flat, name);
       const value = admits(flat.keys, name) ? this.possible(nodes, `${hint}-${name}`) : undefined;
       if (value !== undefined) members.push({ text: `${literal(`${JSON.stringify(name)}: `)} ${value}`, required });
-      else if (required)
-        throw new SchemaError("required", flat.path, `\`${name}\` is required, but no value of it is allowed.`);
+      else if (required) return [];
     }
     const extra = this.extraMember(flat, names, hint);
-    return this.builder.rule(hint, this.bounded(flat, members, extra));
+    return [this.builder.rule(hint, this.bounded(flat, members, extra))];
   }
 
   /** Members that are not listed; undefined: there may be none. Without `additionalProperties`, listed properties are all there are. */
@@ -229,6 +228,9 @@ export class SchemaWriter {
       atMost = Math.max(0, flat.maxProperties - members.length);
       if (members.length > flat.maxProperties)
         refuse(flat, "maxProperties", "it is less than the number of listed properties; list fewer.");
+    }
+    if (atLeast > atMost) {
+      throw new SchemaError("maxProperties", flat.path, "it leaves no room for what minProperties asks for.");
     }
     return this.record(members, extra, atLeast, atMost);
   }
