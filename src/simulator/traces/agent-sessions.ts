@@ -138,13 +138,6 @@ export function leadingEqual(a: readonly number[], b: readonly number[]): number
   return equal;
 }
 
-/** The block ids that run-length pairs stand for, in order. */
-export function* expandRuns(runs: readonly number[]): Generator<number> {
-  for (let i = 0; i < runs.length; i += 2) {
-    for (let n = 0; n < runs[i + 1]!; n++) yield runs[i]! + n;
-  }
-}
-
 /** How a session is turned into load. */
 export interface SessionLoadOptions {
   /** Mean seconds between session starts (Poisson); 0 starts all at once. */
@@ -166,15 +159,16 @@ export function sessionsToWorkload(sessions: readonly AgentSession[], options: S
   const shrink = options.shrink ?? 1;
   const blockTokens = Math.max(1, Math.round((sessions[0]?.blockTokens ?? 64) / shrink));
   const builder = new WorkloadBuilder("agent sessions", blockTokens);
+  if (options.shareSystemPrompt === true) builder.freshRange(Math.max(0, ...sessions.map(sharedBlocks)));
   let left = 0;
   let startMs = 0;
-  sessions.forEach((session, number) => {
+  sessions.forEach((session) => {
     const longest = longestPrompt(session);
     if (options.maxContextTokens !== undefined && longest > options.maxContextTokens) {
       left++;
       return;
     }
-    addSession(builder, session, number, startMs, shrink, blockTokens, options);
+    addSession(builder, session, startMs, shrink, blockTokens, options);
     startMs += options.meanStartGapS > 0 ? random.exponential(options.meanStartGapS * 1000) : 0;
   });
   if (left > 0)
@@ -183,6 +177,10 @@ export function sessionsToWorkload(sessions: readonly AgentSession[], options: S
     );
   if (options.maxGapS !== undefined) builder.notes.push(`Gaps longer than ${options.maxGapS} s were cut to that.`);
   return builder.build();
+}
+
+function sharedBlocks(session: AgentSession): number {
+  return Math.floor(session.sharedTokens / session.blockTokens);
 }
 
 function longestPrompt(session: AgentSession): number {
@@ -196,7 +194,6 @@ function longestPrompt(session: AgentSession): number {
 function addSession(
   builder: WorkloadBuilder,
   session: AgentSession,
-  number: number,
   startMs: number,
   shrink: number,
   blockTokens: number,
@@ -204,7 +201,8 @@ function addSession(
 ): void {
   const recorded = recordedCalls(session);
   const depends = dependencies(recorded);
-  const sharedBlocks = options.shareSystemPrompt === true ? Math.floor(session.sharedTokens / session.blockTokens) : 0;
+  const shared = options.shareSystemPrompt === true ? sharedBlocks(session) : 0;
+  const arrays = blockArrays(session, builder.freshRange(idRange(session)), shared);
   const first = builder.calls.length;
   recorded.forEach((entry, position) => {
     const { request } = entry;
@@ -217,11 +215,7 @@ function addSession(
       thread: entry.thread,
       promptTokens: Math.max(1, Math.round(request.promptTokens / shrink)),
       outputTokens: Math.max(1, Math.round(request.outputTokens / shrink)),
-      blocks: builder.chain(
-        namedBlocks(request.runs, entry.parentThread === undefined ? sharedBlocks : 0, number),
-        blocks,
-        sharedBlocks > 0 ? 0 : number + 1,
-      ),
+      blocks: arrays.get(request)!.subarray(0, blocks),
       after: dependency.after.map((index) => first + index),
       delayMs: dependency.after.length > 0 ? delayMs : startMs + delayMs,
       then: dependency.last ? "end" : request.stop === "tool_use" ? "tool" : "turn",
@@ -247,11 +241,44 @@ export function recordedCalls(session: AgentSession): (RecordedCall & { request:
   return all.toSorted((a, b) => a.startMs - b.startMs);
 }
 
-/** Block names: the leading ones common to all sessions if asked for, the rest the session's own. */
-function* namedBlocks(runs: readonly number[], sharedBlocks: number, session: number): Generator<number | string> {
-  let position = 0;
-  for (const id of expandRuns(runs)) {
-    yield position < sharedBlocks ? `shared ${position}` : position === sharedBlocks ? `${session} ${id}` : id;
-    position++;
+/**
+ * Block ids of every request as arrays. Ids of a session are chained by prefix already, so they only need an offset. A request
+ * whose prompt is a prefix of the next one's in its thread is a view into it: a session costs the memory of its longest
+ * prompts, not of all of them.
+ * @param firstId id that the session's local id 0 becomes
+ * @param shared leading blocks of the main thread that get the ids 0 .. shared - 1 instead
+ */
+export function blockArrays(session: AgentSession, firstId: number, shared = 0): Map<AgentRequest, Int32Array> {
+  const arrays = new Map<AgentRequest, Int32Array>();
+  for (const thread of [session.main, ...session.subagents]) {
+    const common = thread === session.main ? shared : 0;
+    for (let i = thread.requests.length - 1; i >= 0; i--) {
+      const request = thread.requests[i]!;
+      const next = thread.requests[i + 1];
+      if (next !== undefined && leadingEqual(request.runs, next.runs) === request.blocks) {
+        arrays.set(request, arrays.get(next)!.subarray(0, request.blocks));
+        continue;
+      }
+      const ids = new Int32Array(request.blocks);
+      let at = 0;
+      for (let r = 0; r < request.runs.length; r += 2) {
+        for (let n = 0; n < request.runs[r + 1]!; n++, at++) {
+          ids[at] = at < common ? at : firstId + request.runs[r]! + n;
+        }
+      }
+      arrays.set(request, ids);
+    }
   }
+  return arrays;
+}
+
+/** One more than the largest local block id of a session. */
+export function idRange(session: AgentSession): number {
+  let end = 0;
+  for (const thread of [session.main, ...session.subagents]) {
+    for (const { runs } of thread.requests) {
+      for (let r = 0; r < runs.length; r += 2) end = Math.max(end, runs[r]! + runs[r + 1]!);
+    }
+  }
+  return end;
 }

@@ -87,9 +87,12 @@ describe("readers", () => {
     ]);
     expect([workload.tenants, workload.programs, workload.threads]).toEqual([2, 2, 3]);
     // Equal ids in different sessions are different content, unless the system prompt is said to be shared.
-    expect(workload.blockCount).toBe(5 + 4 + 2 + 3);
+    const distinct = (calls: readonly { blocks: Int32Array }[]) =>
+      new Set(calls.flatMap((call) => [...call.blocks])).size;
+    expect(distinct(workload.calls)).toBe(5 + 4 + 2 + 3);
     const shared = sessionsToWorkload(sessions, { meanStartGapS: 0, seed: 1, shareSystemPrompt: true });
-    expect(shared.blockCount).toBe(5 + 4 + 2 + 3 - 2);
+    expect(distinct(shared.calls)).toBe(5 + 4 + 2 + 3 - 2);
+    expect(Math.max(...shared.calls.flatMap((call) => [...call.blocks]))).toBeLessThan(shared.blockCount);
     const cut = sessionsToWorkload(sessions, {
       meanStartGapS: 9,
       seed: 1,
@@ -184,7 +187,7 @@ describe("generated and scaled loads", () => {
     expect(scaled.calls).toHaveLength(14);
     expect(scaled.calls[8]!.after).toEqual([7]);
     expect(scaled.calls[8]!.delayMs).toBe(1500);
-    expect(new Set(scaled.calls.flatMap((call) => [...call.blocks])).size).toBe(2 * workload.blockCount);
+    expect(new Set(scaled.calls.flatMap((call) => [...call.blocks])).size).toBe(2 * 14);
     expect(headOf(scaled, 3).calls).toHaveLength(3);
     expect(scaleWorkload(workload, {})).toBe(workload);
   });

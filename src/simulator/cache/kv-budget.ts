@@ -1,0 +1,396 @@
+// What a KV budget costs agents: recorded sessions on their recorded clock, one pool of KV, and the question which blocks to
+// keep. Sessions' sub-agents are threads of their own. No engine here: a request takes its recorded time, whatever was
+// computed again; so all rules see the same arrivals and only what they keep differs.
+//
+// The pool works in segments: runs of consecutive blocks of one thread with the same last use and the same next use. A
+// segment is always trimmed from its tail, which is evicting leaf blocks. Rules rank segments; highest rank goes first.
+import { expectedWaitMs } from "../../scheduler/programs/toolWindow.ts";
+import { Random } from "../random.ts";
+import { blockArrays, idRange, recordedCalls, type AgentSession } from "../traces/agent-sessions.ts";
+
+/** One request on the study's clock. */
+export interface BudgetRequest {
+  atS: number;
+  endS: number;
+  thread: number;
+  session: number;
+  promptTokens: number;
+  outputTokens: number;
+  blocks: Int32Array;
+  /** Why the thread waits afterwards. */
+  then: "tool" | "turn" | "end";
+  /** Positions at which the next use changes, and from there on the time of the next request that has the block (Infinity: none). */
+  nextUse: readonly { from: number; atS: number }[];
+}
+
+export interface BudgetWorkload {
+  requests: readonly BudgetRequest[];
+  blockTokens: number;
+  blockCount: number;
+  threads: number;
+  /** When each session's last request ended. */
+  sessionEndS: Float64Array;
+  /** Peak over time of the sum of live contexts, tokens. */
+  workingSetTokens: number;
+  promptTokens: number;
+}
+
+export interface BudgetOptions {
+  seed: number;
+  /** Sessions alive at once: the first start as a Poisson process, and each that ends is followed by the next. */
+  alive: number;
+  /** Mean of the exponential time before a session starts (after the one before it, or after a place became free). */
+  meanStartGapS: number;
+}
+
+/** Lays sessions out on one clock. */
+export function budgetWorkload(sessions: readonly AgentSession[], options: BudgetOptions): BudgetWorkload {
+  const random = Random.stream(options.seed, "session starts");
+  const requests: BudgetRequest[] = [];
+  const ends = new Float64Array(sessions.length);
+  const places: number[] = [];
+  let threads = 0;
+  let firstId = 0;
+  let startS = 0;
+  sessions.forEach((session, number) => {
+    if (places.length < options.alive) startS += random.exponential(options.meanStartGapS);
+    else {
+      const freeS = Math.min(...places);
+      places.splice(places.indexOf(freeS), 1);
+      startS = freeS + random.exponential(options.meanStartGapS);
+    }
+    const laid = layOut(session, number, startS, threads, firstId);
+    requests.push(...laid.requests);
+    threads += 1 + session.subagents.length;
+    firstId += idRange(session);
+    ends[number] = laid.requests.reduce((end, request) => Math.max(end, request.endS), startS);
+    places.push(ends[number]!);
+  });
+  requests.sort((a, b) => a.atS - b.atS);
+  const blockTokens = sessions[0]?.blockTokens ?? 64;
+  return {
+    requests,
+    blockTokens,
+    blockCount: firstId,
+    threads,
+    sessionEndS: ends,
+    workingSetTokens: peakContext(requests),
+    promptTokens: requests.reduce((sum, request) => sum + request.promptTokens, 0),
+  };
+}
+
+function layOut(session: AgentSession, number: number, startS: number, firstThread: number, firstId: number) {
+  const recorded = recordedCalls(session);
+  const arrays = blockArrays(session, firstId);
+  const zeroMs = recorded[0]?.startMs ?? 0;
+  const threadOf = new Map([session.main, ...session.subagents].map((thread, i) => [thread.id, firstThread + i]));
+  const lastOf = new Map<string, number>();
+  recorded.forEach((call, i) => lastOf.set(call.thread, i));
+  const atS = recorded.map((call) => startS + (call.startMs - zeroMs) / 1000);
+  const nextUse = nextUses(
+    recorded.map((call) => arrays.get(call.request)!),
+    atS,
+    firstId,
+    idRange(session),
+  );
+  const requests = recorded.map((call, i): BudgetRequest => ({
+    atS: atS[i]!,
+    endS: startS + (call.endMs - zeroMs) / 1000,
+    thread: threadOf.get(call.thread)!,
+    session: number,
+    promptTokens: call.request.promptTokens,
+    outputTokens: call.request.outputTokens,
+    blocks: arrays.get(call.request)!,
+    then: lastOf.get(call.thread) === i ? "end" : call.request.stop === "tool_use" ? "tool" : "turn",
+    nextUse: nextUse[i]!,
+  }));
+  return { requests };
+}
+
+/** For each request, the steps of "when is the block at this position asked for again"; times never fall along a prompt. */
+function nextUses(prompts: readonly Int32Array[], atS: readonly number[], firstId: number, range: number) {
+  const seen = new Float64Array(range).fill(Infinity);
+  const steps: { from: number; atS: number }[][] = [];
+  for (let i = prompts.length - 1; i >= 0; i--) {
+    const own: { from: number; atS: number }[] = [];
+    const blocks = prompts[i]!;
+    for (let p = 0; p < blocks.length; p++) {
+      const next = seen[blocks[p]! - firstId]!;
+      if (own.length === 0 || own[own.length - 1]!.atS !== next) own.push({ from: p, atS: next });
+      seen[blocks[p]! - firstId] = atS[i]!;
+    }
+    steps[i] = own;
+  }
+  return steps;
+}
+
+function peakContext(requests: readonly BudgetRequest[]): number {
+  const changes: { atS: number; thread: number; tokens: number }[] = [];
+  for (const request of requests) {
+    changes.push({ atS: request.atS, thread: request.thread, tokens: request.promptTokens + request.outputTokens });
+    if (request.then === "end") changes.push({ atS: request.endS, thread: request.thread, tokens: 0 });
+  }
+  changes.sort((a, b) => a.atS - b.atS);
+  const context = new Map<number, number>();
+  let sum = 0;
+  let peak = 0;
+  for (const { thread, tokens } of changes) {
+    sum += tokens - (context.get(thread) ?? 0);
+    context.set(thread, tokens);
+    peak = Math.max(peak, sum);
+  }
+  return peak;
+}
+
+/** A run of blocks of one thread that were last used, and will next be used, together. */
+export interface Segment {
+  thread: number;
+  session: number;
+  /** Which request of the study put it here; later is larger. */
+  order: number;
+  endS: number;
+  then: "tool" | "turn" | "end";
+  /** Not part of its thread's newest prompt any more. */
+  superseded: boolean;
+  nextUseS: number;
+  blocks: Int32Array;
+  from: number;
+  /** Exclusive; trimming lowers it. */
+  to: number;
+  /** Blocks in [from, to) that still belong to this segment. */
+  live: number;
+  id: number;
+  tier: 0 | 1;
+}
+
+/** What a rule may know beside the segment: only the clairvoyant looks at `nextUseS`. */
+export interface RuleContext {
+  nowS: number;
+  sessionEndS: Float64Array;
+}
+
+export interface BudgetRule {
+  name: string;
+  /** Higher goes first. Of equals the later (deeper) segment goes first. */
+  rank(segment: Segment, context: RuleContext): number;
+  /** Kept nothing longer than this after the thread's last response, even with room to spare. */
+  ttlS?: number;
+  /** Frees what the runtime says is dead at once. */
+  dropsDead?: boolean;
+}
+
+/** Ahead of everything that may live. */
+const dead = 1e15;
+
+/** The scheduler's expectation of a wait: by kind at first, then as long again as it has lasted. */
+function expectedWaitS(segment: Segment, nowS: number): number {
+  const startMs = segment.then === "tool" ? expectedWaitMs.unknown : expectedWaitMs.slow;
+  return Math.max(startMs / 1000, nowS - segment.endS);
+}
+
+export const budgetRules: readonly BudgetRule[] = [
+  { name: "lru", rank: (segment) => -segment.order },
+  { name: "ttl-5min", rank: (segment) => -segment.order, ttlS: 300 },
+  {
+    name: "tool-window",
+    dropsDead: true,
+    rank: (segment, { nowS, sessionEndS }) => {
+      if (segment.superseded || segment.then === "end" || sessionEndS[segment.session]! <= nowS)
+        return dead - segment.order;
+      return expectedWaitS(segment, nowS);
+    },
+  },
+  { name: "clairvoyant", rank: (segment) => (segment.nextUseS === Infinity ? dead : segment.nextUseS) },
+];
+
+export interface BudgetResult {
+  rule: string;
+  budgetTokens: number;
+  deviceTokens: number;
+  promptTokens: number;
+  recomputedTokens: number;
+  /** Tokens that were hits below the device and had to be brought up. */
+  reloadedTokens: number;
+}
+
+/**
+ * Runs one rule.
+ * @param budgetTokens all tiers together
+ * @param deviceTokens of these, on the device; the same by default
+ */
+export function runBudget(
+  workload: BudgetWorkload,
+  rule: BudgetRule,
+  budgetTokens: number,
+  deviceTokens = budgetTokens,
+): BudgetResult {
+  const pool = new Pool(workload, rule, budgetTokens, deviceTokens);
+  for (const request of workload.requests) pool.serve(request);
+  return {
+    rule: rule.name,
+    budgetTokens,
+    deviceTokens,
+    promptTokens: workload.promptTokens,
+    recomputedTokens: pool.recomputedTokens,
+    reloadedTokens: pool.reloadedTokens,
+  };
+}
+
+class Pool {
+  recomputedTokens = 0;
+  reloadedTokens = 0;
+  readonly #workload: BudgetWorkload;
+  readonly #rule: BudgetRule;
+  readonly #capacity: number;
+  readonly #deviceCapacity: number;
+  readonly #owner: Int32Array;
+  readonly #segments = new Map<number, Segment>();
+  readonly #newest: Map<number, number> = new Map();
+  #nextId = 1;
+  #order = 0;
+  #resident = 0;
+  #onDevice = 0;
+
+  constructor(workload: BudgetWorkload, rule: BudgetRule, budgetTokens: number, deviceTokens: number) {
+    this.#workload = workload;
+    this.#rule = rule;
+    this.#capacity = Math.floor(budgetTokens / workload.blockTokens);
+    this.#deviceCapacity = Math.floor(deviceTokens / workload.blockTokens);
+    this.#owner = new Int32Array(workload.blockCount);
+  }
+
+  serve(request: BudgetRequest): void {
+    const context = { nowS: request.atS, sessionEndS: this.#workload.sessionEndS };
+    this.#expire(request.atS);
+    const hit = this.#hits(request.blocks);
+    this.recomputedTokens += request.promptTokens - hit * this.#workload.blockTokens;
+    this.#insert(request);
+    this.#evict(context);
+  }
+
+  #hits(blocks: Int32Array): number {
+    const owner = this.#owner;
+    let hit = 0;
+    let reloaded = 0;
+    let id = 0;
+    let below = false;
+    for (; hit < blocks.length; hit++) {
+      const found = owner[blocks[hit]!]!;
+      if (found === 0) break;
+      if (found !== id) {
+        id = found;
+        below = this.#segments.get(id)!.tier === 1;
+      }
+      if (below) reloaded++;
+    }
+    this.reloadedTokens += reloaded * this.#workload.blockTokens;
+    return hit;
+  }
+
+  /** The prompt's blocks become the thread's newest segments, one for each step of next use. */
+  #insert(request: BudgetRequest): void {
+    const { blocks } = request;
+    const order = this.#order++;
+    this.#newest.set(request.thread, order);
+    for (let step = 0; step < request.nextUse.length; step++) {
+      const { from, atS } = request.nextUse[step]!;
+      const to = request.nextUse[step + 1]?.from ?? blocks.length;
+      this.#add({
+        thread: request.thread,
+        session: request.session,
+        order,
+        endS: request.endS,
+        then: request.then,
+        superseded: false,
+        nextUseS: atS,
+        blocks,
+        from,
+        to,
+        live: to - from,
+        id: this.#nextId++,
+        tier: 0,
+      });
+    }
+    for (const segment of this.#segments.values()) {
+      if (segment.thread === request.thread && segment.order < order) segment.superseded = true;
+    }
+  }
+
+  /** Takes over the segment's blocks from whoever held them. */
+  #add(segment: Segment): void {
+    const owner = this.#owner;
+    for (let p = segment.from; p < segment.to; p++) {
+      const before = owner[segment.blocks[p]!]!;
+      if (before === 0) this.#resident++;
+      else this.#lose(this.#segments.get(before)!);
+      if (segment.tier === 0) this.#onDevice++;
+      owner[segment.blocks[p]!] = segment.id;
+    }
+    this.#segments.set(segment.id, segment);
+  }
+
+  #lose(segment: Segment): void {
+    if (segment.tier === 0) this.#onDevice--;
+    if (--segment.live === 0) this.#segments.delete(segment.id);
+  }
+
+  #evict(context: RuleContext): void {
+    if (this.#rule.dropsDead === true) {
+      for (const segment of this.#segments.values()) {
+        if (this.#rule.rank(segment, context) >= dead / 2) this.#trim(segment, Infinity);
+      }
+    }
+    while (this.#resident > this.#capacity) {
+      // What lies lowest goes first: the device's own victims have been moved down already.
+      const victim = this.#victim(context, 1) ?? this.#victim(context, 0)!;
+      this.#trim(victim, this.#resident - this.#capacity);
+    }
+    while (this.#onDevice > this.#deviceCapacity) {
+      const victim = this.#victim(context, 0)!;
+      const moved = this.#trim(victim, this.#onDevice - this.#deviceCapacity);
+      this.#add({ ...victim, ...moved, live: moved.count, id: this.#nextId++, tier: 1 });
+    }
+  }
+
+  #victim(context: RuleContext, tier: 0 | 1): Segment | undefined {
+    let worst: Segment | undefined;
+    let worstRank = -Infinity;
+    for (const segment of this.#segments.values()) {
+      if (segment.tier !== tier) continue;
+      const rank = this.#rule.rank(segment, context);
+      if (worst !== undefined && (rank < worstRank || (rank === worstRank && segment.from < worst.from))) continue;
+      worst = segment;
+      worstRank = rank;
+    }
+    return worst;
+  }
+
+  /** Removes up to `count` live blocks from the segment's tail. Answers the range they came from. */
+  #trim(segment: Segment, count: number): { from: number; to: number; count: number; blocks: Int32Array } {
+    const owner = this.#owner;
+    const kept: number[] = [];
+    let p = segment.to;
+    while (p > segment.from && kept.length < count) {
+      const block = segment.blocks[--p]!;
+      if (owner[block] !== segment.id) continue;
+      owner[block] = 0;
+      kept.push(block);
+      this.#resident--;
+      if (segment.tier === 0) this.#onDevice--;
+    }
+    segment.to = p;
+    segment.live -= kept.length;
+    if (segment.live === 0) this.#segments.delete(segment.id);
+    const blocks = Int32Array.from(kept.toReversed());
+    return { from: 0, to: blocks.length, count: blocks.length, blocks };
+  }
+
+  /** A rule with a time-to-live frees what has idled longer, strictly. */
+  #expire(nowS: number): void {
+    const { ttlS } = this.#rule;
+    if (ttlS === undefined) return;
+    for (const segment of this.#segments.values()) {
+      if (nowS - segment.endS > ttlS) this.#trim(segment, Infinity);
+    }
+  }
+}
