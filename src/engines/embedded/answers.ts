@@ -56,7 +56,13 @@ function checkModel(context: AnswerContext, body: unknown): void {
 /** What fits: the wish, cut to the room that the prompt leaves. Throws 400 with both numbers when it leaves none. */
 export function outputBudget(promptTokens: number, wish: number | undefined, contextTokens: number): number {
   if (promptTokens === 0) {
-    throw new ApiError({ status: 400, code: "empty_prompt", message: "The prompt has no tokens.", param: "prompt", hint: "Send some text." });
+    throw new ApiError({
+      status: 400,
+      code: "empty_prompt",
+      message: "The prompt has no tokens.",
+      param: "prompt",
+      hint: "Send some text.",
+    });
   }
   const room = contextTokens - promptTokens;
   if (room < 1) {
@@ -88,7 +94,9 @@ function answer(
     created: Math.floor(Date.now() / 1000),
     model: context.model,
   };
-  const out = request.stream ? new StreamOut(response, wire, head, request.includeUsage) : new WholeOut(response, wire, head);
+  const out = request.stream
+    ? new StreamOut(response, wire, head, request.includeUsage)
+    : new WholeOut(response, wire, head);
   const reply = new Reply({
     detokenize: context.detokenize,
     tokenize: context.tokenize,
@@ -166,7 +174,8 @@ class StreamOut implements Out {
     this.start();
     this.send(this.wire.closing(this.head, outcome.finishReason));
     // Whoever stops a call must be able to bill it, asked for or not.
-    if (this.includeUsage || outcome.finishReason === "abort") this.send(this.wire.usage(this.head, usageOf(end), end.report));
+    if (this.includeUsage || outcome.finishReason === "abort")
+      this.send(this.wire.usage(this.head, usageOf(end), end.report));
     this.response.end("data: [DONE]\n\n");
   }
 
@@ -203,7 +212,11 @@ class WholeOut implements Out {
   }
 
   end(outcome: Outcome, end: CallEnd): void {
-    sendJson(this.response, 200, this.wire.whole(this.head, this.deltas, outcome.finishReason, usageOf(end), end.report));
+    sendJson(
+      this.response,
+      200,
+      this.wire.whole(this.head, this.deltas, outcome.finishReason, usageOf(end), end.report),
+    );
   }
 
   fail(error: unknown): void {
@@ -211,10 +224,19 @@ class WholeOut implements Out {
   }
 }
 
-export function sendJson(response: ServerResponse, status: number, value: object, headers: Record<string, string> = {}): void {
+export function sendJson(
+  response: ServerResponse,
+  status: number,
+  value: object,
+  headers: Record<string, string> = {},
+): void {
   if (response.headersSent || response.destroyed) return;
   const body = JSON.stringify(value);
-  response.writeHead(status, { "content-type": "application/json", "content-length": Buffer.byteLength(body), ...headers });
+  response.writeHead(status, {
+    "content-type": "application/json",
+    "content-length": Buffer.byteLength(body),
+    ...headers,
+  });
   response.end(body);
 }
 
@@ -235,7 +257,10 @@ function asApiError(error: unknown): ApiError {
       code: String(error.code),
       message: error.message,
       ...(at !== undefined && { param: at }),
-      hint: keyword === undefined ? "Change what is named and send the call again." : `Remove \`${keyword}\` at ${path}, or check it yourself.`,
+      hint:
+        keyword === undefined
+          ? "Change what is named and send the call again."
+          : `Remove \`${keyword}\` at ${path}, or check it yourself.`,
     });
   }
   return internal(error);

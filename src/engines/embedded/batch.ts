@@ -18,7 +18,9 @@ export function shareOut(prefilling: readonly Prefilling[], decoding: number): M
   const shares = new Map<number, number>();
   const oldest = prefilling.toSorted((a, b) => a.order - b.order)[0];
   if (!oldest) return shares;
-  const nearest = prefilling.filter((call) => call !== oldest).toSorted((a, b) => a.pending - b.pending || a.order - b.order);
+  const nearest = prefilling
+    .filter((call) => call !== oldest)
+    .toSorted((a, b) => a.pending - b.pending || a.order - b.order);
   const chosen = [oldest, ...nearest.slice(0, chunksPerStep - 1)];
   // Alone and with nobody decoding, a call may have both chunks.
   const each = chosen.length === 1 && decoding === 0 ? chunk * chunksPerStep : chunk;

@@ -90,7 +90,8 @@ export class BlockLedger {
   /** Events from number `since` on; from the oldest that explains the present when `since` is unknown or of another epoch. */
   read(since?: { epoch: string; sequence: number }): KvEvent[] {
     const first = this.log[0]?.sequence ?? this.next;
-    const from = since?.epoch === this.epoch && since.sequence >= first && since.sequence <= this.next ? since.sequence : first;
+    const from =
+      since?.epoch === this.epoch && since.sequence >= first && since.sequence <= this.next ? since.sequence : first;
     return this.log.slice(from - first);
   }
 

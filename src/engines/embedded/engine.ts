@@ -128,7 +128,11 @@ export class Engine {
       at: { arrived: now, placed: now, ready: now, firstToken: now },
     };
     const slots = this.kv.slots.length;
-    this.queue.push(active, call.priority, { secondsPerCall: this.secondsPerCall, slots, free: slots - this.active.size });
+    this.queue.push(active, call.priority, {
+      secondsPerCall: this.secondsPerCall,
+      slots,
+      free: slots - this.active.size,
+    });
     this.byAttempt.set(call.attempt, active);
     this.totals.calls++;
     this.stir();
@@ -212,7 +216,8 @@ export class Engine {
       organisation: call.owner.organisation,
       program: call.owner.program,
       prompt: call.prompt,
-      sequences: this.kv.views(files),
+      sequences: this.kv.views(),
+      fileTokensMax: files ? this.kv.store.maxTokens : 0,
       files: files ? this.kv.store.candidates(hashes) : [],
       canTrim: this.kv.device.canTrim,
     });
@@ -357,7 +362,8 @@ export class Engine {
     this.totals.cachedDiskTokens += active.cached.disk;
     this.totals.outputTokens += active.sampled;
     if (reason === "abort") this.totals.aborts++;
-    const error = reason === "error" ? (cause instanceof Error && "status" in cause ? cause : internal(cause)) : undefined;
+    const error =
+      reason === "error" ? (cause instanceof Error && "status" in cause ? cause : internal(cause)) : undefined;
     call.onEnd({ reason, ...(error && { error }), promptTokens, outputTokens: active.sampled, report });
   }
 }

@@ -51,7 +51,13 @@ export class Facts {
       tokens += slot.tokens.length;
     }
     if (tokens > 0) return { ...receipt(fact), honoured: true, action: "parked", tokens };
-    return { ...receipt(fact), honoured: false, action: "kept", tokens: sum(idle), reason: "too short for a file, or no room on disk" };
+    return {
+      ...receipt(fact),
+      honoured: false,
+      action: "kept",
+      tokens: sum(idle),
+      reason: "too short for a file, or no room on disk",
+    };
   }
 
   private soon(fact: RuntimeFact): FactReceipt {
@@ -70,13 +76,22 @@ export class Facts {
     const file = this.kv.store.ofProgram(fact.program)[0];
     if (!file) return this.nothingHere(fact);
     const slot = this.kv.slots
-      .filter((slot) => !slot.running && (slot.tokens.length === 0 || (this.kv.isSaved(slot) && slot.outlook !== "soon")))
+      .filter(
+        (slot) => !slot.running && (slot.tokens.length === 0 || (this.kv.isSaved(slot) && slot.outlook !== "soon")),
+      )
       .toSorted((a, b) => a.lastUsed - b.lastUsed)[0];
     if (!slot) {
-      return { ...receipt(fact), honoured: false, action: "none", tokens: file.tokens.length, reason: "no sequence is free; its file waits on disk" };
+      return {
+        ...receipt(fact),
+        honoured: false,
+        action: "none",
+        tokens: file.tokens.length,
+        reason: "no sequence is free; its file waits on disk",
+      };
     }
     const owner = { organisation: file.organisation, project: file.projects[0]!, program: fact.program };
-    if (!(await this.kv.restore(slot, file, owner))) return { ...receipt(fact), honoured: false, action: "none", reason: "its file is damaged" };
+    if (!(await this.kv.restore(slot, file, owner)))
+      return { ...receipt(fact), honoured: false, action: "none", reason: "its file is damaged" };
     slot.outlook = "soon";
     return { ...receipt(fact), honoured: true, action: "restored", tokens: slot.tokens.length };
   }
@@ -96,13 +111,20 @@ export class Facts {
       this.parents.delete(program);
     }
     if (tokens === 0) return this.nothingHere(fact);
-    return { ...receipt(fact), honoured: true, action: "dropped", tokens, ...(later && { reason: "a call is under way; its sequence goes when it ends" }) };
+    return {
+      ...receipt(fact),
+      honoured: true,
+      action: "dropped",
+      tokens,
+      ...(later && { reason: "a call is under way; its sequence goes when it ends" }),
+    };
   }
 
   /** The program and all below it. */
   private tree(root: string): string[] {
     const tree = [root];
-    for (const at of tree) for (const [program, parent] of this.parents) if (parent === at && !tree.includes(program)) tree.push(program);
+    for (const at of tree)
+      for (const [program, parent] of this.parents) if (parent === at && !tree.includes(program)) tree.push(program);
     return tree;
   }
 

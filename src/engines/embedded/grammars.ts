@@ -35,7 +35,10 @@ export function formOf(request: ChatRequest): AnswerForm {
   };
 }
 
-function schemaForm(schema: { value: unknown; anyObject: boolean }): { gbnf: string; validate: (text: string) => string | null } {
+function schemaForm(schema: { value: unknown; anyObject: boolean }): {
+  gbnf: string;
+  validate: (text: string) => string | null;
+} {
   const compiled = schema.anyObject ? undefined : compileSchema(schema.value);
   return {
     gbnf: compiled?.gbnf ?? jsonObjectGrammar(),

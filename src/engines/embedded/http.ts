@@ -29,7 +29,8 @@ const tokenizeBody = z.looseObject({
 export function createWorkerServer(parts: HttpParts): Server {
   const routes: Record<string, Handler> = {
     "GET /health": (_request, response) => sendJson(response, 200, { status: "ok" }),
-    "GET /v1/models": (_request, response) => sendJson(response, 200, { object: "list", data: [parts.describeModel()] }),
+    "GET /v1/models": (_request, response) =>
+      sendJson(response, 200, { object: "list", data: [parts.describeModel()] }),
     "GET /lineshaft/status": (_request, response) => sendJson(response, 200, parts.status()),
     "GET /lineshaft/events": (request, response, url) => streamEvents(parts.ledger, request, response, url),
     "POST /v1/chat/completions": async (request, response) => answerChat(parts, await readJson(request), response),
@@ -94,7 +95,12 @@ async function readJson(request: IncomingMessage): Promise<unknown> {
   for await (const piece of request as AsyncIterable<Buffer>) {
     bytes += piece.length;
     if (bytes > maxBodyBytes) {
-      throw new ApiError({ status: 413, code: "body_too_large", message: `The body is larger than ${maxBodyBytes} bytes.`, hint: "Send less." });
+      throw new ApiError({
+        status: 413,
+        code: "body_too_large",
+        message: `The body is larger than ${maxBodyBytes} bytes.`,
+        hint: "Send less.",
+      });
     }
     pieces.push(piece);
   }
@@ -114,9 +120,12 @@ function parsed<T>(schema: z.ZodType<T>, body: unknown): T {
 
 function tokenize(parts: HttpParts, body: unknown): object {
   const { prompt, messages, tools, add_generation_prompt: add } = parsed(tokenizeBody, body);
-  if ((prompt === undefined) === (messages === undefined)) throw invalid("prompt", "or `messages` must be given, and not both");
+  if ((prompt === undefined) === (messages === undefined))
+    throw invalid("prompt", "or `messages` must be given, and not both");
   const { tokens } =
-    messages === undefined ? parts.prompts.completion(prompt!) : parts.prompts.chat("", messages, tools ?? [], add ?? true);
+    messages === undefined
+      ? parts.prompts.completion(prompt!)
+      : parts.prompts.chat("", messages, tools ?? [], add ?? true);
   return { count: tokens.length, tokens, max_model_len: parts.contextTokens };
 }
 

@@ -77,7 +77,6 @@ export class Kv {
       tokens: slot.tokens,
       prefilling: slot.prefilling,
       saved: this.isSaved(slot),
-      parkable: this.store.fits(slot.tokens.length),
       outlook: slot.outlook,
       lastUsed: slot.lastUsed,
     }));

@@ -51,9 +51,6 @@ export interface StateOwner {
 /** A half-written state this old belongs to nobody any more. */
 const orphanMs = 60_000;
 
-/** Stands for a checksum until the file's sidecar is written, in the background. */
-const undescribed = -1;
-
 /** A folder that changed this recently may change again within the same tick of its clock. */
 const folderClockMs = 25;
 
@@ -63,6 +60,8 @@ export class KvStore {
   private readonly now: () => number;
   /** State files whose content this process knows: size and modification time when it wrote or checked them. */
   private readonly trusted = new Map<string, string>();
+  /** States of this process whose sidecar is still being written, in the background. */
+  private readonly undescribed = new Set<string>();
   private readonly background = new Set<Promise<unknown>>();
   private readonly timer: NodeJS.Timeout;
   private folderSeen = -1;
@@ -83,9 +82,9 @@ export class KvStore {
     return { usedBytes: this.index.usedBytes, budgetBytes: this.options.budgetBytes, files: this.index.size };
   }
 
-  /** Whether a state of so many tokens can be kept at all. */
-  fits(tokens: number): boolean {
-    return tokens * this.options.bytesPerToken <= this.options.budgetBytes;
+  /** Tokens of the longest state that can be kept at all. */
+  get maxTokens(): number {
+    return Math.floor(this.options.budgetBytes / this.options.bytesPerToken);
   }
 
   /** Usable files that share a block with the prompt of these hashes, the most of it first. */
@@ -144,12 +143,13 @@ export class KvStore {
       shared,
       tokens: [...tokens],
       bytes,
-      crc32: undescribed,
+      crc32: -1,
       fingerprint: this.options.fingerprint,
       lastUsedMs: this.now(),
     };
     this.trusted.set(id, stamp(await stat(this.path(`${id}.state`))));
     if (!shared) for (const old of this.index.superseded(file)) await this.remove(old);
+    this.undescribed.add(id);
     this.add(file);
     this.track(this.describe(file));
     return file;
@@ -163,7 +163,8 @@ export class KvStore {
     try {
       const now = await stat(at);
       if (this.trusted.get(id) !== stamp(now)) {
-        if (now.size !== file.bytes || (await checksum(at)) !== file.crc32) throw new Error("the content is not what was written");
+        if (now.size !== file.bytes || (await checksum(at)) !== file.crc32)
+          throw new Error("the content is not what was written");
         this.trusted.set(id, stamp(now));
       }
       const tokens = await read(at);
@@ -230,7 +231,7 @@ export class KvStore {
     }
     for (const file of this.index.all()) {
       // A state of this process whose sidecar is still being written is there all the same.
-      if (!names.has(`${file.id}.json`) && file.crc32 !== undescribed) this.drop(file);
+      if (!names.has(`${file.id}.json`) && !this.undescribed.has(file.id)) this.drop(file);
     }
   }
 
@@ -261,6 +262,7 @@ export class KvStore {
 
   private drop(file: KvFile): void {
     this.trusted.delete(file.id);
+    this.undescribed.delete(file.id);
     if (this.index.remove(file.id)) this.options.onRemoved(file);
   }
 
@@ -273,7 +275,9 @@ export class KvStore {
 
   private async adopt(file: KvFile, owner: StateOwner, shared: boolean): Promise<KvFile> {
     const news =
-      !file.projects.includes(owner.project) || (owner.program !== undefined && !file.programs.includes(owner.program)) || (shared && !file.shared);
+      !file.projects.includes(owner.project) ||
+      (owner.program !== undefined && !file.programs.includes(owner.program)) ||
+      (shared && !file.shared);
     if (!file.projects.includes(owner.project)) file.projects.push(owner.project);
     if (owner.program && !file.programs.includes(owner.program)) file.programs.push(owner.program);
     file.shared ||= shared;
@@ -305,10 +309,11 @@ export class KvStore {
     const temporary = this.path(`${file.id}.${randomBytes(4).toString("hex")}.tmp`);
     const dropped = () => this.index.get(file.id) !== file;
     try {
-      if (file.crc32 === undescribed) file.crc32 = await checksum(this.path(`${file.id}.state`));
+      if (this.undescribed.has(file.id)) file.crc32 = await checksum(this.path(`${file.id}.state`));
       const { id: _id, lastUsedMs: _used, ...content } = file;
       await writeFile(temporary, JSON.stringify({ version: 1, ...content }), { mode: 0o600 });
       if (!dropped()) await rename(temporary, this.path(`${file.id}.json`));
+      this.undescribed.delete(file.id);
       if (dropped()) await rm(temporary, { force: true });
     } catch (error) {
       await rm(temporary, { force: true });
@@ -335,7 +340,8 @@ export class KvStore {
   private async sweep(): Promise<void> {
     const names = new Set(readdirSync(this.options.dir));
     for (const name of names) {
-      const orphan = name.endsWith(".tmp") || (name.endsWith(".state") && !names.has(name.replace(/\.state$/, ".json")));
+      const orphan =
+        name.endsWith(".tmp") || (name.endsWith(".state") && !names.has(name.replace(/\.state$/, ".json")));
       if (!orphan) continue;
       const at = await stat(this.path(name)).catch(() => undefined);
       if (at && Date.now() - at.mtimeMs > orphanMs) await rm(this.path(name), { force: true });

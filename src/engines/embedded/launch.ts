@@ -51,7 +51,16 @@ export function workerCommand(launch: WorkerLaunch, inherited: NodeJS.ProcessEnv
   return { command: process.execPath, args: [fileURLToPath(new URL("worker.ts", import.meta.url))], env, token };
 }
 
-const passedOn = ["PATH", "HOME", "TMPDIR", "LANG", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "SystemRoot", "USERPROFILE"];
+const passedOn = [
+  "PATH",
+  "HOME",
+  "TMPDIR",
+  "LANG",
+  "LD_LIBRARY_PATH",
+  "CUDA_VISIBLE_DEVICES",
+  "SystemRoot",
+  "USERPROFILE",
+];
 
 /**
  * Threads of one replica: the cores less one, which the gateway and Postgres need, divided by the replicas of this machine.

@@ -128,7 +128,8 @@ async function getLibrary(options: DeviceOptions): Promise<Llama> {
       maxThreads: options.threads,
       logLevel: LlamaLogLevel.warn,
       logger: (level, message) => {
-        if (level === LlamaLogLevel.error || level === LlamaLogLevel.fatal) options.log("llama.cpp", { level, message: message.trim() });
+        if (level === LlamaLogLevel.error || level === LlamaLogLevel.fatal)
+          options.log("llama.cpp", { level, message: message.trim() });
       },
     });
   } catch (error) {
@@ -145,7 +146,12 @@ async function openModel(llama: Llama, options: DeviceOptions): Promise<LlamaMod
   try {
     await stat(options.modelPath);
   } catch (error) {
-    throw new StartError("model_missing", `The model file ${options.modelPath} cannot be read.`, "Give the path of a GGUF file.", error);
+    throw new StartError(
+      "model_missing",
+      `The model file ${options.modelPath} cannot be read.`,
+      "Give the path of a GGUF file.",
+      error,
+    );
   }
   try {
     return await llama.loadModel({ modelPath: options.modelPath, ignoreMemorySafetyChecks: true });
@@ -170,7 +176,12 @@ async function measure(model: LlamaModel, options: DeviceOptions, contextTokens:
   return planKv(samples[0]!, samples[1]!, options.slots, contextTokens);
 }
 
-async function createContext(model: LlamaModel, threads: number, sequences: number, contextSize: number): Promise<LlamaContext> {
+async function createContext(
+  model: LlamaModel,
+  threads: number,
+  sequences: number,
+  contextSize: number,
+): Promise<LlamaContext> {
   try {
     return await model.createContext({
       sequences,
@@ -278,7 +289,11 @@ class LlamaDevice implements Device {
   }
 
   begin(slot: number, sampling: Sampling): Generation {
-    return new LlamaGeneration(this.sequences[slot]!, sampling, sampling.grammar === undefined ? undefined : this.grammar(sampling.grammar));
+    return new LlamaGeneration(
+      this.sequences[slot]!,
+      sampling,
+      sampling.grammar === undefined ? undefined : this.grammar(sampling.grammar),
+    );
   }
 
   async step(items: BatchItem[]): Promise<(number | undefined | Error)[]> {
@@ -290,7 +305,9 @@ class LlamaDevice implements Device {
       ),
     );
     return results.map((result) =>
-      result.status === "fulfilled" ? (result.value as number | undefined) : new Error(messageOf(result.reason), { cause: result.reason }),
+      result.status === "fulfilled"
+        ? (result.value as number | undefined)
+        : new Error(messageOf(result.reason), { cause: result.reason }),
     );
   }
 

@@ -41,7 +41,12 @@ export class Prompts {
   }
 
   /** Throws ApiError for a model without a chat template, ChatError for a conversation that it cannot be shown. */
-  chat(organisation: string, messages: readonly unknown[], tools: readonly unknown[], addGenerationPrompt = true): Prompt {
+  chat(
+    organisation: string,
+    messages: readonly unknown[],
+    tools: readonly unknown[],
+    addGenerationPrompt = true,
+  ): Prompt {
     if (!this.template) {
       throw new ApiError({
         status: 400,
@@ -50,7 +55,10 @@ export class Prompts {
         hint: "Call /v1/completions, or serve an instruct model.",
       });
     }
-    const { segments, text } = this.template.render(messages as ChatMessage[], { tools: tools as ChatTool[], addGenerationPrompt });
+    const { segments, text } = this.template.render(messages as ChatMessage[], {
+      tools: tools as ChatTool[],
+      addGenerationPrompt,
+    });
     const plain = segments.every((segment) => segment.special);
     const known = plain ? this.recall(organisation, text) : undefined;
     const tokens = known
@@ -61,9 +69,14 @@ export class Prompts {
 
   /** A prompt as it is: no text in it is a special token. */
   completion(prompt: string | number[]): Prompt {
-    if (typeof prompt === "string") return { tokens: this.withBos(this.tokenizer.tokenize(prompt, false)), text: undefined };
+    if (typeof prompt === "string")
+      return { tokens: this.withBos(this.tokenizer.tokenize(prompt, false)), text: undefined };
     const unknown = prompt.find((token) => token >= this.tokenizer.vocabularySize);
-    if (unknown !== undefined) throw invalid("prompt", `holds the token ${unknown}, and the vocabulary ends at ${this.tokenizer.vocabularySize - 1}`);
+    if (unknown !== undefined)
+      throw invalid(
+        "prompt",
+        `holds the token ${unknown}, and the vocabulary ends at ${this.tokenizer.vocabularySize - 1}`,
+      );
     return { tokens: prompt, text: undefined };
   }
 

@@ -16,9 +16,12 @@ export class WaitingQueue<T> {
     return this.items.length;
   }
 
-  /** Throws 429 when the queue is full; `secondsPerCall` is what a call took lately, `slots` how many run at once. */
-  push(value: T, priority: number, pace: { secondsPerCall: number; slots: number }): void {
-    if (this.items.length >= this.limit) {
+  /**
+   * Throws 429 when the queue is full; `secondsPerCall` is what a call took lately, `slots` how many run at once, and `free`
+   * how many of those are about to take a call out of the queue.
+   */
+  push(value: T, priority: number, pace: { secondsPerCall: number; slots: number; free: number }): void {
+    if (this.items.length >= this.limit + pace.free) {
       const seconds = retryAfterSeconds(this.items.length, pace);
       throw new ApiError({
         status: 429,

@@ -59,7 +59,12 @@ const message = z.looseObject({
   role: z.string(),
   content: z.union([z.string(), z.array(z.looseObject({ type: z.string(), text: z.string().optional() }))]).nullish(),
   tool_calls: z
-    .array(z.looseObject({ id: z.string().optional(), function: z.looseObject({ name: z.string(), arguments: z.string() }) }))
+    .array(
+      z.looseObject({
+        id: z.string().optional(),
+        function: z.looseObject({ name: z.string(), arguments: z.string() }),
+      }),
+    )
     .nullish(),
   tool_call_id: z.string().optional(),
   name: z.string().optional(),
@@ -110,7 +115,14 @@ const completionFields = {
 };
 
 /** Accepted without effect: they ask for nothing of the engine. */
-const inert = new Set(["user", "metadata", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "service_tier"]);
+const inert = new Set([
+  "user",
+  "metadata",
+  "safety_identifier",
+  "prompt_cache_key",
+  "prompt_cache_retention",
+  "service_tier",
+]);
 
 /** Not served; accepted only with the value that asks for nothing. */
 const neutral: Record<string, { value: unknown; why: string }> = {
@@ -121,20 +133,25 @@ const neutral: Record<string, { value: unknown; why: string }> = {
   logit_bias: { value: {}, why: "is not served by this engine" },
   echo: { value: false, why: "is not served by this engine" },
   suffix: { value: "", why: "is not served by this engine" },
-  modalities: { value: ["text"], why: "can only be [\"text\"]" },
+  modalities: { value: ["text"], why: 'can only be ["text"]' },
   store: { value: false, why: "cannot be true: this engine keeps no answers" },
   functions: { value: [], why: "has been replaced by `tools`" },
 };
 
 export function parseChat(body: unknown): ChatRequest {
   const fields = check(body, chatFields);
-  if (fields.max_tokens !== undefined && fields.max_completion_tokens !== undefined && fields.max_tokens !== fields.max_completion_tokens) {
+  if (
+    fields.max_tokens !== undefined &&
+    fields.max_completion_tokens !== undefined &&
+    fields.max_tokens !== fields.max_completion_tokens
+  ) {
     throw invalid("max_tokens", "and `max_completion_tokens` differ", "Send only `max_completion_tokens`.");
   }
   if (!fields.messages) throw invalid("messages", "is missing");
   const tools = fields.tools ?? [];
   const choice = fields.tool_choice ?? (tools.length > 0 ? "auto" : "none");
-  if (tools.length === 0 && choice !== "none" && choice !== "auto") throw invalid("tool_choice", "asks for a tool, and `tools` is empty");
+  if (tools.length === 0 && choice !== "none" && choice !== "auto")
+    throw invalid("tool_choice", "asks for a tool, and `tools` is empty");
   return {
     ...commonOf(fields),
     maxTokens: fields.max_completion_tokens ?? fields.max_tokens,
@@ -149,7 +166,8 @@ export function parseChat(body: unknown): ChatRequest {
 export function parseCompletion(body: unknown): CompletionRequest {
   const fields = check(body, completionFields);
   if (fields.prompt === undefined) throw invalid("prompt", "is missing");
-  const prompt = Array.isArray(fields.prompt) && typeof fields.prompt[0] === "string" ? fields.prompt[0] : fields.prompt;
+  const prompt =
+    Array.isArray(fields.prompt) && typeof fields.prompt[0] === "string" ? fields.prompt[0] : fields.prompt;
   return { ...commonOf(fields), maxTokens: fields.max_tokens ?? 16, prompt: prompt as string | number[] };
 }
 
@@ -177,14 +195,18 @@ function check<Shape extends Record<string, z.ZodType>>(body: unknown, shape: Sh
 
 function fieldError(name: string, error: z.ZodError): ApiError {
   const issue = error.issues[0]!;
-  const at = issue.path.reduce<string>((path, step) => (typeof step === "number" ? `${path}[${step}]` : `${path}.${String(step)}`), name);
+  const at = issue.path.reduce<string>(
+    (path, step) => (typeof step === "number" ? `${path}[${step}]` : `${path}.${String(step)}`),
+    name,
+  );
   if (issue.code === "unrecognized_keys") return unsupported(`${at}.${issue.keys[0]}`, "is not known to this engine");
   return invalid(at, `is not valid: ${issue.message}`);
 }
 
 function commonOf(fields: Fields<typeof common>): CommonRequest {
   const stops = fields.stop === undefined ? [] : typeof fields.stop === "string" ? [fields.stop] : fields.stop;
-  if (stops.length > stopStringsMax) throw invalid("stop", `has ${stops.length} strings; at most ${stopStringsMax} are allowed`);
+  if (stops.length > stopStringsMax)
+    throw invalid("stop", `has ${stops.length} strings; at most ${stopStringsMax} are allowed`);
   if (stops.some((text) => text === "" || text.length > stopStringMaxLength)) {
     throw invalid("stop", `must hold strings of 1 to ${stopStringMaxLength} characters`);
   }

@@ -30,8 +30,6 @@ export interface SequenceView {
   prefilling?: readonly number[];
   /** The same tokens lie in a state file already. */
   saved: boolean;
-  /** Its tokens could be parked if they had to go. */
-  parkable: boolean;
   /** What the runtime said: `away` for long, or `soon` back. */
   outlook?: "away" | "soon";
   /** Clock of last use; smaller is longer ago. */
@@ -84,6 +82,8 @@ export interface PlanInput {
   sequences: readonly SequenceView[];
   /** Files that share at least the prompt's first tokens; others need not be listed. */
   files: readonly FileView[];
+  /** Longest state that a file can hold, in tokens; 0 without a disk. */
+  fileTokensMax: number;
   /** False for models whose state cannot be cut (recurrent): only whole states that are prefixes are of use. */
   canTrim: boolean;
 }
@@ -93,7 +93,9 @@ export function plan(input: PlanInput): Plan | undefined {
   const { prompt, sequences, organisation } = input;
   const victim = chooseVictim(sequences);
   if (!victim) return undefined;
-  const evict = evictionOf(victim);
+  const fits = (tokens: number) => tokens >= parkMinTokens && tokens <= input.fileTokensMax;
+  const loss = (sequence: SequenceView, lost: number) => lossOf(sequence, lost, fits(sequence.tokens.length));
+  const evict = victim.state === "free" ? nothingLost : loss(victim, victim.tokens.length);
   const usable = (tokens: readonly number[]) => usablePrefix(tokens, prompt, input.canTrim);
 
   let best: { cost: number; lastUsed: number; plan: Extract<Plan, { type: "serve" }> } = {
@@ -111,7 +113,9 @@ export function plan(input: PlanInput): Plan | undefined {
     if (keep === 0) continue;
     const rest = prompt.length - keep;
     if (sequence.state === "idle") {
-      const tail = tailOf(sequence, keep, input.program);
+      const tail = supersedes(input.program, sequence, keep)
+        ? nothingLost
+        : loss(sequence, sequence.tokens.length - keep);
       consider(rest + tail.cost, sequence.lastUsed, {
         type: "serve",
         slot: sequence.id,
@@ -122,7 +126,7 @@ export function plan(input: PlanInput): Plan | undefined {
       });
     }
     // A copy: worth it when the original's tail is still wanted. It goes through a file, so the original must fit one.
-    if (sequence.id !== victim.id && sequence.parkable) {
+    if (sequence.id !== victim.id && fits(sequence.tokens.length)) {
       const copy = (sequence.saved ? 0 : sequence.tokens.length * saveCost) + sequence.tokens.length * loadCost;
       consider(rest + copy + evict.cost, sequence.lastUsed, {
         type: "serve",
@@ -168,38 +172,42 @@ function chooseVictim(sequences: readonly SequenceView[]): SequenceView | undefi
     .toSorted((a, b) => rank(a) - rank(b) || a.lastUsed - b.lastUsed || a.id - b.id)[0];
 }
 
-/** What taking the whole sequence away from its owner costs. */
-function evictionOf(victim: SequenceView): { cost: number; what: { park: boolean; destroyed: number } } {
-  const held = victim.state === "free" ? 0 : victim.tokens.length;
-  const back = held * loadCost;
-  if (held < parkMinTokens || victim.saved) return { cost: victim.saved ? back : held, what: { park: false, destroyed: victim.saved ? 0 : held } };
-  if (!victim.parkable) return { cost: held, what: { park: false, destroyed: held } };
-  return { cost: held * saveCost + back, what: { park: true, destroyed: 0 } };
+/** What somebody else loses by a choice. */
+interface Loss {
+  cost: number;
+  what: { park: boolean; destroyed: number };
 }
 
 /**
- * What continuing in place costs the tail behind the common prefix. Less than a block behind the prefix, in the same
- * program, is what the newer prompt supersedes (a turn's end that was rendered differently) and costs nothing.
+ * Continuing a sequence at `keep` loses nothing of worth: there is no tail, or less than a block of the same program's,
+ * which is what its newer prompt supersedes (a turn's end that was rendered differently).
  */
-function tailOf(sequence: SequenceView, keep: number, program: string | undefined): ReturnType<typeof evictionOf> {
+function supersedes(program: string | undefined, sequence: SequenceView, keep: number): boolean {
   const tail = sequence.tokens.length - keep;
-  const superseded = tail < blockTokens && sequence.program === program;
-  if (tail === 0 || superseded) return { cost: 0, what: { park: false, destroyed: 0 } };
+  return tail === 0 || (tail < blockTokens && program !== undefined && sequence.program === program);
+}
+
+const nothingLost: Loss = { cost: 0, what: { park: false, destroyed: 0 } };
+
+/** Losing the last `lost` tokens: for good, or until they are loaded again, whichever the state allows and is cheaper. */
+function lossOf(sequence: SequenceView, lost: number, fits: boolean): Loss {
   const back = sequence.tokens.length * loadCost;
   if (sequence.saved) return { cost: back, what: { park: false, destroyed: 0 } };
-  if (tail < parkMinTokens) return { cost: tail, what: { park: false, destroyed: tail } };
-  if (!sequence.parkable) return { cost: tail, what: { park: false, destroyed: tail } };
-  return { cost: sequence.tokens.length * saveCost + back, what: { park: true, destroyed: 0 } };
+  // One more, because what stays on the device is worth more than what lies in a file.
+  const parked = { cost: sequence.tokens.length * saveCost + back + 1, what: { park: true, destroyed: 0 } };
+  const forGood = { cost: lost, what: { park: false, destroyed: lost } };
+  if (!fits) return forGood;
+  // A block and more is never given up, however cheap.
+  return lost >= blockTokens || parked.cost < forGood.cost ? parked : forGood;
 }
 
 /** A call in prefill that will hold far more of this prompt than anything holds now. */
 function worthWaiting(input: PlanInput, bestCost: number): Plan | undefined {
   let choice: { cost: number; plan: Plan } | undefined;
   for (const sequence of input.sequences) {
-    if (!sequence.prefilling || sequence.organisation !== input.organisation || !sequence.parkable) continue;
-    if (!input.canTrim) continue;
+    if (!sequence.prefilling || sequence.organisation !== input.organisation || !input.canTrim) continue;
     const common = Math.min(commonPrefix(sequence.prefilling, input.prompt), input.prompt.length - 1);
-    if (common < sharedPrefixMinTokens || sequence.tokens.length >= common) continue;
+    if (common < sharedPrefixMinTokens || common > input.fileTokensMax || sequence.tokens.length >= common) continue;
     const cost = input.prompt.length - common + common * (saveCost + loadCost);
     if (cost + waitGainMin > bestCost || (choice && choice.cost <= cost)) continue;
     choice = { cost, plan: { type: "wait", on: sequence.id, until: common } };
@@ -227,7 +235,10 @@ function shareOf(input: PlanInput, chosen: Extract<Plan, { type: "serve" }>): nu
   for (const file of files) if (file.organisation === organisation && !file.shared) diverges(file.tokens);
   if (border < sharedPrefixMinTokens) return 0;
   const known = files
-    .filter((file) => file.shared && file.organisation === organisation && commonPrefix(file.tokens, prompt) === file.tokens.length)
+    .filter(
+      (file) =>
+        file.shared && file.organisation === organisation && commonPrefix(file.tokens, prompt) === file.tokens.length,
+    )
     .reduce((longest, file) => Math.max(longest, file.tokens.length), 0);
   return border - known >= sharedPrefixMinTokens ? border : 0;
 }

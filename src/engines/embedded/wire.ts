@@ -36,7 +36,13 @@ export interface Wire {
   chunk(head: AnswerHead, delta: Delta): object;
   closing(head: AnswerHead, reason: FinishReason): object;
   usage(head: AnswerHead, usage: WireUsage, report: WorkerReport): object;
-  whole(head: AnswerHead, deltas: readonly Delta[], reason: FinishReason, usage: WireUsage, report: WorkerReport): object;
+  whole(
+    head: AnswerHead,
+    deltas: readonly Delta[],
+    reason: FinishReason,
+    usage: WireUsage,
+    report: WorkerReport,
+  ): object;
 }
 
 interface ToolCall {
@@ -100,7 +106,9 @@ function chatDelta(delta: Delta): object {
       return { content: delta.text };
     case "call_start":
       return {
-        tool_calls: [{ index: delta.index, id: delta.id, type: "function", function: { name: delta.name, arguments: "" } }],
+        tool_calls: [
+          { index: delta.index, id: delta.id, type: "function", function: { name: delta.name, arguments: "" } },
+        ],
       };
     case "call_arguments":
       return { tool_calls: [{ index: delta.index, function: { arguments: delta.text } }] };

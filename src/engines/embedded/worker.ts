@@ -137,7 +137,12 @@ async function listen(server: Server, port: number): Promise<number> {
   try {
     await once(server, "listening");
   } catch (error) {
-    throw new StartError("port_busy", `Port ${port} cannot be listened on: ${(error as Error).message}`, "Choose another, or 0.", error);
+    throw new StartError(
+      "port_busy",
+      `Port ${port} cannot be listened on: ${(error as Error).message}`,
+      "Choose another, or 0.",
+      error,
+    );
   }
   return (server.address() as AddressInfo).port;
 }
@@ -169,15 +174,22 @@ async function main(): Promise<void> {
     const env = workerEnvironment.safeParse(process.env);
     if (!env.success) {
       const issue = env.error.issues[0]!;
-      throw new StartError("environment", `${issue.path.join(".")}: ${issue.message}`, "See the environment in the engine's protocol.");
+      throw new StartError(
+        "environment",
+        `${issue.path.join(".")}: ${issue.message}`,
+        "See the environment in the engine's protocol.",
+      );
     }
     worker = await startWorker(env.data);
     const { contextTokens, memory } = worker.status();
     await tell({ type: "listening", port: worker.port, epoch: worker.epoch, contextTokens, kvBytes: memory.kvBytes });
   } catch (error) {
-    const failure = error instanceof StartError ? error : new StartError("start", String(error), "Look at the worker's log.");
+    const failure =
+      error instanceof StartError ? error : new StartError("start", String(error), "Look at the worker's log.");
     const { code, message, hint } = failure;
-    process.stderr.write(`${JSON.stringify({ time: new Date().toISOString(), level: "error", code, message, hint })}\n`);
+    process.stderr.write(
+      `${JSON.stringify({ time: new Date().toISOString(), level: "error", code, message, hint })}\n`,
+    );
     await tell({ type: "failed", code, message, hint });
     process.exit(1);
   }

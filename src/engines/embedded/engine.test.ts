@@ -1,0 +1,485 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { BlockLedger, blockHashes, saltOf } from "./blocks.ts";
+import { type Call, type CallEnd, Engine, type Verdict } from "./engine.ts";
+import { Facts } from "./facts.ts";
+import { Kv } from "./kv.ts";
+import { KvStore } from "./kvStore.ts";
+import { ScriptedDevice, scriptedEnd } from "./testing.ts";
+
+const sampling = { temperature: 0, topP: 1, topK: 0, minP: 0, seed: 1, presencePenalty: 0, frequencyPenalty: 0 };
+const run = (from: number, length: number) => Array.from({ length }, (_, i) => from + i);
+
+let dir: string;
+let device: ScriptedDevice;
+let ledger: BlockLedger;
+let kv: Kv;
+let engine: Engine;
+let facts: Facts;
+let attempts = 0;
+
+async function open(
+  options: {
+    slots?: number;
+    contextTokens?: number;
+    queueLimit?: number;
+    canTrim?: boolean;
+    model?: (tokens: readonly number[]) => number;
+    budgetBytes?: number;
+  } = {},
+) {
+  await engine?.close();
+  device = new ScriptedDevice({ slots: 2, contextTokens: 2048, ...options });
+  ledger = new BlockLedger("e");
+  const store = new KvStore({
+    dir,
+    budgetBytes: options.budgetBytes ?? 1_000_000,
+    fingerprint: "m",
+    contextTokens: device.contextTokens,
+    bytesPerToken: 6,
+    onAdded: (file) => ledger.set(file.id, "disk", file.organisation, file.tokens),
+    onRemoved: (file) => ledger.forget(file.id),
+    log: () => {},
+  });
+  let clock = 0;
+  kv = new Kv({ device, store, ledger, now: () => clock++, log: () => {} });
+  engine = new Engine(kv, options.queueLimit ?? 16, () => clock++);
+  facts = new Facts(kv);
+}
+
+beforeEach(async () => {
+  dir = mkdtempSync(path.join(tmpdir(), "lineshaft-kv-"));
+  await open();
+});
+
+afterEach(async () => {
+  await engine.close();
+  await kv.store.close();
+  rmSync(dir, { recursive: true, force: true });
+});
+
+interface Running {
+  attempt: string;
+  tokens: number[];
+  ended: Promise<CallEnd>;
+}
+
+function submit(
+  prompt: number[],
+  more: Partial<Call> & { program?: string; organisation?: string; project?: string } = {},
+): Running {
+  const attempt = `a${attempts++}`;
+  const tokens: number[] = [];
+  const { program, organisation = "org", project = "p1", ...call } = more;
+  const { promise, resolve } = Promise.withResolvers<CallEnd>();
+  engine.submit({
+    attempt,
+    owner: { organisation, project, ...(program && { program }) },
+    priority: 0,
+    prompt,
+    maxTokens: 8,
+    sampling,
+    ...call,
+    onToken: (token) => {
+      tokens.push(token);
+      return call.onToken?.(token) ?? { type: "go" };
+    },
+    onEnd: resolve,
+  });
+  return { attempt, tokens, ended: promise };
+}
+
+const ask = async (prompt: number[], more: Parameters<typeof submit>[1] = {}) => {
+  const call = submit(prompt, more);
+  return { ...(await call.ended), tokens: call.tokens };
+};
+
+/** What the scripted model says after a prompt, computed alone. */
+function alone(prompt: number[], count: number): number[] {
+  const held = [...prompt];
+  const said = [];
+  while (said.length < count) {
+    const next = 1 + ((held.length * 31 + held[held.length - 1]! * 7) % 1000);
+    said.push(next);
+    held.push(next);
+  }
+  return said;
+}
+
+/** The device, the book-keeping and the event stream must tell the same story. */
+function expectConsistent(): void {
+  const wanted = new Set<string>();
+  for (const slot of kv.slots) {
+    expect(device.held[slot.id]).toEqual(slot.tokens);
+    for (const name of blockHashes(saltOf(slot.owner?.organisation ?? ""), slot.tokens)) wanted.add(name);
+  }
+  expect(ledger.stored("device")).toEqual(wanted);
+}
+
+describe("serving calls", () => {
+  it("says what the model says, and counts what it did", async () => {
+    const prompt = run(1, 300);
+    const end = await ask(prompt);
+    expect(end.tokens).toEqual(alone(prompt, 8));
+    expect(end).toMatchObject({
+      reason: "length",
+      promptTokens: 300,
+      outputTokens: 8,
+      report: { computedTokens: 300, cachedByTier: { device: 0, disk: 0 } },
+    });
+    expectConsistent();
+  });
+
+  it("ends at the model's end token, which is counted and not said", async () => {
+    await open({ model: (tokens) => (tokens.length >= 14 ? scriptedEnd : 5) });
+    expect(await ask(run(1, 10))).toMatchObject({ reason: "stop", tokens: [5, 5, 5, 5], outputTokens: 5 });
+  });
+
+  it("ends with length in a full sequence, and never shifts it", async () => {
+    await open({ contextTokens: 128 });
+    const end = await ask(run(1, 100), { maxTokens: 28 });
+    expect(end).toMatchObject({ reason: "length", outputTokens: 28 });
+    expect(kv.slots[end.report.sequence]!.tokens).toHaveLength(127);
+  });
+
+  it("computes only what is new in the second turn", async () => {
+    const prompt = run(1, 300);
+    const first = await ask(prompt);
+    const second = await ask([...prompt, ...first.tokens, ...run(500, 20)]);
+    expect(second.report).toMatchObject({
+      sequence: first.report.sequence,
+      computedTokens: 21,
+      cachedByTier: { device: 307, disk: 0 },
+    });
+    expect(second.promptTokens).toBe(328);
+    expectConsistent();
+  });
+
+  it("runs as many as there are sequences, and the rest in order of priority", async () => {
+    const order: string[] = [];
+    const calls = [
+      submit(run(1, 200), { maxTokens: 30 }),
+      submit(run(1000, 200), { maxTokens: 30 }),
+      submit(run(2000, 10), { priority: 0 }),
+      submit(run(3000, 10), { priority: 5 }),
+    ];
+    for (const [index, call] of calls.entries()) void call.ended.then(() => order.push(String(index)));
+    await Promise.all(calls.map((call) => call.ended));
+    expect(order.indexOf("3")).toBeLessThan(order.indexOf("2"));
+    expect(Math.max(...device.batches.map((batch) => batch.size))).toBe(2);
+    expectConsistent();
+  });
+
+  it("refuses when the queue is full, and serves the others", async () => {
+    await open({ queueLimit: 1 });
+    const calls = [submit(run(1, 900)), submit(run(2000, 900))];
+    await device.reached(0);
+    calls.push(submit(run(4000, 10)));
+    expect(() => submit(run(5000, 10))).toThrow(/queue is full/);
+    for (const call of calls) expect((await call.ended).reason).toBe("length");
+  });
+
+  it("keeps calls apart whatever runs beside them", async () => {
+    await open({ slots: 8 });
+    const prompts = Array.from({ length: 20 }, (_, i) => [...run(1, 150), ...run(1000 * i, 40 + 17 * i)]);
+    const calls = prompts.map((prompt) => submit(prompt, { maxTokens: 20 }));
+    for (const [i, call] of calls.entries()) {
+      await call.ended;
+      expect(call.tokens).toEqual(alone(prompts[i]!, 20));
+    }
+    expectConsistent();
+  });
+});
+
+describe("interleaving", () => {
+  it("lets no stream wait for more than one chunk between two tokens while another prefills", async () => {
+    const stream = submit(run(1, 20), { maxTokens: 60 });
+    await device.reached(3);
+    const long = submit(run(5000, 1500), { maxTokens: 2 });
+    await Promise.all([stream.ended, long.ended]);
+    const slot = (await stream.ended).report.sequence;
+    const shared = device.batches.filter((batch) => batch.size > 1);
+    expect(shared.length).toBeGreaterThan(10);
+    for (const batch of shared) {
+      expect(batch.get(slot)).toBe(1);
+      expect([...batch].filter(([id]) => id !== slot).every(([, tokens]) => tokens <= 64)).toBe(true);
+    }
+  });
+
+  it("serves a short prompt beside a long one at once", async () => {
+    const long = submit(run(5000, 2000), { maxTokens: 2 });
+    const short = submit(run(1, 30), { maxTokens: 2 });
+    await short.ended;
+    expect(engine.running).toBe(1);
+    expect((await long.ended).reason).toBe("length");
+  });
+});
+
+describe("stopping", () => {
+  it("within one token of decode", async () => {
+    const call: Running = submit(run(1, 20), {
+      maxTokens: 500,
+      onToken: () => {
+        if (call.tokens.length === 5) engine.abort(call.attempt);
+        return { type: "go" };
+      },
+    });
+    expect(await call.ended).toMatchObject({ reason: "abort", outputTokens: 5, promptTokens: 20 });
+    expect(engine.totals.aborts).toBe(1);
+  });
+
+  it("within one chunk of prefill, billing what was computed", async () => {
+    const call = submit(run(1, 2000));
+    device.beforeStep = (batch) => {
+      if (batch === 2) engine.abort(call.attempt);
+    };
+    expect(await call.ended).toMatchObject({
+      reason: "abort",
+      outputTokens: 0,
+      promptTokens: 768,
+      report: { computedTokens: 768 },
+    });
+    expectConsistent();
+    // What it had computed serves the next.
+    expect((await ask(run(1, 2000))).report.cachedByTier.device).toBe(768);
+  });
+
+  it("in the queue, at no cost", async () => {
+    const running = [submit(run(1, 900)), submit(run(2000, 900))];
+    const waiting = submit(run(4000, 900));
+    await device.reached(device.batches.length);
+    expect(engine.abort(waiting.attempt)).toBe(true);
+    expect(await waiting.ended).toMatchObject({
+      reason: "abort",
+      promptTokens: 0,
+      outputTokens: 0,
+      report: { sequence: -1 },
+    });
+    expect(engine.abort(waiting.attempt)).toBe(false);
+    await Promise.all(running.map((call) => call.ended));
+  });
+
+  it("when the listener says so, or throws", async () => {
+    expect(await ask(run(1, 9), { onToken: (): Verdict => ({ type: "stop" }) })).toMatchObject({
+      reason: "stop",
+      outputTokens: 1,
+    });
+    const failed = await ask(run(1, 9), {
+      onToken: () => {
+        throw new Error("broken");
+      },
+    });
+    expect(failed).toMatchObject({ reason: "error" });
+    expectConsistent();
+  });
+
+  it("of everything at once", async () => {
+    const calls = [submit(run(1, 900)), submit(run(2000, 900)), submit(run(4000, 10))];
+    await engine.close();
+    for (const call of calls) expect((await call.ended).reason).toBe("abort");
+  });
+});
+
+describe("rewinding to a grammar", () => {
+  it("goes back to a token of the output, adds others, and goes on behind them", async () => {
+    const prompt = run(1, 100);
+    let rewound = false;
+    const call = submit(prompt, {
+      maxTokens: 6,
+      onToken: () => {
+        if (rewound || call.tokens.length < 4) return { type: "go" };
+        rewound = true;
+        return { type: "rewind", keep: 2, tokens: [70, 71], grammar: "root ::= [a-z]" };
+      },
+    });
+    const end = await call.ended;
+    const expected = [...prompt, ...call.tokens.slice(0, 2), 70, 71, ...call.tokens.slice(4, 5)];
+    expect(kv.slots[end.report.sequence]!.tokens).toEqual(expected);
+    expect(call.tokens[4]).toBe(alone(expected.slice(0, 104), 1)[0]);
+    expectConsistent();
+  });
+});
+
+describe("tiers", () => {
+  const start = run(1, 500);
+  const talk = (id: number) => [...start.slice(0, 0), ...run(10_000 * id, 500)];
+
+  it("parks a conversation whose sequence is needed, and brings it back from disk", async () => {
+    const first = await ask(talk(1));
+    await ask(talk(2));
+    await ask(talk(3));
+    expect(kv.totals.parks).toBe(1);
+    const again = await ask([...talk(1), ...first.tokens, 5, 6]);
+    expect(again.report).toMatchObject({ computedTokens: 3, cachedByTier: { device: 0, disk: 507 } });
+    expect(again.tokens).toEqual(alone([...talk(1), ...first.tokens, 5, 6], 8));
+    expect(kv.totals.restores).toBe(1);
+    expectConsistent();
+  });
+
+  it("serves from the device when files cannot be written, and goes on", async () => {
+    await ask(talk(1));
+    await ask(talk(2));
+    device.failSaves = true;
+    expect(await ask(talk(3))).toMatchObject({ reason: "length" });
+    expect(await ask([...talk(3), ...run(7, 100)])).toMatchObject({ reason: "length" });
+    expectConsistent();
+  });
+
+  it("computes anew what a damaged file held", async () => {
+    const first = await ask(talk(1));
+    await ask(talk(2));
+    await ask(talk(3));
+    const load = device.load.bind(device);
+    device.load = async (slot) => {
+      device.held[slot] = [];
+      throw new Error("damaged");
+    };
+    const again = await ask([...talk(1), ...first.tokens, 5]);
+    device.load = load;
+    expect(again).toMatchObject({
+      reason: "length",
+      promptTokens: 509,
+      report: { cachedByTier: { device: 0, disk: 0 }, computedTokens: 509 },
+    });
+    expectConsistent();
+  });
+
+  it("forks a shared prefix, keeps it as a file, and uses that for the third", async () => {
+    await open({ slots: 4 });
+    const with_ = (id: number) => [...start, ...run(10_000 * id, 100)];
+    const first = await ask(with_(1));
+    const second = await ask(with_(2));
+    expect(second.report).toMatchObject({ cachedByTier: { device: 448, disk: 0 }, computedTokens: 152 });
+    const shared = kv.store.candidates(blockHashes(saltOf("org"), start)).filter((file) => file.shared);
+    expect(shared.map((file) => file.tokens.length)).toEqual([448]);
+    const third = await ask(with_(3));
+    expect(third.report.computedTokens).toBeLessThanOrEqual(152);
+    expect(third.tokens).toEqual(alone(with_(3), 8));
+    // The first conversation is where it was.
+    expect((await ask([...with_(1), ...first.tokens, 9])).report.cachedByTier.device).toBe(607);
+    expectConsistent();
+  });
+
+  it("computes a prefix once for calls that come together", async () => {
+    await open({ slots: 4 });
+    const calls = [1, 2, 3, 4].map((id) => submit([...run(1, 1024), ...run(10_000 * id, 50)]));
+    const ends = await Promise.all(calls.map((call) => call.ended));
+    const computed = ends.reduce((sum, end) => sum + end.report.computedTokens, 0);
+    expect(computed).toBeLessThan(1024 + 4 * 50 + 4 * 64);
+    for (const [i, call] of calls.entries())
+      expect(call.tokens).toEqual(alone([...run(1, 1024), ...run(10_000 * (i + 1), 50)], 8));
+    expectConsistent();
+  });
+
+  it("never shares between organisations", async () => {
+    const prompt = run(1, 500);
+    await ask(prompt, { organisation: "a" });
+    const other = await ask(prompt, { organisation: "b" });
+    expect(other.report).toMatchObject({ computedTokens: 500, cachedByTier: { device: 0, disk: 0 } });
+    expect((await ask(prompt, { organisation: "a" })).report.cachedByTier.device).toBe(499);
+    expectConsistent();
+  });
+
+  it("serves models whose state cannot be cut", async () => {
+    await open({ canTrim: false });
+    const first = await ask(talk(1));
+    expect((await ask([...talk(1), ...first.tokens, 5])).report.cachedByTier.device).toBe(507);
+    expect((await ask([...talk(1).slice(0, 300), 5])).report.computedTokens).toBe(301);
+    expectConsistent();
+  });
+
+  it("erases a project's sequences and files, what runs for it when it ends", async () => {
+    await ask(talk(1), { project: "p1" });
+    await ask(talk(2), { project: "p1" });
+    await ask(talk(3), { project: "p2" });
+    const running = submit(talk(4), { project: "p1", maxTokens: 20 });
+    await device.reached(device.batches.length);
+    await engine.between(() => kv.eraseProject("p1"));
+    await running.ended;
+    const left = kv.slots.filter((slot) => slot.tokens.length > 0).map((slot) => slot.owner?.project);
+    expect(left).not.toContain("p1");
+    expect(kv.store.candidates(blockHashes(saltOf("org"), talk(1)))).toEqual([]);
+    expectConsistent();
+  });
+});
+
+describe("facts of the runtime", () => {
+  const tell = (fact: Parameters<Facts["apply"]>[0]) => engine.between(() => facts.apply(fact));
+  const prompt = run(1, 300);
+
+  it("a slow tool parks at once, a quick one keeps", async () => {
+    await ask(prompt, { program: "r1" });
+    expect(await tell({ type: "tool_started", program: "r1", tool: "t", kind: "quick" })).toMatchObject({
+      honoured: true,
+      action: "kept",
+      tokens: 307,
+    });
+    expect(await tell({ type: "tool_started", program: "r1", tool: "t", kind: "approval" })).toMatchObject({
+      honoured: true,
+      action: "parked",
+      tokens: 307,
+    });
+    expect(kv.store.ofProgram("r1")).toHaveLength(1);
+    expect(await tell({ type: "tool_ended", program: "r1", tool: "t" })).toMatchObject({ action: "kept" });
+  });
+
+  it("what waits for a slow tool is taken first, and brought back when the tool ends", async () => {
+    await ask(prompt, { program: "r1" });
+    await ask(run(2000, 300), { program: "r2" });
+    await tell({ type: "tool_started", program: "r2", tool: "t", kind: "slow" });
+    await ask(run(4000, 300), { program: "r3" });
+    expect(kv.idleOf("r1")).toHaveLength(1);
+    expect(kv.idleOf("r2")).toHaveLength(0);
+    expect(await tell({ type: "tool_ended", program: "r2", tool: "t" })).toMatchObject({
+      honoured: false,
+      action: "none",
+    });
+    await tell({ type: "run_ended", program: "r3" });
+    expect(await tell({ type: "tool_ended", program: "r2", tool: "t" })).toMatchObject({
+      honoured: true,
+      action: "restored",
+      tokens: 307,
+    });
+    expect(kv.idleOf("r2")).toHaveLength(1);
+    expectConsistent();
+  });
+
+  it("a run that has ended leaves nothing, with those below it", async () => {
+    await tell({ type: "program", program: "r1", project: "p1" });
+    await tell({ type: "program", program: "r1/sub", parent: "r1", project: "p1" });
+    await ask(prompt, { program: "r1" });
+    await ask(run(2000, 300), { program: "r1/sub" });
+    await tell({ type: "tool_started", program: "r1", tool: "t", kind: "slow" });
+    expect(await tell({ type: "run_ended", program: "r1" })).toMatchObject({ honoured: true, action: "dropped" });
+    expect(kv.slots.every((slot) => slot.tokens.length === 0)).toBe(true);
+    expect(kv.store.usage().files).toBe(0);
+    expect(await tell({ type: "run_ended", program: "r1" })).toMatchObject({ honoured: false, action: "none" });
+    expectConsistent();
+  });
+
+  it("says so when there is nothing to do, or a call is under way", async () => {
+    expect(await tell({ type: "tool_started", program: "who", tool: "t" })).toMatchObject({
+      honoured: false,
+      action: "none",
+    });
+    const running = submit(prompt, { program: "r1", maxTokens: 40 });
+    await device.reached(device.batches.length);
+    expect(await tell({ type: "tool_started", program: "r1", tool: "t", kind: "slow" })).toMatchObject({
+      honoured: false,
+      reason: "a call of this program is under way",
+    });
+    expect(await tell({ type: "run_ended", program: "r1" })).toMatchObject({ action: "dropped" });
+    await running.ended;
+    expect(kv.slots.every((slot) => slot.tokens.length === 0)).toBe(true);
+  });
+
+  it("a state too short for a file is kept, and the receipt says why", async () => {
+    await ask(run(1, 20), { program: "r1" });
+    expect(await tell({ type: "tool_started", program: "r1", tool: "t", kind: "slow" })).toMatchObject({
+      honoured: false,
+      action: "kept",
+    });
+  });
+});
