@@ -1,5 +1,6 @@
 // The embedded worker behind the engine seam: OpenAI's routes over loopback HTTP, plus what protocol.ts adds (hints in the
 // body, cancelling by name, facts, KV events). Nothing above this file knows that this engine is ours.
+import { z } from "zod";
 import { send } from "../egress.ts";
 import { openExchange } from "../exchange.ts";
 import { limits } from "../limits.ts";
@@ -16,7 +17,6 @@ import type {
   KvEvent,
   RuntimeFact,
 } from "../types.ts";
-import { z } from "zod";
 import { factReceipt, kvEvent, workerStatus } from "./protocol.ts";
 import type { WorkerStatus } from "./protocol.ts";
 
@@ -33,12 +33,12 @@ export interface EmbeddedEngine extends Engine {
   eraseProject(project: string): Promise<void>;
 }
 
-/** Body fields that the worker honours; it refuses others itself, and the gateway does so before it is asked. */
+/** Body fields that the worker honours (request.ts); others are dropped or refused before it is asked. */
 const fields = [
-  ...["model", "messages", "prompt", "stream", "stream_options", "max_tokens", "max_completion_tokens"],
-  ...["temperature", "top_p", "top_k", "min_p", "seed", "stop", "presence_penalty", "frequency_penalty"],
-  ...["response_format", "tools", "tool_choice", "parallel_tool_calls", "n", "user", "store", "metadata"],
-] as const;
+  ...["model", "messages", "prompt", "stream", "stream_options", "max_tokens", "max_completion_tokens", "stop", "seed"],
+  ...["temperature", "top_p", "top_k", "min_p", "presence_penalty", "frequency_penalty"],
+  ...["tools", "tool_choice", "parallel_tool_calls", "response_format"],
+];
 
 const receipts = z.object({ receipts: z.array(factReceipt) });
 const tokenCount = z.object({ count: z.number().int().nonnegative() });

@@ -1,0 +1,103 @@
+// A stream on its way from the engine to its reader. It is passed on as it comes and looked at in passing: for the finish
+// reason, for the usage chunk (asked of the engine always, shown to who asked), for what the answer has to be.
+//
+// It ends in one of four ways, and `end` is called exactly once for all of them: by itself, by failing, by the signal (the
+// client has gone), by its reader stopping. The engine's iterator is never closed from here: `end` cancels the attempt, which
+// reads what the engine still has to say about usage.
+import type { EngineChunk } from "../engines/index.ts";
+import { asGatewayError } from "./errors.ts";
+import type { GatewayError } from "./errors.ts";
+import { checkOutput, OutputGatherer } from "./output.ts";
+import { cancelled } from "./refusals.ts";
+import type { Begun, CallState, Outcome } from "./state.ts";
+import { usageChunk } from "./usage.ts";
+
+type Json = Record<string, unknown>;
+type Step = IteratorResult<EngineChunk, undefined>;
+export type EndOfStream = (outcome: Outcome, failure: GatewayError | undefined, finishReason: string | undefined) => Promise<void>;
+
+const over: Step = { done: true, value: undefined };
+
+export class Relay implements AsyncIterableIterator<EngineChunk, undefined> {
+  readonly #call: CallState;
+  readonly #begun: Extract<Begun, { streams: true }>;
+  readonly #end: EndOfStream;
+  readonly #gatherer: OutputGatherer | undefined;
+  readonly #wantsUsage: boolean;
+  #first: IteratorResult<EngineChunk> | undefined;
+  #last: Json | undefined;
+  #finishReason: string | undefined;
+  #sentUsage = false;
+  #over = false;
+  #ended: Promise<void> | undefined;
+  readonly #onAbort = () => void this.#finish("cancelled", cancelled());
+
+  constructor(call: CallState, begun: Extract<Begun, { streams: true }>, end: EndOfStream) {
+    this.#call = call;
+    this.#begun = begun;
+    this.#end = end;
+    this.#first = begun.first;
+    this.#gatherer = call.check && new OutputGatherer();
+    this.#wantsUsage =
+      (begun.attempt.body["stream_options"] as { include_usage?: boolean } | null | undefined)?.include_usage === true;
+    // Whether or not anybody reads on: a client that has gone ends the attempt now.
+    call.signal.addEventListener("abort", this.#onAbort, { once: true });
+    if (call.signal.aborted) this.#onAbort();
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  async next(): Promise<Step> {
+    if (this.#over) return over;
+    try {
+      for (;;) {
+        const step = this.#first ?? (await this.#begun.iterator.next());
+        this.#first = undefined;
+        if (this.#call.signal.aborted) throw cancelled();
+        if (step.done) break;
+        if (this.#passes(step.value.data)) return step;
+      }
+      if (this.#call.check) checkOutput(this.#call.check, this.#gatherer!.choices.values());
+    } catch (error) {
+      this.#over = true;
+      const gone = this.#call.signal.aborted;
+      const failure = gone ? cancelled() : asGatewayError(error);
+      await this.#finish(gone ? "cancelled" : "failed", failure);
+      throw failure;
+    }
+    this.#over = true;
+    await this.#finish("completed");
+    const usage = this.#wantsUsage && !this.#sentUsage ? this.#begun.answer.usage() : undefined;
+    return usage ? { done: false, value: { data: usageChunk(this.#last, usage) } } : over;
+  }
+
+  async return(): Promise<Step> {
+    this.#over = true;
+    await this.#finish("cancelled", cancelled());
+    return over;
+  }
+
+  /** Notes what a chunk says; false when its reader has not asked for it. */
+  #passes(data: Json): boolean {
+    const choices = data["choices"] as { finish_reason?: unknown }[] | undefined;
+    const some = Array.isArray(choices) && choices.length > 0;
+    if (some)
+      for (const choice of choices)
+        if (typeof choice.finish_reason === "string") this.#finishReason = choice.finish_reason;
+    this.#gatherer?.add(data);
+    if (some || data["usage"] === undefined || data["usage"] === null) {
+      this.#last = data;
+      return true;
+    }
+    this.#sentUsage = this.#wantsUsage;
+    return this.#wantsUsage;
+  }
+
+  #finish(outcome: Outcome, failure?: GatewayError): Promise<void> {
+    this.#call.signal.removeEventListener("abort", this.#onAbort);
+    this.#begun.attempt.moments.ended ||= this.#call.now();
+    return (this.#ended ??= this.#end(outcome, failure, this.#finishReason));
+  }
+}

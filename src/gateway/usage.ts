@@ -1,0 +1,43 @@
+// What an attempt is settled for, and usage in OpenAI's shape for engines that give none.
+import type { EngineAnswer, Usage } from "../engines/index.ts";
+import type { AttemptState, Outcome } from "./state.ts";
+
+export interface SettledUsage {
+  usage: Usage;
+  source: "engine" | "counted" | "estimated";
+}
+
+const nothing: Usage = { promptTokens: 0, cachedTokens: 0, outputTokens: 0, reasoningTokens: 0, source: "counted" };
+
+/**
+ * What the engine said or what passed, where that is known. An engine that refused or could not be reached used nothing. One
+ * that was given up without being able to say what it had done is settled for what was held, marked as an estimate.
+ */
+export function usedBy(
+  attempt: AttemptState,
+  answer: EngineAnswer | undefined,
+  outcome: Outcome,
+  known: Usage | undefined,
+): SettledUsage {
+  if (known) return { usage: known, source: known.source };
+  if (outcome === "failed" && attempt.moments.opened === 0) return { usage: nothing, source: "counted" };
+  if (outcome === "cancelled" && !answer && attempt.body.stream === true)
+    // Closed before the first byte: at most the prompt was worked on.
+    return { usage: { ...nothing, promptTokens: attempt.most.promptTokens }, source: "estimated" };
+  return { usage: { ...nothing, ...attempt.most }, source: "estimated" };
+}
+
+export function openAiUsage(usage: Usage): Record<string, unknown> {
+  return {
+    prompt_tokens: usage.promptTokens,
+    completion_tokens: usage.outputTokens,
+    total_tokens: usage.promptTokens + usage.outputTokens,
+    prompt_tokens_details: { cached_tokens: usage.cachedTokens },
+    completion_tokens_details: { reasoning_tokens: usage.reasoningTokens },
+  };
+}
+
+/** The chunk that a client asked for with `include_usage`, made like the stream's other chunks. */
+export function usageChunk(like: Record<string, unknown> | undefined, usage: Usage): Record<string, unknown> {
+  return { ...like, choices: [], usage: openAiUsage(usage) };
+}
