@@ -1,0 +1,95 @@
+// Answers that break what was asked are said to be broken, whoever gave them; answers that promise nothing are left alone.
+import { describe, expect, test } from "vitest";
+import { checkOutput, outputCheck } from "./output.ts";
+import type { ChoiceOutput } from "./output.ts";
+import { testGateway } from "./testing.ts";
+
+const schema = { type: "object", properties: { a: { type: "integer" } }, required: ["a"], additionalProperties: false };
+const format = (of: object = schema) => ({ type: "json_schema", json_schema: { name: "x", schema: of } });
+const choice = (content: string, finish = "stop"): ChoiceOutput => ({ content, finish, tools: [], refused: false });
+const check = (body: object, output: ChoiceOutput) => {
+  const promised = outputCheck(body as Record<string, unknown>);
+  if (promised) checkOutput(promised, [output]);
+};
+
+describe("response formats", () => {
+  test.each<[object, ChoiceOutput]>([
+    [{ response_format: format() }, choice('{"a":1}')],
+    [{ response_format: format() }, choice('{"a":', "length")],
+    [{ response_format: { type: "json_object" } }, choice("{}")],
+    [{ response_format: { type: "text" } }, choice("{")],
+    [{}, choice("{")],
+    // Pydantic's Optional, with a reference.
+    [{ response_format: format({ $defs: { N: { type: "integer" } }, anyOf: [{ $ref: "#/$defs/N" }, { type: "null" }] }) }, choice("null")],
+    // A pattern is not run here, whatever it says.
+    [{ response_format: format({ type: "string", pattern: "^(a+)+$" }) }, choice(`"${"a".repeat(40)}b"`)],
+    [{ response_format: format({ patternProperties: { "^x": { type: "integer" } }, additionalProperties: false }) }, choice('{"y":"text"}')],
+    [{ response_format: format({ $id: "same", type: "integer" }) }, choice("1")],
+    [{ response_format: format({ $id: "same", type: "string" }) }, choice('"1"')],
+  ])("%j is kept by %j", (body, output) => expect(() => check(body, output)).not.toThrow());
+
+  test.each<[object, ChoiceOutput]>([
+    [{ response_format: format() }, choice('{"a":"1"}')],
+    [{ response_format: format() }, choice('{"a":1,"b":2}')],
+    [{ response_format: format() }, choice("sorry")],
+    [{ response_format: { type: "json_object" } }, choice("{")],
+  ])("%j is broken by %j", (body, output) =>
+    expect(() => check(body, output)).toThrow(expect.objectContaining({ status: 502, code: "output_invalid" })),
+  );
+
+  test("a schema that is none is refused before any engine", () => {
+    for (const wrong of [{ type: "nonsense" }, { $ref: "#/nowhere" }, { properties: 5 }])
+      expect(() => outputCheck({ response_format: format(wrong) })).toThrow(
+        expect.objectContaining({ status: 400, code: "invalid_json_schema", param: "response_format" }),
+      );
+  });
+});
+
+const tools = [{ type: "function" as const, function: { name: "order", parameters: schema } }];
+const messages = [{ role: "user" as const, content: "hi" }];
+
+describe("over the wire", () => {
+  for (const stream of [false, true])
+    test(`a broken schema is an error, and is paid for (${stream ? "streamed" : "whole"})`, async () => {
+      await using at = await testGateway({ script: { chunks: ['{"a":', '"no"}'] } });
+      const call = async () => {
+        const answer = await at.client().chat.completions.create({ model: "scripted", messages, stream, response_format: format() as never });
+        if ("controller" in answer) for await (const _ of answer);
+      };
+      await expect(call()).rejects.toMatchObject({ code: "output_invalid" });
+      await at.gateway.flushed();
+      const { rows } = await at.db.query("select status, error_code, price_nano from calls");
+      expect(rows).toEqual([{ status: "failed", error_code: "output_invalid", price_nano: 58n }]);
+    });
+
+  test.each([
+    ["a bare string", '"coal"', false],
+    ["arguments that fit", '{"a":1}', true],
+    ["no JSON", "{a:1}", false],
+  ])("a required tool called with %s", async (_name, args, fits) => {
+    await using at = await testGateway({ script: { toolCalls: [{ name: "order", arguments: args }] } });
+    for (const stream of [false, true]) {
+      const call = async () => {
+        const answer = await at.client().chat.completions.create({ model: "scripted", messages, stream, tools, tool_choice: "required" });
+        if ("controller" in answer) for await (const _ of answer);
+      };
+      if (fits) await call();
+      else await expect(call()).rejects.toMatchObject({ code: "output_invalid" });
+    }
+  });
+
+  test("a required tool that is not called, and one that is not allowed", async () => {
+    await using at = await testGateway();
+    const call = () => at.client().chat.completions.create({ model: "scripted", messages, tools, tool_choice: { type: "function", function: { name: "order" } } });
+    await expect(call()).rejects.toMatchObject({ status: 502, code: "output_invalid" });
+    at.engine.next({ toolCalls: [{ name: "other", arguments: "{}" }] });
+    await expect(call()).rejects.toMatchObject({ code: "output_invalid" });
+  });
+
+  test("a tool that the model chose itself is passed on as it is", async () => {
+    await using at = await testGateway({ script: { toolCalls: [{ name: "order", arguments: '"coal"' }] } });
+    const answer = await at.client().chat.completions.create({ model: "scripted", messages, tools });
+    expect(answer.choices[0]!.message.tool_calls).toMatchObject([{ function: { name: "order", arguments: '"coal"' } }]);
+    expect(answer.choices[0]!.finish_reason).toBe("tool_calls");
+  });
+});
