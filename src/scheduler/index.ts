@@ -17,3 +17,11 @@ export { billed, type PdCall, reserve, step } from "./pd/states.ts";
 export { Programs, type ProgramsOptions } from "./programs/programs.ts";
 export { planTool, type ToolKind, type ToolPlan, type ToolWindow } from "./programs/toolWindow.ts";
 export { planWorkingSet, type WorkingSetOptions, type WorkingSetPlan } from "./programs/workingSet.ts";
+export {
+  Autoscaler,
+  type LoadSample,
+  type ReplicaCapacity,
+  type ScaleOptions,
+  type ScalePlan,
+} from "./capacity/autoscaler.ts";
+export { type Demand, type Department, planQuota, type Pool, type QuotaPlan } from "./capacity/quota.ts";
