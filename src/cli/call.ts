@@ -11,6 +11,7 @@ interface CallOptions {
   model?: string;
   system?: string;
   maxTokens?: string;
+  temperature: string;
   stream?: boolean;
   json?: boolean;
 }
@@ -29,6 +30,7 @@ export function registerCall(program: Command, context: Context): void {
     .option("--model <name>", "model to ask; the first that is served by default")
     .option("--system <text>", "instructions that come before the question")
     .option("--max-tokens <number>", "longest answer, in tokens")
+    .option("--temperature <number>", "0: the same answer every time; higher: more varied", "0")
     .option("--stream", "print the answer while it comes (the default on a terminal)")
     .option("--no-stream", "print the answer when it is complete")
     .action(async (text: string | undefined, options: CallOptions) => {
@@ -48,7 +50,8 @@ export function registerCall(program: Command, context: Context): void {
           ...(options.system ? [{ role: "system", content: options.system }] : []),
           { role: "user", content: question },
         ],
-        ...(options.maxTokens && { max_tokens: Number(options.maxTokens) }),
+        temperature: number(options.temperature, "--temperature"),
+        ...(options.maxTokens && { max_tokens: number(options.maxTokens, "--max-tokens") }),
       };
       try {
         const stream = options.json ? false : (options.stream ?? context.terminal.stdout.isTTY ?? false);
@@ -59,6 +62,12 @@ export function registerCall(program: Command, context: Context): void {
         throw error;
       }
     });
+}
+
+function number(text: string, option: string): number {
+  const value = Number(text);
+  if (text.trim() !== "" && Number.isFinite(value)) return value;
+  throw new CliError({ exitCode: 2, message: `${option} ${text} is not a number.`, hint: `Write it like ${option} 1` });
 }
 
 async function whole(context: Context, body: object, json: boolean): Promise<void> {

@@ -57,7 +57,7 @@ export function readyLines(
 ): string[] {
   const { address, key, consoleUrl, model, home } = instance;
   const shownKey = key ?? "(kept by whoever has it; `npx lineshaft keys create NAME` makes another)";
-  const body = `{"model":"${model.name}","messages":[{"role":"user","content":"Name three metals."}]}`;
+  const body = `{"model":"${model.name}","messages":[{"role":"user","content":"Name three metals."}],"temperature":0}`;
   return [
     "",
     `Lineshaft ${version} is ready in ${duration(tookMs)}.`,

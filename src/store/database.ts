@@ -35,6 +35,8 @@ export class Database implements Queryable {
     });
     // An idle connection that breaks (the server restarts) is replaced by the pool at the next query.
     this.pool.on("error", () => {});
+    // One that breaks while it is borrowed fails its query; without a listener it would also end the process.
+    this.pool.on("connect", (client) => client.on("error", () => {}));
     this.kysely = new Kysely<Tables>({ dialect: new PostgresDialect({ pool: this.pool }) });
   }
 

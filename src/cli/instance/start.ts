@@ -119,7 +119,8 @@ async function compose(options: StartOptions, stack: AsyncDisposableStack): Prom
   };
   const giveUp = new AbortController();
   const stop = AbortSignal.any([signal, giveUp.signal]);
-  stop.addEventListener("abort", () => void supervisor.stopAll(), { once: true });
+  const stopChildren = () => void supervisor.stopAll();
+  stop.addEventListener("abort", stopChildren);
   const [database, restate, model, consoleFolder] = await allOrNothing(giveUp, [
     step("Postgres", startDatabase(home, supervisor, settings.DATABASE_URL)),
     step("Restate", startRestate(options, supervisor)),
@@ -129,6 +130,8 @@ async function compose(options: StartOptions, stack: AsyncDisposableStack): Prom
       buildConsoleIfAbsent((line) => report.note(line), stop),
     ),
   ]);
+  // From here on an interruption is settled in order, with the children alive.
+  stop.removeEventListener("abort", stopChildren);
   const { db } = database;
   stack.defer(() => db.close());
 
@@ -173,6 +176,7 @@ async function compose(options: StartOptions, stack: AsyncDisposableStack): Prom
 
   const key = await ownerKey(home, identity, { organisation: organisation.id, project: project.id }, address);
   home.writeMain({ pid: process.pid, address, postgresPort: database.port });
+  signal.throwIfAborted();
   return { address, key, consoleUrl: `${address}/console`, model, home, stop: () => stack.disposeAsync() };
 }
 
