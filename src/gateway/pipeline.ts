@@ -231,6 +231,8 @@ class Pipeline {
     // A name that nobody serves is the caller's own: as a label it could be anything.
     const model = errorCode === "model_not_found" ? "unknown" : body.model;
     this.#metrics.callEnded({ model, outcome: status, durationMs, firstTokenMs });
+    // Codes, never messages: an engine's message may repeat a part of the prompt.
+    this.#log.debug({ call: call.id, model, status, code: errorCode, durationMs }, "call ended");
     const { organisation, project } = principal;
     const written = this.recorder.add({ organisation, project, call: shown, attempts });
     this.#events.publish(organisation, { type: "call", call: shown });

@@ -1,0 +1,72 @@
+import { expect, test } from "vitest";
+import { createLogger } from "./logger.ts";
+import { LiveEvents } from "./live.ts";
+import { createMetrics } from "./metrics.ts";
+
+const event = (number: number) => ({ type: "call", number });
+
+async function take<Event>(events: AsyncIterable<Event>, count: number): Promise<Event[]> {
+  const taken: Event[] = [];
+  for await (const one of events) if (taken.push(one) === count) break;
+  return taken;
+}
+
+test("a reader gets what happens after it came, in order", async () => {
+  const live = new LiveEvents<ReturnType<typeof event>>({ epoch: "e" });
+  live.publish("org", event(0));
+  const reader = take(live.subscribe("org"), 2);
+  await Promise.resolve();
+  for (const number of [1, 2]) live.publish("org", event(number));
+  live.publish("another", event(99));
+  expect(await reader).toEqual([{ id: "e.1", event: event(1) }, { id: "e.2", event: event(2) }]);
+});
+
+test("one that comes back gets what it missed, as far as it is kept", async () => {
+  const live = new LiveEvents<ReturnType<typeof event>>({ size: 3, epoch: "e" });
+  for (let number = 0; number < 5; number++) live.publish("org", event(number));
+  const numbers = async (last: string, count: number) => (await take(live.subscribe("org", last), count)).map((one) => one.event.number);
+  expect(await numbers("e.3", 1)).toEqual([4]);
+  expect(await numbers("e.0", 3)).toEqual([2, 3, 4]);
+  expect(await numbers("earlier-process.4", 3)).toEqual([2, 3, 4]);
+  expect(await numbers("nonsense", 3)).toEqual([2, 3, 4]);
+});
+
+test("a slow reader is passed over and sees it in the ids", async () => {
+  const live = new LiveEvents<ReturnType<typeof event>>({ size: 3, epoch: "e" });
+  const reader = live.subscribe("org");
+  const first = reader.next();
+  live.publish("org", event(0));
+  await first;
+  for (let number = 1; number < 10; number++) live.publish("org", event(number));
+  expect((await reader.next()).value).toMatchObject({ id: "e.7" });
+});
+
+test("a reader ends when its signal aborts, while it waits", async () => {
+  const live = new LiveEvents();
+  const stop = new AbortController();
+  const reader = take(live.subscribe("org", undefined, stop.signal), 1);
+  stop.abort();
+  expect(await reader).toEqual([]);
+});
+
+test("fields that hold secrets or words are masked, whatever they are given", () => {
+  const lines: string[] = [];
+  const log = createLogger({ level: "info", destination: { write: (line) => void lines.push(line) } });
+  log.info({ authorization: "s1", request: { "x-api-key": "s2", body: "s3" }, messages: ["s4"], call: "call_1" }, "hello");
+  log.debug("not at this level");
+  expect(lines).toHaveLength(1);
+  expect(lines[0]).not.toMatch(/s[1-4]/);
+  expect(JSON.parse(lines[0]!)).toMatchObject({ level: "info", call: "call_1", msg: "hello", authorization: "[redacted]" });
+});
+
+test("an unknown level does not stop a start", () => {
+  expect(createLogger({ level: "loud" }).level).toBe("warn");
+});
+
+test("model names past the bound are counted together", async () => {
+  const metrics = createMetrics({ process: false });
+  for (let model = 0; model < 300; model++)
+    metrics.callEnded({ model: `m${model}`, outcome: "completed", durationMs: 1 });
+  const text = await metrics.registry.metrics();
+  expect(text).toContain('lineshaft_calls_total{model="other",outcome="completed"} 100');
+});
