@@ -2,6 +2,7 @@
 // live in one grammar without repeating each other; recursive rules are reserved first and defined later.
 import type { Automaton } from "./automaton.ts";
 import { charset, intersect, subtract, type Charset } from "./charset.ts";
+import { endlessRule } from "./productive.ts";
 
 /** llama.cpp refuses repetitions beyond its own limit, and expands each into a rule; longer ones are written in chunks. */
 const chunk = 128;
@@ -10,7 +11,12 @@ const maxRules = 20_000;
 /** The grammar would be too large to hand to the engine. */
 export class GrammarTooLarge extends Error {}
 
+/** A rule can only go on for ever. */
+export class EndlessGrammar extends Error {}
+
 export class GrammarBuilder {
+  /** Set where a schema's rule came to name itself. */
+  recursive = false;
   private readonly bodies = new Map<string, string | undefined>();
   private readonly nameOfBody = new Map<string, string>();
 
@@ -42,8 +48,16 @@ export class GrammarBuilder {
     this.bodies.set(name, body);
   }
 
-  /** The whole grammar. Throws when a reserved rule was never defined: that is a bug here, not in the schema. */
+  /** Throws EndlessGrammar when a rule has no end. */
+  private check(): void {
+    if (!this.recursive) return;
+    const endless = endlessRule(new Map([...this.bodies].map(([name, body]) => [name, body ?? ""])));
+    if (endless !== undefined) throw new EndlessGrammar(endless);
+  }
+
+  /** The whole grammar. Throws EndlessGrammar; throws Error when a reserved rule was never defined: that is a bug here, not in the schema. */
   finish(root: string): string {
+    this.check();
     const lines = [`root ::= ${root}`];
     for (const [name, body] of this.bodies) {
       if (body === undefined) throw new Error(`grammar rule ${name} has no body`);

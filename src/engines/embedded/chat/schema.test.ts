@@ -90,6 +90,16 @@ const refusals: [keyword: string, path: string, schema: unknown][] = [
   ["schema", "#", false],
   ["schema", "#", { type: "integer", minimum: 3, maximum: 2 }],
   ["schema", "#", { type: "array", items: { $ref: "#" }, minItems: 1 }],
+  [
+    "schema",
+    "#",
+    {
+      anyOf: [
+        { type: "array", items: { $ref: "#" }, minItems: 1 },
+        { required: ["x"], propertyNames: { pattern: "^y" } },
+      ],
+    },
+  ],
   ["schema", "#", { type: "object", properties: { next: { $ref: "#" } }, required: ["next"] }],
   ["type", "#", { type: "text" }],
   ["minumum", "#", { type: "integer", minumum: 3 }],

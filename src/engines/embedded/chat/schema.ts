@@ -2,7 +2,7 @@
 // the validator that judges what it wrote. Whatever the grammar lets through, the validator accepts; a keyword for which
 // that cannot be had is refused by name. llama.cpp's own converter drops keywords and turns anyOf into null, hence this one.
 import { SchemaError } from "./errors.ts";
-import { GrammarBuilder, GrammarTooLarge } from "./gbnf.ts";
+import { EndlessGrammar, GrammarBuilder, GrammarTooLarge } from "./gbnf.ts";
 import { Lru } from "./lru.ts";
 import { compileValidator } from "./validate.ts";
 import { SchemaWriter } from "./writer.ts";
@@ -25,7 +25,7 @@ export function compileSchema(schema: unknown): CompiledSchema {
     const root = writeSchema(new SchemaWriter(builder), schema, { name: "#", unenforceable: "refuse", hint: "answer" });
     let validate: ((value: unknown) => string | null) | undefined;
     return {
-      gbnf: builder.finish(root),
+      gbnf: finish(builder, root, "#"),
       validate: (value) => {
         try {
           return (validate ??= compileValidator(JSON.parse(text)))(value);
@@ -63,6 +63,16 @@ export function writeSchema(
     if (error instanceof GrammarTooLarge)
       throw new SchemaError("schema", options.name, `its grammar would have ${error.message}; make it smaller.`);
     throw error;
+  }
+}
+
+/** The finished grammar. Throws SchemaError when some part of the schema only ever leads into itself. */
+export function finish(builder: GrammarBuilder, root: string, path: string): string {
+  try {
+    return builder.finish(root);
+  } catch (error) {
+    if (!(error instanceof EndlessGrammar)) throw error;
+    throw new SchemaError("schema", path, "a definition needs itself inside itself without end; give it a way out.");
   }
 }
 

@@ -4,7 +4,7 @@ import { GrammarBuilder, literal, oneOfThese } from "./gbnf.ts";
 import { callClose, callOpen } from "./hermes.ts";
 import { Lru } from "./lru.ts";
 import type { ChatTool } from "./messages.ts";
-import { schemaText, writeSchema } from "./schema.ts";
+import { finish, schemaText, writeSchema } from "./schema.ts";
 import { compileValidator } from "./validate.ts";
 import { SchemaWriter } from "./writer.ts";
 
@@ -102,7 +102,7 @@ function write(tools: readonly ChatTool[], parallel: boolean, lazy: boolean): To
   const more = parallel ? ` (${literal(`\n${callOpen}\n`)} ${call}){0,${maxCalls - 1}}` : "";
   // The token that completed the trigger may have brought the line's end with it.
   const lead = lazy ? '"\\n"?' : literal(`${callOpen}\n`);
-  const gbnf = builder.finish(`${lead} ${call}${more}`);
+  const gbnf = finish(builder, `${lead} ${call}${more}`, "tools");
   return lazy ? { gbnf, trigger: callOpen } : { gbnf };
 }
 

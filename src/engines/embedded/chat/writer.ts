@@ -38,7 +38,10 @@ export class SchemaWriter {
     if (targets.length === 0) return this.anyValue();
     const key = [...new Set(targets.map(({ path }) => path))].join("&");
     if (this.rules.has(key)) {
-      const name = this.rules.get(key) ?? this.builder.reserve(hint);
+      const known = this.rules.get(key);
+      if (known !== undefined) return known;
+      const name = this.builder.reserve(hint);
+      this.builder.recursive = true;
       this.rules.set(key, name);
       return name;
     }
