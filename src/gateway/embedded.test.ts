@@ -14,7 +14,7 @@ test("a conversation on the embedded engine: cached tokens in the bill, phases i
     await at.ledger.setRateCard({ organisation: at.principal.organisation, model: "small", currency: "USD", ...testPrices });
     const client = at.client();
     const messages: { role: "user" | "assistant"; content: string }[] = [
-      { role: "user", content: `${"The shaft turns. ".repeat(60)} What turns?` },
+      { role: "user", content: `${"The shaft turns. ".repeat(40)} What turns?` },
     ];
     const ask = { model: "small", temperature: 0, seed: 1, max_tokens: 12 };
     const first = await client.chat.completions.create({ ...ask, messages });
@@ -22,7 +22,7 @@ test("a conversation on the embedded engine: cached tokens in the bill, phases i
     let usage;
     const stream = await client.chat.completions.create({ ...ask, messages, stream: true, stream_options: { include_usage: true } });
     for await (const chunk of stream) usage = chunk.usage ?? usage;
-    expect(usage!.prompt_tokens_details!.cached_tokens).toBeGreaterThan(200);
+    expect(usage!.prompt_tokens_details!.cached_tokens).toBeGreaterThan(120);
 
     const [call] = (await at.request("/api/calls")).body.data;
     const cached = BigInt(usage!.prompt_tokens_details!.cached_tokens!);

@@ -1,0 +1,140 @@
+// The adapter against a real worker process with the real small model: the whole seam, nothing scripted.
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { EngineAnswer, KvEvent } from "../types.ts";
+import { createEmbeddedEngine } from "./adapter.ts";
+import type { EmbeddedEngine } from "./adapter.ts";
+import { startTestWorker } from "./testing.ts";
+import type { TestWorker } from "./testing.ts";
+
+let worker: TestWorker;
+let engine: EmbeddedEngine;
+let attempts = 0;
+
+beforeAll(async () => {
+  worker = await startTestWorker({ slots: 2, contextTokens: 1024 });
+  engine = createEmbeddedEngine({ url: worker.url, token: worker.headers["authorization"]!.slice("Bearer ".length) });
+});
+afterAll(async () => {
+  await engine.close();
+  await worker.stop();
+});
+
+const hints = (more: object = {}) => ({ attempt: `att_${++attempts}`, organisation: "org_1", project: "prj_1", ...more });
+const long = "Every wheel in the mill was driven by one shaft. ".repeat(12);
+const question = (content = "Say hello.") => ({ model: "small", messages: [{ role: "user", content }], temperature: 0 });
+
+async function readAll(answer: EngineAnswer) {
+  let text = "";
+  const keys = new Set<string>();
+  for await (const { data, text: json } of answer.chunks) {
+    for (const key of Object.keys(data)) keys.add(key);
+    if (json !== undefined) expect(JSON.parse(json)).toEqual(data);
+    text += (data["choices"] as { delta?: { content?: string } }[])[0]?.delta?.content ?? "";
+  }
+  return { text, keys };
+}
+
+test("probe tells what the worker told", async () => {
+  const facts = await engine.probe();
+  expect(facts).toMatchObject({ models: ["small"], contextTokens: 1024, blockTokens: 64, slots: 2, epoch: worker.epoch });
+  expect(facts.capabilities).toMatchObject({ tokenize: true, kvEvents: true, facts: true, cancelWithUsage: true });
+});
+
+test("tokens are counted before the call as the engine counts them in it", async () => {
+  const counted = await engine.countTokens("chat", question());
+  const answer = await engine.open({ endpoint: "chat", body: { ...question(), max_tokens: 4 }, hints: hints() });
+  const body = await answer.body();
+  expect(body["lineshaft"]).toBeUndefined();
+  expect(answer.usage()).toMatchObject({ promptTokens: counted, source: "engine" });
+});
+
+test("a stream: text, usage by tier, timings, and nothing of the platform inside", async () => {
+  const body = { ...question(long), max_tokens: 8, stream: true };
+  const first = await engine.open({ endpoint: "chat", body, hints: hints({ program: "run_1" }) });
+  const { text, keys } = await readAll(first);
+  expect(text.length).toBeGreaterThan(0);
+  expect(keys.has("lineshaft")).toBe(false);
+  expect(first.timings().prefillMs).toBeGreaterThan(0);
+  const again = await engine.open({ endpoint: "chat", body, hints: hints({ program: "run_1" }) });
+  // Not the same text: a model computed in other pieces may differ in its last bits.
+  expect((await readAll(again)).text.length).toBeGreaterThan(0);
+  const usage = again.usage()!;
+  expect(usage.cachedTokens).toBeGreaterThan(64);
+  expect(usage.cachedByTier!.device! + usage.cachedByTier!.disk!).toBe(usage.cachedTokens);
+});
+
+test("another organisation never shares the prefix", async () => {
+  const body = { ...question(long), max_tokens: 2 };
+  const other = await engine.open({ endpoint: "chat", body, hints: hints({ organisation: "org_2" }) });
+  await other.body();
+  expect(other.usage()!.cachedTokens).toBe(0);
+});
+
+describe("cancelling", () => {
+  test("in the middle of a stream: the engine stops and says what was used", async () => {
+    const body = { ...question("Count from one to a thousand."), max_tokens: 500, stream: true };
+    const answer = await engine.open({ endpoint: "chat", body, hints: hints() });
+    const iterator = answer.chunks[Symbol.asyncIterator]();
+    for (let chunk = 0; chunk < 4; chunk++) await iterator.next();
+    const usage = await answer.cancel();
+    expect(usage).toMatchObject({ source: "engine" });
+    expect(usage!.outputTokens).toBeLessThan(500);
+    expect((await engine.status()).running).toBe(0);
+  });
+
+  test("before the answer has begun: the signal tells the engine, and usage still comes", async () => {
+    const gone = new AbortController();
+    const { totals } = await engine.status();
+    const body = { ...question(long + "And now?"), max_tokens: 500 };
+    const opening = engine.open({ endpoint: "chat", body, hints: hints() }, gone.signal);
+    while ((await engine.status()).running === 0);
+    gone.abort();
+    const answer = await opening;
+    await answer.cancel();
+    expect(answer.usage()).toMatchObject({ source: "engine" });
+    expect((await engine.status()).totals.aborts).toBe(totals.aborts + 1);
+  });
+});
+
+test("a prompt longer than the context is refused with both numbers", async () => {
+  const opening = engine.open({ endpoint: "chat", body: { ...question(long.repeat(12)), max_tokens: 4 }, hints: hints() });
+  await expect(opening).rejects.toMatchObject({ status: 400, retryable: false, message: expect.stringMatching(/1,?024/) });
+});
+
+test("facts are answered with receipts", async () => {
+  const receipts = await engine.tell([
+    { type: "program", program: "run_1", project: "prj_1" },
+    { type: "run_ended", program: "run_1" },
+  ]);
+  expect(receipts.map(({ fact, program }) => [fact, program])).toEqual([["program", "run_1"], ["run_ended", "run_1"]]);
+  expect(await engine.tell([])).toEqual([]);
+});
+
+test("KV events come in order, and go on where they were left", async () => {
+  const collect = async (since: { epoch: string; sequence: number } | undefined, enough: (events: KvEvent[]) => boolean) => {
+    const stop = new AbortController();
+    const events: KvEvent[] = [];
+    for await (const event of engine.watch(since, stop.signal)) {
+      events.push(event);
+      if (enough(events)) stop.abort();
+    }
+    return events;
+  };
+  const all = await collect({ epoch: worker.epoch, sequence: 0 }, (events) => events.some((event) => event.type === "stored"));
+  expect(all.map((event) => event.sequence)).toEqual(all.map((_, place) => all[0]!.sequence + place));
+  const from = { epoch: worker.epoch, sequence: all[0]!.sequence + 1 };
+  const [next] = await collect(from, (events) => events.length === 1);
+  expect(next).toMatchObject(from);
+});
+
+test("a project's tokens are erased with it", async () => {
+  await engine.eraseProject("prj_1");
+  const { sequences, disk } = await engine.status();
+  expect(sequences.reduce((sum, sequence) => sum + sequence.tokens, 0)).toBe(0);
+  expect(disk.files).toBe(0);
+});
+
+test("a wrong token is the adapter's fault, and says so", async () => {
+  const stranger = createEmbeddedEngine({ url: worker.url, token: "not-the-token-of-this-start" });
+  await expect(stranger.probe()).rejects.toMatchObject({ code: "engine_auth_failed" });
+});
