@@ -1,0 +1,30 @@
+// What the simulator is worth: its speed, and how near it comes to published results. Prints tables; nothing is asserted here.
+//
+//   node bench/simulator.ts                      everything below
+//   node bench/simulator.ts speed                simulated calls a second on the Mooncake conversation trace, 8 endpoints
+//   node bench/simulator.ts llmd                 llm-d's two tables: calibrate on one file's precise rows, predict the other
+//   node bench/simulator.ts fig10                Mooncake FAST'25 Figure 10, conversation: local and global hit rates
+//   node bench/simulator.ts budget               agent sessions under a KV budget: four rules, two curves
+//   ... --json FILE                              the numbers
+//
+// Traces are found by LINESHAFT_TRACES.
+import { writeFileSync } from "node:fs";
+import { parseArgs } from "node:util";
+import { budget } from "./simulator/budget.ts";
+import { fig10 } from "./simulator/fig10.ts";
+import { llmd } from "./simulator/llmd.ts";
+import { speed } from "./simulator/speed.ts";
+
+const { values, positionals } = parseArgs({ allowPositionals: true, options: { json: { type: "string" } } });
+const parts = { speed, llmd, fig10, budget };
+const chosen = positionals.length === 0 ? Object.keys(parts) : positionals;
+const results: Record<string, unknown> = {};
+for (const name of chosen) {
+  const part = Object.hasOwn(parts, name) ? parts[name as keyof typeof parts] : undefined;
+  if (part === undefined) {
+    console.error(`bench/simulator.ts: no part "${name}"; there are ${Object.keys(parts).join(", ")}.`);
+    process.exit(2);
+  }
+  results[name] = await part();
+}
+if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(results, null, 2)}\n`);
