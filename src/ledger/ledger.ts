@@ -55,7 +55,12 @@ export class Attempts {
   /** Takes the owner's lock; until `close`, its holds are its own. Taken again when the database comes back. */
   async open(): Promise<void> {
     const client = await this.#db.pool.connect();
-    await client.query("select pg_advisory_lock($1, $2)", [namespaceOfOwnerLocks, this.owner]);
+    try {
+      await client.query("select pg_advisory_lock($1, $2)", [namespaceOfOwnerLocks, this.owner]);
+    } catch (error) {
+      client.release(true);
+      throw error;
+    }
     this.#lockHolder = client;
     client.once("error", () => {
       client.release(true);

@@ -8,6 +8,7 @@
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import type { Server } from "node:http";
+import { setTimeout as sleep } from "node:timers/promises";
 import {
   createAgents,
   restateCommand,
@@ -39,6 +40,8 @@ import { startWorkers } from "./worker.ts";
 
 /** Calls and runs under way may end by themselves for this long; then they are cancelled and settled. */
 const settleGraceMs = 1_200;
+/** One part of settling that takes longer (a database that does not answer) is left to the next start, which settles it. */
+const settleStepMs = 2_000;
 /** Children that do not end in time are killed; both halves together stay under five seconds. */
 const childStopMs = 2_500;
 
@@ -133,7 +136,13 @@ async function compose(options: StartOptions, stack: AsyncDisposableStack): Prom
   // From here on an interruption is settled in order, with the children alive.
   stop.removeEventListener("abort", stopChildren);
   const { db } = database;
-  stack.defer(() => db.close());
+  /** Undone at the stop, in reverse order, and never waited for beyond its time. */
+  const undo = (what: string, work: () => Promise<unknown>) =>
+    stack.defer(async () => {
+      const late = await Promise.race([work().then(() => false), sleep(settleStepMs, true, { ref: false })]);
+      if (late) log.warn({ what }, "was not settled in time; the next start settles it");
+    });
+  undo("database", () => db.close());
 
   const identity = new Identity({ db, secret: Buffer.from(home.secrets().keyHmac, "hex") });
   const { organisation, project } = await identity.ensureTenant({
@@ -141,7 +150,7 @@ async function compose(options: StartOptions, stack: AsyncDisposableStack): Prom
     currency: settings.LINESHAFT_CURRENCY,
   });
   const ledger = await createLedger({ db, owner: randomUUID() });
-  stack.defer(() => ledger.close());
+  undo("ledger", () => ledger.close());
   if (!(await ledger.currentRateCard(organisation.id, model.name)))
     await ledger.setRateCard({
       organisation: organisation.id,
@@ -170,7 +179,7 @@ async function compose(options: StartOptions, stack: AsyncDisposableStack): Prom
     routes: [agents.routes, maintenanceRoutes(agents)],
   });
   supervisor.onChange((child) => events.publish(organisation.id, { type: "component", component: componentOf(child) }));
-  stack.defer(() => settle(server, gateway, agents));
+  undo("calls and runs", () => settle(server, gateway, agents));
   await step("agents", agents.start());
   await listen(server, settings);
 
