@@ -20,6 +20,8 @@ export interface PlantOptions {
   token: string;
   machines: Readings[];
   ordersPath: string;
+  /** Called when a tool has done its work and before it answers: where a crash of the caller hurts most. */
+  beforeAnswer?: (tool: string) => Promise<void> | void;
 }
 
 export interface Plant {
@@ -47,7 +49,7 @@ export function reportOf(readings: Readings, bare: boolean): string {
 export async function startPlant(options: PlantOptions): Promise<Plant> {
   const machines = new Map(options.machines.map((readings) => [readings.machine, readings]));
   const orders = new WorkOrders(options.ordersPath);
-  const handler = toNodeHandler(createMcpHandler(() => plantServer(machines, orders)));
+  const handler = toNodeHandler(createMcpHandler(() => plantServer(machines, orders, options.beforeAnswer)));
   const validHost = localhostHostValidation();
   const validOrigin = localhostOriginValidation();
   const server = createHttpServer((request, response) => {
@@ -73,7 +75,11 @@ export async function startPlant(options: PlantOptions): Promise<Plant> {
   };
 }
 
-function plantServer(machines: Map<string, Readings>, orders: WorkOrders): McpServer {
+function plantServer(
+  machines: Map<string, Readings>,
+  orders: WorkOrders,
+  beforeAnswer: PlantOptions["beforeAnswer"] = () => {},
+): McpServer {
   const server = new McpServer({ name: "plant", version: "1.0.0" });
   server.registerTool(
     "read_machine",
@@ -85,9 +91,10 @@ function plantServer(machines: Map<string, Readings>, orders: WorkOrders): McpSe
       }),
       annotations: { readOnlyHint: true },
     },
-    ({ machine, bare }) => {
+    async ({ machine, bare }) => {
       const readings = machines.get(machine);
       if (!readings) return failure(`There is no machine ${machine}.`);
+      await beforeAnswer("read_machine");
       return structured({ report: reportOf(readings, bare), readings });
     },
   );
@@ -102,11 +109,13 @@ function plantServer(machines: Map<string, Readings>, orders: WorkOrders): McpSe
       }),
       annotations: { destructiveHint: false, idempotentHint: true },
     },
-    (request, context) => {
+    async (request, context) => {
       const key = (context.mcpReq._meta as Record<string, unknown> | undefined)?.[effectKeyMeta];
       if (typeof key !== "string" || key === "") return failure(`_meta["${effectKeyMeta}"] is missing.`);
       if (!machines.has(request.machine)) return failure(`There is no machine ${request.machine}.`);
-      return structured({ ...orders.open(key, request, new Date()) });
+      const order = orders.open(key, request, new Date());
+      await beforeAnswer("open_work_order");
+      return structured({ ...order });
     },
   );
   server.registerTool(
@@ -116,8 +125,9 @@ function plantServer(machines: Map<string, Readings>, orders: WorkOrders): McpSe
       inputSchema: z.object({ effect_key: z.string() }),
       annotations: { readOnlyHint: true },
     },
-    ({ effect_key }) => {
+    async ({ effect_key }) => {
       const order = orders.find(effect_key);
+      await beforeAnswer("find_work_order");
       return structured(order ? { found: true, result: { ...order } } : { found: false });
     },
   );

@@ -30,6 +30,8 @@ export interface RestateProcess extends AsyncDisposable {
 export async function startRestate(): Promise<RestateProcess> {
   const home = mkdtempSync(join(tmpdir(), "ls-restate-"));
   let child: ReturnType<typeof spawn> | undefined;
+  // A test run that is killed must not leave a server behind.
+  process.on("exit", () => child?.kill("SIGKILL"));
   const process_ = {
     command: restateCommand({ home }),
     async start() {

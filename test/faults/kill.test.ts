@@ -1,0 +1,163 @@
+// Everything is killed at seeded points of many concurrent runs; afterwards every run has ended and every work order exists
+// exactly once. README.md says what is killed, where, and what is looked at.
+import { randomBytes } from "node:crypto";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { expect, test } from "vitest";
+import { generateMachines } from "../../examples/maintenance-inspector/readings.ts";
+import { startPlant } from "../../examples/maintenance-inspector/server.ts";
+import { readAgentFolder } from "../../src/agents/index.ts";
+import { Client } from "../../src/cli/client.ts";
+import type { Bill, Run, RunDetail, Status } from "../../src/gateway/api/schemas.ts";
+import { freePort, startInstance, type Instance } from "../setup/instance.ts";
+
+const runCount = Number(process.env["FAULT_RUNS"] ?? 12);
+const seed = Number(process.env["FAULT_SEED"] ?? 20_260_508);
+const example = join(import.meta.dirname, "../../examples/maintenance-inspector");
+
+type Target = "main" | "restate" | "restate-folder" | "worker-0";
+/** Each at least once; the list is shuffled and its points are drawn. */
+const targets: Target[] = ["main", "restate", "worker-0", "restate-folder", "main", "restate", "worker-0"];
+
+test(`${runCount} runs, everything killed, seed ${seed}`, { timeout: 120_000 + runCount * 20_000 }, async () => {
+  await using stack = new AsyncDisposableStack();
+  const folder = mkdtempSync(join(tmpdir(), "lineshaft-faults-"));
+  stack.defer(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
+  const home = join(folder, "home");
+  const port = await freePort();
+  const token = randomBytes(16).toString("hex");
+  const env = { LINESHAFT_SECRET_MAINTENANCE_INSPECTOR: token, LINESHAFT_LOG: "error" };
+  const random = randomFrom(seed);
+  const plan = drawPlan(random);
+
+  let instance: Instance = await startInstance({ home, port, env });
+  stack.defer(() => instance[Symbol.asyncDispose]());
+  let restarting: Promise<void> = Promise.resolve();
+  const killed: string[] = [];
+  const kill = async (target: Target, place: string) => {
+    killed.push(`${target} ${place}`);
+    if (target === "main") {
+      const gone = instance.end("SIGKILL");
+      restarting = gone.then(async () => {
+        instance = await startInstance({ home, port, env });
+      });
+      return;
+    }
+    // It may be just starting again after the kill before: then there is nothing to kill yet.
+    await persistently(async () => {
+      await restarting;
+      const pid = await pidOf(clientOf(instance), target === "worker-0" ? "worker-0" : "restate");
+      if (target === "restate-folder") rmSync(join(home, "restate"), { recursive: true, force: true });
+      process.kill(pid!, "SIGKILL");
+    });
+  };
+
+  const calls = new Map<string, number>();
+  const machines = generateMachines(runCount, seed);
+  const ordersPath = join(folder, "work-orders.jsonl");
+  const plant = await startPlant({
+    ...{ port: 0, token, machines, ordersPath },
+    beforeAnswer: async (tool) => {
+      const count = (calls.get(tool) ?? 0) + 1;
+      calls.set(tool, count);
+      const target = plan.get(`${tool} ${count}`);
+      if (target) await kill(target, `at ${tool} ${count}`);
+    },
+  });
+  stack.defer(() => plant.close());
+
+  const body = readAgentFolder(example);
+  const manifest = body.manifest.replace("http://127.0.0.1:4077/mcp", plant.url);
+  await clientOf(instance).post("/api/agents", { ...body, manifest });
+  const ids = await Promise.all(
+    machines.map(({ machine }) =>
+      persistently(async () => {
+        await restarting;
+        const input = { machine, bare: false };
+        const run = { agent: "maintenance-inspector", input };
+        return (await clientOf(instance).post<Run>("/api/runs", run, `fault-${machine}`)).id;
+      }),
+    ),
+  );
+
+  // Whatever was killed, every run ends.
+  const runs: RunDetail[] = [];
+  for (const id of ids)
+    runs.push(
+      await persistently(async () => {
+        await restarting;
+        const run = await clientOf(instance).get<RunDetail>(`/api/runs/${id}`);
+        if (!["completed", "failed", "stopped"].includes(run.status)) throw new Error(`${id} is ${run.status}`);
+        return run;
+      }),
+    );
+  await restarting;
+  console.log(`killed: ${killed.join("; ")}`);
+
+  expect(killed.map((line) => line.split(" ")[0]).toSorted()).toEqual(targets.toSorted());
+  expect(runs.map(({ id, status, error_message }) => ({ id, status, error_message }))).toEqual(
+    ids.map((id) => ({ id, status: "completed", error_message: null })),
+  );
+
+  // Exactly once: one line per run on the plant's disk, under that run's key, for that run's machine.
+  const lines = readFileSync(ordersPath, "utf8").trim().split("\n");
+  const orders = lines.map((line) => JSON.parse(line) as { key: string; order: { machine: string } });
+  expect(orders.map(({ key, order }) => `${key.split(":")[1]} ${order.machine}`).toSorted()).toEqual(
+    runs.map((run, index) => `${run.id} ${machines[index]!.machine}`).toSorted(),
+  );
+  for (const run of runs) expect(run.step_list.find(({ effect }) => effect)?.effect?.state).toBe("done");
+
+  // Judged once each, and billed once for each that passed.
+  const passed = runs.filter(({ outcome }) => outcome?.verdict === "passed").length;
+  expect(runs.filter(({ outcome }) => outcome !== null)).toHaveLength(runCount);
+  const bill = await clientOf(instance).get<Bill>("/api/bill");
+  expect(bill.total).toMatchObject({ outcomes_passed: passed, outcomes_failed: runCount - passed });
+  expect(BigInt(bill.total.revenue_nano)).toBe(BigInt(passed) * 50_000_000n);
+});
+
+function clientOf(instance: Instance): Client {
+  return new Client({ url: instance.address, key: instance.key });
+}
+
+async function pidOf(client: Client, component: string): Promise<number | undefined> {
+  const status = await client.get<Omit<Status, "organisation">>("/api/status");
+  return status.components.find(({ name }) => name === component)?.pid;
+}
+
+/**
+ * Points among the calls that each tool must get (one per run, more after a kill): the n-th call of a tool, with what is killed
+ * there. Effects and readings take turns, so that both are hit whatever the seed is.
+ */
+function drawPlan(random: () => number): Map<string, Target> {
+  const shuffled = targets.map((target) => ({ target, at: random() })).toSorted((a, b) => a.at - b.at);
+  const plan = new Map<string, Target>();
+  for (const [index, { target }] of shuffled.entries()) {
+    const tool = index % 2 === 0 ? "open_work_order" : "read_machine";
+    let point: string;
+    do point = `${tool} ${1 + Math.floor(random() * runCount)}`;
+    while (plan.has(point));
+    plan.set(point, target);
+  }
+  return plan;
+}
+
+/** Tries until it works; the test's own time limit ends what never does. */
+async function persistently<Result>(work: () => Promise<Result>): Promise<Result> {
+  for (;;) {
+    try {
+      return await work();
+    } catch {
+      await sleep(250);
+    }
+  }
+}
+
+function randomFrom(start: number): () => number {
+  let state = start >>> 0;
+  return () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return state / 4_294_967_296;
+  };
+}
