@@ -36,7 +36,7 @@ export class GrammarBuilder {
     const base =
       hint
         .replace(/[^a-zA-Z0-9]+/g, "-")
-        .replace(/^-|-$/g, "")
+        .replace(/^[-0-9]+|-$/g, "")
         .slice(0, 40) || "rule";
     let name = base;
     for (let count = 2; this.bodies.has(name) || name === "root"; count++) name = `${base}-${count}`;

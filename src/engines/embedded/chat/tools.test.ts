@@ -86,6 +86,14 @@ describe("the grammar of tool calls", () => {
     }
   });
 
+  it("takes any tool name, those of grammar rules too", () => {
+    const odd = ["root", "call", "value", "1st", "a.b", "a-b", "_"].map((name) => tool(name));
+    const grammar = readGrammar(toolGrammar(odd, "required")!.gbnf);
+    for (const { function: own } of odd) {
+      expect(matches(grammar, `<tool_call>\n{"name": "${own.name}", "arguments": {}}\n</tool_call>`)).toBe(true);
+    }
+  });
+
   it("is absent, like the tools themselves, when the choice is none", () => {
     expect(toolGrammar(tools, "none")).toBeUndefined();
     expect(offeredTools(tools, "none")).toEqual([]);
