@@ -54,7 +54,7 @@ const cases = [
 
 /** A conversation of so many bytes, in turns of about 1 KB. */
 function bodyOf(stream: boolean, bytes: number): string {
-  const text = "The quick brown fox jumps over the lazy dog, \"again\" and again.\n".repeat(16);
+  const text = 'The quick brown fox jumps over the lazy dog, "again" and again.\n'.repeat(16);
   const messages = Array.from({ length: Math.max(1, Math.round(bytes / 1100)) }, (_, turn) => ({
     role: turn % 2 === 0 ? "user" : "assistant",
     content: text,
@@ -66,7 +66,10 @@ const children: ChildProcess[] = [];
 
 async function start(file: string, ...args: string[]): Promise<Record<string, string> & { pid: number }> {
   const script = new URL(file, import.meta.url).pathname;
-  const flags = process.env["BENCH_PROFILE"] && file.includes("gateway-server") ? ["--cpu-prof", `--cpu-prof-dir=${process.env["BENCH_PROFILE"]}`] : [];
+  const flags =
+    process.env["BENCH_PROFILE"] && file.includes("gateway-server")
+      ? ["--cpu-prof", `--cpu-prof-dir=${process.env["BENCH_PROFILE"]}`]
+      : [];
   const child = spawn(process.execPath, [...flags, "--disable-warning=ExperimentalWarning", script, ...args], {
     stdio: ["pipe", "pipe", "inherit"],
     env: { ...process.env, NODE_ENV: "production" },
@@ -80,14 +83,21 @@ async function start(file: string, ...args: string[]): Promise<Record<string, st
     });
     child.once("exit", (code) => reject(new Error(`${file} ended with ${code}`)));
   });
-  return { ...(JSON.parse(line) as Record<string, string>), pid: child.pid! } as Record<string, string> & { pid: number };
+  return { ...(JSON.parse(line) as Record<string, string>), pid: child.pid! } as Record<string, string> & {
+    pid: number;
+  };
 }
 
 async function startPostgres(): Promise<{ url: string; pid: number; stop(): Promise<void> }> {
   const home = mkdtempSync(join(tmpdir(), "lineshaft-bench-"));
   const port = await freePort();
   const server = await preparePostgres({ home, port, password: "bench" });
-  const child = spawn(server.command, server.args, { env: server.env, uid: server.uid, gid: server.gid, stdio: "ignore" });
+  const child = spawn(server.command, server.args, {
+    env: server.env,
+    uid: server.uid,
+    gid: server.gid,
+    stdio: "ignore",
+  });
   const admin = new URL(server.url);
   admin.pathname = "/postgres";
   for (let tries = 0; ; tries++) {
@@ -141,7 +151,8 @@ async function load(target: Target, body: string, ms: number): Promise<number[]>
           onResponseStart: (_controller, code) => void (status = code),
           onResponseData: (_controller, chunk) => void (bytes += chunk.length),
           onResponseEnd() {
-            if (status !== 200 || bytes < 300) return reject(new Error(`${target.name} answered ${status}, ${bytes} bytes`));
+            if (status !== 200 || bytes < 300)
+              return reject(new Error(`${target.name} answered ${status}, ${bytes} bytes`));
             latencies.push(performance.now() - began);
             resolve();
           },
@@ -196,8 +207,7 @@ try {
     },
   ];
   const samples = new Map<string, Sample[]>();
-  for (const one of cases)
-    for (const target of targets) await load(target, bodyOf(one.stream, one.bytes), 1000);
+  for (const one of cases) for (const target of targets) await load(target, bodyOf(one.stream, one.bytes), 1000);
   for (let run = 1; run <= runs; run++)
     for (const one of cases)
       for (const target of targets) {
@@ -218,7 +228,8 @@ try {
         cpuMicrosPerCall: Math.round(median(cpu)),
         least: Math.round(Math.min(...cpu)),
         most: Math.round(Math.max(...cpu)),
-        postgresMicrosPerCall: target.name === "lineshaft" ? Math.round(median(of.map((sample) => sample.postgres))) : null,
+        postgresMicrosPerCall:
+          target.name === "lineshaft" ? Math.round(median(of.map((sample) => sample.postgres))) : null,
         timesBareProxy: Number((median(cpu) / floor).toFixed(2)),
         latencyMsP50: Number(median(of.map((sample) => sample.p50)).toFixed(2)),
         latencyMsP99: Number(median(of.map((sample) => sample.p99)).toFixed(2)),
@@ -238,7 +249,10 @@ try {
   const machine = { cpu: cpus()[0]?.model, cores: cpus().length, node: process.version };
   process.stdout.write(`${machine.cores} cores (${machine.cpu}), Node ${machine.node}\n`);
   if (options.json !== undefined)
-    writeFileSync(options.json, `${JSON.stringify({ bench: "gateway", machine, runs, seconds, connections, rows }, null, 2)}\n`);
+    writeFileSync(
+      options.json,
+      `${JSON.stringify({ bench: "gateway", machine, runs, seconds, connections, rows }, null, 2)}\n`,
+    );
 } finally {
   for (const child of children) child.stdin?.end();
   await Promise.all(

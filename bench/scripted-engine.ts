@@ -14,10 +14,13 @@ const usage = {
   prompt_tokens_details: { cached_tokens: 448 },
 };
 const head = { id: "chatcmpl-scripted", created: 1, model: "scripted" };
-const event = (object: object) => `data: ${JSON.stringify({ ...head, object: "chat.completion.chunk", ...object })}\n\n`;
+const event = (object: object) =>
+  `data: ${JSON.stringify({ ...head, object: "chat.completion.chunk", ...object })}\n\n`;
 const part = Buffer.from(event({ choices: [{ index: 0, delta: { content: word }, finish_reason: null }] }));
 const last = Buffer.from(
-  event({ choices: [{ index: 0, delta: {}, finish_reason: "stop" }] }) + event({ choices: [], usage }) + "data: [DONE]\n\n",
+  event({ choices: [{ index: 0, delta: {}, finish_reason: "stop" }] }) +
+    event({ choices: [], usage }) +
+    "data: [DONE]\n\n",
 );
 const whole = Buffer.from(
   JSON.stringify({

@@ -22,10 +22,17 @@ test.each([
   "not an address",
 ])("no engine may be at %s", (address) => expect(isRefusedAddress(address)).toBe(true));
 
-test.each(["127.0.0.1", "10.1.2.3", "192.168.1.5", "172.16.0.1", "8.8.8.8", "::1", "fd12:3456::1", "2606:4700::1111", "::ffff:10.0.0.1"])(
-  "an owner's engine may be at %s",
-  (address) => expect(isRefusedAddress(address)).toBe(false),
-);
+test.each([
+  "127.0.0.1",
+  "10.1.2.3",
+  "192.168.1.5",
+  "172.16.0.1",
+  "8.8.8.8",
+  "::1",
+  "fd12:3456::1",
+  "2606:4700::1111",
+  "::ffff:10.0.0.1",
+])("an owner's engine may be at %s", (address) => expect(isRefusedAddress(address)).toBe(false));
 
 test.each([
   ["http://localhost:8000", "http://localhost:8000/v1"],
@@ -53,7 +60,9 @@ test.each([
 });
 
 test("the door itself refuses, whatever let the address through", async () => {
-  await expect(send({ method: "GET", url: "http://169.254.169.254/latest/meta-data", headers: [] })).rejects.toMatchObject({
+  await expect(
+    send({ method: "GET", url: "http://169.254.169.254/latest/meta-data", headers: [] }),
+  ).rejects.toMatchObject({
     code: "engine_unreachable",
   });
 });

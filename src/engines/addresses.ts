@@ -79,7 +79,10 @@ export function engineBaseUrl(text: string): string {
   if (!URL.canParse(text)) throw wrong(`${text} is not a URL.`, "Write it like http://localhost:8000/v1.");
   const url = new URL(text);
   if (url.protocol !== "http:" && url.protocol !== "https:")
-    throw wrong(`Engines are reached by http or https, not ${url.protocol.slice(0, -1)}.`, "Write http:// or https://.");
+    throw wrong(
+      `Engines are reached by http or https, not ${url.protocol.slice(0, -1)}.`,
+      "Write http:// or https://.",
+    );
   if (url.username || url.password)
     throw wrong(
       "The URL must not hold credentials.",

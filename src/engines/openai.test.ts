@@ -52,13 +52,22 @@ describe("usage in its several spellings", () => {
     return answer.usage();
   };
   test.each<[unknown, object]>([
-    [{ prompt_tokens: 9, completion_tokens: 2 }, { promptTokens: 9, cachedTokens: 0, outputTokens: 2, source: "engine" }],
+    [
+      { prompt_tokens: 9, completion_tokens: 2 },
+      { promptTokens: 9, cachedTokens: 0, outputTokens: 2, source: "engine" },
+    ],
     [{ prompt_tokens: 9, completion_tokens: 2, prompt_tokens_details: { cached_tokens: 4 } }, { cachedTokens: 4 }],
     [{ prompt_tokens: 9, completion_tokens: 2, prompt_tokens_details: null }, { cachedTokens: 0 }],
     [{ prompt_tokens: 9, completion_tokens: 2, prompt_cache_hit_tokens: 8 }, { cachedTokens: 8 }],
     [{ prompt_tokens: 9, completion_tokens: 2, prompt_tokens_details: { cached_tokens: 99 } }, { cachedTokens: 9 }],
-    [{ prompt_tokens: 9, completion_tokens: 5, completion_tokens_details: { reasoning_tokens: 3 } }, { outputTokens: 5, reasoningTokens: 3 }],
-    [{ prompt_tokens: -1, completion_tokens: 2 }, { source: "counted", outputTokens: 2 }],
+    [
+      { prompt_tokens: 9, completion_tokens: 5, completion_tokens_details: { reasoning_tokens: 3 } },
+      { outputTokens: 5, reasoningTokens: 3 },
+    ],
+    [
+      { prompt_tokens: -1, completion_tokens: 2 },
+      { source: "counted", outputTokens: 2 },
+    ],
     [{ prompt_tokens: null }, { source: "counted" }],
     [undefined, { source: "counted", outputTokens: 2 }],
     [null, { source: "counted", outputTokens: 2 }],
@@ -69,14 +78,30 @@ describe("answers that are none", () => {
   const cases: [string, Script, { status: number; code: string; retryable: boolean }][] = [
     ["not JSON", { raw: { body: "<html>" } }, { status: 502, code: "engine_invalid_answer", retryable: true }],
     ["no choices", { raw: { body: "{}" } }, { status: 502, code: "engine_invalid_answer", retryable: true }],
-    ["an error with status 200", { raw: { body: '{"error":{"message":"oom"}}' } }, { status: 502, code: "engine_failed", retryable: true }],
-    ["a redirect", { fail: { status: 307, headers: { location: "http://169.254.169.254/" } } }, { status: 502, code: "engine_redirected", retryable: true }],
-    ["a refused key", { fail: { status: 401, body: { error: { message: "Incorrect API key provided: provider-key" } } } }, { status: 502, code: "engine_auth_failed", retryable: true }],
+    [
+      "an error with status 200",
+      { raw: { body: '{"error":{"message":"oom"}}' } },
+      { status: 502, code: "engine_failed", retryable: true },
+    ],
+    [
+      "a redirect",
+      { fail: { status: 307, headers: { location: "http://169.254.169.254/" } } },
+      { status: 502, code: "engine_redirected", retryable: true },
+    ],
+    [
+      "a refused key",
+      { fail: { status: 401, body: { error: { message: "Incorrect API key provided: provider-key" } } } },
+      { status: 502, code: "engine_auth_failed", retryable: true },
+    ],
     ["an unknown model", { fail: { status: 404 } }, { status: 502, code: "engine_model_missing", retryable: true }],
     ["too busy", { fail: { status: 429 } }, { status: 429, code: "engine_busy", retryable: true }],
     ["failing", { fail: { status: 500 } }, { status: 502, code: "engine_failed", retryable: true }],
     ["overloaded", { fail: { status: 503 } }, { status: 503, code: "engine_failed", retryable: true }],
-    ["the caller's fault", { fail: { status: 422, body: { detail: "bad field" } } }, { status: 400, code: "invalid_request", retryable: false }],
+    [
+      "the caller's fault",
+      { fail: { status: 422, body: { detail: "bad field" } } },
+      { status: 400, code: "invalid_request", retryable: false },
+    ],
     ["a closed connection", { cut: "before" }, { status: 502, code: "engine_unreachable", retryable: true }],
   ];
   test.each(cases)("%s", async (_name, script, expected) => {
@@ -95,7 +120,8 @@ describe("answers that are none", () => {
 
 describe("streams that break", () => {
   test("an error inside the stream", async () => {
-    const body = 'data: {"choices":[{"delta":{"content":"a"}}]}\n\ndata: {"error":{"message":"boom","code":"oops"}}\n\n';
+    const body =
+      'data: {"choices":[{"delta":{"content":"a"}}]}\n\ndata: {"error":{"message":"boom","code":"oops"}}\n\n';
     await using engine = await scriptedEngine({ raw: { contentType: "text/event-stream", body } });
     const answer = await open(engine.url, true);
     await expect(readAll(answer)).rejects.toMatchObject({ status: 502, code: "oops", message: "boom" });

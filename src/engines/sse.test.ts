@@ -30,8 +30,21 @@ test.each<[string, Event[]]>([
   ["data\n\n", [["", undefined, undefined]]],
   ["data:\n\n", [["", undefined, undefined]]],
   [": comment\n\ndata: a\n\n", [["a", undefined, undefined]]],
-  ["event: x\nid: 7\ndata: a\n\ndata: b\n\n", [["a", "x", "7"], ["b", undefined, "7"]]],
-  ["data: a\r\n\r\ndata: b\r\rdata: c\n\n", [["a", undefined, undefined], ["b", undefined, undefined], ["c", undefined, undefined]]],
+  [
+    "event: x\nid: 7\ndata: a\n\ndata: b\n\n",
+    [
+      ["a", "x", "7"],
+      ["b", undefined, "7"],
+    ],
+  ],
+  [
+    "data: a\r\n\r\ndata: b\r\rdata: c\n\n",
+    [
+      ["a", undefined, undefined],
+      ["b", undefined, undefined],
+      ["c", undefined, undefined],
+    ],
+  ],
   ["\ufeffdata: a\n\n", [["a", undefined, undefined]]],
   ["event: only\n\ndata: a\n\n", [["a", undefined, undefined]]],
   ["data: not ended", []],

@@ -143,7 +143,9 @@ async function stream(
   const chunk = (choices: unknown[], more: Record<string, unknown> = {}) =>
     `data: ${JSON.stringify({ id: "scripted-1", object: chat ? "chat.completion.chunk" : "text_completion", created: 1, model: "scripted", choices, ...more })}\n\n`;
   const part = (text: string) =>
-    chunk([chat ? { index: 0, delta: { content: text }, finish_reason: null } : { index: 0, text, finish_reason: null }]);
+    chunk([
+      chat ? { index: 0, delta: { content: text }, finish_reason: null } : { index: 0, text, finish_reason: null },
+    ]);
   response.writeHead(200, { "content-type": "text/event-stream" });
   const texts = script.chunks ?? (script.toolCalls ? [] : defaultChunks);
   for (const [place, text] of texts.entries()) {
@@ -158,9 +160,17 @@ async function stream(
     const begin = { index, id: `call_${index}`, type: "function", function: { name: call.name, arguments: "" } };
     response.write(chunk([{ index: 0, delta: { tool_calls: [begin] }, finish_reason: null }]));
     for (const piece of [call.arguments.slice(0, 3), call.arguments.slice(3)])
-      response.write(chunk([{ index: 0, delta: { tool_calls: [{ index, function: { arguments: piece } }] }, finish_reason: null }]));
+      response.write(
+        chunk([{ index: 0, delta: { tool_calls: [{ index, function: { arguments: piece } }] }, finish_reason: null }]),
+      );
   }
-  response.write(chunk([chat ? { index: 0, delta: {}, finish_reason: finishOf(script) } : { index: 0, text: "", finish_reason: finishOf(script) }]));
+  response.write(
+    chunk([
+      chat
+        ? { index: 0, delta: {}, finish_reason: finishOf(script) }
+        : { index: 0, text: "", finish_reason: finishOf(script) },
+    ]),
+  );
   const usage = usageOf(script);
   const asked = (body["stream_options"] as { include_usage?: boolean } | undefined)?.include_usage === true;
   if (usage && asked) response.write(chunk([], { usage }));

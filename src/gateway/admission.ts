@@ -51,7 +51,10 @@ export function askedOutputTokens(body: Json): number | undefined {
 /** Answers that are computed for one prompt, each with its own output. */
 export function answersAsked(body: Json): number {
   const prompts = Array.isArray(body["prompt"]) && typeof body["prompt"][0] !== "number" ? body["prompt"].length : 1;
-  return prompts * Math.max((body["n"] as number | null | undefined) ?? 1, (body["best_of"] as number | null | undefined) ?? 1);
+  return (
+    prompts *
+    Math.max((body["n"] as number | null | undefined) ?? 1, (body["best_of"] as number | null | undefined) ?? 1)
+  );
 }
 
 /**
@@ -66,7 +69,8 @@ export function withOutputLimit(
 ): { body: CallBody; outputTokens: number } {
   const asked = askedOutputTokens(body);
   const context = facts?.contextTokens;
-  if (asked !== undefined) return { body, outputTokens: facts?.capabilities.clipsOutput && context ? Math.min(asked, context) : asked };
+  if (asked !== undefined)
+    return { body, outputTokens: facts?.capabilities.clipsOutput && context ? Math.min(asked, context) : asked };
   const usual = endpoint === "chat" ? limits.defaultOutputTokens : limits.defaultCompletionTokens;
   if (context === undefined) return { body: { ...body, max_tokens: usual }, outputTokens: usual };
   const room = facts?.capabilities.clipsOutput ? context : Math.max(limits.leastOutputTokens, context - promptTokens);

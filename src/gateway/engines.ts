@@ -47,10 +47,18 @@ export function providerKey(keyEnv: string | null | undefined): string | undefin
   const refused = (message: string, hint: string) =>
     new GatewayError({ status: 400, code: "key_env_refused", message, param: "key_env", hint });
   if (ownSecrets.test(keyEnv))
-    throw refused(`${keyEnv} may hold a secret of this installation, which must not be sent to an engine.`, "Use a variable of its own, such as MY_PROVIDER_KEY.");
+    throw refused(
+      `${keyEnv} may hold a secret of this installation, which must not be sent to an engine.`,
+      "Use a variable of its own, such as MY_PROVIDER_KEY.",
+    );
   const value = process.env[keyEnv];
-  if (!value) throw refused(`The environment variable ${keyEnv} is not set where Lineshaft runs.`, "Set it, start Lineshaft again, then add the engine.");
-  if (/[\r\n\0]/.test(value)) throw refused(`${keyEnv} holds a line break, so it is no key.`, "Set it without the line break.");
+  if (!value)
+    throw refused(
+      `The environment variable ${keyEnv} is not set where Lineshaft runs.`,
+      "Set it, start Lineshaft again, then add the engine.",
+    );
+  if (/[\r\n\0]/.test(value))
+    throw refused(`${keyEnv} holds a line break, so it is no key.`, "Set it without the line break.");
   return value;
 }
 
@@ -176,7 +184,11 @@ function ignored(error: unknown): void {
 }
 
 /** Current cards by model. */
-export async function rateCards(ledger: Ledger, organisation: string, models: string[]): Promise<Map<string, RateCard>> {
+export async function rateCards(
+  ledger: Ledger,
+  organisation: string,
+  models: string[],
+): Promise<Map<string, RateCard>> {
   const cards = await Promise.all(models.map((model) => ledger.currentRateCard(organisation, model)));
   return new Map(cards.flatMap((card) => (card ? [[card.model, card] as const] : [])));
 }

@@ -39,16 +39,25 @@ describe("the price of a call", () => {
     [123_456, 100_000, 789, 175_891],
   ];
   for (const stream of [false, true])
-    test.each(table)(`${stream ? "streamed" : "whole"}: %i prompt, %i cached, %i output`, async (prompt, cached, output, nano) => {
-      await using at = await testGateway({ script: { usage: { prompt, cached, output } } });
-      const answer = await at.client().chat.completions.create({ ...hello, stream });
-      if ("controller" in answer) for await (const _ of answer);
-      const { calls, attempts, settlements } = await rows(at);
-      expect(calls[0]).toMatchObject({ price_nano: BigInt(nano), status: "completed", cached_tokens: BigInt(cached) });
-      expect(attempts).toHaveLength(1);
-      expect(settlements).toMatchObject([{ attempt: attempts[0]!["id"], amount_nano: BigInt(nano), usage_source: "engine" }]);
-      expect((await at.ledger.prove()).discrepancies).toEqual([]);
-    });
+    test.each(table)(
+      `${stream ? "streamed" : "whole"}: %i prompt, %i cached, %i output`,
+      async (prompt, cached, output, nano) => {
+        await using at = await testGateway({ script: { usage: { prompt, cached, output } } });
+        const answer = await at.client().chat.completions.create({ ...hello, stream });
+        if ("controller" in answer) for await (const _ of answer);
+        const { calls, attempts, settlements } = await rows(at);
+        expect(calls[0]).toMatchObject({
+          price_nano: BigInt(nano),
+          status: "completed",
+          cached_tokens: BigInt(cached),
+        });
+        expect(attempts).toHaveLength(1);
+        expect(settlements).toMatchObject([
+          { attempt: attempts[0]!["id"], amount_nano: BigInt(nano), usage_source: "engine" },
+        ]);
+        expect((await at.ledger.prove()).discrepancies).toEqual([]);
+      },
+    );
 
   test("usage is counted when the engine does not report it, and says so", async () => {
     await using at = await testGateway({ script: { usage: null, chunks: ["12345678", "1234"] } });
@@ -66,7 +75,9 @@ describe("the price of a call", () => {
 
   test("a client that asked for usage gets it, also where the engine gives none", async () => {
     await using at = await testGateway({ script: { usage: null, chunks: ["12345678", "1234"] } });
-    const stream = await at.client().chat.completions.create({ ...hello, stream: true, stream_options: { include_usage: true } });
+    const stream = await at
+      .client()
+      .chat.completions.create({ ...hello, stream: true, stream_options: { include_usage: true } });
     let usage;
     for await (const chunk of stream) usage = chunk.usage ?? usage;
     expect(usage).toMatchObject({ prompt_tokens: 8, completion_tokens: 3, total_tokens: 11 });
@@ -87,7 +98,11 @@ describe("budgets", () => {
     const refused = results.flatMap((result) => (result.status === "rejected" ? [result.reason] : []));
     expect(served).toBeGreaterThan(0);
     expect(refused.length).toBeGreaterThan(0);
-    expect(refused.every((error) => error.status === 429 && error.code === "budget_exceeded" && error.type === "insufficient_quota")).toBe(true);
+    expect(
+      refused.every(
+        (error) => error.status === 429 && error.code === "budget_exceeded" && error.type === "insufficient_quota",
+      ),
+    ).toBe(true);
     expect(refused[0].message).toContain("project");
     // Nothing that was refused reached the engine.
     expect(at.engine.seen).toHaveLength(served);
@@ -102,7 +117,9 @@ describe("budgets", () => {
     await setBudget(at, 6_000n);
     // Worst case 546 * 3 + 70 = 1708, used 1870: three fit below 6000 - 1708.
     for (let call = 0; call < 3; call++) await at.client().chat.completions.create({ ...hello, max_tokens: 10 });
-    await expect(at.client().chat.completions.create({ ...hello, max_tokens: 10 })).rejects.toMatchObject({ status: 429 });
+    await expect(at.client().chat.completions.create({ ...hello, max_tokens: 10 })).rejects.toMatchObject({
+      status: 429,
+    });
   });
 
   test("a refusal tells clients not to try again by themselves", async () => {
@@ -119,7 +136,9 @@ describe("budgets", () => {
     engine.countTokens = async () => 12;
     await setBudget(at, 12n * 3n + 10n * 7n);
     const prompt = "x".repeat(1000);
-    await at.client().chat.completions.create({ ...hello, messages: [{ role: "user", content: prompt }], max_tokens: 10 });
+    await at
+      .client()
+      .chat.completions.create({ ...hello, messages: [{ role: "user", content: prompt }], max_tokens: 10 });
     const { holds } = await rows(at);
     expect(holds).toMatchObject([{ amount_nano: 106n }]);
   });
@@ -127,17 +146,28 @@ describe("budgets", () => {
   test("what is left of the tightest budget is in the answer", async () => {
     await using at = await testGateway();
     await setBudget(at, 1_000_000n);
-    const { response } = await at.client().chat.completions.create({ ...hello, max_tokens: 10 }).withResponse();
+    const { response } = await at
+      .client()
+      .chat.completions.create({ ...hello, max_tokens: 10 })
+      .withResponse();
     expect(BigInt(response.headers.get("x-lineshaft-budget-left-nano")!)).toBeLessThan(1_000_000n);
     expect(response.headers.get("x-lineshaft-budget")).toMatch(/^bud_/);
   });
 
   test("a model without a price is refused, a price of 0 is a price", async () => {
     await using at = await testGateway({ priced: false });
-    await expect(at.client().chat.completions.create(hello)).rejects.toMatchObject({ status: 403, code: "model_unpriced" });
+    await expect(at.client().chat.completions.create(hello)).rejects.toMatchObject({
+      status: 403,
+      code: "model_unpriced",
+    });
     expect(at.engine.seen).toHaveLength(0);
     const free = { inputNanoPerMillion: 0n, cachedNanoPerMillion: 0n, outputNanoPerMillion: 0n };
-    await at.ledger.setRateCard({ organisation: at.principal.organisation, model: "scripted", currency: "USD", ...free });
+    await at.ledger.setRateCard({
+      organisation: at.principal.organisation,
+      model: "scripted",
+      currency: "USD",
+      ...free,
+    });
     await at.client().chat.completions.create(hello);
   });
 
@@ -176,7 +206,11 @@ describe("attempts", () => {
       ]);
       expect(settlements).toHaveLength(2);
       expect(holds.every((row) => row["settled"])).toBe(true);
-      expect(attempts[0]!["decision"]).toMatchObject({ policy: "least_load", chosen: { endpoint: "scripted" }, runner_up: { endpoint: "second" } });
+      expect(attempts[0]!["decision"]).toMatchObject({
+        policy: "least_load",
+        chosen: { endpoint: "scripted" },
+        runner_up: { endpoint: "second" },
+      });
     });
 
   test("a connection that breaks is tried once more where it was", async () => {
@@ -188,7 +222,10 @@ describe("attempts", () => {
 
   test("an engine that stays broken is not asked for ever", async () => {
     await using at = await testGateway({ script: { cut: "before" } });
-    await expect(at.client().chat.completions.create(hello)).rejects.toMatchObject({ status: 502, code: "engine_unreachable" });
+    await expect(at.client().chat.completions.create(hello)).rejects.toMatchObject({
+      status: 502,
+      code: "engine_unreachable",
+    });
     expect(at.engine.seen).toHaveLength(2);
     expect((await rows(at)).calls).toMatchObject([{ status: "failed", price_nano: 0n }]);
   });
@@ -196,7 +233,12 @@ describe("attempts", () => {
   test("a request that is at fault itself is not tried again", async () => {
     await using at = await testGateway();
     await using second = await withSecondEngine(at);
-    at.engine.next({ fail: { status: 400, body: { error: { message: "too long", code: "context_length_exceeded", param: "messages" } } } });
+    at.engine.next({
+      fail: {
+        status: 400,
+        body: { error: { message: "too long", code: "context_length_exceeded", param: "messages" } },
+      },
+    });
     await expect(at.client().chat.completions.create(hello)).rejects.toMatchObject({
       ...{ status: 400, code: "context_length_exceeded", param: "messages" },
     });
@@ -205,7 +247,10 @@ describe("attempts", () => {
 
   test("429 of the engine keeps its Retry-After", async () => {
     await using at = await testGateway({ script: { fail: { status: 429, headers: { "retry-after": "7" } } } });
-    const error = await at.client().chat.completions.create(hello).catch((thrown: unknown) => thrown);
+    const error = await at
+      .client()
+      .chat.completions.create(hello)
+      .catch((thrown: unknown) => thrown);
     expect(error).toMatchObject({ status: 429, code: "engine_busy" });
     expect((error as { headers: Headers }).headers.get("retry-after")).toBe("7");
   });
@@ -277,7 +322,10 @@ describe("a client that goes away", () => {
     const { calls, holds } = await rows(at);
     expect(calls).toMatchObject([{ status: "cancelled", output_tokens: 2n }]);
     expect(holds.every((row) => row["settled"])).toBe(true);
-    await expect(at.client().chat.completions.create(hello)).rejects.toMatchObject({ status: 503, code: "shutting_down" });
+    await expect(at.client().chat.completions.create(hello)).rejects.toMatchObject({
+      status: 503,
+      code: "shutting_down",
+    });
   });
 });
 

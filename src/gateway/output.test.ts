@@ -20,10 +20,21 @@ describe("response formats", () => {
     [{ response_format: { type: "text" } }, choice("{")],
     [{}, choice("{")],
     // Pydantic's Optional, with a reference.
-    [{ response_format: format({ $defs: { N: { type: "integer" } }, anyOf: [{ $ref: "#/$defs/N" }, { type: "null" }] }) }, choice("null")],
+    [
+      {
+        response_format: format({
+          $defs: { N: { type: "integer" } },
+          anyOf: [{ $ref: "#/$defs/N" }, { type: "null" }],
+        }),
+      },
+      choice("null"),
+    ],
     // A pattern is not run here, whatever it says.
     [{ response_format: format({ type: "string", pattern: "^(a+)+$" }) }, choice(`"${"a".repeat(40)}b"`)],
-    [{ response_format: format({ patternProperties: { "^x": { type: "integer" } }, additionalProperties: false }) }, choice('{"y":"text"}')],
+    [
+      { response_format: format({ patternProperties: { "^x": { type: "integer" } }, additionalProperties: false }) },
+      choice('{"y":"text"}'),
+    ],
     [{ response_format: format({ $id: "same", type: "integer" }) }, choice("1")],
     [{ response_format: format({ $id: "same", type: "string" }) }, choice('"1"')],
   ])("%j is kept by %j", (body, output) => expect(() => check(body, output)).not.toThrow());
@@ -53,7 +64,9 @@ describe("over the wire", () => {
     test(`a broken schema is an error, and is paid for (${stream ? "streamed" : "whole"})`, async () => {
       await using at = await testGateway({ script: { chunks: ['{"a":', '"no"}'] } });
       const call = async () => {
-        const answer = await at.client().chat.completions.create({ model: "scripted", messages, stream, response_format: format() as never });
+        const answer = await at
+          .client()
+          .chat.completions.create({ model: "scripted", messages, stream, response_format: format() as never });
         if ("controller" in answer) for await (const _ of answer);
       };
       await expect(call()).rejects.toMatchObject({ code: "output_invalid" });
@@ -70,7 +83,9 @@ describe("over the wire", () => {
     await using at = await testGateway({ script: { toolCalls: [{ name: "order", arguments: args }] } });
     for (const stream of [false, true]) {
       const call = async () => {
-        const answer = await at.client().chat.completions.create({ model: "scripted", messages, stream, tools, tool_choice: "required" });
+        const answer = await at
+          .client()
+          .chat.completions.create({ model: "scripted", messages, stream, tools, tool_choice: "required" });
         if ("controller" in answer) for await (const _ of answer);
       };
       if (fits) await call();
@@ -80,7 +95,15 @@ describe("over the wire", () => {
 
   test("a required tool that is not called, and one that is not allowed", async () => {
     await using at = await testGateway();
-    const call = () => at.client().chat.completions.create({ model: "scripted", messages, tools, tool_choice: { type: "function", function: { name: "order" } } });
+    const call = () =>
+      at
+        .client()
+        .chat.completions.create({
+          model: "scripted",
+          messages,
+          tools,
+          tool_choice: { type: "function", function: { name: "order" } },
+        });
     await expect(call()).rejects.toMatchObject({ status: 502, code: "output_invalid" });
     at.engine.next({ toolCalls: [{ name: "other", arguments: "{}" }] });
     await expect(call()).rejects.toMatchObject({ code: "output_invalid" });

@@ -32,7 +32,10 @@ export interface OutputCheck {
 
 /** Reads the promises out of a request. Throws a 400 when a schema is none. */
 export function outputCheck(body: Json): OutputCheck | undefined {
-  const format = body["response_format"] as { type: string; json_schema?: { schema?: Json | boolean } } | null | undefined;
+  const format = body["response_format"] as
+    | { type: string; json_schema?: { schema?: Json | boolean } }
+    | null
+    | undefined;
   const schema = format?.type === "json_schema" ? format.json_schema?.schema : undefined;
   const content = schema === undefined ? undefined : compile(schema, "response_format");
   const jsonObject = format?.type === "json_object" || format?.type === "json_schema";
@@ -71,7 +74,8 @@ function compile(schema: Json | boolean, param: string): ValidateFunction {
       hint: "Correct the schema; Lineshaft checks answers by JSON Schema draft 7.",
       cause,
     });
-  if (text.length > limits.schemaBytes) throw refused(`The schema in ${param} is longer than ${limits.schemaBytes} bytes.`);
+  if (text.length > limits.schemaBytes)
+    throw refused(`The schema in ${param} is longer than ${limits.schemaBytes} bytes.`);
   try {
     const checked = checkable(schema) as Json | boolean;
     const validate = ajv.compile(checked);
@@ -123,13 +127,15 @@ export class OutputGatherer {
       const delta = (choice["delta"] ?? choice["message"]) as Json | undefined;
       const index = typeof choice["index"] === "number" ? choice["index"] : 0;
       let output = this.choices.get(index);
-      if (!output)
-        this.choices.set(index, (output = { content: "", tools: [], finish: undefined, refused: false }));
+      if (!output) this.choices.set(index, (output = { content: "", tools: [], finish: undefined, refused: false }));
       if (typeof choice["finish_reason"] === "string") output.finish = choice["finish_reason"];
       if (!delta) continue;
       if (typeof delta["content"] === "string") output.content += delta["content"];
       if (typeof delta["refusal"] === "string" && delta["refusal"] !== "") output.refused = true;
-      const calls = (delta["tool_calls"] ?? []) as { index?: number; function?: { name?: string; arguments?: string } }[];
+      const calls = (delta["tool_calls"] ?? []) as {
+        index?: number;
+        function?: { name?: string; arguments?: string };
+      }[];
       for (const [place, call] of calls.entries()) {
         const tool = (output.tools[call.index ?? place] ??= { name: "", arguments: "" });
         tool.name += call.function?.name ?? "";
@@ -152,12 +158,15 @@ export function checkOutput(check: OutputCheck, choices: Iterable<ChoiceOutput>)
 function checkTools(validators: Map<string, ValidateFunction | undefined>, calls: ChoiceOutput["tools"]): void {
   if (calls.length === 0) throw broken("`tool_choice` asked for a tool, yet the model called none");
   for (const call of calls) {
-    if (!validators.has(call.name)) throw broken(`the model called ${JSON.stringify(call.name)}, which is not allowed here`);
+    if (!validators.has(call.name))
+      throw broken(`the model called ${JSON.stringify(call.name)}, which is not allowed here`);
     const value = parse(call.arguments);
     if (value === undefined) throw broken(`the arguments of ${call.name} are not JSON`);
     const validate = validators.get(call.name);
     if (validate && !validate(value))
-      throw broken(`the arguments of ${call.name} do not fit its schema: ${ajv.errorsText(validate.errors, { dataVar: "arguments" })}`);
+      throw broken(
+        `the arguments of ${call.name} do not fit its schema: ${ajv.errorsText(validate.errors, { dataVar: "arguments" })}`,
+      );
   }
 }
 
@@ -165,7 +174,9 @@ function checkContent(check: OutputCheck, content: string): void {
   const value = parse(content);
   if (value === undefined) throw broken("`response_format` asked for JSON, yet the answer is none");
   if (check.content && !check.content(value))
-    throw broken(`the answer does not fit the schema in \`response_format\`: ${ajv.errorsText(check.content.errors, { dataVar: "answer" })}`);
+    throw broken(
+      `the answer does not fit the schema in \`response_format\`: ${ajv.errorsText(check.content.errors, { dataVar: "answer" })}`,
+    );
 }
 
 function parse(text: string): unknown {

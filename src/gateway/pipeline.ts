@@ -202,7 +202,12 @@ class Pipeline {
     return failure;
   }
 
-  #record(call: CallState, status: Call["status"], errorCode: string | null, finishReason: string | null): Promise<void> {
+  #record(
+    call: CallState,
+    status: Call["status"],
+    errorCode: string | null,
+    finishReason: string | null,
+  ): Promise<void> {
     const { request, attempts, firstTokenMs } = call;
     const { principal, body } = request;
     const durationMs = call.now();

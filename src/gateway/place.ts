@@ -43,7 +43,11 @@ const judged = (endpoint: RegisteredEndpoint) => ({
   numbers: { running: endpoint.running, down: endpoint.up === false ? 1 : 0 },
 });
 
-function reasonOf(chosen: RegisteredEndpoint, runnerUp: RegisteredEndpoint | undefined, tried: ReadonlySet<string>): string {
+function reasonOf(
+  chosen: RegisteredEndpoint,
+  runnerUp: RegisteredEndpoint | undefined,
+  tried: ReadonlySet<string>,
+): string {
   if (!runnerUp)
     return tried.size > 0 ? "The only endpoint that is left to try." : "The only endpoint that serves this model.";
   if (runnerUp.up === false && chosen.up !== false) return `${runnerUp.endpoint} did not answer last time.`;

@@ -60,7 +60,10 @@ export class Recorder {
       try {
         await this.#insert(group);
       } catch (error) {
-        this.#log.warn({ err: (error as Error).message, records: group.length }, "records of calls could not be written");
+        this.#log.warn(
+          { err: (error as Error).message, records: group.length },
+          "records of calls could not be written",
+        );
         if (this.#closed) break;
         this.#waiting.unshift(...group);
         await new Promise((resolve) => setTimeout(resolve, retryMs));

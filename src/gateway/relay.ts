@@ -14,7 +14,11 @@ import { usageChunk } from "./usage.ts";
 
 type Json = Record<string, unknown>;
 type Step = IteratorResult<EngineChunk, undefined>;
-export type EndOfStream = (outcome: Outcome, failure: GatewayError | undefined, finishReason: string | undefined) => Promise<void>;
+export type EndOfStream = (
+  outcome: Outcome,
+  failure: GatewayError | undefined,
+  finishReason: string | undefined,
+) => Promise<void>;
 
 const over: Step = { done: true, value: undefined };
 

@@ -10,7 +10,8 @@ test("a client's key, headers and words stay where they belong", async () => {
   const events: unknown[] = [];
   const stop = new AbortController();
   const watching = (async () => {
-    for await (const { event } of at.events.subscribe(at.principal.organisation, undefined, stop.signal)) events.push(event);
+    for await (const { event } of at.events.subscribe(at.principal.organisation, undefined, stop.signal))
+      events.push(event);
   })();
   const headers: Record<string, string> = {
     authorization: `Bearer ${at.key}`,
@@ -23,7 +24,8 @@ test("a client's key, headers and words stay where they belong", async () => {
     "proxy-authorization": `${canary}-6`,
     "x-forwarded-for": `${canary}-7`,
   };
-  const send = (body: object) => fetch(`${at.address}/v1/chat/completions`, { method: "POST", headers, body: JSON.stringify(body) });
+  const send = (body: object) =>
+    fetch(`${at.address}/v1/chat/completions`, { method: "POST", headers, body: JSON.stringify(body) });
   const messages = [{ role: "user", content: `prompt-${canary}` }];
   for (const stream of [false, true]) await (await send({ model: "scripted", messages, stream, user: "u" })).text();
   // Ways that fail are where secrets usually get out.
@@ -69,7 +71,10 @@ test("metrics tell models, engines and outcomes apart, and nothing a caller can 
   const hello = { messages: [{ role: "user" as const, content: "hi" }] };
   await at.client().chat.completions.create({ ...hello, model: "scripted" });
   for (let wrong = 0; wrong < 3; wrong++)
-    await at.client().chat.completions.create({ ...hello, model: `made-up-${wrong}` }).catch(() => {});
+    await at
+      .client()
+      .chat.completions.create({ ...hello, model: `made-up-${wrong}` })
+      .catch(() => {});
   const { body } = await at.request("/metrics");
   expect(body).toContain('lineshaft_calls_total{model="scripted",outcome="completed"} 1');
   expect(body).toContain('lineshaft_calls_total{model="unknown",outcome="refused"} 3');

@@ -91,7 +91,21 @@ export async function testGateway(
     ...{ kind: "key", key: key.id, organisation, project: tenant.project.id, role: "owner", currency: "USD" },
   };
   return {
-    ...{ address, key: secret, principal, db, ledger, gateway, identity, engines, engine, events, metrics, server, logged },
+    ...{
+      address,
+      key: secret,
+      principal,
+      db,
+      ledger,
+      gateway,
+      identity,
+      engines,
+      engine,
+      events,
+      metrics,
+      server,
+      logged,
+    },
     client: ({ key: other, maxRetries = 0 } = {}) =>
       new OpenAI({ baseURL: `${address}/v1`, apiKey: other ?? secret, maxRetries }),
     async request(path, init = {}) {

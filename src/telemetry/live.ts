@@ -56,7 +56,8 @@ export class LiveEvents<Event extends LiveEventLike = LiveEventLike> {
     const onAbort = () => wake();
     signal?.addEventListener("abort", onAbort);
     try {
-      while (!signal?.aborted) {
+      for (;;) {
+        if (signal?.aborted) return;
         place = Math.max(place, ring.next - this.#size);
         if (place < ring.next) {
           yield { id: `${this.#epoch}.${place}`, event: ring.events[place % this.#size]! };

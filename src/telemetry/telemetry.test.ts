@@ -18,13 +18,17 @@ test("a reader gets what happens after it came, in order", async () => {
   await Promise.resolve();
   for (const number of [1, 2]) live.publish("org", event(number));
   live.publish("another", event(99));
-  expect(await reader).toEqual([{ id: "e.1", event: event(1) }, { id: "e.2", event: event(2) }]);
+  expect(await reader).toEqual([
+    { id: "e.1", event: event(1) },
+    { id: "e.2", event: event(2) },
+  ]);
 });
 
 test("one that comes back gets what it missed, as far as it is kept", async () => {
   const live = new LiveEvents<ReturnType<typeof event>>({ size: 3, epoch: "e" });
   for (let number = 0; number < 5; number++) live.publish("org", event(number));
-  const numbers = async (last: string, count: number) => (await take(live.subscribe("org", last), count)).map((one) => one.event.number);
+  const numbers = async (last: string, count: number) =>
+    (await take(live.subscribe("org", last), count)).map((one) => one.event.number);
   expect(await numbers("e.3", 1)).toEqual([4]);
   expect(await numbers("e.0", 3)).toEqual([2, 3, 4]);
   expect(await numbers("earlier-process.4", 3)).toEqual([2, 3, 4]);
@@ -52,11 +56,19 @@ test("a reader ends when its signal aborts, while it waits", async () => {
 test("fields that hold secrets or words are masked, whatever they are given", () => {
   const lines: string[] = [];
   const log = createLogger({ level: "info", destination: { write: (line) => void lines.push(line) } });
-  log.info({ authorization: "s1", request: { "x-api-key": "s2", body: "s3" }, messages: ["s4"], call: "call_1" }, "hello");
+  log.info(
+    { authorization: "s1", request: { "x-api-key": "s2", body: "s3" }, messages: ["s4"], call: "call_1" },
+    "hello",
+  );
   log.debug("not at this level");
   expect(lines).toHaveLength(1);
   expect(lines[0]).not.toMatch(/s[1-4]/);
-  expect(JSON.parse(lines[0]!)).toMatchObject({ level: "info", call: "call_1", msg: "hello", authorization: "[redacted]" });
+  expect(JSON.parse(lines[0]!)).toMatchObject({
+    level: "info",
+    call: "call_1",
+    msg: "hello",
+    authorization: "[redacted]",
+  });
 });
 
 test("an unknown level does not stop a start", () => {

@@ -19,9 +19,18 @@ afterAll(async () => {
   await worker.stop();
 });
 
-const hints = (more: object = {}) => ({ attempt: `att_${++attempts}`, organisation: "org_1", project: "prj_1", ...more });
+const hints = (more: object = {}) => ({
+  attempt: `att_${++attempts}`,
+  organisation: "org_1",
+  project: "prj_1",
+  ...more,
+});
 const long = "Every wheel in the mill was driven by one shaft. ".repeat(12);
-const question = (content = "Say hello.") => ({ model: "small", messages: [{ role: "user", content }], temperature: 0 });
+const question = (content = "Say hello.") => ({
+  model: "small",
+  messages: [{ role: "user", content }],
+  temperature: 0,
+});
 
 async function readAll(answer: EngineAnswer) {
   let text = "";
@@ -36,7 +45,13 @@ async function readAll(answer: EngineAnswer) {
 
 test("probe tells what the worker told", async () => {
   const facts = await engine.probe();
-  expect(facts).toMatchObject({ models: ["small"], contextTokens: 1024, blockTokens: 64, slots: 2, epoch: worker.epoch });
+  expect(facts).toMatchObject({
+    models: ["small"],
+    contextTokens: 1024,
+    blockTokens: 64,
+    slots: 2,
+    epoch: worker.epoch,
+  });
   expect(facts.capabilities).toMatchObject({ tokenize: true, kvEvents: true, facts: true, cancelWithUsage: true });
 });
 
@@ -97,8 +112,16 @@ describe("cancelling", () => {
 });
 
 test("a prompt longer than the context is refused with both numbers", async () => {
-  const opening = engine.open({ endpoint: "chat", body: { ...question(long.repeat(12)), max_tokens: 4 }, hints: hints() });
-  await expect(opening).rejects.toMatchObject({ status: 400, retryable: false, message: expect.stringMatching(/1,?024/) });
+  const opening = engine.open({
+    endpoint: "chat",
+    body: { ...question(long.repeat(12)), max_tokens: 4 },
+    hints: hints(),
+  });
+  await expect(opening).rejects.toMatchObject({
+    status: 400,
+    retryable: false,
+    message: expect.stringMatching(/1,?024/),
+  });
 });
 
 test("facts are answered with receipts", async () => {
@@ -106,12 +129,18 @@ test("facts are answered with receipts", async () => {
     { type: "program", program: "run_1", project: "prj_1" },
     { type: "run_ended", program: "run_1" },
   ]);
-  expect(receipts.map(({ fact, program }) => [fact, program])).toEqual([["program", "run_1"], ["run_ended", "run_1"]]);
+  expect(receipts.map(({ fact, program }) => [fact, program])).toEqual([
+    ["program", "run_1"],
+    ["run_ended", "run_1"],
+  ]);
   expect(await engine.tell([])).toEqual([]);
 });
 
 test("KV events come in order, and go on where they were left", async () => {
-  const collect = async (since: { epoch: string; sequence: number } | undefined, enough: (events: KvEvent[]) => boolean) => {
+  const collect = async (
+    since: { epoch: string; sequence: number } | undefined,
+    enough: (events: KvEvent[]) => boolean,
+  ) => {
     const stop = new AbortController();
     const events: KvEvent[] = [];
     for await (const event of engine.watch(since, stop.signal)) {
@@ -120,7 +149,9 @@ test("KV events come in order, and go on where they were left", async () => {
     }
     return events;
   };
-  const all = await collect({ epoch: worker.epoch, sequence: 0 }, (events) => events.some((event) => event.type === "stored"));
+  const all = await collect({ epoch: worker.epoch, sequence: 0 }, (events) =>
+    events.some((event) => event.type === "stored"),
+  );
   expect(all.map((event) => event.sequence)).toEqual(all.map((_, place) => all[0]!.sequence + place));
   const from = { epoch: worker.epoch, sequence: all[0]!.sequence + 1 };
   const [next] = await collect(from, (events) => events.length === 1);

@@ -16,7 +16,11 @@ const json = (value: unknown, method = "POST") => ({ method, body: JSON.stringif
 
 async function memberOf(at: TestGateway) {
   const made = await at.request("/api/keys", json({ name: "member" }));
-  return { ...made.body, headers: { authorization: `Bearer ${made.body.secret}` } } as { id: string; secret: string; headers: Record<string, string> };
+  return { ...made.body, headers: { authorization: `Bearer ${made.body.secret}` } } as {
+    id: string;
+    secret: string;
+    headers: Record<string, string>;
+  };
 }
 
 describe("who may do what", () => {
@@ -29,7 +33,10 @@ describe("who may do what", () => {
       if (open.has(path)) continue;
       for (const method of Object.keys(operations)) {
         const url = path.replace(/\{\w+\}/g, "x");
-        const answer = await fetch(at.address + url, { method: method.toUpperCase(), headers: { authorization: "Bearer nonsense" } });
+        const answer = await fetch(at.address + url, {
+          method: method.toUpperCase(),
+          headers: { authorization: "Bearer nonsense" },
+        });
         expect([path, method, answer.status]).toEqual([path, method, 401]);
         const { error } = (await answer.json()) as { error: Record<string, unknown> };
         expect(error).toMatchObject({ code: "invalid_api_key", message: expect.any(String) });
@@ -45,11 +52,30 @@ describe("who may do what", () => {
     const { body } = await at.request("/api/openapi.json");
     expect(Object.keys(body.paths)).toEqual(
       expect.arrayContaining([
-        ...["/v1/chat/completions", "/v1/completions", "/v1/models", "/healthz", "/metrics", "/api/status", "/api/engines"],
-        ...["/api/keys", "/api/budgets", "/api/calls", "/api/calls/{id}", "/api/overview", "/api/bill", "/api/events", "/api/search"],
+        ...[
+          "/v1/chat/completions",
+          "/v1/completions",
+          "/v1/models",
+          "/healthz",
+          "/metrics",
+          "/api/status",
+          "/api/engines",
+        ],
+        ...[
+          "/api/keys",
+          "/api/budgets",
+          "/api/calls",
+          "/api/calls/{id}",
+          "/api/overview",
+          "/api/bill",
+          "/api/events",
+          "/api/search",
+        ],
       ]),
     );
-    expect(body.paths["/v1/chat/completions"].post.requestBody.content["application/json"].schema.$ref).toContain("ChatCompletionRequest");
+    expect(body.paths["/v1/chat/completions"].post.requestBody.content["application/json"].schema.$ref).toContain(
+      "ChatCompletionRequest",
+    );
   });
 
   test("members read and call; owners change", async () => {
@@ -79,7 +105,10 @@ describe("who may do what", () => {
     const member = await memberOf(at);
     await at.client({ key: member.secret }).models.list();
     expect((await at.request(`/api/keys/${member.id}`, { method: "DELETE" })).body.revoked_at).not.toBeNull();
-    await expect(at.client({ key: member.secret }).models.list()).rejects.toMatchObject({ status: 401, code: "invalid_api_key" });
+    await expect(at.client({ key: member.secret }).models.list()).rejects.toMatchObject({
+      status: 401,
+      code: "invalid_api_key",
+    });
   });
 
   test("another organisation sees nothing of this one", async () => {
@@ -87,14 +116,21 @@ describe("who may do what", () => {
     await at.client().chat.completions.create(hello);
     const { body: calls } = await at.request("/api/calls");
     const other = await at.identity.ensureTenant({ organisation: "other", project: "default", currency: "USD" });
-    const { secret } = await at.identity.createKey({ organisation: other.organisation.id, project: other.project.id, name: "o", role: "owner" });
+    const { secret } = await at.identity.createKey({
+      organisation: other.organisation.id,
+      project: other.project.id,
+      name: "o",
+      role: "owner",
+    });
     const as = { headers: { authorization: `Bearer ${secret}` } };
     expect((await at.request("/api/calls", as)).body.data).toEqual([]);
     expect((await at.request(`/api/calls/${calls.data[0].id}`, as)).status).toBe(404);
     expect((await at.request(`/api/search?q=${calls.data[0].id}`, as)).body.data).toEqual([]);
     expect((await at.request("/api/overview", as)).body.calls.total).toBe(0);
     const theirs = { kind: "project", id: at.principal.project };
-    expect((await at.request("/api/budgets", { ...json({ scope: theirs, limit_nano: "0" }, "PUT"), ...as })).status).toBe(404);
+    expect(
+      (await at.request("/api/budgets", { ...json({ scope: theirs, limit_nano: "0" }, "PUT"), ...as })).status,
+    ).toBe(404);
   });
 });
 
@@ -116,7 +152,10 @@ describe("engines", () => {
     await using mine = await scriptedEngine({}, ["qwen", "llama"]);
     const added = await at.request("/api/engines", json({ name: "mine", url: mine.url, model: "qwen", price }));
     expect(added.status).toBe(200);
-    expect(schemas.engine.parse(added.body)).toMatchObject({ name: "mine", price: { cached_nano_per_million: "1000000" } });
+    expect(schemas.engine.parse(added.body)).toMatchObject({
+      name: "mine",
+      price: { cached_nano_per_million: "1000000" },
+    });
     const answer = await at.client().chat.completions.create({ ...hello, model: "mine" });
     expect(answer.choices[0]!.message.content).toBe("Hello, world.");
     expect(mine.seen[0]!.body["model"]).toBe("qwen");
@@ -126,7 +165,9 @@ describe("engines", () => {
     expect(restarted.resolve("mine")).toMatchObject({ model: "qwen", up: true });
 
     expect((await at.request("/api/engines/mine", { method: "DELETE" })).body).toEqual({ name: "mine", deleted: true });
-    await expect(at.client().chat.completions.create({ ...hello, model: "mine" })).rejects.toMatchObject({ status: 404 });
+    await expect(at.client().chat.completions.create({ ...hello, model: "mine" })).rejects.toMatchObject({
+      status: 404,
+    });
     expect((await at.request("/api/engines/mine", { method: "DELETE" })).status).toBe(404);
   });
 
@@ -134,8 +175,13 @@ describe("engines", () => {
     await using at = await testGateway();
     const engine = { name: "mine", url: at.engine.url, model: "scripted" };
     await at.request("/api/engines", json(engine));
-    await expect(at.client().chat.completions.create({ ...hello, model: "mine" })).rejects.toMatchObject({ code: "model_unpriced" });
-    await at.request("/api/engines", json({ ...engine, price: { ...price, input_nano_per_million: "0", output_nano_per_million: "0" } }));
+    await expect(at.client().chat.completions.create({ ...hello, model: "mine" })).rejects.toMatchObject({
+      code: "model_unpriced",
+    });
+    await at.request(
+      "/api/engines",
+      json({ ...engine, price: { ...price, input_nano_per_million: "0", output_nano_per_million: "0" } }),
+    );
     await at.client().chat.completions.create({ ...hello, model: "mine" });
   });
 
@@ -159,7 +205,10 @@ describe("engines", () => {
       [{ name: "has space" }, 400, "invalid_request"],
     ];
     for (const [more, status, code] of cases) {
-      const answer = await at.request("/api/engines", json({ name: "mine", url: at.engine.url, model: "scripted", ...more }));
+      const answer = await at.request(
+        "/api/engines",
+        json({ name: "mine", url: at.engine.url, model: "scripted", ...more }),
+      );
       expect([more, answer.status, answer.body.error.code]).toEqual([more, status, code]);
       expect(answer.body.error.message).not.toBe("");
     }
@@ -171,9 +220,16 @@ describe("engines", () => {
 describe("budgets", () => {
   test("set by id or by name, listed, removed", async () => {
     await using at = await testGateway();
-    const set = await at.request("/api/budgets", json({ scope: { kind: "project", id: "default" }, limit_nano: "5000000000", period: "month" }, "PUT"));
+    const set = await at.request(
+      "/api/budgets",
+      json({ scope: { kind: "project", id: "default" }, limit_nano: "5000000000", period: "month" }, "PUT"),
+    );
     expect(schemas.budget.parse(set.body)).toMatchObject({
-      ...{ scope: { kind: "project", id: at.principal.project, name: "default" }, limit_nano: "5000000000", left_nano: "5000000000" },
+      ...{
+        scope: { kind: "project", id: at.principal.project, name: "default" },
+        limit_nano: "5000000000",
+        left_nano: "5000000000",
+      },
     });
     expect(set.body.resets_at).toMatch(/^\d{4}-\d\d-01T00:00:00/);
     await at.request("/api/budgets", json({ scope: { kind: "key", id: "owner" }, limit_nano: "7" }, "PUT"));
@@ -188,7 +244,9 @@ describe("budgets", () => {
     expect((await set({ kind: "agent", id: "nobody" }, "1")).status).toBe(404);
     expect((await set({ kind: "run", id: "run_x" }, "1")).status).toBe(404);
     expect((await set({ kind: "project", id: "default" }, "-1")).body.error.code).toBe("invalid_value");
-    expect((await set({ kind: "project", id: "default" }, "1.5")).body.error).toMatchObject({ code: "invalid_request" });
+    expect((await set({ kind: "project", id: "default" }, "1.5")).body.error).toMatchObject({
+      code: "invalid_request",
+    });
   });
 });
 
@@ -197,7 +255,7 @@ describe("calls", () => {
     await using at = await testGateway();
     for (let call = 0; call < 7; call++) await at.client().chat.completions.create(hello);
     const ids: string[] = [];
-    for (let cursor: string | null = ""; cursor !== null; ) {
+    for (let cursor: string | null = ""; cursor !== null;) {
       const { body } = await at.request(`/api/calls?limit=3${cursor ? `&cursor=${cursor}` : ""}`);
       schemas.pageOf(schemas.call).parse(body);
       ids.push(...body.data.map((call: { id: string }) => call.id));
@@ -210,7 +268,10 @@ describe("calls", () => {
   test("filters by status and model; refused calls are listed too", async () => {
     await using at = await testGateway();
     await at.client().chat.completions.create(hello);
-    await expect(at.client().chat.completions.create({ ...hello, model: "scriptet" })).rejects.toMatchObject({ status: 404, code: "model_not_found" });
+    await expect(at.client().chat.completions.create({ ...hello, model: "scriptet" })).rejects.toMatchObject({
+      status: 404,
+      code: "model_not_found",
+    });
     const refused = (await at.request("/api/calls?status=refused")).body.data;
     expect(refused).toMatchObject([{ model: "scriptet", error_code: "model_not_found", price_nano: "0" }]);
     expect((await at.request("/api/calls?model=scripted")).body.data).toHaveLength(1);
@@ -224,7 +285,10 @@ describe("calls", () => {
     const [{ id }] = (await at.request("/api/calls")).body.data;
     const { body } = await at.request(`/api/calls/${id}`);
     const detail = schemas.callDetail.parse(body);
-    expect(detail.attempts.map((attempt) => [attempt.number, attempt.status])).toEqual([[1, "failed"], [2, "completed"]]);
+    expect(detail.attempts.map((attempt) => [attempt.number, attempt.status])).toEqual([
+      [1, "failed"],
+      [2, "completed"],
+    ]);
     for (const { phases, decision } of detail.attempts) {
       expect(phases.map((phase) => phase.name)).toEqual(expect.arrayContaining(["admit", "settle"]));
       for (const [place, phase] of phases.entries()) {
@@ -241,7 +305,10 @@ describe("calls", () => {
 test("the overview adds up, to the nano", async () => {
   await using at = await testGateway({ script: { usage: { prompt: 100, cached: 60, output: 5 } } });
   for (let call = 0; call < 3; call++) await at.client().chat.completions.create(hello);
-  await at.client().chat.completions.create({ ...hello, model: "none" }).catch(() => {});
+  await at
+    .client()
+    .chat.completions.create({ ...hello, model: "none" })
+    .catch(() => {});
   for (const range of ["1h", "24h", "7d", "30d"]) {
     const { body } = await at.request(`/api/overview?range=${range}`);
     const read = schemas.overview.parse(body);
@@ -266,7 +333,10 @@ test("live events arrive as they happen, and are caught up with by Last-Event-ID
   const read = async (lastEventId: string | undefined, count: number) => {
     const stop = new AbortController();
     const response = await fetch(`${at.address}/api/events`, {
-      headers: { authorization: `Bearer ${at.key}`, ...(lastEventId !== undefined && { "last-event-id": lastEventId }) },
+      headers: {
+        authorization: `Bearer ${at.key}`,
+        ...(lastEventId !== undefined && { "last-event-id": lastEventId }),
+      },
       signal: stop.signal,
     });
     const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
@@ -295,8 +365,16 @@ test("search finds calls by the beginning of their id, models and keys by name",
   await using at = await testGateway();
   await at.client().chat.completions.create(hello);
   const [{ id }] = (await at.request("/api/calls")).body.data;
-  expect((await at.request(`/api/search?q=${id.slice(0, 12)}`)).body.data).toContainEqual({ kind: "call", id, name: "scripted" });
-  expect((await at.request("/api/search?q=SCRIPT")).body.data).toContainEqual({ kind: "model", id: "scripted", name: "scripted" });
+  expect((await at.request(`/api/search?q=${id.slice(0, 12)}`)).body.data).toContainEqual({
+    kind: "call",
+    id,
+    name: "scripted",
+  });
+  expect((await at.request("/api/search?q=SCRIPT")).body.data).toContainEqual({
+    kind: "model",
+    id: "scripted",
+    name: "scripted",
+  });
   expect((await at.request("/api/search?q=own")).body.data).toMatchObject([{ kind: "key", name: "owner" }]);
   expect((await at.request("/api/search?q=%25")).body.data).toEqual([]);
 });
@@ -309,7 +387,13 @@ describe("the console's files", () => {
     await writeFile(join(folder, "dist", "index.html"), "<title>page</title>");
     await writeFile(join(folder, "dist", "assets", "app-1.js"), "1");
     const at = await testGateway({ consoleFolder: join(folder, "dist") });
-    return { at, async [Symbol.asyncDispose]() { await at[Symbol.asyncDispose](); await rm(folder, { recursive: true }); } };
+    return {
+      at,
+      async [Symbol.asyncDispose]() {
+        await at[Symbol.asyncDispose]();
+        await rm(folder, { recursive: true });
+      },
+    };
   }
   /** A path as it is written, which fetch would tidy up. */
   const raw = (address: string, path: string) =>
@@ -319,7 +403,9 @@ describe("the console's files", () => {
         let text = "";
         response.on("data", (piece: Buffer) => (text += piece.toString()));
         response.on("end", () => resolve({ status: response.statusCode!, text }));
-      }).on("error", reject).end();
+      })
+        .on("error", reject)
+        .end();
     });
 
   test("assets for ever, the page anew, places inside it get the page", async () => {
@@ -334,18 +420,27 @@ describe("the console's files", () => {
     expect((await made.at.request("/console/assets/gone.js")).status).toBe(404);
   });
 
-  test.each(["/console/../secret.txt", "/console/%2e%2e/secret.txt", "/console/..%2fsecret.txt", "/console/assets/%2e%2e%2f%2e%2e%2fsecret.txt", "/console/%2fetc%2fpasswd", "/console/..%5csecret.txt", "/console/%00", "/console/%ff"])(
-    "nothing outside the folder: %s",
-    async (path) => {
-      await using made = await withConsole();
-      const { text } = await raw(made.at.address, path);
-      expect(text).not.toContain("outside");
-      expect(text).not.toContain("root:");
-    },
-  );
+  test.each([
+    "/console/../secret.txt",
+    "/console/%2e%2e/secret.txt",
+    "/console/..%2fsecret.txt",
+    "/console/assets/%2e%2e%2f%2e%2e%2fsecret.txt",
+    "/console/%2fetc%2fpasswd",
+    "/console/..%5csecret.txt",
+    "/console/%00",
+    "/console/%ff",
+  ])("nothing outside the folder: %s", async (path) => {
+    await using made = await withConsole();
+    const { text } = await raw(made.at.address, path);
+    expect(text).not.toContain("outside");
+    expect(text).not.toContain("root:");
+  });
 
   test("not built yet", async () => {
     await using at = await testGateway();
-    expect(await at.request("/console/")).toMatchObject({ status: 503, body: expect.stringContaining("npm run prepare") });
+    expect(await at.request("/console/")).toMatchObject({
+      status: 503,
+      body: expect.stringContaining("npm run prepare"),
+    });
   });
 });

@@ -42,7 +42,17 @@ export function createApi(dependencies: ServerDependencies): OpenAPIHono<ApiEnv>
     return next();
   });
 
-  const parts = [statusRoutes, engineRoutes, keyRoutes, budgetRoutes, callRoutes, overviewRoutes, billRoutes, eventRoutes, searchRoutes];
+  const parts = [
+    statusRoutes,
+    engineRoutes,
+    keyRoutes,
+    budgetRoutes,
+    callRoutes,
+    overviewRoutes,
+    billRoutes,
+    eventRoutes,
+    searchRoutes,
+  ];
   for (const part of parts) app.route("/", part(dependencies));
   for (const routes of dependencies.routes ?? []) app.route("/", routes);
 

@@ -51,7 +51,12 @@ function registerModelApi(app: OpenAPIHono<ApiEnv>): void {
         ...errors,
       },
     });
-  const model = z.looseObject({ id: z.string(), object: z.literal("model"), created: z.number(), owned_by: z.string() });
+  const model = z.looseObject({
+    id: z.string(),
+    object: z.literal("model"),
+    created: z.number(),
+    owned_by: z.string(),
+  });
   registry.registerPath({
     method: "get",
     path: "/v1/models",
@@ -71,7 +76,11 @@ function registerModelApi(app: OpenAPIHono<ApiEnv>): void {
     tags,
     summary: "One model",
     request: { params: z.object({ id: z.string() }) },
-    responses: { 200: { description: "The model", content: { "application/json": { schema: model } } }, 401: errors[401], 404: errors[404] },
+    responses: {
+      200: { description: "The model", content: { "application/json": { schema: model } } },
+      401: errors[401],
+      404: errors[404],
+    },
   });
   registry.registerPath({
     method: "get",
@@ -79,7 +88,9 @@ function registerModelApi(app: OpenAPIHono<ApiEnv>): void {
     tags: ["Status"],
     summary: "Whether calls can be served",
     security: [],
-    responses: { 200: { description: "Yes", content: { "application/json": { schema: z.object({ status: z.literal("ok") }) } } } },
+    responses: {
+      200: { description: "Yes", content: { "application/json": { schema: z.object({ status: z.literal("ok") }) } } },
+    },
   });
   registry.registerPath({
     method: "get",

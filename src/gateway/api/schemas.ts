@@ -230,7 +230,10 @@ export const agentDetail = agentSummary.extend({
 });
 export const agentDeploy = z.object({
   manifest: z.unknown().describe("kind: Agent, as an object or as YAML text (errors then name the line)"),
-  files: z.record(z.string(), z.string()).optional().describe("Files that the manifest names, such as verifier.js, as text"),
+  files: z
+    .record(z.string(), z.string())
+    .optional()
+    .describe("Files that the manifest names, such as verifier.js, as text"),
 });
 export const agentDeployed = z.object({
   id: z.string(),
@@ -359,9 +362,7 @@ export const liveEvent = z.discriminatedUnion("type", [
 // --- search -----------------------------------------------------------------------------------------------------------
 
 export const searchResults = z.object({
-  data: z.array(
-    z.object({ kind: z.enum(["model", "agent", "run", "call", "key"]), id: z.string(), name: z.string() }),
-  ),
+  data: z.array(z.object({ kind: z.enum(["model", "agent", "run", "call", "key"]), id: z.string(), name: z.string() })),
 });
 
 export type Status = z.infer<typeof status>;

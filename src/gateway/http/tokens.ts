@@ -80,7 +80,8 @@ export function readBody(request: IncomingMessage): Promise<Buffer> {
     request.once("end", () => resolve(pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces)));
     request.once("error", reject);
     request.once("close", () => {
-      if (!request.complete) reject(new GatewayError({ status: 499, code: "client_gone", message: "The client closed the connection." }));
+      if (!request.complete)
+        reject(new GatewayError({ status: 499, code: "client_gone", message: "The client closed the connection." }));
     });
   });
 }

@@ -46,12 +46,14 @@ const neutral: Record<string, (value: unknown) => boolean> = {
 /** Refuses fields that no client may set. */
 export function refusePlatformFields(body: Record<string, unknown>): void {
   for (const field in body)
-    if (platformFields.has(field))
-      throw unsupported(field, "is set by the platform, not by clients");
+    if (platformFields.has(field)) throw unsupported(field, "is set by the platform, not by clients");
 }
 
 /** The body for an engine: the same object when nothing has to be left out. */
-export function fieldsFor<Body extends Record<string, unknown>>(body: Body, capabilities: Capabilities | undefined): Body {
+export function fieldsFor<Body extends Record<string, unknown>>(
+  body: Body,
+  capabilities: Capabilities | undefined,
+): Body {
   const honoured = capabilities?.fields;
   if (!honoured) return body;
   let copy: Body | undefined;

@@ -16,7 +16,11 @@ describe("a chat body", () => {
     ["empty messages", body({ messages: [] }), "messages"],
     ["a role that is none", body({ messages: [{ role: "robot", content: "" }] }), "messages[0].role"],
     ["content of a wrong kind", body({ messages: [...messages, { role: "user", content: 5 }] }), "messages[1].content"],
-    ["a part without a type", body({ messages: [{ role: "user", content: [{ text: "x" }] }] }), "messages[0].content[0].type"],
+    [
+      "a part without a type",
+      body({ messages: [{ role: "user", content: [{ text: "x" }] }] }),
+      "messages[0].content[0].type",
+    ],
     ["too hot", body({ temperature: 3 }), "temperature"],
     ["no tokens at all", body({ max_tokens: 0 }), "max_tokens"],
     ["half a token", body({ max_completion_tokens: 1.5 }), "max_completion_tokens"],
@@ -25,7 +29,11 @@ describe("a chat body", () => {
     ["a stop of a wrong kind", body({ stop: [1] }), "stop[0]"],
     ["a tool without a name", body({ tools: [{ type: "function", function: {} }] }), "tools[0].function.name"],
     ["a choice without tools", body({ tool_choice: "required" }), "tool_choice"],
-    ["a choice of an unknown tool", body({ tools: [tool], tool_choice: { type: "function", function: { name: "g" } } }), "tool_choice"],
+    [
+      "a choice of an unknown tool",
+      body({ tools: [tool], tool_choice: { type: "function", function: { name: "g" } } }),
+      "tool_choice",
+    ],
     ["a response format that is none", body({ response_format: { type: "xml" } }), "response_format.type"],
   ])("%s is refused by name", (_name, wrong, param) => {
     expect(() => decodeBody("chat", wrong)).toThrow(expect.objectContaining({ status: 400, param }));
@@ -56,13 +64,18 @@ describe("fields for an engine", () => {
   });
   test("one that names its fields is given those; what asks for nothing is dropped", () => {
     expect(fieldsFor(body({ temperature: 1 }), some)).toEqual(body({ temperature: 1 }));
-    expect(fieldsFor(body({ temperature: null, n: 1, logprobs: false, user: "u", store: false, logit_bias: {} }), some)).toEqual(body());
+    expect(
+      fieldsFor(body({ temperature: null, n: 1, logprobs: false, user: "u", store: false, logit_bias: {} }), some),
+    ).toEqual(body());
   });
-  test.each([{ n: 2 }, { logprobs: true }, { audio: {} }, { seed: 1 }, { modalities: ["audio"] }])("%j is refused", (more) => {
-    expect(() => fieldsFor(body(more), some)).toThrow(
-      expect.objectContaining({ status: 400, code: "unsupported_parameter", param: Object.keys(more)[0] }),
-    );
-  });
+  test.each([{ n: 2 }, { logprobs: true }, { audio: {} }, { seed: 1 }, { modalities: ["audio"] }])(
+    "%j is refused",
+    (more) => {
+      expect(() => fieldsFor(body(more), some)).toThrow(
+        expect.objectContaining({ status: 400, code: "unsupported_parameter", param: Object.keys(more)[0] }),
+      );
+    },
+  );
 });
 
 describe("the program of a client's session", () => {

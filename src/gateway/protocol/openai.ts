@@ -102,10 +102,10 @@ export function decodeBody(endpoint: Endpoint, body: unknown): CallBody {
   const result = (endpoint === "chat" ? chatBody : completionBody).safeParse(body);
   if (!result.success) throw refusal(result.error);
   const decoded = body as CallBody;
-  if (decoded["stream_options"] != null && decoded.stream !== true)
+  const { stream_options: options = null, tool_choice: choice = null } = decoded;
+  if (options !== null && decoded.stream !== true)
     throw invalid("stream_options", "`stream_options` is for streams: set `stream` to true, or leave it out.");
-  if (decoded["tool_choice"] != null && decoded["tool_choice"] !== "none" && decoded["tool_choice"] !== "auto")
-    checkToolChoice(decoded);
+  if (choice !== null && choice !== "none" && choice !== "auto") checkToolChoice(decoded);
   return decoded;
 }
 
@@ -132,7 +132,9 @@ export function invalid(param: string, message: string): GatewayError {
 
 function refusal(error: z.core.$ZodError): GatewayError {
   const issue = deepest(error.issues[0]!);
-  const param = issue.path.map((part, place) => (typeof part === "number" ? `[${part}]` : (place ? "." : "") + String(part))).join("");
+  const param = issue.path
+    .map((part, place) => (typeof part === "number" ? `[${part}]` : (place ? "." : "") + String(part)))
+    .join("");
   return new GatewayError({
     status: 400,
     code: issue.message.includes("received undefined") ? "missing_required_parameter" : "invalid_value",

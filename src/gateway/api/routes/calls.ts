@@ -102,7 +102,8 @@ export function callRoutes({ db, gateway }: ServerDependencies) {
         [...reachOf(c.var.principal), id],
       );
       const found = rows.find((row) => row.id === id) ?? (rows.length === 1 && id.length > 6 ? rows[0] : undefined);
-      if (!found) throw notFound("call", id, rows.length > 1 ? "More than one begins like this: give more of it." : undefined);
+      if (!found)
+        throw notFound("call", id, rows.length > 1 ? "More than one begins like this: give more of it." : undefined);
       const attempts = await db.query<AttemptRow>("select * from attempts where call = $1 order by number", [found.id]);
       return c.json({ ...callResource(found), attempts: attempts.rows.map(attemptResource) }, 200);
     });

@@ -48,7 +48,15 @@ export function engineRoutes({ db, engines, ledger, log }: ServerDependencies) {
       const cards = await rateCards(ledger, organisation, [...names]);
       const embedded = [...new Map(configured.map((one) => [one.name, one])).values()].map((one): EngineResource => {
         const { name, model } = one;
-        return { name, kind: "embedded", url: null, model, key_env: null, price: priceOf(cards.get(name)), created_at: null };
+        return {
+          name,
+          kind: "embedded",
+          url: null,
+          model,
+          key_env: null,
+          price: priceOf(cards.get(name)),
+          created_at: null,
+        };
       });
       const added = stored.rows.map((row) => engineResource(row, cards.get(row.name)));
       return c.json({ data: [...embedded, ...added], next_cursor: null }, 200);

@@ -5,7 +5,14 @@ import { newId } from "../../../store/index.ts";
 import type { Database } from "../../../store/index.ts";
 import type { ServerDependencies } from "../../http/server.ts";
 import { answers, apiApp } from "../helpers.ts";
-import { callFigures, costFigures, outcomeFigures, prefillFigures, runFigures, seriesFigures } from "../overview.sql.ts";
+import {
+  callFigures,
+  costFigures,
+  outcomeFigures,
+  prefillFigures,
+  runFigures,
+  seriesFigures,
+} from "../overview.sql.ts";
 import { overview, overviewQuery } from "../schemas.ts";
 import type { Overview } from "../schemas.ts";
 
@@ -91,7 +98,11 @@ export async function readOverview(
       nano: text(cost["saved"]),
       prefill_ms: prefill["saved_ms"] === null ? null : Math.round(number(prefill["saved_ms"])),
     },
-    first_token_ms: { p50: calls["p50"] as number | null, p90: calls["p90"] as number | null, p99: calls["p99"] as number | null },
+    first_token_ms: {
+      p50: calls["p50"] as number | null,
+      p90: calls["p90"] as number | null,
+      p99: calls["p99"] as number | null,
+    },
     runs: {
       running: number(runs["running"]),
       waiting: number(runs["waiting"]),
