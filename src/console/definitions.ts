@@ -110,6 +110,12 @@ export const definitions = {
     formula: "Σ price of the run's calls",
     query: "GET /api/runs/:id",
   },
+  run_steps: {
+    name: "Steps",
+    meaning: "What the run did so far: model calls, tool calls, waits and the verifier's judgement. Each is taken once, however often the machine failed in between.",
+    formula: "number of step_list",
+    query: "GET /api/runs/:id",
+  },
   run_duration: {
     name: "Duration",
     meaning: "From the first step's start to the end of the run; while it lives, to now. Time in which it waits counts.",

@@ -68,6 +68,12 @@ export function decimalsFor(nanos: Iterable<string>): number {
 /** One amount by itself: two decimals from one unit on, three significant digits below. */
 export const money = (nano: string): string => moneyFixed(nano, decimalsFor([nano]));
 
+/** "5", "5.00" or "0.000001" -> nano-units as the API takes them; undefined when it is no such amount. */
+export function nanoOf(text: string): string | undefined {
+  const match = /^(\d{1,9})(?:\.(\d{1,9}))?$/.exec(text.trim());
+  return match === null ? undefined : String(BigInt(match[1]!) * nanoPerUnit + BigInt((match[2] ?? "").padEnd(9, "0")));
+}
+
 /** For charts only: a float in whole units. */
 export const moneyNumber = (nano: string): number => Number(BigInt(nano)) / 1e9;
 

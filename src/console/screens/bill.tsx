@@ -1,0 +1,205 @@
+// The bill: what the work of each agent brought and cost, and what a verified result costs.
+import { useQuery } from "@tanstack/react-query";
+import { useNavigate, useSearch } from "@tanstack/react-router";
+import { useMemo } from "react";
+import type { Bill, BillLine } from "../../gateway/api/schemas.ts";
+import { billQuery } from "../api/queries.ts";
+import { definitions, type Figures } from "../definitions.ts";
+import { compact, decimalsFor, full, money, moneyFull, moment, percent } from "../format.ts";
+import { billRanges, type BillRange } from "../router.tsx";
+import { Figure, FigureName } from "../ui/figure.tsx";
+import { Segmented } from "../ui/filter.tsx";
+import { DownloadIcon } from "../ui/icons.tsx";
+import { useNarrow } from "../ui/media.ts";
+import { PageHead, PartsBar, TopTools } from "../ui/page.tsx";
+import { Empty, Failure, SkeletonFigures, SkeletonRows } from "../ui/states.tsx";
+import { Table, type Column } from "../ui/table.tsx";
+import { Command, Money } from "../ui/text.tsx";
+import "./bill.css";
+
+const names: Record<BillRange, string> = { "24h": "Last 24 hours", "7d": "Last 7 days", "30d": "Last 30 days", all: "From the beginning" };
+const lengths: Record<BillRange, number | undefined> = { "24h": 86_400_000, "7d": 7 * 86_400_000, "30d": 30 * 86_400_000, all: undefined };
+
+/** The first moment of a range, at a full minute: while one looks, the same question stays the same. */
+function startOf(range: BillRange): { from?: string } {
+  const length = lengths[range];
+  return length === undefined ? {} : { from: new Date(Math.floor((Date.now() - length) / 60_000) * 60_000).toISOString() };
+}
+
+export function BillScreen() {
+  const { range = "30d", sort } = useSearch({ from: "/bill" });
+  const navigate = useNavigate({ from: "/bill" });
+  const period = useMemo(() => startOf(range), [range]);
+  const { data, error, refetch } = useQuery({ ...billQuery(period), placeholderData: (old) => old });
+  return (
+    <>
+      <TopTools>
+        <Segmented
+          label="Time range"
+          value={range}
+          options={billRanges.map((value) => ({ value, label: value === "all" ? "All" : value, tip: names[value] }))}
+          onChange={(value) => void navigate({ search: (old) => ({ ...(old.sort === undefined ? {} : { sort: old.sort }), ...(value === "30d" ? {} : { range: value }) }), replace: true })}
+        />
+      </TopTools>
+      <PageHead title="Bill" note={data === undefined ? names[range] : `${moment(data.from)} to ${moment(data.to)}`}>
+        {data === undefined || data.lines.length === 0 ? null : (
+          <button type="button" className="button" onClick={() => download(data)}>
+            <DownloadIcon />
+            CSV
+          </button>
+        )}
+      </PageHead>
+      {data !== undefined ? (
+        <BillBody bill={data} sort={sort} onSort={(value) => void navigate({ search: (old) => ({ ...(old.range === undefined ? {} : { range: old.range }), ...(value === undefined ? {} : { sort: value }) }), replace: true })} />
+      ) : error === null ? (
+        <div className="stack">
+          <SkeletonFigures count={4} />
+          <div className="panel">
+            <SkeletonRows rows={4} />
+          </div>
+        </div>
+      ) : (
+        <Failure error={error} retry={() => void refetch()} />
+      )}
+    </>
+  );
+}
+
+function BillBody({ bill, sort, onSort }: { bill: Bill; sort: string | undefined; onSort: (sort: string | undefined) => void }) {
+  const narrow = useNarrow();
+  const { total, currency } = bill;
+  const amount = (nano: string | null) => (nano === null ? { value: "–" } : { value: money(nano), unit: currency, tip: `${moneyFull(nano)} ${currency}` });
+  const columns = useMemo(() => columnsOf(bill), [bill]);
+  const judged = total.outcomes_passed + total.outcomes_failed;
+  const revenue = BigInt(total.revenue_nano);
+  const share = revenue === 0n ? null : Number((BigInt(total.margin_nano) * 100_000n) / revenue) / 100_000;
+  return (
+    <div className="stack">
+      <div className="figures of-six">
+        <Figure of="revenue" {...amount(total.revenue_nano)} note={`${full(total.outcomes_passed)} outcomes sold`} />
+        <Figure of="token_cost" {...amount(total.token_cost_nano)} note={`${compact(total.calls)} calls`} />
+        <Figure of="margin" {...amount(total.margin_nano)} note={share === null ? "no revenue" : `${percent(share)} of revenue`} />
+        <Figure of="pass_rate" value={percent(total.pass_rate)} note={judged === 0 ? "nothing was judged" : `${full(total.outcomes_passed)} of ${full(judged)} outcomes`} />
+        <Figure of="cost_per_outcome" {...amount(total.cost_per_verified_outcome_nano)} note="failed work included" />
+        <Figure
+          of="outcomes_per_million"
+          label="Outcomes per million tokens"
+          value={total.verified_outcomes_per_million_tokens === null ? "–" : compact(Math.round(total.verified_outcomes_per_million_tokens * 10) / 10)}
+          note={`of ${compact(total.prompt_tokens + total.output_tokens)} tokens`}
+        />
+      </div>
+      <section className="panel" aria-labelledby="lines">
+        <div className="panel-head">
+          <h2 id="lines">By agent</h2>
+          <span className="aside">amounts in {currency}</span>
+        </div>
+        {bill.lines.length === 0 ? (
+          <Empty title="Nothing in this period" command="npm run demo">
+            A bill has a line for each agent that worked, and one for calls outside runs. The demo makes the first.
+          </Empty>
+        ) : (
+          <>
+            <Table
+              label="Bill by agent"
+              primary
+              columns={columns}
+              rows={bill.lines}
+              rowId={(line) => line.agent ?? ""}
+              link={(line) => (line.agent === null ? { to: "/calls" } : { to: "/agents/$name", params: { name: line.agent } })}
+              sort={sort}
+              onSort={onSort}
+              footer={
+                <tr>
+                  {columns.map((column) => (
+                    <td key={column.id} className={column.align === "right" ? "right" : undefined} data-from={column.from}>
+                      {column.id === "agent" ? "Total" : column.cell(total)}
+                    </td>
+                  ))}
+                </tr>
+              }
+            />
+            {narrow ? (
+              <div className="bill-total">
+                <span>Total</span>
+                <Money nano={total.margin_nano} currency={currency} />
+              </div>
+            ) : null}
+          </>
+        )}
+      </section>
+      <section className="panel" aria-labelledby="where-tokens">
+        <div className="panel-head">
+          <h2 id="where-tokens">Tokens of the period</h2>
+          <span className="aside num">{full(total.prompt_tokens + total.output_tokens)}</span>
+        </div>
+        <div className="panel-body">
+          <PartsBar
+            label="Tokens by kind"
+            parts={[
+              { label: "cached", value: total.cached_tokens, tone: "--chip", text: full(total.cached_tokens) },
+              { label: "computed", value: total.prompt_tokens - total.cached_tokens, tone: "--model", text: full(total.prompt_tokens - total.cached_tokens) },
+              { label: "output", value: total.output_tokens, tone: "--model-light", text: full(total.output_tokens) },
+            ]}
+          />
+        </div>
+      </section>
+      <section className="panel" aria-labelledby="how">
+        <div className="panel-head">
+          <h2 id="how">How each figure is computed</h2>
+        </div>
+        <dl className="how">
+          {(["revenue", "token_cost", "margin", "pass_rate", "cost_per_outcome", "outcomes_per_million"] satisfies Figures[]).map((name) => (
+            <div key={name}>
+              <dt>{definitions[name].name}</dt>
+              <dd>{definitions[name].formula}</dd>
+            </div>
+          ))}
+        </dl>
+        <div className="how-foot">
+          <span className="muted">The same in a terminal, or as JSON with --json</span>
+          <Command>npx lineshaft bill</Command>
+        </div>
+      </section>
+    </div>
+  );
+}
+
+function columnsOf(bill: Bill): Column<BillLine>[] {
+  const { currency } = bill;
+  const all = [...bill.lines, bill.total];
+  const decimals = Math.min(6, decimalsFor(all.flatMap((line) => [line.token_cost_nano, line.revenue_nano])) + 2);
+  const unitDecimals = decimalsFor(all.flatMap((line) => line.cost_per_verified_outcome_nano ?? []));
+  const sum = (nano: string) => <Money nano={nano} currency={currency} decimals={decimals} bare />;
+  const head = (of: Figures, label?: string) => <FigureName of={of} {...(label === undefined ? {} : { label })} />;
+  return [
+    { id: "agent", head: "Agent", card: "title", cell: (line) => line.agent ?? <span className="soft">Calls outside runs</span> },
+    { id: "runs", head: "Runs", align: "right", from: 760, cell: (line) => <span className="num">{full(line.runs)}</span> },
+    { id: "calls", head: "Calls", align: "right", from: 900, cell: (line) => <span className="num">{full(line.calls)}</span> },
+    { id: "tokens", head: "Tokens", align: "right", from: 900, cell: (line) => <span className="num" data-tip={full(line.prompt_tokens + line.output_tokens)}>{compact(line.prompt_tokens + line.output_tokens)}</span> },
+    { id: "passed", head: head("pass_rate"), align: "right", card: "note", cell: (line) => <span className="num" data-tip={`${full(line.outcomes_passed)} passed, ${full(line.outcomes_failed)} did not`}>{percent(line.pass_rate)}</span> },
+    { id: "unit", head: head("cost_per_outcome", "Cost per outcome"), align: "right", from: 760, cell: (line) => (line.cost_per_verified_outcome_nano === null ? <span className="muted">–</span> : <Money nano={line.cost_per_verified_outcome_nano} currency={currency} decimals={unitDecimals} bare />) },
+    { id: "revenue", head: head("revenue"), align: "right", card: "note", cell: (line) => sum(line.revenue_nano) },
+    { id: "cost", head: head("token_cost", "Cost"), align: "right", cell: (line) => sum(line.token_cost_nano) },
+    { id: "margin", head: head("margin"), align: "right", card: "value", cell: (line) => <b className={line.margin_nano.startsWith("-") ? "bad" : ""}>{sum(line.margin_nano)}</b> },
+  ];
+}
+
+/** The lines as a spreadsheet reads them: exact amounts, one column per field of the API. */
+function download(bill: Bill): void {
+  const fields = Object.keys(bill.total) as (keyof BillLine)[];
+  const cell = (field: keyof BillLine, line: BillLine) => {
+    const value = line[field];
+    if (value === null) return "";
+    if (field.endsWith("_nano")) return moneyFull(String(value)).replaceAll(",", "").replace("−", "-");
+    const text = String(value);
+    return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  };
+  const rows = [["from", "to", "currency", ...fields.map((field) => field.replace(/_nano$/, ""))].join(",")];
+  for (const line of bill.lines) rows.push([bill.from, bill.to, bill.currency, ...fields.map((field) => cell(field, line))].join(","));
+  const url = URL.createObjectURL(new Blob([`${rows.join("\n")}\n`], { type: "text/csv" }));
+  const anchor = document.createElement("a");
+  anchor.href = url;
+  anchor.download = `lineshaft-bill-${bill.from.slice(0, 10)}-${bill.to.slice(0, 10)}.csv`;
+  anchor.click();
+  URL.revokeObjectURL(url);
+}

@@ -1,0 +1,63 @@
+// How a call stands in a list: the same columns on the calls page, on a run and on an agent.
+import type { ReactNode } from "react";
+import type { Call } from "../../gateway/api/schemas.ts";
+import { duration, full, percent } from "../format.ts";
+import type { Column } from "../ui/table.tsx";
+import { Ago, Count, Money, shortId, StateMark } from "../ui/text.tsx";
+import { Link } from "@tanstack/react-router";
+import { wordOf } from "./words.ts";
+
+const share = (call: Call) => (call.prompt_tokens === 0 ? null : call.cached_tokens / call.prompt_tokens);
+
+/** `decimals` of the price column, so that its decimal points stand below each other. */
+export function callColumns(decimals: number): Column<Call>[] {
+  return [
+    {
+      id: "status",
+      head: "Call",
+      card: "title",
+      cell: (call) => <StateMark state={call.status} label={<span className="mono">{shortId(call.id)}</span>} tip={stateTip(call)} />,
+      width: "170px",
+    },
+    { id: "model", head: "Model", card: "note", cell: (call) => call.model, sort: (call) => call.model },
+    {
+      id: "origin",
+      head: "Agent",
+      from: 900,
+      cell: (call): ReactNode =>
+        call.agent === null ? (
+          <span className="muted">–</span>
+        ) : (
+          <Link to="/agents/$name" params={{ name: call.agent }} className="quiet-link">
+            {call.agent}
+          </Link>
+        ),
+      sort: (call) => call.agent,
+    },
+    { id: "prompt", head: "Prompt", align: "right", from: 620, cell: (call) => <Count value={call.prompt_tokens} unit="prompt tokens" />, sort: (call) => call.prompt_tokens },
+    {
+      id: "cached",
+      head: "Cached",
+      align: "right",
+      from: 760,
+      cell: (call) => (
+        <span className="num" data-tip={`${full(call.cached_tokens)} of ${full(call.prompt_tokens)} prompt tokens`}>
+          {share(call) === null ? "–" : percent(share(call))}
+        </span>
+      ),
+      sort: share,
+    },
+    { id: "output", head: "Output", align: "right", from: 620, card: "note", cell: (call) => <span className="num" data-tip={`${full(call.output_tokens)} output tokens`}>{tokenText(call)}</span>, sort: (call) => call.output_tokens },
+    { id: "first", head: "First token", align: "right", from: 1080, cell: (call) => <span className="num">{duration(call.first_token_ms)}</span>, sort: (call) => call.first_token_ms },
+    { id: "duration", head: "Duration", align: "right", card: "note", cell: (call) => <span className="num">{duration(call.duration_ms)}</span>, sort: (call) => call.duration_ms },
+    { id: "price", head: "Price", align: "right", card: "value", cell: (call) => <Money nano={call.price_nano} currency={call.currency} decimals={decimals} />, sort: (call) => BigInt(call.price_nano) },
+    { id: "started", head: "Started", align: "right", card: "note", from: 900, cell: (call) => <Ago time={call.started_at} />, sort: (call) => call.started_at },
+  ];
+}
+
+const tokenText = (call: Call) => full(call.output_tokens);
+
+function stateTip(call: Call): string {
+  const why = call.error_code === null ? "" : `: ${wordOf(call.error_code)}`;
+  return `${call.status}${why}\n${call.id}`;
+}

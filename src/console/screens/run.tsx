@@ -1,0 +1,256 @@
+// One run: its outcome with the verifier's reason, where its time and money went, and every step, opened to what went in and
+// out. A living run grows while one looks.
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
+import { useEffect, useState } from "react";
+import type { Run, RunDetail } from "../../gateway/api/schemas.ts";
+import { getJson } from "../api/client.ts";
+import { runQuery } from "../api/queries.ts";
+import { compact, duration, full, money, moneyFull, moment, percent } from "../format.ts";
+import { FormDialog } from "../ui/dialog.tsx";
+import { Figure } from "../ui/figure.tsx";
+import { Payload } from "../ui/json.tsx";
+import { isTyping } from "../ui/keys.ts";
+import { Facts, PageHead } from "../ui/page.tsx";
+import { Failure, SkeletonFigures, SkeletonRows } from "../ui/states.tsx";
+import { Ago, Id, shortId, StateMark } from "../ui/text.tsx";
+import { Ribbon } from "./ribbon.tsx";
+import { isAlive, RunLength } from "./run-list.tsx";
+import { Step } from "./step.tsx";
+import { remedyOf, wordOf } from "./words.ts";
+import "./run.css";
+
+export function RunScreen() {
+  const { id } = useParams({ from: "/runs/$id" });
+  const { data: run, error, refetch } = useQuery(runQuery(id));
+  return (
+    <>
+      <PageHead
+        title={`Run ${shortId(id)}`}
+        heading={<Id id={id} />}
+        up={{ label: "Runs", link: { to: "/runs" } }}
+        state={run === undefined ? undefined : <StateMark state={run.status} />}
+        note={run === undefined ? undefined : <Ago time={run.created_at} />}
+      >
+        {run !== undefined && isAlive(run) ? <StopButton run={run} /> : null}
+      </PageHead>
+      {run !== undefined ? (
+        <RunBody run={run} />
+      ) : error === null ? (
+        <div className="stack">
+          <SkeletonFigures count={4} />
+          <div className="panel">
+            <SkeletonRows rows={6} />
+          </div>
+        </div>
+      ) : (
+        <Failure error={error} retry={() => void refetch()} />
+      )}
+    </>
+  );
+}
+
+function RunBody({ run }: { run: RunDetail }) {
+  const search = useSearch({ from: "/runs/$id" });
+  const navigate = useNavigate({ from: "/runs/$id" });
+  const open = new Set(search.open?.split(".").map(Number) ?? []);
+  const show = (numbers: Set<number>) => {
+    const list = [...numbers].toSorted((a, b) => a - b).join(".");
+    void navigate({ search: list === "" ? {} : { open: list }, replace: true, resetScroll: false });
+  };
+  const toggle = (number: number) => {
+    const next = new Set(open);
+    if (!next.delete(number)) next.add(number);
+    show(next);
+  };
+  const reveal = (number: number) => {
+    show(new Set(open).add(number));
+    document.querySelector<HTMLElement>(`[data-step="${number}"]`)?.focus();
+  };
+  useStepKeys(run.step_list.map((step) => step.number));
+  const all = run.step_list.length > 0 && run.step_list.every((step) => open.has(step.number));
+  const waits = run.step_list.filter((step) => step.kind === "wait").reduce((sum, step) => sum + Date.parse(step.ended_at) - Date.parse(step.started_at), 0);
+
+  return (
+    <div className="stack">
+      <Outcome run={run} />
+      <div className="figures of-four">
+        <Figure of="run_duration" value={<RunLength run={run} />} note={waits > 0 ? `of it ${duration(waits)} waiting` : run.ended_at === null ? "still alive" : "no waiting"} />
+        <Figure of="run_cost" value={money(run.cost_nano)} unit={run.currency} tip={`${moneyFull(run.cost_nano)} ${run.currency}`} note={costNote(run)} />
+        <Figure
+          of="tokens"
+          value={compact(run.prompt_tokens + run.output_tokens)}
+          tip={`${full(run.prompt_tokens + run.output_tokens)} tokens`}
+          note={`${compact(run.prompt_tokens)} prompt, ${percent(run.prompt_tokens === 0 ? null : run.cached_tokens / run.prompt_tokens)} cached; ${compact(run.output_tokens)} output`}
+        />
+        <Figure of="run_steps" value={full(run.step_list.length)} note={stepNote(run)} />
+      </div>
+      <section className="panel" aria-labelledby="timeline">
+        <div className="panel-head">
+          <h2 id="timeline">Steps</h2>
+          <span className="aside">
+            <kbd>j</kbd> <kbd>k</kbd>
+            {run.step_list.length === 0 ? null : (
+              <button type="button" className="button small bare" onClick={() => show(all ? new Set() : new Set(run.step_list.map((step) => step.number)))}>
+                {all ? "Close all" : "Open all"}
+              </button>
+            )}
+          </span>
+        </div>
+        <Ribbon run={run} onPick={reveal} />
+        <ol className="steps">
+          {run.step_list.map((step, index) => (
+            <Step key={step.number} run={run} step={step} place={index + 1} open={open.has(step.number)} onToggle={() => toggle(step.number)} />
+          ))}
+          {isAlive(run) ? (
+            <li className="step-now">
+              <StateMark state={run.status} label={run.status === "waiting" ? "Waiting: the turn has ended and costs nothing until it goes on" : run.status === "queued" ? "Queued: no step has begun" : "Working on the next step"} />
+            </li>
+          ) : run.step_list.length === 0 ? (
+            <li className="step-now muted">It ended before its first step.</li>
+          ) : null}
+        </ol>
+      </section>
+      <div className="pair">
+        <section className="panel" aria-labelledby="run-input">
+          <div className="panel-head">
+            <h2 id="run-input">Input</h2>
+          </div>
+          <div className="panel-body">
+            <Payload value={run.input} label="input of the run" />
+          </div>
+        </section>
+        <section className="panel" aria-labelledby="run-output">
+          <div className="panel-head">
+            <h2 id="run-output">Output</h2>
+          </div>
+          <div className="panel-body">{run.output === null && isAlive(run) ? <p className="muted">Not yet</p> : <Payload value={run.output} label="output of the run" />}</div>
+        </section>
+      </div>
+      <section className="panel" aria-label="About the run">
+        <Facts
+          facts={[
+            [
+              "Agent",
+              <Link to="/agents/$name" params={{ name: run.agent }} className="text">
+                {run.agent}
+              </Link>,
+            ],
+            ["Version", `v${run.version}`],
+            ["Created", moment(run.created_at)],
+            ["Began", run.started_at === null ? "not yet" : moment(run.started_at)],
+            ["Ended", run.ended_at === null ? "not yet" : moment(run.ended_at)],
+            [
+              "Calls",
+              <Link to="/calls" search={{ run: run.id }} className="text">
+                Its calls
+              </Link>,
+            ],
+          ]}
+        />
+      </section>
+    </div>
+  );
+}
+
+const costNote = (run: Run) =>
+  run.outcome === null
+    ? isAlive(run)
+      ? "so far"
+      : "nothing sold"
+    : run.outcome.verdict === "passed"
+      ? `sold for ${money(run.outcome.price_nano)} ${run.outcome.currency}`
+      : "nothing sold: it did not pass";
+
+function stepNote(run: RunDetail): string {
+  const kinds = new Map<string, number>();
+  for (const step of run.step_list) kinds.set(step.kind, (kinds.get(step.kind) ?? 0) + 1);
+  return [...kinds].map(([kind, count]) => `${count} ${kind}`).join(", ") || "none yet";
+}
+
+function Outcome({ run }: { run: RunDetail }) {
+  if (run.outcome !== null) {
+    const passed = run.outcome.verdict === "passed";
+    return (
+      <section className={`notice outcome ${passed ? "good" : "bad"}`} aria-label="Outcome">
+        <h2>
+          {passed ? "Passed" : "Did not pass"}: {run.outcome.contract}
+        </h2>
+        <p>{run.outcome.reason}</p>
+        <p className="muted">
+          Judged by <span className="mono">{shortVerifier(run.outcome.verifier)}</span>
+          {passed ? (
+            <>
+              , sold for{" "}
+              <span className="num" data-tip={`${moneyFull(run.outcome.price_nano)} ${run.outcome.currency}`}>
+                {money(run.outcome.price_nano)} {run.outcome.currency}
+              </span>
+            </>
+          ) : (
+            ", nothing is billed; the cost of tokens stands"
+          )}
+        </p>
+      </section>
+    );
+  }
+  if (run.error_code === null) return null;
+  const remedy = remedyOf(run.error_code);
+  return (
+    <section className={`notice ${run.status === "failed" ? "bad" : "warn"}`} aria-label="Ending">
+      <h2>
+        {run.status === "stopped" ? "Stopped" : "Failed"}
+        {run.error_code === "stopped" ? "" : `: ${wordOf(run.error_code)}`}
+      </h2>
+      {run.error_message === null ? null : <p>{run.error_message}</p>}
+      {remedy === undefined || run.error_message?.includes(remedy) === true ? null : <p>{remedy}</p>}
+    </section>
+  );
+}
+
+/** `ai4i-physics@1 sha256:9f2c…`: the whole hash is in the outcome, ten digits tell it apart here. */
+const shortVerifier = (verifier: string) => verifier.replace(/(sha256:\w{10})\w+/, "$1…");
+
+function StopButton({ run }: { run: Run }) {
+  const client = useQueryClient();
+  const [asking, setAsking] = useState(false);
+  const stop = useMutation({
+    mutationFn: () => getJson<Run>(`/api/runs/${encodeURIComponent(run.id)}/stop`, { method: "POST" }),
+    onSuccess: () => {
+      setAsking(false);
+      return client.invalidateQueries({ queryKey: ["run", run.id] });
+    },
+  });
+  return (
+    <>
+      <button type="button" className="button danger" onClick={() => setAsking(true)}>
+        Stop run
+      </button>
+      <FormDialog open={asking} onOpenChange={setAsking} title="Stop this run?" action="Stop run" danger busy={stop.isPending} error={stop.error} onSubmit={() => stop.mutate()}>
+        <p className="soft">
+          It takes no further step. What it did so far stays, and what it used so far is paid. A stopped run cannot go on.
+        </p>
+      </FormDialog>
+    </>
+  );
+}
+
+/** j and k walk through the steps; Enter opens, since each is a button. */
+function useStepKeys(numbers: number[]): void {
+  const list = numbers.join();
+  useEffect(() => {
+    const onKey = (event: KeyboardEvent) => {
+      if (isTyping(event) || event.metaKey || event.ctrlKey || event.altKey) return;
+      const step = event.key === "j" ? 1 : event.key === "k" ? -1 : 0;
+      if (step === 0) return;
+      const lines = [...document.querySelectorAll<HTMLElement>("[data-step]")];
+      const at = lines.indexOf(document.activeElement as HTMLElement);
+      const next = lines[at === -1 ? 0 : Math.min(Math.max(at + step, 0), lines.length - 1)];
+      if (next === undefined) return;
+      event.preventDefault();
+      next.focus();
+      next.scrollIntoView({ block: "nearest" });
+    };
+    window.addEventListener("keydown", onKey);
+    return () => window.removeEventListener("keydown", onKey);
+  }, [list]);
+}

@@ -1,0 +1,49 @@
+// A dialog with a title and a form in it. What was typed stays when the request fails; the reason stands above the buttons.
+import { Dialog } from "@base-ui/react/dialog";
+import type { FormEvent, ReactNode } from "react";
+import { CloseIcon } from "./icons.tsx";
+import { Failure } from "./states.tsx";
+
+export function FormDialog(props: {
+  open: boolean;
+  onOpenChange: (open: boolean) => void;
+  title: string;
+  children: ReactNode;
+  /** Word on the button that does it. */
+  action: string;
+  danger?: boolean;
+  busy: boolean;
+  error?: unknown;
+  disabled?: boolean;
+  onSubmit: () => void;
+}) {
+  const submit = (event: FormEvent) => {
+    event.preventDefault();
+    if (!props.busy && props.disabled !== true) props.onSubmit();
+  };
+  return (
+    <Dialog.Root open={props.open} onOpenChange={props.onOpenChange}>
+      <Dialog.Portal>
+        <Dialog.Backdrop className="backdrop" />
+        <Dialog.Popup className="dialog popup">
+          <div className="dialog-head">
+            <Dialog.Title render={<h2 />}>{props.title}</Dialog.Title>
+            <Dialog.Close className="icon-button" aria-label="Close">
+              <CloseIcon />
+            </Dialog.Close>
+          </div>
+          <form className="dialog-body" onSubmit={submit}>
+            {props.children}
+            {props.error === undefined || props.error === null ? null : <Failure error={props.error} />}
+            <div className="dialog-foot">
+              <Dialog.Close className="button">Cancel</Dialog.Close>
+              <button type="submit" className={props.danger === true ? "button primary danger" : "button primary"} disabled={props.busy || props.disabled === true}>
+                {props.busy ? "One moment" : props.action}
+              </button>
+            </div>
+          </form>
+        </Dialog.Popup>
+      </Dialog.Portal>
+    </Dialog.Root>
+  );
+}

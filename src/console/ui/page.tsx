@@ -1,0 +1,95 @@
+// The head of a page: where one is, its name, its state, and what can be done with it. It also names the browser's tab.
+import { Link, type LinkProps } from "@tanstack/react-router";
+import { useEffect, useState, type ReactNode } from "react";
+import { createPortal } from "react-dom";
+import { ChevronRight } from "./icons.tsx";
+
+export function PageHead(props: {
+  title: string;
+  /** Shown in place of the plain title, which still names the tab. */
+  heading?: ReactNode;
+  up?: { label: string; link: LinkProps };
+  state?: ReactNode;
+  note?: ReactNode;
+  children?: ReactNode;
+}) {
+  useEffect(() => {
+    document.title = `${props.title} · Lineshaft`;
+  }, [props.title]);
+  return (
+    <div className="page-head">
+      <div className="page-title">
+        {props.up === undefined ? null : (
+          <>
+            <Link {...props.up.link} className="page-up">
+              {props.up.label}
+            </Link>
+            <ChevronRight className="page-chevron" />
+          </>
+        )}
+        <h1>{props.heading ?? props.title}</h1>
+        {props.state}
+        {props.note === undefined ? null : <span className="page-note">{props.note}</span>}
+      </div>
+      {props.children === undefined ? null : <div className="page-tools">{props.children}</div>}
+    </div>
+  );
+}
+
+/** Controls that hold for the whole page, such as its time range: they stand in the frame's top line. */
+export function TopTools({ children }: { children: ReactNode }) {
+  const [place, setPlace] = useState<HTMLElement | null>(null);
+  useEffect(() => setPlace(document.getElementById("top-tools")), []);
+  return place === null ? null : createPortal(children, place);
+}
+
+/** A list of named facts, in columns as wide as there is room for. */
+export function Facts({ facts }: { facts: ([name: ReactNode, value: ReactNode] | undefined)[] }) {
+  return (
+    <dl className="facts">
+      {facts.map((fact, index) =>
+        fact === undefined ? null : (
+          <div key={index}>
+            <dt>{fact[0]}</dt>
+            <dd>{fact[1]}</dd>
+          </div>
+        ),
+      )}
+    </dl>
+  );
+}
+
+export interface Part {
+  label: string;
+  value: number;
+  /** A custom property of tokens.css with its dashes. */
+  tone: string;
+  /** Full value for the tooltip, and what the legend shows. */
+  text: string;
+}
+
+/** One bar cut into parts, with a legend that names every part and its amount. */
+export function PartsBar({ label, parts, whole, legend = true }: { label: string; parts: Part[]; whole?: number; legend?: boolean }) {
+  const sum = whole ?? parts.reduce((total, part) => total + part.value, 0);
+  return (
+    <div className="parts">
+      <div className="parts-bar" role="img" aria-label={`${label}: ${parts.map((part) => `${part.label} ${part.text}`).join(", ")}`}>
+        {parts.map((part) =>
+          part.value <= 0 || sum <= 0 ? null : (
+            <i key={part.label} style={{ width: `${(part.value / sum) * 100}%`, background: `var(${part.tone})` }} data-tip={`${part.label}: ${part.text}`} />
+          ),
+        )}
+      </div>
+      {legend ? (
+        <ul className="parts-legend">
+          {parts.map((part) => (
+            <li key={part.label}>
+              <i style={{ background: `var(${part.tone})` }} />
+              {part.label} <b className="num">{part.text}</b>
+            </li>
+          ))}
+        </ul>
+      ) : null}
+    </div>
+  );
+}
