@@ -1,0 +1,75 @@
+// The command line for tests: a terminal whose output is kept, an environment of its own, and an instance that answers as told.
+import { mkdtempSync, rmSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { makeContext } from "./context.ts";
+import { main } from "./main.ts";
+import { Terminal } from "./terminal.ts";
+
+export interface RanCommand {
+  code: number;
+  stdout: string;
+  stderr: string;
+}
+
+export interface TestCli extends AsyncDisposable {
+  home: string;
+  /** Runs one command line with the environment given and nothing of the machine's. */
+  run(words: string[], env?: Record<string, string>): Promise<RanCommand>;
+  requests: { method: string; url: string; authorization: string | undefined; body: unknown }[];
+}
+
+export const testNow = Date.parse("2026-01-02T00:00:00Z");
+
+type Answer = (request: {
+  method: string;
+  url: string;
+  body: unknown;
+}) => { status?: number; body?: unknown } | undefined;
+
+/** `answer` plays the instance's API; undefined becomes 404. */
+export async function testCli(answer: Answer = () => undefined): Promise<TestCli> {
+  const home = mkdtempSync(join(tmpdir(), "lineshaft-cli-"));
+  const requests: TestCli["requests"] = [];
+  const server = createServer(async (request, response) => {
+    let text = "";
+    for await (const chunk of request) text += String(chunk);
+    const seen = { method: request.method!, url: request.url!, body: text ? (JSON.parse(text) as unknown) : undefined };
+    requests.push({ ...seen, authorization: request.headers.authorization });
+    const { status = 200, body } = answer(seen) ?? {
+      status: 404,
+      body: {
+        error: { code: "not_found", message: `There is no ${seen.url}.`, hint: "Look again.", request_id: "req_1" },
+      },
+    };
+    response
+      .writeHead(status, { "content-type": "application/json" })
+      .end(body === undefined ? "" : JSON.stringify(body));
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  return {
+    home,
+    requests,
+    async run(words, env = { LINESHAFT_URL: url, LINESHAFT_KEY: "lsk_test" }) {
+      let stdout = "";
+      let stderr = "";
+      const terminal = new Terminal({
+        stdout: { write: (text) => (stdout += text) },
+        stderr: { write: (text) => (stderr += text) },
+        env: { LINESHAFT_HOME: home, ...env },
+        now: () => testNow,
+      });
+      const code = await main(words, makeContext(terminal, new AbortController().signal));
+      process.exitCode = undefined;
+      return { code, stdout, stderr };
+    },
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+      rmSync(home, { recursive: true, force: true });
+    },
+  };
+}
