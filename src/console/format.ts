@@ -65,6 +65,21 @@ export function decimalsFor(nanos: Iterable<string>): number {
   return Math.min(9, 9 - largest.toString().length + 3);
 }
 
+/**
+ * Decimals for a column of amounts of many sizes: those that show the middle one with three significant digits, so that most
+ * rows say something and the points still stand below each other.
+ */
+export function columnDecimals(nanos: Iterable<string>): number {
+  const digits: number[] = [];
+  for (const nano of nanos) {
+    const size = nano.replace("-", "").length;
+    if (nano !== "0") digits.push(size);
+  }
+  digits.sort((a, b) => a - b);
+  const middle = digits[digits.length >> 1];
+  return middle === undefined ? 2 : Math.min(9, Math.max(2, 12 - middle));
+}
+
 /** One amount by itself: two decimals from one unit on, three significant digits below. */
 export const money = (nano: string): string => moneyFixed(nano, decimalsFor([nano]));
 

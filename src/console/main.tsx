@@ -1,5 +1,9 @@
 // Entry of the console: styles, the cache of what was read, the router. A key that is refused anywhere ends the session and
-// leads to the login, which comes back to the same address.
+// leads to the login, which comes back to the same address. Shared styles come first, so that those of a part can refine them.
+import "./styles/tokens.css";
+import "./styles/base.css";
+import "./frame/frame.css";
+import "./screens/screens.css";
 import { QueryCache, QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { RouterProvider } from "@tanstack/react-router";
 import { StrictMode } from "react";
@@ -9,10 +13,6 @@ import { signOut, watchKey } from "./api/session.ts";
 import { router } from "./router.tsx";
 import { showTheme } from "./ui/media.ts";
 import { installTips } from "./ui/tip.ts";
-import "./styles/tokens.css";
-import "./styles/base.css";
-import "./frame/frame.css";
-import "./screens/screens.css";
 
 showTheme();
 installTips();

@@ -7,7 +7,7 @@ import { useState } from "react";
 import type { BudgetResource, KeyResource } from "../../gateway/api/schemas.ts";
 import { getJson, send } from "../api/client.ts";
 import { agentsQuery, budgetsQuery, keysQuery, statusQuery } from "../api/queries.ts";
-import { decimalsFor, moment, money, moneyFull, moneyNumber, nanoOf, percent } from "../format.ts";
+import { columnDecimals, moment, money, moneyFull, moneyNumber, nanoOf, percent } from "../format.ts";
 import { FormDialog } from "../ui/dialog.tsx";
 import { FigureName } from "../ui/figure.tsx";
 import { PlusIcon } from "../ui/icons.tsx";
@@ -156,7 +156,7 @@ const periods: Record<BudgetResource["period"], string> = { total: "in all", mon
 function Budgets({ owner }: { owner: boolean }) {
   const budgets = useQuery(budgetsQuery);
   const [ending, setEnding] = useState<BudgetResource>();
-  const decimals = decimalsFor((budgets.data ?? []).map((each) => each.limit_nano));
+  const decimals = columnDecimals((budgets.data ?? []).map((each) => each.limit_nano));
   const columns: Column<BudgetResource>[] = [
     {
       id: "scope",

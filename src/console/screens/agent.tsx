@@ -5,7 +5,7 @@ import { useMemo, useState } from "react";
 import type { AgentDetail, Bill, Run } from "../../gateway/api/schemas.ts";
 import { getJson, withQuery } from "../api/client.ts";
 import { agentQuery, runQuery, runsQuery } from "../api/queries.ts";
-import { compact, decimalsFor, full, money, moneyFull, percent, pretty } from "../format.ts";
+import { columnDecimals, compact, full, money, moneyFull, percent, pretty } from "../format.ts";
 import { FormDialog } from "../ui/dialog.tsx";
 import { Figure } from "../ui/figure.tsx";
 import { useFresh } from "../ui/fresh.ts";
@@ -135,7 +135,7 @@ function NewestRuns({ agent }: { agent: string }) {
   const runs = useInfiniteQuery(runsQuery({ agent }, 20));
   const fresh = useFresh("run");
   const rows = useMemo(() => runs.data?.pages.flatMap((page) => page.data).slice(0, 12) ?? [], [runs.data]);
-  const columns = useMemo(() => runColumns(decimalsFor(rows.map((row) => row.cost_nano)), { agent: false }), [rows]);
+  const columns = useMemo(() => runColumns(columnDecimals(rows.map((row) => row.cost_nano)), { agent: false }), [rows]);
   return (
     <section className="panel" aria-labelledby="newest">
       <div className="panel-head">

@@ -5,7 +5,7 @@ import { useMemo } from "react";
 import type { Bill, BillLine } from "../../gateway/api/schemas.ts";
 import { billQuery } from "../api/queries.ts";
 import { definitions, type Figures } from "../definitions.ts";
-import { compact, decimalsFor, full, money, moneyFull, moment, percent } from "../format.ts";
+import { columnDecimals, compact, decimalsFor, full, money, moneyFull, moment, percent } from "../format.ts";
 import { billRanges, type BillRange } from "../router.tsx";
 import { Figure, FigureName } from "../ui/figure.tsx";
 import { Segmented } from "../ui/filter.tsx";
@@ -80,10 +80,10 @@ function BillBody({ bill, sort, onSort }: { bill: Bill; sort: string | undefined
         <Figure of="token_cost" {...amount(total.token_cost_nano)} note={`${compact(total.calls)} calls`} />
         <Figure of="margin" {...amount(total.margin_nano)} note={share === null ? "no revenue" : `${percent(share)} of revenue`} />
         <Figure of="pass_rate" value={percent(total.pass_rate)} note={judged === 0 ? "nothing was judged" : `${full(total.outcomes_passed)} of ${full(judged)} outcomes`} />
-        <Figure of="cost_per_outcome" {...amount(total.cost_per_verified_outcome_nano)} note="failed work included" />
+        <Figure of="cost_per_outcome" label="Cost per outcome" {...amount(total.cost_per_verified_outcome_nano)} note="failed work included" />
         <Figure
           of="outcomes_per_million"
-          label="Outcomes per million tokens"
+          label="Outcomes per 1M tokens"
           value={total.verified_outcomes_per_million_tokens === null ? "–" : compact(Math.round(total.verified_outcomes_per_million_tokens * 10) / 10)}
           note={`of ${compact(total.prompt_tokens + total.output_tokens)} tokens`}
         />
@@ -168,7 +168,7 @@ function columnsOf(bill: Bill): Column<BillLine>[] {
   const { currency } = bill;
   const all = [...bill.lines, bill.total];
   const decimals = Math.min(6, decimalsFor(all.flatMap((line) => [line.token_cost_nano, line.revenue_nano])) + 2);
-  const unitDecimals = decimalsFor(all.flatMap((line) => line.cost_per_verified_outcome_nano ?? []));
+  const unitDecimals = columnDecimals(all.flatMap((line) => line.cost_per_verified_outcome_nano ?? []));
   const sum = (nano: string) => <Money nano={nano} currency={currency} decimals={decimals} bare />;
   const head = (of: Figures, label?: string) => <FigureName of={of} {...(label === undefined ? {} : { label })} />;
   return [

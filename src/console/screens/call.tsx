@@ -55,7 +55,8 @@ export function CallScreen() {
             of="tokens"
             value={compact(call.prompt_tokens + call.output_tokens)}
             tip={`${full(call.prompt_tokens + call.output_tokens)} tokens`}
-            note={`${compact(call.prompt_tokens)} prompt, ${percent(call.prompt_tokens === 0 ? null : call.cached_tokens / call.prompt_tokens)} cached; ${compact(call.output_tokens)} output`}
+            delta={call.prompt_tokens === 0 ? undefined : <span className="delta num">{percent(call.cached_tokens / call.prompt_tokens)} of prompt cached</span>}
+            note={`${compact(call.prompt_tokens)} prompt, ${compact(call.output_tokens)} output`}
           />
           <Figure
             of="price"
@@ -279,6 +280,7 @@ function Origin({ call }: { call: CallDetail }) {
         <h2 id="origin">Where it came from</h2>
       </div>
       <Facts
+        columns={4}
         facts={[
           ["Model", <Link to="/models" className="text">{call.model}</Link>],
           ["Endpoint", call.endpoint === "chat" ? "/v1/chat/completions" : "/v1/completions"],

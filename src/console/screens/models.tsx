@@ -7,7 +7,7 @@ import { Figure, FigureName } from "../ui/figure.tsx";
 import { PageHead, PartsBar } from "../ui/page.tsx";
 import { Empty, Failure, SkeletonFigures, SkeletonRows } from "../ui/states.tsx";
 import { Table, type Column } from "../ui/table.tsx";
-import { Ago, Badge, Command, shortId, StateMark } from "../ui/text.tsx";
+import { Ago, Badge, Command, StateMark } from "../ui/text.tsx";
 import "./models.css";
 
 export function ModelsScreen() {
@@ -179,7 +179,7 @@ function Sequences({ deployment }: { deployment: DeploymentStatus }) {
             <span className="sequence-id num">{sequence.id}</span>
             <span className="sequence-state">{sequence.state}</span>
             <span className="sequence-tokens num">{sequence.state === "free" ? "–" : compact(sequence.tokens)}</span>
-            <span className="sequence-program mono">{sequence.program === undefined ? "" : shortId(sequence.program)}</span>
+            <span className="sequence-program mono">{sequence.program === undefined ? "" : sequence.program.slice(-6)}</span>
           </li>
         ))}
       </ul>
@@ -194,7 +194,7 @@ const partColumns: Column<ComponentStatus>[] = [
   { id: "restarts", head: "Restarts", align: "right", card: "note", cell: (part) => <span className={part.restarts === 0 ? "num muted" : "num"}>{plural(part.restarts, "restart")}</span> },
   { id: "pid", head: "Process", align: "right", from: 760, cell: (part) => <span className="num muted">{part.pid ?? "–"}</span> },
   { id: "since", head: "Since", align: "right", from: 620, cell: (part) => (part.started_at === undefined ? "–" : <Ago time={part.started_at} />) },
-  { id: "error", head: "Last error", from: 900, cell: (part) => (part.last_error === undefined ? <span className="muted">none</span> : <span className="soft" data-tip={part.last_error}>{part.last_error}</span>) },
+  { id: "error", head: "Last error", from: 900, grow: true, cell: (part) => (part.last_error === undefined ? <span className="muted">none</span> : <span className="soft" data-tip={part.last_error}>{part.last_error}</span>) },
 ];
 
 const priceOf = (engine: EngineResource, field: "input" | "cached" | "output") => {

@@ -5,7 +5,7 @@ import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { useMemo } from "react";
 import type { Call, Overview, Run } from "../../gateway/api/schemas.ts";
 import { callsQuery, overviewQuery, runsQuery, statusQuery, type OverviewRange } from "../api/queries.ts";
-import { bytes, compact, decimalsFor, duration, full, money, moneyFull, moneyNumber, percent, plural } from "../format.ts";
+import { compact, duration, full, money, moneyFull, moneyNumber, percent, plural } from "../format.ts";
 import { overviewRanges } from "../router.tsx";
 import { TimeChart } from "../ui/chart.tsx";
 import { Delta, Figure, Sparkline } from "../ui/figure.tsx";
@@ -84,13 +84,13 @@ function Figures({ data, range }: { data: Overview; range: OverviewRange }) {
         value={percent(data.cached_share)}
         spark={<Sparkline values={data.series.map((point) => (point.cached_tokens + point.uncached_tokens === 0 ? 0 : point.cached_tokens / (point.cached_tokens + point.uncached_tokens)))} tone="var(--chip)" />}
         note={
-          <span data-tip={`${moneyFull(data.saved.nano)} ${data.currency} against the uncached price`}>
+          <span data-tip={`${moneyFull(data.saved.nano)} ${data.currency} against the uncached price${data.saved.prefill_ms === null ? "" : `, and ${duration(data.saved.prefill_ms)} of prefill`}`}>
             saved {money(data.saved.nano)} {data.currency}
-            {data.saved.prefill_ms === null ? "" : `, ${duration(data.saved.prefill_ms)} of prefill`}
+            {data.saved.prefill_ms === null ? "" : `, ${duration(data.saved.prefill_ms)}`}
           </span>
         }
       />
-      <Figure of="first_token" value={duration(data.first_token_ms.p50)} note={`half are faster; p90 ${duration(data.first_token_ms.p90)}, p99 ${duration(data.first_token_ms.p99)}`} />
+      <Figure of="first_token" value={duration(data.first_token_ms.p50)} unit="median" note={`p90 ${duration(data.first_token_ms.p90)}, p99 ${duration(data.first_token_ms.p99)}`} />
       <Figure
         of="runs"
         label="Runs alive"
@@ -208,7 +208,7 @@ const troubleColumns: Column<Trouble>[] = [
         <StateMark state={row.call.status} label={<span className="mono">{shortId(row.call.id)}</span>} tip={row.call.id} />
       ),
   },
-  { id: "why", head: "Why", card: "note", cell: (row) => <span className="soft">{row.kind === "run" ? runTrouble(row.run) : `${row.call.status}: ${wordOf(row.call.error_code ?? "unknown")}`}</span> },
+  { id: "why", head: "Why", card: "note", grow: true, cell: (row) => <span className="soft">{row.kind === "run" ? runTrouble(row.run) : `${row.call.status}: ${wordOf(row.call.error_code ?? "unknown")}`}</span> },
   { id: "when", head: "When", align: "right", card: "value", cell: (row) => <Ago time={row.at} /> },
 ];
 const runTrouble = (run: Run) => (run.outcome?.verdict === "failed" ? `did not pass: ${run.outcome.reason}` : `failed: ${wordOf(run.error_code ?? "unknown")}`);

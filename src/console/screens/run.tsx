@@ -81,7 +81,8 @@ function RunBody({ run }: { run: RunDetail }) {
           of="tokens"
           value={compact(run.prompt_tokens + run.output_tokens)}
           tip={`${full(run.prompt_tokens + run.output_tokens)} tokens`}
-          note={`${compact(run.prompt_tokens)} prompt, ${percent(run.prompt_tokens === 0 ? null : run.cached_tokens / run.prompt_tokens)} cached; ${compact(run.output_tokens)} output`}
+          delta={run.prompt_tokens === 0 ? undefined : <span className="delta num">{percent(run.cached_tokens / run.prompt_tokens)} of prompt cached</span>}
+          note={`${compact(run.prompt_tokens)} prompt, ${compact(run.output_tokens)} output`}
         />
         <Figure of="run_steps" value={full(run.step_list.length)} note={stepNote(run)} />
       </div>

@@ -55,6 +55,11 @@ export function Waterfall({ attempts, total, firstToken }: { attempts: AttemptRe
             </section>
           ))}
         </div>
+        {firstToken === null ? null : (
+          <p className="waterfall-first num">
+            <i aria-hidden="true" /> first token at {duration(firstToken)}
+          </p>
+        )}
       </div>
     </div>
   );
@@ -65,13 +70,12 @@ function PhaseRow({ phase, end }: { phase: Phase; end: number }) {
   const length = phase.end_ms - phase.start_ms;
   const left = (phase.start_ms / end) * 100;
   const right = (phase.end_ms / end) * 100;
-  const outside = right > 82 ? "before" : "after";
   return (
     <div className="waterfall-row" data-tip={`${what}\n${duration(length)}, from ${duration(phase.start_ms)} to ${duration(phase.end_ms)}`}>
       <span className="waterfall-name">{phase.name}</span>
       <span className="waterfall-track">
         <i style={{ left: `${left}%`, width: `max(2px, ${right - left}%)`, background: `var(${tone})` }} />
-        <span className={`waterfall-length ${outside} num`} style={outside === "after" ? { left: `calc(${right}% + 7px)` } : { right: `calc(${100 - left}% + 7px)` }}>
+        <span className="waterfall-length num" style={{ left: `calc(${right}% + 7px)` }}>
           {duration(length)}
         </span>
       </span>

@@ -53,7 +53,7 @@ export const priceOf = (model: string, prompt: number, cached: number, output: n
 };
 
 const idOf = (random: Random, prefix: IdPrefix, at: number): string =>
-  newId(prefix, at, Buffer.from(Array.from({ length: 11 }, () => random.whole(0, 255))));
+  newId(prefix, Math.floor(at), Buffer.from(Array.from({ length: 11 }, () => random.whole(0, 255))));
 const iso = (at: number) => new Date(at).toISOString();
 const tenth = (value: number) => Math.round(value * 10) / 10;
 
@@ -205,7 +205,12 @@ function decisionFor(random: Random, model: string, prompt: number, cached: numb
   const chosen = candidate(model === embedded ? "worker-0" : `${model}/a`, cached);
   if (model === embedded) return { policy: "least-first-token", chosen, runner_up: null, reason: "The only endpoint that serves this model." };
   let runnerUp = candidate(`${model}/b`, Math.floor((cached * random.between(0, 0.5)) / 64) * 64);
-  if (runnerUp.score < chosen.score) runnerUp = { ...runnerUp, score: tenth(chosen.score * random.between(1.1, 2)) };
+  if (runnerUp.score <= chosen.score) {
+    const longer = Math.ceil((chosen.score - runnerUp.score) * 1.45) + random.whole(60, 700);
+    const waiting = runnerUp.numbers.waiting_tokens + longer;
+    const score = tenth(waiting / 1.45 + runnerUp.numbers.uncached_tokens / 1.45);
+    runnerUp = { ...runnerUp, score, numbers: { ...runnerUp.numbers, waiting_tokens: waiting, expected_first_token_ms: score } };
+  }
   return { policy: "least-first-token", chosen, runner_up: runnerUp, reason: `Holds ${cached} of ${prompt} prompt tokens; first token expected ${tenth(runnerUp.score - chosen.score)} ms sooner than at the next best endpoint.` };
 }
 

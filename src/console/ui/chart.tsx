@@ -55,7 +55,7 @@ export function TimeChart({ of, title, unit, times, series, group, format, heigh
       {
         width: node.clientWidth,
         height,
-        padding: [10, 2, 0, 0],
+        padding: [10, 14, 0, 0],
         legend: { show: false },
         cursor: {
           sync: { key: group, setSeries: false },
@@ -111,7 +111,7 @@ export function TimeChart({ of, title, unit, times, series, group, format, heigh
     <section className="panel chart" aria-label={title}>
       <div className="chart-head">
         <FigureName of={of} label={title} />
-        <span className="unit">{unit}</span>
+        {unit === title.toLowerCase() ? null : <span className="unit">{unit}</span>}
         <span className="chart-at num">{moment === undefined ? "sum of the period" : atFormat.format(moment)}</span>
       </div>
       <ul className="chart-legend">

@@ -44,9 +44,9 @@ export function TopTools({ children }: { children: ReactNode }) {
 }
 
 /** A list of named facts, in columns as wide as there is room for. */
-export function Facts({ facts }: { facts: ([name: ReactNode, value: ReactNode] | undefined)[] }) {
+export function Facts({ facts, columns }: { facts: ([name: ReactNode, value: ReactNode] | undefined)[]; columns?: 4 }) {
   return (
-    <dl className="facts">
+    <dl className={columns === 4 ? "facts of-four" : "facts"}>
       {facts.map((fact, index) =>
         fact === undefined ? null : (
           <div key={index}>

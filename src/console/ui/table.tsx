@@ -21,6 +21,8 @@ export interface Column<T> {
   /** Hidden below this table width, in pixels, least telling columns first. */
   from?: number;
   width?: string;
+  /** Takes the room that the others leave, and is cut where it is longer: for sentences. */
+  grow?: boolean;
 }
 
 export interface TableProps<T> {
@@ -169,7 +171,7 @@ export function Table<T>(props: TableProps<T>) {
   );
 }
 
-const classOf = <T,>(column: Column<T>) => (column.align === "right" ? "right" : undefined);
+const classOf = <T,>(column: Column<T>) => (column.align === "right" ? "right" : column.grow === true ? "grow" : undefined);
 
 function Head<T>({ column, sort, onSort }: { column: Column<T>; sort?: string | undefined; onSort?: ((sort: string | undefined) => void) | undefined }) {
   const down = sort === `-${column.id}`;
