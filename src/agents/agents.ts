@@ -43,6 +43,7 @@ export function createAgents(options: AgentsOptions): Agents {
   /** Tells live listeners; never waited for by the work itself. */
   const changed = (viewer: Viewer, id: string, step?: number) => {
     void (async () => {
+      await options.gateway.flushed();
       if (step !== undefined) {
         const [resource] = await readSteps(db, id, step);
         if (resource) events.publish(viewer.organisation, { type: "step", run: id, step: resource });

@@ -7,8 +7,8 @@ import type { Logger } from "../telemetry/index.ts";
 
 export interface Dependencies {
   db: Database;
-  /** The one pipeline to a model. */
-  gateway: { call(request: CallRequest): Promise<CallAnswer> };
+  /** The one pipeline to a model; `flushed` resolves when the records of calls that have ended can be read. */
+  gateway: { call(request: CallRequest): Promise<CallAnswer>; flushed(): Promise<void> };
   ledger: Pick<Ledger, "setBudget" | "recordOutcome">;
   engines: Pick<EngineRegistry, "endpoints" | "list">;
   events: { publish(organisation: string, event: { type: "run" | "step" } & Record<string, unknown>): void };

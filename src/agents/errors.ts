@@ -28,12 +28,19 @@ export class ManifestError extends Error {
 export class StepError extends Error {
   readonly code: string;
   readonly retryAfterMs: number | undefined;
+  /** Nothing is broken, there is only a queue: tried again for as long as the run may live. */
+  readonly patient: boolean;
 
-  constructor(code: string, message: string, options: { retryAfterMs?: number; cause?: unknown } = {}) {
+  constructor(
+    code: string,
+    message: string,
+    options: { retryAfterMs?: number; patient?: boolean; cause?: unknown } = {},
+  ) {
     super(message, { cause: options.cause });
     this.name = "StepError";
     this.code = code;
     this.retryAfterMs = options.retryAfterMs;
+    this.patient = options.patient ?? false;
   }
 }
 

@@ -36,7 +36,7 @@ const effectResolution = z.object({
 });
 
 export function agentRoutes(dependencies: Dependencies, parts: RouteParts): OpenAPIHono<ApiEnv> {
-  const { db } = dependencies;
+  const { db, gateway } = dependencies;
   const app = apiApp();
 
   app.openapi(
@@ -134,6 +134,7 @@ export function agentRoutes(dependencies: Dependencies, parts: RouteParts): Open
     }),
     async (c) => {
       const { id } = c.req.valid("param");
+      await gateway.flushed();
       const run = await readRunDetail(db, c.var.principal, id);
       if (!run) throw notFound("run", id, "GET /api/runs lists them.");
       return c.json(run, 200);

@@ -92,6 +92,8 @@ export class ScriptedGateway {
     this.script = script;
   }
 
+  async flushed(): Promise<void> {}
+
   async call(request: CallRequest): Promise<CallAnswer> {
     this.requests.push(request);
     const { finish_reason = "stop", ...message } = await this.script(request);

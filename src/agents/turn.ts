@@ -162,6 +162,7 @@ export class Turns {
   // --- state -----------------------------------------------------------------------------------------------------------
 
   async #load(run: ClaimedRun): Promise<RunState> {
+    await this.#with.gateway.flushed();
     if (run.keyRevoked) throw new StepError("key_revoked", "The key that started the run has been revoked.");
     const kept = this.#kept.get(run.id);
     this.#kept.delete(run.id);
@@ -388,7 +389,7 @@ export class Turns {
     if (stopped.aborted && error.code === "stopped") return { next: "nothing" };
     if (error.code === "effect_unknown") {
       await this.#parts.runs.wait(run, { code: error.code, message: error.message, wakeInMs: undefined });
-    } else if (error.retryAfterMs !== undefined && run.retries < limits.retries) {
+    } else if (error.retryAfterMs !== undefined && (error.patient || run.retries < limits.retries)) {
       const delayMs = retryDelay(run.retries, error.retryAfterMs);
       await this.#parts.runs.wait(run, { code: error.code, message: error.message, wakeInMs: delayMs });
       this.#parts.changed(run, undefined);
@@ -453,10 +454,11 @@ function decide(
 function modelFailure(error: unknown): unknown {
   if (!(error instanceof GatewayError) && !(error instanceof EngineError)) return error;
   const passing = error.status === 429 || error.status >= 500 || error.code === "model_not_found";
-  const final = error.code === "budget_exceeded" || error.status === 402;
+  // Asked again, the same model says the same, and every try is paid.
+  const final = error.code === "budget_exceeded" || error.code === "output_invalid";
   const asked = error.retryAfterSeconds === undefined ? limits.retryFirstMs : error.retryAfterSeconds * 1000;
   return new StepError(error.code, error.message, {
-    ...(passing && !final && { retryAfterMs: asked }),
+    ...(passing && !final && { retryAfterMs: asked, patient: error.status === 429 }),
     cause: error,
   });
 }

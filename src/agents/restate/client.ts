@@ -30,7 +30,8 @@ export class RestateError extends Error {
   }
 }
 
-export const serviceName = "run";
+/** Names what is ours in a Restate that others may use too. */
+export const serviceName = "LineshaftRun";
 
 export class RestateClient {
   readonly #ingress: Pool;

@@ -110,7 +110,11 @@ export class DurableRuns {
     const endpoint = this.#endpoint!;
     const uri = advertisedUrl ? `${advertisedUrl.replace(/\/+$/, "")}${endpoint.path}` : endpoint.url;
     this.#deployment = await this.#client.register(uri);
-    const others = (await this.#client.deployments()).filter(({ id }) => id !== this.#deployment);
+    const ours = uri.slice(0, uri.lastIndexOf("/") + 1);
+    // In a Restate of somebody's own there may be deployments that are none of our business.
+    const others = (await this.#client.deployments()).filter(
+      ({ id, uri }) => id !== this.#deployment && (embedded || uri.startsWith(ours)),
+    );
     if (others.length === 0) return;
     const held = await this.#client.held();
     if (embedded) {
