@@ -243,7 +243,7 @@ describe("up", () => {
       {
         ...{ address: "http://localhost:4070", key: "lsk_1", consoleUrl: "http://localhost:4070/console" },
         model: { name: "m", path: "/m.gguf", licence: "Apache-2.0", bytes: 98_362_432 },
-        home: new Home("/home/x/.lineshaft"),
+        home: new Home("/srv/lineshaft"),
       },
       4_200,
     ).join("\n");
