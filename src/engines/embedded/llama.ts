@@ -80,13 +80,16 @@ export interface LoadedModel {
 }
 
 const defaultContextTokens = 4_096;
+const contextStep = 256;
 
 /** Loads the model and takes its KV memory. Throws StartError with one sentence and what to do. */
 export async function loadModel(options: DeviceOptions): Promise<LoadedModel> {
   const llama = await getLibrary(options);
   const model = await openModel(llama, options);
   const trained = model.trainContextSize;
-  const asked = options.contextTokens || Math.min(trained, defaultContextTokens);
+  // The library rounds up to this anyway; the plan must count with what it will take.
+  const asked =
+    Math.ceil((options.contextTokens || Math.min(trained, defaultContextTokens)) / contextStep) * contextStep;
   const plan = await measure(model, options, asked);
   const doesNotFit = refusal(plan, { slots: options.slots, contextTokens: asked }, machineMemory());
   if (doesNotFit) throw new StartError("kv_memory", doesNotFit.message, doesNotFit.hint);

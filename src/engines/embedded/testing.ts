@@ -110,6 +110,9 @@ export interface TestWorker {
   stderr(): string;
   get(path: string): Promise<Response>;
   post(path: string, body: unknown, signal?: AbortSignal): Promise<Response>;
+  /** Erases a project. */
+  remove(project: string): Promise<unknown>;
+  headers: Record<string, string>;
   status(): Promise<WorkerStatus>;
   chat(body: Record<string, unknown>): Promise<ChatAnswer>;
   /** Chunks of a streamed call as they come. */
@@ -158,6 +161,9 @@ export async function startTestWorker(
     stderr: () => stderr,
     get,
     post,
+    headers,
+    remove: async (project) =>
+      (await fetch(`${url}/lineshaft/projects/${project}`, { method: "DELETE", headers })).json(),
     status: async () => (await (await get("/lineshaft/status")).json()) as WorkerStatus,
     chat: async (body) => {
       const response = await post("/v1/chat/completions", body);
