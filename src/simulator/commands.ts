@@ -1,0 +1,100 @@
+// What `lineshaft simulate` and `lineshaft plan` do, without the command line: plain options in, a result and printable lines out.
+import { writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
+import { parse } from "yaml";
+import { parseFleet, readFleet, type Fleet } from "./fleet.ts";
+import { parsePlan, planFleet, type Plan } from "./plan.ts";
+import { htmlReport } from "./report/html.ts";
+import { jsonReport } from "./report/json.ts";
+import { planText, simulateText } from "./report/text.ts";
+import { runExperiment, type Experiment } from "./run/experiment.ts";
+import { openWorkload, type OpenOptions } from "./traces/open.ts";
+import { SimulatorError } from "./types.ts";
+
+/** Called with what is running and the share done, 0 to 1; at most some hundred times a command. */
+export type Progress = (what: string, share: number) => void;
+
+export interface SimulateOptions extends OpenOptions {
+  /** Path of a fleet description (YAML or JSON), or the description itself. */
+  fleet: string | object;
+  /** Names of placement policies. */
+  policies: readonly string[];
+  /** Multiples of the workload's own arrival speed. */
+  loads?: readonly number[];
+  /** Decisions per policy whose runner-up is simulated. */
+  counterfactuals?: number;
+  /** Where to write the numbers and the page; nowhere when absent. */
+  json?: string;
+  html?: string;
+  onProgress?: Progress;
+}
+
+export interface CommandResult<T> {
+  result: T;
+  /** For a person, without trailing newline. */
+  text: string;
+  /** Files that were written. */
+  files: string[];
+}
+
+/** Simulates, writes what was asked for, and answers with the experiment and its text. Throws SimulatorError. */
+export async function runSimulateCommand(options: SimulateOptions): Promise<CommandResult<Experiment>> {
+  const fleet: Fleet = typeof options.fleet === "string" ? readFleet(options.fleet) : parseFleet(options.fleet);
+  options.onProgress?.("reading the trace", 0);
+  const workload = await openWorkload(options);
+  const result = await runExperiment(workload, fleet, {
+    policies: options.policies,
+    loads: options.loads,
+    seed: options.seed,
+    counterfactuals: options.counterfactuals,
+    onProgress: options.onProgress,
+  });
+  const files: string[] = [];
+  if (options.json !== undefined) write(options.json, jsonReport(result), files);
+  if (options.html !== undefined) write(options.html, htmlReport(result), files);
+  return { result, text: simulateText(result), files };
+}
+
+export interface PlanOptions extends OpenOptions {
+  /** Path of a plan description (YAML or JSON), or the description itself. */
+  plan: string | object;
+  json?: string;
+  onProgress?: Progress;
+}
+
+/** Plans the cheapest fleet for a workload. Throws SimulatorError. */
+export async function runPlanCommand(options: PlanOptions): Promise<CommandResult<Plan>> {
+  const request =
+    typeof options.plan === "string" ? parsePlan(readDescription(options.plan), options.plan) : parsePlan(options.plan);
+  options.onProgress?.("reading the trace", 0);
+  const workload = await openWorkload({ seed: request.seed, ...options });
+  const result = await planFleet(workload, request, options.onProgress);
+  const files: string[] = [];
+  if (options.json !== undefined) write(options.json, jsonReport(result), files);
+  return { result, text: planText(result), files };
+}
+
+function readDescription(path: string): unknown {
+  try {
+    return parse(readFileSync(path, "utf8"));
+  } catch (error) {
+    throw new SimulatorError(
+      "plan_unreadable",
+      `Cannot read ${path}: ${error instanceof Error ? error.message : String(error)}`,
+      "Give the path of a YAML or JSON file that describes what to plan for.",
+    );
+  }
+}
+
+function write(path: string, text: string, files: string[]): void {
+  try {
+    writeFileSync(path, text);
+  } catch (error) {
+    throw new SimulatorError(
+      "report_unwritable",
+      `Cannot write ${path}: ${error instanceof Error ? error.message : String(error)}`,
+      "Give a path in a folder that exists and that you may write to.",
+    );
+  }
+  files.push(path);
+}

@@ -1,0 +1,121 @@
+// Results for a terminal: aligned columns, no colour.
+import type { Plan } from "../plan.ts";
+import type { Experiment } from "../run/experiment.ts";
+
+/** One table a load, and what the sampled runner-ups would have cost. */
+export function simulateText(experiment: Experiment): string {
+  const { workload, fleet } = experiment;
+  const lines = [
+    `${workload.name}: ${workload.calls} calls on ${fleet.replicas.length} replicas; ideal token hit rate ${percent(experiment.points[0]!.summary.idealTokenHitRate)}`,
+    ...new Set(workload.notes),
+  ];
+  for (const load of experiment.loads) {
+    const rows = experiment.points
+      .filter((point) => point.load === load)
+      .map(({ policy, summary: s }) => [
+        policy,
+        percent(s.tokenHitRate),
+        ms(s.ttftMs.mean),
+        ms(s.ttftMs.p99),
+        `${s.timePerTokenMs.mean.toFixed(1)} ms`,
+        percent(s.goodput),
+        s.outputTokensPerSecond.toFixed(0),
+        s.fairness.toFixed(3),
+        percent(s.utilisation),
+        s.chipHours.toFixed(1),
+        s.costPerMillionTokens.toFixed(3),
+      ]);
+    const header = [
+      "policy",
+      "hits",
+      "TTFT",
+      "p99",
+      "per token",
+      "goodput",
+      "out tok/s",
+      "fairness",
+      "busy",
+      "chip-hours",
+      `${fleet.currency}/M tokens`,
+    ];
+    lines.push("", `load ${load}`, columns([header, ...rows]));
+  }
+  for (const [policy, asked] of Object.entries(experiment.counterfactuals)) {
+    if (asked.length === 0) continue;
+    const right = asked.filter((c) => c.runnerUpTtftMs - c.ttftMs + c.othersTtftMs >= 0).length;
+    const own = asked.reduce((sum, c) => sum + c.runnerUpTtftMs - c.ttftMs, 0) / asked.length;
+    lines.push(
+      "",
+      `${policy}: of ${asked.length} sampled decisions ${right} were no worse than their runner-up; the runner-up would have cost the call ${signed(own)} on average`,
+    );
+  }
+  return lines.join("\n");
+}
+
+/** The recommended fleet, the others, and what moves the answer. */
+export function planText(plan: Plan): string {
+  const { currency } = plan.request;
+  const best = plan.answers[0]!;
+  const lines: string[] = [];
+  if (best.failed === undefined) {
+    const split =
+      best.prefillReplicas > 0
+        ? ` (${best.prefillReplicas} prefill, ${best.replicas - best.prefillReplicas} decode)`
+        : "";
+    lines.push(
+      `Cheapest: ${best.candidate}, ${best.replicas} replicas${split}, ${best.chips} chips, ${best.pricePerHour.toFixed(2)} ${currency}/h`,
+    );
+  } else lines.push("No candidate meets the service levels.");
+  const rows = plan.answers.map((answer) =>
+    answer.failed === undefined
+      ? [
+          answer.candidate,
+          String(answer.replicas),
+          String(answer.chips),
+          answer.pricePerHour.toFixed(2),
+          percent(answer.summary!.goodput),
+          ms(answer.summary!.ttftMs.p90),
+          `${answer.summary!.timePerTokenMs.p90.toFixed(1)} ms`,
+          percent(answer.summary!.tokenHitRate),
+        ]
+      : [answer.candidate, "-", "-", "-", "-", "-", "-", "-"],
+  );
+  lines.push(
+    "",
+    columns([
+      ["candidate", "replicas", "chips", `${currency}/h`, "goodput", "p90 TTFT", "p90 per token", "hits"],
+      ...rows,
+    ]),
+  );
+  for (const answer of plan.answers)
+    if (answer.failed !== undefined) lines.push(`${answer.candidate}: ${answer.failed}`);
+  if (plan.sensitivity.length > 0) {
+    const changes = plan.sensitivity.map((s) =>
+      s.failed === undefined
+        ? [s.change, String(s.replicas), s.pricePerHour.toFixed(2), `${s.relative.toFixed(2)}x`]
+        : [s.change, "-", "-", s.failed],
+    );
+    lines.push("", "If", columns([["", "replicas", `${currency}/h`, "relative"], ...changes]));
+  }
+  lines.push("", `${plan.simulations} simulations.`);
+  return lines.join("\n");
+}
+
+/** First column to the left, the others to the right. */
+function columns(rows: readonly (readonly string[])[]): string {
+  const widths = rows[0]!.map((_, column) =>
+    Math.max(...rows.map((row) => (row[column]!.length > 60 ? 0 : row[column]!.length))),
+  );
+  return rows
+    .map((row) =>
+      row
+        .map((cell, i) => (i === 0 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!)))
+        .join("  ")
+        .trimEnd(),
+    )
+    .join("\n");
+}
+
+const percent = (share: number): string => `${(share * 100).toFixed(1)} %`;
+const ms = (value: number): string => (value >= 10_000 ? `${(value / 1000).toFixed(1)} s` : `${value.toFixed(0)} ms`);
+const signed = (value: number): string => `${value < 0 ? "-" : "+"}${ms(Math.abs(value))}`;
