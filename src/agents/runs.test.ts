@@ -1,0 +1,105 @@
+// Claims and fences: two activations never write the same step, in a real database with two processes' owners.
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { newId, putBlob } from "../store/index.ts";
+import { testDatabase } from "../store/testing.ts";
+import { RunBusyError } from "./errors.ts";
+import { Owner } from "./owner.ts";
+import { Runs, type ClaimedRun, type StepRow } from "./runs.ts";
+import { makeTenant, type Tenant } from "./testing.ts";
+
+let db: Awaited<ReturnType<typeof testDatabase>>;
+let tenant: Tenant;
+let [here, there] = [{} as Owner, {} as Owner];
+beforeAll(async () => {
+  db = await testDatabase();
+  tenant = await makeTenant(db);
+  [here, there] = [new Owner(db.url), new Owner(db.url)];
+  await Promise.all([here.open(), there.open()]);
+});
+afterAll(async () => {
+  await Promise.all([here.close(), there.close()]);
+  await db[Symbol.asyncDispose]();
+});
+
+async function newRun(): Promise<string> {
+  const [agent, version] = [newId("agt"), newId("agv")];
+  const ref = await putBlob(db, tenant.project, {});
+  await db.query("insert into agents (id, organisation, project, name) values ($1, $2, $3, $1)", [
+    ...[agent, tenant.organisation, tenant.project],
+  ]);
+  await db.query("insert into agent_versions (id, agent, number, manifest_ref) values ($1, $2, 1, $3)", [
+    version,
+    agent,
+    ref,
+  ]);
+  const run = { ...tenant, agent, version, idempotencyKey: undefined, input: {} };
+  return (await new Runs(db, here.id).create(run)).id;
+}
+
+const step = (number: number): StepRow => ({
+  ...{ number, kind: "model", name: "s", status: "completed", inputRef: null, outputRef: null, startedAt: new Date() },
+});
+const claimed = async (runs: Runs, id: string): Promise<ClaimedRun> => {
+  const claim = await runs.claim(id);
+  if (!("claimed" in claim)) throw new Error(`not claimed: ${JSON.stringify(claim)}`);
+  return claim.claimed;
+};
+
+test("while one process works on a run, another that asks is told to come back", async () => {
+  const id = await newRun();
+  const run = await claimed(new Runs(db, here.id), id);
+  await expect(new Runs(db, there.id).claim(id)).rejects.toBeInstanceOf(RunBusyError);
+  await new Runs(db, here.id).commitStep(run, step(0));
+  expect((await claimed(new Runs(db, there.id), id)).nextStep).toBe(1);
+});
+
+test("a process that is gone holds nothing, from that moment on", async () => {
+  const id = await newRun();
+  const dying = new Owner(db.url);
+  await dying.open();
+  const run = await claimed(new Runs(db, dying.id), id);
+  await expect(new Runs(db, here.id).claim(id)).rejects.toBeInstanceOf(RunBusyError);
+  await dying.close();
+  const taken = await claimed(new Runs(db, here.id), id);
+  expect(taken.fence).toBe(run.fence + 1n);
+  // Should it not have been dead after all: what it writes is refused, and nothing of it stays.
+  await expect(new Runs(db, dying.id).commitStep(run, step(0))).rejects.toBeInstanceOf(RunBusyError);
+  expect(await new Runs(db, dying.id).end(run, { status: "failed", code: "x", message: "x" })).toBe(false);
+  await new Runs(db, here.id).commitStep(taken, step(0));
+  expect(await new Runs(db, here.id).steps(id, tenant.project)).toHaveLength(1);
+});
+
+test("what belongs to a step is written with it or not at all", async () => {
+  const id = await newRun();
+  const runs = new Runs(db, here.id);
+  const run = await claimed(runs, id);
+  const along = async () => {
+    throw new Error("the effect could not be written");
+  };
+  await expect(runs.commitStep(run, step(0), { along })).rejects.toThrow("the effect");
+  expect(await runs.steps(id, tenant.project)).toHaveLength(0);
+});
+
+test("a stop takes the run away from whoever works on it", async () => {
+  const id = await newRun();
+  const runs = new Runs(db, here.id);
+  const run = await claimed(runs, id);
+  expect(await runs.stop(tenant.organisation, id, tenant.key)).toBe(true);
+  expect(await runs.stop(tenant.organisation, id, tenant.key)).toBe(false);
+  await expect(runs.commitStep(run, step(0))).rejects.toBeInstanceOf(RunBusyError);
+  expect(await runs.claim(id)).toEqual({ ended: true });
+});
+
+test("a waiting run is not claimed before its time; one that waits for a person not at all", async () => {
+  const id = await newRun();
+  const runs = new Runs(db, here.id);
+  await runs.wait(await claimed(runs, id), { code: "busy", message: "later", wakeInMs: 60_000 });
+  expect(await runs.claim(id)).toMatchObject({ waiting: true, wakeInMs: expect.any(Number) });
+  expect((await runs.unfinished()).find((run) => run.id === id)!.wakeInMs).toBeGreaterThan(50_000);
+  await db.query("update runs set wake_at = now() where id = $1", [id]);
+  await runs.wait(await claimed(runs, id), { code: "effect_unknown", message: "look", wakeInMs: undefined });
+  expect(await runs.claim(id)).toEqual({ waiting: true, wakeInMs: undefined });
+  expect((await runs.unfinished()).map((run) => run.id)).not.toContain(id);
+  expect(await runs.resume(id)).toBe(true);
+  expect((await claimed(runs, id)).retries).toBe(0);
+});
