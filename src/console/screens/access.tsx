@@ -54,8 +54,8 @@ function Keys({ owner }: { owner: boolean }) {
     { id: "name", head: "Key", card: "title", cell: (key) => <StateMark state={key.revoked_at === null ? "ready" : "stopped"} label={key.name} tip={key.revoked_at === null ? "In use" : "Revoked"} /> },
     { id: "role", head: "Role", card: "value", cell: (key) => <Badge tone={key.role === "owner" ? "live" : "idle"}>{key.role}</Badge> },
     { id: "id", head: "Id", from: 760, cell: (key) => <span className="mono muted" data-tip={key.id}>{shortId(key.id)}</span> },
-    { id: "created", head: "Created", align: "right", card: "note", cell: (key) => <Ago time={key.created_at} /> },
-    { id: "revoked", head: "Revoked", align: "right", card: "note", cell: (key) => (key.revoked_at === null ? <span className="muted">–</span> : <Ago time={key.revoked_at} />) },
+    { id: "created", head: "Created", align: "right", card: "note", word: "created", cell: (key) => <Ago time={key.created_at} /> },
+    { id: "revoked", head: "Revoked", align: "right", cell: (key) => (key.revoked_at === null ? <span className="muted">–</span> : <Ago time={key.revoked_at} />) },
     {
       id: "end",
       head: <span className="spoken">Actions</span>,
@@ -172,7 +172,7 @@ function Budgets({ owner }: { owner: boolean }) {
     { id: "spent", head: "Spent", align: "right", from: 620, cell: (budget) => <Money nano={budget.spent_nano} currency={budget.currency} decimals={decimals} bare /> },
     { id: "held", head: "Held", align: "right", from: 900, cell: (budget) => <Money nano={budget.held_nano} currency={budget.currency} bare /> },
     { id: "left", head: <FigureName of="budget_left" />, align: "right", card: "value", cell: (budget) => <b className={budget.left_nano.startsWith("-") || budget.left_nano === "0" ? "bad" : ""}><Money nano={budget.left_nano} currency={budget.currency} decimals={decimals} /></b> },
-    { id: "limit", head: "Limit", align: "right", card: "note", cell: (budget) => <span className="num" data-tip={`${moneyFull(budget.limit_nano)} ${budget.currency}${budget.resets_at === null ? "" : `\nBegins anew ${moment(budget.resets_at)}`}`}>{money(budget.limit_nano)} {periods[budget.period]}</span> },
+    { id: "limit", head: "Limit", align: "right", card: "note", word: "of", cell: (budget) => <span className="num" data-tip={`${moneyFull(budget.limit_nano)} ${budget.currency}${budget.resets_at === null ? "" : `\nBegins anew ${moment(budget.resets_at)}`}`}>{money(budget.limit_nano)} {periods[budget.period]}</span> },
     {
       id: "end",
       head: <span className="spoken">Actions</span>,

@@ -25,7 +25,7 @@ const columns: Column<AgentSummary>[] = [
   { id: "model", head: "Model", card: "note", from: 760, cell: (agent) => <span className="soft">{agent.model}</span>, sort: (agent) => agent.model },
   { id: "running", head: "Running", align: "right", from: 620, cell: (agent) => zero(agent.runs.running), sort: (agent) => agent.runs.running },
   { id: "waiting", head: "Waiting", align: "right", from: 620, cell: (agent) => zero(agent.runs.waiting), sort: (agent) => agent.runs.waiting },
-  { id: "runs", head: "Runs", align: "right", card: "note", cell: (agent) => <span className="num" data-tip={`${full(agent.runs.total)} runs`}>{compact(agent.runs.total)}</span>, sort: (agent) => agent.runs.total },
+  { id: "runs", head: "Runs", align: "right", card: "note", word: "runs", cell: (agent) => <span className="num" data-tip={`${full(agent.runs.total)} runs`}>{compact(agent.runs.total)}</span>, sort: (agent) => agent.runs.total },
   { id: "failed", head: "Failed", align: "right", from: 760, cell: (agent) => zero(agent.runs.failed), sort: (agent) => agent.runs.failed },
   {
     id: "pass",

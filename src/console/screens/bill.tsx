@@ -176,9 +176,9 @@ function columnsOf(bill: Bill): Column<BillLine>[] {
     { id: "runs", head: "Runs", align: "right", from: 760, cell: (line) => <span className="num">{full(line.runs)}</span> },
     { id: "calls", head: "Calls", align: "right", from: 900, cell: (line) => <span className="num">{full(line.calls)}</span> },
     { id: "tokens", head: "Tokens", align: "right", from: 900, cell: (line) => <span className="num" data-tip={full(line.prompt_tokens + line.output_tokens)}>{compact(line.prompt_tokens + line.output_tokens)}</span> },
-    { id: "passed", head: head("pass_rate"), align: "right", card: "note", cell: (line) => <span className="num" data-tip={`${full(line.outcomes_passed)} passed, ${full(line.outcomes_failed)} did not`}>{percent(line.pass_rate)}</span> },
+    { id: "passed", head: head("pass_rate"), align: "right", card: "note", word: "passed", cell: (line) => <span className="num" data-tip={`${full(line.outcomes_passed)} passed, ${full(line.outcomes_failed)} did not`}>{percent(line.pass_rate)}</span> },
     { id: "unit", head: head("cost_per_outcome", "Cost per outcome"), align: "right", from: 760, cell: (line) => (line.cost_per_verified_outcome_nano === null ? <span className="muted">–</span> : <Money nano={line.cost_per_verified_outcome_nano} currency={currency} decimals={unitDecimals} bare />) },
-    { id: "revenue", head: head("revenue"), align: "right", card: "note", cell: (line) => sum(line.revenue_nano) },
+    { id: "revenue", head: head("revenue"), align: "right", card: "note", word: "revenue", cell: (line) => sum(line.revenue_nano) },
     { id: "cost", head: head("token_cost", "Cost"), align: "right", cell: (line) => sum(line.token_cost_nano) },
     { id: "margin", head: head("margin"), align: "right", card: "value", cell: (line) => <b className={line.margin_nano.startsWith("-") ? "bad" : ""}>{sum(line.margin_nano)}</b> },
   ];

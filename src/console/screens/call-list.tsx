@@ -47,15 +47,13 @@ export function callColumns(decimals: number): Column<Call>[] {
       ),
       sort: share,
     },
-    { id: "output", head: "Output", align: "right", from: 620, card: "note", cell: (call) => <span className="num" data-tip={`${full(call.output_tokens)} output tokens`}>{tokenText(call)}</span>, sort: (call) => call.output_tokens },
+    { id: "output", head: "Output", align: "right", from: 620, card: "note", word: "output", cell: (call) => <Count value={call.output_tokens} unit="output tokens" />, sort: (call) => call.output_tokens },
     { id: "first", head: "First token", align: "right", from: 1080, cell: (call) => <span className="num">{duration(call.first_token_ms)}</span>, sort: (call) => call.first_token_ms },
     { id: "duration", head: "Duration", align: "right", card: "note", cell: (call) => <span className="num">{duration(call.duration_ms)}</span>, sort: (call) => call.duration_ms },
     { id: "price", head: "Price", align: "right", card: "value", cell: (call) => <Money nano={call.price_nano} currency={call.currency} decimals={decimals} />, sort: (call) => BigInt(call.price_nano) },
     { id: "started", head: "Started", align: "right", card: "note", from: 900, cell: (call) => <Ago time={call.started_at} />, sort: (call) => call.started_at },
   ];
 }
-
-const tokenText = (call: Call) => full(call.output_tokens);
 
 function stateTip(call: Call): string {
   const why = call.error_code === null ? "" : `: ${wordOf(call.error_code)}`;

@@ -55,7 +55,7 @@ export function CallScreen() {
             of="tokens"
             value={compact(call.prompt_tokens + call.output_tokens)}
             tip={`${full(call.prompt_tokens + call.output_tokens)} tokens`}
-            delta={call.prompt_tokens === 0 ? undefined : <span className="delta num">{percent(call.cached_tokens / call.prompt_tokens)} of prompt cached</span>}
+            delta={call.prompt_tokens === 0 ? undefined : <span className="delta long num">{percent(call.cached_tokens / call.prompt_tokens)} of prompt cached</span>}
             note={`${compact(call.prompt_tokens)} prompt, ${compact(call.output_tokens)} output`}
           />
           <Figure

@@ -191,7 +191,7 @@ const partColumns: Column<ComponentStatus>[] = [
   { id: "name", head: "Part", card: "title", cell: (part) => part.name, width: "130px" },
   { id: "state", head: "State", card: "value", cell: (part) => <StateMark state={part.state} /> },
   { id: "memory", head: "Resident", align: "right", card: "note", cell: (part) => <span className="num">{part.rss_bytes === undefined ? "–" : bytes(part.rss_bytes)}</span> },
-  { id: "restarts", head: "Restarts", align: "right", card: "note", cell: (part) => <span className={part.restarts === 0 ? "num muted" : "num"}>{plural(part.restarts, "restart")}</span> },
+  { id: "restarts", head: "Restarts", align: "right", card: "note", word: "restarts", cell: (part) => <span className={part.restarts === 0 ? "num muted" : "num"}>{full(part.restarts)}</span> },
   { id: "pid", head: "Process", align: "right", from: 760, cell: (part) => <span className="num muted">{part.pid ?? "–"}</span> },
   { id: "since", head: "Since", align: "right", from: 620, cell: (part) => (part.started_at === undefined ? "–" : <Ago time={part.started_at} />) },
   { id: "error", head: "Last error", from: 900, grow: true, cell: (part) => (part.last_error === undefined ? <span className="muted">none</span> : <span className="soft" data-tip={part.last_error}>{part.last_error}</span>) },
@@ -213,7 +213,7 @@ const engineColumns: Column<EngineResource>[] = [
   { id: "model", head: "Model", from: 760, card: "note", cell: (engine) => <span className="soft">{engine.model}</span> },
   { id: "url", head: "Address", from: 900, cell: (engine) => (engine.url === null ? <span className="muted">embedded</span> : <span className="mono soft">{engine.url}</span>) },
   { id: "key", head: "Key from", from: 1080, cell: (engine) => (engine.key_env === null ? <span className="muted">–</span> : <span className="mono soft">{engine.key_env}</span>) },
-  { id: "input", head: "Input", align: "right", card: "note", cell: (engine) => priceOf(engine, "input") },
+  { id: "input", head: "Input", align: "right", card: "note", word: "input", cell: (engine) => priceOf(engine, "input") },
   { id: "cached", head: "Cached", align: "right", from: 620, cell: (engine) => priceOf(engine, "cached") },
   { id: "output", head: "Output", align: "right", card: "value", cell: (engine) => priceOf(engine, "output") },
 ];

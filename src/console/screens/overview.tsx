@@ -155,7 +155,7 @@ const moneyTick = (value: number) => (value === 0 ? "0" : money(String(Math.roun
 const aliveLimit = 6;
 const aliveColumns: Column<Run>[] = [
   { id: "agent", head: "Agent", card: "title", cell: (run) => <StateMark state={run.status} label={run.agent} tip={`${run.status}\n${run.id}`} /> },
-  { id: "steps", head: "Steps", align: "right", card: "note", cell: (run) => <span className="num">{plural(run.steps, "step")}</span> },
+  { id: "steps", head: "Steps", align: "right", card: "note", word: "steps", cell: (run) => <span className="num">{full(run.steps)}</span> },
   { id: "cost", head: "Cost so far", align: "right", card: "value", cell: (run) => <Money nano={run.cost_nano} currency={run.currency} /> },
   { id: "alive", head: "For", align: "right", card: "note", cell: (run) => <RunLength run={run} /> },
 ];

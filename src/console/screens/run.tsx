@@ -81,7 +81,7 @@ function RunBody({ run }: { run: RunDetail }) {
           of="tokens"
           value={compact(run.prompt_tokens + run.output_tokens)}
           tip={`${full(run.prompt_tokens + run.output_tokens)} tokens`}
-          delta={run.prompt_tokens === 0 ? undefined : <span className="delta num">{percent(run.cached_tokens / run.prompt_tokens)} of prompt cached</span>}
+          delta={run.prompt_tokens === 0 ? undefined : <span className="delta long num">{percent(run.cached_tokens / run.prompt_tokens)} of prompt cached</span>}
           note={`${compact(run.prompt_tokens)} prompt, ${compact(run.output_tokens)} output`}
         />
         <Figure of="run_steps" value={full(run.step_list.length)} note={stepNote(run)} />
@@ -134,10 +134,9 @@ function RunBody({ run }: { run: RunDetail }) {
             [
               "Agent",
               <Link to="/agents/$name" params={{ name: run.agent }} className="text">
-                {run.agent}
+                {run.agent} v{run.version}
               </Link>,
             ],
-            ["Version", `v${run.version}`],
             ["Created", moment(run.created_at)],
             ["Began", run.started_at === null ? "not yet" : moment(run.started_at)],
             ["Ended", run.ended_at === null ? "not yet" : moment(run.ended_at)],

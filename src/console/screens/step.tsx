@@ -129,6 +129,14 @@ function outputOf(step: StepResource): unknown {
   return said.content ?? step.output;
 }
 
+/** `read_machine({"machine":"M-002"})` for a tool call that a model asked for, whichever of the two shapes it came in. */
+function briefCall(call: unknown): string {
+  const { name, arguments: own, function: inner } = (call ?? {}) as { name?: string; arguments?: unknown; function?: { name?: string; arguments?: unknown } };
+  const called = name ?? inner?.name;
+  const given = own ?? inner?.arguments ?? "";
+  return called === undefined ? JSON.stringify(call) : `${called}(${typeof given === "string" ? given : JSON.stringify(given)})`;
+}
+
 /** The gist of what came out, in one line. */
 function briefOf(step: StepResource): string {
   if (step.error_message !== null) return step.error_message;
@@ -142,7 +150,7 @@ function briefOf(step: StepResource): string {
     const { verdict, reason } = output as { verdict?: string; reason?: string };
     return [verdict, reason].filter(Boolean).join(": ");
   }
-  if (Array.isArray(output)) return JSON.stringify(output);
+  if (Array.isArray(output)) return output.map(briefCall).join(", ");
   return Object.entries(output)
     .filter(([, value]) => typeof value !== "object")
     .map(([name, value]) => `${name} ${String(value)}`)

@@ -170,7 +170,7 @@ export function makeCall(random: Random, wish: CallWish): CallDetail {
     model: wish.model,
     stream: wish.run === undefined && random.chance(0.8),
     status,
-    error_code: status === "refused" ? random.pick(["budget_exceeded", "context_too_long"]) : status === "failed" ? (attempts.at(-1)?.error_code ?? null) : null,
+    error_code: status === "refused" ? random.pick(["budget_exceeded", "context_length_exceeded"]) : status === "failed" ? (attempts.at(-1)?.error_code ?? null) : null,
     finish_reason: status === "completed" ? (random.chance(0.93) ? "stop" : "length") : null,
     key: wish.key,
     agent: wish.agent ?? null,

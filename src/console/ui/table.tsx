@@ -18,6 +18,8 @@ export interface Column<T> {
   sort?: (row: T) => number | string | bigint | null;
   /** Where it stands on a narrow screen: the title, the value at its right, or the small line below. */
   card?: "title" | "value" | "note";
+  /** Word before a value that does not say itself what it is; only shown on cards, where there is no header. */
+  word?: string;
   /** Hidden below this table width, in pixels, least telling columns first. */
   from?: number;
   width?: string;
@@ -117,7 +119,10 @@ export function Table<T>(props: TableProps<T>) {
               </div>
               <div className="card-notes">
                 {notes.map((column) => (
-                  <span key={column.id}>{column.cell(row)}</span>
+                  <span key={column.id}>
+                    {column.word === undefined ? null : `${column.word} `}
+                    {column.cell(row)}
+                  </span>
                 ))}
               </div>
             </li>
