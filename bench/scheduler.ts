@@ -7,9 +7,17 @@
 import { writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { parseArgs } from "node:util";
-import { HashChain, makePolicy, seededRng, textSpace, textWords, tokenSpace } from "../src/scheduler/index.ts";
+import {
+  HashChain,
+  makePolicy,
+  Scheduler,
+  seededRng,
+  textSpace,
+  textWords,
+  tokenSpace,
+} from "../src/scheduler/index.ts";
 import { ViewBuilder } from "../src/scheduler/placement/view.ts";
-import { buildFleet, deployment, type Fleet, randomTokens } from "./scheduler/fleet.ts";
+import { buildFleet, deployment, type Fleet, randomTokens, specOf } from "./scheduler/fleet.ts";
 import { measure, type Row, type Sample, table, time } from "./scheduler/measure.ts";
 import { RadixTree } from "./scheduler/radixTree.ts";
 import { renderAndTokenise } from "./scheduler/text.ts";
@@ -44,7 +52,7 @@ const results: Record<string, unknown> = {
 };
 
 function add(what: string, sample: Sample, note: string): Sample {
-  rows.push({ what, median: time(sample.medianUs), p99: time(sample.p99Us), note });
+  rows.push({ what, median: time(sample.medianUs), p99: time(sample.p99Us), cpu: time(sample.cpuUs), note });
   return sample;
 }
 
@@ -150,6 +158,7 @@ function decision(fleet: Fleet, blockTokens: number): void {
     what: `hash new + match + choose, ${label}`,
     median: time(totalUs),
     p99: time(hashNew.p99Us + match.p99Us + choose.p99Us),
+    cpu: time(hashNew.cpuUs + match.cpuUs + choose.cpuUs),
     note: "to be at most 1 ms",
   });
   results[`decision${blockTokens}`] = {
@@ -197,6 +206,45 @@ function compareTree(fleet: Fleet): void {
   results["radixTree"] = { match, worst, bytesPerHeldBlock: bytes / fleet.held, nodes: tree.nodes };
 }
 
+/** The whole way of a call at a small fleet: what one core of scheduling can carry. */
+function smallFleet(): void {
+  const space = tokenSpace("bench-model", 64);
+  const small = new Scheduler({ rng: seededRng(3) });
+  for (let i = 0; i < 8; i++) small.apply({ at: 0, type: "endpoint_joined", spec: specOf(i, 64, space.name) });
+  const rng = seededRng(4);
+  const prompts = Array.from({ length: 500 }, () => new HashChain(space, "").update(randomTokens(12_000, rng)));
+  let now = 0;
+  const sample = measure(20_000, (round) => {
+    const id = `small-${round}`;
+    now += 1;
+    small.decide(
+      {
+        id,
+        tenant: `t${round % 5}`,
+        deployment,
+        promptTokens: 12_000,
+        outputTokens: 300,
+        prompt: [prompts[round % 500]!],
+      },
+      now,
+    );
+    small.apply({ at: now, type: "call_prefilled", call: id });
+    small.apply({
+      at: now,
+      type: "call_ended",
+      call: id,
+      reason: "done",
+      usage: { promptTokens: 12_000, cachedTokens: 0, outputTokens: 300 },
+    });
+  });
+  add(
+    "a call's whole way, 8 endpoints",
+    sample,
+    `decide, first token, end; 12,000-token prompts: ${Math.round(1e6 / sample.cpuUs).toLocaleString("en")} calls/s`,
+  );
+  results["smallFleet"] = sample;
+}
+
 async function text(): Promise<void> {
   const parts = await renderAndTokenise(promptTokens, Math.min(rounds, 20));
   if (parts.render !== undefined)
@@ -219,6 +267,7 @@ memory(main, before, 64);
 decision(main, 64);
 for (const blockTokens of [32, 16]) decision(fill(blockTokens, 0, false), blockTokens);
 compareTree(fill(64, 0, true));
+smallFleet();
 await text();
 console.log(`${results["machine"]}, Node ${process.version}, ${endpoints} endpoints, ${promptTokens} tokens\n`);
 console.log(table(rows));

@@ -60,7 +60,16 @@ export function specOf(index: number, blockTokens: number, space: string): Endpo
 }
 
 export function randomTokens(count: number, rng: Rng): Uint32Array {
-  return Uint32Array.from({ length: count }, () => Math.floor(rng() * 150_000));
+  const tokens = new Uint32Array(count);
+  // A xorshift from a random start: billions of tokens are made for a large index.
+  let state = Math.floor(rng() * 0xffff_ffff) | 1;
+  for (let at = 0; at < count; at++) {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    tokens[at] = (state >>> 0) % 150_000;
+  }
+  return tokens;
 }
 
 /** Fills a scheduler's index with the scene. `keep`: conversations that are remembered for measuring. */

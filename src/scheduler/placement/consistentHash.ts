@@ -1,7 +1,7 @@
 // Rival: consistent hashing with bounded loads (Mirrokni, Thorup, Zadimoghaddam 2018). A call's affinity key names a point
 // on a ring; endpoints stand on it 160 times each; the first one clockwise that bears at most `bound` times its fair share
 // of requests takes the call.
-import type { EndpointState, Policy } from "../types.ts";
+import type { EndpointState, PlacementView, Policy } from "../types.ts";
 import { finish } from "../prefix/hash.ts";
 import { second } from "./choose.ts";
 
@@ -18,7 +18,7 @@ interface Ring {
 
 export function consistentHash(options: ConsistentHashOptions = {}): Policy {
   const { bound = 1.25, points = 160 } = options;
-  let members = "";
+  let members: readonly EndpointState["spec"][] = [];
   let ring: Ring = { at: new Uint32Array(0), owner: new Uint32Array(0) };
   return {
     name: "consistent-hash",
@@ -29,11 +29,9 @@ export function consistentHash(options: ConsistentHashOptions = {}): Policy {
       source: "arXiv 1608.01350; vLLM router's 160 points",
     },
     choose(view) {
-      const named = view.endpoints.slice(0, view.count);
-      const now = named.map((endpoint) => `${endpoint.spec.id}#${endpoint.spec.rank}`).join(" ");
-      if (now !== members) {
-        members = now;
-        ring = buildRing(named, points);
+      if (!isSame(members, view)) {
+        members = view.endpoints.slice(0, view.count).map((endpoint) => endpoint.spec);
+        ring = buildRing(members, points);
       }
       let inFlight = 1;
       for (let i = 0; i < view.count; i++) inFlight += view.endpoints[i]!.load.inFlight;
@@ -69,10 +67,16 @@ export function consistentHash(options: ConsistentHashOptions = {}): Policy {
   };
 }
 
-function buildRing(endpoints: readonly EndpointState[], points: number): Ring {
+function isSame(members: readonly EndpointState["spec"][], view: PlacementView): boolean {
+  if (members.length !== view.count) return false;
+  for (let i = 0; i < view.count; i++) if (members[i] !== view.endpoints[i]!.spec) return false;
+  return true;
+}
+
+function buildRing(members: readonly EndpointState["spec"][], points: number): Ring {
   const all: [number, number][] = [];
-  endpoints.forEach((endpoint, owner) => {
-    const base = hashText(`${endpoint.spec.id}#${endpoint.spec.rank}`);
+  members.forEach(({ id, rank }, owner) => {
+    const base = hashText(`${id}#${rank}`);
     for (let i = 0; i < points; i++) all.push([finish(base + Math.imul(i, 0x9e3779b1)) >>> 0, owner]);
   });
   all.sort((a, b) => a[0] - b[0] || a[1] - b[1]);

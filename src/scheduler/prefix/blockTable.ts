@@ -5,7 +5,7 @@
 // a look-up per block (the hash is compared every time) and needs no nodes that split and never merge, as radix trees do.
 //
 // Bytes: a log entry takes 8 (hash) + 4 (set id) + 1 (generation and touched bit); the index 5 a slot (4 number, 1
-// fingerprint), 60 to 75 % full. The index is split into shards by the hash's high bits, each growing alone, so that no
+// fingerprint), 55 to 75 % full. The index is split into shards by the hash's high bits, each growing alone, so that no
 // insertion waits for a rehash of everything.
 import { evictionScan } from "../limits.ts";
 import type { ByteBudget } from "./budget.ts";
@@ -152,8 +152,11 @@ export class BlockTable {
   remove(block: number, member: number): void {
     const held = this.setOf(block);
     const set = this.sets.remove(held, member);
-    if (set === refusedSet) this.free(block);
-    else if (set !== held) this.changeSet(block, set);
+    if (set === refusedSet) {
+      // No memory for the smaller set: the block is forgotten, for its other holders too.
+      this.free(block);
+      this.evicted++;
+    } else if (set !== held) this.changeSet(block, set);
   }
 
   /** Removes a holder from every block: one pass over the log, for tables that keep no list of a holder's blocks. */
@@ -268,7 +271,7 @@ export class BlockTable {
     const shard = this.shards[shardAt]!;
     const size = shard.numbers.length;
     if ((shard.live + shard.dead + 1) * 4 <= size * 3) return true;
-    const wanted = Math.max(minShard, Math.ceil((shard.live + 1) / 0.6));
+    const wanted = Math.max(minShard, Math.ceil((shard.live + 1) / 0.55));
     if (!this.budget.take((wanted - size) * 5)) {
       // Full to the last slots: without a free one a search would not end.
       return shard.live + shard.dead + 2 < size;

@@ -1,7 +1,7 @@
 // An engine's own block hashes, for one holder and one epoch. They cannot be recomputed outside the engine (seeds, salts),
 // so they are opaque: kept only to find the block again that a removal, a parent or another tier names.
 //
-// Open addressing, 13 bytes a slot, 60 to 75 % full. A block that the index has evicted leaves a stale entry here, seen by
+// Open addressing, 13 bytes a slot, 55 to 75 % full. A block that the index has evicted leaves a stale entry here, seen by
 // its generation and swept when the table is rebuilt.
 import type { ByteBudget } from "./budget.ts";
 import { type BlockTable, noBlock } from "./blockTable.ts";
@@ -21,11 +21,14 @@ export class EngineHashes {
   private generations = new Uint8Array(0);
   private live = 0;
   private lost = 0;
+  /** The table's evictions at the last rebuild. */
+  private seenEvictions = 0;
 
   constructor(budget: ByteBudget, table: BlockTable, slot: number) {
     this.budget = budget;
     this.table = table;
     this.slot = slot;
+    this.seenEvictions = table.evictions;
   }
 
   get count(): number {
@@ -47,24 +50,20 @@ export class EngineHashes {
   /** Makes room for one more; false when memory is refused. */
   reserve(): boolean {
     if ((this.live + this.lost + 1) * 4 <= this.blocks.length * 3) return true;
-    let current = 0;
-    for (let at = 0; at < this.blocks.length; at++) if (this.isEntry(at) && this.isCurrent(at)) current++;
-    return this.rebuild(Math.max(16, Math.ceil((current + 1) / 0.6)));
+    const current = this.mayBeStale ? this.countCurrent() : this.live;
+    return this.rebuild(Math.max(16, Math.ceil((current + 1) / 0.55)));
   }
 
   /** Remembers; room must have been reserved. */
   set(low: number, high: number, block: number): void {
-    let at = this.probe(low, high);
+    const generation = this.table.generationOf(block);
+    const at = this.probe(low, high);
     if (at < 0) {
-      at = this.home(low, high);
-      while (this.isEntry(at)) at = at + 1 === this.blocks.length ? 0 : at + 1;
-      if (this.blocks[at] === dead) this.lost--;
-      this.live++;
+      this.insert(low, high, block + 1, generation);
+      return;
     }
-    this.keys[at * 2] = low;
-    this.keys[at * 2 + 1] = high;
     this.blocks[at] = block + 1;
-    this.generations[at] = this.table.generationOf(block);
+    this.generations[at] = generation;
   }
 
   delete(low: number, high: number): void {
@@ -95,16 +94,46 @@ export class EngineHashes {
 
   private rebuild(length: number): boolean {
     if (!this.budget.take((length - this.blocks.length) * slotBytes)) return false;
-    const { keys, blocks } = this;
-    const kept: number[] = [];
-    for (let at = 0; at < blocks.length; at++) if (this.isEntry(at) && this.isCurrent(at)) kept.push(at);
+    const { keys, blocks, generations } = this;
+    if (this.mayBeStale) this.dropStale();
+    this.seenEvictions = this.table.evictions;
     this.keys = new Uint32Array(length * 2);
     this.blocks = new Uint32Array(length);
     this.generations = new Uint8Array(length);
     this.live = 0;
     this.lost = 0;
-    for (const at of kept) this.set(keys[at * 2]!, keys[at * 2 + 1]!, blocks[at]! - 1);
+    for (let at = 0; at < blocks.length; at++) {
+      if (blocks[at] === free || blocks[at] === dead) continue;
+      this.insert(keys[at * 2]!, keys[at * 2 + 1]!, blocks[at]!, generations[at]!);
+    }
     return true;
+  }
+
+  /** Enters what is known not to be there. */
+  private insert(low: number, high: number, blockPlusOne: number, generation: number): void {
+    let at = this.home(low, high);
+    while (this.isEntry(at)) at = at + 1 === this.blocks.length ? 0 : at + 1;
+    if (this.blocks[at] === dead) this.lost--;
+    this.live++;
+    this.keys[at * 2] = low;
+    this.keys[at * 2 + 1] = high;
+    this.blocks[at] = blockPlusOne;
+    this.generations[at] = generation;
+  }
+
+  /** Only eviction makes entries stale: every other way for a block to go passes here. */
+  private get mayBeStale(): boolean {
+    return this.table.evictions !== this.seenEvictions;
+  }
+
+  private countCurrent(): number {
+    let current = 0;
+    for (let at = 0; at < this.blocks.length; at++) if (this.isEntry(at) && this.isCurrent(at)) current++;
+    return current;
+  }
+
+  private dropStale(): void {
+    for (let at = 0; at < this.blocks.length; at++) if (this.isEntry(at) && !this.isCurrent(at)) this.blocks[at] = dead;
   }
 
   private probe(low: number, high: number): number {

@@ -255,12 +255,17 @@ export class PrefixIndex {
 }
 
 const engineHash = new Uint32Array(2);
+/** Takes a bigint apart without making two more. */
+const wide = new BigUint64Array(1);
+const wideHalves = new Uint32Array(wide.buffer);
+const littleEndian = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1 ? 0 : 1;
 
 /** An engine's hash (hex, or a bigint) as two halves. Longer than 64 bits: the low 64, as vLLM's own events are. */
 function readHash(hash: string | bigint, out: Uint32Array): void {
   if (typeof hash === "bigint") {
-    out[0] = Number(hash & 0xffff_ffffn);
-    out[1] = Number((hash >> 32n) & 0xffff_ffffn);
+    wide[0] = hash;
+    out[0] = wideHalves[littleEndian]!;
+    out[1] = wideHalves[1 - littleEndian]!;
     return;
   }
   const at = Math.max(0, hash.length - 8);
