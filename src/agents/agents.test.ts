@@ -1,6 +1,9 @@
 // Runs end to end over a real Postgres, a real Restate and the example's real MCP server; only the model is scripted.
+import { connect } from "node:http2";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { GatewayError } from "../gateway/errors.ts";
 import { testDatabase } from "../store/testing.ts";
+import { RestateClient } from "./restate/client.ts";
 import { startHouse, type House } from "./testing.ts";
 
 let db: Awaited<ReturnType<typeof testDatabase>>;
@@ -140,4 +143,192 @@ test("Restate emptied in the middle: every run goes on from Postgres", async () 
   open();
   for (const id of ids) expect(await house.until(id, "completed", "failed")).toMatchObject({ status: "completed" });
   house.gateway.script = before;
+});
+
+/** Deploys an agent of the given fields against the plant and runs it once to its end (or to a status named). */
+async function runAgent(name: string, fields: Record<string, unknown>, input: unknown, ...statuses: string[]) {
+  const tools = [
+    {
+      ...{ server: "plant", url: house.plant.url, secret: "plant" },
+      allow: { read_machine: { effect: false }, open_work_order: { effect: true, lookup: "find_work_order" } },
+    },
+  ];
+  const manifest = { kind: "Agent", name, instructions: "Look after the machines.", tools, ...fields };
+  const deployed = await house.api("POST", "/api/agents", { manifest });
+  expect(deployed, JSON.stringify(deployed.json)).toMatchObject({ status: 200 });
+  const { json } = await house.api("POST", "/api/runs", { agent: name, input });
+  return house.until(json.id, ...(statuses.length > 0 ? statuses : ["completed", "failed"]));
+}
+
+async function withScript<Result>(script: House["gateway"]["script"], work: () => Promise<Result>): Promise<Result> {
+  const before = house.gateway.script;
+  house.gateway.script = script;
+  try {
+    return await work();
+  } finally {
+    house.gateway.script = before;
+  }
+}
+
+const toolCall = (id: string, name: string, args: unknown) => ({
+  ...{ id, type: "function", function: { name, arguments: JSON.stringify(args) } },
+});
+
+test("the free loop: the model chooses tools, is told of its mistakes, and answers in the output's shape", async () => {
+  const output = { type: "object", properties: { order: { type: "string" } }, required: ["order"] };
+  const order = { machine: "M-001", failure_mode: "power", reason: "Too much." };
+  const script = (request: { body: Record<string, unknown> }) => {
+    const messages = request.body["messages"] as { role: string; content: string | null }[];
+    const last = messages.at(-1)!;
+    if (request.body["response_format"]) return { content: JSON.stringify({ order: "done" }) };
+    if (last.role === "user") return { tool_calls: [toolCall("a", "read_machine", { machine: "M-001" })] };
+    if (last.content!.includes("readings"))
+      return { tool_calls: [toolCall("b", "open_work_order", { machine: "M-001" }), toolCall("c", "destroy", {})] };
+    if (last.content!.includes("no tool 'destroy'"))
+      return { tool_calls: [toolCall("d", "open_work_order", order), toolCall("e", "open_work_order", order)] };
+    return { content: "All is done." };
+  };
+  const run = await withScript(script, () => runAgent("free", { output }, { task: "Look at M-001." }));
+  expect(run).toMatchObject({ status: "completed", output: { order: "done" } });
+  expect(run.step_list.map((step: any) => [step.kind, step.name, step.status])).toEqual([
+    ["model", "think", "completed"],
+    ["tool", "read_machine", "completed"],
+    ["model", "think", "completed"],
+    ["tool", "open_work_order", "failed"],
+    ["tool", "destroy", "failed"],
+    ["model", "think", "completed"],
+    ["tool", "open_work_order", "completed"],
+    ["tool", "open_work_order", "completed"],
+    ["model", "think", "completed"],
+    ["model", "answer", "completed"],
+  ]);
+  const effects = run.step_list.flatMap((step: any) =>
+    step.effect ? [step.effect.key.split(":").slice(2).join(":")] : [],
+  );
+  expect(effects).toEqual(["5:0", "5:1"]);
+});
+
+test("a wait ends the turn; a later one goes on", async () => {
+  const steps = [
+    { id: "pause", wait: 1 },
+    { id: "look", tool: "read_machine", with: { machine: "M-001" } },
+  ];
+  const waiting = await runAgent("patient", { steps }, {}, "waiting");
+  expect(waiting).toMatchObject({ steps: 1, step_list: [{ kind: "wait" }] });
+  expect(await house.until(waiting.id, "completed")).toMatchObject({ steps: 2 });
+});
+
+test("an engine that is away is waited for; what no try can change is not tried again", async () => {
+  let failures = 3;
+  const away = () => {
+    if (failures-- > 0) throw new GatewayError({ status: 503, code: "engine_unavailable", message: "Restarting." });
+    return { content: "Here." };
+  };
+  const fields = { tools: [] };
+  expect(await withScript(away, () => runAgent("eager", fields, "Hello"))).toMatchObject({
+    ...{ status: "completed", output: "Here.", error_code: null },
+  });
+  const refused = () => {
+    throw new GatewayError({ status: 429, code: "budget_exceeded", message: "Used up." });
+  };
+  const asked = house.gateway.requests.length;
+  expect(await withScript(refused, () => runAgent("poor", fields, "Hello"))).toMatchObject({
+    ...{ status: "failed", error_code: "budget_exceeded", error_message: "Used up." },
+  });
+  expect(house.gateway.requests.length).toBe(asked + 1);
+});
+
+test("limits: seconds end a run in the middle of a step; money becomes the run's own budget", async () => {
+  const never = (request: { signal?: AbortSignal }) =>
+    new Promise<never>((_resolve, reject) =>
+      request.signal!.addEventListener("abort", () => reject(new Error("gone"))),
+    );
+  const fields = { tools: [], limits: { seconds: 1, money: "0.25" }, budget: { limit: "9", period: "day" } };
+  const run = await withScript(never, () => runAgent("slow", fields, "Hello"));
+  expect(run).toMatchObject({ status: "failed", error_code: "limit_seconds" });
+  const { rows } = await db.query<{ scope_kind: string; limit_nano: bigint; period: string }>(
+    "select scope_kind, limit_nano, period from budgets where scope_id = $1 or scope_id = (select agent from runs where id = $1) order by 1",
+    [run.id],
+  );
+  expect(rows).toEqual([
+    { scope_kind: "agent", limit_nano: 9_000_000_000n, period: "day" },
+    { scope_kind: "run", limit_nano: 250_000_000n, period: "total" },
+  ]);
+});
+
+test("a decision that does not fit fails the run with the step that shows it", async () => {
+  const output = { type: "object", properties: { mode: { type: "string" } }, required: ["mode"] };
+  const fields = { tools: [], output, steps: [{ id: "judge", decide: "Which?" }] };
+  const cut = () => ({ content: '{"mo', finish_reason: "length" });
+  const run = await withScript(cut, () => runAgent("cut", fields, {}));
+  expect(run).toMatchObject({ status: "failed", error_code: "decision_cut", steps: 1 });
+  expect(run.step_list[0]).toMatchObject({ status: "failed", output: { content: '{"mo' } });
+});
+
+test("an effect whose end nobody knows waits for a person, whose word goes on with the run", async () => {
+  const steps = [
+    { id: "order", tool: "open_work_order", with: { machine: "M-001", failure_mode: "power", reason: "r" } },
+  ];
+  const allow = { open_work_order: { effect: true, seconds: 1 } };
+  const tools = [{ server: "plant", url: house.plant.url, secret: "plant", allow }];
+  house.silence("open_work_order", 1);
+  const waiting = await runAgent("careful", { steps, tools }, {}, "waiting", "failed", "completed");
+  expect(waiting).toMatchObject({ status: "waiting", error_code: "effect_unknown", steps: 0 });
+  const key = `${house.tenant.organisation}:${waiting.id}:0:0`;
+  const word = { key, happened: true, result: { number: "WO-X" } };
+  expect((await house.api("POST", `/api/runs/${waiting.id}/effects`, word)).status).toBe(200);
+  expect((await house.api("POST", `/api/runs/${waiting.id}/effects`, word)).status).toBe(409);
+  expect(await house.until(waiting.id, "completed")).toMatchObject({ output: { number: "WO-X" } });
+});
+
+test("the room stopped and started again in the middle: runs go on", async () => {
+  let release = () => {};
+  const gate = new Promise<void>((resolve) => (release = resolve));
+  const before = house.gateway.script;
+  const run = await withScript(
+    async (request) => {
+      await Promise.race([
+        gate,
+        new Promise((_, reject) => request.signal!.addEventListener("abort", () => reject(new Error("gone")))),
+      ]);
+      return before(request);
+    },
+    async () => {
+      const input = { machine: "M-004", bare: false };
+      const { json } = await house.api("POST", "/api/runs", { agent: "maintenance-inspector", input });
+      while (house.gateway.requests.at(-1)!.run !== json.id) await new Promise((resolve) => setTimeout(resolve, 20));
+      await house.restart();
+      release();
+      return house.until(json.id, "completed", "failed");
+    },
+  );
+  expect(run).toMatchObject({ status: "completed", steps: 4 });
+});
+
+test("nobody but our Restate may invoke the endpoint", async () => {
+  const client = new RestateClient({
+    ingress: { socket: house.restate.command.ingressSocket },
+    admin: { socket: house.restate.command.adminSocket },
+  });
+  const [deployment] = await client.deployments();
+  await client.close();
+  const url = new URL(deployment!.uri);
+  const session = connect(url.origin);
+  const stream = session.request({ ":method": "POST", ":path": `${url.pathname}/invoke/LineshaftRun/turn` });
+  const status = await new Promise((resolve) => stream.once("response", (headers) => resolve(headers[":status"])));
+  session.destroy();
+  expect(status).toBe(401);
+});
+
+test("lists page by cursor and filter; agents count their runs and outcomes", async () => {
+  const first = (await house.api("GET", "/api/runs?limit=5&agent=maintenance-inspector")).json;
+  expect(first.data).toHaveLength(5);
+  const second = (await house.api("GET", `/api/runs?limit=5&agent=maintenance-inspector&cursor=${first.next_cursor}`))
+    .json;
+  expect(second.data[0].id < first.data[4].id).toBe(true);
+  const failed = (await house.api("GET", "/api/runs?status=failed")).json.data;
+  expect(new Set(failed.map((run: any) => run.status))).toEqual(new Set(["failed"]));
+  const { json } = await house.api("GET", "/api/agents/maintenance-inspector");
+  expect(json).toMatchObject({ model: "scripted", version: 1, runs: { running: 0 }, manifest: { kind: "Agent" } });
+  expect(json.outcomes.passed).toBeGreaterThan(30);
 });

@@ -139,7 +139,9 @@ export interface House extends AsyncDisposable {
   facts: RuntimeFact[];
   events: { type: string }[];
   restate: RestateProcess;
-  /** Stops the room as if the process had been killed (nothing is let go), and starts it anew. */
+  /** The next `times` calls of a tool do their work and never answer. */
+  silence(tool: string, times: number): void;
+  /** Stops the room and starts it anew. */
   restart(): Promise<void>;
   /** The API as the tenant's owner. */
   api(
@@ -162,7 +164,15 @@ export async function startHouse(db: Database, script = readThePanel as Scripted
   const folder = mkdtempSync(join(tmpdir(), "ls-plant-"));
   const machines = generateMachines(60, 7);
   const token = randomBytes(8).toString("hex");
-  const plant = await startPlant({ port: 0, token, machines, ordersPath: join(folder, "orders.jsonl") });
+  const silent = new Map<string, number>();
+  const beforeAnswer = async (tool: string) => {
+    const left = silent.get(tool) ?? 0;
+    if (left === 0) return;
+    silent.set(tool, left - 1);
+    await new Promise(() => {});
+  };
+  const ordersPath = join(folder, "orders.jsonl");
+  const plant = await startPlant({ port: 0, token, machines, ordersPath, beforeAnswer });
   const gateway = new ScriptedGateway(script);
   const ledger = await createLedger({ db, owner: newId("req") });
   const engines = new EngineRegistry();
@@ -184,6 +194,7 @@ export async function startHouse(db: Database, script = readThePanel as Scripted
   const house: House = {
     ...{ db, tenant, gateway, plant, machines, facts, events, restate },
     agents: make(),
+    silence: (tool, times) => void silent.set(tool, times),
     async restart() {
       await this.agents.stop();
       this.agents = make();
