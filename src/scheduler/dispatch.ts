@@ -1,25 +1,15 @@
 // Admission, queueing and placing of calls: from `decide` to the end of a call. One queue per deployment; a call leaves it
 // when fairness says so and an endpoint has room, and is placed at that moment, by what is known then.
+import { admit, chargeOf, type Deployment, hasRoom, isFree, longestMatch, refusal } from "./admission.ts";
 import type { Endpoints } from "./endpoints.ts";
 import type { LoadHandle, LoadView } from "./load/loadView.ts";
 import { PdPlanner, type PdPlan } from "./pd/plan.ts";
-import { expectedTtftMs } from "./placement/estimate.ts";
 import { decisionOf, numbersOf } from "./placement/explain.ts";
 import { ViewBuilder } from "./placement/view.ts";
 import type { PrefixIndex } from "./prefix/prefixIndex.ts";
 import { FairQueue, type FairQueueOptions } from "./queue/fairQueue.ts";
 import { ServiceRate } from "./queue/promise.ts";
-import type {
-  Call,
-  CallUsage,
-  Decision,
-  EndpointState,
-  PlacementView,
-  Policy,
-  RefusalCode,
-  Rng,
-  SchedulerAction,
-} from "./types.ts";
+import type { Call, CallUsage, Decision, EndpointState, PlacementView, Policy, Rng, SchedulerAction } from "./types.ts";
 
 /** A call at an endpoint. */
 export interface Placed {
@@ -33,12 +23,6 @@ export interface Placed {
   charged: number;
   outputTokens: number;
   prefilled: boolean;
-}
-
-interface Deployment {
-  queue: FairQueue;
-  policy: Policy;
-  rate: ServiceRate;
 }
 
 /** Predicted against reported cached tokens, summed: the index's honesty. */
@@ -103,7 +87,7 @@ export class Dispatch {
     this.rng = rng;
     const actions: SchedulerAction[] = [];
     const deployment = this.deployment(call.deployment);
-    const ttftMs = this.admissible(call, deployment, now, actions);
+    const ttftMs = admit(call, deployment, this.endpoints.ofDeployment(call.deployment), this.views, now, actions);
     if (ttftMs === undefined) return actions;
     const pushed = deployment.queue.push(call, now, ttftMs);
     if (!pushed.queued) {
@@ -243,44 +227,6 @@ export class Dispatch {
     return false;
   }
 
-  /** Least time to first token if placed now, or undefined after a refusal. */
-  private admissible(call: Call, deployment: Deployment, now: number, actions: SchedulerAction[]): number | undefined {
-    const all = this.endpoints.ofDeployment(call.deployment).filter((endpoint) => endpoint.spec.role !== "prefill");
-    const ready = all.filter((endpoint) => endpoint.health === "ready" && !call.avoid?.includes(endpoint.spec.id));
-    if (ready.length === 0) {
-      const starting = all.some((endpoint) => endpoint.health === "starting");
-      const message = starting
-        ? "Its endpoints are still starting."
-        : `No endpoint of ${call.deployment} can take this call.`;
-      actions.push(refusal(call, "no_endpoint", message, starting ? 5_000 : 30_000));
-      return undefined;
-    }
-    if (!ready.some((endpoint) => fitsAtAll(endpoint, call))) {
-      const most = Math.max(...ready.map((endpoint) => endpoint.spec.kvCapacityTokens));
-      actions.push(refusal(call, "too_long", `The prompt has ${call.promptTokens} tokens; ${most} fit.`, 0));
-      return undefined;
-    }
-    const perMs = ready.reduce((sum, endpoint) => sum + endpoint.spec.speed.prefillTokensPerSecond / 1000, 0);
-    deployment.rate.assume(perMs);
-    if (call.deadlineMs === undefined) return 0;
-    const view = this.views.build(call, ready, (endpoint) => fitsAtAll(endpoint, call), now);
-    let ttftMs = Number.POSITIVE_INFINITY;
-    for (let i = 0; i < view.count; i++)
-      ttftMs = Math.min(ttftMs, expectedTtftMs(call, view.endpoints[i]!, view.matched, i * 4));
-    const { queue, rate } = deployment;
-    const free = ready.some(isFree);
-    const own = queue.waitingOf(call.tenant).tokens;
-    const waitMs =
-      free && queue.size === 0 ? 0 : rate.waitMs(own, queue.waitingTokens, queue.competing + (own === 0 ? 1 : 0));
-    const lateMs = now + waitMs + ttftMs - call.deadlineMs;
-    if (lateMs > 0) {
-      const message = `Its first token would come in about ${Math.round(waitMs + ttftMs)} ms, ${Math.round(lateMs)} ms after its deadline.`;
-      actions.push(refusal(call, "deadline", message, lateMs));
-      return undefined;
-    }
-    return ttftMs;
-  }
-
   private place(deployment: Deployment, view: PlacementView, call: Call, queuedMs: number): Placed {
     const choice = deployment.policy.choose(view, this.rng);
     const decision = decisionOf(view, choice, deployment.policy.name, queuedMs);
@@ -354,38 +300,4 @@ export class Dispatch {
     }
     return deployment;
   }
-}
-
-/** Uncached prompt and expected output: what a tenant pays in credit when a call is sent. */
-function chargeOf(call: Call, matchedTokens: number): number {
-  return Math.max(1, call.promptTokens - Math.max(0, matchedTokens)) + call.outputTokens;
-}
-
-function longestMatch(view: PlacementView): number {
-  if (view.count === 0) return -1;
-  let longest = 0;
-  for (let i = 0; i < view.count; i++) longest = Math.max(longest, view.matchedTokens[i]!);
-  return longest;
-}
-
-function isFree(endpoint: EndpointState): boolean {
-  return endpoint.load.inFlight < endpoint.spec.maxInFlight;
-}
-
-function fitsAtAll(endpoint: EndpointState, call: Call): boolean {
-  return call.promptTokens < endpoint.spec.kvCapacityTokens;
-}
-
-function hasRoom(endpoint: EndpointState, call: Call): boolean {
-  return (
-    endpoint.health === "ready" &&
-    endpoint.spec.role !== "prefill" &&
-    isFree(endpoint) &&
-    fitsAtAll(endpoint, call) &&
-    !call.avoid?.includes(endpoint.spec.id)
-  );
-}
-
-export function refusal(call: Call, code: RefusalCode, message: string, retryAfterMs: number): SchedulerAction {
-  return { type: "refuse", call: call.id, code, message, retryAfterMs: Math.ceil(Math.max(0, retryAfterMs)) };
 }

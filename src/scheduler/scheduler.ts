@@ -1,7 +1,8 @@
 // The scheduler: one deterministic state machine. `apply(event)` tells it what has happened, `decide(call, now, rng)` asks
 // it where a call goes, `tick(now)` lets time pass; each answers with actions for the shell (the gateway, or the simulator)
 // to carry out. It does no I/O and has no clock and no randomness of its own: same events, same seed, same actions.
-import { Dispatch, type Placed, refusal, type Truth } from "./dispatch.ts";
+import { refusal } from "./admission.ts";
+import { Dispatch, type Placed, type Truth } from "./dispatch.ts";
 import { Endpoints } from "./endpoints.ts";
 import type { FairQueue, FairQueueOptions } from "./queue/fairQueue.ts";
 import { LoadView } from "./load/loadView.ts";

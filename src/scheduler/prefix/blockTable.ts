@@ -10,6 +10,7 @@
 import { evictionScan } from "../limits.ts";
 import type { ByteBudget } from "./budget.ts";
 import { emptySet, HolderSets, refusedSet } from "./holderSets.ts";
+import { deadFingerprint, emptyShard, fingerprint, freeFingerprint, put, type Shard, slotOf, take } from "./shard.ts";
 
 const chunkBits = 15;
 const chunkLength = 1 << chunkBits;
@@ -17,8 +18,6 @@ const chunkMask = chunkLength - 1;
 const chunkBytes = chunkLength * 13;
 const touchedBit = 0x80;
 const generationMask = 0x7f;
-const freeFingerprint = 0;
-const deadFingerprint = 1;
 const minShard = 8;
 
 /** Answer of `find` and `add` when there is no such block, or no memory for it. */
@@ -29,15 +28,6 @@ interface Chunk {
   sets: Uint32Array;
   meta: Uint8Array;
 }
-
-interface Shard {
-  numbers: Uint32Array;
-  fingerprints: Uint8Array;
-  live: number;
-  dead: number;
-}
-
-const emptyShard: Shard = { numbers: new Uint32Array(0), fingerprints: new Uint8Array(0), live: 0, dead: 0 };
 
 export class BlockTable {
   /** Replaced by `reset`. */
@@ -80,7 +70,7 @@ export class BlockTable {
     if (size === 0) return noBlock;
     const wanted = fingerprint(high);
     const { fingerprints, numbers } = shard;
-    for (let at = Math.floor((low / 0x1_0000_0000) * size); ;) {
+    for (let at = slotOf(low, size); ;) {
       const seen = fingerprints[at]!;
       if (seen === freeFingerprint) return noBlock;
       if (seen === wanted) {
@@ -258,7 +248,7 @@ export class BlockTable {
     const at = block & chunkMask;
     const low = chunk.hashes[at << 1]!;
     const high = chunk.hashes[(at << 1) + 1]!;
-    take(this.shards[high >>> this.shardShift]!, low, high, block);
+    take(this.shards[high >>> this.shardShift]!, low, block);
     this.sets.release(chunk.sets[at]!);
     chunk.sets[at] = emptySet;
     chunk.meta[at] = (chunk.meta[at]! + 1) & generationMask;
@@ -286,31 +276,4 @@ export class BlockTable {
     this.shards[shardAt] = grown;
     return true;
   }
-}
-
-/** One byte of the hash, 2 to 255. */
-function fingerprint(high: number): number {
-  const byte = high & 0xff;
-  return byte < 2 ? byte + 2 : byte;
-}
-
-function put(shard: Shard, low: number, high: number, block: number): void {
-  const size = shard.numbers.length;
-  let at = Math.floor((low / 0x1_0000_0000) * size);
-  while (shard.fingerprints[at]! > deadFingerprint) if (++at === size) at = 0;
-  if (shard.fingerprints[at] === deadFingerprint) shard.dead--;
-  shard.fingerprints[at] = fingerprint(high);
-  shard.numbers[at] = block;
-  shard.live++;
-}
-
-function take(shard: Shard, low: number, _high: number, block: number): void {
-  const size = shard.numbers.length;
-  let at = Math.floor((low / 0x1_0000_0000) * size);
-  while (shard.numbers[at] !== block || shard.fingerprints[at]! <= deadFingerprint) if (++at === size) at = 0;
-  const next = at + 1 === size ? 0 : at + 1;
-  const ends = shard.fingerprints[next] === freeFingerprint;
-  shard.fingerprints[at] = ends ? freeFingerprint : deadFingerprint;
-  if (!ends) shard.dead++;
-  shard.live--;
 }

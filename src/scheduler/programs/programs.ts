@@ -10,23 +10,9 @@
 import type { Endpoints } from "../endpoints.ts";
 import { programsMax } from "../limits.ts";
 import type { Call, Decision, EndpointState, RuntimeFact, SchedulerAction, Tier } from "../types.ts";
-import { planTool, type ToolKind } from "./toolWindow.ts";
-import { type Member, planWorkingSet, type WorkingSetOptions } from "./workingSet.ts";
-
-interface Program extends Member {
-  tenant: string | undefined;
-  deployment: string | undefined;
-  parent: string | undefined;
-  /** Where its newest KV lies. */
-  at: EndpointState | undefined;
-  tier: Tier;
-  calls: number;
-  tools: number;
-  kind: ToolKind | undefined;
-  toolSinceMs: number;
-  askAgainMs: number;
-  activeMs: number;
-}
+import { newProgram, type Program, slower } from "./program.ts";
+import { planTool } from "./toolWindow.ts";
+import { planWorkingSet, type WorkingSetOptions } from "./workingSet.ts";
 
 export interface ProgramsOptions {
   workingSet?: WorkingSetOptions;
@@ -304,25 +290,7 @@ export class Programs {
     let program = this.programs.get(id);
     if (program === undefined) {
       if (this.programs.size >= programsMax) return undefined;
-      program = {
-        id,
-        tenant: undefined,
-        deployment: undefined,
-        parent: undefined,
-        startedMs: now,
-        contextTokens: 0,
-        atBoundary: true,
-        pausedMs: undefined,
-        immuneUntilMs: 0,
-        at: undefined,
-        tier: "device",
-        calls: 0,
-        tools: 0,
-        kind: undefined,
-        toolSinceMs: now,
-        askAgainMs: Number.POSITIVE_INFINITY,
-        activeMs: now,
-      };
+      program = newProgram(id, now);
     } else {
       this.programs.delete(id);
     }
@@ -330,10 +298,4 @@ export class Programs {
     this.programs.set(id, program);
     return program;
   }
-}
-
-/** Of tools that run together the slowest decides. */
-function slower(a: ToolKind | undefined, b: ToolKind | undefined): ToolKind | undefined {
-  const order: readonly (ToolKind | undefined)[] = ["quick", undefined, "slow", "approval"];
-  return order.indexOf(a) > order.indexOf(b) ? a : b;
 }

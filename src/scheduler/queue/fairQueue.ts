@@ -11,6 +11,7 @@ import { queueCallsMax, queueCallsPerTenantMax } from "../limits.ts";
 import type { Call } from "../types.ts";
 import { CreditRing } from "./credit.ts";
 import { Heap } from "./heap.ts";
+import { pauseKey, type Program, programKey, programOfKey, type Tenant, type Waiting } from "./waiting.ts";
 
 export interface FairQueueOptions {
   /** Tokens that every tenant may be served per round, times its weight. */
@@ -24,34 +25,7 @@ export interface FairQueueOptions {
   weightOf?: (tenant: string) => number;
 }
 
-/** A call that waits. */
-export interface Waiting {
-  readonly call: Call;
-  readonly sinceMs: number;
-  /** Prompt + output, before anything is known of caches. */
-  readonly tokens: number;
-  /** Set when it has left the queue in any way. */
-  gone: boolean;
-}
-
-interface Program {
-  key: string;
-  level: number;
-  calls: Heap<Waiting>;
-  live: number;
-  paused: boolean;
-}
-
-interface Tenant {
-  name: string;
-  /** Priority levels with calls that may run, highest first. */
-  levels: { priority: number; ring: CreditRing<Program> }[];
-  programs: Map<string, Program>;
-  calls: number;
-  tokens: number;
-  /** Calls that may run now: not of paused programs. */
-  runnable: number;
-}
+export type { Waiting } from "./waiting.ts";
 
 export type Push = { queued: true; waiting: Waiting; dropped?: Waiting } | { queued: false };
 
@@ -310,19 +284,4 @@ export class FairQueue {
     for (const program of tenant.programs.values()) newest = program.calls.last((left) => !left.gone) ?? newest;
     return newest;
   }
-}
-
-/** A program's calls of one priority. Calls without a program stand alone. */
-function programKey(call: Call): string {
-  const priority = call.priority ?? 0;
-  return call.program === undefined ? `${priority} call ${call.id}` : `${priority} program ${call.program}`;
-}
-
-function programOfKey(key: string): string | undefined {
-  const at = key.indexOf(" program ");
-  return at < 0 ? undefined : key.slice(at + " program ".length);
-}
-
-function pauseKey(tenant: string, program: string): string {
-  return JSON.stringify([tenant, program]);
 }

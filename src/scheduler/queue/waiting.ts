@@ -1,0 +1,48 @@
+// What waits in the fair queue, and the names under which it is kept.
+import type { Call } from "../types.ts";
+import type { CreditRing } from "./credit.ts";
+import type { Heap } from "./heap.ts";
+
+/** A call that waits. */
+export interface Waiting {
+  readonly call: Call;
+  readonly sinceMs: number;
+  /** Prompt + output, before anything is known of caches. */
+  readonly tokens: number;
+  /** Set when it has left the queue in any way. */
+  gone: boolean;
+}
+
+export interface Program {
+  key: string;
+  level: number;
+  calls: Heap<Waiting>;
+  live: number;
+  paused: boolean;
+}
+
+export interface Tenant {
+  name: string;
+  /** Priority levels with calls that may run, highest first. */
+  levels: { priority: number; ring: CreditRing<Program> }[];
+  programs: Map<string, Program>;
+  calls: number;
+  tokens: number;
+  /** Calls that may run now: not of paused programs. */
+  runnable: number;
+}
+
+/** A program's calls of one priority. Calls without a program stand alone. */
+export function programKey(call: Call): string {
+  const priority = call.priority ?? 0;
+  return call.program === undefined ? `${priority} call ${call.id}` : `${priority} program ${call.program}`;
+}
+
+export function programOfKey(key: string): string | undefined {
+  const at = key.indexOf(" program ");
+  return at < 0 ? undefined : key.slice(at + " program ".length);
+}
+
+export function pauseKey(tenant: string, program: string): string {
+  return JSON.stringify([tenant, program]);
+}
