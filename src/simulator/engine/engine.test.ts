@@ -223,12 +223,8 @@ function naiveReplay(profile: EngineProfile, arrivals: { atMs: number; call: Sim
       pairs += r.chunk * (r.done + r.chunk / 2);
     };
     for (const r of running) if (r.produced === 0 && budget > 0) give(r);
-    while (
-      budget > 0 &&
-      running.length < profile.maxSequences &&
-      next < arrivals.length &&
-      arrivals[next]!.atMs <= now
-    ) {
+    const room = () => budget > 0 && running.length < profile.maxSequences;
+    while (room() && next < arrivals.length && arrivals[next]!.atMs <= now) {
       const r = { call: arrivals[next++]!.call, done: 0, produced: 0, chunk: 0 };
       running.push(r);
       give(r);

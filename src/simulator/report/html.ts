@@ -126,7 +126,9 @@ function charts(experiment: Experiment): string[] {
     }),
     chart((s) => s.outputTokensPerSecond, { title: "Output tokens per second", yLabel: "tokens/s" }),
     chart((s) => s.costPerMillionTokens, { title: "Cost per million tokens", yLabel: currency }),
-    chart((s) => s.fairness, { title: "Fairness between tenants (Jain)", yLabel: "1 is equal" }),
+    ...(experiment.workload.tenants < 2
+      ? []
+      : [chart((s) => s.fairness, { title: "Fairness between tenants (Jain)", yLabel: "1 is equal" })]),
   ];
 }
 

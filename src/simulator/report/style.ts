@@ -10,7 +10,7 @@ export const style = `
   --c6: light-dark(#a8336e, #f58fbd); --c7: light-dark(#5c6270, #aab0bf); --c8: light-dark(#4f7a1c, #a9d46a); }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--bg); color: var(--text); font: 14px/1.5 Inter, system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; font-variant-numeric: tabular-nums; }
-main { max-width: 1180px; margin: 0 auto; padding: 24px 20px 64px; }
+main { max-width: 1320px; margin: 0 auto; padding: 24px 20px 64px; }
 h1 { font-size: 22px; line-height: 1.25; margin: 0 0 8px; } h2 { font-size: 16px; margin: 36px 0 8px; } h3 { font-size: 13px; margin: 20px 0 6px; color: var(--text-2); }
 p { margin: 4px 0; max-width: 80ch; color: var(--text-2); } .note { font-size: 13px; color: var(--text-3); }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(170px, 1fr)); gap: 1px; background: var(--line); border: 1px solid var(--line); border-radius: 6px; overflow: hidden; margin-top: 20px; }
@@ -27,7 +27,7 @@ svg text { fill: var(--text-3); font: 11px Inter, system-ui, sans-serif; } .labe
 .swatch { width: 14px; height: 3px; border-radius: 2px; background: currentColor; } 
 .legend .s0 .swatch { background: var(--c0); } .legend .s1 .swatch { background: var(--c1); } .legend .s2 .swatch { background: var(--c2); } .legend .s3 .swatch { background: var(--c3); } .legend .s4 .swatch { background: var(--c4); } .legend .s5 .swatch { background: var(--c5); } .legend .s6 .swatch { background: var(--c6); } .legend .s7 .swatch { background: var(--c7); } .legend .s8 .swatch { background: var(--c8); }
 .scroll { overflow-x: auto; border: 1px solid var(--line); border-radius: 6px; background: var(--surface); }
-table { border-collapse: collapse; width: 100%; font-size: 12.5px; } th, td { padding: 6px 10px; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--line); }
+table { border-collapse: collapse; width: 100%; font-size: 12.5px; } th, td { padding: 6px 9px; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--line); }
 tbody tr:last-child > * { border-bottom: 0; } thead th { color: var(--text-3); font-weight: 500; } th[scope=row], td.text, th.text, thead th:first-child { text-align: left; font-weight: 500; } td.text { white-space: normal; min-width: 12ch; font-weight: 400; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 4px 16px; font-size: 13px; } dt { color: var(--text-2); font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; font-size: 12px; } dd { margin: 0; color: var(--text-2); }
 @media (max-width: 640px) { dl { grid-template-columns: 1fr; } dd { margin-bottom: 6px; } }

@@ -37,8 +37,8 @@ export function lineChart(series: readonly Series[], options: ChartOptions): str
   const high = Math.max(...ys);
   const log = options.logFrom !== undefined && positive && high / low > options.logFrom;
   const yTicks = log ? logTicks(low, high) : linearTicks(Math.min(0, low), high);
-  const yFrom = log ? Math.min(low, yTicks[0]!) : yTicks[0]!;
-  const yTo = log ? Math.max(high, yTicks[yTicks.length - 1]!) : yTicks[yTicks.length - 1]!;
+  const yFrom = log ? Math.min(low, yTicks[0] ?? low) : yTicks[0]!;
+  const yTo = log ? Math.max(high, yTicks[yTicks.length - 1] ?? high) : yTicks[yTicks.length - 1]!;
   const xs = [...new Set(all.map((point) => point.x))].toSorted((a, b) => a - b);
   const xFrom = xs[0]!;
   const xTo = xs[xs.length - 1]!;
@@ -129,10 +129,15 @@ function linearTicks(from: number, to: number): number[] {
   return ticks;
 }
 
+/** 1, 2, 5 of each decade inside the range, thinned to decades when there are many. */
 function logTicks(from: number, to: number): number[] {
   const ticks: number[] = [];
-  for (let power = Math.floor(Math.log10(from)); power <= Math.ceil(Math.log10(to)); power++) ticks.push(10 ** power);
-  return ticks;
+  for (let power = Math.floor(Math.log10(from)); power <= Math.ceil(Math.log10(to)); power++) {
+    for (const digit of [1, 2, 5]) ticks.push(digit * 10 ** power);
+  }
+  const inside = ticks.filter((tick) => tick >= from / 1.2 && tick <= to * 1.2);
+  const decades = inside.filter((tick) => Number.isInteger(Number(Math.log10(tick).toFixed(9))));
+  return inside.length > 7 && decades.length >= 2 ? decades : inside;
 }
 
 function thin(values: readonly number[], most: number): number[] {

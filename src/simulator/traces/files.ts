@@ -46,8 +46,8 @@ export async function* readLines(path: string, limit = Infinity): AsyncGenerator
   try {
     for await (const line of lines) {
       if (line.length === 0) continue;
+      if (count++ >= limit) break;
       yield line;
-      if (++count >= limit) break;
     }
   } finally {
     lines.close();

@@ -1,0 +1,72 @@
+// The KV-budget study on sessions small enough to count by hand, and its rules against each other on random ones.
+import { describe, expect, it } from "vitest";
+import { Random } from "../random.ts";
+import type { AgentSession } from "../traces/agent-sessions.ts";
+import { budgetRules, budgetWorkload, runBudget } from "./kv-budget.ts";
+
+const rule = (name: string) => budgetRules.find((one) => one.name === name)!;
+const request = (startS: number, runs: number[], stop = "tool_use") => {
+  const blocks = runs.filter((_, i) => i % 2 === 1).reduce((a, b) => a + b, 0);
+  return { startS, apiS: 1, promptTokens: blocks * 10 + 5, outputTokens: 5, runs, blocks, stop };
+};
+const session = (id: string, requests: ReturnType<typeof request>[]): AgentSession => ({
+  id,
+  blockTokens: 10,
+  sharedTokens: 0,
+  main: { id: "main", offsetS: 0, requests },
+  subagents: [],
+});
+
+describe("KV budget", () => {
+  const two = [
+    session("a", [request(0, [0, 4]), request(10, [0, 6]), request(1000, [0, 8], "end_turn")]),
+    session("b", [request(0, [0, 4]), request(10, [0, 4, 20, 2]), request(20, [0, 2], "end_turn")]),
+  ];
+  const workload = budgetWorkload(two, { seed: 1, alive: 2, meanStartGapS: 1e-6 });
+
+  it("lays sessions out on one clock and knows the working set and the next uses", () => {
+    expect(workload.requests).toHaveLength(6);
+    // Largest sum: a at 65 + 5 tokens beside b at 65 + 5.
+    expect(workload.workingSetTokens).toBe(140);
+    const [first] = workload.requests;
+    expect(first!.nextUse).toHaveLength(1);
+    expect(first!.nextUse[0]!.atS - first!.atS).toBeCloseTo(10, 3);
+  });
+
+  it("with room for all, only what is new is computed; a time-to-live loses what idled longer", () => {
+    // a: 45, then 65 - 40, then 85 - 60; b: 45, 65 - 40, 25 - 20.
+    const fresh = 45 + 25 + 25 + 45 + 25 + 5;
+    for (const name of ["lru", "tool-window", "clairvoyant"]) {
+      expect([name, runBudget(workload, rule(name), 1e6).recomputedTokens]).toEqual([name, fresh]);
+    }
+    expect(runBudget(workload, rule("ttl-5min"), 1e6).recomputedTokens).toBe(fresh + 60);
+  });
+
+  it("what lies below the device is reloaded, not computed", () => {
+    const all = runBudget(workload, rule("lru"), 1e6, 40);
+    expect(all.recomputedTokens).toBe(runBudget(workload, rule("lru"), 1e6).recomputedTokens);
+    expect(all.reloadedTokens).toBeGreaterThan(0);
+  });
+
+  it("on random sessions the clairvoyant is never beaten, and knowing what is dead helps", () => {
+    const random = new Random(9);
+    const many = Array.from({ length: 40 }, (_, s) => {
+      let atS = 0;
+      let length = 3 + random.below(5);
+      const requests = Array.from({ length: 12 }, () => {
+        const made = request(atS, [0, length]);
+        atS += 2 + random.exponential(20);
+        length += 1 + random.below(4);
+        return made;
+      });
+      return session(`s${s}`, requests);
+    });
+    const load = budgetWorkload(many, { seed: 2, alive: 8, meanStartGapS: 5 });
+    for (const share of [0.2, 0.4, 0.6, 0.8]) {
+      const cost = (name: string) => runBudget(load, rule(name), share * load.workingSetTokens).recomputedTokens;
+      const best = cost("clairvoyant");
+      for (const name of ["lru", "ttl-5min", "tool-window"]) expect(cost(name)).toBeGreaterThanOrEqual(best);
+      expect(cost("tool-window")).toBeLessThanOrEqual(cost("lru"));
+    }
+  });
+});
