@@ -1,6 +1,9 @@
 // Prometheus metrics of the gateway. Labels are models, engines and outcomes only: nothing whose number of values a caller
 // could grow (no ids, keys or paths), and model names past a bound are counted together.
-import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from "prom-client";
+//
+// On the path of a call a metric is an addition to a plain number; prom-client is handed the numbers when somebody asks for
+// them. (Its own counters validate and hash their labels at every addition: a dozen of them cost more than the pipeline.)
+import { Counter, Gauge, Registry, collectDefaultMetrics } from "prom-client";
 import { limits } from "./limits.ts";
 
 export type CallOutcome = "completed" | "refused" | "failed" | "cancelled";
@@ -21,126 +24,208 @@ export interface Metrics {
   engineGone(engine: string): void;
 }
 
-const ttftBuckets = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
+const firstTokenBuckets = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 const durationBuckets = [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600];
+
+/** Counts per bucket, sum and count: what a histogram is. */
+class Distribution {
+  readonly bounds: number[];
+  readonly counts: number[];
+  sum = 0;
+  count = 0;
+
+  constructor(bounds: number[]) {
+    this.bounds = bounds;
+    this.counts = bounds.map(() => 0);
+  }
+
+  add(value: number): void {
+    this.sum += value;
+    this.count++;
+    for (let place = 0; place < this.bounds.length; place++)
+      if (value <= this.bounds[place]!) {
+        this.counts[place]!++;
+        return;
+      }
+  }
+}
+
+interface ModelNumbers {
+  outcomes: Record<CallOutcome, number>;
+  prompt: number;
+  cached: number;
+  output: number;
+  firstToken: Distribution;
+  duration: Distribution;
+}
 
 export function createMetrics(options: { process?: boolean } = {}): Metrics {
   const registry = new Registry();
-  const registers = [registry];
   if (options.process ?? true) collectDefaultMetrics({ register: registry });
 
-  const calls = new Counter({
-    name: "lineshaft_calls_total",
-    help: "Calls that have ended, by model and outcome (completed, refused, failed, cancelled)",
-    labelNames: ["model", "outcome"],
-    registers,
-  });
-  const attempts = new Counter({
-    name: "lineshaft_attempts_total",
-    help: "Attempts at an engine that have ended, by engine and outcome",
-    labelNames: ["engine", "outcome"],
-    registers,
-  });
-  const tokens = new Counter({
-    name: "lineshaft_tokens_total",
-    help: "Tokens used, by model and kind: uncached and cached prompt tokens, output tokens",
-    labelNames: ["model", "kind"],
-    registers,
-  });
-  const firstToken = new Histogram({
-    name: "lineshaft_time_to_first_token_seconds",
-    help: "From the arrival of a call to the first chunk of its answer",
-    labelNames: ["model"],
-    buckets: ttftBuckets,
-    registers,
-  });
-  const duration = new Histogram({
-    name: "lineshaft_call_duration_seconds",
-    help: "From the arrival of a call to its settlement",
-    labelNames: ["model"],
-    buckets: durationBuckets,
-    registers,
-  });
-  const holds = new Gauge({
-    name: "lineshaft_holds_open",
-    help: "Holds that this process has taken and not yet settled",
-    registers,
-  });
-  const refusals = new Counter({
-    name: "lineshaft_budget_refusals_total",
-    help: "Calls refused because a budget would be passed, by the kind of its scope",
-    labelNames: ["scope"],
-    registers,
-  });
-  const shares = new Gauge({
-    name: "lineshaft_cached_share",
-    help: "Cached prompt tokens of all prompt tokens since the start, by model",
-    labelNames: ["model"],
-    registers,
-  });
-  const gaps = new Counter({
-    name: "lineshaft_cached_tokens_gap_total",
-    help: "Absolute difference between the cached prompt tokens that placement predicted and the engine reported",
-    labelNames: ["engine"],
-    registers,
-  });
-  const up = new Gauge({
-    name: "lineshaft_engine_up",
-    help: "1 when the engine answered last time it was asked, 0 when not",
-    labelNames: ["engine"],
-    registers,
-  });
+  const models = new Map<string, ModelNumbers>();
+  const attempts = new Map<string, Record<Exclude<CallOutcome, "refused">, number>>();
+  const refusals = new Map<string, number>();
+  const gaps = new Map<string, number>();
+  const ups = new Map<string, number>();
+  let holds = 0;
 
-  // Labels are looked up once per model: what is left on the path of a call is a few additions.
-  const perModel = new Map<string, ReturnType<typeof childrenOf>>();
-  function childrenOf(model: string) {
-    return {
-      outcomes: {
-        completed: calls.labels(model, "completed"),
-        refused: calls.labels(model, "refused"),
-        failed: calls.labels(model, "failed"),
-        cancelled: calls.labels(model, "cancelled"),
+  function numbersOf(model: string): ModelNumbers {
+    const name = models.has(model) || models.size < limits.modelsInMetrics ? model : "other";
+    let numbers = models.get(name);
+    if (!numbers) {
+      numbers = {
+        outcomes: { completed: 0, refused: 0, failed: 0, cancelled: 0 },
+        ...{ prompt: 0, cached: 0, output: 0 },
+        firstToken: new Distribution(firstTokenBuckets),
+        duration: new Distribution(durationBuckets),
+      };
+      models.set(name, numbers);
+    }
+    return numbers;
+  }
+
+  const counter = (name: string, help: string, labelNames: string[], read: (add: Add) => void) =>
+    new Counter({
+      ...{ name, help, labelNames, registers: [registry] },
+      collect() {
+        this.reset();
+        read((labels, value) => this.inc(labels, value));
       },
-      uncached: tokens.labels(model, "uncached"),
-      cached: tokens.labels(model, "cached"),
-      output: tokens.labels(model, "output"),
-      firstToken: firstToken.labels(model),
-      duration: duration.labels(model),
-      share: shares.labels(model),
-      promptSum: 0,
-      cachedSum: 0,
-    };
-  }
-  function of(model: string) {
-    const name = perModel.has(model) || perModel.size < limits.modelsInMetrics ? model : "other";
-    let children = perModel.get(name);
-    if (!children) perModel.set(name, (children = childrenOf(name)));
-    return children;
-  }
+    });
+  const gauge = (name: string, help: string, labelNames: string[], read: (add: Add) => void) =>
+    new Gauge({
+      ...{ name, help, labelNames, registers: [registry] },
+      collect() {
+        this.reset();
+        read((labels, value) => this.set(labels, value));
+      },
+    });
+
+  counter(
+    "lineshaft_calls_total",
+    "Calls that have ended, by model and outcome (completed, refused, failed, cancelled)",
+    ["model", "outcome"],
+    (add) => {
+      for (const [model, { outcomes }] of models)
+        for (const [outcome, value] of Object.entries(outcomes)) if (value > 0) add({ model, outcome }, value);
+    },
+  );
+  counter(
+    "lineshaft_attempts_total",
+    "Attempts at an engine that have ended, by engine and outcome",
+    ["engine", "outcome"],
+    (add) => {
+      for (const [engine, outcomes] of attempts)
+        for (const [outcome, value] of Object.entries(outcomes)) if (value > 0) add({ engine, outcome }, value);
+    },
+  );
+  counter(
+    "lineshaft_tokens_total",
+    "Tokens used, by model and kind: uncached and cached prompt tokens, output tokens",
+    ["model", "kind"],
+    (add) => {
+      for (const [model, { prompt, cached, output }] of models)
+        for (const [kind, value] of Object.entries({ uncached: prompt - cached, cached, output }))
+          add({ model, kind }, value);
+    },
+  );
+  gauge(
+    "lineshaft_cached_share",
+    "Cached prompt tokens of all prompt tokens since the start, by model",
+    ["model"],
+    (add) => {
+      for (const [model, { prompt, cached }] of models) if (prompt > 0) add({ model }, cached / prompt);
+    },
+  );
+  gauge("lineshaft_holds_open", "Holds that this process has taken and not yet settled", [], (add) => add({}, holds));
+  counter(
+    "lineshaft_budget_refusals_total",
+    "Calls refused because a budget would be passed, by the kind of its scope",
+    ["scope"],
+    (add) => refusals.forEach((value, scope) => add({ scope }, value)),
+  );
+  counter(
+    "lineshaft_cached_tokens_gap_total",
+    "Absolute difference between the cached prompt tokens that placement predicted and the engine reported",
+    ["engine"],
+    (add) => gaps.forEach((value, engine) => add({ engine }, value)),
+  );
+  gauge(
+    "lineshaft_engine_up",
+    "1 when the engine answered last time it was asked, 0 when it did not",
+    ["engine"],
+    (add) => ups.forEach((value, engine) => add({ engine }, value)),
+  );
+  histogram(
+    registry,
+    "lineshaft_time_to_first_token_seconds",
+    "From the arrival of a call to the first chunk of its answer",
+    () => [...models].map(([model, { firstToken }]) => [model, firstToken] as const),
+  );
+  histogram(registry, "lineshaft_call_duration_seconds", "From the arrival of a call to its settlement", () =>
+    [...models].map(([model, { duration }]) => [model, duration] as const),
+  );
+
+  const increase = (map: Map<string, number>, key: string, by: number) => void map.set(key, (map.get(key) ?? 0) + by);
 
   return {
     registry,
     callEnded({ model, outcome, durationMs, firstTokenMs }) {
-      const children = of(model);
-      children.outcomes[outcome].inc();
-      children.duration.observe(durationMs / 1000);
-      if (firstTokenMs !== undefined) children.firstToken.observe(firstTokenMs / 1000);
+      const numbers = numbersOf(model);
+      numbers.outcomes[outcome]++;
+      numbers.duration.add(durationMs / 1000);
+      if (firstTokenMs !== undefined) numbers.firstToken.add(firstTokenMs / 1000);
     },
-    attemptEnded: ({ engine, outcome }) => attempts.labels(engine, outcome).inc(),
-    tokensUsed(model, used) {
-      const children = of(model);
-      children.uncached.inc(used.prompt - used.cached);
-      children.cached.inc(used.cached);
-      children.output.inc(used.output);
-      children.promptSum += used.prompt;
-      children.cachedSum += used.cached;
-      if (children.promptSum > 0) children.share.set(children.cachedSum / children.promptSum);
+    attemptEnded({ engine, outcome }) {
+      let outcomes = attempts.get(engine);
+      if (!outcomes) attempts.set(engine, (outcomes = { completed: 0, failed: 0, cancelled: 0 }));
+      outcomes[outcome]++;
     },
-    cachedGap: (engine, predicted, reported) => gaps.labels(engine).inc(Math.abs(predicted - reported)),
-    holdOpened: () => holds.inc(),
-    holdClosed: () => holds.dec(),
-    budgetRefused: (scopeKind) => refusals.labels(scopeKind).inc(),
-    engineUp: (engine, isUp) => up.labels(engine).set(isUp ? 1 : 0),
-    engineGone: (engine) => up.remove(engine),
+    tokensUsed(model, { prompt, cached, output }) {
+      const numbers = numbersOf(model);
+      numbers.prompt += prompt;
+      numbers.cached += cached;
+      numbers.output += output;
+    },
+    cachedGap: (engine, predicted, reported) => increase(gaps, engine, Math.abs(predicted - reported)),
+    holdOpened: () => void holds++,
+    holdClosed: () => void holds--,
+    budgetRefused: (scopeKind) => increase(refusals, scopeKind, 1),
+    engineUp: (engine, up) => void ups.set(engine, up ? 1 : 0),
+    engineGone: (engine) => void ups.delete(engine),
   };
+}
+
+type Add = (labels: Record<string, string>, value: number) => void;
+
+/** A histogram whose numbers are kept elsewhere: prom-client's own can only be filled one observation at a time. */
+function histogram(
+  registry: Registry,
+  name: string,
+  help: string,
+  read: () => (readonly [model: string, distribution: Distribution])[],
+): void {
+  const metric = {
+    ...{ name, help, type: "histogram", aggregator: "sum" },
+    reset() {},
+    get: () => ({
+      ...{ name, help, type: "histogram", aggregator: "sum" },
+      values: read().flatMap(([model, { bounds, counts, sum, count }]) => {
+        let below = 0;
+        const buckets = bounds.map((le, place) => ({
+          metricName: `${name}_bucket`,
+          labels: { le, model } as Record<string, string | number>,
+          value: (below += counts[place]!),
+        }));
+        return [
+          ...buckets,
+          { metricName: `${name}_bucket`, labels: { le: "+Inf", model }, value: count },
+          { metricName: `${name}_sum`, labels: { model }, value: sum },
+          { metricName: `${name}_count`, labels: { model }, value: count },
+        ];
+      }),
+    }),
+  };
+  registry.registerMetric(metric as unknown as Parameters<Registry["registerMetric"]>[0]);
 }

@@ -82,3 +82,39 @@ test("model names past the bound are counted together", async () => {
   const text = await metrics.registry.metrics();
   expect(text).toContain('lineshaft_calls_total{model="other",outcome="completed"} 100');
 });
+
+test("what is counted is what is shown", async () => {
+  const metrics = createMetrics({ process: false });
+  metrics.callEnded({ model: "m", outcome: "completed", durationMs: 40, firstTokenMs: 20 });
+  metrics.callEnded({ model: "m", outcome: "failed", durationMs: 700_000 });
+  metrics.tokensUsed("m", { prompt: 10, cached: 4, output: 3 });
+  metrics.attemptEnded({ engine: "e", outcome: "completed" });
+  metrics.holdOpened();
+  metrics.budgetRefused("project");
+  metrics.cachedGap("e", 5, 8);
+  metrics.engineUp("e", true);
+  const text = await metrics.registry.metrics();
+  for (const line of [
+    'lineshaft_calls_total{model="m",outcome="completed"} 1',
+    'lineshaft_calls_total{model="m",outcome="failed"} 1',
+    'lineshaft_tokens_total{model="m",kind="uncached"} 6',
+    'lineshaft_tokens_total{model="m",kind="cached"} 4',
+    'lineshaft_attempts_total{engine="e",outcome="completed"} 1',
+    'lineshaft_cached_share{model="m"} 0.4',
+    "lineshaft_holds_open 1",
+    'lineshaft_budget_refusals_total{scope="project"} 1',
+    'lineshaft_cached_tokens_gap_total{engine="e"} 3',
+    'lineshaft_engine_up{engine="e"} 1',
+    'lineshaft_time_to_first_token_seconds_bucket{le="0.01",model="m"} 0',
+    'lineshaft_time_to_first_token_seconds_bucket{le="0.025",model="m"} 1',
+    'lineshaft_time_to_first_token_seconds_bucket{le="+Inf",model="m"} 1',
+    'lineshaft_time_to_first_token_seconds_count{model="m"} 1',
+    'lineshaft_call_duration_seconds_bucket{le="600",model="m"} 1',
+    'lineshaft_call_duration_seconds_bucket{le="+Inf",model="m"} 2',
+    'lineshaft_call_duration_seconds_sum{model="m"} 700.04',
+  ])
+    expect(text.split("\n")).toContain(line);
+  expect(text).toContain("# TYPE lineshaft_call_duration_seconds histogram");
+  // Asked twice, it shows the same.
+  expect(await metrics.registry.metrics()).toBe(text);
+});
