@@ -91,7 +91,7 @@ export async function loadModel(options: DeviceOptions): Promise<LoadedModel> {
   const asked =
     Math.ceil((options.contextTokens || Math.min(trained, defaultContextTokens)) / contextStep) * contextStep;
   const plan = await measure(model, options, asked);
-  const doesNotFit = refusal(plan, { slots: options.slots, contextTokens: asked }, machineMemory());
+  const doesNotFit = refusal(plan, { slots: options.slots, contextTokens: asked }, await memoryOf(llama));
   if (doesNotFit) throw new StartError("kv_memory", doesNotFit.message, doesNotFit.hint);
   const context = await createContext(model, options.threads, options.slots, asked);
   const device = new LlamaDevice(llama, model, context);
@@ -166,6 +166,14 @@ async function openModel(llama: Llama, options: DeviceOptions): Promise<LlamaMod
       error,
     );
   }
+}
+
+/** The machine's memory, with the accelerator's where there is one: the library puts as much as it can there. */
+async function memoryOf(llama: Llama): Promise<ReturnType<typeof machineMemory>> {
+  const machine = machineMemory();
+  if (llama.gpu === false) return machine;
+  const { free, total } = await llama.getVramState();
+  return { availableBytes: machine.availableBytes + free, totalBytes: machine.totalBytes + total };
 }
 
 /** Memory of two small contexts, extended to the one asked for. */

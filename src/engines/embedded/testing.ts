@@ -139,10 +139,12 @@ export async function startTestWorker(
     kvBudgetBytes?: number;
     queueLimit?: number;
     modelPath?: string;
+    threads?: number;
   } = {},
 ): Promise<TestWorker> {
   const kvDir = options.kvDir ?? mkdtempSync(path.join(tmpdir(), "lineshaft-kv-"));
-  const launch = workerCommand({ modelPath: testModel(), modelName: "small", threads: 1, ...options, kvDir });
+  const modelPath = options.modelPath ?? testModel();
+  const launch = workerCommand({ modelName: "small", threads: 1, ...options, modelPath, kvDir });
   const child = spawn(launch.command, launch.args, { env: launch.env, stdio: ["ignore", "pipe", "pipe", "ipc"] });
   let stderr = "";
   child.stderr!.on("data", (piece: Buffer) => (stderr += piece.toString()));
