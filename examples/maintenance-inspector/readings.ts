@@ -37,8 +37,8 @@ export interface Exceeded {
 /** Every limit that is exceeded, in the order of the data set's columns. */
 export function exceededLimits(readings: Readings): Exceeded[] {
   const exceeded: Exceeded[] = [];
-  // Tenths of a kelvin are what is measured: 8.6 must not become 8.599999 by subtraction.
-  const difference = Math.round((readings.process_temperature_k - readings.air_temperature_k) * 10) / 10;
+  // As it comes out of the subtraction: rounded to tenths, 12 of the data set's 115 labels would be missed.
+  const difference = readings.process_temperature_k - readings.air_temperature_k;
   const power = powerOf(readings);
   const strain = readings.tool_wear_min * readings.torque_nm;
   if (readings.tool_wear_min >= 200)

@@ -6,13 +6,12 @@
 
 /** What each mode claims, as a rule over the readings. */
 const rules = {
-  heat_dissipation: (r) => tenths(r.process_temperature_k - r.air_temperature_k) < 86 && r.rotational_speed_rpm < 1380,
+  heat_dissipation: (r) => r.process_temperature_k - r.air_temperature_k < 8.6 && r.rotational_speed_rpm < 1380,
   power: (r) => watts(r) < 3500 || watts(r) > 9000,
   overstrain: (r) => r.tool_wear_min * r.torque_nm > { L: 11000, M: 12000, H: 13000 }[r.variant],
   tool_wear: (r) => r.tool_wear_min >= 200,
 };
 
-const tenths = (kelvin) => Math.round(kelvin * 10);
 const watts = (r) => (r.torque_nm * r.rotational_speed_rpm * 2 * Math.PI) / 60;
 
 export default function verify({ readings, order }) {
