@@ -3,6 +3,8 @@
 import { send } from "./egress.ts";
 import type { EgressResponse } from "./egress.ts";
 import { limits } from "./limits.ts";
+import { encodeBody } from "./splice.ts";
+import type { SourceBody } from "./splice.ts";
 import { SseScanner } from "./sse.ts";
 import { EngineError } from "./types.ts";
 import type { EngineAnswer, EngineChunk, Timings, Usage } from "./types.ts";
@@ -12,6 +14,7 @@ export interface ExchangeOptions {
   url: string;
   headers: string[];
   body: Record<string, unknown> & { stream?: boolean };
+  source?: SourceBody | undefined;
   signal?: AbortSignal | undefined;
   /**
    * Tells the engine to stop; the answer then ends by itself and says what was used. Without it a cancelled attempt's
@@ -30,7 +33,7 @@ export async function openExchange(options: ExchangeOptions): Promise<EngineAnsw
       method: "POST",
       url: options.url,
       headers: options.headers,
-      body: JSON.stringify(options.body),
+      body: encodeBody(options.body, options.source),
       signal: stop ? undefined : signal,
     });
     if (response.status !== 200) throw await readRefusal(response);

@@ -105,6 +105,7 @@ class OpenAiEngine implements Engine {
       url: this.#url + completionPaths[request.endpoint],
       headers: this.#headers,
       body,
+      source: request.source,
       signal,
     });
   }

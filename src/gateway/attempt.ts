@@ -90,7 +90,10 @@ export class Attempts {
     try {
       const { organisation, project } = principal;
       const hints = { attempt: attempt.id, organisation, project, ...(program !== undefined && { program }) };
-      answer = await endpoint.engine.open({ endpoint: protocol, body: attempt.body, hints }, call.signal);
+      const { bytes, body: object } = call.request;
+      const source = bytes && { source: { bytes, object } };
+      const request = { endpoint: protocol, body: attempt.body, hints, ...source };
+      answer = await endpoint.engine.open(request, call.signal);
       attempt.moments.opened = call.now();
       const begun = await firstOf(call, attempt, answer);
       attempt.moments.first = call.now();

@@ -96,14 +96,12 @@ describe("over the wire", () => {
   test("a required tool that is not called, and one that is not allowed", async () => {
     await using at = await testGateway();
     const call = () =>
-      at
-        .client()
-        .chat.completions.create({
-          model: "scripted",
-          messages,
-          tools,
-          tool_choice: { type: "function", function: { name: "order" } },
-        });
+      at.client().chat.completions.create({
+        model: "scripted",
+        messages,
+        tools,
+        tool_choice: { type: "function", function: { name: "order" } },
+      });
     await expect(call()).rejects.toMatchObject({ status: 502, code: "output_invalid" });
     at.engine.next({ toolCalls: [{ name: "other", arguments: "{}" }] });
     await expect(call()).rejects.toMatchObject({ code: "output_invalid" });

@@ -120,6 +120,13 @@ export interface ChoiceOutput {
 
 /** Gathers the choices of a stream; `add` takes each chunk's object. */
 export class OutputGatherer {
+  /** Of an answer that came whole. */
+  static of(whole: Json): Iterable<ChoiceOutput> {
+    const gatherer = new OutputGatherer();
+    gatherer.add(whole);
+    return gatherer.choices.values();
+  }
+
   readonly choices = new Map<number, ChoiceOutput>();
 
   add(data: Json): void {

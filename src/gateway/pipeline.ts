@@ -146,10 +146,9 @@ class Pipeline {
   async #whole(call: CallState, begun: Extract<Begun, { streams: false }>): Promise<CallAnswer> {
     const { attempt, answer, whole } = begun;
     call.firstTokenMs = attempt.moments.first;
-    const gatherer = new OutputGatherer();
-    gatherer.add(whole);
-    const finishReason = gatherer.choices.values().next().value?.finish;
-    const failure = call.check && failureOf(() => checkOutput(call.check!, gatherer.choices.values()));
+    const finishReason =
+      (whole["choices"] as ({ finish_reason?: string | null } | null)[])[0]?.finish_reason ?? undefined;
+    const failure = call.check && failureOf(() => checkOutput(call.check!, OutputGatherer.of(whole)));
     const outcome = failure ? "failed" : "completed";
     const ended = await this.#attempts.end(call, attempt, answer, outcome, failure, finishReason);
     if (failure) throw failure;

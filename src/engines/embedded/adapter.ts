@@ -91,6 +91,7 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEn
         url: `${url}/v1${completionPaths[request.endpoint]}`,
         headers,
         body,
+        source: request.source,
         signal,
         stop: () => abort(request.hints.attempt),
       });

@@ -3,11 +3,10 @@ import type { ServerResponse } from "node:http";
 import type { GatewayError } from "../errors.ts";
 import { openAiErrorBody } from "../errors.ts";
 
-export function sendJson(response: ServerResponse, status: number, json: string): void {
-  response.writeHead(status, {
-    "content-type": "application/json; charset=utf-8",
-    "content-length": Buffer.byteLength(json),
-  });
+/** `headers` is a flat list, name and value in turn: Node writes one out as it is, where each `setHeader` is checked and kept. */
+export function sendJson(response: ServerResponse, status: number, json: string, headers: string[]): void {
+  headers.push("content-type", "application/json; charset=utf-8", "content-length", String(Buffer.byteLength(json)));
+  response.writeHead(status, headers);
   response.end(json);
 }
 
@@ -23,15 +22,15 @@ export function retryHeaders(error: GatewayError): Record<string, string> {
 const neverBetter = new Set(["budget_exceeded", "output_invalid", "engine_auth_failed", "engine_model_missing"]);
 
 /** An error on /v1, in OpenAI's shape. */
-export function sendOpenAiError(response: ServerResponse, error: GatewayError): void {
+export function sendOpenAiError(response: ServerResponse, error: GatewayError, requestId: string): void {
   if (response.headersSent || response.destroyed) {
     response.destroy();
     return;
   }
-  for (const [name, value] of Object.entries(retryHeaders(error))) response.setHeader(name, value);
+  const headers = ["x-request-id", requestId, ...Object.entries(retryHeaders(error)).flat()];
   // A body that was not read to its end cannot be followed by another request.
-  if (error.status === 413) response.setHeader("connection", "close");
-  sendJson(response, error.status, JSON.stringify(openAiErrorBody(error)));
+  if (error.status === 413) headers.push("connection", "close");
+  sendJson(response, error.status, JSON.stringify(openAiErrorBody(error)), headers);
 }
 
 export function apiErrorBody(error: GatewayError, requestId: string): { error: Record<string, string> } {

@@ -53,11 +53,12 @@ export function createServer(dependencies: ServerDependencies): Server {
     (request, response) => {
       response.on("error", () => {});
       if (request.url!.startsWith("/v1/")) {
-        serveV1(dependencies, request, response).catch((error: unknown) => {
+        const id = pooledId("req");
+        serveV1(dependencies, request, response, id).catch((error: unknown) => {
           const failure = asGatewayError(error);
           if (failure.code === "internal_error")
-            log.error({ request: response.getHeader("x-request-id"), err: (error as Error).stack }, "a request failed");
-          sendOpenAiError(response, failure);
+            log.error({ request: id, err: (error as Error).stack }, "a request failed");
+          sendOpenAiError(response, failure, id);
         });
         return;
       }
@@ -71,18 +72,18 @@ async function serveV1(
   dependencies: ServerDependencies,
   request: IncomingMessage,
   response: ServerResponse,
+  requestId: string,
 ): Promise<void> {
-  response.setHeader("x-request-id", pooledId("req"));
   const query = request.url!.indexOf("?");
   const path = query < 0 ? request.url! : request.url!.slice(0, query);
   const principal = await authenticate(dependencies.identity, request);
   if (path === "/v1/chat/completions" && request.method === "POST")
-    return serveCall(dependencies.gateway, "chat", principal, request, response);
+    return serveCall(dependencies.gateway, "chat", principal, request, response, requestId);
   if (path === "/v1/completions" && request.method === "POST")
-    return serveCall(dependencies.gateway, "completions", principal, request, response);
+    return serveCall(dependencies.gateway, "completions", principal, request, response, requestId);
   if (request.method === "GET" && (path === "/v1/models" || path.startsWith("/v1/models/"))) {
     const answer = modelList(dependencies.engines, principal, decodePath(path.slice("/v1/models/".length)));
-    return sendJson(response, 200, JSON.stringify(answer));
+    return sendJson(response, 200, JSON.stringify(answer), ["x-request-id", requestId]);
   }
   throw new GatewayError({
     status: 404,

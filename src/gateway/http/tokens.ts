@@ -19,8 +19,10 @@ export async function serveCall(
   principal: Principal,
   request: IncomingMessage,
   response: ServerResponse,
+  requestId: string,
 ): Promise<void> {
-  const body = decodeBody(endpoint, parse(await readBody(request)));
+  const bytes = await readBody(request);
+  const body = decodeBody(endpoint, parse(bytes));
   refusePlatformFields(body);
   const gone = new AbortController();
   response.once("close", () => {
@@ -30,13 +32,14 @@ export async function serveCall(
   const answer = await gateway.call({
     principal,
     endpoint,
-    body,
+    ...{ body, bytes },
     signal: gone.signal,
     ...(program !== undefined && { program }),
   });
-  for (const name in answer.headers) response.setHeader(name, answer.headers[name]!);
-  if (body.stream === true) await sendStream(response, answer.events);
-  else sendJson(response, 200, JSON.stringify(await answer.body()));
+  const headers = ["x-request-id", requestId];
+  for (const name in answer.headers) headers.push(name, answer.headers[name]!);
+  if (body.stream === true) await sendStream(response, headers, answer.events);
+  else sendJson(response, 200, JSON.stringify(await answer.body()), headers);
 }
 
 function parse(bytes: Buffer): unknown {
@@ -90,8 +93,13 @@ export function readBody(request: IncomingMessage): Promise<Buffer> {
  * Events of a stream as they come. What arrives in one turn of the event loop is written at once: engines send several tokens
  * in one packet, and a write is the dearest thing here. A client that does not read makes the engine wait.
  */
-async function sendStream(response: ServerResponse, events: AsyncIterable<EngineChunk>): Promise<void> {
-  response.writeHead(200, { "content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache" });
+async function sendStream(
+  response: ServerResponse,
+  headers: string[],
+  events: AsyncIterable<EngineChunk>,
+): Promise<void> {
+  headers.push("content-type", "text/event-stream; charset=utf-8", "cache-control", "no-cache");
+  response.writeHead(200, headers);
   const writer = new EventWriter(response);
   try {
     for await (const { data, text } of events) {
