@@ -234,13 +234,11 @@ export class Dispatch {
     const now = view.now;
     const uncached = decision.chosen.uncachedTokens;
     const plan = this.planPrefill(call, endpoint, decision, now);
-    const handle = this.load.open(
-      endpoint.spec.id,
-      endpoint.spec.rank,
-      plan === undefined ? uncached : 0,
-      call.promptTokens,
-      now,
-    );
+    const { runnerUp, chosen } = decision;
+    const alike = runnerUp !== undefined && chosen.matchedTokens <= runnerUp.matchedTokens;
+    const { id, rank } = endpoint.spec;
+    const prefillHere = plan === undefined ? uncached : 0;
+    const handle = this.load.open(id, rank, prefillHere, call.promptTokens, now, alike);
     const placed: Placed = {
       call,
       decision,
@@ -252,8 +250,8 @@ export class Dispatch {
     };
     if (plan !== undefined) {
       decision.prefill = plan.numbers;
-      const { id, rank } = plan.endpoint.spec;
-      const prefill = this.load.open(id, rank, plan.numbers.uncachedTokens, call.promptTokens, now);
+      const { spec } = plan.endpoint;
+      const prefill = this.load.open(spec.id, spec.rank, plan.numbers.uncachedTokens, call.promptTokens, now);
       placed.prefill = { endpoint: plan.endpoint, handle: prefill };
     }
     this.placed.set(call.id, placed);

@@ -35,6 +35,9 @@ export const loadHandleMaxAgeMs = 30 * 60_000;
 /** A peer gateway that has been silent for this long is forgotten, its load with it. */
 export const peerSilentMs = 15_000;
 
+/** How long the news of a peer's placement usually takes: a tick and the carrier. */
+export const peerNewsMs = 250;
+
 /** Calls waiting in the fair queue, all tenants together, and of one tenant. */
 export const queueCallsMax = 10_000;
 export const queueCallsPerTenantMax = 4_000;

@@ -110,6 +110,9 @@ describe("peers", () => {
 describe("herding", () => {
   /** Bursts at several gateways that hear of each other late; answers the largest endpoint's share times the endpoints. */
   function worstShare(options: {
+    /** Calls that every endpoint but the first has from before; all gateways know of them. */
+    before?: number;
+    untilMs?: number;
     gateways: number;
     endpoints: number;
     burst: number;
@@ -135,7 +138,18 @@ describe("herding", () => {
     });
     const taken = new Map<string, number>();
     let calls = 0;
-    for (let now = 0; now < 1000; now += 10) {
+    for (let e = 1; e < options.endpoints; e++) {
+      for (let i = 0; i < (options.before ?? 0); i++) gateways[0]!.load.open(`e${e}`, 0, 1000, 1000, 0);
+      taken.set(`e${e}`, options.before ?? 0);
+      calls += options.before ?? 0;
+    }
+    const known = gateways[0]!.load.message(0, true)!;
+    for (const gateway of gateways) gateway.apply({ at: 0, type: "peer_load", message: known });
+    for (const gateway of gateways) {
+      const hello = gateway.load.message(0, true)!;
+      for (const other of gateways) other.apply({ at: 0, type: "peer_load", message: hello });
+    }
+    for (let now = 0; now < (options.untilMs ?? 1000); now += 10) {
       carrier.deliver(now);
       for (const gateway of gateways) {
         // Bursts of a planner that starts its sub-agents at once, everywhere in the same moment.
@@ -165,4 +179,21 @@ describe("herding", () => {
       expect(worstShare({ gateways, endpoints, burst, delayMs, policy: "two-tier" })).toBeLessThan(bound);
     },
   );
+
+  it("gateways that all see one empty endpoint do not all fill it", () => {
+    const scene = { gateways: 8, endpoints: 8, burst: 16, delayMs: 50, before: 30, untilMs: 200, policy: "two-tier" };
+    expect(worstShare(scene)).toBeLessThan(1.5);
+  });
+
+  it("a guess about peers is gone when their news has had time to come", () => {
+    const [a, b] = [new LoadView("a", 100), new LoadView("b", 100)];
+    a.receive(b.message(0, true)!, 0);
+    const handle = a.open("e", 0, 1000, 1000, 0, true);
+    expect(a.of("e", 0)).toMatchObject({ prefillTokens: 2000, inFlight: 1 });
+    a.janitor(100);
+    a.janitor(200);
+    expect(a.of("e", 0)).toMatchObject({ prefillTokens: 1000, kvTokens: 1000 });
+    handle.close();
+    expect(a.of("e", 0)).toEqual(zero);
+  });
 });

@@ -3,8 +3,9 @@
 // A placed call opens a handle; the handle is the only way to change a count, and closing it takes back exactly what it
 // added. It is Disposable, so `using` closes it on every path; a janitor closes what nobody touched for too long. Peers'
 // loads come as messages (see `carrier.ts`) and are added on top: what a policy sees is own plus peers'.
-import { loadHandleMaxAgeMs, peerSilentMs } from "../limits.ts";
+import { loadHandleMaxAgeMs, peerNewsMs, peerSilentMs } from "../limits.ts";
 import type { EndpointLoad, LoadDelta, LoadMessage } from "../types.ts";
+import { Activity, Echo } from "./echo.ts";
 
 /** Messages between two totals. A total replaces everything a peer knows, so a lost delta is wrong only for so long. */
 const deltasPerTotal = 20;
@@ -34,6 +35,7 @@ interface Peer {
   /** False after a lost message, until a total comes. */
   whole: boolean;
   loads: Map<string, LoadDelta>;
+  activity: Activity;
 }
 
 /** One call's share of an endpoint's load. */
@@ -113,10 +115,13 @@ export class LoadView {
   private readonly peers = new Map<string, Peer>();
   private readonly handles = new Set<LoadHandle>();
   private readonly dirty: Entry[] = [];
+  private readonly echo: Echo;
   private sequence = 0;
 
-  constructor(gateway: string) {
+  /** `newsMs`: how long peers' messages take to arrive. */
+  constructor(gateway: string, newsMs: number = peerNewsMs) {
     this.gateway = gateway;
+    this.echo = new Echo(newsMs);
   }
 
   /** Handles that are open. */
@@ -133,9 +138,21 @@ export class LoadView {
     return this.entry(endpoint, rank).seen;
   }
 
-  /** Counts a call at an endpoint until the handle is closed. */
-  open(endpoint: string, rank: number, prefillTokens: number, kvTokens: number, now: number): LoadHandle {
+  /**
+   * Counts a call at an endpoint until the handle is closed. `alike`: load alone decided for this endpoint, so peers that
+   * see the same loads are probably sending there too.
+   */
+  open(
+    endpoint: string,
+    rank: number,
+    prefillTokens: number,
+    kvTokens: number,
+    now: number,
+    alike = false,
+  ): LoadHandle {
     const entry = this.entry(endpoint, rank);
+    this.echo.placed();
+    if (alike && this.peers.size > 0) this.echo.guess(entry.seen, prefillTokens, kvTokens, this.activities(), now);
     const handle = new LoadHandle(
       { endpoint, rank, prefillTokens, kvTokens, now },
       (prefill, kv, inFlight, prefilling) => {
@@ -149,9 +166,14 @@ export class LoadView {
     return handle;
   }
 
+  private *activities(): Iterable<Activity> {
+    for (const peer of this.peers.values()) yield peer.activity;
+  }
+
   /** Closes handles without a sign of life and forgets silent peers; answers how many handles it closed. */
   janitor(now: number, maxAgeMs: number = loadHandleMaxAgeMs): number {
     let closed = 0;
+    this.echo.turn(now);
     for (const handle of this.handles) {
       if (now - handle.touchedAtMs <= maxAgeMs) continue;
       handle.close();
@@ -164,6 +186,7 @@ export class LoadView {
   /** What peers must be told since the last message; undefined when nothing changed. `alive`: a message even so. */
   message(now: number, alive = false): LoadMessage | undefined {
     if (this.dirty.length === 0 && !alive) return undefined;
+    this.echo.told(now);
     const sequence = this.sequence++;
     const total = sequence % deltasPerTotal === 0;
     const told = total ? [...this.entries.values()] : this.dirty;
@@ -181,7 +204,13 @@ export class LoadView {
   /** Takes a peer's message. Own messages that come back are ignored; after a lost one, deltas wait for a total. */
   receive(message: LoadMessage, now: number): void {
     if (message.gateway === this.gateway) return;
-    const peer = this.peers.get(message.gateway) ?? { sequence: -1, heardAtMs: now, whole: false, loads: new Map() };
+    const peer: Peer = this.peers.get(message.gateway) ?? {
+      sequence: -1,
+      heardAtMs: now,
+      whole: false,
+      loads: new Map(),
+      activity: new Activity(),
+    };
     this.peers.set(message.gateway, peer);
     peer.heardAtMs = now;
     if (message.kind === "total") {
@@ -195,7 +224,7 @@ export class LoadView {
     }
     peer.sequence = message.sequence;
     if (!peer.whole) return;
-    for (const delta of message.deltas) this.addPeer(peer, delta);
+    for (const delta of message.deltas) this.addPeer(peer, delta, message);
   }
 
   forgetPeer(gateway: string): void {
@@ -205,9 +234,10 @@ export class LoadView {
     this.peers.delete(gateway);
   }
 
-  private addPeer(peer: Peer, delta: LoadDelta): void {
+  private addPeer(peer: Peer, delta: LoadDelta, message: LoadMessage): void {
     const key = keyOf(delta.endpoint, delta.rank);
     const known = peer.loads.get(key);
+    if (message.kind === "delta" && delta.inFlight > 0) peer.activity.add(delta.inFlight, message.atMs);
     const sum = known ?? { ...delta, prefillTokens: 0, kvTokens: 0, inFlight: 0, prefilling: 0 };
     add(sum, delta.prefillTokens, delta.kvTokens, delta.inFlight, delta.prefilling);
     const seen = this.entry(delta.endpoint, delta.rank).seen;

@@ -1,0 +1,83 @@
+// What peers are probably doing in this very moment. Gateways that see the same loads choose alike, and hear of each other
+// only later: an endpoint that has just come back empty would be filled by all of them at once. So a placement that load
+// alone decided is counted more than once for a while: once more for every peer as active as we are. When the peers' own
+// messages have had time to arrive, the guess goes.
+import type { EndpointLoad } from "../types.ts";
+
+/** Half-life of activity. */
+const activityHalfLifeMs = 10_000;
+/** Placements that everyone is assumed to have made before anything is known: unknown peers are as active as we are. */
+const prior = 4;
+/** A peer that is far more active than we are is counted for at most this many of us. */
+const mostPerPeer = 2;
+
+/** A count that halves every ten seconds. */
+export class Activity {
+  private count = 0;
+  private atMs = 0;
+
+  add(count: number, now: number): void {
+    this.count = this.at(now) + count;
+    this.atMs = now;
+  }
+
+  at(now: number): number {
+    return this.count * 2 ** (-Math.max(0, now - this.atMs) / activityHalfLifeMs);
+  }
+}
+
+interface Guess {
+  load: EndpointLoad;
+  prefill: number;
+  kv: number;
+}
+
+export class Echo {
+  private readonly own = new Activity();
+  private readonly windowMs: number;
+  private young: Guess[] = [];
+  private old: Guess[] = [];
+  private turnedAtMs = 0;
+  private untold = 0;
+
+  /** `windowMs`: how long peers' news usually takes. A guess lives for one to two windows. */
+  constructor(windowMs: number) {
+    this.windowMs = windowMs;
+  }
+
+  /** A placement of ours. It counts as activity only when it is told: peers' newest ones are not known either. */
+  placed(): void {
+    this.untold++;
+  }
+
+  told(now: number): void {
+    this.own.add(this.untold, now);
+    this.untold = 0;
+  }
+
+  /** Adds to `load` what peers are expected to place there too. */
+  guess(load: EndpointLoad, prefill: number, kv: number, peers: Iterable<Activity>, now: number): void {
+    this.turn(now);
+    const own = this.own.at(now) + prior;
+    let others = 0;
+    for (const peer of peers) others += Math.min(mostPerPeer, (peer.at(now) + prior) / own);
+    if (others === 0) return;
+    const guess = { load, prefill: prefill * others, kv: kv * others };
+    load.prefillTokens += guess.prefill;
+    load.kvTokens += guess.kv;
+    this.young.push(guess);
+  }
+
+  /** Takes back guesses whose time is over. Counts of calls are never guessed: they limit, and a guess must not refuse. */
+  turn(now: number): void {
+    if (now - this.turnedAtMs < this.windowMs) return;
+    const both = now - this.turnedAtMs >= 2 * this.windowMs;
+    for (const guess of both ? [...this.old, ...this.young] : this.old) {
+      guess.load.prefillTokens -= guess.prefill;
+      guess.load.kvTokens -= guess.kv;
+    }
+    this.old = both ? [] : this.young;
+    this.young = [];
+    this.turnedAtMs = now;
+  }
+}
