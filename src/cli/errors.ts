@@ -25,11 +25,12 @@ export class CliError extends Error {
   }
 }
 
-/** Errors of the rooms carry `why` and `hint` where they know them; this reads them without knowing the room. */
+/** Errors of the rooms carry `why` and `hint` (or `next`) where they know them; this reads them without knowing the room. */
 interface Explained {
   message: string;
   why?: unknown;
   hint?: unknown;
+  next?: unknown;
   exitCode?: unknown;
 }
 
@@ -39,7 +40,7 @@ export function printError(error: unknown, terminal: Terminal): number {
   const { red, dim } = terminal.colours("stderr");
   terminal.note(`${red("error:")} ${explained.message}`);
   if (typeof explained.why === "string") for (const line of explained.why.split("\n")) terminal.note(`  why:  ${line}`);
-  const hint = typeof explained.hint === "string" ? explained.hint : fallbackHint(error);
+  const hint = [explained.hint, explained.next].find((text) => typeof text === "string") ?? fallbackHint(error);
   terminal.note(`  next: ${hint}`);
   if (terminal.env["LINESHAFT_DEBUG"] === "1" && error instanceof Error) terminal.note(dim(stackOf(error)));
   return explained.exitCode === 2 ? 2 : 1;

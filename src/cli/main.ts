@@ -11,6 +11,7 @@ import { printError } from "./errors.ts";
 import { registerKeys } from "./keys.ts";
 import { registerModels } from "./models.ts";
 import { registerRuns } from "./runs.ts";
+import { registerSimulate } from "./simulate.ts";
 import { registerStatus } from "./status.ts";
 import { Terminal } from "./terminal.ts";
 import { registerUp } from "./up.ts";
@@ -42,6 +43,7 @@ export function buildProgram(context: Context): Command {
   registerDeploy(program, context);
   registerRuns(program, context);
   registerBill(program, context);
+  registerSimulate(program, context);
   return program;
 }
 

@@ -16,8 +16,8 @@ export function registerRuns(program: Command, context: Context): void {
   verb(program, "run <agent>", {
     about: "Start a run of an agent; with --follow, wait for it and exit by its result",
     examples: [
-      "npx lineshaft run maintenance-inspector --input examples/maintenance-inspector/input.json --follow",
-      'echo \'{"machine": "M-001"}\' | npx lineshaft run maintenance-inspector --input - --json',
+      `echo '{"machine": "M-001", "bare": false}' | npx lineshaft run maintenance-inspector --input - --follow`,
+      `echo '{"machine": "M-002", "bare": false}' | npx lineshaft run maintenance-inspector --input - --json`,
     ],
   })
     .requiredOption("--input <file>", "JSON file with the input, - for stdin")

@@ -1,0 +1,141 @@
+// `lineshaft simulate` and `lineshaft plan`: what a fleet would do with a load, and the cheapest fleet that carries it. Both run in
+// this process and need no running instance.
+import { Option, type Command } from "commander";
+import { withExamples, type Context } from "./context.ts";
+import { CliError } from "./errors.ts";
+import { duration } from "./format.ts";
+
+interface TraceOptions {
+  trace: string;
+  format?: string;
+  limit?: number;
+  speed?: number;
+  copies?: number;
+  seed?: number;
+  shrink?: number;
+  json?: string | true;
+}
+
+interface SimulateVerbOptions extends TraceOptions {
+  fleet: string;
+  policy: string;
+  load?: string;
+  counterfactuals?: number;
+  html?: string;
+}
+
+export function registerSimulate(program: Command, context: Context): void {
+  const simulate = withExamples(
+    program.command("simulate").description("Run a trace through a modelled fleet, by the scheduler's own code"),
+    [
+      "npx lineshaft simulate --trace test/data/traces/sessions.jsonl --fleet examples/simulator/fleet.yaml --policy two-tier,round-robin",
+      "npx lineshaft simulate --trace llm-d-37pct --limit 500 --fleet examples/simulator/fleet.yaml --policy two-tier --html report.html --json report.json",
+    ],
+  )
+    .requiredOption("--fleet <file>", "YAML or JSON that describes pools, profiles and replicas")
+    .requiredOption("--policy <names>", "placement policies to compare, separated by commas")
+    .option("--load <factors>", "multiples of the trace's own speed, separated by commas: one curve per policy", "1")
+    .addOption(number("--counterfactuals <number>", "decisions per policy whose runner-up is simulated too"))
+    .option("--html <file>", "write a page with plots");
+  traceOptions(simulate).action(async (options: SimulateVerbOptions) => {
+    const { runSimulateCommand } = await import("../simulator/index.ts");
+    const { progress, done } = shownProgress(context);
+    const { json, html } = options;
+    const { result, text, files } = await runSimulateCommand({
+      ...workload(options),
+      fleet: options.fleet,
+      policies: words(options.policy),
+      loads: words(options.load ?? "1").map((factor) => numberOf(factor, "--load")),
+      counterfactuals: options.counterfactuals,
+      ...(typeof json === "string" && { json }),
+      ...(html !== undefined && { html }),
+      onProgress: progress,
+    });
+    done();
+    await report(context, json, result, text, files);
+  });
+
+  const plan = withExamples(
+    program.command("plan").description("Find the cheapest fleet that carries a load within its service levels"),
+    [
+      "npx lineshaft plan --plan examples/simulator/plan.yaml --trace test/data/traces/sessions.jsonl",
+      "npx lineshaft plan --plan examples/simulator/plan.yaml --trace llm-d-37pct --limit 300 --json plan.json",
+    ],
+  ).requiredOption("--plan <file>", "YAML or JSON with the candidates, their prices and the service levels");
+  traceOptions(plan).action(async (options: TraceOptions & { plan: string }) => {
+    const { runPlanCommand } = await import("../simulator/index.ts");
+    const { progress, done } = shownProgress(context);
+    const { json } = options;
+    const { result, text, files } = await runPlanCommand({
+      ...workload(options),
+      plan: options.plan,
+      ...(typeof json === "string" && { json }),
+      onProgress: progress,
+    });
+    done();
+    await report(context, json, result, text, files);
+  });
+}
+
+function traceOptions(command: Command): Command {
+  return command
+    .requiredOption("--trace <file>", "a trace's file, or the name of a generated load (llm-d-37pct, llm-d-73pct)")
+    .option(
+      "--format <name>",
+      "mooncake, agent-sessions, dynamo, azure, servegen or calls; told from the file by default",
+    )
+    .addOption(number("--limit <number>", "at most this many calls (sessions, for agent sessions)"))
+    .addOption(number("--speed <factor>", "arrivals this much faster"))
+    .addOption(number("--copies <number>", "the load this many times, shifted"))
+    .addOption(number("--shrink <factor>", "lengths divided by this (agent sessions)"))
+    .addOption(number("--seed <number>", "seed of everything drawn"))
+    .option("--json [file]", "write JSON to a file, or print it when no file is named");
+}
+
+function number(flags: string, about: string): Option {
+  return new Option(flags, about).argParser((text) => numberOf(text, flags.split(" ")[0]!));
+}
+
+function numberOf(text: string, option: string): number {
+  const value = Number(text);
+  if (text.trim() !== "" && Number.isFinite(value)) return value;
+  throw new CliError({ exitCode: 2, message: `${option} ${text} is not a number.`, hint: `Write it like ${option} 2` });
+}
+
+const words = (list: string): string[] =>
+  list
+    .split(",")
+    .map((word) => word.trim())
+    .filter((word) => word !== "");
+
+function workload({ trace, format, limit, speed, copies, shrink, seed }: TraceOptions) {
+  // The format's name is checked where formats are known.
+  return { trace, format: format as "mooncake" | undefined, limit, speed, copies, shrink, seed };
+}
+
+function shownProgress(context: Context) {
+  const begun = performance.now();
+  const line = context.terminal.progress();
+  return {
+    progress(what: string, share: number): void {
+      const elapsed = performance.now() - begun;
+      const left = share > 0.02 ? `, ${duration((elapsed / share) * (1 - share))} left` : "";
+      line.show(`${what}: ${Math.round(share * 100)} % (${duration(elapsed)}${left})`);
+    },
+    done: () => line.done(),
+  };
+}
+
+async function report(
+  { terminal }: Context,
+  json: string | true | undefined,
+  result: object,
+  text: string,
+  files: string[],
+): Promise<void> {
+  if (json === true) {
+    const { jsonReport } = await import("../simulator/index.ts");
+    terminal.print(jsonReport(result as Parameters<typeof jsonReport>[0]).trimEnd());
+  } else terminal.print(text);
+  for (const file of files) terminal.note(`Written: ${file}`);
+}
