@@ -2,8 +2,9 @@
 //
 // Everyone who competes has a credit; service is charged to it. Whoever has credit left may be served in any order (that
 // freedom is what locality needs); when nobody who competes has any, everyone is given whole quanta until somebody has.
-// Credit therefore stays in (-largest charge, quantum], and since all get equally many quanta (times their weight), two
-// that compete from the same moment on never differ by more than quantum + largest charge in what they were charged.
+// Credit therefore stays in (-largest charge, quantum], and all get equally many quanta (times their weight). What two were
+// charged differs by the difference of their credits, less what it was when they began: by at most quantum + largest charge
+// when both begin together, and over any stretch of time by at most twice that.
 //
 // Refills cost nothing: they are one counter of rounds. Those without credit wait in a heap by the round in which they
 // will have some again. Credit that is not used is lost on leaving; debt stays, and fades with the rounds.
