@@ -16,7 +16,8 @@ export interface EgressRequest {
   url: string;
   /** Flat list, name and value in turn; nothing is added but host, content-length and connection. */
   headers: string[];
-  body?: string | Uint8Array | undefined;
+  /** Pieces are sent one after the other, without being copied together. */
+  body?: string | Uint8Array | Uint8Array[] | undefined;
   signal?: AbortSignal | undefined;
   firstByteMs?: number;
   silenceMs?: number;
@@ -64,12 +65,13 @@ export function send(request: EgressRequest): Promise<EgressResponse> {
   const path = split < 0 ? "/" : request.url.slice(split);
   return new Promise((resolve, reject) => {
     const exchange = new Exchange(origin, request.signal, resolve, reject);
+    const { body = null, headers } = request;
     poolOf(origin).dispatch(
       {
         method: request.method,
         path,
-        headers: request.headers,
-        body: request.body ?? null,
+        headers: Array.isArray(body) ? [...headers, "content-length", lengthOf(body)] : headers,
+        body: Array.isArray(body) ? (body as Iterable<Uint8Array> as Dispatcher.DispatchOptions["body"]) : body,
         headersTimeout: request.firstByteMs ?? limits.firstByteMs,
         bodyTimeout: request.silenceMs ?? limits.silenceMs,
       },
@@ -77,6 +79,8 @@ export function send(request: EgressRequest): Promise<EgressResponse> {
     );
   });
 }
+
+const lengthOf = (pieces: Uint8Array[]): string => String(pieces.reduce((sum, piece) => sum + piece.length, 0));
 
 /** Closes every connection, for the end of the process and of tests. */
 export async function closeEgress(): Promise<void> {

@@ -26,7 +26,7 @@ export interface CallHints {
 export interface EngineRequest {
   endpoint: Endpoint;
   /** What the client sent: where `body` still has its values, their bytes may be passed on instead of being written anew. */
-  source?: { bytes: Uint8Array; object: Record<string, unknown> };
+  source?: { bytes: Uint8Array; text: string; object: Record<string, unknown> };
   /** Body in OpenAI's shape, validated by the gateway; `model` is already the engine's own name for it. */
   body: Record<string, unknown> & { model: string; stream?: boolean };
   hints: CallHints;

@@ -90,8 +90,8 @@ export class Attempts {
     try {
       const { organisation, project } = principal;
       const hints = { attempt: attempt.id, organisation, project, ...(program !== undefined && { program }) };
-      const { bytes, body: object } = call.request;
-      const source = bytes && { source: { bytes, object } };
+      const { received, body: object } = call.request;
+      const source = received && { source: { ...received, object } };
       const request = { endpoint: protocol, body: attempt.body, hints, ...source };
       answer = await endpoint.engine.open(request, call.signal);
       attempt.moments.opened = call.now();

@@ -47,6 +47,21 @@ describe("the official client", () => {
     expect(text).toBe("Hello, world.");
   });
 
+  test("a large prompt arrives whole, in ASCII and beyond", async () => {
+    await using at = await testGateway();
+    for (const character of ["x", "\u00fc"])
+      for (const stream of [false, true]) {
+        const content = `say "${character}"\n`.repeat(40_000);
+        const answer = await at.client().chat.completions.create({
+          ...{ model: "scripted", max_tokens: 5, messages: [{ role: "user" as const, content }] },
+          stream,
+        });
+        if ("controller" in answer) for await (const _ of answer);
+        expect(at.engine.seen.at(-1)!.body).toMatchObject({ model: "scripted", messages: [{ role: "user", content }] });
+        expect(at.engine.seen.at(-1)!.headers["transfer-encoding"]).toBeUndefined();
+      }
+  });
+
   test("models are listed and found by name", async () => {
     await using at = await testGateway();
     const names: string[] = [];

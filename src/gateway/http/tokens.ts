@@ -22,7 +22,8 @@ export async function serveCall(
   requestId: string,
 ): Promise<void> {
   const bytes = await readBody(request);
-  const body = decodeBody(endpoint, parse(bytes));
+  const text = bytes.toString("utf8");
+  const body = decodeBody(endpoint, parse(text));
   refusePlatformFields(body);
   const gone = new AbortController();
   response.once("close", () => {
@@ -32,7 +33,7 @@ export async function serveCall(
   const answer = await gateway.call({
     principal,
     endpoint,
-    ...{ body, bytes },
+    ...{ body, received: { bytes, text } },
     signal: gone.signal,
     ...(program !== undefined && { program }),
   });
@@ -42,9 +43,9 @@ export async function serveCall(
   else sendJson(response, 200, JSON.stringify(await answer.body()), headers);
 }
 
-function parse(bytes: Buffer): unknown {
+function parse(text: string): unknown {
   try {
-    return JSON.parse(bytes.toString("utf8"));
+    return JSON.parse(text);
   } catch {
     throw new GatewayError({
       status: 400,
