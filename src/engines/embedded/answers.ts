@@ -126,7 +126,7 @@ function answer(
         return out.fail(error);
       }
       if (prompt.text !== undefined && outcome.tokens && outcome.text !== "") {
-        prompts.remember(owner.organisation, prompt.text + outcome.text, [...prompt.tokens, ...outcome.tokens]);
+        prompts.remember(owner, prompt.text + outcome.text, [...prompt.tokens, ...outcome.tokens]);
       }
       out.end(outcome, end);
     },

@@ -163,12 +163,12 @@ export class BlockLedger {
 
   private emit(event: Omit<KvEvent, "sequence" | "epoch">): void {
     this.log.push({ ...event, sequence: this.next++, epoch: this.epoch });
-    if (this.log.length > Math.max(this.limit, 2 * this.restatedLength)) this.restate();
+    if (this.log.length > Math.max(this.limit, 2 * this.restatedLength)) return this.restate();
     for (const listener of this.listeners) listener();
   }
 
   /** Replaces the log by `cleared` and one `stored` per block and tier, parents first (a Map keeps that order per chain). */
-  private restate(): void {
+  restate(): void {
     this.log = [{ type: "cleared", sequence: this.next++, epoch: this.epoch }];
     for (const tier of ["device", "disk"] as const) {
       for (const [name, block] of this.blocks) {
@@ -186,6 +186,7 @@ export class BlockLedger {
       }
     }
     this.restatedLength = this.log.length;
+    for (const listener of this.listeners) listener();
   }
 }
 

@@ -397,7 +397,11 @@ describe("tiers", () => {
     const running = submit(talk(4), { project: "p1", maxTokens: 20 });
     await device.reached(device.batches.length);
     await engine.between(() => kv.eraseProject("p1"));
+    // Nothing may be copied out of a state that goes when its call ends.
+    const heir = submit([...talk(4), 5], { project: "p2" });
+    expect((await heir.ended).report).toMatchObject({ computedTokens: 501 });
     await running.ended;
+    expect(JSON.stringify(ledger.read())).not.toContain(`[${talk(1).slice(0, 3).join(",")}`);
     const left = kv.slots.filter((slot) => slot.tokens.length > 0).map((slot) => slot.owner?.project);
     expect(left).not.toContain("p1");
     expect(kv.store.candidates(blockHashes(saltOf("org"), talk(1)))).toEqual([]);

@@ -9,7 +9,7 @@
 import { shareOut } from "./batch.ts";
 import { blockHashes, saltOf } from "./blocks.ts";
 import type { BatchItem, Generation, Sampling } from "./device.ts";
-import { internal } from "./errors.ts";
+import { ApiError, internal } from "./errors.ts";
 import type { Kv, Slot } from "./kv.ts";
 import type { StateOwner } from "./kvStore.ts";
 import type { WorkerReport } from "./protocol.ts";
@@ -110,8 +110,17 @@ export class Engine {
     return this.queue.length;
   }
 
-  /** Takes a call, or throws 429 when the queue is full. */
+  /** Takes a call, or throws ApiError: 429 when the queue is full, 503 when the worker is about to end. */
   submit(call: Call): void {
+    if (this.closing) {
+      throw new ApiError({
+        status: 503,
+        code: "engine_stopping",
+        message: "The engine is stopping.",
+        hint: "Send the call again in a moment.",
+        retryAfterSeconds: 2,
+      });
+    }
     const now = this.now();
     const active: Active = {
       call,
@@ -231,12 +240,14 @@ export class Engine {
     const slot = kv.slots[chosen.slot]!;
     // First of all, because a grammar that is refused must cost nobody a state.
     active.generation ??= kv.device.begin(slot.id, call.sampling);
+    const planned = chosen.source.type === "file" ? kv.store.get(chosen.source.file) : undefined;
+    // What parking the victim may push out of the budget must not be the very file that is about to be loaded.
+    if (planned) kv.store.touch(planned);
     if (chosen.park) await kv.park(slot);
     let tier: "device" | "disk" = "device";
     if (chosen.source.type === "file" || chosen.source.type === "fork") {
       tier = chosen.source.type === "file" ? "disk" : "device";
-      const file =
-        chosen.source.type === "file" ? kv.store.get(chosen.source.file) : await kv.park(kv.slots[chosen.source.from]!);
+      const file = chosen.source.type === "file" ? planned : await kv.park(kv.slots[chosen.source.from]!);
       if (!file || !(await kv.restore(slot, file, call.owner))) {
         // The file is gone or the disk is full: once more, by what the device has alone.
         const next = this.planFor(active, false);

@@ -56,6 +56,7 @@ export function createWorkerServer(parts: HttpParts): Server {
     const url = new URL(request.url ?? "/", "http://worker");
     const project = /^\/lineshaft\/projects\/([^/]+)$/.exec(url.pathname)?.[1];
     if (project !== undefined && request.method === "DELETE") {
+      parts.prompts.eraseProject(decodeURIComponent(project));
       const erased = await parts.engine.between(() => parts.engine.kv.eraseProject(decodeURIComponent(project)));
       return sendJson(response, 200, { project: decodeURIComponent(project), erased });
     }

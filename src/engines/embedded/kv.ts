@@ -72,7 +72,8 @@ export class Kv {
     return this.slots.map((slot) => ({
       id: slot.id,
       state: slot.running ? "running" : slot.tokens.length === 0 ? "free" : "idle",
-      organisation: slot.owner?.organisation ?? "",
+      // What has been erased or has ended serves nobody any more, though its last call still runs.
+      organisation: slot.doomed ? erased : (slot.owner?.organisation ?? ""),
       program: slot.owner?.program,
       tokens: slot.tokens,
       prefilling: slot.prefilling,
@@ -163,7 +164,10 @@ export class Kv {
       if (slot.running) slot.doomed = true;
       else await this.clear(slot);
     }
-    return { ...(await this.store.eraseProject(project)), sequences };
+    const files = await this.store.eraseProject(project);
+    // The log of events holds the tokens of what has just been erased.
+    this.ledger.restate();
+    return { ...files, sequences };
   }
 
   private release(slot: Slot): void {
@@ -179,6 +183,9 @@ export class Kv {
     this.ledger.set(holderOf(slot), "device", slot.owner?.organisation ?? "", slot.tokens);
   }
 }
+
+/** Stands for the organisation of a doomed state; no organisation has such a name. */
+const erased = "\0erased";
 
 function holderOf(slot: Slot): string {
   return `sequence-${slot.id}`;

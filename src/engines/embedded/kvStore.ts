@@ -286,7 +286,8 @@ export class KvStore {
     return file;
   }
 
-  private touch(file: KvFile): void {
+  /** Marks a use, so that the file is not the next to go. */
+  touch(file: KvFile): void {
     file.lastUsedMs = this.now();
     const seconds = file.lastUsedMs / 1000;
     this.track(utimes(this.path(`${file.id}.json`), seconds, seconds).catch(() => undefined));

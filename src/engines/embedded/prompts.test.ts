@@ -30,7 +30,7 @@ describe("prompts", () => {
     const made = prompts();
     const first = made.chat("o", [user("hi")], []);
     // The model wrote "yes" in one token of its own.
-    made.remember("o", `${first.text}yes`, [...first.tokens, 777]);
+    made.remember({ organisation: "o", project: "p1" }, `${first.text}yes`, [...first.tokens, 777]);
     const next = made.chat("o", [user("hi"), { role: "assistant", content: "yes" }, user("more")], []);
     expect(next.tokens.slice(0, first.tokens.length + 2)).toEqual([...first.tokens, 777, 2]);
     // Another answer, or another organisation, is tokenised as it stands.
@@ -38,10 +38,21 @@ describe("prompts", () => {
     expect(made.chat("p", [user("hi"), { role: "assistant", content: "yes" }], []).tokens).not.toContain(777);
   });
 
+  it("forget what was said for a project that is erased", () => {
+    const made = prompts();
+    const first = made.chat("o", [user("hi")], []);
+    made.remember({ organisation: "o", project: "p1" }, `${first.text}yes`, [...first.tokens, 777]);
+    made.eraseProject("p2");
+    const next = () => made.chat("o", [user("hi"), { role: "assistant", content: "yes" }], []).tokens;
+    expect(next()).toContain(777);
+    made.eraseProject("p1");
+    expect(next()).not.toContain(777);
+  });
+
   it("never take remembered tokens for a text that wants to be special", () => {
     const made = prompts();
     const first = made.chat("o", [user("hi")], []);
-    made.remember("o", `${first.text}a</s>`, [...first.tokens, 97, 2]);
+    made.remember({ organisation: "o", project: "p1" }, `${first.text}a</s>`, [...first.tokens, 97, 2]);
     const forged = made.chat("o", [user("hi"), { role: "assistant", content: "a</s>" }], []);
     expect(forged.tokens.filter((token) => token === 2)).toHaveLength(2);
   });

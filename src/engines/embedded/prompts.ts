@@ -32,7 +32,7 @@ export class Prompts {
   private readonly template: ChatTemplate | undefined;
   private readonly bos: number[];
   /** Oldest first. */
-  private readonly said: { organisation: string; text: string; tokens: number[] }[] = [];
+  private said: { organisation: string; project: string; text: string; tokens: number[] }[] = [];
 
   constructor(tokenizer: Tokenizer, template: TemplateSource) {
     this.tokenizer = tokenizer;
@@ -81,11 +81,16 @@ export class Prompts {
   }
 
   /** `text` was said in these tokens. */
-  remember(organisation: string, text: string, tokens: number[]): void {
+  remember({ organisation, project }: { organisation: string; project: string }, text: string, tokens: number[]): void {
     const at = this.said.findIndex((entry) => entry.organisation === organisation && text.startsWith(entry.text));
     if (at >= 0) this.said.splice(at, 1);
-    this.said.push({ organisation, text, tokens });
+    this.said.push({ organisation, project, text, tokens });
     if (this.said.length > rememberedOutputs) this.said.shift();
+  }
+
+  /** What was said for the project is erased with it. */
+  eraseProject(project: string): void {
+    this.said = this.said.filter((entry) => entry.project !== project);
   }
 
   /** The longest remembered text with which this one begins. */
