@@ -127,6 +127,12 @@ const access = createRoute({
 export const router = createRouter({
   routeTree: root.addChildren([login, overview, calls, call, agents, agent, runs, run, bill, models, chat, access]),
   basepath: "/console",
+  // Plain words in addresses: `?open=1.2` and not the quoted JSON that is the router's habit.
+  parseSearch: (text) => Object.fromEntries(new URLSearchParams(text)),
+  stringifySearch: (search) => {
+    const text = new URLSearchParams(Object.entries(search).map(([name, value]) => [name, String(value)])).toString();
+    return text === "" ? "" : `?${text}`;
+  },
   scrollRestoration: true,
   defaultPreload: false,
 });

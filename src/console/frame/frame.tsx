@@ -233,20 +233,12 @@ function LiveMark() {
 /** Shown only while the connection is lost; what is on screen stays readable and says how old it is. */
 function Connection() {
   const live = useSyncExternalStore(watchLive, liveState);
-  const [now, setNow] = useState(Date.now());
-  const waiting = live.state === "waiting";
-  useEffect(() => {
-    if (!waiting) return;
-    setNow(Date.now());
-    const timer = setInterval(() => setNow(Date.now()), 500);
-    return () => clearInterval(timer);
-  }, [waiting]);
   return (
     <div role="status">
       {live.state === "waiting" ? (
         <div className="connection">
           <span>
-            Connection lost: figures may be old. Trying again in <span className="num">{Math.max(0, Math.ceil((live.retryAt - now) / 1000))} s</span>.
+            Connection lost: figures may be old. Trying again <Countdown until={live.retryAt} />.
           </span>
           <button type="button" className="button small" onClick={reconnectNow}>
             Try now
@@ -255,6 +247,16 @@ function Connection() {
       ) : null}
     </div>
   );
+}
+
+function Countdown({ until }: { until: number }) {
+  const [now, setNow] = useState(() => Date.now());
+  useEffect(() => {
+    const timer = setInterval(() => setNow(Date.now()), 500);
+    return () => clearInterval(timer);
+  }, []);
+  const seconds = Math.ceil((until - now) / 1000);
+  return seconds <= 0 ? "now" : <span className="num">in {seconds} s</span>;
 }
 
 /** `/` and Ctrl-K search, `?` shows the keys, `g` and a letter goes to a place, Escape goes up from a detail to its list. */

@@ -3,7 +3,7 @@
 import { Dialog } from "@base-ui/react/dialog";
 import { useQuery, useQueryClient, type InfiniteData } from "@tanstack/react-query";
 import { useNavigate, type LinkProps } from "@tanstack/react-router";
-import { useEffect, useId, useMemo, useState } from "react";
+import { useId, useMemo, useState } from "react";
 import type { Call, Run } from "../../gateway/api/schemas.ts";
 import { agentsQuery, enginesQuery, statusQuery, type Page } from "../api/queries.ts";
 import { SearchIcon } from "../ui/icons.tsx";
@@ -39,7 +39,6 @@ function SearchBox({ onDone }: { onDone: () => void }) {
   const hits = useHits(text.trim());
   const navigate = useNavigate();
   const list = useId();
-  useEffect(() => setAt(0), [text]);
   const go = (hit: Hit | undefined) => {
     if (hit === undefined) return;
     onDone();
@@ -59,7 +58,10 @@ function SearchBox({ onDone }: { onDone: () => void }) {
           value={text}
           spellCheck={false}
           autoComplete="off"
-          onChange={(event) => setText(event.target.value)}
+          onChange={(event) => {
+            setText(event.target.value);
+            setAt(0);
+          }}
           onKeyDown={(event) => {
             if (event.key === "ArrowDown") setAt(Math.min(at + 1, hits.length - 1));
             else if (event.key === "ArrowUp") setAt(Math.max(at - 1, 0));

@@ -10,7 +10,7 @@ import { FormDialog } from "../ui/dialog.tsx";
 import { Figure } from "../ui/figure.tsx";
 import { useFresh } from "../ui/fresh.ts";
 import { Payload } from "../ui/json.tsx";
-import { Facts, PageHead } from "../ui/page.tsx";
+import { Fact, Facts, PageHead } from "../ui/page.tsx";
 import { Empty, Failure, SkeletonFigures, SkeletonRows } from "../ui/states.tsx";
 import { Table } from "../ui/table.tsx";
 import { Ago, Badge, shortId } from "../ui/text.tsx";
@@ -56,6 +56,7 @@ function AgentBody({ agent }: { agent: AgentDetail }) {
   const bill = useQuery({ queryKey: ["bill", "agent", agent.name], queryFn: ({ signal }) => getJson<Bill>(withQuery("/api/bill", { agent: agent.name }), { signal }) }).data;
   const line = bill?.lines.find((each) => each.agent === agent.name) ?? bill?.total;
   const manifest = partsOf(agent);
+  const unitCost = line?.cost_per_verified_outcome_nano ?? null;
   const judged = agent.outcomes.passed + agent.outcomes.failed;
   return (
     <div className="stack">
@@ -64,8 +65,8 @@ function AgentBody({ agent }: { agent: AgentDetail }) {
         <Figure of="pass_rate" value={percent(passRate(agent))} note={judged === 0 ? "nothing was judged" : `${full(agent.outcomes.passed)} of ${full(judged)} outcomes`} />
         <Figure
           of="cost_per_outcome"
-          value={line?.cost_per_verified_outcome_nano == null ? "–" : money(line.cost_per_verified_outcome_nano)}
-          {...(line?.cost_per_verified_outcome_nano == null || bill === undefined ? {} : { unit: bill.currency, tip: `${moneyFull(line.cost_per_verified_outcome_nano)} ${bill.currency}` })}
+          value={unitCost === null || bill === undefined ? "–" : money(unitCost)}
+          {...(unitCost === null || bill === undefined ? {} : { unit: bill.currency, tip: `${moneyFull(unitCost)} ${bill.currency}` })}
           note={line === undefined || bill === undefined ? "–" : `cost of tokens ${money(line.token_cost_nano)} ${bill.currency}`}
         />
         <Figure
@@ -76,20 +77,24 @@ function AgentBody({ agent }: { agent: AgentDetail }) {
         />
       </div>
       <section className="panel" aria-label="What it is">
-        <Facts
-          facts={[
-            [
-              "Model",
-              <Link to="/models" className="text">
-                {agent.model}
-              </Link>,
-            ],
-            manifest.outcome === undefined ? undefined : ["Contract", [manifest.outcome.contract, manifest.outcome.price === undefined ? undefined : `at ${String(manifest.outcome.price)}`].filter(Boolean).join(" ")],
-            manifest.limits === undefined ? undefined : ["Limits", Object.entries(manifest.limits).map(([limit, value]) => `${limit} ${String(value)}`).join(", ")],
-            manifest.tools === undefined || manifest.tools.length === 0 ? undefined : ["Tools", toolNames(manifest)],
-            ["Published", <Ago time={agent.created_at} />],
-          ]}
-        />
+        <Facts>
+          <Fact name="Model">
+            <Link to="/models" className="text">
+              {agent.model}
+            </Link>
+          </Fact>
+          {manifest.outcome === undefined ? null : (
+            <Fact name="Contract">
+              {manifest.outcome.contract}
+              {manifest.outcome.price === undefined ? "" : ` at ${String(manifest.outcome.price)}`}
+            </Fact>
+          )}
+          {manifest.limits === undefined ? null : <Fact name="Limits">{limitNames(manifest.limits)}</Fact>}
+          {manifest.tools === undefined || manifest.tools.length === 0 ? null : <Fact name="Tools">{toolNames(manifest)}</Fact>}
+          <Fact name="Published">
+            <Ago time={agent.created_at} />
+          </Fact>
+        </Facts>
       </section>
       <NewestRuns agent={agent.name} />
       <div className="pair wide-left">
@@ -124,6 +129,11 @@ function AgentBody({ agent }: { agent: AgentDetail }) {
     </div>
   );
 }
+
+const limitNames = (limits: Record<string, unknown>) =>
+  Object.entries(limits)
+    .map(([limit, value]) => `${limit} ${String(value)}`)
+    .join(", ");
 
 function toolNames(manifest: ManifestParts): string {
   return (manifest.tools ?? [])

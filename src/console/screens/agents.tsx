@@ -65,7 +65,7 @@ export function AgentsScreen() {
             columns={columns}
             rows={agents.data}
             rowId={(agent) => agent.id}
-            link={(agent) => ({ to: "/agents/$name", params: { name: agent.name }, "aria-label": `Agent ${agent.name}` })}
+            link={(agent) => ({ to: "/agents/$name", params: { name: agent.name } })}
             sort={sort}
             onSort={(value) => void navigate({ search: value === undefined ? {} : { sort: value }, replace: true })}
           />

@@ -5,7 +5,7 @@ import type { AttemptResource, CallDetail, DecisionResource, EngineResource } fr
 import { callQuery, enginesQuery, keysQuery, statusQuery } from "../api/queries.ts";
 import { compact, duration, full, money, moneyFull, moment, percent } from "../format.ts";
 import { Figure } from "../ui/figure.tsx";
-import { Facts, PageHead, PartsBar, type Part } from "../ui/page.tsx";
+import { Fact, Facts, PageHead, PartsBar, type Part } from "../ui/page.tsx";
 import { Failure, SkeletonFigures, SkeletonRows } from "../ui/states.tsx";
 import { Ago, Badge, Id, Money, shortId, StateMark } from "../ui/text.tsx";
 import { Waterfall } from "./waterfall.tsx";
@@ -42,7 +42,7 @@ export function CallScreen() {
     );
   }
   const served = call.attempts.findLast((attempt) => attempt.prompt_tokens > 0) ?? call.attempts.at(-1);
-  const rate = call.output_tokens > 1 && call.first_token_ms !== null ? decodeRate(served) : null;
+  const rate = call.stream && call.output_tokens > 1 ? decodeRate(served) : null;
   return (
     <>
       {head}
@@ -50,7 +50,7 @@ export function CallScreen() {
         <Ending call={call} />
         <div className="figures of-four">
           <Figure of="call_duration" value={duration(call.duration_ms)} note={call.stream ? "streamed" : "answered whole"} />
-          <Figure of="call_first_token" value={duration(call.first_token_ms)} note={rate === null ? "–" : `then ${compact(rate)} tokens/s`} />
+          <Figure of="call_first_token" value={duration(call.first_token_ms)} note={!call.stream && call.first_token_ms !== null ? "the whole answer at once" : rate === null ? "–" : `then ${compact(rate)} tokens/s`} />
           <Figure
             of="tokens"
             value={compact(call.prompt_tokens + call.output_tokens)}
@@ -72,12 +72,12 @@ export function CallScreen() {
               <h2 id="where-time">Where the time went</h2>
               <span className="aside num">{duration(call.duration_ms)}</span>
             </div>
-            <Waterfall attempts={call.attempts} total={call.duration_ms} firstToken={call.first_token_ms} />
+            <Waterfall attempts={call.attempts} total={call.duration_ms} firstToken={call.stream ? call.first_token_ms : null} />
           </section>
         )}
         <div className="pair">
           <Tokens call={call} />
-          {served?.decision == null ? null : <Decision decision={served.decision} engine={served.engine} />}
+          {served?.decision ? <Decision decision={served.decision} engine={served.engine} /> : null}
         </div>
         {call.attempts.length > 1 ? <Attempts call={call} /> : null}
         <Origin call={call} />
@@ -115,7 +115,7 @@ function Tokens({ call }: { call: CallDetail }) {
   const computed = call.prompt_tokens - call.cached_tokens;
   const price = pricesOf(call, engines);
   const kinds: { label: string; tokens: number; tone: string; nano: string | undefined; tip?: string }[] = [
-    ...[...tiers].map(([tier, tokens]) => ({ label: `cached, ${tier}`, tokens, tone: tierTones[tier] ?? "--chip", nano: price?.(0, tokens, 0) })),
+    ...[...tiers].filter(([, tokens]) => tokens > 0).map(([tier, tokens]) => ({ label: `cached, ${tier}`, tokens, tone: tierTones[tier] ?? "--chip", nano: price?.(0, tokens, 0) })),
     ...(call.cached_tokens > known ? [{ label: known === 0 ? "cached" : "cached elsewhere", tokens: call.cached_tokens - known, tone: "--chip", nano: price?.(0, call.cached_tokens - known, 0) }] : []),
     { label: "computed", tokens: computed, tone: "--model", nano: price?.(computed, 0, 0) },
     { label: "output", tokens: call.output_tokens, tone: "--model-light", nano: price?.(0, 0, call.output_tokens) },
@@ -170,7 +170,7 @@ function Tokens({ call }: { call: CallDetail }) {
 /** Amounts per kind by the engine's rate card, only where they add up to what was settled: a card may have changed since. */
 function pricesOf(call: CallDetail, engines: EngineResource[] | undefined): ((input: number, cached: number, output: number) => string) | undefined {
   const card = engines?.find((engine) => engine.name === call.model)?.price;
-  if (card == null || card.currency !== call.currency) return undefined;
+  if (!card || card.currency !== call.currency) return undefined;
   const amount = (input: number, cached: number, output: number) =>
     (BigInt(input) * BigInt(card.input_nano_per_million) + BigInt(cached) * BigInt(card.cached_nano_per_million) + BigInt(output) * BigInt(card.output_nano_per_million)) / 1_000_000n;
   const gap = amount(call.prompt_tokens - call.cached_tokens, call.cached_tokens, call.output_tokens) - BigInt(call.price_nano);
@@ -270,6 +270,16 @@ function Attempts({ call }: { call: CallDetail }) {
   );
 }
 
+function ShortId({ id }: { id: string | null }) {
+  return id === null ? (
+    "–"
+  ) : (
+    <span className="mono" data-tip={id}>
+      {shortId(id)}
+    </span>
+  );
+}
+
 function Origin({ call }: { call: CallDetail }) {
   const owner = useQuery(statusQuery).data?.role === "owner";
   const keys = useQuery({ ...keysQuery, enabled: owner }).data;
@@ -279,19 +289,38 @@ function Origin({ call }: { call: CallDetail }) {
       <div className="panel-head">
         <h2 id="origin">Where it came from</h2>
       </div>
-      <Facts
-        columns={4}
-        facts={[
-          ["Model", <Link to="/models" className="text">{call.model}</Link>],
-          ["Endpoint", call.endpoint === "chat" ? "/v1/chat/completions" : "/v1/completions"],
-          ["Began", moment(call.started_at)],
-          ["Finish reason", call.finish_reason ?? "–"],
-          ["Key", key === undefined ? call.key === null ? "–" : <span className="mono" data-tip={call.key}>{shortId(call.key)}</span> : <span data-tip={key.id}>{key.name}</span>],
-          ["Agent", call.agent === null ? "–" : <Link to="/agents/$name" params={{ name: call.agent }} className="text">{call.agent}</Link>],
-          ["Run", call.run === null ? "–" : <Link to="/runs/$id" params={{ id: call.run }} className="text mono">{shortId(call.run)}</Link>],
-          ["Program", call.program === null ? "–" : <span className="mono" data-tip={call.program}>{shortId(call.program)}</span>],
-        ]}
-      />
+      <Facts columns={4}>
+        <Fact name="Model">
+          <Link to="/models" className="text">
+            {call.model}
+          </Link>
+        </Fact>
+        <Fact name="Endpoint">{call.endpoint === "chat" ? "/v1/chat/completions" : "/v1/completions"}</Fact>
+        <Fact name="Began">{moment(call.started_at)}</Fact>
+        <Fact name="Finish reason">{call.finish_reason ?? "–"}</Fact>
+        <Fact name="Key">{key === undefined ? <ShortId id={call.key} /> : <span data-tip={key.id}>{key.name}</span>}</Fact>
+        <Fact name="Agent">
+          {call.agent === null ? (
+            "–"
+          ) : (
+            <Link to="/agents/$name" params={{ name: call.agent }} className="text">
+              {call.agent}
+            </Link>
+          )}
+        </Fact>
+        <Fact name="Run">
+          {call.run === null ? (
+            "–"
+          ) : (
+            <Link to="/runs/$id" params={{ id: call.run }} className="text mono">
+              {shortId(call.run)}
+            </Link>
+          )}
+        </Fact>
+        <Fact name="Program">
+          <ShortId id={call.program} />
+        </Fact>
+      </Facts>
     </section>
   );
 }

@@ -75,7 +75,7 @@ export function CallsScreen() {
             columns={columns}
             rows={rows}
             rowId={(call) => call.id}
-            link={(call) => ({ to: "/calls/$id", params: { id: call.id }, "aria-label": `Call ${call.id}, ${call.status}` })}
+            link={(call) => ({ to: "/calls/$id", params: { id: call.id } })}
             sort={sort}
             onSort={(value) => set({ sort: value })}
             fresh={fresh}

@@ -4,7 +4,7 @@ import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { useMemo } from "react";
 import type { Call, Overview, Run } from "../../gateway/api/schemas.ts";
-import { callsQuery, overviewQuery, runsQuery, statusQuery, type OverviewRange } from "../api/queries.ts";
+import { callsQuery, overviewQuery, runsQuery, type OverviewRange } from "../api/queries.ts";
 import { compact, duration, full, money, moneyFull, moneyNumber, percent, plural } from "../format.ts";
 import { overviewRanges } from "../router.tsx";
 import { TimeChart } from "../ui/chart.tsx";
@@ -117,9 +117,9 @@ function Figures({ data, range }: { data: Overview; range: OverviewRange }) {
 
 function Charts({ data }: { data: Overview }) {
   const times = useMemo(() => data.series.map((point) => Date.parse(point.time) / 1000), [data]);
-  const values = (pick: (point: Overview["series"][number]) => number) => data.series.map(pick);
-  const series = useMemo(
-    () => ({
+  const series = useMemo(() => {
+    const values = (pick: (point: Overview["series"][number]) => number) => data.series.map(pick);
+    return {
       tokens: [
         { label: "cached", tone: "--chip", values: values((point) => point.cached_tokens) },
         { label: "computed", tone: "--model", values: values((point) => point.uncached_tokens) },
@@ -127,9 +127,8 @@ function Charts({ data }: { data: Overview }) {
       ],
       calls: [{ label: "calls", tone: "--cloud", values: values((point) => point.calls) }],
       cost: [{ label: "cost of tokens", tone: "--agent", values: values((point) => moneyNumber(point.cost_nano)) }],
-    }),
-    [data],
-  );
+    };
+  }, [data]);
   if (data.calls.total === 0 && data.previous.calls === 0) {
     return (
       <div className="panel">

@@ -11,7 +11,7 @@ import { FormDialog } from "../ui/dialog.tsx";
 import { Figure } from "../ui/figure.tsx";
 import { Payload } from "../ui/json.tsx";
 import { isTyping } from "../ui/keys.ts";
-import { Facts, PageHead } from "../ui/page.tsx";
+import { Fact, Facts, PageHead } from "../ui/page.tsx";
 import { Failure, SkeletonFigures, SkeletonRows } from "../ui/states.tsx";
 import { Ago, Id, shortId, StateMark } from "../ui/text.tsx";
 import { Ribbon } from "./ribbon.tsx";
@@ -67,7 +67,7 @@ function RunBody({ run }: { run: RunDetail }) {
     show(new Set(open).add(number));
     document.querySelector<HTMLElement>(`[data-step="${number}"]`)?.focus();
   };
-  useStepKeys(run.step_list.map((step) => step.number));
+  useStepKeys();
   const all = run.step_list.length > 0 && run.step_list.every((step) => open.has(step.number));
   const waits = run.step_list.filter((step) => step.kind === "wait").reduce((sum, step) => sum + Date.parse(step.ended_at) - Date.parse(step.started_at), 0);
 
@@ -129,25 +129,21 @@ function RunBody({ run }: { run: RunDetail }) {
         </section>
       </div>
       <section className="panel" aria-label="About the run">
-        <Facts
-          facts={[
-            [
-              "Agent",
-              <Link to="/agents/$name" params={{ name: run.agent }} className="text">
-                {run.agent} v{run.version}
-              </Link>,
-            ],
-            ["Created", moment(run.created_at)],
-            ["Began", run.started_at === null ? "not yet" : moment(run.started_at)],
-            ["Ended", run.ended_at === null ? "not yet" : moment(run.ended_at)],
-            [
-              "Calls",
-              <Link to="/calls" search={{ run: run.id }} className="text">
-                Its calls
-              </Link>,
-            ],
-          ]}
-        />
+        <Facts>
+          <Fact name="Agent">
+            <Link to="/agents/$name" params={{ name: run.agent }} className="text">
+              {run.agent} v{run.version}
+            </Link>
+          </Fact>
+          <Fact name="Created">{moment(run.created_at)}</Fact>
+          <Fact name="Began">{run.started_at === null ? "not yet" : moment(run.started_at)}</Fact>
+          <Fact name="Ended">{run.ended_at === null ? "not yet" : moment(run.ended_at)}</Fact>
+          <Fact name="Calls">
+            <Link to="/calls" search={{ run: run.id }} className="text">
+              Its calls
+            </Link>
+          </Fact>
+        </Facts>
       </section>
     </div>
   );
@@ -235,8 +231,7 @@ function StopButton({ run }: { run: Run }) {
 }
 
 /** j and k walk through the steps; Enter opens, since each is a button. */
-function useStepKeys(numbers: number[]): void {
-  const list = numbers.join();
+function useStepKeys(): void {
   useEffect(() => {
     const onKey = (event: KeyboardEvent) => {
       if (isTyping(event) || event.metaKey || event.ctrlKey || event.altKey) return;
@@ -252,5 +247,5 @@ function useStepKeys(numbers: number[]): void {
     };
     window.addEventListener("keydown", onKey);
     return () => window.removeEventListener("keydown", onKey);
-  }, [list]);
+  }, []);
 }

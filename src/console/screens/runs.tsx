@@ -67,7 +67,7 @@ export function RunsScreen() {
             columns={columns}
             rows={rows}
             rowId={(run) => run.id}
-            link={(run) => ({ to: "/runs/$id", params: { id: run.id }, "aria-label": `Run ${run.id} of ${run.agent}, ${run.status}` })}
+            link={(run) => ({ to: "/runs/$id", params: { id: run.id } })}
             sort={sort}
             onSort={(value) => set({ sort: value })}
             fresh={fresh}

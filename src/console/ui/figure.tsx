@@ -84,9 +84,9 @@ export function Sparkline({ values, tone = "var(--text-3)" }: { values: number[]
   const points = values.map((value, index) => [index * step, height - 2 - (value / top) * (height - 4)] as const);
   const line = points.map(([x, y]) => `${x.toFixed(1)},${y.toFixed(1)}`).join(" ");
   return (
-    <svg className="sparkline" width={width} height={height} viewBox={`0 0 ${width} ${height}`} aria-hidden="true">
+    <svg className="sparkline" width={width} height={height} viewBox={`0 0 ${width} ${height}`} preserveAspectRatio="none" aria-hidden="true">
       <polygon points={`0,${height} ${line} ${width},${height}`} fill={tone} opacity="0.12" />
-      <polyline points={line} fill="none" stroke={tone} strokeWidth="1.25" strokeLinejoin="round" />
+      <polyline points={line} fill="none" stroke={tone} strokeWidth="1.25" vectorEffect="non-scaling-stroke" strokeLinejoin="round" />
     </svg>
   );
 }

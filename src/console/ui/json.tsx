@@ -70,7 +70,7 @@ export function Conversation({ messages }: { messages: Message[] }) {
         <li key={index}>
           <span className="conversation-role">{message.role}</span>
           <div>
-            {typeof message.content === "string" ? <p>{message.content}</p> : message.content == null ? null : <Payload value={message.content} label={`${message.role} message`} />}
+            {typeof message.content === "string" ? <p>{message.content}</p> : message.content === undefined || message.content === null ? null : <Payload value={message.content} label={`${message.role} message`} />}
             {message.tool_calls === undefined ? null : <Payload value={message.tool_calls} label="tool calls" />}
           </div>
         </li>

@@ -1,6 +1,6 @@
 // The head of a page: where one is, its name, its state, and what can be done with it. It also names the browser's tab.
 import { Link, type LinkProps } from "@tanstack/react-router";
-import { useEffect, useState, type ReactNode } from "react";
+import { useEffect, useSyncExternalStore, type ReactNode } from "react";
 import { createPortal } from "react-dom";
 import { ChevronRight } from "./icons.tsx";
 
@@ -38,24 +38,23 @@ export function PageHead(props: {
 
 /** Controls that hold for the whole page, such as its time range: they stand in the frame's top line. */
 export function TopTools({ children }: { children: ReactNode }) {
-  const [place, setPlace] = useState<HTMLElement | null>(null);
-  useEffect(() => setPlace(document.getElementById("top-tools")), []);
+  const place = useSyncExternalStore(never, () => document.getElementById("top-tools"));
   return place === null ? null : createPortal(children, place);
 }
 
+const never = () => () => undefined;
+
 /** A list of named facts, in columns as wide as there is room for. */
-export function Facts({ facts, columns }: { facts: ([name: ReactNode, value: ReactNode] | undefined)[]; columns?: 4 }) {
+export function Facts({ columns, children }: { columns?: 4; children: ReactNode }) {
+  return <dl className={columns === 4 ? "facts of-four" : "facts"}>{children}</dl>;
+}
+
+export function Fact({ name, children }: { name: string; children: ReactNode }) {
   return (
-    <dl className={columns === 4 ? "facts of-four" : "facts"}>
-      {facts.map((fact, index) =>
-        fact === undefined ? null : (
-          <div key={index}>
-            <dt>{fact[0]}</dt>
-            <dd>{fact[1]}</dd>
-          </div>
-        ),
-      )}
-    </dl>
+    <div>
+      <dt>{name}</dt>
+      <dd>{children}</dd>
+    </div>
   );
 }
 

@@ -33,7 +33,7 @@ export interface TableProps<T> {
   columns: Column<T>[];
   rows: T[];
   rowId: (row: T) => string;
-  link?: (row: T) => LinkProps & { "aria-label"?: string };
+  link?: (row: T) => LinkProps;
   /** `price` ascending, `-price` descending. */
   sort?: string | undefined;
   onSort?: (sort: string | undefined) => void;

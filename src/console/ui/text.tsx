@@ -85,6 +85,7 @@ export function StateMark({ state, label, tip }: { state: string; label?: ReactN
     <span className={`state ${toneOf(state)}`} data-tip={tip}>
       <i className="dot" aria-hidden="true" />
       {label ?? state}
+      {label === undefined ? null : <span className="spoken"> {state}</span>}
     </span>
   );
 }

@@ -1,0 +1,68 @@
+// The system's Chromium for the tests of the console: found where CHROMIUM or the usual paths say, started without a profile
+// of its own and without any wish to talk to the network.
+import { existsSync } from "node:fs";
+import { chromium, type Browser, type BrowserContext, type Page } from "playwright-core";
+
+const usualPaths = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome", "/snap/bin/chromium"];
+
+/** Path of a Chromium, or undefined where there is none: then there is nothing to drive. */
+export const chromiumPath = [process.env["CHROMIUM"] ?? "", ...usualPaths].find((path) => path !== "" && existsSync(path));
+
+export function startBrowser(): Promise<Browser> {
+  return chromium.launch({
+    ...(chromiumPath !== undefined && { executablePath: chromiumPath }),
+    args: [
+      ...["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"],
+      ...["--disable-background-networking", "--disable-component-update", "--disable-sync"],
+    ],
+  });
+}
+
+export interface View {
+  width: 1280 | 390;
+  theme: "light" | "dark";
+}
+export const views: View[] = [
+  { width: 1280, theme: "light" },
+  { width: 1280, theme: "dark" },
+  { width: 390, theme: "light" },
+  { width: 390, theme: "dark" },
+];
+
+export interface Visit extends AsyncDisposable {
+  page: Page;
+  context: BrowserContext;
+  /** What the page complained about: uncaught errors, refused resources, requests to other hosts. */
+  complaints: string[];
+}
+
+/** A fresh visitor, signed in when a key is given. */
+export async function visit(browser: Browser, origin: string, view: View, key?: string): Promise<Visit> {
+  const context = await browser.newContext({
+    baseURL: origin,
+    viewport: { width: view.width, height: view.width === 390 ? 844 : 860 },
+    colorScheme: view.theme,
+    deviceScaleFactor: view.width === 390 ? 2 : 1,
+    reducedMotion: "reduce",
+  });
+  if (key !== undefined) {
+    await context.addInitScript((secret) => sessionStorage.setItem("lineshaft.key", secret), key);
+  }
+  context.setDefaultTimeout(20_000);
+  const page = await context.newPage();
+  const complaints: string[] = [];
+  page.on("pageerror", (error) => complaints.push(error.message));
+  page.on("console", (message) => {
+    // A refused request is part of some tests, and the page says so itself.
+    if (message.type() === "error" && !message.text().startsWith("Failed to load resource")) complaints.push(message.text());
+  });
+  page.on("request", (request) => {
+    const url = new URL(request.url());
+    if (url.protocol !== "blob:" && url.origin !== new URL(origin).origin) complaints.push(`asked ${url.origin}`);
+  });
+  return { page, context, complaints, [Symbol.asyncDispose]: () => context.close() };
+}
+
+/** How many pixels the page is wider than its window: nothing but boxes made for it may scroll sideways. */
+export const sideways = (page: Page): Promise<number> =>
+  page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);

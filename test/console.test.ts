@@ -1,0 +1,259 @@
+// The console over a real instance with real calls and real runs in it, driven in the system's Chromium: every screen at both
+// widths and in both themes, by keyboard, live, and through the chat. With LINESHAFT_SCREENSHOTS=1 the pictures of docs/images are
+// taken as well; LINESHAFT_URL and LINESHAFT_KEY then name an instance with more to show than a test makes.
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { AxeBuilder } from "@axe-core/playwright";
+import type { Browser, Page } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { generateMachines } from "../examples/maintenance-inspector/readings.ts";
+import { startPlant, type Plant } from "../examples/maintenance-inspector/server.ts";
+import { readAgentFolder } from "../src/agents/folder.ts";
+import { chromiumPath, sideways, startBrowser, views, visit } from "../src/console/testing/browser.ts";
+import type { Call, Run } from "../src/gateway/api/schemas.ts";
+import { startInstance, type Instance } from "./setup/instance.ts";
+
+const example = fileURLToPath(new URL("../examples/maintenance-inspector", import.meta.url));
+const images = fileURLToPath(new URL("../docs/images", import.meta.url));
+const desk = views[0]!;
+
+let instance: Instance;
+let plant: Plant;
+let browser: Browser;
+let model: string;
+let run: Run;
+let call: Call;
+const folder = mkdtempSync(join(tmpdir(), "lineshaft-console-"));
+
+async function api<T>(path: string, body?: unknown, key = instance.key): Promise<T> {
+  const response = await fetch(`${instance.address}${path}`, {
+    method: body === undefined ? "GET" : "POST",
+    headers: { authorization: `Bearer ${key}`, "content-type": "application/json" },
+    ...(body !== undefined && { body: JSON.stringify(body) }),
+  });
+  return (await response.json()) as T;
+}
+
+const ask = (content: string, maxTokens = 16) =>
+  api<{ id: string }>("/v1/chat/completions", {
+    model,
+    messages: [{ role: "user", content }],
+    max_tokens: maxTokens,
+  });
+
+async function ended(id: string): Promise<Run> {
+  for (let tries = 0; tries < 300; tries++) {
+    const current = await api<Run>(`/api/runs/${id}`);
+    if (current.ended_at !== null) return current;
+    await sleep(200);
+  }
+  throw new Error(`Run ${id} did not end.`);
+}
+
+describe.skipIf(chromiumPath === undefined)("the console, in Chromium (CHROMIUM names another)", () => {
+  beforeAll(async () => {
+    const token = "a token that only this test knows";
+    const machines = generateMachines(3, 1);
+    [instance, browser, plant] = await Promise.all([
+      startInstance({ env: { LINESHAFT_SECRET_MAINTENANCE_INSPECTOR: token } }),
+      startBrowser(),
+      startPlant({ port: 0, token, machines, ordersPath: join(folder, "orders.jsonl") }),
+    ]);
+    model = (await api<{ data: { id: string }[] }>("/v1/models")).data[0]!.id;
+    const agent = readAgentFolder(example);
+    const manifest = agent.manifest.replace("http://127.0.0.1:4077/mcp", plant.url);
+    await api("/api/agents", { ...agent, manifest });
+    const begun = await Promise.all(
+      machines.map(({ machine }) =>
+        api<Run>("/api/runs", { agent: "maintenance-inspector", input: { machine, bare: false } }),
+      ),
+    );
+    await ask("Name three metals.");
+    [run] = (await Promise.all(begun.map(({ id }) => ended(id)))) as [Run];
+    call = (await api<{ data: Call[] }>(`/api/calls?run=${run.id}`)).data[0]!;
+  }, 120_000);
+  afterAll(async () => {
+    await browser?.close();
+    await plant?.close();
+    await instance?.[Symbol.asyncDispose]();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  test("a key opens it, a wrong one says why, and neither is ever in an address", async () => {
+    await using visitor = await visit(browser, instance.address, desk);
+    const { page } = visitor;
+    await page.goto("/console/runs?status=completed");
+    await page.getByRole("heading", { name: "Sign in to Lineshaft" }).waitFor();
+    await page.getByText("cat ~/.lineshaft/credentials").waitFor();
+    await page.getByLabel("Key").fill("lsk_wrong");
+    await page.keyboard.press("Enter");
+    await page.getByRole("alert").waitFor();
+    expect(await page.getByLabel("Key").inputValue()).toBe("lsk_wrong");
+    await page.getByLabel("Key").fill(instance.key);
+    await page.keyboard.press("Enter");
+    await page.getByRole("heading", { name: "Runs", level: 1 }).waitFor();
+    expect(page.url()).toBe(`${instance.address}/console/runs?status=completed`);
+    expect(await page.evaluate(() => [sessionStorage.length > 0, localStorage.getItem("lineshaft.key")])).toEqual([true, null]);
+    await page.reload();
+    await page.getByRole("heading", { name: "Runs", level: 1 }).waitFor();
+    expect(visitor.complaints).toEqual([]);
+  });
+
+  /** Every screen with something on it that is only there once its data has come. */
+  const screens = (): [path: string, shows: string][] => [
+    ["/", "All parts are well"],
+    ["/agents", "maintenance-inspector"],
+    ["/agents/maintenance-inspector", "Newest runs"],
+    ["/runs", "maintenance-inspector"],
+    [`/runs/${run.id}?open=1.2`, "correct-work-order"],
+    ["/calls", model],
+    [`/calls/${call.id}`, "Where the time went"],
+    ["/bill", "By agent"],
+    ["/models", "Engines and prices"],
+    ["/chat", `Talk with ${model}`],
+    ["/access", "owner"],
+    ["/access?tab=budgets", "No budgets"],
+  ];
+
+  test.each(views)("every screen at $width pixels, $theme: whole, and without a finding of axe", async (view) => {
+    await using visitor = await visit(browser, instance.address, view, instance.key);
+    const { page } = visitor;
+    for (const [path, shows] of screens()) {
+      await page.goto(`/console${path}`);
+      await page.getByRole("main").getByText(shows).first().waitFor();
+      await page.locator("main [aria-label=Loading]").first().waitFor({ state: "detached" });
+      expect(await sideways(page), `${path} scrolls sideways`).toBeLessThanOrEqual(0);
+      expect(await findings(page), path).toEqual([]);
+    }
+    expect(visitor.complaints).toEqual([]);
+  });
+
+  test("login, run, call and bill by keyboard alone", async () => {
+    await using visitor = await visit(browser, instance.address, desk);
+    const { page } = visitor;
+    const { keyboard } = page;
+    await page.goto("/console/");
+    await page.getByLabel("Key").waitFor();
+    await keyboard.type(instance.key);
+    await keyboard.press("Enter");
+    await page.getByRole("heading", { name: "Overview" }).waitFor();
+    await keyboard.press("g");
+    await keyboard.press("r");
+    await page.getByRole("table", { name: "Runs" }).waitFor();
+    await keyboard.press("j");
+    await keyboard.press("Enter");
+    await page.getByRole("heading", { name: "Steps" }).waitFor();
+    await keyboard.press("j");
+    await keyboard.press("j");
+    await keyboard.press("Enter");
+    await page.waitForURL(/\/runs\/run_\w+\?open=1$/);
+    await page.getByText("failure_mode").first().waitFor();
+    await keyboard.press("Escape");
+    await page.getByRole("table", { name: "Runs" }).waitFor();
+    await keyboard.press("/");
+    await page.getByRole("combobox").waitFor();
+    await keyboard.type(call.id);
+    await page.getByRole("option", { name: call.id }).waitFor();
+    await keyboard.press("Enter");
+    await page.getByRole("heading", { name: "Where the time went" }).waitFor();
+    expect(page.url()).toBe(`${instance.address}/console/calls/${call.id}`);
+    await keyboard.press("g");
+    await keyboard.press("b");
+    await page.getByRole("heading", { name: "By agent" }).waitFor();
+    expect(visitor.complaints).toEqual([]);
+  });
+
+  test("a call appears in the list while one looks, without a reload", async () => {
+    await using visitor = await visit(browser, instance.address, desk, instance.key);
+    const { page } = visitor;
+    await page.goto("/console/calls");
+    await page.locator(".live-mark", { hasText: "Live" }).waitFor();
+    await page.getByRole("table", { name: "Calls" }).waitFor();
+    await page.evaluate(() => Object.assign(window, { sameDocument: true }));
+    await ask("Say yes.", 4);
+    const [newest] = (await api<{ data: Call[] }>("/api/calls?limit=1")).data;
+    await page.getByRole("link", { name: newest!.id.slice(-8) }).waitFor();
+    expect(await page.evaluate(() => "sameDocument" in window)).toBe(true);
+  });
+
+  test("the bill on the page is the bill of the API", async () => {
+    await using visitor = await visit(browser, instance.address, desk, instance.key);
+    const { page } = visitor;
+    await page.goto("/console/bill?range=all");
+    const line = page.getByRole("row").filter({ hasText: "maintenance-inspector" });
+    await line.waitFor();
+    const bill = await api<{ lines: { agent: string | null; runs: number; revenue_nano: string }[] }>("/api/bill");
+    const own = bill.lines.find(({ agent }) => agent === "maintenance-inspector")!;
+    const cells = await line.getByRole("cell").allTextContents();
+    expect(cells[1]).toBe(String(own.runs));
+    expect(Number(cells[6])).toBeCloseTo(Number(own.revenue_nano) / 1e9, 4);
+    await page.getByRole("button", { name: "Revenue" }).first().click();
+    await page.getByText("GET /api/bill").waitFor();
+  });
+
+  test("the chat answers, says what it cost, can be stopped, and is kept", async () => {
+    await using visitor = await visit(browser, instance.address, desk, instance.key);
+    const { page } = visitor;
+    await page.goto("/console/chat");
+    await page.getByText(`Talk with ${model}`).waitFor();
+    await page.getByLabel("Message").fill("Count from one to three hundred in words.");
+    await page.keyboard.press("Enter");
+    await page.getByRole("button", { name: "Stop" }).waitFor();
+    await page.locator(".turn.assistant .prose").waitFor();
+    await page.keyboard.press("Escape");
+    await page.getByRole("button", { name: "Send" }).waitFor();
+    await page.getByRole("main").getByRole("link", { name: "Call" }).waitFor();
+    await page.getByText("USD").first().waitFor();
+    await page.reload();
+    await page.getByText("Count from one to three hundred in words.").waitFor();
+    expect(await findings(page)).toEqual([]);
+  });
+
+  test("an owner makes a key, sees its secret once, and ends it", async () => {
+    await using visitor = await visit(browser, instance.address, desk, instance.key);
+    const { page } = visitor;
+    await page.goto("/console/access");
+    await page.getByRole("button", { name: "Create a key" }).click();
+    await page.getByLabel("Name").fill("shop floor");
+    await page.getByRole("button", { name: "Create", exact: true }).click();
+    const secret = await page.getByRole("dialog").locator("code").first().textContent();
+    expect(await api<{ role: string }>("/api/status", undefined, secret!)).toMatchObject({ role: "member" });
+    await page.getByRole("button", { name: "I have kept it" }).click();
+    await page.getByRole("button", { name: "Revoke shop floor" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Revoke" }).click();
+    await page.getByRole("button", { name: "Revoke shop floor" }).waitFor({ state: "detached" });
+    expect(await page.content()).not.toContain(secret!);
+    expect(await api("/api/status", undefined, secret!)).toMatchObject({ error: { code: expect.any(String) } });
+  });
+
+  test.runIf(process.env["LINESHAFT_SCREENSHOTS"] === "1")("pictures for the documents", async () => {
+    const origin = process.env["LINESHAFT_URL"] ?? instance.address;
+    const key = process.env["LINESHAFT_KEY"] ?? instance.key;
+    const read = async <T>(path: string) =>
+      (await (await fetch(`${origin}${path}`, { headers: { authorization: `Bearer ${key}` } })).json()) as { data: T[] };
+    const [shownRun] = (await read<Run>("/api/runs?status=completed&limit=1")).data;
+    const [shownCall] = (await read<Call>(`/api/calls?run=${shownRun!.id}`)).data;
+    const pictures: [name: string, path: string, view: (typeof views)[number]][] = [
+      ["console-overview", "/?range=1h", views[0]!],
+      ["console-overview-dark", "/?range=1h", views[1]!],
+      ["console-run", `/runs/${shownRun!.id}?open=1.2`, views[0]!],
+      ["console-call", `/calls/${shownCall!.id}`, views[1]!],
+      ["console-phone", "/runs", views[2]!],
+    ];
+    for (const [name, path, view] of pictures) {
+      await using visitor = await visit(browser, origin, view, key);
+      await visitor.page.goto(`/console${path}`);
+      await visitor.page.locator("main [aria-label=Loading]").first().waitFor({ state: "detached" });
+      await visitor.page.screenshot({ path: join(images, `${name}.png`) });
+    }
+  });
+});
+
+/** What axe finds, in one line each. */
+async function findings(page: Page): Promise<string[]> {
+  const { violations } = await new AxeBuilder({ page }).analyze();
+  return violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html.slice(0, 160)).join(" | ")}`);
+}
