@@ -2,7 +2,10 @@
 // bare Node proxy, and at the engine itself; streamed and whole, 2 KB and 400 KB of prompt. Rounds are interleaved, so that
 // whatever else the machine does falls on all alike; medians are shown, with the least and the most.
 //
-//   npm run bench:gateway -- [--runs 3] [--seconds 4] [--connections 16] [--json FILE]
+// Every target is warmed up by a number of calls first: a process that has just started compiles itself meanwhile, which would
+// be counted as the price of a call.
+//
+//   npm run bench:gateway -- [--runs 3] [--seconds 4] [--connections 32] [--only "2 KB"] [--json FILE]
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -20,7 +23,7 @@ const { values: options } = parseArgs({
   options: {
     runs: { type: "string", default: "3" },
     seconds: { type: "string", default: "4" },
-    connections: { type: "string", default: "16" },
+    connections: { type: "string", default: "32" },
     only: { type: "string" },
     json: { type: "string" },
   },
@@ -28,6 +31,8 @@ const { values: options } = parseArgs({
 const runs = Number(options.runs);
 const seconds = Number(options.seconds);
 const connections = Number(options.connections);
+
+const warmUpMs = 30_000;
 
 interface Target {
   name: "engine" | "bare" | "lineshaft";
@@ -134,8 +139,8 @@ function freePort(): Promise<number> {
   });
 }
 
-/** Calls one after the other on every connection, for so many milliseconds; answers their latencies in milliseconds. */
-async function load(target: Target, body: string, ms: number): Promise<number[]> {
+/** Calls one after the other on every connection, for so long or so many; answers their latencies in milliseconds. */
+async function load(target: Target, body: string, ms: number, most = Infinity): Promise<number[]> {
   const pool = new Pool(target.url, { connections, pipelining: 1 });
   const latencies: number[] = [];
   const end = performance.now() + ms;
@@ -162,7 +167,7 @@ async function load(target: Target, body: string, ms: number): Promise<number[]>
     });
   await Promise.all(
     Array.from({ length: connections }, async () => {
-      while (performance.now() < end) await one();
+      while (performance.now() < end && latencies.length < most) await one();
     }),
   );
   await pool.close();
@@ -207,7 +212,9 @@ try {
     },
   ];
   const samples = new Map<string, Sample[]>();
-  for (const one of cases) for (const target of targets) await load(target, bodyOf(one.stream, one.bytes), 1000);
+  for (const one of cases)
+    for (const target of targets)
+      await load(target, bodyOf(one.stream, one.bytes), warmUpMs, one.bytes > 10_000 ? 1_000 : 10_000);
   for (let run = 1; run <= runs; run++)
     for (const one of cases)
       for (const target of targets) {
