@@ -3,7 +3,7 @@
 /** Endpoint ranks that may be known at once: a member of a holder set is `slot * 4 + tier` in 16 bits. */
 export const maxSlots = 16_384;
 
-/** Bytes that the prefix index may take, all tables together. 64 MiB holds about 1.5 million blocks of one holder each. */
+/** Bytes that the prefix index may take, all tables together. 64 MiB holds about 1.3 million blocks of one holder each. */
 export const prefixIndexBytesDefault = 64 * 1024 * 1024;
 
 /** Share of the index's bytes that content blocks may take; the rest is for engine hashes, holder sets and predictions. */

@@ -207,6 +207,49 @@ describe("prefix index", () => {
     expect(matchOf(index, last, lastSlot)).toBe(500);
   });
 
+  it("forgets under pressure but never claims what a holder does not have", () => {
+    const index = new PrefixIndex({ maxBytes: 2 << 20 });
+    const rng = seededRng(11);
+    const slots = 6;
+    const depths = Array.from({ length: slots }, () => new Int32Array(400));
+    const sequences = new Array<number>(slots).fill(0);
+    for (let slot = 0; slot < slots; slot++) index.join(slot, space.name, size);
+    const pathOf = (conversation: number, depth: number): number[] => [
+      conversation,
+      ...Array.from({ length: depth - 1 }, (_, at) => at % 5),
+    ];
+    const paths = Array.from({ length: 400 }, (_, conversation) => pathOf(conversation, 300));
+    const prompts = paths.map((path) => promptOf(path));
+    let claimed = 0;
+    let held = 0;
+    for (let round = 0; round < 1500; round++) {
+      const slot = Math.floor(rng() * slots);
+      const conversation = Math.floor(rng() * 400);
+      const path = paths[conversation]!;
+      const depth = depths[slot]![conversation]!;
+      if (rng() < 0.7) {
+        const to = Math.min(300, depth + 1 + Math.floor(rng() * 120));
+        index.apply(slot, stored(slot, sequences[slot]!++, path.slice(0, to), 0));
+        depths[slot]![conversation] = to;
+      } else if (depth > 0) {
+        const to = Math.floor(rng() * depth);
+        const blocks = engineNames(slot, path.slice(0, depth)).slice(to).toReversed();
+        index.apply(slot, { type: "removed", sequence: sequences[slot]!++, epoch: "e", blocks });
+        depths[slot]![conversation] = to;
+      }
+      const asked = Math.floor(rng() * 400);
+      index.match(prompts[asked]!, 0);
+      for (let other = 0; other < slots; other++) {
+        expect(index.confirmed.total[other]).toBeLessThanOrEqual(depths[other]![asked]!);
+        claimed += index.confirmed.total[other]!;
+        held += depths[other]![asked]!;
+      }
+    }
+    expect(index.stats().evictions).toBeGreaterThan(1000);
+    // It still knows a good part of what there is.
+    expect(claimed / held).toBeGreaterThan(0.2);
+  });
+
   it("gives memory back when holders leave", () => {
     const index = new PrefixIndex();
     const before = index.budget.usedBytes;
