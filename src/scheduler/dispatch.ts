@@ -74,6 +74,11 @@ export class Dispatch {
     return this.placed.get(call);
   }
 
+  /** Whether the call waits or has been placed. */
+  knows(call: Call): boolean {
+    return this.placed.has(call.id) || this.deployments.get(call.deployment)?.queue.get(call.id) !== undefined;
+  }
+
   queueOf(deployment: string): FairQueue {
     return this.deployment(deployment).queue;
   }

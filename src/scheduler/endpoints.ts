@@ -2,7 +2,8 @@
 // left; every table of the room is indexed by it.
 import { maxSlots } from "./limits.ts";
 import type { LoadView } from "./load/loadView.ts";
-import type { EndpointHealth, EndpointSpec, EndpointState } from "./types.ts";
+import { SpeedMeter } from "./load/speed.ts";
+import type { CallTimings, CallUsage, EndpointHealth, EndpointSpec, EndpointSpeed, EndpointState } from "./types.ts";
 
 export class Endpoints {
   private readonly load: LoadView;
@@ -10,6 +11,7 @@ export class Endpoints {
   private readonly freeSlots: number[] = [];
   private readonly byKey = new Map<string, EndpointState>();
   private readonly byDeployment = new Map<string, EndpointState[]>();
+  private readonly meters = new Map<EndpointState, SpeedMeter>();
 
   constructor(load: LoadView) {
     this.load = load;
@@ -21,7 +23,10 @@ export class Endpoints {
     const slot = known?.slot ?? this.freeSlots.pop() ?? this.bySlot.length;
     if (slot >= maxSlots) throw new RangeError(`more than ${maxSlots} endpoint ranks`);
     if (known !== undefined) this.leave(known, false);
-    const state: EndpointState = { slot, spec, load: this.load.of(spec.id, spec.rank), health };
+    // A copy: its speed is learned, and the caller's object is the caller's.
+    const own = { ...spec };
+    const state: EndpointState = { slot, spec: own, load: this.load.of(spec.id, spec.rank), health };
+    this.meters.set(state, new SpeedMeter(spec.speed));
     this.bySlot[slot] = state;
     this.byKey.set(keyOf(spec.id, spec.rank), state);
     const group = this.byDeployment.get(spec.deployment) ?? [];
@@ -30,10 +35,25 @@ export class Endpoints {
     return state;
   }
 
+  /** Learns an endpoint's speed from a call that it served. */
+  served(state: EndpointState, usage: CallUsage, timings: CallTimings): void {
+    const meter = this.meters.get(state);
+    if (meter === undefined) return;
+    meter.observe(usage, timings);
+    state.spec.speed = meter.speed;
+  }
+
+  /** Somebody knows the speed better: it is learned on from there. */
+  setSpeed(state: EndpointState, speed: Partial<EndpointSpeed>): void {
+    state.spec.speed = { ...state.spec.speed, ...speed };
+    this.meters.set(state, new SpeedMeter(state.spec.speed));
+  }
+
   leave(state: EndpointState, forGood = true): void {
     const { id, rank, deployment } = state.spec;
     this.byKey.delete(keyOf(id, rank));
     this.bySlot[state.slot] = undefined;
+    this.meters.delete(state);
     const left = (this.byDeployment.get(deployment) ?? []).filter((other) => other !== state);
     if (left.length === 0) this.byDeployment.delete(deployment);
     else this.byDeployment.set(deployment, left);

@@ -7,6 +7,7 @@ export { type Space, textSpace, textWords, tokenSpace } from "./prefix/hash.ts";
 export { PrefixIndex, type PrefixIndexOptions } from "./prefix/prefixIndex.ts";
 export { type Carrier, MemoryCarrier } from "./load/carrier.ts";
 export { KvWireError, type VllmMessage, VllmKvStream } from "./wire/vllm.ts";
+export { SpeedMeter } from "./load/speed.ts";
 export { LoadHandle, LoadView } from "./load/loadView.ts";
 export { expectedTtftMs, kvLoad } from "./placement/estimate.ts";
 export { explain } from "./placement/explain.ts";

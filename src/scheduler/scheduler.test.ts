@@ -99,6 +99,37 @@ describe("scheduler", () => {
     expect(made.decide(exampleCall({ id: "x" }), 10)).toMatchObject([{ type: "refuse", code: "no_endpoint" }]);
   });
 
+  it("knows a call once: asking twice is an error, ending one that waits takes it out of the queue", () => {
+    const made = scheduler([exampleSpec("a", { maxInFlight: 1 })]);
+    made.decide(exampleCall({ id: "1" }), 0);
+    made.decide(exampleCall({ id: "2" }), 0);
+    for (const id of ["1", "2"]) expect(() => made.decide(exampleCall({ id }), 1)).toThrow(RangeError);
+    made.apply({ at: 2, type: "call_ended", call: "2", reason: "cancelled" });
+    expect(made.snapshot()).toMatchObject({ queued: 0, placed: 1 });
+  });
+
+  it("learns what its endpoints can do, and goes where it is sooner", () => {
+    const spec = exampleSpec("a");
+    const made = scheduler([spec, exampleSpec("b")]);
+    const taken = { a: 0, b: 0 };
+    for (let i = 0; i < 200; i++) {
+      const endpoint = placedAt(made.decide(exampleCall({ id: `c${i}` }), i))! as "a" | "b";
+      if (i >= 100) taken[endpoint]++;
+      const timings = { prefillMs: endpoint === "a" ? 1000 : 100, decodeMs: 1000 };
+      made.apply({
+        at: i,
+        type: "call_ended",
+        call: `c${i}`,
+        reason: "done",
+        usage: { promptTokens: 1000, cachedTokens: 0, outputTokens: 50 },
+        timings,
+      });
+    }
+    expect(taken.b).toBeGreaterThan(95);
+    expect(made.endpoints.get("b")!.spec.speed.prefillTokensPerSecond).toBeCloseTo(10_000, -1);
+    expect(spec.speed.prefillTokensPerSecond).toBe(10_000);
+  });
+
   it("is deterministic: one seed, one list of actions", () => {
     const run = (): SchedulerAction[] => {
       const made = scheduler(["a", "b", "c"].map((id) => exampleSpec(id, { maxInFlight: 3 })));

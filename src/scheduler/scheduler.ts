@@ -71,8 +71,12 @@ export class Scheduler {
     });
   }
 
-  /** Where a call goes: `place`, `queued` or `refuse` for it, and perhaps actions for others. */
+  /**
+   * Where a call goes: `place`, `queued` or `refuse` for it, and perhaps actions for others. Throws RangeError when a call of
+   * this id is waiting or placed already: an attempt that failed must be ended before the next one is asked for.
+   */
   decide(call: Call, now: number, rng?: Rng): SchedulerAction[] {
+    if (this.dispatch.knows(call)) throw new RangeError(`call ${call.id} is under way already`);
     if (!this.programs.called(call, now)) {
       return [refusal(call, "program_limit", "More programs are alive than can be remembered.", 60_000)];
     }
@@ -98,9 +102,8 @@ export class Scheduler {
         }
         break;
       case "endpoint_speed":
-        for (const { spec } of this.endpoints.ranks(event.endpoint, event.rank)) {
-          spec.speed = { ...spec.speed, ...event.speed };
-        }
+        for (const state of this.endpoints.ranks(event.endpoint, event.rank))
+          this.endpoints.setSpeed(state, event.speed);
         break;
       case "endpoint_left":
         this.endpointLeft(event.endpoint, now, actions);
@@ -221,6 +224,16 @@ export class Scheduler {
     this.split(call, how, now, actions);
     const usage = event.usage === undefined ? undefined : this.billed(call, event.usage);
     const known = this.dispatch.get(call);
+    // It had not been placed yet: whoever waited for it does not wait any more.
+    if (known === undefined) this.dispatch.withdraw(call);
+    if (
+      known !== undefined &&
+      event.usage !== undefined &&
+      event.timings !== undefined &&
+      known.prefill === undefined
+    ) {
+      this.endpoints.served(known.endpoint, event.usage, event.timings);
+    }
     if (known !== undefined) this.programs.ended(known.call, usage?.outputTokens ?? known.outputTokens, now);
     this.dispatch.ended(call, usage, now, actions);
   }

@@ -241,6 +241,16 @@ export interface CallUsage {
   outputTokens: number;
 }
 
+/** Where an attempt's time went, where the engine says so. Structurally what engines report, with the tier of a reload. */
+export interface CallTimings {
+  prefillMs?: number;
+  decodeMs?: number;
+  restoreMs?: number;
+  /** Tokens that were read back, `cachedTokens` when not given, and from where. */
+  restoredTokens?: number;
+  restoredFrom?: Tier;
+}
+
 export type EndReason = "done" | "cancelled" | "failed";
 
 /** What the runtime knows and no router could see. Structurally the engines' `RuntimeFact`. */
@@ -281,7 +291,7 @@ export type SchedulerEvent = { at: number } & (
   | { type: "call_prefilled"; call: string; cachedTokens?: number }
   /** Output so far, in tokens; optional, sharpens the KV count. */
   | { type: "call_progress"; call: string; outputTokens: number }
-  | { type: "call_ended"; call: string; reason: EndReason; usage?: CallUsage }
+  | { type: "call_ended"; call: string; reason: EndReason; usage?: CallUsage; timings?: CallTimings }
   /** A call that waits in the queue is no longer wanted. */
   | { type: "call_withdrawn"; call: string }
   | { type: "fact"; fact: RuntimeFact }

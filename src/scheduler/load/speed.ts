@@ -1,0 +1,71 @@
+// How fast an endpoint really is, learned from calls that have ended: tokens over milliseconds, both fading, so that a long
+// call weighs more than a short one and last week's batch sizes do not count. What was never seen keeps its given value.
+import type { CallTimings, CallUsage, EndpointSpeed, Tier } from "../types.ts";
+
+/** A rate that was given counts like this much measured time. */
+const givenMs = 2_000;
+/** Measured time after which old measurements count half. */
+const halfLifeMs = 30_000;
+/** Below this many tokens a call says more about overheads than about rates. */
+const leastTokens = 32;
+
+class Rate {
+  private tokens: number;
+  private ms: number;
+
+  constructor(tokensPerMs: number) {
+    this.tokens = tokensPerMs * givenMs;
+    this.ms = givenMs;
+  }
+
+  observe(tokens: number, ms: number): void {
+    if (tokens < leastTokens || !(ms > 0)) return;
+    const keep = 2 ** (-ms / halfLifeMs);
+    this.tokens = this.tokens * keep + tokens;
+    this.ms = this.ms * keep + ms;
+  }
+
+  get perMs(): number {
+    return this.tokens / this.ms;
+  }
+}
+
+export class SpeedMeter {
+  private readonly prefill: Rate;
+  private readonly decode: Rate;
+  private readonly reload = new Map<Tier, Rate>();
+  private readonly overheadMs: number;
+
+  constructor(given: EndpointSpeed) {
+    this.prefill = new Rate(given.prefillTokensPerSecond / 1000);
+    this.decode = new Rate(given.decodeTokensPerSecond / 1000);
+    this.overheadMs = given.overheadMs;
+    for (const [tier, ms] of Object.entries(given.reloadMsPerToken)) {
+      if (ms > 0) this.reload.set(tier as Tier, new Rate(1 / ms));
+    }
+  }
+
+  /** Learns from one call. Parts that the engine does not report teach nothing. */
+  observe(usage: CallUsage, timings: CallTimings): void {
+    const { prefillMs, decodeMs, restoreMs, restoredTokens, restoredFrom } = timings;
+    if (prefillMs !== undefined) this.prefill.observe(usage.promptTokens - usage.cachedTokens, prefillMs);
+    if (decodeMs !== undefined) this.decode.observe(usage.outputTokens - 1, decodeMs);
+    if (restoreMs === undefined || restoredFrom === undefined || restoredFrom === "device") return;
+    const tokens = restoredTokens ?? usage.cachedTokens;
+    const rate = this.reload.get(restoredFrom);
+    // The first reading of a tier is taken as it is: nothing was known.
+    if (rate !== undefined) rate.observe(tokens, restoreMs);
+    else if (tokens >= leastTokens && restoreMs > 0) this.reload.set(restoredFrom, new Rate(tokens / restoreMs));
+  }
+
+  get speed(): EndpointSpeed {
+    const reloadMsPerToken: EndpointSpeed["reloadMsPerToken"] = {};
+    for (const [tier, rate] of this.reload) reloadMsPerToken[tier] = 1 / rate.perMs;
+    return {
+      prefillTokensPerSecond: this.prefill.perMs * 1000,
+      decodeTokensPerSecond: this.decode.perMs * 1000,
+      reloadMsPerToken,
+      overheadMs: this.overheadMs,
+    };
+  }
+}
