@@ -274,6 +274,7 @@ function useWalk(
       event.preventDefault();
       setActive(next);
       reveal(next);
+      // A row outside the window is drawn some frames after the scroll that reveals it.
       let tries = 0;
       const focus = () => {
         const row = box.current?.querySelector<HTMLElement>(`[data-row="${next}"]`);
@@ -282,7 +283,7 @@ function useWalk(
           row.closest("tr, li")?.scrollIntoView({ block: "nearest" });
         } else if (tries++ < 10) requestAnimationFrame(focus);
       };
-      requestAnimationFrame(focus);
+      focus();
     };
     window.addEventListener("keydown", onKey);
     return () => window.removeEventListener("keydown", onKey);
