@@ -55,7 +55,6 @@ class OpenAiEngine implements Engine {
   /** OpenAI's own newer models refuse `max_tokens`; other endpoints know it better than its new name. */
   readonly #newNames: boolean;
   #tokenizes = false;
-  #reportsCached = false;
 
   constructor(options: OpenAiEngineOptions) {
     this.#url = options.url;
@@ -88,7 +87,8 @@ class OpenAiEngine implements Engine {
       kvEvents: false,
       facts: false,
       cancelWithUsage: false,
-      reportsCachedTokens: this.#reportsCached,
+      // Some do, and say so in usage; none says beforehand.
+      reportsCachedTokens: false,
     };
   }
 

@@ -3,7 +3,7 @@
 import { EngineError } from "../engines/index.ts";
 import type { EngineAnswer, EngineChunk, RegisteredEndpoint } from "../engines/index.ts";
 import { LedgerError, priceOf, worstCase } from "../ledger/index.ts";
-import type { Ledger, RateCard, Scope } from "../ledger/index.ts";
+import type { Ledger, RateCard, Scope, SettlementRequest } from "../ledger/index.ts";
 import type { Logger, Metrics } from "../telemetry/index.ts";
 import { answersAsked, promptTokensBound, withOutputLimit } from "./admission.ts";
 import { asGatewayError } from "./errors.ts";
@@ -19,8 +19,9 @@ import type { CallRequest } from "./types.ts";
 import { usedBy } from "./usage.ts";
 import type { SettledUsage } from "./usage.ts";
 
-/** A settlement that fails is tried again so often; the hold stands meanwhile. */
+/** A settlement that fails is tried again so often before its caller is answered, then in the background until it is taken. */
 const settleTries = 3;
+const settleAgainMs = 1_000;
 
 export class Attempts {
   readonly #ledger: Ledger;
@@ -169,13 +170,24 @@ export class Attempts {
         const settlement = await this.#ledger.settle({ attempt: attempt.id, tokens, usageSource: source });
         return settlement.amountNano;
       } catch (error) {
-        // The hold stands until it is settled; if the database stays away, who comes after this process settles it in full.
         const { message } = error as Error;
         this.#log.error({ call: call.id, attempt: attempt.id, err: message }, "an attempt could not be settled");
-        if (tries === settleTries || error instanceof LedgerError) return priceOf(tokens, attempt.card);
-        await new Promise((resolve) => setTimeout(resolve, 100 * tries));
+        if (tries < settleTries && !(error instanceof LedgerError)) {
+          await new Promise((resolve) => setTimeout(resolve, 100 * tries));
+          continue;
+        }
+        if (!(error instanceof LedgerError)) this.#settleLater({ attempt: attempt.id, tokens, usageSource: source });
+        return priceOf(tokens, attempt.card);
       }
     }
+  }
+
+  /** The hold stands until it is settled. If this process ends before, who comes after it settles the hold in full. */
+  #settleLater(request: SettlementRequest): void {
+    const again = (error: unknown) => {
+      if (!(error instanceof LedgerError)) this.#settleLater(request);
+    };
+    setTimeout(() => void this.#ledger.settle(request).catch(again), settleAgainMs).unref();
   }
 }
 

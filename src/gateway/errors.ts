@@ -41,6 +41,15 @@ export function asGatewayError(error: unknown): GatewayError {
       retryAfterSeconds: error.retryAfterSeconds,
       cause: error,
     });
+  if (isStoreAway(error))
+    return new GatewayError({
+      status: 503,
+      code: "store_unavailable",
+      message: "The database does not answer, so nothing can be held or recorded.",
+      hint: "It is started again by itself if it is Lineshaft's own: try again in a moment. See lineshaft status.",
+      retryAfterSeconds: 1,
+      cause: error,
+    });
   return new GatewayError({
     status: 500,
     code: "internal_error",
@@ -48,6 +57,18 @@ export function asGatewayError(error: unknown): GatewayError {
     hint: "Look for the request id in the log; start with LINESHAFT_LOG=debug for more.",
     cause: error,
   });
+}
+
+/** Of connections (Node) and of servers that start, stop or break (Postgres' classes 08 and 57P). */
+const storeAway = /^(ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|ENOTFOUND|57P0[1-5]|08\d{3}|53300)$/;
+
+/** Whether Postgres could not be reached, or broke off: engines' connections fail as EngineError, so these are the store's. */
+function isStoreAway(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const { code } = error as NodeJS.ErrnoException;
+  if (code !== undefined && storeAway.test(code)) return true;
+  if (error instanceof AggregateError) return error.errors.some(isStoreAway);
+  return /^Connection terminated/.test(error.message);
 }
 
 /** The `type` that OpenAI's clients know, by status and code. */

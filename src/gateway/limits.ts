@@ -2,6 +2,8 @@
 export const limits = {
   /** A request's body; a million tokens of text fit. */
   bodyBytes: 32 * 1024 * 1024,
+  /** A body on /api: the largest is an agent's manifest with its examples. */
+  apiBodyBytes: 4 * 1024 * 1024,
   /** Tries of one call, over all endpoints that serve its model. */
   attemptsMost: 3,
   /** Output tokens when a call names no limit: its cap, and what it is priced at before it runs. */

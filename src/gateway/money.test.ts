@@ -181,6 +181,74 @@ describe("budgets", () => {
   });
 });
 
+describe("who pays", () => {
+  test("is the key's project and nothing a client says", async () => {
+    await using at = await testGateway();
+    const claims = {
+      "x-lineshaft-agent": "agt_rich",
+      "x-lineshaft-run": "run_rich",
+      "x-lineshaft-program": "run_rich",
+    };
+    const said = { ...hello, user: "rich", metadata: { agent: "rich", project: "rich", key: "rich" } };
+    await at.client().chat.completions.create(said, { headers: claims });
+    const { calls, holds } = await rows(at);
+    expect(calls).toMatchObject([
+      { agent: null, run: null, program: "client/run_rich", key: at.principal.key, project: at.principal.project },
+    ]);
+    const { organisation, project, key } = at.principal;
+    expect(holds[0]!["scopes"].toSorted()).toEqual([
+      `key:${key}`,
+      `organisation:${organisation}`,
+      `project:${project}`,
+    ]);
+  });
+
+  test("nothing reaches an engine without a hold, by whatever route", async () => {
+    await using at = await testGateway();
+    const { body: document } = await at.request("/api/openapi.json");
+    const bodies: Record<string, object> = {
+      "/v1/chat/completions": hello,
+      "/v1/completions": { model: "scripted", prompt: "hi" },
+    };
+    for (const [path, operations] of Object.entries(document.paths as Record<string, object>))
+      for (const method of Object.keys(operations)) {
+        if (path === "/api/events") continue;
+        const init = method === "get" ? {} : { method: method.toUpperCase(), body: JSON.stringify(bodies[path] ?? {}) };
+        await at.request(path.replace(/\{\w+\}/g, "scripted"), init);
+      }
+    const { holds } = await rows(at);
+    expect(at.engine.seen.map((seen) => seen.path).toSorted()).toEqual(Object.keys(bodies).toSorted());
+    expect(holds).toHaveLength(at.engine.seen.length);
+  });
+});
+
+describe("a database that goes away", () => {
+  test("before a call: nothing is served; after an answer: it is settled when it comes back", async () => {
+    await using at = await testGateway();
+    const { hold, settle } = at.ledger;
+    const away = () => Promise.reject(Object.assign(new Error("connect"), { code: "ECONNREFUSED" }));
+    at.ledger.hold = away;
+    await expect(at.client().chat.completions.create(hello)).rejects.toMatchObject({
+      status: 503,
+      code: "store_unavailable",
+    });
+    expect(at.engine.seen).toHaveLength(0);
+    at.ledger.hold = hold;
+    let tries = 0;
+    const settled = new Promise<void>((resolve) => {
+      at.ledger.settle = async (request) => {
+        if (++tries < 4) return away();
+        const settlement = await settle(request);
+        resolve();
+        return settlement;
+      };
+    });
+    await at.client().chat.completions.create(hello);
+    await settled;
+    expect((await rows(at)).settlements).toMatchObject([{ amount_nano: 58n, usage_source: "engine" }]);
+  });
+});
+
 describe("attempts", () => {
   async function withSecondEngine(at: TestGateway) {
     const second = await scriptedEngine({ usage: { prompt: 20, output: 5 } });

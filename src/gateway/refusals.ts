@@ -63,6 +63,15 @@ export function shuttingDown(): GatewayError {
   });
 }
 
+export function bodyTooLarge(mostBytes: number): GatewayError {
+  return new GatewayError({
+    status: 413,
+    code: "body_too_large",
+    message: `The body is larger than ${mostBytes} bytes.`,
+    hint: "Send less at once.",
+  });
+}
+
 export function unauthenticated(given: boolean): GatewayError {
   return new GatewayError({
     status: 401,

@@ -150,6 +150,10 @@ describe("engines", () => {
   test("added, served, listed, restored, removed", async () => {
     await using at = await testGateway();
     await using mine = await scriptedEngine({}, ["qwen", "llama"]);
+    // A name like a provider's, with a slash in it.
+    await at.request("/api/engines", json({ name: "acme/qwen", url: mine.url, model: "qwen", price }));
+    expect((await at.client().models.retrieve("acme/qwen")).id).toBe("acme/qwen");
+    expect((await at.request("/api/engines/acme%2Fqwen", { method: "DELETE" })).body.deleted).toBe(true);
     const added = await at.request("/api/engines", json({ name: "mine", url: mine.url, model: "qwen", price }));
     expect(added.status).toBe(200);
     expect(schemas.engine.parse(added.body)).toMatchObject({
@@ -215,6 +219,28 @@ describe("engines", () => {
     const near = await at.request("/api/engines", json({ name: "mine", url: at.engine.url, model: "scriptd" }));
     expect(near.body.error.hint).toContain("Did you mean scripted?");
   });
+});
+
+test("bodies are bounded, health says what it is", async () => {
+  await using at = await testGateway();
+  const large = await at.request("/api/keys", json({ name: "x".repeat(5 * 1024 * 1024) }));
+  expect([large.status, large.body.error.code]).toEqual([413, "body_too_large"]);
+  const body = new ReadableStream({ pull: (controller) => controller.enqueue(new Uint8Array(1024)) });
+  const endless = await at
+    .request("/api/keys", { method: "POST", body, duplex: "half" } as RequestInit)
+    .catch(() => undefined);
+  expect(endless?.status ?? 411).toBe(411);
+  const call = await fetch(`${at.address}/v1/chat/completions`, {
+    ...{ method: "POST", headers: { authorization: `Bearer ${at.key}` }, body: "x".repeat(33 * 1024 * 1024) },
+  }).then(
+    (answer) => answer.status,
+    // The connection may be closed while the rest is still being sent.
+    () => 413,
+  );
+  expect(call).toBe(413);
+  expect((await at.request("/healthz")).body).toEqual({ status: "ok" });
+  at.db.query = () => Promise.reject(new Error("away"));
+  expect(await at.request("/healthz")).toMatchObject({ status: 503, body: { status: "unavailable" } });
 });
 
 describe("budgets", () => {

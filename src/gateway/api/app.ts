@@ -5,7 +5,8 @@ import { pooledId } from "../ids.ts";
 import { asGatewayError, GatewayError, openAiErrorBody } from "../errors.ts";
 import { apiErrorBody, retryHeaders } from "../http/respond.ts";
 import type { ServerDependencies } from "../http/server.ts";
-import { unauthenticated } from "../refusals.ts";
+import { limits } from "../limits.ts";
+import { bodyTooLarge, unauthenticated } from "../refusals.ts";
 import { consoleFiles } from "./console.ts";
 import { docsPage, openApiDocument } from "./docs.ts";
 import type { ApiEnv } from "./helpers.ts";
@@ -42,6 +43,11 @@ export function createApi(dependencies: ServerDependencies): OpenAPIHono<ApiEnv>
     return next();
   });
 
+  app.use("/api/*", async (c, next) => {
+    checkLength(c.req.header("content-length"), c.req.header("transfer-encoding"), c.req.method);
+    return next();
+  });
+
   const parts = [
     statusRoutes,
     engineRoutes,
@@ -58,8 +64,11 @@ export function createApi(dependencies: ServerDependencies): OpenAPIHono<ApiEnv>
 
   app.get("/healthz", async (c) => {
     // Healthy is who can serve a call: the database answers. Engines have their own line in /api/status.
-    await dependencies.db.query("select 1");
-    return c.json({ status: "ok" });
+    const answers = await dependencies.db.query("select 1").then(
+      () => true,
+      () => false,
+    );
+    return answers ? c.json({ status: "ok" }) : c.json({ status: "unavailable" }, 503);
   });
   app.get("/metrics", async (c) => {
     c.header("content-type", metrics.registry.contentType);
@@ -92,6 +101,18 @@ export function createApi(dependencies: ServerDependencies): OpenAPIHono<ApiEnv>
     return c.json(body, failure.status as 400);
   });
   return app;
+}
+
+/** Refuses bodies past the bound, and those that do not say how long they are (Hono would read them to their end). */
+function checkLength(length: string | undefined, encoding: string | undefined, method: string): void {
+  if (Number(length ?? 0) > limits.apiBodyBytes) throw bodyTooLarge(limits.apiBodyBytes);
+  if (encoding === undefined || method === "DELETE" || method === "GET") return;
+  throw new GatewayError({
+    status: 411,
+    code: "length_required",
+    message: "The body must come with its length.",
+    hint: "Send content-length instead of transfer-encoding.",
+  });
 }
 
 /** Hono's own refusals, of which a body that is not JSON is the one that happens. */

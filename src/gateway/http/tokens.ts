@@ -3,13 +3,13 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Endpoint, EngineChunk } from "../../engines/index.ts";
 import type { Principal } from "../../governance/types.ts";
-import { GatewayError } from "../errors.ts";
 import { limits } from "../limits.ts";
 import { refusePlatformFields } from "../protocol/fields.ts";
 import { decodeBody } from "../protocol/openai.ts";
 import { programOf } from "../protocol/program.ts";
+import { bodyTooLarge } from "../refusals.ts";
 import type { Gateway } from "../pipeline.ts";
-import { asGatewayError, openAiErrorBody } from "../errors.ts";
+import { asGatewayError, GatewayError, openAiErrorBody } from "../errors.ts";
 import { sendJson } from "./respond.ts";
 
 /** Serves one call of an authenticated principal. Throws GatewayError while nothing was answered yet; afterwards never. */
@@ -58,13 +58,7 @@ function parse(text: string): unknown {
 
 /** The whole body. Throws 413 past the bound, without reading on. */
 export function readBody(request: IncomingMessage): Promise<Buffer> {
-  const tooLarge = () =>
-    new GatewayError({
-      status: 413,
-      code: "body_too_large",
-      message: `The body is larger than ${limits.bodyBytes} bytes.`,
-      hint: "Send less at once.",
-    });
+  const tooLarge = () => bodyTooLarge(limits.bodyBytes);
   return new Promise((resolve, reject) => {
     if (Number(request.headers["content-length"] ?? 0) > limits.bodyBytes) {
       reject(tooLarge());
