@@ -96,7 +96,10 @@ describe.skipIf(chromiumPath === undefined)("the console, in Chromium (CHROMIUM 
     await page.keyboard.press("Enter");
     await page.getByRole("heading", { name: "Runs", level: 1 }).waitFor();
     expect(page.url()).toBe(`${instance.address}/console/runs?status=completed`);
-    expect(await page.evaluate(() => [sessionStorage.length > 0, localStorage.getItem("lineshaft.key")])).toEqual([true, null]);
+    expect(await page.evaluate(() => [sessionStorage.length > 0, localStorage.getItem("lineshaft.key")])).toEqual([
+      true,
+      null,
+    ]);
     await page.reload();
     await page.getByRole("heading", { name: "Runs", level: 1 }).waitFor();
     expect(visitor.complaints).toEqual([]);
@@ -118,22 +121,25 @@ describe.skipIf(chromiumPath === undefined)("the console, in Chromium (CHROMIUM 
     ["/access?tab=budgets", "No budgets"],
   ];
 
-  test.each([1280, 390] as const)("every screen at %i pixels, light and dark: whole, and without a finding of axe", async (width) => {
-    await using visitor = await visit(browser, instance.address, { width, theme: "light" }, instance.key);
-    const { page } = visitor;
-    for (const [path, shows] of screens()) {
-      await page.emulateMedia({ colorScheme: "light" });
-      await page.goto(`/console${path}`);
-      await page.getByRole("main").getByText(shows).first().waitFor();
-      await page.locator("main [aria-label=Loading]").first().waitFor({ state: "detached" });
-      expect(await sideways(page), `${path} scrolls sideways`).toBeLessThanOrEqual(0);
-      expect(await findings(page), path).toEqual([]);
-      // The same elements in other colours: only those can be wrong now.
-      await page.emulateMedia({ colorScheme: "dark" });
-      expect(await findings(page, ["color-contrast", "link-in-text-block"]), `${path}, dark`).toEqual([]);
-    }
-    expect(visitor.complaints).toEqual([]);
-  });
+  test.each([1280, 390] as const)(
+    "every screen at %i pixels, light and dark: whole, and without a finding of axe",
+    async (width) => {
+      await using visitor = await visit(browser, instance.address, { width, theme: "light" }, instance.key);
+      const { page } = visitor;
+      for (const [path, shows] of screens()) {
+        await page.emulateMedia({ colorScheme: "light" });
+        await page.goto(`/console${path}`);
+        await page.getByRole("main").getByText(shows).first().waitFor();
+        await page.locator("main [aria-label=Loading]").first().waitFor({ state: "detached" });
+        expect(await sideways(page), `${path} scrolls sideways`).toBeLessThanOrEqual(0);
+        expect(await findings(page), path).toEqual([]);
+        // The same elements in other colours: only those can be wrong now.
+        await page.emulateMedia({ colorScheme: "dark" });
+        expect(await findings(page, ["color-contrast", "link-in-text-block"]), `${path}, dark`).toEqual([]);
+      }
+      expect(visitor.complaints).toEqual([]);
+    },
+  );
 
   test("login, run, call and bill by keyboard alone", async () => {
     await using visitor = await visit(browser, instance.address, desk);
@@ -237,7 +243,9 @@ describe.skipIf(chromiumPath === undefined)("the console, in Chromium (CHROMIUM 
     const origin = process.env["LINESHAFT_URL"] ?? instance.address;
     const key = process.env["LINESHAFT_KEY"] ?? instance.key;
     const read = async <T>(path: string) =>
-      (await (await fetch(`${origin}${path}`, { headers: { authorization: `Bearer ${key}` } })).json()) as { data: T[] };
+      (await (await fetch(`${origin}${path}`, { headers: { authorization: `Bearer ${key}` } })).json()) as {
+        data: T[];
+      };
     const [shownRun] = (await read<Run>("/api/runs?status=completed&limit=1")).data;
     const [shownCall] = (await read<Call>(`/api/calls?run=${shownRun!.id}`)).data;
     const pictures: [name: string, path: string, view: (typeof views)[number]][] = [

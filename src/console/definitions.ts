@@ -22,37 +22,43 @@ export const definitions = {
   },
   calls: {
     name: "Calls",
-    meaning: "Logical model requests that ended in the period: completed, failed, cancelled by the client, or refused before any engine was asked.",
+    meaning:
+      "Logical model requests that ended in the period: completed, failed, cancelled by the client, or refused before any engine was asked.",
     formula: "calls.total",
     query: overview,
   },
   cached_share: {
     name: "Cached share",
-    meaning: "Part of all prompt tokens whose KV state was found in a cache (device, host, disk or remote tier) and not computed again.",
+    meaning:
+      "Part of all prompt tokens whose KV state was found in a cache (device, host, disk or remote tier) and not computed again.",
     formula: "tokens.cached ÷ (tokens.cached + tokens.uncached)",
     query: overview,
   },
   saved: {
     name: "Saved by cache",
-    meaning: "What the cached tokens would have cost more at the price of uncached ones. The time beside it is what their prefill would have taken at the measured speed.",
+    meaning:
+      "What the cached tokens would have cost more at the price of uncached ones. The time beside it is what their prefill would have taken at the measured speed.",
     formula: "Σ cached tokens × (input price − cached price)",
     query: overview,
   },
   first_token: {
     name: "Time to first token",
-    meaning: "From the arrival of a call to its first output token, over calls that had one, as percentiles. Waiting in a queue is included; a call that is not streamed has its whole answer at once.",
+    meaning:
+      "From the arrival of a call to its first output token, over calls that had one, as percentiles. Waiting in a queue is included; a call that is not streamed has its whole answer at once.",
     formula: "p50, p90, p99 of first_token_ms",
     query: overview,
   },
   runs: {
     name: "Runs",
-    meaning: "Pieces of work that agents began in the period. Alive means running now or waiting for something: a tool, a timer, a person.",
+    meaning:
+      "Pieces of work that agents began in the period. Alive means running now or waiting for something: a tool, a timer, a person.",
     formula: "runs.running + runs.waiting, and those that ended",
     query: overview,
   },
   pass_rate: {
     name: "Pass rate",
-    meaning: "Part of all judged outcomes that their verifier passed. A run without an outcome contract is not judged and does not count.",
+    meaning:
+      "Part of all judged outcomes that their verifier passed. A run without an outcome contract is not judged and does not count.",
     formula: "outcomes.passed ÷ (outcomes.passed + outcomes.failed)",
     query: overview,
   },
@@ -64,7 +70,8 @@ export const definitions = {
   },
   token_cost: {
     name: "Cost of tokens",
-    meaning: "What all attempts of all calls cost by the rate card that was in force when each was admitted, failed and cancelled attempts included as far as they used tokens.",
+    meaning:
+      "What all attempts of all calls cost by the rate card that was in force when each was admitted, failed and cancelled attempts included as far as they used tokens.",
     formula: "Σ settlements: uncached × input price + cached × cached price + output × output price",
     query: bill,
   },
@@ -88,7 +95,8 @@ export const definitions = {
   },
   price: {
     name: "Price",
-    meaning: "What the call was settled at: every attempt once, by what was really used and the rate card at admission.",
+    meaning:
+      "What the call was settled at: every attempt once, by what was really used and the rate card at admission.",
     formula: "uncached × input + cached × cached + output × output price, per million tokens",
     query: "GET /api/calls/:id",
   },
@@ -100,7 +108,8 @@ export const definitions = {
   },
   call_first_token: {
     name: "First token",
-    meaning: "From the arrival of the call to its first output token, queue included; without streaming, to the whole answer. A call that failed or was refused has none.",
+    meaning:
+      "From the arrival of the call to its first output token, queue included; without streaming, to the whole answer. A call that failed or was refused has none.",
     formula: "first_token_ms",
     query: "GET /api/calls/:id",
   },
@@ -112,31 +121,36 @@ export const definitions = {
   },
   run_steps: {
     name: "Steps",
-    meaning: "What the run did so far: model calls, tool calls, waits and the verifier's judgement. Each is taken once, however often the machine failed in between.",
+    meaning:
+      "What the run did so far: model calls, tool calls, waits and the verifier's judgement. Each is taken once, however often the machine failed in between.",
     formula: "number of step_list",
     query: "GET /api/runs/:id",
   },
   run_duration: {
     name: "Duration",
-    meaning: "From the first step's start to the end of the run; while it lives, to now. Time in which it waits counts.",
+    meaning:
+      "From the first step's start to the end of the run; while it lives, to now. Time in which it waits counts.",
     formula: "ended_at − started_at",
     query: "GET /api/runs/:id",
   },
   kv_memory: {
     name: "KV memory",
-    meaning: "Memory that the engine holds for the attention state of all its sequences. It is reserved when the worker starts.",
+    meaning:
+      "Memory that the engine holds for the attention state of all its sequences. It is reserved when the worker starts.",
     formula: "deployments[].memory.kv_bytes",
     query: "GET /api/status",
   },
   disk_tier: {
     name: "Disk tier",
-    meaning: "KV state of idle sequences that was written to files, so that a conversation goes on without computing it again. Oldest files go when the budget is full.",
+    meaning:
+      "KV state of idle sequences that was written to files, so that a conversation goes on without computing it again. Oldest files go when the budget is full.",
     formula: "deployments[].disk.used_bytes of budget_bytes",
     query: "GET /api/status",
   },
   sequences: {
     name: "Sequences",
-    meaning: "Contiguous KV states inside the worker. Running: a call is served. Idle: kept for the next turn of its program. Free: empty.",
+    meaning:
+      "Contiguous KV states inside the worker. Running: a call is served. Idle: kept for the next turn of its program. Free: empty.",
     formula: "deployments[].sequences",
     query: "GET /api/status",
   },

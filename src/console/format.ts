@@ -152,7 +152,8 @@ export function bytes(value: number): string {
   return `${trim(scaled.toPrecision(3))} ${unit}`;
 }
 
-export const plural = (count: number, one: string, many = `${one}s`): string => `${compact(count)} ${count === 1 ? one : many}`;
+export const plural = (count: number, one: string, many = `${one}s`): string =>
+  `${compact(count)} ${count === 1 ? one : many}`;
 
 /** Change against the period before; null where there was nothing to compare with. */
 export function change(now: number, before: number): { text: string; direction: "up" | "down" | "same" } | null {

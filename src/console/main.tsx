@@ -32,7 +32,8 @@ const client = new QueryClient({
       // Events say when something has changed; until then what was read stands.
       staleTime: 30_000,
       refetchOnWindowFocus: false,
-      retry: (count, error) => count < 2 && (!(error instanceof ApiFailure) || error.status === 0 || error.status >= 500),
+      retry: (count, error) =>
+        count < 2 && (!(error instanceof ApiFailure) || error.status === 0 || error.status >= 500),
       retryDelay: (count) => 400 * 2 ** count,
     },
   },

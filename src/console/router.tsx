@@ -30,7 +30,14 @@ const set = <T extends Raw>(values: T): T =>
   Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as T;
 
 export const callStatuses = ["completed", "failed", "refused", "cancelled"] as const satisfies Call["status"][];
-export const runStatuses = ["queued", "running", "waiting", "completed", "failed", "stopped"] as const satisfies Run["status"][];
+export const runStatuses = [
+  "queued",
+  "running",
+  "waiting",
+  "completed",
+  "failed",
+  "stopped",
+] as const satisfies Run["status"][];
 export const overviewRanges = ["1h", "24h", "7d", "30d"] as const satisfies OverviewRange[];
 export const billRanges = ["24h", "7d", "30d", "all"] as const;
 export type BillRange = (typeof billRanges)[number];
@@ -121,7 +128,8 @@ const access = createRoute({
   getParentRoute: () => root,
   path: "/access",
   component: AccessScreen,
-  validateSearch: (raw: Raw): { tab?: "keys" | "budgets" } => set({ tab: oneOf(raw["tab"], ["keys", "budgets"] as const) }),
+  validateSearch: (raw: Raw): { tab?: "keys" | "budgets" } =>
+    set({ tab: oneOf(raw["tab"], ["keys", "budgets"] as const) }),
 });
 
 export const router = createRouter({

@@ -23,7 +23,11 @@ export interface ChatEnd {
 
 interface Chunk {
   choices?: { delta?: { content?: string | null }; finish_reason?: string | null }[];
-  usage?: { prompt_tokens: number; completion_tokens: number; prompt_tokens_details?: { cached_tokens?: number } } | null;
+  usage?: {
+    prompt_tokens: number;
+    completion_tokens: number;
+    prompt_tokens_details?: { cached_tokens?: number };
+  } | null;
   error?: { code?: string; message?: string; hint?: string };
 }
 
@@ -42,10 +46,17 @@ export async function streamChat(options: {
     headers: { accept: "text/event-stream", "x-lineshaft-program": options.program },
     body: { model: options.model, messages: options.messages, stream: true, stream_options: { include_usage: true } },
   });
-  const end: ChatEnd = { call: response.headers.get("x-lineshaft-call") ?? undefined, finishReason: undefined, usage: undefined };
+  const end: ChatEnd = {
+    call: response.headers.get("x-lineshaft-call") ?? undefined,
+    finishReason: undefined,
+    usage: undefined,
+  };
   if (end.call !== undefined) options.onCall(end.call);
   if (response.body === null) return end;
-  const reader = response.body.pipeThrough(new TextDecoderStream()).pipeThrough(new EventSourceParserStream()).getReader();
+  const reader = response.body
+    .pipeThrough(new TextDecoderStream())
+    .pipeThrough(new EventSourceParserStream())
+    .getReader();
   let done = false;
   try {
     while (true) {
@@ -67,7 +78,12 @@ export async function streamChat(options: {
       const choice = chunk.choices?.[0];
       if (choice?.delta?.content) options.onText(choice.delta.content);
       if (choice?.finish_reason) end.finishReason = choice.finish_reason;
-      if (chunk.usage) end.usage = { prompt: chunk.usage.prompt_tokens, cached: chunk.usage.prompt_tokens_details?.cached_tokens ?? 0, output: chunk.usage.completion_tokens };
+      if (chunk.usage)
+        end.usage = {
+          prompt: chunk.usage.prompt_tokens,
+          cached: chunk.usage.prompt_tokens_details?.cached_tokens ?? 0,
+          output: chunk.usage.completion_tokens,
+        };
     }
   } catch (error) {
     if (options.signal.aborted || error instanceof ApiFailure) throw error;
@@ -79,7 +95,13 @@ export async function streamChat(options: {
   return end;
 }
 
-const brokenOff = () => new ApiFailure({ status: 0, code: "stream_broken", message: "The answer broke off before its end.", hint: "What arrived is kept. Try again, or look at the call for the reason." });
+const brokenOff = () =>
+  new ApiFailure({
+    status: 0,
+    code: "stream_broken",
+    message: "The answer broke off before its end.",
+    hint: "What arrived is kept. Try again, or look at the call for the reason.",
+  });
 
 const settleTries = 8;
 const settleWaitMs = 250;

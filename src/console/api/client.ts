@@ -82,7 +82,8 @@ async function failureOf(response: Response): Promise<ApiFailure> {
   return new ApiFailure({
     status: response.status,
     code: text(error?.["code"]) ?? `http_${response.status}`,
-    message: text(error?.["message"]) ?? `The server answered ${response.status} ${response.statusText}.`.replace(" .", "."),
+    message:
+      text(error?.["message"]) ?? `The server answered ${response.status} ${response.statusText}.`.replace(" .", "."),
     ...(hint === undefined ? {} : { hint }),
     ...(id === undefined ? {} : { requestId: id }),
   });

@@ -168,7 +168,9 @@ export function apply(client: QueryClient, event: LiveEvent): void {
       break;
     case "run":
       upsertList<Run>(client, "runs", event.run, (filter) => matchesRun(event.run, filter as RunFilter));
-      client.setQueryData<RunDetail>(["run", event.run.id], (old) => (old === undefined ? old : { ...old, ...event.run }));
+      client.setQueryData<RunDetail>(["run", event.run.id], (old) =>
+        old === undefined ? old : { ...old, ...event.run },
+      );
       if (event.run.ended_at !== null) void client.invalidateQueries({ queryKey: ["run", event.run.id] });
       soon(client, [["overview"], ["bill"], ["agents"], ["agent", event.run.agent]]);
       break;

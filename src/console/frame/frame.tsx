@@ -94,7 +94,13 @@ function SideBar({ onShortcuts }: { onShortcuts: () => void }) {
         <LiveMark />
         <div className="side-tools">
           <ThemeSwitch />
-          <button type="button" className="icon-button" aria-label="Keyboard shortcuts" data-tip="Keyboard shortcuts (?)" onClick={onShortcuts}>
+          <button
+            type="button"
+            className="icon-button"
+            aria-label="Keyboard shortcuts"
+            data-tip="Keyboard shortcuts (?)"
+            onClick={onShortcuts}
+          >
             <KeyboardIcon />
           </button>
           <button type="button" className="icon-button" aria-label="Sign out" data-tip="Sign out" onClick={signOut}>
@@ -190,7 +196,13 @@ function TopLine({ onSearch }: { onSearch: () => void }) {
         )}
       </div>
       <div id="top-tools" className="top-tools" />
-      <button type="button" className="search-open" onClick={onSearch} aria-label="Search" aria-keyshortcuts="/ Control+K">
+      <button
+        type="button"
+        className="search-open"
+        onClick={onSearch}
+        aria-label="Search"
+        aria-keyshortcuts="/ Control+K"
+      >
         <SearchIcon />
         <span>Search</span>
         <kbd>/</kbd>
@@ -210,7 +222,13 @@ function ThemeSwitch() {
   const current = themes.find((each) => each.value === theme) ?? themes[0]!;
   const Icon = current.icon;
   return (
-    <button type="button" className="icon-button" aria-label={`${current.label}; change`} data-tip={current.label} onClick={() => setTheme(current.next)}>
+    <button
+      type="button"
+      className="icon-button"
+      aria-label={`${current.label}; change`}
+      data-tip={current.label}
+      onClick={() => setTheme(current.next)}
+    >
       <Icon />
     </button>
   );
@@ -222,7 +240,10 @@ function LiveMark() {
   const words = { live: "Live", connecting: "Connecting", waiting: "Connection lost", closed: "Not live" }[live.state];
   const tone = live.state === "live" ? "good" : live.state === "connecting" ? "idle" : "warn";
   return (
-    <span className={`state ${tone} live-mark`} data-tip={live.state === "live" ? "Changes appear as they happen" : undefined}>
+    <span
+      className={`state ${tone} live-mark`}
+      data-tip={live.state === "live" ? "Changes appear as they happen" : undefined}
+    >
       <i className="dot" aria-hidden="true" />
       {words}
       {data === undefined ? null : <span className="muted num">v{data.version}</span>}

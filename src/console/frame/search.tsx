@@ -83,12 +83,18 @@ function SearchBox({ onDone }: { onDone: () => void }) {
             onClick={() => go(hit)}
           >
             <span className="search-kind">{hit.kind}</span>
-            <span className={hit.kind === "call" || hit.kind === "run" ? "mono search-title" : "search-title"}>{hit.title}</span>
+            <span className={hit.kind === "call" || hit.kind === "run" ? "mono search-title" : "search-title"}>
+              {hit.title}
+            </span>
             {hit.state === undefined ? null : <StateMark state={hit.state} />}
           </li>
         ))}
       </ul>
-      {hits.length === 0 ? <p className="search-none">Nothing known by that name. Whole ids (call_…, run_…) open even when they are not in a list here.</p> : null}
+      {hits.length === 0 ? (
+        <p className="search-none">
+          Nothing known by that name. Whole ids (call_…, run_…) open even when they are not in a list here.
+        </p>
+      ) : null}
     </>
   );
 }
@@ -106,22 +112,48 @@ function useHits(text: string): Hit[] {
       if (fits(place.label)) hits.push({ id: place.to, kind: "go to", title: place.label, target: { to: place.to } });
     }
     for (const agent of agents ?? []) {
-      if (fits(agent.name, agent.id)) hits.push({ id: agent.id, kind: "agent", title: agent.name, target: { to: "/agents/$name", params: { name: agent.name } } });
+      if (fits(agent.name, agent.id))
+        hits.push({
+          id: agent.id,
+          kind: "agent",
+          title: agent.name,
+          target: { to: "/agents/$name", params: { name: agent.name } },
+        });
     }
-    const models = new Set([...(status?.deployments ?? []).map((each) => each.name), ...(engines ?? []).map((each) => each.name)]);
+    const models = new Set([
+      ...(status?.deployments ?? []).map((each) => each.name),
+      ...(engines ?? []).map((each) => each.name),
+    ]);
     for (const model of models) {
-      if (fits(model)) hits.push({ id: `model ${model}`, kind: "model", title: model, target: { to: "/calls", search: { model } } });
+      if (fits(model))
+        hits.push({ id: `model ${model}`, kind: "model", title: model, target: { to: "/calls", search: { model } } });
     }
-    if (/^run_[\w-]{4,}$/.test(text)) hits.unshift({ id: text, kind: "run", title: text, target: { to: "/runs/$id", params: { id: text } } });
-    if (/^call_[\w-]{4,}$/.test(text)) hits.unshift({ id: text, kind: "call", title: text, target: { to: "/calls/$id", params: { id: text } } });
+    if (/^run_[\w-]{4,}$/.test(text))
+      hits.unshift({ id: text, kind: "run", title: text, target: { to: "/runs/$id", params: { id: text } } });
+    if (/^call_[\w-]{4,}$/.test(text))
+      hits.unshift({ id: text, kind: "call", title: text, target: { to: "/calls/$id", params: { id: text } } });
     if (wanted.length > 1) {
       for (const run of seen<Run>(client, "runs")) {
         if (hits.length >= hitLimit) break;
-        if (fits(run.id)) hits.push({ id: run.id, kind: "run", title: run.id, state: run.status, target: { to: "/runs/$id", params: { id: run.id } } });
+        if (fits(run.id))
+          hits.push({
+            id: run.id,
+            kind: "run",
+            title: run.id,
+            state: run.status,
+            target: { to: "/runs/$id", params: { id: run.id } },
+          });
       }
       for (const call of seen<Call>(client, "calls")) {
         if (hits.length >= hitLimit) break;
-        if (fits(call.id)) hits.push({ id: call.id, kind: "call", title: call.id, state: call.status, target: { to: "/calls/$id", params: { id: call.id } } });
+        if (fits(call.id))
+          hits.push({
+            id: call.id,
+            kind: "call",
+            title: call.id,
+            state: call.status,
+            target: { to: "/calls/$id", params: { id: call.id } },
+          });
       }
     }
     const unique = new Map(hits.map((hit) => [hit.id, hit]));

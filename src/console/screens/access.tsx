@@ -41,7 +41,11 @@ export function AccessScreen() {
         ) : null}
       </PageHead>
       {tab === "keys" ? <Keys owner={owner} /> : <Budgets owner={owner} />}
-      {tab === "keys" ? <CreateKey open={making} onOpenChange={setMaking} /> : <SetBudget open={making} onOpenChange={setMaking} />}
+      {tab === "keys" ? (
+        <CreateKey open={making} onOpenChange={setMaking} />
+      ) : (
+        <SetBudget open={making} onOpenChange={setMaking} />
+      )}
     </>
   );
 }
@@ -51,11 +55,48 @@ function Keys({ owner }: { owner: boolean }) {
   const keys = useQuery({ ...keysQuery, enabled: owner });
   const [ending, setEnding] = useState<KeyResource>();
   const columns: Column<KeyResource>[] = [
-    { id: "name", head: "Key", card: "title", cell: (key) => <StateMark state={key.revoked_at === null ? "ready" : "stopped"} label={key.name} tip={key.revoked_at === null ? "In use" : "Revoked"} /> },
-    { id: "role", head: "Role", card: "value", cell: (key) => <Badge tone={key.role === "owner" ? "live" : "idle"}>{key.role}</Badge> },
-    { id: "id", head: "Id", from: 760, cell: (key) => <span className="mono muted" data-tip={key.id}>{shortId(key.id)}</span> },
-    { id: "created", head: "Created", align: "right", card: "note", word: "created", cell: (key) => <Ago time={key.created_at} /> },
-    { id: "revoked", head: "Revoked", align: "right", cell: (key) => (key.revoked_at === null ? <span className="muted">–</span> : <Ago time={key.revoked_at} />) },
+    {
+      id: "name",
+      head: "Key",
+      card: "title",
+      cell: (key) => (
+        <StateMark
+          state={key.revoked_at === null ? "ready" : "stopped"}
+          label={key.name}
+          tip={key.revoked_at === null ? "In use" : "Revoked"}
+        />
+      ),
+    },
+    {
+      id: "role",
+      head: "Role",
+      card: "value",
+      cell: (key) => <Badge tone={key.role === "owner" ? "live" : "idle"}>{key.role}</Badge>,
+    },
+    {
+      id: "id",
+      head: "Id",
+      from: 760,
+      cell: (key) => (
+        <span className="mono muted" data-tip={key.id}>
+          {shortId(key.id)}
+        </span>
+      ),
+    },
+    {
+      id: "created",
+      head: "Created",
+      align: "right",
+      card: "note",
+      word: "created",
+      cell: (key) => <Ago time={key.created_at} />,
+    },
+    {
+      id: "revoked",
+      head: "Revoked",
+      align: "right",
+      cell: (key) => (key.revoked_at === null ? <span className="muted">–</span> : <Ago time={key.revoked_at} />),
+    },
     {
       id: "end",
       head: <span className="spoken">Actions</span>,
@@ -63,7 +104,12 @@ function Keys({ owner }: { owner: boolean }) {
       card: "note",
       cell: (key) =>
         key.revoked_at !== null ? null : (
-          <button type="button" className="button small bare" aria-label={`Revoke ${key.name}`} onClick={() => setEnding(key)}>
+          <button
+            type="button"
+            className="button small bare"
+            aria-label={`Revoke ${key.name}`}
+            onClick={() => setEnding(key)}
+          >
             Revoke
           </button>
         ),
@@ -73,7 +119,8 @@ function Keys({ owner }: { owner: boolean }) {
     <div className="panel">
       {known && !owner ? (
         <Empty title="Only owners see the keys" command="npx lineshaft keys list">
-          This key belongs to a member: it may call models, start runs and read its project. Ask an owner for another key.
+          This key belongs to a member: it may call models, start runs and read its project. Ask an owner for another
+          key.
         </Empty>
       ) : keys.isError ? (
         <Failure error={keys.error} retry={() => void keys.refetch()} />
@@ -97,8 +144,20 @@ function RevokeKey({ target, onDone }: { target: KeyResource | undefined; onDone
     },
   });
   return (
-    <FormDialog open={target !== undefined} onOpenChange={(open) => (open ? undefined : onDone())} title={`Revoke ${target?.name ?? "the key"}?`} action="Revoke" danger busy={revoke.isPending} error={revoke.error} onSubmit={() => target !== undefined && revoke.mutate(target)}>
-      <p className="soft">Whoever uses it is refused from the next request on. Calls under way end as they would. A revoked key cannot be brought back.</p>
+    <FormDialog
+      open={target !== undefined}
+      onOpenChange={(open) => (open ? undefined : onDone())}
+      title={`Revoke ${target?.name ?? "the key"}?`}
+      action="Revoke"
+      danger
+      busy={revoke.isPending}
+      error={revoke.error}
+      onSubmit={() => target !== undefined && revoke.mutate(target)}
+    >
+      <p className="soft">
+        Whoever uses it is refused from the next request on. Calls under way end as they would. A revoked key cannot be
+        brought back.
+      </p>
     </FormDialog>
   );
 }
@@ -109,7 +168,12 @@ function CreateKey({ open, onOpenChange }: { open: boolean; onOpenChange: (open:
   const [role, setRole] = useState<KeyResource["role"]>("member");
   const [attempt, setAttempt] = useState(() => crypto.randomUUID());
   const create = useMutation({
-    mutationFn: () => getJson<KeyResource & { secret: string }>("/api/keys", { method: "POST", body: { name: name.trim(), role }, idempotencyKey: attempt }),
+    mutationFn: () =>
+      getJson<KeyResource & { secret: string }>("/api/keys", {
+        method: "POST",
+        body: { name: name.trim(), role },
+        idempotencyKey: attempt,
+      }),
     onSuccess: () => client.invalidateQueries({ queryKey: ["keys"] }),
   });
   const change = (next: boolean) => {
@@ -124,7 +188,14 @@ function CreateKey({ open, onOpenChange }: { open: boolean; onOpenChange: (open:
   const made = create.data;
   if (made !== undefined) {
     return (
-      <FormDialog open={open} onOpenChange={change} title={`Key ${made.name}`} action="I have kept it" busy={false} onSubmit={() => change(false)}>
+      <FormDialog
+        open={open}
+        onOpenChange={change}
+        title={`Key ${made.name}`}
+        action="I have kept it"
+        busy={false}
+        onSubmit={() => change(false)}
+      >
         <p className="soft">Copy it now: it is shown this once and stored nowhere.</p>
         <Command>{made.secret}</Command>
         <p className="muted">
@@ -134,10 +205,25 @@ function CreateKey({ open, onOpenChange }: { open: boolean; onOpenChange: (open:
     );
   }
   return (
-    <FormDialog open={open} onOpenChange={change} title="Create a key" action="Create" busy={create.isPending} error={create.error} disabled={name.trim() === ""} onSubmit={() => create.mutate()}>
+    <FormDialog
+      open={open}
+      onOpenChange={change}
+      title="Create a key"
+      action="Create"
+      busy={create.isPending}
+      error={create.error}
+      disabled={name.trim() === ""}
+      onSubmit={() => create.mutate()}
+    >
       <label className="field">
         <span className="label">Name</span>
-        <input className="input" value={name} maxLength={100} autoFocus onChange={(event) => setName(event.target.value)} />
+        <input
+          className="input"
+          value={name}
+          maxLength={100}
+          autoFocus
+          onChange={(event) => setName(event.target.value)}
+        />
         <span className="help">Who or what will use it, such as a laptop or a service.</span>
       </label>
       <label className="field">
@@ -169,10 +255,46 @@ function Budgets({ owner }: { owner: boolean }) {
       ),
     },
     { id: "used", head: "Used", card: "note", cell: (budget) => <Used budget={budget} /> },
-    { id: "spent", head: "Spent", align: "right", from: 620, cell: (budget) => <Money nano={budget.spent_nano} currency={budget.currency} decimals={decimals} bare /> },
-    { id: "held", head: "Held", align: "right", from: 900, cell: (budget) => <Money nano={budget.held_nano} currency={budget.currency} bare /> },
-    { id: "left", head: <FigureName of="budget_left" />, align: "right", card: "value", cell: (budget) => <b className={budget.left_nano.startsWith("-") || budget.left_nano === "0" ? "bad" : ""}><Money nano={budget.left_nano} currency={budget.currency} decimals={decimals} /></b> },
-    { id: "limit", head: "Limit", align: "right", card: "note", word: "of", cell: (budget) => <span className="num" data-tip={`${moneyFull(budget.limit_nano)} ${budget.currency}${budget.resets_at === null ? "" : `\nBegins anew ${moment(budget.resets_at)}`}`}>{money(budget.limit_nano)} {periods[budget.period]}</span> },
+    {
+      id: "spent",
+      head: "Spent",
+      align: "right",
+      from: 620,
+      cell: (budget) => <Money nano={budget.spent_nano} currency={budget.currency} decimals={decimals} bare />,
+    },
+    {
+      id: "held",
+      head: "Held",
+      align: "right",
+      from: 900,
+      cell: (budget) => <Money nano={budget.held_nano} currency={budget.currency} bare />,
+    },
+    {
+      id: "left",
+      head: <FigureName of="budget_left" />,
+      align: "right",
+      card: "value",
+      cell: (budget) => (
+        <b className={budget.left_nano.startsWith("-") || budget.left_nano === "0" ? "bad" : ""}>
+          <Money nano={budget.left_nano} currency={budget.currency} decimals={decimals} />
+        </b>
+      ),
+    },
+    {
+      id: "limit",
+      head: "Limit",
+      align: "right",
+      card: "note",
+      word: "of",
+      cell: (budget) => (
+        <span
+          className="num"
+          data-tip={`${moneyFull(budget.limit_nano)} ${budget.currency}${budget.resets_at === null ? "" : `\nBegins anew ${moment(budget.resets_at)}`}`}
+        >
+          {money(budget.limit_nano)} {periods[budget.period]}
+        </span>
+      ),
+    },
     {
       id: "end",
       head: <span className="spoken">Actions</span>,
@@ -180,7 +302,12 @@ function Budgets({ owner }: { owner: boolean }) {
       card: "note",
       cell: (budget) =>
         owner ? (
-          <button type="button" className="button small bare" aria-label={`Remove the budget of ${budget.scope.kind} ${budget.scope.name ?? budget.scope.id}`} onClick={() => setEnding(budget)}>
+          <button
+            type="button"
+            className="button small bare"
+            aria-label={`Remove the budget of ${budget.scope.kind} ${budget.scope.name ?? budget.scope.id}`}
+            onClick={() => setEnding(budget)}
+          >
             Remove
           </button>
         ) : null,
@@ -194,7 +321,8 @@ function Budgets({ owner }: { owner: boolean }) {
         <SkeletonRows rows={3} />
       ) : budgets.data.length === 0 ? (
         <Empty title="No budgets" command="npx lineshaft budgets set project default --limit 5.00 --period month">
-          A budget holds for an organisation, a project, a key, an agent or a run. A call that would pass it is refused before it reaches an engine.
+          A budget holds for an organisation, a project, a key, an agent or a run. A call that would pass it is refused
+          before it reaches an engine.
         </Empty>
       ) : (
         <Table label="Budgets" columns={columns} rows={budgets.data} rowId={(budget) => budget.id} />
@@ -209,7 +337,10 @@ function Used({ budget }: { budget: BudgetResource }) {
   const share = limit === 0 ? 1 : (moneyNumber(budget.spent_nano) + moneyNumber(budget.held_nano)) / limit;
   const tone = share >= 1 ? "bad" : share >= 0.8 ? "warn" : "good";
   return (
-    <span className="used" data-tip={`${moneyFull(budget.spent_nano)} of ${moneyFull(budget.limit_nano)} ${budget.currency} spent`}>
+    <span
+      className="used"
+      data-tip={`${moneyFull(budget.spent_nano)} of ${moneyFull(budget.limit_nano)} ${budget.currency} spent`}
+    >
       <span className="used-bar" aria-hidden="true">
         <i className={tone} style={{ width: `${Math.min(100, share * 100)}%` }} />
       </span>
@@ -228,9 +359,19 @@ function RemoveBudget({ target, onDone }: { target: BudgetResource | undefined; 
     },
   });
   return (
-    <FormDialog open={target !== undefined} onOpenChange={(open) => (open ? undefined : onDone())} title="Remove this budget?" action="Remove" danger busy={remove.isPending} error={remove.error} onSubmit={() => target !== undefined && remove.mutate(target)}>
+    <FormDialog
+      open={target !== undefined}
+      onOpenChange={(open) => (open ? undefined : onDone())}
+      title="Remove this budget?"
+      action="Remove"
+      danger
+      busy={remove.isPending}
+      error={remove.error}
+      onSubmit={() => target !== undefined && remove.mutate(target)}
+    >
       <p className="soft">
-        {target === undefined ? "" : `${target.scope.kind} ${target.scope.name ?? target.scope.id}`} may then spend without this limit. What was spent stays on the ledger.
+        {target === undefined ? "" : `${target.scope.kind} ${target.scope.name ?? target.scope.id}`} may then spend
+        without this limit. What was spent stays on the ledger.
       </p>
     </FormDialog>
   );
@@ -256,7 +397,11 @@ function SetBudget({ open, onOpenChange }: { open: boolean; onOpenChange: (open:
   const id = typedId ?? options?.[0]?.id ?? "";
   const nano = nanoOf(limit);
   const set = useMutation({
-    mutationFn: () => getJson<BudgetResource>("/api/budgets", { method: "PUT", body: { scope: { kind, id: id.trim() }, limit_nano: nano, period } }),
+    mutationFn: () =>
+      getJson<BudgetResource>("/api/budgets", {
+        method: "PUT",
+        body: { scope: { kind, id: id.trim() }, limit_nano: nano, period },
+      }),
     onSuccess: () => {
       onOpenChange(false);
       setLimit("");
@@ -264,7 +409,16 @@ function SetBudget({ open, onOpenChange }: { open: boolean; onOpenChange: (open:
     },
   });
   return (
-    <FormDialog open={open} onOpenChange={onOpenChange} title="Set a budget" action="Set" busy={set.isPending} error={set.error} disabled={nano === undefined || id.trim() === ""} onSubmit={() => set.mutate()}>
+    <FormDialog
+      open={open}
+      onOpenChange={onOpenChange}
+      title="Set a budget"
+      action="Set"
+      busy={set.isPending}
+      error={set.error}
+      disabled={nano === undefined || id.trim() === ""}
+      onSubmit={() => set.mutate()}
+    >
       <label className="field">
         <span className="label">Of</span>
         <select
@@ -283,7 +437,12 @@ function SetBudget({ open, onOpenChange }: { open: boolean; onOpenChange: (open:
       <label className="field">
         <span className="label">{kind === "run" ? "Id of the run" : "Which"}</span>
         {options === undefined ? (
-          <input className="input mono" value={id} placeholder="run_" onChange={(event) => setTypedId(event.target.value)} />
+          <input
+            className="input mono"
+            value={id}
+            placeholder="run_"
+            onChange={(event) => setTypedId(event.target.value)}
+          />
         ) : (
           <select className="input" value={id} onChange={(event) => setTypedId(event.target.value)}>
             {options.map((option) => (
@@ -297,11 +456,22 @@ function SetBudget({ open, onOpenChange }: { open: boolean; onOpenChange: (open:
       <div className="field-pair">
         <label className="field">
           <span className="label">Limit, {status?.organisation.currency}</span>
-          <input className="input num" inputMode="decimal" placeholder="5.00" value={limit} aria-invalid={limit !== "" && nano === undefined} onChange={(event) => setLimit(event.target.value)} />
+          <input
+            className="input num"
+            inputMode="decimal"
+            placeholder="5.00"
+            value={limit}
+            aria-invalid={limit !== "" && nano === undefined}
+            onChange={(event) => setLimit(event.target.value)}
+          />
         </label>
         <label className="field">
           <span className="label">For</span>
-          <select className="input" value={period} onChange={(event) => setPeriod(event.target.value as BudgetResource["period"])}>
+          <select
+            className="input"
+            value={period}
+            onChange={(event) => setPeriod(event.target.value as BudgetResource["period"])}
+          >
             <option value="month">each month</option>
             <option value="day">each day</option>
             <option value="total">all time</option>

@@ -23,7 +23,12 @@ export function AgentScreen() {
   const { data: agent, error, refetch } = useQuery(agentQuery(name));
   return (
     <>
-      <PageHead title={name} up={{ label: "Agents", link: { to: "/agents" } }} state={agent === undefined ? undefined : <Badge>v{agent.version}</Badge>} note={agent === undefined ? undefined : descriptionOf(agent)}>
+      <PageHead
+        title={name}
+        up={{ label: "Agents", link: { to: "/agents" } }}
+        state={agent === undefined ? undefined : <Badge>v{agent.version}</Badge>}
+        note={agent === undefined ? undefined : descriptionOf(agent)}
+      >
         {agent === undefined ? null : <StartRun agent={agent} />}
       </PageHead>
       {agent !== undefined ? (
@@ -53,7 +58,10 @@ const partsOf = (agent: AgentDetail) => (agent.manifest ?? {}) as ManifestParts;
 const descriptionOf = (agent: AgentDetail) => partsOf(agent).description;
 
 function AgentBody({ agent }: { agent: AgentDetail }) {
-  const bill = useQuery({ queryKey: ["bill", "agent", agent.name], queryFn: ({ signal }) => getJson<Bill>(withQuery("/api/bill", { agent: agent.name }), { signal }) }).data;
+  const bill = useQuery({
+    queryKey: ["bill", "agent", agent.name],
+    queryFn: ({ signal }) => getJson<Bill>(withQuery("/api/bill", { agent: agent.name }), { signal }),
+  }).data;
   const line = bill?.lines.find((each) => each.agent === agent.name) ?? bill?.total;
   const manifest = partsOf(agent);
   const unitCost = line?.cost_per_verified_outcome_nano ?? null;
@@ -61,18 +69,35 @@ function AgentBody({ agent }: { agent: AgentDetail }) {
   return (
     <div className="stack">
       <div className="figures of-four">
-        <Figure of="runs" value={compact(agent.runs.total)} tip={`${full(agent.runs.total)} runs`} note={`${full(agent.runs.running)} running, ${full(agent.runs.waiting)} waiting, ${full(agent.runs.failed)} failed`} />
-        <Figure of="pass_rate" value={percent(passRate(agent))} note={judged === 0 ? "nothing was judged" : `${full(agent.outcomes.passed)} of ${full(judged)} outcomes`} />
+        <Figure
+          of="runs"
+          value={compact(agent.runs.total)}
+          tip={`${full(agent.runs.total)} runs`}
+          note={`${full(agent.runs.running)} running, ${full(agent.runs.waiting)} waiting, ${full(agent.runs.failed)} failed`}
+        />
+        <Figure
+          of="pass_rate"
+          value={percent(passRate(agent))}
+          note={judged === 0 ? "nothing was judged" : `${full(agent.outcomes.passed)} of ${full(judged)} outcomes`}
+        />
         <Figure
           of="cost_per_outcome"
           value={unitCost === null || bill === undefined ? "–" : money(unitCost)}
-          {...(unitCost === null || bill === undefined ? {} : { unit: bill.currency, tip: `${moneyFull(unitCost)} ${bill.currency}` })}
-          note={line === undefined || bill === undefined ? "–" : `cost of tokens ${money(line.token_cost_nano)} ${bill.currency}`}
+          {...(unitCost === null || bill === undefined
+            ? {}
+            : { unit: bill.currency, tip: `${moneyFull(unitCost)} ${bill.currency}` })}
+          note={
+            line === undefined || bill === undefined
+              ? "–"
+              : `cost of tokens ${money(line.token_cost_nano)} ${bill.currency}`
+          }
         />
         <Figure
           of="margin"
           value={line === undefined ? "–" : money(line.margin_nano)}
-          {...(line === undefined || bill === undefined ? {} : { unit: bill.currency, tip: `${moneyFull(line.margin_nano)} ${bill.currency}` })}
+          {...(line === undefined || bill === undefined
+            ? {}
+            : { unit: bill.currency, tip: `${moneyFull(line.margin_nano)} ${bill.currency}` })}
           note={line === undefined || bill === undefined ? "–" : `revenue ${money(line.revenue_nano)} ${bill.currency}`}
         />
       </div>
@@ -90,7 +115,9 @@ function AgentBody({ agent }: { agent: AgentDetail }) {
             </Fact>
           )}
           {manifest.limits === undefined ? null : <Fact name="Limits">{limitNames(manifest.limits)}</Fact>}
-          {manifest.tools === undefined || manifest.tools.length === 0 ? null : <Fact name="Tools">{toolNames(manifest)}</Fact>}
+          {manifest.tools === undefined || manifest.tools.length === 0 ? null : (
+            <Fact name="Tools">{toolNames(manifest)}</Fact>
+          )}
           <Fact name="Published">
             <Ago time={agent.created_at} />
           </Fact>
@@ -137,7 +164,11 @@ const limitNames = (limits: Record<string, unknown>) =>
 
 function toolNames(manifest: ManifestParts): string {
   return (manifest.tools ?? [])
-    .flatMap((tool) => (tool.allow === undefined ? [tool.server ?? tool.url ?? "a server"] : Object.entries(tool.allow).map(([name, rule]) => (rule?.effect === true ? `${name} (effect)` : name))))
+    .flatMap((tool) =>
+      tool.allow === undefined
+        ? [tool.server ?? tool.url ?? "a server"]
+        : Object.entries(tool.allow).map(([name, rule]) => (rule?.effect === true ? `${name} (effect)` : name)),
+    )
     .join(", ");
 }
 
@@ -163,7 +194,15 @@ function NewestRuns({ agent }: { agent: string }) {
       ) : rows.length === 0 ? (
         <Empty title="It has not worked yet" command={`npx lineshaft run ${agent} --input input.json --follow`} />
       ) : (
-        <Table label="Newest runs" primary columns={columns} rows={rows} rowId={(run) => run.id} link={(run) => ({ to: "/runs/$id", params: { id: run.id } })} fresh={fresh} />
+        <Table
+          label="Newest runs"
+          primary
+          columns={columns}
+          rows={rows}
+          rowId={(run) => run.id}
+          link={(run) => ({ to: "/runs/$id", params: { id: run.id } })}
+          fresh={fresh}
+        />
       )}
     </section>
   );
@@ -180,7 +219,12 @@ function StartRun({ agent }: { agent: AgentDetail }) {
   const example = useQuery({ ...runQuery(last ?? ""), enabled: open && last !== undefined }).data;
   const text = typed ?? (example === undefined ? "{}" : pretty(example.input));
   const start = useMutation({
-    mutationFn: () => getJson<Run>("/api/runs", { method: "POST", body: { agent: agent.name, input: JSON.parse(text) as unknown }, idempotencyKey: attempt }),
+    mutationFn: () =>
+      getJson<Run>("/api/runs", {
+        method: "POST",
+        body: { agent: agent.name, input: JSON.parse(text) as unknown },
+        idempotencyKey: attempt,
+      }),
     onSuccess: (run) => {
       setOpen(false);
       void client.invalidateQueries({ queryKey: ["runs"] });
@@ -193,7 +237,16 @@ function StartRun({ agent }: { agent: AgentDetail }) {
       <button type="button" className="button primary" onClick={() => setOpen(true)}>
         Start a run
       </button>
-      <FormDialog open={open} onOpenChange={setOpen} title={`Start a run of ${agent.name}`} action="Start" busy={start.isPending} error={start.error} disabled={problem !== undefined} onSubmit={() => start.mutate()}>
+      <FormDialog
+        open={open}
+        onOpenChange={setOpen}
+        title={`Start a run of ${agent.name}`}
+        action="Start"
+        busy={start.isPending}
+        error={start.error}
+        disabled={problem !== undefined}
+        onSubmit={() => start.mutate()}
+      >
         <label className="field">
           <span className="label">Input, as JSON</span>
           <textarea
@@ -207,7 +260,12 @@ function StartRun({ agent }: { agent: AgentDetail }) {
               setAttempt(crypto.randomUUID());
             }}
           />
-          <span className={problem === undefined ? "help" : "help bad"}>{problem ?? (last === undefined ? "The manifest says what it should look like." : "Filled with the input of its last run.")}</span>
+          <span className={problem === undefined ? "help" : "help bad"}>
+            {problem ??
+              (last === undefined
+                ? "The manifest says what it should look like."
+                : "Filled with the input of its last run.")}
+          </span>
         </label>
       </FormDialog>
     </>

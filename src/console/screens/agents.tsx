@@ -9,7 +9,8 @@ import { Empty, Failure, SkeletonRows } from "../ui/states.tsx";
 import { Table, type Column } from "../ui/table.tsx";
 import { Ago, StateMark } from "../ui/text.tsx";
 
-export const passRate = ({ outcomes }: Pick<AgentSummary, "outcomes">): number | null => (outcomes.passed + outcomes.failed === 0 ? null : outcomes.passed / (outcomes.passed + outcomes.failed));
+export const passRate = ({ outcomes }: Pick<AgentSummary, "outcomes">): number | null =>
+  outcomes.passed + outcomes.failed === 0 ? null : outcomes.passed / (outcomes.passed + outcomes.failed);
 
 const zero = (value: number) => <span className={value === 0 ? "num muted" : "num"}>{full(value)}</span>;
 
@@ -18,28 +19,90 @@ const columns: Column<AgentSummary>[] = [
     id: "name",
     head: "Agent",
     card: "title",
-    cell: (agent) => <StateMark state={agent.runs.running > 0 ? "running" : agent.runs.waiting > 0 ? "waiting" : "idle"} label={agent.name} tip={agent.runs.running > 0 ? "Working now" : agent.runs.waiting > 0 ? "Waiting" : "At rest"} />,
+    cell: (agent) => (
+      <StateMark
+        state={agent.runs.running > 0 ? "running" : agent.runs.waiting > 0 ? "waiting" : "idle"}
+        label={agent.name}
+        tip={agent.runs.running > 0 ? "Working now" : agent.runs.waiting > 0 ? "Waiting" : "At rest"}
+      />
+    ),
     sort: (agent) => agent.name,
   },
-  { id: "version", head: "Version", card: "note", cell: (agent) => <span className="num">v{agent.version}</span>, sort: (agent) => agent.version },
-  { id: "model", head: "Model", card: "note", from: 760, cell: (agent) => <span className="soft">{agent.model}</span>, sort: (agent) => agent.model },
-  { id: "running", head: "Running", align: "right", from: 620, cell: (agent) => zero(agent.runs.running), sort: (agent) => agent.runs.running },
-  { id: "waiting", head: "Waiting", align: "right", from: 620, cell: (agent) => zero(agent.runs.waiting), sort: (agent) => agent.runs.waiting },
-  { id: "runs", head: "Runs", align: "right", card: "note", word: "runs", cell: (agent) => <span className="num" data-tip={`${full(agent.runs.total)} runs`}>{compact(agent.runs.total)}</span>, sort: (agent) => agent.runs.total },
-  { id: "failed", head: "Failed", align: "right", from: 760, cell: (agent) => zero(agent.runs.failed), sort: (agent) => agent.runs.failed },
+  {
+    id: "version",
+    head: "Version",
+    card: "note",
+    cell: (agent) => <span className="num">v{agent.version}</span>,
+    sort: (agent) => agent.version,
+  },
+  {
+    id: "model",
+    head: "Model",
+    card: "note",
+    from: 760,
+    cell: (agent) => <span className="soft">{agent.model}</span>,
+    sort: (agent) => agent.model,
+  },
+  {
+    id: "running",
+    head: "Running",
+    align: "right",
+    from: 620,
+    cell: (agent) => zero(agent.runs.running),
+    sort: (agent) => agent.runs.running,
+  },
+  {
+    id: "waiting",
+    head: "Waiting",
+    align: "right",
+    from: 620,
+    cell: (agent) => zero(agent.runs.waiting),
+    sort: (agent) => agent.runs.waiting,
+  },
+  {
+    id: "runs",
+    head: "Runs",
+    align: "right",
+    card: "note",
+    word: "runs",
+    cell: (agent) => (
+      <span className="num" data-tip={`${full(agent.runs.total)} runs`}>
+        {compact(agent.runs.total)}
+      </span>
+    ),
+    sort: (agent) => agent.runs.total,
+  },
+  {
+    id: "failed",
+    head: "Failed",
+    align: "right",
+    from: 760,
+    cell: (agent) => zero(agent.runs.failed),
+    sort: (agent) => agent.runs.failed,
+  },
   {
     id: "pass",
     head: "Pass rate",
     align: "right",
     card: "value",
     cell: (agent) => (
-      <span className="num" data-tip={`${full(agent.outcomes.passed)} of ${full(agent.outcomes.passed + agent.outcomes.failed)} outcomes`}>
+      <span
+        className="num"
+        data-tip={`${full(agent.outcomes.passed)} of ${full(agent.outcomes.passed + agent.outcomes.failed)} outcomes`}
+      >
         {percent(passRate(agent))}
       </span>
     ),
     sort: passRate,
   },
-  { id: "created", head: "Published", align: "right", from: 900, cell: (agent) => <Ago time={agent.created_at} />, sort: (agent) => agent.created_at },
+  {
+    id: "created",
+    head: "Published",
+    align: "right",
+    from: 900,
+    cell: (agent) => <Ago time={agent.created_at} />,
+    sort: (agent) => agent.created_at,
+  },
 ];
 
 export function AgentsScreen() {
@@ -56,7 +119,8 @@ export function AgentsScreen() {
           <Failure error={agents.error} retry={() => void agents.refetch()} />
         ) : agents.data.length === 0 ? (
           <Empty title="No agents yet" command="npx lineshaft deploy examples/maintenance-inspector">
-            An agent is a folder with a manifest: its instructions, its tools, its limits, and the contract that its work is judged by.
+            An agent is a folder with a manifest: its instructions, its tools, its limits, and the contract that its
+            work is judged by.
           </Empty>
         ) : (
           <Table

@@ -17,13 +17,25 @@ import { Table, type Column } from "../ui/table.tsx";
 import { Command, Money } from "../ui/text.tsx";
 import "./bill.css";
 
-const names: Record<BillRange, string> = { "24h": "Last 24 hours", "7d": "Last 7 days", "30d": "Last 30 days", all: "From the beginning" };
-const lengths: Record<BillRange, number | undefined> = { "24h": 86_400_000, "7d": 7 * 86_400_000, "30d": 30 * 86_400_000, all: undefined };
+const names: Record<BillRange, string> = {
+  "24h": "Last 24 hours",
+  "7d": "Last 7 days",
+  "30d": "Last 30 days",
+  all: "From the beginning",
+};
+const lengths: Record<BillRange, number | undefined> = {
+  "24h": 86_400_000,
+  "7d": 7 * 86_400_000,
+  "30d": 30 * 86_400_000,
+  all: undefined,
+};
 
 /** The first moment of a range, at a full minute: while one looks, the same question stays the same. */
 function startOf(range: BillRange): { from?: string } {
   const length = lengths[range];
-  return length === undefined ? {} : { from: new Date(Math.floor((Date.now() - length) / 60_000) * 60_000).toISOString() };
+  return length === undefined
+    ? {}
+    : { from: new Date(Math.floor((Date.now() - length) / 60_000) * 60_000).toISOString() };
 }
 
 export function BillScreen() {
@@ -38,7 +50,15 @@ export function BillScreen() {
           label="Time range"
           value={range}
           options={billRanges.map((value) => ({ value, label: value === "all" ? "All" : value, tip: names[value] }))}
-          onChange={(value) => void navigate({ search: (old) => ({ ...(old.sort === undefined ? {} : { sort: old.sort }), ...(value === "30d" ? {} : { range: value }) }), replace: true })}
+          onChange={(value) =>
+            void navigate({
+              search: (old) => ({
+                ...(old.sort === undefined ? {} : { sort: old.sort }),
+                ...(value === "30d" ? {} : { range: value }),
+              }),
+              replace: true,
+            })
+          }
         />
       </TopTools>
       <PageHead title="Bill" note={data === undefined ? names[range] : `${moment(data.from)} to ${moment(data.to)}`}>
@@ -50,7 +70,19 @@ export function BillScreen() {
         )}
       </PageHead>
       {data !== undefined ? (
-        <BillBody bill={data} sort={sort} onSort={(value) => void navigate({ search: (old) => ({ ...(old.range === undefined ? {} : { range: old.range }), ...(value === undefined ? {} : { sort: value }) }), replace: true })} />
+        <BillBody
+          bill={data}
+          sort={sort}
+          onSort={(value) =>
+            void navigate({
+              search: (old) => ({
+                ...(old.range === undefined ? {} : { range: old.range }),
+                ...(value === undefined ? {} : { sort: value }),
+              }),
+              replace: true,
+            })
+          }
+        />
       ) : error === null ? (
         <div className="stack">
           <SkeletonFigures count={4} />
@@ -65,10 +97,19 @@ export function BillScreen() {
   );
 }
 
-function BillBody({ bill, sort, onSort }: { bill: Bill; sort: string | undefined; onSort: (sort: string | undefined) => void }) {
+function BillBody({
+  bill,
+  sort,
+  onSort,
+}: {
+  bill: Bill;
+  sort: string | undefined;
+  onSort: (sort: string | undefined) => void;
+}) {
   const narrow = useNarrow();
   const { total, currency } = bill;
-  const amount = (nano: string | null) => (nano === null ? { value: "–" } : { value: money(nano), unit: currency, tip: `${moneyFull(nano)} ${currency}` });
+  const amount = (nano: string | null) =>
+    nano === null ? { value: "–" } : { value: money(nano), unit: currency, tip: `${moneyFull(nano)} ${currency}` };
   const columns = useMemo(() => columnsOf(bill), [bill]);
   const judged = total.outcomes_passed + total.outcomes_failed;
   const revenue = BigInt(total.revenue_nano);
@@ -78,13 +119,30 @@ function BillBody({ bill, sort, onSort }: { bill: Bill; sort: string | undefined
       <div className="figures of-six">
         <Figure of="revenue" {...amount(total.revenue_nano)} note={`${full(total.outcomes_passed)} outcomes sold`} />
         <Figure of="token_cost" {...amount(total.token_cost_nano)} note={`${compact(total.calls)} calls`} />
-        <Figure of="margin" {...amount(total.margin_nano)} note={share === null ? "no revenue" : `${percent(share)} of revenue`} />
-        <Figure of="pass_rate" value={percent(total.pass_rate)} note={judged === 0 ? "nothing was judged" : `${full(total.outcomes_passed)} of ${full(judged)} outcomes`} />
-        <Figure of="cost_per_outcome" label="Cost per outcome" {...amount(total.cost_per_verified_outcome_nano)} note="failed work included" />
+        <Figure
+          of="margin"
+          {...amount(total.margin_nano)}
+          note={share === null ? "no revenue" : `${percent(share)} of revenue`}
+        />
+        <Figure
+          of="pass_rate"
+          value={percent(total.pass_rate)}
+          note={judged === 0 ? "nothing was judged" : `${full(total.outcomes_passed)} of ${full(judged)} outcomes`}
+        />
+        <Figure
+          of="cost_per_outcome"
+          label="Cost per outcome"
+          {...amount(total.cost_per_verified_outcome_nano)}
+          note="failed work included"
+        />
         <Figure
           of="outcomes_per_million"
           label="Outcomes per 1M tokens"
-          value={total.verified_outcomes_per_million_tokens === null ? "–" : compact(Math.round(total.verified_outcomes_per_million_tokens * 10) / 10)}
+          value={
+            total.verified_outcomes_per_million_tokens === null
+              ? "–"
+              : compact(Math.round(total.verified_outcomes_per_million_tokens * 10) / 10)
+          }
           note={`of ${compact(total.prompt_tokens + total.output_tokens)} tokens`}
         />
       </div>
@@ -105,13 +163,19 @@ function BillBody({ bill, sort, onSort }: { bill: Bill; sort: string | undefined
               columns={columns}
               rows={bill.lines}
               rowId={(line) => line.agent ?? ""}
-              link={(line) => (line.agent === null ? { to: "/calls" } : { to: "/agents/$name", params: { name: line.agent } })}
+              link={(line) =>
+                line.agent === null ? { to: "/calls" } : { to: "/agents/$name", params: { name: line.agent } }
+              }
               sort={sort}
               onSort={onSort}
               footer={
                 <tr>
                   {columns.map((column) => (
-                    <td key={column.id} className={column.align === "right" ? "right" : undefined} data-from={column.from}>
+                    <td
+                      key={column.id}
+                      className={column.align === "right" ? "right" : undefined}
+                      data-from={column.from}
+                    >
                       {column.id === "agent" ? "Total" : column.cell(total)}
                     </td>
                   ))}
@@ -137,7 +201,12 @@ function BillBody({ bill, sort, onSort }: { bill: Bill; sort: string | undefined
             label="Tokens by kind"
             parts={[
               { label: "cached", value: total.cached_tokens, tone: "--chip", text: full(total.cached_tokens) },
-              { label: "computed", value: total.prompt_tokens - total.cached_tokens, tone: "--model", text: full(total.prompt_tokens - total.cached_tokens) },
+              {
+                label: "computed",
+                value: total.prompt_tokens - total.cached_tokens,
+                tone: "--model",
+                text: full(total.prompt_tokens - total.cached_tokens),
+              },
               { label: "output", value: total.output_tokens, tone: "--model-light", text: full(total.output_tokens) },
             ]}
           />
@@ -148,7 +217,16 @@ function BillBody({ bill, sort, onSort }: { bill: Bill; sort: string | undefined
           <h2 id="how">How each figure is computed</h2>
         </div>
         <dl className="how">
-          {(["revenue", "token_cost", "margin", "pass_rate", "cost_per_outcome", "outcomes_per_million"] satisfies Figures[]).map((name) => (
+          {(
+            [
+              "revenue",
+              "token_cost",
+              "margin",
+              "pass_rate",
+              "cost_per_outcome",
+              "outcomes_per_million",
+            ] satisfies Figures[]
+          ).map((name) => (
             <div key={name}>
               <dt>{definitions[name].name}</dt>
               <dd>{definitions[name].formula}</dd>
@@ -172,15 +250,77 @@ function columnsOf(bill: Bill): Column<BillLine>[] {
   const sum = (nano: string) => <Money nano={nano} currency={currency} decimals={decimals} bare />;
   const head = (of: Figures, label?: string) => <FigureName of={of} {...(label === undefined ? {} : { label })} />;
   return [
-    { id: "agent", head: "Agent", card: "title", cell: (line) => line.agent ?? <span className="soft">Calls outside runs</span> },
-    { id: "runs", head: "Runs", align: "right", from: 760, cell: (line) => <span className="num">{full(line.runs)}</span> },
-    { id: "calls", head: "Calls", align: "right", from: 900, cell: (line) => <span className="num">{full(line.calls)}</span> },
-    { id: "tokens", head: "Tokens", align: "right", from: 900, cell: (line) => <span className="num" data-tip={full(line.prompt_tokens + line.output_tokens)}>{compact(line.prompt_tokens + line.output_tokens)}</span> },
-    { id: "passed", head: head("pass_rate"), align: "right", card: "note", word: "passed", cell: (line) => <span className="num" data-tip={`${full(line.outcomes_passed)} passed, ${full(line.outcomes_failed)} did not`}>{percent(line.pass_rate)}</span> },
-    { id: "unit", head: head("cost_per_outcome", "Cost per outcome"), align: "right", from: 760, cell: (line) => (line.cost_per_verified_outcome_nano === null ? <span className="muted">–</span> : <Money nano={line.cost_per_verified_outcome_nano} currency={currency} decimals={unitDecimals} bare />) },
-    { id: "revenue", head: head("revenue"), align: "right", card: "note", word: "revenue", cell: (line) => sum(line.revenue_nano) },
+    {
+      id: "agent",
+      head: "Agent",
+      card: "title",
+      cell: (line) => line.agent ?? <span className="soft">Calls outside runs</span>,
+    },
+    {
+      id: "runs",
+      head: "Runs",
+      align: "right",
+      from: 760,
+      cell: (line) => <span className="num">{full(line.runs)}</span>,
+    },
+    {
+      id: "calls",
+      head: "Calls",
+      align: "right",
+      from: 900,
+      cell: (line) => <span className="num">{full(line.calls)}</span>,
+    },
+    {
+      id: "tokens",
+      head: "Tokens",
+      align: "right",
+      from: 900,
+      cell: (line) => (
+        <span className="num" data-tip={full(line.prompt_tokens + line.output_tokens)}>
+          {compact(line.prompt_tokens + line.output_tokens)}
+        </span>
+      ),
+    },
+    {
+      id: "passed",
+      head: head("pass_rate"),
+      align: "right",
+      card: "note",
+      word: "passed",
+      cell: (line) => (
+        <span className="num" data-tip={`${full(line.outcomes_passed)} passed, ${full(line.outcomes_failed)} did not`}>
+          {percent(line.pass_rate)}
+        </span>
+      ),
+    },
+    {
+      id: "unit",
+      head: head("cost_per_outcome", "Cost per outcome"),
+      align: "right",
+      from: 760,
+      cell: (line) =>
+        line.cost_per_verified_outcome_nano === null ? (
+          <span className="muted">–</span>
+        ) : (
+          <Money nano={line.cost_per_verified_outcome_nano} currency={currency} decimals={unitDecimals} bare />
+        ),
+    },
+    {
+      id: "revenue",
+      head: head("revenue"),
+      align: "right",
+      card: "note",
+      word: "revenue",
+      cell: (line) => sum(line.revenue_nano),
+    },
     { id: "cost", head: head("token_cost", "Cost"), align: "right", cell: (line) => sum(line.token_cost_nano) },
-    { id: "margin", head: head("margin"), align: "right", card: "value", cell: (line) => <b className={line.margin_nano.startsWith("-") ? "bad" : ""}>{sum(line.margin_nano)}</b> },
+    {
+      id: "margin",
+      head: head("margin"),
+      align: "right",
+      card: "value",
+      cell: (line) => <b className={line.margin_nano.startsWith("-") ? "bad" : ""}>{sum(line.margin_nano)}</b>,
+    },
   ];
 }
 
@@ -195,7 +335,8 @@ function download(bill: Bill): void {
     return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   };
   const rows = [["from", "to", "currency", ...fields.map((field) => field.replace(/_nano$/, ""))].join(",")];
-  for (const line of bill.lines) rows.push([bill.from, bill.to, bill.currency, ...fields.map((field) => cell(field, line))].join(","));
+  for (const line of bill.lines)
+    rows.push([bill.from, bill.to, bill.currency, ...fields.map((field) => cell(field, line))].join(","));
   const url = URL.createObjectURL(new Blob([`${rows.join("\n")}\n`], { type: "text/csv" }));
   const anchor = document.createElement("a");
   anchor.href = url;

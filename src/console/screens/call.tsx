@@ -49,13 +49,33 @@ export function CallScreen() {
       <div className="stack">
         <Ending call={call} />
         <div className="figures of-four">
-          <Figure of="call_duration" value={duration(call.duration_ms)} note={call.stream ? "streamed" : "answered whole"} />
-          <Figure of="call_first_token" value={duration(call.first_token_ms)} note={!call.stream && call.first_token_ms !== null ? "the whole answer at once" : rate === null ? "–" : `then ${compact(rate)} tokens/s`} />
+          <Figure
+            of="call_duration"
+            value={duration(call.duration_ms)}
+            note={call.stream ? "streamed" : "answered whole"}
+          />
+          <Figure
+            of="call_first_token"
+            value={duration(call.first_token_ms)}
+            note={
+              !call.stream && call.first_token_ms !== null
+                ? "the whole answer at once"
+                : rate === null
+                  ? "–"
+                  : `then ${compact(rate)} tokens/s`
+            }
+          />
           <Figure
             of="tokens"
             value={compact(call.prompt_tokens + call.output_tokens)}
             tip={`${full(call.prompt_tokens + call.output_tokens)} tokens`}
-            delta={call.prompt_tokens === 0 ? undefined : <span className="delta long num">{percent(call.cached_tokens / call.prompt_tokens)} of prompt cached</span>}
+            delta={
+              call.prompt_tokens === 0 ? undefined : (
+                <span className="delta long num">
+                  {percent(call.cached_tokens / call.prompt_tokens)} of prompt cached
+                </span>
+              )
+            }
             note={`${compact(call.prompt_tokens)} prompt, ${compact(call.output_tokens)} output`}
           />
           <Figure
@@ -63,7 +83,13 @@ export function CallScreen() {
             value={money(call.price_nano)}
             unit={call.currency}
             tip={`${moneyFull(call.price_nano)} ${call.currency}`}
-            note={call.attempts.length === 0 ? "no attempt was made" : call.attempts.length === 1 ? "one attempt" : `${call.attempts.length} attempts`}
+            note={
+              call.attempts.length === 0
+                ? "no attempt was made"
+                : call.attempts.length === 1
+                  ? "one attempt"
+                  : `${call.attempts.length} attempts`
+            }
           />
         </div>
         {call.attempts.length === 0 ? null : (
@@ -72,7 +98,11 @@ export function CallScreen() {
               <h2 id="where-time">Where the time went</h2>
               <span className="aside num">{duration(call.duration_ms)}</span>
             </div>
-            <Waterfall attempts={call.attempts} total={call.duration_ms} firstToken={call.stream ? call.first_token_ms : null} />
+            <Waterfall
+              attempts={call.attempts}
+              total={call.duration_ms}
+              firstToken={call.stream ? call.first_token_ms : null}
+            />
           </section>
         )}
         <div className="pair">
@@ -98,7 +128,8 @@ function Ending({ call }: { call: CallDetail }) {
   return (
     <div className={`notice ${call.status === "failed" ? "bad" : "warn"}`}>
       <h2>
-        {call.status === "refused" ? "Refused" : call.status === "failed" ? "Failed" : "Cancelled"}: {wordOf(call.error_code)}
+        {call.status === "refused" ? "Refused" : call.status === "failed" ? "Failed" : "Cancelled"}:{" "}
+        {wordOf(call.error_code)}
       </h2>
       {remedy === undefined ? null : <p>{remedy}</p>}
     </div>
@@ -110,17 +141,40 @@ const tierTones: Record<string, string> = { device: "--chip", host: "--chip", di
 function Tokens({ call }: { call: CallDetail }) {
   const engines = useQuery(enginesQuery).data;
   const tiers = new Map<string, number>();
-  for (const attempt of call.attempts) for (const [tier, tokens] of Object.entries(attempt.cached_by_tier ?? {})) tiers.set(tier, (tiers.get(tier) ?? 0) + tokens);
+  for (const attempt of call.attempts)
+    for (const [tier, tokens] of Object.entries(attempt.cached_by_tier ?? {}))
+      tiers.set(tier, (tiers.get(tier) ?? 0) + tokens);
   const known = [...tiers.values()].reduce((sum, tokens) => sum + tokens, 0);
   const computed = call.prompt_tokens - call.cached_tokens;
   const price = pricesOf(call, engines);
   const kinds: { label: string; tokens: number; tone: string; nano: string | undefined; tip?: string }[] = [
-    ...[...tiers].filter(([, tokens]) => tokens > 0).map(([tier, tokens]) => ({ label: `cached, ${tier}`, tokens, tone: tierTones[tier] ?? "--chip", nano: price?.(0, tokens, 0) })),
-    ...(call.cached_tokens > known ? [{ label: known === 0 ? "cached" : "cached elsewhere", tokens: call.cached_tokens - known, tone: "--chip", nano: price?.(0, call.cached_tokens - known, 0) }] : []),
+    ...[...tiers]
+      .filter(([, tokens]) => tokens > 0)
+      .map(([tier, tokens]) => ({
+        label: `cached, ${tier}`,
+        tokens,
+        tone: tierTones[tier] ?? "--chip",
+        nano: price?.(0, tokens, 0),
+      })),
+    ...(call.cached_tokens > known
+      ? [
+          {
+            label: known === 0 ? "cached" : "cached elsewhere",
+            tokens: call.cached_tokens - known,
+            tone: "--chip",
+            nano: price?.(0, call.cached_tokens - known, 0),
+          },
+        ]
+      : []),
     { label: "computed", tokens: computed, tone: "--model", nano: price?.(computed, 0, 0) },
     { label: "output", tokens: call.output_tokens, tone: "--model-light", nano: price?.(0, 0, call.output_tokens) },
   ];
-  const parts: Part[] = kinds.map((kind) => ({ label: kind.label, value: kind.tokens, tone: kind.tone, text: full(kind.tokens) }));
+  const parts: Part[] = kinds.map((kind) => ({
+    label: kind.label,
+    value: kind.tokens,
+    tone: kind.tone,
+    text: full(kind.tokens),
+  }));
   return (
     <section className="panel" aria-labelledby="tokens">
       <div className="panel-head">
@@ -146,7 +200,13 @@ function Tokens({ call }: { call: CallDetail }) {
                   {kind.label}
                 </th>
                 <td>{full(kind.tokens)}</td>
-                <td>{percent(call.prompt_tokens + call.output_tokens === 0 ? null : kind.tokens / (call.prompt_tokens + call.output_tokens))}</td>
+                <td>
+                  {percent(
+                    call.prompt_tokens + call.output_tokens === 0
+                      ? null
+                      : kind.tokens / (call.prompt_tokens + call.output_tokens),
+                  )}
+                </td>
                 <td>{kind.nano === undefined ? "–" : <Money nano={kind.nano} currency={call.currency} bare />}</td>
               </tr>
             ))}
@@ -168,12 +228,19 @@ function Tokens({ call }: { call: CallDetail }) {
 }
 
 /** Amounts per kind by the engine's rate card, only where they add up to what was settled: a card may have changed since. */
-function pricesOf(call: CallDetail, engines: EngineResource[] | undefined): ((input: number, cached: number, output: number) => string) | undefined {
+function pricesOf(
+  call: CallDetail,
+  engines: EngineResource[] | undefined,
+): ((input: number, cached: number, output: number) => string) | undefined {
   const card = engines?.find((engine) => engine.name === call.model)?.price;
   if (!card || card.currency !== call.currency) return undefined;
   const amount = (input: number, cached: number, output: number) =>
-    (BigInt(input) * BigInt(card.input_nano_per_million) + BigInt(cached) * BigInt(card.cached_nano_per_million) + BigInt(output) * BigInt(card.output_nano_per_million)) / 1_000_000n;
-  const gap = amount(call.prompt_tokens - call.cached_tokens, call.cached_tokens, call.output_tokens) - BigInt(call.price_nano);
+    (BigInt(input) * BigInt(card.input_nano_per_million) +
+      BigInt(cached) * BigInt(card.cached_nano_per_million) +
+      BigInt(output) * BigInt(card.output_nano_per_million)) /
+    1_000_000n;
+  const gap =
+    amount(call.prompt_tokens - call.cached_tokens, call.cached_tokens, call.output_tokens) - BigInt(call.price_nano);
   const slack = BigInt(call.attempts.length + 1);
   return gap > slack || gap < -slack ? undefined : (...tokens) => String(amount(...tokens));
 }
@@ -190,8 +257,15 @@ const numberNames: Record<string, string> = {
 };
 
 function Decision({ decision, engine }: { decision: DecisionResource; engine: string }) {
-  const names = [...new Set([...Object.keys(decision.chosen.numbers), ...Object.keys(decision.runner_up?.numbers ?? {})])];
-  const figure = (value: number | undefined) => (value === undefined ? "–" : <span data-tip={String(value)}>{value.toLocaleString("en-US", { maximumFractionDigits: 1 })}</span>);
+  const names = [
+    ...new Set([...Object.keys(decision.chosen.numbers), ...Object.keys(decision.runner_up?.numbers ?? {})]),
+  ];
+  const figure = (value: number | undefined) =>
+    value === undefined ? (
+      "–"
+    ) : (
+      <span data-tip={String(value)}>{value.toLocaleString("en-US", { maximumFractionDigits: 1 })}</span>
+    );
   return (
     <section className="panel" aria-labelledby="placed">
       <div className="panel-head">
@@ -209,7 +283,9 @@ function Decision({ decision, engine }: { decision: DecisionResource; engine: st
               <th scope="col">
                 {decision.chosen.endpoint || engine} <span className="good">chosen</span>
               </th>
-              <th scope="col">{decision.runner_up === null ? "no other" : `${decision.runner_up.endpoint} runner-up`}</th>
+              <th scope="col">
+                {decision.runner_up === null ? "no other" : `${decision.runner_up.endpoint} runner-up`}
+              </th>
             </tr>
           </thead>
           <tbody>
@@ -254,7 +330,10 @@ function Attempts({ call }: { call: CallDetail }) {
             {call.attempts.map((attempt) => (
               <tr key={attempt.id}>
                 <th scope="row">
-                  <StateMark state={attempt.status} label={`${attempt.number}: ${attempt.error_code === null ? attempt.status : wordOf(attempt.error_code)}`} />
+                  <StateMark
+                    state={attempt.status}
+                    label={`${attempt.number}: ${attempt.error_code === null ? attempt.status : wordOf(attempt.error_code)}`}
+                  />
                 </th>
                 <td>{attempt.engine}</td>
                 <td>{full(attempt.prompt_tokens + attempt.output_tokens)}</td>
@@ -298,7 +377,9 @@ function Origin({ call }: { call: CallDetail }) {
         <Fact name="Endpoint">{call.endpoint === "chat" ? "/v1/chat/completions" : "/v1/completions"}</Fact>
         <Fact name="Began">{moment(call.started_at)}</Fact>
         <Fact name="Finish reason">{call.finish_reason ?? "–"}</Fact>
-        <Fact name="Key">{key === undefined ? <ShortId id={call.key} /> : <span data-tip={key.id}>{key.name}</span>}</Fact>
+        <Fact name="Key">
+          {key === undefined ? <ShortId id={call.key} /> : <span data-tip={key.id}>{key.name}</span>}
+        </Fact>
         <Fact name="Agent">
           {call.agent === null ? (
             "–"

@@ -25,8 +25,11 @@ export function CallsScreen() {
   const rows = useMemo(() => calls.data?.pages.flatMap((page) => page.data) ?? [], [calls.data]);
   const decimals = useMemo(() => columnDecimals(rows.map((row) => row.price_nano)), [rows]);
   const columns = useMemo(() => callColumns(decimals), [decimals]);
-  const models = [...new Set([...(status?.deployments ?? []).map((each) => each.name), ...(engines ?? []).map((each) => each.name)])].toSorted();
-  const set = (change: Partial<typeof filter> & { sort?: string | undefined }) => void navigate({ search: (old) => ({ ...old, ...change }), replace: true });
+  const models = [
+    ...new Set([...(status?.deployments ?? []).map((each) => each.name), ...(engines ?? []).map((each) => each.name)]),
+  ].toSorted();
+  const set = (change: Partial<typeof filter> & { sort?: string | undefined }) =>
+    void navigate({ search: (old) => ({ ...old, ...change }), replace: true });
   const filtered = Object.values(filter).some((value) => value !== undefined);
 
   return (
@@ -34,11 +37,26 @@ export function CallsScreen() {
       <PageHead title="Calls" note="Every model request, newest first" />
       <div className="list-bar">
         <div className="chips">
-          <FilterChip<Call["status"]> label="Status" value={filter.status} options={callStatuses} onChange={(value) => set({ status: value })} />
+          <FilterChip<Call["status"]>
+            label="Status"
+            value={filter.status}
+            options={callStatuses}
+            onChange={(value) => set({ status: value })}
+          />
           <FilterChip label="Model" value={filter.model} options={models} onChange={(value) => set({ model: value })} />
-          <FilterChip label="Agent" value={filter.agent} options={(agents ?? []).map((agent) => agent.name)} onChange={(value) => set({ agent: value })} />
+          <FilterChip
+            label="Agent"
+            value={filter.agent}
+            options={(agents ?? []).map((agent) => agent.name)}
+            onChange={(value) => set({ agent: value })}
+          />
           {filter.run === undefined ? null : (
-            <FilterChip label="Run" value={filter.run} options={[{ value: filter.run, label: shortId(filter.run) }]} onChange={(value) => set({ run: value })} />
+            <FilterChip
+              label="Run"
+              value={filter.run}
+              options={[{ value: filter.run, label: shortId(filter.run) }]}
+              onChange={(value) => set({ run: value })}
+            />
           )}
         </div>
         {rows.length === 0 ? null : (
@@ -65,7 +83,8 @@ export function CallsScreen() {
             />
           ) : (
             <Empty title="No calls yet" command={'npx lineshaft call "Name three metals."'}>
-              Ask the served model something here in the chat, with any OpenAI client at /v1, or from a terminal. The call appears at once.
+              Ask the served model something here in the chat, with any OpenAI client at /v1, or from a terminal. The
+              call appears at once.
             </Empty>
           )
         ) : (

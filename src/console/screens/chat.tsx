@@ -64,7 +64,12 @@ export function ChatScreen() {
   useEffect(() => () => stop?.abort(), [stop]);
 
   const change = (id: string, part: Partial<Turn> | ((turn: Turn) => Partial<Turn>)) =>
-    setTalk((old) => ({ ...old, turns: old.turns.map((turn) => (turn.id === id ? { ...turn, ...(typeof part === "function" ? part(turn) : part) } : turn)) }));
+    setTalk((old) => ({
+      ...old,
+      turns: old.turns.map((turn) =>
+        turn.id === id ? { ...turn, ...(typeof part === "function" ? part(turn) : part) } : turn,
+      ),
+    }));
 
   const answer = async (turns: Turn[]) => {
     if (model === undefined) return;
@@ -79,7 +84,9 @@ export function ChatScreen() {
     try {
       const ended = await streamChat({
         model,
-        messages: turns.filter((turn) => turn.content !== "").map((turn): ChatMessage => ({ role: turn.role, content: turn.content })),
+        messages: turns
+          .filter((turn) => turn.content !== "")
+          .map((turn): ChatMessage => ({ role: turn.role, content: turn.content })),
         program: talk.program,
         signal: abort.signal,
         onCall: (made) => {
@@ -91,7 +98,10 @@ export function ChatScreen() {
           change(id, (turn) => ({ content: turn.content + text, firstTokenMs: first! }));
         },
       });
-      change(id, { ended: ended.finishReason === "length" ? "length" : "stop", ...(ended.usage === undefined ? {} : { usage: ended.usage }) });
+      change(id, {
+        ended: ended.finishReason === "length" ? "length" : "stop",
+        ...(ended.usage === undefined ? {} : { usage: ended.usage }),
+      });
     } catch (problem) {
       if (abort.signal.aborted) change(id, { ended: "stopped" });
       else {
@@ -156,9 +166,14 @@ export function ChatScreen() {
             The list shows which can be taken; a running engine is added with lineshaft engines add.
           </Empty>
         ) : talk.turns.length === 0 ? (
-          <Empty title={`Talk with ${model}`}>Each answer shows its tokens, how many were cached, the time to its first token and its price. It is an ordinary call: it counts, costs and is listed under Calls.</Empty>
+          <Empty title={`Talk with ${model}`}>
+            Each answer shows its tokens, how many were cached, the time to its first token and its price. It is an
+            ordinary call: it counts, costs and is listed under Calls.
+          </Empty>
         ) : (
-          talk.turns.map((turn) => <TurnView key={turn.id} turn={turn} live={stop !== undefined && turn === talk.turns.at(-1)} />)
+          talk.turns.map((turn) => (
+            <TurnView key={turn.id} turn={turn} live={stop !== undefined && turn === talk.turns.at(-1)} />
+          ))
         )}
         {error === undefined ? null : <Failure error={error} retry={again} />}
         <div ref={end} className="chat-end" />
@@ -191,7 +206,11 @@ export function ChatScreen() {
         <div className="composer-foot">
           <label className="composer-model">
             <span className="spoken">Model</span>
-            <select value={model ?? ""} disabled={models.length < 2} onChange={(event) => void navigate({ search: { model: event.target.value }, replace: true })}>
+            <select
+              value={model ?? ""}
+              disabled={models.length < 2}
+              onChange={(event) => void navigate({ search: { model: event.target.value }, replace: true })}
+            >
               {models.map((name) => (
                 <option key={name}>{name}</option>
               ))}
@@ -201,11 +220,22 @@ export function ChatScreen() {
             <kbd>Enter</kbd> sends, <kbd>Shift</kbd> <kbd>Enter</kbd> new line
           </span>
           {stop === undefined ? (
-            <button type="submit" className="button primary composer-send" disabled={draft.trim() === "" || model === undefined} aria-label="Send">
+            <button
+              type="submit"
+              className="button primary composer-send"
+              disabled={draft.trim() === "" || model === undefined}
+              aria-label="Send"
+            >
               <SendIcon />
             </button>
           ) : (
-            <button type="button" className="button composer-send" aria-label="Stop" data-tip="Stop (Esc)" onClick={() => stop.abort()}>
+            <button
+              type="button"
+              className="button composer-send"
+              aria-label="Stop"
+              data-tip="Stop (Esc)"
+              onClick={() => stop.abort()}
+            >
               <StopIcon />
             </button>
           )}
@@ -239,7 +269,13 @@ function TurnFacts({ turn }: { turn: Turn }) {
   const { usage } = turn;
   return (
     <div className="turn-facts num">
-      {turn.ended === "stopped" ? <span className="warn">stopped</span> : turn.ended === "failed" ? <span className="bad">broke off</span> : turn.ended === "length" ? <span className="warn">cut: longest answer reached</span> : null}
+      {turn.ended === "stopped" ? (
+        <span className="warn">stopped</span>
+      ) : turn.ended === "failed" ? (
+        <span className="bad">broke off</span>
+      ) : turn.ended === "length" ? (
+        <span className="warn">cut: longest answer reached</span>
+      ) : null}
       {usage === undefined ? null : (
         <>
           <span data-tip={`${full(usage.prompt)} prompt tokens, of which ${full(usage.cached)} were cached`}>
@@ -248,7 +284,9 @@ function TurnFacts({ turn }: { turn: Turn }) {
           <span>{full(usage.output)} output</span>
         </>
       )}
-      {turn.firstTokenMs === undefined ? null : <span data-tip="Time to first token">first token {duration(turn.firstTokenMs)}</span>}
+      {turn.firstTokenMs === undefined ? null : (
+        <span data-tip="Time to first token">first token {duration(turn.firstTokenMs)}</span>
+      )}
       {turn.priceNano === undefined ? null : (
         <span data-tip={`${moneyFull(turn.priceNano)} ${turn.currency ?? ""}`}>
           {money(turn.priceNano)} {turn.currency}
@@ -263,4 +301,3 @@ function TurnFacts({ turn }: { turn: Turn }) {
     </div>
   );
 }
-

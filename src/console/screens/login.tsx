@@ -31,7 +31,11 @@ export function Login() {
       signIn(typed, stay);
       await navigate({ href: to === undefined ? "/console/" : `/console${to}`, replace: true });
     } catch (problem) {
-      setError(problem instanceof ApiFailure ? problem : new ApiFailure({ status: 0, code: "unknown", message: String(problem) }));
+      setError(
+        problem instanceof ApiFailure
+          ? problem
+          : new ApiFailure({ status: 0, code: "unknown", message: String(problem) }),
+      );
       setBusy(false);
     }
   };
@@ -43,7 +47,9 @@ export function Login() {
           <Mark size={28} />
           <h1 id="login-title">Sign in to Lineshaft</h1>
         </div>
-        {why === "expired" && error === undefined ? <p className="login-why">The key was refused: it may have been revoked. Sign in with another.</p> : null}
+        {why === "expired" && error === undefined ? (
+          <p className="login-why">The key was refused: it may have been revoked. Sign in with another.</p>
+        ) : null}
         <form onSubmit={submit}>
           <label className="field">
             <span className="label">Key</span>

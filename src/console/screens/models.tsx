@@ -31,7 +31,8 @@ export function ModelsScreen() {
       </>
     );
   }
-  const sum = (pick: (deployment: DeploymentStatus) => number | undefined) => data.deployments.reduce((total, each) => total + (pick(each) ?? 0), 0);
+  const sum = (pick: (deployment: DeploymentStatus) => number | undefined) =>
+    data.deployments.reduce((total, each) => total + (pick(each) ?? 0), 0);
   const kv = sum((each) => each.memory?.kv_bytes);
   const disk = sum((each) => each.disk?.used_bytes);
   const budget = sum((each) => each.disk?.budget_bytes);
@@ -41,19 +42,46 @@ export function ModelsScreen() {
       <PageHead title="Models and chips" note={plural(data.deployments.length, "deployment")} />
       <div className="stack">
         <div className="figures of-four">
-          <Figure of="resident" value={bytes(data.memory.total_rss_bytes)} note={plural(data.components.length, "part")} />
-          <Figure of="kv_memory" value={kv === 0 ? "–" : bytes(kv)} note={kv === 0 ? "no embedded engine" : "reserved for attention state"} />
-          <Figure of="sequences" value={sequences.length === 0 ? "–" : `${sequences.filter((each) => each.state !== "free").length} of ${sequences.length}`} note={`${sequences.filter((each) => each.state === "running").length} running, ${sequences.filter((each) => each.state === "idle").length} idle`} />
-          <Figure of="disk_tier" value={budget === 0 ? "–" : bytes(disk)} note={budget === 0 ? "no disk tier" : `of ${bytes(budget)}`} />
+          <Figure
+            of="resident"
+            value={bytes(data.memory.total_rss_bytes)}
+            note={plural(data.components.length, "part")}
+          />
+          <Figure
+            of="kv_memory"
+            value={kv === 0 ? "–" : bytes(kv)}
+            note={kv === 0 ? "no embedded engine" : "reserved for attention state"}
+          />
+          <Figure
+            of="sequences"
+            value={
+              sequences.length === 0
+                ? "–"
+                : `${sequences.filter((each) => each.state !== "free").length} of ${sequences.length}`
+            }
+            note={`${sequences.filter((each) => each.state === "running").length} running, ${sequences.filter((each) => each.state === "idle").length} idle`}
+          />
+          <Figure
+            of="disk_tier"
+            value={budget === 0 ? "–" : bytes(disk)}
+            note={budget === 0 ? "no disk tier" : `of ${bytes(budget)}`}
+          />
         </div>
         {data.deployments.length === 0 ? (
           <div className="panel">
             <Empty title="No model is served" command="npx lineshaft models">
-              The list shows which models can be taken; LINESHAFT_MODEL names the one to start with. A running vLLM, Ollama or provider is added with lineshaft engines add.
+              The list shows which models can be taken; LINESHAFT_MODEL names the one to start with. A running vLLM,
+              Ollama or provider is added with lineshaft engines add.
             </Empty>
           </div>
         ) : (
-          data.deployments.map((deployment) => <Deployment key={deployment.name} deployment={deployment} engine={engines.data?.find((each) => each.name === deployment.name)} />)
+          data.deployments.map((deployment) => (
+            <Deployment
+              key={deployment.name}
+              deployment={deployment}
+              engine={engines.data?.find((each) => each.name === deployment.name)}
+            />
+          ))
         )}
         <section className="panel" aria-labelledby="parts">
           <div className="panel-head">
@@ -67,10 +95,18 @@ export function ModelsScreen() {
             <h2 id="engines">Engines and prices</h2>
             <span className="aside">per million tokens</span>
           </div>
-          {engines.isPending ? <SkeletonRows rows={2} /> : engines.isError ? <Failure error={engines.error} retry={() => void engines.refetch()} /> : <Table label="Engines" columns={engineColumns} rows={engines.data} rowId={(engine) => engine.name} />}
+          {engines.isPending ? (
+            <SkeletonRows rows={2} />
+          ) : engines.isError ? (
+            <Failure error={engines.error} retry={() => void engines.refetch()} />
+          ) : (
+            <Table label="Engines" columns={engineColumns} rows={engines.data} rowId={(engine) => engine.name} />
+          )}
           <div className="add-engine">
             <span className="muted">Add a vLLM, an Ollama or a provider</span>
-            <Command>npx lineshaft engines add NAME --url http://HOST:8000/v1 --model MODEL --price-in 0.10 --price-out 0.40</Command>
+            <Command>
+              npx lineshaft engines add NAME --url http://HOST:8000/v1 --model MODEL --price-in 0.10 --price-out 0.40
+            </Command>
           </div>
         </section>
       </div>
@@ -88,7 +124,11 @@ function Deployment({ deployment, engine }: { deployment: DeploymentStatus; engi
         <StateMark state={deployment.state} tip={deployment.error} />
         <Badge>{deployment.engine === "openai" ? "OpenAI-compatible" : deployment.engine}</Badge>
         <span className="aside num">
-          {deployment.context_tokens === undefined ? null : <span data-tip={`${full(deployment.context_tokens)} tokens`}>{compact(deployment.context_tokens)} context</span>}
+          {deployment.context_tokens === undefined ? null : (
+            <span data-tip={`${full(deployment.context_tokens)} tokens`}>
+              {compact(deployment.context_tokens)} context
+            </span>
+          )}
           {deployment.running === undefined ? null : <span>{full(deployment.running)} running</span>}
           {deployment.waiting === undefined ? null : <span>{full(deployment.waiting)} waiting</span>}
         </span>
@@ -111,7 +151,12 @@ function Deployment({ deployment, engine }: { deployment: DeploymentStatus; engi
               parts={[
                 { label: "KV", value: memory.kv_bytes, tone: "--chip", text: bytes(memory.kv_bytes) },
                 { label: "weights", value: memory.model_bytes, tone: "--model", text: bytes(memory.model_bytes) },
-                { label: "rest", value: Math.max(0, memory.rss_bytes - memory.kv_bytes - memory.model_bytes), tone: "--cloud", text: bytes(Math.max(0, memory.rss_bytes - memory.kv_bytes - memory.model_bytes)) },
+                {
+                  label: "rest",
+                  value: Math.max(0, memory.rss_bytes - memory.kv_bytes - memory.model_bytes),
+                  tone: "--cloud",
+                  text: bytes(Math.max(0, memory.rss_bytes - memory.kv_bytes - memory.model_bytes)),
+                },
               ]}
             />
           </div>
@@ -120,13 +165,20 @@ function Deployment({ deployment, engine }: { deployment: DeploymentStatus; engi
           <div className="measure">
             <h3>
               <FigureName of="disk_tier" />
-              <span className="num">{percent(disk.budget_bytes === 0 ? null : disk.used_bytes / disk.budget_bytes)}</span>
+              <span className="num">
+                {percent(disk.budget_bytes === 0 ? null : disk.used_bytes / disk.budget_bytes)}
+              </span>
             </h3>
             <PartsBar
               label="Disk tier"
               whole={disk.budget_bytes}
               parts={[
-                { label: plural(disk.files, "file"), value: disk.used_bytes, tone: "--cloud", text: bytes(disk.used_bytes) },
+                {
+                  label: plural(disk.files, "file"),
+                  value: disk.used_bytes,
+                  tone: "--cloud",
+                  text: bytes(disk.used_bytes),
+                },
                 { label: "budget", value: 0, tone: "--line-strong", text: bytes(disk.budget_bytes) },
               ]}
             />
@@ -143,19 +195,38 @@ function Deployment({ deployment, engine }: { deployment: DeploymentStatus; engi
             <PartsBar
               label="Prompt tokens by origin"
               parts={[
-                { label: "cached, device", value: totals.cached_device_tokens, tone: "--chip", text: compact(totals.cached_device_tokens) },
-                { label: "cached, disk", value: totals.cached_disk_tokens, tone: "--cloud", text: compact(totals.cached_disk_tokens) },
-                { label: "computed", value: totals.computed_tokens, tone: "--model", text: compact(totals.computed_tokens) },
+                {
+                  label: "cached, device",
+                  value: totals.cached_device_tokens,
+                  tone: "--chip",
+                  text: compact(totals.cached_device_tokens),
+                },
+                {
+                  label: "cached, disk",
+                  value: totals.cached_disk_tokens,
+                  tone: "--cloud",
+                  text: compact(totals.cached_disk_tokens),
+                },
+                {
+                  label: "computed",
+                  value: totals.computed_tokens,
+                  tone: "--model",
+                  text: compact(totals.computed_tokens),
+                },
               ]}
             />
             <p className="muted num">
-              {plural(totals.calls, "call")}, {compact(totals.output_tokens)} output tokens; parked {full(totals.parks)} times, brought back {full(totals.restores)} times
+              {plural(totals.calls, "call")}, {compact(totals.output_tokens)} output tokens; parked {full(totals.parks)}{" "}
+              times, brought back {full(totals.restores)} times
             </p>
           </div>
         )}
         {memory === undefined && deployment.sequences === undefined ? (
           <p className="muted deployment-remote">
-            {engine?.url === undefined || engine.url === null ? "Served elsewhere." : `Served by ${engine.url} as ${engine.model}.`} Its memory and caches are its own; what it tells about cached tokens is counted on each call.
+            {engine?.url === undefined || engine.url === null
+              ? "Served elsewhere."
+              : `Served by ${engine.url} as ${engine.model}.`}{" "}
+            Its memory and caches are its own; what it tells about cached tokens is counted on each call.
           </p>
         ) : null}
       </div>
@@ -174,12 +245,21 @@ function Sequences({ deployment }: { deployment: DeploymentStatus }) {
       </h3>
       <ul className="sequences">
         {sequences.map((sequence) => (
-          <li key={sequence.id} className={sequence.state} data-tip={`Sequence ${sequence.id}, ${sequence.state}\n${full(sequence.tokens)} of ${full(context)} tokens${sequence.program === undefined ? "" : `\n${sequence.program}`}`}>
-            <span className="sequence-fill" style={{ height: `${Math.min(100, (sequence.tokens / context) * 100)}%` }} />
+          <li
+            key={sequence.id}
+            className={sequence.state}
+            data-tip={`Sequence ${sequence.id}, ${sequence.state}\n${full(sequence.tokens)} of ${full(context)} tokens${sequence.program === undefined ? "" : `\n${sequence.program}`}`}
+          >
+            <span
+              className="sequence-fill"
+              style={{ height: `${Math.min(100, (sequence.tokens / context) * 100)}%` }}
+            />
             <span className="sequence-id num">{sequence.id}</span>
             <span className="sequence-state">{sequence.state}</span>
             <span className="sequence-tokens num">{sequence.state === "free" ? "–" : compact(sequence.tokens)}</span>
-            <span className="sequence-program mono">{sequence.program === undefined ? "" : sequence.program.slice(-6)}</span>
+            <span className="sequence-program mono">
+              {sequence.program === undefined ? "" : sequence.program.slice(-6)}
+            </span>
           </li>
         ))}
       </ul>
@@ -190,11 +270,49 @@ function Sequences({ deployment }: { deployment: DeploymentStatus }) {
 const partColumns: Column<ComponentStatus>[] = [
   { id: "name", head: "Part", card: "title", cell: (part) => part.name, width: "130px" },
   { id: "state", head: "State", card: "value", cell: (part) => <StateMark state={part.state} /> },
-  { id: "memory", head: "Resident", align: "right", card: "note", cell: (part) => <span className="num">{part.rss_bytes === undefined ? "–" : bytes(part.rss_bytes)}</span> },
-  { id: "restarts", head: "Restarts", align: "right", card: "note", word: "restarts", cell: (part) => <span className={part.restarts === 0 ? "num muted" : "num"}>{full(part.restarts)}</span> },
-  { id: "pid", head: "Process", align: "right", from: 760, cell: (part) => <span className="num muted">{part.pid ?? "–"}</span> },
-  { id: "since", head: "Since", align: "right", from: 620, cell: (part) => (part.started_at === undefined ? "–" : <Ago time={part.started_at} />) },
-  { id: "error", head: "Last error", from: 900, grow: true, cell: (part) => (part.last_error === undefined ? <span className="muted">none</span> : <span className="soft" data-tip={part.last_error}>{part.last_error}</span>) },
+  {
+    id: "memory",
+    head: "Resident",
+    align: "right",
+    card: "note",
+    cell: (part) => <span className="num">{part.rss_bytes === undefined ? "–" : bytes(part.rss_bytes)}</span>,
+  },
+  {
+    id: "restarts",
+    head: "Restarts",
+    align: "right",
+    card: "note",
+    word: "restarts",
+    cell: (part) => <span className={part.restarts === 0 ? "num muted" : "num"}>{full(part.restarts)}</span>,
+  },
+  {
+    id: "pid",
+    head: "Process",
+    align: "right",
+    from: 760,
+    cell: (part) => <span className="num muted">{part.pid ?? "–"}</span>,
+  },
+  {
+    id: "since",
+    head: "Since",
+    align: "right",
+    from: 620,
+    cell: (part) => (part.started_at === undefined ? "–" : <Ago time={part.started_at} />),
+  },
+  {
+    id: "error",
+    head: "Last error",
+    from: 900,
+    grow: true,
+    cell: (part) =>
+      part.last_error === undefined ? (
+        <span className="muted">none</span>
+      ) : (
+        <span className="soft" data-tip={part.last_error}>
+          {part.last_error}
+        </span>
+      ),
+  },
 ];
 
 const priceOf = (engine: EngineResource, field: "input" | "cached" | "output") => {
@@ -210,10 +328,35 @@ const priceOf = (engine: EngineResource, field: "input" | "cached" | "output") =
 
 const engineColumns: Column<EngineResource>[] = [
   { id: "name", head: "Engine", card: "title", cell: (engine) => engine.name },
-  { id: "model", head: "Model", from: 760, card: "note", cell: (engine) => <span className="soft">{engine.model}</span> },
-  { id: "url", head: "Address", from: 900, cell: (engine) => (engine.url === null ? <span className="muted">embedded</span> : <span className="mono soft">{engine.url}</span>) },
-  { id: "key", head: "Key from", from: 1080, cell: (engine) => (engine.key_env === null ? <span className="muted">–</span> : <span className="mono soft">{engine.key_env}</span>) },
-  { id: "input", head: "Input", align: "right", card: "note", word: "input", cell: (engine) => priceOf(engine, "input") },
+  {
+    id: "model",
+    head: "Model",
+    from: 760,
+    card: "note",
+    cell: (engine) => <span className="soft">{engine.model}</span>,
+  },
+  {
+    id: "url",
+    head: "Address",
+    from: 900,
+    cell: (engine) =>
+      engine.url === null ? <span className="muted">embedded</span> : <span className="mono soft">{engine.url}</span>,
+  },
+  {
+    id: "key",
+    head: "Key from",
+    from: 1080,
+    cell: (engine) =>
+      engine.key_env === null ? <span className="muted">–</span> : <span className="mono soft">{engine.key_env}</span>,
+  },
+  {
+    id: "input",
+    head: "Input",
+    align: "right",
+    card: "note",
+    word: "input",
+    cell: (engine) => priceOf(engine, "input"),
+  },
   { id: "cached", head: "Cached", align: "right", from: 620, cell: (engine) => priceOf(engine, "cached") },
   { id: "output", head: "Output", align: "right", card: "value", cell: (engine) => priceOf(engine, "output") },
 ];

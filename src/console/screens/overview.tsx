@@ -19,8 +19,18 @@ import { RunLength } from "./run-list.tsx";
 import { wordOf } from "./words.ts";
 import "./overview.css";
 
-const before: Record<OverviewRange, string> = { "1h": "the hour before", "24h": "the 24 hours before", "7d": "the 7 days before", "30d": "the 30 days before" };
-const rangeNames: Record<OverviewRange, string> = { "1h": "Last hour", "24h": "Last 24 hours", "7d": "Last 7 days", "30d": "Last 30 days" };
+const before: Record<OverviewRange, string> = {
+  "1h": "the hour before",
+  "24h": "the 24 hours before",
+  "7d": "the 7 days before",
+  "30d": "the 30 days before",
+};
+const rangeNames: Record<OverviewRange, string> = {
+  "1h": "Last hour",
+  "24h": "Last 24 hours",
+  "7d": "Last 7 days",
+  "30d": "Last 30 days",
+};
 
 export function OverviewScreen() {
   const range = useSearch({ from: "/" }).range ?? "24h";
@@ -60,7 +70,11 @@ function Figures({ data, range }: { data: Overview; range: OverviewRange }) {
   const tokens = data.tokens.uncached + data.tokens.cached + data.tokens.output;
   const against = before[range];
   const cost = moneyNumber(data.money.cost_nano);
-  const amount = (nano: string) => ({ value: money(nano), unit: data.currency, tip: `${moneyFull(nano)} ${data.currency}` });
+  const amount = (nano: string) => ({
+    value: money(nano),
+    unit: data.currency,
+    tip: `${moneyFull(nano)} ${data.currency}`,
+  });
   return (
     <div className="figures of-four">
       <Figure
@@ -68,7 +82,12 @@ function Figures({ data, range }: { data: Overview; range: OverviewRange }) {
         value={compact(tokens)}
         tip={`${full(tokens)} tokens`}
         delta={<Delta now={tokens} before={data.previous.tokens} against={against} />}
-        spark={<Sparkline values={data.series.map((point) => point.uncached_tokens + point.cached_tokens + point.output_tokens)} tone="var(--model)" />}
+        spark={
+          <Sparkline
+            values={data.series.map((point) => point.uncached_tokens + point.cached_tokens + point.output_tokens)}
+            tone="var(--model)"
+          />
+        }
         note={`${compact(data.tokens.uncached + data.tokens.cached)} prompt, ${compact(data.tokens.output)} output`}
       />
       <Figure
@@ -82,26 +101,57 @@ function Figures({ data, range }: { data: Overview; range: OverviewRange }) {
       <Figure
         of="cached_share"
         value={percent(data.cached_share)}
-        spark={<Sparkline values={data.series.map((point) => (point.cached_tokens + point.uncached_tokens === 0 ? 0 : point.cached_tokens / (point.cached_tokens + point.uncached_tokens)))} tone="var(--chip)" />}
+        spark={
+          <Sparkline
+            values={data.series.map((point) =>
+              point.cached_tokens + point.uncached_tokens === 0
+                ? 0
+                : point.cached_tokens / (point.cached_tokens + point.uncached_tokens),
+            )}
+            tone="var(--chip)"
+          />
+        }
         note={
-          <span data-tip={`${moneyFull(data.saved.nano)} ${data.currency} against the uncached price${data.saved.prefill_ms === null ? "" : `, and ${duration(data.saved.prefill_ms)} of prefill`}`}>
+          <span
+            data-tip={`${moneyFull(data.saved.nano)} ${data.currency} against the uncached price${data.saved.prefill_ms === null ? "" : `, and ${duration(data.saved.prefill_ms)} of prefill`}`}
+          >
             saved {money(data.saved.nano)} {data.currency}
             {data.saved.prefill_ms === null ? "" : `, ${duration(data.saved.prefill_ms)}`}
           </span>
         }
       />
-      <Figure of="first_token" value={duration(data.first_token_ms.p50)} unit="median" note={`p90 ${duration(data.first_token_ms.p90)}, p99 ${duration(data.first_token_ms.p99)}`} />
+      <Figure
+        of="first_token"
+        value={duration(data.first_token_ms.p50)}
+        unit="median"
+        note={`p90 ${duration(data.first_token_ms.p90)}, p99 ${duration(data.first_token_ms.p99)}`}
+      />
       <Figure
         of="runs"
         label="Runs alive"
         value={full(data.runs.running + data.runs.waiting)}
         note={`${full(data.runs.waiting)} waiting; ${full(data.runs.completed)} completed, ${full(data.runs.failed)} failed`}
       />
-      <Figure of="pass_rate" value={percent(data.outcomes.pass_rate)} note={data.outcomes.passed + data.outcomes.failed === 0 ? "nothing was judged" : `${full(data.outcomes.passed)} of ${plural(data.outcomes.passed + data.outcomes.failed, "outcome")}`} />
+      <Figure
+        of="pass_rate"
+        value={percent(data.outcomes.pass_rate)}
+        note={
+          data.outcomes.passed + data.outcomes.failed === 0
+            ? "nothing was judged"
+            : `${full(data.outcomes.passed)} of ${plural(data.outcomes.passed + data.outcomes.failed, "outcome")}`
+        }
+      />
       <Figure
         of="revenue"
         {...amount(data.money.revenue_nano)}
-        delta={<Delta now={moneyNumber(data.money.revenue_nano)} before={moneyNumber(data.previous.revenue_nano)} good="up" against={against} />}
+        delta={
+          <Delta
+            now={moneyNumber(data.money.revenue_nano)}
+            before={moneyNumber(data.previous.revenue_nano)}
+            good="up"
+            against={against}
+          />
+        }
         note={`margin ${money(data.money.margin_nano)} ${data.currency}`}
       />
       <Figure
@@ -109,7 +159,9 @@ function Figures({ data, range }: { data: Overview; range: OverviewRange }) {
         {...amount(data.money.cost_nano)}
         delta={<Delta now={cost} before={moneyNumber(data.previous.cost_nano)} good="down" against={against} />}
         spark={<Sparkline values={data.series.map((point) => moneyNumber(point.cost_nano))} tone="var(--agent)" />}
-        note={tokens === 0 ? "–" : `${money(String(Math.round((cost * 1e15) / tokens)))} ${data.currency} a million tokens`}
+        note={
+          tokens === 0 ? "–" : `${money(String(Math.round((cost * 1e15) / tokens)))} ${data.currency} a million tokens`
+        }
       />
     </div>
   );
@@ -133,17 +185,45 @@ function Charts({ data }: { data: Overview }) {
     return (
       <div className="panel">
         <Empty title="No calls in this period" command={'npx lineshaft call "Name three metals."'}>
-          Ask the served model from a terminal, from the chat here, or with any OpenAI client at /v1. Figures and charts fill as calls end.
+          Ask the served model from a terminal, from the chat here, or with any OpenAI client at /v1. Figures and charts
+          fill as calls end.
         </Empty>
       </div>
     );
   }
   return (
     <div className="charts">
-      <TimeChart of="tokens" title="Tokens" unit="tokens" times={times} series={series.tokens} group="overview" format={compact} height={300} />
+      <TimeChart
+        of="tokens"
+        title="Tokens"
+        unit="tokens"
+        times={times}
+        series={series.tokens}
+        group="overview"
+        format={compact}
+        height={300}
+      />
       <div className="stack">
-        <TimeChart of="calls" title="Calls" unit="calls" times={times} series={series.calls} group="overview" format={compact} height={104} />
-        <TimeChart of="token_cost" title="Cost of tokens" unit={data.currency} times={times} series={series.cost} group="overview" format={moneyTick} height={104} />
+        <TimeChart
+          of="calls"
+          title="Calls"
+          unit="calls"
+          times={times}
+          series={series.calls}
+          group="overview"
+          format={compact}
+          height={104}
+        />
+        <TimeChart
+          of="token_cost"
+          title="Cost of tokens"
+          unit={data.currency}
+          times={times}
+          series={series.cost}
+          group="overview"
+          format={moneyTick}
+          height={104}
+        />
       </div>
     </div>
   );
@@ -153,9 +233,27 @@ const moneyTick = (value: number) => (value === 0 ? "0" : money(String(Math.roun
 
 const aliveLimit = 6;
 const aliveColumns: Column<Run>[] = [
-  { id: "agent", head: "Agent", card: "title", cell: (run) => <StateMark state={run.status} label={run.agent} tip={`${run.status}\n${run.id}`} /> },
-  { id: "steps", head: "Steps", align: "right", card: "note", word: "steps", cell: (run) => <span className="num">{full(run.steps)}</span> },
-  { id: "cost", head: "Cost so far", align: "right", card: "value", cell: (run) => <Money nano={run.cost_nano} currency={run.currency} /> },
+  {
+    id: "agent",
+    head: "Agent",
+    card: "title",
+    cell: (run) => <StateMark state={run.status} label={run.agent} tip={`${run.status}\n${run.id}`} />,
+  },
+  {
+    id: "steps",
+    head: "Steps",
+    align: "right",
+    card: "note",
+    word: "steps",
+    cell: (run) => <span className="num">{full(run.steps)}</span>,
+  },
+  {
+    id: "cost",
+    head: "Cost so far",
+    align: "right",
+    card: "value",
+    cell: (run) => <Money nano={run.cost_nano} currency={run.currency} />,
+  },
   { id: "alive", head: "For", align: "right", card: "note", cell: (run) => <RunLength run={run} /> },
 ];
 
@@ -188,7 +286,13 @@ function Alive() {
           </p>
         )
       ) : (
-        <Table label="Runs alive now" columns={aliveColumns} rows={rows} rowId={(run) => run.id} link={(run) => ({ to: "/runs/$id", params: { id: run.id } })} />
+        <Table
+          label="Runs alive now"
+          columns={aliveColumns}
+          rows={rows}
+          rowId={(run) => run.id}
+          link={(run) => ({ to: "/runs/$id", params: { id: run.id } })}
+        />
       )}
     </section>
   );
@@ -204,13 +308,30 @@ const troubleColumns: Column<Trouble>[] = [
       row.kind === "run" ? (
         <StateMark state={row.run.status === "failed" ? "failed" : "refused"} label={row.run.agent} tip={row.run.id} />
       ) : (
-        <StateMark state={row.call.status} label={<span className="mono">{shortId(row.call.id)}</span>} tip={row.call.id} />
+        <StateMark
+          state={row.call.status}
+          label={<span className="mono">{shortId(row.call.id)}</span>}
+          tip={row.call.id}
+        />
       ),
   },
-  { id: "why", head: "Why", card: "note", grow: true, cell: (row) => <span className="soft">{row.kind === "run" ? runTrouble(row.run) : `${row.call.status}: ${wordOf(row.call.error_code ?? "unknown")}`}</span> },
+  {
+    id: "why",
+    head: "Why",
+    card: "note",
+    grow: true,
+    cell: (row) => (
+      <span className="soft">
+        {row.kind === "run" ? runTrouble(row.run) : `${row.call.status}: ${wordOf(row.call.error_code ?? "unknown")}`}
+      </span>
+    ),
+  },
   { id: "when", head: "When", align: "right", card: "value", cell: (row) => <Ago time={row.at} /> },
 ];
-const runTrouble = (run: Run) => (run.outcome?.verdict === "failed" ? `did not pass: ${run.outcome.reason}` : `failed: ${wordOf(run.error_code ?? "unknown")}`);
+const runTrouble = (run: Run) =>
+  run.outcome?.verdict === "failed"
+    ? `did not pass: ${run.outcome.reason}`
+    : `failed: ${wordOf(run.error_code ?? "unknown")}`;
 
 /** The newest failures of any kind: calls, runs, and runs whose outcome did not pass. */
 function Wrong() {
@@ -219,8 +340,15 @@ function Wrong() {
   const runs = useInfiniteQuery(runsQuery({ status: "failed" }, 20));
   const all = useInfiniteQuery(runsQuery({ status: "completed" }, 20));
   const rows: Trouble[] = [
-    ...[...(failed.data?.pages[0]?.data ?? []), ...(refused.data?.pages[0]?.data ?? [])].map((call): Trouble => ({ kind: "call", at: call.started_at, call })),
-    ...[...(runs.data?.pages[0]?.data ?? []), ...(all.data?.pages[0]?.data ?? []).filter((run) => run.outcome?.verdict === "failed")].map((run): Trouble => ({ kind: "run", at: run.ended_at ?? run.created_at, run })),
+    ...[...(failed.data?.pages[0]?.data ?? []), ...(refused.data?.pages[0]?.data ?? [])].map((call): Trouble => ({
+      kind: "call",
+      at: call.started_at,
+      call,
+    })),
+    ...[
+      ...(runs.data?.pages[0]?.data ?? []),
+      ...(all.data?.pages[0]?.data ?? []).filter((run) => run.outcome?.verdict === "failed"),
+    ].map((run): Trouble => ({ kind: "run", at: run.ended_at ?? run.created_at, run })),
   ];
   rows.sort((a, b) => (a.at < b.at ? 1 : -1));
   return (
@@ -243,7 +371,11 @@ function Wrong() {
           columns={troubleColumns}
           rows={rows.slice(0, aliveLimit)}
           rowId={(row) => (row.kind === "run" ? row.run.id : row.call.id)}
-          link={(row) => (row.kind === "run" ? { to: "/runs/$id", params: { id: row.run.id } } : { to: "/calls/$id", params: { id: row.call.id } })}
+          link={(row) =>
+            row.kind === "run"
+              ? { to: "/runs/$id", params: { id: row.run.id } }
+              : { to: "/calls/$id", params: { id: row.call.id } }
+          }
         />
       )}
     </section>

@@ -27,7 +27,11 @@ export function Ribbon({ run, onPick }: { run: RunDetail; onPick: (step: number)
             className={step.kind === "wait" ? "ribbon-step wait" : "ribbon-step"}
             aria-label={`Step ${index + 1}, ${step.name}: ${duration(length(step))}`}
             data-tip={`${index + 1}  ${step.name}\n${duration(length(step))}`}
-            style={{ left: `${share(Date.parse(step.started_at) - start)}%`, width: `max(2px, ${share(length(step))}%)`, background: `var(${stepTones[step.kind]})` }}
+            style={{
+              left: `${share(Date.parse(step.started_at) - start)}%`,
+              width: `max(2px, ${share(length(step))}%)`,
+              background: `var(${stepTones[step.kind]})`,
+            }}
             onClick={() => onPick(step.number)}
           />
         ))}
@@ -44,7 +48,10 @@ export function Ribbon({ run, onPick }: { run: RunDetail; onPick: (step: number)
               className="ribbon-part"
               aria-label={`Step ${index + 1}, ${step.name}: ${money(step.cost_nano)} ${run.currency}`}
               data-tip={`${index + 1}  ${step.name}\n${money(step.cost_nano)} ${run.currency}`}
-              style={{ width: `${(moneyNumber(step.cost_nano) / cost) * 100}%`, background: `var(${stepTones[step.kind]})` }}
+              style={{
+                width: `${(moneyNumber(step.cost_nano) / cost) * 100}%`,
+                background: `var(${stepTones[step.kind]})`,
+              }}
               onClick={() => onPick(step.number)}
             />
           ),

@@ -17,17 +17,35 @@ export function RunLength({ run }: { run: Run }) {
   return <span className="num">{duration(runLength(run, now))}</span>;
 }
 
-export const isAlive = (run: Run): boolean => run.status === "queued" || run.status === "running" || run.status === "waiting";
+export const isAlive = (run: Run): boolean =>
+  run.status === "queued" || run.status === "running" || run.status === "waiting";
 
 export function Verdict({ run }: { run: Run }) {
   if (run.outcome !== null) return <StateMark state={run.outcome.verdict} tip={run.outcome.reason} />;
-  if (run.error_code !== null) return <span className="soft" data-tip={run.error_message ?? undefined}>{wordOf(run.error_code)}</span>;
+  if (run.error_code !== null)
+    return (
+      <span className="soft" data-tip={run.error_message ?? undefined}>
+        {wordOf(run.error_code)}
+      </span>
+    );
   return <span className="muted">{isAlive(run) ? "not yet" : "not judged"}</span>;
 }
 
 export function runColumns(decimals: number, options: { agent?: boolean } = {}): Column<Run>[] {
   const columns: (Column<Run> | undefined)[] = [
-    { id: "status", head: "Run", card: "title", cell: (run) => <StateMark state={run.status} label={<span className="mono">{shortId(run.id)}</span>} tip={`${run.status}\n${run.id}`} />, width: "170px" },
+    {
+      id: "status",
+      head: "Run",
+      card: "title",
+      cell: (run) => (
+        <StateMark
+          state={run.status}
+          label={<span className="mono">{shortId(run.id)}</span>}
+          tip={`${run.status}\n${run.id}`}
+        />
+      ),
+      width: "170px",
+    },
     options.agent === false
       ? undefined
       : {
@@ -41,23 +59,60 @@ export function runColumns(decimals: number, options: { agent?: boolean } = {}):
           ),
           sort: (run) => run.agent,
         },
-    { id: "outcome", head: "Outcome", card: "value", cell: (run) => <Verdict run={run} />, sort: (run) => run.outcome?.verdict ?? null },
-    { id: "steps", head: "Steps", align: "right", from: 760, cell: (run) => <span className="num">{full(run.steps)}</span>, sort: (run) => run.steps },
+    {
+      id: "outcome",
+      head: "Outcome",
+      card: "value",
+      cell: (run) => <Verdict run={run} />,
+      sort: (run) => run.outcome?.verdict ?? null,
+    },
+    {
+      id: "steps",
+      head: "Steps",
+      align: "right",
+      from: 760,
+      cell: (run) => <span className="num">{full(run.steps)}</span>,
+      sort: (run) => run.steps,
+    },
     {
       id: "tokens",
       head: "Tokens",
       align: "right",
       from: 900,
       cell: (run) => (
-        <span className="num" data-tip={`${full(run.prompt_tokens)} prompt (${full(run.cached_tokens)} cached), ${full(run.output_tokens)} output`}>
+        <span
+          className="num"
+          data-tip={`${full(run.prompt_tokens)} prompt (${full(run.cached_tokens)} cached), ${full(run.output_tokens)} output`}
+        >
           {compact(run.prompt_tokens + run.output_tokens)}
         </span>
       ),
       sort: (run) => run.prompt_tokens + run.output_tokens,
     },
-    { id: "cost", head: "Cost", align: "right", card: "note", cell: (run) => <Money nano={run.cost_nano} currency={run.currency} decimals={decimals} />, sort: (run) => BigInt(run.cost_nano) },
-    { id: "duration", head: "Duration", align: "right", from: 620, cell: (run) => <RunLength run={run} />, sort: (run) => runLength(run, Date.now()) },
-    { id: "started", head: "Began", align: "right", card: "note", cell: (run) => <Ago time={run.created_at} />, sort: (run) => run.created_at },
+    {
+      id: "cost",
+      head: "Cost",
+      align: "right",
+      card: "note",
+      cell: (run) => <Money nano={run.cost_nano} currency={run.currency} decimals={decimals} />,
+      sort: (run) => BigInt(run.cost_nano),
+    },
+    {
+      id: "duration",
+      head: "Duration",
+      align: "right",
+      from: 620,
+      cell: (run) => <RunLength run={run} />,
+      sort: (run) => runLength(run, Date.now()),
+    },
+    {
+      id: "started",
+      head: "Began",
+      align: "right",
+      card: "note",
+      cell: (run) => <Ago time={run.created_at} />,
+      sort: (run) => run.created_at,
+    },
   ];
   return columns.filter((column) => column !== undefined);
 }

@@ -69,19 +69,35 @@ function RunBody({ run }: { run: RunDetail }) {
   };
   useStepKeys();
   const all = run.step_list.length > 0 && run.step_list.every((step) => open.has(step.number));
-  const waits = run.step_list.filter((step) => step.kind === "wait").reduce((sum, step) => sum + Date.parse(step.ended_at) - Date.parse(step.started_at), 0);
+  const waits = run.step_list
+    .filter((step) => step.kind === "wait")
+    .reduce((sum, step) => sum + Date.parse(step.ended_at) - Date.parse(step.started_at), 0);
 
   return (
     <div className="stack">
       <Outcome run={run} />
       <div className="figures of-four">
-        <Figure of="run_duration" value={<RunLength run={run} />} note={waits > 0 ? `of it ${duration(waits)} waiting` : run.ended_at === null ? "still alive" : "no waiting"} />
-        <Figure of="run_cost" value={money(run.cost_nano)} unit={run.currency} tip={`${moneyFull(run.cost_nano)} ${run.currency}`} note={costNote(run)} />
+        <Figure
+          of="run_duration"
+          value={<RunLength run={run} />}
+          note={waits > 0 ? `of it ${duration(waits)} waiting` : run.ended_at === null ? "still alive" : "no waiting"}
+        />
+        <Figure
+          of="run_cost"
+          value={money(run.cost_nano)}
+          unit={run.currency}
+          tip={`${moneyFull(run.cost_nano)} ${run.currency}`}
+          note={costNote(run)}
+        />
         <Figure
           of="tokens"
           value={compact(run.prompt_tokens + run.output_tokens)}
           tip={`${full(run.prompt_tokens + run.output_tokens)} tokens`}
-          delta={run.prompt_tokens === 0 ? undefined : <span className="delta long num">{percent(run.cached_tokens / run.prompt_tokens)} of prompt cached</span>}
+          delta={
+            run.prompt_tokens === 0 ? undefined : (
+              <span className="delta long num">{percent(run.cached_tokens / run.prompt_tokens)} of prompt cached</span>
+            )
+          }
           note={`${compact(run.prompt_tokens)} prompt, ${compact(run.output_tokens)} output`}
         />
         <Figure of="run_steps" value={full(run.step_list.length)} note={stepNote(run)} />
@@ -92,7 +108,11 @@ function RunBody({ run }: { run: RunDetail }) {
           <span className="aside">
             <kbd>j</kbd> <kbd>k</kbd>
             {run.step_list.length === 0 ? null : (
-              <button type="button" className="button small bare" onClick={() => show(all ? new Set() : new Set(run.step_list.map((step) => step.number)))}>
+              <button
+                type="button"
+                className="button small bare"
+                onClick={() => show(all ? new Set() : new Set(run.step_list.map((step) => step.number)))}
+              >
                 {all ? "Close all" : "Open all"}
               </button>
             )}
@@ -101,11 +121,27 @@ function RunBody({ run }: { run: RunDetail }) {
         <Ribbon run={run} onPick={reveal} />
         <ol className="steps">
           {run.step_list.map((step, index) => (
-            <Step key={step.number} run={run} step={step} place={index + 1} open={open.has(step.number)} onToggle={() => toggle(step.number)} />
+            <Step
+              key={step.number}
+              run={run}
+              step={step}
+              place={index + 1}
+              open={open.has(step.number)}
+              onToggle={() => toggle(step.number)}
+            />
           ))}
           {isAlive(run) ? (
             <li className="step-now">
-              <StateMark state={run.status} label={run.status === "waiting" ? "Waiting: the turn has ended and costs nothing until it goes on" : run.status === "queued" ? "Queued: no step has begun" : "Working on the next step"} />
+              <StateMark
+                state={run.status}
+                label={
+                  run.status === "waiting"
+                    ? "Waiting: the turn has ended and costs nothing until it goes on"
+                    : run.status === "queued"
+                      ? "Queued: no step has begun"
+                      : "Working on the next step"
+                }
+              />
             </li>
           ) : run.step_list.length === 0 ? (
             <li className="step-now muted">It ended before its first step.</li>
@@ -125,7 +161,13 @@ function RunBody({ run }: { run: RunDetail }) {
           <div className="panel-head">
             <h2 id="run-output">Output</h2>
           </div>
-          <div className="panel-body">{run.output === null && isAlive(run) ? <p className="muted">Not yet</p> : <Payload value={run.output} label="output of the run" />}</div>
+          <div className="panel-body">
+            {run.output === null && isAlive(run) ? (
+              <p className="muted">Not yet</p>
+            ) : (
+              <Payload value={run.output} label="output of the run" />
+            )}
+          </div>
         </section>
       </div>
       <section className="panel" aria-label="About the run">
@@ -221,9 +263,19 @@ function StopButton({ run }: { run: Run }) {
       <button type="button" className="button danger" onClick={() => setAsking(true)}>
         Stop run
       </button>
-      <FormDialog open={asking} onOpenChange={setAsking} title="Stop this run?" action="Stop run" danger busy={stop.isPending} error={stop.error} onSubmit={() => stop.mutate()}>
+      <FormDialog
+        open={asking}
+        onOpenChange={setAsking}
+        title="Stop this run?"
+        action="Stop run"
+        danger
+        busy={stop.isPending}
+        error={stop.error}
+        onSubmit={() => stop.mutate()}
+      >
         <p className="soft">
-          It takes no further step. What it did so far stays, and what it used so far is paid. A stopped run cannot go on.
+          It takes no further step. What it did so far stays, and what it used so far is paid. A stopped run cannot go
+          on.
         </p>
       </FormDialog>
     </>

@@ -22,7 +22,8 @@ export function RunsScreen() {
   const rows = useMemo(() => runs.data?.pages.flatMap((page) => page.data) ?? [], [runs.data]);
   const decimals = useMemo(() => columnDecimals(rows.map((row) => row.cost_nano)), [rows]);
   const columns = useMemo(() => runColumns(decimals), [decimals]);
-  const set = (change: Partial<typeof filter> & { sort?: string | undefined }) => void navigate({ search: (old) => ({ ...old, ...change }), replace: true });
+  const set = (change: Partial<typeof filter> & { sort?: string | undefined }) =>
+    void navigate({ search: (old) => ({ ...old, ...change }), replace: true });
   const filtered = filter.status !== undefined || filter.agent !== undefined;
 
   return (
@@ -30,8 +31,18 @@ export function RunsScreen() {
       <PageHead title="Runs" note="Pieces of work that agents do" />
       <div className="list-bar">
         <div className="chips">
-          <FilterChip<Run["status"]> label="Status" value={filter.status} options={runStatuses} onChange={(value) => set({ status: value })} />
-          <FilterChip label="Agent" value={filter.agent} options={(agents ?? []).map((agent) => agent.name)} onChange={(value) => set({ agent: value })} />
+          <FilterChip<Run["status"]>
+            label="Status"
+            value={filter.status}
+            options={runStatuses}
+            onChange={(value) => set({ status: value })}
+          />
+          <FilterChip
+            label="Agent"
+            value={filter.agent}
+            options={(agents ?? []).map((agent) => agent.name)}
+            onChange={(value) => set({ agent: value })}
+          />
         </div>
         {rows.length === 0 ? null : (
           <span className="list-note">
@@ -57,7 +68,8 @@ export function RunsScreen() {
             />
           ) : (
             <Empty title="No runs yet" command="npm run demo">
-              The demo publishes the maintenance inspector and lets it look at twenty machines. Each run appears here with its steps, its cost and its verdict.
+              The demo publishes the maintenance inspector and lets it look at twenty machines. Each run appears here
+              with its steps, its cost and its verdict.
             </Empty>
           )
         ) : (

@@ -7,7 +7,12 @@ import { ChevronRight, ModelIcon, ToolIcon, VerifyIcon, WaitIcon } from "../ui/i
 import { Conversation, messagesOf, Payload } from "../ui/json.tsx";
 import { Badge, CopyButton, Id, shortId } from "../ui/text.tsx";
 
-export const stepTones: Record<StepResource["kind"], string> = { model: "--model", tool: "--agent", wait: "--cloud", verify: "--chip" };
+export const stepTones: Record<StepResource["kind"], string> = {
+  model: "--model",
+  tool: "--agent",
+  wait: "--cloud",
+  verify: "--chip",
+};
 const icons = { model: ModelIcon, tool: ToolIcon, wait: WaitIcon, verify: VerifyIcon };
 
 interface Props {
@@ -25,7 +30,14 @@ export function Step({ run, step, place, open, onToggle }: Props) {
   const offset = Date.parse(step.started_at) - Date.parse(run.started_at ?? run.created_at);
   return (
     <li className={open ? "step open" : "step"} id={`step-${step.number}`}>
-      <button type="button" className="step-line" data-step={step.number} aria-expanded={open} aria-controls={`step-${step.number}-body`} onClick={onToggle}>
+      <button
+        type="button"
+        className="step-line"
+        data-step={step.number}
+        aria-expanded={open}
+        aria-controls={`step-${step.number}-body`}
+        onClick={onToggle}
+      >
         <span className="step-icon" style={{ color: `var(${stepTones[step.kind]})` }}>
           <Icon />
         </span>
@@ -33,12 +45,19 @@ export function Step({ run, step, place, open, onToggle }: Props) {
         <span className="step-name">
           <b>{step.name}</b>
           <span className="muted">{step.kind}</span>
-          {step.effect === null ? null : <Badge tone={step.effect.state === "done" ? "good" : step.effect.state === "unknown" ? "bad" : "warn"}>effect {step.effect.state}</Badge>}
+          {step.effect === null ? null : (
+            <Badge tone={step.effect.state === "done" ? "good" : step.effect.state === "unknown" ? "bad" : "warn"}>
+              effect {step.effect.state}
+            </Badge>
+          )}
           {step.status === "failed" ? <Badge tone="bad">failed</Badge> : null}
           <span className="step-brief">{briefOf(step)}</span>
         </span>
         <span className="step-cost num">{step.cost_nano === "0" ? "" : money(step.cost_nano)}</span>
-        <span className="step-length num" data-tip={`From ${moment(step.started_at)}\n${duration(offset)} after the run began`}>
+        <span
+          className="step-length num"
+          data-tip={`From ${moment(step.started_at)}\n${duration(offset)} after the run began`}
+        >
           {duration(length)}
         </span>
         <ChevronRight className="step-chevron" />
@@ -131,10 +150,16 @@ function outputOf(step: StepResource): unknown {
 
 /** `read_machine({"machine":"M-002"})` for a tool call that a model asked for, whichever of the two shapes it came in. */
 function briefCall(call: unknown): string {
-  const { name, arguments: own, function: inner } = (call ?? {}) as { name?: string; arguments?: unknown; function?: { name?: string; arguments?: unknown } };
+  const {
+    name,
+    arguments: own,
+    function: inner,
+  } = (call ?? {}) as { name?: string; arguments?: unknown; function?: { name?: string; arguments?: unknown } };
   const called = name ?? inner?.name;
   const given = own ?? inner?.arguments ?? "";
-  return called === undefined ? JSON.stringify(call) : `${called}(${typeof given === "string" ? given : JSON.stringify(given)})`;
+  return called === undefined
+    ? JSON.stringify(call)
+    : `${called}(${typeof given === "string" ? given : JSON.stringify(given)})`;
 }
 
 /** The gist of what came out, in one line. */

@@ -18,7 +18,15 @@ const phaseKinds: Record<Phase["name"], { tone: string; what: string }> = {
   settle: { tone: "--cloud", what: "Writing down what it cost" },
 };
 
-export function Waterfall({ attempts, total, firstToken }: { attempts: AttemptResource[]; total: number; firstToken: number | null }) {
+export function Waterfall({
+  attempts,
+  total,
+  firstToken,
+}: {
+  attempts: AttemptResource[];
+  total: number;
+  firstToken: number | null;
+}) {
   const end = Math.max(total, ...attempts.flatMap((attempt) => attempt.phases.map((phase) => phase.end_ms)), 0.1);
   const ticks = niceTicks(end);
   const at = (ms: number) => `${(ms / end) * 100}%`;
@@ -37,7 +45,9 @@ export function Waterfall({ attempts, total, firstToken }: { attempts: AttemptRe
             {ticks.map((tick) => (
               <i key={tick} style={{ left: at(tick) }} />
             ))}
-            {firstToken === null ? null : <b style={{ left: at(firstToken) }} data-tip={`First token at ${duration(firstToken)}`} />}
+            {firstToken === null ? null : (
+              <b style={{ left: at(firstToken) }} data-tip={`First token at ${duration(firstToken)}`} />
+            )}
           </div>
           {attempts.map((attempt) => (
             <section key={attempt.id} aria-label={`Attempt ${attempt.number} at ${attempt.engine}`}>
@@ -71,7 +81,10 @@ function PhaseRow({ phase, end }: { phase: Phase; end: number }) {
   const left = (phase.start_ms / end) * 100;
   const right = (phase.end_ms / end) * 100;
   return (
-    <div className="waterfall-row" data-tip={`${what}\n${duration(length)}, from ${duration(phase.start_ms)} to ${duration(phase.end_ms)}`}>
+    <div
+      className="waterfall-row"
+      data-tip={`${what}\n${duration(length)}, from ${duration(phase.start_ms)} to ${duration(phase.end_ms)}`}
+    >
       <span className="waterfall-name">{phase.name}</span>
       <span className="waterfall-track">
         <i style={{ left: `${left}%`, width: `max(2px, ${right - left}%)`, background: `var(${tone})` }} />

@@ -31,8 +31,10 @@ export const wordOf = (code: string): string => words[code] ?? code;
 
 /** What to do about a call that ended so, where there is something to do. */
 const remedies: Record<string, string> = {
-  budget_exceeded: "Raise the budget on the Access page or with `lineshaft budgets set`, or wait until its period ends.",
-  context_length_exceeded: "Shorten the prompt or lower max_tokens; the Models page shows the limit of each deployment.",
+  budget_exceeded:
+    "Raise the budget on the Access page or with `lineshaft budgets set`, or wait until its period ends.",
+  context_length_exceeded:
+    "Shorten the prompt or lower max_tokens; the Models page shows the limit of each deployment.",
   engine_unreachable: "Look whether the engine's address answers: `lineshaft engines list`.",
   engine_auth_failed: "Set the variable that holds the engine's key, then start Lineshaft again.",
   queue_full: "Send fewer calls at once, or add an engine: `lineshaft engines add`.",

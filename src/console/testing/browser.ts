@@ -6,7 +6,9 @@ import { chromium, type Browser, type BrowserContext, type Page } from "playwrig
 const usualPaths = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome", "/snap/bin/chromium"];
 
 /** Path of a Chromium, or undefined where there is none: then there is nothing to drive. */
-export const chromiumPath = [process.env["CHROMIUM"] ?? "", ...usualPaths].find((path) => path !== "" && existsSync(path));
+export const chromiumPath = [process.env["CHROMIUM"] ?? "", ...usualPaths].find(
+  (path) => path !== "" && existsSync(path),
+);
 
 export function startBrowser(): Promise<Browser> {
   return chromium.launch({
@@ -54,7 +56,8 @@ export async function visit(browser: Browser, origin: string, view: View, key?: 
   page.on("pageerror", (error) => complaints.push(error.message));
   page.on("console", (message) => {
     // A refused request is part of some tests, and the page says so itself.
-    if (message.type() === "error" && !message.text().startsWith("Failed to load resource")) complaints.push(message.text());
+    if (message.type() === "error" && !message.text().startsWith("Failed to load resource"))
+      complaints.push(message.text());
   });
   page.on("request", (request) => {
     const url = new URL(request.url());

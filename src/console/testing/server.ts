@@ -71,16 +71,33 @@ export async function startFixtureServer(options: { fixture?: Fixture; port?: nu
 
   const chat = async (body: Record<string, unknown>, response: ServerResponse) => {
     const model = String(body["model"]);
-    if (!fixture.status.deployments.some((each) => each.name === model)) throw new Answer(404, "model_not_found", `No model is called ${model}.`, "See GET /v1/models.");
+    if (!fixture.status.deployments.some((each) => each.name === model))
+      throw new Answer(404, "model_not_found", `No model is called ${model}.`, "See GET /v1/models.");
     const messages = body["messages"] as { content: string }[];
-    const words = "The spindle runs at 1,332 rpm, below its limit of 1,380 rpm, while air and process differ by only 8.1 K. Both together point to **heat dissipation**: the coolant does not carry away what the cut produces.\n\nI would check, in this order:\n\n1. the coolant level and its filter,\n2. the fan of the cabinet,\n3. the feed rate of the last program.".split(/(?<= )/);
+    const words =
+      "The spindle runs at 1,332 rpm, below its limit of 1,380 rpm, while air and process differ by only 8.1 K. Both together point to **heat dissipation**: the coolant does not carry away what the cut produces.\n\nI would check, in this order:\n\n1. the coolant level and its filter,\n2. the fan of the cabinet,\n3. the feed rate of the last program.".split(
+        /(?<= )/,
+      );
     const prompt = 40 + messages.reduce((sum, message) => sum + Math.ceil(String(message.content).length / 4), 0);
     const cached = messages.length > 1 ? Math.floor(prompt / 64) * 64 : 0;
-    const call = makeCall(random, { at: Date.now(), model, key: fixture.keys[0]!.id, status: "completed", prompt, output: words.length });
+    const call = makeCall(random, {
+      at: Date.now(),
+      model,
+      key: fixture.keys[0]!.id,
+      status: "completed",
+      prompt,
+      output: words.length,
+    });
     const id = call.id;
-    response.writeHead(200, { "content-type": "text/event-stream", "x-request-id": newId("req"), "x-lineshaft-call": id });
+    response.writeHead(200, {
+      "content-type": "text/event-stream",
+      "x-request-id": newId("req"),
+      "x-lineshaft-call": id,
+    });
     const chunk = (delta: unknown, finish: string | null = null) =>
-      response.write(`data: ${JSON.stringify({ id, object: "chat.completion.chunk", created: Math.floor(Date.now() / 1000), model, choices: [{ index: 0, delta, finish_reason: finish }] })}\n\n`);
+      response.write(
+        `data: ${JSON.stringify({ id, object: "chat.completion.chunk", created: Math.floor(Date.now() / 1000), model, choices: [{ index: 0, delta, finish_reason: finish }] })}\n\n`,
+      );
     await pause(60);
     chunk({ role: "assistant", content: "" });
     for (const [index, word] of words.entries()) {
@@ -94,7 +111,9 @@ export async function startFixtureServer(options: { fixture?: Fixture; port?: nu
       await pause(18);
     }
     chunk({}, "stop");
-    response.write(`data: ${JSON.stringify({ id, object: "chat.completion.chunk", created: 0, model, choices: [], usage: { prompt_tokens: prompt, completion_tokens: words.length, total_tokens: prompt + words.length, prompt_tokens_details: { cached_tokens: cached } } })}\n\n`);
+    response.write(
+      `data: ${JSON.stringify({ id, object: "chat.completion.chunk", created: 0, model, choices: [], usage: { prompt_tokens: prompt, completion_tokens: words.length, total_tokens: prompt + words.length, prompt_tokens_details: { cached_tokens: cached } } })}\n\n`,
+    );
     response.end("data: [DONE]\n\n");
     fixture.calls.unshift(call);
     const { attempts: _, ...row } = call;
@@ -108,7 +127,13 @@ export async function startFixtureServer(options: { fixture?: Fixture; port?: nu
   };
 
   const route = async (request: IncomingMessage, response: ServerResponse, url: URL): Promise<void> => {
-    if (request.headers.authorization !== `Bearer ${fixtureKey}`) throw new Answer(401, "invalid_key", "This key is not known here.", "Look at ~/.lineshaft/credentials, or make one with `lineshaft keys create`.");
+    if (request.headers.authorization !== `Bearer ${fixtureKey}`)
+      throw new Answer(
+        401,
+        "invalid_key",
+        "This key is not known here.",
+        "Look at ~/.lineshaft/credentials, or make one with `lineshaft keys create`.",
+      );
     const query = url.searchParams;
     const [, , resource, id, verb] = url.pathname.split("/");
     const name = id === undefined ? undefined : decodeURIComponent(id);
@@ -122,35 +147,105 @@ export async function startFixtureServer(options: { fixture?: Fixture; port?: nu
       case "GET overview":
         return json(response, schemas.overview, overviewOf(fixture, query.get("range") ?? "24h", Date.now()));
       case "GET bill":
-        return json(response, schemas.bill, billOf(fixture, Date.parse(query.get("from") ?? "") || fixture.now - 40 * 86_400_000, Date.parse(query.get("to") ?? "") || Date.now()));
+        return json(
+          response,
+          schemas.bill,
+          billOf(
+            fixture,
+            Date.parse(query.get("from") ?? "") || fixture.now - 40 * 86_400_000,
+            Date.parse(query.get("to") ?? "") || Date.now(),
+          ),
+        );
       case "GET calls": {
-        if (name !== undefined) return json(response, schemas.callDetail, found(fixture.calls.find((call) => call.id === name), "call", name));
-        const rows = fixture.calls.filter((call) => ["status", "model", "run", "agent"].every((field) => !query.has(field) || query.get(field) === call[field as "status"]));
+        if (name !== undefined)
+          return json(
+            response,
+            schemas.callDetail,
+            found(
+              fixture.calls.find((call) => call.id === name),
+              "call",
+              name,
+            ),
+          );
+        const rows = fixture.calls.filter((call) =>
+          ["status", "model", "run", "agent"].every(
+            (field) => !query.has(field) || query.get(field) === call[field as "status"],
+          ),
+        );
         return json(response, schemas.pageOf(schemas.call), page(rows, query));
       }
       case "GET runs": {
-        if (name !== undefined) return json(response, schemas.runDetail, found(fixture.runs.find((run) => run.id === name), "run", name));
-        const rows = fixture.runs.filter((run) => ["status", "agent"].every((field) => !query.has(field) || query.get(field) === run[field as "status"]));
+        if (name !== undefined)
+          return json(
+            response,
+            schemas.runDetail,
+            found(
+              fixture.runs.find((run) => run.id === name),
+              "run",
+              name,
+            ),
+          );
+        const rows = fixture.runs.filter((run) =>
+          ["status", "agent"].every((field) => !query.has(field) || query.get(field) === run[field as "status"]),
+        );
         return json(response, schemas.pageOf(schemas.run), page(rows, query));
       }
       case "POST runs": {
         if (verb === "stop") {
-          const run = found(fixture.runs.find((each) => each.id === name), "run", name!);
-          Object.assign(run, { status: "stopped", error_code: "stopped", error_message: "Stopped by key first owner.", ended_at: new Date().toISOString() });
+          const run = found(
+            fixture.runs.find((each) => each.id === name),
+            "run",
+            name!,
+          );
+          Object.assign(run, {
+            status: "stopped",
+            error_code: "stopped",
+            error_message: "Stopped by key first owner.",
+            ended_at: new Date().toISOString(),
+          });
           emit({ type: "run", run: schemas.run.parse(run) });
           return json(response, schemas.run, run);
         }
         const wish = schemas.runCreate.parse(await bodyOf(request));
-        const template = found(fixture.runs.find((run) => run.agent === wish.agent && run.status === "completed"), "agent", wish.agent);
+        const template = found(
+          fixture.runs.find((run) => run.agent === wish.agent && run.status === "completed"),
+          "agent",
+          wish.agent,
+        );
         const now = new Date().toISOString();
-        const run = { ...structuredClone(template), id: newId("run"), status: "queued" as const, input: wish.input, output: null, outcome: null, steps: 0, step_list: [], cost_nano: "0", prompt_tokens: 0, cached_tokens: 0, output_tokens: 0, created_at: now, started_at: null, ended_at: null };
+        const run = {
+          ...structuredClone(template),
+          id: newId("run"),
+          status: "queued" as const,
+          input: wish.input,
+          output: null,
+          outcome: null,
+          steps: 0,
+          step_list: [],
+          cost_nano: "0",
+          prompt_tokens: 0,
+          cached_tokens: 0,
+          output_tokens: 0,
+          created_at: now,
+          started_at: null,
+          ended_at: null,
+        };
         fixture.runs.unshift(run);
         emit({ type: "run", run: schemas.run.parse(run) });
         return json(response, schemas.run, run, 201);
       }
       case "GET agents":
         for (const agent of fixture.agents) countRuns(agent, fixture.runs);
-        if (name !== undefined) return json(response, schemas.agentDetail, found(fixture.agents.find((agent) => agent.name === name), "agent", name));
+        if (name !== undefined)
+          return json(
+            response,
+            schemas.agentDetail,
+            found(
+              fixture.agents.find((agent) => agent.name === name),
+              "agent",
+              name,
+            ),
+          );
         return json(response, schemas.pageOf(schemas.agentSummary), { data: fixture.agents, next_cursor: null });
       case "GET engines":
         return json(response, schemas.pageOf(schemas.engine), { data: fixture.engines, next_cursor: null });
@@ -158,12 +253,27 @@ export async function startFixtureServer(options: { fixture?: Fixture; port?: nu
         return json(response, schemas.pageOf(schemas.key), { data: fixture.keys, next_cursor: null });
       case "POST keys": {
         const wish = schemas.keyCreate.parse(await bodyOf(request));
-        const made = { id: newId("key"), ...wish, project: "default", created_at: new Date().toISOString(), revoked_at: null };
+        const made = {
+          id: newId("key"),
+          ...wish,
+          project: "default",
+          created_at: new Date().toISOString(),
+          revoked_at: null,
+        };
         fixture.keys.unshift(made);
-        return json(response, schemas.keyCreated, { ...made, secret: `ls_${newId("key").slice(4)}${newId("key").slice(4)}` }, 201);
+        return json(
+          response,
+          schemas.keyCreated,
+          { ...made, secret: `ls_${newId("key").slice(4)}${newId("key").slice(4)}` },
+          201,
+        );
       }
       case "DELETE keys": {
-        const key = found(fixture.keys.find((each) => each.id === name), "key", name!);
+        const key = found(
+          fixture.keys.find((each) => each.id === name),
+          "key",
+          name!,
+        );
         key.revoked_at = new Date().toISOString();
         return json(response, schemas.key, key);
       }
@@ -171,8 +281,20 @@ export async function startFixtureServer(options: { fixture?: Fixture; port?: nu
         return json(response, schemas.pageOf(schemas.budget), { data: fixture.budgets, next_cursor: null });
       case "PUT budgets": {
         const wish = schemas.budgetSet.parse(await bodyOf(request));
-        const old = fixture.budgets.find((each) => each.scope.kind === wish.scope.kind && each.scope.id === wish.scope.id);
-        const set = { id: old?.id ?? newId("bud"), scope: { name: wish.scope.id, ...old?.scope, ...wish.scope }, currency, period: wish.period, limit_nano: wish.limit_nano, spent_nano: old?.spent_nano ?? "0", held_nano: "0", left_nano: String(BigInt(wish.limit_nano) - BigInt(old?.spent_nano ?? 0)), resets_at: null };
+        const old = fixture.budgets.find(
+          (each) => each.scope.kind === wish.scope.kind && each.scope.id === wish.scope.id,
+        );
+        const set = {
+          id: old?.id ?? newId("bud"),
+          scope: { name: wish.scope.id, ...old?.scope, ...wish.scope },
+          currency,
+          period: wish.period,
+          limit_nano: wish.limit_nano,
+          spent_nano: old?.spent_nano ?? "0",
+          held_nano: "0",
+          left_nano: String(BigInt(wish.limit_nano) - BigInt(old?.spent_nano ?? 0)),
+          resets_at: null,
+        };
         fixture.budgets = [...fixture.budgets.filter((each) => each !== old), set];
         return json(response, schemas.budget, set);
       }
@@ -187,7 +309,10 @@ export async function startFixtureServer(options: { fixture?: Fixture; port?: nu
 
   const server = createServer((request, response) => {
     const url = new URL(request.url ?? "/", "http://fixture");
-    const work = url.pathname.startsWith("/api/") || url.pathname.startsWith("/v1/") ? route(request, response, url) : serveFile(url.pathname, response);
+    const work =
+      url.pathname.startsWith("/api/") || url.pathname.startsWith("/v1/")
+        ? route(request, response, url)
+        : serveFile(url.pathname, response);
     work.catch((error: unknown) => {
       if (response.headersSent) return void response.destroy();
       const answer = error instanceof Answer ? error : new Answer(500, "fixture_failed", String(error));
@@ -206,7 +331,12 @@ export async function startFixtureServer(options: { fixture?: Fixture; port?: nu
       for (const stream of streams) stream.destroy();
     },
     newCall: () => {
-      const call = makeCall(random, { at: Date.now() - 400, model: fixture.status.deployments[0]!.name, key: fixture.keys[0]!.id, status: "completed" });
+      const call = makeCall(random, {
+        at: Date.now() - 400,
+        model: fixture.status.deployments[0]!.name,
+        key: fixture.keys[0]!.id,
+        status: "completed",
+      });
       fixture.calls.unshift(call);
       return call;
     },
@@ -229,7 +359,8 @@ function page<T extends { id: string }>(rows: T[], query: URLSearchParams) {
 }
 
 function found<T>(value: T | undefined, kind: string, id: string): T {
-  if (value === undefined) throw new Answer(404, "not_found", `No ${kind} is called ${id}.`, `List them at /api/${kind}s.`);
+  if (value === undefined)
+    throw new Answer(404, "not_found", `No ${kind} is called ${id}.`, `List them at /api/${kind}s.`);
   return value;
 }
 
@@ -241,7 +372,13 @@ async function bodyOf(request: IncomingMessage): Promise<Record<string, unknown>
   return JSON.parse(text) as Record<string, unknown>;
 }
 
-const types: Record<string, string> = { ".html": "text/html; charset=utf-8", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".woff2": "font/woff2" };
+const types: Record<string, string> = {
+  ".html": "text/html; charset=utf-8",
+  ".js": "text/javascript",
+  ".css": "text/css",
+  ".svg": "image/svg+xml",
+  ".woff2": "font/woff2",
+};
 
 /** The built console, with the gateway's rule: unknown paths below /console are the application's own. */
 async function serveFile(path: string, response: ServerResponse): Promise<void> {
@@ -253,12 +390,17 @@ async function serveFile(path: string, response: ServerResponse): Promise<void> 
   const file = extname(asked) === "" ? "index.html" : asked;
   const bytes = await readFile(join(consoleFolder, file)).catch(() => undefined);
   if (bytes === undefined) throw new Answer(404, "not_found", `No file ${path}.`);
-  response.writeHead(200, { "content-type": types[extname(file)] ?? "application/octet-stream", "content-security-policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'" });
+  response.writeHead(200, {
+    "content-type": types[extname(file)] ?? "application/octet-stream",
+    "content-security-policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
+  });
   response.end(bytes);
 }
 
 if (import.meta.main) {
-  const { values } = parseArgs({ options: { port: { type: "string", default: "4170" }, empty: { type: "boolean" }, live: { type: "boolean" } } });
+  const { values } = parseArgs({
+    options: { port: { type: "string", default: "4170" }, empty: { type: "boolean" }, live: { type: "boolean" } },
+  });
   const fixture = makeFixture(values.empty ? { calls: 0, runs: 0 } : {});
   if (values.empty) Object.assign(fixture, { agents: [], budgets: [] });
   const server = await startFixtureServer({ fixture, port: Number(values.port) });

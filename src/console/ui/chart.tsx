@@ -68,7 +68,16 @@ export function TimeChart({ of, title, unit, times, series, group, format, heigh
           y: { range: (_u, _min, max) => [0, max === 0 ? 1 : max * 1.08] },
         },
         axes: [
-          { stroke: colour("--text-3"), font, grid: { show: false }, ticks: { stroke: colour("--line"), size: 4, width: 1 }, size: 26, gap: 4, space: 72, values: timeTicks },
+          {
+            stroke: colour("--text-3"),
+            font,
+            grid: { show: false },
+            ticks: { stroke: colour("--line"), size: 4, width: 1 },
+            size: 26,
+            gap: 4,
+            space: 72,
+            values: timeTicks,
+          },
           {
             stroke: colour("--text-3"),
             font,
@@ -83,7 +92,16 @@ export function TimeChart({ of, title, unit, times, series, group, format, heigh
         series: [
           {},
           // The tallest sum first, so that lower parts are drawn over it.
-          ...series.toReversed().map((one) => ({ label: one.label, fill: colour(one.tone), stroke: colour(one.tone), width: 0, paths: bars, points: { show: false } })),
+          ...series
+            .toReversed()
+            .map((one) => ({
+              label: one.label,
+              fill: colour(one.tone),
+              stroke: colour(one.tone),
+              width: 0,
+              paths: bars,
+              points: { show: false },
+            })),
         ],
         hooks: {
           setCursor: [(u) => setAt(u.cursor.idx ?? null)],
@@ -104,7 +122,8 @@ export function TimeChart({ of, title, unit, times, series, group, format, heigh
 
   useEffect(() => plot.current?.setData([times, ...stacked.toReversed()]), [times, stacked]);
 
-  const reading = (values: number[]) => (at === null ? values.reduce((sum, value) => sum + value, 0) : (values[at] ?? 0));
+  const reading = (values: number[]) =>
+    at === null ? values.reduce((sum, value) => sum + value, 0) : (values[at] ?? 0);
   const total = series.reduce((sum, one) => sum + reading(one.values), 0);
   const moment = at === null || times[at] === undefined ? undefined : new Date(times[at] * 1000);
   return (
@@ -133,13 +152,25 @@ export function TimeChart({ of, title, unit, times, series, group, format, heigh
           Nothing in this period
         </div>
       ) : (
-        <div ref={box} className="chart-plot" style={{ height }} role="img" aria-label={`${title}, ${unit}: ${series.map((one) => `${one.label} ${format(one.values.reduce((a, b) => a + b, 0))}`).join(", ")} in the period`} />
+        <div
+          ref={box}
+          className="chart-plot"
+          style={{ height }}
+          role="img"
+          aria-label={`${title}, ${unit}: ${series.map((one) => `${one.label} ${format(one.values.reduce((a, b) => a + b, 0))}`).join(", ")} in the period`}
+        />
       )}
     </section>
   );
 }
 
-const atFormat = new Intl.DateTimeFormat("en-GB", { weekday: "short", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+const atFormat = new Intl.DateTimeFormat("en-GB", {
+  weekday: "short",
+  day: "numeric",
+  month: "short",
+  hour: "2-digit",
+  minute: "2-digit",
+});
 const hourFormat = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
 const dayFormat = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
 

@@ -37,7 +37,11 @@ export function FormDialog(props: {
             {props.error === undefined || props.error === null ? null : <Failure error={props.error} />}
             <div className="dialog-foot">
               <Dialog.Close className="button">Cancel</Dialog.Close>
-              <button type="submit" className={props.danger === true ? "button primary danger" : "button primary"} disabled={props.busy || props.disabled === true}>
+              <button
+                type="submit"
+                className={props.danger === true ? "button primary danger" : "button primary"}
+                disabled={props.busy || props.disabled === true}
+              >
                 {props.busy ? "One moment" : props.action}
               </button>
             </div>

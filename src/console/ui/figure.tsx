@@ -32,16 +32,34 @@ export function FigureName({ of, label }: { of: Figures; label?: string }) {
 }
 
 /** `good` says which direction is welcome; without it the change is neutral. */
-export function Delta({ now, before, good, against }: { now: number; before: number; good?: "up" | "down"; against: string }) {
+export function Delta({
+  now,
+  before,
+  good,
+  against,
+}: {
+  now: number;
+  before: number;
+  good?: "up" | "down";
+  against: string;
+}) {
   const delta = change(now, before);
-  if (delta === null) return <span className="delta" data-tip={`Nothing in ${against}`}>new</span>;
+  if (delta === null)
+    return (
+      <span className="delta" data-tip={`Nothing in ${against}`}>
+        new
+      </span>
+    );
   const tone = good === undefined || delta.direction === "same" ? "" : delta.direction === good ? " good" : " bad";
   const spoken = delta.direction === "same" ? "unchanged" : delta.direction === "up" ? "more" : "less";
   return (
     <span className={`delta num${tone}`} data-tip={`Against ${against}`}>
       {delta.direction === "up" ? <ArrowUp /> : delta.direction === "down" ? <ArrowDown /> : null}
       {delta.text}
-      <span className="spoken"> {spoken} than in {against}</span>
+      <span className="spoken">
+        {" "}
+        {spoken} than in {against}
+      </span>
     </span>
   );
 }
@@ -84,9 +102,23 @@ export function Sparkline({ values, tone = "var(--text-3)" }: { values: number[]
   const points = values.map((value, index) => [index * step, height - 2 - (value / top) * (height - 4)] as const);
   const line = points.map(([x, y]) => `${x.toFixed(1)},${y.toFixed(1)}`).join(" ");
   return (
-    <svg className="sparkline" width={width} height={height} viewBox={`0 0 ${width} ${height}`} preserveAspectRatio="none" aria-hidden="true">
+    <svg
+      className="sparkline"
+      width={width}
+      height={height}
+      viewBox={`0 0 ${width} ${height}`}
+      preserveAspectRatio="none"
+      aria-hidden="true"
+    >
       <polygon points={`0,${height} ${line} ${width},${height}`} fill={tone} opacity="0.12" />
-      <polyline points={line} fill="none" stroke={tone} strokeWidth="1.25" vectorEffect="non-scaling-stroke" strokeLinejoin="round" />
+      <polyline
+        points={line}
+        fill="none"
+        stroke={tone}
+        strokeWidth="1.25"
+        vectorEffect="non-scaling-stroke"
+        strokeLinejoin="round"
+      />
     </svg>
   );
 }

@@ -10,7 +10,9 @@ export function FilterChip<T extends string>(props: {
   options: readonly (T | { value: T; label: string })[];
   onChange: (value: T | undefined) => void;
 }) {
-  const options = props.options.map((option) => (typeof option === "string" ? { value: option, label: option as string } : option));
+  const options = props.options.map((option) =>
+    typeof option === "string" ? { value: option, label: option as string } : option,
+  );
   const chosen = options.find((option) => option.value === props.value)?.label ?? props.value;
   return (
     <span className={props.value === undefined ? "chip" : "chip on"}>
@@ -27,7 +29,10 @@ export function FilterChip<T extends string>(props: {
         <Menu.Portal>
           <Menu.Positioner className="positioner" sideOffset={4} align="start">
             <Menu.Popup className="popup menu">
-              <Menu.RadioGroup value={props.value ?? ""} onValueChange={(value) => props.onChange(value === "" ? undefined : (value as T))}>
+              <Menu.RadioGroup
+                value={props.value ?? ""}
+                onValueChange={(value) => props.onChange(value === "" ? undefined : (value as T))}
+              >
                 <MenuChoice value="" label="Any" />
                 {options.map((option) => (
                   <MenuChoice key={option.value} {...option} />
@@ -39,7 +44,12 @@ export function FilterChip<T extends string>(props: {
         </Menu.Portal>
       </Menu.Root>
       {props.value === undefined ? null : (
-        <button type="button" className="chip-clear" aria-label={`Clear ${props.label}`} onClick={() => props.onChange(undefined)}>
+        <button
+          type="button"
+          className="chip-clear"
+          aria-label={`Clear ${props.label}`}
+          onClick={() => props.onChange(undefined)}
+        >
           <CloseIcon />
         </button>
       )}

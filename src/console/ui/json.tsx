@@ -18,7 +18,11 @@ export function Payload({ value, label }: { value: unknown; label: string }) {
         <CopyButton text={text} label={`Copy ${label}`} />
       </div>
       <pre tabIndex={0} aria-label={label}>
-        {typeof value === "string" ? (folded ? lines.slice(0, foldLines).join("\n") : text) : colour(folded ? lines.slice(0, foldLines).join("\n") : text)}
+        {typeof value === "string"
+          ? folded
+            ? lines.slice(0, foldLines).join("\n")
+            : text
+          : colour(folded ? lines.slice(0, foldLines).join("\n") : text)}
       </pre>
       {folded ? (
         <button type="button" className="payload-more" onClick={() => setOpen(true)}>
@@ -37,7 +41,14 @@ function colour(text: string): ReactNode[] {
   for (const match of text.matchAll(token)) {
     if (match.index > at) parts.push(text.slice(at, match.index));
     const [all, string, colon, word] = match;
-    const kind = string === undefined ? (word === undefined ? "json-number" : "json-word") : colon === undefined ? "json-string" : "json-key";
+    const kind =
+      string === undefined
+        ? word === undefined
+          ? "json-number"
+          : "json-word"
+        : colon === undefined
+          ? "json-string"
+          : "json-key";
     parts.push(
       <span key={match.index} className={kind}>
         {string ?? all}
@@ -70,7 +81,11 @@ export function Conversation({ messages }: { messages: Message[] }) {
         <li key={index}>
           <span className="conversation-role">{message.role}</span>
           <div>
-            {typeof message.content === "string" ? <p>{message.content}</p> : message.content === undefined || message.content === null ? null : <Payload value={message.content} label={`${message.role} message`} />}
+            {typeof message.content === "string" ? (
+              <p>{message.content}</p>
+            ) : message.content === undefined || message.content === null ? null : (
+              <Payload value={message.content} label={`${message.role} message`} />
+            )}
             {message.tool_calls === undefined ? null : <Payload value={message.tool_calls} label="tool calls" />}
           </div>
         </li>

@@ -68,14 +68,32 @@ export interface Part {
 }
 
 /** One bar cut into parts, with a legend that names every part and its amount. */
-export function PartsBar({ label, parts, whole, legend = true }: { label: string; parts: Part[]; whole?: number; legend?: boolean }) {
+export function PartsBar({
+  label,
+  parts,
+  whole,
+  legend = true,
+}: {
+  label: string;
+  parts: Part[];
+  whole?: number;
+  legend?: boolean;
+}) {
   const sum = whole ?? parts.reduce((total, part) => total + part.value, 0);
   return (
     <div className="parts">
-      <div className="parts-bar" role="img" aria-label={`${label}: ${parts.map((part) => `${part.label} ${part.text}`).join(", ")}`}>
+      <div
+        className="parts-bar"
+        role="img"
+        aria-label={`${label}: ${parts.map((part) => `${part.label} ${part.text}`).join(", ")}`}
+      >
         {parts.map((part) =>
           part.value <= 0 || sum <= 0 ? null : (
-            <i key={part.label} style={{ width: `${(part.value / sum) * 100}%`, background: `var(${part.tone})` }} data-tip={`${part.label}: ${part.text}`} />
+            <i
+              key={part.label}
+              style={{ width: `${(part.value / sum) * 100}%`, background: `var(${part.tone})` }}
+              data-tip={`${part.label}: ${part.text}`}
+            />
           ),
         )}
       </div>

@@ -114,7 +114,15 @@ function inline(text: string): ReactNode[] {
   for (const match of text.matchAll(mark)) {
     if (match.index > at) parts.push(text.slice(at, match.index));
     const [all, code, bold, italic] = match;
-    parts.push(code !== undefined ? <code key={at}>{code}</code> : bold !== undefined ? <strong key={at}>{bold}</strong> : <em key={at}>{italic}</em>);
+    parts.push(
+      code !== undefined ? (
+        <code key={at}>{code}</code>
+      ) : bold !== undefined ? (
+        <strong key={at}>{bold}</strong>
+      ) : (
+        <em key={at}>{italic}</em>
+      ),
+    );
     at = match.index + all.length;
   }
   parts.push(text.slice(at));

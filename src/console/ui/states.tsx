@@ -4,7 +4,17 @@ import { ApiFailure } from "../api/client.ts";
 import { Command } from "./text.tsx";
 import "./states.css";
 
-export function Empty({ title, children, command, action }: { title: string; children?: ReactNode; command?: string; action?: ReactNode }) {
+export function Empty({
+  title,
+  children,
+  command,
+  action,
+}: {
+  title: string;
+  children?: ReactNode;
+  command?: string;
+  action?: ReactNode;
+}) {
   return (
     <div className="empty">
       <h2>{title}</h2>

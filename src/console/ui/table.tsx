@@ -176,9 +176,18 @@ export function Table<T>(props: TableProps<T>) {
   );
 }
 
-const classOf = <T,>(column: Column<T>) => (column.align === "right" ? "right" : column.grow === true ? "grow" : undefined);
+const classOf = <T,>(column: Column<T>) =>
+  column.align === "right" ? "right" : column.grow === true ? "grow" : undefined;
 
-function Head<T>({ column, sort, onSort }: { column: Column<T>; sort?: string | undefined; onSort?: ((sort: string | undefined) => void) | undefined }) {
+function Head<T>({
+  column,
+  sort,
+  onSort,
+}: {
+  column: Column<T>;
+  sort?: string | undefined;
+  onSort?: ((sort: string | undefined) => void) | undefined;
+}) {
   const down = sort === `-${column.id}`;
   const up = sort === column.id;
   const sortable = column.sort !== undefined && onSort !== undefined;
@@ -222,7 +231,12 @@ function sorted<T>(rows: T[], columns: Column<T>[], sort: string | undefined): T
 }
 
 /** New rows on top must not move what is being read: the window scrolls by as much as was put in above. */
-function useStayInPlace<T>(rows: T[], rowId: (row: T) => string, size: number, box: React.RefObject<HTMLDivElement | null>): void {
+function useStayInPlace<T>(
+  rows: T[],
+  rowId: (row: T) => string,
+  size: number,
+  box: React.RefObject<HTMLDivElement | null>,
+): void {
   const first = useRef<string>(undefined);
   useLayoutEffect(() => {
     const old = first.current;
@@ -235,7 +249,11 @@ function useStayInPlace<T>(rows: T[], rowId: (row: T) => string, size: number, b
 }
 
 /** Asks for the next page when the end comes near. */
-function useLoadMore(more: TableProps<unknown>["more"], box: React.RefObject<HTMLDivElement | null>, count: number): void {
+function useLoadMore(
+  more: TableProps<unknown>["more"],
+  box: React.RefObject<HTMLDivElement | null>,
+  count: number,
+): void {
   useEffect(() => {
     if (more === undefined || !more.has || more.loading) return;
     const look = () => {
@@ -262,7 +280,12 @@ function useWalk(
     const onKey = (event: KeyboardEvent) => {
       if (isTyping(event) || event.metaKey || event.ctrlKey || event.altKey || count === 0) return;
       const inside = box.current?.contains(document.activeElement) === true;
-      const step = event.key === "j" || (inside && event.key === "ArrowDown") ? 1 : event.key === "k" || (inside && event.key === "ArrowUp") ? -1 : 0;
+      const step =
+        event.key === "j" || (inside && event.key === "ArrowDown")
+          ? 1
+          : event.key === "k" || (inside && event.key === "ArrowUp")
+            ? -1
+            : 0;
       let next: number;
       if (step !== 0) next = inside ? Math.min(Math.max(active + step, 0), count - 1) : Math.min(active, count - 1);
       else if (inside && event.key === "Home") next = 0;

@@ -14,7 +14,17 @@ export function Count({ value, unit }: { value: number; unit?: string }) {
 }
 
 /** `decimals` aligns a column; without it the amount picks its own. */
-export function Money({ nano, currency, decimals, bare }: { nano: string; currency: string; decimals?: number; bare?: boolean }) {
+export function Money({
+  nano,
+  currency,
+  decimals,
+  bare,
+}: {
+  nano: string;
+  currency: string;
+  decimals?: number;
+  bare?: boolean;
+}) {
   return (
     <span className="num" data-tip={`${moneyFull(nano)} ${currency}`}>
       {decimals === undefined ? money(nano) : moneyFixed(nano, decimals)}
@@ -112,7 +122,13 @@ export function CopyButton({ text, label }: { text: string; label: string }) {
     setTimeout(() => setCopied(false), 1_500);
   };
   return (
-    <button type="button" className="icon-button small" aria-label={copied ? "Copied" : label} data-tip={copied ? "Copied" : label} onClick={copy}>
+    <button
+      type="button"
+      className="icon-button small"
+      aria-label={copied ? "Copied" : label}
+      data-tip={copied ? "Copied" : label}
+      onClick={copy}
+    >
       {copied ? <CheckIcon className="good" /> : <CopyIcon />}
     </button>
   );
