@@ -46,3 +46,39 @@ export function slower(a: ToolKind | undefined, b: ToolKind | undefined): ToolKi
   const order: readonly (ToolKind | undefined)[] = ["quick", undefined, "slow", "approval"];
   return order.indexOf(a) > order.indexOf(b) ? a : b;
 }
+
+/** A program that neither computes nor runs a tool counts as alive this long: 95 % of agents' calls return within 10 s. */
+const liveMs = 30_000;
+
+/** Whether a program will want its KV soon. One that waits for a person is not counted on, however long its run lives. */
+export function isLive(program: Program, now: number): boolean {
+  if (program.calls > 0 || now - program.activeMs < liveMs) return true;
+  return program.tools > 0 && program.kind !== "approval";
+}
+
+/** Tokens of programs' KV on each device, kept while programs move. */
+export class Residence {
+  private readonly tokens = new Map<EndpointState, number>();
+
+  /** From now on the program's KV is `tokens` long and lies in `tier` of `at` (undefined: nowhere). */
+  move(program: Program, at: EndpointState | undefined, tier: Tier, tokens: number): void {
+    if (program.at !== undefined && program.tier === "device") this.add(program.at, -program.contextTokens);
+    program.at = at;
+    program.tier = tier;
+    program.contextTokens = tokens;
+    if (at !== undefined && tier === "device") this.add(at, tokens);
+  }
+
+  /** Tokens over what the device can hold. */
+  fillOf(at: EndpointState): number {
+    return (this.tokens.get(at) ?? 0) / Math.max(1, at.spec.kvCapacityTokens);
+  }
+
+  forget(at: EndpointState): void {
+    this.tokens.delete(at);
+  }
+
+  private add(at: EndpointState, tokens: number): void {
+    this.tokens.set(at, (this.tokens.get(at) ?? 0) + tokens);
+  }
+}

@@ -133,6 +133,8 @@ describe("programs", () => {
     scene.now = 10;
     scene.turn("new", 9000);
     expect(scene.after(1000)).toMatchObject([{ type: "pause_program", program: "new" }, { type: "kv" }]);
+    // Its tool runs on and on, so it stays alive.
+    scene.tell(tool("old", "slow"));
     for (let minute = 0; minute < 29; minute++) {
       expect(scene.turn("old", 99_000)[0]).toMatchObject({ type: "place" });
       expect(scene.after(60_000).filter((action) => action.type === "resume_program")).toEqual([]);
@@ -163,5 +165,26 @@ describe("programs", () => {
       event: { type: "cleared", sequence: 0, epoch: "2" },
     });
     expect(kv(scene.tell({ type: "run_ended", program: "a" }))).toEqual([]);
+  });
+
+  it("do not count once they are idle: a chat that nobody continues keeps nobody waiting", () => {
+    const scene = new Scene(exampleSpec("e"));
+    scene.turn("idle", 60_000);
+    scene.after(31_000);
+    scene.turn("fresh", 50_000);
+    expect(scene.after(1000)).toEqual([]);
+  });
+
+  it("are forgotten, the longest idle first, when there are too many; only work under way is a reason to refuse", () => {
+    const made = new Scheduler({ rng: seededRng(1), programs: { maxPrograms: 2 } });
+    made.apply({ at: 0, type: "endpoint_joined", spec: exampleSpec("e") });
+    const ask = (id: string) => made.decide(exampleCall({ id, program: id }), 0).map((action) => action.type);
+    expect([ask("a"), ask("b")]).toEqual([["place"], ["place"]]);
+    expect(made.decide(exampleCall({ id: "c", program: "c" }), 0)).toMatchObject([
+      { type: "refuse", code: "program_limit" },
+    ]);
+    made.apply({ at: 1, type: "call_ended", call: "a", reason: "done" });
+    expect(ask("c")).toEqual(["place"]);
+    expect(made.programs.get("a")).toBeUndefined();
   });
 });

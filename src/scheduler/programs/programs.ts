@@ -10,7 +10,7 @@
 import type { Endpoints } from "../endpoints.ts";
 import { programsMax } from "../limits.ts";
 import type { Call, Decision, EndpointState, RuntimeFact, SchedulerAction, Tier } from "../types.ts";
-import { newProgram, type Program, slower } from "./program.ts";
+import { isLive, newProgram, type Program, Residence, slower } from "./program.ts";
 import { planTool } from "./toolWindow.ts";
 import { planWorkingSet, type WorkingSetOptions } from "./workingSet.ts";
 
@@ -18,6 +18,8 @@ export interface ProgramsOptions {
   workingSet?: WorkingSetOptions;
   /** Programs from which nothing was heard for this long are forgotten. */
   idleMs?: number;
+  /** Programs that are remembered at once. */
+  maxPrograms?: number;
 }
 
 /** Calls to the queue when a program is paused or let go on. */
@@ -28,6 +30,9 @@ export interface ProgramGate {
 
 /** The working set is looked at this often: it is one pass over all programs. */
 const admitEveryMs = 1_000;
+
+/** Programs looked at to find one that can be forgotten for a new one. */
+const forgetScan = 64;
 
 /** A program let go on by force is left alone this long. */
 const immuneMs = 60_000;
@@ -40,8 +45,7 @@ export class Programs {
   private readonly children = new Map<string, Set<string>>();
   /** Programs in a tool call with a question left to ask. */
   private readonly asking = new Set<Program>();
-  /** Tokens of programs' KV on each device. */
-  private readonly resident = new Map<EndpointState, number>();
+  private readonly residence = new Residence();
   private admittedMs = Number.NEGATIVE_INFINITY;
 
   constructor(endpoints: Endpoints, gate: ProgramGate, options: ProgramsOptions = {}) {
@@ -85,7 +89,7 @@ export class Programs {
         reason: `superseded: its newer state is computed at ${decision.chosen.endpoint}`,
       });
     }
-    this.lies(program, at, "device", call.promptTokens);
+    this.residence.move(program, at, "device", call.promptTokens);
     program.calls++;
     program.atBoundary = false;
     program.activeMs = now;
@@ -97,7 +101,8 @@ export class Programs {
     program.calls = Math.max(0, program.calls - 1);
     program.atBoundary = program.calls === 0;
     this.take(program.id, now);
-    if (program.at !== undefined) this.lies(program, program.at, program.tier, call.promptTokens + outputTokens);
+    if (program.at !== undefined)
+      this.residence.move(program, program.at, program.tier, call.promptTokens + outputTokens);
   }
 
   fact(fact: RuntimeFact, now: number, actions: SchedulerAction[]): void {
@@ -121,8 +126,8 @@ export class Programs {
   /** An endpoint has left, or its cache is empty: nothing of theirs lies there any more. */
   lost(endpoint: EndpointState): void {
     for (const program of this.programs.values())
-      if (program.at === endpoint) this.lies(program, undefined, "device", program.contextTokens);
-    this.resident.delete(endpoint);
+      if (program.at === endpoint) this.residence.move(program, undefined, "device", program.contextTokens);
+    this.residence.forget(endpoint);
   }
 
   tick(now: number, actions: SchedulerAction[]): void {
@@ -142,6 +147,7 @@ export class Programs {
     const groups = new Map<string, Program[]>();
     for (const program of this.programs.values()) {
       if (program.deployment === undefined || program.tenant === undefined) continue;
+      if (program.pausedMs === undefined && !isLive(program, now)) continue;
       const group = groups.get(program.deployment);
       if (group === undefined) groups.set(program.deployment, [program]);
       else group.push(program);
@@ -190,7 +196,7 @@ export class Programs {
       tier,
       reason: "paused",
     });
-    this.lies(program, verb === "drop" ? undefined : at, tier ?? "device", program.contextTokens);
+    this.residence.move(program, verb === "drop" ? undefined : at, tier ?? "device", program.contextTokens);
   }
 
   /** Decides the tool window. `first`: the answer is recorded even when it is to keep. */
@@ -198,7 +204,7 @@ export class Programs {
     const { at } = program;
     this.asking.delete(program);
     if (at === undefined || program.tier !== "device" || program.calls > 0 || program.contextTokens === 0) return;
-    const fill = (this.resident.get(at) ?? 0) / Math.max(1, at.spec.kvCapacityTokens);
+    const fill = this.residence.fillOf(at);
     const elapsedMs = now - program.toolSinceMs;
     const plan = planTool({ tokens: program.contextTokens, spec: at.spec, fill, elapsedMs, kind: program.kind });
     if (plan.againMs !== undefined) {
@@ -216,8 +222,8 @@ export class Programs {
       tier,
       reason,
     });
-    if (verb === "demote") this.lies(program, at, tier!, program.contextTokens);
-    if (verb === "drop") this.lies(program, undefined, "device", program.contextTokens);
+    if (verb === "demote") this.residence.move(program, at, tier!, program.contextTokens);
+    if (verb === "drop") this.residence.move(program, undefined, "device", program.contextTokens);
   }
 
   private toolsEnded(program: Program, actions: SchedulerAction[]): void {
@@ -233,7 +239,7 @@ export class Programs {
       tier,
       reason: "its tool's result has arrived",
     });
-    this.lies(program, at, "device", program.contextTokens);
+    this.residence.move(program, at, "device", program.contextTokens);
   }
 
   private end(id: string, actions: SchedulerAction[]): void {
@@ -257,23 +263,12 @@ export class Programs {
   }
 
   private forget(program: Program): void {
-    this.lies(program, undefined, "device", 0);
+    this.residence.move(program, undefined, "device", 0);
     this.asking.delete(program);
     if (program.pausedMs !== undefined) this.gate.resume(program.deployment!, program.tenant!, program.id);
     if (program.parent !== undefined) this.children.get(program.parent)?.delete(program.id);
     this.children.delete(program.id);
     this.programs.delete(program.id);
-  }
-
-  /** Moves a program's KV in the count of what lies where. */
-  private lies(program: Program, at: EndpointState | undefined, tier: Tier, tokens: number): void {
-    const before = program.at;
-    if (before !== undefined && program.tier === "device")
-      this.resident.set(before, (this.resident.get(before) ?? 0) - program.contextTokens);
-    program.at = at;
-    program.tier = tier;
-    program.contextTokens = tokens;
-    if (at !== undefined && tier === "device") this.resident.set(at, (this.resident.get(at) ?? 0) + tokens);
   }
 
   private setParent(program: Program, parent: string): void {
@@ -285,11 +280,23 @@ export class Programs {
     this.children.set(parent, siblings);
   }
 
-  /** The program, most recently active last in the map; undefined when it is new and there are too many. */
+  /** Forgets the program that has been idle longest; false when those at the front all have work. */
+  private makeRoom(): boolean {
+    let looked = 0;
+    for (const program of this.programs.values()) {
+      if (++looked > forgetScan) return false;
+      if (program.calls > 0 || program.tools > 0 || program.pausedMs !== undefined) continue;
+      this.forget(program);
+      return true;
+    }
+    return false;
+  }
+
+  /** The program, most recently active last in the map; undefined when it is new and all that are known are busy. */
   private take(id: string, now: number): Program | undefined {
     let program = this.programs.get(id);
     if (program === undefined) {
-      if (this.programs.size >= programsMax) return undefined;
+      if (this.programs.size >= (this.options.maxPrograms ?? programsMax) && !this.makeRoom()) return undefined;
       program = newProgram(id, now);
     } else {
       this.programs.delete(id);
