@@ -5,7 +5,15 @@ export { fitProfile, measureEndpoint } from "./calibrate.ts";
 export type { FittedProfile, MeasuredRow, ProbeAnswer, ProbeRequest, ProfileFrame, Send } from "./calibrate.ts";
 export { profileSchema, type EngineProfile } from "./engine/profile.ts";
 export { fleetSchema, parseFleet, readFleet, type Fleet, type FleetInput } from "./fleet.ts";
-export { parsePlan, planFleet, planSchema, type Plan, type PlanRequest } from "./plan.ts";
+export {
+  parsePlan,
+  planFleet,
+  planSchema,
+  smallestFleet,
+  type Plan,
+  type PlanAnswer,
+  type PlanRequest,
+} from "./plan.ts";
 export { loadProfile, profileNames } from "./profiles/index.ts";
 export { htmlReport } from "./report/html.ts";
 export { jsonReport } from "./report/json.ts";

@@ -91,6 +91,16 @@ export function parsePlan(description: unknown, origin = "the plan"): PlanReques
   return parsed.data;
 }
 
+/** The fewest replicas of one candidate that keep the levels on a workload. Between simulations the event loop gets a turn. */
+export function smallestFleet(
+  workload: Workload,
+  request: PlanRequest,
+  candidate = request.candidates[0]!,
+  prefillShare = 0,
+): Promise<PlanAnswer> {
+  return new Search(workload, request).cheapest(candidate, prefillShare);
+}
+
 /** Finds the cheapest fleet. Between simulations the event loop gets a turn. */
 export async function planFleet(
   workload: Workload,

@@ -23,6 +23,8 @@ export interface SimCall {
   readonly outputTokens: number;
   /** Prompt content; covers `blocks.length * workload.blockTokens` tokens, of which the last block may be partial. */
   readonly blocks: BlockIds;
+  /** Blocks beyond the prompt that its output completes and a later prompt begins with, where the trace tells; else absent. */
+  readonly outputBlocks?: BlockIds;
   /** Calls that must have ended before this one is sent (empty: it arrives by the clock). */
   readonly after: readonly number[];
   /** With no predecessors the arrival in ms from the workload's start; else the delay in ms after the last of them ended. */

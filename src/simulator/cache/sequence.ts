@@ -34,21 +34,26 @@ export function lruStudy(workload: Workload, capacityBlocks: number): HitCount {
   });
 }
 
-/** A pool without bound: the ideal that every placement is measured against. */
+/** A pool without bound: the ideal that every placement is measured against. Outputs count where the trace tells their blocks. */
 export function infiniteStudy(workload: Workload): HitCount {
   const seen = new Uint8Array(workload.blockCount);
-  return study(workload, Infinity, (blocks) => {
+  return study(workload, Infinity, (blocks, outputBlocks) => {
     let hit = 0;
     while (hit < blocks.length && seen[blocks[hit]!] === 1) hit++;
     for (let i = hit; i < blocks.length; i++) seen[blocks[i]!] = 1;
+    for (let i = 0; i < outputBlocks.length; i++) seen[outputBlocks[i]!] = 1;
     return hit;
   });
 }
 
-function study(workload: Workload, capacityBlocks: number, access: (blocks: Int32Array) => number): HitCount {
+function study(
+  workload: Workload,
+  capacityBlocks: number,
+  access: (blocks: Int32Array, outputBlocks: Int32Array) => number,
+): HitCount {
   const count: HitCount = { capacityBlocks, hitBlocks: 0, totalBlocks: 0, hitTokens: 0, totalTokens: 0 };
   for (const call of workload.calls) {
-    const hit = access(call.blocks);
+    const hit = access(call.blocks, call.outputBlocks ?? noBlocks);
     count.hitBlocks += hit;
     count.totalBlocks += call.blocks.length;
     count.hitTokens += Math.min(hit * workload.blockTokens, call.promptTokens);
@@ -56,3 +61,5 @@ function study(workload: Workload, capacityBlocks: number, access: (blocks: Int3
   }
   return count;
 }
+
+const noBlocks = new Int32Array(0);

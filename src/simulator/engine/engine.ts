@@ -246,10 +246,14 @@ export class Engine {
     this.#host.finished(this, task, nowMs);
   }
 
-  /** Gives back a task's memory; `output` tokens stay behind as cached blocks that nobody asks for. */
+  /** Gives back a task's memory; `output` tokens stay behind as cached blocks, most of which nobody asks for. */
   #releaseMemory(task: Task, decoded: number, output = 0): void {
     this.cache.privateTokens -= task.privateTokens + decoded;
-    if (output > 0) this.cache.leaveOutput(output);
+    if (output > 0) {
+      const { outputBlocks } = task.call;
+      this.cache.leaveOutput(output - (outputBlocks?.length ?? 0) * this.cache.blockTokens);
+      if (outputBlocks !== undefined) this.cache.keepOutput(outputBlocks);
+    }
     this.cache.release(task.call.blocks, task.pinnedBlocks);
     task.pinnedBlocks = 0;
     task.privateTokens = 0;

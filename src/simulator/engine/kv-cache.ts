@@ -147,6 +147,18 @@ export class KvCache {
     }
   }
 
+  /** Keeps blocks that a finished call's output completed, as idle device blocks, last to first. */
+  keepOutput(blocks: BlockIds): void {
+    for (let i = blocks.length - 1; i >= 0; i--) {
+      const block = blocks[i]!;
+      const from = this.#state[block]!;
+      if (from === device) continue;
+      if (from !== absent) this.#unlink(block, from);
+      else this.#listener?.(block, true);
+      this.#append(block, device);
+    }
+  }
+
   /** Evicts idle device blocks, oldest first, until running calls and cached blocks fit. */
   fit(): void {
     const budget = Math.floor((this.deviceTokens - this.privateTokens) / this.blockTokens) - this.#pinned;

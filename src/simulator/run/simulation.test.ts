@@ -104,6 +104,26 @@ describe("simulation", () => {
     expect(hit({ kind: "events", lagMs: 300, believeMs: 5000 })).toBeCloseTo(hit({ kind: "exact" }), 1);
   });
 
+  it("decoded blocks that the next prompt begins with are hits, where the trace tells them", () => {
+    const builder = new WorkloadBuilder("turns", 100);
+    const prompt = Int32Array.from({ length: 5 }, () => builder.freshBlock());
+    const output = Int32Array.from({ length: 2 }, () => builder.freshBlock());
+    const next = Int32Array.from([...prompt, ...output, builder.freshBlock()]);
+    const first = {
+      program: "p",
+      promptTokens: 520,
+      outputTokens: 190,
+      blocks: prompt,
+      outputBlocks: output,
+      delayMs: 0,
+    };
+    builder.add(first);
+    builder.add({ program: "p", promptTokens: 800, outputTokens: 5, blocks: next, after: [0], delayMs: 10 });
+    const result = simulate(builder.build(), fleetOf({}, 1), makePolicy("two-tier"));
+    expect(result.records.cachedTokens[1]).toBe(700);
+    expect(summarise(result).tokenHitRate).toBeCloseTo(summarise(result).idealTokenHitRate, 9);
+  });
+
   it("separates prefill and decode: prompt time in one place, transfer, output in another", () => {
     const builder = new WorkloadBuilder("one", 100);
     const blocks = Int32Array.from({ length: 30 }, () => builder.freshBlock());

@@ -149,6 +149,8 @@ export interface SessionLoadOptions {
   maxGapS?: number;
   /** Divide all token counts and block lengths by this, to fit small models. */
   shrink?: number;
+  /** Decoded blocks that the next prompt of the thread begins with stay in cache, as in real engines; on by default. */
+  reuseOutputs?: boolean;
   /** Give all main threads the same leading blocks for the tokens that deployments share (tools and system prompt). */
   shareSystemPrompt?: boolean;
 }
@@ -204,6 +206,17 @@ function addSession(
   const shared = options.shareSystemPrompt === true ? sharedBlocks(session) : 0;
   const arrays = blockArrays(session, builder.freshRange(idRange(session)), shared);
   const first = builder.calls.length;
+  const nextOf = new Map<AgentRequest, AgentRequest>();
+  for (const thread of [session.main, ...session.subagents]) {
+    thread.requests.forEach((request, i) => i > 0 && nextOf.set(thread.requests[i - 1]!, request));
+  }
+  /** Blocks of the thread's next prompt that this prompt and its output fill, if it goes on from this one. */
+  const outputOf = ({ request }: { request: AgentRequest }, own: number): Int32Array | undefined => {
+    const next = nextOf.get(request);
+    if (next === undefined || leadingEqual(request.runs, next.runs) < request.blocks) return undefined;
+    const filled = Math.floor((request.promptTokens + request.outputTokens) / shrink / blockTokens);
+    return arrays.get(next)!.subarray(own, Math.max(own, Math.min(filled, next.blocks)));
+  };
   recorded.forEach((entry, position) => {
     const { request } = entry;
     const dependency = depends[position]!;
@@ -216,6 +229,7 @@ function addSession(
       promptTokens: Math.max(1, Math.round(request.promptTokens / shrink)),
       outputTokens: Math.max(1, Math.round(request.outputTokens / shrink)),
       blocks: arrays.get(request)!.subarray(0, blocks),
+      ...(options.reuseOutputs === false ? {} : { outputBlocks: outputOf(entry, blocks) }),
       after: dependency.after.map((index) => first + index),
       delayMs: dependency.after.length > 0 ? delayMs : startMs + delayMs,
       then: dependency.last ? "end" : request.stop === "tool_use" ? "tool" : "turn",

@@ -14,6 +14,7 @@ export interface CallInput {
   promptTokens: number;
   outputTokens: number;
   blocks: BlockIds;
+  outputBlocks?: BlockIds;
   after?: readonly number[];
   delayMs: number;
   then?: SimCall["then"];
@@ -86,6 +87,9 @@ export class WorkloadBuilder {
       promptTokens: Math.max(1, input.promptTokens),
       outputTokens: Math.max(1, input.outputTokens),
       blocks: input.blocks,
+      ...(input.outputBlocks === undefined || input.outputBlocks.length === 0
+        ? {}
+        : { outputBlocks: input.outputBlocks }),
       after: input.after ?? [],
       delayMs: Math.max(0, input.delayMs),
       then: input.then ?? "end",

@@ -22,6 +22,8 @@ export function scaleWorkload(workload: Workload, options: ScaleOptions): Worklo
   for (let copy = 0; copy < copies; copy++) {
     const shiftMs = copy === 0 ? 0 : random.next() * (options.shiftMs ?? 1000);
     const afterOf = new Map<readonly number[], readonly number[]>();
+    const shifted = (blocks: Int32Array) =>
+      copy === 0 ? blocks : blocks.map((block) => block + copy * workload.blockCount);
     for (const call of workload.calls) {
       // Calls that share one predecessor list go on sharing one: the runner makes one barrier of it.
       let after = afterOf.get(call.after);
@@ -32,7 +34,8 @@ export function scaleWorkload(workload: Workload, options: ScaleOptions): Worklo
         tenant: call.tenant + copy * workload.tenants,
         program: call.program + copy * workload.programs,
         thread: call.thread + copy * workload.threads,
-        blocks: copy === 0 ? call.blocks : call.blocks.map((block) => block + copy * workload.blockCount),
+        blocks: shifted(call.blocks),
+        ...(call.outputBlocks === undefined ? {} : { outputBlocks: shifted(call.outputBlocks) }),
         after,
         delayMs: call.delayMs / speed + (call.after.length === 0 ? shiftMs : 0),
       });
