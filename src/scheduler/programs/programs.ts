@@ -9,7 +9,7 @@
 // Actions are wishes: an endpoint answers by receipt whether it could honour them, and KV events say what really lies where.
 import type { Endpoints } from "../endpoints.ts";
 import { programsMax } from "../limits.ts";
-import type { Call, Decision, EndpointState, RuntimeFact, SchedulerAction, Tier } from "../types.ts";
+import type { Call, Decision, EndpointState, RuntimeFact, SchedulerAction } from "../types.ts";
 import { isLive, newProgram, type Program, Residence, slower } from "./program.ts";
 import { planTool } from "./toolWindow.ts";
 import { planWorkingSet, type WorkingSetOptions } from "./workingSet.ts";
