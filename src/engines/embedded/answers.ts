@@ -5,7 +5,8 @@
 // with finish_reason "abort" and its usage, so that it can still be billed.
 import { randomBytes, randomUUID } from "node:crypto";
 import type { ServerResponse } from "node:http";
-import type { CallEnd, Engine } from "./engine.ts";
+import type { CallEnd } from "./call.ts";
+import type { Engine } from "./engine.ts";
 import { ApiError, internal } from "./errors.ts";
 import { type AnswerForm, formOf } from "./grammars.ts";
 import type { Prompt, Prompts } from "./prompts.ts";

@@ -8,81 +8,26 @@
 // effect within one token or one chunk, and nothing here needs a lock.
 import { shareOut } from "./batch.ts";
 import { blockHashes, saltOf } from "./blocks.ts";
-import type { BatchItem, Generation, Sampling } from "./device.ts";
-import { ApiError, internal } from "./errors.ts";
-import type { Kv, Slot } from "./kv.ts";
-import type { StateOwner } from "./kvStore.ts";
-import type { WorkerReport } from "./protocol.ts";
+import {
+  type Active,
+  type Call,
+  type CallEnd,
+  type EngineTotals,
+  type Verdict,
+  addTo,
+  endOf,
+  newActive,
+  newTotals,
+} from "./call.ts";
+import type { BatchItem } from "./device.ts";
+import { ApiError } from "./errors.ts";
+import type { Kv } from "./kv.ts";
 import { WaitingQueue } from "./queue.ts";
 import { type Plan, plan } from "./sequences.ts";
 
-/** What a call wants next, answered for each of its tokens. */
-export type Verdict =
-  | { type: "go" }
-  | { type: "stop" }
-  /** Go back to the first `keep` tokens of the output, add `tokens`, and go on under `grammar`. */
-  | { type: "rewind"; keep: number; tokens: number[]; grammar: string };
-
-export interface CallEnd {
-  reason: "stop" | "length" | "abort" | "error";
-  error?: Error;
-  /** Prompt tokens that were there or were computed: all of the prompt unless the call ended before its first token. */
-  promptTokens: number;
-  outputTokens: number;
-  report: WorkerReport;
-}
-
-export interface Call {
-  attempt: string;
-  owner: StateOwner;
-  priority: number;
-  prompt: readonly number[];
-  /** At least 1, and such that prompt and output fit the sequence. */
-  maxTokens: number;
-  sampling: Sampling;
-  /** A sampled token, except the one that ends the text. */
-  onToken(token: number): Verdict;
-  onEnd(end: CallEnd): void;
-}
-
-interface Active {
-  call: Call;
-  hashes: string[];
-  order: number;
-  slot: Slot | undefined;
-  generation: Generation | undefined;
-  /** Tokens to compute before the next can be sampled. */
-  pending: number[];
-  /** Sampled tokens, without those taken back by a rewind. */
-  output: number[];
-  sampled: number;
-  aborted: boolean;
-  cached: { device: number; disk: number };
-  computed: number;
-  at: { arrived: number; placed: number; ready: number; firstToken: number };
-}
-
-export interface EngineTotals {
-  calls: number;
-  promptTokens: number;
-  computedTokens: number;
-  cachedDeviceTokens: number;
-  cachedDiskTokens: number;
-  outputTokens: number;
-  aborts: number;
-}
-
 export class Engine {
   readonly kv: Kv;
-  readonly totals: EngineTotals = {
-    calls: 0,
-    promptTokens: 0,
-    computedTokens: 0,
-    cachedDeviceTokens: 0,
-    cachedDiskTokens: 0,
-    outputTokens: 0,
-    aborts: 0,
-  };
+  readonly totals: EngineTotals = newTotals();
   private readonly now: () => number;
   private readonly queue: WaitingQueue<Active>;
   private readonly active = new Set<Active>();
@@ -121,21 +66,7 @@ export class Engine {
         retryAfterSeconds: 2,
       });
     }
-    const now = this.now();
-    const active: Active = {
-      call,
-      hashes: blockHashes(saltOf(call.owner.organisation), call.prompt),
-      order: 0,
-      slot: undefined,
-      generation: undefined,
-      pending: [],
-      output: [],
-      sampled: 0,
-      aborted: false,
-      cached: { device: 0, disk: 0 },
-      computed: 0,
-      at: { arrived: now, placed: now, ready: now, firstToken: now },
-    };
+    const active = newActive(call, blockHashes(saltOf(call.owner.organisation), call.prompt), this.now());
     const slots = this.kv.slots.length;
     this.queue.push(active, call.priority, {
       secondsPerCall: this.secondsPerCall,
@@ -353,28 +284,12 @@ export class Engine {
       // After an error nobody knows what the device holds.
       if (reason === "error" || slot.doomed) await this.kv.clear(slot);
     }
-    const now = this.now();
-    const placed = slot !== undefined;
-    const seconds = (now - active.at.placed) / 1000;
-    if (placed && reason !== "abort") this.secondsPerCall = this.secondsPerCall * 0.8 + seconds * 0.2;
-    const report: WorkerReport = {
-      sequence: slot?.id ?? -1,
-      cachedByTier: { ...active.cached },
-      computedTokens: active.computed,
-      queueMs: (placed ? active.at.placed : now) - active.at.arrived,
-      restoreMs: placed ? active.at.ready - active.at.placed : 0,
-      prefillMs: placed ? (active.sampled > 0 ? active.at.firstToken : now) - active.at.ready : 0,
-      decodeMs: active.sampled > 0 ? now - active.at.firstToken : 0,
-    };
-    const promptTokens = active.cached.device + active.cached.disk + active.computed;
-    this.totals.promptTokens += promptTokens;
-    this.totals.computedTokens += active.computed;
-    this.totals.cachedDeviceTokens += active.cached.device;
-    this.totals.cachedDiskTokens += active.cached.disk;
-    this.totals.outputTokens += active.sampled;
-    if (reason === "abort") this.totals.aborts++;
-    const error =
-      reason === "error" ? (cause instanceof Error && "status" in cause ? cause : internal(cause)) : undefined;
-    call.onEnd({ reason, ...(error && { error }), promptTokens, outputTokens: active.sampled, report });
+    const ended = endOf(active, reason, this.now(), cause);
+    if (slot && reason !== "abort") {
+      const seconds = (ended.report.restoreMs + ended.report.prefillMs + ended.report.decodeMs) / 1000;
+      this.secondsPerCall = this.secondsPerCall * 0.8 + seconds * 0.2;
+    }
+    addTo(this.totals, ended);
+    call.onEnd(ended);
   }
 }

@@ -8,26 +8,22 @@
 // A state that this process did not write is checked by CRC-32 before the library reads it, because the library may crash on
 // one that is damaged. Anything wrong with a file is a miss, never a failure. Last use is the modification time of ID.json,
 // so that replicas agree on what is least recently used.
-import { hash, randomBytes } from "node:crypto";
-import { chmodSync, mkdirSync, readFileSync, readdirSync, statSync } from "node:fs";
-import { open, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
-import path from "node:path";
-import { crc32 } from "node:zlib";
-import { z } from "zod";
-import { folderPollMs } from "./limits.ts";
+import { hash } from "node:crypto";
+import { chmodSync, mkdirSync, statSync } from "node:fs";
+import { rename, rm, stat, utimes } from "node:fs/promises";
+import {
+  checksum,
+  listStates,
+  readSidecar,
+  removeState,
+  sidecarPath,
+  statePath,
+  sweepOrphans,
+  temporaryPath,
+  writeSidecar,
+} from "./kvFiles.ts";
 import { type KvFile, KvIndex } from "./kvIndex.ts";
-
-const sidecar = z.object({
-  version: z.literal(1),
-  fingerprint: z.string(),
-  organisation: z.string(),
-  projects: z.array(z.string()),
-  programs: z.array(z.string()),
-  shared: z.boolean(),
-  bytes: z.number().int(),
-  crc32: z.number().int(),
-  tokens: z.array(z.number().int()),
-});
+import { folderPollMs } from "./limits.ts";
 
 export interface KvStoreOptions {
   dir: string;
@@ -48,9 +44,6 @@ export interface StateOwner {
   program?: string;
 }
 
-/** A half-written state this old belongs to nobody any more. */
-const orphanMs = 60_000;
-
 /** A folder that changed this recently may change again within the same tick of its clock. */
 const folderClockMs = 25;
 
@@ -62,6 +55,8 @@ export class KvStore {
   private readonly trusted = new Map<string, string>();
   /** States of this process whose sidecar is still being written, in the background. */
   private readonly undescribed = new Set<string>();
+  /** Sidecars that are none: looked at, and logged, once. */
+  private readonly ignored = new Set<string>();
   private readonly background = new Set<Promise<unknown>>();
   private readonly timer: NodeJS.Timeout;
   private folderSeen = -1;
@@ -73,7 +68,7 @@ export class KvStore {
     mkdirSync(options.dir, { recursive: true, mode: 0o700 });
     chmodSync(options.dir, 0o700);
     this.refresh();
-    this.track(this.sweep());
+    this.track(sweepOrphans(options.dir));
     this.timer = setInterval(() => this.refresh(), folderPollMs);
     this.timer.unref();
   }
@@ -125,11 +120,11 @@ export class KvStore {
     if (known) return this.adopt(known, owner, shared);
     const room = await this.makeRoom(tokens.length * this.options.bytesPerToken);
     if (!room) return undefined;
-    const temporary = this.path(`${id}.${randomBytes(4).toString("hex")}.tmp`);
+    const temporary = temporaryPath(this.options.dir, id);
     let bytes: number;
     try {
       bytes = await write(temporary);
-      await rename(temporary, this.path(`${id}.state`));
+      await rename(temporary, statePath(this.options.dir, id));
     } catch (error) {
       await rm(temporary, { force: true });
       this.options.log("a KV state could not be written; it will be computed anew", { error: String(error) });
@@ -147,7 +142,7 @@ export class KvStore {
       fingerprint: this.options.fingerprint,
       lastUsedMs: this.now(),
     };
-    this.trusted.set(id, stamp(await stat(this.path(`${id}.state`))));
+    this.trusted.set(id, stamp(await stat(statePath(this.options.dir, id))));
     if (!shared) for (const old of this.index.superseded(file)) await this.remove(old);
     this.undescribed.add(id);
     this.add(file);
@@ -159,7 +154,7 @@ export class KvStore {
   async load(id: string, read: (path: string) => Promise<number>): Promise<boolean> {
     const file = this.index.get(id);
     if (!file) return false;
-    const at = this.path(`${id}.state`);
+    const at = statePath(this.options.dir, id);
     try {
       const now = await stat(at);
       if (this.trusted.get(id) !== stamp(now)) {
@@ -222,16 +217,19 @@ export class KvStore {
     }
     if (!force && changed === this.folderSeen) return;
     this.folderSeen = Date.now() - changed > folderClockMs ? changed : -1;
-    const names = new Set(readdirSync(this.options.dir).filter((name) => name.endsWith(".json")));
-    for (const name of names) {
-      const id = name.slice(0, -".json".length);
-      if (this.index.get(id)) continue;
-      const file = this.readSidecar(id);
-      if (file) this.add(file);
+    const ids = listStates(this.options.dir);
+    for (const id of ids) {
+      if (this.index.get(id) || this.ignored.has(id)) continue;
+      try {
+        this.add(readSidecar(this.options.dir, id));
+      } catch (error) {
+        this.ignored.add(id);
+        this.options.log("a KV file is ignored", { id, error: String(error) });
+      }
     }
     for (const file of this.index.all()) {
       // A state of this process whose sidecar is still being written is there all the same.
-      if (!names.has(`${file.id}.json`) && !this.undescribed.has(file.id)) this.drop(file);
+      if (!ids.has(file.id) && !this.undescribed.has(file.id)) this.drop(file);
     }
   }
 
@@ -243,10 +241,6 @@ export class KvStore {
   async close(): Promise<void> {
     clearInterval(this.timer);
     await this.settled();
-  }
-
-  private path(name: string): string {
-    return path.join(this.options.dir, name);
   }
 
   private idOf(organisation: string, tokens: readonly number[]): string {
@@ -266,11 +260,9 @@ export class KvStore {
     if (this.index.remove(file.id)) this.options.onRemoved(file);
   }
 
-  /** The sidecar goes first: from then on the state does not exist. */
   private async remove(file: KvFile): Promise<void> {
     this.drop(file);
-    await rm(this.path(`${file.id}.json`), { force: true });
-    await rm(this.path(`${file.id}.state`), { force: true });
+    await removeState(this.options.dir, file.id);
   }
 
   private async adopt(file: KvFile, owner: StateOwner, shared: boolean): Promise<KvFile> {
@@ -290,13 +282,13 @@ export class KvStore {
   touch(file: KvFile): void {
     file.lastUsedMs = this.now();
     const seconds = file.lastUsedMs / 1000;
-    this.track(utimes(this.path(`${file.id}.json`), seconds, seconds).catch(() => undefined));
+    this.track(utimes(sidecarPath(this.options.dir, file.id), seconds, seconds).catch(() => undefined));
   }
 
   private async makeRoom(bytes: number): Promise<boolean> {
     this.refresh();
     for (const file of this.index.all()) {
-      const at = await stat(this.path(`${file.id}.json`)).catch(() => undefined);
+      const at = await stat(sidecarPath(this.options.dir, file.id)).catch(() => undefined);
       if (at) file.lastUsedMs = Math.max(file.lastUsedMs, at.mtimeMs);
     }
     const victims = this.index.victims(bytes, this.options.budgetBytes);
@@ -305,47 +297,19 @@ export class KvStore {
     return true;
   }
 
-  /** Writes the sidecar that makes the state exist for others; not when the file was dropped meanwhile. */
+  /** Makes the state exist for others too. */
   private async describe(file: KvFile): Promise<void> {
-    const temporary = this.path(`${file.id}.${randomBytes(4).toString("hex")}.tmp`);
     const dropped = () => this.index.get(file.id) !== file;
     try {
-      if (this.undescribed.has(file.id)) file.crc32 = await checksum(this.path(`${file.id}.state`));
-      const { id: _id, lastUsedMs: _used, ...content } = file;
-      await writeFile(temporary, JSON.stringify({ version: 1, ...content }), { mode: 0o600 });
-      if (!dropped()) await rename(temporary, this.path(`${file.id}.json`));
+      if (this.undescribed.has(file.id)) file.crc32 = await checksum(statePath(this.options.dir, file.id));
+      await writeSidecar(this.options.dir, file, dropped);
       this.undescribed.delete(file.id);
-      if (dropped()) await rm(temporary, { force: true });
+      // Dropped while the rename was under way: what it left goes too.
+      if (!this.keeps(file.id)) await removeState(this.options.dir, file.id);
     } catch (error) {
-      await rm(temporary, { force: true });
       if (dropped()) return;
       this.options.log("a KV file could not be described and is dropped", { id: file.id, error: String(error) });
       await this.remove(file);
-    }
-  }
-
-  private readSidecar(id: string): KvFile | undefined {
-    try {
-      const at = this.path(`${id}.json`);
-      const { version: _version, ...content } = sidecar.parse(JSON.parse(readFileSync(at, "utf8")));
-      const size = statSync(this.path(`${id}.state`)).size;
-      if (size !== content.bytes) throw new Error("the state is cut short");
-      return { id, ...content, lastUsedMs: statSync(at).mtimeMs };
-    } catch (error) {
-      this.options.log("a KV file is ignored", { id, error: String(error) });
-      return undefined;
-    }
-  }
-
-  /** Removes what a killed worker left: temporary files and states without a sidecar, once they are old. */
-  private async sweep(): Promise<void> {
-    const names = new Set(readdirSync(this.options.dir));
-    for (const name of names) {
-      const orphan =
-        name.endsWith(".tmp") || (name.endsWith(".state") && !names.has(name.replace(/\.state$/, ".json")));
-      if (!orphan) continue;
-      const at = await stat(this.path(name)).catch(() => undefined);
-      if (at && Date.now() - at.mtimeMs > orphanMs) await rm(this.path(name), { force: true });
     }
   }
 
@@ -357,20 +321,4 @@ export class KvStore {
 
 function stamp(at: { size: number; mtimeMs: number }): string {
   return `${at.size}:${at.mtimeMs}`;
-}
-
-/** CRC-32 of a file, read in pieces so that streams go on meanwhile. */
-async function checksum(file: string): Promise<number> {
-  const handle = await open(file, "r");
-  try {
-    const piece = Buffer.allocUnsafe(1024 * 1024);
-    let sum = 0;
-    for (;;) {
-      const { bytesRead } = await handle.read(piece, 0, piece.length);
-      if (bytesRead === 0) return sum;
-      sum = crc32(piece.subarray(0, bytesRead), sum);
-    }
-  } finally {
-    await handle.close();
-  }
 }

@@ -1,31 +1,11 @@
-// The device made of node-llama-cpp: loads the GGUF, plans its memory, and runs batches over its sequences.
-//
-// How the library is used, and why:
-// - Nothing ever compiles or downloads: `build: "never"`.
-// - All items of a step are handed over within one turn of the event loop, so the library's queue makes one batch of them;
-//   the next step begins when all have answered. That lockstep is what keeps a long prefill from holding up the others.
-// - A call samples through one `evaluate` generator, which keeps its sampler (random numbers, grammar) from token to token;
-//   the tokens to evaluate are passed to `next`. The seed is always given: without one the library takes the clock anew for
-//   every token.
-// - The library's context shift would go on silently in a full sequence. The loop never evaluates beyond the limit, and a
-//   shift that is tried all the same throws.
-// - `topK` is 40 and `topP` 0.95 in the library unless given; OpenAI's meaning of an absent one is "all".
+// Loads a GGUF with node-llama-cpp: what the file says of itself, and a device (llamaDevice.ts) over a context whose memory was
+// planned. Nothing ever compiles or downloads (`build: "never"`), and what cannot start says so in one sentence.
 import { createHash } from "node:crypto";
 import { open, stat } from "node:fs/promises";
-import {
-  type Llama,
-  LlamaGrammar,
-  LlamaGrammarEvaluationState,
-  LlamaLogLevel,
-  type LlamaContext,
-  type LlamaContextSequence,
-  type LlamaModel,
-  type Token,
-  getLlama,
-} from "node-llama-cpp";
-import type { BatchItem, Device, Generation, Sampling } from "./device.ts";
-import { ApiError } from "./errors.ts";
+import { type Llama, type LlamaContext, LlamaLogLevel, type LlamaModel, type Token, getLlama } from "node-llama-cpp";
+import type { Device } from "./device.ts";
 import { batchTokens } from "./limits.ts";
+import { LlamaDevice } from "./llamaDevice.ts";
 import { type KvPlan, type MemorySample, machineMemory, planKv, refusal } from "./memory.ts";
 
 /** Why a worker cannot start, for the parent process. */
@@ -212,142 +192,6 @@ async function createContext(
     );
   }
 }
-
-/** One call's generator; it begins with the first tokens it is given. */
-class LlamaGeneration implements Generation {
-  private readonly sequence: LlamaContextSequence;
-  private readonly options: Parameters<LlamaContextSequence["evaluate"]>[1];
-  private readonly sampled: Token[] = [];
-  private iterator: AsyncGenerator<Token, void, void | Token | Token[]> | undefined;
-
-  constructor(sequence: LlamaContextSequence, sampling: Sampling, grammar: LlamaGrammarEvaluationState | undefined) {
-    this.sequence = sequence;
-    const penalised = sampling.presencePenalty !== 0 || sampling.frequencyPenalty !== 0;
-    this.options = {
-      temperature: sampling.temperature,
-      topP: sampling.topP,
-      topK: sampling.topK,
-      minP: sampling.minP,
-      seed: sampling.seed,
-      yieldEogToken: true,
-      ...(grammar && { grammarEvaluationState: grammar }),
-      ...(penalised && {
-        repeatPenalty: {
-          penalty: 1,
-          presencePenalty: sampling.presencePenalty,
-          frequencyPenalty: sampling.frequencyPenalty,
-          // OpenAI counts what the model has said, not the prompt.
-          punishTokens: () => this.sampled,
-          maxPunishTokens: sequence.contextSize,
-        },
-      }),
-    };
-  }
-
-  async next(tokens: number[]): Promise<number> {
-    this.iterator ??= this.sequence.evaluate(tokens as Token[], this.options);
-    const { value } = await this.iterator.next(tokens as Token[]);
-    if (value === undefined) throw new Error("no token was sampled");
-    this.sampled.push(value);
-    return value;
-  }
-
-  end(): void {
-    void this.iterator?.return().catch(() => undefined);
-  }
-}
-
-class LlamaDevice implements Device {
-  readonly slots: number;
-  readonly contextTokens: number;
-  readonly canTrim: boolean;
-  private readonly llama: Llama;
-  private readonly model: LlamaModel;
-  private readonly sequences: LlamaContextSequence[];
-  private readonly grammars = new Map<string, LlamaGrammar>();
-
-  constructor(llama: Llama, model: LlamaModel, context: LlamaContext) {
-    this.llama = llama;
-    this.model = model;
-    this.slots = context.totalSequences;
-    this.contextTokens = context.contextSize;
-    const strategy = () => {
-      throw new Error("the sequence is full");
-    };
-    this.sequences = Array.from({ length: this.slots }, () => context.getSequence({ contextShift: { strategy } }));
-    this.canTrim = !model.fileInsights.isRecurrent && !model.fileInsights.isHybrid;
-  }
-
-  async truncate(slot: number, tokens: number): Promise<void> {
-    const sequence = this.sequences[slot]!;
-    if (sequence.nextTokenIndex <= tokens) return;
-    await sequence.eraseContextTokenRanges([{ start: tokens, end: sequence.nextTokenIndex }]);
-  }
-
-  async save(slot: number, path: string): Promise<number> {
-    return (await this.sequences[slot]!.saveStateToFile(path)).fileSize;
-  }
-
-  async load(slot: number, path: string): Promise<number> {
-    const sequence = this.sequences[slot]!;
-    try {
-      await sequence.loadStateFromFile(path, { acceptRisk: true });
-      return sequence.nextTokenIndex;
-    } catch (error) {
-      await sequence.clearHistory();
-      throw error;
-    }
-  }
-
-  begin(slot: number, sampling: Sampling): Generation {
-    return new LlamaGeneration(
-      this.sequences[slot]!,
-      sampling,
-      sampling.grammar === undefined ? undefined : this.grammar(sampling.grammar),
-    );
-  }
-
-  async step(items: BatchItem[]): Promise<(number | undefined | Error)[]> {
-    const results = await Promise.allSettled(
-      items.map(({ slot, tokens, generation }) =>
-        generation
-          ? (generation as LlamaGeneration).next(tokens)
-          : this.sequences[slot]!.evaluateWithoutGeneratingNewTokens(tokens as Token[]),
-      ),
-    );
-    return results.map((result) =>
-      result.status === "fulfilled"
-        ? (result.value as number | undefined)
-        : new Error(messageOf(result.reason), { cause: result.reason }),
-    );
-  }
-
-  isEnd(token: number): boolean {
-    return this.model.isEogToken(token as Token);
-  }
-
-  /** A fresh state of the grammar; the parsed text is kept, because agents ask for the same schema again and again. */
-  private grammar(gbnf: string): LlamaGrammarEvaluationState {
-    let grammar = this.grammars.get(gbnf);
-    if (!grammar) {
-      try {
-        grammar = new LlamaGrammar(this.llama, { grammar: gbnf });
-      } catch (error) {
-        throw new ApiError({
-          status: 400,
-          code: "grammar_refused",
-          message: `The grammar made from the schema was refused: ${messageOf(error)}`,
-          hint: "Simplify the schema.",
-        });
-      }
-      if (this.grammars.size >= grammarsKept) this.grammars.delete(this.grammars.keys().next().value!);
-      this.grammars.set(gbnf, grammar);
-    }
-    return new LlamaGrammarEvaluationState({ model: this.model, grammar });
-  }
-}
-
-const grammarsKept = 64;
 
 /** SHA-256 over size and samples of the file: fine-tunes of one model have the same head and size, not the same tensors. */
 async function fingerprint(modelPath: string, layout: string): Promise<string> {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { Verdict } from "./engine.ts";
+import type { Verdict } from "./call.ts";
 import type { AnswerForm } from "./grammars.ts";
 import { type Delta, Reply } from "./reply.ts";
 

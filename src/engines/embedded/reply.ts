@@ -1,7 +1,7 @@
 // What becomes of a call's tokens: text, cut at stop strings; tool calls read out of it; the switch to a grammar when a call
 // begins; and in the end the judgement of the whole. Knows nothing of HTTP: it hands deltas on and answers the loop.
 import { createToolCallParser, type ToolCallEvent, type ToolCallParser } from "./chat/index.ts";
-import type { CallEnd, Verdict } from "./engine.ts";
+import type { CallEnd, Verdict } from "./call.ts";
 import { ApiError } from "./errors.ts";
 import type { AnswerForm } from "./grammars.ts";
 import { StopStrings, TokenText } from "./text.ts";

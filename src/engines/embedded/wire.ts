@@ -1,5 +1,5 @@
 // OpenAI's answer objects, built in one place: whole answers, chunks, usage, and what the worker adds to them.
-import type { CallEnd } from "./engine.ts";
+import type { CallEnd } from "./call.ts";
 import type { WorkerReport } from "./protocol.ts";
 import type { Delta, FinishReason } from "./reply.ts";
 

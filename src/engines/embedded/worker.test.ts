@@ -483,7 +483,7 @@ describe("tiers", () => {
   });
 
   it("fork a prefix that conversations share, once and for all", async () => {
-    const system = { role: "system", content: `You are careful. ${story("Rule", 40)}` };
+    const system = { role: "system", content: `You are careful. ${story("Rule", 28)}` };
     const ask = (text: string) =>
       worker.chat({
         messages: [system, user(text)],
@@ -694,12 +694,12 @@ describe("ends and beginnings", () => {
   it("a worker that ends parks what it holds; the next with the folder goes on, a damaged file is a miss", async () => {
     const kvDir = await mkdtemp(path.join(tmpdir(), "lineshaft-kv-"));
     const body = {
-      messages: [user(story("Jon", 40))],
+      messages: [user(story("Jon", 15))],
       temperature: 0,
       max_tokens: 8,
       lineshaft: { ...hints(), program: "p" },
     };
-    const other = { ...body, messages: [user(story("Kim", 40))] };
+    const other = { ...body, messages: [user(story("Kim", 15))] };
     const first = await startTestWorker({ kvDir, slots: 2, contextTokens: 512 });
     const before = await first.chat(body);
     await first.chat(other);

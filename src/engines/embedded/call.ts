@@ -1,0 +1,124 @@
+// A call as the loop knows it: what it asks for, how far it has got, and what is told when it ends.
+import type { Generation, Sampling } from "./device.ts";
+import { internal } from "./errors.ts";
+import type { Slot } from "./kv.ts";
+import type { StateOwner } from "./kvStore.ts";
+import type { WorkerReport } from "./protocol.ts";
+
+/** What a call wants next, answered for each of its tokens. */
+export type Verdict =
+  | { type: "go" }
+  | { type: "stop" }
+  /** Go back to the first `keep` tokens of the output, add `tokens`, and go on under `grammar`. */
+  | { type: "rewind"; keep: number; tokens: number[]; grammar: string };
+
+export interface CallEnd {
+  reason: "stop" | "length" | "abort" | "error";
+  error?: Error;
+  /** Prompt tokens that were there or were computed: all of the prompt unless the call ended before its first token. */
+  promptTokens: number;
+  outputTokens: number;
+  report: WorkerReport;
+}
+
+export interface Call {
+  attempt: string;
+  owner: StateOwner;
+  priority: number;
+  prompt: readonly number[];
+  /** At least 1, and such that prompt and output fit the sequence. */
+  maxTokens: number;
+  sampling: Sampling;
+  /** A sampled token, except the one that ends the text. */
+  onToken(token: number): Verdict;
+  onEnd(end: CallEnd): void;
+}
+
+/** A call on its way through the loop. */
+export interface Active {
+  call: Call;
+  hashes: string[];
+  order: number;
+  slot: Slot | undefined;
+  generation: Generation | undefined;
+  /** Tokens to compute before the next can be sampled. */
+  pending: number[];
+  /** Sampled tokens, without those taken back by a rewind. */
+  output: number[];
+  sampled: number;
+  aborted: boolean;
+  cached: { device: number; disk: number };
+  computed: number;
+  at: { arrived: number; placed: number; ready: number; firstToken: number };
+}
+
+export interface EngineTotals {
+  calls: number;
+  promptTokens: number;
+  computedTokens: number;
+  cachedDeviceTokens: number;
+  cachedDiskTokens: number;
+  outputTokens: number;
+  aborts: number;
+}
+
+export function newTotals(): EngineTotals {
+  return {
+    calls: 0,
+    promptTokens: 0,
+    computedTokens: 0,
+    cachedDeviceTokens: 0,
+    cachedDiskTokens: 0,
+    outputTokens: 0,
+    aborts: 0,
+  };
+}
+
+export function newActive(call: Call, hashes: string[], now: number): Active {
+  return {
+    call,
+    hashes,
+    order: 0,
+    slot: undefined,
+    generation: undefined,
+    pending: [],
+    output: [],
+    sampled: 0,
+    aborted: false,
+    cached: { device: 0, disk: 0 },
+    computed: 0,
+    at: { arrived: now, placed: now, ready: now, firstToken: now },
+  };
+}
+
+/** What the call's end is told: tokens as they were used, milliseconds as they passed. */
+export function endOf(active: Active, reason: CallEnd["reason"], now: number, cause?: unknown): CallEnd {
+  const { slot, at, cached, computed, sampled } = active;
+  const placed = slot !== undefined;
+  const report: WorkerReport = {
+    sequence: slot?.id ?? -1,
+    cachedByTier: { ...cached },
+    computedTokens: computed,
+    queueMs: (placed ? at.placed : now) - at.arrived,
+    restoreMs: placed ? at.ready - at.placed : 0,
+    prefillMs: placed ? (sampled > 0 ? at.firstToken : now) - at.ready : 0,
+    decodeMs: sampled > 0 ? now - at.firstToken : 0,
+  };
+  const known = cause instanceof Error && "status" in cause ? cause : internal(cause);
+  return {
+    reason,
+    ...(reason === "error" && { error: known }),
+    promptTokens: cached.device + cached.disk + computed,
+    outputTokens: sampled,
+    report,
+  };
+}
+
+export function addTo(totals: EngineTotals, { reason, promptTokens, outputTokens, report }: CallEnd): void {
+  totals.promptTokens += promptTokens;
+  totals.computedTokens += report.computedTokens;
+  totals.cachedDeviceTokens += report.cachedByTier.device;
+  totals.cachedDiskTokens += report.cachedByTier.disk;
+  totals.outputTokens += outputTokens;
+  if (reason === "abort") totals.aborts++;
+}

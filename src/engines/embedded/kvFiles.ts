@@ -1,0 +1,89 @@
+// The two files of a kept state on disk: ID.state, the library's, and ID.json, which says what it is and makes it exist.
+import { randomBytes } from "node:crypto";
+import { readFileSync, readdirSync, statSync } from "node:fs";
+import { open, rename, rm, stat, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { crc32 } from "node:zlib";
+import { z } from "zod";
+import type { KvFile } from "./kvIndex.ts";
+
+const sidecar = z.object({
+  version: z.literal(1),
+  fingerprint: z.string(),
+  organisation: z.string(),
+  projects: z.array(z.string()),
+  programs: z.array(z.string()),
+  shared: z.boolean(),
+  bytes: z.number().int(),
+  crc32: z.number().int(),
+  tokens: z.array(z.number().int()),
+});
+
+/** A half-written file this old belongs to nobody any more. */
+const orphanMs = 60_000;
+
+export const statePath = (dir: string, id: string): string => path.join(dir, `${id}.state`);
+export const sidecarPath = (dir: string, id: string): string => path.join(dir, `${id}.json`);
+
+/** A name that nobody else writes to, for a file of the state before its rename. */
+export const temporaryPath = (dir: string, id: string): string =>
+  path.join(dir, `${id}.${randomBytes(4).toString("hex")}.tmp`);
+
+/** Ids of the states that have a sidecar. */
+export function listStates(dir: string): Set<string> {
+  const names = readdirSync(dir).filter((name) => name.endsWith(".json"));
+  return new Set(names.map((name) => name.slice(0, -".json".length)));
+}
+
+/** Reads what a state is. Throws when the sidecar is none, or the state is not of the size it had. */
+export function readSidecar(dir: string, id: string): KvFile {
+  const at = sidecarPath(dir, id);
+  const { version: _version, ...content } = sidecar.parse(JSON.parse(readFileSync(at, "utf8")));
+  if (statSync(statePath(dir, id)).size !== content.bytes) throw new Error("the state is cut short");
+  return { id, ...content, lastUsedMs: statSync(at).mtimeMs };
+}
+
+/** Writes what a state is, unless it was dropped meanwhile. */
+export async function writeSidecar(dir: string, file: KvFile, dropped: () => boolean): Promise<void> {
+  const temporary = temporaryPath(dir, file.id);
+  const { id: _id, lastUsedMs: _used, ...content } = file;
+  try {
+    await writeFile(temporary, JSON.stringify({ version: 1, ...content }), { mode: 0o600 });
+    if (!dropped()) await rename(temporary, sidecarPath(dir, file.id));
+  } finally {
+    await rm(temporary, { force: true });
+  }
+}
+
+/** The sidecar goes first: from then on the state does not exist. */
+export async function removeState(dir: string, id: string): Promise<void> {
+  await rm(sidecarPath(dir, id), { force: true });
+  await rm(statePath(dir, id), { force: true });
+}
+
+/** Removes what a killed worker left: temporary files and states without a sidecar, once they are old. */
+export async function sweepOrphans(dir: string): Promise<void> {
+  const names = new Set(readdirSync(dir));
+  for (const name of names) {
+    const orphan = name.endsWith(".tmp") || (name.endsWith(".state") && !names.has(name.replace(/\.state$/, ".json")));
+    if (!orphan) continue;
+    const at = await stat(path.join(dir, name)).catch(() => undefined);
+    if (at && Date.now() - at.mtimeMs > orphanMs) await rm(path.join(dir, name), { force: true });
+  }
+}
+
+/** CRC-32 of a file, read in pieces so that streams go on meanwhile. */
+export async function checksum(file: string): Promise<number> {
+  const handle = await open(file, "r");
+  try {
+    const piece = Buffer.allocUnsafe(1024 * 1024);
+    let sum = 0;
+    for (;;) {
+      const { bytesRead } = await handle.read(piece, 0, piece.length);
+      if (bytesRead === 0) return sum;
+      sum = crc32(piece.subarray(0, bytesRead), sum);
+    }
+  } finally {
+    await handle.close();
+  }
+}
