@@ -40,6 +40,11 @@ const { values } = parseArgs({
   },
 });
 
+process.on("uncaughtException", (error) => {
+  process.stderr.write(`error: ${error.message}\n`);
+  process.exit(1);
+});
+
 const began = new Date();
 const say = (line: string) => process.stderr.write(`${line}\n`);
 await using stack = new AsyncDisposableStack();

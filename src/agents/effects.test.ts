@@ -184,16 +184,21 @@ test("two calls of one decision are two effects", async () => {
   expect([...done.keys()].map((key) => key.split(":").slice(2).join(":"))).toEqual(["2:0", "2:1"]);
 });
 
-test("an abort in the middle leaves unknown, not a retry", async () => {
+test.each([
+  ["the run was stopped", withLookup, new StepError("stopped", "Stopped."), "tool_unreachable", "unknown"],
+  ["the process is going away", withLookup, new RunBusyError("run"), "tool_unreachable", "claimed"],
+  ["the process is going away, nobody can be asked", withNeither, new RunBusyError("run"), "effect_unknown", "unknown"],
+])("aborted in the middle, because %s", async (_why, tool, reason, code, state) => {
   const owner = await newRun();
   const stop = new AbortController();
   const client = {
     async call() {
-      stop.abort();
+      stop.abort(reason);
       throw new ToolUncertainError("tool_unreachable", "aborted", { retryAfterMs: 1 });
     },
   };
   const effects = new Effects(db, client as unknown as ToolClient);
-  const request = { tool: withNeither, arguments: {}, decidedBy: at };
-  await expect(effects.perform(owner, request, stop.signal)).rejects.toMatchObject({ code: "effect_unknown" });
+  const request = { tool, arguments: {}, decidedBy: at };
+  await expect(effects.perform(owner, request, stop.signal)).rejects.toMatchObject({ code });
+  expect(await stateOf(`${owner.organisation}:${owner.run}:2:0`)).toEqual({ state, attempts: 1 });
 });

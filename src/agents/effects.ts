@@ -90,8 +90,10 @@ export class Effects {
         await this.#unclaim(key);
         throw error;
       }
-      // An abort (the run was stopped, or its time is over) leaves nobody to ask later.
-      if (signal.aborted || effectMove("claimed", tool) === "person") throw await this.#unknown(key, tool, error);
+      if (effectMove("claimed", tool) === "person") throw await this.#unknown(key, tool, error);
+      // The run ends here (it was stopped, or its time is over), and with it whoever would ask later. A process that is going
+      // away is another matter: the next one asks.
+      if (signal.aborted && signal.reason instanceof StepError) await this.#unknown(key, tool);
       throw error;
     }
   }

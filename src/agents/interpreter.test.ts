@@ -197,6 +197,6 @@ test("a conversation only ever grows: every call's messages begin with those of 
   expect(second.slice(0, first.length)).toEqual(first);
   expect(second.slice(first.length)).toMatchObject([
     { role: "assistant", tool_calls: [{ id: "c0" }] },
-    { role: "tool", tool_call_id: "c0", content: '{"report":"Hot."}' },
+    { role: "tool", tool_call_id: "c0", content: '{"report": "Hot."}' },
   ]);
 });

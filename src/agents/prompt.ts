@@ -3,7 +3,19 @@
 import type { Manifest } from "./manifest.ts";
 import type { Message, ModelOutput, PinnedTool, StepResult } from "./types.ts";
 
-/** System prompt and few-shot examples. Outputs are written as the model is to write them: compact JSON. */
+/**
+ * JSON on one line with one space after every `:` and `,`: what Python's json.dumps writes and models saw most, and the form that
+ * the embedded engine's grammar holds them to. Measured with a model of 135M parameters: examples in another form than the
+ * grammar's cost 4 right answers of 50.
+ */
+export function spacedJson(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(spacedJson).join(", ")}]`;
+  if (value === null || typeof value !== "object") return JSON.stringify(value) ?? "null";
+  const members = Object.entries(value).filter(([, member]) => member !== undefined);
+  return `{${members.map(([name, member]) => `${JSON.stringify(name)}: ${spacedJson(member)}`).join(", ")}}`;
+}
+
+/** System prompt and few-shot examples. Outputs are written as the model is to write them. */
 export function stablePrefix(manifest: Manifest): Message[] {
   return [
     { role: "system", content: manifest.instructions.trim() },
@@ -11,7 +23,7 @@ export function stablePrefix(manifest: Manifest): Message[] {
       { role: "user", content: example.input },
       {
         role: "assistant",
-        content: typeof example.output === "string" ? example.output : JSON.stringify(example.output),
+        content: typeof example.output === "string" ? example.output : spacedJson(example.output),
       },
     ]),
   ];
@@ -56,7 +68,7 @@ export function toolDefinitions(tools: PinnedTool[]): Record<string, unknown>[] 
   }));
 }
 
-/** A value as a model reads it: text as it is, everything else as compact JSON. */
+/** A value as a model reads it: text as it is, everything else as JSON. */
 export function textOf(value: unknown): string {
-  return typeof value === "string" ? value : JSON.stringify(value ?? null);
+  return typeof value === "string" ? value : spacedJson(value ?? null);
 }

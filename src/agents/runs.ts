@@ -29,6 +29,8 @@ export interface ClaimedRun {
   nextStep: number;
   retries: number;
   startedAt: Date;
+  /** Time that it waited for a person. */
+  pausedMs: number;
   fence: bigint;
 }
 
@@ -47,6 +49,7 @@ interface ClaimRow {
   next_step: number;
   retries: number;
   started_at: Date;
+  paused_ms: bigint;
   fence: bigint;
 }
 
@@ -121,7 +124,7 @@ export class Runs {
          and (owner is null or owner = $2 or ${ownerGone})
        returning runs.id, runs.organisation, runs.project, o.currency, runs.agent, runs.version, v.manifest_ref, runs.key,
          exists (select from keys k where k.id = runs.key and k.revoked_at is not null) as key_revoked,
-         runs.input_ref, runs.next_step, runs.retries, runs.started_at, runs.fence`,
+         runs.input_ref, runs.next_step, runs.retries, runs.started_at, runs.paused_ms, runs.fence`,
       [id, this.#owner],
     );
     if (rows[0]) return { claimed: claimedOf(rows[0]) };
@@ -258,7 +261,8 @@ export class Runs {
   /** A run that waited for a person goes on. */
   async resume(id: string): Promise<boolean> {
     const { rowCount } = await this.#db.query(
-      `update runs set status = 'queued', retries = 0, error_code = null, error_message = null, updated_at = now()
+      `update runs set status = 'queued', retries = 0, error_code = null, error_message = null, updated_at = now(),
+         paused_ms = paused_ms + (extract(epoch from now() - updated_at) * 1000)::bigint
        where id = $1 and status = 'waiting' and wake_at is null`,
       [id],
     );
@@ -326,6 +330,7 @@ function claimedOf(row: ClaimRow): ClaimedRun {
     nextStep: row.next_step,
     retries: row.retries,
     startedAt: row.started_at,
+    pausedMs: Number(row.paused_ms),
     fence: row.fence,
   };
 }

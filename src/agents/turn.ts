@@ -191,7 +191,7 @@ export class Turns {
   /** Aborts when the run is stopped, when its time is over, or when one step takes longer than any may. */
   #deadline(run: ClaimedRun, state: RunState, stopped: AbortSignal): AbortSignal {
     const { seconds } = state.published.manifest.limits;
-    const leftMs = run.startedAt.getTime() + seconds * 1000 - Date.now();
+    const leftMs = run.startedAt.getTime() + run.pausedMs + seconds * 1000 - Date.now();
     const late = new StepError("limit_seconds", `The run took longer than the ${seconds} s its manifest allows.`);
     if (leftMs <= 0) throw late;
     const time = new AbortController();

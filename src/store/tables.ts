@@ -207,6 +207,7 @@ export interface RunsTable {
   next_step: Generated<number>;
   retries: Generated<number>;
   wake_at: Date | null;
+  paused_ms: Generated<bigint>;
   owner: number | null;
   fence: Generated<bigint>;
   output_ref: string | null;

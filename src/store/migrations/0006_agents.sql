@@ -35,6 +35,8 @@ create table runs (
   -- Failures in a row of the step that is next, and when a waiting run goes on by itself (null: a person or an event decides).
   retries integer not null default 0,
   wake_at timestamptz,
+  -- Time that it waited for a person, which does not count against its limit of seconds.
+  paused_ms bigint not null default 0,
   -- Who works on it: the process (its life is an advisory lock) and a number that grows with every activation. A step is
   -- written only by the activation that holds the newest fence, so two never do the same step twice.
   owner integer,
