@@ -6,7 +6,7 @@
 import { spawn, spawnSync } from "node:child_process";
 import { chmodSync, chownSync, existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { arch, platform } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 
 export interface PostgresOptions {
   /** Folder of this instance; the data goes into `postgres/` below it unless the fallback user cannot reach it. */
@@ -132,7 +132,11 @@ async function makeDataFolder(initdb: string, dataFolder: string, password: stri
   // Made beside its place and moved there whole, so that a kill in the middle leaves nothing that looks finished.
   const staging = `${dataFolder}.new`;
   for (const leftover of [staging, dataFolder]) rmSync(leftover, { recursive: true, force: true });
-  mkdirSync(staging, { recursive: true, mode: 0o700 });
+  // Another user must be able to pass through what lies above its data, and sees nothing else of it.
+  const above = dirname(dataFolder);
+  mkdirSync(above, { recursive: true, mode: 0o700 });
+  if (runner.uid !== undefined) for (const folder of [above, dirname(above)]) chmodSync(folder, 0o711);
+  mkdirSync(staging, { mode: 0o700 });
   chmodSync(staging, 0o700);
   const passwordFile = `${dataFolder}.password`;
   writeFileSync(passwordFile, password, { mode: 0o600 });
