@@ -182,6 +182,12 @@ describe("serving calls", () => {
     for (const call of calls) expect((await call.ended).reason).toBe("length");
   });
 
+  it("refuses an attempt that is under way already", async () => {
+    const call = submit(run(1, 100));
+    expect(() => submit(run(1, 100), { attempt: call.attempt })).toThrow(/under way/);
+    expect((await call.ended).reason).toBe("length");
+  });
+
   it("keeps calls apart whatever runs beside them", async () => {
     await open({ slots: 8 });
     const prompts = Array.from({ length: 20 }, (_, i) => [...run(1, 150), ...run(1000 * i, 40 + 17 * i)]);

@@ -55,7 +55,7 @@ export class Engine {
     return this.queue.length;
   }
 
-  /** Takes a call, or throws ApiError: 429 when the queue is full, 503 when the worker is about to end. */
+  /** Takes a call, or throws ApiError: 429 when the queue is full, 409 for an attempt that is under way, 503 when the worker ends. */
   submit(call: Call): void {
     if (this.closing) {
       throw new ApiError({
@@ -64,6 +64,14 @@ export class Engine {
         message: "The engine is stopping.",
         hint: "Send the call again in a moment.",
         retryAfterSeconds: 2,
+      });
+    }
+    if (this.byAttempt.has(call.attempt)) {
+      throw new ApiError({
+        status: 409,
+        code: "duplicate_attempt",
+        message: `The attempt ${call.attempt} is under way already.`,
+        hint: "Give every attempt an id of its own.",
       });
     }
     const active = newActive(call, blockHashes(saltOf(call.owner.organisation), call.prompt), this.now());
