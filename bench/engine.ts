@@ -38,6 +38,8 @@ const contextTokens = Math.ceil((startTokens + turns * 120) / 256) * 256;
 interface Turn {
   ms: number;
   computed: number;
+  /** Prompt tokens that came from a file. */
+  fromDisk: number;
 }
 
 interface Row {
@@ -81,6 +83,7 @@ async function call(worker: TestWorker, messages: Message[], organisation: strin
   let first = 0;
   let text = "";
   let computed = 0;
+  let fromDisk = 0;
   const hints = { attempt: `${organisation}-${program}-${started}`, organisation, project: "bench", program };
   for await (const chunk of worker.stream({ messages, temperature: 0, max_tokens: answerTokens, lineshaft: hints })) {
     const said = chunk.choices[0]?.delta.content;
@@ -88,8 +91,9 @@ async function call(worker: TestWorker, messages: Message[], organisation: strin
     if (first === 0) first = performance.now();
     if (said) text += said;
     if (chunk.lineshaft) computed = chunk.lineshaft.computedTokens;
+    if (chunk.lineshaft) fromDisk = chunk.lineshaft.cachedByTier.disk;
   }
-  return { ms: first - started, computed, text };
+  return { ms: first - started, computed, fromDisk, text };
 }
 
 /** Six turns of a conversation; answers the prompts as they were, so that the library can be given the same. */
@@ -107,8 +111,8 @@ async function converse(
     messages.push(question(name, turn));
     prompts.push([...messages]);
     if (turn > 0) await between();
-    const { ms, computed, text } = await call(worker, messages, organisation, name);
-    row.turns[turn]!.push({ ms, computed });
+    const { text, ...measured } = await call(worker, messages, organisation, name);
+    row.turns[turn]!.push(measured);
     messages.push({ role: "assistant", content: text });
   }
   return prompts;
@@ -144,7 +148,8 @@ async function converseDirectly(
     await sequence.eraseContextTokenRanges([{ start: keep, end: sequence.nextTokenIndex }]);
     let said = 0;
     for await (const _token of sequence.evaluate(tokens.slice(keep), { temperature: 0 })) {
-      if (said++ === 0) row.turns[turn]!.push({ ms: performance.now() - started, computed: tokens.length - keep });
+      if (said++ === 0)
+        row.turns[turn]!.push({ ms: performance.now() - started, computed: tokens.length - keep, fromDisk: 0 });
       if (said === answerTokens) break;
     }
   }
@@ -261,7 +266,9 @@ function report(): void {
   for (const row of Object.values(rows)) {
     const cells = row.turns.map((samples) => {
       const times = samples.map((sample) => sample.ms);
-      return `${median(times).toFixed(0)}${spread(times)} [${median(samples.map((sample) => sample.computed))}]`;
+      const fromDisk = median(samples.map((sample) => sample.fromDisk));
+      const tokens = `${median(samples.map((sample) => sample.computed))}${fromDisk > 0 ? `, ${fromDisk} from disk` : ""}`;
+      return `${median(times).toFixed(0)}${spread(times)} [${tokens}]`;
     });
     console.log(`| ${row.name} | ${cells.join(" | ")} |`);
   }
