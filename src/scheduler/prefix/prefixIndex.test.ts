@@ -148,6 +148,30 @@ describe("prefix index", () => {
     expect(matchOf(index, promptOf([2]), 0)).toBe(1);
   });
 
+  it("takes a restatement (cleared, then everything) as the truth: when it comes late, after a loss, and as a replay", () => {
+    const index = new PrefixIndex();
+    index.join(0, space.name, size);
+    const cleared = (sequence: number): KvEvent => ({ type: "cleared", sequence, epoch: "e" });
+    const depth = (...path: number[]) => matchOf(index, promptOf(path), 0);
+    expect(index.apply(0, cleared(40)).outcome).toBe("applied");
+    index.apply(0, stored(0, 41, [1, 2], 0));
+    expect(depth(1, 2)).toBe(2);
+    // 42 is lost. What follows is kept, and so is what a replay brings that begins before it.
+    expect(index.apply(0, stored(0, 43, [2], 0)).outcome).toBe("gap");
+    expect([depth(1, 2), depth(2)]).toEqual([0, 1]);
+    expect(index.apply(0, stored(0, 41, [1, 2], 0)).outcome).toBe("duplicate");
+    expect(index.apply(0, cleared(40)).outcome).toBe("applied");
+    for (const event of [stored(0, 41, [1, 2], 0), stored(0, 42, [0], 0), stored(0, 43, [2], 0)]) {
+      expect(index.apply(0, event).outcome).toBe("applied");
+    }
+    expect([depth(1, 2), depth(0), depth(2)]).toEqual([2, 1, 1]);
+    expect(index.apply(0, cleared(40)).outcome).toBe("duplicate");
+    // Lost again, and healed by a newer restatement in the stream itself.
+    expect(index.apply(0, cleared(60)).outcome).toBe("applied");
+    expect(index.apply(0, stored(0, 61, [1], 0)).outcome).toBe("applied");
+    expect([depth(1, 2), depth(2)]).toEqual([1, 0]);
+  });
+
   it("does not place blocks whose parent it does not know", () => {
     const index = new PrefixIndex();
     index.join(0, space.name, size);

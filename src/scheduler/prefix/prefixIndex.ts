@@ -29,7 +29,10 @@ interface Holder {
   blockTokens: number;
   hashes: EngineHashes;
   epoch: string | undefined;
+  /** Sequence that the next event must have; -1 when any will do. */
   next: number;
+  /** Events were lost: what is known began in the middle, and a replay from an older beginning is welcome. */
+  partial: boolean;
 }
 
 /** What became of an event. `gap` and `epoch`: the holder was forgotten first, and the source should be asked to replay. */
@@ -71,7 +74,7 @@ export class PrefixIndex {
     this.slots = Math.max(this.slots, slot + 1);
     for (const matches of [this.confirmed, this.predicted, this.longer]) matches.reserve(this.slots);
     const hashes = new EngineHashes(this.budget, this.table, slot);
-    this.holders.set(slot, { slot, space, blockTokens, hashes, epoch, next: 0 });
+    this.holders.set(slot, { slot, space, blockTokens, hashes, epoch, next: 0, partial: false });
   }
 
   leave(slot: number): void {
@@ -94,6 +97,7 @@ export class PrefixIndex {
     if (holder === undefined) return;
     this.clearConfirmed(holder);
     holder.next = -1;
+    holder.partial = true;
   }
 
   /** Applies one event of the holder's stream. Unknown slots are ignored. */
@@ -145,22 +149,31 @@ export class PrefixIndex {
 
   /** Checks epoch and sequence; forgets the holder where they say that something is missing. */
   private advance(holder: Holder, event: KvEvent): KvOutcome["outcome"] {
+    const { sequence } = event;
+    // The two beginnings of a stream: its first event, and a restatement that clears everything first.
+    const begins = sequence === 0 || (event.type === "cleared" && event.tier === undefined);
     if (holder.epoch !== event.epoch) {
-      const known = holder.epoch !== undefined && holder.next !== 0;
+      const restarted = holder.epoch !== undefined && holder.next !== 0;
       this.forget(holder.slot);
-      holder.epoch = event.epoch;
-      holder.next = event.sequence + 1;
-      return known ? "epoch" : event.sequence === 0 ? "applied" : "gap";
+      this.follow(holder, event, !begins);
+      return restarted ? "epoch" : begins ? "applied" : "gap";
     }
-    if (event.sequence === holder.next || holder.next === -1) {
-      holder.next = event.sequence + 1;
+    if (sequence === holder.next || holder.next === -1) {
+      this.follow(holder, event, begins ? false : holder.partial);
       return "applied";
     }
-    // A replay starts over at 0; anything else from the past has been seen.
-    if (event.sequence < holder.next && event.sequence !== 0) return "duplicate";
+    // From the past: seen before, unless it begins a replay of what was lost, or the whole stream again.
+    const replays = begins && (holder.partial || sequence === 0);
+    if (sequence < holder.next && !replays) return "duplicate";
     this.clearConfirmed(holder);
+    this.follow(holder, event, !begins);
+    return begins ? "applied" : "gap";
+  }
+
+  private follow(holder: Holder, event: KvEvent, partial: boolean): void {
+    holder.epoch = event.epoch;
     holder.next = event.sequence + 1;
-    return event.sequence === 0 ? "applied" : "gap";
+    holder.partial = partial;
   }
 
   private store(holder: Holder, event: KvEvent, result: KvOutcome): void {
