@@ -71,7 +71,7 @@ export function registerBudgets(program: Command, context: Context): void {
 
   verb(budgets, "remove <id>", {
     about: "Remove a budget; a unique beginning of its id is enough",
-    examples: ["npx lineshaft budgets remove bud_01k9", "npx lineshaft budgets remove bud_01k9 --json"],
+    examples: ["npx lineshaft budgets remove bud_", "npx lineshaft budgets remove bud_ --json"],
   }).action(async (id: string, options: { json?: boolean }) => {
     const client = context.client();
     const ids = (await client.list<BudgetResource>("/api/budgets")).map((budget) => budget.id);

@@ -49,17 +49,21 @@ export function registerKeys(program: Command, context: Context): void {
     });
 
   verb(keys, "revoke <id>", {
-    about: "End a key at once; a unique beginning of its id is enough",
-    examples: ["npx lineshaft keys revoke key_01k9", "npx lineshaft keys revoke key_01k9 --json"],
+    about: "End a key at once, by its name or its id; a unique beginning of the id is enough",
+    examples: ["npx lineshaft keys revoke laptop", "npx lineshaft keys revoke laptop --json"],
   }).action(async (id: string, options: { json?: boolean }) => {
     const client = context.client();
     const live = (await client.list<KeyResource>("/api/keys")).filter((key) => !key.revoked_at);
-    const found = uniqueByPrefix(
-      "key",
-      id,
-      live.map((key) => key.id),
-      "npx lineshaft keys list",
-    );
+    const named = live.filter((key) => key.name === id);
+    const found =
+      named.length === 1
+        ? named[0]!.id
+        : uniqueByPrefix(
+            "key",
+            id,
+            live.map((key) => key.id),
+            "npx lineshaft keys list",
+          );
     await client.delete(`/api/keys/${found}`);
     if (options.json) return context.terminal.printJson({ id: found, revoked: true });
     context.terminal.print(`Key ${found} is revoked.`);

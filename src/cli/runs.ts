@@ -76,8 +76,8 @@ export function registerRuns(program: Command, context: Context): void {
     });
 
   verb(runs, "show <id>", {
-    about: "Show a run with its steps; a unique beginning of its id is enough",
-    examples: ["npx lineshaft runs show run_01k9", "npx lineshaft runs show run_01k9 --json"],
+    about: "Show a run with its steps, by its id, a unique beginning of it, or the word latest",
+    examples: ["npx lineshaft runs show latest", "npx lineshaft runs show latest --json"],
   }).action(async (id: string, options: { json?: boolean }) => {
     const { terminal } = context;
     const run = await findRun(context.client(), id);
@@ -89,7 +89,7 @@ export function registerRuns(program: Command, context: Context): void {
 
   verb(runs, "stop <id>", {
     about: "Stop a run: no model or tool call of it begins after this",
-    examples: ["npx lineshaft runs stop run_01k9", "npx lineshaft runs stop run_01k9 --json"],
+    examples: ["npx lineshaft runs stop latest", "npx lineshaft runs stop latest --json"],
   }).action(async (id: string, options: { json?: boolean }) => {
     const client = context.client();
     const { id: found } = await findRun(client, id);
@@ -148,6 +148,11 @@ async function follow(context: Context, client: Client, id: string, quiet: boole
 }
 
 async function findRun(client: Client, id: string): Promise<RunDetail> {
+  if (id === "latest") {
+    const [newest] = await client.list<Run>("/api/runs", {}, 1);
+    if (newest) return client.get<RunDetail>(`/api/runs/${newest.id}`);
+    throw unknownName("run", id, [], "npx lineshaft runs list");
+  }
   try {
     return await client.get<RunDetail>(`/api/runs/${encodeURIComponent(id)}`);
   } catch (error) {

@@ -72,6 +72,8 @@ export class ManagedChild {
       throw stoppedError(this.#spec.name);
     }
     this.#become("failed", begun.ending.why);
+    // Whoever said why it is not ready knows it better than its output does.
+    if (begun.cause instanceof FleetError) throw begun.cause;
     throw new FleetError({
       code: begun.ending.code,
       message: `${this.#spec.name} did not start.`,
