@@ -91,6 +91,10 @@ export class Dispatch {
   decide(call: Call, now: number, rng: Rng = this.rng): SchedulerAction[] {
     this.rng = rng;
     const actions: SchedulerAction[] = [];
+    // A name that nobody serves must not cost memory.
+    if (!this.deployments.has(call.deployment) && this.endpoints.ofDeployment(call.deployment).length === 0) {
+      return [refusal(call, "no_endpoint", `There is no endpoint of ${call.deployment}.`, 30_000)];
+    }
     const deployment = this.deployment(call.deployment);
     const ttftMs = admit(call, deployment, this.endpoints.ofDeployment(call.deployment), this.views, now, actions);
     if (ttftMs === undefined) return actions;
