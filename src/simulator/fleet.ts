@@ -54,6 +54,8 @@ export const fleetSchema = z
     scrapeMs: z.number().positive().optional(),
     /** Order of the gateway's queue. */
     queue: z.enum(["fifo", "fair"]).default("fifo"),
+    /** Let the scheduler act on programs: demote or drop KV while tools run, drop what is dead, pause programs when KV is short. */
+    programs: z.boolean().default(false),
     /** Calls with fewer uncached tokens than this are not split between prefill and decode replicas. */
     splitFromUncachedTokens: z.number().nonnegative().default(2048),
     failures: z

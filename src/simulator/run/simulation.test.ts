@@ -222,6 +222,42 @@ describe("simulation", () => {
     expect(quietTtft("fair")).toBeLessThan(quietTtft("fifo") / 5);
   });
 
+  it("the scheduler's program plans act on the modelled caches, and every paused program is let go on", () => {
+    const builder = new WorkloadBuilder("agents", 100);
+    const random = new Random(4);
+    for (let agent = 0; agent < 12; agent++) {
+      const blocks: number[] = [];
+      let previous: number | undefined;
+      for (let step = 0; step < 8; step++) {
+        for (let i = 0; i < 6; i++) blocks.push(builder.freshBlock());
+        previous = builder.add({
+          tenant: `t${agent % 2}`,
+          program: `a${agent}`,
+          promptTokens: blocks.length * 100 + 10,
+          outputTokens: 30,
+          blocks: Int32Array.from(blocks),
+          after: previous === undefined ? [] : [previous],
+          delayMs: previous === undefined ? agent * 200 : 1000 + random.below(8000),
+          then: step === 7 ? "end" : "tool",
+        }).index;
+      }
+    }
+    const workload = builder.build();
+    const run = (programs: boolean, kvCapacityTokens: number, tiers: EngineProfile["tiers"]) =>
+      simulate(
+        workload,
+        parseFleet({ programs, queue: "fair", pools: [{ name: "a", profile, replicas: 1, kvCapacityTokens, tiers }] }),
+        makePolicy("two-tier"),
+      );
+    const short = run(true, 15_000, []);
+    expect([...short.records.outcome].every((o) => o === outcome.done)).toBe(true);
+    expect(short.programs!.pauses).toBeGreaterThan(0);
+    expect(summarise(short).tokenHitRate).toBeGreaterThan(summarise(run(false, 15_000, [])).tokenHitRate);
+    const tiered = run(true, 15_000, [{ tier: "host", capacityTokens: 100_000, latencyMs: 1, msPerToken: 0.005 }]);
+    expect(tiered.programs!.demotedBlocks).toBeGreaterThan(0);
+    expect(tiered.engines[0]!.cache.pinnedBlocks).toBe(0);
+  });
+
   it("scraped metrics drive llm-d's own scores", () => {
     const policy = llmdScraped("llm-d default", { queue: 1, kv: 1, active: 0, prefix: 1, prefixDepthTokens: 400 });
     const summary = summarise(simulate(conversations(30, 4), fleetOf({ scrapeMs: 50 }), policy));

@@ -14,8 +14,9 @@ import {
   type PlacementView,
   type Policy,
 } from "../../scheduler/index.ts";
+import { Endpoints } from "../../scheduler/endpoints.ts";
 import { PdPlanner } from "../../scheduler/pd/plan.ts";
-import { numbersOf } from "../../scheduler/placement/explain.ts";
+import { decisionOf, numbersOf } from "../../scheduler/placement/explain.ts";
 import { Engine, segmentEnded, wake, type EngineHost } from "../engine/engine.ts";
 import { KvCache } from "../engine/kv-cache.ts";
 import { newTask, type Task } from "../engine/task.ts";
@@ -25,6 +26,7 @@ import { Random } from "../random.ts";
 import { SimulatorError, type SimCall, type Workload } from "../types.ts";
 import { endpointSpec } from "./endpoint-spec.ts";
 import { createKnowledge, viewTiers, type CacheView } from "./knowledge.ts";
+import { ProgramKeeper, programTickMs, type ProgramCounts } from "./programs.ts";
 import { CallRecords, outcome } from "./records.ts";
 import { createWaitingRoom, type WaitingRoom } from "./waiting-room.ts";
 
@@ -32,6 +34,7 @@ const arrival = 10;
 const pulled = 11;
 const failure = 12;
 const recovery = 13;
+const programTick = 14;
 /** Attempts of one call before it is given up. */
 const maxAttempts = 5;
 
@@ -55,6 +58,8 @@ export interface SimulationResult {
   readonly spanMs: number;
   readonly events: number;
   readonly decisions: number;
+  /** What the scheduler's program plans did, where the fleet asks for them. */
+  readonly programs?: ProgramCounts;
 }
 
 /** Simulates the workload and returns what happened to every call. Deterministic in its arguments. */
@@ -87,18 +92,8 @@ export interface SimulatedEndpoint extends EndpointState {
   readonly scraped: ScrapedMetrics;
 }
 
-class MutableEndpoint implements SimulatedEndpoint {
-  readonly scraped: ScrapedMetrics = { atMs: -Infinity, waiting: 0, running: 0, kvUsage: 0 };
-  readonly slot: number;
-  readonly spec: EndpointSpec;
-  readonly load: EndpointState["load"];
-  health: EndpointHealth = "ready";
-  constructor(slot: number, spec: EndpointSpec, load: EndpointState["load"]) {
-    this.slot = slot;
-    this.spec = spec;
-    this.load = load;
-  }
-}
+/** Endpoints are the scheduler's own records; health and scraped metrics are written here. */
+type MutableEndpoint = EndpointState & { readonly scraped: ScrapedMetrics };
 
 class Simulation implements EngineHost {
   readonly #workload: Workload;
@@ -117,6 +112,9 @@ class Simulation implements EngineHost {
   readonly #cacheView: CacheView;
   readonly #rng: () => number;
   readonly #waitingRoom: WaitingRoom;
+  readonly #programs: ProgramKeeper | undefined;
+  /** First thread seen of each program: the parent of its others. */
+  readonly #mainThread: Int32Array;
   readonly #linkFreeMs: Float64Array;
   /** Tasks on their way over the network, by call. */
   readonly #pulling = new Map<number, { task: Task; from: Engine }>();
@@ -155,9 +153,11 @@ class Simulation implements EngineHost {
     const caches = fleet.replicas.map((replica, i) => createCache(workload, replica, knowledge.listener(i)));
     this.#cacheView = knowledge.connect(caches);
     this.#engines = fleet.replicas.map((r, i) => new Engine(i, r.profile, caches[i]!, this.#queue, this));
-    this.#endpoints = fleet.replicas.map((replica, slot) => {
+    const endpoints = new Endpoints(this.#loads);
+    this.#endpoints = fleet.replicas.map((replica) => {
       const spec = endpointSpec(replica, workload.blockTokens, fleet.maxInFlightPerEndpoint);
-      return new MutableEndpoint(slot, spec, this.#loads.of(spec.id, 0));
+      const scraped: ScrapedMetrics = { atMs: -Infinity, waiting: 0, running: 0, kvUsage: 0 };
+      return Object.assign(endpoints.join(spec, "ready"), { scraped });
     });
     this.#handles = Array.from({ length: workload.calls.length });
     this.#prefillHandles = Array.from({ length: workload.calls.length });
@@ -165,7 +165,9 @@ class Simulation implements EngineHost {
       minUncachedTokens: fleet.splitFromUncachedTokens,
       kvBytesPerToken: fleet.replicas[0]!.profile.kvBytesPerToken,
     });
-    this.#waitingRoom = createWaitingRoom(fleet.queue, workload.calls);
+    this.#waitingRoom = createWaitingRoom(fleet.programs ? "fair" : fleet.queue, workload.calls);
+    if (fleet.programs) this.#programs = new ProgramKeeper(workload, endpoints, this.#engines, this.#waitingRoom);
+    this.#mainThread = new Int32Array(workload.programs).fill(-1);
     this.#linkFreeMs = new Float64Array(count);
     this.#barriers = Array.from({ length: workload.calls.length });
     this.#roots = [];
@@ -199,6 +201,7 @@ class Simulation implements EngineHost {
     const queue = this.#queue;
     for (const [i, fault] of this.#fleet.failures.entries()) queue.schedule(fault.atMs, failure, fault.endpoint, i);
     this.#scheduleRoot();
+    if (this.#programs !== undefined) queue.schedule(programTickMs, programTick, 0);
     while (queue.pop()) {
       switch (queue.kind) {
         case segmentEnded:
@@ -220,6 +223,11 @@ class Simulation implements EngineHost {
         case recovery:
           this.#recover(queue.target);
           break;
+        case programTick:
+          this.#programs!.tick(queue.nowMs);
+          this.#drainWaitingRoom();
+          if (this.#ended < this.#records.count) queue.schedule(queue.nowMs + programTickMs, programTick, 0);
+          break;
       }
     }
     this.#options.onProgress?.(this.#ended, this.#records.count);
@@ -233,6 +241,7 @@ class Simulation implements EngineHost {
       spanMs: this.#lastEndMs,
       events: queue.scheduled,
       decisions: this.#decisions,
+      ...(this.#programs === undefined ? {} : { programs: this.#programs.counts }),
     };
   }
 
@@ -244,8 +253,17 @@ class Simulation implements EngineHost {
   }
 
   #arrive(call: SimCall): void {
-    this.#records.sentMs[call.index] = this.#queue.nowMs;
-    this.#placeOrWait(call);
+    const nowMs = this.#queue.nowMs;
+    this.#records.sentMs[call.index] = nowMs;
+    if (this.#programs === undefined) {
+      this.#placeOrWait(call);
+      return;
+    }
+    // With programs every call passes the queue: its program may be paused.
+    const request = this.#describe(call);
+    this.#programs.arrived(call, request, nowMs);
+    this.#waitingRoom.add(call, request, nowMs);
+    this.#drainWaitingRoom();
   }
 
   #placeOrWait(call: SimCall): void {
@@ -277,6 +295,11 @@ class Simulation implements EngineHost {
     const index = this.#choose(call, request, candidates);
     const endpoint = candidates[index]!;
     const matched = this.#view.matchedTokens[index]!;
+    if (this.#programs !== undefined) {
+      const choice = { index, runnerUp: -1, cost: 0, runnerUpCost: 0, ties: 1, reason: "placed" };
+      const decision = decisionOf(this.#view, choice, this.#policy.name, nowMs - records.sentMs[call.index]!);
+      this.#programs.placed(call, request, endpoint, decision, nowMs);
+    }
     const prefiller = this.#prefillers.length === 0 ? undefined : this.#choosePrefiller(call, request, endpoint, index);
     records.placedMs[call.index] = nowMs;
     records.decodeEndpoint[call.index] = endpoint.slot;
@@ -335,10 +358,14 @@ class Simulation implements EngineHost {
 
   /** The scheduler's picture of a call: sizes as known before it ran, the output as the mean of those that have ended. */
   #describe(call: SimCall): Call {
+    let main = this.#mainThread[call.program]!;
+    if (main < 0) this.#mainThread[call.program] = main = call.thread;
     return {
       id: String(call.index),
       tenant: String(call.tenant),
-      program: String(call.program),
+      // For the scheduler a sub-agent is a program of its own below its parent.
+      program: String(call.thread),
+      ...(main === call.thread ? {} : { parent: String(main) }),
       affinity: String(call.program),
       deployment: "simulated",
       promptTokens: call.promptTokens,
@@ -437,6 +464,7 @@ class Simulation implements EngineHost {
     this.#lastEndMs = Math.max(this.#lastEndMs, endMs);
     this.#closeHandles(index);
     this.#ended++;
+    this.#programs?.ended(call, this.#describe(call), nowMs);
     for (const barrier of this.#barriers[index] ?? []) {
       if (--barrier.missing > 0) continue;
       for (const next of barrier.calls) this.#queue.schedule(endMs + next.delayMs, arrival, next.index, 0);
@@ -486,6 +514,7 @@ class Simulation implements EngineHost {
       lost.add(transfer.task.call);
     }
     this.#cacheView.cleared(endpoint);
+    this.#programs?.lost(state);
     const { downMs } = this.#fleet.failures[fault]!;
     const startUpMs = engine.profile.startUpMs;
     this.#queue.schedule(nowMs + (downMs ?? startUpMs), recovery, endpoint);

@@ -1,10 +1,11 @@
 // The gateway's own queue, used when endpoints may only hold so many calls: first in, first out, or the scheduler's fair
 // queue (tenant, then program, then call; deficit charged with uncached prompt and output tokens).
 import { FairQueue, type Call } from "../../scheduler/index.ts";
+import type { ProgramGate } from "../../scheduler/programs/programs.ts";
 import type { Fleet } from "../fleet.ts";
 import type { SimCall } from "../types.ts";
 
-export interface WaitingRoom {
+export interface WaitingRoom extends ProgramGate {
   readonly size: number;
   /** False: the queue is full and the call is refused. */
   add(call: SimCall, request: Call, nowMs: number): boolean;
@@ -41,6 +42,10 @@ class FifoRoom implements WaitingRoom {
     }
     return call;
   }
+
+  /** First in, first out knows no programs. */
+  pause(): void {}
+  resume(): void {}
 }
 
 class FairRoom implements WaitingRoom {
@@ -65,5 +70,13 @@ class FairRoom implements WaitingRoom {
       (request, cached) => Math.max(0, request.promptTokens - cached) + request.outputTokens,
     );
     return taken === undefined ? undefined : this.#calls[Number(taken.call.id)]!;
+  }
+
+  pause(_deployment: string, tenant: string, program: string): void {
+    this.#queue.pause(tenant, program);
+  }
+
+  resume(_deployment: string, tenant: string, program: string): void {
+    this.#queue.resume(tenant, program);
   }
 }

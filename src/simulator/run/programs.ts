@@ -1,0 +1,87 @@
+// The scheduler's view of programs inside a simulation: it is told what a runtime would tell it (a tool has started, its result is
+// here, a run has ended), and what it wishes of an endpoint's KV is carried out on the modelled caches. Prefetching needs no
+// carrying out: a result and the next call come at the same moment here, and the engine loads what lies below at once.
+import type { Call, Decision, EndpointState, SchedulerAction } from "../../scheduler/index.ts";
+import type { Endpoints } from "../../scheduler/endpoints.ts";
+import { Programs, type ProgramGate } from "../../scheduler/programs/programs.ts";
+import type { Engine } from "../engine/engine.ts";
+import type { SimCall, Workload } from "../types.ts";
+
+/** How often a gateway lets the scheduler's time pass; 1 s is fine enough for tools. */
+export const programTickMs = 1000;
+
+/** What was done, for reports. */
+export interface ProgramCounts {
+  demotedBlocks: number;
+  droppedBlocks: number;
+  pauses: number;
+}
+
+export class ProgramKeeper {
+  readonly counts: ProgramCounts = { demotedBlocks: 0, droppedBlocks: 0, pauses: 0 };
+  readonly #programs: Programs;
+  readonly #endpoints: Endpoints;
+  readonly #engines: readonly Engine[];
+  readonly #latest: (SimCall | undefined)[];
+
+  constructor(workload: Workload, endpoints: Endpoints, engines: readonly Engine[], gate: ProgramGate) {
+    this.#programs = new Programs(endpoints, gate);
+    this.#endpoints = endpoints;
+    this.#engines = engines;
+    this.#latest = Array.from({ length: workload.threads });
+  }
+
+  /** A call has come; if its thread waited for a tool, the result is here. */
+  arrived(call: SimCall, request: Call, nowMs: number): void {
+    const before = this.#latest[call.thread];
+    const actions: SchedulerAction[] = [];
+    if (before?.then === "tool") {
+      this.#programs.fact({ type: "tool_ended", program: request.program!, tool: "tool" }, nowMs, actions);
+    }
+    this.#programs.called(request, nowMs);
+    this.#carryOut(actions);
+  }
+
+  placed(call: SimCall, request: Call, at: EndpointState, decision: Decision, nowMs: number): void {
+    const actions: SchedulerAction[] = [];
+    this.#programs.placed(request, at, decision, nowMs, actions);
+    this.#carryOut(actions);
+    this.#latest[call.thread] = call;
+  }
+
+  /** A call has ended, and with it what the runtime knows: a tool runs now, a person reads, or the thread is over. */
+  ended(call: SimCall, request: Call, nowMs: number): void {
+    const program = request.program!;
+    const actions: SchedulerAction[] = [];
+    this.#programs.ended(request, call.outputTokens, nowMs);
+    if (call.then === "tool") this.#programs.fact({ type: "tool_started", program, tool: "tool" }, nowMs, actions);
+    if (call.then === "end") this.#programs.fact({ type: "run_ended", program }, nowMs, actions);
+    this.#carryOut(actions);
+  }
+
+  lost(endpoint: EndpointState): void {
+    this.#programs.lost(endpoint);
+  }
+
+  tick(nowMs: number): void {
+    const actions: SchedulerAction[] = [];
+    this.#programs.tick(nowMs, actions);
+    this.#carryOut(actions);
+  }
+
+  #carryOut(actions: readonly SchedulerAction[]): void {
+    for (const action of actions) {
+      if (action.type === "pause_program") this.counts.pauses++;
+      if (action.type !== "kv") continue;
+      const call = this.#latest[Number(action.program)];
+      const slot = this.#endpoints.get(action.endpoint)?.slot;
+      if (call === undefined || slot === undefined) continue;
+      const { cache } = this.#engines[slot]!;
+      const blocks = call.outputBlocks === undefined ? [call.blocks] : [call.blocks, call.outputBlocks];
+      for (const part of blocks) {
+        if (action.verb === "demote") this.counts.demotedBlocks += cache.demote(part);
+        if (action.verb === "drop") this.counts.droppedBlocks += cache.drop(part);
+      }
+    }
+  }
+}
