@@ -7,13 +7,16 @@ const ticksPerSecond = 100;
 interface Stat {
   parent: number;
   ticks: number;
+  /** Of children that have ended and were waited for. */
+  endedTicks: number;
 }
 
 function statOf(pid: number): Stat | undefined {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, "utf8");
     const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
-    return { parent: Number(fields[1]), ticks: Number(fields[11]) + Number(fields[12]) };
+    const sum = (at: number) => Number(fields[at]) + Number(fields[at + 1]);
+    return { parent: Number(fields[1]), ticks: sum(11), endedTicks: sum(13) };
   } catch {
     return undefined;
   }
@@ -35,7 +38,7 @@ export function cpuMicrosOfTree(root: number): number {
   for (const [pid, stat] of stats) {
     for (let at: number | undefined = pid, depth = 0; at !== undefined && at > 1 && depth < 20; depth++) {
       if (at === root) {
-        ticks += stat.ticks;
+        ticks += stat.ticks + stat.endedTicks;
         break;
       }
       at = stats.get(at)?.parent;
