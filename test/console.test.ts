@@ -129,7 +129,7 @@ describe.skipIf(chromiumPath === undefined)("the console, in Chromium (CHROMIUM 
       for (const [path, shows] of screens()) {
         await page.emulateMedia({ colorScheme: "light" });
         await page.goto(`/console${path}`);
-        await page.getByRole("main").getByText(shows).first().waitFor();
+        await shown(page, shows);
         await page.locator("main [aria-label=Loading]").first().waitFor({ state: "detached" });
         expect(await sideways(page), `${path} scrolls sideways`).toBeLessThanOrEqual(0);
         expect(await findings(page), path).toEqual([]);
@@ -139,6 +139,7 @@ describe.skipIf(chromiumPath === undefined)("the console, in Chromium (CHROMIUM 
       }
       expect(visitor.complaints).toEqual([]);
     },
+    180_000,
   );
 
   test("login, run, call and bill by keyboard alone", async () => {
@@ -160,7 +161,7 @@ describe.skipIf(chromiumPath === undefined)("the console, in Chromium (CHROMIUM 
     await keyboard.press("j");
     await keyboard.press("Enter");
     await page.waitForURL(/\/runs\/run_\w+\?open=1$/);
-    await page.getByText("failure_mode").first().waitFor();
+    await page.locator(".step-body").getByText("failure_mode").first().waitFor();
     await keyboard.press("Escape");
     await page.getByRole("table", { name: "Runs" }).waitFor();
     await keyboard.press("/");
@@ -263,6 +264,15 @@ describe.skipIf(chromiumPath === undefined)("the console, in Chromium (CHROMIUM 
     }
   });
 });
+
+/** Waits for a text on the page; says what stood there instead. */
+async function shown(page: Page, text: string): Promise<void> {
+  try {
+    await page.getByRole("main").getByText(text).first().waitFor();
+  } catch {
+    throw new Error(`${page.url()} does not show "${text}" but: ${await page.locator("body").innerText()}`);
+  }
+}
 
 /** What axe finds, in one line each; one document without frames needs no more than its legacy mode, which is twice as fast. */
 async function findings(page: Page, rules?: string[]): Promise<string[]> {

@@ -92,16 +92,14 @@ export function TimeChart({ of, title, unit, times, series, group, format, heigh
         series: [
           {},
           // The tallest sum first, so that lower parts are drawn over it.
-          ...series
-            .toReversed()
-            .map((one) => ({
-              label: one.label,
-              fill: colour(one.tone),
-              stroke: colour(one.tone),
-              width: 0,
-              paths: bars,
-              points: { show: false },
-            })),
+          ...series.toReversed().map((one) => ({
+            label: one.label,
+            fill: colour(one.tone),
+            stroke: colour(one.tone),
+            width: 0,
+            paths: bars,
+            points: { show: false },
+          })),
         ],
         hooks: {
           setCursor: [(u) => setAt(u.cursor.idx ?? null)],

@@ -137,7 +137,7 @@ export function CopyButton({ text, label }: { text: string; label: string }) {
 export function Command({ children }: { children: string }) {
   return (
     <span className="command">
-      <code>{children}</code>
+      <code tabIndex={0}>{children}</code>
       <CopyButton text={children} label="Copy command" />
     </span>
   );

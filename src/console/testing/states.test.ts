@@ -1,0 +1,136 @@
+// States that a real instance shows rarely, over the fixture server: an empty organisation, ten thousand rows, a lost
+// connection, a chat that breaks off, a key that is refused, an answer that fails. The real instance is in test/console.test.ts.
+import type { Browser } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { chromiumPath, startBrowser, views, visit } from "./browser.ts";
+import { makeFixture } from "./fixture.ts";
+import { fixtureKey, startFixtureServer, type FixtureServer } from "./server.ts";
+
+const desk = views[0]!;
+const phone = views[2]!;
+let browser: Browser;
+
+describe.skipIf(chromiumPath === undefined)("states of the console, in Chromium (CHROMIUM names another)", () => {
+  beforeAll(async () => {
+    browser = await startBrowser();
+  });
+  afterAll(() => browser?.close());
+
+  describe("an organisation in which nothing has happened", () => {
+    let server: FixtureServer;
+    beforeAll(async () => {
+      const fixture = makeFixture({ calls: 0, runs: 0 });
+      server = await startFixtureServer({ fixture: { ...fixture, calls: [], runs: [], agents: [], budgets: [] } });
+    });
+    afterAll(() => server?.close());
+
+    test.each([
+      ["/", "npx lineshaft call"],
+      ["/calls", "npx lineshaft call"],
+      ["/runs", "npm run demo"],
+      ["/agents", "npx lineshaft deploy"],
+      ["/bill", "npm run demo"],
+      ["/access?tab=budgets", "npx lineshaft budgets set"],
+    ])("%s says how to get the first one", async (path, command) => {
+      await using visitor = await visit(browser, server.url, desk, fixtureKey);
+      await visitor.page.goto(`/console${path}`);
+      await visitor.page.getByText(command).first().waitFor();
+      expect(visitor.complaints).toEqual([]);
+    });
+  });
+
+  describe("an organisation at work", () => {
+    let server: FixtureServer;
+    beforeAll(async () => {
+      server = await startFixtureServer();
+    });
+    afterAll(() => server?.close());
+
+    test("ten thousand rows are read on and drawn only where they can be seen", async () => {
+      await using visitor = await visit(browser, server.url, desk, fixtureKey);
+      const { page } = visitor;
+      await page.goto("/console/calls");
+      await page.getByText("200 newest read").waitFor();
+      for (let rounds = 0; rounds < 6; rounds++) {
+        await page.mouse.wheel(0, 40_000);
+        await page.waitForTimeout(50);
+      }
+      await page.getByText(/^(?!200 ).* newest read$/).waitFor();
+      expect(await page.locator("tbody tr.linked").count()).toBeLessThan(90);
+      expect(visitor.complaints).toEqual([]);
+    });
+
+    test("filters, sorting and open steps stand in the address", async () => {
+      await using visitor = await visit(browser, server.url, desk, fixtureKey);
+      const { page } = visitor;
+      await page.goto("/console/calls");
+      await page.getByRole("button", { name: "Status" }).click();
+      await page.getByRole("menuitemradio", { name: "failed" }).click();
+      await page.waitForURL(/\?status=failed$/);
+      await page.getByRole("button", { name: "Price" }).click();
+      await page.waitForURL(/\?status=failed&sort=-price$/);
+      expect(await page.locator("th[aria-sort=descending]").textContent()).toContain("Price");
+      await page.reload();
+      await page.getByRole("button", { name: "Clear Status" }).click();
+      await page.waitForURL(/\/calls\?sort=-price$/);
+    });
+
+    test("a lost connection shows, and heals with what was missed", async () => {
+      await using visitor = await visit(browser, server.url, desk, fixtureKey);
+      const { page } = visitor;
+      await page.goto("/console/calls");
+      await page.locator(".live-mark", { hasText: "Live" }).waitFor();
+      await page.getByText("200 newest read").waitFor();
+      server.cut(true);
+      await page.getByText("Connection lost").first().waitFor();
+      const { attempts: _, ...missed } = server.newCall();
+      server.emit({ type: "call", call: missed });
+      server.cut(false);
+      await page.getByRole("button", { name: "Try now" }).click();
+      await page.locator(".live-mark", { hasText: "Live" }).waitFor();
+      await page.getByText(missed.id.slice(-8)).waitFor();
+      await page.getByRole("button", { name: "Try now" }).waitFor({ state: "detached" });
+    });
+
+    test("an answer that breaks off is kept, and asked for again on demand", async () => {
+      await using visitor = await visit(browser, server.url, phone, fixtureKey);
+      const { page } = visitor;
+      await page.goto("/console/chat");
+      await page.getByText("Talk with").waitFor();
+      server.breakNextChat();
+      await page.getByLabel("Message").fill("Why does it run hot?");
+      await page.getByRole("button", { name: "Send" }).click();
+      await page.getByRole("alert").getByText("The answer broke off").waitFor();
+      await page.getByText("The spindle runs at").waitFor();
+      await page.getByText("Why does it run hot?").waitFor();
+      await page.getByRole("button", { name: "Try again" }).click();
+      await page.getByText("the feed rate of the last program").waitFor();
+      expect(await page.getByText("The spindle runs at").count()).toBe(1);
+      await page.getByText(/first token/).waitFor();
+    });
+
+    test("a key that is refused later leads to the login and back to the same place", async () => {
+      await using visitor = await visit(browser, server.url, desk);
+      const { page } = visitor;
+      await page.goto("/console/login");
+      await page.evaluate(() => sessionStorage.setItem("lineshaft.key", "ls_revoked"));
+      await page.goto("/console/bill?range=7d");
+      await page.getByText("The key was refused").waitFor();
+      expect(await page.evaluate(() => sessionStorage.getItem("lineshaft.key"))).toBeNull();
+      await page.getByLabel("Key").fill(fixtureKey);
+      await page.getByText("Stay signed in").click();
+      await page.keyboard.press("Enter");
+      await page.getByRole("heading", { name: "By agent" }).waitFor();
+      expect(page.url()).toBe(`${server.url}/console/bill?range=7d`);
+      expect(await page.evaluate(() => localStorage.getItem("lineshaft.key"))).toBe(fixtureKey);
+    });
+
+    test("a call that is not there says so and what to do", async () => {
+      await using visitor = await visit(browser, server.url, desk, fixtureKey);
+      await visitor.page.goto("/console/calls/call_nowhere");
+      await visitor.page.getByRole("alert").getByText("No call is called call_nowhere.").waitFor();
+      await visitor.page.keyboard.press("Escape");
+      await visitor.page.getByRole("heading", { name: "Calls", level: 1 }).waitFor();
+    });
+  });
+});
