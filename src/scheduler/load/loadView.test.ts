@@ -92,6 +92,20 @@ describe("peers", () => {
     expect(b.of("e", 0)).toMatchObject({ inFlight: 1, kvTokens: 30 });
   });
 
+  it("keep their load on an endpoint that leaves and comes back", () => {
+    const [a, b] = [new LoadView("a"), new LoadView("b")];
+    const handle = a.open("e", 0, 0, 100, 0);
+    b.receive(a.message(0)!, 0);
+    b.leave("e", 0);
+    expect(b.of("e", 0).kvTokens).toBe(100);
+    handle.close();
+    b.receive(a.message(1)!, 1);
+    expect(b.of("e", 0)).toEqual(zero);
+    b.leave("e", 0);
+    b.forgetPeer("a");
+    expect(b.of("e", 0)).toEqual(zero);
+  });
+
   it("are forgotten with their load when they fall silent, restart, or leave", () => {
     const [a, b] = [new LoadView("a"), new LoadView("b")];
     a.open("e", 0, 0, 100, 0);

@@ -236,12 +236,12 @@ export class LoadView {
 
   private addPeer(peer: Peer, delta: LoadDelta, message: LoadMessage): void {
     const key = keyOf(delta.endpoint, delta.rank);
+    // First: an entry that is made now takes in what peers are known to have there.
+    const { seen } = this.entry(delta.endpoint, delta.rank);
     const known = peer.loads.get(key);
     if (message.kind === "delta" && delta.inFlight > 0) peer.activity.add(delta.inFlight, message.atMs);
     const sum = known ?? { ...delta, prefillTokens: 0, kvTokens: 0, inFlight: 0, prefilling: 0 };
-    add(sum, delta.prefillTokens, delta.kvTokens, delta.inFlight, delta.prefilling);
-    const seen = this.entry(delta.endpoint, delta.rank).seen;
-    add(seen, delta.prefillTokens, delta.kvTokens, delta.inFlight, delta.prefilling);
+    for (const load of [sum, seen]) add(load, delta.prefillTokens, delta.kvTokens, delta.inFlight, delta.prefilling);
     peer.loads.set(key, sum);
   }
 
@@ -259,6 +259,10 @@ export class LoadView {
     if (entry === undefined) {
       const [own, seen, untold] = [new MutableLoad(), new MutableLoad(), new MutableLoad()];
       entry = { endpoint, rank, own, seen, untold, dirty: false };
+      for (const { loads } of this.peers.values()) {
+        const load = loads.get(key);
+        if (load !== undefined) add(seen, load.prefillTokens, load.kvTokens, load.inFlight, load.prefilling);
+      }
       this.entries.set(key, entry);
     }
     return entry;
