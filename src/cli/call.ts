@@ -88,9 +88,15 @@ async function streamed(context: Context, body: object): Promise<void> {
     const chunk = data as {
       choices: { delta?: { content?: string | null } }[];
       usage?: Usage | null;
-      error?: { message: string };
+      error?: { message: string; hint?: string };
     };
-    if (chunk.error) throw new CliError({ message: chunk.error.message });
+    if (chunk.error) {
+      context.terminal.printRaw("\n");
+      throw new CliError({
+        message: chunk.error.message,
+        hint: chunk.error.hint ?? "Ask again; `npx lineshaft status` says whether all is well.",
+      });
+    }
     context.terminal.printRaw(chunk.choices[0]?.delta?.content ?? "");
     usage = chunk.usage ?? usage;
   }

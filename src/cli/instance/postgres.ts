@@ -3,7 +3,7 @@ import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { commandLine, FleetError, freePort, type ChildSpec, type Home, type Supervisor } from "../../fleet/index.ts";
-import { Database, preparePostgres, type PostgresCommand } from "../../store/index.ts";
+import { Database, MigrationError, preparePostgres, type PostgresCommand } from "../../store/index.ts";
 
 const readyPollMs = 40;
 
@@ -49,7 +49,14 @@ async function migrated(db: Database): Promise<Database> {
     return db;
   } catch (error) {
     await db.close();
-    throw error;
+    if (!(error instanceof MigrationError)) throw error;
+    throw new FleetError({
+      code: error.code,
+      message: "The database cannot be brought to this version of Lineshaft.",
+      why: error.message,
+      hint: "Start the version that made it, restore a backup, or begin anew in another LINESHAFT_HOME.",
+      cause: error,
+    });
   }
 }
 
