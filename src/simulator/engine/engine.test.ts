@@ -130,6 +130,24 @@ describe("engine model", () => {
     expect(seen.get(1)!.firstMs).toBeCloseTo(boundary + 10 + 11 * 0.1 + 0.5, 9);
   });
 
+  it("shares steps as the embedded engine does, where the profile says so: oldest and nearest, small chunks beside decodes", () => {
+    const chunking = { busyTokens: 20, idleTokens: 40, callsPerStep: 2 };
+    const blocks = (from: number, count: number) => Array.from({ length: count }, (_, i) => from + i);
+    const { seen } = replay(testProfile({ chunking, maxBatchTokens: 1000 }), [
+      { atMs: 0, call: call(0, 400, 1, blocks(0, 40)) },
+      { atMs: 1, call: call(1, 200, 1, blocks(100, 20)) },
+      { atMs: 1, call: call(2, 60, 1, blocks(200, 6)) },
+    ]);
+    // The short one overtakes the one before it; the oldest is served all the time.
+    expect(seen.get(2)!.firstMs).toBeLessThan(seen.get(1)!.firstMs);
+    const alone = replay(testProfile({ chunking, maxBatchTokens: 1000 }), [
+      { atMs: 0, call: call(0, 160, 1, blocks(0, 16)) },
+    ]);
+    const p = testProfile();
+    const expected = stepMs(p, 80, 80 * 40, 0, 0) + stepMs(p, 80, 80 * 120, 0, 0);
+    expect(alone.seen.get(0)!.firstMs).toBeCloseTo(expected, 9);
+  });
+
   it("refuses what can never fit and goes on", () => {
     const { seen, refused } = replay(testProfile({ kvCapacityTokens: 100 }), [
       { atMs: 0, call: call(0, 500, 2, [...Array(50).keys()]) },

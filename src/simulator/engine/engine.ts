@@ -13,6 +13,7 @@ import type { EventQueue } from "../events.ts";
 import { KvCache } from "./kv-cache.ts";
 import { runMs, stepsBy } from "./decode-run.ts";
 import { stepMs, type EngineProfile } from "./profile.ts";
+import { shareOut } from "./share.ts";
 import { FinishHeap, type Task } from "./task.ts";
 
 /** Event kinds that engines put into the queue; `target` is the engine's number. */
@@ -263,22 +264,7 @@ export class Engine {
     const profile = this.profile;
     this.cache.fit();
     this.#makeRoom();
-    let budget = profile.maxBatchTokens - this.#decoding.size;
-    let tokens = 0;
-    let pairs = 0;
-    let next = 0;
-    while (budget > 0) {
-      if (next >= this.#prefilling.length && !this.#admit(nowMs)) break;
-      const task = this.#prefilling[next];
-      if (task === undefined) continue; // what was admitted went straight to decoding
-      next++;
-      if (task.readyMs > nowMs) continue;
-      const chunk = Math.min(budget, task.target - task.done);
-      task.chunk = chunk;
-      budget -= chunk;
-      tokens += chunk;
-      pairs += chunk * (task.done + chunk / 2);
-    }
+    const [tokens, pairs] = this.#sharePrompts(nowMs);
     const decoding = this.#decoding.size;
     this.#segmentStartMs = nowMs;
     if (tokens > 0) {
@@ -301,6 +287,36 @@ export class Engine {
       this.#segment = idle;
       this.#version++;
     }
+  }
+
+  /** Gives prompts their chunks of the next step, admitting what fits; answers the step's prompt tokens and attention pairs. */
+  #sharePrompts(nowMs: number): [tokens: number, pairs: number] {
+    const { chunking } = this.profile;
+    let tokens = 0;
+    let pairs = 0;
+    if (chunking !== undefined) {
+      while (this.#admit(nowMs));
+      shareOut(this.#prefilling, this.#decoding.size, nowMs, chunking);
+      for (const task of this.#prefilling) {
+        tokens += task.chunk;
+        pairs += task.chunk * (task.done + task.chunk / 2);
+      }
+      return [tokens, pairs];
+    }
+    let budget = this.profile.maxBatchTokens - this.#decoding.size;
+    for (let next = 0; budget > 0;) {
+      if (next >= this.#prefilling.length && !this.#admit(nowMs)) break;
+      const task = this.#prefilling[next];
+      if (task === undefined) continue; // what was admitted went straight to decoding
+      next++;
+      if (task.readyMs > nowMs) continue;
+      const chunk = Math.min(budget, task.target - task.done);
+      task.chunk = chunk;
+      budget -= chunk;
+      tokens += chunk;
+      pairs += chunk * (task.done + chunk / 2);
+    }
+    return [tokens, pairs];
   }
 
   /** Preempts the youngest decoding calls until one more step of all others fits. The last one always goes on. */

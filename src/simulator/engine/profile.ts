@@ -40,6 +40,16 @@ export const profileSchema = z.strictObject({
   callOverheadMs: nonNegative.default(0),
   /** Tokens a step may hold (chunked prefill). */
   maxBatchTokens: z.number().int().positive(),
+  /** How prompts share a step; absent: first come, first served, up to maxBatchTokens (vLLM, SGLang). */
+  chunking: z
+    .strictObject({
+      /** Prompt tokens a chosen call gets while others decode, and while nobody does. */
+      busyTokens: z.number().int().positive(),
+      idleTokens: z.number().int().positive(),
+      /** Calls that get a chunk in one step: the oldest, then those nearest to their first token. */
+      callsPerStep: z.number().int().positive(),
+    })
+    .optional(),
   /** Sequences that may run at once. */
   maxSequences: z.number().int().positive(),
   kvCapacityTokens: z.number().int().positive(),
