@@ -5,7 +5,7 @@ import type { EngineAnswer, EngineChunk, RegisteredEndpoint } from "../engines/i
 import { LedgerError, priceOf, worstCase } from "../ledger/index.ts";
 import type { Ledger, RateCard, Scope, SettlementRequest } from "../ledger/index.ts";
 import type { Logger, Metrics } from "../telemetry/index.ts";
-import { answersAsked, promptTokensBound, withOutputLimit } from "./admission.ts";
+import { answersAsked, receivedTokensBound, withOutputLimit } from "./admission.ts";
 import { asGatewayError } from "./errors.ts";
 import type { GatewayError } from "./errors.ts";
 import { pooledId } from "./ids.ts";
@@ -41,7 +41,8 @@ export class Attempts {
     const { facts, engine, model } = placement.endpoint;
     const asked = fieldsFor(body, facts?.capabilities);
     const count = () => engine.countTokens(protocol, { ...asked, model }, call.signal);
-    let promptTokens = Math.min(promptTokensBound(protocol, asked), facts?.contextTokens ?? Infinity);
+    const bound = receivedTokensBound(protocol, asked, call.request.received?.bytes.length);
+    let promptTokens = Math.min(bound, facts?.contextTokens ?? Infinity);
     let limited = withOutputLimit(protocol, asked, facts, promptTokens);
     if (limited.outputTokens === limits.leastOutputTokens && limited.body !== asked)
       // The bound fills the context, the prompt itself may not: without a count, a third of the bound is the usual guess.
