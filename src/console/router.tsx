@@ -138,7 +138,8 @@ export const router = createRouter({
   // Plain words in addresses: `?open=1.2` and not the quoted JSON that is the router's habit.
   parseSearch: (text) => Object.fromEntries(new URLSearchParams(text)),
   stringifySearch: (search) => {
-    const text = new URLSearchParams(Object.entries(search).map(([name, value]) => [name, String(value)])).toString();
+    const given = Object.entries(search).filter(([, value]) => value !== undefined);
+    const text = new URLSearchParams(given.map(([name, value]) => [name, String(value)])).toString();
     return text === "" ? "" : `?${text}`;
   },
   scrollRestoration: true,

@@ -1,15 +1,17 @@
 // One call: what it took, where its time went, which tokens it used and from where, why it was placed where it was, what it cost.
 import { useQuery } from "@tanstack/react-query";
 import { Link, useParams } from "@tanstack/react-router";
-import type { AttemptResource, CallDetail, DecisionResource, EngineResource } from "../../gateway/api/schemas.ts";
-import { callQuery, enginesQuery, keysQuery, statusQuery } from "../api/queries.ts";
+import type { AttemptResource, CallDetail } from "../../gateway/api/schemas.ts";
+import { callQuery, keysQuery, statusQuery } from "../api/queries.ts";
 import { compact, duration, full, money, moneyFull, moment, percent } from "../format.ts";
 import { Figure } from "../ui/figure.tsx";
-import { Fact, Facts, PageHead, PartsBar, type Part } from "../ui/page.tsx";
+import { Fact, Facts, PageHead } from "../ui/page.tsx";
 import { Failure, SkeletonFigures, SkeletonRows } from "../ui/states.tsx";
-import { Ago, Badge, Id, Money, shortId, StateMark } from "../ui/text.tsx";
+import { Ago, Id, Money, shortId, StateMark } from "../ui/text.tsx";
 import { Waterfall } from "./waterfall.tsx";
 import { remedyOf, wordOf } from "./words.ts";
+import { Tokens } from "./call-tokens.tsx";
+import { Decision } from "./call-decision.tsx";
 import "./call.css";
 
 export function CallScreen() {
@@ -133,180 +135,6 @@ function Ending({ call }: { call: CallDetail }) {
       </h2>
       {remedy === undefined ? null : <p>{remedy}</p>}
     </div>
-  );
-}
-
-const tierTones: Record<string, string> = { device: "--chip", host: "--chip", disk: "--cloud", remote: "--agent" };
-
-function Tokens({ call }: { call: CallDetail }) {
-  const engines = useQuery(enginesQuery).data;
-  const tiers = new Map<string, number>();
-  for (const attempt of call.attempts)
-    for (const [tier, tokens] of Object.entries(attempt.cached_by_tier ?? {}))
-      tiers.set(tier, (tiers.get(tier) ?? 0) + tokens);
-  const known = [...tiers.values()].reduce((sum, tokens) => sum + tokens, 0);
-  const computed = call.prompt_tokens - call.cached_tokens;
-  const price = pricesOf(call, engines);
-  const kinds: { label: string; tokens: number; tone: string; nano: string | undefined; tip?: string }[] = [
-    ...[...tiers]
-      .filter(([, tokens]) => tokens > 0)
-      .map(([tier, tokens]) => ({
-        label: `cached, ${tier}`,
-        tokens,
-        tone: tierTones[tier] ?? "--chip",
-        nano: price?.(0, tokens, 0),
-      })),
-    ...(call.cached_tokens > known
-      ? [
-          {
-            label: known === 0 ? "cached" : "cached elsewhere",
-            tokens: call.cached_tokens - known,
-            tone: "--chip",
-            nano: price?.(0, call.cached_tokens - known, 0),
-          },
-        ]
-      : []),
-    { label: "computed", tokens: computed, tone: "--model", nano: price?.(computed, 0, 0) },
-    { label: "output", tokens: call.output_tokens, tone: "--model-light", nano: price?.(0, 0, call.output_tokens) },
-  ];
-  const parts: Part[] = kinds.map((kind) => ({
-    label: kind.label,
-    value: kind.tokens,
-    tone: kind.tone,
-    text: full(kind.tokens),
-  }));
-  return (
-    <section className="panel" aria-labelledby="tokens">
-      <div className="panel-head">
-        <h2 id="tokens">Tokens</h2>
-        <span className="aside num">{full(call.prompt_tokens + call.output_tokens)}</span>
-      </div>
-      <div className="panel-body">
-        <PartsBar label="Tokens by kind" parts={parts} legend={false} />
-        <table className="mini">
-          <thead>
-            <tr>
-              <th scope="col">Kind</th>
-              <th scope="col">Tokens</th>
-              <th scope="col">Share</th>
-              <th scope="col">Price</th>
-            </tr>
-          </thead>
-          <tbody>
-            {kinds.map((kind) => (
-              <tr key={kind.label}>
-                <th scope="row">
-                  <i style={{ background: `var(${kind.tone})` }} aria-hidden="true" />
-                  {kind.label}
-                </th>
-                <td>{full(kind.tokens)}</td>
-                <td>
-                  {percent(
-                    call.prompt_tokens + call.output_tokens === 0
-                      ? null
-                      : kind.tokens / (call.prompt_tokens + call.output_tokens),
-                  )}
-                </td>
-                <td>{kind.nano === undefined ? "–" : <Money nano={kind.nano} currency={call.currency} bare />}</td>
-              </tr>
-            ))}
-          </tbody>
-          <tfoot>
-            <tr>
-              <th scope="row">settled at</th>
-              <td>{full(call.prompt_tokens + call.output_tokens)}</td>
-              <td />
-              <td>
-                <Money nano={call.price_nano} currency={call.currency} />
-              </td>
-            </tr>
-          </tfoot>
-        </table>
-      </div>
-    </section>
-  );
-}
-
-/** Amounts per kind by the engine's rate card, only where they add up to what was settled: a card may have changed since. */
-function pricesOf(
-  call: CallDetail,
-  engines: EngineResource[] | undefined,
-): ((input: number, cached: number, output: number) => string) | undefined {
-  const card = engines?.find((engine) => engine.name === call.model)?.price;
-  if (!card || card.currency !== call.currency) return undefined;
-  const amount = (input: number, cached: number, output: number) =>
-    (BigInt(input) * BigInt(card.input_nano_per_million) +
-      BigInt(cached) * BigInt(card.cached_nano_per_million) +
-      BigInt(output) * BigInt(card.output_nano_per_million)) /
-    1_000_000n;
-  const gap =
-    amount(call.prompt_tokens - call.cached_tokens, call.cached_tokens, call.output_tokens) - BigInt(call.price_nano);
-  const slack = BigInt(call.attempts.length + 1);
-  return gap > slack || gap < -slack ? undefined : (...tokens) => String(amount(...tokens));
-}
-
-const numberNames: Record<string, string> = {
-  matched_tokens: "matched, tokens",
-  uncached_tokens: "to compute, tokens",
-  waiting_tokens: "waiting before it, tokens",
-  expected_first_token_ms: "expected first token, ms",
-  kv_free_tokens: "KV memory free, tokens",
-  running: "calls running",
-  waiting: "calls waiting",
-  down: "thought down",
-};
-
-function Decision({ decision, engine }: { decision: DecisionResource; engine: string }) {
-  const names = [
-    ...new Set([...Object.keys(decision.chosen.numbers), ...Object.keys(decision.runner_up?.numbers ?? {})]),
-  ];
-  const figure = (value: number | undefined) =>
-    value === undefined ? (
-      "–"
-    ) : (
-      <span data-tip={String(value)}>{value.toLocaleString("en-US", { maximumFractionDigits: 1 })}</span>
-    );
-  return (
-    <section className="panel" aria-labelledby="placed">
-      <div className="panel-head">
-        <h2 id="placed">Why here</h2>
-        <span className="aside">
-          <Badge>{decision.policy}</Badge>
-        </span>
-      </div>
-      <div className="panel-body">
-        <p>{decision.reason}</p>
-        <table className="mini compare">
-          <thead>
-            <tr>
-              <th scope="col">Endpoint</th>
-              <th scope="col">
-                {decision.chosen.endpoint || engine} <span className="good">chosen</span>
-              </th>
-              <th scope="col">
-                {decision.runner_up === null ? "no other" : `${decision.runner_up.endpoint} runner-up`}
-              </th>
-            </tr>
-          </thead>
-          <tbody>
-            {names.map((name) => (
-              <tr key={name}>
-                <th scope="row">{numberNames[name] ?? name.replaceAll("_", " ")}</th>
-                <td>{figure(decision.chosen.numbers[name])}</td>
-                <td className="soft">{figure(decision.runner_up?.numbers[name])}</td>
-              </tr>
-            ))}
-          </tbody>
-          <tfoot>
-            <tr>
-              <th scope="row">score, less is better</th>
-              <td>{figure(decision.chosen.score)}</td>
-              <td className="soft">{figure(decision.runner_up?.score)}</td>
-            </tr>
-          </tfoot>
-        </table>
-      </div>
-    </section>
   );
 }
 

@@ -1,7 +1,9 @@
 // The fixture is an instance as the API's schemas have it, and its amounts agree with each other.
 import { expect, test } from "vitest";
 import * as schemas from "../../gateway/api/schemas.ts";
-import { billOf, makeFixture, overviewOf, priceOf } from "./fixture.ts";
+import { billOf, overviewOf } from "./fixture-sums.ts";
+import { priceOf } from "./fixture-words.ts";
+import { makeFixture } from "./fixture.ts";
 
 const now = Date.parse("2026-11-22T08:00:00Z");
 const fixture = makeFixture({ now, calls: 400, runs: 60 });

@@ -12,7 +12,11 @@ import type { z } from "zod";
 import * as schemas from "../../gateway/api/schemas.ts";
 import type { LiveEvent } from "../../gateway/api/schemas.ts";
 import { newId } from "../../store/ids.ts";
-import { billOf, countRuns, currency, makeCall, makeFixture, overviewOf, type Fixture } from "./fixture.ts";
+import { makeCall } from "./fixture-calls.ts";
+import { countRuns } from "./fixture-runs.ts";
+import { billOf, overviewOf } from "./fixture-sums.ts";
+import { currency } from "./fixture-words.ts";
+import { makeFixture, type Fixture } from "./fixture.ts";
 import { seeded } from "./random.ts";
 
 export const fixtureKey = "ls_fixture_owner_key";

@@ -1,0 +1,258 @@
+// Budgets: what may be spent, with what is spent, held and left.
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useState } from "react";
+import type { BudgetResource } from "../../gateway/api/schemas.ts";
+import { getJson, send } from "../api/client.ts";
+import { agentsQuery, budgetsQuery, keysQuery, statusQuery } from "../api/queries.ts";
+import { columnDecimals, moment, money, moneyFull, moneyNumber, nanoOf, percent } from "../format.ts";
+import { FormDialog } from "../ui/dialog.tsx";
+import { FigureName } from "../ui/figure.tsx";
+import { Empty, Failure, SkeletonRows } from "../ui/states.tsx";
+import { Table, type Column } from "../ui/table.tsx";
+import { Money, shortId } from "../ui/text.tsx";
+
+const periods: Record<BudgetResource["period"], string> = { total: "in all", month: "a month", day: "a day" };
+
+export function Budgets({ owner }: { owner: boolean }) {
+  const budgets = useQuery(budgetsQuery);
+  const [ending, setEnding] = useState<BudgetResource>();
+  const decimals = columnDecimals((budgets.data ?? []).map((each) => each.limit_nano));
+  const columns: Column<BudgetResource>[] = [
+    {
+      id: "scope",
+      head: "Budget",
+      card: "title",
+      cell: (budget) => (
+        <>
+          <span className="muted">{budget.scope.kind}</span> {budget.scope.name ?? shortId(budget.scope.id)}
+        </>
+      ),
+    },
+    { id: "used", head: "Used", card: "note", cell: (budget) => <Used budget={budget} /> },
+    {
+      id: "spent",
+      head: "Spent",
+      align: "right",
+      from: 620,
+      cell: (budget) => <Money nano={budget.spent_nano} currency={budget.currency} decimals={decimals} bare />,
+    },
+    {
+      id: "held",
+      head: "Held",
+      align: "right",
+      from: 900,
+      cell: (budget) => <Money nano={budget.held_nano} currency={budget.currency} bare />,
+    },
+    {
+      id: "left",
+      head: <FigureName of="budget_left" />,
+      align: "right",
+      card: "value",
+      cell: (budget) => (
+        <b className={budget.left_nano.startsWith("-") || budget.left_nano === "0" ? "bad" : ""}>
+          <Money nano={budget.left_nano} currency={budget.currency} decimals={decimals} />
+        </b>
+      ),
+    },
+    {
+      id: "limit",
+      head: "Limit",
+      align: "right",
+      card: "note",
+      word: "of",
+      cell: (budget) => (
+        <span
+          className="num"
+          data-tip={`${moneyFull(budget.limit_nano)} ${budget.currency}${budget.resets_at === null ? "" : `\nBegins anew ${moment(budget.resets_at)}`}`}
+        >
+          {money(budget.limit_nano)} {periods[budget.period]}
+        </span>
+      ),
+    },
+    {
+      id: "end",
+      head: <span className="spoken">Actions</span>,
+      align: "right",
+      card: "note",
+      cell: (budget) =>
+        owner ? (
+          <button
+            type="button"
+            className="button small bare"
+            aria-label={`Remove the budget of ${budget.scope.kind} ${budget.scope.name ?? budget.scope.id}`}
+            onClick={() => setEnding(budget)}
+          >
+            Remove
+          </button>
+        ) : null,
+    },
+  ];
+  return (
+    <div className="panel">
+      {budgets.isError ? (
+        <Failure error={budgets.error} retry={() => void budgets.refetch()} />
+      ) : budgets.data === undefined ? (
+        <SkeletonRows rows={3} />
+      ) : budgets.data.length === 0 ? (
+        <Empty title="No budgets" command="npx lineshaft budgets set project default --limit 5.00 --period month">
+          A budget holds for an organisation, a project, a key, an agent or a run. A call that would pass it is refused
+          before it reaches an engine.
+        </Empty>
+      ) : (
+        <Table label="Budgets" columns={columns} rows={budgets.data} rowId={(budget) => budget.id} />
+      )}
+      <RemoveBudget target={ending} onDone={() => setEnding(undefined)} />
+    </div>
+  );
+}
+
+function Used({ budget }: { budget: BudgetResource }) {
+  const limit = moneyNumber(budget.limit_nano);
+  const share = limit === 0 ? 1 : (moneyNumber(budget.spent_nano) + moneyNumber(budget.held_nano)) / limit;
+  const tone = share >= 1 ? "bad" : share >= 0.8 ? "warn" : "good";
+  return (
+    <span
+      className="used"
+      data-tip={`${moneyFull(budget.spent_nano)} of ${moneyFull(budget.limit_nano)} ${budget.currency} spent`}
+    >
+      <span className="used-bar" aria-hidden="true">
+        <i className={tone} style={{ width: `${Math.min(100, share * 100)}%` }} />
+      </span>
+      <span className={tone === "good" ? "num" : `num ${tone}`}>{percent(share)}</span>
+    </span>
+  );
+}
+
+function RemoveBudget({ target, onDone }: { target: BudgetResource | undefined; onDone: () => void }) {
+  const client = useQueryClient();
+  const remove = useMutation({
+    mutationFn: (budget: BudgetResource) => send(`/api/budgets/${encodeURIComponent(budget.id)}`, { method: "DELETE" }),
+    onSuccess: () => {
+      onDone();
+      return client.invalidateQueries({ queryKey: ["budgets"] });
+    },
+  });
+  return (
+    <FormDialog
+      open={target !== undefined}
+      onOpenChange={(open) => (open ? undefined : onDone())}
+      title="Remove this budget?"
+      action="Remove"
+      danger
+      busy={remove.isPending}
+      error={remove.error}
+      onSubmit={() => target !== undefined && remove.mutate(target)}
+    >
+      <p className="soft">
+        {target === undefined ? "" : `${target.scope.kind} ${target.scope.name ?? target.scope.id}`} may then spend
+        without this limit. What was spent stays on the ledger.
+      </p>
+    </FormDialog>
+  );
+}
+
+const scopeKinds = ["organisation", "project", "key", "agent", "run"] as const;
+
+export function SetBudget({ open, onOpenChange }: { open: boolean; onOpenChange: (open: boolean) => void }) {
+  const client = useQueryClient();
+  const status = useQuery(statusQuery).data;
+  const keys = useQuery({ ...keysQuery, enabled: open && status?.role === "owner" }).data;
+  const agents = useQuery({ ...agentsQuery, enabled: open }).data;
+  const [kind, setKind] = useState<(typeof scopeKinds)[number]>("project");
+  const [typedId, setTypedId] = useState<string>();
+  const [limit, setLimit] = useState("");
+  const [period, setPeriod] = useState<BudgetResource["period"]>("month");
+  const choices: Partial<Record<(typeof scopeKinds)[number], { id: string; name: string }[]>> = {
+    ...(status === undefined ? {} : { organisation: [status.organisation], project: [status.project] }),
+    key: (keys ?? []).filter((key) => key.revoked_at === null),
+    agent: agents ?? [],
+  };
+  const options = choices[kind];
+  const id = typedId ?? options?.[0]?.id ?? "";
+  const nano = nanoOf(limit);
+  const set = useMutation({
+    mutationFn: () =>
+      getJson<BudgetResource>("/api/budgets", {
+        method: "PUT",
+        body: { scope: { kind, id: id.trim() }, limit_nano: nano, period },
+      }),
+    onSuccess: () => {
+      onOpenChange(false);
+      setLimit("");
+      return client.invalidateQueries({ queryKey: ["budgets"] });
+    },
+  });
+  return (
+    <FormDialog
+      open={open}
+      onOpenChange={onOpenChange}
+      title="Set a budget"
+      action="Set"
+      busy={set.isPending}
+      error={set.error}
+      disabled={nano === undefined || id.trim() === ""}
+      onSubmit={() => set.mutate()}
+    >
+      <label className="field">
+        <span className="label">Of</span>
+        <select
+          className="input"
+          value={kind}
+          onChange={(event) => {
+            setKind(event.target.value as (typeof scopeKinds)[number]);
+            setTypedId(undefined);
+          }}
+        >
+          {scopeKinds.map((each) => (
+            <option key={each}>{each}</option>
+          ))}
+        </select>
+      </label>
+      <label className="field">
+        <span className="label">{kind === "run" ? "Id of the run" : "Which"}</span>
+        {options === undefined ? (
+          <input
+            className="input mono"
+            value={id}
+            placeholder="run_"
+            onChange={(event) => setTypedId(event.target.value)}
+          />
+        ) : (
+          <select className="input" value={id} onChange={(event) => setTypedId(event.target.value)}>
+            {options.map((option) => (
+              <option key={option.id} value={option.id}>
+                {option.name}
+              </option>
+            ))}
+          </select>
+        )}
+      </label>
+      <div className="field-pair">
+        <label className="field">
+          <span className="label">Limit, {status?.organisation.currency}</span>
+          <input
+            className="input num"
+            inputMode="decimal"
+            placeholder="5.00"
+            value={limit}
+            aria-invalid={limit !== "" && nano === undefined}
+            onChange={(event) => setLimit(event.target.value)}
+          />
+        </label>
+        <label className="field">
+          <span className="label">For</span>
+          <select
+            className="input"
+            value={period}
+            onChange={(event) => setPeriod(event.target.value as BudgetResource["period"])}
+          >
+            <option value="month">each month</option>
+            <option value="day">each day</option>
+            <option value="total">all time</option>
+          </select>
+        </label>
+      </div>
+      <p className="muted">A budget that exists gets the new limit and period; what was spent stands.</p>
+    </FormDialog>
+  );
+}

@@ -1,0 +1,197 @@
+// Keys: who may call. Owners make them, see each secret once, and end them.
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useState } from "react";
+import type { KeyResource } from "../../gateway/api/schemas.ts";
+import { getJson, send } from "../api/client.ts";
+import { keysQuery, statusQuery } from "../api/queries.ts";
+import { FormDialog } from "../ui/dialog.tsx";
+import { Empty, Failure, SkeletonRows } from "../ui/states.tsx";
+import { Table, type Column } from "../ui/table.tsx";
+import { Ago, Badge, Command, shortId, StateMark } from "../ui/text.tsx";
+
+export function Keys({ owner }: { owner: boolean }) {
+  const known = useQuery(statusQuery).data !== undefined;
+  const keys = useQuery({ ...keysQuery, enabled: owner });
+  const [ending, setEnding] = useState<KeyResource>();
+  const columns: Column<KeyResource>[] = [
+    {
+      id: "name",
+      head: "Key",
+      card: "title",
+      cell: (key) => (
+        <StateMark
+          state={key.revoked_at === null ? "ready" : "stopped"}
+          label={key.name}
+          tip={key.revoked_at === null ? "In use" : "Revoked"}
+        />
+      ),
+    },
+    {
+      id: "role",
+      head: "Role",
+      card: "value",
+      cell: (key) => <Badge tone={key.role === "owner" ? "live" : "idle"}>{key.role}</Badge>,
+    },
+    {
+      id: "id",
+      head: "Id",
+      from: 760,
+      cell: (key) => (
+        <span className="mono muted" data-tip={key.id}>
+          {shortId(key.id)}
+        </span>
+      ),
+    },
+    {
+      id: "created",
+      head: "Created",
+      align: "right",
+      card: "note",
+      word: "created",
+      cell: (key) => <Ago time={key.created_at} />,
+    },
+    {
+      id: "revoked",
+      head: "Revoked",
+      align: "right",
+      cell: (key) => (key.revoked_at === null ? <span className="muted">–</span> : <Ago time={key.revoked_at} />),
+    },
+    {
+      id: "end",
+      head: <span className="spoken">Actions</span>,
+      align: "right",
+      card: "note",
+      cell: (key) =>
+        key.revoked_at !== null ? null : (
+          <button
+            type="button"
+            className="button small bare"
+            aria-label={`Revoke ${key.name}`}
+            onClick={() => setEnding(key)}
+          >
+            Revoke
+          </button>
+        ),
+    },
+  ];
+  return (
+    <div className="panel">
+      {known && !owner ? (
+        <Empty title="Only owners see the keys" command="npx lineshaft keys list">
+          This key belongs to a member: it may call models, start runs and read its project. Ask an owner for another
+          key.
+        </Empty>
+      ) : keys.isError ? (
+        <Failure error={keys.error} retry={() => void keys.refetch()} />
+      ) : keys.data === undefined ? (
+        <SkeletonRows rows={4} />
+      ) : (
+        <Table label="Keys" columns={columns} rows={keys.data} rowId={(key) => key.id} />
+      )}
+      <RevokeKey target={ending} onDone={() => setEnding(undefined)} />
+    </div>
+  );
+}
+
+function RevokeKey({ target, onDone }: { target: KeyResource | undefined; onDone: () => void }) {
+  const client = useQueryClient();
+  const revoke = useMutation({
+    mutationFn: (key: KeyResource) => send(`/api/keys/${encodeURIComponent(key.id)}`, { method: "DELETE" }),
+    onSuccess: () => {
+      onDone();
+      return client.invalidateQueries({ queryKey: ["keys"] });
+    },
+  });
+  return (
+    <FormDialog
+      open={target !== undefined}
+      onOpenChange={(open) => (open ? undefined : onDone())}
+      title={`Revoke ${target?.name ?? "the key"}?`}
+      action="Revoke"
+      danger
+      busy={revoke.isPending}
+      error={revoke.error}
+      onSubmit={() => target !== undefined && revoke.mutate(target)}
+    >
+      <p className="soft">
+        Whoever uses it is refused from the next request on. Calls under way end as they would. A revoked key cannot be
+        brought back.
+      </p>
+    </FormDialog>
+  );
+}
+
+export function CreateKey({ open, onOpenChange }: { open: boolean; onOpenChange: (open: boolean) => void }) {
+  const client = useQueryClient();
+  const [name, setName] = useState("");
+  const [role, setRole] = useState<KeyResource["role"]>("member");
+  const [attempt, setAttempt] = useState(() => crypto.randomUUID());
+  const create = useMutation({
+    mutationFn: () =>
+      getJson<KeyResource & { secret: string }>("/api/keys", {
+        method: "POST",
+        body: { name: name.trim(), role },
+        idempotencyKey: attempt,
+      }),
+    onSuccess: () => client.invalidateQueries({ queryKey: ["keys"] }),
+  });
+  const change = (next: boolean) => {
+    onOpenChange(next);
+    if (next) return;
+    // The secret goes with the dialog: nothing keeps it.
+    create.reset();
+    setName("");
+    setRole("member");
+    setAttempt(crypto.randomUUID());
+  };
+  const made = create.data;
+  if (made !== undefined) {
+    return (
+      <FormDialog
+        open={open}
+        onOpenChange={change}
+        title={`Key ${made.name}`}
+        action="I have kept it"
+        busy={false}
+        onSubmit={() => change(false)}
+      >
+        <p className="soft">Copy it now: it is shown this once and stored nowhere.</p>
+        <Command>{made.secret}</Command>
+        <p className="muted">
+          It goes where an OpenAI client takes its key, with the address <code>{location.origin}/v1</code>.
+        </p>
+      </FormDialog>
+    );
+  }
+  return (
+    <FormDialog
+      open={open}
+      onOpenChange={change}
+      title="Create a key"
+      action="Create"
+      busy={create.isPending}
+      error={create.error}
+      disabled={name.trim() === ""}
+      onSubmit={() => create.mutate()}
+    >
+      <label className="field">
+        <span className="label">Name</span>
+        <input
+          className="input"
+          value={name}
+          maxLength={100}
+          autoFocus
+          onChange={(event) => setName(event.target.value)}
+        />
+        <span className="help">Who or what will use it, such as a laptop or a service.</span>
+      </label>
+      <label className="field">
+        <span className="label">Role</span>
+        <select className="input" value={role} onChange={(event) => setRole(event.target.value as KeyResource["role"])}>
+          <option value="member">Member: calls, runs, reading its project</option>
+          <option value="owner">Owner: everything</option>
+        </select>
+      </label>
+    </FormDialog>
+  );
+}
