@@ -143,12 +143,8 @@ export class Attempts {
 
   async #commitHolds(requests: HoldRequest[]): Promise<HoldResult[]> {
     const items = JSON.stringify(requests.map(holdItem));
-    const quick = await this.#db.query<{ inserted: number | null }>("select hold_unbudgeted($1, $2) as inserted", [
-      this.owner,
-      items,
-    ]);
-    if (quick.rows[0]?.inserted !== null) return requests.map(() => ({ admitted: true, tightest: undefined }));
     const { rows } = await this.#db.query<HoldRow>("select * from hold_attempts($1, $2)", [this.owner, items]);
+    if (rows.length === 0) return requests.map(() => ({ admitted: true, tightest: undefined }));
     const byAttempt = new Map(rows.map((row) => [row.attempt, row]));
     return requests.map((request) => holdResult(byAttempt.get(request.attempt)!));
   }

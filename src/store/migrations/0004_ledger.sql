@@ -153,6 +153,7 @@ $$;
 -- Admits a batch of attempts, in the order given: each gets its hold on every budget concerned, or none at all.
 -- items: [{attempt, call, organisation, project, agent, run, model, amount, currency, scopes: ["kind:id"], rate_card}]
 -- Answers a row per item: the tightest budget after the hold, or the one (first by id) that refused; nulls without any.
+-- No rows at all: no budget concerns the batch, as is so for most, and all of it is held by one insert.
 create function hold_attempts(owner_id bigint, items jsonb) returns table (
   attempt text, admitted boolean, budget text, scope text, currency text, limit_nano bigint, left_nano bigint
 ) language plpgsql as $$
@@ -161,6 +162,16 @@ declare
   item record;
   tight record;
 begin
+  if not exists (
+    select from jsonb_to_recordset(items) as i(scopes text[]) join budgets b on b.scope = any(i.scopes)
+  ) then
+    insert into holds (attempt, call, organisation, project, agent, run, model, amount_nano, currency, scopes, budgets, rate_card, owner)
+    select i.attempt, i.call, i.organisation, i.project, i.agent, i.run, i.model, i.amount, i.currency, i.scopes, '{}', i.rate_card, owner_id
+    from jsonb_to_recordset(items) as i(
+      attempt text, call text, organisation text, project text, agent text, run text, model text,
+      amount bigint, currency text, scopes text[], rate_card text);
+    return;
+  end if;
   perform lock_budgets(array(select distinct jsonb_array_elements_text(i.scopes) from jsonb_to_recordset(items) as i(scopes jsonb)));
   for item in
     select * from jsonb_to_recordset(items) as i(
@@ -185,28 +196,6 @@ begin
     order by b.limit_nano - b.spent_nano - b.held_nano, b.id limit 1;
     return query select item.attempt, true, tight.id, tight.scope, tight.currency, tight.limit_nano, tight.left_nano;
   end loop;
-end
-$$;
-
--- The same for a batch that no budget concerns, which is most of them: one insert. Answers how many were inserted, or
--- null (and inserts nothing) when a budget does concern one of them.
-create function hold_unbudgeted(owner_id bigint, items jsonb) returns integer
-language plpgsql as $$
-declare
-  inserted integer;
-begin
-  if exists (
-    select from jsonb_to_recordset(items) as i(scopes text[]) join budgets b on b.scope = any(i.scopes)
-  ) then
-    return null;
-  end if;
-  insert into holds (attempt, call, organisation, project, agent, run, model, amount_nano, currency, scopes, budgets, rate_card, owner)
-  select i.attempt, i.call, i.organisation, i.project, i.agent, i.run, i.model, i.amount, i.currency, i.scopes, '{}', i.rate_card, owner_id
-  from jsonb_to_recordset(items) as i(
-    attempt text, call text, organisation text, project text, agent text, run text, model text,
-    amount bigint, currency text, scopes text[], rate_card text);
-  get diagnostics inserted = row_count;
-  return inserted;
 end
 $$;
 
