@@ -130,7 +130,13 @@ export function buildFleet(options: FleetOptions, keep: number, remember: boolea
       Math.max(1, Math.floor((fleet.document.blocks * (i + 1)) / options.endpoints)),
     );
   }
+  let saidAt = performance.now();
   while (fleet.held < options.heldBlocks || fleet.conversations.length < keep) {
+    if (performance.now() - saidAt > 5000) {
+      saidAt = performance.now();
+      const share = Math.floor((100 * fleet.held) / Math.max(1, options.heldBlocks));
+      process.stderr.write(`filling the index: ${(fleet.held / 1e6).toFixed(1)} M blocks, ${share} %\n`);
+    }
     const tokens = new Uint32Array(options.promptTokens);
     tokens.set(system);
     tokens.set(randomTokens(options.promptTokens - options.systemTokens, rng), options.systemTokens);
