@@ -83,6 +83,20 @@ export const billQuery = (range: { from?: string; to?: string }) =>
     queryFn: ({ signal }) => getJson<Bill>(withQuery("/api/bill", range), { signal }),
   });
 
+export interface Found {
+  kind: "model" | "agent" | "run" | "call" | "key";
+  id: string;
+  name: string;
+}
+
+export const searchQuery = (text: string) =>
+  queryOptions({
+    queryKey: ["search", text],
+    queryFn: async ({ signal }) =>
+      (await getJson<{ data: Found[] }>(withQuery("/api/search", { q: text.slice(0, 100) }), { signal })).data,
+    retry: false,
+  });
+
 export const enginesQuery = queryOptions({
   queryKey: ["engines"],
   queryFn: async ({ signal }) => (await getJson<Page<EngineResource>>("/api/engines?limit=200", { signal })).data,

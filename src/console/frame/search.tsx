@@ -1,11 +1,11 @@
 // Search: any id, agent, model or place, from `/` or Ctrl-K. What the console has read already answers at once; ids are
-// opened directly, also by the part that a table shows.
+// opened directly, also by the part that a table shows; the API adds what was not read yet.
 import { Dialog } from "@base-ui/react/dialog";
 import { useQuery, useQueryClient, type InfiniteData } from "@tanstack/react-query";
 import { useNavigate, type LinkProps } from "@tanstack/react-router";
-import { useId, useMemo, useState } from "react";
+import { useDeferredValue, useId, useMemo, useState } from "react";
 import type { Call, Run } from "../../gateway/api/schemas.ts";
-import { agentsQuery, enginesQuery, statusQuery, type Page } from "../api/queries.ts";
+import { agentsQuery, enginesQuery, searchQuery, statusQuery, type Found, type Page } from "../api/queries.ts";
 import { SearchIcon } from "../ui/icons.tsx";
 import { StateMark } from "../ui/text.tsx";
 import { places } from "./frame.tsx";
@@ -104,6 +104,8 @@ function useHits(text: string): Hit[] {
   const agents = useQuery(agentsQuery).data;
   const engines = useQuery(enginesQuery).data;
   const status = useQuery(statusQuery).data;
+  const asked = useDeferredValue(text);
+  const found = useQuery({ ...searchQuery(asked), enabled: asked.length > 1, placeholderData: (old) => old }).data;
   return useMemo(() => {
     const wanted = text.toLowerCase();
     const fits = (...words: string[]) => wanted === "" || words.some((word) => word.toLowerCase().includes(wanted));
@@ -156,9 +158,28 @@ function useHits(text: string): Hit[] {
           });
       }
     }
-    const unique = new Map(hits.map((hit) => [hit.id, hit]));
-    return [...unique.values()].slice(0, hitLimit);
-  }, [text, agents, engines, status, client]);
+    for (const hit of found ?? []) {
+      if (fits(hit.id, hit.name)) hits.push(hitOf(hit));
+    }
+    const first = new Map<string, Hit>();
+    for (const hit of hits) if (!first.has(hit.id)) first.set(hit.id, hit);
+    return [...first.values()].slice(0, hitLimit);
+  }, [text, agents, engines, status, client, found]);
+}
+
+function hitOf({ kind, id, name }: Found): Hit {
+  switch (kind) {
+    case "call":
+      return { id, kind, title: id, target: { to: "/calls/$id", params: { id } } };
+    case "run":
+      return { id, kind, title: id, target: { to: "/runs/$id", params: { id } } };
+    case "agent":
+      return { id, kind, title: name, target: { to: "/agents/$name", params: { name } } };
+    case "model":
+      return { id: `model ${name}`, kind, title: name, target: { to: "/calls", search: { model: name } } };
+    case "key":
+      return { id, kind, title: name, target: { to: "/access" } };
+  }
 }
 
 function seen<T extends { id: string }>(client: ReturnType<typeof useQueryClient>, list: string): T[] {

@@ -251,6 +251,21 @@ export async function startFixtureServer(options: { fixture?: Fixture; port?: nu
             ),
           );
         return json(response, schemas.pageOf(schemas.agentSummary), { data: fixture.agents, next_cursor: null });
+      case "GET search": {
+        const q = query.get("q") ?? "";
+        const data = [
+          ...fixture.agents
+            .filter((agent) => agent.name.includes(q))
+            .map(({ id, name }) => ({ kind: "agent", id, name })),
+          ...fixture.runs
+            .filter((run) => run.id.startsWith(q))
+            .map(({ id, agent }) => ({ kind: "run", id, name: agent })),
+          ...fixture.calls
+            .filter((call) => call.id.startsWith(q))
+            .map(({ id, model }) => ({ kind: "call", id, name: model })),
+        ];
+        return json(response, schemas.searchResults, { data: data.slice(0, 20) });
+      }
       case "GET engines":
         return json(response, schemas.pageOf(schemas.engine), { data: fixture.engines, next_cursor: null });
       case "GET keys":
