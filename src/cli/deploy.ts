@@ -1,6 +1,5 @@
 // `lineshaft deploy FOLDER`: publishes the agent whose manifest lies in a folder. The same manifest again is no new version.
 import type { Command } from "commander";
-import { readAgentFolder } from "../agents/folder.ts";
 import { verb, type Context } from "./context.ts";
 
 export function registerDeploy(program: Command, context: Context): void {
@@ -11,6 +10,7 @@ export function registerDeploy(program: Command, context: Context): void {
       "npx lineshaft deploy examples/maintenance-inspector --json",
     ],
   }).action(async (folder: string, options: { json?: boolean }) => {
+    const { readAgentFolder } = await import("../agents/folder.ts");
     const deployed = await context
       .client()
       .post<{ id: string; name: string; version: number; created: boolean }>("/api/agents", readAgentFolder(folder));

@@ -6,7 +6,6 @@ import { availableParallelism, freemem, totalmem } from "node:os";
 import type { Command } from "commander";
 import { assertPortFree, Home } from "../fleet/index.ts";
 import type { Status } from "../gateway/api/schemas.ts";
-import { catalogue, defaultModel, findModel, verifyCached } from "../models/index.ts";
 import { Client } from "./client.ts";
 import { verb, type Context } from "./context.ts";
 import { CliError } from "./errors.ts";
@@ -167,6 +166,7 @@ function missingLibraries(program: string): string[] {
 }
 
 async function checkModel(home: Home, settings: Settings): Promise<Check> {
+  const { catalogue, defaultModel, findModel, verifyCached } = await import("../models/index.ts");
   const wanted = settings.LINESHAFT_MODEL;
   const model = wanted ? findModel(wanted) : defaultModel;
   if (!model) {

@@ -1,7 +1,6 @@
 // `lineshaft models`: what may be served, what is already here, and what is served now.
 import type { Command } from "commander";
 import { Home } from "../fleet/index.ts";
-import { catalogue, defaultModel, verifyCached } from "../models/index.ts";
 import { verb, type Context } from "./context.ts";
 import { bytes, count, table } from "./format.ts";
 
@@ -10,6 +9,7 @@ export function registerModels(program: Command, context: Context): void {
     about: "List the models that LINESHAFT_MODEL may name, and which of them are on this machine",
     examples: ["npx lineshaft models", "npx lineshaft models --json"],
   }).action(async (options: { json?: boolean }) => {
+    const { catalogue, defaultModel, verifyCached } = await import("../models/index.ts");
     const { terminal, env } = context;
     const folder = Home.fromEnvironment(env).modelsFolder;
     const served = await servedNames(context);
