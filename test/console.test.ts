@@ -119,6 +119,7 @@ describe.skipIf(chromiumPath === undefined)("the console, in Chromium (CHROMIUM 
     ["/chat", `Talk with ${model}`],
     ["/access", "owner"],
     ["/access?tab=budgets", "No budgets"],
+    ["/access?tab=runs", "Remove"],
   ];
 
   test.each([1280, 390] as const)(

@@ -128,8 +128,8 @@ const access = createRoute({
   getParentRoute: () => root,
   path: "/access",
   component: AccessScreen,
-  validateSearch: (raw: Raw): { tab?: "keys" | "budgets" } =>
-    set({ tab: oneOf(raw["tab"], ["keys", "budgets"] as const) }),
+  validateSearch: (raw: Raw): { tab?: "keys" | "budgets" | "runs" } =>
+    set({ tab: oneOf(raw["tab"], ["keys", "budgets", "runs"] as const) }),
 });
 
 export const router = createRouter({

@@ -24,6 +24,7 @@ export function AccessScreen() {
           options={[
             { value: "keys", label: "Keys" },
             { value: "budgets", label: "Budgets" },
+            { value: "runs", label: "Limits of runs", tip: "Budgets that runs got from their agent's manifest" },
           ]}
           onChange={(value) => void navigate({ search: value === "keys" ? {} : { tab: value }, replace: true })}
         />
@@ -34,7 +35,7 @@ export function AccessScreen() {
           </button>
         ) : null}
       </PageHead>
-      {tab === "keys" ? <Keys owner={owner} /> : <Budgets owner={owner} />}
+      {tab === "keys" ? <Keys owner={owner} /> : <Budgets owner={owner} ofRuns={tab === "runs"} />}
       {tab === "keys" ? (
         <CreateKey open={making} onOpenChange={setMaking} />
       ) : (

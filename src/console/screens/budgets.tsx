@@ -13,10 +13,11 @@ import { Money, shortId } from "../ui/text.tsx";
 
 const periods: Record<BudgetResource["period"], string> = { total: "in all", month: "a month", day: "a day" };
 
-export function Budgets({ owner }: { owner: boolean }) {
+export function Budgets({ owner, ofRuns }: { owner: boolean; ofRuns: boolean }) {
   const budgets = useQuery(budgetsQuery);
   const [ending, setEnding] = useState<BudgetResource>();
-  const decimals = columnDecimals((budgets.data ?? []).map((each) => each.limit_nano));
+  const rows = (budgets.data ?? []).filter((each) => (each.scope.kind === "run") === ofRuns);
+  const decimals = columnDecimals(rows.map((each) => each.limit_nano));
   const columns: Column<BudgetResource>[] = [
     {
       id: "scope",
@@ -93,13 +94,17 @@ export function Budgets({ owner }: { owner: boolean }) {
         <Failure error={budgets.error} retry={() => void budgets.refetch()} />
       ) : budgets.data === undefined ? (
         <SkeletonRows rows={3} />
-      ) : budgets.data.length === 0 ? (
+      ) : rows.length === 0 && ofRuns ? (
+        <Empty title="No run has a limit">
+          A manifest's limits.money becomes a budget of each run: the run's calls are refused beyond it.
+        </Empty>
+      ) : rows.length === 0 ? (
         <Empty title="No budgets" command="npx lineshaft budgets set project default --limit 5.00 --period month">
           A budget holds for an organisation, a project, a key, an agent or a run. A call that would pass it is refused
           before it reaches an engine.
         </Empty>
       ) : (
-        <Table label="Budgets" columns={columns} rows={budgets.data} rowId={(budget) => budget.id} />
+        <Table label="Budgets" columns={columns} rows={rows} rowId={(budget) => budget.id} />
       )}
       <RemoveBudget target={ending} onDone={() => setEnding(undefined)} />
     </div>
