@@ -68,6 +68,25 @@ class LlamaGeneration implements Generation {
   }
 }
 
+/**
+ * Lets the sequences of a batch sample one after another. The library samples them at once on libuv's threads, and llama.cpp
+ * puts the logits of a batch in order when they are first read, which is not safe from several threads: greedy answers of
+ * concurrent sequences came out other than alone. The library has no public place for this, hence its inner context.
+ */
+function sampleOneByOne(context: LlamaContext): void {
+  const inner = (context as unknown as { _ctx?: { sampleToken?: (...given: unknown[]) => Promise<unknown> } })._ctx;
+  const sample = inner?.sampleToken?.bind(inner);
+  if (!inner || !sample)
+    throw new Error("this version of node-llama-cpp samples in a way that is not known to be safe");
+  let last: Promise<unknown> = Promise.resolve();
+  const oneByOne = (...given: unknown[]): Promise<unknown> => {
+    const next = last.then(() => sample(...given));
+    last = next.catch(() => undefined);
+    return next;
+  };
+  Object.defineProperty(inner, "sampleToken", { value: oneByOne });
+}
+
 export class LlamaDevice implements Device {
   readonly slots: number;
   readonly contextTokens: number;
@@ -82,6 +101,7 @@ export class LlamaDevice implements Device {
     this.model = model;
     this.slots = context.totalSequences;
     this.contextTokens = context.contextSize;
+    sampleOneByOne(context);
     const strategy = () => {
       throw new Error("the sequence is full");
     };

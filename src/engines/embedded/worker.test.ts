@@ -393,25 +393,18 @@ describe("conversations", () => {
     expect(second.lineshaft.sequence).toBe(first.lineshaft.sequence);
   });
 
-  it("run together without a word of each other's", async () => {
-    // Sums of a batch round differently from those of a call alone, so free text may part at a near-tie. What a
-    // conversation repeats is no near-tie: a state that got mixed up would say another's word.
-    const words = ["red", "blue", "green", "white", "black", "brown", "gold", "pink"];
-    const prompt = (word: string) => `${word}, `.repeat(24).trim();
-    const ask = async (word: string) => {
-      const body = {
-        prompt: prompt(word),
-        temperature: 0,
-        max_tokens: 12,
-        lineshaft: hints({ organisation: "poets" }),
-      };
-      return ((await (await worker.post("/v1/completions", body)).json()) as any).choices[0].text as string;
+  it("run together and alone to the same text", async () => {
+    const colours = ["red", "blue", "green", "white", "black", "brown", "grey", "pink"];
+    const ask = async (colour: string, organisation: string) => {
+      const given = { prompt: `A poem about the colour ${colour}:`, temperature: 0, max_tokens: 16 };
+      const response = await worker.post("/v1/completions", { ...given, lineshaft: hints({ organisation }) });
+      return ((await response.json()) as any).choices[0].text as string;
     };
-    const together = await Promise.all(words.map(ask));
-    for (const [i, text] of together.entries()) {
-      const said = text.split(/[^a-z]+/).filter((word) => word !== "");
-      expect(new Set(said)).toEqual(new Set([words[i]]));
-    }
+    const together = await Promise.all(colours.map((colour) => ask(colour, "choir")));
+    const alone: string[] = [];
+    for (const colour of colours) alone.push(await ask(colour, "soloist"));
+    // One near-tie may fall the other way where a processor rounds a batch differently; mixed-up logits change most of them.
+    expect(together.filter((text, i) => text === alone[i]).length).toBeGreaterThanOrEqual(colours.length - 1);
   });
 
   it("wait in a bounded queue, and are refused beyond it", async () => {
