@@ -5,8 +5,7 @@ import type { Message, ModelOutput, PinnedTool, StepResult } from "./types.ts";
 
 /**
  * JSON on one line with one space after every `:` and `,`: what Python's json.dumps writes and models saw most, and the form that
- * the embedded engine's grammar holds them to. Measured with a model of 135M parameters: examples in another form than the
- * grammar's cost 4 right answers of 50.
+ * the embedded engine's grammar holds them to: an example must not teach another one.
  */
 export function spacedJson(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(spacedJson).join(", ")}]`;
