@@ -6,12 +6,14 @@ import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import type { Status } from "../src/gateway/api/schemas.ts";
 import { freePort, startInstance, type Instance } from "./setup/instance.ts";
 
 const launcher = fileURLToPath(new URL("../bin/lineshaft", import.meta.url));
 const stopLimitMs = 5_000;
+// A ceiling for hangs, not a measure: a busy machine takes its time over a start.
+vi.setConfig({ testTimeout: 300_000, hookTimeout: 300_000 });
 
 interface Ended {
   code: number | null;
