@@ -8,7 +8,7 @@
 //   prefix  matched tokens / prompt tokens (up to the depth that the router hashes)
 import { lowest } from "../../scheduler/placement/choose.ts";
 import type { Policy } from "../../scheduler/index.ts";
-import type { SimulatedEndpoint } from "./simulation.ts";
+import type { SimulatedEndpoint } from "./scraped.ts";
 
 export interface LlmdWeights {
   queue: number;

@@ -4,16 +4,7 @@
 // A call's life here: arrive (by the clock, or when its predecessors have ended) -> wait, if endpoints are full -> place ->
 // engine admits -> first token -> end -> successors arrive. With prefill replicas the scheduler's PD plan may send the prompt
 // to one of them; its KV is then leased there, pulled over the network, released, and decoded where the policy placed it. A replica that fails loses its calls: those without a first token are placed again, others failed.
-import {
-  LoadView,
-  type Call,
-  type EndpointHealth,
-  type EndpointSpec,
-  type EndpointState,
-  type LoadHandle,
-  type PlacementView,
-  type Policy,
-} from "../../scheduler/index.ts";
+import { LoadView, type Call, type LoadHandle, type PlacementView, type Policy } from "../../scheduler/index.ts";
 import { Endpoints } from "../../scheduler/endpoints.ts";
 import { PdPlanner } from "../../scheduler/pd/plan.ts";
 import { decisionOf, numbersOf } from "../../scheduler/placement/explain.ts";
@@ -23,11 +14,14 @@ import { newTask, type Task } from "../engine/task.ts";
 import { EventQueue } from "../events.ts";
 import type { Fleet, Replica } from "../fleet.ts";
 import { Random } from "../random.ts";
-import { SimulatorError, type SimCall, type Workload } from "../types.ts";
+import type { SimCall, Workload } from "../types.ts";
+import { Arrivals } from "./arrivals.ts";
 import { endpointSpec } from "./endpoint-spec.ts";
 import { createKnowledge, viewTiers, type CacheView } from "./knowledge.ts";
+import { Network } from "./network.ts";
 import { ProgramKeeper, programTickMs, type ProgramCounts } from "./programs.ts";
 import { CallRecords, outcome } from "./records.ts";
+import { neverScraped, scrape, type SimulatedEndpoint } from "./scraped.ts";
 import { createWaitingRoom, type WaitingRoom } from "./waiting-room.ts";
 
 const arrival = 10;
@@ -72,29 +66,6 @@ export function simulate(
   return new Simulation(workload, fleet, policy, options).run();
 }
 
-/** Calls that are sent when the last of their common predecessors has ended. */
-interface Barrier {
-  missing: number;
-  readonly calls: SimCall[];
-}
-
-/** What an engine's own metrics said when they were last scraped. Rivals that score by scraped metrics read this. */
-export interface ScrapedMetrics {
-  atMs: number;
-  waiting: number;
-  running: number;
-  /** Share of device KV held by running calls. */
-  kvUsage: number;
-}
-
-/** An endpoint of a simulation: what the scheduler sees, and the engine's scraped metrics beside it. */
-export interface SimulatedEndpoint extends EndpointState {
-  readonly scraped: ScrapedMetrics;
-}
-
-/** Endpoints are the scheduler's own records; health and scraped metrics are written here. */
-type MutableEndpoint = EndpointState & { readonly scraped: ScrapedMetrics };
-
 class Simulation implements EngineHost {
   readonly #workload: Workload;
   readonly #fleet: Fleet;
@@ -103,7 +74,7 @@ class Simulation implements EngineHost {
   readonly #queue = new EventQueue();
   readonly #records: CallRecords;
   readonly #engines: Engine[];
-  readonly #endpoints: MutableEndpoint[];
+  readonly #endpoints: SimulatedEndpoint[];
   readonly #loads = new LoadView("simulator");
   readonly #handles: (LoadHandle | undefined)[];
   /** Load of prefill legs; #handles then holds the decode leg's. */
@@ -115,19 +86,15 @@ class Simulation implements EngineHost {
   readonly #programs: ProgramKeeper | undefined;
   /** First thread seen of each program: the parent of its others. */
   readonly #mainThread: Int32Array;
-  readonly #linkFreeMs: Float64Array;
+  readonly #network: Network;
   /** Tasks on their way over the network, by call. */
   readonly #pulling = new Map<number, { task: Task; from: Engine }>();
 
-  /** Calls that start by the clock, in order, and those that wait for predecessors. */
-  readonly #roots: SimCall[];
-  #nextRoot = 0;
-  /** Barriers by predecessor. Calls that share one `after` array share one barrier: a stage of a thousand calls costs one. */
-  readonly #barriers: (Barrier[] | undefined)[];
+  readonly #arrivals: Arrivals;
 
   /** Candidates, rebuilt when health changes: who may take a call (decode it), and who may prefill for others. */
-  #takers: MutableEndpoint[] = [];
-  #prefillers: MutableEndpoint[] = [];
+  #takers: SimulatedEndpoint[] = [];
+  #prefillers: SimulatedEndpoint[] = [];
   readonly #view: { -readonly [K in keyof PlacementView]: PlacementView[K] };
   #outputSum = 0;
   #ended = 0;
@@ -156,8 +123,7 @@ class Simulation implements EngineHost {
     const endpoints = new Endpoints(this.#loads);
     this.#endpoints = fleet.replicas.map((replica) => {
       const spec = endpointSpec(replica, workload.blockTokens, fleet.maxInFlightPerEndpoint);
-      const scraped: ScrapedMetrics = { atMs: -Infinity, waiting: 0, running: 0, kvUsage: 0 };
-      return Object.assign(endpoints.join(spec, "ready"), { scraped });
+      return Object.assign(endpoints.join(spec, "ready"), { scraped: neverScraped() });
     });
     this.#handles = Array.from({ length: workload.calls.length });
     this.#prefillHandles = Array.from({ length: workload.calls.length });
@@ -168,23 +134,8 @@ class Simulation implements EngineHost {
     this.#waitingRoom = createWaitingRoom(fleet.programs ? "fair" : fleet.queue, workload.calls);
     if (fleet.programs) this.#programs = new ProgramKeeper(workload, endpoints, this.#engines, this.#waitingRoom);
     this.#mainThread = new Int32Array(workload.programs).fill(-1);
-    this.#linkFreeMs = new Float64Array(count);
-    this.#barriers = Array.from({ length: workload.calls.length });
-    this.#roots = [];
-    const known = new Map<readonly number[], Barrier>();
-    for (const call of workload.calls) {
-      if (call.after.length === 0) {
-        this.#roots.push(call);
-        continue;
-      }
-      let barrier = known.get(call.after);
-      if (barrier === undefined) {
-        known.set(call.after, (barrier = { missing: call.after.length, calls: [] }));
-        for (const before of call.after) (this.#barriers[before] ??= []).push(barrier);
-      }
-      barrier.calls.push(call);
-    }
-    this.#roots.sort((a, b) => a.delayMs - b.delayMs || a.index - b.index);
+    this.#network = new Network(count);
+    this.#arrivals = new Arrivals(workload);
     this.#view = {
       call: undefined as never,
       now: 0,
@@ -246,9 +197,8 @@ class Simulation implements EngineHost {
   }
 
   #scheduleRoot(): void {
-    const root = this.#roots[this.#nextRoot];
+    const root = this.#arrivals.nextRoot();
     if (root === undefined) return;
-    this.#nextRoot++;
     this.#queue.schedule(Math.max(this.#queue.nowMs, root.delayMs), arrival, root.index, 1);
   }
 
@@ -320,7 +270,7 @@ class Simulation implements EngineHost {
   }
 
   /** Asks the policy, or obeys what a counterfactual forces. Answers the index among the candidates. */
-  #choose(call: SimCall, request: Call, candidates: MutableEndpoint[]): number {
+  #choose(call: SimCall, request: Call, candidates: SimulatedEndpoint[]): number {
     this.#look(call, request, candidates);
     const choice = this.#policy.choose(this.#view, this.#rng);
     this.#decisions++;
@@ -332,7 +282,7 @@ class Simulation implements EngineHost {
   }
 
   /** Fills the view that policies look at. */
-  #look(call: SimCall, request: Call, candidates: MutableEndpoint[]): void {
+  #look(call: SimCall, request: Call, candidates: SimulatedEndpoint[]): void {
     const { scrapeMs } = this.#fleet;
     const view = this.#view;
     view.call = request;
@@ -341,13 +291,13 @@ class Simulation implements EngineHost {
     view.endpoints = candidates;
     for (let i = 0; i < candidates.length; i++) {
       const { slot } = candidates[i]!;
-      if (scrapeMs !== undefined) this.#scrape(candidates[i]!, scrapeMs);
+      if (scrapeMs !== undefined) scrape(candidates[i]!.scraped, this.#engines[slot]!, view.now, scrapeMs);
       view.matchedTokens[i] = this.#cacheView.match(slot, call, view.matched, i * viewTiers, view.now);
     }
   }
 
   /** The decode endpoint is chosen; the scheduler's plan says whether, and where, the prompt is prefilled elsewhere. */
-  #choosePrefiller(call: SimCall, request: Call, decoder: MutableEndpoint, index: number) {
+  #choosePrefiller(call: SimCall, request: Call, decoder: SimulatedEndpoint, index: number) {
     if (!this.#pd.wants(request, decoder, numbersOf(this.#view, index, 0))) return undefined;
     const candidates = this.#prefillers.filter((endpoint) => this.#pd.canPrefill(endpoint, decoder, request));
     this.#look(call, request, candidates);
@@ -374,17 +324,6 @@ class Simulation implements EngineHost {
     };
   }
 
-  /** Reads the engine's metrics anew if the last reading is older than the scrape interval. */
-  #scrape(endpoint: MutableEndpoint, everyMs: number): void {
-    const nowMs = this.#queue.nowMs;
-    if (nowMs - endpoint.scraped.atMs < everyMs) return;
-    const engine = this.#engines[endpoint.slot]!;
-    endpoint.scraped.atMs = nowMs;
-    endpoint.scraped.waiting = engine.waiting;
-    endpoint.scraped.running = engine.inside - engine.waiting;
-    endpoint.scraped.kvUsage = 1 - engine.cache.availableTokens / engine.cache.deviceTokens;
-  }
-
   admitted(_engine: Engine, task: Task, nowMs: number): void {
     const records = this.#records;
     const index = task.call.index;
@@ -406,28 +345,7 @@ class Simulation implements EngineHost {
     }
     const decoder = this.#engines[this.#records.decodeEndpoint[call.index]!]!;
     this.#pulling.set(call.index, { task, from: engine });
-    this.#queue.schedule(this.#transferEndMs(engine, decoder, call, nowMs), pulled, call.index);
-  }
-
-  /** The transfer takes the slower of the two replicas' links; a replica's link carries one call at a time. */
-  #transferEndMs(from: Engine, to: Engine, call: SimCall, nowMs: number): number {
-    const source = from.profile.network;
-    const target = to.profile.network;
-    if (source === undefined || target === undefined) {
-      throw new SimulatorError(
-        "profile_without_network",
-        `Profile ${(source === undefined ? from : to).profile.name} says nothing about its network, which prefill and decode apart need.`,
-        'Add "network": {"gigabytesPerSecond": ..., "latencyMs": ...} to the profile.',
-      );
-    }
-    const held = to.cache.matchDevice(call.blocks) * to.cache.blockTokens;
-    const bytes = Math.max(0, call.promptTokens - held) * from.profile.kvBytesPerToken;
-    const bandwidth = Math.min(source.gigabytesPerSecond, target.gigabytesPerSecond);
-    const startMs = Math.max(nowMs, this.#linkFreeMs[from.id]!, this.#linkFreeMs[to.id]!);
-    const endMs = startMs + Math.max(source.latencyMs, target.latencyMs) + bytes / (bandwidth * 1e6);
-    this.#linkFreeMs[from.id] = endMs;
-    this.#linkFreeMs[to.id] = endMs;
-    return endMs;
+    this.#queue.schedule(this.#network.transferEndMs(engine, decoder, call, nowMs), pulled, call.index);
   }
 
   #kvPulled(index: number): void {
@@ -465,10 +383,9 @@ class Simulation implements EngineHost {
     this.#closeHandles(index);
     this.#ended++;
     this.#programs?.ended(call, this.#describe(call), nowMs);
-    for (const barrier of this.#barriers[index] ?? []) {
-      if (--barrier.missing > 0) continue;
-      for (const next of barrier.calls) this.#queue.schedule(endMs + next.delayMs, arrival, next.index, 0);
-    }
+    this.#arrivals.ended(index, (next) => {
+      this.#queue.schedule(endMs + next.delayMs, arrival, next.index, 0);
+    });
     this.#drainWaitingRoom();
     if (this.#options.onProgress !== undefined && this.#ended >= this.#progressAt) {
       this.#progressAt = this.#ended + Math.max(1, Math.floor(this.#records.count / 100));
