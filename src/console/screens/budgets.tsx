@@ -24,9 +24,9 @@ export function Budgets({ owner, ofRuns }: { owner: boolean; ofRuns: boolean }) 
       head: "Budget",
       card: "title",
       cell: (budget) => (
-        <>
+        <span>
           <span className="muted">{budget.scope.kind}</span> {budget.scope.name ?? shortId(budget.scope.id)}
-        </>
+        </span>
       ),
     },
     { id: "used", head: "Used", card: "note", cell: (budget) => <Used budget={budget} /> },

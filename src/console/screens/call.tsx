@@ -54,7 +54,7 @@ export function CallScreen() {
           <Figure
             of="call_duration"
             value={duration(call.duration_ms)}
-            note={call.stream ? "streamed" : "answered whole"}
+            note={call.attempts.length === 0 ? "no engine was asked" : call.stream ? "streamed" : "answered whole"}
           />
           <Figure
             of="call_first_token"
@@ -108,7 +108,7 @@ export function CallScreen() {
           </section>
         )}
         <div className="pair">
-          <Tokens call={call} />
+          {call.attempts.length === 0 ? null : <Tokens call={call} />}
           {served?.decision ? <Decision decision={served.decision} engine={served.engine} /> : null}
         </div>
         {call.attempts.length > 1 ? <Attempts call={call} /> : null}
