@@ -37,5 +37,5 @@ export const limits = {
   verifierMemoryBytes: 16 * 1024 * 1024,
   verifierStackBytes: 512 * 1024,
   verifierTicks: 2_000,
-  verifierMs: 4_000,
+  verifierMs: 60_000,
 } as const;

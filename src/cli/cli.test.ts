@@ -223,6 +223,7 @@ describe("up", () => {
       { RESTATE_INGRESS_URL: "http://r:8080", RESTATE_ADMIN_URL: "http://r:9070" },
       "LINESHAFT_ADVERTISED_URL is needed",
     ],
+    [{ LINESHAFT_ADVERTISED_URL: "http://here:4070" }, "LINESHAFT_ADVERTISED_URL needs a port of its own"],
   ])("refuses %o by name", (env, words) => {
     expect(() => readSettings(env)).toThrow(words);
   });

@@ -42,6 +42,10 @@ const environment = z
   .refine((given) => !given.RESTATE_INGRESS_URL || given.LINESHAFT_ADVERTISED_URL, {
     path: ["LINESHAFT_ADVERTISED_URL"],
     message: "is needed with a remote Restate: the address at which that Restate reaches this machine",
+  })
+  .refine((given) => Number(new URL(given.LINESHAFT_ADVERTISED_URL ?? "http://none").port) !== given.LINESHAFT_PORT, {
+    path: ["LINESHAFT_ADVERTISED_URL"],
+    message: "needs a port of its own, such as 9080: the one of LINESHAFT_PORT serves people and their programs",
   });
 
 export type Settings = z.infer<typeof environment>;

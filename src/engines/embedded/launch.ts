@@ -43,10 +43,6 @@ export function workerCommand(launch: WorkerLaunch, inherited: NodeJS.ProcessEnv
   if (launch.slots !== undefined) env["LINESHAFT_WORKER_SLOTS"] = String(launch.slots);
   if (launch.contextTokens !== undefined) env["LINESHAFT_WORKER_CONTEXT"] = String(launch.contextTokens);
   if (launch.queueLimit !== undefined) env["LINESHAFT_WORKER_QUEUE"] = String(launch.queueLimit);
-  // One thread for what libuv does beside the loop: the library samples every sequence of a batch on that pool, and llama.cpp
-  // sorts the logits of a batch when they are first read, which is not safe from several threads. With four threads 11 of 16
-  // greedy answers of 8 concurrent sequences were other than alone, with one none (measured).
-  env["UV_THREADPOOL_SIZE"] = "1";
   // What the library needs to find itself and its drivers; nothing else of the parent's environment is the worker's business.
   for (const name of passedOn) {
     const value = inherited[name];
