@@ -44,7 +44,7 @@ export const definitions = {
   first_token: {
     name: "Time to first token",
     meaning:
-      "From the arrival of a call to its first output token, over calls that had one, as percentiles. Waiting in a queue is included; a call that is not streamed has its whole answer at once.",
+      "From the arrival of a call to its first output token, over calls that had one, as percentiles. Waiting in a queue is included. A call that is not streamed counts where its engine says when the first token was there.",
     formula: "p50, p90, p99 of first_token_ms",
     query: overview,
   },
@@ -109,7 +109,7 @@ export const definitions = {
   call_first_token: {
     name: "First token",
     meaning:
-      "From the arrival of the call to its first output token, queue included; without streaming, to the whole answer. A call that failed or was refused has none.",
+      "From the arrival of the call to its first output token, queue included; without streaming, as its engine told it. A call that failed or was refused has none.",
     formula: "first_token_ms",
     query: "GET /api/calls/:id",
   },

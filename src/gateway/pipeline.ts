@@ -145,7 +145,9 @@ class Pipeline {
   /** A whole answer: checked, settled, then given. */
   async #whole(call: CallState, begun: Extract<Begun, { streams: false }>): Promise<CallAnswer> {
     const { attempt, answer, whole } = begun;
-    call.firstTokenMs = attempt.moments.first;
+    // The reader sees every token at once; the engine knows when the first was there, or nobody does.
+    const { decodeMs } = answer.timings();
+    call.firstTokenMs = decodeMs === undefined ? undefined : Math.max(0, attempt.moments.first - decodeMs);
     const finishReason =
       (whole["choices"] as ({ finish_reason?: string | null } | null)[])[0]?.finish_reason ?? undefined;
     const failure = call.check && failureOf(() => checkOutput(call.check!, OutputGatherer.of(whole)));

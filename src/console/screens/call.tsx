@@ -61,7 +61,7 @@ export function CallScreen() {
             value={duration(call.first_token_ms)}
             note={
               !call.stream && call.first_token_ms !== null
-                ? "the whole answer at once"
+                ? "in the engine; the answer came whole"
                 : rate === null
                   ? "–"
                   : `then ${compact(rate)} tokens/s`
