@@ -69,15 +69,54 @@ export function planQuota(
   departments: readonly Department[],
   demands: readonly Demand[],
 ): QuotaPlan {
-  const free = new Map<string, number>();
-  for (const { chip, chips } of pools) free.set(chip, (free.get(chip) ?? 0) + chips);
-  checkGuarantees(free, departments);
+  checkGuarantees(chipsOf(pools), departments);
+  let granted = grantAll(pools, departments, demands);
+  // A grant may change which of a department's replicas count as its own, and so where the next plan would put them. The plan
+  // that is answered is one that agrees with itself, so that carrying it out is not followed by more moves.
+  for (let round = 0; round < roundsMost; round++) {
+    const next = grantAll(pools, departments, asRunning(demands, granted));
+    if (demands.every(({ id }) => sameReplicas(granted.get(id)!, next.get(id)!))) break;
+    granted = next;
+  }
+  return compare(demands, granted);
+}
+
+const roundsMost = 16;
+
+function chipsOf(pools: readonly Pool[]): Map<string, number> {
+  const chips = new Map<string, number>();
+  for (const pool of pools) chips.set(pool.chip, (chips.get(pool.chip) ?? 0) + pool.chips);
+  return chips;
+}
+
+function grantAll(
+  pools: readonly Pool[],
+  departments: readonly Department[],
+  demands: readonly Demand[],
+): Map<string, Granted> {
+  const free = chipsOf(pools);
   const granted = new Map<string, Granted>();
   for (const demand of demands)
     granted.set(demand.id, { own: new Map(), borrowed: new Map(), missing: demand.replicas });
   for (const department of departments) grantOwn(department, demands, granted, free);
   lend(departments, demands, granted, free);
-  return compare(demands, granted);
+  return granted;
+}
+
+const replicasOn = (grant: Granted, chip: string): number =>
+  (grant.own.get(chip) ?? 0) + (grant.borrowed.get(chip) ?? 0);
+
+/** The demands as they would be once the grants are carried out. */
+function asRunning(demands: readonly Demand[], granted: ReadonlyMap<string, Granted>): Demand[] {
+  return demands.map((demand) => ({
+    ...demand,
+    running: Object.fromEntries(demand.options.map(({ chip }) => [chip, replicasOn(granted.get(demand.id)!, chip)])),
+  }));
+}
+
+function sameReplicas(a: Granted, b: Granted): boolean {
+  const chips = new Set([a, b].flatMap((grant) => [...grant.own.keys(), ...grant.borrowed.keys()]));
+  return [...chips].every((chip) => replicasOn(a, chip) === replicasOn(b, chip));
 }
 
 function checkGuarantees(free: ReadonlyMap<string, number>, departments: readonly Department[]): void {
