@@ -39,8 +39,9 @@ test(`${runCount} runs, everything killed, seed ${seed}`, { timeout: 120_000 + r
   const kill = async (target: Target, place: string) => {
     killed.push(`${target} ${place}`);
     if (target === "main") {
-      const gone = instance.end("SIGKILL");
-      restarting = gone.then(async () => {
+      // After the restart that may be under way: one that has not begun to serve yet cannot be killed while it serves.
+      restarting = restarting.then(async () => {
+        await instance.end("SIGKILL");
         instance = await startInstance({ home, port, env });
       });
       return;
