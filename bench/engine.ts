@@ -13,7 +13,8 @@ import { availableParallelism, cpus, loadavg } from "node:os";
 import { parseArgs } from "node:util";
 import { type LlamaContextSequence, type Token, getLlama } from "node-llama-cpp";
 import { planThreads } from "../src/engines/embedded/launch.ts";
-import { type TestWorker, startTestWorker, testModel } from "../src/engines/embedded/testing.ts";
+import { type TestWorker, startTestWorker } from "../src/engines/embedded/testing.ts";
+import { smallModel } from "../test/setup/model.ts";
 
 const { values: options } = parseArgs({
   options: {
@@ -27,7 +28,7 @@ const { values: options } = parseArgs({
 const reps = Number(options.reps);
 const startTokens = Number(options.start);
 const threads = Number(options.threads);
-const modelPath = options.model ?? testModel();
+const modelPath = options.model ?? (await smallModel());
 const turns = 6;
 const answerTokens = 16;
 const decodeTokens = 64;
