@@ -70,8 +70,8 @@ export class Client {
     return this.#json<Answer>("PUT", path, body);
   }
 
-  delete(path: string): Promise<void> {
-    return this.#json("DELETE", path);
+  delete<Answer>(path: string): Promise<Answer> {
+    return this.#json<Answer>("DELETE", path);
   }
 
   /** Every item of a list, page after page, up to `limit`. */

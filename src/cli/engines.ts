@@ -89,6 +89,17 @@ export function registerEngines(program: Command, context: Context): void {
     if (options.json) return context.terminal.printJson({ name, removed: true });
     context.terminal.print(`Engine ${name} is removed.`);
   });
+
+  verb(engines, "forget", {
+    about: "Erase what engines keep of this project's prompts: KV in memory and on disk",
+    examples: ["npx lineshaft engines forget", "npx lineshaft engines forget --json"],
+  }).action(async (options: { json?: boolean }) => {
+    const done = await context.client().delete<{ erased: string[]; not_by_project: string[] }>("/api/kv-cache");
+    if (options.json) return context.terminal.printJson(done);
+    context.terminal.print(`Erased at ${done.erased.join(", ") || "no endpoint"}.`);
+    if (done.not_by_project.length > 0)
+      context.terminal.note(`Not kept by project, so theirs to erase: ${done.not_by_project.join(", ")}.`);
+  });
 }
 
 function priceText(engine: EngineResource, field: `${"input" | "cached" | "output"}_nano_per_million`): string {

@@ -152,6 +152,8 @@ export interface Engine {
   tell(facts: RuntimeFact[]): Promise<FactReceipt[]>;
   /** KV events from `since` on; ends at once where the engine has none. */
   watch(since: { epoch: string; sequence: number } | undefined, signal: AbortSignal): AsyncIterable<KvEvent>;
+  /** Erases what the engine keeps of a project's prompts, in memory and on disk; absent where it keeps nothing by project. */
+  eraseProject?(project: string): Promise<void>;
   close(): Promise<void>;
 }
 

@@ -52,6 +52,11 @@ test("a conversation on the embedded engine: cached tokens in the bill, phases i
     expect(detail.attempts[0].cached_by_tier).not.toBeNull();
     expect((await at.request("/api/overview")).body.saved.prefill_ms).toBeGreaterThan(0);
 
+    // KV goes with its project: the same turn is computed anew.
+    expect((await at.request("/api/kv-cache", { method: "DELETE" })).body).toMatchObject({ erased: ["small"] });
+    const anew = await client.chat.completions.create({ ...ask, messages });
+    expect(anew.usage!.prompt_tokens_details!.cached_tokens).toBe(0);
+
     // What the worker cannot do is refused before it is asked, what is too long by itself.
     await expect(client.chat.completions.create({ ...ask, messages, n: 2 })).rejects.toMatchObject({
       status: 400,

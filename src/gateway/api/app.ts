@@ -16,6 +16,7 @@ import { callRoutes } from "./routes/calls.ts";
 import { engineRoutes } from "./routes/engines.ts";
 import { eventRoutes } from "./routes/events.ts";
 import { keyRoutes } from "./routes/keys.ts";
+import { kvCacheRoutes } from "./routes/kv-cache.ts";
 import { overviewRoutes } from "./routes/overview.ts";
 import { searchRoutes } from "./routes/search.ts";
 import { statusRoutes } from "./routes/status.ts";
@@ -52,6 +53,7 @@ export function createApi(dependencies: ServerDependencies): OpenAPIHono<ApiEnv>
     statusRoutes,
     engineRoutes,
     keyRoutes,
+    kvCacheRoutes,
     budgetRoutes,
     callRoutes,
     overviewRoutes,

@@ -120,6 +120,12 @@ export const engineCreate = z.object({
   price: price.partial({ cached_nano_per_million: true }).optional(),
 });
 
+export const kvCacheErased = z.object({
+  project: z.string(),
+  erased: z.array(z.string()).describe("Endpoints that keep nothing of the project any more"),
+  not_by_project: z.array(z.string()).describe("Endpoints that keep nothing by project"),
+});
+
 export const key = z.object({
   id: z.string(),
   name: z.string(),
