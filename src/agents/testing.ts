@@ -271,7 +271,7 @@ function scriptedEngine(facts: RuntimeFact[]): Engine {
     open: async () => {
       throw new Error("The scripted gateway answers before any engine.");
     },
-    countTokens: async () => undefined,
+    tokenize: async () => undefined,
     tell: async (told) => {
       facts.push(...told);
       return told.map((fact) => ({ fact: fact.type, program: fact.program, honoured: true, action: "none" }));

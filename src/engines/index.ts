@@ -3,5 +3,11 @@ export { engineBaseUrl } from "./addresses.ts";
 export { closeEgress } from "./egress.ts";
 export { createOpenAiEngine, type OpenAiEngineOptions } from "./openai.ts";
 export { createEmbeddedEngine, type EmbeddedEngine, type EmbeddedEngineOptions } from "./embedded/adapter.ts";
-export { EngineRegistry, type Endpoint as RegisteredEndpoint, type EndpointOptions } from "./registry.ts";
+export {
+  EngineRegistry,
+  type Endpoint as RegisteredEndpoint,
+  type EndpointOptions,
+  type EndpointRole,
+  type RegistryChange,
+} from "./registry.ts";
 export { estimateTokens, promptLength } from "./wire.ts";

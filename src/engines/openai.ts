@@ -16,6 +16,7 @@ import type {
   FactReceipt,
   KvEvent,
   RuntimeFact,
+  TokenizedPrompt,
 } from "./types.ts";
 import { refusalOf, retryAfterSeconds } from "./wire.ts";
 
@@ -110,11 +111,12 @@ class OpenAiEngine implements Engine {
     });
   }
 
-  async countTokens(
+  async tokenize(
     endpoint: Endpoint,
     body: Record<string, unknown>,
+    _organisation: string,
     signal?: AbortSignal,
-  ): Promise<number | undefined> {
+  ): Promise<TokenizedPrompt | undefined> {
     if (!this.#tokenizes) return undefined;
     return this.#tokenize(
       endpoint === "chat"
@@ -125,13 +127,14 @@ class OpenAiEngine implements Engine {
   }
 
   /** vLLM's /tokenize lies beside /v1, not below it. */
-  async #tokenize(question: Record<string, unknown>, signal?: AbortSignal): Promise<number | undefined> {
+  async #tokenize(question: Record<string, unknown>, signal?: AbortSignal): Promise<TokenizedPrompt | undefined> {
     const url = `${this.#url.replace(/\/v1$/, "")}/tokenize`;
     try {
       const body = JSON.stringify({ model: this.#model, ...question });
       const answer = await ask("POST", url, this.#headers, body, signal, limits.countMs);
-      const tokens = answer["count"];
-      return typeof tokens === "number" && Number.isSafeInteger(tokens) && tokens >= 0 ? tokens : undefined;
+      const { count, tokens } = answer;
+      if (typeof count !== "number" || !Number.isSafeInteger(count) || count < 0) return undefined;
+      return Array.isArray(tokens) && tokens.length === count ? { count, tokens: tokens as number[] } : { count };
     } catch {
       return undefined;
     }

@@ -11,7 +11,20 @@ export interface EndpointOptions {
   endpoint?: string;
   /** Set when it serves one organisation only; absent: everybody. */
   organisation?: string;
+  /** What it does for a call; `both` unless given. */
+  role?: EndpointRole;
+  /** Machine it runs on, where that is known: KV moves fastest within one. */
+  node?: string;
   facts?: EndpointFacts;
+}
+
+/** Prefill and decode in one place, or one of the two (PD). */
+export type EndpointRole = "both" | "prefill" | "decode";
+
+/** `health`: `up` or `facts` may have changed. */
+export interface RegistryChange {
+  type: "added" | "removed" | "health";
+  endpoint: Endpoint;
 }
 
 export interface Endpoint {
@@ -21,6 +34,8 @@ export interface Endpoint {
   readonly kind: "embedded" | "openai";
   readonly model: string;
   readonly organisation: string | undefined;
+  readonly role: EndpointRole;
+  readonly node: string | undefined;
   readonly engine: Engine;
   readonly addedAt: Date;
   /** What it last said of itself. */
@@ -34,6 +49,18 @@ export interface Endpoint {
 
 export class EngineRegistry {
   readonly #endpoints = new Map<string, Endpoint>();
+  readonly #listeners = new Set<(change: RegistryChange) => void>();
+
+  /** Tells of every endpoint that is here already, then of every change. Answers how to stop. */
+  onChange(listener: (change: RegistryChange) => void): () => void {
+    for (const endpoint of this.#endpoints.values()) listener({ type: "added", endpoint });
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  #tell(type: RegistryChange["type"], endpoint: Endpoint): void {
+    for (const listener of this.#listeners) listener({ type, endpoint });
+  }
 
   /** Registers an endpoint; one of the same name is replaced (a worker that came back at another address). */
   add(name: string, engine: Engine, options: EndpointOptions): Endpoint {
@@ -43,6 +70,8 @@ export class EngineRegistry {
       kind: options.kind,
       model: options.model,
       organisation: options.organisation,
+      role: options.role ?? "both",
+      node: options.node,
       engine,
       addedAt: new Date(),
       facts: options.facts,
@@ -52,6 +81,8 @@ export class EngineRegistry {
     };
     const replaced = this.#endpoints.get(endpoint.endpoint);
     this.#endpoints.set(endpoint.endpoint, endpoint);
+    if (replaced) this.#tell("removed", replaced);
+    this.#tell("added", endpoint);
     if (replaced && replaced.engine !== engine) void replaced.engine.close().catch(() => {});
     return endpoint;
   }
@@ -61,6 +92,7 @@ export class EngineRegistry {
     const gone = [...this.#endpoints.values()].filter((one) => one.name === name || one.endpoint === name);
     for (const one of gone) {
       this.#endpoints.delete(one.endpoint);
+      this.#tell("removed", one);
       void one.engine.close().catch(() => {});
     }
     return gone.length > 0;
@@ -88,19 +120,32 @@ export class EngineRegistry {
   async probe(endpoint: Endpoint, signal?: AbortSignal): Promise<EndpointFacts> {
     try {
       endpoint.facts = await endpoint.engine.probe(signal);
-      endpoint.up = true;
-      endpoint.lastError = undefined;
+      this.answered(endpoint);
       return endpoint.facts;
     } catch (error) {
-      endpoint.up = false;
-      endpoint.lastError = (error as Error).message;
+      this.lost(endpoint, (error as Error).message);
       throw error;
     }
+  }
+
+  /** It has answered: it is up. */
+  answered(endpoint: Endpoint): void {
+    endpoint.up = true;
+    endpoint.lastError = undefined;
+    this.#tell("health", endpoint);
+  }
+
+  /** It did not answer, and why. */
+  lost(endpoint: Endpoint, why: string): void {
+    endpoint.up = false;
+    endpoint.lastError = why;
+    this.#tell("health", endpoint);
   }
 
   async close(): Promise<void> {
     const all = [...this.#endpoints.values()];
     this.#endpoints.clear();
+    for (const one of all) this.#tell("removed", one);
     await Promise.all(all.map((one) => one.engine.close().catch(() => {})));
   }
 }

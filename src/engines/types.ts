@@ -21,6 +21,18 @@ export interface CallHints {
   program?: string;
   /** Higher goes first within an engine's queue; 0 by default. */
   priority?: number;
+  /** Ids of the prompt, tokenised before: an engine that says `takesTokens` uses them instead of tokenising again. */
+  promptTokens?: readonly number[];
+  /** KV that was computed elsewhere. It is pulled whole before the first token, or the attempt fails with `kv_lost`. */
+  transfer?: KvTransfer;
+}
+
+/** A prompt's KV on its way from the endpoint that prefilled it to the one that decodes. */
+export interface KvTransfer {
+  /** Name of the state, as `Prefilled` gave it. */
+  state: string;
+  /** Prompt tokens that the decoder must get. */
+  tokens: number;
 }
 
 export interface EngineRequest {
@@ -72,6 +84,8 @@ export interface EngineAnswer {
   /** What was used, as far as known now. */
   usage(): Usage | undefined;
   timings(): Timings;
+  /** Prompt tokens whose KV was pulled from elsewhere (`hints.transfer`); known once the answer has begun. */
+  pulledTokens?(): number | undefined;
   /** The client has gone: stop within one token (decode) or one chunk (prefill), then answer what was used. Never throws. */
   cancel(): Promise<Usage | undefined>;
 }
@@ -89,13 +103,32 @@ export interface EndpointFacts {
   /** Calls that run at once, and calls that may wait. */
   slots?: number;
   queueLimit?: number;
+  kv?: KvFacts;
   capabilities: Capabilities;
+}
+
+/** How much KV an endpoint keeps, and at what price it comes back. */
+export interface KvFacts {
+  bytesPerToken: number;
+  /** Tokens that fit the device; and all tiers together. */
+  deviceTokens: number;
+  totalTokens: number;
+  /** Milliseconds to bring one token's KV back to the device, by the tiers that there are. */
+  reloadMsPerToken: Partial<Record<Tier, number>>;
+  /** Names the pool that its lower tiers lie in; endpoints of the same pool see each other's states. */
+  pool?: string;
 }
 
 export interface Capabilities {
   tokenize: boolean;
+  /** Honours `hints.promptTokens`. */
+  takesTokens?: boolean;
   kvEvents: boolean;
   facts: boolean;
+  /** Honours `hint`. */
+  kvHints?: boolean;
+  /** Can prefill for others (`prefill`), and pull what others prefilled (`hints.transfer`). */
+  transfersKv?: boolean;
   /** Stops an attempt by name and still reports its usage. */
   cancelWithUsage: boolean;
   reportsCachedTokens: boolean;
@@ -123,6 +156,46 @@ export interface FactReceipt {
   reason?: string;
 }
 
+/**
+ * What is to become of an idle program's KV. One vocabulary for every engine; an adapter translates it, the receipt says what
+ * was done.
+ *   keep      it is wanted soon: the last to be evicted
+ *   demote    it is not wanted for a while: saved to a lower tier, then the first to be evicted
+ *   prefetch  it is wanted now: brought back to the device
+ *   drop      nobody wants it any more: the device's room is given up
+ *   share     saved to a lower tier as it is, so that endpoints of the same pool can load it; its place stays as it was
+ */
+export interface KvHint {
+  verb: "keep" | "demote" | "prefetch" | "drop" | "share";
+  program: string;
+}
+
+export interface KvReceipt extends KvHint {
+  honoured: boolean;
+  /** Tokens concerned. */
+  tokens: number;
+  reason?: string;
+}
+
+/** A prompt whose KV an endpoint has computed and keeps for another to pull. */
+export interface Prefilled {
+  /** Name of the state; undefined when the endpoint stopped before it had all of it, or could not keep it. */
+  state: string | undefined;
+  /** Prompt tokens that the state holds. */
+  tokens: number;
+  /** What was cached and computed; no output. */
+  usage: Usage;
+  timings: Timings;
+  /** The state is kept for at least so long; after it, or after `release`, it may be evicted. */
+  leaseMs: number;
+}
+
+/** A prompt as an engine sees it. `tokens` where it says which ones. */
+export interface TokenizedPrompt {
+  count: number;
+  tokens?: number[];
+}
+
 /** Blocks stored and removed, in order; a consumer that sees a gap or a new epoch forgets what it knew of the endpoint. */
 export interface KvEvent {
   type: "stored" | "removed" | "cleared";
@@ -146,10 +219,24 @@ export interface Engine {
   probe(signal?: AbortSignal): Promise<EndpointFacts>;
   /** Starts an attempt. Throws EngineError before the first byte; after it, the chunk stream throws. */
   open(request: EngineRequest, signal?: AbortSignal): Promise<EngineAnswer>;
-  /** Tokens of a prompt as the engine would see it; undefined where it cannot say. */
-  countTokens(endpoint: Endpoint, body: Record<string, unknown>, signal?: AbortSignal): Promise<number | undefined>;
+  /** A prompt as the engine would see it, for that organisation (an answer's own tokens are remembered); undefined where it cannot say. */
+  tokenize(
+    endpoint: Endpoint,
+    body: Record<string, unknown>,
+    organisation: string,
+    signal?: AbortSignal,
+  ): Promise<TokenizedPrompt | undefined>;
   /** Tells facts; one receipt each, `honoured: false` where the engine has no use for them. */
   tell(facts: RuntimeFact[]): Promise<FactReceipt[]>;
+  /** Says what is to become of programs' KV; one receipt each. Absent where it cannot be said (`kvHints`). */
+  hint?(hints: KvHint[]): Promise<KvReceipt[]>;
+  /**
+   * Computes a prompt and keeps its KV for another endpoint of the pool; present where `transfersKv`. Aborting the signal
+   * stops it within a chunk, and what was computed by then is answered. Throws EngineError when it cannot begin.
+   */
+  prefill?(request: EngineRequest, signal?: AbortSignal): Promise<Prefilled>;
+  /** The state is not needed any more for whom it was kept. Never throws. */
+  release?(state: string): Promise<void>;
   /** KV events from `since` on; ends at once where the engine has none. */
   watch(since: { epoch: string; sequence: number } | undefined, signal: AbortSignal): AsyncIterable<KvEvent>;
   /** Erases what the engine keeps of a project's prompts, in memory and on disk; absent where it keeps nothing by project. */

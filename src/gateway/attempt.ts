@@ -40,7 +40,8 @@ export class Attempts {
     const { endpoint: protocol, body } = call.request;
     const { facts, engine, model } = placement.endpoint;
     const asked = fieldsFor(body, facts?.capabilities);
-    const count = () => engine.countTokens(protocol, { ...asked, model }, call.signal);
+    const { organisation, project } = call.request.principal;
+    const count = async () => (await engine.tokenize(protocol, { ...asked, model }, organisation, call.signal))?.count;
     const bound = receivedTokensBound(protocol, asked, call.request.received?.bytes.length);
     let promptTokens = Math.min(bound, facts?.contextTokens ?? Infinity);
     let limited = withOutputLimit(protocol, asked, facts, promptTokens);
@@ -52,7 +53,6 @@ export class Attempts {
     const id = pooledId("att");
     const hold = async (tokens: number) => {
       const heldNano = worstCase({ promptTokens: tokens * answers, maxOutputTokens: outputTokens }, card);
-      const { organisation, project } = call.request.principal;
       const scopes = scopesOf(call.request);
       const result = await this.#ledger.hold({
         ...{ attempt: id, call: call.id, organisation, project, scopes, amountNano: heldNano, rateCard: card },

@@ -133,7 +133,7 @@ describe("budgets", () => {
   test("near its limit the engine is asked to count: a call that fits is not refused by the bound from bytes", async () => {
     await using at = await testGateway();
     const engine = at.engines.resolve("scripted")!.engine;
-    engine.countTokens = async () => 12;
+    engine.tokenize = async () => ({ count: 12 });
     await setBudget(at, 12n * 3n + 10n * 7n);
     const prompt = "x".repeat(1000);
     await at

@@ -56,7 +56,7 @@ test("probe tells what the worker told", async () => {
 });
 
 test("tokens are counted before the call as the engine counts them in it", async () => {
-  const counted = await engine.countTokens("chat", question());
+  const counted = (await engine.tokenize("chat", question(), "org"))?.count;
   const answer = await engine.open({ endpoint: "chat", body: { ...question(), max_tokens: 4 }, hints: hints() });
   const body = await answer.body();
   expect(body["lineshaft"]).toBeUndefined();

@@ -41,7 +41,7 @@ const fields = [
 ];
 
 const receipts = z.object({ receipts: z.array(factReceipt) });
-const tokenCount = z.object({ count: z.number().int().nonnegative() });
+const tokenized = z.object({ count: z.number().int().nonnegative(), tokens: z.array(z.number()) });
 
 /** Waits before the event stream is asked for again; the last is repeated. */
 const reconnectMs = [50, 200, 1000, 2000];
@@ -97,12 +97,12 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEn
       });
     },
 
-    async countTokens(endpoint: Endpoint, body: Record<string, unknown>, signal?: AbortSignal) {
+    async tokenize(endpoint: Endpoint, body: Record<string, unknown>, _organisation: string, signal?: AbortSignal) {
       const question =
         endpoint === "chat" ? { messages: body["messages"], tools: body["tools"] } : { prompt: body["prompt"] };
       try {
         const text = JSON.stringify(question);
-        return tokenCount.parse(await ask("POST", `${url}/tokenize`, headers, text, signal, limits.countMs)).count;
+        return tokenized.parse(await ask("POST", `${url}/tokenize`, headers, text, signal, limits.countMs));
       } catch {
         return undefined;
       }
