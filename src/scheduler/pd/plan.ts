@@ -10,6 +10,11 @@ export interface PdOptions {
   minUncachedTokens?: number;
   /** ... and when less than this share of it is uncached. */
   minUncachedShare?: number;
+  /**
+   * Up to this many uncached tokens an endpoint that only decodes computes itself: a short rest behind a long cached
+   * prefix costs it less than a transfer costs both. 1 by default, the token that every engine computes anyway.
+   */
+  decodeLocalTokens?: number;
   /** Bytes of KV per token and bytes per millisecond between two endpoints, by how near they are. */
   kvBytesPerToken?: number;
   bytesPerMs?: { node: number; superNode: number; zone: number; far: number };
@@ -28,16 +33,17 @@ export class PdPlanner {
     this.options = {
       minUncachedTokens: options.minUncachedTokens ?? 2048,
       minUncachedShare: options.minUncachedShare ?? 0.7,
+      decodeLocalTokens: options.decodeLocalTokens ?? 1,
       kvBytesPerToken: options.kvBytesPerToken ?? 160_000,
       // 200 GB/s within a node, 50 in a super-node, 20 in a zone, 2 beyond.
       bytesPerMs: options.bytesPerMs ?? { node: 200e6, superNode: 50e6, zone: 20e6, far: 2e6 },
     };
   }
 
-  /** Whether the call's prefill should leave its decode endpoint. An endpoint that only decodes always sends it away. */
+  /** Whether the call's prefill should leave its decode endpoint. One that only decodes keeps no more than `decodeLocalTokens`. */
   wants(call: Call, decode: EndpointState, chosen: CandidateNumbers): boolean {
     if (chosen.uncachedTokens <= 1) return false;
-    if (decode.spec.role === "decode") return true;
+    if (decode.spec.role === "decode") return chosen.uncachedTokens > this.options.decodeLocalTokens;
     const share = chosen.uncachedTokens / Math.max(1, call.promptTokens);
     return chosen.uncachedTokens >= this.options.minUncachedTokens && share >= this.options.minUncachedShare;
   }
