@@ -8,6 +8,7 @@ export {
   type Endpoint as RegisteredEndpoint,
   type EndpointOptions,
   type EndpointRole,
+  type DeploymentSettings,
   type RegistryChange,
 } from "./registry.ts";
 export { estimateTokens, promptLength } from "./wire.ts";

@@ -21,10 +21,15 @@ export interface EndpointOptions {
 /** Prefill and decode in one place, or one of the two (PD). */
 export type EndpointRole = "both" | "prefill" | "decode";
 
-/** `health`: `up` or `facts` may have changed. */
-export interface RegistryChange {
-  type: "added" | "removed" | "health";
-  endpoint: Endpoint;
+/** `health`: `up` or `facts` may have changed. `configured`: how a deployment is to be served has changed. */
+export type RegistryChange =
+  | { type: "added" | "removed" | "health"; endpoint: Endpoint }
+  | { type: "configured"; deployment: string; settings: DeploymentSettings };
+
+/** How a deployment is to be served, whichever endpoints stand behind it. */
+export interface DeploymentSettings {
+  /** Name of the placement policy; the gateway's default where absent. */
+  placement?: string;
 }
 
 export interface Endpoint {
@@ -49,17 +54,31 @@ export interface Endpoint {
 
 export class EngineRegistry {
   readonly #endpoints = new Map<string, Endpoint>();
+  readonly #settings = new Map<string, DeploymentSettings>();
   readonly #listeners = new Set<(change: RegistryChange) => void>();
 
-  /** Tells of every endpoint that is here already, then of every change. Answers how to stop. */
+  /** Tells of every deployment that is configured and every endpoint that is here already, then of every change. Answers how to stop. */
   onChange(listener: (change: RegistryChange) => void): () => void {
+    for (const [deployment, settings] of this.#settings) listener({ type: "configured", deployment, settings });
     for (const endpoint of this.#endpoints.values()) listener({ type: "added", endpoint });
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
-  #tell(type: RegistryChange["type"], endpoint: Endpoint): void {
+  #tell(type: "added" | "removed" | "health", endpoint: Endpoint): void {
     for (const listener of this.#listeners) listener({ type, endpoint });
+  }
+
+  /** Says how a deployment is to be served, before or after its endpoints come. Replaces what was said; the same again tells nobody. */
+  configure(deployment: string, settings: DeploymentSettings): void {
+    if (this.settingsOf(deployment).placement === settings.placement) return;
+    this.#settings.set(deployment, settings);
+    for (const listener of this.#listeners) listener({ type: "configured", deployment, settings });
+  }
+
+  /** How a deployment is to be served; empty where nothing was said. */
+  settingsOf(deployment: string): DeploymentSettings {
+    return this.#settings.get(deployment) ?? {};
   }
 
   /** Registers an endpoint; one of the same name is replaced (a worker that came back at another address). */
