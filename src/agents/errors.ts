@@ -1,26 +1,15 @@
 // Why something about an agent did not work: a code, a sentence for a person, and what to do next. They become HTTP answers in
 // routes.ts and a run's `error_code` and `error_message` in the interpreter.
 
-/** What is wrong at one place of a manifest. Lines count from 1; undefined when the manifest came as an object. */
-export interface Problem {
-  path: string;
-  line?: number;
-  message: string;
-}
+import { ManifestError, type Problem } from "../fleet/manifest.ts";
 
-export class ManifestError extends Error {
-  readonly code = "manifest_invalid";
-  readonly problems: Problem[];
-  readonly hint = "The fields are described in docs/agents.md; editors check them with docs/schemas/agent.json.";
+export const manifestHint =
+  "The fields are described in docs/agents.md; editors check them with docs/schemas/agent.json.";
 
+/** Every problem of an agent's manifest, with its field and its line. */
+export class AgentManifestError extends ManifestError {
   constructor(problems: Problem[], file = "agent.yaml") {
-    super(
-      problems
-        .map(({ path, line, message }) => `${line ? `${file}:${line}: ` : ""}${path ? `${path}: ` : ""}${message}`)
-        .join("\n"),
-    );
-    this.name = "ManifestError";
-    this.problems = problems;
+    super(problems, file, manifestHint);
   }
 }
 

@@ -1,7 +1,6 @@
 export { createAgents, type Agents, type AgentsOptions } from "./agents.ts";
 export type { Dependencies } from "./dependencies.ts";
 export { readAgentFolder } from "./folder.ts";
-export { ManifestError, type Problem } from "./errors.ts";
 export { manifestJsonSchema, parseManifest, type Manifest } from "./manifest.ts";
 export { restateCommand, RestateSetupError, type RestateCommand } from "./restate/server.ts";
 export type { DurableOptions } from "./restate/durable.ts";

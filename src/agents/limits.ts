@@ -6,7 +6,6 @@ export const limits = {
   /** The most a manifest may ask for. */
   mostSteps: 1000,
   mostSeconds: 30 * 24 * 3600,
-  manifestBytes: 256 * 1024,
   verifierBytes: 256 * 1024,
   inputBytes: 1024 * 1024,
   /** What a tool may answer; more is an error, never cut. */

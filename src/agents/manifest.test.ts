@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { ManifestError } from "./errors.ts";
+import { ManifestError } from "../fleet/manifest.ts";
 import { manifestJsonSchema, parseManifest } from "./manifest.ts";
 import { exampleFolder } from "./testing.ts";
 

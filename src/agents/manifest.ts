@@ -3,9 +3,9 @@
 // Two forms, one interpreter. With `steps` the agent is a small fixed program: call this tool, decide by the model, cause that
 // effect; a model of a hundred million parameters can drive it, because each decision is one answer in a given shape. Without
 // `steps` the model itself chooses among the tools, turn by turn, until it answers.
-import { isMap, isScalar, LineCounter, parseDocument, type Document } from "yaml";
 import { z } from "zod";
-import { ManifestError, type Problem } from "./errors.ts";
+import { problemsOf, readManifest, type Problem, type ReadManifest } from "../fleet/manifest.ts";
+import { AgentManifestError, manifestHint } from "./errors.ts";
 import { limits } from "./limits.ts";
 import { ReferenceError, referencesIn, type Reference } from "./references.ts";
 
@@ -154,70 +154,24 @@ export type ManifestStep = z.infer<typeof step>;
 
 /** Parses and checks a manifest from YAML text. Throws ManifestError with every problem, its path and its line. */
 export function parseManifest(text: string, file = "agent.yaml"): Manifest {
-  if (Buffer.byteLength(text) > limits.manifestBytes)
-    throw new ManifestError([{ path: "", message: `is larger than ${limits.manifestBytes / 1024} KiB` }], file);
-  const counter = new LineCounter();
-  const document = parseDocument(text, { lineCounter: counter, uniqueKeys: true, maxAliasCount: 0 } as object);
-  const lineAt = (offset: number | undefined) => (offset === undefined ? undefined : counter.linePos(offset).line);
-  if (document.errors.length > 0)
-    throw new ManifestError(
-      document.errors.map((error) => ({
-        path: "",
-        ...(error.linePos && { line: error.linePos[0].line }),
-        message: error.message.split(" at line ")[0]!,
-      })),
-      file,
-    );
-  let value: unknown;
-  try {
-    value = document.toJS({ maxAliasCount: 0 });
-  } catch (error) {
-    throw new ManifestError([{ path: "", message: (error as Error).message }], file);
-  }
-  return checkManifest(value, { file, lineOf: (path) => lineAt(offsetOf(document, path)) });
+  const { value, lineOf } = readManifest(text, { file, hint: manifestHint });
+  return checkManifest(value, { file, lineOf });
 }
 
 /** Checks a manifest that is an object already; `lineOf` says where a path stands in its text. */
 export function checkManifest(
   value: unknown,
-  source: { file?: string; lineOf?: (path: PropertyKey[]) => number | undefined } = {},
+  source: { file?: string; lineOf?: ReadManifest["lineOf"] } = {},
 ): Manifest {
-  const problem = (path: PropertyKey[], message: string): Problem => ({
-    path: path.map(String).join("."),
-    line: source.lineOf?.(path),
-    message,
-  });
   const parsed = manifestSchema.safeParse(value);
-  if (!parsed.success)
-    throw new ManifestError(
-      parsed.error.issues.map((issue) =>
-        issue.code === "unrecognized_keys"
-          ? problem([...issue.path, issue.keys[0]!], `is not a field of a manifest${issue.path.length ? " here" : ""}`)
-          : problem(issue.path, readable(issue.message)),
-      ),
-      source.file,
-    );
-  const problems = [...crossChecks(parsed.data)].map(([path, message]) => problem(path, message));
-  if (problems.length > 0) throw new ManifestError(problems, source.file);
+  if (!parsed.success) throw new AgentManifestError(problemsOf(parsed.error, source.lineOf), source.file);
+  const problems = [...crossChecks(parsed.data)].map(([path, message]): Problem => ({
+    path: path.map(String).join("."),
+    ...(source.lineOf && { line: source.lineOf(path) }),
+    message,
+  }));
+  if (problems.length > 0) throw new AgentManifestError(problems, source.file);
   return parsed.data;
-}
-
-const readable = (message: string) =>
-  message.replace(/^Invalid input: /, "").replace(/, received undefined$/, ", is missing");
-
-/** Start of the node at a path, or of the nearest one above it. */
-function offsetOf(document: Document, path: PropertyKey[]): number | undefined {
-  for (let length = path.length; length > 0; length--) {
-    const parent = document.getIn(path.slice(0, length - 1), true);
-    const last = path[length - 1];
-    if (isMap(parent)) {
-      const pair = parent.items.find((item) => isScalar(item.key) && String(item.key.value) === String(last));
-      if (pair && isScalar(pair.key) && pair.key.range) return pair.key.range[0];
-    }
-    const node = document.getIn(path.slice(0, length), true) as { range?: [number, number, number] } | undefined;
-    if (node?.range) return node.range[0];
-  }
-  return 0;
 }
 
 /** What no single field can say: names that must exist, references that must lead somewhere, what is not there yet. */

@@ -5,7 +5,8 @@ import type { Tool } from "@modelcontextprotocol/client";
 import { parseMoney } from "../ledger/index.ts";
 import { newId, putBlob } from "../store/index.ts";
 import type { Dependencies } from "./dependencies.ts";
-import { ManifestError, type Problem } from "./errors.ts";
+import type { Problem } from "../fleet/manifest.ts";
+import { AgentManifestError } from "./errors.ts";
 import { limits } from "./limits.ts";
 import { checkManifest, parseManifest, type Manifest } from "./manifest.ts";
 import { definitionHash, type ToolClient } from "./tools/mcp.ts";
@@ -37,7 +38,7 @@ export async function publish(
     typeof request.manifest === "string" ? parseManifest(request.manifest) : checkManifest(request.manifest);
   const model = manifest.model ?? embeddedModel(dependencies, publisher);
   const problems = [...contentProblems(manifest, publisher, request.files ?? {})];
-  if (problems.length > 0) throw new ManifestError(problems);
+  if (problems.length > 0) throw new AgentManifestError(problems);
   const published: Published = { manifest: { ...manifest, model }, tools: await pinTools(manifest, tools) };
   if (manifest.outcome) {
     const { id, version, file } = manifest.outcome.verifier;
@@ -62,7 +63,7 @@ function embeddedModel({ engines }: Pick<Dependencies, "engines">, publisher: Pu
   const served = engines.list(publisher.organisation);
   const model = (served.find(({ kind }) => kind === "embedded") ?? served[0])?.name;
   if (model) return model;
-  throw new ManifestError([{ path: "model", message: "is left out, and no engine serves a model now" }]);
+  throw new AgentManifestError([{ path: "model", message: "is left out, and no engine serves a model now" }]);
 }
 
 /** What only the instance knows: the currency, the files that came along, schemas that a validator must accept. */
@@ -125,7 +126,7 @@ async function pinTools(manifest: Manifest, client: ToolClient): Promise<PinnedT
       });
     }
   }
-  if (problems.length > 0) throw new ManifestError(problems);
+  if (problems.length > 0) throw new AgentManifestError(problems);
   return pinned;
 }
 

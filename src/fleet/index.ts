@@ -6,3 +6,15 @@ export { assertPortFree, freePort, portError, portHolder } from "./ports.ts";
 export { commandLine, treeMemory } from "./processes.ts";
 export { Supervisor, type SupervisorOptions } from "./supervisor.ts";
 export type { ChildSpec, ChildState, ChildStatus } from "./types.ts";
+export * from "./manifest.ts";
+export * from "./deployments/types.ts";
+export {
+  checkDeployment,
+  deploymentManifest,
+  deploymentName,
+  manifestOf,
+  parseDeployment,
+  type DeploymentManifest,
+} from "./deployments/manifest.ts";
+export { shortageOf, type FleetWorker, type Machine, type WantedDeployment } from "./deployments/plan.ts";
+export { Reconciler, type DeploymentFailure, type WorkerHands } from "./deployments/reconciler.ts";

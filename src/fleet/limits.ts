@@ -29,3 +29,12 @@ export const orphanGoneMs = 10_000;
 
 /** How often a lock that another process holds is tried again. */
 export const lockPollMs = 200;
+
+/** Largest manifest: a long system prompt fits many times over, a file given by mistake does not. */
+export const manifestBytes = 256 * 1024;
+
+/** Workers of one role of a deployment: what a manifest may ask for, long before memory ends. */
+export const workersPerRole = 64;
+
+/** A deployment whose workers did not start is tried again after this long. */
+export const startAgainMs = 30_000;

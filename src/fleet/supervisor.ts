@@ -53,6 +53,12 @@ export class Supervisor {
     await this.#children.get(name)?.stop();
   }
 
+  /** Speaks no more of a child that has ended: it was stopped, or never became ready. */
+  forget(name: string): void {
+    const state = this.#children.get(name)?.status().state;
+    if (state === "stopped" || state === "failed") this.#children.delete(name);
+  }
+
   /** Stops every child at once (none needs another to end well), waits until all are gone, and starts none from then on. */
   async stopAll(): Promise<void> {
     this.#closed = true;

@@ -1,0 +1,28 @@
+// A deployment is one way of serving a model on this machine: how many workers, in which roles, started how.
+
+/** Prefill and decode in one place, or one of the two (PD). */
+export type WorkerRole = "both" | "prefill" | "decode";
+
+/** Workers wanted by role. */
+export type Roles = Record<WorkerRole, number>;
+
+/** What a person asked for, checked, with every default filled in. Stored as it is. */
+export interface DeploymentSpec {
+  /** What callers write as `model`. */
+  name: string;
+  /** A name of the catalogue, or the absolute path of a GGUF file; undefined: the instance's own model. */
+  model: string | undefined;
+  roles: Roles;
+  /** Name of the placement policy. */
+  placement: string;
+  /** Calls that one worker runs at once. */
+  slots: number;
+  /** Tokens of one call, prompt and output; undefined: what the model was trained for, at most 4,096. */
+  contextTokens: number | undefined;
+  /** Threads of one worker; undefined: its share of the machine. */
+  threads: number | undefined;
+  /** Bytes of disk for parked KV; undefined: the engine's default. */
+  kvBudgetBytes: number | undefined;
+}
+
+export const countOf = (roles: Roles): number => roles.both + roles.prefill + roles.decode;
