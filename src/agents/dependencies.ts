@@ -1,5 +1,5 @@
 // What this room is given by whoever puts the house together; it makes none of it itself.
-import type { EngineRegistry } from "../engines/index.ts";
+import type { EngineRegistry, RuntimeFact } from "../engines/index.ts";
 import type { CallAnswer, CallRequest } from "../gateway/types.ts";
 import type { Ledger } from "../ledger/index.ts";
 import type { Database } from "../store/index.ts";
@@ -8,7 +8,11 @@ import type { Logger } from "../telemetry/index.ts";
 export interface Dependencies {
   db: Database;
   /** The one pipeline to a model; `flushed` resolves when the records of calls that have ended can be read. */
-  gateway: { call(request: CallRequest): Promise<CallAnswer>; flushed(): Promise<void> };
+  gateway: {
+    call(request: CallRequest): Promise<CallAnswer>;
+    tell(fact: RuntimeFact, model: string, organisation: string): void;
+    flushed(): Promise<void>;
+  };
   ledger: Pick<Ledger, "setBudget" | "recordOutcome">;
   engines: Pick<EngineRegistry, "endpoints" | "list">;
   events: { publish(organisation: string, event: { type: "run" | "step" } & Record<string, unknown>): void };

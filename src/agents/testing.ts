@@ -86,6 +86,7 @@ export type Reply = { content?: string; tool_calls?: unknown[]; finish_reason?: 
 /** A gateway that answers what `script` says; it records what it was asked. Throwing from the script is a failed call. */
 export class ScriptedGateway {
   readonly requests: CallRequest[] = [];
+  readonly facts: RuntimeFact[] = [];
   script: (request: CallRequest) => Reply | Promise<Reply>;
 
   constructor(script: (request: CallRequest) => Reply | Promise<Reply>) {
@@ -93,6 +94,10 @@ export class ScriptedGateway {
   }
 
   async flushed(): Promise<void> {}
+
+  tell(fact: RuntimeFact): void {
+    this.facts.push(fact);
+  }
 
   async call(request: CallRequest): Promise<CallAnswer> {
     this.requests.push(request);
@@ -176,8 +181,7 @@ export async function startHouse(db: Database, script = readThePanel as Scripted
   const gateway = new ScriptedGateway(script);
   const ledger = await createLedger({ db, owner: newId("req") });
   const engines = new EngineRegistry();
-  const facts: RuntimeFact[] = [];
-  engines.add("scripted", scriptedEngine(facts), { kind: "embedded", model: "scripted" });
+  engines.add("scripted", scriptedEngine(), { kind: "embedded", model: "scripted" });
   const events: { type: string }[] = [];
   const make = () =>
     createAgents({
@@ -192,7 +196,7 @@ export async function startHouse(db: Database, script = readThePanel as Scripted
       },
     });
   const house: House = {
-    ...{ db, tenant, gateway, plant, machines, facts, events, restate },
+    ...{ db, tenant, gateway, plant, machines, facts: gateway.facts, events, restate },
     agents: make(),
     silence: (tool, times) => void silent.set(tool, times),
     async restart() {
@@ -255,7 +259,7 @@ export function readExample(): { manifest: Manifest; files: Record<string, strin
   return { manifest, files: { "verifier.js": readFileSync(new URL("verifier.js", exampleFolder), "utf8") } };
 }
 
-function scriptedEngine(facts: RuntimeFact[]): Engine {
+function scriptedEngine(): Engine {
   return {
     kind: "scripted",
     probe: async () => ({
@@ -263,7 +267,7 @@ function scriptedEngine(facts: RuntimeFact[]): Engine {
       capabilities: {
         tokenize: false,
         kvEvents: false,
-        facts: true,
+        facts: false,
         cancelWithUsage: false,
         reportsCachedTokens: false,
       },
@@ -272,10 +276,7 @@ function scriptedEngine(facts: RuntimeFact[]): Engine {
       throw new Error("The scripted gateway answers before any engine.");
     },
     tokenize: async () => undefined,
-    tell: async (told) => {
-      facts.push(...told);
-      return told.map((fact) => ({ fact: fact.type, program: fact.program, honoured: true, action: "none" }));
-    },
+    tell: async () => [],
     async *watch() {},
     close: async () => {},
   };

@@ -401,12 +401,9 @@ export class Turns {
     return { next: "nothing" };
   }
 
-  /** Tells the engine that serves the run's model what no engine could see. Never waited for, never an error. */
+  /** Tells who places the run's calls what no router could see. */
   #tell(run: ClaimedRun, state: RunState, fact: RuntimeFact): void {
-    for (const { engine } of this.#with.engines.endpoints(state.published.manifest.model, run.organisation))
-      engine
-        .tell([fact])
-        .catch((error: Error) => this.#with.log.debug({ fact: fact.type, run: run.id }, error.message));
+    this.#with.gateway.tell(fact, state.published.manifest.model, run.organisation);
   }
 }
 

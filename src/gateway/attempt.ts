@@ -1,9 +1,17 @@
-// One attempt: admitted (its worst case held), opened at an engine, and ended (the engine told, what was used settled) exactly
-// once, whichever way it ends.
+// One attempt: admitted (its worst case held), placed (its turn has come, an endpoint was chosen), opened at an engine, and ended
+// (the engine told, what was used settled) exactly once, whichever way it ends.
 import { EngineError } from "../engines/index.ts";
-import type { EngineAnswer, EngineChunk, RegisteredEndpoint } from "../engines/index.ts";
-import { LedgerError, priceOf, worstCase } from "../ledger/index.ts";
-import type { Ledger, RateCard, Scope, SettlementRequest } from "../ledger/index.ts";
+import type {
+  EngineAnswer,
+  EngineChunk,
+  EngineRegistry,
+  RegisteredEndpoint,
+  Timings,
+  Usage,
+} from "../engines/index.ts";
+import { worstCase } from "../ledger/index.ts";
+import type { Ledger, RateCard, Scope } from "../ledger/index.ts";
+import type { CallTimings } from "../scheduler/index.ts";
 import type { Logger, Metrics } from "../telemetry/index.ts";
 import { answersAsked, receivedTokensBound, withOutputLimit } from "./admission.ts";
 import { asGatewayError } from "./errors.ts";
@@ -11,38 +19,59 @@ import type { GatewayError } from "./errors.ts";
 import { pooledId } from "./ids.ts";
 import { limits } from "./limits.ts";
 import { phasesOf } from "./phases.ts";
-import type { Placement } from "./place.ts";
 import { fieldsFor } from "./protocol/fields.ts";
 import { budgetRefusal, cancelled } from "./refusals.ts";
-import type { AttemptState, Begun, CallState, EndedAttempt, Outcome } from "./state.ts";
+import { Placer } from "./scheduling/placer.ts";
+import type { Dispatcher } from "./scheduling/dispatcher.ts";
+import { programKey, type PromptFacts } from "./scheduling/prompts.ts";
+import type { LegRequest } from "./scheduling/split.ts";
+import { Settling } from "./settling.ts";
+import type { AdmittedAttempt, AttemptState, Begun, CallState, EndedAttempt, Outcome } from "./state.ts";
 import type { CallRequest } from "./types.ts";
 import { usedBy } from "./usage.ts";
-import type { SettledUsage } from "./usage.ts";
-
-/** A settlement that fails is tried again so often before its caller is answered, then in the background until it is taken. */
-const settleTries = 3;
-const settleAgainMs = 1_000;
 
 export class Attempts {
+  readonly #engines: EngineRegistry;
   readonly #ledger: Ledger;
   readonly #metrics: Metrics;
-  readonly #log: Logger;
+  readonly #dispatcher: Dispatcher;
+  readonly #placer: Placer;
+  readonly #settling: Settling;
 
-  constructor(rooms: { ledger: Ledger; metrics: Metrics; log: Logger }) {
+  constructor(rooms: {
+    engines: EngineRegistry;
+    ledger: Ledger;
+    metrics: Metrics;
+    log: Logger;
+    dispatcher: Dispatcher;
+  }) {
+    this.#engines = rooms.engines;
     this.#ledger = rooms.ledger;
     this.#metrics = rooms.metrics;
-    this.#log = rooms.log;
+    this.#dispatcher = rooms.dispatcher;
+    this.#placer = new Placer(rooms.engines, rooms.dispatcher);
+    this.#settling = new Settling(rooms.ledger, rooms.log);
   }
 
   /** Prices the worst case and holds it on every budget concerned, or throws by name of the budget that refuses. */
-  async admit(call: CallState, placement: Placement, card: RateCard, number: number): Promise<AttemptState> {
-    const begun = call.now();
+  async admit(
+    call: CallState,
+    prompt: PromptFacts,
+    { facts, engine, model }: RegisteredEndpoint,
+    card: RateCard,
+    number: number,
+  ): Promise<AdmittedAttempt> {
+    const begun = number === 1 ? 0 : call.now();
     const { endpoint: protocol, body } = call.request;
-    const { facts, engine, model } = placement.endpoint;
     const asked = fieldsFor(body, facts?.capabilities);
     const { organisation, project } = call.request.principal;
-    const count = async () => (await engine.tokenize(protocol, { ...asked, model }, organisation, call.signal))?.count;
-    const bound = receivedTokensBound(protocol, asked, call.request.received?.bytes.length);
+    const count = async () =>
+      prompt.counted
+        ? prompt.promptTokens
+        : (await engine.tokenize(protocol, { ...asked, model }, organisation, call.signal))?.count;
+    const bound = prompt.counted
+      ? prompt.promptTokens
+      : receivedTokensBound(protocol, asked, call.request.received?.bytes.length);
     let promptTokens = Math.min(bound, facts?.contextTokens ?? Infinity);
     let limited = withOutputLimit(protocol, asked, facts, promptTokens);
     if (limited.outputTokens === limits.leastOutputTokens && limited.body !== asked)
@@ -73,11 +102,29 @@ export class Attempts {
     }
     this.#metrics.holdOpened();
     return {
-      ...{ id, number, placement, card, heldNano, tightest: result.tightest },
-      body: { ...limited.body, model },
+      ...{ id, number, card, heldNano, tightest: result.tightest },
+      body: limited.body,
       most: { promptTokens: promptTokens * answers, outputTokens },
-      moments: { begun, admitted: call.now(), opened: 0, first: 0, ended: 0, settled: 0 },
+      moments: { begun, admitted: call.now(), placed: 0, prefilled: 0, opened: 0, first: 0, ended: 0, settled: 0 },
     };
+  }
+
+  /** Waits for the attempt's turn and for an endpoint. When it throws, the hold has been given back. */
+  async place(
+    call: CallState,
+    admitted: AdmittedAttempt,
+    prompt: PromptFacts,
+    tried: ReadonlySet<string>,
+  ): Promise<AttemptState> {
+    try {
+      const placement = await this.#placer.place(call, admitted, prompt, tried);
+      admitted.moments.placed = call.now();
+      return { ...admitted, placement, tokens: prompt.tokens };
+    } catch (error) {
+      await this.#ledger.void(admitted.id);
+      this.#metrics.holdClosed();
+      throw error;
+    }
   }
 
   /**
@@ -85,20 +132,26 @@ export class Attempts {
    * the attempt has been ended.
    */
   async open(call: CallState, attempt: AttemptState): Promise<Begun> {
-    const { endpoint } = attempt.placement;
-    const { principal, endpoint: protocol, program = call.request.run } = call.request;
+    const { endpoint, split } = attempt.placement;
+    const { moments } = attempt;
     endpoint.running++;
     let answer: EngineAnswer | undefined;
+    // Of a whole answer nobody says when its prompt was done: it is taken to be, when that was expected.
+    const guess =
+      attempt.body.stream === true
+        ? undefined
+        : setTimeout(() => this.#dispatcher.prefilled(attempt.id), attempt.placement.expectedFirstTokenMs).unref();
     try {
-      const { organisation, project } = principal;
-      const hints = { attempt: attempt.id, organisation, project, ...(program !== undefined && { program }) };
-      const { received, body: object } = call.request;
-      const source = received && { source: { ...received, object } };
-      const request = { endpoint: protocol, body: attempt.body, hints, ...source };
-      answer = await endpoint.engine.open(request, call.signal);
-      attempt.moments.opened = call.now();
+      const requestOf = requestsOf(call, attempt);
+      if (split) answer = await split.open(requestOf, call.signal, () => (moments.prefilled = call.now()));
+      else {
+        await this.#dispatcher.bring(attempt.id);
+        answer = await endpoint.engine.open(requestOf(endpoint), call.signal);
+      }
+      moments.opened = call.now();
       const begun = await firstOf(call, attempt, answer);
-      attempt.moments.first = call.now();
+      moments.first = call.now();
+      this.#dispatcher.prefilled(attempt.id);
       this.#answered(endpoint);
       return begun;
     } catch (error) {
@@ -106,19 +159,19 @@ export class Attempts {
       if (call.signal.aborted) await this.end(call, attempt, answer, "cancelled", cancelled());
       else await this.end(call, attempt, answer, "failed", asGatewayError(error));
       throw error;
+    } finally {
+      clearTimeout(guess);
     }
   }
 
   #answered(endpoint: RegisteredEndpoint): void {
     if (endpoint.up === true) return;
-    endpoint.up = true;
-    endpoint.lastError = undefined;
+    this.#engines.answered(endpoint);
     this.#metrics.engineUp(endpoint.endpoint, true);
   }
 
   #lost(endpoint: RegisteredEndpoint, error: EngineError): void {
-    endpoint.up = false;
-    endpoint.lastError = error.message;
+    this.#engines.lost(endpoint, error.message);
     this.#metrics.engineUp(endpoint.endpoint, false);
   }
 
@@ -131,21 +184,31 @@ export class Attempts {
     failure: GatewayError | undefined,
     finishReason?: string,
   ): Promise<EndedAttempt> {
-    const { endpoint, decision } = attempt.placement;
+    const { endpoint, decision, split, predictedTokens } = attempt.placement;
     const { moments } = attempt;
-    const known = outcome === "completed" ? answer?.usage() : await answer?.cancel();
+    const told = outcome === "completed" ? answer?.usage() : await answer?.cancel();
+    // Nobody had asked the decoder yet: what there is to pay for is what was computed for it.
+    const known = told ? this.#dispatcher.billed(attempt.id, told) : outcome === "cancelled" ? split?.usage : undefined;
     const used = usedBy(attempt, answer, outcome, known);
     const { usage } = used;
     endpoint.running--;
     moments.ended ||= call.now();
-    const priceNano = await this.#settle(call, attempt, used);
+    split?.close();
+    const timings = answer?.timings() ?? {};
+    this.#dispatcher.ended(attempt.id, {
+      reason: outcome === "completed" ? "done" : outcome,
+      ...(told && { usage: told, timings: seenTimings(attempt, told, timings) }),
+    });
+    if (outcome === "completed" && told) this.#placer.answered(call.request.body.model, told.outputTokens);
+    if (told?.source === "engine" && predictedTokens !== undefined)
+      this.#metrics.cachedGap(endpoint.endpoint, predictedTokens, usage.cachedTokens);
+    const priceNano = await this.#settling.settle(call.id, attempt, used);
     moments.settled = call.now();
     this.#metrics.holdClosed();
     this.#metrics.attemptEnded({ engine: endpoint.endpoint, outcome });
     this.#metrics.tokensUsed(call.request.body.model, {
       ...{ prompt: usage.promptTokens, cached: usage.cachedTokens, output: usage.outputTokens },
     });
-    const timings = answer?.timings() ?? {};
     call.attempts.push({
       id: attempt.id,
       number: attempt.number,
@@ -161,34 +224,6 @@ export class Attempts {
       price_nano: priceNano.toString(),
     });
     return { usage, timings, priceNano, currency: attempt.card.currency, failure, finishReason };
-  }
-
-  async #settle(call: CallState, attempt: AttemptState, { usage, source }: SettledUsage): Promise<bigint> {
-    const { promptTokens, cachedTokens, outputTokens } = usage;
-    const tokens = { promptTokens, cachedTokens, outputTokens };
-    for (let tries = 1; ; tries++) {
-      try {
-        const settlement = await this.#ledger.settle({ attempt: attempt.id, tokens, usageSource: source });
-        return settlement.amountNano;
-      } catch (error) {
-        const { message } = error as Error;
-        this.#log.error({ call: call.id, attempt: attempt.id, err: message }, "an attempt could not be settled");
-        if (tries < settleTries && !(error instanceof LedgerError)) {
-          await new Promise((resolve) => setTimeout(resolve, 100 * tries));
-          continue;
-        }
-        if (!(error instanceof LedgerError)) this.#settleLater({ attempt: attempt.id, tokens, usageSource: source });
-        return priceOf(tokens, attempt.card);
-      }
-    }
-  }
-
-  /** The hold stands until it is settled. If this process ends before, who comes after it settles the hold in full. */
-  #settleLater(request: SettlementRequest): void {
-    const again = (error: unknown) => {
-      if (!(error instanceof LedgerError)) this.#settleLater(request);
-    };
-    setTimeout(() => void this.#ledger.settle(request).catch(again), settleAgainMs).unref();
   }
 }
 
@@ -215,6 +250,41 @@ async function firstChunk(
   iterator: AsyncIterator<EngineChunk>,
 ): Promise<Begun> {
   return { attempt, answer, streams: true, iterator, first: await iterator.next() };
+}
+
+/** The attempt's request as each of its legs is sent it. */
+function requestsOf(call: CallState, attempt: AttemptState): LegRequest {
+  const { principal, endpoint: protocol, received, body: object } = call.request;
+  const { organisation, project } = principal;
+  const program = programKey(call.request);
+  const source = received && { source: { ...received, object } };
+  return (endpoint, leg, transfer) => ({
+    endpoint: protocol,
+    body: { ...attempt.body, model: endpoint.model },
+    hints: {
+      attempt: leg === undefined ? attempt.id : `${attempt.id}.${leg}`,
+      ...{ organisation, project },
+      ...(program !== undefined && { program }),
+      ...(attempt.tokens && endpoint.facts?.capabilities.takesTokens && { promptTokens: attempt.tokens }),
+      ...(transfer && { transfer }),
+    },
+    ...source,
+  });
+}
+
+/** What the scheduler learns an endpoint's speed from: the engine's own times, or those seen from here. */
+function seenTimings({ moments, body }: AttemptState, usage: Usage, timings: Timings): CallTimings {
+  const restoredTokens = usage.cachedByTier?.disk ?? 0;
+  const seen =
+    body.stream === true && moments.first > 0
+      ? { prefillMs: moments.first - moments.placed, decodeMs: moments.ended - moments.first }
+      : {};
+  const { prefillMs, decodeMs, restoreMs } = { ...seen, ...timings };
+  return {
+    ...(prefillMs !== undefined && { prefillMs }),
+    ...(decodeMs !== undefined && { decodeMs }),
+    ...(restoreMs !== undefined && restoredTokens > 0 && { restoreMs, restoredTokens, restoredFrom: "disk" as const }),
+  };
 }
 
 /** Every scope that a call is counted against. */

@@ -5,3 +5,4 @@ export { asGatewayError, GatewayError } from "./errors.ts";
 export { nearest } from "./nearest.ts";
 export { answers, ApiError, apiApp, idempotent, notFound, ownerOnly, page, type ApiEnv } from "./api/helpers.ts";
 export type { CallAnswer, CallRecord, CallRequest } from "./types.ts";
+export { PostgresCarrier } from "./scheduling/postgresCarrier.ts";

@@ -6,6 +6,14 @@ export const limits = {
   apiBodyBytes: 4 * 1024 * 1024,
   /** Tries of one call, over all endpoints that serve its model. */
   attemptsMost: 3,
+  /** How often the scheduler is told that time has passed. */
+  tickMs: 100,
+  /** A program whose KV does not fit waits at most so long for room (working-set admission). */
+  programPauseMs: 120_000,
+  /** Uncached tokens that an endpoint which only decodes computes itself: less than a hand-over costs. */
+  decodeLocalTokens: 128,
+  /** Tokens of a program's state elsewhere that make saving and loading it worth the files: about 100 ms of prefill on a core. */
+  worthBringingTokens: 128,
   /** Output tokens when a call names no limit: its cap, and what it is priced at before it runs. */
   defaultOutputTokens: 4096,
   /** The same for text completions, as OpenAI has it. */

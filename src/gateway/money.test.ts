@@ -255,6 +255,8 @@ describe("attempts", () => {
     at.engines.add("scripted", createOpenAiEngine({ url: second.url, model: "scripted" }), {
       ...{ kind: "openai", model: "scripted", endpoint: "second" },
     });
+    // Turn by turn: the first one's turn comes first.
+    at.engines.configure("scripted", { placement: "round-robin" });
     return second;
   }
 

@@ -7,12 +7,18 @@ import type { AttemptResource } from "./api/schemas.ts";
 export interface Moments {
   begun: number;
   admitted: number;
+  /** Its turn has come and an endpoint was chosen. */
+  placed: number;
+  /** Its prompt was computed elsewhere. */
+  prefilled: number;
   /** The engine accepted it (a stream began) or had answered it whole. */
   opened: number;
   first: number;
   ended: number;
   settled: number;
 }
+
+const shownWaitMs = 1;
 
 type Phase = AttemptResource["phases"][number];
 
@@ -24,12 +30,18 @@ export function phasesOf(moments: Moments, timings: Timings): Phase[] {
     if (bounded > place) phases.push({ name, start_ms: place, end_ms: bounded });
     place = Math.max(place, bounded);
   };
-  if (timings.prefillMs !== undefined || timings.decodeMs !== undefined) {
+  // Deciding takes microseconds: only who had to wait is shown to have waited.
+  if (moments.placed - moments.admitted >= shownWaitMs) until("queue", moments.placed);
+  if (moments.prefilled > 0) {
+    until("prefill", moments.prefilled);
+    until("transfer", moments.opened > 0 ? moments.ended - (timings.decodeMs ?? 0) : moments.ended);
+    until("decode", moments.ended);
+  } else if (timings.prefillMs !== undefined || timings.decodeMs !== undefined) {
     // Told by the engine: counted back from the end, since its clock stops when its answer does.
     const inside =
       (timings.queueMs ?? 0) + (timings.restoreMs ?? 0) + (timings.prefillMs ?? 0) + (timings.decodeMs ?? 0);
     until("connect", moments.ended - inside);
-    until("queue", place + (timings.queueMs ?? 0));
+    until("wait", place + (timings.queueMs ?? 0));
     until("restore", place + (timings.restoreMs ?? 0));
     until("prefill", place + (timings.prefillMs ?? 0));
     until("decode", moments.ended);

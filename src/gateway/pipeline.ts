@@ -4,8 +4,10 @@
 // A call has one or more attempts. Each takes a hold before it, is settled exactly once after it, whatever happens between, and
 // leaves a row of its own. A call has ended when its last attempt is settled; its record follows at once.
 import { EngineError } from "../engines/index.ts";
-import type { EngineRegistry, RegisteredEndpoint } from "../engines/index.ts";
+import type { EngineRegistry, RegisteredEndpoint, RuntimeFact } from "../engines/index.ts";
 import type { Ledger, RateCard } from "../ledger/index.ts";
+import type { Carrier, SchedulerSnapshot } from "../scheduler/index.ts";
+import { newId } from "../store/index.ts";
 import type { Database } from "../store/index.ts";
 import type { LiveEvents, Logger, Metrics } from "../telemetry/index.ts";
 import type { AttemptResource, Call, LiveEvent } from "./api/schemas.ts";
@@ -15,10 +17,11 @@ import type { GatewayError } from "./errors.ts";
 import { pooledId } from "./ids.ts";
 import { limits } from "./limits.ts";
 import { checkOutput, OutputGatherer, outputCheck } from "./output.ts";
-import { place } from "./place.ts";
 import { Recorder } from "./records.ts";
 import { cancelled, modelUnpriced, shuttingDown, unknownModel } from "./refusals.ts";
 import { Relay } from "./relay.ts";
+import { Dispatcher } from "./scheduling/dispatcher.ts";
+import { programKey, PromptReader } from "./scheduling/prompts.ts";
 import type { AttemptState, Begun, CallState, EndedAttempt, Outcome } from "./state.ts";
 import type { CallAnswer, CallRecord, CallRequest } from "./types.ts";
 import { openAiUsage } from "./usage.ts";
@@ -30,11 +33,19 @@ export interface GatewayDependencies {
   events: LiveEvents<LiveEvent>;
   metrics: Metrics;
   log: Logger;
+  /** How gateways that share endpoints tell each other their load; absent: this one is alone. */
+  carrier?: (Carrier & { gateway: string }) | undefined;
+  /** Placement policy of deployments that name none. */
+  policy?: string | undefined;
 }
 
 export interface Gateway {
   /** Serves a call. Resolves when an engine's answer has begun (stream) or is complete; throws GatewayError. */
   call(request: CallRequest): Promise<CallAnswer>;
+  /** What the runtime knows of a program whose model this is: a tool runs, a run has ended. Never waited for, never fails. */
+  tell(fact: RuntimeFact, model: string, organisation: string): void;
+  /** What waits, what is placed, what endpoints bear: the scheduler's own view. */
+  scheduler(): SchedulerSnapshot;
   /** Resolves when every call that has ended is in the database: what reads records asks this first. */
   flushed(): Promise<void>;
   /** Refuses new calls, lets those under way end for so long, then cancels and settles them. */
@@ -45,6 +56,8 @@ export function createGateway(dependencies: GatewayDependencies): Gateway {
   const pipeline = new Pipeline(dependencies);
   return {
     call: (request) => pipeline.call(request),
+    tell: (fact, model, organisation) => pipeline.tell(fact, model, organisation),
+    scheduler: () => pipeline.dispatcher.snapshot(),
     flushed: () => pipeline.recorder.flushed(),
     close: (options) => pipeline.close(options?.graceMs ?? limits.graceMs),
   };
@@ -52,6 +65,8 @@ export function createGateway(dependencies: GatewayDependencies): Gateway {
 
 class Pipeline {
   readonly recorder: Recorder;
+  readonly dispatcher: Dispatcher;
+  readonly #prompts = new PromptReader();
   readonly #attempts: Attempts;
   readonly #ledger: Ledger;
   readonly #engines: EngineRegistry;
@@ -64,7 +79,8 @@ class Pipeline {
 
   constructor(dependencies: GatewayDependencies) {
     this.recorder = new Recorder(dependencies.db, dependencies.log);
-    this.#attempts = new Attempts(dependencies);
+    this.dispatcher = new Dispatcher({ ...dependencies, gateway: dependencies.carrier?.gateway ?? newId("gtw") });
+    this.#attempts = new Attempts({ ...dependencies, dispatcher: this.dispatcher });
     this.#ledger = dependencies.ledger;
     this.#engines = dependencies.engines;
     this.#events = dependencies.events;
@@ -125,16 +141,25 @@ class Pipeline {
   /** Tries endpoints until one answers; a failure before the first byte moves on to the next, with a hold of its own. */
   async #firstToAnswer(call: CallState, endpoints: RegisteredEndpoint[], card: RateCard): Promise<Begun> {
     const tried = new Set<string>();
+    const program = programKey(call.request);
+    const prompt = await this.#prompts.read(call.request, program, endpoints, this.dispatcher.lastOf(program));
+    const answering = endpoints.filter(({ role }) => role !== "prefill");
+    const widest = endpoints.reduce((a, b) => ((b.facts?.contextTokens ?? 0) > (a.facts?.contextTokens ?? 0) ? b : a));
+    let last: unknown;
     for (let number = 1; ; number++) {
-      const placement = place(endpoints, tried)!;
-      const attempt = await this.#attempts.admit(call, placement, card, number);
+      const admitted = await this.#attempts.admit(call, prompt, widest, card, number);
+      const attempt = await this.#attempts.place(call, admitted, prompt, tried).catch((error: unknown) => {
+        // Nobody else may take it either: what went wrong first says more.
+        throw call.signal.aborted ? cancelled() : (last ?? error);
+      });
       try {
         return await this.#attempts.open(call, attempt);
       } catch (error) {
         if (call.signal.aborted) throw cancelled();
         if (!(error instanceof EngineError) || !error.retryable || number === limits.attemptsMost) throw error;
-        tried.add(placement.endpoint.endpoint);
-        if (tried.size < endpoints.length) continue;
+        last = error;
+        tried.add(attempt.placement.endpoint.endpoint);
+        if (tried.size < answering.length) continue;
         // A connection that broke under the request (a worker that was just replaced) deserves one more try where it was.
         if (error.code !== "engine_unreachable" || number > 1) throw error;
         tried.clear();
@@ -246,6 +271,16 @@ class Pipeline {
     return written;
   }
 
+  tell(fact: RuntimeFact, model: string, organisation: string): void {
+    this.dispatcher.fact(fact);
+    if (fact.type !== "program" && fact.type !== "run_ended") return;
+    // Whose files are whose is every engine's to know: a program's state may lie with more than one.
+    for (const { engine } of this.#engines.endpoints(model, organisation))
+      engine
+        .tell([fact])
+        .catch((error: Error) => this.#log.debug({ fact: fact.type, program: fact.program }, error.message));
+  }
+
   async close(graceMs: number): Promise<void> {
     this.#closing = true;
     const all = () => Promise.all([...this.#underWay.values()].map((call) => call.ended));
@@ -255,6 +290,7 @@ class Pipeline {
     clearTimeout(timer);
     for (const call of this.#underWay.values()) call.stop();
     await all();
+    this.dispatcher.close();
     await this.recorder.close();
   }
 }

@@ -1,6 +1,7 @@
 // The ways in which the pipeline says no, each with the sentence a person reads and what to do next.
 import { formatMoney } from "../ledger/index.ts";
 import type { BudgetLeft } from "../ledger/index.ts";
+import type { SchedulerAction } from "../scheduler/index.ts";
 import { GatewayError } from "./errors.ts";
 import { nearest } from "./nearest.ts";
 
@@ -45,6 +46,29 @@ export function budgetRefusal(budget: BudgetLeft, neededNano: bigint): GatewayEr
     code: "budget_exceeded",
     message: `The budget of ${of} (${budget.budget}) does not allow this call: ${left} of ${formatMoney(budget.limitNano, budget.currency)} left, up to ${formatMoney(neededNano, budget.currency)} needed.`,
     hint: "Raise it with lineshaft budgets set, ask for fewer max_tokens, or wait until it begins anew.",
+  });
+}
+
+/** The scheduler has refused: early, by what is wrong, and with the time after which it may be otherwise. */
+export function notPlaced({ code, message, retryAfterMs }: Extract<SchedulerAction, { type: "refuse" }>): GatewayError {
+  if (code === "too_long")
+    return new GatewayError({
+      ...{ status: 400, code: "context_length_exceeded", message },
+      hint: "Shorten the prompt, or serve the model with more KV memory.",
+    });
+  const retryAfterSeconds = Math.max(1, Math.ceil(retryAfterMs / 1000));
+  const again = `about ${retryAfterSeconds} s`;
+  if (code === "no_endpoint")
+    return new GatewayError({
+      ...{ status: 503, code: "no_endpoint", message, retryAfterSeconds },
+      hint: `See lineshaft status; try again in ${again}.`,
+    });
+  return new GatewayError({
+    ...{ status: 429, code: code === "deadline" ? "deadline_unreachable" : "queue_full", message, retryAfterSeconds },
+    hint:
+      code === "deadline"
+        ? `Allow more time, or try again in ${again}.`
+        : `Try again in ${again}, or add a replica: lineshaft deployments scale.`,
   });
 }
 

@@ -1,11 +1,11 @@
 // What is known of a call and its attempts while they are under way.
-import type { EngineAnswer, EngineChunk, Timings, Usage } from "../engines/index.ts";
+import type { EngineAnswer, EngineChunk, RegisteredEndpoint, Timings, Usage } from "../engines/index.ts";
 import type { BudgetLeft, RateCard } from "../ledger/index.ts";
-import type { AttemptResource } from "./api/schemas.ts";
+import type { AttemptResource, DecisionResource } from "./api/schemas.ts";
 import type { GatewayError } from "./errors.ts";
 import type { OutputCheck } from "./output.ts";
 import type { Moments } from "./phases.ts";
-import type { Placement } from "./place.ts";
+import type { SplitCall } from "./scheduling/split.ts";
 import type { CallBody } from "./protocol/openai.ts";
 import type { CallRequest } from "./types.ts";
 
@@ -26,12 +26,11 @@ export interface CallState {
   firstTokenMs: number | undefined;
 }
 
-/** An attempt that holds money. */
-export interface AttemptState {
+/** An attempt that holds money, and may wait for its turn. */
+export interface AdmittedAttempt {
   readonly id: string;
   readonly number: number;
-  readonly placement: Placement;
-  /** As the engine is given it: its own name of the model, and a limit of output. */
+  /** As an engine is given it, but for its own name of the model: with a limit of output. */
   readonly body: CallBody;
   readonly card: RateCard;
   /** What the hold was computed from: what is settled when nobody knows what was used. */
@@ -39,6 +38,23 @@ export interface AttemptState {
   readonly heldNano: bigint;
   readonly tightest: BudgetLeft | undefined;
   readonly moments: Moments;
+}
+
+/** Where an attempt goes, and why. */
+export interface Placement {
+  readonly endpoint: RegisteredEndpoint;
+  readonly decision: DecisionResource;
+  /** Prompt tokens that were expected to be cached there; undefined where nothing was known of the prompt. */
+  readonly predictedTokens: number | undefined;
+  readonly expectedFirstTokenMs: number;
+  /** The two legs of a call whose prompt is computed elsewhere. */
+  readonly split: SplitCall | undefined;
+}
+
+export interface AttemptState extends AdmittedAttempt {
+  readonly placement: Placement;
+  /** Ids of the prompt, where they are known. */
+  readonly tokens: readonly number[] | undefined;
 }
 
 /** An attempt whose answer has begun: with its first chunk when it streams, with all of it when it does not. */

@@ -13,6 +13,10 @@ export interface CallRequest {
   agent?: string;
   run?: string;
   program?: string;
+  /** Its first token is of no use later than so long after the call has come, in milliseconds. */
+  deadlineMs?: number;
+  /** Among the calls of its tenant alone: higher goes first, 0 by default. */
+  priority?: number;
   /** Given where the caller must find the call again (a step of a run); made by the pipeline otherwise. */
   id?: string;
   /** Aborts when the client has gone or the run was stopped. */

@@ -16,6 +16,8 @@ export interface Queryable {
   query<Row extends QueryResultRow>(sql: string, values?: unknown[]): Promise<{ rows: Row[]; rowCount: number | null }>;
 }
 
+export type Listener = pg.Client;
+
 export class Database implements Queryable {
   readonly url: string;
   readonly pool: pg.Pool;
@@ -42,6 +44,11 @@ export class Database implements Queryable {
 
   query<Row extends QueryResultRow>(sql: string, values?: unknown[]) {
     return this.pool.query<Row>(sql, values);
+  }
+
+  /** A connection of its own for LISTEN, not yet connected: the pool's are anybody's between two queries. */
+  listener(): Listener {
+    return new pg.Client({ connectionString: this.url, application_name: "lineshaft listen" });
   }
 
   /** Runs `work` in one transaction; rolls back when it throws. */

@@ -8,6 +8,7 @@ export type IdPrefix =
   | "call"
   | "att"
   | "dec"
+  | "gtw"
   | "run"
   | "step"
   | "eff"

@@ -1,4 +1,4 @@
-export { Database, type Queryable } from "./database.ts";
+export { Database, type Listener, type Queryable } from "./database.ts";
 export { migrate, MigrationError, readMigrations } from "./migrate.ts";
 export { preparePostgres, PostgresSetupError, type PostgresCommand, type PostgresOptions } from "./postgres.ts";
 export { BlobMissingError, canonicalJson, getBlob, putBlob, refOf, type BlobRef } from "./blobs.ts";

@@ -33,11 +33,20 @@ export interface KeysTable {
   revoked_at: Date | null;
 }
 
+export interface DeploymentsTable {
+  name: string;
+  organisation: string;
+  manifest: unknown;
+  source: "environment" | "published";
+  created_at: Generated<Date>;
+  updated_at: Generated<Date>;
+}
+
 export interface EnginesTable {
   name: string;
   organisation: string;
   kind: "openai";
-  url: string;
+  urls: string[];
   model: string;
   key_env: string | null;
   created_at: Generated<Date>;
@@ -255,6 +264,7 @@ export interface Tables {
   organisations: OrganisationsTable;
   projects: ProjectsTable;
   keys: KeysTable;
+  deployments: DeploymentsTable;
   engines: EnginesTable;
   rate_cards: RateCardsTable;
   accounts: AccountsTable;

@@ -20,6 +20,8 @@ export interface Metrics {
   holdClosed(): void;
   /** A hold that a budget refused; by the kind of its scope. */
   budgetRefused(scopeKind: string): void;
+  /** A wish for a program's KV (keep, demote, prefetch, drop, share), and whether the engine honoured it. */
+  kvHint(verb: string, honoured: boolean): void;
   engineUp(engine: string, up: boolean): void;
   engineGone(engine: string): void;
 }
@@ -67,6 +69,7 @@ export function createMetrics(options: { process?: boolean } = {}): Metrics {
   const attempts = new Map<string, Record<Exclude<CallOutcome, "refused">, number>>();
   const refusals = new Map<string, number>();
   const gaps = new Map<string, number>();
+  const hints = new Map<string, number>();
   const ups = new Map<string, number>();
   let holds = 0;
 
@@ -151,6 +154,16 @@ export function createMetrics(options: { process?: boolean } = {}): Metrics {
     ["engine"],
     (add) => gaps.forEach((value, engine) => add({ engine }, value)),
   );
+  counter(
+    "lineshaft_kv_hints_total",
+    "What was asked for idle programs' KV, by verb and whether the engine honoured it",
+    ["verb", "honoured"],
+    (add) =>
+      hints.forEach((value, key) => {
+        const [verb, honoured] = key.split(" ") as [string, string];
+        add({ verb, honoured }, value);
+      }),
+  );
   gauge(
     "lineshaft_engine_up",
     "1 when the engine answered last time it was asked, 0 when it did not",
@@ -192,6 +205,7 @@ export function createMetrics(options: { process?: boolean } = {}): Metrics {
     holdOpened: () => void holds++,
     holdClosed: () => void holds--,
     budgetRefused: (scopeKind) => increase(refusals, scopeKind, 1),
+    kvHint: (verb, honoured) => increase(hints, `${verb} ${honoured}`, 1),
     engineUp: (engine, up) => void ups.set(engine, up ? 1 : 0),
     engineGone: (engine) => void ups.delete(engine),
   };

@@ -1,5 +1,6 @@
 // Why a call was placed where it was: the reason, and the numbers of the chosen endpoint beside the runner-up's.
 import type { DecisionResource } from "../../gateway/api/schemas.ts";
+import { duration } from "../format.ts";
 import { Badge } from "../ui/text.tsx";
 
 const numberNames: Record<string, string> = {
@@ -7,18 +8,19 @@ const numberNames: Record<string, string> = {
   uncached_tokens: "to compute, tokens",
   waiting_tokens: "waiting before it, tokens",
   expected_first_token_ms: "expected first token, ms",
-  kv_free_tokens: "KV memory free, tokens",
-  running: "calls running",
-  waiting: "calls waiting",
-  down: "thought down",
+  matched_host_tokens: "of these in host memory",
+  matched_disk_tokens: "of these on disk",
+  matched_remote_tokens: "of these in the pool",
+  kv_tokens: "KV in use, tokens",
+  running: "calls under way",
 };
 
 export function Decision({ decision, engine }: { decision: DecisionResource; engine: string }) {
-  const names = [
-    ...new Set([...Object.keys(decision.chosen.numbers), ...Object.keys(decision.runner_up?.numbers ?? {})]),
-  ];
-  const figure = (value: number | undefined) =>
-    value === undefined ? (
+  const { chosen, runner_up: runnerUp, prefill } = decision;
+  const shown = [chosen, runnerUp, prefill].filter((candidate) => candidate !== null && candidate !== undefined);
+  const names = [...new Set(shown.flatMap(({ numbers }) => Object.keys(numbers)))];
+  const figure = (value: number | null | undefined) =>
+    value === undefined || value === null ? (
       "–"
     ) : (
       <span data-tip={String(value)}>{value.toLocaleString("en-US", { maximumFractionDigits: 1 })}</span>
@@ -32,33 +34,41 @@ export function Decision({ decision, engine }: { decision: DecisionResource; eng
         </span>
       </div>
       <div className="panel-body">
-        <p>{decision.reason}</p>
+        <p>
+          {decision.reason}
+          {decision.queued_ms >= 1 ? ` It waited ${duration(decision.queued_ms)} for its turn.` : null}
+        </p>
         <table className="mini compare">
           <thead>
             <tr>
               <th scope="col">Endpoint</th>
               <th scope="col">
-                {decision.chosen.endpoint || engine} <span className="good">chosen</span>
+                {chosen.endpoint || engine} <span className="good">{prefill ? "decodes" : "chosen"}</span>
               </th>
-              <th scope="col">
-                {decision.runner_up === null ? "no other" : `${decision.runner_up.endpoint} runner-up`}
-              </th>
+              {prefill ? (
+                <th scope="col">
+                  {prefill.endpoint} <span className="good">prefills</span>
+                </th>
+              ) : null}
+              <th scope="col">{runnerUp === null ? "no other" : `${runnerUp.endpoint} runner-up`}</th>
             </tr>
           </thead>
           <tbody>
             {names.map((name) => (
               <tr key={name}>
                 <th scope="row">{numberNames[name] ?? name.replaceAll("_", " ")}</th>
-                <td>{figure(decision.chosen.numbers[name])}</td>
-                <td className="soft">{figure(decision.runner_up?.numbers[name])}</td>
+                <td>{figure(chosen.numbers[name])}</td>
+                {prefill ? <td>{figure(prefill.numbers[name])}</td> : null}
+                <td className="soft">{figure(runnerUp?.numbers[name])}</td>
               </tr>
             ))}
           </tbody>
           <tfoot>
             <tr>
               <th scope="row">score, less is better</th>
-              <td>{figure(decision.chosen.score)}</td>
-              <td className="soft">{figure(decision.runner_up?.score)}</td>
+              <td>{figure(chosen.score)}</td>
+              {prefill ? <td>{figure(prefill.score)}</td> : null}
+              <td className="soft">{figure(runnerUp?.score)}</td>
             </tr>
           </tfoot>
         </table>

@@ -9,11 +9,12 @@ type Phase = AttemptResource["phases"][number];
 
 const phaseKinds: Record<Phase["name"], { tone: string; what: string }> = {
   admit: { tone: "--cloud", what: "Key, prices and the hold on every budget" },
-  queue: { tone: "--warn-fill", what: "Waiting for its turn" },
-  place: { tone: "--cloud", what: "Choosing the endpoint" },
+  queue: { tone: "--warn-fill", what: "Waiting for its turn among all tenants' calls" },
   connect: { tone: "--cloud", what: "Until the engine took the request" },
+  wait: { tone: "--warn-fill", what: "Waiting inside the engine" },
   restore: { tone: "--chip", what: "KV state read back from disk" },
   prefill: { tone: "--model", what: "Computing what of the prompt was not cached" },
+  transfer: { tone: "--chip", what: "Its KV on the way from where the prompt was computed" },
   decode: { tone: "--model-light", what: "Writing the answer, token by token" },
   settle: { tone: "--cloud", what: "Writing down what it cost" },
 };

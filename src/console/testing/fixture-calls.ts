@@ -37,7 +37,6 @@ export function makeCall(random: Random, wish: CallWish): CallDetail {
       const phases = phasesOf(
         [
           ["admit", random.between(0.4, 1.6)],
-          ["place", 0.2],
           ["connect", random.between(200, 900)],
         ],
         take,
@@ -65,7 +64,6 @@ export function makeCall(random: Random, wish: CallWish): CallDetail {
         [
           ["admit", random.between(0.5, 2.4)],
           ["queue", queued],
-          ["place", random.between(0.04, 0.3)],
           ["connect", small ? random.between(0.3, 1.2) : random.between(8, 40)],
           ...(disk > 0 ? [["restore", 4 + disk * 0.006] as [Phase, number]] : []),
           ["prefill", 6 + ((prompt - cached) / speed) * 1_000],
@@ -141,17 +139,17 @@ function decisionFor(random: Random, model: string, prompt: number, cached: numb
         uncached_tokens: prompt - matched,
         waiting_tokens: waiting,
         expected_first_token_ms: tenth(wait + prefill),
-        kv_free_tokens: random.whole(8_000, 60_000),
+        kv_tokens: random.whole(2_000, 26_000),
       },
     };
   };
   const chosen = candidate(model === embedded ? "worker-0" : `${model}/a`, cached);
   if (model === embedded)
     return {
-      policy: "least-first-token",
+      policy: "two-tier",
       chosen,
-      runner_up: null,
-      reason: "The only endpoint that serves this model.",
+      ...{ runner_up: null, prefill: null, candidates: 1, queued_ms: 0 },
+      reason: "The only endpoint that could take it.",
     };
   let runnerUp = candidate(`${model}/b`, Math.floor((cached * random.between(0, 0.5)) / 64) * 64);
   if (runnerUp.score <= chosen.score) {
@@ -165,9 +163,10 @@ function decisionFor(random: Random, model: string, prompt: number, cached: numb
     };
   }
   return {
-    policy: "least-first-token",
+    policy: "two-tier",
     chosen,
     runner_up: runnerUp,
+    ...{ prefill: null, candidates: 2, queued_ms: 0 },
     reason: `Holds ${cached} of ${prompt} prompt tokens; first token expected ${tenth(runnerUp.score - chosen.score)} ms sooner than at the next best endpoint.`,
   };
 }

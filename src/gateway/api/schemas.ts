@@ -99,6 +99,40 @@ export const price = z.object({
   output_nano_per_million: nano,
 });
 
+export const workerRole = z.enum(["both", "prefill", "decode"]);
+export const deployment = z.object({
+  name: z.string().describe("What callers write as `model`"),
+  manifest: z
+    .record(z.string(), z.unknown())
+    .describe("kind: Deployment, with its defaults; change it and publish it again"),
+  source: z
+    .enum(["environment", "published"])
+    .describe("environment: a start made it of its environment, and the next one makes it anew"),
+  state: z
+    .enum(["ready", "changing", "failed"])
+    .describe("changing: workers start or leave; failed: some that are wanted do not run, `error` says why"),
+  error: z.object({ code: z.string(), message: z.string(), hint: z.string() }).nullable(),
+  notes: z.array(z.string()).describe("What is as it is for a reason that a person may want to know"),
+  endpoints: z.array(
+    z.object({
+      endpoint: z.string(),
+      role: workerRole,
+      state: z.enum(["starting", "ready", "restarting", "leaving"]),
+      threads: z.number(),
+    }),
+  ),
+  created_at: time,
+  updated_at: time,
+});
+export const deploymentPublish = z.object({
+  manifest: z
+    .unknown()
+    .describe("kind: Deployment, as an object or as YAML text (errors then name the line); docs/configuration.md"),
+});
+export const deploymentPublished = deployment.extend({
+  changed: z.boolean().describe("False when it was wanted like this already"),
+});
+
 export const engine = z.object({
   name: z.string(),
   kind: z.enum(["embedded", "openai"]),
@@ -187,19 +221,22 @@ export const call = z.object({
 /** One candidate of a placement with the numbers it was judged by. */
 export const candidate = z.object({
   endpoint: z.string(),
-  score: z.number(),
+  score: z.number().nullable().describe("By the policy's own unit, less is better; null: ruled out"),
   numbers: z.record(z.string(), z.number()),
 });
 export const decision = z.object({
   policy: z.string(),
   chosen: candidate,
   runner_up: candidate.nullable(),
+  prefill: candidate.nullable().describe("Where the prompt was computed, when that was elsewhere"),
+  candidates: z.number().describe("Endpoints that could have taken it"),
+  queued_ms: z.number().describe("How long it waited for its turn"),
   reason: z.string().describe("One sentence for a person"),
 });
 
 /** Phases of an attempt in order, milliseconds from the call's start. */
 export const phase = z.object({
-  name: z.enum(["admit", "queue", "place", "connect", "restore", "prefill", "decode", "settle"]),
+  name: z.enum(["admit", "queue", "connect", "wait", "restore", "prefill", "transfer", "decode", "settle"]),
   start_ms: z.number(),
   end_ms: z.number(),
 });
@@ -374,6 +411,7 @@ export const searchResults = z.object({
 export type Status = z.infer<typeof status>;
 export type ComponentStatus = z.infer<typeof componentStatus>;
 export type DeploymentStatus = z.infer<typeof deploymentStatus>;
+export type DeploymentResource = z.infer<typeof deployment>;
 export type EngineResource = z.infer<typeof engine>;
 export type KeyResource = z.infer<typeof key>;
 export type BudgetResource = z.infer<typeof budget>;

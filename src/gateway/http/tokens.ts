@@ -1,6 +1,6 @@
 // The token path over node:http: a JSON body in, an answer or a stream of events out. Kept off the web framework: this runs
 // for every call and every token, and each layer here would be paid that often.
-import type { IncomingMessage, ServerResponse } from "node:http";
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http";
 import type { Endpoint, EngineChunk } from "../../engines/index.ts";
 import type { Principal } from "../../governance/types.ts";
 import { limits } from "../limits.ts";
@@ -36,11 +36,33 @@ export async function serveCall(
     ...{ body, received: { bytes, text } },
     signal: gone.signal,
     ...(program !== undefined && { program }),
+    ...wishesOf(request.headers),
   });
   const headers = ["x-request-id", requestId];
   for (const name in answer.headers) headers.push(name, answer.headers[name]!);
   if (body.stream === true) await sendStream(response, headers, answer.events);
   else sendJson(response, 200, JSON.stringify(await answer.body()), headers);
+}
+
+/** What a caller may say of its own call's place in the queue. Throws 400 for what is no number. */
+function wishesOf(headers: IncomingHttpHeaders): { deadlineMs?: number; priority?: number } {
+  const deadlineMs = numberIn(headers, "x-lineshaft-deadline-ms", 1, 86_400_000);
+  const priority = numberIn(headers, "x-lineshaft-priority", -100, 100);
+  return { ...(deadlineMs !== undefined && { deadlineMs }), ...(priority !== undefined && { priority }) };
+}
+
+function numberIn(headers: IncomingHttpHeaders, name: string, least: number, most: number): number | undefined {
+  const text = headers[name];
+  if (text === undefined) return undefined;
+  const value = Number(text);
+  if (Number.isInteger(value) && value >= least && value <= most) return value;
+  throw new GatewayError({
+    status: 400,
+    code: "invalid_header",
+    message: `${name} is ${JSON.stringify(String(text).slice(0, 40))}.`,
+    param: name,
+    hint: `Give a whole number from ${least} to ${most}, or leave it out.`,
+  });
 }
 
 function parse(text: string): unknown {

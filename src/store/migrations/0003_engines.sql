@@ -1,9 +1,22 @@
--- Engines that users added; the embedded deployment comes from configuration and is not stored.
+-- How models are served by this machine itself.
+create table deployments (
+  name text primary key,
+  organisation text not null references organisations,
+  -- kind: Deployment, checked, with its defaults (fleet/deployments/manifest.ts).
+  manifest jsonb not null,
+  -- `environment`: a start made it of its environment, and the next one makes it anew; `published`: a person did, and it stays.
+  source text not null check (source in ('environment', 'published')),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now()
+);
+
+-- Engines that users added.
 create table engines (
   name text primary key,
   organisation text not null references organisations,
   kind text not null check (kind in ('openai')),
-  url text not null,
+  -- One address per endpoint; all of them serve the same model.
+  urls text[] not null check (cardinality(urls) between 1 and 32),
   -- The engine's own name of the model; people ask for `name`.
   model text not null,
   -- Name of the environment variable that holds the provider's key; the key itself is never stored.

@@ -1,0 +1,255 @@
+// The scheduler's shell: tells it what happens (endpoints, KV events, facts, calls), carries out what it answers, and lets a
+// call wait until it is placed or refused. The scheduler itself only decides; everything with a socket or a clock is here and
+// in the files beside this one.
+import type { EngineRegistry, RuntimeFact } from "../../engines/index.ts";
+import {
+  type Call,
+  type CallTimings,
+  type CallUsage,
+  type Carrier,
+  type Decision,
+  makePolicy,
+  type PdAction,
+  type PdEvent,
+  Scheduler,
+  type SchedulerAction,
+  type SchedulerEvent,
+  type SchedulerSnapshot,
+  seededRng,
+} from "../../scheduler/index.ts";
+import type { Logger, Metrics } from "../../telemetry/index.ts";
+import { limits } from "../limits.ts";
+import { cancelled, notPlaced } from "../refusals.ts";
+import { EndpointFeed } from "./endpointFeed.ts";
+import { KvHinter } from "./hints.ts";
+
+export interface DispatcherOptions {
+  engines: EngineRegistry;
+  metrics: Metrics;
+  log: Logger;
+  /** Name among the gateways that share load. */
+  gateway: string;
+  /** Brings load between gateways; absent: this one is alone. */
+  carrier?: Carrier | undefined;
+  /** Rule of deployments that name none; `two-tier` unless given. */
+  policy?: string | undefined;
+}
+
+/** How a call that has been placed ended, as far as the scheduler is concerned. */
+export interface CallEnding {
+  reason: "done" | "cancelled" | "failed";
+  usage?: CallUsage | undefined;
+  timings?: CallTimings | undefined;
+}
+
+/** A call from `place` to `ended`. */
+interface UnderWay {
+  call: Call;
+  /** Told where it goes, or why nowhere; undefined once it was. */
+  waiter: PromiseWithResolvers<Decision> | undefined;
+  decision: Decision | undefined;
+  /** Where its program's older state lies, which this call's supersedes. */
+  superseded: { endpoint: string; tokens: number } | undefined;
+  /** Who carries out what concerns its two legs, and what came before somebody did. */
+  onSplit: ((action: PdAction) => void) | undefined;
+  early: PdAction[];
+}
+
+export const usualPolicy = "two-tier";
+
+type EventBody = SchedulerEvent extends infer Event ? (Event extends unknown ? Omit<Event, "at"> : never) : never;
+
+export class Dispatcher {
+  readonly #engines: EngineRegistry;
+  readonly #log: Logger;
+  readonly #scheduler: Scheduler;
+  readonly #feed: EndpointFeed;
+  readonly #hinter: KvHinter;
+  readonly #carrier: Carrier | undefined;
+  readonly #underWay = new Map<string, UnderWay>();
+  readonly #stops: (() => void)[] = [];
+
+  constructor({ engines, metrics, log, gateway, carrier, policy = usualPolicy }: DispatcherOptions) {
+    this.#engines = engines;
+    this.#log = log;
+    this.#carrier = carrier;
+    this.#scheduler = new Scheduler({
+      ...{ rng: seededRng(1), gateway, shareLoad: carrier !== undefined },
+      policy: (deployment) => makePolicy(engines.settingsOf(deployment).placement ?? policy),
+      pd: { decodeLocalTokens: limits.decodeLocalTokens },
+      programs: { workingSet: { maxPauseMs: limits.programPauseMs } },
+    });
+    this.#hinter = new KvHinter({ engines, metrics, log });
+    this.#feed = new EndpointFeed(engines, log, (event) => this.#apply(event));
+    const timer = setInterval(() => this.#carryOut(this.#scheduler.tick(performance.now())), limits.tickMs);
+    timer.unref();
+    this.#stops.push(() => clearInterval(timer));
+    if (carrier) this.#stops.push(carrier.subscribe((message) => this.#apply({ type: "peer_load", message })));
+    this.#stops.push(
+      engines.onChange((change) => {
+        if (change.type !== "configured") return;
+        this.#scheduler.setPolicy(change.deployment, engines.settingsOf(change.deployment).placement ?? policy);
+      }),
+    );
+  }
+
+  /** The endpoint that served a program last: it knows the conversation's own tokens. */
+  lastOf(program: string | undefined): string | undefined {
+    return program === undefined ? undefined : this.#scheduler.programs.get(program)?.at?.spec.id;
+  }
+
+  /**
+   * Waits for the call's turn and answers where it goes. Throws GatewayError when it is refused or no longer wanted; then
+   * nothing is left of it. After an answer, `ended` must be called exactly once.
+   */
+  async place(call: Call, signal: AbortSignal): Promise<Decision> {
+    if (signal.aborted) throw cancelled();
+    const waiter = Promise.withResolvers<Decision>();
+    const entry: UnderWay = {
+      ...{ call, waiter, decision: undefined, superseded: undefined, onSplit: undefined, early: [] },
+    };
+    this.#underWay.set(call.id, entry);
+    const withdraw = () => {
+      this.#apply({ type: "call_withdrawn", call: call.id });
+      waiter.reject(cancelled());
+    };
+    signal.addEventListener("abort", withdraw, { once: true });
+    try {
+      this.#carryOut(this.#scheduler.decide(call, performance.now()));
+      return await waiter.promise;
+    } catch (error) {
+      this.#underWay.delete(call.id);
+      throw error;
+    } finally {
+      signal.removeEventListener("abort", withdraw);
+    }
+  }
+
+  /**
+   * Before a placed call is sent: what its program has computed elsewhere is saved where the chosen endpoint can read it, when
+   * that spares much and it lies within reach.
+   */
+  async bring(call: string): Promise<void> {
+    const entry = this.#underWay.get(call);
+    if (!entry?.superseded || !entry.decision) return;
+    const { endpoint, tokens } = entry.superseded;
+    const spared = tokens - entry.decision.chosen.matchedTokens;
+    if (spared < limits.worthBringingTokens || !this.#share(endpoint, entry.decision.chosen.endpoint)) return;
+    await this.#hinter.send(endpoint, { verb: "share", program: entry.call.program! });
+  }
+
+  /** Its first token was seen, or is taken to have been. What its new state supersedes is given up now. */
+  prefilled(call: string, cachedTokens?: number): void {
+    const entry = this.#underWay.get(call);
+    if (entry?.superseded) {
+      void this.#hinter.send(entry.superseded.endpoint, { verb: "drop", program: entry.call.program! });
+      entry.superseded = undefined;
+    }
+    this.#apply({ type: "call_prefilled", call, ...(cachedTokens !== undefined && { cachedTokens }) });
+  }
+
+  ended(call: string, { reason, usage, timings }: CallEnding): void {
+    this.#apply({ type: "call_ended", call, reason, ...(usage && { usage }), ...(timings && { timings }) });
+    this.#underWay.delete(call);
+  }
+
+  /** Usage as it is billed: of a split call, its prefill leg knows what was cached. */
+  billed<Used extends CallUsage>(call: string, usage: Used): Used {
+    const { cachedTokens } = this.#scheduler.billed(call, usage);
+    return cachedTokens === usage.cachedTokens ? usage : { ...usage, cachedTokens };
+  }
+
+  /** From now on `onAction` is told of everything that is to be done for a split call, first of what has been asked already. */
+  follow(call: string, onAction: (action: PdAction) => void): void {
+    const entry = this.#underWay.get(call);
+    if (!entry) return;
+    entry.onSplit = onAction;
+    for (const action of entry.early.splice(0)) onAction(action);
+  }
+
+  /** Something has happened to a split call. */
+  split(call: string, event: PdEvent): void {
+    this.#apply({ type: "pd", call, event });
+  }
+
+  /** What the runtime knows and no router could see. */
+  fact(fact: RuntimeFact): void {
+    this.#apply({ type: "fact", fact });
+  }
+
+  snapshot(): SchedulerSnapshot {
+    return this.#scheduler.snapshot();
+  }
+
+  close(): void {
+    for (const stop of this.#stops.splice(0)) stop();
+    this.#feed.close();
+  }
+
+  #apply(event: EventBody): void {
+    this.#carryOut(this.#scheduler.apply({ ...event, at: performance.now() } as SchedulerEvent));
+  }
+
+  #carryOut(actions: SchedulerAction[]): void {
+    for (const action of actions) {
+      switch (action.type) {
+        case "place":
+          this.#placed(action.call, action.decision);
+          break;
+        case "refuse":
+          this.#underWay.get(action.call)?.waiter?.reject(notPlaced(action));
+          break;
+        case "kv":
+          if (!this.#supersedes(action)) void this.#hinter.send(action.endpoint, action);
+          break;
+        case "share_load":
+          this.#carrier?.publish(action.message);
+          break;
+        case "replay_kv":
+          this.#feed.replay(action.endpoint);
+          break;
+        case "pause_program":
+        case "resume_program":
+          this.#log.info({ program: action.program, reason: action.reason }, action.type.replace("_", " "));
+          break;
+        case "queued":
+          break;
+        default:
+          this.#splitAction(action);
+      }
+    }
+  }
+
+  #placed(call: string, decision: Decision): void {
+    const entry = this.#underWay.get(call);
+    if (!entry?.waiter) {
+      // Nobody waits for it any more: its load must not stay.
+      this.#apply({ type: "call_ended", call, reason: "cancelled" });
+      return;
+    }
+    entry.decision = decision;
+    entry.waiter.resolve(decision);
+    entry.waiter = undefined;
+  }
+
+  /** Whether a drop gives up what a call's new state supersedes: that waits until there is a new state. */
+  #supersedes(action: Extract<SchedulerAction, { type: "kv" }>): boolean {
+    if (action.verb !== "drop" || action.call === undefined) return false;
+    const entry = this.#underWay.get(action.call);
+    if (!entry) return false;
+    entry.superseded = { endpoint: action.endpoint, tokens: action.tokens };
+    return true;
+  }
+
+  #splitAction(action: PdAction): void {
+    const entry = this.#underWay.get(action.call);
+    if (entry?.onSplit) entry.onSplit(action);
+    else entry?.early.push(action);
+  }
+
+  /** Whether two endpoints read each other's states. */
+  #share(one: string, other: string): boolean {
+    const pools = [one, other].map((name) => this.#engines.get(name)?.facts?.kv?.pool);
+    return pools[0] !== undefined && pools[0] === pools[1];
+  }
+}

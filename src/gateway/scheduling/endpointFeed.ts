@@ -1,0 +1,100 @@
+// Feeds the scheduler with what endpoints are and do: who joins and leaves, who is well, what each has cached. Listens to the
+// registry and to every engine's stream of KV events.
+import type { EngineRegistry, RegisteredEndpoint } from "../../engines/index.ts";
+import type { EndpointHealth, SchedulerEvent } from "../../scheduler/index.ts";
+import type { Logger } from "../../telemetry/index.ts";
+import { specOf } from "./specs.ts";
+
+type EventBody = SchedulerEvent extends infer Event ? (Event extends unknown ? Omit<Event, "at"> : never) : never;
+
+interface Known {
+  endpoint: RegisteredEndpoint;
+  /** The spec that the scheduler was told, as JSON. */
+  spec: string;
+  health: EndpointHealth;
+  watching: AbortController | undefined;
+}
+
+export class EndpointFeed {
+  readonly #log: Logger;
+  readonly #apply: (event: EventBody) => void;
+  readonly #known = new Map<string, Known>();
+  readonly #stop: () => void;
+
+  constructor(engines: EngineRegistry, log: Logger, apply: (event: EventBody) => void) {
+    this.#log = log;
+    this.#apply = apply;
+    this.#stop = engines.onChange((change) => {
+      if (change.type === "removed") this.#left(change.endpoint);
+      else if (change.type !== "configured") this.#seen(change.endpoint);
+    });
+  }
+
+  /** The scheduler has lost the thread of an endpoint's events: from the beginning again. */
+  replay(endpoint: string): void {
+    const known = this.#known.get(endpoint);
+    if (known?.watching) this.#watch(known);
+  }
+
+  close(): void {
+    this.#stop();
+    for (const known of this.#known.values()) known.watching?.abort();
+  }
+
+  #seen(endpoint: RegisteredEndpoint): void {
+    const spec = specOf(endpoint);
+    const text = JSON.stringify(spec);
+    let known = this.#known.get(endpoint.endpoint);
+    if (known?.endpoint !== endpoint || known.spec !== text) {
+      known?.watching?.abort();
+      known = { endpoint, spec: text, health: "ready", watching: undefined };
+      this.#known.set(endpoint.endpoint, known);
+      this.#apply({ type: "endpoint_joined", spec });
+      if (endpoint.facts?.capabilities.kvEvents) this.#watch(known);
+    }
+    this.#tellHealth(endpoint.name);
+  }
+
+  #left(endpoint: RegisteredEndpoint): void {
+    const known = this.#known.get(endpoint.endpoint);
+    if (known?.endpoint !== endpoint) return;
+    known.watching?.abort();
+    this.#known.delete(endpoint.endpoint);
+    this.#apply({ type: "endpoint_left", endpoint: endpoint.endpoint });
+    this.#tellHealth(endpoint.name);
+  }
+
+  /**
+   * One that did not answer is passed over while another of its kind may; when none may, all are tried: one failure must not
+   * close a deployment until somebody looks again.
+   */
+  #tellHealth(deployment: string): void {
+    const all = [...this.#known.values()].filter(({ endpoint }) => endpoint.name === deployment);
+    for (const known of all) {
+      const { role, up, endpoint } = known.endpoint;
+      const others = all.some((other) => other.endpoint.role === role && other.endpoint.up !== false);
+      const health = up === false && others ? "down" : "ready";
+      if (health === known.health) continue;
+      known.health = health;
+      this.#apply({ type: "endpoint_health", endpoint, health });
+    }
+  }
+
+  /** Follows an endpoint's events until it leaves, or the scheduler asks for them anew. */
+  #watch(known: Known): void {
+    known.watching?.abort();
+    const watching = new AbortController();
+    known.watching = watching;
+    void this.#follow(known.endpoint, watching.signal).catch((error: Error) => {
+      if (!watching.signal.aborted)
+        this.#log.warn({ endpoint: known.endpoint.endpoint, err: error.message }, "KV events have ended");
+    });
+  }
+
+  async #follow({ endpoint, engine }: RegisteredEndpoint, signal: AbortSignal): Promise<void> {
+    for await (const event of engine.watch(undefined, signal)) {
+      if (signal.aborted) return;
+      this.#apply({ type: "kv", endpoint, rank: 0, event });
+    }
+  }
+}

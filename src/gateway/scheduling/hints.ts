@@ -1,0 +1,31 @@
+// Carries out what the scheduler wishes for programs' KV: told to the endpoint, answered by a receipt, counted. A wish that is
+// not honoured harms nothing: KV events say what really lies where.
+import type { EngineRegistry, KvHint } from "../../engines/index.ts";
+import type { Logger, Metrics } from "../../telemetry/index.ts";
+
+export class KvHinter {
+  readonly #engines: EngineRegistry;
+  readonly #metrics: Metrics;
+  readonly #log: Logger;
+
+  constructor(rooms: { engines: EngineRegistry; metrics: Metrics; log: Logger }) {
+    this.#engines = rooms.engines;
+    this.#metrics = rooms.metrics;
+    this.#log = rooms.log;
+  }
+
+  /** Resolves when the endpoint has answered; never throws. */
+  async send(endpoint: string, { verb, program }: KvHint): Promise<void> {
+    const engine = this.#engines.get(endpoint)?.engine;
+    if (!engine?.hint) return;
+    try {
+      for (const receipt of await engine.hint([{ verb, program }])) {
+        this.#metrics.kvHint(verb, receipt.honoured);
+        this.#log.debug({ endpoint, ...receipt }, "KV hint");
+      }
+    } catch (error) {
+      this.#metrics.kvHint(verb, false);
+      this.#log.debug({ endpoint, verb, program, err: (error as Error).message }, "KV hint");
+    }
+  }
+}

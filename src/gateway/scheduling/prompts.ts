@@ -1,0 +1,86 @@
+// A prompt as the scheduler needs it: how many tokens, and the hashes of its blocks, salted by organisation.
+//
+// Where a choice is to be made, the prompt is tokenised once, by the engine that is likeliest to know it (an answer's own
+// tokens are remembered where it was said), and its ids travel with the call. Where there is no choice, a guess is enough.
+import type { RegisteredEndpoint } from "../../engines/index.ts";
+import { estimateTokens, promptLength } from "../../engines/index.ts";
+import { ChainCache, type PromptBlocks, type Space, textWords } from "../../scheduler/index.ts";
+import { fieldsFor } from "../protocol/fields.ts";
+import type { CallRequest } from "../types.ts";
+import { spaceOf } from "./specs.ts";
+
+type Json = Record<string, unknown>;
+
+export interface PromptFacts {
+  promptTokens: number;
+  /** Whether an engine has counted them, or they were guessed from the text. */
+  counted: boolean;
+  /** Ids, where an engine said them. */
+  tokens: readonly number[] | undefined;
+  /** One entry for every way in which the endpoints cut prompts into blocks. */
+  blocks: PromptBlocks[];
+}
+
+export class PromptReader {
+  readonly #chains = new ChainCache();
+
+  /** `knows`: the endpoint that served the program last, to be asked first. */
+  async read(
+    request: CallRequest,
+    program: string | undefined,
+    endpoints: readonly RegisteredEndpoint[],
+    knows: string | undefined,
+  ): Promise<PromptFacts> {
+    const { body } = request;
+    const guess = (): PromptFacts => ({
+      promptTokens: Math.max(1, estimateTokens(promptLength(body))),
+      ...{ counted: false, tokens: undefined, blocks: [] },
+    });
+    if (endpoints.length < 2) return guess();
+    const { organisation } = request.principal;
+    const asked = await tokenized(request, endpoints, knows);
+    const facts: PromptFacts =
+      asked === undefined ? guess() : { promptTokens: asked.count, counted: true, tokens: asked.tokens, blocks: [] };
+    const spaces = new Map(endpoints.map((endpoint) => [spaceOf(endpoint).name, spaceOf(endpoint)]));
+    for (const space of spaces.values()) {
+      const words = wordsOf(space, request, facts.tokens);
+      if (words) facts.blocks.push(this.#chains.update(program ?? "", space, organisation, words));
+    }
+    return facts;
+  }
+}
+
+async function tokenized(
+  request: CallRequest,
+  endpoints: readonly RegisteredEndpoint[],
+  knows: string | undefined,
+): Promise<{ count: number; tokens?: number[] } | undefined> {
+  const able = endpoints.filter(({ facts, up }) => facts?.capabilities.tokenize && up !== false);
+  const first = able.find(({ endpoint }) => endpoint === knows) ?? able[0];
+  if (!first || isMany(request.body)) return undefined;
+  const body = { ...fieldsFor(request.body, first.facts?.capabilities), model: first.model };
+  return first.engine.tokenize(request.endpoint, body, request.principal.organisation, request.signal);
+}
+
+/** Several prompts in one call are several prefixes: they are placed by load alone. */
+const isMany = ({ prompt }: Json): boolean => Array.isArray(prompt) && typeof prompt[0] !== "number";
+
+function wordsOf(space: Space, { body }: CallRequest, tokens: readonly number[] | undefined): Uint32Array | undefined {
+  if (space.unit === "tokens") return tokens && Uint32Array.from(tokens);
+  if (isMany(body)) return undefined;
+  return textWords(textOf(body));
+}
+
+/** A text that grows at its end when the conversation does, as the rendered prompt would. */
+function textOf(body: Json): string {
+  if (typeof body["prompt"] === "string") return body["prompt"];
+  if (body["prompt"] !== undefined) return JSON.stringify(body["prompt"]);
+  const messages = (body["messages"] as unknown[]).map((message) => JSON.stringify(message));
+  return [JSON.stringify(body["tools"] ?? null), ...messages].join("\n");
+}
+
+/** A program's name among those of all tenants: runs have one of their own, a client's session is its organisation's. */
+export function programKey({ principal, program, run }: CallRequest): string | undefined {
+  if (run !== undefined && (program === undefined || program === run)) return run;
+  return program === undefined ? undefined : `${principal.organisation}/${program}`;
+}

@@ -1,0 +1,46 @@
+// What the scheduler is told of an endpoint: what the endpoint says of itself, and careful guesses where it says nothing.
+import type { RegisteredEndpoint } from "../../engines/index.ts";
+import { type EndpointSpec, type Space, textSpace, tokenSpace } from "../../scheduler/index.ts";
+
+/** Calls that an endpoint which names no slots is given at once: enough to let it decide itself. */
+const unknownSlots = 256;
+/** KV that an endpoint which names none is taken to hold, in tokens: more than its slots can fill. */
+const unknownKvTokens = 100_000_000;
+/** Block size where an engine tokenises and names none: what most engines use. */
+const usualBlockTokens = 16;
+
+/** Rates until calls have shown better ones, in tokens a second: a core's for the embedded engine, a GPU's for the others. */
+const firstSpeed = {
+  embedded: { prefillTokensPerSecond: 400, decodeTokensPerSecond: 60, overheadMs: 5 },
+  openai: { prefillTokensPerSecond: 8_000, decodeTokensPerSecond: 50, overheadMs: 20 },
+};
+
+/** How the prompts of an endpoint's calls are cut into blocks. */
+export function spaceOf({ name, facts }: RegisteredEndpoint): Space {
+  if (!facts?.capabilities.tokenize) return textSpace(name);
+  return tokenSpace(name, facts.blockTokens ?? usualBlockTokens);
+}
+
+export function specOf(endpoint: RegisteredEndpoint): EndpointSpec {
+  const { facts, role, node } = endpoint;
+  const space = spaceOf(endpoint);
+  const slots = facts?.slots ?? unknownSlots;
+  const kvCapacityTokens = facts?.kv?.deviceTokens ?? unknownKvTokens;
+  return {
+    id: endpoint.endpoint,
+    rank: 0,
+    deployment: endpoint.name,
+    role,
+    space: space.name,
+    blockTokens: space.blockTokens,
+    kvCapacityTokens,
+    totalKvCapacityTokens: facts?.kv?.totalTokens ?? kvCapacityTokens,
+    slots,
+    // What waits, waits in the fair queue: an engine's own knows no tenants.
+    maxInFlight: slots,
+    knowledge: facts?.capabilities.kvEvents ? "events" : "usage",
+    speed: { ...firstSpeed[endpoint.kind], reloadMsPerToken: facts?.kv?.reloadMsPerToken ?? {} },
+    topology: node === undefined ? {} : { node },
+    ...(facts?.epoch !== undefined && { epoch: facts.epoch }),
+  };
+}

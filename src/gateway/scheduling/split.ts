@@ -1,0 +1,163 @@
+// A call in two places: one endpoint computes the prompt and keeps its KV, another pulls it and writes the answer. What may
+// happen next is decided by the scheduler's states (scheduler/pd/states.ts); here it is carried out.
+//
+// The answer begins only on KV that was pulled whole and in time. Whatever goes wrong before, the decoder computes the prompt
+// itself; whatever ends the call, both legs are told.
+import { EngineError } from "../../engines/index.ts";
+import type {
+  EngineAnswer,
+  EngineRegistry,
+  EngineRequest,
+  KvTransfer,
+  Prefilled,
+  RegisteredEndpoint,
+  Usage,
+} from "../../engines/index.ts";
+import type { PdAction } from "../../scheduler/index.ts";
+import { cancelled } from "../refusals.ts";
+import type { Dispatcher } from "./dispatcher.ts";
+
+export interface SplitLegs {
+  prefill: RegisteredEndpoint;
+  decode: RegisteredEndpoint;
+}
+
+/** An attempt's request to an endpoint; `leg` keeps the engines' names of its parts apart. */
+export type LegRequest = (
+  endpoint: RegisteredEndpoint,
+  leg?: "prefill" | "again",
+  transfer?: KvTransfer,
+) => EngineRequest;
+
+export class SplitCall {
+  readonly #dispatcher: Dispatcher;
+  readonly #engines: EngineRegistry;
+  readonly #call: string;
+  readonly #legs: SplitLegs;
+  readonly #prefillLeg = new AbortController();
+  readonly #decodeLeg = new AbortController();
+  #kept: string | undefined;
+  #recompute = false;
+  #failed: Extract<PdAction, { type: "pd_fail" }> | undefined;
+  /** What the prefill leg has computed, also when nothing came of it. */
+  prefilled: Prefilled | undefined;
+
+  constructor(dispatcher: Dispatcher, engines: EngineRegistry, call: string, legs: SplitLegs) {
+    this.#dispatcher = dispatcher;
+    this.#engines = engines;
+    this.#call = call;
+    this.#legs = legs;
+  }
+
+  /** Whether the answer rests on the prefill leg's KV. */
+  get pulled(): boolean {
+    return this.prefilled?.state !== undefined && !this.#recompute && this.#failed === undefined;
+  }
+
+  /** What is to be paid for when the call ends before the decoder has said anything. */
+  get usage(): Usage | undefined {
+    return this.prefilled?.usage;
+  }
+
+  /** The decoder's answer. Throws EngineError, or GatewayError when the call is no longer wanted. */
+  async open(requestOf: LegRequest, signal: AbortSignal, onPrefilled: () => void): Promise<EngineAnswer> {
+    this.#dispatcher.follow(this.#call, (action) => this.#carryOut(action));
+    const { prefill, decode } = this.#legs;
+    await this.#compute(requestOf(prefill, "prefill"), signal);
+    onPrefilled();
+    if (signal.aborted) throw cancelled();
+    const state = this.prefilled?.state;
+    if (state !== undefined && !this.#recompute) {
+      const answer = await this.#pull(requestOf(decode, undefined, { state, tokens: this.prefilled!.tokens }), signal);
+      if (answer) return answer;
+    }
+    if (this.#failed)
+      throw new EngineError({
+        status: 503,
+        code: "kv_lost",
+        message: `The prompt's KV was lost between two endpoints (${this.#failed.reason}).`,
+        hint: "Send the call again.",
+        retryable: this.#failed.retryable,
+      });
+    if (signal.aborted) throw cancelled();
+    return decode.engine.open(requestOf(decode, "again"), signal);
+  }
+
+  /** Lets go of what the prefill leg keeps; the end of the call, however it ended. */
+  close(): void {
+    this.#prefillLeg.abort();
+    this.#release();
+  }
+
+  async #compute(request: EngineRequest, signal: AbortSignal): Promise<void> {
+    const { prefill } = this.#legs;
+    try {
+      const prefilled = await prefill.engine.prefill!(request, AbortSignal.any([signal, this.#prefillLeg.signal]));
+      this.prefilled = prefilled;
+      this.#kept = prefilled.state;
+      if (prefilled.state === undefined) {
+        this.#dispatcher.split(this.#call, { type: "prefill_failed", retryable: true });
+        return;
+      }
+      const { cachedTokens } = prefilled.usage;
+      this.#dispatcher.split(this.#call, {
+        type: "prefill_done",
+        ...{ cachedTokens, computedTokens: prefilled.tokens - cachedTokens },
+        leaseUntilMs: performance.now() + prefilled.leaseMs,
+      });
+    } catch (error) {
+      if (error instanceof EngineError && error.code === "engine_unreachable")
+        this.#engines.lost(prefill, error.message);
+      const retryable = error instanceof EngineError && error.retryable;
+      this.#dispatcher.split(this.#call, { type: "prefill_failed", retryable });
+    }
+  }
+
+  /** The decoder's answer on the pulled KV; undefined when it could not have all of it in time. */
+  async #pull(request: EngineRequest, signal: AbortSignal): Promise<EngineAnswer | undefined> {
+    const { engine } = this.#legs.decode;
+    let answer: EngineAnswer;
+    try {
+      answer = await engine.open(request, AbortSignal.any([signal, this.#decodeLeg.signal]));
+    } catch (error) {
+      if (signal.aborted) throw cancelled();
+      const lost = error instanceof EngineError && error.code === "kv_lost";
+      if (!lost && !this.#recompute) throw error;
+      this.#dispatcher.split(this.#call, { type: "pulled", tokens: 0 });
+      return undefined;
+    }
+    this.#dispatcher.split(this.#call, { type: "decode_accepted" });
+    this.#dispatcher.split(this.#call, { type: "pulled", tokens: answer.pulledTokens?.() ?? 0 });
+    if (!this.#recompute && !this.#failed) return answer;
+    await answer.cancel();
+    return undefined;
+  }
+
+  #carryOut(action: PdAction): void {
+    switch (action.type) {
+      case "pd_abort":
+        if (action.leg === "decode") this.#decodeLeg.abort();
+        else this.close();
+        break;
+      case "pd_release":
+        this.#release();
+        break;
+      case "pd_recompute":
+        this.#recompute = true;
+        break;
+      case "pd_fail":
+        this.#failed = action;
+        break;
+      case "pd_prefill":
+      case "pd_decode":
+        // `open` does both, in this order.
+        break;
+    }
+  }
+
+  #release(): void {
+    const state = this.#kept;
+    this.#kept = undefined;
+    if (state !== undefined) void this.#legs.prefill.engine.release?.(state);
+  }
+}
