@@ -59,7 +59,7 @@ function waitMs({ queue, rate }: Deployment, call: Call, free: boolean): number 
 function leastTtftMs(view: PlacementView): number {
   let least = Number.POSITIVE_INFINITY;
   for (let i = 0; i < view.count; i++) {
-    least = Math.min(least, expectedTtftMs(view.call, view.endpoints[i]!, view.matched, i * 4));
+    least = Math.min(least, expectedTtftMs(view.call, view.endpoints[i]!, view.matched, i * 4, view.now));
   }
   return least;
 }

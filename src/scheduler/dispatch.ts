@@ -4,6 +4,7 @@ import { admit, chargeOf, type Deployment, hasRoom, isFree, longestMatch, refusa
 import type { Endpoints } from "./endpoints.ts";
 import type { LoadHandle, LoadView } from "./load/loadView.ts";
 import { PdPlanner, type PdPlan } from "./pd/plan.ts";
+import { workTokens } from "./placement/estimate.ts";
 import { decisionOf, numbersOf } from "./placement/explain.ts";
 import { ViewBuilder } from "./placement/view.ts";
 import type { PrefixIndex } from "./prefix/prefixIndex.ts";
@@ -62,7 +63,7 @@ export class Dispatch {
     this.load = load;
     this.rng = rng;
     this.options = options;
-    this.views = new ViewBuilder(index);
+    this.views = new ViewBuilder(index, () => load.peerCount + 1);
     this.prefillViews = new ViewBuilder(index);
   }
 
@@ -81,6 +82,10 @@ export class Dispatch {
 
   queueOf(deployment: string): FairQueue {
     return this.deployment(deployment).queue;
+  }
+
+  setPolicy(name: string, policy: Policy): void {
+    this.deployment(name).policy = policy;
   }
 
   queues(): FairQueue[] {
@@ -184,7 +189,8 @@ export class Dispatch {
     const placed = this.placed.get(call);
     if (placed === undefined) return;
     placed.prefill?.handle.close();
-    placed.handle.prefillsHere(placed.decision.chosen.uncachedTokens, now);
+    const { uncachedTokens, matchedTokens } = placed.decision.chosen;
+    placed.handle.prefillsHere(workTokens(placed.endpoint.spec, uncachedTokens, matchedTokens), now);
   }
 
   /** The prefill leg holds nothing any more. */
@@ -246,7 +252,7 @@ export class Dispatch {
     const { runnerUp, chosen } = decision;
     const alike = runnerUp !== undefined && chosen.matchedTokens <= runnerUp.matchedTokens;
     const { id, rank } = endpoint.spec;
-    const prefillHere = plan === undefined ? uncached : 0;
+    const prefillHere = plan === undefined ? workTokens(endpoint.spec, uncached, chosen.matchedTokens) : 0;
     const handle = this.load.open(id, rank, prefillHere, call.promptTokens, now, alike);
     const placed: Placed = {
       call,
@@ -260,7 +266,8 @@ export class Dispatch {
     if (plan !== undefined) {
       decision.prefill = plan.numbers;
       const { spec } = plan.endpoint;
-      const prefill = this.load.open(spec.id, spec.rank, plan.numbers.uncachedTokens, call.promptTokens, now);
+      const work = workTokens(spec, plan.numbers.uncachedTokens, plan.numbers.matchedTokens);
+      const prefill = this.load.open(spec.id, spec.rank, work, call.promptTokens, now);
       placed.prefill = { endpoint: plan.endpoint, handle: prefill };
     }
     this.placed.set(call.id, placed);

@@ -5,10 +5,11 @@ import { refusal } from "./admission.ts";
 import { Dispatch, type Placed, type Truth } from "./dispatch.ts";
 import { Endpoints } from "./endpoints.ts";
 import type { FairQueue, FairQueueOptions } from "./queue/fairQueue.ts";
+import { peerAliveMs } from "./limits.ts";
 import { LoadView } from "./load/loadView.ts";
 import { PdCalls } from "./pd/calls.ts";
 import { PdPlanner, type PdOptions } from "./pd/plan.ts";
-import { makePolicy } from "./placement/registry.ts";
+import { defaultPolicy, makePolicy } from "./placement/registry.ts";
 import { PrefixIndex, type PrefixIndexOptions } from "./prefix/prefixIndex.ts";
 import { Programs, type ProgramsOptions } from "./programs/programs.ts";
 import type { Call, CallUsage, EndpointState, PdEvent, Policy, Rng, SchedulerAction, SchedulerEvent } from "./types.ts";
@@ -49,9 +50,10 @@ export class Scheduler {
   private readonly pd = new PdCalls();
   private readonly planner: PdPlanner;
   private readonly shareLoad: boolean;
+  private sharedMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: SchedulerOptions) {
-    const policy = options.policy ?? "two-tier";
+    const policy = options.policy ?? defaultPolicy;
     this.index = new PrefixIndex(options.index);
     this.load = new LoadView(options.gateway ?? "gateway");
     this.endpoints = new Endpoints(this.load);
@@ -164,14 +166,26 @@ export class Scheduler {
     for (const call of this.pd.expired(now)) this.split(call, { type: "tick", now }, now, actions);
     this.programs.tick(now, actions);
     this.dispatch.drainAll(now, actions);
-    const message = this.shareLoad ? this.load.message(now, true) : undefined;
-    if (message !== undefined) actions.push({ type: "share_load", message });
+    if (this.shareLoad) this.share(now, actions);
     return actions;
+  }
+
+  /** Tells peers what has changed, and now and then that this gateway is alive. */
+  private share(now: number, actions: SchedulerAction[]): void {
+    const message = this.load.message(now, now - this.sharedMs >= peerAliveMs);
+    if (message === undefined) return;
+    this.sharedMs = now;
+    actions.push({ type: "share_load", message });
   }
 
   /** Usage as it must be billed: of a split call, what the prefill leg found cached. */
   billed(call: string, usage: CallUsage): CallUsage {
     return this.pd.billed(call, usage);
+  }
+
+  /** From the next placement on a deployment's calls are placed by this rule. Throws RangeError for one that is not known. */
+  setPolicy(deployment: string, policy: string): void {
+    this.dispatch.setPolicy(deployment, makePolicy(policy));
   }
 
   queueOf(deployment: string): FairQueue {

@@ -67,7 +67,10 @@ export interface Call {
 
 /** Measured rates of an endpoint, learned while running or given by a profile. */
 export interface EndpointSpeed {
+  /** Of a prompt of `ratePromptTokens` (4,096) tokens with nothing cached. */
   prefillTokensPerSecond: number;
+  /** Milliseconds for each pair of a new token and a token before it, where measured: what makes long contexts dearer. */
+  attentionMsPerPair?: number;
   /** Of one sequence, at the usual batch. */
   decodeTokensPerSecond: number;
   /** Milliseconds to bring one token's KV back to the device, by tier; a tier that is absent cannot be reloaded. */
@@ -115,7 +118,7 @@ export interface EndpointSpec {
 
 /** What an endpoint bears now, by this gateway's count and its peers'. Counted by handles; see `load/`. */
 export interface EndpointLoad {
-  /** Prompt tokens placed there and not yet prefilled (uncached part only). */
+  /** Prompt tokens placed there and not yet prefilled (uncached part only; where attention is measured, weighed by it). */
   prefillTokens: number;
   /** Tokens of KV that running and waiting calls hold or will hold (prompt plus output so far). */
   kvTokens: number;
@@ -123,6 +126,9 @@ export interface EndpointLoad {
   inFlight: number;
   /** Of these, calls that still prefill. */
   prefilling: number;
+  /** Uncached tokens of the oldest call that this gateway knows to prefill there, and since when it can have been its turn. */
+  headTokens?: number;
+  headSinceMs?: number;
 }
 
 export type EndpointHealth = "ready" | "starting" | "draining" | "down";
@@ -149,6 +155,10 @@ export interface PlacementView {
   matchedTokens: Float64Array;
   /** The part of `matchedTokens` that is only expected: predicted by our own placements, not yet confirmed by events. */
   expectedTokens: Float64Array;
+  /** KV tokens that lie in all tiers of the candidate, in use or not; NaN (or no array): nobody says. */
+  residentTokens?: Float64Array;
+  /** Gateways that place calls on these endpoints, this one included; 1 when absent. */
+  gateways?: number;
 }
 
 /** What a policy answers. Costs are the policy's own unit, lower is better; `cost[i]` is NaN for candidates it excluded. */
@@ -326,7 +336,17 @@ export type SchedulerAction =
   | { type: "place"; call: string; decision: Decision }
   | { type: "queued"; call: string; position: number; expectedMs: number }
   | { type: "refuse"; call: string; code: RefusalCode; message: string; retryAfterMs: number }
-  | { type: "kv"; verb: KvVerb; program: string; endpoint: string; tokens: number; tier?: Tier; reason: string }
+  /** `call`: the one whose new state supersedes this KV; until it has a first token the old state may still be of use. */
+  | {
+      type: "kv";
+      verb: KvVerb;
+      program: string;
+      endpoint: string;
+      tokens: number;
+      tier?: Tier;
+      reason: string;
+      call?: string;
+    }
   | { type: "pause_program"; program: string; reason: string }
   | { type: "resume_program"; program: string; reason: string }
   | { type: "share_load"; message: LoadMessage }

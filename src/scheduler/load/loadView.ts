@@ -17,13 +17,21 @@ class MutableLoad implements EndpointLoad {
   prefilling = 0;
 }
 
+/** What policies see: own and peers' sums, and the head of the prefill line by this gateway's own calls. */
+class SeenLoad extends MutableLoad {
+  headTokens: number | undefined;
+  headSinceMs: number | undefined;
+}
+
 interface Entry {
   endpoint: string;
   rank: number;
   /** By this gateway alone. */
   own: MutableLoad;
   /** Own and peers together: what policies see. */
-  seen: MutableLoad;
+  seen: SeenLoad;
+  /** Own calls with something to prefill, first come first. */
+  line: LoadHandle[];
   /** Own changes not yet told to peers. */
   untold: MutableLoad;
   dirty: boolean;
@@ -44,6 +52,8 @@ export class LoadHandle implements Disposable {
   readonly rank: number;
   private readonly change: (prefill: number, kv: number, inFlight: number, prefilling: number) => void;
   private readonly onClose: (handle: LoadHandle) => void;
+  /** The handle's prefill is done, given up, or (tokens above 0) begins again. */
+  private readonly onPrefill: (handle: LoadHandle, tokens: number, now?: number) => void;
   private prefill: number;
   private kv: number;
   private prefilling = 1;
@@ -55,15 +65,22 @@ export class LoadHandle implements Disposable {
     at: { endpoint: string; rank: number; prefillTokens: number; kvTokens: number; now: number },
     change: LoadHandle["change"],
     onClose: LoadHandle["onClose"],
+    onPrefill: LoadHandle["onPrefill"],
   ) {
     this.endpoint = at.endpoint;
     this.rank = at.rank;
     this.change = change;
     this.onClose = onClose;
+    this.onPrefill = onPrefill;
     this.prefill = at.prefillTokens;
     this.kv = at.kvTokens;
     this.touchedAtMs = at.now;
     change(this.prefill, this.kv, 1, 1);
+  }
+
+  /** Uncached prompt tokens that it still counts. */
+  get prefillTokens(): number {
+    return this.prefill;
   }
 
   get isOpen(): boolean {
@@ -77,6 +94,7 @@ export class LoadHandle implements Disposable {
     this.change(-this.prefill, 0, 0, -1);
     this.prefill = 0;
     this.prefilling = 0;
+    this.onPrefill(this, 0, now);
   }
 
   /** The prompt is computed here after all (again): `tokens` of prefill wait. */
@@ -86,6 +104,7 @@ export class LoadHandle implements Disposable {
     this.change(tokens - this.prefill, 0, 0, 1 - this.prefilling);
     this.prefill = tokens;
     this.prefilling = 1;
+    this.onPrefill(this, tokens, now);
   }
 
   /** The call's KV is now `tokens` long in all. */
@@ -101,6 +120,8 @@ export class LoadHandle implements Disposable {
     if (!this.open) return;
     this.open = false;
     this.change(-this.prefill, -this.kv, -1, -this.prefilling);
+    this.prefill = 0;
+    this.onPrefill(this, 0);
     this.onClose(this);
   }
 
@@ -117,6 +138,8 @@ export class LoadView {
   private readonly dirty: Entry[] = [];
   private readonly echo: Echo;
   private sequence = 0;
+  /** The latest time that anybody has told. */
+  private lastMs = 0;
 
   /** `newsMs`: how long peers' messages take to arrive. */
   constructor(gateway: string, newsMs: number = peerNewsMs) {
@@ -161,9 +184,24 @@ export class LoadView {
         entry.dirty = true;
       },
       (closed) => this.handles.delete(closed),
+      (changed, tokens, at) => this.stand(entry, changed, tokens, at),
     );
     this.handles.add(handle);
+    this.stand(entry, handle, prefillTokens, now);
     return handle;
+  }
+
+  /** Puts a handle at the end of its endpoint's prefill line, or takes it out; a new head has its turn from now on. */
+  private stand(entry: Entry, handle: LoadHandle, tokens: number, now?: number): void {
+    if (now !== undefined) this.lastMs = Math.max(this.lastMs, now);
+    const { line, seen } = entry;
+    const head = line[0];
+    const at = line.indexOf(handle);
+    if (at >= 0) line.splice(at, 1);
+    if (tokens > 0) line.push(handle);
+    if (line[0] === head) return;
+    seen.headTokens = line[0]?.prefillTokens;
+    seen.headSinceMs = line.length === 0 ? undefined : this.lastMs;
   }
 
   private *activities(): Iterable<Activity> {
@@ -257,8 +295,8 @@ export class LoadView {
     const key = keyOf(endpoint, rank);
     let entry = this.entries.get(key);
     if (entry === undefined) {
-      const [own, seen, untold] = [new MutableLoad(), new MutableLoad(), new MutableLoad()];
-      entry = { endpoint, rank, own, seen, untold, dirty: false };
+      const [own, seen, untold] = [new MutableLoad(), new SeenLoad(), new MutableLoad()];
+      entry = { endpoint, rank, own, seen, line: [], untold, dirty: false };
       for (const { loads } of this.peers.values()) {
         const load = loads.get(key);
         if (load !== undefined) add(seen, load.prefillTokens, load.kvTokens, load.inFlight, load.prefilling);

@@ -67,11 +67,11 @@ export class PdPlanner {
     for (let i = 0; i < view.count; i++) {
       const endpoint = view.endpoints[i]!;
       costs[i] =
-        expectedTtftMs(view.call, endpoint, view.matched, i * 4) +
+        expectedTtftMs(view.call, endpoint, view.matched, i * 4, view.now) +
         this.transferMs(endpoint, decode, view.call.promptTokens);
       best = Math.min(best, costs[i]!);
     }
-    if (decode.spec.role === "both" && best > expectedTtftMs(view.call, decode, noMatch, 0)) return -1;
+    if (decode.spec.role === "both" && best > expectedTtftMs(view.call, decode, noMatch, 0, view.now)) return -1;
     return lowest(costs, view.count, best * 0.02, rng, "least_transfer").index;
   }
 

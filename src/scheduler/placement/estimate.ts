@@ -3,15 +3,55 @@
 //
 //   ttft = overhead + prefill waiting there / rate + uncached / rate + reload of lower tiers + wait for a slot
 //
+// Of the prefill that waits, what the head of the line has been given already is taken off.
+//
 // The wait for a slot assumes that the calls before it leave at the endpoint's decode rate; it is zero while slots are
 // free, and orders full endpoints by how full they are.
-import { type Call, type EndpointState, tiers } from "../types.ts";
+import { type Call, type EndpointSpec, type EndpointState, tiers } from "../types.ts";
 
 /** Reading a tier back is only credited where it beats computing; this much dearer than the device when nothing is known. */
 export const tierCreditDefault: readonly number[] = [1, 0.75, 0.25, 0.25];
 
-/** Milliseconds until the first token of `call` at `endpoint`, with `matched[at..at+4)` tokens cached there by tier. */
-export function expectedTtftMs(call: Call, endpoint: EndpointState, matched: ArrayLike<number>, at: number): number {
+/** Length of prompt at which an endpoint's prefill rate is stated. */
+export const ratePromptTokens = 4096;
+
+/** At most this share of the head's prompt is taken for computed before its first token says so. */
+const headShare = 0.9;
+
+/** Without attention a token still costs at least this share of a usual one. */
+const leastPerToken = 0.5;
+
+/**
+ * New tokens behind a context, counted as the tokens of a usual prompt that take as long: attention looks at all that comes
+ * before. Where nobody has measured attention, a token is a token.
+ */
+export function workTokens({ speed }: EndpointSpec, newTokens: number, contextTokens: number): number {
+  const { attentionMsPerPair: pairMs } = speed;
+  if (pairMs === undefined) return newTokens;
+  const beyond = contextTokens + newTokens / 2 - ratePromptTokens / 2;
+  const perToken = 1 + (beyond * pairMs * speed.prefillTokensPerSecond) / 1000;
+  return newTokens * Math.max(leastPerToken, perToken);
+}
+
+/** Uncached prompt tokens that are still to be computed at the endpoint; without `now`, all that wait there. */
+export function prefillAhead({ spec, load }: EndpointState, now?: number): number {
+  const { headTokens, headSinceMs } = load;
+  if (now === undefined || headTokens === undefined || headSinceMs === undefined) return load.prefillTokens;
+  const computed = (Math.max(0, now - headSinceMs) * spec.speed.prefillTokensPerSecond) / 1000;
+  return Math.max(0, load.prefillTokens - Math.min(computed, headTokens * headShare));
+}
+
+/**
+ * Milliseconds until the first token of `call` at `endpoint`, with `matched[at..at+4)` tokens cached there by tier. `now`: so
+ * that what has been computed since can be taken off.
+ */
+export function expectedTtftMs(
+  call: Call,
+  endpoint: EndpointState,
+  matched: ArrayLike<number>,
+  at: number,
+  now?: number,
+): number {
   const { spec, load } = endpoint;
   const { speed } = spec;
   const msPerToken = 1000 / speed.prefillTokensPerSecond;
@@ -37,7 +77,12 @@ export function expectedTtftMs(call: Call, endpoint: EndpointState, matched: Arr
   const missing = load.kvTokens + call.promptTokens + call.outputTokens - spec.kvCapacityTokens;
   const kvMs =
     missing <= 0 || load.inFlight === 0 ? 0 : (missing / load.inFlight) * (1000 / speed.decodeTokensPerSecond);
-  return speed.overheadMs + (load.prefillTokens + uncached) * msPerToken + reloadMs + Math.max(slotMs, kvMs);
+  return (
+    speed.overheadMs +
+    (prefillAhead(endpoint, now) + workTokens(spec, uncached, cached)) * msPerToken +
+    reloadMs +
+    Math.max(slotMs, kvMs)
+  );
 }
 
 /** Share of an endpoint's KV that is spoken for, running and waiting together; above 1 it must queue or evict. */

@@ -18,7 +18,7 @@ export function numbersOf(view: PlacementView, i: number, cost: number): Candida
     prefillTokensAhead: load.prefillTokens,
     kvTokens: load.kvTokens,
     inFlight: load.inFlight,
-    expectedTtftMs: expectedTtftMs(view.call, view.endpoints[i]!, view.matched, i * 4),
+    expectedTtftMs: expectedTtftMs(view.call, view.endpoints[i]!, view.matched, i * 4, view.now),
   };
 }
 

@@ -14,7 +14,7 @@ describe.each(policyNames)("%s", (name) => {
   });
 });
 
-describe.each(["two-tier", "dynamo", "llm-d", "lmetric", "cache-aware"])("%s", (name) => {
+describe.each(["least-delay", "two-tier", "dynamo", "llm-d", "lmetric", "cache-aware"])("%s", (name) => {
   it("goes to the longest cached prefix when load is even", () => {
     expect(choose(name, [{}, { matched: [900, 0, 0, 0] }, { matched: [100, 0, 0, 0] }]).index).toBe(1);
   });
@@ -56,6 +56,58 @@ describe("two-tier", () => {
       speed: { prefillTokensPerSecond: 50_000, decodeTokensPerSecond: 50, reloadMsPerToken: {}, overheadMs: 1 },
     };
     expect(choose("two-tier", [{ matched: [500, 0, 0, 0] }, { spec: fast }]).index).toBe(1);
+  });
+});
+
+describe("least-delay", () => {
+  const rule = "least-delay";
+
+  it("leaves a cached prefix when waiting for it costs more than it saves, and not for load that costs nothing", () => {
+    const roomy = (prefillTokens: number) => {
+      const view = exampleView([{}, { matched: [900, 0, 0, 0], prefillTokens }]);
+      return makePolicy(rule).choose({ ...view, residentTokens: new Float64Array(2) }, rng).index;
+    };
+    expect([roomy(5000), roomy(500)]).toEqual([0, 1]);
+    // Three times the KV of the others, in room to spare: nobody waits for that.
+    const loaded = { matched: [900, 0, 0, 0] as const, kvTokens: 30_000, inFlight: 2 };
+    expect(choose(rule, [{ kvTokens: 10_000 }, loaded, { kvTokens: 10_000 }]).index).toBe(1);
+  });
+
+  it("spares those who decode: of equal caches and lines the smaller batch", () => {
+    expect(
+      choose(rule, [
+        { inFlight: 9, kvTokens: 9000 },
+        { inFlight: 3, kvTokens: 3000 },
+      ]).index,
+    ).toBe(1);
+  });
+
+  it("counts a lower tier by its reload time, and knows that chips are unlike", () => {
+    expect(choose(rule, [{ matched: [700, 0, 0, 0] }, { matched: [0, 900, 0, 0] }]).index).toBe(1);
+    const speed = { prefillTokensPerSecond: 50_000, decodeTokensPerSecond: 50, reloadMsPerToken: {}, overheadMs: 1 };
+    expect(choose(rule, [{ matched: [500, 0, 0, 0] }, { spec: { speed } }]).index).toBe(1);
+  });
+
+  it("stays with a cache for longer where what it writes elsewhere pushes others out", () => {
+    const near = { matched: [900, 0, 0, 0] as const, prefillTokens: 1200 };
+    const chosen = (residentTokens: number) => {
+      const policy = makePolicy(rule);
+      const view = { ...exampleView([{}, near]), residentTokens: Float64Array.of(residentTokens, residentTokens) };
+      return policy.choose(view, rng).index;
+    };
+    expect([chosen(0), chosen(100_000)]).toEqual([0, 1]);
+  });
+
+  it("takes off what the head of the line has been given already", () => {
+    const view = exampleView([{ prefillTokens: 1000 }, { prefillTokens: 1500 }]);
+    Object.assign(view.endpoints[1]!.load, { headTokens: 1500, headSinceMs: -100 });
+    expect(makePolicy(rule).choose(view, rng).index).toBe(1);
+  });
+
+  it("says what its cost is made of", () => {
+    const { cost, terms } = choose(rule, [{ inFlight: 2, kvTokens: 2000 }, { prefillTokens: 300 }]);
+    expect(Object.keys(terms!)).toEqual(["ownMs", "laterMs", "streamsMs", "evictedMs"]);
+    expect(Object.values(terms!).reduce((a, b) => a + b)).toBeCloseTo(cost, 6);
   });
 });
 

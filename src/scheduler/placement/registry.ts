@@ -5,11 +5,16 @@ import { consistentHash } from "./consistentHash.ts";
 import { dynamo } from "./dynamo.ts";
 import { llmd } from "./llmd.ts";
 import { lmetric } from "./lmetric.ts";
+import { leastDelay } from "./leastDelay.ts";
 import { leastLoad, random, roundRobin } from "./simple.ts";
 import { twoTier } from "./twoTier.ts";
 
+/** The rule of deployments that name none. */
+export const defaultPolicy = "least-delay";
+
 /** Makes a fresh instance: some rules keep state (a turn, a ring), which must not be shared between runs. */
 export const policies: Record<string, () => Policy> = {
+  "least-delay": leastDelay,
   "two-tier": twoTier,
   dynamo,
   "llm-d": llmd,

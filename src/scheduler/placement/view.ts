@@ -5,10 +5,13 @@ import type { Call, EndpointState, PlacementView } from "../types.ts";
 export class ViewBuilder {
   private readonly index: PrefixIndex;
   private readonly candidates: EndpointState[] = [];
-  private readonly view: PlacementView;
+  private readonly view: PlacementView & { residentTokens: Float64Array };
+  private readonly gateways: () => number;
 
-  constructor(index: PrefixIndex) {
+  /** `gateways`: how many place calls on these endpoints, this one included. */
+  constructor(index: PrefixIndex, gateways: () => number = () => 1) {
     this.index = index;
+    this.gateways = gateways;
     this.view = {
       call: undefined as unknown as Call,
       now: 0,
@@ -17,6 +20,8 @@ export class ViewBuilder {
       matched: new Float64Array(64),
       matchedTokens: new Float64Array(16),
       expectedTokens: new Float64Array(16),
+      residentTokens: new Float64Array(16),
+      gateways: 1,
     };
   }
 
@@ -35,10 +40,13 @@ export class ViewBuilder {
       view.matched = new Float64Array(count * 8);
       view.matchedTokens = new Float64Array(count * 2);
       view.expectedTokens = new Float64Array(count * 2);
+      view.residentTokens = new Float64Array(count * 2);
     }
     view.call = call;
     view.now = now;
     view.count = count;
+    view.gateways = this.gateways();
+    for (let i = 0; i < count; i++) view.residentTokens[i] = this.index.residentTokens(candidates[i]!.slot);
     view.matched.fill(0, 0, count * 4);
     view.matchedTokens.fill(0, 0, count);
     view.expectedTokens.fill(0, 0, count);

@@ -135,6 +135,16 @@ export class PrefixIndex {
     this.predicted.takeLonger(this.longer);
   }
 
+  /**
+   * Tokens of KV that the slot holds in all tiers by its engine's events; NaN when it has sent none, or when this index has
+   * had to forget blocks itself.
+   */
+  residentTokens(slot: number): number {
+    const holder = this.holders.get(slot);
+    if (holder === undefined || holder.epoch === undefined || this.table.evictions > 0) return Number.NaN;
+    return holder.hashes.count * holder.blockTokens;
+  }
+
   /** Sizes, for metrics and the bench. */
   stats(): Record<"blocks" | "predicted" | "sets" | "bytes" | "maxBytes" | "evictions" | "unplaced" | "held", number> {
     let held = 0;

@@ -96,6 +96,13 @@ export class KvCache {
     return this.deviceTokens - this.privateTokens - this.#pinned * this.blockTokens;
   }
 
+  /** Tokens in all tiers: cached blocks, in use or not, and what running calls hold beyond them. */
+  get residentTokens(): number {
+    let blocks = this.#pinned;
+    for (let tier = device; tier <= this.#tiers; tier++) blocks += this.#count[tier]!;
+    return blocks * this.blockTokens + this.privateTokens;
+  }
+
   /** How many of the blocks no running call holds: device memory that admitting their prompt would newly bind. */
   unpinned(blocks: BlockIds): number {
     let count = 0;

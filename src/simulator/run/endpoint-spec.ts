@@ -1,10 +1,7 @@
 // A simulated replica as the scheduler's policies see an endpoint: the same facts that the gateway measures of a real one.
-import type { EndpointSpec, EndpointSpeed, Tier } from "../../scheduler/index.ts";
+import { ratePromptTokens, type EndpointSpec, type EndpointSpeed, type Tier } from "../../scheduler/index.ts";
 import { prefillMs, stepMs, type EngineProfile } from "../engine/profile.ts";
 import type { Replica } from "../fleet.ts";
-
-/** Prompt length at which the prefill rate is stated; attention makes longer prompts slower per token. */
-const typicalPromptTokens = 4096;
 
 export function endpointSpec(replica: Replica, blockTokens: number, maxInFlight = 1_000_000): EndpointSpec {
   const { profile } = replica;
@@ -30,12 +27,13 @@ export function endpointSpec(replica: Replica, blockTokens: number, maxInFlight 
 }
 
 function endpointSpeed(profile: EngineProfile): EndpointSpeed {
-  const prompt = Math.min(typicalPromptTokens, profile.kvCapacityTokens);
+  const prompt = Math.min(ratePromptTokens, profile.kvCapacityTokens);
   const batch = Math.max(1, Math.min(profile.maxSequences, 16));
   const reload: Partial<Record<Tier, number>> = {};
   for (const tier of profile.tiers) reload[tier.tier] = tier.msPerToken;
   return {
     prefillTokensPerSecond: (prompt / prefillMs(profile, prompt, 0)) * 1000,
+    attentionMsPerPair: profile.step.attentionMsPerPair,
     decodeTokensPerSecond: 1000 / stepMs(profile, 0, 0, batch, batch * 1024),
     reloadMsPerToken: reload,
     overheadMs: profile.callOverheadMs,

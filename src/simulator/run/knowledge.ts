@@ -14,6 +14,8 @@ export interface CacheView {
   match(endpoint: number, call: SimCall, matched: Float64Array, offset: number, nowMs: number): number;
   /** The router has sent the call there. */
   placed(endpoint: number, call: SimCall, nowMs: number): void;
+  /** Tokens of KV in all tiers of the endpoint; NaN when the router cannot know. */
+  residentTokens(endpoint: number): number;
   /** The endpoint started anew with an empty cache. */
   cleared(endpoint: number): void;
 }
@@ -85,12 +87,17 @@ class ExactView implements CacheView {
     return total;
   }
 
+  residentTokens(endpoint: number): number {
+    return this.#caches[endpoint]!.residentTokens;
+  }
+
   placed(): void {}
   cleared(): void {}
 }
 
 class EventView implements CacheView {
   readonly #visible: Uint8Array[];
+  readonly #held: Int32Array;
   readonly #believedUntil: Float64Array[];
   readonly #pending: { atMs: Float64Array; block: Int32Array; head: number; tail: number }[];
   readonly #blockTokens: number;
@@ -100,6 +107,7 @@ class EventView implements CacheView {
   constructor(endpoints: number, blockCount: number, blockTokens: number, lagMs: number, believeMs: number) {
     const each = <T>(make: () => T) => Array.from({ length: endpoints }, make);
     this.#visible = each(() => new Uint8Array(blockCount));
+    this.#held = new Int32Array(endpoints);
     this.#believedUntil = each(() => new Float64Array(blockCount));
     this.#pending = each(() => ({ atMs: new Float64Array(1024), block: new Int32Array(1024), head: 0, tail: 0 }));
     this.#blockTokens = blockTokens;
@@ -135,6 +143,7 @@ class EventView implements CacheView {
     const mask = queue.block.length - 1;
     while (queue.head < queue.tail && queue.atMs[queue.head & mask]! <= nowMs) {
       const entry = queue.block[queue.head++ & mask]!;
+      this.#held[endpoint]! += entry >= 0 ? 1 - visible[entry]! : -visible[~entry]!;
       if (entry >= 0) visible[entry] = 1;
       else visible[~entry] = 0;
     }
@@ -150,7 +159,12 @@ class EventView implements CacheView {
     for (let i = 0; i < call.blocks.length; i++) believed[call.blocks[i]!] = nowMs + this.#believeMs;
   }
 
+  residentTokens(endpoint: number): number {
+    return this.#held[endpoint]! * this.#blockTokens;
+  }
+
   cleared(endpoint: number): void {
+    this.#held[endpoint] = 0;
     this.#visible[endpoint]!.fill(0);
     this.#believedUntil[endpoint]!.fill(0);
     this.#pending[endpoint]!.head = this.#pending[endpoint]!.tail;
@@ -186,6 +200,10 @@ class EstimatedView implements CacheView {
     lru.trim();
   }
 
+  residentTokens(): number {
+    return Number.NaN;
+  }
+
   cleared(endpoint: number): void {
     // A router without events does not notice; its estimate stays stale, as in life, unless health checks tell it.
     this.#lru[endpoint] = this.#renew();
@@ -195,6 +213,10 @@ class EstimatedView implements CacheView {
 class BlindView implements CacheView {
   match(_endpoint: number, _call: SimCall, matched: Float64Array, offset: number): number {
     return setDevice(matched, offset, 0);
+  }
+
+  residentTokens(): number {
+    return Number.NaN;
   }
 
   placed(): void {}

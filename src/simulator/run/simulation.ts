@@ -4,10 +4,18 @@
 // A call's life here: arrive (by the clock, or when its predecessors have ended) -> wait, if endpoints are full -> place ->
 // engine admits -> first token -> end -> successors arrive. With prefill replicas the scheduler's PD plan may send the prompt
 // to one of them; its KV is then leased there, pulled over the network, released, and decoded where the policy placed it. A replica that fails loses its calls: those without a first token are placed again, others failed.
-import { LoadView, type Call, type LoadHandle, type PlacementView, type Policy } from "../../scheduler/index.ts";
-import { Endpoints } from "../../scheduler/endpoints.ts";
-import { PdPlanner } from "../../scheduler/pd/plan.ts";
-import { decisionOf, numbersOf } from "../../scheduler/placement/explain.ts";
+import {
+  decisionOf,
+  Endpoints,
+  LoadView,
+  numbersOf,
+  PdPlanner,
+  workTokens,
+  type Call,
+  type LoadHandle,
+  type PlacementView,
+  type Policy,
+} from "../../scheduler/index.ts";
 import { Engine, segmentEnded, wake, type EngineHost } from "../engine/engine.ts";
 import { KvCache } from "../engine/kv-cache.ts";
 import { newTask, type Task } from "../engine/task.ts";
@@ -144,6 +152,7 @@ class Simulation implements EngineHost {
       matched: new Float64Array(count * viewTiers),
       matchedTokens: new Float64Array(count),
       expectedTokens: new Float64Array(count),
+      residentTokens: new Float64Array(count),
     };
     this.#refreshCandidates();
   }
@@ -253,7 +262,7 @@ class Simulation implements EngineHost {
     const prefiller = this.#prefillers.length === 0 ? undefined : this.#choosePrefiller(call, request, endpoint, index);
     records.placedMs[call.index] = nowMs;
     records.decodeEndpoint[call.index] = endpoint.slot;
-    const uncached = prefiller === undefined ? call.promptTokens - matched : 0;
+    const uncached = prefiller === undefined ? workTokens(endpoint.spec, call.promptTokens - matched, matched) : 0;
     this.#handles[call.index] = this.#loads.open(endpoint.spec.id, 0, uncached, call.promptTokens, nowMs);
     if (prefiller === undefined) {
       this.#cacheView.placed(endpoint.slot, call, nowMs);
@@ -262,7 +271,7 @@ class Simulation implements EngineHost {
       return;
     }
     const { state, matchedTokens } = prefiller;
-    const ahead = call.promptTokens - matchedTokens;
+    const ahead = workTokens(state.spec, call.promptTokens - matchedTokens, matchedTokens);
     this.#cacheView.placed(state.slot, call, nowMs);
     records.endpoint[call.index] = state.slot;
     this.#prefillHandles[call.index] = this.#loads.open(state.spec.id, 0, ahead, call.promptTokens, nowMs);
@@ -293,6 +302,7 @@ class Simulation implements EngineHost {
       const { slot } = candidates[i]!;
       if (scrapeMs !== undefined) scrape(candidates[i]!.scraped, this.#engines[slot]!, view.now, scrapeMs);
       view.matchedTokens[i] = this.#cacheView.match(slot, call, view.matched, i * viewTiers, view.now);
+      view.residentTokens![i] = this.#cacheView.residentTokens(slot);
     }
   }
 
