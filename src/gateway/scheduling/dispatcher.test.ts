@@ -1,0 +1,143 @@
+// What happens between the scheduler and the engines, with engines that are puppets: no time, no network.
+import { describe, expect, test } from "vitest";
+import type { KvEvent } from "../../engines/index.ts";
+import { type Call, ChainCache, tokenSpace } from "../../scheduler/index.ts";
+import { stage } from "./testing.ts";
+
+const tokens = Uint32Array.from({ length: 200 }, (_, at) => at);
+const blocks = new ChainCache().update("", tokenSpace("m", 64), "org", tokens);
+const never = new AbortController().signal;
+
+const call = (id: string, more: Partial<Call> = {}): Call => ({
+  ...{ id, tenant: "org", deployment: "m", promptTokens: 200, outputTokens: 10, prompt: [blocks] },
+  ...more,
+});
+
+/** Events that say: these three blocks lie here. */
+const stored = (epoch: string, sequence = 0): KvEvent => ({
+  ...{ type: "stored", sequence, epoch, tier: "device", blocks: ["a1", "a2", "a3"], parent: null },
+  ...{ tokens: [...tokens.slice(0, 192)], salt: "org" },
+});
+
+const settled = () => new Promise((resolve) => setImmediate(resolve));
+
+describe("waiting", () => {
+  test("a call waits until there is room, and is placed when another ends", async () => {
+    using at = stage();
+    at.add("one", { slots: 1 });
+    const first = await at.dispatcher.place(call("a"), never);
+    expect(first.chosen.endpoint).toBe("one");
+    let placed = false;
+    const second = at.dispatcher.place(call("b"), never).then(() => (placed = true));
+    await settled();
+    expect([placed, at.dispatcher.snapshot().queued]).toEqual([false, 1]);
+    at.dispatcher.ended("a", { reason: "done" });
+    await second;
+    at.dispatcher.ended("b", { reason: "done" });
+    expect(at.dispatcher.snapshot()).toMatchObject({ queued: 0, placed: 0, openHandles: 0 });
+  });
+
+  test("a call that is no longer wanted leaves nothing behind", async () => {
+    using at = stage();
+    at.add("one", { slots: 1 });
+    await at.dispatcher.place(call("a"), never);
+    const gone = new AbortController();
+    const waiting = at.dispatcher.place(call("b"), gone.signal);
+    gone.abort();
+    await expect(waiting).rejects.toMatchObject({ code: "client_gone" });
+    at.dispatcher.ended("a", { reason: "done" });
+    expect(at.dispatcher.snapshot()).toMatchObject({ queued: 0, placed: 0, openHandles: 0 });
+  });
+
+  test("refusals say what is wrong and when to come back", async () => {
+    using at = stage();
+    await expect(at.dispatcher.place(call("a"), never)).rejects.toMatchObject({ status: 503, code: "no_endpoint" });
+    at.add("one");
+    const late = call("b", { deadlineMs: performance.now() - 1 });
+    await expect(at.dispatcher.place(late, never)).rejects.toMatchObject({
+      ...{ status: 429, code: "deadline_unreachable", retryAfterSeconds: expect.any(Number) },
+    });
+    const long = call("c", { promptTokens: 1_000_000 });
+    await expect(at.dispatcher.place(long, never)).rejects.toMatchObject({
+      status: 400,
+      code: "context_length_exceeded",
+    });
+  });
+});
+
+describe("endpoints", () => {
+  test("KV events of an endpoint draw calls there; an event that is missing has the stream asked for anew", async () => {
+    using at = stage();
+    const [one, two] = [at.add("one"), at.add("two")];
+    two.send(stored("two"));
+    await settled();
+    const { chosen, runnerUp } = await at.dispatcher.place(call("a"), never);
+    expect([chosen.endpoint, chosen.matchedTokens, runnerUp?.matchedTokens]).toEqual(["two", 192, 0]);
+    expect([one.watches, two.watches]).toEqual([1, 1]);
+    two.send({ ...stored("two"), sequence: 5 });
+    await settled();
+    await settled();
+    expect([one.watches, two.watches]).toEqual([1, 2]);
+  });
+
+  test("one that did not answer is passed over while another may; when none may, all are tried", async () => {
+    using at = stage("round-robin");
+    at.add("one");
+    at.add("two");
+    const place = async (id: string) => (await at.dispatcher.place(call(id), never)).chosen.endpoint;
+    at.engines.lost(at.engines.get("one")!, "no answer");
+    expect([await place("a"), await place("b")]).toEqual(["two", "two"]);
+    at.engines.lost(at.engines.get("two")!, "no answer");
+    expect(new Set([await place("c"), await place("d")])).toEqual(new Set(["one", "two"]));
+    at.engines.answered(at.engines.get("one")!);
+    expect([await place("e"), await place("f")]).toEqual(["one", "one"]);
+  });
+
+  test("a deployment's policy may change while it serves", async () => {
+    using at = stage();
+    at.add("one");
+    at.engines.configure("m", { placement: "least-load" });
+    expect((await at.dispatcher.place(call("a"), never)).policy).toBe("least-load");
+    at.engines.configure("m", { placement: "round-robin" });
+    expect((await at.dispatcher.place(call("b"), never)).policy).toBe("round-robin");
+  });
+});
+
+describe("programs", () => {
+  test("a program that moves: its state is shared first, and given up where it was once the new one has a token", async () => {
+    using at = stage("round-robin");
+    at.add("one");
+    at.add("two");
+    const of = { program: "run_1" };
+    const first = (await at.dispatcher.place(call("a", of), never)).chosen.endpoint;
+    at.dispatcher.prefilled("a");
+    at.dispatcher.ended("a", { reason: "done", usage: { promptTokens: 200, cachedTokens: 0, outputTokens: 10 } });
+    expect(at.dispatcher.lastOf("run_1")).toBe(first);
+    const second = (await at.dispatcher.place(call("b", { ...of, prompt: [] }), never)).chosen.endpoint;
+    expect(second).not.toBe(first);
+    await at.dispatcher.bring("b");
+    expect(at.asked).toEqual([`${first} share run_1`]);
+    at.dispatcher.prefilled("b");
+    await settled();
+    expect(at.asked).toEqual([`${first} share run_1`, `${first} drop run_1`]);
+  });
+
+  test("a run that waits long is parked, and brought back when the result arrives", async () => {
+    using at = stage();
+    // Little memory, so that room is wanted.
+    at.add("one", { slots: 1 });
+    for (const [id, program] of [
+      ["a", "run_1"],
+      ["b", "run_2"],
+    ] as const) {
+      await at.dispatcher.place(call(id, { program, promptTokens: 3_000 }), never);
+      at.dispatcher.prefilled(id);
+      at.dispatcher.ended(id, { reason: "done", usage: { promptTokens: 3_000, cachedTokens: 0, outputTokens: 10 } });
+    }
+    at.dispatcher.fact({ type: "tool_started", program: "run_1", tool: "ask", kind: "approval" });
+    at.dispatcher.fact({ type: "tool_ended", program: "run_1", tool: "ask" });
+    at.dispatcher.fact({ type: "run_ended", program: "run_2" });
+    await settled();
+    expect(at.asked).toEqual(["one demote run_1", "one prefetch run_1", "one drop run_2"]);
+  });
+});

@@ -1,0 +1,157 @@
+// Engines without a network for tests of what happens between the scheduler and them: each does what it is told and remembers
+// what it was asked.
+import { EngineError, EngineRegistry } from "../../engines/index.ts";
+import type {
+  EndpointFacts,
+  EndpointRole,
+  Engine,
+  EngineAnswer,
+  EngineRequest,
+  KvEvent,
+  KvHint,
+  Prefilled,
+  Usage,
+} from "../../engines/index.ts";
+import { createLogger, createMetrics } from "../../telemetry/index.ts";
+import { Dispatcher } from "./dispatcher.ts";
+
+export const usage: Usage = {
+  promptTokens: 200,
+  cachedTokens: 128,
+  outputTokens: 3,
+  reasoningTokens: 0,
+  source: "engine",
+};
+
+/** What the engine was asked, in order, over all engines of a test. */
+export type Asked = string[];
+
+export class PuppetEngine implements Engine {
+  readonly kind = "puppet";
+  readonly facts: EndpointFacts;
+  readonly hints: KvHint[] = [];
+  readonly requests: EngineRequest[] = [];
+  watches = 0;
+  /** What `prefill` answers, or throws. */
+  prefilled: () => Promise<Prefilled> = async () => ({
+    ...{ state: "state-1", tokens: 200, leaseMs: 60_000, timings: {} },
+    usage: { ...usage, cachedTokens: 64, outputTokens: 0 },
+  });
+  /** What an attempt that must pull KV gets of it; undefined: it is lost. */
+  pulls: number | undefined = 200;
+  readonly #name: string;
+  readonly #asked: Asked;
+  readonly #events: KvEvent[] = [];
+  #wake: (() => void) | undefined;
+
+  constructor(name: string, asked: Asked, slots: number) {
+    this.#name = name;
+    this.#asked = asked;
+    this.facts = {
+      ...{ models: ["m"], contextTokens: 4096, blockTokens: 64, epoch: name, slots },
+      kv: {
+        ...{ bytesPerToken: 23_040, deviceTokens: slots * 4096, totalTokens: slots * 16_384, pool: "folder" },
+        reloadMsPerToken: { disk: 0.01 },
+      },
+      capabilities: {
+        ...{ tokenize: true, takesTokens: true, kvEvents: true, facts: true, kvHints: true, transfersKv: true },
+        ...{ cancelWithUsage: true, reportsCachedTokens: true },
+      },
+    };
+  }
+
+  async probe(): Promise<EndpointFacts> {
+    return this.facts;
+  }
+
+  async open({ hints }: EngineRequest): Promise<EngineAnswer> {
+    this.#asked.push(`${this.#name} open ${hints.attempt}${hints.transfer ? ` pulls ${hints.transfer.state}` : ""}`);
+    if (hints.transfer && this.pulls === undefined)
+      throw new EngineError({ status: 409, code: "kv_lost", message: "The state is gone.", retryable: true });
+    return {
+      status: 200,
+      chunks: (async function* () {})(),
+      body: async () => ({ choices: [] }),
+      usage: () => usage,
+      timings: () => ({}),
+      pulledTokens: () => (hints.transfer ? this.pulls : undefined),
+      cancel: async () => {
+        this.#asked.push(`${this.#name} cancel ${hints.attempt}`);
+        return usage;
+      },
+    };
+  }
+
+  async prefill({ hints }: EngineRequest, signal?: AbortSignal): Promise<Prefilled> {
+    this.#asked.push(`${this.#name} prefill ${hints.attempt}`);
+    const prefilled = await this.prefilled();
+    return signal?.aborted ? { ...prefilled, state: undefined } : prefilled;
+  }
+
+  async release(state: string): Promise<void> {
+    this.#asked.push(`${this.#name} release ${state}`);
+  }
+
+  async tokenize() {
+    return { count: 200, tokens: Array.from({ length: 200 }, (_, at) => at) };
+  }
+
+  async tell() {
+    return [];
+  }
+
+  async hint(hints: KvHint[]) {
+    this.hints.push(...hints);
+    for (const { verb, program } of hints) this.#asked.push(`${this.#name} ${verb} ${program}`);
+    return hints.map((hint) => ({ ...hint, honoured: true, tokens: 1 }));
+  }
+
+  /** Sends an event to whoever watches. */
+  send(event: KvEvent): void {
+    this.#events.push(event);
+    this.#wake?.();
+  }
+
+  async *watch(_since: unknown, signal: AbortSignal): AsyncGenerator<KvEvent, void, void> {
+    this.watches++;
+    while (!signal.aborted) {
+      yield* this.#events.splice(0);
+      if (this.#events.length > 0) continue;
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+        signal.addEventListener("abort", () => resolve(), { once: true });
+      });
+    }
+  }
+
+  async close(): Promise<void> {}
+}
+
+export interface Stage extends Disposable {
+  engines: EngineRegistry;
+  dispatcher: Dispatcher;
+  asked: Asked;
+  puppets: Record<string, PuppetEngine>;
+  /** Adds an endpoint of the deployment `m`. */
+  add(name: string, options?: { slots?: number; role?: EndpointRole }): PuppetEngine;
+}
+
+export function stage(policy?: string): Stage {
+  const engines = new EngineRegistry();
+  const asked: Asked = [];
+  const puppets: Record<string, PuppetEngine> = {};
+  const dispatcher = new Dispatcher({
+    ...{ engines, gateway: "gtw_test", policy },
+    metrics: createMetrics({ process: false }),
+    log: createLogger({ level: "silent" }),
+  });
+  return {
+    ...{ engines, dispatcher, asked, puppets },
+    add(name, { slots = 8, role = "both" } = {}) {
+      const engine = new PuppetEngine(name, asked, slots);
+      engines.add("m", engine, { kind: "embedded", model: "m", endpoint: name, role, facts: engine.facts });
+      return (puppets[name] = engine);
+    },
+    [Symbol.dispose]: () => dispatcher.close(),
+  };
+}
