@@ -1,0 +1,110 @@
+// Two gateways over one real Postgres: each sees what the other has placed, sums stay right when messages are lost, and an
+// idle pair tells each other little.
+import { expect, test } from "vitest";
+import { testDatabase } from "../../store/testing.ts";
+import { createLogger } from "../../telemetry/index.ts";
+import { LoadView } from "../../scheduler/index.ts";
+import type { LoadMessage } from "../../scheduler/index.ts";
+import { loadChannel, PostgresCarrier } from "./postgresCarrier.ts";
+
+const log = createLogger({ level: "silent" });
+
+/** A gateway's view of load over its own carrier. */
+function gatewayOn(db: Awaited<ReturnType<typeof testDatabase>>) {
+  const carrier = new PostgresCarrier({ db, log, isShared: (endpoint) => endpoint !== "mine" });
+  const view = new LoadView(carrier.gateway);
+  const heard: LoadMessage[] = [];
+  carrier.subscribe((message) => {
+    heard.push(message);
+    view.receive(message, performance.now());
+  });
+  const tell = () => {
+    const message = view.message(performance.now(), true);
+    if (message) carrier.publish(message);
+  };
+  return { carrier, view, heard, tell };
+}
+
+const until = async (holds: () => boolean) => {
+  for (let tries = 0; !holds(); tries++) {
+    if (tries > 500) throw new Error("it did not come about");
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+};
+
+test("load is told and taken back; endpoints that are nobody else's are not told of; a total repairs what was lost", async () => {
+  await using db = await testDatabase();
+  const [a, b] = [gatewayOn(db), gatewayOn(db)];
+  try {
+    await Promise.all([a.carrier.ready, b.carrier.ready]);
+    // Both say that they are there.
+    a.tell();
+    b.tell();
+    await until(() => a.heard.length > 0 && b.heard.length > 0);
+
+    const handle = a.view.open("shared", 0, 900, 1000, performance.now());
+    a.view.open("mine", 0, 5, 5, performance.now());
+    for (let told = 0; told < 20; told++) a.tell();
+    await until(() => b.view.of("shared", 0).prefillTokens === 900);
+    expect(b.view.of("shared", 0)).toMatchObject({ kvTokens: 1000, inFlight: 1, prefilling: 1 });
+    expect(b.heard.flatMap(({ deltas }) => deltas).some(({ endpoint }) => endpoint === "mine")).toBe(false);
+
+    // One that is lost: what follows is not added to a sum that is in doubt, until a total says it all.
+    handle.prefilled(performance.now());
+    a.view.message(performance.now());
+    const second = a.view.open("shared", 0, 10, 20, performance.now());
+    for (let told = 0; told < 20; told++) a.tell();
+    await until(() => b.view.of("shared", 0).inFlight === 2);
+    expect(b.view.of("shared", 0)).toMatchObject({ prefillTokens: 10, kvTokens: 1020 });
+
+    handle.close();
+    second.close();
+    for (let told = 0; told < 20; told++) a.tell();
+    await until(() => b.view.of("shared", 0).inFlight === 0);
+    expect(b.view.of("shared", 0)).toMatchObject({ prefillTokens: 0, kvTokens: 0, prefilling: 0 });
+
+    // What is no message harms nobody.
+    await db.query("select pg_notify($1, 'not JSON')", [loadChannel]);
+    const before = b.heard.length;
+    a.tell();
+    await until(() => b.heard.length > before);
+  } finally {
+    await Promise.all([a.carrier.close(), b.carrier.close()]);
+  }
+});
+
+test("a gateway that is alone says little; a connection that breaks is made again", async () => {
+  await using db = await testDatabase();
+  const [a, b] = [gatewayOn(db), gatewayOn(db)];
+  try {
+    await Promise.all([a.carrier.ready, b.carrier.ready]);
+    // Nobody was heard: of ten messages in a row only the first is sent.
+    for (let told = 0; told < 10; told++) a.tell();
+    await until(() => b.heard.length > 0);
+    await db.query("select 1");
+    expect(b.heard).toHaveLength(1);
+
+    await db.query(
+      `select pg_terminate_backend(pid) from pg_stat_activity
+       where application_name = 'lineshaft listen' and datname = current_database()`,
+    );
+    const listens = async () => {
+      const { rows } = await db.query<{ count: bigint }>(
+        `select count(*) as count from pg_stat_activity
+         where application_name = 'lineshaft listen' and datname = current_database()`,
+      );
+      return Number(rows[0]!.count);
+    };
+    for (let tries = 0; (await listens()) < 2; tries++) {
+      if (tries > 500) throw new Error("it was not made again");
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    const before = a.heard.length;
+    await until(() => {
+      b.tell();
+      return a.heard.length > before;
+    });
+  } finally {
+    await Promise.all([a.carrier.close(), b.carrier.close()]);
+  }
+});
