@@ -243,12 +243,21 @@ describe("up", () => {
     const lines = readyLines(
       {
         ...{ address: "http://localhost:4070", key: "lsk_1", consoleUrl: "http://localhost:4070/console" },
-        model: { name: "m", path: "/m.gguf", licence: "Apache-2.0", bytes: 98_362_432 },
+        served: [
+          { name: "m", model: { name: "m", path: "/m.gguf", licence: "Apache-2.0", bytes: 98_362_432 }, workers: 2 },
+        ],
         home: new Home("/srv/lineshaft"),
       },
       4_200,
     ).join("\n");
-    for (const words of ["ready in 4.2 s", "lsk_1", "/console", "98 MB, Apache-2.0", "curl http", "npx lineshaft call"])
+    for (const words of [
+      "ready in 4.2 s",
+      "lsk_1",
+      "/console",
+      "98 MB, Apache-2.0), 2 workers",
+      "curl http",
+      "npx lineshaft call",
+    ])
       expect(lines).toContain(words);
   });
 

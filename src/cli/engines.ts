@@ -9,7 +9,7 @@ import { money, relativeTime, table } from "./format.ts";
 import { unknownName } from "./nearest.ts";
 
 interface AddOptions {
-  url: string;
+  url: string[];
   model: string;
   keyEnv?: string;
   priceIn?: string;
@@ -40,7 +40,7 @@ export function registerEngines(program: Command, context: Context): void {
       { title: "name", value: (row) => row.name },
       { title: "kind", value: (row) => row.kind },
       { title: "model", value: (row) => row.model },
-      { title: "url", value: (row) => row.url ?? "-" },
+      { title: "url", value: (row) => urlText(row.urls) },
       { title: "in /M", value: (row) => priceText(row, "input_nano_per_million"), right: true },
       { title: "cached /M", value: (row) => priceText(row, "cached_nano_per_million"), right: true },
       { title: "out /M", value: (row) => priceText(row, "output_nano_per_million"), right: true },
@@ -50,13 +50,17 @@ export function registerEngines(program: Command, context: Context): void {
   });
 
   verb(engines, "add <name>", {
-    about: "Add an OpenAI-compatible endpoint; agents and calls then use it by NAME as their model",
+    about: "Add an OpenAI-compatible engine; agents and calls then use it by NAME as their model",
     examples: [
       "npx lineshaft engines add local --url http://localhost:8000/v1 --model qwen3",
       "npx lineshaft engines add hosted --url https://api.example.com/v1 --model large --key-env EXAMPLE_KEY --price-in 0.50 --price-out 1.50 --currency USD",
     ],
   })
-    .requiredOption("--url <url>", "base address of its API, usually ending in /v1")
+    .requiredOption(
+      "--url <url>",
+      "base address of its API, usually ending in /v1; once more for each further endpoint that serves the same",
+      (url: string, before: string[] = []) => [...before, url],
+    )
     .requiredOption("--model <model>", "the engine's own name of the model")
     .option("--key-env <variable>", "environment variable of the Lineshaft process that holds its key")
     .option("--price-in <amount>", "price per million prompt tokens")
@@ -67,14 +71,14 @@ export function registerEngines(program: Command, context: Context): void {
       const client = context.client();
       const body = {
         name,
-        url: options.url,
+        urls: options.url,
         model: options.model,
         key_env: options.keyEnv,
         price: await priceOf(options, client),
       };
       const added = await client.post<EngineResource>("/api/engines", body);
       if (options.json) return context.terminal.printJson(added);
-      context.terminal.print(`Engine ${added.name} serves ${added.model} from ${added.url}.`);
+      context.terminal.print(`Engine ${added.name} serves ${added.model} from ${added.urls.join(", ")}.`);
       context.terminal.note(`Try it: npx lineshaft call "Hello" --model ${added.name}`);
     });
 
@@ -100,6 +104,12 @@ export function registerEngines(program: Command, context: Context): void {
     if (done.not_by_project.length > 0)
       context.terminal.note(`Not kept by project, so theirs to erase: ${done.not_by_project.join(", ")}.`);
   });
+}
+
+/** The first address, and how many others there are. */
+function urlText([first, ...others]: string[]): string {
+  if (first === undefined) return "-";
+  return others.length === 0 ? first : `${first} +${others.length}`;
 }
 
 function priceText(engine: EngineResource, field: `${"input" | "cached" | "output"}_nano_per_million`): string {

@@ -22,6 +22,17 @@ const environment = z
       .default(defaultPort),
     LINESHAFT_HOST: z.string().default("127.0.0.1"),
     LINESHAFT_MODEL: z.string().optional(),
+    LINESHAFT_REPLICAS: z.coerce
+      .number({ error: "must be a number" })
+      .int("must be a whole number")
+      .min(0, "must not be negative")
+      .optional(),
+    LINESHAFT_ROLES: z
+      .string()
+      .regex(/^(prefill|decode|both)=\d+(,(prefill|decode|both)=\d+)*$/, "must be written like prefill=1,decode=1")
+      .transform((text) => Object.fromEntries(text.split(",").map(roleCount)))
+      .optional(),
+    LINESHAFT_PLACEMENT: z.string().optional(),
     LINESHAFT_CURRENCY: z
       .string()
       .regex(/^[A-Z]{3}$/, "must be three capital letters, such as USD")
@@ -47,6 +58,11 @@ const environment = z
     path: ["LINESHAFT_ADVERTISED_URL"],
     message: "needs a port of its own, such as 9080: the one of LINESHAFT_PORT serves people and their programs",
   });
+
+function roleCount(part: string): [string, number] {
+  const [role, count] = part.split("=");
+  return [role!, Number(count)];
+}
 
 export type Settings = z.infer<typeof environment>;
 

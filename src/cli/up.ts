@@ -52,12 +52,12 @@ export function registerUp(program: Command, context: Context): void {
 
 /** What a person sees when all is up: where, with which key, and three lines that work as they stand. */
 export function readyLines(
-  instance: Pick<Instance, "address" | "key" | "consoleUrl" | "model" | "home">,
+  instance: Pick<Instance, "address" | "key" | "consoleUrl" | "served" | "home">,
   tookMs: number,
 ): string[] {
-  const { address, key, consoleUrl, model, home } = instance;
+  const { address, key, consoleUrl, served, home } = instance;
   const shownKey = key ?? "(kept by whoever has it; `npx lineshaft keys create NAME` makes another)";
-  const body = `{"model":"${model.name}","messages":[{"role":"user","content":"Name three metals."}],"temperature":0}`;
+  const body = `{"model":"${served[0]?.name ?? "NAME"}","messages":[{"role":"user","content":"Name three metals."}],"temperature":0}`;
   return [
     "",
     `Lineshaft ${version} is ready in ${duration(tookMs)}.`,
@@ -65,7 +65,7 @@ export function readyLines(
     `  address  ${address}`,
     `  key      ${shownKey}`,
     `  console  ${consoleUrl}`,
-    `  model    ${model.name} (${bytes(model.bytes)}, ${model.licence})`,
+    ...served.map(servedLine),
     `  home     ${home.path}`,
     "",
     "Try, in another terminal:",
@@ -75,6 +75,12 @@ export function readyLines(
     "",
     "Ctrl-C stops it.",
   ];
+}
+
+/** "  model    smollm2-135m-instruct (98 MB, Apache-2.0), 2 workers". */
+function servedLine({ name, model, workers }: Instance["served"][number]): string {
+  const source = name === model.name ? "" : `${model.name}, `;
+  return `  model    ${name} (${source}${bytes(model.bytes)}, ${model.licence})${workers === 1 ? "" : `, ${workers} workers`}`;
 }
 
 /** First SIGINT or SIGTERM: settle and stop. Second: end at once. */

@@ -16,5 +16,6 @@ export {
   parseDeployment,
   type DeploymentManifest,
 } from "./deployments/manifest.ts";
+export { shortageText } from "./deployments/memory.ts";
 export { shortageOf, type FleetWorker, type Machine, type WantedDeployment } from "./deployments/plan.ts";
 export { Reconciler, type DeploymentFailure, type WorkerHands } from "./deployments/reconciler.ts";

@@ -1,9 +1,10 @@
-// Engines that users add: checked, asked what they are, stored, registered; registered again at start.
+// Engines that users add: checked, asked what they are, stored, registered; registered again at start. One name and one price
+// may have several addresses: each is an endpoint of its own, and calls are placed among them.
 //
 // What is stored is the name of an environment variable, never a provider's key. Not every variable may be named: an engine's
 // address is given by the same person, so a variable that holds a secret of this installation would be sent away.
 import { createOpenAiEngine, EngineError, engineBaseUrl } from "../engines/index.ts";
-import type { EngineRegistry, RegisteredEndpoint } from "../engines/index.ts";
+import type { EndpointFacts, Engine, EngineRegistry, RegisteredEndpoint } from "../engines/index.ts";
 import type { Principal } from "../governance/types.ts";
 import type { Ledger, RateCard } from "../ledger/index.ts";
 import type { Database } from "../store/index.ts";
@@ -13,7 +14,8 @@ import { nearest } from "./nearest.ts";
 
 export interface NewEngine {
   name: string;
-  url: string;
+  /** One for each endpoint; all of them must serve the model. */
+  urls: string[];
   model: string;
   keyEnv: string | undefined;
   price:
@@ -26,7 +28,7 @@ export interface StoredEngine {
   name: string;
   organisation: string;
   kind: "openai";
-  url: string;
+  urls: string[];
   model: string;
   key_env: string | null;
   created_at: Date;
@@ -65,7 +67,7 @@ export function providerKey(keyEnv: string | null | undefined): string | undefin
 /** Adds an engine, or replaces the caller's own of that name. Throws GatewayError or EngineError that names what is wrong. */
 export async function addEngine(rooms: Rooms, principal: Principal, wanted: NewEngine): Promise<StoredEngine> {
   const { db, engines, ledger } = rooms;
-  await checkName(rooms, principal, wanted.name);
+  await checkName(rooms, principal, wanted);
   if (wanted.price && wanted.price.currency !== principal.currency)
     throw new GatewayError({
       status: 400,
@@ -74,35 +76,67 @@ export async function addEngine(rooms: Rooms, principal: Principal, wanted: NewE
       param: "price.currency",
       hint: `Give the price in ${principal.currency}.`,
     });
-  const url = engineBaseUrl(wanted.url);
-  const engine = createOpenAiEngine({ url, model: wanted.model, key: providerKey(wanted.keyEnv) });
-  const facts = await engine.probe();
-  if (facts.models.length > 0 && !facts.models.includes(wanted.model)) throw notServed(wanted.model, facts.models);
+  const urls = wanted.urls.map((url) => engineBaseUrl(url));
+  const key = providerKey(wanted.keyEnv);
+  const endpoints = await Promise.all(
+    endpointNames(wanted.name, urls).map(async (endpoint, index) => {
+      const engine = createOpenAiEngine({ url: urls[index]!, model: wanted.model, key });
+      return { endpoint, engine, facts: await probed(engine, urls, index, wanted.model) };
+    }),
+  );
   const { rows } = await db.query<StoredEngine>(
-    `insert into engines (name, organisation, kind, url, model, key_env) values ($1, $2, 'openai', $3, $4, $5)
-     on conflict (name) do update set url = excluded.url, model = excluded.model, key_env = excluded.key_env
+    `insert into engines (name, organisation, kind, urls, model, key_env) values ($1, $2, 'openai', $3, $4, $5)
+     on conflict (name) do update set urls = excluded.urls, model = excluded.model, key_env = excluded.key_env
      where engines.organisation = excluded.organisation returning *`,
-    [wanted.name, principal.organisation, url, wanted.model, wanted.keyEnv ?? null],
+    [wanted.name, principal.organisation, urls, wanted.model, wanted.keyEnv ?? null],
   );
   if (!rows[0]) throw nameTaken(wanted.name);
   if (wanted.price)
     await ledger.setRateCard({ organisation: principal.organisation, model: wanted.name, ...wanted.price });
-  engines.add(wanted.name, engine, {
-    kind: "openai",
-    model: wanted.model,
-    organisation: principal.organisation,
-    facts,
-  });
+  // Those of the same name are replaced in their place; were there others, all go and come within this tick.
+  const before = engines.list().filter(({ name }) => name === wanted.name);
+  if (before.some(({ endpoint }) => !endpoints.some((one) => one.endpoint === endpoint))) engines.remove(wanted.name);
+  for (const { endpoint, engine, facts } of endpoints)
+    engines.add(wanted.name, engine, {
+      ...{ kind: "openai", model: wanted.model, organisation: principal.organisation, endpoint, facts },
+    });
   return rows[0];
 }
 
-async function checkName({ db, engines }: Rooms, principal: Principal, name: string): Promise<void> {
-  if (engines.list().some((one) => one.name === name && one.organisation !== principal.organisation))
-    throw nameTaken(name);
-  const { rows } = await db.query("select 1 from engines where name = $1 and organisation <> $2", [
-    name,
-    principal.organisation,
-  ]);
+/** NAME for the only address, else NAME-0, NAME-1 and so on. */
+function endpointNames(name: string, urls: string[]): string[] {
+  return urls.length === 1 ? [name] : urls.map((_, index) => `${name}-${index}`);
+}
+
+/** What the engine at an address says of itself. Throws EngineError or GatewayError, which name the address where there are several. */
+async function probed(engine: Engine, urls: string[], index: number, model: string): Promise<EndpointFacts> {
+  try {
+    const facts = await engine.probe();
+    if (facts.models.length > 0 && !facts.models.includes(model)) throw notServed(model, facts.models);
+    return facts;
+  } catch (error) {
+    if (urls.length === 1 || !(error instanceof EngineError || error instanceof GatewayError)) throw error;
+    const { status, code, hint } = error;
+    throw new GatewayError({
+      ...{ status, code, hint, param: `urls.${index}`, cause: error },
+      message: `${urls[index]}: ${error.message}`,
+    });
+  }
+}
+
+async function checkName({ db, engines }: Rooms, principal: Principal, { name, urls }: NewEngine): Promise<void> {
+  // Names that workers get, whether they run now or not.
+  if (/^worker-\d+$/.test(name)) throw nameTaken(name);
+  const names = endpointNames(name, urls);
+  const taken = engines
+    .list()
+    .some((one) => (one.name === name ? one.organisation !== principal.organisation : names.includes(one.endpoint)));
+  if (taken) throw nameTaken(name);
+  const { rows } = await db.query(
+    `select 1 from engines where name = $1 and organisation <> $2
+     union all select 1 from deployments where name = $1`,
+    [name, principal.organisation],
+  );
   if (rows[0]) throw nameTaken(name);
 }
 
@@ -141,32 +175,34 @@ export async function removeEngine({ db, engines }: Rooms, principal: Principal,
 /** Registers what was stored. One that does not answer is registered all the same: it may come back. */
 export async function restoreEngines({ db, engines, log }: Omit<Rooms, "ledger">): Promise<RegisteredEndpoint[]> {
   const { rows } = await db.query<StoredEngine>("select * from engines order by created_at");
-  return Promise.all(
-    rows.map(async (row) => {
-      let key: string | undefined;
-      let problem: string | undefined;
-      try {
-        key = providerKey(row.key_env);
-      } catch (error) {
-        problem = (error as Error).message;
-      }
-      const engine = createOpenAiEngine({ url: row.url, model: row.model, key });
-      const endpoint = engines.add(row.name, engine, {
-        kind: "openai",
-        model: row.model,
-        organisation: row.organisation,
-      });
-      await engines.probe(endpoint).catch((error: Error) => {
-        problem ??= error.message;
-      });
-      if (problem !== undefined) {
-        endpoint.up = false;
-        endpoint.lastError = problem;
-        log.warn({ engine: row.name, problem }, "an engine is not available");
-      }
-      return endpoint;
-    }),
-  );
+  const restored = rows.map(async (row) => {
+    let key: string | undefined;
+    let problem: string | undefined;
+    try {
+      key = providerKey(row.key_env);
+    } catch (error) {
+      problem = (error as Error).message;
+    }
+    const { name, urls, model, organisation } = row;
+    const endpoints = endpointNames(name, urls).map((endpoint, index) =>
+      engines.add(name, createOpenAiEngine({ url: urls[index]!, model, key }), {
+        ...{ kind: "openai", model, organisation, endpoint },
+      }),
+    );
+    await Promise.all(
+      endpoints.map(async (endpoint) => {
+        const unavailable = await engines.probe(endpoint).then(
+          () => problem,
+          (error: Error) => problem ?? error.message,
+        );
+        if (unavailable === undefined) return;
+        engines.lost(endpoint, unavailable);
+        log.warn({ engine: endpoint.endpoint, problem: unavailable }, "an engine is not available");
+      }),
+    );
+    return endpoints;
+  });
+  return (await Promise.all(restored)).flat();
 }
 
 /** Asks endpoints that were down, or never answered, again and again; answers how to stop it. */

@@ -1,5 +1,6 @@
 export { catalogue, defaultModel, findModel } from "./catalogue.ts";
 export { verifyCached } from "./cache.ts";
 export { ensureModel, type EnsureOptions } from "./ensure.ts";
+export { readModelShape, type ModelShape } from "./gguf.ts";
 export { defaultRates, type DefaultRates } from "./rates.ts";
 export { ModelError, type CatalogueModel, type LocalModel, type Progress } from "./types.ts";

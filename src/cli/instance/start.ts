@@ -1,7 +1,7 @@
 // Puts the house together: every room is made here, handed what it needs, and none knows how the others were made.
 //
-//   home locked -> orphans ended -> in parallel: Postgres, Restate, the model and its workers, the console's files
-//   -> identity, ledger, gateway, agents -> the address answers
+//   home locked -> orphans ended -> in parallel: Restate, the console's files, and Postgres -> identity, ledger -> deployments
+//   with their models and workers -> gateway, agents -> the address answers
 //
 // Stopping goes the other way round: the address closes, calls under way are settled, agents put down their runs, the database
 // is left, then every child ends at once. All of it within five seconds.
@@ -26,17 +26,18 @@ import {
   restoreEngines,
   type Gateway,
 } from "../../gateway/index.ts";
+import { deploymentRoutes } from "../../gateway/api/routes/deployments.ts";
 import type { LiveEvent } from "../../gateway/api/schemas.ts";
 import { Identity } from "../../governance/index.ts";
 import { createLedger } from "../../ledger/index.ts";
-import { defaultRates, ensureModel, type LocalModel, type Progress } from "../../models/index.ts";
+import type { LocalModel, Progress } from "../../models/index.ts";
 import { createLogger, createMetrics, LiveEvents } from "../../telemetry/index.ts";
 import { firstTenant, type Settings } from "../settings.ts";
 import { buildConsoleIfAbsent } from "./console.ts";
+import { InstanceDeployments } from "./deployments.ts";
 import { maintenanceRoutes } from "./maintenance.ts";
 import { startDatabase } from "./postgres.ts";
 import { componentOf, instanceStatus } from "./status.ts";
-import { startWorkers } from "./worker.ts";
 
 /** Calls and runs under way may end by themselves for this long; then they are cancelled and settled. */
 const settleGraceMs = 1_200;
@@ -72,7 +73,8 @@ export interface Instance {
   /** Null once the credentials file is gone. */
   key: string | null;
   consoleUrl: string;
-  model: LocalModel;
+  /** What is served from here, in the order of its making. */
+  served: { name: string; model: LocalModel; workers: number }[];
   home: Home;
   stop(): Promise<void>;
 }
@@ -124,10 +126,32 @@ async function compose(options: StartOptions, stack: AsyncDisposableStack): Prom
   const stop = AbortSignal.any([signal, giveUp.signal]);
   const stopChildren = () => void supervisor.stopAll();
   stop.addEventListener("abort", stopChildren);
-  const [database, restate, model, consoleFolder] = await allOrNothing(giveUp, [
-    step("Postgres", startDatabase(home, supervisor, settings.DATABASE_URL)),
+  /** Undone at the stop, in reverse order, and never waited for beyond its time. */
+  const undo = (what: string, work: () => Promise<unknown>) =>
+    stack.defer(async () => {
+      const late = await Promise.race([work().then(() => false), sleep(settleStepMs, true, { ref: false })]);
+      if (late) log.warn({ what }, "was not settled in time; the next start settles it");
+    });
+  const opened = step("Postgres", openBooks(options, supervisor, undo));
+  const serving = opened.then(async (books): Promise<InstanceDeployments> => {
+    const made = new InstanceDeployments({
+      ...books,
+      engines,
+      home,
+      supervisor,
+      settings,
+      log,
+      report,
+      signal: stop,
+    });
+    stack.defer(async () => made.close());
+    await step("model", made.start());
+    return made;
+  });
+  const [books, restate, deployments, consoleFolder] = await allOrNothing(giveUp, [
+    opened,
     step("Restate", startRestate(options, supervisor)),
-    step("model", startModel(options, supervisor, engines, stop)),
+    serving,
     step(
       "console",
       buildConsoleIfAbsent((line) => report.note(line), stop),
@@ -135,29 +159,7 @@ async function compose(options: StartOptions, stack: AsyncDisposableStack): Prom
   ]);
   // From here on an interruption is settled in order, with the children alive.
   stop.removeEventListener("abort", stopChildren);
-  const { db } = database;
-  /** Undone at the stop, in reverse order, and never waited for beyond its time. */
-  const undo = (what: string, work: () => Promise<unknown>) =>
-    stack.defer(async () => {
-      const late = await Promise.race([work().then(() => false), sleep(settleStepMs, true, { ref: false })]);
-      if (late) log.warn({ what }, "was not settled in time; the next start settles it");
-    });
-  undo("database", () => db.close());
-
-  const identity = new Identity({ db, secret: Buffer.from(home.secrets().keyHmac, "hex") });
-  const { organisation, project } = await identity.ensureTenant({
-    ...firstTenant,
-    currency: settings.LINESHAFT_CURRENCY,
-  });
-  const ledger = await createLedger({ db, owner: randomUUID() });
-  undo("ledger", () => ledger.close());
-  if (!(await ledger.currentRateCard(organisation.id, model.name)))
-    await ledger.setRateCard({
-      organisation: organisation.id,
-      model: model.name,
-      currency: organisation.currency,
-      ...defaultRates(model.bytes),
-    });
+  const { db, identity, organisation, project, ledger } = books;
   const events = new LiveEvents<LiveEvent>();
   const metrics = createMetrics();
   const gateway = createGateway({ db, ledger, engines, events, metrics, log });
@@ -176,7 +178,7 @@ async function compose(options: StartOptions, stack: AsyncDisposableStack): Prom
     ...{ gateway, identity, ledger, engines, db, events, metrics, log },
     ...(consoleFolder !== undefined && { consoleFolder }),
     status: () => instanceStatus({ version, address, startedAt, supervisor, engines, external }),
-    routes: [agents.routes, maintenanceRoutes(agents)],
+    routes: [agents.routes, maintenanceRoutes(agents), deploymentRoutes(deployments)],
   });
   supervisor.onChange((child) => events.publish(organisation.id, { type: "component", component: componentOf(child) }));
   undo("calls and runs", () => settle(server, gateway, agents));
@@ -184,9 +186,10 @@ async function compose(options: StartOptions, stack: AsyncDisposableStack): Prom
   await listen(server, settings);
 
   const key = await ownerKey(home, identity, { organisation: organisation.id, project: project.id }, address);
-  home.writeMain({ pid: process.pid, address, postgresPort: database.port });
+  home.writeMain({ pid: process.pid, address, postgresPort: books.port });
   signal.throwIfAborted();
-  return { address, key, consoleUrl: `${address}/console`, model, home, stop: () => stack.disposeAsync() };
+  const served = deployments.served();
+  return { address, key, consoleUrl: `${address}/console`, served, home, stop: () => stack.disposeAsync() };
 }
 
 /** Like Promise.all, but when one fails the others are given up and waited for, so that nothing goes on behind the error. */
@@ -222,20 +225,19 @@ async function startRestate({ home, settings }: StartOptions, supervisor: Superv
   };
 }
 
-async function startModel(
-  { home, settings, report }: StartOptions,
+/** The database, and what must be in it before anything is served: the tenant and its books. */
+async function openBooks(
+  { home, settings }: StartOptions,
   supervisor: Supervisor,
-  engines: EngineRegistry,
-  signal: AbortSignal,
-): Promise<LocalModel> {
-  const model = await ensureModel(settings.LINESHAFT_MODEL, {
-    cacheFolder: home.modelsFolder,
-    onProgress: (progress) => report.download(progress),
-    onFailure: (line) => report.note(line),
-    signal,
-  });
-  await startWorkers({ model, replicas: 1 }, { home, supervisor, engines });
-  return model;
+  undo: (what: string, work: () => Promise<unknown>) => void,
+) {
+  const { db, port } = await startDatabase(home, supervisor, settings.DATABASE_URL);
+  undo("database", () => db.close());
+  const identity = new Identity({ db, secret: Buffer.from(home.secrets().keyHmac, "hex") });
+  const tenant = await identity.ensureTenant({ ...firstTenant, currency: settings.LINESHAFT_CURRENCY });
+  const ledger = await createLedger({ db, owner: randomUUID() });
+  undo("ledger", () => ledger.close());
+  return { db, port, identity, ledger, ...tenant };
 }
 
 async function listen(server: Server, settings: Settings): Promise<void> {

@@ -1,55 +1,98 @@
-// The embedded deployment: a worker process per replica, supervised, registered where the gateway looks for engines.
-// A worker that came back has another port and token, so each readiness registers a new adapter in the old one's place.
-import { availableParallelism } from "node:os";
+// A worker of the embedded engine as the fleet keeps it: how it is started, how it comes into service and leaves it, and how
+// much memory it will take. A worker that came back has another port and token, so each readiness registers a new adapter in
+// the old one's place.
+import { hostname } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { createEmbeddedEngine, type EmbeddedEngine, type EngineRegistry } from "../../engines/index.ts";
-import { planThreads, workerCommand } from "../../engines/embedded/launch.ts";
+import { workerCommand } from "../../engines/embedded/launch.ts";
 import type { WorkerMessage } from "../../engines/embedded/protocol.ts";
-import { FleetError, type ChildSpec, type Home, type Supervisor } from "../../fleet/index.ts";
-import type { LocalModel } from "../../models/index.ts";
+import { FleetError, type ChildSpec, type DeploymentSpec, type FleetWorker, type Home } from "../../fleet/index.ts";
+import type { LocalModel, ModelShape } from "../../models/index.ts";
 
 /** Large weights are read from a slow disk once; after that they are in the page cache. */
 const readyTimeoutMs = 10 * 60_000;
+/** Calls under way on a worker that leaves may take so long; what is left then is ended, and what idles is parked. */
+const drainMs = 60_000;
+const drainPollMs = 100;
+/** Of a worker beside weights and KV: the process itself, the library, compute buffers. Measured: 280 MB. */
+const besidesBytes = 300e6;
+/** The worker's own rule where nothing is said (engines/embedded/protocol.ts). */
+const usualContextTokens = 4_096;
 
-export interface Deployment {
-  model: LocalModel;
-  replicas: number;
+interface Around {
+  home: Home;
+  engines: EngineRegistry;
 }
 
-/** Starts the replicas at once; resolves when all of them serve. */
-export async function startWorkers(
-  deployment: Deployment,
-  around: { home: Home; supervisor: Supervisor; engines: EngineRegistry },
-): Promise<void> {
-  const names = Array.from({ length: deployment.replicas }, (_, index) => `worker-${index}`);
-  await Promise.all(names.map((name) => around.supervisor.start(workerSpec(name, deployment, around))));
+/** Where a deployment's workers park KV: one folder for all of them, so that a conversation may go on at any. */
+export const kvFolderOf = (home: Home, deployment: string): string => join(home.kvFolder, deployment);
+
+/** Memory of one worker in bytes: its weights, the KV of all its slots, and the rest. */
+export function workerBytes(spec: DeploymentSpec, model: LocalModel, shape: ModelShape | undefined): number {
+  const context = spec.contextTokens ?? Math.min(usualContextTokens, shape?.trainedContextTokens ?? usualContextTokens);
+  return model.bytes + (shape?.kvBytesPerToken ?? 0) * spec.slots * context + besidesBytes;
 }
 
-function workerSpec(
-  name: string,
-  { model, replicas }: Deployment,
-  around: { home: Home; engines: EngineRegistry },
+export function workerSpec(
+  worker: FleetWorker,
+  spec: DeploymentSpec,
+  model: LocalModel,
+  { home, engines }: Around,
 ): ChildSpec {
   const { token, ...command } = workerCommand({
     modelPath: model.path,
     modelName: model.name,
-    kvDir: around.home.kvFolder,
-    threads: planThreads(availableParallelism(), replicas),
+    kvDir: kvFolderOf(home, worker.deployment),
+    threads: worker.threads,
+    slots: spec.slots,
+    ...(spec.contextTokens !== undefined && { contextTokens: spec.contextTokens }),
+    ...(spec.kvBudgetBytes !== undefined && { kvBudgetBytes: spec.kvBudgetBytes }),
   });
   return {
-    name,
+    name: worker.name,
     ...command,
     ipc: true,
     async ready({ messages }, signal) {
       const { port } = await listening(messages);
       const engine: EmbeddedEngine = createEmbeddedEngine({ url: `http://127.0.0.1:${port}`, token });
       const facts = await engine.probe(signal);
-      around.engines.add(model.name, engine, { kind: "embedded", model: model.name, endpoint: name, facts });
+      // One that died while it was leaving and came back stays out of service.
+      if (worker.phase === "leaving") return;
+      engines.add(worker.deployment, engine, {
+        ...{ kind: "embedded", model: model.name, endpoint: worker.name, role: worker.role, node: hostname(), facts },
+      });
     },
     readyTimeoutMs,
     stopSignal: "SIGTERM",
     // Idle conversations are parked to disk first.
     stopTimeoutMs: 2_500,
   };
+}
+
+/** Registers a worker that serves already under the role that it has now. */
+export function relabelWorker(worker: FleetWorker, engines: EngineRegistry): void {
+  const known = engines.get(worker.name);
+  if (!known) return;
+  engines.add(known.name, known.engine, {
+    ...{ kind: known.kind, model: known.model, endpoint: known.endpoint, role: worker.role },
+    ...(known.node !== undefined && { node: known.node }),
+    ...(known.facts && { facts: known.facts }),
+  });
+}
+
+/** Takes a worker out of service and waits for the calls that it has. */
+export async function drainWorker(worker: FleetWorker, engines: EngineRegistry): Promise<void> {
+  const known = engines.get(worker.name);
+  if (!known) return;
+  engines.remove(worker.name);
+  const busy = async () => {
+    if (known.running > 0) return true;
+    const now = await (known.engine as EmbeddedEngine).status().catch(() => undefined);
+    return now !== undefined && now.running + now.waiting > 0;
+  };
+  for (let waited = 0; waited < drainMs && (await busy()); waited += drainPollMs)
+    await sleep(drainPollMs, undefined, { ref: false });
 }
 
 async function listening(messages: AsyncIterable<unknown>): Promise<Extract<WorkerMessage, { type: "listening" }>> {

@@ -120,9 +120,9 @@ export function Deployment({
         )}
         {memory === undefined && deployment.sequences === undefined ? (
           <p className="muted deployment-remote">
-            {engine?.url === undefined || engine.url === null
+            {engine === undefined || engine.urls.length === 0
               ? "Served elsewhere."
-              : `Served by ${engine.url} as ${engine.model}.`}{" "}
+              : `Served by ${engine.urls.join(", ")} as ${engine.model}.`}{" "}
             Its memory and caches are its own; what it tells about cached tokens is counted on each call.
           </p>
         ) : null}

@@ -188,7 +188,11 @@ const engineColumns: Column<EngineResource>[] = [
     head: "Address",
     from: 900,
     cell: (engine) =>
-      engine.url === null ? <span className="muted">embedded</span> : <span className="mono soft">{engine.url}</span>,
+      engine.urls.length === 0 ? (
+        <span className="muted">embedded</span>
+      ) : (
+        <span className="mono soft">{engine.urls.join(", ")}</span>
+      ),
   },
   {
     id: "key",

@@ -202,7 +202,7 @@ function enginesAt(now: number): EngineResource[] {
     {
       name: embedded,
       kind: "embedded",
-      url: null,
+      urls: [],
       model: "SmolLM2-135M-Instruct Q4_1",
       key_env: null,
       price: price(embedded),
@@ -211,7 +211,7 @@ function enginesAt(now: number): EngineResource[] {
     {
       name: remote,
       kind: "openai",
-      url: "http://10.20.0.14:8000/v1",
+      urls: ["http://10.20.0.14:8000/v1"],
       model: "Qwen/Qwen3-32B",
       key_env: "VLLM_KEY",
       price: price(remote),

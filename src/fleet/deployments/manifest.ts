@@ -19,7 +19,8 @@ const hint = "The fields are described in docs/configuration.md; examples/deploy
 /** Letters of a name: it is written as `model`, in addresses and in file names. */
 export const deploymentName = z
   .string()
-  .regex(/^[a-z0-9][a-z0-9._-]{0,62}$/, "must be lower-case letters, digits, '.', '_' and '-', at most 63 of them");
+  .regex(/^[a-z0-9][a-z0-9._-]{0,62}$/, "must be lower-case letters, digits, '.', '_' and '-', at most 63 of them")
+  .refine((name) => !/^worker-\d+$/.test(name), "is what workers are called; choose another");
 
 const workers = z.number().int().min(0).max(workersPerRole);
 

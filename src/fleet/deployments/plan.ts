@@ -9,7 +9,7 @@
 // - Of workers too many, those that are not ready yet leave first, then the highest numbers.
 // - A name is the lowest free number, unique over all deployments; a worker that is leaving still has its name.
 // - Threads of running workers stay as they are; a new one gets its share of the cores that are left, at least one.
-import { countOf, type Roles, type WorkerRole } from "./types.ts";
+import { countOf, workerRoles, type Roles, type WorkerRole } from "./types.ts";
 
 /** A deployment as far as its workers are concerned. */
 export interface WantedDeployment {
@@ -48,9 +48,6 @@ export interface WorkerPlan {
   /** Deployments of which not all workers can start, because memory is short and nothing that leaves will free it. */
   short: string[];
 }
-
-/** Roles in the order in which workers take them: one that decoded before keeps the conversations it has. */
-const order: WorkerRole[] = ["both", "decode", "prefill"];
 
 /** What is to be done now. An empty plan with nobody starting or leaving means that all is as it is wanted. */
 export function planWorkers(wanted: WantedDeployment[], workers: FleetWorker[], machine: Machine): WorkerPlan {
@@ -126,7 +123,7 @@ function match(deployment: WantedDeployment, mine: FleetWorker[]): Match {
   const relabel: Match["relabel"] = [];
   const surplus: string[] = [];
   for (const worker of spare) {
-    const role = order.find((one) => left[one] > 0);
+    const role = workerRoles.find((one) => left[one] > 0);
     if (role === undefined) {
       surplus.unshift(worker.name);
       continue;
@@ -136,7 +133,7 @@ function match(deployment: WantedDeployment, mine: FleetWorker[]): Match {
     settling ||= worker.phase === "starting";
   }
   return {
-    lacking: order.flatMap((role) => Array.from({ length: left[role] }, () => role)),
+    lacking: workerRoles.flatMap((role) => Array.from({ length: left[role] }, () => role)),
     outdated: mine.filter(({ launch }) => launch !== deployment.launch).map(({ name }) => name),
     ...{ surplus, relabel, settling },
   };

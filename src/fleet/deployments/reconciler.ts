@@ -7,7 +7,9 @@ import type { FleetError } from "../errors.ts";
 import { startAgainMs } from "../limits.ts";
 import type { Supervisor } from "../supervisor.ts";
 import type { ChildSpec } from "../types.ts";
-import { planWorkers, type FleetWorker, type Machine, type WantedDeployment } from "./plan.ts";
+import { shortageText } from "./memory.ts";
+import { planWorkers, shortageOf, type FleetWorker, type Machine, type WantedDeployment } from "./plan.ts";
+import { countOf } from "./types.ts";
 
 export interface WorkerHands {
   /** How a worker is started. Its `ready` puts it into service, under the role that `roleOf` answers then. */
@@ -31,6 +33,8 @@ export interface DeploymentFailure {
   code: string;
   message: string;
   hint: string;
+  /** What was thrown, where something was. */
+  cause?: unknown;
 }
 
 export class Reconciler {
@@ -86,7 +90,9 @@ export class Reconciler {
   #converge(): void {
     if (this.#closed) return;
     // One whose start failed keeps the workers it has and gets no new ones, until it is tried again.
-    const plan = planWorkers(this.#wanted, [...this.#workers.values()], this.#hands.machine());
+    const machine = this.#hands.machine();
+    const workers = [...this.#workers.values()];
+    const plan = planWorkers(this.#wanted, workers, machine);
     for (const { name, role } of plan.relabel) {
       const worker = this.#workers.get(name)!;
       worker.role = role;
@@ -94,12 +100,17 @@ export class Reconciler {
     }
     for (const name of plan.stop) this.#stop(this.#workers.get(name)!);
     for (const worker of plan.start) if (!this.#failures.has(worker.deployment)) this.#start(worker);
-    for (const deployment of plan.short)
-      this.#fail(deployment, {
-        code: "memory_short",
-        message: "There is not enough free memory for all of its workers.",
-        hint: "Free memory, or deploy it with fewer replicas, fewer slots or a shorter context.",
-      });
+    for (const name of plan.short) {
+      const shortage = shortageOf(this.#wanted, workers, machine.freeBytes, name);
+      const deployment = this.#wanted.find((one) => one.name === name)!;
+      if (shortage) this.#fail(name, shortageText(name, countOf(deployment.roles), shortage));
+      else
+        this.#fail(name, {
+          code: "memory_short",
+          message: "What others leave free is not enough for one more of its workers now.",
+          hint: "It is tried again by itself; free memory, or deploy it with fewer replicas.",
+        });
+    }
     this.#tell();
   }
 
@@ -115,6 +126,7 @@ export class Reconciler {
         code: code ?? "worker_failed",
         message: why ?? message ?? String(error),
         hint: hint ?? "Start again with LINESHAFT_DEBUG=1 to see all that it prints.",
+        cause: error,
       });
       this.#converge();
     };

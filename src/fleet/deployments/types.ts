@@ -3,6 +3,9 @@
 /** Prefill and decode in one place, or one of the two (PD). */
 export type WorkerRole = "both" | "prefill" | "decode";
 
+/** Roles in the order in which workers take them: one that decoded before keeps the conversations it has. */
+export const workerRoles: readonly WorkerRole[] = ["both", "decode", "prefill"];
+
 /** Workers wanted by role. */
 export type Roles = Record<WorkerRole, number>;
 

@@ -91,7 +91,7 @@ describe("who may do what", () => {
       [`/api/keys/${member.id}`, { method: "DELETE" }],
       ["/api/budgets", json({ scope: { kind: "project", id: "default" }, limit_nano: "1" }, "PUT")],
       ["/api/budgets/bud_x", { method: "DELETE" }],
-      ["/api/engines", json({ name: "x", url: at.engine.url, model: "scripted" })],
+      ["/api/engines", json({ name: "x", urls: [at.engine.url], model: "scripted" })],
       ["/api/engines/scripted", { method: "DELETE" }],
     ];
     for (const [path, init] of denied) {
@@ -151,10 +151,10 @@ describe("engines", () => {
     await using at = await testGateway();
     await using mine = await scriptedEngine({}, ["qwen", "llama"]);
     // A name like a provider's, with a slash in it.
-    await at.request("/api/engines", json({ name: "acme/qwen", url: mine.url, model: "qwen", price }));
+    await at.request("/api/engines", json({ name: "acme/qwen", urls: [mine.url], model: "qwen", price }));
     expect((await at.client().models.retrieve("acme/qwen")).id).toBe("acme/qwen");
     expect((await at.request("/api/engines/acme%2Fqwen", { method: "DELETE" })).body.deleted).toBe(true);
-    const added = await at.request("/api/engines", json({ name: "mine", url: mine.url, model: "qwen", price }));
+    const added = await at.request("/api/engines", json({ name: "mine", urls: [mine.url], model: "qwen", price }));
     expect(added.status).toBe(200);
     expect(schemas.engine.parse(added.body)).toMatchObject({
       name: "mine",
@@ -177,7 +177,7 @@ describe("engines", () => {
 
   test("without a price its calls are refused; a price set later lets them pass", async () => {
     await using at = await testGateway();
-    const engine = { name: "mine", url: at.engine.url, model: "scripted" };
+    const engine = { name: "mine", urls: [at.engine.url], model: "scripted" };
     await at.request("/api/engines", json(engine));
     await expect(at.client().chat.completions.create({ ...hello, model: "mine" })).rejects.toMatchObject({
       code: "model_unpriced",
@@ -195,11 +195,11 @@ describe("engines", () => {
     await gone[Symbol.asyncDispose]();
     process.env["BENCH_SECRET"] = "s";
     const cases: [object, number, string][] = [
-      [{ url: gone.url }, 502, "engine_unreachable"],
+      [{ urls: [gone.url] }, 502, "engine_unreachable"],
       [{ model: "scriptd" }, 400, "engine_model_missing"],
-      [{ url: "ftp://example.com" }, 400, "invalid_url"],
-      [{ url: "http://169.254.169.254/" }, 400, "address_refused"],
-      [{ url: "http://u:p@127.0.0.1/" }, 400, "invalid_url"],
+      [{ urls: ["ftp://example.com"] }, 400, "invalid_url"],
+      [{ urls: ["http://169.254.169.254/"] }, 400, "address_refused"],
+      [{ urls: ["http://u:p@127.0.0.1/"] }, 400, "invalid_url"],
       [{ key_env: "DATABASE_URL" }, 400, "key_env_refused"],
       [{ key_env: "LINESHAFT_SECRET" }, 400, "key_env_refused"],
       [{ key_env: "NOT_SET_ANYWHERE" }, 400, "key_env_refused"],
@@ -211,12 +211,12 @@ describe("engines", () => {
     for (const [more, status, code] of cases) {
       const answer = await at.request(
         "/api/engines",
-        json({ name: "mine", url: at.engine.url, model: "scripted", ...more }),
+        json({ name: "mine", urls: [at.engine.url], model: "scripted", ...more }),
       );
       expect([more, answer.status, answer.body.error.code]).toEqual([more, status, code]);
       expect(answer.body.error.message).not.toBe("");
     }
-    const near = await at.request("/api/engines", json({ name: "mine", url: at.engine.url, model: "scriptd" }));
+    const near = await at.request("/api/engines", json({ name: "mine", urls: [at.engine.url], model: "scriptd" }));
     expect(near.body.error.hint).toContain("Did you mean scripted?");
   });
 });

@@ -136,7 +136,7 @@ export const deploymentPublished = deployment.extend({
 export const engine = z.object({
   name: z.string(),
   kind: z.enum(["embedded", "openai"]),
-  url: z.string().nullable(),
+  urls: z.array(z.string()).describe("One for each endpoint; none for what this machine serves itself"),
   model: z.string(),
   key_env: z.string().nullable(),
   price: price.nullable(),
@@ -145,7 +145,12 @@ export const engine = z.object({
 
 export const engineCreate = z.object({
   name: z.string().regex(/^[a-zA-Z0-9][a-zA-Z0-9._:/-]{0,99}$/),
-  url: z.url(),
+  urls: z
+    .array(z.url())
+    .min(1)
+    .max(32)
+    .refine((urls) => new Set(urls).size === urls.length, "names an address twice")
+    .describe("One for each endpoint; all of them serve the model, and calls are placed among them"),
   model: z.string().min(1),
   key_env: z
     .string()

@@ -1,4 +1,4 @@
-// Engines: those that users added, and the embedded deployment, which comes from configuration and cannot be removed here.
+// Engines: those that users added, and the deployments that this machine serves itself, which are changed elsewhere.
 import { createRoute, z } from "@hono/zod-openapi";
 import type { RateCard } from "../../../ledger/index.ts";
 import { addEngine, rateCards, removeEngine } from "../../engines.ts";
@@ -20,9 +20,9 @@ const create = createRoute({
   method: "post",
   path: "/api/engines",
   tags,
-  summary: "Add an OpenAI-compatible endpoint, or change the one of that name",
+  summary: "Add an OpenAI-compatible engine with its endpoints, or change the one of that name",
   description:
-    "The endpoint is asked at once: it must answer and serve the model. Calls to an engine without a price are refused (`model_unpriced`); 0 is a price.",
+    "Every address is asked at once: it must answer and serve the model. Several addresses are endpoints NAME-0, NAME-1 and so on of one engine with one price. Calls to an engine without a price are refused (`model_unpriced`); 0 is a price.",
   request: { body: { required: true, content: { "application/json": { schema: engineCreate } } } },
   responses: answers("The engine", engine, 400, 403, 409, 502),
 });
@@ -51,7 +51,7 @@ export function engineRoutes({ db, engines, ledger, log }: ServerDependencies) {
         return {
           name,
           kind: "embedded",
-          url: null,
+          urls: [],
           model,
           key_env: null,
           price: priceOf(cards.get(name)),
@@ -74,8 +74,8 @@ export function engineRoutes({ db, engines, ledger, log }: ServerDependencies) {
         ),
         outputNanoPerMillion: nonNegative(body.price.output_nano_per_million, "price.output_nano_per_million"),
       };
-      const { name, url, model, key_env: keyEnv } = body;
-      const row = await addEngine(rooms, principal, { name, url, model, keyEnv, price });
+      const { name, urls, model, key_env: keyEnv } = body;
+      const row = await addEngine(rooms, principal, { name, urls, model, keyEnv, price });
       return c.json(engineResource(row, await ledger.currentRateCard(principal.organisation, name)), 200);
     })
     .openapi(remove, async (c) => {
@@ -85,9 +85,9 @@ export function engineRoutes({ db, engines, ledger, log }: ServerDependencies) {
       if (engines.resolve(name, c.var.principal.organisation))
         throw new ApiError({
           status: 409,
-          code: "engine_configured",
-          message: `${name} is served by Lineshaft itself and comes from its configuration.`,
-          hint: "Start Lineshaft with another LINESHAFT_MODEL.",
+          code: "engine_is_deployment",
+          message: `${name} is a deployment: Lineshaft serves it itself.`,
+          hint: `Remove it with: npx lineshaft deployments remove ${name}`,
         });
       throw notFound("engine", name, "See lineshaft engines list.");
     });
@@ -103,7 +103,7 @@ function engineResource(row: StoredEngine, card: RateCard | undefined): EngineRe
   return {
     name: row.name,
     kind: row.kind,
-    url: row.url,
+    urls: row.urls,
     model: row.model,
     key_env: row.key_env,
     price: priceOf(card),
