@@ -117,6 +117,11 @@ export class EngineRegistry {
     return gone.length > 0;
   }
 
+  /** The endpoint of that name, or undefined. */
+  get(endpoint: string): Endpoint | undefined {
+    return this.#endpoints.get(endpoint);
+  }
+
   /** The first endpoint that serves a model, or undefined. */
   resolve(model: string, organisation?: string): Endpoint | undefined {
     return this.endpoints(model, organisation)[0];
