@@ -21,6 +21,8 @@ export interface ExchangeOptions {
    * connection is closed, and what passed until then is counted.
    */
   stop?: (() => Promise<void>) | undefined;
+  /** Header in which the engine says how many tokens of KV it pulled from elsewhere. */
+  pulledHeader?: string;
 }
 
 /** Starts the attempt. Throws EngineError when it is refused or fails before the answer begins. */
@@ -48,13 +50,15 @@ export async function openExchange(options: ExchangeOptions): Promise<EngineAnsw
 
 /** Runs `stop` when the signal aborts while the answer has not begun; answers how to take that back. */
 function tellOnAbort(signal: AbortSignal, stop: () => Promise<void>): () => void {
-  const onAbort = () => void stop();
+  // An engine that cannot be told has gone: the attempt itself says so.
+  const onAbort = () => void stop().catch(() => {});
   if (signal.aborted) onAbort();
   else signal.addEventListener("abort", onAbort, { once: true });
   return () => signal.removeEventListener("abort", onAbort);
 }
 
-async function readRefusal(response: EgressResponse): Promise<EngineError> {
+/** An answer that is none, as the error that it stands for. */
+export async function readRefusal(response: EgressResponse): Promise<EngineError> {
   const text = await readText(response, limits.errorBytes).catch(() => "");
   return refusalOf(response.status, text, retryAfterSeconds(response.headers["retry-after"]));
 }
@@ -83,6 +87,7 @@ class Exchange implements EngineAnswer {
   readonly #request: Record<string, unknown>;
   readonly #stop: (() => Promise<void>) | undefined;
   readonly #chunks: AsyncGenerator<EngineChunk, void, void>;
+  readonly #pulled: number | undefined;
   #answer: Promise<Record<string, unknown>> | undefined;
   #reported: Usage | undefined;
   #timings: Timings = {};
@@ -95,6 +100,8 @@ class Exchange implements EngineAnswer {
     this.#response = response;
     this.#request = options.body;
     this.#stop = stop;
+    const pulled = options.pulledHeader === undefined ? undefined : response.headers[options.pulledHeader];
+    this.#pulled = pulled === undefined ? undefined : Number(pulled);
     this.#chunks = this.#read();
   }
 
@@ -112,6 +119,10 @@ class Exchange implements EngineAnswer {
 
   timings(): Timings {
     return this.#timings;
+  }
+
+  pulledTokens(): number | undefined {
+    return this.#pulled;
   }
 
   cancel(): Promise<Usage | undefined> {

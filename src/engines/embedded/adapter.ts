@@ -1,10 +1,12 @@
 // The embedded worker behind the engine seam: OpenAI's routes over loopback HTTP, plus what protocol.ts adds (hints in the
 // body, cancelling by name, facts, KV events). Nothing above this file knows that this engine is ours.
 import { z } from "zod";
+import { ask, requestHeaders } from "../ask.ts";
 import { send } from "../egress.ts";
-import { openExchange } from "../exchange.ts";
+import { openExchange, readRefusal, readText } from "../exchange.ts";
 import { limits } from "../limits.ts";
-import { ask, completionPaths, requestHeaders } from "../openai.ts";
+import { completionPaths } from "../openai.ts";
+import { encodeBody } from "../splice.ts";
 import { SseScanner } from "../sse.ts";
 import { EngineError } from "../types.ts";
 import type {
@@ -15,10 +17,13 @@ import type {
   EngineRequest,
   FactReceipt,
   KvEvent,
+  KvHint,
+  KvReceipt,
+  Prefilled,
   RuntimeFact,
 } from "../types.ts";
-import { factReceipt, kvEvent, workerStatus } from "./protocol.ts";
-import type { WorkerStatus } from "./protocol.ts";
+import { factReceipt, kvEvent, kvReceipt, prefillAnswer, pulledHeader, workerStatus } from "./protocol.ts";
+import type { PrefillAnswer, WorkerStatus } from "./protocol.ts";
 
 export interface EmbeddedEngineOptions {
   /** `http://127.0.0.1:PORT` of the worker. */
@@ -31,6 +36,9 @@ export interface EmbeddedEngine extends Engine {
   status(): Promise<WorkerStatus>;
   /** Erases the project's KV files and sequences. */
   eraseProject(project: string): Promise<void>;
+  hint(hints: KvHint[]): Promise<KvReceipt[]>;
+  prefill(request: EngineRequest, signal?: AbortSignal): Promise<Prefilled>;
+  release(state: string): Promise<void>;
 }
 
 /** Body fields that the worker honours (request.ts); others are dropped or refused before it is asked. */
@@ -41,7 +49,11 @@ const fields = [
 ];
 
 const receipts = z.object({ receipts: z.array(factReceipt) });
+const kvReceipts = z.object({ receipts: z.array(kvReceipt) });
 const tokenized = z.object({ count: z.number().int().nonnegative(), tokens: z.array(z.number()) });
+
+/** Hints move files between batches, one after the other. */
+const hintMs = 30_000;
 
 /** Waits before the event stream is asked for again; the last is repeated. */
 const reconnectMs = [50, 200, 1000, 2000];
@@ -71,10 +83,14 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEn
         epoch: now.epoch,
         slots: now.slots,
         queueLimit: now.queueLimit,
+        kv: now.kv,
         capabilities: {
           tokenize: true,
+          takesTokens: true,
           kvEvents: true,
           facts: true,
+          kvHints: true,
+          transfersKv: true,
           cancelWithUsage: true,
           reportsCachedTokens: true,
           fields,
@@ -94,12 +110,54 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEn
         source: request.source,
         signal,
         stop: () => abort(request.hints.attempt),
+        pulledHeader,
+      }).catch((error: unknown) => {
+        throw isLost(error) ? lost(error) : error;
       });
     },
 
-    async tokenize(endpoint: Endpoint, body: Record<string, unknown>, _organisation: string, signal?: AbortSignal) {
-      const question =
-        endpoint === "chat" ? { messages: body["messages"], tools: body["tools"] } : { prompt: body["prompt"] };
+    async prefill(request: EngineRequest, signal?: AbortSignal): Promise<Prefilled> {
+      const body = { ...request.body, lineshaft: request.hints };
+      // Its connection stays open when it is told to stop: what was computed by then is still to come.
+      const silent = new AbortController();
+      let timer: NodeJS.Timeout | undefined;
+      const stop = () => {
+        timer = setTimeout(() => silent.abort(), limits.drainMs);
+        void abort(request.hints.attempt).catch(() => {});
+      };
+      if (signal?.aborted) stop();
+      else signal?.addEventListener("abort", stop, { once: true });
+      try {
+        const response = await send({
+          method: "POST",
+          url: `${url}/lineshaft/prefill${completionPaths[request.endpoint]}`,
+          headers,
+          body: encodeBody(body, request.source),
+          signal: silent.signal,
+        });
+        if (response.status !== 200) throw await readRefusal(response);
+        return readPrefilled(await readText(response, limits.answerBytes));
+      } finally {
+        signal?.removeEventListener("abort", stop);
+        clearTimeout(timer);
+      }
+    },
+
+    async release(state: string): Promise<void> {
+      // A lease that cannot be ended runs out by itself.
+      await ask("POST", `${url}/lineshaft/release`, headers, JSON.stringify({ state })).catch(() => undefined);
+    },
+
+    async hint(hints: KvHint[]): Promise<KvReceipt[]> {
+      if (hints.length === 0) return [];
+      const text = JSON.stringify({ hints });
+      const answer = await ask("POST", `${url}/lineshaft/kv`, headers, text, undefined, hintMs);
+      return kvReceipts.parse(answer).receipts;
+    },
+
+    async tokenize(endpoint: Endpoint, body: Record<string, unknown>, organisation: string, signal?: AbortSignal) {
+      const { messages, tools, tool_choice, prompt } = body;
+      const question = { organisation, ...(endpoint === "chat" ? { messages, tools, tool_choice } : { prompt }) };
       try {
         const text = JSON.stringify(question);
         return tokenized.parse(await ask("POST", `${url}/tokenize`, headers, text, signal, limits.countMs));
@@ -124,6 +182,48 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEn
       closed.abort();
     },
   };
+}
+
+/** Throws EngineError when it is no answer to a prefill. */
+function readPrefilled(text: string): Prefilled {
+  let answer: PrefillAnswer;
+  try {
+    answer = prefillAnswer.parse(JSON.parse(text));
+  } catch (error) {
+    throw new EngineError({
+      status: 502,
+      code: "engine_invalid_answer",
+      message: "The worker's answer to a prefill cannot be read.",
+      cause: error,
+    });
+  }
+  const { state, tokens, leaseMs, report } = answer;
+  const { cachedByTier, computedTokens, queueMs, restoreMs, prefillMs } = report;
+  const cachedTokens = cachedByTier.device + cachedByTier.disk;
+  return {
+    state: state ?? undefined,
+    tokens,
+    usage: {
+      promptTokens: cachedTokens + computedTokens,
+      cachedTokens,
+      cachedByTier,
+      outputTokens: 0,
+      reasoningTokens: 0,
+      source: "engine",
+    },
+    timings: { queueMs, restoreMs, prefillMs },
+    leaseMs,
+  };
+}
+
+function isLost(error: unknown): error is EngineError {
+  return error instanceof EngineError && error.code === "kv_lost";
+}
+
+/** The worker's refusal is final for this state alone: the call itself may be tried again anywhere. */
+function lost(error: EngineError): EngineError {
+  const { message, code, hint } = error;
+  return new EngineError({ status: 503, message, code, ...(hint !== undefined && { hint }), retryable: true });
 }
 
 /** Events in order, across broken connections: asked for again from the one after the last that was seen. */

@@ -3,93 +3,33 @@
 // Headers go out with the first token, not before: what is refused in the queue, by the grammar or by the engine still gets
 // its own status. A client that goes away stops its call; a call stopped by /lineshaft/abort ends its stream as any other,
 // with finish_reason "abort" and its usage, so that it can still be billed.
-import { randomBytes, randomUUID } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import type { ServerResponse } from "node:http";
+import { type AskContext, type Asked, askedChat, askedCompletion } from "./asked.ts";
 import type { CallEnd } from "./call.ts";
 import type { Engine } from "./engine.ts";
 import { ApiError, internal } from "./errors.ts";
-import { type AnswerForm, formOf } from "./grammars.ts";
-import type { Prompt, Prompts } from "./prompts.ts";
+import { pulledHeader } from "./protocol.ts";
 import { type Delta, type Outcome, Reply } from "./reply.ts";
-import { type CommonRequest, parseChat, parseCompletion } from "./request.ts";
 import { type AnswerHead, type Wire, chatWire, completionWire, usageOf } from "./wire.ts";
 
-export interface AnswerContext {
+export interface AnswerContext extends AskContext {
   engine: Engine;
-  prompts: Prompts;
-  model: string;
-  /** Prompt and output together. */
-  contextTokens: number;
   detokenize(tokens: readonly number[], before: readonly number[]): string;
   tokenize(text: string): number[];
 }
 
-const anonymous = { organisation: "local", project: "local" };
-
 export function answerChat(context: AnswerContext, body: unknown, response: ServerResponse): void {
-  const request = parseChat(body);
-  checkModel(context, body);
-  const organisation = request.hints?.organisation ?? anonymous.organisation;
-  const shown = request.toolChoice === "none" ? [] : request.tools;
-  const form = formOf(request);
-  const prompt = context.prompts.chat(organisation, request.messages, shown);
-  answer(context, chatWire, request, prompt, form, response);
+  answer(context, chatWire, askedChat(context, body), response);
 }
 
 export function answerCompletion(context: AnswerContext, body: unknown, response: ServerResponse): void {
-  const request = parseCompletion(body);
-  checkModel(context, body);
-  answer(context, completionWire, request, context.prompts.completion(request.prompt), undefined, response);
+  answer(context, completionWire, askedCompletion(context, body), response);
 }
 
-function checkModel(context: AnswerContext, body: unknown): void {
-  const model = (body as { model?: unknown }).model;
-  if (model === undefined || model === null || model === context.model) return;
-  throw new ApiError({
-    status: 404,
-    code: "model_not_found",
-    message: `This worker does not serve the model \`${String(model)}\`.`,
-    param: "model",
-    hint: `Ask for \`${context.model}\`.`,
-  });
-}
-
-/** What fits: the wish, cut to the room that the prompt leaves. Throws 400 with both numbers when it leaves none. */
-export function outputBudget(promptTokens: number, wish: number | undefined, contextTokens: number): number {
-  if (promptTokens === 0) {
-    throw new ApiError({
-      status: 400,
-      code: "empty_prompt",
-      message: "The prompt has no tokens.",
-      param: "prompt",
-      hint: "Send some text.",
-    });
-  }
-  const room = contextTokens - promptTokens;
-  if (room < 1) {
-    throw new ApiError({
-      status: 400,
-      code: "context_length_exceeded",
-      message: `The prompt has ${promptTokens} tokens, and a sequence holds ${contextTokens} with at least 1 of output.`,
-      param: "messages",
-      hint: `Shorten the prompt to ${contextTokens - 1} tokens, or serve the model with a longer context.`,
-    });
-  }
-  return Math.min(wish ?? room, room);
-}
-
-function answer(
-  context: AnswerContext,
-  wire: Wire,
-  request: CommonRequest,
-  prompt: Prompt,
-  form: AnswerForm | undefined,
-  response: ServerResponse,
-): void {
+function answer(context: AnswerContext, wire: Wire, asked: Asked, response: ServerResponse): void {
   const { engine, prompts } = context;
-  const maxTokens = outputBudget(prompt.tokens.length, request.maxTokens, context.contextTokens);
-  const owner = request.hints ?? anonymous;
-  const attempt = request.hints?.attempt ?? randomUUID();
+  const { request, prompt, form, owner, attempt } = asked;
   const head: AnswerHead = {
     id: wire.idPrefix + randomBytes(12).toString("hex"),
     created: Math.floor(Date.now() / 1000),
@@ -111,7 +51,9 @@ function answer(
     owner,
     priority: request.hints?.priority ?? 0,
     prompt: prompt.tokens,
-    maxTokens,
+    maxTokens: asked.maxTokens,
+    ...(request.hints?.transfer && { transfer: request.hints.transfer }),
+    onPulled: (tokens) => (out.headers = { [pulledHeader]: String(tokens) }),
     sampling: { ...request.sampling, ...(form?.grammar !== undefined && { grammar: form.grammar }) },
     onToken: (token) => {
       out.start();
@@ -138,6 +80,8 @@ function answer(
 }
 
 interface Out {
+  /** Of the answer, beside those that say its type; they go out with its first byte. */
+  headers: Record<string, string>;
   start(): void;
   delta(delta: Delta): void;
   end(outcome: Outcome, end: CallEnd): void;
@@ -150,6 +94,7 @@ class StreamOut implements Out {
   private readonly wire: Wire;
   private readonly head: AnswerHead;
   private readonly includeUsage: boolean;
+  headers: Record<string, string> = {};
   private started = false;
 
   constructor(response: ServerResponse, wire: Wire, head: AnswerHead, includeUsage: boolean) {
@@ -162,7 +107,8 @@ class StreamOut implements Out {
   start(): void {
     if (this.started) return;
     this.started = true;
-    this.response.writeHead(200, { "content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache" });
+    const type = { "content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache" };
+    this.response.writeHead(200, { ...type, ...this.headers });
     const opening = this.wire.opening(this.head);
     if (opening) this.send(opening);
   }
@@ -199,6 +145,7 @@ class WholeOut implements Out {
   private readonly wire: Wire;
   private readonly head: AnswerHead;
   private readonly deltas: Delta[] = [];
+  headers: Record<string, string> = {};
 
   constructor(response: ServerResponse, wire: Wire, head: AnswerHead) {
     this.response = response;
@@ -217,6 +164,7 @@ class WholeOut implements Out {
       this.response,
       200,
       this.wire.whole(this.head, this.deltas, outcome.finishReason, usageOf(end), end.report),
+      this.headers,
     );
   }
 

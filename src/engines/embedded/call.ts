@@ -19,6 +19,9 @@ export interface CallEnd {
   promptTokens: number;
   outputTokens: number;
   report: WorkerReport;
+  /** A prefill for another worker: the lease of its state, and what saving it took. */
+  lease?: string;
+  saveMs: number;
 }
 
 export interface Call {
@@ -29,6 +32,12 @@ export interface Call {
   /** At least 1, and such that prompt and output fit the sequence. */
   maxTokens: number;
   sampling: Sampling;
+  /** Computes all of the prompt but its last token and keeps the state for another worker; nothing is sampled. */
+  prefillOnly?: boolean;
+  /** A state computed elsewhere: so many of the prompt's tokens come from it, or the call ends with `kv_lost`. */
+  transfer?: { state: string; tokens: number };
+  /** Told once, before the first token, when a transfer has been pulled. */
+  onPulled?(tokens: number): void;
   /** A sampled token, except the one that ends the text. */
   onToken(token: number): Verdict;
   onEnd(end: CallEnd): void;
@@ -49,7 +58,13 @@ export interface Active {
   aborted: boolean;
   cached: { device: number; disk: number };
   computed: number;
-  at: { arrived: number; placed: number; ready: number; firstToken: number };
+  lease: string | undefined;
+  at: { arrived: number; placed: number; ready: number; prefilled: number };
+}
+
+/** Tokens that a call computes before it samples: the worker that decodes computes a prompt's last token itself. */
+export function toCompute({ prompt, prefillOnly }: Pick<Call, "prompt" | "prefillOnly">): readonly number[] {
+  return prefillOnly ? prompt.slice(0, -1) : prompt;
 }
 
 export interface EngineTotals {
@@ -59,6 +74,8 @@ export interface EngineTotals {
   cachedDeviceTokens: number;
   cachedDiskTokens: number;
   outputTokens: number;
+  /** States of other workers that calls went on from. */
+  pulls: number;
   aborts: number;
 }
 
@@ -70,6 +87,7 @@ export function newTotals(): EngineTotals {
     cachedDeviceTokens: 0,
     cachedDiskTokens: 0,
     outputTokens: 0,
+    pulls: 0,
     aborts: 0,
   };
 }
@@ -87,7 +105,8 @@ export function newActive(call: Call, hashes: string[], now: number): Active {
     aborted: false,
     cached: { device: 0, disk: 0 },
     computed: 0,
-    at: { arrived: now, placed: now, ready: now, firstToken: now },
+    lease: undefined,
+    at: { arrived: now, placed: now, ready: now, prefilled: Number.POSITIVE_INFINITY },
   };
 }
 
@@ -95,14 +114,15 @@ export function newActive(call: Call, hashes: string[], now: number): Active {
 export function endOf(active: Active, reason: CallEnd["reason"], now: number, cause?: unknown): CallEnd {
   const { slot, at, cached, computed, sampled } = active;
   const placed = slot !== undefined;
+  const prefilled = Math.min(at.prefilled, now);
   const report: WorkerReport = {
     sequence: slot?.id ?? -1,
     cachedByTier: { ...cached },
     computedTokens: computed,
     queueMs: (placed ? at.placed : now) - at.arrived,
     restoreMs: placed ? at.ready - at.placed : 0,
-    prefillMs: placed ? (sampled > 0 ? at.firstToken : now) - at.ready : 0,
-    decodeMs: sampled > 0 ? now - at.firstToken : 0,
+    prefillMs: placed ? prefilled - at.ready : 0,
+    decodeMs: sampled > 0 ? now - prefilled : 0,
   };
   const known = cause instanceof Error && "status" in cause ? cause : internal(cause);
   return {
@@ -111,6 +131,8 @@ export function endOf(active: Active, reason: CallEnd["reason"], now: number, ca
     promptTokens: cached.device + cached.disk + computed,
     outputTokens: sampled,
     report,
+    ...(active.lease !== undefined && { lease: active.lease }),
+    saveMs: active.call.prefillOnly ? now - prefilled : 0,
   };
 }
 

@@ -1,11 +1,13 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { KvHint } from "../types.ts";
 import { BlockLedger, blockHashes, saltOf } from "./blocks.ts";
 import type { Call, CallEnd, Verdict } from "./call.ts";
 import { Engine } from "./engine.ts";
 import { Facts } from "./facts.ts";
+import { Hints } from "./hints.ts";
 import { Kv } from "./kv.ts";
 import { KvStore } from "./kvStore.ts";
 import { ScriptedDevice, scriptedEnd } from "./testing.ts";
@@ -19,6 +21,7 @@ let ledger: BlockLedger;
 let kv: Kv;
 let engine: Engine;
 let facts: Facts;
+let hints: Hints;
 let attempts = 0;
 
 async function open(
@@ -48,6 +51,7 @@ async function open(
   kv = new Kv({ device, store, ledger, now: () => clock++, log: () => {} });
   engine = new Engine(kv, options.queueLimit ?? 16, () => clock++);
   facts = new Facts(kv);
+  hints = new Hints(kv, (chore) => engine.between(chore));
 }
 
 beforeEach(async () => {
@@ -420,49 +424,12 @@ describe("facts of the runtime", () => {
   const tell = (fact: Parameters<Facts["apply"]>[0]) => engine.between(() => facts.apply(fact));
   const prompt = run(1, 300);
 
-  it("a slow tool parks at once, a quick one keeps", async () => {
-    await ask(prompt, { program: "r1" });
-    expect(await tell({ type: "tool_started", program: "r1", tool: "t", kind: "quick" })).toMatchObject({
-      honoured: true,
-      action: "kept",
-      tokens: 307,
-    });
-    expect(await tell({ type: "tool_started", program: "r1", tool: "t", kind: "approval" })).toMatchObject({
-      honoured: true,
-      action: "parked",
-      tokens: 307,
-    });
-    expect(kv.store.ofProgram("r1")).toHaveLength(1);
-    expect(await tell({ type: "tool_ended", program: "r1", tool: "t" })).toMatchObject({ action: "kept" });
-  });
-
-  it("what waits for a slow tool is taken first, and brought back when the tool ends", async () => {
-    await ask(prompt, { program: "r1" });
-    await ask(run(2000, 300), { program: "r2" });
-    await tell({ type: "tool_started", program: "r2", tool: "t", kind: "slow" });
-    await ask(run(4000, 300), { program: "r3" });
-    expect(kv.idleOf("r1")).toHaveLength(1);
-    expect(kv.idleOf("r2")).toHaveLength(0);
-    expect(await tell({ type: "tool_ended", program: "r2", tool: "t" })).toMatchObject({
-      honoured: false,
-      action: "none",
-    });
-    await tell({ type: "run_ended", program: "r3" });
-    expect(await tell({ type: "tool_ended", program: "r2", tool: "t" })).toMatchObject({
-      honoured: true,
-      action: "restored",
-      tokens: 307,
-    });
-    expect(kv.idleOf("r2")).toHaveLength(1);
-    expectConsistent();
-  });
-
   it("a run that has ended leaves nothing, with those below it", async () => {
     await tell({ type: "program", program: "r1", project: "p1" });
     await tell({ type: "program", program: "r1/sub", parent: "r1", project: "p1" });
     await ask(prompt, { program: "r1" });
     await ask(run(2000, 300), { program: "r1/sub" });
-    await tell({ type: "tool_started", program: "r1", tool: "t", kind: "slow" });
+    await hints.carryOut({ verb: "demote", program: "r1" });
     expect(await tell({ type: "run_ended", program: "r1" })).toMatchObject({ honoured: true, action: "dropped" });
     expect(kv.slots.every((slot) => slot.tokens.length === 0)).toBe(true);
     expect(kv.store.usage().files).toBe(0);
@@ -470,27 +437,246 @@ describe("facts of the runtime", () => {
     expectConsistent();
   });
 
-  it("says so when there is nothing to do, or a call is under way", async () => {
-    expect(await tell({ type: "tool_started", program: "who", tool: "t" })).toMatchObject({
-      honoured: false,
-      action: "none",
-    });
+  it("a run that ends while a call of it runs goes when the call does", async () => {
     const running = submit(prompt, { program: "r1", maxTokens: 40 });
     await device.reached(device.batches.length);
-    expect(await tell({ type: "tool_started", program: "r1", tool: "t", kind: "slow" })).toMatchObject({
-      honoured: false,
-      reason: "a call of this program is under way",
-    });
     expect(await tell({ type: "run_ended", program: "r1" })).toMatchObject({ action: "dropped" });
     await running.ended;
     expect(kv.slots.every((slot) => slot.tokens.length === 0)).toBe(true);
   });
 
-  it("a state too short for a file is kept, and the receipt says why", async () => {
-    await ask(run(1, 20), { program: "r1" });
+  it("a tool's start and end are for the scheduler: nothing is done about them here", async () => {
+    await ask(prompt, { program: "r1" });
     expect(await tell({ type: "tool_started", program: "r1", tool: "t", kind: "slow" })).toMatchObject({
       honoured: false,
-      action: "kept",
+      action: "none",
     });
+    expect(kv.store.usage().files).toBe(0);
+  });
+});
+
+describe("hints about KV", () => {
+  const hint = (verb: KvHint["verb"], program: string) => hints.carryOut({ verb, program });
+  const prompt = run(1, 300);
+
+  it("keep makes it the last to go, demote saves it and makes it the first", async () => {
+    await ask(prompt, { program: "r1" });
+    await ask(run(2000, 300), { program: "r2" });
+    expect(await hint("keep", "r1")).toEqual({ verb: "keep", program: "r1", honoured: true, tokens: 307 });
+    await ask(run(4000, 300), { program: "r3" });
+    expect(kv.idleOf("r1")).toHaveLength(1);
+    expect(await hint("demote", "r1")).toMatchObject({ honoured: true, tokens: 307 });
+    expect(kv.store.ofProgram("r1")).toHaveLength(1);
+    await ask(run(6000, 300), { program: "r4" });
+    expect(kv.idleOf("r1")).toHaveLength(0);
+    expect(kv.idleOf("r3")).toHaveLength(1);
+    expect(await hint("demote", "r1")).toMatchObject({ honoured: true, reason: "it lay on disk already" });
+    expect(await hint("keep", "r1")).toMatchObject({ honoured: false, tokens: 0 });
+    expectConsistent();
+  });
+
+  it("prefetch brings it back, unless every sequence is wanted more", async () => {
+    await ask(prompt, { program: "r1" });
+    await hint("demote", "r1");
+    await ask(run(2000, 300), { program: "r2" });
+    await ask(run(4000, 300), { program: "r3" });
+    expect(await hint("prefetch", "r1")).toMatchObject({ honoured: false, tokens: 0 });
+    await hint("drop", "r3");
+    expect(await hint("prefetch", "r1")).toMatchObject({ honoured: true, tokens: 307 });
+    expect(await hint("prefetch", "r1")).toMatchObject({ honoured: true, reason: "it is on the device" });
+    expect(kv.idleOf("r1")[0]!.outlook).toBe("soon");
+    const again = await ask([...prompt, ...alone(prompt, 8), 9], { program: "r1" });
+    expect(again.report).toMatchObject({ cachedByTier: { device: 307, disk: 0 } });
+    expectConsistent();
+  });
+
+  it("drop gives up the device's room, and leaves the files to others", async () => {
+    await ask(prompt, { program: "r1" });
+    await hint("demote", "r1");
+    expect(await hint("drop", "r1")).toMatchObject({ honoured: true, tokens: 307 });
+    expect(kv.slots.every((slot) => slot.tokens.length === 0)).toBe(true);
+    expect(kv.store.ofProgram("r1")).toHaveLength(1);
+    expect(await hint("drop", "r1")).toMatchObject({ honoured: false });
+    expectConsistent();
+  });
+
+  it("share saves without a change of outlook, of a call under way what it has so far", async () => {
+    await ask(prompt, { program: "r1" });
+    await hint("keep", "r1");
+    expect(await hint("share", "r1")).toMatchObject({ honoured: true, tokens: 307 });
+    expect(kv.idleOf("r1")[0]!.outlook).toBe("soon");
+
+    // One batch at a time: each hint is carried out behind the batch that is let go here.
+    let go = () => {};
+    let stepping = Promise.withResolvers<void>();
+    device.beforeStep = () => {
+      stepping.resolve();
+      return new Promise<void>((resolve) => (go = resolve));
+    };
+    const during = async (verb: KvHint["verb"]) => {
+      await stepping.promise;
+      stepping = Promise.withResolvers<void>();
+      const receipt = hint(verb, "r2");
+      go();
+      return receipt;
+    };
+    const running = submit(run(2000, 300), { program: "r2", maxTokens: 40 });
+    for (const verb of ["keep", "demote", "prefetch", "drop"] as const)
+      expect(await during(verb)).toMatchObject({ honoured: false, reason: "a call of this program is under way" });
+    const shared = await during("share");
+    expect(shared).toMatchObject({ honoured: true });
+    expect(kv.store.ofProgram("r2")[0]!.tokens).toEqual(
+      [...run(2000, 300), ...alone(run(2000, 300), 40)].slice(0, shared.tokens),
+    );
+    device.beforeStep = () => {};
+    go();
+    await running.ended;
+    expect(running.tokens).toEqual(alone(run(2000, 300), 40));
+    expectConsistent();
+  });
+
+  it("says so when there is nothing to do, or no file can be had", async () => {
+    for (const verb of ["keep", "demote", "prefetch", "drop", "share"] as const)
+      expect(await hint(verb, "who")).toEqual({
+        verb,
+        program: "who",
+        honoured: false,
+        tokens: 0,
+        reason: "nothing of this program is kept here",
+      });
+    await ask(run(1, 20), { program: "r1" });
+    expect(await hint("demote", "r1")).toMatchObject({ honoured: false, tokens: 0 });
+    device.failSaves = true;
+    await ask(prompt, { program: "r2" });
+    expect(await hint("share", "r2")).toMatchObject({ honoured: false, tokens: 0 });
+  });
+});
+
+describe("prefill for another worker", () => {
+  const prompt = run(1, 300);
+  const lease = async (more: Parameters<typeof submit>[1] = {}) => ask(prompt, { prefillOnly: true, ...more });
+  const statesOf = () => kv.store.candidates(blockHashes(saltOf("org"), prompt)).map((file) => file.tokens.length);
+
+  it("computes all but the last token, says nothing, and leaves a state that another call goes on from", async () => {
+    const end = await lease();
+    expect(end).toMatchObject({ reason: "stop", tokens: [], outputTokens: 0, promptTokens: 299 });
+    expect(end.report).toMatchObject({ computedTokens: 299, decodeMs: 0 });
+    expect(statesOf()).toEqual([299]);
+    await engine.between(async () => {
+      for (const slot of kv.slots) await kv.clear(slot);
+    });
+    let pulled: number | undefined;
+    const transfer = { state: end.lease!, tokens: 299 };
+    const answer = await ask(prompt, { transfer, onPulled: (tokens) => (pulled = tokens) });
+    expect(answer.tokens).toEqual(alone(prompt, 8));
+    expect(answer.report).toMatchObject({ computedTokens: 1, cachedByTier: { device: 0, disk: 299 } });
+    expect(pulled).toBe(299);
+    expectConsistent();
+  });
+
+  it("goes on from what the device holds, and its sequence is cache for the next", async () => {
+    await lease();
+    const more = await ask([...prompt, ...run(900, 100)], { prefillOnly: true });
+    expect(more.report).toMatchObject({ computedTokens: 99 + 1, cachedByTier: { device: 299 } });
+    const same = await ask([...prompt, ...run(900, 100)], { prefillOnly: true });
+    expect(same.report).toMatchObject({ computedTokens: 0 });
+    expect(same.lease).toBeDefined();
+    expect(same.lease).not.toBe(more.lease);
+    expectConsistent();
+  });
+
+  it("serves prompts too short for any other file, and removes those with their lease", async () => {
+    const end = await ask(run(1, 5), { prefillOnly: true });
+    await engine.between(() => kv.clear(kv.slots[0]!));
+    const transfer = { state: end.lease!, tokens: 4 };
+    expect((await ask(run(1, 5), { transfer })).report.cachedByTier.disk).toBe(4);
+    await kv.store.release(end.lease!);
+    expect(kv.store.usage().files).toBe(0);
+    expect((await ask([7], { prefillOnly: true })).lease).toBeUndefined();
+  });
+
+  it("a model whose state cannot be cut is served too", async () => {
+    await open({ canTrim: false });
+    const end = await lease();
+    await engine.between(() => kv.clear(kv.slots.find((slot) => slot.tokens.length > 0)!));
+    const answer = await ask(prompt, { transfer: { state: end.lease!, tokens: 299 } });
+    expect(answer.tokens).toEqual(alone(prompt, 8));
+    expect(answer.report.computedTokens).toBe(1);
+  });
+
+  it("stops within a chunk, and tells what was computed", async () => {
+    const running = submit(prompt, { prefillOnly: true });
+    await device.reached(device.batches.length);
+    engine.abort(running.attempt);
+    const end = await running.ended;
+    expect(end.reason).toBe("abort");
+    expect(end.lease).toBeUndefined();
+    expect(end.report.computedTokens).toBeLessThan(299);
+    expect(end.promptTokens).toBe(end.report.computedTokens);
+    expect(kv.store.usage().files).toBe(0);
+  });
+
+  it("is stopped by a word that came before it", async () => {
+    expect(engine.abort(`a${attempts}`)).toBe(false);
+    expect((await lease()).reason).toBe("abort");
+  });
+
+  it("that has no room on disk says so by having no state", async () => {
+    await open({ budgetBytes: 600 });
+    expect((await lease()).reason).toBe("stop");
+    expect((await ask(run(7000, 200), { prefillOnly: true })).lease).toBeUndefined();
+  });
+
+  it("lost is lost before the first token, whoever waits for a sequence meanwhile", async () => {
+    const end = await lease();
+    await engine.between(async () => {
+      for (const slot of kv.slots) await kv.clear(slot);
+      await kv.store.eraseProject("p1");
+    });
+    const busy = [submit(run(3000, 100), { maxTokens: 60 }), submit(run(5000, 100), { maxTokens: 60 })];
+    const lost = { reason: "error", error: expect.objectContaining({ code: "kv_lost" }), outputTokens: 0 };
+    const before = device.batches.length;
+    for (const transfer of [
+      { state: end.lease!, tokens: 299 },
+      { state: "../../etc/passwd", tokens: 1 },
+    ])
+      expect(await ask(prompt, { transfer })).toMatchObject(lost);
+    expect(device.batches.length - before).toBeLessThan(20);
+    for (const call of busy) await call.ended;
+  });
+
+  it("of another organisation, of another prompt, or shorter than promised is lost", async () => {
+    const end = await lease();
+    const lost = { error: expect.objectContaining({ code: "kv_lost" }) };
+    const state = end.lease!;
+    expect(await ask(prompt, { organisation: "other", transfer: { state, tokens: 299 } })).toMatchObject(lost);
+    expect(await ask([...run(1, 200), 7, 7], { transfer: { state, tokens: 201 } })).toMatchObject(lost);
+    expect(await ask([...prompt, 1, 2, 3], { transfer: { state, tokens: 302 } })).toMatchObject(lost);
+    expect((await ask([...prompt, 1, 2, 3], { transfer: { state, tokens: 256 } })).report.computedTokens).toBe(4);
+  });
+
+  it("that is damaged is lost, and what the call displaced is not", async () => {
+    const end = await lease();
+    await kv.store.settled();
+    await engine.between(async () => {
+      for (const slot of kv.slots) await kv.clear(slot);
+    });
+    const [name] = readdirSync(dir).filter((name) => name.endsWith(".state"));
+    writeFileSync(path.join(dir, name!), "[1,2]");
+    expect(await ask(prompt, { transfer: { state: end.lease!, tokens: 299 } })).toMatchObject({
+      error: expect.objectContaining({ code: "kv_lost" }),
+    });
+    expectConsistent();
+  });
+
+  it("keeps its state while the budget is full, and no longer than its lease", async () => {
+    await open({ budgetBytes: 2_500 });
+    const end = await lease();
+    await ask(run(3000, 300), { program: "r1" });
+    expect(await hints.carryOut({ verb: "demote", program: "r1" })).toMatchObject({ honoured: false });
+    expect(statesOf()).toEqual([299]);
+    await kv.store.release(end.lease!);
+    expect(await hints.carryOut({ verb: "demote", program: "r1" })).toMatchObject({ honoured: true });
+    expect(statesOf()).toEqual([]);
   });
 });

@@ -2,7 +2,8 @@
 //
 // States of a call: waiting -> (placed) prefilling -> decoding -> ended. Ended by: the model's end token or a stop ("stop"),
 // its budget or a full sequence ("length"), its caller ("abort"), or an error. A call that is waiting for a prefix that
-// another computes stays in the queue; those behind it may go first.
+// another computes stays in the queue; those behind it may go first. A prefill for another worker ends ("stop") where its
+// prompt does, with its state saved; a call that goes on from such a state begins with it or ends (kv_lost), nothing between.
 //
 // One batch at a time, and everything else (admission, files, facts, aborts) happens between two batches. So an abort takes
 // effect within one token or one chunk, and nothing here needs a lock.
@@ -18,12 +19,15 @@ import {
   endOf,
   newActive,
   newTotals,
+  toCompute,
 } from "./call.ts";
 import type { BatchItem } from "./device.ts";
-import { ApiError } from "./errors.ts";
+import { ApiError, kvLost } from "./errors.ts";
 import type { Kv } from "./kv.ts";
+import type { KvFile } from "./kvIndex.ts";
+import { earlyAbortsRemembered } from "./limits.ts";
 import { WaitingQueue } from "./queue.ts";
-import { type Plan, plan } from "./sequences.ts";
+import { type Plan, plan, usablePrefix } from "./sequences.ts";
 
 export class Engine {
   readonly kv: Kv;
@@ -32,6 +36,8 @@ export class Engine {
   private readonly queue: WaitingQueue<Active>;
   private readonly active = new Set<Active>();
   private readonly byAttempt = new Map<string, Active>();
+  /** Attempts that were aborted before they came: the word to stop may overtake a long body. */
+  private readonly abortedEarly = new Set<string>();
   private readonly chores: (() => Promise<void>)[] = [];
   private order = 0;
   private secondsPerCall = 1;
@@ -82,14 +88,20 @@ export class Engine {
       free: slots - this.active.size,
     });
     this.byAttempt.set(call.attempt, active);
+    active.aborted = this.abortedEarly.delete(call.attempt);
     this.totals.calls++;
     this.stir();
   }
 
-  /** Ends a call between two batches; false when it is not here (any more). */
+  /** Ends a call between two batches; false when it is not here: one that is still to come ends when it comes. */
   abort(attempt: string): boolean {
     const active = this.byAttempt.get(attempt);
-    if (!active) return false;
+    if (!active) {
+      if (this.abortedEarly.size >= earlyAbortsRemembered)
+        this.abortedEarly.delete(this.abortedEarly.values().next().value!);
+      this.abortedEarly.add(attempt);
+      return false;
+    }
     active.aborted = true;
     this.stir();
     return true;
@@ -143,6 +155,7 @@ export class Engine {
 
   /** Gives sequences to waiting calls, in their order. */
   private async admit(): Promise<void> {
+    await this.endLost();
     for (const waiting of this.queue) {
       const chosen = this.planFor(waiting);
       if (!chosen) return;
@@ -159,7 +172,26 @@ export class Engine {
     }
   }
 
-  private planFor({ call, hashes }: Active, files = true): Plan | undefined {
+  /** Calls whose transferred state has gone need not wait for a sequence to learn it. */
+  private async endLost(): Promise<void> {
+    for (const waiting of this.queue) {
+      if (!waiting.call.transfer || this.transferred(waiting.call)) continue;
+      this.queue.remove(waiting);
+      await this.end(waiting, "error", kvLost("its state is gone"));
+    }
+  }
+
+  /** The file of the call's transferred state, if it holds what was promised. */
+  private transferred({ transfer, prompt, owner }: Call): KvFile | undefined {
+    const file = this.kv.store.lent(transfer!.state);
+    if (!file || file.organisation !== owner.organisation) return undefined;
+    const held = usablePrefix(file.tokens, prompt, this.kv.device.canTrim);
+    return held >= promised(transfer!, prompt) ? file : undefined;
+  }
+
+  private planFor(active: Active, files = true): Plan | undefined {
+    const { call, hashes } = active;
+    if (call.transfer) return this.planTransfer(call, files);
     return plan({
       organisation: call.owner.organisation,
       program: call.owner.program,
@@ -171,14 +203,31 @@ export class Engine {
     });
   }
 
+  /** From the transferred state, or from a sequence that holds as much of it; undefined when every sequence is running. */
+  private planTransfer(call: Call, files: boolean): Plan | undefined {
+    const file = files ? this.transferred(call) : undefined;
+    const chosen = plan({
+      organisation: call.owner.organisation,
+      program: call.owner.program,
+      prompt: call.prompt,
+      // Nobody else's prefill is waited for: what this call needs is there.
+      sequences: this.kv.views().map((view) => ({ ...view, prefilling: undefined })),
+      fileTokensMax: files ? this.kv.store.maxTokens : 0,
+      files: file ? [file] : [],
+      canTrim: this.kv.device.canTrim,
+    });
+    return chosen?.type === "serve" ? { ...chosen, share: 0 } : chosen;
+  }
+
   /** Brings the slot into the planned state and starts the call there. */
   private async place(active: Active, chosen: Extract<Plan, { type: "serve" }>): Promise<void> {
     const { kv } = this;
     const { call } = active;
     active.at.placed = this.now();
     const slot = kv.slots[chosen.slot]!;
+    if (call.transfer && chosen.keep < promised(call.transfer, call.prompt)) throw kvLost("its state cannot be read");
     // First of all, because a grammar that is refused must cost nobody a state.
-    active.generation ??= kv.device.begin(slot.id, call.sampling);
+    if (!call.prefillOnly) active.generation ??= kv.device.begin(slot.id, call.sampling);
     const planned = chosen.source.type === "file" ? kv.store.get(chosen.source.file) : undefined;
     // What parking the victim may push out of the budget must not be the very file that is about to be loaded.
     if (planned) kv.store.touch(planned);
@@ -191,7 +240,7 @@ export class Engine {
         // The file is gone or the disk is full: once more, by what the device has alone.
         const next = this.planFor(active, false);
         if (next?.type !== "serve") throw new Error("no sequence is free");
-        active.generation.end();
+        active.generation?.end();
         active.generation = undefined;
         return this.place(active, next);
       }
@@ -202,21 +251,27 @@ export class Engine {
     slot.owner = call.owner;
     slot.outlook = undefined;
     if (chosen.share > 0) await kv.share(slot);
+    const wanted = toCompute(call);
     slot.running = true;
-    slot.prefilling = call.prompt;
+    slot.prefilling = wanted;
     kv.used(slot);
     active.slot = slot;
     active.order = this.order++;
     active.cached[tier] = keep;
-    active.pending = call.prompt.slice(keep);
+    active.pending = wanted.slice(keep);
     active.at.ready = this.now();
     this.active.add(active);
+    if (call.transfer) {
+      this.totals.pulls++;
+      call.onPulled?.(keep);
+    }
+    if (call.prefillOnly && active.pending.length === 0) await this.prefilled(active);
   }
 
   /** Computes one batch: a token for every stream, chunks for those in prefill. */
   private async step(): Promise<void> {
     const all = [...this.active];
-    const long = all.filter((active) => active.pending.length > 1);
+    const long = all.filter((active) => active.pending.length > 1 || active.call.prefillOnly);
     const shares = shareOut(
       long.map((active) => ({ id: active.slot!.id, pending: active.pending.length, order: active.order })),
       all.length - long.length,
@@ -224,10 +279,10 @@ export class Engine {
     const batch: { active: Active; item: BatchItem }[] = [];
     for (const active of all) {
       const slot = active.slot!.id;
-      const take = active.pending.length === 1 ? 1 : (shares.get(slot) ?? 0);
+      const take = shares.get(slot) ?? (active.pending.length === 1 ? 1 : 0);
       if (take === 0) continue;
-      const last = take === active.pending.length;
-      const item = { slot, tokens: active.pending.slice(0, take), ...(last && { generation: active.generation! }) };
+      const generation = take === active.pending.length ? active.generation : undefined;
+      const item = { slot, tokens: active.pending.slice(0, take), ...(generation && { generation }) };
       batch.push({ active, item });
     }
     const answers = await this.kv.device.step(batch.map(({ item }) => item));
@@ -241,13 +296,21 @@ export class Engine {
       if (active.sampled === 0) active.computed += item.tokens.length;
       active.pending = active.pending.slice(item.tokens.length);
       if (answer !== undefined) await this.sampled(active, answer);
+      else if (active.pending.length === 0) await this.prefilled(active);
     }
+  }
+
+  /** The prompt is computed for another worker: its state is saved, and the sequence goes on as ordinary cache. */
+  private async prefilled(active: Active): Promise<void> {
+    active.at.prefilled = this.now();
+    if (!active.aborted) active.lease = await this.kv.lend(active.slot!);
+    await this.end(active, active.aborted ? "abort" : "stop");
   }
 
   private async sampled(active: Active, token: number): Promise<void> {
     const { call } = active;
     if (active.sampled === 0) {
-      active.at.firstToken = this.now();
+      active.at.prefilled = this.now();
       active.slot!.prefilling = undefined;
     }
     active.sampled++;
@@ -300,4 +363,9 @@ export class Engine {
     addTo(this.totals, ended);
     call.onEnd(ended);
   }
+}
+
+/** Tokens that must come from elsewhere: the last of the prompt is always computed here, for its logits. */
+function promised(transfer: NonNullable<Call["transfer"]>, prompt: readonly number[]): number {
+  return Math.min(transfer.tokens, prompt.length - 1);
 }

@@ -49,6 +49,16 @@ export function invalid(param: string, why: string, hint = `Correct \`${param}\`
   return new ApiError({ status: 400, code: "invalid_value", message: `\`${param}\` ${why}.`, param, hint });
 }
 
+/** KV that was computed elsewhere cannot be had: the call can be tried again, and its prompt is then computed anew. */
+export function kvLost(why: string): ApiError {
+  return new ApiError({
+    status: 409,
+    code: "kv_lost",
+    message: `The KV that this call was to go on from is lost: ${why}.`,
+    hint: "Send the call again without it: its prompt is then computed here.",
+  });
+}
+
 /** Anything unforeseen: says so without leaking the inside. */
 export function internal(cause: unknown): ApiError {
   const detail = cause instanceof Error ? cause.message : String(cause);

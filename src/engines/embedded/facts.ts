@@ -1,10 +1,10 @@
-// What the agent runtime tells, and what the worker does about it: each fact gets an honest receipt.
+// What the agent runtime tells a worker, each fact with an honest receipt:
 //
-//   tool_started  slow or approval: the program's idle sequences are saved to disk now and are the first to be taken;
-//                 quick (or no kind): they are kept, and are the last to be taken
-//   tool_ended    kept if they are still here, else brought back into a sequence that is free or saved already
-//   run_ended     its sequences and files are dropped, with those of the programs below it; shared prefixes stay
 //   program       remembered: which programs end with which
+//   run_ended     its sequences and files are dropped, with those of the programs below it; shared prefixes stay
+//   tool_started, tool_ended
+//                 nothing: what becomes of a waiting program's KV is decided where all endpoints are seen, and comes as hints
+//                 (hints.ts)
 //
 // A sequence with a call under way is not touched; run_ended takes it when the call has ended.
 import type { FactReceipt, RuntimeFact } from "../types.ts";
@@ -26,9 +26,13 @@ export class Facts {
       case "program":
         return this.program(fact);
       case "tool_started":
-        return fact.kind === "slow" || fact.kind === "approval" ? this.away(fact) : this.soon(fact);
       case "tool_ended":
-        return this.back(fact);
+        return {
+          ...receipt(fact),
+          honoured: false,
+          action: "none",
+          reason: "the scheduler decides, and says so by hints",
+        };
       case "run_ended":
         return this.ended(fact);
     }
@@ -39,61 +43,6 @@ export class Facts {
     if (this.parents.size >= programsRemembered) this.parents.delete(this.parents.keys().next().value!);
     this.parents.set(fact.program, fact.parent);
     return { ...receipt(fact), honoured: true, action: "none", reason: "remembered" };
-  }
-
-  private async away(fact: RuntimeFact): Promise<FactReceipt> {
-    const idle = this.kv.idleOf(fact.program);
-    if (idle.length === 0) return this.nothingHere(fact);
-    let tokens = 0;
-    for (const slot of idle) {
-      if (!(await this.kv.park(slot))) continue;
-      slot.outlook = "away";
-      tokens += slot.tokens.length;
-    }
-    if (tokens > 0) return { ...receipt(fact), honoured: true, action: "parked", tokens };
-    return {
-      ...receipt(fact),
-      honoured: false,
-      action: "kept",
-      tokens: sum(idle),
-      reason: "too short for a file, or no room on disk",
-    };
-  }
-
-  private soon(fact: RuntimeFact): FactReceipt {
-    const idle = this.kv.idleOf(fact.program);
-    if (idle.length === 0) return this.nothingHere(fact);
-    for (const slot of idle) slot.outlook = "soon";
-    return { ...receipt(fact), honoured: true, action: "kept", tokens: sum(idle) };
-  }
-
-  private async back(fact: RuntimeFact): Promise<FactReceipt> {
-    const idle = this.kv.idleOf(fact.program);
-    if (idle.length > 0) {
-      for (const slot of idle) slot.outlook = "soon";
-      return { ...receipt(fact), honoured: true, action: "kept", tokens: sum(idle) };
-    }
-    const file = this.kv.store.ofProgram(fact.program)[0];
-    if (!file) return this.nothingHere(fact);
-    const slot = this.kv.slots
-      .filter(
-        (slot) => !slot.running && (slot.tokens.length === 0 || (this.kv.isSaved(slot) && slot.outlook !== "soon")),
-      )
-      .toSorted((a, b) => a.lastUsed - b.lastUsed)[0];
-    if (!slot) {
-      return {
-        ...receipt(fact),
-        honoured: false,
-        action: "none",
-        tokens: file.tokens.length,
-        reason: "no sequence is free; its file waits on disk",
-      };
-    }
-    const owner = { organisation: file.organisation, project: file.projects[0]!, program: fact.program };
-    if (!(await this.kv.restore(slot, file, owner)))
-      return { ...receipt(fact), honoured: false, action: "none", reason: "its file is damaged" };
-    slot.outlook = "soon";
-    return { ...receipt(fact), honoured: true, action: "restored", tokens: slot.tokens.length };
   }
 
   private async ended(fact: RuntimeFact): Promise<FactReceipt> {
@@ -137,8 +86,4 @@ export class Facts {
 
 function receipt(fact: RuntimeFact): { fact: RuntimeFact["type"]; program: string } {
   return { fact: fact.type, program: fact.program };
-}
-
-function sum(slots: { tokens: number[] }[]): number {
-  return slots.reduce((total, slot) => total + slot.tokens.length, 0);
 }

@@ -3,28 +3,25 @@ import { timingSafeEqual } from "node:crypto";
 import { type IncomingMessage, type Server, type ServerResponse, createServer } from "node:http";
 import { z } from "zod";
 import { type AnswerContext, answerChat, answerCompletion, sendError, sendJson } from "./answers.ts";
+import { askedChat, askedCompletion, askedTokens } from "./asked.ts";
 import type { BlockLedger } from "./blocks.ts";
 import { ApiError, invalid } from "./errors.ts";
 import type { Facts } from "./facts.ts";
+import type { Hints } from "./hints.ts";
 import { eventStreamLimit, maxBodyBytes } from "./limits.ts";
-import { type WorkerStatus, runtimeFact } from "./protocol.ts";
+import { answerPrefill } from "./prefill.ts";
+import { type WorkerStatus, kvHint, runtimeFact } from "./protocol.ts";
 
 export interface HttpParts extends AnswerContext {
   token: string;
   ledger: BlockLedger;
   facts: Facts;
+  hints: Hints;
   status(): WorkerStatus;
   describeModel(): object;
 }
 
 type Handler = (request: IncomingMessage, response: ServerResponse, url: URL) => Promise<void> | void;
-
-const tokenizeBody = z.looseObject({
-  prompt: z.string().optional(),
-  messages: z.array(z.unknown()).optional(),
-  tools: z.array(z.unknown()).nullish(),
-  add_generation_prompt: z.boolean().optional(),
-});
 
 export function createWorkerServer(parts: HttpParts): Server {
   const routes: Record<string, Handler> = {
@@ -35,7 +32,25 @@ export function createWorkerServer(parts: HttpParts): Server {
     "GET /lineshaft/events": (request, response, url) => streamEvents(parts.ledger, request, response, url),
     "POST /v1/chat/completions": async (request, response) => answerChat(parts, await readJson(request), response),
     "POST /v1/completions": async (request, response) => answerCompletion(parts, await readJson(request), response),
-    "POST /tokenize": async (request, response) => sendJson(response, 200, tokenize(parts, await readJson(request))),
+    "POST /tokenize": async (request, response) => {
+      const tokens = askedTokens(parts, await readJson(request));
+      sendJson(response, 200, { count: tokens.length, tokens, max_model_len: parts.contextTokens });
+    },
+    "POST /lineshaft/prefill/chat/completions": async (request, response) =>
+      answerPrefill(parts, askedChat(parts, await readJson(request)), response),
+    "POST /lineshaft/prefill/completions": async (request, response) =>
+      answerPrefill(parts, askedCompletion(parts, await readJson(request)), response),
+    "POST /lineshaft/release": async (request, response) => {
+      const { state } = parsed(z.object({ state: z.string() }), await readJson(request));
+      await parts.engine.kv.store.release(state);
+      sendJson(response, 200, { released: state });
+    },
+    "POST /lineshaft/kv": async (request, response) => {
+      const { hints } = parsed(z.object({ hints: z.array(kvHint) }), await readJson(request));
+      const receipts = [];
+      for (const hint of hints) receipts.push(await parts.hints.carryOut(hint));
+      sendJson(response, 200, { receipts });
+    },
     "POST /lineshaft/abort": async (request, response) => {
       const { attempt } = parsed(z.object({ attempt: z.string() }), await readJson(request));
       sendJson(response, 200, { attempt, aborted: parts.engine.abort(attempt) });
@@ -117,17 +132,6 @@ function parsed<T>(schema: z.ZodType<T>, body: unknown): T {
   if (result.success) return result.data;
   const issue = result.error.issues[0]!;
   throw invalid(issue.path.join(".") || "body", `is not valid: ${issue.message}`);
-}
-
-function tokenize(parts: HttpParts, body: unknown): object {
-  const { prompt, messages, tools, add_generation_prompt: add } = parsed(tokenizeBody, body);
-  if ((prompt === undefined) === (messages === undefined))
-    throw invalid("prompt", "or `messages` must be given, and not both");
-  const { tokens } =
-    messages === undefined
-      ? parts.prompts.completion(prompt!)
-      : parts.prompts.chat("", messages, tools ?? [], add ?? true);
-  return { count: tokens.length, tokens, max_model_len: parts.contextTokens };
 }
 
 let openStreams = 0;

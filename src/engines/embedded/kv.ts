@@ -5,8 +5,10 @@ import type { BlockLedger } from "./blocks.ts";
 import type { Device } from "./device.ts";
 import type { KvFile } from "./kvIndex.ts";
 import type { KvStore, StateOwner } from "./kvStore.ts";
+import { readLease } from "./leases.ts";
 import { parkMinTokens } from "./limits.ts";
 import { blockTokens } from "./protocol.ts";
+import { ReloadPace } from "./reload.ts";
 import type { SequenceView } from "./sequences.ts";
 
 export interface Slot {
@@ -29,13 +31,16 @@ export interface Slot {
 export interface KvTotals {
   parks: number;
   restores: number;
+  /** States kept for other workers. */
+  lends: number;
 }
 
 export class Kv {
   readonly device: Device;
   readonly store: KvStore;
   readonly slots: Slot[];
-  readonly totals: KvTotals = { parks: 0, restores: 0 };
+  readonly totals: KvTotals = { parks: 0, restores: 0, lends: 0 };
+  readonly reload = new ReloadPace();
   private readonly ledger: BlockLedger;
   private readonly now: () => number;
   private readonly log: (message: string, detail: Record<string, unknown>) => void;
@@ -87,9 +92,14 @@ export class Kv {
     return slot.savedAs !== undefined && this.store.keeps(slot.savedAs);
   }
 
+  /** Sequences that hold something of a run, running or not. */
+  slotsOf(program: string): Slot[] {
+    return this.slots.filter((slot) => slot.tokens.length > 0 && slot.owner?.program === program);
+  }
+
   /** Idle sequences of a run. */
   idleOf(program: string): Slot[] {
-    return this.slots.filter((slot) => !slot.running && slot.tokens.length > 0 && slot.owner?.program === program);
+    return this.slotsOf(program).filter((slot) => !slot.running);
   }
 
   /** Saves what the slot holds; the slot keeps it too. Undefined when it could not be kept. */
@@ -103,6 +113,16 @@ export class Kv {
     return file;
   }
 
+  /** Saves what the slot holds, for another worker to load; the slot keeps it too. Answers the lease, if it could be kept. */
+  async lend(slot: Slot): Promise<string | undefined> {
+    if (!slot.owner || slot.doomed || slot.tokens.length === 0) return undefined;
+    const lease = await this.store.lend(slot.owner, slot.tokens, (path) => this.device.save(slot.id, path));
+    slot.savedAs = lease && readLease(lease)!.id;
+    if (lease !== undefined) this.totals.lends++;
+    else this.log("a state for another worker could not be kept", { sequence: slot.id, tokens: slot.tokens.length });
+    return lease;
+  }
+
   /** Keeps what the slot holds as a prefix that conversations share. */
   async share(slot: Slot): Promise<void> {
     if (!slot.owner) return;
@@ -113,11 +133,13 @@ export class Kv {
   /** Loads a file into the slot, over whatever it held. False, with the slot empty, when the file is of no use. */
   async restore(slot: Slot, file: KvFile, owner: StateOwner): Promise<boolean> {
     this.release(slot);
+    const begun = this.now();
     const loaded = await this.store.load(file.id, (path) => this.device.load(slot.id, path));
     if (!loaded) {
       await this.clear(slot);
       return false;
     }
+    this.reload.note(file.tokens.length, this.now() - begun);
     this.totals.restores++;
     slot.tokens = [...file.tokens];
     slot.owner = owner;

@@ -1,6 +1,6 @@
 // The two files of a kept state on disk: ID.state, the library's, and ID.json, which says what it is and makes it exist.
 import { randomBytes } from "node:crypto";
-import { readFileSync, readdirSync, statSync } from "node:fs";
+import { linkSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { open, rename, rm, stat, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { crc32 } from "node:zlib";
@@ -70,6 +70,29 @@ export async function sweepOrphans(dir: string): Promise<void> {
     const at = await stat(path.join(dir, name)).catch(() => undefined);
     if (at && Date.now() - at.mtimeMs > orphanMs) await rm(path.join(dir, name), { force: true });
   }
+}
+
+/**
+ * Name of the folder, the same for every process that shares it, on whatever machine and path: 32 hex digits in a file that
+ * the first of them writes.
+ */
+export function folderName(dir: string): string {
+  const at = path.join(dir, "folder");
+  const temporary = temporaryPath(dir, "folder");
+  try {
+    return readFileSync(at, "utf8");
+  } catch {
+    writeFileSync(temporary, randomBytes(16).toString("hex"), { mode: 0o600 });
+  }
+  try {
+    linkSync(temporary, at);
+  } catch (error) {
+    // Somebody else was first.
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+  } finally {
+    rmSync(temporary, { force: true });
+  }
+  return readFileSync(at, "utf8");
 }
 
 /** CRC-32 of a file, read in pieces so that streams go on meanwhile. */

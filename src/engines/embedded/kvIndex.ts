@@ -96,17 +96,17 @@ export class KvIndex {
     return [...found].map((id) => this.files.get(id)!);
   }
 
-  /** Least recently used files whose removal makes room for `bytes` under `budget`; undefined when that cannot be. */
-  victims(bytes: number, budget: number): KvFile[] | undefined {
-    if (bytes > budget) return undefined;
+  /** Least recently used files, none of `spared`, whose removal makes room for `bytes`; undefined when that cannot be. */
+  victims(bytes: number, budget: number, spared: ReadonlySet<string>): KvFile[] | undefined {
     const victims: KvFile[] = [];
     let excess = this.bytes + bytes - budget;
     for (const file of this.all().toSorted((a, b) => a.lastUsedMs - b.lastUsedMs)) {
       if (excess <= 0) break;
+      if (spared.has(file.id)) continue;
       victims.push(file);
       excess -= file.bytes;
     }
-    return victims;
+    return excess <= 0 ? victims : undefined;
   }
 
   /** Conversations that `longer` continues and whose runs are all its own: nothing is lost with them. */

@@ -7,12 +7,14 @@
 //
 // A state that this process did not write is checked by CRC-32 before the library reads it, because the library may crash on
 // one that is damaged. Anything wrong with a file is a miss, never a failure. Last use is the modification time of ID.json,
-// so that replicas agree on what is least recently used.
+// so that replicas agree on what is least recently used. A state that is leased (leases.ts) is taken by no budget and no newer
+// state; it goes with its project all the same.
 import { hash } from "node:crypto";
 import { chmodSync, mkdirSync, statSync } from "node:fs";
 import { rename, rm, stat, utimes } from "node:fs/promises";
 import {
   checksum,
+  folderName,
   listStates,
   readSidecar,
   removeState,
@@ -23,7 +25,8 @@ import {
   writeSidecar,
 } from "./kvFiles.ts";
 import { type KvFile, KvIndex } from "./kvIndex.ts";
-import { folderPollMs } from "./limits.ts";
+import { endLease, leasedStates, readLease, takeLease } from "./leases.ts";
+import { folderPollMs, leaseMs, parkMinTokens } from "./limits.ts";
 
 export interface KvStoreOptions {
   dir: string;
@@ -48,13 +51,17 @@ export interface StateOwner {
 const folderClockMs = 25;
 
 export class KvStore {
+  /** The same for all workers that read each other's files. */
+  readonly pool: string;
   private readonly options: KvStoreOptions;
   private readonly index: KvIndex;
   private readonly now: () => number;
   /** State files whose content this process knows: size and modification time when it wrote or checked them. */
   private readonly trusted = new Map<string, string>();
   /** States of this process whose sidecar is still being written, in the background. */
-  private readonly undescribed = new Set<string>();
+  private readonly undescribed = new Map<string, Promise<void>>();
+  /** States that go when their lease ends: their run has ended, or they are too short to be of use to anybody else. */
+  private readonly goingWithLease = new Set<string>();
   /** Sidecars that are none: looked at, and logged, once. */
   private readonly ignored = new Set<string>();
   private readonly background = new Set<Promise<unknown>>();
@@ -67,9 +74,13 @@ export class KvStore {
     this.index = new KvIndex(options.fingerprint, options.contextTokens);
     mkdirSync(options.dir, { recursive: true, mode: 0o700 });
     chmodSync(options.dir, 0o700);
+    this.pool = hash("sha256", `${folderName(options.dir)}\0${options.fingerprint}`, "hex").slice(0, 16);
     this.refresh();
     this.track(sweepOrphans(options.dir));
-    this.timer = setInterval(() => this.refresh(), folderPollMs);
+    this.timer = setInterval(() => {
+      this.refresh();
+      this.track(this.removeUnleased());
+    }, folderPollMs);
     this.timer.unref();
   }
 
@@ -120,6 +131,9 @@ export class KvStore {
     if (known) return this.adopt(known, owner, shared);
     const room = await this.makeRoom(tokens.length * this.options.bytesPerToken);
     if (!room) return undefined;
+    // Another process may have kept the same since the folder was looked at last.
+    const theirs = this.index.get(id);
+    if (theirs) return this.adopt(theirs, owner, shared);
     const temporary = temporaryPath(this.options.dir, id);
     let bytes: number;
     try {
@@ -143,11 +157,60 @@ export class KvStore {
       lastUsedMs: this.now(),
     };
     this.trusted.set(id, stamp(await stat(statePath(this.options.dir, id))));
-    if (!shared) for (const old of this.index.superseded(file)) await this.remove(old);
-    this.undescribed.add(id);
+    if (!shared) await this.removeSuperseded(file);
     this.add(file);
-    this.track(this.describe(file));
+    const described = this.describe(file, true);
+    this.undescribed.set(id, described);
+    this.track(described);
     return file;
+  }
+
+  /** Resolves when every process of the folder can load the state; false when it cannot be kept. */
+  async published(id: string): Promise<boolean> {
+    await this.undescribed.get(id);
+    return this.keeps(id);
+  }
+
+  /**
+   * Keeps a state, however short, for another worker to load, and answers the name of its lease: until that ends, no budget
+   * and no newer state takes it. Undefined when it could not be kept.
+   */
+  async lend(
+    owner: StateOwner,
+    tokens: readonly number[],
+    write: (path: string) => Promise<number>,
+  ): Promise<string | undefined> {
+    const id = this.idOf(owner.organisation, tokens);
+    let lease: string;
+    try {
+      lease = await takeLease(this.options.dir, id, this.now() + leaseMs);
+    } catch (error) {
+      this.options.log("a KV state could not be leased", { error: String(error) });
+      return undefined;
+    }
+    // Looked at under the lease: what is here now cannot go any more.
+    this.refresh(true);
+    if (!(await this.save(owner, tokens, false, write))) {
+      await endLease(this.options.dir, lease);
+      return undefined;
+    }
+    if (tokens.length < parkMinTokens) this.goingWithLease.add(id);
+    return lease;
+  }
+
+  /** The state of a lease, whoever wrote it, run out or not; undefined when it is gone or not of this model. */
+  lent(lease: string): KvFile | undefined {
+    const id = readLease(lease)?.id;
+    if (id === undefined) return undefined;
+    this.refresh(!this.index.get(id));
+    const file = this.index.get(id);
+    return file && this.index.usable(file) ? file : undefined;
+  }
+
+  /** The state is not needed any more by whom it was kept for; it stays as any other until its room is wanted. */
+  async release(lease: string): Promise<void> {
+    await endLease(this.options.dir, lease);
+    await this.removeUnleased();
   }
 
   /** Reads a kept state by `read`; false when the file is gone, damaged or refused, and then it is no longer kept. */
@@ -158,7 +221,9 @@ export class KvStore {
     try {
       const now = await stat(at);
       if (this.trusted.get(id) !== stamp(now)) {
-        if (now.size !== file.bytes || (await checksum(at)) !== file.crc32)
+        // Two processes that keep the same state write it one after the other: the newest sidecar is the one that counts.
+        const said = this.undescribed.has(id) ? file : readSidecar(this.options.dir, id);
+        if (now.size !== said.bytes || (await checksum(at)) !== said.crc32)
           throw new Error("the content is not what was written");
         this.trusted.set(id, stamp(now));
       }
@@ -191,9 +256,13 @@ export class KvStore {
     return erased;
   }
 
-  /** A run has ended: drops its conversations, not the prefixes that others share. Answers the tokens dropped. */
+  /**
+   * A run has ended: drops its conversations, not the prefixes that others share; what is leased goes with its lease.
+   * Answers the tokens dropped.
+   */
   async dropProgram(program: string): Promise<number> {
     let tokens = 0;
+    const leased = this.leased();
     for (const file of this.index.all().filter((file) => file.programs.includes(program))) {
       file.programs = file.programs.filter((owner) => owner !== program);
       if (file.shared || file.programs.length > 0) {
@@ -201,7 +270,10 @@ export class KvStore {
         continue;
       }
       tokens += file.tokens.length;
-      await this.remove(file);
+      if (leased.has(file.id)) {
+        this.goingWithLease.add(file.id);
+        await this.describe(file);
+      } else await this.remove(file);
     }
     return tokens;
   }
@@ -291,17 +363,40 @@ export class KvStore {
       const at = await stat(sidecarPath(this.options.dir, file.id)).catch(() => undefined);
       if (at) file.lastUsedMs = Math.max(file.lastUsedMs, at.mtimeMs);
     }
-    const victims = this.index.victims(bytes, this.options.budgetBytes);
+    const victims = this.index.victims(bytes, this.options.budgetBytes, this.leased());
     if (!victims) return false;
     for (const victim of victims) await this.remove(victim);
     return true;
   }
 
-  /** Makes the state exist for others too. */
-  private async describe(file: KvFile): Promise<void> {
+  private async removeSuperseded(longer: KvFile): Promise<void> {
+    const superseded = this.index.superseded(longer);
+    if (superseded.length === 0) return;
+    const leased = this.leased();
+    for (const old of superseded) if (!leased.has(old.id)) await this.remove(old);
+  }
+
+  /** Removes what was kept for the sake of a lease that has ended. */
+  private async removeUnleased(): Promise<void> {
+    if (this.goingWithLease.size === 0) return;
+    const leased = this.leased();
+    for (const id of this.goingWithLease) {
+      if (leased.has(id)) continue;
+      this.goingWithLease.delete(id);
+      const file = this.index.get(id);
+      if (file) await this.remove(file);
+    }
+  }
+
+  private leased(): Set<string> {
+    return leasedStates(this.options.dir, this.now());
+  }
+
+  /** Makes the state exist for others too; a `fresh` one, or one that never got that far, is summed first. */
+  private async describe(file: KvFile, fresh = false): Promise<void> {
     const dropped = () => this.index.get(file.id) !== file;
     try {
-      if (this.undescribed.has(file.id)) file.crc32 = await checksum(statePath(this.options.dir, file.id));
+      if (fresh || this.undescribed.has(file.id)) file.crc32 = await checksum(statePath(this.options.dir, file.id));
       await writeSidecar(this.options.dir, file, dropped);
       this.undescribed.delete(file.id);
       // Dropped while the rename was under way: what it left goes too.

@@ -36,8 +36,14 @@ export const priorityMax = 1_000;
 /** Programs whose parent and project are remembered; the oldest goes first. */
 export const programsRemembered = 10_000;
 
+/** Attempts that were aborted before they came; the oldest is forgotten first. */
+export const earlyAbortsRemembered = 1_000;
+
 /** Generated texts whose tokens are remembered, so that the next turn's prompt is tokenised as it was generated (answers.ts). */
 export const rememberedOutputs = 512;
+
+/** How long a state that was computed for another worker is kept for it: the wait in that one's queue, at most. */
+export const leaseMs = 120_000;
 
 /** How often the folder of KV files is looked at for files of other replicas, in milliseconds. */
 export const folderPollMs = 1_000;

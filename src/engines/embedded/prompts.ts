@@ -27,6 +27,9 @@ export interface TemplateSource {
   specialTokens: string[];
 }
 
+/** Where a prompt's tokens stand that were counted before the call. */
+const givenAs = "lineshaft.promptTokens";
+
 export class Prompts {
   private readonly tokenizer: Tokenizer;
   private readonly template: ChatTemplate | undefined;
@@ -40,12 +43,16 @@ export class Prompts {
     this.bos = tokenizer.prependBos ? tokenizer.tokenize(template.bosToken, true) : [];
   }
 
-  /** Throws ApiError for a model without a chat template, ChatError for a conversation that it cannot be shown. */
+  /**
+   * `given` are the prompt's tokens where they are known already: the text is rendered all the same, so that the answer can
+   * be remembered with it. Throws ApiError for a model without a chat template or tokens that it does not have, ChatError
+   * for a conversation that it cannot be shown.
+   */
   chat(
     organisation: string,
     messages: readonly unknown[],
     tools: readonly unknown[],
-    addGenerationPrompt = true,
+    more: { addGenerationPrompt?: boolean; given?: readonly number[] | undefined } = {},
   ): Prompt {
     if (!this.template) {
       throw new ApiError({
@@ -57,9 +64,10 @@ export class Prompts {
     }
     const { segments, text } = this.template.render(messages as ChatMessage[], {
       tools: tools as ChatTool[],
-      addGenerationPrompt,
+      addGenerationPrompt: more.addGenerationPrompt ?? true,
     });
     const plain = segments.every((segment) => segment.special);
+    if (more.given) return { tokens: this.known(more.given, givenAs), text: plain ? text : undefined };
     const known = plain ? this.recall(organisation, text) : undefined;
     const tokens = known
       ? [...known.tokens, ...this.tokenizer.tokenize(text.slice(known.text.length), true)]
@@ -68,16 +76,11 @@ export class Prompts {
   }
 
   /** A prompt as it is: no text in it is a special token. */
-  completion(prompt: string | number[]): Prompt {
+  completion(prompt: string | number[], given?: readonly number[]): Prompt {
+    if (given) return { tokens: this.known(given, givenAs), text: undefined };
     if (typeof prompt === "string")
       return { tokens: this.withBos(this.tokenizer.tokenize(prompt, false)), text: undefined };
-    const unknown = prompt.find((token) => token >= this.tokenizer.vocabularySize);
-    if (unknown !== undefined)
-      throw invalid(
-        "prompt",
-        `holds the token ${unknown}, and the vocabulary ends at ${this.tokenizer.vocabularySize - 1}`,
-      );
-    return { tokens: prompt, text: undefined };
+    return { tokens: this.known(prompt, "prompt"), text: undefined };
   }
 
   /** `text` was said in these tokens. */
@@ -101,6 +104,15 @@ export class Prompts {
       if (text.startsWith(entry.text)) longest = entry;
     }
     return longest;
+  }
+
+  /** The tokens, all of this model's vocabulary. */
+  private known(tokens: readonly number[], param: string): number[] {
+    const { vocabularySize } = this.tokenizer;
+    const unknown = tokens.find((token) => token >= vocabularySize);
+    if (unknown !== undefined)
+      throw invalid(param, `holds the token ${unknown}, and the vocabulary ends at ${vocabularySize - 1}`);
+    return [...tokens];
   }
 
   private withBos(tokens: number[]): number[] {

@@ -2,11 +2,19 @@
 // with these schemas; nothing else crosses the process border but the worker's arguments and its KV files.
 //
 //   POST /v1/chat/completions, /v1/completions   OpenAI's shapes, plus `lineshaft` (CallHints) in the body and, in the
-//                                                final answer or the usage chunk, `lineshaft` (WorkerReport)
+//                                                final answer or the usage chunk, `lineshaft` (WorkerReport). With
+//                                                `lineshaft.transfer` the header `pulledHeader` says how many tokens of KV
+//                                                were pulled; 409 `kv_lost` before the first byte when they cannot be
 //   GET  /v1/models, /health                     200 once the model is loaded
-//   POST /tokenize                               {prompt} or {messages, tools?}: {count, tokens, max_model_len} (vLLM's shape)
+//   POST /tokenize                               {prompt} or {messages, tools?, tool_choice?}, and {organisation?}, whose
+//                                                remembered answers are used: {count, tokens, max_model_len} (vLLM's shape)
 //   POST /lineshaft/abort                        {attempt}: stops it; its stream still ends with finish_reason "abort" and usage
 //   POST /lineshaft/facts                        {facts: RuntimeFact[]}: {receipts: FactReceipt[]}
+//   POST /lineshaft/kv                           {hints: KvHint[]}: {receipts: KvReceipt[]}
+//   POST /lineshaft/prefill/chat/completions     the body of the call: computes all of its prompt but the last token, keeps the
+//        /lineshaft/prefill/completions          state in the shared folder under a lease, answers PrefillAnswer when any
+//                                                worker of the folder can load it. An abort is answered too, without a state
+//   POST /lineshaft/release                      {state}: ends the lease; whoever shares the folder may be told: {released}
 //   GET  /lineshaft/events?epoch=E&since=N       server-sent events, `id: SEQUENCE`, data = KvEvent, from N on
 //   GET  /lineshaft/status                       WorkerStatus
 //   DELETE /lineshaft/projects/ID                erases the project's KV files and sequences
@@ -23,7 +31,12 @@ export const callHints = z.object({
   project: z.string(),
   program: z.string().optional(),
   priority: z.number().optional(),
+  promptTokens: z.array(z.int().min(0)).min(1).optional(),
+  transfer: z.object({ state: z.string(), tokens: z.int().min(0) }).optional(),
 });
+
+/** Header of an answer that continues a transferred state: prompt tokens whose KV was pulled. */
+export const pulledHeader = "x-lineshaft-pulled-tokens";
 
 /** How an attempt was served. Times in milliseconds; `computedTokens` are prompt tokens that were really prefilled. */
 export const workerReport = z.object({
@@ -34,6 +47,17 @@ export const workerReport = z.object({
   restoreMs: z.number(),
   prefillMs: z.number(),
   decodeMs: z.number(),
+});
+
+/** What a prefill for another worker came to; `report` counts the prompt tokens, `saveMs` is what the file took. */
+export const prefillAnswer = z.object({
+  /** Name of the lease; null when the state is not whole or could not be kept. */
+  state: z.string().nullable(),
+  /** Prompt tokens in the state. */
+  tokens: z.number(),
+  leaseMs: z.number(),
+  saveMs: z.number(),
+  report: workerReport,
 });
 
 export const runtimeFact = z.discriminatedUnion("type", [
@@ -54,6 +78,17 @@ export const factReceipt = z.object({
   honoured: z.boolean(),
   action: z.enum(["none", "kept", "parked", "restored", "dropped"]),
   tokens: z.number().optional(),
+  reason: z.string().optional(),
+});
+
+export const kvHint = z.object({
+  verb: z.enum(["keep", "demote", "prefetch", "drop", "share"]),
+  program: z.string(),
+});
+
+export const kvReceipt = kvHint.extend({
+  honoured: z.boolean(),
+  tokens: z.number(),
   reason: z.string().optional(),
 });
 
@@ -83,6 +118,14 @@ export const workerStatus = z.object({
   waiting: z.number(),
   memory: z.object({ rssBytes: z.number(), modelBytes: z.number(), kvBytes: z.number() }),
   disk: z.object({ usedBytes: z.number(), budgetBytes: z.number(), files: z.number() }),
+  /** `reloadMsPerToken` is learnt from its own restores; workers of one `pool` read each other's files. */
+  kv: z.object({
+    bytesPerToken: z.number(),
+    deviceTokens: z.number(),
+    totalTokens: z.number(),
+    reloadMsPerToken: z.object({ disk: z.number() }),
+    pool: z.string(),
+  }),
   sequences: z.array(
     z.object({
       id: z.number(),
@@ -101,12 +144,16 @@ export const workerStatus = z.object({
     outputTokens: z.number(),
     parks: z.number(),
     restores: z.number(),
+    /** States kept for other workers, and those of others that were pulled. */
+    lends: z.number(),
+    pulls: z.number(),
     aborts: z.number(),
   }),
 });
 
 export type WorkerReport = z.infer<typeof workerReport>;
 export type WorkerStatus = z.infer<typeof workerStatus>;
+export type PrefillAnswer = z.infer<typeof prefillAnswer>;
 
 /** Environment a worker is started with; the parent also keeps an IPC channel open, and the worker ends when it closes. */
 export const workerEnvironment = z.object({

@@ -158,7 +158,7 @@ export function plan(input: PlanInput): Plan | undefined {
 }
 
 /** Leading tokens of `held` that serve `prompt`: at least the prompt's last token is computed anew, for its logits. */
-function usablePrefix(held: readonly number[], prompt: readonly number[], canTrim: boolean): number {
+export function usablePrefix(held: readonly number[], prompt: readonly number[], canTrim: boolean): number {
   const common = Math.min(commonPrefix(held, prompt), prompt.length - 1);
   return canTrim || common === held.length ? Math.max(0, common) : 0;
 }

@@ -7,7 +7,7 @@ import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { z } from "zod";
 import type { KvEvent } from "../types.ts";
-import { factReceipt, kvEvent, workerReport, workerStatus } from "./protocol.ts";
+import { factReceipt, kvEvent, kvReceipt, workerReport, workerStatus } from "./protocol.ts";
 import { type ChatAnswer, type TestWorker, events, startTestWorker } from "./testing.ts";
 
 let worker: TestWorker;
@@ -604,10 +604,14 @@ describe("stopping", () => {
   });
 });
 
-describe("facts and events", () => {
+describe("facts, hints and events", () => {
   const tell = async (...facts: object[]) =>
     z.object({ receipts: z.array(factReceipt) }).parse(await (await worker.post("/lineshaft/facts", { facts })).json())
       .receipts;
+  const hint = async (verb: string, program: string) =>
+    z
+      .object({ receipts: z.array(kvReceipt) })
+      .parse(await (await worker.post("/lineshaft/kv", { hints: [{ verb, program }] })).json()).receipts[0]!;
 
   it("are answered with receipts that are true", async () => {
     const body = {
@@ -625,31 +629,30 @@ describe("facts and events", () => {
       ),
     ).toEqual([
       expect.objectContaining({ fact: "program", honoured: true }),
-      expect.objectContaining({ fact: "tool_started", honoured: true, action: "parked", tokens: held }),
+      expect.objectContaining({ fact: "tool_started", honoured: false, action: "none" }),
     ]);
+    expect(await hint("demote", "agent")).toEqual({ verb: "demote", program: "agent", honoured: true, tokens: held });
     await crowdOut("tool");
-    const [freed] = await tell({ type: "run_ended", program: "nobody" });
-    expect(freed).toMatchObject({ honoured: false });
-    const [back] = await tell({ type: "tool_ended", program: "agent", tool: "t" });
-    expect(["restored", "none"]).toContain(back!.action);
+    expect(await hint("keep", "nobody")).toMatchObject({ honoured: false, tokens: 0 });
+    const back = await hint("prefetch", "agent");
     const again = await worker.chat({ ...body, lineshaft: hints({ program: "agent" }) });
-    expect(again.lineshaft.cachedByTier[back!.action === "restored" ? "device" : "disk"]).toBe(usage.prompt_tokens - 1);
+    expect(again.lineshaft.cachedByTier[back.honoured ? "device" : "disk"]).toBe(usage.prompt_tokens - 1);
     expect(await tell({ type: "run_ended", program: "agent" })).toEqual([
       expect.objectContaining({ honoured: true, action: "dropped" }),
     ]);
     expect((await worker.status()).sequences.some((sequence) => sequence.program === "agent")).toBe(false);
-    expect(await (await worker.post("/lineshaft/facts", { facts: [{ type: "guess" }] })).json()).toHaveProperty(
-      "error",
-    );
+    for (const [route, body] of [
+      ["/lineshaft/facts", { facts: [{ type: "guess" }] }],
+      ["/lineshaft/kv", { hints: [{ verb: "guess", program: "agent" }] }],
+      ["/lineshaft/release", {}],
+    ] as const)
+      expect(await (await worker.post(route, body)).json()).toHaveProperty("error");
   });
 
   it("tell what is stored without a gap, as the status has it", async () => {
     const told = { messages: [user(story("Uma", 25))], temperature: 0, max_tokens: 2 };
     await worker.chat({ ...told, lineshaft: hints({ program: "told" }) });
-    await tell(
-      { type: "program", program: "told", project: "p1" },
-      { type: "tool_started", program: "told", tool: "t", kind: "slow" },
-    );
+    expect(await hint("share", "told")).toMatchObject({ honoured: true });
     const status = await worker.status();
     const wanted = status.sequences.reduce((sum, sequence) => sum + Math.floor(sequence.tokens / 64), 0);
     const stored = { device: new Set<string>(), disk: new Set<string>() };

@@ -11,6 +11,7 @@ import { z } from "zod";
 import { BlockLedger } from "./blocks.ts";
 import { Engine } from "./engine.ts";
 import { Facts } from "./facts.ts";
+import { Hints } from "./hints.ts";
 import { createWorkerServer } from "./http.ts";
 import { Kv } from "./kv.ts";
 import { KvStore } from "./kvStore.ts";
@@ -45,6 +46,7 @@ export async function startWorker(env: Environment): Promise<Worker> {
   const kv = new Kv({ device: model.device, store, ledger, now: () => performance.now(), log: warn });
   const engine = new Engine(kv, env.LINESHAFT_WORKER_QUEUE);
   const { contextTokens } = model.device;
+  const deviceTokens = model.device.slots * contextTokens;
   const prompts = new Prompts(
     { tokenize: model.tokenize, vocabularySize: model.vocabularySize, prependBos: model.facts.prependBos },
     { source: model.facts.chatTemplate, ...model.facts },
@@ -63,6 +65,13 @@ export async function startWorker(env: Environment): Promise<Worker> {
     waiting: engine.waiting,
     memory: { rssBytes: process.memoryUsage.rss(), modelBytes: model.modelBytes, kvBytes: model.kvBytes },
     disk: store.usage(),
+    kv: {
+      bytesPerToken: model.bytesPerToken,
+      deviceTokens,
+      totalTokens: deviceTokens + store.maxTokens,
+      reloadMsPerToken: { disk: kv.reload.msPerToken },
+      pool: store.pool,
+    },
     sequences: kv.slots.map((slot) => ({
       id: slot.id,
       state: slot.running ? "running" : slot.tokens.length === 0 ? "free" : "idle",
@@ -82,6 +91,7 @@ export async function startWorker(env: Environment): Promise<Worker> {
     token: env.LINESHAFT_WORKER_TOKEN,
     ledger,
     facts: new Facts(kv),
+    hints: new Hints(kv, (chore) => engine.between(chore)),
     status,
     describeModel: () => ({
       id: env.LINESHAFT_WORKER_MODEL_NAME,

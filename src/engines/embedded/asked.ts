@@ -1,0 +1,129 @@
+// What a body asks for, before anything is done about it: checked fields, the prompt as tokens, the form of the answer, and
+// for whom. A call, a prefill for another worker and the counting of tokens all read a body here, so that they agree.
+import { randomUUID } from "node:crypto";
+import { z } from "zod";
+import { ApiError, invalid } from "./errors.ts";
+import { type AnswerForm, formOf } from "./grammars.ts";
+import type { StateOwner } from "./kvStore.ts";
+import type { Prompt, Prompts } from "./prompts.ts";
+import { type ChatRequest, type CommonRequest, parseChat, parseCompletion } from "./request.ts";
+
+export interface AskContext {
+  prompts: Prompts;
+  model: string;
+  /** Prompt and output together. */
+  contextTokens: number;
+}
+
+export interface Asked {
+  request: CommonRequest;
+  prompt: Prompt;
+  form: AnswerForm | undefined;
+  owner: StateOwner;
+  attempt: string;
+  /** At least 1, and such that prompt and output fit a sequence. */
+  maxTokens: number;
+}
+
+/** Throws ApiError or ChatError at the first field that cannot be honoured. */
+export function askedChat(context: AskContext, body: unknown): Asked {
+  const request = parseChat(body);
+  checkModel(context, body);
+  const form = formOf(request);
+  const prompt = context.prompts.chat(ownerOf(request).organisation, request.messages, shownTools(request), {
+    given: request.hints?.promptTokens,
+  });
+  return asked(context, request, prompt, form);
+}
+
+/** Throws ApiError at the first field that cannot be honoured. */
+export function askedCompletion(context: AskContext, body: unknown): Asked {
+  const request = parseCompletion(body);
+  checkModel(context, body);
+  return asked(context, request, context.prompts.completion(request.prompt, request.hints?.promptTokens), undefined);
+}
+
+const counted = z.looseObject({
+  prompt: z.unknown().optional(),
+  messages: z.unknown().optional(),
+  tools: z.unknown().optional(),
+  tool_choice: z.unknown().optional(),
+  add_generation_prompt: z.boolean().optional(),
+  organisation: z.string().optional(),
+});
+
+/** Tokens of a prompt or a conversation, as a call of that organisation would begin with them. */
+export function askedTokens(context: AskContext, body: unknown): number[] {
+  const read = counted.safeParse(body);
+  if (!read.success) throw invalid("body", "is not valid");
+  const { prompt, messages, tools, tool_choice, add_generation_prompt, organisation } = read.data;
+  if ((prompt ?? undefined) === undefined) {
+    if ((messages ?? undefined) === undefined) throw invalid("prompt", "or `messages` must be given");
+    const request = parseChat({ messages, tools, tool_choice });
+    return context.prompts.chat(organisation ?? anonymous.organisation, request.messages, shownTools(request), {
+      ...(add_generation_prompt !== undefined && { addGenerationPrompt: add_generation_prompt }),
+    }).tokens;
+  }
+  if ((messages ?? undefined) !== undefined) throw invalid("prompt", "and `messages` must not both be given");
+  return context.prompts.completion(parseCompletion({ prompt }).prompt).tokens;
+}
+
+const anonymous = { organisation: "local", project: "local" };
+
+function ownerOf({ hints }: CommonRequest): StateOwner {
+  if (!hints) return anonymous;
+  const { organisation, project, program } = hints;
+  return { organisation, project, ...(program !== undefined && { program }) };
+}
+
+/** Tools that the model is told of. */
+function shownTools(request: ChatRequest): Record<string, unknown>[] {
+  return request.toolChoice === "none" ? [] : request.tools;
+}
+
+function asked(context: AskContext, request: CommonRequest, prompt: Prompt, form: AnswerForm | undefined): Asked {
+  return {
+    request,
+    prompt,
+    form,
+    owner: ownerOf(request),
+    attempt: request.hints?.attempt ?? randomUUID(),
+    maxTokens: outputBudget(prompt.tokens.length, request.maxTokens, context.contextTokens),
+  };
+}
+
+function checkModel(context: AskContext, body: unknown): void {
+  const model = (body as { model?: unknown }).model;
+  if (model === undefined || model === null || model === context.model) return;
+  throw new ApiError({
+    status: 404,
+    code: "model_not_found",
+    message: `This worker does not serve the model \`${String(model)}\`.`,
+    param: "model",
+    hint: `Ask for \`${context.model}\`.`,
+  });
+}
+
+/** What fits: the wish, cut to the room that the prompt leaves. Throws 400 with both numbers when it leaves none. */
+export function outputBudget(promptTokens: number, wish: number | undefined, contextTokens: number): number {
+  if (promptTokens === 0) {
+    throw new ApiError({
+      status: 400,
+      code: "empty_prompt",
+      message: "The prompt has no tokens.",
+      param: "prompt",
+      hint: "Send some text.",
+    });
+  }
+  const room = contextTokens - promptTokens;
+  if (room < 1) {
+    throw new ApiError({
+      status: 400,
+      code: "context_length_exceeded",
+      message: `The prompt has ${promptTokens} tokens, and a sequence holds ${contextTokens} with at least 1 of output.`,
+      param: "messages",
+      hint: `Shorten the prompt to ${contextTokens - 1} tokens, or serve the model with a longer context.`,
+    });
+  }
+  return Math.min(wish ?? room, room);
+}
