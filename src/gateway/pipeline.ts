@@ -9,7 +9,7 @@ import type { Ledger, RateCard } from "../ledger/index.ts";
 import type { Carrier, SchedulerSnapshot } from "../scheduler/index.ts";
 import { newId } from "../store/index.ts";
 import type { Database } from "../store/index.ts";
-import type { LiveEvents, Logger, Metrics } from "../telemetry/index.ts";
+import type { LiveEvents, Logger, Metrics, SchedulerNumbers } from "../telemetry/index.ts";
 import type { AttemptResource, Call, LiveEvent } from "./api/schemas.ts";
 import { Attempts } from "./attempt.ts";
 import { asGatewayError } from "./errors.ts";
@@ -44,6 +44,8 @@ export interface Gateway {
   call(request: CallRequest): Promise<CallAnswer>;
   /** What the runtime knows of a program whose model this is: a tool runs, a run has ended. Never waited for, never fails. */
   tell(fact: RuntimeFact, model: string, organisation: string): void;
+  /** Forgets what is kept of an organisation's prompts between two turns. */
+  forget(organisation: string): void;
   /** What waits, what is placed, what endpoints bear: the scheduler's own view. */
   scheduler(): SchedulerSnapshot;
   /** Resolves when every call that has ended is in the database: what reads records asks this first. */
@@ -57,6 +59,7 @@ export function createGateway(dependencies: GatewayDependencies): Gateway {
   return {
     call: (request) => pipeline.call(request),
     tell: (fact, model, organisation) => pipeline.tell(fact, model, organisation),
+    forget: (organisation) => pipeline.prompts.forget(organisation),
     scheduler: () => pipeline.dispatcher.snapshot(),
     flushed: () => pipeline.recorder.flushed(),
     close: (options) => pipeline.close(options?.graceMs ?? limits.graceMs),
@@ -66,7 +69,7 @@ export function createGateway(dependencies: GatewayDependencies): Gateway {
 class Pipeline {
   readonly recorder: Recorder;
   readonly dispatcher: Dispatcher;
-  readonly #prompts = new PromptReader();
+  readonly prompts = new PromptReader();
   readonly #attempts: Attempts;
   readonly #ledger: Ledger;
   readonly #engines: EngineRegistry;
@@ -80,6 +83,7 @@ class Pipeline {
   constructor(dependencies: GatewayDependencies) {
     this.recorder = new Recorder(dependencies.db, dependencies.log);
     this.dispatcher = new Dispatcher({ ...dependencies, gateway: dependencies.carrier?.gateway ?? newId("gtw") });
+    dependencies.metrics.schedulerReadBy(() => numbersOf(this.dispatcher.snapshot()));
     this.#attempts = new Attempts({ ...dependencies, dispatcher: this.dispatcher });
     this.#ledger = dependencies.ledger;
     this.#engines = dependencies.engines;
@@ -142,7 +146,7 @@ class Pipeline {
   async #firstToAnswer(call: CallState, endpoints: RegisteredEndpoint[], card: RateCard): Promise<Begun> {
     const tried = new Set<string>();
     const program = programKey(call.request);
-    const prompt = await this.#prompts.read(call.request, program, endpoints, this.dispatcher.lastOf(program));
+    const prompt = await this.prompts.read(call.request, program, endpoints, this.dispatcher.lastOf(program));
     const answering = endpoints.filter(({ role }) => role !== "prefill");
     const widest = endpoints.reduce((a, b) => ((b.facts?.contextTokens ?? 0) > (a.facts?.contextTokens ?? 0) ? b : a));
     let last: unknown;
@@ -293,6 +297,14 @@ class Pipeline {
     this.dispatcher.close();
     await this.recorder.close();
   }
+}
+
+function numbersOf({ waiting, endpoints, index }: SchedulerSnapshot): SchedulerNumbers {
+  return {
+    waiting: waiting.map(({ name, calls, tokens }) => ({ model: name, calls, tokens })),
+    endpoints: endpoints.map(({ spec, load }) => ({ engine: spec.id, ...load })),
+    index,
+  };
 }
 
 /** What a check throws, or undefined. */

@@ -35,6 +35,14 @@ export interface Truth {
   gapTokens: number;
 }
 
+/** A deployment's fair queue: calls that wait, and the tokens they will be charged. */
+export interface DeploymentWaiting {
+  name: string;
+  policy: string;
+  calls: number;
+  tokens: number;
+}
+
 export interface DispatchOptions {
   policyOf: (deployment: string) => Policy;
   queue: FairQueueOptions;
@@ -86,6 +94,13 @@ export class Dispatch {
 
   setPolicy(name: string, policy: Policy): void {
     this.deployment(name).policy = policy;
+  }
+
+  /** What waits, by deployment. */
+  waiting(): DeploymentWaiting[] {
+    return [...this.deployments].map(([name, { queue, policy }]) => {
+      return { name, policy: policy.name, calls: queue.size, tokens: queue.waitingTokens };
+    });
   }
 
   queues(): FairQueue[] {

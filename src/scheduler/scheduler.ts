@@ -2,7 +2,7 @@
 // it where a call goes, `tick(now)` lets time pass; each answers with actions for the shell (the gateway, or the simulator)
 // to carry out. It does no I/O and has no clock and no randomness of its own: same events, same seed, same actions.
 import { refusal } from "./admission.ts";
-import { Dispatch, type Placed, type Truth } from "./dispatch.ts";
+import { type DeploymentWaiting, Dispatch, type Placed, type Truth } from "./dispatch.ts";
 import { Endpoints } from "./endpoints.ts";
 import type { FairQueue, FairQueueOptions } from "./queue/fairQueue.ts";
 import { peerAliveMs } from "./limits.ts";
@@ -31,6 +31,7 @@ export interface SchedulerOptions {
 
 export interface SchedulerSnapshot {
   endpoints: EndpointState[];
+  waiting: DeploymentWaiting[];
   queued: number;
   queuedTokens: number;
   placed: number;
@@ -196,6 +197,7 @@ export class Scheduler {
     const queues = this.dispatch.queues();
     return {
       endpoints: this.endpoints.all(),
+      waiting: this.dispatch.waiting(),
       queued: queues.reduce((sum, queue) => sum + queue.size, 0),
       queuedTokens: queues.reduce((sum, queue) => sum + queue.waitingTokens, 0),
       placed: this.dispatch.placedCalls,

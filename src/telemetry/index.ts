@@ -1,3 +1,3 @@
 export { createLogger, type Logger, type LoggerOptions } from "./logger.ts";
-export { createMetrics, type CallOutcome, type Metrics } from "./metrics.ts";
+export { createMetrics, type CallOutcome, type Metrics, type SchedulerNumbers } from "./metrics.ts";
 export { LiveEvents, type LiveEventLike, type PublishedEvent } from "./live.ts";

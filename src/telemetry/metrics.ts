@@ -24,6 +24,15 @@ export interface Metrics {
   kvHint(verb: string, honoured: boolean): void;
   engineUp(engine: string, up: boolean): void;
   engineGone(engine: string): void;
+  /** Where the scheduler's numbers are read when somebody asks for metrics. */
+  schedulerReadBy(read: () => SchedulerNumbers): void;
+}
+
+/** What the scheduler is asked for metrics. */
+export interface SchedulerNumbers {
+  waiting: readonly { model: string; calls: number; tokens: number }[];
+  endpoints: readonly { engine: string; prefillTokens: number; kvTokens: number }[];
+  index: { blocks: number; bytes: number };
 }
 
 const firstTokenBuckets = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
@@ -180,6 +189,29 @@ export function createMetrics(options: { process?: boolean } = {}): Metrics {
     [...models].map(([model, { duration }]) => [model, duration] as const),
   );
 
+  let scheduler: () => SchedulerNumbers = () => ({ waiting: [], endpoints: [], index: { blocks: 0, bytes: 0 } });
+  gauge("lineshaft_queue_calls", "Calls that wait for their turn, by model", ["model"], (add) => {
+    for (const { model, calls } of scheduler().waiting) add({ model }, calls);
+  });
+  gauge("lineshaft_queue_tokens", "Tokens that waiting calls will be charged, by model", ["model"], (add) => {
+    for (const { model, tokens } of scheduler().waiting) add({ model }, tokens);
+  });
+  gauge(
+    "lineshaft_prefill_tokens_waiting",
+    "Prompt tokens placed and not yet computed, by engine",
+    ["engine"],
+    (add) => {
+      for (const { engine, prefillTokens } of scheduler().endpoints) add({ engine }, prefillTokens);
+    },
+  );
+  gauge("lineshaft_kv_tokens_in_use", "Tokens of KV that calls under way hold, by engine", ["engine"], (add) => {
+    for (const { engine, kvTokens } of scheduler().endpoints) add({ engine }, kvTokens);
+  });
+  gauge("lineshaft_prefix_index_blocks", "Distinct KV blocks known to be cached somewhere", [], (add) =>
+    add({}, scheduler().index.blocks),
+  );
+  gauge("lineshaft_prefix_index_bytes", "Memory of the prefix index", [], (add) => add({}, scheduler().index.bytes));
+
   const increase = (map: Map<string, number>, key: string, by: number) => void map.set(key, (map.get(key) ?? 0) + by);
 
   return {
@@ -208,6 +240,7 @@ export function createMetrics(options: { process?: boolean } = {}): Metrics {
     kvHint: (verb, honoured) => increase(hints, `${verb} ${honoured}`, 1),
     engineUp: (engine, up) => void ups.set(engine, up ? 1 : 0),
     engineGone: (engine) => void ups.delete(engine),
+    schedulerReadBy: (read) => void (scheduler = read),
   };
 }
 

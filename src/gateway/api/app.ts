@@ -18,6 +18,7 @@ import { eventRoutes } from "./routes/events.ts";
 import { keyRoutes } from "./routes/keys.ts";
 import { kvCacheRoutes } from "./routes/kv-cache.ts";
 import { overviewRoutes } from "./routes/overview.ts";
+import { schedulerRoutes } from "./routes/scheduler.ts";
 import { searchRoutes } from "./routes/search.ts";
 import { statusRoutes } from "./routes/status.ts";
 
@@ -60,6 +61,7 @@ export function createApi(dependencies: ServerDependencies): OpenAPIHono<ApiEnv>
     billRoutes,
     eventRoutes,
     searchRoutes,
+    schedulerRoutes,
   ];
   for (const part of parts) app.route("/", part(dependencies));
   for (const routes of dependencies.routes ?? []) app.route("/", routes);

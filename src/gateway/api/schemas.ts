@@ -42,16 +42,17 @@ export const componentStatus = z.object({
   last_error: z.string().optional(),
 });
 
-export const deploymentStatus = z.object({
-  name: z.string().describe("What callers write as `model`"),
-  engine: z.string().describe("embedded, or openai for an endpoint that was added"),
-  state: z.enum(["ready", "starting", "down"]),
+export const workerRole = z.enum(["both", "prefill", "decode"]);
+export const endpointStatus = z.object({
+  endpoint: z.string().describe("worker-0, or the name of an endpoint that was added"),
+  role: workerRole.describe("prefill and decode in one place, or one of the two"),
+  state: z.enum(["ready", "starting", "restarting", "leaving", "down"]),
   context_tokens: z.number().optional(),
+  threads: z.number().optional(),
   slots: z.number().optional(),
   running: z.number().optional(),
   waiting: z.number().optional(),
   memory: z.object({ rss_bytes: z.number(), model_bytes: z.number(), kv_bytes: z.number() }).optional(),
-  disk: z.object({ used_bytes: z.number(), budget_bytes: z.number(), files: z.number() }).optional(),
   sequences: z
     .array(
       z.object({
@@ -73,7 +74,22 @@ export const deploymentStatus = z.object({
       parks: z.number(),
       restores: z.number(),
     })
-    .optional(),
+    .optional()
+    .describe("Since the endpoint's start"),
+  error: z.string().optional(),
+});
+export const deploymentStatus = z.object({
+  name: z.string().describe("What callers write as `model`"),
+  engine: z.string().describe("embedded, or openai for an engine that was added"),
+  state: z
+    .enum(["ready", "partial", "starting", "down", "off"])
+    .describe("partial: it is served, but not by all endpoints that are wanted; off: none is wanted"),
+  placement: z.string().optional().describe("Policy that says which endpoint serves a call"),
+  disk: z
+    .object({ used_bytes: z.number(), budget_bytes: z.number(), files: z.number() })
+    .optional()
+    .describe("The pool of parked KV, which all endpoints share"),
+  endpoints: z.array(endpointStatus),
   error: z.string().optional(),
 });
 
@@ -99,7 +115,6 @@ export const price = z.object({
   output_nano_per_million: nano,
 });
 
-export const workerRole = z.enum(["both", "prefill", "decode"]);
 export const deployment = z.object({
   name: z.string().describe("What callers write as `model`"),
   manifest: z
@@ -237,6 +252,41 @@ export const decision = z.object({
   candidates: z.number().describe("Endpoints that could have taken it"),
   queued_ms: z.number().describe("How long it waited for its turn"),
   reason: z.string().describe("One sentence for a person"),
+});
+
+/** One endpoint as the scheduler sees it. */
+const schedulerEndpoint = z.object({
+  endpoint: z.string(),
+  deployment: z.string(),
+  role: z.enum(["both", "prefill", "decode"]),
+  health: z.enum(["ready", "starting", "draining", "down"]),
+  running: z.number().describe("Calls that were placed there and have not ended"),
+  waiting_tokens: z.number().describe("Prompt tokens placed there that are not computed yet"),
+  kv_tokens: z.number().describe("Tokens of KV that these calls hold or will hold"),
+  kv_capacity_tokens: z.number(),
+  prefill_tokens_per_second: z.number().describe("Learned from its calls"),
+  decode_tokens_per_second: z.number(),
+});
+export const schedulerView = z.object({
+  deployments: z.array(
+    z.object({
+      name: z.string(),
+      policy: z.string(),
+      waiting_calls: z.number().describe("Calls in the fair queue, of all tenants"),
+      waiting_tokens: z.number(),
+    }),
+  ),
+  endpoints: z.array(schedulerEndpoint),
+  index: z.object({
+    blocks: z.number().describe("Distinct blocks that are known to be cached somewhere"),
+    bytes: z.number(),
+    bytes_most: z.number(),
+  }),
+  cached_tokens: z
+    .object({ calls: z.number(), predicted: z.number(), reported: z.number(), gap: z.number() })
+    .describe("Prompt tokens that were expected to be cached beside what engines reported; `gap` sums the differences"),
+  programs: z.number().describe("Runs and sessions that are remembered"),
+  split_calls: z.number().describe("Calls under way whose prompt is computed elsewhere than they decode"),
 });
 
 /** Phases of an attempt in order, milliseconds from the call's start. */
@@ -416,6 +466,7 @@ export const searchResults = z.object({
 export type Status = z.infer<typeof status>;
 export type ComponentStatus = z.infer<typeof componentStatus>;
 export type DeploymentStatus = z.infer<typeof deploymentStatus>;
+export type EndpointStatus = z.infer<typeof endpointStatus>;
 export type DeploymentResource = z.infer<typeof deployment>;
 export type EngineResource = z.infer<typeof engine>;
 export type KeyResource = z.infer<typeof key>;
@@ -423,6 +474,7 @@ export type BudgetResource = z.infer<typeof budget>;
 export type Call = z.infer<typeof call>;
 export type CallDetail = z.infer<typeof callDetail>;
 export type AttemptResource = z.infer<typeof attempt>;
+export type SchedulerView = z.infer<typeof schedulerView>;
 export type DecisionResource = z.infer<typeof decision>;
 export type AgentSummary = z.infer<typeof agentSummary>;
 export type AgentDetail = z.infer<typeof agentDetail>;

@@ -24,6 +24,11 @@ export interface PromptFacts {
 export class PromptReader {
   readonly #chains = new ChainCache();
 
+  /** What is kept of an organisation's prompts, to hash only what is new of the next, goes with what engines keep of them. */
+  forget(organisation: string): void {
+    this.#chains.forget(organisation);
+  }
+
   /** `knows`: the endpoint that served the program last, to be asked first. */
   async read(
     request: CallRequest,

@@ -104,6 +104,15 @@ export class ChainCache {
     return this.used;
   }
 
+  /** Forgets the prompts of one organisation. */
+  forget(salt: string): void {
+    for (const [id, chain] of this.chains) {
+      if ((JSON.parse(id) as string[])[1] !== salt) continue;
+      this.chains.delete(id);
+      this.used -= chain.bytes;
+    }
+  }
+
   /** Blocks of `prompt` (tokens, or text by `textWords`) for the conversation `key` of the organisation `salt`. */
   update(key: string, space: Space, salt: string, prompt: Uint32Array): PromptBlocks {
     const id = JSON.stringify([space.name, salt, key]);
