@@ -19,6 +19,7 @@ const tops = new Set(["cli", "console"]);
 /** Who may speak to the network, and why it is not the egress. */
 const networkClients = new Map([
   ["engines/egress.ts", "the door"],
+  ["engines/vllm/sockets.ts", "KV events: ZeroMQ opens its own sockets, at addresses judged as the door's are"],
   ["cli/client.ts", "the command line is a client of its own instance"],
   ["agents/restate/client.ts", "Restate is a part of the house, like Postgres"],
   ["gateway/api/docs.ts", "a page whose script runs in the reader's browser"],
@@ -30,6 +31,7 @@ const networkPatterns = [
   /(?<![.\w])fetch\(/,
   /\bhttp2?\.(?:request|get|connect)\(/,
   /import \{[^}]*\b(?:request|connect)\b[^}]*\} from "node:(?:http|http2|net)"/,
+  /import\("zeromq"\)|(?<!type .*) from "zeromq"/,
   /new WebSocket\(/,
   /new EventSource\(/,
 ];

@@ -70,6 +70,32 @@ export const checkedLookup: LookupFunction = (hostname, options, callback) => {
 };
 
 /**
+ * The address of a host, resolved and judged, for sockets that do their own connecting. Throws EngineError where no engine may
+ * be, or where nobody knows the name.
+ */
+export async function judgedAddress(host: string): Promise<{ literal: string; family: 4 | 6 }> {
+  const bare = host.replace(/^\[|\]$/g, "");
+  checkHost(bare);
+  const family = isIP(bare);
+  if (family !== 0) return { literal: bare, family: family as 4 | 6 };
+  return new Promise((answer, reject) => {
+    checkedLookup(bare, {}, (error, literal, foundFamily) => {
+      if (!error) return answer({ literal: literal as string, family: foundFamily as 4 | 6 });
+      if (error instanceof EngineError) return reject(error);
+      reject(
+        new EngineError({
+          status: 502,
+          code: "engine_unreachable",
+          message: `The name ${host} cannot be looked up.`,
+          hint: "Check the engine's address: lineshaft engines list.",
+          cause: error,
+        }),
+      );
+    });
+  });
+}
+
+/**
  * The base address of an OpenAI-compatible endpoint from what a person typed: http or https, no credentials, query or
  * fragment; `/v1` is added where no path is given. Throws EngineError that names what is wrong.
  */

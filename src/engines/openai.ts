@@ -1,9 +1,10 @@
 // Any OpenAI-compatible endpoint (vLLM, SGLang, llama.cpp, Ollama, a provider) as an engine. It is asked what it can rather
-// than configured: models and context length from /models, exact token counts from vLLM's /tokenize where that exists.
+// than configured: models and context length from /models, exact token counts from vLLM's /tokenize where that exists. One that
+// is vLLM is asked for more (vllm/): its KV cache and events; and its calls carry the organisation's salt.
 //
 // Headers sent are exactly those written here: nothing of a client's request, its key least of all, is passed on.
-import { send } from "./egress.ts";
-import { openExchange, readText } from "./exchange.ts";
+import { ask, requestHeaders } from "./ask.ts";
+import { openExchange } from "./exchange.ts";
 import { limits } from "./limits.ts";
 import { EngineError } from "./types.ts";
 import type {
@@ -17,8 +18,12 @@ import type {
   KvEvent,
   RuntimeFact,
   TokenizedPrompt,
+  Usage,
 } from "./types.ts";
-import { refusalOf, retryAfterSeconds } from "./wire.ts";
+import { VllmEndpoint } from "./vllm/endpoint.ts";
+import { isVllm } from "./vllm/facts.ts";
+
+export { ask, requestHeaders };
 
 export interface OpenAiEngineOptions {
   /** Base address up to and with `/v1` (engineBaseUrl makes it out of what a person typed). */
@@ -31,21 +36,14 @@ export interface OpenAiEngineOptions {
 
 export const completionPaths: Record<Endpoint, string> = { chat: "/chat/completions", completions: "/completions" };
 
+/** Fields of vLLM's that move KV or change the order of its queue: the platform's to set, never a client's. */
+const engineOnly = ["cache_salt", "kv_transfer_params", "ec_transfer_params", "kv_hints", "priority"];
+
+/** Errors that say nothing of what the endpoint is. */
+const unanswered = new Set(["engine_timeout", "engine_unreachable"]);
+
 export function createOpenAiEngine(options: OpenAiEngineOptions): Engine {
   return new OpenAiEngine(options);
-}
-
-/** Fixed headers of every request to an endpoint. */
-export function requestHeaders(key: string | undefined): string[] {
-  return [
-    "content-type",
-    "application/json",
-    "accept",
-    "application/json, text/event-stream",
-    "user-agent",
-    "lineshaft",
-    ...(key === undefined ? [] : ["authorization", `Bearer ${key}`]),
-  ];
 }
 
 class OpenAiEngine implements Engine {
@@ -56,6 +54,11 @@ class OpenAiEngine implements Engine {
   /** OpenAI's own newer models refuse `max_tokens`; other endpoints know it better than its new name. */
   readonly #newNames: boolean;
   #tokenizes = false;
+  /** Set once it has turned out to be vLLM. */
+  #vllm: VllmEndpoint | undefined;
+  /** The first look at what it is; calls wait for it, since what they must carry depends on it. */
+  #looked: Promise<void> | undefined;
+  #reportsCachedTokens = false;
 
   constructor(options: OpenAiEngineOptions) {
     this.#url = options.url;
@@ -65,36 +68,83 @@ class OpenAiEngine implements Engine {
   }
 
   async probe(signal?: AbortSignal): Promise<EndpointFacts> {
+    const { models, mine } = await this.#look(signal);
+    const context = mine?.["max_model_len"] ?? mine?.["context_length"] ?? mine?.["context_window"];
+    const [tokenized, vllm] = await Promise.all([
+      this.#tokenize({ prompt: "a" }, signal),
+      // Its own routes may be closed by a proxy, while OpenAI's are open.
+      this.#vllm?.probe(signal).catch(() => undefined),
+    ]);
+    this.#tokenizes = tokenized !== undefined;
+    const { kvEvents = false, ...facts } = vllm ?? {};
+    return {
+      models,
+      ...(typeof context === "number" && context > 0 && { contextTokens: context }),
+      ...facts,
+      capabilities: this.#capabilities(kvEvents),
+    };
+  }
+
+  /**
+   * Without it a first call could go out unsalted, and see in another organisation's cache. Throws EngineError where nobody
+   * answers; an endpoint that refuses the question is not vLLM.
+   */
+  #firstLook(): Promise<void> {
+    return this.#look().then(
+      () => {},
+      (error: unknown) => {
+        this.#looked = undefined;
+        if (error instanceof EngineError && unanswered.has(error.code)) throw error;
+      },
+    );
+  }
+
+  /** Asks which models it has; whether it is vLLM follows from that. */
+  async #look(signal?: AbortSignal): Promise<{ models: string[]; mine: Record<string, unknown> | undefined }> {
     const answer = await ask("GET", `${this.#url}/models`, this.#headers, undefined, signal).catch((error: unknown) => {
       // A few endpoints serve calls and no list.
       if (error instanceof EngineError && error.code === "engine_model_missing") return { data: [] };
       throw error;
     });
     const listed = (Array.isArray(answer["data"]) ? answer["data"] : []) as Record<string, unknown>[];
-    const models = listed.map((model) => model?.["id"]).filter((id) => typeof id === "string");
     const mine = listed.find((model) => model?.["id"] === this.#model);
-    const context = mine?.["max_model_len"] ?? mine?.["context_length"] ?? mine?.["context_window"];
-    this.#tokenizes = (await this.#tokenize({ prompt: "a" }, signal)) !== undefined;
-    return {
-      models,
-      ...(typeof context === "number" && context > 0 && { contextTokens: context }),
-      capabilities: this.#capabilities(),
-    };
+    if (mine && !isVllm(mine)) {
+      this.#vllm?.close();
+      this.#vllm = undefined;
+    } else if (mine) {
+      this.#vllm ??= new VllmEndpoint({
+        root: this.#root,
+        headers: this.#headers,
+        adapter: typeof mine["parent"] === "string" ? this.#model : undefined,
+      });
+    }
+    this.#looked = Promise.resolve();
+    return { models: listed.map((model) => model?.["id"]).filter((id) => typeof id === "string"), mine };
   }
 
-  #capabilities(): Capabilities {
+  /** vLLM's own routes lie beside /v1, not below it. */
+  get #root(): string {
+    return this.#url.replace(/\/v1$/, "");
+  }
+
+  #capabilities(kvEvents: boolean): Capabilities {
     return {
       tokenize: this.#tokenizes,
-      kvEvents: false,
+      kvEvents,
       facts: false,
       cancelWithUsage: false,
-      // Some do, and say so in usage; none says beforehand.
-      reportsCachedTokens: false,
+      // Some do, depending on how they were started; none says so beforehand. Who has done it once will do it again.
+      reportsCachedTokens: this.#reportsCachedTokens,
     };
   }
 
   async open(request: EngineRequest, signal?: AbortSignal): Promise<EngineAnswer> {
+    await (this.#looked ??= this.#firstLook());
     const body: EngineRequest["body"] = { ...request.body };
+    if (this.#vllm) {
+      for (const field of engineOnly) delete body[field];
+      body["cache_salt"] = this.#vllm.saltOf(request.hints.organisation);
+    }
     if (body.stream === true)
       // Asked for always: the bill needs it. Who did not ask is not shown it.
       body["stream_options"] = { ...(body["stream_options"] as object | undefined), include_usage: true };
@@ -102,36 +152,50 @@ class OpenAiEngine implements Engine {
       body["max_completion_tokens"] ??= body["max_tokens"];
       delete body["max_tokens"];
     }
-    return openExchange({
+    const answer = await openExchange({
       url: this.#url + completionPaths[request.endpoint],
       headers: this.#headers,
       body,
       source: request.source,
       signal,
     });
+    return this.#vllm && !this.#reportsCachedTokens ? this.#listened(answer) : answer;
+  }
+
+  /** The same answer; cached tokens in its usage show that the engine reports them. */
+  #listened(answer: EngineAnswer): EngineAnswer {
+    const noted = (usage: Usage | undefined) => {
+      if (usage?.source === "engine" && usage.cachedTokens > 0) this.#reportsCachedTokens = true;
+      return usage;
+    };
+    return {
+      status: answer.status,
+      chunks: answer.chunks,
+      body: () => answer.body(),
+      usage: () => noted(answer.usage()),
+      timings: () => answer.timings(),
+      cancel: () => answer.cancel(),
+    };
   }
 
   async tokenize(
     endpoint: Endpoint,
     body: Record<string, unknown>,
-    _organisation: string,
+    organisation: string,
     signal?: AbortSignal,
   ): Promise<TokenizedPrompt | undefined> {
     if (!this.#tokenizes) return undefined;
-    return this.#tokenize(
-      endpoint === "chat"
-        ? { messages: body["messages"], tools: body["tools"], add_generation_prompt: true }
-        : { prompt: body["prompt"] },
-      signal,
-    );
+    // It is about to call: what the cache holds of it may be told under its name from now on.
+    this.#vllm?.saltOf(organisation);
+    if (endpoint === "chat") return this.#tokenize(chatQuestion(body), signal);
+    const { prompt } = body;
+    return isTokens(prompt) ? { count: prompt.length, tokens: prompt } : this.#tokenize({ prompt }, signal);
   }
 
-  /** vLLM's /tokenize lies beside /v1, not below it. */
   async #tokenize(question: Record<string, unknown>, signal?: AbortSignal): Promise<TokenizedPrompt | undefined> {
-    const url = `${this.#url.replace(/\/v1$/, "")}/tokenize`;
     try {
       const body = JSON.stringify({ model: this.#model, ...question });
-      const answer = await ask("POST", url, this.#headers, body, signal, limits.countMs);
+      const answer = await ask("POST", `${this.#root}/tokenize`, this.#headers, body, signal, limits.countMs);
       const { count, tokens } = answer;
       if (typeof count !== "number" || !Number.isSafeInteger(count) || count < 0) return undefined;
       return Array.isArray(tokens) && tokens.length === count ? { count, tokens: tokens as number[] } : { count };
@@ -152,45 +216,32 @@ class OpenAiEngine implements Engine {
     );
   }
 
-  async *watch(): AsyncGenerator<KvEvent, void, void> {}
+  async *watch(
+    since: { epoch: string; sequence: number } | undefined,
+    signal: AbortSignal,
+  ): AsyncGenerator<KvEvent, void, void> {
+    if (this.#vllm) yield* this.#vllm.watch(since, signal);
+  }
 
-  async close(): Promise<void> {}
-}
-
-/** A small question with a JSON answer. Throws EngineError when it is not answered 200 within the time. */
-export async function ask(
-  method: "GET" | "POST" | "DELETE",
-  url: string,
-  headers: string[],
-  body?: string,
-  signal?: AbortSignal,
-  mostMs: number = limits.questionMs,
-): Promise<Record<string, unknown>> {
-  const timeout = AbortSignal.timeout(mostMs);
-  try {
-    const response = await send({
-      method,
-      url,
-      headers,
-      body,
-      signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
-      firstByteMs: mostMs,
-    });
-    const text = await readText(response, limits.answerBytes);
-    if (response.status !== 200)
-      throw refusalOf(response.status, text, retryAfterSeconds(response.headers["retry-after"]));
-    const answer: unknown = text === "" ? {} : JSON.parse(text);
-    if (answer === null || typeof answer !== "object") throw new SyntaxError("not an object");
-    return answer as Record<string, unknown>;
-  } catch (error) {
-    if (error instanceof EngineError && !(error.code === "aborted" && timeout.aborted)) throw error;
-    const silent = timeout.aborted;
-    throw new EngineError({
-      status: 502,
-      code: silent ? "engine_timeout" : "engine_invalid_answer",
-      message: silent ? `${url} did not answer within ${mostMs} ms.` : `${url} did not answer in JSON.`,
-      hint: "Check that the address belongs to an OpenAI-compatible endpoint, up to and with its /v1.",
-      cause: error,
-    });
+  async close(): Promise<void> {
+    this.#vllm?.close();
   }
 }
+
+/** Everything in a chat call that its template sees. */
+function chatQuestion(body: Record<string, unknown>): Record<string, unknown> {
+  const { messages, tools, chat_template, chat_template_kwargs, reasoning_effort, continue_final_message } = body;
+  return {
+    messages,
+    tools,
+    chat_template,
+    // vLLM hands the effort to the template as one of its arguments.
+    chat_template_kwargs:
+      reasoning_effort === undefined ? chat_template_kwargs : { ...(chat_template_kwargs as object), reasoning_effort },
+    add_generation_prompt: body["add_generation_prompt"] ?? continue_final_message !== true,
+    continue_final_message,
+  };
+}
+
+const isTokens = (prompt: unknown): prompt is number[] =>
+  Array.isArray(prompt) && prompt.every((token) => typeof token === "number");

@@ -6,7 +6,13 @@ import { describe, expect, it } from "vitest";
 import { HashChain } from "../prefix/chain.ts";
 import { tokenSpace } from "../prefix/hash.ts";
 import { PrefixIndex } from "../prefix/prefixIndex.ts";
-import { KvWireError, VllmKvStream } from "./vllm.ts";
+import type { KvEvent } from "../types.ts";
+import { KvWireError, messageSequence, VllmKvDecoder, type VllmMessage } from "./vllm.ts";
+
+/** As a subscriber numbers them; epochs and gaps are its business too (engines/vllm/stream.ts). */
+function numbered(message: VllmMessage, from: number): KvEvent[] {
+  return message.events.map((event, at) => ({ ...event, epoch: "e", sequence: from + at }));
+}
 
 const folder = new URL("../data/vllm-0.32-kv-events/", import.meta.url);
 
@@ -32,33 +38,35 @@ describe("vLLM 0.32's frames", () => {
   });
 
   it("decode to stored, removed and cleared with 64-bit hashes", () => {
-    const stream = new VllmKvStream("local");
-    const stored = stream.decode(frames("b32-BlockStored-1"));
+    const decoder = new VllmKvDecoder();
+    const stored = decoder.decode(frames("b32-BlockStored-1"));
     expect(stored).toMatchObject({
+      sequence: 0,
       rank: 0,
       skipped: 0,
-      events: [{ type: "stored", sequence: 0, tier: "device", parent: null }],
+      events: [{ type: "stored", tier: "device", parent: null, blockTokens: 32 }],
     });
     expect(stored.events[0]!.blocks).toHaveLength(7);
     expect(stored.events[0]!.blocks![0]).toBe(0x03d2312758b9e124n);
     expect(stored.events[0]!.tokens).toHaveLength(7 * 32);
-    const next = stream.decode(frames("b32-BlockStored-2"));
-    expect(next.events[0]).toMatchObject({ sequence: 1, parent: 0x872f97754ae35207n });
-    const cleared = stream.decode(frames("b32-AllBlocksCleared-1"));
+    const next = decoder.decode(frames("b32-BlockStored-2"));
+    expect(next).toMatchObject({ sequence: 1, events: [{ parent: 0x872f97754ae35207n }] });
+    expect(next.at).toBeGreaterThan(stored.at);
+    const cleared = decoder.decode(frames("b32-AllBlocksCleared-1"));
     expect(cleared.events).toMatchObject([{ type: "cleared" }]);
-    const removed = stream.decode(frames("b32-BlockRemoved-1"));
+    const removed = decoder.decode(frames("b32-BlockRemoved-1"));
     expect(removed.events.map((event) => event.type)).toContain("removed");
     expect(removed.events.at(-1)!.type).toBe("stored");
   });
 
   it("fill the index: the second frame continues the first, and clearing empties it", () => {
-    const stream = new VllmKvStream("local");
+    const decoder = new VllmKvDecoder();
     const index = new PrefixIndex();
     const space = tokenSpace("smol", 32);
     index.join(0, space.name, 32);
     const tokens: number[] = [];
-    for (const name of ["b32-BlockStored-1", "b32-BlockStored-2"]) {
-      for (const event of stream.decode(frames(name)).events) {
+    for (const [at, name] of ["b32-BlockStored-1", "b32-BlockStored-2"].entries()) {
+      for (const event of numbered(decoder.decode(frames(name)), at)) {
         tokens.push(...(event.tokens as number[]));
         expect(index.apply(0, event)).toMatchObject({ outcome: "applied", unplaced: 0 });
       }
@@ -66,9 +74,7 @@ describe("vLLM 0.32's frames", () => {
     const prompt = new HashChain(space, "").update(Uint32Array.from([...tokens, 1, 2, 3]));
     index.match(prompt, 0);
     expect(index.confirmed.total[0]).toBe(8);
-    const [cleared] = stream.decode(frames("b32-AllBlocksCleared-1")).events;
-    // Message 2 is not among the frames; a clearing says all there is to say, whatever was lost before it.
-    expect(cleared!.sequence).toBe(3);
+    const [cleared] = numbered(decoder.decode(frames("b32-AllBlocksCleared-1")), 2);
     expect(index.apply(0, cleared!).outcome).toBe("applied");
     index.match(prompt, 0);
     expect(index.confirmed.count).toBe(0);
@@ -77,7 +83,7 @@ describe("vLLM 0.32's frames", () => {
 
 describe("array form (encoder of this test)", () => {
   it("decodes like the map form, with ranks, bytes as hashes, small integers and salts", () => {
-    const stream = new VllmKvStream("old");
+    const decoder = new VllmKvDecoder();
     const digest = Uint8Array.from({ length: 32 }, (_, at) => at);
     const events = [
       storedArray(
@@ -89,41 +95,42 @@ describe("array form (encoder of this test)", () => {
       ["BlockRemoved", [7], "CPU_PINNED"],
       ["AllBlocksCleared"],
     ];
-    const message = stream.decode(arrayFrames(0, events, 3));
+    const message = decoder.decode(arrayFrames(0, events, 3));
     expect(message).toMatchObject({ rank: 3, skipped: 0 });
     expect(message.events).toMatchObject([
       {
         type: "stored",
-        sequence: 0,
         blocks: [0x18191a1b1c1d1e1fn, 7n, 0xffff_ffff_ffff_fff0n],
         parent: null,
         salt: "org-a",
       },
-      { type: "removed", sequence: 1, tier: "host", blocks: [7n] },
-      { type: "cleared", sequence: 2 },
+      { type: "removed", tier: "host", blocks: [7n] },
+      { type: "cleared" },
     ]);
   });
 
-  it("numbers events without holes while messages follow each other, and leaves a hole where one is lost", () => {
-    const stream = new VllmKvStream("old");
-    const numbers = [0, 1, 3].map(
-      (sequence) =>
-        stream.decode(arrayFrames(sequence, [storedArray([sequence + 1], null, [1, 2, 3, 4])])).events[0]!.sequence,
-    );
-    expect(numbers).toEqual([0, 1, 3]);
+  it("finds the salt after the adapter's name and among images", () => {
+    const extra = (lora: string | null, keys: unknown[]) => [null, "GPU", lora, [keys, []]];
+    const events = [
+      storedArray([1], null, [1, 2, 3, 4], extra("tuned", ["tuned", ["image", 0], "org-a"])),
+      storedArray([2], null, [1, 2, 3, 4], extra("tuned", ["tuned"])),
+      storedArray([3], null, [1, 2, 3, 4], extra(null, [["image", 0]])),
+    ];
+    const read = new VllmKvDecoder().decode(arrayFrames(0, events)).events;
+    expect(read.map(({ salt, lora }) => [salt, lora])).toEqual([
+      ["org-a", "tuned"],
+      [undefined, "tuned"],
+      [undefined, undefined],
+    ]);
   });
 
-  it("begins a new epoch when the engine counts from the start again", () => {
-    const stream = new VllmKvStream("old");
-    const epochOf = (sequence: number) => stream.decode(arrayFrames(sequence, [["AllBlocksCleared"]])).events[0]!;
-    const first = epochOf(0);
-    expect(epochOf(1).epoch).toBe(first.epoch);
-    expect(epochOf(0)).toMatchObject({ sequence: 0 });
-    expect(stream.epoch).not.toBe(first.epoch);
+  it("numbers messages in 64 bits, with or without a topic", () => {
+    expect(messageSequence(arrayFrames(2 ** 40, []))).toBe(2 ** 40);
+    expect(messageSequence(arrayFrames(3, []).slice(1))).toBe(3);
   });
 
   it("keeps to one cache group of a hybrid model", () => {
-    const stream = new VllmKvStream("hybrid");
+    const decoder = new VllmKvDecoder();
     const group = (hash: number, group: number, kind: string) => ({
       type: "BlockStored",
       block_hashes: [hash],
@@ -133,23 +140,24 @@ describe("array form (encoder of this test)", () => {
       group_idx: group,
       kv_cache_spec_kind: kind,
     });
-    const message = stream.decode(arrayFrames(0, [group(1, 1, "full_attention"), group(1, 0, "sliding_window")]));
+    const message = decoder.decode(arrayFrames(0, [group(1, 1, "full_attention"), group(1, 0, "sliding_window")]));
     expect(message).toMatchObject({ skipped: 1, events: [{ blocks: [1n] }] });
-    const removed = stream.decode(arrayFrames(1, [{ type: "BlockRemoved", block_hashes: [1], group_idx: 0 }]));
+    const removed = decoder.decode(arrayFrames(1, [{ type: "BlockRemoved", block_hashes: [1], group_idx: 0 }]));
     expect(removed).toMatchObject({ skipped: 1, events: [] });
   });
 
   it("takes offloaded blocks without tokens, and skips tags that it does not know", () => {
-    const stream = new VllmKvStream("old");
-    const message = stream.decode(arrayFrames(0, [storedArray([5], null, [], [null, "CPU"]), ["Novelty", 1]]));
-    expect(message).toMatchObject({ skipped: 1, events: [{ tier: "host", tokens: undefined }] });
+    const decoder = new VllmKvDecoder();
+    const message = decoder.decode(arrayFrames(0, [storedArray([5], null, [], [null, "CPU"]), ["Novelty", 1]]));
+    expect(message).toMatchObject({ skipped: 1, events: [{ tier: "host" }] });
+    expect(message.events[0]!.tokens).toBeUndefined();
   });
 
   it("says what is wrong with a malformed message", () => {
-    const stream = new VllmKvStream("bad");
-    expect(() => stream.decode([new Uint8Array(1)])).toThrow(KvWireError);
-    expect(() => stream.decode(arrayFrames(0, [7]))).toThrow(/a map or a list/);
-    expect(() => stream.decode([new Uint8Array(), new Uint8Array(8), Uint8Array.of(0xc1)])).toThrow(/msgpack/);
-    expect(() => stream.decode(arrayFrames(0, [["BlockRemoved", ["x"]]]))).toThrow(/a hash is/);
+    const decoder = new VllmKvDecoder();
+    expect(() => decoder.decode([new Uint8Array(1)])).toThrow(KvWireError);
+    expect(() => decoder.decode(arrayFrames(0, [7]))).toThrow(/a map or a list/);
+    expect(() => decoder.decode([new Uint8Array(), new Uint8Array(8), Uint8Array.of(0xc1)])).toThrow(/msgpack/);
+    expect(() => decoder.decode(arrayFrames(0, [["BlockRemoved", ["x"]]]))).toThrow(/a hash is/);
   });
 });

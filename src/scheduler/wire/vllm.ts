@@ -5,15 +5,36 @@
 //   payload  [time, [event, ...], data-parallel rank?]
 //   event    a map with `type` (vLLM since 0.24), or an array whose first item is the tag (vLLM before, and SGLang)
 //
-// Hashes are 64-bit integers, or bytes of which the low 64 bits count. The stream has no epoch and starts at 0 again when
-// the engine does; so an epoch is made here: it changes when the sequence goes back. A message holds several events, while
-// the index counts events, so they are numbered anew; a hole between messages is passed on as a hole.
+// Hashes are 64-bit integers, or bytes of which the low 64 bits count. What a message says is all that is answered here: which
+// messages were lost, and when the engine began anew, only its subscriber can tell (engines/vllm/feed.ts).
 import { decode } from "@msgpack/msgpack";
 import type { KvEvent, Tier } from "../types.ts";
 
+/** An event as the engine tells it: without an epoch, which it has none of, and not numbered, since only messages are. */
+export interface VllmEvent {
+  type: KvEvent["type"];
+  /** Absent where all tiers are meant. */
+  tier?: Tier;
+  /** The engine's own hashes, 64 bits each. */
+  blocks?: bigint[];
+  parent?: bigint | null;
+  /** Token ids of the blocks; absent for copies to lower tiers. */
+  tokens?: number[];
+  /** Tokens in each block. */
+  blockTokens?: number;
+  /** `cache_salt` of the prompt; told with its first block only. */
+  salt?: string;
+  /** Adapter that the blocks were computed with. */
+  lora?: string;
+}
+
 export interface VllmMessage {
+  /** Of the message, from 0 since the engine's start. */
+  sequence: number;
+  /** Engine's clock when it was published, in seconds. */
+  at: number;
   rank: number;
-  events: KvEvent[];
+  events: VllmEvent[];
   /** Events of kinds that are not ours: other cache groups (sliding window, Mamba), unknown tags. */
   skipped: number;
 }
@@ -58,74 +79,34 @@ const arrayFields: Record<string, readonly string[]> = {
   AllBlocksCleared: [],
 };
 
-/** The stream of one publisher. Keep one per endpoint: it remembers sequence, epoch and the cache group that counts. */
-export class VllmKvStream {
-  private readonly name: string;
-  private last = -1;
-  private starts = 0;
-  private readonly next = new Map<number, number>();
+/** Number of a message: the last frame but one. Throws KvWireError when it is none. */
+export function messageSequence(frames: readonly Uint8Array[]): number {
+  // Replays of some versions come without a topic.
+  if (frames.length !== 3 && frames.length !== 2) throw new KvWireError("three frames expected", frames.length);
+  const bytes = frames.at(-2)!;
+  if (bytes.length !== 8) throw new KvWireError("a sequence of 8 bytes expected", bytes.length);
+  return Number(new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0));
+}
+
+/** Reads one publisher's messages. Keep one per publisher: it remembers the cache group that counts. */
+export class VllmKvDecoder {
   private group: number | undefined;
 
-  /** `name` makes epochs of different publishers differ. */
-  constructor(name: string) {
-    this.name = name;
-  }
-
-  get epoch(): string {
-    return `${this.name}/${this.starts}`;
-  }
-
-  /** Decodes one message. Throws KvWireError when it is malformed; the stream then counts it as lost. */
+  /** Decodes one message. Throws KvWireError when it is malformed; it is then to be counted as lost. */
   decode(frames: readonly Uint8Array[]): VllmMessage {
-    const sequence = this.sequenceOf(frames);
-    const payload = decodePayload(frames.at(-1)!);
-    const [, listed, rankOrNothing] = payload;
+    const sequence = messageSequence(frames);
+    const [at, listed, rankOrNothing] = decodePayload(frames.at(-1)!);
     if (!Array.isArray(listed)) throw new KvWireError("the second item is no list of events", listed);
     const rank =
       rankOrNothing === undefined || rankOrNothing === null ? 0 : numberOf(rankOrNothing, "data_parallel_rank");
-    this.arrived(sequence);
-    const message: VllmMessage = { rank, events: [], skipped: 0 };
+    const message: VllmMessage = { sequence, at: numberOf(at, "the time"), rank, events: [], skipped: 0 };
     for (const raw of listed) {
       const fields = fieldsOf(raw);
-      const event = this.isOurs(fields) ? this.eventOf(fields, rank) : undefined;
+      const event = this.isOurs(fields) ? eventOf(fields) : undefined;
       if (event === undefined) message.skipped++;
       else message.events.push(event);
     }
     return message;
-  }
-
-  private sequenceOf(frames: readonly Uint8Array[]): number {
-    // Replays of some versions come without a topic.
-    if (frames.length !== 3 && frames.length !== 2) throw new KvWireError("three frames expected", frames.length);
-    const bytes = frames.at(-2)!;
-    if (bytes.length !== 8) throw new KvWireError("a sequence of 8 bytes expected", bytes.length);
-    return Number(new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0));
-  }
-
-  /** Notes restarts and holes. */
-  private arrived(sequence: number): void {
-    if (sequence <= this.last) {
-      this.starts++;
-      this.next.clear();
-      if (sequence > 0) this.hole();
-    } else if (sequence > this.last + 1) {
-      this.hole();
-    }
-    this.last = sequence;
-  }
-
-  /** Leaves out a number for every rank, known or not, so that the index sees the gap. */
-  private hole(): void {
-    this.holes++;
-    for (const [rank, next] of this.next) this.next.set(rank, next + 1);
-  }
-
-  private holes = 0;
-
-  private number(rank: number): number {
-    const next = this.next.get(rank) ?? (this.holes > 0 ? 1 : 0);
-    this.next.set(rank, next + 1);
-    return next;
   }
 
   /** Hybrid models publish one stream per cache group; prefixes are those of full attention, or of the first group seen. */
@@ -137,30 +118,31 @@ export class VllmKvStream {
       this.group = group;
     return this.group === undefined || this.group === group;
   }
+}
 
-  private eventOf(fields: Record<string, unknown>, rank: number): KvEvent | undefined {
-    const base = { epoch: this.epoch, tier: tierOf(fields["medium"]) };
-    switch (fields["type"]) {
-      case "AllBlocksCleared":
-        return { type: "cleared", sequence: this.number(rank), epoch: this.epoch };
-      case "BlockRemoved":
-        return { type: "removed", sequence: this.number(rank), ...base, blocks: hashesOf(fields["block_hashes"]) };
-      case "BlockStored": {
-        const parent = fields["parent_block_hash"];
-        const tokens = fields["token_ids"];
-        return {
-          type: "stored",
-          sequence: this.number(rank),
-          ...base,
-          blocks: hashesOf(fields["block_hashes"]),
-          parent: parent === undefined || parent === null ? null : hashOf(parent),
-          tokens: Array.isArray(tokens) && tokens.length > 0 ? (tokens as number[]) : undefined,
-          salt: saltOf(fields["extra_keys"]),
-        };
-      }
-      default:
-        return undefined;
+/** Undefined for a tag that is not known here. */
+function eventOf(fields: Record<string, unknown>): VllmEvent | undefined {
+  switch (fields["type"]) {
+    case "AllBlocksCleared":
+      return { type: "cleared" };
+    case "BlockRemoved":
+      return { type: "removed", tier: tierOf(fields["medium"]), blocks: hashesOf(fields["block_hashes"]) };
+    case "BlockStored": {
+      const { parent_block_hash: parent, token_ids: tokens, block_size: size, lora_name: lora } = fields;
+      const salt = saltOf(fields["extra_keys"], typeof lora === "string");
+      return {
+        type: "stored",
+        tier: tierOf(fields["medium"]),
+        blocks: hashesOf(fields["block_hashes"]),
+        parent: parent === undefined || parent === null ? null : hashOf(parent),
+        ...(Array.isArray(tokens) && tokens.length > 0 && { tokens: tokens as number[] }),
+        ...(size !== undefined && { blockTokens: numberOf(size, "block_size") }),
+        ...(salt !== undefined && { salt }),
+        ...(typeof lora === "string" && { lora }),
+      };
     }
+    default:
+      return undefined;
   }
 }
 
@@ -209,11 +191,11 @@ function tierOf(medium: unknown): Tier {
   return typeof medium === "string" ? (media[medium] ?? "remote") : "device";
 }
 
-/** A `cache_salt` is the first extra key of the first block. */
-function saltOf(extraKeys: unknown): string | undefined {
+/** Extra keys of the first block, in order: the adapter's name where there is one, images as pairs, the `cache_salt`. */
+function saltOf(extraKeys: unknown, lora: boolean): string | undefined {
   const first: unknown = Array.isArray(extraKeys) ? extraKeys[0] : undefined;
-  const salt: unknown = Array.isArray(first) ? first[0] : first;
-  return typeof salt === "string" ? salt : undefined;
+  const keys: unknown[] = Array.isArray(first) ? first : [first];
+  return keys.slice(lora ? 1 : 0).find((key) => typeof key === "string");
 }
 
 function numberOf(value: unknown, what: string): number {

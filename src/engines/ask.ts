@@ -1,0 +1,75 @@
+// Small questions to an engine, apart from calls: what it serves, how it counts a prompt, how it does.
+import { send } from "./egress.ts";
+import { readText } from "./exchange.ts";
+import { limits } from "./limits.ts";
+import { EngineError } from "./types.ts";
+import { refusalOf, retryAfterSeconds } from "./wire.ts";
+
+/** Fixed headers of every request to an endpoint. */
+export function requestHeaders(key: string | undefined): string[] {
+  return [
+    "content-type",
+    "application/json",
+    "accept",
+    "application/json, text/event-stream",
+    "user-agent",
+    "lineshaft",
+    ...(key === undefined ? [] : ["authorization", `Bearer ${key}`]),
+  ];
+}
+
+/** A small question with a JSON answer. Throws EngineError when it is not answered 200 within the time. */
+export function ask(
+  method: "GET" | "POST" | "DELETE",
+  url: string,
+  headers: string[],
+  body?: string,
+  signal?: AbortSignal,
+  mostMs: number = limits.questionMs,
+): Promise<Record<string, unknown>> {
+  return put({ method, url, headers, body, signal, mostMs }, (text) => {
+    const answer: unknown = text === "" ? {} : JSON.parse(text);
+    if (answer === null || typeof answer !== "object") throw new SyntaxError("not an object");
+    return answer as Record<string, unknown>;
+  });
+}
+
+/** A small question with an answer in plain text. Throws EngineError when it is not answered 200 within the time. */
+export function askText(url: string, headers: string[], signal?: AbortSignal): Promise<string> {
+  return put({ method: "GET", url, headers, signal, mostMs: limits.questionMs }, (text) => text);
+}
+
+interface Question {
+  method: "GET" | "POST" | "DELETE";
+  url: string;
+  headers: string[];
+  body?: string | undefined;
+  signal?: AbortSignal | undefined;
+  mostMs: number;
+}
+
+async function put<Answer>(question: Question, read: (text: string) => Answer): Promise<Answer> {
+  const { url, signal, mostMs } = question;
+  const timeout = AbortSignal.timeout(mostMs);
+  try {
+    const response = await send({
+      ...question,
+      signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
+      firstByteMs: mostMs,
+    });
+    const text = await readText(response, limits.answerBytes);
+    if (response.status !== 200)
+      throw refusalOf(response.status, text, retryAfterSeconds(response.headers["retry-after"]));
+    return read(text);
+  } catch (error) {
+    if (error instanceof EngineError && !(error.code === "aborted" && timeout.aborted)) throw error;
+    const silent = timeout.aborted;
+    throw new EngineError({
+      status: 502,
+      code: silent ? "engine_timeout" : "engine_invalid_answer",
+      message: silent ? `${url} did not answer within ${mostMs} ms.` : `${url} did not answer in JSON.`,
+      hint: "Check that the address belongs to an OpenAI-compatible endpoint, up to and with its /v1.",
+      cause: error,
+    });
+  }
+}

@@ -1,0 +1,138 @@
+// What only vLLM has, beside OpenAI's routes: facts, salts against looking into another's cache, and KV events. The adapter of
+// OpenAI-compatible endpoints (openai.ts) uses it once an endpoint turns out to be vLLM.
+import type { VllmEvent } from "../../scheduler/index.ts";
+import type { EndpointFacts, KvEvent } from "../types.ts";
+import { askVllm, type VllmAddress } from "./facts.ts";
+import { limits } from "./limits.ts";
+import { Salts } from "./salts.ts";
+import { connectKvEvents, type KvAddress } from "./sockets.ts";
+import { type KvChange, KvStream } from "./stream.ts";
+
+export interface VllmEndpointOptions extends VllmAddress {
+  /** The engine's own name of the model, where that is an adapter (LoRA) on a base model. */
+  adapter?: string | undefined;
+}
+
+export class VllmEndpoint {
+  readonly #options: VllmEndpointOptions;
+  readonly #salts: Salts;
+  readonly #closed = new AbortController();
+  readonly #streams = new Set<KvStream>();
+  /** The stream that was read last, so that its reader can go on where it stopped. */
+  #left: KvStream | undefined;
+  #epochs = 0;
+  #started: string | undefined;
+  #events: KvAddress | undefined;
+  /** Tokens of a block as its events have it. */
+  #blockTokens: number | undefined;
+  #rereading: NodeJS.Timeout | undefined;
+
+  constructor(options: VllmEndpointOptions) {
+    this.#options = options;
+    this.#salts = new Salts(() => this.#rereadSoon());
+  }
+
+  /** The organisation's `cache_salt`. */
+  saltOf(organisation: string): string {
+    return this.#salts.of(organisation);
+  }
+
+  /** Asks what it is. Throws EngineError when it does not answer at all. */
+  async probe(signal?: AbortSignal): Promise<Partial<EndpointFacts> & { kvEvents: boolean }> {
+    const said = await askVllm(this.#options, signal);
+    if (said.epoch !== undefined && this.#started !== undefined && said.epoch !== this.#started) this.#reread();
+    this.#started = said.epoch;
+    const reached = said.events !== undefined && (await this.#reaches(said.events, signal));
+    this.#events = reached ? said.events : undefined;
+    const blockTokens = this.#blockTokens ?? said.blockTokens;
+    return {
+      kvEvents: reached,
+      ...(blockTokens !== undefined && { blockTokens }),
+      ...(said.epoch !== undefined && { epoch: said.epoch }),
+      ...(said.slots !== undefined && { slots: said.slots }),
+      ...(said.kvTokens !== undefined && {
+        kv: {
+          bytesPerToken: said.kvBytes === undefined ? 0 : Math.floor(said.kvBytes / said.kvTokens),
+          deviceTokens: said.kvTokens,
+          totalTokens: said.kvTokens,
+          reloadMsPerToken: {},
+        },
+      }),
+    };
+  }
+
+  /** KV events; ends at once where it publishes none. */
+  async *watch(
+    since: { epoch: string; sequence: number } | undefined,
+    signal: AbortSignal,
+  ): AsyncGenerator<KvEvent, void, void> {
+    if (this.#events === undefined) return;
+    const stream = since && this.#left?.continues(since) ? this.#left : this.#newStream();
+    this.#left = undefined;
+    this.#streams.add(stream);
+    try {
+      yield* stream.read(AbortSignal.any([signal, this.#closed.signal]));
+    } finally {
+      this.#streams.delete(stream);
+      this.#left = stream;
+    }
+  }
+
+  close(): void {
+    clearTimeout(this.#rereading);
+    this.#closed.abort();
+  }
+
+  /** Whether events can really be had: a publisher may be configured where nobody can connect to it. */
+  async #reaches(address: KvAddress, signal?: AbortSignal): Promise<boolean> {
+    const known = this.#events;
+    if (known && known.port === address.port && known.replayPort === address.replayPort) return true;
+    try {
+      (await connectKvEvents(address, signal)).close();
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  #newStream(): KvStream {
+    const name = new URL(this.#options.root).host;
+    return new KvStream({
+      connect: (signal) => connectKvEvents(this.#events!, signal),
+      newEpoch: () => `${name}/${process.pid}.${++this.#epochs}`,
+      translate: (event) => this.#translate(event),
+    });
+  }
+
+  #translate(event: VllmEvent): KvChange | undefined {
+    if (event.type === "cleared") return { type: "cleared" };
+    const blocks = event.blocks!.map((hash) => hash.toString(16).padStart(16, "0"));
+    const tier = event.tier ?? "device";
+    if (event.type === "removed") return { type: "removed", tier, blocks };
+    // Blocks of another adapter on the same base model serve none of our calls.
+    if (event.lora !== this.#options.adapter) return undefined;
+    this.#blockTokens = event.blockTokens ?? this.#blockTokens;
+    const { parent, tokens, salt } = event;
+    return {
+      type: "stored",
+      tier,
+      blocks,
+      parent: parent === null || parent === undefined ? null : parent.toString(16).padStart(16, "0"),
+      ...(tokens && { tokens }),
+      ...(salt !== undefined && { salt: this.#salts.ownerOf(salt) }),
+    };
+  }
+
+  /** An organisation came whose blocks were a stranger's until now: they are told again, under its name. */
+  #rereadSoon(): void {
+    this.#rereading ??= setTimeout(() => {
+      this.#rereading = undefined;
+      if (this.#events?.replayPort !== undefined) this.#reread();
+    }, limits.rereadMs).unref();
+  }
+
+  #reread(): void {
+    for (const stream of this.#streams) stream.reread();
+    this.#left = undefined;
+  }
+}
