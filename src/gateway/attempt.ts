@@ -188,7 +188,7 @@ export class Attempts {
     const { moments } = attempt;
     const told = outcome === "completed" ? answer?.usage() : await answer?.cancel();
     // Nobody had asked the decoder yet: what there is to pay for is what was computed for it.
-    const known = told ? this.#dispatcher.billed(attempt.id, told) : outcome === "cancelled" ? split?.usage : undefined;
+    const known = told ? (split?.billed(told) ?? told) : outcome === "cancelled" ? split?.usage : undefined;
     const used = usedBy(attempt, answer, outcome, known);
     const { usage } = used;
     endpoint.running--;

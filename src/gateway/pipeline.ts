@@ -183,7 +183,8 @@ class Pipeline {
     const outcome = failure ? "failed" : "completed";
     const ended = await this.#attempts.end(call, attempt, answer, outcome, failure, finishReason);
     if (failure) throw failure;
-    if (whole["usage"] === undefined || whole["usage"] === null) whole["usage"] = openAiUsage(ended.usage);
+    // Of a split call the decoder calls cached what was computed for it elsewhere.
+    if (attempt.placement.split || !whole["usage"]) whole["usage"] = openAiUsage(ended.usage);
     return {
       ...{ id: call.id, chunks: none(), events: none(), body: () => Promise.resolve(whole) },
       finished: this.#finish(call, outcome, ended),

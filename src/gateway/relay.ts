@@ -10,7 +10,7 @@ import type { GatewayError } from "./errors.ts";
 import { checkOutput, OutputGatherer } from "./output.ts";
 import { cancelled } from "./refusals.ts";
 import type { Begun, CallState, Outcome } from "./state.ts";
-import { usageChunk } from "./usage.ts";
+import { openAiUsage, usageChunk } from "./usage.ts";
 
 type Json = Record<string, unknown>;
 type Step = IteratorResult<EngineChunk, undefined>;
@@ -61,7 +61,7 @@ export class Relay implements AsyncIterableIterator<EngineChunk, undefined> {
         this.#first = undefined;
         if (this.#call.signal.aborted) throw cancelled();
         if (step.done) break;
-        if (this.#passes(step.value.data)) return step;
+        if (this.#passes(step.value.data)) return this.#billed(step);
       }
       if (this.#call.check) checkOutput(this.#call.check, this.#gatherer!.choices.values());
     } catch (error) {
@@ -81,6 +81,14 @@ export class Relay implements AsyncIterableIterator<EngineChunk, undefined> {
     this.#over = true;
     await this.#finish("cancelled", cancelled());
     return over;
+  }
+
+  /** Of a split call the decoder calls cached what was computed for it elsewhere: its reader is told what is billed. */
+  #billed(step: IteratorYieldResult<EngineChunk>): Step {
+    const { data } = step.value;
+    const { split } = this.#begun.attempt.placement;
+    const usage = split && data["usage"] ? this.#begun.answer.usage() : undefined;
+    return usage ? { done: false, value: { data: { ...data, usage: openAiUsage(split!.billed(usage)) } } } : step;
   }
 
   /** Notes what a chunk says; false when its reader has not asked for it. */

@@ -49,14 +49,16 @@ export class SplitCall {
     this.#legs = legs;
   }
 
-  /** Whether the answer rests on the prefill leg's KV. */
-  get pulled(): boolean {
-    return this.prefilled?.state !== undefined && !this.#recompute && this.#failed === undefined;
-  }
-
   /** What is to be paid for when the call ends before the decoder has said anything. */
   get usage(): Usage | undefined {
     return this.prefilled?.usage;
+  }
+
+  /** Usage as it is billed: what this leg found cached, the other one knows. */
+  billed(usage: Usage): Usage {
+    const billed = this.#dispatcher.billed(this.#call, usage);
+    const cachedByTier = this.prefilled?.usage.cachedByTier;
+    return billed === usage || !cachedByTier ? billed : { ...billed, cachedByTier };
   }
 
   /** The decoder's answer. Throws EngineError, or GatewayError when the call is no longer wanted. */
