@@ -670,7 +670,7 @@ describe("prefill for another worker", () => {
   });
 
   it("keeps its state while the budget is full, and no longer than its lease", async () => {
-    await open({ budgetBytes: 2_500 });
+    await open({ budgetBytes: 2_000 });
     const end = await lease();
     await ask(run(3000, 300), { program: "r1" });
     expect(await hints.carryOut({ verb: "demote", program: "r1" })).toMatchObject({ honoured: false });

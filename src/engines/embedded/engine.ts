@@ -25,6 +25,7 @@ import type { BatchItem } from "./device.ts";
 import { ApiError, kvLost } from "./errors.ts";
 import type { Kv } from "./kv.ts";
 import type { KvFile } from "./kvIndex.ts";
+import { lent } from "./lending.ts";
 import { earlyAbortsRemembered } from "./limits.ts";
 import { WaitingQueue } from "./queue.ts";
 import { type Plan, plan, usablePrefix } from "./sequences.ts";
@@ -183,7 +184,7 @@ export class Engine {
 
   /** The file of the call's transferred state, if it holds what was promised. */
   private transferred({ transfer, prompt, owner }: Call): KvFile | undefined {
-    const file = this.kv.store.lent(transfer!.state);
+    const file = lent(this.kv.store, transfer!.state);
     if (!file || file.organisation !== owner.organisation) return undefined;
     const held = usablePrefix(file.tokens, prompt, this.kv.device.canTrim);
     return held >= promised(transfer!, prompt) ? file : undefined;

@@ -6,6 +6,7 @@ import type { Device } from "./device.ts";
 import type { KvFile } from "./kvIndex.ts";
 import type { KvStore, StateOwner } from "./kvStore.ts";
 import { readLease } from "./leases.ts";
+import { lend } from "./lending.ts";
 import { parkMinTokens } from "./limits.ts";
 import { blockTokens } from "./protocol.ts";
 import { ReloadPace } from "./reload.ts";
@@ -116,7 +117,7 @@ export class Kv {
   /** Saves what the slot holds, for another worker to load; the slot keeps it too. Answers the lease, if it could be kept. */
   async lend(slot: Slot): Promise<string | undefined> {
     if (!slot.owner || slot.doomed || slot.tokens.length === 0) return undefined;
-    const lease = await this.store.lend(slot.owner, slot.tokens, (path) => this.device.save(slot.id, path));
+    const lease = await lend(this.store, slot.owner, slot.tokens, (path) => this.device.save(slot.id, path));
     slot.savedAs = lease && readLease(lease)!.id;
     if (lease !== undefined) this.totals.lends++;
     else this.log("a state for another worker could not be kept", { sequence: slot.id, tokens: slot.tokens.length });

@@ -25,15 +25,15 @@ import {
   writeSidecar,
 } from "./kvFiles.ts";
 import { type KvFile, KvIndex } from "./kvIndex.ts";
-import { endLease, leasedStates, readLease, takeLease } from "./leases.ts";
-import { folderPollMs, leaseMs, parkMinTokens } from "./limits.ts";
+import { Leases } from "./leases.ts";
+import { folderPollMs, parkMinTokens } from "./limits.ts";
 
 export interface KvStoreOptions {
   dir: string;
   budgetBytes: number;
   fingerprint: string;
   contextTokens: number;
-  /** Expected bytes of a token's state, to decide whether a state fits before it is written. */
+  /** Expected bytes of a token's state until a file has shown it: whether a state fits is decided before it is written. */
   bytesPerToken: number;
   onAdded(file: KvFile): void;
   onRemoved(file: KvFile): void;
@@ -53,6 +53,7 @@ const folderClockMs = 25;
 export class KvStore {
   /** The same for all workers that read each other's files. */
   readonly pool: string;
+  readonly leases: Leases;
   private readonly options: KvStoreOptions;
   private readonly index: KvIndex;
   private readonly now: () => number;
@@ -60,17 +61,18 @@ export class KvStore {
   private readonly trusted = new Map<string, string>();
   /** States of this process whose sidecar is still being written, in the background. */
   private readonly undescribed = new Map<string, Promise<void>>();
-  /** States that go when their lease ends: their run has ended, or they are too short to be of use to anybody else. */
-  private readonly goingWithLease = new Set<string>();
   /** Sidecars that are none: looked at, and logged, once. */
   private readonly ignored = new Set<string>();
   private readonly background = new Set<Promise<unknown>>();
   private readonly timer: NodeJS.Timeout;
   private folderSeen = -1;
+  private perToken: number;
 
   constructor(options: KvStoreOptions) {
     this.options = options;
     this.now = options.now ?? Date.now;
+    this.leases = new Leases(options.dir, this.now);
+    this.perToken = options.bytesPerToken;
     this.index = new KvIndex(options.fingerprint, options.contextTokens);
     mkdirSync(options.dir, { recursive: true, mode: 0o700 });
     chmodSync(options.dir, 0o700);
@@ -90,7 +92,12 @@ export class KvStore {
 
   /** Tokens of the longest state that can be kept at all. */
   get maxTokens(): number {
-    return Math.floor(this.options.budgetBytes / this.options.bytesPerToken);
+    return Math.floor(this.options.budgetBytes / this.perToken);
+  }
+
+  /** Bytes of a token's state on disk. */
+  get bytesPerToken(): number {
+    return this.perToken;
   }
 
   /** Usable files that share a block with the prompt of these hashes, the most of it first. */
@@ -101,6 +108,17 @@ export class KvStore {
 
   get(id: string): KvFile | undefined {
     return this.index.get(id);
+  }
+
+  /** Name of the state of these tokens, whether it is kept or not: 32 hex digits. */
+  idOf(organisation: string, tokens: readonly number[]): string {
+    const bytes = Buffer.from(Uint32Array.from(tokens).buffer);
+    const head = `${this.options.fingerprint}\0${organisation}\0`;
+    return hash("sha256", Buffer.concat([Buffer.from(head), bytes]), "hex").slice(0, 32);
+  }
+
+  usable(file: KvFile): boolean {
+    return this.index.usable(file);
   }
 
   keeps(id: string): boolean {
@@ -129,7 +147,7 @@ export class KvStore {
     const id = this.idOf(owner.organisation, tokens);
     const known = this.index.get(id);
     if (known) return this.adopt(known, owner, shared);
-    const room = await this.makeRoom(tokens.length * this.options.bytesPerToken);
+    const room = await this.makeRoom(tokens.length * this.perToken);
     if (!room) return undefined;
     // Another process may have kept the same since the folder was looked at last.
     const theirs = this.index.get(id);
@@ -171,45 +189,9 @@ export class KvStore {
     return this.keeps(id);
   }
 
-  /**
-   * Keeps a state, however short, for another worker to load, and answers the name of its lease: until that ends, no budget
-   * and no newer state takes it. Undefined when it could not be kept.
-   */
-  async lend(
-    owner: StateOwner,
-    tokens: readonly number[],
-    write: (path: string) => Promise<number>,
-  ): Promise<string | undefined> {
-    const id = this.idOf(owner.organisation, tokens);
-    let lease: string;
-    try {
-      lease = await takeLease(this.options.dir, id, this.now() + leaseMs);
-    } catch (error) {
-      this.options.log("a KV state could not be leased", { error: String(error) });
-      return undefined;
-    }
-    // Looked at under the lease: what is here now cannot go any more.
-    this.refresh(true);
-    if (!(await this.save(owner, tokens, false, write))) {
-      await endLease(this.options.dir, lease);
-      return undefined;
-    }
-    if (tokens.length < parkMinTokens) this.goingWithLease.add(id);
-    return lease;
-  }
-
-  /** The state of a lease, whoever wrote it, run out or not; undefined when it is gone or not of this model. */
-  lent(lease: string): KvFile | undefined {
-    const id = readLease(lease)?.id;
-    if (id === undefined) return undefined;
-    this.refresh(!this.index.get(id));
-    const file = this.index.get(id);
-    return file && this.index.usable(file) ? file : undefined;
-  }
-
   /** The state is not needed any more by whom it was kept for; it stays as any other until its room is wanted. */
   async release(lease: string): Promise<void> {
-    await endLease(this.options.dir, lease);
+    await this.leases.end(lease);
     await this.removeUnleased();
   }
 
@@ -262,7 +244,7 @@ export class KvStore {
    */
   async dropProgram(program: string): Promise<number> {
     let tokens = 0;
-    const leased = this.leased();
+    const leased = this.leases.leased();
     for (const file of this.index.all().filter((file) => file.programs.includes(program))) {
       file.programs = file.programs.filter((owner) => owner !== program);
       if (file.shared || file.programs.length > 0) {
@@ -271,7 +253,7 @@ export class KvStore {
       }
       tokens += file.tokens.length;
       if (leased.has(file.id)) {
-        this.goingWithLease.add(file.id);
+        this.leases.goes(file.id);
         await this.describe(file);
       } else await this.remove(file);
     }
@@ -315,15 +297,11 @@ export class KvStore {
     await this.settled();
   }
 
-  private idOf(organisation: string, tokens: readonly number[]): string {
-    const bytes = Buffer.from(Uint32Array.from(tokens).buffer);
-    const head = `${this.options.fingerprint}\0${organisation}\0`;
-    return hash("sha256", Buffer.concat([Buffer.from(head), bytes]), "hex").slice(0, 32);
-  }
-
   private add(file: KvFile): void {
     this.index.put(file);
-    if (this.index.usable(file)) this.options.onAdded(file);
+    if (!this.index.usable(file)) return;
+    if (file.tokens.length >= parkMinTokens) this.perToken = file.bytes / file.tokens.length;
+    this.options.onAdded(file);
   }
 
   private drop(file: KvFile): void {
@@ -363,7 +341,7 @@ export class KvStore {
       const at = await stat(sidecarPath(this.options.dir, file.id)).catch(() => undefined);
       if (at) file.lastUsedMs = Math.max(file.lastUsedMs, at.mtimeMs);
     }
-    const victims = this.index.victims(bytes, this.options.budgetBytes, this.leased());
+    const victims = this.index.victims(bytes, this.options.budgetBytes, this.leases.leased());
     if (!victims) return false;
     for (const victim of victims) await this.remove(victim);
     return true;
@@ -372,24 +350,16 @@ export class KvStore {
   private async removeSuperseded(longer: KvFile): Promise<void> {
     const superseded = this.index.superseded(longer);
     if (superseded.length === 0) return;
-    const leased = this.leased();
+    const leased = this.leases.leased();
     for (const old of superseded) if (!leased.has(old.id)) await this.remove(old);
   }
 
   /** Removes what was kept for the sake of a lease that has ended. */
   private async removeUnleased(): Promise<void> {
-    if (this.goingWithLease.size === 0) return;
-    const leased = this.leased();
-    for (const id of this.goingWithLease) {
-      if (leased.has(id)) continue;
-      this.goingWithLease.delete(id);
+    for (const id of this.leases.gone()) {
       const file = this.index.get(id);
       if (file) await this.remove(file);
     }
-  }
-
-  private leased(): Set<string> {
-    return leasedStates(this.options.dir, this.now());
   }
 
   /** Makes the state exist for others too; a `fresh` one, or one that never got that far, is summed first. */

@@ -3,11 +3,13 @@
 // A lease is an empty file ID.NONCE.UNTIL.lease beside the state ID, so that every process that shares the folder sees it,
 // and a name is all there is to read. It ends by being removed or by its time (Unix milliseconds in the name): a worker that
 // dies leaves nothing behind that must be cleaned up for others to go on. Several leases of one state are counted by their
-// nonces. The name without ".lease" is what travels between workers.
+// nonces. The name without ".lease" is what travels between workers. Between a look at the leases and a removal that rests on
+// it another process may take one: what is lost then is told as lost (kv_lost), and computed anew.
 import { randomBytes } from "node:crypto";
 import { readdirSync, rmSync } from "node:fs";
 import { rm, writeFile } from "node:fs/promises";
 import path from "node:path";
+import { leaseMs } from "./limits.ts";
 
 const form = /^([0-9a-f]{32})\.[0-9a-f]{8}\.([0-9]{13})$/;
 const ending = ".lease";
@@ -18,28 +20,54 @@ export function readLease(lease: string): { id: string; untilMs: number } | unde
   return found ? { id: found[1]!, untilMs: Number(found[2]) } : undefined;
 }
 
-/** Leases the state until then, whether it is there yet or not; answers the lease's name. */
-export async function takeLease(dir: string, id: string, untilMs: number): Promise<string> {
-  const lease = `${id}.${randomBytes(4).toString("hex")}.${Math.ceil(untilMs)}`;
-  await writeFile(path.join(dir, lease + ending), "", { mode: 0o600 });
-  return lease;
-}
+/** The leases in a folder, and what this process removes when they end. */
+export class Leases {
+  private readonly dir: string;
+  private readonly now: () => number;
+  private readonly going = new Set<string>();
 
-/** Ends a lease; one that is none, or has ended, is nothing. */
-export async function endLease(dir: string, lease: string): Promise<void> {
-  if (readLease(lease)) await rm(path.join(dir, lease + ending), { force: true });
-}
-
-/** States that are leased now. What has run out is removed on the way. */
-export function leasedStates(dir: string, now: number): Set<string> {
-  const leased = new Set<string>();
-  for (const name of namesIn(dir)) {
-    if (!name.endsWith(ending)) continue;
-    const lease = readLease(name.slice(0, -ending.length));
-    if (lease && lease.untilMs > now) leased.add(lease.id);
-    else rmSync(path.join(dir, name), { force: true });
+  constructor(dir: string, now: () => number) {
+    this.dir = dir;
+    this.now = now;
   }
-  return leased;
+
+  /** Leases the state, whether it is there yet or not; answers the lease's name. Throws when the folder cannot be written. */
+  async take(id: string): Promise<string> {
+    const lease = `${id}.${randomBytes(4).toString("hex")}.${Math.ceil(this.now() + leaseMs)}`;
+    await writeFile(path.join(this.dir, lease + ending), "", { mode: 0o600 });
+    return lease;
+  }
+
+  /** Ends a lease, whoever took it; one that is none, or has ended, is nothing. */
+  async end(lease: string): Promise<void> {
+    if (readLease(lease)) await rm(path.join(this.dir, lease + ending), { force: true });
+  }
+
+  /** States that are leased now. What has run out is removed on the way. */
+  leased(): Set<string> {
+    const leased = new Set<string>();
+    for (const name of namesIn(this.dir)) {
+      if (!name.endsWith(ending)) continue;
+      const lease = readLease(name.slice(0, -ending.length));
+      if (lease && lease.untilMs > this.now()) leased.add(lease.id);
+      else rmSync(path.join(this.dir, name), { force: true });
+    }
+    return leased;
+  }
+
+  /** The state is to go when its last lease has: its run has ended, or it is too short to be of use to anybody else. */
+  goes(id: string): void {
+    this.going.add(id);
+  }
+
+  /** States that were to go, and whose leases have ended; each is told once. */
+  gone(): string[] {
+    if (this.going.size === 0) return [];
+    const leased = this.leased();
+    const over = [...this.going].filter((id) => !leased.has(id));
+    for (const id of over) this.going.delete(id);
+    return over;
+  }
 }
 
 function namesIn(dir: string): string[] {

@@ -6,7 +6,7 @@ import { type Llama, type LlamaContext, LlamaLogLevel, type LlamaModel, type Tok
 import type { Device } from "./device.ts";
 import { batchTokens } from "./limits.ts";
 import { LlamaDevice } from "./llamaDevice.ts";
-import { type KvPlan, type MemorySample, machineMemory, planKv, refusal } from "./memory.ts";
+import { type KvPlan, type MemorySample, machineMemory, planKv, refusal, stateBytes } from "./memory.ts";
 
 /** Why a worker cannot start, for the parent process. */
 export class StartError extends Error {
@@ -52,7 +52,8 @@ export interface LoadedModel {
   modelBytes: number;
   /** What the context really took, as the library reports it. */
   kvBytes: number;
-  bytesPerToken: number;
+  /** Of a state file. */
+  stateBytesPerToken: number;
   tokenize(text: string, special: boolean): number[];
   detokenize(tokens: readonly number[], before: readonly number[]): string;
   vocabularySize: number;
@@ -93,7 +94,7 @@ export async function loadModel(options: DeviceOptions): Promise<LoadedModel> {
     },
     modelBytes: model.memoryUsage.ram + model.memoryUsage.vram,
     kvBytes: context.memoryUsage.ram + context.memoryUsage.vram,
-    bytesPerToken: plan.bytesPerToken,
+    stateBytesPerToken: stateBytes(model.fileInfo.architectureMetadata) ?? plan.bytesPerToken,
     tokenize: (value, special) => model.tokenize(value, special),
     detokenize: (tokens, before) => model.detokenize(tokens as Token[], false, before as Token[]),
     vocabularySize: Array.isArray(vocabulary) ? vocabulary.length : Number.MAX_SAFE_INTEGER,

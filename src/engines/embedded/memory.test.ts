@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { machineMemory, planKv, refusal } from "./memory.ts";
+import { machineMemory, planKv, refusal, stateBytes } from "./memory.ts";
 
 const mib = 1024 ** 2;
 
@@ -32,6 +32,19 @@ describe("planning KV memory", () => {
     );
     expect(refused?.hint).toContain("LINESHAFT_WORKER_CONTEXT=768");
     expect(refused?.hint).toContain("LINESHAFT_WORKER_SLOTS=1");
+  });
+
+  it("tells a token's state from what the file says of its layers", () => {
+    // SmolLM2-135M, whose states of 1,000 tokens take 23 MB.
+    const small = { block_count: 30, embedding_length: 576, attention: { head_count: 9, head_count_kv: 3 } };
+    expect(stateBytes(small)).toBe(23_040);
+    // Heads of a width of their own, and layers that hold nothing (Gemma 3 270M; a hybrid).
+    const wide = { head_count: 4, head_count_kv: 1, key_length: 256, value_length: 256 };
+    expect(stateBytes({ block_count: 18, embedding_length: 640, attention: wide })).toBe(18_432);
+    const hybrid = { head_count: 8, head_count_kv: [0, 2, 0, 2], key_length: 64, value_length: 64 };
+    expect(stateBytes({ block_count: 4, attention: hybrid })).toBe(1_024);
+    expect(stateBytes({ block_count: 4 })).toBeUndefined();
+    expect(stateBytes({ block_count: 4, attention: {} })).toBeUndefined();
   });
 
   it("knows the machine", () => {

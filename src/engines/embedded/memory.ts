@@ -11,7 +11,7 @@ export interface MemorySample {
 }
 
 export interface KvPlan {
-  /** Bytes of one token's state. */
+  /** Bytes of one token's state, with what the compute buffers grow by for it. */
   bytesPerToken: number;
   /** Bytes a context needs beside its cells: compute buffers. */
   fixedBytes: number;
@@ -23,6 +23,35 @@ export function planKv(small: MemorySample, large: MemorySample, slots: number, 
   const bytesPerToken = (large.bytes - small.bytes) / (large.cells - small.cells);
   const fixedBytes = Math.max(0, small.bytes - bytesPerToken * small.cells);
   return { bytesPerToken, fixedBytes, neededBytes: Math.ceil(fixedBytes + bytesPerToken * slots * contextTokens) };
+}
+
+/** What a GGUF says of its layers, in the names that it uses. */
+export interface LayerFacts {
+  block_count?: number;
+  embedding_length?: number;
+  attention?: {
+    head_count?: number | number[];
+    head_count_kv?: number | number[];
+    key_length?: number;
+    value_length?: number;
+  };
+}
+
+/** Bytes of one token's keys and values in 16-bit floats; undefined where the file does not say enough. */
+export function stateBytes({
+  block_count: layers,
+  embedding_length: width,
+  attention,
+}: LayerFacts): number | undefined {
+  if (!layers || !attention) return undefined;
+  const heads = (count: number | number[] | undefined): number[] | undefined =>
+    typeof count === "number" ? Array.from({ length: layers }, () => count) : count;
+  const queries = heads(attention.head_count);
+  const holders = heads(attention.head_count_kv) ?? queries;
+  const each = width && queries?.[0] ? width / queries[0] : undefined;
+  const length = (attention.key_length ?? each ?? 0) + (attention.value_length ?? each ?? 0);
+  if (!holders || !(length > 0)) return undefined;
+  return 2 * length * holders.reduce((sum, count) => sum + count, 0);
 }
 
 /** Left for everything else on the machine: 5 % of it, at least 256 MiB. */

@@ -54,7 +54,7 @@ test("both name the same pool, and say what they keep at what price", async () =
   const [one, other] = await Promise.all([a.probe(), b.probe()]);
   expect(one.kv!.pool).toBe(other.kv!.pool);
   expect(one.kv).toMatchObject({ deviceTokens: 3 * 1024 });
-  expect(one.kv!.bytesPerToken).toBeGreaterThan(20_000);
+  expect(one.kv!.bytesPerToken).toBe(23_040);
   expect(one.kv!.totalTokens).toBe(3 * 1024 + Math.floor((2 * 1024 ** 3) / one.kv!.bytesPerToken));
   expect(one.kv!.reloadMsPerToken.disk).toBeGreaterThan(0);
   expect(one.capabilities).toMatchObject({ takesTokens: true, kvHints: true, transfersKv: true });

@@ -66,7 +66,7 @@ export async function startWorker(env: Environment): Promise<Worker> {
     memory: { rssBytes: process.memoryUsage.rss(), modelBytes: model.modelBytes, kvBytes: model.kvBytes },
     disk: store.usage(),
     kv: {
-      bytesPerToken: model.bytesPerToken,
+      bytesPerToken: store.bytesPerToken,
       deviceTokens,
       totalTokens: deviceTokens + store.maxTokens,
       reloadMsPerToken: { disk: kv.reload.msPerToken },
@@ -127,7 +127,7 @@ function openStore(env: Environment, model: LoadedModel, ledger: BlockLedger): K
       budgetBytes: env.LINESHAFT_WORKER_KV_BUDGET_BYTES,
       fingerprint: model.facts.fingerprint,
       contextTokens: model.device.contextTokens,
-      bytesPerToken: model.bytesPerToken,
+      bytesPerToken: model.stateBytesPerToken,
       onAdded: (file) => ledger.set(`file-${file.id}`, "disk", file.organisation, file.tokens),
       onRemoved: (file) => ledger.forget(`file-${file.id}`),
       log: warn,

@@ -1,0 +1,38 @@
+// A state handed from one worker to another through the folder that both share: kept under a lease by the one, found by the
+// lease's name by the other.
+import type { KvFile } from "./kvIndex.ts";
+import type { KvStore, StateOwner } from "./kvStore.ts";
+import { readLease } from "./leases.ts";
+import { parkMinTokens } from "./limits.ts";
+
+/**
+ * Keeps a state, however short, for another worker to load, and answers the name of its lease: until that ends, no budget and
+ * no newer state takes it. Undefined when it cannot be kept.
+ */
+export async function lend(
+  store: KvStore,
+  owner: StateOwner,
+  tokens: readonly number[],
+  write: (path: string) => Promise<number>,
+): Promise<string | undefined> {
+  const id = store.idOf(owner.organisation, tokens);
+  const lease = await store.leases.take(id).catch(() => undefined);
+  if (lease === undefined) return undefined;
+  // Looked at under the lease: what is here now cannot go any more.
+  store.refresh(true);
+  if (!(await store.save(owner, tokens, false, write))) {
+    await store.leases.end(lease);
+    return undefined;
+  }
+  if (tokens.length < parkMinTokens) store.leases.goes(id);
+  return lease;
+}
+
+/** The state of a lease, whoever wrote it, run out or not; undefined when it is gone or of no use to this worker. */
+export function lent(store: KvStore, lease: string): KvFile | undefined {
+  const id = readLease(lease)?.id;
+  if (id === undefined) return undefined;
+  store.refresh(!store.keeps(id));
+  const file = store.get(id);
+  return file && store.usable(file) ? file : undefined;
+}
