@@ -23,6 +23,13 @@ export class Random {
     return -Math.log(1 - this.next()) * mean;
   }
 
+  /** Poisson with the given mean: arrivals of a unit of time. Made for means of tens. */
+  poisson(mean: number): number {
+    let count = 0;
+    for (let at = this.exponential(1); at < mean; at += this.exponential(1)) count++;
+    return count;
+  }
+
   /** Standard normal, by Box and Muller (one of the pair is thrown away: a stream must not depend on call parity). */
   normal(): number {
     const u = 1 - this.next();

@@ -1,6 +1,7 @@
 // Generator of shared-prefix load, the shape of llm-d's published benchmarks: groups of prompts that begin with the same
-// long system prompt, each with a question of its own, drawn in a shuffled order that repeats, at a ladder of rates.
-// The same prompts come again and again (a full set is groups x promptsPerGroup), so questions are cached too.
+// long system prompt, each with a question of its own, in an order that was shuffled once, at a ladder of rates. The same
+// prompts come again and again (a full set is groups x promptsPerGroup, and every stage begins with the first), so questions
+// are cached too. Arrivals and stages are those of the load generator, inference-perf at its state of September 2025.
 import { Random } from "../random.ts";
 import type { Workload } from "../types.ts";
 import { WorkloadBuilder } from "./builder.ts";
@@ -9,6 +10,10 @@ import { WorkloadBuilder } from "./builder.ts";
 export interface Stage {
   ratePerS: number;
   durationS: number;
+  /**
+   * `constant`: exponential gaps, stretched to fill the stage exactly. `poisson`: the calls of each second are drawn, and within
+   * it their gaps are exponential, stretched so that the last comes at its end.
+   */
   arrivals: "poisson" | "constant";
   /** Warm-up rungs run, but reports leave them out. */
   warmUp?: boolean;
@@ -28,7 +33,7 @@ export interface SharedPrefixOptions {
 }
 
 /**
- * The ladder as one workload. A stage starts one second after every call of the stage before it has ended, as the load
+ * The ladder as one workload. A stage starts some seconds after every call of the stage before it has ended, as the load
  * generator does; what earlier stages left in the caches is still there. `stageOf` gives each call's stage.
  */
 export function sharedPrefix(options: SharedPrefixOptions): { workload: Workload; stageOf: Int32Array } {
@@ -38,16 +43,12 @@ export function sharedPrefix(options: SharedPrefixOptions): { workload: Workload
   const prompts = buildPrompts(builder, options, blockTokens);
   random.shuffle(prompts);
   const stageOf: number[] = [];
-  let next = 0;
   let lastOfStage: number[] = [];
   options.stages.forEach((stage, stageNumber) => {
-    const gapMs = 1000 / stage.ratePerS;
-    let atMs = 0;
-    const count = Math.round(stage.ratePerS * stage.durationS);
+    const times = arrivalTimes(stage, random);
     const begun: number[] = [];
-    for (let i = 0; i < count; i++) {
-      atMs += stage.arrivals === "poisson" ? random.exponential(gapMs) : gapMs;
-      const prompt = prompts[next++ % prompts.length]!;
+    for (const [i, atMs] of times.entries()) {
+      const prompt = prompts[i % prompts.length]!;
       const call = builder.add({
         program: `${prompt.group}`,
         thread: `${prompt.group}/${prompt.number}`,
@@ -55,7 +56,7 @@ export function sharedPrefix(options: SharedPrefixOptions): { workload: Workload
         outputTokens: options.outputTokens,
         blocks: prompt.blocks,
         after: lastOfStage,
-        delayMs: atMs + (stageNumber > 0 ? 1000 : 0),
+        delayMs: atMs + (stageNumber > 0 ? betweenStagesMs : 0),
       });
       begun.push(call.index);
       stageOf.push(stageNumber);
@@ -63,6 +64,27 @@ export function sharedPrefix(options: SharedPrefixOptions): { workload: Workload
     lastOfStage = begun;
   });
   return { workload: builder.build(), stageOf: Int32Array.from(stageOf) };
+}
+
+/** A second until it looks again whether all have ended (half of it on average), one of rest, and one to fill the queue. */
+const betweenStagesMs = 2500;
+
+function arrivalTimes(stage: Stage, random: Random): number[] {
+  const count = Math.round(stage.ratePerS * stage.durationS);
+  if (stage.arrivals === "constant") return filled(count, stage.durationS * 1000, random);
+  const times: number[] = [];
+  for (let second = 0; times.length < count; second++) {
+    const within = filled(random.poisson(stage.ratePerS), 1000, random);
+    for (const atMs of within) if (times.length < count) times.push(second * 1000 + atMs);
+  }
+  return times;
+}
+
+/** Times with exponential gaps, the last of them at `spanMs`. */
+function filled(count: number, spanMs: number, random: Random): number[] {
+  let sum = 0;
+  const times = Array.from({ length: count }, () => (sum += random.exponential(1)));
+  return times.map((at) => (at * spanMs) / sum);
 }
 
 interface Prompt {
@@ -96,7 +118,7 @@ const ladder = (text: string, arrivals: Stage["arrivals"], warmUp: string): Stag
 
 /** llm-d's two published workloads, by the specification that stands beside their tables. */
 export const llmdWorkloads = {
-  "37pct": (seed: number, arrivals: Stage["arrivals"] = "poisson") =>
+  "37pct": (seed: number, arrivals: Stage["arrivals"] = "constant") =>
     sharedPrefix({
       name: "llm-d 37 % of capacity",
       groups: 83,
