@@ -100,8 +100,8 @@ describe("an instance, from its first start to its last stop", () => {
     expect(status.components.map(({ name, state }) => `${name} ${state}`).toSorted()).toEqual([
       ...["main ready", "postgres ready", "restate ready", "worker-0 ready"],
     ]);
-    expect(status.deployments[0]!.memory!.kv_bytes).toBeGreaterThan(1_000_000);
-    expect(status.memory.total_rss_bytes).toBeGreaterThan(status.deployments[0]!.memory!.rss_bytes);
+    expect(status.deployments[0]!.endpoints[0]!.memory!.kv_bytes).toBeGreaterThan(1_000_000);
+    expect(status.memory.total_rss_bytes).toBeGreaterThan(status.deployments[0]!.endpoints[0]!.memory!.rss_bytes);
   });
 
   test("keeps its secrets to itself", () => {

@@ -21,17 +21,15 @@ const status = {
   ],
   deployments: [
     {
-      ...{
-        name: "smollm2",
-        engine: "embedded",
-        state: "ready",
-        context_tokens: 4096,
-        slots: 8,
-        running: 1,
-        waiting: 0,
-      },
-      memory: { rss_bytes: 1_100_000_000, model_bytes: 97_000_000, kv_bytes: 858_000_000 },
+      ...{ name: "smollm2", engine: "embedded", state: "ready", placement: "two-tier" },
       disk: { used_bytes: 0, budget_bytes: 2_000_000_000, files: 0 },
+      endpoints: [
+        {
+          ...{ endpoint: "worker-0", role: "both", state: "ready", threads: 1 },
+          ...{ context_tokens: 4096, slots: 8, running: 1, waiting: 0 },
+          memory: { rss_bytes: 1_100_000_000, model_bytes: 97_000_000, kv_bytes: 858_000_000 },
+        },
+      ],
     },
   ],
   memory: { total_rss_bytes: 1_600_000_000 },
@@ -88,8 +86,11 @@ describe("status", () => {
 
       postgres ended before: It was ended by SIGKILL.
 
-      MODEL    ENGINE    STATE  RUNNING  WAITING  CONTEXT     RSS  WEIGHTS      KV     KV ON DISK  NOTE
-      smollm2  embedded  ready   1 of 8        0    4,096  1.1 GB    97 MB  858 MB  0 B of 2.0 GB
+      MODEL    ENGINE    STATE  ENDPOINTS  PLACEMENT     KV ON DISK  NOTE
+      smollm2  embedded  ready          1  two-tier   0 B of 2.0 GB
+
+      ENDPOINT  MODEL    ROLE  STATE  RUNNING  WAITING  CONTEXT     RSS      KV  CACHED  COMPUTED  NOTE
+      worker-0  smollm2  both  ready   1 of 8        0    4,096  1.1 GB  858 MB       -         -
       "
     `);
     expect(cli.requests[0]).toMatchObject({ authorization: "Bearer lsk_test" });

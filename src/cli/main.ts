@@ -5,6 +5,7 @@ import { registerBudgets } from "./budgets.ts";
 import { registerCall } from "./call.ts";
 import { makeContext, withExamples, type Context } from "./context.ts";
 import { registerDeploy } from "./deploy.ts";
+import { registerDeployments } from "./deployments.ts";
 import { registerDoctor } from "./doctor.ts";
 import { registerEngines } from "./engines.ts";
 import { printError } from "./errors.ts";
@@ -41,6 +42,7 @@ export function buildProgram(context: Context): Command {
   registerKeys(program, context);
   registerBudgets(program, context);
   registerDeploy(program, context);
+  registerDeployments(program, context);
   registerRuns(program, context);
   registerBill(program, context);
   registerSimulate(program, context);

@@ -1,6 +1,6 @@
 // `lineshaft status`: is it healthy, what runs, what does it hold in memory.
 import type { Command } from "commander";
-import type { ComponentStatus, DeploymentStatus, Status } from "../gateway/api/schemas.ts";
+import type { ComponentStatus, DeploymentStatus, EndpointStatus, Status } from "../gateway/api/schemas.ts";
 import { verb, type Context } from "./context.ts";
 import { bytes, count, pairs, relativeTime, table } from "./format.ts";
 
@@ -44,16 +44,8 @@ export function statusLines(status: Status, now: number): string[] {
     { title: "model", value: (row: DeploymentStatus) => row.name },
     { title: "engine", value: (row) => row.engine },
     { title: "state", value: (row) => row.state },
-    { title: "running", value: (row) => ofLimit(row.running, row.slots), right: true },
-    { title: "waiting", value: (row) => (row.waiting === undefined ? "-" : count(row.waiting)), right: true },
-    {
-      title: "context",
-      value: (row) => (row.context_tokens === undefined ? "-" : count(row.context_tokens)),
-      right: true,
-    },
-    { title: "rss", value: (row) => (row.memory ? bytes(row.memory.rss_bytes) : "-"), right: true },
-    { title: "weights", value: (row) => (row.memory ? bytes(row.memory.model_bytes) : "-"), right: true },
-    { title: "kv", value: (row) => (row.memory ? bytes(row.memory.kv_bytes) : "-"), right: true },
+    { title: "endpoints", value: (row) => count(row.endpoints.length), right: true },
+    { title: "placement", value: (row) => row.placement ?? "-" },
     {
       title: "kv on disk",
       value: (row) => (row.disk ? `${bytes(row.disk.used_bytes)} of ${bytes(row.disk.budget_bytes)}` : "-"),
@@ -61,8 +53,44 @@ export function statusLines(status: Status, now: number): string[] {
     },
     { title: "note", value: (row) => row.error ?? "" },
   ]);
-  return [...head, "", ...components, ...(troubles.length > 0 ? ["", ...troubles] : []), "", ...deployments];
+  const endpoints = endpointLines(status.deployments);
+  return [
+    ...head,
+    "",
+    ...components,
+    ...(troubles.length > 0 ? ["", ...troubles] : []),
+    "",
+    ...deployments,
+    "",
+    ...endpoints,
+  ];
 }
+
+/** One line for each endpoint of each deployment. */
+export function endpointLines(deployments: DeploymentStatus[]): string[] {
+  const rows = deployments.flatMap(({ name, endpoints }) => endpoints.map((endpoint) => ({ ...endpoint, name })));
+  return table(rows, [
+    { title: "endpoint", value: (row) => row.endpoint },
+    { title: "model", value: (row) => row.name },
+    { title: "role", value: (row) => row.role },
+    { title: "state", value: (row) => row.state },
+    { title: "running", value: (row) => ofLimit(row.running, row.slots), right: true },
+    { title: "waiting", value: (row) => optional(row.waiting, count), right: true },
+    { title: "context", value: (row) => optional(row.context_tokens, count), right: true },
+    { title: "rss", value: (row) => optional(row.memory?.rss_bytes, bytes), right: true },
+    { title: "kv", value: (row) => optional(row.memory?.kv_bytes, bytes), right: true },
+    { title: "cached", value: (row) => optional(cachedTokens(row), count), right: true },
+    { title: "computed", value: (row) => optional(row.totals?.computed_tokens, count), right: true },
+    { title: "note", value: (row) => row.error ?? "" },
+  ]);
+}
+
+/** Prompt tokens that were not computed, since the endpoint's start. */
+const cachedTokens = ({ totals }: EndpointStatus): number | undefined =>
+  totals && totals.cached_device_tokens + totals.cached_disk_tokens;
+
+const optional = (value: number | undefined, write: (value: number) => string): string =>
+  value === undefined ? "-" : write(value);
 
 function ofLimit(value: number | undefined, limit: number | undefined): string {
   if (value === undefined) return "-";

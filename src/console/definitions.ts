@@ -137,7 +137,7 @@ export const definitions = {
     name: "KV memory",
     meaning:
       "Memory that the engine holds for the attention state of all its sequences. It is reserved when the worker starts.",
-    formula: "deployments[].memory.kv_bytes",
+    formula: "deployments[].endpoints[].memory.kv_bytes",
     query: "GET /api/status",
   },
   disk_tier: {
@@ -151,7 +151,7 @@ export const definitions = {
     name: "Sequences",
     meaning:
       "Contiguous KV states inside the worker. Running: a call is served. Idle: kept for the next turn of its program. Free: empty.",
-    formula: "deployments[].sequences",
+    formula: "deployments[].endpoints[].sequences",
     query: "GET /api/status",
   },
   resident: {

@@ -177,7 +177,7 @@ async function compose(options: StartOptions, stack: AsyncDisposableStack): Prom
   const server = createServer({
     ...{ gateway, identity, ledger, engines, db, events, metrics, log },
     ...(consoleFolder !== undefined && { consoleFolder }),
-    status: () => instanceStatus({ version, address, startedAt, supervisor, engines, external }),
+    status: () => instanceStatus({ version, address, startedAt, supervisor, engines, deployments, external }),
     routes: [agents.routes, maintenanceRoutes(agents), deploymentRoutes(deployments)],
   });
   supervisor.onChange((child) => events.publish(organisation.id, { type: "component", component: componentOf(child) }));

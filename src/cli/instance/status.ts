@@ -1,7 +1,15 @@
 // What the composition knows of the whole: its processes, what each holds in memory, and what its engines say of themselves.
 import { treeMemory, type ChildStatus, type Supervisor } from "../../fleet/index.ts";
 import type { EmbeddedEngine, EngineRegistry, RegisteredEndpoint } from "../../engines/index.ts";
-import type { ComponentStatus, DeploymentStatus, Status } from "../../gateway/api/schemas.ts";
+import type { WorkerStatus } from "../../engines/embedded/protocol.ts";
+import type { Deployments } from "../../gateway/api/routes/deployments.ts";
+import type {
+  ComponentStatus,
+  DeploymentResource,
+  DeploymentStatus,
+  EndpointStatus,
+  Status,
+} from "../../gateway/api/schemas.ts";
 
 export type InstanceStatus = Omit<Status, "organisation" | "project" | "role">;
 
@@ -11,9 +19,13 @@ export interface StatusSources {
   startedAt: Date;
   supervisor: Supervisor;
   engines: EngineRegistry;
+  deployments: Pick<Deployments, "list">;
   /** Components that run elsewhere, by name. */
   external: string[];
 }
+
+/** A worker that starts or leaves because somebody said so is no trouble. */
+const illStates = new Set<ComponentStatus["state"]>(["restarting", "failed", "stopped"]);
 
 export async function instanceStatus(sources: StatusSources): Promise<InstanceStatus> {
   const children = sources.supervisor.status();
@@ -26,12 +38,18 @@ export async function instanceStatus(sources: StatusSources): Promise<InstanceSt
     ...children.map(componentOf),
     ...sources.external.map((name): ComponentStatus => ({ name, state: "external", restarts: 0 })),
   ];
-  const deployments = await Promise.all(sources.engines.list().map((endpoint) => deploymentOf(endpoint, children)));
+  const wanted = await sources.deployments.list();
+  const own = await Promise.all(wanted.map((deployment) => ownDeployment(deployment, sources, children)));
+  const added = Map.groupBy(
+    sources.engines.list().filter(({ kind }) => kind !== "embedded"),
+    ({ name }) => name,
+  );
+  const deployments = [...own, ...[...added].map(([name, endpoints]) => addedEngine(name, endpoints))];
   return {
     version: sources.version,
     address: sources.address,
     started_at: sources.startedAt.toISOString(),
-    healthy: components.every(({ state }) => state === "ready" || state === "external"),
+    healthy: components.every(({ state }) => !illStates.has(state)) && wanted.every(({ state }) => state !== "failed"),
     components,
     deployments,
     memory: { total_rss_bytes: trees.get(process.pid) ?? process.memoryUsage.rss() },
@@ -48,44 +66,75 @@ export function componentOf(child: ChildStatus): ComponentStatus {
   };
 }
 
-async function deploymentOf(endpoint: RegisteredEndpoint, children: ChildStatus[]): Promise<DeploymentStatus> {
-  const base = { name: endpoint.name, engine: endpoint.kind };
-  if (endpoint.kind !== "embedded") {
-    const state = endpoint.up === false ? "down" : endpoint.up ? "ready" : "starting";
-    return {
-      ...{ ...base, state, running: endpoint.running },
-      ...(endpoint.facts?.contextTokens !== undefined && { context_tokens: endpoint.facts.contextTokens }),
-      ...(endpoint.lastError !== undefined && { error: endpoint.lastError }),
-    };
-  }
-  const child = children.find(({ name }) => name === endpoint.endpoint);
-  if (child && child.state !== "ready")
-    return { ...base, state: "starting", ...(child.lastError !== undefined && { error: child.lastError }) };
-  try {
-    const now = await (endpoint.engine as EmbeddedEngine).status();
-    return {
-      ...{ ...base, state: "ready", context_tokens: now.contextTokens, slots: now.slots },
-      ...{ running: now.running, waiting: now.waiting },
-      memory: {
-        rss_bytes: now.memory.rssBytes,
-        model_bytes: now.memory.modelBytes,
-        kv_bytes: now.memory.kvBytes,
-      },
-      disk: { used_bytes: now.disk.usedBytes, budget_bytes: now.disk.budgetBytes, files: now.disk.files },
-      sequences: now.sequences.map(({ id, state, tokens, program }) => ({
-        id,
-        state,
-        tokens,
-        ...(program && { program }),
-      })),
-      totals: {
-        ...{ calls: now.totals.calls, prompt_tokens: now.totals.promptTokens },
-        ...{ computed_tokens: now.totals.computedTokens, cached_device_tokens: now.totals.cachedDeviceTokens },
-        ...{ cached_disk_tokens: now.totals.cachedDiskTokens, output_tokens: now.totals.outputTokens },
-        ...{ parks: now.totals.parks, restores: now.totals.restores },
-      },
-    };
-  } catch (error) {
-    return { ...base, state: "down", error: (error as Error).message };
-  }
+/** A deployment of this machine: what is wanted, and what each of its workers says of itself. */
+async function ownDeployment(
+  deployment: DeploymentResource,
+  { engines }: StatusSources,
+  children: ChildStatus[],
+): Promise<DeploymentStatus> {
+  let disk: DeploymentStatus["disk"];
+  const endpoints = await Promise.all(
+    deployment.endpoints.map(async ({ endpoint, role, state, threads }): Promise<EndpointStatus> => {
+      const base = { endpoint, role, threads };
+      const known = engines.get(endpoint);
+      const lastError = children.find(({ name }) => name === endpoint)?.lastError;
+      if (state !== "ready" || !known) return { ...base, state, ...(lastError !== undefined && { error: lastError }) };
+      try {
+        const now = await (known.engine as EmbeddedEngine).status();
+        disk ??= { used_bytes: now.disk.usedBytes, budget_bytes: now.disk.budgetBytes, files: now.disk.files };
+        return { ...base, state: "ready", ...workerFacts(now) };
+      } catch (error) {
+        return { ...base, state: "down", error: (error as Error).message };
+      }
+    }),
+  );
+  const ready = endpoints.filter(({ state }) => state === "ready").length;
+  const whole = deployment.state === "ready" && ready === endpoints.length;
+  const state =
+    endpoints.length === 0 && deployment.state === "ready"
+      ? "off"
+      : whole
+        ? "ready"
+        : ready > 0
+          ? "partial"
+          : deployment.state === "failed" || endpoints.every((one) => one.state === "down")
+            ? "down"
+            : "starting";
+  return {
+    ...{ name: deployment.name, engine: "embedded", state, endpoints },
+    placement: String(deployment.manifest["placement"]),
+    ...(disk && { disk }),
+    ...(deployment.error && { error: deployment.error.message }),
+  };
+}
+
+function workerFacts(now: WorkerStatus): Partial<EndpointStatus> {
+  const { memory, totals } = now;
+  return {
+    ...{ context_tokens: now.contextTokens, slots: now.slots, running: now.running, waiting: now.waiting },
+    memory: { rss_bytes: memory.rssBytes, model_bytes: memory.modelBytes, kv_bytes: memory.kvBytes },
+    sequences: now.sequences.map(({ id, state, tokens, program }) => ({
+      ...{ id, state, tokens },
+      ...(program && { program }),
+    })),
+    totals: {
+      ...{ calls: totals.calls, prompt_tokens: totals.promptTokens },
+      ...{ computed_tokens: totals.computedTokens, cached_device_tokens: totals.cachedDeviceTokens },
+      ...{ cached_disk_tokens: totals.cachedDiskTokens, output_tokens: totals.outputTokens },
+      ...{ parks: totals.parks, restores: totals.restores },
+    },
+  };
+}
+
+/** An engine that was added, with its endpoints. */
+function addedEngine(name: string, registered: RegisteredEndpoint[]): DeploymentStatus {
+  const endpoints = registered.map(({ endpoint, role, up, running, facts, lastError }): EndpointStatus => ({
+    ...{ endpoint, role, running, state: up === false ? "down" : up ? "ready" : "starting" },
+    ...(facts?.contextTokens !== undefined && { context_tokens: facts.contextTokens }),
+    ...(lastError !== undefined && { error: lastError }),
+  }));
+  const all = (state: EndpointStatus["state"]) => endpoints.every((one) => one.state === state);
+  const some = endpoints.some(({ state }) => state === "ready");
+  const state = all("ready") ? "ready" : some ? "partial" : all("down") ? "down" : "starting";
+  return { name, engine: "openai", state, endpoints };
 }

@@ -21,8 +21,11 @@ export function Health() {
       .filter((each) => each.state !== "ready" && each.state !== "external")
       .map((each) => `${each.name} is ${each.state}${each.last_error === undefined ? "" : `: ${each.last_error}`}`),
     ...data.deployments
-      .filter((each) => each.state !== "ready")
-      .map((each) => `${each.name} is ${each.state}${each.error === undefined ? "" : `: ${each.error}`}`),
+      .filter((each) => each.state !== "ready" && each.state !== "off")
+      .map(
+        (each) =>
+          `${each.name} is ${each.state === "partial" ? "served by some of its endpoints only" : each.state}${each.error === undefined ? "" : `: ${each.error}`}`,
+      ),
   ];
   return (
     <section className="panel health" aria-label="Health">
@@ -41,7 +44,7 @@ export function Health() {
             <StateMark
               state={deployment.state}
               label={deployment.name}
-              tip={`${deployment.state}, engine ${deployment.engine}${deployment.error === undefined ? "" : `\n${deployment.error}`}`}
+              tip={`${deployment.state}, engine ${deployment.engine}, ${plural(deployment.endpoints.length, "endpoint")}${deployment.error === undefined ? "" : `\n${deployment.error}`}`}
             />
           </li>
         ))}

@@ -8,7 +8,7 @@ import { PageHead } from "../ui/page.tsx";
 import { Empty, Failure, SkeletonFigures, SkeletonRows } from "../ui/states.tsx";
 import { Table, type Column } from "../ui/table.tsx";
 import { Ago, Command, StateMark } from "../ui/text.tsx";
-import { Deployment } from "./deployment.tsx";
+import { Deployment, sumOf } from "./deployment.tsx";
 import "./models.css";
 
 export function ModelsScreen() {
@@ -32,15 +32,19 @@ export function ModelsScreen() {
       </>
     );
   }
-  const sum = (pick: (deployment: DeploymentStatus) => number | undefined) =>
-    data.deployments.reduce((total, each) => total + (pick(each) ?? 0), 0);
-  const kv = sum((each) => each.memory?.kv_bytes);
-  const disk = sum((each) => each.disk?.used_bytes);
-  const budget = sum((each) => each.disk?.budget_bytes);
-  const sequences = data.deployments.flatMap((each) => each.sequences ?? []);
+  const endpoints = data.deployments.flatMap((each) => each.endpoints);
+  const kv = sumOf(endpoints, (each) => each.memory?.kv_bytes) ?? 0;
+  const sum = (pick: (disk: NonNullable<DeploymentStatus["disk"]>) => number) =>
+    data.deployments.reduce((total, each) => total + (each.disk ? pick(each.disk) : 0), 0);
+  const disk = sum((each) => each.used_bytes);
+  const budget = sum((each) => each.budget_bytes);
+  const sequences = endpoints.flatMap((each) => each.sequences ?? []);
   return (
     <>
-      <PageHead title="Models and chips" note={plural(data.deployments.length, "deployment")} />
+      <PageHead
+        title="Models and chips"
+        note={`${plural(data.deployments.length, "deployment")}, ${plural(endpoints.length, "endpoint")}`}
+      />
       <div className="stack">
         <div className="figures of-four">
           <Figure
@@ -71,8 +75,8 @@ export function ModelsScreen() {
         {data.deployments.length === 0 ? (
           <div className="panel">
             <Empty title="No model is served" command="npx lineshaft models">
-              The list shows which models can be taken; LINESHAFT_MODEL names the one to start with. A running vLLM,
-              Ollama or provider is added with lineshaft engines add.
+              The list shows which models can be taken; lineshaft deploy FILE serves one as a manifest says. A running
+              vLLM, Ollama or provider is added with lineshaft engines add.
             </Empty>
           </div>
         ) : (

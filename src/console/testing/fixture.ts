@@ -7,6 +7,7 @@ import type {
   Call,
   CallDetail,
   ComponentStatus,
+  EndpointStatus,
   EngineResource,
   KeyResource,
   RunDetail,
@@ -140,6 +141,7 @@ function statusAt(random: Random, now: number, started: number): Status {
       component("gateway", 148_200_000),
       component("postgres", 96_400_000),
       component("restate", 131_700_000),
+      component("worker-1", 561_900_000),
       component("worker-0", 561_900_000, {
         restarts: 1,
         started_at: iso(now - 5 * hour),
@@ -148,43 +150,57 @@ function statusAt(random: Random, now: number, started: number): Status {
     ],
     deployments: [
       {
-        name: embedded,
-        engine: "embedded",
-        state: "ready",
-        context_tokens: 8_192,
-        slots: 8,
-        running: 3,
-        waiting: 0,
-        memory: { rss_bytes: 561_900_000, model_bytes: 101_500_000, kv_bytes: 377_487_360 },
+        ...{ name: embedded, engine: "embedded", state: "ready", placement: "two-tier" },
         disk: { used_bytes: 1_311_000_000, budget_bytes: 4_000_000_000, files: 61 },
-        sequences: Array.from({ length: 8 }, (_, id) => {
-          const state = id < 3 ? "running" : id < 6 ? "idle" : "free";
-          return {
-            id,
-            state,
-            tokens: state === "free" ? 0 : random.whole(400, 5_200),
-            ...(state === "free"
-              ? {}
-              : { program: idOf(random, id < 3 ? "run" : "prog", now - random.between(0, hour)) }),
-          } as const;
-        }),
-        totals: {
-          calls: 6_804,
-          prompt_tokens: 6_120_448,
-          computed_tokens: 2_311_296,
-          cached_device_tokens: 3_204_672,
-          cached_disk_tokens: 604_480,
-          output_tokens: 498_120,
-          parks: 912,
-          restores: 701,
-        },
+        endpoints: [
+          workerAt(random, now, { name: "worker-0", role: "prefill", running: 1, idle: 1, share: 0.7 }),
+          workerAt(random, now, { name: "worker-1", role: "decode", running: 3, idle: 3, share: 0.3 }),
+        ],
       },
-      { name: remote, engine: "openai", state: "ready", context_tokens: 131_072, running: 1, waiting: 0 },
+      {
+        ...{ name: remote, engine: "openai", state: "partial" },
+        endpoints: [
+          { endpoint: `${remote}-0`, role: "both", state: "ready", context_tokens: 131_072, running: 1 },
+          {
+            ...{ endpoint: `${remote}-1`, role: "both", state: "down", context_tokens: 131_072, running: 0 },
+            error: "The engine at http://10.20.0.15:8000 does not answer.",
+          },
+        ],
+      },
     ],
     memory: { total_rss_bytes: 938_200_000 },
     organisation: { id: "org_1", name: "northmill", currency },
     project: { id: "prj_1", name: "default" },
     role: "owner",
+  };
+}
+
+interface WorkerWords {
+  name: string;
+  role: EndpointStatus["role"];
+  /** Sequences in these states; the others of eight are free. */
+  running: number;
+  idle: number;
+  /** Of the deployment's prompt tokens. */
+  share: number;
+}
+
+function workerAt(random: Random, now: number, { name, role, running, idle, share }: WorkerWords): EndpointStatus {
+  const of = (total: number) => Math.round(total * share);
+  return {
+    ...{ endpoint: name, role, state: "ready", threads: 1, context_tokens: 8_192, slots: 8, running, waiting: 0 },
+    memory: { rss_bytes: 561_900_000, model_bytes: 101_500_000, kv_bytes: 377_487_360 },
+    sequences: Array.from({ length: 8 }, (_, id) => {
+      const state = id < running ? "running" : id < running + idle ? "idle" : "free";
+      if (state === "free") return { id, state, tokens: 0 };
+      const program = idOf(random, state === "running" ? "run" : "prog", now - random.between(0, hour));
+      return { id, state, tokens: random.whole(400, 5_200), program };
+    }),
+    totals: {
+      ...{ calls: of(6_804), prompt_tokens: of(6_120_448), computed_tokens: of(2_311_296) },
+      ...{ cached_device_tokens: of(3_204_672), cached_disk_tokens: of(604_480), output_tokens: of(498_120) },
+      ...{ parks: of(912), restores: of(701) },
+    },
   };
 }
 
@@ -211,7 +227,7 @@ function enginesAt(now: number): EngineResource[] {
     {
       name: remote,
       kind: "openai",
-      urls: ["http://10.20.0.14:8000/v1"],
+      urls: ["http://10.20.0.14:8000/v1", "http://10.20.0.15:8000/v1"],
       model: "Qwen/Qwen3-32B",
       key_env: "VLLM_KEY",
       price: price(remote),

@@ -87,6 +87,9 @@ const tones: Record<string, Tone> = {
   refused: "warn",
   down: "bad",
   unknown: "bad",
+  partial: "warn",
+  leaving: "idle",
+  off: "idle",
 };
 export const toneOf = (state: string): Tone => tones[state] ?? "idle";
 
