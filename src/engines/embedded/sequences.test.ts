@@ -131,6 +131,21 @@ describe("which sequence serves a call", () => {
     });
   });
 
+  it("loads a later state of a conversation over the earlier one that it contains", () => {
+    const later = file("f", [...mine, ...run(70_000, 400)]);
+    const earlier = idle(1, mine, { program: "p" });
+    const prompt = [...later.tokens, 7];
+    const into = (sequences: SequenceView[]) => ask(prompt, sequences, { program: "p", files: [later] });
+    expect(into([free(0), earlier])).toMatchObject({ slot: 1, source: { type: "file" }, keep: 1700, park: false });
+    // Not over what goes on differently, what another program has, or what is running.
+    for (const other of [
+      idle(1, [...mine, 5, 5], { program: "p" }),
+      idle(1, mine, { program: "q" }),
+      idle(1, mine, { program: "p", state: "running" }),
+    ])
+      expect(into([free(0), other])).toMatchObject({ slot: 0, source: { type: "file" } });
+  });
+
   it("uses a file that holds more than the common prefix", () => {
     const chosen = ask(talk(1000, 40, 2), [free(0)], { files: [file("f", mine)] });
     expect(chosen).toMatchObject({ source: { type: "file", file: "f" }, keep: 1000 });

@@ -142,12 +142,15 @@ export function plan(input: PlanInput): Plan | undefined {
     if (file.organisation !== organisation) continue;
     const keep = usable(file.tokens);
     if (keep === 0) continue;
-    consider(prompt.length - keep + file.tokens.length * loadCost + evict.cost, 0, {
+    // An earlier state of the same conversation makes room for the later one: nobody else loses anything.
+    const heir = sequences.find((sequence) => isContained(input, sequence, file));
+    const lost = heir ? nothingLost : evict;
+    consider(prompt.length - keep + file.tokens.length * loadCost + lost.cost, 0, {
       type: "serve",
-      slot: victim.id,
+      slot: (heir ?? victim).id,
       source: { type: "file", file: file.id },
       keep,
-      ...evict.what,
+      ...lost.what,
       share: 0,
     });
   }
@@ -170,6 +173,16 @@ function chooseVictim(sequences: readonly SequenceView[]): SequenceView | undefi
   return sequences
     .filter((sequence) => sequence.state !== "running")
     .toSorted((a, b) => rank(a) - rank(b) || a.lastUsed - b.lastUsed || a.id - b.id)[0];
+}
+
+/** The program's own idle sequence, all of which is in the file. */
+function isContained({ organisation, program }: PlanInput, sequence: SequenceView, file: FileView): boolean {
+  return (
+    sequence.state === "idle" &&
+    sequence.organisation === organisation &&
+    sequence.program === program &&
+    commonPrefix(sequence.tokens, file.tokens) === sequence.tokens.length
+  );
 }
 
 /** What somebody else loses by a choice. */
