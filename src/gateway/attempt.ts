@@ -145,7 +145,7 @@ export class Attempts {
       const requestOf = requestsOf(call, attempt);
       if (split) answer = await split.open(requestOf, call.signal, () => (moments.prefilled = call.now()));
       else {
-        await this.#dispatcher.bring(attempt.id);
+        await attempt.placement.bring();
         answer = await endpoint.engine.open(requestOf(endpoint), call.signal);
       }
       moments.opened = call.now();

@@ -277,7 +277,7 @@ describe("attempts", () => {
       expect(settlements).toHaveLength(2);
       expect(holds.every((row) => row["settled"])).toBe(true);
       expect(attempts[0]!["decision"]).toMatchObject({
-        policy: "least_load",
+        policy: "round-robin",
         chosen: { endpoint: "scripted" },
         runner_up: { endpoint: "second" },
       });

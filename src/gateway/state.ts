@@ -44,6 +44,8 @@ export interface AdmittedAttempt {
 export interface Placement {
   readonly endpoint: RegisteredEndpoint;
   readonly decision: DecisionResource;
+  /** Has what its program computed elsewhere brought within the endpoint's reach. */
+  readonly bring: () => Promise<void>;
   /** Prompt tokens that were expected to be cached there; undefined where nothing was known of the prompt. */
   readonly predictedTokens: number | undefined;
   readonly expectedFirstTokenMs: number;

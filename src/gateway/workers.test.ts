@@ -82,7 +82,8 @@ test("a conversation stays with its KV, and the decision says why, with the runn
   const { chosen, runner_up: runnerUp, reason } = second.attempt.decision;
   expect(chosen.numbers.matched_tokens).toBeGreaterThan(256);
   expect(chosen.numbers.matched_tokens).toBeLessThanOrEqual(second.cached);
-  expect(runnerUp.numbers.matched_tokens).toBe(0);
+  // The other one would have to be brought what it lacks.
+  expect(runnerUp.numbers.matched_remote_tokens).toBe(runnerUp.numbers.matched_tokens);
   expect(reason).toContain("more tokens of its prompt are cached here");
   expect(second.usage.prompt_tokens - second.cached).toBeLessThan(64);
 });

@@ -49,6 +49,8 @@ export interface DispatchOptions {
   pd: PdPlanner;
   /** Whether more splits may begin. */
   pdFull: () => boolean;
+  /** Where the newest state of a call's program lies. */
+  homeOf: (call: Call) => EndpointState | undefined;
   /** Told of every placement, to add what follows from it. */
   onPlaced: (placed: Placed, now: number, actions: SchedulerAction[]) => void;
 }
@@ -150,7 +152,9 @@ export class Dispatch {
     const endpoints = this.endpoints.ofDeployment(name);
     let viewed: PlacementView | undefined;
     const viewOf = (call: Call): PlacementView => {
-      if (viewed?.call !== call) viewed = this.views.build(call, endpoints, (endpoint) => hasRoom(endpoint, call), now);
+      if (viewed?.call !== call) {
+        viewed = this.views.build(call, endpoints, (at) => hasRoom(at, call), now, this.options.homeOf(call));
+      }
       return viewed;
     };
     while (queue.size > 0 && endpoints.some((endpoint) => endpoint.health === "ready" && isFree(endpoint))) {
@@ -263,6 +267,11 @@ export class Dispatch {
     const endpoint = view.endpoints[choice.index]!;
     const now = view.now;
     const uncached = decision.chosen.uncachedTokens;
+    const home = this.options.homeOf(call);
+    const brought = decision.chosen.matchedByTier.remote;
+    if (brought > 0 && home?.spec.pool !== undefined && home !== endpoint) {
+      decision.bring = { endpoint: home.spec.id, tokens: brought };
+    }
     const plan = this.planPrefill(call, endpoint, decision, now);
     const { runnerUp, chosen } = decision;
     const alike = runnerUp !== undefined && chosen.matchedTokens <= runnerUp.matchedTokens;

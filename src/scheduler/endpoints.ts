@@ -12,6 +12,8 @@ export class Endpoints {
   private readonly byKey = new Map<string, EndpointState>();
   private readonly byDeployment = new Map<string, EndpointState[]>();
   private readonly meters = new Map<EndpointState, SpeedMeter>();
+  /** Endpoints whose own calls have shown how fast they are. */
+  private readonly measured = new Set<EndpointState>();
 
   constructor(load: LoadView) {
     this.load = load;
@@ -35,12 +37,23 @@ export class Endpoints {
     return state;
   }
 
-  /** Learns an endpoint's speed from a call that it served. */
+  /**
+   * Learns an endpoint's speed from a call that it served. Until another of its kind has served one itself it is taken to be
+   * as fast: else what nobody has tried would look the better the slower the others are found to be.
+   */
   served(state: EndpointState, usage: CallUsage, timings: CallTimings): void {
     const meter = this.meters.get(state);
     if (meter === undefined) return;
     meter.observe(usage, timings);
-    state.spec.speed = meter.speed;
+    // What it does not measure (attention) stays as it was given.
+    state.spec.speed = { ...state.spec.speed, ...meter.speed };
+    this.measured.add(state);
+    for (const other of this.ofDeployment(state.spec.deployment)) {
+      if (this.measured.has(other) || other.spec.chip !== state.spec.chip || other.spec.role !== state.spec.role)
+        continue;
+      other.spec.speed = { ...other.spec.speed, ...meter.speed };
+      this.meters.set(other, new SpeedMeter(meter.speed));
+    }
   }
 
   /** Somebody knows the speed better: it is learned on from there. */
@@ -54,6 +67,7 @@ export class Endpoints {
     this.byKey.delete(keyOf(id, rank));
     this.bySlot[state.slot] = undefined;
     this.meters.delete(state);
+    this.measured.delete(state);
     const left = (this.byDeployment.get(deployment) ?? []).filter((other) => other !== state);
     if (left.length === 0) this.byDeployment.delete(deployment);
     else this.byDeployment.set(deployment, left);

@@ -70,6 +70,10 @@ export class Scheduler {
       queue: options.queue ?? {},
       pd: this.planner,
       pdFull: () => this.pd.full,
+      homeOf: ({ program }) => {
+        const home = program === undefined ? undefined : this.programs.get(program)?.at;
+        return home?.health === "ready" ? home : undefined;
+      },
       onPlaced: (placed, now, actions) => this.placed(placed, now, actions),
     });
   }

@@ -110,6 +110,8 @@ export interface EndpointSpec {
   knowledge: CacheKnowledge;
   speed: EndpointSpeed;
   topology: Topology;
+  /** Endpoints of one pool read each other's saved states: a program's KV at one can be brought to another (tier `remote`). */
+  pool?: string;
   chip?: string;
   pricePerHour?: number;
   /** Changes whenever the engine starts with an empty cache. */
@@ -223,6 +225,8 @@ export interface Decision {
   terms: Record<string, number>;
   /** Set when prefill happens elsewhere: `chosen` decodes, this one prefills. */
   prefill?: CandidateNumbers;
+  /** Where so many tokens of its program's state must be saved first, so that `chosen` can read them (its `remote` match). */
+  bring?: { endpoint: string; tokens: number };
 }
 
 // ------------------------------------------------------------------------------------------------- the state machine

@@ -321,7 +321,7 @@ describe("calls", () => {
         expect(phase.end_ms).toBeGreaterThanOrEqual(phase.start_ms);
         if (place > 0) expect(phase.start_ms).toBeCloseTo(phases[place - 1]!.end_ms, 6);
       }
-      expect(decision).toMatchObject({ policy: "two-tier", chosen: { endpoint: "scripted" }, runner_up: null });
+      expect(decision).toMatchObject({ policy: "least-delay", chosen: { endpoint: "scripted" }, runner_up: null });
     }
     expect((await at.request(`/api/calls/${id.slice(0, 20)}`)).body.id).toBe(id);
     expect((await at.request("/api/calls/call_nothing")).body.error.code).toBe("not_found");

@@ -251,6 +251,9 @@ export const decision = z.object({
   prefill: candidate.nullable().describe("Where the prompt was computed, when that was elsewhere"),
   candidates: z.number().describe("Endpoints that could have taken it"),
   queued_ms: z.number().describe("How long it waited for its turn"),
+  terms: z
+    .record(z.string(), z.number())
+    .describe("The policy's own numbers; of least-delay, milliseconds of each part of the score"),
   reason: z.string().describe("One sentence for a person"),
 });
 

@@ -14,6 +14,7 @@ export function decisionResource(decision: Decision): DecisionResource {
     prefill: prefill ? candidate(prefill) : null,
     candidates: decision.candidates,
     queued_ms: decision.queuedMs,
+    terms: decision.terms,
     reason: sentenceOf(decision),
   };
 }
@@ -53,10 +54,14 @@ function why({ reason, ties, policy }: Decision, chosen: CandidateNumbers, runne
   if (reason === "drawn") return `Drawn at random (${policy}).`;
   if (reason === "ring" || reason === "bounded") return `The endpoint of this session (${policy}).`;
   if (reason === "least_load") return `Least is under way here.`;
-  const more = chosen.matchedTokens - runnerUp.matchedTokens;
+  const here = (numbers: CandidateNumbers) => numbers.matchedTokens - numbers.matchedByTier.remote;
+  const more = here(chosen) - here(runnerUp);
+  if (reason === "no_overlap") return `Nobody has any of its prompt; least is under way here.`;
   if (ties > 1) return `As good as ${runnerUp.endpoint}; drawn between equals.`;
   const first = `First token expected in ${whole(chosen.expectedTtftMs)} ms, at ${runnerUp.endpoint} in ${whole(runnerUp.expectedTtftMs)} ms`;
   if (more > 0) return `${first}: ${whole(more)} more tokens of its prompt are cached here.`;
+  const remote = chosen.matchedByTier.remote;
+  if (remote > 0) return `${first}: its state is brought here, since too much waits there.`;
   const waits = runnerUp.prefillTokensAhead - chosen.prefillTokensAhead;
   if (waits > 0) return `${first}: ${whole(waits)} fewer tokens wait here.`;
   return `${first}.`;

@@ -113,9 +113,12 @@ describe("programs", () => {
     at.dispatcher.prefilled("a");
     at.dispatcher.ended("a", { reason: "done", usage: { promptTokens: 200, cachedTokens: 0, outputTokens: 10 } });
     expect(at.dispatcher.lastOf("run_1")).toBe(first);
-    const second = (await at.dispatcher.place(call("b", { ...of, prompt: [] }), never)).chosen.endpoint;
-    expect(second).not.toBe(first);
-    await at.dispatcher.bring("b");
+    at.puppets[first]!.send(stored(first));
+    await settled();
+    const moved = await at.dispatcher.place(call("b", of), never);
+    expect(moved.chosen.endpoint).not.toBe(first);
+    expect(moved.bring).toEqual({ endpoint: first, tokens: 192 });
+    await at.dispatcher.bring(moved, "run_1");
     expect(at.asked).toEqual([`${first} share run_1`]);
     at.dispatcher.prefilled("b");
     await settled();

@@ -8,6 +8,7 @@ import {
   type CallUsage,
   type Carrier,
   type Decision,
+  defaultPolicy,
   makePolicy,
   type PdAction,
   type PdEvent,
@@ -31,7 +32,7 @@ export interface DispatcherOptions {
   gateway: string;
   /** Brings load between gateways; absent: this one is alone. */
   carrier?: Carrier | undefined;
-  /** Rule of deployments that name none; `two-tier` unless given. */
+  /** Rule of deployments that name none. */
   policy?: string | undefined;
 }
 
@@ -47,20 +48,16 @@ interface UnderWay {
   call: Call;
   /** Told where it goes, or why nowhere; undefined once it was. */
   waiter: PromiseWithResolvers<Decision> | undefined;
-  decision: Decision | undefined;
   /** Where its program's older state lies, which this call's supersedes. */
-  superseded: { endpoint: string; tokens: number } | undefined;
+  superseded: string | undefined;
   /** Who carries out what concerns its two legs, and what came before somebody did. */
   onSplit: ((action: PdAction) => void) | undefined;
   early: PdAction[];
 }
 
-export const usualPolicy = "two-tier";
-
 type EventBody = SchedulerEvent extends infer Event ? (Event extends unknown ? Omit<Event, "at"> : never) : never;
 
 export class Dispatcher {
-  readonly #engines: EngineRegistry;
   readonly #log: Logger;
   readonly #scheduler: Scheduler;
   readonly #feed: EndpointFeed;
@@ -69,8 +66,7 @@ export class Dispatcher {
   readonly #underWay = new Map<string, UnderWay>();
   readonly #stops: (() => void)[] = [];
 
-  constructor({ engines, metrics, log, gateway, carrier, policy = usualPolicy }: DispatcherOptions) {
-    this.#engines = engines;
+  constructor({ engines, metrics, log, gateway, carrier, policy = defaultPolicy }: DispatcherOptions) {
     this.#log = log;
     this.#carrier = carrier;
     this.#scheduler = new Scheduler({
@@ -105,9 +101,7 @@ export class Dispatcher {
   async place(call: Call, signal: AbortSignal): Promise<Decision> {
     if (signal.aborted) throw cancelled();
     const waiter = Promise.withResolvers<Decision>();
-    const entry: UnderWay = {
-      ...{ call, waiter, decision: undefined, superseded: undefined, onSplit: undefined, early: [] },
-    };
+    const entry: UnderWay = { call, waiter, superseded: undefined, onSplit: undefined, early: [] };
     this.#underWay.set(call.id, entry);
     const withdraw = () => {
       this.#apply({ type: "call_withdrawn", call: call.id });
@@ -125,24 +119,17 @@ export class Dispatcher {
     }
   }
 
-  /**
-   * Before a placed call is sent: what its program has computed elsewhere is saved where the chosen endpoint can read it, when
-   * that spares much and it lies within reach.
-   */
-  async bring(call: string): Promise<void> {
-    const entry = this.#underWay.get(call);
-    if (!entry?.superseded || !entry.decision) return;
-    const { endpoint, tokens } = entry.superseded;
-    const spared = tokens - entry.decision.chosen.matchedTokens;
-    if (spared < limits.worthBringingTokens || !this.#share(endpoint, entry.decision.chosen.endpoint)) return;
-    await this.#hinter.send(endpoint, { verb: "share", program: entry.call.program! });
+  /** Before a placed call is sent: what its program has computed elsewhere is saved where the chosen endpoint can read it. */
+  async bring({ bring }: Decision, program: string | undefined): Promise<void> {
+    if (!bring || program === undefined || bring.tokens < limits.worthBringingTokens) return;
+    await this.#hinter.send(bring.endpoint, { verb: "share", program });
   }
 
   /** Its first token was seen, or is taken to have been. What its new state supersedes is given up now. */
   prefilled(call: string, cachedTokens?: number): void {
     const entry = this.#underWay.get(call);
     if (entry?.superseded) {
-      void this.#hinter.send(entry.superseded.endpoint, { verb: "drop", program: entry.call.program! });
+      void this.#hinter.send(entry.superseded, { verb: "drop", program: entry.call.program! });
       entry.superseded = undefined;
     }
     this.#apply({ type: "call_prefilled", call, ...(cachedTokens !== undefined && { cachedTokens }) });
@@ -227,7 +214,6 @@ export class Dispatcher {
       this.#apply({ type: "call_ended", call, reason: "cancelled" });
       return;
     }
-    entry.decision = decision;
     entry.waiter.resolve(decision);
     entry.waiter = undefined;
   }
@@ -237,7 +223,7 @@ export class Dispatcher {
     if (action.verb !== "drop" || action.call === undefined) return false;
     const entry = this.#underWay.get(action.call);
     if (!entry) return false;
-    entry.superseded = { endpoint: action.endpoint, tokens: action.tokens };
+    entry.superseded = action.endpoint;
     return true;
   }
 
@@ -245,11 +231,5 @@ export class Dispatcher {
     const entry = this.#underWay.get(action.call);
     if (entry?.onSplit) entry.onSplit(action);
     else entry?.early.push(action);
-  }
-
-  /** Whether two endpoints read each other's states. */
-  #share(one: string, other: string): boolean {
-    const pools = [one, other].map((name) => this.#engines.get(name)?.facts?.kv?.pool);
-    return pools[0] !== undefined && pools[0] === pools[1];
   }
 }

@@ -53,6 +53,7 @@ export class Placer {
       return {
         endpoint,
         decision: decisionResource(decision),
+        bring: () => this.#dispatcher.bring(decision, program),
         predictedTokens: prompt.blocks.length === 0 ? undefined : (decision.prefill ?? decision.chosen).matchedTokens,
         expectedFirstTokenMs: decision.chosen.expectedTtftMs,
         split: prefill && new SplitCall(this.#dispatcher, this.#engines, attempt.id, { prefill, decode: endpoint }),

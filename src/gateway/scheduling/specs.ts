@@ -15,6 +15,9 @@ const firstSpeed = {
   openai: { prefillTokensPerSecond: 8_000, decodeTokensPerSecond: 50, overheadMs: 20 },
 };
 
+/** A state that lies elsewhere is written before it is read, and writing takes about three times as long. */
+const bringPrice = 4;
+
 /** How the prompts of an endpoint's calls are cut into blocks. */
 export function spaceOf({ name, facts }: RegisteredEndpoint): Space {
   if (!facts?.capabilities.tokenize) return textSpace(name);
@@ -25,6 +28,8 @@ export function specOf(endpoint: RegisteredEndpoint): EndpointSpec {
   const { facts, role, node } = endpoint;
   const space = spaceOf(endpoint);
   const slots = facts?.slots ?? unknownSlots;
+  const { reloadMsPerToken = {}, pool } = facts?.kv ?? {};
+  const slowest = Math.max(...Object.values(reloadMsPerToken));
   const kvCapacityTokens = facts?.kv?.deviceTokens ?? unknownKvTokens;
   return {
     id: endpoint.endpoint,
@@ -39,7 +44,11 @@ export function specOf(endpoint: RegisteredEndpoint): EndpointSpec {
     // What waits, waits in the fair queue: an engine's own knows no tenants.
     maxInFlight: slots,
     knowledge: facts?.capabilities.kvEvents ? "events" : "usage",
-    speed: { ...firstSpeed[endpoint.kind], reloadMsPerToken: facts?.kv?.reloadMsPerToken ?? {} },
+    speed: {
+      ...firstSpeed[endpoint.kind],
+      reloadMsPerToken: pool === undefined ? reloadMsPerToken : { ...reloadMsPerToken, remote: bringPrice * slowest },
+    },
+    ...(pool !== undefined && { pool }),
     topology: node === undefined ? {} : { node },
     ...(facts?.epoch !== undefined && { epoch: facts.epoch }),
   };

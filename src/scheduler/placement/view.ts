@@ -25,12 +25,16 @@ export class ViewBuilder {
     };
   }
 
-  /** The view of `call` among those `endpoints` that `fits` lets in; valid until the next one. `count` may be 0. */
+  /**
+   * The view of `call` among those `endpoints` that `fits` lets in; valid until the next one. `count` may be 0. `home`: where its
+   * program's newest state lies; endpoints of its pool can have what they lack of it brought to them.
+   */
   build(
     call: Call,
     endpoints: readonly EndpointState[],
     fits: (endpoint: EndpointState) => boolean,
     now: number,
+    home?: EndpointState,
   ): PlacementView {
     const { view, candidates } = this;
     let count = 0;
@@ -56,8 +60,22 @@ export class ViewBuilder {
       for (let i = 0; i < count; i++) {
         if (candidates[i]!.spec.space === prompt.space) this.fill(i, candidates[i]!.slot, prompt.blockTokens);
       }
+      if (home?.spec.pool !== undefined && home.spec.space === prompt.space) this.reach(home, prompt.blockTokens);
     }
     return view;
+  }
+
+  /** What `home` holds of the prompt and another endpoint of its pool does not, is remote to that one. */
+  private reach(home: EndpointState, blockTokens: number): void {
+    const { view, candidates } = this;
+    const held = this.index.confirmed.total[home.slot]! * blockTokens;
+    const most = Math.min(held, view.call.promptTokens - 1);
+    for (let i = 0; i < view.count; i++) {
+      const more = most - view.matchedTokens[i]!;
+      if (candidates[i] === home || candidates[i]!.spec.pool !== home.spec.pool || more <= 0) continue;
+      view.matched[i * 4 + 3]! += more;
+      view.matchedTokens[i]! += more;
+    }
   }
 
   /** Copies the index's last match of a slot into row `i`, in tokens, never the whole prompt. */
