@@ -24,6 +24,7 @@ export function Deployment({
   const context = Math.max(...endpoints.map((each) => each.context_tokens ?? 0));
   const [running, waiting] = [sumOf(endpoints, (each) => each.running), sumOf(endpoints, (each) => each.waiting)];
   const several = endpoints.length > 1;
+  const sums = several && endpoints.some((each) => each.totals !== undefined);
   return (
     <section className="panel" aria-labelledby={id}>
       <div className="panel-head deployment-head">
@@ -47,9 +48,9 @@ export function Deployment({
           {deployment.error}
         </p>
       )}
-      {disk === undefined && !several ? null : (
+      {disk === undefined && !sums ? null : (
         <div className="deployment">
-          {several ? <PromptTokens of={endpoints} label="Prompt tokens of all endpoints" /> : null}
+          {sums ? <PromptTokens of={endpoints} label="Prompt tokens of all endpoints" /> : null}
           {disk === undefined ? null : (
             <div className="measure">
               <h3>

@@ -141,12 +141,12 @@ function statusAt(random: Random, now: number, started: number): Status {
       component("gateway", 148_200_000),
       component("postgres", 96_400_000),
       component("restate", 131_700_000),
-      component("worker-1", 561_900_000),
       component("worker-0", 561_900_000, {
         restarts: 1,
         started_at: iso(now - 5 * hour),
         last_error: "Ended with signal SIGKILL; started again after 1 s.",
       }),
+      component("worker-1", 561_900_000),
     ],
     deployments: [
       {
@@ -198,7 +198,8 @@ function workerAt(random: Random, now: number, { name, role, running, idle, shar
     }),
     totals: {
       ...{ calls: of(6_804), prompt_tokens: of(6_120_448), computed_tokens: of(2_311_296) },
-      ...{ cached_device_tokens: of(3_204_672), cached_disk_tokens: of(604_480), output_tokens: of(498_120) },
+      ...{ cached_device_tokens: of(3_204_672), cached_disk_tokens: of(604_480) },
+      output_tokens: role === "prefill" ? 0 : 498_120,
       ...{ parks: of(912), restores: of(701) },
     },
   };
