@@ -21,6 +21,7 @@ import { assertPortFree, endOrphans, portError, Supervisor, type Home } from "..
 import {
   closeServer,
   createGateway,
+  PostgresCarrier,
   createServer,
   keepProbing,
   restoreEngines,
@@ -162,7 +163,12 @@ async function compose(options: StartOptions, stack: AsyncDisposableStack): Prom
   const { db, identity, organisation, project, ledger } = books;
   const events = new LiveEvents<LiveEvent>();
   const metrics = createMetrics();
-  const gateway = createGateway({ db, ledger, engines, events, metrics, log });
+  // Only a database that others may use too can have other gateways on it.
+  const carrier = settings.DATABASE_URL
+    ? new PostgresCarrier({ db, log, isShared: (name) => engines.get(name)?.kind !== "embedded" })
+    : undefined;
+  if (carrier) undo("load of other gateways", () => carrier.close());
+  const gateway = createGateway({ db, ledger, engines, events, metrics, log, carrier });
   await restoreEngines({ db, engines, log });
   stack.defer(keepProbing(engines));
   // The agents room names its events as it builds them; what listeners are promised is checked by the API's schema.
