@@ -17,8 +17,9 @@ export { defaultPolicy, makePolicy, policies, policyNames } from "./placement/re
 export { FairQueue, type FairQueueOptions } from "./queue/fairQueue.ts";
 export { PdPlanner, type PdOptions } from "./pd/plan.ts";
 export { billed, type PdCall, reserve, step } from "./pd/states.ts";
-export { Programs, type ProgramsOptions } from "./programs/programs.ts";
+export { type ProgramGate, Programs, type ProgramsOptions } from "./programs/programs.ts";
 export { planTool, type ToolKind, type ToolPlan, type ToolWindow } from "./programs/toolWindow.ts";
+export { Waits } from "./programs/waits.ts";
 export { planWorkingSet, type WorkingSetOptions, type WorkingSetPlan } from "./programs/workingSet.ts";
 export {
   Autoscaler,

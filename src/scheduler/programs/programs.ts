@@ -11,7 +11,8 @@ import type { Endpoints } from "../endpoints.ts";
 import { programsMax } from "../limits.ts";
 import type { Call, Decision, EndpointState, RuntimeFact, SchedulerAction } from "../types.ts";
 import { isLive, newProgram, type Program, Residence, slower } from "./program.ts";
-import { planTool } from "./toolWindow.ts";
+import { expectedWaitMs, planTool } from "./toolWindow.ts";
+import { Waits } from "./waits.ts";
 import { planWorkingSet, type WorkingSetOptions } from "./workingSet.ts";
 
 export interface ProgramsOptions {
@@ -46,6 +47,7 @@ export class Programs {
   /** Programs in a tool call with a question left to ask. */
   private readonly asking = new Set<Program>();
   private readonly residence = new Residence();
+  private readonly waits = { quick: new Waits(), unknown: new Waits(), slow: new Waits(), approval: new Waits() };
   private admittedMs = Number.NEGATIVE_INFINITY;
 
   constructor(endpoints: Endpoints, gate: ProgramGate, options: ProgramsOptions = {}) {
@@ -85,6 +87,7 @@ export class Programs {
         verb: "drop",
         program: program.id,
         endpoint: before.spec.id,
+        call: call.id,
         tokens: program.contextTokens,
         reason: `superseded: its newer state is computed at ${decision.chosen.endpoint}`,
       });
@@ -117,9 +120,11 @@ export class Programs {
       program.kind = program.tools > 1 ? slower(program.kind, fact.kind) : fact.kind;
       if (program.tools === 1) program.toolSinceMs = now;
       this.ask(program, now, actions, true);
-    } else {
-      program.tools = Math.max(0, program.tools - 1);
-      if (program.tools === 0) this.toolsEnded(program, actions);
+    } else if (program.tools > 0) {
+      program.tools--;
+      if (program.tools > 0) return;
+      this.waits[program.kind ?? "unknown"].add(now - program.toolSinceMs);
+      this.toolsEnded(program, actions);
     }
   }
 
@@ -206,7 +211,16 @@ export class Programs {
     if (at === undefined || program.tier !== "device" || program.calls > 0 || program.contextTokens === 0) return;
     const fill = this.residence.fillOf(at);
     const elapsedMs = now - program.toolSinceMs;
-    const plan = planTool({ tokens: program.contextTokens, spec: at.spec, fill, elapsedMs, kind: program.kind });
+    const kind = program.kind ?? "unknown";
+    const remainingMs = this.waits[kind].remainingMs(elapsedMs, expectedWaitMs[kind]);
+    const plan = planTool({
+      tokens: program.contextTokens,
+      spec: at.spec,
+      fill,
+      elapsedMs,
+      kind: program.kind,
+      remainingMs,
+    });
     if (plan.againMs !== undefined) {
       program.askAgainMs = now + plan.againMs;
       this.asking.add(program);

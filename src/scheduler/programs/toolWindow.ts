@@ -6,9 +6,9 @@
 //   demote  time to read it back, measured per tier
 //   drop    time to compute it again x how likely it comes back
 //
-// No predictor: a tool that has run for t is expected to run for as long again, at first for what its kind says (86 % of
-// agent calls return within 1 s, 95 % within 10 s). So the question is asked again at 1, 2, 4, ... seconds, until it is
-// answered by something else than keep.
+// How long it will still run is learned from the tools of its kind that have ended (`waits.ts`); until enough have, a tool that
+// has run for t is expected to run for as long again, at first for what its kind says. So the question is asked again at 1, 2,
+// 4, ... seconds, until it is answered by something else than keep.
 import { type EndpointSpec, type KvVerb, type Tier, tiers } from "../types.ts";
 
 export type ToolKind = "quick" | "slow" | "approval";
@@ -22,6 +22,8 @@ export interface ToolWindow {
   /** How long the tool has run. */
   elapsedMs: number;
   kind: ToolKind | undefined;
+  /** How long it will probably run on; by its kind and what has elapsed when absent. */
+  remainingMs?: number;
 }
 
 export interface ToolPlan {
@@ -53,7 +55,7 @@ const wantedFrom = 0.7;
 export function planTool(window: ToolWindow): ToolPlan {
   const { tokens, spec, fill, elapsedMs } = window;
   const kind = window.kind ?? "unknown";
-  const waitMs = Math.max(expectedWaitMs[kind], elapsedMs);
+  const waitMs = window.remainingMs ?? Math.max(expectedWaitMs[kind], elapsedMs);
   const wanted = Math.max(0, (fill - wantedFrom) / (1 - wantedFrom));
   const keepMs = (tokens / Math.max(1, spec.kvCapacityTokens)) * waitMs * wanted;
   const dropMs = ((tokens * 1000) / spec.speed.prefillTokensPerSecond) * returns[kind];

@@ -3,7 +3,8 @@ import { describe, expect, it } from "vitest";
 import { Random } from "../random.ts";
 import type { AgentSession } from "../traces/agent-sessions.ts";
 import { budgetWorkload } from "./budget-workload.ts";
-import { budgetRules, runBudget } from "./kv-budget.ts";
+import { budgetRules } from "./budget-rules.ts";
+import { runBudget } from "./kv-budget.ts";
 
 const rule = (name: string) => budgetRules.find((one) => one.name === name)!;
 const request = (startS: number, runs: number[], stop = "tool_use") => {

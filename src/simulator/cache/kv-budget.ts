@@ -4,7 +4,7 @@
 //
 // The pool works in segments: runs of consecutive blocks of one thread with the same last use and the same next use. A
 // segment is always trimmed from its tail, which is evicting leaf blocks. Rules rank segments; highest rank goes first.
-import { expectedWaitMs } from "../../scheduler/programs/toolWindow.ts";
+import { dead, type BudgetRule, type Ranking, type RuleContext } from "./budget-rules.ts";
 import type { BudgetRequest, BudgetWorkload } from "./budget-workload.ts";
 
 /** A run of blocks of one thread that were last used, and will next be used, together. */
@@ -13,6 +13,7 @@ export interface Segment {
   session: number;
   /** Which request of the study put it here; later is larger. */
   order: number;
+  atS: number;
   endS: number;
   then: "tool" | "turn" | "end";
   /** Not part of its thread's newest prompt any more. */
@@ -27,46 +28,6 @@ export interface Segment {
   id: number;
   tier: 0 | 1;
 }
-
-/** What a rule may know beside the segment: only the clairvoyant looks at `nextUseS`. */
-export interface RuleContext {
-  nowS: number;
-  sessionEndS: Float64Array;
-}
-
-export interface BudgetRule {
-  name: string;
-  /** Higher goes first. Of equals the later (deeper) segment goes first. */
-  rank(segment: Segment, context: RuleContext): number;
-  /** Kept nothing longer than this after the thread's last response, even with room to spare. */
-  ttlS?: number;
-  /** Frees what the runtime says is dead at once. */
-  dropsDead?: boolean;
-}
-
-/** Ahead of everything that may live. */
-const dead = 1e15;
-
-/** The scheduler's expectation of a wait: by kind at first, then as long again as it has lasted. */
-function expectedWaitS(segment: Segment, nowS: number): number {
-  const startMs = segment.then === "tool" ? expectedWaitMs.unknown : expectedWaitMs.slow;
-  return Math.max(startMs / 1000, nowS - segment.endS);
-}
-
-export const budgetRules: readonly BudgetRule[] = [
-  { name: "lru", rank: (segment) => -segment.order },
-  { name: "ttl-5min", rank: (segment) => -segment.order, ttlS: 300 },
-  {
-    name: "tool-window",
-    dropsDead: true,
-    rank: (segment, { nowS, sessionEndS }) => {
-      if (segment.superseded || segment.then === "end" || sessionEndS[segment.session]! <= nowS)
-        return dead - segment.order;
-      return expectedWaitS(segment, nowS);
-    },
-  },
-  { name: "clairvoyant", rank: (segment) => (segment.nextUseS === Infinity ? dead : segment.nextUseS) },
-];
 
 export interface BudgetResult {
   rule: string;
@@ -106,6 +67,7 @@ class Pool {
   reloadedTokens = 0;
   readonly #workload: BudgetWorkload;
   readonly #rule: BudgetRule;
+  readonly #ranking: Ranking;
   readonly #capacity: number;
   readonly #deviceCapacity: number;
   readonly #owner: Int32Array;
@@ -119,6 +81,7 @@ class Pool {
   constructor(workload: BudgetWorkload, rule: BudgetRule, budgetTokens: number, deviceTokens: number) {
     this.#workload = workload;
     this.#rule = rule;
+    this.#ranking = rule.start();
     this.#capacity = Math.floor(budgetTokens / workload.blockTokens);
     this.#deviceCapacity = Math.floor(deviceTokens / workload.blockTokens);
     this.#owner = new Int32Array(workload.blockCount);
@@ -126,6 +89,7 @@ class Pool {
 
   serve(request: BudgetRequest): void {
     const context = { nowS: request.atS, sessionEndS: this.#workload.sessionEndS };
+    this.#ranking.served?.(request);
     this.#expire(request.atS);
     const hit = this.#hits(request.blocks);
     this.recomputedTokens += request.promptTokens - hit * this.#workload.blockTokens;
@@ -164,6 +128,7 @@ class Pool {
         thread: request.thread,
         session: request.session,
         order,
+        atS: request.atS,
         endS: request.endS,
         then: request.then,
         superseded: false,
@@ -202,7 +167,7 @@ class Pool {
   #evict(context: RuleContext): void {
     if (this.#rule.dropsDead === true) {
       for (const segment of this.#segments.values()) {
-        if (this.#rule.rank(segment, context) >= dead / 2) this.#trim(segment, Infinity);
+        if (this.#ranking.rank(segment, context) >= dead / 2) this.#trim(segment, Infinity);
       }
     }
     while (this.#resident > this.#capacity) {
@@ -222,7 +187,7 @@ class Pool {
     let worstRank = -Infinity;
     for (const segment of this.#segments.values()) {
       if (segment.tier !== tier) continue;
-      const rank = this.#rule.rank(segment, context);
+      const rank = this.#ranking.rank(segment, context);
       if (worst !== undefined && (rank < worstRank || (rank === worstRank && segment.from < worst.from))) continue;
       worst = segment;
       worstRank = rank;
