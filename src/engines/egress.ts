@@ -1,4 +1,5 @@
-// The only door to the network: every byte that leaves for an engine leaves here.
+// The only door to the network: every byte that leaves for an engine leaves here, but for the sockets of KV events, which ZeroMQ
+// opens itself (vllm/sockets.ts, by the same rules for addresses).
 //
 // undici's `Pool.dispatch` without its stream wrappers: of Node's ways to make a request the cheapest by far (39 us of CPU a
 // proxied call against 72 with Node's own client and 540 with global fetch, which is forbidden here). Redirects are never

@@ -23,8 +23,6 @@ import type {
 import { VllmEndpoint } from "./vllm/endpoint.ts";
 import { isVllm } from "./vllm/facts.ts";
 
-export { ask, requestHeaders };
-
 export interface OpenAiEngineOptions {
   /** Base address up to and with `/v1` (engineBaseUrl makes it out of what a person typed). */
   url: string;

@@ -109,6 +109,7 @@ export interface EndpointFacts {
 
 /** How much KV an endpoint keeps, and at what price it comes back. */
 export interface KvFacts {
+  /** 0 where the engine does not say. */
   bytesPerToken: number;
   /** Tokens that fit the device; and all tiers together. */
   deviceTokens: number;

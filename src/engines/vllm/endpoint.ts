@@ -6,7 +6,8 @@ import { askVllm, type VllmAddress } from "./facts.ts";
 import { limits } from "./limits.ts";
 import { Salts } from "./salts.ts";
 import { connectKvEvents, type KvAddress } from "./sockets.ts";
-import { type KvChange, KvStream } from "./stream.ts";
+import { KvStream } from "./stream.ts";
+import { type KvChange, translate } from "./translate.ts";
 
 export interface VllmEndpointOptions extends VllmAddress {
   /** The engine's own name of the model, where that is an adapter (LoRA) on a base model. */
@@ -105,22 +106,8 @@ export class VllmEndpoint {
   }
 
   #translate(event: VllmEvent): KvChange | undefined {
-    if (event.type === "cleared") return { type: "cleared" };
-    const blocks = event.blocks!.map((hash) => hash.toString(16).padStart(16, "0"));
-    const tier = event.tier ?? "device";
-    if (event.type === "removed") return { type: "removed", tier, blocks };
-    // Blocks of another adapter on the same base model serve none of our calls.
-    if (event.lora !== this.#options.adapter) return undefined;
     this.#blockTokens = event.blockTokens ?? this.#blockTokens;
-    const { parent, tokens, salt } = event;
-    return {
-      type: "stored",
-      tier,
-      blocks,
-      parent: parent === null || parent === undefined ? null : parent.toString(16).padStart(16, "0"),
-      ...(tokens && { tokens }),
-      ...(salt !== undefined && { salt: this.#salts.ownerOf(salt) }),
-    };
+    return translate(event, { adapter: this.#options.adapter, ownerOf: (salt) => this.#salts.ownerOf(salt) });
   }
 
   /** An organisation came whose blocks were a stranger's until now: they are told again, under its name. */

@@ -6,6 +6,7 @@ import type { KvEvent } from "../types.ts";
 import { connectKvEvents, type KvAddress } from "./sockets.ts";
 import { KvStream } from "./stream.ts";
 import { storedEvent, testPublisher } from "./testing.ts";
+import { translate } from "./translate.ts";
 
 const folder = new URL("../../scheduler/data/vllm-0.32-kv-events/", import.meta.url);
 const recorded = (name: string) => readFileSync(new URL(`${name}.frame2.bin`, folder));
@@ -16,13 +17,7 @@ function streamOf(address: KvAddress) {
   const stream = new KvStream({
     connect: (signal) => connectKvEvents(address, signal),
     newEpoch: () => `e${++epochs}`,
-    translate: ({ type, tier, blocks = [], parent, tokens }) => ({
-      type,
-      ...(tier && { tier }),
-      blocks: blocks.map((hash) => hash.toString(16).padStart(16, "0")),
-      parent: parent === null || parent === undefined ? null : parent.toString(16).padStart(16, "0"),
-      ...(tokens && { tokens }),
-    }),
+    translate: (event) => translate(event, { ownerOf: (salt) => salt }),
     pause: () => new Promise((resolve) => setImmediate(resolve)),
   });
   const stop = new AbortController();

@@ -15,9 +15,7 @@ import { EngineError } from "../types.ts";
 import type { KvEvent } from "../types.ts";
 import { limits } from "./limits.ts";
 import type { KvConnection } from "./sockets.ts";
-
-/** An event that has not been numbered yet. */
-export type KvChange = Omit<KvEvent, "epoch" | "sequence">;
+import type { KvChange } from "./translate.ts";
 
 export interface KvStreamOptions {
   connect(signal: AbortSignal): Promise<KvConnection>;
