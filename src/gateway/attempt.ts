@@ -272,14 +272,15 @@ function requestsOf(call: CallState, attempt: AttemptState): LegRequest {
   });
 }
 
-/** What the scheduler learns an endpoint's speed from: the engine's own times, or those seen from here. */
+/** What the scheduler learns endpoints' speeds from: the engine's own times, or those seen from here. */
 function seenTimings({ moments, body }: AttemptState, usage: Usage, timings: Timings): CallTimings {
   const restoredTokens = usage.cachedByTier?.disk ?? 0;
-  const seen =
-    body.stream === true && moments.first > 0
-      ? { prefillMs: moments.first - moments.placed, decodeMs: moments.ended - moments.first }
-      : {};
-  const { prefillMs, decodeMs, restoreMs } = { ...seen, ...timings };
+  const { queueMs = 0, restoreMs } = timings;
+  const streamed = body.stream === true && moments.first > 0;
+  const decodeMs = timings.decodeMs ?? (streamed ? moments.ended - moments.first : undefined);
+  const told = timings.prefillMs === undefined ? undefined : queueMs + timings.prefillMs;
+  const seen = streamed ? moments.first - moments.placed - (restoreMs ?? 0) : undefined;
+  const prefillMs = moments.prefilled > 0 ? moments.prefilled - moments.placed : (told ?? seen);
   return {
     ...(prefillMs !== undefined && { prefillMs }),
     ...(decodeMs !== undefined && { decodeMs }),

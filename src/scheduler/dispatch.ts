@@ -24,6 +24,8 @@ export interface Placed {
   charged: number;
   outputTokens: number;
   prefilled: boolean;
+  /** Its prediction was compared with what the engine said. */
+  compared: boolean;
 }
 
 /** Predicted against reported cached tokens, summed: the index's honesty. */
@@ -234,7 +236,7 @@ export class Dispatch {
     if (usage !== undefined) {
       const used = Math.max(0, usage.promptTokens - usage.cachedTokens) + usage.outputTokens;
       this.deployment(placed.call.deployment).queue.settle(placed.call, used - placed.charged);
-      if (!placed.prefilled) this.compare(placed, usage.cachedTokens);
+      this.compare(placed, usage.cachedTokens);
     }
     this.drain(placed.call.deployment, now, actions);
     return placed;
@@ -286,6 +288,7 @@ export class Dispatch {
       charged: uncached + call.outputTokens,
       outputTokens: 0,
       prefilled: false,
+      compared: false,
     };
     if (plan !== undefined) {
       decision.prefill = plan.numbers;
@@ -319,6 +322,8 @@ export class Dispatch {
   }
 
   private compare(placed: Placed, reported: number): void {
+    if (placed.compared) return;
+    placed.compared = true;
     const predicted = (placed.decision.prefill ?? placed.decision.chosen).matchedTokens;
     this.truth.calls++;
     this.truth.predictedTokens += predicted;

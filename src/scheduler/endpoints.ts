@@ -41,10 +41,10 @@ export class Endpoints {
    * Learns an endpoint's speed from a call that it served. Until another of its kind has served one itself it is taken to be
    * as fast: else what nobody has tried would look the better the slower the others are found to be.
    */
-  served(state: EndpointState, usage: CallUsage, timings: CallTimings): void {
+  served(state: EndpointState, usage: CallUsage, timings: CallTimings, aheadTokens: number): void {
     const meter = this.meters.get(state);
     if (meter === undefined) return;
-    meter.observe(usage, timings);
+    meter.observe(usage, timings, aheadTokens);
     // What it does not measure (attention) stays as it was given.
     state.spec.speed = { ...state.spec.speed, ...meter.speed };
     this.measured.add(state);

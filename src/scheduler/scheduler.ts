@@ -12,7 +12,17 @@ import { PdPlanner, type PdOptions } from "./pd/plan.ts";
 import { defaultPolicy, makePolicy } from "./placement/registry.ts";
 import { PrefixIndex, type PrefixIndexOptions } from "./prefix/prefixIndex.ts";
 import { Programs, type ProgramsOptions } from "./programs/programs.ts";
-import type { Call, CallUsage, EndpointState, PdEvent, Policy, Rng, SchedulerAction, SchedulerEvent } from "./types.ts";
+import type {
+  Call,
+  CallTimings,
+  CallUsage,
+  EndpointState,
+  PdEvent,
+  Policy,
+  Rng,
+  SchedulerAction,
+  SchedulerEvent,
+} from "./types.ts";
 
 export interface SchedulerOptions {
   /** Seeded; used for ties where `decide` is not given its own, and when waiting calls are placed. */
@@ -246,16 +256,21 @@ export class Scheduler {
     const known = this.dispatch.get(call);
     // It had not been placed yet: whoever waited for it does not wait any more.
     if (known === undefined) this.dispatch.withdraw(call);
-    if (
-      known !== undefined &&
-      event.usage !== undefined &&
-      event.timings !== undefined &&
-      known.prefill === undefined
-    ) {
-      this.endpoints.served(known.endpoint, event.usage, event.timings);
-    }
+    if (known !== undefined && usage !== undefined && event.timings !== undefined)
+      this.learn(known, usage, event.timings);
     if (known !== undefined) this.programs.ended(known.call, usage?.outputTokens ?? known.outputTokens, now);
     this.dispatch.ended(call, usage, now, actions);
+  }
+
+  /** Speeds of the endpoints that served a call. Of a split one the first computed its prompt, the other wrote its answer. */
+  private learn({ call, endpoint, prefill, decision }: Placed, usage: CallUsage, timings: CallTimings): void {
+    if (prefill === undefined)
+      return this.endpoints.served(endpoint, usage, timings, decision.chosen.prefillTokensAhead);
+    if (this.pd.get(call.id)?.state !== "released") return;
+    const { prefillMs, decodeMs } = timings;
+    const ahead = decision.prefill?.prefillTokensAhead ?? 0;
+    if (prefillMs !== undefined) this.endpoints.served(prefill.endpoint, usage, { prefillMs }, ahead);
+    if (decodeMs !== undefined) this.endpoints.served(endpoint, usage, { decodeMs }, 0);
   }
 
   /** Its calls are over, its part in splits is lost, and nothing lies there any more. */

@@ -257,6 +257,7 @@ export interface CallUsage {
 
 /** Where an attempt's time went, where the engine says so. Structurally what engines report, with the tier of a reload. */
 export interface CallTimings {
+  /** From its placement to its first token, less what was read back: what waited before it was computed in that time too. */
   prefillMs?: number;
   decodeMs?: number;
   restoreMs?: number;

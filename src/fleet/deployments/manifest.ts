@@ -4,12 +4,12 @@
 //   name: chat
 //   model: smollm2-135m-instruct
 //   replicas: 2                      or  roles: {prefill: 1, decode: 1}
-//   placement: two-tier
+//   placement: least-delay
 //
 // It is checked here alone, whether it came as a file, through the API or from the database.
 import { isAbsolute } from "node:path";
 import { z } from "zod";
-import { policyNames } from "../../scheduler/index.ts";
+import { defaultPolicy, policyNames } from "../../scheduler/index.ts";
 import { workersPerRole } from "../limits.ts";
 import { ManifestError, problemsOf, readManifest, type ReadManifest } from "../manifest.ts";
 import type { DeploymentSpec } from "./types.ts";
@@ -59,7 +59,7 @@ export const deploymentManifest = z
       .describe("Workers by role, where prefill and decode are separated"),
     placement: z
       .enum(policyNames as [string, ...string[]])
-      .default("two-tier")
+      .default(defaultPolicy)
       .describe("Which of the workers serves a call"),
     slots: z.number().int().min(1).max(256).default(8).describe("Calls that one worker runs at once"),
     context_tokens: z

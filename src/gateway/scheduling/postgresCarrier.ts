@@ -29,6 +29,7 @@ export class PostgresCarrier implements Carrier {
   readonly #options: PostgresCarrierOptions;
   readonly #hearers = new Set<(message: LoadMessage) => void>();
   #client: Listener | undefined;
+  #listening = false;
   #heardMs = Number.NEGATIVE_INFINITY;
   #toldMs = Number.NEGATIVE_INFINITY;
   #retry: NodeJS.Timeout | undefined;
@@ -46,11 +47,13 @@ export class PostgresCarrier implements Carrier {
     const now = performance.now();
     // Alone, a sign of life is enough to be found by: who hears it waits for the next total.
     if (now - this.#heardMs > peerMs && now - this.#toldMs < aliveMs) return;
+    if (!this.#client || !this.#listening) return;
     this.#toldMs = now;
     const text = JSON.stringify({ ...message, deltas });
     if (Buffer.byteLength(text) > payloadBytes)
       return this.#options.log.warn("too many endpoints for one message of load");
-    this.#options.db
+    // By the one connection: messages arrive in the order in which they were told.
+    this.#client
       .query("select pg_notify($1, $2)", [loadChannel, text])
       .catch((error: Error) => this.#options.log.debug({ err: error.message }, "load was not told"));
   }
@@ -72,6 +75,7 @@ export class PostgresCarrier implements Carrier {
     const again = () => {
       if (this.#closed || this.#client !== client) return;
       this.#client = undefined;
+      this.#listening = false;
       this.#retry = setTimeout(() => void this.#listen(), reconnectMs);
       this.#retry.unref();
     };
@@ -81,6 +85,7 @@ export class PostgresCarrier implements Carrier {
     try {
       await client.connect();
       await client.query(`listen ${loadChannel}`);
+      this.#listening = true;
     } catch (error) {
       this.#options.log.debug({ err: (error as Error).message }, "load of other gateways cannot be heard");
       again();

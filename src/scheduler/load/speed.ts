@@ -6,8 +6,10 @@ import type { CallTimings, CallUsage, EndpointSpeed, Tier } from "../types.ts";
 const givenMs = 2_000;
 /** Measured time after which old measurements count half. */
 const halfLifeMs = 30_000;
-/** Below this many tokens a call says more about overheads than about rates. */
+/** Below this many tokens a prompt or a reload says more about overheads than about rates ... */
 const leastTokens = 32;
+/** ... and an output below this many: its tokens come one by one. */
+const leastOutput = 8;
 
 class Rate {
   private tokens: number;
@@ -18,8 +20,8 @@ class Rate {
     this.ms = givenMs;
   }
 
-  observe(tokens: number, ms: number): void {
-    if (tokens < leastTokens || !(ms > 0)) return;
+  observe(tokens: number, ms: number, least: number = leastTokens): void {
+    if (tokens < least || !(ms > 0)) return;
     const keep = 2 ** (-ms / halfLifeMs);
     this.tokens = this.tokens * keep + tokens;
     this.ms = this.ms * keep + ms;
@@ -45,11 +47,14 @@ export class SpeedMeter {
     }
   }
 
-  /** Learns from one call. Parts that the engine does not report teach nothing. */
-  observe(usage: CallUsage, timings: CallTimings): void {
+  /**
+   * Learns from one call. Parts that the engine does not report teach nothing. `aheadTokens`: what waited there when it came, and
+   * was computed before or beside it in the same time.
+   */
+  observe(usage: CallUsage, timings: CallTimings, aheadTokens = 0): void {
     const { prefillMs, decodeMs, restoreMs, restoredTokens, restoredFrom } = timings;
-    if (prefillMs !== undefined) this.prefill.observe(usage.promptTokens - usage.cachedTokens, prefillMs);
-    if (decodeMs !== undefined) this.decode.observe(usage.outputTokens - 1, decodeMs);
+    if (prefillMs !== undefined) this.prefill.observe(usage.promptTokens - usage.cachedTokens + aheadTokens, prefillMs);
+    if (decodeMs !== undefined) this.decode.observe(usage.outputTokens - 1, decodeMs, leastOutput);
     if (restoreMs === undefined || restoredFrom === undefined || restoredFrom === "device") return;
     const tokens = restoredTokens ?? usage.cachedTokens;
     const rate = this.reload.get(restoredFrom);
