@@ -14,6 +14,8 @@ import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { blockHashes, saltOf } from "./blocks.ts";
 import { KvStore, type KvStoreOptions } from "./kvStore.ts";
+import { lend, lent } from "./lending.ts";
+import { leaseMs } from "./limits.ts";
 
 let dir: string;
 let stores: KvStore[] = [];
@@ -214,5 +216,115 @@ describe("whose a KV file is", () => {
     expect(store.usage().files).toBe(1);
     expect(store.ofProgram("run-1")).toEqual([]);
     expect(removed).toHaveLength(1);
+  });
+});
+
+describe("a state lent to another worker", () => {
+  const give = (store: KvStore, tokens: number[], from = owner) => lend(store, from, tokens, write(tokens));
+
+  it("is found by its lease in every process of the folder, once it is published", async () => {
+    const [one, other] = [openStore(), openStore()];
+    const lease = (await give(one, run(0, 100)))!;
+    const { id } = lent(one, lease)!;
+    expect(await one.published(id)).toBe(true);
+    expect(lent(other, lease)!.tokens).toEqual(run(0, 100));
+    expect(await other.load(id, read)).toBe(true);
+    for (const no of ["", id, `../${lease}`, lease.replace(/^./, "g")]) expect(lent(other, no)).toBeUndefined();
+    expect(lent(openStore({ fingerprint: "model-2" }), lease)).toBeUndefined();
+  });
+
+  it("is taken by no budget and no newer state of any process while it is leased", async () => {
+    const [one, other] = [openStore({ budgetBytes: 2500 }), openStore({ budgetBytes: 2500 })];
+    const lease = (await give(one, run(0, 100)))!;
+    const { id } = lent(one, lease)!;
+    await one.published(id);
+    // Older than anything, and still not the one to go.
+    expect(await save(other, run(1000, 100))).toBeDefined();
+    expect(await save(other, run(2000, 150))).toBeDefined();
+    expect(await save(other, run(3000, 200))).toBeUndefined();
+    expect(await save(one, run(0, 120))).toBeDefined();
+    expect(lent(other, lease)).toBeDefined();
+    await other.release(lease);
+    expect(await save(other, run(3000, 200))).toBeDefined();
+    expect(lent(one, lease)).toBeUndefined();
+  });
+
+  it("is let go by time alone when nobody ends its lease", async () => {
+    let clock = Date.now();
+    const now = () => clock;
+    const store = openStore({ budgetBytes: 1500, now });
+    const lease = (await give(store, run(0, 100)))!;
+    expect(await save(store, run(1000, 100))).toBeUndefined();
+    clock += leaseMs;
+    expect(await save(store, run(1000, 100))).toBeDefined();
+    expect(lent(store, lease)).toBeUndefined();
+    expect(names().filter((name) => name.endsWith(".lease"))).toEqual([]);
+  });
+
+  it("is kept until the last of its leases ends", async () => {
+    const store = openStore({ budgetBytes: 1500 });
+    const [first, second] = [(await give(store, run(0, 100)))!, (await give(store, run(0, 100)))!];
+    expect(first).not.toBe(second);
+    await store.release(first);
+    expect(await save(store, run(1000, 100))).toBeUndefined();
+    await store.release(second);
+    expect(await save(store, run(1000, 100))).toBeDefined();
+  });
+
+  it("goes with its lease when its run has ended, and with its project at once", async () => {
+    const store = openStore();
+    const [ended, erased] = [(await give(store, run(0, 100)))!, (await give(store, run(1000, 100)))!];
+    expect(await store.dropProgram("run-1")).toBe(200);
+    expect(lent(store, ended)).toBeDefined();
+    await store.release(ended);
+    expect(lent(store, ended)).toBeUndefined();
+    await store.eraseProject("p1");
+    expect(lent(store, erased)).toBeUndefined();
+    expect(names().filter((name) => !name.endsWith(".lease"))).toEqual([]);
+  });
+
+  it("has no lease when it cannot be kept", async () => {
+    const store = openStore({ budgetBytes: 500 });
+    expect(await give(store, run(0, 100))).toBeUndefined();
+    expect(names()).toEqual([]);
+    rmSync(dir, { recursive: true });
+    expect(await give(store, run(0, 10))).toBeUndefined();
+  });
+
+  it("survives that two processes write it one after the other", async () => {
+    const [one, other] = [openStore(), openStore()];
+    const mine = async (at: string, letter: string) => {
+      await writeFile(at, letter.repeat(1000), { mode: 0o600 });
+      return 1000;
+    };
+    // Neither has seen the other's: both write, the later content is what lies there.
+    const [a, b] = await Promise.all([
+      one.save(owner, run(0, 100), false, (at) => mine(at, "a")),
+      other.save(owner, run(0, 100), false, (at) => mine(at, "b")),
+    ]);
+    await Promise.all([one.settled(), other.settled()]);
+    expect(a!.id).toBe(b!.id);
+    expect(await one.load(a!.id, read)).toBe(true);
+    expect(await other.load(b!.id, read)).toBe(true);
+  });
+});
+
+describe("what a store learns", () => {
+  it("bytes of a token come from the files that there are", async () => {
+    const store = openStore({ bytesPerToken: 40 });
+    expect(store.maxTokens).toBe(250);
+    await save(store, run(0, 100));
+    expect(store.bytesPerToken).toBe(10);
+    expect(store.maxTokens).toBe(1000);
+    await store.settled();
+    expect(openStore({ bytesPerToken: 40 }).bytesPerToken).toBe(10);
+  });
+
+  it("all processes of a folder that read each other's files have one pool", () => {
+    expect(openStore().pool).toBe(openStore().pool);
+    expect(openStore({ fingerprint: "model-2" }).pool).not.toBe(openStore().pool);
+    const elsewhere = mkdtempSync(path.join(tmpdir(), "lineshaft-kv-"));
+    expect(openStore({ dir: elsewhere }).pool).not.toBe(openStore().pool);
+    rmSync(elsewhere, { recursive: true });
   });
 });

@@ -243,6 +243,7 @@ export class KvStore {
    * Answers the tokens dropped.
    */
   async dropProgram(program: string): Promise<number> {
+    this.refresh();
     let tokens = 0;
     const leased = this.leases.leased();
     for (const file of this.index.all().filter((file) => file.programs.includes(program))) {

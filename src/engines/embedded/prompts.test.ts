@@ -38,6 +38,23 @@ describe("prompts", () => {
     expect(made.chat("p", [user("hi"), { role: "assistant", content: "yes" }], []).tokens).not.toContain(777);
   });
 
+  it("take tokens that are known already, and still know the text to remember the answer with", () => {
+    const [there, here] = [prompts(), prompts()];
+    const first = there.chat("o", [user("hi")], []);
+    there.remember({ organisation: "o", project: "p1" }, `${first.text}yes`, [...first.tokens, 777]);
+    const turns = [user("hi"), { role: "assistant", content: "yes" }, user("more")];
+    const known = there.chat("o", turns, []);
+    // Another worker, which never heard the answer, is given the prompt's tokens and says "ok" in one token of its own.
+    const given = here.chat("o", turns, [], { given: known.tokens });
+    expect(given).toEqual(known);
+    here.remember({ organisation: "o", project: "p1" }, `${given.text}ok`, [...given.tokens, 888]);
+    const next = here.chat("o", [...turns, { role: "assistant", content: "ok" }, user("bye")], []);
+    expect(next.tokens.slice(0, known.tokens.length + 1)).toEqual([...known.tokens, 888]);
+    expect(here.completion("text", [5, 6])).toEqual({ tokens: [5, 6], text: undefined });
+    for (const wrong of [() => here.chat("o", turns, [], { given: [1000] }), () => here.completion("", [1000])])
+      expect(wrong).toThrow(/lineshaft.promptTokens.*vocabulary ends at 999/);
+  });
+
   it("forget what was said for a project that is erased", () => {
     const made = prompts();
     const first = made.chat("o", [user("hi")], []);

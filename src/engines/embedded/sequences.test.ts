@@ -137,7 +137,10 @@ describe("which sequence serves a call", () => {
     const prompt = [...later.tokens, 7];
     const into = (sequences: SequenceView[]) => ask(prompt, sequences, { program: "p", files: [later] });
     expect(into([free(0), earlier])).toMatchObject({ slot: 1, source: { type: "file" }, keep: 1700, park: false });
-    // Not over what goes on differently, what another program has, or what is running.
+    // Not over what the call goes on from only in part,
+    const branch = ask([...mine.slice(0, 1100), 7], [free(0), earlier], { program: "p", files: [file("f", mine)] });
+    expect(branch).toMatchObject({ slot: 0, source: { type: "file" }, keep: 1100 });
+    // what goes on differently, what another program has, or what is running.
     for (const other of [
       idle(1, [...mine, 5, 5], { program: "p" }),
       idle(1, mine, { program: "q" }),

@@ -143,7 +143,7 @@ export function plan(input: PlanInput): Plan | undefined {
     const keep = usable(file.tokens);
     if (keep === 0) continue;
     // An earlier state of the same conversation makes room for the later one: nobody else loses anything.
-    const heir = sequences.find((sequence) => isContained(input, sequence, file));
+    const heir = sequences.find((sequence) => isContained(input, sequence, keep));
     const lost = heir ? nothingLost : evict;
     consider(prompt.length - keep + file.tokens.length * loadCost + lost.cost, 0, {
       type: "serve",
@@ -175,13 +175,14 @@ function chooseVictim(sequences: readonly SequenceView[]): SequenceView | undefi
     .toSorted((a, b) => rank(a) - rank(b) || a.lastUsed - b.lastUsed || a.id - b.id)[0];
 }
 
-/** The program's own idle sequence, all of which is in the file. */
-function isContained({ organisation, program }: PlanInput, sequence: SequenceView, file: FileView): boolean {
+/** The program's own idle sequence, all of which is in the first `keep` tokens of the prompt. */
+function isContained({ organisation, program, prompt }: PlanInput, sequence: SequenceView, keep: number): boolean {
   return (
     sequence.state === "idle" &&
     sequence.organisation === organisation &&
     sequence.program === program &&
-    commonPrefix(sequence.tokens, file.tokens) === sequence.tokens.length
+    sequence.tokens.length <= keep &&
+    commonPrefix(sequence.tokens, prompt) === sequence.tokens.length
   );
 }
 
