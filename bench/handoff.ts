@@ -3,7 +3,7 @@
 // computes, saves and publishes (checksum and sidecar, until any other process may load it), what the decode worker takes to
 // check and load it, and the time to its first token with the state and without.
 //
-//   bin/node bench/handoff.ts [--reps 3] [--tokens 250,500,1000,2000] [--threads N] [--model FILE.gguf] [--json FILE]
+//   npm run bench:handoff -- [--reps 3] [--tokens 250,500,1000,2000] [--threads N] [--model FILE.gguf] [--json FILE]
 import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { cpus, loadavg, tmpdir } from "node:os";
 import path from "node:path";
