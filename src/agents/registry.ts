@@ -36,7 +36,7 @@ export async function publish(
   const { db, ledger } = dependencies;
   const manifest =
     typeof request.manifest === "string" ? parseManifest(request.manifest) : checkManifest(request.manifest);
-  const model = manifest.model ?? embeddedModel(dependencies, publisher);
+  const model = manifest.model ?? (await embeddedModel(dependencies, publisher));
   const problems = [...contentProblems(manifest, publisher, request.files ?? {})];
   if (problems.length > 0) throw new AgentManifestError(problems);
   const published: Published = { manifest: { ...manifest, model }, tools: await pinTools(manifest, tools) };
@@ -59,9 +59,15 @@ export async function publish(
   return deployed;
 }
 
-function embeddedModel({ engines }: Pick<Dependencies, "engines">, publisher: Publisher): string {
+/** What this machine serves itself, the oldest deployment first; else whatever is served. */
+async function embeddedModel(
+  { db, engines }: Pick<Dependencies, "db" | "engines">,
+  publisher: Publisher,
+): Promise<string> {
   const served = engines.list(publisher.organisation);
-  const model = (served.find(({ kind }) => kind === "embedded") ?? served[0])?.name;
+  const { rows } = await db.query<{ name: string }>("select name from deployments order by created_at, name");
+  const oldest = rows.find((row) => served.some(({ name }) => name === row.name));
+  const model = (oldest ?? served.find(({ kind }) => kind === "embedded") ?? served[0])?.name;
   if (model) return model;
   throw new AgentManifestError([{ path: "model", message: "is left out, and no engine serves a model now" }]);
 }

@@ -91,8 +91,11 @@ export async function drainWorker(worker: FleetWorker, engines: EngineRegistry):
     const now = await (known.engine as EmbeddedEngine).status().catch(() => undefined);
     return now !== undefined && now.running + now.waiting > 0;
   };
-  for (let waited = 0; waited < drainMs && (await busy()); waited += drainPollMs)
+  // A call that was placed here a moment ago is still on its way: nobody is idle before the first pause.
+  for (let waited = 0; waited < drainMs; waited += drainPollMs) {
     await sleep(drainPollMs, undefined, { ref: false });
+    if (!(await busy())) return;
+  }
 }
 
 async function listening(messages: AsyncIterable<unknown>): Promise<Extract<WorkerMessage, { type: "listening" }>> {

@@ -1,0 +1,97 @@
+// Engines of several endpoints: one name, one price, an endpoint for each address.
+import { describe, expect, test } from "vitest";
+import { EngineRegistry } from "../engines/index.ts";
+import { scriptedEngine } from "../engines/testing.ts";
+import { restoreEngines } from "./engines.ts";
+import { testGateway, type TestGateway } from "./testing.ts";
+
+const price = { currency: "USD", input_nano_per_million: "1000000", output_nano_per_million: "2000000" };
+const hello = { messages: [{ role: "user" as const, content: "Hello" }], max_tokens: 16 };
+
+const add = (at: TestGateway, body: object) =>
+  at.request("/api/engines", {
+    method: "POST",
+    body: JSON.stringify({ name: "mine", model: "qwen", price, ...body }),
+  });
+const names = (engines: EngineRegistry) => engines.endpoints("mine").map(({ endpoint }) => endpoint);
+
+describe("an engine of two endpoints", () => {
+  test("serves by both under one name and one price", async () => {
+    await using at = await testGateway();
+    await using first = await scriptedEngine({}, ["qwen"]);
+    await using second = await scriptedEngine({}, ["qwen"]);
+    const added = await add(at, { urls: [first.url, second.url] });
+    expect(added.body).toMatchObject({ name: "mine", urls: [first.url, second.url], price });
+    expect(names(at.engines)).toEqual(["mine-0", "mine-1"]);
+    const models = await at.client().models.list();
+    expect(models.data.map(({ id }) => id)).toEqual(["scripted", "mine"]);
+    at.engines.configure("mine", { placement: "round-robin" });
+    for (let call = 0; call < 4; call++) await at.client().chat.completions.create({ ...hello, model: "mine" });
+    expect([first.seen.length, second.seen.length]).toEqual([2, 2]);
+  });
+
+  test("goes on by the other one when one is gone", async () => {
+    await using at = await testGateway();
+    const first = await scriptedEngine({}, ["qwen"]);
+    await using second = await scriptedEngine({}, ["qwen"]);
+    await add(at, { urls: [first.url, second.url] });
+    at.engines.configure("mine", { placement: "round-robin" });
+    await first[Symbol.asyncDispose]();
+    for (let call = 0; call < 3; call++) await at.client().chat.completions.create({ ...hello, model: "mine" });
+    expect(second.seen).toHaveLength(3);
+    expect(at.engines.get("mine-0")).toMatchObject({ up: false });
+  });
+
+  test("is there again after a start, whether its endpoints answer or not", async () => {
+    await using at = await testGateway();
+    const first = await scriptedEngine({}, ["qwen"]);
+    await using second = await scriptedEngine({}, ["qwen"]);
+    await add(at, { urls: [first.url, second.url] });
+    await first[Symbol.asyncDispose]();
+    const restarted = new EngineRegistry();
+    await restoreEngines({ db: at.db, engines: restarted, log: { warn() {} } as never });
+    expect(restarted.get("mine-0")).toMatchObject({ name: "mine", model: "qwen", up: false });
+    expect(restarted.get("mine-1")).toMatchObject({ name: "mine", model: "qwen", up: true });
+    await restarted.close();
+  });
+
+  test("has one address, then two, then one again, and never the ones before", async () => {
+    await using at = await testGateway();
+    await using first = await scriptedEngine({}, ["qwen"]);
+    await using second = await scriptedEngine({}, ["qwen"]);
+    for (const [urls, endpoints] of [
+      [[first.url], ["mine"]],
+      [
+        [first.url, second.url],
+        ["mine-0", "mine-1"],
+      ],
+      [[second.url], ["mine"]],
+    ]) {
+      expect((await add(at, { urls })).status).toBe(200);
+      expect(names(at.engines)).toEqual(endpoints);
+    }
+    expect((await at.request("/api/engines/mine", { method: "DELETE" })).status).toBe(200);
+    expect(names(at.engines)).toEqual([]);
+  });
+
+  test("is refused whole when one address is wrong, and says which", async () => {
+    await using at = await testGateway();
+    await using first = await scriptedEngine({}, ["qwen"]);
+    await using other = await scriptedEngine({}, ["llama"]);
+    const missing = await add(at, { urls: [first.url, other.url] });
+    expect([missing.status, missing.body.error.code]).toEqual([400, "engine_model_missing"]);
+    expect(missing.body.error.message).toBe(`${other.url}: The engine answers, but does not serve qwen.`);
+    const twice = await add(at, { urls: [first.url, first.url] });
+    expect(twice.body.error.message).toContain("names an address twice");
+    expect(names(at.engines)).toEqual([]);
+  });
+
+  test("does not take an endpoint's name, nor a worker's", async () => {
+    await using at = await testGateway();
+    await using first = await scriptedEngine({}, ["qwen"]);
+    await using second = await scriptedEngine({}, ["qwen"]);
+    await add(at, { urls: [first.url, second.url] });
+    expect((await add(at, { name: "mine-1", urls: [first.url] })).body.error.code).toBe("name_taken");
+    expect((await add(at, { name: "worker-7", urls: [first.url] })).body.error.code).toBe("name_taken");
+  });
+});
