@@ -11,7 +11,7 @@ import { eventAddress } from "../../src/engines/vllm/facts.ts";
 import { Salts } from "../../src/engines/vllm/salts.ts";
 import { KvStream } from "../../src/engines/vllm/stream.ts";
 import { translate } from "../../src/engines/vllm/translate.ts";
-import { blockTokens, contextTokens, freePorts, type Server, slots, startVllm } from "./vllm.server.ts";
+import { blockTokens, contextTokens, freePorts, type Server, slots, startVllm, stopAll } from "./vllm.server.ts";
 import { prose, seeded, Watched } from "./vllm.watched.ts";
 
 const command = process.env["LINESHAFT_VLLM"];
@@ -50,7 +50,7 @@ describe("a server that runs", () => {
   });
   afterAll(async () => {
     await engine?.close();
-    await server?.stop();
+    await stopAll();
   });
 
   test("says what it is", () => {
@@ -233,7 +233,7 @@ describe.runIf(command !== undefined)("a server of the suite's own", () => {
   });
   afterAll(async () => {
     await engine?.close();
-    await server?.stop();
+    await stopAll();
   });
 
   test("emptied, it holds nothing, and the index knows", async () => {
@@ -301,5 +301,5 @@ describe.runIf(command !== undefined)("a server of the suite's own", () => {
     const second = await events.call("completions", { prompt, max_tokens: 1 }, "org_1");
     expect(second.usage.cachedTokens).toBe(second.matched);
     expect(second.matched).toBeGreaterThan(150);
-  });
+  }, 600_000);
 });

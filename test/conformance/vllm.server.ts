@@ -42,6 +42,13 @@ export async function freePorts(): Promise<Ports> {
   return { http: http!, events: events!, replay: replay! };
 }
 
+const running = new Set<() => Promise<void>>();
+
+/** Stops whatever was started and still runs. */
+export async function stopAll(): Promise<void> {
+  await Promise.all([...running].map((stop) => stop()));
+}
+
 /** Resolves when it answers; that takes a minute or two. Rejects with the end of its log when it exits before. */
 export async function startVllm({ command, model, ports, blocks, ring = 10_000 }: ServerOptions): Promise<Server> {
   const events = {
@@ -78,7 +85,9 @@ export async function startVllm({ command, model, ports, blocks, ring = 10_000 }
   const stop = async () => {
     child.kill("SIGTERM");
     await gone;
+    running.delete(stop);
   };
+  running.add(stop);
   const url = `http://127.0.0.1:${ports.http}`;
   for (;;) {
     if (child.exitCode !== null || child.signalCode !== null) throw new Error(`vLLM did not start:\n${log}`);

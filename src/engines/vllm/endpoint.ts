@@ -1,6 +1,7 @@
 // What only vLLM has, beside OpenAI's routes: facts, salts against looking into another's cache, and KV events. The adapter of
 // OpenAI-compatible endpoints (openai.ts) uses it once an endpoint turns out to be vLLM.
 import type { VllmEvent } from "../../scheduler/index.ts";
+import { EngineError } from "../types.ts";
 import type { EndpointFacts, KvEvent } from "../types.ts";
 import { askVllm, type VllmAddress } from "./facts.ts";
 import { limits } from "./limits.ts";
@@ -41,7 +42,10 @@ export class VllmEndpoint {
   /** Asks what it is. Throws EngineError when it does not answer at all. */
   async probe(signal?: AbortSignal): Promise<Partial<EndpointFacts> & { kvEvents: boolean }> {
     const said = await askVllm(this.#options, signal);
-    if (said.epoch !== undefined && this.#started !== undefined && said.epoch !== this.#started) this.#reread();
+    if (said.epoch !== undefined && this.#started !== undefined && said.epoch !== this.#started) {
+      this.#blockTokens = undefined;
+      this.#reread();
+    }
     this.#started = said.epoch;
     const reached = said.events !== undefined && (await this.#reaches(said.events, signal));
     this.#events = reached ? said.events : undefined;
@@ -99,14 +103,23 @@ export class VllmEndpoint {
   #newStream(): KvStream {
     const name = new URL(this.#options.root).host;
     return new KvStream({
-      connect: (signal) => connectKvEvents(this.#events!, signal),
+      connect: (signal) => {
+        if (this.#events) return connectKvEvents(this.#events, signal);
+        throw new EngineError({
+          status: 502,
+          code: "kv_events_unreachable",
+          message: `${name} publishes no KV events any more.`,
+          retryable: false,
+        });
+      },
       newEpoch: () => `${name}/${process.pid}.${++this.#epochs}`,
       translate: (event) => this.#translate(event),
     });
   }
 
   #translate(event: VllmEvent): KvChange | undefined {
-    this.#blockTokens = event.blockTokens ?? this.#blockTokens;
+    // Lower tiers may keep several of the device's blocks as one.
+    if (event.tier === "device" && event.tokens) this.#blockTokens = event.blockTokens ?? this.#blockTokens;
     return translate(event, { adapter: this.#options.adapter, ownerOf: (salt) => this.#salts.ownerOf(salt) });
   }
 

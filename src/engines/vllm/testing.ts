@@ -11,8 +11,6 @@ export interface PublisherOptions {
   topic?: string;
   /** Replies without a topic frame, as vLLM did until July 2026. */
   bareReplies?: boolean;
-  /** Ports to bind, to come back where another was. */
-  at?: KvAddress;
 }
 
 export interface TestPublisher extends AsyncDisposable {
@@ -39,12 +37,12 @@ export function sequenceFrame(sequence: number): Buffer {
 }
 
 export async function testPublisher(options: PublisherOptions = {}): Promise<TestPublisher> {
-  const { ring = 1000, at } = options;
+  const { ring = 1000 } = options;
   const topic = Buffer.from(options.topic ?? "kv@test@model");
   const publisher = new Publisher({ linger: 0 });
   const router = ring > 0 ? new Router({ linger: 0 }) : undefined;
-  await publisher.bind(`tcp://127.0.0.1:${at?.port ?? "*"}`);
-  await router?.bind(`tcp://127.0.0.1:${at?.replayPort ?? "*"}`);
+  await publisher.bind("tcp://127.0.0.1:*");
+  await router?.bind("tcp://127.0.0.1:*");
   const portOf = (endpoint: string | null) => Number(endpoint!.slice(endpoint!.lastIndexOf(":") + 1));
   let kept: [number, Uint8Array][] = [];
   let next = 0;
@@ -90,6 +88,8 @@ export async function testPublisher(options: PublisherOptions = {}): Promise<Tes
     },
     dropOnce: (...sequences) => sequences.forEach((sequence) => dropped.add(sequence)),
     async [Symbol.asyncDispose]() {
+      // Closing ends by itself some time later; nobody shall get in until then.
+      await publisher.unbind(publisher.lastEndpoint!);
       publisher.close();
       router?.close();
     },

@@ -1,13 +1,13 @@
 // An OpenAI-compatible endpoint that is vLLM: what is asked of it, what its calls carry, whose blocks its events are. The HTTP
 // side is scripted with the real engine's answers (0.32 on CPU), the events come over real ZeroMQ sockets.
 import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, createServer as createTcpServer } from "node:net";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { createOpenAiEngine } from "../openai.ts";
 import type { KvEvent } from "../types.ts";
 import { eventAddress, metricFacts } from "./facts.ts";
 import { Salts } from "./salts.ts";
-import type { KvAddress } from "./sockets.ts";
+import { connectKvEvents, type KvAddress } from "./sockets.ts";
 import { storedEvent, testPublisher } from "./testing.ts";
 
 const metrics = `# HELP vllm:prompt_tokens_created Number of prefill tokens processed.
@@ -152,6 +152,39 @@ describe("where its events are", () => {
     ["nonsense", { "0": null }, undefined],
     ["nothing", {}, undefined],
   ])("%s", (_name, sources, expected) => expect(eventAddress(sources, "engine")).toEqual(expected));
+});
+
+describe("the way there", () => {
+  test("is judged as every other: metadata services and link-local addresses are refused, names are resolved first", async () => {
+    for (const host of ["169.254.169.254", "[fe80::1]", "[::ffff:169.254.169.254]", "0.0.0.0"])
+      await expect(connectKvEvents({ host, port: 5557 })).rejects.toMatchObject({ code: "address_refused" });
+    await expect(connectKvEvents({ host: "no-such-host.invalid", port: 5557 })).rejects.toMatchObject({
+      code: "engine_unreachable",
+    });
+    await using publisher = await testPublisher();
+    (await connectKvEvents({ ...publisher.address, host: "localhost" })).close();
+  });
+
+  test("somebody else's port is no publisher", async () => {
+    const { url } = await scriptedVllm();
+    const { hostname, port } = new URL(url);
+    await expect(connectKvEvents({ host: hostname, port: Number(port) })).rejects.toMatchObject({
+      code: "kv_events_unreachable",
+    });
+  });
+
+  test("who gives up does not wait", async () => {
+    const silent = createTcpServer();
+    await new Promise<void>((resolve) => silent.listen(0, "127.0.0.1", resolve));
+    onTestFinished(() => void silent.close());
+    const stop = new AbortController();
+    const connecting = connectKvEvents(
+      { host: "127.0.0.1", port: (silent.address() as AddressInfo).port },
+      stop.signal,
+    );
+    silent.once("connection", () => stop.abort(new Error("given up")));
+    await expect(connecting).rejects.toThrow("given up");
+  });
 });
 
 describe("salts", () => {
