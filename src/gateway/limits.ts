@@ -12,8 +12,6 @@ export const limits = {
   programPauseMs: 120_000,
   /** Uncached tokens that an endpoint which only decodes computes itself: less than a hand-over costs. */
   decodeLocalTokens: 128,
-  /** Tokens of a program's state elsewhere that make saving and loading it worth the files: about 100 ms of prefill on a core. */
-  worthBringingTokens: 128,
   /** Output tokens when a call names no limit: its cap, and what it is priced at before it runs. */
   defaultOutputTokens: 4096,
   /** The same for text completions, as OpenAI has it. */

@@ -125,6 +125,23 @@ describe("programs", () => {
     expect(at.asked).toEqual([`${first} share run_1`, `${first} drop run_1`]);
   });
 
+  test("what a decision counts on is brought, however little more it is than what the other endpoint has", async () => {
+    using at = stage("round-robin");
+    at.add("one");
+    at.add("two");
+    const of = { program: "run_1" };
+    const first = (await at.dispatcher.place(call("a", of), never)).chosen.endpoint;
+    at.dispatcher.ended("a", { reason: "done", usage: { promptTokens: 200, cachedTokens: 0, outputTokens: 10 } });
+    const other = first === "one" ? "two" : "one";
+    at.puppets[first]!.send(stored(first));
+    at.puppets[other]!.send({ ...stored(other), blocks: ["a1", "a2"], tokens: [...tokens.slice(0, 128)] });
+    await settled();
+    const moved = await at.dispatcher.place(call("b", of), never);
+    expect(moved).toMatchObject({ chosen: { endpoint: other, matchedTokens: 192 }, bring: { tokens: 64 } });
+    await at.dispatcher.bring(moved, "run_1");
+    expect(at.asked).toEqual([`${first} share run_1`]);
+  });
+
   test("a run that waits long is parked, and brought back when the result arrives", async () => {
     using at = stage();
     // Little memory, so that room is wanted.

@@ -119,9 +119,12 @@ export class Dispatcher {
     }
   }
 
-  /** Before a placed call is sent: what its program has computed elsewhere is saved where the chosen endpoint can read it. */
+  /**
+   * Before a placed call is sent: what its program has computed elsewhere is saved where the chosen endpoint can read it. However
+   * little it is: the decision has counted on it, and the older state is given up afterwards.
+   */
   async bring({ bring }: Decision, program: string | undefined): Promise<void> {
-    if (!bring || program === undefined || bring.tokens < limits.worthBringingTokens) return;
+    if (!bring || program === undefined) return;
     await this.#hinter.send(bring.endpoint, { verb: "share", program });
   }
 
