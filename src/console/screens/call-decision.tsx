@@ -15,6 +15,14 @@ const numberNames: Record<string, string> = {
   running: "calls under way",
 };
 
+/** Parts of least-delay's score; another policy's own numbers are shown under its own names. */
+const termNames: Record<string, string> = {
+  ownMs: "its own wait, ms",
+  laterMs: "wait of calls yet to come, ms",
+  streamsMs: "streams beside it slowed, ms",
+  evictedMs: "computed again for others, ms",
+};
+
 export function Decision({ decision, engine }: { decision: DecisionResource; engine: string }) {
   const { chosen, runner_up: runnerUp, prefill } = decision;
   const shown = [chosen, runnerUp, prefill].filter((candidate) => candidate !== null && candidate !== undefined);
@@ -60,6 +68,14 @@ export function Decision({ decision, engine }: { decision: DecisionResource; eng
                 <td>{figure(chosen.numbers[name])}</td>
                 {prefill ? <td>{figure(prefill.numbers[name])}</td> : null}
                 <td className="soft">{figure(runnerUp?.numbers[name])}</td>
+              </tr>
+            ))}
+            {Object.entries(decision.terms).map(([name, value]) => (
+              <tr key={name} className="soft">
+                <th scope="row">{termNames[name] ?? name}</th>
+                <td>{figure(value)}</td>
+                {prefill ? <td /> : null}
+                <td />
               </tr>
             ))}
           </tbody>
