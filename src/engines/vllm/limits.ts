@@ -2,10 +2,14 @@
 export const limits = {
   /** To open a socket of its event stream, to the end of the handshake. */
   connectMs: 5_000,
-  /** Silence within a replay before it is asked for again: its publisher looks for requests ten times a second. */
+  /** Until a replay begins: its publisher looks for requests ten times a second, when its engine lets it. */
   replayMs: 5_000,
+  /** Silence within a replay, which is sent in one go: its end was dropped, and is asked for again. */
+  replaySilenceMs: 1_000,
   /** Askings for the rest of a replay that brought nothing, in a row. */
   replayStalls: 3,
+  /** Messages of a replay that wait unread. The more, the less is dropped and asked for again; a step's take 0.3 to 50 KB. */
+  replayMessages: 4_000,
   /** Messages that wait unread; what comes on top is dropped by the socket, seen as a gap, and replayed. */
   unreadMessages: 1_000,
   /** One message: a step's blocks with their tokens. A million tokens take 10 MB. */

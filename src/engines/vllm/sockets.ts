@@ -69,7 +69,11 @@ export async function connectKvEvents(address: KvAddress, signal?: AbortSignal):
   const options = { ...common, ipv6: family === 6 };
   const subscriber = new SubscriberSocket(options);
   const connection = new Connection(subscriber, address.replayPort, (port) => {
-    const dealer = new DealerSocket({ ...options, receiveTimeout: limits.replayMs, sendTimeout: limits.connectMs });
+    const dealer = new DealerSocket({
+      ...options,
+      receiveHighWaterMark: limits.replayMessages,
+      sendTimeout: limits.connectMs,
+    });
     onBreak(dealer, () => dealer.close());
     dealer.connect(endpoint(port));
     return dealer;
@@ -156,6 +160,7 @@ class Connection implements KvConnection {
       let begun = false;
       for (let stalls = 0; stalls < limits.replayStalls;) {
         await asked(dealer, next);
+        dealer.receiveTimeout = limits.replayMs;
         // The ROUTER drops what a full pipe does not take, and says nothing: what is missing is asked for again.
         let complete = true;
         let brought = 0;
@@ -163,6 +168,7 @@ class Connection implements KvConnection {
           const answer = await received(dealer);
           if (answer === undefined) complete = false;
           if (answer === undefined || isEnd(answer)) break;
+          dealer.receiveTimeout = limits.replaySilenceMs;
           const frames = answer.slice(1);
           const sequence = messageSequence(frames);
           // Only the very first message may begin later than asked: the engine has forgotten what came before.
