@@ -104,7 +104,7 @@ describe("endpoints", () => {
 });
 
 describe("programs", () => {
-  test("a program that moves: its state is shared first, and given up where it was once the new one has a token", async () => {
+  test("a program that moves: its state is shared first, and makes room where it was once the new one has a token", async () => {
     using at = stage("round-robin");
     at.add("one");
     at.add("two");
@@ -122,7 +122,8 @@ describe("programs", () => {
     expect(at.asked).toEqual([`${first} share run_1`]);
     at.dispatcher.prefilled("b");
     await settled();
-    expect(at.asked).toEqual([`${first} share run_1`, `${first} drop run_1`]);
+    // Not dropped: under the session's name another of its agents may have something there that was never saved.
+    expect(at.asked).toEqual([`${first} share run_1`, `${first} demote run_1`]);
   });
 
   test("what a decision counts on is brought, however little more it is than what the other endpoint has", async () => {

@@ -128,11 +128,14 @@ export class Dispatcher {
     await this.#hinter.send(bring.endpoint, { verb: "share", program });
   }
 
-  /** Its first token was seen, or is taken to have been. What its new state supersedes is given up now. */
+  /**
+   * Its first token was seen, or is taken to have been. What its new state supersedes makes room now. It is saved first, where it can
+   * be: a client's session has one name for all of its agents, so that what lies there may be another agent's, that goes on.
+   */
   prefilled(call: string, cachedTokens?: number): void {
     const entry = this.#underWay.get(call);
     if (entry?.superseded) {
-      void this.#hinter.send(entry.superseded, { verb: "drop", program: entry.call.program! });
+      void this.#hinter.send(entry.superseded, { verb: "demote", program: entry.call.program! });
       entry.superseded = undefined;
     }
     this.#apply({ type: "call_prefilled", call, ...(cachedTokens !== undefined && { cachedTokens }) });
