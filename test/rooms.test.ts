@@ -28,7 +28,7 @@ const networkPatterns = [
   /from "undici"/,
   /from "node:https"/,
   /from "node:tls"/,
-  /(?<![.\w])fetch\(/,
+  /(?<![.#\w])fetch\(/,
   /\bhttp2?\.(?:request|get|connect)\(/,
   /import \{[^}]*\b(?:request|connect)\b[^}]*\} from "node:(?:http|http2|net)"/,
   /import\("zeromq"\)|(?<!type .*) from "zeromq"/,
