@@ -25,6 +25,8 @@ export const limits = {
   retries: 20,
   retryFirstMs: 250,
   retryMostMs: 10_000,
+  /** A wait that is longer gives up its KV's place on the device where room is wanted. */
+  quickWaitMs: 5_000,
   /** How often the watchdog looks, and how long a run may lie still before Restate is asked for it. */
   watchdogMs: 1_000,
   stillMs: 4_000,

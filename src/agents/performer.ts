@@ -1,0 +1,249 @@
+// What a step of a run does: a call of the model, a tool, a wait, a verdict. What comes of it is written by who asked (turn.ts).
+import type { PoolClient } from "pg";
+import { EngineError, type RuntimeFact } from "../engines/index.ts";
+import { GatewayError } from "../gateway/errors.ts";
+import { newId, putBlob } from "../store/index.ts";
+import type { Dependencies } from "./dependencies.ts";
+import type { Effects } from "./effects.ts";
+import { StepError } from "./errors.ts";
+import { limits } from "./limits.ts";
+import { judgeRun } from "./outcomes.ts";
+import { toolDefinitions } from "./prompt.ts";
+import type { ClaimedRun, StepRow } from "./runs.ts";
+import type { ToolAnswer, ToolClient } from "./tools/mcp.ts";
+import type { Action, ModelOutput, RunState, StepResult, ToolCall } from "./types.ts";
+import { schemaProblem } from "./validation.ts";
+import type { Sandbox } from "./verifier/sandbox.ts";
+
+/** A step that was done, before it is written. */
+export interface Done {
+  row: StepRow;
+  result: StepResult;
+  along?: (client: PoolClient) => Promise<void>;
+  waitUntil?: Date;
+  /** A failure that ends the run. */
+  failure?: StepError;
+}
+
+export class Performer {
+  readonly #with: Dependencies;
+  readonly #parts: { effects: Effects; tools: ToolClient; sandbox: Sandbox };
+
+  constructor(dependencies: Dependencies, parts: { effects: Effects; tools: ToolClient; sandbox: Sandbox }) {
+    this.#with = dependencies;
+    this.#parts = parts;
+  }
+
+  /** Does one step; answers what is to be written of it. Throws StepError when it could not be done. */
+  async perform(
+    run: ClaimedRun,
+    state: RunState,
+    action: Exclude<Action, { type: "finish" | "fail" }>,
+    signal: AbortSignal,
+  ): Promise<Done> {
+    switch (action.type) {
+      case "model":
+        return this.#model(run, state, action, signal);
+      case "tool":
+        return this.#tool(run, state, action, signal);
+      case "refuse": {
+        const step = this.#newStep(state, "tool", action.name);
+        const inputRef = await putBlob(this.#with.db, run.project, action.input);
+        return this.#failed({ ...step, inputRef }, action.message);
+      }
+      case "wait": {
+        const step = this.#newStep(state, "wait", action.name);
+        const until = new Date(step.startedAt.getTime() + action.seconds * 1000);
+        const output = { until: until.toISOString() };
+        const kind = action.seconds * 1000 > limits.quickWaitMs ? "slow" : "quick";
+        this.tell(run, state, { type: "tool_started", program: run.id, tool: "wait", kind });
+        return { ...(await this.#completed(run, { ...step, endedAt: until }, output)), waitUntil: until };
+      }
+      case "verify":
+        return this.#verify(run, state, action);
+    }
+  }
+
+  async #model(
+    run: ClaimedRun,
+    state: RunState,
+    action: Extract<Action, { type: "model" }>,
+    signal: AbortSignal,
+  ): Promise<Done> {
+    const step = this.#newStep(state, "model", action.name);
+    const { model, generation } = state.published.manifest;
+    const call = newId("call");
+    const answer = await this.#call(run, call, signal, {
+      model,
+      messages: action.messages,
+      temperature: generation.temperature,
+      max_tokens: action.maxTokens,
+      ...(generation.seed !== undefined && { seed: generation.seed }),
+      ...(action.schema && {
+        response_format: { type: "json_schema", json_schema: { name: "output", strict: true, schema: action.schema } },
+      }),
+      ...(action.tools && { tools: toolDefinitions(action.tools), tool_choice: "auto" }),
+    });
+    const inputRef = await putBlob(this.#with.db, run.project, action.asked);
+    const output = outputOf(answer, state.steps.length);
+    const row = { ...step, inputRef, call };
+    const invalid = action.schema && decide(output, action.schema, answer.finishReason);
+    if (!invalid) return this.#completed(run, row, output);
+    const outputRef = await putBlob(this.#with.db, run.project, output);
+    return { ...this.#failed({ ...row, outputRef }, invalid.message), failure: invalid };
+  }
+
+  /** A call through the gateway's one pipeline. Throws StepError, with `retryAfterMs` where another try may do better. */
+  async #call(run: ClaimedRun, id: string, signal: AbortSignal, body: Record<string, unknown> & { model: string }) {
+    try {
+      const answer = await this.#with.gateway.call({
+        principal: {
+          ...{ kind: "key", key: run.key ?? "", organisation: run.organisation, project: run.project },
+          ...{ role: "member", currency: run.currency },
+        },
+        endpoint: "chat",
+        body,
+        agent: run.agent,
+        run: run.id,
+        program: run.id,
+        id,
+        signal,
+      });
+      const content = await answer.body();
+      await answer.finished;
+      const choice = (content["choices"] as { message?: Record<string, unknown>; finish_reason?: string }[])?.[0];
+      return { message: choice?.message ?? {}, finishReason: choice?.finish_reason };
+    } catch (error) {
+      if (signal.aborted) throw signal.reason;
+      throw modelFailure(error);
+    }
+  }
+
+  async #tool(
+    run: ClaimedRun,
+    state: RunState,
+    action: Extract<Action, { type: "tool" }>,
+    signal: AbortSignal,
+  ): Promise<Done> {
+    const { tool } = action;
+    const { db } = this.#with;
+    const inputRef = await putBlob(db, run.project, action.arguments);
+    const step = { ...this.#newStep(state, "tool", action.name), inputRef };
+    const kind = tool.slow ? "slow" : "quick";
+    this.tell(run, state, { type: "tool_started", program: run.id, tool: tool.name, kind });
+    try {
+      const owner = { organisation: run.organisation, project: run.project, run: run.id, fence: run.fence };
+      const answer: ToolAnswer & { key?: string } = tool.effect
+        ? await this.#parts.effects.perform(owner, action, signal)
+        : await this.#parts.tools.call(tool, action.arguments, { signal });
+      const { key } = answer;
+      const row = { ...step, ...(key !== undefined && { effect: key }) };
+      const answerRef =
+        key === undefined
+          ? undefined
+          : await putBlob(db, run.project, { output: answer.output, isError: answer.isError });
+      const along =
+        key === undefined ? undefined : (client: PoolClient) => this.#parts.effects.markDone(client, key, answerRef!);
+      if (!answer.isError) return { ...(await this.#completed(run, row, answer.output)), ...(along && { along }) };
+      const message = typeof answer.output === "string" ? answer.output : JSON.stringify(answer.output);
+      const outputRef = await putBlob(db, run.project, answer.output);
+      const failure = new StepError("tool_failed", `Tool '${tool.name}' failed: ${message}`);
+      return {
+        ...this.#failed({ ...row, outputRef }, message),
+        ...(along && { along }),
+        ...(action.failure === "ends" && { failure }),
+      };
+    } catch (error) {
+      if (signal.aborted && !(error instanceof StepError && error.code === "effect_unknown")) throw signal.reason;
+      throw error;
+    } finally {
+      this.tell(run, state, { type: "tool_ended", program: run.id, tool: tool.name });
+    }
+  }
+
+  async #verify(run: ClaimedRun, state: RunState, action: Extract<Action, { type: "verify" }>): Promise<Done> {
+    const step = this.#newStep(state, "verify", action.name);
+    const { outcome, evidenceRef } = await judgeRun(
+      this.#with,
+      this.#parts.sandbox,
+      run,
+      state.published,
+      action.evidence,
+    );
+    const output = { verdict: outcome.verdict, reason: outcome.reason, verifier: outcome.verifier };
+    return this.#completed(run, { ...step, inputRef: evidenceRef }, output);
+  }
+
+  #newStep(state: RunState, kind: StepResult["kind"], name: string): StepRow {
+    const number = state.steps.length;
+    return { number, kind, name, status: "completed", inputRef: null, outputRef: null, startedAt: new Date() };
+  }
+
+  async #completed(run: ClaimedRun, row: StepRow, output: unknown): Promise<Done> {
+    const outputRef = await putBlob(this.#with.db, run.project, output);
+    const { number, kind, name } = row;
+    return { row: { ...row, outputRef }, result: { number, kind, name, status: "completed", output } };
+  }
+
+  #failed(row: StepRow, errorMessage: string): Done {
+    const { number, kind, name } = row;
+    const status = "failed" as const;
+    return {
+      row: { ...row, status, errorMessage },
+      result: { number, kind, name, status, output: null, errorMessage },
+    };
+  }
+
+  /** Tells who places the run's calls what no router could see. */
+  tell(run: ClaimedRun, state: RunState, fact: RuntimeFact): void {
+    this.#with.gateway.tell(fact, state.published.manifest.model, run.organisation);
+  }
+}
+
+function outputOf(answer: { message: Record<string, unknown> }, step: number): ModelOutput {
+  const content = typeof answer.message["content"] === "string" ? answer.message["content"] : null;
+  const calls = answer.message["tool_calls"] as
+    | { id?: string; function: { name: string; arguments: string } }[]
+    | undefined;
+  if (!calls?.length) return { content };
+  const toolCalls = calls.map((call, ordinal): ToolCall => ({
+    id: call.id ?? `call_${step}_${ordinal}`,
+    name: call.function.name,
+    arguments: call.function.arguments,
+  }));
+  return { content, tool_calls: toolCalls };
+}
+
+/** Puts the parsed decision into the output; answers what is wrong with it otherwise. */
+function decide(
+  output: ModelOutput,
+  schema: Record<string, unknown>,
+  finishReason: string | undefined,
+): StepError | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(output.content ?? "");
+  } catch {
+    return finishReason === "length"
+      ? new StepError("decision_cut", "The model's decision was cut off: raise generation.max_tokens in the manifest.")
+      : new StepError("decision_invalid", "The model's decision is not JSON.");
+  }
+  const problem = schemaProblem(schema, value);
+  if (problem)
+    return new StepError("decision_invalid", `The model's decision does not fit the output's schema: ${problem}`);
+  output.value = value;
+  return undefined;
+}
+
+/** Which failures of a call may pass by themselves: the engine is away, busy or restarting. Money and shape do not. */
+function modelFailure(error: unknown): unknown {
+  if (!(error instanceof GatewayError) && !(error instanceof EngineError)) return error;
+  const passing = error.status === 429 || error.status >= 500 || error.code === "model_not_found";
+  // Asked again, the same model says the same, and every try is paid.
+  const final = error.code === "budget_exceeded" || error.code === "output_invalid";
+  const asked = error.retryAfterSeconds === undefined ? limits.retryFirstMs : error.retryAfterSeconds * 1000;
+  return new StepError(error.code, error.message, {
+    ...(passing && !final && { retryAfterMs: asked, patient: error.status === 429 }),
+    cause: error,
+  });
+}
