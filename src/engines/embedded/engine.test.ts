@@ -480,9 +480,18 @@ describe("hints about KV", () => {
     await hint("demote", "r1");
     await ask(run(2000, 300), { program: "r2" });
     await ask(run(4000, 300), { program: "r3" });
+    for (const program of ["r2", "r3"]) await hint("keep", program);
     expect(await hint("prefetch", "r1")).toMatchObject({ honoured: false, tokens: 0 });
-    await hint("drop", "r3");
+    for (const slot of kv.idleOf("r2")) slot.outlook = undefined;
+    // What nobody said anything about is displaced as by a call: its state is saved.
+    device.failSaves = true;
+    expect(await hint("prefetch", "r1")).toMatchObject({
+      honoured: false,
+      reason: expect.stringContaining("displace"),
+    });
+    device.failSaves = false;
     expect(await hint("prefetch", "r1")).toMatchObject({ honoured: true, tokens: 307 });
+    expect(kv.store.ofProgram("r2")).toHaveLength(1);
     expect(await hint("prefetch", "r1")).toMatchObject({ honoured: true, reason: "it is on the device" });
     expect(kv.idleOf("r1")[0]!.outlook).toBe("soon");
     const again = await ask([...prompt, ...alone(prompt, 8), 9], { program: "r1" });

@@ -2,7 +2,8 @@
 //
 //   keep      its sequences are the last to be taken
 //   demote    they are saved to disk now and are the first to be taken
-//   prefetch  kept if they are still here, else brought back into a sequence that is free or saved already
+//   prefetch  kept if they are still here, else brought back over the sequence that a call would take; what that one held is
+//             saved, and nothing that is wanted soon is taken
 //   drop      they are given up; files stay, for other workers may use them
 //   share     they are saved to disk as they are, those with a call under way too, and nothing else changes
 //
@@ -10,6 +11,7 @@
 // batches, so that many of them do not stop a stream; its receipt waits until other processes can load what was saved.
 import type { KvHint, KvReceipt } from "../types.ts";
 import type { Kv, Slot } from "./kv.ts";
+import { parkMinTokens } from "./limits.ts";
 
 /** What was done, and the states whose files must be complete before it is true. */
 interface Done {
@@ -86,9 +88,13 @@ export class Hints {
     if (!file) return this.nothingHere(program);
     const rank = (slot: Slot) => (slot.tokens.length === 0 ? 0 : slot.outlook === "away" ? 1 : 2);
     const slot = kv.slots
-      .filter((slot) => !slot.running && (slot.tokens.length === 0 || (kv.isSaved(slot) && slot.outlook !== "soon")))
+      .filter((slot) => !slot.running && (slot.tokens.length === 0 || slot.outlook !== "soon"))
       .toSorted((a, b) => rank(a) - rank(b) || a.lastUsed - b.lastUsed)[0];
-    if (!slot) return refused("no sequence is free; its file waits on disk");
+    if (!slot) return refused("every sequence is wanted as much; its file waits on disk");
+    // What making room for it pushes out of the budget must not be its own file.
+    kv.store.touch(file);
+    const worthKeeping = slot.tokens.length >= parkMinTokens && !kv.isSaved(slot);
+    if (worthKeeping && !(await kv.park(slot))) return refused("what it would displace cannot be saved");
     const owner = { organisation: file.organisation, project: file.projects[0]!, program };
     if (!(await kv.restore(slot, file, owner))) return refused("its file is damaged");
     slot.outlook = "soon";

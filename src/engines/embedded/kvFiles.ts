@@ -19,6 +19,9 @@ const sidecar = z.object({
   tokens: z.array(z.number().int()),
 });
 
+/** Every process writes a state once, so that more than a few changes under a sum are none of theirs. */
+const sumTries = 8;
+
 /** A half-written file this old belongs to nobody any more. */
 const orphanMs = 60_000;
 
@@ -53,6 +56,25 @@ export async function writeSidecar(dir: string, file: KvFile, dropped: () => boo
   } finally {
     await rm(temporary, { force: true });
   }
+}
+
+/**
+ * Sums the state and writes what it is. Another process may write the same state meanwhile: the last sidecar must tell of the
+ * last content, so whoever sees that it has changed under its sum begins again.
+ */
+export async function writeSummed(dir: string, file: KvFile, dropped: () => boolean): Promise<void> {
+  const at = statePath(dir, file.id);
+  for (let tries = 0; tries < sumTries; tries++) {
+    const before = stamp(await stat(at));
+    file.crc32 = await checksum(at);
+    await writeSidecar(dir, file, dropped);
+    if (stamp(await stat(at)) === before) return;
+  }
+}
+
+/** Tells one content of a state file from another of the same name. */
+export function stamp(at: { size: number; mtimeMs: number }): string {
+  return `${at.size}:${at.mtimeMs}`;
 }
 
 /** The sidecar goes first: from then on the state does not exist. */

@@ -19,10 +19,12 @@ import {
   readSidecar,
   removeState,
   sidecarPath,
+  stamp,
   statePath,
   sweepOrphans,
   temporaryPath,
   writeSidecar,
+  writeSummed,
 } from "./kvFiles.ts";
 import { type KvFile, KvIndex } from "./kvIndex.ts";
 import { Leases } from "./leases.ts";
@@ -366,9 +368,9 @@ export class KvStore {
   /** Makes the state exist for others too; a `fresh` one, or one that never got that far, is summed first. */
   private async describe(file: KvFile, fresh = false): Promise<void> {
     const dropped = () => this.index.get(file.id) !== file;
+    const unsummed = fresh || this.undescribed.has(file.id);
     try {
-      if (fresh || this.undescribed.has(file.id)) file.crc32 = await checksum(statePath(this.options.dir, file.id));
-      await writeSidecar(this.options.dir, file, dropped);
+      await (unsummed ? writeSummed : writeSidecar)(this.options.dir, file, dropped);
       this.undescribed.delete(file.id);
       // Dropped while the rename was under way: what it left goes too.
       if (!this.keeps(file.id)) await removeState(this.options.dir, file.id);
@@ -383,8 +385,4 @@ export class KvStore {
     this.background.add(work);
     void work.catch(() => undefined).finally(() => this.background.delete(work));
   }
-}
-
-function stamp(at: { size: number; mtimeMs: number }): string {
-  return `${at.size}:${at.mtimeMs}`;
 }

@@ -135,7 +135,8 @@ describe("prefill here, decode there", () => {
     const gone = new AbortController();
     const { totals } = await a.status();
     const prefilling = a.prefill(ask(story("Eve").repeat(4), {}, {}), gone.signal);
-    while ((await a.status()).running === 0);
+    const over = prefilling.then(() => true);
+    while ((await a.status()).running === 0 && !(await Promise.race([over, false])));
     gone.abort();
     const stopped = await prefilling;
     const { computedTokens, aborts } = (await a.status()).totals;
@@ -257,7 +258,7 @@ describe("leases", () => {
   });
 });
 
-test("a dropped program's files still serve the pool", async () => {
+test("a dropped program's files still serve the pool, and another worker can prefetch them", async () => {
   const content = story("Leo");
   await say(a, ask(content, { program: "run_leo" }));
   const receipts = await a.hint(
@@ -266,5 +267,7 @@ test("a dropped program's files still serve the pool", async () => {
   expect(receipts.map(({ honoured }) => honoured)).toEqual([true, true, true, true]);
   expect(new Set(receipts.map(({ tokens }) => tokens)).size).toBe(1);
   expect((await a.probe()).kv!.reloadMsPerToken.disk).not.toBe(0.006);
-  expect((await say(b, ask(content, { program: "run_leo" }))).usage.cachedByTier!.disk).toBeGreaterThan(150);
+  const [there] = await b.hint([{ verb: "prefetch", program: "run_leo" }]);
+  expect(there).toMatchObject({ honoured: true, tokens: receipts[0]!.tokens });
+  expect((await say(b, ask(content, { program: "run_leo" }))).usage.cachedByTier!.device).toBeGreaterThan(150);
 });
