@@ -29,6 +29,16 @@ export const knowledgeSchema = z.discriminatedUnion("kind", [
 ]);
 export type Knowledge = z.infer<typeof knowledgeSchema>;
 
+/** A pool that grows and shrinks; its `replicas` are then the most that there may be. */
+const autoscaleSchema = z.strictObject({
+  min: z.number().int().positive().default(1),
+  /** Replicas that serve from the start; `min` when absent. */
+  initial: z.number().int().positive().optional(),
+  everyMs: z.number().positive().default(10_000),
+  shrinkAfterMs: z.number().positive().default(300_000),
+  utilisation: z.number().positive().max(1).default(0.75),
+});
+
 const poolSchema = z.strictObject({
   name: z.string().min(1),
   profile: z.union([z.string().min(1), profileSchema]),
@@ -40,6 +50,9 @@ const poolSchema = z.strictObject({
   maxBatchTokens: z.number().int().positive().optional(),
   tiers: z.array(tierSchema).max(3).optional(),
   pricePerChipHour: z.number().nonnegative().optional(),
+  autoscale: autoscaleSchema.optional(),
+  /** From asking for a replica until it serves, ms. */
+  startUpMs: z.number().nonnegative().optional(),
 });
 
 export const fleetSchema = z
@@ -82,6 +95,14 @@ export const fleetSchema = z
         });
       }
     });
+    fleet.pools.forEach(({ autoscale, replicas: most }, i) => {
+      if (autoscale === undefined || Math.max(autoscale.min, autoscale.initial ?? 0) <= most) return;
+      context.addIssue({
+        code: "custom",
+        path: ["pools", i, "autoscale"],
+        message: `min and initial may be at most the pool's ${most} replicas`,
+      });
+    });
     const roles = new Set(fleet.pools.map((pool) => pool.role));
     if (roles.has("prefill") && !roles.has("decode") && !roles.has("both")) {
       context.addIssue({
@@ -108,8 +129,14 @@ export interface Replica {
   readonly profile: EngineProfile;
 }
 
+/** A pool that scales between `min` and all of its replicas. */
+export interface ScaledPool extends Required<z.infer<typeof autoscaleSchema>> {
+  readonly name: string;
+}
+
 export interface Fleet extends Omit<z.infer<typeof fleetSchema>, "pools"> {
   readonly replicas: readonly Replica[];
+  readonly scaled: readonly ScaledPool[];
 }
 
 /**
@@ -136,12 +163,16 @@ export function parseFleet(description: unknown, origin = "the fleet"): Fleet {
       maxBatchTokens: pool.maxBatchTokens ?? base.maxBatchTokens,
       tiers: pool.tiers ?? base.tiers,
       pricePerChipHour: pool.pricePerChipHour ?? base.pricePerChipHour,
+      startUpMs: pool.startUpMs ?? base.startUpMs,
     };
     for (let i = 0; i < pool.replicas; i++) {
       replicas.push({ id: `${pool.name}-${i}`, pool: pool.name, role: pool.role, profile });
     }
   }
-  return { ...rest, replicas };
+  const scaled = pools.flatMap(({ name, autoscale }) =>
+    autoscale === undefined ? [] : [{ ...autoscale, name, initial: autoscale.initial ?? autoscale.min }],
+  );
+  return { ...rest, replicas, scaled };
 }
 
 /** Reads a fleet from a YAML or JSON file. Throws SimulatorError `fleet_unreadable` or what `parseFleet` throws. */

@@ -10,7 +10,9 @@
 // Memory: a call is admitted when its whole prompt fits beside what runs (evicting idle blocks); when outputs outgrow the
 // device, the youngest call is preempted and later computes again what is no longer cached, as vLLM does.
 import type { EventQueue } from "../events.ts";
+import { type EngineHost, type EngineTotals, noTotals } from "./host.ts";
 import { KvCache } from "./kv-cache.ts";
+import { TierLink } from "./link.ts";
 import { runMs, stepsBy } from "./decode-run.ts";
 import { stepMs, type EngineProfile } from "./profile.ts";
 import { shareOut } from "./share.ts";
@@ -20,49 +22,17 @@ import { FinishHeap, type Task } from "./task.ts";
 export const segmentEnded = 1;
 export const wake = 2;
 
-/** Who owns the engine and hears what happens to its tasks. */
-export interface EngineHost {
-  /** The task has been admitted; its cached tokens are known. */
-  admitted(engine: Engine, task: Task, nowMs: number): void;
-  /** The prompt is in KV and the first token exists. A prefill leg ends here, its blocks stay pinned until `endLease`. */
-  prefilled(engine: Engine, task: Task, nowMs: number): void;
-  finished(engine: Engine, task: Task, nowMs: number): void;
-  /** The prompt can never fit into this replica. */
-  refused(engine: Engine, task: Task, nowMs: number): void;
-}
-
 const idle = 0;
 const mixed = 1;
 const run = 2;
 
-/** Sums over an engine's life, for reports. */
-export interface EngineTotals {
-  busyMs: number;
-  /** Time of steps that held prompt chunks, less what the same step would have taken without them. */
-  prefillMs: number;
-  computedPromptTokens: number;
-  outputTokens: number;
-  steps: number;
-  preemptions: number;
-  loadedTokens: number;
-  /** Sum over time of sequences running x ms, for mean batch size. */
-  sequenceMs: number;
-}
+export type { EngineHost, EngineTotals } from "./host.ts";
 
 export class Engine {
   readonly id: number;
   readonly profile: EngineProfile;
   readonly cache: KvCache;
-  readonly totals: EngineTotals = {
-    busyMs: 0,
-    prefillMs: 0,
-    computedPromptTokens: 0,
-    outputTokens: 0,
-    steps: 0,
-    preemptions: 0,
-    loadedTokens: 0,
-    sequenceMs: 0,
-  };
+  readonly totals: EngineTotals = noTotals();
   readonly #queue: EventQueue;
   readonly #host: EngineHost;
   #waiting: Task[] = [];
@@ -76,7 +46,7 @@ export class Engine {
   readonly #leased = new Set<Task>();
   #step = 0;
   #orders = 0;
-  #linkFreeMs = 0;
+  readonly #link = new TierLink();
 
   #segment = idle;
   #segmentStartMs = 0;
@@ -389,17 +359,12 @@ export class Engine {
     const resident = cache.match(blocks);
     const onDevice = cache.matchDevice(blocks);
     let usable = resident;
-    let loadMs = 0;
     if (resident > onDevice) {
-      loadMs = this.#loadMs(blocks, onDevice, resident);
-      const startMs = Math.max(nowMs, this.#linkFreeMs);
-      const computeMs = this.profile.step.tokenMs * (resident - onDevice) * blockTokens + this.profile.step.baseMs;
-      if (startMs + loadMs - nowMs > computeMs) {
-        usable = onDevice; // slower to bring up than to compute again
-      } else {
-        this.#linkFreeMs = startMs + loadMs;
-        task.readyMs = this.#linkFreeMs;
-        this.#queue.schedule(task.readyMs, wake, this.id);
+      const readyMs = this.#link.bringUp(this.profile, cache, blocks, onDevice, resident, nowMs);
+      if (readyMs === undefined) usable = onDevice;
+      else {
+        task.readyMs = readyMs;
+        this.#queue.schedule(readyMs, wake, this.id);
         task.loadedTokens = (resident - onDevice) * blockTokens;
         this.totals.loadedTokens += task.loadedTokens;
       }
@@ -409,17 +374,5 @@ export class Engine {
     const arrived = task.leg === "decode" && task.preemptions === 0;
     task.done = arrived ? task.target : Math.min(usable * blockTokens, task.target - 1);
     if (task.cachedTokens < 0) task.cachedTokens = Math.min(usable * blockTokens, task.call.promptTokens - 1);
-  }
-
-  #loadMs(blocks: Int32Array, from: number, to: number): number {
-    let ms = 0;
-    let latencyMs = 0;
-    for (let i = from; i < to; i++) {
-      const tier = this.profile.tiers[this.cache.tierOf(blocks[i]!) - 2];
-      if (tier === undefined) continue;
-      ms += this.cache.blockTokens * tier.msPerToken;
-      latencyMs = Math.max(latencyMs, tier.latencyMs);
-    }
-    return ms + latencyMs;
   }
 }

@@ -15,7 +15,8 @@ export const definitions = {
   goodput: "share of all calls that were served within both SLO bounds",
   goodputPerSecond: "calls within both SLO bounds / span",
   fairness: "Jain's index over tenants of mean normalised latency (end to end / output tokens); 1 is equal",
-  chipHours: "chips x span, whether busy or not",
+  chipHours:
+    "chips x span, whether busy or not; in pools that scale, from the order to start a replica until it had drained",
   costPerMillionTokens: "price of chip-hours / (prompt + output tokens of served calls) x 1,000,000",
   costPerMillionOutputTokens: "price of chip-hours / output tokens of served calls x 1,000,000",
   utilisation: "busy time of replicas / (replicas x span)",
@@ -83,7 +84,8 @@ export function summarise(result: SimulationResult, includes: (index: number) =>
     prefillMs: engine.totals.prefillMs,
   }));
   const hours = spanS / 3600;
-  const cost = fleet.replicas.reduce((sum, replica) => sum + replicaPricePerHour(replica.profile) * hours, 0);
+  const hoursOf = (slot: number): number => (result.scaling ? result.scaling.paidMs[slot]! / 3_600_000 : hours);
+  const cost = fleet.replicas.reduce((sum, { profile }, slot) => sum + replicaPricePerHour(profile) * hoursOf(slot), 0);
   const work = endpoints.map((endpoint) => endpoint.computedPromptTokens + endpoint.outputTokens);
   const meanWork = work.reduce((a, b) => a + b, 0) / work.length;
   const tokens = latencies.promptTokens + latencies.outputTokens;
@@ -111,7 +113,7 @@ export function summarise(result: SimulationResult, includes: (index: number) =>
     imbalance: meanWork === 0 ? 1 : Math.max(...work) / meanWork,
     prefillMsPerCall:
       latencies.ttft.length === 0 ? 0 : endpoints.reduce((sum, e) => sum + e.prefillMs, 0) / records.count,
-    chipHours: fleet.replicas.reduce((sum, replica) => sum + replica.profile.chips, 0) * hours,
+    chipHours: fleet.replicas.reduce((sum, { profile }, slot) => sum + profile.chips * hoursOf(slot), 0),
     cost,
     costPerMillionTokens: tokens === 0 ? NaN : (cost / tokens) * 1e6,
     costPerMillionOutputTokens: latencies.outputTokens === 0 ? NaN : (cost / latencies.outputTokens) * 1e6,

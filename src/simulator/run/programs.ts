@@ -1,9 +1,15 @@
 // The scheduler's view of programs inside a simulation: it is told what a runtime would tell it (a tool has started, its result is
 // here, a run has ended), and what it wishes of an endpoint's KV is carried out on the modelled caches. Prefetching needs no
 // carrying out: a result and the next call come at the same moment here, and the engine loads what lies below at once.
-import type { Call, Decision, EndpointState, SchedulerAction } from "../../scheduler/index.ts";
-import type { Endpoints } from "../../scheduler/endpoints.ts";
-import { Programs, type ProgramGate } from "../../scheduler/programs/programs.ts";
+import {
+  type Call,
+  type Decision,
+  type Endpoints,
+  type EndpointState,
+  type ProgramGate,
+  Programs,
+  type SchedulerAction,
+} from "../../scheduler/index.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { SimCall, Workload } from "../types.ts";
 

@@ -1,7 +1,6 @@
 // The gateway's own queue, used when endpoints may only hold so many calls: first in, first out, or the scheduler's fair
 // queue (tenant, then program, then call; deficit charged with uncached prompt and output tokens).
-import { FairQueue, type Call } from "../../scheduler/index.ts";
-import type { ProgramGate } from "../../scheduler/programs/programs.ts";
+import { FairQueue, type Call, type ProgramGate } from "../../scheduler/index.ts";
 import type { Fleet } from "../fleet.ts";
 import type { SimCall } from "../types.ts";
 

@@ -1,0 +1,72 @@
+// The endpoints that may take a call now, and the view of them that placement rules look at.
+import type { Call, PlacementView } from "../../scheduler/index.ts";
+import type { Engine } from "../engine/engine.ts";
+import type { SimCall } from "../types.ts";
+import { viewTiers, type CacheView } from "./knowledge.ts";
+import { scrape, type SimulatedEndpoint } from "./scraped.ts";
+
+export class Candidates {
+  /** Who may take a call (decode it), and who may prefill for others; rebuilt by `refresh` when health changes. */
+  takers: SimulatedEndpoint[] = [];
+  prefillers: SimulatedEndpoint[] = [];
+  readonly view: { -readonly [K in keyof PlacementView]: PlacementView[K] };
+  readonly #all: readonly SimulatedEndpoint[];
+  readonly #engines: readonly Engine[];
+  readonly #cacheView: CacheView;
+  readonly #scrapeMs: number | undefined;
+  readonly #resident: Float64Array;
+
+  constructor(
+    all: readonly SimulatedEndpoint[],
+    engines: readonly Engine[],
+    cacheView: CacheView,
+    scrapeMs: number | undefined,
+  ) {
+    this.#all = all;
+    this.#engines = engines;
+    this.#cacheView = cacheView;
+    this.#scrapeMs = scrapeMs;
+    this.#resident = new Float64Array(all.length);
+    this.view = {
+      call: undefined as never,
+      now: 0,
+      count: 0,
+      endpoints: all,
+      matched: new Float64Array(all.length * viewTiers),
+      matchedTokens: new Float64Array(all.length),
+      expectedTokens: new Float64Array(all.length),
+      residentTokens: this.#resident,
+    };
+    this.refresh();
+  }
+
+  refresh(): void {
+    const ready = this.#all.filter((endpoint) => endpoint.health === "ready");
+    this.prefillers = ready.filter((endpoint) => endpoint.spec.role === "prefill");
+    this.takers = ready.filter((endpoint) => endpoint.spec.role !== "prefill");
+  }
+
+  /** Fills the view with what is known of `candidates` at `nowMs`. */
+  look(call: SimCall, request: Call, candidates: SimulatedEndpoint[], nowMs: number): void {
+    const { view } = this;
+    view.call = request;
+    view.now = nowMs;
+    view.count = candidates.length;
+    view.endpoints = candidates;
+    for (let i = 0; i < candidates.length; i++) {
+      const { slot, scraped } = candidates[i]!;
+      if (this.#scrapeMs !== undefined) scrape(scraped, this.#engines[slot]!, nowMs, this.#scrapeMs);
+      view.matchedTokens[i] = this.#cacheView.match(slot, call, view.matched, i * viewTiers, nowMs);
+      this.#resident[i] = this.#cacheView.residentTokens(slot);
+    }
+  }
+
+  /** The longest match of a prompt at any taker, in tokens. */
+  bestMatch(call: SimCall, nowMs: number): number {
+    let best = 0;
+    for (const { slot } of this.takers) {
+      best = Math.max(best, this.#cacheView.match(slot, call, this.view.matched, 0, nowMs));
+    }
+    return best;
+  }
+}
