@@ -65,7 +65,7 @@ async function main(): Promise<void> {
   });
   const calibration = await (async () => {
     await using live = await startLive(parseSetup("least-load", defaultPolicy), size);
-    return await calibrate(live, size, (part) => say(`calibrating: ${part}`));
+    return await calibrate(live, size, values.smoke, (part) => say(`calibrating: ${part}`));
   })();
   const { profile } = calibration;
   // The work of a session when nothing is computed twice, shared by two workers, decides how close together they start.

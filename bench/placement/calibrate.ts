@@ -26,11 +26,13 @@ interface Answer {
 }
 
 const outputTokens = 16;
-const stateTokens = 384;
+const stateTokens = 256;
 
+/** `quick`: some seconds instead of a minute or two, and a profile to match. */
 export async function calibrate(
   live: Live,
   size: WorkerSize,
+  quick: boolean,
   onProgress: (part: string) => void,
 ): Promise<Calibration> {
   let probes = 0;
@@ -41,10 +43,10 @@ export async function calibrate(
     });
   const send: Send = ({ promptTokens, outputTokens: most, nonce }) => direct(textOf(nonce, promptTokens), most);
   const rows = await measureEndpoint(send, {
-    promptLengths: [48, 192, Math.round(size.contextTokens * 0.7)],
-    batches: [1, 2, size.slots],
+    promptLengths: quick ? [32, 128, 256] : [32, 96, 256, 512, Math.round(size.contextTokens * 0.75)],
+    batches: quick ? [1, size.slots] : [1, 2, size.slots],
     outputTokens,
-    repetitions: 2,
+    repetitions: quick ? 1 : 3,
     onProgress: (done, total) => onProgress(`step times ${done}/${total}`),
   });
   onProgress("states");

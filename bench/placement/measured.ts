@@ -2,7 +2,7 @@
 // had predicted.
 import type { WorkerStatus } from "../../src/engines/embedded/protocol.ts";
 import { distribution, type Distribution } from "../../src/simulator/report/statistics.ts";
-import type { Live } from "./live.ts";
+import { type Live, model } from "./live.ts";
 import type { Played } from "./replay.ts";
 
 export interface Measured {
@@ -28,6 +28,10 @@ export interface Measured {
   };
   /** Share of the computed prompt tokens on the busier worker; 0.5 is even. */
   busierShare: number;
+  /** Calls that went to another worker than the call before them in their conversation. */
+  moves: number;
+  /** What the scheduler has learnt of each worker: prompt tokens a second. */
+  learntRates: number[];
   /** Of the scheduler: sum of |predicted - reported| cached tokens over the prompt tokens of the calls it predicted. */
   scheduler: { predicted: number; reported: number; gap: number };
   /** Hints by verb: honoured and not. */
@@ -44,7 +48,7 @@ export async function measure(live: Live, played: readonly Played[]): Promise<Me
   const computed = total((totals) => totals.computedTokens);
   const promptTokens = sum((one) => one.promptTokens);
   const cachedTokens = sum((one) => one.cachedTokens);
-  const { truth } = live.at.gateway.scheduler();
+  const { truth, endpoints } = live.at.gateway.scheduler();
   return {
     calls: played.length,
     failed: played.length - done.length,
@@ -63,9 +67,23 @@ export async function measure(live: Live, played: readonly Played[]): Promise<Me
       pulls: total((totals) => totals.pulls),
     },
     busierShare: Math.max(...statuses.map(({ totals }) => totals.computedTokens)) / Math.max(1, computed),
+    moves: movesOf(done),
+    learntRates: endpoints
+      .filter(({ spec }) => spec.deployment === model)
+      .map(({ spec }) => spec.speed.prefillTokensPerSecond),
     scheduler: { predicted: truth.predictedTokens, reported: truth.reportedTokens, gap: truth.gapTokens },
     hints: await hintsOf(live),
   };
+}
+
+function movesOf(done: readonly Played[]): number {
+  const last = new Map<number, string>();
+  let moves = 0;
+  for (const { call, endpoint } of done) {
+    if ((last.get(call.thread) ?? endpoint) !== endpoint) moves++;
+    last.set(call.thread, endpoint);
+  }
+  return moves;
 }
 
 async function hintsOf({ at }: Live): Promise<Measured["hints"]> {
