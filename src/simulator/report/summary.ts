@@ -17,6 +17,7 @@ export const definitions = {
   fairness: "Jain's index over tenants of mean normalised latency (end to end / output tokens); 1 is equal",
   chipHours:
     "chips x span, whether busy or not; in pools that scale, from the order to start a replica until it had drained",
+  replicas: "where pools scale: mean over the span of replicas paid for, and the most that served at once",
   costPerMillionTokens: "price of chip-hours / (prompt + output tokens of served calls) x 1,000,000",
   costPerMillionOutputTokens: "price of chip-hours / output tokens of served calls x 1,000,000",
   utilisation: "busy time of replicas / (replicas x span)",
@@ -61,6 +62,8 @@ export interface RunSummary {
   /** Replica time spent on prefill per served call, ms. */
   prefillMsPerCall: number;
   chipHours: number;
+  /** Only where pools scale. */
+  replicas?: { mean: number; peakReady: number };
   cost: number;
   costPerMillionTokens: number;
   costPerMillionOutputTokens: number;
@@ -114,6 +117,14 @@ export function summarise(result: SimulationResult, includes: (index: number) =>
     prefillMsPerCall:
       latencies.ttft.length === 0 ? 0 : endpoints.reduce((sum, e) => sum + e.prefillMs, 0) / records.count,
     chipHours: fleet.replicas.reduce((sum, { profile }, slot) => sum + profile.chips * hoursOf(slot), 0),
+    ...(result.scaling === undefined || result.spanMs === 0
+      ? {}
+      : {
+          replicas: {
+            mean: result.scaling.paidMs.reduce((a, b) => a + b, 0) / result.spanMs,
+            peakReady: result.scaling.peakReady,
+          },
+        }),
     cost,
     costPerMillionTokens: tokens === 0 ? NaN : (cost / tokens) * 1e6,
     costPerMillionOutputTokens: latencies.outputTokens === 0 ? NaN : (cost / latencies.outputTokens) * 1e6,

@@ -39,6 +39,13 @@ export function simulateText(experiment: Experiment): string {
       `${fleet.currency}/M tokens`,
     ];
     lines.push("", `load ${load}`, columns([header, ...rows]));
+    for (const { policy, summary } of experiment.points.filter((point) => point.load === load)) {
+      if (summary.replicas === undefined) continue;
+      const { mean, peakReady } = summary.replicas;
+      lines.push(
+        `${policy}: ${mean.toFixed(1)} replicas paid for on average, at most ${peakReady} of scaled pools at once`,
+      );
+    }
   }
   for (const [policy, asked] of Object.entries(experiment.counterfactuals)) {
     if (asked.length === 0) continue;
