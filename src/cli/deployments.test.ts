@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { defaultPolicy } from "../scheduler/index.ts";
 import { testCli } from "./testing.ts";
 
 const example = fileURLToPath(new URL("../../examples/deployments/two-replicas.yaml", import.meta.url));
@@ -49,7 +50,13 @@ describe("deploy", () => {
     expect(cli.requests[0]).toMatchObject({
       method: "PUT",
       body: {
-        manifest: { kind: "Deployment", name: "smollm2-135m-instruct", replicas: 2, placement: "two-tier", slots: 8 },
+        manifest: {
+          kind: "Deployment",
+          name: "smollm2-135m-instruct",
+          replicas: 2,
+          placement: defaultPolicy,
+          slots: 8,
+        },
       },
     });
     expect(looks).toBe(2);

@@ -3,6 +3,9 @@
 // The first start makes one of its environment (LINESHAFT_MODEL, LINESHAFT_REPLICAS, LINESHAFT_ROLES, LINESHAFT_PLACEMENT), and
 // later starts make that one anew, until a person publishes it: then what is stored wins. A deployment whose model is not on
 // this machine is fetched first; one that fails shows why and does not hold the others up.
+//
+// Workers need no database, so a start brings up at once what ran before (`begin`, from a file in the home) while Postgres
+// starts; when the truth can be read, the reconciler corrects what has changed since, which is nearly always nothing.
 import { rm } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { planThreads } from "../../engines/embedded/launch.ts";
@@ -12,51 +15,44 @@ import {
   checkDeployment,
   countOf,
   manifestOf,
-  ManifestError,
   Reconciler,
   shortageOf,
   shortageText,
-  type ChildStatus,
   type DeploymentFailure,
   type DeploymentSpec,
-  workerRoles,
-  type FleetWorker,
   type Home,
   type Supervisor,
   type WantedDeployment,
-  type WorkerRole,
 } from "../../fleet/index.ts";
-import { ApiError, nearest } from "../../gateway/index.ts";
+import { ApiError } from "../../gateway/index.ts";
 import type { Deployments } from "../../gateway/api/routes/deployments.ts";
 import type { DeploymentResource } from "../../gateway/api/schemas.ts";
 import type { Principal } from "../../governance/types.ts";
 import type { Ledger } from "../../ledger/index.ts";
-import {
-  catalogue,
-  defaultRates,
-  ensureModel,
-  findModel,
-  readModelShape,
-  type LocalModel,
-  type ModelShape,
-  type Progress,
-} from "../../models/index.ts";
+import { defaultRates, type LocalModel, type ModelShape } from "../../models/index.ts";
 import type { Database } from "../../store/index.ts";
 import type { Logger } from "../../telemetry/index.ts";
-import type { Settings } from "../settings.ts";
 import { CliError } from "../errors.ts";
+import type { Settings } from "../settings.ts";
+import { DeploymentModels, type ModelSources } from "./deploymentModels.ts";
+import { deploymentResource } from "./deploymentResource.ts";
+import { environmentSpec, remember, remembered, type DeploymentSource } from "./deploymentStart.ts";
 import { drainWorker, kvFolderOf, relabelWorker, workerBytes, workerSpec } from "./worker.ts";
 
-interface Rooms {
+/** What is there when the database is. */
+interface Books {
   db: Database;
   ledger: Ledger;
   organisation: { id: string; currency: string };
+}
+
+interface Rooms {
   engines: EngineRegistry;
   home: Home;
   supervisor: Supervisor;
   settings: Settings;
   log: Logger;
-  report: { download(progress: Progress): void; note(line: string): void };
+  report: ModelSources["report"];
   /** Aborts what is fetched. */
   signal: AbortSignal;
 }
@@ -66,17 +62,23 @@ interface StoredDeployment {
   name: string;
   organisation: string;
   manifest: unknown;
-  source: "environment" | "published";
+  source: DeploymentSource;
   created_at: Date;
   updated_at: Date;
 }
 
-/** A deployment with what is known of it in this process. */
-interface Known {
-  row: StoredDeployment;
+/** What a deployment's workers are started by. */
+interface Servable {
   spec: DeploymentSpec;
   model?: LocalModel;
   shape?: ModelShape | undefined;
+}
+
+type Served = Servable & { model: LocalModel };
+
+/** A deployment with what is known of it in this process. */
+interface Known extends Servable {
+  row: StoredDeployment;
   /** Why its model cannot be had. */
   failure?: DeploymentFailure;
 }
@@ -84,18 +86,28 @@ interface Known {
 export class InstanceDeployments implements Deployments {
   readonly #rooms: Rooms;
   readonly #known = new Map<string, Known>();
-  readonly #models = new Map<string, Promise<LocalModel>>();
+  /** What the reconciler was told to bring about: what is published may be ahead of it while a model is fetched. */
+  #serving = new Map<string, Served>();
+  #begun: Promise<void> = Promise.resolve();
+  #opened: Books | undefined;
+  #wanted = "";
+  readonly #models: DeploymentModels;
   readonly #reconciler: Reconciler;
 
   constructor(rooms: Rooms) {
     this.#rooms = rooms;
-    const { engines, supervisor } = rooms;
+    const { engines, supervisor, home, settings, report, signal } = rooms;
+    this.#models = new DeploymentModels({
+      cacheFolder: home.modelsFolder,
+      usual: settings.LINESHAFT_MODEL,
+      ...{ report, signal },
+    });
     this.#reconciler = new Reconciler({
       supervisor,
       hands: {
         spec: (worker) => {
-          const { spec, model } = this.#known.get(worker.deployment)!;
-          return workerSpec(worker, spec, model!, rooms);
+          const { spec, model } = this.#serving.get(worker.deployment)!;
+          return workerSpec(worker, spec, model, rooms);
         },
         relabel: (worker) => relabelWorker(worker, engines),
         drain: (worker) => drainWorker(worker, engines),
@@ -107,11 +119,25 @@ export class InstanceDeployments implements Deployments {
     });
   }
 
+  /** Begins to bring up what ran before, or what the environment says; whether that is still wanted is seen by `start`. */
+  begin(): void {
+    const { home, settings, log } = this.#rooms;
+    const begin = async () => {
+      const { fromEnvironment, published } = remembered(home);
+      const own = fromEnvironment ? [environmentSpec((await this.#models.get(undefined)).model.name, settings)] : [];
+      const specs = [...own, ...published];
+      this.#want(await Promise.all(specs.map(async (spec) => ({ spec, ...(await this.#models.get(spec.model)) }))));
+    };
+    // What is wrong is said by `start`, which meets it again.
+    this.#begun = begin().catch((error: Error) => log.debug({ why: error.message }, "nothing could be begun early"));
+  }
+
   /**
    * Brings about what is stored, or what the environment says. Throws when the environment's own deployment does not come up;
    * of one that was published it is noted, so that it can be put right while the rest serves.
    */
-  async start(): Promise<void> {
+  async start(books: Books): Promise<void> {
+    this.#opened = books;
     const { report, settings } = this.#rooms;
     const rows = await this.#stored();
     if (rows.length === 0 || rows.some(({ source }) => source === "environment")) await this.#fromEnvironment(rows);
@@ -120,8 +146,10 @@ export class InstanceDeployments implements Deployments {
         "LINESHAFT_REPLICAS, LINESHAFT_ROLES and LINESHAFT_PLACEMENT are for the first start; deployments that were published stay as they are.",
       );
     for (const row of await this.#stored()) this.#remember(row);
+    await this.#begun;
     await Promise.all([...this.#known.values()].map((known) => this.#prepare(known)));
-    this.#want();
+    this.#want([...this.#known.values()]);
+    this.#writeDown();
     await this.#reconciler.settled();
     for (const known of this.#known.values()) {
       const failure = this.#failureOf(known);
@@ -146,26 +174,31 @@ export class InstanceDeployments implements Deployments {
   async list(): Promise<DeploymentResource[]> {
     const children = new Map(this.#rooms.supervisor.status().map((child) => [child.name, child]));
     const workers = this.#reconciler.workers();
-    return [...this.#known.values()].map((known) => this.#resource(known, workers, children));
+    return [...this.#known.values()].map((known) =>
+      deploymentResource({ row: known.row, spec: known.spec, failure: this.#failureOf(known), workers, children }),
+    );
   }
 
   async publish(principal: Principal, spec: DeploymentSpec): Promise<{ changed: boolean }> {
     const before = this.#known.get(spec.name);
     await this.#checkName(principal, spec.name, before);
-    const next = { spec, ...(await this.#checkModel(spec)) };
+    const next: Servable = { spec, ...(await this.#models.asked(spec.model)) };
     this.#checkMemory(next);
     const manifest = JSON.stringify(manifestOf(spec));
     const changed = !before || JSON.stringify(manifestOf(before.spec)) !== manifest;
-    const { rows } = await this.#rooms.db.query<StoredDeployment>(
+    const { rows } = await this.#books.db.query<StoredDeployment>(
       `insert into deployments (name, organisation, manifest, source) values ($1, $2, $3, 'published')
        on conflict (name) do update set source = 'published', manifest = excluded.manifest,
          updated_at = case when $4 then now() else deployments.updated_at end
        returning *`,
       [spec.name, principal.organisation, manifest, changed],
     );
+    const failed = before && this.#failureOf(before);
     const known = this.#remember(rows[0]!);
-    if (!changed) return { changed };
-    const prepared = this.#prepare(known).then(() => this.#want());
+    this.#writeDown();
+    // The same again tries once more what has failed.
+    if (!changed && !failed) return { changed };
+    const prepared = this.#prepare(known, true).then(() => this.#want([...this.#known.values()], true));
     // What is here already is begun before the answer; what has to be fetched takes its time.
     if (next.model) await prepared;
     return { changed };
@@ -181,10 +214,11 @@ export class InstanceDeployments implements Deployments {
         message: `${name} is the only deployment; without any, the next start would make the usual one again.`,
         hint: `To serve nothing here: npx lineshaft deployments scale ${name} --replicas 0`,
       });
-    await this.#rooms.db.query("delete from deployments where name = $1", [name]);
+    await this.#books.db.query("delete from deployments where name = $1", [name]);
     this.#known.delete(name);
+    this.#writeDown();
     this.#rooms.engines.configure(name, {});
-    this.#want();
+    this.#want([...this.#known.values()]);
     void this.#eraseKv(name);
     return true;
   }
@@ -198,8 +232,13 @@ export class InstanceDeployments implements Deployments {
     );
   }
 
+  get #books(): Books {
+    if (!this.#opened) throw new TypeError("deployments were asked before the database was there");
+    return this.#opened;
+  }
+
   async #stored(): Promise<StoredDeployment[]> {
-    const { rows } = await this.#rooms.db.query<StoredDeployment>(
+    const { rows } = await this.#books.db.query<StoredDeployment>(
       "select * from deployments order by created_at, name",
     );
     return rows;
@@ -207,8 +246,9 @@ export class InstanceDeployments implements Deployments {
 
   /** Writes down what the environment says, in place of what a start before wrote down. */
   async #fromEnvironment(rows: StoredDeployment[]): Promise<void> {
-    const { db, settings, organisation } = this.#rooms;
-    const { name } = await this.#model(undefined);
+    const { db, organisation } = this.#books;
+    const { settings } = this.#rooms;
+    const { name } = (await this.#models.get(undefined)).model;
     const spec = environmentSpec(name, settings);
     await db.transaction(async (client) => {
       for (const row of rows)
@@ -236,20 +276,19 @@ export class InstanceDeployments implements Deployments {
   }
 
   /** Has the model of a deployment on this machine, and a price for it. Never throws. */
-  async #prepare(known: Known): Promise<void> {
-    const { ledger, log } = this.#rooms;
+  async #prepare(known: Known, again = false): Promise<void> {
+    const { ledger } = this.#books;
     const { name, organisation } = known.row;
     try {
-      known.model = await this.#model(known.spec.model);
-      known.shape = await readModelShape(known.model.path);
+      Object.assign(known, await this.#models.get(known.spec.model, again));
       if (!(await ledger.currentRateCard(organisation, name)))
         await ledger.setRateCard({
-          ...{ organisation, model: name, currency: this.#rooms.organisation.currency },
-          ...defaultRates(known.model.bytes),
+          ...{ organisation, model: name, currency: this.#books.organisation.currency },
+          ...defaultRates(known.model!.bytes),
         });
     } catch (error) {
       const { code, why, message, hint } = error as { code?: string; why?: string; message: string; hint?: string };
-      log.warn({ deployment: name, why: message }, "a deployment cannot be served");
+      this.#rooms.log.warn({ deployment: name, why: message }, "a deployment cannot be served");
       known.failure = {
         code: code ?? "deployment_failed",
         message: why ? `${message} ${why}` : message,
@@ -259,31 +298,29 @@ export class InstanceDeployments implements Deployments {
     }
   }
 
-  /** A model of the catalogue or a file, fetched once; one that could not be had is tried again the next time. */
-  #model(wanted: string | undefined): Promise<LocalModel> {
-    const { settings, home, report, signal } = this.#rooms;
-    const name = wanted ?? settings.LINESHAFT_MODEL;
-    const key = name ?? "";
-    let model = this.#models.get(key);
-    if (!model) {
-      model = ensureModel(name, {
-        cacheFolder: home.modelsFolder,
-        onProgress: (progress) => report.download(progress),
-        onFailure: (line) => report.note(line),
-        signal,
-      });
-      this.#models.set(key, model);
-      model.catch(() => this.#models.delete(key));
-    }
-    return model;
+  /** Says what is wanted; the same again is no news, so that what failed a moment ago is not tried twice by one start. */
+  #want(servable: Servable[], again = false): void {
+    const served = servable.flatMap((one) => (one.model ? [{ ...one, model: one.model }] : []));
+    this.#serving = new Map(served.map((one) => [one.spec.name, one]));
+    const wanted = served.map(wantedOf);
+    const text = JSON.stringify(wanted);
+    if (text === this.#wanted && !again) return;
+    this.#wanted = text;
+    this.#reconciler.want(wanted);
   }
 
-  #want(): void {
-    this.#reconciler.want([...this.#known.values()].flatMap((known) => (known.model ? [wantedOf(known)] : [])));
+  /** For the next start. A home that cannot be written is told where it matters more. */
+  #writeDown(): void {
+    const known = [...this.#known.values()].map(({ row: { source }, spec }) => ({ source, spec }));
+    try {
+      remember(this.#rooms.home, known);
+    } catch (error) {
+      this.#rooms.log.warn({ why: (error as Error).message }, "the next start cannot begin early");
+    }
   }
 
   async #checkName(principal: Principal, name: string, before: Known | undefined): Promise<void> {
-    const { rows } = await this.#rooms.db.query("select 1 from engines where name = $1", [name]);
+    const { rows } = await this.#books.db.query("select 1 from engines where name = $1", [name]);
     if (!rows[0] && (!before || before.row.organisation === principal.organisation)) return;
     throw new ApiError({
       status: 409,
@@ -294,38 +331,13 @@ export class InstanceDeployments implements Deployments {
     });
   }
 
-  /** The model where it is on this machine; one of the catalogue may still have to be fetched. */
-  async #checkModel({ model: wanted }: DeploymentSpec): Promise<Pick<Known, "model" | "shape">> {
-    const isPath = wanted !== undefined && /[/\\]/.test(wanted);
-    if (wanted !== undefined && !isPath && !findModel(wanted)) {
-      const names = catalogue.map(({ name }) => name);
-      const near = nearest(wanted, names);
-      throw new ApiError({
-        status: 400,
-        code: "model_unknown",
-        message: `No model is named ${wanted}.`,
-        param: "model",
-        hint: `${near === undefined ? "" : `Did you mean ${near}? `}The catalogue has ${names.join(", ")}.`,
-      });
-    }
-    if (wanted !== undefined && !isPath && !this.#models.has(wanted)) return {};
-    try {
-      const model = await this.#model(wanted);
-      return { model, shape: await readModelShape(model.path) };
-    } catch (error) {
-      const { code, message, why, hint } = error as { code?: string; message: string; why?: string; hint?: string };
-      throw new ApiError({
-        ...{ status: 400, code: code ?? "model_file_broken", param: "model", hint },
-        message: why ? `${message} ${why}` : message,
-      });
-    }
-  }
-
-  #checkMemory(next: Pick<Known, "spec" | "model" | "shape">): void {
+  #checkMemory(next: Servable): void {
     if (!next.model) return;
     const { name, roles } = next.spec;
-    const others = [...this.#known.values()].filter((known) => known.model && known.row.name !== name).map(wantedOf);
-    const mine = wantedOf(next as Known);
+    const others = [...this.#known.values()].flatMap((known) =>
+      known.model && known.row.name !== name ? [wantedOf({ ...known, model: known.model })] : [],
+    );
+    const mine = wantedOf({ ...next, model: next.model });
     const shortage = shortageOf([...others, mine], this.#reconciler.workers(), freeBytes(), name);
     if (!shortage) return;
     const { code, message, hint } = shortageText(name, countOf(roles), shortage);
@@ -335,29 +347,6 @@ export class InstanceDeployments implements Deployments {
   #failureOf(known: Known): DeploymentFailure | undefined {
     return known.failure ?? this.#reconciler.failureOf(known.row.name);
   }
-
-  #resource(known: Known, all: FleetWorker[], children: Map<string, ChildStatus>): DeploymentResource {
-    const { row, spec } = known;
-    const workers = all.filter(({ deployment }) => deployment === row.name);
-    const failure = this.#failureOf(known);
-    const has = (role: WorkerRole) => workers.filter((worker) => worker.role === role).length;
-    const steady =
-      workers.every(({ phase }) => phase === "ready") && workerRoles.every((role) => has(role) === spec.roles[role]);
-    return {
-      name: row.name,
-      manifest: { ...manifestOf(spec) },
-      source: row.source,
-      state: failure ? "failed" : steady ? "ready" : "changing",
-      error: failure ? { code: failure.code, message: failure.message, hint: failure.hint } : null,
-      notes: threadNotes(spec, workers),
-      endpoints: workers.map(({ name, role, phase, threads }) => ({
-        ...{ endpoint: name, role, threads },
-        state: phase === "ready" && children.get(name)?.state === "restarting" ? "restarting" : phase,
-      })),
-      created_at: row.created_at.toISOString(),
-      updated_at: row.updated_at.toISOString(),
-    };
-  }
 }
 
 function freeBytes(): number {
@@ -365,33 +354,10 @@ function freeBytes(): number {
   return availableBytes - reserveBytes(totalBytes);
 }
 
-function wantedOf({ spec, model, shape }: Known): WantedDeployment {
+function wantedOf({ spec, model, shape }: Served): WantedDeployment {
   const { name, roles, threads, slots, contextTokens, kvBudgetBytes } = spec;
-  const launch = JSON.stringify({ model: model!.path, slots, contextTokens, threads, kvBudgetBytes });
-  return { name, roles, launch, threads, bytes: workerBytes(spec, model!, shape) };
-}
-
-/** What the environment says of the first deployment. Throws a CliError that names the variable. */
-function environmentSpec(name: string, settings: Settings): DeploymentSpec {
-  const { LINESHAFT_REPLICAS: replicas, LINESHAFT_ROLES: roles, LINESHAFT_PLACEMENT: placement } = settings;
-  try {
-    return checkDeployment({
-      ...{ kind: "Deployment", name },
-      ...(replicas !== undefined && { replicas }),
-      ...(roles && { roles }),
-      ...(placement !== undefined && { placement }),
-    });
-  } catch (error) {
-    if (!(error instanceof ManifestError)) throw error;
-    const { path, message } = error.problems[0]!;
-    throw new CliError({
-      exitCode: 2,
-      code: "setting_wrong",
-      message: `LINESHAFT_${path.split(".")[0]!.toUpperCase()} cannot be used.`,
-      why: `${path} ${message}.`,
-      hint: "Change or unset it; docs/configuration.md lists what every variable may be.",
-    });
-  }
+  const launch = JSON.stringify({ model: model.path, slots, contextTokens, threads, kvBudgetBytes });
+  return { name, roles, launch, threads, bytes: workerBytes(spec, model, shape) };
 }
 
 function startError({ row }: Known, failure: DeploymentFailure): CliError {
@@ -401,14 +367,4 @@ function startError({ row }: Known, failure: DeploymentFailure): CliError {
     why: failure.message,
     hint: failure.hint,
   });
-}
-
-/** Threads are given at a worker's start; a person should know when that has left them uneven. */
-function threadNotes(spec: DeploymentSpec, workers: FleetWorker[]): string[] {
-  const counts = new Set(workers.map(({ threads }) => threads));
-  if (spec.threads !== undefined || counts.size < 2) return [];
-  const shares = workers.map(({ name, threads }) => `${name} ${threads}`).join(", ");
-  return [
-    `Threads are shared out when a worker starts, and differ now (${shares}). Give \`threads\` in the manifest to replace the workers one after another.`,
-  ];
 }

@@ -1,7 +1,7 @@
 // Puts the house together: every room is made here, handed what it needs, and none knows how the others were made.
 //
-//   home locked -> orphans ended -> in parallel: Restate, the console's files, and Postgres -> identity, ledger -> deployments
-//   with their models and workers -> gateway, agents -> the address answers
+//   home locked -> orphans ended -> in parallel: Restate, the console's files, the workers that ran before, and Postgres ->
+//   identity, ledger -> deployments -> gateway, agents -> the address answers
 //
 // Stopping goes the other way round: the address closes, calls under way are settled, agents put down their runs, the database
 // is left, then every child ends at once. All of it within five seconds.
@@ -133,26 +133,17 @@ async function compose(options: StartOptions, stack: AsyncDisposableStack): Prom
       const late = await Promise.race([work().then(() => false), sleep(settleStepMs, true, { ref: false })]);
       if (late) log.warn({ what }, "was not settled in time; the next start settles it");
     });
+  const deployments = new InstanceDeployments({ engines, home, supervisor, settings, log, report, signal: stop });
+  stack.defer(async () => deployments.close());
+  deployments.begin();
   const opened = step("Postgres", openBooks(options, supervisor, undo));
-  const serving = opened.then(async (books): Promise<InstanceDeployments> => {
-    const made = new InstanceDeployments({
-      ...books,
-      engines,
-      home,
-      supervisor,
-      settings,
-      log,
-      report,
-      signal: stop,
-    });
-    stack.defer(async () => made.close());
-    await step("model", made.start());
-    return made;
-  });
-  const [books, restate, deployments, consoleFolder] = await allOrNothing(giveUp, [
+  const [books, restate, , consoleFolder] = await allOrNothing(giveUp, [
     opened,
     step("Restate", startRestate(options, supervisor)),
-    serving,
+    step(
+      "model",
+      opened.then((books) => deployments.start(books)),
+    ),
     step(
       "console",
       buildConsoleIfAbsent((line) => report.note(line), stop),

@@ -2,6 +2,7 @@ import { readFileSync, readdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { defaultPolicy } from "../../scheduler/index.ts";
 import { ManifestError } from "../manifest.ts";
 import { checkDeployment, manifestOf, parseDeployment } from "./manifest.ts";
 
@@ -9,7 +10,13 @@ const examples = fileURLToPath(new URL("../../../examples/deployments", import.m
 
 test("what is left out has its default", () => {
   expect(parseDeployment("kind: Deployment\nname: chat")).toEqual({
-    ...{ name: "chat", model: undefined, roles: { both: 1, prefill: 0, decode: 0 }, placement: "two-tier", slots: 8 },
+    ...{
+      name: "chat",
+      model: undefined,
+      roles: { both: 1, prefill: 0, decode: 0 },
+      placement: defaultPolicy,
+      slots: 8,
+    },
     ...{ contextTokens: undefined, threads: undefined, kvBudgetBytes: undefined },
   });
 });

@@ -31,7 +31,10 @@ beforeEach(() => {
   reconciler = new Reconciler({
     supervisor,
     hands: {
-      spec: (worker: FleetWorker) => testChild(worker.name, behaviour),
+      spec: (worker: FleetWorker) => {
+        if (behaviour === "none") throw new TypeError("there is no such worker");
+        return testChild(worker.name, behaviour);
+      },
       relabel: ({ name, role }) => log.push(`${name} ${role}`),
       drain: async ({ name }) => {
         log.push(`drain ${name}`);
@@ -127,6 +130,14 @@ test("a failure says why, leaves the others alone, and is tried again when it is
   await reconciler.settled();
   expect(workers()).toHaveLength(2);
   expect(reconciler.failureOf("a")).toBeUndefined();
+});
+
+test("a worker that cannot even be described is a failure like any other", async () => {
+  behaviour = "none";
+  reconciler.want(want({ both: 1 }));
+  await reconciler.settled();
+  expect(workers()).toEqual([]);
+  expect(reconciler.failureOf("a")).toMatchObject({ message: "there is no such worker" });
 });
 
 test("what memory does not hold is not started, and the numbers are said", async () => {

@@ -130,7 +130,9 @@ export class Reconciler {
       });
       this.#converge();
     };
-    this.#supervisor.start(this.#hands.spec(worker)).then(() => {
+    // Asynchronous, so that what `spec` throws is a failure like any other; it is begun within this tick all the same.
+    const begin = async () => this.#supervisor.start(this.#hands.spec(worker));
+    begin().then(() => {
       if (worker.phase !== "starting") return;
       worker.phase = "ready";
       this.#converge();

@@ -1,0 +1,92 @@
+// Models of this instance's deployments: each is fetched once, however many deployments serve it, and known by its shape.
+import {
+  catalogue,
+  ensureModel,
+  findModel,
+  readModelShape,
+  type LocalModel,
+  type ModelShape,
+  type Progress,
+} from "../../models/index.ts";
+import { ApiError, nearest } from "../../gateway/index.ts";
+
+export interface ModelSources {
+  cacheFolder: string;
+  /** What a deployment that names no model serves: LINESHAFT_MODEL. */
+  usual: string | undefined;
+  report: { download(progress: Progress): void; note(line: string): void };
+  /** Aborts what is fetched. */
+  signal: AbortSignal;
+}
+
+export interface ShapedModel {
+  model: LocalModel;
+  shape: ModelShape | undefined;
+}
+
+export class DeploymentModels {
+  readonly #sources: ModelSources;
+  readonly #models = new Map<string, Promise<ShapedModel>>();
+  /** Of them, those that could not be had. */
+  readonly #missing = new Set<string>();
+
+  constructor(sources: ModelSources) {
+    this.#sources = sources;
+  }
+
+  /** A model of the catalogue or a file. One that could not be had is tried again when `again` says so. Throws ModelError. */
+  get(wanted: string | undefined, again = false): Promise<ShapedModel> {
+    const name = wanted ?? this.#sources.usual;
+    const key = name ?? "";
+    let model = this.#models.get(key);
+    if (!model || (again && this.#missing.has(key))) {
+      model = this.#fetch(name);
+      this.#models.set(key, model);
+      this.#missing.delete(key);
+      model.catch(() => this.#missing.add(key));
+    }
+    return model;
+  }
+
+  /**
+   * A model that a person asks for: what is on this machine, or undefined for one of the catalogue that is still to be fetched.
+   * Throws ApiError for a name that nobody knows and a file that is none.
+   */
+  async asked(wanted: string | undefined): Promise<ShapedModel | undefined> {
+    const isPath = wanted !== undefined && /[/\\]/.test(wanted);
+    if (wanted !== undefined && !isPath && !findModel(wanted)) throw unknownModel(wanted);
+    if (wanted !== undefined && !isPath && (!this.#models.has(wanted) || this.#missing.has(wanted))) return undefined;
+    try {
+      return await this.get(wanted, true);
+    } catch (error) {
+      const { code, message, why, hint } = error as { code?: string; message: string; why?: string; hint?: string };
+      throw new ApiError({
+        ...{ status: 400, code: code ?? "model_file_broken", param: "model", hint },
+        message: why ? `${message} ${why}` : message,
+      });
+    }
+  }
+
+  async #fetch(name: string | undefined): Promise<ShapedModel> {
+    const { cacheFolder, report, signal } = this.#sources;
+    const model = await ensureModel(name, {
+      cacheFolder,
+      onProgress: (progress) => report.download(progress),
+      onFailure: (line) => report.note(line),
+      signal,
+    });
+    return { model, shape: await readModelShape(model.path) };
+  }
+}
+
+function unknownModel(wanted: string): ApiError {
+  const names = catalogue.map(({ name }) => name);
+  const near = nearest(wanted, names);
+  return new ApiError({
+    status: 400,
+    code: "model_unknown",
+    message: `No model is named ${wanted}.`,
+    param: "model",
+    hint: `${near === undefined ? "" : `Did you mean ${near}? `}The catalogue has ${names.join(", ")}.`,
+  });
+}
