@@ -17,7 +17,7 @@ import type { Workload } from "../src/simulator/types.ts";
 import { heading, percent, printTable } from "./simulator/print.ts";
 
 const tokensPerDay = 63e12;
-const policies = ["two-tier", "lmetric", "llm-d", "consistent-hash", "round-robin"] as const;
+const policies = ["least-delay", "two-tier", "lmetric", "llm-d", "consistent-hash", "round-robin"] as const;
 const profile = "h100-llama-3.1-70b-tp8";
 const hostTier = { tier: "host" as const, capacityTokens: 6_000_000, latencyMs: 1, msPerToken: 0.0066 };
 
@@ -133,12 +133,12 @@ for (const slice of slices) {
   for (const r of results) if (r.failed !== undefined) console.log(`${r.policy}: ${r.failed}`);
 }
 
-heading("2. How cells compose: copies of the chat slice pooled, placed by two-tier");
+heading("2. How cells compose: copies of the chat slice pooled, placed by least-delay");
 const base = await openWorkload({ ...slices[0]!.open, limit: 1500, copies: 1 });
 const pooled = [];
 for (const copies of [1, 2, 4, 8]) {
   const workload = scaleWorkload(base, { copies, seed: 1, shiftMs: 120_000 });
-  const answer = await size(workload, slices[0]!.slo, "two-tier");
+  const answer = await size(workload, slices[0]!.slo, "least-delay");
   pooled.push({ copies, ...answer, perCopy: answer.replicas! / copies });
 }
 printTable(
@@ -170,7 +170,7 @@ printTable(
     ...slices.map((slice) => `${percent(slice.share, 0)} ${slice.name.split(" (")[0]!}`),
     "chips at mean load",
     "chips at the peak hour",
-    "against two-tier",
+    "against least-delay",
   ],
   mixed.map((row) => [
     row.policy,

@@ -127,7 +127,7 @@ function decision(fleet: Fleet, blockTokens: number): void {
   );
   const views = new ViewBuilder(scheduler.index);
   const all = scheduler.endpoints.ofDeployment(deployment);
-  const policy = makePolicy("two-tier");
+  const policy = makePolicy("least-delay");
   const callOf = (round: number, prompt = of(round).prompt) => ({
     id: `call-${round}`,
     tenant: "t",
@@ -138,7 +138,7 @@ function decision(fleet: Fleet, blockTokens: number): void {
   });
   const view = views.build(callOf(0), all, () => true, 0);
   const choose = add(
-    `choose, two-tier, ${label}`,
+    `choose, least-delay, ${label}`,
     measure(rounds, () => policy.choose(view, rng)),
     `${view.count} candidates`,
   );

@@ -5,7 +5,7 @@
 // The search relies on one thing: more replicas of the same kind never lower goodput by much. It brackets by doubling, then
 // bisects, and checks the neighbour below; candidates that cannot meet the levels at any size say why.
 import { z } from "zod";
-import { makePolicy, policyNames } from "../scheduler/index.ts";
+import { defaultPolicy, makePolicy, policyNames } from "../scheduler/index.ts";
 import { profileSchema, tierSchema } from "./engine/profile.ts";
 import { parseFleet, type Fleet } from "./fleet.ts";
 import { summarise, type RunSummary } from "./report/summary.ts";
@@ -33,7 +33,7 @@ export const planSchema = z.strictObject({
     .prefault({}),
   /** Share of calls that must meet both levels. */
   goodput: z.number().gt(0).max(1).default(0.95),
-  policy: z.string().default("two-tier"),
+  policy: z.string().default(defaultPolicy),
   currency: z.string().default("USD"),
   maxReplicas: z.number().int().positive().default(256),
   seed: z.number().int().default(1),
