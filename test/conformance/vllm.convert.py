@@ -14,7 +14,8 @@ folder, name = os.path.split(os.path.abspath(source))
 model = AutoModelForCausalLM.from_pretrained(
     folder, gguf_file=name, dtype=torch.bfloat16, quantization_config=GgufConfig(dequantize=True)
 )
-# Left in, it would have vLLM look for quantised weights.
-del model.config.quantization_config
+# Some versions leave it in; vLLM would then look for quantised weights.
+if hasattr(model.config, "quantization_config"):
+    del model.config.quantization_config
 model.save_pretrained(target)
 AutoTokenizer.from_pretrained(folder, gguf_file=name).save_pretrained(target)
