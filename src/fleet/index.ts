@@ -10,6 +10,7 @@ export * from "./manifest.ts";
 export * from "./deployments/types.ts";
 export {
   checkDeployment,
+  deploymentJsonSchema,
   deploymentManifest,
   deploymentName,
   manifestOf,

@@ -4,9 +4,6 @@
 //
 //   bin/node src/console/testing/server.ts [--port 4170] [--empty] [--live]
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import { readFile } from "node:fs/promises";
-import { extname, join, normalize } from "node:path";
-import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import type { z } from "zod";
 import * as schemas from "../../gateway/api/schemas.ts";
@@ -18,9 +15,9 @@ import { billOf, overviewOf } from "./fixture-sums.ts";
 import { currency } from "./fixture-words.ts";
 import { makeFixture, type Fixture } from "./fixture.ts";
 import { seeded } from "./random.ts";
+import { Answer, bodyOf, found, page, pause, serveFile } from "./server-answers.ts";
 
 export const fixtureKey = "ls_fixture_owner_key";
-const consoleFolder = fileURLToPath(new URL("../../../dist/console", import.meta.url));
 
 export interface FixtureServer {
   url: string;
@@ -34,16 +31,6 @@ export interface FixtureServer {
   /** The next chat breaks off after some words. */
   breakNextChat(): void;
   close(): Promise<void>;
-}
-
-class Answer extends Error {
-  readonly status: number;
-  readonly body: unknown;
-  constructor(status: number, code: string, message: string, hint?: string) {
-    super(message);
-    this.status = status;
-    this.body = { error: { code, message, hint, request_id: newId("req") } };
-  }
 }
 
 export async function startFixtureServer(options: { fixture?: Fixture; port?: number } = {}): Promise<FixtureServer> {
@@ -367,53 +354,6 @@ export async function startFixtureServer(options: { fixture?: Fixture; port?: nu
       await new Promise((resolve) => server.close(resolve));
     },
   };
-}
-
-function page<T extends { id: string }>(rows: T[], query: URLSearchParams) {
-  const limit = Number(query.get("limit") ?? 50);
-  const after = query.get("cursor");
-  const from = after === null ? 0 : rows.findIndex((row) => row.id === after) + 1;
-  const data = rows.slice(from, from + limit);
-  return { data, next_cursor: from + limit < rows.length ? (data.at(-1)?.id ?? null) : null };
-}
-
-function found<T>(value: T | undefined, kind: string, id: string): T {
-  if (value === undefined)
-    throw new Answer(404, "not_found", `No ${kind} is called ${id}.`, `List them at /api/${kind}s.`);
-  return value;
-}
-
-const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
-
-async function bodyOf(request: IncomingMessage): Promise<Record<string, unknown>> {
-  let text = "";
-  for await (const part of request) text += String(part);
-  return JSON.parse(text) as Record<string, unknown>;
-}
-
-const types: Record<string, string> = {
-  ".html": "text/html; charset=utf-8",
-  ".js": "text/javascript",
-  ".css": "text/css",
-  ".svg": "image/svg+xml",
-  ".woff2": "font/woff2",
-};
-
-/** The built console, with the gateway's rule: unknown paths below /console are the application's own. */
-async function serveFile(path: string, response: ServerResponse): Promise<void> {
-  if (!path.startsWith("/console")) {
-    response.writeHead(302, { location: "/console/" }).end();
-    return;
-  }
-  const asked = normalize(path.slice("/console".length));
-  const file = extname(asked) === "" ? "index.html" : asked;
-  const bytes = await readFile(join(consoleFolder, file)).catch(() => undefined);
-  if (bytes === undefined) throw new Answer(404, "not_found", `No file ${path}.`);
-  response.writeHead(200, {
-    "content-type": types[extname(file)] ?? "application/octet-stream",
-    "content-security-policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
-  });
-  response.end(bytes);
 }
 
 if (import.meta.main) {

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { defaultPolicy } from "../../scheduler/index.ts";
 import { ManifestError } from "../manifest.ts";
-import { checkDeployment, manifestOf, parseDeployment } from "./manifest.ts";
+import { checkDeployment, deploymentJsonSchema, manifestOf, parseDeployment } from "./manifest.ts";
 
 const examples = fileURLToPath(new URL("../../../examples/deployments", import.meta.url));
 
@@ -54,4 +54,9 @@ test.each(["Chat", "worker-0", "", "a b"])("%j is no name", (name) => {
 test.each(readdirSync(examples))("examples/deployments/%s is right, and comes back from its own words", (file) => {
   const spec = parseDeployment(readFileSync(join(examples, file), "utf8"), file);
   expect(checkDeployment(JSON.parse(JSON.stringify(manifestOf(spec))))).toEqual(spec);
+});
+
+test("docs/schemas/deployment.json is what the code says (scripts/write-schemas.ts writes it)", () => {
+  const written = readFileSync(new URL("../../../docs/schemas/deployment.json", import.meta.url), "utf8");
+  expect(JSON.parse(written)).toEqual(JSON.parse(JSON.stringify(deploymentJsonSchema())));
 });

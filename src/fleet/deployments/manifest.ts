@@ -133,3 +133,12 @@ export function manifestOf(spec: DeploymentSpec): DeploymentManifest {
     ...(spec.kvBudgetBytes !== undefined && { kv_budget: spec.kvBudgetBytes }),
   };
 }
+
+/** The JSON schema that editors check manifests with. */
+export function deploymentJsonSchema(): Record<string, unknown> {
+  return {
+    ...(z.toJSONSchema(deploymentManifest, { io: "input", target: "draft-7" }) as Record<string, unknown>),
+    title: "Lineshaft deployment",
+    description: "Manifest of a deployment (kind: Deployment), published with `lineshaft deploy FILE`.",
+  };
+}
