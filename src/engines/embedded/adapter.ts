@@ -7,6 +7,7 @@ import { openExchange, readRefusal, readText } from "../exchange.ts";
 import { limits } from "../limits.ts";
 import { completionPaths } from "../openai.ts";
 import { encodeBody } from "../splice.ts";
+import { pause } from "../pause.ts";
 import { SseScanner } from "../sse.ts";
 import { EngineError } from "../types.ts";
 import type {
@@ -280,17 +281,4 @@ async function* readEvents(
     scanner.push(piece);
     yield* ready.splice(0);
   }
-}
-
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(done, ms);
-    function done() {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", done);
-      resolve();
-    }
-    if (signal.aborted) done();
-    else signal.addEventListener("abort", done, { once: true });
-  });
 }

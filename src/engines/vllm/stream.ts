@@ -11,6 +11,7 @@
 // a new epoch. Nothing doubtful is kept.
 import { KvWireError, messageSequence, VllmKvDecoder } from "../../scheduler/index.ts";
 import type { VllmEvent } from "../../scheduler/index.ts";
+import { pause as pauseFor } from "../pause.ts";
 import { EngineError } from "../types.ts";
 import type { KvEvent } from "../types.ts";
 import { limits } from "./limits.ts";
@@ -61,7 +62,7 @@ export class KvStream {
 
   /** Events until the signal aborts, across broken connections. Throws EngineError where it can never succeed. */
   async *read(signal: AbortSignal): AsyncGenerator<KvEvent, void, void> {
-    const { connect, pause = wait } = this.#options;
+    const { connect, pause = pauseFor } = this.#options;
     let failures = 0;
     while (!signal.aborted) {
       try {
@@ -160,18 +161,4 @@ export class KvStream {
     this.#fresh = false;
     return { type: "cleared", epoch: this.#epoch, sequence: 0 };
   }
-}
-
-/** Waits, or until the signal aborts. */
-function wait(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(done, ms);
-    function done() {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", done);
-      resolve();
-    }
-    if (signal.aborted) done();
-    else signal.addEventListener("abort", done, { once: true });
-  });
 }
