@@ -113,6 +113,20 @@ test("when one worker is killed, calls go on at the other, and it heals", async 
   expect((await deployment()).endpoints[1]).toMatchObject({ endpoint: "worker-1", state: "ready" });
 });
 
+test("only owners publish, and the document of the API says how", async () => {
+  const { secret } = await api<{ secret: string }>("/api/keys", { name: "member", role: "member" });
+  const refused = await fetch(`${instance.address}/api/deployments/${model}`, {
+    method: "PUT",
+    headers: { authorization: `Bearer ${secret}`, "content-type": "application/json" },
+    body: JSON.stringify({ manifest: { kind: "Deployment", name: model, replicas: 3 } }),
+  });
+  expect([refused.status, ((await refused.json()) as { error: { code: string } }).error.code]).toEqual([
+    ...[403, "owner_only"],
+  ]);
+  const { paths } = await api<{ paths: Record<string, object> }>("/api/openapi.json");
+  expect(Object.keys(paths["/api/deployments/{name}"]!).toSorted()).toEqual(["delete", "get", "put"]);
+});
+
 test("more than memory holds is refused with numbers, and changes nothing", async () => {
   const failure = await cli("deployments", "scale", model, "--replicas", "64").catch(
     (error: { stderr: string }) => error.stderr,
@@ -156,6 +170,10 @@ test("another deployment runs beside it under its own name, and is removed with 
   expect(answer).toBeTruthy();
   const found = (await status()).deployments.find(({ name }) => name === "short")!;
   expect(found.endpoints).toMatchObject([{ endpoint: "worker-1", slots: 2, context_tokens: 512 }]);
+  expect(await cli("deployments", "scale", "short", "--replicas", "0")).toContain("no worker");
+  const off = (await status()).deployments.find(({ name }) => name === "short");
+  expect(off).toMatchObject({ state: "off", endpoints: [] });
+  expect((await status()).healthy).toBe(true);
   await cli("deployments", "remove", "short");
   expect((await api<{ data: { id: string }[] }>("/v1/models")).data.map(({ id }) => id)).toEqual([model]);
 });
