@@ -17,7 +17,7 @@ import { calibrate, profileFor } from "./placement/calibrate.ts";
 import { parseSetup, type Setup, startLive } from "./placement/live.ts";
 import { measure } from "./placement/measured.ts";
 import { asPlayed, predict, tokensOf } from "./placement/predict.ts";
-import { replay } from "./placement/replay.ts";
+import { type Played, replay } from "./placement/replay.ts";
 import { printRuns, type Run } from "./placement/report.ts";
 import { readSessions, withStarts } from "./placement/sessions.ts";
 import { heading, percent } from "./simulator/print.ts";
@@ -46,7 +46,8 @@ const setups = (values.policies?.split(",") ?? (values.smoke ? [defaultPolicy, "
   (name) => parseSetup(name, defaultPolicy),
 );
 
-const say = (text: string) => void process.stderr.write(`\r\x1b[K${text}`);
+/** One line that is written over; a log gets only what stays. */
+const say = (text: string) => void (process.stderr.isTTY && process.stderr.write(`\r\x1b[K${text}`));
 
 process.env["LINESHAFT_MODEL"] = await smallModel();
 const stopPostgres = await startPostgres();
@@ -89,6 +90,7 @@ async function main(): Promise<void> {
       const { setup } = entry;
       const run = await runOnce(setup, repetition);
       entry.runs.push(run);
+      save();
       say("");
       console.error(
         `${setup.name}: ${percent(run.measured.hitRate)} cached, mean TTFT ${run.measured.ttftMs.mean.toFixed(0)} ms, ${(run.measured.spanMs / 1000).toFixed(0)} s, load ${loadavg()[0]!.toFixed(1)}`,
@@ -96,11 +98,13 @@ async function main(): Promise<void> {
     }
   }
   printRuns(runs);
-  if (values.json !== undefined)
-    writeFileSync(
-      values.json,
-      `${JSON.stringify({ sessions: sessions.source, size, startGapMs, calibration, runs }, null, 2)}\n`,
-    );
+
+  /** After every run: an hour's figures must not be lost with the last of them. */
+  function save(): void {
+    if (values.json === undefined) return;
+    const all = { sessions: sessions.source, size, startGapMs, seed, calibration, runs };
+    writeFileSync(values.json, `${JSON.stringify(all, null, 2)}\n`);
+  }
 
   async function runOnce(setup: Setup, repetition: number): Promise<Run> {
     await using live = await startLive(setup, size);
@@ -109,8 +113,14 @@ async function main(): Promise<void> {
     );
     const measured = await measure(live, played);
     const real = asPlayed(workload, await tokensOf(live, played));
-    return { measured, simulated: predict(real, setup, profileFor(profile, setup.pool), seed) };
+    const simulated = predict(real, setup, profileFor(profile, setup.pool), seed);
+    return { loadAverage: loadavg()[0]!, measured, simulated, calls: played.map(rowOf) };
   }
+}
+
+/** A call without its texts. */
+function rowOf({ call, messages, ...seen }: Played): Run["calls"][number] {
+  return { call: call.index, program: call.program, thread: call.thread, messages: messages.length, ...seen };
 }
 
 /** Prompt tokens that some call is the first to ask for. */

@@ -4,11 +4,16 @@ import type { RunSummary } from "../../src/simulator/report/summary.ts";
 import { heading, percent, printTable } from "../simulator/print.ts";
 import type { Setup } from "./live.ts";
 import type { Measured } from "./measured.ts";
+import type { Played } from "./replay.ts";
 
 /** One replay, and what the simulator says of it. */
 export interface Run {
+  /** Of the machine, when it ended. */
+  loadAverage: number;
   measured: Measured;
   simulated: RunSummary;
+  /** Every call, in the order of sending. */
+  calls: (Omit<Played, "call" | "messages"> & { call: number; program: number; thread: number; messages: number })[];
 }
 
 export interface Runs {
