@@ -51,8 +51,21 @@ const poolSchema = z.strictObject({
   tiers: z.array(tierSchema).max(3).optional(),
   pricePerChipHour: z.number().nonnegative().optional(),
   autoscale: autoscaleSchema.optional(),
+  /** Serves the calls of this department's tenants alone. */
+  department: z.string().min(1).optional(),
   /** From asking for a replica until it serves, ms. */
   startUpMs: z.number().nonnegative().optional(),
+});
+
+/** Departments that share chips: whose calls go to whose pools, and what each always gets back. */
+const departmentSchema = z.strictObject({
+  name: z.string().min(1),
+  /** Its tenants, by their number in the workload (copies of a load are tenants of their own, in order). */
+  tenants: z.array(z.number().int().nonnegative()).min(1),
+  /** Chips by kind that it always gets back. */
+  guaranteed: z.record(z.string(), z.number().int().nonnegative()).default({}),
+  /** Share in what others leave. */
+  weight: z.number().positive().default(1),
 });
 
 export const fleetSchema = z
@@ -80,6 +93,9 @@ export const fleetSchema = z
         }),
       )
       .default([]),
+    departments: z.array(departmentSchema).default([]),
+    /** Chips by kind that scaled pools share; absent: as many as their replicas need. */
+    chips: z.record(z.string(), z.number().int().nonnegative()).optional(),
     slo: z
       .strictObject({ ttftMs: z.number().positive().default(2000), timePerTokenMs: z.number().positive().default(50) })
       .prefault({}),
@@ -103,6 +119,17 @@ export const fleetSchema = z
         message: `min and initial may be at most the pool's ${most} replicas`,
       });
     });
+    const issue = (path: (string | number)[], message: string): void =>
+      context.addIssue({ code: "custom", path, message });
+    const names = new Set(fleet.departments.map(({ name }) => name));
+    fleet.pools.forEach(({ department, autoscale }, i) => {
+      if (department !== undefined && !names.has(department))
+        issue(["pools", i, "department"], `there is no department "${department}"`);
+      if (names.size > 0 && (department === undefined || autoscale === undefined))
+        issue(["pools", i], "where there are departments every pool belongs to one and has autoscale");
+    });
+    if (names.size > 0 && fleet.failures.length > 0)
+      issue(["failures"], "failures and departments cannot be simulated together");
     const roles = new Set(fleet.pools.map((pool) => pool.role));
     if (roles.has("prefill") && !roles.has("decode") && !roles.has("both")) {
       context.addIssue({
@@ -126,6 +153,7 @@ export interface Replica {
   readonly id: string;
   readonly pool: string;
   readonly role: "both" | "prefill" | "decode";
+  readonly department: string | undefined;
   readonly profile: EngineProfile;
 }
 
@@ -166,13 +194,50 @@ export function parseFleet(description: unknown, origin = "the fleet"): Fleet {
       startUpMs: pool.startUpMs ?? base.startUpMs,
     };
     for (let i = 0; i < pool.replicas; i++) {
-      replicas.push({ id: `${pool.name}-${i}`, pool: pool.name, role: pool.role, profile });
+      replicas.push({
+        id: `${pool.name}-${i}`,
+        pool: pool.name,
+        role: pool.role,
+        department: pool.department,
+        profile,
+      });
     }
   }
   const scaled = pools.flatMap(({ name, autoscale }) =>
     autoscale === undefined ? [] : [{ ...autoscale, name, initial: autoscale.initial ?? autoscale.min }],
   );
-  return { ...rest, replicas, scaled };
+  const fleet = { ...rest, replicas, scaled };
+  const fault = chipsFault(fleet);
+  if (fault === undefined) return fleet;
+  throw new SimulatorError(
+    "fleet_invalid",
+    `${origin} is not a valid fleet description:\n${fault}`,
+    "Give more chips, smaller guarantees, or fewer replicas to begin with.",
+  );
+}
+
+/** What is wrong with the chips that pools share: a department must always be able to hold its pools' least. */
+function chipsFault({ chips, departments, replicas, scaled }: Fleet): string | undefined {
+  if (chips === undefined) return undefined;
+  for (const chip of new Set([...replicas.map(({ profile }) => profile.chip), ...Object.keys(chips)])) {
+    const needed = (count: (pool: ScaledPool) => number, department?: string): number =>
+      scaled.reduce((sum, pool) => {
+        const first = replicas.find((replica) => replica.pool === pool.name)!;
+        const counts = first.profile.chip === chip && (department === undefined || first.department === department);
+        return counts ? sum + count(pool) * first.profile.chips : sum;
+      }, 0);
+    const there = chips[chip] ?? 0;
+    const promised = departments.reduce((sum, { guaranteed }) => sum + (guaranteed[chip] ?? 0), 0);
+    if (promised > there) return `${promised} chips of ${chip} are guaranteed, ${there} exist`;
+    const initial = needed((pool) => pool.initial);
+    if (initial > there) return `the first replicas take ${initial} chips of ${chip}, ${there} exist`;
+    for (const { name, guaranteed } of departments) {
+      const least = needed((pool) => pool.min, name);
+      if (least > (guaranteed[chip] ?? 0))
+        return `the pools of ${name} hold at least ${least} chips of ${chip}, ${guaranteed[chip] ?? 0} are guaranteed`;
+    }
+  }
+  return undefined;
 }
 
 /** Reads a fleet from a YAML or JSON file. Throws SimulatorError `fleet_unreadable` or what `parseFleet` throws. */

@@ -1,6 +1,7 @@
 // The endpoints that may take a call now, and the view of them that placement rules look at.
 import type { Call, PlacementView } from "../../scheduler/index.ts";
 import type { Engine } from "../engine/engine.ts";
+import type { Fleet } from "../fleet.ts";
 import type { SimCall } from "../types.ts";
 import { viewTiers, type CacheView } from "./knowledge.ts";
 import { scrape, type SimulatedEndpoint } from "./scraped.ts";
@@ -9,23 +10,23 @@ export class Candidates {
   /** Who may take a call (decode it), and who may prefill for others; rebuilt by `refresh` when health changes. */
   takers: SimulatedEndpoint[] = [];
   prefillers: SimulatedEndpoint[] = [];
+  readonly #fleet: Fleet;
+  /** Department of each tenant that has one, and the takers of each department. */
+  readonly #departmentOf = new Map<number, string>();
+  readonly #takersOf = new Map<string, SimulatedEndpoint[]>();
   readonly view: { -readonly [K in keyof PlacementView]: PlacementView[K] };
   readonly #all: readonly SimulatedEndpoint[];
   readonly #engines: readonly Engine[];
   readonly #cacheView: CacheView;
-  readonly #scrapeMs: number | undefined;
   readonly #resident: Float64Array;
 
-  constructor(
-    all: readonly SimulatedEndpoint[],
-    engines: readonly Engine[],
-    cacheView: CacheView,
-    scrapeMs: number | undefined,
-  ) {
+  constructor(all: readonly SimulatedEndpoint[], engines: readonly Engine[], cacheView: CacheView, fleet: Fleet) {
     this.#all = all;
     this.#engines = engines;
     this.#cacheView = cacheView;
-    this.#scrapeMs = scrapeMs;
+    this.#fleet = fleet;
+    for (const { name, tenants } of fleet.departments)
+      for (const tenant of tenants) this.#departmentOf.set(tenant, name);
     this.#resident = new Float64Array(all.length);
     this.view = {
       call: undefined as never,
@@ -44,18 +45,32 @@ export class Candidates {
     const ready = this.#all.filter((endpoint) => endpoint.health === "ready");
     this.prefillers = ready.filter((endpoint) => endpoint.spec.role === "prefill");
     this.takers = ready.filter((endpoint) => endpoint.spec.role !== "prefill");
+    const departmentAt = ({ slot }: SimulatedEndpoint) => this.#fleet.replicas[slot]!.department;
+    for (const { name } of this.#fleet.departments)
+      this.#takersOf.set(
+        name,
+        this.takers.filter((endpoint) => departmentAt(endpoint) === name),
+      );
+  }
+
+  /** Who may take this call: where there are departments, only its own; of tenants without one, anybody. */
+  takersOf(call: SimCall): SimulatedEndpoint[] {
+    if (this.#departmentOf.size === 0) return this.takers;
+    const department = this.#departmentOf.get(call.tenant);
+    return department === undefined ? this.takers : this.#takersOf.get(department)!;
   }
 
   /** Fills the view with what is known of `candidates` at `nowMs`. */
   look(call: SimCall, request: Call, candidates: SimulatedEndpoint[], nowMs: number): void {
     const { view } = this;
+    const { scrapeMs } = this.#fleet;
     view.call = request;
     view.now = nowMs;
     view.count = candidates.length;
     view.endpoints = candidates;
     for (let i = 0; i < candidates.length; i++) {
       const { slot, scraped } = candidates[i]!;
-      if (this.#scrapeMs !== undefined) scrape(scraped, this.#engines[slot]!, nowMs, this.#scrapeMs);
+      if (scrapeMs !== undefined) scrape(scraped, this.#engines[slot]!, nowMs, scrapeMs);
       view.matchedTokens[i] = this.#cacheView.match(slot, call, view.matched, i * viewTiers, nowMs);
       this.#resident[i] = this.#cacheView.residentTokens(slot);
     }
@@ -64,7 +79,7 @@ export class Candidates {
   /** The longest match of a prompt at any taker, in tokens. */
   bestMatch(call: SimCall, nowMs: number): number {
     let best = 0;
-    for (const { slot } of this.takers) {
+    for (const { slot } of this.takersOf(call)) {
       best = Math.max(best, this.#cacheView.match(slot, call, this.view.matched, 0, nowMs));
     }
     return best;

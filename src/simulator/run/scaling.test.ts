@@ -22,14 +22,14 @@ const profile = {
 };
 
 /** Ten quiet minutes with five busy ones in their midst: 8 calls a second of 2,000 tokens, where a replica prefills 5. */
-function burst() {
-  const builder = new WorkloadBuilder("burst", 100);
+function burst(builder = new WorkloadBuilder("burst", 100), tenant = "one", lateMs = 0) {
   for (let atMs = 0; atMs < 900_000;) {
     const busy = atMs >= 300_000 && atMs < 600_000;
     atMs += busy ? 125 : 4000;
     const first = builder.freshRange(20);
     const blocks = Int32Array.from({ length: 20 }, (_, i) => first + i);
-    builder.add({ program: `${atMs}`, thread: `${atMs}`, promptTokens: 2000, outputTokens: 50, blocks, delayMs: atMs });
+    const program = `${tenant} ${atMs}`;
+    builder.add({ tenant, program, promptTokens: 2000, outputTokens: 50, blocks, delayMs: atMs + lateMs });
   }
   return builder.build();
 }
@@ -81,5 +81,49 @@ describe("a pool that scales", () => {
 
   it("says when it is asked to hold more than it has", () => {
     expect(() => fleetOf({ autoscale: { min: 7 } })).toThrow(/at most the pool's 6 replicas/);
+  });
+});
+
+describe("departments that share chips", () => {
+  const builder = new WorkloadBuilder("two bursts", 100);
+  burst(builder, "one", 0);
+  // The second's busy minutes begin while the first's are not over.
+  const workload = burst(builder, "two", 200_000);
+  const pool = (name: string) => ({
+    name,
+    profile,
+    replicas: 6,
+    department: name,
+    autoscale: { min: 1, everyMs: 5000, shrinkAfterMs: 60_000 },
+  });
+  const described = (guaranteed: number) => ({
+    pools: [pool("one"), pool("two")],
+    departments: ["one", "two"].map((name, tenant) => ({ name, tenants: [tenant], guaranteed: { c: guaranteed } })),
+    chips: { c: 4 },
+    slo: { ttftMs: 4000, timePerTokenMs: 100 },
+  });
+  const result = simulate(workload, parseFleet(described(2)), makePolicy("least-delay"));
+
+  it("the first borrows what the second does not need, and gives it back when it does", () => {
+    const of = (name: string) => result.scaling!.changes.filter((change) => change.pool === name);
+    const most = Math.max(...of("one").map(({ replicas }) => replicas));
+    expect(most).toBe(3);
+    expect(of("one").some(({ atMs, replicas, reason }) => atMs > 500_000 && replicas === 2 && reason === "quota")).toBe(
+      true,
+    );
+    expect(Math.max(...of("two").map(({ replicas }) => replicas))).toBeGreaterThanOrEqual(2);
+  });
+
+  it("each department's calls stay in its pool, and none is lost", () => {
+    for (const call of workload.calls) {
+      const replica = result.fleet.replicas[result.records.endpoint[call.index]!]!;
+      if (call.index % 97 === 0) expect(replica.department).toBe(call.tenant === 0 ? "one" : "two");
+      expect(result.records.outcome[call.index]).toBe(outcome.done);
+    }
+  });
+
+  it("says when guarantees cannot be kept", () => {
+    expect(() => parseFleet(described(3))).toThrow(/6 chips of c are guaranteed, 4 exist/);
+    expect(() => parseFleet(described(0))).toThrow(/hold at least 1 chips of c, 0 are guaranteed/);
   });
 });

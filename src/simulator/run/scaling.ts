@@ -1,7 +1,9 @@
 // Pools that grow and shrink inside a run, by the scheduler's own autoscaler: it is shown what a gateway would have counted since
 // the last time, and its plan is carried out as a fleet would. A replica that is asked for serves after its start-up time; one
-// that is given up takes no more calls, ends those it has, and then loses its cache and costs nothing.
-import { Autoscaler, type EndpointHealth, type ScalePlan } from "../../scheduler/index.ts";
+// that is given up takes no more calls, ends those it has, and then loses its cache and costs nothing. Where departments share
+// chips, the scheduler's quota plan says how many replicas each may have of those that its autoscaler wants; what is asked back
+// drains, and what is given starts when the chips are free.
+import { Autoscaler, planQuota, type EndpointHealth, type ScalePlan } from "../../scheduler/index.ts";
 import type { Engine } from "../engine/engine.ts";
 import { stepMs, type EngineProfile } from "../engine/profile.ts";
 import type { Fleet, ScaledPool } from "../fleet.ts";
@@ -22,7 +24,8 @@ export interface ScaleChange {
   pool: string;
   /** Replicas wanted from now on, and why. */
   replicas: number;
-  reason: ScalePlan["reason"];
+  /** `quota`: departments share chips, and these were given or asked back. */
+  reason: ScalePlan["reason"] | "quota";
 }
 
 export interface ScalingHost {
@@ -47,6 +50,8 @@ interface Pool {
   readonly scaler: Autoscaler;
   readonly slots: readonly number[];
   window: Window;
+  /** Replicas that it may have since the last look. */
+  allowed: number;
 }
 
 export class FleetScaler {
@@ -56,6 +61,7 @@ export class FleetScaler {
   readonly #endpoints: readonly SimulatedEndpoint[];
   readonly #engines: readonly Engine[];
   readonly #host: ScalingHost;
+  readonly #fleet: Fleet;
   readonly #paidMs: Float64Array;
   /** Since when a replica is paid for; NaN while it is not. */
   readonly #paidSinceMs: Float64Array;
@@ -68,6 +74,7 @@ export class FleetScaler {
     this.#endpoints = endpoints;
     this.#engines = engines;
     this.#host = host;
+    this.#fleet = fleet;
     this.#paidMs = new Float64Array(endpoints.length);
     this.#paidSinceMs = new Float64Array(endpoints.length);
     this.#poolOf = Array.from({ length: endpoints.length });
@@ -85,7 +92,7 @@ export class FleetScaler {
         sloTtftMs: fleet.slo.ttftMs,
         sloTpotMs: fleet.slo.timePerTokenMs,
       });
-      const pool: Pool = { described, scaler, slots, window: emptyWindow() };
+      const pool: Pool = { described, scaler, slots, window: emptyWindow(), allowed: described.initial };
       for (const [i, slot] of slots.entries()) {
         this.#poolOf[slot] = pool;
         if (i < described.initial) continue;
@@ -124,13 +131,30 @@ export class FleetScaler {
   tick(nowMs: number): void {
     const seconds = Math.max(1e-3, (nowMs - this.#lookedMs) / 1000);
     this.#lookedMs = nowMs;
-    let ready = 0;
     for (const pool of this.#pools) {
       this.#stopDrained(pool, nowMs);
       this.#observe(pool, seconds, nowMs);
-      this.#carryOut(pool, nowMs);
-      ready += this.#of(pool, "ready").length;
     }
+    const wanted = this.#pools.map((pool) => {
+      const ready = this.#of(pool, "ready").length;
+      const starting = this.#of(pool, "starting").length;
+      return { pool, have: ready + starting, ...pool.scaler.plan(ready, starting, nowMs) };
+    });
+    const allowed = this.#share(wanted);
+    // What is given up first: its chips may be what another waits for.
+    wanted.forEach(({ pool, have }, i) => {
+      for (let spare = have - allowed[i]!; spare > 0; spare--) this.#drain(pool);
+    });
+    let ready = 0;
+    wanted.forEach(({ pool, have, replicas, reason }, i) => {
+      const why = allowed[i] === replicas ? reason : "quota";
+      const { name } = pool.described;
+      if (allowed[i] !== pool.allowed)
+        this.#changes.push({ atMs: nowMs, pool: name, replicas: allowed[i]!, reason: why });
+      pool.allowed = allowed[i]!;
+      for (let missing = allowed[i]! - have; missing > 0; missing--) this.#start(pool, nowMs);
+      ready += this.#of(pool, "ready").length;
+    });
     this.#peakReady = Math.max(this.#peakReady, ready);
     this.#host.changed();
   }
@@ -161,13 +185,40 @@ export class FleetScaler {
     );
   }
 
-  #carryOut(pool: Pool, nowMs: number): void {
-    const have = this.#of(pool, "ready").length + this.#of(pool, "starting").length;
-    const plan = pool.scaler.plan(this.#of(pool, "ready").length, have - this.#of(pool, "ready").length, nowMs);
-    if (plan.replicas === have) return;
-    this.#changes.push({ atMs: nowMs, pool: pool.described.name, replicas: plan.replicas, reason: plan.reason });
-    for (let missing = plan.replicas - have; missing > 0; missing--) this.#start(pool, nowMs);
-    for (let spare = have - plan.replicas; spare > 0; spare--) this.#drain(pool);
+  /** Replicas that each pool may have of those it wants, by the departments' quotas. */
+  #share(wanted: readonly { pool: Pool; have: number; replicas: number }[]): number[] {
+    const { departments, chips } = this.#fleet;
+    if (chips === undefined) return wanted.map(({ replicas }) => replicas);
+    const demands = wanted.map(({ pool, have, replicas }) => {
+      const { profile, department } = this.#fleet.replicas[pool.slots[0]!]!;
+      return {
+        id: pool.described.name,
+        department: department ?? "",
+        replicas,
+        options: [{ chip: profile.chip, chipsPerReplica: profile.chips, speed: 1 }],
+        priority: 0,
+        preemptible: true,
+        running: { [profile.chip]: have },
+        startedMs: 0,
+      };
+    });
+    const pools = Object.entries(chips).map(([chip, count]) => ({ chip, chips: count }));
+    const known = departments.length > 0 ? departments : [{ name: "", guaranteed: {} }];
+    const { grants } = planQuota(pools, known, demands);
+    return demands.map(({ id }) =>
+      grants.reduce((sum, grant) => (grant.demand === id ? sum + grant.replicas : sum), 0),
+    );
+  }
+
+  /** Chips of the kind that no replica holds: those that drain still do. */
+  #freeChips(chip: string): number {
+    const { chips, replicas } = this.#fleet;
+    if (chips === undefined) return Infinity;
+    return replicas.reduce(
+      (free, { profile }, slot) =>
+        profile.chip === chip && this.#endpoints[slot]!.health !== "down" ? free - profile.chips : free,
+      chips[chip] ?? 0,
+    );
   }
 
   /** One more: one that drains is kept, else one that is off is started. */
@@ -179,9 +230,11 @@ export class FleetScaler {
     }
     const [off] = this.#of(pool, "down");
     if (off === undefined) return;
+    const { profile } = this.#engines[off]!;
+    if (this.#freeChips(profile.chip) < profile.chips) return;
     this.#endpoints[off]!.health = "starting";
     this.#paidSinceMs[off] = nowMs;
-    this.#host.startsAt(off, nowMs + this.#engines[off]!.profile.startUpMs);
+    this.#host.startsAt(off, nowMs + profile.startUpMs);
   }
 
   /** One fewer: the one with the least to finish. */

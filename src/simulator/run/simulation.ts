@@ -90,7 +90,7 @@ class Simulation implements EngineHost {
     this.#legs = new Legs(loads, workload.calls.length);
     this.#requests = new Requests(workload);
     if (fleet.scaled.length > 0) this.#scaler = this.#createScaler();
-    this.#candidates = new Candidates(this.#endpoints, this.#engines, this.#cacheView, fleet.scrapeMs);
+    this.#candidates = new Candidates(this.#endpoints, this.#engines, this.#cacheView, fleet);
     this.#pd = new PdPlanner({
       minUncachedTokens: fleet.splitFromUncachedTokens,
       kvBytesPerToken: fleet.replicas[0]!.profile.kvBytesPerToken,
@@ -215,7 +215,7 @@ class Simulation implements EngineHost {
       return;
     }
     const limit = this.#fleet.maxInFlightPerEndpoint;
-    let candidates = this.#candidates.takers;
+    let candidates = this.#candidates.takersOf(call);
     if (limit !== undefined) candidates = candidates.filter((endpoint) => endpoint.load.inFlight < limit);
     const request = this.#requests.describe(call);
     const index = this.#choose(call, request, candidates);
