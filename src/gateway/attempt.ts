@@ -121,7 +121,7 @@ export class Attempts {
       admitted.moments.placed = call.now();
       return { ...admitted, placement, tokens: prompt.tokens };
     } catch (error) {
-      await this.#ledger.void(admitted.id);
+      await this.#settling.giveBack(call.id, admitted);
       this.#metrics.holdClosed();
       throw error;
     }

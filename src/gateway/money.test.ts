@@ -4,19 +4,8 @@
 import { describe, expect, test } from "vitest";
 import { createOpenAiEngine } from "../engines/index.ts";
 import { scriptedEngine } from "../engines/testing.ts";
-import { testGateway, testPrices } from "./testing.ts";
+import { hello, rows, testGateway, testPrices } from "./testing.ts";
 import type { TestGateway } from "./testing.ts";
-
-const hello = { model: "scripted", messages: [{ role: "user" as const, content: "hi" }] };
-
-async function rows(at: TestGateway) {
-  await at.gateway.flushed();
-  const calls = await at.db.query<Record<string, any>>("select * from calls order by id");
-  const attempts = await at.db.query<Record<string, any>>("select * from attempts order by call, number");
-  const settlements = await at.db.query<Record<string, any>>("select * from settlements order by created_at, attempt");
-  const holds = await at.db.query<Record<string, any>>("select * from holds");
-  return { calls: calls.rows, attempts: attempts.rows, settlements: settlements.rows, holds: holds.rows };
-}
 
 async function setBudget(at: TestGateway, limitNano: bigint) {
   await at.ledger.setBudget({

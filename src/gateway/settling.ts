@@ -39,6 +39,17 @@ export class Settling {
     }
   }
 
+  /** Gives back the hold of an attempt that was never sent. */
+  async giveBack(call: string, attempt: AdmittedAttempt): Promise<void> {
+    try {
+      await this.#ledger.void(attempt.id);
+    } catch (error) {
+      this.#log.error({ call, attempt: attempt.id, err: (error as Error).message }, "a hold could not be given back");
+      const tokens = { promptTokens: 0, cachedTokens: 0, outputTokens: 0 };
+      if (!(error instanceof LedgerError)) this.#later({ attempt: attempt.id, tokens, usageSource: "counted" });
+    }
+  }
+
   /** The hold stands until it is settled. If this process ends before, who comes after it settles the hold in full. */
   #later(request: SettlementRequest): void {
     const again = (error: unknown) => {

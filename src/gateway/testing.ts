@@ -126,3 +126,16 @@ export async function testGateway(
     },
   };
 }
+
+/** The smallest call. */
+export const hello = { model: "scripted", messages: [{ role: "user" as const, content: "hi" }] };
+
+/** What the database has of calls and their money, when all that has ended is written. */
+export async function rows(at: TestGateway) {
+  await at.gateway.flushed();
+  const calls = await at.db.query<Record<string, any>>("select * from calls order by id");
+  const attempts = await at.db.query<Record<string, any>>("select * from attempts order by call, number");
+  const settlements = await at.db.query<Record<string, any>>("select * from settlements order by created_at, attempt");
+  const holds = await at.db.query<Record<string, any>>("select * from holds");
+  return { calls: calls.rows, attempts: attempts.rows, settlements: settlements.rows, holds: holds.rows };
+}
