@@ -1,7 +1,7 @@
 // Deployments over a real instance: two replicas that share the work, one that is killed and heals, roles, scaling down, and a
 // start that finds what was published.
 import { execFile } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -174,7 +174,9 @@ test("another deployment runs beside it under its own name, and is removed with 
   const off = (await status()).deployments.find(({ name }) => name === "short");
   expect(off).toMatchObject({ state: "off", endpoints: [] });
   expect((await status()).healthy).toBe(true);
+  expect(existsSync(join(instance.home, "kv", "short"))).toBe(true);
   await cli("deployments", "remove", "short");
+  await until(async () => !existsSync(join(instance.home, "kv", "short")));
   expect((await api<{ data: { id: string }[] }>("/v1/models")).data.map(({ id }) => id)).toEqual([model]);
 });
 

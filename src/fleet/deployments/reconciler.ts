@@ -24,8 +24,6 @@ export interface WorkerHands {
 export interface ReconcilerOptions {
   supervisor: Supervisor;
   hands: WorkerHands;
-  /** Called after every change of a worker or of a deployment's failure. */
-  onChange?: () => void;
 }
 
 /** Why a deployment does not have all its workers. */
@@ -40,7 +38,6 @@ export interface DeploymentFailure {
 export class Reconciler {
   readonly #supervisor: Supervisor;
   readonly #hands: WorkerHands;
-  readonly #onChange: () => void;
   readonly #workers = new Map<string, FleetWorker>();
   readonly #failures = new Map<string, DeploymentFailure>();
   readonly #settled = new Set<() => void>();
@@ -51,7 +48,6 @@ export class Reconciler {
   constructor(options: ReconcilerOptions) {
     this.#supervisor = options.supervisor;
     this.#hands = options.hands;
-    this.#onChange = options.onChange ?? (() => {});
   }
 
   /** Workers of this moment, in the order of their numbers. */
@@ -89,7 +85,6 @@ export class Reconciler {
 
   #converge(): void {
     if (this.#closed) return;
-    // One whose start failed keeps the workers it has and gets no new ones, until it is tried again.
     const machine = this.#hands.machine();
     const workers = [...this.#workers.values()];
     const plan = planWorkers(this.#wanted, workers, machine);
@@ -99,6 +94,7 @@ export class Reconciler {
       this.#hands.relabel(worker);
     }
     for (const name of plan.stop) this.#stop(this.#workers.get(name)!);
+    // One whose start failed keeps the workers it has and gets no new ones, until it is tried again.
     for (const worker of plan.start) if (!this.#failures.has(worker.deployment)) this.#start(worker);
     for (const name of plan.short) {
       const shortage = shortageOf(this.#wanted, workers, machine.freeBytes, name);
@@ -160,7 +156,6 @@ export class Reconciler {
   }
 
   #tell(): void {
-    this.#onChange();
     if (!this.#isSettled()) return;
     for (const resolve of this.#settled) resolve();
     this.#settled.clear();
