@@ -35,6 +35,9 @@ export const loadHandleMaxAgeMs = 30 * 60_000;
 /** A peer gateway that has been silent for this long is forgotten, its load with it. */
 export const peerSilentMs = 15_000;
 
+/** A gateway with nothing to tell says so this often: well within the time after which it would be forgotten. */
+export const peerAliveMs = 4_000;
+
 /** How long the news of a peer's placement usually takes: a tick and the carrier. */
 export const peerNewsMs = 250;
 
