@@ -29,7 +29,7 @@ export function registerSimulate(program: Command, context: Context): void {
     program.command("simulate").description("Run a trace through a modelled fleet, by the scheduler's own code"),
     [
       "npx lineshaft simulate --trace test/data/traces/sessions.jsonl --fleet examples/simulator/fleet.yaml --policy two-tier,round-robin",
-      "npx lineshaft simulate --trace llm-d-37pct --limit 500 --fleet examples/simulator/fleet.yaml --policy two-tier --html report.html --json report.json",
+      "npx lineshaft simulate --trace llm-d-37pct --limit 500 --fleet examples/simulator/fleet.yaml --policy least-delay --html report.html --json report.json",
     ],
   )
     .requiredOption("--fleet <file>", "YAML or JSON that describes pools, profiles and replicas")
