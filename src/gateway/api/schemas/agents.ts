@@ -1,0 +1,91 @@
+// Agents, their runs, steps and outcomes.
+import { z } from "@hono/zod-openapi";
+import { nano, time, tokens } from "./common.ts";
+
+export const agentSummary = z.object({
+  id: z.string(),
+  name: z.string(),
+  version: z.number().describe("Newest version"),
+  model: z.string(),
+  created_at: time,
+  runs: z.object({ total: z.number(), running: z.number(), waiting: z.number(), failed: z.number() }),
+  outcomes: z.object({ passed: z.number(), failed: z.number() }),
+});
+export const agentDetail = agentSummary.extend({
+  manifest: z.unknown(),
+  versions: z.array(z.object({ number: z.number(), id: z.string(), created_at: time })),
+});
+export const agentDeploy = z.object({
+  manifest: z.unknown().describe("kind: Agent, as an object or as YAML text (errors then name the line)"),
+  files: z
+    .record(z.string(), z.string())
+    .optional()
+    .describe("Files that the manifest names, such as verifier.js, as text"),
+});
+export const agentDeployed = z.object({
+  id: z.string(),
+  name: z.string(),
+  version: z.number(),
+  created: z.boolean().describe("False when this very manifest was the newest already"),
+});
+
+export const runStatus = z.enum(["queued", "running", "waiting", "completed", "failed", "stopped"]);
+export const outcome = z.object({
+  id: z.string(),
+  contract: z.string(),
+  verifier: z.string(),
+  verdict: z.enum(["passed", "failed"]),
+  reason: z.string(),
+  price_nano: nano,
+  currency: z.string(),
+  created_at: time,
+});
+export const run = z.object({
+  id: z.string(),
+  agent: z.string().describe("Name"),
+  version: z.number(),
+  status: runStatus,
+  error_code: z.string().nullable(),
+  error_message: z.string().nullable(),
+  steps: z.number(),
+  prompt_tokens: tokens,
+  cached_tokens: tokens,
+  output_tokens: tokens,
+  cost_nano: nano,
+  currency: z.string(),
+  outcome: outcome.nullable(),
+  created_at: time,
+  started_at: time.nullable(),
+  ended_at: time.nullable(),
+});
+export const step = z.object({
+  number: z.number(),
+  kind: z.enum(["model", "tool", "wait", "verify"]),
+  name: z.string(),
+  status: z.enum(["completed", "failed"]),
+  input: z.unknown(),
+  output: z.unknown(),
+  call: z.string().nullable(),
+  cost_nano: nano,
+  effect: z
+    .object({
+      key: z.string(),
+      tool: z.string(),
+      state: z.enum(["planned", "claimed", "done", "unknown"]),
+      attempts: z.number(),
+    })
+    .nullable(),
+  error_message: z.string().nullable(),
+  started_at: time,
+  ended_at: time,
+});
+export const runDetail = run.extend({ input: z.unknown(), output: z.unknown(), step_list: z.array(step) });
+/** `idempotency-key` in the header makes a repeated creation answer the same run. */
+export const runCreate = z.object({ agent: z.string(), input: z.unknown() });
+
+export type AgentSummary = z.infer<typeof agentSummary>;
+export type AgentDetail = z.infer<typeof agentDetail>;
+export type Run = z.infer<typeof run>;
+export type RunDetail = z.infer<typeof runDetail>;
+export type StepResource = z.infer<typeof step>;
+export type OutcomeResource = z.infer<typeof outcome>;

@@ -1,0 +1,108 @@
+// Calls, their attempts and decisions, and what the scheduler sees.
+import { z } from "@hono/zod-openapi";
+import { nano, time, tokens } from "./common.ts";
+
+export const callStatus = z.enum(["completed", "refused", "failed", "cancelled"]);
+export const call = z.object({
+  id: z.string(),
+  endpoint: z.enum(["chat", "completions"]),
+  model: z.string(),
+  stream: z.boolean(),
+  status: callStatus,
+  error_code: z.string().nullable(),
+  finish_reason: z.string().nullable(),
+  key: z.string().nullable(),
+  agent: z.string().nullable(),
+  run: z.string().nullable(),
+  program: z.string().nullable(),
+  prompt_tokens: tokens,
+  cached_tokens: tokens,
+  output_tokens: tokens,
+  price_nano: nano,
+  currency: z.string(),
+  started_at: time,
+  first_token_ms: z.number().nullable(),
+  duration_ms: z.number(),
+});
+
+/** One candidate of a placement with the numbers it was judged by. */
+export const candidate = z.object({
+  endpoint: z.string(),
+  score: z.number().nullable().describe("By the policy's own unit, less is better; null: ruled out"),
+  numbers: z.record(z.string(), z.number()),
+});
+export const decision = z.object({
+  policy: z.string(),
+  chosen: candidate,
+  runner_up: candidate.nullable(),
+  prefill: candidate.nullable().describe("Where the prompt was computed, when that was elsewhere"),
+  candidates: z.number().describe("Endpoints that could have taken it"),
+  queued_ms: z.number().describe("How long it waited for its turn"),
+  terms: z
+    .record(z.string(), z.number())
+    .describe("The policy's own numbers; of least-delay, milliseconds of each part of the score"),
+  reason: z.string().describe("One sentence for a person"),
+});
+
+/** One endpoint as the scheduler sees it. */
+const schedulerEndpoint = z.object({
+  endpoint: z.string(),
+  deployment: z.string(),
+  role: z.enum(["both", "prefill", "decode"]),
+  health: z.enum(["ready", "starting", "draining", "down"]),
+  running: z.number().describe("Calls that were placed there and have not ended"),
+  waiting_tokens: z.number().describe("Prompt tokens placed there that are not computed yet"),
+  kv_tokens: z.number().describe("Tokens of KV that these calls hold or will hold"),
+  kv_capacity_tokens: z.number(),
+  prefill_tokens_per_second: z.number().describe("Learned from its calls"),
+  decode_tokens_per_second: z.number(),
+});
+export const schedulerView = z.object({
+  deployments: z.array(
+    z.object({
+      name: z.string(),
+      policy: z.string(),
+      waiting_calls: z.number().describe("Calls in the fair queue, of all tenants"),
+      waiting_tokens: z.number(),
+    }),
+  ),
+  endpoints: z.array(schedulerEndpoint),
+  index: z.object({
+    blocks: z.number().describe("Distinct blocks that are known to be cached somewhere"),
+    bytes: z.number(),
+    bytes_most: z.number(),
+  }),
+  cached_tokens: z
+    .object({ calls: z.number(), predicted: z.number(), reported: z.number(), gap: z.number() })
+    .describe("Prompt tokens that were expected to be cached beside what engines reported; `gap` sums the differences"),
+  programs: z.number().describe("Runs and sessions that are remembered"),
+  split_calls: z.number().describe("Calls under way whose prompt is computed elsewhere than they decode"),
+});
+
+/** Phases of an attempt in order, milliseconds from the call's start. */
+export const phase = z.object({
+  name: z.enum(["admit", "queue", "connect", "wait", "restore", "prefill", "transfer", "decode", "settle"]),
+  start_ms: z.number(),
+  end_ms: z.number(),
+});
+export const attempt = z.object({
+  id: z.string(),
+  number: z.number(),
+  engine: z.string(),
+  status: z.enum(["completed", "failed", "cancelled"]),
+  error_code: z.string().nullable(),
+  decision: decision.nullable(),
+  cached_by_tier: z.record(z.string(), z.number()).nullable(),
+  phases: z.array(phase),
+  prompt_tokens: tokens,
+  cached_tokens: tokens,
+  output_tokens: tokens,
+  price_nano: nano,
+});
+export const callDetail = call.extend({ attempts: z.array(attempt) });
+
+export type Call = z.infer<typeof call>;
+export type CallDetail = z.infer<typeof callDetail>;
+export type AttemptResource = z.infer<typeof attempt>;
+export type SchedulerView = z.infer<typeof schedulerView>;
+export type DecisionResource = z.infer<typeof decision>;

@@ -1,0 +1,114 @@
+// What serves tokens (deployments, engines), who may call (keys), and what they may spend (budgets).
+import { z } from "@hono/zod-openapi";
+import { nano, time } from "./common.ts";
+import { workerRole } from "./status.ts";
+
+export const price = z.object({
+  currency: z.string(),
+  input_nano_per_million: nano,
+  cached_nano_per_million: nano,
+  output_nano_per_million: nano,
+});
+
+export const deployment = z.object({
+  name: z.string().describe("What callers write as `model`"),
+  manifest: z
+    .record(z.string(), z.unknown())
+    .describe("kind: Deployment, with its defaults; change it and publish it again"),
+  source: z
+    .enum(["environment", "published"])
+    .describe("environment: a start made it of its environment, and the next one makes it anew"),
+  state: z
+    .enum(["ready", "changing", "failed"])
+    .describe("changing: workers start or leave; failed: some that are wanted do not run, `error` says why"),
+  error: z.object({ code: z.string(), message: z.string(), hint: z.string() }).nullable(),
+  notes: z.array(z.string()).describe("What is as it is for a reason that a person may want to know"),
+  endpoints: z.array(
+    z.object({
+      endpoint: z.string(),
+      role: workerRole,
+      state: z.enum(["starting", "ready", "restarting", "leaving"]),
+      threads: z.number(),
+    }),
+  ),
+  created_at: time,
+  updated_at: time,
+});
+export const deploymentPublish = z.object({
+  manifest: z
+    .unknown()
+    .describe("kind: Deployment, as an object or as YAML text (errors then name the line); docs/configuration.md"),
+});
+export const deploymentPublished = deployment.extend({
+  changed: z.boolean().describe("False when it was wanted like this already"),
+});
+
+export const engine = z.object({
+  name: z.string(),
+  kind: z.enum(["embedded", "openai"]),
+  urls: z.array(z.string()).describe("One for each endpoint; none for what this machine serves itself"),
+  model: z.string(),
+  key_env: z.string().nullable(),
+  price: price.nullable(),
+  created_at: time.nullable(),
+});
+
+export const engineCreate = z.object({
+  name: z.string().regex(/^[a-zA-Z0-9][a-zA-Z0-9._:/-]{0,99}$/),
+  urls: z
+    .array(z.url())
+    .min(1)
+    .max(32)
+    .refine((urls) => new Set(urls).size === urls.length, "names an address twice")
+    .describe("One for each endpoint; all of them serve the model, and calls are placed among them"),
+  model: z.string().min(1),
+  key_env: z
+    .string()
+    .regex(/^[A-Za-z_][A-Za-z0-9_]*$/)
+    .optional(),
+  price: price.partial({ cached_nano_per_million: true }).optional(),
+});
+
+export const kvCacheErased = z.object({
+  project: z.string(),
+  erased: z.array(z.string()).describe("Endpoints that keep nothing of the project any more"),
+  not_by_project: z.array(z.string()).describe("Endpoints that keep nothing by project"),
+});
+
+export const key = z.object({
+  id: z.string(),
+  name: z.string(),
+  role: z.enum(["owner", "member"]),
+  project: z.string(),
+  created_at: time,
+  revoked_at: time.nullable(),
+});
+export const keyCreate = z.object({
+  name: z.string().min(1).max(100),
+  role: z.enum(["owner", "member"]).default("member"),
+});
+export const keyCreated = key.extend({ secret: z.string().describe("Shown once, never stored") });
+
+export const scopeKind = z.enum(["organisation", "project", "key", "agent", "run"]);
+export const budget = z.object({
+  id: z.string(),
+  scope: z.object({ kind: scopeKind, id: z.string(), name: z.string().optional() }),
+  currency: z.string(),
+  period: z.enum(["total", "month", "day"]),
+  limit_nano: nano,
+  spent_nano: nano,
+  held_nano: nano,
+  left_nano: nano,
+  resets_at: time.nullable(),
+});
+/** Setting a budget that exists changes its limit and period; what was spent stands. */
+export const budgetSet = z.object({
+  scope: z.object({ kind: scopeKind, id: z.string() }),
+  limit_nano: nano,
+  period: z.enum(["total", "month", "day"]).default("total"),
+});
+
+export type DeploymentResource = z.infer<typeof deployment>;
+export type EngineResource = z.infer<typeof engine>;
+export type KeyResource = z.infer<typeof key>;
+export type BudgetResource = z.infer<typeof budget>;

@@ -1,0 +1,82 @@
+// What runs, in what state, with how much memory.
+import { z } from "@hono/zod-openapi";
+import { time } from "./common.ts";
+
+export const componentStatus = z.object({
+  name: z.string(),
+  state: z.enum(["starting", "ready", "restarting", "stopping", "stopped", "failed", "external"]),
+  pid: z.number().optional(),
+  restarts: z.number(),
+  started_at: time.optional(),
+  rss_bytes: z.number().optional(),
+  last_error: z.string().optional(),
+});
+
+export const workerRole = z.enum(["both", "prefill", "decode"]);
+export const endpointStatus = z.object({
+  endpoint: z.string().describe("worker-0, or the name of an endpoint that was added"),
+  role: workerRole.describe("prefill and decode in one place, or one of the two"),
+  state: z.enum(["ready", "starting", "restarting", "leaving", "down"]),
+  context_tokens: z.number().optional(),
+  threads: z.number().optional(),
+  slots: z.number().optional(),
+  running: z.number().optional(),
+  waiting: z.number().optional(),
+  memory: z.object({ rss_bytes: z.number(), model_bytes: z.number(), kv_bytes: z.number() }).optional(),
+  sequences: z
+    .array(
+      z.object({
+        id: z.number(),
+        state: z.enum(["free", "idle", "running"]),
+        tokens: z.number(),
+        program: z.string().optional(),
+      }),
+    )
+    .optional(),
+  totals: z
+    .object({
+      calls: z.number(),
+      prompt_tokens: z.number(),
+      computed_tokens: z.number(),
+      cached_device_tokens: z.number(),
+      cached_disk_tokens: z.number(),
+      output_tokens: z.number(),
+      parks: z.number(),
+      restores: z.number(),
+    })
+    .optional()
+    .describe("Since the endpoint's start"),
+  error: z.string().optional(),
+});
+export const deploymentStatus = z.object({
+  name: z.string().describe("What callers write as `model`"),
+  engine: z.string().describe("embedded, or openai for an engine that was added"),
+  state: z
+    .enum(["ready", "partial", "starting", "down", "off"])
+    .describe("partial: it is served, but not by all endpoints that are wanted; off: none is wanted"),
+  placement: z.string().optional().describe("Policy that says which endpoint serves a call"),
+  disk: z
+    .object({ used_bytes: z.number(), budget_bytes: z.number(), files: z.number() })
+    .optional()
+    .describe("The pool of parked KV, which all endpoints share"),
+  endpoints: z.array(endpointStatus),
+  error: z.string().optional(),
+});
+
+export const status = z.object({
+  version: z.string(),
+  address: z.string(),
+  started_at: time,
+  healthy: z.boolean(),
+  components: z.array(componentStatus),
+  deployments: z.array(deploymentStatus),
+  memory: z.object({ total_rss_bytes: z.number().describe("Resident memory of the whole process tree") }),
+  organisation: z.object({ id: z.string(), name: z.string(), currency: z.string() }),
+  project: z.object({ id: z.string(), name: z.string() }),
+  role: z.enum(["owner", "member"]).describe("Of the key that asks"),
+});
+
+export type Status = z.infer<typeof status>;
+export type ComponentStatus = z.infer<typeof componentStatus>;
+export type DeploymentStatus = z.infer<typeof deploymentStatus>;
+export type EndpointStatus = z.infer<typeof endpointStatus>;
