@@ -1,7 +1,7 @@
 // Placement, live: agent sessions replayed against two real workers behind the real gateway, under one rule after another, beside
 // what the simulator says of the same sessions. Every run has fresh workers, an empty cache and the same arrivals.
 //
-//   npm run bench:placement -- [--policies least-delay,round-robin,...] [--sessions 16] [--calls 10] [--repetitions 1]
+//   npm run bench:placement -- [--policies least-delay,round-robin,...] [--sessions 12] [--calls 8] [--repetitions 1]
 //     [--slots 3] [--context 1024] [--load 0.5] [--seed 1] [--json FILE] [--smoke]
 //
 // A policy is a rule's name, or `pd` for prefill and decode apart under the default rule; behind an @ may stand where parked states
@@ -59,8 +59,8 @@ try {
 
 async function main(): Promise<void> {
   const sessions = await readSessions({
-    sessions: Number(values.sessions ?? (values.smoke ? 4 : 16)),
-    calls: Number(values.calls ?? (values.smoke ? 4 : 10)),
+    sessions: Number(values.sessions ?? (values.smoke ? 4 : 12)),
+    calls: Number(values.calls ?? (values.smoke ? 4 : 8)),
     contextTokens: size.contextTokens,
     ...{ timeShrink: 8, mostGapS: 60, seed },
   });
