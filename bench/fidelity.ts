@@ -19,6 +19,7 @@ import { Random } from "../src/simulator/random.ts";
 import { mean, percentile } from "../src/simulator/report/statistics.ts";
 import { simulate } from "../src/simulator/run/simulation.ts";
 import { WorkloadBuilder } from "../src/simulator/traces/builder.ts";
+import { smallModel } from "../test/setup/model.ts";
 import { heading, percent, printTable } from "./simulator/print.ts";
 
 const { values } = parseArgs({
@@ -60,6 +61,7 @@ interface Figures {
   tokenP99: number;
 }
 
+if (values.url === undefined) process.env["LINESHAFT_MODEL"] = await smallModel();
 const worker =
   values.url === undefined
     ? await startTestWorker({ slots, contextTokens: 2048, threads: Number(values.threads) })

@@ -126,7 +126,7 @@ describe("scheduler", () => {
       });
     }
     expect(taken.b).toBeGreaterThan(95);
-    expect(made.endpoints.get("b")!.spec.speed.prefillTokensPerSecond).toBeCloseTo(10_000, -1);
+    expect(made.endpoints.get("b")!.spec.speed.prefillTokensPerSecond).toBeCloseTo(10_000, -3);
     expect(spec.speed.prefillTokensPerSecond).toBe(10_000);
   });
 

@@ -43,7 +43,8 @@ export class EndpointFeed {
 
   #seen(endpoint: RegisteredEndpoint): void {
     const spec = specOf(endpoint);
-    const text = JSON.stringify(spec);
+    // What it costs to read a state back is learned by the engine from call to call: no reason to forget what it holds.
+    const text = JSON.stringify({ ...spec, speed: undefined });
     let known = this.#known.get(endpoint.endpoint);
     if (known?.endpoint !== endpoint || known.spec !== text) {
       known?.watching?.abort();

@@ -1,12 +1,14 @@
-// How fast an endpoint really is, learned from calls that have ended: tokens over milliseconds, both fading, so that a long
-// call weighs more than a short one and last week's batch sizes do not count. What was never seen keeps its given value.
+// How fast an endpoint really is, learned from calls that have ended: of prompts a line (line.ts), of outputs and reloads tokens over
+// milliseconds, all fading, so that a long call weighs more than a short one and last week's batch sizes do not count. What was
+// never seen keeps its given value.
+import { FadingLine } from "./line.ts";
 import type { CallTimings, CallUsage, EndpointSpeed, Tier } from "../types.ts";
 
 /** A rate that was given counts like this much measured time. */
 const givenMs = 2_000;
 /** Measured time after which old measurements count half. */
 const halfLifeMs = 30_000;
-/** Below this many tokens a prompt or a reload says more about overheads than about rates ... */
+/** Below this many tokens a reload says more about overheads than about rates ... */
 const leastTokens = 32;
 /** ... and an output below this many: its tokens come one by one. */
 const leastOutput = 8;
@@ -33,15 +35,13 @@ class Rate {
 }
 
 export class SpeedMeter {
-  private readonly prefill: Rate;
+  private readonly prefill: FadingLine;
   private readonly decode: Rate;
   private readonly reload = new Map<Tier, Rate>();
-  private readonly overheadMs: number;
 
   constructor(given: EndpointSpeed) {
-    this.prefill = new Rate(given.prefillTokensPerSecond / 1000);
+    this.prefill = new FadingLine(given.prefillTokensPerSecond / 1000, given.overheadMs);
     this.decode = new Rate(given.decodeTokensPerSecond / 1000);
-    this.overheadMs = given.overheadMs;
     for (const [tier, ms] of Object.entries(given.reloadMsPerToken)) {
       if (ms > 0) this.reload.set(tier as Tier, new Rate(1 / ms));
     }
@@ -66,11 +66,12 @@ export class SpeedMeter {
   get speed(): EndpointSpeed {
     const reloadMsPerToken: EndpointSpeed["reloadMsPerToken"] = {};
     for (const [tier, rate] of this.reload) reloadMsPerToken[tier] = 1 / rate.perMs;
+    const { perMs, overheadMs } = this.prefill.fit;
     return {
-      prefillTokensPerSecond: this.prefill.perMs * 1000,
+      prefillTokensPerSecond: perMs * 1000,
       decodeTokensPerSecond: this.decode.perMs * 1000,
       reloadMsPerToken,
-      overheadMs: this.overheadMs,
+      overheadMs,
     };
   }
 }

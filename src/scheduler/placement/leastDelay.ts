@@ -84,7 +84,10 @@ export function leastDelay(options: LeastDelayOptions = {}): Policy {
         costs[i] = costOf(view, i, later, again);
         if (costs[i]! < best) best = costs[i]!;
       }
-      const choice = lowest(costs, view.count, Math.max(slackMs, best * slackShare), rng, "least_delay");
+      const slack = Math.max(slackMs, best * slackShare);
+      // Between equals nothing is moved: what must be brought first loses the draw.
+      for (let i = 0; i < view.count; i++) if (view.matched[i * 4 + 3]! > 0) costs[i]! += slack;
+      const choice = lowest(costs, view.count, slack, rng, "least_delay");
       costOf(view, choice.index, later, again);
       choice.terms = { ...parts };
       traffic.placed(view, choice.index);

@@ -2,7 +2,8 @@
 //
 //   a tool starts     keep, demote or drop (toolWindow.ts); asked again while it runs
 //   a tool ends       what was demoted is prefetched before the next call comes
-//   a newer state     of a program at another endpoint supersedes the older one: that is dropped
+//   a newer state     of a program at another endpoint supersedes the older one: that makes room (whether it is saved first
+//                     is the shell's to say: under one name there may be more than one conversation)
 //   a program ends    its KV goes at once, and its sub-agents' with it
 //   too many          whole programs are paused at step boundaries (workingSet.ts)
 //
