@@ -44,7 +44,7 @@ describe("speed meter", () => {
     expect(prefillTokensPerSecond).toBeGreaterThan(130);
     expect(prefillTokensPerSecond).toBeLessThan(170);
     expect(overheadMs).toBeGreaterThan(270);
-    expect(overheadMs).toBeLessThan(410);
+    expect(overheadMs).toBeLessThan(550);
   });
 
   it("does not go astray on noise", () => {
