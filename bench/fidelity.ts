@@ -235,7 +235,8 @@ try {
     `Fidelity: ${worker === undefined ? base : "the embedded engine"}, ${cpus().length} cores, load average ${loadavg()[0]!.toFixed(1)}`,
   );
   const rows = await measureEndpoint(send, {
-    promptLengths: [64, 192, 384, 768, 1152],
+    // Short ones tell what a step costs from what a call costs: long ones alone would take either for the other.
+    promptLengths: [16, 32, 64, 192, 384, 768, 1152],
     batches: [1, 2, 4, slots],
     outputTokens,
     repetitions: 3,

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { hello, rows, testGateway, type TestGateway } from "./testing.ts";
 
 describe("a call that waits for its turn", () => {
-  /** One call at a time: the second one waits. */
+  /** The engine runs one call at a time. */
   async function withOneSlot(at: TestGateway) {
     const entry = at.engines.get("scripted")!;
     entry.facts = { ...entry.facts!, models: ["scripted"], slots: 1, capabilities: entry.facts?.capabilities ?? plain };
@@ -17,24 +17,25 @@ describe("a call that waits for its turn", () => {
     await using at = await testGateway();
     await withOneSlot(at);
     const held = Promise.withResolvers<void>();
-    at.engine.next({ wait: held.promise, usage: { prompt: 20, output: 5 } });
-    const first = at.client().chat.completions.create(hello);
-    await expect.poll(() => at.engine.seen.length).toBe(1);
+    // One runs and one waits at the engine; the third waits here.
+    at.engine.next({ wait: held.promise }, { wait: held.promise });
+    const served = [1, 2].map(() => at.client().chat.completions.create(hello));
+    await expect.poll(() => at.engine.seen.length).toBe(2);
     const gone = new AbortController();
-    const second = at.client().chat.completions.create(hello, { signal: gone.signal });
+    const third = at.client().chat.completions.create(hello, { signal: gone.signal });
     await expect.poll(() => at.gateway.scheduler().queued).toBe(1);
     gone.abort();
-    await expect(second).rejects.toThrow();
+    await expect(third).rejects.toThrow();
     await expect.poll(() => at.gateway.scheduler().queued).toBe(0);
     held.resolve();
-    await first;
+    await Promise.all(served);
     await expect
       .poll(async () => (await rows(at)).calls.map((row) => row["status"]).sort())
-      .toEqual(["cancelled", "completed"]);
+      .toEqual(["cancelled", "completed", "completed"]);
     const { holds, attempts } = await rows(at);
-    expect(holds.map((row) => row["settled"])).toEqual([true, true]);
-    expect(attempts).toHaveLength(1);
-    expect(at.engine.seen).toHaveLength(1);
+    expect(holds.map((row) => row["settled"])).toEqual([true, true, true]);
+    expect(attempts).toHaveLength(2);
+    expect(at.engine.seen).toHaveLength(2);
     expect((await at.ledger.prove()).discrepancies).toEqual([]);
   });
 

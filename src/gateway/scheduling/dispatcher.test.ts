@@ -25,27 +25,30 @@ describe("waiting", () => {
   test("a call waits until there is room, and is placed when another ends", async () => {
     using at = stage();
     at.add("one", { slots: 1 });
+    // One that runs, and one that waits there.
     const first = await at.dispatcher.place(call("a"), never);
     expect(first.chosen.endpoint).toBe("one");
+    await at.dispatcher.place(call("b"), never);
     let placed = false;
-    const second = at.dispatcher.place(call("b"), never).then(() => (placed = true));
+    const third = at.dispatcher.place(call("c"), never).then(() => (placed = true));
     await settled();
     expect([placed, at.dispatcher.snapshot().queued]).toEqual([false, 1]);
     at.dispatcher.ended("a", { reason: "done" });
-    await second;
+    await third;
     at.dispatcher.ended("b", { reason: "done" });
+    at.dispatcher.ended("c", { reason: "done" });
     expect(at.dispatcher.snapshot()).toMatchObject({ queued: 0, placed: 0, openHandles: 0 });
   });
 
   test("a call that is no longer wanted leaves nothing behind", async () => {
     using at = stage();
     at.add("one", { slots: 1 });
-    await at.dispatcher.place(call("a"), never);
+    for (const id of ["a", "b"]) await at.dispatcher.place(call(id), never);
     const gone = new AbortController();
-    const waiting = at.dispatcher.place(call("b"), gone.signal);
+    const waiting = at.dispatcher.place(call("c"), gone.signal);
     gone.abort();
     await expect(waiting).rejects.toMatchObject({ code: "client_gone" });
-    at.dispatcher.ended("a", { reason: "done" });
+    for (const id of ["a", "b"]) at.dispatcher.ended(id, { reason: "done" });
     expect(at.dispatcher.snapshot()).toMatchObject({ queued: 0, placed: 0, openHandles: 0 });
   });
 

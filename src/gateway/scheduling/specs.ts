@@ -4,6 +4,11 @@ import { type EndpointSpec, type Space, textSpace, tokenSpace } from "../../sche
 
 /** Calls that an endpoint which names no slots is given at once: enough to let it decide itself. */
 const unknownSlots = 256;
+/**
+ * Calls that an endpoint is given for each that it runs. What waits, waits in the fair queue, since an engine's own knows no
+ * tenants; but a call must be able to wait for an endpoint that is full and has its cache, where another would compute it again.
+ */
+const inFlightPerSlot = 2;
 /** KV that an endpoint which names none is taken to hold, in tokens: more than its slots can fill. */
 const unknownKvTokens = 100_000_000;
 /** Block size where an engine tokenises and names none: what most engines use. */
@@ -41,8 +46,7 @@ export function specOf(endpoint: RegisteredEndpoint): EndpointSpec {
     kvCapacityTokens,
     totalKvCapacityTokens: facts?.kv?.totalTokens ?? kvCapacityTokens,
     slots,
-    // What waits, waits in the fair queue: an engine's own knows no tenants.
-    maxInFlight: slots,
+    maxInFlight: slots * inFlightPerSlot,
     knowledge: facts?.capabilities.kvEvents ? "events" : "usage",
     speed: {
       ...firstSpeed[endpoint.kind],
