@@ -1,4 +1,4 @@
-// A small real child for the supervisor's tests. Says "ready" over IPC, then behaves as its argument says.
+// A small real child for the supervisor's tests. Says "ready" over IPC when it listens to signals, then behaves as its argument says.
 const behaviour = process.argv[2] ?? "serve";
 const say = (message) => process.send?.(message);
 if (behaviour === "missing-library") {
@@ -7,19 +7,19 @@ if (behaviour === "missing-library") {
 }
 if (behaviour === "never-ready") setInterval(() => {}, 1000);
 if (behaviour === "serve" || behaviour === "stubborn") {
-  say({ type: "ready", pid: process.pid });
-  console.log("serving");
   process.on("SIGTERM", () => {
     if (behaviour === "serve") process.exit(0);
   });
+  console.log("serving");
+  say({ type: "ready", pid: process.pid });
   setInterval(() => {}, 1000);
 }
 if (behaviour === "die-when-told") {
-  say({ type: "ready", pid: process.pid });
   process.on("SIGTERM", () => process.exit(0));
   process.on("SIGUSR2", () => {
     console.error("told to die");
     process.exit(3);
   });
+  say({ type: "ready", pid: process.pid });
   setInterval(() => {}, 1000);
 }
