@@ -264,8 +264,12 @@ export class Scheduler {
 
   /** Speeds of the endpoints that served a call. Of a split one the first computed its prompt, the other wrote its answer. */
   private learn({ call, endpoint, prefill, decision }: Placed, usage: CallUsage, timings: CallTimings): void {
-    if (prefill === undefined)
-      return this.endpoints.served(endpoint, usage, timings, decision.chosen.prefillTokensAhead);
+    if (prefill === undefined) {
+      const { inFlight, prefillTokensAhead } = decision.chosen;
+      // One that had to wait for a slot was waiting for others' outputs: its time says nothing of prompts.
+      const told = inFlight < endpoint.spec.slots ? timings : { ...timings, prefillMs: undefined };
+      return this.endpoints.served(endpoint, usage, told, prefillTokensAhead);
+    }
     if (this.pd.get(call.id)?.state !== "released") return;
     const { prefillMs, decodeMs } = timings;
     const ahead = decision.prefill?.prefillTokensAhead ?? 0;
