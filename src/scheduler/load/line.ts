@@ -10,7 +10,7 @@ const halfLifeMs = 30_000;
 /** Weights of what was given, in observations: of the overhead; of the slope, at a prompt of so many tokens. */
 const overheadWeight = 4;
 const slopeWeight = 0.4;
-const slopeTokens = 1_000;
+const slopeTokens = 200;
 
 export class FadingLine {
   private readonly given: { slope: number; overheadMs: number };
