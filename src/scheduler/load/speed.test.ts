@@ -43,7 +43,7 @@ describe("speed meter", () => {
     const { prefillTokensPerSecond, overheadMs } = meter.speed;
     expect(prefillTokensPerSecond).toBeGreaterThan(130);
     expect(prefillTokensPerSecond).toBeLessThan(170);
-    expect(overheadMs).toBeGreaterThan(270);
+    expect(overheadMs).toBeGreaterThan(200);
     expect(overheadMs).toBeLessThan(550);
   });
 
@@ -68,6 +68,6 @@ describe("speed meter", () => {
       { prefillMs: 500, restoreMs: 12, restoredFrom: "disk" },
     );
     expect(meter.speed.reloadMsPerToken.disk).toBeCloseTo(12 / 1990, 6);
-    expect(meter.speed.prefillTokensPerSecond).toBeGreaterThan(900);
+    expect(meter.speed.prefillTokensPerSecond).toBeGreaterThan(700);
   });
 });
