@@ -105,18 +105,21 @@ test("a run that waits for a person is parked where room is wanted, and is back 
   const program = `${organisation}/client/s3`;
   const messages = [long("lathe", 110)];
   const first = await ask("pair", messages, "s3");
-  // Others fill both workers.
-  for (const session of ["s3a", "s3b"]) await ask("pair", [long(`loom of ${session}`, 90)], session);
-  const hints = async (verb: string) =>
-    Number(
-      new RegExp(`kv_hints_total\\{verb="${verb}",honoured="true"\\} (\\d+)`).exec(
-        (await at.request("/metrics")).body,
-      )?.[1],
-    );
+  // Others fill both workers, in turn.
+  at.engines.configure("pair", { placement: "round-robin" });
+  await Promise.all(
+    ["a", "b", "c", "d"].map((session) => ask("pair", [long(`loom of ${session}`, 75)], `s3${session}`)),
+  );
+  at.engines.configure("pair", {});
+  const hints = async (verb: string) => {
+    const { body } = await at.request("/metrics");
+    return Number(new RegExp(`kv_hints_total\\{verb="${verb}",honoured="true"\\} (\\d+)`).exec(body)?.[1] ?? 0);
+  };
+  const before = { demote: await hints("demote"), prefetch: await hints("prefetch") };
   at.gateway.tell({ type: "tool_started", program, tool: "ask", kind: "approval" }, "pair", organisation);
-  await expect.poll(() => hints("demote"), { timeout: 10_000 }).toBe(1);
+  await expect.poll(() => hints("demote"), { timeout: 10_000 }).toBe(before.demote + 1);
   at.gateway.tell({ type: "tool_ended", program, tool: "ask" }, "pair", organisation);
-  await expect.poll(() => hints("prefetch"), { timeout: 10_000 }).toBe(1);
+  await expect.poll(() => hints("prefetch"), { timeout: 10_000 }).toBe(before.prefetch + 1);
   messages.push({ role: "assistant", content: first.text }, { role: "user", content: "And then?" });
   const second = await ask("pair", messages, "s3");
   expect(second.usage.prompt_tokens - second.cached).toBeLessThan(64);
