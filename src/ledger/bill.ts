@@ -46,15 +46,14 @@ interface LineRow {
 
 const beginning = new Date(0);
 
-/** `agent` is an id. The period is half open: `from` counts, `to` does not. */
+/** `agent` is an id. The period is half open: `from` counts, `to` does not. Without `to` it holds all that was settled before. */
 export async function readBill(
   db: Database,
   organisation: string,
   period: { from?: Date; to?: Date; agent?: string },
-  now: Date,
 ): Promise<Bill> {
   const from = period.from ?? beginning;
-  const to = period.to ?? now;
+  const to = period.to ?? (await presentEnd(db));
   const { rows } = await db.query<LineRow>(
     `with spending as (
        select h.agent, count(distinct h.run) as runs, count(distinct h.call) as calls,
@@ -78,6 +77,14 @@ export async function readBill(
   );
   const lines = rows.map(lineOf);
   return { from, to, lines, total: totalOf(lines) };
+}
+
+/** The end of the present millisecond by the clock that dates settlements, the database's, and as coarse as a `Date`. */
+async function presentEnd(db: Database): Promise<Date> {
+  const { rows } = await db.query<{ end: Date }>(
+    "select date_trunc('milliseconds', now()) + interval '1 millisecond' as end",
+  );
+  return rows[0]!.end;
 }
 
 function lineOf(row: LineRow): BillLine {

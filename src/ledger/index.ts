@@ -39,7 +39,7 @@ export interface Ledger {
 export async function createLedger(options: { db: Database; owner: string; now?: () => Date }): Promise<Ledger> {
   const { db, owner, now = () => new Date() } = options;
   const attempts = new Attempts(db, owner);
-  const rates = new Rates(db);
+  const rates = new Rates(db, now);
   const budgets = new Budgets(db);
   await attempts.open();
   await attempts.sweep();
@@ -54,7 +54,7 @@ export async function createLedger(options: { db: Database; owner: string; now?:
     listBudgets: (organisation) => budgets.list(organisation),
     removeBudget: (organisation, id) => budgets.remove(organisation, id),
     recordOutcome: (outcome) => recordOutcome(db, outcome),
-    bill: (organisation, period = {}) => readBill(db, organisation, period, now()),
+    bill: (organisation, period = {}) => readBill(db, organisation, period),
     prove: () => proveLedger(db),
     close: () => attempts.close(),
   };

@@ -1,17 +1,22 @@
 import { describe, expect, test } from "vitest";
 import { testDatabase } from "../store/testing.ts";
 import type { Database } from "../store/index.ts";
-import { createLedger, type HoldRequest, type Ledger, type RateCard, type Scope } from "./index.ts";
+import { createLedger, type HoldRequest, type Ledger, type NewRateCard, type RateCard, type Scope } from "./index.ts";
 
 const project: Scope = { kind: "project", id: "prj_1" };
+
+/** 1, 0.1 and 2 nano a token. */
+const rates = (inputNanoPerMillion = 1_000_000n): NewRateCard => ({
+  ...{ organisation: "org_1", model: "small", currency: "USD" },
+  ...{ inputNanoPerMillion, cachedNanoPerMillion: 100_000n, outputNanoPerMillion: 2_000_000n },
+});
 
 async function openLedger(db: Database, owner = "test"): Promise<{ ledger: Ledger; card: RateCard } & AsyncDisposable> {
   await db.query(
     "insert into organisations (id, name, currency) values ('org_1', 'one', 'USD') on conflict do nothing",
   );
   const ledger = await createLedger({ db, owner });
-  const prices = { inputNanoPerMillion: 1_000_000n, cachedNanoPerMillion: 100_000n, outputNanoPerMillion: 2_000_000n };
-  const card = await ledger.setRateCard({ organisation: "org_1", model: "small", currency: "USD", ...prices });
+  const card = await ledger.setRateCard(rates());
   return { ledger, card, [Symbol.asyncDispose]: () => ledger.close() };
 }
 
@@ -223,6 +228,32 @@ describe("owners that are gone", () => {
       })
       .toBeGreaterThanOrEqual(2);
     expect(await living.ledger.sweep()).toBe(0);
+  });
+});
+
+describe("rate cards", () => {
+  test("writers that set prices at once: the same prices are one version, different ones a version each", async () => {
+    await using db = await testDatabase();
+    await using opened = await openLedger(db);
+    const { ledger, card } = opened;
+    const [same, again] = await Promise.all([ledger.setRateCard(rates(5n)), ledger.setRateCard(rates(5n))]);
+    expect([card.version, same?.version, again?.version]).toEqual([1, 2, 2]);
+    const set = await Promise.all([6n, 7n, 8n, 9n].map((price) => ledger.setRateCard(rates(price))));
+    expect(set.map((added) => added.version).toSorted()).toEqual([3, 4, 5, 6]);
+  });
+
+  test("a price that another gateway set is used here five seconds later", async () => {
+    await using db = await testDatabase();
+    await using other = await openLedger(db);
+    let nowMs = 0;
+    const ledger = await createLedger({ db, owner: "here", now: () => new Date(nowMs) });
+    const input = async () => (await ledger.currentRateCard("org_1", "small"))?.inputNanoPerMillion;
+    expect(await input()).toBe(1_000_000n);
+    await other.ledger.setRateCard(rates(5n));
+    expect(await input()).toBe(1_000_000n);
+    nowMs = 5_000;
+    expect(await input()).toBe(5n);
+    await ledger.close();
   });
 });
 

@@ -12,54 +12,63 @@ export interface NewRateCard {
   outputNanoPerMillion: bigint;
 }
 
+/** For how long a card is believed without a look: so late does another gateway's change of price arrive here. */
+const believedMs = 5_000;
+
 export class Rates {
   readonly #db: Database;
-  /** Newest card per organisation and model. Other processes' changes arrive by `refresh`. */
-  readonly #current = new Map<string, RateCard | undefined>();
+  readonly #now: () => Date;
+  /** Newest card per organisation and model, as read at `atMs`. */
+  readonly #read = new Map<string, { card: RateCard; atMs: number }>();
 
-  constructor(db: Database) {
+  constructor(db: Database, now: () => Date) {
     this.#db = db;
+    this.#now = now;
   }
 
   /** The card that new calls are priced by; undefined when the model has none, which is not the same as free. */
   async current(organisation: string, model: string): Promise<RateCard | undefined> {
-    const key = JSON.stringify([organisation, model]);
-    if (this.#current.has(key)) return this.#current.get(key);
+    const read = this.#read.get(JSON.stringify([organisation, model]));
+    if (read && this.#now().getTime() - read.atMs < believedMs) return read.card;
+    return this.#newest(organisation, model);
+  }
+
+  /** Adds a version, or answers the newest when it has these very prices. Of two writers at once, each adds its own. */
+  async set(card: NewRateCard): Promise<RateCard> {
+    for (;;) {
+      const newest = await this.#newest(card.organisation, card.model);
+      if (newest && samePrices(newest, card)) return newest;
+      const added = await this.#add(card, (newest?.version ?? 0) + 1);
+      if (added) return added;
+    }
+  }
+
+  async #newest(organisation: string, model: string): Promise<RateCard | undefined> {
     const { rows } = await this.#db.query<RateCardRow>(
       `select ${rateCardColumns} from rate_cards c where organisation = $1 and model = $2 order by version desc limit 1`,
       [organisation, model],
     );
-    const card = rows[0] && rateCardOf(rows[0]);
-    if (card) this.#current.set(key, card);
-    return card;
+    return rows[0] && this.#remember(organisation, rateCardOf(rows[0]));
   }
 
-  /** Adds a version, or answers the newest when it has these very prices. */
-  async set(card: NewRateCard): Promise<RateCard> {
-    const newest = await this.current(card.organisation, card.model);
-    if (newest && samePrices(newest, card)) return newest;
+  /** Undefined when another writer was first with this version. */
+  async #add(card: NewRateCard, version: number): Promise<RateCard | undefined> {
+    const { organisation, model, currency } = card;
     const { rows } = await this.#db.query<RateCardRow>(
       `insert into rate_cards as c (id, organisation, model, version, currency, input_nano_per_million, cached_nano_per_million, output_nano_per_million)
-       select $1::text || '/' || $2::text || '/' || next, $1, $2, next, $3, $4, $5, $6
-       from (select coalesce(max(version), 0) + 1 as next from rate_cards where organisation = $1 and model = $2) newest
-       returning ${rateCardColumns}`,
+       values ($1, $2, $3, $4, $5, $6, $7, $8)
+       on conflict do nothing returning ${rateCardColumns}`,
       [
-        card.organisation,
-        card.model,
-        card.currency,
-        card.inputNanoPerMillion,
-        card.cachedNanoPerMillion,
-        card.outputNanoPerMillion,
+        ...[`${organisation}/${model}/${version}`, organisation, model, version, currency],
+        ...[card.inputNanoPerMillion, card.cachedNanoPerMillion, card.outputNanoPerMillion],
       ],
     );
-    const set = rateCardOf(rows[0]!);
-    this.#current.set(JSON.stringify([card.organisation, card.model]), set);
-    return set;
+    return rows[0] && this.#remember(organisation, rateCardOf(rows[0]));
   }
 
-  /** Forgets what is remembered; the next look reads the database. */
-  refresh(): void {
-    this.#current.clear();
+  #remember(organisation: string, card: RateCard): RateCard {
+    this.#read.set(JSON.stringify([organisation, card.model]), { card, atMs: this.#now().getTime() });
+    return card;
   }
 }
 
