@@ -5,6 +5,7 @@ import { parse } from "yaml";
 import { z } from "zod";
 import { profileSchema, tierSchema, type EngineProfile } from "./engine/profile.ts";
 import { loadProfile } from "./profiles/index.ts";
+import { resolveStore, type Store, storeFault, storeSchema, type StoreUse, withoutTier } from "./stores.ts";
 import { SimulatorError } from "./types.ts";
 
 /** How the router learns what is cached where. */
@@ -51,6 +52,8 @@ const poolSchema = z.strictObject({
   tiers: z.array(tierSchema).max(3).optional(),
   pricePerChipHour: z.number().nonnegative().optional(),
   autoscale: autoscaleSchema.optional(),
+  /** The store of KV that its replicas share, by name. */
+  store: z.string().min(1).optional(),
   /** Serves the calls of this department's tenants alone. */
   department: z.string().min(1).optional(),
   /** From asking for a replica until it serves, ms. */
@@ -73,6 +76,8 @@ export const fleetSchema = z
     name: z.string().default("fleet"),
     currency: z.string().default("USD"),
     pools: z.array(poolSchema).min(1),
+    /** Stores of KV that several replicas share. */
+    stores: z.array(storeSchema).default([]),
     knowledge: knowledgeSchema.default({ kind: "exact" }),
     /** Calls that the gateway keeps in one endpoint at a time; more wait in the gateway's own queue. */
     maxInFlightPerEndpoint: z.number().int().positive().optional(),
@@ -121,6 +126,16 @@ export const fleetSchema = z
     });
     const issue = (path: (string | number)[], message: string): void =>
       context.addIssue({ code: "custom", path, message });
+    const stores = fleet.stores.map(({ name }) => name);
+    fleet.stores.forEach((store, i) => {
+      const fault = storeFault(store);
+      if (fault !== undefined) issue(["stores", i], fault);
+      if (stores.indexOf(store.name) < i) issue(["stores", i, "name"], `there are two stores "${store.name}"`);
+    });
+    fleet.pools.forEach(({ store }, i) => {
+      if (store !== undefined && !stores.includes(store))
+        issue(["pools", i, "store"], `there is no store "${store}": describe it under "stores"`);
+    });
     const names = new Set(fleet.departments.map(({ name }) => name));
     fleet.pools.forEach(({ department, autoscale }, i) => {
       if (department !== undefined && !names.has(department))
@@ -154,7 +169,10 @@ export interface Replica {
   readonly pool: string;
   readonly role: "both" | "prefill" | "decode";
   readonly department: string | undefined;
+  /** Without the tier whose place a shared store takes. */
   readonly profile: EngineProfile;
+  /** The store that it shares with other replicas. */
+  readonly store?: StoreUse;
 }
 
 /** A pool that scales between `min` and all of its replicas. */
@@ -162,8 +180,9 @@ export interface ScaledPool extends Required<z.infer<typeof autoscaleSchema>> {
   readonly name: string;
 }
 
-export interface Fleet extends Omit<z.infer<typeof fleetSchema>, "pools"> {
+export interface Fleet extends Omit<z.infer<typeof fleetSchema>, "pools" | "stores"> {
   readonly replicas: readonly Replica[];
+  readonly stores: readonly Store[];
   readonly scaled: readonly ScaledPool[];
 }
 
@@ -180,11 +199,10 @@ export function parseFleet(description: unknown, origin = "the fleet"): Fleet {
       "See docs/simulator.md for the keys and an example.",
     );
   }
-  const { pools, ...rest } = parsed.data;
-  const replicas: Replica[] = [];
-  for (const pool of pools) {
+  const { pools: described, stores: storesDescribed, ...rest } = parsed.data;
+  const pools = described.map((pool) => {
     const base = typeof pool.profile === "string" ? loadProfile(pool.profile) : pool.profile;
-    const profile: EngineProfile = {
+    const whole: EngineProfile = {
       ...base,
       kvCapacityTokens: pool.kvCapacityTokens ?? base.kvCapacityTokens,
       maxSequences: pool.maxSequences ?? base.maxSequences,
@@ -193,20 +211,22 @@ export function parseFleet(description: unknown, origin = "the fleet"): Fleet {
       pricePerChipHour: pool.pricePerChipHour ?? base.pricePerChipHour,
       startUpMs: pool.startUpMs ?? base.startUpMs,
     };
-    for (let i = 0; i < pool.replicas; i++) {
-      replicas.push({
-        id: `${pool.name}-${i}`,
-        pool: pool.name,
-        role: pool.role,
-        department: pool.department,
-        profile,
-      });
-    }
-  }
+    return { ...pool, profile: whole };
+  });
+  const resolved = storesDescribed.map((store, i) => resolveStore(store, i, pools, origin));
+  const replicas = pools.flatMap((pool) => {
+    const { name, role, department } = pool;
+    const store = resolved.find(({ uses }) => uses.has(pool))?.uses.get(pool);
+    const profile = store === undefined ? pool.profile : withoutTier(pool.profile, store.tier.tier);
+    return Array.from({ length: pool.replicas }, (_, i): Replica => ({
+      ...{ id: `${name}-${i}`, pool: name, role, department, profile },
+      ...(store !== undefined && { store }),
+    }));
+  });
   const scaled = pools.flatMap(({ name, autoscale }) =>
     autoscale === undefined ? [] : [{ ...autoscale, name, initial: autoscale.initial ?? autoscale.min }],
   );
-  const fleet = { ...rest, replicas, scaled };
+  const fleet = { ...rest, replicas, stores: resolved.map(({ store }) => store), scaled };
   const fault = chipsFault(fleet);
   if (fault === undefined) return fleet;
   throw new SimulatorError(

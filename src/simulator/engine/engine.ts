@@ -14,7 +14,7 @@ import { type EngineHost, type EngineTotals, noTotals } from "./host.ts";
 import { KvCache } from "./kv-cache.ts";
 import { TierLink } from "./link.ts";
 import { runMs, stepsBy } from "./decode-run.ts";
-import { stepMs, type EngineProfile } from "./profile.ts";
+import { stepMs, type EngineProfile, type KvTierProfile } from "./profile.ts";
 import { shareOut } from "./share.ts";
 import { FinishHeap, type Task } from "./task.ts";
 
@@ -46,7 +46,7 @@ export class Engine {
   readonly #leased = new Set<Task>();
   #step = 0;
   #orders = 0;
-  readonly #link = new TierLink();
+  readonly #link: TierLink;
 
   #segment = idle;
   #segmentStartMs = 0;
@@ -55,7 +55,16 @@ export class Engine {
   #growthMs = 0;
   #version = 0;
 
-  constructor(id: number, profile: EngineProfile, cache: KvCache, queue: EventQueue, host: EngineHost) {
+  /** `shared`: how fast this replica reads the store that its cache shares with others. */
+  constructor(
+    id: number,
+    profile: EngineProfile,
+    cache: KvCache,
+    queue: EventQueue,
+    host: EngineHost,
+    shared?: KvTierProfile,
+  ) {
+    this.#link = new TierLink(profile, shared);
     this.id = id;
     this.profile = profile;
     this.cache = cache;
@@ -74,6 +83,13 @@ export class Engine {
 
   get decoding(): number {
     return this.#decoding.size;
+  }
+
+  /** When the step under way ends: nothing else is done before. */
+  boundaryMs(nowMs: number): number {
+    if (this.#segment === idle) return nowMs;
+    const steps = Math.min(this.#segmentSteps, stepsBy(nowMs - this.#segmentStartMs, this.#firstMs, this.#growthMs));
+    return Math.max(nowMs, this.#segmentStartMs + runMs(steps, this.#firstMs, this.#growthMs));
   }
 
   /** Accepts a task at the current time. */
@@ -186,6 +202,7 @@ export class Engine {
   }
 
   #prefilled(task: Task, nowMs: number): void {
+    this.cache.computed(task.call.blocks, task.pinnedBlocks);
     this.totals.outputTokens++;
     task.producedAtJoin++;
     if (task.leg === "prefill") {
@@ -360,7 +377,7 @@ export class Engine {
     const onDevice = cache.matchDevice(blocks);
     let usable = resident;
     if (resident > onDevice) {
-      const readyMs = this.#link.bringUp(this.profile, cache, blocks, onDevice, resident, nowMs);
+      const readyMs = this.#link.bringUp(cache, blocks, onDevice, resident, nowMs);
       if (readyMs === undefined) usable = onDevice;
       else {
         task.readyMs = readyMs;

@@ -3,8 +3,10 @@
 // States of a block here: absent; idle in a tier (in that tier's LRU list, evictable); pinned on the device (held by
 // `refs` running calls, in no list). Device memory is shared with what running calls write beyond cached blocks
 // (`privateTokens`: outputs so far). Eviction is leaf first because calls release their blocks last to first.
-// Evicted device blocks sink to the next tier that has room for anything, whose own oldest sink further, else vanish.
+// Evicted device blocks sink to the next tier that has room for anything, whose own oldest sink further, else vanish. Below all tiers
+// there may be a store that other replicas share (shared-store.ts): its blocks count as resident here, and stay there when read.
 import type { BlockIds } from "../types.ts";
+import type { SharedStore } from "./shared-store.ts";
 
 const absent = 0;
 const device = 1;
@@ -23,6 +25,8 @@ export type KvListener = (block: number, present: boolean) => void;
 export class KvCache {
   readonly blockTokens: number;
   readonly deviceTokens: number;
+  /** Shared with other replicas, below all tiers of this one. */
+  readonly store: SharedStore | undefined;
   /** Tokens of the device held by running calls outside of cached blocks. */
   privateTokens = 0;
   /** Blocks evicted from all tiers, and blocks moved down a tier, over the cache's life. */
@@ -42,9 +46,10 @@ export class KvCache {
   #pinned = 0;
   #listener: KvListener | undefined;
 
-  constructor(blockCount: number, sizes: KvSizes, listener?: KvListener) {
+  constructor(blockCount: number, sizes: KvSizes, listener?: KvListener, store?: SharedStore) {
     this.blockTokens = sizes.blockTokens;
     this.deviceTokens = sizes.deviceTokens;
+    this.store = store;
     this.#listener = listener;
     this.#tiers = 1 + sizes.lowerTokens.length;
     const all = [sizes.deviceTokens, ...sizes.lowerTokens];
@@ -68,13 +73,23 @@ export class KvCache {
     this.#phantomsFree = phantoms;
   }
 
-  /** Tier (1 device, 2 and up lower) that holds the block; 0 when absent. */
+  /** Tier (1 device, 2 and up lower, one more for the shared store) that holds the block; 0 when absent. */
   tierOf(block: number): number {
-    return this.#state[block]!;
+    const own = this.#state[block]!;
+    return own === absent && this.store?.has(block) === true ? this.#tiers + 1 : own;
   }
 
-  /** Length of the leading run of resident blocks, any tier. */
+  /** Length of the leading run of resident blocks, any tier and the shared store. */
   match(blocks: BlockIds): number {
+    let i = this.matchOwn(blocks);
+    const { store } = this;
+    if (store === undefined) return i;
+    while (i < blocks.length && (this.#state[blocks[i]!] !== absent || store.has(blocks[i]!))) i++;
+    return i;
+  }
+
+  /** Length of the leading run of blocks in this replica's own tiers. */
+  matchOwn(blocks: BlockIds): number {
     const state = this.#state;
     const length = blocks.length;
     let i = 0;
@@ -96,7 +111,7 @@ export class KvCache {
     return this.deviceTokens - this.privateTokens - this.#pinned * this.blockTokens;
   }
 
-  /** Tokens in all tiers: cached blocks, in use or not, and what running calls hold beyond them. */
+  /** Tokens in all own tiers: cached blocks, in use or not, and what running calls hold beyond them. */
   get residentTokens(): number {
     let blocks = this.#pinned;
     for (let tier = device; tier <= this.#tiers; tier++) blocks += this.#count[tier]!;
@@ -145,9 +160,22 @@ export class KvCache {
     this.#append(block, device);
   }
 
+  /** The first `count` blocks exist now: a store that is written at once gets them. */
+  computed(blocks: BlockIds, count: number): void {
+    if (this.store?.writes === "computed") this.store.saveLeading(blocks, count);
+  }
+
+  /** Puts what it has of a prompt's beginning where the other replicas can read it; answers how many tokens it has. */
+  share(blocks: BlockIds): number {
+    const count = this.matchOwn(blocks);
+    this.store?.saveLeading(blocks, count);
+    return count * this.blockTokens;
+  }
+
   /** Keeps a finished call's output as blocks that no prompt will ask for: they only take room until they are evicted. */
   leaveOutput(tokens: number): void {
     const count = Math.floor(tokens / this.blockTokens);
+    if (this.store?.writes === "computed") for (let i = 0; i < count; i++) this.store.saveOutput();
     for (let i = 0; i < count && this.#phantomsFree > 0; i++) {
       const block = this.#freePhantoms[--this.#phantomsFree]!;
       this.#append(block, device);
@@ -156,6 +184,7 @@ export class KvCache {
 
   /** Keeps blocks that a finished call's output completed, as idle device blocks, last to first. */
   keepOutput(blocks: BlockIds): void {
+    this.computed(blocks, blocks.length);
     for (let i = blocks.length - 1; i >= 0; i--) {
       const block = blocks[i]!;
       const from = this.#state[block]!;
@@ -197,7 +226,7 @@ export class KvCache {
     return gone;
   }
 
-  /** Everything is lost: the process died. */
+  /** Everything of its own is lost: the process died. What lies in a shared store stays there. */
   clear(): void {
     for (let block = 0; block < this.#state.length; block++) {
       if (this.#state[block] === absent) continue;
@@ -239,13 +268,24 @@ export class KvCache {
     let below = tier + 1;
     while (below <= this.#tiers && this.#capacity[below]! < 1) below++;
     if (below > this.#tiers) {
-      this.#forget(block);
-      this.dropped++;
+      this.#leave(block);
       return;
     }
     if (this.#count[below]! >= this.#capacity[below]!) this.#sink(this.#oldest(below), below);
     this.#append(block, below);
     this.demoted++;
+  }
+
+  /** Out of the last tier: into the store that takes what is evicted, or gone. */
+  #leave(block: number): void {
+    this.#forget(block);
+    if (this.store?.writes !== "evicted") {
+      this.dropped++;
+      return;
+    }
+    this.demoted++;
+    if (block >= this.#blockCount) this.store.saveOutput();
+    else this.store.save(block);
   }
 
   #forget(block: number): void {

@@ -1,36 +1,38 @@
-// The link over which KV comes up from a replica's lower tiers: one transfer at a time, and only where it is sooner there than
-// computed again.
+// The link over which KV comes up from a replica's lower tiers and from a store that it shares: one transfer at a time, and only
+// where it is sooner there than computed again.
 import type { KvCache } from "./kv-cache.ts";
-import type { EngineProfile } from "./profile.ts";
+import type { EngineProfile, KvTierProfile } from "./profile.ts";
 
 export class TierLink {
+  readonly #profile: EngineProfile;
+  /** Nearest first; a shared store is the last. */
+  readonly #tiers: readonly KvTierProfile[];
   #freeMs = 0;
 
+  constructor(profile: EngineProfile, shared: KvTierProfile | undefined) {
+    this.#profile = profile;
+    this.#tiers = shared === undefined ? profile.tiers : [...profile.tiers, shared];
+  }
+
   /** Books blocks `[from, to)` and answers when they are up; undefined: computing them again is faster. */
-  bringUp(
-    profile: EngineProfile,
-    cache: KvCache,
-    blocks: Int32Array,
-    from: number,
-    to: number,
-    nowMs: number,
-  ): number | undefined {
-    const endMs = Math.max(nowMs, this.#freeMs) + loadMs(profile, cache, blocks, from, to);
-    const computeMs = profile.step.tokenMs * (to - from) * cache.blockTokens + profile.step.baseMs;
+  bringUp(cache: KvCache, blocks: Int32Array, from: number, to: number, nowMs: number): number | undefined {
+    const { step, tiers } = this.#profile;
+    let ms = 0;
+    let latencyMs = 0;
+    let shared = 0;
+    for (let i = from; i < to; i++) {
+      const below = cache.tierOf(blocks[i]!) - 2;
+      const tier = this.#tiers[below];
+      if (tier === undefined) continue;
+      ms += cache.blockTokens * tier.msPerToken;
+      latencyMs = Math.max(latencyMs, tier.latencyMs);
+      if (below === tiers.length) shared++;
+    }
+    const endMs = Math.max(nowMs, this.#freeMs) + (ms + latencyMs);
+    const computeMs = step.tokenMs * (to - from) * cache.blockTokens + step.baseMs;
     if (endMs - nowMs > computeMs) return undefined;
     this.#freeMs = endMs;
+    if (shared > 0) cache.store!.fetched(blocks, to, shared * cache.blockTokens);
     return endMs;
   }
-}
-
-function loadMs(profile: EngineProfile, cache: KvCache, blocks: Int32Array, from: number, to: number): number {
-  let ms = 0;
-  let latencyMs = 0;
-  for (let i = from; i < to; i++) {
-    const tier = profile.tiers[cache.tierOf(blocks[i]!) - 2];
-    if (tier === undefined) continue;
-    ms += cache.blockTokens * tier.msPerToken;
-    latencyMs = Math.max(latencyMs, tier.latencyMs);
-  }
-  return ms + latencyMs;
 }

@@ -3,8 +3,10 @@ import type { Call, PlacementView } from "../../scheduler/index.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { Fleet } from "../fleet.ts";
 import type { SimCall } from "../types.ts";
+import type { Homes } from "./bringing.ts";
 import { viewTiers, type CacheView } from "./knowledge.ts";
 import { scrape, type SimulatedEndpoint } from "./scraped.ts";
+import type { World } from "./world.ts";
 
 export class Candidates {
   /** Who may take a call (decode it), and who may prefill for others; rebuilt by `refresh` when health changes. */
@@ -19,8 +21,15 @@ export class Candidates {
   readonly #engines: readonly Engine[];
   readonly #cacheView: CacheView;
   readonly #resident: Float64Array;
+  /** Of each candidate, the tokens of its match that its conversation's last turn left in another's own memory. */
+  readonly broughtTokens: Float64Array;
+  /** Where newest states lie; absent where no store takes what one replica has for another. */
+  readonly #homes: Homes | undefined;
+  readonly #scratch = new Float64Array(viewTiers);
 
-  constructor(all: readonly SimulatedEndpoint[], engines: readonly Engine[], cacheView: CacheView, fleet: Fleet) {
+  constructor({ endpoints: all, engines, cacheView }: World, fleet: Fleet, homes?: Homes) {
+    this.#homes = homes;
+    this.broughtTokens = new Float64Array(all.length);
     this.#all = all;
     this.#engines = engines;
     this.#cacheView = cacheView;
@@ -60,8 +69,8 @@ export class Candidates {
     return department === undefined ? this.takers : this.#takersOf.get(department)!;
   }
 
-  /** Fills the view with what is known of `candidates` at `nowMs`. */
-  look(call: SimCall, request: Call, candidates: SimulatedEndpoint[], nowMs: number): void {
+  /** Fills the view with what is known of `candidates` at `nowMs`; `reaches`: with what can be brought to them. */
+  look(call: SimCall, request: Call, candidates: SimulatedEndpoint[], nowMs: number, reaches = false): void {
     const { view } = this;
     const { scrapeMs } = this.#fleet;
     view.call = request;
@@ -73,6 +82,24 @@ export class Candidates {
       if (scrapeMs !== undefined) scrape(scraped, this.#engines[slot]!, nowMs, scrapeMs);
       view.matchedTokens[i] = this.#cacheView.match(slot, call, view.matched, i * viewTiers, nowMs);
       this.#resident[i] = this.#cacheView.residentTokens(slot);
+    }
+    if (reaches && this.#homes !== undefined) this.#reach(call, this.#homes.of(call), nowMs);
+  }
+
+  /** What the conversation's last replica holds of the prompt and another one that shares its store does not, is remote to that one. */
+  #reach(call: SimCall, home: number, nowMs: number): void {
+    const { view, broughtTokens } = this;
+    broughtTokens.fill(0, 0, view.count);
+    if (home < 0 || this.#all[home]!.health !== "ready") return;
+    const pool = this.#all[home]!.spec.pool;
+    if (pool === undefined) return;
+    const held = this.#cacheView.match(home, call, this.#scratch, 0, nowMs);
+    for (let i = 0; i < view.count; i++) {
+      const more = held - view.matchedTokens[i]!;
+      if (more <= 0 || view.endpoints[i]!.slot === home || view.endpoints[i]!.spec.pool !== pool) continue;
+      view.matched[i * viewTiers + viewTiers - 1]! += more;
+      view.matchedTokens[i]! += more;
+      broughtTokens[i] = more;
     }
   }
 

@@ -1,11 +1,14 @@
 // A simulated replica as the scheduler's policies see an endpoint: the same facts that the gateway measures of a real one.
 import { ratePromptTokens, type EndpointSpec, type EndpointSpeed, type Tier } from "../../scheduler/index.ts";
-import { prefillMs, stepMs, type EngineProfile } from "../engine/profile.ts";
-import type { Replica } from "../fleet.ts";
+import { prefillMs, stepMs } from "../engine/profile.ts";
+import type { Fleet, Replica } from "../fleet.ts";
 
-export function endpointSpec(replica: Replica, blockTokens: number, maxInFlight = 1_000_000): EndpointSpec {
+export function endpointSpec(replica: Replica, fleet: Fleet, blockTokens: number): EndpointSpec {
   const { profile } = replica;
+  const store = replica.store && fleet.stores[replica.store.index]!;
   const lower = profile.tiers.reduce((sum, tier) => sum + tier.capacityTokens, 0);
+  // Of a store, its part: what all of them together hold must not be counted once for each.
+  const shared = store === undefined ? 0 : store.capacityTokens / store.replicas;
   return {
     id: replica.id,
     rank: 0,
@@ -14,11 +17,12 @@ export function endpointSpec(replica: Replica, blockTokens: number, maxInFlight 
     space: profile.model,
     blockTokens,
     kvCapacityTokens: profile.kvCapacityTokens,
-    totalKvCapacityTokens: profile.kvCapacityTokens + lower,
+    totalKvCapacityTokens: profile.kvCapacityTokens + lower + shared,
     slots: profile.maxSequences,
-    maxInFlight,
+    maxInFlight: fleet.maxInFlightPerEndpoint ?? 1_000_000,
     knowledge: "events",
-    speed: endpointSpeed(profile),
+    speed: endpointSpeed(replica, store?.writes === "evicted"),
+    ...(store?.writes === "evicted" && { pool: store.name }),
     topology: { superNode: replica.pool },
     chip: profile.chip,
     pricePerHour: profile.pricePerChipHour * profile.chips,
@@ -26,11 +30,16 @@ export function endpointSpec(replica: Replica, blockTokens: number, maxInFlight 
   };
 }
 
-function endpointSpeed(profile: EngineProfile): EndpointSpeed {
+/** `brought`: what another replica of its store has in its own memory can be written there for it, and is `remote`. */
+function endpointSpeed({ profile, store }: Replica, brought: boolean): EndpointSpeed {
   const prompt = Math.min(ratePromptTokens, profile.kvCapacityTokens);
   const batch = Math.max(1, Math.min(profile.maxSequences, 16));
   const reload: Partial<Record<Tier, number>> = {};
   for (const tier of profile.tiers) reload[tier.tier] = tier.msPerToken;
+  if (store !== undefined) {
+    if (brought) reload.remote = store.tier.msPerToken + store.saveMsPerToken;
+    reload[store.tier.tier] = store.tier.msPerToken;
+  }
   return {
     prefillTokensPerSecond: (prompt / prefillMs(profile, prompt, 0)) * 1000,
     attentionMsPerPair: profile.step.attentionMsPerPair,

@@ -1,10 +1,13 @@
 // What the router believes about the caches of the fleet. The truth lies in the engines' KvCaches; a router sees it exactly,
 // late (events), by its own guess (an LRU over its placements), or not at all. Answers leading matched tokens per tier in
-// the layout of the scheduler's PlacementView.
+// the layout of the scheduler's PlacementView. What lies in a store that replicas share is told of like what is their own, as
+// embedded workers tell of the folder that they share; who guesses, or sees nothing, sees nothing of stores either.
+import { tiers } from "../../scheduler/index.ts";
 import { LruBlocks } from "../cache/lru.ts";
 import type { KvCache, KvListener } from "../engine/kv-cache.ts";
-import type { Knowledge } from "../fleet.ts";
+import type { Fleet, Knowledge, Replica } from "../fleet.ts";
 import type { SimCall } from "../types.ts";
+import { HeardBlocks } from "./heard.ts";
 
 /** Tiers a view distinguishes; matches the scheduler's `tiers`. */
 export const viewTiers = 4;
@@ -14,27 +17,39 @@ export interface CacheView {
   match(endpoint: number, call: SimCall, matched: Float64Array, offset: number, nowMs: number): number;
   /** The router has sent the call there. */
   placed(endpoint: number, call: SimCall, nowMs: number): void;
-  /** Tokens of KV in all tiers of the endpoint; NaN when the router cannot know. */
+  /** Tokens of KV in all tiers of the endpoint, and its part of a store's; NaN when the router cannot know. */
   residentTokens(endpoint: number): number;
   /** The endpoint started anew with an empty cache. */
   cleared(endpoint: number): void;
 }
 
-/** Builds the view, and the listeners that engines' caches must be created with (if any). */
+/** What tells the view: caches and stores must be created with these listeners, where there are any. */
+export interface KnowledgeFeed {
+  listener(endpoint: number): KvListener | undefined;
+  storeListener(store: number): KvListener | undefined;
+  connect(caches: readonly KvCache[]): CacheView;
+}
+
 export function createKnowledge(
-  knowledge: Knowledge,
-  endpoints: number,
+  fleet: Fleet,
   blockCount: number,
   blockTokens: number,
   now: () => number,
-): { listener(endpoint: number): KvListener | undefined; connect(caches: readonly KvCache[]): CacheView } {
+): KnowledgeFeed {
+  const { knowledge, replicas } = fleet;
+  const silent = { listener: () => undefined, storeListener: () => undefined };
   if (knowledge.kind === "exact") {
-    return { listener: () => undefined, connect: (caches) => new ExactView(caches, blockTokens) };
+    return { ...silent, connect: (caches) => new ExactView(caches, fleet, blockTokens) };
   }
   if (knowledge.kind === "events") {
-    const view = new EventView(endpoints, blockCount, blockTokens, knowledge.lagMs, knowledge.believeMs);
+    const view = new EventView(fleet, blockCount, blockTokens, knowledge);
+    const told =
+      (heard: HeardBlocks): KvListener =>
+      (block, present) =>
+        heard.hear(block, present, now());
     return {
-      listener: (endpoint) => (block, present) => view.hear(endpoint, block, present, now()),
+      listener: (endpoint) => told(view.endpoints[endpoint]!),
+      storeListener: (store) => told(view.stores[store]!),
       connect: () => view,
     };
   }
@@ -42,11 +57,11 @@ export function createKnowledge(
     const capacity = Math.floor(knowledge.capacityTokens / blockTokens);
     const depth = Math.floor(knowledge.maxMatchTokens / blockTokens);
     return {
-      listener: () => undefined,
-      connect: () => new EstimatedView(endpoints, blockCount, blockTokens, capacity, depth),
+      ...silent,
+      connect: () => new EstimatedView(replicas.length, blockCount, blockTokens, capacity, depth),
     };
   }
-  return { listener: () => undefined, connect: () => new BlindView() };
+  return { ...silent, connect: () => new BlindView() };
 }
 
 /** Tokens of a leading run of `hit` blocks; an engine always computes the last token itself. */
@@ -65,10 +80,15 @@ function setDevice(matched: Float64Array, offset: number, tokens: number): numbe
 class ExactView implements CacheView {
   readonly #caches: readonly KvCache[];
   readonly #blockTokens: number;
+  /** By endpoint and tier of its cache, the scheduler's number of that tier. */
+  readonly #tierNumbers: number[][];
+  readonly #sharers: number[];
 
-  constructor(caches: readonly KvCache[], blockTokens: number) {
+  constructor(caches: readonly KvCache[], fleet: Fleet, blockTokens: number) {
     this.#caches = caches;
     this.#blockTokens = blockTokens;
+    this.#tierNumbers = fleet.replicas.map(tierNumbers);
+    this.#sharers = fleet.replicas.map(({ store }) => (store === undefined ? 1 : fleet.stores[store.index]!.replicas));
   }
 
   match(endpoint: number, call: SimCall, matched: Float64Array, offset: number): number {
@@ -80,78 +100,72 @@ class ExactView implements CacheView {
     const total = tokensOf(all, this.#blockTokens, call);
     const onDevice = cache.matchDevice(blocks);
     matched[offset] = tokensOf(onDevice, this.#blockTokens, call);
-    for (let i = onDevice; i < all; i++) {
-      const tier = Math.min(cache.tierOf(blocks[i]!), viewTiers) - 1;
-      matched[offset + tier]! += this.#blockTokens;
-    }
+    const numbers = this.#tierNumbers[endpoint]!;
+    for (let i = onDevice; i < all; i++) matched[offset + numbers[cache.tierOf(blocks[i]!)]!]! += this.#blockTokens;
     return total;
   }
 
   residentTokens(endpoint: number): number {
-    return this.#caches[endpoint]!.residentTokens;
+    const { residentTokens, store } = this.#caches[endpoint]!;
+    return store === undefined ? residentTokens : residentTokens + store.tokens / this.#sharers[endpoint]!;
   }
 
   placed(): void {}
   cleared(): void {}
 }
 
+/** The scheduler's numbers of a replica's tiers, by their numbers in its cache: nothing, the device, its own, a shared store. */
+function tierNumbers({ profile, store }: Replica): number[] {
+  const below = store === undefined ? profile.tiers : [...profile.tiers, store.tier];
+  return [0, 0, ...below.map(({ tier }) => tiers.indexOf(tier))];
+}
+
 class EventView implements CacheView {
-  readonly #visible: Uint8Array[];
-  readonly #held: Int32Array;
+  readonly endpoints: readonly HeardBlocks[];
+  readonly stores: readonly HeardBlocks[];
+  readonly #fleet: Fleet;
   readonly #believedUntil: Float64Array[];
-  readonly #pending: { atMs: Float64Array; block: Int32Array; head: number; tail: number }[];
   readonly #blockTokens: number;
-  readonly #lagMs: number;
   readonly #believeMs: number;
 
-  constructor(endpoints: number, blockCount: number, blockTokens: number, lagMs: number, believeMs: number) {
-    const each = <T>(make: () => T) => Array.from({ length: endpoints }, make);
-    this.#visible = each(() => new Uint8Array(blockCount));
-    this.#held = new Int32Array(endpoints);
-    this.#believedUntil = each(() => new Float64Array(blockCount));
-    this.#pending = each(() => ({ atMs: new Float64Array(1024), block: new Int32Array(1024), head: 0, tail: 0 }));
+  constructor(
+    fleet: Fleet,
+    blockCount: number,
+    blockTokens: number,
+    { lagMs, believeMs }: Extract<Knowledge, { kind: "events" }>,
+  ) {
+    this.#fleet = fleet;
+    this.endpoints = fleet.replicas.map(() => new HeardBlocks(blockCount, lagMs));
+    this.stores = fleet.stores.map(() => new HeardBlocks(blockCount, lagMs));
+    this.#believedUntil = fleet.replicas.map(() => new Float64Array(blockCount));
     this.#blockTokens = blockTokens;
-    this.#lagMs = lagMs;
     this.#believeMs = believeMs;
   }
 
-  /** An event left the engine now; it is seen `lagMs` later. Removals are stored as the block's complement. */
-  hear(endpoint: number, block: number, present: boolean, nowMs: number): void {
-    const queue = this.#pending[endpoint]!;
-    if (queue.tail - queue.head === queue.block.length) {
-      const size = queue.block.length;
-      const order = Array.from({ length: size }, (_, i) => (queue.head + i) & (size - 1));
-      const atMs = new Float64Array(size * 2);
-      const blocks = new Int32Array(size * 2);
-      order.forEach((from, to) => {
-        atMs[to] = queue.atMs[from]!;
-        blocks[to] = queue.block[from]!;
-      });
-      queue.atMs = atMs;
-      queue.block = blocks;
-      queue.head = 0;
-      queue.tail = size;
-    }
-    const slot = queue.tail++ & (queue.block.length - 1);
-    queue.atMs[slot] = nowMs + this.#lagMs;
-    queue.block[slot] = present ? block : ~block;
-  }
-
   match(endpoint: number, call: SimCall, matched: Float64Array, offset: number, nowMs: number): number {
-    const queue = this.#pending[endpoint]!;
-    const visible = this.#visible[endpoint]!;
-    const mask = queue.block.length - 1;
-    while (queue.head < queue.tail && queue.atMs[queue.head & mask]! <= nowMs) {
-      const entry = queue.block[queue.head++ & mask]!;
-      this.#held[endpoint]! += entry >= 0 ? 1 - visible[entry]! : -visible[~entry]!;
-      if (entry >= 0) visible[entry] = 1;
-      else visible[~entry] = 0;
-    }
+    const heard = this.endpoints[endpoint]!;
+    heard.settle(nowMs);
+    const { visible } = heard;
     const believed = this.#believedUntil[endpoint]!;
     const blocks = call.blocks;
     let hit = 0;
     while (hit < blocks.length && (visible[blocks[hit]!] === 1 || believed[blocks[hit]!]! > nowMs)) hit++;
-    return setDevice(matched, offset, hit === 0 ? 0 : tokensOf(hit, this.#blockTokens, call));
+    const { store } = this.#fleet.replicas[endpoint]!;
+    if (store === undefined) return setDevice(matched, offset, hit === 0 ? 0 : tokensOf(hit, this.#blockTokens, call));
+    const shared = this.stores[store.index]!;
+    shared.settle(nowMs);
+    let elsewhere = 0;
+    for (; hit < blocks.length; hit++) {
+      const block = blocks[hit]!;
+      if (visible[block] === 1 || believed[block]! > nowMs) continue;
+      if (shared.visible[block] === 0) break;
+      elsewhere++;
+    }
+    const total = hit === 0 ? 0 : tokensOf(hit, this.#blockTokens, call);
+    const stored = Math.min(total, elsewhere * this.#blockTokens);
+    setDevice(matched, offset, total - stored);
+    matched[offset + tiers.indexOf(store.tier.tier)]! += stored;
+    return total;
   }
 
   placed(endpoint: number, call: SimCall, nowMs: number): void {
@@ -160,14 +174,15 @@ class EventView implements CacheView {
   }
 
   residentTokens(endpoint: number): number {
-    return this.#held[endpoint]! * this.#blockTokens;
+    const own = this.endpoints[endpoint]!.held;
+    const { store } = this.#fleet.replicas[endpoint]!;
+    const shared = store === undefined ? 0 : this.stores[store.index]!.held / this.#fleet.stores[store.index]!.replicas;
+    return (own + shared) * this.#blockTokens;
   }
 
   cleared(endpoint: number): void {
-    this.#held[endpoint] = 0;
-    this.#visible[endpoint]!.fill(0);
+    this.endpoints[endpoint]!.clear();
     this.#believedUntil[endpoint]!.fill(0);
-    this.#pending[endpoint]!.head = this.#pending[endpoint]!.tail;
   }
 }
 

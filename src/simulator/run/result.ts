@@ -1,5 +1,6 @@
 // What a run takes and gives: its options, and the finished run that reports are made from.
 import type { Engine } from "../engine/engine.ts";
+import type { SharedStore } from "../engine/shared-store.ts";
 import type { Fleet } from "../fleet.ts";
 import type { Workload } from "../types.ts";
 import type { ProgramCounts } from "./programs.ts";
@@ -22,6 +23,8 @@ export interface SimulationResult {
   readonly seed: number;
   readonly records: CallRecords;
   readonly engines: readonly Engine[];
+  /** What replicas share, in the fleet's order. */
+  readonly stores: readonly SharedStore[];
   /** Virtual time from the first arrival's zero to the last end. */
   readonly spanMs: number;
   readonly events: number;

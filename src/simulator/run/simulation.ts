@@ -5,7 +5,7 @@
 // engine admits -> first token -> end -> successors arrive. With prefill replicas the scheduler's PD plan may send the prompt
 // to one of them; its KV is then leased there, pulled over the network, released, and decoded where the policy placed it. A
 // replica that fails loses its calls: those without a first token are placed again, others failed. Pools may grow and shrink
-// meanwhile (`scaling.ts`).
+// meanwhile (`scaling.ts`). Where replicas share a store, a conversation's state may have to be put there first (`bringing.ts`).
 import { decisionOf, numbersOf, PdPlanner, workTokens, type Call, type Policy } from "../../scheduler/index.ts";
 import { Engine, segmentEnded, wake, type EngineHost } from "../engine/engine.ts";
 import { newTask, type Task } from "../engine/task.ts";
@@ -14,8 +14,10 @@ import type { Fleet } from "../fleet.ts";
 import { Random } from "../random.ts";
 import type { SimCall, Workload } from "../types.ts";
 import { Arrivals } from "./arrivals.ts";
+import { Bringing } from "./bringing.ts";
 import { Candidates } from "./candidates.ts";
 import type { CacheView } from "./knowledge.ts";
+import { arrival, brought, failure, programTick, pulled, recovery, replicaStarted, scaleTick } from "./kinds.ts";
 import { Legs } from "./legs.ts";
 import { ProgramKeeper, programTickMs } from "./programs.ts";
 import { CallRecords, outcome } from "./records.ts";
@@ -25,15 +27,8 @@ import { FleetScaler } from "./scaling.ts";
 import type { SimulatedEndpoint } from "./scraped.ts";
 import { Transfers } from "./transfers.ts";
 import { createWaitingRoom, type WaitingRoom } from "./waiting-room.ts";
-import { createWorld } from "./world.ts";
+import { createWorld, type World } from "./world.ts";
 
-const arrival = 10;
-const pulled = 11;
-const failure = 12;
-const recovery = 13;
-const programTick = 14;
-const scaleTick = 15;
-const replicaStarted = 16;
 /** Attempts of one call before it is given up. */
 const maxAttempts = 5;
 
@@ -56,6 +51,7 @@ class Simulation implements EngineHost {
   readonly #options: SimulationOptions;
   readonly #queue = new EventQueue();
   readonly #records: CallRecords;
+  readonly #world: World;
   readonly #engines: Engine[];
   readonly #endpoints: SimulatedEndpoint[];
   readonly #legs: Legs;
@@ -69,6 +65,8 @@ class Simulation implements EngineHost {
   readonly #scaler: FleetScaler | undefined;
   readonly #transfers: Transfers;
   readonly #arrivals: Arrivals;
+  /** Only where a store takes what one replica has for another. */
+  readonly #bringing: Bringing | undefined;
 
   #ended = 0;
   #decisions = 0;
@@ -82,21 +80,24 @@ class Simulation implements EngineHost {
     this.#options = options;
     this.#records = new CallRecords(workload.calls.length);
     this.#rng = Random.stream(options.seed ?? 1, "placement").next;
-    const world = createWorld(workload, fleet, this.#queue, this);
-    const { loads, registry } = world;
+    const world = (this.#world = createWorld(workload, fleet, this.#queue, this));
     this.#cacheView = world.cacheView;
     this.#engines = world.engines;
     this.#endpoints = world.endpoints;
-    this.#legs = new Legs(loads, workload.calls.length);
+    this.#legs = new Legs(world.loads, workload.calls.length);
     this.#requests = new Requests(workload);
     if (fleet.scaled.length > 0) this.#scaler = this.#createScaler();
-    this.#candidates = new Candidates(this.#endpoints, this.#engines, this.#cacheView, fleet);
+    if (fleet.stores.some(({ writes }) => writes === "evicted"))
+      this.#bringing = new Bringing(workload, fleet, this.#engines, ({ index }, endMs) =>
+        this.#queue.schedule(endMs, brought, index),
+      );
+    this.#candidates = new Candidates(world, fleet, this.#bringing?.homes);
     this.#pd = new PdPlanner({
       minUncachedTokens: fleet.splitFromUncachedTokens,
       kvBytesPerToken: fleet.replicas[0]!.profile.kvBytesPerToken,
     });
     this.#waitingRoom = createWaitingRoom(fleet.programs ? "fair" : fleet.queue, workload.calls);
-    if (fleet.programs) this.#programs = new ProgramKeeper(workload, registry, this.#engines, this.#waitingRoom);
+    if (fleet.programs) this.#programs = new ProgramKeeper(workload, world.registry, this.#engines, this.#waitingRoom);
     this.#transfers = new Transfers(fleet.replicas.length);
     this.#arrivals = new Arrivals(workload);
   }
@@ -121,6 +122,9 @@ class Simulation implements EngineHost {
           break;
         case pulled:
           this.#kvPulled(queue.target);
+          break;
+        case brought:
+          this.#bringing!.end(queue.target);
           break;
         case failure:
           this.#fail(queue.target, queue.payload);
@@ -150,6 +154,7 @@ class Simulation implements EngineHost {
       seed: this.#options.seed ?? 1,
       records: this.#records,
       engines: this.#engines,
+      stores: this.#world.stores,
       spanMs: this.#lastEndMs,
       events: queue.scheduled,
       decisions: this.#decisions,
@@ -167,6 +172,7 @@ class Simulation implements EngineHost {
       },
       stopped: (slot) => {
         this.#cacheView.cleared(slot);
+        this.#bringing?.lost(slot);
         this.#programs?.lost(this.#endpoints[slot]!);
       },
     });
@@ -221,6 +227,7 @@ class Simulation implements EngineHost {
     const index = this.#choose(call, request, candidates);
     const endpoint = candidates[index]!;
     const matched = this.#candidates.view.matchedTokens[index]!;
+    const broughtTokens = this.#candidates.broughtTokens[index]!;
     if (this.#programs !== undefined) {
       const choice = { index, runnerUp: -1, cost: 0, runnerUpCost: 0, ties: 1, reason: "placed" };
       const decision = decisionOf(
@@ -244,7 +251,7 @@ class Simulation implements EngineHost {
     if (prefiller === undefined) {
       this.#cacheView.placed(endpoint.slot, call, nowMs);
       records.endpoint[call.index] = endpoint.slot;
-      this.#engines[endpoint.slot]!.enqueue(newTask(call, "both", call.index));
+      this.#send(newTask(call, "both", call.index), endpoint.slot, endpoint.slot, broughtTokens);
       return;
     }
     const { state, matchedTokens } = prefiller;
@@ -252,12 +259,18 @@ class Simulation implements EngineHost {
     this.#cacheView.placed(state.slot, call, nowMs);
     records.endpoint[call.index] = state.slot;
     this.#legs.openPrefill(call.index, state, ahead, call.promptTokens, nowMs);
-    this.#engines[state.slot]!.enqueue(newTask(call, "prefill", call.index));
+    this.#send(newTask(call, "prefill", call.index), state.slot, endpoint.slot, broughtTokens);
+  }
+
+  /** Gives a task to its replica, where it must with its conversation's state; `home` is where the next one will lie. */
+  #send(task: Task, slot: number, home: number, broughtTokens: number): void {
+    if (this.#bringing === undefined) this.#engines[slot]!.enqueue(task);
+    else this.#bringing.send(task, slot, home, broughtTokens, this.#queue.nowMs);
   }
 
   /** Asks the policy, or obeys what a counterfactual forces. Answers the index among the candidates. */
   #choose(call: SimCall, request: Call, candidates: SimulatedEndpoint[]): number {
-    this.#candidates.look(call, request, candidates, this.#queue.nowMs);
+    this.#candidates.look(call, request, candidates, this.#queue.nowMs, true);
     const choice = this.#policy.choose(this.#candidates.view, this.#rng);
     this.#decisions++;
     this.#records.runnerUp[call.index] = choice.runnerUp < 0 ? -1 : candidates[choice.runnerUp]!.slot;
@@ -293,7 +306,10 @@ class Simulation implements EngineHost {
     this.#records.firstMs[call.index] = nowMs + engine.profile.callOverheadMs;
     this.#scaler?.firstToken(engine.id, nowMs - this.#records.sentMs[call.index]!);
     this.#legs.prefilled(call.index, nowMs);
+    this.#programs?.prefilled(call);
     if (task.leg !== "prefill") return;
+    // What is lent to the decoder lies in the store for everybody else too.
+    engine.cache.share(call.blocks);
     if (call.outputTokens <= 1) {
       engine.endLease(task);
       this.#finish(call, nowMs);
@@ -363,6 +379,7 @@ class Simulation implements EngineHost {
     const engine = this.#engines[endpoint]!;
     const lost = new Set(engine.fail().map((task) => task.call));
     for (const call of this.#transfers.lost(engine)) lost.add(call);
+    for (const call of this.#bringing?.lost(endpoint) ?? []) lost.add(call);
     this.#cacheView.cleared(endpoint);
     this.#programs?.lost(state);
     const { downMs } = this.#fleet.failures[fault]!;
