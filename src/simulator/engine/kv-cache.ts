@@ -81,19 +81,12 @@ export class KvCache {
 
   /** Length of the leading run of resident blocks, any tier and the shared store. */
   match(blocks: BlockIds): number {
-    let i = this.matchOwn(blocks);
-    const { store } = this;
-    if (store === undefined) return i;
-    while (i < blocks.length && (this.#state[blocks[i]!] !== absent || store.has(blocks[i]!))) i++;
-    return i;
-  }
-
-  /** Length of the leading run of blocks in this replica's own tiers. */
-  matchOwn(blocks: BlockIds): number {
     const state = this.#state;
+    const { store } = this;
     const length = blocks.length;
     let i = 0;
     while (i < length && state[blocks[i]!] !== absent) i++;
+    if (store !== undefined) while (i < length && (state[blocks[i]!] !== absent || store.has(blocks[i]!))) i++;
     return i;
   }
 
@@ -165,11 +158,9 @@ export class KvCache {
     if (this.store?.writes === "computed") this.store.saveLeading(blocks, count);
   }
 
-  /** Puts what it has of a prompt's beginning where the other replicas can read it; answers how many tokens it has. */
-  share(blocks: BlockIds): number {
-    const count = this.matchOwn(blocks);
-    this.store?.saveLeading(blocks, count);
-    return count * this.blockTokens;
+  /** Puts what it has of a prompt's beginning where the other replicas can read it; some of that may lie there already. */
+  share(blocks: BlockIds): void {
+    this.store?.saveLeading(blocks, this.match(blocks));
   }
 
   /** Keeps a finished call's output as blocks that no prompt will ask for: they only take room until they are evicted. */

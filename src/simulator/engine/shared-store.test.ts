@@ -119,7 +119,7 @@ describe("caches over one store", () => {
     const store = storeOf(10);
     const [a, b] = cachesOf(store, 10) as [KvCache, KvCache];
     serve(a, prompts[0]!);
-    expect([b.match(prompts[0]!), b.matchOwn(prompts[0]!), b.match(prompts[1]!)]).toEqual([4, 0, 2]);
+    expect([b.match(prompts[0]!), b.matchDevice(prompts[0]!), b.match(prompts[1]!)]).toEqual([4, 0, 2]);
     expect([a.tierOf(3), b.tierOf(3), b.tierOf(4)]).toEqual([1, 2, 0]);
     serve(b, prompts[0]!);
     expect([b.tierOf(3), store.has(3)]).toEqual([1, true]);
@@ -132,9 +132,19 @@ describe("caches over one store", () => {
     expect(b.match(prompts[0]!)).toBe(0);
     serve(a, prompts[2]!);
     // Two blocks had to go, from the end; what lies before them is needed to read them.
-    expect([a.matchOwn(prompts[0]!), b.match(prompts[0]!), store.tokens]).toEqual([2, 4, 40]);
+    expect([a.matchDevice(prompts[0]!), b.match(prompts[0]!), store.tokens]).toEqual([2, 4, 40]);
     expect(a.demote(prompts[2]!)).toBe(4);
-    expect([a.matchOwn(prompts[2]!), b.match(prompts[2]!)]).toEqual([0, 4]);
+    expect([a.matchDevice(prompts[2]!), b.match(prompts[2]!)]).toEqual([0, 4]);
+  });
+
+  it("what is shared may lie in part on the device and in part in the store", () => {
+    const store = storeOf(20, "evicted");
+    const [a, b] = cachesOf(store, 10) as [KvCache, KvCache];
+    serve(a, prompts[0]!);
+    a.demote(ids(0, 1));
+    expect([a.matchDevice(prompts[0]!), b.match(prompts[0]!)]).toEqual([0, 2]);
+    a.share(prompts[0]!);
+    expect(b.match(prompts[0]!)).toBe(4);
   });
 
   it("a replica that dies leaves what it had put there", () => {
@@ -142,7 +152,7 @@ describe("caches over one store", () => {
     const [a, b] = cachesOf(store, 10) as [KvCache, KvCache];
     serve(a, prompts[0]!);
     serve(a, prompts[2]!);
-    expect(a.share(prompts[0]!)).toBe(40);
+    a.share(prompts[0]!);
     a.clear();
     expect([b.match(prompts[0]!), b.match(prompts[2]!)]).toEqual([4, 0]);
   });
