@@ -6,6 +6,10 @@
 //
 // A policy is a rule's name, or `pd` for prefill and decode apart under the default rule; behind an @ may stand where parked states
 // lie: `shared` (the default: both workers read one folder), `own` (each its own, as on two machines) or `none`.
+//
+//   npm run bench:placement -- --predict FILE
+//
+// asks the simulator alone, anew, about what an earlier run wrote with --json: it starts nothing.
 import { writeFileSync } from "node:fs";
 import { cpus, loadavg } from "node:os";
 import { parseArgs } from "node:util";
@@ -13,12 +17,13 @@ import { defaultPolicy } from "../src/scheduler/index.ts";
 import { prefillMs, stepMs } from "../src/simulator/engine/profile.ts";
 import { smallModel } from "../test/setup/model.ts";
 import startPostgres from "../test/setup/postgres.ts";
-import { calibrate, profileFor } from "./placement/calibrate.ts";
+import { calibrate } from "./placement/calibrate.ts";
 import { parseSetup, type Setup, startLive } from "./placement/live.ts";
 import { measure } from "./placement/measured.ts";
 import { asPlayed, predict, tokensOf } from "./placement/predict.ts";
 import { type Played, replay } from "./placement/replay.ts";
-import { printRuns, type Run } from "./placement/report.ts";
+import { printRuns, printSimulated, type Run } from "./placement/report.ts";
+import { readSaved, restored, saved, type SavedBench } from "./placement/saved.ts";
 import { readSessions, withStarts } from "./placement/sessions.ts";
 import { heading, percent } from "./simulator/print.ts";
 
@@ -37,6 +42,7 @@ const { values } = parseArgs({
     load: { type: "string", default: "0.5" },
     seed: { type: "string", default: "1" },
     json: { type: "string" },
+    predict: { type: "string" },
     smoke: { type: "boolean", default: false },
   },
 });
@@ -49,12 +55,27 @@ const setups = (values.policies?.split(",") ?? (values.smoke ? [defaultPolicy, "
 /** One line that is written over; a log gets only what stays. */
 const say = (text: string) => void (process.stderr.isTTY && process.stderr.write(`\r\x1b[K${text}`));
 
-process.env["LINESHAFT_MODEL"] = await smallModel();
-const stopPostgres = await startPostgres();
-try {
-  await main();
-} finally {
-  await stopPostgres();
+if (values.predict === undefined) await measureAll();
+else predictAgain(values.predict);
+
+async function measureAll(): Promise<void> {
+  process.env["LINESHAFT_MODEL"] = await smallModel();
+  const stopPostgres = await startPostgres();
+  try {
+    await main();
+  } finally {
+    await stopPostgres();
+  }
+}
+
+function predictAgain(path: string): void {
+  const { calibration, runs, seed: played } = readSaved(path);
+  printSimulated(
+    runs.map(({ setup, runs: each }) => ({
+      setup,
+      runs: each.map((run) => ({ ...run, simulated: predict(restored(run.played), setup, calibration, played) })),
+    })),
+  );
 }
 
 async function main(): Promise<void> {
@@ -102,7 +123,7 @@ async function main(): Promise<void> {
   /** After every run: an hour's figures must not be lost with the last of them. */
   function save(): void {
     if (values.json === undefined) return;
-    const all = { sessions: sessions.source, size, startGapMs, seed, calibration, runs };
+    const all: SavedBench = { sessions: sessions.source, size, startGapMs, seed, calibration, runs };
     writeFileSync(values.json, `${JSON.stringify(all, null, 2)}\n`);
   }
 
@@ -113,8 +134,8 @@ async function main(): Promise<void> {
     );
     const measured = await measure(live, played);
     const real = asPlayed(workload, await tokensOf(live, played));
-    const simulated = predict(real, setup, profileFor(profile, setup.pool), seed);
-    return { loadAverage: loadavg()[0]!, measured, simulated, calls: played.map(rowOf) };
+    const simulated = predict(real, setup, calibration, seed);
+    return { loadAverage: loadavg()[0]!, measured, simulated, played: saved(real), calls: played.map(rowOf) };
   }
 }
 

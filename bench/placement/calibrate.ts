@@ -5,7 +5,7 @@ import { events } from "../../src/engines/embedded/testing.ts";
 import { fitProfile, measureEndpoint, type Send } from "../../src/simulator/calibrate.ts";
 import type { EngineProfile } from "../../src/simulator/engine/profile.ts";
 import { wordsOf } from "./conversation.ts";
-import { diskBytes, type Live, model, type Pool, type WorkerSize } from "./live.ts";
+import { diskBytes, type Live, model, type WorkerSize } from "./live.ts";
 
 export interface Calibration {
   profile: EngineProfile;
@@ -79,10 +79,6 @@ export async function calibrate(
     ...{ error, gatewayMs, saveMsPerToken, reloadMsPerToken },
   };
 }
-
-/** The profile of a worker whose parked states lie in `pool`. */
-export const profileFor = (profile: EngineProfile, pool: Pool): EngineProfile =>
-  pool === "none" ? { ...profile, tiers: [] } : profile;
 
 /** `count` words that begin as no other text does. */
 function textOf(nonce: string, count: number): string {

@@ -1,16 +1,16 @@
 // What the simulator says of a replay: the same sessions with the prompts as they were really tokenised and the answers as long as
 // they really were, in a closed loop, on two modelled workers, under the same rule.
 //
-// Blocks are small here (8 tokens) because the worker reuses a prefix to the token, not in blocks. The simulator knows no pool that
-// two replicas share: of a state that another worker has parked or is asked to share it sees nothing.
+// Blocks are small here (8 tokens) because the worker reuses a prefix to the token, not in blocks. A folder of parked states that both
+// workers read is a store of the fleet that takes what is evicted.
 import { makePolicy } from "../../src/scheduler/index.ts";
-import type { EngineProfile } from "../../src/simulator/engine/profile.ts";
-import { parseFleet } from "../../src/simulator/fleet.ts";
+import { type Fleet, parseFleet } from "../../src/simulator/fleet.ts";
 import { summarise, type RunSummary } from "../../src/simulator/report/summary.ts";
 import { simulate } from "../../src/simulator/run/simulation.ts";
 import { WorkloadBuilder } from "../../src/simulator/traces/builder.ts";
 import type { Workload } from "../../src/simulator/types.ts";
-import type { Live, Setup } from "./live.ts";
+import type { Calibration } from "./calibrate.ts";
+import { diskBytes, type Live, type Setup } from "./live.ts";
 import type { Played } from "./replay.ts";
 
 const blockTokens = 8;
@@ -66,15 +66,25 @@ function* chunks(ids: readonly number[]): Generator<string> {
   for (let at = 0; at + blockTokens <= ids.length; at += blockTokens) yield ids.slice(at, at + blockTokens).join(" ");
 }
 
-export function predict(workload: Workload, setup: Setup, profile: EngineProfile, seed: number): RunSummary {
-  const pools = setup.roles.map((role, i) => ({ name: `worker-${i}`, profile, replicas: 1, role }));
-  const fleet = parseFleet({
-    pools,
+export function predict(workload: Workload, setup: Setup, calibration: Calibration, seed: number): RunSummary {
+  return summarise(simulate(workload, fleetOf(setup, calibration), makePolicy(setup.policy), { seed }));
+}
+
+/** The two workers, with parked states where the setup has them. */
+function fleetOf({ roles, pool }: Setup, { profile, saveMsPerToken }: Calibration): Fleet {
+  const folder = { name: "folder", tier: "disk", writes: "evicted", capacityBytes: diskBytes, saveMsPerToken } as const;
+  const shared = pool === "shared";
+  return parseFleet({
+    stores: shared ? [folder] : [],
+    pools: roles.map((role, i) => ({
+      ...{ name: `worker-${i}`, profile, replicas: 1, role },
+      ...(shared && { store: folder.name }),
+      ...(pool === "none" && { tiers: [] }),
+    })),
     knowledge: { kind: "events", lagMs: 10 },
-    maxInFlightPerEndpoint: profile.maxSequences,
+    // As the gateway gives them to an endpoint (src/gateway/scheduling/specs.ts).
+    maxInFlightPerEndpoint: 2 * profile.maxSequences,
     queue: "fair",
-    // The simulator drops a superseded state, which the gateway saves first: without it, it lies below as it does here.
-    programs: false,
+    programs: true,
   });
-  return summarise(simulate(workload, fleet, makePolicy(setup.policy), { seed }));
 }

@@ -5,6 +5,7 @@ import { heading, percent, printTable } from "../simulator/print.ts";
 import type { Setup } from "./live.ts";
 import type { Measured } from "./measured.ts";
 import type { Played } from "./replay.ts";
+import type { SavedWorkload } from "./saved.ts";
 
 /** One replay, and what the simulator says of it. */
 export interface Run {
@@ -12,6 +13,8 @@ export interface Run {
   loadAverage: number;
   measured: Measured;
   simulated: RunSummary;
+  /** What was really sent, for the simulator. */
+  played: SavedWorkload;
   /** Every call, in the order of sending. */
   calls: (Omit<Played, "call" | "messages"> & { call: number; program: number; thread: number; messages: number })[];
 }
@@ -61,53 +64,7 @@ export function printRuns(all: readonly Runs[]): void {
     }),
   );
 
-  heading("Simulated, and its error against the measured");
-  printTable(
-    [
-      "policy",
-      "states",
-      "hit rate",
-      "error",
-      "computed",
-      "error",
-      "TTFT mean ms",
-      "error",
-      "p50",
-      "p90",
-      "error",
-      "p99",
-      "span s",
-    ],
-    all.map(({ setup, runs }) => {
-      const of = (read: (run: Run) => number) => mean(runs.map(read));
-      const error = (simulated: (run: Run) => number, measured: (run: Run) => number) =>
-        signed(of(simulated) / of(measured) - 1);
-      const points = 100 * (of(({ simulated }) => simulated.tokenHitRate) - of(({ measured }) => measured.hitRate));
-      return [
-        ...[labelOf(setup), setup.pool],
-        percent(of(({ simulated }) => simulated.tokenHitRate)),
-        `${points >= 0 ? "+" : ""}${points.toFixed(1)} points`,
-        whole(of(({ simulated }) => computed(simulated))),
-        error(
-          ({ simulated }) => computed(simulated),
-          ({ measured }) => measured.workers.computed,
-        ),
-        whole(of(({ simulated }) => simulated.ttftMs.mean)),
-        error(
-          ({ simulated }) => simulated.ttftMs.mean,
-          ({ measured }) => measured.ttftMs.mean,
-        ),
-        whole(of(({ simulated }) => simulated.ttftMs.p50)),
-        whole(of(({ simulated }) => simulated.ttftMs.p90)),
-        error(
-          ({ simulated }) => simulated.ttftMs.p90,
-          ({ measured }) => measured.ttftMs.p90,
-        ),
-        whole(of(({ simulated }) => simulated.ttftMs.p99)),
-        of(({ simulated }) => simulated.spanS).toFixed(0),
-      ];
-    }),
-  );
+  printSimulated(all);
 
   heading("Behind it");
   printTable(
@@ -152,8 +109,65 @@ export function printRuns(all: readonly Runs[]): void {
       console.log(`${setup.name}: ${error}`);
 }
 
+/** What the simulator says of the same sessions, beside its error; of tokens that came from below the device too. */
+export function printSimulated(all: readonly Runs[]): void {
+  heading("Simulated, and its error against the measured");
+  printTable(
+    [
+      "policy",
+      "states",
+      "hit rate",
+      "error",
+      "computed",
+      "error",
+      "from disk",
+      "error",
+      "TTFT mean ms",
+      "error",
+      "p50",
+      "p90",
+      "error",
+      "p99",
+      "span s",
+    ],
+    all.map(({ setup, runs }) => {
+      const of = (read: (run: Run) => number) => mean(runs.map(read));
+      const error = (simulated: (run: Run) => number, measured: (run: Run) => number) =>
+        signed(of(simulated) / of(measured) - 1);
+      const points = 100 * (of(({ simulated }) => simulated.tokenHitRate) - of(({ measured }) => measured.hitRate));
+      return [
+        ...[labelOf(setup), setup.pool],
+        percent(of(({ simulated }) => simulated.tokenHitRate)),
+        `${points >= 0 ? "+" : ""}${points.toFixed(1)} points`,
+        whole(of(({ simulated }) => computed(simulated))),
+        error(
+          ({ simulated }) => computed(simulated),
+          ({ measured }) => measured.workers.computed,
+        ),
+        whole(of(fromDisk)),
+        error(fromDisk, ({ measured }) => measured.workers.disk),
+        whole(of(({ simulated }) => simulated.ttftMs.mean)),
+        error(
+          ({ simulated }) => simulated.ttftMs.mean,
+          ({ measured }) => measured.ttftMs.mean,
+        ),
+        whole(of(({ simulated }) => simulated.ttftMs.p50)),
+        whole(of(({ simulated }) => simulated.ttftMs.p90)),
+        error(
+          ({ simulated }) => simulated.ttftMs.p90,
+          ({ measured }) => measured.ttftMs.p90,
+        ),
+        whole(of(({ simulated }) => simulated.ttftMs.p99)),
+        of(({ simulated }) => simulated.spanS).toFixed(0),
+      ];
+    }),
+  );
+}
+
 const labelOf = ({ name, policy, roles }: Setup) =>
   roles[0] === "prefill" ? `${policy}, prefill and decode apart` : name.split("@")[0]!;
+
+const fromDisk = ({ simulated }: Run): number => simulated.reloadedShare * simulated.promptTokens;
 
 const computed = ({ endpoints }: RunSummary): number =>
   endpoints.reduce((sum, { computedPromptTokens }) => sum + computedPromptTokens, 0);
