@@ -83,6 +83,11 @@ export const fleetSchema = z
     maxInFlightPerEndpoint: z.number().int().positive().optional(),
     /** Interval at which engines' own metrics are scraped, for rivals that score by them; absent: not scraped. */
     scrapeMs: z.number().positive().optional(),
+    /**
+     * Mean time the router spends on a call before it chooses, ms for each endpoint it watches: a call's own is uniform between
+     * none and twice the mean. Absent: none. For routers that are short of processor time.
+     */
+    routerMsPerEndpoint: z.number().nonnegative().default(0),
     /** Order of the gateway's queue. */
     queue: z.enum(["fifo", "fair"]).default("fifo"),
     /** Let the scheduler act on programs: demote or drop KV while tools run, drop what is dead, pause programs when KV is short. */

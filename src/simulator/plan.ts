@@ -1,5 +1,5 @@
-// The cheapest fleet for a workload: for every candidate (a chip and model profile, with or without lower KV tiers, prefill apart
-// or not) the fewest replicas that keep the service levels, found by simulation; then the cheapest of these, and how the
+// The cheapest fleet for a workload: for every candidate (a chip and model profile, with or without lower KV tiers, with or without a
+// store that all replicas share, prefill apart or not) the fewest replicas that keep the service levels, found by simulation; then the cheapest of these, and how the
 // answer moves when load, prices or service levels do.
 //
 // The search relies on one thing: more replicas of the same kind never lower goodput by much. It brackets by doubling, then
@@ -11,6 +11,7 @@ import { parseFleet, type Fleet } from "./fleet.ts";
 import { summarise, type RunSummary } from "./report/summary.ts";
 import { simulate } from "./run/simulation.ts";
 import { scaleWorkload } from "./traces/scale.ts";
+import { storeFault, storeShape } from "./stores.ts";
 import { SimulatorError, type Workload } from "./types.ts";
 
 const candidateSchema = z.strictObject({
@@ -22,6 +23,14 @@ const candidateSchema = z.strictObject({
   tiers: z.array(tierSchema).max(3).optional(),
   /** What the lower tiers of one replica cost an hour. */
   tiersPricePerHour: z.number().nonnegative().default(0),
+  /** A store of KV that all replicas share, with its own price. */
+  store: z
+    .strictObject(storeShape)
+    .superRefine((store, context) => {
+      const fault = storeFault(store);
+      if (fault !== undefined) context.addIssue({ code: "custom", path: [], message: fault });
+    })
+    .optional(),
   /** Shares of replicas that only prefill, to be tried; 0 is prefill and decode together. */
   prefillShares: z.array(z.number().min(0).max(0.9)).min(1).default([0]),
 });
@@ -178,7 +187,7 @@ class Search {
       prefillReplicas: found.prefill,
       replicas: high,
       chips,
-      pricePerHour: prices.reduce((a, b) => a + b, 0),
+      pricePerHour: prices.reduce((a, b) => a + b, candidate.store?.pricePerHour ?? 0),
       summary: found.summary,
     };
   }
@@ -200,7 +209,9 @@ class Search {
 }
 
 function fleetOf(candidate: Candidate, replicas: number, prefill: number, request: PlanRequest): Fleet {
-  const { name: _name, prefillShares: _shares, tiersPricePerHour: _price, ...pool } = candidate;
+  const { name: _name, prefillShares: _shares, tiersPricePerHour: _price, store, ...own } = candidate;
+  const stores = store === undefined ? [] : [{ ...store, name: "shared" }];
+  const pool = store === undefined ? own : { ...own, store: "shared" };
   const pools =
     prefill === 0
       ? [{ ...pool, name: "replica", replicas }]
@@ -208,7 +219,7 @@ function fleetOf(candidate: Candidate, replicas: number, prefill: number, reques
           { ...pool, name: "prefill", replicas: prefill, role: "prefill" as const },
           { ...pool, name: "decode", replicas: replicas - prefill, role: "decode" as const },
         ];
-  return parseFleet({ name: candidate.name, currency: request.currency, slo: request.slo, pools });
+  return parseFleet({ name: candidate.name, currency: request.currency, slo: request.slo, stores, pools });
 }
 
 /** How the recommended fleet's size and price move. Prices move nothing but the bill, so they are arithmetic. */

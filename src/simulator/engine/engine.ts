@@ -37,6 +37,7 @@ export class Engine {
   readonly #host: EngineHost;
   #waiting: Task[] = [];
   #waitingHead = 0;
+  #leftWaiting = 0;
   /** Preempted tasks: they go first. */
   #resuming: Task[] = [];
   #prefilling: Task[] = [];
@@ -79,6 +80,11 @@ export class Engine {
 
   get waiting(): number {
     return this.#waiting.length - this.#waitingHead + this.#resuming.length;
+  }
+
+  /** Calls that had to wait when the present step was planned: those that came since are not among them. */
+  get leftWaiting(): number {
+    return this.#leftWaiting;
   }
 
   get decoding(): number {
@@ -136,6 +142,7 @@ export class Engine {
     this.#resuming = [];
     this.#waiting = [];
     this.#waitingHead = 0;
+    this.#leftWaiting = 0;
     this.#prefilling = [];
     this.#decoding.tasks.length = 0;
     this.#decodeKv = 0;
@@ -252,6 +259,7 @@ export class Engine {
     this.cache.fit();
     this.#makeRoom();
     const [tokens, pairs] = this.#sharePrompts(nowMs);
+    this.#leftWaiting = this.waiting;
     const decoding = this.#decoding.size;
     this.#segmentStartMs = nowMs;
     if (tokens > 0) {

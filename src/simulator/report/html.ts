@@ -43,6 +43,7 @@ ${counterfactualSection(experiment)}
 <section>
 <h2>Fleet</h2>
 ${fleetTable(experiment)}
+${fleet.stores.map((store) => `<p>${escape(describeStore(store))}</p>`).join("\n")}
 <p>Caches are known to the router: ${escape(describeKnowledge(experiment))}. Service levels: first token within ${compact(fleet.slo.ttftMs)} ms, ${compact(fleet.slo.timePerTokenMs)} ms a token.</p>
 </section>
 <section>
@@ -195,6 +196,17 @@ function fleetTable(experiment: Experiment): string {
       `<tr><td>${count}</td><td class="text">${escape(replica.profile)}</td><td class="text">${escape(replica.role)}</td><td>${replica.chips}</td><td class="text">${escape(replica.source)}</td></tr>`,
   );
   return `<div class="scroll"><table><thead><tr><th scope="col">replicas</th><th scope="col" class="text">profile</th><th scope="col" class="text">role</th><th scope="col">chips each</th><th scope="col" class="text">where the profile comes from</th></tr></thead><tbody>${rows.join("")}</tbody></table></div>`;
+}
+
+function describeStore({
+  name,
+  tier,
+  replicas,
+  capacityTokens,
+  writes,
+}: Experiment["fleet"]["stores"][number]): string {
+  const when = writes === "computed" ? "as soon as a prompt is computed" : "when it leaves a replica's own memory";
+  return `Store ${name}: ${compact(capacityTokens)} tokens of KV that ${replicas} replicas share, ${tier} to each of them, written ${when}.`;
 }
 
 function describeKnowledge({ fleet }: Experiment): string {

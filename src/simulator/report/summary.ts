@@ -18,8 +18,10 @@ export const definitions = {
   chipHours:
     "chips x span, whether busy or not; in pools that scale, from the order to start a replica until it had drained",
   replicas: "where pools scale: mean over the span of replicas paid for, and the most that served at once",
-  costPerMillionTokens: "price of chip-hours / (prompt + output tokens of served calls) x 1,000,000",
-  costPerMillionOutputTokens: "price of chip-hours / output tokens of served calls x 1,000,000",
+  stores:
+    "where replicas share stores: tokens that lie there at the end, and over the run those fetched from there and those evicted for want of room",
+  costPerMillionTokens: "price of chip-hours and shared stores / (prompt + output tokens of served calls) x 1,000,000",
+  costPerMillionOutputTokens: "price of chip-hours and shared stores / output tokens of served calls x 1,000,000",
   utilisation: "busy time of replicas / (replicas x span)",
 } as const;
 
@@ -33,6 +35,14 @@ export interface EndpointSummary {
   outputTokens: number;
   preemptions: number;
   prefillMs: number;
+}
+
+export interface StoreSummary {
+  name: string;
+  capacityTokens: number;
+  heldTokens: number;
+  fetchedTokens: number;
+  evictedTokens: number;
 }
 
 export interface RunSummary {
@@ -68,6 +78,8 @@ export interface RunSummary {
   costPerMillionTokens: number;
   costPerMillionOutputTokens: number;
   endpoints: EndpointSummary[];
+  /** Only where replicas share stores. */
+  stores?: StoreSummary[];
 }
 
 /** Summarises a run, or only the calls that `includes` admits (a stage of a ladder); endpoints are always whole-run. */
@@ -88,7 +100,9 @@ export function summarise(result: SimulationResult, includes: (index: number) =>
   }));
   const hours = spanS / 3600;
   const hoursOf = (slot: number): number => (result.scaling ? result.scaling.paidMs[slot]! / 3_600_000 : hours);
-  const cost = fleet.replicas.reduce((sum, { profile }, slot) => sum + replicaPricePerHour(profile) * hoursOf(slot), 0);
+  const cost =
+    fleet.replicas.reduce((sum, { profile }, slot) => sum + replicaPricePerHour(profile) * hoursOf(slot), 0) +
+    fleet.stores.reduce((sum, { pricePerHour }) => sum + pricePerHour * hours, 0);
   const work = endpoints.map((endpoint) => endpoint.computedPromptTokens + endpoint.outputTokens);
   const meanWork = work.reduce((a, b) => a + b, 0) / work.length;
   const tokens = latencies.promptTokens + latencies.outputTokens;
@@ -129,6 +143,12 @@ export function summarise(result: SimulationResult, includes: (index: number) =>
     costPerMillionTokens: tokens === 0 ? NaN : (cost / tokens) * 1e6,
     costPerMillionOutputTokens: latencies.outputTokens === 0 ? NaN : (cost / latencies.outputTokens) * 1e6,
     endpoints,
+    ...(fleet.stores.length > 0 && {
+      stores: result.stores.map(({ capacityTokens, tokens, totals }, i) => ({
+        ...{ name: fleet.stores[i]!.name, capacityTokens, heldTokens: tokens },
+        ...{ fetchedTokens: totals.fetched, evictedTokens: totals.evicted },
+      })),
+    }),
   };
 }
 

@@ -40,6 +40,10 @@ export function simulateText(experiment: Experiment): string {
     ];
     lines.push("", `load ${load}`, columns([header, ...rows]));
     for (const { policy, summary } of experiment.points.filter((point) => point.load === load)) {
+      for (const store of summary.stores ?? [])
+        lines.push(
+          `${policy}: ${percent(store.fetchedTokens / summary.promptTokens)} of prompt tokens came from ${store.name}, which holds ${millions(store.heldTokens)} of ${millions(store.capacityTokens)} and evicted ${millions(store.evictedTokens)}`,
+        );
       if (summary.replicas === undefined) continue;
       const { mean, peakReady } = summary.replicas;
       lines.push(
@@ -123,6 +127,7 @@ function columns(rows: readonly (readonly string[])[]): string {
     .join("\n");
 }
 
+const millions = (tokens: number): string => `${(tokens / 1e6).toFixed(1)}M tokens`;
 const percent = (share: number): string => `${(share * 100).toFixed(1)} %`;
 const ms = (value: number): string => (value >= 10_000 ? `${(value / 1000).toFixed(1)} s` : `${value.toFixed(0)} ms`);
 const signed = (value: number): string => `${value < 0 ? "-" : "+"}${ms(Math.abs(value))}`;

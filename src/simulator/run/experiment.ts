@@ -41,6 +41,7 @@ export interface Experiment {
     name: string;
     currency: string;
     replicas: { id: string; role: string; profile: string; chip: string; chips: number; source: string }[];
+    stores: Fleet["stores"];
     knowledge: Fleet["knowledge"];
     slo: Fleet["slo"];
   };
@@ -114,6 +115,7 @@ export async function runExperiment(workload: Workload, fleet: Fleet, options: E
         chips: profile.chips,
         source: profile.source,
       })),
+      stores: fleet.stores,
       knowledge: fleet.knowledge,
       slo: fleet.slo,
     },

@@ -7,3 +7,4 @@ export const programTick = 14;
 export const scaleTick = 15;
 export const replicaStarted = 16;
 export const brought = 17;
+export const routed = 18;

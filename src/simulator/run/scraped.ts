@@ -5,6 +5,7 @@ import type { Engine } from "../engine/engine.ts";
 /** What an engine's own metrics said when they were last scraped. */
 export interface ScrapedMetrics {
   atMs: number;
+  /** As vLLM counts them: left waiting by its last schedule, none of those that came during the step. */
   waiting: number;
   running: number;
   /** Share of device KV held by running calls. */
@@ -22,7 +23,7 @@ export function neverScraped(): ScrapedMetrics {
 export function scrape(metrics: ScrapedMetrics, engine: Engine, nowMs: number, everyMs: number): void {
   if (nowMs - metrics.atMs < everyMs) return;
   metrics.atMs = nowMs;
-  metrics.waiting = engine.waiting;
+  metrics.waiting = engine.leftWaiting;
   metrics.running = engine.inside - engine.waiting;
   metrics.kvUsage = 1 - engine.cache.availableTokens / engine.cache.deviceTokens;
 }

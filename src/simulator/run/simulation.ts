@@ -17,7 +17,17 @@ import { Arrivals } from "./arrivals.ts";
 import { Bringing } from "./bringing.ts";
 import { Candidates } from "./candidates.ts";
 import type { CacheView } from "./knowledge.ts";
-import { arrival, brought, failure, programTick, pulled, recovery, replicaStarted, scaleTick } from "./kinds.ts";
+import {
+  arrival,
+  brought,
+  failure,
+  programTick,
+  pulled,
+  recovery,
+  replicaStarted,
+  routed,
+  scaleTick,
+} from "./kinds.ts";
 import { Legs } from "./legs.ts";
 import { ProgramKeeper, programTickMs } from "./programs.ts";
 import { CallRecords, outcome } from "./records.ts";
@@ -60,6 +70,8 @@ class Simulation implements EngineHost {
   readonly #pd: PdPlanner;
   readonly #cacheView: CacheView;
   readonly #rng: () => number;
+  readonly #routerMs: number;
+  readonly #routerRng: () => number;
   readonly #waitingRoom: WaitingRoom;
   readonly #programs: ProgramKeeper | undefined;
   readonly #scaler: FleetScaler | undefined;
@@ -80,6 +92,8 @@ class Simulation implements EngineHost {
     this.#options = options;
     this.#records = new CallRecords(workload.calls.length);
     this.#rng = Random.stream(options.seed ?? 1, "placement").next;
+    this.#routerMs = fleet.routerMsPerEndpoint * fleet.replicas.length;
+    this.#routerRng = Random.stream(options.seed ?? 1, "router").next;
     const world = (this.#world = createWorld(workload, fleet, this.#queue, this));
     this.#cacheView = world.cacheView;
     this.#engines = world.engines;
@@ -119,6 +133,9 @@ class Simulation implements EngineHost {
         case arrival:
           if (queue.payload === 1) this.#scheduleRoot();
           this.#arrive(this.#workload.calls[queue.target]!);
+          break;
+        case routed:
+          this.#route(this.#workload.calls[queue.target]!);
           break;
         case pulled:
           this.#kvPulled(queue.target);
@@ -187,6 +204,12 @@ class Simulation implements EngineHost {
   #arrive(call: SimCall): void {
     const nowMs = this.#queue.nowMs;
     this.#records.sentMs[call.index] = nowMs;
+    if (this.#routerMs === 0) this.#route(call);
+    else this.#queue.schedule(nowMs + 2 * this.#routerMs * this.#routerRng(), routed, call.index);
+  }
+
+  #route(call: SimCall): void {
+    const nowMs = this.#queue.nowMs;
     if (this.#programs === undefined) {
       this.#placeOrWait(call);
       return;

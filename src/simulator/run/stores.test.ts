@@ -1,9 +1,14 @@
 // Replicas that share a store of KV, in whole runs: who is served by what, what it costs, what the scheduler is told, and what is left
 // when a replica dies.
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
 import { describe, expect, it } from "vitest";
 import { makePolicy, type Policy } from "../../scheduler/index.ts";
+import { runSimulateCommand } from "../commands.ts";
 import { prefillMs, profileSchema, stepMs } from "../engine/profile.ts";
 import { parseFleet, type FleetInput } from "../fleet.ts";
+import { parsePlan, planFleet } from "../plan.ts";
 import { summarise } from "../report/summary.ts";
 import { WorkloadBuilder } from "../traces/builder.ts";
 import type { Workload } from "../types.ts";
@@ -260,6 +265,52 @@ it("a runner-up costs no more than the fetch where a store is shared, and the wh
   const apart = asked(alone());
   expect([apart.cachedTokens, apart.runnerUpCachedTokens, apart.computedTokens]).toEqual([400, 0, 400]);
   expect(apart.runnerUpTtftMs - apart.ttftMs).toBeCloseTo(prefillMs(profile, 800, 0) - prefillMs(profile, 400, 400), 6);
+});
+
+describe("reports and plans", () => {
+  it("say what stores held and gave, and count their price", async () => {
+    const trace = resolve(import.meta.dirname, "../../../test/data/traces/sessions.jsonl");
+    const priced = { ...profile, pricePerChipHour: 2 };
+    const fleet = {
+      stores: [{ ...store, pricePerHour: 7 }],
+      pools: [{ name: "a", profile: priced, replicas: 2, store: "kv" }],
+    };
+    const folder = mkdtempSync(join(tmpdir(), "stores-"));
+    const html = join(folder, "r.html");
+    const options = { trace, policies: ["round-robin"], loads: [1], counterfactuals: 0, maxGapS: 10 };
+    const { result, text } = await runSimulateCommand({ ...options, fleet, html });
+    const [{ summary }] = result.points as [(typeof result.points)[number]];
+    expect(summary.cost).toBeCloseTo(((2 * 2 + 7) * summary.spanS) / 3600, 9);
+    expect(summary.stores![0]).toMatchObject({ name: "kv", capacityTokens: 100_000 });
+    expect(summary.stores![0]!.fetchedTokens).toBeGreaterThan(0);
+    expect(text).toMatch(/round-robin: \d+\.\d % of prompt tokens came from kv/);
+    expect(readFileSync(html, "utf8")).toContain("Store kv");
+    rmSync(folder, { recursive: true });
+  });
+
+  it("compare caches of their own with one store, at its price", async () => {
+    const candidate = { profile: { ...profile, pricePerChipHour: 2, kvCapacityTokens: 6000 } };
+    const request = parsePlan({
+      ...{ slo: { ttftMs: 200, timePerTokenMs: 100 }, goodput: 0.95, maxReplicas: 16, policy: "round-robin" },
+      candidates: [
+        { ...candidate, name: "alone" },
+        {
+          ...candidate,
+          name: "shared",
+          store: { capacityTokensPerReplica: 50_000, msPerToken: 0.01, pricePerHour: 1 },
+        },
+      ],
+    });
+    const { answers } = await planFleet(conversations(40, 8, 100), request);
+    const [shared, own] = ["shared", "alone"].map((name) => answers.find((answer) => answer.candidate === name)!);
+    expect(shared!.failed).toBeUndefined();
+    expect(shared!.pricePerHour).toBe(shared!.replicas * 2 + 1);
+    expect(shared!.summary!.stores![0]!.capacityTokens).toBe(50_000 * shared!.replicas);
+    expect(own!.failed !== undefined || own!.replicas > shared!.replicas).toBe(true);
+    expect(() => parsePlan({ candidates: [{ ...candidate, name: "a", store: { msPerToken: 1 } }] })).toThrow(
+      /does not say how much it holds/,
+    );
+  });
 });
 
 describe("fleet descriptions with stores", () => {
