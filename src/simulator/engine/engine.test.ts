@@ -148,6 +148,21 @@ describe("engine model", () => {
     expect(alone.seen.get(0)!.firstMs).toBeCloseTo(expected, 9);
   });
 
+  it("left waiting are those that its last plan had no room for, not those that came since", () => {
+    const queue = new EventQueue();
+    const profile = testProfile({ maxSequences: 1 });
+    const cache = new KvCache(100, { deviceTokens: profile.kvCapacityTokens, blockTokens: 10, lowerTokens: [] });
+    const host: EngineHost = { admitted() {}, prefilled() {}, finished() {}, refused() {} };
+    const engine = new Engine(0, profile, cache, queue, host);
+    for (const index of [0, 1]) engine.enqueue(newTask(call(index, 150, 2, []), "both", index));
+    expect([engine.waiting, engine.leftWaiting]).toEqual([1, 0]);
+    queue.pop();
+    engine.onSegmentEnded(queue.payload);
+    expect([engine.waiting, engine.leftWaiting]).toEqual([1, 1]);
+    engine.fail();
+    expect(engine.leftWaiting).toBe(0);
+  });
+
   it("refuses what can never fit and goes on", () => {
     const { seen, refused } = replay(testProfile({ kvCapacityTokens: 100 }), [
       { atMs: 0, call: call(0, 500, 2, [...Array(50).keys()]) },

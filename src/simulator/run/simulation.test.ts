@@ -258,6 +258,16 @@ describe("simulation", () => {
     expect(tiered.engines[0]!.cache.pinnedBlocks).toBe(0);
   });
 
+  it("a router that is short of time delays each call by up to twice its mean, before it chooses", () => {
+    const workload = conversations(30, 4);
+    const { records } = simulate(workload, fleetOf({ routerMsPerEndpoint: 50 }), makePolicy("least-delay"));
+    const routing = workload.calls.map(({ index }) => records.placedMs[index]! - records.sentMs[index]!);
+    expect(Math.min(...routing)).toBeGreaterThanOrEqual(0);
+    expect(Math.max(...routing)).toBeLessThanOrEqual(300);
+    expect(routing.reduce((a, b) => a + b) / routing.length).toBeCloseTo(150, -2);
+    expect(new Set(routing).size).toBeGreaterThan(100);
+  });
+
   it("scraped metrics drive llm-d's own scores", () => {
     const policy = llmdScraped("llm-d default", { queue: 1, kv: 1, active: 0, prefix: 1, prefixDepthTokens: 400 });
     const summary = summarise(simulate(conversations(30, 4), fleetOf({ scrapeMs: 50 }), policy));
