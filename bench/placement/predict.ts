@@ -77,7 +77,7 @@ function fleetOf({ roles, pool }: Setup, { profile, saveMsPerToken }: Calibratio
   return parseFleet({
     stores: shared ? [folder] : [],
     pools: roles.map((role, i) => ({
-      ...{ name: `worker-${i}`, profile, replicas: 1, role },
+      ...{ name: `worker-${i}`, replicas: 1, role, profile: { ...profile, keeps: "conversations" as const } },
       ...(shared && { store: folder.name }),
       ...(pool === "none" && { tiers: [] }),
     })),

@@ -10,6 +10,7 @@
 // Memory: a call is admitted when its whole prompt fits beside what runs (evicting idle blocks); when outputs outgrow the
 // device, the youngest call is preempted and later computes again what is no longer cached, as vLLM does.
 import type { EventQueue } from "../events.ts";
+import { Conversations } from "./conversations.ts";
 import { type EngineHost, type EngineTotals, noTotals } from "./host.ts";
 import { KvCache } from "./kv-cache.ts";
 import { TierLink } from "./link.ts";
@@ -17,6 +18,7 @@ import { runMs, stepsBy } from "./decode-run.ts";
 import { stepMs, type EngineProfile, type KvTierProfile } from "./profile.ts";
 import { shareOut } from "./share.ts";
 import { FinishHeap, type Task } from "./task.ts";
+import { WaitingTasks } from "./waiting.ts";
 
 /** Event kinds that engines put into the queue; `target` is the engine's number. */
 export const segmentEnded = 1;
@@ -33,13 +35,12 @@ export class Engine {
   readonly profile: EngineProfile;
   readonly cache: KvCache;
   readonly totals: EngineTotals = noTotals();
+  /** Where the device keeps whole conversations. */
+  readonly kept: Conversations | undefined;
   readonly #queue: EventQueue;
   readonly #host: EngineHost;
-  #waiting: Task[] = [];
-  #waitingHead = 0;
+  readonly #waiting = new WaitingTasks();
   #leftWaiting = 0;
-  /** Preempted tasks: they go first. */
-  #resuming: Task[] = [];
   #prefilling: Task[] = [];
   readonly #decoding = new FinishHeap();
   #decodeKv = 0;
@@ -69,6 +70,7 @@ export class Engine {
     this.id = id;
     this.profile = profile;
     this.cache = cache;
+    if (profile.keeps === "conversations") this.kept = new Conversations(cache, profile.maxSequences);
     this.#queue = queue;
     this.#host = host;
   }
@@ -79,7 +81,7 @@ export class Engine {
   }
 
   get waiting(): number {
-    return this.#waiting.length - this.#waitingHead + this.#resuming.length;
+    return this.#waiting.size;
   }
 
   /** Calls that had to wait when the present step was planned: those that came since are not among them. */
@@ -126,22 +128,14 @@ export class Engine {
   endLease(task: Task): void {
     if (!this.#leased.delete(task)) return; // the engine died meanwhile
     this.#releaseMemory(task, 0);
+    this.kept?.ended(task.call);
     if (this.#segment === idle) this.#plan(this.#queue.nowMs);
   }
 
   /** The process dies: everything inside and every block is lost. Returns the tasks that were inside. */
   fail(): Task[] {
-    const lost = [
-      ...this.#resuming,
-      ...this.#waiting.slice(this.#waitingHead),
-      ...this.#prefilling,
-      ...this.#decoding.tasks,
-      ...this.#leased,
-    ];
+    const lost = [...this.#waiting.clear(), ...this.#prefilling, ...this.#decoding.tasks, ...this.#leased];
     this.#accountSegment(this.#queue.nowMs);
-    this.#resuming = [];
-    this.#waiting = [];
-    this.#waitingHead = 0;
     this.#leftWaiting = 0;
     this.#prefilling = [];
     this.#decoding.tasks.length = 0;
@@ -150,6 +144,7 @@ export class Engine {
     this.#segment = idle;
     this.#version++;
     this.cache.clear();
+    this.kept?.clear();
     return lost;
   }
 
@@ -238,6 +233,7 @@ export class Engine {
     this.#decodeKv -= task.target + 1 + decoded;
     const output = task.call.outputTokens;
     this.#releaseMemory(task, decoded, output);
+    this.kept?.ended(task.call);
     this.#host.finished(this, task, nowMs);
   }
 
@@ -246,7 +242,8 @@ export class Engine {
     this.cache.privateTokens -= task.privateTokens + decoded;
     if (output > 0) {
       const { outputBlocks } = task.call;
-      this.cache.leaveOutput(output - (outputBlocks?.length ?? 0) * this.cache.blockTokens);
+      const beyond = output - (outputBlocks?.length ?? 0) * this.cache.blockTokens;
+      if (this.kept === undefined) this.cache.leaveOutput(beyond);
       if (outputBlocks !== undefined) this.cache.keepOutput(outputBlocks);
     }
     this.cache.release(task.call.blocks, task.pinnedBlocks);
@@ -329,14 +326,13 @@ export class Engine {
       task.done = 0;
       task.preemptions++;
       this.totals.preemptions++;
-      this.#resuming.push(task);
+      this.#waiting.preempted(task);
     }
   }
 
   /** Admits the next waiting task if sequences and memory allow; false when none could be. */
   #admit(nowMs: number): boolean {
-    const resumed = this.#resuming.length > 0;
-    const task = resumed ? this.#resuming[this.#resuming.length - 1] : this.#waiting[this.#waitingHead];
+    const task = this.#waiting.first;
     if (task === undefined) return false;
     const running = this.#prefilling.length + this.#decoding.size;
     if (running >= this.profile.maxSequences) return false;
@@ -347,33 +343,22 @@ export class Engine {
     if (need + this.#decoding.size > cache.availableTokens) {
       if (running > 0 || this.#leased.size > 0) return false;
       if (need > cache.deviceTokens) {
-        this.#take(resumed);
+        this.#waiting.take();
         this.#host.refused(this, task, nowMs);
         return this.#admit(nowMs);
       }
     }
-    this.#take(resumed);
+    this.#waiting.take();
     task.order = this.#orders++;
     task.privateTokens = beyond;
     cache.privateTokens += beyond;
     this.#fill(task, nowMs);
+    this.kept?.admitted(task.call, running);
     cache.fit();
     if (task.preemptions === 0) this.#host.admitted(this, task, nowMs);
     if (task.leg === "decode" && task.done >= task.target) this.#join(task, nowMs);
     else this.#prefilling.push(task);
     return true;
-  }
-
-  #take(resumed: boolean): void {
-    if (resumed) {
-      this.#resuming.pop();
-      return;
-    }
-    this.#waitingHead++;
-    if (this.#waitingHead > 1024 && this.#waitingHead * 2 > this.#waiting.length) {
-      this.#waiting = this.#waiting.slice(this.#waitingHead);
-      this.#waitingHead = 0;
-    }
   }
 
   /** Pins the prompt's blocks and settles what is cached, what is loaded from lower tiers, and what must be computed. */
@@ -383,14 +368,17 @@ export class Engine {
     const blockTokens = cache.blockTokens;
     const resident = cache.match(blocks);
     const onDevice = cache.matchDevice(blocks);
+    // A conversation comes up as a whole, into a sequence of its own.
+    const whole = this.#link.reads && this.kept !== undefined && this.kept.heldFor(task.call) < resident;
+    const from = whole ? 0 : onDevice;
     let usable = resident;
-    if (resident > onDevice) {
-      const readyMs = this.#link.bringUp(cache, blocks, onDevice, resident, nowMs);
+    if (resident > from) {
+      const readyMs = this.#link.bringUp(cache, blocks, from, resident, nowMs);
       if (readyMs === undefined) usable = onDevice;
       else {
         task.readyMs = readyMs;
         this.#queue.schedule(readyMs, wake, this.id);
-        task.loadedTokens = (resident - onDevice) * blockTokens;
+        task.loadedTokens = (resident - from) * blockTokens;
         this.totals.loadedTokens += task.loadedTokens;
       }
     }

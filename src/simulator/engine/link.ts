@@ -14,14 +14,23 @@ export class TierLink {
     this.#tiers = shared === undefined ? profile.tiers : [...profile.tiers, shared];
   }
 
-  /** Books blocks `[from, to)` and answers when they are up; undefined: computing them again is faster. */
+  /** Is there anything to read from? */
+  get reads(): boolean {
+    return this.#tiers.length > 0;
+  }
+
+  /**
+   * Books blocks `[from, to)` and answers when they are up; undefined: computing them again is faster. Those on the device cost
+   * nothing, but where it keeps whole conversations: there they are another's, and are copied through the nearest tier.
+   */
   bringUp(cache: KvCache, blocks: Int32Array, from: number, to: number, nowMs: number): number | undefined {
-    const { step, tiers } = this.#profile;
+    const { step, tiers, keeps } = this.#profile;
+    const nearest = keeps === "conversations" ? 0 : -1;
     let ms = 0;
     let latencyMs = 0;
     let shared = 0;
     for (let i = from; i < to; i++) {
-      const below = cache.tierOf(blocks[i]!) - 2;
+      const below = Math.max(nearest, cache.tierOf(blocks[i]!) - 2);
       const tier = this.#tiers[below];
       if (tier === undefined) continue;
       ms += cache.blockTokens * tier.msPerToken;

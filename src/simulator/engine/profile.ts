@@ -53,6 +53,8 @@ export const profileSchema = z.strictObject({
   /** Sequences that may run at once. */
   maxSequences: z.number().int().positive(),
   kvCapacityTokens: z.number().int().positive(),
+  /** What stays on the device: whole conversations, one a sequence; absent: blocks of a paged cache. */
+  keeps: z.literal("conversations").optional(),
   kvBytesPerToken: positive,
   tiers: z.array(tierSchema).max(3).default([]),
   /** Network of one replica for KV transfers (prefill to decode). */

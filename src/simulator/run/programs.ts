@@ -120,8 +120,15 @@ export class ProgramKeeper {
   }
 
   #act(verb: "demote" | "drop", call: SimCall, slot: number): void {
-    const { cache } = this.#engines[slot]!;
+    const { cache, kept } = this.#engines[slot]!;
     const { blocks, outputBlocks } = call;
+    if (kept !== undefined) {
+      const moved = kept.demote(call);
+      if (verb === "demote") {
+        this.counts.demotedBlocks += moved;
+        return;
+      }
+    }
     for (const part of outputBlocks === undefined ? [blocks] : [blocks, outputBlocks]) {
       if (verb === "demote") this.counts.demotedBlocks += cache.demote(part);
       else this.counts.droppedBlocks += cache.drop(part);

@@ -251,6 +251,7 @@ export class FleetScaler {
       this.#paidMs[slot]! += nowMs - this.#paidSinceMs[slot]!;
       this.#paidSinceMs[slot] = Number.NaN;
       this.#engines[slot]!.cache.clear();
+      this.#engines[slot]!.kept?.clear();
       this.#host.stopped(slot);
     }
   }
