@@ -48,8 +48,8 @@ export function asPlayed(workload: Workload, tokens: ReadonlyMap<Played, readonl
   }
   for (const [one, ids] of inOrder) {
     builder.add({
+      // A session has one name for all of its agents, as in the header that is sent: its newest state may be another agent's.
       program: String(one.call.program),
-      thread: String(one.call.thread),
       promptTokens: ids.length,
       outputTokens: one.outputTokens,
       blocks: blocks.get(one)!,
