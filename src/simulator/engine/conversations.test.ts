@@ -21,9 +21,11 @@ function serve(keeps: "conversations" | undefined, prompts: readonly number[][],
   const queue = new EventQueue();
   const cache = new KvCache(200, { deviceTokens: 10_000, blockTokens, lowerTokens: [10_000] });
   const cached: number[] = [];
+  const firstMs: number[] = [];
+  let sentMs = 0;
   const engine = new Engine(0, profile, cache, queue, {
     admitted: (_engine, task) => void cached.push(task.cachedTokens),
-    prefilled() {},
+    prefilled: (_engine, _task, nowMs) => void firstMs.push(nowMs - sentMs),
     finished() {},
     refused() {},
   });
@@ -33,6 +35,7 @@ function serve(keeps: "conversations" | undefined, prompts: readonly number[][],
     ...(outputs[index] && { outputBlocks: Int32Array.from(outputs[index]) }),
   }));
   for (const call of calls) {
+    sentMs = queue.nowMs;
     engine.enqueue(newTask(call, "both", call.index));
     while (queue.pop()) {
       if (queue.kind === segmentEnded) engine.onSegmentEnded(queue.payload);
@@ -40,7 +43,7 @@ function serve(keeps: "conversations" | undefined, prompts: readonly number[][],
     }
   }
   const tiers = (from: number, count: number) => [...new Set(range(from, count).map((block) => cache.tierOf(block)))];
-  return { cached, engine, calls, tiers };
+  return { cached, firstMs, engine, calls, tiers };
 }
 
 const three = [range(0, 10), range(50, 10), range(100, 10)];
@@ -62,14 +65,14 @@ it("a next turn takes its own sequence over, outputs included, and finds a parke
 
 it("what others begin with stays with them", () => {
   const shared = range(0, 5);
-  const { tiers, cached, engine } = serve("conversations", [
+  const { tiers, cached, engine, firstMs } = serve("conversations", [
     [...shared, ...range(20, 9)],
     [...shared, ...range(40, 9)],
     [...shared, ...range(60, 9)],
   ]);
   expect([tiers(0, 5), tiers(20, 9), tiers(40, 9), tiers(60, 9)]).toEqual([[1], [2], [1], [1]]);
-  // Each has a copy of its own: it is found, but comes through a file.
-  expect([cached, engine.totals.loadedTokens]).toEqual([[0, 50, 50], 100]);
+  // Each has a copy of its own, which takes the time of a file but came from the device.
+  expect([cached, engine.totals.loadedTokens, firstMs[1]]).toEqual([[0, 50, 50], 0, 0.5 + 10 + 90]);
 });
 
 it("what is demoted makes room; a dead engine keeps nothing", () => {

@@ -368,7 +368,7 @@ export class Engine {
     const blockTokens = cache.blockTokens;
     const resident = cache.match(blocks);
     const onDevice = cache.matchDevice(blocks);
-    // A conversation comes up as a whole, into a sequence of its own.
+    // A conversation comes up as a whole, into a sequence of its own; what another on the device has of it is copied.
     const whole = this.#link.reads && this.kept !== undefined && this.kept.heldFor(task.call) < resident;
     const from = whole ? 0 : onDevice;
     let usable = resident;
@@ -378,7 +378,7 @@ export class Engine {
       else {
         task.readyMs = readyMs;
         this.#queue.schedule(readyMs, wake, this.id);
-        task.loadedTokens = (resident - from) * blockTokens;
+        task.loadedTokens = resident > onDevice ? (resident - from) * blockTokens : 0;
         this.totals.loadedTokens += task.loadedTokens;
       }
     }
