@@ -77,6 +77,7 @@ async function complete(
   prompt: string,
   maxTokens: number,
   attempt: string,
+  onFirstToken?: () => void,
 ): Promise<Omit<Done, "conversation" | "turn" | "sentMs">> {
   const body = {
     model: values.model,
@@ -100,6 +101,7 @@ async function complete(
   for await (const chunk of events(response)) {
     if (chunk.choices?.length > 0) {
       lastMs = performance.now() - started;
+      if (firstMs === 0) onFirstToken?.();
       if (firstMs === 0) firstMs = lastMs;
     }
     if (chunk.usage) usage = chunk.usage;
@@ -134,9 +136,9 @@ function words(nonce: string, count: number): string {
   return `${nonce}: ${Array.from({ length: count }, () => list[random.below(list.length)]!).join(" ")}`;
 }
 
-const send: Send = ({ promptTokens, outputTokens: maxTokens, nonce }) => {
+const send: Send = ({ promptTokens, outputTokens: maxTokens, nonce, onFirstToken }) => {
   const attempt = `${nonce}-${Math.trunc(performance.now() * 1000)}`;
-  return complete(words(attempt, Math.max(1, promptTokens - 8)), maxTokens, attempt);
+  return complete(words(attempt, Math.max(1, promptTokens - 8)), maxTokens, attempt, onFirstToken);
 };
 
 const frame: ProfileFrame = {

@@ -21,6 +21,7 @@ const networkClients = new Map([
   ["engines/egress.ts", "the door"],
   ["engines/vllm/sockets.ts", "KV events: ZeroMQ opens its own sockets, at addresses judged as the door's are"],
   ["cli/client.ts", "the command line is a client of its own instance"],
+  ["cli/probe.ts", "it measures the engine whose address it is given, from outside"],
   ["agents/restate/client.ts", "Restate is a part of the house, like Postgres"],
   ["gateway/api/docs.ts", "a page whose script runs in the reader's browser"],
 ]);

@@ -12,6 +12,7 @@ import { printError } from "./errors.ts";
 import { registerKeys } from "./keys.ts";
 import { registerModels } from "./models.ts";
 import { registerRuns } from "./runs.ts";
+import { registerCalibrate } from "./calibrate.ts";
 import { registerSimulate } from "./simulate.ts";
 import { registerStatus } from "./status.ts";
 import { Terminal } from "./terminal.ts";
@@ -46,6 +47,7 @@ export function buildProgram(context: Context): Command {
   registerRuns(program, context);
   registerBill(program, context);
   registerSimulate(program, context);
+  registerCalibrate(program, context);
   return program;
 }
 

@@ -92,17 +92,17 @@ function traceOptions(command: Command): Command {
     .option("--json [file]", "write JSON to a file, or print it when no file is named");
 }
 
-function number(flags: string, about: string): Option {
+export function number(flags: string, about: string): Option {
   return new Option(flags, about).argParser((text) => numberOf(text, flags.split(" ")[0]!));
 }
 
-function numberOf(text: string, option: string): number {
+export function numberOf(text: string, option: string): number {
   const value = Number(text);
   if (text.trim() !== "" && Number.isFinite(value)) return value;
   throw new CliError({ exitCode: 2, message: `${option} ${text} is not a number.`, hint: `Write it like ${option} 2` });
 }
 
-const words = (list: string): string[] =>
+export const words = (list: string): string[] =>
   list
     .split(",")
     .map((word) => word.trim())
@@ -113,7 +113,7 @@ function workload({ trace, format, limit, speed, copies, shrink, seed }: TraceOp
   return { trace, format: format as "mooncake" | undefined, limit, speed, copies, shrink, seed };
 }
 
-function shownProgress(context: Context) {
+export function shownProgress(context: Context) {
   const begun = performance.now();
   const line = context.terminal.progress();
   return {

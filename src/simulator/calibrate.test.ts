@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { fitProfile, measureEndpoint, type MeasuredRow, type Send } from "./calibrate.ts";
 import { prefillMs, profileSchema, stepMs, type EngineProfile } from "./engine/profile.ts";
@@ -40,6 +41,15 @@ describe("calibration", () => {
           ms: stepMs(truth, 0, 0, batch, batch * contextTokens),
         })),
       ),
+      // 512 tokens a step, the batch's among them; half a step of the batch alone goes by before.
+      ...[1, 7].map((batch): MeasuredRow => ({
+        ...{ kind: "mixed", promptTokens: 900, batch, contextTokens: 100 },
+        ms:
+          truth.callOverheadMs +
+          stepMs(truth, 0, 0, batch, batch * 100) / 2 +
+          stepMs(truth, 512 - batch, (512 - batch) ** 2 / 2, batch, batch * 100) +
+          stepMs(truth, 388 + batch, (388 + batch) * (512 - batch + (388 + batch) / 2), batch, batch * 100),
+      })),
     ];
     const fitted = fitProfile(rows, frame);
     expect(fitted.error).toBeLessThan(0.005);
@@ -53,10 +63,12 @@ describe("calibration", () => {
     let inside = 0;
     let most = 0;
     const nonces = new Set<string>();
-    const send: Send = async ({ promptTokens, outputTokens, nonce }) => {
+    const send: Send = async ({ promptTokens, outputTokens, nonce, onFirstToken }) => {
       nonces.add(nonce);
       most = Math.max(most, ++inside);
       await Promise.resolve();
+      onFirstToken?.();
+      for (let token = 1; token < outputTokens; token++) await setImmediate();
       const batch = inside;
       inside--;
       const ttftMs = prefillMs(truth, promptTokens, 0);
@@ -70,8 +82,17 @@ describe("calibration", () => {
     const rows = await measureEndpoint(send, { repetitions: 1, batches: [1, 2] });
     expect(rows.filter((row) => row.kind === "prefill")).toHaveLength(5);
     expect(rows.filter((row) => row.kind === "decode")).toHaveLength(4);
+    expect(rows.filter((row) => row.kind === "mixed")).toHaveLength(2);
     expect(most).toBe(2);
-    expect(nonces.size).toBe(1 + 5 + 2 * (1 + 2));
+    // Beside one that decodes, for each of the two longest prompts.
+    expect(nonces.size).toBe(1 + 5 + 2 * (1 + 2) + 2 * (1 + 1));
+  });
+
+  it("measures no prompt beside a batch where first tokens are not told", async () => {
+    const send: Send = ({ promptTokens, outputTokens }) =>
+      Promise.resolve({ promptTokens, outputTokens, ttftMs: 10, totalMs: 10 + outputTokens });
+    const rows = await measureEndpoint(send, { repetitions: 2 });
+    expect(rows.filter((row) => row.kind === "mixed")).toEqual([]);
   });
 
   it("names what is missing", async () => {

@@ -1,12 +1,23 @@
-// What `lineshaft simulate` and `lineshaft plan` do, without the command line: plain options in, a result and printable lines out.
+// What `lineshaft simulate`, `lineshaft plan` and `lineshaft calibrate` do, without the command line: plain options in, a result and printable lines out.
 import { writeFileSync } from "node:fs";
 import { readFileSync } from "node:fs";
 import { parse } from "yaml";
+import { z } from "zod";
+import {
+  fitProfile,
+  measureEndpoint,
+  type FittedProfile,
+  type MeasureOptions,
+  type ProfileFrame,
+  type Send,
+} from "./calibrate.ts";
+import { profileSchema } from "./engine/profile.ts";
 import { parseFleet, readFleet, type Fleet } from "./fleet.ts";
 import { parsePlan, planFleet, type Plan } from "./plan.ts";
 import { htmlReport } from "./report/html.ts";
 import { jsonReport } from "./report/json.ts";
-import { planText, simulateText } from "./report/text.ts";
+import { loadProfile } from "./profiles/index.ts";
+import { calibrateText, planText, simulateText } from "./report/text.ts";
 import { runExperiment, type Experiment } from "./run/experiment.ts";
 import { openWorkload, type OpenOptions } from "./traces/open.ts";
 import { SimulatorError } from "./types.ts";
@@ -72,6 +83,39 @@ export async function runPlanCommand(options: PlanOptions): Promise<CommandResul
   const files: string[] = [];
   if (options.json !== undefined) write(options.json, jsonReport(result), files);
   return { result, text: planText(result), files };
+}
+
+export interface CalibrateOptions extends MeasureOptions {
+  /** How the endpoint is asked. */
+  send: Send;
+  /** The model's name there. */
+  model: string;
+  /** Built-in profile, or a path of one: what cannot be measured from outside is taken from it (tiers, network, price, ...). */
+  like: string;
+  /** What differs from it. */
+  overrides: Partial<ProfileFrame>;
+  /** Where the profile is written. */
+  out: string;
+}
+
+/** Measures an endpoint, fits a profile and writes it. Throws SimulatorError. */
+export async function runCalibrateCommand(options: CalibrateOptions): Promise<CommandResult<FittedProfile>> {
+  const source = `measured by lineshaft calibrate on ${new Date().toISOString().slice(0, 10)}`;
+  const named = { name: options.model, model: options.model, source, ...options.overrides };
+  // Before anything is measured: that takes a minute.
+  const frame = profileSchema.safeParse({ ...loadProfile(options.like), ...named });
+  if (!frame.success) {
+    throw new SimulatorError(
+      "profile_invalid",
+      `The profile would not be valid:\n${z.prettifyError(frame.error)}`,
+      "Counts are whole numbers above 0; see docs/simulator.md for what a profile holds.",
+    );
+  }
+  const rows = await measureEndpoint(options.send, options);
+  const result = fitProfile(rows, frame.data);
+  const files: string[] = [];
+  write(options.out, `${JSON.stringify(result.profile, null, 2)}\n`, files);
+  return { result, text: calibrateText(result), files };
 }
 
 function readDescription(path: string): unknown {

@@ -1,6 +1,6 @@
 // What other rooms use of the simulator. It only exports.
-export { runPlanCommand, runSimulateCommand } from "./commands.ts";
-export type { CommandResult, PlanOptions, Progress, SimulateOptions } from "./commands.ts";
+export { runCalibrateCommand, runPlanCommand, runSimulateCommand } from "./commands.ts";
+export type { CalibrateOptions, CommandResult, PlanOptions, Progress, SimulateOptions } from "./commands.ts";
 export { fitProfile, measureEndpoint } from "./calibrate.ts";
 export type { FittedProfile, MeasuredRow, ProbeAnswer, ProbeRequest, ProfileFrame, Send } from "./calibrate.ts";
 export { profileSchema, type EngineProfile } from "./engine/profile.ts";

@@ -1,4 +1,5 @@
 // Results for a terminal: aligned columns, no colour.
+import type { FittedProfile, MeasuredRow } from "../calibrate.ts";
 import type { Plan } from "../plan.ts";
 import type { Experiment } from "../run/experiment.ts";
 
@@ -42,7 +43,7 @@ export function simulateText(experiment: Experiment): string {
     for (const { policy, summary } of experiment.points.filter((point) => point.load === load)) {
       for (const store of summary.stores ?? [])
         lines.push(
-          `${policy}: ${percent(store.fetchedTokens / summary.promptTokens)} of prompt tokens came from ${store.name}, which holds ${millions(store.heldTokens)} of ${millions(store.capacityTokens)} and evicted ${millions(store.evictedTokens)}`,
+          `${policy}: ${percent(store.fetchedTokens / summary.promptTokens)} of prompt tokens came from ${store.name}, which holds ${millions(store.heldTokens)} of ${millions(store.capacityTokens)} tokens and evicted ${millions(store.evictedTokens)}`,
         );
       if (summary.replicas === undefined) continue;
       const { mean, peakReady } = summary.replicas;
@@ -61,6 +62,30 @@ export function simulateText(experiment: Experiment): string {
     );
   }
   return lines.join("\n");
+}
+
+/** Every measured row beside what the fitted profile says of it. */
+export function calibrateText({ rows, error, profile }: FittedProfile): string {
+  const header = ["measured", "ms", "profile says", "error"];
+  const lines = rows.map(({ row, predictedMs }) => [
+    rowText(row),
+    row.ms.toFixed(1),
+    predictedMs.toFixed(1),
+    percent(predictedMs / row.ms - 1),
+  ]);
+  const { step, callOverheadMs } = profile;
+  return [
+    columns([header, ...lines]),
+    "",
+    `Mean error ${percent(error)}. A step takes ${step.baseMs.toFixed(2)} ms, ${step.tokenMs.toFixed(4)} ms a token beyond ${step.freeTokens}, ` +
+      `${step.sequenceMs.toFixed(3)} ms a sequence; a call ${callOverheadMs.toFixed(1)} ms.`,
+  ].join("\n");
+}
+
+function rowText(row: MeasuredRow): string {
+  if (row.kind === "prefill") return `prompt of ${row.promptTokens}`;
+  const batch = `${row.batch} decoding at ${Math.round(row.contextTokens)}`;
+  return row.kind === "decode" ? `a token, ${batch}` : `prompt of ${row.promptTokens}, ${batch}`;
 }
 
 /** The recommended fleet, the others, and what moves the answer. */
@@ -127,7 +152,7 @@ function columns(rows: readonly (readonly string[])[]): string {
     .join("\n");
 }
 
-const millions = (tokens: number): string => `${(tokens / 1e6).toFixed(1)}M tokens`;
+const millions = (tokens: number): string => `${(tokens / 1e6).toFixed(1)}M`;
 const percent = (share: number): string => `${(share * 100).toFixed(1)} %`;
 const ms = (value: number): string => (value >= 10_000 ? `${(value / 1000).toFixed(1)} s` : `${value.toFixed(0)} ms`);
 const signed = (value: number): string => `${value < 0 ? "-" : "+"}${ms(Math.abs(value))}`;
