@@ -69,6 +69,20 @@ export class Candidates {
     return department === undefined ? this.takers : this.#takersOf.get(department)!;
   }
 
+  /** Does anybody have room for another call? Without a bound on calls in flight, whoever is there. */
+  get haveRoom(): boolean {
+    const limit = this.#fleet.maxInFlightPerEndpoint;
+    if (limit === undefined) return this.takers.length > 0;
+    return this.takers.some((endpoint) => endpoint.load.inFlight < limit);
+  }
+
+  /** Who may take this call now. */
+  withRoom(call: SimCall): SimulatedEndpoint[] {
+    const limit = this.#fleet.maxInFlightPerEndpoint;
+    const takers = this.takersOf(call);
+    return limit === undefined ? takers : takers.filter((endpoint) => endpoint.load.inFlight < limit);
+  }
+
   /** Fills the view with what is known of `candidates` at `nowMs`; `reaches`: with what can be brought to them. */
   look(call: SimCall, request: Call, candidates: SimulatedEndpoint[], nowMs: number, reaches = false): void {
     const { view } = this;

@@ -6,9 +6,10 @@
 // a shared store where there is one. Without any it goes at once.
 import {
   type Call,
-  type Decision,
+  decisionOf,
   type Endpoints,
   type EndpointState,
+  type PlacementView,
   type ProgramGate,
   Programs,
   type SchedulerAction,
@@ -53,7 +54,12 @@ export class ProgramKeeper {
     this.#carryOut(actions);
   }
 
-  placed(call: SimCall, request: Call, at: EndpointState, decision: Decision, nowMs: number): void {
+  /** The call goes to candidate `index` of the view, after `queuedMs`. */
+  placed(call: SimCall, request: Call, view: PlacementView, index: number, policy: string, queuedMs: number): void {
+    const at = view.endpoints[index]!;
+    const nowMs = view.now;
+    const choice = { index, runnerUp: -1, cost: 0, runnerUpCost: 0, ties: 1, reason: "placed" };
+    const decision = decisionOf(view, choice, policy, queuedMs);
     const actions: SchedulerAction[] = [];
     this.#programs.placed(request, at, decision, nowMs, actions);
     const older = this.#latest[call.thread];

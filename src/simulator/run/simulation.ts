@@ -6,7 +6,7 @@
 // to one of them; its KV is then leased there, pulled over the network, released, and decoded where the policy placed it. A
 // replica that fails loses its calls: those without a first token are placed again, others failed. Pools may grow and shrink
 // meanwhile (`scaling.ts`). Where replicas share a store, a conversation's state may have to be put there first (`bringing.ts`).
-import { decisionOf, numbersOf, PdPlanner, workTokens, type Call, type Policy } from "../../scheduler/index.ts";
+import { numbersOf, PdPlanner, workTokens, type Call, type Policy } from "../../scheduler/index.ts";
 import { Engine, segmentEnded, wake, type EngineHost } from "../engine/engine.ts";
 import { newTask, type Task } from "../engine/task.ts";
 import { EventQueue } from "../events.ts";
@@ -17,20 +17,11 @@ import { Arrivals } from "./arrivals.ts";
 import { Bringing } from "./bringing.ts";
 import { Candidates } from "./candidates.ts";
 import type { CacheView } from "./knowledge.ts";
-import {
-  arrival,
-  brought,
-  failure,
-  programTick,
-  pulled,
-  recovery,
-  replicaStarted,
-  routed,
-  scaleTick,
-} from "./kinds.ts";
+import * as kind from "./kinds.ts";
 import { Legs } from "./legs.ts";
 import { ProgramKeeper, programTickMs } from "./programs.ts";
 import { CallRecords, outcome } from "./records.ts";
+import { Progress } from "./progress.ts";
 import { Requests } from "./requests.ts";
 import type { SimulationOptions, SimulationResult } from "./result.ts";
 import { FleetScaler } from "./scaling.ts";
@@ -80,9 +71,9 @@ class Simulation implements EngineHost {
   /** Only where a store takes what one replica has for another. */
   readonly #bringing: Bringing | undefined;
 
+  readonly #progress: Progress;
   #ended = 0;
   #decisions = 0;
-  #progressAt = 0;
   #lastEndMs = 0;
 
   constructor(workload: Workload, fleet: Fleet, policy: Policy, options: SimulationOptions) {
@@ -91,6 +82,7 @@ class Simulation implements EngineHost {
     this.#policy = policy;
     this.#options = options;
     this.#records = new CallRecords(workload.calls.length);
+    this.#progress = new Progress(workload.calls.length, options.onProgress);
     this.#rng = Random.stream(options.seed ?? 1, "placement").next;
     this.#routerMs = fleet.routerMsPerEndpoint * fleet.replicas.length;
     this.#routerRng = Random.stream(options.seed ?? 1, "router").next;
@@ -103,7 +95,7 @@ class Simulation implements EngineHost {
     if (fleet.scaled.length > 0) this.#scaler = this.#createScaler();
     if (fleet.stores.some(({ writes }) => writes === "evicted"))
       this.#bringing = new Bringing(workload, fleet, this.#engines, ({ index }, endMs) =>
-        this.#queue.schedule(endMs, brought, index),
+        this.#queue.schedule(endMs, kind.brought, index),
       );
     this.#candidates = new Candidates(world, fleet, this.#bringing?.homes);
     this.#pd = new PdPlanner({
@@ -118,10 +110,11 @@ class Simulation implements EngineHost {
 
   run(): SimulationResult {
     const queue = this.#queue;
-    for (const [i, fault] of this.#fleet.failures.entries()) queue.schedule(fault.atMs, failure, fault.endpoint, i);
+    for (const [i, fault] of this.#fleet.failures.entries())
+      queue.schedule(fault.atMs, kind.failure, fault.endpoint, i);
     this.#scheduleRoot();
-    if (this.#programs !== undefined) queue.schedule(programTickMs, programTick, 0);
-    if (this.#scaler !== undefined) queue.schedule(this.#scaler.everyMs, scaleTick, 0);
+    if (this.#programs !== undefined) queue.schedule(programTickMs, kind.programTick, 0);
+    if (this.#scaler !== undefined) queue.schedule(this.#scaler.everyMs, kind.scaleTick, 0);
     while (queue.pop()) {
       switch (queue.kind) {
         case segmentEnded:
@@ -130,40 +123,40 @@ class Simulation implements EngineHost {
         case wake:
           this.#engines[queue.target]!.onWake();
           break;
-        case arrival:
+        case kind.arrival:
           if (queue.payload === 1) this.#scheduleRoot();
           this.#arrive(this.#workload.calls[queue.target]!);
           break;
-        case routed:
+        case kind.routed:
           this.#route(this.#workload.calls[queue.target]!);
           break;
-        case pulled:
+        case kind.pulled:
           this.#kvPulled(queue.target);
           break;
-        case brought:
+        case kind.brought:
           this.#bringing!.end(queue.target);
           break;
-        case failure:
+        case kind.failure:
           this.#fail(queue.target, queue.payload);
           break;
-        case recovery:
+        case kind.recovery:
           this.#recover(queue.target);
           break;
-        case programTick:
+        case kind.programTick:
           this.#programs!.tick(queue.nowMs);
           this.#drainWaitingRoom();
-          if (this.#ended < this.#records.count) queue.schedule(queue.nowMs + programTickMs, programTick, 0);
+          if (this.#ended < this.#records.count) queue.schedule(queue.nowMs + programTickMs, kind.programTick, 0);
           break;
-        case scaleTick:
+        case kind.scaleTick:
           this.#scaler!.tick(queue.nowMs);
-          if (this.#ended < this.#records.count) queue.schedule(queue.nowMs + this.#scaler!.everyMs, scaleTick, 0);
+          if (this.#ended < this.#records.count) queue.schedule(queue.nowMs + this.#scaler!.everyMs, kind.scaleTick, 0);
           break;
-        case replicaStarted:
+        case kind.replicaStarted:
           this.#scaler!.started(queue.target);
           break;
       }
     }
-    this.#options.onProgress?.(this.#ended, this.#records.count);
+    this.#progress.finish(this.#ended);
     return {
       workload: this.#workload,
       fleet: this.#fleet,
@@ -182,7 +175,7 @@ class Simulation implements EngineHost {
 
   #createScaler(): FleetScaler {
     return new FleetScaler(this.#fleet, this.#endpoints, this.#engines, {
-      startsAt: (slot, atMs) => this.#queue.schedule(atMs, replicaStarted, slot),
+      startsAt: (slot, atMs) => this.#queue.schedule(atMs, kind.replicaStarted, slot),
       changed: () => {
         this.#candidates.refresh();
         this.#drainWaitingRoom();
@@ -198,14 +191,14 @@ class Simulation implements EngineHost {
   #scheduleRoot(): void {
     const root = this.#arrivals.nextRoot();
     if (root === undefined) return;
-    this.#queue.schedule(Math.max(this.#queue.nowMs, root.delayMs), arrival, root.index, 1);
+    this.#queue.schedule(Math.max(this.#queue.nowMs, root.delayMs), kind.arrival, root.index, 1);
   }
 
   #arrive(call: SimCall): void {
     const nowMs = this.#queue.nowMs;
     this.#records.sentMs[call.index] = nowMs;
     if (this.#routerMs === 0) this.#route(call);
-    else this.#queue.schedule(nowMs + 2 * this.#routerMs * this.#routerRng(), routed, call.index);
+    else this.#queue.schedule(nowMs + 2 * this.#routerMs * this.#routerRng(), kind.routed, call.index);
   }
 
   #route(call: SimCall): void {
@@ -222,18 +215,11 @@ class Simulation implements EngineHost {
   }
 
   #placeOrWait(call: SimCall): void {
-    const waits = this.#waitingRoom.size > 0 || !this.#hasSlot();
+    const waits = this.#waitingRoom.size > 0 || !this.#candidates.haveRoom;
     if (!waits) this.#place(call);
     else if (!this.#waitingRoom.add(call, this.#requests.describe(call), this.#queue.nowMs)) {
       this.#end(call, outcome.refused, this.#queue.nowMs);
     }
-  }
-
-  /** Does any candidate have room for another call? Without a bound on calls in flight, always. */
-  #hasSlot(): boolean {
-    const limit = this.#fleet.maxInFlightPerEndpoint;
-    if (limit === undefined) return this.#candidates.takers.length > 0;
-    return this.#candidates.takers.some((endpoint) => endpoint.load.inFlight < limit);
   }
 
   #place(call: SimCall): void {
@@ -243,24 +229,14 @@ class Simulation implements EngineHost {
       this.#end(call, outcome.failed, nowMs);
       return;
     }
-    const limit = this.#fleet.maxInFlightPerEndpoint;
-    let candidates = this.#candidates.takersOf(call);
-    if (limit !== undefined) candidates = candidates.filter((endpoint) => endpoint.load.inFlight < limit);
+    const candidates = this.#candidates.withRoom(call);
     const request = this.#requests.describe(call);
     const index = this.#choose(call, request, candidates);
     const endpoint = candidates[index]!;
     const matched = this.#candidates.view.matchedTokens[index]!;
     const broughtTokens = this.#candidates.broughtTokens[index]!;
-    if (this.#programs !== undefined) {
-      const choice = { index, runnerUp: -1, cost: 0, runnerUpCost: 0, ties: 1, reason: "placed" };
-      const decision = decisionOf(
-        this.#candidates.view,
-        choice,
-        this.#policy.name,
-        nowMs - records.sentMs[call.index]!,
-      );
-      this.#programs.placed(call, request, endpoint, decision, nowMs);
-    }
+    const { view } = this.#candidates;
+    this.#programs?.placed(call, request, view, index, this.#policy.name, nowMs - records.sentMs[call.index]!);
     const prefiller =
       this.#candidates.prefillers.length === 0 ? undefined : this.#choosePrefiller(call, request, endpoint, index);
     records.placedMs[call.index] = nowMs;
@@ -339,7 +315,7 @@ class Simulation implements EngineHost {
       return;
     }
     const decoder = this.#engines[this.#records.decodeEndpoint[call.index]!]!;
-    this.#queue.schedule(this.#transfers.begin(task, engine, decoder, nowMs), pulled, call.index);
+    this.#queue.schedule(this.#transfers.begin(task, engine, decoder, nowMs), kind.pulled, call.index);
   }
 
   #kvPulled(index: number): void {
@@ -376,17 +352,14 @@ class Simulation implements EngineHost {
     this.#ended++;
     this.#programs?.ended(call, this.#requests.describe(call), nowMs);
     this.#arrivals.ended(index, (next) => {
-      this.#queue.schedule(endMs + next.delayMs, arrival, next.index, 0);
+      this.#queue.schedule(endMs + next.delayMs, kind.arrival, next.index, 0);
     });
     this.#drainWaitingRoom();
-    if (this.#options.onProgress !== undefined && this.#ended >= this.#progressAt) {
-      this.#progressAt = this.#ended + Math.max(1, Math.floor(this.#records.count / 100));
-      this.#options.onProgress(this.#ended, this.#records.count);
-    }
+    this.#progress.ended(this.#ended);
   }
 
   #drainWaitingRoom(): void {
-    while (this.#waitingRoom.size > 0 && this.#hasSlot()) {
+    while (this.#waitingRoom.size > 0 && this.#candidates.haveRoom) {
       const call = this.#waitingRoom.take((waiting) => this.#candidates.bestMatch(waiting, this.#queue.nowMs));
       if (call === undefined) return;
       this.#place(call);
@@ -407,7 +380,7 @@ class Simulation implements EngineHost {
     this.#programs?.lost(state);
     const { downMs } = this.#fleet.failures[fault]!;
     const startUpMs = engine.profile.startUpMs;
-    this.#queue.schedule(nowMs + (downMs ?? startUpMs), recovery, endpoint);
+    this.#queue.schedule(nowMs + (downMs ?? startUpMs), kind.recovery, endpoint);
     for (const call of lost) {
       this.#legs.close(call.index);
       if (this.#records.firstMs[call.index]! > 0) this.#end(call, outcome.failed, nowMs);
