@@ -63,5 +63,5 @@ export async function budget() {
 
 function withRatio(results: readonly BudgetResult[], of: (result: BudgetResult) => number): string[] {
   const best = of(results.find((result) => result.rule === "clairvoyant")!);
-  return results.map((result) => `${millions(of(result))} (${(of(result) / best).toFixed(2)}x)`);
+  return results.map((result) => `${millions(of(result))} (${(of(result) / best).toFixed(3)}x)`);
 }

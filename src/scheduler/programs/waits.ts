@@ -3,6 +3,10 @@
 // them end within nine seconds, and one that has run for a minute will probably run for minutes more.
 //
 // Until enough have been seen, a wait is expected to last as long again as it has lasted, at first a given time.
+//
+// Programs differ: one's tools are quick, another's are slow. `new Waits(all)` learns one program's beside everybody's: step by
+// step, the chance that a wait ends there is its own as far as it has waited that long, and everybody's for the rest (a hazard
+// with a beta prior). Mixing whole histograms instead would let a single long wait of its own speak for all long ones.
 
 /** Steps per doubling; the first step holds everything below half a second. */
 const stepsPerOctave = 3;
@@ -11,24 +15,62 @@ const firstMs = 500;
 const steps = 72;
 /** Waits that must have lasted as long as this one for a median to mean something. */
 const enough = 8;
+/** Everybody's waits count as this many of a program's own. */
+const sharedWeight = 8;
 
 export class Waits {
+  private readonly all: Waits | undefined;
   private readonly ended = new Float64Array(steps);
+  /** Of those, what was still of use afterwards. */
+  private readonly used = new Float64Array(steps);
 
-  /** A wait has ended after `ms`. */
-  add(ms: number): void {
-    this.ended[stepOf(ms)]! += 1;
+  /** @param all everybody's waits of the kind, of which these are one program's; they learn what these learn */
+  constructor(all?: Waits) {
+    this.all = all;
   }
 
-  /** Milliseconds that a wait which has lasted `elapsedMs` will last on, by the median; `startMs`: what is assumed at first. */
+  /**
+   * A wait has ended after `ms`.
+   * @param used share of what was kept for it that it then asked for, 0 to 1: after long waits agents often begin anew
+   */
+  add(ms: number, used = 1): void {
+    const step = stepOf(ms);
+    this.ended[step]! += 1;
+    this.used[step]! += used;
+    this.all?.add(ms, used);
+  }
+
+  /**
+   * Milliseconds after which half of what waits, and has waited `elapsedMs`, will have been asked for (the median, where all
+   * is of use). `startMs`: what is assumed at first.
+   */
   remainingMs(elapsedMs: number, startMs: number): number {
+    const all = this.all ?? this;
     const now = stepOf(elapsedMs);
     let longer = 0;
-    for (let step = now; step < steps; step++) longer += this.ended[step]!;
+    let ownLonger = 0;
+    for (let step = now; step < steps; step++) {
+      longer += all.ended[step]!;
+      ownLonger += this.ended[step]!;
+    }
     if (longer < enough) return Math.max(startMs, elapsedMs);
-    let passed = 0;
+    let waiting = 1;
+    let asked = 0;
     let step = now;
-    while (step < steps - 1 && (passed += this.ended[step]!) * 2 < longer) step++;
+    for (; step < steps - 1; step++) {
+      const ended = all.ended[step]!;
+      if (ended > 0) {
+        const own = this.ended[step]!;
+        const chance = (own + (sharedWeight * ended) / longer) / (ownLonger + sharedWeight);
+        const used = (this.used[step]! + (sharedWeight * all.used[step]!) / ended) / (own + sharedWeight);
+        asked += waiting * chance * used;
+        waiting *= 1 - chance;
+        longer -= ended;
+        ownLonger -= own;
+      }
+      // Sums of shares are not exact: half is half but for the last digits.
+      if (asked >= 0.5 - 1e-9) break;
+    }
     return Math.max(firstMs, firstMs * 2 ** ((step - 0.5) / stepsPerOctave) - elapsedMs);
   }
 }

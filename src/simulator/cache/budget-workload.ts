@@ -12,8 +12,8 @@ export interface BudgetRequest {
   promptTokens: number;
   outputTokens: number;
   blocks: Int32Array;
-  /** Why the thread waits afterwards. */
-  then: "tool" | "turn" | "end";
+  /** Why the thread waits afterwards; "unknown" where the capture has no reason. */
+  then: "tool" | "turn" | "unknown" | "end";
   /** Positions at which the next use changes, and from there on the time of the next request that has the block (Infinity: none). */
   nextUse: readonly { from: number; atS: number }[];
 }
@@ -96,10 +96,15 @@ function layOut(session: AgentSession, number: number, startS: number, firstThre
     promptTokens: call.request.promptTokens,
     outputTokens: call.request.outputTokens,
     blocks: arrays.get(call.request)!,
-    then: lastOf.get(call.thread) === i ? "end" : call.request.stop === "tool_use" ? "tool" : "turn",
+    then: lastOf.get(call.thread) === i ? "end" : waitOf(call.request.stop),
     nextUse: nextUse[i]!,
   }));
   return { requests };
+}
+
+function waitOf(stop: string): "tool" | "turn" | "unknown" {
+  if (stop === "tool_use") return "tool";
+  return stop === "" ? "unknown" : "turn";
 }
 
 /** For each request, the steps of "when is the block at this position asked for again"; times never fall along a prompt. */

@@ -71,4 +71,38 @@ describe("KV budget", () => {
       expect(cost("tool-window")).toBeLessThanOrEqual(cost("lru"));
     }
   });
+
+  it("no rule but the clairvoyant is led by what comes, nor by where that lets segments begin", () => {
+    const random = new Random(4);
+    const many = Array.from({ length: 24 }, (_, s) => {
+      let atS = 0;
+      let runs = [0, 4];
+      const requests = Array.from({ length: 14 }, (__, i) => {
+        const made = request(atS, runs, ["tool_use", "", "end_turn"][random.below(3)]);
+        atS += 2 + random.exponential(60);
+        // Some begin anew after two or three blocks; the rest of the old prompt is never asked for again.
+        runs =
+          random.below(5) === 0
+            ? [0, 2 + random.below(2), 1000 * (i + 1), 3]
+            : [...runs.slice(0, -1), runs.at(-1)! + 2];
+        return made;
+      });
+      return session(`s${s}`, requests);
+    });
+    const load = budgetWorkload(many, { seed: 3, alive: 8, meanStartGapS: 5 });
+    expect(load.requests.some(({ nextUse }) => nextUse.length > 1)).toBe(true);
+    const blind = {
+      ...load,
+      requests: load.requests.map((one) => ({ ...one, nextUse: [{ from: 0, atS: Infinity }] })),
+    };
+    for (const name of ["lru", "ttl-5min", "tool-window"]) {
+      for (const share of [0.2, 0.5, 0.8]) {
+        const tokens = share * load.workingSetTokens;
+        expect(runBudget(blind, rule(name), tokens)).toEqual(runBudget(load, rule(name), tokens));
+        expect(runBudget(blind, rule(name), tokens, tokens / 4)).toEqual(
+          runBudget(load, rule(name), tokens, tokens / 4),
+        );
+      }
+    }
+  });
 });

@@ -3,8 +3,10 @@
 // computed again; so all rules see the same arrivals and only what they keep differs.
 //
 // The pool works in segments: runs of consecutive blocks of one thread with the same last use and the same next use. A
-// segment is always trimmed from its tail, which is evicting leaf blocks. Rules rank segments; highest rank goes first.
-import { dead, type BudgetRule, type Ranking, type RuleContext } from "./budget-rules.ts";
+// segment is always trimmed from its tail, which is evicting leaf blocks. Rules rank segments; highest rank goes first. Where
+// segments begin is known from their next use, so no rule may be led by it: segments of one request go tail first, and between
+// requests that rank alike the older goes first.
+import { dead, superseded, type BudgetRule, type Ranking, type RuleContext } from "./budget-rules.ts";
 import type { BudgetRequest, BudgetWorkload } from "./budget-workload.ts";
 
 /** A run of blocks of one thread that were last used, and will next be used, together. */
@@ -15,7 +17,7 @@ export interface Segment {
   order: number;
   atS: number;
   endS: number;
-  then: "tool" | "turn" | "end";
+  then: BudgetRequest["then"];
   /** Not part of its thread's newest prompt any more. */
   superseded: boolean;
   nextUseS: number;
@@ -165,34 +167,44 @@ class Pool {
   }
 
   #evict(context: RuleContext): void {
+    const over = this.#resident > this.#capacity;
+    if (this.#rule.dropsDead !== true && !over && this.#onDevice <= this.#deviceCapacity) return;
+    const victims = this.#byRank(context);
     if (this.#rule.dropsDead === true) {
-      for (const segment of this.#segments.values()) {
-        if (this.#ranking.rank(segment, context) >= dead / 2) this.#trim(segment, Infinity);
+      for (const { segment, rank } of victims) {
+        if (rank < dead) break;
+        this.#trim(segment, Infinity);
       }
     }
-    while (this.#resident > this.#capacity) {
-      // What lies lowest goes first: the device's own victims have been moved down already.
-      const victim = this.#victim(context, 1) ?? this.#victim(context, 0)!;
-      this.#trim(victim, this.#resident - this.#capacity);
-    }
-    while (this.#onDevice > this.#deviceCapacity) {
-      const victim = this.#victim(context, 0)!;
-      const moved = this.#trim(victim, this.#onDevice - this.#deviceCapacity);
-      this.#add({ ...victim, ...moved, live: moved.count, id: this.#nextId++, tier: 1 });
+    // What is of no use goes first wherever it lies, then what lies lowest: the device's own victims have been moved down.
+    this.#free(victims.filter(({ rank }) => rank >= superseded));
+    this.#free(victims.filter(({ segment }) => segment.tier === 1));
+    this.#free(victims);
+    for (const { segment } of victims) {
+      if (this.#onDevice <= this.#deviceCapacity) break;
+      if (segment.tier === 1 || segment.live === 0) continue;
+      const moved = this.#trim(segment, this.#onDevice - this.#deviceCapacity);
+      this.#add({ ...segment, ...moved, live: moved.count, id: this.#nextId++, tier: 1 });
     }
   }
 
-  #victim(context: RuleContext, tier: 0 | 1): Segment | undefined {
-    let worst: Segment | undefined;
-    let worstRank = -Infinity;
-    for (const segment of this.#segments.values()) {
-      if (segment.tier !== tier) continue;
-      const rank = this.#ranking.rank(segment, context);
-      if (worst !== undefined && (rank < worstRank || (rank === worstRank && segment.from < worst.from))) continue;
-      worst = segment;
-      worstRank = rank;
+  /** Trims in this order until what remains fits. */
+  #free(victims: readonly { segment: Segment }[]): void {
+    for (const { segment } of victims) {
+      if (this.#resident <= this.#capacity) return;
+      if (segment.live > 0) this.#trim(segment, this.#resident - this.#capacity);
     }
-    return worst;
+  }
+
+  /** All segments, first to go first. */
+  #byRank(context: RuleContext): { segment: Segment; rank: number }[] {
+    const ranked = Array.from(this.#segments.values(), (segment) => ({
+      segment,
+      rank: this.#ranking.rank(segment, context),
+    }));
+    return ranked.sort(
+      (a, b) => b.rank - a.rank || a.segment.order - b.segment.order || b.segment.from - a.segment.from,
+    );
   }
 
   /** Removes up to `count` live blocks from the segment's tail. Answers the range they came from. */
