@@ -101,7 +101,7 @@ export interface EndpointSpec {
   blockTokens: number;
   /** Tokens of KV that the device tier holds. */
   kvCapacityTokens: number;
-  /** Tokens of KV in all tiers together. */
+  /** Tokens of KV in all tiers together; what the endpoints of a pool share is told by each and counted once. */
   totalKvCapacityTokens: number;
   /** Sequences that run at once. */
   slots: number;

@@ -127,6 +127,19 @@ describe("programs", () => {
     ]);
   });
 
+  it("of workers that share a folder, the folder is counted once", () => {
+    const worker = { kvCapacityTokens: 10_000, totalKvCapacityTokens: 100_000 };
+    const paused = (pool: { pool?: string }) => {
+      const scene = new Scene(exampleSpec("e", { ...worker, ...pool }), exampleSpec("f", { ...worker, ...pool }));
+      scene.turn("old", 60_000);
+      scene.now = 10;
+      scene.turn("new", 55_000);
+      return scene.after(1000).filter(({ type }) => type === "pause_program");
+    };
+    expect(paused({ pool: "folder" })).toMatchObject([{ program: "new" }]);
+    expect(paused({})).toEqual([]);
+  });
+
   it("wait no longer than the bound", () => {
     const scene = new Scene(exampleSpec("e"));
     scene.turn("old", 99_000);

@@ -159,9 +159,7 @@ export class Programs {
       else group.push(program);
     }
     for (const [deployment, members] of groups) {
-      let capacity = 0;
-      for (const { spec, health } of this.endpoints.ofDeployment(deployment))
-        if (health === "ready") capacity += spec.totalKvCapacityTokens;
+      const capacity = capacityOf(this.endpoints.ofDeployment(deployment));
       if (capacity === 0) continue;
       const plan = planWorkingSet(members, capacity, now, this.options.workingSet);
       const share = `${Math.round(plan.load * 100)} % of the KV that ${deployment} has`;
@@ -320,4 +318,19 @@ export class Programs {
     this.programs.set(id, program);
     return program;
   }
+}
+
+/** Tokens of KV that the endpoints that serve have: each its own, and what lies below the device of a pool's once. */
+function capacityOf(endpoints: Iterable<EndpointState>): number {
+  let tokens = 0;
+  const pools = new Map<string, number>();
+  for (const { spec, health } of endpoints) {
+    if (health !== "ready") continue;
+    const below = spec.totalKvCapacityTokens - spec.kvCapacityTokens;
+    tokens += spec.kvCapacityTokens;
+    if (spec.pool === undefined) tokens += below;
+    else pools.set(spec.pool, Math.max(below, pools.get(spec.pool) ?? 0));
+  }
+  for (const below of pools.values()) tokens += below;
+  return tokens;
 }

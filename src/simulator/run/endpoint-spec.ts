@@ -7,8 +7,8 @@ export function endpointSpec(replica: Replica, fleet: Fleet, blockTokens: number
   const { profile } = replica;
   const store = replica.store && fleet.stores[replica.store.index]!;
   const lower = profile.tiers.reduce((sum, tier) => sum + tier.capacityTokens, 0);
-  // Of a store, its part: what all of them together hold must not be counted once for each.
-  const shared = store === undefined ? 0 : store.capacityTokens / store.replicas;
+  // A pool's store whole, as a live worker tells its folder: the scheduler counts it once. Of another, its part.
+  const shared = store === undefined ? 0 : store.capacityTokens / (store.writes === "evicted" ? 1 : store.replicas);
   return {
     id: replica.id,
     rank: 0,
