@@ -36,12 +36,15 @@ export async function calibrate(
   onProgress: (part: string) => void,
 ): Promise<Calibration> {
   let probes = 0;
-  const direct = (prompt: string, most: number) =>
-    ask(live.workers[0]!.url, live.workers[0]!.headers, {
+  const direct = (prompt: string, most: number, onFirstToken?: () => void) => {
+    const body = {
       ...{ model: "small", prompt, max_tokens: most },
       lineshaft: { attempt: `calibration-${probes++}`, organisation: "calibration", project: "calibration" },
-    });
-  const send: Send = ({ promptTokens, outputTokens: most, nonce }) => direct(textOf(nonce, promptTokens), most);
+    };
+    return ask(live.workers[0]!.url, live.workers[0]!.headers, body, onFirstToken);
+  };
+  const send: Send = ({ promptTokens, outputTokens: most, nonce, onFirstToken }) =>
+    direct(textOf(nonce, promptTokens), most, onFirstToken);
   const rows = await measureEndpoint(send, {
     promptLengths: quick ? [32, 128, 256] : [32, 96, 256, 512, Math.round(size.contextTokens * 0.75)],
     batches: quick ? [1, size.slots] : [1, 2, size.slots],
@@ -128,7 +131,12 @@ async function addedByGateway(live: Live, direct: (prompt: string, most: number)
   return Math.max(0, median(through) - median(alone));
 }
 
-async function ask(url: string, headers: Record<string, string>, body: Record<string, unknown>): Promise<Answer> {
+async function ask(
+  url: string,
+  headers: Record<string, string>,
+  body: Record<string, unknown>,
+  onFirstToken?: () => void,
+): Promise<Answer> {
   const started = performance.now();
   const response = await fetch(`${url}/v1/completions`, {
     ...{ method: "POST", headers },
@@ -139,6 +147,7 @@ async function ask(url: string, headers: Record<string, string>, body: Record<st
   for await (const chunk of events(response)) {
     if (chunk.choices?.length > 0) {
       answer.totalMs = performance.now() - started;
+      if (answer.ttftMs === 0) onFirstToken?.();
       if (answer.ttftMs === 0) answer.ttftMs = answer.totalMs;
     }
     if (chunk.lineshaft) answer.report = chunk.lineshaft;
