@@ -25,6 +25,15 @@ const holdOf = (attempt: string, amountNano: bigint, card: RateCard, scopes: Sco
   ...{ scopes, amountNano, rateCard: card },
 });
 
+/** Processes of the database's server that hold an owner's lock here. */
+async function lockHolders(db: Database): Promise<number[]> {
+  const { rows } = await db.query<{ pid: number }>(
+    `select pid from pg_locks where locktype = 'advisory' and granted
+       and database = (select oid from pg_database where datname = current_database())`,
+  );
+  return rows.map(({ pid }) => pid);
+}
+
 const tokens = (promptTokens: number, cachedTokens = 0, outputTokens = 0) => ({
   promptTokens,
   cachedTokens,
@@ -219,15 +228,24 @@ describe("owners that are gone", () => {
     await using living = await openLedger(db, "living");
     await using other = await openLedger(db, "other");
     await other.ledger.hold(holdOf("att_1", 100n, other.card));
-    await db.query(
-      "select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and database = (select oid from pg_database where datname = current_database())",
-    );
-    await expect
-      .poll(async () => (await db.query("select 1 from pg_locks where locktype = 'advisory' and granted")).rowCount, {
-        timeout: 20_000,
-      })
-      .toBeGreaterThanOrEqual(2);
+    const before = await lockHolders(db);
+    await db.query("select pg_terminate_backend(pid) from unnest($1::int[]) as pid", [before]);
+    const takenAgain = async () => (await lockHolders(db)).filter((pid) => !before.includes(pid)).length;
+    await expect.poll(takenAgain, { timeout: 60_000 }).toBe(2);
     expect(await living.ledger.sweep()).toBe(0);
+  });
+
+  test("an owner that closes while it takes its lock again leaves no connection behind", async () => {
+    await using db = await testDatabase();
+    await using living = await openLedger(db, "living");
+    await using other = await openLedger(db, "other");
+    const [pid] = await lockHolders(db);
+    const broken = new Promise<void>((resolve) => void db.pool.once("remove", () => resolve()));
+    await db.query("select pg_terminate_backend($1)", [pid]);
+    await broken;
+    await Promise.all([living.ledger.close(), other.ledger.close()]);
+    const borrowed = () => db.pool.totalCount - db.pool.idleCount + db.pool.waitingCount;
+    await expect.poll(borrowed, { timeout: 60_000 }).toBe(0);
   });
 });
 

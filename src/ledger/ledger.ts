@@ -61,6 +61,8 @@ export class Attempts {
       client.release(true);
       throw error;
     }
+    // Closed while it was being taken again: nobody would ever give the connection back, and the pool could not end.
+    if (this.#closed) return client.release(true);
     this.#lockHolder = client;
     client.once("error", () => {
       client.release(true);
