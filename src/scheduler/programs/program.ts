@@ -1,7 +1,11 @@
 // A program as the scheduler remembers it: whose it is, where its newest KV lies, what it is doing.
 import type { EndpointState, Tier } from "../types.ts";
 import type { ToolKind } from "./toolWindow.ts";
+import type { Waits } from "./waits.ts";
 import type { Member } from "./workingSet.ts";
+
+/** Kinds of waits that are learned apart. */
+export type WaitKind = ToolKind | "unknown";
 
 export interface Program extends Member {
   tenant: string | undefined;
@@ -14,6 +18,8 @@ export interface Program extends Member {
   tools: number;
   kind: ToolKind | undefined;
   toolSinceMs: number;
+  /** Its own waits by kind, from the first that has ended on (1.2 KB a kind). */
+  waits: Map<WaitKind, Waits>;
   askAgainMs: number;
   activeMs: number;
 }
@@ -36,6 +42,7 @@ export function newProgram(id: string, now: number): Program {
     tools: 0,
     kind: undefined,
     toolSinceMs: now,
+    waits: new Map(),
     askAgainMs: Number.POSITIVE_INFINITY,
     activeMs: now,
   };

@@ -70,6 +70,25 @@ describe("programs", () => {
     ]);
   });
 
+  it("are judged by their own tools once some have ended, by everybody's before", () => {
+    const scene = new Scene(exampleSpec("e", { totalKvCapacityTokens: 1e6 }));
+    scene.turn("other", 75_000);
+    scene.turn("a", 20_000);
+    const ran = (program: string, ms: number) => {
+      scene.tell(tool(program, "slow"));
+      scene.now += ms;
+      scene.tell({ type: "tool_ended", program, tool: "t" });
+    };
+    for (let i = 0; i < 10; i++) ran("elsewhere", 600_000);
+    const began = () => kv(scene.tell(tool("a", "slow")))[0];
+    expect(began()).toMatchObject({ verb: "demote" });
+    scene.now += 100;
+    scene.tell({ type: "tool_ended", program: "a", tool: "t" });
+    for (let i = 0; i < 30; i++) ran("a", 100);
+    scene.turn("a", 20_100);
+    expect(began()).toMatchObject({ verb: "keep" });
+  });
+
   it("wait for the last of the tools that run together", () => {
     const scene = new Scene(exampleSpec("e", { totalKvCapacityTokens: 1e6 }));
     scene.turn("b", 80_000);

@@ -124,7 +124,7 @@ export class Programs {
     } else if (program.tools > 0) {
       program.tools--;
       if (program.tools > 0) return;
-      this.waits[program.kind ?? "unknown"].add(now - program.toolSinceMs);
+      this.waitsOf(program).add(now - program.toolSinceMs);
       this.toolsEnded(program, actions);
     }
   }
@@ -203,6 +203,15 @@ export class Programs {
     this.residence.move(program, verb === "drop" ? undefined : at, tier ?? "device", program.contextTokens);
   }
 
+  /** The program's own waits of the kind that it has now, beside everybody's. */
+  private waitsOf(program: Program): Waits {
+    const { waits } = program;
+    const kind = program.kind ?? "unknown";
+    const own = waits.get(kind) ?? new Waits(this.waits[kind]);
+    waits.set(kind, own);
+    return own;
+  }
+
   /** Decides the tool window. `first`: the answer is recorded even when it is to keep. */
   private ask(program: Program, now: number, actions: SchedulerAction[], first: boolean): void {
     const { at } = program;
@@ -211,7 +220,8 @@ export class Programs {
     const fill = this.residence.fillOf(at);
     const elapsedMs = now - program.toolSinceMs;
     const kind = program.kind ?? "unknown";
-    const remainingMs = this.waits[kind].remainingMs(elapsedMs, expectedWaitMs[kind]);
+    const waits = program.waits.get(kind) ?? this.waits[kind];
+    const remainingMs = waits.remainingMs(elapsedMs, expectedWaitMs[kind]);
     const plan = planTool({
       tokens: program.contextTokens,
       spec: at.spec,
