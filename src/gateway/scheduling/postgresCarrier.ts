@@ -32,6 +32,7 @@ export class PostgresCarrier implements Carrier {
   #listening = false;
   #heardMs = Number.NEGATIVE_INFINITY;
   #toldMs = Number.NEGATIVE_INFINITY;
+  #telling = Promise.resolve();
   #retry: NodeJS.Timeout | undefined;
   #closed = false;
   /** Resolves when it has begun to listen. */
@@ -52,10 +53,14 @@ export class PostgresCarrier implements Carrier {
     const text = JSON.stringify({ ...message, deltas });
     if (Buffer.byteLength(text) > payloadBytes)
       return this.#options.log.warn("too many endpoints for one message of load");
-    // By the one connection: messages arrive in the order in which they were told.
-    this.#client
-      .query("select pg_notify($1, $2)", [loadChannel, text])
-      .catch((error: Error) => this.#options.log.debug({ err: error.message }, "load was not told"));
+    // By the one connection, one after another: messages arrive in the order in which they were told.
+    const client = this.#client;
+    this.#telling = this.#telling
+      .then(() => client.query("select pg_notify($1, $2)", [loadChannel, text]))
+      .then(
+        () => {},
+        (error: Error) => this.#options.log.debug({ err: error.message }, "load was not told"),
+      );
   }
 
   subscribe(hear: (message: LoadMessage) => void): () => void {
