@@ -77,14 +77,17 @@ test.each([
   ["a key that is not set", ["--key-env", "MISSING_KEY"], 2, "MISSING_KEY is not set"],
   ["a profile that is not there", ["--like", "nonesuch"], 1, 'There is no profile "nonesuch"'],
   ["a count that cannot be", ["--slots", "1.5"], 1, "maxSequences"],
-  ["one length alone", ["--prompts", "16"], 1, "at least 2 prefill rows"],
-])("%s is told at once", async (_name, more, code, text) => {
+  ["one length alone", ["--prompts", "16"], 1, "at least two different prompt lengths"],
+  ["a batch of nobody", ["--batches", "0,2"], 1, "batches: 0 cannot be measured"],
+  ["no repetition", ["--repetitions", "0"], 1, "repetitions: 0 cannot be measured"],
+])("%s is told before the endpoint is asked", async (_name, more, code, text) => {
   await using cli = await testCli();
-  const { url } = await engine();
+  const { asked, url } = await engine();
   const out = join(cli.home, "p.json");
   const ran = await cli.run(["calibrate", "--url", url, "--model", "m", "--out", out, ...small, ...more], {});
   expect(ran.code).toBe(code);
   expect(ran.stderr).toContain(text);
+  expect(asked).toEqual([]);
 });
 
 test("what the endpoint does wrong is told with what to do", async () => {

@@ -4,8 +4,8 @@ import type { Command } from "commander";
 import { engineBaseUrl } from "../engines/index.ts";
 import { withExamples, type Context } from "./context.ts";
 import { CliError } from "./errors.ts";
+import { number, numberOf, shownProgress, words } from "./options.ts";
 import { endpointSend } from "./probe.ts";
-import { number, numberOf, shownProgress, words } from "./simulate.ts";
 
 interface CalibrateVerbOptions {
   url: string;
@@ -30,7 +30,7 @@ export function registerCalibrate(program: Command, context: Context): void {
   withExamples(
     program.command("calibrate").description("Measure an endpoint and write its profile for the simulator"),
     [
-      "npx lineshaft calibrate --url http://localhost:4070/v1 --key-env LINESHAFT_KEY --model smollm2 --like cpu-smollm2-135m",
+      "npx lineshaft calibrate --url http://localhost:4070/v1 --key-env LINESHAFT_KEY --model smollm2-135m-instruct --like cpu-smollm2-135m",
       "npx lineshaft calibrate --url http://10.0.0.7:8000/v1 --model llama-3.1-70b --like h100-llama-3.1-70b-tp4 --kv-tokens 461376 --slots 256 --out pod.json",
     ],
   )

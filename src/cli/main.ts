@@ -2,6 +2,7 @@
 import { Command, CommanderError } from "commander";
 import { registerBill } from "./bill.ts";
 import { registerBudgets } from "./budgets.ts";
+import { registerCalibrate } from "./calibrate.ts";
 import { registerCall } from "./call.ts";
 import { makeContext, withExamples, type Context } from "./context.ts";
 import { registerDeploy } from "./deploy.ts";
@@ -12,7 +13,6 @@ import { printError } from "./errors.ts";
 import { registerKeys } from "./keys.ts";
 import { registerModels } from "./models.ts";
 import { registerRuns } from "./runs.ts";
-import { registerCalibrate } from "./calibrate.ts";
 import { registerSimulate } from "./simulate.ts";
 import { registerStatus } from "./status.ts";
 import { Terminal } from "./terminal.ts";

@@ -1,9 +1,8 @@
 // `lineshaft simulate` and `lineshaft plan`: what a fleet would do with a load, and the cheapest fleet that carries it. Both run in
 // this process and need no running instance.
-import { Option, type Command } from "commander";
+import type { Command } from "commander";
 import { withExamples, type Context } from "./context.ts";
-import { CliError } from "./errors.ts";
-import { duration } from "./format.ts";
+import { number, numberOf, shownProgress, words } from "./options.ts";
 
 interface TraceOptions {
   trace: string;
@@ -92,38 +91,9 @@ function traceOptions(command: Command): Command {
     .option("--json [file]", "write JSON to a file, or print it when no file is named");
 }
 
-export function number(flags: string, about: string): Option {
-  return new Option(flags, about).argParser((text) => numberOf(text, flags.split(" ")[0]!));
-}
-
-export function numberOf(text: string, option: string): number {
-  const value = Number(text);
-  if (text.trim() !== "" && Number.isFinite(value)) return value;
-  throw new CliError({ exitCode: 2, message: `${option} ${text} is not a number.`, hint: `Write it like ${option} 2` });
-}
-
-export const words = (list: string): string[] =>
-  list
-    .split(",")
-    .map((word) => word.trim())
-    .filter((word) => word !== "");
-
 function workload({ trace, format, limit, speed, copies, shrink, seed }: TraceOptions) {
   // The format's name is checked where formats are known.
   return { trace, format: format as "mooncake" | undefined, limit, speed, copies, shrink, seed };
-}
-
-export function shownProgress(context: Context) {
-  const begun = performance.now();
-  const line = context.terminal.progress();
-  return {
-    progress(what: string, share: number): void {
-      const elapsed = performance.now() - begun;
-      const left = share > 0.02 ? `, ${duration((elapsed / share) * (1 - share))} left` : "";
-      line.show(`${what}: ${Math.round(share * 100)} % (${duration(elapsed)}${left})`);
-    },
-    done: () => line.done(),
-  };
 }
 
 async function report(

@@ -44,7 +44,10 @@ export interface MeasureOptions {
   signal?: AbortSignal;
 }
 
-/** Measures an endpoint that serves nothing else meanwhile. Rows are medians over repetitions. */
+/**
+ * Measures an endpoint that serves nothing else meanwhile. Rows are medians over repetitions.
+ * @throws SimulatorError `counts_invalid`, `too_few_rows` before it asks anything; `probe_failed`
+ */
 export async function measureEndpoint(send: Send, options: MeasureOptions = {}): Promise<MeasuredRow[]> {
   const {
     promptLengths = [64, 256, 512, 1024, 1536],
@@ -52,6 +55,11 @@ export async function measureEndpoint(send: Send, options: MeasureOptions = {}):
     outputTokens = 64,
     repetitions = 3,
   } = options;
+  checkCounts("prompt lengths", promptLengths, 2);
+  checkCounts("batches", batches, 2);
+  // Between the first token and the last there must be time.
+  checkCounts("tokens after the first", [outputTokens - 1]);
+  checkCounts("repetitions", [repetitions]);
   const rows: MeasuredRow[] = [];
   const longer = promptLengths.slice(-2);
   // A call that is measured beside a batch needs a seat: the largest batch may have taken them all.
@@ -113,6 +121,19 @@ export async function measureEndpoint(send: Send, options: MeasureOptions = {}):
     }
   }
   return rows;
+}
+
+/** What could not be fitted is refused before minutes are spent on it. `least`: how many different ones there must be. */
+function checkCounts(name: string, values: readonly number[], least = 1): void {
+  const wrong = values.find((value) => !Number.isInteger(value) || value < 1);
+  if (wrong !== undefined)
+    throw new SimulatorError("counts_invalid", `${name}: ${wrong} cannot be measured.`, "Give whole numbers above 0.");
+  if (new Set(values).size < least)
+    throw new SimulatorError(
+      "too_few_rows",
+      `A profile needs at least two different ${name}.`,
+      "Measure more of them.",
+    );
 }
 
 /** Tokens that the calls beside a measured prompt generate: more than the steps that it takes, on any engine that chunks. */

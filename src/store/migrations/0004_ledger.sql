@@ -224,10 +224,8 @@ $$;
 
 -- Settles a batch of attempts, each once: a second settlement of an attempt changes nothing and answers the first.
 -- items: [{attempt, amount, prompt, cached, output, source}]; an attempt without a hold gets no row in the answer.
--- It finds every row by its key, and its plans must say so: a connection keeps the plans it made while the tables were small,
--- and one that reads them whole costs milliseconds a call once they have grown, until somebody analyses them.
 create function settle_attempts(items jsonb) returns table (attempt text, amount_nano bigint, currency text, repeated boolean)
-language plpgsql set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+language plpgsql as $$
 #variable_conflict use_column
 declare
   fresh text[];

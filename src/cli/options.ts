@@ -1,0 +1,34 @@
+// What the verbs of the simulator take and show alike: options that are numbers, lists in one word, and progress with what is left.
+import { Option } from "commander";
+import type { Context } from "./context.ts";
+import { CliError } from "./errors.ts";
+import { duration } from "./format.ts";
+
+export function number(flags: string, about: string): Option {
+  return new Option(flags, about).argParser((text) => numberOf(text, flags.split(" ")[0]!));
+}
+
+export function numberOf(text: string, option: string): number {
+  const value = Number(text);
+  if (text.trim() !== "" && Number.isFinite(value)) return value;
+  throw new CliError({ exitCode: 2, message: `${option} ${text} is not a number.`, hint: `Write it like ${option} 2` });
+}
+
+export const words = (list: string): string[] =>
+  list
+    .split(",")
+    .map((word) => word.trim())
+    .filter((word) => word !== "");
+
+export function shownProgress(context: Context) {
+  const begun = performance.now();
+  const line = context.terminal.progress();
+  return {
+    progress(what: string, share: number): void {
+      const elapsed = performance.now() - begun;
+      const left = share > 0.02 ? `, ${duration((elapsed / share) * (1 - share))} left` : "";
+      line.show(`${what}: ${Math.round(share * 100)} % (${duration(elapsed)}${left})`);
+    },
+    done: () => line.done(),
+  };
+}
