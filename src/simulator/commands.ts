@@ -1,6 +1,6 @@
-// What `lineshaft simulate`, `lineshaft plan` and `lineshaft calibrate` do, without the command line: plain options in, a result and printable lines out.
-import { writeFileSync } from "node:fs";
-import { readFileSync } from "node:fs";
+// What `lineshaft simulate`, `lineshaft plan` and `lineshaft calibrate` do, without the command line: plain options in, a result
+// and printable lines out.
+import { readFileSync, writeFileSync } from "node:fs";
 import { parse } from "yaml";
 import { z } from "zod";
 import {
