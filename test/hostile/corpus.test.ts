@@ -1,0 +1,32 @@
+// Every input of the corpus against a real gateway over a scripted engine: it is answered with a status that is right for it, the
+// answer's body is JSON, and the gateway serves an ordinary call afterwards.
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { hello, testGateway, type TestGateway } from "../../src/gateway/testing.ts";
+import { corpus } from "./corpus/index.ts";
+import type { Sent } from "./corpus/types.ts";
+
+let gateway: TestGateway;
+beforeAll(async () => {
+  gateway = await testGateway();
+});
+afterAll(() => gateway[Symbol.asyncDispose]());
+
+test("names of the corpus are unique", () => {
+  const names = corpus.map(({ name }) => name);
+  expect(new Set(names).size).toBe(names.length);
+});
+
+test.each(corpus)("$name", async ({ prepare = [], engine, statuses, ...input }) => {
+  for (const before of prepare) await send(before);
+  gateway.engine.usual = engine?.() ?? {};
+  const answer = await send(input);
+  gateway.engine.usual = {};
+  expect(statuses).toContain(answer.status);
+  expect(answer.body).toBeTypeOf("object");
+  const after = await gateway.request("/v1/chat/completions", { method: "POST", body: JSON.stringify(hello) });
+  expect(after.status).toBe(200);
+});
+
+function send({ method, path, headers = {}, body }: Sent) {
+  return gateway.request(path, { method, headers, ...(body && { body: body() as BodyInit }) });
+}
