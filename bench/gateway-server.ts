@@ -9,7 +9,7 @@ import type { LiveEvent } from "../src/gateway/api/schemas.ts";
 import { Identity } from "../src/governance/index.ts";
 import { createLedger } from "../src/ledger/index.ts";
 import { Database } from "../src/store/index.ts";
-import { createLogger, createMetrics, LiveEvents } from "../src/telemetry/index.ts";
+import { Alarms, createLogger, createMetrics, LiveEvents } from "../src/telemetry/index.ts";
 
 const [engineUrl, databaseUrl] = process.argv.slice(2);
 const db = new Database(databaseUrl!);
@@ -31,10 +31,11 @@ const engine = createOpenAiEngine({ url: `${engineUrl}/v1`, model: "scripted" })
 engines.add("scripted", engine, { kind: "openai", model: "scripted", facts: await engine.probe() });
 const log = createLogger();
 const metrics = createMetrics();
+const alarms = new Alarms({ log, metrics });
 const events = new LiveEvents<LiveEvent>();
-const gateway = createGateway({ db, ledger, engines, events, metrics, log });
+const gateway = createGateway({ db, ledger, engines, events, metrics, alarms, log });
 const server = createServer({
-  ...{ gateway, identity, ledger, engines, db, events, metrics, log },
+  ...{ gateway, identity, ledger, engines, db, events, metrics, alarms, log },
   status: () => Promise.reject(new Error("not measured here")),
 });
 server.listen(0, "127.0.0.1", () => {

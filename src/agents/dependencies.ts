@@ -3,7 +3,7 @@ import type { EngineRegistry, RuntimeFact } from "../engines/index.ts";
 import type { CallAnswer, CallRequest } from "../gateway/types.ts";
 import type { Ledger } from "../ledger/index.ts";
 import type { Database } from "../store/index.ts";
-import type { Logger } from "../telemetry/index.ts";
+import type { Alarms, Logger } from "../telemetry/index.ts";
 
 export interface Dependencies {
   db: Database;
@@ -16,5 +16,6 @@ export interface Dependencies {
   ledger: Pick<Ledger, "setBudget" | "recordOutcome">;
   engines: Pick<EngineRegistry, "endpoints" | "list">;
   events: { publish(organisation: string, event: { type: "run" | "step" } & Record<string, unknown>): void };
+  alarms: Pick<Alarms, "raise" | "clear">;
   log: Logger;
 }

@@ -13,7 +13,7 @@ import { EngineRegistry, type Engine, type RuntimeFact } from "../engines/index.
 import type { CallAnswer, CallRequest } from "../gateway/types.ts";
 import { createLedger } from "../ledger/index.ts";
 import { newId, type Database } from "../store/index.ts";
-import { createLogger } from "../telemetry/index.ts";
+import { createLogger, type AlarmRaised } from "../telemetry/index.ts";
 import { createAgents, type Agents } from "./agents.ts";
 import { restateCommand, type RestateCommand } from "./restate/server.ts";
 import type { PinnedTool, Published, RunState, StepResult } from "./types.ts";
@@ -143,6 +143,8 @@ export interface House extends AsyncDisposable {
   machines: Readings[];
   facts: RuntimeFact[];
   events: { type: string }[];
+  /** Alarms that were raised. */
+  alarms: AlarmRaised[];
   restate: RestateProcess;
   /** The next `times` calls of a tool do their work and never answer. */
   silence(tool: string, times: number): void;
@@ -183,10 +185,12 @@ export async function startHouse(db: Database, script = readThePanel as Scripted
   const engines = new EngineRegistry();
   engines.add("scripted", scriptedEngine(), { kind: "embedded", model: "scripted" });
   const events: { type: string }[] = [];
+  const alarms: AlarmRaised[] = [];
   const make = () =>
     createAgents({
       ...{ db, gateway, ledger, engines, log: createLogger({ level: process.env["LINESHAFT_LOG"] ?? "silent" }) },
       events: { publish: (_organisation, event) => void events.push(event) },
+      alarms: { raise: (alarm) => void alarms.push(alarm), clear: () => {} },
       secrets: async () => token,
       restate: {
         ingress: { socket: restate.command.ingressSocket },
@@ -196,7 +200,7 @@ export async function startHouse(db: Database, script = readThePanel as Scripted
       },
     });
   const house: House = {
-    ...{ db, tenant, gateway, plant, machines, facts: gateway.facts, events, restate },
+    ...{ db, tenant, gateway, plant, machines, facts: gateway.facts, events, alarms, restate },
     agents: make(),
     silence: (tool, times) => void silent.set(tool, times),
     async restart() {

@@ -1,5 +1,6 @@
 // The command line: one program, one file per group of verbs, one place where errors become lines and exit codes.
 import { Command, CommanderError } from "commander";
+import { registerAlarms } from "./alarms.ts";
 import { registerBill } from "./bill.ts";
 import { registerBudgets } from "./budgets.ts";
 import { registerCalibrate } from "./calibrate.ts";
@@ -36,6 +37,7 @@ export function buildProgram(context: Context): Command {
   withExamples(program, ["npm start", 'npx lineshaft call "Name three metals."']);
   registerUp(program, context);
   registerStatus(program, context);
+  registerAlarms(program, context);
   registerDoctor(program, context);
   registerModels(program, context);
   registerEngines(program, context);

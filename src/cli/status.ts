@@ -1,6 +1,12 @@
 // `lineshaft status`: is it healthy, what runs, what does it hold in memory.
 import type { Command } from "commander";
-import type { ComponentStatus, DeploymentStatus, EndpointStatus, Status } from "../gateway/api/schemas.ts";
+import type {
+  AlarmResource,
+  ComponentStatus,
+  DeploymentStatus,
+  EndpointStatus,
+  Status,
+} from "../gateway/api/schemas.ts";
 import { verb, type Context } from "./context.ts";
 import { bytes, count, pairs, relativeTime, table } from "./format.ts";
 
@@ -57,12 +63,27 @@ export function statusLines(status: Status, now: number): string[] {
   return [
     ...head,
     "",
+    ...alarmLines(status.alarms, now),
     ...components,
     ...(troubles.length > 0 ? ["", ...troubles] : []),
     "",
     ...deployments,
     "",
     ...endpoints,
+  ];
+}
+
+/** What an owner must look at, each alarm on two lines; nothing when no alarm stands. */
+export function alarmLines(alarms: AlarmResource[], now: number): string[] {
+  if (alarms.length === 0) return [];
+  const lines = alarms.flatMap(({ id, code, subject, message, count: times, last_at }) => [
+    `${code}${subject === null ? "" : ` (${subject})`}, ${times === 1 ? "once" : `${count(times)} times`}, last ${relativeTime(last_at, now)}, ${id}`,
+    `  ${message}`,
+  ]);
+  return [
+    `${alarms.length === 1 ? "1 alarm" : `${alarms.length} alarms`} (dismiss one that was seen: npx lineshaft alarms dismiss ID)`,
+    ...lines,
+    "",
   ];
 }
 

@@ -9,7 +9,7 @@ import type { Ledger, RateCard } from "../ledger/index.ts";
 import type { Carrier, SchedulerSnapshot } from "../scheduler/index.ts";
 import { newId } from "../store/index.ts";
 import type { Database } from "../store/index.ts";
-import type { LiveEvents, Logger, Metrics, SchedulerNumbers } from "../telemetry/index.ts";
+import type { Alarms, LiveEvents, Logger, Metrics, SchedulerNumbers } from "../telemetry/index.ts";
 import type { AttemptResource, Call, LiveEvent } from "./api/schemas.ts";
 import { Attempts } from "./attempt.ts";
 import { asGatewayError } from "./errors.ts";
@@ -32,6 +32,7 @@ export interface GatewayDependencies {
   engines: EngineRegistry;
   events: LiveEvents<LiveEvent>;
   metrics: Metrics;
+  alarms: Alarms;
   log: Logger;
   /** How gateways that share endpoints tell each other their load; absent: this one is alone. */
   carrier?: (Carrier & { gateway: string }) | undefined;

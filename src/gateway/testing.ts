@@ -11,7 +11,7 @@ import { createLedger } from "../ledger/index.ts";
 import type { Ledger } from "../ledger/index.ts";
 import type { Database } from "../store/index.ts";
 import { testDatabase } from "../store/testing.ts";
-import { createLogger, createMetrics, LiveEvents } from "../telemetry/index.ts";
+import { Alarms, createLogger, createMetrics, LiveEvents } from "../telemetry/index.ts";
 import type { Metrics } from "../telemetry/index.ts";
 import type { LiveEvent } from "./api/schemas.ts";
 import { closeServer, createServer } from "./http/server.ts";
@@ -37,6 +37,7 @@ export interface TestGateway extends AsyncDisposable {
   engine: ScriptedEngine;
   events: LiveEvents<LiveEvent>;
   metrics: Metrics;
+  alarms: Alarms;
   server: Server;
   logged: string[];
   client(options?: { key?: string; maxRetries?: number }): OpenAI;
@@ -71,9 +72,10 @@ export async function testGateway(
   });
   const events = new LiveEvents<LiveEvent>();
   const metrics = createMetrics({ process: false });
-  const gateway = createGateway({ db, ledger, engines, events, metrics, log });
+  const alarms = new Alarms({ log, metrics });
+  const gateway = createGateway({ db, ledger, engines, events, metrics, alarms, log });
   const server = createServer({
-    ...{ gateway, identity, ledger, engines, db, events, metrics, log },
+    ...{ gateway, identity, ledger, engines, db, events, metrics, alarms, log },
     status: async () => ({
       version: "test",
       address: "",
@@ -103,6 +105,7 @@ export async function testGateway(
       engine,
       events,
       metrics,
+      alarms,
       server,
       logged,
     },

@@ -24,6 +24,10 @@ export interface Metrics {
   kvHint(verb: string, honoured: boolean): void;
   engineUp(engine: string, up: boolean): void;
   engineGone(engine: string): void;
+  /** An alarm was raised; its code is one of a fixed list. */
+  alarmRaised(code: string): void;
+  /** Where the alarms that stand are read, by code, when somebody asks for metrics. */
+  alarmsReadBy(read: () => ReadonlyMap<string, number>): void;
   /** Where the scheduler's numbers are read when somebody asks for metrics. */
   schedulerReadBy(read: () => SchedulerNumbers): void;
 }
@@ -80,6 +84,7 @@ export function createMetrics(options: { process?: boolean } = {}): Metrics {
   const gaps = new Map<string, number>();
   const hints = new Map<string, number>();
   const ups = new Map<string, number>();
+  const alarms = new Map<string, number>();
   let holds = 0;
 
   function numbersOf(model: string): ModelNumbers {
@@ -179,6 +184,13 @@ export function createMetrics(options: { process?: boolean } = {}): Metrics {
     ["engine"],
     (add) => ups.forEach((value, engine) => add({ engine }, value)),
   );
+  counter("lineshaft_alarms_total", "How often alarms were raised, by code", ["code"], (add) =>
+    alarms.forEach((value, code) => add({ code }, value)),
+  );
+  let standing: () => ReadonlyMap<string, number> = () => new Map();
+  gauge("lineshaft_alarms_active", "Alarms that stand, by code: neither cleared nor dismissed", ["code"], (add) =>
+    standing().forEach((value, code) => add({ code }, value)),
+  );
   histogram(
     registry,
     "lineshaft_time_to_first_token_seconds",
@@ -240,6 +252,8 @@ export function createMetrics(options: { process?: boolean } = {}): Metrics {
     kvHint: (verb, honoured) => increase(hints, `${verb} ${honoured}`, 1),
     engineUp: (engine, up) => void ups.set(engine, up ? 1 : 0),
     engineGone: (engine) => void ups.delete(engine),
+    alarmRaised: (code) => increase(alarms, code, 1),
+    alarmsReadBy: (read) => void (standing = read),
     schedulerReadBy: (read) => void (scheduler = read),
   };
 }

@@ -27,12 +27,13 @@ import {
   restoreEngines,
   type Gateway,
 } from "../../gateway/index.ts";
+import { alarmResource } from "../../gateway/api/routes/alarms.ts";
 import { deploymentRoutes } from "../../gateway/api/routes/deployments.ts";
 import type { LiveEvent } from "../../gateway/api/schemas.ts";
 import { Identity } from "../../governance/index.ts";
 import { createLedger } from "../../ledger/index.ts";
 import type { LocalModel, Progress } from "../../models/index.ts";
-import { createLogger, createMetrics, LiveEvents } from "../../telemetry/index.ts";
+import { Alarms, createLogger, createMetrics, LiveEvents } from "../../telemetry/index.ts";
 import { firstTenant, type Settings } from "../settings.ts";
 import { buildConsoleIfAbsent } from "./console.ts";
 import { InstanceDeployments } from "./deployments.ts";
@@ -154,25 +155,29 @@ async function compose(options: StartOptions, stack: AsyncDisposableStack): Prom
   const { db, identity, organisation, project, ledger } = books;
   const events = new LiveEvents<LiveEvent>();
   const metrics = createMetrics();
+  const alarms = new Alarms({ log, metrics });
+  alarms.onChange(({ change, alarm }) =>
+    events.publish(alarm.organisation ?? organisation.id, { type: "alarm", change, alarm: alarmResource(alarm) }),
+  );
   // Only a database that others may use too can have other gateways on it.
   const carrier = settings.DATABASE_URL
     ? new PostgresCarrier({ db, log, isShared: (name) => engines.get(name)?.kind !== "embedded" })
     : undefined;
   if (carrier) undo("load of other gateways", () => carrier.close());
-  const gateway = createGateway({ db, ledger, engines, events, metrics, log, carrier });
+  const gateway = createGateway({ db, ledger, engines, events, metrics, alarms, log, carrier });
   await restoreEngines({ db, engines, log });
   stack.defer(keepProbing(engines));
   // The agents room names its events as it builds them; what listeners are promised is checked by the API's schema.
   const runEvents: Dependencies["events"] = {
     publish: (tenant, event) => events.publish(tenant, event as unknown as LiveEvent),
   };
-  const agents = createAgents({ db, gateway, ledger, engines, events: runEvents, log, restate });
+  const agents = createAgents({ db, gateway, ledger, engines, events: runEvents, alarms, log, restate });
   const external = [
     ...(settings.DATABASE_URL ? ["postgres"] : []),
     ...(settings.RESTATE_INGRESS_URL ? ["restate"] : []),
   ];
   const server = createServer({
-    ...{ gateway, identity, ledger, engines, db, events, metrics, log },
+    ...{ gateway, identity, ledger, engines, db, events, metrics, alarms, log },
     ...(consoleFolder !== undefined && { consoleFolder }),
     status: () => instanceStatus({ version, address, startedAt, supervisor, engines, deployments, external }),
     routes: [agents.routes, maintenanceRoutes(agents), deploymentRoutes(deployments)],

@@ -11,7 +11,7 @@ import type {
   Status,
 } from "../../gateway/api/schemas.ts";
 
-export type InstanceStatus = Omit<Status, "organisation" | "project" | "role">;
+export type InstanceStatus = Omit<Status, "organisation" | "project" | "role" | "alarms">;
 
 export interface StatusSources {
   version: string;

@@ -10,6 +10,7 @@ import { bodyTooLarge, unauthenticated } from "../refusals.ts";
 import { consoleFiles } from "./console.ts";
 import { docsPage, openApiDocument } from "./docs.ts";
 import type { ApiEnv } from "./helpers.ts";
+import { alarmRoutes } from "./routes/alarms.ts";
 import { billRoutes } from "./routes/bill.ts";
 import { budgetRoutes } from "./routes/budgets.ts";
 import { callRoutes } from "./routes/calls.ts";
@@ -52,6 +53,7 @@ export function createApi(dependencies: ServerDependencies): OpenAPIHono<ApiEnv>
 
   const parts = [
     statusRoutes,
+    alarmRoutes,
     engineRoutes,
     keyRoutes,
     kvCacheRoutes,

@@ -9,7 +9,7 @@ import type { Principal } from "../../governance/types.ts";
 import type { Ledger } from "../../ledger/index.ts";
 import { pooledId } from "../ids.ts";
 import type { Database } from "../../store/index.ts";
-import type { LiveEvents, Logger, Metrics } from "../../telemetry/index.ts";
+import type { Alarms, LiveEvents, Logger, Metrics } from "../../telemetry/index.ts";
 import { createApi } from "../api/app.ts";
 import type { ApiEnv } from "../api/helpers.ts";
 import type { LiveEvent, Status } from "../api/schemas.ts";
@@ -29,9 +29,10 @@ export interface ServerDependencies {
   db: Database;
   events: LiveEvents<LiveEvent>;
   metrics: Metrics;
+  alarms: Alarms;
   log: Logger;
   /** What the composition knows of the whole; the caller's organisation, project and role are added per request. */
-  status: () => Promise<Omit<Status, "organisation" | "project" | "role">>;
+  status: () => Promise<Omit<Status, "organisation" | "project" | "role" | "alarms">>;
   /** Built console; without it /console says how to build it. */
   consoleFolder?: string;
   /** Routes of other rooms, with whole paths. */

@@ -3,6 +3,7 @@ import { createRoute } from "@hono/zod-openapi";
 import type { ServerDependencies } from "../../http/server.ts";
 import { answers, apiApp } from "../helpers.ts";
 import { status } from "../schemas.ts";
+import { alarmResource } from "./alarms.ts";
 
 const route = createRoute({
   method: "get",
@@ -12,10 +13,11 @@ const route = createRoute({
   responses: answers("The whole instance, and whose key asks", status),
 });
 
-export function statusRoutes({ identity, status: read }: ServerDependencies) {
+export function statusRoutes({ identity, alarms, status: read }: ServerDependencies) {
   return apiApp().openapi(route, async (c) => {
     const { principal } = c.var;
     const [now, tenant] = await Promise.all([read(), identity.tenantOf(principal)]);
-    return c.json({ ...now, ...tenant, role: principal.role }, 200);
+    const seen = principal.role === "owner" ? alarms.list(principal.organisation) : [];
+    return c.json({ ...now, ...tenant, alarms: seen.map(alarmResource), role: principal.role }, 200);
   });
 }

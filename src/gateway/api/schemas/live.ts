@@ -2,7 +2,7 @@
 import { z } from "@hono/zod-openapi";
 import { run, step } from "./agents.ts";
 import { call } from "./calls.ts";
-import { componentStatus } from "./status.ts";
+import { alarm, componentStatus } from "./status.ts";
 
 /** Server-sent events of /api/events: `event` is `type`, `id` a sequence for Last-Event-ID, `data` the object named here. */
 export const liveEvent = z.discriminatedUnion("type", [
@@ -10,6 +10,7 @@ export const liveEvent = z.discriminatedUnion("type", [
   z.object({ type: z.literal("run"), run }),
   z.object({ type: z.literal("step"), run: z.string(), step }),
   z.object({ type: z.literal("component"), component: componentStatus }),
+  z.object({ type: z.literal("alarm"), change: z.enum(["raised", "gone"]), alarm }),
 ]);
 
 export const searchResults = z.object({

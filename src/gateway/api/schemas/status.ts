@@ -63,6 +63,16 @@ export const deploymentStatus = z.object({
   error: z.string().optional(),
 });
 
+export const alarm = z.object({
+  id: z.string(),
+  code: z.string(),
+  message: z.string().describe("What happened and what to do"),
+  subject: z.string().nullable().describe("What it is about: an engine, a model, a table"),
+  count: z.number().describe("How often it was raised"),
+  first_at: time,
+  last_at: time,
+});
+
 export const status = z.object({
   version: z.string(),
   address: z.string(),
@@ -70,6 +80,7 @@ export const status = z.object({
   healthy: z.boolean(),
   components: z.array(componentStatus),
   deployments: z.array(deploymentStatus),
+  alarms: z.array(alarm).describe("What an owner must look at, newest first; empty for members"),
   memory: z.object({ total_rss_bytes: z.number().describe("Resident memory of the whole process tree") }),
   organisation: z.object({ id: z.string(), name: z.string(), currency: z.string() }),
   project: z.object({ id: z.string(), name: z.string() }),
@@ -77,6 +88,7 @@ export const status = z.object({
 });
 
 export type Status = z.infer<typeof status>;
+export type AlarmResource = z.infer<typeof alarm>;
 export type ComponentStatus = z.infer<typeof componentStatus>;
 export type DeploymentStatus = z.infer<typeof deploymentStatus>;
 export type EndpointStatus = z.infer<typeof endpointStatus>;
