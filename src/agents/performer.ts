@@ -243,7 +243,7 @@ function modelFailure(error: unknown): unknown {
   const final = error.code === "budget_exceeded" || error.code === "output_invalid";
   const asked = error.retryAfterSeconds === undefined ? limits.retryFirstMs : error.retryAfterSeconds * 1000;
   return new StepError(error.code, error.message, {
-    ...(passing && !final && { retryAfterMs: asked, patient: error.status === 429 }),
+    ...(passing && !final && { retryAfterMs: asked, patient: error.status === 429 || error.code === "shutting_down" }),
     cause: error,
   });
 }

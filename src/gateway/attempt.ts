@@ -20,7 +20,7 @@ import { pooledId } from "./ids.ts";
 import { limits } from "./limits.ts";
 import { phasesOf } from "./phases.ts";
 import { fieldsFor } from "./protocol/fields.ts";
-import { budgetRefusal, cancelled } from "./refusals.ts";
+import { budgetRefusal, whyAborted } from "./refusals.ts";
 import { Placer } from "./scheduling/placer.ts";
 import type { Dispatcher } from "./scheduling/dispatcher.ts";
 import { programKey, type PromptFacts } from "./scheduling/prompts.ts";
@@ -156,7 +156,7 @@ export class Attempts {
       return begun;
     } catch (error) {
       if (error instanceof EngineError && error.code === "engine_unreachable") this.#lost(endpoint, error);
-      if (call.signal.aborted) await this.end(call, attempt, answer, "cancelled", cancelled());
+      if (call.signal.aborted) await this.end(call, attempt, answer, "cancelled", whyAborted(call.signal));
       else await this.end(call, attempt, answer, "failed", asGatewayError(error));
       throw error;
     } finally {
@@ -229,7 +229,7 @@ export class Attempts {
 
 /** The beginning of an answer. The engine is told as soon as the client has gone, also while nothing comes. */
 async function firstOf(call: CallState, attempt: AttemptState, answer: EngineAnswer): Promise<Begun> {
-  if (call.signal.aborted) throw cancelled();
+  if (call.signal.aborted) throw whyAborted(call.signal);
   const stop = () => void answer.cancel();
   call.signal.addEventListener("abort", stop, { once: true });
   try {
@@ -237,7 +237,7 @@ async function firstOf(call: CallState, attempt: AttemptState, answer: EngineAns
       attempt.body.stream === true
         ? await firstChunk(attempt, answer, answer.chunks[Symbol.asyncIterator]())
         : { attempt, answer, streams: false, whole: await answer.body() };
-    if (call.signal.aborted) throw cancelled();
+    if (call.signal.aborted) throw whyAborted(call.signal);
     return begun;
   } finally {
     call.signal.removeEventListener("abort", stop);

@@ -35,4 +35,6 @@ export const limits = {
   heartbeatMs: 15_000,
   /** How long streams may go on after the server was told to stop. */
   graceMs: 3_000,
+  /** How long clients may take to read that the server stops, before their connections are closed. */
+  lastWordsMs: 500,
 } as const;

@@ -18,7 +18,7 @@ import { pooledId } from "./ids.ts";
 import { limits } from "./limits.ts";
 import { checkOutput, OutputGatherer, outputCheck } from "./output.ts";
 import { Recorder } from "./records.ts";
-import { cancelled, modelUnpriced, shuttingDown, unknownModel } from "./refusals.ts";
+import { modelUnpriced, shuttingDown, unknownModel, whyAborted } from "./refusals.ts";
 import { Relay } from "./relay.ts";
 import { Dispatcher } from "./scheduling/dispatcher.ts";
 import { programKey, PromptReader } from "./scheduling/prompts.ts";
@@ -51,6 +51,10 @@ export interface Gateway {
   scheduler(): SchedulerSnapshot;
   /** Resolves when every call that has ended is in the database: what reads records asks this first. */
   flushed(): Promise<void>;
+  /** Aborts when `close` begins: what serves something endless (live events) ends it then. */
+  readonly closing: AbortSignal;
+  /** Stops the calls under way that match: their clients are told the reason, and their records have its code. */
+  stopCalls(which: (request: CallRequest) => boolean, reason: GatewayError): void;
   /** Refuses new calls, lets those under way end for so long, then cancels and settles them. */
   close(options?: { graceMs?: number }): Promise<void>;
 }
@@ -63,8 +67,16 @@ export function createGateway(dependencies: GatewayDependencies): Gateway {
     forget: (organisation) => pipeline.prompts.forget(organisation),
     scheduler: () => pipeline.dispatcher.snapshot(),
     flushed: () => pipeline.recorder.flushed(),
+    closing: pipeline.closing,
+    stopCalls: (which, reason) => pipeline.stopCalls(which, reason),
     close: (options) => pipeline.close(options?.graceMs ?? limits.graceMs),
   };
+}
+
+interface UnderWay {
+  request: CallRequest;
+  stop: (reason: GatewayError) => void;
+  ended: Promise<void>;
 }
 
 class Pipeline {
@@ -78,8 +90,8 @@ class Pipeline {
   readonly #metrics: Metrics;
   readonly #log: Logger;
   /** Calls under way, each with the way to stop it. */
-  readonly #underWay = new Map<string, { stop: () => void; ended: Promise<void> }>();
-  #closing = false;
+  readonly #underWay = new Map<string, UnderWay>();
+  readonly #closing = new AbortController();
 
   constructor(dependencies: GatewayDependencies) {
     this.recorder = new Recorder(dependencies.db, dependencies.log);
@@ -94,7 +106,7 @@ class Pipeline {
   }
 
   async call(request: CallRequest): Promise<CallAnswer> {
-    if (this.#closing) throw shuttingDown();
+    if (this.closing.aborted) throw shuttingDown();
     const call = this.#begin(request);
     try {
       const endpoints = this.#resolve(request);
@@ -110,13 +122,13 @@ class Pipeline {
   #begin(request: CallRequest): CallState {
     const check = outputCheck(request.body);
     const stop = new AbortController();
-    const onAbort = () => stop.abort();
-    if (request.signal?.aborted) stop.abort();
+    const onAbort = () => stop.abort(request.signal?.reason);
+    if (request.signal?.aborted) onAbort();
     else request.signal?.addEventListener("abort", onAbort, { once: true });
     const id = request.id ?? pooledId("call");
     const origin = performance.now();
     const ended = Promise.withResolvers<void>();
-    this.#underWay.set(id, { stop: onAbort, ended: ended.promise });
+    this.#underWay.set(id, { request, stop: (reason) => stop.abort(reason), ended: ended.promise });
     return {
       ...{ id, request, check, startedAt: Date.now(), signal: stop.signal, attempts: [], firstTokenMs: undefined },
       now: () => performance.now() - origin,
@@ -155,12 +167,12 @@ class Pipeline {
       const admitted = await this.#attempts.admit(call, prompt, widest, card, number);
       const attempt = await this.#attempts.place(call, admitted, prompt, tried).catch((error: unknown) => {
         // Nobody else may take it either: what went wrong first says more.
-        throw call.signal.aborted ? cancelled() : (last ?? error);
+        throw call.signal.aborted ? whyAborted(call.signal) : (last ?? error);
       });
       try {
         return await this.#attempts.open(call, attempt);
       } catch (error) {
-        if (call.signal.aborted) throw cancelled();
+        if (call.signal.aborted) throw whyAborted(call.signal);
         if (!(error instanceof EngineError) || !error.retryable || number === limits.attemptsMost) throw error;
         last = error;
         tried.add(attempt.placement.endpoint.endpoint);
@@ -287,14 +299,22 @@ class Pipeline {
         .catch((error: Error) => this.#log.debug({ fact: fact.type, program: fact.program }, error.message));
   }
 
+  get closing(): AbortSignal {
+    return this.#closing.signal;
+  }
+
+  stopCalls(which: (request: CallRequest) => boolean, reason: GatewayError): void {
+    for (const { request, stop } of this.#underWay.values()) if (which(request)) stop(reason);
+  }
+
   async close(graceMs: number): Promise<void> {
-    this.#closing = true;
+    this.#closing.abort(shuttingDown());
     const all = () => Promise.all([...this.#underWay.values()].map((call) => call.ended));
     let timer: NodeJS.Timeout | undefined;
     const grace = new Promise<void>((resolve) => (timer = setTimeout(resolve, graceMs)));
     await Promise.race([all(), grace]);
     clearTimeout(timer);
-    for (const call of this.#underWay.values()) call.stop();
+    this.stopCalls(() => true, shuttingDown());
     await all();
     this.dispatcher.close();
     await this.recorder.close();

@@ -72,8 +72,8 @@ export function notPlaced({ code, message, retryAfterMs }: Extract<SchedulerActi
   });
 }
 
-/** Nobody reads this one: the client has gone. It is the code of the call's record. */
-export function cancelled(): GatewayError {
+/** The client has closed its connection, so this is only the code of the call's record. */
+export function clientGone(): GatewayError {
   return new GatewayError({ status: 499, code: "client_gone", message: "The client closed the connection." });
 }
 
@@ -81,10 +81,21 @@ export function shuttingDown(): GatewayError {
   return new GatewayError({
     status: 503,
     code: "shutting_down",
-    message: "Lineshaft is stopping.",
-    hint: "Try again in a moment.",
+    message: "Lineshaft is stopping and has not served this request to its end. Send it again in a few seconds.",
+    hint: "Send it again in a few seconds.",
     retryAfterSeconds: 2,
   });
+}
+
+/**
+ * Why a call's signal was aborted, as the error that its client and its record get. What aborts a signal says so by its reason:
+ * a GatewayError (the server stops, a key was revoked), or an error with a code (a run was stopped). An abort without such a
+ * reason means that the client has gone.
+ */
+export function whyAborted({ reason }: AbortSignal): GatewayError {
+  if (reason instanceof GatewayError) return reason;
+  if (!(reason instanceof Error) || !("code" in reason) || typeof reason.code !== "string") return clientGone();
+  return new GatewayError({ status: 499, code: reason.code, message: reason.message, cause: reason });
 }
 
 export function bodyTooLarge(mostBytes: number): GatewayError {

@@ -1,14 +1,14 @@
 // A stream on its way from the engine to its reader. It is passed on as it comes and looked at in passing: for the finish
 // reason, for the usage chunk (asked of the engine always, shown to who asked), for what the answer has to be.
 //
-// It ends in one of four ways, and `end` is called exactly once for all of them: by itself, by failing, by the signal (the
-// client has gone), by its reader stopping. The engine's iterator is never closed from here: `end` cancels the attempt, which
+// It ends in one of four ways, and `end` is called exactly once for all of them: by itself, by failing, by the signal (its
+// reason says why), by its reader stopping. The engine's iterator is never closed from here: `end` cancels the attempt, which
 // reads what the engine still has to say about usage.
 import type { EngineChunk } from "../engines/index.ts";
 import { asGatewayError } from "./errors.ts";
 import type { GatewayError } from "./errors.ts";
 import { checkOutput, OutputGatherer } from "./output.ts";
-import { cancelled } from "./refusals.ts";
+import { clientGone, whyAborted } from "./refusals.ts";
 import type { Begun, CallState, Outcome } from "./state.ts";
 import { openAiUsage, usageChunk } from "./usage.ts";
 
@@ -34,7 +34,7 @@ export class Relay implements AsyncIterableIterator<EngineChunk, undefined> {
   #sentUsage = false;
   #over = false;
   #ended: Promise<void> | undefined;
-  readonly #onAbort = () => void this.#finish("cancelled", cancelled());
+  readonly #onAbort = () => void this.#finish("cancelled", whyAborted(this.#call.signal));
 
   constructor(call: CallState, begun: Extract<Begun, { streams: true }>, end: EndOfStream) {
     this.#call = call;
@@ -59,7 +59,7 @@ export class Relay implements AsyncIterableIterator<EngineChunk, undefined> {
       for (;;) {
         const step = this.#first ?? (await this.#begun.iterator.next());
         this.#first = undefined;
-        if (this.#call.signal.aborted) throw cancelled();
+        if (this.#call.signal.aborted) throw whyAborted(this.#call.signal);
         if (step.done) break;
         if (this.#passes(step.value.data)) return this.#billed(step);
       }
@@ -67,7 +67,7 @@ export class Relay implements AsyncIterableIterator<EngineChunk, undefined> {
     } catch (error) {
       this.#over = true;
       const gone = this.#call.signal.aborted;
-      const failure = gone ? cancelled() : asGatewayError(error);
+      const failure = gone ? whyAborted(this.#call.signal) : asGatewayError(error);
       await this.#finish(gone ? "cancelled" : "failed", failure);
       throw failure;
     }
@@ -79,7 +79,7 @@ export class Relay implements AsyncIterableIterator<EngineChunk, undefined> {
 
   async return(): Promise<Step> {
     this.#over = true;
-    await this.#finish("cancelled", cancelled());
+    await this.#finish("cancelled", clientGone());
     return over;
   }
 

@@ -15,7 +15,7 @@ export interface CallState {
   readonly startedAt: number;
   /** Clock of the call, milliseconds from its start. */
   readonly now: () => number;
-  /** Aborts when the client has gone, the run was stopped, or the server stops. */
+  /** Aborts when the client has gone, the run was stopped, the key revoked, or the server stops; `whyAborted` says which. */
   readonly signal: AbortSignal;
   /** Takes the call off the list of those under way. */
   readonly release: () => void;

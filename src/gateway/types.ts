@@ -19,7 +19,7 @@ export interface CallRequest {
   priority?: number;
   /** Given where the caller must find the call again (a step of a run); made by the pipeline otherwise. */
   id?: string;
-  /** Aborts when the client has gone or the run was stopped. */
+  /** Aborts when the client has gone or the run was stopped. Its reason, where it has a code, is what the call's record says. */
   signal?: AbortSignal;
 }
 

@@ -14,12 +14,14 @@ export function sendJson(response: ServerResponse, status: number, json: string,
 export function retryHeaders(error: GatewayError): Record<string, string> {
   return {
     ...(error.retryAfterSeconds !== undefined && { "retry-after": String(Math.ceil(error.retryAfterSeconds)) }),
-    // OpenAI's clients try again on 429 and 5xx by themselves. Where that cannot help they are told so.
+    // OpenAI's clients try again on 429 and 5xx by themselves. Where that cannot help, or surely does, they are told so.
     ...(neverBetter.has(error.code) && { "x-should-retry": "false" }),
+    ...(soonBetter.has(error.code) && { "x-should-retry": "true" }),
   };
 }
 
 const neverBetter = new Set(["budget_exceeded", "output_invalid", "engine_auth_failed", "engine_model_missing"]);
+const soonBetter = new Set(["shutting_down"]);
 
 /** An error on /v1, in OpenAI's shape. */
 export function sendOpenAiError(response: ServerResponse, error: GatewayError, requestId: string): void {

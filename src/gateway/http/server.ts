@@ -117,7 +117,10 @@ export async function closeServer(server: Server, gateway: Gateway, graceMs: num
   const closed = new Promise<void>((resolve) => server.close(() => resolve()));
   server.closeIdleConnections();
   await gateway.close({ graceMs });
-  // What is left are idle connections and readers of live events.
-  server.closeAllConnections();
+  // Last answers and events are on their way to their clients; a client that does not read them is not waited for.
+  const idle = setInterval(() => server.closeIdleConnections(), 20);
+  const rest = setTimeout(() => server.closeAllConnections(), limits.lastWordsMs);
   await closed;
+  clearInterval(idle);
+  clearTimeout(rest);
 }

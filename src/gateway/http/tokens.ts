@@ -7,7 +7,7 @@ import { limits } from "../limits.ts";
 import { refusePlatformFields } from "../protocol/fields.ts";
 import { decodeBody } from "../protocol/openai.ts";
 import { programOf } from "../protocol/program.ts";
-import { bodyTooLarge } from "../refusals.ts";
+import { bodyTooLarge, clientGone } from "../refusals.ts";
 import type { Gateway } from "../pipeline.ts";
 import { asGatewayError, GatewayError, openAiErrorBody } from "../errors.ts";
 import { sendJson } from "./respond.ts";
@@ -27,7 +27,7 @@ export async function serveCall(
   refusePlatformFields(body);
   const gone = new AbortController();
   response.once("close", () => {
-    if (!response.writableFinished) gone.abort();
+    if (!response.writableFinished) gone.abort(clientGone());
   });
   const program = programOf(request.headers);
   const answer = await gateway.call({
@@ -100,8 +100,7 @@ export function readBody(request: IncomingMessage): Promise<Buffer> {
     request.once("end", () => resolve(pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces)));
     request.once("error", reject);
     request.once("close", () => {
-      if (!request.complete)
-        reject(new GatewayError({ status: 499, code: "client_gone", message: "The client closed the connection." }));
+      if (!request.complete) reject(clientGone());
     });
   });
 }

@@ -20,7 +20,7 @@ import {
 } from "../../scheduler/index.ts";
 import type { Logger, Metrics } from "../../telemetry/index.ts";
 import { limits } from "../limits.ts";
-import { cancelled, notPlaced } from "../refusals.ts";
+import { notPlaced, whyAborted } from "../refusals.ts";
 import { EndpointFeed } from "./endpointFeed.ts";
 import { KvHinter } from "./hints.ts";
 
@@ -99,13 +99,13 @@ export class Dispatcher {
    * nothing is left of it. After an answer, `ended` must be called exactly once.
    */
   async place(call: Call, signal: AbortSignal): Promise<Decision> {
-    if (signal.aborted) throw cancelled();
+    if (signal.aborted) throw whyAborted(signal);
     const waiter = Promise.withResolvers<Decision>();
     const entry: UnderWay = { call, waiter, superseded: undefined, onSplit: undefined, early: [] };
     this.#underWay.set(call.id, entry);
     const withdraw = () => {
       this.#apply({ type: "call_withdrawn", call: call.id });
-      waiter.reject(cancelled());
+      waiter.reject(whyAborted(signal));
     };
     signal.addEventListener("abort", withdraw, { once: true });
     try {

@@ -14,7 +14,7 @@ import type {
   Usage,
 } from "../../engines/index.ts";
 import type { PdAction } from "../../scheduler/index.ts";
-import { cancelled } from "../refusals.ts";
+import { whyAborted } from "../refusals.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 
 export interface SplitLegs {
@@ -67,7 +67,7 @@ export class SplitCall {
     const { prefill, decode } = this.#legs;
     await this.#compute(requestOf(prefill, "prefill"), signal);
     onPrefilled();
-    if (signal.aborted) throw cancelled();
+    if (signal.aborted) throw whyAborted(signal);
     const state = this.prefilled?.state;
     if (state !== undefined && !this.#recompute) {
       const answer = await this.#pull(requestOf(decode, undefined, { state, tokens: this.prefilled!.tokens }), signal);
@@ -81,7 +81,7 @@ export class SplitCall {
         hint: "Send the call again.",
         retryable: this.#failed.retryable,
       });
-    if (signal.aborted) throw cancelled();
+    if (signal.aborted) throw whyAborted(signal);
     return decode.engine.open(requestOf(decode, "again"), signal);
   }
 
@@ -122,7 +122,7 @@ export class SplitCall {
     try {
       answer = await engine.open(request, AbortSignal.any([signal, this.#decodeLeg.signal]));
     } catch (error) {
-      if (signal.aborted) throw cancelled();
+      if (signal.aborted) throw whyAborted(signal);
       const lost = error instanceof EngineError && error.code === "kv_lost";
       if (!lost && !this.#recompute) throw error;
       this.#dispatcher.split(this.#call, { type: "pulled", tokens: 0 });

@@ -2,8 +2,10 @@
 // as it is still kept. A slow reader skips what the ring has passed; nothing is queued for it.
 import { createRoute } from "@hono/zod-openapi";
 import { streamSSE } from "hono/streaming";
+import { apiErrorBody } from "../../http/respond.ts";
 import type { ServerDependencies } from "../../http/server.ts";
 import { limits } from "../../limits.ts";
+import { whyAborted } from "../../refusals.ts";
 import { apiApp } from "../helpers.ts";
 import { liveEvent } from "../schemas.ts";
 
@@ -20,7 +22,7 @@ const route = createRoute({
   },
 });
 
-export function eventRoutes({ events }: ServerDependencies) {
+export function eventRoutes({ events, gateway }: ServerDependencies) {
   const app = apiApp();
   app.openAPIRegistry.registerPath(route);
   app.get("/api/events", (c) => {
@@ -34,8 +36,13 @@ export function eventRoutes({ events }: ServerDependencies) {
       await stream.write(": connected\n\n");
       const heartbeat = setInterval(() => void stream.write(": \n\n").catch(() => gone.abort()), limits.heartbeatMs);
       try {
-        for await (const { id, event } of events.subscribe(organisation, last, gone.signal))
+        const over = AbortSignal.any([gone.signal, gateway.closing]);
+        for await (const { id, event } of events.subscribe(organisation, last, over))
           await stream.writeSSE({ id, event: event.type, data: JSON.stringify(event) });
+        if (gone.signal.aborted) return;
+        const why = whyAborted(over);
+        const data = JSON.stringify(apiErrorBody(why, c.var.requestId));
+        await stream.writeSSE({ event: "error", data, retry: (why.retryAfterSeconds ?? 0) * 1000 });
       } finally {
         clearInterval(heartbeat);
       }
