@@ -11,7 +11,7 @@ import type { LiveEvent } from "../src/gateway/api/schemas.ts";
 import { Identity } from "../src/governance/index.ts";
 import { createLedger } from "../src/ledger/index.ts";
 import { Database } from "../src/store/index.ts";
-import { createLogger, createMetrics, LiveEvents } from "../src/telemetry/index.ts";
+import { Alarms, createLogger, createMetrics, LiveEvents } from "../src/telemetry/index.ts";
 
 const [engineUrl, databaseUrl] = process.argv.slice(2);
 const db = new Database(databaseUrl!);
@@ -39,8 +39,9 @@ const engine = createOpenAiEngine({ url: `${engineUrl}/v1`, model: "scripted" })
 engines.add("scripted", engine, { kind: "openai", model: "scripted", facts: await engine.probe() });
 const log = createLogger({ level: "silent" });
 const metrics = createMetrics();
+const alarms = new Alarms({ log, metrics });
 const events = new LiveEvents<LiveEvent>();
-const gateway = createGateway({ db, ledger, engines, events, metrics, log });
+const gateway = createGateway({ db, ledger, engines, events, metrics, alarms, log });
 const runEvents: Dependencies["events"] = { publish: () => {} };
 const nowhere = { socket: "/dev/null/restate" };
 const agents = createAgents({
@@ -49,6 +50,7 @@ const agents = createAgents({
   ledger,
   engines,
   events: runEvents,
+  alarms,
   log,
   restate: { ingress: nowhere, admin: nowhere, embedded: true, identityKeys: [] },
 });
@@ -60,6 +62,7 @@ const server = createServer({
   db,
   events,
   metrics,
+  alarms,
   log,
   status: () => Promise.reject(new Error("not measured here")),
   routes: [agents.routes],
