@@ -228,6 +228,17 @@ test("an engine that is away is waited for; what no try can change is not tried 
   expect(await withScript(away, () => runAgent("eager", fields, "Hello"))).toMatchObject({
     ...{ status: "completed", output: "Here.", error_code: null },
   });
+  // A budget that other calls hold, and a server that stops, pass however often they are met.
+  const passing = ["budget_held", "shutting_down", "budget_held", "shutting_down"];
+  const held = () => {
+    const code = passing.shift();
+    const status = code === "budget_held" ? 429 : 503;
+    if (code !== undefined) throw new GatewayError({ status, code, message: "Not now.", retryAfterSeconds: 0.001 });
+    return { content: "Then." };
+  };
+  expect(await withScript(held, () => runAgent("held", fields, "Hello"))).toMatchObject({
+    ...{ status: "completed", output: "Then.", error_code: null },
+  });
   const refused = () => {
     throw new GatewayError({ status: 429, code: "budget_exceeded", message: "Used up." });
   };

@@ -98,7 +98,7 @@ export class Attempts {
     }
     if (!result.admitted) {
       this.#metrics.budgetRefused(result.refusedBy.scope.kind);
-      throw budgetRefusal(result.refusedBy, heldNano);
+      throw budgetRefusal(result, heldNano);
     }
     this.#metrics.holdOpened();
     return {

@@ -89,7 +89,11 @@ describe("budgets", () => {
     expect(refused.length).toBeGreaterThan(0);
     expect(
       refused.every(
-        (error) => error.status === 429 && error.code === "budget_exceeded" && error.type === "insufficient_quota",
+        (error) =>
+          error.status === 429 &&
+          (error.code === "budget_held"
+            ? error.type === "rate_limit_error"
+            : error.code === "budget_exceeded" && error.type === "insufficient_quota"),
       ),
     ).toBe(true);
     expect(refused[0].message).toContain("project");

@@ -1,6 +1,6 @@
 // The ways in which the pipeline says no, each with the sentence a person reads and what to do next.
 import { formatMoney } from "../ledger/index.ts";
-import type { BudgetLeft } from "../ledger/index.ts";
+import type { HoldResult } from "../ledger/index.ts";
 import type { SchedulerAction } from "../scheduler/index.ts";
 import { GatewayError } from "./errors.ts";
 import { nearest } from "./nearest.ts";
@@ -35,17 +35,32 @@ export function modelUnpriced(model: string, cardCurrency?: string, currency?: s
 }
 
 /**
- * 429 with OpenAI's `insufficient_quota`, which its clients know; they are told not to try again by themselves
- * (`x-should-retry`), since a budget does not heal within seconds.
+ * A budget refuses. Where it is used up: 429 with OpenAI's `insufficient_quota`, which its clients know; they are told not to try
+ * again by themselves (`x-should-retry`), since a budget does not heal within seconds. Where money is only held by calls under
+ * way it heals when they end, so the same clients are told to try again.
  */
-export function budgetRefusal(budget: BudgetLeft, neededNano: bigint): GatewayError {
+export function budgetRefusal(
+  { refusedBy: budget, heldNano, passing }: Extract<HoldResult, { admitted: false }>,
+  neededNano: bigint,
+): GatewayError {
   const of = budget.scope.kind === "organisation" ? "the organisation" : `${budget.scope.kind} ${budget.scope.id}`;
-  const left = formatMoney(budget.leftNano < 0n ? 0n : budget.leftNano, budget.currency);
+  const name = `The budget of ${of} (${budget.budget})`;
+  const money = (nano: bigint) => formatMoney(nano < 0n ? 0n : nano, budget.currency);
+  const numbers = `${money(budget.leftNano)} of ${money(budget.limitNano)} left, up to ${money(neededNano)} needed`;
+  if (passing)
+    return new GatewayError({
+      status: 429,
+      code: "budget_held",
+      message: `${name} is reserved by calls under way, so this call must wait until they end: ${numbers}, ${money(heldNano)} held. Try again in a moment, or ask for fewer max_tokens.`,
+      hint: "Try again in a moment, or ask for fewer max_tokens.",
+      retryAfterSeconds: 1,
+    });
+  const next = "Raise it with lineshaft budgets set, ask for fewer max_tokens, or wait until it begins anew.";
   return new GatewayError({
     status: 429,
     code: "budget_exceeded",
-    message: `The budget of ${of} (${budget.budget}) does not allow this call: ${left} of ${formatMoney(budget.limitNano, budget.currency)} left, up to ${formatMoney(neededNano, budget.currency)} needed.`,
-    hint: "Raise it with lineshaft budgets set, ask for fewer max_tokens, or wait until it begins anew.",
+    message: `${name} does not allow this call: ${numbers}. ${next}`,
+    hint: next,
   });
 }
 

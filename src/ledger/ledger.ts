@@ -29,6 +29,7 @@ interface HoldRow {
   currency: string | null;
   limit_nano: bigint | null;
   left_nano: bigint | null;
+  held_nano: bigint | null;
 }
 
 interface PricedSettlement extends SettlementRequest {
@@ -148,7 +149,7 @@ export class Attempts {
     const { rows } = await this.#db.query<HoldRow>("select * from hold_attempts($1, $2)", [this.owner, items]);
     if (rows.length === 0) return requests.map(() => ({ admitted: true, tightest: undefined }));
     const byAttempt = new Map(rows.map((row) => [row.attempt, row]));
-    return requests.map((request) => holdResult(byAttempt.get(request.attempt)!));
+    return requests.map((request) => holdResult(request, byAttempt.get(request.attempt)!));
   }
 
   async #commitSettlements(requests: PricedSettlement[]): Promise<Settlement[]> {
@@ -204,7 +205,7 @@ function holdItem(request: HoldRequest) {
   };
 }
 
-function holdResult(row: HoldRow): HoldResult {
+function holdResult({ amountNano, rateCard }: HoldRequest, row: HoldRow): HoldResult {
   if (row.budget === null) return { admitted: true, tightest: undefined };
   const [kind, id] = splitScope(row.scope!);
   const budget = {
@@ -214,7 +215,10 @@ function holdResult(row: HoldRow): HoldResult {
     limitNano: row.limit_nano!,
     leftNano: row.left_nano!,
   };
-  return row.admitted ? { admitted: true, tightest: budget } : { admitted: false, refusedBy: budget };
+  if (row.admitted) return { admitted: true, tightest: budget };
+  const heldNano = row.held_nano!;
+  const passing = budget.currency === rateCard.currency && budget.leftNano + heldNano >= amountNano;
+  return { admitted: false, refusedBy: budget, heldNano, passing };
 }
 
 function splitScope(scope: string): [ScopeKind, string] {

@@ -47,8 +47,11 @@ export interface BudgetLeft {
 
 export type HoldResult =
   | { admitted: true; tightest: BudgetLeft | undefined }
-  /** The first budget (in id order) that the call would pass. Nothing was held. */
-  | { admitted: false; refusedBy: BudgetLeft };
+  /**
+   * A budget that the call would pass. Nothing was held. `passing`: only holds of calls under way stand against it, so that the
+   * same call may be admitted once they are settled; false when any budget's spent money refuses it.
+   */
+  | { admitted: false; refusedBy: BudgetLeft; heldNano: bigint; passing: boolean };
 
 export interface SettlementRequest {
   attempt: string;

@@ -1,6 +1,7 @@
 // Codes of the API in words. A code that is not here is shown as it is: docs/errors.md explains every one.
 const words: Record<string, string> = {
   budget_exceeded: "a budget is used up",
+  budget_held: "a budget is held by other calls",
   context_length_exceeded: "too long for the model's context",
   engine_unreachable: "the engine does not answer",
   engine_failed: "the engine failed",

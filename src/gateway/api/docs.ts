@@ -23,7 +23,9 @@ const errors = {
   401: refused("No key, or one that is not known"),
   403: refused("The model has no price"),
   404: refused("There is no such model; the nearest name is in `hint`"),
-  429: refused("A budget does not allow the call (`insufficient_quota`), or the engine is busy (`Retry-After`)"),
+  429: refused(
+    "A budget does not allow the call (`insufficient_quota`), other calls hold the rest of it, or the engine is busy (`Retry-After`)",
+  ),
   502: refused("The engine failed, or its answer breaks what was asked"),
 };
 const anyObject = z.looseObject({});

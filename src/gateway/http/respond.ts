@@ -21,7 +21,7 @@ export function retryHeaders(error: GatewayError): Record<string, string> {
 }
 
 const neverBetter = new Set(["budget_exceeded", "output_invalid", "engine_auth_failed", "engine_model_missing"]);
-const soonBetter = new Set(["shutting_down"]);
+const soonBetter = new Set(["shutting_down", "budget_held"]);
 
 /** An error on /v1, in OpenAI's shape. */
 export function sendOpenAiError(response: ServerResponse, error: GatewayError, requestId: string): void {

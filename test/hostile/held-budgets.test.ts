@@ -1,0 +1,65 @@
+// A budget that is only held by calls under way is not used up: such a refusal passes by itself, and clients are told so.
+// Before, it was `insufficient_quota` with `x-should-retry: false`, which ends a client's work although the money is there.
+import { expect, test } from "vitest";
+import { hello, rows, testGateway } from "../../src/gateway/testing.ts";
+import type { TestGateway } from "../../src/gateway/testing.ts";
+
+// A call's worst case: 546 prompt tokens at 3, 10 output tokens at 7. It uses 10 * 3 + 4 * 7 = 58.
+const needed = 1_708n;
+
+async function setBudget(at: TestGateway, kind: "project" | "key", limitNano: bigint): Promise<void> {
+  const id = kind === "key" ? at.principal.key : at.principal.project;
+  const { organisation } = at.principal;
+  await at.ledger.setBudget({ organisation, currency: "USD", scope: { kind, id }, limitNano, period: "total" });
+}
+
+const asked = { ...hello, max_tokens: 10 };
+
+test("others' holds refuse with budget_held, to be tried again; the spent budget refuses for good", async () => {
+  const open = Promise.withResolvers<void>();
+  await using at = await testGateway();
+  await setBudget(at, "project", needed + 100n);
+  at.engine.next({ wait: open.promise });
+  const first = at.client().chat.completions.create(asked);
+  await expect.poll(() => at.engine.seen.length, { timeout: 60_000 }).toBe(1);
+
+  const refused = await at.request("/v1/chat/completions", { method: "POST", body: JSON.stringify(asked) });
+  expect(refused.status).toBe(429);
+  expect(refused.body.error).toMatchObject({ code: "budget_held", type: "rate_limit_error" });
+  expect(refused.body.error.message).toMatch(/Try again/);
+  expect(refused.headers.get("retry-after")).toBe("1");
+  expect(refused.headers.get("x-should-retry")).toBe("true");
+
+  open.resolve();
+  await first;
+  // Settled at 58 of the hold's 1,708: the same call fits now.
+  await at.client().chat.completions.create(asked);
+
+  // 116 are spent. What the money that is spent does not allow is refused for good, whatever else is held.
+  await setBudget(at, "project", needed + 115n);
+  const over = await at.request("/v1/chat/completions", { method: "POST", body: JSON.stringify(asked) });
+  expect(over.body.error).toMatchObject({ code: "budget_exceeded", type: "insufficient_quota" });
+  expect(over.headers.get("x-should-retry")).toBe("false");
+  const { calls } = await rows(at);
+  expect(calls.map((call) => [call["status"], call["error_code"]])).toEqual([
+    ["completed", null],
+    ["refused", "budget_held"],
+    ["completed", null],
+    ["refused", "budget_exceeded"],
+  ]);
+});
+
+test("where one budget is held and another is used up, the answer is the final one", async () => {
+  const open = Promise.withResolvers<void>();
+  await using at = await testGateway();
+  await setBudget(at, "project", needed);
+  at.engine.next({ wait: open.promise });
+  const first = at.client().chat.completions.create(asked);
+  await expect.poll(() => at.engine.seen.length, { timeout: 60_000 }).toBe(1);
+  await setBudget(at, "key", 0n);
+  const refused = await at.request("/v1/chat/completions", { method: "POST", body: JSON.stringify(asked) });
+  expect(refused.body.error).toMatchObject({ code: "budget_exceeded", type: "insufficient_quota" });
+  expect(refused.body.error.message).toContain("key");
+  open.resolve();
+  await first;
+});
