@@ -87,6 +87,17 @@ export interface EntriesTable {
   amount_nano: bigint;
 }
 
+export interface AlarmsTable {
+  id: string;
+  organisation: string | null;
+  code: string;
+  message: string;
+  subject: string | null;
+  count: bigint;
+  first_at: Date;
+  last_at: Date;
+}
+
 export interface BudgetsTable {
   id: string;
   organisation: string;
@@ -270,6 +281,7 @@ export interface Tables {
   accounts: AccountsTable;
   journals: JournalsTable;
   entries: EntriesTable;
+  alarms: AlarmsTable;
   budgets: BudgetsTable;
   holds: HoldsTable;
   settlements: SettlementsTable;

@@ -20,6 +20,8 @@ export interface AlarmRaised {
   subject?: string | undefined;
   /** The tenant concerned; absent: the instance, which every owner sees. */
   organisation?: string | undefined;
+  /** The caller watches the condition and clears the alarm when it has passed. Such an alarm is not kept over a restart. */
+  clears?: boolean;
 }
 
 export interface Alarm {
@@ -28,6 +30,7 @@ export interface Alarm {
   message: string;
   subject: string | undefined;
   organisation: string | undefined;
+  clears: boolean;
   /** How often it was raised. */
   count: number;
   firstAt: Date;
@@ -74,6 +77,7 @@ export class Alarms {
       message: cut(raised.message, limits.alarmMessageCharacters),
       subject: raised.subject === undefined ? undefined : cut(raised.subject, limits.alarmSubjectCharacters),
       organisation: raised.organisation,
+      clears: raised.clears ?? false,
       count: (known?.count ?? 0) + 1,
       firstAt: known?.firstAt ?? new Date(now),
       lastAt: new Date(now),
@@ -93,6 +97,11 @@ export class Alarms {
       if (this.#kept.size <= limits.alarmsKept) break;
       this.#remove(oldest);
     }
+  }
+
+  /** Brings back an alarm that an earlier process raised. It is neither logged nor counted again. */
+  restore(alarm: Alarm): void {
+    if (!this.#kept.has(alarm.id)) this.#kept.set(alarm.id, { ...alarm, loggedAt: Number.NEGATIVE_INFINITY });
   }
 
   /** The condition has passed: its alarm goes away by itself. Does nothing when it was not raised. */

@@ -10,4 +10,5 @@ export const limits = {
   alarmSubjectCharacters: 200,
   /** An alarm that is raised again and again is logged, and told live, once in this time. */
   alarmLogEveryMs: 60_000,
+  alarmStoreRetryMs: 5_000,
 } as const;

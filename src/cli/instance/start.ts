@@ -33,7 +33,7 @@ import type { LiveEvent } from "../../gateway/api/schemas.ts";
 import { Identity } from "../../governance/index.ts";
 import { createLedger } from "../../ledger/index.ts";
 import type { LocalModel, Progress } from "../../models/index.ts";
-import { Alarms, createLogger, createMetrics, LiveEvents } from "../../telemetry/index.ts";
+import { Alarms, AlarmStore, createLogger, createMetrics, LiveEvents } from "../../telemetry/index.ts";
 import { firstTenant, type Settings } from "../settings.ts";
 import { buildConsoleIfAbsent } from "./console.ts";
 import { InstanceDeployments } from "./deployments.ts";
@@ -156,6 +156,9 @@ async function compose(options: StartOptions, stack: AsyncDisposableStack): Prom
   const events = new LiveEvents<LiveEvent>();
   const metrics = createMetrics();
   const alarms = new Alarms({ log, metrics });
+  const alarmStore = new AlarmStore({ alarms, db, log });
+  await alarmStore.restore();
+  undo("alarms", () => alarmStore.close());
   alarms.onChange(({ change, alarm }) =>
     events.publish(alarm.organisation ?? organisation.id, { type: "alarm", change, alarm: alarmResource(alarm) }),
   );
