@@ -9,6 +9,7 @@ import { type AskContext, type Asked, askedChat, askedCompletion } from "./asked
 import type { CallEnd } from "./call.ts";
 import type { Engine } from "./engine.ts";
 import { ApiError, internal } from "./errors.ts";
+import { silentTokensMax } from "./limits.ts";
 import { pulledHeader } from "./protocol.ts";
 import { type Delta, type Outcome, Reply } from "./reply.ts";
 import { type AnswerHead, type Wire, chatWire, completionWire, usageOf } from "./wire.ts";
@@ -43,6 +44,7 @@ function answer(context: AnswerContext, wire: Wire, asked: Asked, response: Serv
     tokenize: context.tokenize,
     stops: request.stops,
     form,
+    turnMarkers: prompts.turnMarkers,
     idFor: () => `call_${randomBytes(12).toString("hex")}`,
     onDelta: (delta) => out.delta(delta),
   });
@@ -56,7 +58,7 @@ function answer(context: AnswerContext, wire: Wire, asked: Asked, response: Serv
     onPulled: (tokens) => (out.headers = { [pulledHeader]: String(tokens) }),
     sampling: { ...request.sampling, ...(form?.grammar !== undefined && { grammar: form.grammar }) },
     onToken: (token) => {
-      out.start();
+      out.token();
       return reply.onToken(token);
     },
     onEnd: (end) => {
@@ -82,7 +84,8 @@ function answer(context: AnswerContext, wire: Wire, asked: Asked, response: Serv
 interface Out {
   /** Of the answer, beside those that say its type; they go out with its first byte. */
   headers: Record<string, string>;
-  start(): void;
+  /** A token was generated, before what it adds to the answer is known. */
+  token(): void;
   delta(delta: Delta): void;
   end(outcome: Outcome, end: CallEnd): void;
   fail(error: unknown): void;
@@ -96,6 +99,7 @@ class StreamOut implements Out {
   private readonly includeUsage: boolean;
   headers: Record<string, string> = {};
   private started = false;
+  private silentTokens = 0;
 
   constructor(response: ServerResponse, wire: Wire, head: AnswerHead, includeUsage: boolean) {
     this.response = response;
@@ -104,7 +108,13 @@ class StreamOut implements Out {
     this.includeUsage = includeUsage;
   }
 
-  start(): void {
+  token(): void {
+    this.start();
+    // A tool call is answered when it is complete: until then a comment shows that the stream lives.
+    if (++this.silentTokens % silentTokensMax === 0) this.response.write(": \n\n");
+  }
+
+  private start(): void {
     if (this.started) return;
     this.started = true;
     const type = { "content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache" };
@@ -133,6 +143,7 @@ class StreamOut implements Out {
   }
 
   private send(value: object): void {
+    this.silentTokens = 0;
     // Chunks of one call share a shape: with usage asked for, OpenAI's have `usage: null` until the last.
     const usage = this.includeUsage && !("usage" in value) && "choices" in value ? { ...value, usage: null } : value;
     this.response.write(`data: ${JSON.stringify(usage)}\n\n`);
@@ -153,7 +164,7 @@ class WholeOut implements Out {
     this.head = head;
   }
 
-  start(): void {}
+  token(): void {}
 
   delta(delta: Delta): void {
     this.deltas.push(delta);

@@ -12,6 +12,8 @@ export interface AnswerForm {
   validate: ((text: string) => string | null) | undefined;
   /** The text may hold tool calls. */
   tools: boolean;
+  /** The conversation shows the form of calls, offered tools or not: the model may write it, and its tags are no text. */
+  showsForm: boolean;
 }
 
 /** Throws SchemaError or ChatError (400) for what cannot be enforced. */
@@ -20,20 +22,26 @@ export function formOf(request: ChatRequest): AnswerForm {
   const options = { parallel: request.parallelToolCalls };
   const calls = toolGrammar(tools, request.toolChoice, options);
   const schema = request.schema && schemaForm(request.schema);
-  const isTools = calls !== undefined;
-  if (calls && !calls.trigger) return { grammar: calls.gbnf, onTrigger: undefined, validate: undefined, tools: true };
+  const showsForm = tools.length > 0 || request.messages.some((message) => showsCalls(message));
+  if (calls && !calls.trigger)
+    return { grammar: calls.gbnf, onTrigger: undefined, validate: undefined, tools: true, showsForm };
   if (calls && schema) {
     // Free to call or to answer: both must be known from the first token on.
     const called = toolGrammar(tools, "required", options)!;
-    return { grammar: either(called.gbnf, schema.gbnf), onTrigger: undefined, validate: schema.validate, tools: true };
+    const grammar = either(called.gbnf, schema.gbnf);
+    return { grammar, onTrigger: undefined, validate: schema.validate, tools: true, showsForm };
   }
   return {
     grammar: schema?.gbnf,
     onTrigger: calls?.trigger === undefined ? undefined : { trigger: calls.trigger, grammar: calls.gbnf },
     validate: schema?.validate,
-    tools: isTools,
+    tools: calls !== undefined,
+    showsForm,
   };
 }
+
+const showsCalls = (message: Record<string, unknown>): boolean =>
+  message["role"] === "tool" || (Array.isArray(message["tool_calls"]) && message["tool_calls"].length > 0);
 
 function schemaForm(schema: { value: unknown; anyObject: boolean }): {
   gbnf: string;

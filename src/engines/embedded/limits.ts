@@ -30,6 +30,9 @@ export const eventStreamLimit = 32;
 export const stopStringsMax = 4;
 export const stopStringMaxLength = 256;
 
+/** Tokens that a stream may say nothing about before a comment shows that it lives. */
+export const silentTokensMax = 64;
+
 /** Priorities beyond these are clipped. */
 export const priorityMax = 1_000;
 

@@ -34,12 +34,15 @@ export class Prompts {
   private readonly tokenizer: Tokenizer;
   private readonly template: ChatTemplate | undefined;
   private readonly bos: number[];
+  /** Text of the tokens by which the template begins and ends turns: an answer that spells one out ends there. */
+  readonly turnMarkers: string[];
   /** Oldest first. */
   private said: { organisation: string; project: string; text: string; tokens: number[] }[] = [];
 
   constructor(tokenizer: Tokenizer, template: TemplateSource) {
     this.tokenizer = tokenizer;
     this.template = template.source === undefined ? undefined : createTemplate(template.source, template);
+    this.turnMarkers = turnMarkersOf(template);
     this.bos = tokenizer.prependBos ? tokenizer.tokenize(template.bosToken, true) : [];
   }
 
@@ -119,4 +122,12 @@ export class Prompts {
     if (this.bos.length === 0 || tokens[0] === this.bos[0]) return tokens;
     return [...this.bos, ...tokens];
   }
+}
+
+/** Shorter ones, such as `</s>`, are also what people write: HTML strikes text through with it. */
+const turnMarkerMinLength = 5;
+
+function turnMarkersOf({ source = "", bosToken, eosToken, specialTokens }: TemplateSource): string[] {
+  const written = specialTokens.filter((token) => source.includes(token));
+  return [...new Set([...written, bosToken, eosToken])].filter((token) => token.length >= turnMarkerMinLength);
 }

@@ -1,19 +1,19 @@
 // What becomes of a call's tokens: text, cut at stop strings; tool calls read out of it; the switch to a grammar when a call
 // begins; and in the end the judgement of the whole. Knows nothing of HTTP: it hands deltas on and answers the loop.
-import { createToolCallParser, type ToolCallEvent, type ToolCallParser } from "./chat/index.ts";
+import { createAnswerParser, formTags, type AnswerEvent, type AnswerParser } from "./chat/index.ts";
 import type { CallEnd, Verdict } from "./call.ts";
 import { ApiError } from "./errors.ts";
 import type { AnswerForm } from "./grammars.ts";
 import { StopStrings, TokenText } from "./text.ts";
 
-export type Delta = { type: "text"; text: string } | Exclude<ToolCallEvent, { type: "content" } | { type: "call_end" }>;
+export type Delta = { type: "text"; text: string } | Extract<AnswerEvent, { type: "call" }>;
 
 export type FinishReason = "stop" | "length" | "tool_calls" | "abort";
 
 /** How a call ended, in OpenAI's words, and what was said. */
 export interface Outcome {
   finishReason: FinishReason;
-  /** All text that was passed on, tool calls included, as the model wrote it. */
+  /** The answer as the model wrote it, tool calls and their frames included. */
   text: string;
   /** The tokens of exactly that text, where it ends at a token's border. */
   tokens: number[] | undefined;
@@ -23,7 +23,10 @@ export interface ReplyParts {
   detokenize(tokens: readonly number[], before: readonly number[]): string;
   tokenize(text: string): number[];
   stops: readonly string[];
+  /** Absent for completions, whose text is passed on as it is. */
   form: AnswerForm | undefined;
+  /** Text of the tokens by which the model's template begins and ends turns. */
+  turnMarkers: readonly string[];
   idFor(index: number): string;
   onDelta(delta: Delta): void;
 }
@@ -32,7 +35,7 @@ export class Reply {
   private readonly parts: ReplyParts;
   private readonly text: TokenText;
   private readonly stops: StopStrings;
-  private readonly parser: ToolCallParser | undefined;
+  private parser: AnswerParser | undefined;
   private tokens: number[] = [];
   private triggered = false;
   private stopped = false;
@@ -43,7 +46,7 @@ export class Reply {
     this.parts = parts;
     this.text = new TokenText(parts.detokenize);
     this.stops = new StopStrings(parts.stops);
-    this.parser = parts.form?.tools ? createToolCallParser({ idFor: parts.idFor }) : undefined;
+    this.parser = parserFor(parts);
   }
 
   /** Takes the next token. */
@@ -61,11 +64,12 @@ export class Reply {
 
   /** The call has ended; passes on what was held back. Throws when the answer is not what was promised. */
   finish(reason: Exclude<CallEnd["reason"], "error">): Outcome {
+    const cut = reason !== "stop" || this.stopped;
     if (!this.stopped) {
       this.pass(this.text.flush());
       this.emit(this.stops.flush());
     }
-    for (const event of this.parser?.end() ?? []) this.deliver(event);
+    for (const event of this.parser?.end(cut) ?? []) this.deliver(event);
     const said = this.text.whole.slice(0, this.passed);
     if (reason === "stop" && !this.stopped && this.calls === 0) this.judge(said);
     const { keep, rest } = this.text.cutAt(this.passed);
@@ -96,21 +100,22 @@ export class Reply {
   private pass(piece: string): boolean {
     const { text, stopped } = this.stops.push(piece);
     this.emit(text);
-    this.stopped ||= stopped;
-    return stopped;
+    this.stopped ||= stopped || (this.parser?.over ?? false);
+    return this.stopped;
   }
 
   private emit(text: string): void {
     if (text === "") return;
+    // Free to call or to answer in a schema, an answer is one of the two as a whole: JSON may hold what looks like a tag.
+    if (this.passed === 0 && this.parts.form?.validate && !text.startsWith("<")) this.parser = undefined;
     this.passed += text.length;
     if (!this.parser) return this.parts.onDelta({ type: "text", text });
     for (const event of this.parser.push(text)) this.deliver(event);
   }
 
-  private deliver(event: ToolCallEvent): void {
+  private deliver(event: AnswerEvent): void {
     if (event.type === "content") return this.parts.onDelta({ type: "text", text: event.text });
-    if (event.type === "call_end") return;
-    if (event.type === "call_start") this.calls++;
+    this.calls++;
     this.parts.onDelta(event);
   }
 
@@ -124,4 +129,11 @@ export class Reply {
       hint: "Send the call again; if it fails again, report the schema.",
     });
   }
+}
+
+/** Free text of a chat is read for calls and turn markers; an answer that a schema's grammar holds from its first token is not. */
+function parserFor({ form, idFor, turnMarkers }: ReplyParts): AnswerParser | undefined {
+  if (!form || (form.validate && !form.tools)) return undefined;
+  const endMarkers = form.showsForm ? [...formTags, ...turnMarkers] : turnMarkers;
+  return createAnswerParser({ idFor, tools: form.tools, endMarkers });
 }

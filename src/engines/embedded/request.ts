@@ -26,6 +26,7 @@ export interface ChatRequest extends CommonRequest {
   messages: Record<string, unknown>[];
   tools: Record<string, unknown>[];
   toolChoice: ToolChoice;
+  /** More than one call in an answer. Absent in the request: as the model likes on `auto`, one call where a call is demanded. */
   parallelToolCalls: boolean;
   /** A JSON schema that the answer must satisfy; undefined for text. */
   schema: { value: unknown; anyObject: boolean } | undefined;
@@ -158,7 +159,7 @@ export function parseChat(body: unknown): ChatRequest {
     messages: fields.messages,
     tools,
     toolChoice: choice,
-    parallelToolCalls: fields.parallel_tool_calls ?? true,
+    parallelToolCalls: fields.parallel_tool_calls ?? (choice === "auto" || choice === "none"),
     schema: schemaOf(fields.response_format),
   };
 }

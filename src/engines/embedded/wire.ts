@@ -78,9 +78,7 @@ export const chatWire: Wire = {
     let content = "";
     for (const delta of deltas) {
       if (delta.type === "text") content += delta.text;
-      else if (delta.type === "call_start") {
-        calls[delta.index] = { id: delta.id, type: "function", function: { name: delta.name, arguments: "" } };
-      } else calls[delta.index]!.function.arguments += delta.text;
+      else calls.push(toolCall(delta));
     }
     const message = {
       role: "assistant",
@@ -101,18 +99,12 @@ export const chatWire: Wire = {
 };
 
 function chatDelta(delta: Delta): object {
-  switch (delta.type) {
-    case "text":
-      return { content: delta.text };
-    case "call_start":
-      return {
-        tool_calls: [
-          { index: delta.index, id: delta.id, type: "function", function: { name: delta.name, arguments: "" } },
-        ],
-      };
-    case "call_arguments":
-      return { tool_calls: [{ index: delta.index, function: { arguments: delta.text } }] };
-  }
+  if (delta.type === "text") return { content: delta.text };
+  return { tool_calls: [{ index: delta.index, ...toolCall(delta) }] };
+}
+
+function toolCall({ id, name, arguments: given }: Extract<Delta, { type: "call" }>): ToolCall {
+  return { id, type: "function", function: { name, arguments: given } };
 }
 
 const completion = (head: AnswerHead, text: string, reason: FinishReason | null) => ({

@@ -299,6 +299,33 @@ describe("schemas and tools", () => {
     expect(["Paris", "Rome"]).toContain(JSON.parse(call.function.arguments).city);
   });
 
+  it("call once when a call is demanded, and as often as asked for in words", async () => {
+    const demand = { messages, tools, tool_choice: "required", temperature: 1, max_tokens: 400 };
+    for (const seed of [1, 2, 3]) {
+      const once = await worker.chat({ ...demand, seed, lineshaft: hints() });
+      expect(once.choices[0]!.message.tool_calls).toHaveLength(1);
+      expect(once.choices[0]!.finish_reason).toBe("tool_calls");
+      // Four different calls are possible; each is answered once.
+      const many = await worker.chat({ ...demand, seed, parallel_tool_calls: true, lineshaft: hints() });
+      const calls = many.choices[0]!.message.tool_calls!.map((call) => call.function.name + call.function.arguments);
+      expect(new Set(calls).size).toBe(calls.length);
+    }
+  });
+
+  it("show nothing of a call that the limit cuts off, streamed or whole", async () => {
+    for (let limit = 1; limit <= 24; limit += limit < 6 ? 1 : 6) {
+      const body = { messages, tools, tool_choice: "required", temperature: 0, max_tokens: limit };
+      const whole = (await worker.chat({ ...body, lineshaft: hints() })).choices[0]!;
+      expect(whole.message.content ?? "").toBe("");
+      if (whole.finish_reason === "length") expect(whole.message.tool_calls ?? []).toEqual([]);
+      const chunks = await collect(worker.stream({ ...body, lineshaft: hints() }));
+      const deltas = chunks.flatMap((chunk) => chunk.choices[0]?.delta ?? []);
+      expect(deltas.map((delta) => delta.content ?? "").join("")).toBe("");
+      expect(deltas.flatMap((delta) => delta.tool_calls ?? []).length).toBe(whole.message.tool_calls?.length ?? 0);
+      expect(chunks.at(-2).choices[0].finish_reason).toBe(whole.finish_reason);
+    }
+  });
+
   it("stream a call as OpenAI does", async () => {
     const chunks = await collect(
       worker.stream({

@@ -6,6 +6,8 @@ import type { ChatTool, Turn } from "./messages.ts";
 
 export const callOpen = "<tool_call>";
 export const callClose = "</tool_call>";
+/** Every tag by which calls and their results are framed in a conversation. */
+export const formTags = [callOpen, callClose, "<tool_response>", "</tool_response>"];
 
 /** Whether a template writes tools in this form by itself (Qwen 2.5 and 3, Hermes). Others get `withTools`. */
 export function writesHermesItself(template: string): boolean {

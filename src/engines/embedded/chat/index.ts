@@ -1,6 +1,7 @@
 // The chat layer of the embedded engine: conversations to prompts, schemas and tools to grammars, generated text to answers.
 // Pure: no I/O, no clock, no engine.
 export { ChatError, SchemaError } from "./errors.ts";
+export { formTags } from "./hermes.ts";
 export { type ChatMessage, type ChatTool } from "./messages.ts";
 export { type Segment } from "./segments.ts";
 export {
@@ -12,4 +13,4 @@ export {
 } from "./template.ts";
 export { compileSchema, jsonObjectGrammar, type CompiledSchema } from "./schema.ts";
 export { offeredTools, toolGrammar, validateCall, type ToolChoice, type ToolGrammar } from "./tools.ts";
-export { createToolCallParser, type ToolCallEvent, type ToolCallParser } from "./parser.ts";
+export { createAnswerParser, type AnswerEvent, type AnswerParser } from "./parser.ts";

@@ -1,118 +1,159 @@
-// Reads tool calls out of text while it is generated. Three states: text, the head of a call (from `<tool_call>` to where the
-// arguments begin), and the arguments, which are passed on as they come. Whatever turns out not to be a call is text again:
-// no character is lost but the frame of calls that were understood.
+// Reads an answer while it is generated: free text first, tool calls behind it. Three rules keep the form in which a model writes
+// (hermes.ts, its template's turn markers) out of what clients see, wherever the text is cut:
+//
+// - A call is answered when it is complete, never in part: one that the end of the text cuts off is dropped with its frame.
+// - Tags of the form are never text. The end of a text that may be the beginning of a tag is held back until it is decided.
+// - A tag out of place, or a turn marker written out in characters, ends the answer, as the marker's token would have done.
+//
+// A call that repeats an earlier one of the same answer is dropped, and ends the answer: small models repeat themselves.
 import { callClose, callOpen } from "./hermes.ts";
 import { spacedJson } from "./json.ts";
 
-export type ToolCallEvent =
+export type AnswerEvent =
   | { type: "content"; text: string }
-  | { type: "call_start"; index: number; id: string; name: string }
-  /** Joined, the texts of a call are the exact JSON of its arguments. */
-  | { type: "call_arguments"; index: number; text: string }
-  /** Not sent for a call that the end of the text cut off. */
-  | { type: "call_end"; index: number };
+  /** `arguments` is the exact JSON of the call's arguments. */
+  | { type: "call"; index: number; id: string; name: string; arguments: string };
 
-export interface ToolCallParser {
+export interface AnswerParser {
   /** More generated text; answers what is certain by now. */
-  push(text: string): ToolCallEvent[];
-  /** No more text; answers what was held back. */
-  end(): ToolCallEvent[];
+  push(text: string): AnswerEvent[];
+  /** No more text; answers what was held back. `cut`: something other than the model ended it (a length, a stop string). */
+  end(cut: boolean): AnswerEvent[];
+  /** The answer is over, whatever the model would still write. */
+  readonly over: boolean;
+}
+
+export interface AnswerParserOptions {
+  /** Makes the id of the n-th call. */
+  idFor: (index: number) => string;
+  /** Whether the answer may hold tool calls. */
+  tools: boolean;
+  /** Where one of these stands in the text, the answer ends. */
+  endMarkers: readonly string[];
 }
 
 const head = /^\s*\{\s*"name"\s*:\s*("(?:[^"\\]|\\.)*")\s*,\s*"arguments"\s*:\s*(?=\{)/;
 const tail = /^\s*\}\s*<\/tool_call>/;
 
-/** `idFor` makes the id of the n-th call. */
-export function createToolCallParser(options: { idFor: (index: number) => string }): ToolCallParser {
-  return new Reader(options.idFor);
+export function createAnswerParser(options: AnswerParserOptions): AnswerParser {
+  return new Reader(options);
 }
 
-class Reader implements ToolCallParser {
+class Reader implements AnswerParser {
   private readonly idFor: (index: number) => string;
-  private state: "text" | "head" | "arguments" | "tail" = "text";
+  private readonly tools: boolean;
+  /** What ends the text: the beginning of a call, or of something that the client is not to see. */
+  private readonly tags: readonly string[];
+  private state: "text" | "head" | "arguments" | "tail" | "between" | "over" = "text";
   private buffer = "";
-  private events: ToolCallEvent[] = [];
-  private calls = 0;
-  /** White space that is part of the frame if a call follows, or behind the last call; else it is text. */
-  private gap = "";
+  private events: AnswerEvent[] = [];
+  private readonly calls = new Set<string>();
+  /** White space at the beginning of the text: it is part of the frame if a call follows, else it is text. */
+  private lead = "";
   private spoke = false;
+  /** The call under way. */
+  private name = "";
+  private given = "";
   private depth = 0;
   private inString = false;
   private escaped = false;
 
-  constructor(idFor: (index: number) => string) {
+  constructor({ idFor, tools, endMarkers }: AnswerParserOptions) {
     this.idFor = idFor;
+    this.tags = tools ? [callOpen, ...endMarkers.filter((marker) => marker !== callOpen)] : endMarkers;
+    this.tools = tools;
   }
 
-  push(text: string): ToolCallEvent[] {
+  get over(): boolean {
+    return this.state === "over";
+  }
+
+  push(text: string): AnswerEvent[] {
     this.buffer += text;
-    return this.run(false);
+    while (this.step());
+    return this.taken();
   }
 
-  end(): ToolCallEvent[] {
-    return this.run(true);
+  end(cut: boolean): AnswerEvent[] {
+    // Arguments that are complete make a call, whether or not its frame was closed. Anything less is dropped with the frame.
+    if (this.state === "tail") this.finish();
+    if (this.state === "text") {
+      const held = cut ? beginningOf(this.tags, this.buffer) : 0;
+      const rest = this.buffer.slice(0, this.buffer.length - held);
+      // A line's end before the beginning of a tag belongs to the tag's frame.
+      this.say(this.lead + (held > 0 && this.tools ? rest.replace(/\n$/, "") : rest));
+    }
+    this.state = "over";
+    return this.taken();
   }
 
-  private run(ended: boolean): ToolCallEvent[] {
-    while (this.step(ended));
+  private taken(): AnswerEvent[] {
     const events = this.events;
     this.events = [];
     return events;
   }
 
-  /** Takes what it can from the buffer; false when it needs more text. */
-  private step(ended: boolean): boolean {
+  /** Takes what it can from the buffer; false when it needs more text, or none any more. */
+  private step(): boolean {
     switch (this.state) {
       case "text":
-        return this.text(ended);
+        return this.text();
       case "head":
-        return this.head(ended);
+        return this.head();
       case "arguments":
-        return this.arguments(ended);
+        return this.arguments();
       case "tail":
-        return this.tail(ended);
+        return this.tail();
+      case "between":
+        return this.between();
+      case "over":
+        return false;
     }
   }
 
-  private text(ended: boolean): boolean {
-    const open = this.buffer.indexOf(callOpen);
-    const sure = open >= 0 ? open : ended ? this.buffer.length : this.buffer.length - heldBack(this.buffer);
-    const own = this.gap + this.buffer.slice(0, sure);
-    this.buffer = this.buffer.slice(open >= 0 ? open + callOpen.length : sure);
-    this.gap = "";
-    if (own.trim() === "" && (this.calls > 0 || !this.spoke) && (open >= 0 || !ended || this.calls > 0)) this.gap = own;
-    else if (open >= 0 && own.endsWith("\n")) {
-      this.content(own.slice(0, -1));
-      this.gap = "\n";
-    } else this.content(own);
-    if (open >= 0) this.state = "head";
-    return open >= 0;
+  private text(): boolean {
+    const found = firstOf(this.tags, this.buffer);
+    const sure = found ? found.at : this.buffer.length - this.heldBack();
+    let own = this.lead + this.buffer.slice(0, sure);
+    this.lead = "";
+    this.buffer = this.buffer.slice(found ? found.at + found.tag.length : sure);
+    const isCall = found?.tag === callOpen && this.tools;
+    if (found) this.state = isCall ? "head" : "over";
+    // The line's end before a call belongs to its frame.
+    if (isCall) own = own.replace(/\n$/, "");
+    if (this.spoke || own.trim() !== "") this.say(own);
+    else if (!found) this.lead = own;
+    return found !== undefined;
   }
 
-  private head(ended: boolean): boolean {
+  /** Characters at the end that may yet turn out to belong to a tag or to a call's frame, or are half a character. */
+  private heldBack(): number {
+    const begun = beginningOf(this.tags, this.buffer);
+    const before = this.buffer.slice(0, this.buffer.length - begun);
+    if (this.tools && before.endsWith("\n")) return begun + 1;
+    if (begun > 0) return begun;
+    return endsInHalf(this.buffer) ? 1 : 0;
+  }
+
+  private head(): boolean {
     const found = head.exec(this.buffer);
-    const name = found ? text(found[1]!) : undefined;
-    if (found && name !== undefined) {
-      this.start(name);
+    const name = found ? parsed(found[1]!) : undefined;
+    if (found && typeof name === "string") {
+      this.name = name;
+      this.given = "";
+      this.depth = 0;
       this.buffer = this.buffer.slice(found[0].length);
       this.state = "arguments";
-      this.depth = 0;
       return true;
     }
     const close = this.buffer.indexOf(callClose);
     if (close >= 0 && this.whole(this.buffer.slice(0, close))) {
       this.buffer = this.buffer.slice(close + callClose.length);
-      this.state = "text";
       return true;
     }
     const begun = this.buffer.trimStart();
-    const hopeless = close >= 0 || this.buffer.includes(callOpen) || (begun !== "" && !begun.startsWith("{"));
-    if (!hopeless && !ended) return false;
-    // Not a call after all.
-    this.content(this.gap + callOpen);
-    this.gap = "";
-    this.state = "text";
-    return true;
+    if (close >= 0 || this.buffer.includes(callOpen) || (begun !== "" && !begun.startsWith("{"))) this.state = "over";
+    return false;
   }
 
   /** A finished call in another order of members, or with its arguments as a string. */
@@ -122,17 +163,13 @@ class Reader implements ToolCallParser {
     const { name, arguments: given } = value as { name?: unknown; arguments?: unknown };
     const args = typeof given === "string" ? parsed(given) : given;
     if (typeof name !== "string" || typeof args !== "object" || args === null) return false;
-    this.start(name);
-    this.events.push({
-      type: "call_arguments",
-      index: this.calls,
-      text: typeof given === "string" ? given : spacedJson(args),
-    });
+    this.name = name;
+    this.given = typeof given === "string" ? given : spacedJson(args);
     this.finish();
     return true;
   }
 
-  private arguments(ended: boolean): boolean {
+  private arguments(): boolean {
     let at = 0;
     let done = false;
     for (; at < this.buffer.length && !done; at++) {
@@ -145,57 +182,75 @@ class Reader implements ToolCallParser {
       else if (char === "{" || char === "[") this.depth++;
       else if ((char === "}" || char === "]") && --this.depth === 0) done = true;
     }
-    if (!done && !ended && endsInHalf(this.buffer.slice(0, at))) at--;
-    if (at > 0) this.events.push({ type: "call_arguments", index: this.calls, text: this.buffer.slice(0, at) });
+    this.given += this.buffer.slice(0, at);
     this.buffer = this.buffer.slice(at);
     if (done) this.state = "tail";
     return done;
   }
 
-  private tail(ended: boolean): boolean {
+  private tail(): boolean {
     const found = tail.exec(this.buffer);
-    const maybe = !ended && /^\s*(?:\}\s*(?:<(?:\/[a-z_]*)?)?)?$/.test(this.buffer) && couldClose(this.buffer);
-    if (!found && maybe) return false;
+    if (!found && couldClose(this.buffer)) return false;
     // The arguments are complete, so the call is; a frame that was not closed properly is passed over as far as it goes.
     const frame = found ? found[0].length : (/^\s*\}?/.exec(this.buffer)?.[0].length ?? 0);
     this.buffer = this.buffer.slice(frame);
     this.finish();
-    this.state = "text";
     return true;
   }
 
-  private start(name: string): void {
-    this.gap = "";
-    this.events.push({ type: "call_start", index: this.calls, id: this.idFor(this.calls), name });
+  /** Behind a call: further calls, or the end. */
+  private between(): boolean {
+    this.buffer = this.buffer.trimStart();
+    if (this.buffer.startsWith(callOpen)) {
+      this.buffer = this.buffer.slice(callOpen.length);
+      this.state = "head";
+      return true;
+    }
+    if (!callOpen.startsWith(this.buffer)) this.state = "over";
+    return false;
   }
 
   private finish(): void {
-    this.events.push({ type: "call_end", index: this.calls });
-    this.calls++;
+    const identity = JSON.stringify([this.name, this.given]);
+    this.state = this.calls.has(identity) ? "over" : "between";
+    if (this.state === "over") return;
+    const index = this.calls.size;
+    this.calls.add(identity);
+    this.events.push({ type: "call", index, id: this.idFor(index), name: this.name, arguments: this.given });
   }
 
-  private content(text: string): void {
+  private say(text: string): void {
     if (text === "") return;
     this.spoke = true;
     this.events.push({ type: "content", text });
   }
 }
 
-/** How many characters at the end may yet turn out to belong to a call's opening (or are half a character). */
-function heldBack(text: string): number {
-  const opening = `\n${callOpen}`;
-  for (let length = Math.min(opening.length - 1, text.length); length > 0; length--) {
-    const end = text.slice(-length);
-    if (opening.startsWith(end) || callOpen.startsWith(end)) return length;
+function firstOf(tags: readonly string[], text: string): { tag: string; at: number } | undefined {
+  let first: { tag: string; at: number } | undefined;
+  for (const tag of tags) {
+    const at = text.indexOf(tag);
+    if (at >= 0 && (first === undefined || at < first.at)) first = { tag, at };
   }
-  return endsInHalf(text) ? 1 : 0;
+  return first;
+}
+
+/** Length of the longest end of `text` with which one of the tags begins. */
+function beginningOf(tags: readonly string[], text: string): number {
+  const longest = Math.max(0, ...tags.map((tag) => tag.length));
+  for (let length = Math.min(longest - 1, text.length); length > 0; length--) {
+    const end = text.slice(-length);
+    if (tags.some((tag) => tag.startsWith(end))) return length;
+  }
+  return 0;
 }
 
 const endsInHalf = (text: string): boolean => /[\ud800-\udbff]$/.test(text);
 
+/** Whether the frame of a call may still be closed behind `text`. */
 const couldClose = (text: string): boolean => {
-  const begun = text.replace(/^\s*\}?\s*/, "");
-  return callClose.startsWith(begun);
+  if (!/^\s*(?:\}\s*(?:<(?:\/[a-z_]*)?)?)?$/.test(text)) return false;
+  return callClose.startsWith(text.replace(/^\s*\}?\s*/, ""));
 };
 
 function parsed(json: string): unknown {
@@ -204,9 +259,4 @@ function parsed(json: string): unknown {
   } catch {
     return undefined;
   }
-}
-
-function text(quoted: string): string | undefined {
-  const value = parsed(quoted);
-  return typeof value === "string" ? value : undefined;
 }

@@ -33,7 +33,7 @@ export function offeredTools(
 
 /**
  * The grammar for the calls of an answer; undefined when there is nothing to hold the model to (no tools, or `none`).
- * `required`: one call or more from the first token. A named tool: exactly one call of it. `auto`: text as the model likes,
+ * `required`: a call from the first token, or several where `parallel`. A named tool: exactly one call of it. `auto`: text as the model likes,
  * and from `trigger` on a whole call, then (unless `parallel` is false) further calls or the end.
  * Throws ChatError for a choice that names no tool, SchemaError for a strict tool whose parameters cannot be enforced.
  */
