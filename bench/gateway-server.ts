@@ -13,7 +13,6 @@ import { Alarms, createLogger, createMetrics, LiveEvents } from "../src/telemetr
 
 const [engineUrl, databaseUrl] = process.argv.slice(2);
 const db = new Database(databaseUrl!);
-await db.migrate();
 const identity = new Identity({ db, secret: Buffer.alloc(32, 1) });
 const tenant = await identity.ensureTenant({ organisation: "bench", project: "default", currency: "USD" });
 const organisation = tenant.organisation.id;

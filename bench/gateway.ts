@@ -15,8 +15,7 @@ import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { Pool } from "undici";
-import pg from "pg";
-import { preparePostgres } from "../src/store/index.ts";
+import { Database, preparePostgres, prepareRoles, runtimeRole } from "../src/store/index.ts";
 import { cpuMicros, cpuMicrosOfTree } from "./cpu.ts";
 
 const { values: options } = parseArgs({
@@ -103,14 +102,14 @@ async function startPostgres(): Promise<{ url: string; pid: number; stop(): Prom
     gid: server.gid,
     stdio: "ignore",
   });
-  const admin = new URL(server.url);
-  admin.pathname = "/postgres";
+  let url: string;
   for (let tries = 0; ; tries++) {
-    const client = new pg.Client({ connectionString: admin.toString() });
     try {
-      await client.connect();
-      await client.query("create database lineshaft").catch(() => {});
-      await client.end();
+      const { owner, runtime } = await prepareRoles(server.url, { owner: "bench owner", runtime: "bench runtime" });
+      const db = new Database(owner, { connections: 1 });
+      await db.migrate(runtimeRole);
+      await db.close();
+      url = runtime;
       break;
     } catch (error) {
       if (tries === 100) throw error;
@@ -118,7 +117,7 @@ async function startPostgres(): Promise<{ url: string; pid: number; stop(): Prom
     }
   }
   return {
-    url: server.url,
+    url,
     pid: child.pid!,
     async stop() {
       const gone = new Promise((resolve) => child.once("exit", resolve));

@@ -206,11 +206,14 @@ async function checkDatabase(settings: Settings, running: boolean): Promise<Chec
       verdict: "ok",
       found: running ? "embedded, running" : "embedded, starts with Lineshaft",
     };
-  const { Database } = await import("../store/index.ts");
+  const { Database, isSuperuser, superuserAdvice } = await import("../store/index.ts");
   const db = new Database(settings.DATABASE_URL, { connections: 1 });
   try {
     const { rows } = await db.query<{ version: string }>("show server_version");
-    return { name: "database", verdict: "ok", found: `Postgres ${Object.values(rows[0] ?? {})[0]}` };
+    const found = `Postgres ${Object.values(rows[0] ?? {})[0]}`;
+    if (await isSuperuser(db))
+      return { name: "database", verdict: "warning", found: `${found}, as a superuser`, next: superuserAdvice };
+    return { name: "database", verdict: "ok", found };
   } catch (error) {
     return { name: "database", verdict: "failed", found: (error as Error).message, next: "Check DATABASE_URL." };
   } finally {

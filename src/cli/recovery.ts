@@ -1,7 +1,7 @@
 // Makes an owner key by way of the database, for the keeper of the home who has lost every key.
 import { Identity } from "../governance/index.ts";
 import type { Home, MainRecord } from "../fleet/index.ts";
-import { Database } from "../store/index.ts";
+import { Database, runtimeRole, urlAs } from "../store/index.ts";
 import { CliError } from "./errors.ts";
 import { firstTenant } from "./settings.ts";
 
@@ -9,7 +9,8 @@ export async function createOwnerKeyLocally(home: Home, main: MainRecord, name: 
   const secrets = home.secrets();
   const url =
     env["DATABASE_URL"] ||
-    (main.postgresPort && `postgres://lineshaft:${secrets.postgresPassword}@127.0.0.1:${main.postgresPort}/lineshaft`);
+    (main.postgresPort &&
+      urlAs(`postgres://127.0.0.1:${main.postgresPort}`, runtimeRole, secrets.postgresRuntimePassword));
   if (!url)
     throw new CliError({
       message: "No key can be made: the database is not known here.",

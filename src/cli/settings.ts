@@ -38,6 +38,7 @@ const environment = z
       .regex(/^[A-Z]{3}$/, "must be three capital letters, such as USD")
       .default("USD"),
     DATABASE_URL: url(["postgres:", "postgresql:"]).optional(),
+    LINESHAFT_MIGRATION_URL: url(["postgres:", "postgresql:"]).optional(),
     RESTATE_INGRESS_URL: url(["http:", "https:"]).optional(),
     RESTATE_ADMIN_URL: url(["http:", "https:"]).optional(),
     LINESHAFT_ADVERTISED_URL: url(["http:", "https:"]).optional(),
@@ -45,6 +46,10 @@ const environment = z
       .string()
       .default("")
       .transform((text) => text.split(/[\s,]+/).filter((key) => key.length > 0)),
+  })
+  .refine((given) => !given.LINESHAFT_MIGRATION_URL || given.DATABASE_URL, {
+    path: ["LINESHAFT_MIGRATION_URL"],
+    message: "belongs to a database of your own: set DATABASE_URL too, or unset it",
   })
   .refine((given) => Boolean(given.RESTATE_INGRESS_URL) === Boolean(given.RESTATE_ADMIN_URL), {
     path: ["RESTATE_ADMIN_URL"],

@@ -35,6 +35,17 @@ describe("the home", () => {
     expect(new Home(home.path).secrets()).toEqual(home.secrets());
   });
 
+  test("of an earlier version gets the secrets that it lacks and keeps those that it has", () => {
+    const before = { keyHmac: "a".repeat(64), postgresPassword: "b".repeat(32) };
+    writeFileSync(home.file("secrets.json"), JSON.stringify(before), { mode: 0o600 });
+    const secrets = home.secrets();
+    expect(secrets).toMatchObject(before);
+    expect(secrets.postgresRuntimePassword).toMatch(/^[\w-]{32}$/);
+    expect(JSON.parse(readFileSync(home.file("secrets.json"), "utf8"))).toEqual(secrets);
+    expect(home.secrets()).toEqual(secrets);
+    expect(mode(home.file("secrets.json"))).toBe(0o600);
+  });
+
   test("answers no credentials when there are none, and never overwrites a damaged file", () => {
     expect(home.credentials()).toBeUndefined();
     writeFileSync(home.file("secrets.json"), "{");

@@ -1,7 +1,7 @@
 // The home: the one folder that holds everything of an instance, who may start on it, and its secrets.
 //
 //   credentials       address and owner key, for the CLI (0600); may be deleted
-//   secrets.json      the HMAC secret of keys and Postgres's password (0600)
+//   secrets.json      what keys are hashed with, what secrets are encrypted with, and Postgres's passwords (0600)
 //   models/ postgres/ restate/ kv/
 //   run/              lock, main.json (who runs), children.json, Restate's sockets (0700)
 import { randomBytes } from "node:crypto";
@@ -22,8 +22,20 @@ import { z } from "zod";
 import { FleetError } from "./errors.ts";
 import { tryLock } from "./lock.ts";
 
-const secretsSchema = z.object({ keyHmac: z.string().length(64), postgresPassword: z.string().min(16) });
+const password = z.string().min(16);
+const secretsSchema = z.object({
+  keyHmac: z.string().length(64),
+  /** AES-256 key of the secrets in the database, 64 hex digits. */
+  secretsKey: z.string().length(64),
+  /** Of the superuser that made the embedded Postgres's data. */
+  postgresPassword: password,
+  /** Of the role that owns the tables, and of the one that is used at run time. */
+  postgresOwnerPassword: password,
+  postgresRuntimePassword: password,
+});
 export type Secrets = z.infer<typeof secretsSchema>;
+/** Homes of earlier versions have fewer; what is missing is made at the next start. */
+const keptSecretsSchema = secretsSchema.partial().required({ keyHmac: true, postgresPassword: true });
 
 const credentialsSchema = z.object({ address: z.string(), key: z.string() });
 export type Credentials = z.infer<typeof credentialsSchema>;
@@ -110,13 +122,18 @@ export class Home {
     return this.#read("run/main.json", mainSchema);
   }
 
-  /** The instance's secrets, made on first use. */
+  /** The instance's secrets, made on first use; a home of an earlier version gets those that it lacks. */
   secrets(): Secrets {
-    const kept = this.#read("secrets.json", secretsSchema);
-    if (kept) return kept;
+    const kept = this.#read("secrets.json", keptSecretsSchema);
+    const complete = secretsSchema.safeParse(kept);
+    if (complete.success) return complete.data;
     const made: Secrets = {
       keyHmac: randomBytes(32).toString("hex"),
+      secretsKey: randomBytes(32).toString("hex"),
       postgresPassword: randomBytes(24).toString("base64url"),
+      postgresOwnerPassword: randomBytes(24).toString("base64url"),
+      postgresRuntimePassword: randomBytes(24).toString("base64url"),
+      ...kept,
     };
     this.#write("secrets.json", made);
     return made;

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { testDatabase } from "../store/testing.ts";
+import { tamper, testDatabase } from "../store/testing.ts";
 import type { Database } from "../store/index.ts";
 import { createLedger, type HoldRequest, type Ledger, type NewRateCard, type RateCard, type Scope } from "./index.ts";
 
@@ -187,7 +187,7 @@ describe("budgets", () => {
     await using opened = await openLedger(db);
     const { ledger, card } = opened;
     await ledger.setBudget(budget(project, 100n, "month"));
-    await db.query("update budgets set spent_nano = 100, period_start = period_start - interval '1 month'");
+    await tamper(db, "update budgets set spent_nano = 100, period_start = period_start - interval '1 month'");
     expect(await ledger.listBudgets("org_1")).toMatchObject([{ spentNano: 0n, leftNano: 100n }]);
     expect(await ledger.hold(holdOf("att_1", 100n, card))).toMatchObject({ admitted: true });
   });
@@ -318,7 +318,7 @@ describe("outcomes and the bill", () => {
     const { ledger, card } = opened;
     await ledger.hold(holdOf("att_1", 100n, card));
     await ledger.settle({ attempt: "att_1", tokens: tokens(10), usageSource: "engine" });
-    await db.query("update settlements set created_at = '2026-03-01T00:00:00Z'");
+    await tamper(db, "update settlements set created_at = '2026-03-01T00:00:00Z'");
     const march = { from: new Date("2026-03-01T00:00:00Z"), to: new Date("2026-04-01T00:00:00Z") };
     const february = { from: new Date("2026-02-01T00:00:00Z"), to: new Date("2026-03-01T00:00:00Z") };
     expect((await ledger.bill("org_1", march)).total.tokenCostNano).toBe(10n);
@@ -333,8 +333,8 @@ test("the proof finds what does not agree", async () => {
   await ledger.setBudget(budget(project, 1000n));
   await ledger.hold(holdOf("att_1", 100n, card));
   await ledger.settle({ attempt: "att_1", tokens: tokens(10), usageSource: "engine" });
-  await db.query("update accounts set balance_nano = balance_nano + 1 where kind = 'token_cost'");
-  await db.query("update budgets set spent_nano = 3");
+  await tamper(db, "update accounts set balance_nano = balance_nano + 1 where kind = 'token_cost'");
+  await tamper(db, "update budgets set spent_nano = 3");
   const { discrepancies } = await ledger.prove();
   expect(discrepancies.map((found) => [found.expected, found.found])).toEqual([
     [10n, 11n],

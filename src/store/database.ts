@@ -70,10 +70,11 @@ export class Database implements Queryable {
     }
   }
 
-  async migrate(): Promise<void> {
+  /** To be called as the tables' owner; `runtimeRole` gets its rights on them. */
+  async migrate(runtimeRole?: string): Promise<void> {
     const client = await this.pool.connect();
     try {
-      await migrate(client);
+      await migrate(client, { runtimeRole });
     } finally {
       client.release();
     }

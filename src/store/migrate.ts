@@ -3,6 +3,7 @@
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import type { Client, PoolClient } from "pg";
+import { applyAccess } from "./access.ts";
 
 const folder = new URL("./migrations/", import.meta.url);
 /** Any constant will do, as long as nobody else uses it in this database. */
@@ -32,8 +33,17 @@ export function readMigrations(): Migration[] {
   });
 }
 
-/** Brings the database up to date and answers the migrations that were applied now. */
-export async function migrate(client: Client | PoolClient, migrations = readMigrations()): Promise<Migration[]> {
+export interface MigrateOptions {
+  migrations?: Migration[];
+  /** The restricted role that run time connects as; without one the owner's role is used at run time too. */
+  runtimeRole?: string | undefined;
+}
+
+/** Brings the database up to date, gives the runtime role its rights, and answers the migrations that were applied now. */
+export async function migrate(
+  client: Client | PoolClient,
+  { migrations = readMigrations(), runtimeRole }: MigrateOptions = {},
+): Promise<Migration[]> {
   await client.query("select pg_advisory_lock($1)", [lockKey]);
   try {
     await client.query(`create table if not exists migrations (
@@ -54,6 +64,7 @@ export async function migrate(client: Client | PoolClient, migrations = readMigr
       return known === undefined;
     });
     for (const migration of pending) await apply(client, migration);
+    if (runtimeRole !== undefined) await applyAccess(client, runtimeRole);
     return pending;
   } finally {
     await client.query("select pg_advisory_unlock($1)", [lockKey]);

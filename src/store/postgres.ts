@@ -7,11 +7,13 @@ import { spawn, spawnSync } from "node:child_process";
 import { chmodSync, chownSync, existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { arch, platform } from "node:os";
 import { dirname, join } from "node:path";
+import { bootstrapRole, urlAs } from "./roles.ts";
 
 export interface PostgresOptions {
   /** Folder of this instance; the data goes into `postgres/` below it unless the fallback user cannot reach it. */
   home: string;
   port: number;
+  /** Of the superuser. */
   password: string;
   /** False only for databases that nobody will miss (tests). */
   durable?: boolean;
@@ -26,6 +28,7 @@ export interface PostgresCommand {
   env: Record<string, string>;
   /** Fast shutdown: rolls back, disconnects, checkpoints. */
   stopSignal: "SIGINT";
+  /** Connects as the superuser to the maintenance database; for `prepareRoles` only. */
   url: string;
   dataFolder: string;
 }
@@ -118,7 +121,7 @@ export async function preparePostgres(
     ...(runner.uid !== undefined && { uid: runner.uid, gid: runner.gid }),
     env: postgresEnvironment(),
     stopSignal: "SIGINT",
-    url: `postgres://lineshaft:${encodeURIComponent(options.password)}@127.0.0.1:${options.port}/lineshaft`,
+    url: urlAs(`postgres://127.0.0.1:${options.port}`, bootstrapRole, options.password, "postgres"),
     dataFolder,
   };
 }
@@ -145,7 +148,7 @@ async function makeDataFolder(initdb: string, dataFolder: string, password: stri
   }
   try {
     const { command, args } = runner.wrap(initdb, [
-      ...["-D", staging, "-U", "lineshaft", "--auth=scram-sha-256", `--pwfile=${passwordFile}`],
+      ...["-D", staging, "-U", bootstrapRole, "--auth=scram-sha-256", `--pwfile=${passwordFile}`],
       ...["--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"],
     ]);
     await run(command, args, runner);

@@ -2,11 +2,12 @@ import { describe, expect, test } from "vitest";
 import { canonicalJson, getBlob, putBlob } from "./blobs.ts";
 import { newId } from "./ids.ts";
 import { MigrationError, migrate, readMigrations } from "./migrate.ts";
-import { testDatabase } from "./testing.ts";
+import { asOwner, testDatabase } from "./testing.ts";
 
 describe("migrations", () => {
   test("several processes may bring one database up to date at once", async () => {
-    await using db = await testDatabase();
+    await using test = await testDatabase();
+    const db = asOwner(test);
     const clients = await Promise.all([1, 2, 3].map(() => db.pool.connect()));
     const extra = {
       number: readMigrations().length + 1,
@@ -14,24 +15,32 @@ describe("migrations", () => {
       sql: "create table extra (id int)",
       checksum: "x",
     };
-    const applied = await Promise.all(clients.map((client) => migrate(client, [...readMigrations(), extra])));
+    const applied = await Promise.all(
+      clients.map((client) => migrate(client, { migrations: [...readMigrations(), extra] })),
+    );
     expect(applied.flat().map((migration) => migration.name)).toEqual(["extra"]);
     clients.forEach((client) => client.release());
+    await db.close();
   });
 
   test("a migration that was changed after it was applied is refused", async () => {
-    await using db = await testDatabase();
+    await using test = await testDatabase();
+    const db = asOwner(test);
     const [first, ...rest] = readMigrations();
     const client = await db.pool.connect();
-    await expect(migrate(client, [{ ...first!, checksum: "other" }, ...rest])).rejects.toThrow(MigrationError);
+    const migrations = [{ ...first!, checksum: "other" }, ...rest];
+    await expect(migrate(client, { migrations })).rejects.toThrow(MigrationError);
     client.release();
+    await db.close();
   });
 
   test("a database of a newer Lineshaft is refused", async () => {
-    await using db = await testDatabase();
+    await using test = await testDatabase();
+    const db = asOwner(test);
     const client = await db.pool.connect();
-    await expect(migrate(client, readMigrations().slice(0, 1))).rejects.toThrow(/newer Lineshaft/);
+    await expect(migrate(client, { migrations: readMigrations().slice(0, 1) })).rejects.toThrow(/newer Lineshaft/);
     client.release();
+    await db.close();
   });
 });
 

@@ -6,7 +6,8 @@ import { join } from "node:path";
 import pg from "pg";
 import { migrate } from "../../src/store/migrate.ts";
 import { preparePostgres } from "../../src/store/postgres.ts";
-import { templateName, testServerVariable } from "../../src/store/testing.ts";
+import { prepareRoles, runtimeRole } from "../../src/store/roles.ts";
+import { templateName, testPasswords, testServerVariable } from "../../src/store/testing.ts";
 import { freePort } from "./instance.ts";
 
 export default async function setup(): Promise<() => Promise<void>> {
@@ -22,16 +23,12 @@ export default async function setup(): Promise<() => Promise<void>> {
   // A test run that is killed must not leave a server behind.
   const killNow = () => child.kill("SIGQUIT");
   process.on("exit", killNow);
-  const admin = new URL(server.url);
-  admin.pathname = "/postgres";
-  const client = await connect(admin.toString());
-  await client.query(`create database ${templateName}`);
-  await client.end();
-  admin.pathname = `/${templateName}`;
-  const template = await connect(admin.toString());
-  await migrate(template);
+  await (await connect(server.url)).end();
+  const { owner } = await prepareRoles(server.url, testPasswords, templateName);
+  const template = await connect(owner);
+  await migrate(template, { runtimeRole });
   await template.end();
-  process.env[testServerVariable] = admin.toString();
+  process.env[testServerVariable] = server.url;
   return async () => {
     process.off("exit", killNow);
     const gone = new Promise((resolve) => child.once("exit", resolve));

@@ -3,49 +3,77 @@ import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { commandLine, FleetError, freePort, type ChildSpec, type Home, type Supervisor } from "../../fleet/index.ts";
-import { Database, MigrationError, preparePostgres, type PostgresCommand } from "../../store/index.ts";
+import {
+  Database,
+  MigrationError,
+  preparePostgres,
+  prepareRoles,
+  type DatabaseUrls,
+  type PostgresCommand,
+} from "../../store/index.ts";
 
 const readyPollMs = 40;
 
 export interface StartedDatabase {
+  /** Connected as the restricted role, where there is one. */
   db: Database;
   /** Null with DATABASE_URL. */
   port: number | null;
 }
 
+/** Databases of the operator's own: `DATABASE_URL`, and `LINESHAFT_MIGRATION_URL` where migrations have a role of their own. */
+export interface ExternalUrls {
+  DATABASE_URL?: string | undefined;
+  LINESHAFT_MIGRATION_URL?: string | undefined;
+}
+
 export async function startDatabase(
   home: Home,
   supervisor: Supervisor,
-  url: string | undefined,
+  external: ExternalUrls,
 ): Promise<StartedDatabase> {
-  if (url) return { db: await openExternal(url), port: null };
+  if (external.DATABASE_URL) return { db: await openExternal(external.DATABASE_URL, external), port: null };
   const port = await freePort();
-  const command = await preparePostgres({ home: home.path, port, password: home.secrets().postgresPassword });
+  const secrets = home.secrets();
+  const command = await preparePostgres({ home: home.path, port, password: secrets.postgresPassword });
   removeStalePidFile(command.dataFolder);
   await supervisor.start(postgresSpec(command));
-  return { db: await migrated(new Database(command.url)), port };
+  const urls = await prepareRoles(command.url, {
+    owner: secrets.postgresOwnerPassword,
+    runtime: secrets.postgresRuntimePassword,
+  });
+  return { db: await openMigrated(urls), port };
 }
 
-async function openExternal(url: string): Promise<Database> {
-  const db = new Database(url);
+async function openExternal(url: string, { LINESHAFT_MIGRATION_URL: owner }: ExternalUrls): Promise<Database> {
+  await assertAnswers(url, "DATABASE_URL", ", or unset it to use the embedded Postgres");
+  if (owner) await assertAnswers(owner, "LINESHAFT_MIGRATION_URL", "");
+  return openMigrated({ owner: owner ?? url, runtime: url });
+}
+
+async function assertAnswers(url: string, variable: string, or: string): Promise<void> {
+  const db = new Database(url, { connections: 1 });
   try {
     await db.query("select 1");
   } catch (error) {
-    await db.close();
     throw new FleetError({
       code: "database_unreachable",
       message: `The database at ${new URL(url).host} cannot be used.`,
       why: (error as Error).message || (error as NodeJS.ErrnoException).code,
-      hint: "Check DATABASE_URL, or unset it to use the embedded Postgres.",
+      hint: `Check ${variable}${or}.`,
       cause: error,
     });
+  } finally {
+    await db.close();
   }
-  return migrated(db);
 }
 
-async function migrated(db: Database): Promise<Database> {
+/** Migrates as the owner and connects as the role of run time; with one URL for both, that role owns the tables. */
+async function openMigrated(urls: DatabaseUrls): Promise<Database> {
+  const db = new Database(urls.runtime);
+  const owner = urls.owner === urls.runtime ? db : new Database(urls.owner, { connections: 1 });
   try {
-    await db.migrate();
+    await owner.migrate(owner === db ? undefined : await roleOf(db));
     return db;
   } catch (error) {
     await db.close();
@@ -57,7 +85,14 @@ async function migrated(db: Database): Promise<Database> {
       hint: "Start the version that made it, restore a backup, or begin anew in another LINESHAFT_HOME.",
       cause: error,
     });
+  } finally {
+    if (owner !== db) await owner.close();
   }
+}
+
+async function roleOf(db: Database): Promise<string> {
+  const { rows } = await db.query<{ name: string }>("select current_user::text as name");
+  return rows[0]!.name;
 }
 
 function postgresSpec(command: PostgresCommand): ChildSpec {
@@ -75,16 +110,10 @@ function postgresSpec(command: PostgresCommand): ChildSpec {
   };
 }
 
-/** Waits until the server answers, then has our database in it (a new data folder has none). */
 async function untilItServes(url: string, signal: AbortSignal): Promise<void> {
-  const maintenance = new URL(url);
-  maintenance.pathname = "/postgres";
-  const server = new Database(maintenance.toString(), { connections: 1 });
+  const server = new Database(url, { connections: 1 });
   try {
     await untilItAnswers(server, signal);
-    const name = new URL(url).pathname.slice(1);
-    const found = await server.query("select from pg_database where datname = $1", [name]);
-    if (found.rowCount === 0) await server.query(`create database ${name}`);
   } finally {
     await server.close();
   }

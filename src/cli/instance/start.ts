@@ -33,6 +33,7 @@ import type { LiveEvent } from "../../gateway/api/schemas.ts";
 import { Identity } from "../../governance/index.ts";
 import { createLedger } from "../../ledger/index.ts";
 import type { LocalModel, Progress } from "../../models/index.ts";
+import { isSuperuser, superuserAdvice } from "../../store/index.ts";
 import { Alarms, AlarmStore, createLogger, createMetrics, LiveEvents } from "../../telemetry/index.ts";
 import { firstTenant, type Settings } from "../settings.ts";
 import { buildConsoleIfAbsent } from "./console.ts";
@@ -162,6 +163,7 @@ async function compose(options: StartOptions, stack: AsyncDisposableStack): Prom
   alarms.onChange(({ change, alarm }) =>
     events.publish(alarm.organisation ?? organisation.id, { type: "alarm", change, alarm: alarmResource(alarm) }),
   );
+  if (await isSuperuser(db)) alarms.raise({ code: "database_superuser", message: superuserAdvice });
   // Only a database that others may use too can have other gateways on it.
   const carrier = settings.DATABASE_URL
     ? new PostgresCarrier({ db, log, isShared: (name) => engines.get(name)?.kind !== "embedded" })
@@ -236,7 +238,7 @@ async function openBooks(
   supervisor: Supervisor,
   undo: (what: string, work: () => Promise<unknown>) => void,
 ) {
-  const { db, port } = await startDatabase(home, supervisor, settings.DATABASE_URL);
+  const { db, port } = await startDatabase(home, supervisor, settings);
   undo("database", () => db.close());
   const identity = new Identity({ db, secret: Buffer.from(home.secrets().keyHmac, "hex") });
   const tenant = await identity.ensureTenant({ ...firstTenant, currency: settings.LINESHAFT_CURRENCY });

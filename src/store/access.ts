@@ -1,0 +1,128 @@
+// What the runtime role may do with each table. One declaration per table; the test beside this file fails for a table without
+// one, and for an append-only table whose migration made no triggers.
+//
+// Grants say what the runtime role may do. Triggers (migrations/, `make_append_only`) say what no role may do with ordinary
+// statements, the owner included; docs/security.md says how retention and erasure are done all the same.
+import type { Client, PoolClient } from "pg";
+
+export type Access =
+  /** Rows are added and never changed or removed. `written: "by function"`: added by the functions below only. */
+  | { class: "append-only"; written: "directly" | "by function" }
+  /** Rows stay; only the named columns move. */
+  | { class: "state"; columns: string[] }
+  /** Written by the functions below only, for example a counter that must agree with other rows. */
+  | { class: "by function"; columns?: string[]; delete?: boolean }
+  /** Configuration: rows come, change and go. */
+  | { class: "free" };
+
+const appendOnly: Access = { class: "append-only", written: "directly" };
+const free: Access = { class: "free" };
+
+export const access: Record<string, Access> = {
+  accounts: { class: "by function" },
+  // A row of its name is locked while a version is published, and a lock needs the right to update some column.
+  agents: { class: "state", columns: ["name"] },
+  agent_versions: appendOnly,
+  alarms: free,
+  attempts: appendOnly,
+  blobs: appendOnly,
+  budgets: { class: "by function", delete: true },
+  calls: appendOnly,
+  deployments: free,
+  effects: { class: "state", columns: ["state", "result_ref", "attempts", "updated_at"] },
+  engines: free,
+  entries: { class: "append-only", written: "by function" },
+  holds: { class: "by function" },
+  journals: appendOnly,
+  keys: { class: "state", columns: ["revoked_at"] },
+  organisations: { class: "state", columns: ["name"] },
+  outcomes: appendOnly,
+  projects: { class: "state", columns: [] },
+  rate_cards: appendOnly,
+  runs: {
+    class: "state",
+    columns: [
+      "status",
+      "next_step",
+      "retries",
+      "wake_at",
+      "paused_ms",
+      "owner",
+      "fence",
+      "output_ref",
+      "error_code",
+      "error_message",
+      "started_at",
+      "ended_at",
+      "updated_at",
+    ],
+  },
+  settlements: { class: "append-only", written: "by function" },
+  steps: appendOnly,
+};
+
+/** Functions that write tables which the runtime role only reads. They run with the owner's rights and a fixed search path. */
+export const ownersFunctions = ["hold_attempts", "settle_attempts", "post_entries", "set_budget"];
+
+/** Everything that a class grants besides reading. */
+export function grantsOf(of: Access): string[] {
+  switch (of.class) {
+    case "append-only":
+      return of.written === "directly" ? ["insert"] : [];
+    case "state":
+      return ["insert", ...updateOf(of.columns)];
+    case "by function":
+      return [...updateOf(of.columns ?? []), ...(of.delete ? ["delete"] : [])];
+    case "free":
+      return ["insert", "update", "delete"];
+  }
+}
+
+function updateOf(columns: string[]): string[] {
+  return columns.length > 0 ? [`update (${columns.join(", ")})`] : [];
+}
+
+/** Brings grants and functions to what is declared. Run by the owner after the migrations, with their lock held. */
+export async function applyAccess(client: Client | PoolClient, runtime: string): Promise<void> {
+  const role = client.escapeIdentifier(runtime);
+  const { rows: tables } = await client.query<{ name: string }>(
+    "select relname::text as name from pg_class where relnamespace = current_schema()::regnamespace and relkind in ('r', 'p')",
+  );
+  const { rows: functions } = await client.query<{ signature: string; schema: string }>(
+    `select oid::regprocedure::text as signature, current_schema()::text as schema
+     from pg_proc where pronamespace = current_schema()::regnamespace and proname = any($1)`,
+    [ownersFunctions],
+  );
+  const statements = [
+    `grant usage on schema ${client.escapeIdentifier(functions[0]?.schema ?? "public")} to ${role}`,
+    // Tables of later migrations can be read and added to until their class is declared.
+    `alter default privileges grant select, insert on tables to ${role}`,
+    ...tables.flatMap(({ name }) => tableStatements(client.escapeIdentifier(name), name, role)),
+    ...functions.flatMap(({ signature, schema }) => [
+      `alter function ${signature} security definer`,
+      `alter function ${signature} set search_path = pg_catalog, ${client.escapeIdentifier(schema)}, pg_temp`,
+      `revoke execute on function ${signature} from public`,
+      `grant execute on function ${signature} to ${role}`,
+    ]),
+  ];
+  await client.query("begin");
+  try {
+    await client.query(statements.join(";\n"));
+    await client.query("commit");
+  } catch (error) {
+    await client.query("rollback");
+    throw error;
+  }
+}
+
+function tableStatements(table: string, name: string, role: string): string[] {
+  if (name === "migrations") return [`revoke all on ${table} from ${role}`, `grant select on ${table} to ${role}`];
+  const declared = access[name];
+  if (!declared) return [];
+  // Rights on columns are taken away with those on the table.
+  return [
+    `revoke all on ${table} from ${role}`,
+    `grant select on ${table} to ${role}`,
+    ...grantsOf(declared).map((right) => `grant ${right} on ${table} to ${role}`),
+  ];
+}
