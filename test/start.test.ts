@@ -40,6 +40,11 @@ async function statusOf(instance: Instance): Promise<Status> {
   return (await response.json()) as Status;
 }
 
+const threeMetals = "Name three metals.";
+const metals = /gold|silver|copper|iron|steel|alumin|zinc|tin\b|lead|nickel|titanium|platinum|bronze|brass|chrom/gi;
+
+const metalsIn = (answer: string): number => new Set(answer.match(metals)?.map((metal) => metal.toLowerCase())).size;
+
 const childPids = (status: Status) =>
   status.components.filter(({ name }) => name !== "main").map((component) => component.pid!);
 
@@ -143,6 +148,24 @@ describe("an instance, from its first start to its last stop", () => {
     });
   });
 
+  test("answers sensibly where nothing is said of sampling: over the API as the console does, and on the command line", async () => {
+    const { deployments } = await statusOf(instance);
+    expect(deployments[0]!.endpoints[0]!.sampling).toMatchObject({ temperature: 0.2, top_p: 0.9, source: "catalogue" });
+    const answers: string[] = [];
+    for (let seed = 1; seed <= 6; seed++) {
+      const response = await fetch(`${instance.address}/v1/chat/completions`, {
+        method: "POST",
+        headers: { authorization: `Bearer ${instance.key}`, "content-type": "application/json" },
+        body: JSON.stringify({ model: deployments[0]!.name, messages: [{ role: "user", content: threeMetals }], seed }),
+      });
+      const { choices } = (await response.json()) as { choices: { message: { content: string } }[] };
+      answers.push(choices[0]!.message.content);
+    }
+    for (let asked = 0; asked < 2; asked++) answers.push((await run(["call", threeMetals], env())).stdout);
+    // At temperature 1 without top-p 4 of 16 answers named three metals.
+    expect(answers.filter((answer) => metalsIn(answer) >= 2).length, answers.join("\n---\n")).toBeGreaterThanOrEqual(6);
+  });
+
   test("restarts a child that dies, and says so", async () => {
     const before = (await statusOf(instance)).components.find(({ name }) => name === "worker-0")!;
     process.kill(before.pid!, "SIGKILL");
@@ -163,7 +186,7 @@ describe("an instance, from its first start to its last stop", () => {
     expect(orphans.filter(alive)).toEqual([]);
     expect(instance.key).toBe(firstKey);
     const { stdout } = await run(["bill", "--json"], env());
-    expect(JSON.parse(stdout).total.calls).toBe(2);
+    expect(JSON.parse(stdout).total.calls).toBe(10);
   });
 
   test("has no key to show once the credentials file is gone; `keys create` makes another", async () => {

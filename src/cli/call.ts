@@ -11,7 +11,7 @@ interface CallOptions {
   model?: string;
   system?: string;
   maxTokens?: string;
-  temperature: string;
+  temperature?: string;
   stream?: boolean;
   json?: boolean;
 }
@@ -30,7 +30,7 @@ export function registerCall(program: Command, context: Context): void {
     .option("--model <name>", "model to ask; the first that is served by default")
     .option("--system <text>", "instructions that come before the question")
     .option("--max-tokens <number>", "longest answer, in tokens")
-    .option("--temperature <number>", "0: the same answer every time; higher: more varied", "0")
+    .option("--temperature <number>", "0: the same answer every time; higher: more varied; the model's own by default")
     .option("--stream", "print the answer while it comes (the default on a terminal)")
     .option("--no-stream", "print the answer when it is complete")
     .action(async (text: string | undefined, options: CallOptions) => {
@@ -50,7 +50,7 @@ export function registerCall(program: Command, context: Context): void {
           ...(options.system ? [{ role: "system", content: options.system }] : []),
           { role: "user", content: question },
         ],
-        temperature: number(options.temperature, "--temperature"),
+        ...(options.temperature !== undefined && { temperature: number(options.temperature, "--temperature") }),
         ...(options.maxTokens && { max_tokens: number(options.maxTokens, "--max-tokens") }),
       };
       try {

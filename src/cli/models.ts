@@ -10,6 +10,7 @@ export function registerModels(program: Command, context: Context): void {
     examples: ["npx lineshaft models", "npx lineshaft models --json"],
   }).action(async (options: { json?: boolean }) => {
     const { catalogue, defaultModel, verifyCached } = await import("../models/index.ts");
+    const { samplingFor } = await import("../engines/embedded/samplingDefaults.ts");
     const { terminal, env } = context;
     const folder = Home.fromEnvironment(env).modelsFolder;
     const served = await servedNames(context);
@@ -19,6 +20,7 @@ export function registerModels(program: Command, context: Context): void {
         return {
           ...{ name: model.name, licence: model.licence, about: model.about, bytes: cached?.bytes ?? model.bytes },
           ...{ sha256: model.sha256, context_tokens: model.contextTokens, default: model === defaultModel },
+          sampling: samplingFor(model.sampling, undefined).values,
           ...{ cached: cached !== undefined, served: served.includes(model.name) },
           sources: model.sources.map((source) =>
             source.kind === "huggingface"

@@ -57,7 +57,7 @@ export function readyLines(
 ): string[] {
   const { address, key, consoleUrl, served, home } = instance;
   const shownKey = key ?? "(kept by whoever has it; `npx lineshaft keys create NAME` makes another)";
-  const body = `{"model":"${served[0]?.name ?? "NAME"}","messages":[{"role":"user","content":"Name three metals."}],"temperature":0}`;
+  const body = `{"model":"${served[0]?.name ?? "NAME"}","messages":[{"role":"user","content":"Name three metals."}]}`;
   return [
     "",
     `Lineshaft ${version} is ready in ${duration(tookMs)}.`,

@@ -1,7 +1,8 @@
 // The catalogue: instruct models that llama.cpp serves well, small enough to try, with licence, size and digest.
 //
 // Digests and revisions were taken from public model galleries and the publishers' own pages; the first one was also computed
-// from the file itself. `bytes` without `exact` are rounded.
+// from the file itself. `bytes` without `exact` are rounded. `sampling` is what each model's makers recommend: SmolLM2's card; the
+// generation_config.json of Qwen3 (when it thinks), Gemma 3 and Llama 3.2; greedy for Granite 4, as IBM's documentation says.
 import type { CatalogueModel } from "./types.ts";
 
 const mega = 1_000_000;
@@ -16,6 +17,7 @@ export const catalogue: CatalogueModel[] = [
     exact: true,
     sha256: "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
     contextTokens: 8_192,
+    sampling: { temperature: 0.2, topP: 0.9 },
     sources: [
       {
         kind: "huggingface",
@@ -38,6 +40,7 @@ export const catalogue: CatalogueModel[] = [
     bytes: 400 * mega,
     sha256: "dc4503da5d7cc7254055a86cd90e1a8c9d16c6ac71eb3a32b34bf48a1f4e0999",
     contextTokens: 40_960,
+    sampling: { temperature: 0.6, topP: 0.95, topK: 20 },
     repository: "MaziyarPanahi/Qwen3-0.6B-GGUF",
     file: "Qwen3-0.6B.Q4_K_M.gguf",
   }),
@@ -48,6 +51,7 @@ export const catalogue: CatalogueModel[] = [
     bytes: 806 * mega,
     sha256: "8ccc5cd1f1b3602548715ae25a66ed73fd5dc68a210412eea643eb20eb75a135",
     contextTokens: 32_768,
+    sampling: { temperature: 1, topP: 0.95, topK: 64 },
     repository: "ggml-org/gemma-3-1b-it-GGUF",
     file: "gemma-3-1b-it-Q4_K_M.gguf",
   }),
@@ -58,6 +62,7 @@ export const catalogue: CatalogueModel[] = [
     bytes: 808 * mega,
     sha256: "1d0e9419ec4e12aef73ccf4ffd122703e94c48344a96bc7c5f0f2772c2152ce3",
     contextTokens: 131_072,
+    sampling: { temperature: 0.6, topP: 0.9 },
     repository: "hugging-quants/Llama-3.2-1B-Instruct-Q4_K_M-GGUF",
     file: "llama-3.2-1b-instruct-q4_k_m.gguf",
   }),
@@ -68,6 +73,7 @@ export const catalogue: CatalogueModel[] = [
     bytes: 1_060 * mega,
     sha256: "decd2598bc2c8ed08c19adc3c8fdd461ee19ed5708679d1c54ef54a5a30d4f33",
     contextTokens: 8_192,
+    sampling: { temperature: 0.2, topP: 0.9 },
     repository: "HuggingFaceTB/SmolLM2-1.7B-Instruct-GGUF",
     file: "smollm2-1.7b-instruct-q4_k_m.gguf",
   }),
@@ -78,6 +84,7 @@ export const catalogue: CatalogueModel[] = [
     bytes: 2_100 * mega,
     sha256: "bd9d7b4795b9dc44e3e81aeae93bb5d8e6b891b7e823be5bf9910ed3ac060baf",
     contextTokens: 131_072,
+    sampling: { temperature: 0 },
     repository: "bartowski/ibm-granite_granite-4.0-micro-GGUF",
     file: "ibm-granite_granite-4.0-micro-Q4_K_M.gguf",
   }),
@@ -88,6 +95,7 @@ export const catalogue: CatalogueModel[] = [
     bytes: 2_500 * mega,
     sha256: "f6f851777709861056efcdad3af01da38b31223a3ba26e61a4f8bf3a2195813a",
     contextTokens: 40_960,
+    sampling: { temperature: 0.6, topP: 0.95, topK: 20 },
     repository: "unsloth/Qwen3-4B-GGUF",
     file: "Qwen3-4B-Q4_K_M.gguf",
   }),

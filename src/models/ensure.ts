@@ -126,7 +126,14 @@ function nameOf(source: ModelSource): string {
 }
 
 function localModel(model: CatalogueModel, path: string, bytes: number): LocalModel {
-  return { name: model.name, path, licence: model.licence, bytes, contextTokens: model.contextTokens };
+  return {
+    name: model.name,
+    path,
+    licence: model.licence,
+    bytes,
+    contextTokens: model.contextTokens,
+    ...(model.sampling && { sampling: model.sampling }),
+  };
 }
 
 function oneLine(error: unknown): string {

@@ -1,4 +1,5 @@
 // What a model is to this room: where its weights come from, how they are known to be right, and what they cost by default.
+import type { SamplingDefaults } from "../engines/embedded/samplingDefaults.ts";
 
 /** A place the weights can be had from. Tried in the order they are listed. */
 export type ModelSource =
@@ -22,6 +23,8 @@ export interface CatalogueModel {
   sha256: string | null;
   /** Longest context it was trained for, in tokens. */
   contextTokens: number;
+  /** What its makers recommend (generation_config.json or the model's card), for requests that say nothing; absent: they do not. */
+  sampling?: Partial<SamplingDefaults>;
   sources: ModelSource[];
 }
 
@@ -33,6 +36,7 @@ export interface LocalModel {
   bytes: number;
   sha256?: string;
   contextTokens?: number;
+  sampling?: Partial<SamplingDefaults>;
 }
 
 export interface Progress {

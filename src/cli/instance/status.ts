@@ -109,9 +109,17 @@ async function ownDeployment(
 }
 
 function workerFacts(now: WorkerStatus): Partial<EndpointStatus> {
-  const { memory, totals } = now;
+  const { memory, sampling, totals } = now;
   return {
     ...{ context_tokens: now.contextTokens, slots: now.slots, running: now.running, waiting: now.waiting },
+    sampling: {
+      temperature: sampling.temperature,
+      top_p: sampling.topP,
+      top_k: sampling.topK,
+      min_p: sampling.minP,
+      repetition_penalty: sampling.repetitionPenalty,
+      source: sampling.source,
+    },
     memory: { rss_bytes: memory.rssBytes, model_bytes: memory.modelBytes, kv_bytes: memory.kvBytes },
     sequences: now.sequences.map(({ id, state, tokens, program }) => ({
       ...{ id, state, tokens },

@@ -46,6 +46,7 @@ export function workerSpec(
     kvDir: kvFolderOf(home, worker.deployment),
     threads: worker.threads,
     slots: spec.slots,
+    ...(model.sampling && { sampling: model.sampling }),
     ...(spec.contextTokens !== undefined && { contextTokens: spec.contextTokens }),
     ...(spec.kvBudgetBytes !== undefined && { kvBudgetBytes: spec.kvBudgetBytes }),
   });

@@ -45,7 +45,7 @@ export interface EmbeddedEngine extends Engine {
 /** Body fields that the worker honours (request.ts); others are dropped or refused before it is asked. */
 const fields = [
   ...["model", "messages", "prompt", "stream", "stream_options", "max_tokens", "max_completion_tokens", "stop", "seed"],
-  ...["temperature", "top_p", "top_k", "min_p", "presence_penalty", "frequency_penalty"],
+  ...["temperature", "top_p", "top_k", "min_p", "repetition_penalty", "presence_penalty", "frequency_penalty"],
   ...["tools", "tool_choice", "parallel_tool_calls", "response_format"],
 ];
 

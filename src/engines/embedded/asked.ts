@@ -6,6 +6,7 @@ import { ApiError, invalid } from "./errors.ts";
 import { type AnswerForm, formOf } from "./grammars.ts";
 import type { StateOwner } from "./kvStore.ts";
 import type { Prompt, Prompts } from "./prompts.ts";
+import type { SamplingDefaults } from "./samplingDefaults.ts";
 import { type ChatRequest, type CommonRequest, parseChat, parseCompletion } from "./request.ts";
 
 export interface AskContext {
@@ -13,6 +14,8 @@ export interface AskContext {
   model: string;
   /** Prompt and output together. */
   contextTokens: number;
+  /** How the model is sampled where a body says nothing. */
+  sampling: SamplingDefaults;
 }
 
 export interface Asked {
@@ -27,7 +30,7 @@ export interface Asked {
 
 /** Throws ApiError or ChatError at the first field that cannot be honoured. */
 export function askedChat(context: AskContext, body: unknown): Asked {
-  const request = parseChat(body);
+  const request = parseChat(body, context.sampling);
   checkModel(context, body);
   const form = formOf(request);
   const prompt = context.prompts.chat(ownerOf(request).organisation, request.messages, shownTools(request), {
@@ -38,7 +41,7 @@ export function askedChat(context: AskContext, body: unknown): Asked {
 
 /** Throws ApiError at the first field that cannot be honoured. */
 export function askedCompletion(context: AskContext, body: unknown): Asked {
-  const request = parseCompletion(body);
+  const request = parseCompletion(body, context.sampling);
   checkModel(context, body);
   return asked(context, request, context.prompts.completion(request.prompt, request.hints?.promptTokens), undefined);
 }
@@ -59,13 +62,13 @@ export function askedTokens(context: AskContext, body: unknown): number[] {
   const { prompt, messages, tools, tool_choice, add_generation_prompt, organisation } = read.data;
   if ((prompt ?? undefined) === undefined) {
     if ((messages ?? undefined) === undefined) throw invalid("prompt", "or `messages` must be given");
-    const request = parseChat({ messages, tools, tool_choice });
+    const request = parseChat({ messages, tools, tool_choice }, context.sampling);
     return context.prompts.chat(organisation ?? anonymous.organisation, request.messages, shownTools(request), {
       ...(add_generation_prompt !== undefined && { addGenerationPrompt: add_generation_prompt }),
     }).tokens;
   }
   if ((messages ?? undefined) !== undefined) throw invalid("prompt", "and `messages` must not both be given");
-  return context.prompts.completion(parseCompletion({ prompt }).prompt).tokens;
+  return context.prompts.completion(parseCompletion({ prompt }, context.sampling).prompt).tokens;
 }
 
 const anonymous = { organisation: "local", project: "local" };

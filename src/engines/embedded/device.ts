@@ -11,6 +11,8 @@ export interface Sampling {
   minP: number;
   /** 32 bits; the same seed and prompt give the same text. */
   seed: number;
+  /** Over the output; 1: none. */
+  repetitionPenalty: number;
   presencePenalty: number;
   frequencyPenalty: number;
   /** GBNF that the text must follow from here on. */

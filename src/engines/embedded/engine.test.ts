@@ -12,7 +12,16 @@ import { Kv } from "./kv.ts";
 import { KvStore } from "./kvStore.ts";
 import { ScriptedDevice, scriptedEnd } from "./testing.ts";
 
-const sampling = { temperature: 0, topP: 1, topK: 0, minP: 0, seed: 1, presencePenalty: 0, frequencyPenalty: 0 };
+const sampling = {
+  temperature: 0,
+  topP: 1,
+  topK: 0,
+  minP: 0,
+  repetitionPenalty: 1,
+  seed: 1,
+  presencePenalty: 0,
+  frequencyPenalty: 0,
+};
 const run = (from: number, length: number) => Array.from({ length }, (_, i) => from + i);
 
 let dir: string;

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { either, formOf } from "./grammars.ts";
 import { parseChat } from "./request.ts";
+import { openSampling } from "./samplingDefaults.ts";
 
 const tools = [
   {
@@ -15,7 +16,7 @@ const schema = {
     schema: { type: "object", properties: { n: { type: "integer" } }, required: ["n"], additionalProperties: false },
   },
 };
-const form = (more: object) => formOf(parseChat({ messages: [{ role: "user", content: "x" }], ...more }));
+const form = (more: object) => formOf(parseChat({ messages: [{ role: "user", content: "x" }], ...more }, openSampling));
 
 describe("the form of an answer", () => {
   it.each([

@@ -1,6 +1,7 @@
 // How a worker is started: what the supervisor runs, and with how many threads.
 import { randomBytes } from "node:crypto";
 import { fileURLToPath } from "node:url";
+import type { SamplingDefaults } from "./samplingDefaults.ts";
 
 export interface WorkerLaunch {
   /** GGUF file. */
@@ -15,6 +16,8 @@ export interface WorkerLaunch {
   contextTokens?: number;
   threads: number;
   queueLimit?: number;
+  /** What the model's makers recommend; absent: what the file says. */
+  sampling?: Partial<SamplingDefaults>;
   /** 0: any free one; the worker says which over its IPC channel. */
   port?: number;
   /** Drawn anew for every start unless given. */
@@ -43,6 +46,7 @@ export function workerCommand(launch: WorkerLaunch, inherited: NodeJS.ProcessEnv
   if (launch.slots !== undefined) env["LINESHAFT_WORKER_SLOTS"] = String(launch.slots);
   if (launch.contextTokens !== undefined) env["LINESHAFT_WORKER_CONTEXT"] = String(launch.contextTokens);
   if (launch.queueLimit !== undefined) env["LINESHAFT_WORKER_QUEUE"] = String(launch.queueLimit);
+  if (launch.sampling !== undefined) env["LINESHAFT_WORKER_SAMPLING"] = JSON.stringify(launch.sampling);
   // What the library needs to find itself and its drivers; nothing else of the parent's environment is the worker's business.
   for (const name of passedOn) {
     const value = inherited[name];

@@ -42,6 +42,8 @@ export interface ModelFacts {
   /** Text of the control tokens: what a message must not be able to say. */
   specialTokens: string[];
   trainContextTokens: number;
+  /** Its keys `general.sampling.*`, as they stand. */
+  sampling: unknown;
   /** Changes with model file, library or layout of its states. */
   fingerprint: string;
 }
@@ -90,6 +92,7 @@ export async function loadModel(options: DeviceOptions): Promise<LoadedModel> {
       prependBos: model.tokens.shouldPrependBosToken,
       specialTokens: controlTokens(vocabulary, metadata.tokenizer?.ggml?.token_type),
       trainContextTokens: trained,
+      sampling: (metadata.general as { sampling?: unknown } | undefined)?.sampling,
       fingerprint: await fingerprint(options.modelPath, `${llama.llamaCppRelease.release}:${context.flashAttention}`),
     },
     modelBytes: model.memoryUsage.ram + model.memoryUsage.vram,

@@ -33,7 +33,8 @@ class LlamaGeneration implements Generation {
 
   constructor(sequence: LlamaContextSequence, sampling: Sampling, grammar: LlamaGrammarEvaluationState | undefined) {
     this.sequence = sequence;
-    const penalised = sampling.presencePenalty !== 0 || sampling.frequencyPenalty !== 0;
+    const { repetitionPenalty, presencePenalty, frequencyPenalty } = sampling;
+    const penalised = repetitionPenalty !== 1 || presencePenalty !== 0 || frequencyPenalty !== 0;
     this.options = {
       temperature: sampling.temperature,
       topP: sampling.topP,
@@ -44,9 +45,9 @@ class LlamaGeneration implements Generation {
       ...(grammar && { grammarEvaluationState: grammar }),
       ...(penalised && {
         repeatPenalty: {
-          penalty: 1,
-          presencePenalty: sampling.presencePenalty,
-          frequencyPenalty: sampling.frequencyPenalty,
+          penalty: repetitionPenalty,
+          presencePenalty,
+          frequencyPenalty,
           // OpenAI counts what the model has said, not the prompt.
           punishTokens: () => this.sampled,
           maxPunishTokens: sequence.contextSize,

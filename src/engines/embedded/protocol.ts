@@ -22,6 +22,7 @@
 // Every request carries `authorization: Bearer TOKEN` (generated per start, given to the worker in its environment).
 // Errors have OpenAI's shape: {error: {message, type, param, code, hint}}.
 import { z } from "zod";
+import { samplingDefaults } from "./samplingDefaults.ts";
 
 export const blockTokens = 64;
 
@@ -114,6 +115,8 @@ export const workerStatus = z.object({
   blockTokens: z.number(),
   slots: z.number(),
   queueLimit: z.number(),
+  /** How it samples where a request says nothing, and who says so. */
+  sampling: samplingDefaults.extend({ source: z.enum(["catalogue", "file", "usual"]) }),
   running: z.number(),
   waiting: z.number(),
   memory: z.object({ rssBytes: z.number(), modelBytes: z.number(), kvBytes: z.number() }),
@@ -169,6 +172,12 @@ export const workerEnvironment = z.object({
   LINESHAFT_WORKER_CONTEXT: z.coerce.number().int().default(0),
   LINESHAFT_WORKER_THREADS: z.coerce.number().int().default(1),
   LINESHAFT_WORKER_QUEUE: z.coerce.number().int().default(128),
+  /** JSON: the sampling that the model's makers recommend; without it, what the file says counts. */
+  LINESHAFT_WORKER_SAMPLING: z
+    .string()
+    .transform((text) => JSON.parse(text) as unknown)
+    .pipe(samplingDefaults.partial())
+    .optional(),
 });
 
 /** Messages over the IPC channel, worker to parent. */

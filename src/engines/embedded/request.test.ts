@@ -1,6 +1,10 @@
 import { describe, expect, it } from "vitest";
 import { ApiError } from "./errors.ts";
-import { parseChat, parseCompletion } from "./request.ts";
+import * as request from "./request.ts";
+import { openSampling } from "./samplingDefaults.ts";
+
+const parseChat = (body: unknown) => request.parseChat(body, openSampling);
+const parseCompletion = (body: unknown) => request.parseCompletion(body, openSampling);
 
 const messages = [{ role: "user", content: "hi" }];
 

@@ -8,6 +8,7 @@ import type { Sampling } from "./device.ts";
 import { type ApiError, invalid, unsupported } from "./errors.ts";
 import { stopStringMaxLength, stopStringsMax } from "./limits.ts";
 import { callHints } from "./protocol.ts";
+import type { SamplingDefaults } from "./samplingDefaults.ts";
 
 export type Hints = z.infer<typeof callHints>;
 
@@ -46,6 +47,7 @@ const common = {
   top_p: z.number().gt(0).max(1),
   top_k: z.int().min(-1),
   min_p: z.number().min(0).max(1),
+  repetition_penalty: z.number().gt(0).max(2),
   seed: z.int(),
   stop,
   stream: z.boolean(),
@@ -139,7 +141,8 @@ const neutral: Record<string, { value: unknown; why: string }> = {
   functions: { value: [], why: "has been replaced by `tools`" },
 };
 
-export function parseChat(body: unknown): ChatRequest {
+/** `defaults`: how the model is sampled where the body says nothing. */
+export function parseChat(body: unknown, defaults: SamplingDefaults): ChatRequest {
   const fields = check(body, chatFields);
   if (
     fields.max_tokens !== undefined &&
@@ -154,7 +157,7 @@ export function parseChat(body: unknown): ChatRequest {
   if (tools.length === 0 && choice !== "none" && choice !== "auto")
     throw invalid("tool_choice", "asks for a tool, and `tools` is empty");
   return {
-    ...commonOf(fields),
+    ...commonOf(fields, defaults),
     maxTokens: fields.max_completion_tokens ?? fields.max_tokens,
     messages: fields.messages,
     tools,
@@ -164,12 +167,12 @@ export function parseChat(body: unknown): ChatRequest {
   };
 }
 
-export function parseCompletion(body: unknown): CompletionRequest {
+export function parseCompletion(body: unknown, defaults: SamplingDefaults): CompletionRequest {
   const fields = check(body, completionFields);
   if (fields.prompt === undefined) throw invalid("prompt", "is missing");
   const prompt =
     Array.isArray(fields.prompt) && typeof fields.prompt[0] === "string" ? fields.prompt[0] : fields.prompt;
-  return { ...commonOf(fields), maxTokens: fields.max_tokens ?? 16, prompt: prompt as string | number[] };
+  return { ...commonOf(fields, defaults), maxTokens: fields.max_tokens ?? 16, prompt: prompt as string | number[] };
 }
 
 type Fields<Shape extends Record<string, z.ZodType>> = { [Name in keyof Shape]?: z.infer<Shape[Name]> };
@@ -204,23 +207,26 @@ function fieldError(name: string, error: z.ZodError): ApiError {
   return invalid(at, `is not valid: ${issue.message}`);
 }
 
-function commonOf(fields: Fields<typeof common>): CommonRequest {
+function commonOf(fields: Fields<typeof common>, defaults: SamplingDefaults): CommonRequest {
   const stops = fields.stop === undefined ? [] : typeof fields.stop === "string" ? [fields.stop] : fields.stop;
   if (stops.length > stopStringsMax)
     throw invalid("stop", `has ${stops.length} strings; at most ${stopStringsMax} are allowed`);
   if (stops.some((text) => text === "" || text.length > stopStringMaxLength)) {
     throw invalid("stop", `must hold strings of 1 to ${stopStringMaxLength} characters`);
   }
+  const temperature = fields.temperature ?? defaults.temperature;
   if (fields.stream_options && !fields.stream) throw invalid("stream_options", "is only allowed with `stream: true`");
   return {
     stream: fields.stream ?? false,
     includeUsage: fields.stream_options?.include_usage ?? false,
     maxTokens: fields.max_tokens,
     sampling: {
-      temperature: fields.temperature ?? 1,
-      topP: fields.top_p ?? 1,
-      topK: Math.max(0, fields.top_k ?? 0),
-      minP: fields.min_p ?? 0,
+      temperature,
+      topP: fields.top_p ?? defaults.topP,
+      topK: Math.max(0, fields.top_k ?? defaults.topK),
+      minP: fields.min_p ?? defaults.minP,
+      // Temperature 0 asks for the likeliest token; a penalty that was not asked for would choose another.
+      repetitionPenalty: fields.repetition_penalty ?? (temperature === 0 ? 1 : defaults.repetitionPenalty),
       seed: seedOf(fields.seed),
       presencePenalty: fields.presence_penalty ?? 0,
       frequencyPenalty: fields.frequency_penalty ?? 0,

@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import type { BatchItem, Device, Generation, Sampling } from "./device.ts";
 import { workerCommand } from "./launch.ts";
+import type { SamplingDefaults } from "./samplingDefaults.ts";
 import type { WorkerMessage, WorkerReport, WorkerStatus } from "./protocol.ts";
 
 /** Token that ends a text of the scripted model. */
@@ -135,6 +136,7 @@ export async function startTestWorker(
     queueLimit?: number;
     modelPath?: string;
     threads?: number;
+    sampling?: Partial<SamplingDefaults>;
   } = {},
 ): Promise<TestWorker> {
   const kvDir = options.kvDir ?? mkdtempSync(path.join(tmpdir(), "lineshaft-kv-"));

@@ -17,6 +17,7 @@ import { Kv } from "./kv.ts";
 import { KvStore } from "./kvStore.ts";
 import { type LoadedModel, StartError, loadModel } from "./llama.ts";
 import { Prompts } from "./prompts.ts";
+import { samplingFor } from "./samplingDefaults.ts";
 import { type WorkerMessage, type WorkerStatus, blockTokens, workerEnvironment } from "./protocol.ts";
 
 type Environment = z.infer<typeof workerEnvironment>;
@@ -51,6 +52,7 @@ export async function startWorker(env: Environment): Promise<Worker> {
     { tokenize: model.tokenize, vocabularySize: model.vocabularySize, prependBos: model.facts.prependBos },
     { source: model.facts.chatTemplate, ...model.facts },
   );
+  const sampling = samplingFor(env.LINESHAFT_WORKER_SAMPLING, model.facts.sampling);
   const status = (): WorkerStatus => ({
     model: env.LINESHAFT_WORKER_MODEL_NAME,
     modelPath: env.LINESHAFT_WORKER_MODEL,
@@ -61,6 +63,7 @@ export async function startWorker(env: Environment): Promise<Worker> {
     blockTokens,
     slots: model.device.slots,
     queueLimit: env.LINESHAFT_WORKER_QUEUE,
+    sampling: { ...sampling.values, source: sampling.source },
     running: engine.running,
     waiting: engine.waiting,
     memory: { rssBytes: process.memoryUsage.rss(), modelBytes: model.modelBytes, kvBytes: model.kvBytes },
@@ -86,6 +89,7 @@ export async function startWorker(env: Environment): Promise<Worker> {
     prompts,
     model: env.LINESHAFT_WORKER_MODEL_NAME,
     contextTokens,
+    sampling: sampling.values,
     detokenize: model.detokenize,
     tokenize: (text) => model.tokenize(text, false),
     token: env.LINESHAFT_WORKER_TOKEN,

@@ -22,6 +22,21 @@ export const endpointStatus = z.object({
   slots: z.number().optional(),
   running: z.number().optional(),
   waiting: z.number().optional(),
+  sampling: z
+    .object({
+      temperature: z.number(),
+      top_p: z.number(),
+      top_k: z.number(),
+      min_p: z.number(),
+      repetition_penalty: z.number(),
+      source: z
+        .enum(["catalogue", "file", "usual"])
+        .describe(
+          "Who recommends it: the model's makers by our catalogue, or by the GGUF file itself; else llama.cpp's defaults",
+        ),
+    })
+    .optional()
+    .describe("How the embedded engine samples where a request says nothing"),
   memory: z.object({ rss_bytes: z.number(), model_bytes: z.number(), kv_bytes: z.number() }).optional(),
   sequences: z
     .array(
