@@ -208,6 +208,58 @@ test("the free loop: the model chooses tools, is told of its mistakes, and answe
   expect(effects).toEqual(["5:0", "5:1"]);
 });
 
+test("text that cannot be stored, from a model or a tool, never keeps a run standing still", async () => {
+  let asked = 0;
+  const script = () => {
+    if (asked++ > 0) return { content: "Done." };
+    return {
+      tool_calls: [toolCall("a", "destroy\u0000\ud800", {}), toolCall("b", "read_machine", { machine: "\u0000" })],
+    };
+  };
+  const run = await withScript(script, () => runAgent("nul", {}, { task: "Look." }));
+  expect(run).toMatchObject({ status: "completed", output: "Done.", steps: 4 });
+  expect(run.step_list[1]).toMatchObject({ name: "destroy\ufffd\ufffd", status: "failed" });
+  expect(run.step_list[2]).toMatchObject({ name: "read_machine", status: "failed" });
+  expect(asked).toBe(2);
+});
+
+test("what a model answers that cannot be stored ends the run with a clear error, after one call", async () => {
+  const deep = `${"[".repeat(50_000)}${"]".repeat(50_000)}`;
+  const output = { type: "object", properties: { a: {} }, required: ["a"] };
+  const asked = house.gateway.requests.length;
+  const script = () => ({ content: `{"a":${deep}}` });
+  const fields = { output, tools: [], steps: [{ id: "judge", decide: "Which?" }] };
+  const run = await withScript(script, () => runAgent("deep", fields, {}));
+  expect(run).toMatchObject({ status: "failed", error_code: "decision_invalid" });
+  expect(run.error_message).toMatch(/deeper than 64/);
+  expect(house.gateway.requests.length).toBe(asked + 1);
+  const odd = () => ({ tool_calls: [{ id: "a", function: "read_machine" }] });
+  const broken = await withScript(odd, () => runAgent("odd", {}, {}));
+  expect(broken).toMatchObject({ status: "failed", error_code: "engine_invalid_answer" });
+});
+
+test("a manifest with text that cannot be stored is refused, and an old one hides no other agent", async () => {
+  const manifest = 'kind: Agent\nname: yaml\ninstructions: "Be\\0 brief."\n';
+  const refused = await house.api("POST", "/api/agents", { manifest });
+  expect(refused).toMatchObject({ status: 400, json: { error: { code: "manifest_invalid" } } });
+  expect(refused.json.error.message).toMatch(/instructions holds a NUL/);
+  const { organisation, project } = house.tenant;
+  await db.query("insert into agents (id, organisation, project, name) values ('agt_old', $1, $2, 'old')", [
+    organisation,
+    project,
+  ]);
+  await db.query("insert into blobs (project, ref, body) values ($1, 'sha256:old', $2)", [
+    project,
+    JSON.stringify({ manifest: { model: "m", instructions: "Be\u0000 brief." }, tools: [] }),
+  ]);
+  await db.query(
+    "insert into agent_versions (id, agent, number, manifest_ref) values ('agv_old', 'agt_old', 1, 'sha256:old')",
+  );
+  const listed = await house.api("GET", "/api/agents");
+  expect(listed.status).toBe(200);
+  expect(listed.json.data.map((agent: any) => agent.name)).toContain("maintenance-inspector");
+});
+
 test("a wait ends the turn; a later one goes on", async () => {
   const steps = [
     { id: "pause", wait: 1 },

@@ -8,6 +8,12 @@ export const limits = {
   mostSeconds: 30 * 24 * 3600,
   verifierBytes: 256 * 1024,
   inputBytes: 1024 * 1024,
+  /** What is kept of a failure's words, and of a tool's name as a model wrote it. */
+  messageCharacters: 4_000,
+  nameCharacters: 200,
+  /** Depth and number of the values in what a tool answers, a model decides, or a manifest holds. */
+  valueDepth: 64,
+  values: 100_000,
   /** What a tool may answer; more is an error, never cut. */
   toolResultBytes: 256 * 1024,
   toolSeconds: 30,
@@ -34,6 +40,8 @@ export const limits = {
   watchdogRuns: 1_000,
   /** A stop in another process is seen within this time. */
   stopPollMs: 400,
+  /** A verdict's reason. */
+  reasonCharacters: 500,
   /** Verifiers: bytes of memory, ticks of about 10,000 operations each, and a backstop on the clock. */
   verifierMemoryBytes: 16 * 1024 * 1024,
   verifierStackBytes: 512 * 1024,

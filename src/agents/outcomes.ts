@@ -1,9 +1,10 @@
 // A run's outcome: the contract's verifier judges the evidence, and a passed verdict is charged once at the contract's price.
 // The verifier sees what the manifest's `evidence` names, which is checked at publishing to come from the input and from tools.
 import { parseMoney, type Outcome } from "../ledger/index.ts";
-import { getBlob, putBlob } from "../store/index.ts";
+import { getBlob, putBlob, storable } from "../store/index.ts";
 import type { Dependencies } from "./dependencies.ts";
 import { StepError } from "./errors.ts";
+import { limits } from "./limits.ts";
 import type { ClaimedRun } from "./runs.ts";
 import type { Published } from "./types.ts";
 import { VerifierError, type Sandbox } from "./verifier/sandbox.ts";
@@ -32,7 +33,8 @@ export async function judgeRun(
     agent: run.agent,
     contract: contract.contract,
     verifier: published.verifier!.name,
-    ...verdict,
+    verdict: verdict.verdict,
+    reason: storable(verdict.reason, limits.reasonCharacters),
     evidenceRef,
     priceNano: parseMoney(contract.price),
     currency: run.currency,

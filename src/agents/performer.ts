@@ -1,7 +1,9 @@
 // What a step of a run does: a call of the model, a tool, a wait, a verdict. What comes of it is written by who asked (turn.ts).
 import type { PoolClient } from "pg";
+import { z } from "zod";
 import { EngineError, type RuntimeFact } from "../engines/index.ts";
 import { GatewayError } from "../gateway/errors.ts";
+import { checkValues } from "../gateway/values.ts";
 import { newId, putBlob } from "../store/index.ts";
 import type { Dependencies } from "./dependencies.ts";
 import type { Effects } from "./effects.ts";
@@ -200,13 +202,23 @@ export class Performer {
   }
 }
 
+const toolCallsShape = z.array(
+  z.looseObject({
+    id: z.string().nullish(),
+    function: z.looseObject({ name: z.string(), arguments: z.string() }),
+  }),
+);
+
 function outputOf(answer: { message: Record<string, unknown> }, step: number): ModelOutput {
   const content = typeof answer.message["content"] === "string" ? answer.message["content"] : null;
-  const calls = answer.message["tool_calls"] as
-    | { id?: string; function: { name: string; arguments: string } }[]
-    | undefined;
-  if (!calls?.length) return { content };
-  const toolCalls = calls.map((call, ordinal): ToolCall => ({
+  const calls = toolCallsShape.safeParse(answer.message["tool_calls"] ?? []);
+  if (!calls.success)
+    throw new StepError(
+      "engine_invalid_answer",
+      "The engine's answer has tool calls in another shape than OpenAI's. Use another engine for this agent.",
+    );
+  if (calls.data.length === 0) return { content };
+  const toolCalls = calls.data.map((call, ordinal): ToolCall => ({
     id: call.id ?? `call_${step}_${ordinal}`,
     name: call.function.name,
     arguments: call.function.arguments,
@@ -223,7 +235,10 @@ function decide(
   let value: unknown;
   try {
     value = JSON.parse(output.content ?? "");
-  } catch {
+    checkValues(value, { depth: limits.valueDepth, values: limits.values, text: false });
+  } catch (error) {
+    if (error instanceof GatewayError)
+      return new StepError("decision_invalid", `The model's decision cannot be kept: ${error.message}`);
     return finishReason === "length"
       ? new StepError("decision_cut", "The model's decision was cut off: raise generation.max_tokens in the manifest.")
       : new StepError("decision_invalid", "The model's decision is not JSON.");

@@ -6,10 +6,10 @@ import { parseMoney } from "../ledger/index.ts";
 import { newId, putBlob } from "../store/index.ts";
 import type { Dependencies } from "./dependencies.ts";
 import type { Problem } from "../fleet/manifest.ts";
-import { AgentManifestError } from "./errors.ts";
+import { AgentManifestError, StepError } from "./errors.ts";
 import { limits } from "./limits.ts";
 import { checkManifest, parseManifest, type Manifest } from "./manifest.ts";
-import { definitionHash, type ToolClient } from "./tools/mcp.ts";
+import { definitionHash, valueDefect, type ToolClient } from "./tools/mcp.ts";
 import type { PinnedTool, Published } from "./types.ts";
 import { schemaDefect, schemaProblem } from "./validation.ts";
 
@@ -36,10 +36,15 @@ export async function publish(
   const { db, ledger } = dependencies;
   const manifest =
     typeof request.manifest === "string" ? parseManifest(request.manifest) : checkManifest(request.manifest);
+  const unkept = valueDefect(manifest, true);
+  if (unkept !== undefined) throw new AgentManifestError([{ path: "manifest", message: `cannot be kept: ${unkept}` }]);
   const model = manifest.model ?? (await embeddedModel(dependencies, publisher));
   const problems = [...contentProblems(manifest, publisher, request.files ?? {})];
   if (problems.length > 0) throw new AgentManifestError(problems);
   const published: Published = { manifest: { ...manifest, model }, tools: await pinTools(manifest, tools) };
+  const toolDefect = valueDefect(published.tools, true);
+  if (toolDefect !== undefined)
+    throw new StepError("tool_unusable", `A tool's definition at its MCP server cannot be kept: ${toolDefect}`);
   if (manifest.outcome) {
     const { id, version, file } = manifest.outcome.verifier;
     const source = request.files![file]!;

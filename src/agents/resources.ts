@@ -197,7 +197,9 @@ interface AgentRow {
   not_passed: bigint;
 }
 
-const agentSelect = `select a.id, a.project, a.name, a.created_at, v.number, v.manifest_ref, b.body::jsonb #>> '{manifest,model}' as model,
+const agentSelect = `select a.id, a.project, a.name, a.created_at, v.number, v.manifest_ref, 
+    -- A body that jsonb cannot take (NUL) was published by an older version: it must not hide the other agents.
+    case when pg_input_is_valid(b.body, 'jsonb') then b.body::jsonb #>> '{manifest,model}' else '' end as model,
     r.total, r.running, r.waiting, r.failed, o.passed, o.not_passed
   from agents a
     join lateral (select number, manifest_ref from agent_versions where agent = a.id order by number desc limit 1) v on true

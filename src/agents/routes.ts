@@ -28,7 +28,7 @@ export interface RouteParts {
 }
 
 const body = (schema: z.ZodType) => ({ content: { "application/json": { schema } }, required: true });
-const idParam = z.object({ id: z.string() });
+const idParam = z.object({ id: schemas.idText });
 const idempotencyHeader = z.object({ "idempotency-key": z.string().min(1).max(200).optional() });
 const effectResolution = z.object({
   key: z.string().describe("Key of the effect whose end nobody knows"),
@@ -79,7 +79,7 @@ export function agentRoutes(dependencies: Dependencies, parts: RouteParts): Open
     createRoute({
       method: "get",
       path: "/api/agents/{name}",
-      request: { params: z.object({ name: z.string() }) },
+      request: { params: z.object({ name: schemas.idText }) },
       responses: answers("An agent", schemas.agentDetail, 404),
     }),
     async (c) => {
@@ -95,7 +95,7 @@ export function agentRoutes(dependencies: Dependencies, parts: RouteParts): Open
       method: "get",
       path: "/api/runs",
       request: {
-        query: schemas.pageQuery.extend({ agent: z.string().optional(), status: schemas.runStatus.optional() }),
+        query: schemas.runsQuery,
       },
       responses: answers("Runs, newest first", schemas.pageOf(schemas.run)),
     }),

@@ -6,8 +6,9 @@
 //               │ ▼    └─▶ stopped (by a person, from any state that is not an end)
 //             waiting (until wake_at; without it, until a person decides)
 import type { PoolClient } from "pg";
-import { getBlob, newId, putBlob, type Database, type Queryable } from "../store/index.ts";
+import { getBlob, newId, putBlob, storable, type Database, type Queryable } from "../store/index.ts";
 import { RunBusyError } from "./errors.ts";
+import { limits } from "./limits.ts";
 import { ownerGone } from "./owner.ts";
 import type { Published, StepResult } from "./types.ts";
 
@@ -218,7 +219,7 @@ export class Runs {
          where id = $1 and fence = $2 and status = 'running'`,
         [
           ...[run.id, run.fence, ending.status, ending.status === "completed" ? ending.outputRef : null],
-          ...[failed?.code ?? null, failed?.message ?? null, failed?.step ? 1 : 0],
+          ...[failed?.code ?? null, failed ? messageOf(failed.message) : null, failed?.step ? 1 : 0],
         ],
       );
       if (rowCount !== 1) return false;
@@ -237,7 +238,7 @@ export class Runs {
       `update runs set status = 'waiting', retries = retries + 1, owner = null, error_code = $3, error_message = $4,
          wake_at = now() + $5::float8 * interval '1 millisecond', updated_at = now()
        where id = $1 and fence = $2 and status = 'running'`,
-      [run.id, run.fence, why.code, why.message, why.wakeInMs ?? null],
+      [run.id, run.fence, why.code, messageOf(why.message), why.wakeInMs ?? null],
     );
     return rowCount === 1;
   }
@@ -304,13 +305,18 @@ export class Runs {
   }
 }
 
+/** Messages repeat what models, tools and engines said: they are bounded and storable from here on. */
+const messageOf = (text: string): string => storable(text, limits.messageCharacters);
+
 async function insertStep(client: Queryable, run: string, step: StepRow): Promise<void> {
   await client.query(
     `insert into steps (run, number, kind, name, status, input_ref, output_ref, call, effect, error_message, started_at, ended_at)
      values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, coalesce($12, now()))`,
     [
-      ...[run, step.number, step.kind, step.name, step.status, step.inputRef, step.outputRef],
-      ...[step.call ?? null, step.effect ?? null, step.errorMessage ?? null, step.startedAt, step.endedAt ?? null],
+      // A model chooses the name of the tool that it calls, also of one that does not exist.
+      ...[run, step.number, step.kind, storable(step.name, limits.nameCharacters), step.status],
+      ...[step.inputRef, step.outputRef, step.call ?? null, step.effect ?? null],
+      ...[step.errorMessage === undefined ? null : messageOf(step.errorMessage), step.startedAt, step.endedAt ?? null],
     ],
   );
 }

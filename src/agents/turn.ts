@@ -5,7 +5,7 @@
 // that was answered but not written is made again and paid again; an effect is judged by the effects ledger.
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseMoney } from "../ledger/index.ts";
-import { putBlob } from "../store/index.ts";
+import { isRowRefused, putBlob } from "../store/index.ts";
 import type { Dependencies } from "./dependencies.ts";
 import type { Effects } from "./effects.ts";
 import { RunBusyError, StepError } from "./errors.ts";
@@ -99,7 +99,8 @@ export class Turns {
         if (this.#closing) await this.#parts.runs.release(run).catch(() => {});
         throw error;
       }
-      // Nobody foresaw it: it may pass (a database that restarts), and if it does not, the run must not go on for ever.
+      if (isRowRefused(error)) return this.#endedBy(run, unstorable(error as Error), stopped);
+      // It was not foreseen: it may pass (a database that restarts), and if it does not, the run must not go on for ever.
       this.#with.log.error({ run: id, err: error }, "a step failed unexpectedly");
       const message = `Lineshaft failed at this step: ${(error as Error).message}`;
       const unforeseen = new StepError("internal_error", message, { retryAfterMs: limits.retryFirstMs, cause: error });
@@ -228,6 +229,15 @@ export class Turns {
     this.#parts.changed(run, undefined);
     return { next: "nothing" };
   }
+}
+
+/** What a step brought cannot be kept (too deep, out of range): the next try would bring the same, so the run ends. */
+function unstorable(cause: Error): StepError {
+  return new StepError(
+    "step_unstorable",
+    `What this step brought cannot be stored (${cause.message}). Look at what its model or tool answers, then start another run.`,
+    { cause },
+  );
 }
 
 /** Doubles from the first pause to the longest, and is never shorter than what was asked for. */

@@ -1,6 +1,6 @@
 // Ports: free ones for children, and who holds a busy one.
 import { readFileSync, readdirSync, readlinkSync } from "node:fs";
-import { createServer } from "node:net";
+import { createServer, isIPv4 } from "node:net";
 import { FleetError } from "./errors.ts";
 import { programName } from "./processes.ts";
 
@@ -87,4 +87,9 @@ function holdsOne(pid: number, sockets: Set<string>): boolean {
   } catch {
     return false;
   }
+}
+
+/** Whether a server that listens at this address is reached from its own machine alone. */
+export function isLoopback(host: string): boolean {
+  return host === "localhost" || host === "::1" || (isIPv4(host) && host.startsWith("127."));
 }

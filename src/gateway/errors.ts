@@ -1,6 +1,8 @@
 // Why a call was not served, as one class that becomes an HTTP answer in one place: OpenAI's shape on /v1
 // ({error: {message, type, param, code, hint}}), ours on /api. Every code stands in docs/errors.md.
 import { EngineError } from "../engines/index.ts";
+import { isStoreAway, storable } from "../store/index.ts";
+import { limits } from "./limits.ts";
 
 export class GatewayError extends Error {
   readonly status: number;
@@ -32,12 +34,13 @@ export class GatewayError extends Error {
 export function asGatewayError(error: unknown): GatewayError {
   if (error instanceof GatewayError) return error;
   if (error instanceof EngineError)
+    // The engine may have said anything: its words are bounded and storable from here on.
     return new GatewayError({
       status: error.status,
-      code: error.code,
-      message: error.message,
-      hint: error.hint,
-      param: error.param,
+      code: storable(error.code, limits.engineCodeCharacters),
+      message: storable(error.message, limits.engineMessageCharacters),
+      hint: error.hint === undefined ? undefined : storable(error.hint, limits.engineMessageCharacters),
+      param: error.param === undefined ? undefined : storable(error.param, limits.engineCodeCharacters),
       retryAfterSeconds: error.retryAfterSeconds,
       cause: error,
     });
@@ -57,18 +60,6 @@ export function asGatewayError(error: unknown): GatewayError {
     hint: "Look for the request id in the log; start with LINESHAFT_LOG=debug for more.",
     cause: error,
   });
-}
-
-/** Of connections (Node) and of servers that start, stop or break (Postgres' classes 08 and 57P). */
-const storeAway = /^(ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|ENOTFOUND|57P0[1-5]|08\d{3}|53300)$/;
-
-/** Whether Postgres could not be reached, or broke off: engines' connections fail as EngineError, so these are the store's. */
-function isStoreAway(error: unknown): boolean {
-  if (!(error instanceof Error)) return false;
-  const { code } = error as NodeJS.ErrnoException;
-  if (code !== undefined && storeAway.test(code)) return true;
-  if (error instanceof AggregateError) return error.errors.some(isStoreAway);
-  return /^Connection terminated/.test(error.message);
 }
 
 /** The `type` that OpenAI's clients know, by status and code. */

@@ -4,6 +4,17 @@ export const limits = {
   bodyBytes: 32 * 1024 * 1024,
   /** A body on /api: the largest is an agent's manifest with its examples. */
   apiBodyBytes: 4 * 1024 * 1024,
+  /** Depth and number of the values in a JSON body on /v1: a prompt of two million token ids fits. */
+  bodyDepth: 128,
+  bodyValues: 2_000_000,
+  /** The same on /api; a run's input of a megabyte fits in the usual case. */
+  apiBodyDepth: 64,
+  apiBodyValues: 100_000,
+  /** A model's name as callers write it. */
+  modelNameCharacters: 200,
+  /** What is kept of an engine's own words: codes, finish reasons and names of fields; messages and hints. */
+  engineCodeCharacters: 100,
+  engineMessageCharacters: 2_000,
   /** Tries of one call, over all endpoints that serve its model. */
   attemptsMost: 3,
   /** How often the scheduler is told that time has passed. */

@@ -7,7 +7,7 @@ import { EngineError } from "../engines/index.ts";
 import type { EngineRegistry, RegisteredEndpoint, RuntimeFact } from "../engines/index.ts";
 import type { Ledger, RateCard } from "../ledger/index.ts";
 import type { Carrier, SchedulerSnapshot } from "../scheduler/index.ts";
-import { newId } from "../store/index.ts";
+import { newId, storable } from "../store/index.ts";
 import type { Database } from "../store/index.ts";
 import type { Alarms, LiveEvents, Logger, Metrics, SchedulerNumbers } from "../telemetry/index.ts";
 import type { AttemptResource, Call, LiveEvent } from "./api/schemas.ts";
@@ -94,7 +94,7 @@ class Pipeline {
   readonly #closing = new AbortController();
 
   constructor(dependencies: GatewayDependencies) {
-    this.recorder = new Recorder(dependencies.db, dependencies.log);
+    this.recorder = new Recorder(dependencies.db, dependencies.log, dependencies.alarms);
     this.dispatcher = new Dispatcher({ ...dependencies, gateway: dependencies.carrier?.gateway ?? newId("gtw") });
     dependencies.metrics.schedulerReadBy(() => numbersOf(this.dispatcher.snapshot()));
     this.#attempts = new Attempts({ ...dependencies, dispatcher: this.dispatcher });
@@ -190,8 +190,8 @@ class Pipeline {
     // The reader sees every token at once; the engine knows when the first was there, or nobody does.
     const { decodeMs } = answer.timings();
     call.firstTokenMs = decodeMs === undefined ? undefined : Math.max(0, attempt.moments.first - decodeMs);
-    const finishReason =
-      (whole["choices"] as ({ finish_reason?: string | null } | null)[])[0]?.finish_reason ?? undefined;
+    const said = (whole["choices"] as ({ finish_reason?: unknown } | null)[])[0]?.finish_reason;
+    const finishReason = typeof said === "string" ? said : undefined;
     const failure = call.check && failureOf(() => checkOutput(call.check!, OutputGatherer.of(whole)));
     const outcome = failure ? "failed" : "completed";
     const ended = await this.#attempts.end(call, attempt, answer, outcome, failure, finishReason);
@@ -263,7 +263,7 @@ class Pipeline {
       stream: body.stream === true,
       status,
       error_code: errorCode,
-      finish_reason: finishReason,
+      finish_reason: finishReason === null ? null : storable(finishReason, limits.engineCodeCharacters),
       key: principal.key,
       agent: request.agent ?? null,
       run: request.run ?? null,

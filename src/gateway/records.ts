@@ -1,10 +1,12 @@
 // Records of calls and attempts on their way to Postgres, in groups: whatever was recorded while the last group was being
-// written is the next group, one statement for both tables. Nothing waits for a record but those who read records (`flushed`).
+// written is the next group, one statement for both tables. Nothing waits for a record but what reads records (`flushed`).
 //
-// When the database is away the records wait, up to a bound; past it the oldest are dropped and counted in the log. The money
-// is not in them: the ledger wrote that before.
+// When the database is away the records wait, up to a bound; past it the oldest are dropped, with an alarm. When the database
+// refuses a group, the group is halved until the record at fault is alone; that record is put aside, with an alarm, and all others
+// are written. The money is not in the records: the ledger wrote that before.
+import { isRowRefused } from "../store/index.ts";
 import type { Database } from "../store/index.ts";
-import type { Logger } from "../telemetry/index.ts";
+import type { Alarms, Logger } from "../telemetry/index.ts";
 import type { AttemptResource, Call } from "./api/schemas.ts";
 import { limits } from "./limits.ts";
 
@@ -16,40 +18,68 @@ export interface EndedCall {
   attempts: AttemptResource[];
 }
 
+interface Waiting {
+  ended: EndedCall;
+  done: () => void;
+}
+
 const retryMs = 500;
 
 export class Recorder {
   readonly #db: Database;
   readonly #log: Logger;
-  #waiting: EndedCall[] = [];
+  readonly #alarms: Pick<Alarms, "raise">;
+  #waiting: Waiting[] = [];
+  /** Settles with the newest record: records are written in order, so all before it are written then. */
+  #newest: Promise<void> = Promise.resolve();
   #writing: Promise<void> | undefined;
+  /** Readers that wait for what was recorded; they are told when it cannot be written now. */
+  readonly #readers = new Set<(error: unknown) => void>();
   #closed = false;
 
-  constructor(db: Database, log: Logger) {
+  constructor(db: Database, log: Logger, alarms: Pick<Alarms, "raise">) {
     this.#db = db;
     this.#log = log;
+    this.#alarms = alarms;
   }
 
   /** Queues a record; resolves when it is written, or was given up. */
-  async add(ended: EndedCall): Promise<void> {
-    this.#waiting.push(ended);
+  add(ended: EndedCall): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#waiting.push({ ended, done: resolve });
     if (this.#waiting.length > limits.recordsWaiting) {
-      this.#waiting.shift();
-      this.#log.error({ waiting: this.#waiting.length }, "a call's record was dropped: the database does not answer");
+      this.#waiting.shift()!.done();
+      this.#alarms.raise({
+        code: "records_dropped",
+        message:
+          "Records of calls were dropped, because the database does not answer and too many wait. The ledger has their money. Bring the database back.",
+      });
     }
-    await this.flushed();
+    this.#newest = promise;
+    this.#writing ??= this.#write();
+    return promise;
   }
 
-  /** Resolves when everything recorded so far is written, or was given up. */
+  /**
+   * Resolves when everything recorded so far is written, or was given up. Rejects with the database's error when it does not
+   * answer: what reads records would not be answered either.
+   */
   async flushed(): Promise<void> {
-    await this.#writing;
-    if (this.#waiting.length > 0) await (this.#writing ??= this.#write());
+    if (!this.#writing) return;
+    const failed = Promise.withResolvers<never>();
+    const reader = failed.reject;
+    this.#readers.add(reader);
+    try {
+      await Promise.race([this.#newest, failed.promise]);
+    } finally {
+      this.#readers.delete(reader);
+    }
   }
 
   /** Writes what is left, tries once more where it must, then stops. */
   async close(): Promise<void> {
     this.#closed = true;
-    await this.flushed();
+    await this.#writing;
   }
 
   async #write(): Promise<void> {
@@ -57,19 +87,50 @@ export class Recorder {
     await Promise.resolve();
     while (this.#waiting.length > 0) {
       const group = this.#waiting.splice(0, limits.recordsPerStatement);
-      try {
-        await this.#insert(group);
-      } catch (error) {
-        this.#log.warn(
-          { err: (error as Error).message, records: group.length },
-          "records of calls could not be written",
-        );
-        if (this.#closed) break;
-        this.#waiting.unshift(...group);
-        await new Promise((resolve) => setTimeout(resolve, retryMs));
+      const left = await this.#insertAll(group);
+      if (left.length === 0) continue;
+      if (this.#closed) {
+        for (const { done } of left) done();
+        break;
       }
+      this.#waiting.unshift(...left);
+      await new Promise((resolve) => setTimeout(resolve, retryMs));
     }
     this.#writing = undefined;
+  }
+
+  /** Writes a group; answers what must be tried again because the database is away. */
+  async #insertAll(group: Waiting[]): Promise<Waiting[]> {
+    try {
+      await this.#insert(group.map(({ ended }) => ended));
+    } catch (error) {
+      if (!isRowRefused(error)) return this.#later(group, error as Error);
+      if (group.length > 1) {
+        const half = group.length >> 1;
+        const left = await this.#insertAll(group.slice(0, half));
+        return [...left, ...(await this.#insertAll(group.slice(half)))];
+      }
+      this.#putAside(group[0]!.ended, error as Error & { code: string });
+    }
+    for (const { done } of group) done();
+    return [];
+  }
+
+  #later(group: Waiting[], error: Error): Waiting[] {
+    this.#log.warn({ err: error.message, records: group.length }, "records of calls could not be written");
+    for (const tell of this.#readers) tell(error);
+    return group;
+  }
+
+  /** The record is not written. What may be at fault (texts) is not logged, since it may hold a part of a prompt. */
+  #putAside({ call, organisation }: EndedCall, error: Error & { code: string }): void {
+    this.#log.error({ call: call.id, sqlstate: error.code }, "the database refused the record of a call");
+    this.#alarms.raise({
+      code: "record_refused",
+      message: `The database refused the record of a call (SQLSTATE ${error.code}), so it is missing from the lists; its money is in the ledger. The log names the call. Report this.`,
+      subject: error.code,
+      organisation,
+    });
   }
 
   /**

@@ -113,6 +113,15 @@ export function whyAborted({ reason }: AbortSignal): GatewayError {
   return new GatewayError({ status: 499, code: reason.code, message: reason.message, cause: reason });
 }
 
+export function invalidJson(): GatewayError {
+  return new GatewayError({
+    status: 400,
+    code: "invalid_json",
+    message: "The body is not JSON.",
+    hint: "Send a JSON object with content-type application/json.",
+  });
+}
+
 export function bodyTooLarge(mostBytes: number): GatewayError {
   return new GatewayError({
     status: 413,

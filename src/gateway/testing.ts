@@ -14,7 +14,7 @@ import { testDatabase } from "../store/testing.ts";
 import { Alarms, createLogger, createMetrics, LiveEvents } from "../telemetry/index.ts";
 import type { Metrics } from "../telemetry/index.ts";
 import type { LiveEvent } from "./api/schemas.ts";
-import { closeServer, createServer } from "./http/server.ts";
+import { closeServer, createServer, type ServerDependencies } from "./http/server.ts";
 import { createGateway } from "./pipeline.ts";
 import type { Gateway } from "./pipeline.ts";
 
@@ -47,7 +47,14 @@ export interface TestGateway extends AsyncDisposable {
 
 /** Serves the model `scripted` from a scripted engine, priced by `testPrices`. */
 export async function testGateway(
-  options: { script?: Script; consoleFolder?: string; priced?: boolean } = {},
+  options: {
+    script?: Script;
+    consoleFolder?: string;
+    priced?: boolean;
+    openMetrics?: boolean;
+    /** Routes of rooms above this one, made from its parts. */
+    routes?: (parts: Omit<ServerDependencies, "status" | "routes">) => ServerDependencies["routes"];
+  } = {},
 ): Promise<TestGateway> {
   const db = await testDatabase();
   const engine = await scriptedEngine(options.script);
@@ -74,8 +81,11 @@ export async function testGateway(
   const metrics = createMetrics({ process: false });
   const alarms = new Alarms({ log, metrics });
   const gateway = createGateway({ db, ledger, engines, events, metrics, alarms, log });
+  const parts = { gateway, identity, ledger, engines, db, events, metrics, alarms, log };
+  const routes = options.routes?.(parts);
   const server = createServer({
-    ...{ gateway, identity, ledger, engines, db, events, metrics, alarms, log },
+    ...parts,
+    ...(routes && { routes }),
     status: async () => ({
       version: "test",
       address: "",
@@ -85,6 +95,7 @@ export async function testGateway(
       deployments: [],
       memory: { total_rss_bytes: 1 },
     }),
+    openMetrics: options.openMetrics ?? true,
     ...(options.consoleFolder !== undefined && { consoleFolder: options.consoleFolder }),
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));

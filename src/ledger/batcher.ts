@@ -1,5 +1,6 @@
 // Commits in groups without a timer: whatever arrived while the last batch was committing is the next batch. Under light
 // load every item is a batch of one and waits for nothing; under heavy load one commit (an fsync) is shared by many.
+import { isStoreAway } from "../store/index.ts";
 
 interface Waiting<Item, Result> {
   item: Item;
@@ -39,9 +40,15 @@ export class Batcher<Item, Result> {
       const results = await this.#commit(batch.map((waiting) => waiting.item));
       batch.forEach((waiting, place) => waiting.resolve(results[place]!));
     } catch (error) {
-      if (batch.length === 1) return batch[0]!.reject(error);
-      // One bad item must not fail its neighbours: each is tried alone.
-      for (const waiting of batch) await this.#settle([waiting]);
+      // A database that is away fails the whole batch: asking again for each item would only multiply the wait.
+      if (batch.length === 1 || isStoreAway(error)) {
+        for (const waiting of batch) waiting.reject(error);
+        return;
+      }
+      // One bad item must not fail its neighbours: halving finds it in a few commits, and it fails alone.
+      const half = batch.length >> 1;
+      await this.#settle(batch.slice(0, half));
+      await this.#settle(batch.slice(half));
     }
   }
 }

@@ -4,5 +4,7 @@ export { preparePostgres, PostgresSetupError, type PostgresCommand, type Postgre
 export { isSuperuser, prepareRoles, runtimeRole, superuserAdvice, urlAs } from "./roles.ts";
 export type { DatabaseUrls, RolePasswords } from "./roles.ts";
 export { BlobMissingError, canonicalJson, getBlob, putBlob, refOf, type BlobRef } from "./blobs.ts";
+export { isRowRefused, isStoreAway } from "./failures.ts";
 export { newId, type IdPrefix } from "./ids.ts";
+export { isStorable, storable, unstorable } from "./text.ts";
 export type { Tables } from "./tables.ts";

@@ -62,8 +62,7 @@ export class DurableRuns {
     let sent = 0;
     for (const { id, wakeInMs } of unfinished) {
       if (held.has(id)) continue;
-      await this.#client.sendTurn(id, wakeInMs);
-      sent++;
+      if (await this.#alone(id, () => this.#client.sendTurn(id, wakeInMs))) sent++;
     }
     if (sent > 0) this.#log.info({ runs: sent }, "unfinished runs were started again from Postgres");
     return sent;
@@ -90,8 +89,22 @@ export class DurableRuns {
         ({ status, deployment }) =>
           status === "paused" || (this.#options.embedded && deployment !== null && deployment !== this.#deployment),
       );
-      for (const { id } of dead) await this.#client.kill(id);
-      if (dead.length === invocations.length) await this.#client.sendTurn(run);
+      await this.#alone(run, async () => {
+        for (const { id } of dead) await this.#client.kill(id);
+        if (dead.length === invocations.length) await this.#client.sendTurn(run);
+      });
+    }
+  }
+
+  /** Work for one run; a refusal that concerns this run alone is logged, and the others go on. False when it was refused. */
+  async #alone(run: string, work: () => Promise<void>): Promise<boolean> {
+    try {
+      await work();
+      return true;
+    } catch (error) {
+      if (!(error instanceof RestateError) || error.status === undefined || error.status >= 500) throw error;
+      this.#log.warn({ run }, error.message);
+      return false;
     }
   }
 

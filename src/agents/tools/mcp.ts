@@ -6,6 +6,7 @@
 import { createHash } from "node:crypto";
 import { Client, StreamableHTTPClientTransport, SdkError, ProtocolError } from "@modelcontextprotocol/client";
 import type { CallToolResult, Tool } from "@modelcontextprotocol/client";
+import { checkValues } from "../../gateway/values.ts";
 import { canonicalJson } from "../../store/index.ts";
 import { StepError } from "../errors.ts";
 import { limits } from "../limits.ts";
@@ -85,6 +86,8 @@ export class ToolClient {
       });
     }
     const output = result.structuredContent ?? textOf(result);
+    const defect = valueDefect(output);
+    if (defect !== undefined) return { output: { error: `The answer cannot be kept: ${defect}` }, isError: true };
     const size = Buffer.byteLength(JSON.stringify(output) ?? "");
     if (size > limits.toolResultBytes)
       return {
@@ -182,6 +185,16 @@ function changed(tool: { name: string; server: string }, exists: boolean): StepE
       ? `${describe(tool)} is defined differently now than when the agent was published. Look at the change, then publish the agent again to accept it.`
       : `${describe(tool)} does not exist any more. Publish the agent again without it, or bring it back.`,
   );
+}
+
+/** What makes a value one that cannot be kept: it is nested too deep or holds too many values. */
+export function valueDefect(value: unknown, text = false): string | undefined {
+  try {
+    checkValues(value, { depth: limits.valueDepth, values: limits.values, text });
+    return undefined;
+  } catch (error) {
+    return (error as Error).message;
+  }
 }
 
 function textOf(result: CallToolResult): string {

@@ -17,7 +17,7 @@ import {
   type DurableOptions,
 } from "../../agents/index.ts";
 import { closeEgress, EngineRegistry } from "../../engines/index.ts";
-import { assertPortFree, endOrphans, portError, Supervisor, type Home } from "../../fleet/index.ts";
+import { assertPortFree, endOrphans, isLoopback, portError, Supervisor, type Home } from "../../fleet/index.ts";
 import {
   closeServer,
   createGateway,
@@ -184,6 +184,7 @@ async function compose(options: StartOptions, stack: AsyncDisposableStack): Prom
   const server = createServer({
     ...{ gateway, identity, ledger, engines, db, events, metrics, alarms, log },
     ...(consoleFolder !== undefined && { consoleFolder }),
+    openMetrics: isLoopback(settings.LINESHAFT_HOST),
     status: () => instanceStatus({ version, address, startedAt, supervisor, engines, deployments, external }),
     routes: [agents.routes, maintenanceRoutes(agents), deploymentRoutes(deployments)],
   });

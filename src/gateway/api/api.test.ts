@@ -204,7 +204,7 @@ describe("engines", () => {
       [{ key_env: "LINESHAFT_SECRET" }, 400, "key_env_refused"],
       [{ key_env: "NOT_SET_ANYWHERE" }, 400, "key_env_refused"],
       [{ price: { ...price, currency: "CNY" } }, 400, "currency_mismatch"],
-      [{ price: { ...price, input_nano_per_million: "-1" } }, 400, "invalid_value"],
+      [{ price: { ...price, input_nano_per_million: "-1" } }, 400, "invalid_request"],
       [{ name: "scripted" }, 409, "name_taken"],
       [{ name: "has space" }, 400, "invalid_request"],
     ];

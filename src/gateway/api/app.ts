@@ -1,15 +1,17 @@
 // /api, /metrics, /healthz and /console: everything that is not on the token path, on Hono. One place authenticates, one place
 // turns errors into answers, and the document at /api/openapi.json is made from the schemas that check.
 import { OpenAPIHono } from "@hono/zod-openapi";
+import type { MiddlewareHandler } from "hono";
 import { pooledId } from "../ids.ts";
 import { asGatewayError, GatewayError, openAiErrorBody } from "../errors.ts";
 import { apiErrorBody, retryHeaders } from "../http/respond.ts";
 import type { ServerDependencies } from "../http/server.ts";
-import { limits } from "../limits.ts";
-import { bodyTooLarge, unauthenticated } from "../refusals.ts";
+import { unauthenticated } from "../refusals.ts";
 import { consoleFiles } from "./console.ts";
-import { docsPage, openApiDocument } from "./docs.ts";
+import { docsPage, docsPolicy, openApiDocument } from "./docs.ts";
 import type { ApiEnv } from "./helpers.ts";
+import { ownerOnly } from "./helpers.ts";
+import { checkInput } from "./input.ts";
 import { alarmRoutes } from "./routes/alarms.ts";
 import { billRoutes } from "./routes/bill.ts";
 import { budgetRoutes } from "./routes/budgets.ts";
@@ -35,21 +37,28 @@ export function createApi(dependencies: ServerDependencies): OpenAPIHono<ApiEnv>
     await next();
     c.header("x-request-id", c.var.requestId);
     c.header("x-content-type-options", "nosniff");
+    // No page of ours is shown in another page's frame, where clicks on it could be stolen.
+    c.header("x-frame-options", "DENY");
+    if (!c.res.headers.has("content-security-policy")) c.header("content-security-policy", "frame-ancestors 'none'");
+    // What a key reads is for its holder alone, and a key that was just made must lie in no cache.
+    if (c.get("principal")) c.header("cache-control", "no-store");
   });
-  app.use("/api/*", async (c, next) => {
-    if (open.has(c.req.path)) return next();
+  const authenticated: MiddlewareHandler<ApiEnv> = async (c, next) => {
     const header = c.req.header("authorization");
     const token = header?.startsWith("Bearer ") ? header.slice(7).trim() : c.req.header("x-api-key");
     const principal = token === undefined ? undefined : await identity.authenticate(token);
     if (!principal) throw unauthenticated(token !== undefined);
     c.set("principal", principal);
     return next();
-  });
-
-  app.use("/api/*", async (c, next) => {
-    checkLength(c.req.header("content-length"), c.req.header("transfer-encoding"), c.req.method);
-    return next();
-  });
+  };
+  app.use("/api/*", (c, next) => (open.has(c.req.path) ? next() : authenticated(c, next)));
+  // Metrics count the calls of every organisation. On loopback a scraper needs no key; from elsewhere it needs an owner's.
+  if (dependencies.openMetrics !== true)
+    app.use("/metrics", authenticated, (c, next) => {
+      ownerOnly(c.var.principal, "read metrics");
+      return next();
+    });
+  app.use("/api/*", checkInput);
 
   const parts = [
     statusRoutes,
@@ -85,7 +94,7 @@ export function createApi(dependencies: ServerDependencies): OpenAPIHono<ApiEnv>
     document ??= JSON.stringify(openApiDocument(app));
     return c.body(document, 200, { "content-type": "application/json; charset=utf-8" });
   });
-  app.get("/api/docs", (c) => c.html(docsPage));
+  app.get("/api/docs", (c) => c.html(docsPage, 200, { "content-security-policy": docsPolicy }));
   app.get("/", (c) => c.redirect("/console/"));
   consoleFiles(app, consoleFolder);
 
@@ -107,18 +116,6 @@ export function createApi(dependencies: ServerDependencies): OpenAPIHono<ApiEnv>
     return c.json(body, failure.status as 400);
   });
   return app;
-}
-
-/** Refuses bodies past the bound, and those that do not say how long they are (Hono would read them to their end). */
-function checkLength(length: string | undefined, encoding: string | undefined, method: string): void {
-  if (Number(length ?? 0) > limits.apiBodyBytes) throw bodyTooLarge(limits.apiBodyBytes);
-  if (encoding === undefined || method === "DELETE" || method === "GET") return;
-  throw new GatewayError({
-    status: 411,
-    code: "length_required",
-    message: "The body must come with its length.",
-    hint: "Send content-length instead of transfer-encoding.",
-  });
 }
 
 /** Hono's own refusals, of which a body that is not JSON is the one that happens. */

@@ -1,5 +1,6 @@
 // The API's document, made from the schemas that check (that of /v1 included), and a page that shows it: one file, no script
 // from elsewhere.
+import { hash } from "node:crypto";
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import { z } from "@hono/zod-openapi";
 import { chatBody, completionBody } from "../protocol/openai.ts";
@@ -98,8 +99,7 @@ function registerModelApi(app: OpenAPIHono<ApiEnv>): void {
     method: "get",
     path: "/metrics",
     tags: ["Status"],
-    summary: "Prometheus metrics",
-    security: [],
+    summary: "Prometheus metrics; without a key only where Lineshaft listens on loopback alone, else with an owner's",
     responses: { 200: { description: "Text format", content: { "text/plain": { schema: z.string() } } } },
   });
 }
@@ -157,3 +157,11 @@ fetch("/api/openapi.json").then(r=>r.json()).then(doc=>{
 }).catch(e=>{document.getElementById("about").textContent="The document could not be loaded: "+e.message});
 </script></body></html>
 `;
+
+const hashOf = (tag: "script" | "style"): string => {
+  const text = new RegExp(`<${tag}>([^]*?)</${tag}>`).exec(docsPage)![1]!;
+  return `'sha256-${hash("sha256", text, "base64")}'`;
+};
+
+/** The page runs its own script and reads this server; nothing else, and in no other page's frame. */
+export const docsPolicy = `default-src 'none'; script-src ${hashOf("script")}; style-src ${hashOf("style")}; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`;

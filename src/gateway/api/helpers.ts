@@ -3,11 +3,11 @@
 //
 // A room's routes carry their whole path (`/api/runs`), ask `c.var.principal` who calls (the server has authenticated before),
 // and throw ApiError (or any GatewayError); they never build an error answer themselves.
-import { OpenAPIHono, z } from "@hono/zod-openapi";
-import type { Context } from "hono";
+import { OpenAPIHono, type createRoute, type z } from "@hono/zod-openapi";
+import type { Context, MiddlewareHandler } from "hono";
 import type { Principal } from "../../governance/types.ts";
 import { GatewayError } from "../errors.ts";
-import { apiError } from "./schemas.ts";
+import { apiError, strict } from "./schemas.ts";
 
 export { GatewayError as ApiError } from "../errors.ts";
 
@@ -16,18 +16,49 @@ export interface ApiEnv {
   Variables: { principal: Principal; requestId: string };
 }
 
-/** An app for a room's routes; a body or query that fails its schema becomes a 400 that names the field. */
+/**
+ * An app for a room's routes; a body or query that fails its schema becomes a 400 that names the field. What a route does not name
+ * it does not take: a query parameter or a body that it has no schema for is refused, never ignored.
+ */
 export function apiApp(): OpenAPIHono<ApiEnv> {
-  return new OpenAPIHono<ApiEnv>({
+  const app = new OpenAPIHono<ApiEnv>({
     defaultHook: (result) => {
       if (!result.success) throw invalidInput(result.error);
     },
   });
+  const open = app.openapi;
+  app.openapi = ((route: RouteConfig, ...rest: [never]) => open(closed(route), ...rest)) as typeof app.openapi;
+  return app;
 }
+
+type RouteConfig = Parameters<typeof createRoute>[0];
+
+function closed(route: RouteConfig): RouteConfig {
+  const given = route.middleware ?? [];
+  const middleware = route.request?.body ? given : [refuseBody, ...(Array.isArray(given) ? given : [given])];
+  return { ...route, middleware, request: { ...route.request, query: route.request?.query ?? strict({}) } };
+}
+
+/** Refuses a body where none is taken; an empty object says nothing, so it may come. */
+const refuseBody: MiddlewareHandler<ApiEnv> = async (c, next) => {
+  if (Number(c.req.header("content-length") ?? 0) > 2) {
+    const field = Object.keys((await c.req.json<object | null>().catch(() => ({ body: null }))) ?? {})[0];
+    if (field !== undefined)
+      throw new GatewayError({
+        status: 400,
+        code: "invalid_request",
+        message: `\`${field.slice(0, 100)}\` is not known here. ${c.req.method} ${c.req.path} takes no body.`,
+        param: field.slice(0, 100),
+        hint: "Send it without a body.",
+      });
+  }
+  return next();
+};
 
 export function invalidInput(error: z.core.$ZodError): GatewayError {
   const issue = error.issues[0];
-  const param = issue?.path.map(String).join(".");
+  const unknown = issue?.code === "unrecognized_keys" ? issue.keys.slice(0, 1) : [];
+  const param = issue && [...issue.path, ...unknown].map(String).join(".").slice(0, 200);
   return new GatewayError({
     status: 400,
     code: "invalid_request",
@@ -106,6 +137,14 @@ export async function idempotent<Answer>(
 ): Promise<Answer> {
   const key = c.req.header("idempotency-key");
   if (key === undefined) return create();
+  if (key.length > 200)
+    throw new GatewayError({
+      status: 400,
+      code: "invalid_header",
+      message: `idempotency-key has ${key.length} characters.`,
+      param: "idempotency-key",
+      hint: "Give at most 200, such as a UUID.",
+    });
   const name = JSON.stringify([c.var.principal.key, c.req.method, c.req.path, key]);
   const text = JSON.stringify(body);
   const known = remembered.get(name);

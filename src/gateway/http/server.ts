@@ -33,6 +33,8 @@ export interface ServerDependencies {
   log: Logger;
   /** What the composition knows of the whole; the caller's organisation, project and role are added per request. */
   status: () => Promise<Omit<Status, "organisation" | "project" | "role" | "alarms">>;
+  /** Whether /metrics answers without a key: only where the server listens on loopback alone. */
+  openMetrics?: boolean;
   /** Built console; without it /console says how to build it. */
   consoleFolder?: string;
   /** Routes of other rooms, with whole paths. */

@@ -7,7 +7,7 @@ import { limits } from "../limits.ts";
 import { refusePlatformFields } from "../protocol/fields.ts";
 import { decodeBody } from "../protocol/openai.ts";
 import { programOf } from "../protocol/program.ts";
-import { bodyTooLarge, clientGone } from "../refusals.ts";
+import { bodyTooLarge, clientGone, invalidJson } from "../refusals.ts";
 import type { Gateway } from "../pipeline.ts";
 import { asGatewayError, GatewayError, openAiErrorBody } from "../errors.ts";
 import { sendJson } from "./respond.ts";
@@ -69,12 +69,7 @@ function parse(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    throw new GatewayError({
-      status: 400,
-      code: "invalid_json",
-      message: "The body is not JSON.",
-      hint: "Send a JSON object with content-type application/json.",
-    });
+    throw invalidJson();
   }
 }
 

@@ -3,6 +3,9 @@
 import { z } from "@hono/zod-openapi";
 import { GatewayError } from "../errors.ts";
 import type { Endpoint } from "../../engines/index.ts";
+import { isStorable, unstorable } from "../../store/index.ts";
+import { limits } from "../limits.ts";
+import { checkValues } from "../values.ts";
 
 const contentPart = z.looseObject({ type: z.string() });
 const content = z.union([z.string(), z.array(contentPart)]);
@@ -51,7 +54,7 @@ export const responseFormat = z.discriminatedUnion("type", [
 
 /** Fields that chat and text completions share. */
 const sampling = {
-  model: z.string().min(1),
+  model: z.string().min(1).max(limits.modelNameCharacters).refine(isStorable, unstorable),
   stream: z.boolean().nullish(),
   stream_options: z.looseObject({ include_usage: z.boolean().nullish() }).nullish(),
   max_tokens: z.number().int().min(1).nullish(),
@@ -99,6 +102,7 @@ export type CallBody = Record<string, unknown> & { model: string; stream?: boole
 
 /** Judges a body that was parsed from JSON; answers it unchanged. Throws a 400 that names the first field at fault. */
 export function decodeBody(endpoint: Endpoint, body: unknown): CallBody {
+  checkValues(body, { depth: limits.bodyDepth, values: limits.bodyValues, text: false });
   const result = (endpoint === "chat" ? chatBody : completionBody).safeParse(body);
   if (!result.success) throw refusal(result.error);
   const decoded = body as CallBody;

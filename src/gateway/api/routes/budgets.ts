@@ -6,7 +6,7 @@ import type { Budget, Scope } from "../../../ledger/index.ts";
 import type { Database } from "../../../store/index.ts";
 import type { ServerDependencies } from "../../http/server.ts";
 import { answers, ApiError, apiApp, notFound, ownerOnly } from "../helpers.ts";
-import { budget, budgetSet } from "../schemas.ts";
+import { budget, budgetSet, idText, wholeListQuery } from "../schemas.ts";
 import type { BudgetResource } from "../schemas.ts";
 
 const tags = ["Budgets"];
@@ -15,6 +15,7 @@ const list = createRoute({
   path: "/api/budgets",
   tags,
   summary: "Budgets with what is spent, held and left",
+  request: { query: wholeListQuery },
   responses: answers("All budgets", z.object({ data: z.array(budget), next_cursor: z.null() })),
 });
 const set = createRoute({
@@ -30,7 +31,7 @@ const remove = createRoute({
   path: "/api/budgets/{id}",
   tags,
   summary: "Remove a budget",
-  request: { params: z.object({ id: z.string() }) },
+  request: { params: z.object({ id: idText }) },
   responses: answers("It is gone", z.object({ id: z.string(), deleted: z.literal(true) }), 403, 404),
 });
 

@@ -3,7 +3,7 @@ import { createRoute, z } from "@hono/zod-openapi";
 import type { Principal } from "../../../governance/types.ts";
 import type { ServerDependencies } from "../../http/server.ts";
 import { answers, apiApp, notFound, page } from "../helpers.ts";
-import { call, callDetail, callStatus, pageOf, pageQuery } from "../schemas.ts";
+import { call, callDetail, callStatus, idText, pageFields, pageOf, strict } from "../schemas.ts";
 import type { AttemptResource, Call } from "../schemas.ts";
 
 const tags = ["Calls"];
@@ -13,11 +13,12 @@ const list = createRoute({
   tags,
   summary: "Calls, newest first",
   request: {
-    query: pageQuery.extend({
+    query: strict({
+      ...pageFields,
       status: callStatus.optional(),
-      model: z.string().optional(),
-      run: z.string().optional(),
-      agent: z.string().optional().describe("Name or id"),
+      model: idText.optional(),
+      run: idText.optional(),
+      agent: idText.optional().describe("Name or id"),
     }),
   },
   responses: answers("A page of calls", pageOf(call), 400),
@@ -27,7 +28,7 @@ const read = createRoute({
   path: "/api/calls/{id}",
   tags,
   summary: "One call with its attempts",
-  request: { params: z.object({ id: z.string().describe("Id, or the beginning of one that is unique") }) },
+  request: { params: z.object({ id: idText.describe("Id, or the beginning of one that is unique") }) },
   responses: answers("The call", callDetail, 404),
 });
 

@@ -3,8 +3,10 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import { checkDeployment, ManifestError, parseDeployment, type DeploymentSpec } from "../../../fleet/index.ts";
 import type { Principal } from "../../../governance/types.ts";
+import { limits } from "../../limits.ts";
+import { checkValues } from "../../values.ts";
 import { answers, ApiError, apiApp, notFound, ownerOnly } from "../helpers.ts";
-import { deployment, deploymentPublish, deploymentPublished } from "../schemas.ts";
+import { deployment, deploymentPublish, deploymentPublished, idText, wholeListQuery } from "../schemas.ts";
 import type { DeploymentResource } from "../schemas.ts";
 
 export interface Deployments {
@@ -16,12 +18,13 @@ export interface Deployments {
 }
 
 const tags = ["Deployments"];
-const nameParam = z.object({ name: z.string() });
+const nameParam = z.object({ name: idText });
 const list = createRoute({
   method: "get",
   path: "/api/deployments",
   tags,
   summary: "What this machine serves itself, and by which workers",
+  request: { query: wholeListQuery },
   responses: answers("All deployments", z.object({ data: z.array(deployment), next_cursor: z.null() })),
 });
 const read = createRoute({
@@ -88,7 +91,10 @@ export function deploymentRoutes(deployments: Deployments) {
 
 function checked(manifest: unknown): DeploymentSpec {
   try {
-    return typeof manifest === "string" ? parseDeployment(manifest) : checkDeployment(manifest);
+    const spec = typeof manifest === "string" ? parseDeployment(manifest) : checkDeployment(manifest);
+    // Escapes in YAML text have not been seen before.
+    checkValues(spec, { depth: limits.apiBodyDepth, values: limits.apiBodyValues, text: true });
+    return spec;
   } catch (error) {
     if (!(error instanceof ManifestError)) throw error;
     throw new ApiError({

@@ -5,7 +5,7 @@ import { addEngine, rateCards, removeEngine } from "../../engines.ts";
 import type { StoredEngine } from "../../engines.ts";
 import type { ServerDependencies } from "../../http/server.ts";
 import { answers, ApiError, apiApp, notFound, ownerOnly } from "../helpers.ts";
-import { engine, engineCreate } from "../schemas.ts";
+import { engine, engineCreate, idText, wholeListQuery } from "../schemas.ts";
 import type { EngineResource } from "../schemas.ts";
 
 const tags = ["Engines"];
@@ -14,6 +14,7 @@ const list = createRoute({
   path: "/api/engines",
   tags,
   summary: "What serves tokens here, and at which price",
+  request: { query: wholeListQuery },
   responses: answers("All engines", z.object({ data: z.array(engine), next_cursor: z.null() })),
 });
 const create = createRoute({
@@ -31,7 +32,7 @@ const remove = createRoute({
   path: "/api/engines/{name}",
   tags,
   summary: "Remove an engine",
-  request: { params: z.object({ name: z.string() }) },
+  request: { params: z.object({ name: idText }) },
   responses: answers("It is gone", z.object({ name: z.string(), deleted: z.literal(true) }), 403, 404),
 });
 
@@ -67,12 +68,9 @@ export function engineRoutes({ db, engines, ledger, log }: ServerDependencies) {
       const body = c.req.valid("json");
       const price = body.price && {
         currency: body.price.currency,
-        inputNanoPerMillion: nonNegative(body.price.input_nano_per_million, "price.input_nano_per_million"),
-        cachedNanoPerMillion: nonNegative(
-          body.price.cached_nano_per_million ?? body.price.input_nano_per_million,
-          "price.cached_nano_per_million",
-        ),
-        outputNanoPerMillion: nonNegative(body.price.output_nano_per_million, "price.output_nano_per_million"),
+        inputNanoPerMillion: BigInt(body.price.input_nano_per_million),
+        cachedNanoPerMillion: BigInt(body.price.cached_nano_per_million ?? body.price.input_nano_per_million),
+        outputNanoPerMillion: BigInt(body.price.output_nano_per_million),
       };
       const { name, urls, model, key_env: keyEnv } = body;
       const row = await addEngine(rooms, principal, { name, urls, model, keyEnv, price });
@@ -91,12 +89,6 @@ export function engineRoutes({ db, engines, ledger, log }: ServerDependencies) {
         });
       throw notFound("engine", name, "See lineshaft engines list.");
     });
-}
-
-function nonNegative(text: string, param: string): bigint {
-  const value = BigInt(text);
-  if (value >= 0n) return value;
-  throw new ApiError({ status: 400, code: "invalid_value", message: "A price cannot be negative.", param });
 }
 
 function engineResource(row: StoredEngine, card: RateCard | undefined): EngineResource {

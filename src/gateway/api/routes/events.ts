@@ -26,7 +26,6 @@ export function eventRoutes({ events, gateway }: ServerDependencies) {
   const app = apiApp();
   app.openAPIRegistry.registerPath(route);
   app.get("/api/events", (c) => {
-    c.header("cache-control", "no-cache");
     const last = c.req.header("last-event-id");
     const { organisation } = c.var.principal;
     return streamSSE(c, async (stream) => {

@@ -3,7 +3,7 @@ import { createRoute, z } from "@hono/zod-openapi";
 import type { Key } from "../../../governance/index.ts";
 import type { ServerDependencies } from "../../http/server.ts";
 import { answers, apiApp, idempotent, notFound, ownerOnly } from "../helpers.ts";
-import { key, keyCreate, keyCreated } from "../schemas.ts";
+import { key, keyCreate, keyCreated, idText, wholeListQuery } from "../schemas.ts";
 import type { KeyResource } from "../schemas.ts";
 
 const tags = ["Keys"];
@@ -12,6 +12,7 @@ const list = createRoute({
   path: "/api/keys",
   tags,
   summary: "Keys of the organisation, without their secrets",
+  request: { query: wholeListQuery },
   responses: answers("All keys, oldest first", z.object({ data: z.array(key), next_cursor: z.null() }), 403),
 });
 const create = createRoute({
@@ -27,7 +28,7 @@ const revoke = createRoute({
   path: "/api/keys/{id}",
   tags,
   summary: "End a key",
-  request: { params: z.object({ id: z.string() }) },
+  request: { params: z.object({ id: idText }) },
   responses: answers("The key, revoked", key, 403, 404),
 });
 

@@ -2,14 +2,14 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import type { ServerDependencies } from "../../http/server.ts";
 import { answers, apiApp } from "../helpers.ts";
-import { searchResults } from "../schemas.ts";
+import { searchResults, strict } from "../schemas.ts";
 
 const route = createRoute({
   method: "get",
   path: "/api/search",
   tags: ["Search"],
   summary: "Find a call, run, agent, model or key",
-  request: { query: z.object({ q: z.string().min(1).max(100) }) },
+  request: { query: strict({ q: z.string().min(1).max(100) }) },
   responses: answers("At most 20, best first", searchResults, 400),
 });
 

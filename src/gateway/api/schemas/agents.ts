@@ -1,6 +1,6 @@
 // Agents, their runs, steps and outcomes.
 import { z } from "@hono/zod-openapi";
-import { nano, time, tokens } from "./common.ts";
+import { idText, nano, pageFields, strict, time, tokens } from "./common.ts";
 
 export const agentSummary = z.object({
   id: z.string(),
@@ -15,7 +15,7 @@ export const agentDetail = agentSummary.extend({
   manifest: z.unknown(),
   versions: z.array(z.object({ number: z.number(), id: z.string(), created_at: time })),
 });
-export const agentDeploy = z.object({
+export const agentDeploy = strict({
   manifest: z.unknown().describe("kind: Agent, as an object or as YAML text (errors then name the line)"),
   files: z
     .record(z.string(), z.string())
@@ -81,7 +81,8 @@ export const step = z.object({
 });
 export const runDetail = run.extend({ input: z.unknown(), output: z.unknown(), step_list: z.array(step) });
 /** `idempotency-key` in the header makes a repeated creation answer the same run. */
-export const runCreate = z.object({ agent: z.string(), input: z.unknown() });
+export const runCreate = strict({ agent: idText, input: z.unknown() });
+export const runsQuery = strict({ ...pageFields, agent: idText.optional(), status: runStatus.optional() });
 
 export type AgentSummary = z.infer<typeof agentSummary>;
 export type AgentDetail = z.infer<typeof agentDetail>;

@@ -1,6 +1,6 @@
 // What serves tokens (deployments, engines), who may call (keys), and what they may spend (budgets).
 import { z } from "@hono/zod-openapi";
-import { nano, time } from "./common.ts";
+import { idText, nano, priceNano, strict, time } from "./common.ts";
 import { workerRole } from "./status.ts";
 
 export const price = z.object({
@@ -34,7 +34,7 @@ export const deployment = z.object({
   created_at: time,
   updated_at: time,
 });
-export const deploymentPublish = z.object({
+export const deploymentPublish = strict({
   manifest: z
     .unknown()
     .describe("kind: Deployment, as an object or as YAML text (errors then name the line); docs/configuration.md"),
@@ -53,20 +53,25 @@ export const engine = z.object({
   created_at: time.nullable(),
 });
 
-export const engineCreate = z.object({
+export const engineCreate = strict({
   name: z.string().regex(/^[a-zA-Z0-9][a-zA-Z0-9._:/-]{0,99}$/),
   urls: z
-    .array(z.url())
+    .array(z.url().max(2_000))
     .min(1)
     .max(32)
     .refine((urls) => new Set(urls).size === urls.length, "names an address twice")
     .describe("One for each endpoint; all of them serve the model, and calls are placed among them"),
-  model: z.string().min(1),
+  model: z.string().min(1).max(200),
   key_env: z
     .string()
-    .regex(/^[A-Za-z_][A-Za-z0-9_]*$/)
+    .regex(/^[A-Za-z_][A-Za-z0-9_]{0,199}$/)
     .optional(),
-  price: price.partial({ cached_nano_per_million: true }).optional(),
+  price: strict({
+    currency: z.string().regex(/^[A-Z]{3}$/, "must be three capital letters"),
+    input_nano_per_million: priceNano,
+    cached_nano_per_million: priceNano.optional().describe("The price of input, when left out"),
+    output_nano_per_million: priceNano,
+  }).optional(),
 });
 
 export const kvCacheErased = z.object({
@@ -83,7 +88,7 @@ export const key = z.object({
   created_at: time,
   revoked_at: time.nullable(),
 });
-export const keyCreate = z.object({
+export const keyCreate = strict({
   name: z.string().min(1).max(100),
   role: z.enum(["owner", "member"]).default("member"),
 });
@@ -102,8 +107,8 @@ export const budget = z.object({
   resets_at: time.nullable(),
 });
 /** Setting a budget that exists changes its limit and period; what was spent stands. */
-export const budgetSet = z.object({
-  scope: z.object({ kind: scopeKind, id: z.string() }),
+export const budgetSet = strict({
+  scope: strict({ kind: scopeKind, id: idText }),
   limit_nano: nano,
   period: z.enum(["total", "month", "day"]).default("total"),
 });

@@ -1,11 +1,11 @@
 // The bill, and the figures of the overview.
 import { z } from "@hono/zod-openapi";
-import { nano, time, tokens } from "./common.ts";
+import { idText, moment, nano, strict, time, tokens } from "./common.ts";
 
-export const billQuery = z.object({
-  from: time.optional().describe("First moment included; the beginning by default"),
-  to: time.optional().describe("First moment not included; now by default"),
-  agent: z.string().optional(),
+export const billQuery = strict({
+  from: moment.optional().describe("First moment included; the beginning by default"),
+  to: moment.optional().describe("First moment not included; now by default"),
+  agent: idText.optional(),
 });
 export const billLine = z.object({
   agent: z.string().nullable().describe("Name; null for calls outside runs"),
@@ -53,7 +53,7 @@ export const overview = z.object({
     .object({ calls: z.number(), tokens: z.number(), cost_nano: nano, revenue_nano: nano })
     .describe("The period of equal length before"),
 });
-export const overviewQuery = z.object({ range: z.enum(["1h", "24h", "7d", "30d"]).default("24h") });
+export const overviewQuery = strict({ range: z.enum(["1h", "24h", "7d", "30d"]).default("24h") });
 
 export type Bill = z.infer<typeof bill>;
 export type BillLine = z.infer<typeof billLine>;

@@ -1,0 +1,64 @@
+// What comes in on /api, checked in one place before any route sees it: the address is valid UTF-8, the body is JSON of a bounded
+// size and depth, and no text holds what Postgres cannot keep. Which fields there are is judged by each route's schema.
+import type { MiddlewareHandler } from "hono";
+import { isStorable, unstorable } from "../../store/index.ts";
+import { GatewayError } from "../errors.ts";
+import { limits } from "../limits.ts";
+import { bodyTooLarge, invalidJson } from "../refusals.ts";
+import { checkValues } from "../values.ts";
+import type { ApiEnv } from "./helpers.ts";
+
+export const checkInput: MiddlewareHandler<ApiEnv> = async (c, next) => {
+  const { pathname, search, searchParams } = new URL(c.req.url);
+  if (!isStorable(decoded(pathname, "path"))) throw invalid("path", "The path", unstorable);
+  decoded(search.replaceAll("+", " "), "query");
+  for (const [name, value] of searchParams) {
+    if (!isStorable(name)) throw invalid("query", "The name of a query parameter", unstorable);
+    if (!isStorable(value)) throw invalid(name, `The query parameter ${name}`, unstorable);
+  }
+  const { method } = c.req;
+  checkLength(c.req.header("content-length"), c.req.header("transfer-encoding"), method);
+  if (method !== "GET" && method !== "HEAD" && Number(c.req.header("content-length") ?? 0) > 0) {
+    const text = await c.req.text();
+    checkValues(parse(text), { depth: limits.apiBodyDepth, values: limits.apiBodyValues, text: true });
+  }
+  return next();
+};
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw invalidJson();
+  }
+}
+
+function decoded(text: string, where: "path" | "query"): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    throw invalid(where, `The ${where} of the address`, "has percent-encoding that is not valid UTF-8");
+  }
+}
+
+function invalid(param: string, what: string, problem: string): GatewayError {
+  return new GatewayError({
+    status: 400,
+    code: "invalid_value",
+    message: `${what} ${problem}.`,
+    param: param.slice(0, 100),
+    hint: "Correct it and send the request again.",
+  });
+}
+
+/** Refuses bodies past the bound, and those that do not say how long they are (Hono would read them to their end). */
+function checkLength(length: string | undefined, encoding: string | undefined, method: string): void {
+  if (Number(length ?? 0) > limits.apiBodyBytes) throw bodyTooLarge(limits.apiBodyBytes);
+  if (encoding === undefined || method === "DELETE" || method === "GET") return;
+  throw new GatewayError({
+    status: 411,
+    code: "length_required",
+    message: "The body must come with its length.",
+    hint: "Send content-length instead of transfer-encoding.",
+  });
+}
