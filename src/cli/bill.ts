@@ -24,6 +24,10 @@ export function registerBill(program: Command, context: Context): void {
         agent: options.agent,
       });
       if (options.json) return terminal.printJson(bill);
+      const suspended = bill.suspense.map(
+        ({ model, attempts, amount_nano }) =>
+          `${money(amount_nano, bill.currency)} in suspense: claimed by ${model} beyond what was held, in ${count(attempts)} attempts. Compare it with the provider's bill.`,
+      );
       if (bill.lines.length === 0) return terminal.note("Nothing was spent or earned in this time.");
       const many = bill.lines.length > 1;
       const amount = (nano: string | null) => (nano === null ? "-" : money(nano, bill.currency));
@@ -47,6 +51,7 @@ export function registerBill(program: Command, context: Context): void {
         { title: "verified / M tokens", value: (row) => rate(row.verified_outcomes_per_million_tokens), right: true },
       ]))
         terminal.print(line);
+      for (const line of suspended) terminal.note(line);
     });
 }
 

@@ -8,7 +8,16 @@ import type { SourceBody } from "./splice.ts";
 import { SseScanner } from "./sse.ts";
 import { EngineError } from "./types.ts";
 import type { EngineAnswer, EngineChunk, Timings, Usage } from "./types.ts";
-import { estimateTokens, promptLength, refusalOf, retryAfterSeconds, textLength, timingsOf, usageOf } from "./wire.ts";
+import {
+  estimateTokens,
+  laterUsage,
+  promptLength,
+  refusalOf,
+  retryAfterSeconds,
+  textLength,
+  timingsOf,
+  usageOf,
+} from "./wire.ts";
 
 export interface ExchangeOptions {
   url: string;
@@ -204,7 +213,8 @@ class Exchange implements EngineAnswer {
   #note(data: Record<string, unknown>): boolean {
     let changed = false;
     if (data["usage"] !== undefined && data["usage"] !== null) {
-      this.#reported = usageOf(data) ?? this.#reported;
+      const said = usageOf(data);
+      if (said) this.#reported = laterUsage(this.#reported, said);
       if (data["lineshaft"] !== undefined) {
         this.#timings = timingsOf(data);
         // Between our own processes only: callers get OpenAI's shape.

@@ -5,9 +5,13 @@ import type { Tier, Timings, Usage } from "./types.ts";
 
 type Json = Record<string, unknown>;
 
-/** A whole number from 0 on, or undefined. Engines have been seen to send null, floats and negative counts. */
+/**
+ * A whole number from 0 to 2^53 - 1, or undefined. Engines have been seen to send null, floats and negative counts; a claim of
+ * 1e300 is one of the greatest number there is.
+ */
 function count(value: unknown): number | undefined {
-  return typeof value === "number" && Number.isFinite(value) && value >= 0 ? Math.round(value) : undefined;
+  if (typeof value !== "number" || !Number.isFinite(value) || value < 0) return undefined;
+  return Math.min(Math.round(value), Number.MAX_SAFE_INTEGER);
 }
 
 const object = (value: unknown): Json | undefined =>
@@ -27,7 +31,7 @@ export function usageOf(answer: Json): Usage | undefined {
     count(object(usage["prompt_tokens_details"])?.["cached_tokens"]) ?? count(usage["prompt_cache_hit_tokens"]) ?? 0;
   const reasoning = count(object(usage["completion_tokens_details"])?.["reasoning_tokens"]) ?? 0;
   const report = object(answer["lineshaft"]);
-  const byTier = object(report?.["cachedByTier"]) as Partial<Record<Tier, number>> | undefined;
+  const byTier = tiersOf(object(report?.["cachedByTier"]));
   return {
     promptTokens,
     cachedTokens: Math.min(cached, promptTokens),
@@ -35,6 +39,28 @@ export function usageOf(answer: Json): Usage | undefined {
     outputTokens,
     reasoningTokens: Math.min(reasoning, outputTokens),
     source: "engine",
+  };
+}
+
+/** Cached tokens by tier, of what are tiers and counts. */
+function tiersOf(said: Json | undefined): Partial<Record<Tier, number>> | undefined {
+  if (!said) return undefined;
+  const tiers: Partial<Record<Tier, number>> = {};
+  for (const tier of ["device", "host", "disk", "remote"] as const) {
+    const tokens = count(said[tier]);
+    if (tokens !== undefined) tiers[tier] = tokens;
+  }
+  return tiers;
+}
+
+/** Of two reports of one answer, the later, with no count below the earlier's: what was used does not become less. */
+export function laterUsage(earlier: Usage | undefined, later: Usage): Usage {
+  if (!earlier) return later;
+  return {
+    ...later,
+    promptTokens: Math.max(earlier.promptTokens, later.promptTokens),
+    outputTokens: Math.max(earlier.outputTokens, later.outputTokens),
+    reasoningTokens: Math.max(earlier.reasoningTokens, later.reasoningTokens),
   };
 }
 

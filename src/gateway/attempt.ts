@@ -9,10 +9,10 @@ import type {
   Timings,
   Usage,
 } from "../engines/index.ts";
-import { worstCase } from "../ledger/index.ts";
+import { formatMoney, worstCase } from "../ledger/index.ts";
 import type { Ledger, RateCard, Scope } from "../ledger/index.ts";
 import type { CallTimings } from "../scheduler/index.ts";
-import type { Logger, Metrics } from "../telemetry/index.ts";
+import type { Alarms, Logger, Metrics } from "../telemetry/index.ts";
 import { answersAsked, receivedTokensBound, withOutputLimit } from "./admission.ts";
 import { asGatewayError } from "./errors.ts";
 import type { GatewayError } from "./errors.ts";
@@ -25,10 +25,10 @@ import { Placer } from "./scheduling/placer.ts";
 import type { Dispatcher } from "./scheduling/dispatcher.ts";
 import { programKey, type PromptFacts } from "./scheduling/prompts.ts";
 import type { LegRequest } from "./scheduling/split.ts";
-import { Settling } from "./settling.ts";
+import { Settling, type Settled } from "./settling.ts";
 import type { AdmittedAttempt, AttemptState, Begun, CallState, EndedAttempt, Outcome } from "./state.ts";
 import type { CallRequest } from "./types.ts";
-import { usedBy } from "./usage.ts";
+import { billedUsage, usedBy } from "./usage.ts";
 
 export class Attempts {
   readonly #engines: EngineRegistry;
@@ -37,11 +37,13 @@ export class Attempts {
   readonly #dispatcher: Dispatcher;
   readonly #placer: Placer;
   readonly #settling: Settling;
+  readonly #alarms: Alarms;
 
   constructor(rooms: {
     engines: EngineRegistry;
     ledger: Ledger;
     metrics: Metrics;
+    alarms: Alarms;
     log: Logger;
     dispatcher: Dispatcher;
   }) {
@@ -50,7 +52,8 @@ export class Attempts {
     this.#metrics = rooms.metrics;
     this.#dispatcher = rooms.dispatcher;
     this.#placer = new Placer(rooms.engines, rooms.dispatcher);
-    this.#settling = new Settling(rooms.ledger, rooms.log);
+    this.#alarms = rooms.alarms;
+    this.#settling = new Settling(rooms);
   }
 
   /** Prices the worst case and holds it on every budget concerned, or throws by name of the budget that refuses. */
@@ -85,6 +88,7 @@ export class Attempts {
       const scopes = scopesOf(call.request);
       const result = await this.#ledger.hold({
         ...{ attempt: id, call: call.id, organisation, project, scopes, amountNano: heldNano, rateCard: card },
+        most: { promptTokens: tokens * answers, outputTokens },
       });
       return { result, heldNano };
     };
@@ -190,19 +194,21 @@ export class Attempts {
     // Nobody had asked the decoder yet: what there is to pay for is what was computed for it.
     const known = told ? (split?.billed(told) ?? told) : outcome === "cancelled" ? split?.usage : undefined;
     const used = usedBy(attempt, answer, outcome, known);
-    const { usage } = used;
+    const usage = billedUsage(attempt, used.usage);
     endpoint.running--;
     moments.ended ||= call.now();
     split?.close();
     const timings = answer?.timings() ?? {};
     this.#dispatcher.ended(attempt.id, {
       reason: outcome === "completed" ? "done" : outcome,
-      ...(told && { usage: told, timings: seenTimings(attempt, told, timings) }),
+      ...(told && { usage: billedUsage(attempt, told), timings: seenTimings(attempt, told, timings) }),
     });
-    if (outcome === "completed" && told) this.#placer.answered(call.request.body.model, told.outputTokens);
+    if (outcome === "completed" && told) this.#placer.answered(call.request.body.model, usage.outputTokens);
     if (told?.source === "engine" && predictedTokens !== undefined)
       this.#metrics.cachedGap(endpoint.endpoint, predictedTokens, usage.cachedTokens);
-    const priceNano = await this.#settling.settle(call.id, attempt, used);
+    const settled = await this.#settling.settle(call.id, attempt, used);
+    const priceNano = settled.amountNano;
+    if (settled.claimed || settled.suspenseNano > 0n) this.#claimedTooMuch(call, attempt, settled);
     moments.settled = call.now();
     this.#metrics.holdClosed();
     this.#metrics.attemptEnded({ engine: endpoint.endpoint, outcome });
@@ -222,8 +228,23 @@ export class Attempts {
       cached_tokens: usage.cachedTokens,
       output_tokens: usage.outputTokens,
       price_nano: priceNano.toString(),
+      claimed_prompt_tokens: settled.claimed?.promptTokens ?? null,
+      claimed_output_tokens: settled.claimed?.outputTokens ?? null,
+      suspense_nano: settled.suspenseNano.toString(),
     });
-    return { usage, timings, priceNano, currency: attempt.card.currency, failure, finishReason };
+    const usageCut = settled.claimed !== undefined;
+    return { usage, usageCut, timings, priceNano, currency: attempt.card.currency, failure, finishReason };
+  }
+
+  #claimedTooMuch(call: CallState, { card, most }: AttemptState, { suspenseNano, claimed }: Settled): void {
+    const { model } = call.request.body;
+    const claim = claimed ? `${claimed.promptTokens} prompt and ${claimed.outputTokens} output tokens` : "more";
+    this.#alarms.raise({
+      code: "usage_over_hold",
+      message: `An engine of ${model} claimed ${claim} for an attempt that was held for ${most.promptTokens} and ${most.outputTokens}. The budget paid what was held; ${formatMoney(suspenseNano, card.currency)} is in suspense. Compare the provider's bill with: lineshaft bill. Remove the engine if it is wrong again.`,
+      subject: model,
+      organisation: call.request.principal.organisation,
+    });
   }
 }
 

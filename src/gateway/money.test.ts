@@ -32,7 +32,9 @@ describe("the price of a call", () => {
       `${stream ? "streamed" : "whole"}: %i prompt, %i cached, %i output`,
       async (prompt, cached, output, nano) => {
         await using at = await testGateway({ script: { usage: { prompt, cached, output } } });
-        const answer = await at.client().chat.completions.create({ ...hello, stream });
+        // As long as the engine says: what it claims beyond what was held would not be billed.
+        const messages = [{ role: "user" as const, content: "x".repeat(prompt) }];
+        const answer = await at.client().chat.completions.create({ ...hello, messages, stream });
         if ("controller" in answer) for await (const _ of answer);
         const { calls, attempts, settlements } = await rows(at);
         expect(calls[0]).toMatchObject({

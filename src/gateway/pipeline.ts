@@ -197,7 +197,7 @@ class Pipeline {
     const ended = await this.#attempts.end(call, attempt, answer, outcome, failure, finishReason);
     if (failure) throw failure;
     // Of a split call the decoder calls cached what was computed for it elsewhere.
-    if (attempt.placement.split || !whole["usage"]) whole["usage"] = openAiUsage(ended.usage);
+    if (attempt.placement.split || !whole["usage"] || ended.usageCut) whole["usage"] = openAiUsage(ended.usage);
     return {
       ...{ id: call.id, chunks: none(), events: none(), body: () => Promise.resolve(whole) },
       finished: this.#finish(call, outcome, ended),

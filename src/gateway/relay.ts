@@ -10,7 +10,7 @@ import type { GatewayError } from "./errors.ts";
 import { checkOutput, OutputGatherer } from "./output.ts";
 import { clientGone, whyAborted } from "./refusals.ts";
 import type { Begun, CallState, Outcome } from "./state.ts";
-import { openAiUsage, usageChunk } from "./usage.ts";
+import { billedUsage, openAiUsage, usageChunk } from "./usage.ts";
 
 type Json = Record<string, unknown>;
 type Step = IteratorResult<EngineChunk, undefined>;
@@ -74,7 +74,9 @@ export class Relay implements AsyncIterableIterator<EngineChunk, undefined> {
     this.#over = true;
     await this.#finish("completed");
     const usage = this.#wantsUsage && !this.#sentUsage ? this.#begun.answer.usage() : undefined;
-    return usage ? { done: false, value: { data: usageChunk(this.#last, usage) } } : over;
+    return usage
+      ? { done: false, value: { data: usageChunk(this.#last, billedUsage(this.#begun.attempt, usage)) } }
+      : over;
   }
 
   async return(): Promise<Step> {
@@ -83,12 +85,18 @@ export class Relay implements AsyncIterableIterator<EngineChunk, undefined> {
     return over;
   }
 
-  /** Of a split call the decoder calls cached what was computed for it elsewhere: its reader is told what is billed. */
+  /**
+   * Its reader is told the usage that is billed. In a PD call the decode engine reports transferred tokens as cached, so the
+   * prefill leg's count is taken; a claim beyond the hold is cut to it.
+   */
   #billed(step: IteratorYieldResult<EngineChunk>): Step {
     const { data } = step.value;
-    const { split } = this.#begun.attempt.placement;
-    const usage = split && data["usage"] ? this.#begun.answer.usage() : undefined;
-    return usage ? { done: false, value: { data: { ...data, usage: openAiUsage(split!.billed(usage)) } } } : step;
+    const said = data["usage"] ? this.#begun.answer.usage() : undefined;
+    if (!said) return step;
+    const { attempt } = this.#begun;
+    const { split } = attempt.placement;
+    const usage = billedUsage(attempt, split?.billed(said) ?? said);
+    return usage === said ? step : { done: false, value: { data: { ...data, usage: openAiUsage(usage) } } };
   }
 
   /** Notes what a chunk says; false when its reader has not asked for it. */

@@ -69,6 +69,8 @@ export type Outcome = "completed" | "failed" | "cancelled";
 
 export interface EndedAttempt {
   usage: Usage;
+  /** The engine claimed more than is billed: a client is shown what is billed. */
+  usageCut: boolean;
   timings: Timings;
   priceNano: bigint;
   currency: string;

@@ -1,6 +1,7 @@
 // What an attempt is settled for, and usage in OpenAI's shape for engines that give none.
 import type { EngineAnswer, Usage } from "../engines/index.ts";
-import type { AttemptState, Outcome } from "./state.ts";
+import { billable } from "../ledger/index.ts";
+import type { AdmittedAttempt, AttemptState, Outcome } from "./state.ts";
 
 export interface SettledUsage {
   usage: Usage;
@@ -25,6 +26,14 @@ export function usedBy(
     // Closed before the first byte: at most the prompt was worked on.
     return { usage: { ...nothing, promptTokens: attempt.most.promptTokens }, source: "estimated" };
   return { usage: { ...nothing, ...attempt.most }, source: "estimated" };
+}
+
+/** Usage as it is billed: a claim beyond the hold is cut to it, by the ledger's own rule. The same object where nothing is cut. */
+export function billedUsage({ most, heldNano, card }: AdmittedAttempt, usage: Usage): Usage {
+  const { tokens, claimed } = billable(usage, most, heldNano, card);
+  if (!claimed) return usage;
+  const { cachedByTier: _claimed, ...rest } = usage;
+  return { ...rest, ...tokens, reasoningTokens: Math.min(usage.reasoningTokens, tokens.outputTokens) };
 }
 
 export function openAiUsage(usage: Usage): Record<string, unknown> {

@@ -22,11 +22,20 @@ export interface BillLine {
   verifiedOutcomesPerMillionTokens: number | undefined;
 }
 
+/** What an engine claimed beyond what was held: no cost until it is compared with the provider's bill. */
+export interface SuspenseLine {
+  model: string;
+  attempts: number;
+  amountNano: bigint;
+}
+
 export interface Bill {
   from: Date;
   to: Date;
   lines: BillLine[];
   total: BillLine;
+  /** By model, largest first; empty as it should be. */
+  suspense: SuspenseLine[];
 }
 
 interface LineRow {
@@ -76,7 +85,31 @@ export async function readBill(
     [organisation, from, to, period.agent ?? null],
   );
   const lines = rows.map(lineOf);
-  return { from, to, lines, total: totalOf(lines) };
+  return {
+    from,
+    to,
+    lines,
+    total: totalOf(lines),
+    suspense: await readSuspense(db, organisation, from, to, period.agent),
+  };
+}
+
+async function readSuspense(
+  db: Database,
+  organisation: string,
+  from: Date,
+  to: Date,
+  agent: string | undefined,
+): Promise<SuspenseLine[]> {
+  const { rows } = await db.query<{ model: string; attempts: bigint; amount: bigint }>(
+    `select h.model, count(*) as attempts, sum(s.suspense_nano)::bigint as amount
+     from settlements s join holds h using (attempt)
+     where s.organisation = $1 and s.created_at >= $2 and s.created_at < $3 and s.suspense_nano > 0
+       and ($4::text is null or h.agent = $4)
+     group by h.model order by amount desc, h.model`,
+    [organisation, from, to, agent ?? null],
+  );
+  return rows.map(({ model, attempts, amount }) => ({ model, attempts: Number(attempts), amountNano: amount }));
 }
 
 /** The end of the present millisecond by the clock that dates settlements, the database's, and as coarse as a `Date`. */

@@ -8,8 +8,10 @@ import { Rates, type NewRateCard } from "./rates.ts";
 import type { HoldRequest, HoldResult, RateCard, Settlement, SettlementRequest } from "./types.ts";
 
 export { formatMoney, MoneyFormatError, nanoPerUnit, parseMoney, priceOf, worstCase } from "./money.ts";
+export { billable } from "./claims.ts";
+export type { Billable } from "./claims.ts";
 export { LedgerError } from "./ledger.ts";
-export type { Bill, BillLine } from "./bill.ts";
+export type { Bill, BillLine, SuspenseLine } from "./bill.ts";
 export type { Budget, NewBudget, Period } from "./budgets.ts";
 export type { NewOutcome, Outcome } from "./outcomes.ts";
 export type { NewRateCard } from "./rates.ts";

@@ -23,6 +23,7 @@ async function openLedger(db: Database, owner = "test"): Promise<{ ledger: Ledge
 const holdOf = (attempt: string, amountNano: bigint, card: RateCard, scopes: Scope[] = [project]): HoldRequest => ({
   ...{ attempt, call: `call_of_${attempt}`, organisation: "org_1", project: "prj_1" },
   ...{ scopes, amountNano, rateCard: card },
+  most: { promptTokens: 10_000, outputTokens: 10_000 },
 });
 
 /** Processes of the database's server that hold an owner's lock here. */
@@ -53,7 +54,10 @@ describe("hold and settle", () => {
     await ledger.setRateCard({ ...card, organisation: "org_1", inputNanoPerMillion: 9_000_000n });
     const settlement = await ledger.settle({ attempt: "att_1", tokens: tokens(1000, 400, 100), usageSource: "engine" });
     // 600 at 1, 400 at 0.1 and 100 at 2 nano a token
-    expect(settlement).toEqual({ attempt: "att_1", amountNano: 840n, currency: "USD", repeated: false });
+    expect(settlement).toEqual({
+      ...{ attempt: "att_1", amountNano: 840n, suspenseNano: 0n, currency: "USD", repeated: false },
+      ...{ tokens: tokens(1000, 400, 100), claimed: undefined },
+    });
     const { rows } = await db.query("select id, balance_nano from accounts order by id");
     expect(rows).toEqual([
       { id: "org_1/provider_cost/small", balance_nano: -840n },
@@ -149,15 +153,49 @@ describe("budgets", () => {
     expect(await ledger.listBudgets("org_1")).toMatchObject([{ heldNano: 60n }, { heldNano: 60n }]);
   });
 
-  test("an engine that used more than was held is charged in full and blocks the next call", async () => {
+  test("a budget pays up to the hold; what an engine claims beyond it is in suspense, in the bill and proved", async () => {
     await using db = await testDatabase();
     await using opened = await openLedger(db);
     const { ledger, card } = opened;
     await ledger.setBudget(budget(project, 100n));
-    await ledger.hold(holdOf("att_1", 50n, card));
-    await ledger.settle({ attempt: "att_1", tokens: tokens(150), usageSource: "engine" });
-    expect(await ledger.listBudgets("org_1")).toMatchObject([{ spentNano: 150n, heldNano: 0n, leftNano: 0n }]);
-    expect(await ledger.hold(holdOf("att_2", 1n, card))).toMatchObject({ admitted: false });
+    await ledger.hold({ ...holdOf("att_1", 50n, card), most: { promptTokens: 50, outputTokens: 0 } });
+    const settled = await ledger.settle({ attempt: "att_1", tokens: tokens(150), usageSource: "engine" });
+    expect(settled).toMatchObject({ amountNano: 50n, suspenseNano: 100n, tokens: tokens(50), claimed: tokens(150) });
+    expect(await ledger.listBudgets("org_1")).toMatchObject([{ spentNano: 50n, heldNano: 0n, leftNano: 50n }]);
+    const { rows } = await db.query("select id, balance_nano from accounts order by id");
+    expect(rows).toEqual([
+      { id: "org_1/provider_cost/small", balance_nano: -150n },
+      { id: "org_1/suspense/small", balance_nano: 100n },
+      { id: "org_1/token_cost/prj_1", balance_nano: 50n },
+    ]);
+    const bill = await ledger.bill("org_1");
+    expect(bill.total).toMatchObject({ tokenCostNano: 50n, promptTokens: 50 });
+    expect(bill.suspense).toEqual([{ model: "small", attempts: 1, amountNano: 100n }]);
+    expect((await ledger.prove()).discrepancies).toEqual([]);
+  });
+
+  test("no claim makes suspense overflow: it is bounded per attempt and in all, and settling goes on", async () => {
+    await using db = await testDatabase();
+    await using opened = await openLedger(db);
+    const { ledger, card } = opened;
+    const lie = async (attempt: string) => {
+      await ledger.hold({ ...holdOf(attempt, 50n, card), most: { promptTokens: 50, outputTokens: 0 } });
+      return ledger.settle({ attempt, tokens: tokens(1e300, 0, 1e300), usageSource: "engine" });
+    };
+    expect(await lie("att_1")).toMatchObject({ amountNano: 50n, suspenseNano: 10n ** 14n });
+    // As after ten thousand such lies.
+    await db.query(`insert into journals (id, organisation, kind) values ('suspense:earlier', 'org_1', 'suspense')`);
+    const lines = (["suspense", "provider_cost"] as const).map((kind, index) => ({
+      ...{ journal: "suspense:earlier", account: `org_1/${kind}/small`, organisation: "org_1", kind, subject: "small" },
+      ...{ currency: "USD", amount: String(index === 0 ? 10n ** 18n : -(10n ** 18n)) },
+    }));
+    await db.query("select post_entries($1)", [JSON.stringify(lines)]);
+    expect(await lie("att_2")).toMatchObject({ amountNano: 50n, suspenseNano: 0n });
+    await ledger.hold(holdOf("att_3", 50n, card));
+    expect(await ledger.settle({ attempt: "att_3", tokens: tokens(10), usageSource: "engine" })).toMatchObject({
+      ...{ amountNano: 10n, suspenseNano: 0n },
+    });
+    expect((await ledger.prove()).discrepancies).toEqual([]);
   });
 
   test("a budget in another currency refuses: nothing can be compared, and money fails closed", async () => {

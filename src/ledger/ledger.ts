@@ -1,16 +1,26 @@
 // The ledger's verbs over Postgres: hold before an attempt, settle after it, exactly once each (DESIGN sections 4 and 8).
 //
 // States of an attempt: (none) -> held -> settled. A hold counts against every budget of its scopes at once, in one
-// statement; a settlement releases it there, adds what was really used, and posts a journal that sums to zero.
+// statement; a settlement releases it there, adds what was really used, and posts a journal that sums to zero. It never passes its
+// hold (claims.ts): what an engine claims beyond it is posted to suspense.
 // A hold whose owner died is settled in full by the sweeper: nobody knows any more what was used, and money fails closed.
 // The owner's life is an advisory lock of its database session, so no clock and no heartbeat are involved.
 import { createHash } from "node:crypto";
 import type { PoolClient } from "pg";
 import type { Database } from "../store/index.ts";
 import { Batcher } from "./batcher.ts";
-import { batchLimit, namespaceOfOwnerLocks } from "./limits.ts";
-import { priceOf } from "./money.ts";
-import type { HoldRequest, HoldResult, RateCard, Scope, ScopeKind, Settlement, SettlementRequest } from "./types.ts";
+import { batchLimit, namespaceOfOwnerLocks, promptTokensPlausible } from "./limits.ts";
+import { billable, type Billable } from "./claims.ts";
+import type {
+  HoldRequest,
+  HoldResult,
+  MostTokens,
+  RateCard,
+  Scope,
+  ScopeKind,
+  Settlement,
+  SettlementRequest,
+} from "./types.ts";
 
 export class LedgerError extends Error {
   readonly code: string;
@@ -33,6 +43,13 @@ interface HoldRow {
 }
 
 interface PricedSettlement extends SettlementRequest {
+  billable: Billable;
+}
+
+/** What a settlement is judged by. */
+interface Held {
+  card: RateCard;
+  most: MostTokens;
   amountNano: bigint;
 }
 
@@ -40,7 +57,8 @@ export class Attempts {
   readonly #db: Database;
   /** 32 bits of the owner's name: the key of its advisory lock and its mark on holds. */
   readonly owner: number;
-  readonly #cards = new Map<string, RateCard>();
+  /** Of the holds that this process has taken and not settled. */
+  readonly #held = new Map<string, Held>();
   readonly #holds: Batcher<HoldRequest, HoldResult>;
   readonly #settlements: Batcher<PricedSettlement, Settlement>;
   #lockHolder: PoolClient | undefined;
@@ -94,15 +112,22 @@ export class Attempts {
     if (request.amountNano > 2n ** 62n)
       throw new LedgerError("invalid_amount", "The hold is larger than any budget can be.");
     const result = await this.#holds.add(request);
-    if (result.admitted) this.#cards.set(request.attempt, request.rateCard);
+    const { attempt, rateCard: card, most, amountNano } = request;
+    if (result.admitted) this.#held.set(attempt, { card, most, amountNano });
     return result;
   }
 
-  /** Settles by what was used, at the prices of the hold. Repeating it is harmless: the first settlement stands. */
+  /**
+   * Settles by what was used, at the prices of the hold and at most for what was held; what is claimed beyond that goes to
+   * suspense. Repeating it is harmless: the first settlement stands.
+   */
   async settle(request: SettlementRequest): Promise<Settlement> {
-    const card = this.#cards.get(request.attempt) ?? (await this.#cardOf(request.attempt));
-    const settlement = await this.#settlements.add({ ...request, amountNano: priceOf(request.tokens, card) });
-    this.#cards.delete(request.attempt);
+    const { card, most, amountNano } = this.#held.get(request.attempt) ?? (await this.#heldOf(request.attempt));
+    const settlement = await this.#settlements.add({
+      ...request,
+      billable: billable(request.tokens, most, amountNano, card),
+    });
+    this.#held.delete(request.attempt);
     return settlement;
   }
 
@@ -158,6 +183,7 @@ export class Attempts {
     const { rows } = await this.#db.query<{
       attempt: string;
       amount_nano: bigint;
+      suspense_nano: bigint;
       currency: string;
       repeated: boolean;
     }>("select * from settle_attempts($1)", [JSON.stringify([...first.values()].map(settlementItem))]);
@@ -170,19 +196,24 @@ export class Attempts {
       return {
         attempt,
         amountNano: row.amount_nano,
+        suspenseNano: row.suspense_nano,
+        tokens: request.billable.tokens,
+        claimed: request.billable.claimed,
         currency,
         repeated: row.repeated || first.get(attempt) !== request,
       };
     });
   }
 
-  async #cardOf(attempt: string): Promise<RateCard> {
-    const { rows } = await this.#db.query<RateCardRow>(
-      `select ${rateCardColumns} from rate_cards c join holds h on h.rate_card = c.id where h.attempt = $1`,
+  /** Of a hold that this process does not remember: its amount alone says what may be billed. */
+  async #heldOf(attempt: string): Promise<Held> {
+    const { rows } = await this.#db.query<RateCardRow & { amount_nano: bigint }>(
+      `select ${rateCardColumns}, h.amount_nano from rate_cards c join holds h on h.rate_card = c.id where h.attempt = $1`,
       [attempt],
     );
     if (!rows[0]) throw new LedgerError("hold_missing", `Attempt ${attempt} has no hold, so it cannot be settled.`);
-    return rateCardOf(rows[0]);
+    const most = { promptTokens: promptTokensPlausible, outputTokens: promptTokensPlausible };
+    return { card: rateCardOf(rows[0]), most, amountNano: rows[0].amount_nano };
   }
 }
 
@@ -227,13 +258,16 @@ function splitScope(scope: string): [ScopeKind, string] {
 }
 
 function settlementItem(request: PricedSettlement) {
+  const { tokens, amountNano, suspenseNano, claimed } = request.billable;
   return {
     attempt: request.attempt,
-    amount: request.amountNano.toString(),
-    prompt: request.tokens.promptTokens,
-    cached: request.tokens.cachedTokens,
-    output: request.tokens.outputTokens,
+    amount: amountNano.toString(),
+    prompt: tokens.promptTokens,
+    cached: tokens.cachedTokens,
+    output: tokens.outputTokens,
     source: request.usageSource,
+    ...(suspenseNano > 0n && { suspense: suspenseNano.toString() }),
+    ...(claimed && { claimed_prompt: claimed.promptTokens, claimed_output: claimed.outputTokens }),
   };
 }
 

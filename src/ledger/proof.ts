@@ -24,6 +24,18 @@ const checks: { what: string; sql: string }[] = [
       group by s.attempt having coalesce(max(e.amount_nano), 0) <> s.amount_nano`,
   },
   {
+    what: "a settlement must have posted to suspense what was claimed beyond its hold",
+    sql: `select s.attempt as id, s.suspense_nano as expected, coalesce(max(e.amount_nano), 0)::bigint as found
+      from settlements s left join entries e on e.journal = 'suspense:' || s.attempt
+      group by s.attempt having coalesce(max(e.amount_nano), 0) <> s.suspense_nano`,
+  },
+  {
+    what: "a settlement must not pass its hold",
+    sql: `select s.attempt as id, h.amount_nano as expected, s.amount_nano as found
+      from settlements s join holds h using (attempt)
+      where s.amount_nano > h.amount_nano and s.created_at >= (select applied_at from migrations where name = 'suspense')`,
+  },
+  {
     what: "an outcome that passed must have posted its price",
     sql: `select o.run as id, o.price_nano as expected, coalesce(max(e.amount_nano), 0)::bigint as found
       from outcomes o left join entries e on e.journal = 'result:' || o.run

@@ -26,6 +26,12 @@ export interface TokenCounts {
   outputTokens: number;
 }
 
+/** The most tokens that an attempt was held for. */
+export interface MostTokens {
+  promptTokens: number;
+  outputTokens: number;
+}
+
 export interface HoldRequest {
   attempt: string;
   call: string;
@@ -33,6 +39,8 @@ export interface HoldRequest {
   project: string;
   scopes: Scope[];
   amountNano: bigint;
+  /** What the amount was computed from. */
+  most: MostTokens;
   rateCard: RateCard;
 }
 
@@ -55,13 +63,20 @@ export type HoldResult =
 
 export interface SettlementRequest {
   attempt: string;
+  /** What the engine claims, or what was counted: any numbers. What is billed of it never passes the hold. */
   tokens: TokenCounts;
   usageSource: "engine" | "counted" | "estimated";
 }
 
 export interface Settlement {
   attempt: string;
+  /** What was billed; at most what was held. */
   amountNano: bigint;
+  /** What was claimed beyond it: a payable in suspense. */
+  suspenseNano: bigint;
+  /** The tokens that were billed, and the claim where it was more. Of a repeated settlement those of the repetition. */
+  tokens: TokenCounts;
+  claimed: TokenCounts | undefined;
   currency: string;
   /** True when the attempt had been settled before: the first settlement stands and is answered. */
   repeated: boolean;

@@ -76,7 +76,7 @@ export interface AccountsTable {
 export interface JournalsTable {
   id: string;
   organisation: string;
-  kind: "settlement" | "result" | "correction";
+  kind: "settlement" | "suspense" | "result" | "correction";
   corrects: string | null;
   created_at: Generated<Date>;
 }
@@ -139,6 +139,9 @@ export interface SettlementsTable {
   cached_tokens: bigint;
   output_tokens: bigint;
   usage_source: "engine" | "counted" | "estimated";
+  suspense_nano: Generated<bigint>;
+  claimed_prompt_tokens: bigint | null;
+  claimed_output_tokens: bigint | null;
   created_at: Generated<Date>;
 }
 
@@ -196,6 +199,9 @@ export interface AttemptsTable {
   cached_tokens: Generated<bigint>;
   output_tokens: Generated<bigint>;
   price_nano: Generated<bigint>;
+  suspense_nano: Generated<bigint>;
+  claimed_prompt_tokens: bigint | null;
+  claimed_output_tokens: bigint | null;
 }
 
 export interface AgentsTable {

@@ -54,6 +54,9 @@ export function makeCall(random: Random, wish: CallWish): CallDetail {
         cached_tokens: 0,
         output_tokens: 0,
         price_nano: "0",
+        claimed_prompt_tokens: null,
+        claimed_output_tokens: null,
+        suspense_nano: "0",
       });
     }
     if (!failsFirst || status !== "failed") {
@@ -85,6 +88,9 @@ export function makeCall(random: Random, wish: CallWish): CallDetail {
         cached_tokens: cached,
         output_tokens: output,
         price_nano: String(priceOf(wish.model, prompt, cached, output)),
+        claimed_prompt_tokens: null,
+        claimed_output_tokens: null,
+        suspense_nano: "0",
       });
     }
   }

@@ -83,6 +83,7 @@ export function overviewOf(fixture: Fixture, range: string, now: number): Overvi
       revenue_nano: String(revenue(runs)),
       cost_nano: String(cost(calls)),
       margin_nano: String(revenue(runs) - cost(calls)),
+      suspense_nano: "0",
     },
     series,
     previous: {
@@ -142,5 +143,6 @@ export function billOf(fixture: Fixture, from: number, to: number): Bill {
     currency,
     lines: lines.filter((each) => each.calls + each.runs > 0),
     total: line(null, calls, runs),
+    suspense: [],
   };
 }

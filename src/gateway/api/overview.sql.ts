@@ -15,7 +15,7 @@ export const callFigures = `
 
 /** What attempts were charged, and what their cached tokens would have cost more, each at the prices of its hold. */
 export const costFigures = `
-  select coalesce(sum(s.amount_nano), 0)::bigint as cost,
+  select coalesce(sum(s.amount_nano), 0)::bigint as cost, coalesce(sum(s.suspense_nano), 0)::bigint as suspense,
     -- Numeric, since tokens times a price may pass 64 bits; what is shown is cut to them.
     least(coalesce(sum(s.cached_tokens::numeric * (r.input_nano_per_million - r.cached_nano_per_million)) / 1000000, 0),
       9223372036854775807)::bigint as saved

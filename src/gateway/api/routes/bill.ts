@@ -40,6 +40,11 @@ export function billRoutes({ ledger, db }: ServerDependencies) {
         currency,
         lines: read.lines.map(line),
         total: line(read.total),
+        suspense: read.suspense.map(({ model, attempts, amountNano }) => ({
+          model,
+          attempts,
+          amount_nano: amountNano.toString(),
+        })),
       },
       200,
     );

@@ -69,6 +69,9 @@ interface AttemptRow {
   cached_tokens: bigint;
   output_tokens: bigint;
   price_nano: bigint;
+  claimed_prompt_tokens: bigint | null;
+  claimed_output_tokens: bigint | null;
+  suspense_nano: bigint;
 }
 
 const columns = `c.id, c.endpoint, c.model, c.stream, c.status, c.error_code, c.finish_reason, c.key,
@@ -140,5 +143,8 @@ function attemptResource({ timings, ...row }: AttemptRow): AttemptResource {
     cached_tokens: Number(row.cached_tokens),
     output_tokens: Number(row.output_tokens),
     price_nano: row.price_nano.toString(),
+    claimed_prompt_tokens: row.claimed_prompt_tokens === null ? null : Number(row.claimed_prompt_tokens),
+    claimed_output_tokens: row.claimed_output_tokens === null ? null : Number(row.claimed_output_tokens),
+    suspense_nano: row.suspense_nano.toString(),
   };
 }

@@ -118,6 +118,7 @@ export async function readOverview(
       revenue_nano: text(outcomes["revenue"]),
       cost_nano: text(cost["cost"]),
       margin_nano: ((outcomes["revenue"] as bigint) - (cost["cost"] as bigint)).toString(),
+      suspense_nano: text(cost["suspense"]),
     },
     series: series.rows.map((row) => ({
       time: new Date(from + number(row["step"]) * step).toISOString(),

@@ -98,6 +98,11 @@ export const attempt = z.object({
   cached_tokens: tokens,
   output_tokens: tokens,
   price_nano: nano,
+  claimed_prompt_tokens: tokens
+    .nullable()
+    .describe("What the engine claimed, where that was more than was held; the tokens above are billed"),
+  claimed_output_tokens: tokens.nullable(),
+  suspense_nano: nano.describe("Price of what was claimed beyond what was held; no budget pays it"),
 });
 export const callDetail = call.extend({ attempts: z.array(attempt) });
 

@@ -23,7 +23,23 @@ export const billLine = z.object({
   cost_per_verified_outcome_nano: nano.nullable(),
   verified_outcomes_per_million_tokens: z.number().nullable(),
 });
-export const bill = z.object({ from: time, to: time, currency: z.string(), lines: z.array(billLine), total: billLine });
+export const suspenseLine = z.object({
+  model: z.string(),
+  attempts: z.number(),
+  amount_nano: nano,
+});
+export const bill = z.object({
+  from: time,
+  to: time,
+  currency: z.string(),
+  lines: z.array(billLine),
+  total: billLine,
+  suspense: z
+    .array(suspenseLine)
+    .describe(
+      "What engines claimed beyond what was held: in no line and no budget, to be compared with the provider's bill",
+    ),
+});
 
 export const point = z.object({
   time: time,
@@ -47,7 +63,12 @@ export const overview = z.object({
   first_token_ms: z.object({ p50: z.number().nullable(), p90: z.number().nullable(), p99: z.number().nullable() }),
   runs: z.object({ running: z.number(), waiting: z.number(), completed: z.number(), failed: z.number() }),
   outcomes: z.object({ passed: z.number(), failed: z.number(), pass_rate: z.number().nullable() }),
-  money: z.object({ revenue_nano: nano, cost_nano: nano, margin_nano: nano }),
+  money: z.object({
+    revenue_nano: nano,
+    cost_nano: nano,
+    margin_nano: nano,
+    suspense_nano: nano.describe("What engines claimed beyond what was held; not part of the cost"),
+  }),
   series: z.array(point).describe("Equal steps over the range, oldest first"),
   previous: z
     .object({ calls: z.number(), tokens: z.number(), cost_nano: nano, revenue_nano: nano })

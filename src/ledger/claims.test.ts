@@ -1,0 +1,56 @@
+// Whatever an engine claims, and whatever was held: what is billed never passes the hold, is the price of whole tokens, and fits.
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { billable } from "./claims.ts";
+import { priceOf, worstCase } from "./money.ts";
+import type { RateCard } from "./types.ts";
+
+const anyNumber = fc.oneof(
+  fc.double({ noNaN: false }),
+  fc.integer(),
+  fc.integer({ min: 0, max: 2000 }),
+  fc.constantFrom(Number.NaN, Number.POSITIVE_INFINITY, -0, 1e300, 2 ** 53, 2 ** 53 + 2, 1.5),
+);
+const claims = fc.record({ promptTokens: anyNumber, cachedTokens: anyNumber, outputTokens: anyNumber });
+const mosts = fc.record({ promptTokens: fc.nat(1_000_000), outputTokens: fc.nat(1_000_000) });
+const cards = fc
+  .tuple(fc.bigInt(0n, 10n ** 13n), fc.bigInt(0n, 10n ** 13n), fc.bigInt(0n, 10n ** 13n))
+  .map(([inputNanoPerMillion, cachedNanoPerMillion, outputNanoPerMillion]): RateCard => ({
+    ...{ id: "c", model: "m", version: 1, currency: "USD" },
+    ...{ inputNanoPerMillion, cachedNanoPerMillion, outputNanoPerMillion },
+  }));
+
+test("what is billed is at most what was held, and the price of its tokens", () => {
+  fc.assert(
+    fc.property(claims, mosts, cards, (claim, most, card) => {
+      const held = worstCase({ promptTokens: most.promptTokens, maxOutputTokens: most.outputTokens }, card);
+      const { tokens, amountNano, suspenseNano, claimed } = billable(claim, most, held, card);
+      expect(amountNano).toBe(priceOf(tokens, card));
+      expect(amountNano <= held).toBe(true);
+      expect(tokens.outputTokens).toBeLessThanOrEqual(most.outputTokens);
+      expect(tokens.cachedTokens).toBeLessThanOrEqual(tokens.promptTokens);
+      expect(suspenseNano >= 0n && suspenseNano <= 10n ** 14n).toBe(true);
+      if (suspenseNano > 0n) expect(claimed).toBeDefined();
+      for (const count of [...Object.values(tokens), ...Object.values(claimed ?? {})])
+        expect(Number.isSafeInteger(count) && count >= 0).toBe(true);
+    }),
+    { numRuns: 2000 },
+  );
+});
+
+test("what was claimed within the hold is billed as it was claimed", () => {
+  fc.assert(
+    fc.property(mosts, cards, fc.double({ min: 0, max: 1, noNaN: true }), (most, card, share) => {
+      const held = worstCase({ promptTokens: most.promptTokens, maxOutputTokens: most.outputTokens }, card);
+      const promptTokens = Math.floor(most.promptTokens * share);
+      const claim = {
+        promptTokens,
+        cachedTokens: Math.floor(promptTokens * share),
+        outputTokens: Math.floor(most.outputTokens * share),
+      };
+      expect(billable(claim, most, held, card)).toEqual({
+        ...{ tokens: claim, amountNano: priceOf(claim, card), suspenseNano: 0n, claimed: undefined },
+      });
+    }),
+  );
+});

@@ -1,0 +1,160 @@
+// Engines that lie about usage: a budget pays at most what was held, whatever an engine claims and however the call ends. What is
+// claimed beyond it is a payable in suspense with an alarm, and every sum (records, settlements, bill, proof) still agrees.
+import { describe, expect, test } from "vitest";
+import { hello, rows, testGateway } from "../../src/gateway/testing.ts";
+import type { TestGateway } from "../../src/gateway/testing.ts";
+
+/** Prompt of `hello` by its bound: 2 bytes, 32 tokens of template for a message and 512 for the prompt. */
+const promptBound = 546;
+/** Held for 10 tokens of output: 3 nano a token of prompt, 7 of output. */
+const held = BigInt(promptBound * 3 + 10 * 7);
+
+async function expectSumsToAgree(at: TestGateway) {
+  const { calls, attempts, settlements, holds } = await rows(at);
+  const bill = await at.ledger.bill(at.principal.organisation);
+  const sum = (list: Record<string, any>[], of: string) =>
+    list.reduce((total, row) => total + BigInt(row[of] as bigint), 0n);
+  expect(sum(calls, "price_nano")).toBe(sum(settlements, "amount_nano"));
+  expect(sum(attempts, "price_nano")).toBe(sum(settlements, "amount_nano"));
+  expect(bill.total.tokenCostNano).toBe(sum(settlements, "amount_nano"));
+  for (const [column, billed] of [
+    ["prompt_tokens", bill.total.promptTokens],
+    ["cached_tokens", bill.total.cachedTokens],
+    ["output_tokens", bill.total.outputTokens],
+  ] as const) {
+    expect(sum(calls, column)).toBe(sum(settlements, column));
+    expect(sum(attempts, column)).toBe(sum(settlements, column));
+    expect(BigInt(billed)).toBe(sum(settlements, column));
+  }
+  const suspended = bill.suspense.reduce((total, line) => total + line.amountNano, 0n);
+  expect(suspended).toBe(sum(settlements, "suspense_nano"));
+  expect(suspended).toBe(sum(attempts, "suspense_nano"));
+  expect(holds.every((row) => row["settled"])).toBe(true);
+  expect((await at.ledger.prove()).discrepancies).toEqual([]);
+  return { calls, attempts, settlements, bill };
+}
+
+async function chat(at: TestGateway, body: object) {
+  const response = await at.request("/v1/chat/completions", { method: "POST", body: JSON.stringify(body) });
+  return response;
+}
+
+describe("usage beyond what was asked", () => {
+  for (const stream of [false, true])
+    for (const claimed of [1_000_000, 9e15, 1e300])
+      test(`${claimed} tokens (${stream ? "streamed" : "whole"}): the budget pays the hold, the excess is in suspense`, async () => {
+        await using at = await testGateway({ script: { usage: { prompt: claimed, output: claimed } } });
+        await at.ledger.setBudget({
+          ...{ organisation: at.principal.organisation, currency: "USD", limitNano: 3_000n, period: "total" },
+          scope: { kind: "project", id: at.principal.project },
+        });
+        expect((await chat(at, { ...hello, stream, max_tokens: 10 })).status).toBe(200);
+        const { settlements, attempts, bill } = await expectSumsToAgree(at);
+        expect(settlements).toMatchObject([{ amount_nano: held, prompt_tokens: 546n, output_tokens: 10n }]);
+        expect(BigInt(attempts[0]!["claimed_output_tokens"])).toBeGreaterThanOrEqual(1_000_000n);
+        expect(bill.suspense).toMatchObject([{ model: "scripted", attempts: 1 }]);
+        expect(bill.suspense[0]!.amountNano).toBeGreaterThan(0n);
+        const [budget] = await at.ledger.listBudgets(at.principal.organisation);
+        expect(budget).toMatchObject({ heldNano: 0n, spentNano: held });
+        expect(at.alarms.list()).toMatchObject([{ code: "usage_over_hold", subject: "scripted" }]);
+        // The house goes on: its lists answer, and the next call is judged by what is really left.
+        expect((await at.request("/api/calls")).body.data).toHaveLength(1);
+        expect((await chat(at, { ...hello, max_tokens: 10 })).status).toBe(429);
+      });
+
+  test("a client is told the usage that it pays for", async () => {
+    await using at = await testGateway({ script: { usage: { prompt: 1e6, cached: 7, output: 1e6 } } });
+    const paid = { prompt_tokens: 546, completion_tokens: 10, total_tokens: 556 };
+    expect((await chat(at, { ...hello, max_tokens: 10 })).body.usage).toMatchObject(paid);
+    const stream = await chat(at, { ...hello, max_tokens: 10, stream: true, stream_options: { include_usage: true } });
+    expect(stream.body).toContain(`"usage":${JSON.stringify(paid).slice(0, -1)}`);
+  });
+
+  test("a claim within the hold is billed as it is, also where its prompt is more than the bound", async () => {
+    await using at = await testGateway({ script: { usage: { prompt: 600, output: 4 } } });
+    await chat(at, { ...hello, max_tokens: 100 });
+    const { settlements } = await expectSumsToAgree(at);
+    expect(settlements).toMatchObject([{ prompt_tokens: 600n, output_tokens: 4n, amount_nano: 1828n }]);
+    expect(at.alarms.list()).toEqual([]);
+  });
+
+  test("of a model that is free an endless claim is cut to what can be", async () => {
+    await using at = await testGateway({ priced: false, script: { usage: { prompt: 9e15, output: 9e15 } } });
+    const free = { inputNanoPerMillion: 0n, cachedNanoPerMillion: 0n, outputNanoPerMillion: 0n };
+    const { organisation } = at.principal;
+    await at.ledger.setRateCard({ organisation, model: "scripted", currency: "USD", ...free });
+    for (let call = 0; call < 3; call++) expect((await chat(at, { ...hello, max_tokens: 10 })).status).toBe(200);
+    const { settlements, bill } = await expectSumsToAgree(at);
+    expect(settlements[0]).toMatchObject({ prompt_tokens: 546n, output_tokens: 10n, amount_nano: 0n });
+    expect(bill.total.outputTokens).toBe(30);
+  });
+});
+
+test("a settlement that the database refuses for its data is settled for what was held, with an alarm", async () => {
+  await using at = await testGateway();
+  const { settle } = at.ledger;
+  at.ledger.settle = (request) =>
+    request.usageSource === "engine"
+      ? Promise.reject(Object.assign(new Error("bigint out of range"), { code: "22003" }))
+      : settle(request);
+  expect((await chat(at, { ...hello, max_tokens: 10 })).status).toBe(200);
+  const { settlements } = await expectSumsToAgree(at);
+  expect(settlements).toMatchObject([{ amount_nano: held, usage_source: "estimated" }]);
+  expect(at.alarms.list()).toMatchObject([{ code: "settlement_refused", subject: "scripted" }]);
+});
+
+describe("usage that is none", () => {
+  const chunk = (more: object) =>
+    `data: ${JSON.stringify({ id: "c", object: "chat.completion.chunk", created: 1, model: "scripted", ...more })}\n\n`;
+  const text = (content: string, finish: string | null = null) => ({
+    choices: [{ index: 0, delta: { content }, finish_reason: finish }],
+  });
+  const streamed = (...usages: unknown[]) => ({
+    raw: {
+      contentType: "text/event-stream",
+      body: `${chunk(text("12345678"))}${chunk(text("", "stop"))}${usages.map((usage) => chunk({ choices: [], usage })).join("")}data: [DONE]\n\n`,
+    },
+  });
+
+  test.each<[string, unknown[], { prompt_tokens: bigint; cached_tokens: bigint; output_tokens: bigint }]>([
+    [
+      "strings",
+      [{ prompt_tokens: "5", completion_tokens: "6" }],
+      { prompt_tokens: 8n, cached_tokens: 0n, output_tokens: 2n },
+    ],
+    [
+      "objects",
+      [{ prompt_tokens: { a: 1 }, completion_tokens: [] }],
+      { prompt_tokens: 8n, cached_tokens: 0n, output_tokens: 2n },
+    ],
+    [
+      "negative",
+      [{ prompt_tokens: -5, completion_tokens: -1 }],
+      { prompt_tokens: 8n, cached_tokens: 0n, output_tokens: 2n },
+    ],
+    ["an array", [[1, 2]], { prompt_tokens: 8n, cached_tokens: 0n, output_tokens: 2n }],
+    [
+      "fractions",
+      [{ prompt_tokens: 5.4, completion_tokens: 1.5 }],
+      { prompt_tokens: 5n, cached_tokens: 0n, output_tokens: 2n },
+    ],
+    [
+      "more cached than prompt",
+      [{ prompt_tokens: 5, completion_tokens: 1, prompt_tokens_details: { cached_tokens: 9e15 } }],
+      { prompt_tokens: 5n, cached_tokens: 5n, output_tokens: 1n },
+    ],
+    [
+      "counts that fall: the last word counts, never less than an earlier one",
+      [
+        { prompt_tokens: 9, completion_tokens: 7 },
+        { prompt_tokens: 9, completion_tokens: 2 },
+      ],
+      { prompt_tokens: 9n, cached_tokens: 0n, output_tokens: 7n },
+    ],
+  ])("%s", async (_name, usages, expected) => {
+    await using at = await testGateway({ script: streamed(...usages) });
+    await chat(at, { ...hello, max_tokens: 10, stream: true });
+    const { settlements } = await expectSumsToAgree(at);
+    expect(settlements).toMatchObject([expected]);
+  });
+});
