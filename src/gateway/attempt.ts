@@ -194,7 +194,7 @@ export class Attempts {
     // Nobody had asked the decoder yet: what there is to pay for is what was computed for it.
     const known = told ? (split?.billed(told) ?? told) : outcome === "cancelled" ? split?.usage : undefined;
     const used = usedBy(attempt, answer, outcome, known);
-    const usage = billedUsage(attempt, used.usage);
+    const expected = billedUsage(attempt, used.usage);
     endpoint.running--;
     moments.ended ||= call.now();
     split?.close();
@@ -203,11 +203,13 @@ export class Attempts {
       reason: outcome === "completed" ? "done" : outcome,
       ...(told && { usage: billedUsage(attempt, told), timings: seenTimings(attempt, told, timings) }),
     });
-    if (outcome === "completed" && told) this.#placer.answered(call.request.body.model, usage.outputTokens);
+    if (outcome === "completed" && told) this.#placer.answered(call.request.body.model, expected.outputTokens);
     if (told?.source === "engine" && predictedTokens !== undefined)
-      this.#metrics.cachedGap(endpoint.endpoint, predictedTokens, usage.cachedTokens);
+      this.#metrics.cachedGap(endpoint.endpoint, predictedTokens, expected.cachedTokens);
     const settled = await this.#settling.settle(call.id, attempt, used);
     const priceNano = settled.amountNano;
+    // What is recorded is what the ledger took, also where it took the whole hold.
+    const usage: Usage = { ...expected, ...settled.tokens };
     if (settled.claimed || settled.suspenseNano > 0n) this.#claimedTooMuch(call, attempt, settled);
     moments.settled = call.now();
     this.#metrics.holdClosed();
