@@ -95,7 +95,8 @@ describe("an instance, from its first start to its last stop", () => {
 
   test("prints address, key and console as one line", () => {
     expect(instance.address).toBe(`http://localhost:${instance.port}`);
-    expect(instance.key).toMatch(/^lsk_/);
+    expect(instance.printed.key).toMatch(/^lsk_/);
+    expect(instance.printed.credentials).toBe(join(instance.home, "credentials"));
     expect(instance.console).toBe(`${instance.address}/console`);
   });
 
@@ -185,6 +186,13 @@ describe("an instance, from its first start to its last stop", () => {
     instance = await startInstance({ home: instance.home, port: instance.port });
     expect(orphans.filter(alive)).toEqual([]);
     expect(instance.key).toBe(firstKey);
+    // The owner key is in the output of the first start and of no other: output of starts ends up in logs.
+    expect(instance.printed).toEqual({
+      address: instance.address,
+      console: instance.console,
+      credentials: join(instance.home, "credentials"),
+    });
+    expect(instance.output()).not.toContain(firstKey);
     const { stdout } = await run(["bill", "--json"], env());
     expect(JSON.parse(stdout).total.calls).toBe(10);
   });
@@ -193,7 +201,7 @@ describe("an instance, from its first start to its last stop", () => {
     await instance.end("SIGTERM");
     rmSync(join(instance.home, "credentials"));
     instance = await startInstance({ home: instance.home, port: instance.port });
-    expect(instance.key).toBeNull();
+    expect(instance.printed).toMatchObject({ credentials: null });
     expect((await run(["keys", "list"], env())).stderr).toContain("keys create");
     expect((await run(["keys", "create", "again"], env())).code).toBe(0);
     const { stdout } = await run(["keys", "list", "--json"], env());

@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { describe, expect, test } from "vitest";
 import { makeContext } from "./context.ts";
 import { bytes, duration, money, percent, relativeTime, table } from "./format.ts";
-import { readyLines, downloadLine } from "./up.ts";
+import { downloadLine, readyJson, readyLines } from "./up.ts";
 import { Home } from "../fleet/index.ts";
 import { buildProgram } from "./main.ts";
 import { uniqueByPrefix } from "./nearest.ts";
@@ -244,7 +244,11 @@ describe("up", () => {
   test("says address, key, console and three lines to try", () => {
     const lines = readyLines(
       {
-        ...{ address: "http://localhost:4070", key: "lsk_1", consoleUrl: "http://localhost:4070/console" },
+        ...{
+          address: "http://localhost:4070",
+          key: { state: "new" as const, secret: "lsk_1" },
+          consoleUrl: "http://localhost:4070/console",
+        },
         served: [
           { name: "m", model: { name: "m", path: "/m.gguf", licence: "Apache-2.0", bytes: 98_362_432 }, workers: 2 },
         ],
@@ -261,6 +265,20 @@ describe("up", () => {
       "npx lineshaft call",
     ])
       expect(lines).toContain(words);
+  });
+
+  test("shows the owner key at the first start only; later ones say where it is kept", () => {
+    const instance = { address: "http://localhost:4070", consoleUrl: "http://localhost:4070/console" };
+    const home = new Home("/srv/lineshaft");
+    const later = { ...instance, home, served: [], key: { state: "kept" as const } };
+    expect(readyJson(later)).toEqual({
+      address: instance.address,
+      console: instance.consoleUrl,
+      credentials: "/srv/lineshaft/credentials",
+    });
+    expect(readyLines(later, 1).join("\n")).toMatch(/key {6}kept in \/srv\/lineshaft\/credentials\n/);
+    expect(readyJson({ ...later, key: { state: "new", secret: "lsk_1" } })).toMatchObject({ key: "lsk_1" });
+    expect(readyJson({ ...later, key: { state: "gone" } })).toMatchObject({ credentials: null });
   });
 
   test("a download shows how much, how fast, how long still", () => {

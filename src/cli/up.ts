@@ -39,8 +39,7 @@ export function registerUp(program: Command, context: Context): void {
     } finally {
       report.end();
     }
-    const { address, key, consoleUrl } = instance;
-    if (options.json) terminal.print(JSON.stringify({ address, key, console: consoleUrl }));
+    if (options.json) terminal.print(JSON.stringify(readyJson(instance)));
     else for (const line of readyLines(instance, performance.now() - begun)) terminal.print(line);
     await interrupt.stopped;
     const stopBegun = performance.now();
@@ -50,13 +49,30 @@ export function registerUp(program: Command, context: Context): void {
   });
 }
 
+/** What a program reads when all is up. The owner key is there at the first start only: output of starts ends up in logs. */
+export function readyJson(instance: Pick<Instance, "address" | "key" | "consoleUrl" | "home">) {
+  const { address, key, consoleUrl, home } = instance;
+  return {
+    address,
+    console: consoleUrl,
+    credentials: key.state === "gone" ? null : home.credentialsPath,
+    ...(key.state === "new" && { key: key.secret }),
+  };
+}
+
 /** What a person sees when all is up: where, with which key, and three lines that work as they stand. */
 export function readyLines(
   instance: Pick<Instance, "address" | "key" | "consoleUrl" | "served" | "home">,
   tookMs: number,
 ): string[] {
   const { address, key, consoleUrl, served, home } = instance;
-  const shownKey = key ?? "(kept by whoever has it; `npx lineshaft keys create NAME` makes another)";
+  const shownKey =
+    key.state === "new"
+      ? `${key.secret}  (shown this once, kept in ${home.credentialsPath})`
+      : key.state === "kept"
+        ? `kept in ${home.credentialsPath}`
+        : "not kept here; `npx lineshaft keys create NAME --owner` makes another";
+  const bearer = key.state === "new" ? key.secret : "$LINESHAFT_KEY";
   const body = `{"model":"${served[0]?.name ?? "NAME"}","messages":[{"role":"user","content":"Name three metals."}]}`;
   return [
     "",
@@ -69,7 +85,7 @@ export function readyLines(
     `  home     ${home.path}`,
     "",
     "Try, in another terminal:",
-    `  curl ${address}/v1/chat/completions -H "authorization: Bearer ${key ?? "$LINESHAFT_KEY"}" -H "content-type: application/json" -d '${body}'`,
+    `  curl ${address}/v1/chat/completions -H "authorization: Bearer ${bearer}" -H "content-type: application/json" -d '${body}'`,
     `  npx lineshaft call "Name three metals."`,
     `  npx lineshaft status`,
     "",

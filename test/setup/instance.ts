@@ -1,6 +1,6 @@
 // A real Lineshaft for tests that cross rooms: `bin/lineshaft up --json` in a folder of its own, on a free port.
 import { spawn, type ChildProcess } from "node:child_process";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,8 +11,11 @@ const startTimeoutMs = 120_000;
 
 export interface Instance extends AsyncDisposable {
   address: string;
+  /** The owner key, as printed or as kept; empty once the credentials file is gone. */
   key: string;
   console: string;
+  /** The line that the start printed with `--json`. */
+  printed: ReadyLine;
   home: string;
   port: number;
   /** The main process, not a shell around it. */
@@ -43,12 +46,18 @@ export async function startInstance(options: InstanceOptions = {}): Promise<Inst
   child.stderr.on("data", (bytes) => (printed += bytes));
   const gone = new Promise<number | null>((resolve) => child.once("exit", (code) => resolve(code)));
   const ready = await readyLine(child, () => printed);
+  // Only the first start of a home prints the key; later ones say where it lies.
+  const kept = ready.credentials === null ? undefined : await readFile(ready.credentials, "utf8");
+  const key = ready.key ?? (kept === undefined ? "" : (JSON.parse(kept) as { key: string }).key);
   const end = (signal: NodeJS.Signals) => {
     child.kill(signal);
     return gone;
   };
   return {
-    ...ready,
+    address: ready.address,
+    console: ready.console,
+    key,
+    printed: ready,
     ...{ home, port, process: child, output: () => printed, end },
     async [Symbol.asyncDispose]() {
       await end("SIGTERM");
@@ -57,10 +66,14 @@ export async function startInstance(options: InstanceOptions = {}): Promise<Inst
   };
 }
 
-function readyLine(
-  child: ChildProcess,
-  printed: () => string,
-): Promise<{ address: string; key: string; console: string }> {
+interface ReadyLine {
+  address: string;
+  console: string;
+  credentials: string | null;
+  key?: string;
+}
+
+function readyLine(child: ChildProcess, printed: () => string): Promise<ReadyLine> {
   return new Promise((resolve, reject) => {
     const fail = (why: string) => {
       child.kill("SIGTERM");
@@ -78,7 +91,7 @@ function readyLine(
       if (!line.includes("\n")) return;
       clearTimeout(timer);
       child.off("exit", onExit);
-      resolve(JSON.parse(line.slice(0, line.indexOf("\n"))) as { address: string; key: string; console: string });
+      resolve(JSON.parse(line.slice(0, line.indexOf("\n"))) as ReadyLine);
     });
   });
 }

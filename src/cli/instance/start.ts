@@ -71,10 +71,12 @@ export interface StartOptions {
   onKill(kill: () => void): void;
 }
 
+export type OwnerKey = { state: "new"; secret: string } | { state: "kept" } | { state: "gone" };
+
 export interface Instance {
   address: string;
-  /** Null once the credentials file is gone. */
-  key: string | null;
+  /** The owner key is shown by the start that made it. Later starts say that it is kept in the credentials file, or gone with it. */
+  key: OwnerKey;
   consoleUrl: string;
   /** What is served from here, in the order of its making. */
   served: { name: string; model: LocalModel; workers: number }[];
@@ -257,20 +259,23 @@ async function listen(server: Server, settings: Settings): Promise<void> {
   }
 }
 
-/** The first start makes the owner key and writes it down; later ones read it. */
+/** The first start makes the owner key and writes it down; later ones keep the file's address up to date. */
 async function ownerKey(
   home: Home,
   identity: Identity,
   tenant: { organisation: string; project: string },
   address: string,
-): Promise<string | null> {
+): Promise<OwnerKey> {
   const isFirstStart = (await identity.listKeys(tenant.organisation)).length === 0;
-  const key = isFirstStart
-    ? (await identity.createKey({ ...tenant, name: "owner", role: "owner" })).secret
-    : home.credentials()?.key;
-  if (key === undefined) return null;
-  home.writeCredentials({ address, key });
-  return key;
+  if (isFirstStart) {
+    const { secret } = await identity.createKey({ ...tenant, name: "owner", role: "owner" });
+    home.writeCredentials({ address, key: secret });
+    return { state: "new", secret };
+  }
+  const kept = home.credentials();
+  if (!kept) return { state: "gone" };
+  home.writeCredentials({ address, key: kept.key });
+  return { state: "kept" };
 }
 
 /** No new work; what is under way ends or is cancelled, and is settled either way. */
