@@ -65,7 +65,7 @@ export function send(request: EgressRequest): Promise<EgressResponse> {
   const origin = split < 0 ? request.url : request.url.slice(0, split);
   const path = split < 0 ? "/" : request.url.slice(split);
   return new Promise((resolve, reject) => {
-    const exchange = new Exchange(origin, request.signal, resolve, reject);
+    const exchange = new Exchange(request.signal, resolve, reject);
     const { body = null, headers } = request;
     poolOf(origin).dispatch(
       {
@@ -92,7 +92,6 @@ export async function closeEgress(): Promise<void> {
 
 /** One request under way: undici's handler on one side, an iterator of bytes with backpressure on the other. */
 class Exchange implements Dispatcher.DispatchHandler, ByteStream {
-  readonly #origin: string;
   readonly #signal: AbortSignal | undefined;
   #resolve: (response: EgressResponse) => void;
   #reject: (error: Error) => void;
@@ -107,12 +106,10 @@ class Exchange implements Dispatcher.DispatchHandler, ByteStream {
   readonly #onAbort = () => this.abort();
 
   constructor(
-    origin: string,
     signal: AbortSignal | undefined,
     resolve: (response: EgressResponse) => void,
     reject: (error: Error) => void,
   ) {
-    this.#origin = origin;
     this.#signal = signal;
     this.#resolve = resolve;
     this.#reject = reject;
@@ -154,7 +151,7 @@ class Exchange implements Dispatcher.DispatchHandler, ByteStream {
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
-    this.#failure = asEngineError(error, this.#origin, this.#aborted);
+    this.#failure = asEngineError(error, this.#aborted);
     this.#ended = true;
     if (!this.#started) this.#reject(this.#failure);
     this.#close();
@@ -195,7 +192,7 @@ class Exchange implements Dispatcher.DispatchHandler, ByteStream {
   }
 }
 
-function asEngineError(error: Error, origin: string, aborted: boolean): EngineError {
+function asEngineError(error: Error, aborted: boolean): EngineError {
   if (error instanceof EngineError) return error;
   if (aborted)
     return new EngineError({
@@ -210,15 +207,15 @@ function asEngineError(error: Error, origin: string, aborted: boolean): EngineEr
     return new EngineError({
       status: 504,
       code: "engine_timeout",
-      message: `The engine at ${origin} was silent for too long.`,
+      message: "The engine was silent for too long.",
       hint: "Look at its log and load; a shorter prompt or a smaller max_tokens may help.",
       cause: error,
     });
   return new EngineError({
     status: 502,
     code: "engine_unreachable",
-    message: `The engine at ${origin} cannot be reached: ${reasonOf(error)}.`,
-    hint: "Check that it runs and that the address is right: lineshaft engines list.",
+    message: `The engine cannot be reached: ${reasonOf(error)}.`,
+    hint: "Check that it runs and that its address is right: lineshaft status, lineshaft engines list.",
     cause: error,
   });
 }

@@ -30,6 +30,8 @@ export type RegistryChange =
 export interface DeploymentSettings {
   /** Name of the placement policy; the gateway's default where absent. */
   placement?: string;
+  /** How long a first token may take before the call goes to another endpoint; derived from the prompt where absent. */
+  firstTokenMs?: number;
 }
 
 export interface Endpoint {
@@ -48,8 +50,12 @@ export interface Endpoint {
   /** Whether it answered last time; undefined while nobody asked. */
   up: boolean | undefined;
   lastError: string | undefined;
+  /** Whether calls are let to it: `ejected` while its last ones speak against it, `trial` while one finds out how it is. */
+  standing: "serving" | "ejected" | "trial";
   /** Calls of this process that it is serving now. */
   running: number;
+  /** When it last sent a part of an answer, on this process's monotonic clock. */
+  aliveMs: number;
 }
 
 export class EngineRegistry {
@@ -71,7 +77,8 @@ export class EngineRegistry {
 
   /** Says how a deployment is to be served, before or after its endpoints come. Replaces what was said; the same again tells nobody. */
   configure(deployment: string, settings: DeploymentSettings): void {
-    if (this.settingsOf(deployment).placement === settings.placement) return;
+    const { placement, firstTokenMs } = this.settingsOf(deployment);
+    if (placement === settings.placement && firstTokenMs === settings.firstTokenMs) return;
     this.#settings.set(deployment, settings);
     for (const listener of this.#listeners) listener({ type: "configured", deployment, settings });
   }
@@ -96,7 +103,9 @@ export class EngineRegistry {
       facts: options.facts,
       up: options.facts ? true : undefined,
       lastError: undefined,
+      standing: "serving",
       running: 0,
+      aliveMs: 0,
     };
     const replaced = this.#endpoints.get(endpoint.endpoint);
     this.#endpoints.set(endpoint.endpoint, endpoint);

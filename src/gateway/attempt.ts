@@ -15,12 +15,14 @@ import type { CallTimings } from "../scheduler/index.ts";
 import type { Alarms, Logger, Metrics } from "../telemetry/index.ts";
 import { answersAsked, receivedTokensBound, withOutputLimit } from "./admission.ts";
 import { asGatewayError } from "./errors.ts";
+import { lateFirstToken } from "./firstToken.ts";
 import type { GatewayError } from "./errors.ts";
 import { pooledId } from "./ids.ts";
 import { limits } from "./limits.ts";
 import { phasesOf } from "./phases.ts";
 import { fieldsFor } from "./protocol/fields.ts";
 import { budgetRefusal, whyAborted } from "./refusals.ts";
+import { faultOf, ofEndpoint } from "./scheduling/faults.ts";
 import { Placer } from "./scheduling/placer.ts";
 import type { Dispatcher } from "./scheduling/dispatcher.ts";
 import { programKey, type PromptFacts } from "./scheduling/prompts.ts";
@@ -135,36 +137,70 @@ export class Attempts {
    * Sends the attempt and waits for the first chunk of its answer, or for all of it when it does not stream. When it throws,
    * the attempt has been ended.
    */
-  async open(call: CallState, attempt: AttemptState): Promise<Begun> {
-    const { endpoint, split } = attempt.placement;
-    const { moments } = attempt;
+  async open(call: CallState, attempt: AttemptState, elsewhere: (() => boolean) | undefined): Promise<Begun> {
+    const { endpoint } = attempt.placement;
     endpoint.running++;
-    let answer: EngineAnswer | undefined;
+    const opening: Opening = { answer: undefined };
     // Of a whole answer nobody says when its prompt was done: it is taken to be, when that was expected.
     const guess =
       attempt.body.stream === true
         ? undefined
         : setTimeout(() => this.#dispatcher.prefilled(attempt.id), attempt.placement.expectedFirstTokenMs).unref();
     try {
-      const requestOf = requestsOf(call, attempt);
-      if (split) answer = await split.open(requestOf, call.signal, () => (moments.prefilled = call.now()));
-      else {
-        await attempt.placement.bring();
-        answer = await endpoint.engine.open(requestOf(endpoint), call.signal);
-      }
-      moments.opened = call.now();
-      const begun = await firstOf(call, attempt, answer);
-      moments.first = call.now();
+      const begun = await (elsewhere
+        ? this.#openInTime(call, attempt, opening, elsewhere)
+        : openAt(call, attempt, opening, call.signal));
+      attempt.moments.first = call.now();
       this.#dispatcher.prefilled(attempt.id);
+      this.#dispatcher.outcome(attempt.id, endpoint.endpoint, "alive");
+      endpoint.aliveMs = performance.now();
       this.#answered(endpoint);
       return begun;
-    } catch (error) {
-      if (error instanceof EngineError && error.code === "engine_unreachable") this.#lost(endpoint, error);
-      if (call.signal.aborted) await this.end(call, attempt, answer, "cancelled", whyAborted(call.signal));
-      else await this.end(call, attempt, answer, "failed", asGatewayError(error));
+    } catch (thrown) {
+      const error = ofEndpoint(thrown, endpoint);
+      const fault = call.signal.aborted ? undefined : faultOf(error);
+      if (fault === "connect") this.#lost(endpoint, error as EngineError);
+      if (call.signal.aborted) await this.end(call, attempt, opening.answer, "cancelled", whyAborted(call.signal));
+      else {
+        // It broke off, or was given up, before it said anything: it has nothing to be asked, and nothing to be paid for.
+        const silent = fault !== undefined && fault !== "garbage" && opening.answer?.usage()?.source !== "engine";
+        if (silent) attempt.moments.opened = 0;
+        await this.end(call, attempt, silent ? undefined : opening.answer, "failed", asGatewayError(error));
+      }
       throw error;
     } finally {
       clearTimeout(guess);
+    }
+  }
+
+  /** The same with a bound on the wait for the first token. What a late endpoint says after it is not heard. */
+  async #openInTime(
+    call: CallState,
+    attempt: AttemptState,
+    opening: Opening,
+    elsewhere: () => boolean,
+  ): Promise<Begun> {
+    const { endpoint, firstTokenMostMs, outputMostMs, split } = attempt.placement;
+    // The two legs of a split call have as long as one endpoint each.
+    const mostMs = split ? 2 * firstTokenMostMs : firstTokenMostMs;
+    const over = new AbortController();
+    const given = new AbortController();
+    const outputMs = attempt.body.stream === true ? undefined : outputMostMs;
+    const late = lateFirstToken({ endpoint, mostMs, outputMs, elsewhere }, over.signal);
+    const begun = openAt(call, attempt, opening, AbortSignal.any([call.signal, given.signal]));
+    try {
+      const first = await Promise.race([begun, late]);
+      // The wait ends without a word only when it is called off.
+      if (!(first instanceof EngineError)) return first ?? (await begun);
+      throw first;
+    } catch (error) {
+      given.abort(error);
+      begun.catch(() => {});
+      // It is told to stop; that is not waited for, since it may hang there too.
+      void opening.answer?.cancel();
+      throw error;
+    } finally {
+      over.abort();
     }
   }
 
@@ -198,6 +234,9 @@ export class Attempts {
     endpoint.running--;
     moments.ended ||= call.now();
     split?.close();
+    const fault = outcome === "failed" ? faultOf(failure) : undefined;
+    if (fault !== undefined || outcome === "completed")
+      this.#dispatcher.outcome(attempt.id, endpoint.endpoint, fault ?? "served");
     const timings = answer?.timings() ?? {};
     this.#dispatcher.ended(attempt.id, {
       reason: outcome === "completed" ? "done" : outcome,
@@ -250,20 +289,42 @@ export class Attempts {
   }
 }
 
+/** What is known of an attempt while it is opened. */
+interface Opening {
+  answer: EngineAnswer | undefined;
+}
+
+/** Sends the attempt where it was placed, and waits for the beginning of its answer. */
+async function openAt(call: CallState, attempt: AttemptState, opening: Opening, signal: AbortSignal): Promise<Begun> {
+  const { endpoint, split, bring } = attempt.placement;
+  const { moments } = attempt;
+  const requestOf = requestsOf(call, attempt);
+  let answer: EngineAnswer;
+  if (split) answer = await split.open(requestOf, signal, () => (moments.prefilled = call.now()));
+  else {
+    await bring();
+    answer = await endpoint.engine.open(requestOf(endpoint), signal);
+  }
+  opening.answer = answer;
+  moments.opened = call.now();
+  return firstOf(attempt, answer, signal);
+}
+
 /** The beginning of an answer. The engine is told as soon as the client has gone, also while nothing comes. */
-async function firstOf(call: CallState, attempt: AttemptState, answer: EngineAnswer): Promise<Begun> {
-  if (call.signal.aborted) throw whyAborted(call.signal);
+async function firstOf(attempt: AttemptState, answer: EngineAnswer, signal: AbortSignal): Promise<Begun> {
   const stop = () => void answer.cancel();
-  call.signal.addEventListener("abort", stop, { once: true });
+  if (signal.aborted) stop();
+  if (signal.aborted) throw whyAborted(signal);
+  signal.addEventListener("abort", stop, { once: true });
   try {
     const begun: Begun =
       attempt.body.stream === true
         ? await firstChunk(attempt, answer, answer.chunks[Symbol.asyncIterator]())
         : { attempt, answer, streams: false, whole: await answer.body() };
-    if (call.signal.aborted) throw whyAborted(call.signal);
+    if (signal.aborted) throw whyAborted(signal);
     return begun;
   } finally {
-    call.signal.removeEventListener("abort", stop);
+    signal.removeEventListener("abort", stop);
   }
 }
 

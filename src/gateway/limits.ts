@@ -17,6 +17,14 @@ export const limits = {
   engineMessageCharacters: 2_000,
   /** Tries of one call, over all endpoints that serve its model. */
   attemptsMost: 3,
+  /** Signs of life of an endpoint lengthen the wait for a first token for so long at the most. */
+  firstTokenLifeMs: 300_000,
+  /** How often it is looked whether a late call can go elsewhere by now. */
+  firstTokenLookMs: 1_000,
+  /** Output tokens a second of the slowest machine that serves models at all. */
+  slowestTokensPerSecond: 2,
+  /** Waits before an embedded worker that broke off is asked whether it is back; the last is repeated. */
+  recheckMs: [250, 500, 1_000, 2_000],
   /** How often the scheduler is told that time has passed. */
   tickMs: 100,
   /** A program whose KV does not fit waits at most so long for room (working-set admission). */

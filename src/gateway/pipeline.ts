@@ -169,16 +169,24 @@ class Pipeline {
         // Nobody else may take it either: what went wrong first says more.
         throw call.signal.aborted ? whyAborted(call.signal) : (last ?? error);
       });
+      const others = answering.filter(
+        ({ endpoint }) => endpoint !== attempt.placement.endpoint.endpoint && !tried.has(endpoint),
+      );
+      const elsewhere =
+        number === limits.attemptsMost || others.length === 0
+          ? undefined
+          : () => others.some(({ endpoint }) => this.dispatcher.takesCalls(endpoint));
       try {
-        return await this.#attempts.open(call, attempt);
+        return await this.#attempts.open(call, attempt, elsewhere);
       } catch (error) {
         if (call.signal.aborted) throw whyAborted(call.signal);
         if (!(error instanceof EngineError) || !error.retryable || number === limits.attemptsMost) throw error;
         last = error;
-        tried.add(attempt.placement.endpoint.endpoint);
+        const { endpoint } = attempt.placement;
+        tried.add(endpoint.endpoint);
         if (tried.size < answering.length) continue;
-        // A connection that broke under the request (a worker that was just replaced) deserves one more try where it was.
-        if (error.code !== "engine_unreachable" || number > 1) throw error;
+        // A connection that broke under the request deserves one more try where it was; a worker is waited for, which restarts.
+        if (error.code !== "engine_unreachable" || (number > 1 && endpoint.kind !== "embedded")) throw error;
         tried.clear();
       }
     }

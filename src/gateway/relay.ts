@@ -8,6 +8,7 @@ import type { EngineChunk } from "../engines/index.ts";
 import { asGatewayError } from "./errors.ts";
 import type { GatewayError } from "./errors.ts";
 import { checkOutput, OutputGatherer } from "./output.ts";
+import { ofEndpoint } from "./scheduling/faults.ts";
 import { clientGone, whyAborted } from "./refusals.ts";
 import type { Begun, CallState, Outcome } from "./state.ts";
 import { billedUsage, openAiUsage, usageChunk } from "./usage.ts";
@@ -59,6 +60,7 @@ export class Relay implements AsyncIterableIterator<EngineChunk, undefined> {
       for (;;) {
         const step = this.#first ?? (await this.#begun.iterator.next());
         this.#first = undefined;
+        this.#begun.attempt.placement.endpoint.aliveMs = performance.now();
         if (this.#call.signal.aborted) throw whyAborted(this.#call.signal);
         if (step.done) break;
         if (this.#passes(step.value.data)) return this.#billed(step);
@@ -67,7 +69,9 @@ export class Relay implements AsyncIterableIterator<EngineChunk, undefined> {
     } catch (error) {
       this.#over = true;
       const gone = this.#call.signal.aborted;
-      const failure = gone ? whyAborted(this.#call.signal) : asGatewayError(error);
+      const failure = gone
+        ? whyAborted(this.#call.signal)
+        : asGatewayError(ofEndpoint(error, this.#begun.attempt.placement.endpoint));
       await this.#finish(gone ? "cancelled" : "failed", failure);
       throw failure;
     }

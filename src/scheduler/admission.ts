@@ -11,6 +11,8 @@ export interface Deployment {
   queue: FairQueue;
   policy: Policy;
   rate: ServiceRate;
+  /** Since when none of its endpoints can take a call, while calls wait. */
+  stalledMs?: number | undefined;
 }
 
 /** Least time to first token if the call were placed now (0 when it has no deadline); undefined after a refusal. */
@@ -22,14 +24,13 @@ export function admit(
   now: number,
   actions: SchedulerAction[],
 ): number | undefined {
-  const all = endpoints.filter((endpoint) => endpoint.spec.role !== "prefill");
-  const ready = all.filter((endpoint) => endpoint.health === "ready" && !call.avoid?.includes(endpoint.spec.id));
+  const reachable = endpoints.filter((endpoint) => answers(endpoint, call));
+  const open = failsOpen(call, endpoints);
+  let ready = reachable.filter((endpoint) => endpoint.health === "ready" && (open || endpoint.ejected !== true));
+  // One that starts is waited for (Dispatch bounds how long).
+  if (ready.length === 0) ready = reachable.filter((endpoint) => endpoint.health === "starting");
   if (ready.length === 0) {
-    const starting = all.some((endpoint) => endpoint.health === "starting");
-    const message = starting
-      ? "Its endpoints are still starting."
-      : `No endpoint of ${call.deployment} can take this call.`;
-    actions.push(refusal(call, "no_endpoint", message, starting ? 5_000 : 30_000));
+    actions.push(refusal(call, "no_endpoint", `No endpoint of ${call.deployment} can take this call.`, 30_000));
     return undefined;
   }
   if (!ready.some((endpoint) => fitsAtAll(endpoint, call))) {
@@ -84,13 +85,30 @@ export function fitsAtAll(endpoint: EndpointState, call: Call): boolean {
   return call.promptTokens < endpoint.spec.kvCapacityTokens;
 }
 
-export function hasRoom(endpoint: EndpointState, call: Call): boolean {
+/** Whether the call may be answered there, as far as the call is concerned. */
+function answers({ spec }: EndpointState, call: Call): boolean {
+  return spec.role !== "prefill" && !call.avoid?.includes(spec.id);
+}
+
+/** Whether a call has no choice but endpoints that are ejected: then it is let to them. */
+export function failsOpen(call: Call, endpoints: readonly EndpointState[]): boolean {
+  let ejected = false;
+  for (const endpoint of endpoints) {
+    if (endpoint.health !== "ready" || !answers(endpoint, call)) continue;
+    if (endpoint.ejected !== true) return false;
+    ejected = true;
+  }
+  return ejected;
+}
+
+/** `open`: ejected endpoints may take it too. */
+export function hasRoom(endpoint: EndpointState, call: Call, open: boolean): boolean {
   return (
     endpoint.health === "ready" &&
-    endpoint.spec.role !== "prefill" &&
+    (open || endpoint.ejected !== true) &&
+    answers(endpoint, call) &&
     isFree(endpoint) &&
-    fitsAtAll(endpoint, call) &&
-    !call.avoid?.includes(endpoint.spec.id)
+    fitsAtAll(endpoint, call)
   );
 }
 

@@ -1,8 +1,9 @@
 // Admission, queueing and placing of calls: from `decide` to the end of a call. One queue per deployment; a call leaves it
 // when fairness says so and an endpoint has room, and is placed at that moment, by what is known then.
-import { admit, chargeOf, type Deployment, hasRoom, isFree, longestMatch, refusal } from "./admission.ts";
+import { admit, chargeOf, type Deployment, failsOpen, hasRoom, isFree, longestMatch, refusal } from "./admission.ts";
 import type { Endpoints } from "./endpoints.ts";
 import type { LoadHandle, LoadView } from "./load/loadView.ts";
+import { stalledMostMs } from "./limits.ts";
 import { PdPlanner, type PdPlan } from "./pd/plan.ts";
 import { workTokens } from "./placement/estimate.ts";
 import { decisionOf, numbersOf } from "./placement/explain.ts";
@@ -155,7 +156,8 @@ export class Dispatch {
     let viewed: PlacementView | undefined;
     const viewOf = (call: Call): PlacementView => {
       if (viewed?.call !== call) {
-        viewed = this.views.build(call, endpoints, (at) => hasRoom(at, call), now, this.options.homeOf(call));
+        const open = failsOpen(call, endpoints);
+        viewed = this.views.build(call, endpoints, (at) => hasRoom(at, call, open), now, this.options.homeOf(call));
       }
       return viewed;
     };
@@ -166,6 +168,7 @@ export class Dispatch {
       const charged = chargeOf(taken.call, longestMatch(view));
       const placed = this.place(deployment, view, taken.call, now - taken.sinceMs);
       viewed = undefined;
+      deployment.stalledMs = undefined;
       // The queue charged by the best match there is; the policy may have had reasons to go elsewhere.
       queue.settle(taken.call, placed.charged - charged);
       deployment.rate.served(placed.charged, now, queue.size > 0);
@@ -180,7 +183,8 @@ export class Dispatch {
 
   /** Refuses what has waited beyond its deadline. */
   expire(now: number, actions: SchedulerAction[]): void {
-    for (const deployment of this.deployments.values()) {
+    for (const [name, deployment] of this.deployments) {
+      this.refuseStalled(name, deployment, now, actions);
       for (const late of deployment.queue.expire(now)) {
         const waitMs = deployment.rate.waitMs(late.tokens, deployment.queue.waitingTokens, deployment.queue.competing);
         actions.push(
@@ -193,6 +197,23 @@ export class Dispatch {
         );
       }
     }
+  }
+
+  /** Refuses all that waits for a deployment none of whose endpoints could take a call for too long. */
+  private refuseStalled(name: string, deployment: Deployment, now: number, actions: SchedulerAction[]): void {
+    const { queue } = deployment;
+    const able = this.endpoints
+      .ofDeployment(name)
+      .some(({ health, spec }) => health === "ready" && spec.role !== "prefill");
+    if (queue.size === 0 || able) {
+      deployment.stalledMs = undefined;
+      return;
+    }
+    deployment.stalledMs ??= now;
+    const stalledMs = now - deployment.stalledMs;
+    if (stalledMs < stalledMostMs) return;
+    const message = `None of its endpoints has come back within ${Math.round(stalledMs / 1000)} s.`;
+    for (const { call } of queue.clear()) actions.push(refusal(call, "no_endpoint", message, 30_000));
   }
 
   /** Its first token was seen. */

@@ -12,8 +12,6 @@ export class Endpoints {
   private readonly byKey = new Map<string, EndpointState>();
   private readonly byDeployment = new Map<string, EndpointState[]>();
   private readonly meters = new Map<EndpointState, SpeedMeter>();
-  /** Endpoints whose own calls have shown how fast they are. */
-  private readonly measured = new Set<EndpointState>();
 
   constructor(load: LoadView) {
     this.load = load;
@@ -47,9 +45,9 @@ export class Endpoints {
     meter.observe(usage, timings, aheadTokens);
     // What it does not measure (attention) stays as it was given.
     state.spec.speed = { ...state.spec.speed, ...meter.speed };
-    this.measured.add(state);
+    state.measured = true;
     for (const other of this.ofDeployment(state.spec.deployment)) {
-      if (this.measured.has(other) || other.spec.chip !== state.spec.chip || other.spec.role !== state.spec.role)
+      if (other.measured === true || other.spec.chip !== state.spec.chip || other.spec.role !== state.spec.role)
         continue;
       other.spec.speed = { ...other.spec.speed, ...meter.speed };
       this.meters.set(other, new SpeedMeter(meter.speed));
@@ -67,7 +65,6 @@ export class Endpoints {
     this.byKey.delete(keyOf(id, rank));
     this.bySlot[state.slot] = undefined;
     this.meters.delete(state);
-    this.measured.delete(state);
     const left = (this.byDeployment.get(deployment) ?? []).filter((other) => other !== state);
     if (left.length === 0) this.byDeployment.delete(deployment);
     else this.byDeployment.set(deployment, left);

@@ -48,6 +48,24 @@ export const queueCallsPerTenantMax = 4_000;
 /** Tenants and programs that the fair queue remembers while they are idle. */
 export const idleDeficitsMax = 10_000;
 
+/** Outcomes of an endpoint's last calls that are remembered; half of them faults, of at least so many, eject it. */
+export const outcomesRemembered = 16;
+export const faultsSeen = 8;
+
+/** An endpoint is kept away from calls for at most so long before one call tries it again. */
+export const ejectedMostMs = 60_000;
+
+/** Calls wait at most so long for a deployment none of whose endpoints can take any: a worker restarts within it. */
+export const stalledMostMs = 60_000;
+
+/**
+ * Wait for a first token before its endpoint is given up: at least so long; so many times the expected time where the endpoint's speed
+ * is measured, and so long for each token to compute (10 tokens a second) where it is not.
+ */
+export const firstTokenLeastMs = 15_000;
+export const firstTokenSlack = 8;
+export const slowestMsPerToken = 100;
+
 /** PD calls under way. */
 export const pdCallsMax = 20_000;
 

@@ -44,9 +44,18 @@ class Life {
         endpoint: `e${below(5, this.rng)}`,
         health: this.rng() < 0.7 ? "ready" : "draining",
       });
+    else if (pick === 16) this.outcome();
     else if (pick < 18) this.split();
     else if (pick === 18) this.fact();
     else this.gossip();
+  }
+
+  private outcome(): void {
+    const outcomes = ["alive", "served", "connect", "timeout", "failure", "garbage", "refused"] as const;
+    const [call] = [...this.state].find(([, state]) => state === "placed") ?? [];
+    if (call === undefined) return;
+    const outcome = outcomes[below(outcomes.length, this.rng)]!;
+    this.tell({ type: "endpoint_outcome", endpoint: `e${below(5, this.rng)}`, call, outcome });
   }
 
   /** Ends everything; nothing may be left. */

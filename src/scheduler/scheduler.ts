@@ -4,6 +4,7 @@
 import { refusal } from "./admission.ts";
 import { type DeploymentWaiting, Dispatch, type Placed, type Truth } from "./dispatch.ts";
 import { Endpoints } from "./endpoints.ts";
+import { Outliers } from "./health/outliers.ts";
 import type { FairQueue, FairQueueOptions } from "./queue/fairQueue.ts";
 import { peerAliveMs } from "./limits.ts";
 import { LoadView } from "./load/loadView.ts";
@@ -59,6 +60,7 @@ export class Scheduler {
   private readonly dispatch: Dispatch;
   readonly programs: Programs;
   private readonly pd = new PdCalls();
+  private readonly outliers = new Outliers();
   private readonly planner: PdPlanner;
   private readonly shareLoad: boolean;
   private sharedMs = Number.NEGATIVE_INFINITY;
@@ -82,7 +84,7 @@ export class Scheduler {
       pdFull: () => this.pd.full,
       homeOf: ({ program }) => {
         const home = program === undefined ? undefined : this.programs.get(program)?.at;
-        return home?.health === "ready" ? home : undefined;
+        return home?.health === "ready" && home.ejected !== true ? home : undefined;
       },
       onPlaced: (placed, now, actions) => this.placed(placed, now, actions),
     });
@@ -107,6 +109,8 @@ export class Scheduler {
     switch (event.type) {
       case "endpoint_joined": {
         const { spec } = event;
+        const replaced = this.endpoints.get(spec.id, spec.rank);
+        if (replaced !== undefined) this.outliers.left(replaced, actions);
         const state = this.endpoints.join(spec, event.health ?? "ready");
         this.index.join(state.slot, spec.space, spec.blockTokens, spec.epoch);
         this.dispatch.drain(spec.deployment, now, actions);
@@ -122,6 +126,14 @@ export class Scheduler {
         for (const state of this.endpoints.ranks(event.endpoint, event.rank))
           this.endpoints.setSpeed(state, event.speed);
         break;
+      case "endpoint_outcome": {
+        const state = this.endpoints.get(event.endpoint);
+        const placed = this.dispatch.get(event.call);
+        if (state === undefined || placed === undefined) break;
+        this.outliers.outcome(state, event.outcome, placed.decision.atMs, now, actions);
+        if (state.ejected !== true) this.dispatch.drain(state.spec.deployment, now, actions);
+        break;
+      }
       case "endpoint_left":
         this.endpointLeft(event.endpoint, now, actions);
         break;
@@ -177,6 +189,7 @@ export class Scheduler {
   tick(now: number): SchedulerAction[] {
     const actions: SchedulerAction[] = [];
     if (this.load.janitor(now) > 0) this.dispatch.sweep();
+    this.outliers.tick(now, actions);
     this.dispatch.expire(now, actions);
     for (const call of this.pd.expired(now)) this.split(call, { type: "tick", now }, now, actions);
     this.programs.tick(now, actions);
@@ -226,7 +239,9 @@ export class Scheduler {
   private placed(placed: Placed, now: number, actions: SchedulerAction[]): void {
     const { call, endpoint, prefill, decision } = placed;
     this.programs.placed(call, endpoint, decision, now, actions);
+    this.outliers.placed(endpoint, call.id);
     if (prefill === undefined) return;
+    this.outliers.placed(prefill.endpoint, call.id);
     // A decoder reports whole blocks; the rest of the prompt it computes itself.
     const whole = Math.floor((call.promptTokens - 1) / endpoint.spec.blockTokens) * endpoint.spec.blockTokens;
     const transferMs = this.planner.transferMs(prefill.endpoint, endpoint, call.promptTokens);
@@ -254,6 +269,8 @@ export class Scheduler {
     this.split(call, how, now, actions);
     const usage = event.usage === undefined ? undefined : this.billed(call, event.usage);
     const known = this.dispatch.get(call);
+    if (known !== undefined) this.outliers.ended(known.endpoint, call);
+    if (known?.prefill !== undefined) this.outliers.ended(known.prefill.endpoint, call);
     // It had not been placed yet: whoever waited for it does not wait any more.
     if (known === undefined) this.dispatch.withdraw(call);
     if (known !== undefined && usage !== undefined && event.timings !== undefined)
@@ -293,6 +310,7 @@ export class Scheduler {
     }
     for (const state of states) {
       this.programs.lost(state);
+      this.outliers.left(state, actions);
       this.index.leave(state.slot);
       this.endpoints.leave(state);
     }

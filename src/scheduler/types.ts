@@ -135,12 +135,30 @@ export interface EndpointLoad {
 
 export type EndpointHealth = "ready" | "starting" | "draining" | "down";
 
+/** `trial`: its time away is over, and one call at a time finds out how it is. */
+export type EndpointStanding = "serving" | "ejected" | "trial";
+
+/**
+ * What went wrong with a call for the endpoint's sake: no connection; silence; an error of its own (5xx, a cut stream); an answer that
+ * cannot be read; a refusal of this installation (key, model). A refusal of the request itself is no fault.
+ */
+export type EndpointFault = "connect" | "timeout" | "failure" | "garbage" | "refused";
+
+/** `alive`: it has begun to answer a call. `served`: it has answered one to its end. */
+export type EndpointOutcome = "alive" | "served" | EndpointFault;
+
 /** One endpoint (and rank) as policies see it. `slot` is its number in every table of this room. */
 export interface EndpointState {
   readonly slot: number;
   readonly spec: EndpointSpec;
   readonly load: Readonly<EndpointLoad>;
   health: EndpointHealth;
+  /** Set once calls of its own have shown how fast it is. */
+  measured?: boolean;
+  /** What its last calls say of it (`health/outliers.ts`); absent: nothing against it. */
+  standing?: EndpointStanding;
+  /** Whether calls go elsewhere while they can: it is ejected, or its trial is under way. */
+  ejected?: boolean;
 }
 
 // -------------------------------------------------------------------------------------------------------- placement
@@ -223,6 +241,8 @@ export interface Decision {
   ties: number;
   candidates: number;
   terms: Record<string, number>;
+  /** A first token of `chosen` that is not there after so long will not come, however slow it is (`estimate.ts`). */
+  firstTokenMostMs: number;
   /** Set when prefill happens elsewhere: `chosen` decodes, this one prefills. */
   prefill?: CandidateNumbers;
   /** Where so many tokens of its program's state must be saved first, so that `chosen` can read them (its `remote` match). */
@@ -299,6 +319,8 @@ export type SchedulerEvent = { at: number } & (
   | { type: "endpoint_health"; endpoint: string; rank?: number; health: EndpointHealth }
   | { type: "endpoint_speed"; endpoint: string; rank?: number; speed: Partial<EndpointSpeed> }
   | { type: "endpoint_left"; endpoint: string }
+  /** How a placed call went at an endpoint (one of its two, when it is split), before `call_ended`. */
+  | { type: "endpoint_outcome"; endpoint: string; call: string; outcome: EndpointOutcome }
   | { type: "kv"; endpoint: string; rank: number; event: KvEvent }
   /** The subscription lost events: forget the rank. */
   | { type: "kv_gap"; endpoint: string; rank: number }
@@ -355,6 +377,8 @@ export type SchedulerAction =
   | { type: "pause_program"; program: string; reason: string }
   | { type: "resume_program"; program: string; reason: string }
   | { type: "share_load"; message: LoadMessage }
+  /** What is thought of an endpoint has changed; `forMs`: how long calls are kept away. */
+  | { type: "endpoint_standing"; endpoint: string; standing: EndpointStanding; fault?: EndpointFault; forMs?: number }
   | { type: "replay_kv"; endpoint: string; rank: number; reason: "gap" | "epoch" }
   | PdAction;
 

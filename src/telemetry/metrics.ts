@@ -23,6 +23,8 @@ export interface Metrics {
   /** A wish for a program's KV (keep, demote, prefetch, drop, share), and whether the engine honoured it. */
   kvHint(verb: string, honoured: boolean): void;
   engineUp(engine: string, up: boolean): void;
+  /** Whether calls are kept away from it; with the fault it is counted as an ejection. */
+  engineEjected(engine: string, ejected: boolean, fault?: string): void;
   engineGone(engine: string): void;
   /** An alarm was raised; its code is one of a fixed list. */
   alarmRaised(code: string): void;
@@ -84,6 +86,8 @@ export function createMetrics(options: { process?: boolean } = {}): Metrics {
   const gaps = new Map<string, number>();
   const hints = new Map<string, number>();
   const ups = new Map<string, number>();
+  const ejected = new Map<string, number>();
+  const ejections = new Map<string, number>();
   const alarms = new Map<string, number>();
   let holds = 0;
 
@@ -184,6 +188,22 @@ export function createMetrics(options: { process?: boolean } = {}): Metrics {
     ["engine"],
     (add) => ups.forEach((value, engine) => add({ engine }, value)),
   );
+  gauge(
+    "lineshaft_engine_ejected",
+    "1 while calls are kept away from the engine because its last ones failed, 0 when it serves again",
+    ["engine"],
+    (add) => ejected.forEach((value, engine) => add({ engine }, value)),
+  );
+  counter(
+    "lineshaft_engine_ejections_total",
+    "How often calls were kept away from the engine, by the kind of fault that decided it",
+    ["engine", "fault"],
+    (add) =>
+      ejections.forEach((value, key) => {
+        const [engine, fault] = key.split(" ") as [string, string];
+        add({ engine, fault }, value);
+      }),
+  );
   counter("lineshaft_alarms_total", "How often alarms were raised, by code", ["code"], (add) =>
     alarms.forEach((value, code) => add({ code }, value)),
   );
@@ -251,7 +271,17 @@ export function createMetrics(options: { process?: boolean } = {}): Metrics {
     budgetRefused: (scopeKind) => increase(refusals, scopeKind, 1),
     kvHint: (verb, honoured) => increase(hints, `${verb} ${honoured}`, 1),
     engineUp: (engine, up) => void ups.set(engine, up ? 1 : 0),
-    engineGone: (engine) => void ups.delete(engine),
+    engineEjected: (engine, out, fault) => {
+      ejected.set(engine, out ? 1 : 0);
+      if (fault !== undefined) {
+        const key = `${engine} ${fault}`;
+        ejections.set(key, (ejections.get(key) ?? 0) + 1);
+      }
+    },
+    engineGone: (engine) => {
+      ups.delete(engine);
+      ejected.delete(engine);
+    },
     alarmRaised: (code) => increase(alarms, code, 1),
     alarmsReadBy: (read) => void (standing = read),
     schedulerReadBy: (read) => void (scheduler = read),

@@ -271,7 +271,11 @@ export class InstanceDeployments implements Deployments {
     if (before?.model && before.spec.model === spec.model)
       Object.assign(known, { model: before.model, shape: before.shape });
     this.#known.set(row.name, known);
-    this.#rooms.engines.configure(row.name, { placement: spec.placement });
+    const { placement, firstTokenSeconds } = spec;
+    this.#rooms.engines.configure(row.name, {
+      placement,
+      ...(firstTokenSeconds !== undefined && { firstTokenMs: 1000 * firstTokenSeconds }),
+    });
     return known;
   }
 

@@ -190,6 +190,11 @@ async function compose(options: StartOptions, stack: AsyncDisposableStack): Prom
     status: () => instanceStatus({ version, address, startedAt, supervisor, engines, deployments, external }),
     routes: [agents.routes, maintenanceRoutes(agents), deploymentRoutes(deployments)],
   });
+  // Calls of a worker that has ended wait until it is back, or go to another one.
+  supervisor.onChange(({ name, state }) => {
+    const worker = state === "restarting" ? engines.get(name) : undefined;
+    if (worker?.kind === "embedded") engines.lost(worker, "It has ended and is being started again.");
+  });
   supervisor.onChange((child) => events.publish(organisation.id, { type: "component", component: componentOf(child) }));
   undo("calls and runs", () => settle(server, gateway, agents));
   await step("agents", agents.start());

@@ -24,6 +24,9 @@ export interface StatusSources {
   external: string[];
 }
 
+/** An endpoint in one of these serves nothing, and it is not about to. */
+const away = new Set<EndpointStatus["state"]>(["down", "ejected", "trial"]);
+
 /** A worker that starts or leaves because somebody said so is no trouble. */
 const illStates = new Set<ComponentStatus["state"]>(["restarting", "failed", "stopped"]);
 
@@ -82,7 +85,7 @@ async function ownDeployment(
       try {
         const now = await (known.engine as EmbeddedEngine).status();
         disk ??= { used_bytes: now.disk.usedBytes, budget_bytes: now.disk.budgetBytes, files: now.disk.files };
-        return { ...base, state: "ready", ...workerFacts(now) };
+        return { ...base, ...stateOf(known), ...workerFacts(now) };
       } catch (error) {
         return { ...base, state: "down", error: (error as Error).message };
       }
@@ -97,7 +100,7 @@ async function ownDeployment(
         ? "ready"
         : ready > 0
           ? "partial"
-          : deployment.state === "failed" || endpoints.every((one) => one.state === "down")
+          : deployment.state === "failed" || endpoints.every((one) => away.has(one.state))
             ? "down"
             : "starting";
   return {
@@ -134,15 +137,20 @@ function workerFacts(now: WorkerStatus): Partial<EndpointStatus> {
   };
 }
 
+/** Whether calls go there, and what speaks against it otherwise. */
+function stateOf({ up, standing, lastError }: RegisteredEndpoint): Pick<EndpointStatus, "state" | "error"> {
+  const state = up === false ? "down" : standing !== "serving" ? standing : up ? "ready" : "starting";
+  return { state, ...(state !== "ready" && lastError !== undefined && { error: lastError }) };
+}
+
 /** An engine that was added, with its endpoints. */
 function addedEngine(name: string, registered: RegisteredEndpoint[]): DeploymentStatus {
-  const endpoints = registered.map(({ endpoint, role, up, running, facts, lastError }): EndpointStatus => ({
-    ...{ endpoint, role, running, state: up === false ? "down" : up ? "ready" : "starting" },
-    ...(facts?.contextTokens !== undefined && { context_tokens: facts.contextTokens }),
-    ...(lastError !== undefined && { error: lastError }),
+  const endpoints = registered.map((one): EndpointStatus => ({
+    ...{ endpoint: one.endpoint, role: one.role, running: one.running, ...stateOf(one) },
+    ...(one.facts?.contextTokens !== undefined && { context_tokens: one.facts.contextTokens }),
   }));
   const all = (state: EndpointStatus["state"]) => endpoints.every((one) => one.state === state);
   const some = endpoints.some(({ state }) => state === "ready");
-  const state = all("ready") ? "ready" : some ? "partial" : all("down") ? "down" : "starting";
+  const state = all("ready") ? "ready" : some ? "partial" : all("starting") ? "starting" : "down";
   return { name, engine: "openai", state, endpoints };
 }

@@ -61,6 +61,15 @@ export const deploymentManifest = z
       .enum(policyNames as [string, ...string[]])
       .default(defaultPolicy)
       .describe("Which of the workers serves a call"),
+    first_token_seconds: z
+      .number()
+      .int()
+      .min(1)
+      .max(3600)
+      .optional()
+      .describe(
+        "A call that has no first token after so long goes to another worker, if there is one; derived from the prompt's length and the worker's measured speed when left out",
+      ),
     slots: z.number().int().min(1).max(256).default(8).describe("Calls that one worker runs at once"),
     context_tokens: z
       .number()
@@ -111,6 +120,7 @@ export function checkDeployment(
     model: data.model,
     roles: data.roles ?? { both: data.replicas ?? 1, prefill: 0, decode: 0 },
     placement: data.placement,
+    firstTokenSeconds: data.first_token_seconds,
     slots: data.slots,
     contextTokens: data.context_tokens,
     threads: data.threads,
@@ -127,6 +137,7 @@ export function manifestOf(spec: DeploymentSpec): DeploymentManifest {
     ...(spec.model !== undefined && { model: spec.model }),
     ...(prefill + decode === 0 ? { replicas: both } : { roles: { prefill, decode, both } }),
     placement: spec.placement,
+    ...(spec.firstTokenSeconds !== undefined && { first_token_seconds: spec.firstTokenSeconds }),
     slots: spec.slots,
     ...(spec.contextTokens !== undefined && { context_tokens: spec.contextTokens }),
     ...(spec.threads !== undefined && { threads: spec.threads }),

@@ -18,6 +18,8 @@ export interface DeploymentSpec {
   roles: Roles;
   /** Name of the placement policy. */
   placement: string;
+  /** Seconds after which a call without a first token goes elsewhere; undefined: derived from its prompt. */
+  firstTokenSeconds: number | undefined;
   /** Calls that one worker runs at once. */
   slots: number;
   /** Tokens of one call, prompt and output; undefined: what the model was trained for, at most 4,096. */

@@ -85,8 +85,8 @@ describe("endpoints", () => {
 
   test("one that did not answer is passed over while another may; when none may, all are tried", async () => {
     using at = stage("round-robin");
-    at.add("one");
-    at.add("two");
+    at.add("one", { kind: "openai" });
+    at.add("two", { kind: "openai" });
     const place = async (id: string) => (await at.dispatcher.place(call(id), never)).chosen.endpoint;
     at.engines.lost(at.engines.get("one")!, "no answer");
     expect([await place("a"), await place("b")]).toEqual(["two", "two"]);
@@ -94,6 +94,17 @@ describe("endpoints", () => {
     expect(new Set([await place("c"), await place("d")])).toEqual(new Set(["one", "two"]));
     at.engines.answered(at.engines.get("one")!);
     expect([await place("e"), await place("f")]).toEqual(["one", "one"]);
+  });
+
+  test("a worker that broke off is waited for, and serves again as soon as it answers", async () => {
+    using at = stage();
+    at.add("one");
+    at.engines.lost(at.engines.get("one")!, "it closed the connection");
+    const waits = at.dispatcher.place(call("a"), never);
+    expect(at.dispatcher.snapshot().queued).toBe(1);
+    // It was its connection alone: asked, it answers.
+    expect((await waits).chosen.endpoint).toBe("one");
+    expect(at.engines.get("one")!.up).toBe(true);
   });
 
   test("a deployment's policy may change while it serves", async () => {

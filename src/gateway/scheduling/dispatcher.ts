@@ -9,6 +9,8 @@ import {
   type Carrier,
   type Decision,
   defaultPolicy,
+  type EndpointFault,
+  type EndpointOutcome,
   makePolicy,
   type PdAction,
   type PdEvent,
@@ -18,7 +20,7 @@ import {
   type SchedulerSnapshot,
   seededRng,
 } from "../../scheduler/index.ts";
-import type { Logger, Metrics } from "../../telemetry/index.ts";
+import type { Alarms, Logger, Metrics } from "../../telemetry/index.ts";
 import { limits } from "../limits.ts";
 import { notPlaced, whyAborted } from "../refusals.ts";
 import { EndpointFeed } from "./endpointFeed.ts";
@@ -28,6 +30,7 @@ export interface DispatcherOptions {
   engines: EngineRegistry;
   metrics: Metrics;
   log: Logger;
+  alarms: Alarms;
   /** Name among the gateways that share load. */
   gateway: string;
   /** Brings load between gateways; absent: this one is alone. */
@@ -55,10 +58,21 @@ interface UnderWay {
   early: PdAction[];
 }
 
+const faultWords: Record<EndpointFault, string> = {
+  connect: "it cannot be reached",
+  timeout: "it accepts calls and does not answer",
+  failure: "its calls fail",
+  garbage: "its answers cannot be read",
+  refused: "it refuses Lineshaft's key, or does not know the model",
+};
+
 type EventBody = SchedulerEvent extends infer Event ? (Event extends unknown ? Omit<Event, "at"> : never) : never;
 
 export class Dispatcher {
   readonly #log: Logger;
+  readonly #engines: EngineRegistry;
+  readonly #metrics: Metrics;
+  readonly #alarms: Alarms;
   readonly #scheduler: Scheduler;
   readonly #feed: EndpointFeed;
   readonly #hinter: KvHinter;
@@ -66,8 +80,11 @@ export class Dispatcher {
   readonly #underWay = new Map<string, UnderWay>();
   readonly #stops: (() => void)[] = [];
 
-  constructor({ engines, metrics, log, gateway, carrier, policy = defaultPolicy }: DispatcherOptions) {
+  constructor({ engines, metrics, log, alarms, gateway, carrier, policy = defaultPolicy }: DispatcherOptions) {
     this.#log = log;
+    this.#engines = engines;
+    this.#metrics = metrics;
+    this.#alarms = alarms;
     this.#carrier = carrier;
     this.#scheduler = new Scheduler({
       ...{ rng: seededRng(1), gateway, shareLoad: carrier !== undefined },
@@ -146,6 +163,17 @@ export class Dispatcher {
     this.#underWay.delete(call);
   }
 
+  /** How a placed call went at an endpoint: what decides whether further calls are sent there. Told before `ended`. */
+  outcome(call: string, endpoint: string, outcome: EndpointOutcome): void {
+    this.#apply({ type: "endpoint_outcome", call, endpoint, outcome });
+  }
+
+  /** Whether calls are let to an endpoint now. */
+  takesCalls(endpoint: string): boolean {
+    const state = this.#scheduler.endpoints.get(endpoint);
+    return state?.health === "ready" && state.ejected !== true;
+  }
+
   /** Usage as it is billed: of a split call, its prefill leg knows what was cached. */
   billed<Used extends CallUsage>(call: string, usage: Used): Used {
     const { cachedTokens } = this.#scheduler.billed(call, usage);
@@ -207,6 +235,9 @@ export class Dispatcher {
           break;
         case "queued":
           break;
+        case "endpoint_standing":
+          this.#standing(action);
+          break;
         default:
           this.#splitAction(action);
       }
@@ -231,6 +262,23 @@ export class Dispatcher {
     if (!entry) return false;
     entry.superseded = action.endpoint;
     return true;
+  }
+
+  #standing({ endpoint, standing, fault, forMs }: Extract<SchedulerAction, { type: "endpoint_standing" }>): void {
+    this.#metrics.engineEjected(endpoint, standing !== "serving", fault);
+    this.#log.info({ endpoint, standing, fault, forMs }, "what is thought of an endpoint has changed");
+    const known = this.#engines.get(endpoint);
+    const organisation = known?.organisation;
+    const alarm = { code: "endpoint_ejected", subject: endpoint, organisation };
+    if (known) known.standing = standing;
+    if (standing === "serving") this.#alarms.clear(alarm);
+    if (known && standing !== "trial") known.lastError = fault && `Calls are kept away from it: ${faultWords[fault]}.`;
+    if (fault === undefined) return;
+    const seconds = Math.round((forMs ?? 0) / 1000);
+    this.#alarms.raise({
+      ...alarm,
+      message: `Calls are kept away from the endpoint ${endpoint} for ${seconds} s: ${faultWords[fault]}. It is tried again by itself; look at its log.`,
+    });
   }
 
   #splitAction(action: PdAction): void {

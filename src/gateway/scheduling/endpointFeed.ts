@@ -1,8 +1,10 @@
 // Feeds the scheduler with what endpoints are and do: who joins and leaves, who is well, what each has cached. Listens to the
 // registry and to every engine's stream of KV events.
+import { setTimeout as pause } from "node:timers/promises";
 import type { EngineRegistry, RegisteredEndpoint } from "../../engines/index.ts";
 import type { EndpointHealth, SchedulerEvent } from "../../scheduler/index.ts";
 import type { Logger } from "../../telemetry/index.ts";
+import { limits } from "../limits.ts";
 import { specOf } from "./specs.ts";
 
 type EventBody = SchedulerEvent extends infer Event ? (Event extends unknown ? Omit<Event, "at"> : never) : never;
@@ -16,12 +18,15 @@ interface Known {
 }
 
 export class EndpointFeed {
+  readonly #engines: EngineRegistry;
   readonly #log: Logger;
   readonly #apply: (event: EventBody) => void;
   readonly #known = new Map<string, Known>();
   readonly #stop: () => void;
+  #closed = false;
 
   constructor(engines: EngineRegistry, log: Logger, apply: (event: EventBody) => void) {
+    this.#engines = engines;
     this.#log = log;
     this.#apply = apply;
     this.#stop = engines.onChange((change) => {
@@ -37,6 +42,7 @@ export class EndpointFeed {
   }
 
   close(): void {
+    this.#closed = true;
     this.#stop();
     for (const known of this.#known.values()) known.watching?.abort();
   }
@@ -66,18 +72,33 @@ export class EndpointFeed {
   }
 
   /**
-   * One that did not answer is passed over while another of its kind may; when none may, all are tried: one failure must not
-   * close a deployment until somebody looks again.
+   * An embedded worker that did not answer is started again by the supervisor: until it is back it counts as starting, and calls wait
+   * for it. Any other endpoint that did not answer is passed over while another of its kind may; when none may, all are tried: one
+   * failure must not close a deployment until somebody looks again.
    */
   #tellHealth(deployment: string): void {
     const all = [...this.#known.values()].filter(({ endpoint }) => endpoint.name === deployment);
     for (const known of all) {
       const { role, up, endpoint } = known.endpoint;
       const others = all.some((other) => other.endpoint.role === role && other.endpoint.up !== false);
-      const health = up === false && others ? "down" : "ready";
+      const restarts = known.endpoint.kind === "embedded";
+      const health = up !== false ? "ready" : restarts ? "starting" : others ? "down" : "ready";
       if (health === known.health) continue;
       known.health = health;
+      if (health === "starting") void this.#recheck(known);
       this.#apply({ type: "endpoint_health", endpoint, health });
+    }
+  }
+
+  /** Asks a worker that broke off again and again: only its connection may have broken. One that was restarted is registered anew. */
+  async #recheck(known: Known): Promise<void> {
+    const { recheckMs } = limits;
+    const { endpoint } = known;
+    for (let times = 0; ; times++) {
+      await pause(recheckMs[Math.min(times, recheckMs.length - 1)]!, undefined, { ref: false });
+      if (this.#closed || this.#known.get(endpoint.endpoint) !== known || known.health !== "starting") return;
+      // The registry is told either way; an answer ends the wait.
+      await this.#engines.probe(endpoint).catch(() => {});
     }
   }
 

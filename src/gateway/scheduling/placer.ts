@@ -2,6 +2,7 @@
 import { EngineError } from "../../engines/index.ts";
 import type { EngineRegistry, RegisteredEndpoint } from "../../engines/index.ts";
 import type { Call } from "../../scheduler/index.ts";
+import { limits } from "../limits.ts";
 import type { AdmittedAttempt, CallState, Placement } from "../state.ts";
 import { decisionResource } from "./decision.ts";
 import type { Dispatcher } from "./dispatcher.ts";
@@ -50,13 +51,18 @@ export class Placer {
     try {
       const endpoint = this.#endpoint(decision.chosen.endpoint);
       const prefill = decision.prefill && this.#endpoint(decision.prefill.endpoint);
+      const firstTokenMostMs = this.#engines.settingsOf(deployment).firstTokenMs ?? decision.firstTokenMostMs;
       return {
         endpoint,
         decision: decisionResource(decision),
         bring: () => this.#dispatcher.bring(decision, program),
         predictedTokens: prompt.blocks.length === 0 ? undefined : (decision.prefill ?? decision.chosen).matchedTokens,
         expectedFirstTokenMs: decision.chosen.expectedTtftMs,
-        split: prefill && new SplitCall(this.#dispatcher, this.#engines, attempt.id, { prefill, decode: endpoint }),
+        firstTokenMostMs,
+        outputMostMs: (1000 * outputTokens) / limits.slowestTokensPerSecond,
+        split:
+          prefill &&
+          new SplitCall(this.#dispatcher, this.#engines, attempt.id, { prefill, decode: endpoint }, firstTokenMostMs),
       };
     } catch (error) {
       this.#dispatcher.ended(attempt.id, { reason: "failed" });

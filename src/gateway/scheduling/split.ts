@@ -3,6 +3,7 @@
 //
 // The answer begins only on KV that was pulled whole and in time. Whatever goes wrong before, the decoder computes the prompt
 // itself; whatever ends the call, both legs are told.
+import { setTimeout as sleep } from "node:timers/promises";
 import { EngineError } from "../../engines/index.ts";
 import type {
   EngineAnswer,
@@ -16,6 +17,10 @@ import type {
 import type { PdAction } from "../../scheduler/index.ts";
 import { whyAborted } from "../refusals.ts";
 import type { Dispatcher } from "./dispatcher.ts";
+import { faultOf, ofEndpoint } from "./faults.ts";
+
+/** Node's timers hold no more. */
+const longestTimerMs = 2 ** 31 - 1;
 
 export interface SplitLegs {
   prefill: RegisteredEndpoint;
@@ -36,13 +41,22 @@ export class SplitCall {
   readonly #legs: SplitLegs;
   readonly #prefillLeg = new AbortController();
   readonly #decodeLeg = new AbortController();
+  readonly #prefillMostMs: number;
   #kept: string | undefined;
   #recompute = false;
   #failed: Extract<PdAction, { type: "pd_fail" }> | undefined;
   /** What the prefill leg has computed, also when nothing came of it. */
   prefilled: Prefilled | undefined;
 
-  constructor(dispatcher: Dispatcher, engines: EngineRegistry, call: string, legs: SplitLegs) {
+  /** A prompt that is not computed after `prefillMostMs` is computed by the decoder instead. */
+  constructor(
+    dispatcher: Dispatcher,
+    engines: EngineRegistry,
+    call: string,
+    legs: SplitLegs,
+    prefillMostMs = Number.POSITIVE_INFINITY,
+  ) {
+    this.#prefillMostMs = prefillMostMs;
     this.#dispatcher = dispatcher;
     this.#engines = engines;
     this.#call = call;
@@ -94,7 +108,9 @@ export class SplitCall {
   async #compute(request: EngineRequest, signal: AbortSignal): Promise<void> {
     const { prefill } = this.#legs;
     try {
-      const prefilled = await prefill.engine.prefill!(request, AbortSignal.any([signal, this.#prefillLeg.signal]));
+      const leg = prefill.engine.prefill!(request, AbortSignal.any([signal, this.#prefillLeg.signal]));
+      const prefilled = await this.#inTime(leg, signal);
+      this.#dispatcher.outcome(this.#call, prefill.endpoint, "served");
       this.prefilled = prefilled;
       this.#kept = prefilled.state;
       if (prefilled.state === undefined) {
@@ -107,12 +123,39 @@ export class SplitCall {
         ...{ cachedTokens, computedTokens: prefilled.tokens - cachedTokens },
         leaseUntilMs: performance.now() + prefilled.leaseMs,
       });
-    } catch (error) {
-      if (error instanceof EngineError && error.code === "engine_unreachable")
-        this.#engines.lost(prefill, error.message);
+    } catch (thrown) {
+      const error = ofEndpoint(thrown, prefill);
+      const fault = signal.aborted ? undefined : faultOf(error);
+      if (fault !== undefined) this.#dispatcher.outcome(this.#call, prefill.endpoint, fault);
+      if (fault === "connect") this.#engines.lost(prefill, (error as EngineError).message);
       const retryable = error instanceof EngineError && error.retryable;
       this.#dispatcher.split(this.#call, { type: "prefill_failed", retryable });
     }
+  }
+
+  /** The prefill leg's answer. Throws when it is late; what it says after that is let go of. */
+  async #inTime(leg: Promise<Prefilled>, signal: AbortSignal): Promise<Prefilled> {
+    if (!Number.isFinite(this.#prefillMostMs)) return leg;
+    const over = new AbortController();
+    const late = sleep(Math.min(this.#prefillMostMs, longestTimerMs), undefined, { signal: over.signal, ref: false });
+    try {
+      const prefilled = await Promise.race([leg, late.catch(() => undefined)]);
+      if (prefilled) return prefilled;
+    } finally {
+      over.abort();
+    }
+    this.#prefillLeg.abort();
+    leg.then(
+      ({ state }) => state !== undefined && void this.#legs.prefill.engine.release?.(state),
+      () => {},
+    );
+    if (signal.aborted) throw whyAborted(signal);
+    throw new EngineError({
+      status: 504,
+      code: "engine_timeout",
+      message: "The engine accepted a prompt and did not compute it in time.",
+      retryable: true,
+    });
   }
 
   /** The decoder's answer on the pulled KV; undefined when it could not have all of it in time. */

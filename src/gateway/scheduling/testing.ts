@@ -12,7 +12,7 @@ import type {
   Prefilled,
   Usage,
 } from "../../engines/index.ts";
-import { createLogger, createMetrics } from "../../telemetry/index.ts";
+import { Alarms, createLogger, createMetrics } from "../../telemetry/index.ts";
 import { Dispatcher } from "./dispatcher.ts";
 
 export const usage: Usage = {
@@ -133,23 +133,22 @@ export interface Stage extends Disposable {
   asked: Asked;
   puppets: Record<string, PuppetEngine>;
   /** Adds an endpoint of the deployment `m`. */
-  add(name: string, options?: { slots?: number; role?: EndpointRole }): PuppetEngine;
+  add(name: string, options?: { slots?: number; role?: EndpointRole; kind?: "embedded" | "openai" }): PuppetEngine;
 }
 
 export function stage(policy?: string): Stage {
   const engines = new EngineRegistry();
   const asked: Asked = [];
   const puppets: Record<string, PuppetEngine> = {};
-  const dispatcher = new Dispatcher({
-    ...{ engines, gateway: "gtw_test", policy },
-    metrics: createMetrics({ process: false }),
-    log: createLogger({ level: "silent" }),
-  });
+  const metrics = createMetrics({ process: false });
+  const log = createLogger({ level: "silent" });
+  const alarms = new Alarms({ log, metrics });
+  const dispatcher = new Dispatcher({ engines, metrics, log, alarms, gateway: "gtw_test", policy });
   return {
     ...{ engines, dispatcher, asked, puppets },
-    add(name, { slots = 8, role = "both" } = {}) {
+    add(name, { slots = 8, role = "both", kind = "embedded" } = {}) {
       const engine = new PuppetEngine(name, asked, slots);
-      engines.add("m", engine, { kind: "embedded", model: "m", endpoint: name, role, facts: engine.facts });
+      engines.add("m", engine, { kind, model: "m", endpoint: name, role, facts: engine.facts });
       return (puppets[name] = engine);
     },
     [Symbol.dispose]: () => dispatcher.close(),

@@ -53,6 +53,7 @@ export class PdPlanner {
       endpoint !== decode &&
       endpoint.spec.role === "prefill" &&
       endpoint.health === "ready" &&
+      endpoint.ejected !== true &&
       endpoint.load.inFlight < endpoint.spec.maxInFlight &&
       endpoint.spec.space === decode.spec.space &&
       !call.avoid?.includes(endpoint.spec.id)

@@ -7,7 +7,8 @@
 //
 // The wait for a slot assumes that the calls before it leave at the endpoint's decode rate; it is zero while slots are
 // free, and orders full endpoints by how full they are.
-import { type Call, type EndpointSpec, type EndpointState, tiers } from "../types.ts";
+import { firstTokenLeastMs, firstTokenSlack, slowestMsPerToken } from "../limits.ts";
+import { type Call, type CandidateNumbers, type EndpointSpec, type EndpointState, tiers } from "../types.ts";
 
 /** Reading a tier back is only credited where it beats computing; this much dearer than the device when nothing is known. */
 export const tierCreditDefault: readonly number[] = [1, 0.75, 0.25, 0.25];
@@ -93,4 +94,13 @@ export function kvLoad(endpoint: EndpointState): number {
 /** Prompt tokens that candidate `i` of a view would have to compute. */
 export function uncachedTokens(promptTokens: number, matchedTokens: number): number {
   return Math.max(1, promptTokens - matchedTokens);
+}
+
+/**
+ * How long a first token may take at an endpoint that works. Where calls have shown its speed: many times what is expected. Where
+ * none has, the speed is taken to be that of the slowest machine that serves models at all.
+ */
+export function firstTokenMostMs(numbers: CandidateNumbers, measured: boolean): number {
+  if (measured) return firstTokenLeastMs + firstTokenSlack * numbers.expectedTtftMs;
+  return firstTokenLeastMs + (numbers.uncachedTokens + numbers.prefillTokensAhead) * slowestMsPerToken;
 }

@@ -1,6 +1,6 @@
 // A decision's record, and its sentence for a person.
 import { type CandidateNumbers, type Choice, type Decision, type PlacementView, tiers } from "../types.ts";
-import { expectedTtftMs } from "./estimate.ts";
+import { expectedTtftMs, firstTokenMostMs } from "./estimate.ts";
 
 /** The numbers of candidate `i`, copied: views are reused. */
 export function numbersOf(view: PlacementView, i: number, cost: number): CandidateNumbers {
@@ -24,12 +24,14 @@ export function numbersOf(view: PlacementView, i: number, cost: number): Candida
 
 /** The record of a choice. */
 export function decisionOf(view: PlacementView, choice: Choice, policy: string, queuedMs: number): Decision {
+  const chosen = numbersOf(view, choice.index, choice.cost);
   return {
     call: view.call.id,
     policy,
     atMs: view.now,
     queuedMs,
-    chosen: numbersOf(view, choice.index, choice.cost),
+    chosen,
+    firstTokenMostMs: firstTokenMostMs(chosen, view.endpoints[choice.index]!.measured === true),
     runnerUp: choice.runnerUp < 0 ? undefined : numbersOf(view, choice.runnerUp, choice.runnerUpCost),
     reason: choice.reason,
     ties: choice.ties,

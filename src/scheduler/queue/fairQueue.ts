@@ -158,6 +158,13 @@ export class FairQueue {
     return waiting;
   }
 
+  /** Takes out everything. */
+  clear(): Waiting[] {
+    const all = [...this.waiting.values()];
+    for (const waiting of all) this.leave(waiting);
+    return all;
+  }
+
   /** Takes out every call that cannot make its deadline even if it were placed now. */
   expire(now: number): Waiting[] {
     const late: Waiting[] = [];

@@ -1,5 +1,6 @@
 // Engines: those that users added, and the deployments that this machine serves itself, which are changed elsewhere.
 import { createRoute, z } from "@hono/zod-openapi";
+import type { EngineRegistry } from "../../../engines/index.ts";
 import type { RateCard } from "../../../ledger/index.ts";
 import { addEngine, rateCards, removeEngine } from "../../engines.ts";
 import type { StoredEngine } from "../../engines.ts";
@@ -40,7 +41,7 @@ export function engineRoutes({ db, engines, ledger, log }: ServerDependencies) {
   const rooms = { db, engines, ledger, log };
   return apiApp()
     .openapi(list, async (c) => {
-      const { organisation } = c.var.principal;
+      const { organisation, role } = c.var.principal;
       const stored = await db.query<StoredEngine>("select * from engines where organisation = $1 order by name", [
         organisation,
       ]);
@@ -53,13 +54,18 @@ export function engineRoutes({ db, engines, ledger, log }: ServerDependencies) {
           name,
           kind: "embedded",
           urls: [],
+          endpoints: endpointsOf(engines, name, organisation),
           model,
           key_env: null,
           price: priceOf(cards.get(name)),
           created_at: null,
         };
       });
-      const added = stored.rows.map((row) => engineResource(row, cards.get(row.name)));
+      const added = stored.rows.map((row) => {
+        const resource = engineResource(row, cards.get(row.name), endpointsOf(engines, row.name, organisation));
+        // Addresses inside a company are for those who run it.
+        return role === "owner" ? resource : { ...resource, urls: [] };
+      });
       return c.json({ data: [...embedded, ...added], next_cursor: null }, 200);
     })
     .openapi(create, async (c) => {
@@ -74,7 +80,8 @@ export function engineRoutes({ db, engines, ledger, log }: ServerDependencies) {
       };
       const { name, urls, model, key_env: keyEnv } = body;
       const row = await addEngine(rooms, principal, { name, urls, model, keyEnv, price });
-      return c.json(engineResource(row, await ledger.currentRateCard(principal.organisation, name)), 200);
+      const card = await ledger.currentRateCard(principal.organisation, name);
+      return c.json(engineResource(row, card, endpointsOf(engines, name, principal.organisation)), 200);
     })
     .openapi(remove, async (c) => {
       ownerOnly(c.var.principal, "remove engines");
@@ -91,11 +98,23 @@ export function engineRoutes({ db, engines, ledger, log }: ServerDependencies) {
     });
 }
 
-function engineResource(row: StoredEngine, card: RateCard | undefined): EngineResource {
+function endpointsOf(engines: EngineRegistry, name: string, organisation: string): EngineResource["endpoints"] {
+  return engines.endpoints(name, organisation).map(({ endpoint, up, standing }) => ({
+    endpoint,
+    state: up === false ? "down" : standing !== "serving" ? standing : up ? "ready" : "starting",
+  }));
+}
+
+function engineResource(
+  row: StoredEngine,
+  card: RateCard | undefined,
+  endpoints: EngineResource["endpoints"],
+): EngineResource {
   return {
     name: row.name,
     kind: row.kind,
     urls: row.urls,
+    endpoints,
     model: row.model,
     key_env: row.key_env,
     price: priceOf(card),

@@ -29,8 +29,9 @@ export function schedulerRoutes({ engines, gateway }: ServerDependencies) {
           })),
         endpoints: endpoints
           .filter(({ spec }) => models.has(spec.deployment))
-          .map(({ spec, load, health }) => ({
-            ...{ endpoint: spec.id, deployment: spec.deployment, role: spec.role, health, running: load.inFlight },
+          .map(({ spec, load, health, standing = "serving" }) => ({
+            ...{ endpoint: spec.id, deployment: spec.deployment, role: spec.role, running: load.inFlight },
+            health: health === "ready" && standing !== "serving" ? standing : health,
             ...{ waiting_tokens: load.prefillTokens, kv_tokens: load.kvTokens },
             kv_capacity_tokens: spec.kvCapacityTokens,
             prefill_tokens_per_second: spec.speed.prefillTokensPerSecond,

@@ -49,7 +49,11 @@ const schedulerEndpoint = z.object({
   endpoint: z.string(),
   deployment: z.string(),
   role: z.enum(["both", "prefill", "decode"]),
-  health: z.enum(["ready", "starting", "draining", "down"]),
+  health: z
+    .enum(["ready", "starting", "draining", "down", "ejected", "trial"])
+    .describe(
+      "ejected: calls are kept away because its last ones failed; trial: one call at a time finds out how it is",
+    ),
   running: z.number().describe("Calls that were placed there and have not ended"),
   waiting_tokens: z.number().describe("Prompt tokens placed there that are not computed yet"),
   kv_tokens: z.number().describe("Tokens of KV that these calls hold or will hold"),

@@ -46,7 +46,19 @@ export const deploymentPublished = deployment.extend({
 export const engine = z.object({
   name: z.string(),
   kind: z.enum(["embedded", "openai"]),
-  urls: z.array(z.string()).describe("One for each endpoint; none for what this machine serves itself"),
+  urls: z
+    .array(z.string())
+    .describe("One for each endpoint, shown to owners; none for what this machine serves itself"),
+  endpoints: z
+    .array(
+      z.object({
+        endpoint: z.string(),
+        state: z
+          .enum(["ready", "starting", "down", "ejected", "trial"])
+          .describe("ejected: calls are kept away because its last ones failed; trial: one call finds out how it is"),
+      }),
+    )
+    .describe("What serves it now, and how each of them is"),
   model: z.string(),
   key_env: z.string().nullable(),
   price: price.nullable(),

@@ -16,7 +16,11 @@ export const workerRole = z.enum(["both", "prefill", "decode"]);
 export const endpointStatus = z.object({
   endpoint: z.string().describe("worker-0, or the name of an endpoint that was added"),
   role: workerRole.describe("prefill and decode in one place, or one of the two"),
-  state: z.enum(["ready", "starting", "restarting", "leaving", "down"]),
+  state: z
+    .enum(["ready", "starting", "restarting", "leaving", "down", "ejected", "trial"])
+    .describe(
+      "ejected: calls are kept away because its last ones failed; trial: one call at a time finds out how it is",
+    ),
   context_tokens: z.number().optional(),
   threads: z.number().optional(),
   slots: z.number().optional(),

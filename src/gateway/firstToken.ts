@@ -1,0 +1,57 @@
+// The wait for the first token of an attempt, where another endpoint could serve the call: one that accepts calls and then says
+// nothing must not keep them. What is honestly slow is never cut:
+//
+//   - the bound comes from the prompt and the endpoint's measured speed (Decision.firstTokenMostMs), or from the deployment's settings;
+//   - it runs anew whenever the endpoint answers any of its calls a token: it lives, and this call's turn may be to come;
+//   - a whole answer shows no first token: when the bound is over the endpoint is asked how it is, and only silence ends the wait before
+//     the time that all of its output may take;
+//   - where no other endpoint may take the call now, it waits on.
+import { setTimeout as sleep } from "node:timers/promises";
+import { EngineError } from "../engines/index.ts";
+import type { RegisteredEndpoint } from "../engines/index.ts";
+import { limits } from "./limits.ts";
+
+export interface FirstTokenWait {
+  endpoint: RegisteredEndpoint;
+  mostMs: number;
+  /** What a whole answer's tokens may take after the first; undefined: it streams. */
+  outputMs: number | undefined;
+  /** Whether another endpoint may take the call now. */
+  elsewhere: () => boolean;
+}
+
+/** Resolves with the error of an endpoint that has been silent for too long; with undefined when the signal aborts before. */
+export async function lateFirstToken(wait: FirstTokenWait, signal: AbortSignal): Promise<EngineError | undefined> {
+  const sentMs = performance.now();
+  const pause = (ms: number) => sleep(ms, undefined, { signal, ref: false }).catch(() => {});
+  while (!signal.aborted) {
+    const now = performance.now();
+    // Signs of life lengthen the wait only so far: one call may hang where others are answered.
+    const lifeMs = Math.min(wait.endpoint.aliveMs, sentMs + limits.firstTokenLifeMs);
+    const leftMs = Math.max(sentMs, lifeMs) + wait.mostMs - now;
+    if (leftMs > 0) await pause(leftMs);
+    else if (!wait.elsewhere()) await pause(limits.firstTokenLookMs);
+    else if (await isBusy(wait, now - sentMs, signal)) await pause(Math.max(limits.firstTokenLookMs, wait.mostMs));
+    else if (!signal.aborted) return silent(now - sentMs);
+  }
+  return undefined;
+}
+
+/** Whether a whole answer may still be on its way. */
+async function isBusy({ endpoint, mostMs, outputMs }: FirstTokenWait, waitedMs: number, signal: AbortSignal) {
+  if (outputMs === undefined || waitedMs >= mostMs + outputMs) return false;
+  return endpoint.engine.probe(signal).then(
+    () => true,
+    () => false,
+  );
+}
+
+function silent(waitedMs: number): EngineError {
+  return new EngineError({
+    status: 504,
+    code: "engine_timeout",
+    message: `The engine accepted the call and sent no token for ${Math.round(waitedMs / 100) / 10} s.`,
+    hint: "Look at its log and load: lineshaft status.",
+    retryable: true,
+  });
+}

@@ -1,0 +1,45 @@
+// Which failures of a call speak against the endpoint that it was sent to: they keep further calls away from it
+// (scheduler/health/outliers.ts). An engine that refuses a request for the request's own sake is well.
+import { EngineError } from "../../engines/index.ts";
+import type { RegisteredEndpoint } from "../../engines/index.ts";
+import type { EndpointFault } from "../../scheduler/index.ts";
+
+const faults: Readonly<Record<string, EndpointFault | undefined>> = {
+  engine_unreachable: "connect",
+  engine_timeout: "timeout",
+  engine_invalid_answer: "garbage",
+  engine_redirected: "garbage",
+  engine_auth_failed: "refused",
+  engine_model_missing: "refused",
+  engine_quota: "refused",
+};
+
+/** Undefined: nothing is to be said against the endpoint. `error` may be what wraps the engine's own. */
+export function faultOf(error: unknown): EndpointFault | undefined {
+  const engine = error instanceof EngineError ? error : error instanceof Error ? error.cause : undefined;
+  // KV that was lost between two endpoints is neither's failure to serve.
+  if (!(engine instanceof EngineError) || engine.code === "kv_lost") return undefined;
+  return faults[engine.code] ?? (engine.status >= 500 ? "failure" : undefined);
+}
+
+/**
+ * The same error, that names the endpoint by its place in this installation: an address inside it is of no use to callers, and none of
+ * their business. What an engine says of the request itself stays as it is.
+ */
+export function ofEndpoint(error: unknown, { kind, name, endpoint }: RegisteredEndpoint): unknown {
+  if (!(error instanceof EngineError) || faultOf(error) === undefined) return error;
+  const where =
+    kind === "embedded"
+      ? `Worker ${endpoint} of the deployment ${name}`
+      : endpoint === name
+        ? `The engine ${name}`
+        : `The endpoint ${endpoint} of the engine ${name}`;
+  const { message, status, code, hint, param, retryable, retryAfterSeconds } = error;
+  return new EngineError({
+    message: message.startsWith("The engine ") ? where + message.slice("The engine".length) : `${where}: ${message}`,
+    ...{ status, code, retryable, cause: error.cause ?? error },
+    ...(hint !== undefined && { hint }),
+    ...(param !== undefined && { param }),
+    ...(retryAfterSeconds !== undefined && { retryAfterSeconds }),
+  });
+}

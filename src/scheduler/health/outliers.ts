@@ -1,0 +1,178 @@
+// Which endpoints are kept away from calls because their last ones failed (outlier ejection with half-open trials, as in Envoy's
+// outlier detection and a circuit breaker).
+//
+//   serving --faults--> ejected --time--> trial --an answer--> serving
+//                          ^                |
+//                          +----a fault-----+   the time doubles, up to a bound
+//
+// On trial an endpoint gets one call at a time. What failed for the request's own sake is no fault and is never told here. Where no
+// endpoint of a deployment is left for a call, the ejected ones are tried all the same (admission.ts): what is thought of an
+// endpoint must not close a model.
+import { ejectedMostMs, faultsSeen, outcomesRemembered } from "../limits.ts";
+import type { EndpointFault, EndpointOutcome, EndpointState, SchedulerAction } from "../types.ts";
+
+/** Faults in a row that eject, and for how long the first time. */
+const rules: Record<EndpointFault, { streak: number; firstMs: number }> = {
+  // Nothing listens there: the next call would fail too, but a restart takes seconds only.
+  connect: { streak: 1, firstMs: 1_000 },
+  // A call has waited in vain for long already.
+  timeout: { streak: 1, firstMs: 10_000 },
+  failure: { streak: 3, firstMs: 5_000 },
+  garbage: { streak: 3, firstMs: 10_000 },
+  // It refuses our key, or does not know the model: a person must act.
+  refused: { streak: 3, firstMs: 20_000 },
+};
+
+interface Standing {
+  mode: "serving" | "ejected" | "trial";
+  /** Faults since the last call that was served. */
+  streak: number;
+  /** Newest outcome in bit 0; 1 is a fault. */
+  recent: number;
+  remembered: number;
+  /** Ejections without an untroubled time between them: what doubles the next one. */
+  ejections: number;
+  ejectedMs: number;
+  untilMs: number;
+  servingMs: number;
+  /** The call that tries it. */
+  trial: string | undefined;
+}
+
+export class Outliers {
+  readonly #records = new Map<EndpointState, Standing>();
+
+  /** How a call that was placed at `placedMs` went there. Older calls say nothing of an endpoint that was ejected since. */
+  outcome(
+    state: EndpointState,
+    outcome: EndpointOutcome,
+    placedMs: number,
+    now: number,
+    actions: SchedulerAction[],
+  ): void {
+    if (outcome === "alive" || outcome === "served") this.#well(state, outcome, placedMs, now, actions);
+    else this.#fault(state, outcome, placedMs, now, actions);
+  }
+
+  #well(
+    state: EndpointState,
+    outcome: "alive" | "served",
+    placedMs: number,
+    now: number,
+    actions: SchedulerAction[],
+  ): void {
+    const record = this.#records.get(state);
+    if (record === undefined) return;
+    if (record.mode !== "serving") {
+      if (placedMs < record.ejectedMs) return;
+      record.mode = "serving";
+      record.servingMs = now;
+      record.streak = 0;
+      record.recent = 0;
+      record.remembered = 0;
+      actions.push({ type: "endpoint_standing", endpoint: state.spec.id, standing: "serving" });
+    }
+    if (outcome === "served") {
+      record.streak = 0;
+      remember(record, 0);
+      // As long untroubled as it was kept away: the next ejection is a first one again.
+      if (now - record.servingMs >= record.untilMs - record.ejectedMs) record.ejections = 0;
+    }
+    this.#show(state, record);
+  }
+
+  #fault(state: EndpointState, fault: EndpointFault, placedMs: number, now: number, actions: SchedulerAction[]): void {
+    const record = this.#recordOf(state, now);
+    if (record.mode !== "serving" && placedMs < record.ejectedMs) return;
+    record.streak++;
+    remember(record, 1);
+    const { streak, firstMs } = rules[fault];
+    const often = record.remembered >= faultsSeen && 2 * faultsIn(record) >= record.remembered;
+    if (record.mode === "serving" && record.streak < streak && !often) return;
+    // Where all are ejected calls go on trying: a failure of one of them lengthens nothing.
+    if (record.mode === "ejected") return;
+    record.mode = "ejected";
+    record.trial = undefined;
+    record.ejections++;
+    record.ejectedMs = now;
+    record.untilMs = now + Math.min(ejectedMostMs, firstMs * 2 ** (record.ejections - 1));
+    this.#show(state, record);
+    actions.push({
+      type: "endpoint_standing",
+      endpoint: state.spec.id,
+      standing: "ejected",
+      fault,
+      forMs: record.untilMs - now,
+    });
+  }
+
+  /** A call has been placed there. */
+  placed(state: EndpointState, call: string): void {
+    const record = this.#records.get(state);
+    if (record?.mode !== "trial" || record.trial !== undefined) return;
+    record.trial = call;
+    this.#show(state, record);
+  }
+
+  /** A call has left it, however it ended: one that said nothing of the endpoint leaves the trial to the next. */
+  ended(state: EndpointState, call: string): void {
+    const record = this.#records.get(state);
+    if (record?.trial !== call) return;
+    record.trial = undefined;
+    this.#show(state, record);
+  }
+
+  /** Endpoints whose time is over are tried again. */
+  tick(now: number, actions: SchedulerAction[]): void {
+    for (const [state, record] of this.#records) {
+      if (record.mode !== "ejected" || record.untilMs > now) continue;
+      record.mode = "trial";
+      record.trial = undefined;
+      this.#show(state, record);
+      actions.push({ type: "endpoint_standing", endpoint: state.spec.id, standing: "trial" });
+    }
+  }
+
+  /** It has left, or another has taken its place: nothing is held against that one. */
+  left(state: EndpointState, actions: SchedulerAction[]): void {
+    const record = this.#records.get(state);
+    this.#records.delete(state);
+    if (record !== undefined && record.mode !== "serving")
+      actions.push({ type: "endpoint_standing", endpoint: state.spec.id, standing: "serving" });
+  }
+
+  #recordOf(state: EndpointState, now: number): Standing {
+    let record = this.#records.get(state);
+    if (record === undefined) {
+      record = {
+        mode: "serving",
+        streak: 0,
+        recent: 0,
+        remembered: 0,
+        ejections: 0,
+        ejectedMs: 0,
+        untilMs: 0,
+        servingMs: now,
+        trial: undefined,
+      };
+      this.#records.set(state, record);
+    }
+    return record;
+  }
+
+  #show(state: EndpointState, { mode, trial }: Standing): void {
+    state.standing = mode;
+    state.ejected = mode === "ejected" || (mode === "trial" && trial !== undefined);
+  }
+}
+
+function remember(record: Standing, bit: 0 | 1): void {
+  record.recent = ((record.recent << 1) | bit) & (2 ** outcomesRemembered - 1);
+  record.remembered = Math.min(outcomesRemembered, record.remembered + 1);
+}
+
+function faultsIn({ recent }: Standing): number {
+  let count = 0;
+  for (let bits = recent; bits !== 0; bits >>>= 1) count += bits & 1;
+  return count;
+}
