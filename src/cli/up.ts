@@ -44,7 +44,7 @@ export function registerUp(program: Command, context: Context): void {
     await interrupt.stopped;
     const stopBegun = performance.now();
     if (!options.json) terminal.note("Stopping: calls under way are settled first. Ctrl-C again ends at once.");
-    await instance.stop();
+    await stopInTime(instance, interrupt, context);
     if (!options.json) terminal.note(`Stopped in ${duration(performance.now() - stopBegun)}.`);
   });
 }
@@ -58,6 +58,18 @@ export function readyJson(instance: Pick<Instance, "address" | "key" | "consoleU
     credentials: key.state === "gone" ? null : home.credentialsPath,
     ...(key.state === "new" && { key: key.secret }),
   };
+}
+
+/** The stop's own steps are bounded; this ends it when something hangs that none of them has foreseen. */
+async function stopInTime(instance: Instance, interrupt: Interrupt, context: Context): Promise<void> {
+  const { forceMs } = await import("./instance/undo.ts");
+  const force = setTimeout(() => {
+    context.terminal.note("Ended by force: something did not answer. What was under way is settled at the next start.");
+    interrupt.kill();
+    process.exit(0);
+  }, forceMs);
+  await instance.stop();
+  clearTimeout(force);
 }
 
 /** What a person sees when all is up: where, with which key, and three lines that work as they stand. */
@@ -124,6 +136,11 @@ class Interrupt {
 
   onSecond(kill: () => void): void {
     this.#kill = kill;
+  }
+
+  /** Ends every child at once. */
+  kill(): void {
+    this.#kill();
   }
 }
 

@@ -6,7 +6,7 @@ import { healthyAfterMs, restartCeilingMs, restartFloorMs, restartMultiplier } f
 import { Messages } from "./messages.ts";
 import { homeMark } from "./orphans.ts";
 import { OutputTail } from "./output.ts";
-import { identify, signal } from "./processes.ts";
+import { identify, killTree, signal } from "./processes.ts";
 import type { ChildRecords } from "./records.ts";
 import type { SupervisorOptions } from "./supervisor.ts";
 import type { ChildSpec, ChildState, ChildStatus } from "./types.ts";
@@ -96,7 +96,7 @@ export class ManagedChild {
 
   kill(): void {
     this.#stopping.abort();
-    if (this.#life) signal(-this.#life.pid, "SIGKILL");
+    if (this.#life) killTree(this.#life.pid);
   }
 
   /** From readiness to the end: waits for each death and starts again, until it is told to stop. */
@@ -211,7 +211,7 @@ export class ManagedChild {
     signal(life.pid, this.#spec.stopSignal);
     const late = new AbortController();
     const kill = sleepMs(this.#spec.stopTimeoutMs, undefined, { signal: late.signal }).then(
-      () => signal(-life.pid, "SIGKILL"),
+      () => killTree(life.pid),
       () => {},
     );
     await life.ended;

@@ -4,7 +4,7 @@
 import { readFileSync, readdirSync } from "node:fs";
 import { orphanGoneMs, orphanStopMs } from "./limits.ts";
 import { FleetError } from "./errors.ts";
-import { commandLine, identify, isSame, signal, waitGone, type ProcessIdentity } from "./processes.ts";
+import { commandLine, identify, isSame, killTree, signal, waitGone, type ProcessIdentity } from "./processes.ts";
 import { ChildRecords } from "./records.ts";
 
 /** Environment variable that every child carries: the home it belongs to. */
@@ -62,9 +62,7 @@ function carries(pid: number, mark: string): boolean {
 async function end(orphan: Orphan): Promise<void> {
   signal(orphan.pid, orphan.stopSignal);
   if (await waitGone(orphan, orphanStopMs)) return;
-  // The group too: a child in a group of its own may have helpers that would outlive it.
-  signal(-orphan.pid, "SIGKILL");
-  signal(orphan.pid, "SIGKILL");
+  killTree(orphan.pid);
   if (await waitGone(orphan, orphanGoneMs)) return;
   throw new FleetError({
     code: "orphan_alive",

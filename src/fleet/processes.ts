@@ -143,6 +143,24 @@ export function signal(pid: number, name: NodeJS.Signals): boolean {
   }
 }
 
+/**
+ * Kills a process, its group and everything below it. Postgres' own processes lead groups of their own, and ones that are frozen do not
+ * notice that their parent has gone: they would keep its data folder and its memory for ever.
+ */
+export function killTree(pid: number): void {
+  const below = descendants(pid);
+  signal(-pid, "SIGKILL");
+  for (const one of [pid, ...below]) signal(one, "SIGKILL");
+}
+
+function descendants(root: number): number[] {
+  const rows = allProcesses();
+  const found = [root];
+  // Grows while it is walked: each process's children are looked for in turn.
+  for (const parent of found) for (const row of rows) if (row.parent === parent) found.push(row.pid);
+  return found.slice(1);
+}
+
 /** Waits until a process is gone; false when it still lives after `timeoutMs`. */
 export async function waitGone(identity: ProcessIdentity, timeoutMs: number): Promise<boolean> {
   for (let waited = 0; isSame(identity); waited += gonePollMs) {

@@ -1,7 +1,7 @@
 // Why a call was not served, as one class that becomes an HTTP answer in one place: OpenAI's shape on /v1
 // ({error: {message, type, param, code, hint}}), ours on /api. Every code stands in docs/errors.md.
 import { EngineError } from "../engines/index.ts";
-import { isStoreAway, storable } from "../store/index.ts";
+import { isStorageFull, isStoreAway, storable } from "../store/index.ts";
 import { limits } from "./limits.ts";
 
 export class GatewayError extends Error {
@@ -44,12 +44,14 @@ export function asGatewayError(error: unknown): GatewayError {
       retryAfterSeconds: error.retryAfterSeconds,
       cause: error,
     });
+  if (isStorageFull(error)) return storageFull(error);
   if (isStoreAway(error))
     return new GatewayError({
       status: 503,
       code: "store_unavailable",
-      message: "The database does not answer, so nothing can be held or recorded.",
-      hint: "It is started again by itself if it is Lineshaft's own: try again in a moment. See lineshaft status.",
+      message:
+        "The database does not answer, so nothing can be held or recorded. Try again in a moment; `lineshaft status` says when it is back.",
+      hint: "The embedded database is started again by itself; one of your own is named by DATABASE_URL.",
       retryAfterSeconds: 1,
       cause: error,
     });
@@ -59,6 +61,19 @@ export function asGatewayError(error: unknown): GatewayError {
     message: "Lineshaft failed to serve this request.",
     hint: "Look for the request id in the log; start with LINESHAFT_LOG=debug for more.",
     cause: error,
+  });
+}
+
+/** The disk has no room: nothing new is taken until it has, because a database that cannot write its log ends. */
+export function storageFull(cause?: unknown): GatewayError {
+  return new GatewayError({
+    status: 507,
+    code: "storage_full",
+    message:
+      "The disk is full, so nothing can be held or recorded. Free some space on the disk of LINESHAFT_HOME (or of your own Postgres); work goes on by itself then.",
+    hint: "`lineshaft doctor` says how much is free.",
+    retryAfterSeconds: 10,
+    cause,
   });
 }
 

@@ -51,12 +51,13 @@ export async function testGateway(
     script?: Script;
     consoleFolder?: string;
     priced?: boolean;
+    db?: Database & AsyncDisposable;
     openMetrics?: boolean;
     /** Routes of rooms above this one, made from its parts. */
     routes?: (parts: Omit<ServerDependencies, "status" | "routes">) => ServerDependencies["routes"];
   } = {},
 ): Promise<TestGateway> {
-  const db = await testDatabase();
+  const db = options.db ?? (await testDatabase());
   const engine = await scriptedEngine(options.script);
   const logged: string[] = [];
   const log = createLogger({ level: "trace", destination: { write: (line) => void logged.push(line) } });

@@ -1,6 +1,6 @@
 // Commits in groups without a timer: whatever arrived while the last batch was committing is the next batch. Under light
 // load every item is a batch of one and waits for nothing; under heavy load one commit (an fsync) is shared by many.
-import { isStoreAway } from "../store/index.ts";
+import { isOutcomeUnknown, isStoreAway } from "../store/index.ts";
 
 interface Waiting<Item, Result> {
   item: Item;
@@ -40,8 +40,9 @@ export class Batcher<Item, Result> {
       const results = await this.#commit(batch.map((waiting) => waiting.item));
       batch.forEach((waiting, place) => waiting.resolve(results[place]!));
     } catch (error) {
-      // A database that is away fails the whole batch: asking again for each item would only multiply the wait.
-      if (batch.length === 1 || isStoreAway(error)) {
+      // A database that is away fails the whole batch: asking again for each item would only multiply the wait, and where it is not
+      // known whether the batch stands, nothing may be asked again.
+      if (batch.length === 1 || isStoreAway(error) || isOutcomeUnknown(error)) {
         for (const waiting of batch) waiting.reject(error);
         return;
       }

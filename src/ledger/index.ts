@@ -2,6 +2,7 @@ import type { Database } from "../store/index.ts";
 import { readBill, type Bill } from "./bill.ts";
 import { Budgets, type Budget, type NewBudget } from "./budgets.ts";
 import { Attempts } from "./ledger.ts";
+import { sweepMs } from "./limits.ts";
 import { recordOutcome, type NewOutcome, type Outcome } from "./outcomes.ts";
 import { proveLedger, type ProofReport } from "./proof.ts";
 import { Rates, type NewRateCard } from "./rates.ts";
@@ -45,6 +46,7 @@ export async function createLedger(options: { db: Database; owner: string; now?:
   const budgets = new Budgets(db);
   await attempts.open();
   await attempts.sweep();
+  const sweeping = setInterval(() => void attempts.sweep().catch(() => {}), sweepMs).unref();
   return {
     currentRateCard: (organisation, model) => rates.current(organisation, model),
     setRateCard: (card) => rates.set(card),
@@ -58,6 +60,9 @@ export async function createLedger(options: { db: Database; owner: string; now?:
     recordOutcome: (outcome) => recordOutcome(db, outcome),
     bill: (organisation, period = {}) => readBill(db, organisation, period),
     prove: () => proveLedger(db),
-    close: () => attempts.close(),
+    close: () => {
+      clearInterval(sweeping);
+      return attempts.close();
+    },
   };
 }

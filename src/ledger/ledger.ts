@@ -6,9 +6,9 @@
 // A hold whose owner died is settled in full by the sweeper: nobody knows any more what was used, and money fails closed.
 // The owner's life is an advisory lock of its database session, so no clock and no heartbeat are involved.
 import { createHash } from "node:crypto";
-import type { PoolClient } from "pg";
-import type { Database } from "../store/index.ts";
+import { HeldLock, isOutcomeUnknown, type Database } from "../store/index.ts";
 import { Batcher } from "./batcher.ts";
+import { Doubtful } from "./doubtful.ts";
 import { batchLimit, namespaceOfOwnerLocks, promptTokensPlausible } from "./limits.ts";
 import { billable, type Billable } from "./claims.ts";
 import type {
@@ -61,49 +61,26 @@ export class Attempts {
   readonly #held = new Map<string, Held>();
   readonly #holds: Batcher<HoldRequest, HoldResult>;
   readonly #settlements: Batcher<PricedSettlement, Settlement>;
-  #lockHolder: PoolClient | undefined;
-  #closed = false;
+  readonly #lock: HeldLock;
+  readonly #doubtful: Doubtful;
 
   constructor(db: Database, ownerName: string) {
     this.#db = db;
     this.owner = createHash("sha256").update(ownerName).digest().readInt32BE(0);
+    this.#lock = new HeldLock(db.url, "lineshaft ledger", [namespaceOfOwnerLocks, this.owner]);
     this.#holds = new Batcher((requests) => this.#commitHolds(requests), batchLimit);
     this.#settlements = new Batcher((requests) => this.#commitSettlements(requests), batchLimit);
+    this.#doubtful = new Doubtful((requests) => this.#voidDoubtful(requests));
   }
 
   /** Takes the owner's lock; until `close`, its holds are its own. Taken again when the database comes back. */
-  async open(): Promise<void> {
-    const client = await this.#db.pool.connect();
-    try {
-      await client.query("select pg_advisory_lock($1, $2)", [namespaceOfOwnerLocks, this.owner]);
-    } catch (error) {
-      client.release(true);
-      throw error;
-    }
-    // Closed while it was being taken again: nobody would ever give the connection back, and the pool could not end.
-    if (this.#closed) return client.release(true);
-    this.#lockHolder = client;
-    client.once("error", () => {
-      client.release(true);
-      this.#lockHolder = undefined;
-      this.#reopen();
-    });
-  }
-
-  #reopen(): void {
-    if (this.#closed) return;
-    this.open().catch(() => setTimeout(() => this.#reopen(), 500).unref());
+  open(): Promise<void> {
+    return this.#lock.open();
   }
 
   async close(): Promise<void> {
-    this.#closed = true;
-    const client = this.#lockHolder;
-    this.#lockHolder = undefined;
-    if (!client) return;
-    client.removeAllListeners("error");
-    client.on("error", () => {});
-    await client.query("select pg_advisory_unlock($1, $2)", [namespaceOfOwnerLocks, this.owner]).catch(() => {});
-    client.release();
+    this.#doubtful.close();
+    await this.#lock.close();
   }
 
   /** Holds an attempt's worst case on every budget of its scopes, or refuses and holds nothing. */
@@ -171,10 +148,21 @@ export class Attempts {
 
   async #commitHolds(requests: HoldRequest[]): Promise<HoldResult[]> {
     const items = JSON.stringify(requests.map(holdItem));
-    const { rows } = await this.#db.query<HoldRow>("select * from hold_attempts($1, $2)", [this.owner, items]);
+    const { rows } = await this.#db
+      .query<HoldRow>("select * from hold_attempts($1, $2)", [this.owner, items])
+      .catch((error: unknown) => {
+        // Nobody is told that these are held, and they may be.
+        if (isOutcomeUnknown(error)) this.#doubtful.add(requests);
+        throw error;
+      });
     if (rows.length === 0) return requests.map(() => ({ admitted: true, tightest: undefined }));
     const byAttempt = new Map(rows.map((row) => [row.attempt, row]));
     return requests.map((request) => holdResult(request, byAttempt.get(request.attempt)!));
+  }
+
+  /** Ends holds of which it is not known whether they were taken. */
+  async #voidDoubtful(requests: HoldRequest[]): Promise<void> {
+    await this.#db.query("select void_holds($1, $2)", [this.owner, JSON.stringify(requests.map(holdItem))]);
   }
 
   async #commitSettlements(requests: PricedSettlement[]): Promise<Settlement[]> {

@@ -11,3 +11,10 @@ export const suspenseNanoMost = 100_000_000_000_000n;
 
 /** Longest period that a bill or an overview may cover without naming its start is everything: no bound, one index scan. */
 export const namespaceOfOwnerLocks = 4070_0002;
+
+/** Holds whose outcome is not known are ended in groups of this size, and tried again after this pause while the database is away. */
+export const doubtfulBatch = 256;
+export const doubtfulAgainMs = 500;
+
+/** Holds of owners that are gone are looked for this often: a statement may be carried out after its process has ended. */
+export const sweepMs = 60_000;

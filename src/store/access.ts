@@ -62,7 +62,7 @@ export const access: Record<string, Access> = {
 };
 
 /** Functions that write tables which the runtime role only reads. They run with the owner's rights and a fixed search path. */
-export const ownersFunctions = ["hold_attempts", "settle_attempts", "post_entries", "set_budget"];
+export const ownersFunctions = ["hold_attempts", "settle_attempts", "void_holds", "post_entries", "set_budget"];
 
 /** Everything that a class grants besides reading. */
 export function grantsOf(of: Access): string[] {

@@ -1,9 +1,17 @@
 // The one door to Postgres: a pool, transactions, and Kysely over the same pool for queries that are not about money.
 // Money and queue statements are raw SQL through `query`, so that they can be read aloud.
+//
+// Nothing waits for ever. A server that answers nothing at all is noticed by its silence (pulse.ts), and then everything that waits for
+// it fails at once and new work is refused until it answers again. A server that lives is given as long as the work's own bound.
 import { Kysely, PostgresDialect } from "kysely";
 import pg from "pg";
 import type { PoolClient, QueryResultRow } from "pg";
+import { setTimeout as sleep } from "node:timers/promises";
+import { isStoreAway, StoreUnavailableError } from "./failures.ts";
+import { limits } from "./limits.ts";
 import { migrate } from "./migrate.ts";
+import { Pulse } from "./pulse.ts";
+import { Asker, bounded, breakOff, makeClient } from "./session.ts";
 import type { Tables } from "./tables.ts";
 
 /** 64-bit integers arrive as bigint (money, tokens), numeric as string, timestamps as Date, json as parsed. */
@@ -12,23 +20,55 @@ const parsers = new Map<number, (value: string) => unknown>([
   [1016, (value) => (value === "{}" ? [] : value.slice(1, -1).split(",").map(BigInt))],
 ]);
 
+/** What the server gives up by itself when we are gone. By statement: poolers in between refuse startup parameters. */
+const sessionSettings = [
+  `set client_connection_check_interval = ${limits.clientCheckMs}`,
+  `set idle_in_transaction_session_timeout = ${limits.idleTransactionMs}`,
+].join("; ");
+
 export interface Queryable {
   query<Row extends QueryResultRow>(sql: string, values?: unknown[]): Promise<{ rows: Row[]; rowCount: number | null }>;
 }
 
 export type Listener = pg.Client;
 
+export interface WorkBound {
+  /** The work is given up after this long, although the server lives. */
+  boundMs?: number;
+}
+
+/** A borrowed connection, and when it is taken away. */
+interface Loan {
+  client: PoolClient;
+  untilMs: number;
+  /** Why it was taken away; such a connection is not used again. */
+  broken: string | undefined;
+}
+
+const silentMessage = "The database does not answer.";
+
 export class Database implements Queryable {
   readonly url: string;
   readonly pool: pg.Pool;
   readonly kysely: Kysely<Tables>;
+  readonly #asker: Asker;
+  readonly #pulse: Pulse;
+  readonly #loans = new Set<Loan>();
+  /** Each fails one wait for a connection. */
+  readonly #borrowing = new Set<(error: Error) => void>();
+  readonly #listeners = new Set<(silent: boolean) => void>();
 
   constructor(url: string, options: { connections?: number } = {}) {
     this.url = url;
     this.pool = new pg.Pool({
       connectionString: url,
-      max: options.connections ?? 12,
+      max: options.connections ?? limits.connections,
       application_name: "lineshaft",
+      connectionTimeoutMillis: limits.connectMs,
+      keepAlive: true,
+      keepAliveInitialDelayMillis: limits.keepAliveMs,
+      // An older server that lacks a setting works without it.
+      onConnect: (client) => bounded(client, limits.connectMs, client.query(sessionSettings)).catch(() => {}),
       types: {
         // pg types this as an overload set over formats; only the text format is used here.
         getTypeParser: ((oid: number, format?: string) =>
@@ -37,50 +77,169 @@ export class Database implements Queryable {
     });
     // An idle connection that breaks (the server restarts) is replaced by the pool at the next query.
     this.pool.on("error", () => {});
-    // One that breaks while it is borrowed fails its query; without a listener it would also end the process.
-    this.pool.on("connect", (client) => client.on("error", () => {}));
+    this.pool.on("connect", (client) => {
+      // One that breaks while it is borrowed fails its query; without a listener it would also end the process.
+      client.on("error", () => {});
+    });
     this.kysely = new Kysely<Tables>({ dialect: new PostgresDialect({ pool: this.pool }) });
+    this.#asker = new Asker(url);
+    this.#pulse = new Pulse({
+      ask: () => this.#asker.ask(),
+      onChange: (silent) => this.#changed(silent),
+      onTick: () => this.#endOverdue(),
+    });
   }
 
-  query<Row extends QueryResultRow>(sql: string, values?: unknown[]) {
-    return this.pool.query<Row>(sql, values);
-  }
-
-  /** A connection of its own for LISTEN, not yet connected: the pool's are anybody's between two queries. */
-  listener(): Listener {
-    return new pg.Client({ connectionString: this.url, application_name: "lineshaft listen" });
+  /**
+   * One statement. Throws StoreUnavailableError when the server has been silent for `limits.silentMs`, or has not answered this
+   * statement within its bound; the connection is given up with it.
+   */
+  query<Row extends QueryResultRow>(sql: string, values?: unknown[], { boundMs = limits.queryMs }: WorkBound = {}) {
+    return this.#lend(boundMs, (client) => client.query<Row>(sql, values));
   }
 
   /** Runs `work` in one transaction; rolls back when it throws. */
-  async transaction<Result>(work: (client: PoolClient) => Promise<Result>): Promise<Result> {
-    const client = await this.pool.connect();
-    try {
+  transaction<Result>(
+    work: (client: PoolClient) => Promise<Result>,
+    { boundMs = limits.transactionMs }: WorkBound = {},
+  ): Promise<Result> {
+    return this.#lend(boundMs, async (client, loan) => {
       await client.query("begin");
-      const result = await work(client);
-      await client.query("commit");
-      client.release();
-      return result;
-    } catch (error) {
-      const broken = await client.query("rollback").then(
-        () => false,
-        () => true,
-      );
-      client.release(broken);
-      throw error;
-    }
+      try {
+        const result = await work(client);
+        await client.query("commit");
+        return result;
+      } catch (error) {
+        await client.query("rollback").catch((failed: Error) => (loan.broken ??= failed.message));
+        throw error;
+      }
+    });
+  }
+
+  /** Whether the server answers; known within `limits.pingMs`, whatever hangs. */
+  async answers(): Promise<boolean> {
+    if (this.#pulse.silent) return false;
+    return this.#asker.ask().then(
+      () => true,
+      () => false,
+    );
+  }
+
+  /** Told when the server has ceased to answer, and when it answers again. */
+  onSilence(listener: (silent: boolean) => void): void {
+    this.#listeners.add(listener);
+  }
+
+  /** A connection of its own for LISTEN, not yet connected: the pool's are anybody's between two queries. `endClient` ends it. */
+  listener(): Listener {
+    return makeClient(this.url, "lineshaft listen");
   }
 
   /** To be called as the tables' owner; `runtimeRole` gets its rights on them. */
   async migrate(runtimeRole?: string): Promise<void> {
-    const client = await this.pool.connect();
+    await this.#lend(limits.longMs, (client) => migrate(client, { runtimeRole }));
+  }
+
+  /** Ends every connection; what is still borrowed after a moment is broken off. */
+  async close(): Promise<void> {
+    const late = new AbortController();
+    const ended = this.pool.end();
+    await Promise.race([ended, sleep(limits.goodbyeMs, undefined, { signal: late.signal }).catch(() => {})]);
+    late.abort();
+    this.#giveUp("The database was closed.");
+    this.#pulse.close();
+    await Promise.all([ended, this.#asker.close()]);
+  }
+
+  async #lend<Result>(boundMs: number, work: (client: PoolClient, loan: Loan) => Promise<Result>): Promise<Result> {
+    if (this.#pulse.silent) throw new StoreUnavailableError(silentMessage, { sent: false });
+    this.#pulse.enter();
     try {
-      await migrate(client, { runtimeRole });
+      const client = await this.#borrow();
+      const loan: Loan = { client, untilMs: performance.now() + boundMs, broken: undefined };
+      this.#loans.add(loan);
+      try {
+        const result = await work(client, loan);
+        this.#pulse.answered();
+        return result;
+      } catch (error) {
+        if (error instanceof pg.DatabaseError) {
+          // The server has refused a statement, and the connection is as good as before; a fatal error ends the connection too.
+          this.#pulse.answered();
+          if (error.severity !== "ERROR") loan.broken ??= error.message;
+          throw error;
+        }
+        loan.broken ??= brokenReason(client, error);
+        if (loan.broken === undefined) throw error;
+        throw new StoreUnavailableError(loan.broken, { sent: true, cause: error });
+      } finally {
+        this.#loans.delete(loan);
+        client.release(loan.broken !== undefined);
+      }
     } finally {
-      client.release();
+      this.#pulse.leave();
     }
   }
 
-  async close(): Promise<void> {
-    await this.pool.end();
+  async #borrow(): Promise<PoolClient> {
+    const asked = this.pool.connect();
+    const givenUp = Promise.withResolvers<never>();
+    this.#borrowing.add(givenUp.reject);
+    try {
+      return await Promise.race([asked, givenUp.promise]);
+    } catch (error) {
+      asked.then(
+        (client) => client.release(),
+        () => {},
+      );
+      throw unsent(error);
+    } finally {
+      this.#borrowing.delete(givenUp.reject);
+    }
   }
+
+  #changed(silent: boolean): void {
+    if (silent) this.#giveUp(silentMessage);
+    for (const listener of this.#listeners) listener(silent);
+  }
+
+  #giveUp(why: string): void {
+    for (const fail of this.#borrowing) fail(new StoreUnavailableError(why, { sent: false }));
+    for (const loan of this.#loans) this.#end(loan, why);
+    // Idle connections may be as dead as those in use, and would each cost one statement its silence.
+    for (let idle = this.pool.idleCount; idle > 0 && !this.pool.ending; idle--)
+      this.pool.connect().then(
+        (client) => client.release(true),
+        () => {},
+      );
+  }
+
+  #endOverdue(): void {
+    const now = performance.now();
+    for (const loan of this.#loans)
+      if (now >= loan.untilMs) this.#end(loan, "The database took too long over a statement.");
+  }
+
+  #end(loan: Loan, why: string): void {
+    if (loan.broken !== undefined) return;
+    loan.broken = why;
+    breakOff(loan.client);
+  }
+}
+
+/** Nothing was sent yet, which those that must know whether a statement stands are told. */
+function unsent(error: unknown): unknown {
+  if (error instanceof StoreUnavailableError) return error;
+  const { message, code } = error as NodeJS.ErrnoException;
+  if (message.startsWith("timeout exceeded when trying to connect"))
+    return new StoreUnavailableError("All connections to the database are in use.", { sent: false, cause: error });
+  // A wrong password and the like stay what they are.
+  if (!isStoreAway(error)) return error;
+  return new StoreUnavailableError(message || `It cannot be reached (${code}).`, { sent: false, cause: error });
+}
+
+/** Undefined when an error has nothing to do with the connection, which may then be used again. */
+function brokenReason(client: PoolClient, error: unknown): string | undefined {
+  const { _queryable: usable, _ending: ending } = client as unknown as { _queryable: boolean; _ending: boolean };
+  return usable && !ending ? undefined : (error as Error).message;
 }

@@ -1,10 +1,12 @@
 export { Database, type Listener, type Queryable } from "./database.ts";
+export { endClient, HeldLock } from "./session.ts";
+export { limits as storeLimits } from "./limits.ts";
 export { migrate, MigrationError, readMigrations } from "./migrate.ts";
 export { preparePostgres, PostgresSetupError, type PostgresCommand, type PostgresOptions } from "./postgres.ts";
 export { isSuperuser, prepareRoles, runtimeRole, superuserAdvice, urlAs } from "./roles.ts";
 export type { DatabaseUrls, RolePasswords } from "./roles.ts";
 export { BlobMissingError, canonicalJson, getBlob, putBlob, refOf, type BlobRef } from "./blobs.ts";
-export { isRowRefused, isStoreAway } from "./failures.ts";
+export { isOutcomeUnknown, isRowRefused, isStorageFull, isStoreAway, StoreUnavailableError } from "./failures.ts";
 export { newId, type IdPrefix } from "./ids.ts";
 export { isStorable, storable, unstorable } from "./text.ts";
 export type { Tables } from "./tables.ts";

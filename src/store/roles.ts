@@ -8,6 +8,7 @@
 // The superuser cannot be taken away (Postgres refuses it for the role of initdb), so run time simply connects as another role.
 import pg from "pg";
 import type { Queryable } from "./database.ts";
+import { makeClient } from "./session.ts";
 
 export const bootstrapRole = "lineshaft";
 export const ownerRole = "lineshaft_owner";
@@ -110,7 +111,7 @@ function inDatabase(server: string, database: string): string {
 }
 
 async function withClient<Result>(url: string, work: (client: pg.Client) => Promise<Result>): Promise<Result> {
-  const client = new pg.Client({ connectionString: url, application_name: "lineshaft roles" });
+  const client = makeClient(url, "lineshaft roles");
   await client.connect();
   try {
     return await work(client);

@@ -1,11 +1,18 @@
 // Databases for tests: one Postgres per test run (test/setup/postgres.ts), one database per caller, cloned from a template
 // that has the migrations in it (about 30 ms instead of migrating anew). Tests connect as the restricted runtime role, as an
 // instance does, so that a missing grant shows.
+import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { createServer, type AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
 import type { QueryResultRow } from "pg";
 import { Database } from "./database.ts";
-import { ownerRole, runtimeRole, urlAs } from "./roles.ts";
+import { preparePostgres } from "./postgres.ts";
+import { ownerRole, prepareRoles, runtimeRole, urlAs } from "./roles.ts";
 
 /** URL of the run's server as its superuser; set by the global setup. */
 export const testServerVariable = "LINESHAFT_TEST_DATABASE_URL";
@@ -60,12 +67,95 @@ export async function testDatabase(): Promise<Database & AsyncDisposable> {
   });
 }
 
-async function administer(sql: string): Promise<void> {
-  const client = new pg.Client({ connectionString: serverUrl("postgres") });
-  await client.connect();
+async function administer(sql: string, url = serverUrl("postgres")): Promise<void> {
+  const client = new pg.Client({ connectionString: url });
+  client.on("error", () => {});
   try {
+    await client.connect();
     await client.query(sql);
   } finally {
     await client.end();
   }
+}
+
+export interface OwnPostgres extends AsyncDisposable {
+  url: string;
+  /** The server's first process. */
+  pid: number;
+  /** Stops the server and everything it has started where it stands, as SIGSTOP or a disk that hangs does. */
+  freeze(): void;
+  thaw(): void;
+  /** A pool of connections to it, which ends with the scope. */
+  open(): Database & AsyncDisposable;
+}
+
+/** A server of the caller's own, to be frozen, killed or starved; with our migrations in its database. */
+export async function ownPostgres(): Promise<OwnPostgres> {
+  const home = mkdtempSync(join(tmpdir(), "lineshaft-own-postgres-"));
+  const command = await preparePostgres({ home, port: await freePort(), password: "test", durable: false });
+  const { uid, gid, env } = command;
+  const child = spawn(command.command, command.args, { env, uid, gid, stdio: "ignore" });
+  const pid = child.pid!;
+  const gone = new Promise((resolve) => child.once("exit", resolve));
+  const kill = () => signalAll(pid, "SIGKILL");
+  process.on("exit", kill);
+  const maintenance = new URL(command.url);
+  maintenance.pathname = "/postgres";
+  await untilItServes(maintenance.toString());
+  const urls = await prepareRoles(maintenance.toString(), testPasswords);
+  const owner = new Database(urls.owner, { connections: 1 });
+  await owner.migrate(runtimeRole);
+  await owner.close();
+  return {
+    url: urls.runtime,
+    pid,
+    freeze: () => signalAll(pid, "SIGSTOP"),
+    thaw: () => signalAll(pid, "SIGCONT"),
+    open() {
+      const opened = new Database(urls.runtime, { connections: 6 });
+      return Object.assign(opened, { [Symbol.asyncDispose]: () => opened.close() });
+    },
+    async [Symbol.asyncDispose]() {
+      process.off("exit", kill);
+      kill();
+      await gone;
+      for (const folder of new Set([home, command.dataFolder]))
+        rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+    },
+  };
+}
+
+/** The first process before those below it, so that a stopped server starts no more of them. */
+function signalAll(pid: number, name: NodeJS.Signals): void {
+  process.kill(pid, name);
+  for (const entry of readdirSync("/proc")) {
+    if (!/^\d+$/.test(entry)) continue;
+    try {
+      const stat = readFileSync(`/proc/${entry}/stat`, "utf8");
+      if (Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]) === pid) process.kill(Number(entry), name);
+    } catch {
+      // It has ended meanwhile.
+    }
+  }
+}
+
+async function untilItServes(url: string): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await administer("select 1", url);
+    } catch (error) {
+      if (tries === 300) throw error;
+      await sleep(100);
+    }
+  }
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const probe = createServer().once("error", reject);
+    probe.listen(0, "127.0.0.1", () => {
+      const { port } = probe.address() as AddressInfo;
+      probe.close(() => resolve(port));
+    });
+  });
 }

@@ -11,6 +11,7 @@ import {
   type DatabaseUrls,
   type PostgresCommand,
 } from "../../store/index.ts";
+import { childStopMs } from "./undo.ts";
 
 const readyPollMs = 40;
 
@@ -106,7 +107,7 @@ function postgresSpec(command: PostgresCommand): ChildSpec {
     // Recovery after a crash replays the log first; a large one takes a while.
     readyTimeoutMs: 120_000,
     stopSignal: command.stopSignal,
-    stopTimeoutMs: 2_500,
+    stopTimeoutMs: childStopMs,
   };
 }
 

@@ -8,7 +8,6 @@
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import type { Server } from "node:http";
-import { setTimeout as sleep } from "node:timers/promises";
 import {
   createAgents,
   restateCommand,
@@ -32,6 +31,7 @@ import { deploymentRoutes } from "../../gateway/api/routes/deployments.ts";
 import type { LiveEvent } from "../../gateway/api/schemas.ts";
 import { Identity } from "../../governance/index.ts";
 import { createLedger } from "../../ledger/index.ts";
+import type { Database } from "../../store/index.ts";
 import type { LocalModel, Progress } from "../../models/index.ts";
 import { isSuperuser, superuserAdvice } from "../../store/index.ts";
 import { Alarms, AlarmStore, createLogger, createMetrics, LiveEvents } from "../../telemetry/index.ts";
@@ -41,13 +41,7 @@ import { InstanceDeployments } from "./deployments.ts";
 import { maintenanceRoutes } from "./maintenance.ts";
 import { startDatabase } from "./postgres.ts";
 import { componentOf, instanceStatus } from "./status.ts";
-
-/** Calls and runs under way may end by themselves for this long; then they are cancelled and settled. */
-const settleGraceMs = 1_200;
-/** One part of settling that takes longer (a database that does not answer) is left to the next start, which settles it. */
-const settleStepMs = 2_000;
-/** Children that do not end in time are killed; both halves together stay under five seconds. */
-const childStopMs = 2_500;
+import { childStopMs, settleGraceMs, Undo } from "./undo.ts";
 
 /** Where Restate's SDKs listen unless told otherwise. */
 const usualEndpointPort = 9080;
@@ -115,8 +109,9 @@ async function compose(options: StartOptions, stack: AsyncDisposableStack): Prom
   });
   stack.defer(() => supervisor.stopAll());
   options.onKill(() => supervisor.killAll());
+  const undo = new Undo(stack, log);
   const engines = new EngineRegistry();
-  stack.defer(async () => {
+  undo.add("engines", async () => {
     await engines.close();
     await closeEgress();
   });
@@ -131,14 +126,8 @@ async function compose(options: StartOptions, stack: AsyncDisposableStack): Prom
   const stop = AbortSignal.any([signal, giveUp.signal]);
   const stopChildren = () => void supervisor.stopAll();
   stop.addEventListener("abort", stopChildren);
-  /** Undone at the stop, in reverse order, and never waited for beyond its time. */
-  const undo = (what: string, work: () => Promise<unknown>) =>
-    stack.defer(async () => {
-      const late = await Promise.race([work().then(() => false), sleep(settleStepMs, true, { ref: false })]);
-      if (late) log.warn({ what }, "was not settled in time; the next start settles it");
-    });
   const deployments = new InstanceDeployments({ engines, home, supervisor, settings, log, report, signal: stop });
-  stack.defer(async () => deployments.close());
+  undo.add("deployments", async () => deployments.close());
   deployments.begin();
   const opened = step("Postgres", openBooks(options, supervisor, undo));
   const [books, restate, , consoleFolder] = await allOrNothing(giveUp, [
@@ -161,16 +150,17 @@ async function compose(options: StartOptions, stack: AsyncDisposableStack): Prom
   const alarms = new Alarms({ log, metrics });
   const alarmStore = new AlarmStore({ alarms, db, log });
   await alarmStore.restore();
-  undo("alarms", () => alarmStore.close());
+  undo.add("alarms", () => alarmStore.close());
   alarms.onChange(({ change, alarm }) =>
     events.publish(alarm.organisation ?? organisation.id, { type: "alarm", change, alarm: alarmResource(alarm) }),
   );
   if (await isSuperuser(db)) alarms.raise({ code: "database_superuser", message: superuserAdvice });
+  watchSilence(db, alarms);
   // Only a database that others may use too can have other gateways on it.
   const carrier = settings.DATABASE_URL
     ? new PostgresCarrier({ db, log, isShared: (name) => engines.get(name)?.kind !== "embedded" })
     : undefined;
-  if (carrier) undo("load of other gateways", () => carrier.close());
+  if (carrier) undo.add("load of other gateways", () => carrier.close());
   const gateway = createGateway({ db, ledger, engines, events, metrics, alarms, log, carrier });
   await restoreEngines({ db, engines, log });
   stack.defer(keepProbing(engines));
@@ -196,7 +186,7 @@ async function compose(options: StartOptions, stack: AsyncDisposableStack): Prom
     if (worker?.kind === "embedded") engines.lost(worker, "It has ended and is being started again.");
   });
   supervisor.onChange((child) => events.publish(organisation.id, { type: "component", component: componentOf(child) }));
-  undo("calls and runs", () => settle(server, gateway, agents));
+  undo.add("calls and runs", () => settle(server, gateway, agents));
   await step("agents", agents.start());
   await listen(server, settings);
 
@@ -205,6 +195,19 @@ async function compose(options: StartOptions, stack: AsyncDisposableStack): Prom
   signal.throwIfAborted();
   const served = deployments.served();
   return { address, key, consoleUrl: `${address}/console`, served, home, stop: () => stack.disposeAsync() };
+}
+
+/** A database that does not answer is something to look at, although it heals by itself when it answers again. */
+function watchSilence(db: Database, alarms: Alarms): void {
+  const code = "store_unavailable";
+  db.onSilence((silent) => {
+    if (!silent) return alarms.clear({ code });
+    alarms.raise({
+      code,
+      message:
+        "The database answers nothing: calls are refused with 503 until it does. Look at its process, its disk and the network to it.",
+    });
+  });
 }
 
 /** Like Promise.all, but when one fails the others are given up and waited for, so that nothing goes on behind the error. */
@@ -241,17 +244,13 @@ async function startRestate({ home, settings }: StartOptions, supervisor: Superv
 }
 
 /** The database, and what must be in it before anything is served: the tenant and its books. */
-async function openBooks(
-  { home, settings }: StartOptions,
-  supervisor: Supervisor,
-  undo: (what: string, work: () => Promise<unknown>) => void,
-) {
+async function openBooks({ home, settings }: StartOptions, supervisor: Supervisor, undo: Undo) {
   const { db, port } = await startDatabase(home, supervisor, settings);
-  undo("database", () => db.close());
+  undo.add("database", () => db.close());
   const identity = new Identity({ db, secret: Buffer.from(home.secrets().keyHmac, "hex") });
   const tenant = await identity.ensureTenant({ ...firstTenant, currency: settings.LINESHAFT_CURRENCY });
   const ledger = await createLedger({ db, owner: randomUUID() });
-  undo("ledger", () => ledger.close());
+  undo.add("ledger", () => ledger.close());
   return { db, port, identity, ledger, ...tenant };
 }
 

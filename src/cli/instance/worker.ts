@@ -9,6 +9,7 @@ import { workerCommand } from "../../engines/embedded/launch.ts";
 import type { WorkerMessage } from "../../engines/embedded/protocol.ts";
 import { FleetError, type ChildSpec, type DeploymentSpec, type FleetWorker, type Home } from "../../fleet/index.ts";
 import type { LocalModel, ModelShape } from "../../models/index.ts";
+import { childStopMs } from "./undo.ts";
 
 /** Large weights are read from a slow disk once; after that they are in the page cache. */
 const readyTimeoutMs = 10 * 60_000;
@@ -67,7 +68,7 @@ export function workerSpec(
     readyTimeoutMs,
     stopSignal: "SIGTERM",
     // Idle conversations are parked to disk first.
-    stopTimeoutMs: 2_500,
+    stopTimeoutMs: childStopMs,
   };
 }
 

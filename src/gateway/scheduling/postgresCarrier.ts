@@ -4,7 +4,7 @@
 // Only endpoints that several gateways can reach are told of: a worker on this machine is nobody else's. While no other gateway
 // is heard, nothing but a sign of life is sent.
 import type { Carrier, LoadMessage } from "../../scheduler/index.ts";
-import { newId } from "../../store/index.ts";
+import { endClient, newId } from "../../store/index.ts";
 import type { Database, Listener } from "../../store/index.ts";
 import type { Logger } from "../../telemetry/index.ts";
 
@@ -14,6 +14,8 @@ const payloadBytes = 7_900;
 const peerMs = 15_000;
 const aliveMs = 4_000;
 const reconnectMs = 1_000;
+/** Messages on their way to a database that does not answer; further ones are lost, which the next total repairs. */
+const toldAtMost = 256;
 export const loadChannel = "lineshaft_load";
 
 export interface PostgresCarrierOptions {
@@ -33,6 +35,7 @@ export class PostgresCarrier implements Carrier {
   #heardMs = Number.NEGATIVE_INFINITY;
   #toldMs = Number.NEGATIVE_INFINITY;
   #telling = Promise.resolve();
+  #untold = 0;
   #retry: NodeJS.Timeout | undefined;
   #closed = false;
   /** Resolves when it has begun to listen. */
@@ -48,19 +51,21 @@ export class PostgresCarrier implements Carrier {
     const now = performance.now();
     // Alone, a sign of life is enough to be found by: who hears it waits for the next total.
     if (now - this.#heardMs > peerMs && now - this.#toldMs < aliveMs) return;
-    if (!this.#client || !this.#listening) return;
+    if (!this.#client || !this.#listening || this.#untold >= toldAtMost) return;
     this.#toldMs = now;
     const text = JSON.stringify({ ...message, deltas });
     if (Buffer.byteLength(text) > payloadBytes)
       return this.#options.log.warn("too many endpoints for one message of load");
     // By the one connection, one after another: messages arrive in the order in which they were told.
     const client = this.#client;
+    this.#untold++;
     this.#telling = this.#telling
       .then(() => client.query("select pg_notify($1, $2)", [loadChannel, text]))
       .then(
         () => {},
         (error: Error) => this.#options.log.debug({ err: error.message }, "load was not told"),
-      );
+      )
+      .finally(() => this.#untold--);
   }
 
   subscribe(hear: (message: LoadMessage) => void): () => void {
@@ -71,7 +76,7 @@ export class PostgresCarrier implements Carrier {
   async close(): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#retry);
-    await this.#client?.end().catch(() => {});
+    if (this.#client) await endClient(this.#client);
   }
 
   async #listen(): Promise<void> {

@@ -1,0 +1,33 @@
+// Bounds of this room, with the reason for each value.
+export const limits = {
+  /** Connections of one process's pool. */
+  connections: 12,
+  /** A query waits at most so long for a connection: of the pool when all are in use, of the server when a new one is made. */
+  connectMs: 10_000,
+  /** A statement that a living server does not answer within this time is given up. Long work names its own bound. */
+  queryMs: 30_000,
+  /** The same for a whole transaction. */
+  transactionMs: 60_000,
+  /** Long work: migrations, the proof of the ledger, bills over large tables. */
+  longMs: 15 * 60_000,
+  /** How often a pool in use looks whether its server is silent. */
+  tickMs: 100,
+  /** Silence after which the server is asked whether it lives, by a connection of its own. */
+  askAfterMs: 300,
+  /** Silence after which the server counts as unresponsive: what waits for it is given up, what is new is refused at once. */
+  silentMs: 1_500,
+  /** One question to the server, its connection included. */
+  pingMs: 1_000,
+  /** A connection's polite end; afterwards its socket is destroyed. */
+  goodbyeMs: 300,
+  /** Pause before a session that was lost is made again. */
+  sessionAgainMs: 500,
+  /** A session's own statements (taking a lock) are given up and begun anew after this long. */
+  sessionStatementMs: 10_000,
+  /** TCP asks a silent peer whether it is there after this long, so that a server that vanished is noticed. */
+  keepAliveMs: 10_000,
+  /** The server looks this often whether the client of a running statement is still there, and ends the statement otherwise. */
+  clientCheckMs: 1_000,
+  /** The server ends a transaction whose client does nothing for this long: its locks stand in everybody's way. */
+  idleTransactionMs: 60_000,
+} as const;
