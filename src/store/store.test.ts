@@ -77,7 +77,7 @@ test("64-bit integers arrive as bigint", async () => {
   expect(rows[0]).toEqual({ big: 9007199254740993n, list: [1n, 2n] });
 });
 
-test("a failed transaction leaves nothing behind", async () => {
+test("a transaction that throws leaves nothing behind", async () => {
   await using db = await testDatabase();
   const attempt = db.transaction(async (client) => {
     await putBlob(client, "prj_a", 1);
