@@ -83,14 +83,16 @@ export const definitions = {
   },
   cost_per_outcome: {
     name: "Cost per verified outcome",
-    meaning: "Cost of all tokens, failures included, for each outcome that a verifier passed.",
-    formula: "cost of tokens ÷ outcomes passed",
+    meaning:
+      "What the runs of agents with judged outcomes spent on tokens, failed runs included, for each outcome that passed. Calls outside runs, and agents whose outcomes are not judged, do not count.",
+    formula: "cost of tokens of agents with judged outcomes ÷ outcomes passed",
     query: bill,
   },
   outcomes_per_million: {
     name: "Verified outcomes per million tokens",
-    meaning: "How much proven work a million tokens do, cached prompt tokens and output included.",
-    formula: "outcomes passed × 1,000,000 ÷ tokens",
+    meaning:
+      "How much proven work a million tokens do, cached prompt tokens and output included, over the agents whose outcomes are judged.",
+    formula: "outcomes passed × 1,000,000 ÷ tokens of agents with judged outcomes",
     query: bill,
   },
   price: {

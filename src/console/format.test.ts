@@ -4,15 +4,17 @@ import {
   ago,
   bytes,
   change,
-  columnDecimals,
   compact,
-  decimalsFor,
   duration,
+  durationScale,
   money,
-  moneyFixed,
+  moneyDigits,
   moneyFull,
+  moneyScale,
+  moneyUnit,
   nanoOf,
   percent,
+  percentFixed,
 } from "./format.ts";
 
 describe("numbers", () => {
@@ -35,6 +37,10 @@ describe("numbers", () => {
     [0.831, "83.1%"],
   ])("a share of %s is %s", (share, text) => expect(percent(share)).toBe(text));
 
+  test("a column of shares has one number of digits", () => {
+    expect([0, 0.0891, 0.906, 1, null].map(percentFixed)).toEqual(["0.0%", "8.9%", "90.6%", "100.0%", "–"]);
+  });
+
   test("sizes are decimal, as disks are sold", () => {
     expect([bytes(999), bytes(1_500), bytes(98_304_000), bytes(1_130_307_584)]).toEqual([
       "999 B",
@@ -54,13 +60,22 @@ describe("numbers", () => {
 
 describe("money, from nano-units and never through a float", () => {
   test.each([
-    ["0", "0.00"],
-    ["12960", "0.0000130"],
-    ["50000000", "0.0500"],
-    ["1234567890", "1.23"],
-    ["-1471900000", "−1.47"],
-    ["90071992547409930000000", "90,071,992,547,409.93"],
-  ])("%s is %s by itself", (nano, text) => expect(money(nano)).toBe(text));
+    ["0", "0.00 USD"],
+    ["7", "7 nUSD"],
+    ["999", "999 nUSD"],
+    ["4710", "4.71 µUSD"],
+    ["94100", "94.1 µUSD"],
+    ["999900", "1.00 mUSD"],
+    ["3550000", "3.55 mUSD"],
+    ["10000000", "0.0100 USD"],
+    ["50000000", "0.0500 USD"],
+    ["123456789", "0.123 USD"],
+    ["999905900", "1.00 USD"],
+    ["1234567890", "1.23 USD"],
+    ["-1471900000", "−1.47 USD"],
+    ["-4710", "−4.71 µUSD"],
+    ["90071992547409930000000", "90,071,992,547,409.93 USD"],
+  ])("%s is %s by itself", (nano, text) => expect(money(nano, "USD")).toBe(text));
 
   test("the full amount has every digit", () => {
     expect(moneyFull("12960")).toBe("0.00001296");
@@ -69,15 +84,25 @@ describe("money, from nano-units and never through a float", () => {
   });
 
   test("half is rounded away from zero, and nothing becomes minus nothing", () => {
-    expect(moneyFixed("5000000", 2)).toBe("0.01");
-    expect(moneyFixed("-5000000", 2)).toBe("−0.01");
-    expect(moneyFixed("-4999999", 2)).toBe("0.00");
+    const cents = { prefix: "", decimals: 2 } as const;
+    expect(moneyDigits("5000000", cents)).toBe("0.01");
+    expect(moneyDigits("-5000000", cents)).toBe("−0.01");
+    expect(moneyDigits("-4999999", cents)).toBe("0.00");
   });
 
-  test("a column shows its largest, or its middle amount with three digits", () => {
-    expect(decimalsFor(["4370", "820000"])).toBe(6);
-    expect(columnDecimals(["0", "4370", "20300", "820000"])).toBe(7);
-    expect(columnDecimals([])).toBe(2);
+  test("what is left is cut, never rounded to more than there is", () => {
+    const cents = { prefix: "", decimals: 2 } as const;
+    expect(moneyDigits("4996450000", cents, true)).toBe("4.99");
+    expect(moneyDigits("4996450000", cents)).toBe("5.00");
+  });
+
+  test("a column has one unit and one number of digits: those of its middle amount", () => {
+    const nanos = ["0", "4370", "20300", "820000"];
+    const scale = moneyScale(nanos);
+    expect(nanos.map((nano) => moneyDigits(nano, scale))).toEqual(["0.0", "4.4", "20.3", "820.0"]);
+    expect(moneyUnit(scale, "CNY")).toBe("µCNY");
+    expect(moneyScale([])).toEqual({ prefix: "", decimals: 2 });
+    expect(moneyScale(["0"])).toEqual({ prefix: "", decimals: 2 });
   });
 
   test("what a person types becomes nano-units, or nothing", () => {
@@ -99,6 +124,14 @@ describe("time", () => {
     [7_500_000, "2 h 5 min"],
     [273_600_000, "3 d 4 h"],
   ])("%s ms is %s", (ms, text) => expect(duration(ms)).toBe(text));
+
+  test("a column of durations has one unit and one number of digits", () => {
+    const column = (values: (number | null)[]) => values.map(durationScale(values));
+    expect(column([9_650, 12_400, 11_500, null])).toEqual(["9.7 s", "12.4 s", "11.5 s", "–"]);
+    expect(column([840, 1_239, 3_100])).toEqual(["0.84 s", "1.24 s", "3.10 s"]);
+    expect(column([8.7, 23, 413])).toEqual(["9 ms", "23 ms", "413 ms"]);
+    expect(column([5_000, 12_000, 192_000])).toEqual(["5.0 s", "12.0 s", "3 min 12 s"]);
+  });
 
   test("relative to now", () => {
     const now = Date.parse("2026-11-22T08:00:00Z");

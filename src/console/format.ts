@@ -30,58 +30,78 @@ export function percent(share: number | null | undefined): string {
   return `${value === 0 || value === 100 ? value : value.toFixed(value < 10 ? 2 : 1)}%`;
 }
 
+/** A share in a column, where all have one decimal: "90.6%", "0.0%", "100.0%" */
+export const percentFixed = (share: number | null | undefined): string =>
+  share === null || share === undefined || !Number.isFinite(share) ? "–" : `${(share * 100).toFixed(1)}%`;
+
 // --- money
+//
+// One way everywhere: an amount from a hundredth of the currency's unit on stands in that unit; a smaller one in the unit with
+// the prefix (milli, micro, nano) that shows three figures, "4.71 µUSD". The full decimal value is in the tooltip.
 
 const nanoPerUnit = 1_000_000_000n;
 
+/** The unit that amounts are written in, with its digits after the point. */
+export interface MoneyScale {
+  prefix: "" | "m" | "µ" | "n";
+  decimals: number;
+}
+
+const nanoPer: Record<MoneyScale["prefix"], bigint> = { "": nanoPerUnit, m: 1_000_000n, µ: 1_000n, n: 1n };
+const sizeOf = (nano: string): bigint => (nano.startsWith("-") ? -BigInt(nano) : BigInt(nano));
+
 /** Exact decimal of a nano amount, without needless zeros but with two decimals at least: "12960" -> "0.00001296" */
 export function moneyFull(nano: string): string {
-  const value = BigInt(nano);
-  const size = value < 0n ? -value : value;
+  const size = sizeOf(nano);
   const fraction = (size % nanoPerUnit).toString().padStart(9, "0").replace(/0+$/, "").padEnd(2, "0");
-  return `${value < 0n ? "−" : ""}${whole.format(size / nanoPerUnit)}.${fraction}`;
+  return `${nano.startsWith("-") ? "−" : ""}${whole.format(size / nanoPerUnit)}.${fraction}`;
 }
 
-/** Rounded half away from zero to `decimals` (0 to 9): for columns, whose decimal points must stand below each other. */
-export function moneyFixed(nano: string, decimals: number): string {
-  const value = BigInt(nano);
-  const size = value < 0n ? -value : value;
-  const step = 10n ** BigInt(9 - decimals);
-  const rounded = (size + step / 2n) / step;
-  const scale = 10n ** BigInt(decimals);
-  const fraction = decimals === 0 ? "" : `.${(rounded % scale).toString().padStart(decimals, "0")}`;
-  return `${value < 0n && rounded > 0n ? "−" : ""}${whole.format(rounded / scale)}${fraction}`;
-}
-
-/** Decimals that show the largest amount of a column with at least three significant digits. */
-export function decimalsFor(nanos: Iterable<string>): number {
-  let largest = 0n;
-  for (const nano of nanos) {
-    const value = BigInt(nano);
-    const size = value < 0n ? -value : value;
-    if (size > largest) largest = size;
-  }
-  if (largest === 0n || largest >= nanoPerUnit) return 2;
-  return Math.min(9, 9 - largest.toString().length + 3);
+/** The scale that shows one amount with three figures; from one unit on with two decimals. */
+function scaleOf(exact: bigint): MoneyScale {
+  if (exact === 0n) return { prefix: "", decimals: 2 };
+  // Rounded to three figures first: 0.9999 is written as 1.00 and not as 1.000.
+  const step = 10n ** BigInt(Math.max(0, exact.toString().length - 3));
+  const size = ((exact + step / 2n) / step) * step;
+  const prefix = size >= nanoPerUnit / 100n ? "" : size >= 1_000_000n ? "m" : size >= 1_000n ? "µ" : "n";
+  if (prefix === "n") return { prefix, decimals: 0 };
+  // Figures before the point; zero and less count the zeros after it: 0.05 has -1.
+  const before = size.toString().length - nanoPer[prefix].toString().length + 1;
+  return { prefix, decimals: Math.max(prefix === "" ? 2 : 0, 3 - before) };
 }
 
 /**
- * Decimals for a column of amounts of many sizes: those that show the middle one with three significant digits, so that most
- * rows say something and the points still stand below each other.
+ * The scale of a column: the one that shows its middle amount with three figures, so that most rows say something, every row has
+ * the same number of digits and the points stand below each other. Amounts of nothing do not count.
  */
-export function columnDecimals(nanos: Iterable<string>): number {
-  const digits: number[] = [];
-  for (const nano of nanos) {
-    const size = nano.replace("-", "").length;
-    if (nano !== "0") digits.push(size);
-  }
-  digits.sort((a, b) => a - b);
-  const middle = digits[digits.length >> 1];
-  return middle === undefined ? 2 : Math.min(9, Math.max(2, 12 - middle));
+export function moneyScale(nanos: Iterable<string>): MoneyScale {
+  // As floats: which amount is the middle one does not hang on the last digit, and long lists are sorted with every new row.
+  const sizes = Array.from(nanos, (nano) => Math.abs(Number(nano)))
+    .filter((size) => size !== 0)
+    .toSorted((a, b) => a - b);
+  return scaleOf(BigInt(sizes[sizes.length >> 1] ?? 0));
 }
 
-/** One amount by itself: two decimals from one unit on, three significant digits below. */
-export const money = (nano: string): string => moneyFixed(nano, decimalsFor([nano]));
+export const moneyUnit = (scale: MoneyScale, currency: string): string => `${scale.prefix}${currency}`;
+
+/** The digits alone. Rounded half away from zero, or cut towards zero: what is left is never shown as more than there is. */
+export function moneyDigits(nano: string, scale: MoneyScale, cut = false): string {
+  const factor = 10n ** BigInt(scale.decimals);
+  const scaled = sizeOf(nano) * factor;
+  const per = nanoPer[scale.prefix];
+  const rounded = (scaled + (cut ? 0n : per / 2n)) / per;
+  const fraction = scale.decimals === 0 ? "" : `.${(rounded % factor).toString().padStart(scale.decimals, "0")}`;
+  return `${nano.startsWith("-") && rounded > 0n ? "−" : ""}${whole.format(rounded / factor)}${fraction}`;
+}
+
+/** One amount by itself, its digits and its unit: "4710" -> ["4.71", "µUSD"] */
+export function moneyParts(nano: string, currency: string): [digits: string, unit: string] {
+  const scale = moneyScale([nano]);
+  return [moneyDigits(nano, scale), moneyUnit(scale, currency)];
+}
+
+/** "4710" -> "4.71 µUSD" */
+export const money = (nano: string, currency: string): string => moneyParts(nano, currency).join(" ");
 
 /** "5", "5.00" or "0.000001" -> nano-units as the API takes them; undefined when it is no such amount. */
 export function nanoOf(text: string): string | undefined {
@@ -89,8 +109,9 @@ export function nanoOf(text: string): string | undefined {
   return match === null ? undefined : String(BigInt(match[1]!) * nanoPerUnit + BigInt((match[2] ?? "").padEnd(9, "0")));
 }
 
-/** For charts only: a float in whole units. */
-export const moneyNumber = (nano: string): number => Number(BigInt(nano)) / 1e9;
+/** For charts and shares only: a float in whole units, or in a scale's. */
+export const moneyNumber = (nano: string, scale?: MoneyScale): number =>
+  Number(BigInt(nano)) / Number(scale === undefined ? nanoPerUnit : nanoPer[scale.prefix]);
 
 // --- time
 
@@ -115,6 +136,20 @@ export function duration(ms: number | null | undefined): string {
     .filter(([count]) => count > 0)
     .map(([count, unit]) => `${count} ${unit}`)
     .join(" ");
+}
+
+/**
+ * Writes the durations of one column with one unit and one number of digits, chosen by the middle one; from a minute on each is
+ * written by itself ("3 min 12 s").
+ */
+export function durationScale(values: Iterable<number | null>): (ms: number | null) => string {
+  const known = [...values].filter((ms) => ms !== null && Number.isFinite(ms)).toSorted((a, b) => a! - b!) as number[];
+  const middle = known[known.length >> 1] ?? 0;
+  return (ms) => {
+    if (ms === null || !Number.isFinite(ms)) return "–";
+    if (ms >= 59_950) return duration(ms);
+    return middle < 1_000 ? `${whole.format(ms)} ms` : `${(ms / 1000).toFixed(middle < 9_995 ? 2 : 1)} s`;
+  };
 }
 
 /** "12 s ago", "4 min ago", "3 h ago", "2 d ago", then the date. */

@@ -16,7 +16,7 @@ export interface BillLine {
   outcomesFailed: number;
   /** Passed of judged outcomes; undefined while none was judged. The same for the next two. */
   passRate: number | undefined;
-  /** All token cost of the line, that of failed runs included, by passed outcomes. */
+  /** Token cost of the line, that of failed runs included, by passed outcomes. In a total: of the lines with judged outcomes. */
   costPerVerifiedOutcomeNano: bigint | undefined;
   /** Passed outcomes per million prompt and output tokens. */
   verifiedOutcomesPerMillionTokens: number | undefined;
@@ -140,23 +140,35 @@ type Sums = Omit<
   "marginNano" | "passRate" | "costPerVerifiedOutcomeNano" | "verifiedOutcomesPerMillionTokens"
 >;
 
-/** Exported for tests: the ratios of a line, undefined where there is nothing to divide by. */
-export function withRatios(sums: Sums): BillLine {
+/** Tokens and their cost that were spent for judged outcomes, whether these passed or not. */
+type JudgedWork = Pick<Sums, "promptTokens" | "outputTokens" | "tokenCostNano">;
+
+/** The ratios of a line, undefined where there is nothing to divide by. A line's work is all for its outcomes. */
+function withRatios(sums: Sums, work: JudgedWork = sums): BillLine {
   const judged = sums.outcomesPassed + sums.outcomesFailed;
-  const tokens = sums.promptTokens + sums.outputTokens;
+  const tokens = work.promptTokens + work.outputTokens;
   const passed = BigInt(sums.outcomesPassed);
   return {
     ...sums,
     marginNano: sums.revenueNano - sums.tokenCostNano,
     passRate: judged === 0 ? undefined : sums.outcomesPassed / judged,
-    costPerVerifiedOutcomeNano: passed === 0n ? undefined : (sums.tokenCostNano + passed / 2n) / passed,
+    costPerVerifiedOutcomeNano: passed === 0n ? undefined : (work.tokenCostNano + passed / 2n) / passed,
     verifiedOutcomesPerMillionTokens: judged === 0 || tokens === 0 ? undefined : (sums.outcomesPassed * 1e6) / tokens,
   };
 }
 
+/**
+ * The total of all lines. A verified outcome costs what the agents with judged outcomes spent: calls outside runs, and agents
+ * without a contract, produce none, so their cost would only make an outcome look dear.
+ */
 function totalOf(lines: BillLine[]): BillLine {
+  const judged = lines.filter((line) => line.outcomesPassed + line.outcomesFailed > 0);
+  return withRatios(sumsOf(lines), sumsOf(judged));
+}
+
+function sumsOf(lines: BillLine[]): Sums {
   const sum = (of: (line: BillLine) => number) => lines.reduce((total, line) => total + of(line), 0);
-  return withRatios({
+  return {
     agent: undefined,
     runs: sum((line) => line.runs),
     calls: sum((line) => line.calls),
@@ -167,5 +179,5 @@ function totalOf(lines: BillLine[]): BillLine {
     tokenCostNano: lines.reduce((total, line) => total + line.tokenCostNano, 0n),
     outcomesPassed: sum((line) => line.outcomesPassed),
     outcomesFailed: sum((line) => line.outcomesFailed),
-  });
+  };
 }

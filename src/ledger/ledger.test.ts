@@ -347,6 +347,38 @@ describe("outcomes and the bill", () => {
     expect((await ledger.prove()).discrepancies).toEqual([]);
   });
 
+  test("the cost of a verified outcome is that of the agents whose work is judged, not of chats and other agents", async () => {
+    await using db = await testDatabase();
+    await using opened = await openLedger(db);
+    const { ledger, card } = opened;
+    const spend = async (attempt: string, scopes: Scope[]) => {
+      await ledger.hold(holdOf(attempt, 10_000n, card, [project, ...scopes]));
+      await ledger.settle({ attempt, tokens: tokens(200, 0, 50), usageSource: "engine" });
+    };
+    for (const run of ["run_1", "run_2"])
+      await spend(`att_${run}`, [
+        { kind: "agent", id: "agt_1" },
+        { kind: "run", id: run },
+      ]);
+    await spend("att_other", [
+      { kind: "agent", id: "agt_2" },
+      { kind: "run", id: "run_3" },
+    ]);
+    for (const chat of ["att_chat_1", "att_chat_2"]) await spend(chat, []);
+    await ledger.recordOutcome(outcome("run_1", "passed"));
+    await ledger.recordOutcome(outcome("run_2", "failed"));
+    const { lines, total } = await ledger.bill("org_1");
+    expect(lines.find(({ agent }) => agent?.id === "agt_1")).toMatchObject({
+      costPerVerifiedOutcomeNano: 600n,
+      verifiedOutcomesPerMillionTokens: 2000,
+    });
+    expect(total).toMatchObject({
+      tokenCostNano: 1500n,
+      costPerVerifiedOutcomeNano: 600n,
+      verifiedOutcomesPerMillionTokens: 2000,
+    });
+  });
+
   test("a bill of a period holds what happened in it, its end excluded", async () => {
     await using db = await testDatabase();
     await using opened = await openLedger(db);

@@ -5,9 +5,9 @@ import { useMemo, useState } from "react";
 import type { AgentDetail, Bill, Run } from "../../gateway/api/schemas.ts";
 import { getJson, withQuery } from "../api/client.ts";
 import { agentQuery, runQuery, runsQuery } from "../api/queries.ts";
-import { columnDecimals, compact, full, money, moneyFull, percent, pretty } from "../format.ts";
+import { compact, full, money, percent, pretty } from "../format.ts";
 import { FormDialog } from "../ui/dialog.tsx";
-import { Figure } from "../ui/figure.tsx";
+import { Figure, moneyFigure } from "../ui/figure.tsx";
 import { useFresh } from "../ui/fresh.ts";
 import { Payload } from "../ui/json.tsx";
 import { Fact, Facts, PageHead } from "../ui/page.tsx";
@@ -57,6 +57,9 @@ interface ManifestParts {
 const partsOf = (agent: AgentDetail) => (agent.manifest ?? {}) as ManifestParts;
 const descriptionOf = (agent: AgentDetail) => partsOf(agent).description;
 
+const amount = (nano: string | null, bill: Bill | undefined) =>
+  nano === null || bill === undefined ? { value: "–" } : moneyFigure(nano, bill.currency);
+
 function AgentBody({ agent }: { agent: AgentDetail }) {
   const bill = useQuery({
     queryKey: ["bill", "agent", agent.name],
@@ -82,23 +85,17 @@ function AgentBody({ agent }: { agent: AgentDetail }) {
         />
         <Figure
           of="cost_per_outcome"
-          value={unitCost === null || bill === undefined ? "–" : money(unitCost)}
-          {...(unitCost === null || bill === undefined
-            ? {}
-            : { unit: bill.currency, tip: `${moneyFull(unitCost)} ${bill.currency}` })}
+          {...amount(unitCost, bill)}
           note={
             line === undefined || bill === undefined
               ? "–"
-              : `cost of tokens ${money(line.token_cost_nano)} ${bill.currency}`
+              : `cost of tokens ${money(line.token_cost_nano, bill.currency)}`
           }
         />
         <Figure
           of="margin"
-          value={line === undefined ? "–" : money(line.margin_nano)}
-          {...(line === undefined || bill === undefined
-            ? {}
-            : { unit: bill.currency, tip: `${moneyFull(line.margin_nano)} ${bill.currency}` })}
-          note={line === undefined || bill === undefined ? "–" : `revenue ${money(line.revenue_nano)} ${bill.currency}`}
+          {...amount(line?.margin_nano ?? null, bill)}
+          note={line === undefined || bill === undefined ? "–" : `revenue ${money(line.revenue_nano, bill.currency)}`}
         />
       </div>
       <section className="panel" aria-label="What it is">
@@ -176,7 +173,7 @@ function NewestRuns({ agent }: { agent: string }) {
   const runs = useInfiniteQuery(runsQuery({ agent }, 20));
   const fresh = useFresh("run");
   const rows = useMemo(() => runs.data?.pages.flatMap((page) => page.data).slice(0, 12) ?? [], [runs.data]);
-  const columns = useMemo(() => runColumns(columnDecimals(rows.map((row) => row.cost_nano)), { agent: false }), [rows]);
+  const columns = useMemo(() => runColumns(rows, { agent: false }), [rows]);
   return (
     <section className="panel" aria-labelledby="newest">
       <div className="panel-head">

@@ -3,7 +3,7 @@ import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import type { AgentSummary } from "../../gateway/api/schemas.ts";
 import { agentsQuery } from "../api/queries.ts";
-import { compact, full, percent } from "../format.ts";
+import { compact, full, percentFixed } from "../format.ts";
 import { PageHead } from "../ui/page.tsx";
 import { Empty, Failure, SkeletonRows } from "../ui/states.tsx";
 import { Table, type Column } from "../ui/table.tsx";
@@ -90,7 +90,7 @@ const columns: Column<AgentSummary>[] = [
         className="num"
         data-tip={`${full(agent.outcomes.passed)} of ${full(agent.outcomes.passed + agent.outcomes.failed)} outcomes`}
       >
-        {percent(passRate(agent))}
+        {percentFixed(passRate(agent))}
       </span>
     ),
     sort: passRate,

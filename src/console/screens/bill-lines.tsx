@@ -1,7 +1,7 @@
 // The lines of a bill: as columns of a table, and as a spreadsheet reads them.
 import type { Bill, BillLine } from "../../gateway/api/schemas.ts";
 import { type Figures } from "../definitions.ts";
-import { columnDecimals, compact, decimalsFor, full, moneyFull, percent } from "../format.ts";
+import { compact, full, moneyFull, moneyScale, percentFixed } from "../format.ts";
 import { FigureName } from "../ui/figure.tsx";
 import { type Column } from "../ui/table.tsx";
 import { Money } from "../ui/text.tsx";
@@ -9,9 +9,14 @@ import { Money } from "../ui/text.tsx";
 export function columnsOf(bill: Bill): Column<BillLine>[] {
   const { currency } = bill;
   const all = [...bill.lines, bill.total];
-  const decimals = Math.min(6, decimalsFor(all.flatMap((line) => [line.token_cost_nano, line.revenue_nano])) + 2);
-  const unitDecimals = columnDecimals(all.flatMap((line) => line.cost_per_verified_outcome_nano ?? []));
-  const sum = (nano: string) => <Money nano={nano} currency={currency} decimals={decimals} bare />;
+  const amounts = (of: (line: BillLine) => string | null) => {
+    const scale = moneyScale(all.flatMap((line) => of(line) ?? []));
+    return (line: BillLine) => {
+      const nano = of(line);
+      return nano === null ? <span className="muted">–</span> : <Money nano={nano} currency={currency} scale={scale} />;
+    };
+  };
+  const margin = amounts((line) => line.margin_nano);
   const head = (of: Figures, label?: string) => <FigureName of={of} {...(label === undefined ? {} : { label })} />;
   return [
     {
@@ -53,7 +58,7 @@ export function columnsOf(bill: Bill): Column<BillLine>[] {
       word: "passed",
       cell: (line) => (
         <span className="num" data-tip={`${full(line.outcomes_passed)} passed, ${full(line.outcomes_failed)} did not`}>
-          {percent(line.pass_rate)}
+          {percentFixed(line.pass_rate)}
         </span>
       ),
     },
@@ -62,12 +67,7 @@ export function columnsOf(bill: Bill): Column<BillLine>[] {
       head: head("cost_per_outcome", "Cost per outcome"),
       align: "right",
       from: 760,
-      cell: (line) =>
-        line.cost_per_verified_outcome_nano === null ? (
-          <span className="muted">–</span>
-        ) : (
-          <Money nano={line.cost_per_verified_outcome_nano} currency={currency} decimals={unitDecimals} bare />
-        ),
+      cell: amounts((line) => line.cost_per_verified_outcome_nano),
     },
     {
       id: "revenue",
@@ -75,15 +75,20 @@ export function columnsOf(bill: Bill): Column<BillLine>[] {
       align: "right",
       card: "note",
       word: "revenue",
-      cell: (line) => sum(line.revenue_nano),
+      cell: amounts((line) => line.revenue_nano),
     },
-    { id: "cost", head: head("token_cost", "Cost"), align: "right", cell: (line) => sum(line.token_cost_nano) },
+    {
+      id: "cost",
+      head: head("token_cost", "Cost"),
+      align: "right",
+      cell: amounts((line) => line.token_cost_nano),
+    },
     {
       id: "margin",
       head: head("margin"),
       align: "right",
       card: "value",
-      cell: (line) => <b className={line.margin_nano.startsWith("-") ? "bad" : ""}>{sum(line.margin_nano)}</b>,
+      cell: (line) => <b className={line.margin_nano.startsWith("-") ? "bad" : ""}>{margin(line)}</b>,
     },
   ];
 }

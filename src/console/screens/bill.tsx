@@ -5,9 +5,9 @@ import { useMemo } from "react";
 import type { Bill } from "../../gateway/api/schemas.ts";
 import { billQuery } from "../api/queries.ts";
 import { definitions, type Figures } from "../definitions.ts";
-import { compact, full, money, moneyFull, moment, percent } from "../format.ts";
+import { compact, full, moment, percent } from "../format.ts";
 import { billRanges, type BillRange } from "../router.tsx";
-import { Figure } from "../ui/figure.tsx";
+import { Figure, moneyFigure } from "../ui/figure.tsx";
 import { Segmented } from "../ui/filter.tsx";
 import { DownloadIcon } from "../ui/icons.tsx";
 import { useNarrow } from "../ui/media.ts";
@@ -109,8 +109,7 @@ function BillBody({
 }) {
   const narrow = useNarrow();
   const { total, currency } = bill;
-  const amount = (nano: string | null) =>
-    nano === null ? { value: "–" } : { value: money(nano), unit: currency, tip: `${moneyFull(nano)} ${currency}` };
+  const amount = (nano: string | null) => (nano === null ? { value: "–" } : moneyFigure(nano, currency));
   const columns = useMemo(() => columnsOf(bill), [bill]);
   const judged = total.outcomes_passed + total.outcomes_failed;
   const revenue = BigInt(total.revenue_nano);
@@ -134,23 +133,22 @@ function BillBody({
           of="cost_per_outcome"
           label="Cost per outcome"
           {...amount(total.cost_per_verified_outcome_nano)}
-          note="failed work included"
+          note="failed runs included"
         />
         <Figure
           of="outcomes_per_million"
-          label="Outcomes per 1M tokens"
+          label="Outcomes per M tokens"
           value={
             total.verified_outcomes_per_million_tokens === null
               ? "–"
               : compact(Math.round(total.verified_outcomes_per_million_tokens * 10) / 10)
           }
-          note={`of ${compact(total.prompt_tokens + total.output_tokens)} tokens`}
+          note="of judged agents' tokens"
         />
       </div>
       <section className="panel" aria-labelledby="lines">
         <div className="panel-head">
           <h2 id="lines">By agent</h2>
-          <span className="aside">amounts in {currency}</span>
         </div>
         {bill.lines.length === 0 ? (
           <Empty title="Nothing in this period" command="npm run demo">

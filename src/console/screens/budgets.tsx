@@ -4,7 +4,7 @@ import { useState } from "react";
 import type { BudgetResource } from "../../gateway/api/schemas.ts";
 import { getJson, send } from "../api/client.ts";
 import { agentsQuery, budgetsQuery, keysQuery, statusQuery } from "../api/queries.ts";
-import { columnDecimals, moment, money, moneyFull, moneyNumber, nanoOf, percent } from "../format.ts";
+import { moment, moneyDigits, moneyFull, moneyNumber, moneyScale, moneyUnit, nanoOf, percentFixed } from "../format.ts";
 import { FormDialog } from "../ui/dialog.tsx";
 import { FigureName } from "../ui/figure.tsx";
 import { Empty, Failure, SkeletonRows } from "../ui/states.tsx";
@@ -17,7 +17,10 @@ export function Budgets({ owner, ofRuns }: { owner: boolean; ofRuns: boolean }) 
   const budgets = useQuery(budgetsQuery);
   const [ending, setEnding] = useState<BudgetResource>();
   const rows = (budgets.data ?? []).filter((each) => (each.scope.kind === "run") === ofRuns);
-  const decimals = columnDecimals(rows.map((each) => each.limit_nano));
+  // What was spent has a scale of its own, so that 3.55 mUSD of 5.00 USD show; what is left is cut, never rounded up to the limit.
+  const spent = moneyScale(rows.map((each) => each.spent_nano));
+  const held = moneyScale(rows.map((each) => each.held_nano));
+  const left = moneyScale(rows.map((each) => each.limit_nano));
   const columns: Column<BudgetResource>[] = [
     {
       id: "scope",
@@ -35,14 +38,14 @@ export function Budgets({ owner, ofRuns }: { owner: boolean; ofRuns: boolean }) 
       head: "Spent",
       align: "right",
       from: 620,
-      cell: (budget) => <Money nano={budget.spent_nano} currency={budget.currency} decimals={decimals} bare />,
+      cell: (budget) => <Money nano={budget.spent_nano} currency={budget.currency} scale={spent} />,
     },
     {
       id: "held",
       head: "Held",
       align: "right",
       from: 900,
-      cell: (budget) => <Money nano={budget.held_nano} currency={budget.currency} bare />,
+      cell: (budget) => <Money nano={budget.held_nano} currency={budget.currency} scale={held} />,
     },
     {
       id: "left",
@@ -51,7 +54,7 @@ export function Budgets({ owner, ofRuns }: { owner: boolean; ofRuns: boolean }) 
       card: "value",
       cell: (budget) => (
         <b className={budget.left_nano.startsWith("-") || budget.left_nano === "0" ? "bad" : ""}>
-          <Money nano={budget.left_nano} currency={budget.currency} decimals={decimals} />
+          <Money nano={budget.left_nano} currency={budget.currency} scale={left} cut />
         </b>
       ),
     },
@@ -66,7 +69,8 @@ export function Budgets({ owner, ofRuns }: { owner: boolean; ofRuns: boolean }) 
           className="num"
           data-tip={`${moneyFull(budget.limit_nano)} ${budget.currency}${budget.resets_at === null ? "" : `\nBegins anew ${moment(budget.resets_at)}`}`}
         >
-          {money(budget.limit_nano)} {periods[budget.period]}
+          {moneyDigits(budget.limit_nano, left)}
+          <span className="unit">{moneyUnit(left, budget.currency)}</span> {periods[budget.period]}
         </span>
       ),
     },
@@ -123,7 +127,7 @@ function Used({ budget }: { budget: BudgetResource }) {
       <span className="used-bar" aria-hidden="true">
         <i className={tone} style={{ width: `${Math.min(100, share * 100)}%` }} />
       </span>
-      <span className={tone === "good" ? "num" : `num ${tone}`}>{percent(share)}</span>
+      <span className={tone === "good" ? "num" : `num ${tone}`}>{percentFixed(share)}</span>
     </span>
   );
 }

@@ -1,7 +1,7 @@
 // How a call stands in a list: the same columns on the calls page, on a run and on an agent.
 import type { ReactNode } from "react";
 import type { Call } from "../../gateway/api/schemas.ts";
-import { duration, full, percent } from "../format.ts";
+import { durationScale, full, moneyScale, percentFixed } from "../format.ts";
 import type { Column } from "../ui/table.tsx";
 import { Ago, Count, Money, shortId, StateMark } from "../ui/text.tsx";
 import { Link } from "@tanstack/react-router";
@@ -9,8 +9,11 @@ import { wordOf } from "./words.ts";
 
 const share = (call: Call) => (call.prompt_tokens === 0 ? null : call.cached_tokens / call.prompt_tokens);
 
-/** `decimals` of the price column, so that its decimal points stand below each other. */
-export function callColumns(decimals: number): Column<Call>[] {
+/** Columns for these rows: their amounts and durations decide how many digits a column has. */
+export function callColumns(rows: Call[]): Column<Call>[] {
+  const scale = moneyScale(rows.map((row) => row.price_nano));
+  const length = durationScale(rows.map((row) => row.duration_ms));
+  const first = durationScale(rows.map((row) => row.first_token_ms));
   return [
     {
       id: "status",
@@ -51,7 +54,7 @@ export function callColumns(decimals: number): Column<Call>[] {
       from: 760,
       cell: (call) => (
         <span className="num" data-tip={`${full(call.cached_tokens)} of ${full(call.prompt_tokens)} prompt tokens`}>
-          {share(call) === null ? "–" : percent(share(call))}
+          {share(call) === null ? "–" : percentFixed(share(call))}
         </span>
       ),
       sort: share,
@@ -71,7 +74,7 @@ export function callColumns(decimals: number): Column<Call>[] {
       head: "First token",
       align: "right",
       from: 1080,
-      cell: (call) => <span className="num">{duration(call.first_token_ms)}</span>,
+      cell: (call) => <span className="num">{first(call.first_token_ms)}</span>,
       sort: (call) => call.first_token_ms,
     },
     {
@@ -79,7 +82,7 @@ export function callColumns(decimals: number): Column<Call>[] {
       head: "Duration",
       align: "right",
       card: "note",
-      cell: (call) => <span className="num">{duration(call.duration_ms)}</span>,
+      cell: (call) => <span className="num">{length(call.duration_ms)}</span>,
       sort: (call) => call.duration_ms,
     },
     {
@@ -87,7 +90,7 @@ export function callColumns(decimals: number): Column<Call>[] {
       head: "Price",
       align: "right",
       card: "value",
-      cell: (call) => <Money nano={call.price_nano} currency={call.currency} decimals={decimals} />,
+      cell: (call) => <Money nano={call.price_nano} currency={call.currency} scale={scale} />,
       sort: (call) => BigInt(call.price_nano),
     },
     {

@@ -2,7 +2,7 @@
 import { useQuery } from "@tanstack/react-query";
 import type { CallDetail, EngineResource } from "../../gateway/api/schemas.ts";
 import { enginesQuery } from "../api/queries.ts";
-import { full, percent } from "../format.ts";
+import { full, moneyScale, percentFixed } from "../format.ts";
 import { PartsBar, type Part } from "../ui/page.tsx";
 import { Money } from "../ui/text.tsx";
 
@@ -39,6 +39,7 @@ export function Tokens({ call }: { call: CallDetail }) {
     { label: "computed", tokens: computed, tone: "--model", nano: price?.(computed, 0, 0) },
     { label: "output", tokens: call.output_tokens, tone: "--model-light", nano: price?.(0, 0, call.output_tokens) },
   ];
+  const scale = moneyScale([call.price_nano]);
   const parts: Part[] = kinds.map((kind) => ({
     label: kind.label,
     value: kind.tokens,
@@ -71,13 +72,15 @@ export function Tokens({ call }: { call: CallDetail }) {
                 </th>
                 <td>{full(kind.tokens)}</td>
                 <td>
-                  {percent(
+                  {percentFixed(
                     call.prompt_tokens + call.output_tokens === 0
                       ? null
                       : kind.tokens / (call.prompt_tokens + call.output_tokens),
                   )}
                 </td>
-                <td>{kind.nano === undefined ? "–" : <Money nano={kind.nano} currency={call.currency} bare />}</td>
+                <td>
+                  {kind.nano === undefined ? "–" : <Money nano={kind.nano} currency={call.currency} scale={scale} />}
+                </td>
               </tr>
             ))}
           </tbody>
@@ -87,7 +90,7 @@ export function Tokens({ call }: { call: CallDetail }) {
               <td>{full(call.prompt_tokens + call.output_tokens)}</td>
               <td />
               <td>
-                <Money nano={call.price_nano} currency={call.currency} />
+                <Money nano={call.price_nano} currency={call.currency} scale={scale} />
               </td>
             </tr>
           </tfoot>

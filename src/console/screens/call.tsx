@@ -3,8 +3,8 @@ import { useQuery } from "@tanstack/react-query";
 import { Link, useParams } from "@tanstack/react-router";
 import type { AttemptResource, CallDetail } from "../../gateway/api/schemas.ts";
 import { callQuery, keysQuery, statusQuery } from "../api/queries.ts";
-import { compact, duration, full, money, moneyFull, moment, percent } from "../format.ts";
-import { Figure } from "../ui/figure.tsx";
+import { compact, duration, full, moment, moneyScale, percent } from "../format.ts";
+import { Figure, moneyFigure } from "../ui/figure.tsx";
 import { Fact, Facts, PageHead } from "../ui/page.tsx";
 import { Failure, SkeletonFigures, SkeletonRows } from "../ui/states.tsx";
 import { Ago, Id, Money, shortId, StateMark } from "../ui/text.tsx";
@@ -82,9 +82,7 @@ export function CallScreen() {
           />
           <Figure
             of="price"
-            value={money(call.price_nano)}
-            unit={call.currency}
-            tip={`${moneyFull(call.price_nano)} ${call.currency}`}
+            {...moneyFigure(call.price_nano, call.currency)}
             note={
               call.attempts.length === 0
                 ? "no attempt was made"
@@ -139,6 +137,7 @@ function Ending({ call }: { call: CallDetail }) {
 }
 
 function Attempts({ call }: { call: CallDetail }) {
+  const scale = moneyScale(call.attempts.map((attempt) => attempt.price_nano));
   return (
     <section className="panel" aria-labelledby="attempts">
       <div className="panel-head">
@@ -166,7 +165,7 @@ function Attempts({ call }: { call: CallDetail }) {
                 <td>{attempt.engine}</td>
                 <td>{full(attempt.prompt_tokens + attempt.output_tokens)}</td>
                 <td>
-                  <Money nano={attempt.price_nano} currency={call.currency} />
+                  <Money nano={attempt.price_nano} currency={call.currency} scale={scale} />
                 </td>
               </tr>
             ))}

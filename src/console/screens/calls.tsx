@@ -4,7 +4,7 @@ import { useNavigate, useSearch } from "@tanstack/react-router";
 import { useMemo } from "react";
 import type { Call } from "../../gateway/api/schemas.ts";
 import { agentsQuery, callsQuery, enginesQuery, statusQuery, type CallFilter } from "../api/queries.ts";
-import { columnDecimals, full } from "../format.ts";
+import { full } from "../format.ts";
 import { callStatuses } from "../router.tsx";
 import { FilterChip } from "../ui/filter.tsx";
 import { useFresh } from "../ui/fresh.ts";
@@ -23,8 +23,7 @@ export function CallsScreen() {
   const agents = useQuery(agentsQuery).data;
   const fresh = useFresh("call");
   const rows = useMemo(() => calls.data?.pages.flatMap((page) => page.data) ?? [], [calls.data]);
-  const decimals = useMemo(() => columnDecimals(rows.map((row) => row.price_nano)), [rows]);
-  const columns = useMemo(() => callColumns(decimals), [decimals]);
+  const columns = useMemo(() => callColumns(rows), [rows]);
   const models = [
     ...new Set([...(status?.deployments ?? []).map((each) => each.name), ...(engines ?? []).map((each) => each.name)]),
   ].toSorted();

@@ -289,7 +289,7 @@ function TurnFacts({ turn }: { turn: Turn }) {
       )}
       {turn.priceNano === undefined ? null : (
         <span data-tip={`${moneyFull(turn.priceNano)} ${turn.currency ?? ""}`}>
-          {money(turn.priceNano)} {turn.currency}
+          {money(turn.priceNano, turn.currency ?? "")}
         </span>
       )}
       {turn.call === undefined ? null : (

@@ -2,12 +2,12 @@
 import { useQuery } from "@tanstack/react-query";
 import type { ComponentStatus, DeploymentStatus, EngineResource } from "../../gateway/api/schemas.ts";
 import { enginesQuery, statusQuery } from "../api/queries.ts";
-import { bytes, full, money, moneyFull, plural } from "../format.ts";
+import { bytes, full, moneyFull, plural } from "../format.ts";
 import { Figure } from "../ui/figure.tsx";
 import { PageHead } from "../ui/page.tsx";
 import { Empty, Failure, SkeletonFigures, SkeletonRows } from "../ui/states.tsx";
 import { Table, type Column } from "../ui/table.tsx";
-import { Ago, Command, StateMark } from "../ui/text.tsx";
+import { Ago, Command, Money, StateMark } from "../ui/text.tsx";
 import { Deployment, sumOf } from "./deployment.tsx";
 import "./models.css";
 
@@ -171,9 +171,8 @@ const priceOf = (engine: EngineResource, field: "input" | "cached" | "output") =
   if (engine.price === null) return <span className="warn">none</span>;
   const nano = engine.price[`${field}_nano_per_million`];
   return (
-    <span className="num" data-tip={`${moneyFull(nano)} ${engine.price.currency} per million tokens`}>
-      {money(nano)}
-      <span className="unit">{engine.price.currency}</span>
+    <span data-tip={`${moneyFull(nano)} ${engine.price.currency} per million tokens`}>
+      <Money nano={nano} currency={engine.price.currency} />
     </span>
   );
 };

@@ -2,9 +2,20 @@
 import { useMemo } from "react";
 import type { Overview } from "../../gateway/api/schemas.ts";
 import { type OverviewRange } from "../api/queries.ts";
-import { compact, duration, full, money, moneyFull, moneyNumber, percent, plural } from "../format.ts";
+import {
+  compact,
+  duration,
+  full,
+  money,
+  moneyFull,
+  moneyNumber,
+  moneyScale,
+  moneyUnit,
+  percent,
+  plural,
+} from "../format.ts";
 import { TimeChart } from "../ui/chart.tsx";
-import { Delta, Figure, Sparkline } from "../ui/figure.tsx";
+import { Delta, Figure, moneyFigure, Sparkline } from "../ui/figure.tsx";
 import { Empty } from "../ui/states.tsx";
 
 const before: Record<OverviewRange, string> = {
@@ -17,11 +28,7 @@ export function Figures({ data, range }: { data: Overview; range: OverviewRange 
   const tokens = data.tokens.uncached + data.tokens.cached + data.tokens.output;
   const against = before[range];
   const cost = moneyNumber(data.money.cost_nano);
-  const amount = (nano: string) => ({
-    value: money(nano),
-    unit: data.currency,
-    tip: `${moneyFull(nano)} ${data.currency}`,
-  });
+  const amount = (nano: string) => moneyFigure(nano, data.currency);
   return (
     <div className="figures of-four">
       <Figure
@@ -62,7 +69,7 @@ export function Figures({ data, range }: { data: Overview; range: OverviewRange 
           <span
             data-tip={`${moneyFull(data.saved.nano)} ${data.currency} against the uncached price${data.saved.prefill_ms === null ? "" : `, and ${duration(data.saved.prefill_ms)} of prefill`}`}
           >
-            saved {money(data.saved.nano)} {data.currency}
+            saved {money(data.saved.nano, data.currency)}
             {data.saved.prefill_ms === null ? "" : `, ${duration(data.saved.prefill_ms)}`}
           </span>
         }
@@ -99,7 +106,7 @@ export function Figures({ data, range }: { data: Overview; range: OverviewRange 
             against={against}
           />
         }
-        note={`margin ${money(data.money.margin_nano)} ${data.currency}`}
+        note={`margin ${money(data.money.margin_nano, data.currency)}`}
       />
       <Figure
         of="token_cost"
@@ -107,7 +114,7 @@ export function Figures({ data, range }: { data: Overview; range: OverviewRange 
         delta={<Delta now={cost} before={moneyNumber(data.previous.cost_nano)} against={against} />}
         spark={<Sparkline values={data.series.map((point) => moneyNumber(point.cost_nano))} tone="var(--agent)" />}
         note={
-          tokens === 0 ? "–" : `${money(String(Math.round((cost * 1e15) / tokens)))} ${data.currency} a million tokens`
+          tokens === 0 ? "–" : `${money(String(Math.round((cost * 1e15) / tokens)), data.currency)} a million tokens`
         }
       />
     </div>
@@ -116,6 +123,10 @@ export function Figures({ data, range }: { data: Overview; range: OverviewRange 
 
 export function Charts({ data }: { data: Overview }) {
   const times = useMemo(() => data.series.map((point) => Date.parse(point.time) / 1000), [data]);
+  const costScale = useMemo(
+    () => moneyScale([String(data.series.reduce((sum, point) => sum + BigInt(point.cost_nano), 0n))]),
+    [data],
+  );
   const series = useMemo(() => {
     const values = (pick: (point: Overview["series"][number]) => number) => data.series.map(pick);
     return {
@@ -125,9 +136,15 @@ export function Charts({ data }: { data: Overview }) {
         { label: "output", tone: "--model-light", values: values((point) => point.output_tokens) },
       ],
       calls: [{ label: "calls", tone: "--cloud", values: values((point) => point.calls) }],
-      cost: [{ label: "cost of tokens", tone: "--agent", values: values((point) => moneyNumber(point.cost_nano)) }],
+      cost: [
+        {
+          label: "cost of tokens",
+          tone: "--agent",
+          values: values((point) => moneyNumber(point.cost_nano, costScale)),
+        },
+      ],
     };
-  }, [data]);
+  }, [data, costScale]);
   if (data.calls.total === 0 && data.previous.calls === 0) {
     return (
       <div className="panel">
@@ -164,16 +181,14 @@ export function Charts({ data }: { data: Overview }) {
         <TimeChart
           of="token_cost"
           title="Cost of tokens"
-          unit={data.currency}
+          unit={moneyUnit(costScale, data.currency)}
           times={times}
           series={series.cost}
           group="overview"
-          format={moneyTick}
+          format={compact}
           height={104}
         />
       </div>
     </div>
   );
 }
-
-const moneyTick = (value: number) => (value === 0 ? "0" : money(String(Math.round(value * 1e9))));

@@ -3,7 +3,7 @@
 import type { RunDetail, StepResource } from "../../gateway/api/schemas.ts";
 import { duration, money, moneyNumber } from "../format.ts";
 import { runLength } from "./run-list.tsx";
-import { useNow } from "../ui/text.tsx";
+import { Money, useNow } from "../ui/text.tsx";
 import { stepTones } from "./step.tsx";
 
 export function Ribbon({ run, onPick }: { run: RunDetail; onPick: (step: number) => void }) {
@@ -46,8 +46,8 @@ export function Ribbon({ run, onPick }: { run: RunDetail; onPick: (step: number)
               type="button"
               tabIndex={-1}
               className="ribbon-part"
-              aria-label={`Step ${index + 1}, ${step.name}: ${money(step.cost_nano)} ${run.currency}`}
-              data-tip={`${index + 1}  ${step.name}\n${money(step.cost_nano)} ${run.currency}`}
+              aria-label={`Step ${index + 1}, ${step.name}: ${money(step.cost_nano, run.currency)}`}
+              data-tip={`${index + 1}  ${step.name}\n${money(step.cost_nano, run.currency)}`}
               style={{
                 width: `${(moneyNumber(step.cost_nano) / cost) * 100}%`,
                 background: `var(${stepTones[step.kind]})`,
@@ -58,8 +58,7 @@ export function Ribbon({ run, onPick }: { run: RunDetail; onPick: (step: number)
         )}
       </div>
       <span className="ribbon-sum num">
-        {money(run.cost_nano)}
-        <span className="unit">{run.currency}</span>
+        <Money nano={run.cost_nano} currency={run.currency} />
       </span>
       <ul className="parts-legend">
         {kinds.map((kind) => (

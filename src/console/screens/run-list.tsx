@@ -1,7 +1,7 @@
 // How a run stands in a list: the same columns on the runs page, on an agent and on the overview.
 import { Link } from "@tanstack/react-router";
 import type { Run } from "../../gateway/api/schemas.ts";
-import { compact, duration, full } from "../format.ts";
+import { compact, duration, durationScale, full, moneyScale } from "../format.ts";
 import type { Column } from "../ui/table.tsx";
 import { Ago, Money, shortId, StateMark, useNow } from "../ui/text.tsx";
 import { wordOf } from "./words.ts";
@@ -12,9 +12,9 @@ export function runLength(run: Run, now: number): number | null {
   return Math.max(0, (run.ended_at === null ? now : Date.parse(run.ended_at)) - Date.parse(run.started_at));
 }
 
-export function RunLength({ run }: { run: Run }) {
+export function RunLength({ run, format = duration }: { run: Run; format?: (ms: number | null) => string }) {
   const now = useNow();
-  return <span className="num">{duration(runLength(run, now))}</span>;
+  return <span className="num">{format(runLength(run, now))}</span>;
 }
 
 export const isAlive = (run: Run): boolean =>
@@ -31,7 +31,10 @@ export function Verdict({ run }: { run: Run }) {
   return <span className="muted">{isAlive(run) ? "not yet" : "not judged"}</span>;
 }
 
-export function runColumns(decimals: number, options: { agent?: boolean } = {}): Column<Run>[] {
+/** Columns for these rows: their amounts and durations decide how many digits a column has. */
+export function runColumns(rows: Run[], options: { agent?: boolean } = {}): Column<Run>[] {
+  const scale = moneyScale(rows.map((row) => row.cost_nano));
+  const length = durationScale(rows.map((row) => runLength(row, Date.now())));
   const columns: (Column<Run> | undefined)[] = [
     {
       id: "status",
@@ -94,7 +97,7 @@ export function runColumns(decimals: number, options: { agent?: boolean } = {}):
       head: "Cost",
       align: "right",
       card: "note",
-      cell: (run) => <Money nano={run.cost_nano} currency={run.currency} decimals={decimals} />,
+      cell: (run) => <Money nano={run.cost_nano} currency={run.currency} scale={scale} />,
       sort: (run) => BigInt(run.cost_nano),
     },
     {
@@ -102,7 +105,7 @@ export function runColumns(decimals: number, options: { agent?: boolean } = {}):
       head: "Duration",
       align: "right",
       from: 620,
-      cell: (run) => <RunLength run={run} />,
+      cell: (run) => <RunLength run={run} format={length} />,
       sort: (run) => runLength(run, Date.now()),
     },
     {

@@ -8,7 +8,7 @@ import { getJson } from "../api/client.ts";
 import { runQuery } from "../api/queries.ts";
 import { compact, duration, full, money, moneyFull, moment, percent } from "../format.ts";
 import { FormDialog } from "../ui/dialog.tsx";
-import { Figure } from "../ui/figure.tsx";
+import { Figure, moneyFigure } from "../ui/figure.tsx";
 import { Payload } from "../ui/json.tsx";
 import { isTyping } from "../ui/keys.ts";
 import { Fact, Facts, PageHead } from "../ui/page.tsx";
@@ -82,13 +82,7 @@ function RunBody({ run }: { run: RunDetail }) {
           value={<RunLength run={run} />}
           note={waits > 0 ? `of it ${duration(waits)} waiting` : run.ended_at === null ? "still alive" : "no waiting"}
         />
-        <Figure
-          of="run_cost"
-          value={money(run.cost_nano)}
-          unit={run.currency}
-          tip={`${moneyFull(run.cost_nano)} ${run.currency}`}
-          note={costNote(run)}
-        />
+        <Figure of="run_cost" {...moneyFigure(run.cost_nano, run.currency)} note={costNote(run)} />
         <Figure
           of="tokens"
           value={compact(run.prompt_tokens + run.output_tokens)}
@@ -197,7 +191,7 @@ const costNote = (run: Run) =>
       ? "so far"
       : "nothing sold"
     : run.outcome.verdict === "passed"
-      ? `sold for ${money(run.outcome.price_nano)} ${run.outcome.currency}`
+      ? `sold for ${money(run.outcome.price_nano, run.outcome.currency)}`
       : "nothing sold: it did not pass";
 
 function stepNote(run: RunDetail): string {
@@ -221,7 +215,7 @@ function Outcome({ run }: { run: RunDetail }) {
             <>
               , sold for{" "}
               <span className="num" data-tip={`${moneyFull(run.outcome.price_nano)} ${run.outcome.currency}`}>
-                {money(run.outcome.price_nano)} {run.outcome.currency}
+                {money(run.outcome.price_nano, run.outcome.currency)}
               </span>
             </>
           ) : (

@@ -4,7 +4,7 @@ import { useNavigate, useSearch } from "@tanstack/react-router";
 import { useMemo } from "react";
 import type { Run } from "../../gateway/api/schemas.ts";
 import { agentsQuery, runsQuery, type RunFilter } from "../api/queries.ts";
-import { columnDecimals, full } from "../format.ts";
+import { full } from "../format.ts";
 import { runStatuses } from "../router.tsx";
 import { FilterChip } from "../ui/filter.tsx";
 import { useFresh } from "../ui/fresh.ts";
@@ -20,8 +20,7 @@ export function RunsScreen() {
   const agents = useQuery(agentsQuery).data;
   const fresh = useFresh("run");
   const rows = useMemo(() => runs.data?.pages.flatMap((page) => page.data) ?? [], [runs.data]);
-  const decimals = useMemo(() => columnDecimals(rows.map((row) => row.cost_nano)), [rows]);
-  const columns = useMemo(() => runColumns(decimals), [decimals]);
+  const columns = useMemo(() => runColumns(rows), [rows]);
   const set = (change: Partial<typeof filter> & { sort?: string | undefined }) =>
     void navigate({ search: (old) => ({ ...old, ...change }), replace: true });
   const filtered = filter.status !== undefined || filter.agent !== undefined;

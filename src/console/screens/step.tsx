@@ -53,7 +53,7 @@ export function Step({ run, step, place, open, onToggle }: Props) {
           {step.status === "failed" ? <Badge tone="bad">failed</Badge> : null}
           <span className="step-brief">{briefOf(step)}</span>
         </span>
-        <span className="step-cost num">{step.cost_nano === "0" ? "" : money(step.cost_nano)}</span>
+        <span className="step-cost num">{step.cost_nano === "0" ? "" : money(step.cost_nano, run.currency)}</span>
         <span
           className="step-length num"
           data-tip={`From ${moment(step.started_at)}\n${duration(offset)} after the run began`}

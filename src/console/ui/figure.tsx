@@ -3,7 +3,7 @@
 import { Popover } from "@base-ui/react/popover";
 import type { ReactNode } from "react";
 import { definitions, type Figures } from "../definitions.ts";
-import { change } from "../format.ts";
+import { change, moneyFull, moneyParts } from "../format.ts";
 import { ArrowDown, ArrowUp } from "./icons.tsx";
 import "./figure.css";
 
@@ -90,6 +90,12 @@ export function Figure(props: {
       {props.note === undefined ? null : <div className="figure-note">{props.note}</div>}
     </div>
   );
+}
+
+/** An amount of money as a headline: what `Figure` takes, with the full amount on hover. */
+export function moneyFigure(nano: string, currency: string): { value: string; unit: string; tip: string } {
+  const [value, unit] = moneyParts(nano, currency);
+  return { value, unit, tip: `${moneyFull(nano)} ${currency}` };
 }
 
 /** The shape of a series beside its headline, without axes: the chart below has them. */

@@ -1,6 +1,16 @@
 // Small words and numbers: money, times, ids, states. Each shows the short form and gives the full one on hover or focus.
 import { useSyncExternalStore, type ReactNode } from "react";
-import { ago, compact, full, money, moneyFixed, moneyFull, moment } from "../format.ts";
+import {
+  ago,
+  compact,
+  full,
+  moneyDigits,
+  moneyFull,
+  moneyScale,
+  moneyUnit,
+  moment,
+  type MoneyScale,
+} from "../format.ts";
 import { CheckIcon, CopyIcon } from "./icons.tsx";
 import { useState } from "react";
 import "./text.css";
@@ -13,22 +23,22 @@ export function Count({ value, unit }: { value: number; unit?: string }) {
   );
 }
 
-/** `decimals` aligns a column; without it the amount picks its own. */
+/** `scale` is that of a column; without it the amount picks its own. `cut`: never shown as more than it is. */
 export function Money({
   nano,
   currency,
-  decimals,
-  bare,
+  scale = moneyScale([nano]),
+  cut = false,
 }: {
   nano: string;
   currency: string;
-  decimals?: number;
-  bare?: boolean;
+  scale?: MoneyScale;
+  cut?: boolean;
 }) {
   return (
     <span className="num" data-tip={`${moneyFull(nano)} ${currency}`}>
-      {decimals === undefined ? money(nano) : moneyFixed(nano, decimals)}
-      {bare ? null : <span className="unit">{currency}</span>}
+      {moneyDigits(nano, scale, cut)}
+      <span className="unit">{moneyUnit(scale, currency)}</span>
     </span>
   );
 }
