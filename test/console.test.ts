@@ -1,6 +1,8 @@
 // The console over a real instance with real calls and real runs in it, driven in the system's Chromium: every screen at both
 // widths and in both themes, by keyboard, live, and through the chat. With LINESHAFT_SCREENSHOTS=1 the pictures of docs/images are
 // taken as well; LINESHAFT_URL and LINESHAFT_KEY then name an instance with more to show than a test makes.
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -12,8 +14,9 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { generateMachines } from "../examples/maintenance-inspector/readings.ts";
 import { startPlant, type Plant } from "../examples/maintenance-inspector/server.ts";
 import { readAgentFolder } from "../src/agents/folder.ts";
-import { chromiumPath, sideways, startBrowser, views, visit } from "../src/console/testing/browser.ts";
-import type { Call, Run } from "../src/gateway/api/schemas.ts";
+import { chromiumPath, cutOff, sideways, startBrowser, views, visit } from "../src/console/testing/browser.ts";
+import { money, moneyParts } from "../src/console/format.ts";
+import type { Bill, BudgetResource, Call, CallDetail, Run, RunDetail, Status } from "../src/gateway/api/schemas.ts";
 import { startInstance, type Instance } from "./setup/instance.ts";
 
 const example = fileURLToPath(new URL("../examples/maintenance-inspector", import.meta.url));
@@ -26,6 +29,8 @@ let browser: Browser;
 let model: string;
 let run: Run;
 let call: Call;
+const token = "a token that only this test knows";
+const machines = generateMachines(3, 1);
 const folder = mkdtempSync(join(tmpdir(), "lineshaft-console-"));
 
 async function api<T>(path: string, body?: unknown, key = instance.key): Promise<T> {
@@ -55,8 +60,6 @@ async function ended(id: string): Promise<Run> {
 
 describe.skipIf(chromiumPath === undefined)("the console, in Chromium (CHROMIUM names another)", () => {
   beforeAll(async () => {
-    const token = "a token that only this test knows";
-    const machines = generateMachines(3, 1);
     [instance, browser, plant] = await Promise.all([
       startInstance({ env: { LINESHAFT_SECRET_MAINTENANCE_INSPECTOR: token } }),
       startBrowser(),
@@ -87,10 +90,12 @@ describe.skipIf(chromiumPath === undefined)("the console, in Chromium (CHROMIUM 
     const { page } = visitor;
     await page.goto("/console/runs?status=completed");
     await page.getByRole("heading", { name: "Sign in to Lineshaft" }).waitFor();
-    await page.getByText("cat ~/.lineshaft/credentials").waitFor();
+    await page.getByText("/credentials").first().waitFor();
     await page.getByLabel("Key").fill("lsk_wrong");
     await page.keyboard.press("Enter");
-    await page.getByRole("alert").waitFor();
+    await page.getByRole("alert").getByText("This key is not known here").waitFor();
+    expect(await page.getByRole("alert").textContent()).not.toContain("header");
+    expect(await page.content()).not.toContain(instance.home);
     expect(await page.getByLabel("Key").inputValue()).toBe("lsk_wrong");
     await page.getByLabel("Key").fill(instance.key);
     await page.keyboard.press("Enter");
@@ -120,6 +125,9 @@ describe.skipIf(chromiumPath === undefined)("the console, in Chromium (CHROMIUM 
     ["/access", "owner"],
     ["/access?tab=budgets", "No budgets"],
     ["/access?tab=runs", "Remove"],
+    ["/connect", "Lines to paste"],
+    ["/connect?client=opencode", "Coding agents"],
+    ["/runs/run_nowhere", "There is no run run_nowhere"],
   ];
 
   test.each([1280, 390] as const)(
@@ -133,6 +141,7 @@ describe.skipIf(chromiumPath === undefined)("the console, in Chromium (CHROMIUM 
         await shown(page, shows);
         await page.locator("main [aria-label=Loading]").first().waitFor({ state: "detached" });
         expect(await sideways(page), `${path} scrolls sideways`).toBeLessThanOrEqual(0);
+        expect(await cutOff(page), `${path} cuts`).toEqual([]);
         expect(await findings(page), path).toEqual([]);
         // The same elements in other colours: only those can be wrong now.
         await page.emulateMedia({ colorScheme: "dark" });
@@ -197,11 +206,19 @@ describe.skipIf(chromiumPath === undefined)("the console, in Chromium (CHROMIUM 
     await page.goto("/console/bill?range=all");
     const line = page.getByRole("row").filter({ hasText: "maintenance-inspector" });
     await line.waitFor();
-    const bill = await api<{ lines: { agent: string | null; runs: number; revenue_nano: string }[] }>("/api/bill");
+    const bill = await api<Bill>("/api/bill");
     const own = bill.lines.find(({ agent }) => agent === "maintenance-inspector")!;
     const cells = await line.getByRole("cell").allTextContents();
     expect(cells[1]).toBe(String(own.runs));
-    expect(Number(cells[6])).toBeCloseTo(Number(own.revenue_nano) / 1e9, 4);
+    expect(cells[6]).toBe(money(own.revenue_nano, "USD").replace(" ", ""));
+    // The call outside runs costs, and makes no outcome dearer.
+    expect(BigInt(bill.total.token_cost_nano)).toBeGreaterThan(BigInt(own.token_cost_nano));
+    const each = Math.round(Number(own.token_cost_nano) / own.outcomes_passed);
+    expect(bill.total.cost_per_verified_outcome_nano).toBe(String(each));
+    await page
+      .locator(".figure", { hasText: "Cost per outcome" })
+      .getByText(moneyParts(String(each), "USD")[0])
+      .waitFor();
     await page.getByRole("button", { name: "Revenue" }).first().click();
     await page.getByText("GET /api/bill").waitFor();
   });
@@ -224,6 +241,93 @@ describe.skipIf(chromiumPath === undefined)("the console, in Chromium (CHROMIUM 
     expect(await findings(page)).toEqual([]);
   });
 
+  test("a chat fits the window, and an error stands where it is seen", async () => {
+    await using visitor = await visit(browser, instance.address, desk, instance.key);
+    const { page } = visitor;
+    await page.goto("/console/chat");
+    await page.getByText(`Talk with ${model}`).waitFor();
+    const tooTall = () => page.evaluate(() => document.documentElement.scrollHeight - window.innerHeight);
+    expect(await tooTall()).toBe(0);
+    await page.getByLabel("Message").fill("word ".repeat(9_000));
+    await page.keyboard.press("Enter");
+    const error = await page.getByRole("alert").boundingBox();
+    expect(error!.y + error!.height).toBeLessThanOrEqual(page.viewportSize()!.height);
+    // The same call says in the list why it was not answered, and what to do.
+    await page.goto("/console/calls");
+    const row = page.getByRole("row").filter({ hasText: "too long for the model's context" });
+    await row.first().getByText("Shorten the prompt").waitFor();
+  });
+
+  test("a run says how long its calls were queued, and why it waited", async () => {
+    await using visitor = await visit(browser, instance.address, desk, instance.key);
+    const { page } = visitor;
+    const port = Number(new URL(plant.url).port);
+    await plant.close();
+    const { id } = await api<Run>("/api/runs", {
+      agent: "maintenance-inspector",
+      input: { machine: machines[0]!.machine, bare: false },
+    });
+    await page.goto(`/console/runs/${id}`);
+    const waited = page.locator("[data-wait=tool_unreachable]");
+    await waited.getByText("a tool's server does not answer").waitFor();
+    plant = await startPlant({ port, token, machines, ordersPath: join(folder, "orders.jsonl") });
+    await page.getByText("Passed: ").or(page.getByText("Did not pass: ")).waitFor({ timeout: 60_000 });
+    const detail = await api<RunDetail>(`/api/runs/${id}`);
+    expect(detail.waits).toMatchObject([{ step: 0, code: "tool_unreachable", waiting: false }]);
+    expect(detail.waits[0]!.waited_ms).toBeGreaterThan(0);
+    await waited.getByText("Waited").waitFor();
+    await page.locator(".figure", { hasText: "Duration" }).getByText("until it could go on").waitFor();
+    // What the calls of the runs that began together waited for each other is what their attempts say.
+    const attempts = (await api<CallDetail>(`/api/calls/${call.id}`)).attempts;
+    const phases = attempts.flatMap(({ phases }) => phases).filter(({ name }) => name === "queue" || name === "wait");
+    const queued = phases.reduce((sum, { start_ms, end_ms }) => sum + end_ms - start_ms, 0);
+    const known = await api<RunDetail>(`/api/runs/${run.id}`);
+    expect(Math.abs(known.queued_ms - queued)).toBeLessThanOrEqual(1);
+    expect(Math.abs(known.step_list.find((step) => step.call === call.id)!.queued_ms - queued)).toBeLessThanOrEqual(1);
+  });
+
+  test("a budget shows what was spent with three figures, and never more left than there is", async () => {
+    const { project } = await api<Status>("/api/status");
+    await fetch(`${instance.address}/api/budgets`, {
+      method: "PUT",
+      headers: { authorization: `Bearer ${instance.key}`, "content-type": "application/json" },
+      body: JSON.stringify({ scope: { kind: "project", id: project.id }, limit_nano: "5000000000", period: "month" }),
+    });
+    await using visitor = await visit(browser, instance.address, desk, instance.key);
+    const { page } = visitor;
+    await page.goto("/console/access?tab=budgets");
+    const row = page.getByRole("row").filter({ hasText: "project" });
+    await row.waitFor();
+    const [budget] = (await api<{ data: BudgetResource[] }>("/api/budgets")).data.filter(
+      ({ scope }) => scope.kind === "project",
+    );
+    const cells = await row.getByRole("cell").allTextContents();
+    expect(cells[2]).toBe(money(budget!.spent_nano, "USD").replace(" ", ""));
+    expect(cells[2]).toMatch(/^[\d.]+µUSD$/);
+    expect(cells.slice(4, 6)).toEqual(["4.99USD", "5.00USD a month"]);
+  });
+
+  test("Connect: the lines that it shows make a call, and the light turns green with it", async () => {
+    await using visitor = await visit(browser, instance.address, desk, instance.key);
+    const { page } = visitor;
+    await page.goto("/console/connect?client=javascript");
+    await page.locator(".live-mark", { hasText: "Live" }).waitFor();
+    await page.getByLabel("Name of the key").fill("press line");
+    await page.getByRole("button", { name: "Make a key" }).click();
+    await page.getByText("Waiting for the first call with the key press line").waitFor();
+    const script = (await page.locator(".snippet pre").last().textContent())!;
+    const run = spawn(process.execPath, ["--input-type=module"], { stdio: ["pipe", "pipe", "inherit"] });
+    run.stdin.end(script);
+    const [code] = (await once(run, "exit")) as [number];
+    expect(code).toBe(0);
+    const light = page.locator(".first-call");
+    await light.getByText("The first call arrived").waitFor();
+    await light.locator(".state.good").waitFor();
+    await light.getByRole("link").click();
+    await page.getByRole("heading", { name: "Where the time went" }).waitFor();
+    expect(visitor.complaints).toEqual([]);
+  });
+
   test("an owner makes a key, sees its secret once, and ends it", async () => {
     await using visitor = await visit(browser, instance.address, desk, instance.key);
     const { page } = visitor;
@@ -231,9 +335,13 @@ describe.skipIf(chromiumPath === undefined)("the console, in Chromium (CHROMIUM 
     await page.getByRole("button", { name: "Create a key" }).click();
     await page.getByLabel("Name").fill("shop floor");
     await page.getByRole("button", { name: "Create", exact: true }).click();
-    const secret = await page.getByRole("dialog").locator("code").first().textContent();
+    const dialog = page.getByRole("dialog");
+    const secret = await dialog.locator("code").first().textContent();
+    await dialog.getByText("It is shown only this once").waitFor();
+    await dialog.getByRole("button", { name: "Copy key" }).waitFor();
+    expect(await dialog.getByRole("button", { name: "Cancel" }).count()).toBe(0);
     expect(await api<{ role: string }>("/api/status", undefined, secret!)).toMatchObject({ role: "member" });
-    await page.getByRole("button", { name: "I have kept it" }).click();
+    await page.getByRole("button", { name: "Done" }).click();
     await page.getByRole("button", { name: "Revoke shop floor" }).click();
     await page.getByRole("dialog").getByRole("button", { name: "Revoke" }).click();
     await page.getByRole("button", { name: "Revoke shop floor" }).waitFor({ state: "detached" });

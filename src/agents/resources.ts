@@ -6,6 +6,7 @@ import type {
   OutcomeResource,
   Run,
   RunDetail,
+  RunWait,
   StepResource,
 } from "../gateway/api/schemas.ts";
 import { getBlob, type Queryable } from "../store/index.ts";
@@ -129,7 +130,53 @@ export async function readRunDetail(db: Queryable, viewer: Viewer, id: string): 
        left join blobs o on o.project = r.project and o.ref = r.output_ref where r.id = $1`,
     [id],
   );
-  return { ...run, input: parsed(rows[0]!.input), output: parsed(rows[0]!.output), step_list: await readSteps(db, id) };
+  const queued = await db.query<{ ms: number }>(
+    `select coalesce(sum(${queuedMs}), 0)::float8 as ms from calls c join attempts t on t.call = c.id where c.run = $1`,
+    [id],
+  );
+  return {
+    ...run,
+    input: parsed(rows[0]!.input),
+    output: parsed(rows[0]!.output),
+    step_list: await readSteps(db, id),
+    queued_ms: Math.round(queued.rows[0]!.ms),
+    waits: await readWaits(db, id),
+  };
+}
+
+/** Of an attempt `t`: milliseconds in the fair queue and inside the engine before its prompt was begun. */
+const queuedMs = `(select sum((phase->>'end_ms')::float8 - (phase->>'start_ms')::float8)
+    from jsonb_array_elements(t.timings) phase where phase->>'name' in ('queue', 'wait'))`;
+
+interface WaitRow {
+  [column: string]: unknown;
+  step: number;
+  code: string;
+  message: string;
+  times: number;
+  waited_ms: number;
+  began_at: Date;
+  waiting: boolean;
+  until: Date | null;
+}
+
+async function readWaits(db: Queryable, run: string): Promise<RunWait[]> {
+  const { rows } = await db.query<WaitRow>(
+    `select step, code, message, times, began_at, open_since is not null as waiting, until,
+       (waited_ms + coalesce(extract(epoch from now() - open_since) * 1000, 0))::float8 as waited_ms
+     from run_waits where run = $1 order by step, began_at, code`,
+    [run],
+  );
+  return rows.map((row) => ({
+    step: row.step,
+    code: row.code,
+    message: row.message,
+    times: row.times,
+    waited_ms: Math.round(row.waited_ms),
+    began_at: row.began_at.toISOString(),
+    waiting: row.waiting,
+    until: row.until?.toISOString() ?? null,
+  }));
 }
 
 interface StepResourceRow {
@@ -147,6 +194,7 @@ interface StepResourceRow {
   state: "planned" | "claimed" | "done" | "unknown" | null;
   attempts: number | null;
   error_message: string | null;
+  queued_ms: number;
   started_at: Date;
   ended_at: Date;
 }
@@ -155,11 +203,12 @@ interface StepResourceRow {
 export async function readSteps(db: Queryable, run: string, number?: number): Promise<StepResource[]> {
   const { rows } = await db.query<StepResourceRow>(
     `select s.number, s.kind, s.name, s.status, i.body as input, o.body as output, s.call, c.price_nano as cost,
-       s.effect, e.tool, e.state, e.attempts, s.error_message, s.started_at, s.ended_at
+       s.effect, e.tool, e.state, e.attempts, s.error_message, s.started_at, s.ended_at, coalesce(q.ms, 0)::float8 as queued_ms
      from steps s join runs r on r.id = s.run
        left join blobs i on i.project = r.project and i.ref = s.input_ref
        left join blobs o on o.project = r.project and o.ref = s.output_ref
        left join calls c on c.id = s.call left join effects e on e.key = s.effect
+       left join lateral (select sum(${queuedMs}) as ms from attempts t where t.call = s.call) q on true
      where s.run = $1 and ($2::int is null or s.number = $2) order by s.number`,
     [run, number ?? null],
   );
@@ -175,6 +224,7 @@ export async function readSteps(db: Queryable, run: string, number?: number): Pr
     effect:
       row.effect === null ? null : { key: row.effect, tool: row.tool!, state: row.state!, attempts: row.attempts ?? 0 },
     error_message: row.error_message,
+    queued_ms: Math.round(row.queued_ms),
     started_at: row.started_at.toISOString(),
     ended_at: row.ended_at.toISOString(),
   }));

@@ -4,6 +4,7 @@ import { newId, putBlob } from "../store/index.ts";
 import { testDatabase } from "../store/testing.ts";
 import { RunBusyError } from "./errors.ts";
 import { Owner } from "./owner.ts";
+import { readRunDetail } from "./resources.ts";
 import { Runs, type ClaimedRun, type StepRow } from "./runs.ts";
 import { makeTenant, type Tenant } from "./testing.ts";
 
@@ -102,4 +103,37 @@ test("a waiting run is not claimed before its time; one that waits for a person 
   expect((await runs.unfinished()).map((run) => run.id)).not.toContain(id);
   expect(await runs.resume(id)).toBe(true);
   expect((await claimed(runs, id)).retries).toBe(0);
+});
+
+test("why a run waited is kept after it went on: one row for a step and a reason, however often", async () => {
+  const id = await newRun();
+  const runs = new Runs(db, here.id);
+  const waits = async () => (await readRunDetail(db, tenant, id))!.waits;
+  const later = { code: "tool_unreachable", message: "The server of tool order is away.", wakeInMs: 60_000 };
+  const wake = (ms: number) =>
+    db.query(
+      `with due as (update runs set wake_at = now() where id = $1)
+       update run_waits set open_since = now() - $2::float8 * interval '1 millisecond' where run = $1 and open_since is not null`,
+      [id, ms],
+    );
+  await runs.wait(await claimed(runs, id), later);
+  expect(await waits()).toMatchObject([{ step: 0, code: "tool_unreachable", times: 1, waiting: true }]);
+  expect((await waits())[0]!.until).not.toBeNull();
+  await wake(2_000);
+  await runs.wait(await claimed(runs, id), { ...later, message: "Still away." });
+  await wake(3_000);
+  await runs.wait(await claimed(runs, id), { code: "queue_full", message: "Too many.", wakeInMs: 60_000 });
+  await wake(1_000);
+  await runs.commitStep(await claimed(runs, id), step(0));
+  const [away, full, ...others] = await waits();
+  expect(others).toEqual([]);
+  expect(away).toMatchObject({ times: 2, message: "Still away.", waiting: false, until: null });
+  expect(full).toMatchObject({ code: "queue_full", times: 1, waiting: false });
+  expect(away!.waited_ms).toBeGreaterThanOrEqual(5_000);
+  expect(full!.waited_ms).toBeGreaterThanOrEqual(1_000);
+  // A run that is stopped waits for nothing any more.
+  await runs.wait(await claimed(runs, id), { code: "effect_unknown", message: "look", wakeInMs: undefined });
+  expect((await waits())[2]).toMatchObject({ step: 1, waiting: true, until: null });
+  await runs.stop(tenant.organisation, id, tenant.key);
+  expect((await waits())[2]).toMatchObject({ waiting: false });
 });

@@ -117,7 +117,8 @@ export class Runs {
   /** Takes a run for one activation. Throws RunBusyError while another process that lives works on it. */
   async claim(id: string): Promise<ClaimResult> {
     const { rows } = await this.#db.query<ClaimRow>(
-      `update runs set fence = fence + 1, owner = $2, status = 'running', wake_at = null, error_code = null,
+      `with claimed as (
+       update runs set fence = fence + 1, owner = $2, status = 'running', wake_at = null, error_code = null,
          error_message = null, started_at = coalesce(runs.started_at, now()), updated_at = now()
        from agent_versions v, organisations o
        where runs.id = $1 and v.id = runs.version and o.id = runs.organisation
@@ -125,7 +126,9 @@ export class Runs {
          and (owner is null or owner = $2 or ${ownerGone})
        returning runs.id, runs.organisation, runs.project, o.currency, runs.agent, runs.version, v.manifest_ref, runs.key,
          exists (select from keys k where k.id = runs.key and k.revoked_at is not null) as key_revoked,
-         runs.input_ref, runs.next_step, runs.retries, runs.started_at, runs.paused_ms, runs.fence`,
+         runs.input_ref, runs.next_step, runs.retries, runs.started_at, runs.paused_ms, runs.fence
+       ), ended as (${endWaits} and exists (select from claimed))
+       select * from claimed`,
       [id, this.#owner],
     );
     if (rows[0]) return { claimed: claimedOf(rows[0]) };
@@ -229,15 +232,23 @@ export class Runs {
     });
   }
 
-  /** Lets a run wait: until a time after a failure that may pass, or (`wakeInMs` undefined) for a person. */
+  /**
+   * Lets a run wait: until a time after a failure that may pass, or (`wakeInMs` undefined) for a person. The reason is kept with
+   * the run (run_waits), because the run's own error is forgotten when it goes on.
+   */
   async wait(
     run: Pick<ClaimedRun, "id" | "fence">,
     why: { code: string; message: string; wakeInMs: number | undefined },
   ): Promise<boolean> {
     const { rowCount } = await this.#db.query(
-      `update runs set status = 'waiting', retries = retries + 1, owner = null, error_code = $3, error_message = $4,
-         wake_at = now() + $5::float8 * interval '1 millisecond', updated_at = now()
-       where id = $1 and fence = $2 and status = 'running'`,
+      `with waiting as (
+         update runs set status = 'waiting', retries = retries + 1, owner = null, error_code = $3, error_message = $4,
+           wake_at = now() + $5::float8 * interval '1 millisecond', updated_at = now()
+         where id = $1 and fence = $2 and status = 'running' returning id, next_step, wake_at)
+       insert into run_waits (run, step, code, message, open_since, until)
+         select id, next_step, $3, $4, now(), wake_at from waiting
+       on conflict (run, step, code) do update set times = run_waits.times + 1, message = excluded.message,
+         open_since = excluded.open_since, until = excluded.until`,
       [run.id, run.fence, why.code, messageOf(why.message), why.wakeInMs ?? null],
     );
     return rowCount === 1;
@@ -251,9 +262,12 @@ export class Runs {
   /** Ends a run by a person's word. True when it had not ended before. */
   async stop(organisation: string, id: string, by: string): Promise<boolean> {
     const { rowCount } = await this.#db.query(
-      `update runs set status = 'stopped', error_code = 'stopped', error_message = $3, fence = fence + 1, owner = null,
-         wake_at = null, ended_at = now(), updated_at = now()
-       where id = $1 and organisation = $2 and status in ('queued', 'running', 'waiting')`,
+      `with stopped as (
+         update runs set status = 'stopped', error_code = 'stopped', error_message = $3, fence = fence + 1, owner = null,
+           wake_at = null, ended_at = now(), updated_at = now()
+         where id = $1 and organisation = $2 and status in ('queued', 'running', 'waiting') returning id
+       ), ended as (${endWaits} and exists (select from stopped))
+       select id from stopped`,
       [id, organisation, `Stopped with key ${by}.`],
     );
     return rowCount === 1;
@@ -307,6 +321,11 @@ export class Runs {
 
 /** Messages repeat what models, tools and engines said: they are bounded and storable from here on. */
 const messageOf = (text: string): string => storable(text, limits.messageCharacters);
+
+/** Closes what a run waited for, and adds its time. Of the run $1, which is going on or has ended. */
+const endWaits = `update run_waits set open_since = null, until = null,
+           waited_ms = waited_ms + (extract(epoch from now() - open_since) * 1000)::bigint
+         where run = $1 and open_since is not null`;
 
 async function insertStep(client: Queryable, run: string, step: StepRow): Promise<void> {
   await client.query(

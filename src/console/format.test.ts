@@ -10,6 +10,7 @@ import {
   money,
   moneyDigits,
   moneyFull,
+  moneyParts,
   moneyScale,
   moneyUnit,
   nanoOf,
@@ -39,6 +40,7 @@ describe("numbers", () => {
 
   test("a column of shares has one number of digits", () => {
     expect([0, 0.0891, 0.906, 1, null].map(percentFixed)).toEqual(["0.0%", "8.9%", "90.6%", "100.0%", "–"]);
+    expect([0.0001, 0.9999].map(percentFixed)).toEqual(["<0.1%", ">99.9%"]);
   });
 
   test("sizes are decimal, as disks are sold", () => {
@@ -101,6 +103,8 @@ describe("money, from nano-units and never through a float", () => {
     const scale = moneyScale(nanos);
     expect(nanos.map((nano) => moneyDigits(nano, scale))).toEqual(["0.0", "4.4", "20.3", "820.0"]);
     expect(moneyUnit(scale, "CNY")).toBe("µCNY");
+    expect(moneyParts("7", "USD", { scale })).toEqual(["7", "nUSD"]);
+    expect(moneyParts("-180000", "USD", { scale: { prefix: "", decimals: 2 } })).toEqual(["−180", "µUSD"]);
     expect(moneyScale([])).toEqual({ prefix: "", decimals: 2 });
     expect(moneyScale(["0"])).toEqual({ prefix: "", decimals: 2 });
   });
@@ -130,6 +134,7 @@ describe("time", () => {
     expect(column([9_650, 12_400, 11_500, null])).toEqual(["9.7 s", "12.4 s", "11.5 s", "–"]);
     expect(column([840, 1_239, 3_100])).toEqual(["0.84 s", "1.24 s", "3.10 s"]);
     expect(column([8.7, 23, 413])).toEqual(["9 ms", "23 ms", "413 ms"]);
+    expect(column([2.1, 5_000, 6_000])).toEqual(["2.1 ms", "5.00 s", "6.00 s"]);
     expect(column([5_000, 12_000, 192_000])).toEqual(["5.0 s", "12.0 s", "3 min 12 s"]);
   });
 

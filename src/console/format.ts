@@ -30,9 +30,13 @@ export function percent(share: number | null | undefined): string {
   return `${value === 0 || value === 100 ? value : value.toFixed(value < 10 ? 2 : 1)}%`;
 }
 
-/** A share in a column, where all have one decimal: "90.6%", "0.0%", "100.0%" */
-export const percentFixed = (share: number | null | undefined): string =>
-  share === null || share === undefined || !Number.isFinite(share) ? "–" : `${(share * 100).toFixed(1)}%`;
+/** A share in a column, where all have one decimal: "90.6%", "0.0%", "100.0%". Little is not nothing, and almost all not all. */
+export function percentFixed(share: number | null | undefined): string {
+  if (share === null || share === undefined || !Number.isFinite(share)) return "–";
+  if (share > 0 && share < 0.0005) return "<0.1%";
+  if (share < 1 && share >= 0.9995) return ">99.9%";
+  return `${(share * 100).toFixed(1)}%`;
+}
 
 // --- money
 //
@@ -94,10 +98,18 @@ export function moneyDigits(nano: string, scale: MoneyScale, cut = false): strin
   return `${nano.startsWith("-") && rounded > 0n ? "−" : ""}${whole.format(rounded / factor)}${fraction}`;
 }
 
-/** One amount by itself, its digits and its unit: "4710" -> ["4.71", "µUSD"] */
-export function moneyParts(nano: string, currency: string): [digits: string, unit: string] {
-  const scale = moneyScale([nano]);
-  return [moneyDigits(nano, scale), moneyUnit(scale, currency)];
+/**
+ * Digits and unit of an amount: in its column's scale, or by itself. An amount that its column would show as nothing is written by
+ * itself too: 3 µUSD among dollars are no 0.00.
+ */
+export function moneyParts(
+  nano: string,
+  currency: string,
+  { scale = moneyScale([nano]), cut = false }: { scale?: MoneyScale; cut?: boolean } = {},
+): [digits: string, unit: string] {
+  const digits = moneyDigits(nano, scale, cut);
+  if (BigInt(nano) !== 0n && !/[1-9]/.test(digits)) return moneyParts(nano, currency, { cut });
+  return [digits, moneyUnit(scale, currency)];
 }
 
 /** "4710" -> "4.71 µUSD" */
@@ -148,7 +160,8 @@ export function durationScale(values: Iterable<number | null>): (ms: number | nu
   return (ms) => {
     if (ms === null || !Number.isFinite(ms)) return "–";
     if (ms >= 59_950) return duration(ms);
-    return middle < 1_000 ? `${whole.format(ms)} ms` : `${(ms / 1000).toFixed(middle < 9_995 ? 2 : 1)} s`;
+    const text = middle < 1_000 ? `${whole.format(ms)} ms` : `${(ms / 1000).toFixed(middle < 9_995 ? 2 : 1)} s`;
+    return ms > 0 && !/[1-9]/.test(text) ? duration(ms) : text;
   };
 }
 

@@ -18,6 +18,7 @@ import { BillScreen } from "./screens/bill.tsx";
 import { ModelsScreen } from "./screens/models.tsx";
 import { ChatScreen } from "./screens/chat.tsx";
 import { AccessScreen } from "./screens/access.tsx";
+import { ConnectScreen } from "./screens/connect.tsx";
 
 type Raw = Record<string, unknown>;
 
@@ -132,8 +133,29 @@ const access = createRoute({
     set({ tab: oneOf(raw["tab"], ["keys", "budgets", "runs"] as const) }),
 });
 
+const connect = createRoute({
+  getParentRoute: () => root,
+  path: "/connect",
+  component: ConnectScreen,
+  validateSearch: (raw: Raw): { client?: string } => set({ client: text(raw["client"]) }),
+});
+
 export const router = createRouter({
-  routeTree: root.addChildren([login, overview, calls, call, agents, agent, runs, run, bill, models, chat, access]),
+  routeTree: root.addChildren([
+    login,
+    overview,
+    calls,
+    call,
+    agents,
+    agent,
+    runs,
+    run,
+    bill,
+    models,
+    chat,
+    access,
+    connect,
+  ]),
   basepath: "/console",
   // Plain words in addresses: `?open=1.2` and not the quoted JSON that is the router's habit.
   parseSearch: (text) => Object.fromEntries(new URLSearchParams(text)),

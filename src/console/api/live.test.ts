@@ -1,7 +1,7 @@
 // What one live event does to what was read before: rows are replaced, put on top, or taken out where a filter no longer holds.
 import { QueryClient, type InfiniteData } from "@tanstack/react-query";
 import { expect, test } from "vitest";
-import type { Call, RunDetail, Status } from "../../gateway/api/schemas.ts";
+import type { AlarmResource, Call, RunDetail, Status } from "../../gateway/api/schemas.ts";
 import { makeFixture } from "../testing/fixture.ts";
 import { apply } from "./live.ts";
 import { runsQuery, callsQuery, type Page } from "./queries.ts";
@@ -53,6 +53,25 @@ test("a step is added to its run in order, and twice is once", () => {
   apply(client, { type: "step", run: run.id, step: second! });
   apply(client, { type: "step", run: run.id, step: second! });
   expect(client.getQueryData<RunDetail>(["run", run.id])!.step_list).toEqual([first, second, third]);
+});
+
+test("an alarm is put on top, replaced when it is raised again, and taken out when it is gone", () => {
+  const client = clientWith();
+  client.setQueryData<Status>(["status"], fixture.status);
+  const alarm = (id: string, count: number): AlarmResource => {
+    const at = "2026-11-22T08:00:00Z";
+    return { id, code: "storage_full", message: "Free space.", subject: null, count, first_at: at, last_at: at };
+  };
+  const shown = () => client.getQueryData<Status>(["status"])!.alarms.map(({ id, count }) => [id, count]);
+  apply(client, { type: "alarm", change: "raised", alarm: alarm("a", 1) });
+  apply(client, { type: "alarm", change: "raised", alarm: alarm("b", 1) });
+  apply(client, { type: "alarm", change: "raised", alarm: alarm("a", 7) });
+  expect(shown()).toEqual([
+    ["a", 7],
+    ["b", 1],
+  ]);
+  apply(client, { type: "alarm", change: "gone", alarm: alarm("a", 7) });
+  expect(shown()).toEqual([["b", 1]]);
 });
 
 test("a component's new state shows in the status", () => {

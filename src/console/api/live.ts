@@ -171,7 +171,9 @@ export function apply(client: QueryClient, event: LiveEvent): void {
       client.setQueryData<RunDetail>(["run", event.run.id], (old) =>
         old === undefined ? old : { ...old, ...event.run },
       );
-      if (event.run.ended_at !== null) void client.invalidateQueries({ queryKey: ["run", event.run.id] });
+      // What it waits for, and what its calls waited, are read with the whole run.
+      if (event.run.ended_at !== null || event.run.status === "waiting")
+        void client.invalidateQueries({ queryKey: ["run", event.run.id] });
       soon(client, [["overview"], ["bill"], ["agents"], ["agent", event.run.agent]]);
       break;
     case "step":
@@ -180,6 +182,8 @@ export function apply(client: QueryClient, event: LiveEvent): void {
         const others = old.step_list.filter((step) => step.number !== event.step.number);
         return { ...old, step_list: [...others, event.step].toSorted((a, b) => a.number - b.number) };
       });
+      if (client.getQueryData<RunDetail>(["run", event.run])?.waits.some((wait) => wait.waiting) === true)
+        void client.invalidateQueries({ queryKey: ["run", event.run] });
       break;
     case "component":
       client.setQueryData<Status>(["status"], (old) => {
@@ -193,6 +197,13 @@ export function apply(client: QueryClient, event: LiveEvent): void {
         };
       });
       soon(client, [["status"]]);
+      break;
+    case "alarm":
+      client.setQueryData<Status>(["status"], (old) => {
+        if (old === undefined) return old;
+        const others = old.alarms.filter((alarm) => alarm.id !== event.alarm.id);
+        return { ...old, alarms: event.change === "gone" ? others : [event.alarm, ...others] };
+      });
       break;
   }
 }

@@ -15,6 +15,7 @@ import {
   ChatIcon,
   ChipIcon,
   CloseIcon,
+  ConnectIcon,
   KeyboardIcon,
   LeaveIcon,
   Mark,
@@ -28,6 +29,7 @@ import {
 } from "../ui/icons.tsx";
 import { isTyping } from "../ui/keys.ts";
 import { setTheme, useNarrow, useTheme, type Theme } from "../ui/media.ts";
+import { AlarmMark } from "./alarms.tsx";
 import { Search } from "./search.tsx";
 import { Shortcuts } from "./shortcuts.tsx";
 
@@ -40,6 +42,7 @@ export const places = [
   { to: "/chat", label: "Chat", icon: ChatIcon, key: "t" },
   { to: "/bill", label: "Bill", icon: BillIcon, key: "b" },
   { to: "/access", label: "Access", icon: AccessIcon, key: "k" },
+  { to: "/connect", label: "Connect", icon: ConnectIcon, key: "n" },
 ] as const;
 
 const bottomPlaces = ["/", "/runs", "/calls", "/bill"];
@@ -195,6 +198,7 @@ function TopLine({ onSearch }: { onSearch: () => void }) {
           </>
         )}
       </div>
+      <AlarmMark />
       <div id="top-tools" className="top-tools" />
       <button
         type="button"

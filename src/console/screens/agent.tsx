@@ -11,7 +11,7 @@ import { Figure, moneyFigure } from "../ui/figure.tsx";
 import { useFresh } from "../ui/fresh.ts";
 import { Payload } from "../ui/json.tsx";
 import { Fact, Facts, PageHead } from "../ui/page.tsx";
-import { Empty, Failure, SkeletonFigures, SkeletonRows } from "../ui/states.tsx";
+import { Empty, Failure, isNotThere, NotThere, SkeletonFigures, SkeletonRows } from "../ui/states.tsx";
 import { Table } from "../ui/table.tsx";
 import { Ago, Badge, shortId } from "../ui/text.tsx";
 import { passRate } from "./agents.tsx";
@@ -40,6 +40,8 @@ export function AgentScreen() {
             <SkeletonRows rows={6} />
           </div>
         </div>
+      ) : isNotThere(error) ? (
+        <NotThere what="agent" id={name} list={{ label: "All agents", link: { to: "/agents" } }} />
       ) : (
         <Failure error={error} retry={() => void refetch()} />
       )}

@@ -5,7 +5,7 @@ import { useMemo } from "react";
 import type { Bill } from "../../gateway/api/schemas.ts";
 import { billQuery } from "../api/queries.ts";
 import { definitions, type Figures } from "../definitions.ts";
-import { compact, full, moment, percent } from "../format.ts";
+import { compact, full, moment, percent, percentFixed } from "../format.ts";
 import { billRanges, type BillRange } from "../router.tsx";
 import { Figure, moneyFigure } from "../ui/figure.tsx";
 import { Segmented } from "../ui/filter.tsx";
@@ -122,7 +122,7 @@ function BillBody({
         <Figure
           of="margin"
           {...amount(total.margin_nano)}
-          note={share === null ? "no revenue" : `${percent(share)} of revenue`}
+          note={share === null ? "no revenue" : `${percentFixed(share)} of revenue`}
         />
         <Figure
           of="pass_rate"
@@ -137,13 +137,13 @@ function BillBody({
         />
         <Figure
           of="outcomes_per_million"
-          label="Outcomes per M tokens"
+          label="Outcomes / M tokens"
           value={
             total.verified_outcomes_per_million_tokens === null
               ? "–"
               : compact(Math.round(total.verified_outcomes_per_million_tokens * 10) / 10)
           }
-          note="of judged agents' tokens"
+          note="of judged agents"
         />
       </div>
       <section className="panel" aria-labelledby="lines">

@@ -4,7 +4,7 @@ import { useState } from "react";
 import type { BudgetResource } from "../../gateway/api/schemas.ts";
 import { getJson, send } from "../api/client.ts";
 import { agentsQuery, budgetsQuery, keysQuery, statusQuery } from "../api/queries.ts";
-import { moment, moneyDigits, moneyFull, moneyNumber, moneyScale, moneyUnit, nanoOf, percentFixed } from "../format.ts";
+import { moment, moneyFull, moneyNumber, moneyScale, nanoOf, percentFixed } from "../format.ts";
 import { FormDialog } from "../ui/dialog.tsx";
 import { FigureName } from "../ui/figure.tsx";
 import { Empty, Failure, SkeletonRows } from "../ui/states.tsx";
@@ -69,8 +69,7 @@ export function Budgets({ owner, ofRuns }: { owner: boolean; ofRuns: boolean }) 
           className="num"
           data-tip={`${moneyFull(budget.limit_nano)} ${budget.currency}${budget.resets_at === null ? "" : `\nBegins anew ${moment(budget.resets_at)}`}`}
         >
-          {moneyDigits(budget.limit_nano, left)}
-          <span className="unit">{moneyUnit(left, budget.currency)}</span> {periods[budget.period]}
+          <Money nano={budget.limit_nano} currency={budget.currency} scale={left} /> {periods[budget.period]}
         </span>
       ),
     },

@@ -1,13 +1,13 @@
 // Why a call was placed where it was: the reason, and the numbers of the chosen endpoint beside the runner-up's.
 import type { DecisionResource } from "../../gateway/api/schemas.ts";
-import { duration } from "../format.ts";
+import { compact, duration } from "../format.ts";
 import { Badge } from "../ui/text.tsx";
 
 const numberNames: Record<string, string> = {
   matched_tokens: "matched, tokens",
   uncached_tokens: "to compute, tokens",
   waiting_tokens: "waiting before it, tokens",
-  expected_first_token_ms: "expected first token, ms",
+  expected_first_token_ms: "expected first token",
   matched_host_tokens: "of these in host memory",
   matched_disk_tokens: "of these on disk",
   matched_remote_tokens: "of these in the pool",
@@ -17,22 +17,26 @@ const numberNames: Record<string, string> = {
 
 /** Parts of least-delay's score; another policy's own numbers are shown under its own names. */
 const termNames: Record<string, string> = {
-  ownMs: "its own wait, ms",
-  laterMs: "wait of calls yet to come, ms",
-  streamsMs: "streams beside it slowed, ms",
-  evictedMs: "computed again for others, ms",
+  ownMs: "its own wait",
+  laterMs: "wait of calls yet to come",
+  streamsMs: "streams beside it slowed",
+  evictedMs: "computed again for others",
 };
+
+const isTimeName = (name: string): boolean => /(_ms|Ms)$/.test(name);
 
 export function Decision({ decision, engine }: { decision: DecisionResource; engine: string }) {
   const { chosen, runner_up: runnerUp, prefill } = decision;
   const shown = [chosen, runnerUp, prefill].filter((candidate) => candidate !== null && candidate !== undefined);
   const names = [...new Set(shown.flatMap(({ numbers }) => Object.keys(numbers)))];
-  const figure = (value: number | null | undefined) =>
+  const figure = (value: number | null | undefined, isTime: boolean) =>
     value === undefined || value === null ? (
       "–"
     ) : (
-      <span data-tip={String(value)}>{value.toLocaleString("en-US", { maximumFractionDigits: 1 })}</span>
+      <span data-tip={isTime ? `${value} ms` : String(value)}>{isTime ? duration(value) : compact(value)}</span>
     );
+  // Of least-delay the score is a time, the sum of its terms; another policy's has a unit of its own.
+  const scoreIsTime = Object.keys(decision.terms).some(isTimeName);
   return (
     <section className="panel" aria-labelledby="placed">
       <div className="panel-head">
@@ -65,15 +69,15 @@ export function Decision({ decision, engine }: { decision: DecisionResource; eng
             {names.map((name) => (
               <tr key={name}>
                 <th scope="row">{numberNames[name] ?? name.replaceAll("_", " ")}</th>
-                <td>{figure(chosen.numbers[name])}</td>
-                {prefill ? <td>{figure(prefill.numbers[name])}</td> : null}
-                <td className="soft">{figure(runnerUp?.numbers[name])}</td>
+                <td>{figure(chosen.numbers[name], isTimeName(name))}</td>
+                {prefill ? <td>{figure(prefill.numbers[name], isTimeName(name))}</td> : null}
+                <td className="soft">{figure(runnerUp?.numbers[name], isTimeName(name))}</td>
               </tr>
             ))}
             {Object.entries(decision.terms).map(([name, value]) => (
               <tr key={name} className="soft">
                 <th scope="row">{termNames[name] ?? name}</th>
-                <td>{figure(value)}</td>
+                <td>{figure(value, isTimeName(name))}</td>
                 {prefill ? <td /> : null}
                 <td />
               </tr>
@@ -82,9 +86,9 @@ export function Decision({ decision, engine }: { decision: DecisionResource; eng
           <tfoot>
             <tr>
               <th scope="row">score, less is better</th>
-              <td>{figure(chosen.score)}</td>
-              {prefill ? <td>{figure(prefill.score)}</td> : null}
-              <td className="soft">{figure(runnerUp?.score)}</td>
+              <td>{figure(chosen.score, scoreIsTime)}</td>
+              {prefill ? <td>{figure(prefill.score, scoreIsTime)}</td> : null}
+              <td className="soft">{figure(runnerUp?.score, scoreIsTime)}</td>
             </tr>
           </tfoot>
         </table>

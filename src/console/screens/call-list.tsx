@@ -5,16 +5,17 @@ import { durationScale, full, moneyScale, percentFixed } from "../format.ts";
 import type { Column } from "../ui/table.tsx";
 import { Ago, Count, Money, shortId, StateMark } from "../ui/text.tsx";
 import { Link } from "@tanstack/react-router";
-import { wordOf } from "./words.ts";
+import { remedyOf, wordOf } from "./words.ts";
 
 const share = (call: Call) => (call.prompt_tokens === 0 ? null : call.cached_tokens / call.prompt_tokens);
 
 /** Columns for these rows: their amounts and durations decide how many digits a column has. */
 export function callColumns(rows: Call[]): Column<Call>[] {
+  const reasons = rows.some((call) => call.error_code !== null);
   const scale = moneyScale(rows.map((row) => row.price_nano));
   const length = durationScale(rows.map((row) => row.duration_ms));
   const first = durationScale(rows.map((row) => row.first_token_ms));
-  return [
+  const columns: Column<Call>[] = [
     {
       id: "status",
       head: "Call",
@@ -28,7 +29,7 @@ export function callColumns(rows: Call[]): Column<Call>[] {
     {
       id: "origin",
       head: "Agent",
-      from: 900,
+      from: reasons ? 1080 : 900,
       cell: (call): ReactNode =>
         call.agent === null ? (
           <span className="muted">–</span>
@@ -39,6 +40,7 @@ export function callColumns(rows: Call[]): Column<Call>[] {
         ),
       sort: (call) => call.agent,
     },
+    ...(reasons ? [reasonColumn] : []),
     {
       id: "prompt",
       head: "Prompt",
@@ -51,7 +53,7 @@ export function callColumns(rows: Call[]): Column<Call>[] {
       id: "cached",
       head: "Cached",
       align: "right",
-      from: 760,
+      from: reasons ? 1080 : 760,
       cell: (call) => (
         <span className="num" data-tip={`${full(call.cached_tokens)} of ${full(call.prompt_tokens)} prompt tokens`}>
           {share(call) === null ? "–" : percentFixed(share(call))}
@@ -66,7 +68,7 @@ export function callColumns(rows: Call[]): Column<Call>[] {
       from: 620,
       card: "note",
       word: "output",
-      cell: (call) => <Count value={call.output_tokens} unit="output tokens" />,
+      cell: (call) => (call.status === "refused" ? null : <Count value={call.output_tokens} unit="output tokens" />),
       sort: (call) => call.output_tokens,
     },
     {
@@ -103,6 +105,27 @@ export function callColumns(rows: Call[]): Column<Call>[] {
       sort: (call) => call.started_at,
     },
   ];
+  return columns;
+}
+
+/** Why a call did not complete, and what to do: there only in lists in which a call did not. */
+const reasonColumn: Column<Call> = {
+  id: "reason",
+  head: "Reason",
+  card: "note",
+  grow: true,
+  cell: (call) => (call.error_code === null ? null : <Reason code={call.error_code} />),
+  sort: (call) => call.error_code,
+};
+
+function Reason({ code }: { code: string }) {
+  const remedy = remedyOf(code);
+  return (
+    <span data-tip={[code, remedy].filter(Boolean).join("\n")}>
+      {wordOf(code)}
+      {remedy === undefined ? null : <span className="muted reason-remedy">. {remedy}</span>}
+    </span>
+  );
 }
 
 function stateTip(call: Call): string {

@@ -6,7 +6,7 @@ import { callQuery, keysQuery, statusQuery } from "../api/queries.ts";
 import { compact, duration, full, moment, moneyScale, percent } from "../format.ts";
 import { Figure, moneyFigure } from "../ui/figure.tsx";
 import { Fact, Facts, PageHead } from "../ui/page.tsx";
-import { Failure, SkeletonFigures, SkeletonRows } from "../ui/states.tsx";
+import { Failure, isNotThere, NotThere, SkeletonFigures, SkeletonRows } from "../ui/states.tsx";
 import { Ago, Id, Money, shortId, StateMark } from "../ui/text.tsx";
 import { Waterfall } from "./waterfall.tsx";
 import { remedyOf, wordOf } from "./words.ts";
@@ -37,6 +37,8 @@ export function CallScreen() {
               <SkeletonRows rows={8} />
             </div>
           </div>
+        ) : isNotThere(error) ? (
+          <NotThere what="call" id={id} list={{ label: "All calls", link: { to: "/calls" } }} />
         ) : (
           <Failure error={error} retry={() => void refetch()} />
         )}

@@ -175,72 +175,78 @@ export function ChatScreen() {
             <TurnView key={turn.id} turn={turn} live={stop !== undefined && turn === talk.turns.at(-1)} />
           ))
         )}
-        {error === undefined ? null : <Failure error={error} retry={again} />}
         <div ref={end} className="chat-end" />
       </div>
-      <form
-        className="composer"
-        onSubmit={(event) => {
-          event.preventDefault();
-          sendDraft();
-        }}
-      >
-        <textarea
-          ref={field}
-          rows={1}
-          aria-label="Message"
-          placeholder={model === undefined ? "No model is served" : `Ask ${model}`}
-          value={draft}
-          autoFocus
-          onChange={(event) => setDraft(event.target.value)}
-          onKeyDown={(event) => {
-            if (event.key === "Enter" && !event.shiftKey && !event.nativeEvent.isComposing) {
-              event.preventDefault();
-              sendDraft();
-            } else if (event.key === "Escape") {
-              if (stop === undefined) event.currentTarget.blur();
-              else stop.abort();
-            }
+      <div className="chat-foot">
+        {error === undefined ? null : (
+          <div className="panel chat-error">
+            <Failure error={error} retry={again} />
+          </div>
+        )}
+        <form
+          className="composer"
+          onSubmit={(event) => {
+            event.preventDefault();
+            sendDraft();
           }}
-        />
-        <div className="composer-foot">
-          <label className="composer-model">
-            <span className="spoken">Model</span>
-            <select
-              value={model ?? ""}
-              disabled={models.length < 2}
-              onChange={(event) => void navigate({ search: { model: event.target.value }, replace: true })}
-            >
-              {models.map((name) => (
-                <option key={name}>{name}</option>
-              ))}
-            </select>
-          </label>
-          <span className="muted composer-keys">
-            <kbd>Enter</kbd> sends, <kbd>Shift</kbd> <kbd>Enter</kbd> new line
-          </span>
-          {stop === undefined ? (
-            <button
-              type="submit"
-              className="button primary composer-send"
-              disabled={draft.trim() === "" || model === undefined}
-              aria-label="Send"
-            >
-              <SendIcon />
-            </button>
-          ) : (
-            <button
-              type="button"
-              className="button composer-send"
-              aria-label="Stop"
-              data-tip="Stop (Esc)"
-              onClick={() => stop.abort()}
-            >
-              <StopIcon />
-            </button>
-          )}
-        </div>
-      </form>
+        >
+          <textarea
+            ref={field}
+            rows={1}
+            aria-label="Message"
+            placeholder={model === undefined ? "No model is served" : `Ask ${model}`}
+            value={draft}
+            autoFocus
+            onChange={(event) => setDraft(event.target.value)}
+            onKeyDown={(event) => {
+              if (event.key === "Enter" && !event.shiftKey && !event.nativeEvent.isComposing) {
+                event.preventDefault();
+                sendDraft();
+              } else if (event.key === "Escape") {
+                if (stop === undefined) event.currentTarget.blur();
+                else stop.abort();
+              }
+            }}
+          />
+          <div className="composer-foot">
+            <label className="composer-model">
+              <span className="spoken">Model</span>
+              <select
+                value={model ?? ""}
+                disabled={models.length < 2}
+                onChange={(event) => void navigate({ search: { model: event.target.value }, replace: true })}
+              >
+                {models.map((name) => (
+                  <option key={name}>{name}</option>
+                ))}
+              </select>
+            </label>
+            <span className="muted composer-keys">
+              <kbd>Enter</kbd> sends, <kbd>Shift</kbd> <kbd>Enter</kbd> new line
+            </span>
+            {stop === undefined ? (
+              <button
+                type="submit"
+                className="button primary composer-send"
+                disabled={draft.trim() === "" || model === undefined}
+                aria-label="Send"
+              >
+                <SendIcon />
+              </button>
+            ) : (
+              <button
+                type="button"
+                className="button composer-send"
+                aria-label="Stop"
+                data-tip="Stop (Esc)"
+                onClick={() => stop.abort()}
+              >
+                <StopIcon />
+              </button>
+            )}
+          </div>
+        </form>
+      </div>
     </div>
   );
 }

@@ -1,5 +1,6 @@
 // Keys: who may call. Owners make them, see each secret once, and end them.
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { Link } from "@tanstack/react-router";
 import { useState } from "react";
 import type { KeyResource } from "../../gateway/api/schemas.ts";
 import { getJson, send } from "../api/client.ts";
@@ -113,10 +114,7 @@ function RevokeKey({ target, onDone }: { target: KeyResource | undefined; onDone
       error={revoke.error}
       onSubmit={() => target !== undefined && revoke.mutate(target)}
     >
-      <p className="soft">
-        Whoever uses it is refused from the next request on. Calls under way end as they would. A revoked key cannot be
-        brought back.
-      </p>
+      <p className="soft">Requests with it are refused from now on. A revoked key cannot be brought back.</p>
     </FormDialog>
   );
 }
@@ -151,14 +149,21 @@ export function CreateKey({ open, onOpenChange }: { open: boolean; onOpenChange:
         open={open}
         onOpenChange={change}
         title={`Key ${made.name}`}
-        action="I have kept it"
+        action="Done"
         busy={false}
+        done
         onSubmit={() => change(false)}
       >
-        <p className="soft">Copy it now: it is shown this once and stored nowhere.</p>
-        <Command>{made.secret}</Command>
+        <p className="soft">
+          Copy it now. It is shown only this once: Lineshaft keeps no copy that could be shown again.
+        </p>
+        <Command label="Copy key">{made.secret}</Command>
         <p className="muted">
-          It goes where an OpenAI client takes its key, with the address <code>{location.origin}/v1</code>.
+          The page{" "}
+          <Link to="/connect" className="text">
+            Connect
+          </Link>{" "}
+          has the lines for each client.
         </p>
       </FormDialog>
     );

@@ -69,8 +69,12 @@ export function Login() {
           </label>
           {error === undefined ? null : (
             <p id="login-error" role="alert" className="login-error">
-              {error.message}
-              {error.hint === undefined ? null : <span>{error.hint}</span>}
+              {error.status === 401 ? "This key is not known here, or it was revoked." : error.message}
+              {error.status === 401 ? (
+                <span>Look whether it was copied whole: a key begins with lsk_ and has 47 characters.</span>
+              ) : error.hint === undefined || error.message.includes(error.hint) ? null : (
+                <span>{error.hint}</span>
+              )}
             </p>
           )}
           <label className="check">
@@ -82,9 +86,12 @@ export function Login() {
           </button>
         </form>
         <div className="login-help">
-          <p>The first start wrote a key to this file:</p>
-          <Command>cat ~/.lineshaft/credentials</Command>
-          <p>An owner makes more of them:</p>
+          <p>
+            The owner's key was printed at the first start. It is kept in the file <code>credentials</code> in
+            Lineshaft's home, on the machine where Lineshaft runs:
+          </p>
+          <Command>{'cat "${LINESHAFT_HOME:-$HOME/.lineshaft}/credentials"'}</Command>
+          <p>An owner makes a key for you, here under Access or in a terminal:</p>
           <Command>npx lineshaft keys create laptop</Command>
         </div>
       </main>

@@ -3,6 +3,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { overviewQuery, type OverviewRange } from "../api/queries.ts";
+import { AlarmList } from "../frame/alarms.tsx";
 import { overviewRanges } from "../router.tsx";
 import { Segmented } from "../ui/filter.tsx";
 import { PageHead, TopTools } from "../ui/page.tsx";
@@ -35,6 +36,7 @@ export function OverviewScreen() {
       </TopTools>
       <PageHead title="Overview" note={rangeNames[range]} />
       <div className="stack">
+        <AlarmList />
         <Health />
         {data !== undefined ? (
           <Figures data={data} range={range} />

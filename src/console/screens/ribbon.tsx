@@ -5,6 +5,7 @@ import { duration, money, moneyNumber } from "../format.ts";
 import { runLength } from "./run-list.tsx";
 import { Money, useNow } from "../ui/text.tsx";
 import { stepTones } from "./step.tsx";
+import { wordOf } from "./words.ts";
 
 export function Ribbon({ run, onPick }: { run: RunDetail; onPick: (step: number) => void }) {
   const now = useNow();
@@ -15,6 +16,8 @@ export function Ribbon({ run, onPick }: { run: RunDetail; onPick: (step: number)
   const cost = run.step_list.reduce((sum, step) => sum + moneyNumber(step.cost_nano), 0);
   const kinds = [...new Set(run.step_list.map((step) => step.kind))];
   const length = (step: StepResource) => Math.max(0, Date.parse(step.ended_at) - Date.parse(step.started_at));
+  const waited = run.waits.filter((wait) => wait.waited_ms >= 1);
+  const queued = run.step_list.some((step) => step.queued_ms >= 1);
   return (
     <div className="ribbon">
       <span className="ribbon-name">Time</span>
@@ -25,14 +28,26 @@ export function Ribbon({ run, onPick }: { run: RunDetail; onPick: (step: number)
             type="button"
             tabIndex={-1}
             className={step.kind === "wait" ? "ribbon-step wait" : "ribbon-step"}
-            aria-label={`Step ${index + 1}, ${step.name}: ${duration(length(step))}`}
-            data-tip={`${index + 1}  ${step.name}\n${duration(length(step))}`}
+            aria-label={`Step ${index + 1}, ${step.name}: ${duration(length(step))}${queuedWords(step)}`}
+            data-tip={`${index + 1}  ${step.name}\n${duration(length(step))}${queuedWords(step)}`}
             style={{
               left: `${share(Date.parse(step.started_at) - start)}%`,
               width: `max(2px, ${share(length(step))}%)`,
-              background: `var(${stepTones[step.kind]})`,
+              background: colours(step, length(step)),
             }}
             onClick={() => onPick(step.number)}
+          />
+        ))}
+        {waited.map((wait) => (
+          <i
+            key={`${wait.step} ${wait.code}`}
+            className="ribbon-step wait"
+            data-tip={`waited: ${wordOf(wait.code)}\n${duration(wait.waited_ms)}`}
+            style={{
+              left: `${share(Date.parse(wait.began_at) - start)}%`,
+              width: `max(2px, ${share(wait.waited_ms)}%)`,
+              background: "var(--warn-fill)",
+            }}
           />
         ))}
       </div>
@@ -67,7 +82,29 @@ export function Ribbon({ run, onPick }: { run: RunDetail; onPick: (step: number)
             {kind}
           </li>
         ))}
+        {queued ? (
+          <li>
+            <i style={{ background: "var(--warn-fill)" }} />
+            queued
+          </li>
+        ) : null}
+        {waited.length === 0 ? null : (
+          <li>
+            <i className="ribbon-step wait" style={{ background: "var(--warn-fill)", position: "static" }} />
+            waited
+          </li>
+        )}
       </ul>
     </div>
   );
+}
+
+const queuedWords = (step: StepResource) => (step.queued_ms < 1 ? "" : `, ${duration(step.queued_ms)} of it queued`);
+
+/** A step's colour, after that of the time in which its call waited for its turn. */
+function colours(step: StepResource, length: number): string {
+  const tone = `var(${stepTones[step.kind]})`;
+  if (step.queued_ms < 1 || length === 0) return tone;
+  const queued = Math.min(100, (step.queued_ms / length) * 100);
+  return `linear-gradient(to right, var(--warn-fill) ${queued}%, ${tone} ${queued}%)`;
 }

@@ -2,21 +2,21 @@
 // out. A living run grows while one looks.
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
-import { useEffect, useState } from "react";
+import { Fragment, useEffect, useState } from "react";
 import type { Run, RunDetail } from "../../gateway/api/schemas.ts";
 import { getJson } from "../api/client.ts";
 import { runQuery } from "../api/queries.ts";
-import { compact, duration, full, money, moneyFull, moment, percent } from "../format.ts";
+import { clock, compact, duration, full, money, moneyFull, moment, percent } from "../format.ts";
 import { FormDialog } from "../ui/dialog.tsx";
 import { Figure, moneyFigure } from "../ui/figure.tsx";
 import { Payload } from "../ui/json.tsx";
 import { isTyping } from "../ui/keys.ts";
 import { Fact, Facts, PageHead } from "../ui/page.tsx";
-import { Failure, SkeletonFigures, SkeletonRows } from "../ui/states.tsx";
+import { Failure, isNotThere, NotThere, SkeletonFigures, SkeletonRows } from "../ui/states.tsx";
 import { Ago, Id, shortId, StateMark } from "../ui/text.tsx";
 import { Ribbon } from "./ribbon.tsx";
 import { isAlive, RunLength } from "./run-list.tsx";
-import { Step } from "./step.tsx";
+import { Step, WaitLine, worthSaying } from "./step.tsx";
 import { remedyOf, wordOf } from "./words.ts";
 import "./run.css";
 
@@ -43,6 +43,8 @@ export function RunScreen() {
             <SkeletonRows rows={6} />
           </div>
         </div>
+      ) : isNotThere(error) ? (
+        <NotThere what="run" id={id} list={{ label: "All runs", link: { to: "/runs" } }} />
       ) : (
         <Failure error={error} retry={() => void refetch()} />
       )}
@@ -69,19 +71,11 @@ function RunBody({ run }: { run: RunDetail }) {
   };
   useStepKeys();
   const all = run.step_list.length > 0 && run.step_list.every((step) => open.has(step.number));
-  const waits = run.step_list
-    .filter((step) => step.kind === "wait")
-    .reduce((sum, step) => sum + Date.parse(step.ended_at) - Date.parse(step.started_at), 0);
-
   return (
     <div className="stack">
       <Outcome run={run} />
       <div className="figures of-four">
-        <Figure
-          of="run_duration"
-          value={<RunLength run={run} />}
-          note={waits > 0 ? `of it ${duration(waits)} waiting` : run.ended_at === null ? "still alive" : "no waiting"}
-        />
+        <Figure of="run_duration" value={<RunLength run={run} />} note={waitNote(run)} />
         <Figure of="run_cost" {...moneyFigure(run.cost_nano, run.currency)} note={costNote(run)} />
         <Figure
           of="tokens"
@@ -115,27 +109,29 @@ function RunBody({ run }: { run: RunDetail }) {
         <Ribbon run={run} onPick={reveal} />
         <ol className="steps">
           {run.step_list.map((step, index) => (
-            <Step
-              key={step.number}
-              run={run}
-              step={step}
-              place={index + 1}
-              open={open.has(step.number)}
-              onToggle={() => toggle(step.number)}
-            />
+            <Fragment key={step.number}>
+              {run.waits
+                .filter((wait) => wait.step === step.number)
+                .map((wait) => (
+                  <WaitLine key={wait.code} wait={wait} />
+                ))}
+              <Step
+                run={run}
+                step={step}
+                place={index + 1}
+                open={open.has(step.number)}
+                onToggle={() => toggle(step.number)}
+              />
+            </Fragment>
           ))}
+          {run.waits
+            .filter((wait) => !run.step_list.some((step) => step.number === wait.step))
+            .map((wait) => (
+              <WaitLine key={`${wait.step} ${wait.code}`} wait={wait} />
+            ))}
           {isAlive(run) ? (
             <li className="step-now">
-              <StateMark
-                state={run.status}
-                label={
-                  run.status === "waiting"
-                    ? "Waiting: the turn has ended and costs nothing until it goes on"
-                    : run.status === "queued"
-                      ? "Queued: no step has begun"
-                      : "Working on the next step"
-                }
-              />
+              <StateMark state={run.status} label={nowWords(run)} />
             </li>
           ) : run.step_list.length === 0 ? (
             <li className="step-now muted">It ended before its first step.</li>
@@ -183,6 +179,31 @@ function RunBody({ run }: { run: RunDetail }) {
       </section>
     </div>
   );
+}
+
+/** Where the time of a run went that was no work: the queue, timers, and what could not be reached. */
+function waitNote(run: RunDetail): string {
+  const timers = run.step_list
+    .filter((step) => step.kind === "wait")
+    .reduce((sum, step) => sum + Date.parse(step.ended_at) - Date.parse(step.started_at), 0);
+  const tried = run.waits.reduce((sum, wait) => sum + wait.waited_ms, 0);
+  const parts = [
+    [run.queued_ms, "queued"],
+    [timers, "on timers"],
+    [tried, "until it could go on"],
+  ] as const;
+  const said = parts.filter(([ms]) => ms >= worthSaying).map(([ms, what]) => `${duration(ms)} ${what}`);
+  return said.length > 0 ? `of it ${said.join(", ")}` : run.ended_at === null ? "still alive" : "no waiting";
+}
+
+function nowWords(run: RunDetail): string {
+  const wait = run.waits.find((each) => each.waiting);
+  if (run.status === "queued") return "Queued: no step has begun";
+  if (run.status === "running") return "Working on the next step";
+  if (wait === undefined) return "Waiting for its timer: the turn has ended and costs nothing until it goes on";
+  const remedy = remedyOf(wait.code);
+  const next = wait.until === null ? "A person decides." : `It tries again at ${clock(wait.until)}.`;
+  return [`Waiting: ${wordOf(wait.code)}.`, next, remedy].filter(Boolean).join(" ");
 }
 
 const costNote = (run: Run) =>

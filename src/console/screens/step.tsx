@@ -1,11 +1,12 @@
 // One step of a run's timeline: a line that opens to what went in, what came out, its effect entry and its cost.
 import { Link } from "@tanstack/react-router";
 import type { ReactNode } from "react";
-import type { RunDetail, StepResource } from "../../gateway/api/schemas.ts";
+import type { RunDetail, RunWait, StepResource } from "../../gateway/api/schemas.ts";
 import { duration, money, moneyFull, moment } from "../format.ts";
 import { ChevronRight, ModelIcon, ToolIcon, VerifyIcon, WaitIcon } from "../ui/icons.tsx";
 import { Conversation, messagesOf, Payload } from "../ui/json.tsx";
 import { Badge, CopyButton, Id, shortId } from "../ui/text.tsx";
+import { wordOf } from "./words.ts";
 
 export const stepTones: Record<StepResource["kind"], string> = {
   model: "--model",
@@ -14,6 +15,9 @@ export const stepTones: Record<StepResource["kind"], string> = {
   verify: "--chip",
 };
 const icons = { model: ModelIcon, tool: ToolIcon, wait: WaitIcon, verify: VerifyIcon };
+
+/** Milliseconds of waiting below which a person would not see it. */
+export const worthSaying = 100;
 
 interface Props {
   run: RunDetail;
@@ -51,6 +55,11 @@ export function Step({ run, step, place, open, onToggle }: Props) {
             </Badge>
           )}
           {step.status === "failed" ? <Badge tone="bad">failed</Badge> : null}
+          {step.queued_ms < worthSaying ? null : (
+            <span className="warn num" data-tip="Its call waited for its turn, in the queue and inside the engine">
+              {duration(step.queued_ms)} queued
+            </span>
+          )}
           <span className="step-brief">{briefOf(step)}</span>
         </span>
         <span className="step-cost num">{step.cost_nano === "0" ? "" : money(step.cost_nano, run.currency)}</span>
@@ -102,6 +111,12 @@ export function Step({ run, step, place, open, onToggle }: Props) {
                 </dd>
               </div>
             )}
+            {step.call === null ? null : (
+              <div>
+                <dt>Queued</dt>
+                <dd className="num">{duration(step.queued_ms)}</dd>
+              </div>
+            )}
             <div>
               <dt>Cost</dt>
               <dd className="num">
@@ -115,6 +130,29 @@ export function Step({ run, step, place, open, onToggle }: Props) {
           </dl>
         </div>
       ) : null}
+    </li>
+  );
+}
+
+/** Why the run did not go on before the step that follows. */
+export function WaitLine({ wait }: { wait: RunWait }) {
+  return (
+    <li className="step waited" data-wait={wait.code}>
+      <span className="step-line">
+        <span className="step-icon warn">
+          <WaitIcon />
+        </span>
+        <span className="step-place" />
+        <span className="step-name" data-tip={`${wait.code}\n${wait.message}`}>
+          <b>{wait.waiting ? "Waits" : "Waited"}</b>
+          <span className="warn">{wordOf(wait.code)}</span>
+          {wait.times > 1 ? <span className="muted num">{wait.times} times</span> : null}
+          <span className="step-brief">{wait.message}</span>
+        </span>
+        <span className="step-cost" />
+        <span className="step-length num">{duration(wait.waited_ms)}</span>
+        <span />
+      </span>
     </li>
   );
 }

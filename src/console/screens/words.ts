@@ -1,45 +1,85 @@
-// Codes of the API in words. A code that is not here is shown as it is: docs/errors.md explains every one.
-const words: Record<string, string> = {
-  budget_exceeded: "a budget is used up",
-  budget_held: "a budget is held by other calls",
-  context_length_exceeded: "too long for the model's context",
-  engine_unreachable: "the engine does not answer",
-  engine_failed: "the engine failed",
-  engine_busy: "the engine is busy",
-  engine_timeout: "the engine took too long",
-  engine_stream_cut: "the engine's stream broke off",
-  engine_invalid_answer: "the engine's answer made no sense",
-  engine_auth_failed: "the engine refused its key",
-  engine_model_missing: "the engine does not have the model",
-  client_gone: "the client went away",
-  queue_full: "the queue is full",
-  shutting_down: "Lineshaft was stopping",
-  model_not_found: "there is no such model",
-  model_unpriced: "the model has no price",
-  unsupported_parameter: "a parameter is not supported",
-  schema_violation: "the answer did not fit the schema",
-  output_invalid: "the answer did not fit the schema",
-  step_failed: "a step failed",
-  step_limit: "the limit on steps was reached",
-  token_limit: "the limit on tokens was reached",
-  money_limit: "the limit on money was reached",
-  time_limit: "the limit on time was reached",
-  effect_unknown: "an effect's end is not known",
-  decision_invalid: "the model's answer had the wrong shape",
-  stopped: "stopped by a person",
-};
-export const wordOf = (code: string): string => words[code] ?? code;
+// Codes of the API in words, with what to do. A code that is not here is shown as it is: docs/errors.md explains every one.
 
-/** What to do about a call that ended so, where there is something to do. */
-const remedies: Record<string, string> = {
-  budget_exceeded:
+/** [what happened, what to do about it where there is something to do] */
+type Words = [meaning: string, remedy?: string];
+
+const statusPage = "The Models page shows what runs, and its last error.";
+
+const words: Record<string, Words> = {
+  // Refused before any engine was asked.
+  budget_exceeded: [
+    "a budget is used up",
     "Raise the budget on the Access page or with `lineshaft budgets set`, or wait until its period ends.",
-  context_length_exceeded:
+  ],
+  budget_held: [
+    "a budget is held by other calls",
+    "Try again when the calls under way have ended, ask for fewer max_tokens, or raise the budget.",
+  ],
+  context_length_exceeded: [
+    "too long for the model's context",
     "Shorten the prompt or lower max_tokens; the Models page shows the limit of each deployment.",
-  engine_unreachable: "Look whether the engine's address answers: `lineshaft engines list`.",
-  engine_auth_failed: "Set the variable that holds the engine's key, then start Lineshaft again.",
-  queue_full: "Send fewer calls at once, or add an engine: `lineshaft engines add`.",
-  model_unpriced: "Give the engine prices: `lineshaft engines add … --price-in N --price-out N`.",
-  effect_unknown: "Look at the tool's own records, then settle the effect by hand.",
+  ],
+  queue_full: ["the queue is full", "Send fewer calls at once, or add a replica or an engine."],
+  deadline_unreachable: ["it could not begin in time", "Allow a longer deadline, or try again when less is waiting."],
+  no_endpoint: ["no endpoint could take it", statusPage],
+  model_not_found: ["there is no such model", "The Models page lists the names that are served."],
+  model_unpriced: [
+    "the model has no price",
+    "Give the engine prices: `lineshaft engines add … --price-in N --price-out N`; 0 is a price.",
+  ],
+  unsupported_parameter: [
+    "a parameter is not supported",
+    "Leave the parameter out: docs/api.md lists what is honoured.",
+  ],
+  invalid_json_schema: ["a JSON schema is not valid", "Correct the schema in response_format or tools."],
+  invalid_request: ["the request is not valid", "The answer named the field; docs/api.md describes it."],
+  invalid_value: ["a field has a wrong value", "The answer named the field; docs/api.md describes it."],
+  store_unavailable: ["the database does not answer", "Look at postgres on the Models page, then try again."],
+  storage_full: ["the disk is full", "Free some space on the disk that holds Lineshaft's home."],
+  shutting_down: ["Lineshaft was stopping", "Try again."],
+  // Failed at an engine.
+  engine_unreachable: ["the engine does not answer", "Look whether its address answers: `lineshaft engines list`."],
+  engine_failed: ["the engine failed", `${statusPage} Then try again.`],
+  engine_busy: ["the engine is busy", "Try again later, or add a replica or an engine."],
+  engine_quota: ["the provider's quota is used up", "Look at the account with the provider."],
+  engine_timeout: ["the engine took too long", statusPage],
+  engine_stream_cut: ["the engine's stream broke off", "Try again."],
+  engine_invalid_answer: ["the engine's answer made no sense", "Look whether its URL speaks OpenAI's protocol."],
+  engine_redirected: ["the engine redirected", "Add the engine with the address that it redirects to."],
+  engine_auth_failed: [
+    "the engine refused its key",
+    "Set the variable that holds the engine's key, then start Lineshaft again.",
+  ],
+  engine_model_missing: ["the engine does not have the model", "Look at the model's name: `lineshaft engines list`."],
+  kv_lost: ["what was computed for it was lost on the way", "Try again."],
+  output_invalid: ["the answer did not fit the schema", "Try again, or ask a larger model."],
+  internal_error: ["Lineshaft failed", "The log has it under the request's id: please report it."],
+  client_gone: ["the client went away"],
+  // Runs.
+  tool_unreachable: ["a tool's server does not answer", "Look whether the address in the agent's manifest answers."],
+  tool_changed: [
+    "a tool is defined otherwise than when the agent was published",
+    "Look at what changed, then publish again.",
+  ],
+  secret_missing: ["a secret is missing", "Set the secret that the agent's manifest names."],
+  arguments_invalid: ["a tool's arguments do not fit", "Correct the values that the agent's manifest maps."],
+  reference_unresolved: ["a reference leads nowhere", "Correct the values that the agent's manifest maps."],
+  step_failed: ["a step failed", "The step that failed shows why."],
+  tool_failed: ["a tool failed", "The step that failed shows what the tool said."],
+  limit_steps: ["the limit on steps was reached", "Raise limits.steps in the agent's manifest."],
+  limit_tokens: ["the limit on tokens was reached", "Raise limits.tokens in the agent's manifest."],
+  limit_seconds: ["the limit on time was reached", "Raise limits.seconds in the agent's manifest."],
+  step_timeout: ["a step took too long", "Look at the model or the tool that the step used."],
+  effect_unknown: ["an effect's end is not known", "Look at the tool's own records, then settle the effect by hand."],
+  effect_mismatch: ["an effect would have been repeated with other arguments"],
+  decision_invalid: ["the model's answer had the wrong shape", "Try again, or give the agent a larger model."],
+  decision_cut: ["the model's answer was cut off", "Raise generation.max_tokens in the agent's manifest."],
+  verifier_failed: ["the verifier failed", "Correct the verifier, then publish the agent again."],
+  key_revoked: ["its key was revoked", "Start the run again with another key."],
+  stopped: ["stopped by a person"],
 };
-export const remedyOf = (code: string): string | undefined => remedies[code];
+
+export const wordOf = (code: string): string => words[code]?.[0] ?? code;
+
+/** What to do about a call or run that ended so, where there is something to do. */
+export const remedyOf = (code: string): string | undefined => words[code]?.[1];

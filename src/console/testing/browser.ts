@@ -66,6 +66,22 @@ export async function visit(browser: Browser, origin: string, view: View, key?: 
   return { page, context, complaints, [Symbol.asyncDispose]: () => context.close() };
 }
 
+/** Texts that reach over the edge of their tile, table cell or button: nothing may be cut, at any width. */
+export const cutOff = (page: Page): Promise<string[]> =>
+  page.evaluate(() => {
+    const cut: string[] = [];
+    for (const box of document.querySelectorAll(".figure, .button, td.right, .facts > div, .connect-facts > div")) {
+      const edge = box.getBoundingClientRect();
+      if (edge.width === 0) continue;
+      for (const part of box.querySelectorAll("*")) {
+        const { right, width } = part.getBoundingClientRect();
+        const hidden = part.classList.contains("spoken") || part.closest(".command code") !== null;
+        if (width > 0 && right > edge.right + 0.5 && !hidden) cut.push(`${box.className}: ${part.textContent}`);
+      }
+    }
+    return cut;
+  });
+
 /** How many pixels the page is wider than its window: nothing but boxes made for it may scroll sideways. */
 export const sideways = (page: Page): Promise<number> =>
   page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);

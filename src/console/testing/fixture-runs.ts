@@ -48,6 +48,7 @@ export function makeRun(
       cost_nano: "0",
       effect: null,
       error_message: null,
+      queued_ms: 0,
       started_at: iso(clock),
       ended_at: iso((clock += ms)),
       ...part,
@@ -76,6 +77,7 @@ export function makeRun(
         output: answer,
         call: call.id,
         cost_nano: call.price_nano,
+        queued_ms: queuedOf(call),
       },
       call.duration_ms,
     );
@@ -201,9 +203,30 @@ export function makeRun(
     input: { machine, readings: `readings/${machine}.json` },
     output: outcome === null ? null : { failure_mode: seen.mode, reason: seen.reason },
     step_list: steps,
+    queued_ms: sum(queuedOf),
+    waits: stopped
+      ? [
+          {
+            step: steps.length,
+            code: "tool_unreachable",
+            message: "The MCP server of open_work_order does not answer.",
+            times: 4,
+            waited_ms: 11_400,
+            began_at: iso(clock),
+            waiting: false,
+            until: null,
+          },
+        ]
+      : [],
   };
   return { run, calls };
 }
+
+const queuedOf = (call: CallDetail): number =>
+  call.attempts
+    .flatMap((attempt) => attempt.phases)
+    .filter((phase) => phase.name === "queue" || phase.name === "wait")
+    .reduce((total, phase) => total + phase.end_ms - phase.start_ms, 0);
 
 export function agentsAt(random: Random, now: number): AgentDetail[] {
   const agent = (

@@ -213,6 +213,8 @@ export async function startFixtureServer(options: { fixture?: Fixture; port?: nu
           outcome: null,
           steps: 0,
           step_list: [],
+          queued_ms: 0,
+          waits: [],
           cost_nano: "0",
           prompt_tokens: 0,
           cached_tokens: 0,
@@ -304,6 +306,10 @@ export async function startFixtureServer(options: { fixture?: Fixture; port?: nu
         fixture.budgets = [...fixture.budgets.filter((each) => each !== old), set];
         return json(response, schemas.budget, set);
       }
+      case "DELETE alarms":
+        fixture.status.alarms = fixture.status.alarms.filter((each) => each.id !== name);
+        response.writeHead(204).end();
+        return;
       case "DELETE budgets":
         fixture.budgets = fixture.budgets.filter((each) => each.id !== name);
         response.writeHead(204).end();

@@ -2,7 +2,7 @@
 // connection, a chat that breaks off, a key that is refused, an answer that fails. The real instance is in test/console.test.ts.
 import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { chromiumPath, startBrowser, views, visit } from "./browser.ts";
+import { chromiumPath, cutOff, startBrowser, views, visit } from "./browser.ts";
 import { makeFixture } from "./fixture.ts";
 import { fixtureKey, startFixtureServer, type FixtureServer } from "./server.ts";
 
@@ -125,10 +125,55 @@ describe.skipIf(chromiumPath === undefined)("states of the console, in Chromium 
       expect(await page.evaluate(() => localStorage.getItem("lineshaft.key"))).toBe(fixtureKey);
     });
 
+    test("an alarm shows on every page while it stands, says what to do, and is dismissed", async () => {
+      await using visitor = await visit(browser, server.url, desk, fixtureKey);
+      const { page } = visitor;
+      await page.goto("/console/calls");
+      await page.locator(".live-mark", { hasText: "Live" }).waitFor();
+      expect(await page.getByText("1 alarm").count()).toBe(0);
+      const alarm = {
+        id: "usage_excess mill",
+        code: "usage_excess",
+        message:
+          "Engine mill claimed 1,000,000 tokens of 16 that were asked for. Look at the engine, then dismiss this.",
+        subject: "mill",
+        count: 12,
+        first_at: new Date().toISOString(),
+        last_at: new Date().toISOString(),
+      };
+      server.emit({ type: "alarm", change: "raised", alarm });
+      await page.getByRole("link", { name: "1 alarm" }).click();
+      await page.getByText(alarm.message).waitFor();
+      await page.getByText("12 times").waitFor();
+      await page.getByRole("button", { name: "Dismiss usage_excess of mill" }).click();
+      await page.getByText(alarm.message).waitFor({ state: "detached" });
+      server.emit({ type: "alarm", change: "raised", alarm });
+      await page.getByText(alarm.message).waitFor();
+      server.emit({ type: "alarm", change: "gone", alarm });
+      await page.getByText("1 alarm").waitFor({ state: "detached" });
+    });
+
+    test("no tile cuts its figure, at any width", async () => {
+      await using visitor = await visit(browser, server.url, desk, fixtureKey);
+      const { page } = visitor;
+      for (const [path, shows] of [
+        ["/", "Cost of tokens"],
+        ["/bill?range=all", "Cost per outcome"],
+      ] as const) {
+        await page.goto(`/console${path}`);
+        await page.getByText(shows).first().waitFor();
+        for (const width of [1680, 1280, 1100, 960, 820, 700, 641, 390, 320]) {
+          await page.setViewportSize({ width, height: 800 });
+          expect(await cutOff(page), `${path} at ${width}`).toEqual([]);
+        }
+        await page.setViewportSize({ width: 1280, height: 800 });
+      }
+    });
+
     test("a call that is not there says so and what to do", async () => {
       await using visitor = await visit(browser, server.url, desk, fixtureKey);
       await visitor.page.goto("/console/calls/call_nowhere");
-      await visitor.page.getByRole("alert").getByText("No call is called call_nowhere.").waitFor();
+      await visitor.page.getByRole("alert").getByText("There is no call call_nowhere").waitFor();
       await visitor.page.keyboard.press("Escape");
       await visitor.page.getByRole("heading", { name: "Calls", level: 1 }).waitFor();
     });

@@ -15,6 +15,8 @@ export function FormDialog(props: {
   busy: boolean;
   error?: unknown;
   disabled?: boolean;
+  /** What was asked for is done: there is nothing to cancel any more, only to close. */
+  done?: boolean;
   onSubmit: () => void;
 }) {
   const submit = (event: FormEvent) => {
@@ -36,7 +38,7 @@ export function FormDialog(props: {
             {props.children}
             {props.error === undefined || props.error === null ? null : <Failure error={props.error} />}
             <div className="dialog-foot">
-              <Dialog.Close className="button">Cancel</Dialog.Close>
+              {props.done === true ? null : <Dialog.Close className="button">Cancel</Dialog.Close>}
               <button
                 type="submit"
                 className={props.danger === true ? "button primary danger" : "button primary"}

@@ -122,6 +122,12 @@ export const KeyboardIcon = icon(
     <path d="M4.5 6.7v.1M7.3 6.7v.1M10.2 6.7v.1M5 9.4h6" />
   </>,
 );
+export const ConnectIcon = icon(
+  <>
+    <path d="M5.5 2v3M10.5 2v3M3.5 5h9v2.5a4.5 4.5 0 0 1-9 0z" />
+    <path d="M8 12v2.5" />
+  </>,
+);
 export const WarnIcon = icon(
   <>
     <path d="M8 2.2l6.2 11H1.8z" />

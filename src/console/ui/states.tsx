@@ -1,4 +1,5 @@
 // What a page shows when it has nothing (yet): how to get the first one, its own skeleton, or what went wrong and what to do.
+import { Link, type LinkProps } from "@tanstack/react-router";
 import type { ReactNode } from "react";
 import { ApiFailure } from "../api/client.ts";
 import { Command } from "./text.tsx";
@@ -30,7 +31,7 @@ export function Failure({ error, retry }: { error: unknown; retry?: () => void }
   return (
     <div className="failure" role="alert">
       <h2>{failure?.message ?? (error instanceof Error ? error.message : String(error))}</h2>
-      {failure?.hint === undefined ? null : <p>{failure.hint}</p>}
+      {failure?.hint === undefined || failure.message.includes(failure.hint) ? null : <p>{failure.hint}</p>}
       <div className="failure-foot">
         {retry === undefined ? null : (
           <button type="button" className="button small" onClick={retry}>
@@ -47,6 +48,26 @@ export function Failure({ error, retry }: { error: unknown; retry?: () => void }
     </div>
   );
 }
+
+/** What a page of one thing shows when there is no such thing; `list` leads to those that there are. */
+export function NotThere({ what, id, list }: { what: string; id: string; list: { label: string; link: LinkProps } }) {
+  return (
+    <div className="panel" role="alert">
+      <Empty
+        title={`There is no ${what} ${id}`}
+        action={
+          <Link {...list.link} className="button">
+            {list.label}
+          </Link>
+        }
+      >
+        It may have been mistyped, or belong to another project than this key does.
+      </Empty>
+    </div>
+  );
+}
+
+export const isNotThere = (error: unknown): boolean => error instanceof ApiFailure && error.status === 404;
 
 /** Grey shapes in the place of what is coming; `rows` bars of a table or panel. */
 export function SkeletonRows({ rows = 8 }: { rows?: number }) {

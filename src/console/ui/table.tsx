@@ -118,12 +118,15 @@ export function Table<T>(props: TableProps<T>) {
                 <span className="card-value">{value?.cell(row)}</span>
               </div>
               <div className="card-notes">
-                {notes.map((column) => (
-                  <span key={column.id}>
-                    {column.word === undefined ? null : `${column.word} `}
-                    {column.cell(row)}
-                  </span>
-                ))}
+                {notes.map((column) => {
+                  const cell = column.cell(row);
+                  return cell === null ? null : (
+                    <span key={column.id}>
+                      {column.word === undefined ? null : `${column.word} `}
+                      {cell}
+                    </span>
+                  );
+                })}
               </div>
             </li>
           ))}

@@ -1,16 +1,6 @@
 // Small words and numbers: money, times, ids, states. Each shows the short form and gives the full one on hover or focus.
 import { useSyncExternalStore, type ReactNode } from "react";
-import {
-  ago,
-  compact,
-  full,
-  moneyDigits,
-  moneyFull,
-  moneyScale,
-  moneyUnit,
-  moment,
-  type MoneyScale,
-} from "../format.ts";
+import { ago, compact, full, moneyFull, moneyParts, moment, type MoneyScale } from "../format.ts";
 import { CheckIcon, CopyIcon } from "./icons.tsx";
 import { useState } from "react";
 import "./text.css";
@@ -27,18 +17,19 @@ export function Count({ value, unit }: { value: number; unit?: string }) {
 export function Money({
   nano,
   currency,
-  scale = moneyScale([nano]),
-  cut = false,
+  scale,
+  cut,
 }: {
   nano: string;
   currency: string;
   scale?: MoneyScale;
   cut?: boolean;
 }) {
+  const [digits, unit] = moneyParts(nano, currency, { ...(scale && { scale }), ...(cut === undefined ? {} : { cut }) });
   return (
     <span className="num" data-tip={`${moneyFull(nano)} ${currency}`}>
-      {moneyDigits(nano, scale, cut)}
-      <span className="unit">{moneyUnit(scale, currency)}</span>
+      {digits}
+      <span className="unit">{unit}</span>
     </span>
   );
 }
@@ -147,11 +138,12 @@ export function CopyButton({ text, label }: { text: string; label: string }) {
   );
 }
 
-export function Command({ children }: { children: string }) {
+/** A line to copy; `label` says what the button copies. */
+export function Command({ children, label = "Copy command" }: { children: string; label?: string }) {
   return (
     <span className="command">
       <code tabIndex={0}>{children}</code>
-      <CopyButton text={children} label="Copy command" />
+      <CopyButton text={children} label={label} />
     </span>
   );
 }

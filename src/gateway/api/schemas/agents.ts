@@ -76,10 +76,28 @@ export const step = z.object({
     })
     .nullable(),
   error_message: z.string().nullable(),
+  queued_ms: z.number().describe("How long the step's call waited for its turn, in the queue and inside the engine"),
   started_at: time,
   ended_at: time,
 });
-export const runDetail = run.extend({ input: z.unknown(), output: z.unknown(), step_list: z.array(step) });
+/** Why a run did not go on: one for each step and reason, however often it was tried again. */
+export const runWait = z.object({
+  step: z.number().describe("Number of the step that could not be done at first"),
+  code: z.string().describe("Code of the failure, as in docs/errors.md"),
+  message: z.string().describe("What happened and what to do, of the newest wait"),
+  times: z.number(),
+  waited_ms: z.number().describe("In all; while it waits, until now"),
+  began_at: time,
+  waiting: z.boolean().describe("Whether the run waits for this now"),
+  until: time.nullable().describe("When it goes on by itself; null when a person decides or it does not wait any more"),
+});
+export const runDetail = run.extend({
+  input: z.unknown(),
+  output: z.unknown(),
+  step_list: z.array(step),
+  queued_ms: z.number().describe("How long all its calls waited for their turn, those that failed included"),
+  waits: z.array(runWait).describe("What it waited for, in order"),
+});
 /** `idempotency-key` in the header makes a repeated creation answer the same run. */
 export const runCreate = strict({ agent: idText, input: z.unknown() });
 export const runsQuery = strict({ ...pageFields, agent: idText.optional(), status: runStatus.optional() });
@@ -89,4 +107,5 @@ export type AgentDetail = z.infer<typeof agentDetail>;
 export type Run = z.infer<typeof run>;
 export type RunDetail = z.infer<typeof runDetail>;
 export type StepResource = z.infer<typeof step>;
+export type RunWait = z.infer<typeof runWait>;
 export type OutcomeResource = z.infer<typeof outcome>;
