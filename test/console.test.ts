@@ -271,7 +271,7 @@ describe.skipIf(chromiumPath === undefined)("the console, in Chromium (CHROMIUM 
     const waited = page.locator("[data-wait=tool_unreachable]");
     await waited.getByText("a tool's server does not answer").waitFor();
     plant = await startPlant({ port, token, machines, ordersPath: join(folder, "orders.jsonl") });
-    await page.getByText("Passed: ").or(page.getByText("Did not pass: ")).waitFor({ timeout: 60_000 });
+    await page.getByRole("region", { name: "Outcome" }).waitFor({ timeout: 60_000 });
     const detail = await api<RunDetail>(`/api/runs/${id}`);
     expect(detail.waits).toMatchObject([{ step: 0, code: "tool_unreachable", waiting: false }]);
     expect(detail.waits[0]!.waited_ms).toBeGreaterThan(0);
