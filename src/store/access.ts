@@ -57,6 +57,7 @@ export const access: Record<string, Access> = {
       "updated_at",
     ],
   },
+  run_waits: { class: "state", columns: ["message", "times", "waited_ms", "open_since", "until"] },
   settlements: { class: "append-only", written: "by function" },
   steps: appendOnly,
 };
