@@ -106,7 +106,11 @@ async function pinTools(manifest: Manifest, client: ToolClient): Promise<PinnedT
   const problems: Problem[] = [];
   const pinned: PinnedTool[] = [];
   for (const [index, server] of manifest.tools.entries()) {
-    const address = { url: server.url, ...(server.secret !== undefined && { secret: server.secret }) };
+    const address = {
+      url: server.url,
+      server: server.server,
+      ...(server.secret !== undefined && { secret: server.secret }),
+    };
     const defined = new Map((await client.list(address)).map((tool) => [tool.name, tool]));
     const find = (name: string, path: string): Tool | undefined => {
       const tool = defined.get(name);

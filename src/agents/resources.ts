@@ -20,6 +20,7 @@ interface RunRow {
   status: Run["status"];
   error_code: string | null;
   error_message: string | null;
+  wake_at: Date | null;
   next_step: number;
   prompt_tokens: bigint;
   cached_tokens: bigint;
@@ -38,7 +39,7 @@ interface RunRow {
   ended_at: Date | null;
 }
 
-const runSelect = `select r.id, a.name as agent, v.number as version, r.status, r.error_code, r.error_message, r.next_step,
+const runSelect = `select r.id, a.name as agent, v.number as version, r.status, r.error_code, r.error_message, r.wake_at, r.next_step,
     c.prompt_tokens, c.cached_tokens, c.output_tokens, c.cost, org.currency, r.created_at, r.started_at, r.ended_at,
     o.id as outcome, o.contract, o.verifier, o.verdict, o.reason, o.price_nano, o.created_at as outcome_at
   from runs r
@@ -94,6 +95,7 @@ function runOf(row: RunRow): Run {
     status: row.status,
     error_code: row.error_code,
     error_message: row.error_message,
+    wakes_at: row.status === "waiting" ? (row.wake_at?.toISOString() ?? null) : null,
     steps: row.next_step,
     prompt_tokens: Number(row.prompt_tokens),
     cached_tokens: Number(row.cached_tokens),

@@ -4,6 +4,7 @@ import type { Bill, BillLine } from "../gateway/api/schemas.ts";
 import { verb, type Context } from "./context.ts";
 import { CliError } from "./errors.ts";
 import { count, money, percent, table } from "./format.ts";
+import { assertAgent } from "./runs.ts";
 
 export function registerBill(program: Command, context: Context): void {
   verb(program, "bill", {
@@ -18,11 +19,13 @@ export function registerBill(program: Command, context: Context): void {
     .option("--agent <name>", "only this agent")
     .action(async (options: { from?: string; to?: string; agent?: string; json?: boolean }) => {
       const { terminal } = context;
-      const bill = await context.client().get<Bill>("/api/bill", {
+      const client = context.client();
+      const bill = await client.get<Bill>("/api/bill", {
         from: options.from && timeOf(options.from, "--from"),
         to: options.to && timeOf(options.to, "--to"),
         agent: options.agent,
       });
+      if (bill.lines.length === 0 && options.agent !== undefined) await assertAgent(client, options.agent);
       if (options.json) return terminal.printJson(bill);
       const suspended = bill.suspense.map(
         ({ model, attempts, amount_nano }) =>

@@ -7,6 +7,7 @@ import { group, verb, type Context } from "./context.ts";
 import { nano } from "./engines.ts";
 import { CliError } from "./errors.ts";
 import { money, relativeTime, table } from "./format.ts";
+import { liveKey } from "./keys.ts";
 import { uniqueByPrefix, unknownName } from "./nearest.ts";
 
 const kinds = ["organisation", "project", "key", "agent", "run"] as const;
@@ -57,7 +58,7 @@ export function registerBudgets(program: Command, context: Context): void {
         if (!periods.includes(options.period)) throw wrongChoice("period", options.period, periods);
         const limit = nano(options.limit, "--limit");
         const budget = await client.put<BudgetResource>("/api/budgets", {
-          scope: await resolveScope(client, scope, name),
+          scope: await resolveScope(client, scope, name, context.terminal.now()),
           limit_nano: limit,
           period: options.period,
         });
@@ -96,6 +97,7 @@ async function resolveScope(
   client: Client,
   kind: string,
   name: string | undefined,
+  now: number,
 ): Promise<{ kind: Kind; id: string }> {
   if (!(kinds as readonly string[]).includes(kind)) throw wrongChoice("scope", kind, kinds);
   const scope = kind as Kind;
@@ -119,23 +121,12 @@ async function resolveScope(
         "agent",
         name,
         agents.map((agent) => agent.name),
-        "npx lineshaft status",
+        "npx lineshaft agents list",
       );
     return { kind: scope, id: found.id };
   }
   if (scope === "key") {
-    const all = await client.list<KeyResource>("/api/keys");
-    const named = all.filter((key) => key.name === name && !key.revoked_at);
-    if (named.length === 1) return { kind: scope, id: named[0]!.id };
-    return {
-      kind: scope,
-      id: uniqueByPrefix(
-        "key",
-        name,
-        all.map((key) => key.id),
-        "npx lineshaft keys list",
-      ),
-    };
+    return { kind: scope, id: liveKey(await client.list<KeyResource>("/api/keys"), name, now).id };
   }
   const runs = await client.list<Run>("/api/runs", {}, 1000);
   return {

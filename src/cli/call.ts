@@ -6,6 +6,7 @@ import { count } from "./format.ts";
 import { unknownName } from "./nearest.ts";
 import { ApiFailure } from "./client.ts";
 import { readInput } from "./input.ts";
+import type { Terminal } from "./terminal.ts";
 
 interface CallOptions {
   model?: string;
@@ -34,8 +35,8 @@ export function registerCall(program: Command, context: Context): void {
     .option("--stream", "print the answer while it comes (the default on a terminal)")
     .option("--no-stream", "print the answer when it is complete")
     .action(async (text: string | undefined, options: CallOptions) => {
+      const question = await questionOf(text, context.terminal);
       const client = context.client();
-      const question = text === undefined || text === "-" ? await readInput("-") : text;
       const known = (await client.get<{ data: { id: string }[] }>("/v1/models")).data.map(({ id }) => id);
       const model = options.model ?? known[0];
       if (!model)
@@ -62,6 +63,22 @@ export function registerCall(program: Command, context: Context): void {
         throw error;
       }
     });
+}
+
+/** What is asked. Throws a CliError (used wrongly) before anything is sent where there is no text: every call costs something. */
+async function questionOf(text: string | undefined, terminal: Terminal): Promise<string> {
+  const missing = (why: string) =>
+    new CliError({
+      exitCode: 2,
+      message: "There is no text to ask.",
+      why,
+      hint: 'Write it behind the verb: npx lineshaft call "Name three metals."',
+    });
+  if (text === undefined && terminal.stdin.isTTY) throw missing("No text was given, and nothing is piped in.");
+  const question = text === undefined || text === "-" ? await readInput("-", terminal) : text;
+  if (question.trim() === "")
+    throw missing(text === undefined || text === "-" ? "stdin was empty." : "The text is empty.");
+  return question;
 }
 
 function number(text: string, option: string): number {

@@ -15,6 +15,7 @@ const status = {
   address: "http://localhost:4070",
   started_at: "2026-01-01T22:00:00Z",
   healthy: true,
+  troubles: [],
   alarms: [],
   components: [
     { name: "main", state: "ready", pid: 10, restarts: 0, rss_bytes: 180_000_000, started_at: "2026-01-01T22:00:00Z" },

@@ -8,6 +8,13 @@ import { CliError } from "./errors.ts";
 export interface ClientOptions {
   url: string;
   key: string | undefined;
+  origin?: AddressOrigin;
+}
+
+/** Where the address was read, and what to do when nothing answers there. */
+interface AddressOrigin {
+  source: string;
+  next(): string;
 }
 
 /** An error that the API answered, in its own words. */
@@ -27,19 +34,21 @@ export class ApiFailure extends CliError {
 export class Client {
   readonly url: string;
   readonly #key: string | undefined;
+  readonly #origin: AddressOrigin | undefined;
 
   constructor(options: ClientOptions) {
     this.url = options.url.replace(/\/+$/, "");
     this.#key = options.key;
+    this.#origin = options.origin;
   }
 
   /** From the environment and the home. Throws a CliError when there is no address or key to be found. */
   static fromEnvironment(env: NodeJS.ProcessEnv): Client {
     const home = Home.fromEnvironment(env);
     const kept = home.credentials();
-    const url = env["LINESHAFT_URL"] || home.readMain()?.address || kept?.address;
+    const found = addressOf(env, home, kept?.address);
     const key = env["LINESHAFT_KEY"] || kept?.key;
-    if (!url)
+    if (!found)
       throw new CliError({
         code: "not_started",
         message: "No Lineshaft was found.",
@@ -53,7 +62,7 @@ export class Client {
         why: `${home.credentialsPath} is gone, and LINESHAFT_KEY is not set.`,
         hint: "Make a new owner key on the machine that runs it: `npx lineshaft keys create NAME --owner`",
       });
-    return new Client({ url, key });
+    return new Client({ ...found, key });
   }
 
   get<Answer>(path: string, query: Record<string, string | number | undefined> = {}): Promise<Answer> {
@@ -150,8 +159,8 @@ export class Client {
       throw new CliError({
         code: "unreachable",
         message: `Lineshaft does not answer at ${this.url}.`,
-        why: reasonOf(error),
-        hint: "Start it with `npm start`, or set LINESHAFT_URL to where it runs.",
+        why: `${reasonOf(error)}${this.#origin ? ` The address is from ${this.#origin.source}.` : ""}`,
+        hint: this.#origin?.next() ?? "Start it with `npm start`, or set LINESHAFT_URL to where it runs.",
         cause: error,
       });
     }
@@ -160,9 +169,38 @@ export class Client {
   }
 }
 
+/** The address and where it stands: the environment, else what the start on this home wrote down. */
+function addressOf(
+  env: NodeJS.ProcessEnv,
+  home: Home,
+  kept: string | undefined,
+): Pick<ClientOptions, "url" | "origin"> | undefined {
+  const given = env["LINESHAFT_URL"];
+  if (given) {
+    if (!/^https?:\/\//.test(given) || !URL.canParse(given))
+      throw new CliError({
+        exitCode: 2,
+        code: "setting_wrong",
+        message: "LINESHAFT_URL is not an address.",
+        why: `It is set to ${given}.`,
+        hint: "Write it like http://localhost:4070",
+      });
+    const next = () => "Start Lineshaft there, or correct or unset LINESHAFT_URL.";
+    return { url: given, origin: { source: "LINESHAFT_URL", next } };
+  }
+  const next = () =>
+    home.isFree()
+      ? `No Lineshaft runs on ${home.path}: start it with \`npm start\`, or set LINESHAFT_URL to where one runs.`
+      : `A process runs on ${home.path}, so it is starting or hangs: wait, or look at \`npx lineshaft doctor\`.`;
+  const started = home.readMain()?.address;
+  if (started) return { url: started, origin: { source: home.file("run", "main.json"), next } };
+  return kept === undefined ? undefined : { url: kept, origin: { source: home.credentialsPath, next } };
+}
+
 function reasonOf(error: unknown): string {
   const cause = (error as Error).cause as NodeJS.ErrnoException | undefined;
   if (cause?.code === "ECONNREFUSED") return "Nothing listens there.";
+  if (cause?.message === "bad port") return "Fetch refuses to connect to this port, whatever listens there.";
   return `${cause?.message ?? (error as Error).message}.`.replace(/\.\.$/, ".");
 }
 

@@ -31,8 +31,14 @@ export function group(parent: Command, name: string, words: VerbWords): Command 
 }
 
 export function withExamples(command: Command, examples: string[]): Command {
+  known.set(command, examples);
   return command.addHelpText("after", `\nExamples:\n${examples.map((line) => `  $ ${line}`).join("\n")}\n`);
 }
+
+const known = new WeakMap<Command, string[]>();
+
+/** The examples that a command's help shows. */
+export const examplesOf = (command: Command): string[] => known.get(command) ?? [];
 
 export function makeContext(terminal: Terminal, signal: AbortSignal): Context {
   return { terminal, env: terminal.env, signal, client: () => Client.fromEnvironment(terminal.env) };

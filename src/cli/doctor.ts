@@ -66,10 +66,10 @@ export async function runChecks(home: Home, settings: Settings, context: Context
     checkDisk(home),
     ...(await checkLibraries()),
     await checkModel(home, settings),
-    await checkPort(settings, running),
+    await checkPort(home, settings, running),
     await checkDatabase(settings, running),
   ];
-  if (running) checks.push(...(await checkInstance(context)));
+  if (running || context.env["LINESHAFT_URL"]) checks.push(...(await checkInstance(context)));
   else checks.push({ name: "instance", verdict: "ok", found: `not running on ${home.path}` });
   return checks;
 }
@@ -181,9 +181,17 @@ async function checkModel(home: Home, settings: Settings): Promise<Check> {
   return { name: "model", verdict: "ok", found: `${model.name}, fetched at the next start (${bytes(model.bytes)})` };
 }
 
-async function checkPort(settings: Settings, running: boolean): Promise<Check> {
+/** While an instance runs, the address that it wrote down; else whether the next start could have the port it would take. */
+async function checkPort(home: Home, settings: Settings, running: boolean): Promise<Check> {
+  const address = home.readMain()?.address;
+  if (running && address)
+    return {
+      name: "port",
+      verdict: "ok",
+      found: `${address}, used by this instance (${home.file("run", "main.json")})`,
+    };
+  if (running) return { name: "port", verdict: "ok", found: "not known yet: this instance is starting" };
   const found = `${settings.LINESHAFT_HOST}:${settings.LINESHAFT_PORT}`;
-  if (running) return { name: "port", verdict: "ok", found: `${found}, used by this instance` };
   try {
     await assertPortFree(settings.LINESHAFT_PORT, settings.LINESHAFT_HOST);
     return { name: "port", verdict: "ok", found: `${found} is free` };

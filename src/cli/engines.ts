@@ -24,7 +24,7 @@ export function registerEngines(program: Command, context: Context): void {
     about: "Engines that serve models: the embedded one, and OpenAI-compatible endpoints of your own",
     examples: [
       "npx lineshaft engines list",
-      "npx lineshaft engines add local --url http://localhost:8000/v1 --model qwen3",
+      "npx lineshaft engines add local --url http://localhost:8000/v1 --model qwen3 --price-in 0.10 --price-out 0.40",
     ],
   });
 
@@ -52,7 +52,7 @@ export function registerEngines(program: Command, context: Context): void {
   verb(engines, "add <name>", {
     about: "Add an OpenAI-compatible engine; agents and calls then use it by NAME as their model",
     examples: [
-      "npx lineshaft engines add local --url http://localhost:8000/v1 --model qwen3",
+      "npx lineshaft engines add local --url http://localhost:8000/v1 --model qwen3 --price-in 0 --price-out 0",
       "npx lineshaft engines add hosted --url https://api.example.com/v1 --model large --key-env EXAMPLE_KEY --price-in 0.50 --price-out 1.50 --currency USD",
     ],
   })
@@ -63,18 +63,23 @@ export function registerEngines(program: Command, context: Context): void {
     )
     .requiredOption("--model <model>", "the engine's own name of the model")
     .option("--key-env <variable>", "environment variable of the Lineshaft process that holds its key")
-    .option("--price-in <amount>", "price per million prompt tokens")
+    .option(
+      "--price-in <amount>",
+      "price per million prompt tokens; 0 is a price, and without one no call is let through",
+    )
     .option("--price-cached <amount>", "price per million cached prompt tokens; that of prompt tokens by default")
     .option("--price-out <amount>", "price per million output tokens")
     .option("--currency <code>", "currency of the prices; the organisation's by default")
     .action(async (name: string, options: AddOptions) => {
       const client = context.client();
+      const price = await priceOf(options, client);
+      if (!price) await assertPriced(client, name);
       const body = {
         name,
         urls: options.url,
         model: options.model,
         key_env: options.keyEnv,
-        price: await priceOf(options, client),
+        price,
       };
       const added = await client.post<EngineResource>("/api/engines", body);
       if (options.json) return context.terminal.printJson(added);
@@ -114,6 +119,19 @@ function urlText([first, ...others]: string[]): string {
 
 function priceText(engine: EngineResource, field: `${"input" | "cached" | "output"}_nano_per_million`): string {
   return engine.price ? money(engine.price[field], engine.price.currency) : "-";
+}
+
+/** An engine that is added again keeps its price. One without any would be added, and every call to it refused. */
+async function assertPriced(client: Client, name: string): Promise<void> {
+  const known = (await client.list<EngineResource>("/api/engines")).find((engine) => engine.name === name);
+  if (known?.price) return;
+  throw new CliError({
+    exitCode: 2,
+    code: "model_unpriced",
+    message: `The engine ${name} has no price.`,
+    why: "Calls without a price are refused (model_unpriced), so that no budget is passed unseen.",
+    hint: "Give what a million tokens cost: --price-in 0.10 --price-out 0.40, or 0 for both.",
+  });
 }
 
 async function priceOf(options: AddOptions, client: Client) {

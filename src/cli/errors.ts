@@ -38,12 +38,17 @@ interface Explained {
 export function printError(error: unknown, terminal: Terminal): number {
   const explained: Explained = error instanceof Error ? error : { message: String(error) };
   const { red, dim } = terminal.colours("stderr");
-  terminal.note(`${red("error:")} ${explained.message}`);
-  if (typeof explained.why === "string") for (const line of explained.why.split("\n")) terminal.note(`  why:  ${line}`);
   const hint = [explained.hint, explained.next].find((text) => typeof text === "string") ?? fallbackHint(error);
+  terminal.note(`${red("error:")} ${withoutHint(explained.message, hint)}`);
+  if (typeof explained.why === "string") for (const line of explained.why.split("\n")) terminal.note(`  why:  ${line}`);
   terminal.note(`  next: ${hint}`);
   if (terminal.env["LINESHAFT_DEBUG"] === "1" && error instanceof Error) terminal.note(dim(stackOf(error)));
   return explained.exitCode === 2 ? 2 : 1;
+}
+
+/** The API's messages say what to do next by themselves, because SDKs show nothing else; here it has a line of its own. */
+function withoutHint(message: string, hint: string): string {
+  return message.endsWith(hint) && message.length > hint.length ? message.slice(0, -hint.length).trimEnd() : message;
 }
 
 function fallbackHint(error: unknown): string {

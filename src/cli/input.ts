@@ -1,10 +1,10 @@
 // What a person hands over: a file, or stdin as `-`.
 import { readFile } from "node:fs/promises";
-import { text } from "node:stream/consumers";
 import { CliError } from "./errors.ts";
+import type { Terminal } from "./terminal.ts";
 
-export async function readInput(path: string): Promise<string> {
-  if (path === "-") return text(process.stdin);
+export async function readInput(path: string, terminal: Terminal): Promise<string> {
+  if (path === "-") return readStdin(terminal);
   try {
     return await readFile(path, "utf8");
   } catch (error) {
@@ -18,8 +18,15 @@ export async function readInput(path: string): Promise<string> {
   }
 }
 
-export async function readJsonInput(path: string): Promise<unknown> {
-  const content = await readInput(path);
+async function readStdin(terminal: Terminal): Promise<string> {
+  if (terminal.stdin.isTTY) terminal.note("Reading what you type; end it with Ctrl-D.");
+  const chunks: Buffer[] = [];
+  for await (const chunk of terminal.stdin) chunks.push(Buffer.from(chunk as string));
+  return Buffer.concat(chunks).toString("utf8");
+}
+
+export async function readJsonInput(path: string, terminal: Terminal): Promise<unknown> {
+  const content = await readInput(path, terminal);
   try {
     return JSON.parse(content) as unknown;
   } catch (error) {

@@ -6,7 +6,7 @@ import type { KeyResource } from "../gateway/api/schemas.ts";
 import { group, verb, type Context } from "./context.ts";
 import { CliError } from "./errors.ts";
 import { relativeTime, table } from "./format.ts";
-import { uniqueByPrefix } from "./nearest.ts";
+import { findNamed } from "./nearest.ts";
 
 type CreatedKey = KeyResource & { secret: string };
 
@@ -32,6 +32,7 @@ export function registerKeys(program: Command, context: Context): void {
       { title: "revoked", value: (row) => (row.revoked_at ? relativeTime(row.revoked_at, now) : "-") },
     ]))
       terminal.print(line);
+    if (list.length === 0) terminal.note("No keys yet. Make one: npx lineshaft keys create NAME");
   });
 
   verb(keys, "create <name>", {
@@ -53,21 +54,31 @@ export function registerKeys(program: Command, context: Context): void {
     examples: ["npx lineshaft keys revoke laptop", "npx lineshaft keys revoke laptop --json"],
   }).action(async (id: string, options: { json?: boolean }) => {
     const client = context.client();
-    const live = (await client.list<KeyResource>("/api/keys")).filter((key) => !key.revoked_at);
-    const named = live.filter((key) => key.name === id);
-    const found =
-      named.length === 1
-        ? named[0]!.id
-        : uniqueByPrefix(
-            "key",
-            id,
-            live.map((key) => key.id),
-            "npx lineshaft keys list",
-          );
+    const { id: found, name } = liveKey(await client.list<KeyResource>("/api/keys"), id, context.terminal.now());
     await client.delete(`/api/keys/${found}`);
-    if (options.json) return context.terminal.printJson({ id: found, revoked: true });
-    context.terminal.print(`Key ${found} is revoked.`);
+    if (options.json) return context.terminal.printJson({ id: found, name, revoked: true });
+    context.terminal.print(`Key ${name} (${found}) is revoked.`);
   });
+}
+
+/** The key that is meant, among those that are not revoked. Throws a CliError; a key that was revoked before is told as such. */
+export function liveKey(keys: readonly KeyResource[], written: string, now: number): KeyResource {
+  const live = keys.filter((key) => !key.revoked_at);
+  const revoked = keys.find((key) => key.revoked_at && (key.name === written || key.id === written));
+  if (revoked && !live.some((key) => key.name === written))
+    throw new CliError({
+      code: "key_revoked",
+      message: `Key ${revoked.name} (${revoked.id}) is revoked already.`,
+      why: `That was ${relativeTime(revoked.revoked_at!, now)}, and no other key is named ${written}.`,
+      hint: "Nothing is left to do; `npx lineshaft keys list` shows all keys.",
+    });
+  return findNamed(
+    "key",
+    written,
+    live,
+    "npx lineshaft keys list",
+    (key) => `${key.role}, made ${relativeTime(key.created_at, now)}`,
+  );
 }
 
 async function create(context: Context, name: string, owner: boolean): Promise<CreatedKey> {

@@ -1,5 +1,6 @@
 // The command line: one program, one file per group of verbs, one place where errors become lines and exit codes.
 import { Command, CommanderError } from "commander";
+import { registerAgents } from "./agents.ts";
 import { registerAlarms } from "./alarms.ts";
 import { registerBill } from "./bill.ts";
 import { registerBudgets } from "./budgets.ts";
@@ -46,6 +47,7 @@ export function buildProgram(context: Context): Command {
   registerBudgets(program, context);
   registerDeploy(program, context);
   registerDeployments(program, context);
+  registerAgents(program, context);
   registerRuns(program, context);
   registerBill(program, context);
   registerSimulate(program, context);

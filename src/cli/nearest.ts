@@ -16,12 +16,62 @@ export function unknownName(what: string, written: string, known: string[], list
   });
 }
 
+/** How something is found that has a name, which others may have too, and an id. */
+export interface Named {
+  id: string;
+  name: string;
+}
+
+/**
+ * The one of `rows` that `written` means: the only one of that name, or the one whose id it is or begins. Throws a CliError that
+ * lists the ids where several have the name.
+ */
+export function findNamed<Row extends Named>(
+  what: string,
+  written: string,
+  rows: readonly Row[],
+  listCommand: string,
+  describe: (row: Row) => string,
+): Row {
+  const named = rows.filter((row) => row.name === written);
+  if (named.length === 1) return named[0]!;
+  if (named.length > 1)
+    throw new CliError({
+      code: "ambiguous",
+      message: `${named.length} ${what}s are named ${written}.`,
+      why: named.map((row) => `${row.id} (${describe(row)})`).join("\n"),
+      hint: "Write the id of the one you mean, or a beginning of it that only it has.",
+    });
+  const byId = rows.filter((row) => beginsWith(row.id, written));
+  if (byId.length === 0)
+    throw unknownName(
+      what,
+      written,
+      rows.map((row) => row.name),
+      listCommand,
+    );
+  const ids = byId.map((row) => row.id);
+  const found = uniqueByPrefix(what, written, ids, listCommand);
+  return byId.find((row) => row.id === found)!;
+}
+
+/** Whether an id is, or begins with, what was written, with or without its kind. */
+const beginsWith = (id: string, written: string): boolean =>
+  id.startsWith(written) || id.slice(id.indexOf("_") + 1).startsWith(written);
+
 /** The one of `ids` that begins with `prefix` (with or without its kind: `run_01k…` or `01k…`). */
 export function uniqueByPrefix(what: string, prefix: string, ids: string[], listCommand: string): string {
   const exact = ids.find((id) => id === prefix);
   if (exact) return exact;
-  const matches = ids.filter((id) => id.startsWith(prefix) || id.slice(id.indexOf("_") + 1).startsWith(prefix));
+  const matches = ids.filter((id) => beginsWith(id, prefix));
   if (matches.length === 1) return matches[0]!;
+  if (matches.length === 0 && ids.length > 0)
+    throw new CliError({
+      code: "not_found",
+      message: `No ${what} is named ${prefix}.`,
+      why: `Of ${ids.length === 1 ? `one ${what}` : `${ids.length} ${what}s`}, none has an id that begins like this; the newest is ${ids[0]}.`,
+      hint: `List them with \`${listCommand}\`.`,
+    });
   if (matches.length === 0) throw unknownName(what, prefix, [], listCommand);
   throw new CliError({
     code: "ambiguous",

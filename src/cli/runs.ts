@@ -1,5 +1,5 @@
 // `lineshaft run` starts a run and may follow it to its end; `lineshaft runs` lists, shows and stops them.
-import type { Command } from "commander";
+import { InvalidArgumentError, Option, type Command } from "commander";
 import type { AgentSummary, LiveEvent, Run, RunDetail, StepResource } from "../gateway/api/schemas.ts";
 import { ApiFailure, type Client } from "./client.ts";
 import { group, verb, type Context } from "./context.ts";
@@ -8,9 +8,12 @@ import { count, duration, money, pairs, relativeTime, table } from "./format.ts"
 import { readJsonInput } from "./input.ts";
 import { uniqueByPrefix, unknownName } from "./nearest.ts";
 
+const statuses: Run["status"][] = ["queued", "running", "waiting", "completed", "failed", "stopped"];
 const ended = new Set<Run["status"]>(["completed", "failed", "stopped"]);
 /** Runs looked through for an id's beginning; older ones are found by their whole id. */
 const prefixSearchRuns = 1000;
+/** A reason to wait that comes again is said again after this long. */
+const repeatMs = 5_000;
 
 export function registerRuns(program: Command, context: Context): void {
   verb(program, "run <agent>", {
@@ -25,7 +28,7 @@ export function registerRuns(program: Command, context: Context): void {
     .option("--idempotency-key <key>", "the same key again answers the same run")
     .action(
       async (agent: string, options: { input: string; follow?: boolean; idempotencyKey?: string; json?: boolean }) => {
-        const input = await readJsonInput(options.input);
+        const input = await readJsonInput(options.input, context.terminal);
         const client = context.client();
         const run = await start(client, agent, input, options.idempotencyKey);
         if (!options.follow) {
@@ -52,13 +55,13 @@ export function registerRuns(program: Command, context: Context): void {
     examples: ["npx lineshaft runs list", "npx lineshaft runs list --agent maintenance-inspector --limit 5 --json"],
   })
     .option("--agent <name>", "only this agent's")
-    .option("--status <status>", "queued, running, waiting, completed, failed or stopped")
-    .option("--limit <number>", "at most this many", "20")
-    .action(async (options: { agent?: string; status?: string; limit: string; json?: boolean }) => {
+    .addOption(new Option("--status <status>", "only those in this state").choices(statuses))
+    .option("--limit <number>", "at most this many", wholeNumber, 20)
+    .action(async (options: { agent?: string; status?: string; limit: number; json?: boolean }) => {
       const { terminal } = context;
-      const list = await context
-        .client()
-        .list<Run>("/api/runs", { agent: options.agent, status: options.status }, Number(options.limit) || 20);
+      const client = context.client();
+      const list = await client.list<Run>("/api/runs", { agent: options.agent, status: options.status }, options.limit);
+      if (list.length === 0 && options.agent !== undefined) await assertAgent(client, options.agent);
       if (options.json) return terminal.printJson({ data: list });
       const now = terminal.now();
       for (const line of table(list, [
@@ -104,10 +107,20 @@ async function start(client: Client, agent: string, input: unknown, idempotencyK
     return await client.post<Run>("/api/runs", { agent, input }, idempotencyKey);
   } catch (error) {
     if (!(error instanceof ApiFailure) || error.status !== 404) throw error;
-    const known = (await client.list<AgentSummary>("/api/agents")).map(({ name }) => name);
-    if (known.includes(agent)) throw error;
-    throw unknownName("agent", agent, known, "npx lineshaft deploy FOLDER");
+    await assertAgent(client, agent);
+    throw error;
   }
+}
+
+/** Throws a CliError with the nearest name when no agent has this one. */
+export async function assertAgent(client: Client, name: string): Promise<void> {
+  const known = (await client.list<AgentSummary>("/api/agents")).map((agent) => agent.name);
+  if (!known.includes(name)) throw unknownName("agent", name, known, "npx lineshaft agents list");
+}
+
+function wholeNumber(text: string): number {
+  if (!/^[1-9]\d{0,6}$/.test(text)) throw new InvalidArgumentError("It must be a whole number from 1 on.");
+  return Number(text);
 }
 
 /** Prints steps as they come, until the run has ended; answers it whole. */
@@ -115,6 +128,7 @@ async function follow(context: Context, client: Client, id: string, quiet: boole
   const stop = new AbortController();
   const signal = AbortSignal.any([stop.signal, context.signal]);
   const shown = new Set<number>();
+  const waits = quiet ? undefined : new Waits(context);
   const show = (step: StepResource, currency: string) => {
     if (shown.has(step.number) || quiet) return;
     shown.add(step.number);
@@ -125,6 +139,7 @@ async function follow(context: Context, client: Client, id: string, quiet: boole
   let next = events.next();
   let run = await client.get<RunDetail>(`/api/runs/${id}`);
   for (const step of run.step_list) show(step, run.currency);
+  waits?.see(run);
   try {
     while (!ended.has(run.status)) {
       const { value, done } = await next;
@@ -135,16 +150,66 @@ async function follow(context: Context, client: Client, id: string, quiet: boole
         });
       const event = value.data as LiveEvent;
       if (event.type === "step" && event.run === id) show(event.step, run.currency);
-      if (event.type === "run" && event.run.id === id) run = { ...run, ...event.run };
+      if (event.type === "run" && event.run.id === id) {
+        run = { ...run, ...event.run };
+        waits?.see(run);
+      }
       next = events.next();
     }
   } finally {
     next.catch(() => {});
     stop.abort();
+    waits?.end();
   }
   run = await client.get<RunDetail>(`/api/runs/${id}`);
   for (const step of run.step_list) show(step, run.currency);
   return run;
+}
+
+/** Says what a run waits for, as it begins to wait, and when it is tried again; on a terminal also how long it has been going. */
+class Waits {
+  readonly #context: Context;
+  readonly #line: ReturnType<Context["terminal"]["progress"]>;
+  readonly #timer: NodeJS.Timeout | undefined;
+  #last: string | undefined;
+  #saidAt = 0;
+  #tries = 0;
+  #doing = "begins";
+
+  constructor(context: Context) {
+    this.#context = context;
+    const { terminal } = context;
+    this.#line = terminal.progress();
+    const begun = terminal.now();
+    // Where nothing can be rewritten, the lines of steps and waits are enough.
+    if (terminal.stderr.isTTY)
+      this.#timer = setInterval(() => this.#line.show(`  ${this.#doing}, ${duration(terminal.now() - begun)}`), 1000);
+  }
+
+  see(run: Run): void {
+    this.#doing = run.status === "running" ? `step ${run.steps}` : run.status;
+    if (run.status !== "waiting" || !run.error_message) return;
+    const now = this.#context.terminal.now();
+    const again = run.error_message === this.#last;
+    this.#tries = again ? this.#tries + 1 : 1;
+    this.#last = run.error_message;
+    if (again && now - this.#saidAt < repeatMs) return;
+    this.#saidAt = now;
+    this.#context.terminal.note(`  ${waitLine(run, this.#tries, now)}`);
+  }
+
+  end(): void {
+    clearInterval(this.#timer);
+    this.#line.done();
+  }
+}
+
+/** "waits: REASON Tried again in 4 s (3rd try)." */
+export function waitLine(run: Run, tries: number, now: number): string {
+  const reason = run.error_message!.replace(/\.?$/, ".");
+  if (run.wakes_at === null) return `waits for a person: ${reason} See it: npx lineshaft runs show ${run.id}`;
+  const seconds = Math.max(0, new Date(run.wakes_at).getTime() - now);
+  return `waits: ${reason} Next try in ${duration(seconds)}${tries > 1 ? ` (failed ${tries} times)` : ""}.`;
 }
 
 async function findRun(client: Client, id: string): Promise<RunDetail> {

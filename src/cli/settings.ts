@@ -1,5 +1,6 @@
 // What the environment may say about an instance, checked once. docs/configuration.md lists the same names.
 import { z } from "zod";
+import { blockedPorts, openPortAfter } from "./blockedPorts.ts";
 import { CliError } from "./errors.ts";
 
 /** Names of the tenant that the first start makes. */
@@ -19,6 +20,13 @@ const environment = z
       .int("must be a whole number")
       .min(1, "must be from 1 to 65535")
       .max(65_535, "must be from 1 to 65535")
+      .superRefine((port, context) => {
+        if (blockedPorts.has(port))
+          context.addIssue({
+            code: "custom",
+            message: `must not be ${port}: browsers and fetch refuse this port, so nothing could reach Lineshaft; ${openPortAfter(port)} is open to them`,
+          });
+      })
       .default(defaultPort),
     LINESHAFT_HOST: z.string().default("127.0.0.1"),
     LINESHAFT_MODEL: z.string().optional(),

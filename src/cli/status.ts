@@ -12,7 +12,8 @@ import { bytes, count, pairs, relativeTime, table } from "./format.ts";
 
 export function registerStatus(program: Command, context: Context): void {
   verb(program, "status", {
-    about: "Show components, deployments and the memory of the whole process tree; exits 1 when something is wrong",
+    about:
+      "Show components, deployments and the memory of the whole process tree; exits 1 when anything is not well, an engine that was added included",
     examples: ["npx lineshaft status", "npx lineshaft status --json"],
   }).action(async (options: { json?: boolean }) => {
     const { terminal } = context;
@@ -25,7 +26,7 @@ export function registerStatus(program: Command, context: Context): void {
 
 export function statusLines(status: Status, now: number): string[] {
   const head = pairs([
-    ["state", status.healthy ? "healthy" : "not healthy"],
+    ["state", status.healthy ? "healthy" : stateOf(status)],
     ["address", status.address],
     ["version", status.version],
     ["up since", relativeTime(status.started_at, now)],
@@ -63,6 +64,7 @@ export function statusLines(status: Status, now: number): string[] {
   return [
     ...head,
     "",
+    ...(status.troubles.length > 0 ? [...status.troubles, ""] : []),
     ...alarmLines(status.alarms, now),
     ...components,
     ...(troubles.length > 0 ? ["", ...troubles] : []),
@@ -72,6 +74,10 @@ export function statusLines(status: Status, now: number): string[] {
     ...endpoints,
   ];
 }
+
+/** `degraded`: some model can be called. */
+const stateOf = ({ deployments }: Status): string =>
+  deployments.some(({ state }) => state === "ready" || state === "partial") ? "degraded" : "not healthy";
 
 /** What an owner must look at, each alarm on two lines; nothing when no alarm stands. */
 export function alarmLines(alarms: AlarmResource[], now: number): string[] {

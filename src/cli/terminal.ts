@@ -7,6 +7,11 @@ export interface Output {
   columns?: number;
 }
 
+/** Where a person or a program hands text over. */
+export interface Input extends AsyncIterable<Uint8Array | string> {
+  isTTY?: boolean;
+}
+
 export interface Colours {
   bold(text: string): string;
   dim(text: string): string;
@@ -34,13 +39,17 @@ const quietMs = 2_000;
 export class Terminal {
   readonly stdout: Output;
   readonly stderr: Output;
+  readonly stdin: Input;
   readonly env: NodeJS.ProcessEnv;
   readonly now: () => number;
   #liveLine = false;
 
-  constructor(given: { stdout?: Output; stderr?: Output; env?: NodeJS.ProcessEnv; now?: () => number } = {}) {
+  constructor(
+    given: { stdout?: Output; stderr?: Output; stdin?: Input; env?: NodeJS.ProcessEnv; now?: () => number } = {},
+  ) {
     this.stdout = given.stdout ?? process.stdout;
     this.stderr = given.stderr ?? process.stderr;
+    this.stdin = given.stdin ?? process.stdin;
     this.env = given.env ?? process.env;
     this.now = given.now ?? Date.now;
   }

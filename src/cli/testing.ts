@@ -2,11 +2,12 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
+import { Readable } from "node:stream";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { makeContext } from "./context.ts";
 import { main } from "./main.ts";
-import { Terminal } from "./terminal.ts";
+import { Terminal, type Input } from "./terminal.ts";
 
 export interface RanCommand {
   code: number;
@@ -17,7 +18,7 @@ export interface RanCommand {
 export interface TestCli extends AsyncDisposable {
   home: string;
   /** Runs one command line with the environment given and nothing of the machine's. */
-  run(words: string[], env?: Record<string, string>): Promise<RanCommand>;
+  run(words: string[], env?: Record<string, string>, stdin?: string | Input): Promise<RanCommand>;
   requests: { method: string; url: string; authorization: string | undefined; body: unknown }[];
 }
 
@@ -27,7 +28,7 @@ type Answer = (request: {
   method: string;
   url: string;
   body: unknown;
-}) => { status?: number; body?: unknown } | undefined;
+}) => { status?: number; body?: unknown; events?: unknown[] } | undefined;
 
 /** `answer` plays the instance's API; undefined becomes 404. */
 export async function testCli(answer: Answer = () => undefined): Promise<TestCli> {
@@ -38,13 +39,22 @@ export async function testCli(answer: Answer = () => undefined): Promise<TestCli
     for await (const chunk of request) text += String(chunk);
     const seen = { method: request.method!, url: request.url!, body: text ? (JSON.parse(text) as unknown) : undefined };
     requests.push({ ...seen, authorization: request.headers.authorization });
-    const { status = 200, body } = answer(seen) ?? {
+    const {
+      status = 200,
+      body,
+      events,
+    } = answer(seen) ?? {
       status: 404,
+      events: undefined,
       body: {
         error: { code: "not_found", message: `There is no ${seen.url}.`, hint: "Look again.", request_id: "req_1" },
       },
     };
-    response
+    if (events) {
+      response.writeHead(200, { "content-type": "text/event-stream" });
+      return response.end(events.map((event) => `data: ${JSON.stringify(event)}\n\n`).join(""));
+    }
+    return response
       .writeHead(status, { "content-type": "application/json" })
       .end(body === undefined ? "" : JSON.stringify(body));
   });
@@ -53,12 +63,13 @@ export async function testCli(answer: Answer = () => undefined): Promise<TestCli
   return {
     home,
     requests,
-    async run(words, env = { LINESHAFT_URL: url, LINESHAFT_KEY: "lsk_test" }) {
+    async run(words, env = { LINESHAFT_URL: url, LINESHAFT_KEY: "lsk_test" }, stdin = "") {
       let stdout = "";
       let stderr = "";
       const terminal = new Terminal({
         stdout: { write: (text) => (stdout += text) },
         stderr: { write: (text) => (stderr += text) },
+        stdin: typeof stdin === "string" ? Readable.from([stdin]) : stdin,
         env: { LINESHAFT_HOME: home, ...env },
         now: () => testNow,
       });
@@ -72,4 +83,14 @@ export async function testCli(answer: Answer = () => undefined): Promise<TestCli
       rmSync(home, { recursive: true, force: true });
     },
   };
+}
+
+/** The words that the program gets from an example of its help: what is piped into it and npm's own part left out. */
+export function shellWords(example: string): string[] {
+  const own = example.slice(example.lastIndexOf("|") + 1).trim();
+  const words = [...own.matchAll(/"([^"]*)"|'([^']*)'|(\S+)/g)].map(
+    ([, double, single, bare]) => double ?? single ?? bare!,
+  );
+  if (words[0] === "npm") return ["up", ...(words.includes("--") ? words.slice(words.indexOf("--") + 1) : [])];
+  return words.slice(2);
 }

@@ -13,7 +13,7 @@ const redrawMs = 250;
 export function registerUp(program: Command, context: Context): void {
   verb(program, "up", {
     about: "Start Lineshaft on LINESHAFT_HOME and keep it running until Ctrl-C",
-    examples: ["npx lineshaft up", "npm start -- --json"],
+    examples: ["npx lineshaft up", "npm start --silent -- --json"],
   }).action(async (options: { json?: boolean }) => {
     const { terminal } = context;
     const begun = performance.now();

@@ -221,7 +221,7 @@ function asEngineError(error: Error, aborted: boolean): EngineError {
 }
 
 /** Why a connection failed, in few words, without the stack of errors that sockets wrap it in. */
-function reasonOf(error: Error): string {
+export function reasonOf(error: Error): string {
   const code = (error as NodeJS.ErrnoException).code;
   const known: Record<string, string> = {
     ECONNREFUSED: "nothing listens there",

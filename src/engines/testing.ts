@@ -40,7 +40,8 @@ export interface ScriptedEngine extends AsyncDisposable {
   models: string[];
 }
 
-export async function scriptedEngine(usual: Script = {}, models = ["scripted"]): Promise<ScriptedEngine> {
+/** `port`: 0 is any free one. */
+export async function scriptedEngine(usual: Script = {}, models = ["scripted"], port = 0): Promise<ScriptedEngine> {
   const scripts: Script[] = [];
   const seen: SeenRequest[] = [];
   const engine = { usual, models } as { usual: Script; models: string[] };
@@ -61,10 +62,10 @@ export async function scriptedEngine(usual: Script = {}, models = ["scripted"]):
       void answer(response, path, body, scripts.shift() ?? engine.usual).catch(() => response.destroy());
     });
   });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
+  await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
+  const { port: listening } = server.address() as AddressInfo;
   return Object.assign(engine, {
-    url: `http://127.0.0.1:${port}/v1`,
+    url: `http://127.0.0.1:${listening}/v1`,
     seen,
     next: (...more: Script[]) => void scripts.push(...more),
     async [Symbol.asyncDispose]() {

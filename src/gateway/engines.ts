@@ -205,20 +205,6 @@ export async function restoreEngines({ db, engines, log }: Omit<Rooms, "ledger">
   return (await Promise.all(restored)).flat();
 }
 
-/** Asks endpoints that were down, or never answered, again and again; answers how to stop it. */
-export function keepProbing(engines: EngineRegistry, intervalMs = 10_000): () => void {
-  const timer = setInterval(() => {
-    for (const endpoint of engines.list()) if (endpoint.up !== true) void engines.probe(endpoint).catch(ignored);
-  }, intervalMs);
-  timer.unref();
-  return () => clearInterval(timer);
-}
-
-/** The registry remembers why. */
-function ignored(error: unknown): void {
-  if (!(error instanceof EngineError)) throw error;
-}
-
 /** Current cards by model. */
 export async function rateCards(
   ledger: Ledger,

@@ -1,6 +1,7 @@
 export { createGateway, type Gateway, type GatewayDependencies } from "./pipeline.ts";
 export { closeServer, createServer, type ServerDependencies } from "./http/server.ts";
-export { keepProbing, restoreEngines } from "./engines.ts";
+export { restoreEngines } from "./engines.ts";
+export { keepProbing } from "./probing.ts";
 export { asGatewayError, GatewayError } from "./errors.ts";
 export { nearest } from "./nearest.ts";
 export { answers, ApiError, apiApp, idempotent, notFound, ownerOnly, page, type ApiEnv } from "./api/helpers.ts";

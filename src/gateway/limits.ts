@@ -52,6 +52,11 @@ export const limits = {
   /** Live events that one reader may leave unread before it is disconnected, in bytes. */
   eventReaderBytes: 1024 * 1024,
   heartbeatMs: 15_000,
+  /** Engines that were added are asked whether they are there: this often while they are, up to that seldom while they are not. */
+  probeEveryMs: 10_000,
+  probeMostMs: 60_000,
+  probesAtOnce: 8,
+  probeTickMs: 1_000,
   /** How long streams may go on after the server was told to stop. */
   graceMs: 3_000,
   /** How long clients may take to read that the server stops, before their connections are closed. */

@@ -92,6 +92,7 @@ export async function testGateway(
       address: "",
       started_at: new Date(0).toISOString(),
       healthy: true,
+      troubles: [],
       components: [],
       deployments: [],
       memory: { total_rss_bytes: 1 },

@@ -1,6 +1,7 @@
 // A fetch over the egress, the only door to the network, for libraries that speak HTTP by fetch (the MCP client). Redirects are
 // not followed, and addresses are judged by the egress when they are resolved.
-import { send, type ByteStream } from "../../engines/egress.ts";
+import { reasonOf, send, type ByteStream } from "../../engines/egress.ts";
+import { EngineError } from "../../engines/types.ts";
 
 /** Headers that the connection sets itself. */
 const connectionHeaders = new Set(["host", "content-length", "connection", "transfer-encoding"]);
@@ -18,15 +19,17 @@ export function egressFetch(firstByteMs: number): (url: string | URL, init?: Req
     const body = init.body;
     if (body !== undefined && body !== null && typeof body !== "string")
       throw new TypeError("Only text is sent to tools.");
-    const answer = await send({
-      method,
-      url: String(url),
-      headers,
-      body: body ?? undefined,
-      signal: init.signal ?? undefined,
-      firstByteMs,
-      silenceMs: firstByteMs,
-    });
+    const answer = await asToolServer(
+      send({
+        method,
+        url: String(url),
+        headers,
+        body: body ?? undefined,
+        signal: init.signal ?? undefined,
+        firstByteMs,
+        silenceMs: firstByteMs,
+      }),
+    );
     const responseHeaders = new Headers();
     for (const [name, value] of Object.entries(answer.headers))
       for (const one of Array.isArray(value) ? value : value === undefined ? [] : [value])
@@ -44,10 +47,27 @@ function streamOf(bytes: ByteStream): ReadableStream<Uint8Array<ArrayBuffer>> {
   const iterator = bytes[Symbol.asyncIterator]();
   return new ReadableStream({
     async pull(controller) {
-      const { done, value } = await iterator.next();
+      const { done, value } = await asToolServer(iterator.next());
       if (done) controller.close();
       else controller.enqueue(value as Uint8Array<ArrayBuffer>);
     },
     cancel: () => bytes.abort(),
   });
+}
+
+/** Why a tool server could not be reached, as the end of a sentence that names it. */
+export class ToolConnectionError extends Error {}
+
+/** The egress speaks of engines; here the other side is a tool server, and whoever calls knows its name. */
+async function asToolServer<Answer>(work: Promise<Answer>): Promise<Answer> {
+  try {
+    return await work;
+  } catch (error) {
+    if (!(error instanceof EngineError) || !(error.cause instanceof Error)) throw error;
+    if (error.code === "engine_unreachable")
+      throw new ToolConnectionError(reasonOf(error.cause), { cause: error.cause });
+    if (error.code === "engine_timeout")
+      throw new ToolConnectionError("it was silent for too long", { cause: error.cause });
+    throw error;
+  }
 }

@@ -131,7 +131,11 @@ test("a server that is not there, or does not know the token: certainly not call
   await expect(refused).rejects.not.toThrow(/wrong/);
   server.closeAllConnections();
   await new Promise((resolve) => server.close(resolve));
-  await expect(client.call(tool, { text: "a" })).rejects.toBeInstanceOf(StepError);
+  const away = client.call(tool, { text: "a" });
+  await expect(away).rejects.toBeInstanceOf(StepError);
+  await expect(away).rejects.toThrow(
+    `The tool server '${tool.server}' at ${tool.url} cannot be used: nothing listens there. Start it, or look at its log.`,
+  );
   expect(calls).toBe(0);
 });
 

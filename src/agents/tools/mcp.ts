@@ -11,7 +11,7 @@ import { canonicalJson } from "../../store/index.ts";
 import { StepError } from "../errors.ts";
 import { limits } from "../limits.ts";
 import type { PinnedTool } from "../types.ts";
-import { egressFetch } from "./fetch.ts";
+import { egressFetch, ToolConnectionError } from "./fetch.ts";
 import type { Secrets } from "./secrets.ts";
 
 /** Where the effect's key stands in a call's `_meta`. */
@@ -26,6 +26,8 @@ export interface ToolAnswer {
 
 export interface ToolServerAddress {
   url: string;
+  /** Its name in the agent's manifest, for messages. */
+  server?: string;
   secret?: string;
 }
 
@@ -80,7 +82,7 @@ export class ToolClient {
     } catch (error) {
       if (error instanceof ProtocolError) return { output: { error: error.message }, isError: true };
       this.#drop(tool);
-      throw new ToolUncertainError("tool_unreachable", `${describe(tool)} gave no answer: ${reason(error)}`, {
+      throw new ToolUncertainError("tool_unreachable", `${describe(tool)} gave no answer: ${reason(error)}.`, {
         retryAfterMs: limits.retryFirstMs,
         cause: error,
       });
@@ -119,10 +121,9 @@ export class ToolClient {
     } catch (error) {
       if (error instanceof StepError) throw error;
       this.#drop(server);
-      throw new StepError("tool_unreachable", `The MCP server at ${server.url} cannot be used: ${reason(error)}`, {
-        retryAfterMs: limits.retryFirstMs,
-        cause: error,
-      });
+      const name = server.server === undefined ? "" : `'${server.server}' `;
+      const message = `The tool server ${name}at ${server.url} cannot be used: ${reason(error)}. Start it, or look at its log.`;
+      throw new StepError("tool_unreachable", message, { retryAfterMs: limits.retryFirstMs, cause: error });
     }
   }
 
@@ -203,6 +204,8 @@ function textOf(result: CallToolResult): string {
 
 function reason(error: unknown): string {
   if (error instanceof SdkError && /timeout/i.test(String(error.code))) return "it took too long";
+  for (let cause = error; cause instanceof Error; cause = cause.cause)
+    if (cause instanceof ToolConnectionError) return cause.message;
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
   return cause instanceof Error ? cause.message.replace(/\.$/, "") : String(cause);
 }

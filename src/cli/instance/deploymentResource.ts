@@ -14,13 +14,16 @@ export interface DeploymentFacts {
   row: { name: string; source: DeploymentResource["source"]; created_at: Date; updated_at: Date };
   spec: DeploymentSpec;
   failure: DeploymentFailure | undefined;
+  /** What its model was trained for, where the file says. */
+  trainedContextTokens: number | undefined;
   /** Of all deployments. */
   workers: FleetWorker[];
   /** Of the whole instance, by name. */
   children: ReadonlyMap<string, ChildStatus>;
 }
 
-export function deploymentResource({ row, spec, failure, workers, children }: DeploymentFacts): DeploymentResource {
+export function deploymentResource(facts: DeploymentFacts): DeploymentResource {
+  const { row, spec, failure, workers, children } = facts;
   const mine = workers.filter(({ deployment }) => deployment === row.name);
   const has = (role: WorkerRole) => mine.filter((worker) => worker.role === role).length;
   const steady =
@@ -31,7 +34,7 @@ export function deploymentResource({ row, spec, failure, workers, children }: De
     source: row.source,
     state: failure ? "failed" : steady ? "ready" : "changing",
     error: failure ? { code: failure.code, message: failure.message, hint: failure.hint } : null,
-    notes: threadNotes(spec, mine),
+    notes: [...contextNotes(spec, facts.trainedContextTokens), ...threadNotes(spec, mine)],
     endpoints: mine.map(({ name, role, phase, threads }) => ({
       ...{ endpoint: name, role, threads },
       state: phase === "ready" && children.get(name)?.state === "restarting" ? "restarting" : phase,
@@ -39,6 +42,15 @@ export function deploymentResource({ row, spec, failure, workers, children }: De
     created_at: row.created_at.toISOString(),
     updated_at: row.updated_at.toISOString(),
   };
+}
+
+/** A context beyond what the model was trained for is cut, because the model would write nonsense in it. */
+export function contextNotes({ name, contextTokens }: DeploymentSpec, trained: number | undefined): string[] {
+  if (contextTokens === undefined || trained === undefined || contextTokens <= trained) return [];
+  const words = (tokens: number) => tokens.toLocaleString("en-US");
+  return [
+    `Deployment ${name} asks for a context of ${words(contextTokens)} tokens, and its model was trained for ${words(trained)}: its workers hold ${words(trained)}. Set \`context_tokens\` to at most that.`,
+  ];
 }
 
 /** Threads are given at a worker's start; a person should know when that has left them uneven. */

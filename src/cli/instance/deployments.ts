@@ -35,7 +35,7 @@ import type { Logger } from "../../telemetry/index.ts";
 import { CliError } from "../errors.ts";
 import type { Settings } from "../settings.ts";
 import { DeploymentModels, type ModelSources } from "./deploymentModels.ts";
-import { deploymentResource } from "./deploymentResource.ts";
+import { contextNotes, deploymentResource } from "./deploymentResource.ts";
 import { environmentSpec, remember, remembered, type DeploymentSource } from "./deploymentStart.ts";
 import { drainWorker, kvFolderOf, relabelWorker, workerBytes, workerSpec } from "./worker.ts";
 
@@ -152,6 +152,7 @@ export class InstanceDeployments implements Deployments {
     this.#writeDown();
     await this.#reconciler.settled();
     for (const known of this.#known.values()) {
+      for (const note of contextNotes(known.spec, known.shape?.trainedContextTokens)) report.note(note);
       const failure = this.#failureOf(known);
       if (!failure) continue;
       if (known.row.source === "environment") throw failure.cause ?? startError(known, failure);
@@ -175,7 +176,14 @@ export class InstanceDeployments implements Deployments {
     const children = new Map(this.#rooms.supervisor.status().map((child) => [child.name, child]));
     const workers = this.#reconciler.workers();
     return [...this.#known.values()].map((known) =>
-      deploymentResource({ row: known.row, spec: known.spec, failure: this.#failureOf(known), workers, children }),
+      deploymentResource({
+        row: known.row,
+        spec: known.spec,
+        failure: this.#failureOf(known),
+        trainedContextTokens: known.shape?.trainedContextTokens,
+        workers,
+        children,
+      }),
     );
   }
 

@@ -47,16 +47,42 @@ export async function instanceStatus(sources: StatusSources): Promise<InstanceSt
     sources.engines.list().filter(({ kind }) => kind !== "embedded"),
     ({ name }) => name,
   );
-  const deployments = [...own, ...[...added].map(([name, endpoints]) => addedEngine(name, endpoints))];
+  const others = [...added].map(([name, endpoints]) => addedEngine(name, endpoints));
+  const troubles = [
+    ...components.flatMap((component) => componentTrouble(component)),
+    ...wanted.flatMap(({ name, state, error }) =>
+      state === "failed"
+        ? [`Model ${name} is not served as wanted: ${error?.message ?? "its workers do not run."}`]
+        : [],
+    ),
+    ...others.flatMap((engine) => engineTrouble(engine)),
+  ];
   return {
     version: sources.version,
     address: sources.address,
     started_at: sources.startedAt.toISOString(),
-    healthy: components.every(({ state }) => !illStates.has(state)) && wanted.every(({ state }) => state !== "failed"),
+    healthy: troubles.length === 0,
+    troubles,
     components,
-    deployments,
+    deployments: [...own, ...others],
     memory: { total_rss_bytes: trees.get(process.pid) ?? process.memoryUsage.rss() },
   };
+}
+
+function componentTrouble({ name, state, last_error }: ComponentStatus): string[] {
+  if (!illStates.has(state)) return [];
+  return [`${name} is ${state}${last_error === undefined ? "." : `: ${last_error}`}`];
+}
+
+/** An engine that was added is in trouble as soon as one of its endpoints does not answer: calls to it may fail. */
+function engineTrouble({ name, endpoints }: DeploymentStatus): string[] {
+  const down = endpoints.filter(({ state }) => state === "down");
+  if (down.length === 0) return [];
+  const which =
+    endpoints.length === 1
+      ? "does not answer"
+      : `does not answer at ${down.length} of its ${endpoints.length} endpoints`;
+  return [`Engine ${name} ${which}: ${down[0]!.error ?? "no reason is known."}`];
 }
 
 export function componentOf(child: ChildStatus): ComponentStatus {

@@ -31,7 +31,7 @@ export const kvFolderOf = (home: Home, deployment: string): string => join(home.
 
 /** Memory of one worker in bytes: its weights, the KV of all its slots, and the rest. */
 export function workerBytes(spec: DeploymentSpec, model: LocalModel, shape: ModelShape | undefined): number {
-  const context = spec.contextTokens ?? Math.min(usualContextTokens, shape?.trainedContextTokens ?? usualContextTokens);
+  const context = Math.min(spec.contextTokens ?? usualContextTokens, shape?.trainedContextTokens ?? Infinity);
   return model.bytes + (shape?.kvBytesPerToken ?? 0) * spec.slots * context + besidesBytes;
 }
 

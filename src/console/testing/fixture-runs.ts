@@ -185,6 +185,7 @@ export function makeRun(
     version: agent.version,
     status: alive ?? (dies ? "failed" : stopped ? "stopped" : "completed"),
     error_code: dies ? "effect_unknown" : stopped ? "stopped" : null,
+    wakes_at: null,
     error_message: dies
       ? "Whether open_work_order took place is not known. Look at the tool's own records, then settle the effect by hand."
       : stopped

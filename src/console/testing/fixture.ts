@@ -137,6 +137,7 @@ function statusAt(random: Random, now: number, started: number): Status {
     address: "http://localhost:4070",
     started_at: iso(started),
     healthy: true,
+    troubles: [],
     alarms: [],
     components: [
       component("gateway", 148_200_000),

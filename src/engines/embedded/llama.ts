@@ -24,7 +24,7 @@ export class StartError extends Error {
 export interface DeviceOptions {
   modelPath: string;
   slots: number;
-  /** 0: what the model was trained for, at most 4,096. */
+  /** At most what the model was trained for. 0: that, at most 4,096. */
   contextTokens: number;
   threads: number;
   log(message: string, detail: Record<string, unknown>): void;
@@ -71,8 +71,10 @@ export async function loadModel(options: DeviceOptions): Promise<LoadedModel> {
   const model = await openModel(llama, options);
   const trained = model.trainContextSize;
   // The library rounds up to this anyway; the plan must count with what it will take.
-  const asked =
-    Math.ceil((options.contextTokens || Math.min(trained, defaultContextTokens)) / contextStep) * contextStep;
+  const asked = Math.ceil(Math.min(trained, options.contextTokens || defaultContextTokens) / contextStep) * contextStep;
+  // Beyond what it was trained for a model writes nonsense; whoever deployed it is told (cli/instance/deploymentResource.ts).
+  if (options.contextTokens > trained)
+    options.log("the context is cut to what the model was trained for", { asked: options.contextTokens, trained });
   const plan = await measure(model, options, asked);
   const doesNotFit = refusal(plan, { slots: options.slots, contextTokens: asked }, await memoryOf(llama));
   if (doesNotFit) throw new StartError("kv_memory", doesNotFit.message, doesNotFit.hint);

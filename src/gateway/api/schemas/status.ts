@@ -96,7 +96,12 @@ export const status = z.object({
   version: z.string(),
   address: z.string(),
   started_at: time,
-  healthy: z.boolean(),
+  healthy: z.boolean().describe("False while `troubles` has anything"),
+  troubles: z
+    .array(z.string())
+    .describe(
+      "What is not well, in a sentence each: a component, a deployment, or an engine that was added and does not answer",
+    ),
   components: z.array(componentStatus),
   deployments: z.array(deploymentStatus),
   alarms: z.array(alarm).describe("What an owner must look at, newest first; empty for members"),
