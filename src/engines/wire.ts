@@ -141,6 +141,9 @@ export function errorDetail(text: string): { message?: string; code?: string; pa
   };
 }
 
+/** How engines say that a prompt is too long (vLLM, SGLang, llama.cpp, providers): most of them give no code for it. */
+const tooLong = /context (length|window|size)|(longer|larger) than the .{0,40}context/i;
+
 /** An engine's refusal as our error: whose fault it is, and whether another try may do better. */
 export function refusalOf(status: number, text: string, retryAfter: number | undefined): EngineError {
   const detail = errorDetail(text);
@@ -189,7 +192,7 @@ export function refusalOf(status: number, text: string, retryAfter: number | und
     });
   return new EngineError({
     status: status === 413 ? 413 : 400,
-    code: detail.code ?? "invalid_request",
+    code: tooLong.test(detail.message ?? "") ? "context_length_exceeded" : (detail.code ?? "invalid_request"),
     message: detail.message ?? `The engine refused the request (${status}).`,
     hint: detail.hint ?? "The engine judges this field itself: see its documentation.",
     ...(detail.param !== undefined && { param: detail.param }),

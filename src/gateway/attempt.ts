@@ -22,7 +22,7 @@ import { limits } from "./limits.ts";
 import { phasesOf } from "./phases.ts";
 import { fieldsFor } from "./protocol/fields.ts";
 import { budgetRefusal, whyAborted } from "./refusals.ts";
-import { faultOf, ofEndpoint } from "./scheduling/faults.ts";
+import { faultOf, ofEndpoint, refusesRequest } from "./scheduling/faults.ts";
 import { Placer } from "./scheduling/placer.ts";
 import type { Dispatcher } from "./scheduling/dispatcher.ts";
 import { programKey, type PromptFacts } from "./scheduling/prompts.ts";
@@ -165,7 +165,8 @@ export class Attempts {
         // It broke off, or was given up, before it said anything: it has nothing to be asked, and nothing to be paid for.
         const silent = fault !== undefined && fault !== "garbage" && opening.answer?.usage()?.source !== "engine";
         if (silent) attempt.moments.opened = 0;
-        await this.end(call, attempt, silent ? undefined : opening.answer, "failed", asGatewayError(error));
+        const outcome = refusesRequest(error) ? "refused" : "failed";
+        await this.end(call, attempt, silent ? undefined : opening.answer, outcome, asGatewayError(error));
       }
       throw error;
     } finally {
@@ -239,7 +240,7 @@ export class Attempts {
       this.#dispatcher.outcome(attempt.id, endpoint.endpoint, fault ?? "served");
     const timings = answer?.timings() ?? {};
     this.#dispatcher.ended(attempt.id, {
-      reason: outcome === "completed" ? "done" : outcome,
+      reason: outcome === "completed" ? "done" : outcome === "cancelled" ? "cancelled" : "failed",
       ...(told && { usage: billedUsage(attempt, told), timings: seenTimings(attempt, told, timings) }),
     });
     if (outcome === "completed" && told) this.#placer.answered(call.request.body.model, expected.outputTokens);

@@ -21,6 +21,7 @@ import { Recorder } from "./records.ts";
 import { modelUnpriced, shuttingDown, unknownModel, whyAborted } from "./refusals.ts";
 import { Relay } from "./relay.ts";
 import { Dispatcher } from "./scheduling/dispatcher.ts";
+import { refusesRequest } from "./scheduling/faults.ts";
 import { programKey, PromptReader } from "./scheduling/prompts.ts";
 import type { AttemptState, Begun, CallState, EndedAttempt, Outcome } from "./state.ts";
 import type { CallAnswer, CallRecord, CallRequest } from "./types.ts";
@@ -249,7 +250,8 @@ class Pipeline {
     const failure = asGatewayError(error);
     if (failure.code === "internal_error")
       this.#log.error({ call: call.id, err: (error as Error).stack }, "a call failed for an unforeseen reason");
-    const outcome = call.signal.aborted ? "cancelled" : call.attempts.length === 0 ? "refused" : "failed";
+    const refused = call.attempts.length === 0 || refusesRequest(failure);
+    const outcome = call.signal.aborted ? "cancelled" : refused ? "refused" : "failed";
     void this.#record(call, outcome, failure.code, null);
     return failure;
   }

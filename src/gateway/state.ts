@@ -69,7 +69,8 @@ export type Begun = { attempt: AttemptState; answer: EngineAnswer } & (
   | { streams: false; whole: Record<string, unknown> }
 );
 
-export type Outcome = "completed" | "failed" | "cancelled";
+/** `refused`: by its engine, for the request's own sake. */
+export type Outcome = "completed" | "refused" | "failed" | "cancelled";
 
 export interface EndedAttempt {
   usage: Usage;

@@ -39,7 +39,7 @@ export interface CallAnswer {
 
 export interface CallRecord {
   id: string;
-  status: "completed" | "failed" | "cancelled";
+  status: "completed" | "refused" | "failed" | "cancelled";
   errorCode?: string;
   finishReason?: string;
   usage: Usage;

@@ -21,6 +21,7 @@ export function usedBy(
   known: Usage | undefined,
 ): SettledUsage {
   if (known) return { usage: known, source: known.source };
+  if (outcome === "refused") return { usage: nothing, source: "counted" };
   if (outcome === "failed" && attempt.moments.opened === 0) return { usage: nothing, source: "counted" };
   if (outcome === "cancelled" && !answer && attempt.body.stream === true)
     // Closed before the first byte: at most the prompt was worked on.

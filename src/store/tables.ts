@@ -190,7 +190,7 @@ export interface AttemptsTable {
   call: string;
   number: number;
   engine: string;
-  status: "completed" | "failed" | "cancelled";
+  status: "completed" | "refused" | "failed" | "cancelled";
   error_code: string | null;
   decision: unknown | null;
   cached_by_tier: unknown | null;

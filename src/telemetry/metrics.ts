@@ -12,7 +12,7 @@ export interface Metrics {
   registry: Registry;
   /** A call has ended. Durations in milliseconds; `firstTokenMs` undefined when nothing came. */
   callEnded(call: { model: string; outcome: CallOutcome; durationMs: number; firstTokenMs?: number | undefined }): void;
-  attemptEnded(attempt: { engine: string; outcome: Exclude<CallOutcome, "refused"> }): void;
+  attemptEnded(attempt: { engine: string; outcome: CallOutcome }): void;
   tokensUsed(model: string, tokens: { prompt: number; cached: number; output: number }): void;
   /** Prompt tokens that placement expected to find cached beside what the engine reported. */
   cachedGap(engine: string, predicted: number, reported: number): void;
@@ -81,7 +81,7 @@ export function createMetrics(options: { process?: boolean } = {}): Metrics {
   if (options.process ?? true) collectDefaultMetrics({ register: registry });
 
   const models = new Map<string, ModelNumbers>();
-  const attempts = new Map<string, Record<Exclude<CallOutcome, "refused">, number>>();
+  const attempts = new Map<string, Record<CallOutcome, number>>();
   const refusals = new Map<string, number>();
   const gaps = new Map<string, number>();
   const hints = new Map<string, number>();
@@ -256,7 +256,7 @@ export function createMetrics(options: { process?: boolean } = {}): Metrics {
     },
     attemptEnded({ engine, outcome }) {
       let outcomes = attempts.get(engine);
-      if (!outcomes) attempts.set(engine, (outcomes = { completed: 0, failed: 0, cancelled: 0 }));
+      if (!outcomes) attempts.set(engine, (outcomes = { completed: 0, refused: 0, failed: 0, cancelled: 0 }));
       outcomes[outcome]++;
     },
     tokensUsed(model, { prompt, cached, output }) {

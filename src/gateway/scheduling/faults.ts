@@ -22,6 +22,12 @@ export function faultOf(error: unknown): EndpointFault | undefined {
   return faults[engine.code] ?? (engine.status >= 500 ? "failure" : undefined);
 }
 
+/** Whether an engine has refused the request for the request's own sake: too long, or a field that it does not take. */
+export function refusesRequest(error: unknown): boolean {
+  const engine = error instanceof EngineError ? error : error instanceof Error ? error.cause : undefined;
+  return engine instanceof EngineError && !engine.retryable && engine.status >= 400 && engine.status < 499;
+}
+
 /**
  * The same error, that names the endpoint by its place in this installation: an address inside it is of no use to callers, and none of
  * their business. What an engine says of the request itself stays as it is.

@@ -93,7 +93,7 @@ export const attempt = z.object({
   id: z.string(),
   number: z.number(),
   engine: z.string(),
-  status: z.enum(["completed", "failed", "cancelled"]),
+  status: callStatus,
   error_code: z.string().nullable(),
   decision: decision.nullable(),
   cached_by_tier: z.record(z.string(), z.number()).nullable(),
