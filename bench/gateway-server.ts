@@ -32,7 +32,7 @@ const log = createLogger();
 const metrics = createMetrics();
 const alarms = new Alarms({ log, metrics });
 const events = new LiveEvents<LiveEvent>();
-const gateway = createGateway({ db, ledger, engines, events, metrics, alarms, log });
+const gateway = createGateway({ db, ledger, keys: identity, engines, events, metrics, alarms, log });
 const server = createServer({
   ...{ gateway, identity, ledger, engines, db, events, metrics, alarms, log },
   status: () => Promise.reject(new Error("not measured here")),

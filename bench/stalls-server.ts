@@ -41,7 +41,7 @@ const log = createLogger({ level: "silent" });
 const metrics = createMetrics();
 const alarms = new Alarms({ log, metrics });
 const events = new LiveEvents<LiveEvent>();
-const gateway = createGateway({ db, ledger, engines, events, metrics, alarms, log });
+const gateway = createGateway({ db, ledger, keys: identity, engines, events, metrics, alarms, log });
 const runEvents: Dependencies["events"] = { publish: () => {} };
 const nowhere = { socket: "/dev/null/restate" };
 const agents = createAgents({

@@ -2,6 +2,7 @@
 import { connect } from "node:http2";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { GatewayError } from "../gateway/errors.ts";
+import { keyRevoked } from "../gateway/refusals.ts";
 import { testDatabase } from "../store/testing.ts";
 import { RestateClient } from "./restate/client.ts";
 import { startHouse, type House } from "./testing.ts";
@@ -206,6 +207,25 @@ test("the free loop: the model chooses tools, is told of its mistakes, and answe
     step.effect ? [step.effect.key.split(":").slice(2).join(":")] : [],
   );
   expect(effects).toEqual(["5:0", "5:1"]);
+});
+
+test("a run whose key is revoked: its model call is not made again, and no further step is begun", async () => {
+  const revoke = (at: string) => db.query(`update keys set revoked_at = ${at} where id = $1`, [house.tenant.key]);
+  const asked = house.gateway.requests.length;
+  const stopped = () => {
+    throw keyRevoked();
+  };
+  expect(await withScript(stopped, () => runAgent("stopped-call", { tools: [] }, "Hello"))).toMatchObject({
+    ...{ status: "failed", error_code: "key_revoked", steps: 0 },
+  });
+  const between = async () => {
+    await revoke("now()");
+    return { tool_calls: [toolCall("a", "read_machine", { machine: "M-001" })] };
+  };
+  const run = await withScript(between, () => runAgent("stopped-run", {}, "Hello"));
+  await revoke("null");
+  expect(run).toMatchObject({ status: "failed", error_code: "key_revoked", steps: 1 });
+  expect(house.gateway.requests.length).toBe(asked + 2);
 });
 
 test("text that cannot be stored, from a model or a tool, never keeps a run standing still", async () => {

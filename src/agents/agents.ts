@@ -46,10 +46,10 @@ export function createAgents(options: AgentsOptions): Agents {
       await options.gateway.flushed();
       if (step !== undefined) {
         const [resource] = await readSteps(db, id, step);
-        if (resource) events.publish(viewer.organisation, { type: "step", run: id, step: resource });
+        if (resource) events.publish(viewer, { type: "step", run: id, step: resource });
       }
       const run = await readRun(db, viewer, id);
-      if (run) events.publish(viewer.organisation, { type: "run", run });
+      if (run) events.publish(viewer, { type: "run", run });
     })().catch((error: Error) => log.debug({ run: id }, error.message));
   };
   const turns = new Turns(options, {

@@ -15,7 +15,12 @@ export interface Dependencies {
   };
   ledger: Pick<Ledger, "setBudget" | "recordOutcome">;
   engines: Pick<EngineRegistry, "endpoints" | "list">;
-  events: { publish(organisation: string, event: { type: "run" | "step" } & Record<string, unknown>): void };
+  events: {
+    publish(
+      of: { organisation: string; project: string },
+      event: { type: "run" | "step" } & Record<string, unknown>,
+    ): void;
+  };
   alarms: Pick<Alarms, "raise" | "clear">;
   log: Logger;
 }

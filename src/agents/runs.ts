@@ -125,7 +125,7 @@ export class Runs {
          and (status in ('queued', 'running') or (status = 'waiting' and wake_at <= now()))
          and (owner is null or owner = $2 or ${ownerGone})
        returning runs.id, runs.organisation, runs.project, o.currency, runs.agent, runs.version, v.manifest_ref, runs.key,
-         exists (select from keys k where k.id = runs.key and k.revoked_at is not null) as key_revoked,
+         runs.key is not null and not exists (select from keys k where k.id = runs.key and k.revoked_at is null) as key_revoked,
          runs.input_ref, runs.next_step, runs.retries, runs.started_at, runs.paused_ms, runs.fence
        ), ended as (${endWaits} and exists (select from claimed))
        select * from claimed`,

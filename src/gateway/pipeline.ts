@@ -5,6 +5,7 @@
 // leaves a row of its own. A call has ended when its last attempt is settled; its record follows at once.
 import { EngineError } from "../engines/index.ts";
 import type { EngineRegistry, RegisteredEndpoint, RuntimeFact } from "../engines/index.ts";
+import type { Identity } from "../governance/index.ts";
 import type { Ledger, RateCard } from "../ledger/index.ts";
 import type { Carrier, SchedulerSnapshot } from "../scheduler/index.ts";
 import { newId, storable } from "../store/index.ts";
@@ -18,7 +19,7 @@ import { pooledId } from "./ids.ts";
 import { limits } from "./limits.ts";
 import { checkOutput, OutputGatherer, outputCheck } from "./output.ts";
 import { Recorder } from "./records.ts";
-import { modelUnpriced, shuttingDown, unknownModel, whyAborted } from "./refusals.ts";
+import { keyRevoked, modelUnpriced, shuttingDown, unknownModel, whyAborted } from "./refusals.ts";
 import { Relay } from "./relay.ts";
 import { Dispatcher } from "./scheduling/dispatcher.ts";
 import { refusesRequest } from "./scheduling/faults.ts";
@@ -30,6 +31,8 @@ import { openAiUsage } from "./usage.ts";
 export interface GatewayDependencies {
   db: Database;
   ledger: Ledger;
+  /** Where calls under way learn that their key was revoked. */
+  keys: Pick<Identity, "watch">;
   engines: EngineRegistry;
   events: LiveEvents<LiveEvent>;
   metrics: Metrics;
@@ -86,6 +89,7 @@ class Pipeline {
   readonly prompts = new PromptReader();
   readonly #attempts: Attempts;
   readonly #ledger: Ledger;
+  readonly #keys: Pick<Identity, "watch">;
   readonly #engines: EngineRegistry;
   readonly #events: LiveEvents<LiveEvent>;
   readonly #metrics: Metrics;
@@ -100,6 +104,7 @@ class Pipeline {
     dependencies.metrics.schedulerReadBy(() => numbersOf(this.dispatcher.snapshot()));
     this.#attempts = new Attempts({ ...dependencies, dispatcher: this.dispatcher });
     this.#ledger = dependencies.ledger;
+    this.#keys = dependencies.keys;
     this.#engines = dependencies.engines;
     this.#events = dependencies.events;
     this.#metrics = dependencies.metrics;
@@ -129,11 +134,13 @@ class Pipeline {
     const id = request.id ?? pooledId("call");
     const origin = performance.now();
     const ended = Promise.withResolvers<void>();
+    const unwatch = this.#keys.watch(request.principal.key, () => stop.abort(keyRevoked()));
     this.#underWay.set(id, { request, stop: (reason) => stop.abort(reason), ended: ended.promise });
     return {
       ...{ id, request, check, startedAt: Date.now(), signal: stop.signal, attempts: [], firstTokenMs: undefined },
       now: () => performance.now() - origin,
       release: () => {
+        unwatch();
         request.signal?.removeEventListener("abort", onAbort);
         this.#underWay.delete(id);
         ended.resolve();
@@ -294,7 +301,7 @@ class Pipeline {
     this.#log.debug({ call: call.id, model, status, code: errorCode, durationMs }, "call ended");
     const { organisation, project } = principal;
     const written = this.recorder.add({ organisation, project, call: shown, attempts });
-    this.#events.publish(organisation, { type: "call", call: shown });
+    this.#events.publish({ organisation, project }, { type: "call", call: shown });
     call.release();
     return written;
   }

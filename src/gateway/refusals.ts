@@ -92,6 +92,16 @@ export function clientGone(): GatewayError {
   return new GatewayError({ status: 499, code: "client_gone", message: "The client closed the connection." });
 }
 
+/** The key was revoked while something that it had begun was under way. */
+export function keyRevoked(): GatewayError {
+  return new GatewayError({
+    status: 401,
+    code: "key_revoked",
+    message: "The key was revoked while this was under way.",
+    hint: "Use another key: an owner makes one with lineshaft keys create.",
+  });
+}
+
 export function shuttingDown(): GatewayError {
   return new GatewayError({
     status: 503,

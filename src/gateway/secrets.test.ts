@@ -10,8 +10,7 @@ test("a client's key, headers and words stay where they belong", async () => {
   const events: unknown[] = [];
   const stop = new AbortController();
   const watching = (async () => {
-    for await (const { event } of at.events.subscribe(at.principal.organisation, undefined, stop.signal))
-      events.push(event);
+    for await (const { event } of at.events.subscribe(at.principal, undefined, stop.signal)) events.push(event);
   })();
   const headers: Record<string, string> = {
     authorization: `Bearer ${at.key}`,

@@ -13,7 +13,7 @@ import type { Database } from "../store/index.ts";
 import { testDatabase } from "../store/testing.ts";
 import { Alarms, createLogger, createMetrics, LiveEvents } from "../telemetry/index.ts";
 import type { Metrics } from "../telemetry/index.ts";
-import type { LiveEvent } from "./api/schemas.ts";
+import type { DeploymentStatus, LiveEvent } from "./api/schemas.ts";
 import { closeServer, createServer, type ServerDependencies } from "./http/server.ts";
 import { createGateway } from "./pipeline.ts";
 import type { Gateway } from "./pipeline.ts";
@@ -53,6 +53,8 @@ export async function testGateway(
     priced?: boolean;
     db?: Database & AsyncDisposable;
     openMetrics?: boolean;
+    /** What /api/status says of deployments. */
+    deployments?: DeploymentStatus[];
     /** Routes of rooms above this one, made from its parts. */
     routes?: (parts: Omit<ServerDependencies, "status" | "routes">) => ServerDependencies["routes"];
   } = {},
@@ -81,7 +83,7 @@ export async function testGateway(
   const events = new LiveEvents<LiveEvent>();
   const metrics = createMetrics({ process: false });
   const alarms = new Alarms({ log, metrics });
-  const gateway = createGateway({ db, ledger, engines, events, metrics, alarms, log });
+  const gateway = createGateway({ db, ledger, keys: identity, engines, events, metrics, alarms, log });
   const parts = { gateway, identity, ledger, engines, db, events, metrics, alarms, log };
   const routes = options.routes?.(parts);
   const server = createServer({
@@ -94,7 +96,7 @@ export async function testGateway(
       healthy: true,
       troubles: [],
       components: [],
-      deployments: [],
+      deployments: options.deployments ?? [],
       memory: { total_rss_bytes: 1 },
     }),
     openMetrics: options.openMetrics ?? true,

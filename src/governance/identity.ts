@@ -5,6 +5,7 @@
 // guessing costs the database nothing.
 import { hash } from "node:crypto";
 import { newId, type Database } from "../store/index.ts";
+import { KeyWatch } from "./keyWatch.ts";
 import { hmacOf, looksLikeSecret, newSecret } from "./keys.ts";
 import type { Principal, Role } from "./types.ts";
 
@@ -39,12 +40,14 @@ export class Identity {
   readonly #db: Database;
   readonly #installationKey: Buffer;
   readonly #now: () => number;
+  readonly #watch: KeyWatch;
   readonly #remembered = new Map<string, { principal: Principal | undefined; until: number }>();
 
   constructor(options: { db: Database; secret: Buffer; now?: () => number }) {
     this.#db = options.db;
     this.#installationKey = options.secret;
     this.#now = options.now ?? Date.now;
+    this.#watch = new KeyWatch(options.db);
   }
 
   /** The principal of a bearer token; undefined for unknown, malformed and revoked ones alike. */
@@ -140,6 +143,14 @@ export class Identity {
     return rows.map(keyOf);
   }
 
+  /**
+   * Calls `onRevoked` once when the key is revoked: at once when this process does it, within a second otherwise. Answers how to stop
+   * watching. For what a key has begun and that goes on after the request was let in.
+   */
+  watch(key: string, onRevoked: () => void): () => void {
+    return this.#watch.watch(key, onRevoked);
+  }
+
   /** Ends a key at once; undefined when there is none of that id. Revoking it again changes nothing. */
   async revokeKey(organisation: string, id: string): Promise<Key | undefined> {
     const { rows } = await this.#db.query<KeyRow>(
@@ -149,6 +160,7 @@ export class Identity {
     );
     for (const [cacheKey, { principal }] of this.#remembered)
       if (principal?.key === id) this.#remembered.delete(cacheKey);
+    if (rows[0]) this.#watch.revoked(id);
     return rows[0] && keyOf(rows[0]);
   }
 }

@@ -59,7 +59,7 @@ const beginning = new Date(0);
 export async function readBill(
   db: Database,
   organisation: string,
-  period: { from?: Date; to?: Date; agent?: string },
+  period: { from?: Date; to?: Date; agent?: string; project?: string | undefined },
 ): Promise<Bill> {
   const from = period.from ?? beginning;
   const to = period.to ?? (await presentEnd(db));
@@ -69,11 +69,13 @@ export async function readBill(
          sum(s.prompt_tokens)::bigint as prompt_tokens, sum(s.cached_tokens)::bigint as cached_tokens,
          sum(s.output_tokens)::bigint as output_tokens, sum(s.amount_nano)::bigint as cost
        from settlements s join holds h using (attempt)
-       where s.organisation = $1 and s.created_at >= $2 and s.created_at < $3 group by h.agent
+       where s.organisation = $1 and s.created_at >= $2 and s.created_at < $3 and ($5::text is null or h.project = $5)
+       group by h.agent
      ), earning as (
        select agent, sum(price_nano)::bigint as revenue,
          count(*) filter (where verdict = 'passed') as passed, count(*) filter (where verdict = 'failed') as failed
-       from outcomes where organisation = $1 and created_at >= $2 and created_at < $3 group by agent
+       from outcomes where organisation = $1 and created_at >= $2 and created_at < $3 and ($5::text is null or project = $5)
+       group by agent
      )
      select coalesce(s.agent, e.agent) as agent, a.name, coalesce(runs, 0) as runs, coalesce(calls, 0) as calls,
        coalesce(prompt_tokens, 0) as prompt_tokens, coalesce(cached_tokens, 0) as cached_tokens,
@@ -82,7 +84,7 @@ export async function readBill(
      from spending s full join earning e on s.agent = e.agent left join agents a on a.id = coalesce(s.agent, e.agent)
      where $4::text is null or coalesce(s.agent, e.agent) = $4
      order by revenue desc, cost desc, 1`,
-    [organisation, from, to, period.agent ?? null],
+    [organisation, from, to, period.agent ?? null, period.project ?? null],
   );
   const lines = rows.map(lineOf);
   return {
@@ -90,7 +92,7 @@ export async function readBill(
     to,
     lines,
     total: totalOf(lines),
-    suspense: await readSuspense(db, organisation, from, to, period.agent),
+    suspense: await readSuspense(db, organisation, from, to, period),
   };
 }
 
@@ -99,15 +101,15 @@ async function readSuspense(
   organisation: string,
   from: Date,
   to: Date,
-  agent: string | undefined,
+  { agent, project }: { agent?: string; project?: string | undefined },
 ): Promise<SuspenseLine[]> {
   const { rows } = await db.query<{ model: string; attempts: bigint; amount: bigint }>(
     `select h.model, count(*) as attempts, sum(s.suspense_nano)::bigint as amount
      from settlements s join holds h using (attempt)
      where s.organisation = $1 and s.created_at >= $2 and s.created_at < $3 and s.suspense_nano > 0
-       and ($4::text is null or h.agent = $4)
+       and ($4::text is null or h.agent = $4) and ($5::text is null or h.project = $5)
      group by h.model order by amount desc, h.model`,
-    [organisation, from, to, agent ?? null],
+    [organisation, from, to, agent ?? null, project ?? null],
   );
   return rows.map(({ model, attempts, amount }) => ({ model, attempts: Number(attempts), amountNano: amount }));
 }

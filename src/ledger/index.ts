@@ -33,7 +33,11 @@ export interface Ledger {
   listBudgets(organisation: string): Promise<Budget[]>;
   removeBudget(organisation: string, id: string): Promise<boolean>;
   recordOutcome(outcome: NewOutcome): Promise<Outcome>;
-  bill(organisation: string, period?: { from?: Date; to?: Date; agent?: string }): Promise<Bill>;
+  /** Of a whole organisation, or of one project of it. */
+  bill(
+    organisation: string,
+    period?: { from?: Date; to?: Date; agent?: string; project?: string | undefined },
+  ): Promise<Bill>;
   prove(): Promise<ProofReport>;
   close(): Promise<void>;
 }

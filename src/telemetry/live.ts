@@ -1,6 +1,7 @@
 // Live events: what the console and `--follow` watch instead of polling.
 //
-// One ring of the newest events per organisation, shared by its subscribers: each keeps only its place in the ring. A slow
+// One ring of the newest events per organisation, and one per project, shared by their subscribers: an owner reads the organisation's,
+// a member its project's, so that neither events nor their ids tell one project of another. A subscriber keeps only its place. A slow
 // reader therefore costs nothing and holds nobody up; when the ring has passed it, it goes on at the oldest event still there
 // and sees from the gap in the ids that it missed some. Ids are `EPOCH.SEQUENCE`: an id of an earlier process is not mistaken
 // for one of this.
@@ -23,8 +24,18 @@ interface Ring<Event extends LiveEventLike> {
   waiting: Set<() => void>;
 }
 
+/** Whose event it is: one project's, every project's (the machine's state), or the organisation's owners' alone. */
+export interface Audience {
+  organisation: string;
+  project: string | typeof everyProject | typeof ownersOnly;
+}
+export const everyProject = Symbol("every project");
+export const ownersOnly = Symbol("owners only");
+
 export class LiveEvents<Event extends LiveEventLike = LiveEventLike> {
   readonly #rings = new Map<string, Ring<Event>>();
+  /** Rings of projects, by organisation. */
+  readonly #projects = new Map<string, Map<string, Ring<Event>>>();
   readonly #size: number;
   readonly #epoch: string;
 
@@ -33,8 +44,14 @@ export class LiveEvents<Event extends LiveEventLike = LiveEventLike> {
     this.#epoch = options.epoch ?? Date.now().toString(36);
   }
 
-  publish(organisation: string, event: Event): void {
-    const ring = this.#ring(organisation);
+  publish({ organisation, project }: Audience, event: Event): void {
+    this.#add(this.#ring(organisation), event);
+    if (typeof project === "string") this.#add(this.#ring(organisation, project), event);
+    else if (project === everyProject)
+      for (const ring of this.#projects.get(organisation)?.values() ?? []) this.#add(ring, event);
+  }
+
+  #add(ring: Ring<Event>, event: Event): void {
     ring.events[ring.next % this.#size] = event;
     ring.next++;
     for (const wake of ring.waiting) wake();
@@ -46,11 +63,11 @@ export class LiveEvents<Event extends LiveEventLike = LiveEventLike> {
    * that was passed over, starts at the oldest event kept. Ends when the signal aborts or the reader stops.
    */
   async *subscribe(
-    organisation: string,
+    reader: { organisation: string; project?: string },
     lastEventId?: string,
     signal?: AbortSignal,
   ): AsyncGenerator<PublishedEvent<Event>, void, void> {
-    const ring = this.#ring(organisation);
+    const ring = this.#ring(reader.organisation, reader.project);
     let place = this.#startOf(ring, lastEventId);
     let wake = () => {};
     const onAbort = () => wake();
@@ -79,9 +96,15 @@ export class LiveEvents<Event extends LiveEventLike = LiveEventLike> {
     return epoch === this.#epoch && Number.isSafeInteger(number) && number >= 0 ? Math.min(number + 1, ring.next) : 0;
   }
 
-  #ring(organisation: string): Ring<Event> {
-    let ring = this.#rings.get(organisation);
-    if (!ring) this.#rings.set(organisation, (ring = { events: [], next: 0, waiting: new Set() }));
+  #ring(organisation: string, project?: string): Ring<Event> {
+    let rings = this.#rings;
+    if (project !== undefined) {
+      const of = this.#projects.get(organisation) ?? new Map<string, Ring<Event>>();
+      this.#projects.set(organisation, (rings = of));
+    }
+    const name = project ?? organisation;
+    let ring = rings.get(name);
+    if (!ring) rings.set(name, (ring = { events: [], next: 0, waiting: new Set() }));
     return ring;
   }
 }

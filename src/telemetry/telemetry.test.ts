@@ -3,6 +3,7 @@ import { createLogger } from "./logger.ts";
 import { LiveEvents } from "./live.ts";
 import { createMetrics } from "./metrics.ts";
 
+const org = { organisation: "org", project: "p" };
 const event = (number: number) => ({ type: "call", number });
 
 async function take<Event>(events: AsyncIterable<Event>, count: number): Promise<Event[]> {
@@ -13,11 +14,11 @@ async function take<Event>(events: AsyncIterable<Event>, count: number): Promise
 
 test("a reader gets what happens after it came, in order", async () => {
   const live = new LiveEvents<ReturnType<typeof event>>({ epoch: "e" });
-  live.publish("org", event(0));
-  const reader = take(live.subscribe("org"), 2);
+  live.publish(org, event(0));
+  const reader = take(live.subscribe(org), 2);
   await Promise.resolve();
-  for (const number of [1, 2]) live.publish("org", event(number));
-  live.publish("another", event(99));
+  for (const number of [1, 2]) live.publish(org, event(number));
+  live.publish({ organisation: "another", project: "p" }, event(99));
   expect(await reader).toEqual([
     { id: "e.1", event: event(1) },
     { id: "e.2", event: event(2) },
@@ -26,9 +27,9 @@ test("a reader gets what happens after it came, in order", async () => {
 
 test("one that comes back gets what it missed, as far as it is kept", async () => {
   const live = new LiveEvents<ReturnType<typeof event>>({ size: 3, epoch: "e" });
-  for (let number = 0; number < 5; number++) live.publish("org", event(number));
+  for (let number = 0; number < 5; number++) live.publish(org, event(number));
   const numbers = async (last: string, count: number) =>
-    (await take(live.subscribe("org", last), count)).map((one) => one.event.number);
+    (await take(live.subscribe(org, last), count)).map((one) => one.event.number);
   expect(await numbers("e.3", 1)).toEqual([4]);
   expect(await numbers("e.0", 3)).toEqual([2, 3, 4]);
   expect(await numbers("earlier-process.4", 3)).toEqual([2, 3, 4]);
@@ -37,18 +38,18 @@ test("one that comes back gets what it missed, as far as it is kept", async () =
 
 test("a slow reader is passed over and sees it in the ids", async () => {
   const live = new LiveEvents<ReturnType<typeof event>>({ size: 3, epoch: "e" });
-  const reader = live.subscribe("org");
+  const reader = live.subscribe(org);
   const first = reader.next();
-  live.publish("org", event(0));
+  live.publish(org, event(0));
   await first;
-  for (let number = 1; number < 10; number++) live.publish("org", event(number));
+  for (let number = 1; number < 10; number++) live.publish(org, event(number));
   expect((await reader.next()).value).toMatchObject({ id: "e.7" });
 });
 
 test("a reader ends when its signal aborts, while it waits", async () => {
   const live = new LiveEvents();
   const stop = new AbortController();
-  const reader = take(live.subscribe("org", undefined, stop.signal), 1);
+  const reader = take(live.subscribe(org, undefined, stop.signal), 1);
   stop.abort();
   expect(await reader).toEqual([]);
 });

@@ -34,7 +34,15 @@ import { createLedger } from "../../ledger/index.ts";
 import type { Database } from "../../store/index.ts";
 import type { LocalModel, Progress } from "../../models/index.ts";
 import { isSuperuser, superuserAdvice } from "../../store/index.ts";
-import { Alarms, AlarmStore, createLogger, createMetrics, LiveEvents } from "../../telemetry/index.ts";
+import {
+  Alarms,
+  AlarmStore,
+  createLogger,
+  createMetrics,
+  everyProject,
+  LiveEvents,
+  ownersOnly,
+} from "../../telemetry/index.ts";
 import { firstTenant, type Settings } from "../settings.ts";
 import { buildConsoleIfAbsent } from "./console.ts";
 import { InstanceDeployments } from "./deployments.ts";
@@ -152,7 +160,10 @@ async function compose(options: StartOptions, stack: AsyncDisposableStack): Prom
   await alarmStore.restore();
   undo.add("alarms", () => alarmStore.close());
   alarms.onChange(({ change, alarm }) =>
-    events.publish(alarm.organisation ?? organisation.id, { type: "alarm", change, alarm: alarmResource(alarm) }),
+    events.publish(
+      { organisation: alarm.organisation ?? organisation.id, project: ownersOnly },
+      { type: "alarm", change, alarm: alarmResource(alarm) },
+    ),
   );
   if (await isSuperuser(db)) alarms.raise({ code: "database_superuser", message: superuserAdvice });
   watchSilence(db, alarms);
@@ -161,12 +172,12 @@ async function compose(options: StartOptions, stack: AsyncDisposableStack): Prom
     ? new PostgresCarrier({ db, log, isShared: (name) => engines.get(name)?.kind !== "embedded" })
     : undefined;
   if (carrier) undo.add("load of other gateways", () => carrier.close());
-  const gateway = createGateway({ db, ledger, engines, events, metrics, alarms, log, carrier });
+  const gateway = createGateway({ db, ledger, keys: identity, engines, events, metrics, alarms, log, carrier });
   await restoreEngines({ db, engines, log });
   stack.defer(keepProbing(engines));
   // The agents room names its events as it builds them; what listeners are promised is checked by the API's schema.
   const runEvents: Dependencies["events"] = {
-    publish: (tenant, event) => events.publish(tenant, event as unknown as LiveEvent),
+    publish: (audience, event) => events.publish(audience, event as unknown as LiveEvent),
   };
   const agents = createAgents({ db, gateway, ledger, engines, events: runEvents, alarms, log, restate });
   const external = [
@@ -185,7 +196,12 @@ async function compose(options: StartOptions, stack: AsyncDisposableStack): Prom
     const worker = state === "restarting" ? engines.get(name) : undefined;
     if (worker?.kind === "embedded") engines.lost(worker, "It has ended and is being started again.");
   });
-  supervisor.onChange((child) => events.publish(organisation.id, { type: "component", component: componentOf(child) }));
+  supervisor.onChange((child) =>
+    events.publish(
+      { organisation: organisation.id, project: everyProject },
+      { type: "component", component: componentOf(child) },
+    ),
+  );
   undo.add("calls and runs", () => settle(server, gateway, agents));
   await step("agents", agents.start());
   await listen(server, settings);

@@ -104,6 +104,11 @@ export function ownerOnly(principal: Principal, action: string): void {
   });
 }
 
+/** What a caller may see: an owner its organisation, a member its project (null: every project). */
+export function reachOf({ organisation, project, role }: Principal): [organisation: string, project: string | null] {
+  return [organisation, role === "owner" ? null : project];
+}
+
 export function notFound(what: string, id: string, hint?: string): GatewayError {
   return new GatewayError({ status: 404, code: "not_found", message: `There is no ${what} ${id}.`, hint });
 }

@@ -2,7 +2,7 @@
 import { createRoute } from "@hono/zod-openapi";
 import type { BillLine as LedgerLine } from "../../../ledger/index.ts";
 import type { ServerDependencies } from "../../http/server.ts";
-import { answers, apiApp, notFound } from "../helpers.ts";
+import { answers, apiApp, notFound, reachOf } from "../helpers.ts";
 import { bill, billQuery } from "../schemas.ts";
 import type { BillLine } from "../schemas.ts";
 
@@ -17,13 +17,15 @@ const route = createRoute({
 
 export function billRoutes({ ledger, db }: ServerDependencies) {
   return apiApp().openapi(route, async (c) => {
-    const { organisation, currency } = c.var.principal;
+    const { currency } = c.var.principal;
+    const [organisation, project] = reachOf(c.var.principal);
     const query = c.req.valid("query");
     const agent = query.agent === undefined ? undefined : await agentId(query.agent);
     async function agentId(name: string): Promise<string> {
       const { rows } = await db.query<{ id: string }>(
-        "select id from agents where organisation = $1 and (id = $2 or name = $2) order by id = $2 desc limit 1",
-        [organisation, name],
+        `select id from agents where organisation = $1 and ($3::text is null or project = $3) and (id = $2 or name = $2)
+         order by id = $2 desc limit 1`,
+        [organisation, name, project],
       );
       if (!rows[0]) throw notFound("agent", name);
       return rows[0].id;
@@ -32,6 +34,7 @@ export function billRoutes({ ledger, db }: ServerDependencies) {
       ...(query.from !== undefined && { from: new Date(query.from) }),
       ...(query.to !== undefined && { to: new Date(query.to) }),
       ...(agent !== undefined && { agent }),
+      project: project ?? undefined,
     });
     return c.json(
       {

@@ -39,7 +39,7 @@ export function budgetRoutes({ ledger, db }: ServerDependencies) {
   return apiApp()
     .openapi(list, async (c) => {
       const { organisation } = c.var.principal;
-      const budgets = await ledger.listBudgets(organisation);
+      const budgets = await visible(db, c.var.principal, await ledger.listBudgets(organisation));
       const names = await namesOf(db, organisation, budgets);
       return c.json({ data: budgets.map((one) => budgetResource(one, names)), next_cursor: null }, 200);
     })
@@ -68,6 +68,22 @@ export function budgetRoutes({ ledger, db }: ServerDependencies) {
         throw notFound("budget", id, "See lineshaft budgets list.");
       return c.json({ id, deleted: true as const }, 200);
     });
+}
+
+/**
+ * An owner sees every budget; a member those that its own calls count against: the organisation's, its project's, its key's, and those
+ * of its project's agents and runs.
+ */
+async function visible(db: Database, principal: Principal, budgets: Budget[]): Promise<Budget[]> {
+  if (principal.role === "owner") return budgets;
+  const { rows } = await db.query<{ id: string }>(
+    `select id from agents where project = $1 and id = any($2) union all
+     select id from runs where project = $1 and id = any($2)`,
+    [principal.project, budgets.map(({ scope }) => scope.id)],
+  );
+  const { organisation, project, key } = principal;
+  const ids = new Set([organisation, project, key, ...rows.map(({ id }) => id)]);
+  return budgets.filter(({ scope }) => ids.has(scope.id));
 }
 
 /** Tables in which a scope's id is looked up; all have id, name and organisation, but for runs, which have no name. */

@@ -1,8 +1,7 @@
 // Calls: newest first, by cursor; one call with its attempts, phases and decisions. Members see those of their project.
 import { createRoute, z } from "@hono/zod-openapi";
-import type { Principal } from "../../../governance/types.ts";
 import type { ServerDependencies } from "../../http/server.ts";
-import { answers, apiApp, notFound, page } from "../helpers.ts";
+import { answers, apiApp, notFound, page, reachOf } from "../helpers.ts";
 import { call, callDetail, callStatus, idText, pageFields, pageOf, strict } from "../schemas.ts";
 import type { AttemptResource, Call } from "../schemas.ts";
 
@@ -111,11 +110,6 @@ export function callRoutes({ db, gateway }: ServerDependencies) {
       const attempts = await db.query<AttemptRow>("select * from attempts where call = $1 order by number", [found.id]);
       return c.json({ ...callResource(found), attempts: attempts.rows.map(attemptResource) }, 200);
     });
-}
-
-/** What a caller may see: an owner its organisation, a member its project. */
-function reachOf(principal: Principal): [string, string | null] {
-  return [principal.organisation, principal.role === "owner" ? null : principal.project];
 }
 
 function callResource(row: CallRow): Call {

@@ -5,7 +5,7 @@ import { streamSSE } from "hono/streaming";
 import { apiErrorBody } from "../../http/respond.ts";
 import type { ServerDependencies } from "../../http/server.ts";
 import { limits } from "../../limits.ts";
-import { whyAborted } from "../../refusals.ts";
+import { keyRevoked, whyAborted } from "../../refusals.ts";
 import { apiApp } from "../helpers.ts";
 import { liveEvent } from "../schemas.ts";
 
@@ -22,21 +22,24 @@ const route = createRoute({
   },
 });
 
-export function eventRoutes({ events, gateway }: ServerDependencies) {
+export function eventRoutes({ events, gateway, identity }: ServerDependencies) {
   const app = apiApp();
   app.openAPIRegistry.registerPath(route);
   app.get("/api/events", (c) => {
     const last = c.req.header("last-event-id");
-    const { organisation } = c.var.principal;
+    const { key, organisation, project, role } = c.var.principal;
     return streamSSE(c, async (stream) => {
       const gone = new AbortController();
       stream.onAbort(() => gone.abort());
+      const revoked = new AbortController();
+      const unwatch = identity.watch(key, () => revoked.abort(keyRevoked()));
+      const reader = role === "owner" ? { organisation } : { organisation, project };
       // Proxies close what is silent, and a reader learns from it that the line stands.
       await stream.write(": connected\n\n");
       const heartbeat = setInterval(() => void stream.write(": \n\n").catch(() => gone.abort()), limits.heartbeatMs);
       try {
-        const over = AbortSignal.any([gone.signal, gateway.closing]);
-        for await (const { id, event } of events.subscribe(organisation, last, over))
+        const over = AbortSignal.any([gone.signal, gateway.closing, revoked.signal]);
+        for await (const { id, event } of events.subscribe(reader, last, over))
           await stream.writeSSE({ id, event: event.type, data: JSON.stringify(event) });
         if (gone.signal.aborted) return;
         const why = whyAborted(over);
@@ -44,6 +47,7 @@ export function eventRoutes({ events, gateway }: ServerDependencies) {
         await stream.writeSSE({ event: "error", data, retry: (why.retryAfterSeconds ?? 0) * 1000 });
       } finally {
         clearInterval(heartbeat);
+        unwatch();
       }
     });
   });

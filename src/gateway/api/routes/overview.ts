@@ -4,7 +4,7 @@ import { createRoute } from "@hono/zod-openapi";
 import { newId } from "../../../store/index.ts";
 import type { Database } from "../../../store/index.ts";
 import type { ServerDependencies } from "../../http/server.ts";
-import { answers, apiApp } from "../helpers.ts";
+import { answers, apiApp, reachOf } from "../helpers.ts";
 import {
   callFigures,
   costFigures,
@@ -40,9 +40,9 @@ type Row = Record<string, bigint | number | null>;
 export function overviewRoutes({ db, gateway }: ServerDependencies) {
   return apiApp().openapi(route, async (c) => {
     await gateway.flushed();
-    const { organisation, currency } = c.var.principal;
+    const { principal } = c.var;
     const range = ranges[c.req.valid("query").range];
-    return c.json(await readOverview(db, organisation, currency, range, Date.now()), 200);
+    return c.json(await readOverview(db, reachOf(principal), principal.currency, range, Date.now()), 200);
   });
 }
 
@@ -56,7 +56,7 @@ async function one(db: Database, sql: string, values: unknown[]): Promise<Row> {
 
 export async function readOverview(
   db: Database,
-  organisation: string,
+  [organisation, project]: ReturnType<typeof reachOf>,
   currency: string,
   { length, step }: { length: number; step: number },
   now: number,
@@ -65,10 +65,10 @@ export async function readOverview(
   const to = now;
   const from = Math.ceil((now - length) / step) * step;
   const before = from - (to - from);
-  const ids = [organisation, firstIdAt(from), firstIdAt(to)];
-  const idsBefore = [organisation, firstIdAt(before), firstIdAt(from)];
-  const times = [organisation, new Date(from), new Date(to)];
-  const timesBefore = [organisation, new Date(before), new Date(from)];
+  const ids = [organisation, firstIdAt(from), firstIdAt(to), project];
+  const idsBefore = [organisation, firstIdAt(before), firstIdAt(from), project];
+  const times = [organisation, new Date(from), new Date(to), project];
+  const timesBefore = [organisation, new Date(before), new Date(from), project];
   const points = Math.ceil((to - from) / step);
   const [calls, cost, prefill, runs, outcomes, callsBefore, costBefore, outcomesBefore, series] = await Promise.all([
     one(db, callFigures, ids),

@@ -1,0 +1,58 @@
+// Keys that are at work for longer than a request (streams, calls in the queue, feeds of live events), and who is to be told when one
+// is revoked. One question to the database for all of them, twice a second and only while there are any: five thousand idle feeds cost
+// as much as one. A process that revokes a key itself tells at once.
+import type { Database } from "../store/index.ts";
+
+const lookEveryMs = 500;
+
+export class KeyWatch {
+  readonly #db: Pick<Database, "query">;
+  readonly #watched = new Map<string, Set<() => void>>();
+  #looking = false;
+
+  constructor(db: Pick<Database, "query">) {
+    this.#db = db;
+  }
+
+  /** Calls `onRevoked` once when the key is revoked or gone. Answers how to stop watching. */
+  watch(key: string, onRevoked: () => void): () => void {
+    let watchers = this.#watched.get(key);
+    if (!watchers) this.#watched.set(key, (watchers = new Set()));
+    // A function of its own, so that one listener given twice is two.
+    const tell = () => onRevoked();
+    watchers.add(tell);
+    if (!this.#looking) this.#later();
+    return () => {
+      watchers.delete(tell);
+      if (watchers.size === 0 && this.#watched.get(key) === watchers) this.#watched.delete(key);
+    };
+  }
+
+  /** Tells everything that works with this key that it is over. */
+  revoked(key: string): void {
+    const watchers = this.#watched.get(key);
+    this.#watched.delete(key);
+    for (const tell of watchers ?? []) tell();
+  }
+
+  /** One look at all keys that are watched. A key whose row is gone counts as revoked. */
+  async #look(): Promise<void> {
+    const { rows } = await this.#db.query<{ key: string }>(
+      `select key from unnest($1::text[]) key
+       where not exists (select from keys k where k.id = key and k.revoked_at is null)`,
+      [[...this.#watched.keys()]],
+    );
+    for (const { key } of rows) this.revoked(key);
+  }
+
+  #later(): void {
+    this.#looking = this.#watched.size > 0;
+    if (!this.#looking) return;
+    setTimeout(() => {
+      // While the database is away it cannot be known; the next look asks again, and no new request is let in meanwhile.
+      this.#look()
+        .catch(() => {})
+        .finally(() => this.#later());
+    }, lookEveryMs).unref();
+  }
+}
