@@ -250,6 +250,9 @@ function decide(
   return undefined;
 }
 
+/** What is wrong is this installation's own, and heals without the run: it waits for as long as the run may live. */
+const patientCodes = new Set(["shutting_down", "storage_full", "store_unavailable"]);
+
 /** Which failures of a call may pass by themselves: the engine is away, busy or restarting. Money and shape do not. */
 function modelFailure(error: unknown): unknown {
   if (!(error instanceof GatewayError) && !(error instanceof EngineError)) return error;
@@ -258,7 +261,7 @@ function modelFailure(error: unknown): unknown {
   const final = error.code === "budget_exceeded" || error.code === "output_invalid";
   const asked = error.retryAfterSeconds === undefined ? limits.retryFirstMs : error.retryAfterSeconds * 1000;
   return new StepError(error.code, error.message, {
-    ...(passing && !final && { retryAfterMs: asked, patient: error.status === 429 || error.code === "shutting_down" }),
+    ...(passing && !final && { retryAfterMs: asked, patient: error.status === 429 || patientCodes.has(error.code) }),
     cause: error,
   });
 }

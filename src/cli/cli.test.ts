@@ -35,6 +35,7 @@ const status = {
     },
   ],
   memory: { total_rss_bytes: 1_600_000_000 },
+  storage: { state: "ok", free_bytes: 24_000_000_000 },
   organisation: { id: "org_1", name: "default", currency: "USD" },
   project: { id: "prj_1", name: "default" },
   role: "owner",
@@ -80,6 +81,7 @@ describe("status", () => {
       version   0.1.0
       up since  2 h ago
       tenant    default / default (owner, USD)
+      disk      24 GB free under the home
       memory    1.6 GB resident in the whole process tree
 
       COMPONENT  STATE       PID  RESTARTS  MEMORY  STARTED

@@ -34,6 +34,10 @@ export function statusLines(status: Status, now: number): string[] {
       "tenant",
       `${status.organisation.name} / ${status.project.name} (${status.role}, ${status.organisation.currency})`,
     ],
+    [
+      "disk",
+      `${status.storage.state === "ok" ? "" : "storage_full: "}${bytes(status.storage.free_bytes)} free under the home`,
+    ],
     ["memory", `${bytes(status.memory.total_rss_bytes)} resident in the whole process tree`],
   ]);
   const components = table(status.components, [

@@ -18,6 +18,7 @@ export function registerUp(program: Command, context: Context): void {
     const { terminal } = context;
     const begun = performance.now();
     const interrupt = new Interrupt(context);
+    outliveOutput();
     const report = new StartProgress(context);
     let instance: Instance;
     try {
@@ -47,6 +48,11 @@ export function registerUp(program: Command, context: Context): void {
     await stopInTime(instance, interrupt, context);
     if (!options.json) terminal.note(`Stopped in ${duration(performance.now() - stopBegun)}.`);
   });
+}
+
+/** What is printed is for people: a terminal that was closed, or a file on a full disk, must not end what they started. */
+function outliveOutput(): void {
+  for (const stream of [process.stdout, process.stderr]) stream.removeAllListeners("error").on("error", () => {});
 }
 
 /** What a program reads when all is up. The owner key is there at the first start only: output of starts ends up in logs. */

@@ -1,3 +1,4 @@
+export { Disk } from "./disk.ts";
 export { FleetError, explainEnding } from "./errors.ts";
 export { Home, type Credentials, type MainRecord, type Secrets } from "./home.ts";
 export { tryLock, waitForLock } from "./lock.ts";

@@ -38,3 +38,19 @@ export const workersPerRole = 64;
 
 /** A deployment whose workers did not start is tried again after this long. */
 export const startAgainMs = 30_000;
+
+/** The disk counts as full below this: Postgres takes 16 MiB at a time for its log, and needs some to end what it has begun. */
+export const diskReserveBytes = 64 * 1024 * 1024;
+
+/** A full disk has room again from here on; apart from the reserve, so that it does not swing. */
+export const diskRoomBytes = 96 * 1024 * 1024;
+
+/** What is written to see that a disk that was full takes something. */
+export const diskProbeBytes = 64 * 1024;
+
+/** How often the disk is looked at, and how often while it is full. */
+export const diskLookMs = 2_000;
+export const diskFullLookMs = 1_000;
+
+/** Records of children that could not be written are tried again after this long. */
+export const recordsAgainMs = 1_000;

@@ -2,6 +2,7 @@
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { z } from "zod";
+import { recordsAgainMs } from "./limits.ts";
 
 const childRecord = z.object({
   name: z.string(),
@@ -15,10 +16,14 @@ export type ChildRecord = z.infer<typeof childRecord>;
 
 export class ChildRecords {
   readonly #path: string;
+  readonly #onFailure: (error: unknown) => void;
   readonly #records = new Map<string, ChildRecord>();
+  #again: NodeJS.Timeout | undefined;
 
-  constructor(path: string) {
+  /** `onFailure` is told when the records cannot be written now. */
+  constructor(path: string, onFailure: (error: unknown) => void = () => {}) {
     this.#path = path;
+    this.#onFailure = onFailure;
   }
 
   /** What the start before left behind; a file that cannot be read counts as none. */
@@ -39,11 +44,20 @@ export class ChildRecords {
     if (this.#records.delete(name)) this.#write();
   }
 
-  /** Written beside its place and moved there: a kill in the middle leaves the old list or the new one. */
+  /**
+   * Written beside its place and moved there: a kill in the middle leaves the old list or the new one. A disk that takes nothing harms
+   * no child: orphans are also found by the mark that they carry, and the list is written as soon as it can be.
+   */
   #write(): void {
-    mkdirSync(dirname(this.#path), { recursive: true, mode: 0o700 });
+    clearTimeout(this.#again);
     const staging = `${this.#path}.new`;
-    writeFileSync(staging, `${JSON.stringify([...this.#records.values()], null, 2)}\n`, { mode: 0o600 });
-    renameSync(staging, this.#path);
+    try {
+      mkdirSync(dirname(this.#path), { recursive: true, mode: 0o700 });
+      writeFileSync(staging, `${JSON.stringify([...this.#records.values()], null, 2)}\n`, { mode: 0o600 });
+      renameSync(staging, this.#path);
+    } catch (error) {
+      this.#onFailure(error);
+      this.#again = setTimeout(() => this.#write(), recordsAgainMs).unref();
+    }
   }
 }

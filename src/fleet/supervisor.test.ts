@@ -56,6 +56,19 @@ describe("a child", () => {
     expect(JSON.parse(readFileSync(recordsPath(), "utf8"))).toMatchObject([{ name: "one", pid: status!.pid }]);
   });
 
+  test("runs, dies and runs again although it can be written down nowhere", async () => {
+    const failures: unknown[] = [];
+    const supervisor = supervise({
+      recordsPath: "/dev/full/children.json",
+      onRecordsFailure: (error) => void failures.push(error),
+    });
+    await supervisor.start(testChild("one"));
+    process.kill(supervisor.status()[0]!.pid!, "SIGKILL");
+    expect(await nextState(supervisor, "ready")).toMatchObject({ restarts: 1 });
+    // One for each start, one for the death.
+    expect(failures.length).toBeGreaterThanOrEqual(3);
+  });
+
   test("that cannot start is explained by what it printed, and is not tried again", async () => {
     const supervisor = supervise();
     const failure = supervisor.start(testChild("one", "missing-library"));

@@ -16,6 +16,8 @@ export interface SupervisorOptions {
   home: string;
   /** Lines that children print. */
   onLine?: (child: string, line: string) => void;
+  /** Told when the list of children cannot be written. */
+  onRecordsFailure?: (error: unknown) => void;
   /** Injected in tests; answers early when aborted. */
   sleep?: (ms: number, signal: AbortSignal) => Promise<void>;
   now?: () => number;
@@ -30,7 +32,7 @@ export class Supervisor {
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
-    this.#records = new ChildRecords(options.recordsPath);
+    this.#records = new ChildRecords(options.recordsPath, options.onRecordsFailure);
   }
 
   /** Resolves when the child is ready for the first time; rejects with a FleetError when it is not, and leaves nothing running. */

@@ -13,7 +13,7 @@ import type { Database } from "../store/index.ts";
 import type { Alarms, LiveEvents, Logger, Metrics, SchedulerNumbers } from "../telemetry/index.ts";
 import type { AttemptResource, Call, LiveEvent } from "./api/schemas.ts";
 import { Attempts } from "./attempt.ts";
-import { asGatewayError } from "./errors.ts";
+import { asGatewayError, storageFull } from "./errors.ts";
 import type { GatewayError } from "./errors.ts";
 import { pooledId } from "./ids.ts";
 import { limits } from "./limits.ts";
@@ -25,7 +25,7 @@ import { Dispatcher } from "./scheduling/dispatcher.ts";
 import { refusesRequest } from "./scheduling/faults.ts";
 import { programKey, PromptReader } from "./scheduling/prompts.ts";
 import type { AttemptState, Begun, CallState, EndedAttempt, Outcome } from "./state.ts";
-import type { CallAnswer, CallRecord, CallRequest } from "./types.ts";
+import type { CallAnswer, CallRecord, CallRequest, Storage } from "./types.ts";
 import { openAiUsage } from "./usage.ts";
 
 export interface GatewayDependencies {
@@ -40,6 +40,8 @@ export interface GatewayDependencies {
   log: Logger;
   /** How gateways that share endpoints tell each other their load; absent: this one is alone. */
   carrier?: (Carrier & { gateway: string }) | undefined;
+  /** Absent: the database is elsewhere, and says itself when its disk is full. */
+  storage?: Storage | undefined;
   /** Placement policy of deployments that name none. */
   policy?: string | undefined;
 }
@@ -94,6 +96,7 @@ class Pipeline {
   readonly #events: LiveEvents<LiveEvent>;
   readonly #metrics: Metrics;
   readonly #log: Logger;
+  readonly #storage: Storage | undefined;
   /** Calls under way, each with the way to stop it. */
   readonly #underWay = new Map<string, UnderWay>();
   readonly #closing = new AbortController();
@@ -109,10 +112,12 @@ class Pipeline {
     this.#events = dependencies.events;
     this.#metrics = dependencies.metrics;
     this.#log = dependencies.log;
+    this.#storage = dependencies.storage;
   }
 
   async call(request: CallRequest): Promise<CallAnswer> {
     if (this.closing.aborted) throw shuttingDown();
+    if (this.#storage?.full) throw storageFull();
     const call = this.#begin(request);
     try {
       const endpoints = this.#resolve(request);

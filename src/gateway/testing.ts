@@ -98,6 +98,7 @@ export async function testGateway(
       components: [],
       deployments: options.deployments ?? [],
       memory: { total_rss_bytes: 1 },
+      storage: { state: "ok" as const, free_bytes: 1_000_000_000 },
     }),
     openMetrics: options.openMetrics ?? true,
     ...(options.consoleFolder !== undefined && { consoleFolder: options.consoleFolder }),

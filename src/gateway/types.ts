@@ -47,3 +47,9 @@ export interface CallRecord {
   priceNano: bigint;
   currency: string;
 }
+
+/** The disk that this installation's database writes to. */
+export interface Storage {
+  /** Nothing new is taken while it is full: calls and changes are refused with 507 `storage_full`. */
+  readonly full: boolean;
+}

@@ -1,5 +1,6 @@
 // The log: one JSON line an event, to stderr, for people who run Lineshaft. It says what happened and to which id, never
 // what was said: no prompt, answer, header or key is ever given to it, and `redact` is the second lock on that door.
+import { writeSync } from "node:fs";
 import { pino } from "pino";
 import type { DestinationStream, Logger } from "pino";
 
@@ -44,6 +45,26 @@ export function createLogger(options: LoggerOptions = {}): Logger {
         censor: "[redacted]",
       },
     },
-    options.destination ?? pino.destination({ fd: 2, sync: true }),
+    options.destination ?? lossy(2),
   );
+}
+
+/**
+ * Writes lines to a file descriptor, and loses those that it does not take: a full disk, a reader that has gone. A log that cannot be
+ * written must not end the process that writes it; the next line that can be written says how many were lost.
+ */
+export function lossy(fd: number): DestinationStream {
+  let lost = 0;
+  return {
+    write(line) {
+      try {
+        const note =
+          lost > 0 ? `${JSON.stringify({ level: "warn", lost, msg: "lines of the log could not be written" })}\n` : "";
+        writeSync(fd, note + line);
+        lost = 0;
+      } catch {
+        lost++;
+      }
+    },
+  };
 }

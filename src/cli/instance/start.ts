@@ -16,7 +16,7 @@ import {
   type DurableOptions,
 } from "../../agents/index.ts";
 import { closeEgress, EngineRegistry } from "../../engines/index.ts";
-import { assertPortFree, endOrphans, isLoopback, portError, Supervisor, type Home } from "../../fleet/index.ts";
+import { assertPortFree, Disk, endOrphans, isLoopback, portError, Supervisor, type Home } from "../../fleet/index.ts";
 import {
   closeServer,
   createGateway,
@@ -110,10 +110,17 @@ async function compose(options: StartOptions, stack: AsyncDisposableStack): Prom
     report.note(`The start before was killed; what it left running was ended (${orphans.join(", ")}).`);
 
   const log = createLogger(options.env["LINESHAFT_DEBUG"] === "1" ? { level: "debug" } : {});
+  let diskBecame = (_full: boolean): void => {};
+  const disk = new Disk({ folder: home.runFolder, onChange: (full) => diskBecame(full) });
+  stack.defer(() => disk.close());
   const supervisor = new Supervisor({
     recordsPath: home.recordsPath,
     home: home.path,
     onLine: (child, line) => log.debug({ child }, line),
+    onRecordsFailure: (error) => {
+      disk.failed(error);
+      log.error({ err: (error as Error).message }, "the list of children could not be written; it is tried again");
+    },
   });
   stack.defer(() => supervisor.stopAll());
   options.onKill(() => supervisor.killAll());
@@ -167,12 +174,28 @@ async function compose(options: StartOptions, stack: AsyncDisposableStack): Prom
   );
   if (await isSuperuser(db)) alarms.raise({ code: "database_superuser", message: superuserAdvice });
   watchSilence(db, alarms);
+  diskBecame = (full) => storageAlarm(alarms, full);
+  if (disk.full) storageAlarm(alarms, true);
+  disk.watch();
+  // A database of the operator's own has a disk of its own, and says itself when that is full.
+  const storage = settings.DATABASE_URL ? undefined : disk;
   // Only a database that others may use too can have other gateways on it.
   const carrier = settings.DATABASE_URL
     ? new PostgresCarrier({ db, log, isShared: (name) => engines.get(name)?.kind !== "embedded" })
     : undefined;
   if (carrier) undo.add("load of other gateways", () => carrier.close());
-  const gateway = createGateway({ db, ledger, keys: identity, engines, events, metrics, alarms, log, carrier });
+  const gateway = createGateway({
+    db,
+    ledger,
+    keys: identity,
+    engines,
+    events,
+    metrics,
+    alarms,
+    log,
+    carrier,
+    storage,
+  });
   await restoreEngines({ db, engines, log });
   stack.defer(keepProbing(engines));
   // The agents room names its events as it builds them; what listeners are promised is checked by the API's schema.
@@ -185,10 +208,10 @@ async function compose(options: StartOptions, stack: AsyncDisposableStack): Prom
     ...(settings.RESTATE_INGRESS_URL ? ["restate"] : []),
   ];
   const server = createServer({
-    ...{ gateway, identity, ledger, engines, db, events, metrics, alarms, log },
+    ...{ gateway, identity, ledger, engines, db, events, metrics, alarms, log, storage },
     ...(consoleFolder !== undefined && { consoleFolder }),
     openMetrics: isLoopback(settings.LINESHAFT_HOST),
-    status: () => instanceStatus({ version, address, startedAt, supervisor, engines, deployments, external }),
+    status: () => instanceStatus({ version, address, startedAt, supervisor, engines, deployments, external, disk }),
     routes: [agents.routes, maintenanceRoutes(agents), deploymentRoutes(deployments)],
   });
   // Calls of a worker that has ended wait until it is back, or go to another one.
@@ -223,6 +246,16 @@ function watchSilence(db: Database, alarms: Alarms): void {
       message:
         "The database answers nothing: calls are refused with 503 until it does. Look at its process, its disk and the network to it.",
     });
+  });
+}
+
+function storageAlarm(alarms: Alarms, full: boolean): void {
+  const code = "storage_full";
+  if (!full) return alarms.clear({ code });
+  alarms.raise({
+    code,
+    message:
+      "The disk of the home is full: calls and changes are refused with 507 until there is room. Free some space, or move the home to a larger disk.",
   });
 }
 

@@ -1,5 +1,5 @@
 // What the composition knows of the whole: its processes, what each holds in memory, and what its engines say of themselves.
-import { treeMemory, type ChildStatus, type Supervisor } from "../../fleet/index.ts";
+import { treeMemory, type ChildStatus, type Disk, type Supervisor } from "../../fleet/index.ts";
 import type { EmbeddedEngine, EngineRegistry, RegisteredEndpoint } from "../../engines/index.ts";
 import type { WorkerStatus } from "../../engines/embedded/protocol.ts";
 import type { Deployments } from "../../gateway/api/routes/deployments.ts";
@@ -20,6 +20,7 @@ export interface StatusSources {
   supervisor: Supervisor;
   engines: EngineRegistry;
   deployments: Pick<Deployments, "list">;
+  disk: Pick<Disk, "full" | "free">;
   /** Components that run elsewhere, by name. */
   external: string[];
 }
@@ -49,6 +50,7 @@ export async function instanceStatus(sources: StatusSources): Promise<InstanceSt
   );
   const others = [...added].map(([name, endpoints]) => addedEngine(name, endpoints));
   const troubles = [
+    ...(sources.disk.full ? ["The disk of the home is full (storage_full): calls and changes wait for room."] : []),
     ...components.flatMap((component) => componentTrouble(component)),
     ...wanted.flatMap(({ name, state, error }) =>
       state === "failed"
@@ -65,6 +67,7 @@ export async function instanceStatus(sources: StatusSources): Promise<InstanceSt
     troubles,
     components,
     deployments: [...own, ...others],
+    storage: { state: sources.disk.full ? "storage_full" : "ok", free_bytes: sources.disk.free },
     memory: { total_rss_bytes: trees.get(process.pid) ?? process.memoryUsage.rss() },
   };
 }

@@ -171,6 +171,7 @@ function statusAt(random: Random, now: number, started: number): Status {
       },
     ],
     memory: { total_rss_bytes: 938_200_000 },
+    storage: { state: "ok", free_bytes: 24_000_000_000 },
     organisation: { id: "org_1", name: "northmill", currency },
     project: { id: "prj_1", name: "default" },
     role: "owner",

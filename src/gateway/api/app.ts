@@ -3,9 +3,9 @@
 import { OpenAPIHono } from "@hono/zod-openapi";
 import type { MiddlewareHandler } from "hono";
 import { pooledId } from "../ids.ts";
-import { asGatewayError, GatewayError, openAiErrorBody } from "../errors.ts";
+import { asGatewayError, GatewayError, openAiErrorBody, storageFull } from "../errors.ts";
 import { apiErrorBody, retryHeaders } from "../http/respond.ts";
-import type { ServerDependencies } from "../http/server.ts";
+import { explained, type ServerDependencies } from "../http/server.ts";
 import { unauthenticated } from "../refusals.ts";
 import { consoleFiles } from "./console.ts";
 import { docsPage, docsPolicy, openApiDocument } from "./docs.ts";
@@ -27,6 +27,8 @@ import { statusRoutes } from "./routes/status.ts";
 
 /** Routes under /api that need no key: they hold nothing of anybody's. */
 const open = new Set(["/api/openapi.json", "/api/docs"]);
+
+const writing = new Set(["POST", "PUT", "PATCH"]);
 
 export function createApi(dependencies: ServerDependencies): OpenAPIHono<ApiEnv> {
   const { identity, log, metrics, consoleFolder } = dependencies;
@@ -59,6 +61,11 @@ export function createApi(dependencies: ServerDependencies): OpenAPIHono<ApiEnv>
       return next();
     });
   app.use("/api/*", checkInput);
+  // What is removed makes room; everything else that is written waits for it.
+  app.use("/api/*", (c, next) => {
+    if (dependencies.storage?.full && writing.has(c.req.method)) throw storageFull();
+    return next();
+  });
 
   const parts = [
     statusRoutes,
@@ -80,6 +87,7 @@ export function createApi(dependencies: ServerDependencies): OpenAPIHono<ApiEnv>
   app.get("/healthz", async (c) => {
     // Healthy is what can serve a call: the database answers. Engines have their own line in /api/status. Asked by a connection of
     // its own and bounded, so that whatever else hangs, this answers.
+    if (dependencies.storage?.full) return c.json({ status: "storage_full" }, 503);
     return (await dependencies.db.answers()) ? c.json({ status: "ok" }) : c.json({ status: "unavailable" }, 503);
   });
   app.get("/metrics", async (c) => {
@@ -104,7 +112,7 @@ export function createApi(dependencies: ServerDependencies): OpenAPIHono<ApiEnv>
     });
   });
   app.onError((error, c) => {
-    const failure = isHttpException(error) ? badRequest(error) : asGatewayError(error);
+    const failure = isHttpException(error) ? badRequest(error) : explained(asGatewayError(error), dependencies.storage);
     if (failure.code === "internal_error")
       log.error({ request: c.var.requestId, path: c.req.path, err: error.stack }, "a request failed");
     for (const [name, value] of Object.entries(retryHeaders(failure))) c.header(name, value);

@@ -13,11 +13,12 @@ import type { Alarms, LiveEvents, Logger, Metrics } from "../../telemetry/index.
 import { createApi } from "../api/app.ts";
 import type { ApiEnv } from "../api/helpers.ts";
 import type { LiveEvent, Status } from "../api/schemas.ts";
-import { asGatewayError, GatewayError } from "../errors.ts";
+import { asGatewayError, GatewayError, storageFull } from "../errors.ts";
 import { limits } from "../limits.ts";
 import type { Gateway } from "../pipeline.ts";
 import { modelList } from "../protocol/models.ts";
 import { unauthenticated } from "../refusals.ts";
+import type { Storage } from "../types.ts";
 import { sendJson, sendOpenAiError } from "./respond.ts";
 import { serveCall } from "./tokens.ts";
 
@@ -35,10 +36,17 @@ export interface ServerDependencies {
   status: () => Promise<Omit<Status, "organisation" | "project" | "role" | "alarms">>;
   /** Whether /metrics answers without a key: only where the server listens on loopback alone. */
   openMetrics?: boolean;
+  /** Absent: the database is elsewhere, and says itself when its disk is full. */
+  storage?: Storage | undefined;
   /** Built console; without it /console says how to build it. */
   consoleFolder?: string;
   /** Routes of other rooms, with whole paths. */
   routes?: OpenAPIHono<ApiEnv>[];
+}
+
+/** A database that does not answer because its disk is full is a full disk to those that ask. */
+export function explained(failure: GatewayError, storage: Storage | undefined): GatewayError {
+  return storage?.full && failure.code === "store_unavailable" ? storageFull(failure.cause) : failure;
 }
 
 /** Makes the server; the caller lets it listen. */
@@ -58,7 +66,7 @@ export function createServer(dependencies: ServerDependencies): Server {
       if (request.url!.startsWith("/v1/")) {
         const id = pooledId("req");
         serveV1(dependencies, request, response, id).catch((error: unknown) => {
-          const failure = asGatewayError(error);
+          const failure = explained(asGatewayError(error), dependencies.storage);
           if (failure.code === "internal_error")
             log.error({ request: id, err: (error as Error).stack }, "a request failed");
           sendOpenAiError(response, failure, id);

@@ -100,12 +100,15 @@ export const status = z.object({
   troubles: z
     .array(z.string())
     .describe(
-      "What is not well, in a sentence each: a component, a deployment, or an engine that was added and does not answer",
+      "What is not well, in a sentence each: a full disk, a component, a deployment, or an engine that was added and does not answer",
     ),
   components: z.array(componentStatus),
   deployments: z.array(deploymentStatus),
   alarms: z.array(alarm).describe("What an owner must look at, newest first; empty for members"),
   memory: z.object({ total_rss_bytes: z.number().describe("Resident memory of the whole process tree") }),
+  storage: z
+    .object({ state: z.enum(["ok", "storage_full"]), free_bytes: z.number() })
+    .describe("The disk of the home; while it is full, calls and changes are refused with 507"),
   organisation: z.object({ id: z.string(), name: z.string(), currency: z.string() }),
   project: z.object({ id: z.string(), name: z.string() }),
   role: z.enum(["owner", "member"]).describe("Of the key that asks"),
