@@ -8,7 +8,7 @@ import type { Dependencies } from "../src/agents/dependencies.ts";
 import { createOpenAiEngine, EngineRegistry } from "../src/engines/index.ts";
 import { createGateway, createServer } from "../src/gateway/index.ts";
 import type { LiveEvent } from "../src/gateway/api/schemas.ts";
-import { Identity } from "../src/governance/index.ts";
+import { Identity, Secrets } from "../src/governance/index.ts";
 import { createLedger } from "../src/ledger/index.ts";
 import { Database } from "../src/store/index.ts";
 import { Alarms, createLogger, createMetrics, LiveEvents } from "../src/telemetry/index.ts";
@@ -52,6 +52,7 @@ const agents = createAgents({
   events: runEvents,
   alarms,
   log,
+  secrets: new Secrets({ db, key: Buffer.alloc(32, 1) }),
   restate: { ingress: nowhere, admin: nowhere, embedded: true, identityKeys: [] },
 });
 const server = createServer({

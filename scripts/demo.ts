@@ -7,7 +7,7 @@
 // by the contract's verifier, not by this script.
 import { spawn, spawnSync, type ChildProcess } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -51,7 +51,7 @@ await using stack = new AsyncDisposableStack();
 
 const instance = await findInstance();
 const machines = chooseMachines();
-const plant = await openPlant(instance.home);
+const plant = await openPlant();
 const deployed = await deploy();
 say(`Agent ${deployed.name}, version ${deployed.version}, on ${instance.client.url}; plant at ${plant.url}.`);
 const runs = await inspectAll();
@@ -114,21 +114,16 @@ function chooseMachines(): Readings[] {
   return [...failing, ...healthy];
 }
 
-/** Serves the plant with the token that the instance finds in its secrets. */
-async function openPlant(home: Home): Promise<Plant> {
-  const secretPath = home.file("secrets", "maintenance-inspector");
-  let token = process.env["LINESHAFT_SECRET_MAINTENANCE_INSPECTOR"];
-  if (!token && existsSync(secretPath)) token = readFileSync(secretPath, "utf8").trim();
-  if (!token) {
-    token = randomBytes(24).toString("base64url");
-    mkdirSync(home.file("secrets"), { recursive: true, mode: 0o700 });
-    writeFileSync(secretPath, `${token}\n`, { mode: 0o600 });
-  }
+/** Serves the plant with a token of its own, and has the instance send that token there. */
+async function openPlant(): Promise<Plant> {
+  const token = randomBytes(24).toString("base64url");
   const folder = mkdtempSync(join(tmpdir(), "lineshaft-plant-"));
   stack.defer(() => rmSync(folder, { recursive: true, force: true }));
   const options = { token, machines, ordersPath: join(folder, "work-orders.jsonl") };
   const plant = await startPlant({ ...options, port: usualPort }).catch(() => startPlant({ ...options, port: 0 }));
   stack.defer(() => plant.close());
+  const hosts = [new URL(plant.url).host];
+  await instance.client.put("/api/secrets/maintenance-inspector", { value: token, hosts });
   return plant;
 }
 

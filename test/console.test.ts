@@ -33,9 +33,9 @@ const token = "a token that only this test knows";
 const machines = generateMachines(3, 1);
 const folder = mkdtempSync(join(tmpdir(), "lineshaft-console-"));
 
-async function api<T>(path: string, body?: unknown, key = instance.key): Promise<T> {
+async function api<T>(path: string, body?: unknown, key = instance.key, method = "POST"): Promise<T> {
   const response = await fetch(`${instance.address}${path}`, {
-    method: body === undefined ? "GET" : "POST",
+    method: body === undefined ? "GET" : method,
     headers: { authorization: `Bearer ${key}`, "content-type": "application/json" },
     ...(body !== undefined && { body: JSON.stringify(body) }),
   });
@@ -61,13 +61,15 @@ async function ended(id: string): Promise<Run> {
 describe.skipIf(chromiumPath === undefined)("the console, in Chromium (CHROMIUM names another)", () => {
   beforeAll(async () => {
     [instance, browser, plant] = await Promise.all([
-      startInstance({ env: { LINESHAFT_SECRET_MAINTENANCE_INSPECTOR: token } }),
+      startInstance(),
       startBrowser(),
       startPlant({ port: 0, token, machines, ordersPath: join(folder, "orders.jsonl") }),
     ]);
     model = (await api<{ data: { id: string }[] }>("/v1/models")).data[0]!.id;
     const agent = readAgentFolder(example);
     const manifest = agent.manifest.replace("http://127.0.0.1:4077/mcp", plant.url);
+    const hosts = [new URL(plant.url).host];
+    await api("/api/secrets/maintenance-inspector", { value: token, hosts }, undefined, "PUT");
     await api("/api/agents", { ...agent, manifest });
     const begun = await Promise.all(
       machines.map(({ machine }) =>

@@ -86,8 +86,9 @@ afterAll(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
 describe("an instance, from its first start to its last stop", () => {
   let instance: Instance;
   let firstKey: string;
+  const providerKey = "sk-provider-key-of-the-main-process";
   beforeAll(async () => {
-    instance = await startInstance({ home: join(folder, "home") });
+    instance = await startInstance({ home: join(folder, "home"), env: { OPENAI_API_KEY: providerKey } });
     firstKey = instance.key;
   });
   afterAll(() => instance.end("SIGKILL"));
@@ -116,6 +117,18 @@ describe("an instance, from its first start to its last stop", () => {
     expect(statSync(join(instance.home, "restate")).mode & 0o777).toBe(0o700);
     // The key itself is in no file but the credentials: elsewhere it is an HMAC.
     expect(readFileSync(join(instance.home, "secrets.json"), "utf8")).not.toContain(instance.key);
+  });
+
+  test("its children have neither its environment's secrets nor any in their command lines", async () => {
+    const secrets = JSON.parse(readFileSync(join(instance.home, "secrets.json"), "utf8")) as Record<string, string>;
+    const pids = childPids(await statusOf(instance));
+    expect(pids.length).toBeGreaterThanOrEqual(3);
+    for (const pid of pids) {
+      const environment = readFileSync(`/proc/${pid}/environ`, "latin1");
+      const shown = environment + readFileSync(`/proc/${pid}/cmdline`, "latin1");
+      for (const secret of [providerKey, instance.key, ...Object.values(secrets)]) expect(shown).not.toContain(secret);
+    }
+    expect(readFileSync(`/proc/${instance.process.pid}/cmdline`, "latin1")).not.toContain(providerKey);
   });
 
   test("listens on loopback only", async () => {

@@ -11,16 +11,15 @@ import { DurableRuns, type DurableOptions } from "./restate/durable.ts";
 import { RestateError } from "./restate/client.ts";
 import { agentRoutes } from "./routes.ts";
 import { Runs } from "./runs.ts";
-import { ToolClient } from "./tools/mcp.ts";
-import { secretsOf, type Secrets } from "./tools/secrets.ts";
+import { ToolClient, type ToolSecrets } from "./tools/mcp.ts";
 import { Turns } from "./turn.ts";
 import { Sandbox } from "./verifier/sandbox.ts";
 import { Loop } from "./watchdog.ts";
 
 export interface AgentsOptions extends Dependencies {
   restate: DurableOptions;
-  /** Credentials of tools; the environment and LINESHAFT_HOME/secrets by default. */
-  secrets?: Secrets;
+  /** Credentials of tools. */
+  secrets: ToolSecrets;
 }
 
 export interface Agents {
@@ -37,7 +36,7 @@ export function createAgents(options: AgentsOptions): Agents {
   const { db, events, log } = options;
   const owner = new Owner(db.url);
   const runs = new Runs(db, owner.id);
-  const tools = new ToolClient({ secrets: options.secrets ?? secretsOf(process.env) });
+  const tools = new ToolClient({ secrets: options.secrets });
   const effects = new Effects(db, tools);
   const sandbox = new Sandbox();
   /** Tells live listeners; never waited for by the work itself. */

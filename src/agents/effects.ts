@@ -79,12 +79,15 @@ export class Effects {
     if (move === "answer") return { key, ...((await getBlob(this.#db, owner.project, row.result_ref!)) as ToolAnswer) };
     if (move === "person") throw await this.#unknown(key, tool);
     if (move === "ask") {
-      const found = await this.#ask(key, tool, signal);
+      const found = await this.#ask(key, tool, owner.project, signal);
       if (found) return { key, output: found.result, isError: false };
     }
     await this.#claim(key, owner);
     try {
-      return { key, ...(await this.#tools.call(tool, request.arguments, { effectKey: key, signal })) };
+      return {
+        key,
+        ...(await this.#tools.call(tool, request.arguments, { project: owner.project, effectKey: key, signal })),
+      };
     } catch (error) {
       if (!(error instanceof ToolUncertainError)) {
         await this.#unclaim(key);
@@ -158,9 +161,14 @@ export class Effects {
   }
 
   /** What the tool's system knows of the effect; undefined when it never happened. */
-  async #ask(key: string, tool: PinnedTool, signal: AbortSignal): Promise<{ result: unknown } | undefined> {
+  async #ask(
+    key: string,
+    tool: PinnedTool,
+    project: string,
+    signal: AbortSignal,
+  ): Promise<{ result: unknown } | undefined> {
     const lookup = { ...tool, ...tool.lookup!, effect: false };
-    const { output, isError } = await this.#tools.call(lookup, { effect_key: key }, { signal });
+    const { output, isError } = await this.#tools.call(lookup, { effect_key: key }, { project, signal });
     const answer = output as { found?: unknown; result?: unknown } | null;
     if (isError || answer === null || typeof answer !== "object" || typeof answer.found !== "boolean")
       throw new StepError(

@@ -4,3 +4,4 @@ export { readAgentFolder } from "./folder.ts";
 export { manifestJsonSchema, parseManifest, type Manifest } from "./manifest.ts";
 export { restateCommand, RestateSetupError, type RestateCommand } from "./restate/server.ts";
 export type { DurableOptions } from "./restate/durable.ts";
+export { carrySecrets, type CarriedSecret } from "./tools/carriedSecrets.ts";

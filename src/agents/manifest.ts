@@ -57,7 +57,7 @@ const toolServer = z.strictObject({
     .regex(/^[a-z0-9][a-z0-9-]{0,62}$/)
     .optional()
     .describe(
-      "Secret that is sent as bearer token: LINESHAFT_SECRET_<NAME>, or the file LINESHAFT_HOME/secrets/<name>",
+      "Secret of the project that is sent as bearer token, where its hosts cover the url: lineshaft secrets set",
     ),
   allow: z.record(toolName, tool).describe("Tools that may be called; all others do not exist for this agent"),
 });

@@ -137,7 +137,7 @@ export class Performer {
       const owner = { organisation: run.organisation, project: run.project, run: run.id, fence: run.fence };
       const answer: ToolAnswer & { key?: string } = tool.effect
         ? await this.#parts.effects.perform(owner, action, signal)
-        : await this.#parts.tools.call(tool, action.arguments, { signal });
+        : await this.#parts.tools.call(tool, action.arguments, { project: run.project, signal });
       const { key } = answer;
       const row = { ...step, ...(key !== undefined && { effect: key }) };
       const answerRef =

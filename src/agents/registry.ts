@@ -41,7 +41,7 @@ export async function publish(
   const model = manifest.model ?? (await embeddedModel(dependencies, publisher));
   const problems = [...contentProblems(manifest, publisher, request.files ?? {})];
   if (problems.length > 0) throw new AgentManifestError(problems);
-  const published: Published = { manifest: { ...manifest, model }, tools: await pinTools(manifest, tools) };
+  const published: Published = { manifest: { ...manifest, model }, tools: await pinTools(manifest, tools, publisher) };
   const toolDefect = valueDefect(published.tools, true);
   if (toolDefect !== undefined)
     throw new StepError("tool_unusable", `A tool's definition at its MCP server cannot be kept: ${toolDefect}`);
@@ -102,7 +102,7 @@ function* contentProblems(manifest: Manifest, publisher: Publisher, files: Recor
     yield { path: "outcome.verifier.file", message: `is larger than ${limits.verifierBytes / 1024} KiB` };
 }
 
-async function pinTools(manifest: Manifest, client: ToolClient): Promise<PinnedTool[]> {
+async function pinTools(manifest: Manifest, client: ToolClient, { project }: Publisher): Promise<PinnedTool[]> {
   const problems: Problem[] = [];
   const pinned: PinnedTool[] = [];
   for (const [index, server] of manifest.tools.entries()) {
@@ -111,7 +111,12 @@ async function pinTools(manifest: Manifest, client: ToolClient): Promise<PinnedT
       server: server.server,
       ...(server.secret !== undefined && { secret: server.secret }),
     };
-    const defined = new Map((await client.list(address)).map((tool) => [tool.name, tool]));
+    const listed = await client.list(address, project).catch((error: unknown) => {
+      if (!(error instanceof StepError) || !error.code.startsWith("secret_")) throw error;
+      problems.push({ path: `tools.${index}.secret`, message: `cannot be used. ${error.message}` });
+    });
+    if (!listed) continue;
+    const defined = new Map(listed.map((tool) => [tool.name, tool]));
     const find = (name: string, path: string): Tool | undefined => {
       const tool = defined.get(name);
       if (!tool)

@@ -10,6 +10,7 @@ import { parse as parseYaml } from "yaml";
 import { generateMachines, type Readings } from "../../examples/maintenance-inspector/readings.ts";
 import { startPlant, type Plant } from "../../examples/maintenance-inspector/server.ts";
 import { EngineRegistry, type Engine, type RuntimeFact } from "../engines/index.ts";
+import { Secrets } from "../governance/index.ts";
 import type { CallAnswer, CallRequest } from "../gateway/types.ts";
 import { createLedger } from "../ledger/index.ts";
 import { newId, type Database } from "../store/index.ts";
@@ -180,6 +181,16 @@ export async function startHouse(db: Database, script = readThePanel as Scripted
   };
   const ordersPath = join(folder, "orders.jsonl");
   const plant = await startPlant({ port: 0, token, machines, ordersPath, beforeAnswer });
+  const secrets = new Secrets({ db, key: Buffer.alloc(32, 1) });
+  for (const name of ["maintenance-inspector", "plant"])
+    await secrets.set({
+      organisation: tenant.organisation,
+      project: tenant.project,
+      name,
+      hosts: [new URL(plant.url).host],
+      value: token,
+      createdBy: tenant.key,
+    });
   const gateway = new ScriptedGateway(script);
   const ledger = await createLedger({ db, owner: newId("req") });
   const engines = new EngineRegistry();
@@ -191,7 +202,7 @@ export async function startHouse(db: Database, script = readThePanel as Scripted
       ...{ db, gateway, ledger, engines, log: createLogger({ level: process.env["LINESHAFT_LOG"] ?? "silent" }) },
       events: { publish: (_organisation, event) => void events.push(event) },
       alarms: { raise: (alarm) => void alarms.push(alarm), clear: () => {} },
-      secrets: async () => token,
+      secrets,
       restate: {
         ingress: { socket: restate.command.ingressSocket },
         admin: { socket: restate.command.adminSocket },

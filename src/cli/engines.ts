@@ -53,7 +53,7 @@ export function registerEngines(program: Command, context: Context): void {
     about: "Add an OpenAI-compatible engine; agents and calls then use it by NAME as their model",
     examples: [
       "npx lineshaft engines add local --url http://localhost:8000/v1 --model qwen3 --price-in 0 --price-out 0",
-      "npx lineshaft engines add hosted --url https://api.example.com/v1 --model large --key-env EXAMPLE_KEY --price-in 0.50 --price-out 1.50 --currency USD",
+      "npx lineshaft engines add hosted --url https://api.openai.com/v1 --model gpt-5-mini --key-env OPENAI_API_KEY --price-in 0.50 --price-out 1.50 --currency USD",
     ],
   })
     .requiredOption(
@@ -62,7 +62,10 @@ export function registerEngines(program: Command, context: Context): void {
       (url: string, before: string[] = []) => [...before, url],
     )
     .requiredOption("--model <model>", "the engine's own name of the model")
-    .option("--key-env <variable>", "environment variable of the Lineshaft process that holds its key")
+    .option(
+      "--key-env <variable>",
+      "variable of the Lineshaft process that holds its key: a provider's own, or one of LINESHAFT_KEY_ENVS",
+    )
     .option(
       "--price-in <amount>",
       "price per million prompt tokens; 0 is a price, and without one no call is let through",

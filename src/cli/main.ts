@@ -15,6 +15,7 @@ import { printError } from "./errors.ts";
 import { registerKeys } from "./keys.ts";
 import { registerModels } from "./models.ts";
 import { registerRuns } from "./runs.ts";
+import { registerSecrets } from "./secrets.ts";
 import { registerSimulate } from "./simulate.ts";
 import { registerStatus } from "./status.ts";
 import { Terminal } from "./terminal.ts";
@@ -45,6 +46,7 @@ export function buildProgram(context: Context): Command {
   registerCall(program, context);
   registerKeys(program, context);
   registerBudgets(program, context);
+  registerSecrets(program, context);
   registerDeploy(program, context);
   registerDeployments(program, context);
   registerAgents(program, context);

@@ -1,6 +1,7 @@
 // What the environment may say about an instance, checked once. docs/configuration.md lists the same names.
 import { z } from "zod";
 import { blockedPorts, openPortAfter } from "./blockedPorts.ts";
+import { KeyEnvsError, parseKeyEnvs } from "../gateway/keyEnvs.ts";
 import { CliError } from "./errors.ts";
 
 /** Names of the tenant that the first start makes. */
@@ -12,6 +13,16 @@ const url = (protocols: string[]) =>
   z.string().refine((text) => URL.canParse(text) && protocols.includes(new URL(text).protocol), {
     message: `must be an address that begins with ${protocols.map((name) => `${name}//`).join(" or ")}`,
   });
+
+/** Read by the gateway itself; checked here, so that a start says what is wrong with it. */
+function readable(text: string, context: z.RefinementCtx): void {
+  try {
+    parseKeyEnvs(text);
+  } catch (error) {
+    if (!(error instanceof KeyEnvsError)) throw error;
+    context.addIssue({ code: "custom", message: error.message });
+  }
+}
 
 const environment = z
   .object({
@@ -47,6 +58,7 @@ const environment = z
       .default("USD"),
     DATABASE_URL: url(["postgres:", "postgresql:"]).optional(),
     LINESHAFT_MIGRATION_URL: url(["postgres:", "postgresql:"]).optional(),
+    LINESHAFT_KEY_ENVS: z.string().superRefine(readable).optional(),
     RESTATE_INGRESS_URL: url(["http:", "https:"]).optional(),
     RESTATE_ADMIN_URL: url(["http:", "https:"]).optional(),
     LINESHAFT_ADVERTISED_URL: url(["http:", "https:"]).optional(),

@@ -1,6 +1,7 @@
 // Small questions to an engine, apart from calls: what it serves, how it counts a prompt, how it does.
 import { send } from "./egress.ts";
 import { readText } from "./exchange.ts";
+import { credentialIn, withoutCredential } from "./hosts.ts";
 import { limits } from "./limits.ts";
 import { EngineError } from "./types.ts";
 import { refusalOf, retryAfterSeconds } from "./wire.ts";
@@ -58,8 +59,10 @@ async function put<Answer>(question: Question, read: (text: string) => Answer): 
       firstByteMs: mostMs,
     });
     const text = await readText(response, limits.answerBytes);
-    if (response.status !== 200)
-      throw refusalOf(response.status, text, retryAfterSeconds(response.headers["retry-after"]));
+    if (response.status !== 200) {
+      const shown = withoutCredential(text, credentialIn(question.headers));
+      throw refusalOf(response.status, shown, retryAfterSeconds(response.headers["retry-after"]));
+    }
     return read(text);
   } catch (error) {
     if (error instanceof EngineError && !(error.code === "aborted" && timeout.aborted)) throw error;

@@ -2,6 +2,7 @@
 // Shared by every adapter whose engine speaks this shape; what differs (credentials, hints, how to cancel) is given in.
 import { send } from "./egress.ts";
 import type { EgressResponse } from "./egress.ts";
+import { credentialIn, withoutCredential } from "./hosts.ts";
 import { limits } from "./limits.ts";
 import { encodeBody } from "./splice.ts";
 import type { SourceBody } from "./splice.ts";
@@ -47,10 +48,11 @@ export async function openExchange(options: ExchangeOptions): Promise<EngineAnsw
       body: encodeBody(options.body, options.source),
       signal: stop ? undefined : signal,
     });
-    if (response.status !== 200) throw await readRefusal(response);
+    const credential = credentialIn(options.headers);
+    if (response.status !== 200) throw await readRefusal(response, credential);
     const type = response.headers["content-type"];
     if (options.body.stream === true && typeof type === "string" && !type.startsWith("text/event-stream"))
-      throw await readUnstreamed(response);
+      throw await readUnstreamed(response, credential);
     return new Exchange(response, options, stop);
   } finally {
     told?.();
@@ -66,15 +68,15 @@ function tellOnAbort(signal: AbortSignal, stop: () => Promise<void>): () => void
   return () => signal.removeEventListener("abort", onAbort);
 }
 
-/** An answer that is none, as the error that it stands for. */
-export async function readRefusal(response: EgressResponse): Promise<EngineError> {
-  const text = await readText(response, limits.errorBytes).catch(() => "");
+/** An answer that is none, as the error that it stands for, without the credential that some engines repeat in it. */
+export async function readRefusal(response: EgressResponse, credential?: string): Promise<EngineError> {
+  const text = withoutCredential(await readText(response, limits.errorBytes).catch(() => ""), credential);
   return refusalOf(response.status, text, retryAfterSeconds(response.headers["retry-after"]));
 }
 
 /** 200, yet not a stream although one was asked for: some engines send their errors like this. */
-async function readUnstreamed(response: EgressResponse): Promise<EngineError> {
-  const text = await readText(response, limits.errorBytes).catch(() => "");
+async function readUnstreamed(response: EgressResponse, credential: string | undefined): Promise<EngineError> {
+  const text = withoutCredential(await readText(response, limits.errorBytes).catch(() => ""), credential);
   return refusalOf(502, text, undefined);
 }
 
@@ -101,6 +103,8 @@ class Exchange implements EngineAnswer {
   #reported: Usage | undefined;
   #timings: Timings = {};
   #characters = 0;
+  /** What was sent as bearer token: errors are shown without it. */
+  readonly #credential: string | undefined;
   #finished = false;
   #over = false;
   #cancelled: Promise<Usage | undefined> | undefined;
@@ -108,6 +112,7 @@ class Exchange implements EngineAnswer {
   constructor(response: EgressResponse, options: ExchangeOptions, stop: (() => Promise<void>) | undefined) {
     this.#response = response;
     this.#request = options.body;
+    this.#credential = credentialIn(options.headers);
     this.#stop = stop;
     const pulled = options.pulledHeader === undefined ? undefined : response.headers[options.pulledHeader];
     this.#pulled = pulled === undefined ? undefined : Number(pulled);
@@ -180,7 +185,7 @@ class Exchange implements EngineAnswer {
             this.#finished = true;
             continue;
           }
-          const data = parseChunk(text);
+          const data = parseChunk(text, this.#credential);
           // What was taken out of the object must not be passed on as text.
           yield this.#note(data) ? { data } : { data, text };
         }
@@ -200,7 +205,7 @@ class Exchange implements EngineAnswer {
   async #readBody(): Promise<Record<string, unknown>> {
     try {
       const text = await readText(this.#response, limits.answerBytes);
-      const data = parseChunk(text);
+      const data = parseChunk(text, this.#credential);
       if (!Array.isArray(data["choices"])) throw invalidAnswer("it has no `choices`");
       this.#note(data);
       return data;
@@ -241,7 +246,7 @@ class Exchange implements EngineAnswer {
   }
 }
 
-function parseChunk(text: string): Record<string, unknown> {
+function parseChunk(text: string, credential: string | undefined): Record<string, unknown> {
   let data: unknown;
   try {
     data = JSON.parse(text);
@@ -250,7 +255,7 @@ function parseChunk(text: string): Record<string, unknown> {
   }
   if (data === null || typeof data !== "object" || Array.isArray(data)) throw invalidAnswer("it is not a JSON object");
   if ((data as Record<string, unknown>)["error"] !== undefined && (data as Record<string, unknown>)["error"] !== null)
-    throw refusalOf(502, text, undefined);
+    throw refusalOf(502, withoutCredential(text, credential), undefined);
   return data as Record<string, unknown>;
 }
 

@@ -1,4 +1,5 @@
 export { Disk } from "./disk.ts";
+export { programEnvironment } from "./environment.ts";
 export { FleetError, explainEnding } from "./errors.ts";
 export { Home, type Credentials, type MainRecord, type Secrets } from "./home.ts";
 export { tryLock, waitForLock } from "./lock.ts";

@@ -49,7 +49,7 @@ describe("an engine of two endpoints", () => {
     await add(at, { urls: [first.url, second.url] });
     await first[Symbol.asyncDispose]();
     const restarted = new EngineRegistry();
-    await restoreEngines({ db: at.db, engines: restarted, log: { warn() {} } as never });
+    await restoreEngines({ db: at.db, engines: restarted, log: { warn() {} } as never, alarms: at.alarms });
     expect(restarted.get("mine-0")).toMatchObject({ name: "mine", model: "qwen", up: false });
     expect(restarted.get("mine-1")).toMatchObject({ name: "mine", model: "qwen", up: true });
     await restarted.close();

@@ -1,15 +1,16 @@
 // Engines that users add: checked, asked what they are, stored, registered; registered again at start. One name and one price
 // may have several addresses: each is an endpoint of its own, and calls are placed among them.
 //
-// What is stored is the name of an environment variable, never a provider's key. Not every variable may be named: an engine's
-// address is given by the same person, so a variable that holds a secret of this installation would be sent away.
+// What is stored is the name of an environment variable, never a provider's key. Which variables may be named, and where each one
+// goes, is in keyEnvs.ts.
 import { createOpenAiEngine, EngineError, engineBaseUrl } from "../engines/index.ts";
 import type { EndpointFacts, Engine, EngineRegistry, RegisteredEndpoint } from "../engines/index.ts";
 import type { Principal } from "../governance/types.ts";
 import type { Ledger, RateCard } from "../ledger/index.ts";
 import type { Database } from "../store/index.ts";
-import type { Logger } from "../telemetry/index.ts";
+import type { Alarms, Logger } from "../telemetry/index.ts";
 import { GatewayError } from "./errors.ts";
+import { KeyEnvs } from "./keyEnvs.ts";
 import { nearest } from "./nearest.ts";
 
 export interface NewEngine {
@@ -32,6 +33,8 @@ export interface StoredEngine {
   model: string;
   key_env: string | null;
   created_at: Date;
+  /** Addresses that an engine of an earlier version keeps its key for. */
+  carried_key_urls: string[] | null;
 }
 
 interface Rooms {
@@ -41,18 +44,20 @@ interface Rooms {
   log: Logger;
 }
 
-const ownSecrets = /^(LINESHAFT|RESTATE|PG|NODE|NPM|AWS|GOOGLE|AZURE|GITHUB|CI)_|^DATABASE_URL$|^PATH$|^HOME$/i;
+interface WantedKey {
+  keyEnv: string | null | undefined;
+  /** Where it would be sent. */
+  urls: string[];
+  carried?: string[] | null;
+}
 
-/** The provider's key. Throws 400 when the variable may not be named or is not set. */
-export function providerKey(keyEnv: string | null | undefined): string | undefined {
+/** The provider's key. Throws 400 when the variable may not be sent to the engine's addresses or is not set. */
+export function providerKey({ keyEnv, urls, carried }: WantedKey): string | undefined {
   if (keyEnv === null || keyEnv === undefined) return undefined;
   const refused = (message: string, hint: string) =>
     new GatewayError({ status: 400, code: "key_env_refused", message, param: "key_env", hint });
-  if (ownSecrets.test(keyEnv))
-    throw refused(
-      `${keyEnv} may hold a secret of this installation, which must not be sent to an engine.`,
-      "Use a variable of its own, such as MY_PROVIDER_KEY.",
-    );
+  const refusal = KeyEnvs.of(process.env).refusal(keyEnv, urls, carried ?? []);
+  if (refusal) throw refused(`${refusal.message} ${refusal.hint}`, refusal.hint);
   const value = process.env[keyEnv];
   if (!value)
     throw refused(
@@ -77,7 +82,7 @@ export async function addEngine(rooms: Rooms, principal: Principal, wanted: NewE
       hint: `Give the price in ${principal.currency}.`,
     });
   const urls = wanted.urls.map((url) => engineBaseUrl(url));
-  const key = providerKey(wanted.keyEnv);
+  const key = providerKey({ keyEnv: wanted.keyEnv, urls });
   const endpoints = await Promise.all(
     endpointNames(wanted.name, urls).map(async (endpoint, index) => {
       const engine = createOpenAiEngine({ url: urls[index]!, model: wanted.model, key });
@@ -86,7 +91,8 @@ export async function addEngine(rooms: Rooms, principal: Principal, wanted: NewE
   );
   const { rows } = await db.query<StoredEngine>(
     `insert into engines (name, organisation, kind, urls, model, key_env) values ($1, $2, 'openai', $3, $4, $5)
-     on conflict (name) do update set urls = excluded.urls, model = excluded.model, key_env = excluded.key_env
+     on conflict (name) do update set urls = excluded.urls, model = excluded.model, key_env = excluded.key_env,
+       carried_key_urls = null
      where engines.organisation = excluded.organisation returning *`,
     [wanted.name, principal.organisation, urls, wanted.model, wanted.keyEnv ?? null],
   );
@@ -173,17 +179,26 @@ export async function removeEngine({ db, engines }: Rooms, principal: Principal,
 }
 
 /** Registers what was stored. One that does not answer is registered all the same: it may come back. */
-export async function restoreEngines({ db, engines, log }: Omit<Rooms, "ledger">): Promise<RegisteredEndpoint[]> {
+export async function restoreEngines({
+  db,
+  engines,
+  log,
+  alarms,
+}: Omit<Rooms, "ledger"> & { alarms: Pick<Alarms, "raise"> }): Promise<RegisteredEndpoint[]> {
   const { rows } = await db.query<StoredEngine>("select * from engines order by created_at");
   const restored = rows.map(async (row) => {
     let key: string | undefined;
     let problem: string | undefined;
+    const { name, urls, model, organisation } = row;
     try {
-      key = providerKey(row.key_env);
+      key = providerKey({ keyEnv: row.key_env, urls, carried: row.carried_key_urls });
     } catch (error) {
       problem = (error as Error).message;
+      alarms.raise({
+        ...{ code: "engine_key_refused", subject: name, organisation },
+        message: `Engine ${name} is called without its key. ${problem}`,
+      });
     }
-    const { name, urls, model, organisation } = row;
     const endpoints = endpointNames(name, urls).map((endpoint, index) =>
       engines.add(name, createOpenAiEngine({ url: urls[index]!, model, key }), {
         ...{ kind: "openai", model, organisation, endpoint },

@@ -5,7 +5,7 @@ import OpenAI from "openai";
 import { createOpenAiEngine, EngineRegistry } from "../engines/index.ts";
 import { scriptedEngine } from "../engines/testing.ts";
 import type { Script, ScriptedEngine } from "../engines/testing.ts";
-import { Identity } from "../governance/index.ts";
+import { Identity, Secrets } from "../governance/index.ts";
 import type { Principal } from "../governance/types.ts";
 import { createLedger } from "../ledger/index.ts";
 import type { Ledger } from "../ledger/index.ts";
@@ -13,6 +13,7 @@ import type { Database } from "../store/index.ts";
 import { testDatabase } from "../store/testing.ts";
 import { Alarms, createLogger, createMetrics, LiveEvents } from "../telemetry/index.ts";
 import type { Metrics } from "../telemetry/index.ts";
+import { secretRoutes } from "./api/routes/secrets.ts";
 import type { DeploymentStatus, LiveEvent } from "./api/schemas.ts";
 import { closeServer, createServer, type ServerDependencies } from "./http/server.ts";
 import { createGateway } from "./pipeline.ts";
@@ -88,7 +89,7 @@ export async function testGateway(
   const routes = options.routes?.(parts);
   const server = createServer({
     ...parts,
-    ...(routes && { routes }),
+    routes: [secretRoutes({ secrets: new Secrets({ db, key: Buffer.alloc(32, 7) }), identity }), ...(routes ?? [])],
     status: async () => ({
       version: "test",
       address: "",

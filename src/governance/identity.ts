@@ -112,6 +112,15 @@ export class Identity {
     };
   }
 
+  /** Id of a project of the organisation, by its id or its name. */
+  async projectOf(organisation: string, idOrName: string): Promise<string | undefined> {
+    const { rows } = await this.#db.query<{ id: string }>(
+      "select id from projects where organisation = $1 and (id = $2 or name = $2) order by id = $2 desc limit 1",
+      [organisation, idOrName],
+    );
+    return rows[0]?.id;
+  }
+
   /** Makes a key. The secret is in the answer and nowhere else. */
   async createKey(wanted: {
     organisation: string;

@@ -58,6 +58,7 @@ export const access: Record<string, Access> = {
     ],
   },
   run_waits: { class: "state", columns: ["message", "times", "waited_ms", "open_since", "until"] },
+  secrets: { class: "state", columns: ["sealed", "removed_at"] },
   settlements: { class: "append-only", written: "by function" },
   steps: appendOnly,
 };

@@ -18,6 +18,7 @@ export type IdPrefix =
   | "jrn"
   | "res"
   | "req"
+  | "sec"
   | "prog";
 
 /** Crockford's alphabet: no letters that look like digits. */

@@ -50,6 +50,19 @@ export interface EnginesTable {
   model: string;
   key_env: string | null;
   created_at: Generated<Date>;
+  carried_key_urls: string[] | null;
+}
+
+export interface SecretsTable {
+  id: string;
+  organisation: string;
+  project: string;
+  name: string;
+  hosts: string[];
+  sealed: Buffer | null;
+  created_by: string | null;
+  created_at: Generated<Date>;
+  removed_at: Date | null;
 }
 
 export interface RateCardsTable {
@@ -245,6 +258,18 @@ export interface RunsTable {
   updated_at: Generated<Date>;
 }
 
+export interface RunWaitsTable {
+  run: string;
+  step: number;
+  code: string;
+  message: string;
+  times: Generated<number>;
+  waited_ms: Generated<bigint>;
+  began_at: Generated<Date>;
+  open_since: Date | null;
+  until: Date | null;
+}
+
 export interface StepsTable {
   run: string;
   number: number;
@@ -283,6 +308,7 @@ export interface Tables {
   keys: KeysTable;
   deployments: DeploymentsTable;
   engines: EnginesTable;
+  secrets: SecretsTable;
   rate_cards: RateCardsTable;
   accounts: AccountsTable;
   journals: JournalsTable;
@@ -297,6 +323,7 @@ export interface Tables {
   agents: AgentsTable;
   agent_versions: AgentVersionsTable;
   runs: RunsTable;
+  run_waits: RunWaitsTable;
   steps: StepsTable;
   effects: EffectsTable;
 }

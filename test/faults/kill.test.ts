@@ -28,7 +28,7 @@ test(`${runCount} runs, everything killed, seed ${seed}`, { timeout: 120_000 + r
   const home = join(folder, "home");
   const port = await freePort();
   const token = randomBytes(16).toString("hex");
-  const env = { LINESHAFT_SECRET_MAINTENANCE_INSPECTOR: token, LINESHAFT_LOG: "error" };
+  const env = { LINESHAFT_LOG: "error" };
   const random = randomFrom(seed);
   const plan = drawPlan(random);
 
@@ -71,6 +71,8 @@ test(`${runCount} runs, everything killed, seed ${seed}`, { timeout: 120_000 + r
 
   const body = readAgentFolder(example);
   const manifest = body.manifest.replace("http://127.0.0.1:4077/mcp", plant.url);
+  const hosts = [new URL(plant.url).host];
+  await clientOf(instance).put("/api/secrets/maintenance-inspector", { value: token, hosts });
   await clientOf(instance).post("/api/agents", { ...body, manifest });
   const ids = await Promise.all(
     machines.map(({ machine }) =>

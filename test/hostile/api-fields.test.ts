@@ -4,6 +4,7 @@ import fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { deploymentRoutes } from "../../src/gateway/api/routes/deployments.ts";
 import { testGateway, type TestGateway } from "../../src/gateway/testing.ts";
+import { Secrets } from "../../src/governance/index.ts";
 import { createAgents } from "../../src/agents/index.ts";
 
 let at: TestGateway;
@@ -16,6 +17,7 @@ beforeAll(async () => {
       const agents = createAgents({
         ...{ db, gateway, ledger, engines, alarms, log, restate },
         events: { publish: () => {} },
+        secrets: new Secrets({ db, key: Buffer.alloc(32) }),
       });
       const deployments = {
         list: () => Promise.resolve([]),

@@ -6,13 +6,21 @@ import { EngineError } from "../../engines/types.ts";
 /** Headers that the connection sets itself. */
 const connectionHeaders = new Set(["host", "content-length", "connection", "transfer-encoding"]);
 
+/** The bearer token for one request to this address. Throws when it may not be sent there. */
+export type Authorize = (url: string) => Promise<string>;
+
 /** `firstByteMs` is the time for an answer's headers; a stream may be silent for as long. */
-export function egressFetch(firstByteMs: number): (url: string | URL, init?: RequestInit) => Promise<Response> {
+export function egressFetch(
+  firstByteMs: number,
+  authorize?: Authorize,
+): (url: string | URL, init?: RequestInit) => Promise<Response> {
   return async (url, init = {}) => {
     const headers: string[] = [];
     new Headers(init.headers).forEach((value, name) => {
       if (!connectionHeaders.has(name)) headers.push(name, value);
     });
+    // Asked for at every request: a secret that was removed, or is for other hosts now, is not sent once more.
+    if (authorize) headers.push("authorization", `Bearer ${await authorize(String(url))}`);
     const method = (init.method ?? "GET").toUpperCase();
     if (method !== "GET" && method !== "POST" && method !== "DELETE")
       throw new TypeError(`${method} is not used with tools.`);

@@ -7,12 +7,13 @@ import { createHash } from "node:crypto";
 import { Client, StreamableHTTPClientTransport, SdkError, ProtocolError } from "@modelcontextprotocol/client";
 import type { CallToolResult, Tool } from "@modelcontextprotocol/client";
 import { checkValues } from "../../gateway/values.ts";
+import { withoutCredential } from "../../engines/hosts.ts";
+import { SecretError, type Secrets } from "../../governance/index.ts";
 import { canonicalJson } from "../../store/index.ts";
 import { StepError } from "../errors.ts";
 import { limits } from "../limits.ts";
 import type { PinnedTool } from "../types.ts";
 import { egressFetch, ToolConnectionError } from "./fetch.ts";
-import type { Secrets } from "./secrets.ts";
 
 /** Where the effect's key stands in a call's `_meta`. */
 export const effectKeyMeta = "lineshaft/effect-key";
@@ -31,6 +32,9 @@ export interface ToolServerAddress {
   secret?: string;
 }
 
+/** What a tool client needs of the secrets: their values, for one project and one address at a time. */
+export type ToolSecrets = Pick<Secrets, "reveal">;
+
 /** A call did not come back with an answer: nobody knows whether the tool did its work. */
 export class ToolUncertainError extends StepError {}
 
@@ -38,21 +42,26 @@ interface Connection {
   client: Client;
   tools: Map<string, Tool>;
   listedAt: number;
+  /** The credentials that it has sent, newest last: what the server says is shown without them. */
+  sent: string[];
 }
 
+/** Credentials remembered per connection: those of before a rotation may still be repeated by the server. */
+const sentKept = 4;
+
 export class ToolClient {
-  readonly #secrets: Secrets;
+  readonly #secrets: ToolSecrets;
   readonly #connections = new Map<string, Promise<Connection>>();
   readonly #now: () => number;
 
-  constructor(options: { secrets: Secrets; now?: () => number }) {
+  constructor(options: { secrets: ToolSecrets; now?: () => number }) {
     this.#secrets = options.secrets;
     this.#now = options.now ?? Date.now;
   }
 
-  /** All tools of a server, as it defines them now. Throws StepError when it cannot be reached. */
-  async list(server: ToolServerAddress): Promise<Tool[]> {
-    const connection = await this.#fresh(server, 0);
+  /** All tools of a server, as it defines them now. Throws StepError when it cannot be reached, or not with that secret. */
+  async list(server: ToolServerAddress, project: string): Promise<Tool[]> {
+    const connection = await this.#fresh(server, project, 0);
     return [...connection.tools.values()];
   }
 
@@ -63,10 +72,15 @@ export class ToolClient {
   async call(
     tool: Pick<PinnedTool, "name" | "url" | "secret" | "hash" | "server" | "effect" | "seconds">,
     args: Record<string, unknown>,
-    options: { effectKey?: string; signal?: AbortSignal } = {},
+    options: { project: string; effectKey?: string; signal?: AbortSignal },
   ): Promise<ToolAnswer> {
     // Nothing has been sent to the tool before this is through: a failure here is safe to repeat.
-    const connection = await this.#fresh(tool, tool.effect ? 0 : limits.definitionsKeptMs, options.signal);
+    const connection = await this.#fresh(
+      tool,
+      options.project,
+      tool.effect ? 0 : limits.definitionsKeptMs,
+      options.signal,
+    );
     const defined = connection.tools.get(tool.name);
     if (!defined || definitionHash(defined) !== tool.hash) throw changed(tool, defined !== undefined);
     let result: CallToolResult;
@@ -80,14 +94,16 @@ export class ToolClient {
         { timeout: tool.seconds * 1000, ...(options.signal && { signal: options.signal }) },
       );
     } catch (error) {
-      if (error instanceof ProtocolError) return { output: { error: error.message }, isError: true };
-      this.#drop(tool);
-      throw new ToolUncertainError("tool_unreachable", `${describe(tool)} gave no answer: ${reason(error)}.`, {
+      if (error instanceof ProtocolError)
+        return { output: { error: masked(error.message, connection.sent) }, isError: true };
+      this.#drop(tool, options.project);
+      const why = masked(reason(error), connection.sent);
+      throw new ToolUncertainError("tool_unreachable", `${describe(tool)} gave no answer: ${why}.`, {
         retryAfterMs: limits.retryFirstMs,
         cause: error,
       });
     }
-    const output = result.structuredContent ?? textOf(result);
+    const output = masked<unknown>(result.structuredContent ?? textOf(result), connection.sent);
     const defect = valueDefect(output);
     if (defect !== undefined) return { output: { error: `The answer cannot be kept: ${defect}` }, isError: true };
     const size = Buffer.byteLength(JSON.stringify(output) ?? "");
@@ -105,13 +121,17 @@ export class ToolClient {
     await Promise.all(open.map((opening) => opening.then(({ client }) => client.close()).catch(() => {})));
   }
 
-  /** A connection whose definitions are at most `age` milliseconds old. */
-  async #fresh(server: ToolServerAddress, age: number, signal?: AbortSignal): Promise<Connection> {
-    const name = JSON.stringify([server.url, server.secret ?? null]);
+  /** A connection whose definitions are at most `age` milliseconds old, of one project: no other's session or secret. */
+  async #fresh(server: ToolServerAddress, project: string, age: number, signal?: AbortSignal): Promise<Connection> {
+    const name = nameOf(server, project);
+    const sent: string[] = [];
     try {
+      // Asked here too, because the client library puts errors of its own around those of a request.
+      if (server.secret !== undefined)
+        sent.push(await this.#secrets.reveal({ project, name: server.secret }, server.url));
       let opening = this.#connections.get(name);
       if (!opening) {
-        opening = this.#connect(server);
+        opening = this.#connect(server, project, sent);
         this.#connections.set(name, opening);
         opening.catch(() => this.#connections.get(name) === opening && this.#connections.delete(name));
       }
@@ -120,23 +140,30 @@ export class ToolClient {
       return connection;
     } catch (error) {
       if (error instanceof StepError) throw error;
-      this.#drop(server);
+      this.#drop(server, project);
+      if (error instanceof SecretError) throw new StepError(error.code, error.message, { cause: error });
       const name = server.server === undefined ? "" : `'${server.server}' `;
-      const message = `The tool server ${name}at ${server.url} cannot be used: ${reason(error)}. Start it, or look at its log.`;
+      const why = masked(reason(error), sent);
+      const message = `The tool server ${name}at ${server.url} cannot be used: ${why}. Start it, or look at its log.`;
       throw new StepError("tool_unreachable", message, { retryAfterMs: limits.retryFirstMs, cause: error });
     }
   }
 
-  async #connect(server: ToolServerAddress): Promise<Connection> {
-    const headers = new Headers();
-    if (server.secret !== undefined) headers.set("authorization", `Bearer ${await this.#secrets(server.secret)}`);
+  /** `sent` collects the credentials that leave. */
+  async #connect(server: ToolServerAddress, project: string, sent: string[]): Promise<Connection> {
+    const { secret } = server;
+    const authorize = async (url: string): Promise<string> => {
+      const value = await this.#secrets.reveal({ project, name: secret! }, url);
+      if (sent.at(-1) !== value) sent.push(value);
+      if (sent.length > sentKept) sent.shift();
+      return value;
+    };
     const client = new Client(
       { name: "lineshaft", version: "0.1.0" },
       { versionNegotiation: { mode: "auto", probe: { timeoutMs: 5_000 } } },
     );
     const transport = new StreamableHTTPClientTransport(new URL(server.url), {
-      fetch: egressFetch(limits.mostToolSeconds * 1000),
-      requestInit: { headers: Object.fromEntries(headers) },
+      fetch: egressFetch(limits.mostToolSeconds * 1000, secret === undefined ? undefined : authorize),
       reconnectionOptions: {
         maxRetries: 0,
         initialReconnectionDelay: 1000,
@@ -145,7 +172,7 @@ export class ToolClient {
       },
     });
     await client.connect(transport, { timeout: 10_000 });
-    const connection: Connection = { client, tools: new Map(), listedAt: 0 };
+    const connection: Connection = { client, tools: new Map(), listedAt: 0, sent };
     await this.#listInto(connection);
     return connection;
   }
@@ -156,16 +183,28 @@ export class ToolClient {
       cacheMode: "refresh",
       ...(signal && { signal }),
     });
-    connection.tools = new Map(tools.map((tool) => [tool.name, tool]));
+    connection.tools = new Map(masked(tools, connection.sent).map((tool) => [tool.name, tool]));
     connection.listedAt = this.#now();
   }
 
-  #drop(server: ToolServerAddress): void {
-    const name = JSON.stringify([server.url, server.secret ?? null]);
+  #drop(server: ToolServerAddress, project: string): void {
+    const name = nameOf(server, project);
     const opening = this.#connections.get(name);
     this.#connections.delete(name);
     opening?.then(({ client }) => client.close()).catch(() => {});
   }
+}
+
+const nameOf = (server: ToolServerAddress, project: string): string =>
+  JSON.stringify([project, server.url, server.secret ?? null]);
+
+/** A value without the credentials that were sent: it goes into payloads, prompts and logs. */
+function masked<Value>(value: Value, sent: string[]): Value {
+  const text = JSON.stringify(value);
+  if (text === undefined) return value;
+  // Credentials are printable ASCII; inside JSON only quotes and backslashes of theirs are written otherwise.
+  const clean = sent.reduce((rest, one) => withoutCredential(rest, JSON.stringify(one).slice(1, -1)), text);
+  return clean === text ? value : (JSON.parse(clean) as Value);
 }
 
 /** What a tool promises, as one hash: a changed word in a description is a changed tool. */

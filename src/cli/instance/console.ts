@@ -2,6 +2,7 @@
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { programEnvironment } from "../../fleet/index.ts";
 
 const root = new URL("../../../", import.meta.url);
 export const consoleFolder = fileURLToPath(new URL("dist/console", root));
@@ -15,6 +16,7 @@ export async function buildConsoleIfAbsent(
   note("Building the console (once).");
   const child = spawn(process.execPath, [fileURLToPath(new URL("scripts/build-console.ts", root))], {
     cwd: fileURLToPath(root),
+    env: programEnvironment(),
     stdio: ["ignore", "ignore", "pipe"],
     signal,
   });

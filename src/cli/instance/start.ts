@@ -9,6 +9,7 @@ import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import type { Server } from "node:http";
 import {
+  carrySecrets,
   createAgents,
   restateCommand,
   type Agents,
@@ -28,8 +29,9 @@ import {
 } from "../../gateway/index.ts";
 import { alarmResource } from "../../gateway/api/routes/alarms.ts";
 import { deploymentRoutes } from "../../gateway/api/routes/deployments.ts";
+import { secretRoutes } from "../../gateway/api/routes/secrets.ts";
 import type { LiveEvent } from "../../gateway/api/schemas.ts";
-import { Identity } from "../../governance/index.ts";
+import { Identity, Secrets } from "../../governance/index.ts";
 import { createLedger } from "../../ledger/index.ts";
 import type { Database } from "../../store/index.ts";
 import type { LocalModel, Progress } from "../../models/index.ts";
@@ -44,6 +46,7 @@ import {
   ownersOnly,
 } from "../../telemetry/index.ts";
 import { firstTenant, type Settings } from "../settings.ts";
+import { reportCarried } from "./carried.ts";
 import { buildConsoleIfAbsent } from "./console.ts";
 import { InstanceDeployments } from "./deployments.ts";
 import { maintenanceRoutes } from "./maintenance.ts";
@@ -159,7 +162,7 @@ async function compose(options: StartOptions, stack: AsyncDisposableStack): Prom
   ]);
   // From here on an interruption is settled in order, with the children alive.
   stop.removeEventListener("abort", stopChildren);
-  const { db, identity, organisation, project, ledger } = books;
+  const { db, identity, secrets, organisation, project, ledger } = books;
   const events = new LiveEvents<LiveEvent>();
   const metrics = createMetrics();
   const alarms = new Alarms({ log, metrics });
@@ -196,13 +199,17 @@ async function compose(options: StartOptions, stack: AsyncDisposableStack): Prom
     carrier,
     storage,
   });
-  await restoreEngines({ db, engines, log });
+  await restoreEngines({ db, engines, log, alarms });
   stack.defer(keepProbing(engines));
   // The agents room names its events as it builds them; what listeners are promised is checked by the API's schema.
   const runEvents: Dependencies["events"] = {
     publish: (audience, event) => events.publish(audience, event as unknown as LiveEvent),
   };
-  const agents = createAgents({ db, gateway, ledger, engines, events: runEvents, alarms, log, restate });
+  const agents = createAgents({ db, gateway, ledger, engines, events: runEvents, alarms, log, secrets, restate });
+  reportCarried(
+    await carrySecrets({ db, secrets, organisation: organisation.id, env: options.env, folder: home.file("secrets") }),
+    { report, alarms },
+  );
   const external = [
     ...(settings.DATABASE_URL ? ["postgres"] : []),
     ...(settings.RESTATE_INGRESS_URL ? ["restate"] : []),
@@ -212,7 +219,12 @@ async function compose(options: StartOptions, stack: AsyncDisposableStack): Prom
     ...(consoleFolder !== undefined && { consoleFolder }),
     openMetrics: isLoopback(settings.LINESHAFT_HOST),
     status: () => instanceStatus({ version, address, startedAt, supervisor, engines, deployments, external, disk }),
-    routes: [agents.routes, maintenanceRoutes(agents), deploymentRoutes(deployments)],
+    routes: [
+      agents.routes,
+      secretRoutes({ secrets, identity }),
+      maintenanceRoutes(agents),
+      deploymentRoutes(deployments),
+    ],
   });
   // Calls of a worker that has ended wait until it is back, or go to another one.
   supervisor.onChange(({ name, state }) => {
@@ -296,11 +308,13 @@ async function startRestate({ home, settings }: StartOptions, supervisor: Superv
 async function openBooks({ home, settings }: StartOptions, supervisor: Supervisor, undo: Undo) {
   const { db, port } = await startDatabase(home, supervisor, settings);
   undo.add("database", () => db.close());
-  const identity = new Identity({ db, secret: Buffer.from(home.secrets().keyHmac, "hex") });
+  const { keyHmac, secretsKey } = home.secrets();
+  const identity = new Identity({ db, secret: Buffer.from(keyHmac, "hex") });
+  const secrets = new Secrets({ db, key: Buffer.from(secretsKey, "hex") });
   const tenant = await identity.ensureTenant({ ...firstTenant, currency: settings.LINESHAFT_CURRENCY });
   const ledger = await createLedger({ db, owner: randomUUID() });
   undo.add("ledger", () => ledger.close());
-  return { db, port, identity, ledger, ...tenant };
+  return { db, port, identity, secrets, ledger, ...tenant };
 }
 
 async function listen(server: Server, settings: Settings): Promise<void> {

@@ -165,7 +165,7 @@ describe("engines", () => {
     expect(mine.seen[0]!.body["model"]).toBe("qwen");
 
     const restarted = new EngineRegistry();
-    await restoreEngines({ db: at.db, engines: restarted, log: { warn() {} } as never });
+    await restoreEngines({ db: at.db, engines: restarted, log: { warn() {} } as never, alarms: at.alarms });
     expect(restarted.resolve("mine")).toMatchObject({ model: "qwen", up: true });
 
     expect((await at.request("/api/engines/mine", { method: "DELETE" })).body).toEqual({ name: "mine", deleted: true });
@@ -202,7 +202,8 @@ describe("engines", () => {
       [{ urls: ["http://u:p@127.0.0.1/"] }, 400, "invalid_url"],
       [{ key_env: "DATABASE_URL" }, 400, "key_env_refused"],
       [{ key_env: "LINESHAFT_SECRET" }, 400, "key_env_refused"],
-      [{ key_env: "NOT_SET_ANYWHERE" }, 400, "key_env_refused"],
+      [{ key_env: "NOT_LISTED_ANYWHERE" }, 400, "key_env_refused"],
+      [{ key_env: "OPENAI_API_KEY" }, 400, "key_env_refused"],
       [{ price: { ...price, currency: "CNY" } }, 400, "currency_mismatch"],
       [{ price: { ...price, input_nano_per_million: "-1" } }, 400, "invalid_request"],
       [{ name: "scripted" }, 409, "name_taken"],

