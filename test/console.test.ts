@@ -365,6 +365,7 @@ describe.skipIf(chromiumPath === undefined)("the console, in Chromium (CHROMIUM 
       ["console-overview-dark", "/?range=1h", views[1]!],
       ["console-run", `/runs/${shownRun!.id}?open=1.2`, views[0]!],
       ["console-call", `/calls/${shownCall!.id}`, views[1]!],
+      ["console-connect", "/connect?client=python", views[0]!],
       ["console-phone", "/runs", views[2]!],
     ];
     for (const [name, path, view] of pictures) {

@@ -6,7 +6,7 @@ import type { Client } from "./client.ts";
 import { group, verb, type Context } from "./context.ts";
 import { nano } from "./engines.ts";
 import { CliError } from "./errors.ts";
-import { money, relativeTime, table } from "./format.ts";
+import { money, moneyLeft, relativeTime, table } from "./format.ts";
 import { liveKey } from "./keys.ts";
 import { uniqueByPrefix, unknownName } from "./nearest.ts";
 
@@ -35,7 +35,7 @@ export function registerBudgets(program: Command, context: Context): void {
       { title: "limit", value: (row) => money(row.limit_nano, row.currency), right: true },
       { title: "spent", value: (row) => money(row.spent_nano, row.currency), right: true },
       { title: "held", value: (row) => money(row.held_nano, row.currency), right: true },
-      { title: "left", value: (row) => money(row.left_nano, row.currency), right: true },
+      { title: "left", value: (row) => moneyLeft(row.left_nano, row.currency), right: true },
       { title: "begins anew", value: (row) => (row.resets_at ? relativeTime(row.resets_at, now) : "never") },
     ]))
       terminal.print(line);
@@ -65,7 +65,7 @@ export function registerBudgets(program: Command, context: Context): void {
         if (options.json) return context.terminal.printJson(budget);
         const per = budget.period === "total" ? "in total" : `a ${budget.period}`;
         context.terminal.print(
-          `Budget of ${budget.scope.kind} ${budget.scope.name ?? budget.scope.id}: ${money(budget.limit_nano, budget.currency)} ${per}, ${money(budget.left_nano, budget.currency)} left.`,
+          `Budget of ${budget.scope.kind} ${budget.scope.name ?? budget.scope.id}: ${money(budget.limit_nano, budget.currency)} ${per}, ${moneyLeft(budget.left_nano, budget.currency)} left.`,
         );
       },
     );

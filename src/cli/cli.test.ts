@@ -335,7 +335,7 @@ describe("a terminal", () => {
 describe("facts for people", () => {
   test.each([
     [money("5000000000", "USD"), "5.00 USD"],
-    [money("-23200", "USD"), "-0.0000232 USD"],
+    [money("-23200", "USD"), "-23.2 µUSD"],
     [bytes(0), "0 B"],
     [bytes(98_362_432), "98 MB"],
     [bytes(1_095_000_000), "1.1 GB"],

@@ -48,9 +48,14 @@ export function percent(share: number | null): string {
   return share === null ? "-" : `${(share * 100).toFixed(share > 0 && share < 0.1 ? 1 : 0)} %`;
 }
 
-/** Nano-units as the API writes them, with their currency: "5.00 USD". */
+/** Nano-units as the API writes them, with their currency: "5.00 USD", "4.71 µUSD". */
 export function money(nano: string, currency: string): string {
   return formatMoney(BigInt(nano), currency);
+}
+
+/** What is left of a budget: cut, so that it is never shown as more than there is. */
+export function moneyLeft(nano: string, currency: string): string {
+  return formatMoney(BigInt(nano), currency, "down");
 }
 
 export interface Column<Row> {

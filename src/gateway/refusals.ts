@@ -45,8 +45,9 @@ export function budgetRefusal(
 ): GatewayError {
   const of = budget.scope.kind === "organisation" ? "the organisation" : `${budget.scope.kind} ${budget.scope.id}`;
   const name = `The budget of ${of} (${budget.budget})`;
-  const money = (nano: bigint) => formatMoney(nano < 0n ? 0n : nano, budget.currency);
-  const numbers = `${money(budget.leftNano)} of ${money(budget.limitNano)} left, up to ${money(neededNano)} needed`;
+  const money = (nano: bigint) => formatMoney(nano, budget.currency);
+  const left = formatMoney(budget.leftNano < 0n ? 0n : budget.leftNano, budget.currency, "down");
+  const numbers = `${left} of ${money(budget.limitNano)} left, up to ${money(neededNano)} needed`;
   if (passing)
     return new GatewayError({
       status: 429,

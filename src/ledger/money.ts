@@ -38,14 +38,31 @@ export function parseMoney(text: string): bigint {
   return BigInt(match[1]!) * nanoPerUnit + BigInt((match[2] ?? "").padEnd(9, "0"));
 }
 
-/** "5.00 USD", "0.000123 USD": two decimals, or as many as an amount under a tenth needs for three figures. */
-export function formatMoney(nano: bigint, currency: string): string {
-  const magnitude = nano < 0n ? -nano : nano;
-  const digits = magnitude.toString().padStart(10, "0");
-  const whole = digits.slice(0, -9);
-  const fraction = digits.slice(-9);
-  const firstFigure = fraction.search(/[1-9]/);
-  const decimals = whole !== "0" || firstFigure < 1 ? 2 : Math.min(9, firstFigure + 3);
-  // Cut, never rounded: what is shown as left is never more than there is.
-  return `${nano < 0n ? "-" : ""}${whole}.${fraction.slice(0, decimals)} ${currency}`;
+/** Units that amounts are written in, largest first, each from the nano amount on that is at home in it. */
+const units = [
+  { prefix: "", from: nanoPerUnit / 100n, nano: nanoPerUnit },
+  { prefix: "m", from: 1_000_000n, nano: 1_000_000n },
+  { prefix: "µ", from: 1_000n, nano: 1_000n },
+  { prefix: "n", from: 1n, nano: 1n },
+] as const;
+
+/**
+ * "5.00 USD", "0.0500 USD", "4.71 µUSD": three figures, in the currency's unit from a hundredth of it on and else in the unit whose
+ * prefix leaves no zeros in front; from one unit on two decimals. The console writes amounts in the same way (console/format.ts).
+ * `down` cuts: what is left of a budget is never shown as more than there is.
+ */
+export function formatMoney(nano: bigint, currency: string, rounding: "nearest" | "down" = "nearest"): string {
+  const exact = nano < 0n ? -nano : nano;
+  if (exact === 0n) return `0.00 ${currency}`;
+  // Three figures first: 0.9999 is written as 1.00 and not as 1.000.
+  const figure = 10n ** BigInt(Math.max(0, exact.toString().length - 3));
+  const round = (of: bigint, step: bigint) => ((of + (rounding === "down" ? 0n : step / 2n)) / step) * step;
+  const size = round(exact, figure);
+  const unit = units.find(({ from }) => size >= from)!;
+  const before = size.toString().length - unit.nano.toString().length + 1;
+  const decimals = unit.prefix === "n" ? 0 : Math.max(unit.prefix === "" ? 2 : 0, 3 - before);
+  const scale = 10n ** BigInt(decimals);
+  const digits = round(exact * scale, unit.nano) / unit.nano;
+  const fraction = decimals === 0 ? "" : `.${(digits % scale).toString().padStart(decimals, "0")}`;
+  return `${nano < 0n ? "-" : ""}${digits / scale}${fraction} ${unit.prefix}${currency}`;
 }

@@ -5,7 +5,7 @@ import { Link } from "@tanstack/react-router";
 import type { AlarmResource, Status } from "../../gateway/api/schemas.ts";
 import { ApiFailure, send } from "../api/client.ts";
 import { statusQuery } from "../api/queries.ts";
-import { full, moment, plural } from "../format.ts";
+import { full, moment } from "../format.ts";
 import { WarnIcon } from "../ui/icons.tsx";
 import { Failure } from "../ui/states.tsx";
 import { Ago } from "../ui/text.tsx";
@@ -20,7 +20,8 @@ export function AlarmMark() {
       {alarms.length === 0 ? null : (
         <Link to="/" hash="alarms" className="alarm-mark" data-tip="What needs a person's look">
           <WarnIcon />
-          {plural(alarms.length, "alarm")}
+          {full(alarms.length)}
+          <span className="alarm-word">{alarms.length === 1 ? "alarm" : "alarms"}</span>
         </Link>
       )}
     </span>

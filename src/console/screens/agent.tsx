@@ -110,10 +110,10 @@ function AgentBody({ agent }: { agent: AgentDetail }) {
           {manifest.outcome === undefined ? null : (
             <Fact name="Contract">
               {manifest.outcome.contract}
-              {manifest.outcome.price === undefined ? "" : ` at ${String(manifest.outcome.price)}`}
+              {manifest.outcome.price === undefined ? "" : ` at ${withCurrency(manifest.outcome.price, bill)}`}
             </Fact>
           )}
-          {manifest.limits === undefined ? null : <Fact name="Limits">{limitNames(manifest.limits)}</Fact>}
+          {manifest.limits === undefined ? null : <Fact name="Limits">{limitNames(manifest.limits, bill)}</Fact>}
           {manifest.tools === undefined || manifest.tools.length === 0 ? null : (
             <Fact name="Tools">{toolNames(manifest)}</Fact>
           )}
@@ -156,10 +156,14 @@ function AgentBody({ agent }: { agent: AgentDetail }) {
   );
 }
 
-const limitNames = (limits: Record<string, unknown>) =>
+const limitNames = (limits: Record<string, unknown>, bill: Bill | undefined) =>
   Object.entries(limits)
-    .map(([limit, value]) => `${limit} ${String(value)}`)
+    .map(([limit, value]) => `${limit} ${limit === "money" ? withCurrency(value, bill) : String(value)}`)
     .join(", ");
+
+/** An amount of the manifest, which is in the organisation's currency: "0.05" -> "0.05 USD" */
+const withCurrency = (amount: unknown, bill: Bill | undefined) =>
+  [String(amount), bill?.currency].filter(Boolean).join(" ");
 
 function toolNames(manifest: ManifestParts): string {
   return (manifest.tools ?? [])

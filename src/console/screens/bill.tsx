@@ -5,7 +5,7 @@ import { useMemo } from "react";
 import type { Bill } from "../../gateway/api/schemas.ts";
 import { billQuery } from "../api/queries.ts";
 import { definitions, type Figures } from "../definitions.ts";
-import { compact, full, moment, percent, percentFixed } from "../format.ts";
+import { compact, full, moment, moneyScale, percent, percentFixed } from "../format.ts";
 import { billRanges, type BillRange } from "../router.tsx";
 import { Figure, moneyFigure } from "../ui/figure.tsx";
 import { Segmented } from "../ui/filter.tsx";
@@ -95,6 +95,45 @@ export function BillScreen() {
         <Failure error={error} retry={() => void refetch()} />
       )}
     </>
+  );
+}
+
+/** What engines claimed beyond what was held: paid by no budget, in no line, and to be settled with the provider. */
+function Suspense({ bill }: { bill: Bill }) {
+  const scale = moneyScale(bill.suspense.map((line) => line.amount_nano));
+  return (
+    <section className="panel" aria-labelledby="suspense">
+      <div className="panel-head">
+        <h2 id="suspense">In suspense</h2>
+        <span className="aside">in no line above</span>
+      </div>
+      <div className="panel-body">
+        <p className="soft">
+          Engines claimed more tokens than were held for these calls. No budget pays for them: compare the amounts with
+          the provider's bill.
+        </p>
+        <table className="mini">
+          <thead>
+            <tr>
+              <th scope="col">Model</th>
+              <th scope="col">Attempts</th>
+              <th scope="col">Claimed beyond the hold</th>
+            </tr>
+          </thead>
+          <tbody>
+            {bill.suspense.map((line) => (
+              <tr key={line.model}>
+                <th scope="row">{line.model}</th>
+                <td>{full(line.attempts)}</td>
+                <td>
+                  <Money nano={line.amount_nano} currency={bill.currency} scale={scale} />
+                </td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </section>
   );
 }
 
@@ -190,6 +229,7 @@ function BillBody({
           </>
         )}
       </section>
+      {bill.suspense.length === 0 ? null : <Suspense bill={bill} />}
       <section className="panel" aria-labelledby="where-tokens">
         <div className="panel-head">
           <h2 id="where-tokens">Tokens of the period</h2>

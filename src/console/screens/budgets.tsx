@@ -52,6 +52,7 @@ export function Budgets({ owner, ofRuns }: { owner: boolean; ofRuns: boolean }) 
       head: <FigureName of="budget_left" />,
       align: "right",
       card: "value",
+      word: "left",
       cell: (budget) => (
         <b className={budget.left_nano.startsWith("-") || budget.left_nano === "0" ? "bad" : ""}>
           <Money nano={budget.left_nano} currency={budget.currency} scale={left} cut />

@@ -68,7 +68,10 @@ export function callColumns(rows: Call[]): Column<Call>[] {
       from: 620,
       card: "note",
       word: "output",
-      cell: (call) => (call.status === "refused" ? null : <Count value={call.output_tokens} unit="output tokens" />),
+      cell: (call) =>
+        call.error_code !== null && call.output_tokens === 0 ? null : (
+          <Count value={call.output_tokens} unit="output tokens" />
+        ),
       sort: (call) => call.output_tokens,
     },
     {

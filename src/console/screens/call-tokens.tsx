@@ -1,6 +1,6 @@
 // A call's tokens by kind and tier, and what each kind cost.
 import { useQuery } from "@tanstack/react-query";
-import type { CallDetail, EngineResource } from "../../gateway/api/schemas.ts";
+import type { AttemptResource, CallDetail, EngineResource } from "../../gateway/api/schemas.ts";
 import { enginesQuery } from "../api/queries.ts";
 import { full, moneyScale, percentFixed } from "../format.ts";
 import { PartsBar, type Part } from "../ui/page.tsx";
@@ -95,8 +95,25 @@ export function Tokens({ call }: { call: CallDetail }) {
             </tr>
           </tfoot>
         </table>
+        <Claims call={call} />
       </div>
     </section>
+  );
+}
+
+/** What engines claimed beyond what was held for the call; the tokens above are those that are billed. */
+function Claims({ call }: { call: CallDetail }) {
+  const claimed = call.attempts.filter((attempt) => attempt.suspense_nano !== "0");
+  if (claimed.length === 0) return null;
+  const sum = (of: (attempt: AttemptResource) => number | null) =>
+    full(claimed.reduce((total, attempt) => total + (of(attempt) ?? 0), 0));
+  const nano = claimed.reduce((total, attempt) => total + BigInt(attempt.suspense_nano), 0n);
+  return (
+    <p className="warn claims">
+      The engine claimed {sum((attempt) => attempt.claimed_prompt_tokens ?? attempt.prompt_tokens)} prompt and{" "}
+      {sum((attempt) => attempt.claimed_output_tokens ?? attempt.output_tokens)} output tokens, more than was held.{" "}
+      <Money nano={String(nano)} currency={call.currency} /> of that are in suspense: no budget pays them.
+    </p>
   );
 }
 

@@ -2,7 +2,7 @@
 import { useQuery } from "@tanstack/react-query";
 import type { ComponentStatus, DeploymentStatus, EngineResource } from "../../gateway/api/schemas.ts";
 import { enginesQuery, statusQuery } from "../api/queries.ts";
-import { bytes, full, moneyFull, plural } from "../format.ts";
+import { bytes, full, moneyFull, moneyScale, plural, type MoneyScale } from "../format.ts";
 import { Figure } from "../ui/figure.tsx";
 import { PageHead } from "../ui/page.tsx";
 import { Empty, Failure, SkeletonFigures, SkeletonRows } from "../ui/states.tsx";
@@ -105,7 +105,12 @@ export function ModelsScreen() {
           ) : engines.isError ? (
             <Failure error={engines.error} retry={() => void engines.refetch()} />
           ) : (
-            <Table label="Engines" columns={engineColumns} rows={engines.data} rowId={(engine) => engine.name} />
+            <Table
+              label="Engines"
+              columns={engineColumns(engines.data)}
+              rows={engines.data}
+              rowId={(engine) => engine.name}
+            />
           )}
           <div className="add-engine">
             <span className="muted">Add a vLLM, an Ollama or a provider</span>
@@ -167,17 +172,23 @@ const partColumns: Column<ComponentStatus>[] = [
   },
 ];
 
-const priceOf = (engine: EngineResource, field: "input" | "cached" | "output") => {
-  if (engine.price === null) return <span className="warn">none</span>;
-  const nano = engine.price[`${field}_nano_per_million`];
+/** A column of prices: its amounts have one unit and one number of digits. */
+function pricesOf(engines: EngineResource[], field: "input" | "cached" | "output") {
+  const nanoOf = (engine: EngineResource) => engine.price?.[`${field}_nano_per_million`];
+  const scale = moneyScale(engines.flatMap((engine) => nanoOf(engine) ?? []));
+  return (engine: EngineResource) => priceOf(engine, nanoOf(engine), scale);
+}
+
+function priceOf(engine: EngineResource, nano: string | undefined, scale: MoneyScale) {
+  if (engine.price === null || nano === undefined) return <span className="warn">none</span>;
   return (
     <span data-tip={`${moneyFull(nano)} ${engine.price.currency} per million tokens`}>
-      <Money nano={nano} currency={engine.price.currency} />
+      <Money nano={nano} currency={engine.price.currency} scale={scale} />
     </span>
   );
-};
+}
 
-const engineColumns: Column<EngineResource>[] = [
+const engineColumns = (engines: EngineResource[]): Column<EngineResource>[] => [
   { id: "name", head: "Engine", card: "title", cell: (engine) => engine.name },
   {
     id: "model",
@@ -210,8 +221,8 @@ const engineColumns: Column<EngineResource>[] = [
     align: "right",
     card: "note",
     word: "input",
-    cell: (engine) => priceOf(engine, "input"),
+    cell: pricesOf(engines, "input"),
   },
-  { id: "cached", head: "Cached", align: "right", from: 620, cell: (engine) => priceOf(engine, "cached") },
-  { id: "output", head: "Output", align: "right", card: "value", cell: (engine) => priceOf(engine, "output") },
+  { id: "cached", head: "Cached", align: "right", from: 620, cell: pricesOf(engines, "cached") },
+  { id: "output", head: "Output", align: "right", card: "value", cell: pricesOf(engines, "output") },
 ];

@@ -201,9 +201,7 @@ function nowWords(run: RunDetail): string {
   if (run.status === "queued") return "Queued: no step has begun";
   if (run.status === "running") return "Working on the next step";
   if (wait === undefined) return "Waiting for its timer: the turn has ended and costs nothing until it goes on";
-  const remedy = remedyOf(wait.code);
-  const next = wait.until === null ? "A person decides." : `It tries again at ${clock(wait.until)}.`;
-  return [`Waiting: ${wordOf(wait.code)}.`, next, remedy].filter(Boolean).join(" ");
+  return wait.until === null ? "Waiting until a person decides" : `Waiting; it tries again at ${clock(wait.until)}`;
 }
 
 const costNote = (run: Run) =>
@@ -248,10 +246,14 @@ function Outcome({ run }: { run: RunDetail }) {
   }
   if (run.error_code === null) return null;
   const remedy = remedyOf(run.error_code);
+  const what = run.status === "stopped" ? "Stopped" : run.status === "failed" ? "Failed" : "Waiting";
   return (
-    <section className={`notice ${run.status === "failed" ? "bad" : "warn"}`} aria-label="Ending">
+    <section
+      className={`notice ${run.status === "failed" ? "bad" : "warn"}`}
+      aria-label={isAlive(run) ? "Why it waits" : "Ending"}
+    >
       <h2>
-        {run.status === "stopped" ? "Stopped" : "Failed"}
+        {what}
         {run.error_code === "stopped" ? "" : `: ${wordOf(run.error_code)}`}
       </h2>
       {run.error_message === null ? null : <p>{run.error_message}</p>}

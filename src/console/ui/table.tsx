@@ -115,7 +115,10 @@ export function Table<T>(props: TableProps<T>) {
             <li key={props.rowId(row)} className={props.fresh?.has(props.rowId(row)) ? "card fresh" : "card"}>
               <div className="card-top">
                 {link(row, from + offset, title?.cell(row))}
-                <span className="card-value">{value?.cell(row)}</span>
+                <span className="card-value">
+                  {value?.word === undefined ? null : <span className="muted">{value.word} </span>}
+                  {value?.cell(row)}
+                </span>
               </div>
               <div className="card-notes">
                 {notes.map((column) => {

@@ -20,7 +20,9 @@ export const billLine = z.object({
   outcomes_passed: z.number(),
   outcomes_failed: z.number(),
   pass_rate: z.number().nullable(),
-  cost_per_verified_outcome_nano: nano.nullable(),
+  cost_per_verified_outcome_nano: nano
+    .nullable()
+    .describe("Token cost by outcomes passed; in the total, of the agents whose outcomes were judged"),
   verified_outcomes_per_million_tokens: z.number().nullable(),
 });
 export const suspenseLine = z.object({
