@@ -107,10 +107,12 @@ export function CallScreen() {
             />
           </section>
         )}
-        <div className="pair">
-          {call.attempts.length === 0 ? null : <Tokens call={call} />}
-          {served?.decision ? <Decision decision={served.decision} engine={served.engine} /> : null}
-        </div>
+        {call.attempts.length === 0 ? null : (
+          <div className="pair">
+            <Tokens call={call} />
+            {served?.decision ? <Decision decision={served.decision} engine={served.engine} /> : null}
+          </div>
+        )}
         {call.attempts.length > 1 ? <Attempts call={call} /> : null}
         <Origin call={call} />
       </div>

@@ -9,7 +9,7 @@ const words: Record<string, Words> = {
   // Refused before any engine was asked.
   budget_exceeded: [
     "a budget is used up",
-    "Raise the budget on the Access page or with `lineshaft budgets set`, or wait until its period ends.",
+    "Raise the budget on the Access page or with lineshaft budgets set, or wait until its period ends.",
   ],
   budget_held: [
     "a budget is held by other calls",
@@ -25,7 +25,7 @@ const words: Record<string, Words> = {
   model_not_found: ["there is no such model", "The Models page lists the names that are served."],
   model_unpriced: [
     "the model has no price",
-    "Give the engine prices: `lineshaft engines add … --price-in N --price-out N`; 0 is a price.",
+    "Give the engine prices: lineshaft engines add … --price-in N --price-out N; 0 is a price.",
   ],
   unsupported_parameter: [
     "a parameter is not supported",
@@ -38,7 +38,7 @@ const words: Record<string, Words> = {
   storage_full: ["the disk is full", "Free some space on the disk that holds Lineshaft's home."],
   shutting_down: ["Lineshaft was stopping", "Try again."],
   // Failed at an engine.
-  engine_unreachable: ["the engine does not answer", "Look whether its address answers: `lineshaft engines list`."],
+  engine_unreachable: ["the engine does not answer", "Look whether its address answers: lineshaft engines list."],
   engine_failed: ["the engine failed", `${statusPage} Then try again.`],
   engine_busy: ["the engine is busy", "Try again later, or add a replica or an engine."],
   engine_quota: ["the provider's quota is used up", "Look at the account with the provider."],
@@ -50,7 +50,7 @@ const words: Record<string, Words> = {
     "the engine refused its key",
     "Set the variable that holds the engine's key, then start Lineshaft again.",
   ],
-  engine_model_missing: ["the engine does not have the model", "Look at the model's name: `lineshaft engines list`."],
+  engine_model_missing: ["the engine does not have the model", "Look at the model's name: lineshaft engines list."],
   kv_lost: ["what was computed for it was lost on the way", "Try again."],
   output_invalid: ["the answer did not fit the schema", "Try again, or ask a larger model."],
   internal_error: ["Lineshaft failed", "The log has it under the request's id: please report it."],
