@@ -12,4 +12,5 @@ export {
   type DeploymentSettings,
   type RegistryChange,
 } from "./registry.ts";
-export { estimateTokens, promptLength } from "./wire.ts";
+export { estimateTokens, promptLength, textLength } from "./wire.ts";
+export { bareName, fieldsOfSoftware, knownField, neverAllowed } from "./fields.ts";

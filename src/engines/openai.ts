@@ -5,6 +5,7 @@
 // Headers sent are exactly those written here: nothing of a client's request, its key least of all, is passed on.
 import { ask, requestHeaders } from "./ask.ts";
 import { openExchange } from "./exchange.ts";
+import { fieldsOfSoftware, softwareOf, type Software } from "./fields.ts";
 import { limits } from "./limits.ts";
 import { EngineError } from "./types.ts";
 import type {
@@ -34,9 +35,6 @@ export interface OpenAiEngineOptions {
 
 export const completionPaths: Record<Endpoint, string> = { chat: "/chat/completions", completions: "/completions" };
 
-/** Fields of vLLM's that move KV or change the order of its queue: the platform's to set, never a client's. */
-const engineOnly = ["cache_salt", "kv_transfer_params", "ec_transfer_params", "kv_hints", "priority"];
-
 /** Errors that say nothing of what the endpoint is. */
 const unanswered = new Set(["engine_timeout", "engine_unreachable"]);
 
@@ -49,8 +47,8 @@ class OpenAiEngine implements Engine {
   readonly #url: string;
   readonly #model: string;
   readonly #headers: string[];
-  /** OpenAI's own newer models refuse `max_tokens`; other endpoints know it better than its new name. */
-  readonly #newNames: boolean;
+  /** What answers there, as far as it is known. */
+  #software: Software;
   #tokenizes = false;
   /** Set once it has turned out to be vLLM. */
   #vllm: VllmEndpoint | undefined;
@@ -62,7 +60,7 @@ class OpenAiEngine implements Engine {
     this.#url = options.url;
     this.#model = options.model;
     this.#headers = requestHeaders(options.key);
-    this.#newNames = new URL(options.url).hostname === "api.openai.com";
+    this.#software = softwareOf(new URL(options.url).hostname, undefined);
   }
 
   async probe(signal?: AbortSignal): Promise<EndpointFacts> {
@@ -106,6 +104,7 @@ class OpenAiEngine implements Engine {
     });
     const listed = (Array.isArray(answer["data"]) ? answer["data"] : []) as Record<string, unknown>[];
     const mine = listed.find((model) => model?.["id"] === this.#model);
+    if (mine) this.#software = softwareOf(new URL(this.#url).hostname, mine);
     if (mine && !isVllm(mine)) {
       this.#vllm?.close();
       this.#vllm = undefined;
@@ -133,6 +132,7 @@ class OpenAiEngine implements Engine {
       cancelWithUsage: false,
       // Some do, depending on how they were started; none says so beforehand. Who has done it once will do it again.
       reportsCachedTokens: this.#reportsCachedTokens,
+      fields: fieldsOfSoftware(this.#software),
     };
   }
 
@@ -140,14 +140,14 @@ class OpenAiEngine implements Engine {
     await (this.#looked ??= this.#firstLook());
     const body: EngineRequest["body"] = { ...request.body };
     if (this.#vllm) {
-      for (const field of engineOnly) delete body[field];
       body["cache_salt"] = this.#vllm.saltOf(request.hints.organisation);
     }
     if (body.stream === true)
       // Asked for always: the bill needs it. Who did not ask is not shown it.
       body["stream_options"] = { ...(body["stream_options"] as object | undefined), include_usage: true };
-    if (this.#newNames && request.endpoint === "chat" && body["max_tokens"] !== undefined) {
-      body["max_completion_tokens"] ??= body["max_tokens"];
+    // OpenAI's own newer models refuse `max_tokens`; other engines know it better than its new name. One of the two is sent.
+    if (this.#software === "openai" && request.endpoint === "chat" && body["max_tokens"] !== undefined) {
+      body["max_completion_tokens"] = body["max_tokens"];
       delete body["max_tokens"];
     }
     const answer = await openExchange({

@@ -13,6 +13,8 @@ export interface EndpointOptions {
   organisation?: string;
   /** What it does for a call; `both` unless given. */
   role?: EndpointRole;
+  /** Fields beyond those of its software that its owner lets it be sent. */
+  allowFields?: readonly string[];
   /** Machine it runs on, where that is known: KV moves fastest within one. */
   node?: string;
   facts?: EndpointFacts;
@@ -43,6 +45,7 @@ export interface Endpoint {
   readonly organisation: string | undefined;
   readonly role: EndpointRole;
   readonly node: string | undefined;
+  readonly allowFields: readonly string[];
   readonly engine: Engine;
   readonly addedAt: Date;
   /** What it last said of itself. */
@@ -98,6 +101,7 @@ export class EngineRegistry {
       organisation: options.organisation,
       role: options.role ?? "both",
       node: options.node,
+      allowFields: options.allowFields ?? [],
       engine,
       addedAt: new Date(),
       facts: options.facts,

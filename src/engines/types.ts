@@ -120,6 +120,9 @@ export interface KvFacts {
   pool?: string;
 }
 
+/** What a part of a message may hold beside text. */
+export type MediaKind = "image" | "audio" | "video" | "file";
+
 export interface Capabilities {
   tokenize: boolean;
   /** Honours `hints.promptTokens`. */
@@ -133,8 +136,10 @@ export interface Capabilities {
   /** Stops an attempt by name and still reports its usage. */
   cancelWithUsage: boolean;
   reportsCachedTokens: boolean;
-  /** Body fields it honours; any other is refused before it is asked. Absent: whatever it is given, it judges itself. */
+  /** Body fields it is sent (fields.ts); any other is refused before it is asked. Absent: those of software that is not known. */
   fields?: readonly string[];
+  /** Kinds of media it reads; absent where that depends on a model that we do not know: then it judges itself. */
+  media?: readonly MediaKind[];
   /** Cuts an output limit to the room its context leaves, where others refuse it. */
   clipsOutput?: boolean;
 }

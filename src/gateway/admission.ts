@@ -8,7 +8,7 @@
 // A call that names no limit of output is given one: cap and price are the same number, so no answer costs more than was held.
 import type { EndpointFacts, Endpoint as Protocol } from "../engines/index.ts";
 import { limits } from "./limits.ts";
-import type { CallBody } from "./protocol/openai.ts";
+import { invalid, type CallBody } from "./protocol/openai.ts";
 
 type Json = Record<string, unknown>;
 
@@ -60,9 +60,16 @@ function contentBound(content: unknown): number {
   }, 0);
 }
 
-/** Output tokens that a call asked for at most, or undefined when it left that open. */
+/** Output tokens that a call asked for at most, or undefined when it left that open. Throws a 400 for two limits that differ. */
 export function askedOutputTokens(body: Json): number | undefined {
-  return (body["max_completion_tokens"] ?? body["max_tokens"] ?? undefined) as number | undefined;
+  const newName = (body["max_completion_tokens"] ?? undefined) as number | undefined;
+  const oldName = (body["max_tokens"] ?? undefined) as number | undefined;
+  if (newName !== undefined && oldName !== undefined && newName !== oldName)
+    throw invalid(
+      "max_tokens",
+      `\`max_tokens\` (${oldName}) and \`max_completion_tokens\` (${newName}) differ: one limit is priced and sent. Give one of them.`,
+    );
+  return newName ?? oldName;
 }
 
 /** Answers that are computed for one prompt, each with its own output. */
@@ -75,7 +82,7 @@ export function answersAsked(body: Json): number {
 }
 
 /**
- * The body with a limit of output in it, and that limit. Without one of the caller's it is the protocol's default, cut to the
+ * The body with one limit of output in it, as `max_tokens`, and that limit: what is priced is what is sent. Without one of the caller's it is the protocol's default, cut to the
  * room that the context leaves beside a prompt of `promptTokens` (exact, or the best guess), since many engines refuse more.
  */
 export function withOutputLimit(
@@ -86,11 +93,14 @@ export function withOutputLimit(
 ): { body: CallBody; outputTokens: number } {
   const asked = askedOutputTokens(body);
   const context = facts?.contextTokens;
+  const limited = (outputTokens: number) => {
+    const { max_completion_tokens: _sameLimit, ...rest } = body;
+    return { body: { ...(rest as CallBody), max_tokens: outputTokens }, outputTokens };
+  };
   if (asked !== undefined)
-    return { body, outputTokens: facts?.capabilities.clipsOutput && context ? Math.min(asked, context) : asked };
+    return limited(facts?.capabilities.clipsOutput && context ? Math.min(asked, context) : asked);
   const usual = endpoint === "chat" ? limits.defaultOutputTokens : limits.defaultCompletionTokens;
-  if (context === undefined) return { body: { ...body, max_tokens: usual }, outputTokens: usual };
+  if (context === undefined) return limited(usual);
   const room = facts?.capabilities.clipsOutput ? context : Math.max(limits.leastOutputTokens, context - promptTokens);
-  const outputTokens = Math.min(usual, room);
-  return { body: { ...body, max_tokens: outputTokens }, outputTokens };
+  return limited(Math.min(usual, room));
 }

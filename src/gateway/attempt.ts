@@ -13,14 +13,13 @@ import { formatMoney, worstCase } from "../ledger/index.ts";
 import type { Ledger, RateCard, Scope } from "../ledger/index.ts";
 import type { CallTimings } from "../scheduler/index.ts";
 import type { Alarms, Logger, Metrics } from "../telemetry/index.ts";
-import { answersAsked, receivedTokensBound, withOutputLimit } from "./admission.ts";
+import { answersAsked, askedOutputTokens, receivedTokensBound, withOutputLimit } from "./admission.ts";
 import { asGatewayError } from "./errors.ts";
 import { lateFirstToken } from "./firstToken.ts";
 import type { GatewayError } from "./errors.ts";
 import { pooledId } from "./ids.ts";
 import { limits } from "./limits.ts";
 import { phasesOf } from "./phases.ts";
-import { fieldsFor } from "./protocol/fields.ts";
 import { budgetRefusal, whyAborted } from "./refusals.ts";
 import { faultOf, ofEndpoint, refusesRequest } from "./scheduling/faults.ts";
 import { Placer } from "./scheduling/placer.ts";
@@ -67,8 +66,7 @@ export class Attempts {
     number: number,
   ): Promise<AdmittedAttempt> {
     const begun = number === 1 ? 0 : call.now();
-    const { endpoint: protocol, body } = call.request;
-    const asked = fieldsFor(body, facts?.capabilities);
+    const { endpoint: protocol, body: asked } = call.request;
     const { organisation, project } = call.request.principal;
     const count = async () =>
       prompt.counted
@@ -79,7 +77,7 @@ export class Attempts {
       : receivedTokensBound(protocol, asked, call.request.received?.bytes.length);
     let promptTokens = Math.min(bound, facts?.contextTokens ?? Infinity);
     let limited = withOutputLimit(protocol, asked, facts, promptTokens);
-    if (limited.outputTokens === limits.leastOutputTokens && limited.body !== asked)
+    if (limited.outputTokens === limits.leastOutputTokens && askedOutputTokens(asked) === undefined)
       // The bound fills the context, the prompt itself may not: without a count, a third of the bound is the usual guess.
       limited = withOutputLimit(protocol, asked, facts, (await count()) ?? Math.ceil(promptTokens / 3));
     const answers = answersAsked(asked);
@@ -224,6 +222,7 @@ export class Attempts {
     outcome: Outcome,
     failure: GatewayError | undefined,
     finishReason?: string,
+    cut = false,
   ): Promise<EndedAttempt> {
     const { endpoint, decision, split, predictedTokens } = attempt.placement;
     const { moments } = attempt;
@@ -246,6 +245,7 @@ export class Attempts {
     if (outcome === "completed" && told) this.#placer.answered(call.request.body.model, expected.outputTokens);
     if (told?.source === "engine" && predictedTokens !== undefined)
       this.#metrics.cachedGap(endpoint.endpoint, predictedTokens, expected.cachedTokens);
+    if (cut) this.#ignoredLimit(call, attempt);
     const settled = await this.#settling.settle(call.id, attempt, used);
     const priceNano = settled.amountNano;
     // What is recorded is what the ledger took, also where it took the whole hold.
@@ -276,6 +276,15 @@ export class Attempts {
     });
     const usageCut = settled.claimed !== undefined;
     return { usage, usageCut, timings, priceNano, currency: attempt.card.currency, failure, finishReason };
+  }
+
+  #ignoredLimit(call: CallState, { most, placement }: AttemptState): void {
+    this.#alarms.raise({
+      code: "output_over_limit",
+      message: `The engine ${placement.endpoint.endpoint} sent more than the ${most.outputTokens} output tokens that it was asked for. The answer was cut and the budget paid at most what was held. Check that it honours max_tokens; else remove it: lineshaft engines remove.`,
+      subject: placement.endpoint.endpoint,
+      organisation: call.request.principal.organisation,
+    });
   }
 
   #claimedTooMuch(call: CallState, { card, most }: AttemptState, { suspenseNano, claimed }: Settled): void {
@@ -339,10 +348,10 @@ async function firstChunk(
 
 /** The attempt's request as each of its legs is sent it. */
 function requestsOf(call: CallState, attempt: AttemptState): LegRequest {
-  const { principal, endpoint: protocol, received, body: object } = call.request;
+  const { principal, endpoint: protocol, received } = call.request;
   const { organisation, project } = principal;
   const program = programKey(call.request);
-  const source = received && { source: { ...received, object } };
+  const source = received && { source: received };
   return (endpoint, leg, transfer) => ({
     endpoint: protocol,
     body: { ...attempt.body, model: endpoint.model },

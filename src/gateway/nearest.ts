@@ -1,7 +1,7 @@
 // The known name that a mistyped one was most likely meant to be.
 
 /** The nearest of `known` by edits (insert, delete, replace, ignoring case), when it is near enough to be meant. */
-export function nearest(name: string, known: string[]): string | undefined {
+export function nearest(name: string, known: readonly string[]): string | undefined {
   const wanted = name.toLowerCase().slice(0, 100);
   let best: string | undefined;
   let bestDistance = Infinity;

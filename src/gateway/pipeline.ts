@@ -15,11 +15,13 @@ import type { AttemptResource, Call, LiveEvent } from "./api/schemas.ts";
 import { Attempts } from "./attempt.ts";
 import { asGatewayError, storageFull } from "./errors.ts";
 import type { GatewayError } from "./errors.ts";
+import { outputMost, trimWhole } from "./cap.ts";
 import { pooledId } from "./ids.ts";
 import { limits } from "./limits.ts";
 import { checkOutput, OutputGatherer, outputCheck } from "./output.ts";
 import { Recorder } from "./records.ts";
 import { keyRevoked, modelUnpriced, shuttingDown, unknownModel, whyAborted } from "./refusals.ts";
+import { fieldsFor } from "./protocol/fields.ts";
 import { Relay } from "./relay.ts";
 import { Dispatcher } from "./scheduling/dispatcher.ts";
 import { refusesRequest } from "./scheduling/faults.ts";
@@ -122,6 +124,7 @@ class Pipeline {
     try {
       const endpoints = this.#resolve(request);
       const card = await this.#price(request);
+      call.request = this.#shaped(request, endpoints);
       const begun = await this.#firstToAnswer(call, endpoints, card);
       return begun.streams ? this.#streamed(call, begun) : await this.#whole(call, begun);
     } catch (error) {
@@ -159,6 +162,11 @@ class Pipeline {
     if (endpoints.length > 0) return endpoints;
     const known = this.#engines.list(principal.organisation).map((endpoint) => endpoint.name);
     throw unknownModel(body.model, [...new Set(known)]);
+  }
+
+  /** The request as engines may be sent it, made once for all attempts. */
+  #shaped(request: CallRequest, endpoints: RegisteredEndpoint[]): CallRequest {
+    return { ...request, body: fieldsFor(request.endpoint, request.body, endpoints) };
   }
 
   async #price({ principal, body }: CallRequest): Promise<RateCard> {
@@ -211,11 +219,12 @@ class Pipeline {
     // The reader sees every token at once; the engine knows when the first was there, or nobody does.
     const { decodeMs } = answer.timings();
     call.firstTokenMs = decodeMs === undefined ? undefined : Math.max(0, attempt.moments.first - decodeMs);
+    const cut = trimWhole(whole, outputMost(attempt), answer.usage()?.outputTokens);
     const said = (whole["choices"] as ({ finish_reason?: unknown } | null)[])[0]?.finish_reason;
     const finishReason = typeof said === "string" ? said : undefined;
     const failure = call.check && failureOf(() => checkOutput(call.check!, OutputGatherer.of(whole)));
     const outcome = failure ? "failed" : "completed";
-    const ended = await this.#attempts.end(call, attempt, answer, outcome, failure, finishReason);
+    const ended = await this.#attempts.end(call, attempt, answer, outcome, failure, finishReason, cut);
     if (failure) throw failure;
     // Of a split call the decoder calls cached what was computed for it elsewhere.
     if (attempt.placement.split || !whole["usage"] || ended.usageCut) whole["usage"] = openAiUsage(ended.usage);
@@ -235,8 +244,8 @@ class Pipeline {
     const { attempt, answer } = begun;
     call.firstTokenMs = attempt.moments.first;
     const finished = Promise.withResolvers<CallRecord>();
-    const stream = new Relay(call, begun, async (outcome, failure, finishReason) => {
-      const ended = await this.#attempts.end(call, attempt, answer, outcome, failure, finishReason);
+    const stream = new Relay(call, begun, async (outcome, failure, finishReason, cut) => {
+      const ended = await this.#attempts.end(call, attempt, answer, outcome, failure, finishReason, cut);
       finished.resolve(this.#finish(call, outcome, ended));
     });
     return {

@@ -5,6 +5,7 @@
 // reason says why), by its reader stopping. The engine's iterator is never closed from here: `end` cancels the attempt, which
 // reads what the engine still has to say about usage.
 import type { EngineChunk } from "../engines/index.ts";
+import { OutputCap, outputMost } from "./cap.ts";
 import { asGatewayError } from "./errors.ts";
 import type { GatewayError } from "./errors.ts";
 import { checkOutput, OutputGatherer } from "./output.ts";
@@ -19,8 +20,12 @@ export type EndOfStream = (
   outcome: Outcome,
   failure: GatewayError | undefined,
   finishReason: string | undefined,
+  /** The stream was past its limit of output and was cut. */
+  cut: boolean,
 ) => Promise<void>;
 
+/** An engine may name any number of answers; those that are ended for it are as many as can be asked for. */
+const choicesMost = 128;
 const over: Step = { done: true, value: undefined };
 
 export class Relay implements AsyncIterableIterator<EngineChunk, undefined> {
@@ -33,6 +38,10 @@ export class Relay implements AsyncIterableIterator<EngineChunk, undefined> {
   #last: Json | undefined;
   #finishReason: string | undefined;
   #sentUsage = false;
+  readonly #cap: OutputCap;
+  /** Answers that have begun and not said how they ended. */
+  readonly #open = new Set<number>();
+  #cut = false;
   #over = false;
   #ended: Promise<void> | undefined;
   readonly #onAbort = () => void this.#finish("cancelled", whyAborted(this.#call.signal));
@@ -43,6 +52,7 @@ export class Relay implements AsyncIterableIterator<EngineChunk, undefined> {
     this.#end = end;
     this.#first = begun.first;
     this.#gatherer = call.check && new OutputGatherer();
+    this.#cap = new OutputCap(outputMost(begun.attempt));
     this.#wantsUsage =
       (begun.attempt.body["stream_options"] as { include_usage?: boolean } | null | undefined)?.include_usage === true;
     // Whether or not anybody reads on: a client that has gone ends the attempt now.
@@ -57,13 +67,15 @@ export class Relay implements AsyncIterableIterator<EngineChunk, undefined> {
   async next(): Promise<Step> {
     if (this.#over) return over;
     try {
-      for (;;) {
+      while (!this.#cut) {
         const step = this.#first ?? (await this.#begun.iterator.next());
         this.#first = undefined;
         this.#begun.attempt.placement.endpoint.aliveMs = performance.now();
         if (this.#call.signal.aborted) throw whyAborted(this.#call.signal);
         if (step.done) break;
-        if (this.#passes(step.value.data)) return this.#billed(step);
+        const { data } = step.value;
+        if (this.#cap.passedBy(data, this.#begun.answer.usage()?.outputTokens)) return await this.#cutShort(data);
+        if (this.#passes(data)) return this.#billed(step);
       }
       if (this.#call.check) checkOutput(this.#call.check, this.#gatherer!.choices.values());
     } catch (error) {
@@ -89,6 +101,18 @@ export class Relay implements AsyncIterableIterator<EngineChunk, undefined> {
     return over;
   }
 
+  /** Stops the engine and answers the chunk that ends every answer still open with `length`. */
+  async #cutShort(like: Json): Promise<Step> {
+    this.#cut = true;
+    await this.#begun.answer.cancel();
+    const { usage: _usage, choices: _choices, ...rest } = like;
+    const open = this.#open.size > 0 ? [...this.#open] : [0];
+    const nothing = this.#call.request.endpoint === "chat" ? { delta: {} } : { text: "" };
+    const data = { ...rest, choices: open.map((index) => ({ index, ...nothing, finish_reason: "length" })) };
+    this.#passes(data);
+    return { done: false, value: { data } };
+  }
+
   /**
    * Its reader is told the usage that is billed. In a PD call the decode engine reports transferred tokens as cached, so the
    * prefill leg's count is taken; a claim beyond the hold is cut to it.
@@ -107,9 +131,7 @@ export class Relay implements AsyncIterableIterator<EngineChunk, undefined> {
   #passes(data: Json): boolean {
     const choices = data["choices"] as { finish_reason?: unknown }[] | undefined;
     const some = Array.isArray(choices) && choices.length > 0;
-    if (some)
-      for (const choice of choices)
-        if (typeof choice.finish_reason === "string") this.#finishReason = choice.finish_reason;
+    if (some) for (const choice of choices) this.#noteEnd(choice ?? {});
     this.#gatherer?.add(data);
     if (some || data["usage"] === undefined || data["usage"] === null) {
       this.#last = data;
@@ -119,9 +141,19 @@ export class Relay implements AsyncIterableIterator<EngineChunk, undefined> {
     return this.#wantsUsage;
   }
 
+  #noteEnd({ index, finish_reason: reason }: { index?: unknown; finish_reason?: unknown }): void {
+    const place = typeof index === "number" ? index : 0;
+    if (typeof reason !== "string") {
+      if (this.#open.size < choicesMost) this.#open.add(place);
+      return;
+    }
+    this.#open.delete(place);
+    this.#finishReason = reason;
+  }
+
   #finish(outcome: Outcome, failure?: GatewayError): Promise<void> {
     this.#call.signal.removeEventListener("abort", this.#onAbort);
     this.#begun.attempt.moments.ended ||= this.#call.now();
-    return (this.#ended ??= this.#end(outcome, failure, this.#finishReason));
+    return (this.#ended ??= this.#end(outcome, failure, this.#finishReason, this.#cut));
   }
 }

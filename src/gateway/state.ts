@@ -11,7 +11,8 @@ import type { CallRequest } from "./types.ts";
 
 export interface CallState {
   readonly id: string;
-  readonly request: CallRequest;
+  /** As it came; from the first attempt on, as engines may be sent it. */
+  request: CallRequest;
   readonly startedAt: number;
   /** Clock of the call, milliseconds from its start. */
   readonly now: () => number;

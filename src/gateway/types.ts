@@ -7,8 +7,8 @@ export interface CallRequest {
   principal: Principal;
   endpoint: Endpoint;
   body: Record<string, unknown> & { model: string; stream?: boolean };
-  /** The bytes and the JSON text that `body` was parsed from: large prompts then leave as they came. */
-  received?: { bytes: Uint8Array; text: string };
+  /** The bytes and the JSON text as they came, and the object that was parsed from them: large prompts then leave as they came. */
+  received?: { bytes: Uint8Array; text: string; object: Record<string, unknown> };
   /** Whose work it is, resolved by the caller of the pipeline from what it knows, never from the body. */
   agent?: string;
   run?: string;

@@ -46,7 +46,7 @@ export interface EmbeddedEngine extends Engine {
 const fields = [
   ...["model", "messages", "prompt", "stream", "stream_options", "max_tokens", "max_completion_tokens", "stop", "seed"],
   ...["temperature", "top_p", "top_k", "min_p", "repetition_penalty", "presence_penalty", "frequency_penalty"],
-  ...["tools", "tool_choice", "parallel_tool_calls", "response_format"],
+  ...["tools", "tool_choice", "parallel_tool_calls", "response_format", "cache_control"],
 ];
 
 const receipts = z.object({ receipts: z.array(factReceipt) });
@@ -95,6 +95,7 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEn
           cancelWithUsage: true,
           reportsCachedTokens: true,
           fields,
+          media: [],
           clipsOutput: true,
         },
       };

@@ -4,7 +4,6 @@ import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:
 import type { Endpoint, EngineChunk } from "../../engines/index.ts";
 import type { Principal } from "../../governance/types.ts";
 import { limits } from "../limits.ts";
-import { refusePlatformFields } from "../protocol/fields.ts";
 import { decodeBody } from "../protocol/openai.ts";
 import { programOf } from "../protocol/program.ts";
 import { bodyTooLarge, clientGone, invalidJson } from "../refusals.ts";
@@ -24,7 +23,6 @@ export async function serveCall(
   const bytes = await readBody(request);
   const text = bytes.toString("utf8");
   const body = decodeBody(endpoint, parse(text));
-  refusePlatformFields(body);
   const gone = new AbortController();
   response.once("close", () => {
     if (!response.writableFinished) gone.abort(clientGone());
@@ -33,7 +31,7 @@ export async function serveCall(
   const answer = await gateway.call({
     principal,
     endpoint,
-    ...{ body, received: { bytes, text } },
+    ...{ body, received: { bytes, text, object: body } },
     signal: gone.signal,
     ...(program !== undefined && { program }),
     ...wishesOf(request.headers),

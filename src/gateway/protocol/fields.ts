@@ -1,79 +1,143 @@
-// Which fields of a body an engine is given. Three kinds are told apart:
-// - what belongs to the platform (scheduling, cache salts, hand-over of KV) is refused from clients whatever the engine: it
-//   would let one tenant act on another's calls;
-// - an engine that names the fields it honours is given those only; a field with a value that asks for nothing is dropped,
-//   any other is refused by name, never ignored;
-// - an engine that names none (a provider, vLLM, Ollama) is given everything and judges for itself.
-import type { Capabilities } from "../../engines/index.ts";
+// Which fields of a body an engine is sent. Every engine has a list (engines/fields.ts); its owner may allow it more. A field that is
+// not on the list is dropped where its value asks for nothing, and refused by name otherwise: never ignored, never passed on.
+// A name in other letters (`Max_Tokens`) is not the field that it looks like: engines differ in how they read it.
+import { bareName, fieldsOfSoftware, knownField, neverAllowed } from "../../engines/index.ts";
+import type { Endpoint as Protocol, RegisteredEndpoint } from "../../engines/index.ts";
 import { GatewayError } from "../errors.ts";
+import { fieldTypes } from "./fieldTypes.ts";
+import { nearest } from "../nearest.ts";
 
-const platformFields = new Set([
-  "lineshaft",
-  "nvext",
-  "vllm_xargs",
-  "kv_transfer_params",
-  "ec_transfer_params",
-  "bootstrap_host",
-  "bootstrap_port",
-  "bootstrap_room",
-  "data_parallel_rank",
-  "cache_salt",
-  "priority",
-  "request_id",
-  "rid",
-  "session_params",
-]);
+type Served = Pick<RegisteredEndpoint, "name" | "kind" | "facts" | "allowFields">;
 
-/** Values that ask for nothing more than what happens anyway. */
+/** Fields that only one of the two protocols has. */
+const only: Record<Protocol, ReadonlySet<string>> = {
+  chat: new Set([
+    "messages",
+    "max_completion_tokens",
+    "tools",
+    "tool_choice",
+    "parallel_tool_calls",
+    "response_format",
+    "top_logprobs",
+  ]),
+  completions: new Set(["prompt", "suffix", "best_of"]),
+};
+
+/** Values that ask for nothing more than what happens anyway, and labels that carry no wish. */
 const neutral: Record<string, (value: unknown) => boolean> = {
   n: (value) => value === 1,
   best_of: (value) => value === 1,
   logprobs: (value) => value === false,
+  top_logprobs: (value) => value === 0,
   echo: (value) => value === false,
   store: (value) => value === false,
   suffix: (value) => value === "",
   logit_bias: (value) => typeof value === "object" && value !== null && Object.keys(value).length === 0,
   service_tier: (value) => value === "auto" || value === "default",
   modalities: (value) => Array.isArray(value) && value.length === 1 && value[0] === "text",
+  functions: (value) => Array.isArray(value) && value.length === 0,
   user: () => true,
   safety_identifier: () => true,
   prompt_cache_key: () => true,
+  prompt_cache_retention: () => true,
   metadata: () => true,
+  // How much to think and to say are hints without a promise: a model that knows neither answers as it does.
+  reasoning_effort: () => true,
+  verbosity: () => true,
   presence_penalty: (value) => value === 0,
   frequency_penalty: (value) => value === 0,
 };
 
-/** Refuses fields that no client may set. */
-export function refusePlatformFields(body: Record<string, unknown>): void {
-  for (const field in body)
-    if (platformFields.has(field)) throw unsupported(field, "is set by the platform, not by clients");
-}
+/** True when every endpoint may be sent the field. */
+export const honoured = (field: string, endpoints: readonly Served[]): boolean =>
+  endpoints.every(
+    ({ facts, allowFields }) =>
+      (facts?.capabilities.fields ?? fieldsOfSoftware("other")).includes(field) || allowFields.includes(field),
+  );
 
-/** The body for an engine: the same object when nothing has to be left out. */
+/**
+ * The body as every endpoint of its model may be sent it: the same object when nothing has to be left out. Throws a 400 that names
+ * the first field at fault and what to do.
+ */
 export function fieldsFor<Body extends Record<string, unknown>>(
+  protocol: Protocol,
   body: Body,
-  capabilities: Capabilities | undefined,
+  endpoints: readonly Served[],
 ): Body {
-  const honoured = capabilities?.fields;
-  if (!honoured) return body;
+  const other = only[protocol === "chat" ? "completions" : "chat"];
   let copy: Body | undefined;
   for (const field in body) {
     const value: unknown = body[field];
-    if (value !== null && value !== undefined && honoured.includes(field)) continue;
-    if (value !== null && value !== undefined && !neutral[field]?.(value))
-      throw unsupported(field, "is not supported by the engine that serves this model");
+    const given = value !== null && value !== undefined;
+    if (given && !other.has(field) && honoured(field, endpoints)) {
+      checkType(field, value);
+      continue;
+    }
+    if (given && !(Object.hasOwn(neutral, field) && neutral[field]!(value)))
+      throw unsupported(field, other.has(field) ? protocol : undefined, endpoints);
     copy ??= { ...body };
     delete copy[field];
   }
   return copy ?? body;
 }
 
-function unsupported(field: string, why: string): GatewayError {
+function checkType(field: string, value: unknown): void {
+  if (!Object.hasOwn(fieldTypes, field)) return;
+  const result = fieldTypes[field]!.safeParse(value);
+  if (result.success) return;
+  const { path, message } = result.error.issues[0]!;
+  const param = [field, ...path.map(String)].join(".");
+  throw new GatewayError({
+    ...{ status: 400, code: "invalid_value", param },
+    message: `${param}: ${message}. Correct it and send the call again.`,
+  });
+}
+
+/** Why a field may not be sent, and what to do instead. */
+function unsupported(field: string, protocol: Protocol | undefined, endpoints: readonly Served[]): GatewayError {
+  const shown = field.slice(0, 100);
+  const { why, hint } = reasonOf(field, protocol, endpoints);
   return new GatewayError({
     status: 400,
     code: "unsupported_parameter",
-    message: `\`${field}\` ${why}.`,
-    param: field,
-    hint: `Leave \`${field}\` out, or ask a model whose engine honours it.`,
+    message: `\`${shown}\` ${why}. ${hint}`,
+    param: shown,
+    hint,
   });
+}
+
+function reasonOf(
+  field: string,
+  protocol: Protocol | undefined,
+  endpoints: readonly Served[],
+): { why: string; hint: string } {
+  const out = `Leave \`${field.slice(0, 100)}\` out`;
+  if (protocol !== undefined)
+    return { why: `is no field of ${protocol === "chat" ? "chat" : "text"} completions`, hint: `${out}.` };
+  switch (neverAllowed(field)) {
+    case "platform":
+      return { why: "is set by the platform, not by clients", hint: `${out}.` };
+    case "limit":
+      return { why: "is not accepted", hint: "Use `max_tokens`: the one limit of output that is priced and sent." };
+    case "model":
+      return {
+        why: "is not accepted: it would change which model answers, or what the call costs",
+        hint: `${out}; name what should answer in \`model\`.`,
+      };
+    case "code":
+      return { why: "is not accepted: it names code that the engine would run", hint: `${out}.` };
+    case "spelling":
+      return { why: "is not accepted", hint: `Did you mean \`${knownField(field)}\`?` };
+    case undefined:
+  }
+  const engine = endpoints.find((one) => !honoured(field, [one]))!;
+  const near = nearest(field, engine.facts?.capabilities.fields ?? fieldsOfSoftware("other"));
+  const meant = near !== undefined && bareName(near) !== bareName(field) ? ` Did you mean \`${near}\`?` : "";
+  return {
+    why: "is not on the list of fields that the engine of this model is sent",
+    hint:
+      engine.kind === "embedded"
+        ? `${out}, or ask a model whose engine honours it.${meant}`
+        : `${out}, or have an owner allow it: lineshaft engines add ${engine.name} (as before) --allow-field ${field.slice(0, 100)}.${meant}`,
+  };
 }

@@ -1,7 +1,10 @@
 // What the protocol refuses, by name and in OpenAI's shape; what it lets through to an engine.
 import { describe, expect, test } from "vitest";
 import type { Capabilities } from "../../engines/index.ts";
-import { fieldsFor, refusePlatformFields } from "./fields.ts";
+import { fieldsOfSoftware } from "../../engines/fields.ts";
+import type { Software } from "../../engines/fields.ts";
+import type { GatewayError } from "../errors.ts";
+import { fieldsFor } from "./fields.ts";
 import { decodeBody } from "./openai.ts";
 import { programOf } from "./program.ts";
 
@@ -49,33 +52,105 @@ describe("a chat body", () => {
   });
 });
 
-test("hints that belong to the platform are refused from clients", () => {
-  for (const field of ["lineshaft", "kv_transfer_params", "cache_salt", "priority", "nvext"])
-    expect(() => refusePlatformFields(body({ [field]: {} }))).toThrow(
-      expect.objectContaining({ status: 400, code: "unsupported_parameter", param: field }),
-    );
+const served = (software: Software, allowFields: string[] = []) =>
+  ({
+    name: "m",
+    kind: "openai" as const,
+    allowFields,
+    facts: { models: [], capabilities: { fields: fieldsOfSoftware(software) } as unknown as Capabilities },
+  }) as const;
+const worker = {
+  name: "m",
+  kind: "embedded" as const,
+  allowFields: [],
+  facts: {
+    ...{ models: [], capabilities: { fields: ["model", "messages", "temperature"] } as unknown as Capabilities },
+  },
+} as const;
+const refused = (given: object, endpoint: Parameters<typeof fieldsFor>[2][number] = served("other")): GatewayError => {
+  try {
+    fieldsFor("chat", given as Record<string, unknown>, [endpoint]);
+  } catch (error) {
+    return error as GatewayError;
+  }
+  throw new Error(`${Object.keys(given).join(", ")} passed`);
+};
+
+describe("fields that no engine is sent", () => {
+  test.each([
+    ...["lineshaft", "kv_transfer_params", "cache_salt", "priority", "nvext", "vllm_xargs", "id_slot", "keep_alive"],
+    ...["models", "provider", "route", "transforms", "plugins", "web_search_options", "fallbacks", "extra_body"],
+    ...["n_predict", "num_predict", "max_new_tokens", "max_output_tokens", "options", "custom_logit_processor"],
+    ...["Max_Tokens", "maxTokens", "MODELS", "nPredict", "lora_path", "__proto__", "constructor", "toString"],
+  ])("%s is refused by name, and the message says what to do", (field) => {
+    const given = JSON.parse(`{"model":"m","messages":[],${JSON.stringify(field)}:{"a":1}}`) as object;
+    for (const software of ["vllm", "sglang", "llamacpp", "ollama", "openai", "other"] as const) {
+      const error = refused(given, served(software));
+      expect(error).toMatchObject({ status: 400, code: "unsupported_parameter", param: field });
+      expect(error.message).toMatch(/Leave|Use|Did you mean/);
+    }
+  });
 });
 
 describe("fields for an engine", () => {
-  const some = { fields: ["model", "messages", "temperature"] } as unknown as Capabilities;
-  test("one that judges itself is given everything", () => {
-    const given = body({ n: 3, logprobs: true, whatever: 1 });
-    expect(fieldsFor(given, undefined)).toBe(given);
+  test("what every engine has passes as the same object", () => {
+    const given = body({ n: 3, logprobs: true, seed: 1, stop: ["a"] });
+    for (const software of ["vllm", "sglang", "llamacpp", "ollama", "openai", "other"] as const)
+      expect(fieldsFor("chat", given, [served(software)])).toBe(given);
   });
-  test("one that names its fields is given those; what asks for nothing is dropped", () => {
-    expect(fieldsFor(body({ temperature: 1 }), some)).toEqual(body({ temperature: 1 }));
-    expect(
-      fieldsFor(body({ temperature: null, n: 1, logprobs: false, user: "u", store: false, logit_bias: {} }), some),
-    ).toEqual(body());
+
+  test.each<[Software, object]>([
+    ["vllm", { guided_json: {}, chat_template_kwargs: { enable_thinking: false }, top_k: 40, min_tokens: 3 }],
+    ["sglang", { regex: "a+", separate_reasoning: true }],
+    ["llamacpp", { grammar: 'root ::= "a"', repeat_penalty: 1.1 }],
+    ["openai", { reasoning_effort: "low", verbosity: "low", prompt_cache_key: "k", metadata: { a: "b" } }],
+    ["other", { thinking: { type: "enabled", budget_tokens: 9 }, min_p: 0.1, reasoning: { effort: "high" } }],
+  ])("%s is sent what clients send it: %j", (software, more) => {
+    const given = body(more);
+    expect(fieldsFor("chat", given, [served(software)])).toBe(given);
   });
+
+  test("what asks for nothing is dropped where it is not honoured", () => {
+    expect(fieldsFor("chat", body({ temperature: 1 }), [worker])).toEqual(body({ temperature: 1 }));
+    const nothing = { n: 1, logprobs: false, user: "u", store: false, logit_bias: {}, reasoning_effort: "low" };
+    expect(fieldsFor("chat", body({ temperature: null, ...nothing, service_tier: "auto" }), [worker])).toEqual(body());
+  });
+
   test.each([{ n: 2 }, { logprobs: true }, { audio: {} }, { seed: 1 }, { modalities: ["audio"] }])(
-    "%j is refused",
+    "%j is refused by an engine that does not honour it",
     (more) => {
-      expect(() => fieldsFor(body(more), some)).toThrow(
-        expect.objectContaining({ status: 400, code: "unsupported_parameter", param: Object.keys(more)[0] }),
-      );
+      expect(refused(body(more), worker)).toMatchObject({ param: Object.keys(more)[0] });
     },
   );
+
+  test.each([{ store: true }, { service_tier: "priority" }, { prediction: {} }, { audio: {} }, { unheard_of: 1 }])(
+    "%j is refused unless the engine's owner allows it",
+    (more) => {
+      const [field] = Object.keys(more) as [string];
+      expect(refused(body(more)).message).toContain(`--allow-field ${field}`);
+      const given = body(more);
+      expect(fieldsFor("chat", given, [served("other", [field])])).toBe(given);
+      // Every endpoint of a name must take it: any of them may be asked.
+      expect(() => fieldsFor("chat", given, [served("other", [field]), served("other")])).toThrow();
+    },
+  );
+
+  test.each<[object, string]>([
+    [{ top_k: "many" }, "top_k"],
+    [{ thinking: { type: "enabled", max_tokens: 1e6 } }, "thinking"],
+    [{ chat_template_kwargs: { a: { b: 1 } } }, "chat_template_kwargs.a"],
+    [{ metadata: { a: 5 } }, "metadata.a"],
+    [{ logit_bias: { "1": 1e300 } }, "logit_bias.1"],
+  ])("%j is refused for its type", (more, param) => {
+    expect(refused(body(more))).toMatchObject({ status: 400, code: "invalid_value", param });
+  });
+
+  test("fields of the other protocol are refused", () => {
+    expect(() => fieldsFor("completions", { prompt: "a", max_completion_tokens: 5 }, [served("other")])).toThrow(
+      expect.objectContaining({ param: "max_completion_tokens" }),
+    );
+    expect(refused(body({ prompt: "a" }))).toMatchObject({ param: "prompt" });
+  });
 });
 
 describe("the program of a client's session", () => {

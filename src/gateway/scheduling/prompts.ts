@@ -5,7 +5,6 @@
 import type { RegisteredEndpoint } from "../../engines/index.ts";
 import { estimateTokens, promptLength } from "../../engines/index.ts";
 import { ChainCache, type PromptBlocks, type Space, textWords } from "../../scheduler/index.ts";
-import { fieldsFor } from "../protocol/fields.ts";
 import type { CallRequest } from "../types.ts";
 import { spaceOf } from "./specs.ts";
 
@@ -63,7 +62,7 @@ async function tokenized(
   const able = endpoints.filter(({ facts, up }) => facts?.capabilities.tokenize && up !== false);
   const first = able.find(({ endpoint }) => endpoint === knows) ?? able[0];
   if (!first || isMany(request.body)) return undefined;
-  const body = { ...fieldsFor(request.body, first.facts?.capabilities), model: first.model };
+  const body = { ...request.body, model: first.model };
   return first.engine.tokenize(request.endpoint, body, request.principal.organisation, request.signal);
 }
 

@@ -1,0 +1,100 @@
+// Shapes of the fields that protocol/openai.ts does not know: extensions of engines that clients really send (engines/fields.ts says
+// which engine is sent which). A value of another shape is refused by name, since an engine may take it for something else.
+import { z } from "@hono/zod-openapi";
+
+const number = z.number();
+const whole = z.number().int();
+const flag = z.boolean();
+const ids = z.array(whole.min(0)).max(4096);
+const words = z.array(z.string()).max(4096);
+const object = z.record(z.string(), z.unknown());
+const effort = z.string().regex(/^[a-z]{1,20}$/);
+const label = z.string().max(512);
+
+export const fieldTypes: Record<string, z.ZodType> = {
+  logit_bias: z.record(z.string().regex(/^\d{1,9}$/), z.number().min(-100).max(100)),
+  reasoning_effort: effort,
+  verbosity: z.enum(["low", "medium", "high"]),
+  user: label,
+  safety_identifier: label,
+  prompt_cache_key: label,
+  prompt_cache_retention: z.string().regex(/^[a-z0-9_-]{1,20}$/),
+  metadata: z.record(z.string().max(64), z.string().max(512)),
+  service_tier: z.string().max(40),
+  store: flag,
+
+  top_k: whole.min(-1),
+  top_a: number,
+  min_p: z.number().min(0).max(1),
+  typical_p: number,
+  repetition_penalty: z.number().min(0).max(10),
+  repeat_penalty: number,
+  repeat_last_n: whole,
+  length_penalty: number,
+  dry_multiplier: number,
+  dry_base: number,
+  dry_allowed_length: whole,
+  dry_penalty_last_n: whole,
+  xtc_probability: number,
+  xtc_threshold: number,
+  dynatemp_range: number,
+  dynatemp_exponent: number,
+  mirostat: whole,
+  mirostat_tau: number,
+  mirostat_eta: number,
+  samplers: words,
+  random_seed: whole,
+
+  min_tokens: whole.min(0),
+  ignore_eos: flag,
+  stop_token_ids: ids,
+  allowed_token_ids: ids,
+  bad_words: words,
+  include_stop_str_in_output: flag,
+  no_stop_trim: flag,
+  skip_special_tokens: flag,
+  spaces_between_special_tokens: flag,
+  add_special_tokens: flag,
+  add_generation_prompt: flag,
+  continue_final_message: flag,
+  truncate_prompt_tokens: whole.min(-1),
+  prompt_logprobs: whole.min(0).max(20),
+  return_tokens_as_token_ids: flag,
+  return_token_ids: flag,
+  timings_per_token: flag,
+  post_sampling_probs: flag,
+  parse_tool_calls: flag,
+  documents: z.array(object).max(1024),
+
+  guided_json: z.union([z.string(), object]),
+  guided_regex: z.string(),
+  guided_choice: words,
+  guided_grammar: z.string(),
+  guided_decoding_backend: z.string().max(100),
+  guided_whitespace_pattern: z.string(),
+  structured_outputs: object,
+  regex: z.string(),
+  ebnf: z.string(),
+  grammar: z.string(),
+  json_schema: z.union([z.string(), object]),
+
+  chat_template_kwargs: z.record(z.string(), z.union([z.string().max(1024), z.number(), z.boolean(), z.null()])),
+  include_reasoning: flag,
+  separate_reasoning: flag,
+  stream_reasoning: flag,
+  reasoning_format: z.string().max(40),
+  enable_thinking: flag,
+  thinking_budget: whole.min(0),
+  thinking: z.strictObject({
+    type: z.enum(["enabled", "disabled", "auto", "adaptive"]).optional(),
+    budget_tokens: whole.min(0).optional(),
+  }),
+  reasoning: z.strictObject({
+    effort: effort.nullish(),
+    max_tokens: whole.min(0).nullish(),
+    exclude: flag.nullish(),
+    enabled: flag.nullish(),
+    summary: z.string().max(40).nullish(),
+  }),
+  safe_prompt: flag,
+};
