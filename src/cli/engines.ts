@@ -12,6 +12,7 @@ interface AddOptions {
   url: string[];
   model: string;
   keyEnv?: string;
+  allowField?: string[];
   priceIn?: string;
   priceCached?: string;
   priceOut?: string;
@@ -67,6 +68,11 @@ export function registerEngines(program: Command, context: Context): void {
       "variable of the Lineshaft process that holds its key: a provider's own, or one of LINESHAFT_KEY_ENVS",
     )
     .option(
+      "--allow-field <name>",
+      "field of a request that it may be sent beyond those of its software; once more for each further one",
+      (name: string, before: string[] = []) => [...before, name],
+    )
+    .option(
       "--price-in <amount>",
       "price per million prompt tokens; 0 is a price, and without one no call is let through",
     )
@@ -82,6 +88,7 @@ export function registerEngines(program: Command, context: Context): void {
         urls: options.url,
         model: options.model,
         key_env: options.keyEnv,
+        allow_fields: options.allowField,
         price,
       };
       const added = await client.post<EngineResource>("/api/engines", body);

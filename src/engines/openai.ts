@@ -35,6 +35,9 @@ export interface OpenAiEngineOptions {
 
 export const completionPaths: Record<Endpoint, string> = { chat: "/chat/completions", completions: "/completions" };
 
+/** Fields of vLLM's that move KV or change the order of its queue: set here or not at all. The gateway refuses them before. */
+const engineOnly = ["cache_salt", "kv_transfer_params", "ec_transfer_params", "kv_hints", "priority"];
+
 /** Errors that say nothing of what the endpoint is. */
 const unanswered = new Set(["engine_timeout", "engine_unreachable"]);
 
@@ -140,6 +143,7 @@ class OpenAiEngine implements Engine {
     await (this.#looked ??= this.#firstLook());
     const body: EngineRequest["body"] = { ...request.body };
     if (this.#vllm) {
+      for (const field of engineOnly) delete body[field];
       body["cache_salt"] = this.#vllm.saltOf(request.hints.organisation);
     }
     if (body.stream === true)

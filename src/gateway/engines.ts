@@ -3,7 +3,7 @@
 //
 // What is stored is the name of an environment variable, never a provider's key. Which variables may be named, and where each one
 // goes, is in keyEnvs.ts.
-import { createOpenAiEngine, EngineError, engineBaseUrl } from "../engines/index.ts";
+import { createOpenAiEngine, EngineError, engineBaseUrl, knownField, neverAllowed } from "../engines/index.ts";
 import type { EndpointFacts, Engine, EngineRegistry, RegisteredEndpoint } from "../engines/index.ts";
 import type { Principal } from "../governance/types.ts";
 import type { Ledger, RateCard } from "../ledger/index.ts";
@@ -19,6 +19,8 @@ export interface NewEngine {
   urls: string[];
   model: string;
   keyEnv: string | undefined;
+  /** Fields beyond those of its software that it may be sent. */
+  allowFields: string[];
   price:
     | { currency: string; inputNanoPerMillion: bigint; cachedNanoPerMillion: bigint; outputNanoPerMillion: bigint }
     | undefined;
@@ -32,6 +34,7 @@ export interface StoredEngine {
   urls: string[];
   model: string;
   key_env: string | null;
+  allow_fields: string[];
   created_at: Date;
   /** Addresses that an engine of an earlier version keeps its key for. */
   carried_key_urls: string[] | null;
@@ -81,6 +84,7 @@ export async function addEngine(rooms: Rooms, principal: Principal, wanted: NewE
       param: "price.currency",
       hint: `Give the price in ${principal.currency}.`,
     });
+  refuseFields(wanted.allowFields);
   const urls = wanted.urls.map((url) => engineBaseUrl(url));
   const key = providerKey({ keyEnv: wanted.keyEnv, urls });
   const endpoints = await Promise.all(
@@ -90,11 +94,12 @@ export async function addEngine(rooms: Rooms, principal: Principal, wanted: NewE
     }),
   );
   const { rows } = await db.query<StoredEngine>(
-    `insert into engines (name, organisation, kind, urls, model, key_env) values ($1, $2, 'openai', $3, $4, $5)
+    `insert into engines (name, organisation, kind, urls, model, key_env, allow_fields)
+     values ($1, $2, 'openai', $3, $4, $5, $6)
      on conflict (name) do update set urls = excluded.urls, model = excluded.model, key_env = excluded.key_env,
-       carried_key_urls = null
+       allow_fields = excluded.allow_fields, carried_key_urls = null
      where engines.organisation = excluded.organisation returning *`,
-    [wanted.name, principal.organisation, urls, wanted.model, wanted.keyEnv ?? null],
+    [wanted.name, principal.organisation, urls, wanted.model, wanted.keyEnv ?? null, wanted.allowFields],
   );
   if (!rows[0]) throw nameTaken(wanted.name);
   if (wanted.price)
@@ -105,8 +110,28 @@ export async function addEngine(rooms: Rooms, principal: Principal, wanted: NewE
   for (const { endpoint, engine, facts } of endpoints)
     engines.add(wanted.name, engine, {
       ...{ kind: "openai", model: wanted.model, organisation: principal.organisation, endpoint, facts },
+      allowFields: wanted.allowFields,
     });
   return rows[0];
+}
+
+/** Throws a 400 for a field that no engine is ever sent, whatever its owner says. */
+function refuseFields(fields: string[]): void {
+  for (const field of fields) {
+    const why = neverAllowed(field);
+    if (why === undefined) continue;
+    const reason = {
+      platform: "it is set by the platform, and would let one tenant act on another's calls",
+      limit: "it is a second limit of output beside max_tokens, the one that is priced",
+      model: "it would change which model answers, or what a call costs",
+      code: "it names code that the engine would run",
+      spelling: `it is ${knownField(field)} in other letters, and engines differ in how they read that`,
+    }[why];
+    throw new GatewayError({
+      ...{ status: 400, code: "field_never_allowed", param: "allow_fields" },
+      message: `No engine is ever sent ${field}: ${reason}. Leave it out of the allowed fields.`,
+    });
+  }
 }
 
 /** NAME for the only address, else NAME-0, NAME-1 and so on. */
@@ -201,7 +226,7 @@ export async function restoreEngines({
     }
     const endpoints = endpointNames(name, urls).map((endpoint, index) =>
       engines.add(name, createOpenAiEngine({ url: urls[index]!, model, key }), {
-        ...{ kind: "openai", model, organisation, endpoint },
+        ...{ kind: "openai", model, organisation, endpoint, allowFields: row.allow_fields },
       }),
     );
     await Promise.all(

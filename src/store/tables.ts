@@ -49,6 +49,7 @@ export interface EnginesTable {
   urls: string[];
   model: string;
   key_env: string | null;
+  allow_fields: Generated<string[]>;
   created_at: Generated<Date>;
   carried_key_urls: string[] | null;
 }

@@ -52,13 +52,12 @@ describe("a chat body", () => {
   });
 });
 
-const served = (software: Software, allowFields: string[] = []) =>
-  ({
-    name: "m",
-    kind: "openai" as const,
-    allowFields,
-    facts: { models: [], capabilities: { fields: fieldsOfSoftware(software) } as unknown as Capabilities },
-  }) as const;
+const served = (software: Software, allowFields: string[] = []) => ({
+  name: "m",
+  kind: "openai" as const,
+  allowFields,
+  facts: { models: [], capabilities: { fields: fieldsOfSoftware(software) } as unknown as Capabilities },
+});
 const worker = {
   name: "m",
   kind: "embedded" as const,
@@ -66,7 +65,7 @@ const worker = {
   facts: {
     ...{ models: [], capabilities: { fields: ["model", "messages", "temperature"] } as unknown as Capabilities },
   },
-} as const;
+};
 const refused = (given: object, endpoint: Parameters<typeof fieldsFor>[2][number] = served("other")): GatewayError => {
   try {
     fieldsFor("chat", given as Record<string, unknown>, [endpoint]);

@@ -57,6 +57,7 @@ export function engineRoutes({ db, engines, ledger, log }: ServerDependencies) {
           endpoints: endpointsOf(engines, name, organisation),
           model,
           key_env: null,
+          allow_fields: [],
           price: priceOf(cards.get(name)),
           created_at: null,
         };
@@ -78,8 +79,8 @@ export function engineRoutes({ db, engines, ledger, log }: ServerDependencies) {
         cachedNanoPerMillion: BigInt(body.price.cached_nano_per_million ?? body.price.input_nano_per_million),
         outputNanoPerMillion: BigInt(body.price.output_nano_per_million),
       };
-      const { name, urls, model, key_env: keyEnv } = body;
-      const row = await addEngine(rooms, principal, { name, urls, model, keyEnv, price });
+      const { name, urls, model, key_env: keyEnv, allow_fields: allowFields } = body;
+      const row = await addEngine(rooms, principal, { name, urls, model, keyEnv, allowFields, price });
       const card = await ledger.currentRateCard(principal.organisation, name);
       return c.json(engineResource(row, card, endpointsOf(engines, name, principal.organisation)), 200);
     })
@@ -117,6 +118,7 @@ function engineResource(
     endpoints,
     model: row.model,
     key_env: row.key_env,
+    allow_fields: row.allow_fields,
     price: priceOf(card),
     created_at: row.created_at.toISOString(),
   };

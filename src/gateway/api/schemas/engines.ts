@@ -61,6 +61,7 @@ export const engine = z.object({
     .describe("What serves it now, and how each of them is"),
   model: z.string(),
   key_env: z.string().nullable(),
+  allow_fields: z.array(z.string()).describe("Fields beyond those of its software that calls may send it"),
   price: price.nullable(),
   created_at: time.nullable(),
 });
@@ -78,6 +79,11 @@ export const engineCreate = strict({
     .string()
     .regex(/^[A-Za-z_][A-Za-z0-9_]{0,199}$/)
     .optional(),
+  allow_fields: z
+    .array(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,63}$/))
+    .max(64)
+    .default([])
+    .describe("Fields that calls may send it beyond those of its software (docs/api.md); a few are never allowed"),
   price: strict({
     currency: z.string().regex(/^[A-Z]{3}$/, "must be three capital letters"),
     input_nano_per_million: priceNano,
