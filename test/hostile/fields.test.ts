@@ -54,7 +54,7 @@ describe("what an owner allows an engine", () => {
     expect(engine.seen[0]!.body).toMatchObject({ my_sampler: { depth: 3 }, store: true });
     expect((await chat(at, { ...asked, model: "scripted" })).status).toBe(400);
     const restarted = new EngineRegistry();
-    await restoreEngines({ db: at.db, engines: restarted, log: { warn() {} } as never });
+    await restoreEngines({ db: at.db, engines: restarted, alarms: at.alarms, log: { warn() {} } as never });
     expect(restarted.get("mine")).toMatchObject({ allowFields: ["my_sampler", "store"] });
     await restarted.close();
     expect((await at.request("/api/engines")).body.data.at(-1)).toMatchObject({
@@ -73,7 +73,7 @@ describe("what an owner allows an engine", () => {
       ...{ organisation: at.principal.organisation, model: "old", currency: "USD" },
       ...{ inputNanoPerMillion: 1n, cachedNanoPerMillion: 1n, outputNanoPerMillion: 1n },
     });
-    await restoreEngines({ db: at.db, engines: at.engines, log: { warn() {} } as never });
+    await restoreEngines({ db: at.db, engines: at.engines, alarms: at.alarms, log: { warn() {} } as never });
     expect((await chat(at, { ...hello, model: "old", top_k: 40, reasoning_effort: "low" })).status).toBe(200);
     expect(engine.seen[0]!.body).toMatchObject({ top_k: 40, reasoning_effort: "low" });
     const refused = await chat(at, { ...hello, model: "old", my_sampler: 1 });
