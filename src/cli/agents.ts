@@ -5,6 +5,7 @@ import { ApiFailure } from "./client.ts";
 import { group, verb, type Context } from "./context.ts";
 import { count, pairs, relativeTime, table } from "./format.ts";
 import { unknownName } from "./nearest.ts";
+import { deployExample } from "./runs.ts";
 
 const listCommand = "npx lineshaft agents list";
 
@@ -42,8 +43,7 @@ export function registerAgents(program: Command, context: Context): void {
       { title: "made", value: (row) => relativeTime(row.created_at, now) },
     ]))
       terminal.print(line);
-    if (list.length === 0)
-      terminal.note("No agents yet. Deploy one: npx lineshaft deploy examples/maintenance-inspector");
+    if (list.length === 0) terminal.note(`No agents yet. Deploy one: ${deployExample}`);
     return undefined;
   });
 
@@ -73,6 +73,7 @@ async function find(context: Context, name: string): Promise<AgentDetail> {
       name,
       known.map((agent) => agent.name),
       listCommand,
+      deployExample,
     );
   }
 }

@@ -6,12 +6,13 @@ import { count } from "./format.ts";
 import { unknownName } from "./nearest.ts";
 import { ApiFailure } from "./client.ts";
 import { readInput } from "./input.ts";
+import { wholeNumber } from "./options.ts";
 import type { Terminal } from "./terminal.ts";
 
 interface CallOptions {
   model?: string;
   system?: string;
-  maxTokens?: string;
+  maxTokens?: number;
   temperature?: string;
   stream?: boolean;
   json?: boolean;
@@ -30,7 +31,7 @@ export function registerCall(program: Command, context: Context): void {
   })
     .option("--model <name>", "model to ask; the first that is served by default")
     .option("--system <text>", "instructions that come before the question")
-    .option("--max-tokens <number>", "longest answer, in tokens")
+    .option("--max-tokens <number>", "longest answer, in tokens", wholeNumber)
     .option("--temperature <number>", "0: the same answer every time; higher: more varied; the model's own by default")
     .option("--stream", "print the answer while it comes (the default on a terminal)")
     .option("--no-stream", "print the answer when it is complete")
@@ -52,7 +53,7 @@ export function registerCall(program: Command, context: Context): void {
           { role: "user", content: question },
         ],
         ...(options.temperature !== undefined && { temperature: number(options.temperature, "--temperature") }),
-        ...(options.maxTokens && { max_tokens: number(options.maxTokens, "--max-tokens") }),
+        ...(options.maxTokens !== undefined && { max_tokens: options.maxTokens }),
       };
       try {
         const stream = options.json ? false : (options.stream ?? context.terminal.stdout.isTTY ?? false);

@@ -213,12 +213,17 @@ async function failureOf(response: Response): Promise<ApiFailure> {
     // Not ours: a proxy between, perhaps. Its text is the message.
   }
   const request = error.request_id ?? response.headers.get("x-request-id") ?? undefined;
-  const message = error.message ?? (text.slice(0, 200).trim() || response.statusText);
-  return new ApiFailure(response.status, error.code ?? `http_${response.status}`, message, error.hint, request);
+  const said = error.message ?? (text.slice(0, 200).trim() || response.statusText);
+  // The API speaks of headers; here the key comes from a variable or a file.
+  const isOurs = response.status === 401;
+  const message = isOurs && error.hint && said.endsWith(error.hint) ? said.slice(0, -error.hint.length).trim() : said;
+  const hint = isOurs ? undefined : error.hint;
+  return new ApiFailure(response.status, error.code ?? `http_${response.status}`, message, hint, request);
 }
 
 function hintFor(status: number): string {
-  if (status === 401) return "Check LINESHAFT_KEY, or make a new key with `npx lineshaft keys create NAME --owner`.";
+  if (status === 401)
+    return "Correct or unset LINESHAFT_KEY; unset, the key in LINESHAFT_HOME/credentials is used. Without that file `npx lineshaft keys create NAME` makes a new owner key on the machine that runs it.";
   if (status === 403) return "Use an owner key for this.";
   if (status === 429) return "Wait a moment, then try again.";
   return "`npx lineshaft status` says whether all is well.";

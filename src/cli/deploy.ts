@@ -40,6 +40,7 @@ function manifestsAt(path: string): string[] {
   const found = statSync(path, { throwIfNoEntry: false });
   if (!found)
     throw new CliError({
+      exitCode: 2,
       message: `${path} cannot be read.`,
       why: "There is no such file or folder.",
       hint: "Give a manifest, or the folder that it lies in.",
@@ -50,6 +51,7 @@ function manifestsAt(path: string): string[] {
   const manifests = names.filter((name) => [".yaml", ".yml", ".json"].includes(extname(name)));
   if (manifests.length > 0) return manifests.map((name) => join(path, name));
   throw new CliError({
+    exitCode: 2,
     message: `${path} holds nothing to deploy.`,
     why: `There is no ${agentFile} in it, and no other .yaml or .json file.`,
     hint: "Give a manifest, or the folder that it lies in.",

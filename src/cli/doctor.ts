@@ -232,7 +232,17 @@ async function checkDatabase(settings: Settings, running: boolean): Promise<Chec
 async function checkInstance(context: Context): Promise<Check[]> {
   try {
     const status = await context.client().get<Status>("/api/status");
-    return status.components.map((component): Check => {
+    const away = status.deployments.filter(({ engine, state }) => engine !== "embedded" && state !== "ready");
+    const engines = away.map((engine): Check => {
+      const error = engine.endpoints.find((endpoint) => endpoint.error !== undefined)?.error;
+      return {
+        name: `engine ${engine.name}`,
+        verdict: engine.state === "starting" ? "warning" : "failed",
+        found: `${engine.state}${error === undefined ? "" : `: ${error}`}`,
+        next: `Start it, or remove it: npx lineshaft engines remove ${engine.name}`,
+      };
+    });
+    const components = status.components.map((component): Check => {
       const well = component.state === "ready" || component.state === "external";
       return {
         name: component.name,
@@ -241,6 +251,7 @@ async function checkInstance(context: Context): Promise<Check[]> {
         ...(component.last_error && { next: component.last_error }),
       };
     });
+    return [...components, ...engines];
   } catch (error) {
     const { message, hint } = error as { message: string; hint?: string };
     return [{ name: "instance", verdict: "failed", found: message, ...(hint && { next: hint }) }];

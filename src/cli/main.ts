@@ -31,6 +31,7 @@ export function buildProgram(context: Context): Command {
     .version(version)
     .helpCommand("help [command]", "show help of a command")
     .showSuggestionAfterError(true)
+    .showHelpAfterError("  next: Add --help to see what it takes.")
     .configureOutput({
       writeOut: (text) => terminal.stdout.write(text),
       writeErr: (text) => terminal.stderr.write(text),
@@ -60,7 +61,10 @@ export function buildProgram(context: Context): Command {
 /** Runs one command line and answers its exit code. */
 export async function main(words: string[], context: Context): Promise<number> {
   try {
-    await buildProgram(context).parseAsync(words, { from: "user" });
+    const program = buildProgram(context);
+    // The name alone asks what there is.
+    if (words.length === 0) program.help();
+    await program.parseAsync(words, { from: "user" });
     return Number(process.exitCode ?? 0);
   } catch (error) {
     // Commander has said what was wrong itself; help and version end with 0, wrong use with 2.

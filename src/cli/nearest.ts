@@ -2,8 +2,14 @@
 import { nearest } from "../gateway/nearest.ts";
 import { CliError } from "./errors.ts";
 
-/** An error for a name that is not known, with the nearest one and the way to list them. */
-export function unknownName(what: string, written: string, known: string[], listCommand: string): CliError {
+/** An error for a name that is not known, with the nearest one and the way to list them, or to make the first one. */
+export function unknownName(
+  what: string,
+  written: string,
+  known: string[],
+  listCommand: string,
+  makeCommand?: string,
+): CliError {
   const meant = nearest(written, known);
   return new CliError({
     code: "not_found",
@@ -12,7 +18,11 @@ export function unknownName(what: string, written: string, known: string[], list
       known.length === 0
         ? `There are no ${what}s yet.`
         : `Known: ${known.slice(0, 12).join(", ")}${known.length > 12 ? ", ..." : ""}.`,
-    hint: meant ? `Did you mean ${meant}?` : `List them with \`${listCommand}\`.`,
+    hint: meant
+      ? `Did you mean ${meant}?`
+      : known.length === 0 && makeCommand !== undefined
+        ? `Make one: ${makeCommand}`
+        : `List them with \`${listCommand}\`.`,
   });
 }
 

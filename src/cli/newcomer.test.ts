@@ -297,7 +297,29 @@ describe("run --follow", () => {
 });
 
 describe("wrong use is told as such", () => {
+  test("an unknown verb with where to look, and the name alone with what there is", async () => {
+    await using cli = await testCli();
+    const unknown = await cli.run(["nonsense"]);
+    expect(unknown.code).toBe(2);
+    expect(unknown.stderr).toContain("next: Add --help");
+    const bare = await cli.run([]);
+    expect(bare.code).toBe(0);
+    expect(bare.stdout).toContain("Commands:");
+  });
+
+  test("a key that is not known is told where it was read, not of headers", async () => {
+    const hint = "Send `authorization: Bearer KEY`.";
+    const error = { code: "invalid_api_key", message: `The key is not known. ${hint}`, hint, request_id: "req_1" };
+    await using cli = await testCli(() => ({ status: 401, body: { error } }));
+    const { stderr } = await cli.run(["status"]);
+    expect(stderr).toContain("error: The key is not known.\n");
+    expect(stderr).toContain("LINESHAFT_KEY");
+    expect(stderr).not.toContain("authorization");
+  });
+
   test.each([
+    ["an answer of no tokens", ["call", "hi", "--max-tokens", "0"], "whole number"],
+    ["a folder that is not there", ["deploy", "nope"], "no such file or folder"],
     ["a limit that is none", ["runs", "list", "--limit", "ten"], "whole number"],
     ["a state that is none", ["runs", "list", "--status", "done"], "Allowed choices are queued, running"],
   ])("%s", async (_name, words, told) => {

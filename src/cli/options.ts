@@ -1,5 +1,5 @@
-// What the verbs of the simulator take and show alike: options that are numbers, lists in one word, and progress with what is left.
-import { Option } from "commander";
+// What several verbs take and show alike: options that are numbers, lists in one word, and progress with what is left.
+import { InvalidArgumentError, Option } from "commander";
 import type { Context } from "./context.ts";
 import { CliError } from "./errors.ts";
 import { duration } from "./format.ts";
@@ -12,6 +12,12 @@ export function numberOf(text: string, option: string): number {
   const value = Number(text);
   if (text.trim() !== "" && Number.isFinite(value)) return value;
   throw new CliError({ exitCode: 2, message: `${option} ${text} is not a number.`, hint: `Write it like ${option} 2` });
+}
+
+/** Parses an option that counts something; wrong use otherwise. */
+export function wholeNumber(text: string): number {
+  if (!/^[1-9]\d{0,6}$/.test(text)) throw new InvalidArgumentError("It must be a whole number from 1 on.");
+  return Number(text);
 }
 
 export const words = (list: string): string[] =>

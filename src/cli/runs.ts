@@ -1,5 +1,5 @@
 // `lineshaft run` starts a run and may follow it to its end; `lineshaft runs` lists, shows and stops them.
-import { InvalidArgumentError, Option, type Command } from "commander";
+import { Option, type Command } from "commander";
 import type { AgentSummary, LiveEvent, Run, RunDetail, StepResource } from "../gateway/api/schemas.ts";
 import { ApiFailure, type Client } from "./client.ts";
 import { group, verb, type Context } from "./context.ts";
@@ -7,10 +7,13 @@ import { CliError } from "./errors.ts";
 import { count, duration, money, pairs, relativeTime, table } from "./format.ts";
 import { readJsonInput } from "./input.ts";
 import { uniqueByPrefix, unknownName } from "./nearest.ts";
+import { wholeNumber } from "./options.ts";
 
 const statuses: Run["status"][] = ["queued", "running", "waiting", "completed", "failed", "stopped"];
 const ended = new Set<Run["status"]>(["completed", "failed", "stopped"]);
 /** Runs looked through for an id's beginning; older ones are found by their whole id. */
+/** How a first agent is made. */
+export const deployExample = "npx lineshaft deploy examples/maintenance-inspector";
 const prefixSearchRuns = 1000;
 /** A reason to wait that comes again is said again after this long. */
 const repeatMs = 5_000;
@@ -39,7 +42,7 @@ export function registerRuns(program: Command, context: Context): void {
         }
         const detail = await follow(context, client, run.id, options.json ?? false);
         if (options.json) context.terminal.printJson(detail);
-        else for (const line of summary(detail)) context.terminal.print(line);
+        else for (const line of summary(detail, context.terminal.now())) context.terminal.print(line);
         if (detail.status !== "completed") process.exitCode = 1;
         return undefined;
       },
@@ -85,7 +88,7 @@ export function registerRuns(program: Command, context: Context): void {
     const { terminal } = context;
     const run = await findRun(context.client(), id);
     if (options.json) return terminal.printJson(run);
-    for (const line of summary(run)) terminal.print(line);
+    for (const line of summary(run, terminal.now())) terminal.print(line);
     if (run.step_list.length > 0) terminal.print("");
     for (const line of stepTable(run)) terminal.print(line);
   });
@@ -115,12 +118,7 @@ async function start(client: Client, agent: string, input: unknown, idempotencyK
 /** Throws a CliError with the nearest name when no agent has this one. */
 export async function assertAgent(client: Client, name: string): Promise<void> {
   const known = (await client.list<AgentSummary>("/api/agents")).map((agent) => agent.name);
-  if (!known.includes(name)) throw unknownName("agent", name, known, "npx lineshaft agents list");
-}
-
-function wholeNumber(text: string): number {
-  if (!/^[1-9]\d{0,6}$/.test(text)) throw new InvalidArgumentError("It must be a whole number from 1 on.");
-  return Number(text);
+  if (!known.includes(name)) throw unknownName("agent", name, known, "npx lineshaft agents list", deployExample);
 }
 
 /** Prints steps as they come, until the run has ended; answers it whole. */
@@ -216,7 +214,11 @@ async function findRun(client: Client, id: string): Promise<RunDetail> {
   if (id === "latest") {
     const [newest] = await client.list<Run>("/api/runs", {}, 1);
     if (newest) return client.get<RunDetail>(`/api/runs/${newest.id}`);
-    throw unknownName("run", id, [], "npx lineshaft runs list");
+    throw new CliError({
+      code: "not_found",
+      message: "There is no run yet.",
+      hint: "Start one: npx lineshaft run AGENT --input FILE --follow",
+    });
   }
   try {
     return await client.get<RunDetail>(`/api/runs/${encodeURIComponent(id)}`);
@@ -238,7 +240,7 @@ function stepLine(step: StepResource, currency: string): string {
   return `  ${step.number}  ${step.kind} ${step.name} (${took(step.started_at, step.ended_at)}${cost}${effect})${failure}`;
 }
 
-function summary(run: RunDetail): string[] {
+function summary(run: RunDetail, now: number): string[] {
   const rows: [string, string][] = [
     ["run", run.id],
     ["agent", `${run.agent} v${run.version}`],
@@ -255,7 +257,10 @@ function summary(run: RunDetail): string[] {
       ["outcome", `${run.outcome.verdict}: ${run.outcome.reason}`],
       ["result", run.outcome.verdict === "passed" ? money(run.outcome.price_nano, run.outcome.currency) : "not billed"],
     );
-  if (run.error_message) rows.push(["error", `${run.error_message} (${run.error_code})`]);
+  if (run.status === "waiting" && run.error_message) {
+    rows.push(["waits for", `${run.error_message} (${run.error_code})`]);
+    rows.push(["next try", run.wakes_at === null ? "when a person has decided" : relativeTime(run.wakes_at, now)]);
+  } else if (run.error_message) rows.push(["error", `${run.error_message} (${run.error_code})`]);
   if (run.output !== null && run.output !== undefined) rows.push(["output", JSON.stringify(run.output)]);
   return pairs(rows);
 }

@@ -139,14 +139,15 @@ function endpointNames(name: string, urls: string[]): string[] {
   return urls.length === 1 ? [name] : urls.map((_, index) => `${name}-${index}`);
 }
 
-/** What the engine at an address says of itself. Throws EngineError or GatewayError, which name the address where there are several. */
+/** What the engine at an address says of itself. Throws GatewayError, which names the address. */
 async function probed(engine: Engine, urls: string[], index: number, model: string): Promise<EndpointFacts> {
   try {
     const facts = await engine.probe();
     if (facts.models.length > 0 && !facts.models.includes(model)) throw notServed(model, facts.models);
     return facts;
   } catch (error) {
-    if (urls.length === 1 || !(error instanceof EngineError || error instanceof GatewayError)) throw error;
+    const isOurs = error instanceof EngineError || (error instanceof GatewayError && urls.length > 1);
+    if (!isOurs) throw error;
     const { status, code, hint } = error;
     throw new GatewayError({
       ...{ status, code, hint, param: `urls.${index}`, cause: error },

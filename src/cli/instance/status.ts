@@ -85,7 +85,7 @@ function engineTrouble({ name, endpoints }: DeploymentStatus): string[] {
     endpoints.length === 1
       ? "does not answer"
       : `does not answer at ${down.length} of its ${endpoints.length} endpoints`;
-  return [`Engine ${name} ${which}: ${down[0]!.error ?? "no reason is known."}`];
+  return [`Engine ${name} ${which}. ${down[0]!.error ?? ""}`.trim()];
 }
 
 export function componentOf(child: ChildStatus): ComponentStatus {

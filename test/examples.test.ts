@@ -1,0 +1,98 @@
+// The examples in the help of every verb, run as they stand on a real instance. What an example takes for granted (a key of that
+// name, an engine at that address) is made before it; examples that need more than a small machine gives are named with the reason.
+import type { Command } from "commander";
+import { Readable } from "node:stream";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { examplesOf, makeContext } from "../src/cli/context.ts";
+import { Client } from "../src/cli/client.ts";
+import { buildProgram, main } from "../src/cli/main.ts";
+import { Terminal } from "../src/cli/terminal.ts";
+import { shellWords } from "../src/cli/testing.ts";
+import type { BudgetResource, KeyResource } from "../src/gateway/api/schemas.ts";
+import { scriptedEngine, type ScriptedEngine } from "../src/engines/testing.ts";
+import { startInstance, type Instance } from "./setup/instance.ts";
+
+// A ceiling for hangs, not a measure: a busy machine takes its time over a start.
+vi.setConfig({ testTimeout: 300_000, hookTimeout: 300_000 });
+
+/** Not run here, by the verb they belong to. */
+const elsewhere: Record<string, string> = {
+  up: "the instance of this test is one",
+  deploy: "agents need their tool server, deployments a second worker: agents.test.ts, deployments.test.ts",
+  "deployments scale": "needs a second worker: deployments.test.ts",
+  "deployments remove": "needs a second deployment: deployments.test.ts",
+  "agents show": "needs the example agent: the demo",
+  run: "needs the example agent: the demo",
+  "runs show": "needs a run: the demo",
+  "runs stop": "needs a run: the demo",
+  "alarms dismiss": "needs an alarm",
+  simulate: "needs no instance: simulator",
+  plan: "needs no instance: simulator",
+  calibrate: "measures for minutes: calibrate.test.ts",
+};
+
+/** What must be there before a verb's example, as command lines. */
+const before: Record<string, string[]> = {
+  "keys revoke": ["keys create laptop"],
+  "budgets remove": ["budgets set project default --limit 5.00"],
+  "engines remove": [
+    "engines add local --url http://localhost:8000/v1 --model qwen3 --price-in 0 --price-out 0",
+    "engines add hosted --url http://localhost:8000/v1 --model large --price-in 0 --price-out 0",
+  ],
+};
+
+let instance: Instance;
+let engine: ScriptedEngine;
+beforeAll(async () => {
+  instance = await startInstance({ env: { EXAMPLE_KEY: "sk-example" } });
+  engine = await scriptedEngine({}, ["qwen3", "large"]);
+});
+afterAll(async () => {
+  await engine[Symbol.asyncDispose]();
+  await instance[Symbol.asyncDispose]();
+});
+
+const leaves = (command: Command, path: string[] = []): [string, Command][] =>
+  command.commands.length === 0
+    ? [[path.join(" "), command]]
+    : command.commands.flatMap((child) => leaves(child, [...path, child.name()]));
+
+const program = buildProgram(makeContext(new Terminal({ env: {} }), new AbortController().signal));
+const examples = leaves(program)
+  .filter(([verb]) => elsewhere[verb] === undefined)
+  .flatMap(([verb, command]) => examplesOf(command).map((example): [string, string] => [example, verb]))
+  .filter(([example]) => !example.includes("--agent maintenance-inspector"));
+
+/** Addresses of the examples lead to the scripted engine. */
+const reachable = (word: string): string =>
+  /^https?:\/\/(localhost:8000|api\.example\.com)\/v1$/.test(word) ? engine.url : word;
+
+async function run(words: string[]) {
+  let output = "";
+  const terminal = new Terminal({
+    stdout: { write: (text) => (output += text) },
+    stderr: { write: (text) => (output += text) },
+    stdin: Readable.from(["Name three metals."]),
+    env: { PATH: process.env["PATH"], LINESHAFT_HOME: instance.home },
+  });
+  const code = await main(words.map(reachable), makeContext(terminal, new AbortController().signal));
+  process.exitCode = undefined;
+  return { code, output };
+}
+
+/** Only the owner's key and no budget are left, so that a name or a beginning of an id stands for what an example has just made. */
+async function tidy(): Promise<void> {
+  const client = new Client({ url: instance.address, key: instance.key });
+  for (const { id, name, revoked_at } of await client.list<KeyResource>("/api/keys"))
+    if (name !== "owner" && !revoked_at) await client.delete(`/api/keys/${id}`);
+  for (const { id } of await client.list<BudgetResource>("/api/budgets")) await client.delete(`/api/budgets/${id}`);
+}
+
+test.each(examples)("%s", async (example, verb) => {
+  await tidy();
+  for (const line of before[verb] ?? []) await run(shellWords(`npx lineshaft ${line}`));
+  const { code, output } = await run(shellWords(example));
+  expect(code, output).toBe(0);
+  expect(output).not.toBe("");
+  if (example.includes("--json")) expect(() => JSON.parse(output)).not.toThrow();
+});
