@@ -1,4 +1,4 @@
-// The gateway and the agents' API in a process of its own, over the engine and the database that it is given, watching its own event
+// The gateway and the agents' API in a process of its own, over the engine and the migrated database that it is given, watching its own event
 // loop. No Restate is there: runs are stored and never begin, which is enough for what a request may do to the process that takes it.
 //
 //   node bench/stalls-server.ts ENGINE_URL DATABASE_URL       (with an IPC channel; see bench/stalls.ts)
@@ -15,7 +15,6 @@ import { Alarms, createLogger, createMetrics, LiveEvents } from "../src/telemetr
 
 const [engineUrl, databaseUrl] = process.argv.slice(2);
 const db = new Database(databaseUrl!);
-await db.migrate();
 const identity = new Identity({ db, secret: Buffer.alloc(32, 1) });
 const tenant = await identity.ensureTenant({ organisation: "bench", project: "default", currency: "USD" });
 const organisation = tenant.organisation.id;

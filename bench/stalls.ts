@@ -18,7 +18,7 @@ import startPostgres from "../test/setup/postgres.ts";
 const { values: options } = parseArgs({
   options: {
     runs: { type: "string", default: "3" },
-    only: { type: "string" },
+    only: { type: "string", multiple: true },
     limit: { type: "string", default: "50" },
     json: { type: "string" },
   },
@@ -97,7 +97,7 @@ try {
   // The first calls compile the process's own code.
   const warm = corpus.find(({ name }) => name === "ordinary call")!;
   for (let call = 0; call < 200; call++) await request(at, warm);
-  for (const input of corpus.filter(({ name }) => options.only === undefined || name.includes(options.only))) {
+  for (const input of corpus.filter(({ name }) => options.only?.some((text) => name.includes(text)) ?? true)) {
     for (const before of input.prepare ?? []) await request(at, before);
     const body = input.body?.();
     const seen: Stall[] = [];

@@ -128,7 +128,7 @@ async function openPlant(): Promise<Plant> {
 }
 
 async function deploy(): Promise<{ name: string; version: number }> {
-  const body = readAgentFolder(example);
+  const body = await readAgentFolder(example);
   const manifest = body.manifest.replace(`http://127.0.0.1:${usualPort}/mcp`, plant.url);
   return instance.client.post("/api/agents", { ...body, manifest });
 }

@@ -66,7 +66,7 @@ describe.skipIf(chromiumPath === undefined)("the console, in Chromium (CHROMIUM 
       startPlant({ port: 0, token, machines, ordersPath: join(folder, "orders.jsonl") }),
     ]);
     model = (await api<{ data: { id: string }[] }>("/v1/models")).data[0]!.id;
-    const agent = readAgentFolder(example);
+    const agent = await readAgentFolder(example);
     const manifest = agent.manifest.replace("http://127.0.0.1:4077/mcp", plant.url);
     const hosts = [new URL(plant.url).host];
     await api("/api/secrets/maintenance-inspector", { value: token, hosts }, undefined, "PUT");

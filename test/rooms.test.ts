@@ -11,7 +11,7 @@ const src = join(root, "src");
 /** Top storey first: a room may import the rooms after it. */
 const order = [
   ...["cli", "console", "agents", "gateway", "governance", "ledger", "models", "engines", "fleet"],
-  ...["simulator", "scheduler", "telemetry", "store"],
+  ...["simulator", "scheduler", "telemetry", "store", "bounded"],
 ];
 /** Nothing imports these: what people look at is on top of everything. */
 const tops = new Set(["cli", "console"]);

@@ -5,10 +5,10 @@ import { AgentManifestError } from "./errors.ts";
 import { parseManifest } from "./manifest.ts";
 
 /** The body of POST /api/agents. Throws ManifestError that names file and line, before anything is sent. */
-export function readAgentFolder(folder: string): { manifest: string; files: Record<string, string> } {
+export async function readAgentFolder(folder: string): Promise<{ manifest: string; files: Record<string, string> }> {
   const path = join(folder, "agent.yaml");
   const manifest = read(path, "Give the folder that holds an agent.yaml.");
-  const { outcome } = parseManifest(manifest, path);
+  const { outcome } = await parseManifest(manifest, path);
   const files: Record<string, string> = {};
   if (outcome) {
     const { file } = outcome.verifier;

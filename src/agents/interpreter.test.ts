@@ -1,9 +1,11 @@
 // The state machine as a table: what has happened, and what comes next.
 import { expect, test } from "vitest";
 import { next } from "./interpreter.ts";
+import { checksOf } from "./validation.ts";
 import { stateOf } from "./testing.ts";
 import type { RunState } from "./types.ts";
 
+const check = checksOf("org");
 const plant = (allow: Record<string, unknown>) => [{ server: "plant", url: "http://127.0.0.1:1/mcp", allow }];
 const verifier = { id: "v", version: "1", file: "v.js" };
 const decision = { type: "object", properties: { mode: { enum: ["a", "b"] } }, required: ["mode"] };
@@ -178,22 +180,22 @@ test.each<[string, RunState, object]>([
     ]),
     { type: "verify", evidence: { asked: { machine: "M-1" }, tools: [{ tool: "look", output: { report: "Hot." } }] } },
   ],
-])("%s", (_what, state, action) => {
-  expect(next(state)).toMatchObject(action);
+])("%s", async (_what, state, action) => {
+  expect(await next(state, check)).toMatchObject(action);
 });
 
-test("the same state always makes the same action", () => {
+test("the same state always makes the same action", async () => {
   const state = stateOf(loop, [calls("read"), looked]);
-  expect(next(structuredClone(state))).toEqual(next(state));
+  expect(await next(structuredClone(state), check)).toEqual(await next(state, check));
 });
 
-test("a conversation only ever grows: every call's messages begin with those of the call before", () => {
-  const messagesAfter = (...steps: Parameters<typeof stateOf>[1] & {}) => {
-    const action = next(stateOf({ ...loop, examples: [{ input: "q", output: "a" }] }, steps));
+test("a conversation only ever grows: every call's messages begin with those of the call before", async () => {
+  const messagesAfter = async (...steps: Parameters<typeof stateOf>[1] & {}) => {
+    const action = await next(stateOf({ ...loop, examples: [{ input: "q", output: "a" }] }, steps), check);
     return action.type === "model" ? action.messages : [];
   };
-  const first = messagesAfter();
-  const second = messagesAfter(calls("read"), looked);
+  const first = await messagesAfter();
+  const second = await messagesAfter(calls("read"), looked);
   expect(second.slice(0, first.length)).toEqual(first);
   expect(second.slice(first.length)).toMatchObject([
     { role: "assistant", tool_calls: [{ id: "c0" }] },

@@ -1,4 +1,4 @@
-// What a run does next, decided from what has happened: `next(state) → action`. Pure: no clock, no I/O, no randomness, so that
+// What a run does next, decided from what has happened: `next(state, check) → action`. Pure: no clock, no I/O, no randomness, so that
 // a run started again from its rows, on another machine and in another Restate, goes on exactly where it was.
 //
 //   declared program:  step 0 → step 1 → … → [verify] → finish
@@ -9,11 +9,12 @@
 import { conversation, stablePrefix } from "./prompt.ts";
 import { resolve, ReferenceError, type Scope } from "./references.ts";
 import type { Action, ModelOutput, PinnedTool, RunState, StepResult, ToolCall } from "./types.ts";
-import { schemaProblem } from "./validation.ts";
+import type { Check } from "./validation.ts";
 
-export function next(state: RunState): Action {
+/** `check` judges values against schemas; it is asked rather than done here, since that runs in a thread. */
+export async function next(state: RunState, check: Check): Promise<Action> {
   try {
-    return state.published.manifest.steps ? nextDeclared(state) : nextInLoop(state);
+    return await (state.published.manifest.steps ? nextDeclared(state, check) : nextInLoop(state, check));
   } catch (error) {
     if (error instanceof ReferenceError) return { type: "fail", code: "reference_unresolved", message: error.message };
     throw error;
@@ -62,7 +63,7 @@ function valueOf(step: StepResult): unknown {
   return output.value ?? output.content;
 }
 
-function nextDeclared(state: RunState): Action {
+async function nextDeclared(state: RunState, check: Check): Promise<Action> {
   const { manifest, tools } = state.published;
   const declared = manifest.steps!;
   const failed = state.steps.find((step) => step.status === "failed");
@@ -97,13 +98,13 @@ function nextDeclared(state: RunState): Action {
   const tool = tools.find(({ name }) => name === step.tool);
   if (!tool) return fail("tool_unknown", `The agent has no tool '${step.tool}'.`);
   const args = resolve(step.with ?? {}, scope) as Record<string, unknown>;
-  const problem = schemaProblem(tool.inputSchema, args);
+  const problem = await check(tool.inputSchema, args);
   if (problem) return fail("arguments_invalid", `Arguments of '${tool.name}' do not fit its schema: ${problem}`);
   const decidedBy = { step: number, ordinal: 0 };
   return { type: "tool", name: step.id, tool, arguments: args, decidedBy, failure: "ends" };
 }
 
-function nextInLoop(state: RunState): Action {
+async function nextInLoop(state: RunState, check: Check): Promise<Action> {
   const { manifest, tools } = state.published;
   const lastModel = state.steps.findLastIndex((step) => step.kind === "model");
   const verified = state.steps.some((step) => step.kind === "verify");
@@ -115,11 +116,11 @@ function nextInLoop(state: RunState): Action {
     const calls = output.tool_calls ?? [];
     const answered = state.steps.length - lastModel - 1;
     if (!verified && answered < calls.length)
-      return overLimit(state) ?? callTool(calls[answered]!, tools, { step: lastModel, ordinal: answered });
+      return overLimit(state) ?? callTool(check, calls[answered]!, tools, { step: lastModel, ordinal: answered });
     if (calls.length === 0) {
       if (!manifest.output) return conclude(state, output.content, lastModel + 1);
       const value = output.value ?? parsed(output.content);
-      if (value !== undefined && schemaProblem(manifest.output, value) === undefined)
+      if (value !== undefined && (await check(manifest.output, value)) === undefined)
         return conclude(state, value, lastModel + 1);
       if (modelStep.name === "answer")
         return fail("decision_invalid", "The model's answer does not have the shape that the manifest asks for.");
@@ -143,14 +144,19 @@ function nextInLoop(state: RunState): Action {
   };
 }
 
-function callTool(call: ToolCall, tools: PinnedTool[], decidedBy: { step: number; ordinal: number }): Action {
+async function callTool(
+  check: Check,
+  call: ToolCall,
+  tools: PinnedTool[],
+  decidedBy: { step: number; ordinal: number },
+): Promise<Action> {
   const refuse = (message: string): Action => ({ type: "refuse", name: call.name, input: call.arguments, message });
   const tool = tools.find(({ name }) => name === call.name);
   if (!tool) return refuse(`There is no tool '${call.name}'. Tools are: ${tools.map(({ name }) => name).join(", ")}.`);
   const args = parsed(call.arguments === "" ? "{}" : call.arguments);
   if (args === null || typeof args !== "object" || Array.isArray(args))
     return refuse("The arguments are not a JSON object.");
-  const problem = schemaProblem(tool.inputSchema, args);
+  const problem = await check(tool.inputSchema, args);
   if (problem) return refuse(`The arguments do not fit the tool's schema: ${problem}`);
   return {
     type: "tool",

@@ -7,8 +7,12 @@ import { exampleFolder } from "./testing.ts";
 const example = readFileSync(new URL("agent.yaml", exampleFolder), "utf8");
 const lineOf = (text: string) => example.split("\n").findIndex((line) => line.includes(text)) + 1;
 
-test("the example is a manifest", () => {
-  expect(parseManifest(example)).toMatchObject({ kind: "Agent", name: "maintenance-inspector", limits: { steps: 10 } });
+test("the example is a manifest", async () => {
+  expect(await parseManifest(example)).toMatchObject({
+    kind: "Agent",
+    name: "maintenance-inspector",
+    limits: { steps: 10 },
+  });
 });
 
 /** What is changed in the example, and what is said about it, with the line where it stands. */
@@ -73,25 +77,25 @@ test.each<[string, string, string, string, string]>([
   ],
   ["a URL that is none", "http://127.0.0.1:4077/mcp", "ftp://plant", "url:", "tools.0.url"],
   ["too many seconds", "seconds: 600", "seconds: 99999999", "limits: {", "limits.seconds"],
-])("%s", (_what, from, to, near, message) => {
+])("%s", async (_what, from, to, near, message) => {
   expect(example).toContain(from);
-  const error = failureOf(example.replace(from, () => to));
+  const error = await failureOf(example.replace(from, () => to));
   expect(error.message).toContain(message);
   expect(error.problems[0]!.line).toBe(lineOf(near));
 });
 
-test("YAML that cannot be read names its line", () => {
-  expect(failureOf("kind: Agent\nname: [a").problems[0]!.line).toBe(2);
-  expect(failureOf("kind: Agent\nkind: Agent").message).toMatch(/unique/);
+test("YAML that cannot be read names its line", async () => {
+  expect((await failureOf("kind: Agent\nname: [a")).problems[0]!.line).toBe(2);
+  expect((await failureOf("kind: Agent\nkind: Agent")).message).toMatch(/unique/);
 });
 
-test("all problems are said at once", () => {
-  const { problems } = failureOf("kind: Agent\nname: Not A Name\nextra: 1");
+test("all problems are said at once", async () => {
+  const { problems } = await failureOf("kind: Agent\nname: Not A Name\nextra: 1");
   expect(problems.map(({ path }) => path).toSorted()).toEqual(["extra", "instructions", "name"]);
 });
 
-test("aliases do not multiply", () => {
-  expect(() => parseManifest("kind: Agent\na: &a [x]\nb: [*a, *a]")).toThrow(ManifestError);
+test("aliases do not multiply", async () => {
+  await expect(parseManifest("kind: Agent\na: &a [x]\nb: [*a, *a]")).rejects.toThrow(ManifestError);
 });
 
 test("docs/schemas/agent.json is what the code says (scripts/write-schemas.ts writes it)", () => {
@@ -99,9 +103,9 @@ test("docs/schemas/agent.json is what the code says (scripts/write-schemas.ts wr
   expect(JSON.parse(written)).toEqual(JSON.parse(JSON.stringify(manifestJsonSchema())));
 });
 
-function failureOf(text: string): ManifestError {
+async function failureOf(text: string): Promise<ManifestError> {
   try {
-    parseManifest(text);
+    await parseManifest(text);
   } catch (error) {
     if (error instanceof ManifestError) return error;
     throw error;

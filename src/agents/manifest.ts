@@ -4,7 +4,7 @@
 // effect; a model of a hundred million parameters can drive it, because each decision is one answer in a given shape. Without
 // `steps` the model itself chooses among the tools, turn by turn, until it answers.
 import { z } from "zod";
-import { problemsOf, readManifest, type Problem, type ReadManifest } from "../fleet/manifest.ts";
+import { boundedManifest, problemsOf, readManifest, type Problem, type ReadManifest } from "../fleet/manifest.ts";
 import { AgentManifestError, manifestHint } from "./errors.ts";
 import { limits } from "./limits.ts";
 import { ReferenceError, referencesIn, type Reference } from "./references.ts";
@@ -153,8 +153,8 @@ export type ManifestTool = z.infer<typeof tool>;
 export type ManifestStep = z.infer<typeof step>;
 
 /** Parses and checks a manifest from YAML text. Throws ManifestError with every problem, its path and its line. */
-export function parseManifest(text: string, file = "agent.yaml"): Manifest {
-  const { value, lineOf } = readManifest(text, { file, hint: manifestHint });
+export async function parseManifest(text: string, file = "agent.yaml", organisation?: string): Promise<Manifest> {
+  const { value, lineOf } = await readManifest(text, { file, hint: manifestHint, organisation });
   return checkManifest(value, { file, lineOf });
 }
 
@@ -163,7 +163,9 @@ export function checkManifest(
   value: unknown,
   source: { file?: string; lineOf?: ReadManifest["lineOf"] } = {},
 ): Manifest {
-  const parsed = manifestSchema.safeParse(value);
+  const parsed = manifestSchema.safeParse(
+    boundedManifest(value, { file: source.file ?? "agent.yaml", hint: manifestHint }),
+  );
   if (!parsed.success) throw new AgentManifestError(problemsOf(parsed.error, source.lineOf), source.file);
   const problems = [...crossChecks(parsed.data)].map(([path, message]): Problem => ({
     path: path.map(String).join("."),

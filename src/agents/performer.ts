@@ -14,7 +14,7 @@ import { toolDefinitions } from "./prompt.ts";
 import type { ClaimedRun, StepRow } from "./runs.ts";
 import type { ToolAnswer, ToolClient } from "./tools/mcp.ts";
 import type { Action, ModelOutput, RunState, StepResult, ToolCall } from "./types.ts";
-import { schemaProblem } from "./validation.ts";
+import { checksOf, type Check } from "./validation.ts";
 import type { Sandbox } from "./verifier/sandbox.ts";
 
 /** A step that was done, before it is written. */
@@ -89,7 +89,8 @@ export class Performer {
     const inputRef = await putBlob(this.#with.db, run.project, action.asked);
     const output = outputOf(answer, state.steps.length);
     const row = { ...step, inputRef, call };
-    const invalid = action.schema && decide(output, action.schema, answer.finishReason);
+    const invalid =
+      action.schema && (await decide(checksOf(run.organisation), output, action.schema, answer.finishReason));
     if (!invalid) return this.#completed(run, row, output);
     const outputRef = await putBlob(this.#with.db, run.project, output);
     return { ...this.#failed({ ...row, outputRef }, invalid.message), failure: invalid };
@@ -227,11 +228,12 @@ function outputOf(answer: { message: Record<string, unknown> }, step: number): M
 }
 
 /** Puts the parsed decision into the output; answers what is wrong with it otherwise. */
-function decide(
+async function decide(
+  check: Check,
   output: ModelOutput,
   schema: Record<string, unknown>,
   finishReason: string | undefined,
-): StepError | undefined {
+): Promise<StepError | undefined> {
   let value: unknown;
   try {
     value = JSON.parse(output.content ?? "");
@@ -243,7 +245,7 @@ function decide(
       ? new StepError("decision_cut", "The model's decision was cut off: raise generation.max_tokens in the manifest.")
       : new StepError("decision_invalid", "The model's decision is not JSON.");
   }
-  const problem = schemaProblem(schema, value);
+  const problem = await check(schema, value);
   if (problem)
     return new StepError("decision_invalid", `The model's decision does not fit the output's schema: ${problem}`);
   output.value = value;

@@ -11,7 +11,7 @@ import { limits } from "./limits.ts";
 import { checkManifest, parseManifest, type Manifest } from "./manifest.ts";
 import { definitionHash, valueDefect, type ToolClient } from "./tools/mcp.ts";
 import type { PinnedTool, Published } from "./types.ts";
-import { schemaDefect, schemaProblem } from "./validation.ts";
+import { checksOf, schemaDefect } from "./validation.ts";
 
 export interface Publisher {
   organisation: string;
@@ -35,11 +35,13 @@ export async function publish(
 ): Promise<Deployed> {
   const { db, ledger } = dependencies;
   const manifest =
-    typeof request.manifest === "string" ? parseManifest(request.manifest) : checkManifest(request.manifest);
+    typeof request.manifest === "string"
+      ? await parseManifest(request.manifest, "agent.yaml", publisher.organisation)
+      : checkManifest(request.manifest);
   const unkept = valueDefect(manifest, true);
   if (unkept !== undefined) throw new AgentManifestError([{ path: "manifest", message: `cannot be kept: ${unkept}` }]);
   const model = manifest.model ?? (await embeddedModel(dependencies, publisher));
-  const problems = [...contentProblems(manifest, publisher, request.files ?? {})];
+  const problems = await contentProblems(manifest, publisher, request.files ?? {});
   if (problems.length > 0) throw new AgentManifestError(problems);
   const published: Published = { manifest: { ...manifest, model }, tools: await pinTools(manifest, tools, publisher) };
   const toolDefect = valueDefect(published.tools, true);
@@ -78,16 +80,27 @@ async function embeddedModel(
 }
 
 /** What only the instance knows: the currency, the files that came along, schemas that a validator must accept. */
-function* contentProblems(manifest: Manifest, publisher: Publisher, files: Record<string, string>): Generator<Problem> {
+async function contentProblems(
+  manifest: Manifest,
+  publisher: Publisher,
+  files: Record<string, string>,
+): Promise<Problem[]> {
+  const { organisation } = publisher;
+  const check = checksOf(organisation);
+  const problems: Problem[] = [];
   for (const path of ["input", "output"] as const) {
-    const defect = manifest[path] && schemaDefect(manifest[path]);
-    if (defect) yield { path, message: `is not a JSON schema: ${defect}` };
+    const defect = manifest[path] && (await schemaDefect(manifest[path], organisation));
+    if (defect) problems.push({ path, message: `cannot be used as a JSON schema: ${defect}` });
   }
-  if (manifest.output && !schemaDefect(manifest.output))
+  if (manifest.output && problems.length === 0)
     for (const [index, example] of manifest.examples.entries()) {
-      const problem = schemaProblem(manifest.output, example.output);
-      if (problem) yield { path: `examples.${index}.output`, message: `does not fit 'output': ${problem}` };
+      const problem = await check(manifest.output, example.output);
+      if (problem) problems.push({ path: `examples.${index}.output`, message: `does not fit 'output': ${problem}` });
     }
+  return [...problems, ...outcomeProblems(manifest, publisher, files)];
+}
+
+function* outcomeProblems(manifest: Manifest, publisher: Publisher, files: Record<string, string>): Generator<Problem> {
   const { outcome } = manifest;
   if (!outcome) return;
   if (outcome.currency !== undefined && outcome.currency !== publisher.currency)
@@ -102,7 +115,11 @@ function* contentProblems(manifest: Manifest, publisher: Publisher, files: Recor
     yield { path: "outcome.verifier.file", message: `is larger than ${limits.verifierBytes / 1024} KiB` };
 }
 
-async function pinTools(manifest: Manifest, client: ToolClient, { project }: Publisher): Promise<PinnedTool[]> {
+async function pinTools(
+  manifest: Manifest,
+  client: ToolClient,
+  { organisation, project }: Publisher,
+): Promise<PinnedTool[]> {
   const problems: Problem[] = [];
   const pinned: PinnedTool[] = [];
   for (const [index, server] of manifest.tools.entries()) {
@@ -131,6 +148,10 @@ async function pinTools(manifest: Manifest, client: ToolClient, { project }: Pub
       const tool = find(name, path);
       const lookup = allowed.lookup === undefined ? undefined : find(allowed.lookup, `${path}.lookup`);
       if (!tool || (allowed.lookup !== undefined && !lookup)) continue;
+      // The server chose it: it is compiled once now, so that no run meets a schema that cannot be used.
+      const defect = await schemaDefect(tool.inputSchema as Record<string, unknown>, organisation);
+      if (defect)
+        problems.push({ path, message: `has an input schema at ${server.url} that cannot be used: ${defect}` });
       pinned.push({
         ...address,
         name,

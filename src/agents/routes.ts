@@ -14,7 +14,7 @@ import { listAgents, listRuns, readAgent, readRun, readRunDetail, type Viewer } 
 import type { Runs } from "./runs.ts";
 import type { ToolClient } from "./tools/mcp.ts";
 import type { Published } from "./types.ts";
-import { schemaProblem } from "./validation.ts";
+import { checksOf } from "./validation.ts";
 
 export interface RouteParts {
   runs: Runs;
@@ -206,7 +206,7 @@ async function createRun(
   const found = rows[0];
   if (!found) throw notFound("agent", request.name, "Deploy it first: lineshaft deploy DIR.");
   const { manifest } = (await getBlob(db, principal.project, found.manifest_ref)) as Published;
-  checkInput(manifest.input, request.input);
+  await checkInput(principal.organisation, manifest.input, request.input);
   const { id, created, sameRequest } = await parts.runs.create({
     organisation: principal.organisation,
     project: principal.project,
@@ -229,12 +229,16 @@ async function createRun(
   return id;
 }
 
-function checkInput(schema: Record<string, unknown> | undefined, input: unknown): void {
+async function checkInput(
+  organisation: string,
+  schema: Record<string, unknown> | undefined,
+  input: unknown,
+): Promise<void> {
   const size = Buffer.byteLength(JSON.stringify(input));
   const problem =
     size > limits.inputBytes
       ? `it is ${size} bytes, more than ${limits.inputBytes}`
-      : schema && schemaProblem(schema, input);
+      : schema && (await checksOf(organisation)(schema, input));
   if (problem)
     throw new ApiError({
       status: 400,
@@ -253,7 +257,7 @@ function asApiError(error: unknown): unknown {
     });
   if (error instanceof StepError)
     return new ApiError({
-      status: error.code === "tool_unreachable" ? 502 : 400,
+      status: error.code === "tool_unreachable" ? 502 : error.code === "checks_busy" ? 503 : 400,
       code: error.code,
       message: error.message,
       hint: "Start the MCP server, or correct its url and secret in the manifest; then deploy again.",

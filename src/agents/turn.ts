@@ -15,6 +15,7 @@ import { type Done, Performer } from "./performer.ts";
 import type { ClaimedRun, Runs } from "./runs.ts";
 import type { ToolClient } from "./tools/mcp.ts";
 import type { RunState } from "./types.ts";
+import { checksOf } from "./validation.ts";
 import type { Sandbox } from "./verifier/sandbox.ts";
 
 /** What is left to do after one step, for the durable engine's journal: a number and a reference, never a payload. */
@@ -113,7 +114,8 @@ export class Turns {
     if (run.nextStep === 0) await this.#begin(run, state);
     if (state.steps.at(-1)?.kind === "wait")
       this.#performer.tell(run, state, { type: "tool_ended", program: run.id, tool: "wait" });
-    let action = next(state);
+    const check = checksOf(run.organisation);
+    let action = await next(state, check);
     if (action.type !== "finish" && action.type !== "fail") {
       const done = await this.#performer.perform(run, state, action, this.#deadline(run, state, stopped));
       if (done.failure) {
@@ -124,7 +126,7 @@ export class Turns {
       state.steps.push(done.result);
       this.#parts.changed(run, done.row.number);
       if (done.waitUntil) return { next: "wait", delayMs: Math.max(0, done.waitUntil.getTime() - Date.now()) };
-      action = next(state);
+      action = await next(state, check);
       if (action.type !== "finish" && action.type !== "fail") {
         this.#keep(run, state);
         return { next: "step", step: done.row.number, ref: done.row.outputRef };

@@ -1,47 +1,63 @@
-// JSON Schema checks of what comes from outside a run: its input, a model's arguments and answers.
-//
-// `pattern` and `format` are not checked: a stranger's regular expression could stop the whole process. A tool's server checks
-// its own arguments anyway, and a decision's shape is enforced while it is generated.
-import { Ajv2020 } from "ajv/dist/2020.js";
-import type { ValidateFunction } from "ajv";
+// JSON Schema checks of what comes from outside a run: its input, a model's arguments and answers, definitions of tools. They are done in
+// a thread (bounded/), since a schema's author chooses what its check costs. A tool's server checks its own arguments anyway, and a
+// decision's shape is enforced while it is generated.
+import {
+  boundedSchema,
+  CheckBusyError,
+  SchemaBoundError,
+  schemaDefect as defectOf,
+  valueProblem,
+  type Schema,
+} from "../bounded/index.ts";
+import { StepError } from "./errors.ts";
+import { limits } from "./limits.ts";
 
-const ajv = new Ajv2020({
-  strict: false,
-  allErrors: false,
-  validateFormats: false,
-  logger: false,
-  addUsedSchema: false,
-  code: { regExp: Object.assign(() => ({ test: () => true }), { code: "() => ({ test: () => true })" }) },
-});
+type Json = Record<string, unknown>;
 
-/** Compiled validators by schema object: schemas of a version live as long as the version is held in memory. */
-const compiled = new WeakMap<object, ValidateFunction>();
+/** Why a value does not fit a schema, in one line; undefined when it does. */
+export type Check = (schema: Json, value: unknown) => Promise<string | undefined>;
 
-/** Why a value does not fit a schema, in one line; undefined when it does. Throws when the schema itself is wrong. */
-export function schemaProblem(schema: Record<string, unknown>, value: unknown): string | undefined {
-  let validate = compiled.get(schema);
-  if (!validate) {
-    // `$id` and `$schema` are left out: an id may be seen twice, and drafts differ in words we do not rely on.
-    const { $id: _id, $schema: _schema, ...rest } = schema;
-    validate = ajv.compile(rest);
-    // Kept by us, not by ajv, whose cache never lets go.
-    ajv.removeSchema(rest);
-    compiled.set(schema, validate);
-  }
-  if (validate(value)) return undefined;
-  const error = validate.errors![0]!;
-  const allowed = (error.params as { allowedValues?: unknown[] }).allowedValues;
-  const extra = (error.params as { additionalProperty?: string }).additionalProperty;
-  const detail = allowed ? `: ${allowed.map(String).join(", ")}` : extra ? ` ('${extra}')` : "";
-  return `${error.instancePath.slice(1).replaceAll("/", ".") || "it"} ${error.message}${detail}`;
+/** Schemas by object: those of a version live as long as the version is held in memory. */
+const known = new WeakMap<object, Schema>();
+
+function bounded(schema: Json): Schema {
+  let found = known.get(schema);
+  if (!found) known.set(schema, (found = boundedSchema(schema, "2020-12")));
+  return found;
+}
+
+/** Checks on behalf of an organisation. Throws StepError (`checks_busy`, to be tried again) when too many of its checks wait. */
+export function checksOf(organisation: string): Check {
+  return async (schema, value) => {
+    try {
+      const problem = await busyAsStep(valueProblem(bounded(schema), JSON.stringify(value) ?? "null", organisation));
+      return problem && `${problem.path.slice(1).replaceAll("/", ".") || "it"} ${problem.message}`;
+    } catch (error) {
+      if (error instanceof SchemaBoundError) return `its schema ${error.message}`;
+      throw error;
+    }
+  };
 }
 
 /** Why a JSON schema cannot be used; undefined when it can. */
-export function schemaDefect(schema: Record<string, unknown>): string | undefined {
+export async function schemaDefect(schema: Json, organisation: string): Promise<string | undefined> {
   try {
-    schemaProblem(schema, null);
-    return undefined;
+    return await busyAsStep(defectOf(bounded(schema), organisation));
   } catch (error) {
-    return (error as Error).message;
+    if (error instanceof SchemaBoundError) return `it ${error.message}; make it smaller`;
+    throw error;
+  }
+}
+
+async function busyAsStep<Verdict>(asked: Promise<Verdict>): Promise<Verdict> {
+  try {
+    return await asked;
+  } catch (error) {
+    if (!(error instanceof CheckBusyError)) throw error;
+    throw new StepError("checks_busy", error.message, {
+      retryAfterMs: limits.retryFirstMs,
+      patient: true,
+      cause: error,
+    });
   }
 }

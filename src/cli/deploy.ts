@@ -24,7 +24,7 @@ export function registerDeploy(program: Command, context: Context): void {
       if (kind === "Agent") await deployAgent(context, found, options);
       else if (kind === "Deployment")
         // Checked here, so that a problem is told with its line before anything is sent.
-        await publishDeployment(context, { ...manifestOf(parseDeployment(text, found)) }, options);
+        await publishDeployment(context, manifestOf(await parseDeployment(text, found)), options);
       else if (kind !== undefined || found === path)
         throw new CliError({
           message: `${found} cannot be deployed.`,
@@ -60,7 +60,10 @@ function manifestsAt(path: string): string[] {
 
 async function kindOf(text: string, file: string): Promise<string | undefined> {
   const { readManifest } = await import("../fleet/index.ts");
-  const { value } = readManifest(text, { file, hint: "docs/agents.md and docs/configuration.md describe manifests." });
+  const { value } = await readManifest(text, {
+    file,
+    hint: "docs/agents.md and docs/configuration.md describe manifests.",
+  });
   const kind = (value as { kind?: unknown } | null)?.kind;
   return typeof kind === "string" ? kind : undefined;
 }
@@ -77,7 +80,7 @@ async function deployAgent(context: Context, file: string, options: { json?: boo
     .client()
     .post<{ id: string; name: string; version: number; created: boolean }>(
       "/api/agents",
-      readAgentFolder(dirname(file)),
+      await readAgentFolder(dirname(file)),
     );
   if (options.json) return context.terminal.printJson(deployed);
   context.terminal.print(

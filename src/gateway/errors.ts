@@ -1,5 +1,6 @@
 // Why a call was not served, as one class that becomes an HTTP answer in one place: OpenAI's shape on /v1
 // ({error: {message, type, param, code, hint}}), ours on /api. Every code stands in docs/errors.md.
+import { CheckBusyError } from "../bounded/index.ts";
 import { EngineError } from "../engines/index.ts";
 import { isStorageFull, isStoreAway, storable } from "../store/index.ts";
 import { limits } from "./limits.ts";
@@ -45,6 +46,14 @@ export function asGatewayError(error: unknown): GatewayError {
       cause: error,
     });
   if (isStorageFull(error)) return storageFull(error);
+  if (error instanceof CheckBusyError)
+    return new GatewayError({
+      status: 503,
+      code: "checks_busy",
+      message: `${error.message} Try again in a second.`,
+      retryAfterSeconds: 1,
+      cause: error,
+    });
   if (isStoreAway(error))
     return new GatewayError({
       status: 503,

@@ -46,9 +46,9 @@ export const limits = {
   /** Calls whose records wait for the database; further ones are dropped (and counted in the log): the ledger has the money. */
   recordsWaiting: 20_000,
   recordsPerStatement: 500,
-  /** JSON schemas of response formats and tools that are kept compiled. */
-  compiledSchemas: 200,
-  schemaBytes: 256 * 1024,
+  /** Choices of one answer, and tool calls of one choice, that are checked: an engine that sends more is not believed. */
+  answerChoices: 1024,
+  answerToolCalls: 1024,
   /** Live events that one reader may leave unread before it is disconnected, in bytes. */
   eventReaderBytes: 1024 * 1024,
   heartbeatMs: 15_000,

@@ -7,9 +7,9 @@ import { testGateway } from "./testing.ts";
 const schema = { type: "object", properties: { a: { type: "integer" } }, required: ["a"], additionalProperties: false };
 const format = (of: object = schema) => ({ type: "json_schema", json_schema: { name: "x", schema: of } });
 const choice = (content: string, finish = "stop"): ChoiceOutput => ({ content, finish, tools: [], refused: false });
-const check = (body: object, output: ChoiceOutput) => {
-  const promised = outputCheck(body as Record<string, unknown>);
-  if (promised) checkOutput(promised, [output]);
+const check = async (body: object, output: ChoiceOutput) => {
+  const promised = await outputCheck(body as Record<string, unknown>, "org");
+  if (promised) await checkOutput(promised, [output]);
 };
 
 describe("response formats", () => {
@@ -37,7 +37,7 @@ describe("response formats", () => {
     ],
     [{ response_format: format({ $id: "same", type: "integer" }) }, choice("1")],
     [{ response_format: format({ $id: "same", type: "string" }) }, choice('"1"')],
-  ])("%j is kept by %j", (body, output) => expect(() => check(body, output)).not.toThrow());
+  ])("%j is kept by %j", (body, output) => check(body, output));
 
   test.each<[object, ChoiceOutput]>([
     [{ response_format: format() }, choice('{"a":"1"}')],
@@ -45,12 +45,12 @@ describe("response formats", () => {
     [{ response_format: format() }, choice("sorry")],
     [{ response_format: { type: "json_object" } }, choice("{")],
   ])("%j is broken by %j", (body, output) =>
-    expect(() => check(body, output)).toThrow(expect.objectContaining({ status: 502, code: "output_invalid" })),
+    expect(check(body, output)).rejects.toEqual(expect.objectContaining({ status: 502, code: "output_invalid" })),
   );
 
-  test("a schema that is none is refused before any engine", () => {
+  test("a schema that is none is refused before any engine", async () => {
     for (const wrong of [{ type: "nonsense" }, { $ref: "#/nowhere" }, { properties: 5 }])
-      expect(() => outputCheck({ response_format: format(wrong) })).toThrow(
+      await expect(outputCheck({ response_format: format(wrong) }, "org")).rejects.toEqual(
         expect.objectContaining({ status: 400, code: "invalid_json_schema", param: "response_format" }),
       );
   });

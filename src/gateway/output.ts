@@ -2,113 +2,109 @@
 // promises: engines have been seen to break them (vLLM answers `tool_choice: required` with a bare string), so every answer is
 // checked, whoever gave it, and a broken one is said to be broken.
 //
-// An answer that was cut by its token limit or stopped early promises nothing. `pattern` and `format` are not checked here:
-// a caller's regular expression could stop the whole process.
-import { Ajv } from "ajv";
-import type { ValidateFunction } from "ajv";
+// Schemas are counted here and compiled in a thread (bounded/), and so is the check of an answer against them: both cost what a
+// caller or an engine chooses. An answer that was cut by its token limit or stopped early promises nothing.
+import {
+  boundedLimits,
+  boundedSchema,
+  jsonProblem,
+  SchemaBoundError,
+  schemaDefect,
+  valueProblem,
+  type Schema,
+} from "../bounded/index.ts";
 import { GatewayError } from "./errors.ts";
 import { limits } from "./limits.ts";
 
 type Json = Record<string, unknown>;
 
-const ajv = new Ajv({
-  strict: false,
-  allErrors: false,
-  validateFormats: false,
-  logger: false,
-  addUsedSchema: false,
-  // A pattern is read as "anything": matching it takes as long as its author wants.
-  code: { regExp: Object.assign(() => ({ test: () => true }), { code: "() => ({ test: () => true })" }) },
-});
-const compiled = new Map<string, { validate: ValidateFunction; schema: Json | boolean }>();
-
 /** What one answer has to be; undefined when nothing was promised. */
 export interface OutputCheck {
-  content: ValidateFunction | undefined;
+  /** The organisation whose turn a check is. */
+  organisation: string;
+  content: Schema | undefined;
   jsonObject: boolean;
-  /** Validators of the tools that may be called, when one must be. */
-  tools: Map<string, ValidateFunction | undefined> | undefined;
+  /** Schemas of the tools that may be called, when one must be. */
+  tools: Map<string, Schema | undefined> | undefined;
 }
 
-/** Reads the promises out of a request. Throws a 400 when a schema is none. */
-export function outputCheck(body: Json): OutputCheck | undefined {
+/** Reads the promises out of a request. Throws a 400 when a schema is none or passes a bound. */
+export async function outputCheck(body: Json, organisation: string): Promise<OutputCheck | undefined> {
   const format = body["response_format"] as
     | { type: string; json_schema?: { schema?: Json | boolean } }
     | null
     | undefined;
-  const schema = format?.type === "json_schema" ? format.json_schema?.schema : undefined;
-  const content = schema === undefined ? undefined : compile(schema, "response_format");
-  const jsonObject = format?.type === "json_object" || format?.type === "json_schema";
   const choice = body["tool_choice"] as string | { function: { name: string } } | null | undefined;
   const must = choice === "required" || (typeof choice === "object" && choice !== null);
-  const tools = must ? toolValidators(body, typeof choice === "object" ? choice.function.name : undefined) : undefined;
-  return jsonObject || tools ? { content, jsonObject, tools } : undefined;
+  const jsonObject = format?.type === "json_object" || format?.type === "json_schema";
+  if (!jsonObject && !must) return undefined;
+  const reader = new SchemaReader(organisation);
+  const schema = format?.type === "json_schema" ? format.json_schema?.schema : undefined;
+  const content = schema === undefined ? undefined : await reader.read(schema, "response_format");
+  const only = typeof choice === "object" && choice !== null ? choice.function.name : undefined;
+  const tools = must ? await toolSchemas(reader, body, only) : undefined;
+  return { organisation, content, jsonObject, tools };
 }
 
-function toolValidators(body: Json, only: string | undefined): Map<string, ValidateFunction | undefined> {
+async function toolSchemas(
+  reader: SchemaReader,
+  body: Json,
+  only: string | undefined,
+): Promise<Map<string, Schema | undefined>> {
   const tools = body["tools"] as { function: { name: string; parameters?: Json | null } }[];
-  return new Map(
-    tools
-      .filter((tool) => only === undefined || tool.function.name === only)
-      .map((tool) => {
-        const parameters = tool.function.parameters;
-        return [tool.function.name, parameters ? compile(parameters, "tools") : undefined];
-      }),
-  );
+  const schemas = new Map<string, Schema | undefined>();
+  for (const { function: tool } of tools)
+    if (only === undefined || tool.name === only)
+      schemas.set(tool.name, tool.parameters ? await reader.read(tool.parameters, "tools") : undefined);
+  return schemas;
 }
 
-function compile(schema: Json | boolean, param: string): ValidateFunction {
-  const text = JSON.stringify(schema);
-  const known = compiled.get(text);
-  if (known) {
-    compiled.delete(text);
-    compiled.set(text, known);
-    return known.validate;
+/** Reads the schemas of one request, which have one bound together. */
+class SchemaReader {
+  readonly #organisation: string;
+  #nodes = 0;
+
+  constructor(organisation: string) {
+    this.#organisation = organisation;
   }
-  const refused = (message: string, cause?: unknown) =>
-    new GatewayError({
-      status: 400,
-      code: "invalid_json_schema",
-      message,
-      param,
-      hint: "Correct the schema; Lineshaft checks answers by JSON Schema draft 7.",
-      cause,
-    });
-  if (text.length > limits.schemaBytes)
-    throw refused(`The schema in ${param} is longer than ${limits.schemaBytes} bytes.`);
+
+  async read(schema: Json | boolean, param: string): Promise<Schema> {
+    const refused = (message: string, cause?: unknown) =>
+      new GatewayError({
+        status: 400,
+        code: "invalid_json_schema",
+        message,
+        param,
+        hint: "Correct the schema, or make it smaller; Lineshaft checks answers by JSON Schema draft 7.",
+        cause,
+      });
+    const bounded = boundedOf(schema, (why) => refused(`The schema in ${param} ${why}. Make it smaller.`));
+    this.#nodes += bounded.nodes;
+    if (this.#nodes > boundedLimits.requestSchemaNodes)
+      throw refused(
+        `The schemas of this request have more than ${boundedLimits.requestSchemaNodes} values together. Send fewer tools, or smaller schemas.`,
+      );
+    const defect = await schemaDefect(bounded, this.#organisation);
+    if (defect !== undefined) throw refused(`The schema in ${param} cannot be used: ${defect}. Correct it.`);
+    return bounded;
+  }
+}
+
+/** Schemas of bodies that come again as the same object: an agent's calls. */
+const known = new WeakMap<object, Schema>();
+
+function boundedOf(schema: Json | boolean, refused: (why: string) => GatewayError): Schema {
+  const before = typeof schema === "object" ? known.get(schema) : undefined;
+  if (before) return before;
   try {
-    const checked = checkable(schema) as Json | boolean;
-    const validate = ajv.compile(checked);
-    compiled.set(text, { validate, schema: checked });
-    for (const [oldest, entry] of compiled) {
-      if (compiled.size <= limits.compiledSchemas) break;
-      compiled.delete(oldest);
-      ajv.removeSchema(entry.schema);
-    }
-    return validate;
+    const bounded = boundedSchema(schema, "draft-07");
+    if (typeof schema === "object") known.set(schema, bounded);
+    return bounded;
   } catch (error) {
-    throw refused(`The schema in ${param} cannot be used: ${(error as Error).message}`, error);
+    if (error instanceof SchemaBoundError) throw refused(error.message);
+    throw error;
   }
 }
-
-/**
- * A copy without what cannot be checked here: `$schema` would have to be loaded, an `$id` could clash with another caller's,
- * and `patternProperties` needs the patterns (with it goes `additionalProperties`, which means those left over).
- */
-function checkable(schema: unknown): unknown {
-  if (Array.isArray(schema)) return schema.map(checkable);
-  if (schema === null || typeof schema !== "object") return schema;
-  const patterns = "patternProperties" in schema && typeof schema.patternProperties === "object";
-  const kept = Object.entries(schema).filter(
-    ([name, value]) =>
-      !((name === "$schema" || name === "$id") && typeof value === "string") &&
-      !(patterns && (name === "patternProperties" || name === "additionalProperties")),
-  );
-  return Object.fromEntries(kept.map(([name, value]) => [name, literal.has(name) ? value : checkable(value)]));
-}
-
-/** Keywords whose value is data, not schema. */
-const literal = new Set(["const", "enum", "default", "examples", "required"]);
 
 /** What one choice of an answer has come to, gathered over chunks or read at once. */
 export interface ChoiceOutput {
@@ -130,10 +126,15 @@ export class OutputGatherer {
   readonly choices = new Map<number, ChoiceOutput>();
 
   add(data: Json): void {
-    for (const choice of (data["choices"] ?? []) as Json[]) {
+    const choices = Array.isArray(data["choices"]) ? (data["choices"] as unknown[]) : [];
+    for (const given of choices) {
+      if (given === null || typeof given !== "object") continue;
+      const choice = given as Json;
       const delta = (choice["delta"] ?? choice["message"]) as Json | undefined;
       const index = typeof choice["index"] === "number" ? choice["index"] : 0;
       let output = this.choices.get(index);
+      if (!output && this.choices.size >= limits.answerChoices)
+        throw broken(`it has more than ${limits.answerChoices} choices`);
       if (!output) this.choices.set(index, (output = { content: "", tools: [], finish: undefined, refused: false }));
       if (typeof choice["finish_reason"] === "string") output.finish = choice["finish_reason"];
       if (!delta) continue;
@@ -144,7 +145,10 @@ export class OutputGatherer {
         function?: { name?: string; arguments?: string };
       }[];
       for (const [place, call] of calls.entries()) {
-        const tool = (output.tools[call.index ?? place] ??= { name: "", arguments: "" });
+        const index = call.index ?? place;
+        if (!(index >= 0 && index < limits.answerToolCalls))
+          throw broken(`it has more than ${limits.answerToolCalls} tool calls`);
+        const tool = (output.tools[index] ??= { name: "", arguments: "" });
         tool.name += call.function?.name ?? "";
         tool.arguments += call.function?.arguments ?? "";
       }
@@ -153,45 +157,39 @@ export class OutputGatherer {
 }
 
 /** Throws 502 `output_invalid` when a choice breaks its promise. */
-export function checkOutput(check: OutputCheck, choices: Iterable<ChoiceOutput>): void {
+export async function checkOutput(check: OutputCheck, choices: Iterable<ChoiceOutput>): Promise<void> {
   for (const choice of choices) {
     if (choice.refused || (choice.finish !== "stop" && choice.finish !== "tool_calls")) continue;
     const calls = choice.tools.filter((call) => call !== undefined);
-    if (check.tools) checkTools(check.tools, calls);
-    else if (check.jsonObject && calls.length === 0) checkContent(check, choice.content);
+    if (check.tools) await checkTools(check, check.tools, calls);
+    else if (check.jsonObject && calls.length === 0) await checkContent(check, choice.content);
   }
 }
 
-function checkTools(validators: Map<string, ValidateFunction | undefined>, calls: ChoiceOutput["tools"]): void {
+async function checkTools(
+  { organisation }: OutputCheck,
+  schemas: Map<string, Schema | undefined>,
+  calls: ChoiceOutput["tools"],
+): Promise<void> {
   if (calls.length === 0) throw broken("`tool_choice` asked for a tool, yet the model called none");
   for (const call of calls) {
-    if (!validators.has(call.name))
-      throw broken(`the model called ${JSON.stringify(call.name)}, which is not allowed here`);
-    const value = parse(call.arguments);
-    if (value === undefined) throw broken(`the arguments of ${call.name} are not JSON`);
-    const validate = validators.get(call.name);
-    if (validate && !validate(value))
-      throw broken(
-        `the arguments of ${call.name} do not fit its schema: ${ajv.errorsText(validate.errors, { dataVar: "arguments" })}`,
-      );
+    if (!schemas.has(call.name))
+      throw broken(`the model called ${JSON.stringify(call.name.slice(0, 100))}, which is not allowed here`);
+    const schema = schemas.get(call.name);
+    const problem = await checkText(call.arguments, schema, organisation);
+    if (problem)
+      throw broken(`the arguments of ${call.name} do not fit its schema: arguments${problem.path} ${problem.message}`);
   }
 }
 
-function checkContent(check: OutputCheck, content: string): void {
-  const value = parse(content);
-  if (value === undefined) throw broken("`response_format` asked for JSON, yet the answer is none");
-  if (check.content && !check.content(value))
-    throw broken(
-      `the answer does not fit the schema in \`response_format\`: ${ajv.errorsText(check.content.errors, { dataVar: "answer" })}`,
-    );
+async function checkContent({ organisation, content: schema }: OutputCheck, content: string): Promise<void> {
+  const problem = await checkText(content, schema, organisation);
+  if (problem) throw broken(`the answer does not fit \`response_format\`: answer${problem.path} ${problem.message}`);
 }
 
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
+/** What is wrong with a text that has to be JSON, and of a schema where there is one. */
+function checkText(text: string, schema: Schema | undefined, organisation: string) {
+  return schema ? valueProblem(schema, text, organisation) : jsonProblem(text, organisation);
 }
 
 function broken(why: string): GatewayError {

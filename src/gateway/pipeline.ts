@@ -18,7 +18,7 @@ import type { GatewayError } from "./errors.ts";
 import { outputMost, trimWhole } from "./cap.ts";
 import { pooledId } from "./ids.ts";
 import { limits } from "./limits.ts";
-import { checkOutput, OutputGatherer, outputCheck } from "./output.ts";
+import { checkOutput, OutputGatherer, outputCheck, type OutputCheck } from "./output.ts";
 import { Recorder } from "./records.ts";
 import { keyRevoked, modelUnpriced, shuttingDown, unknownModel, whyAborted } from "./refusals.ts";
 import { fieldsFor } from "./protocol/fields.ts";
@@ -120,7 +120,10 @@ class Pipeline {
   async call(request: CallRequest): Promise<CallAnswer> {
     if (this.closing.aborted) throw shuttingDown();
     if (this.#storage?.full) throw storageFull();
-    const call = this.#begin(request);
+    // What its answer has to be is read first: a schema that is none starts no call.
+    const check = await this.#promised(request);
+    if (this.closing.aborted) throw shuttingDown();
+    const call = this.#begin(request, check);
     try {
       const endpoints = this.#resolve(request);
       const card = await this.#price(request);
@@ -132,9 +135,16 @@ class Pipeline {
     }
   }
 
-  /** Registers the call as under way. What its answer has to be is read first: a schema that is none starts no call. */
-  #begin(request: CallRequest): CallState {
-    const check = outputCheck(request.body);
+  async #promised({ body, principal }: CallRequest): Promise<OutputCheck | undefined> {
+    try {
+      return await outputCheck(body, principal.organisation);
+    } catch (error) {
+      throw asGatewayError(error);
+    }
+  }
+
+  /** Registers the call as under way. */
+  #begin(request: CallRequest, check: OutputCheck | undefined): CallState {
     const stop = new AbortController();
     const onAbort = () => stop.abort(request.signal?.reason);
     if (request.signal?.aborted) onAbort();
@@ -222,7 +232,7 @@ class Pipeline {
     const cut = trimWhole(whole, outputMost(attempt), answer.usage()?.outputTokens);
     const said = (whole["choices"] as ({ finish_reason?: unknown } | null)[])[0]?.finish_reason;
     const finishReason = typeof said === "string" ? said : undefined;
-    const failure = call.check && failureOf(() => checkOutput(call.check!, OutputGatherer.of(whole)));
+    const failure = call.check && (await failureOf(async () => checkOutput(call.check!, OutputGatherer.of(whole))));
     const outcome = failure ? "failed" : "completed";
     const ended = await this.#attempts.end(call, attempt, answer, outcome, failure, finishReason, cut);
     if (failure) throw failure;
@@ -361,9 +371,9 @@ function numbersOf({ waiting, endpoints, index }: SchedulerSnapshot): SchedulerN
 }
 
 /** What a check throws, or undefined. */
-function failureOf(check: () => void): GatewayError | undefined {
+async function failureOf(check: () => Promise<void>): Promise<GatewayError | undefined> {
   try {
-    check();
+    await check();
     return undefined;
   } catch (error) {
     return asGatewayError(error);

@@ -77,7 +77,7 @@ export class Relay implements AsyncIterableIterator<EngineChunk, undefined> {
         if (this.#cap.passedBy(data, this.#begun.answer.usage()?.outputTokens)) return await this.#cutShort(data);
         if (this.#passes(data)) return this.#billed(step);
       }
-      if (this.#call.check) checkOutput(this.#call.check, this.#gatherer!.choices.values());
+      if (this.#call.check) await checkOutput(this.#call.check, this.#gatherer!.choices.values());
     } catch (error) {
       this.#over = true;
       const gone = this.#call.signal.aborted;

@@ -69,7 +69,7 @@ test(`${runCount} runs, everything killed, seed ${seed}`, { timeout: 120_000 + r
   });
   stack.defer(() => plant.close());
 
-  const body = readAgentFolder(example);
+  const body = await readAgentFolder(example);
   const manifest = body.manifest.replace("http://127.0.0.1:4077/mcp", plant.url);
   const hosts = [new URL(plant.url).host];
   await clientOf(instance).put("/api/secrets/maintenance-inspector", { value: token, hosts });

@@ -8,8 +8,8 @@ import { checkDeployment, deploymentJsonSchema, manifestOf, parseDeployment } fr
 
 const examples = fileURLToPath(new URL("../../../examples/deployments", import.meta.url));
 
-test("what is left out has its default", () => {
-  expect(parseDeployment("kind: Deployment\nname: chat")).toEqual({
+test("what is left out has its default", async () => {
+  expect(await parseDeployment("kind: Deployment\nname: chat")).toEqual({
     ...{
       name: "chat",
       model: undefined,
@@ -41,20 +41,23 @@ test.each([
   ["kv_budget: much", "d.yaml:3: kv_budget: "],
   ["model: ../x.gguf", "d.yaml:3: model: must be a name of the catalogue or an absolute path"],
   ["replica: 2", "d.yaml:3: replica: is not a field of a manifest"],
-])("%j is refused with field and line", (line, message) => {
+])("%j is refused with field and line", async (line, message) => {
   const read = () => parseDeployment(`kind: Deployment\nname: chat\n${line}\n`, "d.yaml");
-  expect(read).toThrow(ManifestError);
-  expect(read).toThrow(message);
+  await expect(read()).rejects.toThrow(ManifestError);
+  await expect(read()).rejects.toThrow(message);
 });
 
 test.each(["Chat", "worker-0", "", "a b"])("%j is no name", (name) => {
   expect(() => checkDeployment({ kind: "Deployment", name })).toThrow(/^name: /);
 });
 
-test.each(readdirSync(examples))("examples/deployments/%s is right, and comes back from its own words", (file) => {
-  const spec = parseDeployment(readFileSync(join(examples, file), "utf8"), file);
-  expect(checkDeployment(JSON.parse(JSON.stringify(manifestOf(spec))))).toEqual(spec);
-});
+test.each(readdirSync(examples))(
+  "examples/deployments/%s is right, and comes back from its own words",
+  async (file) => {
+    const spec = await parseDeployment(readFileSync(join(examples, file), "utf8"), file);
+    expect(checkDeployment(JSON.parse(JSON.stringify(manifestOf(spec))))).toEqual(spec);
+  },
+);
 
 test("docs/schemas/deployment.json is what the code says (scripts/write-schemas.ts writes it)", () => {
   const written = readFileSync(new URL("../../../docs/schemas/deployment.json", import.meta.url), "utf8");

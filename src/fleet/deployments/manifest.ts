@@ -11,7 +11,7 @@ import { isAbsolute } from "node:path";
 import { z } from "zod";
 import { defaultPolicy, policyNames } from "../../scheduler/index.ts";
 import { workersPerRole } from "../limits.ts";
-import { ManifestError, problemsOf, readManifest, type ReadManifest } from "../manifest.ts";
+import { boundedManifest, ManifestError, problemsOf, readManifest, type ReadManifest } from "../manifest.ts";
 import type { DeploymentSpec } from "./types.ts";
 
 const hint = "The fields are described in docs/configuration.md; examples/deployments has manifests that work.";
@@ -101,8 +101,12 @@ export const deploymentManifest = z
 export type DeploymentManifest = z.input<typeof deploymentManifest>;
 
 /** Reads and checks a manifest's text. Throws ManifestError with every problem, its field and its line. */
-export function parseDeployment(text: string, file = "deployment.yaml"): DeploymentSpec {
-  const { value, lineOf } = readManifest(text, { file, hint });
+export async function parseDeployment(
+  text: string,
+  file = "deployment.yaml",
+  organisation?: string,
+): Promise<DeploymentSpec> {
+  const { value, lineOf } = await readManifest(text, { file, hint, organisation });
   return checkDeployment(value, { file, lineOf });
 }
 
@@ -111,9 +115,9 @@ export function checkDeployment(
   value: unknown,
   source: { file?: string; lineOf?: ReadManifest["lineOf"] } = {},
 ): DeploymentSpec {
-  const parsed = deploymentManifest.safeParse(value);
-  if (!parsed.success)
-    throw new ManifestError(problemsOf(parsed.error, source.lineOf), source.file ?? "deployment.yaml", hint);
+  const file = source.file ?? "deployment.yaml";
+  const parsed = deploymentManifest.safeParse(boundedManifest(value, { file, hint }));
+  if (!parsed.success) throw new ManifestError(problemsOf(parsed.error, source.lineOf), file, hint);
   const { data } = parsed;
   return {
     name: data.name,

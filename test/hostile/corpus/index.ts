@@ -1,8 +1,10 @@
 // All hostile inputs. To add some: write a file beside this one that exports a list, and name it here.
 import { jsonInputs } from "./json.ts";
+import { manifestInputs } from "./manifests.ts";
+import { schemaInputs } from "./schemas.ts";
 import type { HostileInput } from "./types.ts";
 
 export type { HostileInput } from "./types.ts";
 
 /** Every input once. Their names are unique; a test sees to it. */
-export const corpus: readonly HostileInput[] = [...jsonInputs];
+export const corpus: readonly HostileInput[] = [...jsonInputs, ...schemaInputs, ...manifestInputs];

@@ -69,7 +69,7 @@ export function deploymentRoutes(deployments: Deployments) {
     .openapi(publish, async (c) => {
       ownerOnly(c.var.principal, "publish deployments");
       const { name } = c.req.valid("param");
-      const spec = checked(c.req.valid("json").manifest);
+      const spec = await checked(c.req.valid("json").manifest, c.var.principal.organisation);
       if (spec.name !== name)
         throw new ApiError({
           status: 400,
@@ -89,9 +89,12 @@ export function deploymentRoutes(deployments: Deployments) {
     });
 }
 
-function checked(manifest: unknown): DeploymentSpec {
+async function checked(manifest: unknown, organisation: string): Promise<DeploymentSpec> {
   try {
-    const spec = typeof manifest === "string" ? parseDeployment(manifest) : checkDeployment(manifest);
+    const spec =
+      typeof manifest === "string"
+        ? await parseDeployment(manifest, "deployment.yaml", organisation)
+        : checkDeployment(manifest);
     // Escapes in YAML text have not been seen before.
     checkValues(spec, { depth: limits.apiBodyDepth, values: limits.apiBodyValues, text: true });
     return spec;

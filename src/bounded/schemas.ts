@@ -1,0 +1,113 @@
+// JSON schemas of strangers, and values against them: bounded by size here, compiled and checked in a thread. What was judged once is
+// remembered, so that a schema that cannot be compiled, or a value whose check has passed its limit, costs nothing when it comes again.
+import { createHash } from "node:crypto";
+import type { Draft, SchemaProblem } from "./compile.ts";
+import { limits } from "./limits.ts";
+import { inThread } from "./pool.ts";
+import { SchemaBoundError, schemaCost } from "./schemaCost.ts";
+import { TaskError } from "./threads.ts";
+
+export type { Draft, SchemaProblem } from "./compile.ts";
+
+/** A schema that is within the bounds of size. It may still be no schema: `schemaDefect` says so. */
+export interface Schema {
+  readonly text: string;
+  readonly draft: Draft;
+  readonly nodes: number;
+  /** Hash of text and draft. */
+  readonly key: string;
+}
+
+/** Threads are all taken and too much waits: nothing is wrong with the schema, another try may do better. */
+export class CheckBusyError extends Error {
+  readonly code = "checks_busy";
+}
+
+/** Counts a schema and takes it as text. Throws SchemaBoundError. */
+export function boundedSchema(schema: unknown, draft: Draft): Schema {
+  const { nodes } = schemaCost(schema);
+  const text = JSON.stringify(schema);
+  if (text.length > limits.schemaBytes)
+    throw new SchemaBoundError("schemaBytes", `is longer than ${limits.schemaBytes} bytes`);
+  return { text, draft, nodes, key: hash(draft, text) };
+}
+
+function hash(...parts: string[]): string {
+  const digest = createHash("sha256");
+  for (const part of parts) digest.update(part).update("\0");
+  return digest.digest("base64");
+}
+
+/** Verdicts by hash, the one asked for longest ago first: of schemas why they are none, of values what was wrong. */
+const verdicts = new Map<string, SchemaProblem | "fine">();
+
+function remember(key: string, verdict: SchemaProblem | "fine"): void {
+  verdicts.delete(key);
+  verdicts.set(key, verdict);
+  for (const oldest of verdicts.keys()) {
+    if (verdicts.size <= limits.rememberedVerdicts) break;
+    verdicts.delete(oldest);
+  }
+}
+
+/** Why a schema cannot be used; undefined when it can. `group` is the organisation on whose behalf it is asked. */
+export async function schemaDefect(schema: Schema, group: string): Promise<string | undefined> {
+  const known = verdicts.get(schema.key);
+  if (known) {
+    remember(schema.key, known);
+    return known === "fine" ? undefined : known.message;
+  }
+  try {
+    await inThread(group, { kind: "compile", schema: schema.text, draft: schema.draft });
+    remember(schema.key, "fine");
+    return undefined;
+  } catch (error) {
+    const message = problemIn(error, "compile");
+    remember(schema.key, { path: "", message });
+    return message;
+  }
+}
+
+/** Why a value, given as JSON text, does not fit a schema; undefined when it does. */
+export async function valueProblem(schema: Schema, text: string, group: string): Promise<SchemaProblem | undefined> {
+  if (text.length > limits.valueBytes)
+    return { path: "", message: `is longer than ${limits.valueBytes} bytes and is not checked` };
+  const key = hash(schema.key, text);
+  const known = verdicts.get(key);
+  if (known && known !== "fine") return known;
+  try {
+    return await inThread<SchemaProblem | undefined>(group, {
+      kind: "check",
+      schema: schema.text,
+      draft: schema.draft,
+      value: text,
+    });
+  } catch (error) {
+    const problem = { path: "", message: problemIn(error, "check against its schema") };
+    remember(key, problem);
+    return problem;
+  }
+}
+
+const anything = boundedSchema(true, "2020-12");
+
+/** Why a text is not JSON; undefined when it is. A short one is parsed here, where that is quicker than to ask a thread. */
+export async function jsonProblem(text: string, group: string): Promise<SchemaProblem | undefined> {
+  if (text.length > limits.parsedHereBytes) return valueProblem(anything, text, group);
+  try {
+    JSON.parse(text);
+    return undefined;
+  } catch {
+    return { path: "", message: "is not JSON" };
+  }
+}
+
+/** What went wrong in the thread, as words for the caller. Throws what is not the schema's or the value's fault. */
+function problemIn(error: unknown, what: string): string {
+  if (!(error instanceof TaskError)) throw error;
+  if (error.code === "busy" || error.code === "closed")
+    throw new CheckBusyError("Too many schemas are being checked now.", { cause: error });
+  if (error.code === "time") return `takes more than ${limits.taskCpuMs} ms to ${what}`;
+  if (error.code === "memory") return `needs more than ${limits.threadMemoryMb} MB to ${what}`;
+  return error.message;
+}

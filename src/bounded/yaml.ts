@@ -1,0 +1,45 @@
+// YAML of strangers, read in a thread: manifests come from people and programs alike, and some texts take long to read.
+import { limits } from "./limits.ts";
+import { inThread } from "./pool.ts";
+import { CheckBusyError } from "./schemas.ts";
+import { TaskError } from "./threads.ts";
+import { pathKey, type YamlProblem, type YamlRead } from "./yamlText.ts";
+
+export type { YamlProblem } from "./yamlText.ts";
+
+export type Yaml =
+  | { value: unknown; lineOf(path: readonly PropertyKey[]): number | undefined }
+  | { problems: YamlProblem[] };
+
+/** Reads YAML text. `lineOf` answers the line of a path, or of the nearest place above it. Throws CheckBusyError. */
+export async function readYaml(text: string, group: string): Promise<Yaml> {
+  let read: YamlRead;
+  try {
+    read = await inThread<YamlRead>(group, { kind: "yaml", text });
+  } catch (error) {
+    if (!(error instanceof TaskError)) throw error;
+    if (error.code === "busy" || error.code === "closed")
+      throw new CheckBusyError("Too many manifests are being read now.", { cause: error });
+    const why =
+      error.code === "time"
+        ? `takes more than ${limits.taskCpuMs} ms to read; make it smaller`
+        : error.code === "memory"
+          ? `needs more than ${limits.threadMemoryMb} MB to be read; make it smaller`
+          : error.message;
+    return { problems: [{ message: why }] };
+  }
+  if ("problems" in read) return read;
+  // Lines are needed only when something is wrong.
+  let lines: Map<string, number> | undefined;
+  return {
+    value: JSON.parse(read.value) as unknown,
+    lineOf: (path) => {
+      lines ??= new Map(JSON.parse(read.lines) as [string, number][]);
+      for (let length = path.length; length >= 0; length--) {
+        const line = lines.get(pathKey(path.slice(0, length)));
+        if (line !== undefined) return line;
+      }
+      return undefined;
+    },
+  };
+}

@@ -1,0 +1,166 @@
+// JSON schemas that are short to write and dear to compile, or whose check of a value is dear: in `response_format`, in tools, in what
+// an agent's manifest says of its input.
+import type { HostileInput, Sent } from "./types.ts";
+
+type Schema = Record<string, unknown>;
+
+/** Each definition holds the next one twice: 2^levels nodes once it is expanded. */
+export function doubling(levels: number): Schema {
+  const ref = (level: number) => ({ $ref: `#/$defs/d${level}` });
+  const $defs: Schema = { [`d${levels}`]: { type: "string" } };
+  for (let level = 0; level < levels; level++)
+    $defs[`d${level}`] = { type: "object", properties: { a: ref(level + 1), b: ref(level + 1) } };
+  return { $defs, ...ref(0) };
+}
+
+/** The same for schemas that judge one value: it is checked 2^levels times. */
+export function doublingInPlace(levels: number): Schema {
+  const ref = (level: number) => ({ $ref: `#/$defs/d${level}` });
+  const $defs: Schema = { [`d${levels}`]: { type: "string" } };
+  for (let level = 0; level < levels; level++) $defs[`d${level}`] = { anyOf: [ref(level + 1), ref(level + 1)] };
+  return { $defs, ...ref(0) };
+}
+
+/** Each level of the value is looked at twice for the level above. */
+export const doublingByDepth = (): Schema => {
+  const inside = { properties: { a: { $ref: "#" } } };
+  return { allOf: [inside, { ...inside }] };
+};
+
+export const branches = (keyword: "anyOf" | "oneOf" | "allOf", count: number): Schema => ({
+  [keyword]: Array.from({ length: count }, (_, i) => ({
+    type: "object",
+    properties: { [`p${i}`]: { type: "string" }, kind: { const: `k${i}` } },
+    required: ["kind"],
+  })),
+});
+
+export const values = (count: number): Schema => ({
+  type: "object",
+  properties: { pick: { enum: Array.from({ length: count }, (_, i) => `value number ${i}`) } },
+});
+
+export const members = (count: number): Schema => ({
+  type: "object",
+  properties: Object.fromEntries(Array.from({ length: count }, (_, i) => [`p${i}`, { type: "string" }])),
+});
+
+export function nested(depth: number): Schema {
+  let schema: Schema = { type: "string" };
+  for (let level = 0; level < depth; level++) schema = { type: "object", properties: { a: schema } };
+  return schema;
+}
+
+/** `not` of `not` and so on, each with two branches. */
+export function combined(depth: number): Schema {
+  let schema: Schema = { type: "string" };
+  for (let level = 0; level < depth; level++) schema = { anyOf: [schema, { not: schema }] };
+  return schema;
+}
+
+const unique: Schema = { type: "object", properties: { items: { type: "array", uniqueItems: true } } };
+const itemsOf = (count: number) => ({ items: Array.from({ length: count }, (_, i) => ({ n: i })) });
+
+const chat = (fields: Schema): string =>
+  JSON.stringify({ model: "scripted", messages: [{ role: "user", content: "hi" }], ...fields });
+const format = (schema: Schema) => ({ response_format: { type: "json_schema", json_schema: { name: "s", schema } } });
+const tool = (schema: Schema, name = "t") => ({ type: "function", function: { name, parameters: schema } });
+
+const asked = (name: string, schema: () => Schema): HostileInput => ({
+  name: `response_format: ${name}`,
+  method: "POST",
+  path: "/v1/chat/completions",
+  body: () => chat(format(schema())),
+  engine: () => ({ chunks: ["{}"] }),
+  statuses: [200, 400, 502],
+});
+
+const schemas: [string, () => Schema][] = [
+  ["25 doubling $defs", () => doubling(25)],
+  ["25 definitions that double in anyOf", () => doublingInPlace(25)],
+  ["12 definitions that double in anyOf", () => doublingInPlace(12)],
+  ["anyOf of 2,000 objects", () => branches("anyOf", 2000)],
+  ["oneOf of 2,000 objects", () => branches("oneOf", 2000)],
+  ["allOf of 2,000 objects", () => branches("allOf", 2000)],
+  ["anyOf of 200 objects", () => branches("anyOf", 200)],
+  ["enum of 14,000", () => values(14_000)],
+  ["enum of 200", () => values(200)],
+  ["5,000 properties", () => members(5_000)],
+  ["300 properties", () => members(300)],
+  ["2,000 levels", () => nested(2_000)],
+  ["60 levels", () => nested(60)],
+  ["16 levels of anyOf and not", () => combined(16)],
+];
+
+const agent = (name: string, more: Schema): Sent => ({
+  method: "POST",
+  path: "/api/agents",
+  body: () =>
+    JSON.stringify({ manifest: { kind: "Agent", name, model: "scripted", instructions: "Answer.", ...more } }),
+});
+
+export const schemaInputs: readonly HostileInput[] = [
+  ...schemas.map(([name, schema]) => asked(name, schema)),
+  {
+    name: "tools: 40 of 25 doubling $defs, one required",
+    method: "POST",
+    path: "/v1/chat/completions",
+    body: () =>
+      chat({
+        tools: Array.from({ length: 40 }, (_, i) => tool(doubling(20 + (i % 5)), `t${i}`)),
+        tool_choice: "required",
+      }),
+    statuses: [502],
+  },
+  {
+    name: "tools: 100 of 100 properties, one required",
+    method: "POST",
+    path: "/v1/chat/completions",
+    body: () =>
+      chat({
+        tools: Array.from({ length: 100 }, (_, i) => tool({ ...members(100), title: `t${i}` }, `t${i}`)),
+        tool_choice: "required",
+      }),
+    engine: () => ({ toolCalls: [{ name: "t1", arguments: "{}" }] }),
+    statuses: [200],
+  },
+  {
+    name: "answer: 340 KB for a schema with uniqueItems",
+    method: "POST",
+    path: "/v1/chat/completions",
+    body: () => chat(format(unique)),
+    engine: () => ({ chunks: [JSON.stringify(itemsOf(28_000))] }),
+    statuses: [200],
+  },
+  {
+    name: "answer: 40 levels, each checked twice for the level above",
+    method: "POST",
+    path: "/v1/chat/completions",
+    body: () => chat(format(doublingByDepth())),
+    engine: () => ({ chunks: [`${'{"a":'.repeat(40)}1${"}".repeat(40)}`] }),
+    statuses: [502],
+  },
+  {
+    name: "run: 340 KB of input for a schema with uniqueItems",
+    method: "POST",
+    path: "/api/runs",
+    prepare: [agent("unique", { input: unique })],
+    body: () => JSON.stringify({ agent: "unique", input: itemsOf(28_000) }),
+    statuses: [200],
+  },
+  {
+    ...agent("doubling", { input: doubling(22) }),
+    name: "agent: input of 22 doubling $defs",
+    statuses: [200],
+  },
+  {
+    ...agent("in-place", { input: doublingInPlace(25) }),
+    name: "agent: input of 25 definitions that double in anyOf",
+    statuses: [400],
+  },
+  {
+    ...agent("choices", { output: branches("anyOf", 1500) }),
+    name: "agent: output of anyOf of 1,500 objects",
+    statuses: [400],
+  },
+];
