@@ -79,13 +79,13 @@ const question = (name: string, turn: number): Message => ({
 });
 
 /** A call over HTTP: time to its first token, what it computed, what it said. */
-async function call(worker: TestWorker, messages: Message[], organisation: string, program: string) {
+async function call(worker: TestWorker, messages: Message[], cacheSalt: string, program: string) {
   const started = performance.now();
   let first = 0;
   let text = "";
   let computed = 0;
   let fromDisk = 0;
-  const hints = { attempt: `${organisation}-${program}-${started}`, organisation, project: "bench", program };
+  const hints = { attempt: `${cacheSalt}-${program}-${started}`, cacheSalt, project: "bench", program };
   for await (const chunk of worker.stream({ messages, temperature: 0, max_tokens: answerTokens, lineshaft: hints })) {
     const said = chunk.choices[0]?.delta.content;
     // The opening chunk goes out with the first token.
@@ -103,7 +103,7 @@ async function converse(
   row: Row,
   start: Message,
   name: string,
-  organisation: string,
+  cacheSalt: string,
   between: () => Promise<void>,
 ): Promise<Message[][]> {
   const messages = [start];
@@ -112,7 +112,7 @@ async function converse(
     messages.push(question(name, turn));
     prompts.push([...messages]);
     if (turn > 0) await between();
-    const { text, ...measured } = await call(worker, messages, organisation, name);
+    const { text, ...measured } = await call(worker, messages, cacheSalt, name);
     row.turns[turn]!.push(measured);
     messages.push({ role: "assistant", content: text });
   }
@@ -126,7 +126,7 @@ async function crowd(worker: TestWorker, name: string): Promise<void> {
   const body = (i: number) => ({
     prompt: prompt(i).slice(0, 240),
     max_tokens: 1,
-    lineshaft: { attempt: `${name}-${i}`, organisation: `${name}-${i}`, project: "bench" },
+    lineshaft: { attempt: `${name}-${i}`, cacheSalt: `${name}-${i}`, project: "bench" },
   });
   await Promise.all(
     Array.from({ length: slots }, async (_, i) => (await worker.post("/v1/completions", body(i))).text()),
@@ -164,7 +164,7 @@ async function engineRate(worker: TestWorker, concurrent: number, rep: number): 
     Array.from({ length: concurrent }, async (_, i) => {
       const hints = {
         attempt: `rate-${rep}-${concurrent}-${i}`,
-        organisation: `rate-${rep}-${concurrent}`,
+        cacheSalt: `rate-${rep}-${concurrent}`,
         project: "bench",
       };
       const body = { prompt: decodePrompt(i), temperature: 0, max_tokens: decodeTokens, lineshaft: hints };

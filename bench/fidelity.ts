@@ -86,9 +86,7 @@ async function complete(
     temperature: 0,
     stream: true,
     stream_options: { include_usage: true },
-    ...(worker === undefined
-      ? { ignore_eos: true }
-      : { lineshaft: { attempt, organisation: "bench", project: "bench" } }),
+    ...(worker === undefined ? { ignore_eos: true } : { lineshaft: { attempt, cacheSalt: "bench", project: "bench" } }),
   };
   const started = performance.now();
   const response = await fetch(`${base}/v1/completions`, { method: "POST", headers, body: JSON.stringify(body) });

@@ -42,9 +42,9 @@ interface Sample {
 const promptOf = (length: number, seed: number) =>
   Array.from({ length }, (_, place) => 1_000 + ((seed * 7_919 + place * 104_729) % 40_000));
 
-async function prefill(worker: TestWorker, prompt: number[], organisation: string) {
+async function prefill(worker: TestWorker, prompt: number[], cacheSalt: string) {
   const started = performance.now();
-  const response = await worker.post("/lineshaft/prefill/completions", { prompt, lineshaft: hintsOf(organisation) });
+  const response = await worker.post("/lineshaft/prefill/completions", { prompt, lineshaft: hintsOf(cacheSalt) });
   const answer = (await response.json()) as PrefillAnswer;
   if (answer.state === null) throw new Error("the state could not be kept");
   const { prefillMs, queueMs } = answer.report;
@@ -53,12 +53,12 @@ async function prefill(worker: TestWorker, prompt: number[], organisation: strin
 }
 
 /** Time to the first token of a short answer, and what it said. */
-async function decode(worker: TestWorker, prompt: number[], organisation: string, more: object = {}) {
+async function decode(worker: TestWorker, prompt: number[], cacheSalt: string, more: object = {}) {
   const started = performance.now();
   let firstMs = 0;
   let text = "";
   let restoreMs = 0;
-  const body = { prompt, temperature: 0, max_tokens: 8, lineshaft: { ...hintsOf(organisation), ...more } };
+  const body = { prompt, temperature: 0, max_tokens: 8, lineshaft: { ...hintsOf(cacheSalt), ...more } };
   for await (const chunk of worker.stream(body, "/v1/completions")) {
     if (firstMs === 0) firstMs = performance.now() - started;
     text += chunk.choices[0]?.text ?? "";
@@ -68,7 +68,7 @@ async function decode(worker: TestWorker, prompt: number[], organisation: string
 }
 
 let attempts = 0;
-const hintsOf = (organisation: string) => ({ attempt: `bench-${++attempts}`, organisation, project: "bench" });
+const hintsOf = (cacheSalt: string) => ({ attempt: `bench-${++attempts}`, cacheSalt, project: "bench" });
 
 async function measure(a: TestWorker, b: TestWorker, kvDir: string, length: number, rep: number): Promise<Sample> {
   const prompt = promptOf(length, rep * 1_000 + length);

@@ -5,7 +5,7 @@ import { scriptedEngine } from "./testing.ts";
 import type { Script } from "./testing.ts";
 import type { EngineAnswer } from "./types.ts";
 
-const hints = { attempt: "att_1", organisation: "org_1", project: "prj_1", program: "run_1" };
+const hints = { attempt: "att_1", cacheSalt: "org_1", project: "prj_1", program: "run_1" };
 const messages = [{ role: "user", content: "hi" }];
 
 async function open(url: string, stream: boolean, key?: string): Promise<EngineAnswer> {

@@ -1,6 +1,6 @@
 // Any OpenAI-compatible endpoint (vLLM, SGLang, llama.cpp, Ollama, a provider) as an engine. It is asked what it can rather
 // than configured: models and context length from /models, exact token counts from vLLM's /tokenize where that exists. One that
-// is vLLM is asked for more (vllm/): its KV cache and events; and its calls carry the organisation's salt.
+// is vLLM is asked for more (vllm/): its KV cache and events; and its calls carry a salt.
 //
 // Headers sent are exactly those written here: nothing of a client's request, its key least of all, is passed on.
 import { ask, requestHeaders } from "./ask.ts";
@@ -85,7 +85,7 @@ class OpenAiEngine implements Engine {
   }
 
   /**
-   * Without it a first call could go out unsalted, and see in another organisation's cache. Throws EngineError where nobody
+   * Without it a first call could go out unsalted, and see in another project's cache. Throws EngineError where nobody
    * answers; an endpoint that refuses the question is not vLLM.
    */
   #firstLook(): Promise<void> {
@@ -144,7 +144,7 @@ class OpenAiEngine implements Engine {
     const body: EngineRequest["body"] = { ...request.body };
     if (this.#vllm) {
       for (const field of engineOnly) delete body[field];
-      body["cache_salt"] = this.#vllm.saltOf(request.hints.organisation);
+      body["cache_salt"] = this.#vllm.saltOf(request.hints.cacheSalt);
     }
     if (body.stream === true)
       // Asked for always: the bill needs it. Who did not ask is not shown it.
@@ -183,12 +183,12 @@ class OpenAiEngine implements Engine {
   async tokenize(
     endpoint: Endpoint,
     body: Record<string, unknown>,
-    organisation: string,
+    cacheSalt: string,
     signal?: AbortSignal,
   ): Promise<TokenizedPrompt | undefined> {
     if (!this.#tokenizes) return undefined;
     // It is about to call: what the cache holds of it may be told under its name from now on.
-    this.#vllm?.saltOf(organisation);
+    this.#vllm?.saltOf(cacheSalt);
     if (endpoint === "chat") return this.#tokenize(chatQuestion(body), signal);
     const { prompt } = body;
     return isTokens(prompt) ? { count: prompt.length, tokens: prompt } : this.#tokenize({ prompt }, signal);

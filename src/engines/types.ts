@@ -13,8 +13,11 @@ export type Endpoint = "chat" | "completions";
 export interface CallHints {
   /** Id of the attempt, unique; the engine's handle for cancelling. */
   attempt: string;
-  /** Prefix salt: calls of different organisations never share a prefix (else `cached_tokens` tells one what another asked). */
-  organisation: string;
+  /**
+   * Prefix salt: calls under different salts never share a prefix, else `cached_tokens` and time tell one what another asked. The
+   * project, or one key of it where the call asks for that.
+   */
+  cacheSalt: string;
   /** Owner of KV files: they are erased with it. */
   project: string;
   /** The tree of calls that belong together: a run with its sub-agents, or a client's session. */
@@ -215,7 +218,7 @@ export interface KvEvent {
   parent?: string | null;
   /** Token ids of the blocks, `blocks.length * blockTokens` of them, so that a router can hash them its own way. */
   tokens?: number[];
-  /** Organisation whose prefix salt the blocks carry: without it a router cannot tell whose prefix this is. */
+  /** Cache salt that the blocks carry: without it a router cannot tell whose prefix this is. */
   salt?: string;
 }
 
@@ -225,11 +228,11 @@ export interface Engine {
   probe(signal?: AbortSignal): Promise<EndpointFacts>;
   /** Starts an attempt. Throws EngineError before the first byte; after it, the chunk stream throws. */
   open(request: EngineRequest, signal?: AbortSignal): Promise<EngineAnswer>;
-  /** A prompt as the engine would see it, for that organisation (an answer's own tokens are remembered); undefined where it cannot say. */
+  /** A prompt as the engine would see it, under that cache salt (an answer's own tokens are remembered); undefined where it cannot say. */
   tokenize(
     endpoint: Endpoint,
     body: Record<string, unknown>,
-    organisation: string,
+    cacheSalt: string,
     signal?: AbortSignal,
   ): Promise<TokenizedPrompt | undefined>;
   /** Tells facts; one receipt each, `honoured: false` where the engine has no use for them. */

@@ -24,7 +24,7 @@ import { budgetRefusal, whyAborted } from "./refusals.ts";
 import { faultOf, ofEndpoint, refusesRequest } from "./scheduling/faults.ts";
 import { Placer } from "./scheduling/placer.ts";
 import type { Dispatcher } from "./scheduling/dispatcher.ts";
-import { programKey, type PromptFacts } from "./scheduling/prompts.ts";
+import { cacheSalt, programKey, type PromptFacts } from "./scheduling/prompts.ts";
 import type { LegRequest } from "./scheduling/split.ts";
 import { Settling, type Settled } from "./settling.ts";
 import type { AdmittedAttempt, AttemptState, Begun, CallState, EndedAttempt, Outcome } from "./state.ts";
@@ -71,7 +71,7 @@ export class Attempts {
     const count = async () =>
       prompt.counted
         ? prompt.promptTokens
-        : (await engine.tokenize(protocol, { ...asked, model }, organisation, call.signal))?.count;
+        : (await engine.tokenize(protocol, { ...asked, model }, cacheSalt(call.request), call.signal))?.count;
     const bound = prompt.counted
       ? prompt.promptTokens
       : receivedTokensBound(protocol, asked, call.request.received?.bytes.length);
@@ -349,7 +349,7 @@ async function firstChunk(
 /** The attempt's request as each of its legs is sent it. */
 function requestsOf(call: CallState, attempt: AttemptState): LegRequest {
   const { principal, endpoint: protocol, received } = call.request;
-  const { organisation, project } = principal;
+  const { project } = principal;
   const program = programKey(call.request);
   const source = received && { source: received };
   return (endpoint, leg, transfer) => ({
@@ -357,7 +357,7 @@ function requestsOf(call: CallState, attempt: AttemptState): LegRequest {
     body: { ...attempt.body, model: endpoint.model },
     hints: {
       attempt: leg === undefined ? attempt.id : `${attempt.id}.${leg}`,
-      ...{ organisation, project },
+      ...{ cacheSalt: cacheSalt(call.request), project },
       ...(program !== undefined && { program }),
       ...(attempt.tokens && endpoint.facts?.capabilities.takesTokens && { promptTokens: attempt.tokens }),
       ...(transfer && { transfer }),

@@ -53,8 +53,8 @@ export interface Gateway {
   call(request: CallRequest): Promise<CallAnswer>;
   /** What the runtime knows of a program whose model this is: a tool runs, a run has ended. Never waited for, never fails. */
   tell(fact: RuntimeFact, model: string, organisation: string): void;
-  /** Forgets what is kept of an organisation's prompts between two turns. */
-  forget(organisation: string): void;
+  /** Forgets what is kept of a project's prompts between two turns. */
+  forget(project: string): void;
   /** What waits, what is placed, what endpoints bear: the scheduler's own view. */
   scheduler(): SchedulerSnapshot;
   /** Resolves when every call that has ended is in the database: what reads records asks this first. */
@@ -72,7 +72,7 @@ export function createGateway(dependencies: GatewayDependencies): Gateway {
   return {
     call: (request) => pipeline.call(request),
     tell: (fact, model, organisation) => pipeline.tell(fact, model, organisation),
-    forget: (organisation) => pipeline.prompts.forget(organisation),
+    forget: (project) => pipeline.prompts.forget(project),
     scheduler: () => pipeline.dispatcher.snapshot(),
     flushed: () => pipeline.recorder.flushed(),
     closing: pipeline.closing,

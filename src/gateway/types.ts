@@ -13,6 +13,8 @@ export interface CallRequest {
   agent?: string;
   run?: string;
   program?: string;
+  /** How far its prompt's cached prefixes are shared: the project's calls, or the key's alone. The project where absent. */
+  cacheScope?: "project" | "key";
   /** Its first token is of no use later than so long after the call has come, in milliseconds. */
   deadlineMs?: number;
   /** Among the calls of its tenant alone: higher goes first, 0 by default. */

@@ -102,7 +102,7 @@ test("what one worker has computed serves the other: its program is moved with i
 
 test("a run that waits for a person is parked where room is wanted, and is back on the device when the result arrives", async () => {
   const organisation = at.principal.organisation;
-  const program = `${organisation}/client/s3`;
+  const program = `${at.principal.project}/client/s3`;
   const messages = [long("lathe", 110)];
   const first = await ask("pair", messages, "s3");
   // Others fill both workers, in turn.

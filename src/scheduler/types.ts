@@ -40,7 +40,7 @@ export interface PromptBlocks {
 /** One logical model request, as the scheduler sees it: identities, sizes and wishes, never content. */
 export interface Call {
   id: string;
-  /** Who pays and competes: the fair queue's first level, and the owner of the prefix salt. */
+  /** Who pays and competes: the fair queue's first level. */
   tenant: string;
   /** Run or session the call belongs to, the queue's second level; a call without one is its own program. */
   program?: string;
@@ -264,7 +264,7 @@ export interface KvEvent {
   parent?: string | bigint | null;
   /** Token ids of the blocks, so that they can be hashed our way. Absent: the blocks must be known already. */
   tokens?: ArrayLike<number>;
-  /** Whose prefix salt the blocks carry (the organisation); absent: the unsalted space. */
+  /** Whose prefix salt the blocks carry (the project, or a key of it); absent: the unsalted space. */
   salt?: string;
 }
 

@@ -1,5 +1,5 @@
 // vLLM as an engine of ours, against the real one: prompts are tokenised as it does, its events say of every prompt what it then
-// reports as cached, organisations do not see each other, and no doubt outlives a lost message, a restart or an eviction.
+// reports as cached, projects do not see each other, and no doubt outlives a lost message, a restart or an eviction.
 //
 // LINESHAFT_VLLM names the `vllm` command and LINESHAFT_VLLM_MODEL a folder with a small model; docs/testing.md says how to get
 // both. With LINESHAFT_VLLM_URL (and the model's name in LINESHAFT_VLLM_MODEL) a running server is used instead; it is neither
@@ -88,7 +88,7 @@ describe("a server that runs", () => {
     expect(usage.promptTokens).toBe(prompt!.count);
   });
 
-  test("its events are the prompt's own tokens, under the organisation's name", async () => {
+  test("its events are the prompt's own tokens, under the cacheSalt's name", async () => {
     const events = watched();
     await events.settle();
     const prompt = words(200);
@@ -128,20 +128,20 @@ describe("a server that runs", () => {
     }
   });
 
-  test("two organisations with one prompt share nothing, in the engine and in the index", async () => {
+  test("two projects with one prompt share nothing, in the engine and in the index", async () => {
     const events = watched();
     const prompt = words(250);
-    const of = (organisation: string) => events.call("completions", { prompt, max_tokens: 1 }, organisation);
+    const of = (cacheSalt: string) => events.call("completions", { prompt, max_tokens: 1 }, cacheSalt);
     expect(await of("org_1")).toMatchObject({ matched: 0, usage: { cachedTokens: 0 } });
     expect(await of("org_2")).toMatchObject({ matched: 0, usage: { cachedTokens: 0 } });
-    for (const organisation of ["org_1", "org_2"]) {
-      const { matched, usage } = await of(organisation);
+    for (const cacheSalt of ["org_1", "org_2"]) {
+      const { matched, usage } = await of(cacheSalt);
       expect(usage.cachedTokens).toBe(matched);
       expect(matched).toBeGreaterThan(200);
     }
   });
 
-  test("what was cached before this process is known once its organisation calls", async () => {
+  test("what was cached before this process is known once its cacheSalt calls", async () => {
     const prompt = words(250);
     await watched().call("completions", { prompt, max_tokens: 1 }, "org_9");
     const other = createOpenAiEngine({ url: `${url}/v1`, model });
@@ -161,7 +161,7 @@ describe("a server that runs", () => {
     const answer = await engine.open({
       endpoint: "completions",
       body: { model, prompt: words(20), max_tokens: 1500, min_tokens: 1500, stream: true },
-      hints: { attempt: "att_1", organisation: "org_1", project: "prj_1" },
+      hints: { attempt: "att_1", cacheSalt: "org_1", project: "prj_1" },
     });
     await answer.chunks[Symbol.asyncIterator]().next();
     expect(await running()).toBe(1);
@@ -174,7 +174,7 @@ describe("a server that runs", () => {
     let lost = 0;
     const address = eventAddress(await (await fetch(`${url}/kv_event_sources`)).json(), new URL(url).hostname)!;
     const salts = new Salts();
-    for (const organisation of ["org_1", "org_marker"]) salts.of(organisation);
+    for (const cacheSalt of ["org_1", "org_marker"]) salts.of(cacheSalt);
     const stream = new KvStream({
       connect: async (signal) => {
         const connection = await connectKvEvents(address, signal);
@@ -255,11 +255,11 @@ describe.runIf(command !== undefined)("a server of the suite's own", () => {
     for (let call = 0; call < 40; call++) {
       const trunk = trunks[Math.floor(random() * trunks.length)]!;
       const cut = trunk.slice(0, Math.floor(trunk.length * (0.3 + 0.7 * random())));
-      const organisation = `org_${1 + Math.floor(random() * 2)}`;
+      const cacheSalt = `org_${1 + Math.floor(random() * 2)}`;
       const { matched, usage } = await events.call(
         "completions",
         { prompt: cut + words(40), max_tokens: 8 },
-        organisation,
+        cacheSalt,
       );
       expect(usage.cachedTokens, `call ${call}`).toBe(matched);
       hits += usage.cachedTokens > 0 ? 1 : 0;

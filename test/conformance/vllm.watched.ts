@@ -71,13 +71,13 @@ export class Watched {
   /** A call's usage, without a look at the index. */
   async send(
     body: Body,
-    organisation: string,
+    cacheSalt: string,
     endpoint: Endpoint = "completions",
   ): Promise<{ usage: Usage; text: string }> {
     const answer = await this.#engine.open({
       endpoint,
       body: { model: this.#model, ...body },
-      hints: { attempt: `att_${++markers}`, organisation, project: "prj_1" },
+      hints: { attempt: `att_${++markers}`, cacheSalt, project: "prj_1" },
     });
     const whole = await answer.body();
     const [choice] = whole["choices"] as { text?: string; message?: { content: string } }[];
@@ -85,21 +85,21 @@ export class Watched {
   }
 
   /** Matches a prompt, makes the call, and answers both. */
-  async call(endpoint: Endpoint, body: Body, organisation: string): Promise<Called> {
+  async call(endpoint: Endpoint, body: Body, cacheSalt: string): Promise<Called> {
     await this.settle();
-    const { tokens } = (await this.#engine.tokenize(endpoint, body, organisation))!;
-    const matched = this.#reusable(tokens!, organisation);
-    return { matched, tokens: tokens!, ...(await this.send({ max_tokens: 1, ...body }, organisation, endpoint)) };
+    const { tokens } = (await this.#engine.tokenize(endpoint, body, cacheSalt))!;
+    const matched = this.#reusable(tokens!, cacheSalt);
+    return { matched, tokens: tokens!, ...(await this.send({ max_tokens: 1, ...body }, cacheSalt, endpoint)) };
   }
 
   /** Tokens of the prompt that the index says are there. */
-  async match(prompt: string, organisation: string): Promise<number> {
-    const { tokens } = (await this.#engine.tokenize("completions", { prompt }, organisation))!;
-    return this.#reusable(tokens!, organisation);
+  async match(prompt: string, cacheSalt: string): Promise<number> {
+    const { tokens } = (await this.#engine.tokenize("completions", { prompt }, cacheSalt))!;
+    return this.#reusable(tokens!, cacheSalt);
   }
 
-  #reusable(tokens: number[], organisation: string): number {
-    const blocks = this.#chains.update(`${organisation}/call`, this.#space, organisation, Uint32Array.from(tokens));
+  #reusable(tokens: number[], cacheSalt: string): number {
+    const blocks = this.#chains.update(`${cacheSalt}/call`, this.#space, cacheSalt, Uint32Array.from(tokens));
     this.#index.match(blocks, 0);
     const size = this.#space.blockTokens;
     const held = this.#index.confirmed.count === 0 ? 0 : this.#index.confirmed.total[0]! * size;

@@ -21,7 +21,7 @@ afterAll(async () => {
 
 const hints = (more: object = {}) => ({
   attempt: `att_${++attempts}`,
-  organisation: "org_1",
+  cacheSalt: "org_1",
   project: "prj_1",
   ...more,
 });
@@ -78,9 +78,9 @@ test("a stream: text, usage by tier, timings, and nothing of the platform inside
   expect(usage.cachedByTier!.device! + usage.cachedByTier!.disk!).toBe(usage.cachedTokens);
 });
 
-test("another organisation never shares the prefix", async () => {
+test("another cacheSalt never shares the prefix", async () => {
   const body = { ...question(long), max_tokens: 2 };
-  const other = await engine.open({ endpoint: "chat", body, hints: hints({ organisation: "org_2" }) });
+  const other = await engine.open({ endpoint: "chat", body, hints: hints({ cacheSalt: "org_2" }) });
   await other.body();
   expect(other.usage()!.cachedTokens).toBe(0);
 });

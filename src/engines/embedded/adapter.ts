@@ -157,9 +157,9 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEn
       return kvReceipts.parse(answer).receipts;
     },
 
-    async tokenize(endpoint: Endpoint, body: Record<string, unknown>, organisation: string, signal?: AbortSignal) {
+    async tokenize(endpoint: Endpoint, body: Record<string, unknown>, cacheSalt: string, signal?: AbortSignal) {
       const { messages, tools, tool_choice, prompt } = body;
-      const question = { organisation, ...(endpoint === "chat" ? { messages, tools, tool_choice } : { prompt }) };
+      const question = { cacheSalt, ...(endpoint === "chat" ? { messages, tools, tool_choice } : { prompt }) };
       try {
         const text = JSON.stringify(question);
         return tokenized.parse(await ask("POST", `${url}/tokenize`, headers, text, signal, limits.countMs));

@@ -33,7 +33,7 @@ export function askedChat(context: AskContext, body: unknown): Asked {
   const request = parseChat(body, context.sampling);
   checkModel(context, body);
   const form = formOf(request);
-  const prompt = context.prompts.chat(ownerOf(request).organisation, request.messages, shownTools(request), {
+  const prompt = context.prompts.chat(ownerOf(request).cacheSalt, request.messages, shownTools(request), {
     given: request.hints?.promptTokens,
   });
   return asked(context, request, prompt, form);
@@ -52,18 +52,18 @@ const counted = z.looseObject({
   tools: z.unknown().optional(),
   tool_choice: z.unknown().optional(),
   add_generation_prompt: z.boolean().optional(),
-  organisation: z.string().optional(),
+  cacheSalt: z.string().optional(),
 });
 
-/** Tokens of a prompt or a conversation, as a call of that organisation would begin with them. */
+/** Tokens of a prompt or a conversation, as a call under that cache salt would begin with them. */
 export function askedTokens(context: AskContext, body: unknown): number[] {
   const read = counted.safeParse(body);
   if (!read.success) throw invalid("body", "is not valid");
-  const { prompt, messages, tools, tool_choice, add_generation_prompt, organisation } = read.data;
+  const { prompt, messages, tools, tool_choice, add_generation_prompt, cacheSalt } = read.data;
   if ((prompt ?? undefined) === undefined) {
     if ((messages ?? undefined) === undefined) throw invalid("prompt", "or `messages` must be given");
     const request = parseChat({ messages, tools, tool_choice }, context.sampling);
-    return context.prompts.chat(organisation ?? anonymous.organisation, request.messages, shownTools(request), {
+    return context.prompts.chat(cacheSalt ?? anonymous.cacheSalt, request.messages, shownTools(request), {
       ...(add_generation_prompt !== undefined && { addGenerationPrompt: add_generation_prompt }),
     }).tokens;
   }
@@ -71,12 +71,12 @@ export function askedTokens(context: AskContext, body: unknown): number[] {
   return context.prompts.completion(parseCompletion({ prompt }, context.sampling).prompt).tokens;
 }
 
-const anonymous = { organisation: "local", project: "local" };
+const anonymous = { cacheSalt: "local", project: "local" };
 
 function ownerOf({ hints }: CommonRequest): StateOwner {
   if (!hints) return anonymous;
-  const { organisation, project, program } = hints;
-  return { organisation, project, ...(program !== undefined && { program }) };
+  const { cacheSalt, project, program } = hints;
+  return { cacheSalt, project, ...(program !== undefined && { program }) };
 }
 
 /** Tools that the model is told of. */

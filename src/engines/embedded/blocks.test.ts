@@ -6,7 +6,7 @@ import { BlockLedger, blockHashes, saltOf } from "./blocks.ts";
 const tokens = (length: number, from = 0) => Array.from({ length }, (_, i) => from + i);
 
 describe("block hashes", () => {
-  it("name full blocks of 64 tokens, chained and salted by organisation", () => {
+  it("name full blocks of 64 tokens, chained and salted by cacheSalt", () => {
     const hashes = blockHashes(saltOf("a"), tokens(200));
     expect(hashes).toHaveLength(3);
     expect(hashes.every((hash) => /^[0-9a-f]{16}$/.test(hash))).toBe(true);
@@ -74,15 +74,15 @@ describe("the block ledger", () => {
   it("replays without a gap to what is stored, whatever happened and however short the log", () => {
     const change = fc.record({
       holder: fc.constantFrom("s0", "s1", "f0", "f1"),
-      organisation: fc.constantFrom("a", "b"),
+      cacheSalt: fc.constantFrom("a", "b"),
       length: fc.nat(400),
       from: fc.constantFrom(0, 0, 0, 1000),
     });
     fc.assert(
       fc.property(fc.array(change, { maxLength: 60 }), fc.integer({ min: 2, max: 40 }), (changes, limit) => {
         const ledger = new BlockLedger("e", limit);
-        for (const { holder, organisation, length, from } of changes) {
-          ledger.set(holder, holder.startsWith("s") ? "device" : "disk", organisation, tokens(length, from));
+        for (const { holder, cacheSalt, length, from } of changes) {
+          ledger.set(holder, holder.startsWith("s") ? "device" : "disk", cacheSalt, tokens(length, from));
         }
         const seen = replay(ledger.read());
         expect(seen.device).toEqual(ledger.stored("device"));

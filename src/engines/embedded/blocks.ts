@@ -1,7 +1,7 @@
 // What lies where, in blocks of 64 tokens, told as a gapless stream of events.
 //
-// A block's name is a 64-bit content hash chained over everything before it and salted by organisation, so that two
-// organisations never share a name even for the same text. Holders (a sequence on the device, a file on disk) are counted
+// A block's name is a 64-bit content hash chained over everything before it and salted by the call's cache salt, so that two
+// projects never share a name even for the same text. Holders (a sequence on the device, a file on disk) are counted
 // per tier: `stored` when the first holder of a tier has a block, `removed` when the last has lost it.
 //
 // The log is bounded without losing truth: when it grows past its limit it is restated, that is, a `cleared` event followed
@@ -14,9 +14,9 @@ import { blockTokens } from "./protocol.ts";
 
 export type BlockTier = "device" | "disk";
 
-/** Root of an organisation's hash chains: the parent of every first block. */
-export function saltOf(organisation: string): string {
-  return hash("sha256", `lineshaft-kv-blocks-1\0${organisation}`, "hex").slice(0, 16);
+/** Root of a cache salt's hash chains: the parent of every first block. */
+export function saltOf(cacheSalt: string): string {
+  return hash("sha256", `lineshaft-kv-blocks-1\0${cacheSalt}`, "hex").slice(0, 16);
 }
 
 /**
@@ -35,7 +35,7 @@ export function blockHashes(salt: string, tokens: readonly number[], known: read
 }
 
 interface Block {
-  organisation: string;
+  cacheSalt: string;
   parent: string | null;
   tokens: number[];
   holders: { device: number; disk: number };
@@ -67,14 +67,14 @@ export class BlockLedger {
    * Says what `holder` holds now: the whole blocks of `tokens`. Unchanged leading blocks cost nothing but their hash check.
    * An empty list forgets the holder.
    */
-  set(holder: string, tier: BlockTier, organisation: string, tokens: readonly number[]): void {
-    const salt = saltOf(organisation);
+  set(holder: string, tier: BlockTier, cacheSalt: string, tokens: readonly number[]): void {
+    const salt = saltOf(cacheSalt);
     const before = this.holders.get(holder);
     const same = before?.salt === salt ? commonBlocks(before.hashes, tokens, this.blocks) : 0;
     const kept = before ? before.hashes.slice(0, same) : [];
     const hashes = blockHashes(salt, tokens, kept);
     if (before && before.hashes.length > same) this.release(before.tier, before.hashes.slice(same));
-    if (hashes.length > same) this.hold(tier, organisation, hashes, same, tokens);
+    if (hashes.length > same) this.hold(tier, cacheSalt, hashes, same, tokens);
     if (hashes.length === 0) this.holders.delete(holder);
     else this.holders.set(holder, { tier, salt, hashes });
   }
@@ -111,7 +111,7 @@ export class BlockLedger {
     return new Set([...this.blocks].filter(([, block]) => block.holders[tier] > 0).map(([name]) => name));
   }
 
-  private hold(tier: BlockTier, organisation: string, hashes: string[], from: number, tokens: readonly number[]): void {
+  private hold(tier: BlockTier, cacheSalt: string, hashes: string[], from: number, tokens: readonly number[]): void {
     let run: string[] = [];
     let runStart = from;
     const flush = () => {
@@ -119,7 +119,7 @@ export class BlockLedger {
       this.emit({
         type: "stored",
         tier,
-        salt: organisation,
+        salt: cacheSalt,
         blocks: run,
         parent: runStart === 0 ? null : hashes[runStart - 1]!,
         tokens: tokens.slice(runStart * blockTokens, (runStart + run.length) * blockTokens),
@@ -131,7 +131,7 @@ export class BlockLedger {
       let block = this.blocks.get(name);
       if (!block) {
         block = {
-          organisation,
+          cacheSalt,
           parent: index === 0 ? null : hashes[index - 1]!,
           tokens: tokens.slice(index * blockTokens, (index + 1) * blockTokens),
           holders: { device: 0, disk: 0 },
@@ -178,7 +178,7 @@ export class BlockLedger {
           sequence: this.next++,
           epoch: this.epoch,
           tier,
-          salt: block.organisation,
+          salt: block.cacheSalt,
           blocks: [name],
           parent: block.parent,
           tokens: block.tokens,

@@ -52,7 +52,7 @@ async function open(
     fingerprint: "m",
     contextTokens: device.contextTokens,
     bytesPerToken: 6,
-    onAdded: (file) => ledger.set(file.id, "disk", file.organisation, file.tokens),
+    onAdded: (file) => ledger.set(file.id, "disk", file.cacheSalt, file.tokens),
     onRemoved: (file) => ledger.forget(file.id),
     log: () => {},
   });
@@ -82,15 +82,15 @@ interface Running {
 
 function submit(
   prompt: number[],
-  more: Partial<Call> & { program?: string; organisation?: string; project?: string } = {},
+  more: Partial<Call> & { program?: string; cacheSalt?: string; project?: string } = {},
 ): Running {
   const attempt = `a${attempts++}`;
   const tokens: number[] = [];
-  const { program, organisation = "org", project = "p1", ...call } = more;
+  const { program, cacheSalt = "org", project = "p1", ...call } = more;
   const { promise, resolve } = Promise.withResolvers<CallEnd>();
   engine.submit({
     attempt,
-    owner: { organisation, project, ...(program && { program }) },
+    owner: { cacheSalt, project, ...(program && { program }) },
     priority: 0,
     prompt,
     maxTokens: 8,
@@ -127,7 +127,7 @@ function expectConsistent(): void {
   const wanted = new Set<string>();
   for (const slot of kv.slots) {
     expect(device.held[slot.id]).toEqual(slot.tokens);
-    for (const name of blockHashes(saltOf(slot.owner?.organisation ?? ""), slot.tokens)) wanted.add(name);
+    for (const name of blockHashes(saltOf(slot.owner?.cacheSalt ?? ""), slot.tokens)) wanted.add(name);
   }
   expect(ledger.stored("device")).toEqual(wanted);
 }
@@ -393,12 +393,12 @@ describe("tiers", () => {
     expectConsistent();
   });
 
-  it("never shares between organisations", async () => {
+  it("never shares between cache salts", async () => {
     const prompt = run(1, 500);
-    await ask(prompt, { organisation: "a" });
-    const other = await ask(prompt, { organisation: "b" });
+    await ask(prompt, { cacheSalt: "a" });
+    const other = await ask(prompt, { cacheSalt: "b" });
     expect(other.report).toMatchObject({ computedTokens: 500, cachedByTier: { device: 0, disk: 0 } });
-    expect((await ask(prompt, { organisation: "a" })).report.cachedByTier.device).toBe(499);
+    expect((await ask(prompt, { cacheSalt: "a" })).report.cachedByTier.device).toBe(499);
     expectConsistent();
   });
 
@@ -663,11 +663,11 @@ describe("prefill for another worker", () => {
     for (const call of busy) await call.ended;
   });
 
-  it("of another organisation, of another prompt, or shorter than promised is lost", async () => {
+  it("of another cacheSalt, of another prompt, or shorter than promised is lost", async () => {
     const end = await lease();
     const lost = { error: expect.objectContaining({ code: "kv_lost" }) };
     const state = end.lease!;
-    expect(await ask(prompt, { organisation: "other", transfer: { state, tokens: 299 } })).toMatchObject(lost);
+    expect(await ask(prompt, { cacheSalt: "other", transfer: { state, tokens: 299 } })).toMatchObject(lost);
     expect(await ask([...run(1, 200), 7, 7], { transfer: { state, tokens: 201 } })).toMatchObject(lost);
     expect(await ask([...prompt, 1, 2, 3], { transfer: { state, tokens: 302 } })).toMatchObject(lost);
     expect((await ask([...prompt, 1, 2, 3], { transfer: { state, tokens: 256 } })).report.computedTokens).toBe(4);

@@ -81,7 +81,7 @@ export class Engine {
         hint: "Give every attempt an id of its own.",
       });
     }
-    const active = newActive(call, blockHashes(saltOf(call.owner.organisation), call.prompt), this.now());
+    const active = newActive(call, blockHashes(saltOf(call.owner.cacheSalt), call.prompt), this.now());
     const slots = this.kv.slots.length;
     this.queue.push(active, call.priority, {
       secondsPerCall: this.secondsPerCall,
@@ -185,7 +185,7 @@ export class Engine {
   /** The file of the call's transferred state, if it holds what was promised. */
   private transferred({ transfer, prompt, owner }: Call): KvFile | undefined {
     const file = lent(this.kv.store, transfer!.state);
-    if (!file || file.organisation !== owner.organisation) return undefined;
+    if (!file || file.cacheSalt !== owner.cacheSalt) return undefined;
     const held = usablePrefix(file.tokens, prompt, this.kv.device.canTrim);
     return held >= promised(transfer!, prompt) ? file : undefined;
   }
@@ -194,7 +194,7 @@ export class Engine {
     const { call, hashes } = active;
     if (call.transfer) return this.planTransfer(call, files);
     return plan({
-      organisation: call.owner.organisation,
+      cacheSalt: call.owner.cacheSalt,
       program: call.owner.program,
       prompt: call.prompt,
       sequences: this.kv.views(),
@@ -208,7 +208,7 @@ export class Engine {
   private planTransfer(call: Call, files: boolean): Plan | undefined {
     const file = files ? this.transferred(call) : undefined;
     const chosen = plan({
-      organisation: call.owner.organisation,
+      cacheSalt: call.owner.cacheSalt,
       program: call.owner.program,
       prompt: call.prompt,
       // Nobody else's prefill is waited for: what this call needs is there.

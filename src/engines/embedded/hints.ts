@@ -95,7 +95,7 @@ export class Hints {
     kv.store.touch(file);
     const worthKeeping = slot.tokens.length >= parkMinTokens && !kv.isSaved(slot);
     if (worthKeeping && !(await kv.park(slot))) return refused("what it would displace cannot be saved");
-    const owner = { organisation: file.organisation, project: file.projects[0]!, program };
+    const owner = { cacheSalt: file.cacheSalt, project: file.projects[0]!, program };
     if (!(await kv.restore(slot, file, owner))) return refused("its file is damaged");
     slot.outlook = "soon";
     return { honoured: true, tokens: slot.tokens.length };

@@ -79,7 +79,7 @@ export class Kv {
       id: slot.id,
       state: slot.running ? "running" : slot.tokens.length === 0 ? "free" : "idle",
       // What has been erased or has ended serves nobody any more, though its last call still runs.
-      organisation: slot.doomed ? erased : (slot.owner?.organisation ?? ""),
+      cacheSalt: slot.doomed ? erased : (slot.owner?.cacheSalt ?? ""),
       program: slot.owner?.program,
       tokens: slot.tokens,
       prefilling: slot.prefilling,
@@ -203,11 +203,11 @@ export class Kv {
   }
 
   private tell(slot: Slot): void {
-    this.ledger.set(holderOf(slot), "device", slot.owner?.organisation ?? "", slot.tokens);
+    this.ledger.set(holderOf(slot), "device", slot.owner?.cacheSalt ?? "", slot.tokens);
   }
 }
 
-/** Stands for the organisation of a doomed state; no organisation has such a name. */
+/** Stands for the cache salt of a doomed state; no call has such a salt. */
 const erased = "\0erased";
 
 function holderOf(slot: Slot): string {

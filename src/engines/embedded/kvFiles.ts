@@ -7,10 +7,13 @@ import { crc32 } from "node:zlib";
 import { z } from "zod";
 import type { KvFile } from "./kvIndex.ts";
 
+/** Version 1 shared states within an organisation; since 2 a project has its own. */
+const sidecarVersion = 2;
+
 const sidecar = z.object({
-  version: z.literal(1),
+  version: z.literal(sidecarVersion),
   fingerprint: z.string(),
-  organisation: z.string(),
+  cacheSalt: z.string(),
   projects: z.array(z.string()),
   programs: z.array(z.string()),
   shared: z.boolean(),
@@ -38,10 +41,21 @@ export function listStates(dir: string): Set<string> {
   return new Set(names.map((name) => name.slice(0, -".json".length)));
 }
 
-/** Reads what a state is. Throws when the sidecar is none, or the state is not of the size it had. */
+/** A state that another version kept under other rules: it must serve nobody, so it is removed. */
+export class SupersededStateError extends Error {
+  constructor(version: number) {
+    super(`it is of version ${version}, not ${sidecarVersion}`);
+    this.name = "SupersededStateError";
+  }
+}
+
+/** Reads what a state is. Throws when the sidecar is none, or the state is not of the size it had; SupersededStateError by its version. */
 export function readSidecar(dir: string, id: string): KvFile {
   const at = sidecarPath(dir, id);
-  const { version: _version, ...content } = sidecar.parse(JSON.parse(readFileSync(at, "utf8")));
+  const said: unknown = JSON.parse(readFileSync(at, "utf8"));
+  const { version } = z.object({ version: z.number() }).parse(said);
+  if (version < sidecarVersion) throw new SupersededStateError(version);
+  const { version: _version, ...content } = sidecar.parse(said);
   if (statSync(statePath(dir, id)).size !== content.bytes) throw new Error("the state is cut short");
   return { id, ...content, lastUsedMs: statSync(at).mtimeMs };
 }
@@ -51,7 +65,7 @@ export async function writeSidecar(dir: string, file: KvFile, dropped: () => boo
   const temporary = temporaryPath(dir, file.id);
   const { id: _id, lastUsedMs: _used, ...content } = file;
   try {
-    await writeFile(temporary, JSON.stringify({ version: 1, ...content }), { mode: 0o600 });
+    await writeFile(temporary, JSON.stringify({ version: sidecarVersion, ...content }), { mode: 0o600 });
     if (!dropped()) await rename(temporary, sidecarPath(dir, file.id));
   } finally {
     await rm(temporary, { force: true });

@@ -61,7 +61,7 @@ export class KvIndex {
     this.files.set(file.id, file);
     this.bytes += file.bytes;
     if (!this.usable(file)) return;
-    const hashes = blockHashes(saltOf(file.organisation), file.tokens);
+    const hashes = blockHashes(saltOf(file.cacheSalt), file.tokens);
     this.hashes.set(file.id, hashes);
     for (const hash of hashes) {
       const ids = this.byBlock.get(hash);
@@ -110,8 +110,8 @@ export class KvIndex {
   }
 
   /** Conversations that `longer` continues and whose runs are all its own: nothing is lost with them. */
-  superseded(longer: Pick<KvFile, "id" | "organisation" | "tokens" | "programs">): KvFile[] {
-    return this.candidates(blockHashes(saltOf(longer.organisation), longer.tokens)).filter(
+  superseded(longer: Pick<KvFile, "id" | "cacheSalt" | "tokens" | "programs">): KvFile[] {
+    return this.candidates(blockHashes(saltOf(longer.cacheSalt), longer.tokens)).filter(
       (file) =>
         file.id !== longer.id &&
         !file.shared &&

@@ -38,7 +38,7 @@ function openStore(more: Partial<KvStoreOptions> = {}): KvStore {
 }
 
 const run = (from: number, length: number) => Array.from({ length }, (_, i) => from + i);
-const owner = { organisation: "org", project: "p1", program: "run-1" };
+const owner = { cacheSalt: "org", project: "p1", program: "run-1" };
 /** Stands for the library: ten bytes a token. */
 const write = (tokens: number[]) => async (at: string) => {
   await writeFile(at, "x".repeat(tokens.length * 10), { mode: 0o600 });
@@ -49,8 +49,8 @@ const save = (store: KvStore, tokens: number[], from = owner, shared = false) =>
 const read = async (at: string) => (await readFile(at, "utf8")).length / 10;
 /** What lies in the folder, but for the name of the folder itself. */
 const names = () => readdirSync(dir).filter((name) => name !== "folder");
-const find = (store: KvStore, tokens: number[], organisation = "org") =>
-  store.candidates(blockHashes(saltOf(organisation), tokens)).map((file) => file.tokens.length);
+const find = (store: KvStore, tokens: number[], cacheSalt = "org") =>
+  store.candidates(blockHashes(saltOf(cacheSalt), tokens)).map((file) => file.tokens.length);
 
 beforeEach(() => {
   dir = mkdtempSync(path.join(tmpdir(), "lineshaft-kv-"));
@@ -77,7 +77,7 @@ describe("KV files", () => {
     ).toEqual([".json", ".state"]);
   });
 
-  it("are found by any prompt that shares a block, of the same organisation", async () => {
+  it("are found by any prompt that shares a block, of the same cacheSalt", async () => {
     const store = openStore();
     await save(store, run(0, 200));
     expect(find(store, [...run(0, 130), 9, 9])).toEqual([200]);
@@ -127,8 +127,19 @@ describe("KV files", () => {
 
   it("with a sidecar that is no sidecar are ignored", async () => {
     writeFileSync(path.join(dir, "aa.json"), "{");
-    writeFileSync(path.join(dir, "bb.json"), JSON.stringify({ version: 1 }));
+    writeFileSync(path.join(dir, "bb.json"), JSON.stringify({ version: 2 }));
     expect(openStore().usage().files).toBe(0);
+  });
+
+  it("of a version that shared within an organisation serve nobody, and are removed", async () => {
+    const store = openStore();
+    const file = (await save(store, run(0, 100)))!;
+    await store.close();
+    const sidecar = path.join(dir, `${file.id}.json`);
+    const { cacheSalt, ...rest } = JSON.parse(readFileSync(sidecar, "utf8")) as Record<string, unknown>;
+    writeFileSync(sidecar, JSON.stringify({ ...rest, version: 1, organisation: cacheSalt }));
+    expect(openStore().usage().files).toBe(0);
+    await expect.poll(names).toEqual([]);
   });
 
   it("that the library refuses are dropped", async () => {

@@ -2,7 +2,7 @@
 //
 // A state is two files: ID.state, written by the library, and ID.json, written after it, which says what it is. Only the
 // second makes the first exist: both appear by rename, so that a killed worker leaves at worst a state without its ID.json,
-// which the next start sweeps away. ID is a hash of model, organisation and tokens: two replicas that park the same state
+// which the next start sweeps away. ID is a hash of model, cache salt and tokens: two replicas that park the same state
 // write the same file. KV files are prompts: the folder is 0700, files are 0600, and they go with their project.
 //
 // A state that this process did not write is checked by CRC-32 before the library reads it, because the library may crash on
@@ -21,6 +21,7 @@ import {
   sidecarPath,
   stamp,
   statePath,
+  SupersededStateError,
   sweepOrphans,
   temporaryPath,
   writeSidecar,
@@ -44,7 +45,7 @@ export interface KvStoreOptions {
 }
 
 export interface StateOwner {
-  organisation: string;
+  cacheSalt: string;
   project: string;
   program?: string;
 }
@@ -113,9 +114,9 @@ export class KvStore {
   }
 
   /** Name of the state of these tokens, whether it is kept or not: 32 hex digits. */
-  idOf(organisation: string, tokens: readonly number[]): string {
+  idOf(cacheSalt: string, tokens: readonly number[]): string {
     const bytes = Buffer.from(Uint32Array.from(tokens).buffer);
-    const head = `${this.options.fingerprint}\0${organisation}\0`;
+    const head = `${this.options.fingerprint}\0${cacheSalt}\0`;
     return hash("sha256", Buffer.concat([Buffer.from(head), bytes]), "hex").slice(0, 32);
   }
 
@@ -146,7 +147,7 @@ export class KvStore {
     shared: boolean,
     write: (path: string) => Promise<number>,
   ): Promise<KvFile | undefined> {
-    const id = this.idOf(owner.organisation, tokens);
+    const id = this.idOf(owner.cacheSalt, tokens);
     const known = this.index.get(id);
     if (known) return this.adopt(known, owner, shared);
     const room = await this.makeRoom(tokens.length * this.perToken);
@@ -166,7 +167,7 @@ export class KvStore {
     }
     const file: KvFile = {
       id,
-      organisation: owner.organisation,
+      cacheSalt: owner.cacheSalt,
       projects: [owner.project],
       programs: owner.program ? [owner.program] : [],
       shared,
@@ -281,7 +282,9 @@ export class KvStore {
         this.add(readSidecar(this.options.dir, id));
       } catch (error) {
         this.ignored.add(id);
-        this.options.log("a KV file is ignored", { id, error: String(error) });
+        const superseded = error instanceof SupersededStateError;
+        this.options.log(superseded ? "a KV file is removed" : "a KV file is ignored", { id, error: String(error) });
+        if (superseded) void removeState(this.options.dir, id).catch(() => {});
       }
     }
     for (const file of this.index.all()) {

@@ -15,7 +15,7 @@ export async function lend(
   tokens: readonly number[],
   write: (path: string) => Promise<number>,
 ): Promise<string | undefined> {
-  const id = store.idOf(owner.organisation, tokens);
+  const id = store.idOf(owner.cacheSalt, tokens);
   const lease = await store.leases.take(id).catch(() => undefined);
   if (lease === undefined) return undefined;
   // Looked at under the lease: what is here now cannot go any more.

@@ -30,10 +30,10 @@ describe("prompts", () => {
     const made = prompts();
     const first = made.chat("o", [user("hi")], []);
     // The model wrote "yes" in one token of its own.
-    made.remember({ organisation: "o", project: "p1" }, `${first.text}yes`, [...first.tokens, 777]);
+    made.remember({ cacheSalt: "o", project: "p1" }, `${first.text}yes`, [...first.tokens, 777]);
     const next = made.chat("o", [user("hi"), { role: "assistant", content: "yes" }, user("more")], []);
     expect(next.tokens.slice(0, first.tokens.length + 2)).toEqual([...first.tokens, 777, 2]);
-    // Another answer, or another organisation, is tokenised as it stands.
+    // Another answer, or another cache salt, is tokenised as it stands.
     expect(made.chat("o", [user("hi"), { role: "assistant", content: "no" }], []).tokens).not.toContain(777);
     expect(made.chat("p", [user("hi"), { role: "assistant", content: "yes" }], []).tokens).not.toContain(777);
   });
@@ -41,13 +41,13 @@ describe("prompts", () => {
   it("take tokens that are known already, and still know the text to remember the answer with", () => {
     const [there, here] = [prompts(), prompts()];
     const first = there.chat("o", [user("hi")], []);
-    there.remember({ organisation: "o", project: "p1" }, `${first.text}yes`, [...first.tokens, 777]);
+    there.remember({ cacheSalt: "o", project: "p1" }, `${first.text}yes`, [...first.tokens, 777]);
     const turns = [user("hi"), { role: "assistant", content: "yes" }, user("more")];
     const known = there.chat("o", turns, []);
     // Another worker, which never heard the answer, is given the prompt's tokens and says "ok" in one token of its own.
     const given = here.chat("o", turns, [], { given: known.tokens });
     expect(given).toEqual(known);
-    here.remember({ organisation: "o", project: "p1" }, `${given.text}ok`, [...given.tokens, 888]);
+    here.remember({ cacheSalt: "o", project: "p1" }, `${given.text}ok`, [...given.tokens, 888]);
     const next = here.chat("o", [...turns, { role: "assistant", content: "ok" }, user("bye")], []);
     expect(next.tokens.slice(0, known.tokens.length + 1)).toEqual([...known.tokens, 888]);
     expect(here.completion("text", [5, 6])).toEqual({ tokens: [5, 6], text: undefined });
@@ -58,7 +58,7 @@ describe("prompts", () => {
   it("forget what was said for a project that is erased", () => {
     const made = prompts();
     const first = made.chat("o", [user("hi")], []);
-    made.remember({ organisation: "o", project: "p1" }, `${first.text}yes`, [...first.tokens, 777]);
+    made.remember({ cacheSalt: "o", project: "p1" }, `${first.text}yes`, [...first.tokens, 777]);
     made.eraseProject("p2");
     const next = () => made.chat("o", [user("hi"), { role: "assistant", content: "yes" }], []).tokens;
     expect(next()).toContain(777);
@@ -69,7 +69,7 @@ describe("prompts", () => {
   it("never take remembered tokens for a text that wants to be special", () => {
     const made = prompts();
     const first = made.chat("o", [user("hi")], []);
-    made.remember({ organisation: "o", project: "p1" }, `${first.text}a</s>`, [...first.tokens, 97, 2]);
+    made.remember({ cacheSalt: "o", project: "p1" }, `${first.text}a</s>`, [...first.tokens, 97, 2]);
     const forged = made.chat("o", [user("hi"), { role: "assistant", content: "a</s>" }], []);
     expect(forged.tokens.filter((token) => token === 2)).toHaveLength(2);
   });

@@ -3,7 +3,7 @@
 // A model may write a text in other tokens than the tokenizer would cut it into. Tokenised anew, such an answer would differ
 // from what the sequence holds, and everything behind it would be computed again. So what was said (prompt and answer) is
 // remembered with its tokens, and a prompt that begins with a remembered text takes those and tokenises only the rest.
-// Remembered per organisation, like everything that comes from a prompt.
+// Remembered per cache salt, like everything that comes from a prompt.
 import { type ChatMessage, type ChatTemplate, type ChatTool, createTemplate } from "./chat/index.ts";
 import { ApiError, invalid } from "./errors.ts";
 import { rememberedOutputs } from "./limits.ts";
@@ -37,7 +37,7 @@ export class Prompts {
   /** Text of the tokens by which the template begins and ends turns: an answer that spells one out ends there. */
   readonly turnMarkers: string[];
   /** Oldest first. */
-  private said: { organisation: string; project: string; text: string; tokens: number[] }[] = [];
+  private said: { cacheSalt: string; project: string; text: string; tokens: number[] }[] = [];
 
   constructor(tokenizer: Tokenizer, template: TemplateSource) {
     this.tokenizer = tokenizer;
@@ -52,7 +52,7 @@ export class Prompts {
    * for a conversation that it cannot be shown.
    */
   chat(
-    organisation: string,
+    cacheSalt: string,
     messages: readonly unknown[],
     tools: readonly unknown[],
     more: { addGenerationPrompt?: boolean; given?: readonly number[] | undefined } = {},
@@ -71,7 +71,7 @@ export class Prompts {
     });
     const plain = segments.every((segment) => segment.special);
     if (more.given) return { tokens: this.known(more.given, givenAs), text: plain ? text : undefined };
-    const known = plain ? this.recall(organisation, text) : undefined;
+    const known = plain ? this.recall(cacheSalt, text) : undefined;
     const tokens = known
       ? [...known.tokens, ...this.tokenizer.tokenize(text.slice(known.text.length), true)]
       : this.withBos(segments.flatMap((segment) => this.tokenizer.tokenize(segment.text, segment.special)));
@@ -87,10 +87,10 @@ export class Prompts {
   }
 
   /** `text` was said in these tokens. */
-  remember({ organisation, project }: { organisation: string; project: string }, text: string, tokens: number[]): void {
-    const at = this.said.findIndex((entry) => entry.organisation === organisation && text.startsWith(entry.text));
+  remember({ cacheSalt, project }: { cacheSalt: string; project: string }, text: string, tokens: number[]): void {
+    const at = this.said.findIndex((entry) => entry.cacheSalt === cacheSalt && text.startsWith(entry.text));
     if (at >= 0) this.said.splice(at, 1);
-    this.said.push({ organisation, project, text, tokens });
+    this.said.push({ cacheSalt, project, text, tokens });
     if (this.said.length > rememberedOutputs) this.said.shift();
   }
 
@@ -100,10 +100,10 @@ export class Prompts {
   }
 
   /** The longest remembered text with which this one begins. */
-  private recall(organisation: string, text: string): { text: string; tokens: number[] } | undefined {
+  private recall(cacheSalt: string, text: string): { text: string; tokens: number[] } | undefined {
     let longest: { text: string; tokens: number[] } | undefined;
     for (const entry of this.said) {
-      if (entry.organisation !== organisation || entry.text.length <= (longest?.text.length ?? 0)) continue;
+      if (entry.cacheSalt !== cacheSalt || entry.text.length <= (longest?.text.length ?? 0)) continue;
       if (text.startsWith(entry.text)) longest = entry;
     }
     return longest;

@@ -6,7 +6,7 @@
 //                                                `lineshaft.transfer` the header `pulledHeader` says how many tokens of KV
 //                                                were pulled; 409 `kv_lost` before the first byte when they cannot be
 //   GET  /v1/models, /health                     200 once the model is loaded
-//   POST /tokenize                               {prompt} or {messages, tools?, tool_choice?}, and {organisation?}, whose
+//   POST /tokenize                               {prompt} or {messages, tools?, tool_choice?}, and {cacheSalt?}, whose
 //                                                remembered answers are used: {count, tokens, max_model_len} (vLLM's shape)
 //   POST /lineshaft/abort                        {attempt}: stops it; its stream still ends with finish_reason "abort" and usage
 //   POST /lineshaft/facts                        {facts: RuntimeFact[]}: {receipts: FactReceipt[]}
@@ -28,7 +28,7 @@ export const blockTokens = 64;
 
 export const callHints = z.object({
   attempt: z.string(),
-  organisation: z.string(),
+  cacheSalt: z.string(),
   project: z.string(),
   program: z.string().optional(),
   priority: z.number().optional(),

@@ -9,7 +9,7 @@ const talk = (start: number, own: number, id: number) => [...run(1, start), ...r
 const free = (id: number): SequenceView => ({
   id,
   state: "free",
-  organisation: "",
+  cacheSalt: "",
   tokens: [],
   saved: false,
   lastUsed: 0,
@@ -17,20 +17,20 @@ const free = (id: number): SequenceView => ({
 const idle = (id: number, tokens: number[], more: Partial<SequenceView> = {}): SequenceView => ({
   ...free(id),
   state: "idle",
-  organisation: "org",
+  cacheSalt: "org",
   tokens,
   lastUsed: id + 1,
   ...more,
 });
 const file = (id: string, tokens: number[], more: Partial<FileView> = {}): FileView => ({
   id,
-  organisation: "org",
+  cacheSalt: "org",
   tokens,
   shared: false,
   ...more,
 });
 const ask = (prompt: number[], sequences: SequenceView[], more: Partial<PlanInput> = {}) =>
-  plan({ organisation: "org", prompt, sequences, files: [], fileTokensMax: 100_000, canTrim: true, ...more });
+  plan({ cacheSalt: "org", prompt, sequences, files: [], fileTokensMax: 100_000, canTrim: true, ...more });
 
 describe("which sequence serves a call", () => {
   const mine = talk(1000, 300, 1);
@@ -154,9 +154,9 @@ describe("which sequence serves a call", () => {
     expect(chosen).toMatchObject({ source: { type: "file", file: "f" }, keep: 1000 });
   });
 
-  it("sees nothing of another organisation", () => {
-    const chosen = ask([...mine, 7], [free(0), idle(1, mine, { organisation: "other" })], {
-      files: [file("f", mine, { organisation: "other" })],
+  it("sees nothing of another cacheSalt", () => {
+    const chosen = ask([...mine, 7], [free(0), idle(1, mine, { cacheSalt: "other" })], {
+      files: [file("f", mine, { cacheSalt: "other" })],
     });
     expect(chosen).toMatchObject({ slot: 0, source: { type: "nothing" }, keep: 0, share: 0 });
   });
@@ -226,7 +226,7 @@ describe("whatever the state", () => {
     .map(([start, own, id]) => talk(start, own, id));
   const sequence = fc.record({
     state: fc.constantFrom("free" as const, "idle" as const, "running" as const),
-    organisation: fc.constantFrom("org", "other"),
+    cacheSalt: fc.constantFrom("org", "other"),
     tokens,
     saved: fc.boolean(),
     lastUsed: fc.nat(20),
@@ -234,20 +234,20 @@ describe("whatever the state", () => {
   const world = fc.record({
     prompt: tokens,
     sequences: fc.array(sequence, { minLength: 1, maxLength: 8 }),
-    files: fc.array(fc.record({ organisation: fc.constantFrom("org", "other"), tokens }), { maxLength: 4 }),
+    files: fc.array(fc.record({ cacheSalt: fc.constantFrom("org", "other"), tokens }), { maxLength: 4 }),
   });
 
   const views = (
     sequences: {
       state: SequenceView["state"];
-      organisation: string;
+      cacheSalt: string;
       tokens: number[];
       saved: boolean;
       lastUsed: number;
     }[],
   ) => sequences.map((one, id): SequenceView => (one.state === "free" ? free(id) : idle(id, one.tokens, one)));
 
-  it("the source really holds what is kept, of the same organisation, and at least one token is computed", () => {
+  it("the source really holds what is kept, of the same cacheSalt, and at least one token is computed", () => {
     fc.assert(
       fc.property(world, ({ prompt, sequences, files }) => {
         const all = views(sequences);
@@ -266,7 +266,7 @@ describe("whatever the state", () => {
               : source.type === "file"
                 ? named.find((one) => one.id === source.file)!
                 : undefined;
-        expect(held?.organisation ?? "org").toBe("org");
+        expect(held?.cacheSalt ?? "org").toBe("org");
         expect(commonPrefix(held?.tokens ?? [], prompt)).toBeGreaterThanOrEqual(chosen.keep);
       }),
     );

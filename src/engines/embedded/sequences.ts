@@ -9,7 +9,7 @@
 //
 // The choice is the least cost in tokens: tokens recomputed, plus tokens of others destroyed, plus the price of files at
 // what they cost here (2,063 tokens: saved in 38 ms, loaded in 12 ms, computed in 5.2 s). Ties go to the least recently used.
-// State of one organisation is invisible to calls of another.
+// State under one cache salt is invisible to calls under another.
 import { parkMinTokens, sharedPrefixMinTokens } from "./limits.ts";
 import { blockTokens } from "./protocol.ts";
 
@@ -23,7 +23,7 @@ const waitGainMin = blockTokens;
 export interface SequenceView {
   id: number;
   state: "free" | "idle" | "running";
-  organisation: string;
+  cacheSalt: string;
   program?: string;
   tokens: readonly number[];
   /** While a call is still in prefill: its whole prompt, of which `tokens` is the part done. */
@@ -38,7 +38,7 @@ export interface SequenceView {
 
 export interface FileView {
   id: string;
-  organisation: string;
+  cacheSalt: string;
   tokens: readonly number[];
   shared: boolean;
 }
@@ -76,7 +76,7 @@ export function commonPrefix(a: readonly number[], b: readonly number[]): number
 }
 
 export interface PlanInput {
-  organisation: string;
+  cacheSalt: string;
   program?: string;
   prompt: readonly number[];
   sequences: readonly SequenceView[];
@@ -90,7 +90,7 @@ export interface PlanInput {
 
 /** The cheapest way to serve the call; undefined when every sequence is running. */
 export function plan(input: PlanInput): Plan | undefined {
-  const { prompt, sequences, organisation } = input;
+  const { prompt, sequences, cacheSalt } = input;
   const victim = chooseVictim(sequences);
   if (!victim) return undefined;
   const fits = (tokens: number) => tokens >= parkMinTokens && tokens <= input.fileTokensMax;
@@ -108,7 +108,7 @@ export function plan(input: PlanInput): Plan | undefined {
   };
 
   for (const sequence of sequences) {
-    if (sequence.organisation !== organisation || sequence.state === "free") continue;
+    if (sequence.cacheSalt !== cacheSalt || sequence.state === "free") continue;
     const keep = usable(sequence.tokens);
     if (keep === 0) continue;
     const rest = prompt.length - keep;
@@ -139,7 +139,7 @@ export function plan(input: PlanInput): Plan | undefined {
     }
   }
   for (const file of input.files) {
-    if (file.organisation !== organisation) continue;
+    if (file.cacheSalt !== cacheSalt) continue;
     const keep = usable(file.tokens);
     if (keep === 0) continue;
     // An earlier state of the same conversation makes room for the later one: nobody else loses anything.
@@ -176,10 +176,10 @@ function chooseVictim(sequences: readonly SequenceView[]): SequenceView | undefi
 }
 
 /** The program's own idle sequence, all of which is in the first `keep` tokens of the prompt. */
-function isContained({ organisation, program, prompt }: PlanInput, sequence: SequenceView, keep: number): boolean {
+function isContained({ cacheSalt, program, prompt }: PlanInput, sequence: SequenceView, keep: number): boolean {
   return (
     sequence.state === "idle" &&
-    sequence.organisation === organisation &&
+    sequence.cacheSalt === cacheSalt &&
     sequence.program === program &&
     sequence.tokens.length <= keep &&
     commonPrefix(sequence.tokens, prompt) === sequence.tokens.length
@@ -219,7 +219,7 @@ function lossOf(sequence: SequenceView, lost: number, fits: boolean): Loss {
 function worthWaiting(input: PlanInput, bestCost: number): Plan | undefined {
   let choice: { cost: number; plan: Plan } | undefined;
   for (const sequence of input.sequences) {
-    if (!sequence.prefilling || sequence.organisation !== input.organisation || !input.canTrim) continue;
+    if (!sequence.prefilling || sequence.cacheSalt !== input.cacheSalt || !input.canTrim) continue;
     const common = Math.min(commonPrefix(sequence.prefilling, input.prompt), input.prompt.length - 1);
     if (common < sharedPrefixMinTokens || common > input.fileTokensMax || sequence.tokens.length >= common) continue;
     const cost = input.prompt.length - common + common * (saveCost + loadCost);
@@ -234,7 +234,7 @@ function worthWaiting(input: PlanInput, bestCost: number): Plan | undefined {
  * is cut at a block border, and kept only where it is longer than the longest shared file of this prompt by as much again.
  */
 function shareOf(input: PlanInput, chosen: Extract<Plan, { type: "serve" }>): number {
-  const { prompt, organisation, sequences, files } = input;
+  const { prompt, cacheSalt, sequences, files } = input;
   let border = 0;
   const diverges = (tokens: readonly number[]) => {
     const common = commonPrefix(tokens, prompt);
@@ -244,14 +244,13 @@ function shareOf(input: PlanInput, chosen: Extract<Plan, { type: "serve" }>): nu
     border = Math.max(border, cut);
   };
   for (const sequence of sequences) {
-    if (sequence.organisation === organisation && sequence.state !== "free") diverges(sequence.tokens);
+    if (sequence.cacheSalt === cacheSalt && sequence.state !== "free") diverges(sequence.tokens);
   }
-  for (const file of files) if (file.organisation === organisation && !file.shared) diverges(file.tokens);
+  for (const file of files) if (file.cacheSalt === cacheSalt && !file.shared) diverges(file.tokens);
   if (border < sharedPrefixMinTokens) return 0;
   const known = files
     .filter(
-      (file) =>
-        file.shared && file.organisation === organisation && commonPrefix(file.tokens, prompt) === file.tokens.length,
+      (file) => file.shared && file.cacheSalt === cacheSalt && commonPrefix(file.tokens, prompt) === file.tokens.length,
     )
     .reduce((longest, file) => Math.max(longest, file.tokens.length), 0);
   return border - known >= sharedPrefixMinTokens ? border : 0;

@@ -37,7 +37,7 @@ const story = (who: string) => `${who} oils the line shaft of the mill, and coun
 const ask = (content: string, hints: object = {}, more: object = {}): EngineRequest => ({
   endpoint: "chat",
   body: { model: "small", messages: [{ role: "user", content }], temperature: 0, max_tokens: 16, ...more },
-  hints: { attempt: `att_${++attempts}`, organisation: "org_1", project: "prj_1", ...hints },
+  hints: { attempt: `att_${++attempts}`, cacheSalt: "org_1", project: "prj_1", ...hints },
 });
 const textOf = async (answer: EngineAnswer) =>
   ((await answer.body())["choices"] as { message: { content: string } }[])[0]!.message.content;
@@ -99,7 +99,7 @@ describe("prefill here, decode there", () => {
     const completion = (hints: object): EngineRequest => ({
       endpoint: "completions",
       body: { model: "small", prompt, temperature: 0, max_tokens: 8 },
-      hints: { attempt: `att_${++attempts}`, organisation: "org_1", project: "prj_1", ...hints },
+      hints: { attempt: `att_${++attempts}`, cacheSalt: "org_1", project: "prj_1", ...hints },
     });
     const kept = await a.prefill(completion({}));
     const answer = await b.open(completion({ transfer: { state: kept.state!, tokens: kept.tokens } }));

@@ -29,7 +29,7 @@ afterAll(async () => {
 });
 
 const user = (content: string) => ({ role: "user", content });
-const hints = (more: object = {}) => ({ attempt: `t${attempts++}`, organisation: "org", project: "p1", ...more });
+const hints = (more: object = {}) => ({ attempt: `t${attempts++}`, cacheSalt: "org", project: "p1", ...more });
 /** About `words` words that no other test uses: each of them a token or two. */
 const story = (name: string, words: number) =>
   Array.from(
@@ -193,7 +193,7 @@ describe("answers", () => {
         prompt: tokens,
         max_tokens: 500,
         temperature: 0,
-        lineshaft: hints({ organisation: "full" }),
+        lineshaft: hints({ cacheSalt: "full" }),
       })
     ).json()) as any;
     expect(full.usage.prompt_tokens + full.usage.completion_tokens).toBe(contextTokens);
@@ -422,9 +422,9 @@ describe("conversations", () => {
 
   it("run together and alone to the same text", async () => {
     const colours = ["red", "blue", "green", "white", "black", "brown", "grey", "pink"];
-    const ask = async (colour: string, organisation: string) => {
+    const ask = async (colour: string, cacheSalt: string) => {
       const given = { prompt: `A poem about the colour ${colour}:`, temperature: 0, max_tokens: 16 };
-      const response = await worker.post("/v1/completions", { ...given, lineshaft: hints({ organisation }) });
+      const response = await worker.post("/v1/completions", { ...given, lineshaft: hints({ cacheSalt }) });
       return ((await response.json()) as any).choices[0].text as string;
     };
     const together = await Promise.all(colours.map((colour) => ask(colour, "choir")));
@@ -440,7 +440,7 @@ describe("conversations", () => {
         prompt: "Once upon",
         temperature: 0,
         max_tokens: 12,
-        lineshaft: hints({ organisation: "crowd" }),
+        lineshaft: hints({ cacheSalt: "crowd" }),
       });
     const answers = await Promise.all(Array.from({ length: slots + 12 + 6 }, ask));
     const refused = answers.filter((answer) => answer.status === 429);
@@ -453,10 +453,10 @@ describe("conversations", () => {
     await Promise.all(answers.map((answer) => answer.text().catch(() => "")));
   });
 
-  it("of two organisations never share", async () => {
+  it("under two cache salts never share", async () => {
     const messages = [user(story("Eve", 25))];
-    const ask = (organisation: string) =>
-      worker.chat({ messages, temperature: 0, max_tokens: 2, lineshaft: hints({ organisation }) });
+    const ask = (cacheSalt: string) =>
+      worker.chat({ messages, temperature: 0, max_tokens: 2, lineshaft: hints({ cacheSalt }) });
     const first = await ask("one");
     expect(cached(await ask("two"))).toBe(0);
     expect(cached(await ask("one"))).toBe(first.usage.prompt_tokens - 1);
@@ -471,7 +471,7 @@ async function crowdOut(name: string): Promise<void> {
         messages: [user(story(`${name}${i}`, 12))],
         temperature: 0,
         max_tokens: 1,
-        lineshaft: hints({ organisation: `crowd ${name}${i}` }),
+        lineshaft: hints({ cacheSalt: `crowd ${name}${i}` }),
       }),
     ),
   );
@@ -508,7 +508,7 @@ describe("tiers", () => {
         messages: [system, user(text)],
         temperature: 0,
         max_tokens: 2,
-        lineshaft: hints({ organisation: "forkers", program: text }),
+        lineshaft: hints({ cacheSalt: "forkers", program: text }),
       });
     const first = await ask(
       "What do you do when the lamp is red and the wheel stands still? Say it slowly, and then say it again, in other words. ".repeat(
@@ -528,7 +528,7 @@ describe("tiers", () => {
 
   it("go with their project", async () => {
     const body = { messages: [user(story("Dora", 25))], temperature: 0, max_tokens: 2 };
-    const owner = { organisation: "leavers", project: "leaving" };
+    const owner = { cacheSalt: "leavers", project: "leaving" };
     await worker.chat({ ...body, lineshaft: hints(owner) });
     await crowdOut("erase");
     const files = () =>
@@ -564,7 +564,7 @@ describe("stopping", () => {
   });
 
   it("in prefill bills what was computed", async () => {
-    const given = hints({ organisation: "hasty" });
+    const given = hints({ cacheSalt: "hasty" });
     const messages = [user(story("Flo", 70))];
     const { count } = (await (await worker.post("/tokenize", { messages })).json()) as any;
     const answer = worker.chat({ messages, temperature: 0, lineshaft: given });
@@ -609,7 +609,7 @@ describe("stopping", () => {
       messages: [user("Count from one to a thousand.")],
       temperature: 0,
       max_tokens: 400,
-      lineshaft: hints({ organisation: "reader" }),
+      lineshaft: hints({ cacheSalt: "reader" }),
     });
     await stream.next();
     const long = worker
@@ -617,7 +617,7 @@ describe("stopping", () => {
         messages: [user(story("Gus", 70))],
         temperature: 0,
         max_tokens: 1,
-        lineshaft: hints({ organisation: "writer" }),
+        lineshaft: hints({ cacheSalt: "writer" }),
       })
       .finally(() => (done = true));
     let meanwhile = 0;
@@ -694,7 +694,7 @@ describe("facts, hints and events", () => {
       messages: [user(story("Ida", 15))],
       temperature: 0,
       max_tokens: 1,
-      lineshaft: hints({ organisation: "marker" }),
+      lineshaft: hints({ cacheSalt: "marker" }),
     });
     const seen: KvEvent[] = [];
     for await (const event of events(response)) {

@@ -132,7 +132,7 @@ function openStore(env: Environment, model: LoadedModel, ledger: BlockLedger): K
       fingerprint: model.facts.fingerprint,
       contextTokens: model.device.contextTokens,
       bytesPerToken: model.stateBytesPerToken,
-      onAdded: (file) => ledger.set(`file-${file.id}`, "disk", file.organisation, file.tokens),
+      onAdded: (file) => ledger.set(`file-${file.id}`, "disk", file.cacheSalt, file.tokens),
       onRemoved: (file) => ledger.forget(`file-${file.id}`),
       log: warn,
     });

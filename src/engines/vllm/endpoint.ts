@@ -34,9 +34,9 @@ export class VllmEndpoint {
     this.#salts = new Salts(() => this.#rereadSoon());
   }
 
-  /** The organisation's `cache_salt`. */
-  saltOf(organisation: string): string {
-    return this.#salts.of(organisation);
+  /** The `cache_salt` of a call's cache salt. */
+  saltOf(cacheSalt: string): string {
+    return this.#salts.of(cacheSalt);
   }
 
   /** Asks what it is. Throws EngineError when it does not answer at all. */
@@ -123,7 +123,7 @@ export class VllmEndpoint {
     return translate(event, { adapter: this.#options.adapter, ownerOf: (salt) => this.#salts.ownerOf(salt) });
   }
 
-  /** An organisation came whose blocks were a stranger's until now: they are told again, under its name. */
+  /** A project came whose blocks were a stranger's until now: they are told again, under its name. */
   #rereadSoon(): void {
     this.#rereading ??= setTimeout(() => {
       this.#rereading = undefined;

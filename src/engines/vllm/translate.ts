@@ -1,4 +1,4 @@
-// What vLLM's events say at the seam: hashes in hex, the organisation instead of its salt, and nothing of other adapters.
+// What vLLM's events say at the seam: hashes in hex, our cache salt instead of vLLM's, and nothing of other adapters.
 import type { VllmEvent } from "../../scheduler/index.ts";
 import type { KvEvent } from "../types.ts";
 

@@ -18,7 +18,7 @@ vllm:prompt_tokens_created{engine="0",model_name="smol"} 1.7953431911686845e+09
 vllm:cache_config_info{_block_size_resolved="True",block_size="32",cache_dtype="auto",engine="0",gpu_memory_utilization="0.92",kv_cache_max_concurrency="22.75",kv_cache_memory_bytes="1073741824",kv_cache_size_tokens="46592",num_cpu_blocks="None",num_gpu_blocks="1456",num_gpu_blocks_override="None",sliding_window="None"} 1.0
 `;
 
-const hints = (organisation: string) => ({ attempt: "att_1", organisation, project: "prj_1" });
+const hints = (cacheSalt: string) => ({ attempt: "att_1", cacheSalt, project: "prj_1" });
 
 interface ScriptedVllm {
   url: string;
@@ -190,7 +190,7 @@ describe("the way there", () => {
 });
 
 describe("salts", () => {
-  test("every call carries its organisation's, the first one too; KV and priority are not the client's to say", async () => {
+  test("every call carries its cacheSalt's, the first one too; KV and priority are not the client's to say", async () => {
     const { url, bodies } = await scriptedVllm();
     const engine = engineAt(url);
     const body = {
@@ -200,8 +200,8 @@ describe("salts", () => {
       kv_transfer_params: { remote_host: "x" },
       priority: -9,
     };
-    for (const organisation of ["org_1", "org_2", "org_1"])
-      await (await engine.open({ endpoint: "chat", body, hints: hints(organisation) })).body();
+    for (const cacheSalt of ["org_1", "org_2", "org_1"])
+      await (await engine.open({ endpoint: "chat", body, hints: hints(cacheSalt) })).body();
     const salts = bodies.map((sent) => sent["cache_salt"]);
     expect(salts[0]).toMatch(/^[\w-]{43}$/);
     expect(salts[2]).toBe(salts[0]);
@@ -227,8 +227,8 @@ describe("salts", () => {
     expect(first).not.toContain("org_1");
     expect(new Salts().of("org_1")).toBe(first);
     expect(salts.ownerOf(first)).toBe("org_1");
-    for (const organisation of ["org_2", "org_3"]) salts.of(organisation);
-    // Forgotten, so a stranger's; recognised when the organisation comes back.
+    for (const cacheSalt of ["org_2", "org_3"]) salts.of(cacheSalt);
+    // Forgotten, so a stranger's; recognised when its project comes back.
     expect(salts.ownerOf(first)).toBe(`unknown/${first}`);
     expect(recognised).toEqual([]);
     expect(salts.of("org_1")).toBe(first);
@@ -285,7 +285,7 @@ describe("its events", () => {
   const tokens = [1, 2, 3, 4];
   const salted = (salt: string, more = {}) => storedEvent(tokens, 4, { extra_keys: [[salt]], ...more });
 
-  test("name the organisation whose salt the blocks carry; a stranger's belong to nobody", async () => {
+  test("name the cacheSalt whose salt the blocks carry; a stranger's belong to nobody", async () => {
     await using publisher = await testPublisher();
     const { url } = await scriptedVllm(publisher.address);
     const engine = engineAt(url);
@@ -300,7 +300,7 @@ describe("its events", () => {
     expect(events[1]).toMatchObject({ tokens, parent: null });
   });
 
-  test("are told again once an organisation is known whose blocks were a stranger's", async () => {
+  test("are told again once an cacheSalt is known whose blocks were a stranger's", async () => {
     await using publisher = await testPublisher();
     const { url } = await scriptedVllm(publisher.address);
     const engine = engineAt(url);

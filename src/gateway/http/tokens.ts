@@ -8,6 +8,7 @@ import { decodeBody } from "../protocol/openai.ts";
 import { programOf } from "../protocol/program.ts";
 import { bodyTooLarge, clientGone, invalidJson } from "../refusals.ts";
 import type { Gateway } from "../pipeline.ts";
+import type { CallRequest } from "../types.ts";
 import { asGatewayError, GatewayError, openAiErrorBody } from "../errors.ts";
 import { sendJson } from "./respond.ts";
 
@@ -42,11 +43,30 @@ export async function serveCall(
   else sendJson(response, 200, JSON.stringify(await answer.body()), headers);
 }
 
-/** What a caller may say of its own call's place in the queue. Throws 400 for what is no number. */
-function wishesOf(headers: IncomingHttpHeaders): { deadlineMs?: number; priority?: number } {
+/** What a caller may say of its own call: its place in the queue, and with whom it shares caches. Throws 400 for anything else. */
+function wishesOf(headers: IncomingHttpHeaders): Pick<CallRequest, "deadlineMs" | "priority" | "cacheScope"> {
   const deadlineMs = numberIn(headers, "x-lineshaft-deadline-ms", 1, 86_400_000);
   const priority = numberIn(headers, "x-lineshaft-priority", -100, 100);
-  return { ...(deadlineMs !== undefined && { deadlineMs }), ...(priority !== undefined && { priority }) };
+  const cacheScope = scopeIn(headers, "x-lineshaft-cache-scope");
+  return {
+    ...(deadlineMs !== undefined && { deadlineMs }),
+    ...(priority !== undefined && { priority }),
+    ...(cacheScope !== undefined && { cacheScope }),
+  };
+}
+
+/** A call may share less than its project does, never more: there is no wider scope to ask for. */
+function scopeIn(headers: IncomingHttpHeaders, name: string): "project" | "key" | undefined {
+  const value = headers[name];
+  if (value === undefined || value === "project" || value === "key") return value;
+  const hint = "Give `key` to share cached prompts with calls of the same key alone, or leave it out.";
+  throw new GatewayError({
+    status: 400,
+    code: "invalid_header",
+    message: `${name} is ${JSON.stringify(String(value).slice(0, 40))}. ${hint}`,
+    param: name,
+    hint,
+  });
 }
 
 function numberIn(headers: IncomingHttpHeaders, name: string, least: number, most: number): number | undefined {

@@ -1,4 +1,4 @@
-// A prompt as the scheduler needs it: how many tokens, and the hashes of its blocks, salted by organisation.
+// A prompt as the scheduler needs it: how many tokens, and the hashes of its blocks, salted by project or key.
 //
 // Where a choice is to be made, the prompt is tokenised once, by the engine that is likeliest to know it (an answer's own
 // tokens are remembered where it was said), and its ids travel with the call. Where there is no choice, a guess is enough.
@@ -23,9 +23,9 @@ export interface PromptFacts {
 export class PromptReader {
   readonly #chains = new ChainCache();
 
-  /** What is kept of an organisation's prompts, to hash only what is new of the next, goes with what engines keep of them. */
-  forget(organisation: string): void {
-    this.#chains.forget(organisation);
+  /** What is kept of a project's prompts, to hash only what is new of the next, goes with what engines keep of them. */
+  forget(project: string): void {
+    this.#chains.forget(project);
   }
 
   /** `knows`: the endpoint that served the program last, to be asked first. */
@@ -41,14 +41,13 @@ export class PromptReader {
       ...{ counted: false, tokens: undefined, blocks: [] },
     });
     if (endpoints.length < 2) return guess();
-    const { organisation } = request.principal;
     const asked = await tokenized(request, endpoints, knows);
     const facts: PromptFacts =
       asked === undefined ? guess() : { promptTokens: asked.count, counted: true, tokens: asked.tokens, blocks: [] };
     const spaces = new Map(endpoints.map((endpoint) => [spaceOf(endpoint).name, spaceOf(endpoint)]));
     for (const space of spaces.values()) {
       const words = wordsOf(space, request, facts.tokens);
-      if (words) facts.blocks.push(this.#chains.update(program ?? "", space, organisation, words));
+      if (words) facts.blocks.push(this.#chains.update(program ?? "", space, cacheSalt(request), words));
     }
     return facts;
   }
@@ -63,7 +62,7 @@ async function tokenized(
   const first = able.find(({ endpoint }) => endpoint === knows) ?? able[0];
   if (!first || isMany(request.body)) return undefined;
   const body = { ...request.body, model: first.model };
-  return first.engine.tokenize(request.endpoint, body, request.principal.organisation, request.signal);
+  return first.engine.tokenize(request.endpoint, body, cacheSalt(request), request.signal);
 }
 
 /** Several prompts in one call are several prefixes: they are placed by load alone. */
@@ -83,8 +82,17 @@ function textOf(body: Json): string {
   return [JSON.stringify(body["tools"] ?? null), ...messages].join("\n");
 }
 
-/** A program's name among those of all tenants: runs have one of their own, a client's session is its organisation's. */
-export function programKey({ principal, program, run }: CallRequest): string | undefined {
+/**
+ * What a call's prefixes are salted by, in every cache: engines' KV and files, the index of the scheduler, remembered texts. Calls under
+ * two salts never share, so that neither cached tokens nor time tell one what another asked. A call may narrow it to its key.
+ */
+export function cacheSalt({ principal, cacheScope }: CallRequest): string {
+  return cacheScope === "key" ? `${principal.project}/${principal.key}` : principal.project;
+}
+
+/** A program's name among those of all tenants: runs have one of their own, a client's session is its cache salt's. */
+export function programKey(request: CallRequest): string | undefined {
+  const { program, run } = request;
   if (run !== undefined && (program === undefined || program === run)) return run;
-  return program === undefined ? undefined : `${principal.organisation}/${program}`;
+  return program === undefined ? undefined : `${cacheSalt(request)}/${program}`;
 }

@@ -16,7 +16,7 @@ const requestOf: LegRequest = (endpoint, leg, transfer) => ({
   body: { model: endpoint.model },
   hints: {
     attempt: leg === undefined ? "att" : `att.${leg}`,
-    ...{ organisation: "org", project: "prj" },
+    ...{ cacheSalt: "org", project: "prj" },
     ...(transfer && { transfer }),
   },
 });

@@ -104,16 +104,17 @@ export class ChainCache {
     return this.used;
   }
 
-  /** Forgets the prompts of one organisation. */
+  /** Forgets the prompts under a project's salts: its own, and those of its keys (`cacheSalt` in the gateway). */
   forget(salt: string): void {
     for (const [id, chain] of this.chains) {
-      if ((JSON.parse(id) as string[])[1] !== salt) continue;
+      const of = (JSON.parse(id) as string[])[1]!;
+      if (of !== salt && !of.startsWith(`${salt}/`)) continue;
       this.chains.delete(id);
       this.used -= chain.bytes;
     }
   }
 
-  /** Blocks of `prompt` (tokens, or text by `textWords`) for the conversation `key` of the organisation `salt`. */
+  /** Blocks of `prompt` (tokens, or text by `textWords`) for the conversation `key` under the salt `salt`. */
   update(key: string, space: Space, salt: string, prompt: Uint32Array): PromptBlocks {
     const id = JSON.stringify([space.name, salt, key]);
     const chain = this.chains.get(id) ?? new HashChain(space, salt);

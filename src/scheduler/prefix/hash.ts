@@ -3,7 +3,7 @@
 // The chain's whole state between two blocks is the hash itself: an engine's event that names only its parent block can be
 // continued. Two 32-bit lanes, each step a bijection of the 64-bit state (so only different words can make states meet),
 // closed by MurmurHash3's finaliser. It is not cryptographic: a collision costs a wrong placement, never a wrong answer,
-// and prompts of different organisations start from different salts. SHA-256 would cost 3.1 ms for 400 KB, this a tenth.
+// and prompts of different projects start from different salts. SHA-256 would cost 3.1 ms for 400 KB, this a tenth.
 import { textBlockBytes, textBlockTokens } from "../limits.ts";
 
 /** Endpoints whose blocks can be compared: model (tokeniser), block size, unit. The name is part of every hash. */
@@ -31,7 +31,7 @@ export function textSpace(model: string): Space {
   };
 }
 
-/** Hash of the empty prompt of one organisation in one space: the parent of every first block. Written to out[at], out[at+1]. */
+/** Hash of the empty prompt under one salt in one space: the parent of every first block. Written to out[at], out[at+1]. */
 export function seedInto(space: string, salt: string, out: Uint32Array, at: number): void {
   // A length between the two parts: ("ab", "c") and ("a", "bc") differ.
   const text = `${space.length}:${space}${salt}`;

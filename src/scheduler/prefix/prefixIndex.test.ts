@@ -104,7 +104,7 @@ describe("prefix index", () => {
     expect(matchOf(index, promptOf([1, 2, 0, 1, 2]), 0)).toBe(4);
   });
 
-  it("keeps organisations apart: equal tokens under another salt do not match", () => {
+  it("keeps projects apart: equal tokens under another salt do not match", () => {
     const index = new PrefixIndex();
     index.join(0, space.name, size);
     index.apply(0, { ...stored(0, 0, [1, 2, 1], 0), salt: "org-a" });

@@ -18,7 +18,7 @@ export function kvCacheRoutes({ engines, gateway }: ServerDependencies) {
   return apiApp().openapi(erase, async (c) => {
     const { principal } = c.var;
     ownerOnly(principal, "erase KV caches");
-    gateway.forget(principal.organisation);
+    gateway.forget(principal.project);
     const [erased, not_by_project]: [string[], string[]] = [[], []];
     for (const { endpoint, engine } of engines.list(principal.organisation)) {
       // One that cannot be reached fails the whole: what is said to be erased is.
