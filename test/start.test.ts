@@ -142,14 +142,14 @@ describe("an instance, from its first start to its last stop", () => {
     const second = await run(["up"], env());
     expect(second.code).toBe(1);
     expect(second.stderr).toContain("runs already");
-    expect(second.stderr).toContain(`Process ${instance.process.pid} serves ${instance.address}`);
+    expect(second.stderr).toContain(`Process ${instance.mainPid()} serves ${instance.address}`);
   });
 
   test("keeps its port: another home's start is told who has it", async () => {
     const other = await run(["up"], { LINESHAFT_HOME: join(folder, "other"), LINESHAFT_PORT: String(instance.port) });
     expect(other.code).toBe(1);
     expect(other.stderr).toContain(`Port ${instance.port} is in use`);
-    expect(other.stderr).toContain(`pid ${instance.process.pid}`);
+    expect(other.stderr).toContain(`pid ${instance.mainPid()}`);
     expect(other.stderr).toContain("LINESHAFT_PORT=");
   });
 
@@ -208,6 +208,46 @@ describe("an instance, from its first start to its last stop", () => {
     expect(instance.output()).not.toContain(firstKey);
     const { stdout } = await run(["bill", "--json"], env());
     expect(JSON.parse(stdout).total.calls).toBe(10);
+  });
+
+  test("is started again when it crashes: nothing is left of the life before, and clients find it where it was", async () => {
+    const before = await statusOf(instance);
+    const crashed = instance.mainPid();
+    process.kill(crashed, "SIGKILL");
+    await expect
+      .poll(async () => (await fetch(`${instance.address}/healthz`).catch(() => undefined))?.status, {
+        timeout: 120_000,
+      })
+      .toBe(200);
+    expect(instance.mainPid()).not.toBe(crashed);
+    expect(childPids(before).filter(alive)).toEqual([]);
+    expect(instance.output()).toMatch(/Lineshaft was ended by SIGKILL. It is started again in 0.5 s./);
+    await expect.poll(() => instance.output(), { timeout: 60_000 }).toMatch(/Lineshaft is ready again/);
+    const status = await statusOf(instance);
+    expect(status.alarms).toMatchObject([{ code: "main_restarted" }]);
+    await fetch(`${instance.address}/api/alarms/${status.alarms[0]!.id}`, {
+      method: "DELETE",
+      headers: { authorization: `Bearer ${instance.key}` },
+    });
+    // One key was made and printed, by the first start of the home.
+    expect((await run(["call", "Say yes.", "--max-tokens", "4"], env())).code).toBe(0);
+  });
+
+  test("settles and stops when its keeper is killed, and leaves nothing running", async () => {
+    const status = await statusOf(instance);
+    const all = [instance.mainPid(), ...childPids(status)];
+    instance.process.kill("SIGKILL");
+    await expect.poll(() => all.filter(alive), { timeout: 60_000 }).toEqual([]);
+    instance = await startInstance({ home: instance.home, port: instance.port });
+  });
+
+  test("ends with its keeper when the process that the home names is asked to stop", async () => {
+    const children = childPids(await statusOf(instance));
+    process.kill(instance.mainPid(), "SIGTERM");
+    const [code] =
+      instance.process.exitCode === null ? await once(instance.process, "exit") : [instance.process.exitCode];
+    expect([code, children.filter(alive)]).toEqual([0, []]);
+    instance = await startInstance({ home: instance.home, port: instance.port });
   });
 
   test("has no key to show once the credentials file is gone; `keys create` makes another", async () => {

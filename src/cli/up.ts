@@ -5,6 +5,7 @@ import type { Progress } from "../models/index.ts";
 import { verb, type Context } from "./context.ts";
 import { bytes, duration } from "./format.ts";
 import type { Instance, StartReport } from "./instance/start.ts";
+import { Kept } from "./kept.ts";
 import { readSettings } from "./settings.ts";
 import { version } from "./version.ts";
 
@@ -17,7 +18,9 @@ export function registerUp(program: Command, context: Context): void {
   }).action(async (options: { json?: boolean }) => {
     const { terminal } = context;
     const begun = performance.now();
-    const interrupt = new Interrupt(context);
+    const kept = new Kept(context.env);
+    const interrupt = new Interrupt(context, kept);
+    kept.watch(() => interrupt.begin());
     outliveOutput();
     const report = new StartProgress(context);
     let instance: Instance;
@@ -32,6 +35,7 @@ export function registerUp(program: Command, context: Context): void {
         report,
         signal: interrupt.stopping,
         onKill: (kill) => interrupt.onSecond(kill),
+        restarted: kept.restarted,
       });
     } catch (error) {
       if (!interrupt.stopping.aborted) throw error;
@@ -40,7 +44,10 @@ export function registerUp(program: Command, context: Context): void {
     } finally {
       report.end();
     }
-    if (options.json) terminal.print(JSON.stringify(readyJson(instance)));
+    kept.ready();
+    // What is read at a start has been read: a restart says on stderr that it is there again.
+    if (kept.restarted) terminal.note(`Lineshaft is ready again in ${duration(performance.now() - begun)}.`);
+    else if (options.json) terminal.print(JSON.stringify(readyJson(instance)));
     else for (const line of readyLines(instance, performance.now() - begun)) terminal.print(line);
     await interrupt.stopped;
     const stopBegun = performance.now();
@@ -124,20 +131,27 @@ class Interrupt {
   readonly stopped: Promise<void>;
   #kill: () => void = () => {};
 
-  constructor(context: Context) {
+  readonly #kept: Kept;
+
+  constructor(context: Context, kept: Kept) {
+    this.#kept = kept;
     this.stopped = new Promise((resolve) => this.stopping.addEventListener("abort", () => resolve(), { once: true }));
     for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
       process.removeAllListeners(name);
       process.on(name, () => {
-        if (!this.stopping.aborted) {
-          this.#stop.abort();
-          return;
-        }
+        if (!this.stopping.aborted) return this.begin();
         this.#kill();
         context.terminal.note("Ended at once; what was under way is settled at the next start.");
         process.exit(130);
       });
     }
+  }
+
+  /** Settles and stops. */
+  begin(): void {
+    if (this.stopping.aborted) return;
+    this.#kept.stopping();
+    this.#stop.abort();
   }
 
   onSecond(kill: () => void): void {

@@ -3,7 +3,7 @@ export { programEnvironment } from "./environment.ts";
 export { FleetError, explainEnding } from "./errors.ts";
 export { Home, type Credentials, type MainRecord, type Secrets } from "./home.ts";
 export { tryLock, waitForLock } from "./lock.ts";
-export { endOrphans } from "./orphans.ts";
+export { endOrphans, endOrphansOf } from "./orphans.ts";
 export { assertPortFree, freePort, isLoopback, portError, portHolder } from "./ports.ts";
 export { commandLine, treeMemory } from "./processes.ts";
 export { Supervisor, type SupervisorOptions } from "./supervisor.ts";

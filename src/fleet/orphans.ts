@@ -4,6 +4,8 @@
 import { readFileSync, readdirSync } from "node:fs";
 import { orphanGoneMs, orphanStopMs } from "./limits.ts";
 import { FleetError } from "./errors.ts";
+import type { Home } from "./home.ts";
+import { tryLock } from "./lock.ts";
 import { commandLine, identify, isSame, killTree, signal, waitGone, type ProcessIdentity } from "./processes.ts";
 import { ChildRecords } from "./records.ts";
 
@@ -22,6 +24,12 @@ export async function endOrphans(recordsPath: string, home: string): Promise<str
   for (const orphan of marked(home)) if (!known.has(orphan.pid)) orphans.push(orphan);
   await Promise.all(orphans.map(end));
   return orphans.map((orphan) => orphan.name);
+}
+
+/** The same for a home whose main process is known to have ended. Does nothing when another has taken the home meanwhile. */
+export async function endOrphansOf(home: Home): Promise<void> {
+  using lock = tryLock(home.file("run", "lock"));
+  if (lock) await endOrphans(home.recordsPath, home.path);
 }
 
 /** Recorded children that still are who they were: same pid, same start, and a program of the recorded command. */

@@ -1,6 +1,7 @@
 // A real Lineshaft for tests that cross rooms: `bin/lineshaft up --json` in a folder of its own, on a free port.
 import { spawn, type ChildProcess } from "node:child_process";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { readFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -18,11 +19,13 @@ export interface Instance extends AsyncDisposable {
   printed: ReadyLine;
   home: string;
   port: number;
-  /** The main process, not a shell around it. */
+  /** The keeper: what was started, and what signals are given to. */
   process: ChildProcess;
+  /** The main process below it, as the home names it now. */
+  mainPid(): number;
   /** Everything it printed so far. */
   output(): string;
-  /** Waits for the main process to end after a signal; answers its exit code. */
+  /** Waits for the keeper to end after a signal; answers its exit code. SIGKILL kills the keeper and main, as a lost machine does. */
   end(signal: NodeJS.Signals): Promise<number | null>;
 }
 
@@ -49,8 +52,17 @@ export async function startInstance(options: InstanceOptions = {}): Promise<Inst
   // Only the first start of a home prints the key; later ones say where it lies.
   const kept = ready.credentials === null ? undefined : await readFile(ready.credentials, "utf8");
   const key = ready.key ?? (kept === undefined ? "" : (JSON.parse(kept) as { key: string }).key);
+  const mainPid = () => (JSON.parse(readFileSync(join(home, "run/main.json"), "utf8")) as { pid: number }).pid;
   const end = (signal: NodeJS.Signals) => {
-    child.kill(signal);
+    if (signal !== "SIGKILL" || child.exitCode !== null || child.signalCode !== null) {
+      child.kill(signal);
+      return gone;
+    }
+    // Both at one moment: main neither settles because its keeper has gone, nor is started again by it.
+    const main = mainPid();
+    process.kill(main, "SIGSTOP");
+    child.kill("SIGKILL");
+    process.kill(main, "SIGKILL");
     return gone;
   };
   return {
@@ -58,7 +70,7 @@ export async function startInstance(options: InstanceOptions = {}): Promise<Inst
     console: ready.console,
     key,
     printed: ready,
-    ...{ home, port, process: child, output: () => printed, end },
+    ...{ home, port, process: child, mainPid, output: () => printed, end },
     async [Symbol.asyncDispose]() {
       await end("SIGTERM");
       if (!options.home) await rm(home, { recursive: true, force: true, maxRetries: 5 });

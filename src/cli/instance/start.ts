@@ -72,6 +72,8 @@ export interface StartOptions {
   report: StartReport;
   /** Aborts a start that is under way. */
   signal: AbortSignal;
+  /** It crashed and was started again: how often by now, and why the last time. */
+  restarted?: { times: number; reason: string } | undefined;
   /** Told early how to end every child at once, for a second Ctrl-C. */
   onKill(kill: () => void): void;
 }
@@ -176,6 +178,7 @@ async function compose(options: StartOptions, stack: AsyncDisposableStack): Prom
     ),
   );
   if (await isSuperuser(db)) alarms.raise({ code: "database_superuser", message: superuserAdvice });
+  if (options.restarted) restartAlarm(alarms, options.restarted);
   watchSilence(db, alarms);
   diskBecame = (full) => storageAlarm(alarms, full);
   if (disk.full) storageAlarm(alarms, true);
@@ -258,6 +261,13 @@ function watchSilence(db: Database, alarms: Alarms): void {
       message:
         "The database answers nothing: calls are refused with 503 until it does. Look at its process, its disk and the network to it.",
     });
+  });
+}
+
+function restartAlarm(alarms: Alarms, { times, reason }: { times: number; reason: string }): void {
+  alarms.raise({
+    code: "main_restarted",
+    message: `Lineshaft ${reason}, and was started again (${times === 1 ? "once" : `${times} times`} by now). Runs went on, calls under way were cut. Look at what it printed, and at memory and disk.`,
   });
 }
 
