@@ -3,9 +3,11 @@ import { connect } from "node:http2";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { GatewayError } from "../gateway/errors.ts";
 import { keyRevoked } from "../gateway/refusals.ts";
+import { getBlob, newId, putBlob } from "../store/index.ts";
 import { testDatabase } from "../store/testing.ts";
 import { RestateClient } from "./restate/client.ts";
 import { startHouse, type House } from "./testing.ts";
+import type { Published } from "./types.ts";
 
 let db: Awaited<ReturnType<typeof testDatabase>>;
 let house: House;
@@ -26,16 +28,20 @@ test("the example: readings, decision, work order, verdict, one result on the le
   const created = await house.api("POST", "/api/runs", { agent: "maintenance-inspector", input });
   expect(created.json).toMatchObject({ agent: "maintenance-inspector", version: 1 });
   const run = await house.until(created.json.id, "completed", "failed");
-  expect(run).toMatchObject({ status: "completed", error_code: null, steps: 4, outcome: { verdict: "passed" } });
+  expect(run).toMatchObject({ status: "completed", error_code: null, steps: 5, outcome: { verdict: "passed" } });
   expect(run.step_list.map((step: any) => [step.kind, step.name, step.status])).toEqual([
     ["tool", "readings", "completed"],
     ["model", "decision", "completed"],
     ["tool", "order", "completed"],
+    ["tool", "find_work_order", "completed"],
     ["verify", "correct-work-order", "completed"],
   ]);
   const key = `${house.tenant.organisation}:${run.id}:2:0`;
   expect(run.step_list[2].effect).toEqual({ key, tool: "open_work_order", state: "done", attempts: 1 });
   expect(run.output).toEqual(house.plant.orders.find(key));
+  // The verifier sees the order as the plant keeps it under the effect's key, not as its opening was answered.
+  expect(run.step_list[3]).toMatchObject({ input: { effect_key: key }, output: house.plant.orders.find(key) });
+  expect(run.step_list[4].input.order).toEqual(house.plant.orders.find(key));
   expect(run.outcome.price_nano).toBe("50000000");
   const { rows } = await db.query("select kind from journals where id = $1", [`result:${run.id}`]);
   expect(rows).toEqual([{ kind: "result" }]);
@@ -55,7 +61,38 @@ test("the engine is told when tools run and when the run has ended; live events 
   expect(house.facts.map(({ type }) => type)).toEqual([
     ...["tool_started", "tool_ended", "tool_started", "tool_ended", "run_ended"],
   ]);
-  expect(house.events.filter(({ type }) => type === "step")).toHaveLength(4);
+  expect(house.events.filter(({ type }) => type === "step")).toHaveLength(5);
+});
+
+test("evidence that a model's words have reached is refused at publishing; a version of before runs on, with an alarm", async () => {
+  const withoutLookup = (manifest: { tools: { allow: Record<string, { lookup?: string | undefined }> }[] }) =>
+    delete manifest.tools[0]!.allow["open_work_order"]!.lookup;
+  await expect(house.deployExample((manifest) => withoutLookup(manifest))).rejects.toThrow(
+    /carries a model's words: decision 'decision' → argument 'failure_mode' of step 'order' \(open_work_order\) → evidence/,
+  );
+  const { project } = house.tenant;
+  const { rows } = await db.query<{ agent: string; number: number; ref: string }>(
+    `select v.agent, v.number, v.manifest_ref as ref from agent_versions v join agents a on a.id = v.agent
+     where a.project = $1 and a.name = 'maintenance-inspector' order by v.number desc limit 1`,
+    [project],
+  );
+  const { evidence, ...before } = (await getBlob(db, project, rows[0]!.ref)) as Published;
+  expect(evidence).toBe("independent");
+  withoutLookup(before.manifest);
+  await db.query("insert into agent_versions (id, agent, number, manifest_ref) values ($1, $2, $3, $4)", [
+    ...[newId("agv"), rows[0]!.agent, rows[0]!.number + 1, await putBlob(db, project, before)],
+  ]);
+  const input = { machine: "M-001", bare: false };
+  const { json } = await house.api("POST", "/api/runs", { agent: "maintenance-inspector", input });
+  const run = await house.until(json.id, "completed", "failed");
+  expect(run).toMatchObject({ status: "completed", steps: 4, outcome: { verdict: "passed" } });
+  expect(house.alarms).toContainEqual(
+    expect.objectContaining({
+      ...{ code: "evidence_tainted", subject: "maintenance-inspector", organisation: house.tenant.organisation },
+      message: expect.stringContaining("argument 'failure_mode' of step 'order'"),
+    }),
+  );
+  expect(await house.deployExample()).toMatchObject({ version: 3, created: true });
 });
 
 test("the same idempotency key is the same run; with another input it is refused", async () => {
@@ -385,7 +422,7 @@ test("the room stopped and started again in the middle: runs go on", async () =>
       return house.until(json.id, "completed", "failed");
     },
   );
-  expect(run).toMatchObject({ status: "completed", steps: 4 });
+  expect(run).toMatchObject({ status: "completed", steps: 5 });
 });
 
 test("nobody but our Restate may invoke the endpoint", async () => {
@@ -412,6 +449,6 @@ test("lists page by cursor and filter; agents count their runs and outcomes", as
   const failed = (await house.api("GET", "/api/runs?status=failed")).json.data;
   expect(new Set(failed.map((run: any) => run.status))).toEqual(new Set(["failed"]));
   const { json } = await house.api("GET", "/api/agents/maintenance-inspector");
-  expect(json).toMatchObject({ model: "scripted", version: 1, runs: { running: 0 }, manifest: { kind: "Agent" } });
+  expect(json).toMatchObject({ model: "scripted", version: 3, runs: { running: 0 }, manifest: { kind: "Agent" } });
   expect(json.outcomes.passed).toBeGreaterThan(30);
 });

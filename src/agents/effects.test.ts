@@ -202,3 +202,18 @@ test.each([
   await expect(effects.perform(owner, request, stop.signal)).rejects.toMatchObject({ code });
   expect(await stateOf(`${owner.organisation}:${owner.run}:2:0`)).toEqual({ state, attempts: 1 });
 });
+
+test("for the evidence a system is asked what it keeps, whatever the act answered; what it does not know is asked for again", async () => {
+  const owner = await newRun();
+  const { done, asked, effects } = scripted();
+  const { key, output } = await effects.perform(owner, { tool: withLookup, arguments: {}, decidedBy: at }, signal);
+  done.set(key, { number: "as the system keeps it" });
+  expect(output).not.toEqual(done.get(key));
+  expect(await effects.lookUp(owner.project, key, withLookup, signal)).toEqual(done.get(key));
+  expect(asked.at(-1)).toEqual({ name: "find", args: { effect_key: key }, key: undefined });
+  done.delete(key);
+  await expect(effects.lookUp(owner.project, key, withLookup, signal)).rejects.toMatchObject({
+    code: "effect_not_found",
+    retryAfterMs: expect.any(Number),
+  });
+});

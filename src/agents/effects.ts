@@ -160,6 +160,17 @@ export class Effects {
     );
   }
 
+  /** What the tool's system keeps of an effect that is done. Throws StepError, to be tried again, when the system does not know it. */
+  async lookUp(project: string, key: string, tool: PinnedTool, signal: AbortSignal): Promise<unknown> {
+    const found = await this.#ask(key, tool, project, signal);
+    if (found) return found.result;
+    throw new StepError(
+      "effect_not_found",
+      `'${tool.name}' answered that its work was done, but '${tool.lookup!.name}' does not know effect ${key}. Nothing is judged or charged before it does: look at the tool's system.`,
+      { retryAfterMs: limits.retryFirstMs },
+    );
+  }
+
   /** What the tool's system knows of the effect; undefined when it never happened. */
   async #ask(
     key: string,

@@ -12,7 +12,7 @@ const decision = { type: "object", properties: { mode: { enum: ["a", "b"] } }, r
 
 const declared = {
   output: decision,
-  tools: plant({ read: { effect: false }, act: { effect: true, accepts_key: true } }),
+  tools: plant({ read: { effect: false }, act: { effect: true, accepts_key: true, lookup: "find" } }),
   steps: [
     { id: "look", tool: "read", with: { machine: "${input.machine}" } },
     { id: "judge", decide: "Report: ${steps.look.output.report}" },
@@ -26,9 +26,13 @@ const looked = { kind: "tool", name: "look", output: { report: "Hot." } } as con
 const judged = { kind: "model", name: "judge", output: { content: '{"mode":"a"}', value: { mode: "a" } } } as const;
 const paused = { kind: "wait", name: "pause", output: {} } as const;
 const did = { kind: "tool", name: "do", output: { number: 7 } } as const;
+/** What the tool's system says of the effect, which is not what the tool said. */
+const kept = { kind: "tool", name: "find", output: { number: 8 } } as const;
 const verified = { kind: "verify", name: "c", output: { verdict: "passed" } } as const;
 
 const loop = { tools: plant({ read: { effect: false } }) };
+const soldLoop = { tools: declared.tools, outcome: { ...declared.outcome, evidence: { asked: "${input}" } } };
+const acted = { ...did, name: "act" };
 const calls = (...names: string[]) => ({
   kind: "model" as const,
   name: "think",
@@ -57,13 +61,18 @@ test.each<[string, RunState, object]>([
     { type: "tool", name: "do", arguments: { machine: "a" }, decidedBy: { step: 3, ordinal: 0 } },
   ],
   [
-    "then the evidence is judged",
+    "then the system of an effect in the evidence is asked what it keeps",
     stateOf(declared, [looked, judged, paused, did]),
-    { type: "verify", name: "c", evidence: { order: { number: 7 } } },
+    { type: "lookup", name: "find", tool: { name: "act" }, decidedBy: { step: 3, ordinal: 0 } },
+  ],
+  [
+    "then the evidence is judged, as the system keeps it",
+    stateOf(declared, [looked, judged, paused, did, kept]),
+    { type: "verify", name: "c", evidence: { order: { number: 8 } } },
   ],
   [
     "once",
-    stateOf(declared, [looked, judged, paused, did, verified]),
+    stateOf(declared, [looked, judged, paused, did, kept, verified]),
     { type: "finish", output: { done: { number: 7 } } },
   ],
   [
@@ -172,13 +181,22 @@ test.each<[string, RunState, object]>([
     { type: "fail", code: "limit_steps" },
   ],
   [
-    "a loop's outcome is judged by the tools' outputs",
-    stateOf({ ...loop, outcome: { ...declared.outcome, evidence: { asked: "${input}" } } }, [
-      calls("read"),
-      looked,
-      answered("Done."),
-    ]),
-    { type: "verify", evidence: { asked: { machine: "M-1" }, tools: [{ tool: "look", output: { report: "Hot." } }] } },
+    "a loop's effects are asked for before its outcome, in the order of their happening",
+    stateOf(soldLoop, [calls("read", "act"), looked, acted, calls("act"), acted, answered("Done."), kept]),
+    { type: "lookup", name: "find", decidedBy: { step: 3, ordinal: 0 } },
+  ],
+  [
+    "a loop's outcome is judged by what the effects' systems keep, and by no tool's answer",
+    stateOf(soldLoop, [calls("read", "act"), looked, acted, answered("Done."), kept]),
+    { type: "verify", evidence: { asked: { machine: "M-1" }, tools: [{ tool: "act", output: { number: 8 } }] } },
+  ],
+  [
+    "a version of before shows what the tools answered",
+    {
+      ...stateOf(soldLoop, [calls("act"), acted, answered("Done.")]),
+      published: { ...stateOf(soldLoop).published, evidence: undefined } as never,
+    },
+    { type: "verify", evidence: { tools: [{ tool: "act", output: { number: 7 } }] } },
   ],
 ])("%s", async (_what, state, action) => {
   expect(await next(state, check)).toMatchObject(action);

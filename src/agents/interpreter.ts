@@ -1,13 +1,13 @@
 // What a run does next, decided from what has happened: `next(state, check) → action`. Pure: no clock, no I/O, no randomness, so that
 // a run started again from its rows, on another machine and in another Restate, goes on exactly where it was.
 //
-//   declared program:  step 0 → step 1 → … → [verify] → finish
+//   declared program:  step 0 → step 1 → … → [lookup]* → [verify] → finish
 //   free loop:         model ─┬─ tool calls → tool → … → model
-//                             └─ no calls → [answer in the output's shape] → [verify] → finish
+//                             └─ no calls → [answer in the output's shape] → [lookup]* → [verify] → finish
 //
 // Any step that failed ends the run, except a tool's failure in the free loop, which the model is told.
 import { conversation, stablePrefix } from "./prompt.ts";
-import { resolve, ReferenceError, type Scope } from "./references.ts";
+import { referencesIn, resolve, ReferenceError, type Scope } from "./references.ts";
 import type { Action, ModelOutput, PinnedTool, RunState, StepResult, ToolCall } from "./types.ts";
 import type { Check } from "./validation.ts";
 
@@ -168,18 +168,56 @@ async function callTool(
   };
 }
 
-/** The program is done: verify once where there is a contract, then finish. `taken` steps belong to the program itself. */
+/**
+ * The program is done: where there is a contract, ask the systems of the effects in its evidence, verify once, then finish. `taken`
+ * steps belong to the program itself.
+ */
 function conclude(state: RunState, output: unknown, taken: number): Action {
-  const { outcome } = state.published.manifest;
-  if (!outcome || state.steps.slice(taken).some((step) => step.kind === "verify")) return { type: "finish", output };
+  const { manifest, evidence: rule } = state.published;
+  const { outcome } = manifest;
+  const after = state.steps.slice(taken);
+  if (!outcome || after.some((step) => step.kind === "verify")) return { type: "finish", output };
+  const lookups = rule === "independent" ? lookupsOf(state, taken) : [];
+  const due = lookups[after.length];
+  if (due) return { type: "lookup", name: due.tool.lookup!.name, tool: due.tool, decidedBy: due.decidedBy };
   const scope = scopeOf(state);
-  // In the free loop there are no step ids: the verifier sees the tools' outputs under the tools' names, newest last.
+  const looked = lookups.map((lookup, index) => ({ ...lookup, output: after[index]!.output }));
+  for (const { step, output: kept } of looked) if (step !== undefined) scope.steps[step] = kept;
   const evidence = resolve(outcome.evidence, scope) as Record<string, unknown>;
-  return {
-    type: "verify",
-    name: outcome.contract,
-    evidence: state.published.manifest.steps ? evidence : { ...evidence, tools: toolOutputs(state.steps) },
-  };
+  if (manifest.steps) return { type: "verify", name: outcome.contract, evidence };
+  // In the free loop there are no step ids: the verifier sees outputs under the tools' names, newest last.
+  const tools =
+    rule === "independent"
+      ? looked.map(({ tool, output: kept }) => ({ tool: tool.name, output: kept }))
+      : toolOutputs(state.steps);
+  return { type: "verify", name: outcome.contract, evidence: { ...evidence, tools } };
+}
+
+interface Lookup {
+  /** Id of the declared step. */
+  step?: string;
+  tool: PinnedTool;
+  decidedBy: { step: number; ordinal: number };
+}
+
+/** Effects that the verifier sees by their lookup, in the order in which they happened. */
+function lookupsOf(state: RunState, taken: number): Lookup[] {
+  const { manifest, tools } = state.published;
+  const lookedUp = (name: string | undefined) =>
+    tools.find((tool) => tool.name === name && tool.effect && tool.lookup !== undefined);
+  if (manifest.steps) {
+    const named = new Set(referencesIn(manifest.outcome!.evidence).map(({ step }) => step));
+    return manifest.steps.flatMap((step, number) => {
+      const tool = named.has(step.id) ? lookedUp(step.tool) : undefined;
+      return tool ? [{ step: step.id, tool, decidedBy: { step: number, ordinal: 0 } }] : [];
+    });
+  }
+  let decision = 0;
+  return state.steps.slice(0, taken).flatMap((step, number) => {
+    if (step.kind === "model") decision = number;
+    const tool = step.kind === "tool" && step.status === "completed" ? lookedUp(step.name) : undefined;
+    return tool ? [{ tool, decidedBy: { step: decision, ordinal: number - decision - 1 } }] : [];
+  });
 }
 
 function toolOutputs(steps: StepResult[]): { tool: string; output: unknown }[] {

@@ -8,6 +8,7 @@ import { boundedManifest, problemsOf, readManifest, type Problem, type ReadManif
 import { AgentManifestError, manifestHint } from "./errors.ts";
 import { limits } from "./limits.ts";
 import { ReferenceError, referencesIn, type Reference } from "./references.ts";
+import { evidenceTaint } from "./taint.ts";
 
 const agentName = z
   .string()
@@ -91,7 +92,9 @@ const outcome = z.strictObject({
   }),
   evidence: z
     .record(z.string(), z.unknown())
-    .describe("What the verifier sees: references to the input and to outputs of tools, never to a model's words"),
+    .describe(
+      "What the verifier sees: references to the input and to outputs of tools that no model's words have reached; of an effect with a lookup, what the lookup says",
+    ),
   price: money.describe("Charged once for a run whose outcome passed"),
   currency: z
     .string()
@@ -194,9 +197,15 @@ function* crossChecks(manifest: Manifest): Generator<[PropertyKey[], string]> {
     }
   }
   if (tools.size > limits.tools) yield [["tools"], `holds ${tools.size} tools, at most ${limits.tools} are allowed`];
-  yield* stepChecks(manifest, tools);
-  if (manifest.outcome)
-    yield* referenceChecks(manifest.outcome.evidence, ["outcome", "evidence"], toolSteps(manifest), true);
+  const stepDefects = [...stepChecks(manifest, tools)];
+  yield* stepDefects;
+  if (manifest.outcome) {
+    const defects = [...referenceChecks(manifest.outcome.evidence, ["outcome", "evidence"], toolSteps(manifest), true)];
+    yield* defects;
+    // Which words reach what can be told of references that lead somewhere.
+    if (defects.length === 0 && stepDefects.length === 0)
+      for (const taint of evidenceTaint(manifest)) yield [["outcome", "evidence"], taint];
+  }
   for (const [index, example] of manifest.examples.entries())
     if (manifest.output && (example.output === null || typeof example.output !== "object"))
       yield [["examples", index, "output"], "must have the shape of 'output'"];

@@ -6,12 +6,13 @@ import { GatewayError } from "../gateway/errors.ts";
 import { checkValues } from "../gateway/values.ts";
 import { newId, putBlob } from "../store/index.ts";
 import type { Dependencies } from "./dependencies.ts";
-import type { Effects } from "./effects.ts";
+import { effectKey, type Effects } from "./effects.ts";
 import { StepError } from "./errors.ts";
 import { limits } from "./limits.ts";
 import { judgeRun } from "./outcomes.ts";
 import { toolDefinitions } from "./prompt.ts";
 import type { ClaimedRun, StepRow } from "./runs.ts";
+import { evidenceTaint } from "./taint.ts";
 import type { ToolAnswer, ToolClient } from "./tools/mcp.ts";
 import type { Action, ModelOutput, RunState, StepResult, ToolCall } from "./types.ts";
 import { checksOf, type Check } from "./validation.ts";
@@ -61,6 +62,8 @@ export class Performer {
         this.tell(run, state, { type: "tool_started", program: run.id, tool: "wait", kind });
         return { ...(await this.#completed(run, { ...step, endedAt: until }, output)), waitUntil: until };
       }
+      case "lookup":
+        return this.#lookUp(run, state, action, signal);
       case "verify":
         return this.#verify(run, state, action);
     }
@@ -164,8 +167,28 @@ export class Performer {
     }
   }
 
+  /** What the system of an effect keeps of it: a step of its own, so that the evidence can be looked at and is asked for once. */
+  async #lookUp(
+    run: ClaimedRun,
+    state: RunState,
+    action: Extract<Action, { type: "lookup" }>,
+    signal: AbortSignal,
+  ): Promise<Done> {
+    const key = effectKey({ organisation: run.organisation, run: run.id }, action.decidedBy);
+    const step = this.#newStep(state, "tool", action.name);
+    const inputRef = await putBlob(this.#with.db, run.project, { effect_key: key });
+    try {
+      const kept = await this.#parts.effects.lookUp(run.project, key, action.tool, signal);
+      return this.#completed(run, { ...step, inputRef }, kept);
+    } catch (error) {
+      if (signal.aborted) throw signal.reason;
+      throw error;
+    }
+  }
+
   async #verify(run: ClaimedRun, state: RunState, action: Extract<Action, { type: "verify" }>): Promise<Done> {
     const step = this.#newStep(state, "verify", action.name);
+    this.#reportTaint(run, state);
     const { outcome, evidenceRef } = await judgeRun(
       this.#with,
       this.#parts.sandbox,
@@ -175,6 +198,19 @@ export class Performer {
     );
     const output = { verdict: outcome.verdict, reason: outcome.reason, verifier: outcome.verifier };
     return this.#completed(run, { ...step, inputRef: evidenceRef }, output);
+  }
+
+  /** A version that was published before taint was checked may show its verifier what a model wrote: it runs on, and its owner is told. */
+  #reportTaint(run: ClaimedRun, { published }: RunState): void {
+    if (published.evidence === "independent") return;
+    const [taint] = evidenceTaint(published.manifest);
+    const { name } = published.manifest;
+    const of = { code: "evidence_tainted", subject: name, organisation: run.organisation };
+    if (taint === undefined) return;
+    this.#with.alarms.raise({
+      ...of,
+      message: `Results of agent ${name} are judged by evidence that a model may have written, and charged by its contract. Publish it again, which refuses that: the evidence ${taint}.`,
+    });
   }
 
   #newStep(state: RunState, kind: StepResult["kind"], name: string): StepRow {

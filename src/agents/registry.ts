@@ -51,6 +51,7 @@ export async function publish(
     const { id, version, file } = manifest.outcome.verifier;
     const source = request.files![file]!;
     const hash = createHash("sha256").update(source).digest("hex");
+    published.evidence = "independent";
     published.verifier = { ref: await putBlob(db, publisher.project, source), name: `${id}@${version} sha256:${hash}` };
   }
   const ref = await putBlob(db, publisher.project, published);

@@ -19,6 +19,7 @@ import { createAgents, type Agents } from "./agents.ts";
 import { restateCommand, type RestateCommand } from "./restate/server.ts";
 import type { PinnedTool, Published, RunState, StepResult } from "./types.ts";
 import { checkManifest, type Manifest } from "./manifest.ts";
+import { toolsOf } from "./taint.ts";
 
 export interface RestateProcess extends AsyncDisposable {
   command: RestateCommand;
@@ -315,10 +316,15 @@ export function stateOf(
   more: Partial<RunState> = {},
 ): RunState {
   const checked = checkManifest({ kind: "Agent", name: "a", instructions: "Be brief.", ...manifest });
-  const names = checked.tools.flatMap((server) => Object.keys(server.allow));
   const published: Published = {
     manifest: { ...checked, model: "m" },
-    tools: names.map((name) => pinnedTool(name)),
+    tools: [...toolsOf(checked)].map(([name, { effect, accepts_key, lookup }]) =>
+      pinnedTool(name, {
+        ...{ effect, acceptsKey: accepts_key },
+        ...(lookup !== undefined && { lookup: { name: lookup, hash: "sha256:1" } }),
+      }),
+    ),
+    ...(checked.outcome && { evidence: "independent" as const }),
   };
   return {
     ...{ run: "run_1", published, input: { machine: "M-1" }, tokensUsed: 0 },

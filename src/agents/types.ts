@@ -23,6 +23,11 @@ export interface PinnedTool {
 export interface Published {
   manifest: Manifest & { model: string };
   tools: PinnedTool[];
+  /**
+   * `independent`: the evidence holds no model's words (taint.ts), and an effect with a lookup is shown as the lookup says. Absent in
+   * versions that were published before that was checked: their evidence is what the tools answered.
+   */
+  evidence?: "independent";
   /** Source of the verifier as a blob, and its identity as outcomes name it: `id@version sha256:…`. */
   verifier?: { ref: string; name: string };
 }
@@ -95,6 +100,8 @@ export type Action =
   /** A tool call that cannot be made: written as a failed step, so that the model can do better. */
   | { type: "refuse"; name: string; input: unknown; message: string }
   | { type: "wait"; name: string; seconds: number }
+  /** Asks the system of an effect what it keeps under the effect's key, for the evidence. */
+  | { type: "lookup"; name: string; tool: PinnedTool; decidedBy: { step: number; ordinal: number } }
   | { type: "verify"; name: string; evidence: Record<string, unknown> }
   | { type: "finish"; output: unknown }
   | { type: "fail"; code: string; message: string };
