@@ -28,6 +28,9 @@ export interface StatusSources {
 /** An endpoint in one of these serves nothing, and it is not about to. */
 const away = new Set<EndpointStatus["state"]>(["down", "ejected", "trial"]);
 
+/** Workers of this machine whose calls speak against them; whether their processes live is told by their components. */
+const ejected = new Set<EndpointStatus["state"]>(["ejected", "trial"]);
+
 /** A worker that starts or leaves because somebody said so is no trouble. */
 const illStates = new Set<ComponentStatus["state"]>(["restarting", "failed", "stopped"]);
 
@@ -57,7 +60,8 @@ export async function instanceStatus(sources: StatusSources): Promise<InstanceSt
         ? [`Model ${name} is not served as wanted: ${error?.message ?? "its workers do not run."}`]
         : [],
     ),
-    ...others.flatMap((engine) => engineTrouble(engine)),
+    ...own.flatMap((deployment) => endpointTrouble(`Model ${deployment.name}`, deployment, ejected)),
+    ...others.flatMap((engine) => endpointTrouble(`Engine ${engine.name}`, engine, away)),
   ];
   return {
     version: sources.version,
@@ -77,15 +81,17 @@ function componentTrouble({ name, state, last_error }: ComponentStatus): string[
   return [`${name} is ${state}${last_error === undefined ? "." : `: ${last_error}`}`];
 }
 
-/** An engine that was added is in trouble as soon as one of its endpoints does not answer: calls to it may fail. */
-function engineTrouble({ name, endpoints }: DeploymentStatus): string[] {
-  const down = endpoints.filter(({ state }) => state === "down");
-  if (down.length === 0) return [];
-  const which =
-    endpoints.length === 1
-      ? "does not answer"
-      : `does not answer at ${down.length} of its ${endpoints.length} endpoints`;
-  return [`Engine ${name} ${which}. ${down[0]!.error ?? ""}`.trim()];
+/** It is in trouble as soon as one of its endpoints is in one of `states`: calls to it may fail. */
+function endpointTrouble(
+  who: string,
+  { endpoints }: DeploymentStatus,
+  states: ReadonlySet<EndpointStatus["state"]>,
+): string[] {
+  const ill = endpoints.filter(({ state }) => states.has(state));
+  if (ill.length === 0) return [];
+  const does = ill.every(({ state }) => state === "down") ? "does not answer" : "fails or hangs";
+  const where = endpoints.length === 1 ? "" : ` at ${ill.length} of its ${endpoints.length} endpoints`;
+  return [`${who} ${does}${where}. ${ill[0]!.error ?? ""}`.trim()];
 }
 
 export function componentOf(child: ChildStatus): ComponentStatus {

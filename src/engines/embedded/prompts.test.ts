@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { alternating, smollm } from "./chat/testing/templates.ts";
 import { Prompts } from "./prompts.ts";
 
 const template = `{% for message in messages %}{{ '<s>' + message.role + '\n' + message.content + '</s>' }}{% endfor %}{% if add_generation_prompt %}{{ '<s>assistant\n' }}{% endif %}`;
@@ -81,6 +82,18 @@ describe("prompts", () => {
         .chat("o", [user("a")], [])
         .tokens.slice(0, 2),
     ).toEqual([1, "u".codePointAt(0)]);
+  });
+
+  it.each([
+    ["ChatML", smollm, "", "<|im_end|>", ["<|im_start|>", "<|im_end|>"]],
+    ["Gemma", alternating, "<bos>", "<end_of_turn>", ["<start_of_turn>", "<end_of_turn>", "<bos>"]],
+  ])("know the turn markers of %s, and leave what people write too", (_name, source, bosToken, eosToken, markers) => {
+    const specialTokens = [...markers, "<filename>", "<s>", "</s>"];
+    const made = new Prompts(
+      { tokenize, vocabularySize: 1000, prependBos: false },
+      { source, bosToken, eosToken, specialTokens },
+    );
+    expect(made.turnMarkers.toSorted()).toEqual(markers.toSorted());
   });
 
   it("refuse tokens beyond the vocabulary, and chats without a template", () => {
