@@ -42,9 +42,14 @@ export const limits = {
   stopPollMs: 400,
   /** A verdict's reason. */
   reasonCharacters: 500,
-  /** Verifiers: bytes of memory, ticks of about 10,000 operations each, and a backstop on the clock. */
+  /** Verifiers: bytes of memory, ticks of about 10,000 operations each, CPU time in their thread, and a backstop on the clock. */
   verifierMemoryBytes: 16 * 1024 * 1024,
   verifierStackBytes: 512 * 1024,
   verifierTicks: 2_000,
+  verifierCpuMs: 10_000,
   verifierMs: 60_000,
+  /** Verdicts that are judged at once, and those that wait: of one organisation, and of all. */
+  verifierThreads: 2,
+  verdictsWaitingPerOrganisation: 2_000,
+  verdictsWaiting: 10_000,
 } as const;

@@ -7,7 +7,7 @@ import { StepError } from "./errors.ts";
 import { limits } from "./limits.ts";
 import type { ClaimedRun } from "./runs.ts";
 import type { Published } from "./types.ts";
-import { VerifierError, type Sandbox } from "./verifier/sandbox.ts";
+import { SandboxBusyError, VerifierError, type Sandbox } from "./verifier/sandbox.ts";
 
 /** Safe to repeat: the first verdict on a run stands. A verifier that is itself at fault passes nothing. */
 export async function judgeRun(
@@ -20,7 +20,13 @@ export async function judgeRun(
   const contract = published.manifest.outcome!;
   const source = (await getBlob(db, run.project, published.verifier!.ref)) as string;
   const evidenceRef = await putBlob(db, run.project, evidence);
-  const verdict = await sandbox.verify(source, evidence).catch((error: unknown) => {
+  const verdict = await sandbox.verify(source, evidence, run.organisation).catch((error: unknown) => {
+    if (error instanceof SandboxBusyError)
+      throw new StepError(error.code, error.message, {
+        retryAfterMs: limits.retryFirstMs,
+        patient: true,
+        cause: error,
+      });
     if (!(error instanceof VerifierError)) throw error;
     throw new StepError("verifier_failed", `Verifier ${published.verifier!.name} could not judge: ${error.message}`, {
       cause: error,

@@ -14,8 +14,6 @@ export interface PoolOptions {
   resources: ResourceLimits;
   waitingPerGroup: number;
   waitingTasks: number;
-  /** A thread serves one task and is thrown away: what the task left behind meets no other. One started thread is kept ready. */
-  once?: boolean;
 }
 
 /** `time`, `memory`: the task passed a limit. `busy`: too many tasks wait. `closed`: the pool was closed. `failed`: the task threw. */
@@ -75,11 +73,6 @@ export class ThreadPool {
     });
   }
 
-  /** Starts a thread before the first task needs it. */
-  warm(): void {
-    if (!this.#closed && this.#threads.size === 0) this.#start();
-  }
-
   /** Fails what waits and runs, and ends the threads. */
   async close(): Promise<void> {
     this.#closed = true;
@@ -102,6 +95,12 @@ export class ThreadPool {
     const starting = threads.filter(({ ready }) => !ready).length;
     const wanted = Math.min(this.#waitingTasks, this.#options.threads - busy);
     for (let started = starting; started < wanted; started++) this.#start();
+  }
+
+  /** A thread is there before the next task needs it, as far as there may be one. */
+  #keepSpare(): void {
+    if (this.#threads.size < this.#options.threads && ![...this.#threads].some(({ running }) => !running))
+      this.#start();
   }
 
   /** The next task, of the group whose turn it is. */
@@ -154,8 +153,7 @@ export class ThreadPool {
       timer: setTimeout(() => void this.#late(thread), this.#options.cpuMs),
     };
     worker.postMessage({ task: task.task });
-    // A thread that serves one task has a successor before it is needed.
-    if (this.#options.once && ![...this.#threads].some(({ running }) => !running)) this.#start();
+    this.#keepSpare();
   }
 
   /** The time is over by the clock: whether it is over in CPU time decides, since a busy machine gives a thread little of it. */
@@ -185,24 +183,24 @@ export class ThreadPool {
     clearTimeout(running.timer);
     thread.running = undefined;
     thread.worker.unref();
-    if (this.#options.once) void this.#end(thread, undefined);
     if (reply.error === undefined) running.resolve(reply.result);
     else running.reject(new TaskError("failed", reply.error));
     this.#dispatch();
   }
 
-  async #end(thread: Thread, error: TaskError | undefined): Promise<void> {
+  async #end(thread: Thread, error: TaskError): Promise<void> {
     if (!this.#threads.delete(thread)) return;
     const { running } = thread;
     thread.running = undefined;
     clearTimeout(running?.timer);
     const ended = thread.worker.terminate();
-    if (error) {
-      // A thread that cannot even load its code fails a task, else it would be started without end.
-      if (running) running.reject(error);
-      else if (!thread.ready && this.#waitingTasks > 0) this.#take().reject(error);
+    // A thread that cannot even load its code fails a task, else it would be started without end.
+    if (running) running.reject(error);
+    else if (!thread.ready && this.#waitingTasks > 0) this.#take().reject(error);
+    if (!this.#closed) {
+      this.#dispatch();
+      if (thread.ready) this.#keepSpare();
     }
-    if (!this.#closed) this.#dispatch();
     await ended;
   }
 }

@@ -1,28 +1,36 @@
-// The thread of sandbox.ts: one fresh QuickJS runtime per verdict, thrown away afterwards.
+// The thread of sandbox.ts: one verdict at a time, each in a QuickJS of its own: a fresh WebAssembly instance with its own memory, thrown
+// away afterwards. What a verifier breaks is broken for it alone.
+import { readFileSync } from "node:fs";
 import { parentPort } from "node:worker_threads";
-import { newQuickJSWASMModule } from "quickjs-emscripten";
+import { newQuickJSWASMModuleFromVariant, newVariant, RELEASE_SYNC } from "quickjs-emscripten";
 import type { QuickJSContext, QuickJSHandle, QuickJSRuntime, QuickJSWASMModule } from "quickjs-emscripten";
 import { limits } from "../limits.ts";
-import type { SandboxReply, SandboxRequest, Verdict } from "./sandbox.ts";
+import type { SandboxRequest, Verdict } from "./sandbox.ts";
 
 type ContextResult = ReturnType<QuickJSContext["evalCode"]>;
 
 /** What would make a verdict depend on anything but the evidence is not there. */
 const prelude = `delete globalThis.Date; delete Math.random; delete globalThis.performance;`;
 
-/** A runtime that could not be disposed of whole takes its WASM module with it. */
-let quickjs: Promise<QuickJSWASMModule> | undefined;
+// Compiled once; an instance of it takes a few milliseconds.
+const wasmModule = await WebAssembly.compile(
+  readFileSync(new URL(import.meta.resolve("@jitl/quickjs-wasmfile-release-sync/wasm"))),
+);
+const instance = (): Promise<QuickJSWASMModule> =>
+  newQuickJSWASMModuleFromVariant(newVariant(RELEASE_SYNC, { wasmModule }));
+/** The instance for the next verdict, made before it is asked for. */
+let next = instance();
 
-export async function judge(source: string, evidence: string): Promise<Verdict> {
-  const loaded = await (quickjs ??= newQuickJSWASMModule());
-  const runtime = loaded.newRuntime();
+async function judge({ source, evidence }: SandboxRequest): Promise<Verdict> {
+  const runtime = (await next).newRuntime();
   try {
     return judgeIn(runtime, source, evidence);
   } finally {
+    next = instance();
     try {
       runtime.dispose();
     } catch {
-      quickjs = undefined;
+      // What could not be disposed of goes with its instance.
     }
   }
 }
@@ -77,18 +85,17 @@ function verdictOf(answer: unknown): Verdict {
   return { verdict, reason: String(reason ?? "").slice(0, 500) };
 }
 
-async function answer(request: SandboxRequest): Promise<SandboxReply> {
-  try {
-    return { id: request.id, verdict: await judge(request.source, request.evidence) };
-  } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
-    return {
-      id: request.id,
-      error: /interrupted/.test(message) ? "The verifier did more work than is allowed." : message,
-    };
-  }
-}
-
-parentPort?.on("message", (request: SandboxRequest) => {
-  void answer(request).then((reply) => parentPort!.postMessage(reply));
+parentPort!.on("message", ({ task }: { task: SandboxRequest }) => {
+  judge(task).then(
+    (result) => parentPort!.postMessage({ result }),
+    (error: unknown) => {
+      const message = error instanceof Error ? error.message : String(error);
+      const tooMuch = /interrupted/.test(message);
+      parentPort!.postMessage({
+        error: tooMuch ? "The verifier did more work than is allowed." : message.slice(0, 500),
+      });
+    },
+  );
 });
+await next;
+parentPort!.postMessage("ready");

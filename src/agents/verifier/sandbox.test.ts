@@ -1,13 +1,13 @@
 import { afterAll, expect, test } from "vitest";
-import { Sandbox } from "./sandbox.ts";
+import { Sandbox, SandboxBusyError } from "./sandbox.ts";
 
 const sandbox = new Sandbox();
 afterAll(() => sandbox.close());
 
 test("judges evidence by the verifier's default export", async () => {
   const source = `export default ({ a, b }) => ({ verdict: a === b ? "passed" : "failed", reason: a + " and " + b });`;
-  expect(await sandbox.verify(source, { a: 1, b: 1 })).toEqual({ verdict: "passed", reason: "1 and 1" });
-  expect(await sandbox.verify(source, { a: 1, b: 2 })).toEqual({ verdict: "failed", reason: "1 and 2" });
+  expect(await sandbox.verify(source, { a: 1, b: 1 }, "org")).toEqual({ verdict: "passed", reason: "1 and 1" });
+  expect(await sandbox.verify(source, { a: 1, b: 2 }, "org")).toEqual({ verdict: "failed", reason: "1 and 2" });
 });
 
 test.each([
@@ -24,11 +24,33 @@ test.each([
   ["reaches out", "export default () => ({ verdict: process.env ? 'passed' : 'failed' })", /process/],
   ["imports", "import fs from 'node:fs'; export default () => ({ verdict: 'passed' })", /./],
 ])("a verifier that %s is at fault", async (_what, source, message) => {
-  await expect(sandbox.verify(source, {})).rejects.toThrow(message);
+  await expect(sandbox.verify(source, {}, "org")).rejects.toThrow(message);
 });
 
 test("one verifier leaves nothing behind for the next", async () => {
-  await sandbox.verify("globalThis.seen = 1; export default () => ({ verdict: 'passed' })", {});
+  await sandbox.verify("globalThis.seen = 1; export default () => ({ verdict: 'passed' })", {}, "org");
   const source = "export default () => ({ verdict: typeof seen === 'undefined' ? 'passed' : 'failed' })";
-  expect((await sandbox.verify(source, {})).verdict).toBe("passed");
+  expect((await sandbox.verify(source, {}, "org")).verdict).toBe("passed");
+});
+
+test("a verifier that loops in native code is ended alone: other verdicts are given meanwhile and after", async () => {
+  const sandbox = new Sandbox({ cpuMs: 2_000 });
+  const loop = "export default () => Array.prototype.indexOf.call({ length: 2 ** 53 - 1 }, 1)";
+  const fine = "export default () => ({ verdict: 'passed' })";
+  let over = false;
+  const looping = sandbox.verify(loop, {}, "mallory").finally(() => (over = true));
+  looping.catch(() => {});
+  for (let n = 0; n < 5; n++) expect((await sandbox.verify(fine, {}, "org")).verdict).toBe("passed");
+  expect(over).toBe(false);
+  await expect(looping).rejects.toThrow(/took more than 2 s and was ended/);
+  expect((await sandbox.verify(fine, {}, "org")).verdict).toBe("passed");
+  await sandbox.close();
+});
+
+test("verdicts that wait when the sandbox is closed are asked for again, and fail no run", async () => {
+  const closing = new Sandbox();
+  const waiting = closing.verify("export default () => ({ verdict: 'passed' })", {}, "org");
+  const failure = expect(waiting).rejects.toBeInstanceOf(SandboxBusyError);
+  await closing.close();
+  await failure;
 });

@@ -1,6 +1,9 @@
-// Where verifiers run: QuickJS in WebAssembly, in a thread of its own. No clock, no randomness, no I/O, bounded memory, and
-// bounded work counted in operations rather than milliseconds, so that a verdict is the same on every machine and at any load.
-import { Worker } from "node:worker_threads";
+// Where verifiers run: QuickJS in WebAssembly, in threads of their own. No clock, no randomness, no I/O, bounded memory, and bounded work
+// counted in operations rather than milliseconds, so that a verdict is the same on every machine and at any load.
+//
+// Operations are not counted inside a native function of QuickJS (`indexOf` over a length of 2^53), so a thread that uses more CPU time
+// than any honest verdict is ended from outside. It judges one verdict at a time: nothing else fails with it.
+import { TaskError, ThreadPool } from "../../bounded/index.ts";
 import { limits } from "../limits.ts";
 
 export interface Verdict {
@@ -14,70 +17,51 @@ export class VerifierError extends Error {
   readonly code = "verifier_failed";
 }
 
+/** Too many verdicts wait, or the sandbox was closed: nothing is known of the verifier, and it is asked again later. */
+export class SandboxBusyError extends Error {
+  readonly code = "verifiers_busy";
+}
+
 export interface SandboxRequest {
-  id: number;
   source: string;
   /** JSON text. */
   evidence: string;
 }
-export type SandboxReply = { id: number; verdict: Verdict } | { id: number; error: string };
-
-interface Waiting {
-  resolve(verdict: Verdict): void;
-  reject(error: Error): void;
-  timer: NodeJS.Timeout;
-}
 
 export class Sandbox {
-  #worker: Worker | undefined;
-  #nextId = 0;
-  readonly #waiting = new Map<number, Waiting>();
+  readonly #pool: ThreadPool;
+  readonly #cpuMs: number;
 
-  /** Judges evidence by a verifier's source. Throws VerifierError. */
-  verify(source: string, evidence: unknown): Promise<Verdict> {
-    const worker = (this.#worker ??= this.#start());
-    const id = this.#nextId++;
-    return new Promise((resolve, reject) => {
-      // The backstop on the clock: operations are bounded inside, so only a broken thread gets here.
-      const timer = setTimeout(() => this.#end(new VerifierError("The verifier took too long.")), limits.verifierMs);
-      this.#waiting.set(id, { resolve, reject, timer });
-      worker.ref();
-      worker.postMessage({ id, source, evidence: JSON.stringify(evidence ?? null) } satisfies SandboxRequest);
+  constructor({ cpuMs = limits.verifierCpuMs }: { cpuMs?: number } = {}) {
+    this.#cpuMs = cpuMs;
+    this.#pool = new ThreadPool({
+      file: new URL("./sandbox-thread.ts", import.meta.url),
+      threads: limits.verifierThreads,
+      cpuMs,
+      wallMs: limits.verifierMs,
+      resources: { maxOldGenerationSizeMb: 64 },
+      waitingPerGroup: limits.verdictsWaitingPerOrganisation,
+      waitingTasks: limits.verdictsWaiting,
     });
   }
 
-  async close(): Promise<void> {
-    this.#end(new VerifierError("The sandbox was closed."));
-  }
-
-  #start(): Worker {
-    const worker = new Worker(new URL("./sandbox-thread.ts", import.meta.url), {
-      resourceLimits: { maxOldGenerationSizeMb: 64 },
-      env: {},
-      execArgv: [],
-    });
-    worker.on("message", (reply: SandboxReply) => {
-      const waiting = this.#waiting.get(reply.id);
-      if (!waiting) return;
-      this.#waiting.delete(reply.id);
-      clearTimeout(waiting.timer);
-      if (this.#waiting.size === 0) worker.unref();
-      if ("error" in reply) waiting.reject(new VerifierError(reply.error));
-      else waiting.resolve(reply.verdict);
-    });
-    worker.on("error", (error) => this.#worker === worker && this.#end(new VerifierError(error.message)));
-    worker.unref();
-    return worker;
-  }
-
-  #end(error: Error): void {
-    const worker = this.#worker;
-    this.#worker = undefined;
-    for (const waiting of this.#waiting.values()) {
-      clearTimeout(waiting.timer);
-      waiting.reject(error);
+  /** Judges evidence by a verifier's source, in the turn of an organisation. Throws VerifierError or SandboxBusyError. */
+  async verify(source: string, evidence: unknown, organisation: string): Promise<Verdict> {
+    const request: SandboxRequest = { source, evidence: JSON.stringify(evidence ?? null) };
+    try {
+      return await this.#pool.run<Verdict>(organisation, request);
+    } catch (error) {
+      if (!(error instanceof TaskError)) throw error;
+      if (error.code === "busy") throw new SandboxBusyError("Too many verdicts wait already.", { cause: error });
+      if (error.code === "closed") throw new SandboxBusyError("The sandbox was closed.", { cause: error });
+      if (error.code === "time")
+        throw new VerifierError(`The verifier took more than ${this.#cpuMs / 1000} s and was ended.`);
+      if (error.code === "memory") throw new VerifierError("The verifier used more memory than is allowed.");
+      throw new VerifierError(error.message, { cause: error });
     }
-    this.#waiting.clear();
-    void worker?.terminate();
+  }
+
+  close(): Promise<void> {
+    return this.#pool.close();
   }
 }
