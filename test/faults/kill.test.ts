@@ -12,16 +12,26 @@ import { readAgentFolder } from "../../src/agents/index.ts";
 import { Client } from "../../src/cli/client.ts";
 import type { Bill, Run, RunDetail, Status } from "../../src/gateway/api/schemas.ts";
 import { freePort, startInstance, type Instance } from "../setup/instance.ts";
+import { scriptedModel } from "./scriptedModel.ts";
 
 const runCount = Number(process.env["FAULT_RUNS"] ?? 12);
+const killCount = Number(process.env["FAULT_KILLS"] ?? 7);
 const seed = Number(process.env["FAULT_SEED"] ?? 20_260_508);
+/** `scripted`: a model that answers at once, for thousands of runs; the embedded one otherwise. */
+const scripted = process.env["FAULT_MODEL"] === "scripted";
+/** Runs that are made and have not ended, at most. */
+const underWayMost = 400;
 const example = join(import.meta.dirname, "../../examples/maintenance-inspector");
 
-type Target = "main" | "restate" | "restate-folder" | "worker-0";
-/** Each at least once; the list is shuffled and its points are drawn. */
-const targets: Target[] = ["main", "restate", "worker-0", "restate-folder", "main", "restate", "worker-0"];
+/** `machine`: the keeper and main at one moment, as when power is lost; `main`: main alone, which the keeper starts again. */
+type Target = "machine" | "main" | "restate" | "restate-folder" | "worker-0" | "postgres";
+/** Taken in turns; the list is shuffled and its points are drawn. */
+const kinds: Target[] = ["main", "restate", "worker-0", "restate-folder", "machine", "postgres"];
+const killable = kinds.filter((kind) => !(scripted && kind === "worker-0"));
+const targets = Array.from({ length: killCount }, (_, index) => killable[index % killable.length]!);
 
-test(`${runCount} runs, everything killed, seed ${seed}`, { timeout: 120_000 + runCount * 20_000 }, async () => {
+const title = `${runCount} runs, ${killCount} kills of everything, seed ${seed}`;
+test(title, { timeout: 120_000 + runCount * 20_000 }, async () => {
   await using stack = new AsyncDisposableStack();
   const folder = mkdtempSync(join(tmpdir(), "lineshaft-faults-"));
   stack.defer(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
@@ -38,7 +48,7 @@ test(`${runCount} runs, everything killed, seed ${seed}`, { timeout: 120_000 + r
   const killed: string[] = [];
   const kill = async (target: Target, place: string) => {
     killed.push(`${target} ${place}`);
-    if (target === "main") {
+    if (target === "machine") {
       // After the restart that may be under way: one that has not begun to serve yet cannot be killed while it serves.
       restarting = restarting.then(async () => {
         await instance.end("SIGKILL");
@@ -49,7 +59,7 @@ test(`${runCount} runs, everything killed, seed ${seed}`, { timeout: 120_000 + r
     // It may be just starting again after the kill before: then there is nothing to kill yet.
     await persistently(async () => {
       await restarting;
-      const pid = await pidOf(clientOf(instance), target === "worker-0" ? "worker-0" : "restate");
+      const pid = await pidOf(clientOf(instance), target === "restate-folder" ? "restate" : target);
       if (target === "restate-folder") rmSync(join(home, "restate"), { recursive: true, force: true });
       process.kill(pid!, "SIGKILL");
     });
@@ -70,39 +80,46 @@ test(`${runCount} runs, everything killed, seed ${seed}`, { timeout: 120_000 + r
   stack.defer(() => plant.close());
 
   const body = await readAgentFolder(example);
-  const manifest = body.manifest.replace("http://127.0.0.1:4077/mcp", plant.url);
+  const model = scripted ? "scripted" : undefined;
+  if (model !== undefined) await addModel(clientOf(instance), stack.use(await scriptedModel()).url);
+  const manifest = body.manifest
+    .replace("http://127.0.0.1:4077/mcp", plant.url)
+    .replace("\ninstructions:", model === undefined ? "\ninstructions:" : `\nmodel: ${model}\ninstructions:`);
   const hosts = [new URL(plant.url).host];
   await clientOf(instance).put("/api/secrets/maintenance-inspector", { value: token, hosts });
   await clientOf(instance).post("/api/agents", { ...body, manifest });
-  const ids = await Promise.all(
-    machines.map(({ machine }) =>
-      persistently(async () => {
-        await restarting;
-        const input = { machine, bare: false };
-        const run = { agent: "maintenance-inspector", input };
-        return (await clientOf(instance).post<Run>("/api/runs", run, `fault-${machine}`)).id;
-      }),
-    ),
-  );
-
-  // Whatever was killed, every run ends.
+  // Whatever is killed, every run is made and ends.
   const runs: RunDetail[] = [];
-  for (const id of ids)
-    runs.push(
-      await persistently(async () => {
-        await restarting;
-        const run = await clientOf(instance).get<RunDetail>(`/api/runs/${id}`);
-        if (!["completed", "failed", "stopped"].includes(run.status)) throw new Error(`${id} is ${run.status}`);
-        return run;
-      }),
-    );
+  const queue = machines.map(({ machine }, index) => ({ machine, index }));
+  await Promise.all(
+    Array.from({ length: Math.min(underWayMost, runCount) }, async () => {
+      for (let next = queue.shift(); next; next = queue.shift()) {
+        const { machine, index } = next;
+        const input = { machine, bare: false };
+        const made = await persistently(async () => {
+          await restarting;
+          return clientOf(instance).post<Run>(
+            "/api/runs",
+            { agent: "maintenance-inspector", input },
+            `fault-${machine}`,
+          );
+        });
+        runs[index] = await persistently(async () => {
+          await restarting;
+          const run = await clientOf(instance).get<RunDetail>(`/api/runs/${made.id}`);
+          if (!["completed", "failed", "stopped"].includes(run.status)) throw new Error(`${run.id} is ${run.status}`);
+          return run;
+        });
+      }
+    }),
+  );
   await restarting;
   console.log(`killed: ${killed.join("; ")}`);
 
   expect(killed.map((line) => line.split(" ")[0]).toSorted()).toEqual(targets.toSorted());
-  expect(runs.map(({ id, status, error_message }) => ({ id, status, error_message }))).toEqual(
-    ids.map((id) => ({ id, status: "completed", error_message: null })),
-  );
+  const unfinished = runs.filter(({ status }) => status !== "completed");
+  expect(unfinished.map(({ id, status, error_message }) => ({ id, status, error_message }))).toEqual([]);
+  expect(new Set(runs.map(({ id }) => id)).size).toBe(runCount);
 
   // Exactly once: one line per run on the plant's disk, under that run's key, for that run's machine.
   const lines = readFileSync(ordersPath, "utf8").trim().split("\n");
@@ -146,13 +163,19 @@ function drawPlan(random: () => number): Map<string, Target> {
   return plan;
 }
 
+/** Serves `scripted` from that address, at a price, since a model without one serves no call. */
+async function addModel(client: Client, url: string): Promise<void> {
+  const price = { currency: "USD", input_nano_per_million: "500000000", output_nano_per_million: "1500000000" };
+  await client.post("/api/engines", { name: "scripted", urls: [url], model: "scripted", price });
+}
+
 /** Tries until it works; the test's own time limit ends what never does. */
 async function persistently<Result>(work: () => Promise<Result>): Promise<Result> {
   for (;;) {
     try {
       return await work();
     } catch {
-      await sleep(250);
+      await sleep(runCount > 100 ? 2_000 : 250);
     }
   }
 }
