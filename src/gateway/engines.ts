@@ -45,6 +45,7 @@ interface Rooms {
   engines: EngineRegistry;
   ledger: Ledger;
   log: Logger;
+  alarms: Pick<Alarms, "raise" | "clear">;
 }
 
 interface WantedKey {
@@ -74,7 +75,7 @@ export function providerKey({ keyEnv, urls, carried }: WantedKey): string | unde
 
 /** Adds an engine, or replaces the caller's own of that name. Throws GatewayError or EngineError that names what is wrong. */
 export async function addEngine(rooms: Rooms, principal: Principal, wanted: NewEngine): Promise<StoredEngine> {
-  const { db, engines, ledger } = rooms;
+  const { db, engines, ledger, alarms } = rooms;
   await checkName(rooms, principal, wanted);
   if (wanted.price && wanted.price.currency !== principal.currency)
     throw new GatewayError({
@@ -86,7 +87,8 @@ export async function addEngine(rooms: Rooms, principal: Principal, wanted: NewE
     });
   refuseFields(wanted.allowFields);
   const urls = wanted.urls.map((url) => engineBaseUrl(url));
-  const key = providerKey({ keyEnv: wanted.keyEnv, urls });
+  const carried = await carriedUrls(db, principal, wanted);
+  const key = providerKey({ keyEnv: wanted.keyEnv, urls, carried });
   const endpoints = await Promise.all(
     endpointNames(wanted.name, urls).map(async (endpoint, index) => {
       const engine = createOpenAiEngine({ url: urls[index]!, model: wanted.model, key });
@@ -94,14 +96,15 @@ export async function addEngine(rooms: Rooms, principal: Principal, wanted: NewE
     }),
   );
   const { rows } = await db.query<StoredEngine>(
-    `insert into engines (name, organisation, kind, urls, model, key_env, allow_fields)
-     values ($1, $2, 'openai', $3, $4, $5, $6)
+    `insert into engines (name, organisation, kind, urls, model, key_env, allow_fields, carried_key_urls)
+     values ($1, $2, 'openai', $3, $4, $5, $6, $7)
      on conflict (name) do update set urls = excluded.urls, model = excluded.model, key_env = excluded.key_env,
-       allow_fields = excluded.allow_fields, carried_key_urls = null
+       allow_fields = excluded.allow_fields, carried_key_urls = excluded.carried_key_urls
      where engines.organisation = excluded.organisation returning *`,
-    [wanted.name, principal.organisation, urls, wanted.model, wanted.keyEnv ?? null, wanted.allowFields],
+    [wanted.name, principal.organisation, urls, wanted.model, wanted.keyEnv ?? null, wanted.allowFields, carried],
   );
   if (!rows[0]) throw nameTaken(wanted.name);
+  alarms.clear(keyRefused(wanted.name, principal.organisation));
   if (wanted.price)
     await ledger.setRateCard({ organisation: principal.organisation, model: wanted.name, ...wanted.price });
   // Those of the same name are replaced in their place; were there others, all go and come within this tick.
@@ -133,6 +136,21 @@ function refuseFields(fields: string[]): void {
     });
   }
 }
+
+/** Addresses that an engine of an earlier version keeps its key for, while it is changed without naming another variable. */
+async function carriedUrls(db: Database, principal: Principal, { name, keyEnv }: NewEngine): Promise<string[] | null> {
+  const { rows } = await db.query<Pick<StoredEngine, "carried_key_urls">>(
+    "select carried_key_urls from engines where name = $1 and organisation = $2 and key_env = $3",
+    [name, principal.organisation, keyEnv ?? null],
+  );
+  return rows[0]?.carried_key_urls ?? null;
+}
+
+const keyRefused = (name: string, organisation: string) => ({
+  code: "engine_key_refused",
+  subject: name,
+  organisation,
+});
 
 /** NAME for the only address, else NAME-0, NAME-1 and so on. */
 function endpointNames(name: string, urls: string[]): string[] {
@@ -194,12 +212,17 @@ function notServed(model: string, models: string[]): GatewayError {
 }
 
 /** Removes an engine of the organisation; false when there is none. Its rate cards stay: what was charged refers to them. */
-export async function removeEngine({ db, engines }: Rooms, principal: Principal, name: string): Promise<boolean> {
+export async function removeEngine(
+  { db, engines, alarms }: Rooms,
+  principal: Principal,
+  name: string,
+): Promise<boolean> {
   const { rowCount } = await db.query("delete from engines where name = $1 and organisation = $2", [
     name,
     principal.organisation,
   ]);
   if (rowCount === 0) return false;
+  alarms.clear(keyRefused(name, principal.organisation));
   engines.remove(name);
   return true;
 }
@@ -210,7 +233,7 @@ export async function restoreEngines({
   engines,
   log,
   alarms,
-}: Omit<Rooms, "ledger"> & { alarms: Pick<Alarms, "raise"> }): Promise<RegisteredEndpoint[]> {
+}: Omit<Rooms, "ledger">): Promise<RegisteredEndpoint[]> {
   const { rows } = await db.query<StoredEngine>("select * from engines order by created_at");
   const restored = rows.map(async (row) => {
     let key: string | undefined;
@@ -221,7 +244,8 @@ export async function restoreEngines({
     } catch (error) {
       problem = (error as Error).message;
       alarms.raise({
-        ...{ code: "engine_key_refused", subject: name, organisation },
+        ...keyRefused(name, organisation),
+        clears: true,
         message: `Engine ${name} is called without its key. ${problem}`,
       });
     }

@@ -319,5 +319,17 @@ describe("an engine's key", () => {
     const refused = at.alarms.list().filter(({ code }) => code === "engine_key_refused");
     expect(refused.map(({ subject }) => subject)).toContain("stolen");
     expect(refused.map(({ subject }) => subject)).not.toContain("old");
+    // It may be given a price without naming the variable anew, but not another address.
+    const change = (urls: string[]) =>
+      at.request("/api/engines", {
+        method: "POST",
+        body: JSON.stringify({ name: "old", urls, model: "qwen", key_env: "EXAMPLE_KEY" }),
+      });
+    expect((await change([old.url])).status).toBe(200);
+    await using other = await scriptedEngine({}, ["qwen"]);
+    expect((await change([other.url])).body.error.code).toBe("key_env_refused");
+    expect(other.seen).toEqual([]);
+    await at.request("/api/engines/stolen", { method: "DELETE" });
+    expect(at.alarms.list().map(({ subject }) => subject)).not.toContain("stolen");
   });
 });

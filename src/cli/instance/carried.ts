@@ -18,6 +18,8 @@ export function reportCarried(
       code: "secret_not_carried",
       subject: `${project}/${name}`,
       organisation,
+      // Raised again by each start while there is no secret of that name.
+      clears: true,
       message: `Agents of project ${project} use the secret '${name}', which was not carried over: ${refused}. Set it: npx lineshaft secrets set ${name} ${host} --project ${project} < FILE`,
     });
   }

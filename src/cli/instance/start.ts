@@ -177,7 +177,7 @@ async function compose(options: StartOptions, stack: AsyncDisposableStack): Prom
       { type: "alarm", change, alarm: alarmResource(alarm) },
     ),
   );
-  if (await isSuperuser(db)) alarms.raise({ code: "database_superuser", message: superuserAdvice });
+  if (await isSuperuser(db)) alarms.raise({ code: "database_superuser", message: superuserAdvice, clears: true });
   if (options.restarted) restartAlarm(alarms, options.restarted);
   watchSilence(db, alarms);
   diskBecame = (full) => storageAlarm(alarms, full);

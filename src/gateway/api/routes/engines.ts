@@ -37,8 +37,8 @@ const remove = createRoute({
   responses: answers("It is gone", z.object({ name: z.string(), deleted: z.literal(true) }), 403, 404),
 });
 
-export function engineRoutes({ db, engines, ledger, log }: ServerDependencies) {
-  const rooms = { db, engines, ledger, log };
+export function engineRoutes({ db, engines, ledger, log, alarms }: ServerDependencies) {
+  const rooms = { db, engines, ledger, log, alarms };
   return apiApp()
     .openapi(list, async (c) => {
       const { organisation, role } = c.var.principal;
