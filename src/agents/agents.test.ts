@@ -3,10 +3,11 @@ import { connect } from "node:http2";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { GatewayError } from "../gateway/errors.ts";
 import { keyRevoked } from "../gateway/refusals.ts";
+import { readBill } from "../ledger/bill.ts";
 import { getBlob, newId, putBlob } from "../store/index.ts";
 import { testDatabase } from "../store/testing.ts";
 import { RestateClient } from "./restate/client.ts";
-import { startHouse, type House } from "./testing.ts";
+import { readExample, startHouse, type House } from "./testing.ts";
 import type { Published } from "./types.ts";
 
 let db: Awaited<ReturnType<typeof testDatabase>>;
@@ -37,7 +38,9 @@ test("the example: readings, decision, work order, verdict, one result on the le
     ["verify", "correct-work-order", "completed"],
   ]);
   const key = `${house.tenant.organisation}:${run.id}:2:0`;
-  expect(run.step_list[2].effect).toEqual({ key, tool: "open_work_order", state: "done", attempts: 1 });
+  expect(run.step_list[2].effect).toEqual({
+    ...{ key, tool: "open_work_order", state: "done", attempts: 1, attested: null },
+  });
   expect(run.output).toEqual(house.plant.orders.find(key));
   // The verifier sees the order as the plant keeps it under the effect's key, not as its opening was answered.
   expect(run.step_list[3]).toMatchObject({ input: { effect_key: key }, output: house.plant.orders.find(key) });
@@ -385,20 +388,87 @@ test("a decision that does not fit fails the run with the step that shows it", a
   expect(run.step_list[0]).toMatchObject({ status: "failed", output: { content: '{"mo' } });
 });
 
-test("an effect whose end nobody knows waits for a person, whose word goes on with the run", async () => {
+/** A run that waits, because its work order was asked for and never answered; with a contract that judges what was ordered. */
+async function unknownEffect(name: string, contract: Record<string, unknown> = {}) {
   const steps = [
     { id: "order", tool: "open_work_order", with: { machine: "M-001", failure_mode: "power", reason: "r" } },
   ];
   const allow = { open_work_order: { effect: true, seconds: 1 } };
   const tools = [{ server: "plant", url: house.plant.url, secret: "plant", allow }];
+  const outcome = {
+    contract: "ordered",
+    verifier: { id: "physics", version: "1", file: "verifier.js" },
+    evidence: { order: "${steps.order.output}" },
+    price: "0.05",
+    ...contract,
+  };
+  const source = `export default (evidence) => ({
+    verdict: evidence.order.number === "WO-X" ? "passed" : "failed",
+    reason: "attested: " + JSON.stringify(evidence.attested?.map(({ tool, note, author }) => [tool, note, author])),
+  });`;
+  const manifest = { kind: "Agent", name, instructions: "Order.", tools, steps, outcome };
+  const deployed = await house.api("POST", "/api/agents", { manifest, files: { "verifier.js": source } });
+  expect(deployed, JSON.stringify(deployed.json)).toMatchObject({ status: 200 });
   house.silence("open_work_order", 1);
-  const waiting = await runAgent("careful", { steps, tools }, {}, "waiting", "failed", "completed");
+  const { json } = await house.api("POST", "/api/runs", { agent: name, input: {} });
+  const waiting = await house.until(json.id, "waiting", "failed", "completed");
   expect(waiting).toMatchObject({ status: "waiting", error_code: "effect_unknown", steps: 0 });
   const key = `${house.tenant.organisation}:${waiting.id}:0:0`;
-  const word = { key, happened: true, result: { number: "WO-X" } };
-  expect((await house.api("POST", `/api/runs/${waiting.id}/effects`, word)).status).toBe(200);
-  expect((await house.api("POST", `/api/runs/${waiting.id}/effects`, word)).status).toBe(409);
-  expect(await house.until(waiting.id, "completed")).toMatchObject({ output: { number: "WO-X" } });
+  const note = "WO-X is in the plant's list.";
+  return { id: waiting.id as string, word: { key, happened: true, result: { number: "WO-X" }, note } };
+}
+
+test("only an owner settles an unknown effect, with a note, and not with the key that started the run", async () => {
+  const { id, word } = await unknownEffect("settled");
+  const path = `/api/runs/${id}/effects`;
+  const asMember = await house.api("POST", path, word, {}, { role: "member", key: house.tenant.key });
+  expect(asMember).toMatchObject({ status: 403, json: { error: { code: "owner_only" } } });
+  const { note: _note, ...silent } = word;
+  expect((await house.api("POST", path, silent)).status).toBe(400);
+  expect((await house.api("POST", path, { ...word, note: " " })).status).toBe(400);
+  await db.query(
+    `insert into keys (id, organisation, project, name, role, secret_hmac) values ('key_second', $1, $2, 'Ada', 'owner', 'x')`,
+    [house.tenant.organisation, house.tenant.project],
+  );
+  const own = await house.api("POST", path, word);
+  expect(own).toMatchObject({ status: 403, json: { error: { code: "attestation_own_run" } } });
+  expect((await house.api("POST", path, word, {}, { key: "key_second" })).status).toBe(200);
+  expect((await house.api("POST", path, word, {}, { key: "key_second" })).status).toBe(409);
+  const { rows } = await db.query("select author, author_name, note, happened from attestations where run = $1", [id]);
+  expect(rows).toEqual([{ author: "key_second", author_name: "Ada", note: word.note, happened: true }]);
+  // The contract says nothing of attested evidence, so the verifier is not even asked, and nothing is sold.
+  const run = await house.until(id, "completed");
+  expect(run).toMatchObject({
+    output: { number: "WO-X" },
+    outcome: {
+      verdict: "failed",
+      attested: true,
+      price_nano: "0",
+      reason: expect.stringContaining("word of Ada alone"),
+    },
+  });
+  expect(run.step_list[0].effect).toMatchObject({ state: "done", attested: { by: "Ada", note: word.note } });
+});
+
+test("a contract that accepts attested evidence shows it to the verifier apart, and the bill says what rests on it", async () => {
+  const { id, word } = await unknownEffect("accepting", { attested: "accept" });
+  await db.query("update keys set revoked_at = now() where id = 'key_second'");
+  // The only owner may settle its own run.
+  expect((await house.api("POST", `/api/runs/${id}/effects`, word)).status).toBe(200);
+  const run = await house.until(id, "completed");
+  expect(run.outcome).toMatchObject({ verdict: "passed", attested: true, price_nano: "50000000" });
+  expect(run.outcome.reason).toBe(`attested: [["open_work_order","${word.note}","test"]]`);
+  expect(run.step_list[1].input).toMatchObject({ order: { number: "WO-X" }, attested: [{ tool: "open_work_order" }] });
+  const bill = await readBill(db, house.tenant.organisation, {});
+  expect(bill.lines.find(({ agent }) => agent?.name === "accepting")).toMatchObject({ outcomesAttested: 1 });
+  expect(bill.lines.find(({ agent }) => agent?.name === "settled")).toMatchObject({ outcomesAttested: 0 });
+});
+
+test("the name under which attested evidence is shown is not a manifest's to give", async () => {
+  const { manifest } = readExample();
+  manifest.outcome!.evidence["attested"] = "${input.machine}";
+  const refused = await house.api("POST", "/api/agents", { manifest });
+  expect(refused.json.error.message).toMatch(/outcome\.evidence\.attested.*person's word/);
 });
 
 test("the room stopped and started again in the middle: runs go on", async () => {

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { newId } from "../store/index.ts";
 import { testDatabase } from "../store/testing.ts";
+import { attestedEffects } from "./attestations.ts";
 import { effectMove, Effects, type EffectOwner } from "./effects.ts";
 import { RunBusyError, StepError } from "./errors.ts";
 import { makeTenant, pinnedTool, type Tenant } from "./testing.ts";
@@ -131,8 +132,12 @@ test("a tool with neither ends in unknown and is never called again; a person's 
   expect(asked).toHaveLength(1);
   const key = asked[0]!.key!;
   expect(await stateOf(key)).toEqual({ state: "unknown", attempts: 1 });
-  expect(await effects.resolve(owner, key, true, { number: 9 })).toBe(true);
-  expect(await effects.resolve(owner, key, false, null)).toBe(false);
+  const word = { key, happened: true, result: { number: 9 }, note: "It is in the list of orders.", author: "key_a" };
+  expect(await effects.resolve(owner, word)).toBe(true);
+  expect(await effects.resolve(owner, { ...word, happened: false, result: null })).toBe(false);
+  expect(await attestedEffects(db, owner.run)).toMatchObject([
+    { effect: key, happened: true, note: word.note, author: { key: "key_a" } },
+  ]);
   expect(await effects.perform(owner, request, signal)).toEqual({ key, output: { number: 9 }, isError: false });
   expect(asked).toHaveLength(1);
 });

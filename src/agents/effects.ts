@@ -3,12 +3,13 @@
 //   (none) ─ plan ─▶ planned ─ claim ─▶ claimed ─ answer ─▶ done
 //                       ▲                  │ no answer, or the process died
 //                       └── certainly not  ├─ the tool can be asked, or knows the key ─▶ asked or called again with the key
-//                           sent           └─ neither ─▶ unknown (a person decides)
+//                           sent           └─ neither ─▶ unknown (a person decides: attestations.ts)
 //
 // The key is minted here from organisation, run, deciding step and ordinal; a key that a model writes into its arguments is just
 // another argument. The decision is durable before the plan (its step is written), the claim before the call. The engine under
 // the runs repeats side effects (one in five under kill -9, measured): this table is what does not.
 import { getBlob, putBlob, type Database, type Queryable } from "../store/index.ts";
+import { insertAttestation } from "./attestations.ts";
 import { RunBusyError, StepError } from "./errors.ts";
 import { limits } from "./limits.ts";
 import type { PinnedTool } from "./types.ts";
@@ -155,7 +156,7 @@ export class Effects {
     );
     return new StepError(
       "effect_unknown",
-      `Nobody knows whether '${tool.name}' did its work (effect ${key}): it gave no answer. Look at its system, then say so with POST /api/runs/ID/effects, or stop the run.`,
+      `It is not known whether '${tool.name}' did its work (effect ${key}): it gave no answer. An owner looks at its system and says so with POST /api/runs/ID/effects, or stops the run.`,
       { cause },
     );
   }
@@ -190,19 +191,24 @@ export class Effects {
     return answer.found ? { result: answer.result ?? null } : undefined;
   }
 
-  /** A person's word on an unknown effect: it happened (with this result), or it did not and is planned anew. */
+  /**
+   * A person's word on an unknown effect: it happened (with this result), or it did not and is planned anew. Whose word it is and why
+   * is written in the same transaction. False when the run has no such effect whose end is unknown.
+   */
   async resolve(
-    owner: { project: string; run: string },
-    key: string,
-    happened: boolean,
-    result: unknown,
+    owner: { organisation: string; project: string; run: string },
+    word: { key: string; happened: boolean; result: unknown; note: string; author: string },
   ): Promise<boolean> {
-    const answer: ToolAnswer = { output: result ?? null, isError: false };
-    const resultRef = happened ? await putBlob(this.#db, owner.project, answer) : null;
-    const { rowCount } = await this.#db.query(
-      `update effects set state = $3, result_ref = $4, updated_at = now() where key = $1 and run = $2 and state = 'unknown'`,
-      [key, owner.run, happened ? "done" : "planned", resultRef],
-    );
-    return rowCount === 1;
+    const answer: ToolAnswer = { output: word.result ?? null, isError: false };
+    const resultRef = word.happened ? await putBlob(this.#db, owner.project, answer) : null;
+    return this.#db.transaction(async (client) => {
+      const { rowCount } = await client.query(
+        `update effects set state = $3, result_ref = $4, updated_at = now() where key = $1 and run = $2 and state = 'unknown'`,
+        [word.key, owner.run, word.happened ? "done" : "planned", resultRef],
+      );
+      if (rowCount !== 1) return false;
+      await insertAttestation(client, owner, { ...word, effect: word.key });
+      return true;
+    });
   }
 }

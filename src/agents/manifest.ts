@@ -95,6 +95,12 @@ const outcome = z.strictObject({
     .describe(
       "What the verifier sees: references to the input and to outputs of tools that no model's words have reached; of an effect with a lookup, what the lookup says",
     ),
+  attested: z
+    .enum(["refuse", "accept"])
+    .default("refuse")
+    .describe(
+      "When an effect of the run is known by a person's word alone: refuse fails the outcome, accept lets the verifier judge",
+    ),
   price: money.describe("Charged once for a run whose outcome passed"),
   currency: z
     .string()
@@ -200,6 +206,8 @@ function* crossChecks(manifest: Manifest): Generator<[PropertyKey[], string]> {
   const stepDefects = [...stepChecks(manifest, tools)];
   yield* stepDefects;
   if (manifest.outcome) {
+    if ("attested" in manifest.outcome.evidence)
+      yield [["outcome", "evidence", "attested"], "is the name under which a person's word on an effect is shown"];
     const defects = [...referenceChecks(manifest.outcome.evidence, ["outcome", "evidence"], toolSteps(manifest), true)];
     yield* defects;
     // Which words reach what can be told of references that lead somewhere.

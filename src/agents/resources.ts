@@ -32,6 +32,7 @@ interface RunRow {
   verifier: string;
   verdict: "passed" | "failed";
   reason: string;
+  attested: boolean;
   price_nano: bigint;
   outcome_at: Date;
   created_at: Date;
@@ -41,7 +42,7 @@ interface RunRow {
 
 const runSelect = `select r.id, a.name as agent, v.number as version, r.status, r.error_code, r.error_message, r.wake_at, r.next_step,
     c.prompt_tokens, c.cached_tokens, c.output_tokens, c.cost, org.currency, r.created_at, r.started_at, r.ended_at,
-    o.id as outcome, o.contract, o.verifier, o.verdict, o.reason, o.price_nano, o.created_at as outcome_at
+    o.id as outcome, o.contract, o.verifier, o.verdict, o.reason, o.attested, o.price_nano, o.created_at as outcome_at
   from runs r
     join agents a on a.id = r.agent
     join agent_versions v on v.id = r.version
@@ -116,6 +117,7 @@ function outcomeOf(row: RunRow): OutcomeResource {
     verifier: row.verifier,
     verdict: row.verdict,
     reason: row.reason,
+    attested: row.attested,
     price_nano: row.price_nano.toString(),
     currency: row.currency,
     created_at: row.outcome_at.toISOString(),
@@ -195,6 +197,9 @@ interface StepResourceRow {
   tool: string | null;
   state: "planned" | "claimed" | "done" | "unknown" | null;
   attempts: number | null;
+  attested_by: string | null;
+  attested_note: string | null;
+  attested_at: Date | null;
   error_message: string | null;
   queued_ms: number;
   started_at: Date;
@@ -205,11 +210,15 @@ interface StepResourceRow {
 export async function readSteps(db: Queryable, run: string, number?: number): Promise<StepResource[]> {
   const { rows } = await db.query<StepResourceRow>(
     `select s.number, s.kind, s.name, s.status, i.body as input, o.body as output, s.call, c.price_nano as cost,
-       s.effect, e.tool, e.state, e.attempts, s.error_message, s.started_at, s.ended_at, coalesce(q.ms, 0)::float8 as queued_ms
+       s.effect, e.tool, e.state, e.attempts,
+       t.author_name as attested_by, t.note as attested_note, t.created_at as attested_at, s.error_message, s.started_at, s.ended_at, coalesce(q.ms, 0)::float8 as queued_ms
      from steps s join runs r on r.id = s.run
        left join blobs i on i.project = r.project and i.ref = s.input_ref
        left join blobs o on o.project = r.project and o.ref = s.output_ref
        left join calls c on c.id = s.call left join effects e on e.key = s.effect
+       left join lateral (
+         select author_name, note, created_at from attestations
+         where effect = s.effect and happened order by created_at desc, id desc limit 1) t on true
        left join lateral (select sum(${queuedMs}) as ms from attempts t where t.call = s.call) q on true
      where s.run = $1 and ($2::int is null or s.number = $2) order by s.number`,
     [run, number ?? null],
@@ -224,7 +233,18 @@ export async function readSteps(db: Queryable, run: string, number?: number): Pr
     call: row.call,
     cost_nano: (row.cost ?? 0n).toString(),
     effect:
-      row.effect === null ? null : { key: row.effect, tool: row.tool!, state: row.state!, attempts: row.attempts ?? 0 },
+      row.effect === null
+        ? null
+        : {
+            key: row.effect,
+            tool: row.tool!,
+            state: row.state!,
+            attempts: row.attempts ?? 0,
+            attested:
+              row.attested_by === null
+                ? null
+                : { by: row.attested_by, note: row.attested_note!, at: row.attested_at!.toISOString() },
+          },
     error_message: row.error_message,
     queued_ms: Math.round(row.queued_ms),
     started_at: row.started_at.toISOString(),

@@ -3,6 +3,7 @@ import { createRoute, z, type OpenAPIHono } from "@hono/zod-openapi";
 import { answers, apiApp, ApiError, notFound, ownerOnly, page, type ApiEnv } from "../gateway/api/helpers.ts";
 import * as schemas from "../gateway/api/schemas.ts";
 import { getBlob } from "../store/index.ts";
+import { mayAttest } from "./attestations.ts";
 import type { Dependencies } from "./dependencies.ts";
 import type { Effects } from "./effects.ts";
 import { ManifestError } from "../fleet/manifest.ts";
@@ -30,9 +31,10 @@ export interface RouteParts {
 const body = (schema: z.ZodType) => ({ content: { "application/json": { schema } }, required: true });
 const idParam = z.object({ id: schemas.idText });
 const idempotencyHeader = z.object({ "idempotency-key": z.string().min(1).max(200).optional() });
-const effectResolution = z.object({
-  key: z.string().describe("Key of the effect whose end nobody knows"),
+const effectResolution = schemas.strict({
+  key: schemas.idText.describe("Key of the effect whose end is not known"),
   happened: z.boolean(),
+  note: z.string().trim().min(1).max(1000).describe("What was looked at; it is kept with the key that says so"),
   result: z.unknown().optional().describe("What the tool would have answered, when it happened"),
 });
 
@@ -165,16 +167,20 @@ export function agentRoutes(dependencies: Dependencies, parts: RouteParts): Open
     createRoute({
       method: "post",
       path: "/api/runs/{id}/effects",
-      description: "A person's word on an effect whose end nobody knows; the run goes on.",
+      description:
+        "A person's word on an effect whose end is not known; the run goes on. Owners only, and not with the key that started the run while there is another owner's. An outcome that rests on it is marked as attested, and fails unless the contract accepts that.",
       request: { params: idParam, body: body(effectResolution) },
-      responses: answers("The run", schemas.run, 404, 409),
+      responses: answers("The run", schemas.run, 400, 403, 404, 409),
     }),
     async (c) => {
       const { principal } = c.var;
       const { id } = c.req.valid("param");
-      const { key, happened, result } = c.req.valid("json") as z.infer<typeof effectResolution>;
+      const { key, happened, result, note } = c.req.valid("json") as z.infer<typeof effectResolution>;
       if (!(await readRun(db, principal, id))) throw notFound("run", id, "GET /api/runs lists them.");
-      if (!(await parts.effects.resolve({ project: principal.project, run: id }, key, happened, result)))
+      await mayAttest(db, principal, id);
+      const owner = { organisation: principal.organisation, project: principal.project, run: id };
+      const word = { key, happened, result, note, author: principal.key };
+      if (!(await parts.effects.resolve(owner, word)))
         throw new ApiError({
           status: 409,
           code: "effect_not_unknown",

@@ -158,6 +158,8 @@ export interface House extends AsyncDisposable {
     path: string,
     body?: unknown,
     headers?: Record<string, string>,
+    /** Another caller than the tenant's owner. */
+    as?: { key?: string; role?: "owner" | "member" },
   ): Promise<{ status: number; json: any }>;
   /** Deploys the example against the plant; `change` edits the manifest. */
   deployExample(change?: (manifest: any) => void): Promise<any>;
@@ -220,11 +222,11 @@ export async function startHouse(db: Database, script = readThePanel as Scripted
       this.agents = make();
       await this.agents.start();
     },
-    async api(method, path, body, headers = {}) {
+    async api(method, path, body, headers = {}, as = {}) {
       const { apiApp } = await import("../gateway/api/helpers.ts");
       const app = apiApp();
       app.use("*", async (c, next) => {
-        c.set("principal", { kind: "key", role: "owner", ...tenant });
+        c.set("principal", { kind: "key", role: "owner", ...tenant, ...as });
         c.set("requestId", "req_test");
         await next();
       });

@@ -46,7 +46,7 @@ export function registerBill(program: Command, context: Context): void {
         { title: "margin", value: (row) => amount(row.margin_nano), right: true },
         {
           title: "passed",
-          value: (row) => `${count(row.outcomes_passed)} of ${count(row.outcomes_passed + row.outcomes_failed)}`,
+          value: (row) => passed(row),
           right: true,
         },
         { title: "pass rate", value: (row) => percent(row.pass_rate), right: true },
@@ -72,4 +72,10 @@ function timeOf(text: string, option: string): string {
       hint: `Write it like ${option} 2026-01-01 or ${option} 2026-01-01T08:00:00Z`,
     });
   return time.toISOString();
+}
+
+/** "18 of 20", and how many of the passed rest on a person's word about an effect, where any does. */
+function passed({ outcomes_passed, outcomes_failed, outcomes_attested }: BillLine): string {
+  const attested = outcomes_attested > 0 ? ` (${count(outcomes_attested)} attested)` : "";
+  return `${count(outcomes_passed)} of ${count(outcomes_passed + outcomes_failed)}${attested}`;
 }

@@ -234,7 +234,9 @@ function took(from: string | null, to: string | null): string {
 }
 
 function stepLine(step: StepResource, currency: string): string {
-  const effect = step.effect ? `, effect ${step.effect.state}` : "";
+  const effect = step.effect
+    ? `, effect ${step.effect.attested ? `attested by ${step.effect.attested.by}` : step.effect.state}`
+    : "";
   const cost = step.cost_nano === "0" ? "" : `, ${money(step.cost_nano, currency)}`;
   const failure = step.status === "failed" ? ` failed: ${step.error_message ?? ""}` : "";
   return `  ${step.number}  ${step.kind} ${step.name} (${took(step.started_at, step.ended_at)}${cost}${effect})${failure}`;
@@ -254,7 +256,7 @@ function summary(run: RunDetail, now: number): string[] {
   ];
   if (run.outcome)
     rows.push(
-      ["outcome", `${run.outcome.verdict}: ${run.outcome.reason}`],
+      ["outcome", `${run.outcome.verdict}${run.outcome.attested ? " (attested)" : ""}: ${run.outcome.reason}`],
       ["result", run.outcome.verdict === "passed" ? money(run.outcome.price_nano, run.outcome.currency) : "not billed"],
     );
   if (run.status === "waiting" && run.error_message) {
@@ -273,7 +275,10 @@ function stepTable(run: RunDetail): string[] {
     { title: "status", value: (row) => row.status },
     { title: "took", value: (row) => took(row.started_at, row.ended_at), right: true },
     { title: "cost", value: (row) => (row.cost_nano === "0" ? "-" : money(row.cost_nano, run.currency)), right: true },
-    { title: "effect", value: (row) => (row.effect ? `${row.effect.state} ${row.effect.key}` : "-") },
+    {
+      title: "effect",
+      value: (row) => (row.effect ? `${row.effect.attested ? "attested" : row.effect.state} ${row.effect.key}` : "-"),
+    },
     { title: "note", value: (row) => row.error_message ?? "" },
   ]);
 }

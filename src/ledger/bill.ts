@@ -14,6 +14,8 @@ export interface BillLine {
   marginNano: bigint;
   outcomesPassed: number;
   outcomesFailed: number;
+  /** Of those that passed: how many rest on a person\'s word about an effect. */
+  outcomesAttested: number;
   /** Passed of judged outcomes; undefined while none was judged. The same for the next two. */
   passRate: number | undefined;
   /** Token cost of the line, that of failed runs included, by passed outcomes. In a total: of the lines with judged outcomes. */
@@ -51,6 +53,7 @@ interface LineRow {
   revenue: bigint;
   passed: bigint;
   failed: bigint;
+  attested: bigint;
 }
 
 const beginning = new Date(0);
@@ -73,14 +76,15 @@ export async function readBill(
        group by h.agent
      ), earning as (
        select agent, sum(price_nano)::bigint as revenue,
-         count(*) filter (where verdict = 'passed') as passed, count(*) filter (where verdict = 'failed') as failed
+         count(*) filter (where verdict = 'passed') as passed, count(*) filter (where verdict = 'failed') as failed,
+         count(*) filter (where verdict = 'passed' and attested) as attested
        from outcomes where organisation = $1 and created_at >= $2 and created_at < $3 and ($5::text is null or project = $5)
        group by agent
      )
      select coalesce(s.agent, e.agent) as agent, a.name, coalesce(runs, 0) as runs, coalesce(calls, 0) as calls,
        coalesce(prompt_tokens, 0) as prompt_tokens, coalesce(cached_tokens, 0) as cached_tokens,
        coalesce(output_tokens, 0) as output_tokens, coalesce(cost, 0) as cost, coalesce(revenue, 0) as revenue,
-       coalesce(passed, 0) as passed, coalesce(failed, 0) as failed
+       coalesce(passed, 0) as passed, coalesce(failed, 0) as failed, coalesce(attested, 0) as attested
      from spending s full join earning e on s.agent = e.agent left join agents a on a.id = coalesce(s.agent, e.agent)
      where $4::text is null or coalesce(s.agent, e.agent) = $4
      order by revenue desc, cost desc, 1`,
@@ -134,6 +138,7 @@ function lineOf(row: LineRow): BillLine {
     tokenCostNano: row.cost,
     outcomesPassed: Number(row.passed),
     outcomesFailed: Number(row.failed),
+    outcomesAttested: Number(row.attested),
   });
 }
 
@@ -181,5 +186,6 @@ function sumsOf(lines: BillLine[]): Sums {
     tokenCostNano: lines.reduce((total, line) => total + line.tokenCostNano, 0n),
     outcomesPassed: sum((line) => line.outcomesPassed),
     outcomesFailed: sum((line) => line.outcomesFailed),
+    outcomesAttested: sum((line) => line.outcomesAttested),
   };
 }

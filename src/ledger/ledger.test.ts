@@ -313,7 +313,7 @@ describe("rate cards", () => {
 describe("outcomes and the bill", () => {
   const outcome = (run: string, verdict: "passed" | "failed") => ({
     ...{ organisation: "org_1", project: "prj_1", run, agent: "agt_1", contract: "inspection", verifier: "physics@1" },
-    ...{ verdict, reason: "because", evidenceRef: "sha256:0", priceNano: 1_000_000n, currency: "USD" },
+    ...{ verdict, reason: "because", evidenceRef: "sha256:0", attested: false, priceNano: 1_000_000n, currency: "USD" },
   });
 
   test("a passed outcome earns its price once; a failed one nothing, and its tokens still cost", async () => {
@@ -339,6 +339,7 @@ describe("outcomes and the bill", () => {
         marginNano: 999_400n,
         outcomesPassed: 1,
         outcomesFailed: 1,
+        outcomesAttested: 0,
         passRate: 0.5,
         costPerVerifiedOutcomeNano: 600n,
       },

@@ -14,6 +14,8 @@ export interface NewOutcome {
   reason: string;
   /** Blob of what was judged. */
   evidenceRef: string;
+  /** Whether it rests on a person's word about an effect. */
+  attested: boolean;
   /** The contract's price; charged only when the verdict is passed. */
   priceNano: bigint;
   currency: string;
@@ -33,11 +35,12 @@ export async function recordOutcome(db: Database, outcome: NewOutcome): Promise<
   return db.transaction(async (client) => {
     const price = outcome.verdict === "passed" ? outcome.priceNano : 0n;
     const inserted = await client.query<{ id: string }>(
-      `insert into outcomes (id, organisation, project, run, agent, contract, verifier, verdict, reason, evidence_ref, price_nano, currency)
-       values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) on conflict (run) do nothing returning id`,
+      `insert into outcomes (id, organisation, project, run, agent, contract, verifier, verdict, reason, evidence_ref, price_nano, currency, attested)
+       values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) on conflict (run) do nothing returning id`,
       [
         ...[newId("res"), outcome.organisation, outcome.project, outcome.run, outcome.agent, outcome.contract],
         ...[outcome.verifier, outcome.verdict, outcome.reason, outcome.evidenceRef, price, outcome.currency],
+        outcome.attested,
       ],
     );
     if (!inserted.rows[0]) {
@@ -46,7 +49,8 @@ export async function recordOutcome(db: Database, outcome: NewOutcome): Promise<
         verdict: "passed" | "failed";
         reason: string;
         price_nano: bigint;
-      }>("select id, verdict, reason, price_nano from outcomes where run = $1", [outcome.run]);
+        attested: boolean;
+      }>("select id, verdict, reason, price_nano, attested from outcomes where run = $1", [outcome.run]);
       const first = rows[0]!;
       return {
         ...outcome,
@@ -54,6 +58,7 @@ export async function recordOutcome(db: Database, outcome: NewOutcome): Promise<
         verdict: first.verdict,
         reason: first.reason,
         priceNano: first.price_nano,
+        attested: first.attested,
         repeated: true,
       };
     }

@@ -25,6 +25,7 @@ export const access: Record<string, Access> = {
   agent_versions: appendOnly,
   alarms: free,
   attempts: appendOnly,
+  attestations: appendOnly,
   blobs: appendOnly,
   budgets: { class: "by function", delete: true },
   calls: appendOnly,

@@ -7,6 +7,7 @@ export type IdPrefix =
   | "key"
   | "call"
   | "att"
+  | "atst"
   | "dec"
   | "gtw"
   | "run"

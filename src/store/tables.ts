@@ -170,8 +170,22 @@ export interface OutcomesTable {
   verdict: "passed" | "failed";
   reason: string;
   evidence_ref: string;
+  attested: Generated<boolean>;
   price_nano: bigint;
   currency: string;
+  created_at: Generated<Date>;
+}
+
+export interface AttestationsTable {
+  id: string;
+  organisation: string;
+  project: string;
+  run: string;
+  effect: string;
+  happened: boolean;
+  note: string;
+  author: string;
+  author_name: string;
   created_at: Generated<Date>;
 }
 
@@ -319,6 +333,7 @@ export interface Tables {
   holds: HoldsTable;
   settlements: SettlementsTable;
   outcomes: OutcomesTable;
+  attestations: AttestationsTable;
   calls: CallsTable;
   attempts: AttemptsTable;
   agents: AgentsTable;

@@ -57,7 +57,10 @@ export function columnsOf(bill: Bill): Column<BillLine>[] {
       card: "note",
       word: "passed",
       cell: (line) => (
-        <span className="num" data-tip={`${full(line.outcomes_passed)} passed, ${full(line.outcomes_failed)} did not`}>
+        <span
+          className="num"
+          data-tip={`${full(line.outcomes_passed)} passed${line.outcomes_attested > 0 ? ` (${full(line.outcomes_attested)} on a person's word)` : ""}, ${full(line.outcomes_failed)} did not`}
+        >
           {percentFixed(line.pass_rate)}
         </span>
       ),

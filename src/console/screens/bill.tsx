@@ -156,7 +156,11 @@ function BillBody({
   return (
     <div className="stack">
       <div className="figures of-six">
-        <Figure of="revenue" {...amount(total.revenue_nano)} note={`${full(total.outcomes_passed)} outcomes sold`} />
+        <Figure
+          of="revenue"
+          {...amount(total.revenue_nano)}
+          note={`${full(total.outcomes_passed)} outcomes sold${total.outcomes_attested > 0 ? `, ${full(total.outcomes_attested)} attested` : ""}`}
+        />
         <Figure of="token_cost" {...amount(total.token_cost_nano)} note={`${compact(total.calls)} calls`} />
         <Figure
           of="margin"

@@ -240,6 +240,7 @@ function Outcome({ run }: { run: RunDetail }) {
           ) : (
             ", nothing is billed; the cost of tokens stands"
           )}
+          {run.outcome.attested ? "; it rests on a person's word about an effect" : ""}
         </p>
       </section>
     );

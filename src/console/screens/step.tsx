@@ -50,8 +50,8 @@ export function Step({ run, step, place, open, onToggle }: Props) {
           <b>{step.name}</b>
           <span className="muted">{step.kind}</span>
           {step.effect === null ? null : (
-            <Badge tone={step.effect.state === "done" ? "good" : step.effect.state === "unknown" ? "bad" : "warn"}>
-              effect {step.effect.state}
+            <Badge tone={effectTone(step.effect)}>
+              effect {step.effect.attested === null ? step.effect.state : "attested"}
             </Badge>
           )}
           {step.status === "failed" ? <Badge tone="bad">failed</Badge> : null}
@@ -92,6 +92,14 @@ export function Step({ run, step, place, open, onToggle }: Props) {
                     {step.effect.attempts > 1 ? `, ${step.effect.attempts} attempts` : ""}
                   </dd>
                 </div>
+                {step.effect.attested === null ? null : (
+                  <div>
+                    <dt>Attested</dt>
+                    <dd data-tip={moment(step.effect.attested.at)}>
+                      by {step.effect.attested.by}: {step.effect.attested.note}
+                    </dd>
+                  </div>
+                )}
                 <div>
                   <dt>Effect key</dt>
                   <dd>
@@ -218,4 +226,10 @@ function briefOf(step: StepResource): string {
     .filter(([, value]) => typeof value !== "object")
     .map(([name, value]) => `${name} ${String(value)}`)
     .join(", ");
+}
+
+/** What a person said is never shown as if a tool had answered. */
+function effectTone({ state, attested }: NonNullable<StepResource["effect"]>) {
+  if (attested !== null) return "warn";
+  return state === "done" ? "good" : state === "unknown" ? "bad" : "warn";
 }

@@ -118,6 +118,7 @@ export function billOf(fixture: Fixture, from: number, to: number): Bill {
       margin_nano: String(revenue - cost),
       outcomes_passed: passed,
       outcomes_failed: failed,
+      outcomes_attested: 0,
       pass_rate: passed + failed === 0 ? null : passed / (passed + failed),
       cost_per_verified_outcome_nano: passed === 0 ? null : String(cost / BigInt(passed)),
       verified_outcomes_per_million_tokens: tokens === 0 || passed + failed === 0 ? null : (passed * 1e6) / tokens,

@@ -66,6 +66,7 @@ const line = (of: LedgerLine): BillLine => ({
   margin_nano: of.marginNano.toString(),
   outcomes_passed: of.outcomesPassed,
   outcomes_failed: of.outcomesFailed,
+  outcomes_attested: of.outcomesAttested,
   pass_rate: of.passRate ?? null,
   cost_per_verified_outcome_nano: of.costPerVerifiedOutcomeNano?.toString() ?? null,
   verified_outcomes_per_million_tokens: of.verifiedOutcomesPerMillionTokens ?? null,

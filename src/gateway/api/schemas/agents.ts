@@ -36,6 +36,7 @@ export const outcome = z.object({
   verifier: z.string(),
   verdict: z.enum(["passed", "failed"]),
   reason: z.string(),
+  attested: z.boolean().describe("Whether what was judged rests on a person's word about an effect"),
   price_nano: nano,
   currency: z.string(),
   created_at: time,
@@ -74,6 +75,10 @@ export const step = z.object({
       tool: z.string(),
       state: z.enum(["planned", "claimed", "done", "unknown"]),
       attempts: z.number(),
+      attested: z
+        .object({ by: z.string().describe("Name of the key that gave its word"), note: z.string(), at: time })
+        .nullable()
+        .describe("Not null: no tool has answered; a person said that it happened"),
     })
     .nullable(),
   error_message: z.string().nullable(),

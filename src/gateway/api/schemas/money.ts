@@ -19,6 +19,7 @@ export const billLine = z.object({
   margin_nano: nano,
   outcomes_passed: z.number(),
   outcomes_failed: z.number(),
+  outcomes_attested: z.number().describe("Of those that passed: how many rest on a person's word about an effect"),
   pass_rate: z.number().nullable(),
   cost_per_verified_outcome_nano: nano
     .nullable()
