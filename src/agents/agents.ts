@@ -28,6 +28,8 @@ export interface Agents {
   start(): Promise<void>;
   /** Takes no more work, lets steps under way end for a moment, aborts the rest; runs go on at the next start. */
   stop(): Promise<void>;
+  /** Before `start`, on a copied database: stops every unfinished run; answers how many. */
+  disown(): Promise<number>;
   /** Starts every unfinished run that Restate does not hold again from Postgres; answers how many. */
   rebuild(): Promise<number>;
 }
@@ -78,6 +80,7 @@ export function createAgents(options: AgentsOptions): Agents {
       await Promise.all([durable.stop(), tools.close(), sandbox.close()]);
       await owner.close();
     },
+    disown: () => runs.disown(),
     rebuild: () => durable.rebuild(),
   };
 }

@@ -273,6 +273,17 @@ export class Runs {
     return rowCount === 1;
   }
 
+  /** Stops every unfinished run of this database, which was copied: the original goes on with them. Answers how many. */
+  async disown(): Promise<number> {
+    const { rowCount } = await this.#db.query(
+      `update runs set status = 'stopped', error_code = 'home_copied', error_message = $1, fence = fence + 1, owner = null,
+         wake_at = null, ended_at = now(), updated_at = now()
+       where status in ('queued', 'running', 'waiting')`,
+      ["This home was copied; the run goes on in the original."],
+    );
+    return rowCount ?? 0;
+  }
+
   /** A run that waited for a person goes on. */
   async resume(id: string): Promise<boolean> {
     const { rowCount } = await this.#db.query(

@@ -15,46 +15,49 @@ export function registerUp(program: Command, context: Context): void {
   verb(program, "up", {
     about: "Start Lineshaft on LINESHAFT_HOME and keep it running until Ctrl-C",
     examples: ["npx lineshaft up", "npm start --silent -- --json"],
-  }).action(async (options: { json?: boolean }) => {
-    const { terminal } = context;
-    const begun = performance.now();
-    const kept = new Kept(context.env);
-    const interrupt = new Interrupt(context, kept);
-    kept.watch(() => interrupt.begin());
-    outliveOutput();
-    const report = new StartProgress(context);
-    let instance: Instance;
-    try {
-      // The rooms are loaded here and not before: the other verbs answer at once without them.
-      const { startInstance } = await import("./instance/start.ts");
-      instance = await startInstance({
-        settings: readSettings(context.env),
-        home: Home.fromEnvironment(context.env),
-        env: context.env,
-        version,
-        report,
-        signal: interrupt.stopping,
-        onKill: (kill) => interrupt.onSecond(kill),
-        restarted: kept.restarted,
-      });
-    } catch (error) {
-      if (!interrupt.stopping.aborted) throw error;
-      process.exitCode = 130;
-      return;
-    } finally {
-      report.end();
-    }
-    kept.ready();
-    // What is read at a start has been read: a restart says on stderr that it is there again.
-    if (kept.restarted) terminal.note(`Lineshaft is ready again in ${duration(performance.now() - begun)}.`);
-    else if (options.json) terminal.print(JSON.stringify(readyJson(instance)));
-    else for (const line of readyLines(instance, performance.now() - begun)) terminal.print(line);
-    await interrupt.stopped;
-    const stopBegun = performance.now();
-    if (!options.json) terminal.note("Stopping: calls under way are settled first. Ctrl-C again ends at once.");
-    await stopInTime(instance, interrupt, context);
-    if (!options.json) terminal.note(`Stopped in ${duration(performance.now() - stopBegun)}.`);
-  });
+  })
+    .option("--adopt", "make a copied home an instance of its own; unfinished runs of the original are stopped in it")
+    .action(async (options: { json?: boolean; adopt?: boolean }) => {
+      const { terminal } = context;
+      const begun = performance.now();
+      const kept = new Kept(context.env);
+      const interrupt = new Interrupt(context, kept);
+      kept.watch(() => interrupt.begin());
+      outliveOutput();
+      const report = new StartProgress(context);
+      let instance: Instance;
+      try {
+        // The rooms are loaded here and not before: the other verbs answer at once without them.
+        const { startInstance } = await import("./instance/start.ts");
+        instance = await startInstance({
+          settings: readSettings(context.env),
+          home: Home.fromEnvironment(context.env),
+          env: context.env,
+          version,
+          report,
+          signal: interrupt.stopping,
+          onKill: (kill) => interrupt.onSecond(kill),
+          restarted: kept.restarted,
+          adopt: options.adopt ?? false,
+        });
+      } catch (error) {
+        if (!interrupt.stopping.aborted) throw error;
+        process.exitCode = 130;
+        return;
+      } finally {
+        report.end();
+      }
+      kept.ready();
+      // What is read at a start has been read: a restart says on stderr that it is there again.
+      if (kept.restarted) terminal.note(`Lineshaft is ready again in ${duration(performance.now() - begun)}.`);
+      else if (options.json) terminal.print(JSON.stringify(readyJson(instance)));
+      else for (const line of readyLines(instance, performance.now() - begun)) terminal.print(line);
+      await interrupt.stopped;
+      const stopBegun = performance.now();
+      if (!options.json) terminal.note("Stopping: calls under way are settled first. Ctrl-C again ends at once.");
+      await stopInTime(instance, interrupt, context);
+      if (!options.json) terminal.note(`Stopped in ${duration(performance.now() - stopBegun)}.`);
+    });
 }
 
 /** What is printed is for people: a terminal that was closed, or a file on a full disk, must not end what they started. */

@@ -168,7 +168,7 @@ export class ManagedChild {
   async #spawn(): Promise<Life> {
     const { name, command, args, env, uid, gid, cwd, ipc } = this.#spec;
     const child = spawn(command, args, {
-      env: { ...env, [homeMark]: this.#around.home },
+      env: { ...env, [homeMark]: this.#around.mark },
       cwd: cwd ?? "/",
       uid,
       gid,

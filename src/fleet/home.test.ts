@@ -98,12 +98,10 @@ describe("the home's lock", () => {
   test("can be waited for", async () => {
     const path = home.file("run", "other");
     const first = await waitForLock(path);
-    const waited = new Promise<void>(
-      (told) => void waitForLock(path, undefined, told).then((lock) => lock[Symbol.dispose]()),
-    );
-    await waited;
+    let second: Promise<Disposable> | undefined;
+    await new Promise<void>((told) => (second = waitForLock(path, undefined, told)));
     first[Symbol.dispose]();
-    using _second = await waitForLock(path);
+    using _second = await second!;
   });
 });
 

@@ -2,6 +2,7 @@
 //
 //   credentials       address and owner key, for the CLI (0600); may be deleted
 //   secrets.json      what keys are hashed with, what secrets are encrypted with, and Postgres's passwords (0600)
+//   home.json         which home this is, and where it lies: how a copy is known (identity.ts)
 //   models/ postgres/ restate/ kv/
 //   run/              lock, main.json (who runs), children.json, Restate's sockets (0700)
 import { randomBytes } from "node:crypto";
@@ -20,6 +21,7 @@ import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { z } from "zod";
 import { FleetError } from "./errors.ts";
+import { forgetOriginal, identityFile, identityHere, markOf, readIdentity } from "./identity.ts";
 import { tryLock } from "./lock.ts";
 
 const password = z.string().min(16);
@@ -102,6 +104,34 @@ export class Home {
     }
     if (!lock) throw this.#taken();
     return lock;
+  }
+
+  /**
+   * Settles which home this is, with the lock held. Throws a FleetError for a copy, unless it is adopted; `adopted` is true until
+   * `adoptionDone`, also over a start that was killed between.
+   */
+  settleIdentity(adopt: boolean): { adopted: boolean } {
+    const identity = identityHere(this.path, adopt);
+    this.#write(identityFile, identity);
+    if (identity.adopting) forgetOriginal(this.path);
+    return { adopted: identity.adopting };
+  }
+
+  /** Nothing of the original is left in this home. */
+  adoptionDone(): void {
+    const identity = readIdentity(this.path);
+    if (identity) this.#write(identityFile, Object.assign(identity, { adopting: false }));
+  }
+
+  /** What this home's children carry in their environment. */
+  get mark(): string {
+    const identity = readIdentity(this.path);
+    return identity ? markOf(identity) : this.path;
+  }
+
+  /** The same, and what children of a version before homes had an identity carry: the home's path. */
+  get marks(): string[] {
+    return [this.mark, this.path];
   }
 
   /** True when no process runs on this home. */

@@ -1,15 +1,26 @@
 // Children that outlived a killed start still hold ports, locks and data. The next start, which holds the home's lock, ends
-// them before it starts anything: first those on record, then (where /proc shows environments) whoever carries this home's
-// mark, which also finds a child whose parent died between starting it and writing it down.
-import { readFileSync, readdirSync } from "node:fs";
+// them before it starts anything: those on record, and (where /proc shows environments) whatever carries this home's mark, which
+// also finds a child whose parent died between starting it and writing it down.
+//
+// No process is ended that does not carry the mark: a copied home has the original's list of children, and those live.
+import { readdirSync } from "node:fs";
 import { orphanGoneMs, orphanStopMs } from "./limits.ts";
 import { FleetError } from "./errors.ts";
 import type { Home } from "./home.ts";
 import { tryLock } from "./lock.ts";
-import { commandLine, identify, isSame, killTree, signal, waitGone, type ProcessIdentity } from "./processes.ts";
+import {
+  commandLine,
+  environment,
+  identify,
+  isSame,
+  killTree,
+  signal,
+  waitGone,
+  type ProcessIdentity,
+} from "./processes.ts";
 import { ChildRecords } from "./records.ts";
 
-/** Environment variable that every child carries: the home it belongs to. */
+/** Environment variable that every child carries: the mark of the home it belongs to. */
 export const homeMark = "LINESHAFT_CHILD_OF";
 
 interface Orphan extends ProcessIdentity {
@@ -18,10 +29,10 @@ interface Orphan extends ProcessIdentity {
 }
 
 /** Ends what an earlier start on this home left running and waits until it is gone. Answers the names of what was ended. */
-export async function endOrphans(recordsPath: string, home: string): Promise<string[]> {
-  const orphans = recorded(recordsPath);
+export async function endOrphans(recordsPath: string, marks: string[]): Promise<string[]> {
+  const orphans = recorded(recordsPath, marks);
   const known = new Set(orphans.map((orphan) => orphan.pid));
-  for (const orphan of marked(home)) if (!known.has(orphan.pid)) orphans.push(orphan);
+  for (const orphan of marked(marks)) if (!known.has(orphan.pid)) orphans.push(orphan);
   await Promise.all(orphans.map(end));
   return orphans.map((orphan) => orphan.name);
 }
@@ -29,13 +40,14 @@ export async function endOrphans(recordsPath: string, home: string): Promise<str
 /** The same for a home whose main process is known to have ended. Does nothing when another has taken the home meanwhile. */
 export async function endOrphansOf(home: Home): Promise<void> {
   using lock = tryLock(home.file("run", "lock"));
-  if (lock) await endOrphans(home.recordsPath, home.path);
+  if (lock) await endOrphans(home.recordsPath, home.marks);
 }
 
-/** Recorded children that still are who they were: same pid, same start, and a program of the recorded command. */
-function recorded(path: string): Orphan[] {
+/** Recorded children that still are what they were: same pid, same start, a program of the recorded command, this home's mark. */
+function recorded(path: string, marks: string[]): Orphan[] {
   return ChildRecords.read(path)
     .filter((record) => isSame(record) && record.words.includes(commandLine(record.pid)[0] ?? ""))
+    .filter((record) => carries(record.pid, marks))
     .map(({ name, pid, startedAt, stopSignal }) => ({
       name,
       pid,
@@ -44,8 +56,7 @@ function recorded(path: string): Orphan[] {
     }));
 }
 
-function marked(home: string): Orphan[] {
-  const mark = `${homeMark}=${home}`;
+function marked(marks: string[]): Orphan[] {
   let pids: number[];
   try {
     pids = readdirSync("/proc").map(Number).filter(Number.isInteger);
@@ -53,18 +64,15 @@ function marked(home: string): Orphan[] {
     return [];
   }
   return pids.flatMap((pid) => {
-    if (pid === process.pid || !carries(pid, mark)) return [];
+    if (pid === process.pid || !carries(pid, marks)) return [];
     const identity = identify(pid);
     return identity ? [{ ...identity, name: `process ${pid}`, stopSignal: "SIGTERM" as const }] : [];
   });
 }
 
-function carries(pid: number, mark: string): boolean {
-  try {
-    return readFileSync(`/proc/${pid}/environ`, "latin1").split("\0").includes(mark);
-  } catch {
-    return false;
-  }
+function carries(pid: number, marks: string[]): boolean {
+  const variables = environment(pid);
+  return marks.some((mark) => variables.includes(`${homeMark}=${mark}`));
 }
 
 async function end(orphan: Orphan): Promise<void> {

@@ -40,10 +40,10 @@ function readStat(pid: number): ProcessRow | undefined {
   }
 }
 
-function ps(columns: string, pid?: number): string[] {
+function ps(columns: string, pid?: number, ...options: string[]): string[] {
   try {
     const which = pid === undefined ? ["-A"] : ["-p", String(pid)];
-    return execFileSync("ps", [...which, "-o", columns], {
+    return execFileSync("ps", [...which, ...options, "-ww", "-o", columns], {
       encoding: "utf8",
       stdio: ["ignore", "pipe", "ignore"],
       env: { PATH: process.env["PATH"] ?? "", LC_ALL: "C" },
@@ -83,6 +83,17 @@ export function commandLine(pid: number): string[] {
     return readFileSync(`/proc/${pid}/cmdline`, "utf8")
       .split("\0")
       .filter((word) => word.length > 0);
+  } catch {
+    return [];
+  }
+}
+
+/** Environment of a process, as NAME=value; empty when it may not be seen. */
+export function environment(pid: number): string[] {
+  // `ps` prints it after the command line of one's own processes; a value with spaces falls apart, which none of ours has.
+  if (!hasProc) return ps("command=", pid, "-E").join(" ").split(" ");
+  try {
+    return readFileSync(`/proc/${pid}/environ`, "latin1").split("\0");
   } catch {
     return [];
   }

@@ -28,7 +28,7 @@ afterEach(async () => {
 const recordsPath = () => join(home, "run", "children.json");
 
 function supervise(options: Partial<SupervisorOptions> = {}): Supervisor {
-  const supervisor = new Supervisor({ recordsPath: recordsPath(), home, ...options });
+  const supervisor = new Supervisor({ recordsPath: recordsPath(), mark: home, ...options });
   supervisors.push(supervisor);
   return supervisor;
 }
@@ -179,14 +179,14 @@ describe("after kill -9 of the supervising process", () => {
 
   test("the next start finds the orphan and waits until it is gone", async () => {
     const identity = await orphan("serve");
-    expect(await endOrphans(recordsPath(), home)).toEqual(["worker"]);
+    expect(await endOrphans(recordsPath(), [home])).toEqual(["worker"]);
     expect(isSame(identity)).toBe(false);
   });
 
   test("an orphan that was never written down is found by its mark", async () => {
     const identity = await orphan("serve");
     rmSync(recordsPath());
-    expect(await endOrphans(recordsPath(), home)).toEqual([`process ${identity.pid}`]);
+    expect(await endOrphans(recordsPath(), [home])).toEqual([`process ${identity.pid}`]);
     expect(isSame(identity)).toBe(false);
   });
 
@@ -197,9 +197,12 @@ describe("after kill -9 of the supervising process", () => {
     const other = mkdtempSync(join(tmpdir(), "lineshaft-fleet-"));
     const path = join(other, "children.json");
     writeFileSync(path, JSON.stringify([{ ...record, startedAt: "earlier" }]));
-    expect(await endOrphans(path, other)).toEqual([]);
+    expect(await endOrphans(path, [other])).toEqual([]);
     writeFileSync(path, JSON.stringify([{ ...record, words: ["postgres"] }]));
-    expect(await endOrphans(path, other)).toEqual([]);
+    expect(await endOrphans(path, [other])).toEqual([]);
+    // The list of a copied home: everything is right, and the process is the original's.
+    writeFileSync(path, JSON.stringify([record]));
+    expect(await endOrphans(path, [other])).toEqual([]);
     expect(supervisor.status()[0]!.state).toBe("ready");
     rmSync(other, { recursive: true });
   });

@@ -13,7 +13,7 @@ export interface SupervisorOptions {
   /** Where running children are written down. */
   recordsPath: string;
   /** The mark that every child's environment carries (orphans.ts). */
-  home: string;
+  mark: string;
   /** Lines that children print. */
   onLine?: (child: string, line: string) => void;
   /** Told when the list of children cannot be written. */

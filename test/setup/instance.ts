@@ -34,13 +34,15 @@ export interface InstanceOptions {
   home?: string;
   port?: number;
   env?: Record<string, string>;
+  /** Further words of the command line. */
+  words?: string[];
 }
 
 /** Starts an instance and waits until it is ready; throws with what it printed when it is not. */
 export async function startInstance(options: InstanceOptions = {}): Promise<Instance> {
   const home = options.home ?? (await mkdtemp(join(tmpdir(), "lineshaft-instance-")));
   const port = options.port ?? (await freePort());
-  const child = spawn(launcher, ["up", "--json"], {
+  const child = spawn(launcher, ["up", "--json", ...(options.words ?? [])], {
     env: { ...process.env, ...options.env, LINESHAFT_HOME: home, LINESHAFT_PORT: String(port) },
     stdio: ["ignore", "pipe", "pipe"],
   });

@@ -26,7 +26,7 @@ async function withEmptyDatabase(work: (urls: { owner: string; runtime: string }
 async function opened(urls: ExternalUrls): Promise<Database> {
   const folder = mkdtempSync(join(tmpdir(), "lineshaft-external-"));
   const home = new Home(folder);
-  const supervisor = new Supervisor({ recordsPath: home.recordsPath, home: folder });
+  const supervisor = new Supervisor({ recordsPath: home.recordsPath, mark: folder });
   const { db, port } = await startDatabase(home, supervisor, urls);
   expect(port).toBeNull();
   rmSync(folder, { recursive: true, force: true });

@@ -155,5 +155,6 @@ function removeStalePidFile(dataFolder: string): void {
   } catch {
     return;
   }
-  if (!commandLine(pid)[0]?.includes("postgres")) rmSync(path, { force: true });
+  const [program, ...words] = commandLine(pid);
+  if (!program?.includes("postgres") || !words.includes(dataFolder)) rmSync(path, { force: true });
 }

@@ -72,6 +72,8 @@ export interface StartOptions {
   report: StartReport;
   /** Aborts a start that is under way. */
   signal: AbortSignal;
+  /** A copied home becomes one of its own. */
+  adopt?: boolean;
   /** It crashed and was started again: how often by now, and why the last time. */
   restarted?: { times: number; reason: string } | undefined;
   /** Told early how to end every child at once, for a second Ctrl-C. */
@@ -108,9 +110,11 @@ async function compose(options: StartOptions, stack: AsyncDisposableStack): Prom
   const address = `http://localhost:${settings.LINESHAFT_PORT}`;
   home.prepare();
   stack.use(home.lock());
+  const { adopted } = home.settleIdentity(options.adopt ?? false);
+  if (options.adopt && !adopted) report.note("This home is no copy, so --adopt changes nothing.");
   home.writeMain({ pid: process.pid, address: null, postgresPort: null });
   await assertPortFree(settings.LINESHAFT_PORT, settings.LINESHAFT_HOST);
-  const orphans = await endOrphans(home.recordsPath, home.path);
+  const orphans = await endOrphans(home.recordsPath, home.marks);
   if (orphans.length > 0)
     report.note(`The start before was killed; what it left running was ended (${orphans.join(", ")}).`);
 
@@ -120,7 +124,7 @@ async function compose(options: StartOptions, stack: AsyncDisposableStack): Prom
   stack.defer(() => disk.close());
   const supervisor = new Supervisor({
     recordsPath: home.recordsPath,
-    home: home.path,
+    mark: home.mark,
     onLine: (child, line) => log.debug({ child }, line),
     onRecordsFailure: (error) => {
       disk.failed(error);
@@ -241,6 +245,14 @@ async function compose(options: StartOptions, stack: AsyncDisposableStack): Prom
     ),
   );
   undo.add("calls and runs", () => settle(server, gateway, agents));
+  if (adopted) {
+    // A database of the operator's own was not copied: its runs are everybody's that uses it.
+    const stopped = settings.DATABASE_URL ? 0 : await agents.disown();
+    report.note(
+      `This home is now an instance of its own; ${stopped} unfinished runs of the original were stopped here.`,
+    );
+    home.adoptionDone();
+  }
   await step("agents", agents.start());
   await listen(server, settings);
 

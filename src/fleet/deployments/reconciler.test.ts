@@ -23,7 +23,7 @@ let freeBytes: number;
 
 beforeEach(() => {
   home = mkdtempSync(join(tmpdir(), "lineshaft-reconciler-"));
-  supervisor = new Supervisor({ recordsPath: join(home, "run", "children.json"), home });
+  supervisor = new Supervisor({ recordsPath: join(home, "run", "children.json"), mark: home });
   log = [];
   behaviour = "serve";
   freeBytes = 100;

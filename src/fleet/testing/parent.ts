@@ -3,7 +3,7 @@ import { Supervisor } from "../supervisor.ts";
 import { testChild } from "./spec.ts";
 
 const [home, behaviour] = process.argv.slice(2);
-const supervisor = new Supervisor({ recordsPath: `${home}/run/children.json`, home: home! });
+const supervisor = new Supervisor({ recordsPath: `${home}/run/children.json`, mark: home! });
 await supervisor.start(testChild("worker", behaviour ?? "serve"));
 console.log(supervisor.status()[0]!.pid);
 setInterval(() => {}, 1000);
