@@ -29,7 +29,7 @@ let browser: Browser;
 let model: string;
 let run: Run;
 let call: Call;
-const token = "a token that only this test knows";
+const token = "a-token-that-only-this-test-knows";
 const machines = generateMachines(3, 1);
 const folder = mkdtempSync(join(tmpdir(), "lineshaft-console-"));
 
@@ -70,7 +70,7 @@ describe.skipIf(chromiumPath === undefined)("the console, in Chromium (CHROMIUM 
     const manifest = agent.manifest.replace("http://127.0.0.1:4077/mcp", plant.url);
     const hosts = [new URL(plant.url).host];
     await api("/api/secrets/maintenance-inspector", { value: token, hosts }, undefined, "PUT");
-    await api("/api/agents", { ...agent, manifest });
+    expect(await api("/api/agents", { ...agent, manifest })).toMatchObject({ created: true });
     const begun = await Promise.all(
       machines.map(({ machine }) =>
         api<Run>("/api/runs", { agent: "maintenance-inspector", input: { machine, bare: false } }),
@@ -78,6 +78,7 @@ describe.skipIf(chromiumPath === undefined)("the console, in Chromium (CHROMIUM 
     );
     await ask("Name three metals.");
     [run] = (await Promise.all(begun.map(({ id }) => ended(id)))) as [Run];
+    expect(run.error_message).toBeNull();
     call = (await api<{ data: Call[] }>(`/api/calls?run=${run.id}`)).data[0]!;
   }, 120_000);
   afterAll(async () => {
