@@ -114,7 +114,9 @@ function RevokeKey({ target, onDone }: { target: KeyResource | undefined; onDone
       error={revoke.error}
       onSubmit={() => target !== undefined && revoke.mutate(target)}
     >
-      <p className="soft">Requests with it are refused from now on. A revoked key cannot be brought back.</p>
+      <p className="soft">
+        Requests with it are refused from now on, and its streams end. A revoked key cannot be brought back.
+      </p>
     </FormDialog>
   );
 }

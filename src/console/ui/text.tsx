@@ -87,6 +87,8 @@ const tones: Record<string, Tone> = {
   failed: "bad",
   refused: "warn",
   down: "bad",
+  ejected: "bad",
+  trial: "warn",
   unknown: "bad",
   partial: "warn",
   leaving: "idle",
