@@ -203,13 +203,13 @@ export class Performer {
   /** A version that was published before taint was checked may show its verifier what a model wrote: it runs on, and its owner is told. */
   #reportTaint(run: ClaimedRun, { published }: RunState): void {
     if (published.evidence === "independent") return;
-    const [taint] = evidenceTaint(published.manifest);
+    const [taint] = evidenceTaint(published.manifest, false);
     const { name } = published.manifest;
     const of = { code: "evidence_tainted", subject: name, organisation: run.organisation };
     if (taint === undefined) return;
     this.#with.alarms.raise({
       ...of,
-      message: `Results of agent ${name} are judged by evidence that a model may have written, and charged by its contract. Publish it again, which refuses that: the evidence ${taint}.`,
+      message: `Results of agent ${name} are judged by evidence that a model may have written, and charged by its contract. Publish it again: effects with a lookup are then shown as their systems keep them, and other evidence of that kind is refused. Now ${taint}.`,
     });
   }
 

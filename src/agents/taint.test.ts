@@ -2,6 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { ManifestError } from "../fleet/manifest.ts";
 import { checkManifest } from "./manifest.ts";
+import { evidenceTaint } from "./taint.ts";
 
 const verifier = { id: "v", version: "1", file: "v.js" };
 const allow = {
@@ -117,6 +118,18 @@ describe("evidence is refused with the way of the words", () => {
   test("a model's own words are refused as before", () => {
     expect(sold([look, judge], { said: "${steps.judge.output}" })[0]).toContain("is not the output of a tool step");
   });
+});
+
+test("of a version of before, an effect's own answer is what the verifier saw", () => {
+  const manifest = checkManifest({
+    ...{ kind: "Agent", name: "a", instructions: "Be brief.", tools },
+    steps: [look, judge, { id: "do", tool: "order", with: { mode: "${steps.judge.output}" } }],
+    outcome: { contract: "c", verifier, price: "1", evidence: { kept: "${steps.do.output}" } },
+  });
+  expect([...evidenceTaint(manifest)]).toEqual([]);
+  expect([...evidenceTaint(manifest, false)][0]).toContain("argument 'mode' of step 'do' (order) → evidence");
+  const { steps: _steps, ...loop } = manifest;
+  expect([...evidenceTaint({ ...loop, outcome: { ...loop.outcome!, evidence: {} } }, false)]).toHaveLength(1);
 });
 
 describe("without steps the model writes every argument", () => {

@@ -30,10 +30,15 @@ export function taintedSteps(manifest: Pick<Manifest, "steps">): Map<string, Tai
   return tainted;
 }
 
-/** Why the evidence of the contract cannot be trusted, each with the way that the words take; none when it can. */
-export function* evidenceTaint(manifest: Manifest): Generator<string> {
+/**
+ * Why the evidence of the contract cannot be trusted, each with the way that the words take; none when it can. `asksLookups` is false
+ * for versions that were published before effects were shown as their lookups say.
+ */
+export function* evidenceTaint(manifest: Manifest, asksLookups = true): Generator<string> {
   if (!manifest.outcome) return;
   const tools = toolsOf(manifest);
+  const isLookedUp = (tool: ManifestTool | undefined): boolean =>
+    asksLookups && tool?.effect === true && tool.lookup !== undefined;
   if (!manifest.steps) {
     if (![...tools.values()].some(isLookedUp))
       yield "would hold a model's words only: without 'steps' the model writes every tool's arguments, so the verifier sees effects with a 'lookup' and nothing else of the tools. Give an effect its 'lookup', or declare 'steps'";
@@ -53,5 +58,3 @@ export function* evidenceTaint(manifest: Manifest): Generator<string> {
 export function toolsOf(manifest: Pick<Manifest, "tools">): Map<string, ManifestTool> {
   return new Map(manifest.tools.flatMap((server) => Object.entries(server.allow)));
 }
-
-const isLookedUp = (tool: ManifestTool | undefined): boolean => tool?.effect === true && tool.lookup !== undefined;
