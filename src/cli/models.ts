@@ -1,6 +1,8 @@
 // `lineshaft models`: what may be served, what is already here, and what is served now.
 import type { Command } from "commander";
+import { samplingFor } from "../engines/embedded/samplingDefaults.ts";
 import { Home } from "../fleet/index.ts";
+import type { CatalogueModel } from "../models/index.ts";
 import { verb, type Context } from "./context.ts";
 import { bytes, count, table } from "./format.ts";
 
@@ -10,7 +12,6 @@ export function registerModels(program: Command, context: Context): void {
     examples: ["npx lineshaft models", "npx lineshaft models --json"],
   }).action(async (options: { json?: boolean }) => {
     const { catalogue, defaultModel, verifyCached } = await import("../models/index.ts");
-    const { samplingFor } = await import("../engines/embedded/samplingDefaults.ts");
     const { terminal, env } = context;
     const folder = Home.fromEnvironment(env).modelsFolder;
     const served = await servedNames(context);
@@ -20,7 +21,7 @@ export function registerModels(program: Command, context: Context): void {
         return {
           ...{ name: model.name, licence: model.licence, about: model.about, bytes: cached?.bytes ?? model.bytes },
           ...{ sha256: model.sha256, context_tokens: model.contextTokens, default: model === defaultModel },
-          sampling: samplingFor(model.sampling, undefined).values,
+          sampling: samplingOf(model.sampling),
           ...{ cached: cached !== undefined, served: served.includes(model.name) },
           sources: model.sources.map((source) =>
             source.kind === "huggingface"
@@ -43,6 +44,12 @@ export function registerModels(program: Command, context: Context): void {
       terminal.print(line);
     terminal.note("Serve another: LINESHAFT_MODEL=NAME npm start (or the path of a GGUF file).");
   });
+}
+
+/** How it is sampled where a request says nothing, as /api/status writes it. */
+function samplingOf(recommended: CatalogueModel["sampling"]) {
+  const { temperature, topP, topK, minP, repetitionPenalty } = samplingFor(recommended, undefined).values;
+  return { temperature, top_p: topP, top_k: topK, min_p: minP, repetition_penalty: repetitionPenalty };
 }
 
 /** Names the running instance serves; none when no instance can be asked. */
