@@ -116,7 +116,7 @@ describe("holds and effects move forward only, whatever the role", () => {
     "update effects set arguments_ref = 'sha256:other' where key = 'planned'",
     "update effects set attempts = 0 where key = 'claimed'",
     "delete from effects",
-    "truncate effects",
+    "truncate effects cascade",
   ])("%s", (sql) => refused(sql, owner).toMatchObject(noChange));
 
   test("the moves of the state machine are allowed", async () => {
