@@ -56,6 +56,10 @@ const environment = z
       .string()
       .regex(/^[A-Z]{3}$/, "must be three capital letters, such as USD")
       .default("USD"),
+    LINESHAFT_MEDIA_HOSTS: z
+      .string()
+      .default("")
+      .transform((text) => text.split(/[\s,]+/).filter((host) => host.length > 0)),
     DATABASE_URL: url(["postgres:", "postgresql:"]).optional(),
     LINESHAFT_MIGRATION_URL: url(["postgres:", "postgresql:"]).optional(),
     LINESHAFT_KEY_ENVS: z.string().superRefine(readable).optional(),

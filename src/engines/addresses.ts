@@ -23,11 +23,35 @@ refused.addAddress("fd20:ce::254", "ipv6"); // metadata of GCP
 refused.addSubnet("64:ff9b::", 96, "ipv6");
 refused.addSubnet("2002::", 16, "ipv6");
 
+/** Beside those: everything that is not at everybody's reach. RFC 6890's special purposes, private and shared address space. */
+const notPublic = new BlockList();
+notPublic.addSubnet("10.0.0.0", 8, "ipv4");
+notPublic.addSubnet("100.64.0.0", 10, "ipv4");
+notPublic.addSubnet("127.0.0.0", 8, "ipv4");
+notPublic.addSubnet("172.16.0.0", 12, "ipv4");
+notPublic.addSubnet("192.0.0.0", 24, "ipv4");
+notPublic.addSubnet("192.0.2.0", 24, "ipv4");
+notPublic.addSubnet("192.168.0.0", 16, "ipv4");
+notPublic.addSubnet("198.18.0.0", 15, "ipv4");
+notPublic.addSubnet("198.51.100.0", 24, "ipv4");
+notPublic.addSubnet("203.0.113.0", 24, "ipv4");
+notPublic.addAddress("::1", "ipv6");
+notPublic.addSubnet("fc00::", 7, "ipv6");
+notPublic.addSubnet("fec0::", 10, "ipv6");
+notPublic.addSubnet("2001::", 23, "ipv6");
+notPublic.addSubnet("2001:db8::", 32, "ipv6");
+
+/** True when a literal address is not one that anybody on the Internet could reach. */
+export const isNotPublic = (address: string): boolean => isRefusedAddress(address) || isIn(notPublic, address);
+
 /** True when no engine may be at this literal address. `::ffff:a.b.c.d` is judged as a.b.c.d. */
-export function isRefusedAddress(address: string): boolean {
+export const isRefusedAddress = (address: string): boolean => isIn(refused, address);
+
+/** An address that cannot be read is in every list. */
+function isIn(list: BlockList, address: string): boolean {
   const family = isIP(address);
   if (family === 0) return true;
-  if (family === 4) return refused.check(address, "ipv4");
+  if (family === 4) return list.check(address, "ipv4");
   const bare = address.split("%")[0]!;
   // The URL parser writes mapped addresses in hexadecimal: ::ffff:a9fe:a9fe.
   const canonical = new URL(`http://[${bare}]`).hostname.slice(1, -1);
@@ -35,9 +59,9 @@ export function isRefusedAddress(address: string): boolean {
   if (mapped) {
     const high = parseInt(mapped[1]!, 16);
     const low = parseInt(mapped[2]!, 16);
-    return refused.check(`${high >> 8}.${high & 255}.${low >> 8}.${low & 255}`, "ipv4");
+    return list.check(`${high >> 8}.${high & 255}.${low >> 8}.${low & 255}`, "ipv4");
   }
-  return refused.check(canonical, "ipv6");
+  return list.check(canonical, "ipv6");
 }
 
 function refusal(host: string, address: string): EngineError {
@@ -58,16 +82,23 @@ export function checkHost(host: string): void {
 }
 
 /** `lookup` for sockets: resolves, refuses when any of the addresses is refused, and answers exactly what was judged. */
-export const checkedLookup: LookupFunction = (hostname, options, callback) => {
-  resolve(hostname, { ...options, all: true }, (error, addresses: LookupAddress[]) => {
-    if (error) return callback(error, "", 0);
-    const bad = addresses.find(({ address }) => isRefusedAddress(address));
-    if (bad) return callback(refusal(hostname, bad.address), "", 0);
-    if (options.all) return callback(null, addresses);
-    const first = addresses[0]!;
-    return callback(null, first.address, first.family);
-  });
-};
+const lookupBut =
+  (isRefused: (address: string) => boolean): LookupFunction =>
+  (hostname, options, callback) => {
+    resolve(hostname, { ...options, all: true }, (error, addresses: LookupAddress[]) => {
+      if (error) return callback(error, "", 0);
+      const bad = addresses.find(({ address }) => isRefused(address));
+      if (bad) return callback(refusal(hostname, bad.address), "", 0);
+      if (options.all) return callback(null, addresses);
+      const first = addresses[0]!;
+      return callback(null, first.address, first.family);
+    });
+  };
+
+/** Of what engines may have. */
+export const checkedLookup = lookupBut(isRefusedAddress);
+/** Of what anybody could reach. */
+export const publicLookup = lookupBut(isNotPublic);
 
 /**
  * The address of a host, resolved and judged, for sockets that do their own connecting. Throws EngineError where no engine may

@@ -6,9 +6,10 @@
 // followed, addresses are judged when they are resolved (addresses.ts), the caller names every header, and a reader that stops
 // reading stops the engine: backpressure goes through.
 import { isIP } from "node:net";
+import type { LookupFunction } from "node:net";
 import { buildConnector, errors, Pool } from "undici";
 import type { Dispatcher } from "undici";
-import { checkedLookup, isRefusedAddress } from "./addresses.ts";
+import { checkedLookup, isNotPublic, isRefusedAddress, publicLookup } from "./addresses.ts";
 import { limits } from "./limits.ts";
 import { EngineError } from "./types.ts";
 
@@ -20,6 +21,8 @@ export interface EgressRequest {
   /** Pieces are sent one after the other, without being copied together. */
   body?: string | Uint8Array | Uint8Array[] | undefined;
   signal?: AbortSignal | undefined;
+  /** Whose address it is: an engine's, or one that a caller named, which must be public. An engine's by default. */
+  reach?: "engines" | "public";
   firstByteMs?: number;
   silenceMs?: number;
 }
@@ -36,7 +39,19 @@ export interface ByteStream extends AsyncIterable<Uint8Array> {
 }
 
 const pools = new Map<string, Pool>();
-const connect = buildConnector({ timeout: limits.connectMs, lookup: checkedLookup, keepAlive: true });
+/** Connects where the judge lets it, on the address that was judged; a literal address is not looked up, so it is judged here. */
+function judging(lookup: LookupFunction, isRefused: (address: string) => boolean): buildConnector.connector {
+  const connect = buildConnector({ timeout: limits.connectMs, lookup, keepAlive: true });
+  return (options, callback) => {
+    const host = options.hostname.replace(/^\[|\]$/g, "");
+    if (isIP(host) !== 0 && isRefused(host))
+      callback(new Error(`${host} is an address that may not be connected to.`), null);
+    else connect(options, callback);
+  };
+}
+
+const connectToEngine = judging(checkedLookup, isRefusedAddress);
+const connectToPublic = judging(publicLookup, isNotPublic);
 
 function poolOf(origin: string): Pool {
   let pool = pools.get(origin);
@@ -45,14 +60,7 @@ function poolOf(origin: string): Pool {
       connections: limits.connectionsPerOrigin,
       pipelining: 1,
       keepAliveTimeout: 30_000,
-      connect: (options, callback) => {
-        const host = options.hostname.replace(/^\[|\]$/g, "");
-        if (isIP(host) !== 0 && isRefusedAddress(host)) {
-          callback(new Error(`${host} is an address where no engine may be.`), null);
-          return;
-        }
-        connect(options, callback);
-      },
+      connect: connectToEngine,
     });
     pools.set(origin, pool);
   }
@@ -67,7 +75,10 @@ export function send(request: EgressRequest): Promise<EgressResponse> {
   return new Promise((resolve, reject) => {
     const exchange = new Exchange(request.signal, resolve, reject);
     const { body = null, headers } = request;
-    poolOf(origin).dispatch(
+    // What callers name is named once: its connection is not kept, or their addresses would fill the memory.
+    const once =
+      request.reach === "public" ? new Pool(origin, { connections: 1, connect: connectToPublic }) : undefined;
+    (once ?? poolOf(origin)).dispatch(
       {
         method: request.method,
         path,
@@ -78,6 +89,8 @@ export function send(request: EgressRequest): Promise<EgressResponse> {
       },
       exchange,
     );
+    // Closes when the exchange has ended.
+    void once?.close().catch(() => {});
   });
 }
 

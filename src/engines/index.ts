@@ -1,6 +1,7 @@
 export * from "./types.ts";
 export { engineBaseUrl } from "./addresses.ts";
 export { canonicalHost, hostOf, hostsCover, withoutCredential } from "./hosts.ts";
+export { fetchPublic } from "./publicFetch.ts";
 export { closeEgress } from "./egress.ts";
 export { createOpenAiEngine, type OpenAiEngineOptions } from "./openai.ts";
 export { createEmbeddedEngine, type EmbeddedEngine, type EmbeddedEngineOptions } from "./embedded/adapter.ts";

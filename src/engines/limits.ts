@@ -11,6 +11,8 @@ export const limits = {
   questionMs: 5_000,
   /** Of counting a prompt's tokens: past it the bound from the bytes is used. */
   countMs: 2_000,
+  /** Of fetching what a caller named, all of it. */
+  publicFetchMs: 10_000,
   /** How long a cancelled attempt may take to say what it used. */
   drainMs: 10_000,
   /** Bytes of an answer kept unread before the engine is made to wait. */

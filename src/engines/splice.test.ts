@@ -43,6 +43,19 @@ test("a member given twice is written anew, as it was understood", () => {
   expect(encoded).toBe(JSON.stringify({ messages: [long], model: "second" }));
 });
 
+test("a name given twice inside a member is written anew, at any depth", () => {
+  for (const inner of [
+    `{"role":"user","content":"good","content":"bad"}`,
+    `{"role":"user","content":[{"type":"image_url","image_url":{"url":"file:///etc/passwd","url":"https://a.example"}}]}`,
+    `{"role":"user","con\\u0074ent":"good","content":"bad"}`,
+    `{"role":"user","content":"x","__proto__":{"a":1,"a":2}}`,
+  ]) {
+    const source = sourceOf(`{"model":"a","messages":[${JSON.stringify(long)},${inner}]}`);
+    expect(encodeBody({ ...source.object }, source)).toBeTypeOf("object");
+    expect(joined(encodeBody({ ...source.object }, source))).toBe(JSON.stringify(source.object));
+  }
+});
+
 test("text beyond ASCII is written anew", () => {
   const source = sourceOf(JSON.stringify({ model: "a", messages: [`${long}\u00fc\u{1f600}`] }));
   expect(encodeBody({ ...source.object }, source)).toBe(source.text);

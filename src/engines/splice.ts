@@ -4,6 +4,9 @@
 //
 // The text is known to be valid JSON (it was parsed); here only the members of the outermost object are found. Strings are
 // skipped by indexOf: on V8's strings that is several times faster than on bytes, and than a loop over either.
+//
+// What leaves must be what was checked and priced. JSON may give a name twice, and readers differ in which one they take; so bytes
+// are passed on only where they can be read in one way: a value whose text has as many members as the parsed value has keys.
 
 /** A body as it came: its bytes, its JSON text, and the object that was parsed from it. */
 export interface SourceBody {
@@ -14,13 +17,13 @@ export interface SourceBody {
 
 /** Below this many characters writing anew is as cheap. */
 const leastLength = 16 * 1024;
-/** Shorter values are copied: a piece of its own costs a system call's worth. */
+/** Shorter values are written anew: a piece of its own costs a system call's worth. */
 const leastPiece = 4 * 1024;
 
 /**
- * JSON of `body`: taken from the source wherever a member is still the same value, as pieces to be sent one after the other. It
- * is written anew without a source, where places in its text are not places in its bytes (text beyond ASCII), and where the
- * text could be read in two ways (a member given twice).
+ * JSON of `body`: taken from the source wherever a large member is still the same value, as pieces to be sent one after the other.
+ * It is written anew without a source, where places in its text are not places in its bytes (text beyond ASCII), and where the
+ * text could be read in two ways (a member given twice, at any depth).
  */
 export function encodeBody(body: Record<string, unknown>, source: SourceBody | undefined): string | Uint8Array[] {
   const usable = source && source.text.length >= leastLength && source.text.length === source.bytes.length;
@@ -35,11 +38,9 @@ export function encodeBody(body: Record<string, unknown>, source: SourceBody | u
     if (value === undefined) continue;
     text += `${first ? "" : ","}${JSON.stringify(key)}:`;
     first = false;
-    const span = value === source.object[key] ? members.get(key) : undefined;
-    if (!span) {
+    const span = Object.hasOwn(source.object, key) && value === source.object[key] ? members.get(key) : undefined;
+    if (!span || span[1] - span[0] < leastPiece || span[2] !== keysIn(value)) {
       text += JSON.stringify(value);
-    } else if (span[1] - span[0] < leastPiece) {
-      text += source.text.slice(span[0], span[1]);
     } else {
       pieces.push(Buffer.from(text), source.bytes.subarray(span[0], span[1]));
       text = "";
@@ -49,13 +50,30 @@ export function encodeBody(body: Record<string, unknown>, source: SourceBody | u
   return pieces;
 }
 
+/** Names of members in a value, at any depth. */
+function keysIn(value: unknown): number {
+  if (typeof value !== "object" || value === null) return 0;
+  let keys = 0;
+  const open: object[] = [value];
+  for (let at = open.pop(); at !== undefined; at = open.pop()) {
+    const inside: unknown[] = Array.isArray(at) ? at : Object.values(at);
+    if (!Array.isArray(at)) keys += inside.length;
+    for (const one of inside) if (typeof one === "object" && one !== null) open.push(one);
+  }
+  return keys;
+}
+
 const quote = 0x22;
+const colon = 0x3a;
 const comma = 0x2c;
 const backslash = 0x5c;
 
-/** Where the values of the outermost object's members lie, [start, end); undefined when a name occurs twice. */
-export function membersOf(text: string): Map<string, [start: number, end: number]> | undefined {
-  const members = new Map<string, [number, number]>();
+/**
+ * Where the values of the outermost object's members lie, [start, end), and how many names of members are in them; undefined when a
+ * name of the outermost object occurs twice.
+ */
+export function membersOf(text: string): Map<string, [start: number, end: number, names: number]> | undefined {
+  const members = new Map<string, [number, number, number]>();
   let at = text.indexOf("{") + 1;
   for (;;) {
     const nameStart = text.indexOf('"', at);
@@ -63,9 +81,9 @@ export function membersOf(text: string): Map<string, [start: number, end: number
     const nameEnd = endOfString(text, nameStart);
     const name = JSON.parse(text.slice(nameStart, nameEnd)) as string;
     const start = text.indexOf(":", nameEnd) + 1;
-    const end = endOfValue(text, start);
+    const [end, names] = endOfValue(text, start);
     if (members.has(name)) return undefined;
-    members.set(name, [start, end]);
+    members.set(name, [start, end, names]);
     if (text.charCodeAt(end) !== comma) return members;
     at = end + 1;
   }
@@ -84,9 +102,10 @@ function endOfString(text: string, start: number): number {
   }
 }
 
-/** Place of the comma or brace that follows the value that begins at `start`. */
-function endOfValue(text: string, start: number): number {
+/** Place of the comma or brace that follows the value that begins at `start`, and the names of members in it. */
+function endOfValue(text: string, start: number): [end: number, names: number] {
   let depth = 0;
+  let names = 0;
   for (let at = start; at < text.length;) {
     const code = text.charCodeAt(at);
     if (code === quote) {
@@ -95,10 +114,11 @@ function endOfValue(text: string, start: number): number {
     }
     if (code === 0x7b || code === 0x5b) depth++;
     else if (code === 0x7d || code === 0x5d) {
-      if (depth === 0) return at;
+      if (depth === 0) return [at, names];
       depth--;
-    } else if (code === comma && depth === 0) return at;
+    } else if (code === colon) names++;
+    else if (code === comma && depth === 0) return [at, names];
     at++;
   }
-  return text.length;
+  return [text.length, names];
 }

@@ -26,6 +26,8 @@ export interface SeenRequest {
   path: string;
   headers: IncomingHttpHeaders;
   body: Record<string, unknown>;
+  /** The body as it came. */
+  text: string;
   /** Resolves when the connection was closed before the answer had ended. */
   gone: Promise<void>;
 }
@@ -52,13 +54,14 @@ export async function scriptedEngine(usual: Script = {}, models = ["scripted"], 
       const path = request.url!;
       if (path.endsWith("/models")) return void sendModels(response, engine.models);
       if (!path.endsWith("/completions")) return void response.writeHead(404).end("{}");
-      const body = JSON.parse(Buffer.concat(pieces).toString("utf8")) as Record<string, unknown>;
+      const text = Buffer.concat(pieces).toString("utf8");
+      const body = JSON.parse(text) as Record<string, unknown>;
       const gone = new Promise<void>((resolve) =>
         response.once("close", () => {
           if (!response.writableFinished) resolve();
         }),
       );
-      seen.push({ path, headers: request.headers, body, gone });
+      seen.push({ path, headers: request.headers, body, text, gone });
       void answer(response, path, body, scripts.shift() ?? engine.usual).catch(() => response.destroy());
     });
   });

@@ -18,13 +18,13 @@ export function promptTokensBound(endpoint: Protocol, body: Json): number {
   if (endpoint === "completions") return tokens + promptBound(body["prompt"]);
   for (const message of body["messages"] as Json[]) {
     tokens += limits.templateTokensPerMessage + contentBound(message["content"]);
-    if (message["tool_calls"]) tokens += Buffer.byteLength(JSON.stringify(message["tool_calls"]));
-    for (const field of ["name", "reasoning_content", "refusal", "tool_call_id"])
-      if (typeof message[field] === "string") tokens += Buffer.byteLength(message[field]);
+    for (const field in message)
+      if (field !== "role" && field !== "content" && message[field] !== null) tokens += bytesOf(message[field]);
   }
   // Templates print tools indented, which at most doubles them; a schema may be put into the prompt as well.
   if (body["tools"]) tokens += 2 * Buffer.byteLength(JSON.stringify(body["tools"]));
   if (body["response_format"]) tokens += 2 * Buffer.byteLength(JSON.stringify(body["response_format"]));
+  for (const field of ["documents", "chat_template_kwargs"]) if (body[field]) tokens += 2 * bytesOf(body[field]);
   return tokens;
 }
 
@@ -33,17 +33,26 @@ const largeBodyBytes = 16 * 1024;
 
 /**
  * The same from the length of the JSON text that the body came as, for large ones: no text is longer than its JSON, so this is
- * a bound too, a few per cent higher. What has no length of its own in there (media, the template's share) is added.
+ * a bound too, a few per cent higher. The template's share is added.
  */
 export function receivedTokensBound(endpoint: Protocol, body: Json, bytes: number | undefined): number {
-  if (bytes === undefined || bytes < largeBodyBytes) return promptTokensBound(endpoint, body);
+  // Base64 of a medium is no text: what it costs as a prompt is bound by itself.
+  if (bytes === undefined || bytes < largeBodyBytes || holdsMedia(body)) return promptTokensBound(endpoint, body);
   const doubled = body["tools"] || body["response_format"] ? 2 : 1;
   let tokens = limits.templateTokens + doubled * bytes;
-  if (endpoint === "chat")
-    for (const { content } of body["messages"] as Json[])
-      tokens += limits.templateTokensPerMessage + (Array.isArray(content) ? contentBound(content) : 0);
+  if (endpoint === "chat") tokens += limits.templateTokensPerMessage * (body["messages"] as Json[]).length;
   return tokens;
 }
+
+/** Whether a message holds anything but text. */
+export const holdsMedia = (body: Json): boolean =>
+  Array.isArray(body["messages"]) &&
+  (body["messages"] as Json[]).some(
+    ({ content }) => Array.isArray(content) && (content as Json[]).some((part) => mediumOf(part) !== undefined),
+  );
+
+const bytesOf = (value: unknown): number =>
+  Buffer.byteLength(typeof value === "string" ? value : JSON.stringify(value));
 
 function promptBound(prompt: unknown): number {
   if (typeof prompt === "string") return Buffer.byteLength(prompt);
@@ -55,9 +64,28 @@ function contentBound(content: unknown): number {
   if (typeof content === "string") return Buffer.byteLength(content);
   if (!Array.isArray(content)) return 0;
   return (content as Json[]).reduce((sum, part) => {
-    if (typeof part["text"] === "string") return sum + Buffer.byteLength(part["text"]);
-    return sum + (part["type"] === "text" || part["type"] === "refusal" ? 0 : limits.mediaTokens);
+    const medium = mediumOf(part);
+    return sum + (medium === undefined ? bytesOf(part) : mediumBound(part["type"] as string, medium));
   }, 0);
+}
+
+/** What a part holds of a medium, as text; undefined for a part of text. */
+function mediumOf(part: Json): string | undefined {
+  const holder = part[part["type"] as string] as Json | string | null | undefined;
+  if (holder === null || typeof holder !== "object") return undefined;
+  const data = holder["url"] ?? holder["data"] ?? holder["file_data"];
+  return typeof data === "string" ? data : "";
+}
+
+/**
+ * Tokens of a medium at most: an image is cut into a bounded number of tiles, sound is at most a token per 256 bytes of it, film one
+ * per 32, and a document is text in disguise.
+ */
+function mediumBound(type: string, data: string): number {
+  const bytes = Math.ceil((data.length * 3) / 4);
+  const bytesPerToken: Record<string, number> = { input_audio: 256, audio_url: 256, video_url: 32, file: 1 };
+  const each = bytesPerToken[type];
+  return Math.max(limits.mediaTokens, each === undefined ? 0 : Math.ceil(bytes / each));
 }
 
 /** Output tokens that a call asked for at most, or undefined when it left that open. Throws a 400 for two limits that differ. */

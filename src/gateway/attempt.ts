@@ -13,7 +13,7 @@ import { formatMoney, worstCase } from "../ledger/index.ts";
 import type { Ledger, RateCard, Scope } from "../ledger/index.ts";
 import type { CallTimings } from "../scheduler/index.ts";
 import type { Alarms, Logger, Metrics } from "../telemetry/index.ts";
-import { answersAsked, askedOutputTokens, receivedTokensBound, withOutputLimit } from "./admission.ts";
+import { answersAsked, askedOutputTokens, holdsMedia, receivedTokensBound, withOutputLimit } from "./admission.ts";
 import { asGatewayError } from "./errors.ts";
 import { lateFirstToken } from "./firstToken.ts";
 import type { GatewayError } from "./errors.ts";
@@ -68,13 +68,18 @@ export class Attempts {
     const begun = number === 1 ? 0 : call.now();
     const { endpoint: protocol, body: asked } = call.request;
     const { organisation, project } = call.request.principal;
+    // An engine that counts a prompt's tokens counts a mark in place of a medium.
+    const countable = !holdsMedia(asked);
     const count = async () =>
-      prompt.counted
+      !countable
+        ? undefined
+        : prompt.counted
+          ? prompt.promptTokens
+          : (await engine.tokenize(protocol, { ...asked, model }, cacheSalt(call.request), call.signal))?.count;
+    const bound =
+      prompt.counted && countable
         ? prompt.promptTokens
-        : (await engine.tokenize(protocol, { ...asked, model }, cacheSalt(call.request), call.signal))?.count;
-    const bound = prompt.counted
-      ? prompt.promptTokens
-      : receivedTokensBound(protocol, asked, call.request.received?.bytes.length);
+        : receivedTokensBound(protocol, asked, call.request.received?.bytes.length);
     let promptTokens = Math.min(bound, facts?.contextTokens ?? Infinity);
     let limited = withOutputLimit(protocol, asked, facts, promptTokens);
     if (limited.outputTokens === limits.leastOutputTokens && askedOutputTokens(asked) === undefined)

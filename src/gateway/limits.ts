@@ -43,6 +43,13 @@ export const limits = {
   templateTokens: 512,
   /** What an image, sound or file in a message is taken for before the engine says. */
   mediaTokens: 8192,
+  /** Media of one call: how many, how large each and together, in bytes as they are; base64 makes a third more of them. */
+  mediaPartsMost: 64,
+  mediaBytesEach: 10 * 1024 * 1024,
+  mediaBytesPerCall: 20 * 1024 * 1024,
+  mediaAddressCharacters: 8_192,
+  /** Calls of one key that fetch media at once. */
+  mediaFetchesPerKey: 4,
   /** Calls whose records wait for the database; further ones are dropped (and counted in the log): the ledger has the money. */
   recordsWaiting: 20_000,
   recordsPerStatement: 500,

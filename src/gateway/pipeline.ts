@@ -21,6 +21,8 @@ import { limits } from "./limits.ts";
 import { checkOutput, OutputGatherer, outputCheck, type OutputCheck } from "./output.ts";
 import { Recorder } from "./records.ts";
 import { keyRevoked, modelUnpriced, shuttingDown, unknownModel, whyAborted } from "./refusals.ts";
+import { Media, type MediaOptions } from "./media.ts";
+import { checkContent } from "./protocol/content.ts";
 import { fieldsFor } from "./protocol/fields.ts";
 import { Relay } from "./relay.ts";
 import { Dispatcher } from "./scheduling/dispatcher.ts";
@@ -44,6 +46,8 @@ export interface GatewayDependencies {
   carrier?: (Carrier & { gateway: string }) | undefined;
   /** Absent: the database is elsewhere, and says itself when its disk is full. */
   storage?: Storage | undefined;
+  /** How media that calls name are fetched. */
+  media?: MediaOptions | undefined;
   /** Placement policy of deployments that name none. */
   policy?: string | undefined;
 }
@@ -92,6 +96,7 @@ class Pipeline {
   readonly dispatcher: Dispatcher;
   readonly prompts = new PromptReader();
   readonly #attempts: Attempts;
+  readonly #media: Media;
   readonly #ledger: Ledger;
   readonly #keys: Pick<Identity, "watch">;
   readonly #engines: EngineRegistry;
@@ -108,6 +113,7 @@ class Pipeline {
     this.dispatcher = new Dispatcher({ ...dependencies, gateway: dependencies.carrier?.gateway ?? newId("gtw") });
     dependencies.metrics.schedulerReadBy(() => numbersOf(this.dispatcher.snapshot()));
     this.#attempts = new Attempts({ ...dependencies, dispatcher: this.dispatcher });
+    this.#media = new Media(dependencies.media);
     this.#ledger = dependencies.ledger;
     this.#keys = dependencies.keys;
     this.#engines = dependencies.engines;
@@ -127,7 +133,7 @@ class Pipeline {
     try {
       const endpoints = this.#resolve(request);
       const card = await this.#price(request);
-      call.request = this.#shaped(request, endpoints);
+      call.request = await this.#shaped(call, request, endpoints);
       const begun = await this.#firstToAnswer(call, endpoints, card);
       return begun.streams ? this.#streamed(call, begun) : await this.#whole(call, begun);
     } catch (error) {
@@ -175,8 +181,10 @@ class Pipeline {
   }
 
   /** The request as engines may be sent it, made once for all attempts. */
-  #shaped(request: CallRequest, endpoints: RegisteredEndpoint[]): CallRequest {
-    return { ...request, body: fieldsFor(request.endpoint, request.body, endpoints) };
+  async #shaped(call: CallState, request: CallRequest, endpoints: RegisteredEndpoint[]): Promise<CallRequest> {
+    const body = fieldsFor(request.endpoint, request.body, endpoints);
+    const media = checkContent(body, endpoints);
+    return this.#media.broughtIn({ ...request, body }, media, call.signal);
   }
 
   async #price({ principal, body }: CallRequest): Promise<RateCard> {

@@ -16,6 +16,7 @@ import type { Metrics } from "../telemetry/index.ts";
 import { secretRoutes } from "./api/routes/secrets.ts";
 import type { DeploymentStatus, LiveEvent } from "./api/schemas.ts";
 import { closeServer, createServer, type ServerDependencies } from "./http/server.ts";
+import type { MediaOptions } from "./media.ts";
 import { createGateway } from "./pipeline.ts";
 import type { Gateway } from "./pipeline.ts";
 
@@ -49,6 +50,7 @@ export interface TestGateway extends AsyncDisposable {
 /** Serves the model `scripted` from a scripted engine, priced by `testPrices`. */
 export async function testGateway(
   options: {
+    media?: MediaOptions;
     script?: Script;
     consoleFolder?: string;
     priced?: boolean;
@@ -84,7 +86,17 @@ export async function testGateway(
   const events = new LiveEvents<LiveEvent>();
   const metrics = createMetrics({ process: false });
   const alarms = new Alarms({ log, metrics });
-  const gateway = createGateway({ db, ledger, keys: identity, engines, events, metrics, alarms, log });
+  const gateway = createGateway({
+    media: options.media,
+    db,
+    ledger,
+    keys: identity,
+    engines,
+    events,
+    metrics,
+    alarms,
+    log,
+  });
   const parts = { gateway, identity, ledger, engines, db, events, metrics, alarms, log };
   const routes = options.routes?.(parts);
   const server = createServer({

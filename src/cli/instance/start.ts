@@ -205,6 +205,7 @@ async function compose(options: StartOptions, stack: AsyncDisposableStack): Prom
     log,
     carrier,
     storage,
+    media: { privateHosts: settings.LINESHAFT_MEDIA_HOSTS },
   });
   await restoreEngines({ db, engines, log, alarms });
   stack.defer(keepProbing(engines));
