@@ -137,3 +137,23 @@ test("why a run waited is kept after it went on: one row for a step and a reason
   await runs.stop(tenant.organisation, id, tenant.key);
   expect((await waits())[2]).toMatchObject({ waiting: false });
 });
+
+test("a copied database gives up every unfinished run, and what works on one finds that out", async () => {
+  const runs = new Runs(db, here.id);
+  const [worked, waiting, ended] = [await newRun(), await newRun(), await newRun()];
+  const run = await claimed(runs, worked);
+  await runs.wait(await claimed(runs, waiting), { code: "x", message: "x", wakeInMs: undefined });
+  await runs.stop(tenant.organisation, ended, "key_1");
+  await runs.disown();
+  expect(await runs.unfinished()).toEqual([]);
+  await expect(runs.commitStep(run, step(0))).rejects.toBeInstanceOf(RunBusyError);
+  const { rows } = await db.query<{ id: string; status: string; error_code: string }>(
+    "select id, status, error_code from runs where id = any($1)",
+    [[worked, waiting, ended]],
+  );
+  expect(Object.fromEntries(rows.map(({ id, error_code }) => [id, error_code]))).toEqual({
+    [worked]: "home_copied",
+    [waiting]: "home_copied",
+    [ended]: "stopped",
+  });
+});
