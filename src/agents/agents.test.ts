@@ -360,6 +360,33 @@ test("an engine that is away is waited for; what no try can change is not tried 
   expect(house.gateway.requests.length).toBe(asked + 1);
 });
 
+test("a crowd of runs is admitted at the pace of the engines; what has begun ends before others begin", async () => {
+  const manifest = { kind: "Agent", name: "crowd", instructions: "Be brief.", tools: [] };
+  expect(await house.api("POST", "/api/agents", { manifest })).toMatchObject({ status: 200 });
+  let under = 0;
+  let most = 0;
+  const gate = Promise.withResolvers<void>();
+  const script = async () => {
+    most = Math.max(most, ++under);
+    await gate.promise;
+    under--;
+    return { content: "Here." };
+  };
+  await withScript(script, async () => {
+    const runs = Array.from({ length: 80 }, () => house.api("POST", "/api/runs", { agent: "crowd", input: "Hello" }));
+    const ids = (await Promise.all(runs)).map(({ json }) => json.id as string);
+    // One engine that says nothing of its slots counts as 16, and twice as many steps are under way.
+    await expect.poll(() => under, { timeout: 60_000 }).toBe(32);
+    expect(house.gateway.requests.slice(-32).every(({ batch }) => batch === true)).toBe(true);
+    const { rows } = await db.query("select 1 from runs where id = any($1) and status <> 'queued'", [ids]);
+    // The others wait without a claim.
+    expect(rows).toHaveLength(32);
+    gate.resolve();
+    for (const id of ids) await house.until(id, "completed");
+  });
+  expect(most).toBe(32);
+});
+
 test("limits: seconds end a run in the middle of a step; money becomes the run's own budget", async () => {
   const never = (request: { signal?: AbortSignal }) =>
     new Promise<never>((_resolve, reject) =>

@@ -86,9 +86,10 @@ export function createAgents(options: AgentsOptions): Agents {
 }
 
 async function abortEnded(runs: Runs, turns: Turns): Promise<void> {
-  const { active } = turns;
-  if (active.length === 0) return;
-  for (const run of await runs.endedAmong(active)) turns.abort(run);
+  // Those that wait for their turn find out when it comes.
+  const { working } = turns;
+  if (working.length === 0) return;
+  for (const run of await runs.endedAmong(working)) turns.abort(run);
 }
 
 /** Restate answers its health before it takes registrations: a few tries over seconds, then its own words. */

@@ -27,6 +27,20 @@ export const limits = {
   turnMs: 240_000,
   /** One model step; with `turnMs` before it, still under ten minutes. */
   modelStepMs: 300_000,
+  /** Steps of runs under way at once, whatever engines say of their slots; and how many are reckoned for one that says nothing. */
+  paceLeast: 8,
+  paceMost: 48,
+  paceUnknownSlots: 16,
+  /** Tools that are called at once: they wait for others' machines, not for ours. */
+  toolStepsMost: 256,
+  /** A turn waits so long for its step; then it is put down and comes back after a pause, to its place. Restate gives turns up after 330 s. */
+  paceWaitMs: 120_000,
+  paceComeBackMs: 1_000,
+  /** Runs whose place is remembered while they are put down, and runs looked up by one statement. */
+  paceRemembered: 100_000,
+  paceLookUp: 5_000,
+  /** A run that Restate was seen to hold is not asked for again before. */
+  heldForMs: 5_000,
   /** Failures in a row of one step before the run fails, and the pauses between them. */
   retries: 20,
   retryFirstMs: 250,

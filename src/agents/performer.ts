@@ -112,6 +112,7 @@ export class Performer {
         agent: run.agent,
         run: run.id,
         program: run.id,
+        batch: true,
         id,
         signal,
       });

@@ -295,6 +295,15 @@ export class Runs {
     return rowCount === 1;
   }
 
+  /** Whose the runs given are, and whether they have begun: what decides whose turn it is. */
+  async places(ids: string[]): Promise<{ run: string; project: string; begun: boolean }[]> {
+    const { rows } = await this.#db.query<{ run: string; project: string; begun: boolean }>(
+      "select id as run, project, next_step > 0 as begun from runs where id = any($1)",
+      [ids],
+    );
+    return rows;
+  }
+
   /** Of the runs given, those that have ended: their work in this process must stop. */
   async endedAmong(ids: string[]): Promise<string[]> {
     const { rows } = await this.#db.query<{ id: string }>(
@@ -306,16 +315,16 @@ export class Runs {
 
   /**
    * Unfinished runs that nobody alive works on and that should be going on: nothing happened for `stillMs`, or their time to
-   * wake came that long ago. Oldest first.
+   * wake came that long ago; without those of `aside`. Oldest first.
    */
-  async still(stillMs: number, limit: number): Promise<string[]> {
+  async still(stillMs: number, limit: number, aside: string[]): Promise<string[]> {
     const { rows } = await this.#db.query<{ id: string }>(
       `select id from runs
        where ((status in ('queued', 'running') and updated_at < now() - $1::float8 * interval '1 millisecond')
            or (status = 'waiting' and wake_at < now() - $1::float8 * interval '1 millisecond'))
-         and (owner is null or ${ownerGone})
+         and (owner is null or ${ownerGone}) and id <> all($3)
        order by updated_at limit $2`,
-      [stillMs, limit],
+      [stillMs, limit, aside],
     );
     return rows.map(({ id }) => id);
   }

@@ -2,13 +2,14 @@
 // least time to its first token. And the small questions of room that admission and placing share.
 import { expectedTtftMs } from "./placement/estimate.ts";
 import type { ViewBuilder } from "./placement/view.ts";
-import type { FairQueue } from "./queue/fairQueue.ts";
+import { slotsPerReserve } from "./limits.ts";
+import type { ClassedQueue } from "./queue/classedQueue.ts";
 import type { ServiceRate } from "./queue/promise.ts";
 import type { Call, EndpointState, PlacementView, Policy, RefusalCode, SchedulerAction } from "./types.ts";
 
 /** What calls of one deployment share. */
 export interface Deployment {
-  queue: FairQueue;
+  queue: ClassedQueue;
   policy: Policy;
   rate: ServiceRate;
   /** Since when none of its endpoints can take a call, while calls wait. */
@@ -52,9 +53,10 @@ export function admit(
 
 /** How long a call would wait in the queue before it is placed. */
 function waitMs({ queue, rate }: Deployment, call: Call, free: boolean): number {
-  if (free && queue.size === 0) return 0;
-  const own = queue.waitingOf(call.tenant).tokens;
-  return rate.waitMs(own, queue.waitingTokens, queue.competing + (own === 0 ? 1 : 0));
+  const ahead = call.batch === true ? queue : queue.of(call);
+  if (free && ahead.size === 0) return 0;
+  const own = ahead.waitingOf(call.tenant).tokens;
+  return rate.waitMs(own, ahead.waitingTokens, ahead.competing + (own === 0 ? 1 : 0));
 }
 
 function leastTtftMs(view: PlacementView): number {
@@ -81,6 +83,11 @@ export function isFree(endpoint: EndpointState): boolean {
   return endpoint.load.inFlight < endpoint.spec.maxInFlight;
 }
 
+/** Batch work does not wait inside an engine, where a person's call could not pass it, and leaves a part of the slots free. */
+function takesBatch({ load, spec }: EndpointState): boolean {
+  return load.inFlight < spec.slots - Math.floor(spec.slots / slotsPerReserve);
+}
+
 export function fitsAtAll(endpoint: EndpointState, call: Call): boolean {
   return call.promptTokens < endpoint.spec.kvCapacityTokens;
 }
@@ -101,13 +108,14 @@ export function failsOpen(call: Call, endpoints: readonly EndpointState[]): bool
   return ejected;
 }
 
-/** `open`: ejected endpoints may take it too. */
-export function hasRoom(endpoint: EndpointState, call: Call, open: boolean): boolean {
+/** `open`: ejected endpoints may take it too. `due`: it is batch work's turn. */
+export function hasRoom(endpoint: EndpointState, call: Call, open: boolean, due: boolean): boolean {
   return (
     endpoint.health === "ready" &&
     (open || endpoint.ejected !== true) &&
     answers(endpoint, call) &&
     isFree(endpoint) &&
+    (call.batch !== true || due || takesBatch(endpoint)) &&
     fitsAtAll(endpoint, call)
   );
 }

@@ -9,7 +9,8 @@ import { workTokens } from "./placement/estimate.ts";
 import { decisionOf, numbersOf } from "./placement/explain.ts";
 import { ViewBuilder } from "./placement/view.ts";
 import type { PrefixIndex } from "./prefix/prefixIndex.ts";
-import { FairQueue, type FairQueueOptions } from "./queue/fairQueue.ts";
+import { ClassedQueue } from "./queue/classedQueue.ts";
+import type { FairQueueOptions } from "./queue/fairQueue.ts";
 import { ServiceRate } from "./queue/promise.ts";
 import type { Call, CallUsage, Decision, EndpointState, PlacementView, Policy, Rng, SchedulerAction } from "./types.ts";
 
@@ -93,7 +94,7 @@ export class Dispatch {
     return this.placed.has(call.id) || this.deployments.get(call.deployment)?.queue.get(call.id) !== undefined;
   }
 
-  queueOf(deployment: string): FairQueue {
+  queueOf(deployment: string): ClassedQueue {
     return this.deployment(deployment).queue;
   }
 
@@ -108,7 +109,7 @@ export class Dispatch {
     });
   }
 
-  queues(): FairQueue[] {
+  queues(): ClassedQueue[] {
     return [...this.deployments.values()].map((deployment) => deployment.queue);
   }
 
@@ -154,14 +155,23 @@ export class Dispatch {
     const { queue } = deployment;
     const endpoints = this.endpoints.ofDeployment(name);
     let viewed: PlacementView | undefined;
+    // As it was when the call was taken: taking it ends the turn.
+    let due = false;
     const viewOf = (call: Call): PlacementView => {
       if (viewed?.call !== call) {
         const open = failsOpen(call, endpoints);
-        viewed = this.views.build(call, endpoints, (at) => hasRoom(at, call, open), now, this.options.homeOf(call));
+        viewed = this.views.build(
+          call,
+          endpoints,
+          (at) => hasRoom(at, call, open, due),
+          now,
+          this.options.homeOf(call),
+        );
       }
       return viewed;
     };
     while (queue.size > 0 && endpoints.some((endpoint) => endpoint.health === "ready" && isFree(endpoint))) {
+      due = queue.batchIsDue;
       const taken = queue.take((call) => longestMatch(viewOf(call)), chargeOf);
       if (taken === undefined) return;
       const view = viewOf(taken.call);
@@ -356,7 +366,7 @@ export class Dispatch {
     let deployment = this.deployments.get(name);
     if (deployment === undefined) {
       deployment = {
-        queue: new FairQueue(this.options.queue),
+        queue: new ClassedQueue(this.options.queue),
         policy: this.options.policyOf(name),
         rate: new ServiceRate(1),
       };

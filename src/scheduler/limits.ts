@@ -41,6 +41,12 @@ export const peerAliveMs = 4_000;
 /** How long the news of a peer's placement usually takes: a tick and the carrier. */
 export const peerNewsMs = 250;
 
+/** While people's calls and batch work wait both, one of so many that are taken is batch work. */
+export const batchEvery = 8;
+
+/** Of so many slots of an endpoint one is kept free of batch work, so that a person's call finds a place at once. */
+export const slotsPerReserve = 8;
+
 /** Calls waiting in the fair queue, all tenants together, and of one tenant. */
 export const queueCallsMax = 10_000;
 export const queueCallsPerTenantMax = 4_000;

@@ -5,7 +5,8 @@ import { refusal } from "./admission.ts";
 import { type DeploymentWaiting, Dispatch, type Placed, type Truth } from "./dispatch.ts";
 import { Endpoints } from "./endpoints.ts";
 import { Outliers } from "./health/outliers.ts";
-import type { FairQueue, FairQueueOptions } from "./queue/fairQueue.ts";
+import type { ClassedQueue } from "./queue/classedQueue.ts";
+import type { FairQueueOptions } from "./queue/fairQueue.ts";
 import { peerAliveMs } from "./limits.ts";
 import { LoadView } from "./load/loadView.ts";
 import { PdCalls } from "./pd/calls.ts";
@@ -216,7 +217,7 @@ export class Scheduler {
     this.dispatch.setPolicy(deployment, makePolicy(policy));
   }
 
-  queueOf(deployment: string): FairQueue {
+  queueOf(deployment: string): ClassedQueue {
     return this.dispatch.queueOf(deployment);
   }
 

@@ -55,6 +55,8 @@ export interface Call {
   prompt: PromptBlocks[];
   /** Higher goes first, within its tenant only; 0 by default. */
   priority?: number;
+  /** Nobody waits for it: it goes after the calls that people wait for, whichever tenant's they are. */
+  batch?: boolean;
   /** Latest useful time of the first token, absolute. A call that cannot make it is refused at once. */
   deadlineMs?: number;
   /** Key for sticky policies (session or program id); `program`, then `id` when absent. */

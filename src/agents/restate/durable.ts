@@ -27,6 +27,8 @@ export class DurableRuns {
   readonly #log: Logger;
   #endpoint: RunEndpoint | undefined;
   #deployment: string | undefined;
+  /** Runs that were looked at, and until when they are left alone. */
+  readonly #held = new Map<string, number>();
 
   constructor(options: DurableOptions, parts: { runs: Runs; advance: EndpointOptions["advance"]; log: Logger }) {
     this.#options = options;
@@ -72,12 +74,15 @@ export class DurableRuns {
   async watch(active: string[]): Promise<void> {
     if (!(await this.#known())) {
       // Emptied, replaced, or restored from an older copy.
+      this.#held.clear();
       await this.#register();
       await this.rebuild();
       return;
     }
-    const working = new Set(active);
-    const still = (await this.#runs.still(limits.stillMs, limits.watchdogRuns)).filter((run) => !working.has(run));
+    const now = Date.now();
+    for (const [run, untilMs] of this.#held) if (untilMs <= now) this.#held.delete(run);
+    const aside = [...active, ...this.#held.keys()];
+    const still = await this.#runs.still(limits.stillMs, limits.watchdogRuns, aside);
     if (still.length === 0) return;
     const held = new Map<string, HeldInvocation[]>();
     for (const invocation of await this.#client.held(still))
@@ -89,6 +94,8 @@ export class DurableRuns {
         ({ status, deployment }) =>
           status === "paused" || (this.#options.embedded && deployment !== null && deployment !== this.#deployment),
       );
+      // Restate has it, and will send its turn: thousands that wait so are not asked for every second.
+      if (dead.length < invocations.length) this.#held.set(run, now + limits.heldForMs);
       await this.#alone(run, async () => {
         for (const { id } of dead) await this.#client.kill(id);
         if (dead.length === invocations.length) await this.#client.sendTurn(run);

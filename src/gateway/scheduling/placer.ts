@@ -44,6 +44,7 @@ export class Placer {
       outputTokens: Math.min(outputTokens, this.#usualOutput.get(deployment) ?? firstOutputGuess),
       avoid: [...tried],
       ...(program !== undefined && { program }),
+      ...(request.batch === true && { batch: true }),
       ...(request.priority !== undefined && { priority: request.priority }),
       ...(request.deadlineMs !== undefined && { deadlineMs: performance.now() - call.now() + request.deadlineMs }),
     };
