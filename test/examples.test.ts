@@ -1,6 +1,8 @@
 // The examples in the help of every verb, run as they stand on a real instance. What an example takes for granted (a key of that
 // name, an engine at that address) is made before it; examples that need more than a small machine gives are named with the reason.
 import type { Command } from "commander";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { Readable } from "node:stream";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { examplesOf, makeContext } from "../src/cli/context.ts";
@@ -34,6 +36,7 @@ const elsewhere: Record<string, string> = {
 /** What must be there before a verb's example, as command lines. */
 const before: Record<string, string[]> = {
   "keys revoke": ["keys create laptop"],
+  "secrets remove": ["secrets set plant --host api.example.com --from-env PLANT_TOKEN"],
   "budgets remove": ["budgets set project default --limit 5.00"],
   "engines remove": [
     "engines add local --url http://localhost:8000/v1 --model qwen3 --price-in 0 --price-out 0",
@@ -43,9 +46,12 @@ const before: Record<string, string[]> = {
 
 let instance: Instance;
 let engine: ScriptedEngine;
+let tokenFile: string;
 beforeAll(async () => {
-  instance = await startInstance({ env: { EXAMPLE_KEY: "sk-example" } });
-  engine = await scriptedEngine({}, ["qwen3", "large"]);
+  instance = await startInstance();
+  engine = await scriptedEngine({}, ["qwen3", "large", "gpt-5-mini"]);
+  tokenFile = join(instance.home, "token.txt");
+  writeFileSync(tokenFile, "a-token-for-the-plant");
 });
 afterAll(async () => {
   await engine[Symbol.asyncDispose]();
@@ -63,9 +69,18 @@ const examples = leaves(program)
   .flatMap(([verb, command]) => examplesOf(command).map((example): [string, string] => [example, verb]))
   .filter(([example]) => !example.includes("--agent maintenance-inspector"));
 
-/** Addresses of the examples lead to the scripted engine. */
-const reachable = (word: string): string =>
-  /^https?:\/\/(localhost:8000|api\.example\.com)\/v1$/.test(word) ? engine.url : word;
+/**
+ * Addresses of the examples lead to the scripted engine, which needs no provider's key (and a provider's key is sent to that provider
+ * alone); the file of a secret is one that is there.
+ */
+function reachable(words: string[]): string[] {
+  const at = words.indexOf("--key-env");
+  const own = at < 0 ? words : words.toSpliced(at, 2);
+  return own.map((word) => {
+    if (/^https?:\/\/(localhost:8000|api\.[a-z]+\.com)\/v1$/.test(word)) return engine.url;
+    return word === "token.txt" ? tokenFile : word;
+  });
+}
 
 async function run(words: string[]) {
   let output = "";
@@ -73,9 +88,9 @@ async function run(words: string[]) {
     stdout: { write: (text) => (output += text) },
     stderr: { write: (text) => (output += text) },
     stdin: Readable.from(["Name three metals."]),
-    env: { PATH: process.env["PATH"], LINESHAFT_HOME: instance.home },
+    env: { PATH: process.env["PATH"], LINESHAFT_HOME: instance.home, PLANT_TOKEN: "a-token-for-the-plant" },
   });
-  const code = await main(words.map(reachable), makeContext(terminal, new AbortController().signal));
+  const code = await main(reachable(words), makeContext(terminal, new AbortController().signal));
   process.exitCode = undefined;
   return { code, output };
 }
@@ -90,7 +105,10 @@ async function tidy(): Promise<void> {
 
 test.each(examples)("%s", async (example, verb) => {
   await tidy();
-  for (const line of before[verb] ?? []) await run(shellWords(`npx lineshaft ${line}`));
+  for (const line of before[verb] ?? []) {
+    const { code, output } = await run(shellWords(`npx lineshaft ${line}`));
+    expect(code, output).toBe(0);
+  }
   const { code, output } = await run(shellWords(example));
   expect(code, output).toBe(0);
   expect(output).not.toBe("");
