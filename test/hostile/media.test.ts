@@ -145,6 +145,28 @@ describe("an address in a message", () => {
   });
 });
 
+test("a key fetches for so many calls at once; one more is told to try again, and nothing is left behind", async () => {
+  let release = () => {};
+  const wait = new Promise<void>((resolve) => (release = resolve));
+  let asked = 0;
+  const allAsked = Promise.withResolvers<void>();
+  const server = createServer((_request, response) => {
+    if (++asked === 4) allAsked.resolve();
+    void wait.then(() => response.writeHead(200, { "content-type": "image/png" }).end(png));
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  await using at = await testGateway({ media: { privateHosts: [`127.0.0.1:${port}`] } });
+  const one = () => chat(at, saying(imageOf(`http://127.0.0.1:${port}/a.png`)));
+  const waiting = [one(), one(), one(), one()];
+  await allAsked.promise;
+  expect(await one()).toMatchObject({ status: 429, body: { error: { code: "media_busy" } } });
+  release();
+  expect((await Promise.all(waiting)).map(({ status }) => status)).toEqual([200, 200, 200, 200]);
+  expect((await one()).status).toBe(200);
+  server.close();
+});
+
 describe("media inside a message", () => {
   test("pass as they are, and are held for as media, not as so many bytes of text", async () => {
     await using at = await testGateway();

@@ -1,6 +1,7 @@
 // Engines that lie about usage: a budget pays at most what was held, whatever an engine claims and however the call ends. What is
 // claimed beyond it is a payable in suspense with an alarm, and every sum (records, settlements, bill, proof) still agrees.
 import { describe, expect, test } from "vitest";
+import { createLedger } from "../../src/ledger/index.ts";
 import { hello, rows, testGateway } from "../../src/gateway/testing.ts";
 import type { TestGateway } from "../../src/gateway/testing.ts";
 
@@ -31,7 +32,7 @@ async function expectSumsToAgree(at: TestGateway) {
   expect(suspended).toBe(sum(attempts, "suspense_nano"));
   expect(holds.every((row) => row["settled"])).toBe(true);
   expect((await at.ledger.prove()).discrepancies).toEqual([]);
-  return { calls, attempts, settlements, bill };
+  return { calls, attempts, settlements, holds, bill };
 }
 
 async function chat(at: TestGateway, body: object) {
@@ -87,6 +88,55 @@ describe("usage beyond what was asked", () => {
     const { settlements, bill } = await expectSumsToAgree(at);
     expect(settlements[0]).toMatchObject({ prompt_tokens: 546n, output_tokens: 10n, amount_nano: 0n });
     expect(bill.total.outputTokens).toBe(30);
+  });
+});
+
+describe("whichever way a call ends, a false claim costs at most its hold", () => {
+  const lie = { prompt_tokens: 9e15, completion_tokens: 9e15 };
+  const event = (choices: object[], more: object = {}) =>
+    `data: ${JSON.stringify({ id: "c", object: "chat.completion.chunk", created: 1, model: "scripted", choices, ...more })}\n\n`;
+  const word = [{ index: 0, delta: { content: "word" }, finish_reason: null }];
+
+  test("failed: the stream breaks off after its claim", async () => {
+    const body = event(word) + event([], { usage: lie }) + "data: {broken\n\n";
+    await using at = await testGateway({ script: { raw: { contentType: "text/event-stream", body } } });
+    await chat(at, { ...hello, max_tokens: 10, stream: true });
+    const { calls, settlements } = await expectSumsToAgree(at);
+    expect(calls).toMatchObject([{ status: "failed" }]);
+    expect(settlements).toMatchObject([{ amount_nano: held }]);
+  });
+
+  test("cancelled: its reader leaves after the claim", async () => {
+    const body = event(word) + event(word, { usage: lie }) + event(word);
+    await using at = await testGateway({ script: { raw: { contentType: "text/event-stream", body } } });
+    const answer = await at.gateway.call({
+      ...{ principal: at.principal, endpoint: "chat" },
+      body: { ...hello, max_tokens: 1_000, stream: true, stream_options: { include_usage: true } },
+    });
+    let chunks = 0;
+    for await (const _ of answer.chunks) if (++chunks === 1) break;
+    await answer.finished;
+    const { calls, settlements, holds } = await expectSumsToAgree(at);
+    expect(calls).toMatchObject([{ status: "cancelled" }]);
+    expect(settlements[0]!["amount_nano"] <= holds[0]!["amount_nano"]).toBe(true);
+  });
+
+  test("left behind by a crash: the next owner settles the hold, and nothing else", async () => {
+    await using at = await testGateway();
+    const dead = await createLedger({ db: at.db, owner: "dead" });
+    const card = (await dead.currentRateCard(at.principal.organisation, "scripted"))!;
+    const { organisation, project } = at.principal;
+    await dead.hold({
+      ...{ attempt: "att_dead", call: "call_dead", organisation, project, rateCard: card },
+      ...{ scopes: [{ kind: "project", id: project }], amountNano: held },
+      most: { promptTokens: promptBound, outputTokens: 10 },
+    });
+    await dead.close();
+    await at.ledger.sweep();
+    const { settlements, holds } = await rows(at);
+    expect(settlements).toMatchObject([{ amount_nano: held, suspense_nano: 0n, usage_source: "estimated" }]);
+    expect(holds).toMatchObject([{ settled: true }]);
+    expect((await at.ledger.prove()).discrepancies).toEqual([]);
   });
 });
 
