@@ -2,7 +2,7 @@
 import type { PoolClient } from "pg";
 import { z } from "zod";
 import { EngineError, type RuntimeFact } from "../engines/index.ts";
-import { GatewayError } from "../gateway/errors.ts";
+import { GatewayError, spoken } from "../gateway/errors.ts";
 import { checkValues } from "../gateway/values.ts";
 import { newId, putBlob } from "../store/index.ts";
 import type { Dependencies } from "./dependencies.ts";
@@ -299,7 +299,7 @@ function modelFailure(error: unknown): unknown {
   // Asked again, the same model says the same, and every try is paid.
   const final = error.code === "budget_exceeded" || error.code === "output_invalid";
   const asked = error.retryAfterSeconds === undefined ? limits.retryFirstMs : error.retryAfterSeconds * 1000;
-  return new StepError(error.code, error.message, {
+  return new StepError(error.code, spoken(error), {
     ...(passing && !final && { retryAfterMs: asked, patient: error.status === 429 || patientCodes.has(error.code) }),
     cause: error,
   });

@@ -110,9 +110,10 @@ async function streamed(context: Context, body: object): Promise<void> {
     };
     if (chunk.error) {
       context.terminal.printRaw("\n");
+      const { message, hint } = chunk.error;
       throw new CliError({
-        message: chunk.error.message,
-        hint: chunk.error.hint ?? "Ask again; `npx lineshaft status` says whether all is well.",
+        message: hint && message.endsWith(hint) ? message.slice(0, -hint.length).trim() : message,
+        hint: hint ?? "Ask again; `npx lineshaft status` says whether all is well.",
       });
     }
     context.terminal.printRaw(chunk.choices[0]?.delta?.content ?? "");

@@ -214,9 +214,11 @@ async function failureOf(response: Response): Promise<ApiFailure> {
   }
   const request = error.request_id ?? response.headers.get("x-request-id") ?? undefined;
   const said = error.message ?? (text.slice(0, 200).trim() || response.statusText);
-  // The API speaks of headers; here the key comes from a variable or a file.
+  // The API's message holds its hint, since SDKs show the message alone; here the hint has a line of its own.
+  const bare = error.hint && said.endsWith(error.hint) ? said.slice(0, -error.hint.length).trim() : said;
+  const message = bare === "" ? said : bare;
+  // Of a key the API speaks of headers; here the key comes from a variable or a file.
   const isOurs = response.status === 401;
-  const message = isOurs && error.hint && said.endsWith(error.hint) ? said.slice(0, -error.hint.length).trim() : said;
   const hint = isOurs ? undefined : error.hint;
   return new ApiFailure(response.status, error.code ?? `http_${response.status}`, message, hint, request);
 }

@@ -31,6 +31,15 @@ export class GatewayError extends Error {
   }
 }
 
+/**
+ * The message as a client shows it. SDKs show `message` alone, so what to do next is part of it on the wire, whatever else carries the
+ * hint. A message that says it already is left as it is.
+ */
+export function spoken({ message, hint }: { message: string; hint?: string | undefined }): string {
+  if (hint === undefined || message.includes(hint)) return message;
+  return `${message}${/[.!?:]$/.test(message) ? "" : "."} ${hint}`;
+}
+
 /** Anything that was thrown, as an error that may be shown: what nobody foresaw says nothing of its inside. */
 export function asGatewayError(error: unknown): GatewayError {
   if (error instanceof GatewayError) return error;
@@ -40,7 +49,7 @@ export function asGatewayError(error: unknown): GatewayError {
       status: error.status,
       code: storable(error.code, limits.engineCodeCharacters),
       message: storable(error.message, limits.engineMessageCharacters),
-      hint: error.hint === undefined ? undefined : storable(error.hint, limits.engineMessageCharacters),
+      hint: storable(error.hint ?? usualEngineHint, limits.engineMessageCharacters),
       param: error.param === undefined ? undefined : storable(error.param, limits.engineCodeCharacters),
       retryAfterSeconds: error.retryAfterSeconds,
       cause: error,
@@ -67,8 +76,8 @@ export function asGatewayError(error: unknown): GatewayError {
   return new GatewayError({
     status: 500,
     code: "internal_error",
-    message: "Lineshaft failed to serve this request.",
-    hint: "Look for the request id in the log; start with LINESHAFT_LOG=debug for more.",
+    message: "Lineshaft failed to serve this request, for a reason that was not foreseen.",
+    hint: "Try again; if it fails again, report it with the log's lines of this request's id (x-request-id).",
     cause: error,
   });
 }
@@ -96,10 +105,12 @@ export function openAiErrorType(error: GatewayError): string {
   return error.status < 500 ? "invalid_request_error" : "server_error";
 }
 
+const usualEngineHint = "Try again; `lineshaft status` shows the state of its engine.";
+
 export function openAiErrorBody(error: GatewayError): { error: Record<string, unknown> } {
   return {
     error: {
-      message: error.message,
+      message: spoken(error),
       type: openAiErrorType(error),
       param: error.param ?? null,
       code: error.code,

@@ -109,7 +109,7 @@ export function reachOf({ organisation, project, role }: Principal): [organisati
   return [organisation, role === "owner" ? null : project];
 }
 
-export function notFound(what: string, id: string, hint?: string): GatewayError {
+export function notFound(what: string, id: string, hint = "It may be another project's, or misspelt."): GatewayError {
   return new GatewayError({ status: 404, code: "not_found", message: `There is no ${what} ${id}.`, hint });
 }
 

@@ -1,7 +1,7 @@
 // Answers on node:http: JSON, and errors in the shape that the path's clients know.
 import type { ServerResponse } from "node:http";
 import type { GatewayError } from "../errors.ts";
-import { openAiErrorBody } from "../errors.ts";
+import { openAiErrorBody, spoken } from "../errors.ts";
 
 /** `headers` is a flat list, name and value in turn: Node writes one out as it is, where each `setHeader` is checked and kept. */
 export function sendJson(response: ServerResponse, status: number, json: string, headers: string[]): void {
@@ -39,7 +39,7 @@ export function apiErrorBody(error: GatewayError, requestId: string): { error: R
   return {
     error: {
       code: error.code,
-      message: error.message,
+      message: spoken(error),
       ...(error.hint !== undefined && { hint: error.hint }),
       docs: "/api/docs#errors",
       request_id: requestId,

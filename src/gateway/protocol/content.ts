@@ -178,16 +178,20 @@ function checkKeys(of: unknown, keys: ReadonlySet<string>, path: string, marks =
   }
 }
 
-function unknown(path: string, why = "it is known to no engine here. Leave it out"): GatewayError {
+function unknown(path: string, why = "it is known to no engine here"): GatewayError {
   const shown = path.slice(0, 200);
   return new GatewayError({
     ...{ status: 400, code: "unsupported_parameter", param: shown },
     message: `\`${shown}\` is not accepted: ${why}.`,
+    hint: "Leave it out.",
   });
 }
 
 export function invalid(path: string, why: string): GatewayError {
-  return new GatewayError({ ...{ status: 400, code: "invalid_value", param: path }, message: `${path} ${why}` });
+  return new GatewayError({
+    ...{ status: 400, code: "invalid_value", param: path, message: `${path} ${why}` },
+    hint: "Correct it and send the call again.",
+  });
 }
 
 const asArray = (value: unknown): Json[] => (Array.isArray(value) ? (value as Json[]) : []);

@@ -27,7 +27,7 @@ export function billRoutes({ ledger, db }: ServerDependencies) {
          order by id = $2 desc limit 1`,
         [organisation, name, project],
       );
-      if (!rows[0]) throw notFound("agent", name);
+      if (!rows[0]) throw notFound("agent", name, "`lineshaft agents list` shows those that there are.");
       return rows[0].id;
     }
     const read = await ledger.bill(organisation, {

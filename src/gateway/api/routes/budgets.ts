@@ -98,7 +98,8 @@ const lookups = {
 /** The scope with its id, when it exists in the caller's organisation: nobody sets budgets on others. */
 async function scopeOf(db: Database, principal: Principal, wanted: Scope): Promise<Scope> {
   const { rows } = await db.query<{ id: string }>(lookups[wanted.kind], [principal.organisation, wanted.id]);
-  if (!rows[0]) throw notFound(wanted.kind, wanted.id);
+  if (!rows[0])
+    throw notFound(wanted.kind, wanted.id, `Give the id or the name of a ${wanted.kind} of the organisation.`);
   return { kind: wanted.kind, id: rows[0].id };
 }
 

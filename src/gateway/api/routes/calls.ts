@@ -106,7 +106,11 @@ export function callRoutes({ db, gateway }: ServerDependencies) {
       );
       const found = rows.find((row) => row.id === id) ?? (rows.length === 1 && id.length > 6 ? rows[0] : undefined);
       if (!found)
-        throw notFound("call", id, rows.length > 1 ? "More than one begins like this: give more of it." : undefined);
+        throw notFound(
+          "call",
+          id,
+          rows.length > 1 ? "More than one begins like this: give more of it." : "GET /api/calls lists them.",
+        );
       const attempts = await db.query<AttemptRow>("select * from attempts where call = $1 order by number", [found.id]);
       return c.json({ ...callResource(found), attempts: attempts.rows.map(attemptResource) }, 200);
     });

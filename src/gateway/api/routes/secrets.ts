@@ -68,7 +68,13 @@ export function secretRoutes({ secrets, identity }: { secrets: Secrets; identity
         return c.json(secretResource(made), 200);
       } catch (error) {
         if (!(error instanceof SecretError)) throw error;
-        throw new ApiError({ status: 400, code: error.code, message: error.message, param: "hosts" });
+        throw new ApiError({
+          status: 400,
+          code: error.code,
+          message: error.message,
+          param: "hosts",
+          hint: "npx lineshaft secrets --help shows how hosts are written.",
+        });
       }
     })
     .openapi(remove, async (c) => {
