@@ -43,7 +43,7 @@ export interface EmbeddedEngine extends Engine {
 }
 
 /** Body fields that the worker honours (request.ts); others are dropped or refused before it is asked. */
-const fields = [
+export const embeddedFields = [
   ...["model", "messages", "prompt", "stream", "stream_options", "max_tokens", "max_completion_tokens", "stop", "seed"],
   ...["temperature", "top_p", "top_k", "min_p", "repetition_penalty", "presence_penalty", "frequency_penalty"],
   ...["tools", "tool_choice", "parallel_tool_calls", "response_format", "cache_control"],
@@ -94,7 +94,7 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEn
           transfersKv: true,
           cancelWithUsage: true,
           reportsCachedTokens: true,
-          fields,
+          fields: embeddedFields,
           media: [],
           clipsOutput: true,
         },

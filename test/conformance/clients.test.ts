@@ -1,0 +1,35 @@
+// Requests that real clients send (recorded, their texts replaced) against the lists of fields that engines are sent: a list that is
+// too narrow would refuse a client on its first day. Versions: OpenCode 1.18.33, @openai/agents 0.20.0, openai-agents 0.24.0.
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { embeddedFields } from "../../src/engines/embedded/adapter.ts";
+import { fieldsOfSoftware, type RegisteredEndpoint } from "../../src/engines/index.ts";
+import type { Software } from "../../src/engines/fields.ts";
+import { checkContent } from "../../src/gateway/protocol/content.ts";
+import { fieldsFor } from "../../src/gateway/protocol/fields.ts";
+import { decodeBody } from "../../src/gateway/protocol/openai.ts";
+
+const folder = join(import.meta.dirname, "../data/clients");
+const requests = readdirSync(folder);
+const software: Software[] = ["vllm", "sglang", "llamacpp", "ollama", "openai", "other"];
+
+const served = (kind: "embedded" | "openai", fields: readonly string[]) =>
+  [
+    { name: "m", kind, allowFields: [], facts: { models: ["m"], capabilities: { fields } } },
+  ] as unknown as RegisteredEndpoint[];
+const engines: [string, RegisteredEndpoint[]][] = [
+  ["embedded", served("embedded", embeddedFields)],
+  ...software.map((name): [string, RegisteredEndpoint[]] => [name, served("openai", fieldsOfSoftware(name))]),
+];
+
+describe.each(engines)("an engine of the kind %s is sent", (_name, endpoints) => {
+  test.each(requests)("%s", (file) => {
+    const body = decodeBody("chat", JSON.parse(readFileSync(join(folder, file), "utf8")));
+    const sent = fieldsFor("chat", body, endpoints);
+    checkContent(sent, endpoints);
+    expect(sent).toMatchObject({ messages: body["messages"] });
+    for (const field of ["tools", "tool_choice", "response_format", "temperature", "stream"])
+      if (body[field] !== undefined) expect(sent[field]).toEqual(body[field]);
+  });
+});
