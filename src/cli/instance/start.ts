@@ -273,6 +273,7 @@ function watchSilence(db: Database, alarms: Alarms): void {
       code,
       message:
         "The database answers nothing: calls are refused with 503 until it does. Look at its process, its disk and the network to it.",
+      clears: true,
     });
   });
 }
@@ -291,6 +292,7 @@ function storageAlarm(alarms: Alarms, full: boolean): void {
     code,
     message:
       "The disk of the home is full: calls and changes are refused with 507 until there is room. Free some space, or move the home to a larger disk.",
+    clears: true,
   });
 }
 

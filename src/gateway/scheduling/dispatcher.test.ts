@@ -52,6 +52,18 @@ describe("waiting", () => {
     expect(at.dispatcher.snapshot()).toMatchObject({ queued: 0, placed: 0, openHandles: 0 });
   });
 
+  test("the alarm of an endpoint that is ejected goes when the endpoint is removed", async () => {
+    using at = stage();
+    at.add("one");
+    at.add("two");
+    const { chosen } = await at.dispatcher.place(call("a"), never);
+    at.dispatcher.outcome("a", chosen.endpoint, "connect");
+    at.dispatcher.ended("a", { reason: "failed" });
+    expect(at.alarms.list()).toMatchObject([{ code: "endpoint_ejected", subject: chosen.endpoint }]);
+    at.engines.remove(chosen.endpoint);
+    expect(at.alarms.list()).toEqual([]);
+  });
+
   test("refusals say what is wrong and when to come back", async () => {
     using at = stage();
     await expect(at.dispatcher.place(call("a"), never)).rejects.toMatchObject({ status: 503, code: "no_endpoint" });

@@ -100,6 +100,10 @@ export class Dispatcher {
     if (carrier) this.#stops.push(carrier.subscribe((message) => this.#apply({ type: "peer_load", message })));
     this.#stops.push(
       engines.onChange((change) => {
+        if (change.type === "removed") {
+          const { endpoint: subject, organisation } = change.endpoint;
+          this.#alarms.clear({ code: "endpoint_ejected", subject, organisation });
+        }
         if (change.type !== "configured") return;
         this.#scheduler.setPolicy(change.deployment, engines.settingsOf(change.deployment).placement ?? policy);
       }),
@@ -278,6 +282,7 @@ export class Dispatcher {
     this.#alarms.raise({
       ...alarm,
       message: `Calls are kept away from the endpoint ${endpoint} for ${seconds} s: ${faultWords[fault]}. It is tried again by itself; look at its log.`,
+      clears: true,
     });
   }
 

@@ -131,6 +131,7 @@ export interface Stage extends Disposable {
   engines: EngineRegistry;
   dispatcher: Dispatcher;
   asked: Asked;
+  alarms: Alarms;
   puppets: Record<string, PuppetEngine>;
   /** Adds an endpoint of the deployment `m`. */
   add(name: string, options?: { slots?: number; role?: EndpointRole; kind?: "embedded" | "openai" }): PuppetEngine;
@@ -145,7 +146,11 @@ export function stage(policy?: string): Stage {
   const alarms = new Alarms({ log, metrics });
   const dispatcher = new Dispatcher({ engines, metrics, log, alarms, gateway: "gtw_test", policy });
   return {
-    ...{ engines, dispatcher, asked, puppets },
+    engines,
+    dispatcher,
+    asked,
+    alarms,
+    puppets,
     add(name, { slots = 8, role = "both", kind = "embedded" } = {}) {
       const engine = new PuppetEngine(name, asked, slots);
       engines.add("m", engine, { kind, model: "m", endpoint: name, role, facts: engine.facts });
