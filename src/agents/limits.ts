@@ -16,6 +16,12 @@ export const limits = {
   values: 100_000,
   /** What a tool may answer; more is an error, never cut. */
   toolResultBytes: 256 * 1024,
+  /** What is read of an answer before reading stops: the result as text and once more as structured content, escaped. */
+  toolAnswerBytes: 2 * 1024 * 1024,
+  /** What is read of a server's list of tools, over all pages; pages of it, and tools in it. */
+  toolListBytes: 4 * 1024 * 1024,
+  toolListPages: 32,
+  toolsListed: 1_000,
   toolSeconds: 30,
   mostToolSeconds: 240,
   /** Tools of one agent. */

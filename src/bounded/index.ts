@@ -11,3 +11,4 @@ export {
 } from "./schemas.ts";
 export { TaskError, ThreadPool } from "./threads.ts";
 export { readYaml, type Yaml, type YamlProblem } from "./yaml.ts";
+export { JsonBoundError, JsonMeter, nextTurn, type JsonBounds } from "./json.ts";

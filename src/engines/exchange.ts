@@ -1,5 +1,6 @@
 // One attempt at an OpenAI-shaped endpoint: a POST, then either a stream of events or one JSON answer, read exactly once.
 // Shared by every adapter whose engine speaks this shape; what differs (credentials, hints, how to cancel) is given in.
+import { JsonMeter, nextTurn } from "../bounded/index.ts";
 import { send } from "./egress.ts";
 import type { EgressResponse } from "./egress.ts";
 import { credentialIn, withoutCredential } from "./hosts.ts";
@@ -70,18 +71,18 @@ function tellOnAbort(signal: AbortSignal, stop: () => Promise<void>): () => void
 
 /** An answer that is none, as the error that it stands for, without the credential that some engines repeat in it. */
 export async function readRefusal(response: EgressResponse, credential?: string): Promise<EngineError> {
-  const text = withoutCredential(await readText(response, limits.errorBytes).catch(() => ""), credential);
+  const text = withoutCredential(await readStart(response, limits.errorBytes).catch(() => ""), credential);
   return refusalOf(response.status, text, retryAfterSeconds(response.headers["retry-after"]));
 }
 
 /** 200, yet not a stream although one was asked for: some engines send their errors like this. */
 async function readUnstreamed(response: EgressResponse, credential: string | undefined): Promise<EngineError> {
-  const text = withoutCredential(await readText(response, limits.errorBytes).catch(() => ""), credential);
+  const text = withoutCredential(await readStart(response, limits.errorBytes).catch(() => ""), credential);
   return refusalOf(502, text, undefined);
 }
 
-/** The body as text, at most so many bytes of it. */
-export async function readText(response: EgressResponse, mostBytes: number): Promise<string> {
+/** The start of a body as text, at most so many bytes of it; the rest is not read. Of errors, whose start says enough. */
+async function readStart(response: EgressResponse, mostBytes: number): Promise<string> {
   const pieces: Uint8Array[] = [];
   let bytes = 0;
   for await (const piece of response.body) {
@@ -89,7 +90,30 @@ export async function readText(response: EgressResponse, mostBytes: number): Pro
     bytes += piece.length;
     if (bytes > mostBytes) break;
   }
+  return Buffer.concat(pieces).toString("utf8", 0, Math.min(bytes, mostBytes));
+}
+
+/** A whole body as text. Throws EngineError past the bound of bytes or of values, without reading on. */
+export async function readText(response: EgressResponse, mostBytes: number): Promise<string> {
+  const pieces: Uint8Array[] = [];
+  const { jsonDepth: depth, jsonValues: values, jsonNumbers: numbers } = limits;
+  const meter = new JsonMeter({ depth, values, numbers });
+  let bytes = 0;
+  for await (const piece of response.body) {
+    bytes += piece.length;
+    if (bytes > mostBytes) throw invalidAnswer(`it is longer than ${mostBytes} bytes`);
+    countJson(meter, piece);
+    pieces.push(piece);
+  }
   return Buffer.concat(pieces).toString("utf8");
+}
+
+function countJson(meter: JsonMeter, piece: Uint8Array): void {
+  try {
+    meter.push(piece);
+  } catch (error) {
+    throw invalidAnswer(`it ${(error as Error).message}`, error);
+  }
 }
 
 class Exchange implements EngineAnswer {
@@ -174,6 +198,7 @@ class Exchange implements EngineAnswer {
   }
 
   async *#read(): AsyncGenerator<EngineChunk, void, void> {
+    let passed = 0;
     const texts: string[] = [];
     const scanner = new SseScanner((data) => void texts.push(data));
     try {
@@ -181,6 +206,8 @@ class Exchange implements EngineAnswer {
         scanner.push(piece);
         if (texts.length === 0) continue;
         for (const text of texts.splice(0)) {
+          // An engine that sends everything at once must not keep others waiting until all of it is passed on.
+          if (++passed % limits.eventsPerTurn === 0) await nextTurn();
           if (text === "[DONE]") {
             this.#finished = true;
             continue;
@@ -205,7 +232,9 @@ class Exchange implements EngineAnswer {
   async #readBody(): Promise<Record<string, unknown>> {
     try {
       const text = await readText(this.#response, limits.answerBytes);
+      if (text.length > limits.largeTextCharacters) await nextTurn();
       const data = parseChunk(text, this.#credential);
+      if (text.length > limits.largeTextCharacters) await nextTurn();
       if (!Array.isArray(data["choices"])) throw invalidAnswer("it has no `choices`");
       this.#note(data);
       return data;
@@ -247,6 +276,11 @@ class Exchange implements EngineAnswer {
 }
 
 function parseChunk(text: string, credential: string | undefined): Record<string, unknown> {
+  // A body has been counted while it was read; events are counted here, where one is large.
+  if (text.length > limits.largeTextCharacters) {
+    const { jsonDepth: depth, jsonValues: values, jsonNumbers: numbers } = limits;
+    countJson(new JsonMeter({ depth, values, numbers }), Buffer.from(text));
+  }
   let data: unknown;
   try {
     data = JSON.parse(text);

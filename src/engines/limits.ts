@@ -18,9 +18,17 @@ export const limits = {
   /** Bytes of an answer kept unread before the engine is made to wait. */
   unreadBytes: 256 * 1024,
   /** One server-sent event; more is no event but an attack or a fault. */
-  eventBytes: 16 * 1024 * 1024,
-  /** An answer that does not stream. */
-  answerBytes: 64 * 1024 * 1024,
+  eventBytes: 4 * 1024 * 1024,
+  /** Events passed on before the event loop has a turn. */
+  eventsPerTurn: 256,
+  /** An answer that does not stream: a hundred thousand tokens are half a megabyte, pictures and log probabilities take more. */
+  answerBytes: 16 * 1024 * 1024,
+  /** What the JSON of an answer may hold (bounded/json.ts): depth, values, and numbers in lists such as token ids. */
+  jsonDepth: 128,
+  jsonValues: 200_000,
+  jsonNumbers: 2_000_000,
+  /** Texts that are longer are worked on in several turns of the event loop. */
+  largeTextCharacters: 256 * 1024,
   /** Of an error's body, the rest is not read. */
   errorBytes: 64 * 1024,
 } as const;

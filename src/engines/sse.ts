@@ -14,8 +14,9 @@ const cr = 13;
 export class SseScanner {
   readonly #listener: SseListener;
   readonly #mostBytes: number;
-  /** The line that the last piece ended in the middle of. */
-  #rest: Buffer | undefined;
+  /** The line that the last pieces ended in the middle of: put together when its end comes, so that a long one is copied once. */
+  #rest: Buffer[] = [];
+  #restBytes = 0;
   /** The last piece ended with CR: an LF that follows belongs to it. */
   #skipLf = false;
   #first = true;
@@ -36,9 +37,11 @@ export class SseScanner {
       if (bytes[0] === lf) bytes = bytes.subarray(1);
       this.#skipLf = false;
     }
-    if (this.#rest) {
-      bytes = Buffer.concat([this.#rest, bytes]);
-      this.#rest = undefined;
+    if (this.#restBytes > 0) {
+      if (!bytes.includes(lf) && !bytes.includes(cr)) return this.#keep(bytes);
+      bytes = Buffer.concat([...this.#rest, bytes]);
+      this.#rest = [];
+      this.#restBytes = 0;
     }
     let start = 0;
     // Most streams hold no CR at all: it is looked for once per piece, not once per line.
@@ -58,11 +61,14 @@ export class SseScanner {
       this.#line(bytes, start, end);
       start = next;
     }
-    if (start < bytes.length) {
-      // A copy: the piece belongs to the socket's buffer and will be written over.
-      this.#rest = Buffer.from(bytes.subarray(start));
-      if (this.#rest.length + this.#eventBytes > this.#mostBytes) throw tooLong(this.#mostBytes);
-    }
+    if (start < bytes.length) this.#keep(bytes.subarray(start));
+  }
+
+  #keep(bytes: Buffer): void {
+    // A copy: the piece belongs to the socket's buffer and will be written over.
+    this.#rest.push(Buffer.from(bytes));
+    this.#restBytes += bytes.length;
+    if (this.#restBytes + this.#eventBytes > this.#mostBytes) throw tooLong(this.#mostBytes);
   }
 
   #line(bytes: Buffer, from: number, end: number): void {

@@ -4,12 +4,25 @@ export const limits = {
   bodyBytes: 32 * 1024 * 1024,
   /** A body on /api: the largest is an agent's manifest with its examples. */
   apiBodyBytes: 4 * 1024 * 1024,
-  /** Depth and number of the values in a JSON body on /v1: a prompt of two million token ids fits. */
+  /** Depth and number of the values in a JSON body on /v1, without numbers in lists: 10,000 messages of agents fit. */
   bodyDepth: 128,
-  bodyValues: 2_000_000,
+  bodyValues: 60_000,
   /** The same on /api; a run's input of a megabyte fits in the usual case. */
   apiBodyDepth: 64,
   apiBodyValues: 100_000,
+  /** Numbers in lists of a body: a prompt of two million token ids fits. */
+  bodyNumbers: 2_000_000,
+  /** Memory that a byte of a body takes until its request has ended: the bytes, the text and what was parsed. */
+  heldPerBodyByte: 3,
+  /** Memory for bodies of one key (two of the largest, or 85 of a megabyte at once), and of all. */
+  heldBytesPerKey: 256 * 1024 * 1024,
+  heldBytes: 1024 * 1024 * 1024,
+  /** A body that comes slower than this holds its memory for nothing: bytes in every such time, unless it ends. */
+  slowBodyBytes: 64 * 1024,
+  slowBodyMs: 15_000,
+  /** What may come of a body after it was refused, before its connection is closed. */
+  discardedBytes: 64 * 1024 * 1024,
+  discardMs: 10_000,
   /** A model's name as callers write it. */
   modelNameCharacters: 200,
   /** What is kept of an engine's own words: codes, finish reasons and names of fields; messages and hints. */

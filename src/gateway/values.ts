@@ -39,7 +39,12 @@ export function checkValues(body: unknown, bounds: ValueBounds): void {
   look(undefined, undefined, body);
   for (let at = open.pop(); at !== undefined; at = open.pop()) {
     if (Array.isArray(at.value)) {
-      for (let place = 0; place < at.value.length; place++) look(at, place, at.value[place]);
+      for (let place = 0; place < at.value.length; place++) {
+        const item: unknown = at.value[place];
+        // Token ids come by the million.
+        if (typeof item === "number" && Number.isFinite(item) && count < bounds.values) count++;
+        else look(at, place, item);
+      }
       continue;
     }
     for (const [key, value] of Object.entries(at.value)) {

@@ -2,6 +2,8 @@
 // not followed, and addresses are judged by the egress when they are resolved.
 import { reasonOf, send, type ByteStream } from "../../engines/egress.ts";
 import { EngineError } from "../../engines/types.ts";
+import { limits } from "../limits.ts";
+import { allowanceNow } from "./allowance.ts";
 
 /** Headers that the connection sets itself. */
 const connectionHeaders = new Set(["host", "content-length", "connection", "transfer-encoding"]);
@@ -53,11 +55,18 @@ export function egressFetch(
 
 function streamOf(bytes: ByteStream): ReadableStream<Uint8Array<ArrayBuffer>> {
   const iterator = bytes[Symbol.asyncIterator]();
+  const allowance = allowanceNow(limits.toolAnswerBytes);
   return new ReadableStream({
     async pull(controller) {
       const { done, value } = await asToolServer(iterator.next());
-      if (done) controller.close();
-      else controller.enqueue(value as Uint8Array<ArrayBuffer>);
+      if (done) return controller.close();
+      try {
+        allowance.take(value.length);
+      } catch (error) {
+        bytes.abort();
+        throw error;
+      }
+      controller.enqueue(value as Uint8Array<ArrayBuffer>);
     },
     cancel: () => bytes.abort(),
   });

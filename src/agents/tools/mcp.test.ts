@@ -108,6 +108,51 @@ describe.each(Object.entries(revisions))("revision %s", (revision, listener) => 
   });
 });
 
+describe("answers without end", () => {
+  /** Serves as usual until told to flood; then every request is answered with a megabyte after the other. */
+  async function flooding(contentType: string, head: string) {
+    const flood = { on: false, sent: 0, cut: Promise.withResolvers<void>() };
+    const usual = revisions["2026-07-28, stateless"]!();
+    const served = await serve((request, response) => {
+      if (!flood.on) return usual(request, response);
+      request.resume();
+      response.writeHead(200, { "content-type": contentType });
+      response.write(head);
+      response.once("close", () => flood.cut.resolve());
+      const pump = (): void => {
+        while (!response.destroyed && flood.sent < 900 * 2 ** 20) {
+          flood.sent += 2 ** 20;
+          if (!response.write("a".repeat(2 ** 20))) return void response.once("drain", pump);
+        }
+      };
+      pump();
+    });
+    return { ...served, flood };
+  }
+
+  test.each([
+    ["application/json", '{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"'],
+    ["text/event-stream", 'data: {"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"'],
+  ])(
+    "as %s: a tool's is read to its bound and is its failure, a list's makes the server unusable",
+    async (type, head) => {
+      const { client, address, pin, flood } = await flooding(type, head);
+      const tool = await pin("say");
+      flood.on = true;
+      const answer = await client.call(tool, { text: "a" }, { project });
+      expect(answer).toMatchObject({ isError: true, output: { error: expect.stringContaining("too long") } });
+      await flood.cut.promise;
+      expect(flood.sent).toBeLessThan(32 * 2 ** 20);
+      const before = flood.sent;
+      await expect(client.list(address, project)).rejects.toMatchObject({
+        code: "tool_unreachable",
+        message: expect.stringMatching(/longer than \d+ bytes/),
+      });
+      expect(flood.sent - before).toBeLessThan(64 * 2 ** 20);
+    },
+  );
+});
+
 describe("pinned definitions", () => {
   const listener = revisions["2026-07-28, stateless"]!;
 

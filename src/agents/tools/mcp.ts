@@ -5,7 +5,7 @@
 // was published with before its tool is called; a server that changed a tool is not called, whatever it promises now.
 import { createHash } from "node:crypto";
 import { Client, StreamableHTTPClientTransport, SdkError, ProtocolError } from "@modelcontextprotocol/client";
-import type { CallToolResult, Tool } from "@modelcontextprotocol/client";
+import type { CallToolResult, jsonSchemaValidator, Tool } from "@modelcontextprotocol/client";
 import { checkValues } from "../../gateway/values.ts";
 import { withoutCredential } from "../../engines/hosts.ts";
 import { SecretError, type Secrets } from "../../governance/index.ts";
@@ -13,6 +13,7 @@ import { canonicalJson } from "../../store/index.ts";
 import { StepError } from "../errors.ts";
 import { limits } from "../limits.ts";
 import type { PinnedTool } from "../types.ts";
+import { AnswerTooLongError, withAllowance } from "./allowance.ts";
 import { egressFetch, ToolConnectionError } from "./fetch.ts";
 
 /** Where the effect's key stands in a call's `_meta`. */
@@ -48,6 +49,11 @@ interface Connection {
 
 /** Credentials remembered per connection: those of before a rotation may still be repeated by the server. */
 const sentKept = 4;
+
+/** The library would compile the output schemas of a server on this thread, however large they are. Evidence is judged by verifiers. */
+const unchecked: jsonSchemaValidator = {
+  getValidator: () => (input) => ({ valid: true, data: input as never, errorMessage: undefined }),
+};
 
 export class ToolClient {
   readonly #secrets: ToolSecrets;
@@ -85,15 +91,22 @@ export class ToolClient {
     if (!defined || definitionHash(defined) !== tool.hash) throw changed(tool, defined !== undefined);
     let result: CallToolResult;
     try {
-      result = await connection.client.callTool(
-        {
-          name: tool.name,
-          arguments: args,
-          ...(options.effectKey !== undefined && { _meta: { [effectKeyMeta]: options.effectKey } }),
-        },
-        { timeout: tool.seconds * 1000, ...(options.signal && { signal: options.signal }) },
+      const { effectKey } = options;
+      const request = {
+        name: tool.name,
+        arguments: args,
+        ...(effectKey !== undefined && { _meta: { [effectKeyMeta]: effectKey } }),
+      };
+      result = await withAllowance(limits.toolAnswerBytes, options.signal, (signal) =>
+        connection.client.callTool(request, { timeout: tool.seconds * 1000, signal }),
       );
     } catch (error) {
+      if (error instanceof AnswerTooLongError) {
+        // The rest of it was not read, so the connection is not used again. The tool has done its work.
+        this.#drop(tool, options.project);
+        const most = limits.toolResultBytes;
+        return { output: { error: `The answer is too long: more than ${most} bytes. Ask for less.` }, isError: true };
+      }
       if (error instanceof ProtocolError)
         return { output: { error: masked(error.message, connection.sent) }, isError: true };
       this.#drop(tool, options.project);
@@ -160,7 +173,11 @@ export class ToolClient {
     };
     const client = new Client(
       { name: "lineshaft", version: "0.1.0" },
-      { versionNegotiation: { mode: "auto", probe: { timeoutMs: 5_000 } } },
+      {
+        versionNegotiation: { mode: "auto", probe: { timeoutMs: 5_000 } },
+        listMaxPages: limits.toolListPages,
+        jsonSchemaValidator: unchecked,
+      },
     );
     const transport = new StreamableHTTPClientTransport(new URL(server.url), {
       fetch: egressFetch(limits.mostToolSeconds * 1000, secret === undefined ? undefined : authorize),
@@ -171,18 +188,19 @@ export class ToolClient {
         reconnectionDelayGrowFactor: 1,
       },
     });
-    await client.connect(transport, { timeout: 10_000 });
+    await withAllowance(limits.toolListBytes, undefined, (signal) =>
+      client.connect(transport, { timeout: 10_000, signal }),
+    );
     const connection: Connection = { client, tools: new Map(), listedAt: 0, sent };
     await this.#listInto(connection);
     return connection;
   }
 
   async #listInto(connection: Connection, signal?: AbortSignal): Promise<void> {
-    const { tools } = await connection.client.listTools(undefined, {
-      timeout: 10_000,
-      cacheMode: "refresh",
-      ...(signal && { signal }),
-    });
+    const { tools } = await withAllowance(limits.toolListBytes, signal, (signal) =>
+      connection.client.listTools(undefined, { timeout: 10_000, cacheMode: "refresh", signal }),
+    );
+    if (tools.length > limits.toolsListed) throw new Error(`it has more than ${limits.toolsListed} tools`);
     connection.tools = new Map(masked(tools, connection.sent).map((tool) => [tool.name, tool]));
     connection.listedAt = this.#now();
   }

@@ -4,6 +4,7 @@ import { OpenAPIHono } from "@hono/zod-openapi";
 import type { MiddlewareHandler } from "hono";
 import { pooledId } from "../ids.ts";
 import { asGatewayError, GatewayError, openAiErrorBody, storageFull } from "../errors.ts";
+import type { BodyBudget } from "../http/bodies.ts";
 import { apiErrorBody, retryHeaders } from "../http/respond.ts";
 import { explained, type ServerDependencies } from "../http/server.ts";
 import { unauthenticated } from "../refusals.ts";
@@ -30,7 +31,7 @@ const open = new Set(["/api/openapi.json", "/api/docs"]);
 
 const writing = new Set(["POST", "PUT", "PATCH"]);
 
-export function createApi(dependencies: ServerDependencies): OpenAPIHono<ApiEnv> {
+export function createApi(dependencies: ServerDependencies, bodies: BodyBudget): OpenAPIHono<ApiEnv> {
   const { identity, log, metrics, consoleFolder } = dependencies;
   const app = new OpenAPIHono<ApiEnv>();
 
@@ -60,7 +61,7 @@ export function createApi(dependencies: ServerDependencies): OpenAPIHono<ApiEnv>
       ownerOnly(c.var.principal, "read metrics");
       return next();
     });
-  app.use("/api/*", checkInput);
+  app.use("/api/*", checkInput(bodies));
   // What is removed makes room; everything else that is written waits for it.
   app.use("/api/*", (c, next) => {
     if (dependencies.storage?.full && writing.has(c.req.method)) throw storageFull();

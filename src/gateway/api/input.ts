@@ -1,37 +1,49 @@
 // What comes in on /api, checked in one place before any route sees it: the address is valid UTF-8, the body is JSON of a bounded
 // size and depth, and no text holds what Postgres cannot keep. Which fields there are is judged by each route's schema.
+import type { HttpBindings } from "@hono/node-server";
 import type { MiddlewareHandler } from "hono";
 import { isStorable, unstorable } from "../../store/index.ts";
 import { GatewayError } from "../errors.ts";
 import { limits } from "../limits.ts";
-import { bodyTooLarge, invalidJson } from "../refusals.ts";
+import { between, parseJson, readBody, type BodyBudget } from "../http/bodies.ts";
+import { bodyTooLarge } from "../refusals.ts";
 import { checkValues } from "../values.ts";
 import type { ApiEnv } from "./helpers.ts";
 
-export const checkInput: MiddlewareHandler<ApiEnv> = async (c, next) => {
-  const { pathname, search, searchParams } = new URL(c.req.url);
-  if (!isStorable(decoded(pathname, "path"))) throw invalid("path", "The path", unstorable);
-  decoded(search.replaceAll("+", " "), "query");
-  for (const [name, value] of searchParams) {
-    if (!isStorable(name)) throw invalid("query", "The name of a query parameter", unstorable);
-    if (!isStorable(value)) throw invalid(name, `The query parameter ${name}`, unstorable);
-  }
-  const { method } = c.req;
-  checkLength(c.req.header("content-length"), c.req.header("transfer-encoding"), method);
-  if (method !== "GET" && method !== "HEAD" && Number(c.req.header("content-length") ?? 0) > 0) {
-    const text = await c.req.text();
-    checkValues(parse(text), { depth: limits.apiBodyDepth, values: limits.apiBodyValues, text: true });
-  }
-  return next();
-};
+export const checkInput =
+  (bodies: BodyBudget): MiddlewareHandler<ApiEnv & { Bindings: HttpBindings }> =>
+  async (c, next) => {
+    const { pathname, search, searchParams } = new URL(c.req.url);
+    if (!isStorable(decoded(pathname, "path"))) throw invalid("path", "The path", unstorable);
+    decoded(search.replaceAll("+", " "), "query");
+    for (const [name, value] of searchParams) {
+      if (!isStorable(name)) throw invalid("query", "The name of a query parameter", unstorable);
+      if (!isStorable(value)) throw invalid(name, `The query parameter ${name}`, unstorable);
+    }
+    const { method } = c.req;
+    checkLength(c.req.header("content-length"), c.req.header("transfer-encoding"), method);
+    if (method !== "GET" && method !== "HEAD" && Number(c.req.header("content-length") ?? 0) > 0) {
+      const held = bodies.open(c.var.principal?.key ?? "");
+      try {
+        const bytes = await readBody(c.env.incoming, { mostBytes: limits.apiBodyBytes, json: apiJson, held });
+        await between(bytes.length);
+        const text = bytes.toString("utf8");
+        const body = parseJson(text);
+        await between(bytes.length);
+        checkValues(body, { depth: limits.apiBodyDepth, values: limits.apiBodyValues, text: true });
+        await between(bytes.length);
+        // Routes read the body from here: the request's own has been read to its end.
+        c.req.bodyCache.text = Promise.resolve(text) as never;
+        await next();
+      } finally {
+        held.release();
+      }
+      return;
+    }
+    return next();
+  };
 
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    throw invalidJson();
-  }
-}
+const apiJson = { depth: limits.apiBodyDepth, values: limits.apiBodyValues, numbers: limits.apiBodyValues };
 
 function decoded(text: string, where: "path" | "query"): string {
   try {

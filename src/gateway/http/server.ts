@@ -3,7 +3,7 @@ import { createServer as createHttpServer } from "node:http";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { getRequestListener } from "@hono/node-server";
 import type { OpenAPIHono } from "@hono/zod-openapi";
-import type { EngineRegistry } from "../../engines/index.ts";
+import type { Endpoint, EngineRegistry } from "../../engines/index.ts";
 import type { Identity } from "../../governance/index.ts";
 import type { Principal } from "../../governance/types.ts";
 import type { Ledger } from "../../ledger/index.ts";
@@ -19,6 +19,7 @@ import type { Gateway } from "../pipeline.ts";
 import { modelList } from "../protocol/models.ts";
 import { unauthenticated } from "../refusals.ts";
 import type { Storage } from "../types.ts";
+import { BodyBudget } from "./bodies.ts";
 import { sendJson, sendOpenAiError } from "./respond.ts";
 import { serveCall } from "./tokens.ts";
 
@@ -52,7 +53,8 @@ export function explained(failure: GatewayError, storage: Storage | undefined): 
 /** Makes the server; the caller lets it listen. */
 export function createServer(dependencies: ServerDependencies): Server {
   const { log } = dependencies;
-  const api = createApi(dependencies);
+  const bodies = new BodyBudget();
+  const api = createApi(dependencies, bodies);
   const listener = getRequestListener(api.fetch, { overrideGlobalObjects: false });
   const server = createHttpServer(
     {
@@ -65,7 +67,7 @@ export function createServer(dependencies: ServerDependencies): Server {
       response.on("error", () => {});
       if (request.url!.startsWith("/v1/")) {
         const id = pooledId("req");
-        serveV1(dependencies, request, response, id).catch((error: unknown) => {
+        serveV1(dependencies, bodies, request, response, id).catch((error: unknown) => {
           const failure = explained(asGatewayError(error), dependencies.storage);
           if (failure.code === "internal_error")
             log.error({ request: id, err: (error as Error).stack }, "a request failed");
@@ -79,8 +81,14 @@ export function createServer(dependencies: ServerDependencies): Server {
   return server;
 }
 
+const endpoints = new Map<string, Endpoint>([
+  ["/v1/chat/completions", "chat"],
+  ["/v1/completions", "completions"],
+]);
+
 async function serveV1(
   dependencies: ServerDependencies,
+  bodies: BodyBudget,
   request: IncomingMessage,
   response: ServerResponse,
   requestId: string,
@@ -88,10 +96,15 @@ async function serveV1(
   const query = request.url!.indexOf("?");
   const path = query < 0 ? request.url! : request.url!.slice(0, query);
   const principal = await authenticate(dependencies.identity, request);
-  if (path === "/v1/chat/completions" && request.method === "POST")
-    return serveCall(dependencies.gateway, "chat", principal, request, response, requestId);
-  if (path === "/v1/completions" && request.method === "POST")
-    return serveCall(dependencies.gateway, "completions", principal, request, response, requestId);
+  const endpoint = request.method === "POST" ? endpoints.get(path) : undefined;
+  if (endpoint) {
+    const held = bodies.open(principal.key);
+    try {
+      return await serveCall(dependencies.gateway, endpoint, principal, request, response, requestId, held);
+    } finally {
+      held.release();
+    }
+  }
   if (request.method === "GET" && (path === "/v1/models" || path.startsWith("/v1/models/"))) {
     const answer = modelList(dependencies.engines, principal, decodePath(path.slice("/v1/models/".length)));
     return sendJson(response, 200, JSON.stringify(answer), ["x-request-id", requestId]);

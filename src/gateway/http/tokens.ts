@@ -6,10 +6,11 @@ import type { Principal } from "../../governance/types.ts";
 import { limits } from "../limits.ts";
 import { decodeBody } from "../protocol/openai.ts";
 import { programOf } from "../protocol/program.ts";
-import { bodyTooLarge, clientGone, invalidJson } from "../refusals.ts";
+import { clientGone } from "../refusals.ts";
 import type { Gateway } from "../pipeline.ts";
 import type { CallRequest } from "../types.ts";
 import { asGatewayError, GatewayError, openAiErrorBody } from "../errors.ts";
+import { between, parseJson, readBody, type HeldBody } from "./bodies.ts";
 import { sendJson } from "./respond.ts";
 
 /** Serves one call of an authenticated principal. Throws GatewayError while nothing was answered yet; afterwards never. */
@@ -20,10 +21,17 @@ export async function serveCall(
   request: IncomingMessage,
   response: ServerResponse,
   requestId: string,
+  held: HeldBody,
 ): Promise<void> {
-  const bytes = await readBody(request);
+  const json = { depth: limits.bodyDepth, values: limits.bodyValues, numbers: limits.bodyNumbers };
+  const bytes = await readBody(request, { mostBytes: limits.bodyBytes, json, held });
+  await between(bytes.length);
   const text = bytes.toString("utf8");
-  const body = decodeBody(endpoint, parse(text));
+  await between(bytes.length);
+  const parsed = parseJson(text);
+  await between(bytes.length);
+  const body = decodeBody(endpoint, parsed);
+  await between(bytes.length);
   const gone = new AbortController();
   response.once("close", () => {
     if (!response.writableFinished) gone.abort(clientGone());
@@ -80,41 +88,6 @@ function numberIn(headers: IncomingHttpHeaders, name: string, least: number, mos
     message: `${name} is ${JSON.stringify(String(text).slice(0, 40))}.`,
     param: name,
     hint: `Give a whole number from ${least} to ${most}, or leave it out.`,
-  });
-}
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    throw invalidJson();
-  }
-}
-
-/** The whole body. Throws 413 past the bound, without reading on. */
-export function readBody(request: IncomingMessage): Promise<Buffer> {
-  const tooLarge = () => bodyTooLarge(limits.bodyBytes);
-  return new Promise((resolve, reject) => {
-    if (Number(request.headers["content-length"] ?? 0) > limits.bodyBytes) {
-      reject(tooLarge());
-      return;
-    }
-    const pieces: Buffer[] = [];
-    let bytes = 0;
-    request.on("data", (piece: Buffer) => {
-      bytes += piece.length;
-      if (bytes > limits.bodyBytes) {
-        request.pause();
-        reject(tooLarge());
-        return;
-      }
-      pieces.push(piece);
-    });
-    request.once("end", () => resolve(pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces)));
-    request.once("error", reject);
-    request.once("close", () => {
-      if (!request.complete) reject(clientGone());
-    });
   });
 }
 

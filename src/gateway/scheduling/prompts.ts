@@ -20,6 +20,12 @@ export interface PromptFacts {
   blocks: PromptBlocks[];
 }
 
+/** Characters of a prompt, about: of a large one the bytes that it came as, since writing it anew as JSON takes long. */
+function lengthOf({ body, received }: CallRequest): number {
+  const bytes = received?.bytes.length ?? 0;
+  return bytes > 64 * 1024 ? bytes : promptLength(body);
+}
+
 export class PromptReader {
   readonly #chains = new ChainCache();
 
@@ -35,9 +41,8 @@ export class PromptReader {
     endpoints: readonly RegisteredEndpoint[],
     knows: string | undefined,
   ): Promise<PromptFacts> {
-    const { body } = request;
     const guess = (): PromptFacts => ({
-      promptTokens: Math.max(1, estimateTokens(promptLength(body))),
+      promptTokens: Math.max(1, estimateTokens(lengthOf(request))),
       ...{ counted: false, tokens: undefined, blocks: [] },
     });
     if (endpoints.length < 2) return guess();

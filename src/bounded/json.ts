@@ -1,0 +1,103 @@
+// JSON counted as bytes, before it is parsed and while it comes in: parsing, checking and walking a text cost what it holds, and a
+// megabyte may hold one string or half a million lists. Strings are skipped by the native search for their end.
+
+export interface JsonBounds {
+  /** Lists and objects inside each other. */
+  depth: number;
+  /** Lists, objects, texts, names of members, true, false and null. */
+  values: number;
+  /** Numbers in lists: token ids, which cost little each. */
+  numbers: number;
+}
+
+export class JsonBoundError extends Error {
+  readonly bound: keyof JsonBounds;
+  constructor(bound: keyof JsonBounds, most: number) {
+    super(bound === "depth" ? `is nested deeper than ${most} levels` : `holds more than ${most} ${bound}`);
+    this.name = "JsonBoundError";
+    this.bound = bound;
+  }
+}
+
+const quote = 0x22;
+const backslash = 0x5c;
+
+export class JsonMeter {
+  readonly #bounds: JsonBounds;
+  #depth = 0;
+  #values = 0;
+  #numbers = 0;
+  #inString = false;
+  /** The last byte of the piece before was a backslash that escapes what follows. */
+  #escaped = false;
+  /** A comma or an opening bracket came, and its element has not begun yet. */
+  #elementOpen = false;
+
+  constructor(bounds: JsonBounds) {
+    this.#bounds = bounds;
+  }
+
+  /** Counts the next piece. Throws JsonBoundError at the first bound that is passed. What is no JSON is counted all the same. */
+  push(piece: Uint8Array): void {
+    const bytes = Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength);
+    let at = 0;
+    if (this.#inString) at = this.#skipString(bytes, 0);
+    while (at < bytes.length) {
+      const byte = bytes[at]!;
+      at++;
+      // Space, tab and line ends.
+      if (byte <= 0x20) continue;
+      if (this.#elementOpen) {
+        this.#elementOpen = false;
+        // A digit or a minus sign begins a number; a closing bracket means that there is no element.
+        if ((byte >= 0x30 && byte <= 0x39) || byte === 0x2d) this.#number();
+        else if (byte !== 0x5d && byte !== 0x7d) this.#value();
+      }
+      if (byte === quote) {
+        this.#inString = true;
+        at = this.#skipString(bytes, at);
+      } else if (byte === 0x2c) this.#elementOpen = true;
+      else if (byte === 0x5b || byte === 0x7b) {
+        this.#elementOpen = true;
+        if (++this.#depth > this.#bounds.depth) throw new JsonBoundError("depth", this.#bounds.depth);
+      } else if (byte === 0x5d || byte === 0x7d) this.#depth--;
+    }
+  }
+
+  #value(): void {
+    if (++this.#values > this.#bounds.values) throw new JsonBoundError("values", this.#bounds.values);
+  }
+
+  #number(): void {
+    if (++this.#numbers > this.#bounds.numbers) throw new JsonBoundError("numbers", this.#bounds.numbers);
+  }
+
+  /** Where the string ends that the place is inside of, or the piece's end. */
+  #skipString(bytes: Buffer, from: number): number {
+    let start = from;
+    if (this.#escaped && start < bytes.length) {
+      this.#escaped = false;
+      start++;
+    }
+    for (let at = start; ;) {
+      const end = bytes.indexOf(quote, at);
+      const stop = end < 0 ? bytes.length : end;
+      let slashes = 0;
+      while (stop - 1 - slashes >= start && bytes[stop - 1 - slashes] === backslash) slashes++;
+      const escapes = slashes % 2 === 1;
+      if (end < 0) {
+        this.#escaped = escapes;
+        return bytes.length;
+      }
+      at = end + 1;
+      // What stands before an escaped quote is looked at once.
+      start = at;
+      if (escapes) continue;
+      this.#inString = false;
+      return at;
+    }
+  }
+}
+
+/** Gives the event loop a turn. Large texts are worked on in steps, each of which is short. */
+export const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));

@@ -1,0 +1,32 @@
+// Answers of an engine that lies: endless, huge, of very many small parts.
+import type { HostileInput } from "./types.ts";
+
+const mib = 2 ** 20;
+const asked = (name: string, stream: boolean, raw: () => { contentType?: string; body: string }): HostileInput => ({
+  name: `engine: ${name}`,
+  method: "POST",
+  path: "/v1/chat/completions",
+  body: () => JSON.stringify({ model: "scripted", stream, messages: [{ role: "user", content: "hi" }] }),
+  engine: () => ({ raw: raw() }),
+  // A stream that has begun ends with an error inside it.
+  statuses: stream ? [200, 502] : [200, 502],
+});
+const events = (body: string) => ({ contentType: "text/event-stream", body });
+const chunk = (content: string) => `data: {"choices":[{"index":0,"delta":{"content":"${content}"}}]}\n\n`;
+
+export const answerInputs: readonly HostileInput[] = [
+  asked("whole answer of 60 MB of text", false, () => ({
+    body: `{"choices":[{"index":0,"message":{"role":"assistant","content":"${"a".repeat(60 * mib)}"},"finish_reason":"stop"}]}`,
+  })),
+  asked("whole answer of 30 MB of lists", false, () => ({
+    body: `{"choices":[{"index":0,"message":{"role":"assistant","content":"a"},"finish_reason":"stop"}],"x":[[]${",[]".repeat(10 * mib)}]}`,
+  })),
+  asked("whole answer of a million choices", false, () => ({
+    body: `{"choices":[{"finish_reason":"stop"}${',{"finish_reason":"stop"}'.repeat(1_000_000)}]}`,
+  })),
+  asked("stream of one line of 15 MB", true, () => events(chunk("a".repeat(15 * mib)))),
+  asked("stream of one line of 40 MB", true, () => events(chunk("a".repeat(40 * mib)))),
+  asked("stream of one event of a million lines", true, () => events(`${"data: a\n".repeat(1_000_000)}\n`)),
+  asked("stream of a million comments", true, () => events(`${":\n".repeat(1_000_000)}${chunk("a")}data: [DONE]\n\n`)),
+  asked("stream of 100,000 chunks", true, () => events(`${chunk("a").repeat(100_000)}data: [DONE]\n\n`)),
+];

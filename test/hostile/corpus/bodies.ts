@@ -1,0 +1,96 @@
+// Bodies that are large in one way or another, within the bound of a body: what is read, parsed, judged and priced grows with them.
+import type { HostileInput } from "./types.ts";
+
+const mib = 2 ** 20;
+const input = (
+  name: string,
+  statuses: readonly number[],
+  body: () => string,
+  path = "/v1/chat/completions",
+): HostileInput => ({ name: `body: ${name}`, method: "POST", path, body, statuses });
+
+const filled = (head: string, part: string, tail: string, bytes: number): string =>
+  head + part.repeat(Math.floor((bytes - head.length - tail.length) / part.length)) + tail;
+
+export const bodyInputs: readonly HostileInput[] = [
+  input("31 MB of one text", [200, 400, 413], () =>
+    filled('{"model":"scripted","messages":[{"role":"user","content":"', "a", '"}]}', 31 * mib),
+  ),
+  input("31 MB of one text of three-byte letters", [200, 400, 413], () =>
+    filled('{"model":"scripted","messages":[{"role":"user","content":"', "€", '"}]}', 10 * mib),
+  ),
+  input("31 MB of escapes", [200, 400, 413], () =>
+    filled('{"model":"scripted","messages":[{"role":"user","content":"', "\\u0041", '"}]}', 31 * mib),
+  ),
+  input("31 MB of empty lists", [200, 400, 413], () =>
+    filled('{"model":"scripted","messages":[{"role":"user","content":"hi"}],"metadata":[[]', ",[]", "]}", 31 * mib),
+  ),
+  input("8 MB of messages", [200, 400, 413], () =>
+    filled(
+      '{"model":"scripted","messages":[{"role":"user","content":"hi"}',
+      ',{"role":"user","content":"a"}',
+      "]}",
+      8 * mib,
+    ),
+  ),
+  input("8 MB of content parts", [200, 400, 413], () =>
+    filled(
+      '{"model":"scripted","messages":[{"role":"user","content":[{"type":"text","text":"a"}',
+      ',{"type":"text","text":"a"}',
+      "]}]}",
+      8 * mib,
+    ),
+  ),
+  input("8 MB of wrong messages", [400, 413], () => filled('{"model":"scripted","messages":[{}', ",{}", "]}", 8 * mib)),
+  input(
+    "8 MB of token ids",
+    [200, 400, 413],
+    () => filled('{"model":"scripted","prompt":[1', ",7", "]}", 8 * mib),
+    "/v1/completions",
+  ),
+  input(
+    "8 MB of prompts",
+    [200, 400, 413],
+    () => filled('{"model":"scripted","prompt":["a"', ',"a"', "]}", 8 * mib),
+    "/v1/completions",
+  ),
+  input(
+    "8 MB of prompts of token ids",
+    [200, 400, 413],
+    () => filled('{"model":"scripted","prompt":[[1]', ",[1]", "]}", 8 * mib),
+    "/v1/completions",
+  ),
+  input("a model's name of 31 MB", [400, 404, 413], () =>
+    filled('{"messages":[{"role":"user","content":"hi"}],"model":"', "a", '"}', 31 * mib),
+  ),
+  input("30 MB in a stop string", [200, 400, 413], () =>
+    filled('{"model":"scripted","messages":[{"role":"user","content":"hi"}],"stop":["', "a", '"]}', 30 * mib),
+  ),
+  input("400 KB of one text", [200], () =>
+    filled('{"model":"scripted","messages":[{"role":"user","content":"', "word ", '"}]}', 400_000),
+  ),
+  input("4 MB of one text", [200], () =>
+    filled('{"model":"scripted","messages":[{"role":"user","content":"', "word ", '"}]}', 4_000_000),
+  ),
+  input(
+    "4 MB of an agent's manifest",
+    [400, 413],
+    () => filled('{"manifest":{"a":[0', ",0", "]}}", 4 * mib - 10),
+    "/api/agents",
+  ),
+  input(
+    "4 MB of a run's input",
+    [400, 404, 413],
+    () => filled('{"agent":"none","input":[0', ",0", "]}", 4 * mib - 10),
+    "/api/runs",
+  ),
+  input(
+    "4 MB of wrong fields",
+    [400, 413],
+    () => {
+      const fields = Array.from({ length: 250_000 }, (_, i) => `"f${i}":0`).join(",");
+      return `{${fields}}`;
+    },
+    "/api/keys",
+  ),
+];
