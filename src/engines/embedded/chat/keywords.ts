@@ -120,8 +120,18 @@ const format: Keyword = (flat, value, node, schema) => {
   return flat;
 };
 
+/**
+ * Values of one `enum`. Sampling looks at every one that is still possible for every token: five tokens out of 5,000 values took 11 s of
+ * the worker, out of 1,000 values 1.7 s, out of 200 0.15 s more than without, and the worker's other calls wait meanwhile.
+ */
+const maxEnumValues = 500;
+
 const values: Keyword = (flat, value, node) => {
   if (!Array.isArray(value)) throw new SchemaError("enum", node.path, "it must be a list of values.");
+  if (value.length > maxEnumValues) {
+    const advice = "shorten it, or ask for a string and check it yourself.";
+    throw new SchemaError("enum", node.path, `it has more than ${maxEnumValues} values; ${advice}`);
+  }
   return { ...flat, values: commonValues(flat.values, value) };
 };
 

@@ -120,3 +120,14 @@ describe("what cannot be enforced", () => {
     expect((error as SchemaError).message).toContain(keyword);
   });
 });
+
+describe("what would keep the worker's other calls waiting", () => {
+  const listed = (count: number) => ({
+    properties: { pick: { enum: Array.from({ length: count }, (_, n) => `v${n}`) } },
+  });
+
+  it("is refused: more than 500 values to choose from", () => {
+    expect(() => compileSchema(listed(501))).toThrow(/more than 500 values/);
+    expect(compileSchema(listed(500)).gbnf).toContain("v499");
+  });
+});
