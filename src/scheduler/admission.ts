@@ -12,8 +12,6 @@ export interface Deployment {
   queue: ClassedQueue;
   policy: Policy;
   rate: ServiceRate;
-  /** Since when none of its endpoints can take a call, while calls wait. */
-  stalledMs?: number | undefined;
 }
 
 /** Least time to first token if the call were placed now (0 when it has no deadline); undefined after a refusal. */
@@ -97,6 +95,11 @@ function answers({ spec }: EndpointState, call: Call): boolean {
   return spec.role !== "prefill" && !call.avoid?.includes(spec.id);
 }
 
+/** Whether the call would be answered there as soon as there is room: the endpoint is ready, and the prompt fits. */
+export function mayAnswer(endpoint: EndpointState, call: Call): boolean {
+  return endpoint.health === "ready" && answers(endpoint, call) && fitsAtAll(endpoint, call);
+}
+
 /** Whether a call has no choice but endpoints that are ejected: then it is let to them. */
 export function failsOpen(call: Call, endpoints: readonly EndpointState[]): boolean {
   let ejected = false;
@@ -111,12 +114,10 @@ export function failsOpen(call: Call, endpoints: readonly EndpointState[]): bool
 /** `open`: ejected endpoints may take it too. `due`: it is batch work's turn. */
 export function hasRoom(endpoint: EndpointState, call: Call, open: boolean, due: boolean): boolean {
   return (
-    endpoint.health === "ready" &&
+    mayAnswer(endpoint, call) &&
     (open || endpoint.ejected !== true) &&
-    answers(endpoint, call) &&
     isFree(endpoint) &&
-    (call.batch !== true || due || takesBatch(endpoint)) &&
-    fitsAtAll(endpoint, call)
+    (call.batch !== true || due || takesBatch(endpoint))
   );
 }
 

@@ -1,6 +1,16 @@
 // Admission, queueing and placing of calls: from `decide` to the end of a call. One queue per deployment; a call leaves it
 // when fairness says so and an endpoint has room, and is placed at that moment, by what is known then.
-import { admit, chargeOf, type Deployment, failsOpen, hasRoom, isFree, longestMatch, refusal } from "./admission.ts";
+import {
+  admit,
+  chargeOf,
+  type Deployment,
+  failsOpen,
+  hasRoom,
+  isFree,
+  longestMatch,
+  mayAnswer,
+  refusal,
+} from "./admission.ts";
 import type { Endpoints } from "./endpoints.ts";
 import type { LoadHandle, LoadView } from "./load/loadView.ts";
 import { stalledMostMs } from "./limits.ts";
@@ -178,7 +188,6 @@ export class Dispatch {
       const charged = chargeOf(taken.call, longestMatch(view));
       const placed = this.place(deployment, view, taken.call, now - taken.sinceMs);
       viewed = undefined;
-      deployment.stalledMs = undefined;
       // The queue charged by the best match there is; the policy may have had reasons to go elsewhere.
       queue.settle(taken.call, placed.charged - charged);
       deployment.rate.served(placed.charged, now, queue.size > 0);
@@ -209,21 +218,23 @@ export class Dispatch {
     }
   }
 
-  /** Refuses all that waits for a deployment none of whose endpoints could take a call for too long. */
+  /** Refuses calls that no ready endpoint may answer for too long: each is judged by itself, because each may avoid others. */
   private refuseStalled(name: string, deployment: Deployment, now: number, actions: SchedulerAction[]): void {
     const { queue } = deployment;
-    const able = this.endpoints
-      .ofDeployment(name)
-      .some(({ health, spec }) => health === "ready" && spec.role !== "prefill");
-    if (queue.size === 0 || able) {
-      deployment.stalledMs = undefined;
-      return;
+    if (queue.size === 0) return;
+    const endpoints = this.endpoints.ofDeployment(name);
+    for (const waiting of [...queue.all()]) {
+      if (endpoints.some((endpoint) => mayAnswer(endpoint, waiting.call))) {
+        waiting.stalledMs = undefined;
+        continue;
+      }
+      waiting.stalledMs ??= now;
+      const stalledMs = now - waiting.stalledMs;
+      if (stalledMs < stalledMostMs) continue;
+      queue.withdraw(waiting.call.id);
+      const message = `No endpoint that may answer this call has come back within ${Math.round(stalledMs / 1000)} s.`;
+      actions.push(refusal(waiting.call, "no_endpoint", message, 30_000));
     }
-    deployment.stalledMs ??= now;
-    const stalledMs = now - deployment.stalledMs;
-    if (stalledMs < stalledMostMs) return;
-    const message = `None of its endpoints has come back within ${Math.round(stalledMs / 1000)} s.`;
-    for (const { call } of queue.clear()) actions.push(refusal(call, "no_endpoint", message, 30_000));
   }
 
   /** Its first token was seen. */

@@ -61,7 +61,7 @@ export const faultsSeen = 8;
 /** An endpoint is kept away from calls for at most so long before one call tries it again. */
 export const ejectedMostMs = 60_000;
 
-/** Calls wait at most so long for a deployment none of whose endpoints can take any: a worker restarts within it. */
+/** A call waits at most so long while no ready endpoint may answer it: a worker restarts within it. */
 export const stalledMostMs = 60_000;
 
 /**

@@ -154,4 +154,34 @@ describe("outliers", () => {
     expect(at.tick(1)).toMatchObject([{ type: "refuse", call: "c1", code: "no_endpoint" }]);
     expect(at.scheduler.snapshot().queued).toBe(0);
   });
+
+  it("a call that no ready endpoint may answer is refused in time, and frees its program's calls behind it", () => {
+    const at = new Stage("failed", "starts");
+    at.scheduler.apply({ at: 0, type: "endpoint_health", endpoint: "starts", health: "starting" });
+    // It failed at the one that is ready, and waits for the other, which is then removed.
+    const retried = exampleCall({ id: "retried", program: "p", avoid: ["failed"] });
+    expect(at.scheduler.decide(retried, at.now)).toMatchObject([{ type: "queued" }]);
+    at.scheduler.decide(exampleCall({ id: "behind", program: "p" }), at.now);
+    at.scheduler.apply({ at: at.now, type: "endpoint_left", endpoint: "starts" });
+    at.tick(100);
+    expect(at.tick(stalledMostMs - 1)).toEqual([]);
+    expect(at.tick(1)).toMatchObject([
+      { type: "refuse", call: "retried", code: "no_endpoint" },
+      { type: "place", call: "behind" },
+    ]);
+    expect(at.scheduler.snapshot().queued).toBe(0);
+  });
+
+  it("a call that is too long for every endpoint that is left is refused in time", () => {
+    const at = new Stage("large");
+    const small = { ...exampleSpec("small"), kvCapacityTokens: 10 };
+    at.scheduler.apply({ at: 0, type: "endpoint_joined", spec: small });
+    at.scheduler.apply({ at: 0, type: "endpoint_health", endpoint: "small", health: "starting" });
+    at.scheduler.apply({ at: 0, type: "endpoint_health", endpoint: "large", health: "starting" });
+    expect(at.place().actions).toMatchObject([{ type: "queued" }]);
+    at.scheduler.apply({ at: at.now, type: "endpoint_left", endpoint: "large" });
+    at.scheduler.apply({ at: at.now, type: "endpoint_health", endpoint: "small", health: "ready" });
+    at.tick(100);
+    expect(at.tick(stalledMostMs)).toMatchObject([{ type: "refuse", call: "c0", code: "no_endpoint" }]);
+  });
 });

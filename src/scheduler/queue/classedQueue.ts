@@ -76,8 +76,9 @@ export class ClassedQueue {
     return this.interactive.withdraw(call) ?? this.batch.withdraw(call);
   }
 
-  clear(): Waiting[] {
-    return [...this.interactive.clear(), ...this.batch.clear()];
+  *all(): Iterable<Waiting> {
+    yield* this.interactive.all();
+    yield* this.batch.all();
   }
 
   expire(now: number): Waiting[] {

@@ -158,11 +158,9 @@ export class FairQueue {
     return waiting;
   }
 
-  /** Takes out everything. */
-  clear(): Waiting[] {
-    const all = [...this.waiting.values()];
-    for (const waiting of all) this.leave(waiting);
-    return all;
+  /** Every call that waits. */
+  all(): Iterable<Waiting> {
+    return this.waiting.values();
   }
 
   /** Takes out every call that cannot make its deadline even if it were placed now. */

@@ -9,6 +9,8 @@ export interface Waiting {
   readonly sinceMs: number;
   /** Prompt + output, before anything is known of caches. */
   readonly tokens: number;
+  /** Since when no ready endpoint may answer it. */
+  stalledMs?: number | undefined;
   /** Set when it has left the queue in any way. */
   gone: boolean;
 }
