@@ -93,4 +93,23 @@ export const bodyInputs: readonly HostileInput[] = [
     },
     "/api/keys",
   ),
+  // Just within the bounds of JSON: what they let through has to be quick, too.
+  input(
+    "1,900,000 token ids",
+    [200],
+    () => filled('{"model":"scripted","prompt":[1', ",7", "]}", 3_800_000),
+    "/v1/completions",
+  ),
+  input("50,000 wrong messages", [400], () => filled('{"model":"scripted","messages":[{}', ",{}", "]}", 150_000)),
+  input("14,000 messages", [200], () =>
+    filled(
+      '{"model":"scripted","messages":[{"role":"user","content":"hi"}',
+      ',{"role":"user","content":"a"}',
+      "]}",
+      14_000 * 31,
+    ),
+  ),
+  input("50,000 wrong content parts", [400], () =>
+    filled('{"model":"scripted","messages":[{"role":"user","content":[{}', ",{}", "]}]}", 150_000),
+  ),
 ];
