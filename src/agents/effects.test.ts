@@ -6,7 +6,8 @@ import { attestedEffects } from "./attestations.ts";
 import { effectMove, Effects, type EffectOwner } from "./effects.ts";
 import { RunBusyError, StepError } from "./errors.ts";
 import { makeTenant, pinnedTool, type Tenant } from "./testing.ts";
-import { ToolUncertainError, type ToolAnswer, type ToolClient } from "./tools/mcp.ts";
+import type { PinnedTool } from "./types.ts";
+import { ToolNotSentError, ToolUncertainError, type ToolAnswer, type ToolClient } from "./tools/mcp.ts";
 
 test.each([
   ["planned", {}, "call"],
@@ -29,7 +30,7 @@ beforeAll(async () => {
 afterAll(() => db[Symbol.asyncDispose]());
 
 /** A tool whose calls do what the script says, in order; it keeps what it was asked. */
-function scripted(...script: ("works" | "silent" | "works, silent" | "unreachable" | "refuses")[]) {
+function scripted(...script: ("works" | "silent" | "works, silent" | "works, breaks" | "unreachable" | "refuses")[]) {
   const asked: { name: string; args: Record<string, unknown>; key: string | undefined }[] = [];
   const done = new Map<string, unknown>();
   const client = {
@@ -44,7 +45,11 @@ function scripted(...script: ("works" | "silent" | "works, silent" | "unreachabl
         return { output: done.has(key) ? { found: true, result: done.get(key) } : { found: false }, isError: false };
       }
       const what = script.shift() ?? "works";
-      if (what === "unreachable") throw new StepError("tool_unreachable", "down", { retryAfterMs: 1 });
+      if (what === "unreachable") throw new ToolNotSentError("tool_unreachable", "down", { retryAfterMs: 1 });
+      if (what === "works, breaks") {
+        done.set(options.effectKey!, { number: done.size + 1 });
+        throw new RangeError("Maximum call stack size exceeded");
+      }
       if (what === "refuses") return { output: "no", isError: true };
       if (what.startsWith("works")) done.set(options.effectKey!, { number: done.size + 1 });
       if (what.endsWith("silent")) throw new ToolUncertainError("tool_unreachable", "silent", { retryAfterMs: 1 });
@@ -152,6 +157,31 @@ test("what was certainly not sent is as if it had never been claimed, whatever t
   expect([asked.length, done.size]).toEqual([2, 1]);
 });
 
+test("only what says that it was not sent is not sent: a failure that was not foreseen is uncertain", async () => {
+  const owner = await newRun();
+  const { asked, effects } = scripted("works, breaks", "works, breaks");
+  const request = (tool: PinnedTool, step: number) => ({ tool, arguments: {}, decidedBy: { step, ordinal: 0 } });
+  await expect(effects.perform(owner, request(withNeither, 2), signal)).rejects.toMatchObject({
+    code: "effect_unknown",
+  });
+  expect(await stateOf(asked[0]!.key!)).toEqual({ state: "unknown", attempts: 1 });
+  await expect(effects.perform(owner, request(withLookup, 3), signal)).rejects.toThrow(RangeError);
+  await effects.perform(owner, request(withLookup, 3), signal);
+  expect(asked.map(({ name }) => name)).toEqual(["act", "act", "find"]);
+});
+
+test("a call that may have been made stays claimed when the next try is not sent, and is tried for as long as the run lives", async () => {
+  const owner = await newRun();
+  const { asked, effects } = scripted("works, silent", "unreachable", "works");
+  const request = { tool: withKey, arguments: {}, decidedBy: at };
+  for (const message of ["silent", "down"]) {
+    await expect(effects.perform(owner, request, signal)).rejects.toMatchObject({ message, patient: true });
+    expect(await stateOf(asked[0]!.key!)).toMatchObject({ state: "claimed" });
+  }
+  await effects.perform(owner, request, signal);
+  expect(new Set(asked.map(({ key }) => key)).size).toBe(1);
+});
+
 test("other arguments for the same decision stop the run; nothing is called", async () => {
   const owner = await newRun();
   const { asked, effects } = scripted("silent");
@@ -220,5 +250,6 @@ test("for the evidence a system is asked what it keeps, whatever the act answere
   await expect(effects.lookUp(owner.project, key, withLookup, signal)).rejects.toMatchObject({
     code: "effect_not_found",
     retryAfterMs: expect.any(Number),
+    patient: true,
   });
 });

@@ -1,9 +1,9 @@
 // The effects ledger: tool calls that change something outside happen exactly once, whatever is killed and retried in between.
 //
 //   (none) ─ plan ─▶ planned ─ claim ─▶ claimed ─ answer ─▶ done
-//                       ▲                  │ no answer, or the process died
+//                       ▲                  │ no answer that can be kept, or the process died
 //                       └── certainly not  ├─ the tool can be asked, or knows the key ─▶ asked or called again with the key
-//                           sent           └─ neither ─▶ unknown (a person decides: attestations.ts)
+//                           sent           └─ neither, or the run has ended ─▶ unknown (a person decides: attestations.ts)
 //
 // The key is minted here from organisation, run, deciding step and ordinal; a key that a model writes into its arguments is just
 // another argument. The decision is durable before the plan (its step is written), the claim before the call. The engine under
@@ -13,7 +13,7 @@ import { insertAttestation } from "./attestations.ts";
 import { RunBusyError, StepError } from "./errors.ts";
 import { limits } from "./limits.ts";
 import type { PinnedTool } from "./types.ts";
-import { ToolUncertainError, type ToolAnswer, type ToolClient } from "./tools/mcp.ts";
+import { ToolNotSentError, ToolUncertainError, type ToolAnswer, type ToolClient } from "./tools/mcp.ts";
 
 export type EffectState = "planned" | "claimed" | "done" | "unknown";
 
@@ -79,9 +79,14 @@ export class Effects {
     const move = effectMove(row.state, tool);
     if (move === "answer") return { key, ...((await getBlob(this.#db, owner.project, row.result_ref!)) as ToolAnswer) };
     if (move === "person") throw await this.#unknown(key, tool);
+    // What was sent before, and is neither found nor excluded by the tool's system, may have done its work.
+    let sentBefore = row.state === "claimed";
     if (move === "ask") {
-      const found = await this.#ask(key, tool, owner.project, signal);
+      const found = await this.#ask(key, tool, owner.project, signal).catch((error: unknown) =>
+        this.#unsettled(key, tool, error, signal),
+      );
       if (found) return { key, output: found.result, isError: false };
+      sentBefore = false;
     }
     await this.#claim(key, owner);
     try {
@@ -90,16 +95,25 @@ export class Effects {
         ...(await this.#tools.call(tool, request.arguments, { project: owner.project, effectKey: key, signal })),
       };
     } catch (error) {
-      if (!(error instanceof ToolUncertainError)) {
-        await this.#unclaim(key);
-        throw error;
-      }
-      if (effectMove("claimed", tool) === "person") throw await this.#unknown(key, tool, error);
-      // The run ends here (it was stopped, or its time is over), and with it whoever would ask later. A process that is going
-      // away is another matter: the next one asks.
-      if (signal.aborted && signal.reason instanceof StepError) await this.#unknown(key, tool);
+      if (!(error instanceof ToolNotSentError) || sentBefore) return this.#unsettled(key, tool, error, signal);
+      await this.#unclaim(key);
       throw error;
     }
+  }
+
+  /**
+   * The tool may have done its work, and this did not find out. Throws what lets the run come back to ask the tool's system or to
+   * send the key again, for as long as the run may live; where neither can help, a person decides.
+   */
+  async #unsettled(key: string, tool: PinnedTool, error: unknown, signal: AbortSignal): Promise<never> {
+    const repeats = error instanceof ToolUncertainError && error.answered;
+    const helpless = effectMove("claimed", tool) === "person" || (repeats && !tool.lookup);
+    const final = error instanceof StepError && error.retryAfterMs === undefined;
+    if (helpless || (final && !signal.aborted)) throw await this.#unknown(key, tool, error);
+    // The run ends here (it was stopped, or its time is over), and with it whoever would ask later. A process that is going
+    // away is another matter: the next one asks.
+    if (signal.aborted && signal.reason instanceof StepError) await this.#unknown(key, tool, error);
+    throw error instanceof StepError ? patiently(error) : error;
   }
 
   /** To be called in the transaction that writes the step. */
@@ -150,25 +164,31 @@ export class Effects {
   }
 
   async #unknown(key: string, tool: PinnedTool, cause?: unknown): Promise<StepError> {
+    const why = cause instanceof Error ? ` ${cause.message}` : "";
     await this.#db.query(
       "update effects set state = 'unknown', updated_at = now() where key = $1 and state <> 'done'",
       [key],
     );
     return new StepError(
       "effect_unknown",
-      `It is not known whether '${tool.name}' did its work (effect ${key}): it gave no answer. An owner looks at its system and says so with POST /api/runs/ID/effects, or stops the run.`,
+      `It is not known whether '${tool.name}' did its work (effect ${key}): no answer of it can be kept.${why} An owner looks at its system and says so with POST /api/runs/ID/effects, or stops the run.`,
       { cause },
     );
   }
 
-  /** What the tool's system keeps of an effect that is done. Throws StepError, to be tried again, when the system does not know it. */
+  /**
+   * What the tool's system keeps of an effect that is done. Throws StepError when the system does not say; where it may yet, the run
+   * asks again for as long as it may live, because the work is done and failing the run would leave it unjudged for ever.
+   */
   async lookUp(project: string, key: string, tool: PinnedTool, signal: AbortSignal): Promise<unknown> {
-    const found = await this.#ask(key, tool, project, signal);
+    const found = await this.#ask(key, tool, project, signal).catch((error: unknown) => {
+      throw error instanceof StepError ? patiently(error) : error;
+    });
     if (found) return found.result;
     throw new StepError(
       "effect_not_found",
-      `'${tool.name}' answered that its work was done, but '${tool.lookup!.name}' does not know effect ${key}. Nothing is judged or charged before it does: look at the tool's system.`,
-      { retryAfterMs: limits.retryFirstMs },
+      `'${tool.name}' answered that its work was done, but '${tool.lookup!.name}' does not know effect ${key}. Nothing is judged or charged before it does; it is asked again until the run's time is over (limits.seconds). Look at the tool's system.`,
+      { retryAfterMs: limits.retryFirstMs, patient: true },
     );
   }
 
@@ -211,4 +231,11 @@ export class Effects {
       return true;
     });
   }
+}
+
+/** The same failure, tried again for as long as the run may live where it may be tried again at all. */
+function patiently(error: StepError): StepError {
+  const { code, message, retryAfterMs } = error;
+  if (retryAfterMs === undefined || error.patient) return error;
+  return new StepError(code, message, { retryAfterMs, patient: true, cause: error });
 }

@@ -17,7 +17,7 @@ export class AgentManifestError extends ManifestError {
 export class StepError extends Error {
   readonly code: string;
   readonly retryAfterMs: number | undefined;
-  /** Nothing is broken, there is only a queue: tried again for as long as the run may live. */
+  /** There is only a queue, or an effect may be done and must be found: tried again for as long as the run may live. */
   readonly patient: boolean;
 
   constructor(

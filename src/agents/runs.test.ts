@@ -1,6 +1,6 @@
 // Claims and fences: two activations never write the same step, in a real database with two processes' owners.
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { newId, putBlob } from "../store/index.ts";
+import { newId, putBlob, type Queryable } from "../store/index.ts";
 import { testDatabase } from "../store/testing.ts";
 import { RunBusyError } from "./errors.ts";
 import { Owner } from "./owner.ts";
@@ -91,6 +91,36 @@ test("a stop takes the run away from whoever works on it", async () => {
   expect(await runs.claim(id)).toEqual({ ended: true });
 });
 
+test("a run that ends leaves no effect claimed: nothing would ask for it later, so a person is told that its end is unknown", async () => {
+  const runs = new Runs(db, here.id);
+  const [stopped, failed, done] = [await newRun(), await newRun(), await newRun()];
+  const claims = new Map<string, ClaimedRun>();
+  for (const id of [stopped, failed, done]) {
+    claims.set(id, await claimed(runs, id));
+    await db.query(
+      `insert into effects (key, organisation, project, run, step, ordinal, tool, arguments_ref, state)
+       values ($1, $2, $3, $1, 0, 0, 'act', 'x', 'claimed')`,
+      [id, tenant.organisation, tenant.project],
+    );
+  }
+  await runs.stop(tenant.organisation, stopped, tenant.key);
+  const failure = { status: "failed", code: "limit_seconds", message: "late" } as const;
+  await runs.end(claims.get(failed)!, failure);
+  const along = async (client: Queryable) => {
+    await client.query("update effects set state = 'done', result_ref = 'x' where key = $1", [done]);
+  };
+  await runs.end(claims.get(done)!, { ...failure, along });
+  const { rows } = await db.query<{ key: string; state: string }>(
+    "select key, state from effects where key = any($1)",
+    [[stopped, failed, done]],
+  );
+  expect(Object.fromEntries(rows.map(({ key, state }) => [key, state]))).toEqual({
+    [stopped]: "unknown",
+    [failed]: "unknown",
+    [done]: "done",
+  });
+});
+
 test("a waiting run is not claimed before its time; one that waits for a person not at all", async () => {
   const id = await newRun();
   const runs = new Runs(db, here.id);
@@ -156,4 +186,7 @@ test("a copied database gives up every unfinished run, and what works on one fin
     [waiting]: "home_copied",
     [ended]: "stopped",
   });
+  // What the copy's runs waited for is over with them.
+  const detail = await readRunDetail(db, tenant, waiting);
+  expect(detail!.waits).toMatchObject([{ code: "x", waiting: false, until: null }]);
 });

@@ -228,6 +228,7 @@ export class Runs {
       if (rowCount !== 1) return false;
       if (failed?.step) await insertStep(client, run.id, failed.step);
       await failed?.along?.(client);
+      await client.query(leaveEffects, [run.id]);
       return true;
     });
   }
@@ -266,7 +267,8 @@ export class Runs {
          update runs set status = 'stopped', error_code = 'stopped', error_message = $3, fence = fence + 1, owner = null,
            wake_at = null, ended_at = now(), updated_at = now()
          where id = $1 and organisation = $2 and status in ('queued', 'running', 'waiting') returning id
-       ), ended as (${endWaits} and exists (select from stopped))
+       ), ended as (${endWaits} and exists (select from stopped)
+       ), left_over as (${leaveEffects} and exists (select from stopped))
        select id from stopped`,
       [id, organisation, `Stopped with key ${by}.`],
     );
@@ -276,9 +278,12 @@ export class Runs {
   /** Stops every unfinished run of this database, which was copied: the original goes on with them. Answers how many. */
   async disown(): Promise<number> {
     const { rowCount } = await this.#db.query(
-      `update runs set status = 'stopped', error_code = 'home_copied', error_message = $1, fence = fence + 1, owner = null,
-         wake_at = null, ended_at = now(), updated_at = now()
-       where status in ('queued', 'running', 'waiting')`,
+      `with stopped as (
+         update runs set status = 'stopped', error_code = 'home_copied', error_message = $1, fence = fence + 1, owner = null,
+           wake_at = null, ended_at = now(), updated_at = now()
+         where status in ('queued', 'running', 'waiting') returning id
+       ), ended as (${closeWaits} where open_since is not null)
+       select id from stopped`,
       ["This home was copied; the run goes on in the original."],
     );
     return rowCount ?? 0;
@@ -342,10 +347,15 @@ export class Runs {
 /** Messages repeat what models, tools and engines said: they are bounded and storable from here on. */
 const messageOf = (text: string): string => storable(text, limits.messageCharacters);
 
-/** Closes what a run waited for, and adds its time. Of the run $1, which is going on or has ended. */
-const endWaits = `update run_waits set open_since = null, until = null,
-           waited_ms = waited_ms + (extract(epoch from now() - open_since) * 1000)::bigint
-         where run = $1 and open_since is not null`;
+/** Closes what runs waited for, and adds the time. */
+const closeWaits = `update run_waits set open_since = null, until = null,
+           waited_ms = waited_ms + (extract(epoch from now() - open_since) * 1000)::bigint`;
+
+/** Of the run $1, which is going on or has ended. */
+const endWaits = `${closeWaits} where run = $1 and open_since is not null`;
+
+/** Effects of the run $1, which has ended, that may have happened: it does not ask for them any more, so their end is unknown. */
+const leaveEffects = `update effects set state = 'unknown', updated_at = now() where run = $1 and state = 'claimed'`;
 
 async function insertStep(client: Queryable, run: string, step: StepRow): Promise<void> {
   await client.query(

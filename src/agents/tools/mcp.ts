@@ -7,7 +7,6 @@ import { createHash } from "node:crypto";
 import { Client, StreamableHTTPClientTransport, SdkError, ProtocolError } from "@modelcontextprotocol/client";
 import type { CallToolResult, jsonSchemaValidator, Tool } from "@modelcontextprotocol/client";
 import { checkValues } from "../../gateway/values.ts";
-import { withoutCredential } from "../../engines/hosts.ts";
 import { SecretError, type Secrets } from "../../governance/index.ts";
 import { canonicalJson } from "../../store/index.ts";
 import { StepError } from "../errors.ts";
@@ -15,6 +14,7 @@ import { limits } from "../limits.ts";
 import type { PinnedTool } from "../types.ts";
 import { AnswerTooLongError, withAllowance } from "./allowance.ts";
 import { egressFetch, ToolConnectionError } from "./fetch.ts";
+import { masked } from "./masked.ts";
 
 /** Where the effect's key stands in a call's `_meta`. */
 export const effectKeyMeta = "lineshaft/effect-key";
@@ -36,8 +36,25 @@ export interface ToolServerAddress {
 /** What a tool client needs of the secrets: their values, for one project and one address at a time. */
 export type ToolSecrets = Pick<Secrets, "reveal">;
 
-/** A call did not come back with an answer: nobody knows whether the tool did its work. */
-export class ToolUncertainError extends StepError {}
+/** The call was certainly not sent, so it may be made again whatever the tool does. Only this class says so. */
+export class ToolNotSentError extends StepError {}
+
+/** The call was sent, and no answer came that can be kept: the tool may have done its work. */
+export class ToolUncertainError extends StepError {
+  /** The tool answered, but not in a way that can be kept: called again it would answer the same. */
+  readonly answered: boolean;
+
+  constructor(
+    code: string,
+    message: string,
+    options: { retryAfterMs?: number; answered?: boolean; cause?: unknown } = {},
+  ) {
+    super(code, message, options);
+    this.answered = options.answered ?? false;
+  }
+}
+
+type CalledTool = Pick<PinnedTool, "name" | "url" | "secret" | "hash" | "server" | "effect" | "seconds">;
 
 interface Connection {
   client: Client;
@@ -72,60 +89,60 @@ export class ToolClient {
   }
 
   /**
-   * Calls a pinned tool. Throws StepError (`tool_changed`, or `tool_unreachable` with a retry when the call was certainly not
-   * made) or ToolUncertainError (when it may have been made).
+   * Calls a pinned tool. Throws ToolNotSentError (`tool_changed`, or `tool_unreachable` with a retry) when the call was certainly not
+   * made. Every failure after that is an answer with `isError` or a ToolUncertainError; of an effect, an answer that cannot be kept
+   * is one too, because its work may be done.
    */
   async call(
-    tool: Pick<PinnedTool, "name" | "url" | "secret" | "hash" | "server" | "effect" | "seconds">,
+    tool: CalledTool,
     args: Record<string, unknown>,
     options: { project: string; effectKey?: string; signal?: AbortSignal },
   ): Promise<ToolAnswer> {
-    // Nothing has been sent to the tool before this is through: a failure here is safe to repeat.
-    const connection = await this.#fresh(
-      tool,
-      options.project,
-      tool.effect ? 0 : limits.definitionsKeptMs,
-      options.signal,
-    );
-    const defined = connection.tools.get(tool.name);
-    if (!defined || definitionHash(defined) !== tool.hash) throw changed(tool, defined !== undefined);
-    let result: CallToolResult;
+    const { connection, defined } = await this.#ready(tool, options).catch((error: unknown) => {
+      const { code, message, retryAfterMs } =
+        error instanceof StepError
+          ? error
+          : { code: "internal_error", message: reason(error), retryAfterMs: undefined };
+      throw new ToolNotSentError(code, message, { ...(retryAfterMs !== undefined && { retryAfterMs }), cause: error });
+    });
+    const { effectKey } = options;
+    const request = {
+      name: tool.name,
+      arguments: args,
+      ...(effectKey !== undefined && { _meta: { [effectKeyMeta]: effectKey } }),
+    };
+    // With the definition at hand, and without its output schema, the library neither sends a call twice nor refuses an answer.
+    const { outputSchema: _, ...toolDefinition } = defined;
     try {
-      const { effectKey } = options;
-      const request = {
-        name: tool.name,
-        arguments: args,
-        ...(effectKey !== undefined && { _meta: { [effectKeyMeta]: effectKey } }),
-      };
-      result = await withAllowance(limits.toolAnswerBytes, options.signal, (signal) =>
-        connection.client.callTool(request, { timeout: tool.seconds * 1000, signal }),
+      const result = await withAllowance(limits.toolAnswerBytes, options.signal, (signal) =>
+        connection.client.callTool(request, { timeout: tool.seconds * 1000, signal, toolDefinition }),
       );
+      return keptAnswer(result, connection.sent);
     } catch (error) {
-      if (error instanceof AnswerTooLongError) {
-        // The rest of it was not read, so the connection is not used again. The tool has done its work.
-        this.#drop(tool, options.project);
-        const most = limits.toolResultBytes;
-        return { output: { error: `The answer is too long: more than ${most} bytes. Ask for less.` }, isError: true };
-      }
       if (error instanceof ProtocolError)
         return { output: { error: masked(error.message, connection.sent) }, isError: true };
-      this.#drop(tool, options.project);
-      const why = masked(reason(error), connection.sent);
-      throw new ToolUncertainError("tool_unreachable", `${describe(tool)} gave no answer: ${why}.`, {
+      // What was not read to its end, or not understood, may stand in the way of the next call.
+      if (!(error instanceof AnswerDefectError)) this.#drop(tool, options.project);
+      const defect = answerDefect(error);
+      if (defect !== undefined && !tool.effect) return { output: { error: defect }, isError: true };
+      const why = defect ?? `${describe(tool)} gave no answer: ${masked(reason(error), connection.sent)}.`;
+      throw new ToolUncertainError("tool_unreachable", why, {
         retryAfterMs: limits.retryFirstMs,
+        answered: defect !== undefined,
         cause: error,
       });
     }
-    const output = masked<unknown>(result.structuredContent ?? textOf(result), connection.sent);
-    const defect = valueDefect(output);
-    if (defect !== undefined) return { output: { error: `The answer cannot be kept: ${defect}` }, isError: true };
-    const size = Buffer.byteLength(JSON.stringify(output) ?? "");
-    if (size > limits.toolResultBytes)
-      return {
-        output: { error: `The answer is ${size} bytes, more than ${limits.toolResultBytes}.` },
-        isError: true,
-      };
-    return { output, isError: result.isError === true };
+  }
+
+  /** A connection to call the tool over, and its definition, which is the pinned one. Nothing has been sent to the tool before. */
+  async #ready(
+    tool: CalledTool,
+    { project, signal }: { project: string; signal?: AbortSignal },
+  ): Promise<{ connection: Connection; defined: Tool }> {
+    const connection = await this.#fresh(tool, project, tool.effect ? 0 : limits.definitionsKeptMs, signal);
+    const defined = connection.tools.get(tool.name);
+    if (!defined || definitionHash(defined) !== tool.hash) throw changed(tool, defined !== undefined);
+    return { connection, defined };
   }
 
   async close(): Promise<void> {
@@ -216,18 +233,34 @@ export class ToolClient {
 const nameOf = (server: ToolServerAddress, project: string): string =>
   JSON.stringify([project, server.url, server.secret ?? null]);
 
-/** A value without the credentials that were sent: it goes into payloads, prompts and logs. */
-function masked<Value>(value: Value, sent: string[]): Value {
-  const text = JSON.stringify(value);
-  if (text === undefined) return value;
-  // Credentials are printable ASCII; inside JSON only quotes and backslashes of theirs are written otherwise.
-  const clean = sent.reduce((rest, one) => withoutCredential(rest, JSON.stringify(one).slice(1, -1)), text);
-  return clean === text ? value : (JSON.parse(clean) as Value);
+/** An answer that came whole and cannot be kept. */
+class AnswerDefectError extends Error {}
+
+/** What is wrong with an answer that came, as a sentence; undefined when none came. */
+function answerDefect(error: unknown): string | undefined {
+  if (error instanceof AnswerDefectError) return error.message;
+  if (!(error instanceof AnswerTooLongError)) return undefined;
+  return `The answer is too long: more than ${limits.toolResultBytes} bytes. Ask for less.`;
+}
+
+/** The answer as it is kept. Throws AnswerDefectError: its depth and number of values are looked at before anything walks it. */
+function keptAnswer(result: CallToolResult, sent: string[]): ToolAnswer {
+  const given: unknown = result.structuredContent ?? textOf(result);
+  const defect = valueDefect(given);
+  if (defect !== undefined) throw new AnswerDefectError(masked(`The answer cannot be kept: ${defect}`, sent));
+  const output = masked(given, sent);
+  const size = Buffer.byteLength(JSON.stringify(output) ?? "");
+  if (size > limits.toolResultBytes)
+    throw new AnswerDefectError(`The answer is ${size} bytes, more than ${limits.toolResultBytes}.`);
+  return { output, isError: result.isError === true };
 }
 
 /** What a tool promises, as one hash: a changed word in a description is a changed tool. */
 export function definitionHash(tool: Tool): string {
   const { name, title, description, inputSchema, outputSchema, annotations } = tool;
+  const defect = valueDefect({ inputSchema, outputSchema, annotations });
+  if (defect !== undefined)
+    throw new StepError("tool_unusable", `Tool '${name}' is defined in a way that cannot be kept: ${defect}`);
   const definition = JSON.parse(
     JSON.stringify({ name, title, description, inputSchema, outputSchema, annotations }),
   ) as unknown;
