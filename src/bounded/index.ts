@@ -9,6 +9,6 @@ export {
   type Schema,
   type SchemaProblem,
 } from "./schemas.ts";
-export { TaskError, ThreadPool } from "./threads.ts";
+export { TaskError, ThreadPool, type PoolOptions } from "./threads.ts";
 export { readYaml, type Yaml, type YamlProblem } from "./yaml.ts";
 export { JsonBoundError, JsonMeter, nextTurn, type JsonBounds } from "./json.ts";

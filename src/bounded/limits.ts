@@ -32,7 +32,7 @@ export const limits = {
   threads: 2,
   /** CPU time of one task; the usual one takes a millisecond. */
   taskCpuMs: 2_000,
-  /** The same by the clock, where the machine is so busy that the thread gets little of it. */
+  /** Time of one task by the clock, where the machine is so busy that the thread gets little of it. */
   taskWallMs: 20_000,
   /** Heap of one thread. */
   threadMemoryMb: 256,

@@ -18,7 +18,7 @@ export interface Schema {
   readonly key: string;
 }
 
-/** Threads are all taken and too much waits: nothing is wrong with the schema, another try may do better. */
+/** Too much waits, or the machine could not do the work: nothing is wrong with the schema, another try may do better. */
 export class CheckBusyError extends Error {
   readonly code = "checks_busy";
 }
@@ -105,9 +105,9 @@ export async function jsonProblem(text: string, group: string): Promise<SchemaPr
 /** What went wrong in the thread, as words for the caller. Throws what is not the schema's or the value's fault. */
 function problemIn(error: unknown, what: string): string {
   if (!(error instanceof TaskError)) throw error;
-  if (error.code === "busy" || error.code === "closed")
-    throw new CheckBusyError("Too many schemas are being checked now.", { cause: error });
-  if (error.code === "time") return `takes more than ${limits.taskCpuMs} ms to ${what}`;
+  if (error.temporary)
+    throw new CheckBusyError(`The JSON schema could not be checked. ${error.message}`, { cause: error });
+  if (error.code === "cpu") return `takes more than ${limits.taskCpuMs} ms to ${what}`;
   if (error.code === "memory") return `needs more than ${limits.threadMemoryMb} MB to ${what}`;
   return error.message;
 }

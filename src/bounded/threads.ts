@@ -1,6 +1,9 @@
 // A small pool of threads for work whose cost a stranger chooses. A task has a limit of CPU time, of time by the clock and of memory;
 // a thread that passes one is terminated from outside, whatever it executes, and replaced. Its task alone fails.
 //
+// CPU time and memory are the task's own: it would pass those limits again. The time by the clock and a thread that breaks or cannot
+// start are the machine's: they say nothing about the task, which may be tried again (`TaskError.temporary`).
+//
 // Tasks wait in one queue per group (an organisation), and groups take turns, so that one group's dear tasks delay another's task by at
 // most one task per thread. No thread is started before the first task.
 import { Worker, type ResourceLimits } from "node:worker_threads";
@@ -16,15 +19,26 @@ export interface PoolOptions {
   waitingTasks: number;
 }
 
-/** `time`, `memory`: the task passed a limit. `busy`: too many tasks wait. `closed`: the pool was closed. `failed`: the task threw. */
-export type TaskFailure = "time" | "memory" | "busy" | "closed" | "failed";
+/**
+ * `cpu`, `memory`: the task passed a limit. `failed`: it threw. `wall`: the machine was too busy to finish it. `broken`: its thread could
+ * not start, or ended. `busy`: too many tasks wait. `closed`: the pool was closed.
+ */
+export type TaskFailure = "cpu" | "memory" | "failed" | "wall" | "broken" | "busy" | "closed";
+
+/** Failures that say nothing about the task. */
+const temporary: ReadonlySet<TaskFailure> = new Set(["wall", "broken", "busy", "closed"]);
 
 export class TaskError extends Error {
   readonly code: TaskFailure;
-  constructor(code: TaskFailure, message: string) {
-    super(message);
+  constructor(code: TaskFailure, message: string, options?: ErrorOptions) {
+    super(message, options);
     this.name = "TaskError";
     this.code = code;
+  }
+
+  /** The same task may be done when it is tried again. */
+  get temporary(): boolean {
+    return temporary.has(this.code);
   }
 }
 
@@ -39,7 +53,15 @@ interface Thread {
   worker: Worker;
   /** It has loaded its code, whose time is no task's. */
   ready: boolean;
-  running: (Task & { startedAt: number; cpuBefore: Promise<number | undefined>; timer: NodeJS.Timeout }) | undefined;
+  running: Running | undefined;
+}
+
+interface Running extends Task {
+  cpuBefore: Promise<number | undefined>;
+  /** Looks at the CPU time that is used. */
+  cpuTimer: NodeJS.Timeout;
+  /** Ends the thread. */
+  wallTimer: NodeJS.Timeout;
 }
 
 export class ThreadPool {
@@ -62,10 +84,10 @@ export class ThreadPool {
   /** Does a task in a thread. Throws TaskError. */
   run<Result>(group: string, task: unknown): Promise<Result> {
     return new Promise<Result>((resolve, reject) => {
-      if (this.#closed) return reject(new TaskError("closed", "The pool of threads was closed."));
+      if (this.#closed) return reject(new TaskError("closed", "Lineshaft is stopping."));
       const queue = this.#waiting.get(group) ?? [];
       if (queue.length >= this.#options.waitingPerGroup || this.#waitingTasks >= this.#options.waitingTasks)
-        return reject(new TaskError("busy", "Too many tasks wait already."));
+        return reject(new TaskError("busy", "Too much waits to be done already."));
       queue.push({ task, group, resolve: resolve as (result: unknown) => void, reject });
       this.#waiting.set(group, queue);
       this.#waitingTasks++;
@@ -76,7 +98,7 @@ export class ThreadPool {
   /** Fails what waits and runs, and ends the threads. */
   async close(): Promise<void> {
     this.#closed = true;
-    const error = new TaskError("closed", "The pool of threads was closed.");
+    const error = new TaskError("closed", "Lineshaft is stopping.");
     for (const queue of this.#waiting.values()) for (const task of queue) task.reject(error);
     this.#waiting.clear();
     this.#waitingTasks = 0;
@@ -114,13 +136,18 @@ export class ThreadPool {
   }
 
   #start(): void {
-    const worker = new Worker(this.#options.file, {
-      resourceLimits: this.#options.resources,
-      env: {},
-      execArgv: ["--disable-warning=ExperimentalWarning"],
-      stdout: true,
-      stderr: true,
-    });
+    let worker: Worker;
+    try {
+      worker = new Worker(this.#options.file, {
+        resourceLimits: this.#options.resources,
+        env: {},
+        execArgv: ["--disable-warning=ExperimentalWarning"],
+        stdout: true,
+        stderr: true,
+      });
+    } catch (error) {
+      return this.#notStarted(broken(error));
+    }
     const thread: Thread = { worker, ready: false, running: undefined };
     this.#threads.add(thread);
     worker.on("message", (reply: "ready" | { result?: unknown; error?: string }) => {
@@ -130,57 +157,53 @@ export class ThreadPool {
       this.#dispatch();
     });
     worker.on("error", (error: NodeJS.ErrnoException) => {
-      const memory = error.code === "ERR_WORKER_OUT_OF_MEMORY";
-      void this.#end(
-        thread,
-        memory
-          ? new TaskError("memory", "It needs more memory than is allowed.")
-          : new TaskError("failed", error.message),
-      );
+      const memory = thread.running && error.code === "ERR_WORKER_OUT_OF_MEMORY";
+      void this.#end(thread, memory ? new TaskError("memory", "It needs more memory than is allowed.") : broken(error));
     });
-    worker.on("exit", () => void this.#end(thread, new TaskError("failed", "The thread ended.")));
+    worker.on("exit", () => void this.#end(thread, broken()));
     // A task that waits for it keeps the process alive; a spare thread does not.
     if (this.#waitingTasks === 0) worker.unref();
   }
 
+  /** What waits is left to the other threads. Where there is none the next task fails, else threads would be started without end. */
+  #notStarted(error: TaskError): void {
+    if (this.#threads.size > 0 || this.#waitingTasks === 0) return;
+    this.#take().reject(error);
+    // Not from here: a start that fails at once would call itself once for each task that waits.
+    queueMicrotask(() => this.#dispatch());
+  }
+
   #give(thread: Thread, task: Task): void {
     const { worker } = thread;
+    const { cpuMs, wallMs } = this.#options;
     worker.ref();
     thread.running = {
       ...task,
-      startedAt: performance.now(),
       cpuBefore: cpuOf(worker),
-      timer: setTimeout(() => void this.#late(thread), this.#options.cpuMs),
+      cpuTimer: setTimeout(() => void this.#measure(thread), cpuMs),
+      wallTimer: setTimeout(() => void this.#end(thread, tooSlow(wallMs)), wallMs),
     };
     worker.postMessage({ task: task.task });
     this.#keepSpare();
   }
 
-  /** The time is over by the clock: whether it is over in CPU time decides, since a busy machine gives a thread little of it. */
-  async #late(thread: Thread): Promise<void> {
+  /** Ends a task that has used its CPU time. A busy machine gives a thread little of it, so only what the thread has used decides. */
+  async #measure(thread: Thread): Promise<void> {
     const { running, worker } = thread;
     if (!running) return;
-    const { cpuMs, wallMs } = this.#options;
-    const waited = performance.now() - running.startedAt;
-    const [before, now] = await Promise.race([
-      Promise.all([running.cpuBefore, cpuOf(worker)]),
-      // A thread that does not even say what it has used is taken to use all of it.
-      new Promise<[undefined, undefined]>((resolve) => setTimeout(resolve, 500, [undefined, undefined]).unref()),
-    ]);
-    if (thread.running !== running) return;
-    const used = before === undefined || now === undefined ? cpuMs : now - before;
-    if (used < cpuMs && waited < wallMs) {
-      const again = Math.max(20, Math.min(cpuMs - used, wallMs - waited));
-      running.timer = setTimeout(() => void this.#late(thread), again);
-      return;
-    }
-    await this.#end(thread, new TaskError("time", `It takes longer than ${cpuMs} ms.`));
+    const { cpuMs } = this.#options;
+    const [before, now] = await Promise.all([running.cpuBefore, cpuOf(worker)]);
+    // A thread that has ended says by its end why.
+    if (thread.running !== running || before === undefined || now === undefined) return;
+    const left = cpuMs - (now - before);
+    if (left > 0) running.cpuTimer = setTimeout(() => void this.#measure(thread), Math.max(20, left));
+    else await this.#end(thread, new TaskError("cpu", `It takes more than ${cpuMs} ms.`));
   }
 
   #answered(thread: Thread, reply: { result?: unknown; error?: string }): void {
     const { running } = thread;
     if (!running) return;
-    clearTimeout(running.timer);
+    clearTimers(running);
     thread.running = undefined;
     thread.worker.unref();
     if (reply.error === undefined) running.resolve(reply.result);
@@ -192,18 +215,28 @@ export class ThreadPool {
     if (!this.#threads.delete(thread)) return;
     const { running } = thread;
     thread.running = undefined;
-    clearTimeout(running?.timer);
+    if (running) clearTimers(running);
     const ended = thread.worker.terminate();
-    // A thread that cannot even load its code fails a task, else it would be started without end.
-    if (running) running.reject(error);
-    else if (!thread.ready && this.#waitingTasks > 0) this.#take().reject(error);
-    if (!this.#closed) {
+    running?.reject(error);
+    if (!thread.ready) this.#notStarted(error);
+    else if (!this.#closed) {
       this.#dispatch();
-      if (thread.ready) this.#keepSpare();
+      this.#keepSpare();
     }
     await ended;
   }
 }
+
+function clearTimers({ cpuTimer, wallTimer }: Running): void {
+  clearTimeout(cpuTimer);
+  clearTimeout(wallTimer);
+}
+
+const tooSlow = (wallMs: number): TaskError =>
+  new TaskError("wall", `The machine was too busy to finish it within ${wallMs / 1000} s.`);
+
+const broken = (cause?: unknown): TaskError =>
+  new TaskError("broken", "The machine could not run a thread for it.", { cause });
 
 /** CPU time that a thread has used, in milliseconds; undefined when it has ended. */
 async function cpuOf(worker: Worker): Promise<number | undefined> {

@@ -18,10 +18,9 @@ export async function readYaml(text: string, group: string): Promise<Yaml> {
     read = await inThread<YamlRead>(group, { kind: "yaml", text });
   } catch (error) {
     if (!(error instanceof TaskError)) throw error;
-    if (error.code === "busy" || error.code === "closed")
-      throw new CheckBusyError("Too many manifests are being read now.", { cause: error });
+    if (error.temporary) throw new CheckBusyError(`The manifest could not be read. ${error.message}`, { cause: error });
     const why =
-      error.code === "time"
+      error.code === "cpu"
         ? `takes more than ${limits.taskCpuMs} ms to read; make it smaller`
         : error.code === "memory"
           ? `needs more than ${limits.threadMemoryMb} MB to be read; make it smaller`

@@ -21,12 +21,11 @@ const instance = (): Promise<QuickJSWASMModule> =>
 /** The instance for the next verdict, made before it is asked for. */
 let next = instance();
 
-async function judge({ source, evidence }: SandboxRequest): Promise<Verdict> {
-  const runtime = (await next).newRuntime();
+function judge(quickjs: QuickJSWASMModule, { source, evidence }: SandboxRequest): Verdict {
+  const runtime = quickjs.newRuntime();
   try {
     return judgeIn(runtime, source, evidence);
   } finally {
-    next = instance();
     try {
       runtime.dispose();
     } catch {
@@ -85,17 +84,26 @@ function verdictOf(answer: unknown): Verdict {
   return { verdict, reason: String(reason ?? "").slice(0, 500) };
 }
 
-parentPort!.on("message", ({ task }: { task: SandboxRequest }) => {
-  judge(task).then(
-    (result) => parentPort!.postMessage({ result }),
-    (error: unknown) => {
-      const message = error instanceof Error ? error.message : String(error);
-      const tooMuch = /interrupted/.test(message);
-      parentPort!.postMessage({
-        error: tooMuch ? "The verifier did more work than is allowed." : message.slice(0, 500),
-      });
-    },
-  );
-});
+/** What the verifier is answered with. All that it throws is its own. */
+function answer(quickjs: QuickJSWASMModule, task: SandboxRequest): { result: Verdict } | { error: string } {
+  try {
+    return { result: judge(quickjs, task) };
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    const tooMuch = /interrupted/.test(message);
+    return { error: tooMuch ? "The verifier did more work than is allowed." : message.slice(0, 500) };
+  }
+}
+
+async function serve(task: SandboxRequest): Promise<void> {
+  const quickjs = await next;
+  const reply = answer(quickjs, task);
+  next = instance();
+  parentPort!.postMessage(reply);
+}
+
+// An instance that cannot be made (no memory is left) is no fault of a verifier: the rejection is not caught and ends the thread, so the
+// pool tells the task that its thread broke, and the next task gets a thread that begins anew.
+parentPort!.on("message", ({ task }: { task: SandboxRequest }) => void serve(task));
 await next;
 parentPort!.postMessage("ready");

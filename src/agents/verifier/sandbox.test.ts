@@ -1,5 +1,5 @@
 import { afterAll, expect, test } from "vitest";
-import { Sandbox, SandboxBusyError } from "./sandbox.ts";
+import { Sandbox, SandboxBusyError, VerifierError } from "./sandbox.ts";
 
 const sandbox = new Sandbox();
 afterAll(() => sandbox.close());
@@ -42,7 +42,7 @@ test("a verifier that loops in native code is ended alone: other verdicts are gi
   looping.catch(() => {});
   for (let n = 0; n < 5; n++) expect((await sandbox.verify(fine, {}, "org")).verdict).toBe("passed");
   expect(over).toBe(false);
-  await expect(looping).rejects.toThrow(/took more than 2 s and was ended/);
+  await expect(looping).rejects.toThrow(/took more than 2 s of CPU time and was ended/);
   expect((await sandbox.verify(fine, {}, "org")).verdict).toBe("passed");
   await sandbox.close();
 });
@@ -53,4 +53,39 @@ test("verdicts that wait when the sandbox is closed are asked for again, and fai
   const failure = expect(waiting).rejects.toBeInstanceOf(SandboxBusyError);
   await closing.close();
   await failure;
+});
+
+const fine = "export default () => ({ verdict: 'passed' })";
+const loop = "export default () => Array.prototype.indexOf.call({ length: 2 ** 53 - 1 }, 1)";
+
+test.each([
+  ["that has no thread to give", { file: new URL("data:text/javascript,process.exit(0)") }, fine],
+  ["that cannot read the thread's code", { file: new URL("./none.ts", import.meta.url) }, fine],
+  ["that is too slow for any verdict", { wallMs: 100 }, loop],
+])("a machine %s is no fault of the verifier", async (_what, options, source) => {
+  const sandbox = new Sandbox(options);
+  const failure = await sandbox.verify(source, {}, "org").catch((error: unknown) => error);
+  expect(failure).toBeInstanceOf(SandboxBusyError);
+  expect(failure).not.toBeInstanceOf(VerifierError);
+  await sandbox.close();
+});
+
+test("a thread that has no memory for the next verdict ends, and the verdicts after it are given", async () => {
+  // The second instance of WebAssembly fails once a verdict waits for it.
+  const code = `
+    import { parentPort } from "node:worker_threads";
+    const real = WebAssembly.instantiate;
+    let made = 0;
+    WebAssembly.instantiate = (...given) =>
+      ++made === 2
+        ? new Promise((_, reject) =>
+            parentPort.once("message", () => reject(new RangeError("could not allocate memory"))),
+          )
+        : real(...given);
+    await import(${JSON.stringify(new URL("./sandbox-thread.ts", import.meta.url).href)});`;
+  const sandbox = new Sandbox({ threads: 1, file: new URL(`data:text/javascript,${encodeURIComponent(code)}`) });
+  expect((await sandbox.verify(fine, {}, "org")).verdict).toBe("passed");
+  await expect(sandbox.verify(fine, {}, "org")).rejects.toBeInstanceOf(SandboxBusyError);
+  expect((await sandbox.verify(fine, {}, "other")).verdict).toBe("passed");
+  await sandbox.close();
 });

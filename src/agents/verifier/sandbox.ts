@@ -3,7 +3,10 @@
 //
 // Operations are not counted inside a native function of QuickJS (`indexOf` over a length of 2^53), so a thread that uses more CPU time
 // than any honest verdict is ended from outside. It judges one verdict at a time: nothing else fails with it.
-import { TaskError, ThreadPool } from "../../bounded/index.ts";
+//
+// CPU time and memory are the verifier's own. A machine that is too busy or has no thread to give says nothing about a verifier, so the
+// run waits and the verdict is asked for again.
+import { TaskError, ThreadPool, type PoolOptions } from "../../bounded/index.ts";
 import { limits } from "../limits.ts";
 
 export interface Verdict {
@@ -17,7 +20,7 @@ export class VerifierError extends Error {
   readonly code = "verifier_failed";
 }
 
-/** Too many verdicts wait, or the sandbox was closed: nothing is known of the verifier, and it is asked again later. */
+/** Too many verdicts wait, or the machine could not do the work: nothing is known of the verifier, and it is asked again later. */
 export class SandboxBusyError extends Error {
   readonly code = "verifiers_busy";
 }
@@ -32,16 +35,18 @@ export class Sandbox {
   readonly #pool: ThreadPool;
   readonly #cpuMs: number;
 
-  constructor({ cpuMs = limits.verifierCpuMs }: { cpuMs?: number } = {}) {
-    this.#cpuMs = cpuMs;
+  /** `options` are for tests of a broken or slow machine. */
+  constructor(options: Partial<PoolOptions> = {}) {
+    this.#cpuMs = options.cpuMs ?? limits.verifierCpuMs;
     this.#pool = new ThreadPool({
       file: new URL("./sandbox-thread.ts", import.meta.url),
       threads: limits.verifierThreads,
-      cpuMs,
+      cpuMs: limits.verifierCpuMs,
       wallMs: limits.verifierMs,
       resources: { maxOldGenerationSizeMb: 64 },
       waitingPerGroup: limits.verdictsWaitingPerOrganisation,
       waitingTasks: limits.verdictsWaiting,
+      ...options,
     });
   }
 
@@ -52,10 +57,10 @@ export class Sandbox {
       return await this.#pool.run<Verdict>(organisation, request);
     } catch (error) {
       if (!(error instanceof TaskError)) throw error;
-      if (error.code === "busy") throw new SandboxBusyError("Too many verdicts wait already.", { cause: error });
-      if (error.code === "closed") throw new SandboxBusyError("The sandbox was closed.", { cause: error });
-      if (error.code === "time")
-        throw new VerifierError(`The verifier took more than ${this.#cpuMs / 1000} s and was ended.`);
+      if (error.temporary)
+        throw new SandboxBusyError(`The verdict could not be given yet. ${error.message}`, { cause: error });
+      if (error.code === "cpu")
+        throw new VerifierError(`The verifier took more than ${this.#cpuMs / 1000} s of CPU time and was ended.`);
       if (error.code === "memory") throw new VerifierError("The verifier used more memory than is allowed.");
       throw new VerifierError(error.message, { cause: error });
     }
