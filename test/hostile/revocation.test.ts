@@ -1,5 +1,6 @@
 // A key that was revoked keeps nothing that it had begun, whichever process revoked it: streams, calls that wait, event feeds.
-import { expect, test } from "vitest";
+import { request as httpRequest } from "node:http";
+import { expect, test, vi } from "vitest";
 import { hello, rows, testGateway, type TestGateway } from "../../src/gateway/testing.ts";
 
 const never = new Promise<void>(() => {});
@@ -65,4 +66,53 @@ test("feeds of live events end with the reason; those of other keys go on", asyn
   let seen = "";
   while (!seen.includes("event: call")) seen += (await reader.read()).value;
   await reader.cancel();
+});
+
+/** A request whose body is held back after its first bytes, by a sender that pads JSON with spaces. */
+function heldBack(at: TestGateway, key: string, method: string, path: string, body: string) {
+  const answer = Promise.withResolvers<{ status: number; body: any }>();
+  const padded = Buffer.from(`${body.slice(0, -1)}${" ".repeat(100)}}`);
+  const request = httpRequest(at.address + path, {
+    method,
+    headers: {
+      authorization: `Bearer ${key}`,
+      "content-type": "application/json",
+      "content-length": String(padded.length),
+    },
+  });
+  request.on("error", answer.reject);
+  request.on("response", async (response) => {
+    let text = "";
+    for await (const piece of response) text += piece;
+    answer.resolve({ status: response.statusCode!, body: JSON.parse(text) });
+  });
+  request.write(padded.subarray(0, -1));
+  return { answer: answer.promise, finish: () => request.end(padded.subarray(-1)) };
+}
+
+test.each([
+  ["a new key of an owner", "POST", "/api/keys", { name: "afterwards", role: "owner" }],
+  ["a secret", "PUT", "/api/secrets/afterwards", { value: "long-enough-for-a-secret", hosts: ["example.org"] }],
+  ["a chat", "POST", "/v1/chat/completions", hello],
+  ["a completion", "POST", "/v1/completions", { model: "scripted", prompt: "hi" }],
+])("a body that ends after its key was revoked does nothing: %s", async (_, method, path, body) => {
+  await using at = await testGateway();
+  const { key, secret } = await at.identity.createKey({
+    organisation: at.principal.organisation,
+    project: at.principal.project,
+    name: "thief",
+    role: "owner",
+  });
+  const authenticate = vi.spyOn(at.identity, "authenticate");
+  const sent = heldBack(at, secret, method, path, JSON.stringify(body));
+  while (authenticate.mock.settledResults.every(({ type }) => type !== "fulfilled"))
+    await new Promise((resolve) => setImmediate(resolve));
+  await revokeHere(at, key.id);
+  sent.finish();
+  const answer = await sent.answer;
+  expect(answer).toMatchObject({ status: 401, body: { error: { code: "invalid_api_key" } } });
+  expect(at.engine.seen).toEqual([]);
+  const made = await at.db.query("select name from keys where name = 'afterwards' union all select name from secrets");
+  expect(made.rows).toEqual([]);
+  expect((await rows(at)).holds).toEqual([]);
 });

@@ -1,13 +1,13 @@
 // /api, /metrics, /healthz and /console: everything that is not on the token path, on Hono. One place authenticates, one place
 // turns errors into answers, and the document at /api/openapi.json is made from the schemas that check.
 import { OpenAPIHono } from "@hono/zod-openapi";
-import type { MiddlewareHandler } from "hono";
+import type { Context, MiddlewareHandler } from "hono";
 import { pooledId } from "../ids.ts";
 import { asGatewayError, GatewayError, openAiErrorBody, storageFull } from "../errors.ts";
+import { authenticate } from "../http/authenticate.ts";
 import type { BodyBudget } from "../http/bodies.ts";
 import { apiErrorBody, retryHeaders } from "../http/respond.ts";
 import { explained, type ServerDependencies } from "../http/server.ts";
-import { unauthenticated } from "../refusals.ts";
 import { consoleFiles } from "./console.ts";
 import { docsPage, docsPolicy, openApiDocument } from "./docs.ts";
 import type { ApiEnv } from "./helpers.ts";
@@ -26,8 +26,9 @@ import { schedulerRoutes } from "./routes/scheduler.ts";
 import { searchRoutes } from "./routes/search.ts";
 import { statusRoutes } from "./routes/status.ts";
 
-/** Routes under /api that need no key: they hold nothing of anybody's. */
+/** What is read under /api without a key: it holds nothing of anybody's. No body is taken from strangers. */
 const open = new Set(["/api/openapi.json", "/api/docs"]);
+const isOpen = (method: string, path: string) => (method === "GET" || method === "HEAD") && open.has(path);
 
 const writing = new Set(["POST", "PUT", "PATCH"]);
 
@@ -46,22 +47,19 @@ export function createApi(dependencies: ServerDependencies, bodies: BodyBudget):
     // What a key reads is for its holder alone, and a key that was just made must lie in no cache.
     if (c.get("principal")) c.header("cache-control", "no-store");
   });
+  const principalOf = (c: Context<ApiEnv>) => authenticate(identity, (name) => c.req.header(name));
   const authenticated: MiddlewareHandler<ApiEnv> = async (c, next) => {
-    const header = c.req.header("authorization");
-    const token = header?.startsWith("Bearer ") ? header.slice(7).trim() : c.req.header("x-api-key");
-    const principal = token === undefined ? undefined : await identity.authenticate(token);
-    if (!principal) throw unauthenticated(token !== undefined);
-    c.set("principal", principal);
+    c.set("principal", await principalOf(c));
     return next();
   };
-  app.use("/api/*", (c, next) => (open.has(c.req.path) ? next() : authenticated(c, next)));
+  app.use("/api/*", (c, next) => (isOpen(c.req.method, c.req.path) ? next() : authenticated(c, next)));
   // Metrics count the calls of every organisation. On loopback a scraper needs no key; from elsewhere it needs an owner's.
   if (dependencies.openMetrics !== true)
     app.use("/metrics", authenticated, (c, next) => {
       ownerOnly(c.var.principal, "read metrics");
       return next();
     });
-  app.use("/api/*", checkInput(bodies));
+  app.use("/api/*", checkInput(bodies, principalOf));
   // What is removed makes room; everything else that is written waits for it.
   app.use("/api/*", (c, next) => {
     if (dependencies.storage?.full && writing.has(c.req.method)) throw storageFull();

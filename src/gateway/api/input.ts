@@ -1,7 +1,8 @@
 // What comes in on /api, checked in one place before any route sees it: the address is valid UTF-8, the body is JSON of a bounded
 // size and depth, and no text holds what Postgres cannot keep. Which fields there are is judged by each route's schema.
 import type { HttpBindings } from "@hono/node-server";
-import type { MiddlewareHandler } from "hono";
+import type { Context, MiddlewareHandler } from "hono";
+import type { Principal } from "../../governance/types.ts";
 import { isStorable, unstorable } from "../../store/index.ts";
 import { GatewayError } from "../errors.ts";
 import { limits } from "../limits.ts";
@@ -10,8 +11,12 @@ import { bodyTooLarge } from "../refusals.ts";
 import { checkValues } from "../values.ts";
 import type { ApiEnv } from "./helpers.ts";
 
+/** `principalOf` authenticates the request anew: once its body is there, a key that was revoked meanwhile does nothing any more. */
 export const checkInput =
-  (bodies: BodyBudget): MiddlewareHandler<ApiEnv & { Bindings: HttpBindings }> =>
+  (
+    bodies: BodyBudget,
+    principalOf: (c: Context<ApiEnv>) => Promise<Principal>,
+  ): MiddlewareHandler<ApiEnv & { Bindings: HttpBindings }> =>
   async (c, next) => {
     const { pathname, search, searchParams } = new URL(c.req.url);
     if (!isStorable(decoded(pathname, "path"))) throw invalid("path", "The path", unstorable);
@@ -23,7 +28,7 @@ export const checkInput =
     const { method } = c.req;
     checkLength(c.req.header("content-length"), c.req.header("transfer-encoding"), method);
     if (method !== "GET" && method !== "HEAD" && Number(c.req.header("content-length") ?? 0) > 0) {
-      const held = bodies.open(c.var.principal?.key ?? "");
+      const held = bodies.open(c.var.principal.key);
       try {
         const bytes = await readBody(c.env.incoming, { mostBytes: limits.apiBodyBytes, json: apiJson, held });
         await between(bytes.length);
@@ -32,6 +37,7 @@ export const checkInput =
         await between(bytes.length);
         checkValues(body, { depth: limits.apiBodyDepth, values: limits.apiBodyValues, text: true });
         await between(bytes.length);
+        c.set("principal", await principalOf(c as unknown as Context<ApiEnv>));
         // Routes read the body from here: the request's own has been read to its end.
         c.req.bodyCache.text = Promise.resolve(text) as never;
         await next();

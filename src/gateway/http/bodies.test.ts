@@ -128,3 +128,10 @@ test("a sender that brings nothing in time is cut off, one that brings enough is
   steady.emit("end");
   expect((await read100).length).toBe(limits.slowBodyBytes);
 });
+
+test("a request whose client has gone already is not waited for", async () => {
+  vi.useFakeTimers();
+  const request = Object.assign(sender(), { destroyed: true });
+  await expect(read(request)).rejects.toMatchObject({ code: "client_gone" });
+  expect(vi.getTimerCount()).toBe(0);
+});

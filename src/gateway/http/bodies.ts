@@ -95,10 +95,12 @@ export interface ReadOptions {
 
 /**
  * The whole body, counted while it comes. Throws 413 past the bound of bytes, 400 past those of JSON, 429 and 503 past those of memory,
- * and 408 for a sender that is too slow, each without keeping what comes after.
+ * 408 for a sender that is too slow, and 499 for a client that has gone, each without keeping what comes after.
  */
 export function readBody(request: IncomingMessage, { mostBytes, json, held }: ReadOptions): Promise<Buffer> {
   return new Promise((resolve, reject) => {
+    // Its events have passed: nothing would end the wait.
+    if (request.destroyed) return reject(clientGone());
     if (Number(request.headers["content-length"] ?? 0) > mostBytes) {
       discard(request);
       return reject(bodyTooLarge(mostBytes));

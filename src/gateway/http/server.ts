@@ -5,7 +5,6 @@ import { getRequestListener } from "@hono/node-server";
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import type { Endpoint, EngineRegistry } from "../../engines/index.ts";
 import type { Identity } from "../../governance/index.ts";
-import type { Principal } from "../../governance/types.ts";
 import type { Ledger } from "../../ledger/index.ts";
 import { pooledId } from "../ids.ts";
 import type { Database } from "../../store/index.ts";
@@ -17,11 +16,11 @@ import { asGatewayError, GatewayError, storageFull } from "../errors.ts";
 import { limits } from "../limits.ts";
 import type { Gateway } from "../pipeline.ts";
 import { modelList } from "../protocol/models.ts";
-import { unauthenticated } from "../refusals.ts";
 import type { Storage } from "../types.ts";
+import { authenticate } from "./authenticate.ts";
 import { BodyBudget } from "./bodies.ts";
 import { sendJson, sendOpenAiError } from "./respond.ts";
-import { serveCall } from "./tokens.ts";
+import { goneSignal, serveCall } from "./tokens.ts";
 
 export interface ServerDependencies {
   gateway: Gateway;
@@ -95,12 +94,20 @@ async function serveV1(
 ): Promise<void> {
   const query = request.url!.indexOf("?");
   const path = query < 0 ? request.url! : request.url!.slice(0, query);
-  const principal = await authenticate(dependencies.identity, request);
   const endpoint = request.method === "POST" ? endpoints.get(path) : undefined;
-  if (endpoint) {
+  // Before anything is waited for: an event that has passed is heard by nothing that listens later.
+  const gone = endpoint && goneSignal(response);
+  const authenticated = () =>
+    authenticate(dependencies.identity, (name) => {
+      const value = request.headers[name];
+      return typeof value === "string" ? value : undefined;
+    });
+  const principal = await authenticated();
+  if (endpoint && gone) {
     const held = bodies.open(principal.key);
+    const { gateway } = dependencies;
     try {
-      return await serveCall(dependencies.gateway, endpoint, principal, request, response, requestId, held);
+      return await serveCall({ gateway, endpoint, authenticated, request, response, requestId, held, gone });
     } finally {
       held.release();
     }
@@ -123,16 +130,6 @@ function decodePath(text: string): string {
   } catch {
     return text;
   }
-}
-
-/** The principal of a request, by `authorization: Bearer` or `x-api-key`. Throws 401. */
-export async function authenticate(identity: Identity, request: IncomingMessage): Promise<Principal> {
-  const header = request.headers.authorization;
-  const other = request.headers["x-api-key"];
-  const token = header?.startsWith("Bearer ") ? header.slice(7).trim() : typeof other === "string" ? other : undefined;
-  const principal = token === undefined ? undefined : await identity.authenticate(token);
-  if (principal) return principal;
-  throw unauthenticated(token !== undefined);
 }
 
 /** Stops listening, lets what is under way end for `graceMs`, then cancels and settles it. */

@@ -13,16 +13,31 @@ import { asGatewayError, GatewayError, openAiErrorBody } from "../errors.ts";
 import { between, parseJson, readBody, type HeldBody } from "./bodies.ts";
 import { sendJson } from "./respond.ts";
 
-/** Serves one call of an authenticated principal. Throws GatewayError while nothing was answered yet; afterwards never. */
-export async function serveCall(
-  gateway: Gateway,
-  endpoint: Endpoint,
-  principal: Principal,
-  request: IncomingMessage,
-  response: ServerResponse,
-  requestId: string,
-  held: HeldBody,
-): Promise<void> {
+export interface Serving {
+  gateway: Gateway;
+  endpoint: Endpoint;
+  /** Who calls, as it is when this is asked. Throws 401 once the key is revoked. */
+  authenticated: () => Promise<Principal>;
+  request: IncomingMessage;
+  response: ServerResponse;
+  requestId: string;
+  held: HeldBody;
+  /** Ends the call when its client has gone (`goneSignal`). */
+  gone: AbortSignal;
+}
+
+/** Aborts when the client closes the connection before it has its whole answer. To be made before anything is waited for. */
+export function goneSignal(response: ServerResponse): AbortSignal {
+  const gone = new AbortController();
+  response.once("close", () => {
+    if (!response.writableFinished) gone.abort(clientGone());
+  });
+  return gone.signal;
+}
+
+/** Serves one call. Throws GatewayError while nothing was answered yet; afterwards never. */
+export async function serveCall(serving: Serving): Promise<void> {
+  const { gateway, endpoint, request, response, requestId, held } = serving;
   const json = { depth: limits.bodyDepth, values: limits.bodyValues, numbers: limits.bodyNumbers };
   const bytes = await readBody(request, { mostBytes: limits.bodyBytes, json, held });
   await between(bytes.length);
@@ -32,18 +47,18 @@ export async function serveCall(
   await between(bytes.length);
   const body = decodeBody(endpoint, parsed);
   await between(bytes.length);
-  const gone = new AbortController();
-  response.once("close", () => {
-    if (!response.writableFinished) gone.abort(clientGone());
-  });
   const program = programOf(request.headers);
+  const wishes = wishesOf(request.headers);
+  const principal = await serving.authenticated();
+  // From here on the gateway watches the key.
   const answer = await gateway.call({
     principal,
     endpoint,
-    ...{ body, received: { bytes, text, object: body } },
-    signal: gone.signal,
+    body,
+    received: { bytes, text, object: body },
+    signal: serving.gone,
     ...(program !== undefined && { program }),
-    ...wishesOf(request.headers),
+    ...wishes,
   });
   const headers = ["x-request-id", requestId];
   for (const name in answer.headers) headers.push(name, answer.headers[name]!);
