@@ -387,6 +387,51 @@ test("a crowd of runs is admitted at the pace of the engines; what has begun end
   expect(most).toBe(32);
 });
 
+test("runs of one project whose engine hangs leave another project its seats", async () => {
+  const other = newId("prj");
+  await db.query("insert into projects (id, organisation, name) values ($1, $2, 'other')", [
+    ...[other, house.tenant.organisation],
+  ]);
+  const manifest = { kind: "Agent", name: "crowd", instructions: "Be brief.", tools: [] };
+  const elsewhere = { project: other };
+  expect(await house.api("POST", "/api/agents", { manifest })).toMatchObject({ status: 200 });
+  expect(await house.api("POST", "/api/agents", { manifest }, {}, elsewhere)).toMatchObject({ status: 200 });
+  let hanging = 0;
+  const gate = Promise.withResolvers<void>();
+  const script = async ({ principal }: { principal: { project?: string } }) => {
+    if (principal.project !== other) {
+      hanging++;
+      await gate.promise;
+    }
+    return { content: "Here." };
+  };
+  await withScript(script as House["gateway"]["script"], async () => {
+    const start = () => house.api("POST", "/api/runs", { agent: "crowd", input: "Hello" });
+    const runs = await Promise.all(Array.from({ length: 40 }, start));
+    await expect.poll(() => hanging, { timeout: 60_000 }).toBe(32);
+    const { json } = await house.api("POST", "/api/runs", { agent: "crowd", input: "Hello" }, {}, elsewhere);
+    const status = () => db.query<{ status: string }>("select status from runs where id = $1", [json.id]);
+    await expect.poll(async () => (await status()).rows[0]!.status, { timeout: 60_000 }).toBe("completed");
+    expect(hanging).toBe(32);
+    gate.resolve();
+    for (const { json } of runs) await house.until(json.id, "completed");
+  });
+});
+
+test("a lookup that hangs keeps no seat of the engines", async () => {
+  await house.deployExample();
+  house.silence("find_work_order", 1_000);
+  const input = { machine: "M-001", bare: false };
+  const start = () => house.api("POST", "/api/runs", { agent: "maintenance-inspector", input });
+  const ids = (await Promise.all(Array.from({ length: 36 }, start))).map(({ json }) => json.id as string);
+  const looking = "select 1 from runs where id = any($1) and next_step = 3 and owner is not null";
+  // More than the 32 seats there are.
+  await expect.poll(async () => (await db.query(looking, [ids])).rows.length, { timeout: 60_000 }).toBe(36);
+  expect(await runAgent("meanwhile", { tools: [] }, "Hello")).toMatchObject({ status: "completed" });
+  house.silence("find_work_order", 0);
+  for (const id of ids) await house.api("POST", `/api/runs/${id}/stop`);
+});
+
 test("limits: seconds end a run in the middle of a step; money becomes the run's own budget", async () => {
   const never = (request: { signal?: AbortSignal }) =>
     new Promise<never>((_resolve, reject) =>

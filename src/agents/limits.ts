@@ -30,17 +30,26 @@ export const limits = {
   definitionsKeptMs: 5_000,
   /** A turn ends after this many steps or this long, whichever comes first, and the next one goes on: no invocation gets old. */
   turnSteps: 40,
-  turnMs: 240_000,
-  /** One model step; with `turnMs` before it, still under ten minutes. */
+  turnMs: 120_000,
+  /** What one step does; with `turnMs` before it and both waits for its places, still under ten minutes. */
   modelStepMs: 300_000,
+  /** Restate asks a turn that writes nothing for so long to pause, and gives it up after so long: one step, with its waits, is shorter. */
+  durableInactivityMs: 490_000,
+  durableAbortMs: 540_000,
   /** Steps of runs under way at once, whatever engines say of their slots; and how many are reckoned for one that says nothing. */
   paceLeast: 8,
   paceMost: 48,
   paceUnknownSlots: 16,
-  /** Tools that are called at once: they wait for others' machines, not for ours. */
+  /** Tools and lookups that are called at once: they wait for others' machines, not for ours. */
   toolStepsMost: 256,
-  /** A turn waits so long for its step; then it is put down and comes back after a pause, to its place. Restate gives turns up after 330 s. */
-  paceWaitMs: 120_000,
+  /** Runs whose verdict is being judged at once: two for every thread, so that none idles while a verdict is stored. */
+  verdictStepsMost: 4,
+  /**
+   * A turn waits so long for its step, and so long again where the step is a tool's or a verifier's; then it is put down and comes
+   * back after a pause, to its place.
+   */
+  paceWaitMs: 90_000,
+  paceElsewhereWaitMs: 60_000,
   paceComeBackMs: 1_000,
   /** Runs whose place is remembered while they are put down, and runs looked up by one statement. */
   paceRemembered: 100_000,

@@ -135,6 +135,32 @@ test("a waiting run is not claimed before its time; one that waits for a person 
   expect((await claimed(runs, id)).retries).toBe(0);
 });
 
+test("time that a run waits for its turn is not counted against its limit, before a step or in it", async () => {
+  const id = await newRun();
+  const runs = new Runs(db, here.id);
+  // A house that was busy: nothing happened to the run for ten minutes, or since it was to wake.
+  const idle = "update runs set updated_at = now() - interval '10 minutes' where id = $1";
+  await db.query(idle, [id]);
+  // One that has not begun has no time yet.
+  const first = await claimed(runs, id);
+  expect(first.pausedMs).toBe(0);
+  await runs.commitStep(first, step(0));
+  await db.query(idle, [id]);
+  const second = await claimed(runs, id);
+  expect(Math.round(second.pausedMs / 60_000)).toBe(10);
+  await runs.pause(second, 300_000);
+  expect(Math.round(second.pausedMs / 60_000)).toBe(15);
+  await runs.commitStep(second, step(1), { waitUntil: new Date() });
+  // Its own wait is its time; only what came after is not.
+  await db.query(idle, [id]);
+  await db.query("update runs set wake_at = now() - interval '2 minutes' where id = $1", [id]);
+  const third = await claimed(runs, id);
+  expect(Math.round(third.pausedMs / 60_000)).toBe(17);
+  // Time of a step that was not finished is the run's own.
+  await db.query(idle, [id]);
+  expect(Math.round((await claimed(runs, id)).pausedMs / 60_000)).toBe(17);
+});
+
 test("why a run waited is kept after it went on: one row for a step and a reason, however often", async () => {
   const id = await newRun();
   const runs = new Runs(db, here.id);

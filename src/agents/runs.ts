@@ -30,7 +30,7 @@ export interface ClaimedRun {
   nextStep: number;
   retries: number;
   startedAt: Date;
-  /** Time that it waited for a person. */
+  /** Time that it waited for a person, or for its turn: not counted against its limit. */
   pausedMs: number;
   fence: bigint;
 }
@@ -119,7 +119,8 @@ export class Runs {
     const { rows } = await this.#db.query<ClaimRow>(
       `with claimed as (
        update runs set fence = fence + 1, owner = $2, status = 'running', wake_at = null, error_code = null,
-         error_message = null, started_at = coalesce(runs.started_at, now()), updated_at = now()
+         error_message = null, started_at = coalesce(runs.started_at, now()), updated_at = now(),
+         paused_ms = paused_ms + ${turnWaitedMs}
        from agent_versions v, organisations o
        where runs.id = $1 and v.id = runs.version and o.id = runs.organisation
          and (status in ('queued', 'running') or (status = 'waiting' and wake_at <= now()))
@@ -255,6 +256,14 @@ export class Runs {
     return rowCount === 1;
   }
 
+  /** The run, which is claimed, waited for its turn: that is not its time. */
+  async pause(run: ClaimedRun, waitedMs: number): Promise<void> {
+    run.pausedMs += waitedMs;
+    await this.#db.query("update runs set paused_ms = paused_ms + $3 where id = $1 and fence = $2", [
+      ...[run.id, run.fence, waitedMs],
+    ]);
+  }
+
   /** Puts a run down without a word: the process that held it is going away. */
   async release(run: Pick<ClaimedRun, "id" | "fence">): Promise<void> {
     await this.#db.query("update runs set owner = null where id = $1 and fence = $2", [run.id, run.fence]);
@@ -346,6 +355,10 @@ export class Runs {
 
 /** Messages repeat what models, tools and engines said: they are bounded and storable from here on. */
 const messageOf = (text: string): string => storable(text, limits.messageCharacters);
+
+/** How long a run that had begun was free and ready when it is claimed: it waited for its turn, which is no fault of its own. */
+const turnWaitedMs = `case when runs.owner is null and runs.started_at is not null
+           then greatest(0, extract(epoch from now() - greatest(runs.updated_at, runs.wake_at)) * 1000)::bigint else 0 end`;
 
 /** Closes what runs waited for, and adds the time. */
 const closeWaits = `update run_waits set open_since = null, until = null,

@@ -159,7 +159,7 @@ export interface House extends AsyncDisposable {
     body?: unknown,
     headers?: Record<string, string>,
     /** Another caller than the tenant's owner. */
-    as?: { key?: string; role?: "owner" | "member" },
+    as?: { key?: string; role?: "owner" | "member"; project?: string },
   ): Promise<{ status: number; json: any }>;
   /** Deploys the example against the plant; `change` edits the manifest. */
   deployExample(change?: (manifest: any) => void): Promise<any>;

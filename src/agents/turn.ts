@@ -4,7 +4,6 @@
 // Replaying is safe at every point. A step that is written is never done again (the next claim begins after it); a model call
 // that was answered but not written is made again and paid again; an effect is judged by the effects ledger.
 import { setTimeout as sleep } from "node:timers/promises";
-import type { EngineRegistry } from "../engines/index.ts";
 import { parseMoney } from "../ledger/index.ts";
 import { isRowRefused, putBlob } from "../store/index.ts";
 import type { Dependencies } from "./dependencies.ts";
@@ -12,9 +11,9 @@ import type { Effects } from "./effects.ts";
 import { RunBusyError, StepError } from "./errors.ts";
 import { next } from "./interpreter.ts";
 import { limits } from "./limits.ts";
-import { Pace } from "./pace.ts";
 import { type Done, Performer } from "./performer.ts";
 import type { ClaimedRun, Runs } from "./runs.ts";
+import { type Place, Seats } from "./seats.ts";
 import type { ToolClient } from "./tools/mcp.ts";
 import type { RunState } from "./types.ts";
 import { checksOf } from "./validation.ts";
@@ -30,11 +29,6 @@ export type Advance =
 interface Active {
   stop: AbortController;
   done: Promise<Advance>;
-}
-
-/** Where a step under way is counted. */
-interface Seat {
-  pace: Pace | undefined;
 }
 
 export interface TurnParts {
@@ -54,19 +48,14 @@ export class Turns {
   /** State of runs between two steps of a turn; valid while nobody else claimed the run (its fence says). */
   readonly #kept = new Map<string, { fence: bigint; project: string; state: RunState }>();
   readonly #working = new Set<string>();
-  readonly #pace: Pace;
-  readonly #tools: Pace;
+  readonly #seats: Seats;
   #closing = false;
 
   constructor(dependencies: Dependencies, parts: TurnParts) {
     this.#with = dependencies;
     this.#parts = parts;
     this.#performer = new Performer(dependencies, parts);
-    this.#pace = new Pace({
-      most: () => stepsAtOnce(dependencies.engines),
-      lookUp: (runs) => parts.runs.places(runs),
-    });
-    this.#tools = new Pace({ most: () => limits.toolStepsMost, lookUp: () => Promise.resolve([]) });
+    this.#seats = new Seats(dependencies.engines, parts.runs);
   }
 
   /** Runs whose turn is in this process: their step is under way, or waits for its turn. */
@@ -99,8 +88,7 @@ export class Turns {
   /** Takes no more work, gives what is under way `graceMs`, then aborts it; nothing that was begun is lost. */
   async close(graceMs: number): Promise<void> {
     this.#closing = true;
-    this.#pace.close();
-    this.#tools.close();
+    this.#seats.close();
     const all = () => Promise.allSettled([...this.#active.values()].map(({ done }) => done));
     await Promise.race([all(), sleep(graceMs, undefined, { ref: false })]);
     for (const { stop } of this.#active.values()) stop.abort(new RunBusyError("closing"));
@@ -109,39 +97,28 @@ export class Turns {
 
   /** Waits for the step's turn, then does it. One whose turn does not come is put down: its run was not touched. */
   async #inTurn(run: string, stopped: AbortSignal): Promise<Advance> {
-    const kept = this.#kept.get(run)?.project;
-    const entered = await this.#pace.enter(run, kept === undefined ? undefined : { run, project: kept, begun: true });
-    if (!entered) {
+    const place = await this.#seats.take(run, this.#kept.get(run)?.project);
+    if (!place) {
       if (this.#closing) throw new RunBusyError(run);
       return { next: "wait", delayMs: limits.paceComeBackMs };
     }
     this.#working.add(run);
-    const seat: Seat = { pace: this.#pace };
     try {
-      return await this.#advance(run, stopped, seat);
+      return await this.#advance(run, stopped, place);
     } finally {
       this.#working.delete(run);
-      seat.pace?.leave();
+      place.seat?.leave();
     }
   }
 
-  /** A step that calls a tool gives its place to another: a tool that takes long must not keep the engines idle. */
-  async #sitWithTools(run: ClaimedRun, seat: Seat): Promise<void> {
-    seat.pace?.leave();
-    seat.pace = undefined;
-    const entry = { run: run.id, project: run.project, begun: true };
-    if (!(await this.#tools.enter(run.id, entry, limits.modelStepMs))) throw new RunBusyError(run.id);
-    seat.pace = this.#tools;
-  }
-
-  async #advance(id: string, stopped: AbortSignal, seat: Seat): Promise<Advance> {
+  async #advance(id: string, stopped: AbortSignal, place: Place): Promise<Advance> {
     const claim = await this.#parts.runs.claim(id);
     if ("ended" in claim) return { next: "nothing" };
     if ("waiting" in claim)
       return claim.wakeInMs === undefined ? { next: "nothing" } : { next: "wait", delayMs: claim.wakeInMs };
     const run = claim.claimed;
     try {
-      return await this.#step(run, stopped, seat);
+      return await this.#step(run, stopped, place);
     } catch (error) {
       this.#kept.delete(id);
       if (error instanceof StepError) return this.#endedBy(run, error, stopped);
@@ -158,7 +135,7 @@ export class Turns {
     }
   }
 
-  async #step(run: ClaimedRun, stopped: AbortSignal, seat: Seat): Promise<Advance> {
+  async #step(run: ClaimedRun, stopped: AbortSignal, place: Place): Promise<Advance> {
     const state = await this.#load(run);
     if (run.nextStep === 0) await this.#begin(run, state);
     if (state.steps.at(-1)?.kind === "wait")
@@ -166,7 +143,9 @@ export class Turns {
     const check = checksOf(run.organisation);
     let action = await next(state, check);
     if (action.type !== "finish" && action.type !== "fail") {
-      if (action.type === "tool") await this.#sitWithTools(run, seat);
+      const waitedMs = await this.#seats.change(place, run, action);
+      if (waitedMs === undefined) return this.#putDown(run, state);
+      if (waitedMs > 0) await this.#parts.runs.pause(run, waitedMs);
       const done = await this.#performer.perform(run, state, action, this.#deadline(run, state, stopped));
       if (done.failure) {
         await this.#end(run, state, { code: done.failure.code, message: done.failure.message, done });
@@ -185,6 +164,14 @@ export class Turns {
     if (action.type === "fail") await this.#end(run, state, { code: action.code, message: action.message });
     else await this.#end(run, state, { outputRef: await putBlob(this.#with.db, run.project, action.output) });
     return { next: "nothing" };
+  }
+
+  /** No seat came in time: the run is free for its next turn, which finds its place and its state again. */
+  async #putDown(run: ClaimedRun, state: RunState): Promise<Advance> {
+    if (this.#closing) throw new RunBusyError(run.id);
+    await this.#parts.runs.release(run);
+    this.#keep(run, state);
+    return { next: "wait", delayMs: limits.paceComeBackMs };
   }
 
   /** The money limit of a run is a budget of its own, there before its first call, so that the ledger itself refuses. */
@@ -290,15 +277,6 @@ function unstorable(cause: Error): StepError {
     `What this step brought cannot be stored (${cause.message}). Look at what its model or tool answers, then start another run.`,
     { cause },
   );
-}
-
-/** Twice what the engines run at once: while one step's call is served, another's is stored, and neither waits for the other. */
-export function stepsAtOnce(engines: Pick<EngineRegistry, "list">): number {
-  const slots = engines
-    .list()
-    .filter(({ role, up }) => role !== "prefill" && up !== false)
-    .reduce((sum, { facts }) => sum + (facts?.slots ?? limits.paceUnknownSlots), 0);
-  return Math.min(limits.paceMost, Math.max(limits.paceLeast, 2 * slots));
 }
 
 /** Doubles from the first pause to the longest, and is never shorter than what was asked for. */

@@ -84,8 +84,8 @@ function runObject(advance: (run: string) => Promise<Advance>) {
     options: {
       ingressPrivate: false,
       journalRetention: 0,
-      inactivityTimeout: limits.modelStepMs + 30_000,
-      abortTimeout: 9 * 60_000,
+      inactivityTimeout: limits.durableInactivityMs,
+      abortTimeout: limits.durableAbortMs,
       retryPolicy: { initialInterval: 100, exponentiationFactor: 2, maxInterval: 5_000, onMaxAttempts: "pause" },
     },
   });
