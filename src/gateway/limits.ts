@@ -10,8 +10,13 @@ export const limits = {
   /** The same on /api; a run's input of a megabyte fits in the usual case. */
   apiBodyDepth: 64,
   apiBodyValues: 100_000,
-  /** Numbers in lists of a body: a prompt of two million token ids fits. */
+  /** Token ids in the prompt of a text completion. Numbers in other lists count as values. */
   bodyNumbers: 2_000_000,
+  /** Items of a list, and members of `logit_bias`, in fields that are extensions of engines. */
+  fieldItems: 4096,
+  /** Members of `metadata`, of which OpenAI takes 16, and of `chat_template_kwargs`. */
+  metadataMembers: 64,
+  templateArguments: 64,
   /** Memory that a byte of a body takes until its request has ended: the bytes, the text and what was parsed. */
   heldPerBodyByte: 3,
   /** Memory for bodies of one key (two of the largest, or 85 of a megabyte at once), and of all. */

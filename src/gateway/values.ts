@@ -8,6 +8,8 @@ export interface ValueBounds {
   depth: number;
   /** Values in all, of every kind. */
   values: number;
+  /** The field of the body whose lists of numbers are token ids, which come by the million and are counted where they are read. */
+  tokensIn?: string;
   /** Whether all text must be storable. Prompts are not stored and may hold anything. */
   text: boolean;
 }
@@ -39,11 +41,11 @@ export function checkValues(body: unknown, bounds: ValueBounds): void {
   look(undefined, undefined, body);
   for (let at = open.pop(); at !== undefined; at = open.pop()) {
     if (Array.isArray(at.value)) {
+      const tokens = bounds.tokensIn !== undefined && isIn(at, bounds.tokensIn);
       for (let place = 0; place < at.value.length; place++) {
         const item: unknown = at.value[place];
-        // Token ids come by the million.
-        if (typeof item === "number" && Number.isFinite(item) && count < bounds.values) count++;
-        else look(at, place, item);
+        if (tokens && typeof item === "number" && Number.isFinite(item)) continue;
+        look(at, place, item);
       }
       continue;
     }
@@ -52,6 +54,12 @@ export function checkValues(body: unknown, bounds: ValueBounds): void {
       look(at, key, value);
     }
   }
+}
+
+/** Whether the list is the body's field itself, or a list in that field's list. */
+function isIn({ depth, name, parent }: Open, field: string): boolean {
+  if (depth === 2) return name === field;
+  return depth === 3 && parent?.name === field && Array.isArray(parent.value);
 }
 
 const shownPath = 200;

@@ -1,25 +1,28 @@
 // Shapes of the fields that protocol/openai.ts does not know: extensions of engines that clients really send (engines/fields.ts says
 // which engine is sent which). A value of another shape is refused by name, since an engine may take it for something else.
 import { z } from "@hono/zod-openapi";
+import { limits } from "../limits.ts";
+import { dictionary } from "./firstIssue.ts";
 
+const most = limits.fieldItems;
 const number = z.number();
 const whole = z.number().int();
 const flag = z.boolean();
-const ids = z.array(whole.min(0)).max(4096);
-const words = z.array(z.string()).max(4096);
+const ids = z.array(whole.min(0)).max(most);
+const words = z.array(z.string()).max(most);
 const object = z.record(z.string(), z.unknown());
 const effort = z.string().regex(/^[a-z]{1,20}$/);
 const label = z.string().max(512);
 
 export const fieldTypes: Record<string, z.ZodType> = {
-  logit_bias: z.record(z.string().regex(/^\d{1,9}$/), z.number().min(-100).max(100)),
+  logit_bias: dictionary(z.string().regex(/^\d{1,9}$/), z.number().min(-100).max(100), most),
   reasoning_effort: effort,
   verbosity: z.enum(["low", "medium", "high"]),
   user: label,
   safety_identifier: label,
   prompt_cache_key: label,
   prompt_cache_retention: z.string().regex(/^[a-z0-9_-]{1,20}$/),
-  metadata: z.record(z.string().max(64), z.string().max(512)),
+  metadata: dictionary(z.string().max(64), z.string().max(512), limits.metadataMembers),
   service_tier: z.string().max(40),
   store: flag,
 
@@ -78,7 +81,11 @@ export const fieldTypes: Record<string, z.ZodType> = {
   grammar: z.string(),
   json_schema: z.union([z.string(), object]),
 
-  chat_template_kwargs: z.record(z.string(), z.union([z.string().max(1024), z.number(), z.boolean(), z.null()])),
+  chat_template_kwargs: dictionary(
+    z.string(),
+    z.union([z.string().max(1024), z.number(), z.boolean(), z.null()]),
+    limits.templateArguments,
+  ),
   include_reasoning: flag,
   separate_reasoning: flag,
   stream_reasoning: flag,

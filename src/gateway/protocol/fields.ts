@@ -5,6 +5,7 @@ import { bareName, fieldsOfSoftware, knownField, neverAllowed } from "../../engi
 import type { Endpoint as Protocol, RegisteredEndpoint } from "../../engines/index.ts";
 import { GatewayError } from "../errors.ts";
 import { fieldTypes } from "./fieldTypes.ts";
+import { firstIssue } from "./firstIssue.ts";
 import { nearest } from "../nearest.ts";
 
 type Served = Pick<RegisteredEndpoint, "name" | "kind" | "facts" | "allowFields">;
@@ -83,9 +84,9 @@ export function fieldsFor<Body extends Record<string, unknown>>(
 
 function checkType(field: string, value: unknown): void {
   if (!Object.hasOwn(fieldTypes, field)) return;
-  const result = fieldTypes[field]!.safeParse(value);
-  if (result.success) return;
-  const { path, message } = result.error.issues[0]!;
+  const issue = firstIssue(fieldTypes[field]!, value);
+  if (!issue) return;
+  const { path, message } = issue;
   const param = [field, ...path.map(String)].join(".");
   throw new GatewayError({
     ...{ status: 400, code: "invalid_value", param },

@@ -1,9 +1,11 @@
 // What the protocol refuses, by name and in OpenAI's shape; what it lets through to an engine.
+import { z } from "@hono/zod-openapi";
 import { describe, expect, test } from "vitest";
 import type { Capabilities } from "../../engines/index.ts";
 import { fieldsOfSoftware } from "../../engines/fields.ts";
 import type { Software } from "../../engines/fields.ts";
 import type { GatewayError } from "../errors.ts";
+import { limits } from "../limits.ts";
 import { fieldsFor } from "./fields.ts";
 import { decodeBody } from "./openai.ts";
 import { programOf } from "./program.ts";
@@ -164,4 +166,56 @@ describe("the program of a client's session", () => {
     [{ "x-lineshaft-program": "with space" }, undefined],
     [{ "x-lineshaft-program": "x".repeat(201) }, undefined],
   ])("%j", (headers, program) => expect(programOf(headers)).toBe(program));
+});
+
+describe("how much is looked at", () => {
+  /** What the schema library reports while `judge` runs. */
+  function reportsOf(judge: () => void): number {
+    let reports = 0;
+    z.config({
+      customError: () => {
+        reports++;
+        return undefined;
+      },
+    });
+    try {
+      judge();
+    } finally {
+      z.config({ customError: undefined });
+    }
+    return reports;
+  }
+  const numbers = (count: number) => Array.from({ length: count }, () => 0.5);
+  const few = 50;
+
+  test.each<[string, object]>([
+    ["messages", body({ messages: numbers(few * 1000) })],
+    ["content", body({ messages: [{ role: "user", content: numbers(few * 1000) }] })],
+    ["stop", body({ stop: numbers(few * 1000) })],
+    ["tools", body({ tools: numbers(few * 1000) })],
+    ["calls of tools", body({ messages: [{ role: "assistant", tool_calls: numbers(few * 1000) }] })],
+  ])("of wrong %s the first is reported", (_, given) => {
+    expect(reportsOf(() => expect(() => decodeBody("chat", given)).toThrow())).toBeLessThan(few);
+  });
+
+  test.each<[string, unknown]>([
+    ["stop_token_ids", numbers(4000)],
+    ["bad_words", numbers(4000)],
+    ["documents", numbers(1000)],
+    ["metadata", { ...numbers(few * 100) }],
+    ["chat_template_kwargs", Object.fromEntries(numbers(few * 1000).map((_, i) => [`k${i}`, []]))],
+    ["logit_bias", Object.fromEntries(numbers(few * 1000).map((_, i) => [`k${i}`, []]))],
+  ])("of a wrong %s little is reported", (field, value) => {
+    const judge = () => fieldsFor("chat", body({ [field]: value }), [served("other", [field])]);
+    const reports = reportsOf(() => expect(judge).toThrow(expect.objectContaining({ code: "invalid_value" })));
+    expect(reports).toBeLessThan(few);
+  });
+
+  test("numbers are values like others, but for the token ids of a prompt", () => {
+    const many = Array.from({ length: limits.bodyValues }, () => 7);
+    expect(() => decodeBody("chat", body({ stop_token_ids: many }))).toThrow(/holds more than/);
+    expect(() => decodeBody("chat", body({ metadata: { prompt: many } }))).toThrow(/holds more than/);
+    expect(() => decodeBody("completions", { model: "m", prompt: { a: many } })).toThrow(/holds more than/);
+    for (const prompt of [many, [many, many]]) expect(decodeBody("completions", { model: "m", prompt })).toBeDefined();
+  });
 });

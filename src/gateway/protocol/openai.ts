@@ -6,6 +6,7 @@ import type { Endpoint } from "../../engines/index.ts";
 import { isStorable, unstorable } from "../../store/index.ts";
 import { limits } from "../limits.ts";
 import { checkValues } from "../values.ts";
+import { firstIssue } from "./firstIssue.ts";
 
 const contentPart = z.looseObject({ type: z.string() });
 const content = z.union([z.string(), z.array(contentPart)]);
@@ -121,9 +122,9 @@ export type CallBody = Record<string, unknown> & { model: string; stream?: boole
 
 /** Judges a body that was parsed from JSON; answers it unchanged. Throws a 400 that names the first field at fault. */
 export function decodeBody(endpoint: Endpoint, body: unknown): CallBody {
-  checkValues(body, { depth: limits.bodyDepth, values: 2 * limits.bodyValues + limits.bodyNumbers, text: false });
-  const result = (endpoint === "chat" ? chatBody : completionBody).safeParse(body);
-  if (!result.success) throw refusal(result.error);
+  checkValues(body, { depth: limits.bodyDepth, values: limits.bodyValues, tokensIn: "prompt", text: false });
+  const issue = firstIssue(endpoint === "chat" ? chatBody : completionBody, body);
+  if (issue) throw refusal(issue);
   const decoded = body as CallBody;
   const { stream_options: options = null, tool_choice: choice = null } = decoded;
   if (options !== null && decoded.stream !== true)
@@ -153,8 +154,8 @@ export function invalid(param: string, message: string): GatewayError {
   });
 }
 
-function refusal(error: z.core.$ZodError): GatewayError {
-  const issue = deepest(error.issues[0]!);
+function refusal(first: z.core.$ZodIssue): GatewayError {
+  const issue = deepest(first);
   const param = issue.path
     .map((part, place) => (typeof part === "number" ? `[${part}]` : (place ? "." : "") + String(part)))
     .join("");

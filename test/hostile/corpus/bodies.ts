@@ -12,6 +12,40 @@ const input = (
 const filled = (head: string, part: string, tail: string, bytes: number): string =>
   head + part.repeat(Math.floor((bytes - head.length - tail.length) / part.length)) + tail;
 
+const hi = '"messages":[{"role":"user","content":"hi"}]';
+/** Lists of numbers where none belong, and lists and members of which every one is wrong: a schema library reports each of them. */
+const wrong = (name: string, head: string, part: string, tail: string, bytes = 3_900_000) =>
+  input(name, [400, 413], () => filled(head, part, tail, bytes));
+const wrongMembers = (field: string, value: string) =>
+  input(`50,000 wrong members of ${field}`, [200, 400, 413], () => {
+    const members = Array.from({ length: 50_000 }, (_, i) => `"k${i}":${value}`).join(",");
+    return `{"model":"scripted",${hi},"${field}":{${members}}}`;
+  });
+
+const numberLists: readonly HostileInput[] = [
+  wrong("3.9 MB of numbers for messages", '{"model":"scripted","messages":[0', ",0", "]}"),
+  wrong("100 KB of numbers for messages", '{"model":"scripted","messages":[0', ",0", "]}", 100_000),
+  wrong("3.9 MB of numbers for a content", '{"model":"scripted","messages":[{"role":"user","content":[0', ",0", "]}]}"),
+  wrong(
+    "100 KB of numbers for a content",
+    '{"model":"scripted","messages":[{"role":"user","content":[0',
+    ",0",
+    "]}]}",
+    100_000,
+  ),
+  wrong("3.9 MB of numbers for stop", `{"model":"scripted",${hi},"stop":[0`, ",0", "]}"),
+  wrong("3.9 MB of numbers for tools", `{"model":"scripted",${hi},"tools":[0`, ",0", "]}"),
+  wrong("3.9 MB of halves for stop_token_ids", `{"model":"scripted",${hi},"stop_token_ids":[0.5`, ",0.5", "]}"),
+  input("40,000 wrong parts", [400], () =>
+    filled('{"model":"scripted","messages":[{"role":"user","content":[{}', ",{}", "]}]}", 120_000),
+  ),
+  wrongMembers("logit_bias", "[]"),
+  wrongMembers("metadata", "0"),
+  wrongMembers("chat_template_kwargs", "[]"),
+  input("190 KB of numbers for a key's name", [400], () => filled('{"name":[0', ",0", "]}", 190_000), "/api/keys"),
+  input("190 KB of numbers for addresses", [400, 403], () => filled('{"urls":[0', ",0", "]}", 190_000), "/api/engines"),
+];
+
 export const bodyInputs: readonly HostileInput[] = [
   input("31 MB of one text", [200, 400, 413], () =>
     filled('{"model":"scripted","messages":[{"role":"user","content":"', "a", '"}]}', 31 * mib),
@@ -60,6 +94,7 @@ export const bodyInputs: readonly HostileInput[] = [
     () => filled('{"model":"scripted","prompt":[[1]', ",[1]", "]}", 8 * mib),
     "/v1/completions",
   ),
+  ...numberLists,
   input("a model's name of 31 MB", [400, 404, 413], () =>
     filled('{"messages":[{"role":"user","content":"hi"}],"model":"', "a", '"}', 31 * mib),
   ),
