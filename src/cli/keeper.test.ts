@@ -50,8 +50,8 @@ async function kept(lives: Life[], options: Partial<KeepOptions> = {}) {
   return { code, notes, pauses, childrenEnded: ended };
 }
 
-test("a start that fails says why by its exit code, and is not tried again", async () => {
-  expect(await kept([{ exit: 2 }])).toEqual({ code: 2, notes: [], pauses: [], childrenEnded: 0 });
+test("a start that fails says why by its exit code, is not tried again, and leaves nothing running", async () => {
+  expect(await kept([{ exit: 2 }])).toEqual({ code: 2, notes: [], pauses: [], childrenEnded: 1 });
 });
 
 test("an exit after it was ready is a crash, and it is started again until it is asked to stop", async () => {
@@ -90,7 +90,7 @@ test("a signal is passed on, and main's own exit code with it", async () => {
   // Until main listens, the signal would end it as it ends any program.
   await expect.poll(() => existsSync(listens), { timeout: 60_000 }).toBe(true);
   signals.emit("SIGTERM", "SIGTERM");
-  expect(await keeping).toMatchObject({ code: 130, notes: [], childrenEnded: 0 });
+  expect(await keeping).toMatchObject({ code: 130, notes: [], childrenEnded: 1 });
   rmSync(folder, { recursive: true });
 });
 

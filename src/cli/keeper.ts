@@ -72,11 +72,15 @@ export async function keep(options: KeepOptions): Promise<number> {
       const end = await main.ended;
       served ||= end.servedMs !== undefined;
       if (asked.signal.aborted || end.stopping || end.code === 0) {
-        if (end.code === null) await endChildren();
+        // Only a main that ended well has certainly ended its children.
+        if (end.code !== 0) await endChildren();
         return end.code ?? 0;
       }
       // A start that says by its exit why it fails would say it again.
-      if (end.signal === null && !served) return end.code ?? 1;
+      if (end.signal === null && !served) {
+        await endChildren();
+        return end.code ?? 1;
+      }
       reason = wordsOf(end);
       const pauseMs = restarts.crashed(performance.now(), end.servedMs ?? 0);
       if (pauseMs === undefined) {
