@@ -10,7 +10,7 @@ const docs = ["docs/errors.md", "docs/agents.md"].map((path) => readFileSync(joi
 const inside = new Set([
   // zod's own issues
   "custom",
-  // an exchange that was given up by its caller, who knows why
+  // an exchange that was given up by its caller, which knows why
   "aborted",
   // a second activation of a run, which Restate tries again
   "run_busy",

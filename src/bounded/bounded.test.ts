@@ -113,7 +113,7 @@ describe("values", () => {
     expect((await again)?.message).toMatch(/takes more than|needs more than/);
   });
 
-  test("a schema that is none says why, and is remembered", async () => {
+  test("an invalid schema says why, and is remembered", async () => {
     const wrong = boundedSchema({ type: "nonsense" }, "2020-12");
     expect(await schemaDefect(wrong, "org")).toMatch(/type/);
     expect(await schemaDefect(wrong, "org")).toMatch(/type/);

@@ -346,8 +346,8 @@ describe("wrong use is told as such", () => {
   test.each([
     ["an answer of no tokens", ["call", "hi", "--max-tokens", "0"], "whole number"],
     ["a folder that is not there", ["deploy", "nope"], "no such file or folder"],
-    ["a limit that is none", ["runs", "list", "--limit", "ten"], "whole number"],
-    ["a state that is none", ["runs", "list", "--status", "done"], "Allowed choices are queued, running"],
+    ["a limit that is no number", ["runs", "list", "--limit", "ten"], "whole number"],
+    ["a state that does not exist", ["runs", "list", "--status", "done"], "Allowed choices are queued, running"],
   ])("%s", async (_name, words, told) => {
     await using cli = await testCli(() => page([]));
     const { code, stderr } = await cli.run(words);

@@ -69,7 +69,7 @@ function tellOnAbort(signal: AbortSignal, stop: () => Promise<void>): () => void
   return () => signal.removeEventListener("abort", onAbort);
 }
 
-/** An answer that is none, as the error that it stands for, without the credential that some engines repeat in it. */
+/** An answer that is not usable, as the error that it stands for, without the credential that some engines repeat in it. */
 export async function readRefusal(response: EgressResponse, credential?: string): Promise<EngineError> {
   const text = withoutCredential(await readStart(response, limits.errorBytes).catch(() => ""), credential);
   return refusalOf(response.status, text, retryAfterSeconds(response.headers["retry-after"]));

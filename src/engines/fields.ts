@@ -51,7 +51,7 @@ const openAiFields = [
 const openSamplers = ["top_k", "min_p", "repetition_penalty"];
 /** Whether and how a model thinks before it answers; its tokens are output, so they are within the limit. */
 const thinking = ["reasoning_effort", "chat_template_kwargs", "include_reasoning"];
-/** `cache_control` marks inside messages and tools: free where nobody bills for writing a cache. */
+/** `cache_control` marks inside messages and tools: free where writing a cache is not billed. */
 const ownCache = "cache_control";
 
 const fieldsOf: Record<Software, readonly string[]> = {

@@ -10,7 +10,7 @@ import { isIP } from "node:net";
 
 export const mostHosts = 16;
 
-/** The spelling that is stored and compared; undefined when it is none of the forms above. */
+/** The spelling that is stored and compared; undefined when it has none of the forms above. */
 export function canonicalHost(text: string): string | undefined {
   const plain = text.startsWith("http://");
   const bare = plain ? text.slice("http://".length) : text;

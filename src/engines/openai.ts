@@ -85,8 +85,8 @@ class OpenAiEngine implements Engine {
   }
 
   /**
-   * Without it a first call could go out unsalted, and see in another project's cache. Throws EngineError where nobody
-   * answers; an endpoint that refuses the question is not vLLM.
+   * Without it a first call could go out unsalted, and see in another project's cache. Throws EngineError where the endpoint
+   * does not answer; one that refuses the question is not vLLM.
    */
   #firstLook(): Promise<void> {
     return this.#look().then(

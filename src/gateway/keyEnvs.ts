@@ -35,7 +35,7 @@ const providers: Record<string, string[]> = {
 const neverKeys =
   /^(LINESHAFT|RESTATE|PG|POSTGRES|NODE|NPM|AWS|AZURE|GOOGLE|GCP|GCLOUD|GITHUB|GITLAB|CI|SSH|DOCKER|KUBERNETES|VAULT|REDIS|MYSQL|MONGO)(_|$)|^PG[A-Z]|^(PATH|HOME|USER|SHELL|PWD|HOSTNAME|TERM|LANG)$|DATABASE|PASSWORD|PASSWD|_URL$|_URI$|_DSN$/i;
 
-/** What is not a key of a provider by its name, whoever lists it. */
+/** What is not a key of a provider by its name, even when the operator lists it. */
 export function isNeverKey(variable: string): boolean {
   return neverKeys.test(variable);
 }

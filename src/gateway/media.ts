@@ -9,7 +9,7 @@ import { limits } from "./limits.ts";
 import { invalid, type Medium } from "./protocol/content.ts";
 import type { CallRequest } from "./types.ts";
 
-/** Media types by kind; what a browser or an engine would run (SVG, HTML) is none of them. */
+/** Media types by kind; what a browser or an engine would run (SVG, HTML) is not among them. */
 const types: Record<MediaKind, readonly string[]> = {
   image: ["image/png", "image/jpeg", "image/gif", "image/webp"],
   audio: [

@@ -48,7 +48,7 @@ describe("response formats", () => {
     expect(check(body, output)).rejects.toEqual(expect.objectContaining({ status: 502, code: "output_invalid" })),
   );
 
-  test("a schema that is none is refused before any engine", async () => {
+  test("an invalid schema is refused before any engine", async () => {
     for (const wrong of [{ type: "nonsense" }, { $ref: "#/nowhere" }, { properties: 5 }])
       await expect(outputCheck({ response_format: format(wrong) }, "org")).rejects.toEqual(
         expect.objectContaining({ status: 400, code: "invalid_json_schema", param: "response_format" }),

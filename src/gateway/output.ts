@@ -28,7 +28,7 @@ export interface OutputCheck {
   tools: Map<string, Schema | undefined> | undefined;
 }
 
-/** Reads the promises out of a request. Throws a 400 when a schema is none or passes a bound. */
+/** Reads the promises out of a request. Throws a 400 when a schema is invalid or passes a bound. */
 export async function outputCheck(body: Json, organisation: string): Promise<OutputCheck | undefined> {
   const format = body["response_format"] as
     | { type: string; json_schema?: { schema?: Json | boolean } }

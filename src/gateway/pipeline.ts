@@ -126,7 +126,7 @@ class Pipeline {
   async call(request: CallRequest): Promise<CallAnswer> {
     if (this.closing.aborted) throw shuttingDown();
     if (this.#storage?.full) throw storageFull();
-    // What its answer has to be is read first: a schema that is none starts no call.
+    // The demands on its answer are read first: an invalid schema starts no call.
     const check = await this.#promised(request);
     if (this.closing.aborted) throw shuttingDown();
     const call = this.#begin(request, check);

@@ -19,7 +19,7 @@ export interface CallRequest {
   deadlineMs?: number;
   /** Among the calls of its tenant alone: higher goes first, 0 by default. */
   priority?: number;
-  /** Nobody waits for it: it goes after the calls that people wait for. */
+  /** No person waits for it: it goes after the calls that people wait for. */
   batch?: boolean;
   /** Given where the caller must find the call again (a step of a run); made by the pipeline otherwise. */
   id?: string;

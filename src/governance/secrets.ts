@@ -1,7 +1,7 @@
 // Secrets: credentials that a project's tools send. One belongs to one project and to a list of hosts; it is revealed only for an
 // address that one of those hosts covers, at the moment a request leaves.
 //
-// State of a secret: set -> (replaced by a new row | removed) -> its value erased, the row kept as a record of who and when.
+// State of a secret: set -> (replaced by a new row | removed) -> its value erased, the row kept as a record of its author and time.
 //
 // The value is sealed with AES-256-GCM under the installation's key (secrets.json in the home). Project, name and hosts are
 // authenticated with it, so that a row that was changed in the database, or moved to another project, cannot be unsealed.
@@ -101,7 +101,7 @@ export class Secrets {
     return rows.map(secretOf);
   }
 
-  /** Removes it and erases its value; undefined when there is none of that name. */
+  /** Removes it and erases its value; undefined when no secret has that name. */
   async remove(of: SecretName): Promise<Secret | undefined> {
     const { rows } = await this.#db.query<SecretRow>(
       `update secrets set removed_at = now(), sealed = null where project = $1 and name = $2 and removed_at is null
@@ -173,7 +173,7 @@ function bound({ project, name, hosts }: SecretName & { hosts: string[] }): Buff
   return Buffer.from(JSON.stringify([project, name, hosts]));
 }
 
-/** Throws SecretError that names the host that is none. */
+/** Throws SecretError that names the host that cannot be read. */
 function canonicalHosts(hosts: string[]): string[] {
   const canonical = hosts.map((host) => {
     const found = canonicalHost(host);

@@ -1,4 +1,4 @@
-// Holds of which nobody knows whether they were taken: the connection ended while the database worked on them. Their callers were
+// Holds that may or may not have been taken: the connection ended while the database worked on them. Their callers were
 // refused, so whatever stands of them must end. They are ended as soon as the database answers; when this process ends before, its
 // lock is free and the sweep of another settles them in full.
 import { isRowRefused } from "../store/index.ts";

@@ -151,7 +151,7 @@ export class Attempts {
     const { rows } = await this.#db
       .query<HoldRow>("select * from hold_attempts($1, $2)", [this.owner, items])
       .catch((error: unknown) => {
-        // Nobody is told that these are held, and they may be.
+        // The callers are told that these are not held, although they may be.
         if (isOutcomeUnknown(error)) this.#doubtful.add(requests);
         throw error;
       });

@@ -55,7 +55,7 @@ export interface Call {
   prompt: PromptBlocks[];
   /** Higher goes first, within its tenant only; 0 by default. */
   priority?: number;
-  /** Nobody waits for it: it goes after the calls that people wait for, whichever tenant's they are. */
+  /** No person waits for it: it goes after the calls that people wait for, whichever tenant's they are. */
   batch?: boolean;
   /** Latest useful time of the first token, absolute. A call that cannot make it is refused at once. */
   deadlineMs?: number;

@@ -62,7 +62,7 @@ async function cached(secret: string, model: string, about: string, headers: Rec
   return answer.usage!.prompt_tokens_details!.cached_tokens!;
 }
 
-/** Tokens that nobody can help to share: fewer than a block. */
+/** Tokens that are shared all the same: fewer than a block. */
 const nothing = 32;
 /** Most of the prompt. */
 const most = 100;

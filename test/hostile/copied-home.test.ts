@@ -32,7 +32,7 @@ test("beside its original it is refused; adopted it goes its own way, and the or
   const copy = join(folder, "copy");
   cpSync(home, copy, { recursive: true, filter: (path) => !path.endsWith(".sock") });
   await using original = await startInstance({ home });
-  // What a copy of a running home has: who runs, and the database's own record of its process.
+  // What a copy of a running home has: the running process's record, and the database's own.
   for (const name of ["run/children.json", "run/main.json", "postgres/postmaster.pid"])
     cpSync(join(home, name), join(copy, name));
   const children = await childrenOf(original);

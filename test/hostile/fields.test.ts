@@ -90,7 +90,7 @@ describe("what an owner allows an engine", () => {
     "cache_salt",
     "lora_path",
     "priority",
-  ])("%s can be allowed by nobody", async (field) => {
+  ])("%s can be allowed by no owner", async (field) => {
     await using at = await testGateway();
     await using engine = await scriptedEngine({}, ["qwen"]);
     const refused = await addEngine(at, engine.url, [field]);

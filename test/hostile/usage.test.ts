@@ -153,7 +153,7 @@ test("a settlement that the database refuses for its data is settled for what wa
   expect(at.alarms.list()).toMatchObject([{ code: "settlement_refused", subject: "scripted" }]);
 });
 
-describe("usage that is none", () => {
+describe("usage that cannot be read", () => {
   const chunk = (more: object) =>
     `data: ${JSON.stringify({ id: "c", object: "chat.completion.chunk", created: 1, model: "scripted", ...more })}\n\n`;
   const text = (content: string, finish: string | null = null) => ({

@@ -75,7 +75,7 @@ function streamOf(bytes: ByteStream): ReadableStream<Uint8Array<ArrayBuffer>> {
 /** Why a tool server could not be reached, as the end of a sentence that names it. */
 export class ToolConnectionError extends Error {}
 
-/** The egress speaks of engines; here the other side is a tool server, and whoever calls knows its name. */
+/** The egress speaks of engines; here the other side is a tool server, whose name the caller knows. */
 async function asToolServer<Answer>(work: Promise<Answer>): Promise<Answer> {
   try {
     return await work;

@@ -41,7 +41,7 @@ export function listStates(dir: string): Set<string> {
   return new Set(names.map((name) => name.slice(0, -".json".length)));
 }
 
-/** A state that another version kept under other rules: it must serve nobody, so it is removed. */
+/** A state that another version kept under other rules: no call may use it, so it is removed. */
 export class SupersededStateError extends Error {
   constructor(version: number) {
     super(`it is of version ${version}, not ${sidecarVersion}`);
@@ -49,7 +49,7 @@ export class SupersededStateError extends Error {
   }
 }
 
-/** Reads what a state is. Throws when the sidecar is none, or the state is not of the size it had; SupersededStateError by its version. */
+/** Reads what a state is. Throws when the sidecar cannot be read, or the state has another size than it had; SupersededStateError by its version. */
 export function readSidecar(dir: string, id: string): KvFile {
   const at = sidecarPath(dir, id);
   const said: unknown = JSON.parse(readFileSync(at, "utf8"));

@@ -131,7 +131,7 @@ describe("KV files", () => {
     expect(openStore().usage().files).toBe(0);
   });
 
-  it("of a version that shared within an organisation serve nobody, and are removed", async () => {
+  it("of a version that shared within an organisation are not used, and are removed", async () => {
     const store = openStore();
     const file = (await save(store, run(0, 100)))!;
     await store.close();

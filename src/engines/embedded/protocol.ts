@@ -115,7 +115,7 @@ export const workerStatus = z.object({
   blockTokens: z.number(),
   slots: z.number(),
   queueLimit: z.number(),
-  /** How it samples where a request says nothing, and who says so. */
+  /** How it samples where a request says nothing, and where that was read. */
   sampling: samplingDefaults.extend({ source: z.enum(["catalogue", "file", "usual"]) }),
   running: z.number(),
   waiting: z.number(),

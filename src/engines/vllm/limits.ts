@@ -21,7 +21,7 @@ export const limits = {
   reconnectMs: [50, 200, 1_000, 2_000, 5_000],
   /** Failures in a row after which what was known of the cache counts as lost. */
   failuresUntilCleared: 4,
-  /** Cache salts that are remembered, and salts seen of which nobody knows whose they are. */
+  /** Cache salts that are remembered, and salts seen whose owner is not known. */
   salts: 10_000,
   /** Between two rereadings of the stream because an unknown salt became known. */
   rereadMs: 2_000,

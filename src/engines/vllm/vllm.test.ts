@@ -285,7 +285,7 @@ describe("its events", () => {
   const tokens = [1, 2, 3, 4];
   const salted = (salt: string, more = {}) => storedEvent(tokens, 4, { extra_keys: [[salt]], ...more });
 
-  test("name the cacheSalt whose salt the blocks carry; a stranger's belong to nobody", async () => {
+  test("name the cacheSalt whose salt the blocks carry; a stranger's belong to no project", async () => {
     await using publisher = await testPublisher();
     const { url } = await scriptedVllm(publisher.address);
     const engine = engineAt(url);

@@ -1,4 +1,4 @@
-// Bodies while they are read: what is counted of their JSON, what is held of them in memory, and who is cut off.
+// Bodies while they are read: what is counted of their JSON, how much of them is held in memory, and which senders are cut off.
 import { EventEmitter } from "node:events";
 import type { IncomingMessage } from "node:http";
 import fc from "fast-check";

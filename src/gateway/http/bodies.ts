@@ -1,6 +1,6 @@
 // Reading bodies of requests, and how many bytes of them the process holds. A body is held from its first byte until its request has been
 // answered, as bytes, as text and parsed; a key and the process have a bound of that, so that memory does not end. Only bytes that
-// have come count, of keys that are known: who sends nothing, or has no key, takes nothing away from others.
+// have come count, of keys that are known: a sender of nothing, or one without a key, takes nothing away from others.
 import type { IncomingMessage } from "node:http";
 import { JsonBoundError, JsonMeter, nextTurn, type JsonBounds } from "../../bounded/index.ts";
 import { GatewayError } from "../errors.ts";

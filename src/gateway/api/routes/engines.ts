@@ -64,7 +64,7 @@ export function engineRoutes({ db, engines, ledger, log, alarms }: ServerDepende
       });
       const added = stored.rows.map((row) => {
         const resource = engineResource(row, cards.get(row.name), endpointsOf(engines, row.name, organisation));
-        // Addresses inside a company are for those who run it.
+        // Internal addresses are shown to owners only.
         return role === "owner" ? resource : { ...resource, urls: [] };
       });
       return c.json({ data: [...embedded, ...added], next_cursor: null }, 200);

@@ -1,4 +1,4 @@
-// Secrets of projects: who may read which host's credential is data, its value is never shown.
+// Secrets of projects: names and hosts can be read, values never.
 import { z } from "@hono/zod-openapi";
 import { secretLimits, secretNamePattern, secretValuePattern } from "../../../governance/index.ts";
 import { strict, time } from "./common.ts";
