@@ -14,6 +14,8 @@ const inside = new Set([
   "aborted",
   // a second activation of a run, which Restate tries again
   "run_busy",
+  // Restate is away: runs are in Postgres and are sent again
+  "restate_unavailable",
   // the ledger and the store found themselves inconsistent: they become `internal_error`
   "hold_missing",
   "blob_missing",
