@@ -85,6 +85,7 @@ const unreadable: [string, string][] = [
   ["200,000 values", structured(`{"a":[${"0,".repeat(200_000)}0]}`)],
   ["more than is kept", worded(limits.toolResultBytes + 1)],
   ["more than is read", worded(limits.toolAnswerBytes + 1)],
+  ["that it wants to be called again", `{"resultType":"input_required","requestState":"again"}`],
   ["no result of a tool", `{"resultType":"complete","content":"done"}`],
 ];
 
@@ -104,6 +105,10 @@ test("where its system can be asked, that settles it; a tool that knows its key 
   const told = await house.until(await start("once-keyed", { accepts_key: true }), "waiting", "failed");
   expect(told).toMatchObject({ status: "waiting", error_code: "effect_unknown" });
   expect(acted).toHaveLength(2);
+  result = unreadable.at(-1)![1];
+  const shapeless = await house.until(await start("once-shapeless", { accepts_key: true }), "waiting", "failed");
+  expect(shapeless).toMatchObject({ status: "waiting", error_code: "effect_unknown" });
+  expect(acted).toHaveLength(3);
 });
 
 test("a credential of digits inside numbers is taken out, and the effect is called once", async () => {

@@ -4,7 +4,13 @@
 // One client per server and secret, made when first used and dropped when it fails. A definition is compared with what the agent
 // was published with before its tool is called; a server that changed a tool is not called, whatever it promises now.
 import { createHash } from "node:crypto";
-import { Client, StreamableHTTPClientTransport, SdkError, ProtocolError } from "@modelcontextprotocol/client";
+import {
+  Client,
+  StreamableHTTPClientTransport,
+  SdkError,
+  SdkErrorCode,
+  ProtocolError,
+} from "@modelcontextprotocol/client";
 import type { CallToolResult, jsonSchemaValidator, Tool } from "@modelcontextprotocol/client";
 import { checkValues } from "../../gateway/values.ts";
 import { SecretError, type Secrets } from "../../governance/index.ts";
@@ -194,6 +200,8 @@ export class ToolClient {
         versionNegotiation: { mode: "auto", probe: { timeoutMs: 5_000 } },
         listMaxPages: limits.toolListPages,
         jsonSchemaValidator: unchecked,
+        // The library would call a tool again, ten times over, because its server asks for more input. An agent has none to give.
+        inputRequired: { autoFulfill: false },
       },
     );
     const transport = new StreamableHTTPClientTransport(new URL(server.url), {
@@ -239,6 +247,10 @@ class AnswerDefectError extends Error {}
 /** What is wrong with an answer that came, as a sentence; undefined when none came. */
 function answerDefect(error: unknown): string | undefined {
   if (error instanceof AnswerDefectError) return error.message;
+  if (error instanceof SdkError && error.code === SdkErrorCode.InvalidResult)
+    return "The answer does not have the shape of a tool's result in MCP.";
+  if (error instanceof SdkError && error.code === SdkErrorCode.UnsupportedResultType)
+    return "The tool asks for input or for another kind of answer, which agents do not give.";
   if (!(error instanceof AnswerTooLongError)) return undefined;
   return `The answer is too long: more than ${limits.toolResultBytes} bytes. Ask for less.`;
 }

@@ -84,6 +84,8 @@ const words: Record<string, Words> = {
   secret_host_refused: ["a secret is not for that host", "The message has the command that sets it for the host."],
   secret_unreadable: ["a secret cannot be read", "The message has the command that sets it again."],
   effect_not_found: ["an effect that was done is not found again", "Look at the tool's own records."],
+  lookup_failed: ["a lookup did not say whether an effect happened", "Look at the tool's own records."],
+  tool_unknown: ["a step names a tool that there is not", "Publish the agent again."],
   step_unstorable: ["what a step answered cannot be stored", "Make the answer flatter and smaller."],
   home_copied: ["the home was copied", "The run goes on in the original home."],
   key_revoked: ["its key was revoked", "Start the run again with another key."],
