@@ -28,6 +28,9 @@ export const limits = {
   /** What may come of a body after it was refused, before its connection is closed. */
   discardedBytes: 64 * 1024 * 1024,
   discardMs: 10_000,
+  /** Answers to creations that may be sent again (`Idempotency-Key`): so many of one organisation, for a day. */
+  creationsRemembered: 1_000,
+  creationRememberedMs: 24 * 3_600_000,
   /** A model's name as callers write it. */
   modelNameCharacters: 200,
   /** What is kept of an engine's own words: codes, finish reasons and names of fields; messages and hints. */

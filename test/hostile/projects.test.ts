@@ -1,18 +1,18 @@
 // What one project sees of another in the same organisation: nothing. An owner sees the organisation, a member's key its own project:
 // live events (also those that are replayed), calls, the overview, the bill, budgets, agents and search.
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { programKey } from "../../src/gateway/scheduling/prompts.ts";
 import { hello, testGateway, type TestGateway } from "../../src/gateway/testing.ts";
+import type { CallRequest } from "../../src/gateway/types.ts";
 
 let at: TestGateway;
 let theirs: { secret: string; id: string; project: string };
 let ours: { secret: string; id: string };
+let sessions: { ours: string; oursOfKey: string; theirs: string; strangers: string };
 beforeAll(async () => {
-  const sequences = ["run_ours", "ORG/client/session", "org_stranger/client/session"].map((program, id) => ({
-    ...{ id, state: "idle" as const, tokens: 10, program },
-  }));
+  const sequences: { id: number; state: "idle"; tokens: number; program?: string }[] = [];
   const endpoint = { endpoint: "worker-0", role: "both" as const, state: "ready" as const, sequences };
   at = await testGateway({ deployments: [{ name: "m", engine: "embedded", state: "ready", endpoints: [endpoint] }] });
-  sequences[1]!.program = `${at.principal.organisation}/client/session`;
   const { organisation, project } = at.principal;
   const tenant = await at.identity.ensureTenant({ organisation: "acme", project: "other", currency: "USD" });
   const made = await at.identity.createKey({
@@ -21,6 +21,16 @@ beforeAll(async () => {
     name: "theirs",
     role: "member",
   });
+  const session = (changes: object) =>
+    programKey({ principal: at.principal, program: "session", ...changes } as unknown as CallRequest);
+  sessions = {
+    ours: session({})!,
+    oursOfKey: session({ cacheScope: "key" })!,
+    theirs: session({ principal: { ...at.principal, project: tenant.project.id } })!,
+    strangers: session({ principal: { ...at.principal, project: "prj_stranger" } })!,
+  };
+  for (const program of ["run_ours", ...Object.values(sessions)])
+    sequences.push({ id: sequences.length, state: "idle", tokens: 10, program });
   const own = await at.identity.createKey({ organisation, project, name: "ours", role: "member" });
   theirs = { secret: made.secret, id: made.key.id, project: tenant.project.id };
   ours = { secret: own.secret, id: own.key.id };
@@ -89,9 +99,11 @@ test("status: whose conversation lies in a sequence is shown to its own side alo
   );
   const programs = async (secret: string) =>
     (await as(secret, "/api/status")).body.deployments[0].endpoints[0].sequences.map((one: any) => one.program);
-  expect(await programs(theirs.secret)).toEqual([undefined, undefined, undefined]);
-  expect(await programs(ours.secret)).toEqual(["run_ours", undefined, undefined]);
-  expect(await programs(at.key)).toEqual(["run_ours", `${organisation}/client/session`, undefined]);
+  const none = [undefined, undefined, undefined, undefined];
+  expect(await programs(theirs.secret)).toEqual([undefined, ...none]);
+  expect(await programs(ours.secret)).toEqual(["run_ours", ...none]);
+  const seen = [sessions.ours, sessions.oursOfKey, sessions.theirs];
+  expect(await programs(at.key)).toEqual(["run_ours", ...seen, undefined]);
 });
 
 test("budgets: those that its own calls count against", async () => {

@@ -3,10 +3,12 @@
 //
 // A room's routes carry their whole path (`/api/runs`), ask `c.var.principal` who calls (the server has authenticated before),
 // and throw ApiError (or any GatewayError); they never build an error answer themselves.
+import { hash } from "node:crypto";
 import { OpenAPIHono, type createRoute, type z } from "@hono/zod-openapi";
 import type { Context, MiddlewareHandler } from "hono";
 import type { Principal } from "../../governance/types.ts";
 import { GatewayError } from "../errors.ts";
+import { limits } from "../limits.ts";
 import { apiError, strict } from "./schemas.ts";
 
 export { GatewayError as ApiError } from "../errors.ts";
@@ -126,14 +128,20 @@ export function page<Row extends { id: string }, Item>(
   return { data: shown.map(toItem), next_cursor: rows.length > limit ? (shown.at(-1)?.id ?? null) : null };
 }
 
-const rememberedMs = 24 * 3600 * 1000;
-const rememberedMost = 1000;
-const remembered = new Map<string, { at: number; body: string; answer: Promise<unknown> }>();
+interface Creation {
+  at: number;
+  /** Of the body, which may be long. */
+  digest: string;
+  answer: Promise<unknown>;
+}
+
+/** Creations of each organisation by name, oldest first. Bounded for each, so that none pushes out another's. */
+const remembered = new Map<string, Map<string, Creation>>();
 
 /**
  * A creation that may be sent again: with the same `Idempotency-Key` (and the same route, key and body) the first answer is
- * given once more. Kept in memory for a day, because one of the answers holds a secret that is never stored; what must survive
- * a restart keeps the key in its own table, as runs do.
+ * given once more. Kept in memory for a day, a bounded number for each organisation, because one of the answers holds a secret that is
+ * never stored; what must survive a restart keeps the key in its own table, as runs do.
  */
 export async function idempotent<Answer>(
   c: Context<ApiEnv>,
@@ -150,25 +158,31 @@ export async function idempotent<Answer>(
       param: "idempotency-key",
       hint: "Give at most 200, such as a UUID.",
     });
-  const name = JSON.stringify([c.var.principal.key, c.req.method, c.req.path, key]);
-  const text = JSON.stringify(body);
-  const known = remembered.get(name);
-  if (known && Date.now() - known.at < rememberedMs) {
-    if (known.body === text) return known.answer as Promise<Answer>;
+  const { organisation, key: caller } = c.var.principal;
+  const name = JSON.stringify([caller, c.req.method, c.req.path, key]);
+  const digest = hash("sha256", JSON.stringify(body), "base64");
+  const creations = remembered.get(organisation) ?? new Map<string, Creation>();
+  remembered.set(organisation, creations);
+  const now = Date.now();
+  for (const [oldest, { at }] of creations) {
+    if (now - at < limits.creationRememberedMs) break;
+    creations.delete(oldest);
+  }
+  const known = creations.get(name);
+  if (known?.digest === digest) return known.answer as Promise<Answer>;
+  if (known)
     throw new GatewayError({
       status: 409,
       code: "idempotency_mismatch",
       message: "This Idempotency-Key was used with another body.",
       hint: "Use a new key for a new request.",
     });
-  }
   const answer = create();
-  remembered.set(name, { at: Date.now(), body: text, answer });
+  const creation = { at: now, digest, answer };
+  creations.set(name, creation);
   // A creation that failed made nothing: the next try is a new one.
-  answer.catch(() => remembered.delete(name));
-  for (const oldest of remembered.keys()) {
-    if (remembered.size <= rememberedMost) break;
-    remembered.delete(oldest);
-  }
+  answer.catch(() => creations.get(name) === creation && creations.delete(name));
+  const [oldest] = creations.keys();
+  if (creations.size > limits.creationsRemembered) creations.delete(oldest!);
   return answer;
 }

@@ -27,8 +27,8 @@ export function statusRoutes({ db, identity, alarms, status: read }: ServerDepen
 }
 
 /**
- * Whose conversation lies in a sequence is shown to its own side alone: a run to its project's members and its organisation's owners, a
- * client's session, whose name holds no project, to its organisation's owners.
+ * Names of conversations in sequences are shown to their own side alone: a run to the members of its project and the owners of its
+ * organisation, a client's session, whose name begins with its project (`programKey`), to the owners of that project's organisation.
  */
 async function withOwnPrograms(
   db: Database,
@@ -40,12 +40,12 @@ async function withOwnPrograms(
     .flatMap(({ program }) => program ?? []);
   if (programs.length === 0) return deployments;
   const { rows } = await db.query<{ id: string }>(
-    "select id from runs where id = any($3) and organisation = $1 and ($2::text is null or project = $2)",
-    [...reachOf(principal), programs],
+    `select id from runs where id = any($3) and organisation = $1 and ($2::text is null or project = $2)
+     union all select id from projects where id = any($4) and organisation = $1 and $2::text is null`,
+    [...reachOf(principal), programs, programs.flatMap((program) => projectOf(program) ?? [])],
   );
-  const runs = new Set(rows.map(({ id }) => id));
-  const sessions = principal.role === "owner" ? `${principal.organisation}/` : undefined;
-  const isOwn = (program: string) => runs.has(program) || (sessions !== undefined && program.startsWith(sessions));
+  const own = new Set(rows.map(({ id }) => id));
+  const isOwn = (program: string) => own.has(projectOf(program) ?? program);
   return deployments.map((deployment) => ({
     ...deployment,
     endpoints: deployment.endpoints.map((endpoint) => ({
@@ -58,4 +58,10 @@ async function withOwnPrograms(
       }),
     })),
   }));
+}
+
+/** The project that the name of a client's session begins with; undefined for runs. */
+function projectOf(program: string): string | undefined {
+  const end = program.indexOf("/");
+  return end < 0 ? undefined : program.slice(0, end);
 }
