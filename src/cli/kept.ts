@@ -16,6 +16,8 @@ export class Kept {
   /** `onGone` is called when the keeper has ended, whatever ended it: nothing would start this process again or pass signals on. */
   watch(onGone: () => void): void {
     if (!this.#kept) return;
+    // It may have ended while this process was loading: `disconnect` was emitted before anything listened.
+    if (!process.connected) return onGone();
     process.once("disconnect", onGone);
     // The channel must not keep a process alive that has nothing else to do.
     process.channel?.unref();

@@ -7,7 +7,7 @@ const published = (name: string, yaml: () => string, status = 400): HostileInput
   method: "POST",
   path: "/api/agents",
   body: () => JSON.stringify({ manifest: yaml() }),
-  statuses: [status],
+  status,
 });
 
 const head = "kind: Agent\nname: a\ninstructions: Answer.\n";

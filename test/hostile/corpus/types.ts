@@ -21,6 +21,6 @@ export interface HostileInput extends Sent {
   prepare?: readonly Sent[];
   /** How the scripted engine answers meanwhile: an engine may be hostile too. */
   engine?: () => Script;
-  /** Statuses that are right. No input of the corpus may be answered with 500. */
-  statuses: readonly number[];
+  /** The one status that is right: a bound that is removed shows by another. No input of the corpus may be answered with 500. */
+  status: number;
 }
