@@ -9,6 +9,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Status } from "../../src/gateway/api/schemas.ts";
 import { freePort, startInstance, type Instance } from "../setup/instance.ts";
 
+const hangMs = 60_000;
 const launcher = fileURLToPath(new URL("../../bin/lineshaft", import.meta.url));
 
 let folder: string;
@@ -42,13 +43,16 @@ test("beside its original it is refused; adopted it goes its own way, and the or
   const refused = spawnSync(launcher, ["up"], {
     env: { ...process.env, LINESHAFT_HOME: copy, LINESHAFT_PORT: String(port) },
     encoding: "utf8",
+    // A start that is not refused would run on.
+    timeout: hangMs,
+    killSignal: "SIGTERM",
   });
   expect(refused.status).toBe(1);
   expect(refused.stderr).toMatch(/^error: This home is a copy/m);
   expect(refused.stderr).toMatch(/^ {2}next: .*lineshaft up --adopt/m);
   expect(await childrenOf(original)).toEqual(children);
 
-  const adopted = await startInstance({ home: copy, port, words: ["--adopt"] });
+  await using adopted = await startInstance({ home: copy, port, words: ["--adopt"] });
   expect(adopted.output()).toContain("an instance of its own; 0 unfinished runs");
   expect(await childrenOf(original)).toEqual(children);
   const own = await childrenOf(adopted);
@@ -58,7 +62,7 @@ test("beside its original it is refused; adopted it goes its own way, and the or
   await adopted.end("SIGKILL");
   const moved = join(folder, "moved");
   renameSync(copy, moved);
-  const again = await startInstance({ home: moved, port });
+  await using again = await startInstance({ home: moved, port });
   expect(again.output()).toMatch(/what it left running was ended/);
   expect(await childrenOf(original)).toEqual(children);
   expect(readFileSync(join(moved, "home.json"), "utf8")).toContain(moved);

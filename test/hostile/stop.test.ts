@@ -111,8 +111,11 @@ test.each([
   ["Postgres, Restate and the worker", ["postgres", "restate", "worker-0"]],
 ])("with %s frozen", async (_what, frozen: string[]) => {
   const home = join(folder, frozen.join("-") || "none");
+  await using instance = await startInstance({ home });
+  // What a failed expectation would leave behind; undone before the instance is.
+  using left = new DisposableStack();
   const engine = await silentEngine();
-  let instance = await startInstance({ home });
+  left.defer(engine.close);
   const price = {
     currency: "USD",
     input_nano_per_million: "1000",
@@ -123,7 +126,7 @@ test.each([
   expect(added.status, await added.text()).toBe(200);
   const under = post(instance, "/v1/chat/completions", { model: "silent", messages: [{ role: "user", content: "x" }] });
   under.catch(() => {});
-  const away = neverReads(instance);
+  left.defer(neverReads(instance));
   const events = fetch(`${instance.address}/api/events`, { headers: { authorization: `Bearer ${instance.key}` } });
   await events;
   await expect.poll(() => engine.asked(), { timeout: hangMs }).toBeGreaterThan(0);
@@ -131,8 +134,11 @@ test.each([
   const status = await statusOf(instance);
   const main = status.components.find(({ name }) => name === "main")!.pid!;
   const all = tree(main);
-  for (const { name, pid } of status.components)
-    if (frozen.includes(name)) for (const one of tree(pid!)) process.kill(one, "SIGSTOP");
+  const stopped = status.components.filter(({ name }) => frozen.includes(name)).flatMap(({ pid }) => tree(pid!));
+  left.defer(() => {
+    for (const pid of stopped.filter(alive)) process.kill(pid, "SIGKILL");
+  });
+  for (const pid of stopped) process.kill(pid, "SIGSTOP");
   const begun = performance.now();
   const code = await instance.end("SIGTERM");
   const tookMs = performance.now() - begun;
@@ -140,11 +146,10 @@ test.each([
   expect(code).toBe(0);
   expect(tookMs).toBeLessThan(hangMs);
   expect(all.filter(alive)).toEqual([]);
-  away();
-  engine.close();
+  left.dispose();
 
   // The next start settles what this one could not.
-  instance = await startInstance({ home });
+  await using next = await startInstance({ home });
   expect(await openHolds(home)).toBe("0");
-  expect(await instance.end("SIGTERM")).toBe(0);
+  expect(await next.end("SIGTERM")).toBe(0);
 });
