@@ -49,8 +49,8 @@ const runSelect = `select r.id, a.name as agent, v.number as version, r.status, 
     join organisations org on org.id = r.organisation
     left join outcomes o on o.run = r.id
     cross join lateral (
-      select coalesce(sum(prompt_tokens), 0)::bigint as prompt_tokens, coalesce(sum(cached_tokens), 0)::bigint as cached_tokens,
-        coalesce(sum(output_tokens), 0)::bigint as output_tokens, coalesce(sum(price_nano), 0)::bigint as cost
+      select coalesce(sum(prompt_tokens), 0) as prompt_tokens, coalesce(sum(cached_tokens), 0) as cached_tokens,
+        coalesce(sum(output_tokens), 0) as output_tokens, coalesce(sum(price_nano), 0) as cost
       from calls where calls.run = r.id) c`;
 
 export interface Viewer {

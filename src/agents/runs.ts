@@ -174,7 +174,7 @@ export class Runs {
 
   async tokensUsed(run: string): Promise<number> {
     const { rows } = await this.#db.query<{ tokens: bigint }>(
-      "select coalesce(sum(prompt_tokens + output_tokens), 0)::bigint as tokens from calls where run = $1",
+      "select coalesce(sum(prompt_tokens + output_tokens), 0) as tokens from calls where run = $1",
       [run],
     );
     return Number(rows[0]!.tokens);

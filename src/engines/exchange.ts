@@ -126,11 +126,15 @@ class Exchange implements EngineAnswer {
   #answer: Promise<Record<string, unknown>> | undefined;
   #reported: Usage | undefined;
   #timings: Timings = {};
+  /** Characters of the answer that passed, and how many of them after the reported output last grew. */
   #characters = 0;
+  #unreported = 0;
   /** What was sent as bearer token: errors are shown without it. */
   readonly #credential: string | undefined;
   #finished = false;
   #over = false;
+  /** The answer was read to an end that its engine gave it. */
+  #whole = false;
   #cancelled: Promise<Usage | undefined> | undefined;
 
   constructor(response: EgressResponse, options: ExchangeOptions, stop: (() => Promise<void>) | undefined) {
@@ -152,7 +156,9 @@ class Exchange implements EngineAnswer {
   }
 
   usage(): Usage | undefined {
-    return this.#reported ?? (this.#over ? this.#counted() : undefined);
+    if (!this.#over) return this.#reported;
+    if (!this.#reported) return this.#counted();
+    return this.#whole ? this.#reported : this.#atLeastCounted(this.#reported);
   }
 
   timings(): Timings {
@@ -173,7 +179,7 @@ class Exchange implements EngineAnswer {
       this.#response.body.abort();
       this.#over = true;
       // An answer that was to come in one piece shows nothing of how far it had got: nobody knows what was used.
-      return this.#request["stream"] === true ? this.usage() : this.#reported;
+      return this.#request["stream"] === true ? this.usage() : undefined;
     }
     const giveUp = setTimeout(() => this.#response.body.abort(), limits.drainMs);
     try {
@@ -217,6 +223,8 @@ class Exchange implements EngineAnswer {
           yield this.#note(data) ? { data } : { data, text };
         }
       }
+      // Given up from here, it has not ended, whatever some of its answers said.
+      this.#whole = this.#finished && !this.#over;
     } finally {
       this.#over = true;
     }
@@ -237,6 +245,7 @@ class Exchange implements EngineAnswer {
       if (text.length > limits.largeTextCharacters) await nextTurn();
       if (!Array.isArray(data["choices"])) throw invalidAnswer("it has no `choices`");
       this.#note(data);
+      this.#whole = true;
       return data;
     } finally {
       this.#over = true;
@@ -246,9 +255,14 @@ class Exchange implements EngineAnswer {
   /** Takes usage and counts out of an answer or chunk; true when it was changed by that. */
   #note(data: Record<string, unknown>): boolean {
     let changed = false;
+    let grew = false;
     if (data["usage"] !== undefined && data["usage"] !== null) {
       const said = usageOf(data);
-      if (said) this.#reported = laterUsage(this.#reported, said);
+      if (said) {
+        const before = this.#reported?.outputTokens ?? 0;
+        this.#reported = laterUsage(this.#reported, said);
+        grew = this.#reported.outputTokens > before;
+      }
       if (data["lineshaft"] !== undefined) {
         this.#timings = timingsOf(data);
         // Between our own processes only: callers get OpenAI's shape.
@@ -256,12 +270,24 @@ class Exchange implements EngineAnswer {
         changed = true;
       }
     }
-    if (this.#reported === undefined) this.#characters += textLength(data);
+    const characters = textLength(data);
+    this.#characters += characters;
+    this.#unreported = grew ? 0 : this.#unreported + characters;
     const choices = data["choices"];
     if (Array.isArray(choices))
       for (const choice of choices as { finish_reason?: unknown }[])
         if (choice?.finish_reason !== null && choice?.finish_reason !== undefined) this.#finished = true;
     return changed;
+  }
+
+  /**
+   * Of an answer that did not end by itself. Some engines report usage before the first token, or repeat that report, so what passed
+   * after the reported output last grew is counted beside it; the count of the whole answer is the most that this makes of it.
+   */
+  #atLeastCounted(reported: Usage): Usage {
+    const whole = estimateTokens(this.#characters);
+    const outputTokens = Math.min(whole, reported.outputTokens + estimateTokens(this.#unreported));
+    return outputTokens > reported.outputTokens ? { ...reported, outputTokens, source: "counted" } : reported;
   }
 
   #counted(): Usage {

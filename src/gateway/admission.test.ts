@@ -30,6 +30,12 @@ test("of a large body its length is a bound as well, never a lower one", () => {
   for (const body of [
     chat("x".repeat(20_000)),
     chat('\u00fc"\n'.repeat(9_000), { tools }),
+    chat("hi", { documents: [{ text: "z".repeat(20_000) }] }),
+    chat("hi", { chat_template_kwargs: { note: "z".repeat(20_000) } }),
+    chat("hi", { response_format: { type: "json_schema", json_schema: { name: "n".repeat(20_000) } } }),
+    chat("hi", { documents: [{ text: "z".repeat(20_000) }] }),
+    chat("hi", { chat_template_kwargs: { note: "z".repeat(20_000) } }),
+    chat("hi", { response_format: { type: "json_schema", json_schema: { name: "n".repeat(20_000) } } }),
     chat([
       { type: "image_url", image_url: { url: "http://x" } },
       { type: "text", text: "y".repeat(20_000) },

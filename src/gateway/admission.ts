@@ -12,19 +12,20 @@ import { invalid, type CallBody } from "./protocol/openai.ts";
 
 type Json = Record<string, unknown>;
 
+/** Fields beside the messages that a template may print into the prompt, indented, which at most doubles them. */
+const printedFields = ["tools", "response_format", "documents", "chat_template_kwargs"];
+
 /** Most tokens that a prompt of this body can have. */
 export function promptTokensBound(endpoint: Protocol, body: Json): number {
   let tokens: number = limits.templateTokens;
-  if (endpoint === "completions") return tokens + promptBound(body["prompt"]);
+  if (endpoint === "completions")
+    return tokens + promptBound(body["prompt"]) + (body["suffix"] ? bytesOf(body["suffix"]) : 0);
   for (const message of body["messages"] as Json[]) {
     tokens += limits.templateTokensPerMessage + contentBound(message["content"]);
     for (const field in message)
       if (field !== "role" && field !== "content" && message[field] !== null) tokens += bytesOf(message[field]);
   }
-  // Templates print tools indented, which at most doubles them; a schema may be put into the prompt as well.
-  if (body["tools"]) tokens += 2 * Buffer.byteLength(JSON.stringify(body["tools"]));
-  if (body["response_format"]) tokens += 2 * Buffer.byteLength(JSON.stringify(body["response_format"]));
-  for (const field of ["documents", "chat_template_kwargs"]) if (body[field]) tokens += 2 * bytesOf(body[field]);
+  for (const field of printedFields) if (body[field]) tokens += 2 * bytesOf(body[field]);
   return tokens;
 }
 
@@ -38,7 +39,7 @@ const largeBodyBytes = 16 * 1024;
 export function receivedTokensBound(endpoint: Protocol, body: Json, bytes: number | undefined): number {
   // Base64 of a medium is no text: what it costs as a prompt is bound by itself.
   if (bytes === undefined || bytes < largeBodyBytes || holdsMedia(body)) return promptTokensBound(endpoint, body);
-  const doubled = body["tools"] || body["response_format"] ? 2 : 1;
+  const doubled = printedFields.some((field) => body[field]) ? 2 : 1;
   let tokens = limits.templateTokens + doubled * bytes;
   if (endpoint === "chat") tokens += limits.templateTokensPerMessage * (body["messages"] as Json[]).length;
   return tokens;
@@ -107,6 +108,23 @@ export function answersAsked(body: Json): number {
     prompts *
     Math.max((body["n"] as number | null | undefined) ?? 1, (body["best_of"] as number | null | undefined) ?? 1)
   );
+}
+
+/**
+ * Refuses more output than any model writes: nothing but a mistake asks for it, and its hold would be held in full by every budget.
+ * An answer is at most the model's context, where that is known; all answers together have a bound of their own.
+ */
+export function checkOutputTokens(body: Json, outputTokens: number, answers: number, context: number | undefined) {
+  const param = (body["max_completion_tokens"] ?? undefined) === undefined ? "max_tokens" : "max_completion_tokens";
+  if (askedOutputTokens(body) !== undefined && context !== undefined && outputTokens > context)
+    throw invalid(
+      param,
+      `\`${param}\` is ${outputTokens}, and the model's context has ${context} tokens: ask for fewer.`,
+    );
+  const { outputTokensMost: most } = limits;
+  if (outputTokens * answers <= most) return;
+  const times = answers > 1 ? ` for each of ${answers} answers` : "";
+  throw invalid(param, `\`${param}\` is ${outputTokens}${times}; a call may ask for ${most} output tokens in all.`);
 }
 
 /**

@@ -9,18 +9,25 @@ import type {
   Timings,
   Usage,
 } from "../engines/index.ts";
-import { formatMoney, worstCase } from "../ledger/index.ts";
+import { formatMoney, holdNanoMost, worstCase } from "../ledger/index.ts";
 import type { Ledger, RateCard, Scope } from "../ledger/index.ts";
 import type { CallTimings } from "../scheduler/index.ts";
 import type { Alarms, Logger, Metrics } from "../telemetry/index.ts";
-import { answersAsked, askedOutputTokens, holdsMedia, receivedTokensBound, withOutputLimit } from "./admission.ts";
+import {
+  answersAsked,
+  askedOutputTokens,
+  checkOutputTokens,
+  holdsMedia,
+  receivedTokensBound,
+  withOutputLimit,
+} from "./admission.ts";
 import { asGatewayError } from "./errors.ts";
 import { lateFirstToken } from "./firstToken.ts";
 import type { GatewayError } from "./errors.ts";
 import { pooledId } from "./ids.ts";
 import { limits } from "./limits.ts";
 import { phasesOf } from "./phases.ts";
-import { budgetRefusal, whyAborted } from "./refusals.ts";
+import { budgetRefusal, callTooDear, whyAborted } from "./refusals.ts";
 import { faultOf, ofEndpoint, refusesRequest } from "./scheduling/faults.ts";
 import { Placer } from "./scheduling/placer.ts";
 import type { Dispatcher } from "./scheduling/dispatcher.ts";
@@ -29,7 +36,7 @@ import type { LegRequest } from "./scheduling/split.ts";
 import { Settling, type Settled } from "./settling.ts";
 import type { AdmittedAttempt, AttemptState, Begun, CallState, EndedAttempt, Outcome } from "./state.ts";
 import type { CallRequest } from "./types.ts";
-import { billedUsage, usedBy } from "./usage.ts";
+import { billedUsage, settledUsage, usedBy } from "./usage.ts";
 
 export class Attempts {
   readonly #engines: EngineRegistry;
@@ -87,9 +94,11 @@ export class Attempts {
       limited = withOutputLimit(protocol, asked, facts, (await count()) ?? Math.ceil(promptTokens / 3));
     const answers = answersAsked(asked);
     const outputTokens = limited.outputTokens * answers;
+    checkOutputTokens(asked, limited.outputTokens, answers, facts?.contextTokens);
     const id = pooledId("att");
     const hold = async (tokens: number) => {
       const heldNano = worstCase({ promptTokens: tokens * answers, maxOutputTokens: outputTokens }, card);
+      if (heldNano > holdNanoMost) throw callTooDear(heldNano, holdNanoMost, card.currency);
       const scopes = scopesOf(call.request);
       const result = await this.#ledger.hold({
         ...{ attempt: id, call: call.id, organisation, project, scopes, amountNano: heldNano, rateCard: card },
@@ -130,7 +139,7 @@ export class Attempts {
       admitted.moments.placed = call.now();
       return { ...admitted, placement, tokens: prompt.tokens };
     } catch (error) {
-      await this.#settling.giveBack(call.id, admitted);
+      await this.#settling.giveBack(call, admitted);
       this.#metrics.holdClosed();
       throw error;
     }
@@ -234,7 +243,7 @@ export class Attempts {
     const told = outcome === "completed" ? answer?.usage() : await answer?.cancel();
     // Nobody had asked the decoder yet: what there is to pay for is what was computed for it.
     const known = told ? (split?.billed(told) ?? told) : outcome === "cancelled" ? split?.usage : undefined;
-    const used = usedBy(attempt, answer, outcome, known);
+    const used = usedBy(attempt, outcome, known);
     const expected = billedUsage(attempt, used.usage);
     endpoint.running--;
     moments.ended ||= call.now();
@@ -251,10 +260,9 @@ export class Attempts {
     if (told?.source === "engine" && predictedTokens !== undefined)
       this.#metrics.cachedGap(endpoint.endpoint, predictedTokens, expected.cachedTokens);
     if (cut) this.#ignoredLimit(call, attempt);
-    const settled = await this.#settling.settle(call.id, attempt, used);
+    const settled = await this.#settling.settle(call, attempt, used);
     const priceNano = settled.amountNano;
-    // What is recorded is what the ledger took, also where it took the whole hold.
-    const usage: Usage = { ...expected, ...settled.tokens };
+    const usage = settledUsage(expected, settled);
     if (settled.claimed || settled.suspenseNano > 0n) this.#claimedTooMuch(call, attempt, settled);
     moments.settled = call.now();
     this.#metrics.holdClosed();

@@ -56,6 +56,14 @@ export const limits = {
   defaultOutputTokens: 4096,
   /** The same for text completions, as OpenAI has it. */
   defaultCompletionTokens: 16,
+  /** Most output tokens of one call, over all its answers: no model's context is longer. Answers to one prompt, and prompts of one call. */
+  outputTokensMost: 10_000_000,
+  answersPerPrompt: 128,
+  promptsPerCall: 2_048,
+  /** Tries of a settlement before its caller is answered, and the pauses between those after it. */
+  settleTries: 3,
+  settleAgainMs: 1_000,
+  settleAgainMostMs: 60_000,
   /** Room kept for the answer when a prompt nearly fills a context whose tokens could only be guessed. */
   leastOutputTokens: 16,
   /** Tokens that a chat template puts around a message, at most. */

@@ -150,3 +150,12 @@ export function unauthenticated(given: boolean): GatewayError {
     hint: "Send `authorization: Bearer KEY`; the first key is in LINESHAFT_HOME/credentials.",
   });
 }
+
+/** No call is worth so much: its price or its size is wrong, and its hold would fill every budget. */
+export function callTooDear(heldNano: bigint, mostNano: bigint, currency: string): GatewayError {
+  return new GatewayError({
+    status: 400,
+    code: "call_too_dear",
+    message: `This call could cost ${formatMoney(heldNano, currency)}, and a call may cost ${formatMoney(mostNano, currency)} at most. Ask for fewer \`max_tokens\` or answers; if these are as meant, the model's price is not: lineshaft engines list.`,
+  });
+}

@@ -1,17 +1,23 @@
 // The end of a hold: what was used is settled, whatever stands in the way. A settlement that fails is tried again a few times
 // before its caller is answered, then in the background until the ledger takes it. One that Postgres refuses for its data would be
-// refused for ever and leave its hold open: it is settled for what was held, and raises an alarm.
-import { billable, LedgerError } from "../ledger/index.ts";
+// refused for ever and leave its hold open: the whole hold is settled, by an amount that the database reads from the hold itself.
+import { billable, LedgerError, stuckAlarm } from "../ledger/index.ts";
 import type { Ledger, Settlement, SettlementRequest } from "../ledger/index.ts";
 import type { Alarms, Logger } from "../telemetry/index.ts";
-import type { AdmittedAttempt } from "./state.ts";
+import { limits } from "./limits.ts";
+import type { AdmittedAttempt, CallState } from "./state.ts";
 import type { SettledUsage } from "./usage.ts";
 
-const settleTries = 3;
-const settleAgainMs = 1_000;
-
 /** What was settled, or will be when the ledger takes it. */
-export type Settled = Pick<Settlement, "amountNano" | "suspenseNano" | "tokens" | "claimed">;
+export type Settled = Pick<Settlement, "amountNano" | "suspenseNano" | "tokens" | "claimed" | "usageSource">;
+
+/** A settlement on its way. Its own numbers are tried until the database refuses them, the whole hold from then on. */
+interface Pending {
+  readonly call: CallState;
+  readonly attempt: AdmittedAttempt;
+  request: SettlementRequest;
+  inFull: boolean;
+}
 
 export class Settling {
   readonly #ledger: Ledger;
@@ -25,63 +31,84 @@ export class Settling {
   }
 
   /** Settles an attempt; answers what is billed, also when the ledger has yet to take it. */
-  async settle(call: string, attempt: AdmittedAttempt, { usage, source }: SettledUsage): Promise<Settled> {
+  async settle(call: CallState, attempt: AdmittedAttempt, { usage, source }: SettledUsage): Promise<Settled> {
     const { promptTokens, cachedTokens, outputTokens } = usage;
-    let request: SettlementRequest = {
-      attempt: attempt.id,
-      tokens: { promptTokens, cachedTokens, outputTokens },
-      usageSource: source,
-    };
+    const tokens = { promptTokens, cachedTokens, outputTokens };
+    const request: SettlementRequest = { attempt: attempt.id, tokens, usageSource: source };
+    const pending: Pending = { call, attempt, request, inFull: false };
     for (let tries = 1; ; tries++) {
       try {
-        return await this.#ledger.settle(request);
+        return await this.#ask(pending);
       } catch (error) {
         this.#log.error(
-          { call, attempt: attempt.id, err: (error as Error).message },
+          { call: call.id, attempt: attempt.id, err: (error as Error).message },
           "an attempt could not be settled",
         );
-        if (isRefusedData(error)) request = this.#heldInFull(attempt, request);
-        if (tries < settleTries && !(error instanceof LedgerError)) {
+        this.#refused(pending, error);
+        if (tries < limits.settleTries && !(error instanceof LedgerError)) {
           await new Promise((resolve) => setTimeout(resolve, 100 * tries));
           continue;
         }
-        if (!(error instanceof LedgerError)) this.#later(attempt, request);
-        return billable(request.tokens, attempt.most, attempt.heldNano, attempt.card);
+        if (!(error instanceof LedgerError)) this.#later(pending, limits.settleAgainMs);
+        return expected(pending);
       }
     }
   }
 
   /** Gives back the hold of an attempt that was never sent. */
-  async giveBack(call: string, attempt: AdmittedAttempt): Promise<void> {
+  async giveBack(call: CallState, attempt: AdmittedAttempt): Promise<void> {
     try {
       await this.#ledger.void(attempt.id);
     } catch (error) {
-      this.#log.error({ call, attempt: attempt.id, err: (error as Error).message }, "a hold could not be given back");
+      this.#log.error(
+        { call: call.id, attempt: attempt.id, err: (error as Error).message },
+        "a hold could not be given back",
+      );
+      if (error instanceof LedgerError) return;
       const tokens = { promptTokens: 0, cachedTokens: 0, outputTokens: 0 };
-      if (!(error instanceof LedgerError))
-        this.#later(attempt, { attempt: attempt.id, tokens, usageSource: "counted" });
+      const request: SettlementRequest = { attempt: attempt.id, tokens, usageSource: "counted" };
+      this.#later({ call, attempt, request, inFull: false }, limits.settleAgainMs);
     }
   }
 
-  /** The hold stands until it is settled. If this process ends before, the next start settles the hold in full. */
-  #later(attempt: AdmittedAttempt, request: SettlementRequest): void {
-    const again = (error: unknown) => {
-      if (error instanceof LedgerError) return;
-      this.#later(attempt, isRefusedData(error) ? this.#heldInFull(attempt, request) : request);
-    };
-    setTimeout(() => void this.#ledger.settle(request).catch(again), settleAgainMs).unref();
+  #ask({ request, inFull }: Pending): Promise<Settlement> {
+    return inFull ? this.#ledger.settleInFull(request) : this.#ledger.settle(request);
   }
 
-  /** The settlement of an attempt whose own numbers the database does not take. */
-  #heldInFull(attempt: AdmittedAttempt, request: SettlementRequest): SettlementRequest {
+  /** The hold stands until it is settled. If this process ends before, another settles the hold in full. */
+  #later(pending: Pending, afterMs: number): void {
+    const again = (error: unknown) => {
+      if (error instanceof LedgerError) return;
+      this.#refused(pending, error);
+      this.#later(pending, Math.min(2 * afterMs, limits.settleAgainMostMs));
+    };
+    setTimeout(() => void this.#ask(pending).catch(again), afterMs).unref();
+  }
+
+  /** Goes over to the whole hold where the database does not take the attempt's own numbers. */
+  #refused(pending: Pending, error: unknown): void {
+    if (!isRefusedData(error)) return;
+    const { attempt, call } = pending;
+    const { model } = attempt.card;
+    const { organisation } = call.request.principal;
+    if (pending.inFull) return this.#alarms.raise(stuckAlarm({ attempt: attempt.id, organisation, model, error }));
+    pending.inFull = true;
+    pending.request = { ...pending.request, tokens: { ...attempt.most, cachedTokens: 0 }, usageSource: "estimated" };
     this.#alarms.raise({
       code: "settlement_refused",
       message:
         "The database refused the settlement of an attempt for its data; the whole hold was charged instead. Look for its error in the log and report it.",
-      subject: attempt.card.model,
+      subject: model,
+      organisation,
     });
-    return { ...request, tokens: { ...attempt.most, cachedTokens: 0 }, usageSource: "estimated" };
   }
+}
+
+/** What the ledger will answer when it takes the settlement. */
+function expected({ attempt, request, inFull }: Pending): Settled {
+  const { tokens, usageSource } = request;
+  if (inFull) return { amountNano: attempt.heldNano, suspenseNano: 0n, tokens, claimed: undefined, usageSource };
+  return { ...billable(tokens, attempt.most, attempt.heldNano, attempt.card), usageSource };
 }
 
 /** Postgres' classes 22 (data) and 23 (constraints), and counts that cannot be priced: trying again does not help. */

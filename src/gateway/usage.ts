@@ -1,6 +1,7 @@
 // What an attempt is settled for, and usage in OpenAI's shape for engines that give none.
-import type { EngineAnswer, Usage } from "../engines/index.ts";
+import type { Usage } from "../engines/index.ts";
 import { billable } from "../ledger/index.ts";
+import type { Settled } from "./settling.ts";
 import type { AdmittedAttempt, AttemptState, Outcome } from "./state.ts";
 
 export interface SettledUsage {
@@ -11,20 +12,15 @@ export interface SettledUsage {
 const nothing: Usage = { promptTokens: 0, cachedTokens: 0, outputTokens: 0, reasoningTokens: 0, source: "counted" };
 
 /**
- * What the engine said or what passed, where that is known. An engine that refused or could not be reached used nothing. One
- * that was given up without being able to say what it had done is settled for what was held, marked as an estimate.
+ * What the engine said or what passed, where that is known. An engine that refused or could not be reached used nothing. A call that
+ * was given up before its engine began to answer pays for its prompt at most. One that was given up later, without the engine being
+ * able to say what it had done, is settled for what was held, marked as an estimate.
  */
-export function usedBy(
-  attempt: AttemptState,
-  answer: EngineAnswer | undefined,
-  outcome: Outcome,
-  known: Usage | undefined,
-): SettledUsage {
+export function usedBy(attempt: AttemptState, outcome: Outcome, known: Usage | undefined): SettledUsage {
   if (known) return { usage: known, source: known.source };
   if (outcome === "refused") return { usage: nothing, source: "counted" };
   if (outcome === "failed" && attempt.moments.opened === 0) return { usage: nothing, source: "counted" };
-  if (outcome === "cancelled" && !answer && attempt.body.stream === true)
-    // Closed before the first byte: at most the prompt was worked on.
+  if (outcome === "cancelled" && attempt.moments.opened === 0)
     return { usage: { ...nothing, promptTokens: attempt.most.promptTokens }, source: "estimated" };
   return { usage: { ...nothing, ...attempt.most }, source: "estimated" };
 }
@@ -35,6 +31,19 @@ export function billedUsage({ most, heldNano, card }: AdmittedAttempt, usage: Us
   if (!claimed) return usage;
   const { cachedByTier: _claimed, ...rest } = usage;
   return { ...rest, ...tokens, reasoningTokens: Math.min(usage.reasoningTokens, tokens.outputTokens) };
+}
+
+/**
+ * Usage as it is recorded: what the ledger took. That is not what was expected where it took the whole hold, or where another process
+ * had settled the attempt before.
+ */
+export function settledUsage(expected: Usage, { tokens, usageSource }: Settled): Usage {
+  const { promptTokens, cachedTokens, outputTokens } = tokens;
+  const same = (["promptTokens", "cachedTokens", "outputTokens"] as const).every((of) => tokens[of] === expected[of]);
+  if (same) return expected;
+  const source = usageSource === "engine" ? "engine" : "counted";
+  const reasoningTokens = Math.min(expected.reasoningTokens, outputTokens);
+  return { promptTokens, cachedTokens, outputTokens, reasoningTokens, source };
 }
 
 export function openAiUsage(usage: Usage): Record<string, unknown> {

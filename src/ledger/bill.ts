@@ -69,13 +69,13 @@ export async function readBill(
   const { rows } = await db.query<LineRow>(
     `with spending as (
        select h.agent, count(distinct h.run) as runs, count(distinct h.call) as calls,
-         sum(s.prompt_tokens)::bigint as prompt_tokens, sum(s.cached_tokens)::bigint as cached_tokens,
-         sum(s.output_tokens)::bigint as output_tokens, sum(s.amount_nano)::bigint as cost
+         sum(s.prompt_tokens) as prompt_tokens, sum(s.cached_tokens) as cached_tokens,
+         sum(s.output_tokens) as output_tokens, sum(s.amount_nano) as cost
        from settlements s join holds h using (attempt)
        where s.organisation = $1 and s.created_at >= $2 and s.created_at < $3 and ($5::text is null or h.project = $5)
        group by h.agent
      ), earning as (
-       select agent, sum(price_nano)::bigint as revenue,
+       select agent, sum(price_nano) as revenue,
          count(*) filter (where verdict = 'passed') as passed, count(*) filter (where verdict = 'failed') as failed,
          count(*) filter (where verdict = 'passed' and attested) as attested
        from outcomes where organisation = $1 and created_at >= $2 and created_at < $3 and ($5::text is null or project = $5)
@@ -108,7 +108,7 @@ async function readSuspense(
   { agent, project }: { agent?: string; project?: string | undefined },
 ): Promise<SuspenseLine[]> {
   const { rows } = await db.query<{ model: string; attempts: bigint; amount: bigint }>(
-    `select h.model, count(*) as attempts, sum(s.suspense_nano)::bigint as amount
+    `select h.model, count(*) as attempts, sum(s.suspense_nano) as amount
      from settlements s join holds h using (attempt)
      where s.organisation = $1 and s.created_at >= $2 and s.created_at < $3 and s.suspense_nano > 0
        and ($4::text is null or h.agent = $4) and ($5::text is null or h.project = $5)

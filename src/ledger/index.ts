@@ -3,6 +3,7 @@ import { readBill, type Bill } from "./bill.ts";
 import { Budgets, type Budget, type NewBudget } from "./budgets.ts";
 import { Attempts } from "./ledger.ts";
 import { sweepMs } from "./limits.ts";
+import { Sweeper, type StuckHold } from "./sweep.ts";
 import { recordOutcome, type NewOutcome, type Outcome } from "./outcomes.ts";
 import { proveLedger, type ProofReport } from "./proof.ts";
 import { Rates, type NewRateCard } from "./rates.ts";
@@ -12,6 +13,8 @@ export { formatMoney, MoneyFormatError, nanoPerUnit, parseMoney, priceOf, worstC
 export { billable } from "./claims.ts";
 export type { Billable } from "./claims.ts";
 export { LedgerError } from "./ledger.ts";
+export { holdNanoMost } from "./limits.ts";
+export { stuckAlarm, type StuckHold } from "./sweep.ts";
 export type { Bill, BillLine, SuspenseLine } from "./bill.ts";
 export type { Budget, NewBudget, Period } from "./budgets.ts";
 export type { NewOutcome, Outcome } from "./outcomes.ts";
@@ -25,9 +28,11 @@ export interface Ledger {
   setRateCard(card: NewRateCard): Promise<RateCard>;
   hold(request: HoldRequest): Promise<HoldResult>;
   settle(request: SettlementRequest): Promise<Settlement>;
+  /** Settles an attempt for its whole hold, with an amount that the database has taken already. */
+  settleInFull(request: Pick<SettlementRequest, "attempt" | "tokens">): Promise<Settlement>;
   /** Settles an attempt that used nothing. */
   void(attempt: string): Promise<Settlement>;
-  /** Settles in full what owners that are gone have held; answers how many. */
+  /** One round of settling in full what owners that are gone have held; answers how many holds. */
   sweep(): Promise<number>;
   setBudget(budget: NewBudget): Promise<Budget>;
   listBudgets(organisation: string): Promise<Budget[]>;
@@ -42,22 +47,37 @@ export interface Ledger {
   close(): Promise<void>;
 }
 
-/** Opens the ledger as `owner` (unique per process and start) and settles what dead owners left behind. */
-export async function createLedger(options: { db: Database; owner: string; now?: () => Date }): Promise<Ledger> {
-  const { db, owner, now = () => new Date() } = options;
+export interface LedgerOptions {
+  db: Database;
+  /** Unique per process and start. */
+  owner: string;
+  now?: () => Date;
+  /** Whether no other gateway can be on this database: what earlier owners hold is then settled before this returns. */
+  alone?: boolean;
+  /** Told of a hold that the database refuses to settle, in every round. */
+  onStuck?: (hold: StuckHold) => void;
+}
+
+/** Opens the ledger. What dead owners left behind is settled at once or in the background, and never keeps it from opening. */
+export async function createLedger(options: LedgerOptions): Promise<Ledger> {
+  const { db, owner, now = () => new Date(), alone = false, onStuck = () => {} } = options;
   const attempts = new Attempts(db, owner);
+  const sweeper = new Sweeper(db, attempts.owner, onStuck);
   const rates = new Rates(db, now);
   const budgets = new Budgets(db);
   await attempts.open();
-  await attempts.sweep();
-  const sweeping = setInterval(() => void attempts.sweep().catch(() => {}), sweepMs).unref();
+  // A round that fails is made good by the next; until then the holds stand against their budgets.
+  const sweep = (atOnce: boolean) => sweeper.round({ atOnce }).catch(() => 0);
+  await sweep(alone);
+  const sweeping = setInterval(() => void sweep(false), sweepMs).unref();
   return {
     currentRateCard: (organisation, model) => rates.current(organisation, model),
     setRateCard: (card) => rates.set(card),
     hold: (request) => attempts.hold(request),
     settle: (request) => attempts.settle(request),
+    settleInFull: (request) => attempts.settleInFull(request),
     void: (attempt) => attempts.void(attempt),
-    sweep: () => attempts.sweep(),
+    sweep: () => sweeper.round(),
     setBudget: (budget) => budgets.set(budget),
     listBudgets: (organisation) => budgets.list(organisation),
     removeBudget: (organisation, id) => budgets.remove(organisation, id),

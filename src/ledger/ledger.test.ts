@@ -56,7 +56,7 @@ describe("hold and settle", () => {
     // 600 at 1, 400 at 0.1 and 100 at 2 nano a token
     expect(settlement).toEqual({
       ...{ attempt: "att_1", amountNano: 840n, suspenseNano: 0n, currency: "USD", repeated: false },
-      ...{ tokens: tokens(1000, 400, 100), claimed: undefined },
+      ...{ tokens: tokens(1000, 400, 100), claimed: undefined, usageSource: "engine" },
     });
     const { rows } = await db.query("select id, balance_nano from accounts order by id");
     expect(rows).toEqual([
@@ -253,12 +253,39 @@ describe("owners that are gone", () => {
     await dead.ledger.hold(holdOf("att_dead", 200n, dead.card));
     expect(await living.ledger.sweep()).toBe(0);
     await dead.ledger.close();
+    // Its lock is free for the first time: it may be about to take it again.
+    expect(await living.ledger.sweep()).toBe(0);
     expect(await living.ledger.sweep()).toBe(1);
     expect(await living.ledger.sweep()).toBe(0);
     expect(await living.ledger.listBudgets("org_1")).toMatchObject([{ spentNano: 200n, heldNano: 100n }]);
     const { rows } = await db.query("select attempt, usage_source from settlements");
     expect(rows).toEqual([{ attempt: "att_dead", usage_source: "estimated" }]);
     expect((await living.ledger.prove()).discrepancies).toEqual([]);
+  });
+
+  test("an owner whose lock was free in one round only is left alone", async () => {
+    await using db = await testDatabase();
+    await using living = await openLedger(db, "living");
+    const away = await openLedger(db, "away");
+    await away.ledger.hold(holdOf("att_1", 100n, away.card));
+    await away.ledger.close();
+    expect(await living.ledger.sweep()).toBe(0);
+    await using back = await openLedger(db, "away");
+    expect(await living.ledger.sweep()).toBe(0);
+    const settled = await back.ledger.settle({ attempt: "att_1", tokens: tokens(10), usageSource: "engine" });
+    expect(settled).toMatchObject({ amountNano: 10n, repeated: false });
+  });
+
+  test("one that comes back after its hold was settled is answered what was settled, tokens included", async () => {
+    await using db = await testDatabase();
+    await using living = await openLedger(db, "living");
+    await using late = await openLedger(db, "late");
+    await late.ledger.hold(holdOf("att_1", 100n, late.card));
+    // Its lock goes with its connection; it still works on its call.
+    await late.ledger.close();
+    for (let round = 0; round < 2; round++) await living.ledger.sweep();
+    const settled = await late.ledger.settle({ attempt: "att_1", tokens: tokens(40, 10, 5), usageSource: "engine" });
+    expect(settled).toMatchObject({ amountNano: 100n, tokens: tokens(0), usageSource: "estimated", repeated: true });
   });
 
   test("an owner whose connection broke takes its lock again", async () => {

@@ -3,14 +3,15 @@
 // States of an attempt: (none) -> held -> settled. A hold counts against every budget of its scopes at once, in one
 // statement; a settlement releases it there, adds what was really used, and posts a journal that sums to zero. It never passes its
 // hold (claims.ts): what an engine claims beyond it is posted to suspense.
-// A hold whose owner died is settled in full by the sweeper: nobody knows any more what was used, and money fails closed.
-// The owner's life is an advisory lock of its database session, so no clock and no heartbeat are involved.
+// A hold whose owner died is settled in full by the sweeper (sweep.ts). The owner's life is an advisory lock of its database session,
+// so no clock and no heartbeat are involved.
 import { createHash } from "node:crypto";
 import { HeldLock, isOutcomeUnknown, type Database } from "../store/index.ts";
 import { Batcher } from "./batcher.ts";
 import { Doubtful } from "./doubtful.ts";
-import { batchLimit, namespaceOfOwnerLocks, promptTokensPlausible } from "./limits.ts";
+import { batchLimit, holdNanoMost, namespaceOfOwnerLocks, promptTokensPlausible } from "./limits.ts";
 import { billable, type Billable } from "./claims.ts";
+import { settleInFull } from "./sweep.ts";
 import type {
   HoldRequest,
   HoldResult,
@@ -44,6 +45,29 @@ interface HoldRow {
 
 interface PricedSettlement extends SettlementRequest {
   billable: Billable;
+}
+
+/** A row of settle_attempts. */
+interface SettledRow {
+  [column: string]: unknown;
+  attempt: string;
+  amount_nano: bigint;
+  suspense_nano: bigint;
+  currency: string;
+  repeated: boolean;
+}
+
+/** What a settlement says beside its amount, and its columns. */
+type Written = Pick<Settlement, "tokens" | "claimed" | "usageSource">;
+interface WrittenRow {
+  [column: string]: unknown;
+  attempt: string;
+  prompt_tokens: bigint;
+  cached_tokens: bigint;
+  output_tokens: bigint;
+  claimed_prompt_tokens: bigint | null;
+  claimed_output_tokens: bigint | null;
+  usage_source: Settlement["usageSource"];
 }
 
 /** What a settlement is judged by. */
@@ -86,8 +110,8 @@ export class Attempts {
   /** Holds an attempt's worst case on every budget of its scopes, or refuses and holds nothing. */
   async hold(request: HoldRequest): Promise<HoldResult> {
     if (request.amountNano < 0n) throw new LedgerError("invalid_amount", "A hold cannot be negative.");
-    if (request.amountNano > 2n ** 62n)
-      throw new LedgerError("invalid_amount", "The hold is larger than any budget can be.");
+    if (request.amountNano > holdNanoMost)
+      throw new LedgerError("invalid_amount", `A hold is at most ${holdNanoMost} nano-units.`);
     const result = await this.#holds.add(request);
     const { attempt, rateCard: card, most, amountNano } = request;
     if (result.admitted) this.#held.set(attempt, { card, most, amountNano });
@@ -117,33 +141,19 @@ export class Attempts {
     });
   }
 
-  /** Settles in full the holds of owners that are gone; answers how many. Run at start, and now and then after. */
-  async sweep(): Promise<number> {
-    const { rows } = await this.#db.query<{ owner: bigint }>(
-      "select distinct owner from holds where not settled and owner <> $1",
-      [this.owner],
-    );
-    let swept = 0;
-    for (const { owner } of rows) swept += await this.#sweepOwner(Number(owner));
-    return swept;
-  }
-
-  async #sweepOwner(owner: number): Promise<number> {
-    return this.#db.transaction(async (client) => {
-      const lock = await client.query<{ free: boolean }>("select pg_try_advisory_xact_lock($1, $2) as free", [
-        namespaceOfOwnerLocks,
-        owner,
-      ]);
-      if (!lock.rows[0]?.free) return 0;
-      const { rowCount } = await client.query(
-        `select * from settle_attempts((
-           select coalesce(jsonb_agg(jsonb_build_object('attempt', attempt, 'amount', amount_nano,
-             'prompt', 0, 'cached', 0, 'output', 0, 'source', 'estimated')), '[]')
-           from holds where not settled and owner = $1))`,
-        [owner],
-      );
-      return rowCount ?? 0;
-    });
+  /** Settles an attempt for its whole hold: where the database refused its own numbers for their data. */
+  async settleInFull(request: Pick<SettlementRequest, "attempt" | "tokens">): Promise<Settlement> {
+    const { attempt, tokens } = request;
+    const { rows } = await this.#db.query<SettledRow>(settleInFull("attempt = $1", "$2::bigint", "$3::bigint"), [
+      attempt,
+      tokens.promptTokens,
+      tokens.outputTokens,
+    ]);
+    if (!rows[0]) throw holdMissing(attempt);
+    this.#held.delete(attempt);
+    const first = rows[0].repeated ? (await this.#firstSettlements([attempt])).get(attempt) : undefined;
+    const written = { tokens: { ...tokens, cachedTokens: 0 }, claimed: undefined, usageSource: "estimated" as const };
+    return settlementOf(rows[0], first ?? written, rows[0].repeated);
   }
 
   async #commitHolds(requests: HoldRequest[]): Promise<HoldResult[]> {
@@ -168,29 +178,33 @@ export class Attempts {
   async #commitSettlements(requests: PricedSettlement[]): Promise<Settlement[]> {
     // Two settlements of one attempt in one batch: the first is taken, both are answered with it.
     const first = new Map(requests.toReversed().map((request) => [request.attempt, request]));
-    const { rows } = await this.#db.query<{
-      attempt: string;
-      amount_nano: bigint;
-      suspense_nano: bigint;
-      currency: string;
-      repeated: boolean;
-    }>("select * from settle_attempts($1)", [JSON.stringify([...first.values()].map(settlementItem))]);
+    const { rows } = await this.#db.query<SettledRow>("select * from settle_attempts($1)", [
+      JSON.stringify([...first.values()].map(settlementItem)),
+    ]);
     const byAttempt = new Map(rows.map((row) => [row.attempt, row]));
+    const before = await this.#firstSettlements(rows.flatMap(({ attempt, repeated }) => (repeated ? [attempt] : [])));
     return requests.map((request) => {
-      const row = byAttempt.get(request.attempt);
-      if (!row)
-        throw new LedgerError("hold_missing", `Attempt ${request.attempt} has no hold, so it cannot be settled.`);
-      const { attempt, currency } = row;
-      return {
-        attempt,
-        amountNano: row.amount_nano,
-        suspenseNano: row.suspense_nano,
-        tokens: request.billable.tokens,
-        claimed: request.billable.claimed,
-        currency,
-        repeated: row.repeated || first.get(attempt) !== request,
-      };
+      const { attempt } = request;
+      const row = byAttempt.get(attempt);
+      if (!row) throw holdMissing(attempt);
+      const taken = first.get(attempt)!;
+      const written = { ...taken.billable, usageSource: taken.usageSource };
+      return settlementOf(row, before.get(attempt) ?? written, row.repeated || taken !== request);
     });
+  }
+
+  /**
+   * What was written of attempts that had been settled before. The first settlement may be that of another process, which took this
+   * one for dead: its record has to say what was charged, so the tokens are the settlement's as well.
+   */
+  async #firstSettlements(attempts: string[]): Promise<Map<string, Written>> {
+    if (attempts.length === 0) return new Map();
+    const { rows } = await this.#db.query<WrittenRow>(
+      `select attempt, prompt_tokens, cached_tokens, output_tokens, claimed_prompt_tokens, claimed_output_tokens, usage_source
+       from settlements where attempt = any($1)`,
+      [attempts],
+    );
+    return new Map(rows.map((row) => [row.attempt, writtenOf(row)]));
   }
 
   /** Of a hold that this process does not remember: its amount alone says what may be billed. */
@@ -199,10 +213,38 @@ export class Attempts {
       `select ${rateCardColumns}, h.amount_nano from rate_cards c join holds h on h.rate_card = c.id where h.attempt = $1`,
       [attempt],
     );
-    if (!rows[0]) throw new LedgerError("hold_missing", `Attempt ${attempt} has no hold, so it cannot be settled.`);
+    if (!rows[0]) throw holdMissing(attempt);
     const most = { promptTokens: promptTokensPlausible, outputTokens: promptTokensPlausible };
     return { card: rateCardOf(rows[0]), most, amountNano: rows[0].amount_nano };
   }
+}
+
+const holdMissing = (attempt: string): LedgerError =>
+  new LedgerError("hold_missing", `Attempt ${attempt} has no hold, so it cannot be settled.`);
+
+const settlementOf = (row: SettledRow, { tokens, claimed, usageSource }: Written, repeated: boolean): Settlement => ({
+  attempt: row.attempt,
+  amountNano: row.amount_nano,
+  suspenseNano: row.suspense_nano,
+  tokens,
+  claimed,
+  usageSource,
+  currency: row.currency,
+  repeated,
+});
+
+function writtenOf(row: WrittenRow): Written {
+  const cachedTokens = Number(row.cached_tokens);
+  const claimed = row.claimed_prompt_tokens !== null && {
+    promptTokens: Number(row.claimed_prompt_tokens),
+    cachedTokens,
+    outputTokens: Number(row.claimed_output_tokens),
+  };
+  return {
+    tokens: { promptTokens: Number(row.prompt_tokens), cachedTokens, outputTokens: Number(row.output_tokens) },
+    claimed: claimed || undefined,
+    usageSource: row.usage_source,
+  };
 }
 
 const scopeText = (scope: Scope) => `${scope.kind}:${scope.id}`;

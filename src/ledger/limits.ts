@@ -6,15 +6,24 @@ export const batchLimit = 256;
 /** No model takes a longer prompt: an engine that claims one is not believed, whatever its price. */
 export const promptTokensPlausible = 10_000_000;
 
+/**
+ * Most nano-currency that one attempt may hold, a million units. No call is worth more: such a hold comes from a price or a count that
+ * is wrong, and would fill every budget and report that it is added to.
+ */
+export const holdNanoMost = 1_000_000_000_000_000n;
+
 /** Most nano-currency that one attempt may add to suspense; settle_attempts bounds the sums (store/migrations/0011_suspense.sql). */
 export const suspenseNanoMost = 100_000_000_000_000n;
 
-/** Longest period that a bill or an overview may cover without naming its start is everything: no bound, one index scan. */
+/** First half of the key of owners' advisory locks. */
 export const namespaceOfOwnerLocks = 4070_0002;
 
 /** Holds whose outcome is not known are ended in groups of this size, and tried again after this pause while the database is away. */
 export const doubtfulBatch = 256;
 export const doubtfulAgainMs = 500;
 
-/** Holds of owners that are gone are looked for this often: a statement may be carried out after its process has ended. */
-export const sweepMs = 60_000;
+/**
+ * Holds of owners that are gone are looked for this often: a statement may be carried out after its process has ended. An owner that
+ * lives takes its lock again well within this time of the database's return (sweep.ts).
+ */
+export const sweepMs = 30_000;

@@ -11,22 +11,22 @@ export interface ProofReport {
 const checks: { what: string; sql: string }[] = [
   {
     what: "entries of a journal must sum to zero",
-    sql: "select journal as id, 0::bigint as expected, sum(amount_nano)::bigint as found from entries group by 1 having sum(amount_nano) <> 0",
+    sql: "select journal as id, 0::bigint as expected, sum(amount_nano) as found from entries group by 1 having sum(amount_nano) <> 0",
   },
   {
     what: "the balance of an account must be the sum of its entries",
-    sql: `select a.id, coalesce(sum(e.amount_nano), 0)::bigint as expected, a.balance_nano as found
+    sql: `select a.id, coalesce(sum(e.amount_nano), 0) as expected, a.balance_nano as found
       from accounts a left join entries e on e.account = a.id group by a.id having coalesce(sum(e.amount_nano), 0) <> a.balance_nano`,
   },
   {
     what: "a settlement must have posted its amount",
-    sql: `select s.attempt as id, s.amount_nano as expected, coalesce(max(e.amount_nano), 0)::bigint as found
+    sql: `select s.attempt as id, s.amount_nano as expected, coalesce(max(e.amount_nano), 0) as found
       from settlements s left join entries e on e.journal = 'settlement:' || s.attempt
       group by s.attempt having coalesce(max(e.amount_nano), 0) <> s.amount_nano`,
   },
   {
     what: "a settlement must have posted to suspense what was claimed beyond its hold",
-    sql: `select s.attempt as id, s.suspense_nano as expected, coalesce(max(e.amount_nano), 0)::bigint as found
+    sql: `select s.attempt as id, s.suspense_nano as expected, coalesce(max(e.amount_nano), 0) as found
       from settlements s left join entries e on e.journal = 'suspense:' || s.attempt
       group by s.attempt having coalesce(max(e.amount_nano), 0) <> s.suspense_nano`,
   },
@@ -38,13 +38,13 @@ const checks: { what: string; sql: string }[] = [
   },
   {
     what: "an outcome that passed must have posted its price",
-    sql: `select o.run as id, o.price_nano as expected, coalesce(max(e.amount_nano), 0)::bigint as found
+    sql: `select o.run as id, o.price_nano as expected, coalesce(max(e.amount_nano), 0) as found
       from outcomes o left join entries e on e.journal = 'result:' || o.run
       group by o.id having coalesce(max(e.amount_nano), 0) <> o.price_nano`,
   },
   {
     what: "a budget must hold what its open holds hold",
-    sql: `select b.id, coalesce(sum(h.amount_nano), 0)::bigint as expected, b.held_nano as found
+    sql: `select b.id, coalesce(sum(h.amount_nano), 0) as expected, b.held_nano as found
       from budgets b left join holds h on not h.settled and b.id = any(h.budgets) group by b.id having coalesce(sum(h.amount_nano), 0) <> b.held_nano`,
   },
   {

@@ -74,9 +74,10 @@ export interface Settlement {
   amountNano: bigint;
   /** What was claimed beyond it: a payable in suspense. */
   suspenseNano: bigint;
-  /** The tokens that were billed, and the claim where it was more. Of a repeated settlement those of the repetition. */
+  /** The tokens that were billed, and the claim where it was more: of a repeated settlement those of the first. */
   tokens: TokenCounts;
   claimed: TokenCounts | undefined;
+  usageSource: SettlementRequest["usageSource"];
   currency: string;
   /** True when the attempt had been settled before: the first settlement stands and is answered. */
   repeated: boolean;

@@ -17,6 +17,8 @@ import type { Tables } from "./tables.ts";
 /** 64-bit integers arrive as bigint (money, tokens), numeric as string, timestamps as Date, json as parsed. */
 const parsers = new Map<number, (value: string) => unknown>([
   [20, BigInt],
+  // A numeric is a sum of amounts or counts, which may be beyond 64 bits. One with a fraction stays text, as pg has it.
+  [1700, (value) => (value.includes(".") || value === "NaN" ? value : BigInt(value))],
   [1016, (value) => (value === "{}" ? [] : value.slice(1, -1).split(",").map(BigInt))],
 ]);
 

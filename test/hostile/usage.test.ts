@@ -132,7 +132,7 @@ describe("whichever way a call ends, a false claim costs at most its hold", () =
       most: { promptTokens: promptBound, outputTokens: 10 },
     });
     await dead.close();
-    await at.ledger.sweep();
+    for (let round = 0; round < 2; round++) await at.ledger.sweep();
     const { settlements, holds } = await rows(at);
     expect(settlements).toMatchObject([{ amount_nano: held, suspense_nano: 0n, usage_source: "estimated" }]);
     expect(holds).toMatchObject([{ settled: true }]);
@@ -150,7 +150,65 @@ test("a settlement that the database refuses for its data is settled for what wa
   expect((await chat(at, { ...hello, max_tokens: 10 })).status).toBe(200);
   const { settlements } = await expectSumsToAgree(at);
   expect(settlements).toMatchObject([{ amount_nano: held, usage_source: "estimated" }]);
-  expect(at.alarms.list()).toMatchObject([{ code: "settlement_refused", subject: "scripted" }]);
+  const { organisation } = at.principal;
+  expect(at.alarms.list()).toMatchObject([{ code: "settlement_refused", subject: "scripted", organisation }]);
+});
+
+test("a call that another gateway took for dead is recorded as what was charged for it", async () => {
+  await using at = await testGateway({ script: { usage: { prompt: 20, output: 4 } } });
+  const { settle } = at.ledger;
+  at.ledger.settle = async (request) => {
+    // The other gateway's sweep comes first.
+    await at.ledger.settleInFull({ ...request, tokens: { promptTokens: 0, cachedTokens: 0, outputTokens: 0 } });
+    return settle(request);
+  };
+  expect((await chat(at, { ...hello, max_tokens: 10 })).status).toBe(200);
+  const { settlements } = await expectSumsToAgree(at);
+  expect(settlements).toMatchObject([{ amount_nano: held, prompt_tokens: 0n, output_tokens: 0n }]);
+});
+
+describe("usage that an engine reports before its answer", () => {
+  const event = (choices: object[], more: object = {}) =>
+    `data: ${JSON.stringify({ id: "c", object: "chat.completion.chunk", created: 1, model: "scripted", choices, ...more })}\n\n`;
+  const word = [{ index: 0, delta: { content: "12345678" }, finish_reason: null }];
+  const usage = (completion_tokens: number) => ({ usage: { prompt_tokens: 20, completion_tokens } });
+  const opening = event([{ index: 0, delta: { role: "assistant" }, finish_reason: null }], usage(1));
+
+  /** Output tokens that are settled when the reader leaves after so many chunks; all of them are read when it does not. */
+  async function outputOf(body: string, leavesAfter = Infinity): Promise<unknown> {
+    await using at = await testGateway({ script: { raw: { contentType: "text/event-stream", body } } });
+    const answer = await at.gateway.call({
+      ...{ principal: at.principal, endpoint: "chat" },
+      body: { ...hello, max_tokens: 100, stream: true },
+    });
+    let chunks = 0;
+    try {
+      for await (const _ of answer.chunks) if (++chunks === leavesAfter) break;
+    } catch {
+      // An answer that breaks off is settled as well.
+    }
+    await answer.finished;
+    const { settlements } = await expectSumsToAgree(at);
+    return settlements[0]!["output_tokens"];
+  }
+
+  test("its reader leaves: what passed after the report is counted", async () => {
+    expect(await outputOf(opening + event(word).repeat(8), 5)).toBe(8n);
+  });
+  test("it breaks off: what passed after the report is counted", async () => {
+    expect(await outputOf(`${opening}${event(word).repeat(4)}data: {broken\n\n`)).toBe(8n);
+  });
+  test("the same report in every chunk covers nothing that came after the first", async () => {
+    expect(await outputOf(opening + event(word, usage(1)).repeat(8), 5)).toBe(8n);
+  });
+  test("a report that grows with the text is believed", async () => {
+    const growing = [1, 2, 3, 4].map((tokens) => event(word, usage(tokens))).join("");
+    expect(await outputOf(growing + event(word, usage(5)).repeat(4), 4)).toBe(4n);
+  });
+  test("an answer that ends by itself costs what its engine said", async () => {
+    const end = event([{ index: 0, delta: {}, finish_reason: "stop" }]) + "data: [DONE]\n\n";
+    expect(await outputOf(opening + event(word).repeat(4) + event([], usage(3)) + end)).toBe(3n);
+  });
 });
 
 describe("usage that cannot be read", () => {

@@ -32,7 +32,7 @@ import { deploymentRoutes } from "../../gateway/api/routes/deployments.ts";
 import { secretRoutes } from "../../gateway/api/routes/secrets.ts";
 import type { LiveEvent } from "../../gateway/api/schemas.ts";
 import { Identity, Secrets } from "../../governance/index.ts";
-import { createLedger } from "../../ledger/index.ts";
+import { createLedger, stuckAlarm } from "../../ledger/index.ts";
 import type { Database } from "../../store/index.ts";
 import type { LocalModel, Progress } from "../../models/index.ts";
 import { isSuperuser, superuserAdvice } from "../../store/index.ts";
@@ -153,7 +153,9 @@ async function compose(options: StartOptions, stack: AsyncDisposableStack): Prom
   const deployments = new InstanceDeployments({ engines, home, supervisor, settings, log, report, signal: stop });
   undo.add("deployments", async () => deployments.close());
   deployments.begin();
-  const opened = step("Postgres", openBooks(options, supervisor, undo));
+  const metrics = createMetrics();
+  const alarms = new Alarms({ log, metrics });
+  const opened = step("Postgres", openBooks(options, supervisor, undo, alarms));
   const [books, restate, , consoleFolder] = await allOrNothing(giveUp, [
     opened,
     step("Restate", startRestate(options, supervisor)),
@@ -170,8 +172,6 @@ async function compose(options: StartOptions, stack: AsyncDisposableStack): Prom
   stop.removeEventListener("abort", stopChildren);
   const { db, identity, secrets, organisation, project, ledger } = books;
   const events = new LiveEvents<LiveEvent>();
-  const metrics = createMetrics();
-  const alarms = new Alarms({ log, metrics });
   const alarmStore = new AlarmStore({ alarms, db, log });
   await alarmStore.restore();
   undo.add("alarms", () => alarmStore.close());
@@ -330,14 +330,20 @@ async function startRestate({ home, settings }: StartOptions, supervisor: Superv
 }
 
 /** The database, and what must be in it before anything is served: the tenant and its books. */
-async function openBooks({ home, settings }: StartOptions, supervisor: Supervisor, undo: Undo) {
+async function openBooks({ home, settings }: StartOptions, supervisor: Supervisor, undo: Undo, alarms: Alarms) {
   const { db, port } = await startDatabase(home, supervisor, settings);
   undo.add("database", () => db.close());
   const { keyHmac, secretsKey } = home.secrets();
   const identity = new Identity({ db, secret: Buffer.from(keyHmac, "hex") });
   const secrets = new Secrets({ db, key: Buffer.from(secretsKey, "hex") });
   const tenant = await identity.ensureTenant({ ...firstTenant, currency: settings.LINESHAFT_CURRENCY });
-  const ledger = await createLedger({ db, owner: randomUUID() });
+  const ledger = await createLedger({
+    db,
+    owner: randomUUID(),
+    // The embedded Postgres was started for this process: no other gateway is on it.
+    alone: !settings.DATABASE_URL,
+    onStuck: (hold) => alarms.raise(stuckAlarm(hold)),
+  });
   undo.add("ledger", () => ledger.close());
   return { db, port, identity, secrets, ledger, ...tenant };
 }

@@ -7,8 +7,8 @@
 export const callFigures = `
   select count(*) as total, count(*) filter (where status = 'failed') as failed,
     count(*) filter (where status = 'refused') as refused,
-    coalesce(sum(prompt_tokens - cached_tokens), 0)::bigint as uncached,
-    coalesce(sum(cached_tokens), 0)::bigint as cached, coalesce(sum(output_tokens), 0)::bigint as output,
+    coalesce(sum(prompt_tokens - cached_tokens), 0) as uncached,
+    coalesce(sum(cached_tokens), 0) as cached, coalesce(sum(output_tokens), 0) as output,
     percentile_cont(0.5) within group (order by first_token_ms) as p50,
     percentile_cont(0.9) within group (order by first_token_ms) as p90,
     percentile_cont(0.99) within group (order by first_token_ms) as p99
@@ -16,7 +16,7 @@ export const callFigures = `
 
 /** What attempts were charged, and what their cached tokens would have cost more, each at the prices of its hold. */
 export const costFigures = `
-  select coalesce(sum(s.amount_nano), 0)::bigint as cost, coalesce(sum(s.suspense_nano), 0)::bigint as suspense,
+  select coalesce(sum(s.amount_nano), 0) as cost, coalesce(sum(s.suspense_nano), 0) as suspense,
     -- Numeric, since tokens times a price may pass 64 bits; what is shown is cut to them.
     least(coalesce(sum(s.cached_tokens::numeric * (r.input_nano_per_million - r.cached_nano_per_million)) / 1000000, 0),
       9223372036854775807)::bigint as saved
@@ -46,15 +46,15 @@ export const runFigures = `
 
 export const outcomeFigures = `
   select count(*) filter (where verdict = 'passed') as passed, count(*) filter (where verdict = 'failed') as failed,
-    coalesce(sum(price_nano) filter (where verdict = 'passed'), 0)::bigint as revenue
+    coalesce(sum(price_nano) filter (where verdict = 'passed'), 0) as revenue
   from outcomes where organisation = $1 and created_at >= $2 and created_at < $3 and ($4::text is null or project = $4)`;
 
 /** Equal steps of $7 milliseconds from $5 on: tokens and cost by the start of the call. */
 export const seriesFigures = `
   with steps as (
     select floor(extract(epoch from started_at - $5::timestamptz) * 1000 / $7::bigint)::bigint as step, count(*) as calls,
-      sum(prompt_tokens - cached_tokens)::bigint as uncached, sum(cached_tokens)::bigint as cached,
-      sum(output_tokens)::bigint as output, sum(price_nano)::bigint as cost
+      sum(prompt_tokens - cached_tokens) as uncached, sum(cached_tokens) as cached,
+      sum(output_tokens) as output, sum(price_nano) as cost
     from calls where organisation = $1 and id >= $2 and id < $3 and ($4::text is null or project = $4) group by 1)
   select s as step, coalesce(calls, 0) as calls, coalesce(uncached, 0) as uncached, coalesce(cached, 0) as cached,
     coalesce(output, 0) as output, coalesce(cost, 0) as cost

@@ -65,7 +65,7 @@ const sampling = {
   stop: z.union([z.string(), z.array(z.string()).max(16)]).nullish(),
   presence_penalty: z.number().min(-2).max(2).nullish(),
   frequency_penalty: z.number().min(-2).max(2).nullish(),
-  n: z.number().int().min(1).max(128).nullish(),
+  n: z.number().int().min(1).max(limits.answersPerPrompt).nullish(),
   user: z.string().nullish(),
 };
 
@@ -87,8 +87,9 @@ export const chatBody = z
 function isPrompt(prompt: unknown): boolean {
   if (typeof prompt === "string") return true;
   if (!Array.isArray(prompt) || prompt.length === 0) return false;
-  if (typeof prompt[0] === "string") return prompt.every((one) => typeof one === "string");
-  return Array.isArray(prompt[0]) ? prompt.every(isTokens) : isTokens(prompt);
+  if (typeof prompt[0] === "number") return isTokens(prompt);
+  if (prompt.length > limits.promptsPerCall) return false;
+  return typeof prompt[0] === "string" ? prompt.every((one) => typeof one === "string") : prompt.every(isTokens);
 }
 
 const isTokens = (tokens: unknown): boolean =>
@@ -97,7 +98,10 @@ const isTokens = (tokens: unknown): boolean =>
 const listOf = <Items>(items: Items) => ({ type: "array" as const, items, minItems: 1 });
 const text = { type: "string" as const };
 const tokenList = listOf({ type: "integer" as const });
-const promptSchema = { anyOf: [text, listOf(text), tokenList, listOf(tokenList)] };
+const maxItems = limits.promptsPerCall;
+const promptSchema = {
+  anyOf: [text, { ...listOf(text), maxItems }, tokenList, { ...listOf(tokenList), maxItems }],
+};
 
 export const completionBody = z
   .looseObject({
@@ -108,13 +112,13 @@ export const completionBody = z
         error: ({ input }) =>
           input === undefined
             ? "expected text or token ids, received undefined"
-            : "must be text, token ids, or a list of either",
+            : `must be text, token ids, or a list of either, of at most ${limits.promptsPerCall} prompts`,
       })
       .openapi(promptSchema),
     logprobs: z.number().int().min(0).max(20).nullish(),
     echo: z.boolean().nullish(),
     suffix: z.string().nullish(),
-    best_of: z.number().int().min(1).nullish(),
+    best_of: z.number().int().min(1).max(limits.answersPerPrompt).nullish(),
   })
   .openapi("CompletionRequest");
 

@@ -1,0 +1,174 @@
+// A member who asks for more than anything can hold: a call of absurd size is refused before it is held, and no sum of what was
+// settled before stops a settlement or a start. Holds are bounded at the door, sums are not bounded by a column.
+import { describe, expect, test } from "vitest";
+import { createLedger } from "../../src/ledger/index.ts";
+import { hello, rows, testGateway } from "../../src/gateway/testing.ts";
+import type { TestGateway } from "../../src/gateway/testing.ts";
+import { tamper } from "../../src/store/testing.ts";
+
+const post = (at: TestGateway, path: string, body: object) =>
+  at.request(path, { method: "POST", body: JSON.stringify(body) });
+
+/** As two calls of an older version left it: the cost of a model, which all projects share, is near the end of 64 bits. */
+async function withHugeAccount(at: TestGateway): Promise<void> {
+  const { organisation, project } = at.principal;
+  await at.db.query("insert into journals (id, organisation, kind) values ('settlement:earlier', $1, 'settlement')", [
+    organisation,
+  ]);
+  const amount = 2n ** 63n - 1_000n;
+  const line = (kind: string, subject: string, nano: bigint) => ({
+    ...{ journal: "settlement:earlier", account: `${organisation}/${kind}/${subject}`, organisation, kind, subject },
+    ...{ currency: "USD", amount: nano.toString() },
+  });
+  await at.db.query("select post_entries($1)", [
+    JSON.stringify([line("token_cost", project, amount), line("provider_cost", "scripted", -amount)]),
+  ]);
+}
+
+describe("a call of absurd size is refused by name, and nothing is held", () => {
+  const most = Number.MAX_SAFE_INTEGER;
+  test.each<[string, string, object, string, RegExp]>([
+    ["max_tokens", "chat/completions", { ...hello, max_tokens: most }, "max_tokens", /10000000/],
+    [
+      "its newer name",
+      "chat/completions",
+      { ...hello, max_completion_tokens: most },
+      "max_completion_tokens",
+      /10000000/,
+    ],
+    ["times n", "chat/completions", { ...hello, max_tokens: 1_000_000, n: 128 }, "max_tokens", /128 answers/],
+    ["best_of", "completions", { model: "scripted", prompt: "a", best_of: 1e9 }, "best_of", /128/],
+    ["prompts", "completions", { model: "scripted", prompt: Array(2_049).fill("a") }, "prompt", /2048/],
+  ])("%s", async (_name, path, body, param, says) => {
+    await using at = await testGateway();
+    const answer = await post(at, `/v1/${path}`, body);
+    expect(answer).toMatchObject({ status: 400, body: { error: { param, message: expect.stringMatching(says) } } });
+    expect((await rows(at)).holds).toEqual([]);
+    expect(at.engine.seen).toEqual([]);
+  });
+
+  test("a price at which a call would cost a million", async () => {
+    await using at = await testGateway();
+    const nanoPerMillion = 10n ** 18n;
+    await at.ledger.setRateCard({
+      ...{ organisation: at.principal.organisation, model: "dear", currency: "USD" },
+      ...{
+        inputNanoPerMillion: nanoPerMillion,
+        cachedNanoPerMillion: nanoPerMillion,
+        outputNanoPerMillion: nanoPerMillion,
+      },
+    });
+    at.engines.add("dear", at.engines.resolve("scripted")!.engine, { kind: "openai", model: "scripted" });
+    const answer = await post(at, "/v1/chat/completions", { ...hello, model: "dear", max_tokens: 10_000 });
+    expect(answer).toMatchObject({ status: 400, body: { error: { code: "call_too_dear" } } });
+    expect(answer.body.error.message).toContain("1000000.00 USD");
+    expect((await rows(at)).holds).toEqual([]);
+  });
+});
+
+describe("an account that an older version filled", () => {
+  test("settlements go on, the bill and the proof agree", async () => {
+    await using at = await testGateway({ script: { usage: { prompt: 500, output: 4 } } });
+    await withHugeAccount(at);
+    for (let call = 0; call < 3; call++)
+      expect((await post(at, "/v1/chat/completions", { ...hello, max_tokens: 10 })).status).toBe(200);
+    const { settlements } = await rows(at);
+    expect(settlements.map((row) => row["amount_nano"])).toEqual([1528n, 1528n, 1528n]);
+    expect(at.alarms.list()).toEqual([]);
+    const [account] = (
+      await at.db.query<{ balance_nano: bigint }>("select balance_nano from accounts where kind = 'token_cost'")
+    ).rows;
+    expect(account?.balance_nano).toBe(2n ** 63n - 1_000n + 3n * 1528n);
+    expect((await at.ledger.prove()).discrepancies).toEqual([]);
+  });
+
+  test("a budget that is set over it is full, and is shown", async () => {
+    await using at = await testGateway();
+    await withHugeAccount(at);
+    const { organisation, project } = at.principal;
+    const card = (await at.ledger.currentRateCard(organisation, "scripted"))!;
+    for (const attempt of ["att_1", "att_2", "att_3"]) {
+      await at.ledger.hold({
+        ...{
+          attempt,
+          call: "call_1",
+          organisation,
+          project,
+          rateCard: card,
+          scopes: [{ kind: "project", id: project }],
+        },
+        ...{ amountNano: 1n, most: { promptTokens: 1, outputTokens: 0 } },
+      });
+      await at.ledger.void(attempt);
+    }
+    await tamper(at.db, "update settlements set amount_nano = 4000000000000000000");
+    const budget = { organisation, currency: "USD", scope: { kind: "project" as const, id: project }, limitNano: 5n };
+    expect(await at.ledger.setBudget({ ...budget, period: "month" })).toMatchObject({ spentNano: 12n * 10n ** 18n });
+    expect((await post(at, "/v1/chat/completions", hello)).status).toBe(429);
+    expect((await at.ledger.bill(organisation)).total.tokenCostNano).toBe(12n * 10n ** 18n);
+    expect((await at.request("/api/overview")).status).toBe(200);
+  });
+
+  test("a start settles the holds that were stuck on it", async () => {
+    await using at = await testGateway();
+    await withHugeAccount(at);
+    const dead = await createLedger({ db: at.db, owner: "dead" });
+    const { organisation, project } = at.principal;
+    const card = (await dead.currentRateCard(organisation, "scripted"))!;
+    await dead.hold({
+      ...{ attempt: "att_stuck", call: "call_1", organisation, project, rateCard: card, scopes: [] },
+      ...{ amountNano: 10n ** 15n, most: { promptTokens: 1, outputTokens: 1 } },
+    });
+    await dead.close();
+    await tamper(at.db, "update holds set amount_nano = 4500000000000000000");
+    const next = await createLedger({ db: at.db, owner: "next", alone: true });
+    await next.close();
+    expect((await rows(at)).holds).toMatchObject([{ attempt: "att_stuck", settled: true }]);
+    expect((await at.ledger.prove()).discrepancies).toEqual([]);
+  });
+});
+
+test("a hold that cannot be settled leaves its neighbours and the start alone, and raises an alarm", async () => {
+  await using at = await testGateway();
+  const dead = await createLedger({ db: at.db, owner: "dead" });
+  const { organisation, project } = at.principal;
+  const card = (await dead.currentRateCard(organisation, "scripted"))!;
+  for (const attempt of ["att_1", "att_2", "att_3"])
+    await dead.hold({
+      ...{ attempt, call: "call_1", organisation, project, rateCard: card, scopes: [] },
+      ...{ amountNano: 10n, most: { promptTokens: 1, outputTokens: 1 } },
+    });
+  await dead.close();
+  // Its journal's name is taken, as by a fault that nobody foresaw.
+  await at.db.query("insert into journals (id, organisation, kind) values ('settlement:att_2', $1, 'settlement')", [
+    organisation,
+  ]);
+  const stuck: unknown[] = [];
+  const onStuck = (hold: object) => void stuck.push(hold);
+  const next = await createLedger({ db: at.db, owner: "next", alone: true, onStuck });
+  await next.close();
+  const { holds } = await rows(at);
+  expect(holds.filter((row) => row["settled"]).map((row) => row["attempt"])).toEqual(
+    expect.arrayContaining(["att_1", "att_3"]),
+  );
+  expect(stuck).toMatchObject([{ attempt: "att_2", organisation, model: "scripted" }]);
+});
+
+for (const stream of [false, true])
+  test(`a call that is given up before its engine answered pays at most its prompt (${stream ? "streamed" : "whole"})`, async () => {
+    const wait = Promise.withResolvers<void>();
+    await using at = await testGateway({ script: { wait: wait.promise } });
+    const gone = new AbortController();
+    const call = at
+      .client()
+      .chat.completions.create({ ...hello, stream, max_tokens: 1_000_000 }, { signal: gone.signal });
+    const failed = expect(call).rejects.toThrow();
+    while (at.engine.seen.length === 0) await new Promise((resolve) => setImmediate(resolve));
+    gone.abort();
+    await failed;
+    await at.engine.seen[0]!.gone;
+    wait.resolve();
+    await at.gateway.close({ graceMs: 10_000 });
+    const { settlements } = await rows(at);
+    expect(settlements).toMatchObject([{ usage_source: "estimated", output_tokens: 0n, amount_nano: 546n * 3n }]);
+  });
