@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { testDatabase } from "../store/testing.ts";
 import { Identity } from "./identity.ts";
 import { hmacOf, looksLikeSecret, newSecret } from "./keys.ts";
@@ -68,6 +68,28 @@ describe("keys", () => {
     expect(await world.identity.authenticate(here.secret)).toBeUndefined();
     world.pass(1001);
     expect(await world.identity.authenticate(there.secret)).toBeUndefined();
+  });
+
+  test("a look-up that a revocation overtakes is not remembered", async () => {
+    await using world = await setUp();
+    const { key, secret: token } = await world.identity.createKey({ ...world.scope, name: "a", role: "owner" });
+    const answered = Promise.withResolvers<void>();
+    const heard = Promise.withResolvers<void>();
+    const query = world.db.query.bind(world.db);
+    vi.spyOn(world.db, "query").mockImplementation(async (text, values) => {
+      const answer = await query(text, values);
+      if (text.includes("secret_hmac = $1")) {
+        answered.resolve();
+        await heard.promise;
+      }
+      return answer as never;
+    });
+    const early = world.identity.authenticate(token);
+    await answered.promise;
+    await world.identity.revokeKey(world.scope.organisation, key.id);
+    heard.resolve();
+    await early;
+    expect(await world.identity.authenticate(token)).toBeUndefined();
   });
 
   test("a key of another organisation cannot be revoked", async () => {

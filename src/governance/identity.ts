@@ -43,6 +43,9 @@ export class Identity {
   readonly #watch: KeyWatch;
   readonly #remembered = new Map<string, { principal: Principal | undefined; until: number }>();
 
+  /** Keys that this process has revoked. */
+  #revocations = 0;
+
   constructor(options: { db: Database; secret: Buffer; now?: () => number }) {
     this.#db = options.db;
     this.#installationKey = options.secret;
@@ -57,10 +60,14 @@ export class Identity {
     // twenty times as much to make in Node, is needed only to look a token up.
     const cacheKey = hash("sha256", token, "base64");
     const known = this.#remembered.get(cacheKey);
-    if (known && known.until > this.#now()) return known.principal;
+    const now = this.#now();
+    if (known && known.until > now) return known.principal;
+    const revocations = this.#revocations;
     const principal = await this.#lookUp(hmacOf(token, this.#installationKey));
+    // What was read before a revocation may be of the key that was revoked: remembered, it would keep that key alive.
+    if (revocations !== this.#revocations) return principal;
     if (this.#remembered.size >= rememberedAtMost) this.#remembered.clear();
-    this.#remembered.set(cacheKey, { principal, until: this.#now() + rememberMs });
+    this.#remembered.set(cacheKey, { principal, until: now + rememberMs });
     return principal;
   }
 
@@ -167,6 +174,7 @@ export class Identity {
        returning id, name, role, project, created_at, revoked_at`,
       [organisation, id],
     );
+    this.#revocations++;
     for (const [cacheKey, { principal }] of this.#remembered)
       if (principal?.key === id) this.#remembered.delete(cacheKey);
     if (rows[0]) this.#watch.revoked(id);
