@@ -420,10 +420,13 @@ test("runs of one project whose engine hangs leave another project its seats", a
 
 test("a lookup that hangs keeps no seat of the engines", async () => {
   // None gives up before the last has come, on a slow machine too.
-  await house.deployExample(({ tools }) => (tools[0].allow.open_work_order.seconds = 240));
+  await house.deployExample((manifest) => {
+    manifest.name = "looks-up";
+    manifest.tools[0].allow.open_work_order.seconds = 240;
+  });
   house.silence("find_work_order", 1_000);
   const input = { machine: "M-001", bare: false };
-  const start = () => house.api("POST", "/api/runs", { agent: "maintenance-inspector", input });
+  const start = () => house.api("POST", "/api/runs", { agent: "looks-up", input });
   const ids = (await Promise.all(Array.from({ length: 36 }, start))).map(({ json }) => json.id as string);
   const looking = "select 1 from runs where id = any($1) and next_step = 3 and owner is not null";
   // More than the 32 seats there are.
