@@ -5,6 +5,7 @@ import { expect, test } from "vitest";
 import { createOpenAiEngine } from "../../src/engines/index.ts";
 import { scriptedEngine, type Script, type ScriptedEngine } from "../../src/engines/testing.ts";
 import { hello, rows, testGateway, type TestGateway } from "../../src/gateway/testing.ts";
+import { askedUntilDeadline } from "./deadlines.ts";
 
 const patience = { timeout: 60_000 };
 const never = new Promise<void>(() => {});
@@ -155,11 +156,7 @@ test("a deadline bounds the wait for a restart", async () => {
     ...{ kind: "embedded", model: "scripted", endpoint: "scripted" },
   });
   await at.engine[Symbol.asyncDispose]();
-  const { status, body } = await at.request("/v1/chat/completions", {
-    method: "POST",
-    body: JSON.stringify(hello),
-    headers: { "x-lineshaft-deadline-ms": "500" },
-  });
+  const { status, body } = await askedUntilDeadline(at);
   // What went wrong first says more than the deadline.
   expect([status, body.error.code]).toEqual([502, "engine_unreachable"]);
   expect(at.gateway.scheduler()).toMatchObject({ queued: 0, placed: 0 });

@@ -2,6 +2,7 @@
 import { expect, test } from "vitest";
 import { createOpenAiEngine } from "../../src/engines/index.ts";
 import { hello, rows, testGateway, type TestGateway } from "../../src/gateway/testing.ts";
+import { askedUntilDeadline } from "./deadlines.ts";
 
 const tooLong: [string, object][] = [
   ["OpenAI's code", { error: { message: "too long", code: "context_length_exceeded", param: "messages" } }],
@@ -87,11 +88,7 @@ test("a dead endpoint is named as it is known here, never by its address; member
     ["embedded", "worker-1"],
   ] as const) {
     register(kind, endpoint);
-    const { body } = await at.request("/v1/chat/completions", {
-      method: "POST",
-      headers: { "x-lineshaft-deadline-ms": "300" },
-      body: JSON.stringify(hello),
-    });
+    const { body } = await askedUntilDeadline(at);
     expect(body.error.code).toBe("engine_unreachable");
     messages.push((body.error.message as string).replace(/:.*$/, ""));
   }
