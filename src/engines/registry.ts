@@ -59,6 +59,8 @@ export interface Endpoint {
   running: number;
   /** When it last sent a part of an answer, on this process's monotonic clock. */
   aliveMs: number;
+  /** The longest that one of its streams has taken to its first token. */
+  longestFirstTokenMs: number;
 }
 
 export class EngineRegistry {
@@ -110,6 +112,7 @@ export class EngineRegistry {
       standing: "serving",
       running: 0,
       aliveMs: 0,
+      longestFirstTokenMs: 0,
     };
     const replaced = this.#endpoints.get(endpoint.endpoint);
     this.#endpoints.set(endpoint.endpoint, endpoint);

@@ -150,8 +150,9 @@ export class Attempts {
    * the attempt has been ended.
    */
   async open(call: CallState, attempt: AttemptState, elsewhere: (() => boolean) | undefined): Promise<Begun> {
-    const { endpoint } = attempt.placement;
+    const { endpoint, firstTokenMostMs, split } = attempt.placement;
     endpoint.running++;
+    const sentMs = call.now();
     const opening: Opening = { answer: undefined };
     // Of a whole answer nobody says when its prompt was done: it is taken to be, when that was expected.
     const guess =
@@ -159,10 +160,12 @@ export class Attempts {
         ? undefined
         : setTimeout(() => this.#dispatcher.prefilled(attempt.id), attempt.placement.expectedFirstTokenMs).unref();
     try {
-      const begun = await (elsewhere
-        ? this.#openInTime(call, attempt, opening, elsewhere)
+      const begun = await (elsewhere && firstTokenMostMs !== undefined
+        ? this.#openInTime(call, attempt, opening, elsewhere, firstTokenMostMs)
         : openAt(call, attempt, opening, call.signal));
       attempt.moments.first = call.now();
+      if (begun.streams && !split)
+        endpoint.longestFirstTokenMs = Math.max(endpoint.longestFirstTokenMs, attempt.moments.first - sentMs);
       this.#dispatcher.prefilled(attempt.id);
       this.#dispatcher.outcome(attempt.id, endpoint.endpoint, "alive");
       endpoint.aliveMs = performance.now();
@@ -174,7 +177,7 @@ export class Attempts {
       if (fault === "connect") this.#lost(endpoint, error as EngineError);
       if (call.signal.aborted) await this.end(call, attempt, opening.answer, "cancelled", whyAborted(call.signal));
       else {
-        // It broke off, or was given up, before it said anything: it has nothing to be asked, and nothing to be paid for.
+        // It broke off, or was given up, before it said anything: it has nothing to be asked, and no budget pays for it.
         const silent = fault !== undefined && fault !== "garbage" && opening.answer?.usage()?.source !== "engine";
         if (silent) attempt.moments.opened = 0;
         const outcome = refusesRequest(error) ? "refused" : "failed";
@@ -192,8 +195,9 @@ export class Attempts {
     attempt: AttemptState,
     opening: Opening,
     elsewhere: () => boolean,
+    firstTokenMostMs: number,
   ): Promise<Begun> {
-    const { endpoint, firstTokenMostMs, outputMostMs, split } = attempt.placement;
+    const { endpoint, outputMostMs, split } = attempt.placement;
     // The two legs of a split call have as long as one endpoint each.
     const mostMs = split ? 2 * firstTokenMostMs : firstTokenMostMs;
     const over = new AbortController();
@@ -243,12 +247,12 @@ export class Attempts {
     const told = outcome === "completed" ? answer?.usage() : await answer?.cancel();
     // Nobody had asked the decoder yet: what there is to pay for is what was computed for it.
     const known = told ? (split?.billed(told) ?? told) : outcome === "cancelled" ? split?.usage : undefined;
-    const used = usedBy(attempt, outcome, known);
+    const fault = outcome === "failed" ? faultOf(failure) : undefined;
+    const used = usedBy(attempt, outcome, known, fault);
     const expected = billedUsage(attempt, used.usage);
     endpoint.running--;
     moments.ended ||= call.now();
     split?.close();
-    const fault = outcome === "failed" ? faultOf(failure) : undefined;
     if (fault !== undefined || outcome === "completed")
       this.#dispatcher.outcome(attempt.id, endpoint.endpoint, fault ?? "served");
     const timings = answer?.timings() ?? {};
@@ -263,7 +267,8 @@ export class Attempts {
     const settled = await this.#settling.settle(call, attempt, used);
     const priceNano = settled.amountNano;
     const usage = settledUsage(expected, settled);
-    if (settled.claimed || settled.suspenseNano > 0n) this.#claimedTooMuch(call, attempt, settled);
+    if (!used.unanswered && (settled.claimed || settled.suspenseNano > 0n))
+      this.#claimedTooMuch(call, attempt, settled);
     moments.settled = call.now();
     this.#metrics.holdClosed();
     this.#metrics.attemptEnded({ engine: endpoint.endpoint, outcome });

@@ -1,7 +1,9 @@
 // The wait for the first token of an attempt, where another endpoint could serve the call: one that accepts calls and then says
 // nothing must not keep them. What is honestly slow is never cut:
 //
-//   - the bound comes from the prompt and the endpoint's measured speed (Decision.firstTokenMostMs), or from the deployment's settings;
+//   - a call that asks for reasoning has no bound: reasoning is often hidden, and takes minutes without a chunk;
+//   - the bound comes from the deployment's settings, or from the prompt and the endpoint's measured speed (Decision.firstTokenMostMs);
+//     then it is never below the longest first token that the endpoint has honestly taken;
 //   - it runs anew whenever the endpoint answers any of its calls a token: it lives, and this call's turn may be to come;
 //   - a whole answer shows no first token: when the bound is over the endpoint is asked how it is, and only silence ends the wait before
 //     the time that all of its output may take;
@@ -10,6 +12,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { EngineError } from "../engines/index.ts";
 import type { RegisteredEndpoint } from "../engines/index.ts";
 import { limits } from "./limits.ts";
+import { asksToThink } from "./thinking.ts";
 
 export interface FirstTokenWait {
   endpoint: RegisteredEndpoint;
@@ -18,6 +21,15 @@ export interface FirstTokenWait {
   outputMs: number | undefined;
   /** Whether another endpoint may take the call now. */
   elsewhere: () => boolean;
+}
+
+/** How long a call may wait for its first token; undefined: without a bound. */
+export function firstTokenBound(
+  body: Record<string, unknown>,
+  { setMs, decidedMs, longestMs }: { setMs: number | undefined; decidedMs: number; longestMs: number },
+): number | undefined {
+  if (asksToThink(body)) return undefined;
+  return setMs ?? Math.max(decidedMs, longestMs);
 }
 
 /** Resolves with the error of an endpoint that has been silent for too long; with undefined when the signal aborts before. */

@@ -1,7 +1,7 @@
 // The end of a hold: what was used is settled, whatever stands in the way. A settlement that fails is tried again a few times
 // before its caller is answered, then in the background until the ledger takes it. One that Postgres refuses for its data would be
 // refused for ever and leave its hold open: the whole hold is settled, by an amount that the database reads from the hold itself.
-import { billable, LedgerError, stuckAlarm } from "../ledger/index.ts";
+import { billable, LedgerError, stuckAlarm, unanswered } from "../ledger/index.ts";
 import type { Ledger, Settlement, SettlementRequest } from "../ledger/index.ts";
 import type { Alarms, Logger } from "../telemetry/index.ts";
 import { limits } from "./limits.ts";
@@ -31,10 +31,15 @@ export class Settling {
   }
 
   /** Settles an attempt; answers what is billed, also when the ledger has yet to take it. */
-  async settle(call: CallState, attempt: AdmittedAttempt, { usage, source }: SettledUsage): Promise<Settled> {
-    const { promptTokens, cachedTokens, outputTokens } = usage;
+  async settle(call: CallState, attempt: AdmittedAttempt, used: SettledUsage): Promise<Settled> {
+    const { promptTokens, cachedTokens, outputTokens } = used.usage;
     const tokens = { promptTokens, cachedTokens, outputTokens };
-    const request: SettlementRequest = { attempt: attempt.id, tokens, usageSource: source };
+    const request: SettlementRequest = {
+      attempt: attempt.id,
+      tokens,
+      usageSource: used.source,
+      unanswered: used.unanswered,
+    };
     const pending: Pending = { call, attempt, request, inFull: false };
     for (let tries = 1; ; tries++) {
       try {
@@ -108,7 +113,10 @@ export class Settling {
 function expected({ attempt, request, inFull }: Pending): Settled {
   const { tokens, usageSource } = request;
   if (inFull) return { amountNano: attempt.heldNano, suspenseNano: 0n, tokens, claimed: undefined, usageSource };
-  return { ...billable(tokens, attempt.most, attempt.heldNano, attempt.card), usageSource };
+  const billed = request.unanswered
+    ? unanswered(tokens, attempt.card)
+    : billable(tokens, attempt.most, attempt.heldNano, attempt.card);
+  return { ...billed, usageSource };
 }
 
 /** Postgres' classes 22 (data) and 23 (constraints), and counts that cannot be priced: trying again does not help. */

@@ -50,8 +50,8 @@ export interface Placement {
   /** Prompt tokens that were expected to be cached there; undefined where nothing was known of the prompt. */
   readonly predictedTokens: number | undefined;
   readonly expectedFirstTokenMs: number;
-  /** After so long without a first token the endpoint is given up, where another may take the call. */
-  readonly firstTokenMostMs: number;
+  /** After so long without a first token the endpoint is given up, where another may take the call; undefined: never. */
+  readonly firstTokenMostMs: number | undefined;
   /** What the tokens of a whole answer may take beyond that. */
   readonly outputMostMs: number;
   /** The two legs of a call whose prompt is computed elsewhere. */

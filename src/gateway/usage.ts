@@ -1,28 +1,41 @@
 // What an attempt is settled for, and usage in OpenAI's shape for engines that give none.
 import type { Usage } from "../engines/index.ts";
 import { billable } from "../ledger/index.ts";
+import type { EndpointFault } from "../scheduler/index.ts";
 import type { Settled } from "./settling.ts";
 import type { AdmittedAttempt, AttemptState, Outcome } from "./state.ts";
 
 export interface SettledUsage {
   usage: Usage;
   source: "engine" | "counted" | "estimated";
+  /** Accepted and never answered: no budget pays, and the price of `usage` goes to suspense. */
+  unanswered: boolean;
 }
 
 const nothing: Usage = { promptTokens: 0, cachedTokens: 0, outputTokens: 0, reasoningTokens: 0, source: "counted" };
 
 /**
- * What the engine said or what passed, where that is known. An engine that refused or could not be reached used nothing. A call that
+ * What the engine said or what passed, where that is known. An engine that refused or could not be reached used nothing. A provider
+ * that accepted the request and was silent may charge its prompt: that is in suspense until the provider's bill is there. A call that
  * was given up before its engine began to answer pays for its prompt at most. One that was given up later, without the engine being
  * able to say what it had done, is settled for what was held, marked as an estimate.
  */
-export function usedBy(attempt: AttemptState, outcome: Outcome, known: Usage | undefined): SettledUsage {
-  if (known) return { usage: known, source: known.source };
-  if (outcome === "refused") return { usage: nothing, source: "counted" };
-  if (outcome === "failed" && attempt.moments.opened === 0) return { usage: nothing, source: "counted" };
-  if (outcome === "cancelled" && attempt.moments.opened === 0)
-    return { usage: { ...nothing, promptTokens: attempt.most.promptTokens }, source: "estimated" };
-  return { usage: { ...nothing, ...attempt.most }, source: "estimated" };
+export function usedBy(
+  attempt: AttemptState,
+  outcome: Outcome,
+  known: Usage | undefined,
+  fault: EndpointFault | undefined,
+): SettledUsage {
+  const settled = (usage: Usage, source: SettledUsage["source"], unanswered = false) => ({ usage, source, unanswered });
+  if (known) return settled(known, known.source);
+  if (outcome === "refused") return settled(nothing, "counted");
+  const prompt = { ...nothing, promptTokens: attempt.most.promptTokens };
+  if (outcome === "failed" && attempt.moments.opened === 0)
+    return fault === "timeout" && attempt.placement.endpoint.kind !== "embedded"
+      ? settled(prompt, "estimated", true)
+      : settled(nothing, "counted");
+  if (outcome === "cancelled" && attempt.moments.opened === 0) return settled(prompt, "estimated");
+  return settled({ ...nothing, ...attempt.most }, "estimated");
 }
 
 /** Usage as it is billed: a claim beyond the hold is cut to it, by the ledger's own rule. The same object where nothing is cut. */

@@ -45,6 +45,11 @@ export function billable(claim: TokenCounts, most: MostTokens, heldNano: bigint,
   };
 }
 
+/** What is billed where an engine accepted a request and gave no answer: nothing. What it may charge all the same is in suspense. */
+export function unanswered(tokens: TokenCounts, card: RateCard): Billable {
+  return billable(tokens, { promptTokens: 0, outputTokens: 0 }, 0n, card);
+}
+
 /** Whole numbers from 0 to 2^53 - 1, cached tokens a part of the prompt's: what is no number counts as nothing. */
 function countable(claim: TokenCounts): TokenCounts {
   const promptTokens = count(claim.promptTokens);

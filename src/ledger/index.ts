@@ -10,7 +10,7 @@ import { Rates, type NewRateCard } from "./rates.ts";
 import type { HoldRequest, HoldResult, RateCard, Settlement, SettlementRequest } from "./types.ts";
 
 export { formatMoney, MoneyFormatError, nanoPerUnit, parseMoney, priceOf, worstCase } from "./money.ts";
-export { billable } from "./claims.ts";
+export { billable, unanswered } from "./claims.ts";
 export type { Billable } from "./claims.ts";
 export { LedgerError } from "./ledger.ts";
 export { holdNanoMost } from "./limits.ts";

@@ -10,7 +10,7 @@ import { HeldLock, isOutcomeUnknown, type Database } from "../store/index.ts";
 import { Batcher } from "./batcher.ts";
 import { Doubtful } from "./doubtful.ts";
 import { batchLimit, holdNanoMost, namespaceOfOwnerLocks, promptTokensPlausible } from "./limits.ts";
-import { billable, type Billable } from "./claims.ts";
+import { billable, unanswered, type Billable } from "./claims.ts";
 import { settleInFull } from "./sweep.ts";
 import type {
   HoldRequest,
@@ -120,13 +120,15 @@ export class Attempts {
 
   /**
    * Settles by what was used, at the prices of the hold and at most for what was held; what is claimed beyond that goes to
-   * suspense. Repeating it is harmless: the first settlement stands.
+   * suspense, as does the price of an attempt that had no answer. Repeating it is harmless: the first settlement stands.
    */
   async settle(request: SettlementRequest): Promise<Settlement> {
     const { card, most, amountNano } = this.#held.get(request.attempt) ?? (await this.#heldOf(request.attempt));
     const settlement = await this.#settlements.add({
       ...request,
-      billable: billable(request.tokens, most, amountNano, card),
+      billable: request.unanswered
+        ? unanswered(request.tokens, card)
+        : billable(request.tokens, most, amountNano, card),
     });
     this.#held.delete(request.attempt);
     return settlement;

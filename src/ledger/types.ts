@@ -66,6 +66,8 @@ export interface SettlementRequest {
   /** What the engine claims, or what was counted: any numbers. What is billed of it never passes the hold. */
   tokens: TokenCounts;
   usageSource: "engine" | "counted" | "estimated";
+  /** An engine accepted the attempt and gave no answer: nothing is billed, and the price of `tokens` goes to suspense. */
+  unanswered?: boolean;
 }
 
 export interface Settlement {

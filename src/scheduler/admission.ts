@@ -25,7 +25,7 @@ export function admit(
 ): number | undefined {
   const reachable = endpoints.filter((endpoint) => answers(endpoint, call));
   const open = failsOpen(call, endpoints);
-  let ready = reachable.filter((endpoint) => endpoint.health === "ready" && (open || endpoint.ejected !== true));
+  let ready = reachable.filter((endpoint) => endpoint.health === "ready" && (open || !isAway(endpoint, call)));
   // One that starts is waited for (Dispatch bounds how long).
   if (ready.length === 0) ready = reachable.filter((endpoint) => endpoint.health === "starting");
   if (ready.length === 0) {
@@ -100,22 +100,29 @@ export function mayAnswer(endpoint: EndpointState, call: Call): boolean {
   return endpoint.health === "ready" && answers(endpoint, call) && fitsAtAll(endpoint, call);
 }
 
-/** Whether a call has no choice but endpoints that are ejected: then it is let to them. */
+/** Whether a call has no choice but endpoints that it would keep away from: then it is let to them. */
 export function failsOpen(call: Call, endpoints: readonly EndpointState[]): boolean {
-  let ejected = false;
+  let away = false;
   for (const endpoint of endpoints) {
     if (endpoint.health !== "ready" || !answers(endpoint, call)) continue;
-    if (endpoint.ejected !== true) return false;
-    ejected = true;
+    if (!isAway(endpoint, call)) return false;
+    away = true;
   }
-  return ejected;
+  return away;
 }
 
-/** `open`: ejected endpoints may take it too. `due`: it is batch work's turn. */
+/** Whether the call goes elsewhere while it can: the endpoint is ejected, or the call's sender has waited there in vain. */
+export function isAway({ ejected, doubtedBy }: EndpointState, call: Call): boolean {
+  return ejected === true || (doubtedBy !== undefined && doubtedBy === senderOf(call));
+}
+
+export const senderOf = ({ sender, tenant }: Call): string => sender ?? tenant;
+
+/** `open`: endpoints that it keeps away from may take it too. `due`: it is batch work's turn. */
 export function hasRoom(endpoint: EndpointState, call: Call, open: boolean, due: boolean): boolean {
   return (
     mayAnswer(endpoint, call) &&
-    (open || endpoint.ejected !== true) &&
+    (open || !isAway(endpoint, call)) &&
     isFree(endpoint) &&
     (call.batch !== true || due || takesBatch(endpoint))
   );

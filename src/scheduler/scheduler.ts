@@ -1,7 +1,7 @@
 // The scheduler: one deterministic state machine. `apply(event)` tells it what has happened, `decide(call, now, rng)` asks
 // it where a call goes, `tick(now)` lets time pass; each answers with actions for the shell (the gateway, or the simulator)
 // to carry out. It does no I/O and has no clock and no randomness of its own: same events, same seed, same actions.
-import { refusal } from "./admission.ts";
+import { isAway, refusal } from "./admission.ts";
 import { type DeploymentWaiting, Dispatch, type Placed, type Truth } from "./dispatch.ts";
 import { Endpoints } from "./endpoints.ts";
 import { Outliers } from "./health/outliers.ts";
@@ -83,9 +83,9 @@ export class Scheduler {
       queue: options.queue ?? {},
       pd: this.planner,
       pdFull: () => this.pd.full,
-      homeOf: ({ program }) => {
-        const home = program === undefined ? undefined : this.programs.get(program)?.at;
-        return home?.health === "ready" && home.ejected !== true ? home : undefined;
+      homeOf: (call) => {
+        const home = call.program === undefined ? undefined : this.programs.get(call.program)?.at;
+        return home?.health === "ready" && !isAway(home, call) ? home : undefined;
       },
       onPlaced: (placed, now, actions) => this.placed(placed, now, actions),
     });
@@ -131,7 +131,7 @@ export class Scheduler {
         const state = this.endpoints.get(event.endpoint);
         const placed = this.dispatch.get(event.call);
         if (state === undefined || placed === undefined) break;
-        this.outliers.outcome(state, event.outcome, placed.decision.atMs, now, actions);
+        this.outliers.outcome(state, event.outcome, placed, now, actions);
         if (state.ejected !== true) this.dispatch.drain(state.spec.deployment, now, actions);
         break;
       }

@@ -42,6 +42,8 @@ export interface Call {
   id: string;
   /** Who pays and competes: the fair queue's first level. */
   tenant: string;
+  /** The credential that sent it; `tenant` when absent. What one sender alone meets is held against no endpoint for all. */
+  sender?: string;
   /** Run or session the call belongs to, the queue's second level; a call without one is its own program. */
   program?: string;
   /** The program above, for sub-agents. */
@@ -161,6 +163,8 @@ export interface EndpointState {
   standing?: EndpointStanding;
   /** Whether calls go elsewhere while they can: it is ejected, or its trial is under way. */
   ejected?: boolean;
+  /** The one sender whose calls it has kept waiting in vain, while only this sender's calls go elsewhere. */
+  doubtedBy?: string | undefined;
 }
 
 // -------------------------------------------------------------------------------------------------------- placement

@@ -75,6 +75,52 @@ test.each([false, true])("an endpoint that hangs loses its call to another one (
   expect((await at.ledger.prove()).discrepancies).toEqual([]);
 });
 
+test("what an abandoned endpoint may charge is in suspense, and one sender's long calls take it from nobody else", async () => {
+  const open = Promise.withResolvers<void>();
+  await using at = await testGateway();
+  await using works = await second(at);
+  at.engines.configure("scripted", { placement: "round-robin", firstTokenMs: 150 });
+  at.engine.next({ wait: open.promise });
+  const stream = await at.client().chat.completions.create({ ...hello, stream: true });
+  for await (const _ of stream);
+  open.resolve();
+  const { attempts, settlements } = await rows(at);
+  expect(attempts.map((row) => [row["engine"], row["status"], row["price_nano"]])).toEqual([
+    ["scripted", "failed", 0n],
+    ["second", "completed", 58n],
+  ]);
+  const abandoned = settlements.find((row) => row["attempt"] === attempts[0]!["id"])!;
+  expect(abandoned).toMatchObject({ amount_nano: 0n, claimed_output_tokens: 0n });
+  expect(abandoned["suspense_nano"]).toBeGreaterThan(0n);
+  expect(attempts[0]!["suspense_nano"]).toBe(abandoned["suspense_nano"]);
+  const { organisation, project } = at.principal;
+  const bill = await at.ledger.bill(organisation);
+  expect(bill.suspense).toMatchObject([{ model: "scripted", attempts: 1, amountNano: abandoned["suspense_nano"] }]);
+  expect((await at.ledger.prove()).discrepancies).toEqual([]);
+  // The sender's next calls go elsewhere; those of others do not.
+  for (let call = 0; call < 4; call++) await at.client().chat.completions.create(hello);
+  expect([at.engine.seen.length, works.seen.length]).toEqual([1, 5]);
+  const other = await at.identity.createKey({ organisation, project: project!, name: "other", role: "member" });
+  for (let call = 0; call < 4; call++) await at.client({ key: other.secret }).chat.completions.create(hello);
+  expect(at.engine.seen.length).toBeGreaterThan(1);
+  expect((await at.request("/api/scheduler")).body.endpoints).toMatchObject([{ health: "ready" }, { health: "ready" }]);
+});
+
+test("a call that asks for reasoning is waited for, however long nothing comes of it", async () => {
+  const open = Promise.withResolvers<void>();
+  await using at = await testGateway();
+  await using works = await second(at);
+  at.engines.configure("scripted", { placement: "round-robin", firstTokenMs: 20 });
+  at.engine.next({ wait: open.promise });
+  const asked = at.client().chat.completions.create({ ...hello, reasoning_effort: "high" });
+  await expect.poll(() => at.engine.seen.length, patience).toBe(1);
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  open.resolve();
+  await asked;
+  expect(works.seen).toHaveLength(0);
+  expect((await rows(at)).attempts).toMatchObject([{ status: "completed" }]);
+});
+
 test("an endpoint without another beside it is waited for, however long its prompt takes", async () => {
   const open = Promise.withResolvers<void>();
   await using at = await testGateway({ script: { wait: open.promise } });

@@ -68,7 +68,7 @@ export const deploymentManifest = z
       .max(3600)
       .optional()
       .describe(
-        "A call that has no first token after so long goes to another worker, if there is one; derived from the prompt's length and the worker's measured speed when left out",
+        "A call that has no first token after so long goes to another worker, if there is one; derived from the prompt's length and the worker's measured speed when left out; a call that asks for reasoning is always waited for",
       ),
     slots: z.number().int().min(1).max(256).default(8).describe("Calls that one worker runs at once"),
     context_tokens: z

@@ -2,6 +2,7 @@
 import { EngineError } from "../../engines/index.ts";
 import type { EngineRegistry, RegisteredEndpoint } from "../../engines/index.ts";
 import type { Call } from "../../scheduler/index.ts";
+import { firstTokenBound } from "../firstToken.ts";
 import { limits } from "../limits.ts";
 import type { AdmittedAttempt, CallState, Placement } from "../state.ts";
 import { decisionResource } from "./decision.ts";
@@ -39,6 +40,7 @@ export class Placer {
     const asked: Call = {
       id: attempt.id,
       tenant: request.principal.organisation,
+      sender: request.principal.key,
       deployment,
       ...{ promptTokens: prompt.promptTokens, prompt: prompt.blocks },
       outputTokens: Math.min(outputTokens, this.#usualOutput.get(deployment) ?? firstOutputGuess),
@@ -52,18 +54,20 @@ export class Placer {
     try {
       const endpoint = this.#endpoint(decision.chosen.endpoint);
       const prefill = decision.prefill && this.#endpoint(decision.prefill.endpoint);
-      const firstTokenMostMs = this.#engines.settingsOf(deployment).firstTokenMs ?? decision.firstTokenMostMs;
+      const setMs = this.#engines.settingsOf(deployment).firstTokenMs;
+      const decidedMs = decision.firstTokenMostMs;
       return {
         endpoint,
         decision: decisionResource(decision),
         bring: () => this.#dispatcher.bring(decision, program),
         predictedTokens: prompt.blocks.length === 0 ? undefined : (decision.prefill ?? decision.chosen).matchedTokens,
         expectedFirstTokenMs: decision.chosen.expectedTtftMs,
-        firstTokenMostMs,
+        firstTokenMostMs: firstTokenBound(attempt.body, { setMs, decidedMs, longestMs: endpoint.longestFirstTokenMs }),
         outputMostMs: (1000 * outputTokens) / limits.slowestTokensPerSecond,
         split:
           prefill &&
-          new SplitCall(this.#dispatcher, this.#engines, attempt.id, { prefill, decode: endpoint }, firstTokenMostMs),
+          // Computing a prompt needs no reasoning, whatever the call asks for.
+          new SplitCall(this.#dispatcher, this.#engines, attempt.id, { prefill, decode: endpoint }, setMs ?? decidedMs),
       };
     } catch (error) {
       this.#dispatcher.ended(attempt.id, { reason: "failed" });

@@ -15,9 +15,13 @@ class Stage {
     for (const id of endpoints) this.scheduler.apply({ at: 0, type: "endpoint_joined", spec: exampleSpec(id) });
   }
 
-  place(avoid: string[] = []): { call: string; at: string | undefined; actions: SchedulerAction[] } {
+  /** Each call has a sender of its own, unless one is named. */
+  place(
+    avoid: string[] = [],
+    sender = `key_${this.#calls}`,
+  ): { call: string; at: string | undefined; actions: SchedulerAction[] } {
     const call = `c${this.#calls++}`;
-    const actions = this.scheduler.decide(exampleCall({ id: call, avoid }), this.now);
+    const actions = this.scheduler.decide(exampleCall({ id: call, avoid, sender }), this.now);
     const place = actions.find((action) => action.type === "place");
     return { call, at: place?.decision.chosen.endpoint, actions };
   }
@@ -55,7 +59,7 @@ const standings = (actions: SchedulerAction[]) =>
 describe("outliers", () => {
   it.each([
     ["connect", 1],
-    ["timeout", 1],
+    ["timeout", 2],
     ["failure", 3],
     ["garbage", 3],
     ["refused", 3],
@@ -63,6 +67,43 @@ describe("outliers", () => {
     const at = new Stage("bad", "good");
     expect(at.run(80, "bad", fault)).toBe(most);
     expect(at.standing("bad")).toBe("ejected");
+  });
+
+  it("timeouts of one sender alone keep its own calls away, and for longer each time; others' calls still go there", () => {
+    const at = new Stage("bad", "good");
+    const there = (sender: string) => {
+      const places = [at.place([], sender), at.place([], sender)];
+      for (const { call } of places) at.scheduler.apply({ at: at.now, type: "call_ended", call, reason: "cancelled" });
+      return places.some((one) => one.at === "bad");
+    };
+    for (const awayMs of [10_000, 20_000, 40_000, 60_000, 60_000]) {
+      // Calls that were under way together are one sign.
+      const calls = [at.place([], "slow"), at.place([], "slow"), at.place([], "slow"), at.place([], "slow")];
+      at.now += 1;
+      for (const { call, at: where } of calls) {
+        if (where === "bad") at.end(call, where, "timeout");
+        else at.scheduler.apply({ at: at.now, type: "call_ended", call, reason: "cancelled" });
+      }
+      expect([there("slow"), there("other"), at.standing("bad")]).toEqual([false, true, "serving"]);
+      at.tick(awayMs - 1);
+      expect(there("slow")).toBe(false);
+      at.tick(1);
+      expect(there("slow")).toBe(true);
+    }
+  });
+
+  it("timeouts of two senders with an answer between them eject nothing", () => {
+    const at = new Stage("bad", "good");
+    for (let round = 0; round < 20; round++) {
+      const calls = [at.place([], `key_${round}`), at.place([], `key_${round}`)];
+      const call = calls.find((one) => one.at === "bad")!;
+      at.end(call.call, "bad", "timeout");
+      at.now += 1;
+      const well = [at.place([], "other"), at.place([], "other")].find((one) => one.at === "bad")!;
+      at.end(well.call, "bad", "served");
+      at.now += 1;
+    }
+    expect(at.standing("bad")).toBe("serving");
   });
 
   it("one that fails every second call is ejected too, once enough of them were seen", () => {
@@ -79,7 +120,7 @@ describe("outliers", () => {
   it("after its time one call tries it; an answer brings it back, a fault keeps it away for twice as long, up to a bound", () => {
     const at = new Stage("bad", "good");
     const times: number[] = [];
-    at.run(2, "bad", "timeout");
+    at.run(4, "bad", "timeout");
     for (let round = 0; round < 6; round++) {
       const before = at.now;
       while (at.standing("bad") === "ejected") at.tick(100);
@@ -102,8 +143,9 @@ describe("outliers", () => {
 
   it("calls that were sent before an ejection neither lengthen nor end it", () => {
     const at = new Stage("bad", "good");
-    const old = [at.place(), at.place(), at.place(), at.place()].filter((one) => one.at === "bad");
+    const old = Array.from({ length: 6 }, () => at.place()).filter((one) => one.at === "bad");
     at.now += 10;
+    expect(at.end(old[2]!.call, "bad", "timeout")).toEqual([]);
     expect(standings(at.end(old[0]!.call, "bad", "timeout"))).toMatchObject([{ standing: "ejected", forMs: 10_000 }]);
     expect(standings(at.end(old[1]!.call, "bad", "served"))).toEqual([]);
     at.tick(10_000);
@@ -122,8 +164,7 @@ describe("outliers", () => {
 
   it("where all are ejected all are tried; the first that answers is the one again", () => {
     const at = new Stage("one", "two");
-    at.end(at.place().call, "one", "timeout");
-    at.end(at.place().call, "two", "timeout");
+    for (const { call, at: where } of [at.place(), at.place(), at.place(), at.place()]) at.end(call, where!, "timeout");
     expect([at.standing("one"), at.standing("two")]).toEqual(["ejected", "ejected"]);
     const calls = [at.place(), at.place()];
     expect(calls.map((one) => one.at).toSorted()).toEqual(["one", "two"]);
@@ -135,7 +176,7 @@ describe("outliers", () => {
 
   it("an endpoint that is replaced begins anew", () => {
     const at = new Stage("bad", "good");
-    at.run(2, "bad", "timeout");
+    at.run(4, "bad", "timeout");
     at.scheduler.apply({ at: at.now, type: "endpoint_joined", spec: exampleSpec("bad") });
     expect(at.standing("bad")).toBe("serving");
   });

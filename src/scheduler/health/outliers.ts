@@ -8,14 +8,19 @@
 // On trial an endpoint gets one call at a time. What failed for the request's own sake is no fault and is never told here. Where no
 // endpoint of a deployment is left for a call, the ejected ones are tried all the same (admission.ts): what is thought of an
 // endpoint must not close a model.
+//
+// A call that has waited in vain says as much of the call as of the endpoint: a sender can write calls that take long. So a first
+// timeout keeps only its own sender's calls away, and a second one ejects the endpoint for all only when it comes from another sender
+// and no call was answered between the two.
+import { senderOf } from "../admission.ts";
 import { ejectedMostMs, faultsSeen, outcomesRemembered } from "../limits.ts";
-import type { EndpointFault, EndpointOutcome, EndpointState, SchedulerAction } from "../types.ts";
+import type { Call, EndpointFault, EndpointOutcome, EndpointState, SchedulerAction } from "../types.ts";
 
 /** Faults in a row that eject, and for how long the first time. */
 const rules: Record<EndpointFault, { streak: number; firstMs: number }> = {
   // Nothing listens there: the next call would fail too, but a restart takes seconds only.
   connect: { streak: 1, firstMs: 1_000 },
-  // A call has waited in vain for long already.
+  // A call of a second sender has waited in vain for long.
   timeout: { streak: 1, firstMs: 10_000 },
   failure: { streak: 3, firstMs: 5_000 },
   garbage: { streak: 3, firstMs: 10_000 },
@@ -37,21 +42,47 @@ interface Standing {
   servingMs: number;
   /** The call that tries it. */
   trial: string | undefined;
+  /** The sender of the timeouts since the last answer, how often its calls were kept away for them, and when. */
+  doubter: string | undefined;
+  doubts: number;
+  doubtedMs: number;
+  doubtUntilMs: number;
+}
+
+/** A call that was placed at an endpoint. */
+export interface PlacedCall {
+  call: Call;
+  decision: { atMs: number };
 }
 
 export class Outliers {
   readonly #records = new Map<EndpointState, Standing>();
 
-  /** How a call that was placed at `placedMs` went there. Older calls say nothing of an endpoint that was ejected since. */
+  /** How a placed call went there. A call that was placed before the endpoint was ejected says nothing of it any more. */
   outcome(
     state: EndpointState,
     outcome: EndpointOutcome,
-    placedMs: number,
+    { call, decision }: PlacedCall,
     now: number,
     actions: SchedulerAction[],
   ): void {
-    if (outcome === "alive" || outcome === "served") this.#well(state, outcome, placedMs, now, actions);
-    else this.#fault(state, outcome, placedMs, now, actions);
+    if (outcome === "alive" || outcome === "served") this.#well(state, outcome, decision.atMs, now, actions);
+    else if (outcome === "timeout" && this.#doubted(state, senderOf(call), decision.atMs, now)) return;
+    else this.#fault(state, outcome, decision.atMs, now, actions);
+  }
+
+  /** Takes a timeout that one sender alone has met; false where it speaks against the endpoint for all. */
+  #doubted(state: EndpointState, sender: string, placedMs: number, now: number): boolean {
+    const record = this.#recordOf(state, now);
+    if (record.mode !== "serving" || (record.doubter ?? sender) !== sender) return false;
+    // Calls that were under way together are one sign.
+    if (record.doubter === sender && placedMs < record.doubtedMs) return true;
+    record.doubter = sender;
+    record.doubts++;
+    record.doubtedMs = now;
+    record.doubtUntilMs = now + awayMs("timeout", record.doubts);
+    state.doubtedBy = sender;
+    return true;
   }
 
   #well(
@@ -72,6 +103,7 @@ export class Outliers {
       record.remembered = 0;
       actions.push({ type: "endpoint_standing", endpoint: state.spec.id, standing: "serving" });
     }
+    if (placedMs >= record.doubtedMs) forgetDoubts(state, record);
     if (outcome === "served") {
       record.streak = 0;
       remember(record, 0);
@@ -86,7 +118,7 @@ export class Outliers {
     if (record.mode !== "serving" && placedMs < record.ejectedMs) return;
     record.streak++;
     remember(record, 1);
-    const { streak, firstMs } = rules[fault];
+    const { streak } = rules[fault];
     const often = record.remembered >= faultsSeen && 2 * faultsIn(record) >= record.remembered;
     if (record.mode === "serving" && record.streak < streak && !often) return;
     // Where all are ejected calls go on trying: a failure of one of them lengthens nothing.
@@ -95,7 +127,8 @@ export class Outliers {
     record.trial = undefined;
     record.ejections++;
     record.ejectedMs = now;
-    record.untilMs = now + Math.min(ejectedMostMs, firstMs * 2 ** (record.ejections - 1));
+    record.untilMs = now + awayMs(fault, record.ejections);
+    forgetDoubts(state, record);
     this.#show(state, record);
     actions.push({
       type: "endpoint_standing",
@@ -125,6 +158,7 @@ export class Outliers {
   /** Endpoints whose time is over are tried again. */
   tick(now: number, actions: SchedulerAction[]): void {
     for (const [state, record] of this.#records) {
+      if (record.doubtUntilMs <= now) state.doubtedBy = undefined;
       if (record.mode !== "ejected" || record.untilMs > now) continue;
       record.mode = "trial";
       record.trial = undefined;
@@ -154,6 +188,10 @@ export class Outliers {
         untilMs: 0,
         servingMs: now,
         trial: undefined,
+        doubter: undefined,
+        doubts: 0,
+        doubtedMs: 0,
+        doubtUntilMs: 0,
       };
       this.#records.set(state, record);
     }
@@ -164,6 +202,16 @@ export class Outliers {
     state.standing = mode;
     state.ejected = mode === "ejected" || (mode === "trial" && trial !== undefined);
   }
+}
+
+/** For how long calls go elsewhere, the `times`-th time in succession. */
+const awayMs = (fault: EndpointFault, times: number): number =>
+  Math.min(ejectedMostMs, rules[fault].firstMs * 2 ** (times - 1));
+
+function forgetDoubts(state: EndpointState, record: Standing): void {
+  state.doubtedBy = undefined;
+  record.doubter = undefined;
+  record.doubts = 0;
 }
 
 function remember(record: Standing, bit: 0 | 1): void {

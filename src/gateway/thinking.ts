@@ -1,0 +1,28 @@
+// What a body says of thinking: whether it asks the model to reason before it answers, and how many tokens that may take beside the
+// limit of output.
+//
+// Reasoning is often hidden: the engine computes for minutes and streams nothing. Such a call looks like one that hangs, so it has no
+// bound on its first token (firstToken.ts).
+
+type Json = Record<string, unknown>;
+
+const off = new Set<unknown>([null, undefined, false, 0, "none", "off", "disabled"]);
+
+/** Fields of providers that ask for reasoning by any value but one that switches it off. */
+const plain = ["reasoning_effort", "enable_thinking", "thinking_budget"];
+/** Variables of chat templates that do. */
+const ofTemplates = ["enable_thinking", "thinking", "thinking_budget", "reasoning_effort"];
+
+/** True when the body asks the model to reason before it answers. */
+export function asksToThink(body: Json): boolean {
+  if (plain.some((field) => !off.has(body[field]))) return true;
+  const { chat_template_kwargs: template, thinking, reasoning } = body as Record<string, Json | null | undefined>;
+  if (template && ofTemplates.some((name) => !off.has(template[name]))) return true;
+  if (thinking && !off.has(thinking["type"] ?? "enabled")) return true;
+  return (
+    reasoning !== null &&
+    reasoning !== undefined &&
+    !off.has(reasoning["enabled"] ?? true) &&
+    !off.has(reasoning["effort"] ?? true)
+  );
+}
