@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { isNeverKey, KeyEnvs, KeyEnvsError, parseKeyEnvs } from "./keyEnvs.ts";
+import { canonicalHost } from "../engines/hosts.ts";
+import { isNeverKey, KeyEnvs, KeyEnvsError, parseKeyEnvs, providers } from "./keyEnvs.ts";
 
 describe("without a list of the operator's", () => {
   const envs = new KeyEnvs();
@@ -19,6 +20,28 @@ describe("without a list of the operator's", () => {
     ["pgpassword", "https://evil.test/v1", "secret of this installation"],
   ])("%s does not go to %s", (variable, url, why) => expect(envs.refusal(variable, [url])?.message).toContain(why));
 
+  test.each(Object.entries(providers))("%s goes to every host of its provider and to no other", (variable, hosts) => {
+    for (const host of hosts) {
+      expect(canonicalHost(host)).toBe(host);
+      const url = `https://${host.replace("*", "mine")}/v1`;
+      expect(envs.refusal(variable, [url])).toBeUndefined();
+      expect(envs.refusal(variable, [url.replace("https", "http")])).toBeDefined();
+      expect(envs.refusal(variable, [`https://${host.replace("*", "mine")}.evil.test/v1`])).toBeDefined();
+    }
+    expect(envs.refusal(variable, ["https://evil.test/v1"])?.message).toContain("may be sent to");
+    // The operator may add a host, and an engine of before keeps its key.
+    expect(parseKeyEnvs(`${variable}=api.example.com`).get(variable)).toEqual(["api.example.com"]);
+    const before = ["https://old.example.com/v1"];
+    expect(envs.refusal(variable, before, before)).toBeUndefined();
+  });
+
+  test.each([
+    ["AZURE_OPENAI_API_KEY", "https://mine.openai.azure.com/openai/v1"],
+    ["GOOGLE_API_KEY", "https://generativelanguage.googleapis.com/v1beta/openai"],
+  ])("%s, whose beginning is that of machine secrets, goes to %s", (variable, url) =>
+    expect(envs.refusal(variable, [url])).toBeUndefined(),
+  );
+
   test("one address of several that is not covered refuses all", () => {
     const urls = ["https://api.openai.com/v1", "https://evil.test/v1"];
     expect(envs.refusal("OPENAI_API_KEY", urls)?.message).toContain("evil.test");
@@ -28,7 +51,9 @@ describe("without a list of the operator's", () => {
 test.each([
   ...["PGPASSWORD", "PGPASSFILE", "PG_PASS", "POSTGRES_PASSWORD", "DATABASE_URL", "MY_DATABASE_KEY", "REDIS_URL"],
   ...["LINESHAFT_KEY", "LINESHAFT_HOME", "AWS_SECRET_ACCESS_KEY", "GITHUB_TOKEN", "GOOGLE_APPLICATION_CREDENTIALS"],
-  ...["AZURE_CLIENT_SECRET", "SSH_AUTH_SOCK", "PATH", "HOME", "RESTATE_IDENTITY_KEYS", "NPM_TOKEN", "SENTRY_DSN"],
+  ...["AZURE_CLIENT_SECRET", "AZURE_API_KEY", "GOOGLE_CLIENT_SECRET", "azure_openai_api_key", "google_api_key"],
+  ...["AZURE_OPENAI_API_KEY_URL", "GCP_API_KEY"],
+  ...["SSH_AUTH_SOCK", "PATH", "HOME", "RESTATE_IDENTITY_KEYS", "NPM_TOKEN", "SENTRY_DSN"],
 ])("%s is never an engine's key, not even listed", (variable) => {
   expect(isNeverKey(variable)).toBe(true);
   expect(() => parseKeyEnvs(`${variable}=api.example.com`)).toThrow(KeyEnvsError);

@@ -6,10 +6,12 @@
 import { canonicalHost, hostsCover, mostHosts } from "../engines/hosts.ts";
 
 /** Variables as the providers' documentation names them, and where each provider serves. */
-const providers: Record<string, string[]> = {
+export const providers: Readonly<Record<string, string[]>> = {
   OPENAI_API_KEY: ["api.openai.com", "us.api.openai.com", "eu.api.openai.com"],
   ANTHROPIC_API_KEY: ["api.anthropic.com"],
+  AZURE_OPENAI_API_KEY: ["*.openai.azure.com"],
   GEMINI_API_KEY: ["generativelanguage.googleapis.com"],
+  GOOGLE_API_KEY: ["generativelanguage.googleapis.com"],
   MISTRAL_API_KEY: ["api.mistral.ai"],
   COHERE_API_KEY: ["api.cohere.com", "api.cohere.ai"],
   GROQ_API_KEY: ["api.groq.com"],
@@ -31,13 +33,13 @@ const providers: Record<string, string[]> = {
   SILICONFLOW_API_KEY: ["api.siliconflow.cn", "api.siliconflow.com"],
 };
 
-/** Secrets of the installation and the machine, which no list can open. */
+/** Secrets of the installation and the machine by their names, which no list can open; the providers' own variables are none. */
 const neverKeys =
   /^(LINESHAFT|RESTATE|PG|POSTGRES|NODE|NPM|AWS|AZURE|GOOGLE|GCP|GCLOUD|GITHUB|GITLAB|CI|SSH|DOCKER|KUBERNETES|VAULT|REDIS|MYSQL|MONGO)(_|$)|^PG[A-Z]|^(PATH|HOME|USER|SHELL|PWD|HOSTNAME|TERM|LANG)$|DATABASE|PASSWORD|PASSWD|_URL$|_URI$|_DSN$/i;
 
-/** What is not a key of a provider by its name, even when the operator lists it. */
+/** True when a variable may hold a secret that is no provider's key: it is never sent, also where the operator lists it. */
 export function isNeverKey(variable: string): boolean {
-  return neverKeys.test(variable);
+  return !Object.hasOwn(providers, variable) && neverKeys.test(variable);
 }
 
 export class KeyEnvsError extends Error {}

@@ -112,11 +112,11 @@ test("a call that asks for reasoning is waited for, however long nothing comes o
   await using works = await second(at);
   at.engines.configure("scripted", { placement: "round-robin", firstTokenMs: 20 });
   at.engine.next({ wait: open.promise });
-  const asked = at.client().chat.completions.create({ ...hello, reasoning_effort: "high" });
+  const asked = at.client().chat.completions.create({ ...hello, stream: true, reasoning_effort: "high" });
   await expect.poll(() => at.engine.seen.length, patience).toBe(1);
   await new Promise((resolve) => setTimeout(resolve, 100));
   open.resolve();
-  await asked;
+  for await (const _ of await asked);
   expect(works.seen).toHaveLength(0);
   expect((await rows(at)).attempts).toMatchObject([{ status: "completed" }]);
 });
