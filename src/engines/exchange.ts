@@ -120,6 +120,7 @@ class Exchange implements EngineAnswer {
   readonly status = 200;
   readonly #response: EgressResponse;
   readonly #request: Record<string, unknown>;
+  readonly #receivedBytes: number | undefined;
   readonly #stop: (() => Promise<void>) | undefined;
   readonly #chunks: AsyncGenerator<EngineChunk, void, void>;
   readonly #pulled: number | undefined;
@@ -140,6 +141,7 @@ class Exchange implements EngineAnswer {
   constructor(response: EgressResponse, options: ExchangeOptions, stop: (() => Promise<void>) | undefined) {
     this.#response = response;
     this.#request = options.body;
+    this.#receivedBytes = options.source?.bytes.length;
     this.#credential = credentialIn(options.headers);
     this.#stop = stop;
     const pulled = options.pulledHeader === undefined ? undefined : response.headers[options.pulledHeader];
@@ -292,7 +294,7 @@ class Exchange implements EngineAnswer {
 
   #counted(): Usage {
     return {
-      promptTokens: estimateTokens(promptLength(this.#request)),
+      promptTokens: estimateTokens(promptLength(this.#request, this.#receivedBytes)),
       cachedTokens: 0,
       outputTokens: estimateTokens(this.#characters),
       reasoningTokens: 0,

@@ -29,6 +29,8 @@ export const limits = {
   jsonNumbers: 2_000_000,
   /** Texts that are longer are worked on in several turns of the event loop. */
   largeTextCharacters: 256 * 1024,
+  /** A request's body that is longer is not written as JSON again only to be measured. */
+  largeBodyBytes: 64 * 1024,
   /** Of an error's body, the rest is not read. */
   errorBytes: 64 * 1024,
 } as const;

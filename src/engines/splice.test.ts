@@ -1,6 +1,7 @@
 import fc from "fast-check";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { encodeBody, membersOf } from "./splice.ts";
+import { promptLength } from "./wire.ts";
 
 const long = 'He said "no\\yes", {[,]} and so on.\n'.repeat(800);
 const decode = (encoded: string) => JSON.parse(encoded) as unknown;
@@ -56,9 +57,42 @@ test("a name given twice inside a member is written anew, at any depth", () => {
   }
 });
 
-test("text beyond ASCII is written anew", () => {
-  const source = sourceOf(JSON.stringify({ model: "a", messages: [`${long}\u00fc\u{1f600}`] }));
-  expect(encodeBody({ ...source.object }, source)).toBe(source.text);
+test("text beyond ASCII leaves as the bytes that it came as, however wide its letters are", () => {
+  const messages = [`${long}\u00fc\u20ac\u{1f600}`.repeat(3)];
+  const source = sourceOf(
+    `{"user":"\u{1f600}\u00e9","messages":${JSON.stringify(messages)},"m\u00f6del":"\u20ac","n":1}`,
+  );
+  const body = { n: 2, ...source.object, user: "b" };
+  const encoded = encodeBody(body, source);
+  expect((encoded as Uint8Array[])[1]!.buffer).toBe(source.bytes.buffer);
+  expect(decode(joined(encoded))).toEqual(body);
+});
+
+test("bytes that are not UTF-8 are written anew, as they were understood", () => {
+  for (const wrong of [[0xff], [0xf0, 0x9f, 0x98], [0xed, 0xa0, 0x80]]) {
+    const bytes = Buffer.concat([
+      Buffer.from(`{"messages":["${"a".repeat(20_000)}`),
+      Buffer.from(wrong),
+      Buffer.from('"]}'),
+    ]);
+    const text = bytes.toString("utf8");
+    const object = decode(text) as Record<string, unknown>;
+    const encoded = joined(encodeBody(object, { bytes, text, object }));
+    expect(encoded).toBe(JSON.stringify(object));
+    expect(encoded).toContain("\ufffd");
+  }
+});
+
+test("of a large body nothing but its short fields is written as JSON", () => {
+  const source = sourceOf(
+    JSON.stringify({ model: "a", messages: [{ role: "user", content: "\u20ac".repeat(1_000_000) }] }),
+  );
+  const stringify = vi.spyOn(JSON, "stringify");
+  encodeBody({ ...source.object, model: "b", max_tokens: 5 }, source);
+  promptLength(source.object, source.bytes.length);
+  const characters = stringify.mock.results.reduce((sum, { value }) => sum + String(value).length, 0);
+  stringify.mockRestore();
+  expect(characters).toBeLessThan(100);
 });
 
 test("nothing to take from, nothing at all", () => {
@@ -67,7 +101,11 @@ test("nothing to take from, nothing at all", () => {
 });
 
 test("whatever a body is, it is sent as it was understood", () => {
-  const values = fc.dictionary(fc.string(), fc.oneof(fc.jsonValue(), fc.constant(long)), { maxKeys: 6 });
+  const values = fc.dictionary(
+    fc.string({ unit: "binary" }),
+    fc.oneof(fc.jsonValue(), fc.constantFrom(long, `\u20ac${long}`)),
+    { maxKeys: 6 },
+  );
   fc.assert(
     fc.property(values, fc.dictionary(fc.string(), fc.jsonValue(), { maxKeys: 3 }), (came, changes) => {
       const source = sourceOf(JSON.stringify({ ...came, long }, undefined, 1));

@@ -1,5 +1,6 @@
 // Reading OpenAI's wire shapes as engines really speak them: usage in its several spellings, errors in theirs, and counting
 // what passed for engines that do not say.
+import { limits } from "./limits.ts";
 import { EngineError } from "./types.ts";
 import type { Tier, Timings, Usage } from "./types.ts";
 
@@ -103,8 +104,12 @@ function asArray(value: unknown): Json[] {
 /** Tokens of so many characters where nobody counts them: four to a token, the usual mean of English text. */
 export const estimateTokens = (characters: number): number => Math.ceil(characters / 4);
 
-/** Characters of the prompt in a request's body, tools included. */
-export function promptLength(body: Json): number {
+/**
+ * Characters of the prompt in a request's body, tools included. Of a large one the bytes that it came as, since writing 32 MB anew as
+ * JSON keeps the event loop for tens of milliseconds.
+ */
+export function promptLength(body: Json, receivedBytes: number | undefined): number {
+  if (receivedBytes !== undefined && receivedBytes > limits.largeBodyBytes) return receivedBytes;
   const prompt = body["messages"] ?? body["prompt"];
   const text = typeof prompt === "string" ? prompt.length : JSON.stringify(prompt ?? "").length;
   return text + (body["tools"] === undefined ? 0 : JSON.stringify(body["tools"]).length);

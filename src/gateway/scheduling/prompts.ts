@@ -20,12 +20,6 @@ export interface PromptFacts {
   blocks: PromptBlocks[];
 }
 
-/** Characters of a prompt, about: of a large one the bytes that it came as, since writing it anew as JSON takes long. */
-function lengthOf({ body, received }: CallRequest): number {
-  const bytes = received?.bytes.length ?? 0;
-  return bytes > 64 * 1024 ? bytes : promptLength(body);
-}
-
 export class PromptReader {
   readonly #chains = new ChainCache();
 
@@ -42,7 +36,7 @@ export class PromptReader {
     knows: string | undefined,
   ): Promise<PromptFacts> {
     const guess = (): PromptFacts => ({
-      promptTokens: Math.max(1, estimateTokens(lengthOf(request))),
+      promptTokens: Math.max(1, estimateTokens(promptLength(request.body, request.received?.bytes.length))),
       ...{ counted: false, tokens: undefined, blocks: [] },
     });
     if (endpoints.length < 2) return guess();
