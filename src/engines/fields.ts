@@ -49,7 +49,7 @@ const openAiFields = [
 
 /** Samplers that most open engines share. */
 const openSamplers = ["top_k", "min_p", "repetition_penalty"];
-/** Whether and how a model thinks before it answers; its tokens are output, so they are within the limit. */
+/** Whether and how a model thinks before it answers. For these engines its tokens are output, so they are within the limit. */
 const thinking = ["reasoning_effort", "chat_template_kwargs", "include_reasoning"];
 /** `cache_control` marks inside messages and tools: free where writing a cache is not billed. */
 const ownCache = "cache_control";
@@ -144,6 +144,7 @@ const fieldsOf: Record<Software, readonly string[]> = {
     "top_a",
     "thinking",
     "enable_thinking",
+    // Beside the limit of output for Qwen's and others: it is held as well (gateway/thinking.ts).
     "thinking_budget",
     "reasoning",
     "random_seed",
@@ -162,7 +163,7 @@ export function softwareOf(hostname: string, model: Record<string, unknown> | un
 }
 
 /** Why a field is never sent, whatever an owner allows. */
-export type NeverWhy = "platform" | "limit" | "model" | "code";
+export type NeverWhy = "platform" | "limit" | "model" | "code" | "work";
 
 const never: Record<NeverWhy, readonly string[]> = {
   // Scheduling, cache salts, hand-over of KV, slots: they would let one tenant act on another's calls.
@@ -238,8 +239,10 @@ const never: Record<NeverWhy, readonly string[]> = {
     "webhook_url",
     "callback_url",
   ],
-  // Code or references to code that the engine would run.
-  code: ["custom_logit_processor", "logits_processors", "logits_processor"],
+  // Code or references to code that the engine would run; a chat template is a program that can repeat the prompt.
+  code: ["custom_logit_processor", "logits_processors", "logits_processor", "chat_template"],
+  // Work that no hold counts: a prompt as numbers of the model, media in another size, many answers for one.
+  work: ["prompt_embeds", "mm_processor_kwargs", "media_io_kwargs", "use_beam_search"],
 };
 
 /** A name as engines may read it: some ignore case, some take `maxTokens` for `max_tokens`. */

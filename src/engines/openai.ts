@@ -232,11 +232,10 @@ class OpenAiEngine implements Engine {
 
 /** Everything in a chat call that its template sees. */
 function chatQuestion(body: Record<string, unknown>): Record<string, unknown> {
-  const { messages, tools, chat_template, chat_template_kwargs, reasoning_effort, continue_final_message } = body;
+  const { messages, tools, chat_template_kwargs, reasoning_effort, continue_final_message } = body;
   return {
     messages,
     tools,
-    chat_template,
     // vLLM hands the effort to the template as one of its arguments.
     chat_template_kwargs:
       reasoning_effort === undefined ? chat_template_kwargs : { ...(chat_template_kwargs as object), reasoning_effort },

@@ -36,6 +36,7 @@ import type { LegRequest } from "./scheduling/split.ts";
 import { Settling, type Settled } from "./settling.ts";
 import type { AdmittedAttempt, AttemptState, Begun, CallState, EndedAttempt, Outcome } from "./state.ts";
 import type { CallRequest } from "./types.ts";
+import { tokensBeside } from "./thinking.ts";
 import { billedUsage, settledUsage, usedBy } from "./usage.ts";
 
 export class Attempts {
@@ -93,7 +94,7 @@ export class Attempts {
       // The bound fills the context, the prompt itself may not: without a count, a third of the bound is the usual guess.
       limited = withOutputLimit(protocol, asked, facts, (await count()) ?? Math.ceil(promptTokens / 3));
     const answers = answersAsked(asked);
-    const outputTokens = limited.outputTokens * answers;
+    const outputTokens = (limited.outputTokens + tokensBeside(asked)) * answers;
     checkOutputTokens(asked, limited.outputTokens, answers, facts?.contextTokens);
     const id = pooledId("att");
     const hold = async (tokens: number) => {

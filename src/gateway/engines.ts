@@ -127,7 +127,8 @@ function refuseFields(fields: string[]): void {
       platform: "it is set by the platform, and would let one tenant act on another's calls",
       limit: "it is a second limit of output beside max_tokens, the one that is priced",
       model: "it would change which model answers, or what a call costs",
-      code: "it names code that the engine would run",
+      code: "it holds or names code that the engine would run",
+      work: "it makes the engine compute what no hold counts",
       spelling: `it is ${knownField(field)} in other letters, and engines differ in how they read that`,
     }[why];
     throw new GatewayError({

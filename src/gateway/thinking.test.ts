@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { firstTokenBound } from "./firstToken.ts";
-import { asksToThink } from "./thinking.ts";
+import { asksToThink, tokensBeside } from "./thinking.ts";
 
 test.each([
   [{ reasoning_effort: "high" }],
@@ -40,3 +40,14 @@ test("the bound is never below the longest first token that the endpoint has tak
     23_000, 60_000, 23_000, 5_000,
   ]);
 });
+
+test.each([
+  [{}, 0],
+  [{ thinking_budget: 4_000 }, 4_000],
+  [{ enable_thinking: true, thinking_budget: 4_000 }, 4_000],
+  [{ enable_thinking: false, thinking_budget: 4_000 }, 0],
+  [{ thinking_budget: null }, 0],
+  // These stand within the limit of output.
+  [{ thinking: { type: "enabled", budget_tokens: 2_000 } }, 0],
+  [{ reasoning: { max_tokens: 2_000 } }, 0],
+])("%j is held for %i tokens beside the limit of output", (body, tokens) => expect(tokensBeside(body)).toBe(tokens));

@@ -26,3 +26,12 @@ export function asksToThink(body: Json): boolean {
     !off.has(reasoning["effort"] ?? true)
   );
 }
+
+/**
+ * Tokens of reasoning that the engine may make beside `max_tokens`, and that are held as well. Qwen's `thinking_budget` is a limit of its
+ * own: `max_tokens` bounds the answer alone there. An engine that counts it within `max_tokens` uses less than is held.
+ * `thinking.budget_tokens` and `reasoning.max_tokens` stand within the limit.
+ */
+export function tokensBeside(body: Json): number {
+  return body["enable_thinking"] === false ? 0 : ((body["thinking_budget"] as number | null | undefined) ?? 0);
+}

@@ -63,6 +63,18 @@ describe("usage beyond what was asked", () => {
         expect((await chat(at, { ...hello, max_tokens: 10 })).status).toBe(429);
       });
 
+  test("a thinking_budget is beside the limit of output: it is held, and an honest answer is neither cut nor in suspense", async () => {
+    const chunks = Array.from({ length: 100 }, () => "word ");
+    await using at = await testGateway({ script: { chunks, usage: { prompt: 5, output: 100 } } });
+    const { status, body } = await chat(at, { ...hello, max_tokens: 10, enable_thinking: true, thinking_budget: 90 });
+    expect([status, body.choices[0].message.content]).toEqual([200, chunks.join("")]);
+    expect(at.engine.seen[0]!.body).toMatchObject({ max_tokens: 10, thinking_budget: 90 });
+    const { settlements, holds } = await expectSumsToAgree(at);
+    expect(holds).toMatchObject([{ amount_nano: BigInt(promptBound * 3 + 100 * 7) }]);
+    expect(settlements).toMatchObject([{ output_tokens: 100n, suspense_nano: 0n }]);
+    expect(at.alarms.list()).toEqual([]);
+  });
+
   test("a client is told the usage that it pays for", async () => {
     await using at = await testGateway({ script: { usage: { prompt: 1e6, cached: 7, output: 1e6 } } });
     const paid = { prompt_tokens: 546, completion_tokens: 10, total_tokens: 556 };

@@ -12,6 +12,21 @@ const ids = z.array(whole.min(0)).max(most);
 const words = z.array(z.string()).max(most);
 const object = z.record(z.string(), z.unknown());
 const effort = z.string().regex(/^[a-z]{1,20}$/);
+/** What the function that renders a template takes beside its variables: another template, or other work than to render one. */
+const tokenizerArguments = new Set([
+  ...[
+    "chat_template",
+    "tokenize",
+    "conversation",
+    "messages",
+    "tools",
+    "documents",
+    "padding",
+    "truncation",
+    "max_length",
+  ],
+  ...["return_tensors", "return_dict", "return_assistant_tokens_mask", "tokenizer_kwargs"],
+]);
 const label = z.string().max(512);
 
 export const fieldTypes: Record<string, z.ZodType> = {
@@ -85,13 +100,17 @@ export const fieldTypes: Record<string, z.ZodType> = {
     z.string(),
     z.union([z.string().max(1024), z.number(), z.boolean(), z.null()]),
     limits.templateArguments,
-  ),
+  ).superRefine((variables, context) => {
+    for (const name of Object.keys(variables))
+      if (tokenizerArguments.has(name))
+        context.addIssue({ code: "custom", path: [name], message: "is no variable of a chat template; leave it out" });
+  }),
   include_reasoning: flag,
   separate_reasoning: flag,
   stream_reasoning: flag,
   reasoning_format: z.string().max(40),
   enable_thinking: flag,
-  thinking_budget: whole.min(0),
+  thinking_budget: whole.min(0).max(1_000_000),
   thinking: z.strictObject({
     type: z.enum(["enabled", "disabled", "auto", "adaptive"]).optional(),
     budget_tokens: whole.min(0).optional(),

@@ -53,7 +53,9 @@ const neutral: Record<string, (value: unknown) => boolean> = {
 export const honoured = (field: string, endpoints: readonly Served[]): boolean =>
   endpoints.every(
     ({ facts, allowFields }) =>
-      (facts?.capabilities.fields ?? fieldsOfSoftware("other")).includes(field) || allowFields.includes(field),
+      (facts?.capabilities.fields ?? fieldsOfSoftware("other")).includes(field) ||
+      // A list of an earlier version may hold what is never sent.
+      (allowFields.includes(field) && neverAllowed(field) === undefined),
   );
 
 /**
@@ -126,7 +128,9 @@ function reasonOf(
         hint: `${out}; name what should answer in \`model\`.`,
       };
     case "code":
-      return { why: "is not accepted: it names code that the engine would run", hint: `${out}.` };
+      return { why: "is not accepted: it holds or names code that the engine would run", hint: `${out}.` };
+    case "work":
+      return { why: "is not accepted: it makes the engine compute what no hold counts", hint: `${out}.` };
     case "spelling":
       return { why: "is not accepted", hint: `Did you mean \`${knownField(field)}\`?` };
     case undefined:

@@ -82,6 +82,7 @@ describe("fields that no engine is sent", () => {
     ...["lineshaft", "kv_transfer_params", "cache_salt", "priority", "nvext", "vllm_xargs", "id_slot", "keep_alive"],
     ...["models", "provider", "route", "transforms", "plugins", "web_search_options", "fallbacks", "extra_body"],
     ...["n_predict", "num_predict", "max_new_tokens", "max_output_tokens", "options", "custom_logit_processor"],
+    ...["chat_template", "chatTemplate", "prompt_embeds", "mm_processor_kwargs", "media_io_kwargs", "use_beam_search"],
     ...["Max_Tokens", "maxTokens", "MODELS", "nPredict", "lora_path", "__proto__", "constructor", "toString"],
   ])("%s is refused by name, and the message says what to do", (field) => {
     const given = JSON.parse(`{"model":"m","messages":[],${JSON.stringify(field)}:{"a":1}}`) as object;
@@ -140,10 +141,18 @@ describe("fields for an engine", () => {
     [{ top_k: "many" }, "top_k"],
     [{ thinking: { type: "enabled", max_tokens: 1e6 } }, "thinking"],
     [{ chat_template_kwargs: { a: { b: 1 } } }, "chat_template_kwargs.a"],
+    [{ chat_template_kwargs: { chat_template: "{{ messages * 9 }}" } }, "chat_template_kwargs.chat_template"],
+    [{ chat_template_kwargs: { enable_thinking: true, tokenize: false } }, "chat_template_kwargs.tokenize"],
+    [{ thinking_budget: 1_000_001 }, "thinking_budget"],
     [{ metadata: { a: 5 } }, "metadata.a"],
     [{ logit_bias: { "1": 1e300 } }, "logit_bias.1"],
   ])("%j is refused for its type", (more, param) => {
     expect(refused(body(more))).toMatchObject({ status: 400, code: "invalid_value", param });
+  });
+
+  test("a field that an owner of before has allowed is not sent where no engine is ever sent it", () => {
+    for (const field of ["chat_template", "use_beam_search"])
+      expect(refused(body({ [field]: "x" }), served("vllm", [field]))).toMatchObject({ param: field });
   });
 
   test("fields of the other protocol are refused", () => {

@@ -82,8 +82,9 @@ function textOf(body: Json): string {
 }
 
 /**
- * What a call's prefixes are salted by, in every cache: engines' KV and files, the index of the scheduler, remembered texts. Calls under
- * two salts never share, so that neither cached tokens nor time tell one what another asked. A call may narrow it to its key.
+ * What a call's prefixes are salted by: KV and files of the embedded engine and of vLLM, the index of the scheduler, remembered texts.
+ * Calls under two salts never share there, so that neither cached tokens nor time tell one what another asked. A call may narrow it to
+ * its key. Other engines take no salt: what their own caches share between projects shows in cached tokens, price and time.
  */
 export function cacheSalt({ principal, cacheScope }: CallRequest): string {
   return cacheScope === "key" ? `${principal.project}/${principal.key}` : principal.project;
