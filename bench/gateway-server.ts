@@ -20,8 +20,12 @@ const project = tenant.project.id;
 const { key, secret } = await identity.createKey({ organisation, project, name: "bench", role: "owner" });
 const ledger = await createLedger({ db, owner: `bench-${process.pid}` });
 await ledger.setRateCard({
-  ...{ organisation, model: "scripted", currency: "USD" },
-  ...{ inputNanoPerMillion: 500_000_000n, cachedNanoPerMillion: 50_000_000n, outputNanoPerMillion: 1_500_000_000n },
+  organisation,
+  model: "scripted",
+  currency: "USD",
+  inputNanoPerMillion: 500_000_000n,
+  cachedNanoPerMillion: 50_000_000n,
+  outputNanoPerMillion: 1_500_000_000n,
 });
 for (const scope of [{ kind: "project", id: project } as const, { kind: "key", id: key.id } as const])
   await ledger.setBudget({ organisation, currency: "USD", scope, limitNano: 10n ** 17n, period: "total" });
@@ -34,7 +38,15 @@ const alarms = new Alarms({ log, metrics });
 const events = new LiveEvents<LiveEvent>();
 const gateway = createGateway({ db, ledger, keys: identity, engines, events, metrics, alarms, log });
 const server = createServer({
-  ...{ gateway, identity, ledger, engines, db, events, metrics, alarms, log },
+  gateway,
+  identity,
+  ledger,
+  engines,
+  db,
+  events,
+  metrics,
+  alarms,
+  log,
   status: () => Promise.reject(new Error("not measured here")),
 });
 server.listen(0, "127.0.0.1", () => {

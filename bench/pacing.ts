@@ -42,7 +42,10 @@ const engineServer = createServer((request, response) => {
       response.setHeader("content-type", "application/json");
       response.end(
         JSON.stringify({
-          ...{ id: "1", object: "chat.completion", created: 1, model: "scripted" },
+          id: "1",
+          object: "chat.completion",
+          created: 1,
+          model: "scripted",
           choices: [{ index: 0, message: { role: "assistant", content: "Yes." }, finish_reason: "stop" }],
           usage: { prompt_tokens: 20, completion_tokens: 4, total_tokens: 24 },
         }),
@@ -60,8 +63,12 @@ const organisation = tenant.organisation.id;
 const { secret } = await identity.createKey({ organisation, project: tenant.project.id, name: "bench", role: "owner" });
 const ledger = await createLedger({ db, owner: "bench" });
 await ledger.setRateCard({
-  ...{ organisation, model: "scripted", currency: "USD" },
-  ...{ inputNanoPerMillion: 1000n, cachedNanoPerMillion: 1000n, outputNanoPerMillion: 1000n },
+  organisation,
+  model: "scripted",
+  currency: "USD",
+  inputNanoPerMillion: 1000n,
+  cachedNanoPerMillion: 1000n,
+  outputNanoPerMillion: 1000n,
 });
 const engines = new EngineRegistry();
 const engine = createOpenAiEngine({
@@ -75,7 +82,12 @@ const alarms = new Alarms({ log, metrics });
 const events = new LiveEvents<LiveEvent>();
 const gateway = createGateway({ db, ledger, keys: identity, engines, events, metrics, alarms, log });
 const agents = createAgents({
-  ...{ db, gateway, ledger, engines, alarms, log },
+  db,
+  gateway,
+  ledger,
+  engines,
+  alarms,
+  log,
   events: { publish: (of, event) => events.publish(of as never, event as never) },
   secrets: new Secrets({ db, key: Buffer.alloc(32, 1) }),
   restate: {
@@ -87,7 +99,16 @@ const agents = createAgents({
 });
 await agents.start();
 const server = createApi({
-  ...{ gateway, identity, ledger, engines, db, events, metrics, alarms, log, routes: [agents.routes] },
+  gateway,
+  identity,
+  ledger,
+  engines,
+  db,
+  events,
+  metrics,
+  alarms,
+  log,
+  routes: [agents.routes],
   status: () => Promise.reject(new Error("not measured here")),
 });
 await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));

@@ -83,7 +83,9 @@ async function main(): Promise<void> {
     sessions: Number(values.sessions ?? (values.smoke ? 4 : 12)),
     calls: Number(values.calls ?? (values.smoke ? 4 : 8)),
     contextTokens: size.contextTokens,
-    ...{ timeShrink: 8, mostGapS: 60, seed },
+    timeShrink: 8,
+    mostGapS: 60,
+    seed,
   });
   const calibration = await (async () => {
     await using live = await startLive(parseSetup("least-load", defaultPolicy), size);

@@ -38,7 +38,9 @@ export async function calibrate(
   let probes = 0;
   const direct = (prompt: string, most: number, onFirstToken?: () => void) => {
     const body = {
-      ...{ model: "small", prompt, max_tokens: most },
+      model: "small",
+      prompt,
+      max_tokens: most,
       lineshaft: { attempt: `calibration-${probes++}`, organisation: "calibration", project: "calibration" },
     };
     return ask(live.workers[0]!.url, live.workers[0]!.headers, body, onFirstToken);
@@ -59,7 +61,12 @@ export async function calibrate(
   onProgress("the gateway");
   const gatewayMs = await addedByGateway(live, direct);
   const { profile, error } = fitProfile(rows, {
-    ...{ name: "worker", model: "small", chip: cpus()[0]!.model.trim(), chips: 1, startUpMs: 0, pricePerChipHour: 0 },
+    name: "worker",
+    model: "small",
+    chip: cpus()[0]!.model.trim(),
+    chips: 1,
+    startUpMs: 0,
+    pricePerChipHour: 0,
     maxBatchTokens: 256,
     chunking: { busyTokens: 64, idleTokens: 128, callsPerStep: 2 },
     maxSequences: size.slots,
@@ -67,8 +74,10 @@ export async function calibrate(
     kvBytesPerToken: kv.bytesPerToken,
     tiers: [
       {
-        ...{ tier: "disk", capacityTokens: Math.floor(diskBytes / kv.bytesPerToken) },
-        ...{ latencyMs: 0, msPerToken: reloadMsPerToken },
+        tier: "disk",
+        capacityTokens: Math.floor(diskBytes / kv.bytesPerToken),
+        latencyMs: 0,
+        msPerToken: reloadMsPerToken,
       },
     ],
     network: {
@@ -79,7 +88,10 @@ export async function calibrate(
   });
   return {
     profile: { ...profile, callOverheadMs: profile.callOverheadMs + gatewayMs },
-    ...{ error, gatewayMs, saveMsPerToken, reloadMsPerToken },
+    error,
+    gatewayMs,
+    saveMsPerToken,
+    reloadMsPerToken,
   };
 }
 
@@ -109,7 +121,9 @@ async function reloaded(direct: (prompt: string, most: number) => Promise<Answer
 async function saved({ workers }: Live): Promise<number> {
   const worker = workers[0]!;
   const response = await worker.post("/lineshaft/prefill/completions", {
-    ...{ model: "small", prompt: textOf("lent", stateTokens), max_tokens: 1 },
+    model: "small",
+    prompt: textOf("lent", stateTokens),
+    max_tokens: 1,
     lineshaft: { attempt: "calibration-lent", organisation: "calibration", project: "calibration" },
   });
   const answer = (await response.json()) as { state: string | null; tokens: number; saveMs: number };
@@ -139,7 +153,8 @@ async function ask(
 ): Promise<Answer> {
   const started = performance.now();
   const response = await fetch(`${url}/v1/completions`, {
-    ...{ method: "POST", headers },
+    method: "POST",
+    headers,
     body: JSON.stringify({ ...body, temperature: 0, stream: true, stream_options: { include_usage: true } }),
   });
   if (!response.ok) throw new Error(`${response.status} ${await response.text()}`);

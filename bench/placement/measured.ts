@@ -54,7 +54,9 @@ export async function measure(live: Live, played: readonly Played[]): Promise<Me
     failed: played.length - done.length,
     errors: [...new Set(played.flatMap(({ error }) => error ?? []))],
     spanMs: Math.max(...played.map(({ endMs }) => endMs)),
-    ...{ promptTokens, cachedTokens, hitRate: cachedTokens / promptTokens },
+    promptTokens,
+    cachedTokens,
+    hitRate: cachedTokens / promptTokens,
     ttftMs: distribution(done.map(({ ttftMs }) => ttftMs)),
     outputTokens: sum((one) => one.outputTokens),
     workers: {

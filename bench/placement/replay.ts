@@ -45,8 +45,16 @@ export async function replay(
     threads.set(call.thread, thread);
     const { messages, continues } = thread.next(call);
     const one: Played = {
-      ...{ call, continues, messages, sentMs: now(), ttftMs: NaN, endMs: NaN },
-      ...{ promptTokens: 0, cachedTokens: 0, outputTokens: 0, endpoint: "" },
+      call,
+      continues,
+      messages,
+      sentMs: now(),
+      ttftMs: NaN,
+      endMs: NaN,
+      promptTokens: 0,
+      cachedTokens: 0,
+      outputTokens: 0,
+      endpoint: "",
     };
     played.push(one);
     const response = await fetch(`${at.address}/v1/chat/completions`, {
@@ -56,7 +64,11 @@ export async function replay(
         "x-lineshaft-program": `session-${call.program}`,
       },
       body: JSON.stringify({
-        ...{ model, messages, max_tokens: call.outputTokens, temperature: 0, seed: 1 },
+        model,
+        messages,
+        max_tokens: call.outputTokens,
+        temperature: 0,
+        seed: 1,
         ...{ stream: true, stream_options: { include_usage: true } },
       }),
     });

@@ -59,7 +59,11 @@ export async function readSessions(options: SessionOptions): Promise<Sessions> {
   }
   const chosen = choose(fitting, options.sessions, options.seed);
   const workload = sessionsToWorkload(chosen, {
-    ...{ meanStartGapS: 0, seed: options.seed, shrink, shareSystemPrompt: true, maxGapS: options.mostGapS },
+    meanStartGapS: 0,
+    seed: options.seed,
+    shrink,
+    shareSystemPrompt: true,
+    maxGapS: options.mostGapS,
   });
   return {
     workload: {

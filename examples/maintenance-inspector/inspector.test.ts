@@ -14,8 +14,13 @@ const folder = mkdtempSync(join(tmpdir(), "lineshaft-inspector-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const sound: Readings = {
-  ...{ machine: "M-1", variant: "L", air_temperature_k: 300, process_temperature_k: 310 },
-  ...{ rotational_speed_rpm: 1500, torque_nm: 40, tool_wear_min: 100 },
+  machine: "M-1",
+  variant: "L",
+  air_temperature_k: 300,
+  process_temperature_k: 310,
+  rotational_speed_rpm: 1500,
+  torque_nm: 40,
+  tool_wear_min: 100,
 };
 
 describe("the published rules", () => {
@@ -94,8 +99,13 @@ test("the real data set's columns are read", () => {
   );
   expect(readCsv(path)).toEqual([
     {
-      ...{ machine: "M14860", variant: "M", air_temperature_k: 298.1, process_temperature_k: 308.6 },
-      ...{ rotational_speed_rpm: 1551, torque_nm: 42.8, tool_wear_min: 0 },
+      machine: "M14860",
+      variant: "M",
+      air_temperature_k: 298.1,
+      process_temperature_k: 308.6,
+      rotational_speed_rpm: 1551,
+      torque_nm: 42.8,
+      tool_wear_min: 0,
     },
     expect.objectContaining({ machine: "L47181", variant: "L" }),
   ]);

@@ -39,7 +39,11 @@ test("the example: readings, decision, work order, verdict, one result on the le
   ]);
   const key = `${house.tenant.organisation}:${run.id}:2:0`;
   expect(run.step_list[2].effect).toEqual({
-    ...{ key, tool: "open_work_order", state: "done", attempts: 1, attested: null },
+    key,
+    tool: "open_work_order",
+    state: "done",
+    attempts: 1,
+    attested: null,
   });
   expect(run.output).toEqual(house.plant.orders.find(key));
   // The verifier sees the order as the plant keeps it under the effect's key, not as its opening was answered.
@@ -90,7 +94,9 @@ test("evidence that a model's words have reached is refused at publishing; a ver
   expect(run).toMatchObject({ status: "completed", steps: 4, outcome: { verdict: "passed" } });
   expect(house.alarms).toContainEqual(
     expect.objectContaining({
-      ...{ code: "evidence_tainted", subject: "maintenance-inspector", organisation: house.tenant.organisation },
+      code: "evidence_tainted",
+      subject: "maintenance-inspector",
+      organisation: house.tenant.organisation,
       message: expect.stringContaining("argument 'failure_mode' of step 'order'"),
     }),
   );
@@ -189,7 +195,9 @@ test("Restate emptied in the middle: every run goes on from Postgres", async () 
 async function runAgent(name: string, fields: Record<string, unknown>, input: unknown, ...statuses: string[]) {
   const tools = [
     {
-      ...{ server: "plant", url: house.plant.url, secret: "plant" },
+      server: "plant",
+      url: house.plant.url,
+      secret: "plant",
       allow: { read_machine: { effect: false }, open_work_order: { effect: true, lookup: "find_work_order" } },
     },
   ];
@@ -255,7 +263,9 @@ test("a run whose key is revoked: its model call is not made again, and no furth
     throw keyRevoked();
   };
   expect(await withScript(stopped, () => runAgent("stopped-call", { tools: [] }, "Hello"))).toMatchObject({
-    ...{ status: "failed", error_code: "key_revoked", steps: 0 },
+    status: "failed",
+    error_code: "key_revoked",
+    steps: 0,
   });
   const between = async () => {
     await revoke("now()");
@@ -337,7 +347,9 @@ test("an engine that is away is waited for; what no try can change is not tried 
   };
   const fields = { tools: [] };
   expect(await withScript(away, () => runAgent("eager", fields, "Hello"))).toMatchObject({
-    ...{ status: "completed", output: "Here.", error_code: null },
+    status: "completed",
+    output: "Here.",
+    error_code: null,
   });
   // A budget that other calls hold, and a server that stops, pass however often they are met.
   const passing = ["budget_held", "shutting_down", "budget_held", "shutting_down"];
@@ -348,14 +360,18 @@ test("an engine that is away is waited for; what no try can change is not tried 
     return { content: "Then." };
   };
   expect(await withScript(held, () => runAgent("held", fields, "Hello"))).toMatchObject({
-    ...{ status: "completed", output: "Then.", error_code: null },
+    status: "completed",
+    output: "Then.",
+    error_code: null,
   });
   const refused = () => {
     throw new GatewayError({ status: 429, code: "budget_exceeded", message: "Used up." });
   };
   const asked = house.gateway.requests.length;
   expect(await withScript(refused, () => runAgent("poor", fields, "Hello"))).toMatchObject({
-    ...{ status: "failed", error_code: "budget_exceeded", error_message: "Used up." },
+    status: "failed",
+    error_code: "budget_exceeded",
+    error_message: "Used up.",
   });
   expect(house.gateway.requests.length).toBe(asked + 1);
 });

@@ -54,14 +54,19 @@ export function createAgents(options: AgentsOptions): Agents {
     })().catch((error: Error) => log.debug({ run: id }, error.message));
   };
   const turns = new Turns(options, {
-    ...{ runs, effects, tools, sandbox },
+    runs,
+    effects,
+    tools,
+    sandbox,
     changed: (run, step) => changed(run, run.id, step),
   });
   const durable = new DurableRuns(options.restate, { runs, advance: (run) => turns.advance(run), log });
   const watchdog = new Loop("watchdog", limits.watchdogMs, () => durable.watch(turns.active), log);
   const stopWatch = new Loop("stops", limits.stopPollMs, () => abortEnded(runs, turns), log);
   const routes = agentRoutes(options, {
-    ...{ runs, effects, tools },
+    runs,
+    effects,
+    tools,
     send: (run) => durable.send(run),
     abort: (run) => turns.abort(run),
     changed: (viewer, run) => changed(viewer, run),

@@ -104,8 +104,12 @@ export class Performer {
     try {
       const answer = await this.#with.gateway.call({
         principal: {
-          ...{ kind: "key", key: run.key ?? "", organisation: run.organisation, project: run.project },
-          ...{ role: "member", currency: run.currency },
+          kind: "key",
+          key: run.key ?? "",
+          organisation: run.organisation,
+          project: run.project,
+          role: "member",
+          currency: run.currency,
         },
         endpoint: "chat",
         body,

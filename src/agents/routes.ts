@@ -121,7 +121,8 @@ export function agentRoutes(dependencies: Dependencies, parts: RouteParts): Open
       const { principal } = c.var;
       const { agent: name, input } = c.req.valid("json") as z.infer<typeof schemas.runCreate>;
       const run = await createRun(dependencies, parts, principal, {
-        ...{ name, input: input ?? null },
+        name,
+        input: input ?? null,
         idempotencyKey: c.req.valid("header")["idempotency-key"],
       });
       return c.json((await readRun(db, principal, run))!, 200);
@@ -258,7 +259,10 @@ async function checkInput(
 function asApiError(error: unknown): unknown {
   if (error instanceof ManifestError)
     return new ApiError({
-      ...{ status: 400, code: error.code, message: error.message, hint: error.hint },
+      status: 400,
+      code: error.code,
+      message: error.message,
+      hint: error.hint,
       param: error.problems[0]?.path || undefined,
     });
   if (error instanceof StepError)

@@ -38,7 +38,13 @@ async function newRun(): Promise<string> {
 }
 
 const step = (number: number): StepRow => ({
-  ...{ number, kind: "model", name: "s", status: "completed", inputRef: null, outputRef: null, startedAt: new Date() },
+  number,
+  kind: "model",
+  name: "s",
+  status: "completed",
+  inputRef: null,
+  outputRef: null,
+  startedAt: new Date(),
 });
 const claimed = async (runs: Runs, id: string): Promise<ClaimedRun> => {
   const claim = await runs.claim(id);

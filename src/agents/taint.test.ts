@@ -122,7 +122,10 @@ describe("evidence is refused with the way of the words", () => {
 
 test("of a version of before, an effect's own answer is what the verifier saw", () => {
   const manifest = checkManifest({
-    ...{ kind: "Agent", name: "a", instructions: "Be brief.", tools },
+    kind: "Agent",
+    name: "a",
+    instructions: "Be brief.",
+    tools,
     steps: [look, judge, { id: "do", tool: "order", with: { mode: "${steps.judge.output}" } }],
     outcome: { contract: "c", verifier, price: "1", evidence: { kept: "${steps.do.output}" } },
   });

@@ -214,7 +214,15 @@ export async function startHouse(db: Database, script = readThePanel as Scripted
       },
     });
   const house: House = {
-    ...{ db, tenant, gateway, plant, machines, facts: gateway.facts, events, alarms, restate },
+    db,
+    tenant,
+    gateway,
+    plant,
+    machines,
+    facts: gateway.facts,
+    events,
+    alarms,
+    restate,
     agents: make(),
     silence: (tool, times) => void silent.set(tool, times),
     async restart() {
@@ -306,7 +314,10 @@ export function pinnedTool(name: string, more: Partial<PinnedTool> = {}): Pinned
   return {
     ...{ name, server: "plant", url: "http://127.0.0.1:1/mcp", description: name, hash: "sha256:0" },
     inputSchema: { type: "object", properties: { machine: { type: "string" } }, required: ["machine"] },
-    ...{ effect: false, acceptsKey: false, seconds: 30, slow: false },
+    effect: false,
+    acceptsKey: false,
+    seconds: 30,
+    slow: false,
     ...more,
   };
 }
@@ -322,7 +333,8 @@ export function stateOf(
     manifest: { ...checked, model: "m" },
     tools: [...toolsOf(checked)].map(([name, { effect, accepts_key, lookup }]) =>
       pinnedTool(name, {
-        ...{ effect, acceptsKey: accepts_key },
+        effect,
+        acceptsKey: accepts_key,
         ...(lookup !== undefined && { lookup: { name: lookup, hash: "sha256:1" } }),
       }),
     ),

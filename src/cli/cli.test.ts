@@ -23,12 +23,21 @@ const status = {
   ],
   deployments: [
     {
-      ...{ name: "smollm2", engine: "embedded", state: "ready", placement: "two-tier" },
+      name: "smollm2",
+      engine: "embedded",
+      state: "ready",
+      placement: "two-tier",
       disk: { used_bytes: 0, budget_bytes: 2_000_000_000, files: 0 },
       endpoints: [
         {
-          ...{ endpoint: "worker-0", role: "both", state: "ready", threads: 1 },
-          ...{ context_tokens: 4096, slots: 8, running: 1, waiting: 0 },
+          endpoint: "worker-0",
+          role: "both",
+          state: "ready",
+          threads: 1,
+          context_tokens: 4096,
+          slots: 8,
+          running: 1,
+          waiting: 0,
           memory: { rss_bytes: 1_100_000_000, model_bytes: 97_000_000, kv_bytes: 858_000_000 },
         },
       ],
@@ -206,7 +215,11 @@ describe("budgets", () => {
   test("set resolves the project's name and sends nano-units", async () => {
     const budget = {
       ...{ id: "bud_1", scope: { kind: "project", id: "prj_1", name: "default" }, currency: "USD", period: "month" },
-      ...{ limit_nano: "5000000000", spent_nano: "0", held_nano: "0", left_nano: "5000000000", resets_at: null },
+      limit_nano: "5000000000",
+      spent_nano: "0",
+      held_nano: "0",
+      left_nano: "5000000000",
+      resets_at: null,
     };
     await using cli = await testCli(({ url }) => ({ body: url === "/api/status" ? status : budget }));
     const { stdout } = await cli.run(["budgets", "set", "project", "default", "--limit", "5.00", "--period", "month"]);

@@ -12,12 +12,16 @@ const example = fileURLToPath(new URL("../../examples/deployments/two-replicas.y
 const resource = (changes: Record<string, unknown> = {}) => ({
   name: "chat",
   manifest: { kind: "Deployment", name: "chat", replicas: 2, placement: "two-tier", slots: 8 },
-  ...{ source: "published", state: "ready", error: null, notes: [] },
+  source: "published",
+  state: "ready",
+  error: null,
+  notes: [],
   endpoints: [
     { endpoint: "worker-0", role: "both", state: "ready", threads: 1 },
     { endpoint: "worker-1", role: "both", state: "ready", threads: 1 },
   ],
-  ...{ created_at: "2026-01-01T22:00:00Z", updated_at: "2026-01-01T22:00:00Z" },
+  created_at: "2026-01-01T22:00:00Z",
+  updated_at: "2026-01-01T22:00:00Z",
   ...changes,
 });
 

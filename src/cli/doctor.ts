@@ -102,7 +102,9 @@ function checkMemory(running: boolean): Check {
   const found = `${bytes(freemem())} free of ${bytes(totalmem())}`;
   if (running || freemem() >= memoryNeedBytes) return { name: "memory", verdict: "ok", found };
   return {
-    ...{ name: "memory", verdict: "warning", found },
+    name: "memory",
+    verdict: "warning",
+    found,
     next: `The default model and its database take about ${bytes(memoryNeedBytes)}. Stop other programs.`,
   };
 }
@@ -115,7 +117,9 @@ function checkDisk(home: Home): Check {
   const found = `${bytes(free)} free under ${home.path}`;
   if (free >= diskNeedBytes) return { name: "disk", verdict: "ok", found };
   return {
-    ...{ name: "disk", verdict: free < diskNeedBytes / 5 ? "failed" : "warning", found },
+    name: "disk",
+    verdict: free < diskNeedBytes / 5 ? "failed" : "warning",
+    found,
     next: `Free some space (${bytes(diskNeedBytes)} is comfortable), or set LINESHAFT_HOME to another disk.`,
   };
 }

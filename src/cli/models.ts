@@ -19,10 +19,16 @@ export function registerModels(program: Command, context: Context): void {
       catalogue.map(async (model) => {
         const cached = await verifyCached(`${folder}/${model.file}`, model.sha256);
         return {
-          ...{ name: model.name, licence: model.licence, about: model.about, bytes: cached?.bytes ?? model.bytes },
-          ...{ sha256: model.sha256, context_tokens: model.contextTokens, default: model === defaultModel },
+          name: model.name,
+          licence: model.licence,
+          about: model.about,
+          bytes: cached?.bytes ?? model.bytes,
+          sha256: model.sha256,
+          context_tokens: model.contextTokens,
+          default: model === defaultModel,
           sampling: samplingOf(model.sampling),
-          ...{ cached: cached !== undefined, served: served.includes(model.name) },
+          cached: cached !== undefined,
+          served: served.includes(model.name),
           sources: model.sources.map((source) =>
             source.kind === "huggingface"
               ? `huggingface:${source.repository}@${source.revision}/${source.file}`

@@ -36,7 +36,12 @@ describe("every example of help", () => {
 
 describe("keys revoke", () => {
   const key = (id: string, name: string, revoked_at: string | null = null) => ({
-    ...{ id, name, role: "member", project: "prj_1", created_at: "2026-01-01T22:00:00Z", revoked_at },
+    id,
+    name,
+    role: "member",
+    project: "prj_1",
+    created_at: "2026-01-01T22:00:00Z",
+    revoked_at,
   });
   const keys = [
     key("key_01ka", "laptop"),
@@ -91,7 +96,7 @@ describe("keys revoke", () => {
 
 describe("engines add", () => {
   const words = ["engines", "add", "local", "--url", "http://localhost:8000/v1", "--model", "qwen3"];
-  const engine = (price: unknown) => ({ ...{ name: "local", kind: "openai", urls: ["u"], model: "qwen3", price } });
+  const engine = (price: unknown) => ({ name: "local", kind: "openai", urls: ["u"], model: "qwen3", price });
 
   test("without a price is refused before anything is added: no call to it would be let through", async () => {
     await using cli = await testCli(() => page([]));
@@ -224,7 +229,11 @@ describe("status", () => {
 
 describe("agents", () => {
   const agent = {
-    ...{ id: "agt_1", name: "inspector", version: 2, model: "small", created_at: "2026-01-01T22:00:00Z" },
+    id: "agt_1",
+    name: "inspector",
+    version: 2,
+    model: "small",
+    created_at: "2026-01-01T22:00:00Z",
     runs: { total: 20, running: 1, waiting: 2, failed: 3 },
     outcomes: { passed: 9, failed: 1 },
   };
@@ -281,7 +290,12 @@ describe("agents", () => {
 
 describe("run --follow", () => {
   const run: Run = {
-    ...{ id: "run_1", agent: "inspector", version: 1, status: "running", error_code: null, error_message: null },
+    id: "run_1",
+    agent: "inspector",
+    version: 1,
+    status: "running",
+    error_code: null,
+    error_message: null,
     ...{
       wakes_at: null,
       steps: 0,
@@ -291,7 +305,10 @@ describe("run --follow", () => {
       cost_nano: "0",
       currency: "USD",
     },
-    ...{ outcome: null, created_at: "2026-01-02T00:00:00Z", started_at: "2026-01-02T00:00:00Z", ended_at: null },
+    outcome: null,
+    created_at: "2026-01-02T00:00:00Z",
+    started_at: "2026-01-02T00:00:00Z",
+    ended_at: null,
   };
   const away: Run = {
     ...run,

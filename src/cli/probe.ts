@@ -43,7 +43,10 @@ async function post({ baseUrl, model, key }: EndpointAddress, request: ProbeRequ
       method: "POST",
       headers: { "content-type": "application/json", ...(key !== undefined && { authorization: `Bearer ${key}` }) },
       body: JSON.stringify({
-        ...{ model, prompt: plainWords(nonce, promptTokens), max_tokens: outputTokens, temperature: 0 },
+        model,
+        prompt: plainWords(nonce, promptTokens),
+        max_tokens: outputTokens,
+        temperature: 0,
         ...{ stream: true, stream_options: { include_usage: true } },
         ...(ignoreEos && { ignore_eos: true }),
       }),

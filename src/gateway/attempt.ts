@@ -102,7 +102,13 @@ export class Attempts {
       if (heldNano > holdNanoMost) throw callTooDear(heldNano, holdNanoMost, card.currency);
       const scopes = scopesOf(call.request);
       const result = await this.#ledger.hold({
-        ...{ attempt: id, call: call.id, organisation, project, scopes, amountNano: heldNano, rateCard: card },
+        attempt: id,
+        call: call.id,
+        organisation,
+        project,
+        scopes,
+        amountNano: heldNano,
+        rateCard: card,
         most: { promptTokens: tokens * answers, outputTokens },
       });
       return { result, heldNano };
@@ -121,7 +127,11 @@ export class Attempts {
     }
     this.#metrics.holdOpened();
     return {
-      ...{ id, number, card, heldNano, tightest: result.tightest },
+      id,
+      number,
+      card,
+      heldNano,
+      tightest: result.tightest,
       body: limited.body,
       most: { promptTokens: promptTokens * answers, outputTokens },
       moments: { begun, admitted: call.now(), placed: 0, prefilled: 0, opened: 0, first: 0, ended: 0, settled: 0 },
@@ -274,7 +284,9 @@ export class Attempts {
     this.#metrics.holdClosed();
     this.#metrics.attemptEnded({ engine: endpoint.endpoint, outcome });
     this.#metrics.tokensUsed(call.request.body.model, {
-      ...{ prompt: usage.promptTokens, cached: usage.cachedTokens, output: usage.outputTokens },
+      prompt: usage.promptTokens,
+      cached: usage.cachedTokens,
+      output: usage.outputTokens,
     });
     call.attempts.push({
       id: attempt.id,
@@ -376,7 +388,8 @@ function requestsOf(call: CallState, attempt: AttemptState): LegRequest {
     body: { ...attempt.body, model: endpoint.model },
     hints: {
       attempt: leg === undefined ? attempt.id : `${attempt.id}.${leg}`,
-      ...{ cacheSalt: cacheSalt(call.request), project },
+      cacheSalt: cacheSalt(call.request),
+      project,
       ...(program !== undefined && { program }),
       ...(attempt.tokens && endpoint.facts?.capabilities.takesTokens && { promptTokens: attempt.tokens }),
       ...(transfer && { transfer }),

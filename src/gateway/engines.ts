@@ -112,7 +112,11 @@ export async function addEngine(rooms: Rooms, principal: Principal, wanted: NewE
   if (before.some(({ endpoint }) => !endpoints.some((one) => one.endpoint === endpoint))) engines.remove(wanted.name);
   for (const { endpoint, engine, facts } of endpoints)
     engines.add(wanted.name, engine, {
-      ...{ kind: "openai", model: wanted.model, organisation: principal.organisation, endpoint, facts },
+      kind: "openai",
+      model: wanted.model,
+      organisation: principal.organisation,
+      endpoint,
+      facts,
       allowFields: wanted.allowFields,
     });
   return rows[0];
@@ -132,7 +136,9 @@ function refuseFields(fields: string[]): void {
       spelling: `it is ${knownField(field)} in other letters, and engines differ in how they read that`,
     }[why];
     throw new GatewayError({
-      ...{ status: 400, code: "field_never_allowed", param: "allow_fields" },
+      status: 400,
+      code: "field_never_allowed",
+      param: "allow_fields",
       message: `No engine is ever sent ${field}: ${reason}. Leave it out of the allowed fields.`,
     });
   }
@@ -252,7 +258,11 @@ export async function restoreEngines({
     }
     const endpoints = endpointNames(name, urls).map((endpoint, index) =>
       engines.add(name, createOpenAiEngine({ url: urls[index]!, model, key }), {
-        ...{ kind: "openai", model, organisation, endpoint, allowFields: row.allow_fields },
+        kind: "openai",
+        model,
+        organisation,
+        endpoint,
+        allowFields: row.allow_fields,
       }),
     );
     await Promise.all(

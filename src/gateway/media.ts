@@ -81,7 +81,9 @@ export class Media {
     const underWay = this.#fetching.get(key) ?? 0;
     if (underWay >= limits.mediaFetchesPerKey)
       throw new GatewayError({
-        ...{ status: 429, code: "media_busy", retryAfterSeconds: 1 },
+        status: 429,
+        code: "media_busy",
+        retryAfterSeconds: 1,
         message: `This key already fetches media for ${underWay} calls. Try again in a second, or send the media as data:.`,
       });
     this.#fetching.set(key, underWay + 1);
@@ -106,13 +108,16 @@ export class Media {
     try {
       const { host, hostname } = new URL(url);
       const mayBePrivate = this.#privateHosts.has(host) || this.#privateHosts.has(hostname);
-      const { bytes, type } = await fetchPublic(url, { ...{ mostBytes, mayBePrivate, signal }, accept: types[kind] });
+      const { bytes, type } = await fetchPublic(url, { mostBytes, mayBePrivate, signal, accept: types[kind] });
       checkType(path, kind, type, bytes);
       return { bytes: bytes.length, url: `data:${type};base64,${bytes.toString("base64")}` };
     } catch (error) {
       if (!(error instanceof EngineError) || signal.aborted) throw error;
       throw new GatewayError({
-        ...{ status: 400, code: "media_unavailable", param: path, cause: error },
+        status: 400,
+        code: "media_unavailable",
+        param: path,
+        cause: error,
         message: `${path}: ${error.message} Send the medium as data:, or an address that answers with it.`,
       });
     }

@@ -248,7 +248,9 @@ describe("attempts", () => {
   async function withSecondEngine(at: TestGateway) {
     const second = await scriptedEngine({ usage: { prompt: 20, output: 5 } });
     at.engines.add("scripted", createOpenAiEngine({ url: second.url, model: "scripted" }), {
-      ...{ kind: "openai", model: "scripted", endpoint: "second" },
+      kind: "openai",
+      model: "scripted",
+      endpoint: "second",
     });
     // Turn by turn: the first one's turn comes first.
     at.engines.configure("scripted", { placement: "round-robin" });
@@ -305,7 +307,9 @@ describe("attempts", () => {
       },
     });
     await expect(at.client().chat.completions.create(hello)).rejects.toMatchObject({
-      ...{ status: 400, code: "context_length_exceeded", param: "messages" },
+      status: 400,
+      code: "context_length_exceeded",
+      param: "messages",
     });
     expect(second.seen).toHaveLength(0);
   });

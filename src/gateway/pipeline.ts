@@ -161,7 +161,13 @@ class Pipeline {
     const unwatch = this.#keys.watch(request.principal.key, () => stop.abort(keyRevoked()));
     this.#underWay.set(id, { request, stop: (reason) => stop.abort(reason), ended: ended.promise });
     return {
-      ...{ id, request, check, startedAt: Date.now(), signal: stop.signal, attempts: [], firstTokenMs: undefined },
+      id,
+      request,
+      check,
+      startedAt: Date.now(),
+      signal: stop.signal,
+      attempts: [],
+      firstTokenMs: undefined,
       now: () => performance.now() - origin,
       release: () => {
         unwatch();
@@ -247,7 +253,10 @@ class Pipeline {
     // Of a split call the decoder calls cached what was computed for it elsewhere.
     if (attempt.placement.split || !whole["usage"] || ended.usageCut) whole["usage"] = openAiUsage(ended.usage);
     return {
-      ...{ id: call.id, chunks: none(), events: none(), body: () => Promise.resolve(whole) },
+      id: call.id,
+      chunks: none(),
+      events: none(),
+      body: () => Promise.resolve(whole),
       finished: this.#finish(call, outcome, ended),
       headers: {
         ...headersOf(call, attempt),
@@ -267,7 +276,10 @@ class Pipeline {
       finished.resolve(this.#finish(call, outcome, ended));
     });
     return {
-      ...{ id: call.id, events: stream, chunks: objectsOf(stream), finished: finished.promise },
+      id: call.id,
+      events: stream,
+      chunks: objectsOf(stream),
+      finished: finished.promise,
       body: () => Promise.reject(new TypeError("This call streams: read `chunks`.")),
       headers: { ...headersOf(call, attempt), "x-lineshaft-price-nano-most": attempt.heldNano.toString() },
     };
@@ -278,7 +290,12 @@ class Pipeline {
     const { usage, timings, priceNano, currency, failure, finishReason } = ended;
     await this.#record(call, outcome, failure?.code ?? null, finishReason ?? null);
     return {
-      ...{ id: call.id, status: outcome, usage, timings, priceNano, currency },
+      id: call.id,
+      status: outcome,
+      usage,
+      timings,
+      priceNano,
+      currency,
       ...(failure && { errorCode: failure.code }),
       ...(finishReason !== undefined && { finishReason }),
     };

@@ -69,18 +69,26 @@ export function budgetRefusal(
 export function notPlaced({ code, message, retryAfterMs }: Extract<SchedulerAction, { type: "refuse" }>): GatewayError {
   if (code === "too_long")
     return new GatewayError({
-      ...{ status: 400, code: "context_length_exceeded", message },
+      status: 400,
+      code: "context_length_exceeded",
+      message,
       hint: "Shorten the prompt, or serve the model with more KV memory.",
     });
   const retryAfterSeconds = Math.max(1, Math.ceil(retryAfterMs / 1000));
   const again = `about ${retryAfterSeconds} s`;
   if (code === "no_endpoint")
     return new GatewayError({
-      ...{ status: 503, code: "no_endpoint", message, retryAfterSeconds },
+      status: 503,
+      code: "no_endpoint",
+      message,
+      retryAfterSeconds,
       hint: `See lineshaft status; try again in ${again}.`,
     });
   return new GatewayError({
-    ...{ status: 429, code: code === "deadline" ? "deadline_unreachable" : "queue_full", message, retryAfterSeconds },
+    status: 429,
+    code: code === "deadline" ? "deadline_unreachable" : "queue_full",
+    message,
+    retryAfterSeconds,
     hint:
       code === "deadline"
         ? `Allow more time, or try again in ${again}.`

@@ -119,7 +119,12 @@ export async function testGateway(
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const address = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const principal: Principal = {
-    ...{ kind: "key", key: key.id, organisation, project: tenant.project.id, role: "owner", currency: "USD" },
+    kind: "key",
+    key: key.id,
+    organisation,
+    project: tenant.project.id,
+    role: "owner",
+    currency: "USD",
   };
   return {
     ...{

@@ -53,7 +53,7 @@ async function ask(model: string, messages: Message[], session?: string) {
   const answer = await at
     .client()
     .chat.completions.create(
-      { ...{ model, temperature: 0, seed: 1, max_tokens: 12 }, messages },
+      { model, temperature: 0, seed: 1, max_tokens: 12, messages },
       { ...(session !== undefined && { headers: { "x-lineshaft-program": session } }) },
     );
   const [call] = (await at.request("/api/calls")).body.data;

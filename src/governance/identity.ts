@@ -184,7 +184,10 @@ export class Identity {
 
 function keyOf(row: KeyRow): Key {
   return {
-    ...{ id: row.id, name: row.name, role: row.role, project: row.project },
+    id: row.id,
+    name: row.name,
+    role: row.role,
+    project: row.project,
     createdAt: row.created_at,
     revokedAt: row.revoked_at ?? undefined,
   };

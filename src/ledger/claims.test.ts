@@ -16,8 +16,13 @@ const mosts = fc.record({ promptTokens: fc.nat(1_000_000), outputTokens: fc.nat(
 const cards = fc
   .tuple(fc.bigInt(0n, 10n ** 13n), fc.bigInt(0n, 10n ** 13n), fc.bigInt(0n, 10n ** 13n))
   .map(([inputNanoPerMillion, cachedNanoPerMillion, outputNanoPerMillion]): RateCard => ({
-    ...{ id: "c", model: "m", version: 1, currency: "USD" },
-    ...{ inputNanoPerMillion, cachedNanoPerMillion, outputNanoPerMillion },
+    id: "c",
+    model: "m",
+    version: 1,
+    currency: "USD",
+    inputNanoPerMillion,
+    cachedNanoPerMillion,
+    outputNanoPerMillion,
   }));
 
 test("what is billed is at most what was held, and the price of its tokens", () => {
@@ -49,7 +54,10 @@ test("what was claimed within the hold is billed as it was claimed", () => {
         outputTokens: Math.floor(most.outputTokens * share),
       };
       expect(billable(claim, most, held, card)).toEqual({
-        ...{ tokens: claim, amountNano: priceOf(claim, card), suspenseNano: 0n, claimed: undefined },
+        tokens: claim,
+        amountNano: priceOf(claim, card),
+        suspenseNano: 0n,
+        claimed: undefined,
       });
     }),
   );

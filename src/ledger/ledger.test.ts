@@ -7,8 +7,12 @@ const project: Scope = { kind: "project", id: "prj_1" };
 
 /** 1, 0.1 and 2 nano a token. */
 const rates = (inputNanoPerMillion = 1_000_000n): NewRateCard => ({
-  ...{ organisation: "org_1", model: "small", currency: "USD" },
-  ...{ inputNanoPerMillion, cachedNanoPerMillion: 100_000n, outputNanoPerMillion: 2_000_000n },
+  organisation: "org_1",
+  model: "small",
+  currency: "USD",
+  inputNanoPerMillion,
+  cachedNanoPerMillion: 100_000n,
+  outputNanoPerMillion: 2_000_000n,
 });
 
 async function openLedger(db: Database, owner = "test"): Promise<{ ledger: Ledger; card: RateCard } & AsyncDisposable> {
@@ -22,7 +26,9 @@ async function openLedger(db: Database, owner = "test"): Promise<{ ledger: Ledge
 
 const holdOf = (attempt: string, amountNano: bigint, card: RateCard, scopes: Scope[] = [project]): HoldRequest => ({
   ...{ attempt, call: `call_of_${attempt}`, organisation: "org_1", project: "prj_1" },
-  ...{ scopes, amountNano, rateCard: card },
+  scopes,
+  amountNano,
+  rateCard: card,
   most: { promptTokens: 10_000, outputTokens: 10_000 },
 });
 
@@ -42,7 +48,11 @@ const tokens = (promptTokens: number, cachedTokens = 0, outputTokens = 0) => ({
 });
 
 const budget = (scope: Scope, limitNano: bigint, period: "total" | "month" | "day" = "total") => ({
-  ...{ organisation: "org_1", scope, currency: "USD", limitNano, period },
+  organisation: "org_1",
+  scope,
+  currency: "USD",
+  limitNano,
+  period,
 });
 
 describe("hold and settle", () => {
@@ -55,8 +65,14 @@ describe("hold and settle", () => {
     const settlement = await ledger.settle({ attempt: "att_1", tokens: tokens(1000, 400, 100), usageSource: "engine" });
     // 600 at 1, 400 at 0.1 and 100 at 2 nano a token
     expect(settlement).toEqual({
-      ...{ attempt: "att_1", amountNano: 840n, suspenseNano: 0n, currency: "USD", repeated: false },
-      ...{ tokens: tokens(1000, 400, 100), claimed: undefined, usageSource: "engine" },
+      attempt: "att_1",
+      amountNano: 840n,
+      suspenseNano: 0n,
+      currency: "USD",
+      repeated: false,
+      tokens: tokens(1000, 400, 100),
+      claimed: undefined,
+      usageSource: "engine",
     });
     const { rows } = await db.query("select id, balance_nano from accounts order by id");
     expect(rows).toEqual([
@@ -187,13 +203,15 @@ describe("budgets", () => {
     await db.query(`insert into journals (id, organisation, kind) values ('suspense:earlier', 'org_1', 'suspense')`);
     const lines = (["suspense", "provider_cost"] as const).map((kind, index) => ({
       ...{ journal: "suspense:earlier", account: `org_1/${kind}/small`, organisation: "org_1", kind, subject: "small" },
-      ...{ currency: "USD", amount: String(index === 0 ? 10n ** 18n : -(10n ** 18n)) },
+      currency: "USD",
+      amount: String(index === 0 ? 10n ** 18n : -(10n ** 18n)),
     }));
     await db.query("select post_entries($1)", [JSON.stringify(lines)]);
     expect(await lie("att_2")).toMatchObject({ amountNano: 50n, suspenseNano: 0n });
     await ledger.hold(holdOf("att_3", 50n, card));
     expect(await ledger.settle({ attempt: "att_3", tokens: tokens(10), usageSource: "engine" })).toMatchObject({
-      ...{ amountNano: 10n, suspenseNano: 0n },
+      amountNano: 10n,
+      suspenseNano: 0n,
     });
     expect((await ledger.prove()).discrepancies).toEqual([]);
   });
@@ -339,8 +357,18 @@ describe("rate cards", () => {
 
 describe("outcomes and the bill", () => {
   const outcome = (run: string, verdict: "passed" | "failed") => ({
-    ...{ organisation: "org_1", project: "prj_1", run, agent: "agt_1", contract: "inspection", verifier: "physics@1" },
-    ...{ verdict, reason: "because", evidenceRef: "sha256:0", attested: false, priceNano: 1_000_000n, currency: "USD" },
+    organisation: "org_1",
+    project: "prj_1",
+    run,
+    agent: "agt_1",
+    contract: "inspection",
+    verifier: "physics@1",
+    verdict,
+    reason: "because",
+    evidenceRef: "sha256:0",
+    attested: false,
+    priceNano: 1_000_000n,
+    currency: "USD",
   });
 
   test("a passed outcome earns its price once; a failed one nothing, and its tokens still cost", async () => {
@@ -361,7 +389,12 @@ describe("outcomes and the bill", () => {
     const bill = await ledger.bill("org_1");
     expect(bill.lines).toHaveLength(1);
     expect(bill.total).toMatchObject({
-      ...{ runs: 2, calls: 2, promptTokens: 400, outputTokens: 100, revenueNano: 1_000_000n, tokenCostNano: 600n },
+      runs: 2,
+      calls: 2,
+      promptTokens: 400,
+      outputTokens: 100,
+      revenueNano: 1_000_000n,
+      tokenCostNano: 600n,
       ...{
         marginNano: 999_400n,
         outcomesPassed: 1,
@@ -370,7 +403,7 @@ describe("outcomes and the bill", () => {
         passRate: 0.5,
         costPerVerifiedOutcomeNano: 600n,
       },
-      ...{ verifiedOutcomesPerMillionTokens: 2000 },
+      verifiedOutcomesPerMillionTokens: 2000,
     });
     expect((await ledger.prove()).discrepancies).toEqual([]);
   });

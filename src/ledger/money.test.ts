@@ -4,8 +4,13 @@ import { formatMoney, parseMoney, priceOf, worstCase } from "./money.ts";
 import type { RateCard } from "./types.ts";
 
 const card = (input: bigint, cached: bigint, output: bigint): RateCard => ({
-  ...{ id: "c", model: "m", version: 1, currency: "USD" },
-  ...{ inputNanoPerMillion: input, cachedNanoPerMillion: cached, outputNanoPerMillion: output },
+  id: "c",
+  model: "m",
+  version: 1,
+  currency: "USD",
+  inputNanoPerMillion: input,
+  cachedNanoPerMillion: cached,
+  outputNanoPerMillion: output,
 });
 
 describe("priceOf", () => {

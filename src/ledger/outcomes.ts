@@ -70,7 +70,10 @@ export async function recordOutcome(db: Database, outcome: NewOutcome): Promise<
       ]);
       const side = (kind: string, subject: string, amount: bigint) => ({
         ...{ journal, account: `${outcome.organisation}/${kind}/${subject}`, organisation: outcome.organisation },
-        ...{ kind, subject, currency: outcome.currency, amount: amount.toString() },
+        kind,
+        subject,
+        currency: outcome.currency,
+        amount: amount.toString(),
       });
       await client.query("select post_entries($1)", [
         JSON.stringify([side("receivable", outcome.project, price), side("revenue", outcome.agent, -price)]),

@@ -33,8 +33,11 @@ function header(keys: Record<string, Value>): string {
 const hash = (text: string) => [...text].reduce((sum, letter) => (sum * 31 + letter.charCodeAt(0)) | 0, 7);
 
 const plain = {
-  ...{ "general.architecture": "llama", "llama.block_count": 10, "llama.context_length": 8192 },
-  ...{ "llama.embedding_length": 512, "llama.attention.head_count": 8 },
+  "general.architecture": "llama",
+  "llama.block_count": 10,
+  "llama.context_length": 8192,
+  "llama.embedding_length": 512,
+  "llama.attention.head_count": 8,
 };
 
 describe("what a GGUF file says of its KV", () => {
@@ -49,8 +52,9 @@ describe("what a GGUF file says of its KV", () => {
       "lengths of their own",
       {
         ...plain,
-        ...{ "llama.attention.head_count_kv": 2, "llama.attention.key_length": 128 },
-        ...{ "llama.attention.value_length": 64 },
+        "llama.attention.head_count_kv": 2,
+        "llama.attention.key_length": 128,
+        "llama.attention.value_length": 64,
       },
       10 * 2 * 192 * 2,
     ],

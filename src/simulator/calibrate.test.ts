@@ -43,7 +43,10 @@ describe("calibration", () => {
       ),
       // 512 tokens a step, the batch's among them; half a step of the batch alone goes by before.
       ...[1, 7].map((batch): MeasuredRow => ({
-        ...{ kind: "mixed", promptTokens: 900, batch, contextTokens: 100 },
+        kind: "mixed",
+        promptTokens: 900,
+        batch,
+        contextTokens: 100,
         ms:
           truth.callOverheadMs +
           stepMs(truth, 0, 0, batch, batch * 100) / 2 +

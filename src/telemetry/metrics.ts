@@ -97,7 +97,9 @@ export function createMetrics(options: { process?: boolean } = {}): Metrics {
     if (!numbers) {
       numbers = {
         outcomes: { completed: 0, refused: 0, failed: 0, cancelled: 0 },
-        ...{ prompt: 0, cached: 0, output: 0 },
+        prompt: 0,
+        cached: 0,
+        output: 0,
         firstToken: new Distribution(firstTokenBuckets),
         duration: new Distribution(durationBuckets),
       };
@@ -108,7 +110,10 @@ export function createMetrics(options: { process?: boolean } = {}): Metrics {
 
   const counter = (name: string, help: string, labelNames: string[], read: (add: Add) => void) =>
     new Counter({
-      ...{ name, help, labelNames, registers: [registry] },
+      name,
+      help,
+      labelNames,
+      registers: [registry],
       collect() {
         this.reset();
         read((labels, value) => this.inc(labels, value));
@@ -116,7 +121,10 @@ export function createMetrics(options: { process?: boolean } = {}): Metrics {
     });
   const gauge = (name: string, help: string, labelNames: string[], read: (add: Add) => void) =>
     new Gauge({
-      ...{ name, help, labelNames, registers: [registry] },
+      name,
+      help,
+      labelNames,
+      registers: [registry],
       collect() {
         this.reset();
         read((labels, value) => this.set(labels, value));
@@ -298,10 +306,16 @@ function histogram(
   read: () => (readonly [model: string, distribution: Distribution])[],
 ): void {
   const metric = {
-    ...{ name, help, type: "histogram", aggregator: "sum" },
+    name,
+    help,
+    type: "histogram",
+    aggregator: "sum",
     reset() {},
     get: () => ({
-      ...{ name, help, type: "histogram", aggregator: "sum" },
+      name,
+      help,
+      type: "histogram",
+      aggregator: "sum",
       values: read().flatMap(([model, { bounds, counts, sum, count }]) => {
         let below = 0;
         const buckets = bounds.map((le, place) => ({

@@ -139,7 +139,10 @@ describe("structured output", () => {
       tags: z.array(z.enum(["a", "b"])).max(3),
     });
     const answer = await client.chat.completions.create({
-      ...{ model, messages: ask("Decide: the machine is hot."), max_tokens: 200, temperature: 0 },
+      model,
+      messages: ask("Decide: the machine is hot."),
+      max_tokens: 200,
+      temperature: 0,
       response_format: {
         type: "json_schema",
         json_schema: { name: "decision", strict: true, schema: z.toJSONSchema(Decision) },
@@ -155,7 +158,9 @@ describe("structured output", () => {
       properties: { a: { type: "array", items: { type: "string" }, uniqueItems: true } },
     };
     const refused = client.chat.completions.create({
-      ...{ model, messages: ask("x"), max_tokens: 8 },
+      model,
+      messages: ask("x"),
+      max_tokens: 8,
       response_format: { type: "json_schema", json_schema: { name: "a", schema } },
     });
     await expect(refused).rejects.toMatchObject({ status: 400, message: expect.stringContaining("uniqueItems") });
@@ -163,7 +168,10 @@ describe("structured output", () => {
 
   test("json_object answers an object", async () => {
     const answer = await client.chat.completions.create({
-      ...{ model, messages: ask("Give a JSON object with a name."), max_tokens: 300, temperature: 0 },
+      model,
+      messages: ask("Give a JSON object with a name."),
+      max_tokens: 300,
+      temperature: 0,
       response_format: { type: "json_object" },
     });
     if (answer.choices[0]!.finish_reason === "stop")

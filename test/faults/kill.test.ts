@@ -69,7 +69,10 @@ test(title, { timeout: 120_000 + runCount * 20_000 }, async () => {
   const machines = generateMachines(runCount, seed);
   const ordersPath = join(folder, "work-orders.jsonl");
   const plant = await startPlant({
-    ...{ port: 0, token, machines, ordersPath },
+    port: 0,
+    token,
+    machines,
+    ordersPath,
     beforeAnswer: async (tool) => {
       const count = (calls.get(tool) ?? 0) + 1;
       calls.set(tool, count);

@@ -15,7 +15,13 @@ beforeAll(async () => {
       const nowhere = { socket: "/dev/null/restate" };
       const restate = { ingress: nowhere, admin: nowhere, embedded: true, identityKeys: [] };
       const agents = createAgents({
-        ...{ db, gateway, ledger, engines, alarms, log, restate },
+        db,
+        gateway,
+        ledger,
+        engines,
+        alarms,
+        log,
+        restate,
         events: { publish: () => {} },
         secrets: new Secrets({ db, key: Buffer.alloc(32) }),
       });

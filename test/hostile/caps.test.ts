@@ -100,11 +100,16 @@ async function endless(usageSays: boolean) {
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as { port: number };
   at.engines.add("endless", createOpenAiEngine({ url: `http://127.0.0.1:${port}/v1`, model: "endless" }), {
-    ...{ kind: "openai", model: "endless" },
+    kind: "openai",
+    model: "endless",
   });
   await at.ledger.setRateCard({
-    ...{ organisation: at.principal.organisation, model: "endless", currency: "USD" },
-    ...{ inputNanoPerMillion: 3_000_000n, cachedNanoPerMillion: 1_000_000n, outputNanoPerMillion: 7_000_000n },
+    organisation: at.principal.organisation,
+    model: "endless",
+    currency: "USD",
+    inputNanoPerMillion: 3_000_000n,
+    cachedNanoPerMillion: 1_000_000n,
+    outputNanoPerMillion: 7_000_000n,
   });
   return {
     at,

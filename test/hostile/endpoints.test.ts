@@ -14,7 +14,9 @@ const never = new Promise<void>(() => {});
 async function second(at: TestGateway, script: Script = {}): Promise<ScriptedEngine> {
   const engine = await scriptedEngine(script);
   at.engines.add("scripted", createOpenAiEngine({ url: engine.url, model: "scripted" }), {
-    ...{ kind: "openai", model: "scripted", endpoint: "second" },
+    kind: "openai",
+    model: "scripted",
+    endpoint: "second",
   });
   return engine;
 }
@@ -162,7 +164,9 @@ test("calls without a first byte wait for a worker that restarts; a stream that 
   const worker = await scriptedEngine({ wait: never, waitAfter: 1 });
   const register = ({ url }: ScriptedEngine) =>
     at.engines.add("scripted", createOpenAiEngine({ url, model: "scripted" }), {
-      ...{ kind: "embedded", model: "scripted", endpoint: "worker-7" },
+      kind: "embedded",
+      model: "scripted",
+      endpoint: "worker-7",
     });
   at.engines.remove("scripted");
   register(worker);
@@ -199,7 +203,9 @@ test("calls without a first byte wait for a worker that restarts; a stream that 
 test("a deadline bounds the wait for a restart", async () => {
   await using at = await testGateway({ script: { cut: "before" } });
   at.engines.add("scripted", createOpenAiEngine({ url: at.engine.url, model: "scripted" }), {
-    ...{ kind: "embedded", model: "scripted", endpoint: "scripted" },
+    kind: "embedded",
+    model: "scripted",
+    endpoint: "scripted",
   });
   await at.engine[Symbol.asyncDispose]();
   const { status, body } = await askedUntilDeadline(at);

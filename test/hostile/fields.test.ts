@@ -70,8 +70,12 @@ describe("what an owner allows an engine", () => {
       [at.principal.organisation, [engine.url]],
     );
     await at.ledger.setRateCard({
-      ...{ organisation: at.principal.organisation, model: "old", currency: "USD" },
-      ...{ inputNanoPerMillion: 1n, cachedNanoPerMillion: 1n, outputNanoPerMillion: 1n },
+      organisation: at.principal.organisation,
+      model: "old",
+      currency: "USD",
+      inputNanoPerMillion: 1n,
+      cachedNanoPerMillion: 1n,
+      outputNanoPerMillion: 1n,
     });
     await restoreEngines({ db: at.db, engines: at.engines, alarms: at.alarms, log: { warn() {} } as never });
     expect((await chat(at, { ...hello, model: "old", top_k: 40, reasoning_effort: "low" })).status).toBe(200);

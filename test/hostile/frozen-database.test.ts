@@ -19,7 +19,8 @@ async function frozenGateway(script: Script = {}): Promise<{ at: TestGateway; se
   const server = await ownPostgres();
   const at = await testGateway({ db: server.open(), script });
   return {
-    ...{ at, server },
+    at,
+    server,
     async [Symbol.asyncDispose]() {
       server.thaw();
       await at[Symbol.asyncDispose]();
@@ -71,12 +72,20 @@ test("a hold that was taken although its caller was refused is ended, also when 
   const { at, server } = frozen;
   const { organisation, project } = at.principal;
   await at.ledger.setBudget({
-    ...{ organisation, currency: "USD", limitNano: 1_000n, period: "total" },
+    organisation,
+    currency: "USD",
+    limitNano: 1_000n,
+    period: "total",
     scope: { kind: "project", id: project },
   });
   const rateCard = (await at.ledger.currentRateCard(organisation, "scripted"))!;
   const request = {
-    ...{ attempt: "att_doubt", call: "call_doubt", organisation, project, amountNano: 900n, rateCard },
+    attempt: "att_doubt",
+    call: "call_doubt",
+    organisation,
+    project,
+    amountNano: 900n,
+    rateCard,
     scopes: [{ kind: "project" as const, id: project }],
     most: { promptTokens: 10, outputTokens: 10 },
   };

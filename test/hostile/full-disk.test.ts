@@ -46,7 +46,8 @@ async function call(instance: Instance): Promise<{ status: number; code: string 
     method: "POST",
     headers: { authorization: `Bearer ${instance.key}`, "content-type": "application/json" },
     body: JSON.stringify({
-      ...{ model: "smollm2-135m-instruct", max_tokens: 2 },
+      model: "smollm2-135m-instruct",
+      max_tokens: 2,
       messages: [{ role: "user", content: "Say yes." }],
     }),
   });

@@ -18,7 +18,8 @@ async function withHugeAccount(at: TestGateway): Promise<void> {
   const amount = 2n ** 63n - 1_000n;
   const line = (kind: string, subject: string, nano: bigint) => ({
     ...{ journal: "settlement:earlier", account: `${organisation}/${kind}/${subject}`, organisation, kind, subject },
-    ...{ currency: "USD", amount: nano.toString() },
+    currency: "USD",
+    amount: nano.toString(),
   });
   await at.db.query("select post_entries($1)", [
     JSON.stringify([line("token_cost", project, amount), line("provider_cost", "scripted", -amount)]),
@@ -51,7 +52,9 @@ describe("a call of absurd size is refused by name, and nothing is held", () => 
     await using at = await testGateway();
     const nanoPerMillion = 10n ** 18n;
     await at.ledger.setRateCard({
-      ...{ organisation: at.principal.organisation, model: "dear", currency: "USD" },
+      organisation: at.principal.organisation,
+      model: "dear",
+      currency: "USD",
       ...{
         inputNanoPerMillion: nanoPerMillion,
         cachedNanoPerMillion: nanoPerMillion,
@@ -116,7 +119,12 @@ describe("an account that an older version filled", () => {
     const { organisation, project } = at.principal;
     const card = (await dead.currentRateCard(organisation, "scripted"))!;
     await dead.hold({
-      ...{ attempt: "att_stuck", call: "call_1", organisation, project, rateCard: card, scopes: [] },
+      attempt: "att_stuck",
+      call: "call_1",
+      organisation,
+      project,
+      rateCard: card,
+      scopes: [],
       ...{ amountNano: 10n ** 15n, most: { promptTokens: 1, outputTokens: 1 } },
     });
     await dead.close();
@@ -135,7 +143,12 @@ test("a hold that cannot be settled leaves its neighbours and the start alone, a
   const card = (await dead.currentRateCard(organisation, "scripted"))!;
   for (const attempt of ["att_1", "att_2", "att_3"])
     await dead.hold({
-      ...{ attempt, call: "call_1", organisation, project, rateCard: card, scopes: [] },
+      attempt,
+      call: "call_1",
+      organisation,
+      project,
+      rateCard: card,
+      scopes: [],
       ...{ amountNano: 10n, most: { promptTokens: 1, outputTokens: 1 } },
     });
   await dead.close();

@@ -59,7 +59,9 @@ describe("an address in a message", () => {
     await using at = await testGateway({ media: { privateHosts: [`127.0.0.1:${host.port}`] } });
     await using second = await scriptedEngine();
     at.engines.add("scripted", createOpenAiEngine({ url: second.url, model: "scripted" }), {
-      ...{ kind: "openai", model: "scripted", endpoint: "second" },
+      kind: "openai",
+      model: "scripted",
+      endpoint: "second",
     });
     at.engines.configure("scripted", { placement: "round-robin" });
     at.engine.next({ fail: { status: 500 } });

@@ -29,7 +29,8 @@ test.each(tooLong)("a prompt that the engine finds too long is refused (%s)", as
   await using at = await testGateway({ script: { fail: { status: 400, body } } });
   for (const stream of [false, true])
     await expect(at.client().chat.completions.create({ ...hello, stream })).rejects.toMatchObject({
-      ...{ status: 400, code: "context_length_exceeded" },
+      status: 400,
+      code: "context_length_exceeded",
     });
   const { calls, attempts, settlements, metrics } = await recorded(at);
   for (const row of [...calls, ...attempts])
@@ -57,7 +58,8 @@ test("a prompt that no endpoint has room for is refused before any of them is as
   at.engines.answered(endpoint);
   const long = { ...hello, messages: [{ role: "user" as const, content: "word ".repeat(500) }] };
   await expect(at.client().chat.completions.create(long)).rejects.toMatchObject({
-    ...{ status: 400, code: "context_length_exceeded" },
+    status: 400,
+    code: "context_length_exceeded",
   });
   const { calls, attempts } = await recorded(at);
   expect(calls).toMatchObject([{ status: "refused", error_code: "context_length_exceeded" }]);

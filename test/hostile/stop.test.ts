@@ -95,7 +95,9 @@ function neverReads(instance: Instance): () => void {
   socket.on("error", () => {});
   socket.pause();
   const body = JSON.stringify({
-    ...{ model: "smollm2-135m-instruct", stream: true, max_tokens: 2_000 },
+    model: "smollm2-135m-instruct",
+    stream: true,
+    max_tokens: 2_000,
     messages: [{ role: "user", content: "Count to a thousand." }],
   });
   socket.write(

@@ -46,7 +46,10 @@ describe("usage beyond what was asked", () => {
       test(`${claimed} tokens (${stream ? "streamed" : "whole"}): the budget pays the hold, the excess is in suspense`, async () => {
         await using at = await testGateway({ script: { usage: { prompt: claimed, output: claimed } } });
         await at.ledger.setBudget({
-          ...{ organisation: at.principal.organisation, currency: "USD", limitNano: 3_000n, period: "total" },
+          organisation: at.principal.organisation,
+          currency: "USD",
+          limitNano: 3_000n,
+          period: "total",
           scope: { kind: "project", id: at.principal.project },
         });
         expect((await chat(at, { ...hello, stream, max_tokens: 10 })).status).toBe(200);
@@ -122,7 +125,8 @@ describe("whichever way a call ends, a false claim costs at most its hold", () =
     const body = event(word) + event(word, { usage: lie }) + event(word);
     await using at = await testGateway({ script: { raw: { contentType: "text/event-stream", body } } });
     const answer = await at.gateway.call({
-      ...{ principal: at.principal, endpoint: "chat" },
+      principal: at.principal,
+      endpoint: "chat",
       body: { ...hello, max_tokens: 1_000, stream: true, stream_options: { include_usage: true } },
     });
     let chunks = 0;
@@ -139,7 +143,11 @@ describe("whichever way a call ends, a false claim costs at most its hold", () =
     const card = (await dead.currentRateCard(at.principal.organisation, "scripted"))!;
     const { organisation, project } = at.principal;
     await dead.hold({
-      ...{ attempt: "att_dead", call: "call_dead", organisation, project, rateCard: card },
+      attempt: "att_dead",
+      call: "call_dead",
+      organisation,
+      project,
+      rateCard: card,
       ...{ scopes: [{ kind: "project", id: project }], amountNano: held },
       most: { promptTokens: promptBound, outputTokens: 10 },
     });
@@ -190,7 +198,8 @@ describe("usage that an engine reports before its answer", () => {
   async function outputOf(body: string, leavesAfter = Infinity): Promise<unknown> {
     await using at = await testGateway({ script: { raw: { contentType: "text/event-stream", body } } });
     const answer = await at.gateway.call({
-      ...{ principal: at.principal, endpoint: "chat" },
+      principal: at.principal,
+      endpoint: "chat",
       body: { ...hello, max_tokens: 100, stream: true },
     });
     let chunks = 0;

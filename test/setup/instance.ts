@@ -72,7 +72,12 @@ export async function startInstance(options: InstanceOptions = {}): Promise<Inst
     console: ready.console,
     key,
     printed: ready,
-    ...{ home, port, process: child, mainPid, output: () => printed, end },
+    home,
+    port,
+    process: child,
+    mainPid,
+    output: () => printed,
+    end,
     async [Symbol.asyncDispose]() {
       await end("SIGTERM");
       if (!options.home) await rm(home, { recursive: true, force: true, maxRetries: 5 });

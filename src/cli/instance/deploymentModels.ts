@@ -61,7 +61,10 @@ export class DeploymentModels {
     } catch (error) {
       const { code, message, why, hint } = error as { code?: string; message: string; why?: string; hint?: string };
       throw new ApiError({
-        ...{ status: 400, code: code ?? "model_file_broken", param: "model", hint },
+        status: 400,
+        code: code ?? "model_file_broken",
+        param: "model",
+        hint,
         message: why ? `${message} ${why}` : message,
       });
     }

@@ -36,7 +36,9 @@ export function deploymentResource(facts: DeploymentFacts): DeploymentResource {
     error: failure ? { code: failure.code, message: failure.message, hint: failure.hint } : null,
     notes: [...contextNotes(spec, facts.trainedContextTokens), ...threadNotes(spec, mine)],
     endpoints: mine.map(({ name, role, phase, threads }) => ({
-      ...{ endpoint: name, role, threads },
+      endpoint: name,
+      role,
+      threads,
       state: phase === "ready" && children.get(name)?.state === "restarting" ? "restarting" : phase,
     })),
     created_at: row.created_at.toISOString(),

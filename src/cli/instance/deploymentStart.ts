@@ -13,7 +13,8 @@ export function environmentSpec(name: string, settings: Settings): DeploymentSpe
   const { LINESHAFT_REPLICAS: replicas, LINESHAFT_ROLES: roles, LINESHAFT_PLACEMENT: placement } = settings;
   try {
     return checkDeployment({
-      ...{ kind: "Deployment", name },
+      kind: "Deployment",
+      name,
       ...(replicas !== undefined && { replicas }),
       ...(roles && { roles }),
       ...(placement !== undefined && { placement }),

@@ -100,7 +100,8 @@ export class InstanceDeployments implements Deployments {
     this.#models = new DeploymentModels({
       cacheFolder: home.modelsFolder,
       usual: settings.LINESHAFT_MODEL,
-      ...{ report, signal },
+      report,
+      signal,
     });
     this.#reconciler = new Reconciler({
       supervisor,
@@ -295,7 +296,9 @@ export class InstanceDeployments implements Deployments {
       Object.assign(known, await this.#models.get(known.spec.model, again));
       if (!(await ledger.currentRateCard(organisation, name)))
         await ledger.setRateCard({
-          ...{ organisation, model: name, currency: this.#books.organisation.currency },
+          organisation,
+          model: name,
+          currency: this.#books.organisation.currency,
           ...defaultRates(known.model!.bytes),
         });
     } catch (error) {

@@ -223,7 +223,16 @@ async function compose(options: StartOptions, stack: AsyncDisposableStack): Prom
     ...(settings.RESTATE_INGRESS_URL ? ["restate"] : []),
   ];
   const server = createServer({
-    ...{ gateway, identity, ledger, engines, db, events, metrics, alarms, log, storage },
+    gateway,
+    identity,
+    ledger,
+    engines,
+    db,
+    events,
+    metrics,
+    alarms,
+    log,
+    storage,
     ...(consoleFolder !== undefined && { consoleFolder }),
     openMetrics: isLoopback(settings.LINESHAFT_HOST),
     status: () => instanceStatus({ version, address, startedAt, supervisor, engines, deployments, external, disk }),

@@ -39,8 +39,12 @@ export async function instanceStatus(sources: StatusSources): Promise<InstanceSt
   const trees = treeMemory([process.pid]);
   const components: ComponentStatus[] = [
     {
-      ...{ name: "main", state: "ready", pid: process.pid, restarts: 0 },
-      ...{ started_at: sources.startedAt.toISOString(), rss_bytes: process.memoryUsage.rss() },
+      name: "main",
+      state: "ready",
+      pid: process.pid,
+      restarts: 0,
+      started_at: sources.startedAt.toISOString(),
+      rss_bytes: process.memoryUsage.rss(),
     },
     ...children.map(componentOf),
     ...sources.external.map((name): ComponentStatus => ({ name, state: "external", restarts: 0 })),
@@ -96,7 +100,9 @@ function endpointTrouble(
 
 export function componentOf(child: ChildStatus): ComponentStatus {
   return {
-    ...{ name: child.name, state: child.state, restarts: child.restarts },
+    name: child.name,
+    state: child.state,
+    restarts: child.restarts,
     ...(child.pid !== undefined && { pid: child.pid }),
     ...(child.startedAt && { started_at: child.startedAt.toISOString() }),
     ...(child.rssBytes !== undefined && { rss_bytes: child.rssBytes }),
@@ -139,7 +145,10 @@ async function ownDeployment(
             ? "down"
             : "starting";
   return {
-    ...{ name: deployment.name, engine: "embedded", state, endpoints },
+    name: deployment.name,
+    engine: "embedded",
+    state,
+    endpoints,
     placement: String(deployment.manifest["placement"]),
     ...(disk && { disk }),
     ...(deployment.error && { error: deployment.error.message }),
@@ -149,7 +158,10 @@ async function ownDeployment(
 function workerFacts(now: WorkerStatus): Partial<EndpointStatus> {
   const { memory, sampling, totals } = now;
   return {
-    ...{ context_tokens: now.contextTokens, slots: now.slots, running: now.running, waiting: now.waiting },
+    context_tokens: now.contextTokens,
+    slots: now.slots,
+    running: now.running,
+    waiting: now.waiting,
     sampling: {
       temperature: sampling.temperature,
       top_p: sampling.topP,
@@ -160,14 +172,20 @@ function workerFacts(now: WorkerStatus): Partial<EndpointStatus> {
     },
     memory: { rss_bytes: memory.rssBytes, model_bytes: memory.modelBytes, kv_bytes: memory.kvBytes },
     sequences: now.sequences.map(({ id, state, tokens, program }) => ({
-      ...{ id, state, tokens },
+      id,
+      state,
+      tokens,
       ...(program && { program }),
     })),
     totals: {
-      ...{ calls: totals.calls, prompt_tokens: totals.promptTokens },
-      ...{ computed_tokens: totals.computedTokens, cached_device_tokens: totals.cachedDeviceTokens },
-      ...{ cached_disk_tokens: totals.cachedDiskTokens, output_tokens: totals.outputTokens },
-      ...{ parks: totals.parks, restores: totals.restores },
+      calls: totals.calls,
+      prompt_tokens: totals.promptTokens,
+      computed_tokens: totals.computedTokens,
+      cached_device_tokens: totals.cachedDeviceTokens,
+      cached_disk_tokens: totals.cachedDiskTokens,
+      output_tokens: totals.outputTokens,
+      parks: totals.parks,
+      restores: totals.restores,
     },
   };
 }

@@ -62,7 +62,12 @@ export function workerSpec(
       // One that died while it was leaving and came back stays out of service.
       if (worker.phase === "leaving") return;
       engines.add(worker.deployment, engine, {
-        ...{ kind: "embedded", model: model.name, endpoint: worker.name, role: worker.role, node: hostname(), facts },
+        kind: "embedded",
+        model: model.name,
+        endpoint: worker.name,
+        role: worker.role,
+        node: hostname(),
+        facts,
       });
     },
     readyTimeoutMs,
@@ -77,7 +82,10 @@ export function relabelWorker(worker: FleetWorker, engines: EngineRegistry): voi
   const known = engines.get(worker.name);
   if (!known) return;
   engines.add(known.name, known.engine, {
-    ...{ kind: known.kind, model: known.model, endpoint: known.endpoint, role: worker.role },
+    kind: known.kind,
+    model: known.model,
+    endpoint: known.endpoint,
+    role: worker.role,
     ...(known.node !== undefined && { node: known.node }),
     ...(known.facts && { facts: known.facts }),
   });

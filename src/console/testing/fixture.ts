@@ -152,7 +152,10 @@ function statusAt(random: Random, now: number, started: number): Status {
     ],
     deployments: [
       {
-        ...{ name: embedded, engine: "embedded", state: "ready", placement: "two-tier" },
+        name: embedded,
+        engine: "embedded",
+        state: "ready",
+        placement: "two-tier",
         disk: { used_bytes: 1_311_000_000, budget_bytes: 4_000_000_000, files: 61 },
         endpoints: [
           workerAt(random, now, { name: "worker-0", role: "prefill", running: 1, idle: 1, share: 0.7 }),
@@ -160,7 +163,9 @@ function statusAt(random: Random, now: number, started: number): Status {
         ],
       },
       {
-        ...{ name: remote, engine: "openai", state: "partial" },
+        name: remote,
+        engine: "openai",
+        state: "partial",
         endpoints: [
           { endpoint: `${remote}-0`, role: "both", state: "ready", context_tokens: 131_072, running: 1 },
           {
@@ -191,7 +196,14 @@ interface WorkerWords {
 function workerAt(random: Random, now: number, { name, role, running, idle, share }: WorkerWords): EndpointStatus {
   const of = (total: number) => Math.round(total * share);
   return {
-    ...{ endpoint: name, role, state: "ready", threads: 1, context_tokens: 8_192, slots: 8, running, waiting: 0 },
+    endpoint: name,
+    role,
+    state: "ready",
+    threads: 1,
+    context_tokens: 8_192,
+    slots: 8,
+    running,
+    waiting: 0,
     memory: { rss_bytes: 561_900_000, model_bytes: 101_500_000, kv_bytes: 377_487_360 },
     sequences: Array.from({ length: 8 }, (_, id) => {
       const state = id < running ? "running" : id < running + idle ? "idle" : "free";
@@ -200,10 +212,14 @@ function workerAt(random: Random, now: number, { name, role, running, idle, shar
       return { id, state, tokens: random.whole(400, 5_200), program };
     }),
     totals: {
-      ...{ calls: of(6_804), prompt_tokens: of(6_120_448), computed_tokens: of(2_311_296) },
-      ...{ cached_device_tokens: of(3_204_672), cached_disk_tokens: of(604_480) },
+      calls: of(6_804),
+      prompt_tokens: of(6_120_448),
+      computed_tokens: of(2_311_296),
+      cached_device_tokens: of(3_204_672),
+      cached_disk_tokens: of(604_480),
       output_tokens: role === "prefill" ? 0 : 498_120,
-      ...{ parks: of(912), restores: of(701) },
+      parks: of(912),
+      restores: of(701),
     },
   };
 }

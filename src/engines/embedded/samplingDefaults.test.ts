@@ -75,7 +75,11 @@ describe("sampling where nothing is asked for", () => {
     expect(sampled({})).toMatchObject({ temperature: 0.2, topP: 0.9, topK: 0, minP: 0, repetitionPenalty: 1 });
     expect(sampled({ temperature: 1.5 })).toMatchObject({ temperature: 1.5, topP: 0.9 });
     expect(sampled({ top_p: 1, top_k: 5, min_p: 0.1, repetition_penalty: 1.2 })).toMatchObject({
-      ...{ temperature: 0.2, topP: 1, topK: 5, minP: 0.1, repetitionPenalty: 1.2 },
+      temperature: 0.2,
+      topP: 1,
+      topK: 5,
+      minP: 0.1,
+      repetitionPenalty: 1.2,
     });
     expect(sampled({ temperature: null })).toMatchObject({ temperature: 0.2 });
   });

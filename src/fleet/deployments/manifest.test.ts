@@ -17,7 +17,9 @@ test("what is left out has its default", async () => {
       placement: defaultPolicy,
       slots: 8,
     },
-    ...{ contextTokens: undefined, threads: undefined, kvBudgetBytes: undefined },
+    contextTokens: undefined,
+    threads: undefined,
+    kvBudgetBytes: undefined,
   });
 });
 

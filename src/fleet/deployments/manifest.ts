@@ -25,8 +25,12 @@ export const deploymentName = z
 const workers = z.number().int().min(0).max(workersPerRole);
 
 const units: Record<string, number> = {
-  ...{ MB: 1e6, GB: 1e9, TB: 1e12 },
-  ...{ MiB: 1024 ** 2, GiB: 1024 ** 3, TiB: 1024 ** 4 },
+  MB: 1e6,
+  GB: 1e9,
+  TB: 1e12,
+  MiB: 1024 ** 2,
+  GiB: 1024 ** 3,
+  TiB: 1024 ** 4,
 };
 
 /** "2GiB", "500 MB", or a number of bytes. */

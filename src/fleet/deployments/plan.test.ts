@@ -25,7 +25,8 @@ function runs(words: string, deployment = "a", launch = "x"): FleetWorker {
   const [number, role, phase] = words.split(" ");
   return {
     ...{ name: `worker-${number}`, deployment, launch, threads: 2, bytes: gigabyte },
-    ...{ role: role as WorkerRole, phase: phase as FleetWorker["phase"] },
+    role: role as WorkerRole,
+    phase: phase as FleetWorker["phase"],
   };
 }
 
@@ -146,7 +147,9 @@ describe("memory", () => {
     const running = [runs("0 both ready")];
     expect(shortageOf([want("3 both")], running, 2 * gigabyte, "a")).toBeUndefined();
     expect(shortageOf([want("4 both")], running, 2 * gigabyte, "a")).toEqual({
-      ...{ neededBytes: 4 * gigabyte, availableBytes: 3 * gigabyte, fitting: 3 },
+      neededBytes: 4 * gigabyte,
+      availableBytes: 3 * gigabyte,
+      fitting: 3,
     });
     expect(shortageOf([want("2 both", "b"), want("4 both")], running, 2 * gigabyte, "a")).toMatchObject({ fitting: 1 });
   });

@@ -83,8 +83,13 @@ export function planWorkers(wanted: WantedDeployment[], workers: FleetWorker[], 
       const name = freeName(takenNames);
       takenNames.add(name);
       plan.start.push({
-        ...{ name, deployment: deployment.name, role, launch: deployment.launch, bytes: deployment.bytes },
-        ...{ threads: deployment.threads ?? threads, phase: "starting" },
+        name,
+        deployment: deployment.name,
+        role,
+        launch: deployment.launch,
+        bytes: deployment.bytes,
+        threads: deployment.threads ?? threads,
+        phase: "starting",
       });
     }
     if (waits) continue;
@@ -135,7 +140,9 @@ function match(deployment: WantedDeployment, mine: FleetWorker[]): Match {
   return {
     lacking: workerRoles.flatMap((role) => Array.from({ length: left[role] }, () => role)),
     outdated: mine.filter(({ launch }) => launch !== deployment.launch).map(({ name }) => name),
-    ...{ surplus, relabel, settling },
+    surplus,
+    relabel,
+    settling,
   };
 }
 

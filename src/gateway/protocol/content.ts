@@ -152,7 +152,9 @@ function checkReads(kind: MediaKind, path: string, type: string, endpoints: read
   const blind = endpoints.find(({ facts }) => facts?.capabilities.media?.includes(kind) === false);
   if (!blind) return;
   throw new GatewayError({
-    ...{ status: 400, code: "media_not_read", param: path },
+    status: 400,
+    code: "media_not_read",
+    param: path,
     message: `${path}: the engine of ${blind.name} reads text alone, and this is an ${type} part. Send text, or ask a model that reads it.`,
   });
 }
@@ -181,7 +183,9 @@ function checkKeys(of: unknown, keys: ReadonlySet<string>, path: string, marks =
 function unknown(path: string, why = "it is known to no engine here"): GatewayError {
   const shown = path.slice(0, 200);
   return new GatewayError({
-    ...{ status: 400, code: "unsupported_parameter", param: shown },
+    status: 400,
+    code: "unsupported_parameter",
+    param: shown,
     message: `\`${shown}\` is not accepted: ${why}.`,
     hint: "Leave it out.",
   });

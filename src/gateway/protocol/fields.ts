@@ -91,7 +91,9 @@ function checkType(field: string, value: unknown): void {
   const { path, message } = issue;
   const param = [field, ...path.map(String)].join(".");
   throw new GatewayError({
-    ...{ status: 400, code: "invalid_value", param },
+    status: 400,
+    code: "invalid_value",
+    param,
     message: `${param}: ${message}. Correct it and send the call again.`,
   });
 }

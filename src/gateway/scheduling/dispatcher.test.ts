@@ -9,13 +9,23 @@ const blocks = new ChainCache().update("", tokenSpace("m", 64), "org", tokens);
 const never = new AbortController().signal;
 
 const call = (id: string, more: Partial<Call> = {}): Call => ({
-  ...{ id, tenant: "org", deployment: "m", promptTokens: 200, outputTokens: 10, prompt: [blocks] },
+  id,
+  tenant: "org",
+  deployment: "m",
+  promptTokens: 200,
+  outputTokens: 10,
+  prompt: [blocks],
   ...more,
 });
 
 /** Events that say: these three blocks lie here. */
 const stored = (epoch: string, sequence = 0): KvEvent => ({
-  ...{ type: "stored", sequence, epoch, tier: "device", blocks: ["a1", "a2", "a3"], parent: null },
+  type: "stored",
+  sequence,
+  epoch,
+  tier: "device",
+  blocks: ["a1", "a2", "a3"],
+  parent: null,
   ...{ tokens: [...tokens.slice(0, 192)], salt: "org" },
 });
 
@@ -70,7 +80,9 @@ describe("waiting", () => {
     at.add("one");
     const late = call("b", { deadlineMs: performance.now() - 1 });
     await expect(at.dispatcher.place(late, never)).rejects.toMatchObject({
-      ...{ status: 429, code: "deadline_unreachable", retryAfterSeconds: expect.any(Number) },
+      status: 429,
+      code: "deadline_unreachable",
+      retryAfterSeconds: expect.any(Number),
     });
     const long = call("c", { promptTokens: 1_000_000 });
     await expect(at.dispatcher.place(long, never)).rejects.toMatchObject({

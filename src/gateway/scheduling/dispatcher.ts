@@ -87,7 +87,9 @@ export class Dispatcher {
     this.#alarms = alarms;
     this.#carrier = carrier;
     this.#scheduler = new Scheduler({
-      ...{ rng: seededRng(1), gateway, shareLoad: carrier !== undefined },
+      rng: seededRng(1),
+      gateway,
+      shareLoad: carrier !== undefined,
       policy: (deployment) => makePolicy(engines.settingsOf(deployment).placement ?? policy),
       pd: { decodeLocalTokens: limits.decodeLocalTokens },
       programs: { workingSet: { maxPauseMs: limits.programPauseMs } },

@@ -43,7 +43,10 @@ export function ofEndpoint(error: unknown, { kind, name, endpoint }: RegisteredE
   const { message, status, code, hint, param, retryable, retryAfterSeconds } = error;
   return new EngineError({
     message: message.startsWith("The engine ") ? where + message.slice("The engine".length) : `${where}: ${message}`,
-    ...{ status, code, retryable, cause: error.cause ?? error },
+    status,
+    code,
+    retryable,
+    cause: error.cause ?? error,
     ...(hint !== undefined && { hint }),
     ...(param !== undefined && { param }),
     ...(retryAfterSeconds !== undefined && { retryAfterSeconds }),

@@ -37,7 +37,9 @@ export class PromptReader {
   ): Promise<PromptFacts> {
     const guess = (): PromptFacts => ({
       promptTokens: Math.max(1, estimateTokens(promptLength(request.body, request.received?.bytes.length))),
-      ...{ counted: false, tokens: undefined, blocks: [] },
+      counted: false,
+      tokens: undefined,
+      blocks: [],
     });
     if (endpoints.length < 2) return guess();
     const asked = await tokenized(request, endpoints, knows);

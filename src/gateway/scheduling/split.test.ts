@@ -8,7 +8,12 @@ import { stage, usage, type Stage } from "./testing.ts";
 const tokens = Uint32Array.from({ length: 200 }, (_, at) => at);
 const blocks = new ChainCache().update("", tokenSpace("m", 64), "org", tokens);
 const call: Call = {
-  ...{ id: "att", tenant: "org", deployment: "m", promptTokens: 200, outputTokens: 10, prompt: [blocks] },
+  id: "att",
+  tenant: "org",
+  deployment: "m",
+  promptTokens: 200,
+  outputTokens: 10,
+  prompt: [blocks],
 };
 
 const requestOf: LegRequest = (endpoint, leg, transfer) => ({
@@ -16,7 +21,8 @@ const requestOf: LegRequest = (endpoint, leg, transfer) => ({
   body: { model: endpoint.model },
   hints: {
     attempt: leg === undefined ? "att" : `att.${leg}`,
-    ...{ cacheSalt: "org", project: "prj" },
+    cacheSalt: "org",
+    project: "prj",
     ...(transfer && { transfer }),
   },
 });

@@ -120,7 +120,8 @@ export class SplitCall {
       const { cachedTokens } = prefilled.usage;
       this.#dispatcher.split(this.#call, {
         type: "prefill_done",
-        ...{ cachedTokens, computedTokens: prefilled.tokens - cachedTokens },
+        cachedTokens,
+        computedTokens: prefilled.tokens - cachedTokens,
         leaseUntilMs: performance.now() + prefilled.leaseMs,
       });
     } catch (thrown) {

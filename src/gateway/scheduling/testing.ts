@@ -48,14 +48,27 @@ export class PuppetEngine implements Engine {
     this.#name = name;
     this.#asked = asked;
     this.facts = {
-      ...{ models: ["m"], contextTokens: 4096, blockTokens: 64, epoch: name, slots },
+      models: ["m"],
+      contextTokens: 4096,
+      blockTokens: 64,
+      epoch: name,
+      slots,
       kv: {
-        ...{ bytesPerToken: 23_040, deviceTokens: slots * 4096, totalTokens: slots * 16_384, pool: "folder" },
+        bytesPerToken: 23_040,
+        deviceTokens: slots * 4096,
+        totalTokens: slots * 16_384,
+        pool: "folder",
         reloadMsPerToken: { disk: 0.01 },
       },
       capabilities: {
-        ...{ tokenize: true, takesTokens: true, kvEvents: true, facts: true, kvHints: true, transfersKv: true },
-        ...{ cancelWithUsage: true, reportsCachedTokens: true },
+        tokenize: true,
+        takesTokens: true,
+        kvEvents: true,
+        facts: true,
+        kvHints: true,
+        transfersKv: true,
+        cancelWithUsage: true,
+        reportsCachedTokens: true,
       },
     };
   }

@@ -135,7 +135,11 @@ describe("outliers", () => {
     while (at.standing("bad") === "ejected") at.tick(100);
     const trial = [at.place(), at.place()].find((one) => one.at === "bad")!;
     const told = at.scheduler.apply({
-      ...{ at: at.now, type: "endpoint_outcome", endpoint: "bad", call: trial.call, outcome: "alive" },
+      at: at.now,
+      type: "endpoint_outcome",
+      endpoint: "bad",
+      call: trial.call,
+      outcome: "alive",
     });
     expect(standings(told)).toMatchObject([{ endpoint: "bad", standing: "serving" }]);
     expect(at.run(10, "bad", "failure")).toBeGreaterThan(1);

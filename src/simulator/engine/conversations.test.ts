@@ -14,7 +14,10 @@ const range = (from: number, count: number) => Array.from({ length: count }, (_,
 function serve(keeps: "conversations" | undefined, prompts: readonly number[][], outputs: readonly number[][] = []) {
   const profile = profileSchema.parse({
     ...{ name: "test", model: "toy", chip: "toy", step: { baseMs: 10, tokenMs: 1 }, maxBatchTokens: 100 },
-    ...{ maxSequences: 2, kvCapacityTokens: 10_000, kvBytesPerToken: 1, source: "made up for tests" },
+    maxSequences: 2,
+    kvCapacityTokens: 10_000,
+    kvBytesPerToken: 1,
+    source: "made up for tests",
     tiers: [{ tier: "disk", capacityTokens: 10_000, latencyMs: 0, msPerToken: 0.01 }],
     ...(keeps && { keeps }),
   });
@@ -30,8 +33,16 @@ function serve(keeps: "conversations" | undefined, prompts: readonly number[][],
     refused() {},
   });
   const calls = prompts.map((blocks, index): SimCall => ({
-    ...{ index, tenant: 0, program: index, thread: index, after: [], delayMs: 0, then: "turn" },
-    ...{ promptTokens: blocks.length * blockTokens, outputTokens: 25, blocks: Int32Array.from(blocks) },
+    index,
+    tenant: 0,
+    program: index,
+    thread: index,
+    after: [],
+    delayMs: 0,
+    then: "turn",
+    promptTokens: blocks.length * blockTokens,
+    outputTokens: 25,
+    blocks: Int32Array.from(blocks),
     ...(outputs[index] && { outputBlocks: Int32Array.from(outputs[index]) }),
   }));
   for (const call of calls) {

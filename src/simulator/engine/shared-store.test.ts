@@ -80,7 +80,11 @@ describe("shared store", () => {
     );
     const present = new Set<number>();
     const store = new SharedStore({
-      ...{ blockCount, capacityTokens: 290, blockTokens, writes: "evicted", parents: all },
+      blockCount,
+      capacityTokens: 290,
+      blockTokens,
+      writes: "evicted",
+      parents: all,
       listener: (block, here) => void (here ? present.add(block) : present.delete(block)),
     });
     for (let n = 0; n < 3000; n++) {

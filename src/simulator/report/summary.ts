@@ -145,8 +145,11 @@ export function summarise(result: SimulationResult, includes: (index: number) =>
     endpoints,
     ...(fleet.stores.length > 0 && {
       stores: result.stores.map(({ capacityTokens, tokens, totals }, i) => ({
-        ...{ name: fleet.stores[i]!.name, capacityTokens, heldTokens: tokens },
-        ...{ fetchedTokens: totals.fetched, evictedTokens: totals.evicted },
+        name: fleet.stores[i]!.name,
+        capacityTokens,
+        heldTokens: tokens,
+        fetchedTokens: totals.fetched,
+        evictedTokens: totals.evicted,
       })),
     }),
   };

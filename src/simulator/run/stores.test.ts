@@ -131,7 +131,12 @@ describe("a store that takes what is evicted", () => {
     const first = blocks(4);
     const add = (program: string, promptBlocks: Int32Array, after: number[], delayMs: number) =>
       builder.add({
-        ...{ program, promptTokens: promptBlocks.length * 100, outputTokens: 1, blocks: promptBlocks, after, delayMs },
+        program,
+        promptTokens: promptBlocks.length * 100,
+        outputTokens: 1,
+        blocks: promptBlocks,
+        after,
+        delayMs,
       });
     add("p", first, [], 0);
     add("idle", blocks(1), [], 500);
@@ -172,11 +177,15 @@ describe("a store that takes what is evicted", () => {
     };
     for (const knowledge of [{ kind: "exact" }, { kind: "events", lagMs: 10 }] as const) {
       expect(told("evicted", knowledge)).toEqual({
-        ...{ own: [400, 0, 0, 0], other: [0, 0, 0, 400], pool: "kv" },
+        own: [400, 0, 0, 0],
+        other: [0, 0, 0, 400],
+        pool: "kv",
         reload: { disk: 0.01, remote: 0.04 },
       });
       expect(told("computed", knowledge)).toEqual({
-        ...{ own: [400, 0, 0, 0], other: [0, 0, 400, 0], pool: undefined },
+        own: [400, 0, 0, 0],
+        other: [0, 0, 400, 0],
+        pool: undefined,
         reload: { disk: 0.01 },
       });
     }

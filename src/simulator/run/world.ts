@@ -29,7 +29,11 @@ export function createWorld(workload: Workload, fleet: Fleet, queue: EventQueue,
   const stores = fleet.stores.map(
     ({ capacityTokens, writes }, i) =>
       new SharedStore({
-        ...{ blockCount, blockTokens, parents, capacityTokens, writes },
+        blockCount,
+        blockTokens,
+        parents,
+        capacityTokens,
+        writes,
         listener: knowledge.storeListener(i),
       }),
   );

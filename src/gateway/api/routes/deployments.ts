@@ -101,7 +101,10 @@ async function checked(manifest: unknown, organisation: string): Promise<Deploym
   } catch (error) {
     if (!(error instanceof ManifestError)) throw error;
     throw new ApiError({
-      ...{ status: 400, code: error.code, message: error.message, hint: error.hint },
+      status: 400,
+      code: error.code,
+      message: error.message,
+      hint: error.hint,
       param: error.problems[0]?.path || undefined,
     });
   }

@@ -25,24 +25,34 @@ export function schedulerRoutes({ engines, gateway }: ServerDependencies) {
         deployments: waiting
           .filter(({ name }) => models.has(name))
           .map(({ name, policy, calls, tokens }) => ({
-            ...{ name, policy, waiting_calls: calls, waiting_tokens: tokens },
+            name,
+            policy,
+            waiting_calls: calls,
+            waiting_tokens: tokens,
           })),
         endpoints: endpoints
           .filter(({ spec }) => models.has(spec.deployment))
           .map(({ spec, load, health, standing = "serving" }) => ({
-            ...{ endpoint: spec.id, deployment: spec.deployment, role: spec.role, running: load.inFlight },
+            endpoint: spec.id,
+            deployment: spec.deployment,
+            role: spec.role,
+            running: load.inFlight,
             health: health === "ready" && standing !== "serving" ? standing : health,
-            ...{ waiting_tokens: load.prefillTokens, kv_tokens: load.kvTokens },
+            waiting_tokens: load.prefillTokens,
+            kv_tokens: load.kvTokens,
             kv_capacity_tokens: spec.kvCapacityTokens,
             prefill_tokens_per_second: spec.speed.prefillTokensPerSecond,
             decode_tokens_per_second: spec.speed.decodeTokensPerSecond,
           })),
         index: { blocks: index.blocks, bytes: index.bytes, bytes_most: index.maxBytes },
         cached_tokens: {
-          ...{ calls: truth.calls, predicted: truth.predictedTokens },
-          ...{ reported: truth.reportedTokens, gap: truth.gapTokens },
+          calls: truth.calls,
+          predicted: truth.predictedTokens,
+          reported: truth.reportedTokens,
+          gap: truth.gapTokens,
         },
-        ...{ programs, split_calls: splits },
+        programs,
+        split_calls: splits,
       },
       200,
     );
