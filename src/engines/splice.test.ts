@@ -57,6 +57,25 @@ test("a name given twice inside a member is written anew, at any depth", () => {
   }
 });
 
+test("a large body that can be read in two ways is refused: writing it anew would hold every other call up", () => {
+  const large = JSON.stringify("x".repeat(9 * 1024 * 1024));
+  const twice = [
+    `{"model":"first","messages":[{"role":"user","content":${large}}],"model":"second"}`,
+    `{"model":"a","messages":[{"role":"user","content":"good","content":${large}}]}`,
+  ];
+  for (const text of twice) {
+    const source = sourceOf(text);
+    expect(() => encodeBody({ ...source.object }, source)).toThrow(
+      expect.objectContaining({ status: 400, code: "invalid_json", retryable: false }),
+    );
+  }
+  const source = sourceOf(`{"model":"a","messages":[{"role":"user","content":${large}}]}`);
+  const bytes = Buffer.from(source.text.replace("xxx", "x\u00ffx"), "latin1");
+  expect(() => encodeBody({ ...source.object }, { ...source, bytes })).toThrow(
+    expect.objectContaining({ status: 400 }),
+  );
+});
+
 test("text beyond ASCII leaves as the bytes that it came as, however wide its letters are", () => {
   const messages = [`${long}\u00fc\u20ac\u{1f600}`.repeat(3)];
   const source = sourceOf(

@@ -9,6 +9,7 @@
 // are passed on only where they can be read in one way: a value whose text has as many members as the parsed value has keys, in
 // bytes that are UTF-8. Other bytes became U+FFFD in the text, and another reader may make something else of them.
 import { isUtf8 } from "node:buffer";
+import { EngineError } from "./types.ts";
 
 /** A body as it came: its bytes, its JSON text, and the object that was parsed from it. */
 export interface SourceBody {
@@ -21,16 +22,21 @@ export interface SourceBody {
 const leastLength = 16 * 1024;
 /** Shorter values are written anew: a piece of its own costs a system call's worth. */
 const leastPiece = 4 * 1024;
+/** Writing more than this anew would hold the event loop for too long: about 3 ms for a million characters. */
+const mostRewritten = 8 * 1024 * 1024;
 
 /**
  * JSON of `body`: taken from the source wherever a large member is still the same value, as pieces to be sent one after the other.
  * It is written anew without a source, and where the source could be read in two ways (bytes that are not UTF-8, a member given
- * twice at any depth).
+ * twice at any depth). Throws EngineError 400 where that is too large to be written anew.
  */
 export function encodeBody(body: Record<string, unknown>, source: SourceBody | undefined): string | Uint8Array[] {
   const usable = source && source.text.length >= leastLength && isUtf8(source.bytes);
   const members = usable ? membersOf(source.text) : undefined;
-  if (!usable || !members) return JSON.stringify(body);
+  if (!usable || !members) {
+    if (source && source.text.length > mostRewritten) throw ambiguous();
+    return JSON.stringify(body);
+  }
   const places = placesInBytes(source, members);
   const pieces: Uint8Array[] = [];
   // What is written anew is gathered until a piece of the source follows.
@@ -42,7 +48,9 @@ export function encodeBody(body: Record<string, unknown>, source: SourceBody | u
     text += `${first ? "" : ","}${JSON.stringify(key)}:`;
     first = false;
     const span = Object.hasOwn(source.object, key) && value === source.object[key] ? members.get(key) : undefined;
-    if (!span || span[1] - span[0] < leastPiece || span[2] !== keysIn(value)) {
+    const readInOneWay = span !== undefined && span[2] === keysIn(value);
+    if (span && !readInOneWay && span[1] - span[0] > mostRewritten) throw ambiguous();
+    if (!readInOneWay || span[1] - span[0] < leastPiece) {
       text += JSON.stringify(value);
     } else {
       const [start, end] = places.get(key)!;
@@ -52,6 +60,16 @@ export function encodeBody(body: Record<string, unknown>, source: SourceBody | u
   }
   pieces.push(Buffer.from(`${text}}`));
   return pieces;
+}
+
+function ambiguous(): EngineError {
+  return new EngineError({
+    status: 400,
+    code: "invalid_json",
+    message: "The body gives a name twice in one object, or is not UTF-8, and is too large to be written anew.",
+    hint: "Give each name once, in UTF-8.",
+    retryable: false,
+  });
 }
 
 /**

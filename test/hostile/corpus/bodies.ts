@@ -54,6 +54,9 @@ export const bodyInputs: readonly HostileInput[] = [
   input("31 MB of one text of three-byte letters", 200, () =>
     filled('{"model":"scripted","messages":[{"role":"user","content":"', "€", '"}]}', 10 * mib),
   ),
+  input("31 MB of one text, with a name given twice", 400, () =>
+    filled('{"model":"a","messages":[{"role":"user","content":"', "a", '"}],"model":"scripted"}', 31 * mib),
+  ),
   input("31 MB of escapes", 200, () =>
     filled('{"model":"scripted","messages":[{"role":"user","content":"', "\\u0041", '"}]}', 31 * mib),
   ),
