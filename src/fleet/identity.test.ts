@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { Home } from "./home.ts";
-import { readIdentity } from "./identity.ts";
+import { isSettled, readIdentity } from "./identity.ts";
 
 let folder: string;
 let original: Home;
@@ -34,6 +34,8 @@ test("a copy beside its original is refused, and says what to do", () => {
     expect.objectContaining({ code: "home_copied", hint: expect.stringContaining("lineshaft up --adopt") }),
   );
   expect(() => copy.settleIdentity(false)).toThrow(/copy: .*\/copy$/);
+  // Its keeper ends no children: those that carry its mark are the original's.
+  expect([isSettled(copy.path), isSettled(original.path)]).toEqual([false, true]);
   // The original goes on as before, also when the copy lies there.
   expect(original.settleIdentity(false)).toEqual({ adopted: false });
 });
@@ -43,6 +45,7 @@ test("an adopted copy is another home with another mark; what it says of the ori
   writeFileSync(copy.file("run", "children.json"), "[]");
   mkdirSync(copy.file("restate"));
   expect(copy.settleIdentity(true)).toEqual({ adopted: true });
+  expect(isSettled(copy.path)).toBe(true);
   expect([existsSync(copy.file("run", "children.json")), existsSync(copy.file("restate"))]).toEqual([false, false]);
   expect(readIdentity(copy.path)!.id).not.toBe(readIdentity(original.path)!.id);
   expect(copy.mark).not.toBe(original.mark);

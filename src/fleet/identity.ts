@@ -37,6 +37,14 @@ export function readIdentity(home: string): HomeIdentity | undefined {
   }
 }
 
+/** Whether a start has settled that the home is the one that lies here. A copy that was refused still has the original's identity. */
+export function isSettled(home: string): boolean {
+  const known = readIdentity(home);
+  if (!known) return false;
+  const here = placeOf(home);
+  return known.device === here.device && known.inode === here.inode;
+}
+
 /** The identity that a home has from here on, to be written by the caller. Throws a FleetError for a copy that is not adopted. */
 export function identityHere(home: string, adopt: boolean): HomeIdentity {
   const here = placeOf(home);

@@ -6,6 +6,7 @@
 import { readdirSync } from "node:fs";
 import { orphanGoneMs, orphanStopMs } from "./limits.ts";
 import { FleetError } from "./errors.ts";
+import { isSettled } from "./identity.ts";
 import type { Home } from "./home.ts";
 import { tryLock } from "./lock.ts";
 import {
@@ -37,8 +38,12 @@ export async function endOrphans(recordsPath: string, marks: string[]): Promise<
   return orphans.map((orphan) => orphan.name);
 }
 
-/** The same for a home whose main process is known to have ended. Does nothing when another has taken the home meanwhile. */
+/**
+ * The same for a home whose main process is known to have ended. Does nothing when another has taken the home meanwhile, nor for a
+ * copy that was refused: the children that carry its mark are the original's.
+ */
 export async function endOrphansOf(home: Home): Promise<void> {
+  if (!isSettled(home.path)) return;
   using lock = tryLock(home.file("run", "lock"));
   if (lock) await endOrphans(home.recordsPath, home.marks);
 }
