@@ -126,7 +126,9 @@ async function latencies(): Promise<number[]> {
   for (let call = 0; call < calls; call++) {
     const began = performance.now();
     const { status } = await post("/v1/chat/completions", {
-      ...{ model: "scripted", max_tokens: 8, messages: [{ role: "user", content: "hi" }] },
+      model: "scripted",
+      max_tokens: 8,
+      messages: [{ role: "user", content: "hi" }],
     });
     if (status !== 200) throw new Error(`a call was answered ${status}`);
     times.push(performance.now() - began);

@@ -110,8 +110,8 @@ export class Effects {
     const helpless = effectMove("claimed", tool) === "person" || (repeats && !tool.lookup);
     const final = error instanceof StepError && error.retryAfterMs === undefined;
     if (helpless || (final && !signal.aborted)) throw await this.#unknown(key, tool, error);
-    // The run ends here (it was stopped, or its time is over), and with it whoever would ask later. A process that is going
-    // away is another matter: the next one asks.
+    // The run ends here (it was stopped, or its time is over), so no later step asks what became of the effect. When only this
+    // process ends, the next process asks.
     if (signal.aborted && signal.reason instanceof StepError) await this.#unknown(key, tool, error);
     throw error instanceof StepError ? patiently(error) : error;
   }

@@ -199,7 +199,10 @@ function stateOf({ up, standing, lastError }: RegisteredEndpoint): Pick<Endpoint
 /** An engine that was added, with its endpoints. */
 function addedEngine(name: string, registered: RegisteredEndpoint[]): DeploymentStatus {
   const endpoints = registered.map((one): EndpointStatus => ({
-    ...{ endpoint: one.endpoint, role: one.role, running: one.running, ...stateOf(one) },
+    endpoint: one.endpoint,
+    role: one.role,
+    running: one.running,
+    ...stateOf(one),
     ...(one.facts?.contextTokens !== undefined && { context_tokens: one.facts.contextTokens }),
   }));
   const all = (state: EndpointStatus["state"]) => endpoints.every((one) => one.state === state);

@@ -193,7 +193,10 @@ function unknown(path: string, why = "it is known to no engine here"): GatewayEr
 
 export function invalid(path: string, why: string): GatewayError {
   return new GatewayError({
-    ...{ status: 400, code: "invalid_value", param: path, message: `${path} ${why}` },
+    status: 400,
+    code: "invalid_value",
+    param: path,
+    message: `${path} ${why}`,
     hint: "Correct it and send the call again.",
   });
 }
