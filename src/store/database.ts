@@ -1,9 +1,7 @@
-// The one door to Postgres: a pool, transactions, and Kysely over the same pool for queries that are not about money.
-// Money and queue statements are raw SQL through `query`, so that they can be read aloud.
+// The one door to Postgres: a pool and transactions. Every statement is raw SQL through `query`, typed by the row that it answers.
 //
-// Nothing waits for ever. A server that answers nothing at all is noticed by its silence (pulse.ts), and then everything that waits for
-// it fails at once and new work is refused until it answers again. A server that lives is given as long as the work's own bound.
-import { Kysely, PostgresDialect } from "kysely";
+// Nothing waits for ever. When the server answers nothing at all (pulse.ts), every statement that waits for it fails at once and new
+// statements are refused until it answers again. A server that answers is given as long as the bound of the work.
 import pg from "pg";
 import type { PoolClient, QueryResultRow } from "pg";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -12,7 +10,6 @@ import { limits } from "./limits.ts";
 import { migrate } from "./migrate.ts";
 import { Pulse } from "./pulse.ts";
 import { Asker, bounded, breakOff, makeClient } from "./session.ts";
-import type { Tables } from "./tables.ts";
 
 /** 64-bit integers arrive as bigint (money, tokens), numeric as string, timestamps as Date, json as parsed. */
 const parsers = new Map<number, (value: string) => unknown>([
@@ -52,7 +49,6 @@ const silentMessage = "The database does not answer.";
 export class Database implements Queryable {
   readonly url: string;
   readonly pool: pg.Pool;
-  readonly kysely: Kysely<Tables>;
   readonly #asker: Asker;
   readonly #pulse: Pulse;
   readonly #loans = new Set<Loan>();
@@ -83,7 +79,6 @@ export class Database implements Queryable {
       // One that breaks while it is borrowed fails its query; without a listener it would also end the process.
       client.on("error", () => {});
     });
-    this.kysely = new Kysely<Tables>({ dialect: new PostgresDialect({ pool: this.pool }) });
     this.#asker = new Asker(url);
     this.#pulse = new Pulse({
       ask: () => this.#asker.ask(),

@@ -9,4 +9,3 @@ export { BlobMissingError, canonicalJson, getBlob, putBlob, refOf, type BlobRef 
 export { isOutcomeUnknown, isRowRefused, isStorageFull, isStoreAway, StoreUnavailableError } from "./failures.ts";
 export { newId, type IdPrefix } from "./ids.ts";
 export { isStorable, storable, unstorable } from "./text.ts";
-export type { Tables } from "./tables.ts";
