@@ -12,7 +12,7 @@ import {
   sessionsToWorkload,
   type AgentRequest,
   type AgentSession,
-} from "../../src/simulator/traces/agent-sessions.ts";
+} from "../../src/simulator/traces/agentSessions.ts";
 import { findTrace } from "../../src/simulator/traces/files.ts";
 import type { Workload } from "../../src/simulator/types.ts";
 

@@ -1,10 +1,10 @@
 // Agent sessions under a KV budget: prompt tokens computed again under four rules, as a curve over the budget; and a second
 // curve with a device budget inside the whole, where what lies below the device is brought back at a price.
-import { budgetWorkload } from "../../src/simulator/cache/budget-workload.ts";
-import { budgetRules } from "../../src/simulator/cache/budget-rules.ts";
-import { runBudget, type BudgetResult } from "../../src/simulator/cache/kv-budget.ts";
+import { budgetWorkload } from "./cache/budgetWorkload.ts";
+import { budgetRules } from "./cache/budgetRules.ts";
+import { runBudget, type BudgetResult } from "./cache/kvBudget.ts";
 import { loadProfile } from "../../src/simulator/profiles/index.ts";
-import { readAgentSessions, type AgentSession } from "../../src/simulator/traces/agent-sessions.ts";
+import { readAgentSessions, type AgentSession } from "../../src/simulator/traces/agentSessions.ts";
 import { resolveTrace } from "../../src/simulator/traces/files.ts";
 import { heading, printTable } from "./print.ts";
 

@@ -20,12 +20,12 @@ import { makePolicy } from "../../src/scheduler/index.ts";
 import { patternSearch } from "../../src/simulator/fit.ts";
 import { parseFleet, type FleetInput } from "../../src/simulator/fleet.ts";
 import { loadProfile } from "../../src/simulator/profiles/index.ts";
-import { chips, deriveProfile, models, type Efficiencies } from "../../src/simulator/profiles/derive.ts";
+import { chips, deriveProfile, models, type Efficiencies } from "./profiles/derive.ts";
 import { summarise } from "../../src/simulator/report/summary.ts";
-import { llmdScraped, type LlmdWeights } from "../../src/simulator/run/llmd-scraped.ts";
+import { llmdScraped, type LlmdWeights } from "./llmdScraped.ts";
 import { simulate } from "../../src/simulator/run/simulation.ts";
 import { resolveTrace } from "../../src/simulator/traces/files.ts";
-import { llmdWorkloads } from "../../src/simulator/traces/shared-prefix.ts";
+import { llmdWorkloads } from "../../src/simulator/traces/sharedPrefix.ts";
 import { heading, percent, printTable } from "./print.ts";
 
 type File = "37pct" | "73pct";

@@ -6,8 +6,8 @@ import { writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { fitProfile, type MeasuredRow } from "../../src/simulator/calibrate.ts";
 import type { EngineProfile } from "../../src/simulator/engine/profile.ts";
-import { chips, models, type ModelData } from "../../src/simulator/profiles/derive.ts";
-import { profileFromVidur, readAllReduce, readLayerTimes } from "../../src/simulator/profiles/vidur.ts";
+import { chips, models, type ModelData } from "./profiles/derive.ts";
+import { profileFromVidur, readAllReduce, readLayerTimes } from "./profiles/vidur.ts";
 import { resolveTrace } from "../../src/simulator/traces/files.ts";
 
 const folder = resolve(import.meta.dirname, "../../src/simulator/profiles");

@@ -21,6 +21,6 @@ export { summarise, type RunSummary } from "./report/summary.ts";
 export { counterfactuals, type Counterfactual } from "./run/counterfactual.ts";
 export { runExperiment, type Experiment, type ExperimentOptions } from "./run/experiment.ts";
 export { simulate, type SimulationResult } from "./run/simulation.ts";
-export { callLogSchema, type CallLogLine } from "./traces/call-log.ts";
+export { callLogSchema, type CallLogLine } from "./traces/callLog.ts";
 export { openWorkload, traceFormats, type OpenOptions, type TraceFormat } from "./traces/open.ts";
 export { SimulatorError, type SimCall, type Workload } from "./types.ts";

@@ -3,7 +3,7 @@ import { expect, it } from "vitest";
 import { EventQueue } from "../events.ts";
 import type { SimCall } from "../types.ts";
 import { Engine, segmentEnded, wake } from "./engine.ts";
-import { KvCache } from "./kv-cache.ts";
+import { KvCache } from "./kvCache.ts";
 import { profileSchema } from "./profile.ts";
 import { newTask } from "./task.ts";
 

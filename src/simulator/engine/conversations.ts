@@ -2,7 +2,7 @@
 // the blocks of its cache. A conversation that has ended a call stays until its next one takes its sequence over, or until another
 // needs a sequence: then the least recently used goes, all of it but what others begin with too.
 import type { BlockIds, SimCall } from "../types.ts";
-import type { KvCache } from "./kv-cache.ts";
+import type { KvCache } from "./kvCache.ts";
 
 /** A conversation whose prompt goes on from all but this of an older state takes that one's sequence (sequences.ts of the engine). */
 const rewrittenTokens = 64;

@@ -3,9 +3,9 @@ import { describe, expect, it } from "vitest";
 import { EventQueue } from "../events.ts";
 import { Random } from "../random.ts";
 import type { SimCall } from "../types.ts";
-import { runMs, stepsBy } from "./decode-run.ts";
+import { runMs, stepsBy } from "./decodeRun.ts";
 import { Engine, segmentEnded, wake, type EngineHost } from "./engine.ts";
-import { KvCache } from "./kv-cache.ts";
+import { KvCache } from "./kvCache.ts";
 import { prefillMs, profileSchema, stepMs, type EngineProfile } from "./profile.ts";
 import { newTask, type Task } from "./task.ts";
 

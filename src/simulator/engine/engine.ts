@@ -12,9 +12,9 @@
 import type { EventQueue } from "../events.ts";
 import { Conversations } from "./conversations.ts";
 import { type EngineHost, type EngineTotals, noTotals } from "./host.ts";
-import { KvCache } from "./kv-cache.ts";
+import { KvCache } from "./kvCache.ts";
 import { TierLink } from "./link.ts";
-import { runMs, stepsBy } from "./decode-run.ts";
+import { runMs, stepsBy } from "./decodeRun.ts";
 import { stepMs, type EngineProfile, type KvTierProfile } from "./profile.ts";
 import { shareOut } from "./share.ts";
 import { FinishHeap, type Task } from "./task.ts";

@@ -1,6 +1,6 @@
 // The link over which KV comes up from a replica's lower tiers and from a store that it shares: one transfer at a time, and only
 // where it is sooner there than computed again.
-import type { KvCache } from "./kv-cache.ts";
+import type { KvCache } from "./kvCache.ts";
 import type { EngineProfile, KvTierProfile } from "./profile.ts";
 
 export class TierLink {

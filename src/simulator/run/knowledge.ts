@@ -4,7 +4,7 @@
 // embedded workers tell of the folder that they share; who guesses, or sees nothing, sees nothing of stores either.
 import { tiers } from "../../scheduler/index.ts";
 import { LruBlocks } from "../cache/lru.ts";
-import type { KvCache, KvListener } from "../engine/kv-cache.ts";
+import type { KvCache, KvListener } from "../engine/kvCache.ts";
 import type { Fleet, Knowledge, Replica } from "../fleet.ts";
 import type { SimCall } from "../types.ts";
 import { HeardBlocks } from "./heard.ts";

@@ -1,6 +1,6 @@
 // What a run takes and gives: its options, and the finished run that reports are made from.
 import type { Engine } from "../engine/engine.ts";
-import type { SharedStore } from "../engine/shared-store.ts";
+import type { SharedStore } from "../engine/sharedStore.ts";
 import type { Fleet } from "../fleet.ts";
 import type { Workload } from "../types.ts";
 import type { ProgramCounts } from "./programs.ts";

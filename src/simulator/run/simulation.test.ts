@@ -7,7 +7,7 @@ import { Random } from "../random.ts";
 import { summarise } from "../report/summary.ts";
 import { WorkloadBuilder } from "../traces/builder.ts";
 import type { Workload } from "../types.ts";
-import { llmdScraped } from "./llmd-scraped.ts";
+import { llmdScraped } from "../../../bench/simulator/llmdScraped.ts";
 import { outcome } from "./records.ts";
 import { simulate } from "./simulation.ts";
 

@@ -1,12 +1,12 @@
 // What a run begins with: an engine with its cache for every replica, and the scheduler's picture of them.
 import { Endpoints, LoadView } from "../../scheduler/index.ts";
 import { Engine, type EngineHost } from "../engine/engine.ts";
-import { KvCache } from "../engine/kv-cache.ts";
-import { parentsOf, SharedStore } from "../engine/shared-store.ts";
+import { KvCache } from "../engine/kvCache.ts";
+import { parentsOf, SharedStore } from "../engine/sharedStore.ts";
 import type { EventQueue } from "../events.ts";
 import type { Fleet } from "../fleet.ts";
 import type { Workload } from "../types.ts";
-import { endpointSpec } from "./endpoint-spec.ts";
+import { endpointSpec } from "./endpointSpec.ts";
 import { createKnowledge, type CacheView } from "./knowledge.ts";
 import { neverScraped, type SimulatedEndpoint } from "./scraped.ts";
 

@@ -4,7 +4,7 @@
 import { z } from "zod";
 import { SimulatorError, type Workload } from "../types.ts";
 import { WorkloadBuilder } from "./builder.ts";
-import { dependencies, type RecordedCall } from "./closed-loop.ts";
+import { dependencies, type RecordedCall } from "./closedLoop.ts";
 import { parseLine, readLines } from "./files.ts";
 
 const line = z.object({

@@ -1,14 +1,14 @@
 // Opens any trace by its look: a person names a file, the first line says what it is. Generated loads go by their names.
 import { SimulatorError, type Workload } from "../types.ts";
-import { readAgentSessions, sessionsToWorkload, type AgentSession } from "./agent-sessions.ts";
+import { readAgentSessions, sessionsToWorkload, type AgentSession } from "./agentSessions.ts";
 import { readAzure } from "./azure.ts";
-import { readCallLog } from "./call-log.ts";
+import { readCallLog } from "./callLog.ts";
 import { readDynamo } from "./dynamo.ts";
 import { readLines, resolveTrace } from "./files.ts";
 import { readMooncake } from "./mooncake.ts";
 import { headOf, scaleWorkload } from "./scale.ts";
 import { readServeGen } from "./servegen.ts";
-import { llmdWorkloads } from "./shared-prefix.ts";
+import { llmdWorkloads } from "./sharedPrefix.ts";
 
 export const traceFormats = ["mooncake", "agent-sessions", "dynamo", "azure", "servegen", "calls"] as const;
 export type TraceFormat = (typeof traceFormats)[number];

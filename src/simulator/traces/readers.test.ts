@@ -5,11 +5,11 @@ import { join, resolve } from "node:path";
 import { gzipSync } from "node:zlib";
 import { afterAll, describe, expect, it } from "vitest";
 import { infiniteStudy, tokenHitRate } from "../cache/sequence.ts";
-import { leadingEqual, readAgentSessions, sessionsToWorkload, type AgentSession } from "./agent-sessions.ts";
+import { leadingEqual, readAgentSessions, sessionsToWorkload, type AgentSession } from "./agentSessions.ts";
 import { findTrace } from "./files.ts";
 import { detectFormat, openWorkload } from "./open.ts";
 import { headOf, scaleWorkload } from "./scale.ts";
-import { sharedPrefix } from "./shared-prefix.ts";
+import { sharedPrefix } from "./sharedPrefix.ts";
 
 const data = (name: string) => resolve(import.meta.dirname, "../../../test/data/traces", name);
 const folder = mkdtempSync(join(tmpdir(), "traces-"));

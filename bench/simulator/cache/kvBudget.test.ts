@@ -1,10 +1,10 @@
 // The KV-budget study on sessions small enough to count by hand, and its rules against each other on random ones.
 import { describe, expect, it } from "vitest";
-import { Random } from "../random.ts";
-import type { AgentSession } from "../traces/agent-sessions.ts";
-import { budgetWorkload } from "./budget-workload.ts";
-import { budgetRules } from "./budget-rules.ts";
-import { runBudget } from "./kv-budget.ts";
+import { Random } from "../../../src/simulator/random.ts";
+import type { AgentSession } from "../../../src/simulator/traces/agentSessions.ts";
+import { budgetWorkload } from "./budgetWorkload.ts";
+import { budgetRules } from "./budgetRules.ts";
+import { runBudget } from "./kvBudget.ts";
 
 const rule = (name: string) => budgetRules.find((one) => one.name === name)!;
 const request = (startS: number, runs: number[], stop = "tool_use") => {

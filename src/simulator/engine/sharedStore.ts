@@ -8,7 +8,7 @@
 // Reading leaves a block where it is. What has blocks behind it is never evicted: the oldest block without any goes. To keep the list
 // in that order each path is touched last to first; an inner block that comes to the front all the same goes to the back.
 import type { BlockIds, SimCall } from "../types.ts";
-import type { KvListener } from "./kv-cache.ts";
+import type { KvListener } from "./kvCache.ts";
 
 /** When replicas write: as soon as a prompt is computed (Mooncake, LMCache), or what leaves their own memory (parking). */
 export type StoreWrites = "computed" | "evicted";

@@ -6,8 +6,8 @@
 //   kv      1 - KV in use, as scraped
 //   active  1 - own / most over calls in flight, as the picker counts them itself
 //   prefix  matched tokens / prompt tokens (up to the depth that the router hashes); by KV events: min-max over endpoints
-import { lowest, type Policy } from "../../scheduler/index.ts";
-import type { SimulatedEndpoint } from "./scraped.ts";
+import { lowest, type Policy } from "../../src/scheduler/index.ts";
+import type { SimulatedEndpoint } from "../../src/simulator/run/scraped.ts";
 
 export interface LlmdWeights {
   queue: number;

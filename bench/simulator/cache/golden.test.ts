@@ -1,11 +1,11 @@
 // Exact reference results on real traces. The traces are not in the repository; without them these tests say so by name.
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { readAgentSessions } from "../traces/agent-sessions.ts";
-import { findTrace } from "../traces/files.ts";
-import { readMooncake } from "../traces/mooncake.ts";
-import type { Workload } from "../types.ts";
-import { blockHitRate, infiniteStudy, lruStudy, tokenHitRate } from "./sequence.ts";
+import { readAgentSessions } from "../../../src/simulator/traces/agentSessions.ts";
+import { findTrace } from "../../../src/simulator/traces/files.ts";
+import { readMooncake } from "../../../src/simulator/traces/mooncake.ts";
+import type { Workload } from "../../../src/simulator/types.ts";
+import { blockHitRate, infiniteStudy, lruStudy, tokenHitRate } from "../../../src/simulator/cache/sequence.ts";
 import { TtlStudy } from "./ttl.ts";
 
 const conversation = findTrace("mooncake/conversation_trace.jsonl.gz");

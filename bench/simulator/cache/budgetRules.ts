@@ -1,8 +1,8 @@
 // Which blocks a KV pool gives up first: the rules that the budget study compares. A rule ranks segments; the highest goes
 // first, of equals what was used longest ago. Only the clairvoyant looks at what comes.
-import { Waits } from "../../scheduler/index.ts";
-import type { BudgetRequest } from "./budget-workload.ts";
-import type { Segment } from "./kv-budget.ts";
+import { Waits } from "../../../src/scheduler/index.ts";
+import type { BudgetRequest } from "./budgetWorkload.ts";
+import type { Segment } from "./kvBudget.ts";
 
 /** What a rule may know beside the segment. */
 export interface RuleContext {

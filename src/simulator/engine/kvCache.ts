@@ -6,7 +6,7 @@
 // Evicted device blocks sink to the next tier that has room for anything, whose own oldest sink further, else vanish. Below all tiers
 // there may be a store that other replicas share (shared-store.ts): its blocks count as resident here, and stay there when read.
 import type { BlockIds } from "../types.ts";
-import type { SharedStore } from "./shared-store.ts";
+import type { SharedStore } from "./sharedStore.ts";
 
 const absent = 0;
 const device = 1;

@@ -1,7 +1,7 @@
 // Derives a replica's profile from a chip's data sheet, a model's shape and four efficiencies. It is a roofline: weights and
 // KV are read at memory bandwidth, matrix products run at peak arithmetic, both times an efficiency that calibration fits;
 // a step also pays fixed time for each layer (kernel launches and, with tensor parallelism, all-reduces).
-import type { EngineProfile } from "../engine/profile.ts";
+import type { EngineProfile } from "../../../src/simulator/engine/profile.ts";
 
 /** A chip, from its data sheet. */
 export interface ChipData {

@@ -7,7 +7,7 @@ import { z } from "zod";
 import { Random } from "../random.ts";
 import { SimulatorError, type Workload } from "../types.ts";
 import { WorkloadBuilder } from "./builder.ts";
-import { dependencies, type RecordedCall } from "./closed-loop.ts";
+import { dependencies, type RecordedCall } from "./closedLoop.ts";
 import { parseLine, readLines } from "./files.ts";
 
 /** One recorded model request. Times in seconds since the session's start (a sub-agent's: since the sub-agent's). */

@@ -1,10 +1,10 @@
 // Profiles from Vidur's operator measurements (kernel times by batch size and tensor-parallel width, and collective times by
 // size). Vidur's files lack attention kernels: attention comes from the roofline (bytes of KV over achieved bandwidth, operations
 // over achieved arithmetic), where both achieved rates are read off the measured kernels of the same chip.
-import { nonNegativeFit, type LinearRow } from "../fit.ts";
-import { readLines } from "../traces/files.ts";
-import { SimulatorError } from "../types.ts";
-import { profileSchema, type EngineProfile } from "../engine/profile.ts";
+import { nonNegativeFit, type LinearRow } from "../../../src/simulator/fit.ts";
+import { readLines } from "../../../src/simulator/traces/files.ts";
+import { SimulatorError } from "../../../src/simulator/types.ts";
+import { profileSchema, type EngineProfile } from "../../../src/simulator/engine/profile.ts";
 import type { ChipData, ModelData } from "./derive.ts";
 
 /** Time of all operators of one layer without attention, by number of tokens. */

@@ -3,8 +3,8 @@
 import { describe, expect, it } from "vitest";
 import { Random } from "../random.ts";
 import type { SimCall } from "../types.ts";
-import { KvCache } from "./kv-cache.ts";
-import { parentsOf, SharedStore, type StoreWrites } from "./shared-store.ts";
+import { KvCache } from "./kvCache.ts";
+import { parentsOf, SharedStore, type StoreWrites } from "./sharedStore.ts";
 
 const blockTokens = 10;
 const ids = (...blocks: number[]) => Int32Array.from(blocks);

@@ -6,8 +6,8 @@
 // segment is always trimmed from its tail, which is evicting leaf blocks. Rules rank segments; highest rank goes first. Where
 // segments begin is known from their next use, so no rule may be led by it: segments of one request go tail first, and between
 // requests that rank alike the older goes first.
-import { dead, superseded, type BudgetRule, type Ranking, type RuleContext } from "./budget-rules.ts";
-import type { BudgetRequest, BudgetWorkload } from "./budget-workload.ts";
+import { dead, superseded, type BudgetRule, type Ranking, type RuleContext } from "./budgetRules.ts";
+import type { BudgetRequest, BudgetWorkload } from "./budgetWorkload.ts";
 
 /** A run of blocks of one thread that were last used, and will next be used, together. */
 export interface Segment {

@@ -1,7 +1,7 @@
 // Recorded agent sessions laid out on one clock for the KV-budget study: who asks when, with which blocks, and when each block is
 // asked for again (which only the clairvoyant may look at).
-import { Random } from "../random.ts";
-import { blockArrays, idRange, recordedCalls, type AgentSession } from "../traces/agent-sessions.ts";
+import { Random } from "../../../src/simulator/random.ts";
+import { blockArrays, idRange, recordedCalls, type AgentSession } from "../../../src/simulator/traces/agentSessions.ts";
 
 /** One request on the study's clock. */
 export interface BudgetRequest {

@@ -3,7 +3,7 @@
 import { z } from "zod";
 import { SimulatorError, type Workload } from "../types.ts";
 import { WorkloadBuilder } from "./builder.ts";
-import { dependencies } from "./closed-loop.ts";
+import { dependencies } from "./closedLoop.ts";
 import { parseLine, readLines } from "./files.ts";
 
 export const callLogSchema = z.object({
