@@ -71,7 +71,7 @@ const children: ChildProcess[] = [];
 async function start(file: string, ...args: string[]): Promise<Record<string, string> & { pid: number }> {
   const script = new URL(file, import.meta.url).pathname;
   const flags =
-    process.env["BENCH_PROFILE"] && file.includes("gateway-server")
+    process.env["BENCH_PROFILE"] && file.includes("gatewayServer")
       ? ["--cpu-prof", `--cpu-prof-dir=${process.env["BENCH_PROFILE"]}`]
       : [];
   const child = spawn(process.execPath, [...flags, "--disable-warning=ExperimentalWarning", script, ...args], {
@@ -196,9 +196,9 @@ const median = (numbers: number[]) => numbers.toSorted((a, b) => a - b)[Math.flo
 
 const postgres = await startPostgres();
 try {
-  const engine = await start("scripted-engine.ts");
-  const bare = await start("bare-proxy.ts", engine["url"]!);
-  const gateway = await start("gateway-server.ts", engine["url"]!, postgres.url);
+  const engine = await start("scriptedEngine.ts");
+  const bare = await start("bareProxy.ts", engine["url"]!);
+  const gateway = await start("gatewayServer.ts", engine["url"]!, postgres.url);
   const json = ["content-type", "application/json"];
   const targets: Target[] = [
     { name: "engine", url: engine["url"]!, pid: engine.pid, headers: json },

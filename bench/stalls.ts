@@ -41,7 +41,7 @@ interface Served {
 }
 
 async function serve(engineUrl: string, databaseUrl: string): Promise<Served> {
-  const script = new URL("stalls-server.ts", import.meta.url).pathname;
+  const script = new URL("stallsServer.ts", import.meta.url).pathname;
   const child = fork(script, [engineUrl.replace(/\/v1$/, ""), databaseUrl], {
     execArgv: ["--disable-warning=ExperimentalWarning"],
     env: { ...process.env, NODE_ENV: "production" },

@@ -98,7 +98,7 @@ test("aliases do not multiply", async () => {
   await expect(parseManifest("kind: Agent\na: &a [x]\nb: [*a, *a]")).rejects.toThrow(ManifestError);
 });
 
-test("docs/schemas/agent.json is what the code says (scripts/write-schemas.ts writes it)", () => {
+test("docs/schemas/agent.json is what the code says (scripts/writeSchemas.ts writes it)", () => {
   const written = readFileSync(new URL("../../docs/schemas/agent.json", import.meta.url), "utf8");
   expect(JSON.parse(written)).toEqual(JSON.parse(JSON.stringify(manifestJsonSchema())));
 });

@@ -82,7 +82,7 @@ test("a thread that has no memory for the next verdict ends, and the verdicts af
             parentPort.once("message", () => reject(new RangeError("could not allocate memory"))),
           )
         : real(...given);
-    await import(${JSON.stringify(new URL("./sandbox-thread.ts", import.meta.url).href)});`;
+    await import(${JSON.stringify(new URL("./sandboxThread.ts", import.meta.url).href)});`;
   const sandbox = new Sandbox({ threads: 1, file: new URL(`data:text/javascript,${encodeURIComponent(code)}`) });
   expect((await sandbox.verify(fine, {}, "org")).verdict).toBe("passed");
   await expect(sandbox.verify(fine, {}, "org")).rejects.toBeInstanceOf(SandboxBusyError);

@@ -39,7 +39,7 @@ export class Sandbox {
   constructor(options: Partial<PoolOptions> = {}) {
     this.#cpuMs = options.cpuMs ?? limits.verifierCpuMs;
     this.#pool = new ThreadPool({
-      file: new URL("./sandbox-thread.ts", import.meta.url),
+      file: new URL("./sandboxThread.ts", import.meta.url),
       threads: limits.verifierThreads,
       cpuMs: limits.verifierCpuMs,
       wallMs: limits.verifierMs,

@@ -14,7 +14,7 @@ export async function buildConsoleIfAbsent(
 ): Promise<string | undefined> {
   if (existsSync(`${consoleFolder}/index.html`)) return consoleFolder;
   note("Building the console (once).");
-  const child = spawn(process.execPath, [fileURLToPath(new URL("scripts/build-console.ts", root))], {
+  const child = spawn(process.execPath, [fileURLToPath(new URL("scripts/buildConsole.ts", root))], {
     cwd: fileURLToPath(root),
     env: programEnvironment(),
     stdio: ["ignore", "ignore", "pipe"],

@@ -61,7 +61,7 @@ test.each(readdirSync(examples))(
   },
 );
 
-test("docs/schemas/deployment.json is what the code says (scripts/write-schemas.ts writes it)", () => {
+test("docs/schemas/deployment.json is what the code says (scripts/writeSchemas.ts writes it)", () => {
   const written = readFileSync(new URL("../../../docs/schemas/deployment.json", import.meta.url), "utf8");
   expect(JSON.parse(written)).toEqual(JSON.parse(JSON.stringify(deploymentJsonSchema())));
 });

@@ -20,7 +20,7 @@ import { callRoutes } from "./routes/calls.ts";
 import { engineRoutes } from "./routes/engines.ts";
 import { eventRoutes } from "./routes/events.ts";
 import { keyRoutes } from "./routes/keys.ts";
-import { kvCacheRoutes } from "./routes/kv-cache.ts";
+import { kvCacheRoutes } from "./routes/kvCache.ts";
 import { overviewRoutes } from "./routes/overview.ts";
 import { schedulerRoutes } from "./routes/scheduler.ts";
 import { searchRoutes } from "./routes/search.ts";

@@ -1,7 +1,7 @@
 // A scripted engine for benches: an OpenAI-shaped server that answers at once, with the same bytes every time, in a process of
 // its own. It prints its address as a JSON line and ends when its input closes.
 //
-//   node bench/scripted-engine.ts [CHUNKS]
+//   node bench/scriptedEngine.ts [CHUNKS]
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 

@@ -1,7 +1,7 @@
 // The gateway as a user runs it (keys, budgets, holds, settlements, records, metrics, live events), over the engine and the
 // database it is given, in a process of its own.
 //
-//   node bench/gateway-server.ts ENGINE_URL DATABASE_URL
+//   node bench/gatewayServer.ts ENGINE_URL DATABASE_URL
 import type { AddressInfo } from "node:net";
 import { createOpenAiEngine, EngineRegistry } from "../src/engines/index.ts";
 import { closeServer, createGateway, createServer } from "../src/gateway/index.ts";

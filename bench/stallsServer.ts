@@ -1,7 +1,7 @@
 // The gateway and the agents' API in a process of its own, over the engine and the migrated database that it is given, watching its own event
 // loop. No Restate is there: runs are stored and never begin, which is enough for what a request may do to the process that takes it.
 //
-//   node bench/stalls-server.ts ENGINE_URL DATABASE_URL       (with an IPC channel; see bench/stalls.ts)
+//   node bench/stallsServer.ts ENGINE_URL DATABASE_URL       (with an IPC channel; see bench/stalls.ts)
 import type { AddressInfo } from "node:net";
 import { createAgents } from "../src/agents/index.ts";
 import type { Dependencies } from "../src/agents/dependencies.ts";

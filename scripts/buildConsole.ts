@@ -30,7 +30,7 @@ if (absent.length > 0) {
   } catch (error) {
     console.error(`The console could not be built: ${error instanceof Error ? error.message : String(error)}`);
     console.error(
-      "Run 'bin/node scripts/build-console.ts' to see it alone. The API and the command line work without it.",
+      "Run 'bin/node scripts/buildConsole.ts' to see it alone. The API and the command line work without it.",
     );
     process.exitCode = 1;
   }

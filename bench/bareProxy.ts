@@ -1,6 +1,6 @@
 // The floor for our choice of Node: a proxy of node:http and undici's Pool.dispatch that parses the body and does nothing else.
 //
-//   node bench/bare-proxy.ts http://127.0.0.1:PORT
+//   node bench/bareProxy.ts http://127.0.0.1:PORT
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { Pool } from "undici";

@@ -1,7 +1,7 @@
 // How many chips serve 63 trillion tokens a day, under which placement policy? Nobody can simulate that day; slices of it can be,
 // and this program shows how they compose. docs/internet-scale.md explains and quotes its output.
 //
-//   node bench/internet-scale.ts [--json FILE]
+//   node bench/internetScale.ts [--json FILE]
 //
 // Three steps: (1) for each slice of real traffic and each policy, the smallest cell of 8-chip replicas that keeps the service
 // levels; (2) how the size grows when 2, 4, 8 copies of a slice are pooled; (3) the sum over a mix, times the daily peak.
