@@ -17,6 +17,7 @@ import {
   tokenSpace,
 } from "../src/scheduler/index.ts";
 import { ViewBuilder } from "../src/scheduler/placement/view.ts";
+import { IndexedCaches } from "../src/scheduler/prefix/indexedCaches.ts";
 import { buildFleet, deployment, type Fleet, randomTokens, specOf } from "./scheduler/fleet.ts";
 import { measure, type Row, type Sample, table, time } from "./scheduler/measure.ts";
 import { RadixTree } from "./scheduler/radixTree.ts";
@@ -125,7 +126,7 @@ function decision(fleet: Fleet, blockTokens: number): void {
     measure(rounds, () => scheduler.index.match(fleet.document, 0)),
     "a document that every endpoint holds to another depth",
   );
-  const views = new ViewBuilder(scheduler.index);
+  const views = new ViewBuilder(new IndexedCaches(scheduler.index));
   const all = scheduler.endpoints.ofDeployment(deployment);
   const policy = makePolicy("least-delay");
   const callOf = (round: number, prompt = of(round).prompt) => ({

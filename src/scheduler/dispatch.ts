@@ -17,8 +17,8 @@ import { stalledMostMs } from "./limits.ts";
 import { PdPlanner, type PdPlan } from "./pd/plan.ts";
 import { workTokens } from "./placement/estimate.ts";
 import { decisionOf, numbersOf } from "./placement/explain.ts";
+import type { CacheView } from "./placement/caches.ts";
 import { ViewBuilder } from "./placement/view.ts";
-import type { PrefixIndex } from "./prefix/prefixIndex.ts";
 import { ClassedQueue } from "./queue/classedQueue.ts";
 import type { FairQueueOptions } from "./queue/fairQueue.ts";
 import { ServiceRate } from "./queue/promise.ts";
@@ -72,7 +72,7 @@ export interface DispatchOptions {
 export class Dispatch {
   readonly truth: Truth = { calls: 0, predictedTokens: 0, reportedTokens: 0, gapTokens: 0 };
   private readonly endpoints: Endpoints;
-  private readonly index: PrefixIndex;
+  private readonly caches: CacheView;
   private readonly load: LoadView;
   private readonly options: DispatchOptions;
   private readonly views: ViewBuilder;
@@ -81,14 +81,14 @@ export class Dispatch {
   private readonly placed = new Map<string, Placed>();
   private rng: Rng;
 
-  constructor(endpoints: Endpoints, index: PrefixIndex, load: LoadView, rng: Rng, options: DispatchOptions) {
+  constructor(endpoints: Endpoints, caches: CacheView, load: LoadView, rng: Rng, options: DispatchOptions) {
     this.endpoints = endpoints;
-    this.index = index;
+    this.caches = caches;
     this.load = load;
     this.rng = rng;
     this.options = options;
-    this.views = new ViewBuilder(index, () => load.peerCount + 1);
-    this.prefillViews = new ViewBuilder(index);
+    this.views = new ViewBuilder(caches, () => load.peerCount + 1);
+    this.prefillViews = new ViewBuilder(caches);
   }
 
   get placedCalls(): number {
@@ -340,12 +340,8 @@ export class Dispatch {
       placed.prefill = { endpoint: plan.endpoint, handle: prefill };
     }
     this.placed.set(call.id, placed);
-    for (const prompt of call.prompt) {
-      for (const holder of plan === undefined ? [endpoint] : [endpoint, plan.endpoint]) {
-        if (prompt.space === holder.spec.space)
-          this.index.expect(holder.slot, prompt, now, holder.spec.knowledge === "events");
-      }
-    }
+    this.caches.placed(endpoint, call, now);
+    if (plan !== undefined) this.caches.placed(plan.endpoint, call, now);
     return placed;
   }
 

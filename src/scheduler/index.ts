@@ -12,6 +12,7 @@ export { SpeedMeter } from "./load/speed.ts";
 export { LoadHandle, LoadView } from "./load/loadView.ts";
 export { expectedTtftMs, kvLoad, prefillAhead, ratePromptTokens, workTokens } from "./placement/estimate.ts";
 export { lowest } from "./placement/choose.ts";
+export type { CacheColumns, CacheView } from "./placement/caches.ts";
 export { decisionOf, explain, numbersOf } from "./placement/explain.ts";
 export { defaultPolicy, makePolicy, policies, policyNames } from "./placement/registry.ts";
 export { FairQueue, type FairQueueOptions } from "./queue/fairQueue.ts";

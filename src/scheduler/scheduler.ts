@@ -11,7 +11,9 @@ import { peerAliveMs } from "./limits.ts";
 import { LoadView } from "./load/loadView.ts";
 import { PdCalls } from "./pd/calls.ts";
 import { PdPlanner, type PdOptions } from "./pd/plan.ts";
+import type { CacheView } from "./placement/caches.ts";
 import { defaultPolicy, makePolicy } from "./placement/registry.ts";
+import { IndexedCaches } from "./prefix/indexedCaches.ts";
 import { PrefixIndex, type PrefixIndexOptions } from "./prefix/prefixIndex.ts";
 import { Programs, type ProgramsOptions } from "./programs/programs.ts";
 import type {
@@ -34,6 +36,8 @@ export interface SchedulerOptions {
   /** Placement rule by name, or made per deployment. */
   policy?: string | ((deployment: string) => Policy);
   index?: PrefixIndexOptions;
+  /** What is known of the endpoints' caches; the prefix index when absent. */
+  caches?: CacheView;
   queue?: FairQueueOptions;
   pd?: PdOptions;
   programs?: ProgramsOptions;
@@ -56,6 +60,7 @@ export interface SchedulerSnapshot {
 
 export class Scheduler {
   readonly index: PrefixIndex;
+  private readonly caches: CacheView;
   readonly load: LoadView;
   readonly endpoints: Endpoints;
   private readonly dispatch: Dispatch;
@@ -69,6 +74,7 @@ export class Scheduler {
   constructor(options: SchedulerOptions) {
     const policy = options.policy ?? defaultPolicy;
     this.index = new PrefixIndex(options.index);
+    this.caches = options.caches ?? new IndexedCaches(this.index);
     this.load = new LoadView(options.gateway ?? "gateway");
     this.endpoints = new Endpoints(this.load);
     this.shareLoad = options.shareLoad ?? false;
@@ -78,7 +84,7 @@ export class Scheduler {
       resume: (deployment: string, tenant: string, program: string) => this.queueOf(deployment).resume(tenant, program),
     };
     this.programs = new Programs(this.endpoints, gate, options.programs);
-    this.dispatch = new Dispatch(this.endpoints, this.index, this.load, options.rng, {
+    this.dispatch = new Dispatch(this.endpoints, this.caches, this.load, options.rng, {
       policyOf: typeof policy === "string" ? () => makePolicy(policy) : policy,
       queue: options.queue ?? {},
       pd: this.planner,
@@ -113,7 +119,8 @@ export class Scheduler {
         const replaced = this.endpoints.get(spec.id, spec.rank);
         if (replaced !== undefined) this.outliers.left(replaced, actions);
         const state = this.endpoints.join(spec, event.health ?? "ready");
-        this.index.join(state.slot, spec.space, spec.blockTokens, spec.epoch);
+        if (replaced !== undefined) this.programs.replaced(replaced, state);
+        this.caches.reset(state.slot, spec);
         this.dispatch.drain(spec.deployment, now, actions);
         break;
       }
@@ -312,7 +319,7 @@ export class Scheduler {
     for (const state of states) {
       this.programs.lost(state);
       this.outliers.left(state, actions);
-      this.index.leave(state.slot);
+      this.caches.reset(state.slot, undefined);
       this.endpoints.leave(state);
     }
   }

@@ -219,4 +219,17 @@ describe("programs", () => {
     expect(ask("c")).toEqual(["place"]);
     expect(made.programs.get("a")).toBeUndefined();
   });
+
+  it("follow an endpoint that joins again: with its cache when it did not start anew, without it when it did", () => {
+    const spec = exampleSpec("e", { epoch: "1" });
+    const scene = new Scene(spec);
+    scene.turn("a", 20_000);
+    scene.scheduler.apply({ at: 0, type: "endpoint_joined", spec: { ...spec, slots: 8 } });
+    expect(scene.scheduler.programs.get("a")?.at).toBe(scene.scheduler.endpoints.get("e"));
+    // The same endpoint: nothing there is superseded.
+    expect(kv(scene.turn("a", 21_000))).toEqual([]);
+    scene.scheduler.apply({ at: 0, type: "endpoint_joined", spec: { ...spec, epoch: "2" } });
+    expect(scene.scheduler.programs.get("a")?.at).toBeUndefined();
+    expect(kv(scene.turn("a", 22_000))).toEqual([]);
+  });
 });

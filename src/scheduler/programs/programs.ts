@@ -136,6 +136,14 @@ export class Programs {
     this.residence.forget(endpoint);
   }
 
+  /** An endpoint has joined again. Without a new epoch its cache is as it was; otherwise nothing of any program lies there. */
+  replaced(before: EndpointState, after: EndpointState): void {
+    if (after.spec.epoch === undefined || after.spec.epoch !== before.spec.epoch) return this.lost(before);
+    for (const program of this.programs.values())
+      if (program.at === before) this.residence.move(program, after, program.tier, program.contextTokens);
+    this.residence.forget(before);
+  }
+
   tick(now: number, actions: SchedulerAction[]): void {
     for (const program of this.asking) if (program.askAgainMs <= now) this.ask(program, now, actions, false);
     const idleMs = this.options.idleMs ?? 3_600_000;

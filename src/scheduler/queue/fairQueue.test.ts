@@ -202,4 +202,28 @@ describe("fair queue", () => {
       { numRuns: 300 },
     );
   });
+
+  it("in order of arrival serves first come, first served, whatever tenants, priorities, deadlines and pauses say", () => {
+    const queue = new FairQueue({ order: "arrival", maxCalls: 5, maxCallsPerTenant: 1 });
+    const calls = [
+      call("a", 100, { program: "p" }),
+      call("a", 100, { priority: 5 }),
+      call("b", 900, { deadlineMs: 1 }),
+      call("a", 100, { program: "p" }),
+      call("c", 10),
+    ];
+    for (const each of calls) expect(queue.push(each, 0).queued).toBe(true);
+    expect(queue.push(call("d", 1), 0).queued).toBe(false);
+    queue.pause("a", "p");
+    // A head that fits nowhere holds up what is behind it.
+    expect(queue.take((waiting) => (waiting === calls[0] ? -1 : 0), cost)).toBeUndefined();
+    expect(queue.withdraw(calls[3]!.id)?.call).toBe(calls[3]);
+    const order = [];
+    for (let taken = queue.take(nothing, cost); taken !== undefined; taken = queue.take(nothing, cost)) {
+      order.push(taken.call);
+      queue.settle(taken.call, -5);
+    }
+    expect(order).toEqual([calls[0], calls[1], calls[2], calls[4]]);
+    expect([queue.size, queue.waitingTokens, queue.competing]).toEqual([0, 0, 0]);
+  });
 });

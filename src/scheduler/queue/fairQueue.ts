@@ -14,6 +14,11 @@ import { Heap } from "./heap.ts";
 import { pauseKey, type Program, programKey, programOfKey, type Tenant, type Waiting } from "./waiting.ts";
 
 export interface FairQueueOptions {
+  /**
+   * `fair` by default. `arrival`: first come, first served, whoever sends and whichever program asks; all calls then wait as one program
+   * of one tenant, and pauses of programs have no effect. It models routers without a fair queue.
+   */
+  order?: "fair" | "arrival";
   /** Tokens that every tenant may be served per round, times its weight. */
   quantumTokens?: number;
   maxCalls?: number;
@@ -29,6 +34,9 @@ export type { Waiting } from "./waiting.ts";
 
 export type Push = { queued: true; waiting: Waiting; dropped?: Waiting } | { queued: false };
 
+/** The one tenant and program of a queue in order of arrival. */
+const everybody = "";
+
 export class FairQueue {
   private readonly options: Required<FairQueueOptions>;
   private readonly ring: CreditRing<Tenant>;
@@ -39,10 +47,12 @@ export class FairQueue {
   private tokens = 0;
 
   constructor(options: FairQueueOptions = {}) {
+    const { order = "fair", maxCalls = queueCallsMax } = options;
     this.options = {
+      order,
       quantumTokens: options.quantumTokens ?? 8192,
-      maxCalls: options.maxCalls ?? queueCallsMax,
-      maxCallsPerTenant: options.maxCallsPerTenant ?? queueCallsPerTenantMax,
+      maxCalls,
+      maxCallsPerTenant: order === "arrival" ? maxCalls : (options.maxCallsPerTenant ?? queueCallsPerTenantMax),
       tenantsSeen: options.tenantsSeen ?? 4,
       programsSeen: options.programsSeen ?? 2,
       weightOf: options.weightOf ?? (() => 1),
@@ -65,7 +75,7 @@ export class FairQueue {
   }
 
   waitingOf(tenant: string): { calls: number; tokens: number } {
-    const known = this.tenants.get(tenant);
+    const known = this.tenants.get(this.tenantName(tenant));
     return { calls: known?.calls ?? 0, tokens: known?.tokens ?? 0 };
   }
 
@@ -75,7 +85,7 @@ export class FairQueue {
 
   /** Queues a call that needs `ttftMs` to its first token once it is placed. Not queued: its tenant has too many. `dropped`: the newest call of whoever has most made room. */
   push(call: Call, now: number, ttftMs = 0): Push {
-    const tenant = this.tenantOf(call.tenant);
+    const tenant = this.tenantOf(this.tenantName(call.tenant));
     let dropped: Waiting | undefined;
     if (tenant.calls >= this.options.maxCallsPerTenant) return this.refuse(tenant);
     if (this.size >= this.options.maxCalls) {
@@ -86,7 +96,8 @@ export class FairQueue {
     }
     const waiting: Waiting = { call, sinceMs: now, tokens: call.promptTokens + call.outputTokens, gone: false };
     const program = this.programOf(tenant, call);
-    program.calls.push(call.deadlineMs ?? Number.POSITIVE_INFINITY, waiting);
+    const inOrder = this.options.order === "arrival" ? undefined : call.deadlineMs;
+    program.calls.push(inOrder ?? Number.POSITIVE_INFINITY, waiting);
     program.live++;
     tenant.calls++;
     tenant.tokens += waiting.tokens;
@@ -128,10 +139,11 @@ export class FairQueue {
       return undefined;
     }
     const charged = cost(best.call, longest);
-    const ring = this.tenants.get(best.call.tenant)!.levels[0]!.ring;
-    this.ring.charge(best.call.tenant, charged);
+    const tenant = this.tenantName(best.call.tenant);
+    const { ring } = this.tenants.get(tenant)!.levels[0]!;
+    this.ring.charge(tenant, charged);
     ring.charge(bestProgram.key, charged);
-    this.ring.rotate(best.call.tenant);
+    this.ring.rotate(tenant);
     ring.rotate(bestProgram.key);
     this.leave(best);
     return best;
@@ -140,9 +152,10 @@ export class FairQueue {
   /** Corrects what was charged for a call that has been taken: `difference` tokens more (or fewer, negative). */
   settle(call: Call, difference: number): void {
     if (difference === 0) return;
-    this.ring.charge(call.tenant, difference);
-    const tenant = this.tenants.get(call.tenant);
-    const program = tenant?.programs.get(programKey(call));
+    const name = this.tenantName(call.tenant);
+    this.ring.charge(name, difference);
+    const tenant = this.tenants.get(name);
+    const program = tenant?.programs.get(this.programName(call));
     const level = tenant?.levels.find((level) => level.priority === program?.level);
     if (program !== undefined) level?.ring.charge(program.key, difference);
   }
@@ -198,6 +211,14 @@ export class FairQueue {
     });
   }
 
+  private tenantName(tenant: string): string {
+    return this.options.order === "fair" ? tenant : everybody;
+  }
+
+  private programName(call: Call): string {
+    return this.options.order === "fair" ? programKey(call) : everybody;
+  }
+
   private refuse(tenant: Tenant): Push {
     if (tenant.calls === 0) this.tenants.delete(tenant.name);
     return { queued: false };
@@ -207,8 +228,8 @@ export class FairQueue {
     if (waiting.gone) return;
     waiting.gone = true;
     const { call } = waiting;
-    const tenant = this.tenants.get(call.tenant)!;
-    const program = tenant.programs.get(programKey(call))!;
+    const tenant = this.tenants.get(this.tenantName(call.tenant))!;
+    const program = tenant.programs.get(this.programName(call))!;
     this.waiting.delete(call.id);
     if (this.deadlines.size > 64 + this.waiting.size * 2) this.deadlines.retain((left) => !left.gone);
     tenant.calls--;
@@ -240,11 +261,13 @@ export class FairQueue {
   }
 
   private programOf(tenant: Tenant, call: Call): Program {
-    const key = programKey(call);
+    const key = this.programName(call);
     let program = tenant.programs.get(key);
     if (program === undefined) {
-      const paused = call.program !== undefined && this.paused.has(pauseKey(call.tenant, call.program));
-      program = { key, level: call.priority ?? 0, calls: new Heap(), live: 0, paused };
+      const inOrder = this.options.order === "arrival";
+      const paused = !inOrder && call.program !== undefined && this.paused.has(pauseKey(call.tenant, call.program));
+      const level = inOrder ? 0 : (call.priority ?? 0);
+      program = { key, level, calls: new Heap(), live: 0, paused };
       tenant.programs.set(key, program);
     }
     return program;
