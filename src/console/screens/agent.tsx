@@ -15,7 +15,7 @@ import { Empty, Failure, isNotThere, NotThere, SkeletonFigures, SkeletonRows } f
 import { Table } from "../ui/table.tsx";
 import { Ago, Badge, shortId } from "../ui/text.tsx";
 import { passRate } from "./agents.tsx";
-import { runColumns } from "./run-list.tsx";
+import { runColumns } from "./runList.tsx";
 import "./agent.css";
 
 export function AgentScreen() {

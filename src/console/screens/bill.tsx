@@ -15,7 +15,7 @@ import { PageHead, PartsBar, TopTools } from "../ui/page.tsx";
 import { Empty, Failure, SkeletonFigures, SkeletonRows } from "../ui/states.tsx";
 import { Table } from "../ui/table.tsx";
 import { Command, Money } from "../ui/text.tsx";
-import { columnsOf, download } from "./bill-lines.tsx";
+import { columnsOf, download } from "./billLines.tsx";
 import "./bill.css";
 
 const names: Record<BillRange, string> = {

@@ -10,8 +10,8 @@ import { Failure, isNotThere, NotThere, SkeletonFigures, SkeletonRows } from "..
 import { Ago, Id, Money, shortId, StateMark } from "../ui/text.tsx";
 import { Waterfall } from "./waterfall.tsx";
 import { remedyOf, wordOf } from "./words.ts";
-import { Tokens } from "./call-tokens.tsx";
-import { Decision } from "./call-decision.tsx";
+import { Tokens } from "./callTokens.tsx";
+import { Decision } from "./callDecision.tsx";
 import "./call.css";
 
 export function CallScreen() {

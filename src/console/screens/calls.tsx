@@ -12,7 +12,7 @@ import { PageHead } from "../ui/page.tsx";
 import { Empty, Failure, SkeletonRows } from "../ui/states.tsx";
 import { Table } from "../ui/table.tsx";
 import { shortId } from "../ui/text.tsx";
-import { callColumns } from "./call-list.tsx";
+import { callColumns } from "./callList.tsx";
 
 export function CallsScreen() {
   const { sort, ...filter } = useSearch({ from: "/calls" });

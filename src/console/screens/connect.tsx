@@ -6,7 +6,7 @@ import { useState } from "react";
 import type { KeyResource, Status } from "../../gateway/api/schemas.ts";
 import { getJson } from "../api/client.ts";
 import { statusQuery } from "../api/queries.ts";
-import { FirstCall, useFirstCall } from "../connect/first-call.tsx";
+import { FirstCall, useFirstCall } from "../connect/firstCall.tsx";
 import { clientOf, clients, keyPlaceholder, type Block } from "../connect/snippets.ts";
 import { full } from "../format.ts";
 import { PageHead } from "../ui/page.tsx";

@@ -9,8 +9,8 @@ import { Segmented } from "../ui/filter.tsx";
 import { PageHead, TopTools } from "../ui/page.tsx";
 import { Failure, SkeletonFigures } from "../ui/states.tsx";
 import { Health } from "./health.tsx";
-import { Figures, Charts } from "./overview-figures.tsx";
-import { Alive, Wrong } from "./overview-lists.tsx";
+import { Figures, Charts } from "./overviewFigures.tsx";
+import { Alive, Wrong } from "./overviewLists.tsx";
 import "./overview.css";
 
 const rangeNames: Record<OverviewRange, string> = {

@@ -2,7 +2,7 @@
 // run spent which. A segment leads to its step.
 import type { RunDetail, StepResource } from "../../gateway/api/schemas.ts";
 import { duration, money, moneyNumber } from "../format.ts";
-import { runLength } from "./run-list.tsx";
+import { runLength } from "./runList.tsx";
 import { Money, useNow } from "../ui/text.tsx";
 import { stepTones } from "./step.tsx";
 import { wordOf } from "./words.ts";

@@ -15,7 +15,7 @@ import { Fact, Facts, PageHead } from "../ui/page.tsx";
 import { Failure, isNotThere, NotThere, SkeletonFigures, SkeletonRows } from "../ui/states.tsx";
 import { Ago, Id, shortId, StateMark } from "../ui/text.tsx";
 import { Ribbon } from "./ribbon.tsx";
-import { isAlive, RunLength } from "./run-list.tsx";
+import { isAlive, RunLength } from "./runList.tsx";
 import { Step, WaitLine, worthSaying } from "./step.tsx";
 import { remedyOf, wordOf } from "./words.ts";
 import "./run.css";

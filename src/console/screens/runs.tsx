@@ -11,7 +11,7 @@ import { useFresh } from "../ui/fresh.ts";
 import { PageHead } from "../ui/page.tsx";
 import { Empty, Failure, SkeletonRows } from "../ui/states.tsx";
 import { Table } from "../ui/table.tsx";
-import { runColumns } from "./run-list.tsx";
+import { runColumns } from "./runList.tsx";
 
 export function RunsScreen() {
   const { sort, ...filter } = useSearch({ from: "/runs" });

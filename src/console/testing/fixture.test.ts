@@ -1,8 +1,8 @@
 // The fixture is an instance as the API's schemas have it, and its amounts agree with each other.
 import { expect, test } from "vitest";
 import * as schemas from "../../gateway/api/schemas.ts";
-import { billOf, overviewOf } from "./fixture-sums.ts";
-import { priceOf } from "./fixture-words.ts";
+import { billOf, overviewOf } from "./fixtureSums.ts";
+import { priceOf } from "./fixtureWords.ts";
 import { makeFixture } from "./fixture.ts";
 
 const now = Date.parse("2026-11-22T08:00:00Z");

@@ -14,9 +14,9 @@ import type {
   Status,
 } from "../../gateway/api/schemas.ts";
 import { seeded, type Random } from "./random.ts";
-import { minute, hour, day, currency, embedded, remote, cards, idOf, iso } from "./fixture-words.ts";
-import { makeCall } from "./fixture-calls.ts";
-import { makeRun, agentsAt, countRuns } from "./fixture-runs.ts";
+import { minute, hour, day, currency, embedded, remote, cards, idOf, iso } from "./fixtureWords.ts";
+import { makeCall } from "./fixtureCalls.ts";
+import { makeRun, agentsAt, countRuns } from "./fixtureRuns.ts";
 
 export interface Fixture {
   now: number;

@@ -9,13 +9,13 @@ import type { z } from "zod";
 import * as schemas from "../../gateway/api/schemas.ts";
 import type { LiveEvent } from "../../gateway/api/schemas.ts";
 import { newId } from "../../store/ids.ts";
-import { makeCall } from "./fixture-calls.ts";
-import { countRuns } from "./fixture-runs.ts";
-import { billOf, overviewOf } from "./fixture-sums.ts";
-import { currency } from "./fixture-words.ts";
+import { makeCall } from "./fixtureCalls.ts";
+import { countRuns } from "./fixtureRuns.ts";
+import { billOf, overviewOf } from "./fixtureSums.ts";
+import { currency } from "./fixtureWords.ts";
 import { makeFixture, type Fixture } from "./fixture.ts";
 import { seeded } from "./random.ts";
-import { Answer, bodyOf, found, page, pause, serveFile } from "./server-answers.ts";
+import { Answer, bodyOf, found, page, pause, serveFile } from "./serverAnswers.ts";
 
 export const fixtureKey = "ls_fixture_owner_key";
 

@@ -1,7 +1,7 @@
 // What the API sums over a period, computed from the fixture's calls and runs.
 import type { Bill, BillLine, Call, Overview, Run } from "../../gateway/api/schemas.ts";
 import type { Fixture } from "./fixture.ts";
-import { minute, hour, day, currency, priceOf, iso } from "./fixture-words.ts";
+import { minute, hour, day, currency, priceOf, iso } from "./fixtureWords.ts";
 
 const steps: Record<string, [number, number]> = {
   "1h": [hour, minute],

@@ -7,7 +7,7 @@ import { full } from "../format.ts";
 import { Empty, SkeletonRows } from "../ui/states.tsx";
 import { Table, type Column } from "../ui/table.tsx";
 import { Ago, Money, shortId, StateMark } from "../ui/text.tsx";
-import { RunLength } from "./run-list.tsx";
+import { RunLength } from "./runList.tsx";
 import { wordOf } from "./words.ts";
 
 const aliveLimit = 6;
