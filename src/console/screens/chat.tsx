@@ -241,7 +241,7 @@ export function ChatScreen() {
                 data-tip="Stop (Esc)"
                 onClick={() => stop.abort()}
               >
-                <StopIcon />
+                <StopIcon fill="currentColor" />
               </button>
             )}
           </div>

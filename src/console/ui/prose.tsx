@@ -1,130 +1,68 @@
-// The little of Markdown that models write: paragraphs, lists, headings, fenced and inline code, bold and italic. Made of React
-// elements, never of HTML text: what a model says cannot become markup.
-import { Fragment, type ReactNode } from "react";
+// Markdown that a model wrote, as React elements. What a model writes is not trusted: HTML in it is shown as text, a link leads to
+// another site only by http, https or mailto and only when it is clicked, and an image becomes a link, because fetching it would
+// tell its server that the answer was read.
+import { memo, type ReactNode } from "react";
+import Markdown, { type Components, type ExtraProps } from "react-markdown";
+import remarkBreaks from "remark-breaks";
 import { CopyButton } from "./text.tsx";
 import "./prose.css";
 
-interface Block {
-  kind: "text" | "code" | "bullets" | "numbers" | "heading";
-  lines: string[];
-  start?: number;
-}
-
-export function Prose({ text }: { text: string }) {
+/** Memoised: while an answer streams in, the answers above it are not parsed again. */
+export const Prose = memo(function Prose({ text }: { text: string }) {
   return (
     <div className="prose">
-      {blocksOf(text).map((block, index) => (
-        <BlockView key={index} block={block} />
-      ))}
+      <Markdown components={components} remarkPlugins={[remarkBreaks]} urlTransform={safeUrl}>
+        {text}
+      </Markdown>
     </div>
+  );
+});
+
+/** A relative address would lead into this console or its API, with the reader's rights; only whole ones are links. */
+function safeUrl(url: string): string | undefined {
+  return /^(?:https?:\/\/|mailto:)/i.test(url) ? url : undefined;
+}
+
+const components: Components = {
+  a: ({ href, children }) => <Outside href={href}>{children}</Outside>,
+  img: ({ src, alt }) => <Outside href={src}>{alt === undefined || alt === "" ? "image" : alt}</Outside>,
+  pre: CodeBlock,
+  // The headings of an answer are not headings of the page.
+  h1: Heading,
+  h2: Heading,
+  h3: Heading,
+  h4: Heading,
+  h5: Heading,
+  h6: Heading,
+};
+
+function Outside({ href, children }: { href: unknown; children: ReactNode }) {
+  if (typeof href !== "string") return children;
+  return (
+    <a className="text" href={href} target="_blank" rel="noopener noreferrer nofollow" data-tip={href}>
+      {children}
+    </a>
   );
 }
 
-function BlockView({ block }: { block: Block }) {
-  switch (block.kind) {
-    case "code": {
-      const code = block.lines.join("\n");
-      return (
-        <div className="prose-code">
-          <CopyButton text={code} label="Copy code" />
-          <pre tabIndex={0} aria-label="Code">
-            {code}
-          </pre>
-        </div>
-      );
-    }
-    case "heading":
-      return (
-        <p>
-          <strong>{inline(block.lines[0] ?? "")}</strong>
-        </p>
-      );
-    case "bullets":
-      return (
-        <ul>
-          {block.lines.map((line, index) => (
-            <li key={index}>{inline(line)}</li>
-          ))}
-        </ul>
-      );
-    case "numbers":
-      return (
-        <ol start={block.start}>
-          {block.lines.map((line, index) => (
-            <li key={index}>{inline(line)}</li>
-          ))}
-        </ol>
-      );
-    case "text":
-      return (
-        <p>
-          {block.lines.map((line, index) => (
-            <Fragment key={index}>
-              {index > 0 ? <br /> : null}
-              {inline(line)}
-            </Fragment>
-          ))}
-        </p>
-      );
-  }
+function Heading({ children }: { children?: ReactNode }) {
+  return (
+    <p>
+      <strong>{children}</strong>
+    </p>
+  );
 }
 
-function blocksOf(text: string): Block[] {
-  const blocks: Block[] = [];
-  let code: Block | undefined;
-  let fresh = true;
-  for (const line of text.split("\n")) {
-    if (line.trimStart().startsWith("```")) {
-      if (code === undefined) blocks.push((code = { kind: "code", lines: [] }));
-      else code = undefined;
-      fresh = true;
-      continue;
-    }
-    if (code !== undefined) {
-      code.lines.push(line);
-      continue;
-    }
-    if (line.trim() === "") {
-      fresh = true;
-      continue;
-    }
-    const heading = /^#{1,6}\s+(.*)$/.exec(line);
-    const bullet = /^\s*[-*•]\s+(.*)$/.exec(line);
-    const number = /^\s*(\d{1,3})[.)]\s+(.*)$/.exec(line);
-    const last = blocks.at(-1);
-    if (heading !== null) blocks.push({ kind: "heading", lines: [heading[1]!] });
-    else if (bullet !== null) {
-      if (last?.kind === "bullets") last.lines.push(bullet[1]!);
-      else blocks.push({ kind: "bullets", lines: [bullet[1]!] });
-    } else if (number !== null) {
-      if (last?.kind === "numbers") last.lines.push(number[2]!);
-      else blocks.push({ kind: "numbers", lines: [number[2]!], start: Number(number[1]) });
-    } else if (last?.kind === "text" && !fresh) last.lines.push(line);
-    else blocks.push({ kind: "text", lines: [line] });
-    fresh = false;
-  }
-  return blocks;
-}
-
-const mark = /`([^`]+)`|\*\*([^*]+)\*\*|(?<![\w*])\*([^*\s][^*]*)\*(?![\w*])/g;
-
-function inline(text: string): ReactNode[] {
-  const parts: ReactNode[] = [];
-  let at = 0;
-  for (const match of text.matchAll(mark)) {
-    if (match.index > at) parts.push(text.slice(at, match.index));
-    const [all, code, bold, italic] = match;
-    parts.push(
-      code !== undefined ? (
-        <code key={at}>{code}</code>
-      ) : bold !== undefined ? (
-        <strong key={at}>{bold}</strong>
-      ) : (
-        <em key={at}>{italic}</em>
-      ),
-    );
-    at = match.index + all.length;
-  }
-  parts.push(text.slice(at));
-  return parts;
+/** A fenced block is a `pre` with one `code`, whose only child is its text. */
+function CodeBlock({ node }: ExtraProps) {
+  const texts = node?.children.flatMap((child) => (child.type === "element" ? child.children : [])) ?? [];
+  const code = texts.map((child) => (child.type === "text" ? child.value : "")).join("");
+  return (
+    <div className="prose-code">
+      <CopyButton text={code.replace(/\n$/, "")} label="Copy code" />
+      <pre tabIndex={0} aria-label="Code">
+        {code.replace(/\n$/, "")}
+      </pre>
+    </div>
+  );
 }
