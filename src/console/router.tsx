@@ -2,6 +2,7 @@
 // mistyped falls back to its defaults instead of failing.
 import { createRootRoute, createRoute, createRouter, redirect } from "@tanstack/react-router";
 import type { Call, Run } from "../gateway/api/schemas.ts";
+import { billRanges, callStatuses, overviewRanges, runStatuses, type BillRange } from "./addresses.ts";
 import type { OverviewRange } from "./api/queries.ts";
 import { currentKey } from "./api/session.ts";
 import { Root } from "./frame/root.tsx";
@@ -29,19 +30,6 @@ const text = (value: unknown): string | undefined =>
 /** Leaves out what is not set, so that addresses stay short. */
 const set = <T extends Raw>(values: T): T =>
   Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as T;
-
-export const callStatuses = ["completed", "failed", "refused", "cancelled"] as const satisfies Call["status"][];
-export const runStatuses = [
-  "queued",
-  "running",
-  "waiting",
-  "completed",
-  "failed",
-  "stopped",
-] as const satisfies Run["status"][];
-export const overviewRanges = ["1h", "24h", "7d", "30d"] as const satisfies OverviewRange[];
-export const billRanges = ["24h", "7d", "30d", "all"] as const;
-export type BillRange = (typeof billRanges)[number];
 
 const root = createRootRoute({
   component: Root,

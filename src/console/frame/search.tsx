@@ -8,7 +8,7 @@ import type { Call, Run } from "../../gateway/api/schemas.ts";
 import { agentsQuery, enginesQuery, searchQuery, statusQuery, type Found, type Page } from "../api/queries.ts";
 import { SearchIcon } from "../ui/icons.tsx";
 import { StateMark } from "../ui/text.tsx";
-import { places } from "./frame.tsx";
+import { places } from "./places.ts";
 
 interface Hit {
   id: string;

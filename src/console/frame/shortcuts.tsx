@@ -1,7 +1,7 @@
 // The keys that the console knows.
 import { Dialog } from "@base-ui/react/dialog";
 import { CloseIcon } from "../ui/icons.tsx";
-import { places } from "./frame.tsx";
+import { places } from "./places.ts";
 
 export function Shortcuts(props: { open: boolean; onOpenChange: (open: boolean) => void }) {
   const rows: [string[], string][] = [

@@ -6,7 +6,7 @@ import type { Bill } from "../../gateway/api/schemas.ts";
 import { billQuery } from "../api/queries.ts";
 import { definitions, type Figures } from "../definitions.ts";
 import { compact, full, moment, moneyScale, percent, percentFixed } from "../format.ts";
-import { billRanges, type BillRange } from "../router.tsx";
+import { billRanges, type BillRange } from "../addresses.ts";
 import { Figure, moneyFigure } from "../ui/figure.tsx";
 import { Segmented } from "../ui/filter.tsx";
 import { DownloadIcon } from "../ui/icons.tsx";

@@ -5,7 +5,7 @@ import { useMemo } from "react";
 import type { Call } from "../../gateway/api/schemas.ts";
 import { agentsQuery, callsQuery, enginesQuery, statusQuery, type CallFilter } from "../api/queries.ts";
 import { full } from "../format.ts";
-import { callStatuses } from "../router.tsx";
+import { callStatuses } from "../addresses.ts";
 import { FilterChip } from "../ui/filter.tsx";
 import { useFresh } from "../ui/fresh.ts";
 import { PageHead } from "../ui/page.tsx";

@@ -4,7 +4,7 @@ import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { overviewQuery, type OverviewRange } from "../api/queries.ts";
 import { AlarmList } from "../frame/alarms.tsx";
-import { overviewRanges } from "../router.tsx";
+import { overviewRanges } from "../addresses.ts";
 import { Segmented } from "../ui/filter.tsx";
 import { PageHead, TopTools } from "../ui/page.tsx";
 import { Failure, SkeletonFigures } from "../ui/states.tsx";

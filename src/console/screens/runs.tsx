@@ -5,7 +5,7 @@ import { useMemo } from "react";
 import type { Run } from "../../gateway/api/schemas.ts";
 import { agentsQuery, runsQuery, type RunFilter } from "../api/queries.ts";
 import { full } from "../format.ts";
-import { runStatuses } from "../router.tsx";
+import { runStatuses } from "../addresses.ts";
 import { FilterChip } from "../ui/filter.tsx";
 import { useFresh } from "../ui/fresh.ts";
 import { PageHead } from "../ui/page.tsx";
