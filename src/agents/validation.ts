@@ -22,7 +22,7 @@ const known = new WeakMap<object, Schema>();
 
 function bounded(schema: Json): Schema {
   let found = known.get(schema);
-  if (!found) known.set(schema, (found = boundedSchema(schema, "2020-12")));
+  if (!found) known.set(schema, (found = boundedSchema(schema)));
   return found;
 }
 

@@ -1,14 +1,13 @@
-// Compiling schemas and checking values, as it is done inside a thread (thread.ts). Two drafts, because two kinds of authors are
-// served: response formats are checked by draft 7, as OpenAI's clients write them; agents and tools by 2020-12.
+// The one set-up of Ajv: schemas are compiled and values are checked here, in one dialect (dialect.ts), for every boundary. It runs inside
+// a thread (thread.ts), because a schema's author chooses what compiling it costs.
 //
-// `pattern` and `format` are not checked: matching a stranger's regular expression takes as long as its author wants. `uniqueItems` is
-// checked in linear time, by the text of each item; ajv compares each with each.
-import { Ajv } from "ajv";
+// `pattern` and `format` are annotations: matching a caller's regular expression takes as long as its author wants. `uniqueItems` is
+// checked in linear time, by the text of each item, because ajv compares each item with each.
 import type { ValidateFunction } from "ajv";
 import { Ajv2020 } from "ajv/dist/2020.js";
+import { LRUCache } from "lru-cache";
+import { inDialect } from "./dialect.ts";
 import { limits } from "./limits.ts";
-
-export type Draft = "draft-07" | "2020-12";
 
 /** Why a value does not fit: where (`/items/3`, empty for the value itself), and what is wrong there. */
 export interface SchemaProblem {
@@ -16,25 +15,22 @@ export interface SchemaProblem {
   message: string;
 }
 
-const options = {
+const compiler = new Ajv2020({
   strict: false,
   allErrors: false,
   validateFormats: false,
   logger: false,
   code: { regExp: Object.assign(() => ({ test: () => true }), { code: "() => ({ test: () => true })" }) },
-} as const;
-const compilers = { "draft-07": new Ajv(options), "2020-12": new Ajv2020(options) };
-for (const compiler of Object.values(compilers)) {
-  compiler.removeKeyword("uniqueItems");
-  compiler.addKeyword({
-    keyword: "uniqueItems",
-    type: "array",
-    schemaType: "boolean",
-    error: { message: "must not have the same item twice" },
-    validate: (wanted: boolean, items: unknown[]) =>
-      !wanted || new Set(items.map((item) => JSON.stringify(sorted(item)))).size === items.length,
-  });
-}
+});
+compiler.removeKeyword("uniqueItems");
+compiler.addKeyword({
+  keyword: "uniqueItems",
+  type: "array",
+  schemaType: "boolean",
+  error: { message: "must not have the same item twice" },
+  validate: (wanted: boolean, items: unknown[]) =>
+    !wanted || new Set(items.map((item) => JSON.stringify(sorted(item)))).size === items.length,
+});
 
 /** A value whose objects have their keys in order: equal values have equal text. */
 function sorted(value: unknown): unknown {
@@ -44,41 +40,29 @@ function sorted(value: unknown): unknown {
   return Object.fromEntries(members.map(([name, member]) => [name, sorted(member)]));
 }
 
-/** Compiled schemas of this thread, the one used longest ago first. */
-const compiled = new Map<string, ValidateFunction>();
+/** Compiled schemas of this thread, by their text. */
+const compiled = new LRUCache<string, ValidateFunction>({ max: limits.compiledSchemas });
 
-/** A validator for a schema's text. Throws what the compiler says of a schema that it cannot read. */
-export function compileSchema(text: string, draft: Draft): ValidateFunction {
-  const key = `${draft} ${text}`;
-  const known = compiled.get(key);
-  if (known) {
-    compiled.delete(key);
-    compiled.set(key, known);
-    return known;
-  }
-  const schema = checkable(JSON.parse(text)) as Record<string, unknown> | boolean;
-  const compiler = compilers[draft];
+/** A validator for a schema's JSON text. Throws an Error in the compiler's words for a schema that it cannot read. */
+export function compileSchema(text: string): ValidateFunction {
+  const known = compiled.get(text);
+  if (known) return known;
+  const schema = inDialect(JSON.parse(text)) as Record<string, unknown> | boolean;
   const validate = compiler.compile(schema);
   // Kept here, not by ajv, whose cache never lets go.
   compiler.removeSchema(schema);
-  compiled.set(key, validate);
-  for (const oldest of compiled.keys()) {
-    if (compiled.size <= limits.compiledSchemas) break;
-    compiled.delete(oldest);
-  }
+  compiled.set(text, validate);
   return validate;
 }
 
-const notJson: SchemaProblem = { path: "", message: "is not JSON" };
-
 /** Why a value does not fit a schema; undefined when it does. Both are JSON texts. */
-export function problemOf(schema: string, draft: Draft, text: string): SchemaProblem | undefined {
-  const validate = compileSchema(schema, draft);
+export function problemOf(schema: string, text: string): SchemaProblem | undefined {
+  const validate = compileSchema(schema);
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch {
-    return notJson;
+    return { path: "", message: "is not JSON" };
   }
   if (validate(value)) return undefined;
   const error = validate.errors![0]!;
@@ -94,22 +78,3 @@ export function problemOf(schema: string, draft: Draft, text: string): SchemaPro
 
 const short = (text: string) =>
   text.length <= limits.messageCharacters ? text : `${text.slice(0, limits.messageCharacters)} and so on`;
-
-/**
- * A copy without what cannot be checked here: `$schema` would have to be loaded, an `$id` could clash with another caller's,
- * and `patternProperties` needs the patterns (with it goes `additionalProperties`, which means those left over).
- */
-function checkable(schema: unknown): unknown {
-  if (Array.isArray(schema)) return schema.map(checkable);
-  if (schema === null || typeof schema !== "object") return schema;
-  const patterns = "patternProperties" in schema && typeof schema.patternProperties === "object";
-  const kept = Object.entries(schema).filter(
-    ([name, value]) =>
-      !((name === "$schema" || name === "$id") && typeof value === "string") &&
-      !(patterns && (name === "patternProperties" || name === "additionalProperties")),
-  );
-  return Object.fromEntries(kept.map(([name, value]) => [name, literal.has(name) ? value : checkable(value)]));
-}
-
-/** Keywords whose value is data, not schema. */
-const literal = new Set(["const", "enum", "default", "examples", "required"]);

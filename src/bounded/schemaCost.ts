@@ -1,5 +1,6 @@
 // What a JSON schema costs, counted before anything is compiled: its size, its nesting, its alternatives, and what it comes to once
 // every reference is followed. Pure, and linear in the schema: it stops at the first bound that is passed.
+import { memberOf } from "./dialect.ts";
 import { limits } from "./limits.ts";
 
 /** A bound that a schema passes, in words that follow "The schema …". */
@@ -106,8 +107,10 @@ class Expansion {
       if (Array.isArray(list)) list.forEach(add);
     }
     for (const name of inPlace) if (Object.hasOwn(schema, name)) add((schema as Json)[name]);
-    const dependent = (schema as Json)["dependentSchemas"];
-    if (dependent !== null && typeof dependent === "object") Object.values(dependent).forEach(add);
+    for (const name of ["dependentSchemas", "dependencies"]) {
+      const dependent = (schema as Json)[name];
+      if (dependent !== null && typeof dependent === "object") Object.values(dependent).forEach(add);
+    }
     this.#open.delete(schema);
     this.#known.set(schema, sum);
     return sum;
@@ -118,22 +121,8 @@ class Expansion {
     if (!reference.startsWith("#")) return undefined;
     let target: unknown = this.#root;
     for (const step of reference.slice(1).split("/").slice(1)) {
-      if (target === null || typeof target !== "object") return undefined;
-      const name = unescaped(step);
-      if (!Object.hasOwn(target, name)) return undefined;
-      target = (target as Json)[name];
+      target = memberOf(target, step);
     }
     return target;
   }
-}
-
-/** A step of a pointer in a URI fragment: percent-encoding first, then the pointer's own. */
-function unescaped(step: string): string {
-  let text = step;
-  try {
-    text = decodeURIComponent(step);
-  } catch {
-    // A lone percent sign stands for itself.
-  }
-  return text.replaceAll("~1", "/").replaceAll("~0", "~");
 }

@@ -1,20 +1,20 @@
 // JSON schemas of strangers, and values against them: bounded by size here, compiled and checked in a thread. What was judged once is
 // remembered, so that a schema that cannot be compiled, or a value whose check has passed its limit, costs nothing when it comes again.
 import { createHash } from "node:crypto";
-import type { Draft, SchemaProblem } from "./compile.ts";
+import { LRUCache } from "lru-cache";
+import type { SchemaProblem } from "./compile.ts";
 import { limits } from "./limits.ts";
 import { inThread } from "./pool.ts";
 import { SchemaBoundError, schemaCost } from "./schemaCost.ts";
 import { TaskError } from "./threads.ts";
 
-export type { Draft, SchemaProblem } from "./compile.ts";
+export type { SchemaProblem } from "./compile.ts";
 
 /** A schema that is within the bounds of size. It may still be no schema: `schemaDefect` says so. */
 export interface Schema {
   readonly text: string;
-  readonly draft: Draft;
   readonly nodes: number;
-  /** Hash of text and draft. */
+  /** Hash of the text. */
   readonly key: string;
 }
 
@@ -24,12 +24,12 @@ export class CheckBusyError extends Error {
 }
 
 /** Counts a schema and takes it as text. Throws SchemaBoundError. */
-export function boundedSchema(schema: unknown, draft: Draft): Schema {
+export function boundedSchema(schema: unknown): Schema {
   const { nodes } = schemaCost(schema);
   const text = JSON.stringify(schema);
   if (text.length > limits.schemaBytes)
     throw new SchemaBoundError("schemaBytes", `is longer than ${limits.schemaBytes} bytes`);
-  return { text, draft, nodes, key: hash(draft, text) };
+  return { text, nodes, key: hash(text) };
 }
 
 function hash(...parts: string[]): string {
@@ -38,32 +38,20 @@ function hash(...parts: string[]): string {
   return digest.digest("base64");
 }
 
-/** Verdicts by hash, the one asked for longest ago first: of schemas why they are none, of values what was wrong. */
-const verdicts = new Map<string, SchemaProblem | "fine">();
-
-function remember(key: string, verdict: SchemaProblem | "fine"): void {
-  verdicts.delete(key);
-  verdicts.set(key, verdict);
-  for (const oldest of verdicts.keys()) {
-    if (verdicts.size <= limits.rememberedVerdicts) break;
-    verdicts.delete(oldest);
-  }
-}
+/** Verdicts by hash: of schemas why they cannot be used, of values why they do not fit. */
+const verdicts = new LRUCache<string, SchemaProblem | "fine">({ max: limits.rememberedVerdicts });
 
 /** Why a schema cannot be used; undefined when it can. `group` is the organisation on whose behalf it is asked. */
 export async function schemaDefect(schema: Schema, group: string): Promise<string | undefined> {
   const known = verdicts.get(schema.key);
-  if (known) {
-    remember(schema.key, known);
-    return known === "fine" ? undefined : known.message;
-  }
+  if (known) return known === "fine" ? undefined : known.message;
   try {
-    await inThread(group, { kind: "compile", schema: schema.text, draft: schema.draft });
-    remember(schema.key, "fine");
+    await inThread(group, { kind: "compile", schema: schema.text });
+    verdicts.set(schema.key, "fine");
     return undefined;
   } catch (error) {
     const message = problemIn(error, "compile");
-    remember(schema.key, { path: "", message });
+    verdicts.set(schema.key, { path: "", message });
     return message;
   }
 }
@@ -79,17 +67,16 @@ export async function valueProblem(schema: Schema, text: string, group: string):
     return await inThread<SchemaProblem | undefined>(group, {
       kind: "check",
       schema: schema.text,
-      draft: schema.draft,
       value: text,
     });
   } catch (error) {
     const problem = { path: "", message: problemIn(error, "check against its schema") };
-    remember(key, problem);
+    verdicts.set(key, problem);
     return problem;
   }
 }
 
-const anything = boundedSchema(true, "2020-12");
+const anything = boundedSchema(true);
 
 /** Why a text is not JSON; undefined when it is. A short one is parsed here, where that is quicker than to ask a thread. */
 export async function jsonProblem(text: string, group: string): Promise<SchemaProblem | undefined> {

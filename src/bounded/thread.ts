@@ -1,21 +1,21 @@
 // The thread in which schemas are compiled, values are checked and YAML is read. It holds nothing but compiled schemas; it may be
 // ended at any moment (threads.ts).
 import { parentPort } from "node:worker_threads";
-import { compileSchema, problemOf, type Draft } from "./compile.ts";
+import { compileSchema, problemOf } from "./compile.ts";
 import { readYamlText } from "./yamlText.ts";
 
 export type BoundedTask =
-  | { kind: "compile"; schema: string; draft: Draft }
-  | { kind: "check"; schema: string; draft: Draft; value: string }
+  | { kind: "compile"; schema: string }
+  | { kind: "check"; schema: string; value: string }
   | { kind: "yaml"; text: string };
 
 function done(task: BoundedTask): unknown {
   switch (task.kind) {
     case "compile":
-      compileSchema(task.schema, task.draft);
+      compileSchema(task.schema);
       return undefined;
     case "check":
-      return problemOf(task.schema, task.draft, task.value);
+      return problemOf(task.schema, task.value);
     case "yaml":
       return readYamlText(task.text);
   }

@@ -1,5 +1,7 @@
 // Answers that break what was asked are said to be broken, whoever gave them; answers that promise nothing are left alone.
 import { describe, expect, test } from "vitest";
+import { testDialect } from "../bounded/testing/dialect.ts";
+import type { GatewayError } from "./errors.ts";
 import { checkOutput, outputCheck } from "./output.ts";
 import type { ChoiceOutput } from "./output.ts";
 import { testGateway } from "./testing.ts";
@@ -54,6 +56,17 @@ describe("response formats", () => {
         expect.objectContaining({ status: 400, code: "invalid_json_schema", param: "response_format" }),
       );
   });
+});
+
+testDialect("the check of an answer", async (schema, value) => {
+  try {
+    const promised = await outputCheck({ response_format: format(schema as object) }, "org");
+    await checkOutput(promised!, [choice(JSON.stringify(value))]);
+    return "fits";
+  } catch (error) {
+    if ((error as GatewayError).status === 400) return { refused: (error as GatewayError).message };
+    return "misfits";
+  }
 });
 
 const tools = [{ type: "function" as const, function: { name: "order", parameters: schema } }];

@@ -75,7 +75,7 @@ class SchemaReader {
         code: "invalid_json_schema",
         message,
         param,
-        hint: "Correct the schema, or make it smaller; Lineshaft checks answers by JSON Schema draft 7.",
+        hint: "Correct the schema, or make it smaller; Lineshaft reads JSON Schema 2020-12, and draft-07 as far as it says the same.",
         cause,
       });
     const bounded = boundedOf(schema, (why) => refused(`The schema in ${param} ${why}. Make it smaller.`));
@@ -97,7 +97,7 @@ function boundedOf(schema: Json | boolean, refused: (why: string) => GatewayErro
   const before = typeof schema === "object" ? known.get(schema) : undefined;
   if (before) return before;
   try {
-    const bounded = boundedSchema(schema, "draft-07");
+    const bounded = boundedSchema(schema);
     if (typeof schema === "object") known.set(schema, bounded);
     return bounded;
   } catch (error) {

@@ -20,45 +20,38 @@ const form = (more: object) => formOf(parseChat({ messages: [{ role: "user", con
 
 describe("the form of an answer", () => {
   it.each([
-    ["text", {}, { grammar: false, trigger: false, validated: false, tools: false }],
-    ["a schema", { response_format: schema }, { grammar: true, trigger: false, validated: true, tools: false }],
+    ["text", {}, { grammar: false, trigger: false, json: false, tools: false }],
+    ["a schema", { response_format: schema }, { grammar: true, trigger: false, json: true, tools: false }],
     [
       "any object",
       { response_format: { type: "json_object" } },
-      { grammar: true, trigger: false, validated: true, tools: false },
+      { grammar: true, trigger: false, json: true, tools: false },
     ],
-    ["tools, free", { tools }, { grammar: false, trigger: true, validated: false, tools: true }],
+    ["tools, free", { tools }, { grammar: false, trigger: true, json: false, tools: true }],
     [
       "tools, required",
       { tools, tool_choice: "required" },
-      { grammar: true, trigger: false, validated: false, tools: true },
+      { grammar: true, trigger: false, json: false, tools: true },
     ],
-    ["tools, none", { tools, tool_choice: "none" }, { grammar: false, trigger: false, validated: false, tools: false }],
+    ["tools, none", { tools, tool_choice: "none" }, { grammar: false, trigger: false, json: false, tools: false }],
     [
       "tools or a schema",
       { tools, response_format: schema },
-      { grammar: true, trigger: false, validated: true, tools: true },
+      { grammar: true, trigger: false, json: true, tools: true },
     ],
     [
       "tools required, with a schema",
       { tools, tool_choice: "required", response_format: schema },
-      { grammar: true, trigger: false, validated: false, tools: true },
+      { grammar: true, trigger: false, json: false, tools: true },
     ],
   ])("for %s", (_name, more, wanted) => {
     const made = form(more);
     expect({
       grammar: made.grammar !== undefined,
       trigger: made.onTrigger !== undefined,
-      validated: made.validate !== undefined,
+      json: made.json,
       tools: made.tools,
     }).toEqual(wanted);
-  });
-
-  it("judges an answer by its schema", () => {
-    const { validate } = form({ response_format: schema });
-    expect(validate!('{"n": 1}')).toBeNull();
-    expect(validate!('{"n": "1"}')).toMatch(/n/);
-    expect(validate!('{"n": 1')).toMatch(/not JSON/);
   });
 });
 

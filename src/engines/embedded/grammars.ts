@@ -8,8 +8,8 @@ export interface AnswerForm {
   grammar: string | undefined;
   /** Once the text contains `trigger`, everything behind it follows `grammar`. */
   onTrigger: { trigger: string; grammar: string } | undefined;
-  /** Judges a finished answer that is no tool call: a sentence that says what is wrong, or null. */
-  validate: ((text: string) => string | null) | undefined;
+  /** An answer that is not a tool call is JSON, held to a schema or to "any object" from its first token on. */
+  json: boolean;
   /** The text may hold tool calls. */
   tools: boolean;
   /** The conversation shows the form of calls, offered tools or not: the model may write it, and its tags are no text. */
@@ -21,20 +21,20 @@ export function formOf(request: ChatRequest): AnswerForm {
   const tools = request.tools as unknown as ChatTool[];
   const options = { parallel: request.parallelToolCalls };
   const calls = toolGrammar(tools, request.toolChoice, options);
-  const schema = request.schema && schemaForm(request.schema);
+  const schema = request.schema && schemaGrammar(request.schema);
   const showsForm = tools.length > 0 || request.messages.some((message) => showsCalls(message));
   if (calls && !calls.trigger)
-    return { grammar: calls.gbnf, onTrigger: undefined, validate: undefined, tools: true, showsForm };
+    return { grammar: calls.gbnf, onTrigger: undefined, json: false, tools: true, showsForm };
   if (calls && schema) {
     // Free to call or to answer: both must be known from the first token on.
     const called = toolGrammar(tools, "required", options)!;
-    const grammar = either(called.gbnf, schema.gbnf);
-    return { grammar, onTrigger: undefined, validate: schema.validate, tools: true, showsForm };
+    const grammar = either(called.gbnf, schema);
+    return { grammar, onTrigger: undefined, json: true, tools: true, showsForm };
   }
   return {
-    grammar: schema?.gbnf,
+    grammar: schema,
     onTrigger: calls?.trigger === undefined ? undefined : { trigger: calls.trigger, grammar: calls.gbnf },
-    validate: schema?.validate,
+    json: schema !== undefined,
     tools: calls !== undefined,
     showsForm,
   };
@@ -43,24 +43,8 @@ export function formOf(request: ChatRequest): AnswerForm {
 const showsCalls = (message: Record<string, unknown>): boolean =>
   message["role"] === "tool" || (Array.isArray(message["tool_calls"]) && message["tool_calls"].length > 0);
 
-function schemaForm(schema: { value: unknown; anyObject: boolean }): {
-  gbnf: string;
-  validate: (text: string) => string | null;
-} {
-  const compiled = schema.anyObject ? undefined : compileSchema(schema.value);
-  return {
-    gbnf: compiled?.gbnf ?? jsonObjectGrammar(),
-    validate: (text) => {
-      let value: unknown;
-      try {
-        value = JSON.parse(text);
-      } catch (error) {
-        return `it is not JSON: ${(error as Error).message}`;
-      }
-      return compiled ? compiled.validate(value) : null;
-    },
-  };
-}
+const schemaGrammar = ({ value, anyObject }: { value: unknown; anyObject: boolean }): string =>
+  anyObject ? jsonObjectGrammar() : compileSchema(value);
 
 /** A grammar for texts of one or the other; their rules are renamed apart. */
 export function either(one: string, other: string): string {

@@ -6,7 +6,7 @@ import { type Delta, Reply } from "./reply.ts";
 const text: AnswerForm = {
   grammar: undefined,
   onTrigger: undefined,
-  validate: undefined,
+  json: false,
   tools: false,
   showsForm: false,
 };
@@ -111,7 +111,7 @@ describe("a reply", () => {
   });
 
   it("is JSON as a whole where a schema's form allows calls too, tags in its strings included", () => {
-    const form = { ...calling, validate: () => null };
+    const form = { ...calling, json: true };
     const { reply, said } = replyTo(['{"a": "<tool_', 'call></tool_call>"}'], form);
     reply.finish("stop");
     expect(said()).toBe('{"a": "<tool_call></tool_call>"}');
@@ -121,11 +121,5 @@ describe("a reply", () => {
     const { reply, said } = replyTo(["a<|im_end|>", "<tool_call>"], undefined);
     reply.finish("length");
     expect(said()).toBe("a<|im_end|><tool_call>");
-  });
-
-  it("fails when a finished answer is not what was promised, and not when its budget ended it", () => {
-    const form = { ...text, validate: () => "it is wrong" };
-    expect(() => replyTo(["{}"], form).reply.finish("stop")).toThrow(/it is wrong/);
-    expect(replyTo(["{}"], form).reply.finish("length").finishReason).toBe("length");
   });
 });

@@ -1,8 +1,8 @@
-// What becomes of a call's tokens: text, cut at stop strings; tool calls read out of it; the switch to a grammar when a call
-// begins; and in the end the judgement of the whole. Knows nothing of HTTP: it hands deltas on and answers the loop.
+// What becomes of a call's tokens: text, cut at stop strings; tool calls read out of it; the switch to a grammar when a call begins.
+// Whether a finished answer keeps its promises is checked by the gateway, for every engine alike. Knows nothing of HTTP: it hands deltas on
+// and answers the loop.
 import { createAnswerParser, formTags, type AnswerEvent, type AnswerParser } from "./chat/index.ts";
 import type { CallEnd, Verdict } from "./call.ts";
-import { ApiError } from "./errors.ts";
 import type { AnswerForm } from "./grammars.ts";
 import { StopStrings, TokenText } from "./text.ts";
 
@@ -62,7 +62,7 @@ export class Reply {
     return this.pass(piece) ? { type: "stop" } : { type: "go" };
   }
 
-  /** The call has ended; passes on what was held back. Throws when the answer is not what was promised. */
+  /** The call has ended; passes on what was held back. */
   finish(reason: Exclude<CallEnd["reason"], "error">): Outcome {
     const cut = reason !== "stop" || this.stopped;
     if (!this.stopped) {
@@ -71,7 +71,6 @@ export class Reply {
     }
     for (const event of this.parser?.end(cut) ?? []) this.deliver(event);
     const said = this.text.whole.slice(0, this.passed);
-    if (reason === "stop" && !this.stopped && this.calls === 0) this.judge(said);
     const { keep, rest } = this.text.cutAt(this.passed);
     return {
       finishReason: reason === "stop" && this.calls > 0 ? "tool_calls" : reason,
@@ -107,7 +106,7 @@ export class Reply {
   private emit(text: string): void {
     if (text === "") return;
     // Free to call or to answer in a schema, an answer is one of the two as a whole: JSON may hold what looks like a tag.
-    if (this.passed === 0 && this.parts.form?.validate && !text.startsWith("<")) this.parser = undefined;
+    if (this.passed === 0 && this.parts.form?.json && !text.startsWith("<")) this.parser = undefined;
     this.passed += text.length;
     if (!this.parser) return this.parts.onDelta({ type: "text", text });
     for (const event of this.parser.push(text)) this.deliver(event);
@@ -118,22 +117,11 @@ export class Reply {
     this.calls++;
     this.parts.onDelta(event);
   }
-
-  private judge(text: string): void {
-    const wrong = this.parts.form?.validate?.(text) ?? null;
-    if (wrong === null) return;
-    throw new ApiError({
-      status: 500,
-      code: "schema_violation",
-      message: `The answer does not satisfy the schema: ${wrong}`,
-      hint: "Send the call again; if it fails again, report the schema.",
-    });
-  }
 }
 
 /** Free text of a chat is read for calls and turn markers; an answer that a schema's grammar holds from its first token is not. */
 function parserFor({ form, idFor, turnMarkers }: ReplyParts): AnswerParser | undefined {
-  if (!form || (form.validate && !form.tools)) return undefined;
+  if (!form || (form.json && !form.tools)) return undefined;
   const endMarkers = form.showsForm ? [...formTags, ...turnMarkers] : turnMarkers;
   return createAnswerParser({ idFor, tools: form.tools, endMarkers });
 }

@@ -11,6 +11,6 @@ export {
   type RenderOptions,
   type TemplateOptions,
 } from "./template.ts";
-export { compileSchema, jsonObjectGrammar, type CompiledSchema } from "./schema.ts";
-export { offeredTools, toolGrammar, validateCall, type ToolChoice, type ToolGrammar } from "./tools.ts";
+export { compileSchema, jsonObjectGrammar } from "./schema.ts";
+export { offeredTools, toolGrammar, type ToolChoice, type ToolGrammar } from "./tools.ts";
 export { createAnswerParser, type AnswerEvent, type AnswerParser } from "./parser.ts";

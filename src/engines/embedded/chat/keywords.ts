@@ -139,6 +139,12 @@ const items: Keyword = (flat, value, node, schema) => {
   const tuple = schema["prefixItems"] ?? (Array.isArray(value) ? value : undefined);
   if (tuple !== undefined && !Array.isArray(tuple))
     throw new SchemaError("prefixItems", node.path, "it must be a list of schemas.");
+  if (Array.isArray(value) && "prefixItems" in schema)
+    throw new SchemaError(
+      "items",
+      node.path,
+      "a list of items beside prefixItems says the same twice; keep prefixItems.",
+    );
   const key = Array.isArray(value) ? "items" : "prefixItems";
   const prefix = ((tuple ?? []) as unknown[]).map((schema, index) => child(node, schema, key, index));
   const restKey = Array.isArray(value) ? "additionalItems" : "items";

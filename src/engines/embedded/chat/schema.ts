@@ -1,41 +1,27 @@
-// JSON schema to grammar, and back: `compileSchema` gives the grammar that holds the model to a schema while it writes, and
-// the validator that judges what it wrote. Whatever the grammar lets through, the validator accepts; a keyword for which
-// that cannot be had is refused by name. llama.cpp's own converter drops keywords and turns anyOf into null, hence this one.
+// JSON schema to grammar: `compileSchema` gives the grammar that holds the model to a schema while it writes. Whatever the grammar lets
+// through fits the schema, patterns and formats included; a keyword for which that cannot be had is refused by name. llama.cpp's own
+// converter drops keywords and turns anyOf into null, hence this one.
+import { LRUCache } from "lru-cache";
 import { SchemaError } from "./errors.ts";
 import { EndlessGrammar, GrammarBuilder, GrammarTooLarge } from "./gbnf.ts";
-import { Lru } from "./lru.ts";
-import { compileValidator } from "./validate.ts";
 import { SchemaWriter } from "./writer.ts";
 
-export interface CompiledSchema {
-  /** GBNF whose root is one value in the spaced JSON form, nothing before or after it. */
-  gbnf: string;
-  /** Judges a value by the schema as it was given; a sentence that says what is wrong, or null. */
-  validate(value: unknown): string | null;
-}
-
 const maxSchemaChars = 256 * 1024;
-const compiled = new Lru<string, CompiledSchema>(256);
+const compiled = new LRUCache<string, string>({ max: 256 });
 
-/** Compiles a JSON schema (2020-12 or draft-07). Throws SchemaError naming the keyword that cannot be enforced. */
-export function compileSchema(schema: unknown): CompiledSchema {
+/**
+ * The grammar of a JSON schema (2020-12, or draft-07's forms): GBNF whose root is one value in the spaced JSON form (json.ts), with nothing
+ * before or after it. Throws SchemaError naming the keyword that cannot be enforced.
+ */
+export function compileSchema(schema: unknown): string {
   const text = schemaText(schema);
-  return compiled.get(text, () => {
-    const builder = new GrammarBuilder();
-    const root = writeSchema(new SchemaWriter(builder), schema, { name: "#", unenforceable: "refuse", hint: "answer" });
-    let validate: ((value: unknown) => string | null) | undefined;
-    return {
-      gbnf: finish(builder, root, "#"),
-      validate: (value) => {
-        try {
-          return (validate ??= compileValidator(JSON.parse(text)))(value);
-        } catch (error) {
-          // Definitions that only refer to themselves, in a corner that no value reaches.
-          return `it cannot be judged: ${(error as Error).message}`;
-        }
-      },
-    };
-  });
+  const known = compiled.get(text);
+  if (known !== undefined) return known;
+  const builder = new GrammarBuilder();
+  const root = writeSchema(new SchemaWriter(builder), schema, { name: "#", unenforceable: "refuse", hint: "answer" });
+  const gbnf = finish(builder, root, "#");
+  compiled.set(text, gbnf);
+  return gbnf;
 }
 
 /**

@@ -1,40 +1,23 @@
 // The language of strings that a Flat allows, as one automaton: patterns and formats intersected, then bounded in length.
-import {
-  accepts,
-  automatonOf,
-  both,
-  lengthAutomaton,
-  TooComplex,
-  wordsAutomaton,
-  type Automaton,
-} from "./automaton.ts";
+import { LRUCache } from "lru-cache";
+import { automatonOf, both, lengthAutomaton, TooComplex, wordsAutomaton, type Automaton } from "./automaton.ts";
 import { anyChar } from "./charset.ts";
 import { SchemaError } from "./errors.ts";
 import { refuse, type Flat } from "./flat.ts";
 import { formatPatterns } from "./formats.ts";
-import { Lru } from "./lru.ts";
 import { parseRegex, UnsupportedPattern } from "./regex.ts";
 
 /** Longest string that is produced where a pattern or format also holds, unless `minLength` asks for more. */
 const longestPatterned = 1000;
 
-const automata = new Lru<string, Automaton>(256);
-const intersections = new Lru<string, Automaton>(256);
+const automata = new LRUCache<string, Automaton>({ max: 256 });
+const intersections = new LRUCache<string, Automaton>({ max: 256 });
 
 /** Automaton of an ECMAScript pattern, matched anywhere. Throws UnsupportedPattern or TooComplex. */
-export function patternAutomaton(source: string): Automaton {
-  return automata.get(source, () => automatonOf(parseRegex(source)));
-}
-
-/** A pattern as ajv wants one: linear in the text, and true where the pattern is one that we cannot read. */
-export function patternTest(source: string): (text: string) => boolean {
-  try {
-    const automaton = patternAutomaton(source);
-    return (text) => accepts(automaton, text);
-  } catch (error) {
-    if (error instanceof UnsupportedPattern || error instanceof TooComplex) return () => true;
-    throw error;
-  }
+function patternAutomaton(source: string): Automaton {
+  let automaton = automata.get(source);
+  if (!automaton) automata.set(source, (automaton = automatonOf(parseRegex(source))));
+  return automaton;
 }
 
 /** All strings. */
@@ -55,14 +38,12 @@ export function stringAutomaton(flat: Flat): Automaton | undefined {
   if (!last) return undefined;
   const { minLength, maxLength } = flat;
   const key = JSON.stringify([parts.map(({ source }) => source), minLength, maxLength === Infinity ? null : maxLength]);
-  let result: Automaton;
+  let result = intersections.get(key);
   try {
-    result = intersections.get(key, () => {
+    if (!result) {
       const common = parts.map(({ automaton }) => automaton).reduce(both);
-      if (minLength === 0 && maxLength === Infinity) return common;
-      const longest = maxLength === Infinity ? Infinity : Math.min(maxLength, Math.max(longestPatterned, minLength));
-      return both(common, lengthAutomaton(minLength, longest));
-    });
+      intersections.set(key, (result = ofLength(common, minLength, maxLength)));
+    }
   } catch (error) {
     return tooComplex(error, flat, last.keyword, last.path);
   }
@@ -72,6 +53,12 @@ export function stringAutomaton(flat: Flat): Automaton | undefined {
     last.path,
     "no string satisfies it together with what else is said about the string.",
   );
+}
+
+function ofLength(automaton: Automaton, minLength: number, maxLength: number): Automaton {
+  if (minLength === 0 && maxLength === Infinity) return automaton;
+  const longest = maxLength === Infinity ? Infinity : Math.min(maxLength, Math.max(longestPatterned, minLength));
+  return both(automaton, lengthAutomaton(minLength, longest));
 }
 
 function read(flat: Flat, keyword: string, source: string, path: string): Automaton | undefined {

@@ -1,11 +1,10 @@
-// Tools: the grammar that a call is held to, and the check of its arguments afterwards. The form is that of hermes.ts.
+// Tools: the grammar that a call is held to. The form is that of hermes.ts.
+import { LRUCache } from "lru-cache";
 import { ChatError } from "./errors.ts";
 import { GrammarBuilder, literal, oneOfThese } from "./gbnf.ts";
 import { callClose, callOpen } from "./hermes.ts";
-import { Lru } from "./lru.ts";
 import type { ChatTool } from "./messages.ts";
-import { finish, schemaText, writeSchema } from "./schema.ts";
-import { compileValidator } from "./validate.ts";
+import { finish, writeSchema } from "./schema.ts";
 import { SchemaWriter } from "./writer.ts";
 
 /** OpenAI's `tool_choice`; undefined is `auto`. */
@@ -20,8 +19,7 @@ export interface ToolGrammar {
 /** Calls of one answer, so that a small model cannot go on calling for ever. */
 const maxCalls = 16;
 
-const grammars = new Lru<string, ToolGrammar>(64);
-const validators = new Lru<string, (value: unknown) => string | null>(256);
+const grammars = new LRUCache<string, ToolGrammar>({ max: 64 });
 
 /** The tools to be shown to the model: none when the choice is `none`, else all, so that the prefix does not hang on the choice. */
 export function offeredTools(
@@ -69,7 +67,9 @@ export function toolGrammar(
     parallel,
     lazy,
   ]);
-  return grammars.get(key, () => write(chosen, parallel, lazy));
+  let grammar = grammars.get(key);
+  if (!grammar) grammars.set(key, (grammar = write(chosen, parallel, lazy)));
+  return grammar;
 }
 
 function checkNames(tools: readonly ChatTool[]): void {
@@ -108,18 +108,3 @@ function write(tools: readonly ChatTool[], parallel: boolean, lazy: boolean): To
 
 const parametersOf = (tool: ChatTool): unknown =>
   tool.function.parameters ?? { type: "object", properties: {}, additionalProperties: false };
-
-/** Judges a finished call: a sentence that says what is wrong (unknown tool, no JSON, against the schema), or null. */
-export function validateCall(tools: readonly ChatTool[], name: string, argumentsText: string): string | null {
-  const tool = tools.find((candidate) => candidate.function.name === name);
-  if (!tool) return `there is no tool called \`${name}\``;
-  let value: unknown;
-  try {
-    value = JSON.parse(argumentsText);
-  } catch (error) {
-    return `the arguments are not JSON: ${(error as Error).message}`;
-  }
-  if (typeof value !== "object" || value === null || Array.isArray(value)) return "the arguments must be an object";
-  const parameters = parametersOf(tool);
-  return validators.get(schemaText(parameters), () => compileValidator(parameters))(value);
-}
