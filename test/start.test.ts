@@ -8,7 +8,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import type { Status } from "../src/gateway/api/schemas.ts";
-import { freePort, startInstance, type Instance } from "./setup/instance.ts";
+import { freePort } from "../src/fleet/index.ts";
+import { startInstance, type Instance } from "./setup/instance.ts";
 
 const launcher = fileURLToPath(new URL("../bin/lineshaft", import.meta.url));
 const stopLimitMs = 5_000;

@@ -7,7 +7,8 @@ import { readBill } from "../ledger/bill.ts";
 import { getBlob, newId, putBlob } from "../store/index.ts";
 import { testDatabase } from "../store/testing.ts";
 import { RestateClient } from "./restate/client.ts";
-import { readExample, startHouse, type House } from "./testing.ts";
+import { startHouse, type House } from "./testing.ts";
+import { readExample } from "./testing/states.ts";
 import type { Published } from "./types.ts";
 
 let db: Awaited<ReturnType<typeof testDatabase>>;

@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { next } from "./interpreter.ts";
 import { checksOf } from "./validation.ts";
-import { stateOf } from "./testing.ts";
+import { stateOf } from "./testing/states.ts";
 import type { RunState } from "./types.ts";
 
 const check = checksOf("org");

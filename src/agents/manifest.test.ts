@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { ManifestError } from "../fleet/manifest.ts";
 import { manifestJsonSchema, parseManifest } from "./manifest.ts";
-import { exampleFolder } from "./testing.ts";
+import { exampleFolder } from "./testing/states.ts";
 
 const example = readFileSync(new URL("agent.yaml", exampleFolder), "utf8");
 const lineOf = (text: string) => example.split("\n").findIndex((line) => line.includes(text)) + 1;

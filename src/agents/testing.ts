@@ -2,11 +2,10 @@
 // and a gateway whose answers are scripted, because here determinism is the point.
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { parse as parseYaml } from "yaml";
 import { generateMachines, type Readings } from "../../examples/maintenance-inspector/readings.ts";
 import { startPlant, type Plant } from "../../examples/maintenance-inspector/server.ts";
 import { EngineRegistry, type Engine, type RuntimeFact } from "../engines/index.ts";
@@ -17,9 +16,7 @@ import { newId, type Database } from "../store/index.ts";
 import { createLogger, type AlarmRaised } from "../telemetry/index.ts";
 import { createAgents, type Agents } from "./agents.ts";
 import { restateCommand, type RestateCommand } from "./restate/server.ts";
-import type { PinnedTool, Published, RunState, StepResult } from "./types.ts";
-import { checkManifest, type Manifest } from "./manifest.ts";
-import { toolsOf } from "./taint.ts";
+import { readExample } from "./testing/states.ts";
 
 export interface RestateProcess extends AsyncDisposable {
   command: RestateCommand;
@@ -167,8 +164,6 @@ export interface House extends AsyncDisposable {
   until(run: string, ...statuses: string[]): Promise<any>;
 }
 
-export const exampleFolder = new URL("../../examples/maintenance-inspector/", import.meta.url);
-
 export async function startHouse(db: Database, script = readThePanel as ScriptedGateway["script"]): Promise<House> {
   const restate = await startRestate();
   const tenant = await makeTenant(db);
@@ -279,12 +274,6 @@ export async function startHouse(db: Database, script = readThePanel as Scripted
   return house;
 }
 
-/** The example's manifest as an object that a test may change, and its verifier. */
-export function readExample(): { manifest: Manifest; files: Record<string, string> } {
-  const manifest = parseYaml(readFileSync(new URL("agent.yaml", exampleFolder), "utf8")) as Manifest;
-  return { manifest, files: { "verifier.js": readFileSync(new URL("verifier.js", exampleFolder), "utf8") } };
-}
-
 function scriptedEngine(): Engine {
   return {
     kind: "scripted",
@@ -305,51 +294,5 @@ function scriptedEngine(): Engine {
     tell: async () => [],
     async *watch() {},
     close: async () => {},
-  };
-}
-
-// --- pure states for table tests ----------------------------------------------------------------------------------------
-
-export function pinnedTool(name: string, more: Partial<PinnedTool> = {}): PinnedTool {
-  return {
-    ...{ name, server: "plant", url: "http://127.0.0.1:1/mcp", description: name, hash: "sha256:0" },
-    inputSchema: { type: "object", properties: { machine: { type: "string" } }, required: ["machine"] },
-    effect: false,
-    acceptsKey: false,
-    seconds: 30,
-    slow: false,
-    ...more,
-  };
-}
-
-/** A state from a manifest in short (kind, name and instructions are filled in) and the steps taken. */
-export function stateOf(
-  manifest: Record<string, unknown>,
-  steps: Partial<StepResult>[] = [],
-  more: Partial<RunState> = {},
-): RunState {
-  const checked = checkManifest({ kind: "Agent", name: "a", instructions: "Be brief.", ...manifest });
-  const published: Published = {
-    manifest: { ...checked, model: "m" },
-    tools: [...toolsOf(checked)].map(([name, { effect, accepts_key, lookup }]) =>
-      pinnedTool(name, {
-        effect,
-        acceptsKey: accepts_key,
-        ...(lookup !== undefined && { lookup: { name: lookup, hash: "sha256:1" } }),
-      }),
-    ),
-    ...(checked.outcome && { evidence: "independent" as const }),
-  };
-  return {
-    ...{ run: "run_1", published, input: { machine: "M-1" }, tokensUsed: 0 },
-    steps: steps.map((step, number) => ({
-      number,
-      kind: "tool",
-      name: "s",
-      status: "completed",
-      output: null,
-      ...step,
-    })),
-    ...more,
   };
 }

@@ -4,9 +4,9 @@ import { mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { expect, test } from "vitest";
-import { freePort } from "../../test/setup/instance.ts";
 import { Database } from "./database.ts";
 import { chooseRunner, preparePostgres } from "./postgres.ts";
+import { freePort } from "./testing.ts";
 
 test("an ordinary user runs the server itself, with its data in the home", () => {
   const runner = chooseRunner(1000);

@@ -11,7 +11,8 @@ import { startPlant } from "../../examples/maintenance-inspector/server.ts";
 import { readAgentFolder } from "../../src/agents/index.ts";
 import { Client } from "../../src/cli/client.ts";
 import type { Bill, Run, RunDetail, Status } from "../../src/gateway/api/schemas.ts";
-import { freePort, startInstance, type Instance } from "../setup/instance.ts";
+import { freePort } from "../../src/fleet/index.ts";
+import { startInstance, type Instance } from "../setup/instance.ts";
 import { scriptedModel } from "./scriptedModel.ts";
 
 const runCount = Number(process.env["FAULT_RUNS"] ?? 12);

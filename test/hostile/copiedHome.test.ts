@@ -7,7 +7,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Status } from "../../src/gateway/api/schemas.ts";
-import { freePort, startInstance, type Instance } from "../setup/instance.ts";
+import { freePort } from "../../src/fleet/index.ts";
+import { startInstance, type Instance } from "../setup/instance.ts";
 
 const hangMs = 60_000;
 const launcher = fileURLToPath(new URL("../../bin/lineshaft", import.meta.url));

@@ -6,7 +6,7 @@ import { createMcpHandler, McpServer } from "@modelcontextprotocol/server";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import { definitionHash, ToolClient } from "../../src/agents/tools/mcp.ts";
-import { pinnedTool } from "../../src/agents/testing.ts";
+import { pinnedTool } from "../../src/agents/testing/states.ts";
 import { scriptedEngine } from "../../src/engines/testing.ts";
 import { Secrets } from "../../src/governance/index.ts";
 import { restoreEngines } from "../../src/gateway/engines.ts";

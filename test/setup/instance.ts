@@ -2,10 +2,10 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { readFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { freePort } from "../../src/fleet/index.ts";
 
 const launcher = fileURLToPath(new URL("../../bin/lineshaft", import.meta.url));
 const startTimeoutMs = 120_000;
@@ -111,17 +111,6 @@ function readyLine(child: ChildProcess, printed: () => string): Promise<ReadyLin
       clearTimeout(timer);
       child.off("exit", onExit);
       resolve(JSON.parse(line.slice(0, line.indexOf("\n"))) as ReadyLine);
-    });
-  });
-}
-
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const probe = createServer();
-    probe.once("error", reject);
-    probe.listen(0, "127.0.0.1", () => {
-      const address = probe.address();
-      probe.close(() => resolve(typeof address === "object" && address ? address.port : 0));
     });
   });
 }

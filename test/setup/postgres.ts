@@ -7,8 +7,7 @@ import pg from "pg";
 import { migrate } from "../../src/store/migrate.ts";
 import { preparePostgres } from "../../src/store/postgres.ts";
 import { prepareRoles, runtimeRole } from "../../src/store/roles.ts";
-import { templateName, testPasswords, testServerVariable } from "../../src/store/testing.ts";
-import { freePort } from "./instance.ts";
+import { freePort, templateName, testPasswords, testServerVariable } from "../../src/store/testing.ts";
 
 export default async function setup(): Promise<() => Promise<void>> {
   const home = mkdtempSync(join(tmpdir(), "lineshaft-test-"));

@@ -10,7 +10,7 @@ import { Facts } from "./facts.ts";
 import { Hints } from "./hints.ts";
 import { Kv } from "./kv.ts";
 import { KvStore } from "./kvStore.ts";
-import { ScriptedDevice, scriptedEnd } from "./testing.ts";
+import { ScriptedDevice, scriptedEnd } from "./testing/scriptedDevice.ts";
 
 const sampling = {
   temperature: 0,
