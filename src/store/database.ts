@@ -9,7 +9,7 @@ import { isStoreAway, StoreUnavailableError } from "./failures.ts";
 import { limits } from "./limits.ts";
 import { migrate } from "./migrate.ts";
 import { Pulse } from "./pulse.ts";
-import { Asker, bounded, breakOff, makeClient } from "./session.ts";
+import { Asker, bounded, breakOff, makeClient } from "./connection.ts";
 
 /** 64-bit integers arrive as bigint (money, tokens), numeric as string, timestamps as Date, json as parsed. */
 const parsers = new Map<number, (value: string) => unknown>([

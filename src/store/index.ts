@@ -1,5 +1,5 @@
 export { Database, type Listener, type Queryable } from "./database.ts";
-export { endClient, HeldLock } from "./session.ts";
+export { endClient, HeldLock } from "./connection.ts";
 export { limits as storeLimits } from "./limits.ts";
 export { migrate, MigrationError, readMigrations } from "./migrate.ts";
 export { preparePostgres, PostgresSetupError, type PostgresCommand, type PostgresOptions } from "./postgres.ts";

@@ -8,7 +8,7 @@
 // The superuser cannot be taken away (Postgres refuses it for the role of initdb), so run time simply connects as another role.
 import pg from "pg";
 import type { Queryable } from "./database.ts";
-import { makeClient } from "./session.ts";
+import { makeClient } from "./connection.ts";
 
 export const bootstrapRole = "lineshaft";
 export const ownerRole = "lineshaft_owner";
