@@ -8,7 +8,7 @@ import { closeServer, createGateway, createServer } from "../src/gateway/index.t
 import type { LiveEvent } from "../src/gateway/api/schemas.ts";
 import { Identity } from "../src/governance/index.ts";
 import { createLedger } from "../src/ledger/index.ts";
-import { Database } from "../src/store/index.ts";
+import { Database, Session } from "../src/store/index.ts";
 import { Alarms, createLogger, createMetrics, LiveEvents } from "../src/telemetry/index.ts";
 
 const [engineUrl, databaseUrl] = process.argv.slice(2);
@@ -18,7 +18,8 @@ const tenant = await identity.ensureTenant({ organisation: "bench", project: "de
 const organisation = tenant.organisation.id;
 const project = tenant.project.id;
 const { key, secret } = await identity.createKey({ organisation, project, name: "bench", role: "owner" });
-const ledger = await createLedger({ db, owner: `bench-${process.pid}` });
+const session = await Session.open({ url: db.url });
+const ledger = await createLedger({ db, session });
 await ledger.setRateCard({
   organisation,
   model: "scripted",
@@ -55,7 +56,8 @@ server.listen(0, "127.0.0.1", () => {
 });
 process.stdin.resume().once("end", async () => {
   await closeServer(server, gateway, 0);
-  await ledger.close();
+  ledger.close();
+  await session.close();
   await db.close();
   process.exit(0);
 });

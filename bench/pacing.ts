@@ -11,6 +11,7 @@ import { createGateway, createServer as createApi } from "../src/gateway/index.t
 import type { LiveEvent } from "../src/gateway/api/schemas.ts";
 import { Identity, Secrets } from "../src/governance/index.ts";
 import { createLedger } from "../src/ledger/index.ts";
+import { Session } from "../src/store/index.ts";
 import { testDatabase } from "../src/store/testing.ts";
 import { Alarms, createLogger, createMetrics, LiveEvents } from "../src/telemetry/index.ts";
 import startPostgres from "../test/setup/postgres.ts";
@@ -61,7 +62,8 @@ const identity = new Identity({ db, secret: Buffer.alloc(32, 1) });
 const tenant = await identity.ensureTenant({ organisation: "bench", project: "default", currency: "USD" });
 const organisation = tenant.organisation.id;
 const { secret } = await identity.createKey({ organisation, project: tenant.project.id, name: "bench", role: "owner" });
-const ledger = await createLedger({ db, owner: "bench" });
+const session = await Session.open({ url: db.url });
+const ledger = await createLedger({ db, session });
 await ledger.setRateCard({
   organisation,
   model: "scripted",
@@ -83,6 +85,7 @@ const events = new LiveEvents<LiveEvent>();
 const gateway = createGateway({ db, ledger, keys: identity, engines, events, metrics, alarms, log });
 const agents = createAgents({
   db,
+  session,
   gateway,
   ledger,
   engines,

@@ -10,7 +10,7 @@ import { createGateway, createServer } from "../src/gateway/index.ts";
 import type { LiveEvent } from "../src/gateway/api/schemas.ts";
 import { Identity, Secrets } from "../src/governance/index.ts";
 import { createLedger } from "../src/ledger/index.ts";
-import { Database } from "../src/store/index.ts";
+import { Database, Session } from "../src/store/index.ts";
 import { Alarms, createLogger, createMetrics, LiveEvents } from "../src/telemetry/index.ts";
 
 const [engineUrl, databaseUrl] = process.argv.slice(2);
@@ -24,7 +24,8 @@ const { secret } = await identity.createKey({
   name: "bench",
   role: "owner",
 });
-const ledger = await createLedger({ db, owner: `bench-${process.pid}` });
+const session = await Session.open({ url: db.url });
+const ledger = await createLedger({ db, session });
 await ledger.setRateCard({
   organisation,
   model: "scripted",
@@ -45,6 +46,7 @@ const runEvents: Dependencies["events"] = { publish: () => {} };
 const nowhere = { socket: "/dev/null/restate" };
 const agents = createAgents({
   db,
+  session,
   gateway,
   ledger,
   engines,

@@ -5,10 +5,10 @@ import type { ApiEnv } from "../gateway/api/helpers.ts";
 import type { Dependencies } from "./dependencies.ts";
 import { Effects } from "./effects.ts";
 import { limits } from "./limits.ts";
-import { Owner } from "./owner.ts";
 import { readRun, readSteps, type Viewer } from "./resources.ts";
 import { DurableRuns, type DurableOptions } from "./restate/durable.ts";
 import { RestateError } from "./restate/client.ts";
+import type { Session } from "../store/index.ts";
 import { agentRoutes } from "./routes.ts";
 import { Runs } from "./runs.ts";
 import { ToolClient, type ToolSecrets } from "./tools/mcp.ts";
@@ -18,6 +18,8 @@ import { Loop } from "./watchdog.ts";
 
 export interface AgentsOptions extends Dependencies {
   restate: DurableOptions;
+  /** The process's session: its identity stands on the runs that this process works on, and its lock says that it lives. */
+  session: Pick<Session, "processId">;
   /** Credentials of tools. */
   secrets: ToolSecrets;
 }
@@ -36,8 +38,7 @@ export interface Agents {
 
 export function createAgents(options: AgentsOptions): Agents {
   const { db, events, log } = options;
-  const owner = new Owner(db.url);
-  const runs = new Runs(db, owner.id);
+  const runs = new Runs(db, options.session.processId);
   const tools = new ToolClient({ secrets: options.secrets });
   const effects = new Effects(db, tools);
   const sandbox = new Sandbox();
@@ -74,7 +75,6 @@ export function createAgents(options: AgentsOptions): Agents {
   return {
     routes,
     async start() {
-      await owner.open();
       await startDurable(durable);
       watchdog.start();
       stopWatch.start();
@@ -83,7 +83,6 @@ export function createAgents(options: AgentsOptions): Agents {
       await Promise.all([watchdog.close(), stopWatch.close()]);
       await turns.close(1_000);
       await Promise.all([durable.stop(), tools.close(), sandbox.close()]);
-      await owner.close();
     },
     disown: () => runs.disown(),
     rebuild: () => durable.rebuild(),

@@ -1,21 +1,19 @@
-// Claims and fences: two activations never write the same step, in a real database with two processes' owners.
+// Claims and fences: two activations never write the same step, in a real database with the sessions of two processes.
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { newId, putBlob, type Queryable } from "../store/index.ts";
+import { newId, putBlob, Session, type Queryable } from "../store/index.ts";
 import { testDatabase } from "../store/testing.ts";
 import { RunBusyError } from "./errors.ts";
-import { Owner } from "./owner.ts";
 import { readRunDetail } from "./resources.ts";
 import { Runs, type ClaimedRun, type StepRow } from "./runs.ts";
 import { makeTenant, type Tenant } from "./testing.ts";
 
 let db: Awaited<ReturnType<typeof testDatabase>>;
 let tenant: Tenant;
-let [here, there] = [{} as Owner, {} as Owner];
+let [here, there] = [{} as Session, {} as Session];
 beforeAll(async () => {
   db = await testDatabase();
   tenant = await makeTenant(db);
-  [here, there] = [new Owner(db.url), new Owner(db.url)];
-  await Promise.all([here.open(), there.open()]);
+  [here, there] = await Promise.all([Session.open({ url: db.url }), Session.open({ url: db.url })]);
 });
 afterAll(async () => {
   await Promise.all([here.close(), there.close()]);
@@ -34,7 +32,7 @@ async function newRun(): Promise<string> {
     ref,
   ]);
   const run = { ...tenant, agent, version, idempotencyKey: undefined, input: {} };
-  return (await new Runs(db, here.id).create(run)).id;
+  return (await new Runs(db, here.processId).create(run)).id;
 }
 
 const step = (number: number): StepRow => ({
@@ -54,31 +52,30 @@ const claimed = async (runs: Runs, id: string): Promise<ClaimedRun> => {
 
 test("while one process works on a run, another that asks is told to come back", async () => {
   const id = await newRun();
-  const run = await claimed(new Runs(db, here.id), id);
-  await expect(new Runs(db, there.id).claim(id)).rejects.toBeInstanceOf(RunBusyError);
-  await new Runs(db, here.id).commitStep(run, step(0));
-  expect((await claimed(new Runs(db, there.id), id)).nextStep).toBe(1);
+  const run = await claimed(new Runs(db, here.processId), id);
+  await expect(new Runs(db, there.processId).claim(id)).rejects.toBeInstanceOf(RunBusyError);
+  await new Runs(db, here.processId).commitStep(run, step(0));
+  expect((await claimed(new Runs(db, there.processId), id)).nextStep).toBe(1);
 });
 
 test("a process that is gone holds nothing, from that moment on", async () => {
   const id = await newRun();
-  const dying = new Owner(db.url);
-  await dying.open();
-  const run = await claimed(new Runs(db, dying.id), id);
-  await expect(new Runs(db, here.id).claim(id)).rejects.toBeInstanceOf(RunBusyError);
+  const dying = await Session.open({ url: db.url });
+  const run = await claimed(new Runs(db, dying.processId), id);
+  await expect(new Runs(db, here.processId).claim(id)).rejects.toBeInstanceOf(RunBusyError);
   await dying.close();
-  const taken = await claimed(new Runs(db, here.id), id);
+  const taken = await claimed(new Runs(db, here.processId), id);
   expect(taken.fence).toBe(run.fence + 1n);
   // Should it not have been dead after all: what it writes is refused, and nothing of it stays.
-  await expect(new Runs(db, dying.id).commitStep(run, step(0))).rejects.toBeInstanceOf(RunBusyError);
-  expect(await new Runs(db, dying.id).end(run, { status: "failed", code: "x", message: "x" })).toBe(false);
-  await new Runs(db, here.id).commitStep(taken, step(0));
-  expect(await new Runs(db, here.id).steps(id, tenant.project)).toHaveLength(1);
+  await expect(new Runs(db, dying.processId).commitStep(run, step(0))).rejects.toBeInstanceOf(RunBusyError);
+  expect(await new Runs(db, dying.processId).end(run, { status: "failed", code: "x", message: "x" })).toBe(false);
+  await new Runs(db, here.processId).commitStep(taken, step(0));
+  expect(await new Runs(db, here.processId).steps(id, tenant.project)).toHaveLength(1);
 });
 
 test("what belongs to a step is written with it or not at all", async () => {
   const id = await newRun();
-  const runs = new Runs(db, here.id);
+  const runs = new Runs(db, here.processId);
   const run = await claimed(runs, id);
   const along = async () => {
     throw new Error("the effect could not be written");
@@ -89,7 +86,7 @@ test("what belongs to a step is written with it or not at all", async () => {
 
 test("a stop takes the run away from whoever works on it", async () => {
   const id = await newRun();
-  const runs = new Runs(db, here.id);
+  const runs = new Runs(db, here.processId);
   const run = await claimed(runs, id);
   expect(await runs.stop(tenant.organisation, id, tenant.key)).toBe(true);
   expect(await runs.stop(tenant.organisation, id, tenant.key)).toBe(false);
@@ -98,7 +95,7 @@ test("a stop takes the run away from whoever works on it", async () => {
 });
 
 test("a run that ends leaves no effect claimed: nothing would ask for it later, so a person is told that its end is unknown", async () => {
-  const runs = new Runs(db, here.id);
+  const runs = new Runs(db, here.processId);
   const [stopped, failed, done] = [await newRun(), await newRun(), await newRun()];
   const claims = new Map<string, ClaimedRun>();
   for (const id of [stopped, failed, done]) {
@@ -129,7 +126,7 @@ test("a run that ends leaves no effect claimed: nothing would ask for it later, 
 
 test("a waiting run is not claimed before its time; one that waits for a person not at all", async () => {
   const id = await newRun();
-  const runs = new Runs(db, here.id);
+  const runs = new Runs(db, here.processId);
   await runs.wait(await claimed(runs, id), { code: "busy", message: "later", wakeInMs: 60_000 });
   expect(await runs.claim(id)).toMatchObject({ waiting: true, wakeInMs: expect.any(Number) });
   expect((await runs.unfinished()).find((run) => run.id === id)!.wakeInMs).toBeGreaterThan(50_000);
@@ -143,7 +140,7 @@ test("a waiting run is not claimed before its time; one that waits for a person 
 
 test("time that a run waits for its turn is not counted against its limit, before a step or in it", async () => {
   const id = await newRun();
-  const runs = new Runs(db, here.id);
+  const runs = new Runs(db, here.processId);
   // A house that was busy: nothing happened to the run for ten minutes, or since it was to wake.
   const idle = "update runs set updated_at = now() - interval '10 minutes' where id = $1";
   await db.query(idle, [id]);
@@ -169,7 +166,7 @@ test("time that a run waits for its turn is not counted against its limit, befor
 
 test("why a run waited is kept after it went on: one row for a step and a reason, however often", async () => {
   const id = await newRun();
-  const runs = new Runs(db, here.id);
+  const runs = new Runs(db, here.processId);
   const waits = async () => (await readRunDetail(db, tenant, id))!.waits;
   const later = { code: "tool_unreachable", message: "The server of tool order is away.", wakeInMs: 60_000 };
   const wake = (ms: number) =>
@@ -201,7 +198,7 @@ test("why a run waited is kept after it went on: one row for a step and a reason
 });
 
 test("a copied database gives up every unfinished run, and what works on one finds that out", async () => {
-  const runs = new Runs(db, here.id);
+  const runs = new Runs(db, here.processId);
   const [worked, waiting, ended] = [await newRun(), await newRun(), await newRun()];
   const run = await claimed(runs, worked);
   await runs.wait(await claimed(runs, waiting), { code: "x", message: "x", wakeInMs: undefined });

@@ -6,10 +6,9 @@
 //               │ ▼    └─▶ stopped (by a person, from any state that is not an end)
 //             waiting (until wake_at; without it, until a person decides)
 import type { PoolClient } from "pg";
-import { getBlob, newId, putBlob, storable, type Database, type Queryable } from "../store/index.ts";
+import { getBlob, newId, processGone, putBlob, storable, type Database, type Queryable } from "../store/index.ts";
 import { RunBusyError } from "./errors.ts";
 import { limits } from "./limits.ts";
-import { ownerGone } from "./owner.ts";
 import type { Published, StepResult } from "./types.ts";
 
 export type RunStatus = "queued" | "running" | "waiting" | "completed" | "failed" | "stopped";
@@ -87,11 +86,12 @@ export interface NewRun {
 
 export class Runs {
   readonly #db: Database;
+  /** The process that works on the runs which are claimed here: their column `owner`. */
   readonly #owner: number;
 
-  constructor(db: Database, owner: number) {
+  constructor(db: Database, processId: number) {
     this.#db = db;
-    this.#owner = owner;
+    this.#owner = processId;
   }
 
   /** Makes a run, or answers the one that was made with the same idempotency key (`sameRequest`: for the same work). */
@@ -352,6 +352,9 @@ export class Runs {
     return rows.map(({ id, wake_in_ms }) => ({ id, wakeInMs: wake_in_ms }));
   }
 }
+
+/** True in SQL when the process that owns a run has gone: the run is free at once. */
+const ownerGone = processGone("runs.owner");
 
 /** Messages repeat what models, tools and engines said: they are bounded and storable from here on. */
 const messageOf = (text: string): string => storable(text, limits.messageCharacters);

@@ -12,7 +12,7 @@ import { EngineRegistry, type Engine, type RuntimeFact } from "../engines/index.
 import { Secrets } from "../governance/index.ts";
 import type { CallAnswer, CallRequest } from "../gateway/types.ts";
 import { createLedger } from "../ledger/index.ts";
-import { newId, type Database } from "../store/index.ts";
+import { newId, Session, type Database } from "../store/index.ts";
 import { createLogger, type AlarmRaised } from "../telemetry/index.ts";
 import { createAgents, type Agents } from "./agents.ts";
 import { restateCommand, type RestateCommand } from "./restate/server.ts";
@@ -190,14 +190,20 @@ export async function startHouse(db: Database, script = readThePanel as Scripted
       createdBy: tenant.key,
     });
   const gateway = new ScriptedGateway(script);
-  const ledger = await createLedger({ db, owner: newId("req") });
+  const session = await Session.open({ url: db.url });
+  const ledger = await createLedger({ db, session });
   const engines = new EngineRegistry();
   engines.add("scripted", scriptedEngine(), { kind: "embedded", model: "scripted" });
   const events: { type: string }[] = [];
   const alarms: AlarmRaised[] = [];
   const make = () =>
     createAgents({
-      ...{ db, gateway, ledger, engines, log: createLogger({ level: process.env["LINESHAFT_LOG"] ?? "silent" }) },
+      db,
+      session,
+      gateway,
+      ledger,
+      engines,
+      log: createLogger({ level: process.env["LINESHAFT_LOG"] ?? "silent" }),
       events: { publish: (_organisation, event) => void events.push(event) },
       alarms: { raise: (alarm) => void alarms.push(alarm), clear: () => {} },
       secrets,
@@ -264,7 +270,8 @@ export async function startHouse(db: Database, script = readThePanel as Scripted
     },
     async [Symbol.asyncDispose]() {
       await this.agents.stop();
-      await ledger.close();
+      ledger.close();
+      await session.close();
       await plant.close();
       await restate[Symbol.asyncDispose]();
       rmSync(folder, { recursive: true, force: true });

@@ -8,7 +8,7 @@ import type { EngineRegistry, RegisteredEndpoint, RuntimeFact } from "../engines
 import type { Identity } from "../governance/index.ts";
 import type { Ledger, RateCard } from "../ledger/index.ts";
 import type { Carrier, SchedulerSnapshot } from "../scheduler/index.ts";
-import { newId, storable } from "../store/index.ts";
+import { storable } from "../store/index.ts";
 import type { Database } from "../store/index.ts";
 import type { Alarms, LiveEvents, Logger, Metrics, SchedulerNumbers } from "../telemetry/index.ts";
 import type { AttemptResource, Call, LiveEvent } from "./api/schemas.ts";
@@ -110,7 +110,7 @@ class Pipeline {
 
   constructor(dependencies: GatewayDependencies) {
     this.recorder = new Recorder(dependencies.db, dependencies.log, dependencies.alarms);
-    this.dispatcher = new Dispatcher({ ...dependencies, gateway: dependencies.carrier?.gateway ?? newId("gtw") });
+    this.dispatcher = new Dispatcher({ ...dependencies, gateway: dependencies.carrier?.gateway ?? "alone" });
     dependencies.metrics.schedulerReadBy(() => numbersOf(this.dispatcher.snapshot()));
     this.#attempts = new Attempts({ ...dependencies, dispatcher: this.dispatcher });
     this.#media = new Media(dependencies.media);

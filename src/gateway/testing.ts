@@ -9,7 +9,7 @@ import { Identity, Secrets } from "../governance/index.ts";
 import type { Principal } from "../governance/types.ts";
 import { createLedger } from "../ledger/index.ts";
 import type { Ledger } from "../ledger/index.ts";
-import type { Database } from "../store/index.ts";
+import { Session, type Database } from "../store/index.ts";
 import { testDatabase } from "../store/testing.ts";
 import { Alarms, createLogger, createMetrics, LiveEvents } from "../telemetry/index.ts";
 import type { Metrics } from "../telemetry/index.ts";
@@ -59,7 +59,9 @@ export async function testGateway(
     /** What /api/status says of deployments. */
     deployments?: DeploymentStatus[];
     /** Routes of rooms above this one, made from its parts. */
-    routes?: (parts: Omit<ServerDependencies, "status" | "routes">) => ServerDependencies["routes"];
+    routes?: (
+      parts: Omit<ServerDependencies, "status" | "routes"> & { session: Session },
+    ) => ServerDependencies["routes"];
   } = {},
 ): Promise<TestGateway> {
   const db = options.db ?? (await testDatabase());
@@ -75,7 +77,8 @@ export async function testGateway(
     name: "owner",
     role: "owner",
   });
-  const ledger = await createLedger({ db, owner: "test" });
+  const session = await Session.open({ url: db.url });
+  const ledger = await createLedger({ db, session });
   if (options.priced ?? true)
     await ledger.setRateCard({ organisation, model: "scripted", currency: "USD", ...testPrices });
   const engines = new EngineRegistry();
@@ -98,7 +101,7 @@ export async function testGateway(
     log,
   });
   const parts = { gateway, identity, ledger, engines, db, events, metrics, alarms, log };
-  const routes = options.routes?.(parts);
+  const routes = options.routes?.({ ...parts, session });
   const server = createServer({
     ...parts,
     routes: [secretRoutes({ secrets: new Secrets({ db, key: Buffer.alloc(32, 7) }), identity }), ...(routes ?? [])],
@@ -158,7 +161,8 @@ export async function testGateway(
       await closeServer(server, gateway, 0);
       await engines.close();
       await engine[Symbol.asyncDispose]();
-      await ledger.close();
+      ledger.close();
+      await session.close();
       await db[Symbol.asyncDispose]();
     },
   };

@@ -1,4 +1,4 @@
-import type { Database } from "../store/index.ts";
+import type { Database, Session } from "../store/index.ts";
 import { readBill, type Bill } from "./bill.ts";
 import { Budgets, type Budget, type NewBudget } from "./budgets.ts";
 import { Attempts } from "./ledger.ts";
@@ -44,13 +44,14 @@ export interface Ledger {
     period?: { from?: Date; to?: Date; agent?: string; project?: string | undefined },
   ): Promise<Bill>;
   prove(): Promise<ProofReport>;
-  close(): Promise<void>;
+  /** Ends the sweeping. The session, which others use too, is closed by the caller. */
+  close(): void;
 }
 
 export interface LedgerOptions {
   db: Database;
-  /** Unique per process and start. */
-  owner: string;
+  /** The process's session: its identity stands on the holds, and its lock says that they are not abandoned. */
+  session: Pick<Session, "processId">;
   now?: () => Date;
   /** Whether no other gateway can be on this database: what earlier owners hold is then settled before this returns. */
   alone?: boolean;
@@ -60,12 +61,11 @@ export interface LedgerOptions {
 
 /** Opens the ledger. What dead owners left behind is settled at once or in the background, and never keeps it from opening. */
 export async function createLedger(options: LedgerOptions): Promise<Ledger> {
-  const { db, owner, now = () => new Date(), alone = false, onStuck = () => {} } = options;
-  const attempts = new Attempts(db, owner);
-  const sweeper = new Sweeper(db, attempts.owner, onStuck);
+  const { db, session, now = () => new Date(), alone = false, onStuck = () => {} } = options;
+  const attempts = new Attempts(db, session.processId);
+  const sweeper = new Sweeper(db, session.processId, onStuck);
   const rates = new Rates(db, now);
   const budgets = new Budgets(db);
-  await attempts.open();
   // A round that fails is made good by the next; until then the holds stand against their budgets.
   const sweep = (atOnce: boolean) => sweeper.round({ atOnce }).catch(() => 0);
   await sweep(alone);
@@ -86,7 +86,7 @@ export async function createLedger(options: LedgerOptions): Promise<Ledger> {
     prove: () => proveLedger(db),
     close: () => {
       clearInterval(sweeping);
-      return attempts.close();
+      attempts.close();
     },
   };
 }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { tamper, testDatabase } from "../store/testing.ts";
-import type { Database } from "../store/index.ts";
+import { Session, type Database } from "../store/index.ts";
 import { createLedger, type HoldRequest, type Ledger, type NewRateCard, type RateCard, type Scope } from "./index.ts";
 
 const project: Scope = { kind: "project", id: "prj_1" };
@@ -15,13 +15,30 @@ const rates = (inputNanoPerMillion = 1_000_000n): NewRateCard => ({
   outputNanoPerMillion: 2_000_000n,
 });
 
-async function openLedger(db: Database, owner = "test"): Promise<{ ledger: Ledger; card: RateCard } & AsyncDisposable> {
+interface Opened extends AsyncDisposable {
+  ledger: Ledger;
+  card: RateCard;
+  /** Ends the process: its lock is free at once, and its holds stay. */
+  session: Session;
+}
+
+/** The ledger of a process of its own, which has this identity. */
+async function openLedger(db: Database, processId?: number): Promise<Opened> {
   await db.query(
     "insert into organisations (id, name, currency) values ('org_1', 'one', 'USD') on conflict do nothing",
   );
-  const ledger = await createLedger({ db, owner });
+  const session = await Session.open({ url: db.url, ...(processId !== undefined && { processId }) });
+  const ledger = await createLedger({ db, session });
   const card = await ledger.setRateCard(rates());
-  return { ledger, card, [Symbol.asyncDispose]: () => ledger.close() };
+  return {
+    ledger,
+    card,
+    session,
+    async [Symbol.asyncDispose]() {
+      ledger.close();
+      await session.close();
+    },
+  };
 }
 
 const holdOf = (attempt: string, amountNano: bigint, card: RateCard, scopes: Scope[] = [project]): HoldRequest => ({
@@ -31,15 +48,6 @@ const holdOf = (attempt: string, amountNano: bigint, card: RateCard, scopes: Sco
   rateCard: card,
   most: { promptTokens: 10_000, outputTokens: 10_000 },
 });
-
-/** Processes of the database's server that hold an owner's lock here. */
-async function lockHolders(db: Database): Promise<number[]> {
-  const { rows } = await db.query<{ pid: number }>(
-    `select pid from pg_locks where locktype = 'advisory' and granted
-       and database = (select oid from pg_database where datname = current_database())`,
-  );
-  return rows.map(({ pid }) => pid);
-}
 
 const tokens = (promptTokens: number, cachedTokens = 0, outputTokens = 0) => ({
   promptTokens,
@@ -136,8 +144,8 @@ describe("hold and settle", () => {
 describe("budgets", () => {
   test("50 parallel calls never pass a budget, whatever is held or settled in between", async () => {
     await using db = await testDatabase();
-    await using first = await openLedger(db, "one");
-    await using second = await openLedger(db, "two");
+    await using first = await openLedger(db);
+    await using second = await openLedger(db);
     await first.ledger.setBudget(budget(project, 1000n));
     let highest = 0n;
     const attempts = Array.from({ length: 50 }, async (_, index) => {
@@ -261,16 +269,16 @@ describe("budgets", () => {
   });
 });
 
-describe("owners that are gone", () => {
+describe("processes that are gone", () => {
   test("their holds are settled in full, those of the living are left alone", async () => {
     await using db = await testDatabase();
-    await using living = await openLedger(db, "living");
-    const dead = await openLedger(db, "dead");
+    await using living = await openLedger(db);
+    const dead = await openLedger(db);
     await living.ledger.setBudget(budget(project, 1000n));
     await living.ledger.hold(holdOf("att_living", 100n, living.card));
     await dead.ledger.hold(holdOf("att_dead", 200n, dead.card));
     expect(await living.ledger.sweep()).toBe(0);
-    await dead.ledger.close();
+    await dead.session.close();
     // Its lock is free for the first time: it may be about to take it again.
     expect(await living.ledger.sweep()).toBe(0);
     expect(await living.ledger.sweep()).toBe(1);
@@ -281,14 +289,14 @@ describe("owners that are gone", () => {
     expect((await living.ledger.prove()).discrepancies).toEqual([]);
   });
 
-  test("an owner whose lock was free in one round only is left alone", async () => {
+  test("a process whose lock was free in one round only is left alone", async () => {
     await using db = await testDatabase();
-    await using living = await openLedger(db, "living");
-    const away = await openLedger(db, "away");
+    await using living = await openLedger(db);
+    const away = await openLedger(db, 7);
     await away.ledger.hold(holdOf("att_1", 100n, away.card));
-    await away.ledger.close();
+    await away.session.close();
     expect(await living.ledger.sweep()).toBe(0);
-    await using back = await openLedger(db, "away");
+    await using back = await openLedger(db, 7);
     expect(await living.ledger.sweep()).toBe(0);
     const settled = await back.ledger.settle({ attempt: "att_1", tokens: tokens(10), usageSource: "engine" });
     expect(settled).toMatchObject({ amountNano: 10n, repeated: false });
@@ -296,36 +304,14 @@ describe("owners that are gone", () => {
 
   test("one that comes back after its hold was settled is answered what was settled, tokens included", async () => {
     await using db = await testDatabase();
-    await using living = await openLedger(db, "living");
-    await using late = await openLedger(db, "late");
+    await using living = await openLedger(db);
+    await using late = await openLedger(db);
     await late.ledger.hold(holdOf("att_1", 100n, late.card));
     // Its lock goes with its connection; it still works on its call.
-    await late.ledger.close();
+    await late.session.close();
     for (let round = 0; round < 2; round++) await living.ledger.sweep();
     const settled = await late.ledger.settle({ attempt: "att_1", tokens: tokens(40, 10, 5), usageSource: "engine" });
     expect(settled).toMatchObject({ amountNano: 100n, tokens: tokens(0), usageSource: "estimated", repeated: true });
-  });
-
-  test("an owner whose connection broke takes its lock again", async () => {
-    await using db = await testDatabase();
-    await using living = await openLedger(db, "living");
-    await using other = await openLedger(db, "other");
-    await other.ledger.hold(holdOf("att_1", 100n, other.card));
-    const before = await lockHolders(db);
-    await db.query("select pg_terminate_backend(pid) from unnest($1::int[]) as pid", [before]);
-    const takenAgain = async () => (await lockHolders(db)).filter((pid) => !before.includes(pid)).length;
-    await expect.poll(takenAgain, { timeout: 60_000 }).toBe(2);
-    expect(await living.ledger.sweep()).toBe(0);
-  });
-
-  test("an owner that closes while it takes its lock again leaves no connection behind", async () => {
-    await using db = await testDatabase();
-    await using living = await openLedger(db, "living");
-    await using other = await openLedger(db, "other");
-    const before = await lockHolders(db);
-    await db.query("select pg_terminate_backend(pid) from unnest($1::int[]) as pid", [before]);
-    await Promise.all([living.ledger.close(), other.ledger.close()]);
-    await expect.poll(() => lockHolders(db), { timeout: 60_000 }).toEqual([]);
   });
 });
 
@@ -344,14 +330,14 @@ describe("rate cards", () => {
     await using db = await testDatabase();
     await using other = await openLedger(db);
     let nowMs = 0;
-    const ledger = await createLedger({ db, owner: "here", now: () => new Date(nowMs) });
+    const ledger = await createLedger({ db, session: other.session, now: () => new Date(nowMs) });
     const input = async () => (await ledger.currentRateCard("org_1", "small"))?.inputNanoPerMillion;
     expect(await input()).toBe(1_000_000n);
     await other.ledger.setRateCard(rates(5n));
     expect(await input()).toBe(1_000_000n);
     nowMs = 5_000;
     expect(await input()).toBe(5n);
-    await ledger.close();
+    ledger.close();
   });
 });
 
@@ -473,7 +459,7 @@ test("the proof finds what does not agree", async () => {
 test("16 writers settling over many accounts and budgets never deadlock", async () => {
   await using db = await testDatabase();
   const scopes: Scope[] = Array.from({ length: 6 }, (_, index) => ({ kind: "agent", id: `agt_${index}` }));
-  const ledgers = await Promise.all([1, 2, 3, 4].map((number) => openLedger(db, `owner ${number}`)));
+  const ledgers = await Promise.all([1, 2, 3, 4].map(() => openLedger(db)));
   for (const scope of scopes) await ledgers[0]!.ledger.setBudget(budget(scope, 10n ** 9n));
   const work = Array.from({ length: 160 }, async (_, index) => {
     const { ledger, card } = ledgers[index % 4]!;

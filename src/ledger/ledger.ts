@@ -3,13 +3,12 @@
 // States of an attempt: (none) -> held -> settled. A hold counts against every budget of its scopes at once, in one
 // statement; a settlement releases it there, adds what was really used, and posts a journal that sums to zero. It never passes its
 // hold (claims.ts): what an engine claims beyond it is posted to suspense.
-// A hold whose owner died is settled in full by the sweeper (sweep.ts). The owner's life is an advisory lock of its database session,
-// so no clock and no heartbeat are involved.
-import { createHash } from "node:crypto";
-import { HeldLock, isOutcomeUnknown, type Database } from "../store/index.ts";
+// A hold is marked with the process that took it. When that process has died, the sweeper settles the hold in full (sweep.ts). A
+// process lives while its session holds the process's advisory lock (store/process.ts), so no clock and no heartbeat are involved.
+import { isOutcomeUnknown, type Database } from "../store/index.ts";
 import { Batcher } from "./batcher.ts";
 import { Doubtful } from "./doubtful.ts";
-import { batchLimit, holdNanoMost, namespaceOfOwnerLocks, promptTokensPlausible } from "./limits.ts";
+import { batchLimit, holdNanoMost, promptTokensPlausible } from "./limits.ts";
 import { billable, unanswered, type Billable } from "./claims.ts";
 import { settleInFull } from "./sweep.ts";
 import type {
@@ -79,32 +78,24 @@ interface Held {
 
 export class Attempts {
   readonly #db: Database;
-  /** 32 bits of the owner's name: the key of its advisory lock and its mark on holds. */
-  readonly owner: number;
-  /** Of the holds that this process has taken and not settled. */
+  /** The process that these holds are taken by: their column `owner`. */
+  readonly #owner: number;
+  /** Holds that this process has taken and not settled. */
   readonly #held = new Map<string, Held>();
   readonly #holds: Batcher<HoldRequest, HoldResult>;
   readonly #settlements: Batcher<PricedSettlement, Settlement>;
-  readonly #lock: HeldLock;
   readonly #doubtful: Doubtful;
 
-  constructor(db: Database, ownerName: string) {
+  constructor(db: Database, owner: number) {
     this.#db = db;
-    this.owner = createHash("sha256").update(ownerName).digest().readInt32BE(0);
-    this.#lock = new HeldLock(db.url, "lineshaft ledger", [namespaceOfOwnerLocks, this.owner]);
+    this.#owner = owner;
     this.#holds = new Batcher((requests) => this.#commitHolds(requests), batchLimit);
     this.#settlements = new Batcher((requests) => this.#commitSettlements(requests), batchLimit);
     this.#doubtful = new Doubtful((requests) => this.#voidDoubtful(requests));
   }
 
-  /** Takes the owner's lock; until `close`, its holds are its own. Taken again when the database comes back. */
-  open(): Promise<void> {
-    return this.#lock.open();
-  }
-
-  async close(): Promise<void> {
+  close(): void {
     this.#doubtful.close();
-    await this.#lock.close();
   }
 
   /** Holds an attempt's worst case on every budget of its scopes, or refuses and holds nothing. */
@@ -161,7 +152,7 @@ export class Attempts {
   async #commitHolds(requests: HoldRequest[]): Promise<HoldResult[]> {
     const items = JSON.stringify(requests.map(holdItem));
     const { rows } = await this.#db
-      .query<HoldRow>("select * from hold_attempts($1, $2)", [this.owner, items])
+      .query<HoldRow>("select * from hold_attempts($1, $2)", [this.#owner, items])
       .catch((error: unknown) => {
         // The callers are told that these are not held, although they may be.
         if (isOutcomeUnknown(error)) this.#doubtful.add(requests);
@@ -174,7 +165,7 @@ export class Attempts {
 
   /** Ends holds of which it is not known whether they were taken. */
   async #voidDoubtful(requests: HoldRequest[]): Promise<void> {
-    await this.#db.query("select void_holds($1, $2)", [this.owner, JSON.stringify(requests.map(holdItem))]);
+    await this.#db.query("select void_holds($1, $2)", [this.#owner, JSON.stringify(requests.map(holdItem))]);
   }
 
   async #commitSettlements(requests: PricedSettlement[]): Promise<Settlement[]> {

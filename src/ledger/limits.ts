@@ -15,15 +15,12 @@ export const holdNanoMost = 1_000_000_000_000_000n;
 /** Most nano-currency that one attempt may add to suspense; settle_attempts bounds the sums (store/migrations/0011_suspense.sql). */
 export const suspenseNanoMost = 100_000_000_000_000n;
 
-/** First half of the key of owners' advisory locks. */
-export const namespaceOfOwnerLocks = 4070_0002;
-
 /** Holds whose outcome is not known are ended in groups of this size, and tried again after this pause while the database is away. */
 export const doubtfulBatch = 256;
 export const doubtfulAgainMs = 500;
 
 /**
- * Holds of owners that are gone are looked for this often: a statement may be carried out after its process has ended. An owner that
+ * Holds of dead processes are looked for this often, because a statement may be carried out after its process has ended. A process that
  * lives takes its lock again well within this time of the database's return (sweep.ts).
  */
 export const sweepMs = 30_000;

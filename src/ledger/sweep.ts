@@ -1,10 +1,11 @@
-// Holds whose owner is gone. No process knows any more what they used, so each is settled in full: money fails closed.
+// Settles the holds of processes that have died. What such a hold really used is not known any more, so it is settled for its whole
+// amount: a budget may be charged too much, never too little.
 //
-// An owner that lives keeps an advisory lock. The lock of a living owner is free for a moment too, after the database restarted or its
-// connection broke and before it is taken again; so an owner counts as gone when its lock was free in two rounds, one after the other.
-// A gateway that is alone with its database knows at its start that no earlier owner can live, and does not wait for a second round.
-import { isRowRefused, type Database } from "../store/index.ts";
-import { batchLimit, namespaceOfOwnerLocks } from "./limits.ts";
+// A process that lives keeps its advisory lock (store/process.ts). That lock is free for a moment too, after the database restarted or
+// the session broke and before it is taken again. A process therefore counts as dead when its lock was free in two rounds, one after
+// the other. A gateway that is alone with its database knows at its start that no earlier process lives, and needs one round only.
+import { isRowRefused, processNamespace, type Database } from "../store/index.ts";
+import { batchLimit } from "./limits.ts";
 
 /** A hold that the database refuses to settle: it stands against its budgets until that is repaired. */
 export interface StuckHold {
@@ -29,7 +30,7 @@ export class Sweeper {
   readonly #db: Database;
   readonly #owner: number;
   readonly #onStuck: (hold: StuckHold) => void;
-  /** Owners whose lock was free in the round before. */
+  /** Processes whose lock was free in the round before. */
   #free = new Set<number>();
 
   constructor(db: Database, owner: number, onStuck: (hold: StuckHold) => void) {
@@ -38,12 +39,12 @@ export class Sweeper {
     this.#onStuck = onStuck;
   }
 
-  /** One round; answers how many holds were settled. `atOnce`: owners whose lock is free cannot come back. */
+  /** One round; answers how many holds were settled. `atOnce`: a process whose lock is free cannot come back. */
   async round({ atOnce = false } = {}): Promise<number> {
     const { rows } = await this.#db.query<{ owner: bigint; free: boolean }>(
       `select owner, pg_try_advisory_xact_lock($2, owner::int) as free
        from (select distinct owner from holds where not settled and owner <> $1) o`,
-      [this.#owner, namespaceOfOwnerLocks],
+      [this.#owner, processNamespace],
     );
     const free = rows.flatMap((row) => (row.free ? [Number(row.owner)] : []));
     const gone = free.filter((owner) => atOnce || this.#free.has(owner));
@@ -86,7 +87,7 @@ export class Sweeper {
   #settleTogether(owner: number, attempts: string[]): Promise<number> {
     return this.#db.transaction(async (client) => {
       const lock = await client.query<{ free: boolean }>("select pg_try_advisory_xact_lock($1, $2) as free", [
-        namespaceOfOwnerLocks,
+        processNamespace,
         owner,
       ]);
       if (!lock.rows[0]?.free) return 0;

@@ -1,9 +1,11 @@
-// Connections of their own, outside the pool: one that asks whether the server lives, one that holds an advisory lock for as long as
-// this process lives. Every step of them is bounded, because a frozen server neither answers nor closes.
+// Connections outside the pool: the helpers that make, bound and end one, the question whether the server answers, and a line of
+// statements. Every step is bounded, because a frozen server neither answers nor closes a connection.
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
+import { StoreUnavailableError } from "./failures.ts";
 import { limits } from "./limits.ts";
 
+/** A client that is not connected yet. */
 export function makeClient(url: string, name: string): pg.Client {
   const client = new pg.Client({
     connectionString: url,
@@ -31,7 +33,7 @@ export async function endClient(client: pg.Client): Promise<void> {
   breakOff(client);
 }
 
-/** Rejects, and breaks the connection off, when the work takes longer than its bound. */
+/** Rejects, and breaks the connection off, when the work takes longer than `ms` milliseconds. */
 export async function bounded<Result>(client: pg.ClientBase, ms: number, work: Promise<Result>): Promise<Result> {
   const timer = setTimeout(() => breakOff(client), ms);
   try {
@@ -41,7 +43,7 @@ export async function bounded<Result>(client: pg.ClientBase, ms: number, work: P
   }
 }
 
-/** Asks the server whether it lives. */
+/** Asks the server whether it answers. */
 export class Asker {
   readonly #url: string;
   #client: pg.Client | undefined;
@@ -71,55 +73,77 @@ export class Asker {
   }
 }
 
-/**
- * An advisory lock that says that a process lives: the lock is free as soon as its session has ended, however it ended, with no clock
- * and no heartbeat. When only the session breaks, the lock is taken again.
- */
-export class HeldLock {
-  readonly #url: string;
-  readonly #key: readonly [namespace: number, key: number];
-  readonly #name: string;
-  #client: pg.Client | undefined;
-  #closed = false;
+/** What a line tells its user. */
+export interface LineEvents {
+  /** The connection has ended, whichever side ended it. */
+  onEnd(line: Line): void;
+  /** A notification of a channel that this connection listens to. */
+  onNotification(channel: string, payload: string): void;
+}
 
-  constructor(url: string, name: string, key: readonly [namespace: number, key: number]) {
-    this.#url = url;
-    this.#name = name;
-    this.#key = key;
+/** A connection whose statements run one after another in the order in which they were given, each within its bound. */
+export class Line {
+  readonly #client: pg.Client;
+  #last: Promise<unknown> = Promise.resolve();
+  #waiting = 0;
+  #ended = false;
+
+  private constructor(client: pg.Client, events: LineEvents) {
+    this.#client = client;
+    const ended = () => {
+      if (this.#ended) return;
+      this.#ended = true;
+      events.onEnd(this);
+    };
+    client.on("error", ended);
+    client.on("end", ended);
+    client.on("notification", ({ channel, payload }) => events.onNotification(channel, payload ?? ""));
   }
 
-  /** Takes the lock; rejects when the server does not answer in time. */
-  async open(): Promise<void> {
-    const client = makeClient(this.#url, this.#name);
-    client.on("error", () => this.#lost(client));
-    client.on("end", () => this.#lost(client));
+  /** Connects. Rejects when the server refuses, or does not answer within `connectMs`. */
+  static async open(url: string, name: string, events: LineEvents): Promise<Line> {
+    const client = makeClient(url, name);
+    const line = new Line(client, events);
     try {
       await bounded(client, limits.connectMs, client.connect());
-      const taken = client.query("select pg_advisory_lock($1, $2)", [...this.#key]);
-      await bounded(client, limits.sessionStatementMs, taken);
+      return line;
     } catch (error) {
-      breakOff(client);
+      line.breakOff();
       throw error;
     }
-    if (this.#closed) await endClient(client);
-    else this.#client = client;
   }
 
-  async close(): Promise<void> {
-    this.#closed = true;
-    const client = this.#client;
-    this.#client = undefined;
-    if (client) await endClient(client);
+  get ended(): boolean {
+    return this.#ended;
   }
 
-  #lost(client: pg.Client): void {
-    if (this.#client !== client || this.#closed) return;
-    this.#client = undefined;
-    this.#reopen();
+  /**
+   * One statement, after those before it. Rejects with StoreUnavailableError when too many wait already, and with the connection's
+   * error when the connection ends first, which it also does when the statement takes longer than `sessionStatementMs`.
+   */
+  ask<Row extends pg.QueryResultRow>(sql: string, values: unknown[] = []): Promise<Row[]> {
+    if (this.#waiting >= limits.sessionWaiting)
+      return Promise.reject(new StoreUnavailableError("Too many statements wait for the session.", { sent: false }));
+    this.#waiting++;
+    const answer = this.#last.then(async () => {
+      try {
+        if (this.#ended) throw new StoreUnavailableError("The session has ended.", { sent: false });
+        const asked = this.#client.query<Row>(sql, values);
+        return (await bounded(this.#client, limits.sessionStatementMs, asked)).rows;
+      } finally {
+        this.#waiting--;
+      }
+    });
+    this.#last = answer.catch(() => {});
+    return answer;
   }
 
-  #reopen(): void {
-    if (this.#closed) return;
-    this.open().catch(() => setTimeout(() => this.#reopen(), limits.sessionAgainMs).unref());
+  breakOff(): void {
+    breakOff(this.#client);
+  }
+
+  end(): Promise<void> {
+    this.#ended = true;
+    return endClient(this.#client);
   }
 }

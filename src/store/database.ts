@@ -9,7 +9,7 @@ import { isStoreAway, StoreUnavailableError } from "./failures.ts";
 import { limits } from "./limits.ts";
 import { migrate } from "./migrate.ts";
 import { Pulse } from "./pulse.ts";
-import { Asker, bounded, breakOff, makeClient } from "./connection.ts";
+import { Asker, bounded, breakOff } from "./connection.ts";
 
 /** 64-bit integers arrive as bigint (money, tokens), numeric as string, timestamps as Date, json as parsed. */
 const parsers = new Map<number, (value: string) => unknown>([
@@ -28,8 +28,6 @@ const sessionSettings = [
 export interface Queryable {
   query<Row extends QueryResultRow>(sql: string, values?: unknown[]): Promise<{ rows: Row[]; rowCount: number | null }>;
 }
-
-export type Listener = pg.Client;
 
 export interface WorkBound {
   /** The work is given up after this long, although the server lives. */
@@ -125,11 +123,6 @@ export class Database implements Queryable {
   /** Told when the server has ceased to answer, and when it answers again. */
   onSilence(listener: (silent: boolean) => void): void {
     this.#listeners.add(listener);
-  }
-
-  /** A connection of its own for LISTEN, not yet connected: the pool's are anybody's between two queries. `endClient` ends it. */
-  listener(): Listener {
-    return makeClient(this.url, "lineshaft listen");
   }
 
   /** To be called as the tables' owner; `runtimeRole` gets its rights on them. */

@@ -9,7 +9,6 @@ export type IdPrefix =
   | "att"
   | "atst"
   | "dec"
-  | "gtw"
   | "run"
   | "step"
   | "eff"

@@ -1,5 +1,6 @@
-export { Database, type Listener, type Queryable } from "./database.ts";
-export { endClient, HeldLock } from "./connection.ts";
+export { Database, type Queryable } from "./database.ts";
+export { newProcessId, processGone, processNamespace } from "./process.ts";
+export { LockTakenError, Session, type LockKey, type LostReason, type Watcher } from "./session.ts";
 export { limits as storeLimits } from "./limits.ts";
 export { migrate, MigrationError, readMigrations } from "./migrate.ts";
 export { preparePostgres, PostgresSetupError, type PostgresCommand, type PostgresOptions } from "./postgres.ts";

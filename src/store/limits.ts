@@ -20,10 +20,18 @@ export const limits = {
   pingMs: 1_000,
   /** A connection's polite end; afterwards its socket is destroyed. */
   goodbyeMs: 300,
-  /** Pause before a session that was lost is made again. */
+  /** Pause before a session that was lost connects again, and before a lock that another session holds is tried again. */
   sessionAgainMs: 500,
-  /** A session's own statements (taking a lock) are given up and begun anew after this long. */
+  /** The pause doubles with every failure, up to this. */
+  sessionAgainMostMs: 4_000,
+  /** A session that is connected asks this often whether the server answers it. */
+  sessionPulseMs: 5_000,
+  /** A session is given up, and connects again, when one of its statements takes longer than this. */
   sessionStatementMs: 10_000,
+  /** Statements that wait in a session; a further one is refused. */
+  sessionWaiting: 256,
+  /** A session that comes back waits at most so long for the end of the backend that it had before. */
+  backendEndMs: 1_000,
   /** TCP asks a silent peer whether it is there after this long, so that a server that vanished is noticed. */
   keepAliveMs: 10_000,
   /** The server looks this often whether the client of a running statement is still there, and ends the statement otherwise. */

@@ -81,10 +81,14 @@ async function administer(sql: string, url = serverUrl("postgres")): Promise<voi
 export interface OwnPostgres extends AsyncDisposable {
   url: string;
   /** The server's first process. */
-  pid: number;
+  readonly pid: number;
   /** Stops the server and everything it has started where it stands, as SIGSTOP or a disk that hangs does. */
   freeze(): void;
   thaw(): void;
+  /** Kills the server with everything it has started. */
+  kill(): Promise<void>;
+  /** Starts a server that was killed, on the same port and with the same data; resolves when it serves. */
+  start(): Promise<void>;
   /** A pool of connections to it, which ends with the scope. */
   open(): Database & AsyncDisposable;
 }
@@ -94,21 +98,37 @@ export async function ownPostgres(): Promise<OwnPostgres> {
   const home = mkdtempSync(join(tmpdir(), "lineshaft-own-postgres-"));
   const command = await preparePostgres({ home, port: await freePort(), password: "test", durable: false });
   const { uid, gid, env } = command;
-  const child = spawn(command.command, command.args, { env, uid, gid, stdio: "ignore" });
-  const pid = child.pid!;
-  const gone = new Promise((resolve) => child.once("exit", resolve));
-  const kill = () => signalAll(pid, "SIGKILL");
-  process.on("exit", kill);
   const maintenance = new URL(command.url);
   maintenance.pathname = "/postgres";
-  await untilItServes(maintenance.toString());
+  let pid = 0;
+  let gone: Promise<unknown> = Promise.resolve();
+  const killAll = () => pid > 0 && signalAll(pid, "SIGKILL");
+  const kill = async () => {
+    killAll();
+    await gone;
+    pid = 0;
+    // A pid file of a killed server may name a process that exists by now, and the server then refuses to start.
+    rmSync(join(command.dataFolder, "postmaster.pid"), { force: true });
+  };
+  const start = async () => {
+    const child = spawn(command.command, command.args, { env, uid, gid, stdio: "ignore" });
+    pid = child.pid!;
+    gone = new Promise((resolve) => child.once("exit", resolve));
+    await untilItServes(maintenance.toString());
+  };
+  process.on("exit", killAll);
+  await start();
   const urls = await prepareRoles(maintenance.toString(), testPasswords);
   const owner = new Database(urls.owner, { connections: 1 });
   await owner.migrate(runtimeRole);
   await owner.close();
   return {
     url: urls.runtime,
-    pid,
+    get pid() {
+      return pid;
+    },
+    kill,
+    start,
     freeze: () => signalAll(pid, "SIGSTOP"),
     thaw: () => signalAll(pid, "SIGCONT"),
     open() {
@@ -116,9 +136,8 @@ export async function ownPostgres(): Promise<OwnPostgres> {
       return Object.assign(opened, { [Symbol.asyncDispose]: () => opened.close() });
     },
     async [Symbol.asyncDispose]() {
-      process.off("exit", kill);
-      kill();
-      await gone;
+      process.off("exit", killAll);
+      await kill();
       for (const folder of new Set([home, command.dataFolder]))
         rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
     },

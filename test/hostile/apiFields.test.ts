@@ -11,11 +11,12 @@ let at: TestGateway;
 beforeAll(async () => {
   at = await testGateway({
     openMetrics: false,
-    routes: ({ db, gateway, ledger, engines, alarms, log }) => {
+    routes: ({ db, session, gateway, ledger, engines, alarms, log }) => {
       const nowhere = { socket: "/dev/null/restate" };
       const restate = { ingress: nowhere, admin: nowhere, embedded: true, identityKeys: [] };
       const agents = createAgents({
         db,
+        session,
         gateway,
         ledger,
         engines,

@@ -115,7 +115,7 @@ describe("an account that an older version filled", () => {
   test("a start settles the holds that were stuck on it", async () => {
     await using at = await testGateway();
     await withHugeAccount(at);
-    const dead = await createLedger({ db: at.db, owner: "dead" });
+    const dead = await createLedger({ db: at.db, session: { processId: 1 } });
     const { organisation, project } = at.principal;
     const card = (await dead.currentRateCard(organisation, "scripted"))!;
     await dead.hold({
@@ -127,10 +127,10 @@ describe("an account that an older version filled", () => {
       scopes: [],
       ...{ amountNano: 10n ** 15n, most: { promptTokens: 1, outputTokens: 1 } },
     });
-    await dead.close();
+    dead.close();
     await tamper(at.db, "update holds set amount_nano = 4500000000000000000");
-    const next = await createLedger({ db: at.db, owner: "next", alone: true });
-    await next.close();
+    const next = await createLedger({ db: at.db, session: { processId: 2 }, alone: true });
+    next.close();
     expect((await rows(at)).holds).toMatchObject([{ attempt: "att_stuck", settled: true }]);
     expect((await at.ledger.prove()).discrepancies).toEqual([]);
   });
@@ -138,7 +138,7 @@ describe("an account that an older version filled", () => {
 
 test("a hold that cannot be settled leaves its neighbours and the start alone, and raises an alarm", async () => {
   await using at = await testGateway();
-  const dead = await createLedger({ db: at.db, owner: "dead" });
+  const dead = await createLedger({ db: at.db, session: { processId: 1 } });
   const { organisation, project } = at.principal;
   const card = (await dead.currentRateCard(organisation, "scripted"))!;
   for (const attempt of ["att_1", "att_2", "att_3"])
@@ -151,15 +151,15 @@ test("a hold that cannot be settled leaves its neighbours and the start alone, a
       scopes: [],
       ...{ amountNano: 10n, most: { promptTokens: 1, outputTokens: 1 } },
     });
-  await dead.close();
+  dead.close();
   // Its journal's name is taken, as by a fault that nobody foresaw.
   await at.db.query("insert into journals (id, organisation, kind) values ('settlement:att_2', $1, 'settlement')", [
     organisation,
   ]);
   const stuck: unknown[] = [];
   const onStuck = (hold: object) => void stuck.push(hold);
-  const next = await createLedger({ db: at.db, owner: "next", alone: true, onStuck });
-  await next.close();
+  const next = await createLedger({ db: at.db, session: { processId: 2 }, alone: true, onStuck });
+  next.close();
   const { holds } = await rows(at);
   expect(holds.filter((row) => row["settled"]).map((row) => row["attempt"])).toEqual(
     expect.arrayContaining(["att_1", "att_3"]),

@@ -139,7 +139,7 @@ describe("whichever way a call ends, a false claim costs at most its hold", () =
 
   test("left behind by a crash: the next owner settles the hold, and nothing else", async () => {
     await using at = await testGateway();
-    const dead = await createLedger({ db: at.db, owner: "dead" });
+    const dead = await createLedger({ db: at.db, session: { processId: 1 } });
     const card = (await dead.currentRateCard(at.principal.organisation, "scripted"))!;
     const { organisation, project } = at.principal;
     await dead.hold({
@@ -151,7 +151,7 @@ describe("whichever way a call ends, a false claim costs at most its hold", () =
       ...{ scopes: [{ kind: "project", id: project }], amountNano: held },
       most: { promptTokens: promptBound, outputTokens: 10 },
     });
-    await dead.close();
+    dead.close();
     for (let round = 0; round < 2; round++) await at.ledger.sweep();
     const { settlements, holds } = await rows(at);
     expect(settlements).toMatchObject([{ amount_nano: held, suspense_nano: 0n, usage_source: "estimated" }]);

@@ -5,7 +5,6 @@
 //
 // Stopping goes the other way round: the address closes, calls under way are settled, agents put down their runs, the database
 // is left, then every child ends at once. All of it within five seconds.
-import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import type { Server } from "node:http";
 import {
@@ -35,7 +34,7 @@ import { Identity, Secrets } from "../../governance/index.ts";
 import { createLedger, stuckAlarm } from "../../ledger/index.ts";
 import type { Database } from "../../store/index.ts";
 import type { LocalModel, Progress } from "../../models/index.ts";
-import { isSuperuser, superuserAdvice } from "../../store/index.ts";
+import { isSuperuser, Session, superuserAdvice } from "../../store/index.ts";
 import {
   Alarms,
   AlarmStore,
@@ -44,6 +43,7 @@ import {
   everyProject,
   LiveEvents,
   ownersOnly,
+  type Logger,
 } from "../../telemetry/index.ts";
 import { firstTenant, type Settings } from "../settings.ts";
 import { reportCarried } from "./carried.ts";
@@ -155,7 +155,7 @@ async function compose(options: StartOptions, stack: AsyncDisposableStack): Prom
   deployments.begin();
   const metrics = createMetrics();
   const alarms = new Alarms({ log, metrics });
-  const opened = step("Postgres", openBooks(options, supervisor, undo, alarms));
+  const opened = step("Postgres", openBooks(options, supervisor, undo, { alarms, log }));
   const [books, restate, , consoleFolder] = await allOrNothing(giveUp, [
     opened,
     step("Restate", startRestate(options, supervisor)),
@@ -170,7 +170,7 @@ async function compose(options: StartOptions, stack: AsyncDisposableStack): Prom
   ]);
   // From here on an interruption is settled in order, with the children alive.
   stop.removeEventListener("abort", stopChildren);
-  const { db, identity, secrets, organisation, project, ledger } = books;
+  const { db, session, identity, secrets, organisation, project, ledger } = books;
   const events = new LiveEvents<LiveEvent>();
   const alarmStore = new AlarmStore({ alarms, db, log });
   await alarmStore.restore();
@@ -191,9 +191,9 @@ async function compose(options: StartOptions, stack: AsyncDisposableStack): Prom
   const storage = settings.DATABASE_URL ? undefined : disk;
   // Only a database that others may use too can have other gateways on it.
   const carrier = settings.DATABASE_URL
-    ? new PostgresCarrier({ db, log, isShared: (name) => engines.get(name)?.kind !== "embedded" })
+    ? new PostgresCarrier({ session, log, isShared: (name) => engines.get(name)?.kind !== "embedded" })
     : undefined;
-  if (carrier) undo.add("load of other gateways", () => carrier.close());
+  if (carrier) undo.add("load of other gateways", async () => carrier.close());
   const gateway = createGateway({
     db,
     ledger,
@@ -213,7 +213,18 @@ async function compose(options: StartOptions, stack: AsyncDisposableStack): Prom
   const runEvents: Dependencies["events"] = {
     publish: (audience, event) => events.publish(audience, event as unknown as LiveEvent),
   };
-  const agents = createAgents({ db, gateway, ledger, engines, events: runEvents, alarms, log, secrets, restate });
+  const agents = createAgents({
+    db,
+    session,
+    gateway,
+    ledger,
+    engines,
+    events: runEvents,
+    alarms,
+    log,
+    secrets,
+    restate,
+  });
   reportCarried(
     await carrySecrets({ db, secrets, organisation: organisation.id, env: options.env, folder: home.file("secrets") }),
     { report, alarms },
@@ -339,22 +350,35 @@ async function startRestate({ home, settings }: StartOptions, supervisor: Superv
 }
 
 /** The database, and what must be in it before anything is served: the tenant and its books. */
-async function openBooks({ home, settings }: StartOptions, supervisor: Supervisor, undo: Undo, alarms: Alarms) {
+async function openBooks(
+  { home, settings }: StartOptions,
+  supervisor: Supervisor,
+  undo: Undo,
+  { alarms, log }: { alarms: Alarms; log: Logger },
+) {
   const { db, port } = await startDatabase(home, supervisor, settings);
   undo.add("database", () => db.close());
+  const session = await Session.open({
+    url: db.url,
+    watcher: {
+      lost: (reason) => log.warn({ reason }, "the lock that says that this process lives is lost; it is taken again"),
+      back: () => log.info("the lock that says that this process lives is held again"),
+    },
+  });
+  undo.add("session", () => session.close());
   const { keyHmac, secretsKey } = home.secrets();
   const identity = new Identity({ db, secret: Buffer.from(keyHmac, "hex") });
   const secrets = new Secrets({ db, key: Buffer.from(secretsKey, "hex") });
   const tenant = await identity.ensureTenant({ ...firstTenant, currency: settings.LINESHAFT_CURRENCY });
   const ledger = await createLedger({
     db,
-    owner: randomUUID(),
+    session,
     // The embedded Postgres was started for this process: no other gateway is on it.
     alone: !settings.DATABASE_URL,
     onStuck: (hold) => alarms.raise(stuckAlarm(hold)),
   });
-  undo.add("ledger", () => ledger.close());
-  return { db, port, identity, secrets, ledger, ...tenant };
+  undo.add("ledger", async () => ledger.close());
+  return { db, session, port, identity, secrets, ledger, ...tenant };
 }
 
 async function listen(server: Server, settings: Settings): Promise<void> {

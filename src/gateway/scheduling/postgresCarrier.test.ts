@@ -1,6 +1,7 @@
 // Two gateways over one real Postgres: each sees what the other has placed, sums stay right when messages are lost, and an
 // idle pair tells each other little.
 import { expect, test } from "vitest";
+import { Session } from "../../store/index.ts";
 import { testDatabase } from "../../store/testing.ts";
 import { createLogger } from "../../telemetry/index.ts";
 import { LoadView } from "../../scheduler/index.ts";
@@ -10,8 +11,9 @@ import { loadChannel, PostgresCarrier } from "./postgresCarrier.ts";
 const log = createLogger({ level: "silent" });
 
 /** A gateway's view of load over its own carrier. */
-function gatewayOn(db: Awaited<ReturnType<typeof testDatabase>>) {
-  const carrier = new PostgresCarrier({ db, log, isShared: (endpoint) => endpoint !== "mine" });
+async function gatewayOn(db: Awaited<ReturnType<typeof testDatabase>>) {
+  const session = await Session.open({ url: db.url });
+  const carrier = new PostgresCarrier({ session, log, isShared: (endpoint) => endpoint !== "mine" });
   const view = new LoadView(carrier.gateway);
   const heard: LoadMessage[] = [];
   carrier.subscribe((message) => {
@@ -22,7 +24,11 @@ function gatewayOn(db: Awaited<ReturnType<typeof testDatabase>>) {
     const message = view.message(performance.now(), true);
     if (message) carrier.publish(message);
   };
-  return { carrier, view, heard, tell };
+  const close = async () => {
+    carrier.close();
+    await session.close();
+  };
+  return { carrier, view, heard, tell, close };
 }
 
 const until = async (holds: () => boolean) => {
@@ -34,7 +40,7 @@ const until = async (holds: () => boolean) => {
 
 test("load is told and taken back; endpoints that are nobody else's are not told of; a total repairs what was lost", async () => {
   await using db = await testDatabase();
-  const [a, b] = [gatewayOn(db), gatewayOn(db)];
+  const [a, b] = await Promise.all([gatewayOn(db), gatewayOn(db)]);
   try {
     await Promise.all([a.carrier.ready, b.carrier.ready]);
     // Both say that they are there.
@@ -69,13 +75,13 @@ test("load is told and taken back; endpoints that are nobody else's are not told
     a.tell();
     await until(() => b.heard.length > before);
   } finally {
-    await Promise.all([a.carrier.close(), b.carrier.close()]);
+    await Promise.all([a.close(), b.close()]);
   }
 });
 
 test("a gateway that is alone says little; a connection that breaks is made again", async () => {
   await using db = await testDatabase();
-  const [a, b] = [gatewayOn(db), gatewayOn(db)];
+  const [a, b] = await Promise.all([gatewayOn(db), gatewayOn(db)]);
   try {
     await Promise.all([a.carrier.ready, b.carrier.ready]);
     // Nobody was heard: of ten messages in a row only the first is sent.
@@ -86,12 +92,12 @@ test("a gateway that is alone says little; a connection that breaks is made agai
 
     await db.query(
       `select pg_terminate_backend(pid) from pg_stat_activity
-       where application_name = 'lineshaft listen' and datname = current_database()`,
+       where application_name = 'lineshaft session' and datname = current_database()`,
     );
     const listens = async () => {
       const { rows } = await db.query<{ count: bigint }>(
         `select count(*) as count from pg_stat_activity
-         where application_name = 'lineshaft listen' and datname = current_database()`,
+         where application_name = 'lineshaft session' and datname = current_database()`,
       );
       return Number(rows[0]!.count);
     };
@@ -105,6 +111,6 @@ test("a gateway that is alone says little; a connection that breaks is made agai
       return a.heard.length > before;
     });
   } finally {
-    await Promise.all([a.carrier.close(), b.carrier.close()]);
+    await Promise.all([a.close(), b.close()]);
   }
 });

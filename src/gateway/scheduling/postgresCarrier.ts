@@ -1,71 +1,58 @@
-// Load between gateways over Postgres LISTEN/NOTIFY: what every gateway has anyway. Messages may be lost (a connection that
-// broke, a payload that is too long); the scheduler's sequence numbers see that, and its totals repair it.
+// Load between gateways over Postgres LISTEN and NOTIFY, which every gateway has anyway. A message may be lost (a session that broke,
+// a payload that is too long): the scheduler's sequence numbers notice that, and its totals repair it.
 //
-// Only endpoints that several gateways can reach are told of: a worker on this machine is nobody else's. While no other gateway
-// is heard, nothing but a sign of life is sent.
+// Only endpoints that several gateways can reach are told of; a worker of this machine is reached by this gateway alone. While no
+// other gateway is heard, nothing but a sign of life is sent.
 import type { Carrier, LoadMessage } from "../../scheduler/index.ts";
-import { endClient, newId } from "../../store/index.ts";
-import type { Database, Listener } from "../../store/index.ts";
+import type { Session } from "../../store/index.ts";
 import type { Logger } from "../../telemetry/index.ts";
 
 /** Postgres refuses payloads of 8,000 bytes and more. */
 const payloadBytes = 7_900;
-/** Who was heard within this time is taken to be there; who hears nobody tells this often that it is. */
+/** A gateway that was heard within this time counts as present. */
 const peerMs = 15_000;
+/** A gateway that hears no other tells this often that it is there. */
 const aliveMs = 4_000;
-const reconnectMs = 1_000;
-/** Messages on their way to a database that does not answer; further ones are lost, which the next total repairs. */
-const toldAtMost = 256;
 export const loadChannel = "lineshaft_load";
 
 export interface PostgresCarrierOptions {
-  db: Database;
+  session: Session;
   log: Logger;
   /** Whether other gateways can reach the endpoint too. */
   isShared: (endpoint: string) => boolean;
 }
 
 export class PostgresCarrier implements Carrier {
-  /** Its name among the gateways. */
-  readonly gateway = newId("gtw");
+  /** Its name among the gateways: the identity of its process. */
+  readonly gateway: string;
   readonly #options: PostgresCarrierOptions;
   readonly #hearers = new Set<(message: LoadMessage) => void>();
-  #client: Listener | undefined;
-  #listening = false;
   #heardMs = Number.NEGATIVE_INFINITY;
   #toldMs = Number.NEGATIVE_INFINITY;
-  #telling = Promise.resolve();
-  #untold = 0;
-  #retry: NodeJS.Timeout | undefined;
-  #closed = false;
-  /** Resolves when it has begun to listen. */
+  #stop: (() => void) | undefined;
+  #isClosed = false;
+  /** Resolves when it listens; rejects when the session is closed first. */
   readonly ready: Promise<void>;
 
   constructor(options: PostgresCarrierOptions) {
     this.#options = options;
+    this.gateway = String(options.session.processId);
     this.ready = this.#listen();
+    this.ready.catch(() => {});
   }
 
   publish(message: LoadMessage): void {
     const deltas = message.deltas.filter(({ endpoint }) => this.#options.isShared(endpoint));
     const now = performance.now();
-    // Alone, a sign of life is enough to be found by: who hears it waits for the next total.
+    // Alone, a sign of life is enough to be found: a gateway that hears it waits for the next total.
     if (now - this.#heardMs > peerMs && now - this.#toldMs < aliveMs) return;
-    if (!this.#client || !this.#listening || this.#untold >= toldAtMost) return;
     this.#toldMs = now;
     const text = JSON.stringify({ ...message, deltas });
     if (Buffer.byteLength(text) > payloadBytes)
       return this.#options.log.warn("too many endpoints for one message of load");
-    // By the one connection, one after another: messages arrive in the order in which they were told.
-    const client = this.#client;
-    this.#untold++;
-    this.#telling = this.#telling
-      .then(() => client.query("select pg_notify($1, $2)", [loadChannel, text]))
-      .then(
-        () => {},
-        (error: Error) => this.#options.log.debug({ err: error.message }, "load was not told"),
-      )
-      .finally(() => this.#untold--);
+    this.#options.session.notify(loadChannel, text).catch((error: Error) => {
+      this.#options.log.debug({ err: error.message }, "load was not told");
+    });
   }
 
   subscribe(hear: (message: LoadMessage) => void): () => void {
@@ -73,45 +60,28 @@ export class PostgresCarrier implements Carrier {
     return () => this.#hearers.delete(hear);
   }
 
-  async close(): Promise<void> {
-    this.#closed = true;
-    clearTimeout(this.#retry);
-    if (this.#client) await endClient(this.#client);
+  close(): void {
+    this.#isClosed = true;
+    this.#stop?.();
   }
 
   async #listen(): Promise<void> {
-    const client = this.#options.db.listener();
-    this.#client = client;
-    const again = () => {
-      if (this.#closed || this.#client !== client) return;
-      this.#client = undefined;
-      this.#listening = false;
-      this.#retry = setTimeout(() => void this.#listen(), reconnectMs);
-      this.#retry.unref();
-    };
-    client.on("error", again);
-    client.on("end", again);
-    client.on("notification", ({ payload }) => this.#heard(payload));
-    try {
-      await client.connect();
-      await client.query(`listen ${loadChannel}`);
-      this.#listening = true;
-    } catch (error) {
-      this.#options.log.debug({ err: (error as Error).message }, "load of other gateways cannot be heard");
-      again();
-    }
+    // A session that is back tells at once that this gateway is there.
+    const back = () => (this.#toldMs = Number.NEGATIVE_INFINITY);
+    this.#stop = await this.#options.session.listen(loadChannel, (payload) => this.#heard(payload), { back });
+    if (this.#isClosed) this.#stop();
   }
 
-  #heard(payload: string | undefined): void {
+  #heard(payload: string): void {
     let message: LoadMessage;
     try {
-      message = JSON.parse(payload ?? "") as LoadMessage;
+      message = JSON.parse(payload) as LoadMessage;
     } catch {
       return;
     }
     if (message.gateway === this.gateway) return;
     this.#heardMs = performance.now();
-    // Every process has a clock of its own; the way takes milliseconds.
+    // Every process has a clock of its own; a message takes milliseconds.
     for (const hear of this.#hearers) hear({ ...message, atMs: this.#heardMs });
   }
 }
