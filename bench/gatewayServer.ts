@@ -5,7 +5,7 @@
 import type { AddressInfo } from "node:net";
 import { createOpenAiEngine, EngineRegistry } from "../src/engines/index.ts";
 import { closeServer, createGateway, createServer } from "../src/gateway/index.ts";
-import type { LiveEvent } from "../src/gateway/api/schemas.ts";
+import type { LiveEvent } from "../src/contract/index.ts";
 import { Identity } from "../src/governance/index.ts";
 import { createLedger } from "../src/ledger/index.ts";
 import { Database, Session } from "../src/store/index.ts";

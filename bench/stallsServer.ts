@@ -7,7 +7,7 @@ import { createAgents } from "../src/agents/index.ts";
 import type { Dependencies } from "../src/agents/dependencies.ts";
 import { createOpenAiEngine, EngineRegistry } from "../src/engines/index.ts";
 import { createGateway, createServer } from "../src/gateway/index.ts";
-import type { LiveEvent } from "../src/gateway/api/schemas.ts";
+import type { LiveEvent } from "../src/contract/index.ts";
 import { Identity, Secrets } from "../src/governance/index.ts";
 import { createLedger } from "../src/ledger/index.ts";
 import { Database, Session } from "../src/store/index.ts";

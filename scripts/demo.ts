@@ -24,7 +24,7 @@ import { readAgentFolder } from "../src/agents/folder.ts";
 import { Client } from "../src/cli/client.ts";
 import { money, table } from "../src/cli/format.ts";
 import { Home } from "../src/fleet/index.ts";
-import type { Bill, Run, RunDetail } from "../src/gateway/api/schemas.ts";
+import type { Bill, Run, RunDetail } from "../src/contract/index.ts";
 
 const root = join(import.meta.dirname, "..");
 const example = join(root, "examples", "maintenance-inspector");

@@ -16,7 +16,7 @@ import { startPlant, type Plant } from "../examples/maintenance-inspector/server
 import { readAgentFolder } from "../src/agents/folder.ts";
 import { chromiumPath, cutOff, sideways, startBrowser, views, visit } from "../src/console/testing/browser.ts";
 import { money, moneyParts } from "../src/console/format.ts";
-import type { Bill, BudgetResource, Call, CallDetail, Run, RunDetail, Status } from "../src/gateway/api/schemas.ts";
+import type { Bill, BudgetResource, Call, CallDetail, Run, RunDetail, Status } from "../src/contract/index.ts";
 import { startInstance, type Instance } from "./setup/instance.ts";
 
 const example = fileURLToPath(new URL("../examples/maintenance-inspector", import.meta.url));

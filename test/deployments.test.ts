@@ -8,7 +8,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
-import type { CallDetail, DeploymentResource, EndpointStatus, Status } from "../src/gateway/api/schemas.ts";
+import type { CallDetail, DeploymentResource, EndpointStatus, Status } from "../src/contract/index.ts";
 import { startInstance, type Instance } from "./setup/instance.ts";
 
 const launcher = fileURLToPath(new URL("../bin/lineshaft", import.meta.url));

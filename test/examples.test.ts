@@ -10,7 +10,7 @@ import { Client } from "../src/cli/client.ts";
 import { buildProgram, main } from "../src/cli/main.ts";
 import { Terminal } from "../src/cli/terminal.ts";
 import { shellWords } from "../src/cli/testing.ts";
-import type { BudgetResource, KeyResource } from "../src/gateway/api/schemas.ts";
+import type { BudgetResource, KeyResource } from "../src/contract/index.ts";
 import { scriptedEngine, type ScriptedEngine } from "../src/engines/testing.ts";
 import { startInstance, type Instance } from "./setup/instance.ts";
 

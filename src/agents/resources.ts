@@ -8,7 +8,7 @@ import type {
   RunDetail,
   RunWait,
   StepResource,
-} from "../gateway/api/schemas.ts";
+} from "../contract/index.ts";
 import { getBlob, type Queryable } from "../store/index.ts";
 import type { Published } from "./types.ts";
 

@@ -1,7 +1,7 @@
 // The API of agents and runs: /api/agents, /api/runs. Every answer's shape stands in gateway/api/schemas.ts.
 import { createRoute, z, type OpenAPIHono } from "@hono/zod-openapi";
 import { answers, apiApp, ApiError, notFound, ownerOnly, page, type ApiEnv } from "../gateway/api/helpers.ts";
-import * as schemas from "../gateway/api/schemas.ts";
+import * as schemas from "../contract/index.ts";
 import { getBlob } from "../store/index.ts";
 import { mayAttest } from "./attestations.ts";
 import type { Dependencies } from "./dependencies.ts";

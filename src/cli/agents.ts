@@ -1,6 +1,6 @@
 // `lineshaft agents`: what was deployed. Deploying is `deploy`, running is `run`.
 import type { Command } from "commander";
-import type { AgentDetail, AgentSummary } from "../gateway/api/schemas.ts";
+import type { AgentDetail, AgentSummary } from "../contract/index.ts";
 import { ApiFailure } from "./client.ts";
 import { group, verb, type Context } from "./context.ts";
 import { count, pairs, relativeTime, table } from "./format.ts";

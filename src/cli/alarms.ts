@@ -1,6 +1,6 @@
 // `lineshaft alarms`: what a person must look at, although calls were answered, and saying that it was seen.
 import type { Command } from "commander";
-import type { AlarmResource } from "../gateway/api/schemas.ts";
+import type { AlarmResource } from "../contract/index.ts";
 import { group, verb, type Context } from "./context.ts";
 import { uniqueByPrefix } from "./nearest.ts";
 import { alarmLines } from "./status.ts";

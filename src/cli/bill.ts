@@ -1,6 +1,6 @@
 // `lineshaft bill`: what was earned and spent, per agent, down to a verified outcome.
 import type { Command } from "commander";
-import type { Bill, BillLine } from "../gateway/api/schemas.ts";
+import type { Bill, BillLine } from "../contract/index.ts";
 import { verb, type Context } from "./context.ts";
 import { CliError } from "./errors.ts";
 import { count, money, percent, table } from "./format.ts";

@@ -1,6 +1,6 @@
 // `lineshaft budgets`: limits that no call can pass. Scopes are named as people name them and resolved to ids here.
 import type { Command } from "commander";
-import type { AgentSummary, BudgetResource, KeyResource, Run, Status } from "../gateway/api/schemas.ts";
+import type { AgentSummary, BudgetResource, KeyResource, Run, Status } from "../contract/index.ts";
 import { nearest } from "../gateway/nearest.ts";
 import type { Client } from "./client.ts";
 import { group, verb, type Context } from "./context.ts";

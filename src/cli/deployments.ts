@@ -1,7 +1,7 @@
 // `lineshaft deployments`: what this machine serves itself, by how many workers in which roles. Publishing one is `deploy`.
 import { setTimeout as sleep } from "node:timers/promises";
 import { InvalidArgumentError, type Command } from "commander";
-import type { DeploymentResource } from "../gateway/api/schemas.ts";
+import type { DeploymentResource } from "../contract/index.ts";
 import { group, verb, type Context } from "./context.ts";
 import { CliError } from "./errors.ts";
 import { count, pairs, relativeTime, table } from "./format.ts";

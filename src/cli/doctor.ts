@@ -5,7 +5,7 @@ import { createRequire } from "node:module";
 import { availableParallelism, freemem, totalmem } from "node:os";
 import type { Command } from "commander";
 import { assertPortFree, Home } from "../fleet/index.ts";
-import type { Status } from "../gateway/api/schemas.ts";
+import type { Status } from "../contract/index.ts";
 import { Client } from "./client.ts";
 import { verb, type Context } from "./context.ts";
 import { CliError } from "./errors.ts";

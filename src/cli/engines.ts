@@ -1,6 +1,6 @@
 // `lineshaft engines`: the endpoints behind the gateway. Any OpenAI-compatible one can be added beside the embedded engine.
 import type { Command } from "commander";
-import type { EngineResource } from "../gateway/api/schemas.ts";
+import type { EngineResource } from "../contract/index.ts";
 import { MoneyFormatError, parseMoney } from "../ledger/money.ts";
 import type { Client } from "./client.ts";
 import { group, verb, type Context } from "./context.ts";

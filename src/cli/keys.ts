@@ -2,7 +2,7 @@
 // home may make a new owner key, because they could read the database and its secrets anyway.
 import type { Command } from "commander";
 import { Home } from "../fleet/index.ts";
-import type { KeyResource } from "../gateway/api/schemas.ts";
+import type { KeyResource } from "../contract/index.ts";
 import { group, verb, type Context } from "./context.ts";
 import { CliError } from "./errors.ts";
 import { relativeTime, table } from "./format.ts";

@@ -7,7 +7,7 @@ import { Readable } from "node:stream";
 import type { Command } from "commander";
 import { describe, expect, test } from "vitest";
 import { Home } from "../fleet/index.ts";
-import type { Run } from "../gateway/api/schemas.ts";
+import type { Run } from "../contract/index.ts";
 import { blockedPorts, openPortAfter } from "./blockedPorts.ts";
 import { examplesOf, makeContext } from "./context.ts";
 import { contextNotes } from "./instance/deploymentResource.ts";

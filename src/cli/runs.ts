@@ -1,6 +1,6 @@
 // `lineshaft run` starts a run and may follow it to its end; `lineshaft runs` lists, shows and stops them.
 import { Option, type Command } from "commander";
-import type { AgentSummary, LiveEvent, Run, RunDetail, StepResource } from "../gateway/api/schemas.ts";
+import type { AgentSummary, LiveEvent, Run, RunDetail, StepResource } from "../contract/index.ts";
 import { ApiFailure, type Client } from "./client.ts";
 import { group, verb, type Context } from "./context.ts";
 import { CliError } from "./errors.ts";

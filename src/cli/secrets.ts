@@ -1,7 +1,7 @@
 // `lineshaft secrets`: credentials of a project's tools. A value comes from stdin, a file or a variable, never as a word of the
 // command line, where the shell's history and every user's process list would have it; it is never printed.
 import type { Command } from "commander";
-import type { SecretResource } from "../gateway/api/schemas.ts";
+import type { SecretResource } from "../contract/index.ts";
 import { group, verb, type Context } from "./context.ts";
 import { CliError } from "./errors.ts";
 import { relativeTime, table } from "./format.ts";

@@ -1,12 +1,6 @@
 // `lineshaft status`: is it healthy, what runs, what does it hold in memory.
 import type { Command } from "commander";
-import type {
-  AlarmResource,
-  ComponentStatus,
-  DeploymentStatus,
-  EndpointStatus,
-  Status,
-} from "../gateway/api/schemas.ts";
+import type { AlarmResource, ComponentStatus, DeploymentStatus, EndpointStatus, Status } from "../contract/index.ts";
 import { verb, type Context } from "./context.ts";
 import { bytes, count, pairs, relativeTime, table } from "./format.ts";
 

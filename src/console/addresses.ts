@@ -1,5 +1,5 @@
 // The values that an address may hold for a filter or a range. The router checks addresses by them, and the screens offer them.
-import type { Call, Run } from "../gateway/api/schemas.ts";
+import type { Call, Run } from "../contract/index.ts";
 import type { OverviewRange } from "./api/queries.ts";
 
 export const callStatuses = ["completed", "failed", "refused", "cancelled"] as const satisfies Call["status"][];

@@ -1,7 +1,7 @@
 // The console's addresses. Every state of a page that a colleague should see too is here, checked: an address that was
 // mistyped falls back to its defaults instead of failing.
 import { createRootRoute, createRoute, createRouter, redirect } from "@tanstack/react-router";
-import type { Call, Run } from "../gateway/api/schemas.ts";
+import type { Call, Run } from "../contract/index.ts";
 import { billRanges, callStatuses, overviewRanges, runStatuses, type BillRange } from "./addresses.ts";
 import type { OverviewRange } from "./api/queries.ts";
 import { currentKey } from "./api/session.ts";

@@ -11,7 +11,7 @@ import type { Carrier, SchedulerSnapshot } from "../scheduler/index.ts";
 import { storable } from "../store/index.ts";
 import type { Database } from "../store/index.ts";
 import type { Alarms, LiveEvents, Logger, Metrics, SchedulerNumbers } from "../telemetry/index.ts";
-import type { AttemptResource, Call, LiveEvent } from "./api/schemas.ts";
+import type { AttemptResource, Call, LiveEvent } from "../contract/index.ts";
 import { Attempts } from "./attempt.ts";
 import { asGatewayError, storageFull } from "./errors.ts";
 import type { GatewayError } from "./errors.ts";

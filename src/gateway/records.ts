@@ -7,7 +7,7 @@
 import { isRowRefused } from "../store/index.ts";
 import type { Database } from "../store/index.ts";
 import type { Alarms, Logger } from "../telemetry/index.ts";
-import type { AttemptResource, Call } from "./api/schemas.ts";
+import type { AttemptResource, Call } from "../contract/index.ts";
 import { limits } from "./limits.ts";
 
 /** A call that has ended, as it is shown, and what is stored beside it. */

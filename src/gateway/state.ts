@@ -1,7 +1,7 @@
 // What is known of a call and its attempts while they are under way.
 import type { EngineAnswer, EngineChunk, RegisteredEndpoint, Timings, Usage } from "../engines/index.ts";
 import type { BudgetLeft, RateCard } from "../ledger/index.ts";
-import type { AttemptResource, DecisionResource } from "./api/schemas.ts";
+import type { AttemptResource, DecisionResource } from "../contract/index.ts";
 import type { GatewayError } from "./errors.ts";
 import type { OutputCheck } from "./output.ts";
 import type { Moments } from "./phases.ts";

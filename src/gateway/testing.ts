@@ -14,7 +14,7 @@ import { testDatabase } from "../store/testing.ts";
 import { Alarms, createLogger, createMetrics, LiveEvents } from "../telemetry/index.ts";
 import type { Metrics } from "../telemetry/index.ts";
 import { secretRoutes } from "./api/routes/secrets.ts";
-import type { DeploymentStatus, LiveEvent } from "./api/schemas.ts";
+import type { DeploymentStatus, LiveEvent } from "../contract/index.ts";
 import { closeServer, createServer, type ServerDependencies } from "./http/server.ts";
 import type { MediaOptions } from "./media.ts";
 import { createGateway } from "./pipeline.ts";

@@ -10,7 +10,7 @@ import { generateMachines } from "../../examples/maintenance-inspector/readings.
 import { startPlant } from "../../examples/maintenance-inspector/server.ts";
 import { readAgentFolder } from "../../src/agents/index.ts";
 import { Client } from "../../src/cli/client.ts";
-import type { Bill, Run, RunDetail, Status } from "../../src/gateway/api/schemas.ts";
+import type { Bill, Run, RunDetail, Status } from "../../src/contract/index.ts";
 import { freePort } from "../../src/fleet/index.ts";
 import { startInstance, type Instance } from "../setup/instance.ts";
 import { scriptedModel } from "./scriptedModel.ts";

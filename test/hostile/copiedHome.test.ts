@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import type { Status } from "../../src/gateway/api/schemas.ts";
+import type { Status } from "../../src/contract/index.ts";
 import { freePort } from "../../src/fleet/index.ts";
 import { startInstance, type Instance } from "../setup/instance.ts";
 

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import pg from "pg";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import type { Status } from "../../src/gateway/api/schemas.ts";
+import type { Status } from "../../src/contract/index.ts";
 import { startInstance, type Instance } from "../setup/instance.ts";
 
 /** Above the five seconds that are promised (src/cli/instance/undo.test.ts adds up the parts): a machine may be slow, a hang is for ever. */

@@ -26,7 +26,7 @@ import {
 } from "../../fleet/index.ts";
 import { ApiError } from "../../gateway/index.ts";
 import type { Deployments } from "../../gateway/api/routes/deployments.ts";
-import type { DeploymentResource } from "../../gateway/api/schemas.ts";
+import type { DeploymentResource } from "../../contract/index.ts";
 import type { Principal } from "../../governance/types.ts";
 import type { Ledger } from "../../ledger/index.ts";
 import { defaultRates, type LocalModel, type ModelShape } from "../../models/index.ts";

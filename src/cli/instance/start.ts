@@ -29,7 +29,7 @@ import {
 import { alarmResource } from "../../gateway/api/routes/alarms.ts";
 import { deploymentRoutes } from "../../gateway/api/routes/deployments.ts";
 import { secretRoutes } from "../../gateway/api/routes/secrets.ts";
-import type { LiveEvent } from "../../gateway/api/schemas.ts";
+import type { LiveEvent } from "../../contract/index.ts";
 import { Identity, Secrets } from "../../governance/index.ts";
 import { createLedger, stuckAlarm } from "../../ledger/index.ts";
 import type { Database } from "../../store/index.ts";

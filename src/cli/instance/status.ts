@@ -9,7 +9,7 @@ import type {
   DeploymentStatus,
   EndpointStatus,
   Status,
-} from "../../gateway/api/schemas.ts";
+} from "../../contract/index.ts";
 
 export type InstanceStatus = Omit<Status, "organisation" | "project" | "role" | "alarms">;
 

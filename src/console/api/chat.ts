@@ -1,6 +1,6 @@
 // One streamed answer of POST /v1/chat/completions: text as it comes, then usage; and afterwards the call as it was settled.
 import { EventSourceParserStream } from "eventsource-parser/stream";
-import type { CallDetail } from "../../gateway/api/schemas.ts";
+import type { CallDetail } from "../../contract/index.ts";
 import { ApiFailure, getJson, send } from "./client.ts";
 
 export interface ChatMessage {

@@ -1,7 +1,7 @@
 // What one live event does to what was read before: rows are replaced, put on top, or taken out where a filter no longer holds.
 import { QueryClient, type InfiniteData } from "@tanstack/react-query";
 import { expect, test } from "vitest";
-import type { AlarmResource, Call, RunDetail, Status } from "../../gateway/api/schemas.ts";
+import type { AlarmResource, Call, RunDetail, Status } from "../../contract/index.ts";
 import { makeFixture } from "../testing/fixture.ts";
 import { apply } from "./live.ts";
 import { runsQuery, callsQuery, type Page } from "./queries.ts";

@@ -5,7 +5,7 @@
 // State machine: connecting -> live -> (stream ended) waiting -> connecting ...; closed at sign-out.
 import type { InfiniteData, QueryClient } from "@tanstack/react-query";
 import { EventSourceParserStream } from "eventsource-parser/stream";
-import type { Call, LiveEvent, Run, RunDetail, Status } from "../../gateway/api/schemas.ts";
+import type { Call, LiveEvent, Run, RunDetail, Status } from "../../contract/index.ts";
 import { ApiFailure, send } from "./client.ts";
 import type { CallFilter, Page, RunFilter } from "./queries.ts";
 

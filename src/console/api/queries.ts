@@ -14,7 +14,7 @@ import type {
   Run,
   RunDetail,
   Status,
-} from "../../gateway/api/schemas.ts";
+} from "../../contract/index.ts";
 import { getJson, withQuery } from "./client.ts";
 
 export type Page<T> = { data: T[]; next_cursor: string | null };

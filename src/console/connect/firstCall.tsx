@@ -1,7 +1,7 @@
 // The light of the Connect page: it waits for the first call that a key makes, told by the live events, and turns green with it.
 import { Link } from "@tanstack/react-router";
 import { useEffect, useState } from "react";
-import type { Call } from "../../gateway/api/schemas.ts";
+import type { Call } from "../../contract/index.ts";
 import { onLiveEvent } from "../api/live.ts";
 import { duration } from "../format.ts";
 import { remedyOf, wordOf } from "../screens/words.ts";

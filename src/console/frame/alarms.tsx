@@ -2,7 +2,7 @@
 // overview, each with what happened and what to do. Both change live with the events.
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
-import type { AlarmResource, Status } from "../../gateway/api/schemas.ts";
+import type { AlarmResource, Status } from "../../contract/index.ts";
 import { ApiFailure, send } from "../api/client.ts";
 import { statusQuery } from "../api/queries.ts";
 import { full, moment } from "../format.ts";

@@ -4,7 +4,7 @@ import { Dialog } from "@base-ui/react/dialog";
 import { useQuery, useQueryClient, type InfiniteData } from "@tanstack/react-query";
 import { useNavigate, type LinkProps } from "@tanstack/react-router";
 import { useDeferredValue, useId, useMemo, useState } from "react";
-import type { Call, Run } from "../../gateway/api/schemas.ts";
+import type { Call, Run } from "../../contract/index.ts";
 import { agentsQuery, enginesQuery, searchQuery, statusQuery, type Found, type Page } from "../api/queries.ts";
 import { SearchIcon } from "../ui/icons.tsx";
 import { StateMark } from "../ui/text.tsx";

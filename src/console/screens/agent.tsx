@@ -2,7 +2,7 @@
 import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, useNavigate, useParams } from "@tanstack/react-router";
 import { useMemo, useState } from "react";
-import type { AgentDetail, Bill, Run } from "../../gateway/api/schemas.ts";
+import type { AgentDetail, Bill, Run } from "../../contract/index.ts";
 import { getJson, withQuery } from "../api/client.ts";
 import { agentQuery, runQuery, runsQuery } from "../api/queries.ts";
 import { compact, full, money, percent, pretty } from "../format.ts";

@@ -1,7 +1,7 @@
 // All agents with what they are doing now and how well their work passes.
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
-import type { AgentSummary } from "../../gateway/api/schemas.ts";
+import type { AgentSummary } from "../../contract/index.ts";
 import { agentsQuery } from "../api/queries.ts";
 import { compact, full, percentFixed } from "../format.ts";
 import { PageHead } from "../ui/page.tsx";

@@ -2,7 +2,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { useMemo } from "react";
-import type { Bill } from "../../gateway/api/schemas.ts";
+import type { Bill } from "../../contract/index.ts";
 import { billQuery } from "../api/queries.ts";
 import { definitions, type Figures } from "../definitions.ts";
 import { compact, full, moment, moneyScale, percent, percentFixed } from "../format.ts";

@@ -1,5 +1,5 @@
 // The lines of a bill: as columns of a table, and as a spreadsheet reads them.
-import type { Bill, BillLine } from "../../gateway/api/schemas.ts";
+import type { Bill, BillLine } from "../../contract/index.ts";
 import { type Figures } from "../definitions.ts";
 import { compact, full, moneyFull, moneyScale, percentFixed } from "../format.ts";
 import { FigureName } from "../ui/figure.tsx";

@@ -1,7 +1,7 @@
 // Budgets: what may be spent, with what is spent, held and left.
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
-import type { BudgetResource } from "../../gateway/api/schemas.ts";
+import type { BudgetResource } from "../../contract/index.ts";
 import { getJson, send } from "../api/client.ts";
 import { agentsQuery, budgetsQuery, keysQuery, statusQuery } from "../api/queries.ts";
 import { moment, moneyFull, moneyNumber, moneyScale, nanoOf, percentFixed } from "../format.ts";

@@ -1,7 +1,7 @@
 // One call: what it took, where its time went, which tokens it used and from where, why it was placed where it was, what it cost.
 import { useQuery } from "@tanstack/react-query";
 import { Link, useParams } from "@tanstack/react-router";
-import type { AttemptResource, CallDetail } from "../../gateway/api/schemas.ts";
+import type { AttemptResource, CallDetail } from "../../contract/index.ts";
 import { callQuery, keysQuery, statusQuery } from "../api/queries.ts";
 import { compact, duration, full, moment, moneyScale, percent } from "../format.ts";
 import { Figure, moneyFigure } from "../ui/figure.tsx";

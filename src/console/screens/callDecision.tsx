@@ -1,5 +1,5 @@
 // Why a call was placed where it was: the reason, and the numbers of the chosen endpoint beside the runner-up's.
-import type { DecisionResource } from "../../gateway/api/schemas.ts";
+import type { DecisionResource } from "../../contract/index.ts";
 import { compact, duration } from "../format.ts";
 import { Badge } from "../ui/text.tsx";
 

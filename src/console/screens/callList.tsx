@@ -1,6 +1,6 @@
 // How a call stands in a list: the same columns on the calls page, on a run and on an agent.
 import type { ReactNode } from "react";
-import type { Call } from "../../gateway/api/schemas.ts";
+import type { Call } from "../../contract/index.ts";
 import { durationScale, full, moneyScale, percentFixed } from "../format.ts";
 import type { Column } from "../ui/table.tsx";
 import { Ago, Count, Money, shortId, StateMark } from "../ui/text.tsx";

@@ -1,6 +1,6 @@
 // A call's tokens by kind and tier, and what each kind cost.
 import { useQuery } from "@tanstack/react-query";
-import type { AttemptResource, CallDetail, EngineResource } from "../../gateway/api/schemas.ts";
+import type { AttemptResource, CallDetail, EngineResource } from "../../contract/index.ts";
 import { enginesQuery } from "../api/queries.ts";
 import { full, moneyScale, percentFixed } from "../format.ts";
 import { PartsBar, type Part } from "../ui/page.tsx";

@@ -2,7 +2,7 @@
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { useMemo } from "react";
-import type { Call } from "../../gateway/api/schemas.ts";
+import type { Call } from "../../contract/index.ts";
 import { agentsQuery, callsQuery, enginesQuery, statusQuery, type CallFilter } from "../api/queries.ts";
 import { full } from "../format.ts";
 import { callStatuses } from "../addresses.ts";

@@ -3,7 +3,7 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { useState } from "react";
-import type { KeyResource, Status } from "../../gateway/api/schemas.ts";
+import type { KeyResource, Status } from "../../contract/index.ts";
 import { getJson } from "../api/client.ts";
 import { statusQuery } from "../api/queries.ts";
 import { FirstCall, useFirstCall } from "../connect/firstCall.tsx";

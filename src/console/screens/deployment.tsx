@@ -1,5 +1,5 @@
 // One deployment: what all its endpoints share (the disk tier, where prompt tokens came from), then each endpoint.
-import type { DeploymentStatus, EndpointStatus, EngineResource } from "../../gateway/api/schemas.ts";
+import type { DeploymentStatus, EndpointStatus, EngineResource } from "../../contract/index.ts";
 import { bytes, compact, full, percent, plural } from "../format.ts";
 import { FigureName } from "../ui/figure.tsx";
 import { PartsBar } from "../ui/page.tsx";

@@ -1,5 +1,5 @@
 // One endpoint of a deployment: its role and state, its memory, where its prompt tokens came from, and its sequences.
-import type { EndpointStatus } from "../../gateway/api/schemas.ts";
+import type { EndpointStatus } from "../../contract/index.ts";
 import { bytes, compact, full, plural } from "../format.ts";
 import { FigureName } from "../ui/figure.tsx";
 import { PartsBar } from "../ui/page.tsx";

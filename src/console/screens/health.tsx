@@ -1,7 +1,7 @@
 // Is it healthy: one line with every part that runs, and the last error of each part that is not well.
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
-import type { Status } from "../../gateway/api/schemas.ts";
+import type { Status } from "../../contract/index.ts";
 import { statusQuery } from "../api/queries.ts";
 import { bytes, duration, moment, plural } from "../format.ts";
 import { Failure } from "../ui/states.tsx";

@@ -2,7 +2,7 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { useState } from "react";
-import type { KeyResource } from "../../gateway/api/schemas.ts";
+import type { KeyResource } from "../../contract/index.ts";
 import { getJson, send } from "../api/client.ts";
 import { keysQuery, statusQuery } from "../api/queries.ts";
 import { FormDialog } from "../ui/dialog.tsx";

@@ -1,7 +1,7 @@
 // The door: a key, and where to find one. The key is tried before it is kept, and goes only into the authorization header.
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { useEffect, useState, type FormEvent } from "react";
-import type { Status } from "../../gateway/api/schemas.ts";
+import type { Status } from "../../contract/index.ts";
 import { ApiFailure, getJson } from "../api/client.ts";
 import { signIn } from "../api/session.ts";
 import { Mark } from "../ui/icons.tsx";

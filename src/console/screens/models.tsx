@@ -1,6 +1,6 @@
 // What serves the calls: deployments with their memory, sequences and cache tiers, the parts that run, and engines with prices.
 import { useQuery } from "@tanstack/react-query";
-import type { ComponentStatus, DeploymentStatus, EngineResource } from "../../gateway/api/schemas.ts";
+import type { ComponentStatus, DeploymentStatus, EngineResource } from "../../contract/index.ts";
 import { enginesQuery, statusQuery } from "../api/queries.ts";
 import { bytes, full, moneyFull, moneyScale, plural, type MoneyScale } from "../format.ts";
 import { Figure } from "../ui/figure.tsx";

@@ -1,6 +1,6 @@
 // The overview's headline figures and charts over the chosen range.
 import { useMemo } from "react";
-import type { Overview } from "../../gateway/api/schemas.ts";
+import type { Overview } from "../../contract/index.ts";
 import { type OverviewRange } from "../api/queries.ts";
 import {
   compact,

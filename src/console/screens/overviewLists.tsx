@@ -1,7 +1,7 @@
 // What is alive now, and what went wrong lately: each row leads to its run or call.
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
-import type { Call, Run } from "../../gateway/api/schemas.ts";
+import type { Call, Run } from "../../contract/index.ts";
 import { callsQuery, runsQuery } from "../api/queries.ts";
 import { full } from "../format.ts";
 import { Empty, SkeletonRows } from "../ui/states.tsx";

@@ -1,6 +1,6 @@
 // The ribbon above a run's steps: the same steps twice, as lengths of time and as amounts of money, so that one sees where a
 // run spent which. A segment leads to its step.
-import type { RunDetail, StepResource } from "../../gateway/api/schemas.ts";
+import type { RunDetail, StepResource } from "../../contract/index.ts";
 import { duration, money, moneyNumber } from "../format.ts";
 import { runLength } from "./runList.tsx";
 import { Money, useNow } from "../ui/text.tsx";

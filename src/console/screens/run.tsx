@@ -3,7 +3,7 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
 import { Fragment, useEffect, useState } from "react";
-import type { Run, RunDetail } from "../../gateway/api/schemas.ts";
+import type { Run, RunDetail } from "../../contract/index.ts";
 import { getJson } from "../api/client.ts";
 import { runQuery } from "../api/queries.ts";
 import { clock, compact, duration, full, money, moneyFull, moment, percent } from "../format.ts";

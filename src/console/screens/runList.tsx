@@ -1,6 +1,6 @@
 // How a run stands in a list: the same columns on the runs page, on an agent and on the overview.
 import { Link } from "@tanstack/react-router";
-import type { Run } from "../../gateway/api/schemas.ts";
+import type { Run } from "../../contract/index.ts";
 import { compact, duration, durationScale, full, moneyScale } from "../format.ts";
 import type { Column } from "../ui/table.tsx";
 import { Ago, Money, shortId, StateMark, useNow } from "../ui/text.tsx";

@@ -2,7 +2,7 @@
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { useMemo } from "react";
-import type { Run } from "../../gateway/api/schemas.ts";
+import type { Run } from "../../contract/index.ts";
 import { agentsQuery, runsQuery, type RunFilter } from "../api/queries.ts";
 import { full } from "../format.ts";
 import { runStatuses } from "../addresses.ts";

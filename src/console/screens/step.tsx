@@ -1,7 +1,7 @@
 // One step of a run's timeline: a line that opens to what went in, what came out, its effect entry and its cost.
 import { Link } from "@tanstack/react-router";
 import type { ReactNode } from "react";
-import type { RunDetail, RunWait, StepResource } from "../../gateway/api/schemas.ts";
+import type { RunDetail, RunWait, StepResource } from "../../contract/index.ts";
 import { duration, money, moneyFull, moment } from "../format.ts";
 import { ChevronRight, ModelIcon, ToolIcon, VerifyIcon, WaitIcon } from "../ui/icons.tsx";
 import { Conversation, messagesOf, Payload } from "../ui/json.tsx";

@@ -1,6 +1,6 @@
 // The phases of a call as a waterfall on one time axis: attempts below each other, each phase a bar with its start and length.
 // Phases much shorter than the whole keep a visible sliver; their true length stands beside them.
-import type { AttemptResource } from "../../gateway/api/schemas.ts";
+import type { AttemptResource } from "../../contract/index.ts";
 import { duration } from "../format.ts";
 import { StateMark } from "../ui/text.tsx";
 import { wordOf } from "./words.ts";

@@ -1,6 +1,6 @@
 // The fixture is an instance as the API's schemas have it, and its amounts agree with each other.
 import { expect, test } from "vitest";
-import * as schemas from "../../gateway/api/schemas.ts";
+import * as schemas from "../../contract/index.ts";
 import { billOf, overviewOf } from "./fixtureSums.ts";
 import { priceOf } from "./fixtureWords.ts";
 import { makeFixture } from "./fixture.ts";

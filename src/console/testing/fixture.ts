@@ -12,7 +12,7 @@ import type {
   KeyResource,
   RunDetail,
   Status,
-} from "../../gateway/api/schemas.ts";
+} from "../../contract/index.ts";
 import { seeded, type Random } from "./random.ts";
 import { minute, hour, day, currency, embedded, remote, cards, idOf, iso } from "./fixtureWords.ts";
 import { makeCall } from "./fixtureCalls.ts";

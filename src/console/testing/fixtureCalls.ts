@@ -1,5 +1,5 @@
 // Calls of the fixture: attempts whose phases, tokens and prices agree with each other.
-import type { AttemptResource, Call, CallDetail } from "../../gateway/api/schemas.ts";
+import type { AttemptResource, Call, CallDetail } from "../../contract/index.ts";
 import type { Random } from "./random.ts";
 import { currency, embedded, priceOf, idOf, iso, tenth } from "./fixtureWords.ts";
 

@@ -1,5 +1,5 @@
 // Agents of the fixture and their runs, step by step, with the calls that the steps made.
-import type { AgentDetail, CallDetail, Run, RunDetail, StepResource } from "../../gateway/api/schemas.ts";
+import type { AgentDetail, CallDetail, Run, RunDetail, StepResource } from "../../contract/index.ts";
 import type { Random } from "./random.ts";
 import { day, currency, embedded, remote, idOf, iso, tenth } from "./fixtureWords.ts";
 import { makeCall } from "./fixtureCalls.ts";

@@ -1,5 +1,5 @@
 // What the API sums over a period, computed from the fixture's calls and runs.
-import type { Bill, BillLine, Call, Overview, Run } from "../../gateway/api/schemas.ts";
+import type { Bill, BillLine, Call, Overview, Run } from "../../contract/index.ts";
 import type { Fixture } from "./fixture.ts";
 import { minute, hour, day, currency, priceOf, iso } from "./fixtureWords.ts";
 

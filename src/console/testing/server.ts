@@ -6,8 +6,8 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { parseArgs } from "node:util";
 import type { z } from "zod";
-import * as schemas from "../../gateway/api/schemas.ts";
-import type { LiveEvent } from "../../gateway/api/schemas.ts";
+import * as schemas from "../../contract/index.ts";
+import type { LiveEvent } from "../../contract/index.ts";
 import { newId } from "../../store/ids.ts";
 import { makeCall } from "./fixtureCalls.ts";
 import { countRuns } from "./fixtureRuns.ts";

@@ -9,7 +9,7 @@ import { scriptedEngine } from "../../engines/testing.ts";
 import { restoreEngines } from "../engines.ts";
 import { testGateway } from "../testing.ts";
 import type { TestGateway } from "../testing.ts";
-import * as schemas from "./schemas.ts";
+import * as schemas from "../../contract/index.ts";
 
 const hello = { model: "scripted", messages: [{ role: "user" as const, content: "hi" }] };
 const json = (value: unknown, method = "POST") => ({ method, body: JSON.stringify(value) });

@@ -9,7 +9,7 @@ import type { Context, MiddlewareHandler } from "hono";
 import type { Principal } from "../../governance/types.ts";
 import { GatewayError } from "../errors.ts";
 import { limits } from "../limits.ts";
-import { apiError, strict } from "./schemas.ts";
+import { apiError, strict } from "../../contract/index.ts";
 
 export { GatewayError as ApiError } from "../errors.ts";
 

@@ -11,7 +11,7 @@ import type { Database } from "../../store/index.ts";
 import type { Alarms, LiveEvents, Logger, Metrics } from "../../telemetry/index.ts";
 import { createApi } from "../api/app.ts";
 import type { ApiEnv } from "../api/helpers.ts";
-import type { LiveEvent, Status } from "../api/schemas.ts";
+import type { LiveEvent, Status } from "../../contract/index.ts";
 import { asGatewayError, GatewayError, storageFull } from "../errors.ts";
 import { limits } from "../limits.ts";
 import type { Gateway } from "../pipeline.ts";

@@ -1,7 +1,7 @@
 // A decision as it is recorded and shown: the numbers of the chosen endpoint, of the runner-up and of the prefill leg, and one
 // sentence for a person.
 import { type CandidateNumbers, type Decision, tiers } from "../../scheduler/index.ts";
-import type { DecisionResource } from "../api/schemas.ts";
+import type { DecisionResource } from "../../contract/index.ts";
 
 type Candidate = DecisionResource["chosen"];
 

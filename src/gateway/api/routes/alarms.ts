@@ -4,8 +4,8 @@ import { createRoute, z } from "@hono/zod-openapi";
 import type { Alarm } from "../../../telemetry/index.ts";
 import type { ServerDependencies } from "../../http/server.ts";
 import { answers, apiApp, notFound, ownerOnly } from "../helpers.ts";
-import { alarm } from "../schemas.ts";
-import type { AlarmResource } from "../schemas.ts";
+import { alarm } from "../../../contract/index.ts";
+import type { AlarmResource } from "../../../contract/index.ts";
 
 const list = createRoute({
   method: "get",

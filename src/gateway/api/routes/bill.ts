@@ -3,8 +3,8 @@ import { createRoute } from "@hono/zod-openapi";
 import type { BillLine as LedgerLine } from "../../../ledger/index.ts";
 import type { ServerDependencies } from "../../http/server.ts";
 import { answers, apiApp, notFound, reachOf } from "../helpers.ts";
-import { bill, billQuery } from "../schemas.ts";
-import type { BillLine } from "../schemas.ts";
+import { bill, billQuery } from "../../../contract/index.ts";
+import type { BillLine } from "../../../contract/index.ts";
 
 const route = createRoute({
   method: "get",

@@ -6,8 +6,8 @@ import type { Budget, Scope } from "../../../ledger/index.ts";
 import type { Database } from "../../../store/index.ts";
 import type { ServerDependencies } from "../../http/server.ts";
 import { answers, ApiError, apiApp, notFound, ownerOnly } from "../helpers.ts";
-import { budget, budgetSet, idText, wholeListQuery } from "../schemas.ts";
-import type { BudgetResource } from "../schemas.ts";
+import { budget, budgetSet, idText, wholeListQuery } from "../../../contract/index.ts";
+import type { BudgetResource } from "../../../contract/index.ts";
 
 const tags = ["Budgets"];
 const list = createRoute({

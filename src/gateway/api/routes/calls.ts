@@ -2,8 +2,8 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import type { ServerDependencies } from "../../http/server.ts";
 import { answers, apiApp, notFound, page, reachOf } from "../helpers.ts";
-import { call, callDetail, callStatus, idText, pageFields, pageOf, strict } from "../schemas.ts";
-import type { AttemptResource, Call } from "../schemas.ts";
+import { call, callDetail, callStatus, idText, pageFields, pageOf, strict } from "../../../contract/index.ts";
+import type { AttemptResource, Call } from "../../../contract/index.ts";
 
 const tags = ["Calls"];
 const list = createRoute({

@@ -6,8 +6,8 @@ import type { Principal } from "../../../governance/types.ts";
 import { limits } from "../../limits.ts";
 import { checkValues } from "../../values.ts";
 import { answers, ApiError, apiApp, notFound, ownerOnly } from "../helpers.ts";
-import { deployment, deploymentPublish, deploymentPublished, idText, wholeListQuery } from "../schemas.ts";
-import type { DeploymentResource } from "../schemas.ts";
+import { deployment, deploymentPublish, deploymentPublished, idText, wholeListQuery } from "../../../contract/index.ts";
+import type { DeploymentResource } from "../../../contract/index.ts";
 
 export interface Deployments {
   list(): Promise<DeploymentResource[]>;

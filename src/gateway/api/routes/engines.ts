@@ -6,8 +6,8 @@ import { addEngine, rateCards, removeEngine } from "../../engines.ts";
 import type { StoredEngine } from "../../engines.ts";
 import type { ServerDependencies } from "../../http/server.ts";
 import { answers, ApiError, apiApp, notFound, ownerOnly } from "../helpers.ts";
-import { engine, engineCreate, idText, wholeListQuery } from "../schemas.ts";
-import type { EngineResource } from "../schemas.ts";
+import { engine, engineCreate, idText, wholeListQuery } from "../../../contract/index.ts";
+import type { EngineResource } from "../../../contract/index.ts";
 
 const tags = ["Engines"];
 const list = createRoute({

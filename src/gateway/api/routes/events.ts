@@ -7,7 +7,7 @@ import type { ServerDependencies } from "../../http/server.ts";
 import { limits } from "../../limits.ts";
 import { keyRevoked, whyAborted } from "../../refusals.ts";
 import { apiApp } from "../helpers.ts";
-import { liveEvent } from "../schemas.ts";
+import { liveEvent } from "../../../contract/index.ts";
 
 const route = createRoute({
   method: "get",

@@ -3,8 +3,8 @@ import { createRoute, z } from "@hono/zod-openapi";
 import type { Key } from "../../../governance/index.ts";
 import type { ServerDependencies } from "../../http/server.ts";
 import { answers, apiApp, idempotent, notFound, ownerOnly } from "../helpers.ts";
-import { key, keyCreate, keyCreated, idText, wholeListQuery } from "../schemas.ts";
-import type { KeyResource } from "../schemas.ts";
+import { key, keyCreate, keyCreated, idText, wholeListQuery } from "../../../contract/index.ts";
+import type { KeyResource } from "../../../contract/index.ts";
 
 const tags = ["Keys"];
 const list = createRoute({

@@ -2,7 +2,7 @@
 import { createRoute } from "@hono/zod-openapi";
 import type { ServerDependencies } from "../../http/server.ts";
 import { answers, apiApp, ownerOnly } from "../helpers.ts";
-import { kvCacheErased } from "../schemas.ts";
+import { kvCacheErased } from "../../../contract/index.ts";
 
 const erase = createRoute({
   method: "delete",

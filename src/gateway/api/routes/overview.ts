@@ -13,8 +13,8 @@ import {
   runFigures,
   seriesFigures,
 } from "../overview.sql.ts";
-import { overview, overviewQuery } from "../schemas.ts";
-import type { Overview } from "../schemas.ts";
+import { overview, overviewQuery } from "../../../contract/index.ts";
+import type { Overview } from "../../../contract/index.ts";
 
 const route = createRoute({
   method: "get",

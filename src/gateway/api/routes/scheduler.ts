@@ -2,7 +2,7 @@
 import { createRoute } from "@hono/zod-openapi";
 import type { ServerDependencies } from "../../http/server.ts";
 import { answers, apiApp } from "../helpers.ts";
-import { schedulerView } from "../schemas.ts";
+import { schedulerView } from "../../../contract/index.ts";
 
 const route = createRoute({
   method: "get",

@@ -2,7 +2,7 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import type { ServerDependencies } from "../../http/server.ts";
 import { answers, apiApp, reachOf } from "../helpers.ts";
-import { searchResults, strict } from "../schemas.ts";
+import { searchResults, strict } from "../../../contract/index.ts";
 
 const route = createRoute({
   method: "get",

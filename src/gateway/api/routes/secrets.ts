@@ -3,8 +3,15 @@ import { createRoute, z } from "@hono/zod-openapi";
 import { SecretError, type Identity, type Secret, type Secrets } from "../../../governance/index.ts";
 import type { Principal } from "../../../governance/types.ts";
 import { answers, apiApp, ApiError, notFound, ownerOnly } from "../helpers.ts";
-import { secret, secretParams, secretQuery, secretRemoved, secretSet, wholeListQuery } from "../schemas.ts";
-import type { SecretResource } from "../schemas.ts";
+import {
+  secret,
+  secretParams,
+  secretQuery,
+  secretRemoved,
+  secretSet,
+  wholeListQuery,
+} from "../../../contract/index.ts";
+import type { SecretResource } from "../../../contract/index.ts";
 
 const tags = ["Secrets"];
 const list = createRoute({

@@ -4,8 +4,8 @@ import type { Principal } from "../../../governance/types.ts";
 import type { Database } from "../../../store/index.ts";
 import type { ServerDependencies } from "../../http/server.ts";
 import { answers, apiApp, reachOf } from "../helpers.ts";
-import { status } from "../schemas.ts";
-import type { DeploymentStatus } from "../schemas.ts";
+import { status } from "../../../contract/index.ts";
+import type { DeploymentStatus } from "../../../contract/index.ts";
 import { alarmResource } from "./alarms.ts";
 
 const route = createRoute({

@@ -1,6 +1,6 @@
 // Secrets of projects: names and hosts can be read, values never.
 import { z } from "@hono/zod-openapi";
-import { secretLimits, secretNamePattern, secretValuePattern } from "../../../governance/index.ts";
+import { secretLimits, secretNamePattern, secretValuePattern } from "../governance/index.ts";
 import { strict, time } from "./common.ts";
 
 const name = z.string().regex(secretNamePattern, "must be lower-case letters, digits and dashes, at most 63 of them");

@@ -3,11 +3,11 @@
 //
 // Conventions: amounts are integer nano strings beside their currency; times are RFC 3339 strings; lists are
 // {data, next_cursor}; errors are {error: {code, message, hint, docs, request_id}}.
-export * from "./schemas/common.ts";
-export * from "./schemas/status.ts";
-export * from "./schemas/engines.ts";
-export * from "./schemas/calls.ts";
-export * from "./schemas/agents.ts";
-export * from "./schemas/money.ts";
-export * from "./schemas/secrets.ts";
-export * from "./schemas/live.ts";
+export * from "./common.ts";
+export * from "./status.ts";
+export * from "./engines.ts";
+export * from "./calls.ts";
+export * from "./agents.ts";
+export * from "./money.ts";
+export * from "./secrets.ts";
+export * from "./live.ts";
