@@ -1,7 +1,7 @@
 // Small questions to an engine, apart from calls: what it serves, how it counts a prompt, how it does.
-import { send } from "./egress.ts";
+import { send } from "../egress/egress.ts";
 import { readText } from "./exchange.ts";
-import { credentialIn, withoutCredential } from "./hosts.ts";
+import { credentialIn, withoutCredential } from "../egress/hosts.ts";
 import { limits } from "./limits.ts";
 import { EngineError } from "./types.ts";
 import { refusalOf, retryAfterSeconds } from "./wire.ts";

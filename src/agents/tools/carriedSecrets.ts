@@ -7,7 +7,7 @@
 // reported, and their owners set secrets of their own.
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { hostOf } from "../../engines/hosts.ts";
+import { hostOf } from "../../egress/hosts.ts";
 import { secretNamePattern, secretValuePattern, type Secrets } from "../../governance/index.ts";
 import type { Database } from "../../store/index.ts";
 import type { Published } from "../types.ts";

@@ -1,6 +1,6 @@
 // A fetch over the egress, the only door to the network, for libraries that speak HTTP by fetch (the MCP client). Redirects are
 // not followed, and addresses are judged by the egress when they are resolved.
-import { reasonOf, send, type ByteStream } from "../../engines/egress.ts";
+import { reasonOf, send, type ByteStream } from "../../egress/egress.ts";
 import { EngineError } from "../../engines/types.ts";
 import { limits } from "../limits.ts";
 import { allowanceNow } from "./allowance.ts";

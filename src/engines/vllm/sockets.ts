@@ -6,7 +6,7 @@
 // that was judged. libzmq's own reconnecting is off: whoever watches has to know of every break, and names may have moved.
 import type { Dealer, Subscriber } from "zeromq";
 import { messageSequence } from "../../scheduler/index.ts";
-import { judgedAddress } from "../addresses.ts";
+import { judgedAddress } from "../../egress/addresses.ts";
 import { EngineError } from "../types.ts";
 import { limits } from "./limits.ts";
 

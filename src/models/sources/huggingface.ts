@@ -2,7 +2,7 @@
 // earlier try left. The host states the file's SHA-256 (`x-linked-etag`), which is checked where the catalogue pins none.
 import { createHash } from "node:crypto";
 import { rm, stat } from "node:fs/promises";
-import { send, type EgressRequest, type EgressResponse } from "../../engines/egress.ts";
+import { send, type EgressRequest, type EgressResponse } from "../../egress/egress.ts";
 import { hashInto, writeHashed } from "../digest.ts";
 import { firstByteMs, redirectsMax, silenceMs } from "../limits.ts";
 import { ProgressMeter } from "../progress.ts";

@@ -1,8 +1,8 @@
 // Fetching what a caller named: one GET to an address that anybody could reach. Everything that engines may have and a stranger must
 // not reach through us (loopback, private networks) is refused here, on the address that is connected to.
-import { limits } from "./limits.ts";
+import { limits } from "../engines/limits.ts";
 import { send } from "./egress.ts";
-import { EngineError } from "./types.ts";
+import { EngineError } from "../engines/types.ts";
 
 export interface PublicFetch {
   mostBytes: number;

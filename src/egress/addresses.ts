@@ -5,7 +5,7 @@ import { lookup as resolve } from "node:dns";
 import type { LookupAddress } from "node:dns";
 import { BlockList, isIP } from "node:net";
 import type { LookupFunction } from "node:net";
-import { EngineError } from "./types.ts";
+import { EngineError } from "../engines/types.ts";
 
 const refused = new BlockList();
 refused.addSubnet("0.0.0.0", 8, "ipv4");

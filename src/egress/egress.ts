@@ -10,8 +10,8 @@ import type { LookupFunction } from "node:net";
 import { buildConnector, errors, Pool } from "undici";
 import type { Dispatcher } from "undici";
 import { checkedLookup, isNotPublic, isRefusedAddress, publicLookup } from "./addresses.ts";
-import { limits } from "./limits.ts";
-import { EngineError } from "./types.ts";
+import { limits } from "../engines/limits.ts";
+import { EngineError } from "../engines/types.ts";
 
 export interface EgressRequest {
   method: "GET" | "POST" | "DELETE";
