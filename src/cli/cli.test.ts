@@ -6,7 +6,7 @@ import { downloadLine, readyJson, readyLines } from "./up.ts";
 import { Home } from "../fleet/index.ts";
 import { buildProgram } from "./main.ts";
 import { uniqueByPrefix } from "./nearest.ts";
-import { readSettings } from "./settings.ts";
+import { readSettings } from "../instance/settings.ts";
 import { Terminal } from "./terminal.ts";
 import { testCli, testNow } from "./testing.ts";
 

@@ -10,7 +10,7 @@ import { Client } from "./client.ts";
 import { verb, type Context } from "./context.ts";
 import { CliError } from "./errors.ts";
 import { bytes, table } from "./format.ts";
-import { readSettings, type Settings } from "./settings.ts";
+import { readSettings, type Settings } from "../instance/settings.ts";
 
 type Verdict = "ok" | "warning" | "failed";
 export interface Check {

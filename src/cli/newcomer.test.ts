@@ -8,12 +8,12 @@ import type { Command } from "commander";
 import { describe, expect, test } from "vitest";
 import { Home } from "../fleet/index.ts";
 import type { Run } from "../contract/index.ts";
-import { blockedPorts, openPortAfter } from "./blockedPorts.ts";
+import { blockedPorts, openPortAfter } from "../instance/blockedPorts.ts";
 import { examplesOf, makeContext } from "./context.ts";
-import { contextNotes } from "./instance/deploymentResource.ts";
+import { contextNotes } from "../instance/deploymentResource.ts";
 import { buildProgram } from "./main.ts";
 import { waitLine } from "./runs.ts";
-import { readSettings } from "./settings.ts";
+import { readSettings } from "../instance/settings.ts";
 import { Terminal } from "./terminal.ts";
 import { shellWords, testCli, testNow } from "./testing.ts";
 

@@ -4,9 +4,9 @@ import { Home } from "../fleet/index.ts";
 import type { Progress } from "../models/index.ts";
 import { verb, type Context } from "./context.ts";
 import { bytes, duration } from "./format.ts";
-import type { Instance, StartReport } from "./instance/start.ts";
-import { Kept } from "./kept.ts";
-import { readSettings } from "./settings.ts";
+import type { Instance, StartReport } from "../instance/start.ts";
+import { Kept } from "../instance/kept.ts";
+import { readSettings } from "../instance/settings.ts";
 import { version } from "./version.ts";
 
 const redrawMs = 250;
@@ -28,7 +28,7 @@ export function registerUp(program: Command, context: Context): void {
       let instance: Instance;
       try {
         // The rooms are loaded here and not before: the other verbs answer at once without them.
-        const { startInstance } = await import("./instance/start.ts");
+        const { startInstance } = await import("../instance/start.ts");
         instance = await startInstance({
           settings: readSettings(context.env),
           home: Home.fromEnvironment(context.env),
@@ -78,7 +78,7 @@ export function readyJson(instance: Pick<Instance, "address" | "key" | "consoleU
 
 /** The stop's own steps are bounded; this ends it when something hangs that none of them has foreseen. */
 async function stopInTime(instance: Instance, interrupt: Interrupt, context: Context): Promise<void> {
-  const { forceMs } = await import("./instance/undo.ts");
+  const { forceMs } = await import("../instance/undo.ts");
   const force = setTimeout(() => {
     context.terminal.note("Ended by force: something did not answer. What was under way is settled at the next start.");
     interrupt.kill();

@@ -8,9 +8,9 @@
 // starts; when the truth can be read, the reconciler corrects what has changed since, which is nearly always nothing.
 import { rm } from "node:fs/promises";
 import { availableParallelism } from "node:os";
-import { planThreads } from "../../engines/embedded/launch.ts";
-import { machineMemory, reserveBytes } from "../../engines/embedded/memory.ts";
-import type { EngineRegistry } from "../../engines/index.ts";
+import { planThreads } from "../engines/embedded/launch.ts";
+import { machineMemory, reserveBytes } from "../engines/embedded/memory.ts";
+import type { EngineRegistry } from "../engines/index.ts";
 import {
   checkDeployment,
   countOf,
@@ -23,17 +23,17 @@ import {
   type Home,
   type Supervisor,
   type WantedDeployment,
-} from "../../fleet/index.ts";
-import { ApiError } from "../../gateway/index.ts";
-import type { Deployments } from "../../gateway/api/routes/deployments.ts";
-import type { DeploymentResource } from "../../contract/index.ts";
-import type { Principal } from "../../governance/types.ts";
-import type { Ledger } from "../../ledger/index.ts";
-import { defaultRates, type LocalModel, type ModelShape } from "../../models/index.ts";
-import type { Database } from "../../store/index.ts";
-import type { Logger } from "../../telemetry/index.ts";
-import { CliError } from "../errors.ts";
-import type { Settings } from "../settings.ts";
+} from "../fleet/index.ts";
+import { ApiError } from "../gateway/index.ts";
+import type { Deployments } from "../gateway/api/routes/deployments.ts";
+import type { DeploymentResource } from "../contract/index.ts";
+import type { Principal } from "../governance/types.ts";
+import type { Ledger } from "../ledger/index.ts";
+import { defaultRates, type LocalModel, type ModelShape } from "../models/index.ts";
+import type { Database } from "../store/index.ts";
+import type { Logger } from "../telemetry/index.ts";
+import { CliError } from "../cli/errors.ts";
+import type { Settings } from "./settings.ts";
 import { DeploymentModels, type ModelSources } from "./deploymentModels.ts";
 import { contextNotes, deploymentResource } from "./deploymentResource.ts";
 import { environmentSpec, remember, remembered, type DeploymentSource } from "./deploymentStart.ts";

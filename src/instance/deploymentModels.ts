@@ -7,8 +7,8 @@ import {
   type LocalModel,
   type ModelShape,
   type Progress,
-} from "../../models/index.ts";
-import { ApiError, nearest } from "../../gateway/index.ts";
+} from "../models/index.ts";
+import { ApiError, nearest } from "../gateway/index.ts";
 
 export interface ModelSources {
   cacheFolder: string;

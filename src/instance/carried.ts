@@ -1,6 +1,6 @@
 // What a start says of secrets that a home of an earlier version used: what they became, or what their owner must do.
-import type { CarriedSecret } from "../../agents/index.ts";
-import type { Alarms } from "../../telemetry/index.ts";
+import type { CarriedSecret } from "../agents/index.ts";
+import type { Alarms } from "../telemetry/index.ts";
 
 export function reportCarried(
   carried: CarriedSecret[],

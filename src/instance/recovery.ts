@@ -2,7 +2,7 @@
 import { Identity } from "../governance/index.ts";
 import type { Home, MainRecord } from "../fleet/index.ts";
 import { Database, runtimeRole, urlAs } from "../store/index.ts";
-import { CliError } from "./errors.ts";
+import { CliError } from "../cli/errors.ts";
 import { firstTenant } from "./settings.ts";
 
 export async function createOwnerKeyLocally(home: Home, main: MainRecord, name: string, env: NodeJS.ProcessEnv) {

@@ -14,9 +14,9 @@ import {
   type Agents,
   type Dependencies,
   type DurableOptions,
-} from "../../agents/index.ts";
-import { closeEgress, EngineRegistry } from "../../engines/index.ts";
-import { assertPortFree, Disk, endOrphans, isLoopback, portError, Supervisor, type Home } from "../../fleet/index.ts";
+} from "../agents/index.ts";
+import { closeEgress, EngineRegistry } from "../engines/index.ts";
+import { assertPortFree, Disk, endOrphans, isLoopback, portError, Supervisor, type Home } from "../fleet/index.ts";
 import {
   closeServer,
   createGateway,
@@ -25,16 +25,16 @@ import {
   keepProbing,
   restoreEngines,
   type Gateway,
-} from "../../gateway/index.ts";
-import { alarmResource } from "../../gateway/api/routes/alarms.ts";
-import { deploymentRoutes } from "../../gateway/api/routes/deployments.ts";
-import { secretRoutes } from "../../gateway/api/routes/secrets.ts";
-import type { LiveEvent } from "../../contract/index.ts";
-import { Identity, Secrets } from "../../governance/index.ts";
-import { createLedger, stuckAlarm } from "../../ledger/index.ts";
-import type { Database } from "../../store/index.ts";
-import type { LocalModel, Progress } from "../../models/index.ts";
-import { isSuperuser, Session, superuserAdvice } from "../../store/index.ts";
+} from "../gateway/index.ts";
+import { alarmResource } from "../gateway/api/routes/alarms.ts";
+import { deploymentRoutes } from "../gateway/api/routes/deployments.ts";
+import { secretRoutes } from "../gateway/api/routes/secrets.ts";
+import type { LiveEvent } from "../contract/index.ts";
+import { Identity, Secrets } from "../governance/index.ts";
+import { createLedger, stuckAlarm } from "../ledger/index.ts";
+import type { Database } from "../store/index.ts";
+import type { LocalModel, Progress } from "../models/index.ts";
+import { isSuperuser, Session, superuserAdvice } from "../store/index.ts";
 import {
   Alarms,
   AlarmStore,
@@ -44,8 +44,8 @@ import {
   LiveEvents,
   ownersOnly,
   type Logger,
-} from "../../telemetry/index.ts";
-import { firstTenant, type Settings } from "../settings.ts";
+} from "../telemetry/index.ts";
+import { firstTenant, type Settings } from "./settings.ts";
 import { reportCarried } from "./carried.ts";
 import { buildConsoleIfAbsent } from "./console.ts";
 import { InstanceDeployments } from "./deployments.ts";

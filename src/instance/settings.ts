@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { blockedPorts, openPortAfter } from "./blockedPorts.ts";
 import { KeyEnvsError, parseKeyEnvs } from "../gateway/keyEnvs.ts";
-import { CliError } from "./errors.ts";
+import { CliError } from "../cli/errors.ts";
 
 /** Names of the tenant that the first start makes. */
 export const firstTenant = { organisation: "default", project: "default" };

@@ -1,6 +1,6 @@
 import { setImmediate as turn } from "node:timers/promises";
 import { expect, test } from "vitest";
-import { createLogger } from "../../telemetry/index.ts";
+import { createLogger } from "../telemetry/index.ts";
 import { childStopMs, forceMs, settleGraceMs, settleMs, stopMs, Undo } from "./undo.ts";
 
 test("settling, then ending children, then force: together less than what is promised", () => {

@@ -2,9 +2,9 @@
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { programEnvironment } from "../../fleet/index.ts";
+import { programEnvironment } from "../fleet/index.ts";
 
-const root = new URL("../../../", import.meta.url);
+const root = new URL("../..", import.meta.url);
 export const consoleFolder = fileURLToPath(new URL("dist/console", root));
 
 /** Answers the folder with the built console; undefined when it cannot be built, which nothing else depends on. */

@@ -3,10 +3,10 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { Home, Supervisor } from "../../fleet/index.ts";
-import { Database, isSuperuser, prepareRoles } from "../../store/index.ts";
-import { testPasswords, testServerVariable } from "../../store/testing.ts";
-import { readSettings } from "../settings.ts";
+import { Home, Supervisor } from "../fleet/index.ts";
+import { Database, isSuperuser, prepareRoles } from "../store/index.ts";
+import { testPasswords, testServerVariable } from "../store/testing.ts";
+import { readSettings } from "./settings.ts";
 import { startDatabase, type ExternalUrls } from "./postgres.ts";
 
 const server = () => process.env[testServerVariable]!;

@@ -2,7 +2,7 @@
 import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { commandLine, FleetError, freePort, type ChildSpec, type Home, type Supervisor } from "../../fleet/index.ts";
+import { commandLine, FleetError, freePort, type ChildSpec, type Home, type Supervisor } from "../fleet/index.ts";
 import {
   Database,
   MigrationError,
@@ -10,7 +10,7 @@ import {
   prepareRoles,
   type DatabaseUrls,
   type PostgresCommand,
-} from "../../store/index.ts";
+} from "../store/index.ts";
 import { childStopMs } from "./undo.ts";
 
 const readyPollMs = 40;

@@ -1,7 +1,7 @@
 // What a start has made is undone in reverse order, within one time for all of it: a database, an engine or a client that does not
 // answer must not keep a stop from its end. What was not settled in that time is settled by the next start.
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Logger } from "../../telemetry/index.ts";
+import type { Logger } from "../telemetry/index.ts";
 
 /** From the signal to the end of the last process. The parts below add up to less. */
 export const stopMs = 5_000;
