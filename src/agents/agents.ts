@@ -1,7 +1,7 @@
 // The room put together: registry, durable runs, tools and routes, from what it is given.
 import { setTimeout as sleep } from "node:timers/promises";
 import type { OpenAPIHono } from "@hono/zod-openapi";
-import type { ApiEnv } from "../gateway/api/helpers.ts";
+import type { ApiEnv } from "../api/helpers.ts";
 import type { Dependencies } from "./dependencies.ts";
 import { Effects } from "./effects.ts";
 import { limits } from "./limits.ts";
@@ -9,7 +9,7 @@ import { readRun, readSteps, type Viewer } from "./resources.ts";
 import { DurableRuns, type DurableOptions } from "./restate/durable.ts";
 import { RestateError } from "./restate/client.ts";
 import type { Session } from "../store/index.ts";
-import { agentRoutes } from "./routes.ts";
+import { agentRoutes } from "../api/routes/agents.ts";
 import { Runs } from "./runs.ts";
 import { ToolClient, type ToolSecrets } from "./tools/mcp.ts";
 import { Turns } from "./turn.ts";

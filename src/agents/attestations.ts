@@ -3,7 +3,7 @@
 // says so wherever it is shown.
 import { newId, type Database, type Queryable } from "../store/index.ts";
 import type { Principal } from "../governance/types.ts";
-import { ApiError } from "../gateway/api/helpers.ts";
+import { ApiError } from "../api/helpers.ts";
 
 export interface Attestation {
   effect: string;

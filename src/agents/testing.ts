@@ -232,7 +232,7 @@ export async function startHouse(db: Database, script = readThePanel as Scripted
       await this.agents.start();
     },
     async api(method, path, body, headers = {}, as = {}) {
-      const { apiApp } = await import("../gateway/api/helpers.ts");
+      const { apiApp } = await import("../api/helpers.ts");
       const app = apiApp();
       app.use("*", async (c, next) => {
         c.set("principal", { kind: "key", role: "owner", ...tenant, ...as });

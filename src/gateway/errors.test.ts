@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { EngineError } from "../engines/index.ts";
 import { asGatewayError, GatewayError, openAiErrorBody, spoken } from "./errors.ts";
-import { apiErrorBody } from "./http/respond.ts";
+import { apiErrorBody } from "../api/http/respond.ts";
 import { hello, testGateway, type TestGateway } from "./testing.ts";
 
 let at: TestGateway;

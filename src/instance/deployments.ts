@@ -25,7 +25,7 @@ import {
   type WantedDeployment,
 } from "../fleet/index.ts";
 import { ApiError } from "../gateway/index.ts";
-import type { Deployments } from "../gateway/api/routes/deployments.ts";
+import type { Deployments } from "../api/routes/deployments.ts";
 import type { DeploymentResource } from "../contract/index.ts";
 import type { Principal } from "../governance/types.ts";
 import type { Ledger } from "../ledger/index.ts";

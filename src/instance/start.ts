@@ -26,9 +26,9 @@ import {
   restoreEngines,
   type Gateway,
 } from "../gateway/index.ts";
-import { alarmResource } from "../gateway/api/routes/alarms.ts";
-import { deploymentRoutes } from "../gateway/api/routes/deployments.ts";
-import { secretRoutes } from "../gateway/api/routes/secrets.ts";
+import { alarmResource } from "../api/routes/alarms.ts";
+import { deploymentRoutes } from "../api/routes/deployments.ts";
+import { secretRoutes } from "../api/routes/secrets.ts";
 import type { LiveEvent } from "../contract/index.ts";
 import { Identity, Secrets } from "../governance/index.ts";
 import { createLedger, stuckAlarm } from "../ledger/index.ts";
@@ -49,7 +49,7 @@ import { firstTenant, type Settings } from "./settings.ts";
 import { reportCarried } from "./carried.ts";
 import { buildConsoleIfAbsent } from "./console.ts";
 import { InstanceDeployments } from "./deployments.ts";
-import { maintenanceRoutes } from "./maintenance.ts";
+import { maintenanceRoutes } from "../api/routes/maintenance.ts";
 import { startDatabase } from "./postgres.ts";
 import { componentOf, instanceStatus } from "./status.ts";
 import { childStopMs, settleGraceMs, Undo } from "./undo.ts";

@@ -2,7 +2,7 @@
 import { treeMemory, type ChildStatus, type Disk, type Supervisor } from "../fleet/index.ts";
 import type { EmbeddedEngine, EngineRegistry, RegisteredEndpoint } from "../engines/index.ts";
 import type { WorkerStatus } from "../engines/embedded/protocol.ts";
-import type { Deployments } from "../gateway/api/routes/deployments.ts";
+import type { Deployments } from "../api/routes/deployments.ts";
 import type {
   ComponentStatus,
   DeploymentResource,

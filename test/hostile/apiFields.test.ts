@@ -2,7 +2,7 @@
 // are not for everyone. Hostile values are refused with 400, never answered with a failure of the server.
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { deploymentRoutes } from "../../src/gateway/api/routes/deployments.ts";
+import { deploymentRoutes } from "../../src/api/routes/deployments.ts";
 import { testGateway, type TestGateway } from "../../src/gateway/testing.ts";
 import { Secrets } from "../../src/governance/index.ts";
 import { createAgents } from "../../src/agents/index.ts";

@@ -1,7 +1,7 @@
 // What clients are told when the server stops under their calls: that it stops (503 `shutting_down`, try again), never that
 // they had closed the connection. Before the first byte it is the answer, after it an event inside the stream.
 import { expect, test } from "vitest";
-import { closeServer } from "../../src/gateway/http/server.ts";
+import { closeServer } from "../../src/api/http/server.ts";
 import { hello, rows, testGateway } from "../../src/gateway/testing.ts";
 import type { TestGateway } from "../../src/gateway/testing.ts";
 

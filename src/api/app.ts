@@ -1,0 +1,137 @@
+// /api, /metrics, /healthz and /console: everything that is not on the token path, on Hono. One place authenticates, one place
+// turns errors into answers, and the document at /api/openapi.json is made from the schemas that check.
+import { OpenAPIHono } from "@hono/zod-openapi";
+import type { Context, MiddlewareHandler } from "hono";
+import { pooledId } from "../gateway/ids.ts";
+import { asGatewayError, GatewayError, openAiErrorBody, storageFull } from "../gateway/errors.ts";
+import { authenticate } from "./http/authenticate.ts";
+import type { BodyBudget } from "./http/bodies.ts";
+import { apiErrorBody, retryHeaders } from "./http/respond.ts";
+import { explained, type ServerDependencies } from "./http/server.ts";
+import { consoleFiles } from "./console.ts";
+import { docsPage, docsPolicy, openApiDocument } from "./docs.ts";
+import type { ApiEnv } from "./helpers.ts";
+import { ownerOnly } from "./helpers.ts";
+import { checkInput } from "./input.ts";
+import { alarmRoutes } from "./routes/alarms.ts";
+import { billRoutes } from "./routes/bill.ts";
+import { budgetRoutes } from "./routes/budgets.ts";
+import { callRoutes } from "./routes/calls.ts";
+import { engineRoutes } from "./routes/engines.ts";
+import { eventRoutes } from "./routes/events.ts";
+import { keyRoutes } from "./routes/keys.ts";
+import { kvCacheRoutes } from "./routes/kvCache.ts";
+import { overviewRoutes } from "./routes/overview.ts";
+import { schedulerRoutes } from "./routes/scheduler.ts";
+import { searchRoutes } from "./routes/search.ts";
+import { statusRoutes } from "./routes/status.ts";
+
+/** What is read under /api without a key: it holds nothing of anybody's. No body is taken from strangers. */
+const open = new Set(["/api/openapi.json", "/api/docs"]);
+const isOpen = (method: string, path: string) => (method === "GET" || method === "HEAD") && open.has(path);
+
+const writing = new Set(["POST", "PUT", "PATCH"]);
+
+export function createApi(dependencies: ServerDependencies, bodies: BodyBudget): OpenAPIHono<ApiEnv> {
+  const { identity, log, metrics, consoleFolder } = dependencies;
+  const app = new OpenAPIHono<ApiEnv>();
+
+  app.use(async (c, next) => {
+    c.set("requestId", pooledId("req"));
+    await next();
+    c.header("x-request-id", c.var.requestId);
+    c.header("x-content-type-options", "nosniff");
+    // No page of ours is shown in another page's frame, where clicks on it could be stolen.
+    c.header("x-frame-options", "DENY");
+    if (!c.res.headers.has("content-security-policy")) c.header("content-security-policy", "frame-ancestors 'none'");
+    // What a key reads is for its holder alone, and a key that was just made must lie in no cache.
+    if (c.get("principal")) c.header("cache-control", "no-store");
+  });
+  const principalOf = (c: Context<ApiEnv>) => authenticate(identity, (name) => c.req.header(name));
+  const authenticated: MiddlewareHandler<ApiEnv> = async (c, next) => {
+    c.set("principal", await principalOf(c));
+    return next();
+  };
+  app.use("/api/*", (c, next) => (isOpen(c.req.method, c.req.path) ? next() : authenticated(c, next)));
+  // Metrics count the calls of every organisation. On loopback a scraper needs no key; from elsewhere it needs an owner's.
+  if (dependencies.openMetrics !== true)
+    app.use("/metrics", authenticated, (c, next) => {
+      ownerOnly(c.var.principal, "read metrics");
+      return next();
+    });
+  app.use("/api/*", checkInput(bodies, principalOf));
+  // What is removed makes room; everything else that is written waits for it.
+  app.use("/api/*", (c, next) => {
+    if (dependencies.storage?.full && writing.has(c.req.method)) throw storageFull();
+    return next();
+  });
+
+  const parts = [
+    statusRoutes,
+    alarmRoutes,
+    engineRoutes,
+    keyRoutes,
+    kvCacheRoutes,
+    budgetRoutes,
+    callRoutes,
+    overviewRoutes,
+    billRoutes,
+    eventRoutes,
+    searchRoutes,
+    schedulerRoutes,
+  ];
+  for (const part of parts) app.route("/", part(dependencies));
+  for (const routes of dependencies.routes ?? []) app.route("/", routes);
+
+  app.get("/healthz", async (c) => {
+    // Healthy is what can serve a call: the database answers. Engines have their own line in /api/status. Asked by a connection of
+    // its own and bounded, so that whatever else hangs, this answers.
+    if (dependencies.storage?.full) return c.json({ status: "storage_full" }, 503);
+    return (await dependencies.db.answers()) ? c.json({ status: "ok" }) : c.json({ status: "unavailable" }, 503);
+  });
+  app.get("/metrics", async (c) => {
+    c.header("content-type", metrics.registry.contentType);
+    return c.body(await metrics.registry.metrics());
+  });
+  let document: string | undefined;
+  app.get("/api/openapi.json", (c) => {
+    document ??= JSON.stringify(openApiDocument(app));
+    return c.body(document, 200, { "content-type": "application/json; charset=utf-8" });
+  });
+  app.get("/api/docs", (c) => c.html(docsPage, 200, { "content-security-policy": docsPolicy }));
+  app.get("/", (c) => c.redirect("/console/"));
+  consoleFiles(app, consoleFolder);
+
+  app.notFound((c) => {
+    throw new GatewayError({
+      status: 404,
+      code: "route_not_found",
+      message: `There is no ${c.req.method} ${c.req.path} here.`,
+      hint: "What there is stands in /api/docs.",
+    });
+  });
+  app.onError((error, c) => {
+    const failure = isHttpException(error) ? badRequest(error) : explained(asGatewayError(error), dependencies.storage);
+    if (failure.code === "internal_error")
+      log.error({ request: c.var.requestId, path: c.req.path, err: error.stack }, "a request failed");
+    for (const [name, value] of Object.entries(retryHeaders(failure))) c.header(name, value);
+    c.header("x-request-id", c.var.requestId);
+    const body = c.req.path.startsWith("/v1/") ? openAiErrorBody(failure) : apiErrorBody(failure, c.var.requestId);
+    return c.json(body, failure.status as 400);
+  });
+  return app;
+}
+
+/** Hono's own refusals, of which a body that is not JSON is the one that happens. */
+function isHttpException(error: Error): error is Error & { status: number } {
+  return "getResponse" in error && "status" in error && typeof error.status === "number";
+}
+
+function badRequest(error: Error & { status: number }): GatewayError {
+  return new GatewayError({
+    status: error.status,
+    code: error.status === 400 ? "invalid_json" : "invalid_request",
+    message: error.message || "The request cannot be read.",
+    hint: "Send a JSON object with content-type application/json.",
+  });
+}

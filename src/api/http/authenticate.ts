@@ -1,0 +1,18 @@
+// From the headers of a request to its principal, for /v1 and for everything on Hono. A request with a body is authenticated twice: before
+// its body is read, so that strangers take no memory, and once more after it, since a sender may hold the end of its body back for
+// minutes and its key may have been revoked meanwhile. The second time costs a look into memory (governance/identity.ts).
+import type { Identity } from "../../governance/index.ts";
+import type { Principal } from "../../governance/types.ts";
+import { unauthenticated } from "../../gateway/refusals.ts";
+
+/** Finds one header; names are in small letters. */
+export type HeaderOf = (name: "authorization" | "x-api-key") => string | undefined;
+
+/** The principal of a request, by `authorization: Bearer` or `x-api-key`. Throws 401. */
+export async function authenticate(identity: Pick<Identity, "authenticate">, header: HeaderOf): Promise<Principal> {
+  const authorization = header("authorization");
+  const token = authorization?.startsWith("Bearer ") ? authorization.slice(7).trim() : header("x-api-key");
+  const principal = token === undefined ? undefined : await identity.authenticate(token);
+  if (principal) return principal;
+  throw unauthenticated(token !== undefined);
+}

@@ -1,0 +1,137 @@
+// Bodies while they are read: what is counted of their JSON, how much of them is held in memory, and which senders are cut off.
+import { EventEmitter } from "node:events";
+import type { IncomingMessage } from "node:http";
+import fc from "fast-check";
+import { afterEach, expect, test, vi } from "vitest";
+import { JsonBoundError, JsonMeter } from "../../bounded/index.ts";
+import { limits } from "../../gateway/limits.ts";
+import { BodyBudget, readBody } from "./bodies.ts";
+
+const generous = { depth: 1_000, values: 1e9, numbers: 1e9 };
+
+/** Bound that a text passes, given in pieces of so many bytes. */
+function passed(text: string, bounds: Partial<typeof generous>, piece = 1_000): string | undefined {
+  const meter = new JsonMeter({ ...generous, ...bounds });
+  const bytes = Buffer.from(text);
+  try {
+    for (let at = 0; at < bytes.length; at += piece) meter.push(bytes.subarray(at, at + piece));
+    return undefined;
+  } catch (error) {
+    return (error as JsonBoundError).bound;
+  }
+}
+
+/** Values and depth as the meter has them, of a value that was parsed. */
+function counted(value: unknown): { depth: number; values: number; numbers: number } {
+  const sum = { depth: 0, values: 0, numbers: 0 };
+  if (value === null || typeof value !== "object") return sum;
+  for (const item of Object.values(value)) {
+    if (Array.isArray(value) && typeof item === "number") sum.numbers++;
+    else sum.values++;
+    const inside = counted(item);
+    sum.values += inside.values;
+    sum.numbers += inside.numbers;
+    sum.depth = Math.max(sum.depth, inside.depth);
+  }
+  sum.depth++;
+  return sum;
+}
+
+test("what is counted is what parsing finds, wherever the bytes are cut", () => {
+  fc.assert(
+    fc.property(fc.json({ maxDepth: 5 }), fc.integer({ min: 1, max: 9 }), (text, piece) => {
+      const { depth, values, numbers } = counted(JSON.parse(text));
+      expect(passed(text, { depth, values, numbers }, piece)).toBeUndefined();
+      if (depth > 0) expect(passed(text, { depth: depth - 1 }, piece)).toBe("depth");
+      if (values > 0) expect(passed(text, { values: values - 1 }, piece)).toBe("values");
+      if (numbers > 0) expect(passed(text, { numbers: numbers - 1 }, piece)).toBe("numbers");
+    }),
+    { numRuns: 300 },
+  );
+});
+
+test("what stands in text is text, escaped quotes and backslashes included", () => {
+  const text = JSON.stringify([`[[[{{",${"\\".repeat(5)}"[[`, `\\`, `"`, "[,[,["]);
+  for (const piece of [1, 2, 3, 5, 100]) expect(passed(text, { depth: 1, values: 4 }, piece)).toBeUndefined();
+});
+
+const megabyte = 1024 * 1024;
+const per = limits.heldPerBodyByte;
+
+test("a key holds as much as it may, others go on; released memory is there again, and is released once", () => {
+  const budget = new BodyBudget({ keyBytes: 10 * per * megabyte, processBytes: 25 * per * megabyte });
+  const [one, two, other] = [budget.open("a"), budget.open("a"), budget.open("b")];
+  one.add(6 * megabyte);
+  expect(() => two.add(5 * megabyte)).toThrow(expect.objectContaining({ status: 429, code: "bodies_held" }));
+  other.add(9 * megabyte);
+  const third = budget.open("c");
+  third.add(9 * megabyte);
+  const fourth = budget.open("d");
+  expect(() => fourth.add(5 * megabyte)).toThrow(expect.objectContaining({ status: 503, retryAfterSeconds: 5 }));
+  one.release();
+  one.release();
+  two.add(5 * megabyte);
+  for (const held of [two, other, third, fourth]) held.release();
+  expect(budget.held).toBe(0);
+});
+
+function sender() {
+  const request = Object.assign(new EventEmitter(), {
+    headers: {},
+    complete: false,
+    resume: vi.fn(),
+    destroy: vi.fn(),
+  });
+  return request as typeof request & IncomingMessage;
+}
+const read = (request: IncomingMessage, budget = new BodyBudget()) =>
+  readBody(request, { mostBytes: 100_000, json: { depth: 5, values: 10, numbers: 10 }, held: budget.open("a") });
+
+afterEach(() => vi.useRealTimers());
+
+test("a body of the right size is read whole", async () => {
+  const request = sender();
+  const body = read(request);
+  request.emit("data", Buffer.from('{"a":'));
+  request.emit("data", Buffer.from("1}"));
+  request.emit("end");
+  expect((await body).toString()).toBe('{"a":1}');
+});
+
+test.each([
+  ["too long", Buffer.alloc(100_001, 0x20), 413],
+  ["too deep", Buffer.from("[[[[[["), 400],
+  ["too many values", Buffer.from('["a","b","c","d","e","f","g","h","i","j","k"'), 400],
+])("a body that is %s is refused, and what comes after is not kept", async (_name, bytes, status) => {
+  const request = sender();
+  const budget = new BodyBudget();
+  const body = read(request, budget);
+  request.emit("data", bytes);
+  await expect(body).rejects.toMatchObject({ status });
+  const { held } = budget;
+  request.emit("data", Buffer.alloc(1_000));
+  expect(budget.held).toBe(held);
+  expect(request.destroy).not.toHaveBeenCalled();
+  request.emit("data", Buffer.alloc(limits.discardedBytes));
+  expect(request.destroy).toHaveBeenCalled();
+});
+
+test("a sender that brings nothing in time is cut off, one that brings enough is not", async () => {
+  vi.useFakeTimers();
+  const [slow, steady] = [sender(), sender()];
+  const [cut, read100] = [read(slow), read(steady)];
+  const failure = expect(cut).rejects.toMatchObject({ status: 408, code: "body_too_slow" });
+  slow.emit("data", Buffer.from(" "));
+  steady.emit("data", Buffer.alloc(limits.slowBodyBytes, 0x20));
+  await vi.advanceTimersByTimeAsync(limits.slowBodyMs);
+  await failure;
+  steady.emit("end");
+  expect((await read100).length).toBe(limits.slowBodyBytes);
+});
+
+test("a request whose client has gone already is not waited for", async () => {
+  vi.useFakeTimers();
+  const request = Object.assign(sender(), { destroyed: true });
+  await expect(read(request)).rejects.toMatchObject({ code: "client_gone" });
+  expect(vi.getTimerCount()).toBe(0);
+});

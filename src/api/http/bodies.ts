@@ -1,0 +1,185 @@
+// Reading bodies of requests, and how many bytes of them the process holds. A body is held from its first byte until its request has been
+// answered, as bytes, as text and parsed; a key and the process have a bound of that, so that memory does not end. Only bytes that
+// have come count, of keys that are known: a sender of nothing, or one without a key, takes nothing away from others.
+import type { IncomingMessage } from "node:http";
+import { JsonBoundError, JsonMeter, nextTurn, type JsonBounds } from "../../bounded/index.ts";
+import { GatewayError } from "../../gateway/errors.ts";
+import { limits } from "../../gateway/limits.ts";
+import { bodyTooLarge, clientGone, invalidJson } from "../../gateway/refusals.ts";
+
+export interface BodyBounds {
+  /** Memory for bodies of one key, and of all. */
+  keyBytes: number;
+  processBytes: number;
+}
+
+/** Counts the bytes of bodies that are held. */
+export class BodyBudget {
+  readonly #bounds: BodyBounds;
+  readonly #keys = new Map<string, number>();
+  #held = 0;
+
+  constructor(bounds: BodyBounds = { keyBytes: limits.heldBytesPerKey, processBytes: limits.heldBytes }) {
+    this.#bounds = bounds;
+  }
+
+  get held(): number {
+    return this.#held;
+  }
+
+  /** What one request of a key holds. `release` it in a `finally`; a second time does nothing. */
+  open(key: string): HeldBody {
+    let bytes = 0;
+    let released = false;
+    return {
+      add: (more) => {
+        if (released) return;
+        const cost = more * limits.heldPerBodyByte;
+        const ofKey = (this.#keys.get(key) ?? 0) + cost;
+        if (ofKey > this.#bounds.keyBytes) throw tooManyOfKey(this.#bounds.keyBytes);
+        if (this.#held + cost > this.#bounds.processBytes) throw tooMany();
+        bytes += cost;
+        this.#held += cost;
+        this.#keys.set(key, ofKey);
+      },
+      release: () => {
+        if (released) return;
+        released = true;
+        this.#held -= bytes;
+        const left = (this.#keys.get(key) ?? 0) - bytes;
+        if (left > 0) this.#keys.set(key, left);
+        else this.#keys.delete(key);
+      },
+    };
+  }
+}
+
+export interface HeldBody {
+  /** Counts more bytes. Throws 429 past the key's bound and 503 past the process'. */
+  add(bytes: number): void;
+  release(): void;
+}
+
+function tooManyOfKey(most: number): GatewayError {
+  const megabytes = Math.round(most / limits.heldPerBodyByte / 1e6);
+  return new GatewayError({
+    status: 429,
+    code: "bodies_held",
+    message: `The requests of this key that are under way have more than ${megabytes} MB of bodies together. Wait until some have ended, then try again.`,
+    retryAfterSeconds: 2,
+  });
+}
+
+function tooMany(): GatewayError {
+  return new GatewayError({
+    status: 503,
+    code: "bodies_held",
+    message: "The requests that are under way hold as much memory as bodies may. Try again in a few seconds.",
+    retryAfterSeconds: 5,
+  });
+}
+
+function tooSlow(): GatewayError {
+  return new GatewayError({
+    status: 408,
+    code: "body_too_slow",
+    message: `Less than ${limits.slowBodyBytes} bytes of the body came within ${limits.slowBodyMs / 1000} s. Send it faster, or less at once.`,
+  });
+}
+
+export interface ReadOptions {
+  mostBytes: number;
+  json: JsonBounds;
+  held: HeldBody;
+}
+
+/**
+ * The whole body, counted while it comes. Throws 413 past the bound of bytes, 400 past those of JSON, 429 and 503 past those of memory,
+ * 408 for a sender that is too slow, and 499 for a client that has gone, each without keeping what comes after.
+ */
+export function readBody(request: IncomingMessage, { mostBytes, json, held }: ReadOptions): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    // Its events have passed: nothing would end the wait.
+    if (request.destroyed) return reject(clientGone());
+    if (Number(request.headers["content-length"] ?? 0) > mostBytes) {
+      discard(request);
+      return reject(bodyTooLarge(mostBytes));
+    }
+    const meter = new JsonMeter(json);
+    const pieces: Buffer[] = [];
+    let bytes = 0;
+    let before = 0;
+    const pace = setInterval(() => {
+      if (bytes - before < limits.slowBodyBytes) fail(tooSlow());
+      before = bytes;
+    }, limits.slowBodyMs);
+    const fail = (error: unknown) => {
+      clearInterval(pace);
+      request.off("data", onData);
+      discard(request);
+      reject(error);
+    };
+    const onData = (piece: Buffer) => {
+      bytes += piece.length;
+      try {
+        if (bytes > mostBytes) throw bodyTooLarge(mostBytes);
+        held.add(piece.length);
+        meter.push(piece);
+      } catch (error) {
+        return fail(error instanceof JsonBoundError ? tooMuchJson(error) : error);
+      }
+      pieces.push(piece);
+    };
+    request.on("data", onData);
+    request.once("end", () => {
+      clearInterval(pace);
+      resolve(pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces));
+    });
+    request.once("error", (error) => {
+      clearInterval(pace);
+      reject(error);
+    });
+    request.once("close", () => {
+      clearInterval(pace);
+      if (!request.complete) reject(clientGone());
+    });
+  });
+}
+
+/** Lets the rest of a refused body pass, so that its sender reads the answer, and closes the connection on one that goes on. */
+function discard(request: IncomingMessage): void {
+  let left: number = limits.discardedBytes;
+  const timer = setTimeout(() => request.complete || request.destroy(), limits.discardMs).unref();
+  request.on("data", (piece: Buffer) => {
+    left -= piece.length;
+    if (left < 0) request.destroy();
+  });
+  request.once("close", () => clearTimeout(timer));
+  request.resume();
+}
+
+function tooMuchJson(error: JsonBoundError): GatewayError {
+  return new GatewayError({
+    status: 400,
+    code: "invalid_value",
+    message: `The body ${error.message}. Send less at once.`,
+    cause: error,
+  });
+}
+
+/** Text of a body as a value. Throws 400. */
+export function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw invalidJson();
+  }
+}
+
+/** Bytes from which on a body is worked on in several turns of the event loop: each step over 32 MB takes tens of milliseconds. */
+const largeBytes = 512 * 1024;
+
+/** A turn of the event loop between two steps over a body, where it is large. */
+export const between = async (bytes: number): Promise<void> => {
+  if (bytes > largeBytes) await nextTurn();
+};

@@ -1,0 +1,48 @@
+// Answers on node:http: JSON, and errors in the shape that the path's clients know.
+import type { ServerResponse } from "node:http";
+import type { GatewayError } from "../../gateway/errors.ts";
+import { openAiErrorBody, spoken } from "../../gateway/errors.ts";
+
+/** `headers` is a flat list, name and value in turn: Node writes one out as it is, where each `setHeader` is checked and kept. */
+export function sendJson(response: ServerResponse, status: number, json: string, headers: string[]): void {
+  headers.push("content-type", "application/json; charset=utf-8", "content-length", String(Buffer.byteLength(json)));
+  response.writeHead(status, headers);
+  response.end(json);
+}
+
+/** Headers that tell a client when, and whether, to try again. */
+export function retryHeaders(error: GatewayError): Record<string, string> {
+  return {
+    ...(error.retryAfterSeconds !== undefined && { "retry-after": String(Math.ceil(error.retryAfterSeconds)) }),
+    // OpenAI's clients try again on 429 and 5xx by themselves. Where that cannot help, or surely does, they are told so.
+    ...(neverBetter.has(error.code) && { "x-should-retry": "false" }),
+    ...(soonBetter.has(error.code) && { "x-should-retry": "true" }),
+  };
+}
+
+const neverBetter = new Set(["budget_exceeded", "output_invalid", "engine_auth_failed", "engine_model_missing"]);
+const soonBetter = new Set(["shutting_down", "budget_held"]);
+
+/** An error on /v1, in OpenAI's shape. */
+export function sendOpenAiError(response: ServerResponse, error: GatewayError, requestId: string): void {
+  if (response.headersSent || response.destroyed) {
+    response.destroy();
+    return;
+  }
+  const headers = ["x-request-id", requestId, ...Object.entries(retryHeaders(error)).flat()];
+  // A body that was not read to its end cannot be followed by another request.
+  if (error.status === 413) headers.push("connection", "close");
+  sendJson(response, error.status, JSON.stringify(openAiErrorBody(error)), headers);
+}
+
+export function apiErrorBody(error: GatewayError, requestId: string): { error: Record<string, string> } {
+  return {
+    error: {
+      code: error.code,
+      message: spoken(error),
+      ...(error.hint !== undefined && { hint: error.hint }),
+      docs: "/api/docs#errors",
+      request_id: requestId,
+    },
+  };
+}

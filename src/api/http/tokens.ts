@@ -1,0 +1,178 @@
+// The token path over node:http: a JSON body in, an answer or a stream of events out. Kept off the web framework: this runs
+// for every call and every token, and each layer here would be paid that often.
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http";
+import type { Endpoint, EngineChunk } from "../../engines/index.ts";
+import type { Principal } from "../../governance/types.ts";
+import { limits } from "../../gateway/limits.ts";
+import { decodeBody } from "../../gateway/protocol/openai.ts";
+import { programOf } from "../../gateway/protocol/program.ts";
+import { clientGone } from "../../gateway/refusals.ts";
+import type { Gateway } from "../../gateway/pipeline.ts";
+import type { CallRequest } from "../../gateway/types.ts";
+import { asGatewayError, GatewayError, openAiErrorBody } from "../../gateway/errors.ts";
+import { between, parseJson, readBody, type HeldBody } from "./bodies.ts";
+import { sendJson } from "./respond.ts";
+
+export interface Serving {
+  gateway: Gateway;
+  endpoint: Endpoint;
+  /** Who calls, as it is when this is asked. Throws 401 once the key is revoked. */
+  authenticated: () => Promise<Principal>;
+  request: IncomingMessage;
+  response: ServerResponse;
+  requestId: string;
+  held: HeldBody;
+  /** Ends the call when its client has gone (`goneSignal`). */
+  gone: AbortSignal;
+}
+
+/** Aborts when the client closes the connection before it has its whole answer. To be made before anything is waited for. */
+export function goneSignal(response: ServerResponse): AbortSignal {
+  const gone = new AbortController();
+  response.once("close", () => {
+    if (!response.writableFinished) gone.abort(clientGone());
+  });
+  return gone.signal;
+}
+
+/** Serves one call. Throws GatewayError while nothing was answered yet; afterwards never. */
+export async function serveCall(serving: Serving): Promise<void> {
+  const { gateway, endpoint, request, response, requestId, held } = serving;
+  const json = { depth: limits.bodyDepth, values: limits.bodyValues, numbers: limits.bodyNumbers };
+  const bytes = await readBody(request, { mostBytes: limits.bodyBytes, json, held });
+  await between(bytes.length);
+  const text = bytes.toString("utf8");
+  await between(bytes.length);
+  const parsed = parseJson(text);
+  await between(bytes.length);
+  const body = decodeBody(endpoint, parsed);
+  await between(bytes.length);
+  const program = programOf(request.headers);
+  const wishes = wishesOf(request.headers);
+  const principal = await serving.authenticated();
+  // From here on the gateway watches the key.
+  const answer = await gateway.call({
+    principal,
+    endpoint,
+    body,
+    received: { bytes, text, object: body },
+    signal: serving.gone,
+    ...(program !== undefined && { program }),
+    ...wishes,
+  });
+  const headers = ["x-request-id", requestId];
+  for (const name in answer.headers) headers.push(name, answer.headers[name]!);
+  if (body.stream === true) await sendStream(response, headers, answer.events);
+  else sendJson(response, 200, JSON.stringify(await answer.body()), headers);
+}
+
+/** What a caller may say of its own call: its place in the queue, and with whom it shares caches. Throws 400 for anything else. */
+function wishesOf(headers: IncomingHttpHeaders): Pick<CallRequest, "deadlineMs" | "priority" | "cacheScope"> {
+  const deadlineMs = numberIn(headers, "x-lineshaft-deadline-ms", 1, 86_400_000);
+  const priority = numberIn(headers, "x-lineshaft-priority", -100, 100);
+  const cacheScope = scopeIn(headers, "x-lineshaft-cache-scope");
+  return {
+    ...(deadlineMs !== undefined && { deadlineMs }),
+    ...(priority !== undefined && { priority }),
+    ...(cacheScope !== undefined && { cacheScope }),
+  };
+}
+
+/** A call may share less than its project does, never more: there is no wider scope to ask for. */
+function scopeIn(headers: IncomingHttpHeaders, name: string): "project" | "key" | undefined {
+  const value = headers[name];
+  if (value === undefined || value === "project" || value === "key") return value;
+  const hint = "Give `key` to share cached prompts with calls of the same key alone, or leave it out.";
+  throw new GatewayError({
+    status: 400,
+    code: "invalid_header",
+    message: `${name} is ${JSON.stringify(String(value).slice(0, 40))}. ${hint}`,
+    param: name,
+    hint,
+  });
+}
+
+function numberIn(headers: IncomingHttpHeaders, name: string, least: number, most: number): number | undefined {
+  const text = headers[name];
+  if (text === undefined) return undefined;
+  const value = Number(text);
+  if (Number.isInteger(value) && value >= least && value <= most) return value;
+  throw new GatewayError({
+    status: 400,
+    code: "invalid_header",
+    message: `${name} is ${JSON.stringify(String(text).slice(0, 40))}.`,
+    param: name,
+    hint: `Give a whole number from ${least} to ${most}, or leave it out.`,
+  });
+}
+
+/**
+ * Events of a stream as they come. What arrives in one turn of the event loop is written at once: engines send several tokens
+ * in one packet, and a write is the dearest thing here. A client that does not read makes the engine wait.
+ */
+async function sendStream(
+  response: ServerResponse,
+  headers: string[],
+  events: AsyncIterable<EngineChunk>,
+): Promise<void> {
+  headers.push("content-type", "text/event-stream; charset=utf-8", "cache-control", "no-cache");
+  response.writeHead(200, headers);
+  const writer = new EventWriter(response);
+  try {
+    for await (const { data, text } of events) {
+      const waiting = writer.write(text ?? JSON.stringify(data));
+      if (waiting) await waiting;
+    }
+    writer.end("data: [DONE]\n\n");
+  } catch (error) {
+    // The answer has begun: what went wrong can only be said inside it.
+    writer.end(`data: ${JSON.stringify(openAiErrorBody(asGatewayError(error)))}\n\n`);
+  }
+}
+
+class EventWriter {
+  readonly #response: ServerResponse;
+  #waiting = "";
+  #scheduled = false;
+  #blocked = false;
+  readonly #flush = () => {
+    this.#scheduled = false;
+    if (this.#waiting === "" || this.#response.destroyed) return;
+    const text = this.#waiting;
+    this.#waiting = "";
+    this.#blocked = !this.#response.write(text);
+  };
+
+  constructor(response: ServerResponse) {
+    this.#response = response;
+  }
+
+  /** Queues an event; answers a promise to wait for when the client reads too slowly. */
+  write(payload: string): Promise<void> | undefined {
+    this.#waiting += `data: ${payload}\n\n`;
+    if (!this.#scheduled) {
+      this.#scheduled = true;
+      setImmediate(this.#flush);
+    }
+    return this.#blocked ? this.#drained() : undefined;
+  }
+
+  end(last: string): void {
+    if (!this.#response.destroyed) this.#response.end(this.#waiting + last);
+    this.#waiting = "";
+  }
+
+  #drained(): Promise<void> {
+    return new Promise((resolve) => {
+      const done = () => {
+        this.#blocked = false;
+        this.#response.off("drain", done);
+        this.#response.off("close", done);
+        resolve();
+      };
+      this.#response.on("drain", done);
+      this.#response.on("close", done);
+      if (this.#response.destroyed) done();
+    });
+  }
+}

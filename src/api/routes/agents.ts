@@ -1,0 +1,276 @@
+// The API of agents and runs: /api/agents, /api/runs. Every answer's shape stands in gateway/api/schemas.ts.
+import { createRoute, z, type OpenAPIHono } from "@hono/zod-openapi";
+import { answers, apiApp, ApiError, notFound, ownerOnly, page, type ApiEnv } from "../helpers.ts";
+import * as schemas from "../../contract/index.ts";
+import { getBlob } from "../../store/index.ts";
+import { mayAttest } from "../../agents/attestations.ts";
+import type { Dependencies } from "../../agents/dependencies.ts";
+import type { Effects } from "../../agents/effects.ts";
+import { ManifestError } from "../../fleet/manifest.ts";
+import { StepError } from "../../agents/errors.ts";
+import { limits } from "../../agents/limits.ts";
+import { manifestJsonSchema } from "../../agents/manifest.ts";
+import { publish } from "../../agents/registry.ts";
+import { listAgents, listRuns, readAgent, readRun, readRunDetail, type Viewer } from "../../agents/resources.ts";
+import type { Runs } from "../../agents/runs.ts";
+import type { ToolClient } from "../../agents/tools/mcp.ts";
+import type { Published } from "../../agents/types.ts";
+import { checksOf } from "../../agents/validation.ts";
+
+export interface RouteParts {
+  runs: Runs;
+  effects: Effects;
+  tools: ToolClient;
+  /** Sends a run's next turn on its way. */
+  send(run: string): Promise<void>;
+  /** Ends the work on a run in this process at once. */
+  abort(run: string): void;
+  changed(viewer: Viewer, run: string): void;
+}
+
+const body = (schema: z.ZodType) => ({ content: { "application/json": { schema } }, required: true });
+const idParam = z.object({ id: schemas.idText });
+const idempotencyHeader = z.object({ "idempotency-key": z.string().min(1).max(200).optional() });
+const effectResolution = schemas.strict({
+  key: schemas.idText.describe("Key of the effect whose end is not known"),
+  happened: z.boolean(),
+  note: z.string().trim().min(1).max(1000).describe("What was looked at; it is kept with the key that says so"),
+  result: z.unknown().optional().describe("What the tool would have answered, when it happened"),
+});
+
+export function agentRoutes(dependencies: Dependencies, parts: RouteParts): OpenAPIHono<ApiEnv> {
+  const { db, gateway } = dependencies;
+  const app = apiApp();
+
+  app.openapi(
+    createRoute({
+      method: "get",
+      path: "/api/agents",
+      request: { query: schemas.pageQuery },
+      responses: answers("Agents, newest first", schemas.pageOf(schemas.agentSummary)),
+    }),
+    async (c) => {
+      const query = c.req.valid("query");
+      return c.json(
+        page(await listAgents(db, c.var.principal, query), query.limit, (agent) => agent),
+        200,
+      );
+    },
+  );
+
+  app.openapi(
+    createRoute({
+      method: "post",
+      path: "/api/agents",
+      request: { body: body(schemas.agentDeploy) },
+      responses: answers("The agent's newest version", schemas.agentDeployed, 400, 403, 502),
+    }),
+    async (c) => {
+      const { principal } = c.var;
+      ownerOnly(principal, "deploy agents");
+      const deployment = c.req.valid("json") as z.infer<typeof schemas.agentDeploy>;
+      try {
+        return c.json(await publish(dependencies, parts.tools, principal, deployment), 200);
+      } catch (error) {
+        throw asApiError(error);
+      }
+    },
+  );
+
+  app.openapi(
+    createRoute({
+      method: "get",
+      path: "/api/agents/{name}",
+      request: { params: z.object({ name: schemas.idText }) },
+      responses: answers("An agent", schemas.agentDetail, 404),
+    }),
+    async (c) => {
+      const { name } = c.req.valid("param");
+      const agent = await readAgent(db, c.var.principal, name);
+      if (!agent) throw notFound("agent", name, "GET /api/agents lists them.");
+      return c.json(agent, 200);
+    },
+  );
+
+  app.openapi(
+    createRoute({
+      method: "get",
+      path: "/api/runs",
+      request: {
+        query: schemas.runsQuery,
+      },
+      responses: answers("Runs, newest first", schemas.pageOf(schemas.run)),
+    }),
+    async (c) => {
+      const query = c.req.valid("query");
+      return c.json(
+        page(await listRuns(db, c.var.principal, query), query.limit, (run) => run),
+        200,
+      );
+    },
+  );
+
+  app.openapi(
+    createRoute({
+      method: "post",
+      path: "/api/runs",
+      request: { headers: idempotencyHeader, body: body(schemas.runCreate) },
+      responses: answers("The run", schemas.run, 400, 404, 409),
+    }),
+    async (c) => {
+      const { principal } = c.var;
+      const { agent: name, input } = c.req.valid("json") as z.infer<typeof schemas.runCreate>;
+      const run = await createRun(dependencies, parts, principal, {
+        name,
+        input: input ?? null,
+        idempotencyKey: c.req.valid("header")["idempotency-key"],
+      });
+      return c.json((await readRun(db, principal, run))!, 200);
+    },
+  );
+
+  app.openapi(
+    createRoute({
+      method: "get",
+      path: "/api/runs/{id}",
+      request: { params: idParam },
+      responses: answers("A run with its steps and payloads", schemas.runDetail, 404),
+    }),
+    async (c) => {
+      const { id } = c.req.valid("param");
+      await gateway.flushed();
+      const run = await readRunDetail(db, c.var.principal, id);
+      if (!run) throw notFound("run", id, "GET /api/runs lists them.");
+      return c.json(run, 200);
+    },
+  );
+
+  app.openapi(
+    createRoute({
+      method: "post",
+      path: "/api/runs/{id}/stop",
+      request: { params: idParam },
+      responses: answers("The run, stopped, or as it had ended before", schemas.run, 404),
+    }),
+    async (c) => {
+      const { principal } = c.var;
+      const { id } = c.req.valid("param");
+      if (!(await readRun(db, principal, id))) throw notFound("run", id, "GET /api/runs lists them.");
+      if (await parts.runs.stop(principal.organisation, id, principal.key)) {
+        parts.abort(id);
+        parts.changed(principal, id);
+      }
+      return c.json((await readRun(db, principal, id))!, 200);
+    },
+  );
+
+  app.openapi(
+    createRoute({
+      method: "post",
+      path: "/api/runs/{id}/effects",
+      description:
+        "A person's word on an effect whose end is not known; the run goes on. Owners only, and not with the key that started the run while there is another owner's. An outcome that rests on it is marked as attested, and fails unless the contract accepts that.",
+      request: { params: idParam, body: body(effectResolution) },
+      responses: answers("The run", schemas.run, 400, 403, 404, 409),
+    }),
+    async (c) => {
+      const { principal } = c.var;
+      const { id } = c.req.valid("param");
+      const { key, happened, result, note } = c.req.valid("json") as z.infer<typeof effectResolution>;
+      if (!(await readRun(db, principal, id))) throw notFound("run", id, "GET /api/runs lists them.");
+      await mayAttest(db, principal, id);
+      const owner = { organisation: principal.organisation, project: principal.project, run: id };
+      const word = { key, happened, result, note, author: principal.key };
+      if (!(await parts.effects.resolve(owner, word)))
+        throw new ApiError({
+          status: 409,
+          code: "effect_not_unknown",
+          message: `Run ${id} has no effect ${key} whose end is unknown.`,
+          hint: "GET /api/runs/ID says what the run waits for.",
+        });
+      if (await parts.runs.resume(id)) await parts.send(id);
+      parts.changed(principal, id);
+      return c.json((await readRun(db, principal, id))!, 200);
+    },
+  );
+
+  app.get("/api/schemas/agent.json", (c) => c.json(manifestJsonSchema()));
+  return app;
+}
+
+/** Makes a run of an agent's newest version and sends it on its way. Answers its id. */
+async function createRun(
+  { db }: Dependencies,
+  parts: RouteParts,
+  principal: Viewer & { key: string },
+  request: { name: string; input: unknown; idempotencyKey: string | undefined },
+): Promise<string> {
+  const { rows } = await db.query<{ agent: string; version: string; manifest_ref: string }>(
+    `select a.id as agent, v.id as version, v.manifest_ref from agents a join agent_versions v on v.agent = a.id
+     where a.project = $1 and (a.name = $2 or a.id = $2) order by v.number desc limit 1`,
+    [principal.project, request.name],
+  );
+  const found = rows[0];
+  if (!found) throw notFound("agent", request.name, "Deploy it first: lineshaft deploy DIR.");
+  const { manifest } = (await getBlob(db, principal.project, found.manifest_ref)) as Published;
+  await checkInput(principal.organisation, manifest.input, request.input);
+  const { id, created, sameRequest } = await parts.runs.create({
+    organisation: principal.organisation,
+    project: principal.project,
+    agent: found.agent,
+    version: found.version,
+    key: principal.key,
+    idempotencyKey: request.idempotencyKey,
+    input: request.input,
+  });
+  if (!sameRequest)
+    throw new ApiError({
+      status: 409,
+      code: "idempotency_mismatch",
+      message: "This Idempotency-Key was used for a run of another agent or with another input.",
+      hint: "Use a new key for a new run.",
+    });
+  if (!created) return id;
+  parts.changed(principal, id);
+  void parts.send(id);
+  return id;
+}
+
+async function checkInput(
+  organisation: string,
+  schema: Record<string, unknown> | undefined,
+  input: unknown,
+): Promise<void> {
+  const size = Buffer.byteLength(JSON.stringify(input));
+  const problem =
+    size > limits.inputBytes
+      ? `it is ${size} bytes, more than ${limits.inputBytes}`
+      : schema && (await checksOf(organisation)(schema, input));
+  if (problem)
+    throw new ApiError({
+      status: 400,
+      code: "input_invalid",
+      message: `The input does not fit the agent: ${problem}.`,
+      param: "input",
+      hint: "GET /api/agents/NAME shows the schema of its input.",
+    });
+}
+
+function asApiError(error: unknown): unknown {
+  if (error instanceof ManifestError)
+    return new ApiError({
+      status: 400,
+      code: error.code,
+      message: error.message,
+      hint: error.hint,
+      param: error.problems[0]?.path || undefined,
+    });
+  if (error instanceof StepError)
+    return new ApiError({
+      status: error.code === "tool_unreachable" ? 502 : error.code === "checks_busy" ? 503 : 400,
+      code: error.code,
+      message: error.message,
+      hint: "Start the MCP server, or correct its url and secret in the manifest; then deploy again.",
+    });
+  return error;
+}

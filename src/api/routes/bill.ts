@@ -1,0 +1,73 @@
+// GET /api/bill: the ledger's bill, in the API's words.
+import { createRoute } from "@hono/zod-openapi";
+import type { BillLine as LedgerLine } from "../../ledger/index.ts";
+import type { ServerDependencies } from "../http/server.ts";
+import { answers, apiApp, notFound, reachOf } from "../helpers.ts";
+import { bill, billQuery } from "../../contract/index.ts";
+import type { BillLine } from "../../contract/index.ts";
+
+const route = createRoute({
+  method: "get",
+  path: "/api/bill",
+  tags: ["Bill"],
+  summary: "Revenue, cost and margin per agent, and the cost of a verified outcome",
+  request: { query: billQuery },
+  responses: answers("One line per agent, one for calls outside runs, and their total", bill, 400, 404),
+});
+
+export function billRoutes({ ledger, db }: ServerDependencies) {
+  return apiApp().openapi(route, async (c) => {
+    const { currency } = c.var.principal;
+    const [organisation, project] = reachOf(c.var.principal);
+    const query = c.req.valid("query");
+    const agent = query.agent === undefined ? undefined : await agentId(query.agent);
+    async function agentId(name: string): Promise<string> {
+      const { rows } = await db.query<{ id: string }>(
+        `select id from agents where organisation = $1 and ($3::text is null or project = $3) and (id = $2 or name = $2)
+         order by id = $2 desc limit 1`,
+        [organisation, name, project],
+      );
+      if (!rows[0]) throw notFound("agent", name, "`lineshaft agents list` shows those that there are.");
+      return rows[0].id;
+    }
+    const read = await ledger.bill(organisation, {
+      ...(query.from !== undefined && { from: new Date(query.from) }),
+      ...(query.to !== undefined && { to: new Date(query.to) }),
+      ...(agent !== undefined && { agent }),
+      project: project ?? undefined,
+    });
+    return c.json(
+      {
+        from: read.from.toISOString(),
+        to: read.to.toISOString(),
+        currency,
+        lines: read.lines.map(line),
+        total: line(read.total),
+        suspense: read.suspense.map(({ model, attempts, amountNano }) => ({
+          model,
+          attempts,
+          amount_nano: amountNano.toString(),
+        })),
+      },
+      200,
+    );
+  });
+}
+
+const line = (of: LedgerLine): BillLine => ({
+  agent: of.agent?.name ?? null,
+  runs: of.runs,
+  calls: of.calls,
+  prompt_tokens: of.promptTokens,
+  cached_tokens: of.cachedTokens,
+  output_tokens: of.outputTokens,
+  revenue_nano: of.revenueNano.toString(),
+  token_cost_nano: of.tokenCostNano.toString(),
+  margin_nano: of.marginNano.toString(),
+  outcomes_passed: of.outcomesPassed,
+  outcomes_failed: of.outcomesFailed,
+  outcomes_attested: of.outcomesAttested,
+  pass_rate: of.passRate ?? null,
+  cost_per_verified_outcome_nano: of.costPerVerifiedOutcomeNano?.toString() ?? null,
+  verified_outcomes_per_million_tokens: of.verifiedOutcomesPerMillionTokens ?? null,
+});

@@ -1,0 +1,111 @@
+// Deployments: what this machine serves itself, by how many workers in which roles. Publishing says what is wanted and answers
+// at once; that it has come about is seen by asking again. Whoever puts the instance together brings the fleet (`Deployments`).
+import { createRoute, z } from "@hono/zod-openapi";
+import { checkDeployment, ManifestError, parseDeployment, type DeploymentSpec } from "../../fleet/index.ts";
+import type { Principal } from "../../governance/types.ts";
+import { limits } from "../../gateway/limits.ts";
+import { checkValues } from "../../gateway/values.ts";
+import { answers, ApiError, apiApp, notFound, ownerOnly } from "../helpers.ts";
+import { deployment, deploymentPublish, deploymentPublished, idText, wholeListQuery } from "../../contract/index.ts";
+import type { DeploymentResource } from "../../contract/index.ts";
+
+export interface Deployments {
+  list(): Promise<DeploymentResource[]>;
+  /** Stores what is wanted and begins to bring it about. Throws ApiError when it cannot be: memory, a model, a name. */
+  publish(principal: Principal, spec: DeploymentSpec): Promise<{ changed: boolean }>;
+  /** False when there is none of that name. */
+  remove(principal: Principal, name: string): Promise<boolean>;
+}
+
+const tags = ["Deployments"];
+const nameParam = z.object({ name: idText });
+const list = createRoute({
+  method: "get",
+  path: "/api/deployments",
+  tags,
+  summary: "What this machine serves itself, and by which workers",
+  request: { query: wholeListQuery },
+  responses: answers("All deployments", z.object({ data: z.array(deployment), next_cursor: z.null() })),
+});
+const read = createRoute({
+  method: "get",
+  path: "/api/deployments/{name}",
+  tags,
+  summary: "One deployment",
+  request: { params: nameParam },
+  responses: answers("The deployment", deployment, 404),
+});
+const publish = createRoute({
+  method: "put",
+  path: "/api/deployments/{name}",
+  tags,
+  summary: "Say how a model is to be served",
+  description:
+    "Answers at once with `state: changing`; workers that are unchanged go on serving, and one that leaves ends its calls first. The same manifest again changes nothing.",
+  request: {
+    params: nameParam,
+    body: { required: true, content: { "application/json": { schema: deploymentPublish } } },
+  },
+  responses: answers("The deployment, and whether anything changed", deploymentPublished, 400, 403, 409),
+});
+const remove = createRoute({
+  method: "delete",
+  path: "/api/deployments/{name}",
+  tags,
+  summary: "Stop serving a deployment, and erase the KV that its workers parked",
+  responses: answers("It is gone", z.object({ name: z.string(), deleted: z.literal(true) }), 403, 404, 409),
+  request: { params: nameParam },
+});
+
+export function deploymentRoutes(deployments: Deployments) {
+  const find = async (name: string) => {
+    const found = (await deployments.list()).find((one) => one.name === name);
+    if (!found) throw notFound("deployment", name, "GET /api/deployments lists them.");
+    return found;
+  };
+  return apiApp()
+    .openapi(list, async (c) => c.json({ data: await deployments.list(), next_cursor: null }, 200))
+    .openapi(read, async (c) => c.json(await find(c.req.valid("param").name), 200))
+    .openapi(publish, async (c) => {
+      ownerOnly(c.var.principal, "publish deployments");
+      const { name } = c.req.valid("param");
+      const spec = await checked(c.req.valid("json").manifest, c.var.principal.organisation);
+      if (spec.name !== name)
+        throw new ApiError({
+          status: 400,
+          code: "invalid_value",
+          message: `The manifest is of ${spec.name}, the address is of ${name}.`,
+          param: "name",
+          hint: "Give the same name at both places.",
+        });
+      const { changed } = await deployments.publish(c.var.principal, spec);
+      return c.json({ ...(await find(name)), changed }, 200);
+    })
+    .openapi(remove, async (c) => {
+      ownerOnly(c.var.principal, "remove deployments");
+      const { name } = c.req.valid("param");
+      if (await deployments.remove(c.var.principal, name)) return c.json({ name, deleted: true as const }, 200);
+      throw notFound("deployment", name, "GET /api/deployments lists them.");
+    });
+}
+
+async function checked(manifest: unknown, organisation: string): Promise<DeploymentSpec> {
+  try {
+    const spec =
+      typeof manifest === "string"
+        ? await parseDeployment(manifest, "deployment.yaml", organisation)
+        : checkDeployment(manifest);
+    // Escapes in YAML text have not been seen before.
+    checkValues(spec, { depth: limits.apiBodyDepth, values: limits.apiBodyValues, text: true });
+    return spec;
+  } catch (error) {
+    if (!(error instanceof ManifestError)) throw error;
+    throw new ApiError({
+      status: 400,
+      code: error.code,
+      message: error.message,
+      hint: error.hint,
+      param: error.problems[0]?.path || undefined,
+    });
+  }
+}

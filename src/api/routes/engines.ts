@@ -1,0 +1,136 @@
+// Engines: those that users added, and the deployments that this machine serves itself, which are changed elsewhere.
+import { createRoute, z } from "@hono/zod-openapi";
+import type { EngineRegistry } from "../../engines/index.ts";
+import type { RateCard } from "../../ledger/index.ts";
+import { addEngine, rateCards, removeEngine } from "../../gateway/engines.ts";
+import type { StoredEngine } from "../../gateway/engines.ts";
+import type { ServerDependencies } from "../http/server.ts";
+import { answers, ApiError, apiApp, notFound, ownerOnly } from "../helpers.ts";
+import { engine, engineCreate, idText, wholeListQuery } from "../../contract/index.ts";
+import type { EngineResource } from "../../contract/index.ts";
+
+const tags = ["Engines"];
+const list = createRoute({
+  method: "get",
+  path: "/api/engines",
+  tags,
+  summary: "What serves tokens here, and at which price",
+  request: { query: wholeListQuery },
+  responses: answers("All engines", z.object({ data: z.array(engine), next_cursor: z.null() })),
+});
+const create = createRoute({
+  method: "post",
+  path: "/api/engines",
+  tags,
+  summary: "Add an OpenAI-compatible engine with its endpoints, or change the one of that name",
+  description:
+    "Every address is asked at once: it must answer and serve the model. Several addresses are endpoints NAME-0, NAME-1 and so on of one engine with one price. Calls to an engine without a price are refused (`model_unpriced`); 0 is a price.",
+  request: { body: { required: true, content: { "application/json": { schema: engineCreate } } } },
+  responses: answers("The engine", engine, 400, 403, 409, 502),
+});
+const remove = createRoute({
+  method: "delete",
+  path: "/api/engines/{name}",
+  tags,
+  summary: "Remove an engine",
+  request: { params: z.object({ name: idText }) },
+  responses: answers("It is gone", z.object({ name: z.string(), deleted: z.literal(true) }), 403, 404),
+});
+
+export function engineRoutes({ db, engines, ledger, log, alarms }: ServerDependencies) {
+  const rooms = { db, engines, ledger, log, alarms };
+  return apiApp()
+    .openapi(list, async (c) => {
+      const { organisation, role } = c.var.principal;
+      const stored = await db.query<StoredEngine>("select * from engines where organisation = $1 order by name", [
+        organisation,
+      ]);
+      const configured = engines.list(organisation).filter((one) => one.kind === "embedded");
+      const names = new Set([...configured.map((one) => one.name), ...stored.rows.map((row) => row.name)]);
+      const cards = await rateCards(ledger, organisation, [...names]);
+      const embedded = [...new Map(configured.map((one) => [one.name, one])).values()].map((one): EngineResource => {
+        const { name, model } = one;
+        return {
+          name,
+          kind: "embedded",
+          urls: [],
+          endpoints: endpointsOf(engines, name, organisation),
+          model,
+          key_env: null,
+          allow_fields: [],
+          price: priceOf(cards.get(name)),
+          created_at: null,
+        };
+      });
+      const added = stored.rows.map((row) => {
+        const resource = engineResource(row, cards.get(row.name), endpointsOf(engines, row.name, organisation));
+        // Internal addresses are shown to owners only.
+        return role === "owner" ? resource : { ...resource, urls: [] };
+      });
+      return c.json({ data: [...embedded, ...added], next_cursor: null }, 200);
+    })
+    .openapi(create, async (c) => {
+      const { principal } = c.var;
+      ownerOnly(principal, "add engines");
+      const body = c.req.valid("json");
+      const price = body.price && {
+        currency: body.price.currency,
+        inputNanoPerMillion: BigInt(body.price.input_nano_per_million),
+        cachedNanoPerMillion: BigInt(body.price.cached_nano_per_million ?? body.price.input_nano_per_million),
+        outputNanoPerMillion: BigInt(body.price.output_nano_per_million),
+      };
+      const { name, urls, model, key_env: keyEnv, allow_fields: allowFields } = body;
+      const row = await addEngine(rooms, principal, { name, urls, model, keyEnv, allowFields, price });
+      const card = await ledger.currentRateCard(principal.organisation, name);
+      return c.json(engineResource(row, card, endpointsOf(engines, name, principal.organisation)), 200);
+    })
+    .openapi(remove, async (c) => {
+      ownerOnly(c.var.principal, "remove engines");
+      const { name } = c.req.valid("param");
+      if (await removeEngine(rooms, c.var.principal, name)) return c.json({ name, deleted: true as const }, 200);
+      if (engines.resolve(name, c.var.principal.organisation))
+        throw new ApiError({
+          status: 409,
+          code: "engine_is_deployment",
+          message: `${name} is a deployment: Lineshaft serves it itself.`,
+          hint: `Remove it with: npx lineshaft deployments remove ${name}`,
+        });
+      throw notFound("engine", name, "See lineshaft engines list.");
+    });
+}
+
+function endpointsOf(engines: EngineRegistry, name: string, organisation: string): EngineResource["endpoints"] {
+  return engines.endpoints(name, organisation).map(({ endpoint, up, standing }) => ({
+    endpoint,
+    state: up === false ? "down" : standing !== "serving" ? standing : up ? "ready" : "starting",
+  }));
+}
+
+function engineResource(
+  row: StoredEngine,
+  card: RateCard | undefined,
+  endpoints: EngineResource["endpoints"],
+): EngineResource {
+  return {
+    name: row.name,
+    kind: row.kind,
+    urls: row.urls,
+    endpoints,
+    model: row.model,
+    key_env: row.key_env,
+    allow_fields: row.allow_fields,
+    price: priceOf(card),
+    created_at: row.created_at.toISOString(),
+  };
+}
+
+function priceOf(card: RateCard | undefined): EngineResource["price"] {
+  return card
+    ? {
+        currency: card.currency,
+        input_nano_per_million: card.inputNanoPerMillion.toString(),
+        cached_nano_per_million: card.cachedNanoPerMillion.toString(),
+        output_nano_per_million: card.outputNanoPerMillion.toString(),
+      }
+    : null;
+}
