@@ -4,7 +4,8 @@
 //   node bench/gatewayServer.ts ENGINE_URL DATABASE_URL
 import type { AddressInfo } from "node:net";
 import { createOpenAiEngine, EngineRegistry } from "../src/engines/index.ts";
-import { closeServer, createGateway, createServer } from "../src/gateway/index.ts";
+import { closeServer, createServer } from "../src/api/index.ts";
+import { createGateway } from "../src/gateway/index.ts";
 import type { LiveEvent } from "../src/contract/index.ts";
 import { Identity } from "../src/governance/index.ts";
 import { createLedger } from "../src/ledger/index.ts";

@@ -7,7 +7,8 @@ import { parseArgs } from "node:util";
 import { createAgents } from "../src/agents/index.ts";
 import { startRestate } from "../src/agents/testing.ts";
 import { createOpenAiEngine, EngineRegistry } from "../src/engines/index.ts";
-import { createGateway, createServer as createApi } from "../src/gateway/index.ts";
+import { agentRoutes, createServer as createApi } from "../src/api/index.ts";
+import { createGateway } from "../src/gateway/index.ts";
 import type { LiveEvent } from "../src/contract/index.ts";
 import { Identity, Secrets } from "../src/governance/index.ts";
 import { createLedger } from "../src/ledger/index.ts";
@@ -111,7 +112,7 @@ const server = createApi({
   metrics,
   alarms,
   log,
-  routes: [agents.routes],
+  routes: [agentRoutes(agents.parts)],
   status: () => Promise.reject(new Error("not measured here")),
 });
 await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));

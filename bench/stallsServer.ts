@@ -6,7 +6,8 @@ import type { AddressInfo } from "node:net";
 import { createAgents } from "../src/agents/index.ts";
 import type { Dependencies } from "../src/agents/dependencies.ts";
 import { createOpenAiEngine, EngineRegistry } from "../src/engines/index.ts";
-import { createGateway, createServer } from "../src/gateway/index.ts";
+import { agentRoutes, createServer } from "../src/api/index.ts";
+import { createGateway } from "../src/gateway/index.ts";
 import type { LiveEvent } from "../src/contract/index.ts";
 import { Identity, Secrets } from "../src/governance/index.ts";
 import { createLedger } from "../src/ledger/index.ts";
@@ -67,7 +68,7 @@ const server = createServer({
   alarms,
   log,
   status: () => Promise.reject(new Error("not measured here")),
-  routes: [agents.routes],
+  routes: [agentRoutes(agents.parts)],
 });
 
 /** The longest turn of the event loop since the last question: by the clock, and in CPU time of this thread alone. */

@@ -12,6 +12,9 @@ const inside = new Set([
   "custom",
   // an exchange that was given up by its caller, which knows why
   "aborted",
+  // the egress, whose callers say it in their own words
+  "endpoint_timeout",
+  "endpoint_unreachable",
   // a second activation of a run, which Restate tries again
   "run_busy",
   // Restate is away: runs are in Postgres and are sent again

@@ -6,7 +6,7 @@ import path from "node:path";
 import { createEmbeddedEngine, type EndpointRole } from "../../src/engines/index.ts";
 import { startTestWorker, type TestWorker } from "../../src/engines/embedded/testing.ts";
 import type { WorkerStatus } from "../../src/engines/embedded/protocol.ts";
-import { testGateway, testPrices, type TestGateway } from "../../src/gateway/testing.ts";
+import { testGateway, testPrices, type TestGateway } from "../../src/api/testing.ts";
 
 /** Where parked states lie: in one folder that both workers read, in one of each worker's own, or nowhere. */
 export type Pool = "shared" | "own" | "none";

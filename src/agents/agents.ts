@@ -1,7 +1,5 @@
 // The room put together: registry, durable runs, tools and routes, from what it is given.
 import { setTimeout as sleep } from "node:timers/promises";
-import type { OpenAPIHono } from "@hono/zod-openapi";
-import type { ApiEnv } from "../api/helpers.ts";
 import type { Dependencies } from "./dependencies.ts";
 import { Effects } from "./effects.ts";
 import { limits } from "./limits.ts";
@@ -9,7 +7,6 @@ import { readRun, readSteps, type Viewer } from "./resources.ts";
 import { DurableRuns, type DurableOptions } from "./restate/durable.ts";
 import { RestateError } from "./restate/client.ts";
 import type { Session } from "../store/index.ts";
-import { agentRoutes } from "../api/routes/agents.ts";
 import { Runs } from "./runs.ts";
 import { ToolClient, type ToolSecrets } from "./tools/mcp.ts";
 import { Turns } from "./turn.ts";
@@ -24,8 +21,21 @@ export interface AgentsOptions extends Dependencies {
   secrets: ToolSecrets;
 }
 
+export interface AgentParts {
+  dependencies: Dependencies;
+  runs: Runs;
+  effects: Effects;
+  tools: ToolClient;
+  /** Sends a run's next turn on its way. */
+  send(run: string): Promise<void>;
+  /** Ends the work on a run in this process at once. */
+  abort(run: string): void;
+  changed(viewer: Viewer, run: string): void;
+}
+
 export interface Agents {
-  routes: OpenAPIHono<ApiEnv>;
+  /** What the API of agents and runs is made of. */
+  parts: AgentParts;
   /** Serves and registers the endpoint and sends every unfinished run on its way. Engines should be registered before. */
   start(): Promise<void>;
   /** Takes no more work, lets steps under way end for a moment, aborts the rest; runs go on at the next start. */
@@ -64,16 +74,17 @@ export function createAgents(options: AgentsOptions): Agents {
   const durable = new DurableRuns(options.restate, { runs, advance: (run) => turns.advance(run), log });
   const watchdog = new Loop("watchdog", limits.watchdogMs, () => durable.watch(turns.active), log);
   const stopWatch = new Loop("stops", limits.stopPollMs, () => abortEnded(runs, turns), log);
-  const routes = agentRoutes(options, {
+  const parts: AgentParts = {
+    dependencies: options,
     runs,
     effects,
     tools,
     send: (run) => durable.send(run),
     abort: (run) => turns.abort(run),
     changed: (viewer, run) => changed(viewer, run),
-  });
+  };
   return {
-    routes,
+    parts,
     async start() {
       await startDurable(durable);
       watchdog.start();

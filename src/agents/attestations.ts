@@ -3,7 +3,7 @@
 // says so wherever it is shown.
 import { newId, type Database, type Queryable } from "../store/index.ts";
 import type { Principal } from "../governance/types.ts";
-import { ApiError } from "../api/helpers.ts";
+import { LineshaftError } from "../errors/index.ts";
 
 export interface Attestation {
   effect: string;
@@ -22,8 +22,7 @@ export interface Attestation {
  */
 export async function mayAttest(db: Queryable, principal: Principal, run: string): Promise<void> {
   if (principal.role !== "owner")
-    throw new ApiError({
-      status: 403,
+    throw new LineshaftError({
       code: "owner_only",
       message: "Only an owner's key may settle an effect whose end is not known.",
       hint: "Ask an owner to look at the tool's system and to settle it.",
@@ -35,8 +34,7 @@ export async function mayAttest(db: Queryable, principal: Principal, run: string
     [run, principal.key],
   );
   if (rows[0]?.own && rows[0].others)
-    throw new ApiError({
-      status: 403,
+    throw new LineshaftError({
       code: "attestation_own_run",
       message: "The key that started a run cannot settle its effects while the organisation has another owner's key.",
       hint: "Settle it with another owner's key.",

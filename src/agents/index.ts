@@ -1,4 +1,4 @@
-export { createAgents, type Agents, type AgentsOptions } from "./agents.ts";
+export { createAgents, type AgentParts, type Agents, type AgentsOptions } from "./agents.ts";
 export type { Dependencies } from "./dependencies.ts";
 export { readAgentFolder } from "./folder.ts";
 export { manifestJsonSchema, parseManifest, type Manifest } from "./manifest.ts";

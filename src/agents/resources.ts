@@ -1,4 +1,4 @@
-// Agents, runs and steps as the API shows them (gateway/api/schemas.ts), read in one statement each. Cost and tokens of a run are
+// Agents, runs and steps as the API shows them (contract/), read in one statement each. Cost and tokens of a run are
 // the sum of its calls, so what is shown here adds up to what the calls say.
 import type {
   AgentDetail,

@@ -233,13 +233,14 @@ export async function startHouse(db: Database, script = readThePanel as Scripted
     },
     async api(method, path, body, headers = {}, as = {}) {
       const { apiApp } = await import("../api/helpers.ts");
+      const { agentRoutes } = await import("../api/routes/agents.ts");
       const app = apiApp();
       app.use("*", async (c, next) => {
         c.set("principal", { kind: "key", role: "owner", ...tenant, ...as });
         c.set("requestId", "req_test");
         await next();
       });
-      app.route("/", this.agents.routes);
+      app.route("/", agentRoutes(this.agents.parts));
       app.onError((error: any, c) =>
         c.json({ error: { code: error.code, message: error.message } }, error.status ?? 500),
       );

@@ -1,6 +1,6 @@
 // Alarms over the API: owners see them and dismiss them, members see none.
 import { expect, test } from "vitest";
-import { testGateway } from "../gateway/testing.ts";
+import { testGateway } from "./testing.ts";
 
 test("an owner sees an alarm in the status and the list, and dismisses it", async () => {
   await using at = await testGateway();

@@ -7,8 +7,8 @@ import { describe, expect, test } from "vitest";
 import { EngineRegistry } from "../engines/index.ts";
 import { scriptedEngine } from "../engines/testing.ts";
 import { restoreEngines } from "../gateway/engines.ts";
-import { testGateway } from "../gateway/testing.ts";
-import type { TestGateway } from "../gateway/testing.ts";
+import { testGateway } from "./testing.ts";
+import type { TestGateway } from "./testing.ts";
 import * as schemas from "../contract/index.ts";
 
 const hello = { model: "scripted", messages: [{ role: "user" as const, content: "hi" }] };

@@ -1,7 +1,7 @@
 // `lineshaft budgets`: limits that no call can pass. Scopes are named as people name them and resolved to ids here.
 import type { Command } from "commander";
 import type { AgentSummary, BudgetResource, KeyResource, Run, Status } from "../contract/index.ts";
-import { nearest } from "../gateway/nearest.ts";
+import { nearest } from "../errors/index.ts";
 import type { Client } from "./client.ts";
 import { group, verb, type Context } from "./context.ts";
 import { nano } from "./engines.ts";

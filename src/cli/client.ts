@@ -19,15 +19,14 @@ interface AddressOrigin {
 
 /** An error that the API answered, in its own words. */
 export class ApiFailure extends CliError {
-  readonly status: number;
   constructor(status: number, code: string, message: string, hint: string | undefined, request: string | undefined) {
     super({
       code,
       message,
+      status,
       hint: hint ?? hintFor(status),
       ...(request && { why: `The server answered ${status} (${code}), request ${request}.` }),
     });
-    this.status = status;
   }
 }
 

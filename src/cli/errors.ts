@@ -1,27 +1,19 @@
 // How the command line says that something failed: three short lines on stderr (what, why, what next) and an exit code.
 // 1: it failed; 2: it was used wrongly. A stack only with LINESHAFT_DEBUG=1.
+import { LineshaftError, type FailureDetail } from "../errors/index.ts";
 import type { Terminal } from "./terminal.ts";
 
-export class CliError extends Error {
-  readonly why: string | undefined;
-  readonly hint: string | undefined;
+/** A command that failed. `exitCode` 2: it was used wrongly. */
+export class CliError extends LineshaftError {
   readonly exitCode: 1 | 2;
-  readonly code: string;
 
-  constructor(detail: {
-    message: string;
-    why?: string;
-    hint?: string;
-    exitCode?: 1 | 2;
-    code?: string;
-    cause?: unknown;
-  }) {
-    super(detail.message, { cause: detail.cause });
-    this.name = "CliError";
-    this.why = detail.why;
-    this.hint = detail.hint;
-    this.exitCode = detail.exitCode ?? 1;
-    this.code = detail.code ?? "failed";
+  constructor({
+    exitCode = 1,
+    code = "failed",
+    ...detail
+  }: Omit<FailureDetail, "code"> & { exitCode?: 1 | 2; code?: string }) {
+    super({ ...detail, code });
+    this.exitCode = exitCode;
   }
 }
 

@@ -1,5 +1,5 @@
 // Finding what a person meant: the nearest known name, and the one id that a prefix stands for.
-import { nearest } from "../gateway/nearest.ts";
+import { nearest } from "../errors/index.ts";
 import { CliError } from "./errors.ts";
 
 /** An error for a name that is not known, with the nearest one and the way to list them, or to make the first one. */

@@ -1,6 +1,6 @@
 // What every resource is made of: amounts, times, errors, pages.
 import { z } from "@hono/zod-openapi";
-import { nearest } from "../gateway/nearest.ts";
+import { nearest } from "../errors/index.ts";
 
 /**
  * An object that has these fields and no others. What a client sends is always one: a field that is not known would have to be

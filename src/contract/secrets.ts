@@ -1,7 +1,13 @@
 // Secrets of projects: names and hosts can be read, values never.
 import { z } from "@hono/zod-openapi";
-import { secretLimits, secretNamePattern, secretValuePattern } from "../governance/index.ts";
 import { strict, time } from "./common.ts";
+
+/** Bounds of a secret: characters of its name and value, and hosts that it may be sent to. */
+export const secretLimits = { nameCharacters: 63, valueCharacters: 8192, leastValueCharacters: 8, hosts: 16 };
+/** Names are those that manifests may hold. */
+export const secretNamePattern = /^[a-z0-9][a-z0-9-]{0,62}$/;
+/** What an HTTP header can carry; tokens have no spaces. */
+export const secretValuePattern = /^[\x21-\x7e]+$/;
 
 const name = z.string().regex(secretNamePattern, "must be lower-case letters, digits and dashes, at most 63 of them");
 const project = z.string().min(1).max(200);

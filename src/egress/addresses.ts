@@ -1,11 +1,11 @@
-// Which network addresses an engine may have. Owners add engines on their own machine and network, so loopback and private
-// ranges are allowed; what no engine is ever at, and what answers with credentials of the machine (cloud metadata services),
-// is refused whatever name it hides behind: the check is made on the resolved address, at the moment of connecting.
+// Which network addresses may be connected to. Owners configure endpoints on their own machine and network, so loopback and private
+// ranges are allowed for these. Addresses where no endpoint ever is, and those that answer with credentials of the machine (cloud
+// metadata services), are refused under every name: the check is made on the resolved address, at the moment of connecting.
 import { lookup as resolve } from "node:dns";
 import type { LookupAddress } from "node:dns";
 import { BlockList, isIP } from "node:net";
 import type { LookupFunction } from "node:net";
-import { EngineError } from "../engines/types.ts";
+import { EgressError } from "./errors.ts";
 
 const refused = new BlockList();
 refused.addSubnet("0.0.0.0", 8, "ipv4");
@@ -19,7 +19,7 @@ refused.addSubnet("fe80::", 10, "ipv6"); // link-local
 refused.addSubnet("ff00::", 8, "ipv6"); // multicast
 refused.addAddress("fd00:ec2::254", "ipv6"); // metadata of AWS
 refused.addAddress("fd20:ce::254", "ipv6"); // metadata of GCP
-// Addresses that carry an IPv4 address inside (NAT64, 6to4): what is inside would have to be judged, and engines need neither.
+// Addresses that carry an IPv4 address inside (NAT64, 6to4): what is inside would have to be judged, and endpoints need neither.
 refused.addSubnet("64:ff9b::", 96, "ipv6");
 refused.addSubnet("2002::", 16, "ipv6");
 
@@ -44,7 +44,7 @@ notPublic.addSubnet("2001:db8::", 32, "ipv6");
 /** True when a literal address is not one that anybody on the Internet could reach. */
 export const isNotPublic = (address: string): boolean => isRefusedAddress(address) || isIn(notPublic, address);
 
-/** True when no engine may be at this literal address. `::ffff:a.b.c.d` is judged as a.b.c.d. */
+/** True when no endpoint may be at this literal address. `::ffff:a.b.c.d` is judged as a.b.c.d. */
 export const isRefusedAddress = (address: string): boolean => isIn(refused, address);
 
 /** An address that cannot be read is in every list. */
@@ -64,18 +64,16 @@ function isIn(list: BlockList, address: string): boolean {
   return list.check(canonical, "ipv6");
 }
 
-function refusal(host: string, address: string): EngineError {
-  return new EngineError({
-    status: 400,
+function refusal(host: string, address: string): EgressError {
+  return new EgressError({
     code: "address_refused",
-    message: `${host} is at ${address}, where no engine may be (link-local, multicast or a cloud's metadata service).`,
-    hint: "Give the engine's own address. Loopback and private networks are allowed.",
+    message: `${host} is at ${address}, where no endpoint may be (link-local, multicast or a cloud's metadata service).`,
+    hint: "Give the endpoint's own address. Loopback and private networks are allowed.",
     param: "url",
-    retryable: false,
   });
 }
 
-/** Throws EngineError unless the host may be connected to as far as its name tells; names are judged when resolved. */
+/** Throws EgressError unless the host may be connected to as far as its name tells; names are judged when resolved. */
 export function checkHost(host: string): void {
   const bare = host.replace(/^\[|\]$/g, "");
   if (isIP(bare) !== 0 && isRefusedAddress(bare)) throw refusal(host, bare);
@@ -95,14 +93,14 @@ const lookupBut =
     });
   };
 
-/** Of what engines may have. */
+/** Of what an owner may configure. */
 export const checkedLookup = lookupBut(isRefusedAddress);
-/** Of what anybody could reach. */
+/** Of what is public. */
 export const publicLookup = lookupBut(isNotPublic);
 
 /**
- * The address of a host, resolved and judged, for sockets that do their own connecting. Throws EngineError where no engine may
- * be, or where nobody knows the name.
+ * The address of a host, resolved and judged, for sockets that do their own connecting. Throws EgressError where no endpoint
+ * may be, or where the name is not known.
  */
 export async function judgedAddress(host: string): Promise<{ literal: string; family: 4 | 6 }> {
   const bare = host.replace(/^\[|\]$/g, "");
@@ -112,42 +110,15 @@ export async function judgedAddress(host: string): Promise<{ literal: string; fa
   return new Promise((answer, reject) => {
     checkedLookup(bare, {}, (error, literal, foundFamily) => {
       if (!error) return answer({ literal: literal as string, family: foundFamily as 4 | 6 });
-      if (error instanceof EngineError) return reject(error);
+      if (error instanceof EgressError) return reject(error);
       reject(
-        new EngineError({
-          status: 502,
-          code: "engine_unreachable",
+        new EgressError({
+          code: "endpoint_unreachable",
           message: `The name ${host} cannot be looked up.`,
-          hint: "Check the engine's address: lineshaft engines list.",
+          hint: "Check the endpoint's address.",
           cause: error,
         }),
       );
     });
   });
-}
-
-/**
- * The base address of an OpenAI-compatible endpoint from what a person typed: http or https, no credentials, query or
- * fragment; `/v1` is added where no path is given. Throws EngineError that names what is wrong.
- */
-export function engineBaseUrl(text: string): string {
-  const wrong = (message: string, hint: string) =>
-    new EngineError({ status: 400, code: "invalid_url", message, hint, param: "url", retryable: false });
-  if (!URL.canParse(text)) throw wrong(`${text} is not a URL.`, "Write it like http://localhost:8000/v1.");
-  const url = new URL(text);
-  if (url.protocol !== "http:" && url.protocol !== "https:")
-    throw wrong(
-      `Engines are reached by http or https, not ${url.protocol.slice(0, -1)}.`,
-      "Write http:// or https://.",
-    );
-  if (url.username || url.password)
-    throw wrong(
-      "The URL must not hold credentials.",
-      "Put the key in an environment variable and name it with --key-env.",
-    );
-  if (url.search || url.hash)
-    throw wrong("The URL must not hold a query or a fragment.", "Give the address up to its /v1.");
-  checkHost(url.hostname);
-  const path = url.pathname.replace(/\/+$/, "");
-  return `${url.origin}${path === "" ? "/v1" : path}`;
 }

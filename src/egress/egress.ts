@@ -1,17 +1,17 @@
-// The only door to the network: every byte that leaves for an engine leaves here, but for the sockets of KV events, which ZeroMQ
-// opens itself (vllm/sockets.ts, by the same rules for addresses).
+// The only door to the network: engines, tools, media and downloads all leave here. The exception are the sockets of KV events, which
+// ZeroMQ opens itself (engines/vllm/sockets.ts, by the same rules for addresses).
 //
 // undici's `Pool.dispatch` without its stream wrappers: of Node's ways to make a request the cheapest by far (39 us of CPU a
 // proxied call against 72 with Node's own client and 540 with global fetch, which is forbidden here). Redirects are never
 // followed, addresses are judged when they are resolved (addresses.ts), the caller names every header, and a reader that stops
-// reading stops the engine: backpressure goes through.
+// reading stops the sender: backpressure goes through.
 import { isIP } from "node:net";
 import type { LookupFunction } from "node:net";
 import { buildConnector, errors, Pool } from "undici";
 import type { Dispatcher } from "undici";
 import { checkedLookup, isNotPublic, isRefusedAddress, publicLookup } from "./addresses.ts";
-import { limits } from "../engines/limits.ts";
-import { EngineError } from "../engines/types.ts";
+import { limits } from "./limits.ts";
+import { EgressError } from "./errors.ts";
 
 export interface EgressRequest {
   method: "GET" | "POST" | "DELETE";
@@ -21,8 +21,10 @@ export interface EgressRequest {
   /** Pieces are sent one after the other, without being copied together. */
   body?: string | Uint8Array | Uint8Array[] | undefined;
   signal?: AbortSignal | undefined;
-  /** Whose address it is: an engine's, or one that a caller named, which must be public. An engine's by default. */
-  reach?: "engines" | "public";
+  /** `configured`: an address that an owner configured, which may be on a private network. `public`: one that a caller named. */
+  reach?: "configured" | "public";
+  /** Turns a failure into the words of the room that knows what stands at the address; EgressError without it. */
+  translate?: ((error: EgressError) => Error) | undefined;
   firstByteMs?: number;
   silenceMs?: number;
 }
@@ -50,7 +52,7 @@ function judging(lookup: LookupFunction, isRefused: (address: string) => boolean
   };
 }
 
-const connectToEngine = judging(checkedLookup, isRefusedAddress);
+const connectToConfigured = judging(checkedLookup, isRefusedAddress);
 const connectToPublic = judging(publicLookup, isNotPublic);
 
 function poolOf(origin: string): Pool {
@@ -60,20 +62,23 @@ function poolOf(origin: string): Pool {
       connections: limits.connectionsPerOrigin,
       pipelining: 1,
       keepAliveTimeout: 30_000,
-      connect: connectToEngine,
+      connect: connectToConfigured,
     });
     pools.set(origin, pool);
   }
   return pool;
 }
 
-/** Sends a request; resolves at the answer's headers. Throws EngineError (unreachable, timed out, aborted). */
+/**
+ * Sends a request; resolves at the answer's headers. Throws EgressError, or what `translate` makes of it: `endpoint_unreachable`,
+ * `endpoint_timeout`, `address_refused`, `aborted`. The body's iterator throws the same.
+ */
 export function send(request: EgressRequest): Promise<EgressResponse> {
   const split = request.url.indexOf("/", 8);
   const origin = split < 0 ? request.url : request.url.slice(0, split);
   const path = split < 0 ? "/" : request.url.slice(split);
   return new Promise((resolve, reject) => {
-    const exchange = new Exchange(request.signal, resolve, reject);
+    const exchange = new Exchange(request, resolve, reject);
     const { body = null, headers } = request;
     // What callers name is named once: its connection is not kept, or their addresses would fill the memory.
     const once =
@@ -106,6 +111,7 @@ export async function closeEgress(): Promise<void> {
 /** One request under way: undici's handler on one side, an iterator of bytes with backpressure on the other. */
 class Exchange implements Dispatcher.DispatchHandler, ByteStream {
   readonly #signal: AbortSignal | undefined;
+  readonly #translate: EgressRequest["translate"];
   #resolve: (response: EgressResponse) => void;
   #reject: (error: Error) => void;
   #controller: Dispatcher.DispatchController | undefined;
@@ -119,11 +125,12 @@ class Exchange implements Dispatcher.DispatchHandler, ByteStream {
   readonly #onAbort = () => this.abort();
 
   constructor(
-    signal: AbortSignal | undefined,
+    { signal, translate }: EgressRequest,
     resolve: (response: EgressResponse) => void,
     reject: (error: Error) => void,
   ) {
     this.#signal = signal;
+    this.#translate = translate;
     this.#resolve = resolve;
     this.#reject = reject;
     if (signal?.aborted) this.#aborted = true;
@@ -164,7 +171,8 @@ class Exchange implements Dispatcher.DispatchHandler, ByteStream {
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
-    this.#failure = asEngineError(error, this.#aborted);
+    const failure = asEgressError(error, this.#aborted);
+    this.#failure = this.#translate?.(failure) ?? failure;
     this.#ended = true;
     if (!this.#started) this.#reject(this.#failure);
     this.#close();
@@ -205,30 +213,21 @@ class Exchange implements Dispatcher.DispatchHandler, ByteStream {
   }
 }
 
-function asEngineError(error: Error, aborted: boolean): EngineError {
-  if (error instanceof EngineError) return error;
-  if (aborted)
-    return new EngineError({
-      status: 499,
-      code: "aborted",
-      message: "The request was given up.",
-      retryable: false,
-      cause: error,
-    });
+function asEgressError(error: Error, aborted: boolean): EgressError {
+  if (error instanceof EgressError) return error;
+  if (aborted) return new EgressError({ code: "aborted", message: "The request was given up.", cause: error });
   const code = (error as NodeJS.ErrnoException).code;
   if (code === "UND_ERR_HEADERS_TIMEOUT" || code === "UND_ERR_BODY_TIMEOUT")
-    return new EngineError({
-      status: 504,
-      code: "engine_timeout",
-      message: "The engine was silent for too long.",
-      hint: "Look at its log and load; a shorter prompt or a smaller max_tokens may help.",
+    return new EgressError({
+      code: "endpoint_timeout",
+      message: "The endpoint was silent for too long.",
+      hint: "Look at its log and load.",
       cause: error,
     });
-  return new EngineError({
-    status: 502,
-    code: "engine_unreachable",
-    message: `The engine cannot be reached: ${reasonOf(error)}.`,
-    hint: "Check that it runs and that its address is right: lineshaft status, lineshaft engines list.",
+  return new EgressError({
+    code: "endpoint_unreachable",
+    message: `The endpoint cannot be reached: ${reasonOf(error)}.`,
+    hint: "Check that it runs and that its address is right.",
     cause: error,
   });
 }

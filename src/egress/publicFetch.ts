@@ -1,8 +1,8 @@
 // Fetching what a caller named: one GET to an address that anybody could reach. Everything that engines may have and a stranger must
 // not reach through us (loopback, private networks) is refused here, on the address that is connected to.
-import { limits } from "../engines/limits.ts";
+import { limits } from "./limits.ts";
 import { send } from "./egress.ts";
-import { EngineError } from "../engines/types.ts";
+import { EgressError } from "./errors.ts";
 
 export interface PublicFetch {
   mostBytes: number;
@@ -13,7 +13,7 @@ export interface PublicFetch {
   signal: AbortSignal;
 }
 
-/** Throws EngineError with a sentence that says what was wrong, and nothing of what was answered. */
+/** Throws EgressError with a sentence that says what was wrong, and nothing of what was answered. */
 export async function fetchPublic(url: string, options: PublicFetch): Promise<{ bytes: Buffer; type: string }> {
   const { mostBytes, mayBePrivate, accept } = options;
   const { origin, pathname, search } = new URL(url);
@@ -24,7 +24,7 @@ export async function fetchPublic(url: string, options: PublicFetch): Promise<{ 
       // Without a fragment, and in the form that is judged.
       url: origin + pathname + search,
       headers: ["accept", accept.join(", "), "accept-encoding", "identity"],
-      reach: mayBePrivate ? "engines" : "public",
+      reach: mayBePrivate ? "configured" : "public",
       firstByteMs: limits.publicFetchMs,
       silenceMs: limits.publicFetchMs,
       signal,
@@ -47,7 +47,7 @@ export async function fetchPublic(url: string, options: PublicFetch): Promise<{ 
     const type = typeof said === "string" ? said.split(";")[0]!.trim().toLowerCase() : "";
     return { bytes: Buffer.concat(pieces), type };
   } catch (error) {
-    if (options.signal.aborted || (error instanceof EngineError && error.code === "media_unavailable")) throw error;
+    if (options.signal.aborted || (error instanceof EgressError && error.code === "media_unavailable")) throw error;
     if (signal.aborted) throw unavailable(`it took longer than ${limits.publicFetchMs / 1000} s.`);
     // Of an address that is refused and one that does not answer the same is said: the difference would map a network.
     throw unavailable("it cannot be reached, or is not at a public address.", error);
@@ -62,6 +62,6 @@ function refusalOf(status: number): string | undefined {
 
 const tooLarge = (mostBytes: number): string => `it is larger than the ${mostBytes} bytes that are left for it.`;
 
-function unavailable(message: string, cause?: unknown): EngineError {
-  return new EngineError({ status: 400, code: "media_unavailable", message, retryable: false, cause });
+function unavailable(message: string, cause?: unknown): EgressError {
+  return new EgressError({ code: "media_unavailable", message, cause });
 }

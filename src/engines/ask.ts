@@ -1,8 +1,8 @@
 // Small questions to an engine, apart from calls: what it serves, how it counts a prompt, how it does.
-import { send } from "../egress/egress.ts";
 import { readText } from "./exchange.ts";
-import { credentialIn, withoutCredential } from "../egress/hosts.ts";
+import { credentialIn, withoutCredential } from "../egress/index.ts";
 import { limits } from "./limits.ts";
+import { send } from "./send.ts";
 import { EngineError } from "./types.ts";
 import { refusalOf, retryAfterSeconds } from "./wire.ts";
 

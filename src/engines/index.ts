@@ -1,8 +1,5 @@
 export * from "./types.ts";
-export { engineBaseUrl } from "../egress/addresses.ts";
-export { canonicalHost, hostOf, hostsCover, withoutCredential } from "../egress/hosts.ts";
-export { fetchPublic } from "../egress/publicFetch.ts";
-export { closeEgress } from "../egress/egress.ts";
+export { engineBaseUrl } from "./baseUrl.ts";
 export { createOpenAiEngine, type OpenAiEngineOptions } from "./openai.ts";
 export { createEmbeddedEngine, type EmbeddedEngine, type EmbeddedEngineOptions } from "./embedded/adapter.ts";
 export {

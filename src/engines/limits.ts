@@ -1,22 +1,11 @@
 // Bounds of this room.
 export const limits = {
-  /** Connections to one engine's address; more calls than that wait for one. */
-  connectionsPerOrigin: 512,
-  connectMs: 5_000,
-  /** Until the first byte of an answer: a long prompt behind a full queue takes minutes on a small machine. */
-  firstByteMs: 600_000,
-  /** Between two pieces of an answer. */
-  silenceMs: 300_000,
   /** Of small questions: models, tokenize, facts, status. */
   questionMs: 5_000,
   /** Of counting a prompt's tokens: past it the bound from the bytes is used. */
   countMs: 2_000,
-  /** Of fetching what a caller named, all of it. */
-  publicFetchMs: 10_000,
   /** How long a cancelled attempt may take to say what it used. */
   drainMs: 10_000,
-  /** Bytes of an answer kept unread before the engine is made to wait. */
-  unreadBytes: 256 * 1024,
   /** One server-sent event; more is no event but an attack or a fault. */
   eventBytes: 4 * 1024 * 1024,
   /** Events passed on before the event loop has a turn. */

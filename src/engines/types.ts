@@ -3,6 +3,7 @@
 //
 // Bodies are in OpenAI's wire shape because every engine speaks it; what Lineshaft adds travels beside the body as `hints`,
 // which an adapter translates for its engine or leaves out. Hints never come from clients.
+import { LineshaftError, type FailureDetail } from "../errors/index.ts";
 
 /** Where a KV block lies, nearest first (DESIGN section 1). */
 export type Tier = "device" | "host" | "disk" | "remote";
@@ -254,31 +255,11 @@ export interface Engine {
 }
 
 /** Why an attempt could not be served. `retryable` says whether another endpoint, or the same one later, may do better. */
-export class EngineError extends Error {
-  readonly status: number;
-  readonly code: string;
-  readonly hint: string | undefined;
-  readonly param: string | undefined;
+export class EngineError extends LineshaftError {
   readonly retryable: boolean;
-  readonly retryAfterSeconds: number | undefined;
 
-  constructor(detail: {
-    message: string;
-    status: number;
-    code: string;
-    hint?: string;
-    param?: string;
-    retryable?: boolean;
-    retryAfterSeconds?: number;
-    cause?: unknown;
-  }) {
-    super(detail.message, { cause: detail.cause });
-    this.name = "EngineError";
-    this.status = detail.status;
-    this.code = detail.code;
-    this.hint = detail.hint;
-    this.param = detail.param;
-    this.retryable = detail.retryable ?? (detail.status >= 500 || detail.status === 429);
-    this.retryAfterSeconds = detail.retryAfterSeconds;
+  constructor({ retryable, ...detail }: FailureDetail & { status: number; retryable?: boolean }) {
+    super(detail);
+    this.retryable = retryable ?? (detail.status >= 500 || detail.status === 429);
   }
 }

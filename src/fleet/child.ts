@@ -8,8 +8,7 @@ import { homeMark } from "./orphans.ts";
 import { OutputTail } from "./output.ts";
 import { identify, killTree, signal } from "./processes.ts";
 import type { ChildRecords } from "./records.ts";
-import type { SupervisorOptions } from "./supervisor.ts";
-import type { ChildSpec, ChildState, ChildStatus } from "./types.ts";
+import type { ChildSpec, ChildState, ChildStatus, SupervisorOptions } from "./types.ts";
 
 interface ChildSurroundings extends SupervisorOptions {
   records: ChildRecords;
@@ -155,7 +154,7 @@ export class ManagedChild {
     await this.#end(life);
     if ("served" in outcome && outcome.error instanceof FleetError) {
       const { code, why, message, hint } = outcome.error;
-      return { ready: false, ending: { code, why: why ?? message, hint }, cause: outcome.error };
+      return { ready: false, ending: { code, why: why ?? message, hint: hint ?? "" }, cause: outcome.error };
     }
     const seconds = Math.round(this.#spec.readyTimeoutMs / 1000);
     const how =

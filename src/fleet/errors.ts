@@ -1,20 +1,7 @@
 // What can go wrong around processes and the home, as three short lines: what failed, why, what to do next.
+import { LineshaftError } from "../errors/index.ts";
 
-export class FleetError extends Error {
-  readonly code: string;
-  /** Why, with the value; one line. */
-  readonly why: string | undefined;
-  /** What to do next; one line. */
-  readonly hint: string;
-
-  constructor(detail: { code: string; message: string; why?: string; hint: string; cause?: unknown }) {
-    super(detail.message, { cause: detail.cause });
-    this.name = "FleetError";
-    this.code = detail.code;
-    this.why = detail.why;
-    this.hint = detail.hint;
-  }
-}
+export class FleetError extends LineshaftError {}
 
 /** Causes that are recognised in what a dying child printed, most telling first. */
 const causes: { pattern: RegExp; code: string; why(match: RegExpExecArray): string; hint: string }[] = [

@@ -6,8 +6,8 @@ export { tryLock, waitForLock } from "./lock.ts";
 export { endOrphans, endOrphansOf } from "./orphans.ts";
 export { assertPortFree, freePort, isLoopback, portError, portHolder } from "./ports.ts";
 export { commandLine, treeMemory } from "./processes.ts";
-export { Supervisor, type SupervisorOptions } from "./supervisor.ts";
-export type { ChildSpec, ChildState, ChildStatus } from "./types.ts";
+export { Supervisor } from "./supervisor.ts";
+export type { ChildSpec, ChildState, ChildStatus, SupervisorOptions } from "./types.ts";
 export * from "./manifest.ts";
 export * from "./deployments/types.ts";
 export {
@@ -21,4 +21,4 @@ export {
 } from "./deployments/manifest.ts";
 export { shortageText } from "./deployments/memory.ts";
 export { shortageOf, type FleetWorker, type Machine, type WantedDeployment } from "./deployments/plan.ts";
-export { Reconciler, type DeploymentFailure, type WorkerHands } from "./deployments/reconciler.ts";
+export { Reconciler, type WorkerHands } from "./deployments/reconciler.ts";

@@ -10,7 +10,8 @@ import { healthyAfterMs, restartCeilingMs, restartFloorMs } from "./limits.ts";
 import { endOrphans } from "./orphans.ts";
 import { identify, isSame, treeMemory } from "./processes.ts";
 import { restartPauseMs } from "./child.ts";
-import { Supervisor, type SupervisorOptions } from "./supervisor.ts";
+import { Supervisor } from "./supervisor.ts";
+import type { SupervisorOptions } from "./types.ts";
 import { testChild } from "./testing/spec.ts";
 import type { ChildStatus } from "./types.ts";
 

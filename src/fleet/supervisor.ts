@@ -7,21 +7,7 @@
 import { ChildRecords } from "./records.ts";
 import { ManagedChild, stoppedError } from "./child.ts";
 import { treeMemory } from "./processes.ts";
-import type { ChildSpec, ChildStatus } from "./types.ts";
-
-export interface SupervisorOptions {
-  /** Where running children are written down. */
-  recordsPath: string;
-  /** The mark that every child's environment carries (orphans.ts). */
-  mark: string;
-  /** Lines that children print. */
-  onLine?: (child: string, line: string) => void;
-  /** Told when the list of children cannot be written. */
-  onRecordsFailure?: (error: unknown) => void;
-  /** Injected in tests; answers early when aborted. */
-  sleep?: (ms: number, signal: AbortSignal) => Promise<void>;
-  now?: () => number;
-}
+import type { ChildSpec, ChildStatus, SupervisorOptions } from "./types.ts";
 
 export class Supervisor {
   readonly #children = new Map<string, ManagedChild>();

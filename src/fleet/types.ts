@@ -32,3 +32,17 @@ export interface ChildStatus {
   lastError?: string;
   rssBytes?: number;
 }
+
+export interface SupervisorOptions {
+  /** Where running children are written down. */
+  recordsPath: string;
+  /** The mark that every child's environment carries (orphans.ts). */
+  mark: string;
+  /** Lines that children print. */
+  onLine?: (child: string, line: string) => void;
+  /** Told when the list of children cannot be written. */
+  onRecordsFailure?: (error: unknown) => void;
+  /** Injected in tests; answers early when aborted. */
+  sleep?: (ms: number, signal: AbortSignal) => Promise<void>;
+  now?: () => number;
+}

@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { createEmbeddedEngine } from "../engines/index.ts";
 import { startTestWorker } from "../engines/embedded/testing.ts";
-import { testGateway, testPrices } from "./testing.ts";
+import { testGateway, testPrices } from "../api/testing.ts";
 
 test("a conversation on the embedded engine: cached tokens in the bill, phases in the record, a client that leaves", async () => {
   await using at = await testGateway();

@@ -11,7 +11,7 @@ import type { Database } from "../store/index.ts";
 import type { Alarms, Logger } from "../telemetry/index.ts";
 import { GatewayError } from "./errors.ts";
 import { KeyEnvs } from "./keyEnvs.ts";
-import { nearest } from "./nearest.ts";
+import { nearest } from "../errors/index.ts";
 
 export interface NewEngine {
   name: string;

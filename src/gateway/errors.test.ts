@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { EngineError } from "../engines/index.ts";
 import { asGatewayError, GatewayError, openAiErrorBody, spoken } from "./errors.ts";
 import { apiErrorBody } from "../api/http/respond.ts";
-import { hello, testGateway, type TestGateway } from "./testing.ts";
+import { hello, testGateway, type TestGateway } from "../api/testing.ts";
 
 let at: TestGateway;
 beforeAll(async () => {

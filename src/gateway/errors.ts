@@ -3,33 +3,10 @@
 import { CheckBusyError } from "../bounded/index.ts";
 import { EngineError } from "../engines/index.ts";
 import { isStorageFull, isStoreAway, storable } from "../store/index.ts";
+import { LineshaftError } from "../errors/index.ts";
 import { limits } from "./limits.ts";
 
-export class GatewayError extends Error {
-  readonly status: number;
-  readonly code: string;
-  readonly hint: string | undefined;
-  readonly param: string | undefined;
-  readonly retryAfterSeconds: number | undefined;
-
-  constructor(detail: {
-    status: number;
-    code: string;
-    message: string;
-    hint?: string | undefined;
-    param?: string | undefined;
-    retryAfterSeconds?: number | undefined;
-    cause?: unknown;
-  }) {
-    super(detail.message, { cause: detail.cause });
-    this.name = "GatewayError";
-    this.status = detail.status;
-    this.code = detail.code;
-    this.hint = detail.hint;
-    this.param = detail.param;
-    this.retryAfterSeconds = detail.retryAfterSeconds;
-  }
-}
+export class GatewayError extends LineshaftError {}
 
 /**
  * The message as a client shows it. SDKs show `message` alone, so what to do next is part of it on the wire, whatever else carries the
@@ -73,6 +50,10 @@ export function asGatewayError(error: unknown): GatewayError {
       retryAfterSeconds: 1,
       cause: error,
     });
+  if (error instanceof LineshaftError && error.status !== 500) {
+    const { status, code, message, why, hint, param, retryAfterSeconds } = error;
+    return new GatewayError({ status, code, message, why, hint, param, retryAfterSeconds, cause: error });
+  }
   return new GatewayError({
     status: 500,
     code: "internal_error",

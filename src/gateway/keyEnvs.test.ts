@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { canonicalHost } from "../egress/hosts.ts";
+import { canonicalHost } from "../egress/index.ts";
 import { isNeverKey, KeyEnvs, KeyEnvsError, parseKeyEnvs, providers } from "./keyEnvs.ts";
 
 describe("without a list of the operator's", () => {

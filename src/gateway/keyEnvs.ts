@@ -3,7 +3,7 @@
 // An organisation's owner writes an engine's address and the name of a variable. If any name were allowed, one request would send the
 // database's password to an address of the owner's choice. So names are an allow-list: the providers' own variables, each for its
 // provider's hosts, and those that the operator of the instance lists with their hosts in LINESHAFT_KEY_ENVS.
-import { canonicalHost, hostsCover, mostHosts } from "../egress/hosts.ts";
+import { canonicalHost, hostsCover, mostHosts } from "../egress/index.ts";
 
 /** Variables as the providers' documentation names them, and where each provider serves. */
 export const providers: Readonly<Record<string, string[]>> = {

@@ -2,7 +2,7 @@
 // stands: files of its disk, its cloud's metadata, whatever its network reaches. So Lineshaft fetches it, through egress, from public
 // addresses alone, and the engine is sent `data:`. That is done once for a call, before its first attempt: retries and failover send
 // what was fetched.
-import { EngineError, fetchPublic } from "../engines/index.ts";
+import { EgressError, fetchPublic } from "../egress/index.ts";
 import type { MediaKind } from "../engines/index.ts";
 import { GatewayError } from "./errors.ts";
 import { limits } from "./limits.ts";
@@ -112,7 +112,7 @@ export class Media {
       checkType(path, kind, type, bytes);
       return { bytes: bytes.length, url: `data:${type};base64,${bytes.toString("base64")}` };
     } catch (error) {
-      if (!(error instanceof EngineError) || signal.aborted) throw error;
+      if (!(error instanceof EgressError) || signal.aborted) throw error;
       throw new GatewayError({
         status: 400,
         code: "media_unavailable",

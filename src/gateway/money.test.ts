@@ -4,8 +4,8 @@
 import { describe, expect, test } from "vitest";
 import { createOpenAiEngine } from "../engines/index.ts";
 import { scriptedEngine } from "../engines/testing.ts";
-import { hello, rows, testGateway, testPrices } from "./testing.ts";
-import type { TestGateway } from "./testing.ts";
+import { hello, rows, testGateway, testPrices } from "../api/testing.ts";
+import type { TestGateway } from "../api/testing.ts";
 
 async function setBudget(at: TestGateway, limitNano: bigint) {
   await at.ledger.setBudget({

@@ -1,6 +1,6 @@
 // The official OpenAI client against the whole server, unchanged.
 import { describe, expect, test } from "vitest";
-import { testGateway } from "./testing.ts";
+import { testGateway } from "../api/testing.ts";
 
 const hello = { model: "scripted", messages: [{ role: "user" as const, content: "hi" }] };
 

@@ -4,7 +4,7 @@ import { testDialect } from "../bounded/testing/dialect.ts";
 import type { GatewayError } from "./errors.ts";
 import { checkOutput, outputCheck } from "./output.ts";
 import type { ChoiceOutput } from "./output.ts";
-import { testGateway } from "./testing.ts";
+import { testGateway } from "../api/testing.ts";
 
 const schema = { type: "object", properties: { a: { type: "integer" } }, required: ["a"], additionalProperties: false };
 const format = (of: object = schema) => ({ type: "json_schema", json_schema: { name: "x", schema: of } });

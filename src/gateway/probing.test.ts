@@ -1,6 +1,7 @@
 // Engines that were added are asked in the background; real HTTP, and a clock that the test moves.
 import { afterEach, expect, test } from "vitest";
-import { closeEgress, createOpenAiEngine, EngineRegistry } from "../engines/index.ts";
+import { closeEgress } from "../egress/index.ts";
+import { createOpenAiEngine, EngineRegistry } from "../engines/index.ts";
 import { scriptedEngine } from "../engines/testing.ts";
 import { limits } from "./limits.ts";
 import { EngineProber } from "./probing.ts";

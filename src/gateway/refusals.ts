@@ -3,7 +3,7 @@ import { formatMoney } from "../ledger/index.ts";
 import type { HoldResult } from "../ledger/index.ts";
 import type { SchedulerAction } from "../scheduler/index.ts";
 import { GatewayError } from "./errors.ts";
-import { nearest } from "./nearest.ts";
+import { nearest } from "../errors/index.ts";
 
 export function unknownModel(model: string, known: string[]): GatewayError {
   const near = nearest(model, known);

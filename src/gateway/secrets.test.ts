@@ -1,7 +1,7 @@
 // No secret leaves by a door it should not: keys never reach an engine, neither keys nor prompts nor answers reach the log, the
 // database, the metrics or the live events. Canaries are sent in every place a client can write to, then looked for.
 import { expect, test } from "vitest";
-import { testGateway } from "./testing.ts";
+import { testGateway } from "../api/testing.ts";
 
 const canary = "canary-7f3a91";
 

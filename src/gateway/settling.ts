@@ -5,8 +5,7 @@ import { billable, LedgerError, stuckAlarm, unanswered } from "../ledger/index.t
 import type { Ledger, Settlement, SettlementRequest } from "../ledger/index.ts";
 import type { Alarms, Logger } from "../telemetry/index.ts";
 import { limits } from "./limits.ts";
-import type { AdmittedAttempt, CallState } from "./state.ts";
-import type { SettledUsage } from "./usage.ts";
+import type { AdmittedAttempt, CallState, SettledUsage } from "./state.ts";
 
 /** What was settled, or will be when the ledger takes it. */
 export type Settled = Pick<Settlement, "amountNano" | "suspenseNano" | "tokens" | "claimed" | "usageSource">;

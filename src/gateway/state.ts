@@ -83,3 +83,11 @@ export interface EndedAttempt {
   failure: GatewayError | undefined;
   finishReason: string | undefined;
 }
+
+/** What an attempt is settled for, and where the figures come from. */
+export interface SettledUsage {
+  usage: Usage;
+  source: "engine" | "counted" | "estimated";
+  /** Accepted and never answered: no budget pays, and the price of `usage` goes to suspense. */
+  unanswered: boolean;
+}

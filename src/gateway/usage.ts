@@ -3,14 +3,7 @@ import type { Usage } from "../engines/index.ts";
 import { billable } from "../ledger/index.ts";
 import type { EndpointFault } from "../scheduler/index.ts";
 import type { Settled } from "./settling.ts";
-import type { AdmittedAttempt, AttemptState, Outcome } from "./state.ts";
-
-export interface SettledUsage {
-  usage: Usage;
-  source: "engine" | "counted" | "estimated";
-  /** Accepted and never answered: no budget pays, and the price of `usage` goes to suspense. */
-  unanswered: boolean;
-}
+import type { AdmittedAttempt, AttemptState, Outcome, SettledUsage } from "./state.ts";
 
 const nothing: Usage = { promptTokens: 0, cachedTokens: 0, outputTokens: 0, reasoningTokens: 0, source: "counted" };
 

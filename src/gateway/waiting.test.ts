@@ -1,6 +1,6 @@
 // What a call costs that waits for its turn and does not get it: nothing, whatever ended the wait.
 import { describe, expect, test } from "vitest";
-import { hello, rows, testGateway, type TestGateway } from "./testing.ts";
+import { hello, rows, testGateway, type TestGateway } from "../api/testing.ts";
 
 describe("a call that waits for its turn", () => {
   /** The engine runs one call at a time. */

@@ -8,7 +8,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { createEmbeddedEngine } from "../engines/index.ts";
 import type { EndpointRole } from "../engines/index.ts";
 import { startTestWorker, type TestWorker } from "../engines/embedded/testing.ts";
-import { testGateway, testPrices, type TestGateway } from "./testing.ts";
+import { testGateway, testPrices, type TestGateway } from "../api/testing.ts";
 
 const workers: TestWorker[] = [];
 const kvDir = mkdtempSync(path.join(tmpdir(), "lineshaft-kv-"));

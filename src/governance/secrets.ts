@@ -6,7 +6,8 @@
 // The value is sealed with AES-256-GCM under the installation's key (secrets.json in the home). Project, name and hosts are
 // authenticated with it, so that a row that was changed in the database, or moved to another project, cannot be unsealed.
 import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto";
-import { canonicalHost, hostOf, hostsCover, mostHosts } from "../egress/hosts.ts";
+import { secretLimits } from "../contract/index.ts";
+import { canonicalHost, hostOf, hostsCover } from "../egress/index.ts";
 import { newId, type Database } from "../store/index.ts";
 
 export interface Secret {
@@ -32,13 +33,6 @@ export class SecretError extends Error {
     this.code = code;
   }
 }
-
-export const secretLimits = { nameCharacters: 63, valueCharacters: 8192, leastValueCharacters: 8, hosts: mostHosts };
-
-/** Names are those that manifests may hold. */
-export const secretNamePattern = /^[a-z0-9][a-z0-9-]{0,62}$/;
-/** What an HTTP header can carry; tokens have no spaces. */
-export const secretValuePattern = /^[\x21-\x7e]+$/;
 
 interface SecretRow {
   [column: string]: unknown;
@@ -184,8 +178,11 @@ function canonicalHosts(hosts: string[]): string[] {
     );
   });
   const distinct = [...new Set(canonical)].toSorted();
-  if (distinct.length === 0 || distinct.length > mostHosts)
-    throw new SecretError("secret_invalid", `A secret has from 1 to ${mostHosts} hosts, not ${distinct.length}.`);
+  if (distinct.length === 0 || distinct.length > secretLimits.hosts)
+    throw new SecretError(
+      "secret_invalid",
+      `A secret has from 1 to ${secretLimits.hosts} hosts, not ${distinct.length}.`,
+    );
   return distinct;
 }
 

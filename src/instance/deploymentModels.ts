@@ -8,7 +8,8 @@ import {
   type ModelShape,
   type Progress,
 } from "../models/index.ts";
-import { ApiError, nearest } from "../gateway/index.ts";
+import { nearest } from "../errors/index.ts";
+import { GatewayError as ApiError } from "../gateway/index.ts";
 
 export interface ModelSources {
   cacheFolder: string;

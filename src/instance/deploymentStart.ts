@@ -2,13 +2,12 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { checkDeployment, manifestOf, ManifestError, type DeploymentSpec, type Home } from "../fleet/index.ts";
-import { CliError } from "../cli/errors.ts";
-import type { Settings } from "./settings.ts";
+import { SettingError, type Settings } from "./settings.ts";
 
 /** `environment`: a start made it of its environment, and the next one makes it anew; `published`: a person did. */
 export type DeploymentSource = "environment" | "published";
 
-/** What the environment says of the first deployment. Throws a CliError that names the variable. */
+/** What the environment says of the first deployment. Throws a SettingError that names the variable. */
 export function environmentSpec(name: string, settings: Settings): DeploymentSpec {
   const { LINESHAFT_REPLICAS: replicas, LINESHAFT_ROLES: roles, LINESHAFT_PLACEMENT: placement } = settings;
   try {
@@ -22,8 +21,7 @@ export function environmentSpec(name: string, settings: Settings): DeploymentSpe
   } catch (error) {
     if (!(error instanceof ManifestError)) throw error;
     const { path, message } = error.problems[0]!;
-    throw new CliError({
-      exitCode: 2,
+    throw new SettingError({
       code: "setting_wrong",
       message: `LINESHAFT_${path.split(".")[0]!.toUpperCase()} cannot be used.`,
       why: `${path} ${message}.`,

@@ -24,7 +24,7 @@ import {
   type Supervisor,
   type WantedDeployment,
 } from "../fleet/index.ts";
-import { ApiError } from "../gateway/index.ts";
+import { GatewayError as ApiError } from "../gateway/index.ts";
 import type { Deployments } from "../api/routes/deployments.ts";
 import type { DeploymentResource } from "../contract/index.ts";
 import type { Principal } from "../governance/types.ts";
@@ -32,7 +32,7 @@ import type { Ledger } from "../ledger/index.ts";
 import { defaultRates, type LocalModel, type ModelShape } from "../models/index.ts";
 import type { Database } from "../store/index.ts";
 import type { Logger } from "../telemetry/index.ts";
-import { CliError } from "../cli/errors.ts";
+import { LineshaftError } from "../errors/index.ts";
 import type { Settings } from "./settings.ts";
 import { DeploymentModels, type ModelSources } from "./deploymentModels.ts";
 import { contextNotes, deploymentResource } from "./deploymentResource.ts";
@@ -375,8 +375,8 @@ function wantedOf({ spec, model, shape }: Served): WantedDeployment {
   return { name, roles, launch, threads, bytes: workerBytes(spec, model, shape) };
 }
 
-function startError({ row }: Known, failure: DeploymentFailure): CliError {
-  return new CliError({
+function startError({ row }: Known, failure: DeploymentFailure): LineshaftError {
+  return new LineshaftError({
     code: failure.code,
     message: `${row.name} cannot be served.`,
     why: failure.message,

@@ -179,7 +179,7 @@ if (import.meta.main) {
   process.exit(
     await keep({
       command: process.execPath,
-      args: [...process.execArgv, fileURLToPath(new URL("main.ts", import.meta.url)), ...process.argv.slice(2)],
+      args: [...process.execArgv, fileURLToPath(new URL("../cli/main.ts", import.meta.url)), ...process.argv.slice(2)],
       env: process.env,
       note: (line) => process.stderr.write(`${line}\n`),
       endChildren: () => endChildrenOf(process.env).catch(() => {}),

@@ -2,7 +2,7 @@
 import { Identity } from "../governance/index.ts";
 import type { Home, MainRecord } from "../fleet/index.ts";
 import { Database, runtimeRole, urlAs } from "../store/index.ts";
-import { CliError } from "../cli/errors.ts";
+import { LineshaftError } from "../errors/index.ts";
 import { firstTenant } from "./settings.ts";
 
 export async function createOwnerKeyLocally(home: Home, main: MainRecord, name: string, env: NodeJS.ProcessEnv) {
@@ -12,7 +12,8 @@ export async function createOwnerKeyLocally(home: Home, main: MainRecord, name: 
     (main.postgresPort &&
       urlAs(`postgres://127.0.0.1:${main.postgresPort}`, runtimeRole, secrets.postgresRuntimePassword));
   if (!url)
-    throw new CliError({
+    throw new LineshaftError({
+      code: "database_unknown",
       message: "No key can be made: the database is not known here.",
       why: "This instance keeps its data in a Postgres of its own choice (DATABASE_URL).",
       hint: "Set DATABASE_URL as it was set for `npm start`, then try again.",

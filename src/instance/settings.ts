@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { blockedPorts, openPortAfter } from "./blockedPorts.ts";
 import { KeyEnvsError, parseKeyEnvs } from "../gateway/keyEnvs.ts";
-import { CliError } from "../cli/errors.ts";
+import { LineshaftError } from "../errors/index.ts";
 
 /** Names of the tenant that the first start makes. */
 export const firstTenant = { organisation: "default", project: "default" };
@@ -93,17 +93,21 @@ function roleCount(part: string): [string, number] {
   return [role!, Number(count)];
 }
 
+/** The environment says something that cannot be used; the command line exits with 2 (used wrongly). */
+export class SettingError extends LineshaftError {
+  readonly exitCode = 2;
+}
+
 export type Settings = z.infer<typeof environment>;
 
-/** Throws a CliError (used wrongly) that names the variable. Empty variables count as unset. */
+/** Throws a SettingError that names the variable. Empty variables count as unset. */
 export function readSettings(env: NodeJS.ProcessEnv): Settings {
   const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ""));
   const parsed = environment.safeParse(given);
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0]!;
   const name = String(issue.path[0]);
-  throw new CliError({
-    exitCode: 2,
+  throw new SettingError({
     code: "setting_wrong",
     message: `${name} ${issue.message}.`,
     ...(given[name] !== undefined && !/URL$/.test(name) && { why: `It is set to ${given[name]}.` }),

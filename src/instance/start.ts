@@ -15,20 +15,19 @@ import {
   type Dependencies,
   type DurableOptions,
 } from "../agents/index.ts";
-import { closeEgress, EngineRegistry } from "../engines/index.ts";
-import { assertPortFree, Disk, endOrphans, isLoopback, portError, Supervisor, type Home } from "../fleet/index.ts";
 import {
+  agentRoutes,
+  alarmResource,
   closeServer,
-  createGateway,
-  PostgresCarrier,
   createServer,
-  keepProbing,
-  restoreEngines,
-  type Gateway,
-} from "../gateway/index.ts";
-import { alarmResource } from "../api/routes/alarms.ts";
-import { deploymentRoutes } from "../api/routes/deployments.ts";
-import { secretRoutes } from "../api/routes/secrets.ts";
+  deploymentRoutes,
+  maintenanceRoutes,
+  secretRoutes,
+} from "../api/index.ts";
+import { closeEgress } from "../egress/index.ts";
+import { EngineRegistry } from "../engines/index.ts";
+import { assertPortFree, Disk, endOrphans, isLoopback, portError, Supervisor, type Home } from "../fleet/index.ts";
+import { createGateway, PostgresCarrier, keepProbing, restoreEngines, type Gateway } from "../gateway/index.ts";
 import type { LiveEvent } from "../contract/index.ts";
 import { Identity, Secrets } from "../governance/index.ts";
 import { createLedger, stuckAlarm } from "../ledger/index.ts";
@@ -49,7 +48,6 @@ import { firstTenant, type Settings } from "./settings.ts";
 import { reportCarried } from "./carried.ts";
 import { buildConsoleIfAbsent } from "./console.ts";
 import { InstanceDeployments } from "./deployments.ts";
-import { maintenanceRoutes } from "../api/routes/maintenance.ts";
 import { startDatabase } from "./postgres.ts";
 import { componentOf, instanceStatus } from "./status.ts";
 import { childStopMs, settleGraceMs, Undo } from "./undo.ts";
@@ -248,7 +246,7 @@ async function compose(options: StartOptions, stack: AsyncDisposableStack): Prom
     openMetrics: isLoopback(settings.LINESHAFT_HOST),
     status: () => instanceStatus({ version, address, startedAt, supervisor, engines, deployments, external, disk }),
     routes: [
-      agents.routes,
+      agentRoutes(agents.parts),
       secretRoutes({ secrets, identity }),
       maintenanceRoutes(agents),
       deploymentRoutes(deployments),

@@ -1,6 +1,7 @@
 // Whether all is well, as /api/status says it: an engine that was added counts, although it is none of our processes.
 import { afterEach, expect, test } from "vitest";
-import { closeEgress, createOpenAiEngine, EngineRegistry } from "../engines/index.ts";
+import { closeEgress } from "../egress/index.ts";
+import { createOpenAiEngine, EngineRegistry } from "../engines/index.ts";
 import type { Supervisor } from "../fleet/index.ts";
 import { instanceStatus } from "./status.ts";
 

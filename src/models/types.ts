@@ -1,4 +1,5 @@
 // What a model is to this room: where its weights come from, how they are known to be right, and what they cost by default.
+import { LineshaftError } from "../errors/index.ts";
 import type { SamplingDefaults } from "../engines/embedded/samplingDefaults.ts";
 
 /** A place the weights can be had from. Tried in the order they are listed. */
@@ -63,15 +64,4 @@ export interface FetchTarget {
 export type FetchSource<Source extends ModelSource> = (source: Source, target: FetchTarget) => Promise<string>;
 
 /** Why a model could not be had: what, why (each source in one line) and what to do. */
-export class ModelError extends Error {
-  readonly code: string;
-  readonly why: string | undefined;
-  readonly hint: string;
-  constructor(detail: { code: string; message: string; why?: string; hint: string; cause?: unknown }) {
-    super(detail.message, { cause: detail.cause });
-    this.name = "ModelError";
-    this.code = detail.code;
-    this.why = detail.why;
-    this.hint = detail.hint;
-  }
-}
+export class ModelError extends LineshaftError {}

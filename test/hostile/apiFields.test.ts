@@ -3,9 +3,10 @@
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { deploymentRoutes } from "../../src/api/routes/deployments.ts";
-import { testGateway, type TestGateway } from "../../src/gateway/testing.ts";
+import { testGateway, type TestGateway } from "../../src/api/testing.ts";
 import { Secrets } from "../../src/governance/index.ts";
 import { createAgents } from "../../src/agents/index.ts";
+import { agentRoutes } from "../../src/api/index.ts";
 
 let at: TestGateway;
 beforeAll(async () => {
@@ -31,7 +32,7 @@ beforeAll(async () => {
         publish: () => Promise.resolve({ changed: false }),
         remove: () => Promise.resolve(false),
       };
-      return [agents.routes, deploymentRoutes(deployments)];
+      return [agentRoutes(agents.parts), deploymentRoutes(deployments)];
     },
   });
 });

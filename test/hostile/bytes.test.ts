@@ -2,7 +2,7 @@
 // large ones that leave as the bytes that came.
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { rows, testGateway } from "../../src/gateway/testing.ts";
+import { rows, testGateway } from "../../src/api/testing.ts";
 
 const long = "word ".repeat(5_000);
 const escaped = (name: string) =>

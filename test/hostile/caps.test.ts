@@ -1,8 +1,8 @@
 // Limits of output: one is sent, and it is the one that was priced; what an engine sends beyond it is cut.
 import { describe, expect, test } from "vitest";
 import { createOpenAiEngine } from "../../src/engines/index.ts";
-import { hello, rows, testGateway } from "../../src/gateway/testing.ts";
-import type { TestGateway } from "../../src/gateway/testing.ts";
+import { hello, rows, testGateway } from "../../src/api/testing.ts";
+import type { TestGateway } from "../../src/api/testing.ts";
 
 const chat = (at: TestGateway, body: object) =>
   at.request("/v1/chat/completions", { method: "POST", body: JSON.stringify(body) });

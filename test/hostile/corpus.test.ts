@@ -4,8 +4,9 @@
 import { z } from "@hono/zod-openapi";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { createAgents } from "../../src/agents/index.ts";
+import { agentRoutes } from "../../src/api/index.ts";
 import { Secrets } from "../../src/governance/index.ts";
-import { hello, testGateway, type TestGateway } from "../../src/gateway/testing.ts";
+import { hello, testGateway, type TestGateway } from "../../src/api/testing.ts";
 import { corpus } from "./corpus/index.ts";
 import type { Sent } from "./corpus/types.ts";
 
@@ -25,12 +26,14 @@ beforeAll(async () => {
       const nowhere = { socket: "/dev/null/restate" };
       const restate = { ingress: nowhere, admin: nowhere, embedded: true, identityKeys: [] };
       return [
-        createAgents({
-          ...parts,
-          events: { publish: () => {} },
-          restate,
-          secrets: new Secrets({ db: parts.db, key: Buffer.alloc(32) }),
-        }).routes,
+        agentRoutes(
+          createAgents({
+            ...parts,
+            events: { publish: () => {} },
+            restate,
+            secrets: new Secrets({ db: parts.db, key: Buffer.alloc(32) }),
+          }).parts,
+        ),
       ];
     },
   });

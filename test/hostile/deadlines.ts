@@ -1,5 +1,5 @@
 // Calls whose deadline passes after their first attempt, on a machine of any speed.
-import { hello, type TestGateway } from "../../src/gateway/testing.ts";
+import { hello, type TestGateway } from "../../src/api/testing.ts";
 
 /** What a call is answered that waits for an endpoint until its deadline. A deadline that passed before the first attempt is doubled. */
 export async function askedUntilDeadline(at: TestGateway, deadlineMs = 300): ReturnType<TestGateway["request"]> {

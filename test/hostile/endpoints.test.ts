@@ -4,7 +4,7 @@ import { setImmediate as turn } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { createOpenAiEngine } from "../../src/engines/index.ts";
 import { scriptedEngine, type Script, type ScriptedEngine } from "../../src/engines/testing.ts";
-import { hello, rows, testGateway, type TestGateway } from "../../src/gateway/testing.ts";
+import { hello, rows, testGateway, type TestGateway } from "../../src/api/testing.ts";
 import { askedUntilDeadline } from "./deadlines.ts";
 
 const patience = { timeout: 60_000 };

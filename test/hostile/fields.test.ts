@@ -4,8 +4,8 @@ import { describe, expect, test } from "vitest";
 import { EngineRegistry } from "../../src/engines/index.ts";
 import { scriptedEngine } from "../../src/engines/testing.ts";
 import { restoreEngines } from "../../src/gateway/engines.ts";
-import { hello, rows, testGateway } from "../../src/gateway/testing.ts";
-import type { TestGateway } from "../../src/gateway/testing.ts";
+import { hello, rows, testGateway } from "../../src/api/testing.ts";
+import type { TestGateway } from "../../src/api/testing.ts";
 
 const chat = (at: TestGateway, body: object) =>
   at.request("/v1/chat/completions", { method: "POST", body: typeof body === "string" ? body : JSON.stringify(body) });

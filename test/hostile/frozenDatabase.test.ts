@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import type { Script } from "../../src/engines/testing.ts";
 import { limits } from "../../src/store/limits.ts";
 import { ownPostgres, type OwnPostgres } from "../../src/store/testing.ts";
-import { hello, testGateway, type TestGateway } from "../../src/gateway/testing.ts";
+import { hello, testGateway, type TestGateway } from "../../src/api/testing.ts";
 
 /** Far above the two seconds that are promised (and counted in src/store/pulse.test.ts): a machine may be slow, a hang is for ever. */
 const hangMs = 30_000;

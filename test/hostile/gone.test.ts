@@ -2,7 +2,7 @@
 import { request as httpRequest } from "node:http";
 import type { IncomingMessage } from "node:http";
 import { expect, test, vi } from "vitest";
-import { hello, rows, testGateway, type TestGateway } from "../../src/gateway/testing.ts";
+import { hello, rows, testGateway, type TestGateway } from "../../src/api/testing.ts";
 
 const never = new Promise<void>(() => {});
 

@@ -1,8 +1,8 @@
 // A budget that is only held by calls under way is not used up: such a refusal passes by itself, and clients are told so.
 // Before, it was `insufficient_quota` with `x-should-retry: false`, which ends a client's work although the money is there.
 import { expect, test } from "vitest";
-import { hello, rows, testGateway } from "../../src/gateway/testing.ts";
-import type { TestGateway } from "../../src/gateway/testing.ts";
+import { hello, rows, testGateway } from "../../src/api/testing.ts";
+import type { TestGateway } from "../../src/api/testing.ts";
 
 // A call's worst case: 546 prompt tokens at 3, 10 output tokens at 7. It uses 10 * 3 + 4 * 7 = 58.
 const needed = 1_708n;

@@ -2,8 +2,8 @@
 // settled before stops a settlement or a start. Holds are bounded at the door, sums are not bounded by a column.
 import { describe, expect, test } from "vitest";
 import { createLedger } from "../../src/ledger/index.ts";
-import { hello, rows, testGateway } from "../../src/gateway/testing.ts";
-import type { TestGateway } from "../../src/gateway/testing.ts";
+import { hello, rows, testGateway } from "../../src/api/testing.ts";
+import type { TestGateway } from "../../src/api/testing.ts";
 import { tamper } from "../../src/store/testing.ts";
 
 const post = (at: TestGateway, path: string, body: object) =>

@@ -6,8 +6,8 @@ import type { AddressInfo } from "node:net";
 import { describe, expect, test } from "vitest";
 import { createOpenAiEngine } from "../../src/engines/index.ts";
 import { scriptedEngine } from "../../src/engines/testing.ts";
-import { rows, testGateway } from "../../src/gateway/testing.ts";
-import type { TestGateway } from "../../src/gateway/testing.ts";
+import { rows, testGateway } from "../../src/api/testing.ts";
+import type { TestGateway } from "../../src/api/testing.ts";
 
 const png = Buffer.from(
   "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==",

@@ -3,7 +3,7 @@ import { createServer, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, expect, test } from "vitest";
 import { createOpenAiEngine } from "../../src/engines/index.ts";
-import { hello, testGateway } from "../../src/gateway/testing.ts";
+import { hello, testGateway } from "../../src/api/testing.ts";
 
 const mib = 2 ** 20;
 const servers: Server[] = [];

@@ -2,7 +2,7 @@
 // live events (also those that are replayed), calls, the overview, the bill, budgets, agents and search.
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { programKey } from "../../src/gateway/scheduling/prompts.ts";
-import { hello, testGateway, type TestGateway } from "../../src/gateway/testing.ts";
+import { hello, testGateway, type TestGateway } from "../../src/api/testing.ts";
 import type { CallRequest } from "../../src/gateway/types.ts";
 
 let at: TestGateway;

@@ -1,7 +1,7 @@
 // What a caller is told when the request itself is at fault, or a worker is gone: refused, not failed; by names, not by addresses.
 import { expect, test } from "vitest";
 import { createOpenAiEngine } from "../../src/engines/index.ts";
-import { hello, rows, testGateway, type TestGateway } from "../../src/gateway/testing.ts";
+import { hello, rows, testGateway, type TestGateway } from "../../src/api/testing.ts";
 import { askedUntilDeadline } from "./deadlines.ts";
 
 const tooLong: [string, object][] = [

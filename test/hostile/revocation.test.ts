@@ -1,7 +1,7 @@
 // A key that was revoked keeps nothing that it had begun, whichever process revoked it: streams, calls that wait, event feeds.
 import { request as httpRequest } from "node:http";
 import { expect, test, vi } from "vitest";
-import { hello, rows, testGateway, type TestGateway } from "../../src/gateway/testing.ts";
+import { hello, rows, testGateway, type TestGateway } from "../../src/api/testing.ts";
 
 const never = new Promise<void>(() => {});
 

@@ -11,7 +11,7 @@ import { scriptedEngine } from "../../src/engines/testing.ts";
 import { Secrets } from "../../src/governance/index.ts";
 import { restoreEngines } from "../../src/gateway/engines.ts";
 import { EngineRegistry } from "../../src/engines/index.ts";
-import { testGateway, type TestGateway } from "../../src/gateway/testing.ts";
+import { testGateway, type TestGateway } from "../../src/api/testing.ts";
 import { tamper } from "../../src/store/testing.ts";
 
 const canary = "canary-credential-51f0a9c2";

@@ -2,8 +2,8 @@
 // they had closed the connection. Before the first byte it is the answer, after it an event inside the stream.
 import { expect, test } from "vitest";
 import { closeServer } from "../../src/api/http/server.ts";
-import { hello, rows, testGateway } from "../../src/gateway/testing.ts";
-import type { TestGateway } from "../../src/gateway/testing.ts";
+import { hello, rows, testGateway } from "../../src/api/testing.ts";
+import type { TestGateway } from "../../src/api/testing.ts";
 
 /** Stops the server without grace as soon as the engine has seen so many calls. */
 async function stopAt(at: TestGateway, calls: number): Promise<void> {

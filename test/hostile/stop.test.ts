@@ -10,7 +10,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Status } from "../../src/contract/index.ts";
 import { startInstance, type Instance } from "../setup/instance.ts";
 
-/** Above the five seconds that are promised (src/cli/instance/undo.test.ts adds up the parts): a machine may be slow, a hang is for ever. */
+/** Above the five seconds that are promised (src/instance/undo.test.ts adds up the parts): a machine may be slow, a hang is for ever. */
 const hangMs = 30_000;
 
 let folder: string;

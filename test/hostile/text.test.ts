@@ -1,7 +1,7 @@
 // Text that Postgres cannot keep (NUL, half of a surrogate pair), from clients and from engines. It is refused at the boundary or
 // made storable, and a record that the database refuses all the same never holds up the records of other calls.
 import { expect, test } from "vitest";
-import { hello, rows, testGateway } from "../../src/gateway/testing.ts";
+import { hello, rows, testGateway } from "../../src/api/testing.ts";
 
 const nul = "\u0000";
 const lone = "\ud800";

@@ -2,8 +2,8 @@
 // claimed beyond it is a payable in suspense with an alarm, and every sum (records, settlements, bill, proof) still agrees.
 import { describe, expect, test } from "vitest";
 import { createLedger } from "../../src/ledger/index.ts";
-import { hello, rows, testGateway } from "../../src/gateway/testing.ts";
-import type { TestGateway } from "../../src/gateway/testing.ts";
+import { hello, rows, testGateway } from "../../src/api/testing.ts";
+import type { TestGateway } from "../../src/api/testing.ts";
 
 /** Prompt of `hello` by its bound: 2 bytes, 32 tokens of template for a message and 512 for the prompt. */
 const promptBound = 546;

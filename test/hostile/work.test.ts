@@ -3,7 +3,7 @@
 import { Ajv } from "ajv";
 import { afterEach, beforeAll, afterAll, expect, test, vi } from "vitest";
 import { limits } from "../../src/gateway/limits.ts";
-import { testGateway, type TestGateway } from "../../src/gateway/testing.ts";
+import { testGateway, type TestGateway } from "../../src/api/testing.ts";
 import { corpus } from "./corpus/index.ts";
 
 let at: TestGateway;

@@ -7,8 +7,9 @@
 // reported, and their owners set secrets of their own.
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { hostOf } from "../../egress/hosts.ts";
-import { secretNamePattern, secretValuePattern, type Secrets } from "../../governance/index.ts";
+import { hostOf } from "../../egress/index.ts";
+import { secretNamePattern, secretValuePattern } from "../../contract/index.ts";
+import type { Secrets } from "../../governance/index.ts";
 import type { Database } from "../../store/index.ts";
 import type { Published } from "../types.ts";
 

@@ -1,7 +1,6 @@
 // A fetch over the egress, the only door to the network, for libraries that speak HTTP by fetch (the MCP client). Redirects are
 // not followed, and addresses are judged by the egress when they are resolved.
-import { reasonOf, send, type ByteStream } from "../../egress/egress.ts";
-import { EngineError } from "../../engines/types.ts";
+import { EgressError, reasonOf, send, type ByteStream } from "../../egress/index.ts";
 import { limits } from "../limits.ts";
 import { allowanceNow } from "./allowance.ts";
 
@@ -29,17 +28,16 @@ export function egressFetch(
     const body = init.body;
     if (body !== undefined && body !== null && typeof body !== "string")
       throw new TypeError("Only text is sent to tools.");
-    const answer = await asToolServer(
-      send({
-        method,
-        url: String(url),
-        headers,
-        body: body ?? undefined,
-        signal: init.signal ?? undefined,
-        firstByteMs,
-        silenceMs: firstByteMs,
-      }),
-    );
+    const answer = await send({
+      method,
+      url: String(url),
+      headers,
+      body: body ?? undefined,
+      signal: init.signal ?? undefined,
+      firstByteMs,
+      silenceMs: firstByteMs,
+      translate: asConnectionError,
+    });
     const responseHeaders = new Headers();
     for (const [name, value] of Object.entries(answer.headers))
       for (const one of Array.isArray(value) ? value : value === undefined ? [] : [value])
@@ -58,7 +56,7 @@ function streamOf(bytes: ByteStream): ReadableStream<Uint8Array<ArrayBuffer>> {
   const allowance = allowanceNow(limits.toolAnswerBytes);
   return new ReadableStream({
     async pull(controller) {
-      const { done, value } = await asToolServer(iterator.next());
+      const { done, value } = await iterator.next();
       if (done) return controller.close();
       try {
         allowance.take(value.length);
@@ -75,16 +73,11 @@ function streamOf(bytes: ByteStream): ReadableStream<Uint8Array<ArrayBuffer>> {
 /** Why a tool server could not be reached, as the end of a sentence that names it. */
 export class ToolConnectionError extends Error {}
 
-/** The egress speaks of engines; here the other side is a tool server, whose name the caller knows. */
-async function asToolServer<Answer>(work: Promise<Answer>): Promise<Answer> {
-  try {
-    return await work;
-  } catch (error) {
-    if (!(error instanceof EngineError) || !(error.cause instanceof Error)) throw error;
-    if (error.code === "engine_unreachable")
-      throw new ToolConnectionError(reasonOf(error.cause), { cause: error.cause });
-    if (error.code === "engine_timeout")
-      throw new ToolConnectionError("it was silent for too long", { cause: error.cause });
-    throw error;
-  }
+/** A failure of the connection, as the end of a sentence that names the tool server. */
+function asConnectionError(error: EgressError): Error {
+  const { cause, code } = error;
+  if (code === "endpoint_unreachable" && cause instanceof Error)
+    return new ToolConnectionError(reasonOf(cause), { cause });
+  if (code === "endpoint_timeout") return new ToolConnectionError("it was silent for too long", { cause });
+  return error;
 }

@@ -1,5 +1,5 @@
 // A value without the credentials that were sent to the server it came from: it goes into payloads, prompts and logs.
-import { withoutCredential } from "../../egress/hosts.ts";
+import { withoutCredential } from "../../egress/index.ts";
 
 /**
  * Copies the value with every credential taken out of its strings, names and numbers. A number that shows one becomes text. The

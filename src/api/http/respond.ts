@@ -1,7 +1,8 @@
 // Answers on node:http: JSON, and errors in the shape that the path's clients know.
 import type { ServerResponse } from "node:http";
 import type { GatewayError } from "../../gateway/errors.ts";
-import { openAiErrorBody, spoken } from "../../gateway/errors.ts";
+import { openAiErrorBody, spoken, storageFull } from "../../gateway/errors.ts";
+import type { Storage } from "../../gateway/types.ts";
 
 /** `headers` is a flat list, name and value in turn: Node writes one out as it is, where each `setHeader` is checked and kept. */
 export function sendJson(response: ServerResponse, status: number, json: string, headers: string[]): void {
@@ -45,4 +46,9 @@ export function apiErrorBody(error: GatewayError, requestId: string): { error: R
       request_id: requestId,
     },
   };
+}
+
+/** A database that does not answer because its disk is full is a full disk to those that ask. */
+export function explained(failure: GatewayError, storage: Storage | undefined): GatewayError {
+  return storage?.full && failure.code === "store_unavailable" ? storageFull(failure.cause) : failure;
 }

@@ -2,52 +2,18 @@
 import { createServer as createHttpServer } from "node:http";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { getRequestListener } from "@hono/node-server";
-import type { OpenAPIHono } from "@hono/zod-openapi";
-import type { Endpoint, EngineRegistry } from "../../engines/index.ts";
-import type { Identity } from "../../governance/index.ts";
-import type { Ledger } from "../../ledger/index.ts";
+import type { Endpoint } from "../../engines/index.ts";
 import { pooledId } from "../../gateway/ids.ts";
-import type { Database } from "../../store/index.ts";
-import type { Alarms, LiveEvents, Logger, Metrics } from "../../telemetry/index.ts";
 import { createApi } from "../app.ts";
-import type { ApiEnv } from "../helpers.ts";
-import type { LiveEvent, Status } from "../../contract/index.ts";
-import { asGatewayError, GatewayError, storageFull } from "../../gateway/errors.ts";
+import { asGatewayError, GatewayError } from "../../gateway/errors.ts";
 import { limits } from "../../gateway/limits.ts";
 import type { Gateway } from "../../gateway/pipeline.ts";
 import { modelList } from "../../gateway/protocol/models.ts";
-import type { Storage } from "../../gateway/types.ts";
 import { authenticate } from "./authenticate.ts";
 import { BodyBudget } from "./bodies.ts";
-import { sendJson, sendOpenAiError } from "./respond.ts";
+import { explained, sendJson, sendOpenAiError } from "./respond.ts";
+import type { ServerDependencies } from "../dependencies.ts";
 import { goneSignal, serveCall } from "./tokens.ts";
-
-export interface ServerDependencies {
-  gateway: Gateway;
-  identity: Identity;
-  ledger: Ledger;
-  engines: EngineRegistry;
-  db: Database;
-  events: LiveEvents<LiveEvent>;
-  metrics: Metrics;
-  alarms: Alarms;
-  log: Logger;
-  /** What the composition knows of the whole; the caller's organisation, project and role are added per request. */
-  status: () => Promise<Omit<Status, "organisation" | "project" | "role" | "alarms">>;
-  /** Whether /metrics answers without a key: only where the server listens on loopback alone. */
-  openMetrics?: boolean;
-  /** Absent: the database is elsewhere, and says itself when its disk is full. */
-  storage?: Storage | undefined;
-  /** Built console; without it /console says how to build it. */
-  consoleFolder?: string;
-  /** Routes of other rooms, with whole paths. */
-  routes?: OpenAPIHono<ApiEnv>[];
-}
-
-/** A database that does not answer because its disk is full is a full disk to those that ask. */
-export function explained(failure: GatewayError, storage: Storage | undefined): GatewayError {
-  return storage?.full && failure.code === "store_unavailable" ? storageFull(failure.cause) : failure;
-}
 
 /** Makes the server; the caller lets it listen. */
 export function createServer(dependencies: ServerDependencies): Server {

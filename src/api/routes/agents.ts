@@ -1,32 +1,18 @@
-// The API of agents and runs: /api/agents, /api/runs. Every answer's shape stands in gateway/api/schemas.ts.
+// The API of agents and runs: /api/agents, /api/runs. Every answer's shape stands in contract/.
 import { createRoute, z, type OpenAPIHono } from "@hono/zod-openapi";
 import { answers, apiApp, ApiError, notFound, ownerOnly, page, type ApiEnv } from "../helpers.ts";
 import * as schemas from "../../contract/index.ts";
 import { getBlob } from "../../store/index.ts";
 import { mayAttest } from "../../agents/attestations.ts";
-import type { Dependencies } from "../../agents/dependencies.ts";
-import type { Effects } from "../../agents/effects.ts";
+import type { AgentParts, Dependencies } from "../../agents/index.ts";
 import { ManifestError } from "../../fleet/manifest.ts";
 import { StepError } from "../../agents/errors.ts";
 import { limits } from "../../agents/limits.ts";
 import { manifestJsonSchema } from "../../agents/manifest.ts";
 import { publish } from "../../agents/registry.ts";
 import { listAgents, listRuns, readAgent, readRun, readRunDetail, type Viewer } from "../../agents/resources.ts";
-import type { Runs } from "../../agents/runs.ts";
-import type { ToolClient } from "../../agents/tools/mcp.ts";
 import type { Published } from "../../agents/types.ts";
 import { checksOf } from "../../agents/validation.ts";
-
-export interface RouteParts {
-  runs: Runs;
-  effects: Effects;
-  tools: ToolClient;
-  /** Sends a run's next turn on its way. */
-  send(run: string): Promise<void>;
-  /** Ends the work on a run in this process at once. */
-  abort(run: string): void;
-  changed(viewer: Viewer, run: string): void;
-}
 
 const body = (schema: z.ZodType) => ({ content: { "application/json": { schema } }, required: true });
 const idParam = z.object({ id: schemas.idText });
@@ -38,7 +24,8 @@ const effectResolution = schemas.strict({
   result: z.unknown().optional().describe("What the tool would have answered, when it happened"),
 });
 
-export function agentRoutes(dependencies: Dependencies, parts: RouteParts): OpenAPIHono<ApiEnv> {
+export function agentRoutes(parts: AgentParts): OpenAPIHono<ApiEnv> {
+  const { dependencies } = parts;
   const { db, gateway } = dependencies;
   const app = apiApp();
 
@@ -201,7 +188,7 @@ export function agentRoutes(dependencies: Dependencies, parts: RouteParts): Open
 /** Makes a run of an agent's newest version and sends it on its way. Answers its id. */
 async function createRun(
   { db }: Dependencies,
-  parts: RouteParts,
+  parts: AgentParts,
   principal: Viewer & { key: string },
   request: { name: string; input: unknown; idempotencyKey: string | undefined },
 ): Promise<string> {

@@ -2,7 +2,7 @@
 // /api/status. An alarm that is raised again after it was dismissed stands again.
 import { createRoute, z } from "@hono/zod-openapi";
 import type { Alarm } from "../../telemetry/index.ts";
-import type { ServerDependencies } from "../http/server.ts";
+import type { ServerDependencies } from "../dependencies.ts";
 import { answers, apiApp, notFound, ownerOnly } from "../helpers.ts";
 import { alarm } from "../../contract/index.ts";
 import type { AlarmResource } from "../../contract/index.ts";

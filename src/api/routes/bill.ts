@@ -1,7 +1,7 @@
 // GET /api/bill: the ledger's bill, in the API's words.
 import { createRoute } from "@hono/zod-openapi";
 import type { BillLine as LedgerLine } from "../../ledger/index.ts";
-import type { ServerDependencies } from "../http/server.ts";
+import type { ServerDependencies } from "../dependencies.ts";
 import { answers, apiApp, notFound, reachOf } from "../helpers.ts";
 import { bill, billQuery } from "../../contract/index.ts";
 import type { BillLine } from "../../contract/index.ts";

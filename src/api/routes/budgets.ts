@@ -4,7 +4,7 @@ import { createRoute, z } from "@hono/zod-openapi";
 import type { Principal } from "../../governance/types.ts";
 import type { Budget, Scope } from "../../ledger/index.ts";
 import type { Database } from "../../store/index.ts";
-import type { ServerDependencies } from "../http/server.ts";
+import type { ServerDependencies } from "../dependencies.ts";
 import { answers, ApiError, apiApp, notFound, ownerOnly } from "../helpers.ts";
 import { budget, budgetSet, idText, wholeListQuery } from "../../contract/index.ts";
 import type { BudgetResource } from "../../contract/index.ts";

@@ -1,6 +1,6 @@
 // Calls: newest first, by cursor; one call with its attempts, phases and decisions. Members see those of their project.
 import { createRoute, z } from "@hono/zod-openapi";
-import type { ServerDependencies } from "../http/server.ts";
+import type { ServerDependencies } from "../dependencies.ts";
 import { answers, apiApp, notFound, page, reachOf } from "../helpers.ts";
 import { call, callDetail, callStatus, idText, pageFields, pageOf, strict } from "../../contract/index.ts";
 import type { AttemptResource, Call } from "../../contract/index.ts";

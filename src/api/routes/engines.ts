@@ -4,7 +4,7 @@ import type { EngineRegistry } from "../../engines/index.ts";
 import type { RateCard } from "../../ledger/index.ts";
 import { addEngine, rateCards, removeEngine } from "../../gateway/engines.ts";
 import type { StoredEngine } from "../../gateway/engines.ts";
-import type { ServerDependencies } from "../http/server.ts";
+import type { ServerDependencies } from "../dependencies.ts";
 import { answers, ApiError, apiApp, notFound, ownerOnly } from "../helpers.ts";
 import { engine, engineCreate, idText, wholeListQuery } from "../../contract/index.ts";
 import type { EngineResource } from "../../contract/index.ts";

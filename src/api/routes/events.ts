@@ -3,7 +3,7 @@
 import { createRoute } from "@hono/zod-openapi";
 import { streamSSE } from "hono/streaming";
 import { apiErrorBody } from "../http/respond.ts";
-import type { ServerDependencies } from "../http/server.ts";
+import type { ServerDependencies } from "../dependencies.ts";
 import { limits } from "../../gateway/limits.ts";
 import { keyRevoked, whyAborted } from "../../gateway/refusals.ts";
 import { apiApp } from "../helpers.ts";

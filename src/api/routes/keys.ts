@@ -1,7 +1,7 @@
 // Keys: made by owners, shown once, ended at once. A key belongs to the project of the key that made it.
 import { createRoute, z } from "@hono/zod-openapi";
 import type { Key } from "../../governance/index.ts";
-import type { ServerDependencies } from "../http/server.ts";
+import type { ServerDependencies } from "../dependencies.ts";
 import { answers, apiApp, idempotent, notFound, ownerOnly } from "../helpers.ts";
 import { key, keyCreate, keyCreated, idText, wholeListQuery } from "../../contract/index.ts";
 import type { KeyResource } from "../../contract/index.ts";

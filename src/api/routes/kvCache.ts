@@ -1,6 +1,6 @@
 // KV caches are prompts: an owner may have all that engines keep of the project erased, in memory and on disk.
 import { createRoute } from "@hono/zod-openapi";
-import type { ServerDependencies } from "../http/server.ts";
+import type { ServerDependencies } from "../dependencies.ts";
 import { answers, apiApp, ownerOnly } from "../helpers.ts";
 import { kvCacheErased } from "../../contract/index.ts";
 

@@ -1,7 +1,7 @@
 // What a person may ask of the whole instance when something went wrong.
 import { createRoute, z } from "@hono/zod-openapi";
 import type { Agents } from "../../agents/index.ts";
-import { answers, apiApp, ownerOnly } from "../../gateway/index.ts";
+import { answers, apiApp, ownerOnly } from "../helpers.ts";
 
 const rebuild = createRoute({
   method: "post",

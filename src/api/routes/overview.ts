@@ -3,7 +3,7 @@
 import { createRoute } from "@hono/zod-openapi";
 import { newId } from "../../store/index.ts";
 import type { Database } from "../../store/index.ts";
-import type { ServerDependencies } from "../http/server.ts";
+import type { ServerDependencies } from "../dependencies.ts";
 import { answers, apiApp, reachOf } from "../helpers.ts";
 import {
   callFigures,

@@ -1,6 +1,6 @@
 // GET /api/scheduler: what waits, what endpoints bear, how much is known of caches, and how right that knowledge was.
 import { createRoute } from "@hono/zod-openapi";
-import type { ServerDependencies } from "../http/server.ts";
+import type { ServerDependencies } from "../dependencies.ts";
 import { answers, apiApp } from "../helpers.ts";
 import { schedulerView } from "../../contract/index.ts";
 

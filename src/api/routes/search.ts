@@ -1,6 +1,6 @@
 // GET /api/search: from a few letters to the thing: ids of calls and runs by their beginning, agents, models and keys by name.
 import { createRoute, z } from "@hono/zod-openapi";
-import type { ServerDependencies } from "../http/server.ts";
+import type { ServerDependencies } from "../dependencies.ts";
 import { answers, apiApp, reachOf } from "../helpers.ts";
 import { searchResults, strict } from "../../contract/index.ts";
 

@@ -2,7 +2,7 @@
 import { createRoute } from "@hono/zod-openapi";
 import type { Principal } from "../../governance/types.ts";
 import type { Database } from "../../store/index.ts";
-import type { ServerDependencies } from "../http/server.ts";
+import type { ServerDependencies } from "../dependencies.ts";
 import { answers, apiApp, reachOf } from "../helpers.ts";
 import { status } from "../../contract/index.ts";
 import type { DeploymentStatus } from "../../contract/index.ts";

@@ -2,7 +2,7 @@
 // body, cancelling by name, facts, KV events). Nothing above this file knows that this engine is ours.
 import { z } from "zod";
 import { ask, requestHeaders } from "../ask.ts";
-import { send } from "../../egress/egress.ts";
+import { send } from "../send.ts";
 import { openExchange, readRefusal, readText } from "../exchange.ts";
 import { limits } from "../limits.ts";
 import { completionPaths } from "../openai.ts";

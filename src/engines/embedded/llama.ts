@@ -72,7 +72,7 @@ export async function loadModel(options: DeviceOptions): Promise<LoadedModel> {
   const trained = model.trainContextSize;
   // The library rounds up to this anyway; the plan must count with what it will take.
   const asked = Math.ceil(Math.min(trained, options.contextTokens || defaultContextTokens) / contextStep) * contextStep;
-  // Beyond what it was trained for a model writes nonsense; the deployment's resource says so (cli/instance/deploymentResource.ts).
+  // Beyond what it was trained for a model writes nonsense; the deployment's resource says so (instance/deploymentResource.ts).
   if (options.contextTokens > trained)
     options.log("the context is cut to what the model was trained for", { asked: options.contextTokens, trained });
   const plan = await measure(model, options, asked);

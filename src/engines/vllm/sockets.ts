@@ -6,7 +6,8 @@
 // that was judged. libzmq's own reconnecting is off: whoever watches has to know of every break, and names may have moved.
 import type { Dealer, Subscriber } from "zeromq";
 import { messageSequence } from "../../scheduler/index.ts";
-import { judgedAddress } from "../../egress/addresses.ts";
+import { EgressError, judgedAddress } from "../../egress/index.ts";
+import { asEngineError } from "../send.ts";
 import { EngineError } from "../types.ts";
 import { limits } from "./limits.ts";
 
@@ -63,7 +64,9 @@ const common = {
 /** Connects; resolves when the publisher has greeted. Throws EngineError when nobody does, or it may not be connected to. */
 export async function connectKvEvents(address: KvAddress, signal?: AbortSignal): Promise<KvConnection> {
   const { Dealer: DealerSocket, Subscriber: SubscriberSocket } = await zmq();
-  const { literal, family } = await judgedAddress(address.host);
+  const { literal, family } = await judgedAddress(address.host).catch((error: unknown) => {
+    throw error instanceof EgressError ? asEngineError(error) : error;
+  });
   signal?.throwIfAborted();
   const endpoint = (port: number) => `tcp://${family === 6 ? `[${literal}]` : literal}:${port}`;
   const options = { ...common, ipv6: family === 6 };

@@ -1,6 +1,6 @@
 // Memory that a deployment lacks, said with its numbers.
 import type { Shortage } from "./plan.ts";
-import type { DeploymentFailure } from "./reconciler.ts";
+import type { DeploymentFailure } from "./types.ts";
 
 export function shortageText(deployment: string, workers: number, shortage: Shortage): DeploymentFailure {
   const { neededBytes, availableBytes, fitting } = shortage;

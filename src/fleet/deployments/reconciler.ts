@@ -9,7 +9,7 @@ import type { Supervisor } from "../supervisor.ts";
 import type { ChildSpec } from "../types.ts";
 import { shortageText } from "./memory.ts";
 import { planWorkers, shortageOf, type FleetWorker, type Machine, type WantedDeployment } from "./plan.ts";
-import { countOf } from "./types.ts";
+import { countOf, type DeploymentFailure } from "./types.ts";
 
 export interface WorkerHands {
   /** How a worker is started. Its `ready` puts it into service, under the role that `roleOf` answers then. */
@@ -24,15 +24,6 @@ export interface WorkerHands {
 export interface ReconcilerOptions {
   supervisor: Supervisor;
   hands: WorkerHands;
-}
-
-/** Why a deployment does not have all its workers. */
-export interface DeploymentFailure {
-  code: string;
-  message: string;
-  hint: string;
-  /** What was thrown, where something was. */
-  cause?: unknown;
 }
 
 export class Reconciler {

@@ -31,3 +31,12 @@ export interface DeploymentSpec {
 }
 
 export const countOf = (roles: Roles): number => roles.both + roles.prefill + roles.decode;
+
+/** Why a deployment does not have all its workers. */
+export interface DeploymentFailure {
+  code: string;
+  message: string;
+  hint: string;
+  /** What was thrown, where something was. */
+  cause?: unknown;
+}

@@ -6,7 +6,7 @@ import type { Endpoint as Protocol, RegisteredEndpoint } from "../../engines/ind
 import { GatewayError } from "../errors.ts";
 import { fieldTypes } from "./fieldTypes.ts";
 import { firstIssue } from "./firstIssue.ts";
-import { nearest } from "../nearest.ts";
+import { nearest } from "../../errors/index.ts";
 
 type Served = Pick<RegisteredEndpoint, "name" | "kind" | "facts" | "allowFields">;
 

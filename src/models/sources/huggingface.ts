@@ -2,7 +2,7 @@
 // earlier try left. The host states the file's SHA-256 (`x-linked-etag`), which is checked where the catalogue pins none.
 import { createHash } from "node:crypto";
 import { rm, stat } from "node:fs/promises";
-import { send, type EgressRequest, type EgressResponse } from "../../egress/egress.ts";
+import { send, type EgressResponse } from "../../egress/index.ts";
 import { hashInto, writeHashed } from "../digest.ts";
 import { firstByteMs, redirectsMax, silenceMs } from "../limits.ts";
 import { ProgressMeter } from "../progress.ts";
@@ -54,7 +54,7 @@ async function get(
   let url = first;
   let linkedDigest: string | undefined;
   for (let hop = 0; hop <= redirectsMax; hop++) {
-    const response = await ask({
+    const response = await send({
       method: "GET",
       url,
       headers: [
@@ -75,15 +75,6 @@ async function get(
     url = new URL(location, url).toString();
   }
   throw new Error(`Hugging Face redirected more than ${redirectsMax} times`);
-}
-
-/** The door to the network speaks of engines; here it is a host that cannot be reached. */
-async function ask(request: EgressRequest): Promise<EgressResponse> {
-  try {
-    return await send(request);
-  } catch (error) {
-    throw new Error((error as Error).message.replace(/^The engine at https?:\/\//, ""), { cause: error });
-  }
 }
 
 function header(response: EgressResponse, name: string): string | undefined {

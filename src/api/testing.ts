@@ -13,12 +13,13 @@ import { Session, type Database } from "../store/index.ts";
 import { testDatabase } from "../store/testing.ts";
 import { Alarms, createLogger, createMetrics, LiveEvents } from "../telemetry/index.ts";
 import type { Metrics } from "../telemetry/index.ts";
-import { secretRoutes } from "../api/routes/secrets.ts";
+import { secretRoutes } from "./routes/secrets.ts";
 import type { DeploymentStatus, LiveEvent } from "../contract/index.ts";
-import { closeServer, createServer, type ServerDependencies } from "../api/http/server.ts";
-import type { MediaOptions } from "./media.ts";
-import { createGateway } from "./pipeline.ts";
-import type { Gateway } from "./pipeline.ts";
+import type { ServerDependencies } from "./dependencies.ts";
+import { closeServer, createServer } from "./http/server.ts";
+import type { MediaOptions } from "../gateway/media.ts";
+import { createGateway } from "../gateway/pipeline.ts";
+import type { Gateway } from "../gateway/pipeline.ts";
 
 /** Nano per million tokens; whole nanos per token: 3 uncached, 1 cached, 7 output. */
 export const testPrices = {

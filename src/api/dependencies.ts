@@ -1,0 +1,33 @@
+// What the HTTP surface is made of; the composition root hands it over.
+import type { OpenAPIHono } from "@hono/zod-openapi";
+import type { LiveEvent, Status } from "../contract/index.ts";
+import type { EngineRegistry } from "../engines/index.ts";
+import type { Gateway } from "../gateway/index.ts";
+import type { Identity } from "../governance/index.ts";
+import type { Ledger } from "../ledger/index.ts";
+import type { Database } from "../store/index.ts";
+import type { Alarms, LiveEvents, Logger, Metrics } from "../telemetry/index.ts";
+import type { Storage } from "../gateway/types.ts";
+import type { ApiEnv } from "./helpers.ts";
+
+export interface ServerDependencies {
+  gateway: Gateway;
+  identity: Identity;
+  ledger: Ledger;
+  engines: EngineRegistry;
+  db: Database;
+  events: LiveEvents<LiveEvent>;
+  metrics: Metrics;
+  alarms: Alarms;
+  log: Logger;
+  /** What the composition knows of the whole; the caller's organisation, project and role are added per request. */
+  status: () => Promise<Omit<Status, "organisation" | "project" | "role" | "alarms">>;
+  /** Whether /metrics answers without a key: only where the server listens on loopback alone. */
+  openMetrics?: boolean;
+  /** Absent: the database is elsewhere, and says itself when its disk is full. */
+  storage?: Storage | undefined;
+  /** Built console; without it /console says how to build it. */
+  consoleFolder?: string;
+  /** Routes of other rooms, with whole paths. */
+  routes?: OpenAPIHono<ApiEnv>[];
+}

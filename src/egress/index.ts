@@ -1,0 +1,5 @@
+export { checkHost, isRefusedAddress, judgedAddress } from "./addresses.ts";
+export { closeEgress, reasonOf, send, type ByteStream, type EgressRequest, type EgressResponse } from "./egress.ts";
+export { EgressError } from "./errors.ts";
+export { canonicalHost, credentialIn, hostOf, hostsCover, mostHosts, withoutCredential } from "./hosts.ts";
+export { fetchPublic } from "./publicFetch.ts";

@@ -1,0 +1,3 @@
+export { LineshaftError, type FailureDetail } from "./failure.ts";
+export { statusOf } from "./statuses.ts";
+export { nearest } from "./nearest.ts";
