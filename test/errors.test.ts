@@ -21,6 +21,7 @@ const inside = new Set([
   "restate_unavailable",
   // the ledger and the store found themselves inconsistent: they become `internal_error`
   "hold_missing",
+  "lock_taken",
   "blob_missing",
   // the protocol of the embedded worker, and of vLLM's events
   "duplicate_attempt",
