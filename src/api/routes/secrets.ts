@@ -1,4 +1,4 @@
-// Secrets: set, listed without their values, and removed by owners. They belong to a project and to hosts (governance/secrets.ts).
+// Secrets: set, listed without their values, and removed by owners. They belong to a project and to hosts (governance/vault/secrets.ts).
 import { createRoute, z } from "@hono/zod-openapi";
 import { SecretError, type Identity, type Secret, type Secrets } from "../../governance/index.ts";
 import type { Principal } from "../../governance/types.ts";

@@ -1,7 +1,7 @@
 // Keys that are at work for longer than a request (streams, calls in the queue, feeds of live events), and what is to be told when one
 // is revoked. One question to the database for all of them, twice a second and only while there are any: five thousand idle feeds cost
 // as much as one. A process that revokes a key itself tells at once.
-import type { Database } from "../store/index.ts";
+import type { Database } from "../../store/index.ts";
 
 const lookEveryMs = 500;
 

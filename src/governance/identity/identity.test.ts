@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test, vi } from "vitest";
-import { testDatabase } from "../store/testing.ts";
+import { testDatabase } from "../../store/testing.ts";
 import { Identity } from "./identity.ts";
 import { hmacOf, looksLikeSecret, newSecret } from "./keys.ts";
 

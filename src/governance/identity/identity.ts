@@ -4,10 +4,10 @@
 // dead within one; a key revoked by this process is dead at once. Unknown tokens are remembered too (bounded), so that
 // guessing costs the database nothing.
 import { hash } from "node:crypto";
-import { newId, type Database } from "../store/index.ts";
+import { newId, type Database } from "../../store/index.ts";
 import { KeyWatch } from "./keyWatch.ts";
 import { hmacOf, looksLikeSecret, newSecret } from "./keys.ts";
-import type { Principal, Role } from "./types.ts";
+import type { Principal, Role } from "../types.ts";
 
 const rememberMs = 1000;
 const rememberedAtMost = 10_000;

@@ -6,9 +6,9 @@
 // The value is sealed with AES-256-GCM under the installation's key (secrets.json in the home). Project, name and hosts are
 // authenticated with it, so that a row that was changed in the database, or moved to another project, cannot be unsealed.
 import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto";
-import { secretLimits } from "../contract/index.ts";
-import { canonicalHost, hostOf, hostsCover } from "../egress/index.ts";
-import { newId, type Database } from "../store/index.ts";
+import { secretLimits } from "../../contract/index.ts";
+import { canonicalHost, hostOf, hostsCover } from "../../egress/index.ts";
+import { newId, type Database } from "../../store/index.ts";
 
 export interface Secret {
   id: string;

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import type { Database } from "../store/index.ts";
+import type { Database } from "../../store/index.ts";
 import { KeyWatch } from "./keyWatch.ts";
 
 beforeEach(() => void vi.useFakeTimers());
