@@ -1,19 +1,43 @@
-// One suite for every room. Files run one after another in two workers at most: the machines that run it have two cores.
-import { defineConfig } from "vitest/config";
+// The suite in three lanes (docs/testing.md), each a vitest project with only the set-up that it needs. Which lane a file is in follows
+// from what it imports (test/lanes.ts). The lanes run one after another, the quick one first, in two workers at most: the machines that
+// run them have two cores.
+import { configDefaults, defineConfig } from "vitest/config";
+import { guardFile, lanes, testGlobs } from "./test/lanes.ts";
+
+const { room, whole } = lanes();
 
 export default defineConfig({
   test: {
-    include: [
-      "src/**/*.test.ts",
-      "test/**/*.test.ts",
-      "examples/**/*.test.ts",
-      "bench/**/*.test.ts",
-      "scripts/**/*.test.ts",
-    ],
-    globalSetup: ["test/setup/model.ts", "test/setup/postgres.ts"],
     pool: "forks",
     maxWorkers: 2,
     testTimeout: 180_000,
     hookTimeout: 240_000,
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: "pure",
+          include: testGlobs,
+          exclude: [...configDefaults.exclude, ...room, ...whole],
+          setupFiles: [guardFile],
+          // Files share processes: starting one for each takes longer than the tests of most.
+          isolate: false,
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        extends: true,
+        test: { name: "room", include: room, globalSetup: ["test/setup/postgres.ts"], sequence: { groupOrder: 1 } },
+      },
+      {
+        extends: true,
+        test: {
+          name: "whole",
+          include: whole,
+          globalSetup: ["test/setup/model.ts", "test/setup/postgres.ts"],
+          sequence: { groupOrder: 2 },
+        },
+      },
+    ],
   },
 });

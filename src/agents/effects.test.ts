@@ -5,7 +5,7 @@ import { testDatabase } from "../store/testing.ts";
 import { attestedEffects } from "./attestations.ts";
 import { effectMove, Effects, type EffectOwner } from "./effects.ts";
 import { RunBusyError, StepError } from "./errors.ts";
-import { makeTenant, type Tenant } from "./testing.ts";
+import { makeTenant, type Tenant } from "./testing/tenant.ts";
 import { pinnedTool } from "./testing/states.ts";
 import type { PinnedTool } from "./types.ts";
 import { ToolNotSentError, ToolUncertainError, type ToolAnswer, type ToolClient } from "./tools/mcp.ts";

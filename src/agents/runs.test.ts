@@ -5,7 +5,7 @@ import { testDatabase } from "../store/testing.ts";
 import { RunBusyError } from "./errors.ts";
 import { readRunDetail } from "./resources.ts";
 import { Runs, type ClaimedRun, type StepRow } from "./runs.ts";
-import { makeTenant, type Tenant } from "./testing.ts";
+import { makeTenant, type Tenant } from "./testing/tenant.ts";
 
 let db: Awaited<ReturnType<typeof testDatabase>>;
 let tenant: Tenant;

@@ -17,6 +17,7 @@ import { createLogger, type AlarmRaised } from "../telemetry/index.ts";
 import { createAgents, type Agents } from "./agents.ts";
 import { restateCommand, type RestateCommand } from "./restate/server.ts";
 import { readExample } from "./testing/states.ts";
+import { makeTenant, type Tenant } from "./testing/tenant.ts";
 
 export interface RestateProcess extends AsyncDisposable {
   command: RestateCommand;
@@ -57,27 +58,6 @@ export async function startRestate(): Promise<RestateProcess> {
   };
   await process_.start();
   return process_;
-}
-
-export interface Tenant {
-  organisation: string;
-  project: string;
-  key: string;
-  currency: string;
-}
-
-export async function makeTenant(db: Database): Promise<Tenant> {
-  const tenant = { organisation: newId("org"), project: newId("prj"), key: newId("key"), currency: "USD" };
-  await db.query("insert into organisations (id, name, currency) values ($1, $1, 'USD')", [tenant.organisation]);
-  await db.query("insert into projects (id, organisation, name) values ($1, $2, 'main')", [
-    tenant.project,
-    tenant.organisation,
-  ]);
-  await db.query(
-    "insert into keys (id, organisation, project, name, role, secret_hmac) values ($1, $2, $3, 'test', 'owner', $4)",
-    [tenant.key, tenant.organisation, tenant.project, randomBytes(32)],
-  );
-  return tenant;
 }
 
 export type Reply = { content?: string; tool_calls?: unknown[]; finish_reason?: string };

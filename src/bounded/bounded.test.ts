@@ -1,13 +1,11 @@
 // Work whose cost a stranger chooses: what is refused by size, what is ended in its thread, and what others see of it.
 import { Worker } from "node:worker_threads";
-import { afterAll, describe, expect, test, vi } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { boundedSchema, CheckBusyError, SchemaBoundError, schemaCost, schemaDefect, valueProblem } from "./index.ts";
 import { limits } from "./limits.ts";
 import { pool } from "./pool.ts";
 import { ThreadPool } from "./threads.ts";
 import { readYaml } from "./yaml.ts";
-
-afterAll(() => pool.close());
 
 const doubling = (levels: number, twice = (ref: object): object => ({ anyOf: [ref, ref] })) => {
   const ref = (level: number) => ({ $ref: `#/$defs/d${level}` });

@@ -1,11 +1,8 @@
 // The one dialect, as the thread that compiles and checks reads it, and what rewriting a schema into it must not do.
-import { afterAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { inDialect } from "./dialect.ts";
 import { boundedSchema, schemaDefect, valueProblem } from "./index.ts";
-import { pool } from "./pool.ts";
 import { testDialect } from "./testing/dialect.ts";
-
-afterAll(() => pool.close());
 
 testDialect("the thread", async (schema, value) => {
   const bounded = boundedSchema(schema);

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setImmediate as turn } from "node:timers/promises";
 import { expect, test } from "vitest";
+import "../../test/setup/processes.ts";
 import { keep, type KeepOptions } from "./keeper.ts";
 import { crashesMost, healthyAfterMs, restartCeilingMs, restartFloorMs, Restarts, windowMs } from "./restarts.ts";
 

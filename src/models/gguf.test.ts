@@ -2,7 +2,6 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { smallModel } from "../../test/setup/model.ts";
 import { readModelShape } from "./gguf.ts";
 
 let folder: string;
@@ -41,10 +40,6 @@ const plain = {
 };
 
 describe("what a GGUF file says of its KV", () => {
-  test("the small model: 30 layers of 3 KV heads of 64, both halves, 16 bits", async () => {
-    expect(await readModelShape(await smallModel())).toEqual({ kvBytesPerToken: 23_040, trainedContextTokens: 8_192 });
-  });
-
   test.each<[string, Record<string, Value>, number]>([
     ["without grouped heads each head has its own KV", plain, 10 * 8 * 128 * 2],
     ["grouped heads share it", { ...plain, "llama.attention.head_count_kv": 2 }, 10 * 2 * 128 * 2],

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import "../../../test/setup/processes.ts";
 import { Supervisor } from "../supervisor.ts";
 import { testChild } from "../testing/spec.ts";
 import type { FleetWorker, WantedDeployment } from "./plan.ts";
