@@ -165,7 +165,9 @@ test("another deployment runs beside it under its own name, and is removed with 
   writeFileSync(path, JSON.stringify({ kind: "Deployment", name: "short", slots: 2, context_tokens: 512 }));
   expect(await cli("deploy", path)).toContain("Deployment short is served by 1 worker.");
   const answer = await api<{ model: string }>("/v1/chat/completions", {
-    ...{ model: "short", messages: [{ role: "user", content: "Hello" }], max_tokens: 4 },
+    model: "short",
+    messages: [{ role: "user", content: "Hello" }],
+    max_tokens: 4,
   });
   expect(answer).toBeTruthy();
   const found = (await status()).deployments.find(({ name }) => name === "short")!;

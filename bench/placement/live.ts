@@ -70,7 +70,12 @@ export async function startLive({ policy, pool, roles }: Setup, size: WorkerSize
     const engine = createEmbeddedEngine({ url: worker.url, token: tokenOf(worker) });
     const facts = await engine.probe();
     at.engines.add(model, engine, {
-      ...{ kind: "embedded", model: "small", endpoint: `worker-${i}`, role: roles[i]!, node: "here", facts },
+      kind: "embedded",
+      model: "small",
+      endpoint: `worker-${i}`,
+      role: roles[i]!,
+      node: "here",
+      facts,
     });
   }
   return {

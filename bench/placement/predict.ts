@@ -77,7 +77,10 @@ function fleetOf({ roles, pool }: Setup, { profile, saveMsPerToken }: Calibratio
   return parseFleet({
     stores: shared ? [folder] : [],
     pools: roles.map((role, i) => ({
-      ...{ name: `worker-${i}`, replicas: 1, role, profile: { ...profile, keeps: "conversations" as const } },
+      name: `worker-${i}`,
+      replicas: 1,
+      role,
+      profile: { ...profile, keeps: "conversations" as const },
       ...(shared && { store: folder.name }),
       ...(pool === "none" && { tiers: [] }),
     })),

@@ -60,7 +60,8 @@ export async function replay(
     const response = await fetch(`${at.address}/v1/chat/completions`, {
       method: "POST",
       headers: {
-        ...{ authorization: `Bearer ${at.key}`, "content-type": "application/json" },
+        authorization: `Bearer ${at.key}`,
+        "content-type": "application/json",
         "x-lineshaft-program": `session-${call.program}`,
       },
       body: JSON.stringify({
@@ -69,7 +70,8 @@ export async function replay(
         max_tokens: call.outputTokens,
         temperature: 0,
         seed: 1,
-        ...{ stream: true, stream_options: { include_usage: true } },
+        stream: true,
+        stream_options: { include_usage: true },
       }),
     });
     one.endpoint = response.headers.get("x-lineshaft-engine") ?? "";

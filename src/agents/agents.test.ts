@@ -220,7 +220,9 @@ async function withScript<Result>(script: House["gateway"]["script"], work: () =
 }
 
 const toolCall = (id: string, name: string, args: unknown) => ({
-  ...{ id, type: "function", function: { name, arguments: JSON.stringify(args) } },
+  id,
+  type: "function",
+  function: { name, arguments: JSON.stringify(args) },
 });
 
 test("the free loop: the model chooses tools, is told of its mistakes, and answers in the output's shape", async () => {

@@ -88,7 +88,12 @@ export class ScriptedGateway {
       events: nothing(),
       body: async () => ({ choices: [{ message: { role: "assistant", content: null, ...message }, finish_reason }] }),
       finished: Promise.resolve({
-        ...{ id: request.id ?? "", status: "completed" as const, usage, timings: {}, priceNano: 0n, currency: "USD" },
+        id: request.id ?? "",
+        status: "completed" as const,
+        usage,
+        timings: {},
+        priceNano: 0n,
+        currency: "USD",
       }),
       headers: {},
     } as CallAnswer;

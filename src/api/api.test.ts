@@ -232,7 +232,9 @@ test("bodies are bounded, health says what it is", async () => {
     .catch(() => undefined);
   expect(endless?.status ?? 411).toBe(411);
   const call = await fetch(`${at.address}/v1/chat/completions`, {
-    ...{ method: "POST", headers: { authorization: `Bearer ${at.key}` }, body: "x".repeat(33 * 1024 * 1024) },
+    method: "POST",
+    headers: { authorization: `Bearer ${at.key}` },
+    body: "x".repeat(33 * 1024 * 1024),
   }).then(
     (answer) => answer.status,
     // The connection may be closed while the rest is still being sent.
@@ -252,11 +254,9 @@ describe("budgets", () => {
       json({ scope: { kind: "project", id: "default" }, limit_nano: "5000000000", period: "month" }, "PUT"),
     );
     expect(schemas.budget.parse(set.body)).toMatchObject({
-      ...{
-        scope: { kind: "project", id: at.principal.project, name: "default" },
-        limit_nano: "5000000000",
-        left_nano: "5000000000",
-      },
+      scope: { kind: "project", id: at.principal.project, name: "default" },
+      limit_nano: "5000000000",
+      left_nano: "5000000000",
     });
     expect(set.body.resets_at).toMatch(/^\d{4}-\d\d-01T00:00:00/);
     await at.request("/api/budgets", json({ scope: { kind: "key", id: "owner" }, limit_nano: "7" }, "PUT"));

@@ -214,7 +214,10 @@ describe("keys", () => {
 describe("budgets", () => {
   test("set resolves the project's name and sends nano-units", async () => {
     const budget = {
-      ...{ id: "bud_1", scope: { kind: "project", id: "prj_1", name: "default" }, currency: "USD", period: "month" },
+      id: "bud_1",
+      scope: { kind: "project", id: "prj_1", name: "default" },
+      currency: "USD",
+      period: "month",
       limit_nano: "5000000000",
       spent_nano: "0",
       held_nano: "0",
@@ -260,11 +263,9 @@ describe("up", () => {
   test("says address, key, console and three lines to try", () => {
     const lines = readyLines(
       {
-        ...{
-          address: "http://localhost:4070",
-          key: { state: "new" as const, secret: "lsk_1" },
-          consoleUrl: "http://localhost:4070/console",
-        },
+        address: "http://localhost:4070",
+        key: { state: "new" as const, secret: "lsk_1" },
+        consoleUrl: "http://localhost:4070/console",
         served: [
           { name: "m", model: { name: "m", path: "/m.gguf", licence: "Apache-2.0", bytes: 98_362_432 }, workers: 2 },
         ],

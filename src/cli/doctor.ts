@@ -138,7 +138,9 @@ async function checkLibraries(): Promise<Check[]> {
     const missing = missingLibraries(path);
     if (missing.length === 0) return { name, verdict: "ok", found: "installed, libraries complete" };
     return {
-      ...{ name, verdict: "failed", found: `lacks ${missing.join(", ")}` },
+      name,
+      verdict: "failed",
+      found: `lacks ${missing.join(", ")}`,
       next: "Install these libraries with the system's package manager.",
     };
   });
@@ -176,7 +178,9 @@ async function checkModel(home: Home, settings: Settings): Promise<Check> {
   if (!model) {
     if (wanted && existsSync(wanted)) return { name: "model", verdict: "ok", found: wanted };
     return {
-      ...{ name: "model", verdict: "failed", found: `no model or file ${wanted}` },
+      name: "model",
+      verdict: "failed",
+      found: `no model or file ${wanted}`,
       next: `Set LINESHAFT_MODEL to a GGUF file or one of ${catalogue.map(({ name }) => name).join(", ")}.`,
     };
   }

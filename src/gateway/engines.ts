@@ -175,7 +175,11 @@ async function probed(engine: Engine, urls: string[], index: number, model: stri
     if (!isOurs) throw error;
     const { status, code, hint } = error;
     throw new GatewayError({
-      ...{ status, code, hint, param: `urls.${index}`, cause: error },
+      status,
+      code,
+      hint,
+      param: `urls.${index}`,
+      cause: error,
       message: `${urls[index]}: ${error.message}`,
     });
   }

@@ -53,7 +53,9 @@ describe("the official client", () => {
       for (const stream of [false, true]) {
         const content = `say "${character}"\n`.repeat(40_000);
         const answer = await at.client().chat.completions.create({
-          ...{ model: "scripted", max_tokens: 5, messages: [{ role: "user" as const, content }] },
+          model: "scripted",
+          max_tokens: 5,
+          messages: [{ role: "user" as const, content }],
           stream,
         });
         if ("controller" in answer) for await (const _ of answer);

@@ -42,7 +42,10 @@ async function openLedger(db: Database, processId?: number): Promise<Opened> {
 }
 
 const holdOf = (attempt: string, amountNano: bigint, card: RateCard, scopes: Scope[] = [project]): HoldRequest => ({
-  ...{ attempt, call: `call_of_${attempt}`, organisation: "org_1", project: "prj_1" },
+  attempt,
+  call: `call_of_${attempt}`,
+  organisation: "org_1",
+  project: "prj_1",
   scopes,
   amountNano,
   rateCard: card,
@@ -210,7 +213,11 @@ describe("budgets", () => {
     // As after ten thousand such lies.
     await db.query(`insert into journals (id, organisation, kind) values ('suspense:earlier', 'org_1', 'suspense')`);
     const lines = (["suspense", "provider_cost"] as const).map((kind, index) => ({
-      ...{ journal: "suspense:earlier", account: `org_1/${kind}/small`, organisation: "org_1", kind, subject: "small" },
+      journal: "suspense:earlier",
+      account: `org_1/${kind}/small`,
+      organisation: "org_1",
+      kind,
+      subject: "small",
       currency: "USD",
       amount: String(index === 0 ? 10n ** 18n : -(10n ** 18n)),
     }));
@@ -381,14 +388,12 @@ describe("outcomes and the bill", () => {
       outputTokens: 100,
       revenueNano: 1_000_000n,
       tokenCostNano: 600n,
-      ...{
-        marginNano: 999_400n,
-        outcomesPassed: 1,
-        outcomesFailed: 1,
-        outcomesAttested: 0,
-        passRate: 0.5,
-        costPerVerifiedOutcomeNano: 600n,
-      },
+      marginNano: 999_400n,
+      outcomesPassed: 1,
+      outcomesFailed: 1,
+      outcomesAttested: 0,
+      passRate: 0.5,
+      costPerVerifiedOutcomeNano: 600n,
       verifiedOutcomesPerMillionTokens: 2000,
     });
     expect((await ledger.prove()).discrepancies).toEqual([]);

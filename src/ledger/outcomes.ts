@@ -69,7 +69,9 @@ export async function recordOutcome(db: Database, outcome: NewOutcome): Promise<
         outcome.organisation,
       ]);
       const side = (kind: string, subject: string, amount: bigint) => ({
-        ...{ journal, account: `${outcome.organisation}/${kind}/${subject}`, organisation: outcome.organisation },
+        journal,
+        account: `${outcome.organisation}/${kind}/${subject}`,
+        organisation: outcome.organisation,
         kind,
         subject,
         currency: outcome.currency,

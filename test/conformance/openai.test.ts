@@ -186,14 +186,12 @@ describe("tools", () => {
     ["named", { type: "function", function: { name: "get_weather" } }],
   ])("%s: a call whose arguments obey the schema", async (_name, toolChoice) => {
     const answer = await client.chat.completions.create({
-      ...{
-        model,
-        messages: ask("Weather in Oslo for two days?"),
-        tools: [weather],
-        tool_choice: toolChoice,
-        max_tokens: 120,
-        temperature: 0,
-      },
+      model,
+      messages: ask("Weather in Oslo for two days?"),
+      tools: [weather],
+      tool_choice: toolChoice,
+      max_tokens: 120,
+      temperature: 0,
     });
     expect(answer.choices[0]!.finish_reason).toBe("tool_calls");
     const call = answer.choices[0]!.message.tool_calls![0] as OpenAI.ChatCompletionMessageFunctionToolCall;

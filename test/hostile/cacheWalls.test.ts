@@ -38,7 +38,12 @@ beforeAll(async () => {
       const engine = createEmbeddedEngine({ url: workers[index]!.url, token });
       const facts = await engine.probe();
       at.engines.add(model, engine, {
-        ...{ kind: "embedded", model: "small", endpoint: `${model}-${index}`, role, node: "here", facts },
+        kind: "embedded",
+        model: "small",
+        endpoint: `${model}-${index}`,
+        role,
+        node: "here",
+        facts,
       });
     }
   }

@@ -17,7 +17,11 @@ async function withHugeAccount(at: TestGateway): Promise<void> {
   ]);
   const amount = 2n ** 63n - 1_000n;
   const line = (kind: string, subject: string, nano: bigint) => ({
-    ...{ journal: "settlement:earlier", account: `${organisation}/${kind}/${subject}`, organisation, kind, subject },
+    journal: "settlement:earlier",
+    account: `${organisation}/${kind}/${subject}`,
+    organisation,
+    kind,
+    subject,
     currency: "USD",
     amount: nano.toString(),
   });
@@ -55,11 +59,9 @@ describe("a call of absurd size is refused by name, and nothing is held", () => 
       organisation: at.principal.organisation,
       model: "dear",
       currency: "USD",
-      ...{
-        inputNanoPerMillion: nanoPerMillion,
-        cachedNanoPerMillion: nanoPerMillion,
-        outputNanoPerMillion: nanoPerMillion,
-      },
+      inputNanoPerMillion: nanoPerMillion,
+      cachedNanoPerMillion: nanoPerMillion,
+      outputNanoPerMillion: nanoPerMillion,
     });
     at.engines.add("dear", at.engines.resolve("scripted")!.engine, { kind: "openai", model: "scripted" });
     const answer = await post(at, "/v1/chat/completions", { ...hello, model: "dear", max_tokens: 10_000 });
@@ -92,15 +94,14 @@ describe("an account that an older version filled", () => {
     const card = (await at.ledger.currentRateCard(organisation, "scripted"))!;
     for (const attempt of ["att_1", "att_2", "att_3"]) {
       await at.ledger.hold({
-        ...{
-          attempt,
-          call: "call_1",
-          organisation,
-          project,
-          rateCard: card,
-          scopes: [{ kind: "project", id: project }],
-        },
-        ...{ amountNano: 1n, most: { promptTokens: 1, outputTokens: 0 } },
+        attempt,
+        call: "call_1",
+        organisation,
+        project,
+        rateCard: card,
+        scopes: [{ kind: "project", id: project }],
+        amountNano: 1n,
+        most: { promptTokens: 1, outputTokens: 0 },
       });
       await at.ledger.void(attempt);
     }
@@ -125,7 +126,8 @@ describe("an account that an older version filled", () => {
       project,
       rateCard: card,
       scopes: [],
-      ...{ amountNano: 10n ** 15n, most: { promptTokens: 1, outputTokens: 1 } },
+      amountNano: 10n ** 15n,
+      most: { promptTokens: 1, outputTokens: 1 },
     });
     dead.close();
     await tamper(at.db, "update holds set amount_nano = 4500000000000000000");
@@ -149,7 +151,8 @@ test("a hold that cannot be settled leaves its neighbours and the start alone, a
       project,
       rateCard: card,
       scopes: [],
-      ...{ amountNano: 10n, most: { promptTokens: 1, outputTokens: 1 } },
+      amountNano: 10n,
+      most: { promptTokens: 1, outputTokens: 1 },
     });
   dead.close();
   // Its journal's name is taken, as by a fault that nobody foresaw.

@@ -36,7 +36,9 @@ async function pictures() {
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as AddressInfo;
   return {
-    ...{ asked, port, url: (path: string) => `http://127.0.0.1:${port}${path}` },
+    asked,
+    port,
+    url: (path: string) => `http://127.0.0.1:${port}${path}`,
     async [Symbol.asyncDispose]() {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));

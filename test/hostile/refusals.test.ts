@@ -76,7 +76,8 @@ test("a dead endpoint is named as it is known here, never by its address; member
   };
   const added = { name: "added", urls: [at.engine.url], model: "scripted" };
   expect(await at.request("/api/engines", { method: "POST", body: JSON.stringify(added) })).toMatchObject({
-    ...{ status: 200, body: { urls: [at.engine.url], endpoints: [{ endpoint: "added", state: "ready" }] } },
+    status: 200,
+    body: { urls: [at.engine.url], endpoints: [{ endpoint: "added", state: "ready" }] },
   });
   const { organisation, project } = at.principal;
   const { secret } = await at.identity.createKey({ organisation, project, name: "member", role: "member" });

@@ -148,7 +148,8 @@ describe("whichever way a call ends, a false claim costs at most its hold", () =
       organisation,
       project,
       rateCard: card,
-      ...{ scopes: [{ kind: "project", id: project }], amountNano: held },
+      scopes: [{ kind: "project", id: project }],
+      amountNano: held,
       most: { promptTokens: promptBound, outputTokens: 10 },
     });
     dead.close();

@@ -15,7 +15,11 @@ export function readExample(): { manifest: Manifest; files: Record<string, strin
 
 export function pinnedTool(name: string, more: Partial<PinnedTool> = {}): PinnedTool {
   return {
-    ...{ name, server: "plant", url: "http://127.0.0.1:1/mcp", description: name, hash: "sha256:0" },
+    name,
+    server: "plant",
+    url: "http://127.0.0.1:1/mcp",
+    description: name,
+    hash: "sha256:0",
     inputSchema: { type: "object", properties: { machine: { type: "string" } }, required: ["machine"] },
     effect: false,
     acceptsKey: false,
@@ -44,7 +48,10 @@ export function stateOf(
     ...(checked.outcome && { evidence: "independent" as const }),
   };
   return {
-    ...{ run: "run_1", published, input: { machine: "M-1" }, tokensUsed: 0 },
+    run: "run_1",
+    published,
+    input: { machine: "M-1" },
+    tokensUsed: 0,
     steps: steps.map((step, number) => ({
       number,
       kind: "tool",

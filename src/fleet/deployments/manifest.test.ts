@@ -10,13 +10,11 @@ const examples = fileURLToPath(new URL("../../../examples/deployments", import.m
 
 test("what is left out has its default", async () => {
   expect(await parseDeployment("kind: Deployment\nname: chat")).toEqual({
-    ...{
-      name: "chat",
-      model: undefined,
-      roles: { both: 1, prefill: 0, decode: 0 },
-      placement: defaultPolicy,
-      slots: 8,
-    },
+    name: "chat",
+    model: undefined,
+    roles: { both: 1, prefill: 0, decode: 0 },
+    placement: defaultPolicy,
+    slots: 8,
     contextTokens: undefined,
     threads: undefined,
     kvBudgetBytes: undefined,

@@ -24,7 +24,11 @@ function want(words: string, name = "a", launch = "x"): WantedDeployment {
 function runs(words: string, deployment = "a", launch = "x"): FleetWorker {
   const [number, role, phase] = words.split(" ");
   return {
-    ...{ name: `worker-${number}`, deployment, launch, threads: 2, bytes: gigabyte },
+    name: `worker-${number}`,
+    deployment,
+    launch,
+    threads: 2,
+    bytes: gigabyte,
     role: role as WorkerRole,
     phase: phase as FleetWorker["phase"],
   };

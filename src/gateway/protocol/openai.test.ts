@@ -65,7 +65,8 @@ const worker = {
   kind: "embedded" as const,
   allowFields: [],
   facts: {
-    ...{ models: [], capabilities: { fields: ["model", "messages", "temperature"] } as unknown as Capabilities },
+    models: [],
+    capabilities: { fields: ["model", "messages", "temperature"] } as unknown as Capabilities,
   },
 };
 const refused = (given: object, endpoint: Parameters<typeof fieldsFor>[2][number] = served("other")): GatewayError => {

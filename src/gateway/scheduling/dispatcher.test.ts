@@ -26,7 +26,8 @@ const stored = (epoch: string, sequence = 0): KvEvent => ({
   tier: "device",
   blocks: ["a1", "a2", "a3"],
   parent: null,
-  ...{ tokens: [...tokens.slice(0, 192)], salt: "org" },
+  tokens: [...tokens.slice(0, 192)],
+  salt: "org",
 });
 
 const settled = () => new Promise((resolve) => setImmediate(resolve));

@@ -82,7 +82,7 @@ test("a prefill leg that fails, or keeps nothing, costs time alone", async () =>
     async () => {
       throw new Error("gone");
     },
-    async () => ({ ...{ state: undefined, tokens: 64, usage, timings: {}, leaseMs: 0 } }),
+    async () => ({ state: undefined, tokens: 64, usage, timings: {}, leaseMs: 0 }),
   ]) {
     const { at, split } = await splitStage();
     using _ = at;

@@ -34,7 +34,10 @@ export class PuppetEngine implements Engine {
   watches = 0;
   /** What `prefill` answers, or throws. */
   prefilled: () => Promise<Prefilled> = async () => ({
-    ...{ state: "state-1", tokens: 200, leaseMs: 60_000, timings: {} },
+    state: "state-1",
+    tokens: 200,
+    leaseMs: 60_000,
+    timings: {},
     usage: { ...usage, cachedTokens: 64, outputTokens: 0 },
   });
   /** What an attempt that must pull KV gets of it; undefined: it is lost. */

@@ -27,14 +27,12 @@ describe("keys", () => {
     await using world = await setUp();
     const { key, secret } = await world.identity.createKey({ ...world.scope, name: "ci", role: "member" });
     expect(await world.identity.authenticate(secret)).toEqual({
-      ...{
-        kind: "key",
-        key: key.id,
-        organisation: world.scope.organisation,
-        project: world.scope.project,
-        role: "member",
-        currency: "EUR",
-      },
+      kind: "key",
+      key: key.id,
+      organisation: world.scope.organisation,
+      project: world.scope.project,
+      role: "member",
+      currency: "EUR",
     });
   });
 
