@@ -1,6 +1,6 @@
 export * from "./types.ts";
 export { engineBaseUrl } from "./baseUrl.ts";
-export { createOpenAiEngine, type OpenAiEngineOptions } from "./openai.ts";
+export { createOpenAiEngine, type OpenAiEngineOptions } from "./openai/adapter.ts";
 export { createEmbeddedEngine, type EmbeddedEngine, type EmbeddedEngineOptions } from "./embedded/adapter.ts";
 export {
   EngineRegistry,
@@ -10,5 +10,5 @@ export {
   type DeploymentSettings,
   type RegistryChange,
 } from "./registry.ts";
-export { estimateTokens, promptLength, textLength } from "./wire.ts";
-export { bareName, fieldsOfSoftware, knownField, neverAllowed } from "./fields.ts";
+export { estimateTokens, promptLength, textLength } from "./openaiWire/wire.ts";
+export { bareName, fieldsOfSoftware, knownField, neverAllowed } from "./openaiWire/fields.ts";

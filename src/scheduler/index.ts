@@ -7,7 +7,6 @@ export { ChainCache, HashChain } from "./prefix/chain.ts";
 export { type Space, textSpace, textWords, tokenSpace } from "./prefix/hash.ts";
 export { PrefixIndex, type PrefixIndexOptions } from "./prefix/prefixIndex.ts";
 export { type Carrier, MemoryCarrier } from "./load/carrier.ts";
-export { KvWireError, messageSequence, type VllmEvent, type VllmMessage, VllmKvDecoder } from "./wire/vllm.ts";
 export { SpeedMeter } from "./load/speed.ts";
 export { LoadHandle, LoadView } from "./load/loadView.ts";
 export { expectedTtftMs, kvLoad, prefillAhead, ratePromptTokens, workTokens } from "./placement/estimate.ts";

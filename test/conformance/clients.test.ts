@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { embeddedFields } from "../../src/engines/embedded/adapter.ts";
 import { fieldsOfSoftware, type RegisteredEndpoint } from "../../src/engines/index.ts";
-import type { Software } from "../../src/engines/fields.ts";
+import type { Software } from "../../src/engines/openaiWire/fields.ts";
 import { checkContent } from "../../src/gateway/protocol/content.ts";
 import { fieldsFor } from "../../src/gateway/protocol/fields.ts";
 import { decodeBody } from "../../src/gateway/protocol/openai.ts";

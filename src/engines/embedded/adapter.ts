@@ -1,14 +1,14 @@
 // The embedded worker behind the engine seam: OpenAI's routes over loopback HTTP, plus what protocol.ts adds (hints in the
 // body, cancelling by name, facts, KV events). Nothing above this file knows that this engine is ours.
 import { z } from "zod";
-import { ask, requestHeaders } from "../ask.ts";
+import { ask, requestHeaders } from "../openaiWire/ask.ts";
 import { send } from "../send.ts";
-import { openExchange, readRefusal, readText } from "../exchange.ts";
+import { openExchange, readRefusal, readText } from "../openaiWire/exchange.ts";
 import { limits } from "../limits.ts";
-import { completionPaths } from "../openai.ts";
-import { encodeBody } from "../splice.ts";
+import { completionPaths } from "../openai/adapter.ts";
+import { encodeBody } from "../openaiWire/splice.ts";
 import { pause } from "../pause.ts";
-import { SseScanner } from "../sse.ts";
+import { SseScanner } from "../openaiWire/sse.ts";
 import { EngineError } from "../types.ts";
 import type {
   EndpointFacts,

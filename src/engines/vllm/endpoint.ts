@@ -1,6 +1,6 @@
 // What only vLLM has, beside OpenAI's routes: facts, salts against looking into another's cache, and KV events. The adapter of
 // OpenAI-compatible endpoints (openai.ts) uses it once an endpoint turns out to be vLLM.
-import type { VllmEvent } from "../../scheduler/index.ts";
+import type { VllmEvent } from "./kvWire.ts";
 import { EngineError } from "../types.ts";
 import type { EndpointFacts, KvEvent } from "../types.ts";
 import { askVllm, type VllmAddress } from "./facts.ts";

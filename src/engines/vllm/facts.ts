@@ -1,6 +1,6 @@
 // What a vLLM endpoint says of itself, beside OpenAI's routes: version, KV cache, event publisher, sequences at once. All of
 // it is asked, nothing configured; what an older version does not know is left out.
-import { ask, askText } from "../ask.ts";
+import { ask, askText } from "../openaiWire/ask.ts";
 import type { KvAddress } from "./sockets.ts";
 
 export interface VllmFacts {

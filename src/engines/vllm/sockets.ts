@@ -5,7 +5,7 @@
 // engine's own, never what the engine says; it is resolved and judged by addresses.ts, and the socket gets the literal address
 // that was judged. libzmq's own reconnecting is off: whoever watches has to know of every break, and names may have moved.
 import type { Dealer, Subscriber } from "zeromq";
-import { messageSequence } from "../../scheduler/index.ts";
+import { messageSequence } from "./kvWire.ts";
 import { EgressError, judgedAddress } from "../../egress/index.ts";
 import { asEngineError } from "../send.ts";
 import { EngineError } from "../types.ts";

@@ -8,7 +8,7 @@ import { KvStream } from "./stream.ts";
 import { storedEvent, testPublisher } from "./testing.ts";
 import { translate } from "./translate.ts";
 
-const folder = new URL("../../scheduler/data/vllm-0.32-kv-events/", import.meta.url);
+const folder = new URL("./fixtures/kvEvents-0.32/", import.meta.url);
 const recorded = (name: string) => readFileSync(new URL(`${name}.frame2.bin`, folder));
 
 /** A stream of everything that the publisher says, with as many events as a test asks for. */

@@ -9,8 +9,8 @@
 // very same bytes (they hold the time), the engine still is the one we knew and nothing in between is lost; is it another, or
 // gone, a new epoch begins with `cleared` and all that the engine still can tell. Where it keeps no replay, every doubt begins
 // a new epoch. Nothing doubtful is kept.
-import { KvWireError, messageSequence, VllmKvDecoder } from "../../scheduler/index.ts";
-import type { VllmEvent } from "../../scheduler/index.ts";
+import { KvWireError, messageSequence, VllmKvDecoder } from "./kvWire.ts";
+import type { VllmEvent } from "./kvWire.ts";
 import { pause as pauseFor } from "../pause.ts";
 import { EngineError } from "../types.ts";
 import type { KvEvent } from "../types.ts";

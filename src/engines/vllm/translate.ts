@@ -1,5 +1,5 @@
 // What vLLM's events say at the seam: hashes in hex, our cache salt instead of vLLM's, and nothing of other adapters.
-import type { VllmEvent } from "../../scheduler/index.ts";
+import type { VllmEvent } from "./kvWire.ts";
 import type { KvEvent } from "../types.ts";
 
 /** An event that has not been numbered yet. */

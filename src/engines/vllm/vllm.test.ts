@@ -1,10 +1,10 @@
 // An OpenAI-compatible endpoint that is vLLM: what is asked of it, what its calls carry, whose blocks its events are. The HTTP
 // side is scripted with the real engine's answers (0.32 on CPU), the events come over real ZeroMQ sockets.
-import { fieldsOfSoftware } from "../fields.ts";
+import { fieldsOfSoftware } from "../openaiWire/fields.ts";
 import { createServer } from "node:http";
 import { type AddressInfo, createServer as createTcpServer } from "node:net";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { createOpenAiEngine } from "../openai.ts";
+import { createOpenAiEngine } from "../openai/adapter.ts";
 import type { KvEvent } from "../types.ts";
 import { eventAddress, metricFacts } from "./facts.ts";
 import { Salts } from "./salts.ts";

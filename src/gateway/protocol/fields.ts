@@ -1,4 +1,4 @@
-// Which fields of a body an engine is sent. Every engine has a list (engines/fields.ts); its owner may allow it more. A field that is
+// Which fields of a body an engine is sent. Every engine has a list (engines/openaiWire/fields.ts); its owner may allow it more. A field that is
 // not on the list is dropped where its value asks for nothing, and refused by name otherwise: never ignored, never passed on.
 // A name in other letters (`Max_Tokens`) is not the field that it looks like: engines differ in how they read it.
 import { bareName, fieldsOfSoftware, knownField, neverAllowed } from "../../engines/index.ts";

@@ -2,8 +2,8 @@
 import { z } from "@hono/zod-openapi";
 import { describe, expect, test } from "vitest";
 import type { Capabilities } from "../../engines/index.ts";
-import { fieldsOfSoftware } from "../../engines/fields.ts";
-import type { Software } from "../../engines/fields.ts";
+import { fieldsOfSoftware } from "../../engines/openaiWire/fields.ts";
+import type { Software } from "../../engines/openaiWire/fields.ts";
 import type { GatewayError } from "../errors.ts";
 import { limits } from "../limits.ts";
 import { fieldsFor } from "./fields.ts";

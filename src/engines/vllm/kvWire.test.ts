@@ -3,18 +3,18 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { encode } from "@msgpack/msgpack";
 import { describe, expect, it } from "vitest";
-import { HashChain } from "../prefix/chain.ts";
-import { tokenSpace } from "../prefix/hash.ts";
-import { PrefixIndex } from "../prefix/prefixIndex.ts";
-import type { KvEvent } from "../types.ts";
-import { KvWireError, messageSequence, VllmKvDecoder, type VllmMessage } from "./vllm.ts";
+import { HashChain } from "../../scheduler/prefix/chain.ts";
+import { tokenSpace } from "../../scheduler/prefix/hash.ts";
+import { PrefixIndex } from "../../scheduler/prefix/prefixIndex.ts";
+import type { KvEvent } from "../../scheduler/types.ts";
+import { KvWireError, messageSequence, VllmKvDecoder, type VllmMessage } from "./kvWire.ts";
 
 /** As a subscriber numbers them; epochs and gaps are its business too (engines/vllm/stream.ts). */
 function numbered(message: VllmMessage, from: number): KvEvent[] {
   return message.events.map((event, at) => ({ ...event, epoch: "e", sequence: from + at }));
 }
 
-const folder = new URL("../data/vllm-0.32-kv-events/", import.meta.url);
+const folder = new URL("./fixtures/kvEvents-0.32/", import.meta.url);
 
 function frames(name: string): Uint8Array[] {
   return [0, 1, 2].map((at) => readFileSync(new URL(`${name}.frame${at}.bin`, folder)));

@@ -8,7 +8,7 @@
 // Hashes are 64-bit integers, or bytes of which the low 64 bits count. What a message says is all that is answered here: which
 // messages were lost, and when the engine began anew, only its subscriber can tell (engines/vllm/feed.ts).
 import { decode } from "@msgpack/msgpack";
-import type { KvEvent, Tier } from "../types.ts";
+import type { KvEvent, Tier } from "../../scheduler/types.ts";
 
 /** An event as the engine tells it: without an epoch, which it has none of, and not numbered, since only messages are. */
 export interface VllmEvent {

@@ -1,9 +1,9 @@
 // Small questions to an engine, apart from calls: what it serves, how it counts a prompt, how it does.
 import { readText } from "./exchange.ts";
-import { credentialIn, withoutCredential } from "../egress/index.ts";
-import { limits } from "./limits.ts";
-import { send } from "./send.ts";
-import { EngineError } from "./types.ts";
+import { credentialIn, withoutCredential } from "../../egress/index.ts";
+import { limits } from "../limits.ts";
+import { send } from "../send.ts";
+import { EngineError } from "../types.ts";
 import { refusalOf, retryAfterSeconds } from "./wire.ts";
 
 /** Fixed headers of every request to an endpoint. */

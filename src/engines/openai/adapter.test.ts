@@ -1,9 +1,9 @@
 // The OpenAI adapter against a scripted engine: what it sends, how it reads answers good and bad.
 import { describe, expect, test } from "vitest";
-import { createOpenAiEngine } from "./openai.ts";
-import { scriptedEngine } from "./testing.ts";
-import type { Script } from "./testing.ts";
-import type { EngineAnswer } from "./types.ts";
+import { createOpenAiEngine } from "./adapter.ts";
+import { scriptedEngine } from "../testing.ts";
+import type { Script } from "../testing.ts";
+import type { EngineAnswer } from "../types.ts";
 
 const hints = { attempt: "att_1", cacheSalt: "org_1", project: "prj_1", program: "run_1" };
 const messages = [{ role: "user", content: "hi" }];

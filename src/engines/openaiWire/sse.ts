@@ -3,8 +3,8 @@
 //
 // Own, because this runs for every token: bytes are searched by the native indexOf and decoded once per line, and only the
 // line that a cut went through is copied.
-import { limits } from "./limits.ts";
-import { EngineError } from "./types.ts";
+import { limits } from "../limits.ts";
+import { EngineError } from "../types.ts";
 
 export type SseListener = (data: string, event: string | undefined, id: string | undefined) => void;
 

@@ -3,11 +3,11 @@
 // is vLLM is asked for more (vllm/): its KV cache and events; and its calls carry a salt.
 //
 // Headers sent are exactly those written here: nothing of a client's request, its key least of all, is passed on.
-import { ask, requestHeaders } from "./ask.ts";
-import { openExchange } from "./exchange.ts";
-import { fieldsOfSoftware, softwareOf, type Software } from "./fields.ts";
-import { limits } from "./limits.ts";
-import { EngineError } from "./types.ts";
+import { ask, requestHeaders } from "../openaiWire/ask.ts";
+import { openExchange } from "../openaiWire/exchange.ts";
+import { fieldsOfSoftware, softwareOf, type Software } from "../openaiWire/fields.ts";
+import { limits } from "../limits.ts";
+import { EngineError } from "../types.ts";
 import type {
   Capabilities,
   EndpointFacts,
@@ -20,9 +20,9 @@ import type {
   RuntimeFact,
   TokenizedPrompt,
   Usage,
-} from "./types.ts";
-import { VllmEndpoint } from "./vllm/endpoint.ts";
-import { isVllm } from "./vllm/facts.ts";
+} from "../types.ts";
+import { VllmEndpoint } from "../vllm/endpoint.ts";
+import { isVllm } from "../vllm/facts.ts";
 
 export interface OpenAiEngineOptions {
   /** Base address up to and with `/v1` (engineBaseUrl makes it out of what a person typed). */

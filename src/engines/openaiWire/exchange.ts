@@ -1,14 +1,14 @@
 // One attempt at an OpenAI-shaped endpoint: a POST, then either a stream of events or one JSON answer, read exactly once.
 // Shared by every adapter whose engine speaks this shape; what differs (credentials, hints, how to cancel) is given in.
-import { JsonMeter, nextTurn } from "../bounded/index.ts";
-import { credentialIn, withoutCredential, type EgressResponse } from "../egress/index.ts";
-import { limits } from "./limits.ts";
-import { send } from "./send.ts";
+import { JsonMeter, nextTurn } from "../../bounded/index.ts";
+import { credentialIn, withoutCredential, type EgressResponse } from "../../egress/index.ts";
+import { limits } from "../limits.ts";
+import { send } from "../send.ts";
 import { encodeBody } from "./splice.ts";
 import type { SourceBody } from "./splice.ts";
 import { SseScanner } from "./sse.ts";
-import { EngineError } from "./types.ts";
-import type { EngineAnswer, EngineChunk, Timings, Usage } from "./types.ts";
+import { EngineError } from "../types.ts";
+import type { EngineAnswer, EngineChunk, Timings, Usage } from "../types.ts";
 import {
   estimateTokens,
   laterUsage,

@@ -9,7 +9,7 @@
 // are passed on only where they can be read in one way: a value whose text has as many members as the parsed value has keys, in
 // bytes that are UTF-8. Other bytes became U+FFFD in the text, and another reader may make something else of them.
 import { isUtf8 } from "node:buffer";
-import { EngineError } from "./types.ts";
+import { EngineError } from "../types.ts";
 
 /** A body as it came: its bytes, its JSON text, and the object that was parsed from it. */
 export interface SourceBody {
