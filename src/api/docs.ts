@@ -3,7 +3,7 @@
 import { hash } from "node:crypto";
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import { z } from "@hono/zod-openapi";
-import { chatBody, completionBody } from "../gateway/protocol/openai.ts";
+import { chatBody, completionBody } from "../gateway/protocols/openai/bodies.ts";
 import type { ApiEnv } from "./helpers.ts";
 
 const openAiError = z

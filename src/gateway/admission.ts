@@ -8,7 +8,7 @@
 // A call that names no limit of output is given one: cap and price are the same number, so no answer costs more than was held.
 import type { EndpointFacts, Endpoint as Protocol } from "../engines/index.ts";
 import { limits } from "./limits.ts";
-import { invalid, type CallBody } from "./protocol/openai.ts";
+import { invalid, type CallBody } from "./protocols/openai/bodies.ts";
 
 type Json = Record<string, unknown>;
 

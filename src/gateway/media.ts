@@ -6,7 +6,7 @@ import { EgressError, fetchPublic } from "../egress/index.ts";
 import type { MediaKind } from "../engines/index.ts";
 import { GatewayError } from "./errors.ts";
 import { limits } from "./limits.ts";
-import { invalid, type Medium } from "./protocol/content.ts";
+import { invalid, type Medium } from "./protocols/openai/content.ts";
 import type { CallRequest } from "./types.ts";
 
 /** Media types by kind; what a browser or an engine would run (SVG, HTML) is not among them. */

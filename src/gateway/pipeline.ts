@@ -22,8 +22,8 @@ import { checkOutput, OutputGatherer, outputCheck, type OutputCheck } from "./ou
 import { Recorder } from "./records.ts";
 import { keyRevoked, modelUnpriced, shuttingDown, unknownModel, whyAborted } from "./refusals.ts";
 import { Media, type MediaOptions } from "./media.ts";
-import { checkContent } from "./protocol/content.ts";
-import { fieldsFor } from "./protocol/fields.ts";
+import { checkContent } from "./protocols/openai/content.ts";
+import { fieldsFor } from "./protocols/openai/fields.ts";
 import { Relay } from "./relay.ts";
 import { Dispatcher } from "./scheduling/dispatcher.ts";
 import { refusesRequest } from "./scheduling/faults.ts";

@@ -6,7 +6,7 @@ import type { GatewayError } from "./errors.ts";
 import type { OutputCheck } from "./output.ts";
 import type { Moments } from "./phases.ts";
 import type { SplitCall } from "./scheduling/split.ts";
-import type { CallBody } from "./protocol/openai.ts";
+import type { CallBody } from "./protocols/openai/bodies.ts";
 import type { CallRequest } from "./types.ts";
 
 export interface CallState {

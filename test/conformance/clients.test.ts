@@ -6,9 +6,9 @@ import { describe, expect, test } from "vitest";
 import { embeddedFields } from "../../src/engines/embedded/adapter.ts";
 import { fieldsOfSoftware, type RegisteredEndpoint } from "../../src/engines/index.ts";
 import type { Software } from "../../src/engines/openaiWire/fields.ts";
-import { checkContent } from "../../src/gateway/protocol/content.ts";
-import { fieldsFor } from "../../src/gateway/protocol/fields.ts";
-import { decodeBody } from "../../src/gateway/protocol/openai.ts";
+import { checkContent } from "../../src/gateway/protocols/openai/content.ts";
+import { fieldsFor } from "../../src/gateway/protocols/openai/fields.ts";
+import { decodeBody } from "../../src/gateway/protocols/openai/bodies.ts";
 
 const folder = join(import.meta.dirname, "../data/clients");
 const requests = readdirSync(folder);

@@ -8,7 +8,7 @@ import { createApi } from "../app.ts";
 import { asGatewayError, GatewayError } from "../../gateway/errors.ts";
 import { limits } from "../../gateway/limits.ts";
 import type { Gateway } from "../../gateway/pipeline.ts";
-import { modelList } from "../../gateway/protocol/models.ts";
+import { modelList } from "../../gateway/protocols/openai/models.ts";
 import { authenticate } from "./authenticate.ts";
 import { BodyBudget } from "./bodies.ts";
 import { explained, sendJson, sendOpenAiError } from "./respond.ts";

@@ -4,8 +4,8 @@ import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:
 import type { Endpoint, EngineChunk } from "../../engines/index.ts";
 import type { Principal } from "../../governance/types.ts";
 import { limits } from "../../gateway/limits.ts";
-import { decodeBody } from "../../gateway/protocol/openai.ts";
-import { programOf } from "../../gateway/protocol/program.ts";
+import { decodeBody } from "../../gateway/protocols/openai/bodies.ts";
+import { programOf } from "../../gateway/protocols/program.ts";
 import { clientGone } from "../../gateway/refusals.ts";
 import type { Gateway } from "../../gateway/pipeline.ts";
 import type { CallRequest } from "../../gateway/types.ts";

@@ -1,12 +1,12 @@
 // Which fields of a body an engine is sent. Every engine has a list (engines/openaiWire/fields.ts); its owner may allow it more. A field that is
 // not on the list is dropped where its value asks for nothing, and refused by name otherwise: never ignored, never passed on.
 // A name in other letters (`Max_Tokens`) is not the field that it looks like: engines differ in how they read it.
-import { bareName, fieldsOfSoftware, knownField, neverAllowed } from "../../engines/index.ts";
-import type { Endpoint as Protocol, RegisteredEndpoint } from "../../engines/index.ts";
-import { GatewayError } from "../errors.ts";
+import { bareName, fieldsOfSoftware, knownField, neverAllowed } from "../../../engines/index.ts";
+import type { Endpoint as Protocol, RegisteredEndpoint } from "../../../engines/index.ts";
+import { GatewayError } from "../../errors.ts";
 import { fieldTypes } from "./fieldTypes.ts";
-import { firstIssue } from "./firstIssue.ts";
-import { nearest } from "../../errors/index.ts";
+import { firstIssue } from "../firstIssue.ts";
+import { nearest } from "../../../errors/index.ts";
 
 type Served = Pick<RegisteredEndpoint, "name" | "kind" | "facts" | "allowFields">;
 

@@ -1,14 +1,14 @@
 // What the protocol refuses, by name and in OpenAI's shape; what it lets through to an engine.
 import { z } from "@hono/zod-openapi";
 import { describe, expect, test } from "vitest";
-import type { Capabilities } from "../../engines/index.ts";
-import { fieldsOfSoftware } from "../../engines/openaiWire/fields.ts";
-import type { Software } from "../../engines/openaiWire/fields.ts";
-import type { GatewayError } from "../errors.ts";
-import { limits } from "../limits.ts";
+import type { Capabilities } from "../../../engines/index.ts";
+import { fieldsOfSoftware } from "../../../engines/openaiWire/fields.ts";
+import type { Software } from "../../../engines/openaiWire/fields.ts";
+import type { GatewayError } from "../../errors.ts";
+import { limits } from "../../limits.ts";
 import { fieldsFor } from "./fields.ts";
-import { decodeBody } from "./openai.ts";
-import { programOf } from "./program.ts";
+import { decodeBody } from "./bodies.ts";
+import { programOf } from "../program.ts";
 
 const messages = [{ role: "user", content: "hi" }];
 const body = (more: object = {}) => ({ model: "m", messages, ...more });

@@ -1,7 +1,7 @@
 // GET /v1/models in OpenAI's shape: what an organisation may name as `model`.
-import type { EngineRegistry, RegisteredEndpoint } from "../../engines/index.ts";
-import type { Principal } from "../../governance/types.ts";
-import { unknownModel } from "../refusals.ts";
+import type { EngineRegistry, RegisteredEndpoint } from "../../../engines/index.ts";
+import type { Principal } from "../../../governance/types.ts";
+import { unknownModel } from "../../refusals.ts";
 
 /** The list, or one model when a name is given. Throws 404 with the nearest name. */
 export function modelList(engines: EngineRegistry, principal: Principal, name = ""): Record<string, unknown> {

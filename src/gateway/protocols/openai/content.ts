@@ -1,7 +1,7 @@
 // What may stand inside the fields of a chat request: keys of messages, parts, tools and formats, each from a list. What is on none
 // could name a file, an address or a price that was not checked. Media are found here; gateway/media.ts brings them in.
-import type { MediaKind, RegisteredEndpoint } from "../../engines/index.ts";
-import { GatewayError } from "../errors.ts";
+import type { MediaKind, RegisteredEndpoint } from "../../../engines/index.ts";
+import { GatewayError } from "../../errors.ts";
 import { honoured } from "./fields.ts";
 
 type Json = Record<string, unknown>;

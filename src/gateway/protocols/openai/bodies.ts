@@ -1,12 +1,12 @@
 // OpenAI's chat and text completions as they come in: known fields are checked and refused by name, unknown ones are left to
 // the engine, which either honours them or has them refused (fields.ts). The parsed body is used as it came; the schema only judges.
 import { z } from "@hono/zod-openapi";
-import { GatewayError } from "../errors.ts";
-import type { Endpoint } from "../../engines/index.ts";
-import { isStorable, unstorable } from "../../store/index.ts";
-import { limits } from "../limits.ts";
-import { checkValues } from "../values.ts";
-import { firstIssue } from "./firstIssue.ts";
+import { GatewayError } from "../../errors.ts";
+import type { Endpoint } from "../../../engines/index.ts";
+import { isStorable, unstorable } from "../../../store/index.ts";
+import { limits } from "../../limits.ts";
+import { checkValues } from "../../values.ts";
+import { firstIssue } from "../firstIssue.ts";
 
 const contentPart = z.looseObject({ type: z.string() });
 const content = z.union([z.string(), z.array(contentPart)]);
