@@ -157,6 +157,24 @@ test("every file of code begins by saying what it is for", () => {
   expect(silent.map((path) => relative(root, path))).toEqual([]);
 });
 
+/** Code that people write. What tools generate or download lies elsewhere. */
+const written = ["src", "test", "bench", "scripts"].flatMap((folder) => filesBelow(join(root, folder))).filter(isCode);
+
+test("file names are camelCase; words after a dot say what kind of file it is", () => {
+  // Moves of the simulator's and the scheduler's files are on their way.
+  const pending = new Set(["src/simulator/run/waiting-room.ts"]);
+  const wrong = written
+    .map((path) => relative(root, path).split(sep).join("/"))
+    .filter((path) => !/(?:^|\/)[a-z][A-Za-z0-9]*(?:\.[a-z]+)+$/.test(path) && !pending.has(path));
+  expect(wrong).toEqual([]);
+});
+
+test("object literals are written out: none is spread only to keep properties on a line", () => {
+  const pending = /^src\/(?:simulator|console)\//;
+  const wrong = written.filter((path) => withoutComments(readFileSync(path, "utf8")).includes("...".concat("{")));
+  expect(wrong.map((path) => relative(root, path)).filter((path) => !pending.test(path))).toEqual([]);
+});
+
 test("nothing of one machine, no registry's address and nothing unfinished is in the repository", () => {
   // Put together from parts, so that this file does not hold what it looks for.
   const forbidden = [
