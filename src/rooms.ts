@@ -52,7 +52,7 @@ export const rooms: Record<string, Room> = {
   models: { what: "weights, their sources and shapes", imports: ["engines", "egress", "fleet", "errors"] },
   engines: {
     what: "the software that serves tokens, behind one seam",
-    imports: ["egress", "scheduler", "bounded", "errors"],
+    imports: ["egress", "bounded", "errors"],
   },
   egress: { what: "the only door to the network", imports: ["errors"] },
   fleet: {

@@ -7,9 +7,9 @@ import { HashChain } from "../../scheduler/prefix/chain.ts";
 import { tokenSpace } from "../../scheduler/prefix/hash.ts";
 import { PrefixIndex } from "../../scheduler/prefix/prefixIndex.ts";
 import type { KvEvent } from "../../scheduler/types.ts";
-import { KvWireError, messageSequence, VllmKvDecoder, type VllmMessage } from "./kvWire.ts";
+import { isMalformed, messageSequence, VllmKvDecoder, type VllmMessage } from "./kvWire.ts";
 
-/** As a subscriber numbers them; epochs and gaps are its business too (engines/vllm/stream.ts). */
+/** The events numbered as a subscriber numbers them (stream.ts). */
 function numbered(message: VllmMessage, from: number): KvEvent[] {
   return message.events.map((event, at) => ({ ...event, epoch: "e", sequence: from + at }));
 }
@@ -155,7 +155,17 @@ describe("array form (encoder of this test)", () => {
 
   it("says what is wrong with a malformed message", () => {
     const decoder = new VllmKvDecoder();
-    expect(() => decoder.decode([new Uint8Array(1)])).toThrow(KvWireError);
+    const thrown = (frames: Uint8Array[]): unknown => {
+      try {
+        return decoder.decode(frames);
+      } catch (error) {
+        return error;
+      }
+    };
+    const error = thrown([new Uint8Array(1)]);
+    expect(error).toMatchObject({ code: "kv_wire", retryable: true });
+    expect(isMalformed(error)).toBe(true);
+    expect(isMalformed(new RangeError("of something else"))).toBe(false);
     expect(() => decoder.decode(arrayFrames(0, [7]))).toThrow(/a map or a list/);
     expect(() => decoder.decode([new Uint8Array(), new Uint8Array(8), Uint8Array.of(0xc1)])).toThrow(/msgpack/);
     expect(() => decoder.decode(arrayFrames(0, [["BlockRemoved", ["x"]]]))).toThrow(/a hash is/);

@@ -1,16 +1,19 @@
-// vLLM's and SGLang's KV events, from the frames of their ZMQ publisher to this room's KvEvent. Decoding only: sockets are
-// the shell's.
+// The wire format of vLLM's and SGLang's KV events: from the frames of their ZMQ publisher to typed events. This file only decodes; the
+// sockets are in sockets.ts.
 //
 //   frames   topic, sequence (8 bytes, big-endian, one per message), msgpack payload
 //   payload  [time, [event, ...], data-parallel rank?]
 //   event    a map with `type` (vLLM since 0.24), or an array whose first item is the tag (vLLM before, and SGLang)
 //
-// Hashes are 64-bit integers, or bytes of which the low 64 bits count. What a message says is all that is answered here: which
-// messages were lost, and when the engine began anew, only its subscriber can tell (engines/vllm/feed.ts).
+// Hashes are 64-bit integers, or bytes of which the low 64 bits count. A decoded message tells nothing of lost messages or of a restart
+// of the engine: the subscriber finds those out from the sequence (stream.ts).
+//
+// Source: vLLM's `vllm/distributed/kv_events.py`; fixtures/ holds frames recorded from version 0.32.
 import { decode } from "@msgpack/msgpack";
-import type { KvEvent, Tier } from "../../scheduler/types.ts";
+import { EngineError } from "../types.ts";
+import type { KvEvent, Tier } from "../types.ts";
 
-/** An event as the engine tells it: without an epoch, which it has none of, and not numbered, since only messages are. */
+/** An event as vLLM publishes it. It has no epoch and no number of its own: vLLM numbers messages, not events. */
 export interface VllmEvent {
   type: KvEvent["type"];
   /** Absent where all tiers are meant. */
@@ -29,24 +32,29 @@ export interface VllmEvent {
 }
 
 export interface VllmMessage {
-  /** Of the message, from 0 since the engine's start. */
+  /** The message's number, counted from 0 since the engine's start. */
   sequence: number;
-  /** Engine's clock when it was published, in seconds. */
+  /** The engine's clock when it published the message, in seconds. */
   at: number;
   rank: number;
   events: VllmEvent[];
-  /** Events of kinds that are not ours: other cache groups (sliding window, Mamba), unknown tags. */
+  /** Number of events that were left out: of other cache groups (sliding window, Mamba), or with unknown tags. */
   skipped: number;
 }
 
-/** A frame that is not what the protocol says. */
-export class KvWireError extends Error {
-  readonly code = "kv_wire";
+const malformedCode = "kv_wire";
 
-  constructor(what: string, value: unknown) {
-    super(`KV event message: ${what}, got ${describe(value)}`);
-    this.name = "KvWireError";
-  }
+/** True for the error of a message that does not follow the wire format. */
+export const isMalformed = (error: unknown): boolean => error instanceof EngineError && error.code === malformedCode;
+
+/** Retryable: the next message may be well-formed. */
+function malformed(what: string, value: unknown): EngineError {
+  return new EngineError({
+    status: 502,
+    code: malformedCode,
+    message: `KV event message: ${what}, got ${describe(value)}.`,
+    retryable: true,
+  });
 }
 
 /** Names of `medium` in both engines. */
@@ -61,7 +69,7 @@ const media: Record<string, Tier> = {
   EXTERNAL: "remote",
 };
 
-/** Positions in the array form of BlockStored and BlockRemoved, after the tag; what is absent is left out at the end. */
+/** Field names of the array form by position, after the tag. Absent fields are left out at the end. */
 const arrayFields: Record<string, readonly string[]> = {
   BlockStored: [
     "block_hashes",
@@ -79,38 +87,38 @@ const arrayFields: Record<string, readonly string[]> = {
   AllBlocksCleared: [],
 };
 
-/** Number of a message: the last frame but one. Throws KvWireError when it is none. */
+/** A message's number, from the last frame but one. Throws EngineError `kv_wire` when that frame holds no number. */
 export function messageSequence(frames: readonly Uint8Array[]): number {
-  // Replays of some versions come without a topic.
-  if (frames.length !== 3 && frames.length !== 2) throw new KvWireError("three frames expected", frames.length);
+  // Some versions send replays without a topic frame.
+  if (frames.length !== 3 && frames.length !== 2) throw malformed("three frames expected", frames.length);
   const bytes = frames.at(-2)!;
-  if (bytes.length !== 8) throw new KvWireError("a sequence of 8 bytes expected", bytes.length);
+  if (bytes.length !== 8) throw malformed("a sequence of 8 bytes expected", bytes.length);
   return Number(new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0));
 }
 
-/** Reads one publisher's messages. Keep one per publisher: it remembers the cache group that counts. */
+/** Decodes the messages of one publisher. Use one decoder per publisher: it remembers which cache group it reads. */
 export class VllmKvDecoder {
   private group: number | undefined;
 
-  /** Decodes one message. Throws KvWireError when it is malformed; it is then to be counted as lost. */
+  /** Decodes one message. Throws EngineError `kv_wire` when it is malformed; the caller counts that message as lost. */
   decode(frames: readonly Uint8Array[]): VllmMessage {
     const sequence = messageSequence(frames);
     const [at, listed, rankOrNothing] = decodePayload(frames.at(-1)!);
-    if (!Array.isArray(listed)) throw new KvWireError("the second item is no list of events", listed);
+    if (!Array.isArray(listed)) throw malformed("the second item is no list of events", listed);
     const rank =
       rankOrNothing === undefined || rankOrNothing === null ? 0 : numberOf(rankOrNothing, "data_parallel_rank");
     const message: VllmMessage = { sequence, at: numberOf(at, "the time"), rank, events: [], skipped: 0 };
     for (const raw of listed) {
       const fields = fieldsOf(raw);
-      const event = this.isOurs(fields) ? eventOf(fields) : undefined;
+      const event = this.isOfReadGroup(fields) ? eventOf(fields) : undefined;
       if (event === undefined) message.skipped++;
       else message.events.push(event);
     }
     return message;
   }
 
-  /** Hybrid models publish one stream per cache group; prefixes are those of full attention, or of the first group seen. */
-  private isOurs(fields: Record<string, unknown>): boolean {
+  /** Hybrid models publish events per cache group. Prefixes are read from the full-attention group, else from the first group seen. */
+  private isOfReadGroup(fields: Record<string, unknown>): boolean {
     const group = fields["group_idx"];
     if (typeof group !== "number") return true;
     const kind = fields["kv_cache_spec_kind"];
@@ -120,7 +128,7 @@ export class VllmKvDecoder {
   }
 }
 
-/** Undefined for a tag that is not known here. */
+/** Undefined for an unknown tag. */
 function eventOf(fields: Record<string, unknown>): VllmEvent | undefined {
   switch (fields["type"]) {
     case "AllBlocksCleared":
@@ -151,13 +159,13 @@ function decodePayload(bytes: Uint8Array): unknown[] {
   try {
     payload = decode(bytes, { useBigInt64: true });
   } catch (error) {
-    throw new KvWireError(`msgpack does not decode (${(error as Error).message})`, bytes.length);
+    throw malformed(`msgpack does not decode (${(error as Error).message})`, bytes.length);
   }
-  if (!Array.isArray(payload)) throw new KvWireError("a list expected", payload);
+  if (!Array.isArray(payload)) throw malformed("a list expected", payload);
   return payload;
 }
 
-/** Map form as it is; array form by position. */
+/** An event's fields by name: the map form as it is, the array form by position. */
 function fieldsOf(raw: unknown): Record<string, unknown> {
   if (Array.isArray(raw)) {
     const [tag, ...items] = raw as unknown[];
@@ -168,30 +176,30 @@ function fieldsOf(raw: unknown): Record<string, unknown> {
     });
     return fields;
   }
-  if (typeof raw !== "object" || raw === null) throw new KvWireError("an event is a map or a list", raw);
+  if (typeof raw !== "object" || raw === null) throw malformed("an event is a map or a list", raw);
   return raw as Record<string, unknown>;
 }
 
 function hashesOf(list: unknown): bigint[] {
-  if (!Array.isArray(list)) throw new KvWireError("block_hashes is a list", list);
+  if (!Array.isArray(list)) throw malformed("block_hashes is a list", list);
   return list.map(hashOf);
 }
 
-/** Low 64 bits. msgpack gives small integers as numbers, 64-bit ones as bigints, digests as bytes. */
+/** The low 64 bits of a hash. msgpack decodes small integers as numbers, 64-bit ones as bigints and digests as bytes. */
 function hashOf(value: unknown): bigint {
   if (typeof value === "bigint") return BigInt.asUintN(64, value);
   if (typeof value === "number") return BigInt.asUintN(64, BigInt(value));
   if (value instanceof Uint8Array && value.length >= 8) {
     return new DataView(value.buffer, value.byteOffset + value.length - 8, 8).getBigUint64(0);
   }
-  throw new KvWireError("a hash is an integer or at least 8 bytes", value);
+  throw malformed("a hash is an integer or at least 8 bytes", value);
 }
 
 function tierOf(medium: unknown): Tier {
   return typeof medium === "string" ? (media[medium] ?? "remote") : "device";
 }
 
-/** Extra keys of the first block, in order: the adapter's name where there is one, images as pairs, the `cache_salt`. */
+/** The `cache_salt` among the first block's extra keys, which are in order: the adapter's name if any, images as pairs, the salt. */
 function saltOf(extraKeys: unknown, lora: boolean): string | undefined {
   const first: unknown = Array.isArray(extraKeys) ? extraKeys[0] : undefined;
   const keys: unknown[] = Array.isArray(first) ? first : [first];
@@ -200,7 +208,7 @@ function saltOf(extraKeys: unknown, lora: boolean): string | undefined {
 
 function numberOf(value: unknown, what: string): number {
   if (typeof value === "number" || typeof value === "bigint") return Number(value);
-  throw new KvWireError(`${what} is a number`, value);
+  throw malformed(`${what} is a number`, value);
 }
 
 function describe(value: unknown): string {

@@ -9,7 +9,7 @@
 // very same bytes (they hold the time), the engine still is the one we knew and nothing in between is lost; is it another, or
 // gone, a new epoch begins with `cleared` and all that the engine still can tell. Where it keeps no replay, every doubt begins
 // a new epoch. Nothing doubtful is kept.
-import { KvWireError, messageSequence, VllmKvDecoder } from "./kvWire.ts";
+import { isMalformed, messageSequence, VllmKvDecoder } from "./kvWire.ts";
 import type { VllmEvent } from "./kvWire.ts";
 import { pause as pauseFor } from "../pause.ts";
 import { EngineError } from "../types.ts";
@@ -127,7 +127,7 @@ export class KvStream {
     try {
       ({ events, at } = this.#decoder.decode(frames));
     } catch (error) {
-      if (!(error instanceof KvWireError)) throw error;
+      if (!isMalformed(error)) throw error;
       yield this.#begin();
     }
     const changes = events.map((event) => this.#options.translate(event)).filter((change) => change !== undefined);
