@@ -1,0 +1,129 @@
+// An instance over HTTP with every kind of caller and one of each thing that a route is about.
+import { createAgents } from "../../../src/agents/index.ts";
+import { agentRoutes, deploymentRoutes, maintenanceRoutes } from "../../../src/api/index.ts";
+import { hello, testGateway, type TestGateway } from "../../../src/api/testing.ts";
+import { Secrets } from "../../../src/governance/index.ts";
+import { putBlob } from "../../../src/store/index.ts";
+
+/** In the order in which they ask: what an owner's request removes is there for all the others. */
+export const callers = ["none", "revoked", "stranger", "otherMember", "otherOwner", "member", "owner"] as const;
+export type Caller = (typeof callers)[number];
+
+export interface World extends AsyncDisposable {
+  at: TestGateway;
+  /** Secrets of the callers' keys. */
+  keys: Partial<Record<Caller, string>>;
+  /** Ids of things that get their ids when they are made. */
+  ids: { call: string; budget: string; key: string };
+  /** An effect of a run, whose end is not known. One that was settled stays so. */
+  unknownEffect(key: string, run: "run_ours" | "run_owners"): Promise<void>;
+  /** A budget that may be removed. */
+  spareBudget(): Promise<void>;
+  /** An alarm that may be dismissed. */
+  spareAlarm(): void;
+  /** A secret that may be removed. */
+  spareSecret(): Promise<void>;
+}
+
+/** Makes it all: `owner` and `member` belong to one project, which has one agent, run, call, engine, budget, key and deployment. */
+export async function authorisationWorld(): Promise<World> {
+  const at = await testGateway({
+    openMetrics: false,
+    routes: (parts) => {
+      const nowhere = { socket: "/dev/null/restate" };
+      const agents = createAgents({
+        ...parts,
+        restate: { ingress: nowhere, admin: nowhere, embedded: true, identityKeys: [] },
+        events: { publish: () => {} },
+        secrets: new Secrets({ db: parts.db, key: Buffer.alloc(32) }),
+      });
+      const deployment = { name: "small", model: "m", state: "ready" };
+      const deployments = {
+        list: () => Promise.resolve([deployment as never]),
+        publish: () => Promise.resolve({ changed: true }),
+        remove: () => Promise.resolve(true),
+      };
+      return [
+        agentRoutes(agents.parts),
+        deploymentRoutes(deployments),
+        maintenanceRoutes({ rebuild: () => Promise.resolve(0) }),
+      ];
+    },
+  });
+  const { organisation, project } = at.principal;
+  const keys: World["keys"] = { owner: at.key };
+  const make = async (caller: Caller, role: "owner" | "member", where = { organisation, project }) => {
+    const made = await at.identity.createKey({ ...where, name: caller, role });
+    keys[caller] = made.secret;
+    return made.key.id;
+  };
+  const other = await at.identity.ensureTenant({ organisation: "acme", project: "other", currency: "USD" });
+  const rival = await at.identity.ensureTenant({ organisation: "rival", project: "default", currency: "USD" });
+  const member = await make("member", "member");
+  await make("otherMember", "member", { organisation, project: other.project.id });
+  await make("otherOwner", "owner", { organisation, project: other.project.id });
+  await make("stranger", "owner", { organisation: rival.organisation.id, project: rival.project.id });
+  await at.identity.revokeKey(organisation, await make("revoked", "owner"));
+  const spare = await at.identity.createKey({ organisation, project, name: "spare", role: "member" });
+  await insertThings(at, member);
+  await at.client({ key: keys.member! }).chat.completions.create(hello);
+  await at.gateway.flushed();
+  const calls = await at.db.query<{ id: string }>("select id from calls");
+  const ids = { call: calls.rows[0]!.id, budget: "", key: spare.key.id };
+  const secrets = new Secrets({ db: at.db, key: Buffer.alloc(32, 7) });
+  const limit = { currency: "USD", limitNano: 10n ** 12n, period: "total" as const };
+  return {
+    at,
+    keys,
+    ids,
+    async unknownEffect(key, run) {
+      await at.db.query(
+        `insert into effects (key, organisation, project, run, step, ordinal, tool, arguments_ref, state)
+         values ($1, $2, $3, $4, 0, 0, 'order', 'x', 'unknown') on conflict (key) do nothing`,
+        [key, organisation, project, run],
+      );
+    },
+    async spareBudget() {
+      const made = await at.ledger.setBudget({ organisation, scope: { kind: "project", id: project }, ...limit });
+      ids.budget = made.id;
+    },
+    spareAlarm: () => at.alarms.raise({ code: "test", message: "Look.", organisation }),
+    async spareSecret() {
+      const value = "long-enough-for-a-secret";
+      await secrets.set({ organisation, project, name: "ours", hosts: ["example.org"], value, createdBy: undefined });
+    },
+    [Symbol.asyncDispose]: () => at[Symbol.asyncDispose](),
+  };
+}
+
+/** An agent with a run that the member's key started and one of the owner's key, an engine, and the agent's budget. */
+async function insertThings({ db, ledger, principal }: TestGateway, member: string): Promise<void> {
+  const { organisation, project } = principal;
+  const manifest = { kind: "Agent", name: "inspector", instructions: "Look.", model: "scripted" };
+  const published = await putBlob(db, project, { manifest, tools: [] });
+  const input = await putBlob(db, project, { machine: "M-1" });
+  await db.query("insert into agents (id, organisation, project, name) values ('agt_ours', $1, $2, 'inspector')", [
+    organisation,
+    project,
+  ]);
+  await db.query(
+    "insert into agent_versions (id, agent, number, manifest_ref) values ('agv_ours', 'agt_ours', 1, $1)",
+    [published],
+  );
+  for (const [run, key] of [
+    ["run_ours", member],
+    ["run_owners", principal.key],
+  ])
+    await db.query(
+      `insert into runs (id, organisation, project, agent, version, key, input_ref, status)
+       values ($1, $2, $3, 'agt_ours', 'agv_ours', $4, $5, 'waiting')`,
+      [run, organisation, project, key, input],
+    );
+  await db.query(
+    `insert into engines (name, organisation, kind, urls, model, allow_fields)
+     values ('ours', $1, 'openai', '{http://inside.example:8000/v1}', 'm', '{}')`,
+    [organisation],
+  );
+  const scope = { kind: "agent", id: "agt_ours" } as const;
+  await ledger.setBudget({ organisation, scope, currency: "USD", limitNano: 10n ** 12n, period: "total" });
+}
