@@ -22,7 +22,7 @@ import { parseFleet, type FleetInput } from "../../src/simulator/fleet.ts";
 import { loadProfile } from "../../src/simulator/profiles/index.ts";
 import { chips, deriveProfile, models, type Efficiencies } from "./profiles/derive.ts";
 import { summarise } from "../../src/simulator/report/summary.ts";
-import { llmdScraped, type LlmdWeights } from "./llmdScraped.ts";
+import { llmdScraped, type LlmdWeights, type ScrapingPolicy } from "./llmdScraped.ts";
 import { simulate } from "../../src/simulator/run/simulation.ts";
 import { resolveTrace } from "../../src/simulator/traces/files.ts";
 import { llmdWorkloads } from "../../src/simulator/traces/sharedPrefix.ts";
@@ -63,7 +63,7 @@ const hashedTokens = 4096;
 const rememberedTokens = 500_000;
 
 interface Setup {
-  make: () => Policy;
+  make: () => Policy | ScrapingPolicy;
   knowledge: FleetInput["knowledge"];
 }
 
@@ -87,19 +87,19 @@ const setupOf = (file: File, policy: Class): Setup => {
   switch (policy) {
     case "precise":
       return {
-        make: () => llmdScraped("precise", weights[file].precise),
+        make: () => llmdScraped("precise", weights[file].precise, scrapeMs),
         knowledge: { kind: "events", lagMs: 20, believeMs: 0 },
       };
     case "estimated":
       return {
-        make: () => llmdScraped("estimated", weights[file].estimated),
+        make: () => llmdScraped("estimated", weights[file].estimated, scrapeMs),
         knowledge: { kind: "estimated", capacityTokens: rememberedTokens, maxMatchTokens: hashedTokens },
       };
     case "random":
       return { make: () => makePolicy("random"), knowledge: { kind: "none" } };
     case "load":
       return {
-        make: () => llmdScraped("load", { queue: 1, kv: 1, active: 0, prefix: 0 }),
+        make: () => llmdScraped("load", { queue: 1, kv: 1, active: 0, prefix: 0 }, scrapeMs),
         knowledge: { kind: "none" },
       };
   }
@@ -180,10 +180,16 @@ function predict(
   const fleet = parseFleet({
     pools: [{ name: "pod", profile, replicas: setup.pods }],
     knowledge: ran.knowledge,
-    scrapeMs,
     routerMsPerEndpoint,
+    // Its router keeps nothing back: every call is sent to a pod at once, and waits there.
+    maxInFlightPerEndpoint: "unbounded",
+    pauses: false,
   });
-  const result = simulate(workload, fleet, ran.make(), { seed });
+  const rule = ran.make();
+  const result =
+    "policy" in rule
+      ? simulate(workload, fleet, rule.policy, { seed, onEngines: rule.watch })
+      : simulate(workload, fleet, rule, { seed });
   const own = rows.filter((row) => row.policy === policy).toSorted((a, b) => a.rate - b.rate);
   // Stage 0 is the warm-up; the others are in the order of their rates.
   return own.map((row, i): Row => {

@@ -32,6 +32,9 @@ export const textBlockTokens = 64;
 /** A load handle that nobody closed is closed by the janitor after this long without a sign of life. */
 export const loadHandleMaxAgeMs = 30 * 60_000;
 
+/** The janitor looks at all handles this often: a tick comes every 100 ms, and a handle may be minutes late. */
+export const janitorEveryMs = 5_000;
+
 /** A peer gateway that has been silent for this long is forgotten, its load with it. */
 export const peerSilentMs = 15_000;
 

@@ -79,19 +79,24 @@ export const fleetSchema = z
     /** Stores of KV that several replicas share. */
     stores: z.array(storeSchema).default([]),
     knowledge: knowledgeSchema.default({ kind: "exact" }),
-    /** Calls that the gateway keeps in one endpoint at a time; more wait in the gateway's own queue. */
-    maxInFlightPerEndpoint: z.number().int().positive().optional(),
-    /** Interval at which engines' own metrics are scraped, for rivals that score by them; absent: not scraped. */
-    scrapeMs: z.number().positive().optional(),
+    /**
+     * Calls that the router keeps in one endpoint at a time; more wait in the router's own queue. Absent: twice the sequences that the
+     * endpoint runs at once, as the gateway does. `unbounded`: a router that never waits.
+     */
+    maxInFlightPerEndpoint: z.union([z.number().int().positive(), z.literal("unbounded")]).optional(),
     /**
      * Mean time the router spends on a call before it chooses, ms for each endpoint it watches: a call's own is uniform between
      * none and twice the mean. Absent: none. For routers that are short of processor time.
      */
     routerMsPerEndpoint: z.number().nonnegative().default(0),
-    /** Order of the gateway's queue. */
-    queue: z.enum(["fifo", "fair"]).default("fifo"),
-    /** Let the scheduler act on programs: demote or drop KV while tools run, drop what is dead, pause programs when KV is short. */
+    /** Order of the router's queue: the scheduler's fair queue, or first in, first out. */
+    queue: z.enum(["fifo", "fair"]).default("fair"),
+    /** Whether an agent runtime tells the scheduler what it knows: that a tool runs or has ended, and that a run is over. */
     programs: z.boolean().default(false),
+    /** Whether whole programs wait while the live ones need more KV than there is. */
+    pauses: z.boolean().default(true),
+    /** Latest useful time of the first token, ms after a call was sent; the scheduler refuses calls that cannot make it. */
+    deadlineMs: z.number().positive().optional(),
     /** Calls with fewer uncached tokens than this are not split between prefill and decode replicas. */
     splitFromUncachedTokens: z.number().nonnegative().default(2048),
     failures: z
@@ -166,6 +171,14 @@ export const fleetSchema = z
       });
     }
   });
+/** Deployment that all calls ask for where there are no departments. */
+export const onlyDeployment = "simulated";
+
+/** Deployment of a department's pools. */
+export function deploymentOf(department: string): string {
+  return `${onlyDeployment} for ${department}`;
+}
+
 export type FleetInput = z.input<typeof fleetSchema>;
 
 /** One replica of the simulated fleet. */

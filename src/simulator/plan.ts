@@ -162,7 +162,7 @@ class Search {
       const prefill = share === 0 ? 0 : Math.min(replicas - 1, Math.max(1, Math.round(replicas * share)));
       const fleet = fleetOf(candidate, replicas, prefill, request);
       this.simulations++;
-      const summary = summarise(simulate(workload, fleet, makePolicy(request.policy), { seed: request.seed }));
+      const summary = summarise(simulate(workload, fleet, () => makePolicy(request.policy), { seed: request.seed }));
       tried.set(replicas, { summary, fleet, prefill });
       return summary.goodput >= request.goodput;
     };

@@ -1,8 +1,7 @@
 // The simulator's only source of chance: the scheduler's seeded sfc32 with the distributions that traces name, so that one
 // seed reproduces a whole run on any machine (Math.random cannot be seeded). Exponential gives Poisson arrivals, Gamma and
 // Weibull are ServeGen's inter-arrival laws, and quantile tables are how its lengths were published.
-import { seededRng } from "../scheduler/rng.ts";
-import type { Rng } from "../scheduler/types.ts";
+import { seededRng, type Rng } from "../scheduler/index.ts";
 
 /** A seeded stream of random numbers with the laws that workloads are described by. */
 export class Random {

@@ -7,6 +7,9 @@
  */
 export type BlockIds = Int32Array;
 
+/** Called when a block appears in or leaves a replica (in any tier) or a shared store: what KV events would say. */
+export type BlockListener = (block: number, present: boolean) => void;
+
 /** One logical model request of a workload. */
 export interface SimCall {
   /** Position in `workload.calls`. */

@@ -3,7 +3,7 @@
 // A placed call opens a handle; the handle is the only way to change a count, and closing it takes back exactly what it
 // added. It is Disposable, so `using` closes it on every path; a janitor closes what nobody touched for too long. Peers'
 // loads come as messages (see `carrier.ts`) and are added on top: what a policy sees is own plus peers'.
-import { loadHandleMaxAgeMs, peerNewsMs, peerSilentMs } from "../limits.ts";
+import { janitorEveryMs, loadHandleMaxAgeMs, peerNewsMs, peerSilentMs } from "../limits.ts";
 import type { EndpointLoad, LoadDelta, LoadMessage } from "../types.ts";
 import { Activity, Echo } from "./echo.ts";
 
@@ -138,6 +138,7 @@ export class LoadView {
   private readonly dirty: Entry[] = [];
   private readonly echo: Echo;
   private sequence = 0;
+  private sweptMs = Number.NEGATIVE_INFINITY;
   /** The latest time that anybody has told. */
   private lastMs = 0;
 
@@ -212,10 +213,13 @@ export class LoadView {
   janitor(now: number, maxAgeMs: number = loadHandleMaxAgeMs): number {
     let closed = 0;
     this.echo.turn(now);
-    for (const handle of this.handles) {
-      if (now - handle.touchedAtMs <= maxAgeMs) continue;
-      handle.close();
-      closed++;
+    if (now - this.sweptMs >= janitorEveryMs) {
+      this.sweptMs = now;
+      for (const handle of this.handles) {
+        if (now - handle.touchedAtMs <= maxAgeMs) continue;
+        handle.close();
+        closed++;
+      }
     }
     for (const [gateway, peer] of this.peers) if (now - peer.heardAtMs > peerSilentMs) this.forgetPeer(gateway);
     return closed;

@@ -28,8 +28,6 @@ const idle = 0;
 const mixed = 1;
 const run = 2;
 
-export type { EngineHost, EngineTotals } from "./host.ts";
-
 export class Engine {
   readonly id: number;
   readonly profile: EngineProfile;
@@ -209,10 +207,10 @@ export class Engine {
     task.producedAtJoin++;
     if (task.leg === "prefill") {
       this.#leased.add(task);
-      this.#host.prefilled(this, task, nowMs);
+      this.#host.prefilled(this.id, task, nowMs);
       return;
     }
-    if (task.preemptions === 0) this.#host.prefilled(this, task, nowMs);
+    if (task.preemptions === 0) this.#host.prefilled(this.id, task, nowMs);
     task.privateTokens++;
     this.cache.privateTokens++;
     this.#join(task, nowMs);
@@ -234,7 +232,7 @@ export class Engine {
     const output = task.call.outputTokens;
     this.#releaseMemory(task, decoded, output);
     this.kept?.ended(task.call);
-    this.#host.finished(this, task, nowMs);
+    this.#host.finished(this.id, task, nowMs);
   }
 
   /** Gives back a task's memory; `output` tokens stay behind as cached blocks, most of which nobody asks for. */
@@ -344,7 +342,7 @@ export class Engine {
       if (running > 0 || this.#leased.size > 0) return false;
       if (need > cache.deviceTokens) {
         this.#waiting.take();
-        this.#host.refused(this, task, nowMs);
+        this.#host.refused(this.id, task, nowMs);
         return this.#admit(nowMs);
       }
     }
@@ -355,7 +353,7 @@ export class Engine {
     this.#fill(task, nowMs);
     this.kept?.admitted(task.call, running);
     cache.fit();
-    if (task.preemptions === 0) this.#host.admitted(this, task, nowMs);
+    if (task.preemptions === 0) this.#host.admitted(this.id, task, nowMs);
     if (task.leg === "decode" && task.done >= task.target) this.#join(task, nowMs);
     else this.#prefilling.push(task);
     return true;

@@ -1,16 +1,15 @@
 // What an engine tells its owner, and the sums that it keeps over its life.
-import type { Engine } from "./engine.ts";
 import type { Task } from "./task.ts";
 
-/** Who owns the engine and hears what happens to its tasks. */
+/** The owner of engines: it is told what happens to their tasks. `engine` is the engine's number. */
 export interface EngineHost {
   /** The task has been admitted; its cached tokens are known. */
-  admitted(engine: Engine, task: Task, nowMs: number): void;
+  admitted(engine: number, task: Task, nowMs: number): void;
   /** The prompt is in KV and the first token exists. A prefill leg ends here, its blocks stay pinned until `endLease`. */
-  prefilled(engine: Engine, task: Task, nowMs: number): void;
-  finished(engine: Engine, task: Task, nowMs: number): void;
+  prefilled(engine: number, task: Task, nowMs: number): void;
+  finished(engine: number, task: Task, nowMs: number): void;
   /** The prompt can never fit into this replica. */
-  refused(engine: Engine, task: Task, nowMs: number): void;
+  refused(engine: number, task: Task, nowMs: number): void;
 }
 
 /** Sums over an engine's life, for reports. */

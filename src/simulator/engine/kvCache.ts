@@ -5,7 +5,7 @@
 // (`privateTokens`: outputs so far). Eviction is leaf first because calls release their blocks last to first.
 // Evicted device blocks sink to the next tier that has room for anything, whose own oldest sink further, else vanish. Below all tiers
 // there may be a store that other replicas share (shared-store.ts): its blocks count as resident here, and stay there when read.
-import type { BlockIds } from "../types.ts";
+import type { BlockIds, BlockListener } from "../types.ts";
 import type { SharedStore } from "./sharedStore.ts";
 
 const absent = 0;
@@ -18,9 +18,6 @@ export interface KvSizes {
   /** Capacity in tokens of each lower tier. */
   lowerTokens: readonly number[];
 }
-
-/** Called when a block appears in or leaves the replica (any tier); what an engine's KV events would say. */
-export type KvListener = (block: number, present: boolean) => void;
 
 export class KvCache {
   readonly blockTokens: number;
@@ -44,9 +41,9 @@ export class KvCache {
   readonly #freePhantoms: Int32Array;
   #phantomsFree: number;
   #pinned = 0;
-  #listener: KvListener | undefined;
+  #listener: BlockListener | undefined;
 
-  constructor(blockCount: number, sizes: KvSizes, listener?: KvListener, store?: SharedStore) {
+  constructor(blockCount: number, sizes: KvSizes, listener?: BlockListener, store?: SharedStore) {
     this.blockTokens = sizes.blockTokens;
     this.deviceTokens = sizes.deviceTokens;
     this.store = store;

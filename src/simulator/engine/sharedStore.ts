@@ -7,8 +7,7 @@
 //
 // Reading leaves a block where it is. What has blocks behind it is never evicted: the oldest block without any goes. To keep the list
 // in that order each path is touched last to first; an inner block that comes to the front all the same goes to the back.
-import type { BlockIds, SimCall } from "../types.ts";
-import type { KvListener } from "./kvCache.ts";
+import type { BlockIds, BlockListener, SimCall } from "../types.ts";
 
 /** When replicas write: as soon as a prompt is computed (Mooncake, LMCache), or what leaves their own memory (parking). */
 export type StoreWrites = "computed" | "evicted";
@@ -20,7 +19,7 @@ export interface StoreOptions {
   writes: StoreWrites;
   /** By block the one before it in every prompt, -1 for a first one; see `parentsOf`. */
   parents: Int32Array;
-  listener?: KvListener | undefined;
+  listener?: BlockListener | undefined;
 }
 
 /** Sums over a store's life, in tokens; `saved` counts what was not there. */
@@ -44,7 +43,7 @@ export class SharedStore {
   readonly #held: Uint8Array;
   /** Kept blocks directly behind each. */
   readonly #children: Int32Array;
-  readonly #listener: KvListener | undefined;
+  readonly #listener: BlockListener | undefined;
   /** Block b is node b + 1, oldest first; nodes from `blockCount + 1` on are outputs that nobody asks for. */
   #next: Int32Array;
   #previous: Int32Array;

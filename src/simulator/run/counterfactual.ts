@@ -46,7 +46,7 @@ export function counterfactuals(
   return calls
     .filter((call) => records.runnerUp[call]! >= 0)
     .map((call, i, all) => {
-      const answer = ask(baseline, workload, fleet, makePolicy(), call);
+      const answer = ask(baseline, workload, fleet, makePolicy, call);
       options.onProgress?.(i + 1, all.length);
       return answer;
     });
@@ -56,11 +56,11 @@ function ask(
   baseline: SimulationResult,
   workload: Workload,
   fleet: Fleet,
-  policy: Policy,
+  makePolicy: () => Policy,
   call: number,
 ): Counterfactual {
   const { records } = baseline;
-  const other = simulate(workload, fleet, policy, {
+  const other = simulate(workload, fleet, makePolicy, {
     seed: baseline.seed,
     forced: new Map([[call, records.runnerUp[call]!]]),
   }).records;

@@ -1,9 +1,13 @@
 // A simulated replica as the scheduler's policies see an endpoint: the same facts that the gateway measures of a real one.
 import { ratePromptTokens, type EndpointSpec, type EndpointSpeed, type Tier } from "../../scheduler/index.ts";
 import { prefillMs, stepMs } from "../engine/profile.ts";
-import type { Fleet, Replica } from "../fleet.ts";
+import { deploymentOf, type Fleet, onlyDeployment, type Replica } from "../fleet.ts";
 
-export function endpointSpec(replica: Replica, fleet: Fleet, blockTokens: number): EndpointSpec {
+/** Calls that the gateway gives an endpoint for each sequence that the endpoint runs (gateway/scheduling/specs.ts). */
+const inFlightPerSequence = 2;
+
+/** `epoch` counts the starts of the replica: each begins with an empty cache. */
+export function endpointSpec(replica: Replica, fleet: Fleet, blockTokens: number, epoch: number): EndpointSpec {
   const { profile } = replica;
   const store = replica.store && fleet.stores[replica.store.index]!;
   const lower = profile.tiers.reduce((sum, tier) => sum + tier.capacityTokens, 0);
@@ -12,21 +16,24 @@ export function endpointSpec(replica: Replica, fleet: Fleet, blockTokens: number
   return {
     id: replica.id,
     rank: 0,
-    deployment: "simulated",
+    deployment: replica.department === undefined ? onlyDeployment : deploymentOf(replica.department),
     role: replica.role,
     space: profile.model,
     blockTokens,
     kvCapacityTokens: profile.kvCapacityTokens,
     totalKvCapacityTokens: profile.kvCapacityTokens + lower + shared,
     slots: profile.maxSequences,
-    maxInFlight: fleet.maxInFlightPerEndpoint ?? 1_000_000,
+    maxInFlight:
+      fleet.maxInFlightPerEndpoint === "unbounded"
+        ? Infinity
+        : (fleet.maxInFlightPerEndpoint ?? inFlightPerSequence * profile.maxSequences),
     knowledge: "events",
     speed: endpointSpeed(replica, store?.writes === "evicted"),
-    ...(store?.writes === "evicted" && { pool: store.name }),
+    pool: store?.writes === "evicted" ? store.name : undefined,
     topology: { superNode: replica.pool },
     chip: profile.chip,
     pricePerHour: profile.pricePerChipHour * profile.chips,
-    epoch: "0",
+    epoch: String(epoch),
   };
 }
 

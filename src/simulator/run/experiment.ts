@@ -86,7 +86,7 @@ export async function runExperiment(workload: Workload, fleet: Fleet, options: E
     for (const policy of options.policies) {
       options.onProgress?.(`${policy} at ${load} x load`, done / total);
       await turn();
-      const result = simulate(scaled, fleet, makePolicy(policy), {
+      const result = simulate(scaled, fleet, () => makePolicy(policy), {
         seed,
         onProgress: (ended, calls) =>
           options.onProgress?.(`${policy} at ${load} x load`, (done + ended / calls) / total),

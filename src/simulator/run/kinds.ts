@@ -1,10 +1,16 @@
 // Kinds of the events that a run puts into its queue, beside those of its engines (1 and 2).
+
+/** A call is sent; payload 1: it came by the clock, and the next one of the clock follows. */
 export const arrival = 10;
+/** KV has arrived at its decoder. */
 export const pulled = 11;
 export const failure = 12;
 export const recovery = 13;
-export const programTick = 14;
+/** The scheduler's time passes. */
+export const tick = 14;
 export const scaleTick = 15;
 export const replicaStarted = 16;
+/** A conversation's state has been written where its next replica can read it. */
 export const brought = 17;
+/** The router has had time for a call. */
 export const routed = 18;

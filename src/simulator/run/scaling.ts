@@ -3,12 +3,12 @@
 // that is given up takes no more calls, ends those it has, and then loses its cache and costs nothing. Where departments share
 // chips, the scheduler's quota plan says how many replicas each may have of those that its autoscaler wants; what is asked back
 // drains, and what is given starts when the chips are free.
-import { Autoscaler, planQuota, type EndpointHealth, type ScalePlan } from "../../scheduler/index.ts";
+import { Autoscaler, planQuota, type ScalePlan } from "../../scheduler/index.ts";
 import type { Engine } from "../engine/engine.ts";
 import { stepMs, type EngineProfile } from "../engine/profile.ts";
 import type { Fleet, ScaledPool } from "../fleet.ts";
 import { distribution } from "../report/statistics.ts";
-import type { SimulatedEndpoint } from "./scraped.ts";
+import { endpointSpec } from "./endpointSpec.ts";
 
 /** How many replicas there were when. */
 export interface Scaling {
@@ -29,13 +29,19 @@ export interface ScaleChange {
 }
 
 export interface ScalingHost {
+  /** What the scheduler counts at a replica that it knows. */
+  loadOf(slot: number): { kvTokens: number; prefillTokens: number; inFlight: number };
   /** The replica will serve from `atMs` on: `started` is to be called then. */
   startsAt(slot: number, atMs: number): void;
-  /** Which endpoints may be used has changed. */
-  changed(): void;
+  /** The replica serves from now on, with an empty cache. */
+  joined(slot: number): void;
+  /** The replica takes no more calls, or takes calls again. */
+  drains(slot: number, draining: boolean): void;
   /** The replica is gone, and what it had cached with it. */
-  stopped(slot: number): void;
+  left(slot: number): void;
 }
+
+type State = "off" | "starting" | "ready" | "draining";
 
 /** What happened in a pool since the last look. */
 interface Window {
@@ -58,7 +64,8 @@ export class FleetScaler {
   readonly everyMs: number;
   readonly #pools: Pool[];
   readonly #poolOf: (Pool | undefined)[];
-  readonly #endpoints: readonly SimulatedEndpoint[];
+  /** Of replicas in pools that do not scale: `ready`. */
+  readonly #states: State[];
   readonly #engines: readonly Engine[];
   readonly #host: ScalingHost;
   readonly #fleet: Fleet;
@@ -69,21 +76,23 @@ export class FleetScaler {
   #peakReady = 0;
   #lookedMs = 0;
 
-  constructor(fleet: Fleet, endpoints: readonly SimulatedEndpoint[], engines: readonly Engine[], host: ScalingHost) {
+  constructor(fleet: Fleet, engines: readonly Engine[], host: ScalingHost) {
     this.everyMs = Math.min(...fleet.scaled.map((pool) => pool.everyMs));
-    this.#endpoints = endpoints;
+    this.#states = engines.map(() => "ready");
     this.#engines = engines;
     this.#host = host;
     this.#fleet = fleet;
-    this.#paidMs = new Float64Array(endpoints.length);
-    this.#paidSinceMs = new Float64Array(endpoints.length);
-    this.#poolOf = Array.from({ length: endpoints.length });
+    this.#paidMs = new Float64Array(engines.length);
+    this.#paidSinceMs = new Float64Array(engines.length);
+    this.#poolOf = Array.from({ length: engines.length });
     this.#pools = fleet.scaled.map((described) => {
       const slots = fleet.replicas.flatMap((replica, slot) => (replica.pool === described.name ? [slot] : []));
-      const { profile, role } = fleet.replicas[slots[0]!]!;
+      const first = fleet.replicas[slots[0]!]!;
+      const { profile, role } = first;
+      const { speed } = endpointSpec(first, fleet, engines[slots[0]!]!.cache.blockTokens, 0);
       const scaler = new Autoscaler({
         role,
-        capacity: capacityOf(profile, endpoints[slots[0]!]!.spec.speed.prefillTokensPerSecond),
+        capacity: capacityOf(profile, speed.prefillTokensPerSecond),
         min: described.min,
         max: slots.length,
         startMs: profile.startUpMs,
@@ -96,11 +105,16 @@ export class FleetScaler {
       for (const [i, slot] of slots.entries()) {
         this.#poolOf[slot] = pool;
         if (i < described.initial) continue;
-        endpoints[slot]!.health = "down";
+        this.#states[slot] = "off";
         this.#paidSinceMs[slot] = Number.NaN;
       }
       return pool;
     });
+  }
+
+  /** Whether the replica is one that the scheduler knows: it serves, or drains. */
+  holds(slot: number): boolean {
+    return this.#states[slot] === "ready" || this.#states[slot] === "draining";
   }
 
   placed(slot: number, uncachedTokens: number): void {
@@ -121,10 +135,9 @@ export class FleetScaler {
 
   /** A replica that was asked for has come up. */
   started(slot: number): void {
-    const endpoint = this.#endpoints[slot]!;
-    if (endpoint.health !== "starting") return;
-    endpoint.health = "ready";
-    this.#host.changed();
+    if (this.#states[slot] !== "starting") return;
+    this.#states[slot] = "ready";
+    this.#host.joined(slot);
   }
 
   /** Looks at what has happened, asks the autoscaler, and begins what it wants. */
@@ -156,7 +169,6 @@ export class FleetScaler {
       ready += this.#of(pool, "ready").length;
     });
     this.#peakReady = Math.max(this.#peakReady, ready);
-    this.#host.changed();
   }
 
   /** What is still on is paid for until `endMs`. */
@@ -170,14 +182,13 @@ export class FleetScaler {
   #observe(pool: Pool, seconds: number, nowMs: number): void {
     const { window, scaler } = pool;
     pool.window = emptyWindow();
-    const sum = (of: (endpoint: SimulatedEndpoint) => number): number =>
-      pool.slots.reduce((total, slot) => total + of(this.#endpoints[slot]!), 0);
+    const loads = pool.slots.filter((slot) => this.holds(slot)).map((slot) => this.#host.loadOf(slot));
     scaler.observe(
       {
         prefillTokensPerSecond: window.prefillTokens / seconds,
         outputTokensPerSecond: window.outputTokens / seconds,
-        kvTokens: sum(({ load }) => load.kvTokens),
-        waitingTokens: sum(({ load }) => load.prefillTokens),
+        kvTokens: loads.reduce((sum, load) => sum + load.kvTokens, 0),
+        waitingTokens: loads.reduce((sum, load) => sum + load.prefillTokens, 0),
         ...(window.ttftMs.length > 0 && { ttftMsP90: distribution(window.ttftMs).p90 }),
         ...(window.timePerTokenMs.length > 0 && { tpotMs: distribution(window.timePerTokenMs).mean }),
       },
@@ -216,7 +227,7 @@ export class FleetScaler {
     if (chips === undefined) return Infinity;
     return replicas.reduce(
       (free, { profile }, slot) =>
-        profile.chip === chip && this.#endpoints[slot]!.health !== "down" ? free - profile.chips : free,
+        profile.chip === chip && this.#states[slot] !== "off" ? free - profile.chips : free,
       chips[chip] ?? 0,
     );
   }
@@ -225,39 +236,41 @@ export class FleetScaler {
   #start(pool: Pool, nowMs: number): void {
     const [draining] = this.#of(pool, "draining");
     if (draining !== undefined) {
-      this.#endpoints[draining]!.health = "ready";
-      return;
+      this.#states[draining] = "ready";
+      return this.#host.drains(draining, false);
     }
-    const [off] = this.#of(pool, "down");
+    const [off] = this.#of(pool, "off");
     if (off === undefined) return;
     const { profile } = this.#engines[off]!;
     if (this.#freeChips(profile.chip) < profile.chips) return;
-    this.#endpoints[off]!.health = "starting";
+    this.#states[off] = "starting";
     this.#paidSinceMs[off] = nowMs;
     this.#host.startsAt(off, nowMs + profile.startUpMs);
   }
 
   /** One fewer: the one with the least to finish. */
   #drain(pool: Pool): void {
-    const inFlight = (slot: number): number => this.#endpoints[slot]!.load.inFlight;
+    const inFlight = (slot: number): number => this.#host.loadOf(slot).inFlight;
     const [idlest] = this.#of(pool, "ready").toSorted((a, b) => inFlight(a) - inFlight(b) || b - a);
-    if (idlest !== undefined) this.#endpoints[idlest]!.health = "draining";
+    if (idlest === undefined) return;
+    this.#states[idlest] = "draining";
+    this.#host.drains(idlest, true);
   }
 
   #stopDrained(pool: Pool, nowMs: number): void {
     for (const slot of this.#of(pool, "draining")) {
-      if (this.#endpoints[slot]!.load.inFlight > 0 || this.#engines[slot]!.inside > 0) continue;
-      this.#endpoints[slot]!.health = "down";
+      if (this.#host.loadOf(slot).inFlight > 0 || this.#engines[slot]!.inside > 0) continue;
+      this.#states[slot] = "off";
       this.#paidMs[slot]! += nowMs - this.#paidSinceMs[slot]!;
       this.#paidSinceMs[slot] = Number.NaN;
       this.#engines[slot]!.cache.clear();
       this.#engines[slot]!.kept?.clear();
-      this.#host.stopped(slot);
+      this.#host.left(slot);
     }
   }
 
-  #of(pool: Pool, health: EndpointHealth): number[] {
-    return pool.slots.filter((slot) => this.#endpoints[slot]!.health === health);
+  #of(pool: Pool, state: State): number[] {
+    return pool.slots.filter((slot) => this.#states[slot] === state);
   }
 }
 

@@ -1,27 +1,31 @@
-// What a run begins with: an engine with its cache for every replica, and the scheduler's picture of them.
-import { Endpoints, LoadView } from "../../scheduler/index.ts";
-import { Engine, type EngineHost } from "../engine/engine.ts";
+// What a run begins with: an engine with its cache for every replica, the stores that they share, the router's view of the caches, and
+// the scheduler itself.
+import { Scheduler, type Policy } from "../../scheduler/index.ts";
+import { Engine } from "../engine/engine.ts";
+import type { EngineHost } from "../engine/host.ts";
 import { KvCache } from "../engine/kvCache.ts";
 import { parentsOf, SharedStore } from "../engine/sharedStore.ts";
 import type { EventQueue } from "../events.ts";
 import type { Fleet } from "../fleet.ts";
 import type { Workload } from "../types.ts";
-import { endpointSpec } from "./endpointSpec.ts";
-import { createKnowledge, type CacheView } from "./knowledge.ts";
-import { neverScraped, type SimulatedEndpoint } from "./scraped.ts";
+import { createKnowledge } from "./knowledge.ts";
 
 export interface World {
   readonly engines: Engine[];
   /** In the fleet's order. */
   readonly stores: SharedStore[];
-  readonly endpoints: SimulatedEndpoint[];
-  /** What the router believes of the engines' caches. */
-  readonly cacheView: CacheView;
-  readonly loads: LoadView;
-  readonly registry: Endpoints;
+  readonly scheduler: Scheduler;
 }
 
-export function createWorld(workload: Workload, fleet: Fleet, queue: EventQueue, host: EngineHost): World {
+/** Makes the replicas, as yet unknown to the scheduler, and the scheduler with the rules and the knowledge of the fleet's router. */
+export function createWorld(
+  workload: Workload,
+  fleet: Fleet,
+  policyOf: (deployment: string) => Policy,
+  rng: () => number,
+  queue: EventQueue,
+  host: EngineHost,
+): World {
   const { blockCount, blockTokens, calls } = workload;
   const { replicas } = fleet;
   const knowledge = createKnowledge(fleet, blockCount, blockTokens, () => queue.nowMs);
@@ -42,17 +46,20 @@ export function createWorld(workload: Workload, fleet: Fleet, queue: EventQueue,
     const sizes = { deviceTokens: profile.kvCapacityTokens, blockTokens, lowerTokens };
     return new KvCache(blockCount, sizes, knowledge.listener(i), store && stores[store.index]);
   });
-  const loads = new LoadView("simulator");
-  const registry = new Endpoints(loads);
+  const scheduler = new Scheduler({
+    rng,
+    policy: policyOf,
+    caches: knowledge.connect(caches),
+    queue: { order: fleet.queue === "fair" ? "fair" : "arrival" },
+    pd: {
+      minUncachedTokens: fleet.splitFromUncachedTokens,
+      kvBytesPerToken: replicas[0]!.profile.kvBytesPerToken,
+    },
+    programs: { workingSet: fleet.pauses ? {} : { pauseAt: Infinity } },
+  });
   return {
     engines: replicas.map(({ profile, store }, i) => new Engine(i, profile, caches[i]!, queue, host, store?.tier)),
     stores,
-    endpoints: replicas.map((replica) => {
-      const spec = endpointSpec(replica, fleet, blockTokens);
-      return Object.assign(registry.join(spec, "ready"), { scraped: neverScraped() });
-    }),
-    cacheView: knowledge.connect(caches),
-    loads,
-    registry,
+    scheduler,
   };
 }

@@ -1,0 +1,25 @@
+// Counterfactuals: a placement rule that obeys for some calls what it is told, and is itself for all others.
+import type { Policy } from "../../scheduler/index.ts";
+import type { Fleet } from "../fleet.ts";
+import type { Attempt } from "./attempt.ts";
+
+/**
+ * The rule with forced placements, replica by call index. The rule is asked all the same, so that it learns what it would have learned
+ * and draws what it would have drawn. A forced replica that is no candidate is passed over.
+ */
+export function forcing(policy: Policy, forced: ReadonlyMap<number, number>, { replicas }: Fleet): Policy {
+  return {
+    name: policy.name,
+    card: policy.card,
+    choose(view, rng) {
+      const choice = policy.choose(view, rng);
+      const replica = forced.get((view.call as Attempt).sim.index);
+      if (replica === undefined) return choice;
+      const { id } = replicas[replica]!;
+      for (let i = 0; i < view.count; i++) {
+        if (view.endpoints[i]!.spec.id === id) return { ...choice, index: i, reason: "forced" };
+      }
+      return choice;
+    },
+  };
+}

@@ -1,0 +1,182 @@
+// What the production scheduler decides in the gateway it decides in simulations too: how many calls an endpoint holds, who waits, who is
+// refused and why, what a newer state supersedes, and what happens to calls in two legs when a replica dies.
+import { describe, expect, it } from "vitest";
+import { makePolicy } from "../../scheduler/index.ts";
+import { prefillMs, profileSchema } from "../engine/profile.ts";
+import { parseFleet, type FleetInput } from "../fleet.ts";
+import { summarise } from "../report/summary.ts";
+import { WorkloadBuilder } from "../traces/builder.ts";
+import type { Workload } from "../types.ts";
+import { outcome } from "./records.ts";
+import { simulate } from "./simulation.ts";
+
+const profile = profileSchema.parse({
+  name: "test",
+  model: "toy",
+  chip: "toy",
+  step: { baseMs: 10, tokenMs: 0.1 },
+  maxBatchTokens: 512,
+  maxSequences: 4,
+  kvCapacityTokens: 50_000,
+  kvBytesPerToken: 1000,
+  network: { gigabytesPerSecond: 0.1, latencyMs: 2 },
+  startUpMs: 3000,
+  source: "made up for tests",
+});
+
+const fleetOf = (more: Partial<FleetInput> = {}, replicas = 1) =>
+  parseFleet({ pools: [{ name: "a", profile, replicas }], ...more });
+
+/** Calls of 400 tokens with nothing in common, all at once; by default of one tenant, each a conversation of its own. */
+function crowd(count: number, tenantOf: (i: number) => string = () => "t"): Workload {
+  const builder = new WorkloadBuilder("crowd", 100);
+  for (let i = 0; i < count; i++) {
+    const blocks = Int32Array.from({ length: 4 }, () => builder.freshBlock());
+    const tenant = tenantOf(i);
+    builder.add({ tenant, program: `p${i}`, promptTokens: 400, outputTokens: 20, blocks, delayMs: 0 });
+  }
+  return builder.build();
+}
+
+/** One conversation of `turns` turns, each prompt 400 tokens longer, 2 s apart. */
+function conversation(turns: number, then: "turn" | "tool" = "turn"): Workload {
+  const builder = new WorkloadBuilder("conversation", 100);
+  const blocks: number[] = [];
+  for (let turn = 0; turn < turns; turn++) {
+    for (let i = 0; i < 4; i++) blocks.push(builder.freshBlock());
+    builder.add({
+      program: "p",
+      promptTokens: blocks.length * 100,
+      outputTokens: 3,
+      blocks: Int32Array.from(blocks),
+      after: turn === 0 ? [] : [turn - 1],
+      delayMs: turn === 0 ? 0 : 2000,
+      then: turn === turns - 1 ? "end" : then,
+    });
+  }
+  return builder.build();
+}
+
+const run = (workload: Workload, fleet: ReturnType<typeof fleetOf>, policy = "round-robin") =>
+  simulate(workload, fleet, makePolicy(policy));
+const placedAtOnce = ({ records }: ReturnType<typeof run>) =>
+  [...records.placedMs].filter((atMs, i) => atMs === records.sentMs[i]).length;
+
+describe("room at endpoints", () => {
+  it("is twice the sequences that run at once, as in the gateway, or as many calls as the fleet says, or no bound", () => {
+    const workload = crowd(30);
+    expect(placedAtOnce(run(workload, fleetOf()))).toBe(8);
+    expect(placedAtOnce(run(workload, fleetOf({ maxInFlightPerEndpoint: 3 })))).toBe(3);
+    expect(placedAtOnce(run(workload, fleetOf({ maxInFlightPerEndpoint: "unbounded" })))).toBe(30);
+  });
+
+  it("is shared out fairly between tenants, unless the router's queue is first come, first served", () => {
+    const workload = crowd(40, (i) => (i < 36 ? "flood" : "quiet"));
+    const last = (queue: "fair" | "fifo") => {
+      const { records } = run(workload, fleetOf({ queue, maxInFlightPerEndpoint: 4 }));
+      return Math.max(...[...records.placedMs].slice(36));
+    };
+    expect(last("fair")).toBeLessThan(last("fifo") / 2);
+  });
+
+  it("a tenant's calls beyond the queue's bound are refused, as in the gateway", () => {
+    const workload = crowd(4100);
+    const summary = summarise(run(workload, fleetOf()));
+    expect(summary.refused).toBe(4100 - 4000 - 8);
+    expect(summary.served).toBe(4008);
+  });
+});
+
+describe("deadlines", () => {
+  it("calls that cannot make theirs are refused at once, or when their turn has not come; the others have a first token in time", () => {
+    const workload = crowd(60);
+    const deadlineMs = 400;
+    const result = run(workload, fleetOf({ deadlineMs, maxInFlightPerEndpoint: 4 }));
+    const { records } = result;
+    const how = [...records.outcome];
+    expect(new Set(how)).toEqual(new Set([outcome.done, outcome.refused]));
+    // The estimate does not know the steps of the batch: 50 ms of grace.
+    for (const [i, each] of how.entries())
+      if (each === outcome.done) expect(records.firstMs[i]! - records.sentMs[i]!).toBeLessThan(deadlineMs + 50);
+    const refusedMs = how.flatMap((each, i) => (each === outcome.refused ? [records.endMs[i]!] : []));
+    expect(Math.min(...refusedMs)).toBe(0);
+    expect(summarise(run(workload, fleetOf())).refused).toBe(0);
+  });
+});
+
+describe("conversations", () => {
+  it("an older state elsewhere is given up when the new one has a first token, with and without a runtime", () => {
+    const host = { tier: "host", capacityTokens: 100_000, latencyMs: 1, msPerToken: 0.005 } as const;
+    const pools = [{ name: "a", profile, replicas: 2, tiers: [host] }];
+    for (const programs of [false, true]) {
+      const result = run(conversation(2), parseFleet({ programs, pools }));
+      expect(result.records.endpoint[0]).not.toBe(result.records.endpoint[1]);
+      expect(result.programs.demotedBlocks).toBe(4);
+    }
+  });
+
+  it("that clients do not name are unknown to the scheduler: where each call stands alone nothing is superseded or paused", () => {
+    const result = run(crowd(30), fleetOf({ pools: [{ name: "a", profile, replicas: 1, kvCapacityTokens: 2000 }] }));
+    expect(result.programs).toEqual({ demotedBlocks: 0, droppedBlocks: 0, pauses: 0 });
+    expect(summarise(result).served).toBe(30);
+  });
+
+  it("a run that is over gives its KV back, when a runtime says so", () => {
+    const idle = (programs: boolean) => {
+      const { engines } = run(conversation(2, "tool"), fleetOf({ programs }));
+      return engines[0]!.cache.idleBlocks(1);
+    };
+    expect([idle(false), idle(true)]).toEqual([8, 0]);
+  });
+});
+
+describe("calls in two legs", () => {
+  const pools = [
+    { name: "p", profile, replicas: 1, role: "prefill" as const },
+    { name: "d", profile, replicas: 1, role: "decode" as const },
+  ];
+  const promptTokens = 4000;
+  const one = () => {
+    const builder = new WorkloadBuilder("one", 100);
+    const blocks = Int32Array.from({ length: 40 }, () => builder.freshBlock());
+    builder.add({ program: "p", promptTokens, outputTokens: 5, blocks, delayMs: 0 });
+    return builder.build();
+  };
+  const failing = (endpoint: number, atMs: number) =>
+    run(one(), parseFleet({ pools, failures: [{ endpoint, atMs, downMs: 50_000 }] }));
+  const whole = prefillMs(profile, promptTokens, 0);
+
+  it("are computed at the decoder when the prefiller dies, computing or while its KV is pulled", () => {
+    for (const atMs of [whole / 2, whole + 10]) {
+      const { records, engines } = failing(0, atMs);
+      expect(records.outcome[0]).toBe(outcome.done);
+      expect([records.endpoint[0], records.attempts[0]]).toEqual([0, 1]);
+      // The client has its first token from the decoder.
+      expect(records.firstMs[0]).toBeCloseTo(atMs + whole, 6);
+      expect(engines.every(({ inside, cache }) => inside === 0 && cache.pinnedBlocks === 0)).toBe(true);
+    }
+  });
+
+  it("are tried again when the decoder dies before the first token, and wait for its restart where it is the only one", () => {
+    for (const atMs of [whole / 2, whole + 10]) {
+      const { records, engines } = failing(1, atMs);
+      expect(records.outcome[0]).toBe(outcome.done);
+      expect(records.attempts[0]).toBe(2);
+      expect(records.placedMs[0]).toBeGreaterThanOrEqual(atMs + 50_000);
+      expect(engines.every(({ inside, cache }) => inside === 0 && cache.pinnedBlocks === 0)).toBe(true);
+    }
+  });
+});
+
+describe("departments", () => {
+  it("a tenant that belongs to none is an error, since no pool serves its calls", () => {
+    const autoscale = { min: 1 };
+    const fleet = parseFleet({
+      departments: [{ name: "x", tenants: [0], guaranteed: { toy: 1 } }],
+      chips: { toy: 2 },
+      pools: [{ name: "a", profile, replicas: 2, department: "x", autoscale }],
+    });
+    const workload = crowd(4, (i) => `t${i % 2}`);
+    expect(() => run(workload, fleet)).toThrow(/Tenant 1 of the workload belongs to no department/);
+  });
+});

@@ -1,0 +1,316 @@
+// The scheduler's shell inside a simulation, as the dispatcher is in the gateway: it tells the scheduler what has happened, and carries
+// out what the scheduler answers on modelled engines. It decides nothing: where a call goes, when, in how many legs, what is brought
+// first, who waits and who is refused are actions of the scheduler.
+import type { Decision, PdAction, PdEvent, Scheduler, SchedulerAction, SchedulerEvent } from "../../scheduler/index.ts";
+import type { Engine } from "../engine/engine.ts";
+import { newTask, type Task } from "../engine/task.ts";
+import type { EventQueue } from "../events.ts";
+import type { Fleet } from "../fleet.ts";
+import type { SimCall, Workload } from "../types.ts";
+import { type Attempt, callOfAttempt } from "./attempt.ts";
+import { endpointSpec } from "./endpointSpec.ts";
+import * as kind from "./kinds.ts";
+import { KvHints } from "./kvHints.ts";
+import { Transfers } from "./transfers.ts";
+import type { World } from "./world.ts";
+
+export interface ShellHost {
+  /** The attempt goes to `attempt.decoder`, in two legs when `attempt.prefiller` is set. */
+  placed(attempt: Attempt, decision: Decision): void;
+  /** The scheduler has refused the attempt. */
+  refused(attempt: Attempt): void;
+  /** The attempt's decoder has died before it could be given the call. */
+  lost(attempt: Attempt): void;
+}
+
+export class Shell {
+  readonly hints: KvHints;
+  readonly #scheduler: Scheduler;
+  readonly #engines: readonly Engine[];
+  readonly #fleet: Fleet;
+  readonly #blockTokens: number;
+  readonly #queue: EventQueue;
+  readonly #host: ShellHost;
+  readonly #transfers: Transfers;
+  /** Number of a replica by the name of its endpoint. */
+  readonly #numbers: ReadonlyMap<string, number>;
+  /** By call: its attempt under way, waiting or placed. */
+  readonly #attempts: (Attempt | undefined)[];
+  /** By replica: how often it has started, and whether it is dead now. */
+  readonly #starts: number[];
+  readonly #dead: boolean[];
+
+  constructor({ scheduler, engines }: World, workload: Workload, fleet: Fleet, queue: EventQueue, host: ShellHost) {
+    this.#scheduler = scheduler;
+    this.#engines = engines;
+    this.#fleet = fleet;
+    this.#blockTokens = workload.blockTokens;
+    this.#queue = queue;
+    this.#host = host;
+    this.#transfers = new Transfers(fleet, engines);
+    this.#numbers = new Map(fleet.replicas.map(({ id }, number) => [id, number]));
+    this.#attempts = Array.from({ length: workload.calls.length });
+    this.#starts = fleet.replicas.map(() => 0);
+    this.#dead = fleet.replicas.map(() => false);
+    this.hints = new KvHints(workload.threads, engines);
+  }
+
+  /** Something has happened. */
+  tell(event: SchedulerEvent): void {
+    this.#carryOut(this.#scheduler.apply(event));
+  }
+
+  tick(): void {
+    this.#carryOut(this.#scheduler.tick(this.#queue.nowMs));
+  }
+
+  /** The replica serves from now on, with an empty cache. */
+  join(replica: number): void {
+    this.#dead[replica] = false;
+    const epoch = this.#starts[replica]!++;
+    const spec = endpointSpec(this.#fleet.replicas[replica]!, this.#fleet, this.#blockTokens, epoch);
+    this.tell({ at: this.#queue.nowMs, type: "endpoint_joined", spec });
+  }
+
+  /** What the scheduler counts at a replica that it knows. */
+  loadOf(replica: number): { kvTokens: number; prefillTokens: number; inFlight: number } {
+    const { id } = this.#fleet.replicas[replica]!;
+    return this.#scheduler.snapshot().endpoints.find(({ spec }) => spec.id === id)!.load;
+  }
+
+  /** Number of a replica by the name of its endpoint. */
+  numberOf(endpoint: string): number {
+    return this.#numbers.get(endpoint)!;
+  }
+
+  /** Asks the scheduler where an attempt goes. It may be placed, queued or refused, and others with it. */
+  ask(attempt: Attempt): void {
+    this.#attempts[attempt.sim.index] = attempt;
+    this.#carryOut(this.#scheduler.decide(attempt, this.#queue.nowMs));
+  }
+
+  /** The attempt that a task of an engine belongs to; undefined when that attempt is over, or has given the task up. */
+  attemptOf(task: Task): Attempt | undefined {
+    const attempt = this.#attempts[task.handle];
+    return attempt?.task === task || attempt?.prefillTask === task ? attempt : undefined;
+  }
+
+  /** Nobody waits for this prefill leg any more: its KV goes. */
+  dropLeg(engine: number, task: Task): void {
+    if (task.leg === "prefill") this.#engines[engine]!.endLease(task);
+  }
+
+  /** A prefill leg has computed the prompt. */
+  computed(attempt: Attempt, task: Task): void {
+    // What is lent to the decoder lies in a shared store for all others too.
+    this.#engines[attempt.prefiller]!.cache.share(attempt.sim.blocks);
+    const { cachedTokens } = task;
+    const computedTokens = attempt.promptTokens - cachedTokens;
+    this.#split(attempt, { type: "prefill_done", cachedTokens, computedTokens });
+  }
+
+  /** The client has its first token. */
+  answers(attempt: Attempt): void {
+    if (attempt.answering) return;
+    attempt.answering = true;
+    this.hints.prefilled(attempt);
+    this.tell({ at: this.#queue.nowMs, type: "call_prefilled", call: attempt.id });
+  }
+
+  /** KV that was on its way has arrived at the decoder. */
+  pulled(call: number, number: number): void {
+    const attempt = this.#current(call, number);
+    if (attempt === undefined || !this.#transfers.pulled(attempt)) return;
+    this.#split(attempt, { type: "decode_accepted" });
+    this.#split(attempt, { type: "pulled", tokens: attempt.promptTokens });
+    attempt.task = newTask(attempt.sim, "decode", call);
+    this.#engines[attempt.decoder]!.enqueue(attempt.task);
+  }
+
+  /** A state that an attempt waited for has been written. */
+  brought(call: number, number: number): void {
+    const attempt = this.#current(call, number);
+    if (attempt !== undefined && this.#transfers.brought(attempt)) this.#send(attempt);
+  }
+
+  /** The attempt has been answered to its end. */
+  done(attempt: Attempt, cachedTokens: number): void {
+    this.#over(attempt);
+    const { promptTokens, outputTokens } = attempt.sim;
+    const usage = { promptTokens, cachedTokens, outputTokens };
+    this.tell({ at: this.#queue.nowMs, type: "call_ended", call: attempt.id, reason: "done", usage });
+  }
+
+  /** The attempt has failed. `fault`: for its endpoint's sake. */
+  failed(attempt: Attempt, fault: boolean): void {
+    this.#over(attempt);
+    const endpoint = this.#fleet.replicas[attempt.decoder]!.id;
+    if (fault)
+      this.tell({ at: this.#queue.nowMs, type: "endpoint_outcome", endpoint, call: attempt.id, outcome: "connect" });
+    this.tell({ at: this.#queue.nowMs, type: "call_ended", call: attempt.id, reason: "failed" });
+  }
+
+  /** The tool's result, for which the conversation waited, is here. */
+  resumed(call: SimCall): void {
+    if (this.hints.before(call)?.then !== "tool") return;
+    const fact = { type: "tool_ended", program: String(call.thread), tool: "tool" } as const;
+    this.tell({ at: this.#queue.nowMs, type: "fact", fact });
+  }
+
+  /** What the runtime knows of a conversation after a call: a tool runs now, or the run is over. */
+  paused({ sim }: Attempt): void {
+    const program = String(sim.thread);
+    if (sim.then === "tool")
+      this.tell({ at: this.#queue.nowMs, type: "fact", fact: { type: "tool_started", program, tool: "tool" } });
+    if (sim.then !== "end") return;
+    const at = this.#queue.nowMs;
+    for (const action of this.#scheduler.apply({ at, type: "fact", fact: { type: "run_ended", program } })) {
+      if (action.type === "kv") this.hints.runEnded(action, this.numberOf(action.endpoint));
+      else this.#carryOut([action]);
+    }
+  }
+
+  /**
+   * A replica has died with the tasks that were inside. The scheduler recomputes at the decoder what was to be prefilled there; answers
+   * the attempts whose decoder it was.
+   */
+  died(replica: number, tasks: readonly Task[]): Attempt[] {
+    this.#dead[replica] = true;
+    this.tell({
+      at: this.#queue.nowMs,
+      type: "endpoint_health",
+      endpoint: this.#fleet.replicas[replica]!.id,
+      health: "starting",
+    });
+    const lost = new Set<Attempt>();
+    const waiting = this.#transfers.at(replica);
+    for (const task of tasks) {
+      const attempt = this.attemptOf(task);
+      if (attempt === undefined) continue;
+      if (attempt.task === task) lost.add(attempt);
+      else this.#prefillLost(attempt);
+    }
+    for (const attempt of waiting) {
+      if (attempt.decoder === replica) lost.add(attempt);
+      else if (attempt.prefillTask === undefined && attempt.task === undefined) this.#prefillLost(attempt);
+    }
+    return [...lost];
+  }
+
+  #prefillLost(attempt: Attempt): void {
+    const pulling = this.#transfers.pulled(attempt);
+    this.#transfers.giveUp(attempt);
+    this.#split(attempt, pulling ? { type: "pulled", tokens: 0 } : { type: "prefill_failed", retryable: true });
+  }
+
+  #over(attempt: Attempt): void {
+    this.#attempts[attempt.sim.index] = undefined;
+    this.#transfers.giveUp(attempt);
+    this.hints.ended(attempt);
+    this.#endLease(attempt);
+  }
+
+  /** Nothing more is wanted of the attempt's prefill leg: its KV may go, now or when it is computed. */
+  #endLease(attempt: Attempt): void {
+    const task = attempt.prefillTask;
+    if (task === undefined) return;
+    attempt.prefillTask = undefined;
+    this.#engines[attempt.prefiller]!.endLease(task);
+  }
+
+  #current(call: number, number: number): Attempt | undefined {
+    const attempt = this.#attempts[call];
+    return attempt?.number === number ? attempt : undefined;
+  }
+
+  #byId(id: string): Attempt | undefined {
+    const attempt = this.#attempts[callOfAttempt(id)];
+    return attempt?.id === id ? attempt : undefined;
+  }
+
+  #split(attempt: Attempt, event: PdEvent): void {
+    this.tell({ at: this.#queue.nowMs, type: "pd", call: attempt.id, event });
+  }
+
+  #carryOut(actions: readonly SchedulerAction[]): void {
+    for (const action of actions) {
+      switch (action.type) {
+        case "place":
+          this.#place(this.#byId(action.call)!, action.decision);
+          break;
+        case "refuse": {
+          const attempt = this.#byId(action.call)!;
+          this.#over(attempt);
+          this.#host.refused(attempt);
+          break;
+        }
+        case "kv":
+          this.#wish(action);
+          break;
+        case "pause_program":
+          this.hints.counts.pauses++;
+          break;
+        case "pd_prefill":
+        case "pd_decode":
+        case "pd_recompute":
+        case "pd_abort":
+        case "pd_fail":
+        case "pd_release":
+          this.#leg(action);
+          break;
+        case "queued":
+        case "resume_program":
+        case "endpoint_standing":
+        case "share_load":
+        case "replay_kv":
+          break;
+      }
+    }
+  }
+
+  #wish(action: Extract<SchedulerAction, { type: "kv" }>): void {
+    const attempt = action.call === undefined ? undefined : this.#byId(action.call);
+    // What an attempt was to supersede stays when that attempt is over already.
+    if (action.call !== undefined && attempt === undefined) return;
+    this.hints.wish(action, this.numberOf(action.endpoint), attempt);
+  }
+
+  #place(attempt: Attempt, decision: Decision): void {
+    const { chosen, prefill, bring } = decision;
+    attempt.decoder = this.numberOf(chosen.endpoint);
+    attempt.prefiller = prefill === undefined ? -1 : this.numberOf(prefill.endpoint);
+    this.#host.placed(attempt, decision);
+    this.hints.placed(attempt.sim);
+    if (bring === undefined) return this.#send(attempt);
+    const endMs = this.#transfers.bring(attempt, this.numberOf(bring.endpoint), bring.tokens, this.#queue.nowMs);
+    this.#queue.schedule(endMs, kind.brought, attempt.sim.index, attempt.number);
+  }
+
+  /** Gives the attempt to its replica: the prefiller where it has one. */
+  #send(attempt: Attempt): void {
+    const { sim, decoder, prefiller } = attempt;
+    if (prefiller < 0) {
+      attempt.task = newTask(sim, "both", sim.index);
+      this.#engines[decoder]!.enqueue(attempt.task);
+    } else {
+      attempt.prefillTask = newTask(sim, "prefill", sim.index);
+      this.#engines[prefiller]!.enqueue(attempt.prefillTask);
+    }
+  }
+
+  /** Moves a call in two legs on. `pd_prefill` says what `#send` does: the leg may have to wait for a state that is brought first. */
+  #leg(action: PdAction): void {
+    const attempt = this.#byId(action.call);
+    if (attempt === undefined) return;
+    if (action.type === "pd_decode") {
+      if (this.#dead[attempt.decoder]) return this.#host.lost(attempt);
+      const endMs = this.#transfers.pull(attempt, this.#queue.nowMs);
+      this.#queue.schedule(endMs, kind.pulled, attempt.sim.index, attempt.number);
+    } else if (action.type === "pd_recompute") {
+      attempt.task = newTask(attempt.sim, "both", attempt.sim.index);
+      this.#engines[attempt.decoder]!.enqueue(attempt.task);
+    } else if (action.type === "pd_release" || (action.type === "pd_abort" && action.leg === "prefill")) {
+      this.#endLease(attempt);
+    } else if (action.type === "pd_abort") this.#transfers.giveUp(attempt);
+  }
+}
