@@ -98,7 +98,7 @@ test("rooms import what the table allows, and the table allows nothing that is n
 });
 
 /** Circles that are being taken apart. */
-const remaining = /^(?:agents|simulator|console|engines)\//;
+const remaining = /^(?:agents|console|engines)\//;
 
 test("no imports form a circle", () => {
   const graph = new Map(sources.filter((path) => !isTest(path)).map((path) => [path, importsOf(path)]));
@@ -161,16 +161,14 @@ test("every file of code begins by saying what it is for", () => {
 const written = ["src", "test", "bench", "scripts"].flatMap((folder) => filesBelow(join(root, folder))).filter(isCode);
 
 test("file names are camelCase; words after a dot say what kind of file it is", () => {
-  // Moves of the simulator's and the scheduler's files are on their way.
-  const pending = new Set(["src/simulator/run/waiting-room.ts"]);
   const wrong = written
     .map((path) => relative(root, path).split(sep).join("/"))
-    .filter((path) => !/(?:^|\/)[a-z][A-Za-z0-9]*(?:\.[a-z]+)+$/.test(path) && !pending.has(path));
+    .filter((path) => !/(?:^|\/)[a-z][A-Za-z0-9]*(?:\.[a-z]+)+$/.test(path));
   expect(wrong).toEqual([]);
 });
 
 test("object literals are written out: none is spread only to keep properties on a line", () => {
-  const pending = /^src\/(?:simulator|console)\//;
+  const pending = /^src\/console\//;
   const wrong = written.filter((path) => withoutComments(readFileSync(path, "utf8")).includes("...".concat("{")));
   expect(wrong.map((path) => relative(root, path)).filter((path) => !pending.test(path))).toEqual([]);
 });

@@ -85,9 +85,6 @@ function fleetOf({ roles, pool }: Setup, { profile, saveMsPerToken }: Calibratio
       ...(pool === "none" && { tiers: [] }),
     })),
     knowledge: { kind: "events", lagMs: 10 },
-    // As the gateway gives them to an endpoint (src/gateway/scheduling/specs.ts).
-    maxInFlightPerEndpoint: 2 * profile.maxSequences,
-    queue: "fair",
     programs: true,
   });
 }

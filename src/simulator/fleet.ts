@@ -237,7 +237,11 @@ export function parseFleet(description: unknown, origin = "the fleet"): Fleet {
     const store = resolved.find(({ uses }) => uses.has(pool))?.uses.get(pool);
     const profile = store === undefined ? pool.profile : withoutTier(pool.profile, store.tier.tier);
     return Array.from({ length: pool.replicas }, (_, i): Replica => ({
-      ...{ id: `${name}-${i}`, pool: name, role, department, profile },
+      id: `${name}-${i}`,
+      pool: name,
+      role,
+      department,
+      profile,
       ...(store !== undefined && { store }),
     }));
   });

@@ -13,7 +13,11 @@ const range = (from: number, count: number) => Array.from({ length: count }, (_,
 /** Serves prompts one after another in two sequences, with room on the device for all of them, and answers the cache. */
 function serve(keeps: "conversations" | undefined, prompts: readonly number[][], outputs: readonly number[][] = []) {
   const profile = profileSchema.parse({
-    ...{ name: "test", model: "toy", chip: "toy", step: { baseMs: 10, tokenMs: 1 }, maxBatchTokens: 100 },
+    name: "test",
+    model: "toy",
+    chip: "toy",
+    step: { baseMs: 10, tokenMs: 1 },
+    maxBatchTokens: 100,
     maxSequences: 2,
     kvCapacityTokens: 10_000,
     kvBytesPerToken: 1,

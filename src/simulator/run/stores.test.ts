@@ -300,7 +300,10 @@ describe("reports and plans", () => {
   it("compare caches of their own with one store, at its price", async () => {
     const candidate = { profile: { ...profile, pricePerChipHour: 2, kvCapacityTokens: 6000 } };
     const request = parsePlan({
-      ...{ slo: { ttftMs: 200, timePerTokenMs: 100 }, goodput: 0.95, maxReplicas: 16, policy: "round-robin" },
+      slo: { ttftMs: 200, timePerTokenMs: 100 },
+      goodput: 0.95,
+      maxReplicas: 16,
+      policy: "round-robin",
       candidates: [
         { ...candidate, name: "alone" },
         {
