@@ -14,3 +14,21 @@ export const pipTimeoutMs = 15 * 60_000;
 
 /** Smallest file that can be a model; smaller ones are pointers or error pages. */
 export const modelBytesMin = 1024;
+
+/** A GGUF header: the pieces in which it is read, each from the start; what is longer than the last is not taken for a header. */
+export const ggufHeaderBytes = [1, 8, 64].map((mebi) => mebi * 1024 ** 2);
+
+/** Keys of a GGUF header; the largest models have some hundreds. */
+export const ggufKeysMax = 100_000;
+
+/** Bytes of a key, as the format says, and of a text that is kept. */
+export const ggufTextBytesMax = 65_535;
+
+/** Values of a GGUF header that are walked over one by one: the texts of three vocabularies of a million fit. */
+export const ggufValuesMax = 4_000_000;
+
+/** Arrays inside each other. */
+export const ggufDepthMax = 4;
+
+/** Numbers of one array that is kept: one for each layer. */
+export const ggufLayersMax = 10_000;
