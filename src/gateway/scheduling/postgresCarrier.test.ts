@@ -1,11 +1,12 @@
 // Two gateways over one real Postgres: each sees what the other has placed, sums stay right when messages are lost, and an
 // idle pair tells each other little.
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { Session } from "../../store/index.ts";
 import { testDatabase } from "../../store/testing.ts";
 import { createLogger } from "../../telemetry/index.ts";
 import { LoadView } from "../../scheduler/index.ts";
 import type { LoadMessage } from "../../scheduler/index.ts";
+import { carrierRequirements, type CarrierScene } from "../../scheduler/load/testing.ts";
 import { loadChannel, PostgresCarrier } from "./postgresCarrier.ts";
 
 const log = createLogger({ level: "silent" });
@@ -37,6 +38,38 @@ const until = async (holds: () => boolean) => {
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
 };
+
+/** Three gateways over one real Postgres, for the suite that every carrier passes. */
+async function sceneOf(db: Awaited<ReturnType<typeof testDatabase>>): Promise<CarrierScene> {
+  const sessions = await Promise.all([1, 2, 3].map(() => Session.open({ url: db.url })));
+  const carriers = sessions.map((session) => new PostgresCarrier({ session, log, isShared: () => true }));
+  await Promise.all(carriers.map(({ ready }) => ready));
+  return {
+    gateways: carriers.map((carrier) => ({ name: carrier.gateway, carrier })),
+    endpoint: "shared",
+    now: () => performance.now(),
+    async settle(holds) {
+      for (let tries = 0; tries < 500 && !holds(); tries++) await new Promise((resolve) => setTimeout(resolve, 10));
+      return holds();
+    },
+    async close() {
+      for (const carrier of carriers) carrier.close();
+      await Promise.all(sessions.map((session) => session.close()));
+    },
+  };
+}
+
+describe("the suite of carriers", () => {
+  test.each(carrierRequirements)("$name", async ({ check }) => {
+    await using db = await testDatabase();
+    const scene = await sceneOf(db);
+    try {
+      expect(await check(scene)).toBeUndefined();
+    } finally {
+      await scene.close();
+    }
+  });
+});
 
 test("load is told and taken back; endpoints that are nobody else's are not told of; a total repairs what was lost", async () => {
   await using db = await testDatabase();

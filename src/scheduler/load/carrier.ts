@@ -1,38 +1,11 @@
-// How gateways tell each other their load changes. The scheduler only makes and takes messages; a carrier moves them. It
-// may delay, repeat and lose: messages carry sequence numbers, and a total follows every few deltas.
+// How gateways tell each other their changes of load: a seam of two verbs. The scheduler only makes and takes messages; a carrier moves
+// them. It may delay, repeat and lose them, since messages carry sequence numbers and a total follows every few deltas. Every carrier
+// passes the suite in testing.ts.
 import type { LoadMessage } from "../types.ts";
 
 export interface Carrier {
+  /** Tells the other gateways. The message stays the caller's: it is not changed, and may be changed by the caller afterwards. */
   publish(message: LoadMessage): void;
-  /** Calls `hear` with every message, own ones included or not. Answers how to stop. */
+  /** Calls `hear` with every message that arrives, own ones included or not. Answers how to stop. */
   subscribe(hear: (message: LoadMessage) => void): () => void;
-}
-
-/**
- * A carrier inside one process, moved by hand: messages wait until `deliver(now)` finds them older than `delayMs`. What
- * gateways of one process and the simulator use; between processes Postgres carries them.
- */
-export class MemoryCarrier implements Carrier {
-  private readonly delayMs: number;
-  private readonly listeners = new Set<(message: LoadMessage) => void>();
-  private waiting: LoadMessage[] = [];
-
-  constructor(delayMs = 0) {
-    this.delayMs = delayMs;
-  }
-
-  publish(message: LoadMessage): void {
-    this.waiting.push(message);
-  }
-
-  subscribe(hear: (message: LoadMessage) => void): () => void {
-    this.listeners.add(hear);
-    return () => this.listeners.delete(hear);
-  }
-
-  deliver(now: number): void {
-    const due = this.waiting.filter((message) => message.atMs + this.delayMs <= now);
-    this.waiting = this.waiting.filter((message) => message.atMs + this.delayMs > now);
-    for (const message of due) for (const hear of this.listeners) hear(message);
-  }
 }

@@ -3,8 +3,8 @@ import { describe, expect, it } from "vitest";
 import { exampleCall, exampleSpec } from "../placement/conformance.ts";
 import { seededRng } from "../rng.ts";
 import { Scheduler } from "../scheduler.ts";
-import { MemoryCarrier } from "./carrier.ts";
 import { LoadView } from "./loadView.ts";
+import { MemoryCarrier } from "./testing.ts";
 
 const zero = { prefillTokens: 0, kvTokens: 0, inFlight: 0, prefilling: 0 };
 

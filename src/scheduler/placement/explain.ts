@@ -1,4 +1,4 @@
-// A decision's record, and its sentence for a person.
+// A decision's record: the numbers of the chosen candidate and of the runner-up, copied out of the view.
 import { type CandidateNumbers, type Choice, type Decision, type PlacementView, tiers } from "../types.ts";
 import { expectedTtftMs, firstTokenMostMs } from "./estimate.ts";
 
@@ -38,25 +38,4 @@ export function decisionOf(view: PlacementView, choice: Choice, policy: string, 
     candidates: view.count,
     terms: choice.terms ?? {},
   };
-}
-
-/** One line: where, why, by which numbers, and what the next best was. */
-export function explain(decision: Decision): string {
-  const { chosen, runnerUp } = decision;
-  const tied = decision.ties > 1 ? `, drawn among ${decision.ties} equals` : "";
-  const others =
-    runnerUp === undefined ? "the only candidate" : `next ${describe(runnerUp)}, of ${decision.candidates} candidates`;
-  const split = decision.prefill === undefined ? "" : `; prefill at ${describe(decision.prefill)}`;
-  return `${decision.policy} ${decision.reason}: ${describe(chosen)}${tied}; ${others}${split}`;
-}
-
-function describe(numbers: CandidateNumbers): string {
-  const name = numbers.rank === 0 ? numbers.endpoint : `${numbers.endpoint}#${numbers.rank}`;
-  const cached = `${numbers.matchedTokens} cached, ${numbers.uncachedTokens} to compute`;
-  const cost = Number.isFinite(numbers.cost) ? round(numbers.cost) : "out";
-  return `${name} (cost ${cost}; ${cached}, ${numbers.prefillTokensAhead} ahead, ${numbers.inFlight} in flight, ${round(numbers.expectedTtftMs)} ms)`;
-}
-
-function round(value: number): string {
-  return String(Math.round(value * 100) / 100);
 }
