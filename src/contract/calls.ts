@@ -41,7 +41,11 @@ export const decision = z.object({
   terms: z
     .record(z.string(), z.number())
     .describe("The policy's own numbers; of least-delay, milliseconds of each part of the score"),
-  reason: z.string().describe("One sentence for a person"),
+  excluded: z
+    .array(z.object({ endpoint: z.string(), reason: z.string() }))
+    .optional()
+    .describe("Endpoints that could not take the request, each with the reason; absent where all could"),
+  reason: z.string().describe("For a person: why this endpoint, and why others were passed over"),
 });
 
 /** One endpoint as the scheduler sees it. */

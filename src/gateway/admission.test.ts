@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { EndpointFacts } from "../engines/index.ts";
-import { answersAsked, promptTokensBound, receivedTokensBound, withOutputLimit } from "./admission.ts";
+import { answersAsked, promptTokensBound, receivedTokensBound, limited, outputLimit } from "./admission.ts";
 
 const chat = (content: unknown, more: object = {}) => ({ model: "m", messages: [{ role: "user", content }], ...more });
 const facts = (contextTokens: number, clipsOutput = false) =>
@@ -64,18 +64,22 @@ test.each<[object, number]>([
 ])("%j is computed %i times", (body, times) => expect(answersAsked(body as Record<string, unknown>)).toBe(times));
 
 describe("the limit of output", () => {
-  const limit = (body: object, of?: EndpointFacts, prompt = 100) => withOutputLimit("chat", body as never, of, prompt);
+  const limit = (body: object, of?: EndpointFacts, prompt = 100) => outputLimit("chat", body as never, of, prompt);
   test("is the caller's own where there is one", () => {
-    expect(limit(chat("", { max_tokens: 7 })).outputTokens).toBe(7);
-    expect(limit(chat("", { max_completion_tokens: 7 }))).toMatchObject({ outputTokens: 7, body: { max_tokens: 7 } });
-    expect(limit(chat("", { max_tokens: 9999 }), facts(2048)).outputTokens).toBe(9999);
-    expect(limit(chat("", { max_tokens: 9999 }), facts(2048, true)).outputTokens).toBe(2048);
+    expect(limit(chat("", { max_tokens: 7 }))).toBe(7);
+    expect(limit(chat("", { max_completion_tokens: 7 }))).toBe(7);
+    expect(limit(chat("", { max_tokens: 9999 }), facts(2048))).toBe(9999);
+    expect(limit(chat("", { max_tokens: 9999 }), facts(2048, true))).toBe(2048);
   });
-  test("is the usual one else, cut to the room in the context, and written into the body", () => {
-    expect(limit(chat("")).body["max_tokens"]).toBe(4096);
-    expect(limit(chat(""), facts(2048)).outputTokens).toBe(1948);
-    expect(limit(chat(""), facts(2048, true)).outputTokens).toBe(2048);
-    expect(limit(chat(""), facts(2048), 5000).outputTokens).toBe(16);
-    expect(withOutputLimit("completions", { model: "m", prompt: "" }, undefined, 1).outputTokens).toBe(16);
+  test("is the usual one else, cut to the room in the context", () => {
+    expect(limit(chat(""))).toBe(4096);
+    expect(limit(chat(""), facts(2048))).toBe(1948);
+    expect(limit(chat(""), facts(2048, true))).toBe(2048);
+    expect(limit(chat(""), facts(2048), 5000)).toBe(16);
+    expect(outputLimit("completions", { model: "m", prompt: "" }, undefined, 1)).toBe(16);
+  });
+  test("is written into the body once, as max_tokens", () => {
+    const body = limited(chat("", { max_completion_tokens: 7, top_p: 1 }), 7);
+    expect(body).toEqual({ ...chat("", { top_p: 1 }), max_tokens: 7 });
   });
 });

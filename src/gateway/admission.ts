@@ -128,25 +128,27 @@ export function checkOutputTokens(body: Json, outputTokens: number, answers: num
 }
 
 /**
- * The body with one limit of output in it, as `max_tokens`, and that limit: what is priced is what is sent. Without one of the caller's it is the protocol's default, cut to the
- * room that the context leaves beside a prompt of `promptTokens` (exact, or the best guess), since many engines refuse more.
+ * Output tokens of one answer, at most, at an endpoint that says so of itself. Without a limit of the caller's it is the protocol's
+ * default, cut to the room that the context leaves beside a prompt of `promptTokens` (exact, or the best guess), since many engines
+ * refuse more.
  */
-export function withOutputLimit(
+export function outputLimit(
   endpoint: Protocol,
   body: CallBody,
   facts: EndpointFacts | undefined,
   promptTokens: number,
-): { body: CallBody; outputTokens: number } {
+): number {
   const asked = askedOutputTokens(body);
   const context = facts?.contextTokens;
-  const limited = (outputTokens: number) => {
-    const { max_completion_tokens: _sameLimit, ...rest } = body;
-    return { body: { ...(rest as CallBody), max_tokens: outputTokens }, outputTokens };
-  };
-  if (asked !== undefined)
-    return limited(facts?.capabilities.clipsOutput && context ? Math.min(asked, context) : asked);
+  const clips = facts?.capabilities.clipsOutput === true;
+  if (asked !== undefined) return clips && context ? Math.min(asked, context) : asked;
   const usual = endpoint === "chat" ? limits.defaultOutputTokens : limits.defaultCompletionTokens;
-  if (context === undefined) return limited(usual);
-  const room = facts?.capabilities.clipsOutput ? context : Math.max(limits.leastOutputTokens, context - promptTokens);
-  return limited(Math.min(usual, room));
+  if (context === undefined) return usual;
+  return Math.min(usual, clips ? context : Math.max(limits.leastOutputTokens, context - promptTokens));
+}
+
+/** The body with one limit of output in it, as `max_tokens`: what is priced is what is sent. */
+export function limited(body: CallBody, outputTokens: number): CallBody {
+  const { max_completion_tokens: _sameLimit, ...rest } = body;
+  return { ...(rest as CallBody), max_tokens: outputTokens };
 }

@@ -18,9 +18,11 @@ import {
   askedOutputTokens,
   checkOutputTokens,
   holdsMedia,
+  limited,
+  outputLimit,
   receivedTokensBound,
-  withOutputLimit,
 } from "./admission.ts";
+import type { Candidates } from "./candidates.ts";
 import { asGatewayError } from "./errors.ts";
 import { lateFirstToken } from "./firstToken.ts";
 import type { GatewayError } from "./errors.ts";
@@ -65,51 +67,51 @@ export class Attempts {
     this.#settling = new Settling(rooms);
   }
 
-  /** Prices the worst case and holds it on every budget concerned, or throws by name of the budget that refuses. */
+  /**
+   * Prices the worst case at any of the candidates and holds it on every budget concerned. Throws by name of the budget that refuses.
+   */
   async admit(
     call: CallState,
     prompt: PromptFacts,
-    { facts, engine, model }: RegisteredEndpoint,
+    candidates: readonly RegisteredEndpoint[],
     card: RateCard,
     number: number,
   ): Promise<AdmittedAttempt> {
     const begun = number === 1 ? 0 : call.now();
-    const { endpoint: protocol, body: asked } = call.request;
-    const { organisation, project } = call.request.principal;
+    const { endpoint: protocol, body: asked, principal } = call.request;
     // An engine that counts a prompt's tokens counts a mark in place of a medium.
     const countable = !holdsMedia(asked);
-    const count = async () =>
-      !countable
-        ? undefined
-        : prompt.counted
-          ? prompt.promptTokens
-          : (await engine.tokenize(protocol, { ...asked, model }, cacheSalt(call.request), call.signal))?.count;
-    const bound =
-      prompt.counted && countable
-        ? prompt.promptTokens
-        : receivedTokensBound(protocol, asked, call.request.received?.bytes.length);
-    let promptTokens = Math.min(bound, facts?.contextTokens ?? Infinity);
-    let limited = withOutputLimit(protocol, asked, facts, promptTokens);
-    if (limited.outputTokens === limits.leastOutputTokens && askedOutputTokens(asked) === undefined)
-      // The bound fills the context, the prompt itself may not: without a count, a third of the bound is the usual guess.
-      limited = withOutputLimit(protocol, asked, facts, (await count()) ?? Math.ceil(promptTokens / 3));
+    const counted = prompt.counted && countable;
+    const count = async () => {
+      if (!countable) return undefined;
+      return counted ? prompt.promptTokens : countedBy(candidates, call);
+    };
+    const bound = counted
+      ? prompt.promptTokens
+      : receivedTokensBound(protocol, asked, call.request.received?.bytes.length);
+    const contextTokens = longestContext(candidates);
+    let promptTokens = Math.min(bound, contextTokens ?? Infinity);
+    // The bound may fill a context that the prompt does not. Without a count a third of the bound is the usual guess.
+    const fills =
+      askedOutputTokens(asked) === undefined && candidates.some(({ facts }) => isFilled(facts, promptTokens));
+    const roomTokens = fills ? ((await count()) ?? Math.ceil(promptTokens / 3)) : promptTokens;
+    const outputTokens = Math.max(...candidates.map(({ facts }) => outputLimit(protocol, asked, facts, roomTokens)));
     const answers = answersAsked(asked);
-    const outputTokens = (limited.outputTokens + tokensBeside(asked)) * answers;
-    checkOutputTokens(asked, limited.outputTokens, answers, facts?.contextTokens);
+    checkOutputTokens(asked, outputTokens, answers, contextTokens);
     const id = pooledId("att");
+    const mostOutputTokens = (outputTokens + tokensBeside(asked)) * answers;
     const hold = async (tokens: number) => {
-      const heldNano = worstCase({ promptTokens: tokens * answers, maxOutputTokens: outputTokens }, card);
+      const heldNano = worstCase({ promptTokens: tokens * answers, maxOutputTokens: mostOutputTokens }, card);
       if (heldNano > holdNanoMost) throw callTooDear(heldNano, holdNanoMost, card.currency);
-      const scopes = scopesOf(call.request);
       const result = await this.#ledger.hold({
         attempt: id,
         call: call.id,
-        organisation,
-        project,
-        scopes,
+        organisation: principal.organisation,
+        project: principal.project,
+        scopes: scopesOf(call.request),
         amountNano: heldNano,
         rateCard: card,
-        most: { promptTokens: tokens * answers, outputTokens },
+        most: { promptTokens: tokens * answers, outputTokens: mostOutputTokens },
       });
       return { result, heldNano };
     };
@@ -132,23 +134,39 @@ export class Attempts {
       card,
       heldNano,
       tightest: result.tightest,
-      body: limited.body,
-      most: { promptTokens: promptTokens * answers, outputTokens },
+      outputTokens,
+      roomTokens,
+      most: { promptTokens: promptTokens * answers, outputTokens: mostOutputTokens },
       moments: { begun, admitted: call.now(), placed: 0, prefilled: 0, opened: 0, first: 0, ended: 0, settled: 0 },
     };
   }
 
-  /** Waits for the attempt's turn and for an endpoint. When it throws, the hold has been given back. */
+  /**
+   * Waits for the attempt's turn and for an endpoint, and shapes the request for that endpoint. When it throws, the hold has been given
+   * back.
+   */
   async place(
     call: CallState,
     admitted: AdmittedAttempt,
     prompt: PromptFacts,
+    candidates: Candidates,
     tried: ReadonlySet<string>,
   ): Promise<AttemptState> {
     try {
-      const placement = await this.#placer.place(call, admitted, prompt, tried);
+      const placement = await this.#placer.place(call, admitted, prompt, candidates, tried);
       admitted.moments.placed = call.now();
-      return { ...admitted, placement, tokens: prompt.tokens };
+      const { endpoint: protocol } = call.request;
+      const { endpoint, shape } = placement;
+      const limit = outputLimit(protocol, shape.answer, endpoint.facts, admitted.roomTokens);
+      const outputTokens = Math.min(admitted.outputTokens, limit);
+      return {
+        ...admitted,
+        placement,
+        body: limited(shape.answer, outputTokens),
+        prefillBody: shape.prefill && limited(shape.prefill, outputTokens),
+        askedOutputTokens: (outputTokens + tokensBeside(shape.answer)) * answersAsked(shape.answer),
+        tokens: prompt.tokens,
+      };
     } catch (error) {
       await this.#settling.giveBack(call, admitted);
       this.#metrics.holdClosed();
@@ -309,10 +327,10 @@ export class Attempts {
     return { usage, usageCut, timings, priceNano, currency: attempt.card.currency, failure, finishReason };
   }
 
-  #ignoredLimit(call: CallState, { most, placement }: AttemptState): void {
+  #ignoredLimit(call: CallState, { askedOutputTokens: asked, placement }: AttemptState): void {
     this.#alarms.raise({
       code: "output_over_limit",
-      message: `The engine ${placement.endpoint.endpoint} sent more than the ${most.outputTokens} output tokens that it was asked for. The answer was cut and the budget paid at most what was held. Check that it honours max_tokens; else remove it: lineshaft engines remove.`,
+      message: `The engine ${placement.endpoint.endpoint} sent more than the ${asked} output tokens that it was asked for. The answer was cut and the budget paid at most what was held. Check that it honours max_tokens; else remove it: lineshaft engines remove.`,
       subject: placement.endpoint.endpoint,
       organisation: call.request.principal.organisation,
     });
@@ -328,6 +346,25 @@ export class Attempts {
       organisation: call.request.principal.organisation,
     });
   }
+}
+
+/** The longest context among endpoints; undefined where one of them does not say how long its own is. */
+function longestContext(endpoints: readonly RegisteredEndpoint[]): number | undefined {
+  const longest = Math.max(...endpoints.map(({ facts }) => facts?.contextTokens ?? Infinity));
+  return longest === Infinity ? undefined : longest;
+}
+
+/** Whether so many prompt tokens leave an endpoint's context no room for an answer. */
+function isFilled(facts: RegisteredEndpoint["facts"], promptTokens: number): boolean {
+  if (facts?.contextTokens === undefined || facts.capabilities.clipsOutput) return false;
+  return facts.contextTokens - promptTokens <= limits.leastOutputTokens;
+}
+
+/** Tokens of the call's prompt as one of the endpoints counts them; undefined where none does. */
+async function countedBy(endpoints: readonly RegisteredEndpoint[], call: CallState): Promise<number | undefined> {
+  const { engine, model } = endpoints.find(({ facts }) => facts?.capabilities.tokenize) ?? endpoints[0]!;
+  const { endpoint: protocol, body } = call.request;
+  return (await engine.tokenize(protocol, { ...body, model }, cacheSalt(call.request), call.signal))?.count;
 }
 
 /** What is known of an attempt while it is opened. */
@@ -385,7 +422,7 @@ function requestsOf(call: CallState, attempt: AttemptState): LegRequest {
   const source = received && { source: received };
   return (endpoint, leg, transfer) => ({
     endpoint: protocol,
-    body: { ...attempt.body, model: endpoint.model },
+    body: { ...(leg === "prefill" ? attempt.prefillBody! : attempt.body), model: endpoint.model },
     hints: {
       attempt: leg === undefined ? attempt.id : `${attempt.id}.${leg}`,
       cacheSalt: cacheSalt(call.request),

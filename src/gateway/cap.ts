@@ -6,7 +6,7 @@
 // by its word. Otherwise a chunk with text is taken for a token, but for no more than a token per four characters (some proxies send
 // single characters), and 32 characters are taken for at least one token; a quarter of the limit is allowed on top.
 import { textLength } from "../engines/index.ts";
-import type { AdmittedAttempt } from "./state.ts";
+import type { AttemptState } from "./state.ts";
 
 type Json = Record<string, unknown>;
 
@@ -18,8 +18,8 @@ const chunksWithoutText = 10_000;
 const slackOf = (limit: number): number => Math.ceil(limit / 4) + 16;
 
 /** Most tokens of text that an attempt's answer may hold: its output, and where they are repeated in it its prompts. */
-export const outputMost = ({ body, most }: Pick<AdmittedAttempt, "body" | "most">): number =>
-  most.outputTokens + (body["echo"] === true ? most.promptTokens : 0);
+export const outputMost = (attempt: Pick<AttemptState, "body" | "most" | "askedOutputTokens">): number =>
+  attempt.askedOutputTokens + (attempt.body["echo"] === true ? attempt.most.promptTokens : 0);
 
 /** Counts what passes of one stream. */
 export class OutputCap {

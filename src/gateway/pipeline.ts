@@ -15,6 +15,7 @@ import type { AttemptResource, Call, LiveEvent } from "../contract/index.ts";
 import { Attempts } from "./attempt.ts";
 import { asGatewayError, storageFull } from "./errors.ts";
 import type { GatewayError } from "./errors.ts";
+import { Candidates, RequestShapes, withoutNulls } from "./candidates.ts";
 import { outputMost, trimWhole } from "./cap.ts";
 import { pooledId } from "./ids.ts";
 import { limits } from "./limits.ts";
@@ -22,8 +23,6 @@ import { checkOutput, OutputGatherer, outputCheck, type OutputCheck } from "./ou
 import { Recorder } from "./records.ts";
 import { keyRevoked, modelUnpriced, shuttingDown, unknownModel, whyAborted } from "./refusals.ts";
 import { Media, type MediaOptions } from "./media.ts";
-import { checkContent } from "./protocols/openai/content.ts";
-import { fieldsFor } from "./protocols/openai/fields.ts";
 import { Relay } from "./relay.ts";
 import { Dispatcher } from "./scheduling/dispatcher.ts";
 import { refusesRequest } from "./scheduling/faults.ts";
@@ -85,6 +84,9 @@ export function createGateway(dependencies: GatewayDependencies): Gateway {
   };
 }
 
+/** An engine's refusal of a prompt that its context cannot hold. */
+const tooLongCode = "context_length_exceeded";
+
 interface UnderWay {
   request: CallRequest;
   stop: (reason: GatewayError) => void;
@@ -133,8 +135,8 @@ class Pipeline {
     try {
       const endpoints = this.#resolve(request);
       const card = await this.#price(request);
-      call.request = await this.#shaped(call, request, endpoints);
-      const begun = await this.#firstToAnswer(call, endpoints, card);
+      const candidates = await this.#candidates(call, request, endpoints);
+      const begun = await this.#firstToAnswer(call, candidates, card);
       return begun.streams ? this.#streamed(call, begun) : await this.#whole(call, begun);
     } catch (error) {
       throw this.#refused(call, error);
@@ -186,11 +188,12 @@ class Pipeline {
     throw unknownModel(body.model, [...new Set(known)]);
   }
 
-  /** The request as engines may be sent it, made once for all attempts. */
-  async #shaped(call: CallState, request: CallRequest, endpoints: RegisteredEndpoint[]): Promise<CallRequest> {
-    const body = fieldsFor(request.endpoint, request.body, endpoints);
-    const media = checkContent(body, endpoints);
-    return this.#media.broughtIn({ ...request, body }, media, call.signal);
+  /** The endpoints that can take the request. Its media are brought in once for all attempts. */
+  async #candidates(call: CallState, request: CallRequest, endpoints: RegisteredEndpoint[]): Promise<Candidates> {
+    const asked = { ...request, body: withoutNulls(request.body) };
+    const candidates = new Candidates(new RequestShapes(asked), endpoints);
+    call.request = await this.#media.broughtIn(asked, candidates.media, call.signal);
+    return call.request === asked ? candidates : new Candidates(new RequestShapes(call.request), endpoints);
   }
 
   async #price({ principal, body }: CallRequest): Promise<RateCard> {
@@ -201,20 +204,20 @@ class Pipeline {
   }
 
   /** Tries endpoints until one answers; a failure before the first byte moves on to the next, with a hold of its own. */
-  async #firstToAnswer(call: CallState, endpoints: RegisteredEndpoint[], card: RateCard): Promise<Begun> {
+  async #firstToAnswer(call: CallState, candidates: Candidates, card: RateCard): Promise<Begun> {
     const tried = new Set<string>();
     const program = programKey(call.request);
-    const prompt = await this.prompts.read(call.request, program, endpoints, this.dispatcher.lastOf(program));
-    const answering = endpoints.filter(({ role }) => role !== "prefill");
-    const widest = endpoints.reduce((a, b) => ((b.facts?.contextTokens ?? 0) > (a.facts?.contextTokens ?? 0) ? b : a));
-    let last: unknown;
+    const last = this.dispatcher.lastOf(program);
+    const prompt = await this.prompts.read(call.request, program, candidates.endpoints, last);
+    candidates.excludeShort(call.request.body, prompt.promptTokens);
+    let failed: unknown;
     for (let number = 1; ; number++) {
-      const admitted = await this.#attempts.admit(call, prompt, widest, card, number);
-      const attempt = await this.#attempts.place(call, admitted, prompt, tried).catch((error: unknown) => {
-        // Nobody else may take it either: what went wrong first says more.
-        throw call.signal.aborted ? whyAborted(call.signal) : (last ?? error);
+      const admitted = await this.#attempts.admit(call, prompt, candidates.endpoints, card, number);
+      const attempt = await this.#attempts.place(call, admitted, prompt, candidates, tried).catch((error: unknown) => {
+        // After a failed attempt its error says more than that no other endpoint may take the call.
+        throw call.signal.aborted ? whyAborted(call.signal) : (failed ?? error);
       });
-      const others = answering.filter(
+      const others = candidates.answering.filter(
         ({ endpoint }) => endpoint !== attempt.placement.endpoint.endpoint && !tried.has(endpoint),
       );
       const elsewhere =
@@ -225,12 +228,14 @@ class Pipeline {
         return await this.#attempts.open(call, attempt, elsewhere);
       } catch (error) {
         if (call.signal.aborted) throw whyAborted(call.signal);
-        if (!(error instanceof EngineError) || !error.retryable || number === limits.attemptsMost) throw error;
-        last = error;
         const { endpoint } = attempt.placement;
+        if (!(error instanceof EngineError) || number === limits.attemptsMost) throw error;
+        const goesOn = error.retryable || (error.code === tooLongCode && candidates.excludeUpTo(endpoint));
+        if (!goesOn) throw error;
+        failed = error;
         tried.add(endpoint.endpoint);
-        if (tried.size < answering.length) continue;
-        // A connection that broke under the request deserves one more try where it was; a worker is waited for, which restarts.
+        if (candidates.answering.some((one) => !tried.has(one.endpoint))) continue;
+        // A connection that broke under the request is tried once more at the same endpoint. A worker restarts, so its calls wait for it.
         if (error.code !== "engine_unreachable" || (number > 1 && endpoint.kind !== "embedded")) throw error;
         tried.clear();
       }

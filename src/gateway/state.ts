@@ -11,7 +11,7 @@ import type { CallRequest } from "./types.ts";
 
 export interface CallState {
   readonly id: string;
-  /** As it came; from the first attempt on, as engines may be sent it. */
+  /** As it came; from the first attempt on without nulls and with its media inside. Endpoints are sent shapes of it (candidates.ts). */
   request: CallRequest;
   readonly startedAt: number;
   /** Clock of the call, milliseconds from its start. */
@@ -31,10 +31,12 @@ export interface CallState {
 export interface AdmittedAttempt {
   readonly id: string;
   readonly number: number;
-  /** As an engine is given it, but for its own name of the model: with a limit of output. */
-  readonly body: CallBody;
+  /** Output tokens of one answer that the hold covers: the largest limit that any candidate could be given. */
+  readonly outputTokens: number;
+  /** Prompt tokens that the limit of output leaves room for in a context: counted, or the best guess. */
+  readonly roomTokens: number;
   readonly card: RateCard;
-  /** What the hold was computed from: what is settled when nobody knows what was used. */
+  /** What the hold was computed from. */
   readonly most: { promptTokens: number; outputTokens: number };
   readonly heldNano: bigint;
   readonly tightest: BudgetLeft | undefined;
@@ -44,6 +46,8 @@ export interface AdmittedAttempt {
 /** Where an attempt goes, and why. */
 export interface Placement {
   readonly endpoint: RegisteredEndpoint;
+  /** The request as this endpoint can take it, and as the endpoint that prefills can, when that is another one. */
+  readonly shape: { answer: CallBody; prefill: CallBody | undefined };
   readonly decision: DecisionResource;
   /** Has what its program computed elsewhere brought within the endpoint's reach. */
   readonly bring: () => Promise<void>;
@@ -60,6 +64,12 @@ export interface Placement {
 
 export interface AttemptState extends AdmittedAttempt {
   readonly placement: Placement;
+  /** As the chosen endpoint is sent it, but for its own name of the model: in its shape, with its limit of output. */
+  readonly body: CallBody;
+  /** The same for the endpoint that prefills, when another one does. */
+  readonly prefillBody: CallBody | undefined;
+  /** Output tokens of all answers together that the chosen endpoint was asked for at most; the hold covers at least as many. */
+  readonly askedOutputTokens: number;
   /** Ids of the prompt, where they are known. */
   readonly tokens: readonly number[] | undefined;
 }

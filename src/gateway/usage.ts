@@ -28,7 +28,7 @@ export function usedBy(
       ? settled(prompt, "estimated", true)
       : settled(nothing, "counted");
   if (outcome === "cancelled" && attempt.moments.opened === 0) return settled(prompt, "estimated");
-  return settled({ ...nothing, ...attempt.most }, "estimated");
+  return settled({ ...prompt, outputTokens: attempt.askedOutputTokens }, "estimated");
 }
 
 /** Usage as it is billed: a claim beyond the hold is cut to it, by the ledger's own rule. The same object where nothing is cut. */

@@ -63,7 +63,7 @@ export interface Call {
   deadlineMs?: number;
   /** Key for sticky policies (session or program id); `program`, then `id` when absent. */
   affinity?: string;
-  /** Endpoints that must not be used: they have failed this call before. */
+  /** Endpoints that must not be used: they have failed this call before, or cannot take its request. */
   avoid?: readonly string[];
 }
 

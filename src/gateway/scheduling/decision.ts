@@ -2,10 +2,12 @@
 // sentence for a person.
 import { type CandidateNumbers, type Decision, tiers } from "../../scheduler/index.ts";
 import type { DecisionResource } from "../../contract/index.ts";
+import { exclusionsOf } from "../candidates.ts";
 
 type Candidate = DecisionResource["chosen"];
 
-export function decisionResource(decision: Decision): DecisionResource {
+/** `excluded`: endpoints that could not take the request, each with the reason. */
+export function decisionResource(decision: Decision, excluded: ReadonlyMap<string, string>): DecisionResource {
   const { chosen, runnerUp, prefill } = decision;
   return {
     policy: decision.policy,
@@ -15,7 +17,8 @@ export function decisionResource(decision: Decision): DecisionResource {
     candidates: decision.candidates,
     queued_ms: decision.queuedMs,
     terms: decision.terms,
-    reason: sentenceOf(decision),
+    reason: sentenceOf(decision) + exclusionsOf(excluded),
+    ...(excluded.size > 0 && { excluded: [...excluded].map(([endpoint, reason]) => ({ endpoint, reason })) }),
   };
 }
 

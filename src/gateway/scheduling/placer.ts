@@ -1,7 +1,9 @@
 // From an admitted attempt to an endpoint: what the scheduler must know of it, and what its decision means here.
 import { EngineError } from "../../engines/index.ts";
 import type { EngineRegistry, RegisteredEndpoint } from "../../engines/index.ts";
-import type { Call } from "../../scheduler/index.ts";
+import type { Call, Decision } from "../../scheduler/index.ts";
+import { type Candidates, exclusionsOf } from "../candidates.ts";
+import { GatewayError } from "../errors.ts";
 import { firstTokenBound } from "../firstToken.ts";
 import { limits } from "../limits.ts";
 import type { AdmittedAttempt, CallState, Placement } from "../state.ts";
@@ -26,54 +28,103 @@ export class Placer {
     this.#dispatcher = dispatcher;
   }
 
-  /** Waits for the attempt's turn. Throws GatewayError when it is refused or not wanted any more. */
+  /**
+   * Waits for the attempt's turn at one of the candidates that it has not tried. Throws GatewayError when it is refused, or is not wanted
+   * any more.
+   */
   async place(
     call: CallState,
     attempt: AdmittedAttempt,
     prompt: PromptFacts,
+    candidates: Candidates,
     tried: ReadonlySet<string>,
   ): Promise<Placement> {
+    const asked = this.#asked(call, attempt, prompt);
+    // Every round that does not return excludes one more endpoint.
+    for (;;) {
+      const decision = await this.#decision(
+        { ...asked, avoid: [...tried, ...candidates.excluded.keys()] },
+        call,
+        candidates,
+      );
+      try {
+        const placement = this.#placement(decision, attempt, prompt, candidates, call);
+        if (placement) return placement;
+      } catch (error) {
+        this.#dispatcher.ended(attempt.id, { reason: "failed" });
+        throw error;
+      }
+      this.#dispatcher.ended(attempt.id, { reason: "failed" });
+    }
+  }
+
+  /** The attempt as the scheduler knows it. */
+  #asked(call: CallState, attempt: AdmittedAttempt, prompt: PromptFacts): Call {
     const { request } = call;
     const deployment = request.body.model;
-    const { outputTokens } = attempt.most;
     const program = programKey(request);
-    const asked: Call = {
+    return {
       id: attempt.id,
       tenant: request.principal.organisation,
       sender: request.principal.key,
       deployment,
       promptTokens: prompt.promptTokens,
       prompt: prompt.blocks,
-      outputTokens: Math.min(outputTokens, this.#usualOutput.get(deployment) ?? firstOutputGuess),
-      avoid: [...tried],
+      outputTokens: Math.min(attempt.most.outputTokens, this.#usualOutput.get(deployment) ?? firstOutputGuess),
       ...(program !== undefined && { program }),
       ...(request.batch === true && { batch: true }),
       ...(request.priority !== undefined && { priority: request.priority }),
       ...(request.deadlineMs !== undefined && { deadlineMs: performance.now() - call.now() + request.deadlineMs }),
     };
-    const decision = await this.#dispatcher.place(asked, call.signal);
+  }
+
+  /** The scheduler's decision. A refusal for want of an endpoint names those that were passed over. */
+  async #decision(asked: Call, { signal }: CallState, { excluded }: Candidates): Promise<Decision> {
     try {
-      const endpoint = this.#endpoint(decision.chosen.endpoint);
-      const prefill = decision.prefill && this.#endpoint(decision.prefill.endpoint);
-      const setMs = this.#engines.settingsOf(deployment).firstTokenMs;
-      const decidedMs = decision.firstTokenMostMs;
-      return {
-        endpoint,
-        decision: decisionResource(decision),
-        bring: () => this.#dispatcher.bring(decision, program),
-        predictedTokens: prompt.blocks.length === 0 ? undefined : (decision.prefill ?? decision.chosen).matchedTokens,
-        expectedFirstTokenMs: decision.chosen.expectedTtftMs,
-        firstTokenMostMs: firstTokenBound(attempt.body, { setMs, decidedMs, longestMs: endpoint.longestFirstTokenMs }),
-        outputMostMs: (1000 * outputTokens) / limits.slowestTokensPerSecond,
-        split:
-          prefill &&
-          // Computing a prompt needs no reasoning, whatever the call asks for.
-          new SplitCall(this.#dispatcher, this.#engines, attempt.id, { prefill, decode: endpoint }, setMs ?? decidedMs),
-      };
+      return await this.#dispatcher.place(asked, signal);
     } catch (error) {
-      this.#dispatcher.ended(attempt.id, { reason: "failed" });
-      throw error;
+      if (!(error instanceof GatewayError) || error.code !== "no_endpoint" || excluded.size === 0) throw error;
+      const { status, code, message, hint, retryAfterSeconds } = error;
+      throw new GatewayError({
+        status,
+        code,
+        message: message + exclusionsOf(excluded),
+        hint,
+        retryAfterSeconds,
+        cause: error,
+      });
     }
+  }
+
+  /** What a decision means here. Undefined when an endpoint that it names cannot take the request; that endpoint is then excluded. */
+  #placement(
+    decision: Decision,
+    attempt: AdmittedAttempt,
+    prompt: PromptFacts,
+    candidates: Candidates,
+    { request }: CallState,
+  ): Placement | undefined {
+    const endpoint = this.#endpoint(decision.chosen.endpoint);
+    const prefill = decision.prefill && this.#endpoint(decision.prefill.endpoint);
+    const answer = candidates.bodyAt(endpoint);
+    const prefillBody = prefill && candidates.bodyAt(prefill);
+    if (!answer || (prefill && !prefillBody)) return undefined;
+    const setMs = this.#engines.settingsOf(request.body.model).firstTokenMs;
+    const decidedMs = decision.firstTokenMostMs;
+    return {
+      endpoint,
+      shape: { answer, prefill: prefillBody },
+      decision: decisionResource(decision, candidates.excluded),
+      bring: () => this.#dispatcher.bring(decision, programKey(request)),
+      predictedTokens: prompt.blocks.length === 0 ? undefined : (decision.prefill ?? decision.chosen).matchedTokens,
+      expectedFirstTokenMs: decision.chosen.expectedTtftMs,
+      firstTokenMostMs: firstTokenBound(answer, { setMs, decidedMs, longestMs: endpoint.longestFirstTokenMs }),
+      outputMostMs: (1000 * attempt.most.outputTokens) / limits.slowestTokensPerSecond,
+      split:
+        prefill &&
+        // Computing a prompt needs no reasoning, whatever the call asks for.
+        new SplitCall(this.#dispatcher, this.#engines, attempt.id, { prefill, decode: endpoint }, setMs ?? decidedMs),
+    };
   }
 
   /** A deployment's call has been answered with so many tokens. */

@@ -1,0 +1,199 @@
+// Which endpoints can take a request, and what each of them is sent. The replicas of one model may differ: in their software and so in
+// the fields that they take, in the media that they read, in the length of their context. A request is therefore shaped for the endpoint
+// that was chosen, and an endpoint that cannot take it is no candidate. The decision, or the refusal, gives the reason.
+//
+// Equal replicas are the usual case, so a shape is made once for all endpoints that say the same of themselves. It is looked up again at
+// every placement: an endpoint that has joined or changed while the call waited is judged by what it says then.
+import type { RegisteredEndpoint } from "../engines/index.ts";
+import { askedOutputTokens, holdsMedia } from "./admission.ts";
+import { GatewayError } from "./errors.ts";
+import type { CallBody } from "./protocols/openai/bodies.ts";
+import { checkContent, type Medium } from "./protocols/openai/content.ts";
+import { fieldsFor } from "./protocols/openai/fields.ts";
+import type { CallRequest } from "./types.ts";
+
+/** Reasons that are given in one refusal, at most. */
+const reasonsShown = 4;
+
+/** What an endpoint says of itself that decides what it can be sent. */
+interface Takes {
+  fields: readonly string[] | undefined;
+  media: readonly string[] | undefined;
+  allowed: readonly string[];
+}
+
+/** The body as an endpoint can take it, with the media that its messages name; or why the endpoint cannot take the request. */
+export type Shape = { body: CallBody; media: Medium[]; refusal?: undefined } | { refusal: GatewayError };
+
+/** One request in the shapes that endpoints can take. */
+export class RequestShapes {
+  readonly #protocol: CallRequest["endpoint"];
+  readonly #body: CallBody;
+  readonly #made: { takes: Takes; shape: Shape }[] = [];
+
+  constructor({ endpoint, body }: Pick<CallRequest, "endpoint" | "body">) {
+    this.#protocol = endpoint;
+    this.#body = body;
+  }
+
+  /** The request for this endpoint, by what the endpoint says of itself now. */
+  at(endpoint: RegisteredEndpoint): Shape {
+    const takes = takesOf(endpoint);
+    const known = this.#made.find((one) => sameTakes(one.takes, takes));
+    if (known) return known.shape;
+    const shape = this.#shaped(endpoint);
+    this.#made.push({ takes, shape });
+    return shape;
+  }
+
+  #shaped(endpoint: RegisteredEndpoint): Shape {
+    try {
+      const body = fieldsFor(this.#protocol, this.#body, [endpoint]);
+      return { body, media: checkContent(body, [endpoint]) };
+    } catch (error) {
+      if (error instanceof GatewayError) return { refusal: error };
+      throw error;
+    }
+  }
+}
+
+/** The endpoints of a call's model that can take it, and those that cannot with the reason. */
+export class Candidates {
+  readonly #shapes: RequestShapes;
+  readonly #excluded = new Map<string, string>();
+  #able: RegisteredEndpoint[];
+
+  /** Throws the GatewayError that names what is wrong when no endpoint that answers calls can take the request. */
+  constructor(shapes: RequestShapes, endpoints: readonly RegisteredEndpoint[]) {
+    this.#shapes = shapes;
+    const refused: { endpoint: string; refusal: GatewayError }[] = [];
+    this.#able = endpoints.filter((endpoint) => {
+      const { refusal } = shapes.at(endpoint);
+      if (!refusal) return true;
+      this.#excluded.set(endpoint.endpoint, reasonOf(refusal));
+      refused.push({ endpoint: endpoint.endpoint, refusal });
+      return false;
+    });
+    if (refused.length > 0 && this.answering.length === 0) throw refusalOf(refused);
+  }
+
+  /** Endpoints that can take the request, those that only prefill included. Never empty. */
+  get endpoints(): readonly RegisteredEndpoint[] {
+    return this.#able;
+  }
+
+  /** The same without those that only prefill. */
+  get answering(): RegisteredEndpoint[] {
+    return this.#able.filter(({ role }) => role !== "prefill");
+  }
+
+  /** Why endpoints were passed over, by their names. */
+  get excluded(): ReadonlyMap<string, string> {
+    return this.#excluded;
+  }
+
+  /** Media that the request's messages name. All endpoints that can take the request read the same ones. */
+  get media(): readonly Medium[] {
+    const { media } = this.#shapes.at(this.#able[0]!) as Exclude<Shape, { refusal: GatewayError }>;
+    return media;
+  }
+
+  /**
+   * The body for an endpoint that was chosen. Undefined when the endpoint cannot take the request: it has joined, or said something new
+   * of itself, after the call was admitted. It is then excluded.
+   */
+  bodyAt(endpoint: RegisteredEndpoint): CallBody | undefined {
+    const shape = this.#shapes.at(endpoint);
+    if (!shape.refusal) return shape.body;
+    this.#exclude(endpoint, reasonOf(shape.refusal));
+    return undefined;
+  }
+
+  /**
+   * Excludes endpoints whose context cannot hold so many prompt tokens and the output that was asked for, while another's can. Where no
+   * context can, or all are equal, nothing is excluded: the number may be a guess, and the engine then judges the request itself.
+   */
+  excludeShort(body: CallBody, promptTokens: number): void {
+    if (this.#able.length < 2) return;
+    const [first] = this.#able;
+    if (this.#able.every((endpoint) => contextOf(endpoint) === contextOf(first!)) || holdsMedia(body)) return;
+    const asked = askedOutputTokens(body);
+    const needed = ({ facts }: RegisteredEndpoint) =>
+      promptTokens + (asked === undefined || facts?.capabilities.clipsOutput ? 1 : asked);
+    const short = this.#able.filter((endpoint) => needed(endpoint) > contextOf(endpoint));
+    if (!this.answering.some((endpoint) => !short.includes(endpoint))) return;
+    for (const endpoint of short)
+      this.#exclude(
+        endpoint,
+        `its context has ${contextOf(endpoint)} tokens, and this call needs about ${needed(endpoint)}.`,
+      );
+  }
+
+  /**
+   * An endpoint has refused the prompt as too long: excludes every endpoint whose context is no longer than its own. True when an
+   * endpoint that answers calls is left.
+   */
+  excludeUpTo(refusing: RegisteredEndpoint): boolean {
+    const most = contextOf(refusing);
+    const longer = this.answering.some((endpoint) => contextOf(endpoint) > most);
+    if (!longer) return false;
+    for (const endpoint of this.#able.filter((one) => contextOf(one) <= most))
+      this.#exclude(endpoint, `the prompt is too long for its context of ${most} tokens.`);
+    return true;
+  }
+
+  #exclude(endpoint: RegisteredEndpoint, reason: string): void {
+    this.#excluded.set(endpoint.endpoint, reason);
+    this.#able = this.#able.filter((one) => one.endpoint !== endpoint.endpoint);
+  }
+}
+
+/** Each exclusion as a sentence for a person; empty when there was none. */
+export const exclusionsOf = (excluded: ReadonlyMap<string, string>): string =>
+  [...excluded].map(([endpoint, reason]) => ` ${endpoint} was passed over: ${reason}`).join("");
+
+/** The body without members that are null: they ask for nothing. The same object where there are none. */
+export function withoutNulls(body: CallBody): CallBody {
+  let copy: CallBody | undefined;
+  for (const field in body) {
+    if (body[field] !== null && body[field] !== undefined) continue;
+    copy ??= { ...body };
+    delete copy[field];
+  }
+  return copy ?? body;
+}
+
+/** An endpoint that does not say how long its context is counts as one that holds any call: it judges that itself. */
+const contextOf = ({ facts }: RegisteredEndpoint): number => facts?.contextTokens ?? Number.POSITIVE_INFINITY;
+
+function takesOf({ facts, allowFields }: RegisteredEndpoint): Takes {
+  return { fields: facts?.capabilities.fields, media: facts?.capabilities.media, allowed: allowFields };
+}
+
+const sameTakes = (a: Takes, b: Takes): boolean =>
+  sameList(a.fields, b.fields) && sameList(a.media, b.media) && sameList(a.allowed, b.allowed);
+
+function sameList(a: readonly string[] | undefined, b: readonly string[] | undefined): boolean {
+  if (a === b) return true;
+  return a !== undefined && b !== undefined && a.length === b.length && a.every((item, place) => item === b[place]);
+}
+
+/** What is wrong, without what to do about it: the client is not the one who can do it. */
+const reasonOf = ({ message, hint }: GatewayError): string =>
+  hint === undefined ? message : message.replace(hint, "").trim();
+
+/** One refusal for all endpoints: what they all refuse, or what each one does when they differ. */
+function refusalOf(refused: readonly { endpoint: string; refusal: GatewayError }[]): GatewayError {
+  const [first] = refused;
+  const different = [...new Map(refused.map((one) => [one.refusal.message, one])).values()];
+  if (different.length === 1) return first!.refusal;
+  const { status, code, param, hint } = first!.refusal;
+  const reasons = different.slice(0, reasonsShown).map(({ endpoint, refusal }) => `${endpoint}: ${reasonOf(refusal)}`);
+  return new GatewayError({
+    status,
+    code,
+    param,
+    hint,
+    message: `No endpoint of the model takes the whole request. ${reasons.join(" ")}`,
+  });
+}
