@@ -9,7 +9,7 @@ const root = new URL("..", import.meta.url);
 const at = (path: string) => fileURLToPath(new URL(path, root));
 
 /** Needed to build and only there with the development dependencies. */
-const needed = ["vite", "@vitejs/plugin-react", "react", "react-dom", "uplot"];
+const needed = ["vite", "@vitejs/plugin-react", "react", "react-dom", "uplot", "@scalar/api-reference"];
 const absent = needed.filter((name) => !existsSync(at(`node_modules/${name}/package.json`)));
 
 if (absent.length > 0) {

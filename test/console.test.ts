@@ -352,6 +352,45 @@ describe.skipIf(chromiumPath === undefined)("the console, in Chromium (CHROMIUM 
     expect(await api("/api/status", undefined, secret!)).toMatchObject({ error: { code: expect.any(String) } });
   });
 
+  test.each([1280, 390] as const)(
+    "the page of the API at %i pixels, light and dark: whole, asks this instance alone, and without a finding of axe",
+    async (width) => {
+      await using visitor = await visit(browser, instance.address, { width, theme: "light" });
+      const { page } = visitor;
+      // The address that errors give as their documentation.
+      await page.goto("/api/docs#errors");
+      const errors = page.getByRole("heading", { name: "Errors" });
+      await errors.waitFor();
+      await expect.poll(() => errors.evaluate((heading) => heading.getBoundingClientRect().top)).toBeLessThan(860);
+      await page.goto("/api/docs#tag/runs/POST/api/runs");
+      await page.getByRole("heading", { name: "Start a run" }).waitFor();
+      expect(await sideways(page)).toBeLessThanOrEqual(0);
+      expect(await findings(page)).toEqual([]);
+      await page.emulateMedia({ colorScheme: "dark" });
+      await page.locator("body.dark-mode").waitFor();
+      expect(await findings(page, ["color-contrast", "link-in-text-block"])).toEqual([]);
+      expect(visitor.complaints).toEqual([]);
+    },
+  );
+
+  test("a request can be sent from the page of the API with a key, which stays in the page", async () => {
+    await using visitor = await visit(browser, instance.address, desk);
+    const { page } = visitor;
+    await page.goto("/api/docs");
+    await page.getByPlaceholder("Token").first().fill(instance.key);
+    await page.goto("/api/docs#tag/status/GET/api/status");
+    await page.getByRole("button", { name: "Test Request (get /api/status)" }).click();
+    const dialog = page.getByRole("dialog");
+    await dialog.getByRole("button", { name: /^Send get request/ }).click();
+    // Without the key it would be 401.
+    await dialog.getByText("200 OK").waitFor();
+    expect(await page.evaluate(() => JSON.stringify([localStorage, sessionStorage, document.cookie]))).not.toContain(
+      instance.key,
+    );
+    expect(page.url()).not.toContain(instance.key);
+    expect(visitor.complaints).toEqual([]);
+  });
+
   test.runIf(process.env["LINESHAFT_SCREENSHOTS"] === "1")("pictures for the documents", async () => {
     const origin = process.env["LINESHAFT_URL"] ?? instance.address;
     const key = process.env["LINESHAFT_KEY"] ?? instance.key;

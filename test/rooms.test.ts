@@ -16,7 +16,6 @@ const networkClients = new Map([
   ["cli/client.ts", "the command line is a client of its own instance"],
   ["cli/probe.ts", "it measures the engine whose address it is given, from outside"],
   ["agents/restate/client.ts", "Restate is a part of the house, like Postgres"],
-  ["api/docs.ts", "a page whose script runs in the reader's browser"],
 ]);
 const networkPatterns = [
   /from "undici"/,

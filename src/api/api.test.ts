@@ -412,16 +412,40 @@ describe("the console's files", () => {
     await mkdir(join(folder, "dist", "assets"), { recursive: true });
     await writeFile(join(folder, "secret.txt"), "outside");
     await writeFile(join(folder, "dist", "index.html"), "<title>page</title>");
+    await writeFile(join(folder, "dist", "reference.html"), "<title>API</title>");
     await writeFile(join(folder, "dist", "assets", "app-1.js"), "1");
     const at = await testGateway({ consoleFolder: join(folder, "dist") });
     return {
       at,
+      folder,
       async [Symbol.asyncDispose]() {
         await at[Symbol.asyncDispose]();
         await rm(folder, { recursive: true });
       },
     };
   }
+  test("the page of the API is read without a key, and only its own instance is open to it", async () => {
+    await using made = await withConsole();
+    const page = await fetch(`${made.at.address}/api/docs`);
+    expect([page.status, await page.text()]).toEqual([200, "<title>API</title>"]);
+    expect(page.headers.get("cache-control")).toBe("no-cache");
+    expect(page.headers.get("content-security-policy")).toMatch(/^default-src 'none'; script-src 'self';/);
+  });
+
+  test("an asset is compressed for a browser that asks for it", async () => {
+    await using made = await withConsole();
+    const text = "const a = 1;\n".repeat(500);
+    await writeFile(join(made.folder, "dist", "assets", "long-1.js"), text);
+    const plain = await fetch(`${made.at.address}/console/assets/long-1.js`, {
+      headers: { "accept-encoding": "identity" },
+    });
+    const packed = await fetch(`${made.at.address}/console/assets/long-1.js`, {
+      headers: { "accept-encoding": "gzip" },
+    });
+    expect([plain.headers.get("content-encoding"), packed.headers.get("content-encoding")]).toEqual([null, "gzip"]);
+    expect([await plain.text(), await packed.text()]).toEqual([text, text]);
+  });
+
   /** A path as it is written, which fetch would tidy up. */
   const raw = (address: string, path: string) =>
     new Promise<{ status: number; text: string }>((resolve, reject) => {
@@ -465,9 +489,10 @@ describe("the console's files", () => {
 
   test("not built yet", async () => {
     await using at = await testGateway();
-    expect(await at.request("/console/")).toMatchObject({
-      status: 503,
-      body: expect.stringContaining("npm run prepare"),
-    });
+    for (const path of ["/console/", "/api/docs"])
+      expect(await at.request(path)).toMatchObject({
+        status: 503,
+        body: expect.stringContaining("npm run prepare"),
+      });
   });
 });

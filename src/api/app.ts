@@ -9,7 +9,7 @@ import type { BodyBudget } from "./http/bodies.ts";
 import { explained, apiErrorBody, retryHeaders } from "./http/respond.ts";
 import type { ServerDependencies } from "./dependencies.ts";
 import { consoleFiles } from "./console.ts";
-import { docsPage, docsPolicy, openApiDocument } from "./docs.ts";
+import { openApiDocument } from "./docs.ts";
 import type { ApiEnv } from "./helpers.ts";
 import { ownerOnly } from "./helpers.ts";
 import { checkInput } from "./input.ts";
@@ -98,7 +98,6 @@ export function createApi(dependencies: ServerDependencies, bodies: BodyBudget):
     document ??= JSON.stringify(openApiDocument(app));
     return c.body(document, 200, { "content-type": "application/json; charset=utf-8" });
   });
-  app.get("/api/docs", (c) => c.html(docsPage, 200, { "content-security-policy": docsPolicy }));
   app.get("/", (c) => c.redirect("/console/"));
   consoleFiles(app, consoleFolder);
 

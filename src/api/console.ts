@@ -1,9 +1,11 @@
-// The built console's files. Vite puts a hash into the name of every asset, so those may be kept for ever; the page itself is
-// asked for again each time. Any other path under /console is a place inside the application and gets the page.
+// The built files of the console and of the API's page. Vite puts a hash into the name of every asset, so browsers may keep assets for
+// ever; the pages themselves are asked for again each time. Any other path under /console is a place inside the console and answers
+// its page.
 import { readFile, stat } from "node:fs/promises";
 import { extname, join, normalize, sep } from "node:path";
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import type { Context } from "hono";
+import { compress } from "hono/compress";
 import type { ApiEnv } from "./helpers.ts";
 
 const types: Record<string, string> = {
@@ -19,11 +21,26 @@ const types: Record<string, string> = {
   ".txt": "text/plain; charset=utf-8",
 };
 
+/** Neither page loads anything from another host or runs in another page's frame. Styles may be inline, scripts may not. */
+const consolePolicy =
+  "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'self'";
+/** Scalar puts its styles into the page by script, which only 'unsafe-inline' allows; a style cannot reach another host either. */
+const docsPolicy =
+  "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; " +
+  "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
 const notBuilt = `<!doctype html><meta charset="utf-8"><title>Lineshaft</title>
-<p>The console is not built yet. Run <code>npm run prepare</code>, then load this page again.</p>`;
+<p>This page is not built yet. Run <code>npm run prepare</code>, then load this page again.</p>`;
 
 export function consoleFiles(app: OpenAPIHono<ApiEnv>, folder: string | undefined): void {
+  app.get("/api/docs", async (c) => {
+    const page = folder === undefined ? undefined : await read(join(folder, "reference.html"));
+    const answer = page ? send(c, page, "reference.html") : c.html(notBuilt, 503);
+    answer.headers.set("content-security-policy", docsPolicy);
+    return answer;
+  });
   app.get("/console", (c) => c.redirect("/console/"));
+  app.use("/console/*", compress());
   app.get("/console/*", async (c) => {
     if (folder === undefined) return c.html(notBuilt, 503);
     const path = insideOf(folder, c.req.path.slice("/console/".length));
@@ -64,8 +81,6 @@ function send(c: Context<ApiEnv>, file: Uint8Array<ArrayBuffer>, path: string) {
   return c.body(file, 200, {
     "content-type": types[extname(path)] ?? "application/octet-stream",
     "cache-control": kept ? "public, max-age=31536000, immutable" : "no-cache",
-    // The console loads nothing from anywhere else and runs in no other page's frame.
-    "content-security-policy":
-      "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'self'",
+    "content-security-policy": consolePolicy,
   });
 }

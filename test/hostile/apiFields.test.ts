@@ -84,14 +84,15 @@ test("answers to a key lie in no cache, above all a secret that is shown once", 
     expect((await at.request(path)).headers.get("cache-control")).toBe("no-store");
 });
 
-test("no page is shown in a frame, and the page of the documentation runs its own script alone", async () => {
+test("no page is shown in a frame, and the page of the documentation runs and asks this instance alone", async () => {
   for (const path of ["/api/docs", "/console/", "/api/status", "/healthz"]) {
     const { headers } = await at.request(path);
     expect(headers.get("x-frame-options")).toBe("DENY");
     expect(headers.get("content-security-policy")).toContain("frame-ancestors 'none'");
   }
   const policy = (await at.request("/api/docs")).headers.get("content-security-policy")!;
-  expect(policy).toMatch(/default-src 'none'; script-src 'sha256-[^ ]+';/);
+  for (const rule of ["default-src 'none'", "script-src 'self'", "connect-src 'self'", "font-src 'self'"])
+    expect(policy.split("; ")).toContain(rule);
 });
 
 test("metrics beyond loopback need an owner's key", async () => {

@@ -33,6 +33,8 @@ export function agentRoutes(parts: AgentParts): OpenAPIHono<ApiEnv> {
     createRoute({
       method: "get",
       path: "/api/agents",
+      tags: ["Agents"],
+      summary: "Agents, newest first",
       request: { query: schemas.pageQuery },
       responses: answers("Agents, newest first", schemas.pageOf(schemas.agentSummary)),
     }),
@@ -49,6 +51,8 @@ export function agentRoutes(parts: AgentParts): OpenAPIHono<ApiEnv> {
     createRoute({
       method: "post",
       path: "/api/agents",
+      tags: ["Agents"],
+      summary: "Publish an agent; owners only",
       request: { body: body(schemas.agentDeploy) },
       responses: answers("The agent's newest version", schemas.agentDeployed, 400, 403, 502),
     }),
@@ -68,6 +72,8 @@ export function agentRoutes(parts: AgentParts): OpenAPIHono<ApiEnv> {
     createRoute({
       method: "get",
       path: "/api/agents/{name}",
+      tags: ["Agents"],
+      summary: "One agent with its manifest and versions",
       request: { params: z.object({ name: schemas.idText }) },
       responses: answers("An agent", schemas.agentDetail, 404),
     }),
@@ -83,6 +89,8 @@ export function agentRoutes(parts: AgentParts): OpenAPIHono<ApiEnv> {
     createRoute({
       method: "get",
       path: "/api/runs",
+      tags: ["Runs"],
+      summary: "Runs, newest first",
       request: {
         query: schemas.runsQuery,
       },
@@ -101,6 +109,8 @@ export function agentRoutes(parts: AgentParts): OpenAPIHono<ApiEnv> {
     createRoute({
       method: "post",
       path: "/api/runs",
+      tags: ["Runs"],
+      summary: "Start a run",
       request: { headers: idempotencyHeader, body: body(schemas.runCreate) },
       responses: answers("The run", schemas.run, 400, 404, 409),
     }),
@@ -120,6 +130,8 @@ export function agentRoutes(parts: AgentParts): OpenAPIHono<ApiEnv> {
     createRoute({
       method: "get",
       path: "/api/runs/{id}",
+      tags: ["Runs"],
+      summary: "One run with its steps",
       request: { params: idParam },
       responses: answers("A run with its steps and payloads", schemas.runDetail, 404),
     }),
@@ -136,6 +148,8 @@ export function agentRoutes(parts: AgentParts): OpenAPIHono<ApiEnv> {
     createRoute({
       method: "post",
       path: "/api/runs/{id}/stop",
+      tags: ["Runs"],
+      summary: "Stop a run",
       request: { params: idParam },
       responses: answers("The run, stopped, or as it had ended before", schemas.run, 404),
     }),
@@ -155,6 +169,8 @@ export function agentRoutes(parts: AgentParts): OpenAPIHono<ApiEnv> {
     createRoute({
       method: "post",
       path: "/api/runs/{id}/effects",
+      tags: ["Runs"],
+      summary: "Say whether an effect happened whose end is not known; owners only",
       description:
         "A person's word on an effect whose end is not known; the run goes on. Owners only, and not with the key that started the run while there is another owner's. An outcome that rests on it is marked as attested, and fails unless the contract accepts that.",
       request: { params: idParam, body: body(effectResolution) },
