@@ -47,9 +47,9 @@ import {
 import { firstTenant, type Settings } from "./settings.ts";
 import { reportCarried } from "./carried.ts";
 import { buildConsoleIfAbsent } from "./console.ts";
-import { InstanceDeployments } from "./deployments.ts";
+import { InstanceDeployments } from "../fleet/deployments/deployments.ts";
 import { startDatabase } from "./postgres.ts";
-import { componentOf, instanceStatus } from "./status.ts";
+import { componentOf, instanceStatus } from "../api/resources/status.ts";
 import { childStopMs, settleGraceMs, Undo } from "./undo.ts";
 
 /** Where Restate's SDKs listen unless told otherwise. */

@@ -4,12 +4,12 @@
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { createEmbeddedEngine, type EmbeddedEngine, type EngineRegistry } from "../engines/index.ts";
-import { workerCommand } from "../engines/embedded/launch.ts";
-import type { WorkerMessage } from "../engines/embedded/protocol.ts";
-import { FleetError, type ChildSpec, type DeploymentSpec, type FleetWorker, type Home } from "../fleet/index.ts";
-import type { LocalModel, ModelShape } from "../models/index.ts";
-import { childStopMs } from "./undo.ts";
+import { createEmbeddedEngine, type EmbeddedEngine, type EngineRegistry } from "../index.ts";
+import { workerCommand } from "./launch.ts";
+import type { WorkerMessage } from "./protocol.ts";
+import { FleetError, type ChildSpec, type DeploymentSpec, type FleetWorker, type Home } from "../../fleet/index.ts";
+import type { LocalModel, ModelShape } from "../../models/index.ts";
+import { childStopMs } from "../../instance/undo.ts";
 
 /** Large weights are read from a slow disk once; after that they are in the page cache. */
 const readyTimeoutMs = 10 * 60_000;

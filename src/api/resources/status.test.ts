@@ -1,9 +1,9 @@
 // Whether all is well, as /api/status says it: an engine that was added counts, although it is none of our processes.
 import { afterEach, expect, test } from "vitest";
-import "../../test/setup/processes.ts";
-import { closeEgress } from "../egress/index.ts";
-import { createOpenAiEngine, EngineRegistry } from "../engines/index.ts";
-import type { Supervisor } from "../fleet/index.ts";
+import "../../../test/setup/processes.ts";
+import { closeEgress } from "../../egress/index.ts";
+import { createOpenAiEngine, EngineRegistry } from "../../engines/index.ts";
+import type { Supervisor } from "../../fleet/index.ts";
 import { instanceStatus } from "./status.ts";
 
 afterEach(closeEgress);

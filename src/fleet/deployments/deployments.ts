@@ -8,9 +8,9 @@
 // starts; when the truth can be read, the reconciler corrects what has changed since, which is nearly always nothing.
 import { rm } from "node:fs/promises";
 import { availableParallelism } from "node:os";
-import { planThreads } from "../engines/embedded/launch.ts";
-import { machineMemory, reserveBytes } from "../engines/embedded/memory.ts";
-import type { EngineRegistry } from "../engines/index.ts";
+import { planThreads } from "../../engines/embedded/launch.ts";
+import { machineMemory, reserveBytes } from "../../engines/embedded/memory.ts";
+import type { EngineRegistry } from "../../engines/index.ts";
 import {
   checkDeployment,
   countOf,
@@ -23,21 +23,21 @@ import {
   type Home,
   type Supervisor,
   type WantedDeployment,
-} from "../fleet/index.ts";
-import { GatewayError as ApiError } from "../gateway/index.ts";
-import type { Deployments } from "../api/routes/deployments.ts";
-import type { DeploymentResource } from "../contract/index.ts";
-import type { Principal } from "../governance/types.ts";
-import type { Ledger } from "../ledger/index.ts";
-import { defaultRates, type LocalModel, type ModelShape } from "../models/index.ts";
-import type { Database } from "../store/index.ts";
-import type { Logger } from "../telemetry/index.ts";
-import { LineshaftError } from "../errors/index.ts";
-import type { Settings } from "./settings.ts";
-import { DeploymentModels, type ModelSources } from "./deploymentModels.ts";
-import { contextNotes, deploymentResource } from "./deploymentResource.ts";
-import { environmentSpec, remember, remembered, type DeploymentSource } from "./deploymentStart.ts";
-import { drainWorker, kvFolderOf, relabelWorker, workerBytes, workerSpec } from "./worker.ts";
+} from "../index.ts";
+import { GatewayError as ApiError } from "../../gateway/index.ts";
+import type { Deployments } from "../../api/routes/deployments.ts";
+import type { DeploymentResource } from "../../contract/index.ts";
+import type { Principal } from "../../governance/types.ts";
+import type { Ledger } from "../../ledger/index.ts";
+import { defaultRates, type LocalModel, type ModelShape } from "../../models/index.ts";
+import type { Database } from "../../store/index.ts";
+import type { Logger } from "../../telemetry/index.ts";
+import { LineshaftError } from "../../errors/index.ts";
+import type { Settings } from "../../instance/settings.ts";
+import { DeploymentModels, type ModelSources } from "../../models/shelf.ts";
+import { contextNotes, deploymentResource } from "../../api/resources/deployment.ts";
+import { environmentSpec, remember, remembered, type DeploymentSource } from "./remembered.ts";
+import { drainWorker, kvFolderOf, relabelWorker, workerBytes, workerSpec } from "../../engines/embedded/fleetWorker.ts";
 
 /** What is there when the database is. */
 interface Books {

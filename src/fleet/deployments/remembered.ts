@@ -1,8 +1,8 @@
 // What a start serves before the database can be asked: the environment's own deployment, and those that ran before.
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { checkDeployment, manifestOf, ManifestError, type DeploymentSpec, type Home } from "../fleet/index.ts";
-import { SettingError, type Settings } from "./settings.ts";
+import { checkDeployment, manifestOf, ManifestError, type DeploymentSpec, type Home } from "../index.ts";
+import { SettingError, type Settings } from "../../instance/settings.ts";
 
 /** `environment`: a start made it of its environment, and the next one makes it anew; `published`: a person did. */
 export type DeploymentSource = "environment" | "published";

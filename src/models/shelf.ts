@@ -7,7 +7,7 @@ import {
   type LocalModel,
   type ModelShape,
   type Progress,
-} from "../models/index.ts";
+} from "./index.ts";
 import { nearest } from "../errors/index.ts";
 import { GatewayError as ApiError } from "../gateway/index.ts";
 

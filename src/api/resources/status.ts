@@ -1,15 +1,15 @@
 // What the composition knows of the whole: its processes, what each holds in memory, and what its engines say of themselves.
-import { treeMemory, type ChildStatus, type Disk, type Supervisor } from "../fleet/index.ts";
-import type { EmbeddedEngine, EngineRegistry, RegisteredEndpoint } from "../engines/index.ts";
-import type { WorkerStatus } from "../engines/embedded/protocol.ts";
-import type { Deployments } from "../api/routes/deployments.ts";
+import { treeMemory, type ChildStatus, type Disk, type Supervisor } from "../../fleet/index.ts";
+import type { EmbeddedEngine, EngineRegistry, RegisteredEndpoint } from "../../engines/index.ts";
+import type { WorkerStatus } from "../../engines/embedded/protocol.ts";
+import type { Deployments } from "../routes/deployments.ts";
 import type {
   ComponentStatus,
   DeploymentResource,
   DeploymentStatus,
   EndpointStatus,
   Status,
-} from "../contract/index.ts";
+} from "../../contract/index.ts";
 
 export type InstanceStatus = Omit<Status, "organisation" | "project" | "role" | "alarms">;
 

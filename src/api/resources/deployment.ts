@@ -7,8 +7,8 @@ import {
   type DeploymentSpec,
   type FleetWorker,
   type WorkerRole,
-} from "../fleet/index.ts";
-import type { DeploymentResource } from "../contract/index.ts";
+} from "../../fleet/index.ts";
+import type { DeploymentResource } from "../../contract/index.ts";
 
 export interface DeploymentFacts {
   row: { name: string; source: DeploymentResource["source"]; created_at: Date; updated_at: Date };
