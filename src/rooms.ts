@@ -52,12 +52,12 @@ export const rooms: Record<string, Room> = {
   models: { what: "weights, their sources and shapes", imports: ["engines", "egress", "fleet", "errors"] },
   engines: {
     what: "the software that serves tokens, behind one seam",
-    imports: ["egress", "bounded", "errors"],
+    imports: ["egress", "fleet", "bounded", "errors"],
   },
   egress: { what: "the only door to the network", imports: ["errors"] },
   fleet: {
     what: "processes, the home, deployments and their reconciler",
-    imports: ["scheduler", "bounded", "errors"],
+    imports: ["scheduler", "telemetry", "store", "bounded", "errors"],
   },
   simulator: { what: "a virtual clock and model engines under the real scheduler", imports: ["scheduler"] },
   scheduler: { what: "which endpoint serves a call, and when: a pure state machine", imports: [] },

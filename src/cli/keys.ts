@@ -94,7 +94,7 @@ async function create(context: Context, name: string, owner: boolean): Promise<C
       why: `${home.credentialsPath} is gone, and the database is only up while Lineshaft runs.`,
       hint: "Start it with `npm start`, then try again.",
     });
-  const { createOwnerKeyLocally } = await import("../instance/recovery.ts");
+  const { createOwnerKeyLocally } = await import("../instance/ownerKey.ts");
   const made = await createOwnerKeyLocally(home, main, name, context.env);
   home.writeCredentials({ address: main.address, key: made.secret });
   context.terminal.note(

@@ -10,7 +10,7 @@ import { Home } from "../fleet/index.ts";
 import type { Run } from "../contract/index.ts";
 import { blockedPorts, openPortAfter } from "../instance/blockedPorts.ts";
 import { examplesOf, makeContext } from "./context.ts";
-import { contextNotes } from "../api/resources/deployment.ts";
+import { contextNotes } from "../fleet/index.ts";
 import { buildProgram } from "./main.ts";
 import { waitLine } from "./runs.ts";
 import { readSettings } from "../instance/settings.ts";

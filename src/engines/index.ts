@@ -1,6 +1,7 @@
 export * from "./types.ts";
 export { engineBaseUrl } from "./baseUrl.ts";
 export { createOpenAiEngine, type OpenAiEngineOptions } from "./openai/adapter.ts";
+export { embeddedWorkers, type EmbeddedModel } from "./embedded/fleetWorker.ts";
 export { createEmbeddedEngine, type EmbeddedEngine, type EmbeddedEngineOptions } from "./embedded/adapter.ts";
 export {
   EngineRegistry,

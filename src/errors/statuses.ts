@@ -6,8 +6,13 @@ const statuses: Record<string, number> = {
   endpoint_timeout: 504,
   endpoint_unreachable: 502,
   invalid_url: 400,
+  last_deployment: 409,
   manifest_invalid: 400,
   media_unavailable: 400,
+  memory_short: 409,
+  model_file_broken: 400,
+  model_unknown: 400,
+  name_taken: 409,
   owner_only: 403,
 };
 

@@ -22,3 +22,6 @@ export {
 export { shortageText } from "./deployments/memory.ts";
 export { shortageOf, type FleetWorker, type Machine, type WantedDeployment } from "./deployments/plan.ts";
 export { Reconciler, type WorkerHands } from "./deployments/reconciler.ts";
+export { Deployments, type DeploymentState, type Hands as DeploymentHands } from "./deployments/deployments.ts";
+export { contextNotes, threadNotes } from "./deployments/notes.ts";
+export { DeploymentTable } from "./deployments/table.ts";

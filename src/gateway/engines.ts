@@ -294,3 +294,9 @@ export async function rateCards(
   const cards = await Promise.all(models.map((model) => ledger.currentRateCard(organisation, model)));
   return new Map(cards.flatMap((card) => (card ? [[card.model, card] as const] : [])));
 }
+
+/** True when an engine of this name was added, by whichever organisation. */
+export async function hasEngine(db: Database, name: string): Promise<boolean> {
+  const { rows } = await db.query("select 1 from engines where name = $1", [name]);
+  return rows.length > 0;
+}

@@ -1,5 +1,5 @@
 export { createGateway, type Gateway, type GatewayDependencies } from "./pipeline.ts";
-export { restoreEngines } from "./engines.ts";
+export { hasEngine, restoreEngines } from "./engines.ts";
 export { keepProbing } from "./probing.ts";
 export { asGatewayError, GatewayError } from "./errors.ts";
 export type { CallAnswer, CallRecord, CallRequest } from "./types.ts";

@@ -7,7 +7,8 @@ import { Home, Supervisor } from "../fleet/index.ts";
 import { Database, isSuperuser, prepareRoles } from "../store/index.ts";
 import { testPasswords, testServerVariable } from "../store/testing.ts";
 import { readSettings } from "./settings.ts";
-import { startDatabase, type ExternalUrls } from "./postgres.ts";
+import type { ExternalUrls } from "../store/index.ts";
+import { startDatabase } from "./postgres.ts";
 
 const server = () => process.env[testServerVariable]!;
 

@@ -1,31 +1,24 @@
 // The database of an instance: the embedded server as a supervised child, or the one that DATABASE_URL names.
 import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
-import { commandLine, FleetError, freePort, type ChildSpec, type Home, type Supervisor } from "../fleet/index.ts";
+import { commandLine, freePort, type ChildSpec, type Home, type Supervisor } from "../fleet/index.ts";
 import {
-  Database,
-  MigrationError,
+  openExternal,
+  openMigrated,
   preparePostgres,
   prepareRoles,
-  type DatabaseUrls,
+  untilServing,
+  type Database,
+  type ExternalUrls,
   type PostgresCommand,
 } from "../store/index.ts";
 import { childStopMs } from "./undo.ts";
-
-const readyPollMs = 40;
 
 export interface StartedDatabase {
   /** Connected as the restricted role, where there is one. */
   db: Database;
   /** Null with DATABASE_URL. */
   port: number | null;
-}
-
-/** Databases of the operator's own: `DATABASE_URL`, and `LINESHAFT_MIGRATION_URL` where migrations have a role of their own. */
-export interface ExternalUrls {
-  DATABASE_URL?: string | undefined;
-  LINESHAFT_MIGRATION_URL?: string | undefined;
 }
 
 export async function startDatabase(
@@ -46,56 +39,6 @@ export async function startDatabase(
   return { db: await openMigrated(urls), port };
 }
 
-async function openExternal(url: string, { LINESHAFT_MIGRATION_URL: owner }: ExternalUrls): Promise<Database> {
-  await assertAnswers(url, "DATABASE_URL", ", or unset it to use the embedded Postgres");
-  if (owner) await assertAnswers(owner, "LINESHAFT_MIGRATION_URL", "");
-  return openMigrated({ owner: owner ?? url, runtime: url });
-}
-
-async function assertAnswers(url: string, variable: string, or: string): Promise<void> {
-  const db = new Database(url, { connections: 1 });
-  try {
-    await db.query("select 1");
-  } catch (error) {
-    throw new FleetError({
-      code: "database_unreachable",
-      message: `The database at ${new URL(url).host} cannot be used.`,
-      why: (error as Error).message || (error as NodeJS.ErrnoException).code,
-      hint: `Check ${variable}${or}.`,
-      cause: error,
-    });
-  } finally {
-    await db.close();
-  }
-}
-
-/** Migrates as the owner and connects as the role of run time; with one URL for both, that role owns the tables. */
-async function openMigrated(urls: DatabaseUrls): Promise<Database> {
-  const db = new Database(urls.runtime);
-  const owner = urls.owner === urls.runtime ? db : new Database(urls.owner, { connections: 1 });
-  try {
-    await owner.migrate(owner === db ? undefined : await roleOf(db));
-    return db;
-  } catch (error) {
-    await db.close();
-    if (!(error instanceof MigrationError)) throw error;
-    throw new FleetError({
-      code: error.code,
-      message: "The database cannot be brought to this version of Lineshaft.",
-      why: error.message,
-      hint: "Start the version that made it, restore a backup, or begin anew in another LINESHAFT_HOME.",
-      cause: error,
-    });
-  } finally {
-    if (owner !== db) await owner.close();
-  }
-}
-
-async function roleOf(db: Database): Promise<string> {
-  const { rows } = await db.query<{ name: string }>("select current_user::text as name");
-  return rows[0]!.name;
-}
-
 function postgresSpec(command: PostgresCommand): ChildSpec {
   return {
     name: "postgres",
@@ -103,44 +46,12 @@ function postgresSpec(command: PostgresCommand): ChildSpec {
     args: command.args,
     env: command.env,
     ...(command.uid !== undefined && { uid: command.uid, gid: command.gid }),
-    ready: (_child, signal) => untilItServes(command.url, signal),
+    ready: (_child, signal) => untilServing(command.url, signal),
     // Recovery after a crash replays the log first; a large one takes a while.
     readyTimeoutMs: 120_000,
     stopSignal: command.stopSignal,
     stopTimeoutMs: childStopMs,
   };
-}
-
-async function untilItServes(url: string, signal: AbortSignal): Promise<void> {
-  const server = new Database(url, { connections: 1 });
-  try {
-    await untilItAnswers(server, signal);
-  } finally {
-    await server.close();
-  }
-}
-
-async function untilItAnswers(server: Database, signal: AbortSignal): Promise<void> {
-  for (;;) {
-    try {
-      await server.query("select 1");
-      return;
-    } catch (error) {
-      if (isWrongPassword(error))
-        throw new FleetError({
-          code: "home_damaged",
-          message: "The embedded Postgres refuses this home's password.",
-          why: "secrets.json is not the one that the data was made with.",
-          hint: "Restore secrets.json from a backup, or move the home away to begin anew.",
-          cause: error,
-        });
-    }
-    await sleep(readyPollMs, undefined, { signal });
-  }
-}
-
-function isWrongPassword(error: unknown): boolean {
-  return (error as { code?: string }).code === "28P01";
 }
 
 /**

@@ -7,33 +7,42 @@
 // is left, then every child ends at once. All of it within five seconds.
 import { once } from "node:events";
 import type { Server } from "node:http";
-import {
-  carrySecrets,
-  createAgents,
-  restateCommand,
-  type Agents,
-  type Dependencies,
-  type DurableOptions,
-} from "../agents/index.ts";
+import { carrySecrets, createAgents, type Agents, type Dependencies } from "../agents/index.ts";
 import {
   agentRoutes,
   alarmResource,
   closeServer,
+  componentOf,
   createServer,
   deploymentRoutes,
+  instanceStatus,
   maintenanceRoutes,
   secretRoutes,
 } from "../api/index.ts";
-import { closeEgress } from "../egress/index.ts";
-import { EngineRegistry } from "../engines/index.ts";
-import { assertPortFree, Disk, endOrphans, isLoopback, portError, Supervisor, type Home } from "../fleet/index.ts";
-import { createGateway, PostgresCarrier, keepProbing, restoreEngines, type Gateway } from "../gateway/index.ts";
 import type { LiveEvent } from "../contract/index.ts";
-import { Identity, Secrets } from "../governance/index.ts";
-import { createLedger, stuckAlarm } from "../ledger/index.ts";
-import type { Database } from "../store/index.ts";
-import type { LocalModel, Progress } from "../models/index.ts";
-import { isSuperuser, Session, superuserAdvice } from "../store/index.ts";
+import { closeEgress } from "../egress/index.ts";
+import { embeddedWorkers, EngineRegistry } from "../engines/index.ts";
+import {
+  assertPortFree,
+  Deployments,
+  DeploymentTable,
+  Disk,
+  endOrphans,
+  isLoopback,
+  portError,
+  Supervisor,
+  type Home,
+} from "../fleet/index.ts";
+import {
+  createGateway,
+  hasEngine,
+  keepProbing,
+  PostgresCarrier,
+  restoreEngines,
+  type Gateway,
+} from "../gateway/index.ts";
+import { defaultRates, ModelShelf, type LocalModel, type Progress } from "../models/index.ts";
+import { isSuperuser, superuserAdvice } from "../store/index.ts";
 import {
   Alarms,
   AlarmStore,
@@ -44,16 +53,15 @@ import {
   ownersOnly,
   type Logger,
 } from "../telemetry/index.ts";
-import { firstTenant, type Settings } from "./settings.ts";
+import { openBooks } from "./books.ts";
 import { reportCarried } from "./carried.ts";
+import { restartAlarm, storageAlarm, watchSilence } from "./conditions.ts";
 import { buildConsoleIfAbsent } from "./console.ts";
-import { InstanceDeployments } from "../fleet/deployments/deployments.ts";
-import { startDatabase } from "./postgres.ts";
-import { componentOf, instanceStatus } from "../api/resources/status.ts";
+import { environmentDeployment } from "./environmentDeployment.ts";
+import { ownerKey, type OwnerKey } from "./ownerKey.ts";
+import { startRestate } from "./restate.ts";
+import type { Settings } from "./settings.ts";
 import { childStopMs, settleGraceMs, Undo } from "./undo.ts";
-
-/** Where Restate's SDKs listen unless told otherwise. */
-const usualEndpointPort = 9080;
 
 export interface StartReport {
   begin(what: string): void;
@@ -77,8 +85,6 @@ export interface StartOptions {
   /** Told early how to end every child at once, for a second Ctrl-C. */
   onKill(kill: () => void): void;
 }
-
-export type OwnerKey = { state: "new"; secret: string } | { state: "kept" } | { state: "gone" };
 
 export interface Instance {
   address: string;
@@ -148,7 +154,7 @@ async function compose(options: StartOptions, stack: AsyncDisposableStack): Prom
   const stop = AbortSignal.any([signal, giveUp.signal]);
   const stopChildren = () => void supervisor.stopAll();
   stop.addEventListener("abort", stopChildren);
-  const deployments = new InstanceDeployments({ engines, home, supervisor, settings, log, report, signal: stop });
+  const deployments = fleetDeployments(options, { engines, supervisor, log, signal: stop });
   undo.add("deployments", async () => deployments.close());
   deployments.begin();
   const metrics = createMetrics();
@@ -156,10 +162,23 @@ async function compose(options: StartOptions, stack: AsyncDisposableStack): Prom
   const opened = step("Postgres", openBooks(options, supervisor, undo, { alarms, log }));
   const [books, restate, , consoleFolder] = await allOrNothing(giveUp, [
     opened,
-    step("Restate", startRestate(options, supervisor)),
+    step("Restate", startRestate(home, settings, supervisor)),
     step(
       "model",
-      opened.then((books) => deployments.start(books)),
+      opened.then(({ db, ledger, organisation }) =>
+        deployments.start({
+          table: new DeploymentTable(db),
+          organisation: organisation.id,
+          price: (owner, model, { bytes }) =>
+            ledger.ensureRateCard({
+              organisation: owner,
+              model,
+              currency: organisation.currency,
+              ...defaultRates(bytes),
+            }),
+          isTaken: (name) => hasEngine(db, name),
+        }),
+      ),
     ),
     step(
       "console",
@@ -282,35 +301,37 @@ async function compose(options: StartOptions, stack: AsyncDisposableStack): Prom
   return { address, key, consoleUrl: `${address}/console`, served, home, stop: () => stack.disposeAsync() };
 }
 
-/** A database that does not answer is something to look at, although it heals by itself when it answers again. */
-function watchSilence(db: Database, alarms: Alarms): void {
-  const code = "store_unavailable";
-  db.onSilence((silent) => {
-    if (!silent) return alarms.clear({ code });
-    alarms.raise({
-      code,
-      message:
-        "The database answers nothing: calls are refused with 503 until it does. Look at its process, its disk and the network to it.",
-      clears: true,
-    });
-  });
-}
-
-function restartAlarm(alarms: Alarms, { times, reason }: { times: number; reason: string }): void {
-  alarms.raise({
-    code: "main_restarted",
-    message: `Lineshaft ${reason}, and was started again (${times === 1 ? "once" : `${times} times`} by now). Runs went on, calls under way were cut. Look at what it printed, and at memory and disk.`,
-  });
-}
-
-function storageAlarm(alarms: Alarms, full: boolean): void {
-  const code = "storage_full";
-  if (!full) return alarms.clear({ code });
-  alarms.raise({
-    code,
-    message:
-      "The disk of the home is full: calls and changes are refused with 507 until there is room. Free some space, or move the home to a larger disk.",
-    clears: true,
+/** The fleet's deployments, with what other rooms do for them. */
+function fleetDeployments(
+  { settings, home, report }: StartOptions,
+  {
+    engines,
+    supervisor,
+    log,
+    signal,
+  }: { engines: EngineRegistry; supervisor: Supervisor; log: Logger; signal: AbortSignal },
+): Deployments<LocalModel> {
+  const { LINESHAFT_REPLICAS, LINESHAFT_ROLES, LINESHAFT_PLACEMENT, LINESHAFT_MODEL } = settings;
+  return new Deployments<LocalModel>({
+    home,
+    supervisor,
+    log,
+    note: (line) => report.note(line),
+    environment: {
+      spec: (name) => environmentDeployment(name, settings),
+      isGiven: (LINESHAFT_REPLICAS ?? LINESHAFT_ROLES ?? LINESHAFT_PLACEMENT) !== undefined,
+    },
+    hands: {
+      models: new ModelShelf({ cacheFolder: home.modelsFolder, usual: LINESHAFT_MODEL, report, signal }),
+      workers: embeddedWorkers({ engines, kvFolder: home.kvFolder, stopTimeoutMs: childStopMs }),
+      configure(name, spec) {
+        const seconds = spec?.firstTokenSeconds;
+        engines.configure(name, {
+          ...(spec && { placement: spec.placement }),
+          ...(seconds !== undefined && { firstTokenMs: 1000 * seconds }),
+        });
+      },
+    },
   });
 }
 
@@ -325,60 +346,6 @@ async function allOrNothing<Works extends readonly Promise<unknown>[] | []>(give
   }
 }
 
-async function startRestate({ home, settings }: StartOptions, supervisor: Supervisor): Promise<DurableOptions> {
-  const { RESTATE_INGRESS_URL, RESTATE_ADMIN_URL, LINESHAFT_ADVERTISED_URL } = settings;
-  if (RESTATE_INGRESS_URL && RESTATE_ADMIN_URL && LINESHAFT_ADVERTISED_URL)
-    return {
-      ingress: { url: RESTATE_INGRESS_URL },
-      admin: { url: RESTATE_ADMIN_URL },
-      embedded: false,
-      advertisedUrl: LINESHAFT_ADVERTISED_URL,
-      // It comes from elsewhere, so it must be let in: at the advertised port, or behind a proxy at Restate's usual one.
-      listen: { host: "0.0.0.0", port: Number(new URL(LINESHAFT_ADVERTISED_URL).port) || usualEndpointPort },
-      identityKeys: settings.RESTATE_IDENTITY_KEYS,
-    };
-  const { ingressSocket, adminSocket, identityKey, ...spec } = restateCommand({ home: home.path });
-  await supervisor.start({ ...spec, stopTimeoutMs: Math.min(spec.stopTimeoutMs, childStopMs) });
-  return {
-    ingress: { socket: ingressSocket },
-    admin: { socket: adminSocket },
-    embedded: true,
-    identityKeys: [identityKey],
-  };
-}
-
-/** The database, and what must be in it before anything is served: the tenant and its books. */
-async function openBooks(
-  { home, settings }: StartOptions,
-  supervisor: Supervisor,
-  undo: Undo,
-  { alarms, log }: { alarms: Alarms; log: Logger },
-) {
-  const { db, port } = await startDatabase(home, supervisor, settings);
-  undo.add("database", () => db.close());
-  const session = await Session.open({
-    url: db.url,
-    watcher: {
-      lost: (reason) => log.warn({ reason }, "the lock that says that this process lives is lost; it is taken again"),
-      back: () => log.info("the lock that says that this process lives is held again"),
-    },
-  });
-  undo.add("session", () => session.close());
-  const { keyHmac, secretsKey } = home.secrets();
-  const identity = new Identity({ db, secret: Buffer.from(keyHmac, "hex") });
-  const secrets = new Secrets({ db, key: Buffer.from(secretsKey, "hex") });
-  const tenant = await identity.ensureTenant({ ...firstTenant, currency: settings.LINESHAFT_CURRENCY });
-  const ledger = await createLedger({
-    db,
-    session,
-    // The embedded Postgres was started for this process: no other gateway is on it.
-    alone: !settings.DATABASE_URL,
-    onStuck: (hold) => alarms.raise(stuckAlarm(hold)),
-  });
-  undo.add("ledger", async () => ledger.close());
-  return { db, session, port, identity, secrets, ledger, ...tenant };
-}
-
 async function listen(server: Server, settings: Settings): Promise<void> {
   server.listen(settings.LINESHAFT_PORT, settings.LINESHAFT_HOST);
   try {
@@ -386,25 +353,6 @@ async function listen(server: Server, settings: Settings): Promise<void> {
   } catch (error) {
     throw portError(error, settings.LINESHAFT_PORT);
   }
-}
-
-/** The first start makes the owner key and writes it down; later ones keep the file's address up to date. */
-async function ownerKey(
-  home: Home,
-  identity: Identity,
-  tenant: { organisation: string; project: string },
-  address: string,
-): Promise<OwnerKey> {
-  const isFirstStart = (await identity.listKeys(tenant.organisation)).length === 0;
-  if (isFirstStart) {
-    const { secret } = await identity.createKey({ ...tenant, name: "owner", role: "owner" });
-    home.writeCredentials({ address, key: secret });
-    return { state: "new", secret };
-  }
-  const kept = home.credentials();
-  if (!kept) return { state: "gone" };
-  home.writeCredentials({ address, key: kept.key });
-  return { state: "kept" };
 }
 
 /** No new work; what is under way ends or is cancelled, and is settled either way. */

@@ -26,6 +26,8 @@ export type * from "./types.ts";
 export interface Ledger {
   currentRateCard(organisation: string, model: string): Promise<RateCard | undefined>;
   setRateCard(card: NewRateCard): Promise<RateCard>;
+  /** Sets the price of a model that has none in this organisation. */
+  ensureRateCard(card: NewRateCard): Promise<void>;
   hold(request: HoldRequest): Promise<HoldResult>;
   settle(request: SettlementRequest): Promise<Settlement>;
   /** Settles an attempt for its whole hold, with an amount that the database has taken already. */
@@ -73,6 +75,9 @@ export async function createLedger(options: LedgerOptions): Promise<Ledger> {
   return {
     currentRateCard: (organisation, model) => rates.current(organisation, model),
     setRateCard: (card) => rates.set(card),
+    async ensureRateCard(card) {
+      if (!(await rates.current(card.organisation, card.model))) await rates.set(card);
+    },
     hold: (request) => attempts.hold(request),
     settle: (request) => attempts.settle(request),
     settleInFull: (request) => attempts.settleInFull(request),

@@ -1,15 +1,9 @@
-// Models of this instance's deployments: each is fetched once, however many deployments serve it, and known by its shape.
-import {
-  catalogue,
-  ensureModel,
-  findModel,
-  readModelShape,
-  type LocalModel,
-  type ModelShape,
-  type Progress,
-} from "./index.ts";
-import { nearest } from "../errors/index.ts";
-import { GatewayError as ApiError } from "../gateway/index.ts";
+// The models of one instance: each is fetched once, however many deployments serve it, and known by its shape.
+import { catalogue, findModel } from "./catalogue.ts";
+import { ensureModel } from "./ensure.ts";
+import { readModelShape, type ModelShape } from "./gguf.ts";
+import type { LocalModel, Progress } from "./types.ts";
+import { LineshaftError, nearest } from "../errors/index.ts";
 
 export interface ModelSources {
   cacheFolder: string;
@@ -25,7 +19,7 @@ export interface ShapedModel {
   shape: ModelShape | undefined;
 }
 
-export class DeploymentModels {
+export class ModelShelf {
   readonly #sources: ModelSources;
   readonly #models = new Map<string, Promise<ShapedModel>>();
   /** Of them, those that could not be had. */
@@ -51,7 +45,7 @@ export class DeploymentModels {
 
   /**
    * A model that a person asks for: what is on this machine, or undefined for one of the catalogue that is still to be fetched.
-   * Throws ApiError for a name that nobody knows and a file that is none.
+   * Throws LineshaftError for a name that the catalogue lacks and a file that is no model.
    */
   async asked(wanted: string | undefined): Promise<ShapedModel | undefined> {
     const isPath = wanted !== undefined && /[/\\]/.test(wanted);
@@ -61,9 +55,9 @@ export class DeploymentModels {
       return await this.get(wanted, true);
     } catch (error) {
       const { code, message, why, hint } = error as { code?: string; message: string; why?: string; hint?: string };
-      throw new ApiError({
-        status: 400,
+      throw new LineshaftError({
         code: code ?? "model_file_broken",
+        status: 400,
         param: "model",
         hint,
         message: why ? `${message} ${why}` : message,
@@ -83,11 +77,10 @@ export class DeploymentModels {
   }
 }
 
-function unknownModel(wanted: string): ApiError {
+function unknownModel(wanted: string): LineshaftError {
   const names = catalogue.map(({ name }) => name);
   const near = nearest(wanted, names);
-  return new ApiError({
-    status: 400,
+  return new LineshaftError({
     code: "model_unknown",
     message: `No model is named ${wanted}.`,
     param: "model",

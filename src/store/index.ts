@@ -3,6 +3,7 @@ export { newProcessId, processGone, processNamespace } from "./process.ts";
 export { LockTakenError, Session, type LockKey, type LostReason, type Watcher } from "./session.ts";
 export { limits as storeLimits } from "./limits.ts";
 export { migrate, MigrationError, readMigrations } from "./migrate.ts";
+export { openExternal, openMigrated, untilServing, type ExternalUrls } from "./open.ts";
 export { preparePostgres, PostgresSetupError, type PostgresCommand, type PostgresOptions } from "./postgres.ts";
 export { isSuperuser, prepareRoles, runtimeRole, superuserAdvice, urlAs } from "./roles.ts";
 export type { DatabaseUrls, RolePasswords } from "./roles.ts";

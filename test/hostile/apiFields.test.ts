@@ -28,7 +28,7 @@ beforeAll(async () => {
         secrets: new Secrets({ db, key: Buffer.alloc(32) }),
       });
       const deployments = {
-        list: () => Promise.resolve([]),
+        list: () => [],
         publish: () => Promise.resolve({ changed: false }),
         remove: () => Promise.resolve(false),
       };

@@ -16,7 +16,7 @@ function sources(engines: EngineRegistry, children: object[] = []) {
     startedAt: new Date(0),
     supervisor,
     engines,
-    deployments: { list: async () => [] },
+    deployments: { list: () => [] },
     disk: { full: false, free: 1e9 },
     external: [],
   };

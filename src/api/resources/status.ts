@@ -1,8 +1,8 @@
-// What the composition knows of the whole: its processes, what each holds in memory, and what its engines say of themselves.
-import { treeMemory, type ChildStatus, type Disk, type Supervisor } from "../../fleet/index.ts";
+// The whole instance as the API shows it: its processes, what each holds in memory, and what its engines say of themselves.
+import { treeMemory, type ChildStatus, type DeploymentState, type Disk, type Supervisor } from "../../fleet/index.ts";
 import type { EmbeddedEngine, EngineRegistry, RegisteredEndpoint } from "../../engines/index.ts";
 import type { WorkerStatus } from "../../engines/embedded/protocol.ts";
-import type { Deployments } from "../routes/deployments.ts";
+import { deploymentResource } from "./deployment.ts";
 import type {
   ComponentStatus,
   DeploymentResource,
@@ -19,7 +19,7 @@ export interface StatusSources {
   startedAt: Date;
   supervisor: Supervisor;
   engines: EngineRegistry;
-  deployments: Pick<Deployments, "list">;
+  deployments: { list(): DeploymentState[] };
   disk: Pick<Disk, "full" | "free">;
   /** Components that run elsewhere, by name. */
   external: string[];
@@ -49,7 +49,7 @@ export async function instanceStatus(sources: StatusSources): Promise<InstanceSt
     ...children.map(componentOf),
     ...sources.external.map((name): ComponentStatus => ({ name, state: "external", restarts: 0 })),
   ];
-  const wanted = await sources.deployments.list();
+  const wanted = sources.deployments.list().map(deploymentResource);
   const own = await Promise.all(wanted.map((deployment) => ownDeployment(deployment, sources, children)));
   const added = Map.groupBy(
     sources.engines.list().filter(({ kind }) => kind !== "embedded"),

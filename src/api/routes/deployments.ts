@@ -1,20 +1,24 @@
 // Deployments: what this machine serves itself, by how many workers in which roles. Publishing says what is wanted and answers
-// at once; that it has come about is seen by asking again. Whoever puts the instance together brings the fleet (`Deployments`).
+// at once; asking again shows whether it has come about.
 import { createRoute, z } from "@hono/zod-openapi";
-import { checkDeployment, ManifestError, parseDeployment, type DeploymentSpec } from "../../fleet/index.ts";
-import type { Principal } from "../../governance/types.ts";
+import {
+  checkDeployment,
+  ManifestError,
+  parseDeployment,
+  type DeploymentSpec,
+  type DeploymentState,
+} from "../../fleet/index.ts";
 import { limits } from "../../gateway/limits.ts";
 import { checkValues } from "../../gateway/values.ts";
 import { answers, ApiError, apiApp, notFound, ownerOnly } from "../helpers.ts";
 import { deployment, deploymentPublish, deploymentPublished, idText, wholeListQuery } from "../../contract/index.ts";
-import type { DeploymentResource } from "../../contract/index.ts";
+import { deploymentResource } from "../resources/deployment.ts";
 
-export interface Deployments {
-  list(): Promise<DeploymentResource[]>;
-  /** Stores what is wanted and begins to bring it about. Throws ApiError when it cannot be: memory, a model, a name. */
-  publish(principal: Principal, spec: DeploymentSpec): Promise<{ changed: boolean }>;
-  /** False when there is none of that name. */
-  remove(principal: Principal, name: string): Promise<boolean>;
+/** What the fleet does for these routes. */
+export interface DeploymentVerbs {
+  list(): DeploymentState[];
+  publish(organisation: string, spec: DeploymentSpec): Promise<{ changed: boolean }>;
+  remove(organisation: string, name: string): Promise<boolean>;
 }
 
 const tags = ["Deployments"];
@@ -57,15 +61,16 @@ const remove = createRoute({
   request: { params: nameParam },
 });
 
-export function deploymentRoutes(deployments: Deployments) {
-  const find = async (name: string) => {
-    const found = (await deployments.list()).find((one) => one.name === name);
+export function deploymentRoutes(deployments: DeploymentVerbs) {
+  const all = () => deployments.list().map(deploymentResource);
+  const find = (name: string) => {
+    const found = all().find((one) => one.name === name);
     if (!found) throw notFound("deployment", name, "GET /api/deployments lists them.");
     return found;
   };
   return apiApp()
-    .openapi(list, async (c) => c.json({ data: await deployments.list(), next_cursor: null }, 200))
-    .openapi(read, async (c) => c.json(await find(c.req.valid("param").name), 200))
+    .openapi(list, (c) => c.json({ data: all(), next_cursor: null }, 200))
+    .openapi(read, (c) => c.json(find(c.req.valid("param").name), 200))
     .openapi(publish, async (c) => {
       ownerOnly(c.var.principal, "publish deployments");
       const { name } = c.req.valid("param");
@@ -78,13 +83,14 @@ export function deploymentRoutes(deployments: Deployments) {
           param: "name",
           hint: "Give the same name at both places.",
         });
-      const { changed } = await deployments.publish(c.var.principal, spec);
-      return c.json({ ...(await find(name)), changed }, 200);
+      const { changed } = await deployments.publish(c.var.principal.organisation, spec);
+      return c.json({ ...find(name), changed }, 200);
     })
     .openapi(remove, async (c) => {
       ownerOnly(c.var.principal, "remove deployments");
       const { name } = c.req.valid("param");
-      if (await deployments.remove(c.var.principal, name)) return c.json({ name, deleted: true as const }, 200);
+      if (await deployments.remove(c.var.principal.organisation, name))
+        return c.json({ name, deleted: true as const }, 200);
       throw notFound("deployment", name, "GET /api/deployments lists them.");
     });
 }

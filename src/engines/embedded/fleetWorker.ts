@@ -1,15 +1,24 @@
-// A worker of the embedded engine as the fleet keeps it: how it is started, how it comes into service and leaves it, and how
-// much memory it will take. A worker that came back has another port and token, so each readiness registers a new adapter in
-// the old one's place.
-import { hostname } from "node:os";
+// Workers of the embedded engine as the fleet keeps them: how one is started, how it comes into service and leaves it, how much memory
+// it will take, and where it parks KV. A worker that came back has another port and token, so each readiness registers a new adapter
+// in the old one's place.
+import { rm } from "node:fs/promises";
+import { availableParallelism, hostname } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { createEmbeddedEngine, type EmbeddedEngine, type EngineRegistry } from "../index.ts";
-import { workerCommand } from "./launch.ts";
+import {
+  FleetError,
+  type ChildSpec,
+  type DeploymentHands,
+  type DeploymentSpec,
+  type FleetWorker,
+  type ServableModel,
+} from "../../fleet/index.ts";
+import type { EngineRegistry } from "../registry.ts";
+import { createEmbeddedEngine, type EmbeddedEngine } from "./adapter.ts";
+import { planThreads, workerCommand } from "./launch.ts";
+import { machineMemory, reserveBytes } from "./memory.ts";
 import type { WorkerMessage } from "./protocol.ts";
-import { FleetError, type ChildSpec, type DeploymentSpec, type FleetWorker, type Home } from "../../fleet/index.ts";
-import type { LocalModel, ModelShape } from "../../models/index.ts";
-import { childStopMs } from "../../instance/undo.ts";
+import type { SamplingDefaults } from "./samplingDefaults.ts";
 
 /** Large weights are read from a slow disk once; after that they are in the page cache. */
 const readyTimeoutMs = 10 * 60_000;
@@ -18,38 +27,62 @@ const drainMs = 60_000;
 const drainPollMs = 100;
 /** Of a worker beside weights and KV: the process itself, the library, compute buffers. Measured: 280 MB. */
 const besidesBytes = 300e6;
-/** The worker's own rule where nothing is said (engines/embedded/protocol.ts). */
+/** The worker's own rule where nothing is said (protocol.ts). */
 const usualContextTokens = 4_096;
 
-interface Around {
-  home: Home;
+/** A GGUF file, with the sampling that its makers recommend. */
+export interface EmbeddedModel extends ServableModel {
+  sampling?: Partial<SamplingDefaults>;
+}
+
+export interface EmbeddedWorkersOptions {
   engines: EngineRegistry;
+  /** Below it each deployment has one folder for parked KV, so that a conversation may go on at any of its workers. */
+  kvFolder: string;
+  /** How long a worker may take to park its conversations when it is stopped. */
+  stopTimeoutMs: number;
 }
 
-/** Where a deployment's workers park KV: one folder for all of them, so that a conversation may go on at any. */
-export const kvFolderOf = (home: Home, deployment: string): string => join(home.kvFolder, deployment);
-
-/** Memory of one worker in bytes: its weights, the KV of all its slots, and the rest. */
-export function workerBytes(spec: DeploymentSpec, model: LocalModel, shape: ModelShape | undefined): number {
-  const context = Math.min(spec.contextTokens ?? usualContextTokens, shape?.trainedContextTokens ?? Infinity);
-  return model.bytes + (shape?.kvBytesPerToken ?? 0) * spec.slots * context + besidesBytes;
+/** What the fleet asks of workers. */
+export function embeddedWorkers(options: EmbeddedWorkersOptions): DeploymentHands<EmbeddedModel>["workers"] {
+  const { engines, kvFolder } = options;
+  const folderOf = (deployment: string) => join(kvFolder, deployment);
+  return {
+    spec: (worker, deployment, model) => workerSpec(worker, deployment, model, options, folderOf(worker.deployment)),
+    relabel: (worker) => relabel(worker, engines),
+    drain: (worker) => drain(worker, engines),
+    bytes(deployment, { model, shape }) {
+      const trained = shape?.trainedContextTokens ?? Infinity;
+      const context = Math.min(deployment.contextTokens ?? usualContextTokens, trained);
+      return model.bytes + (shape?.kvBytesPerToken ?? 0) * deployment.slots * context + besidesBytes;
+    },
+    machine() {
+      const { availableBytes, totalBytes } = machineMemory();
+      return {
+        freeBytes: availableBytes - reserveBytes(totalBytes),
+        threadsOf: (workers) => planThreads(availableParallelism(), workers),
+      };
+    },
+    erase: (deployment) => rm(folderOf(deployment), { recursive: true, force: true }),
+  };
 }
 
-export function workerSpec(
+function workerSpec(
   worker: FleetWorker,
-  spec: DeploymentSpec,
-  model: LocalModel,
-  { home, engines }: Around,
+  deployment: DeploymentSpec,
+  model: EmbeddedModel,
+  { engines, stopTimeoutMs }: EmbeddedWorkersOptions,
+  kvDir: string,
 ): ChildSpec {
   const { token, ...command } = workerCommand({
     modelPath: model.path,
     modelName: model.name,
-    kvDir: kvFolderOf(home, worker.deployment),
+    kvDir,
     threads: worker.threads,
-    slots: spec.slots,
+    slots: deployment.slots,
     ...(model.sampling && { sampling: model.sampling }),
-    ...(spec.contextTokens !== undefined && { contextTokens: spec.contextTokens }),
-    ...(spec.kvBudgetBytes !== undefined && { kvBudgetBytes: spec.kvBudgetBytes }),
+    ...(deployment.contextTokens !== undefined && { contextTokens: deployment.contextTokens }),
+    ...(deployment.kvBudgetBytes !== undefined && { kvBudgetBytes: deployment.kvBudgetBytes }),
   });
   return {
     name: worker.name,
@@ -73,12 +106,12 @@ export function workerSpec(
     readyTimeoutMs,
     stopSignal: "SIGTERM",
     // Idle conversations are parked to disk first.
-    stopTimeoutMs: childStopMs,
+    stopTimeoutMs,
   };
 }
 
 /** Registers a worker that serves already under the role that it has now. */
-export function relabelWorker(worker: FleetWorker, engines: EngineRegistry): void {
+function relabel(worker: FleetWorker, engines: EngineRegistry): void {
   const known = engines.get(worker.name);
   if (!known) return;
   engines.add(known.name, known.engine, {
@@ -92,7 +125,7 @@ export function relabelWorker(worker: FleetWorker, engines: EngineRegistry): voi
 }
 
 /** Takes a worker out of service and waits for the calls that it has. */
-export async function drainWorker(worker: FleetWorker, engines: EngineRegistry): Promise<void> {
+async function drain(worker: FleetWorker, engines: EngineRegistry): Promise<void> {
   const known = engines.get(worker.name);
   if (!known) return;
   engines.remove(worker.name);
@@ -101,7 +134,7 @@ export async function drainWorker(worker: FleetWorker, engines: EngineRegistry):
     const now = await (known.engine as EmbeddedEngine).status().catch(() => undefined);
     return now !== undefined && now.running + now.waiting > 0;
   };
-  // A call that was placed here a moment ago is still on its way: nobody is idle before the first pause.
+  // A call that was placed here a moment ago is still on its way, so the worker is asked only after the first pause.
   for (let waited = 0; waited < drainMs; waited += drainPollMs) {
     await sleep(drainPollMs, undefined, { ref: false });
     if (!(await busy())) return;

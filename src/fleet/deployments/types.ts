@@ -40,3 +40,22 @@ export interface DeploymentFailure {
   /** What was thrown, where something was. */
   cause?: unknown;
 }
+
+/** `environment`: a start made it of its environment, and the next one makes it anew; `published`: a person did. */
+export type DeploymentSource = "environment" | "published";
+
+/** What the fleet must know of a model to serve it. */
+export interface ServableModel {
+  name: string;
+  /** The file of the weights, and its size in bytes. */
+  path: string;
+  bytes: number;
+}
+
+/** What a model's file says of itself. */
+export interface ServableShape {
+  /** Longest context that it was trained for, in tokens. */
+  trainedContextTokens: number;
+  /** Bytes of one token's KV in all layers. */
+  kvBytesPerToken: number;
+}

@@ -1,10 +1,33 @@
-// Makes an owner key by way of the database, for the keeper of the home who has lost every key.
-import { Identity } from "../governance/index.ts";
-import type { Home, MainRecord } from "../fleet/index.ts";
-import { Database, runtimeRole, urlAs } from "../store/index.ts";
+// Owner keys: the first start makes one and writes it down, and the keeper of a home without one can have another by way of the database.
 import { LineshaftError } from "../errors/index.ts";
+import type { Home, MainRecord } from "../fleet/index.ts";
+import { Identity } from "../governance/index.ts";
+import { Database, runtimeRole, urlAs } from "../store/index.ts";
 import { firstTenant } from "./settings.ts";
 
+/** An owner key is shown by the start that made it. Later starts say that it is kept in the credentials file, or that it is not there. */
+export type OwnerKey = { state: "new"; secret: string } | { state: "kept" } | { state: "gone" };
+
+/** The first start makes the owner key and writes it down. Later starts keep the address in the file up to date. */
+export async function ownerKey(
+  home: Home,
+  identity: Identity,
+  tenant: { organisation: string; project: string },
+  address: string,
+): Promise<OwnerKey> {
+  const isFirstStart = (await identity.listKeys(tenant.organisation)).length === 0;
+  if (isFirstStart) {
+    const { secret } = await identity.createKey({ ...tenant, name: "owner", role: "owner" });
+    home.writeCredentials({ address, key: secret });
+    return { state: "new", secret };
+  }
+  const kept = home.credentials();
+  if (!kept) return { state: "gone" };
+  home.writeCredentials({ address, key: kept.key });
+  return { state: "kept" };
+}
+
+/** Makes an owner key by way of the database, for a home that has lost every key. Throws LineshaftError where the database is not known. */
 export async function createOwnerKeyLocally(home: Home, main: MainRecord, name: string, env: NodeJS.ProcessEnv) {
   const secrets = home.secrets();
   const url =
