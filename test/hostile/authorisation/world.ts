@@ -1,4 +1,5 @@
 // An instance over HTTP with every kind of caller and one of each thing that a route is about.
+import { checkDeployment, type DeploymentState } from "../../../src/fleet/index.ts";
 import { createAgents } from "../../../src/agents/index.ts";
 import { agentRoutes, deploymentRoutes, maintenanceRoutes } from "../../../src/api/index.ts";
 import { hello, testGateway, type TestGateway } from "../../../src/api/testing.ts";
@@ -37,9 +38,19 @@ export async function authorisationWorld(): Promise<World> {
         events: { publish: () => {} },
         secrets: new Secrets({ db: parts.db, key: Buffer.alloc(32) }),
       });
-      const deployment = { name: "small", model: "m", state: "ready" };
+      const deployment: DeploymentState = {
+        name: "small",
+        spec: checkDeployment({ kind: "Deployment", name: "small" }),
+        source: "published",
+        failure: undefined,
+        trainedContextTokens: undefined,
+        workers: [],
+        children: new Map(),
+        createdAt: new Date(),
+        updatedAt: new Date(),
+      };
       const deployments = {
-        list: () => Promise.resolve([deployment as never]),
+        list: () => [deployment],
         publish: () => Promise.resolve({ changed: true }),
         remove: () => Promise.resolve(true),
       };
