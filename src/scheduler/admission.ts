@@ -23,22 +23,27 @@ export function admit(
   now: number,
   actions: SchedulerAction[],
 ): number | undefined {
-  const reachable = endpoints.filter((endpoint) => answers(endpoint, call));
   const open = failsOpen(call, endpoints);
-  let ready = reachable.filter((endpoint) => endpoint.health === "ready" && (open || !isAway(endpoint, call)));
+  let isReady = (endpoint: EndpointState): boolean =>
+    endpoint.health === "ready" && answers(endpoint, call) && (open || !isAway(endpoint, call));
+  let found = summed(endpoints, isReady, call);
   // One that starts is waited for (Dispatch bounds how long).
-  if (ready.length === 0) ready = reachable.filter((endpoint) => endpoint.health === "starting");
-  if (ready.length === 0) {
+  if (found.count === 0) {
+    isReady = (endpoint) => endpoint.health === "starting" && answers(endpoint, call);
+    found = summed(endpoints, isReady, call);
+  }
+  if (found.count === 0) {
     actions.push(refusal(call, "no_endpoint", `No endpoint of ${call.deployment} can take this call.`, 30_000));
     return undefined;
   }
-  if (!ready.some((endpoint) => fitsAtAll(endpoint, call))) {
-    const most = Math.max(...ready.map((endpoint) => endpoint.spec.kvCapacityTokens));
-    actions.push(refusal(call, "too_long", `The prompt has ${call.promptTokens} tokens; ${most} fit.`, 0));
+  if (!found.fits) {
+    const message = `The prompt has ${call.promptTokens} tokens; ${found.kvCapacityTokens} fit.`;
+    actions.push(refusal(call, "too_long", message, 0));
     return undefined;
   }
-  deployment.rate.assume(ready.reduce((sum, { spec }) => sum + spec.speed.prefillTokensPerSecond / 1000, 0));
+  deployment.rate.assume(found.prefillTokensPerMs);
   if (call.deadlineMs === undefined) return 0;
+  const ready = endpoints.filter(isReady);
   const view = views.build(call, ready, (endpoint) => fitsAtAll(endpoint, call), now);
   const ttftMs = leastTtftMs(view);
   const expectedMs = waitMs(deployment, call, ready.some(isFree)) + ttftMs;
@@ -47,6 +52,19 @@ export function admit(
   const message = `Its first token would come in about ${Math.round(expectedMs)} ms, ${Math.round(lateMs)} ms after its deadline.`;
   actions.push(refusal(call, "deadline", message, lateMs));
   return undefined;
+}
+
+/** What the endpoints that `counts` admits come to: how many, whether the call fits at one, the largest KV, all prefill rates. */
+function summed(endpoints: readonly EndpointState[], counts: (endpoint: EndpointState) => boolean, call: Call) {
+  const sum = { count: 0, fits: false, kvCapacityTokens: 0, prefillTokensPerMs: 0 };
+  for (const endpoint of endpoints) {
+    if (!counts(endpoint)) continue;
+    sum.count++;
+    sum.fits ||= fitsAtAll(endpoint, call);
+    sum.kvCapacityTokens = Math.max(sum.kvCapacityTokens, endpoint.spec.kvCapacityTokens);
+    sum.prefillTokensPerMs += endpoint.spec.speed.prefillTokensPerSecond / 1000;
+  }
+  return sum;
 }
 
 /** How long a call would wait in the queue before it is placed. */

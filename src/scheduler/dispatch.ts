@@ -34,7 +34,6 @@ export interface Placed {
   prefill?: { endpoint: EndpointState; handle: LoadHandle };
   /** Tokens charged to its tenant so far. */
   charged: number;
-  outputTokens: number;
   prefilled: boolean;
   /** Its prediction was compared with what the engine said. */
   compared: boolean;
@@ -133,7 +132,7 @@ export class Dispatch {
     }
     const deployment = this.deployment(call.deployment);
     const ttftMs = admit(call, deployment, this.endpoints.ofDeployment(call.deployment), this.views, now, actions);
-    if (ttftMs === undefined) return actions;
+    if (ttftMs === undefined || this.placeAtOnce(deployment, call, now, actions)) return actions;
     const pushed = deployment.queue.push(call, now, ttftMs);
     if (!pushed.queued) {
       const waitMs = deployment.rate.waitMs(
@@ -159,6 +158,21 @@ export class Dispatch {
     return actions;
   }
 
+  /** Places a call that need not wait. False when it has to: others wait, its program is paused, or there is no room. */
+  private placeAtOnce(deployment: Deployment, call: Call, now: number, actions: SchedulerAction[]): boolean {
+    const { queue } = deployment;
+    const endpoints = this.endpoints.ofDeployment(call.deployment);
+    if (!queue.mayPass(call) || !endpoints.some(takesCalls)) return false;
+    const open = failsOpen(call, endpoints);
+    const home = this.options.homeOf(call);
+    const view = this.views.build(call, endpoints, (at) => hasRoom(at, call, open, false), now, home);
+    if (view.count === 0) return false;
+    const charged = chargeOf(call, longestMatch(view));
+    queue.pass(call, charged);
+    this.place(deployment, view, call, 0, charged, actions);
+    return true;
+  }
+
   /** Places what can be placed. */
   drain(name: string, now: number, actions: SchedulerAction[]): void {
     const deployment = this.deployment(name);
@@ -180,19 +194,13 @@ export class Dispatch {
       }
       return viewed;
     };
-    while (queue.size > 0 && endpoints.some((endpoint) => endpoint.health === "ready" && isFree(endpoint))) {
+    while (queue.size > 0 && endpoints.some(takesCalls)) {
       due = queue.batchIsDue;
       const taken = queue.take((call) => longestMatch(viewOf(call)), chargeOf);
       if (taken === undefined) return;
       const view = viewOf(taken.call);
-      const charged = chargeOf(taken.call, longestMatch(view));
-      const placed = this.place(deployment, view, taken.call, now - taken.sinceMs);
+      this.place(deployment, view, taken.call, now - taken.sinceMs, chargeOf(taken.call, longestMatch(view)), actions);
       viewed = undefined;
-      // The queue charged by the best match there is; the policy may have had reasons to go elsewhere.
-      queue.settle(taken.call, placed.charged - charged);
-      deployment.rate.served(placed.charged, now, queue.size > 0);
-      actions.push({ type: "place", call: taken.call.id, decision: placed.decision });
-      this.options.onPlaced(placed, now, actions);
     }
   }
 
@@ -223,8 +231,11 @@ export class Dispatch {
     const { queue } = deployment;
     if (queue.size === 0) return;
     const endpoints = this.endpoints.ofDeployment(name);
+    const largest = largestPrompt(endpoints);
     for (const waiting of [...queue.all()]) {
-      if (endpoints.some((endpoint) => mayAnswer(endpoint, waiting.call))) {
+      const { call } = waiting;
+      const anywhere = call.avoid === undefined || call.avoid.length === 0;
+      if (anywhere ? call.promptTokens < largest : endpoints.some((endpoint) => mayAnswer(endpoint, call))) {
         waiting.stalledMs = undefined;
         continue;
       }
@@ -259,13 +270,6 @@ export class Dispatch {
   /** The prefill leg holds nothing any more. */
   prefillReleased(call: string): void {
     this.placed.get(call)?.prefill?.handle.close();
-  }
-
-  progress(call: string, outputTokens: number, now: number): void {
-    const placed = this.placed.get(call);
-    if (placed === undefined) return;
-    placed.outputTokens = outputTokens;
-    placed.handle.holds(placed.call.promptTokens + outputTokens, now);
   }
 
   /** The call is over, however it went: its load goes, its tenant is charged what it used, and its room is given on. */
@@ -305,7 +309,15 @@ export class Dispatch {
     return false;
   }
 
-  private place(deployment: Deployment, view: PlacementView, call: Call, queuedMs: number): Placed {
+  /** Places a call whose turn it is, by the rule; `charged`: what the queue has charged for it. */
+  private place(
+    deployment: Deployment,
+    view: PlacementView,
+    call: Call,
+    queuedMs: number,
+    charged: number,
+    actions: SchedulerAction[],
+  ): void {
     const choice = deployment.policy.choose(view, this.rng);
     const decision = decisionOf(view, choice, deployment.policy.name, queuedMs);
     const endpoint = view.endpoints[choice.index]!;
@@ -328,7 +340,6 @@ export class Dispatch {
       endpoint,
       handle,
       charged: uncached + call.outputTokens,
-      outputTokens: 0,
       prefilled: false,
       compared: false,
     };
@@ -342,7 +353,11 @@ export class Dispatch {
     this.placed.set(call.id, placed);
     this.caches.placed(endpoint, call, now);
     if (plan !== undefined) this.caches.placed(plan.endpoint, call, now);
-    return placed;
+    // The queue charged by the best match there is; the rule may have had reasons to go elsewhere.
+    deployment.queue.settle(call, placed.charged - charged);
+    deployment.rate.served(placed.charged, now, deployment.queue.size > 0);
+    actions.push({ type: "place", call: call.id, decision });
+    this.options.onPlaced(placed, now, actions);
   }
 
   private planPrefill(call: Call, decode: EndpointState, decision: Decision, now: number): PdPlan | undefined {
@@ -381,4 +396,18 @@ export class Dispatch {
     }
     return deployment;
   }
+}
+
+/** Prompts shorter than this fit at one of the endpoints that answer calls now; 0 when none does. */
+function largestPrompt(endpoints: readonly EndpointState[]): number {
+  let largest = 0;
+  for (const { health, spec } of endpoints) {
+    if (health === "ready" && spec.role !== "prefill") largest = Math.max(largest, spec.kvCapacityTokens);
+  }
+  return largest;
+}
+
+/** Whether the endpoint takes a call now, as far as the endpoint is concerned. */
+function takesCalls(endpoint: EndpointState): boolean {
+  return endpoint.health === "ready" && isFree(endpoint);
 }

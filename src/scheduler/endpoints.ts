@@ -3,7 +3,7 @@
 import { maxSlots } from "./limits.ts";
 import type { LoadView } from "./load/loadView.ts";
 import { SpeedMeter } from "./load/speed.ts";
-import type { CallTimings, CallUsage, EndpointHealth, EndpointSpec, EndpointSpeed, EndpointState } from "./types.ts";
+import type { CallTimings, CallUsage, EndpointHealth, EndpointSpec, EndpointState } from "./types.ts";
 
 export class Endpoints {
   private readonly load: LoadView;
@@ -52,12 +52,6 @@ export class Endpoints {
       other.spec.speed = { ...other.spec.speed, ...meter.speed };
       this.meters.set(other, new SpeedMeter(meter.speed));
     }
-  }
-
-  /** Somebody knows the speed better: it is learned on from there. */
-  setSpeed(state: EndpointState, speed: Partial<EndpointSpeed>): void {
-    state.spec.speed = { ...state.spec.speed, ...speed };
-    this.meters.set(state, new SpeedMeter(state.spec.speed));
   }
 
   leave(state: EndpointState, forGood = true): void {

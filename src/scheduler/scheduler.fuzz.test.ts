@@ -61,8 +61,8 @@ class Life {
   /** Ends everything; nothing may be left. */
   close(): void {
     for (const id of this.state.keys()) this.tell({ type: "call_ended", call: id, reason: "cancelled" });
-    this.tell({ type: "peer_gone", gateway: "peer" });
-    this.hear(this.scheduler.tick(this.now + 10_000));
+    // By then the peer has been silent for long enough to be forgotten.
+    this.hear(this.scheduler.tick(this.now + 20_000));
   }
 
   private join(i: number): void {

@@ -48,7 +48,6 @@ describe("scheduler", () => {
     for (let i = 0; i < 20; i++) made.decide(exampleCall({ id: `c${i}` }), i);
     for (let i = 0; i < 20; i++) {
       if (i % 3 === 0) made.apply({ at: 30, type: "call_prefilled", call: `c${i}` });
-      if (i % 4 === 0) made.apply({ at: 31, type: "call_progress", call: `c${i}`, outputTokens: 7 });
       made.apply({ at: 32, type: "call_ended", call: `c${i}`, reason: i % 2 === 0 ? "done" : "failed" });
       made.apply({ at: 33, type: "call_ended", call: `c${i}`, reason: "done" });
     }

@@ -130,10 +130,6 @@ export class Scheduler {
           if (event.health === "ready") this.dispatch.drain(state.spec.deployment, now, actions);
         }
         break;
-      case "endpoint_speed":
-        for (const state of this.endpoints.ranks(event.endpoint, event.rank))
-          this.endpoints.setSpeed(state, event.speed);
-        break;
       case "endpoint_outcome": {
         const state = this.endpoints.get(event.endpoint);
         const placed = this.dispatch.get(event.call);
@@ -155,18 +151,8 @@ export class Scheduler {
         }
         break;
       }
-      case "kv_gap": {
-        const state = this.endpoints.get(event.endpoint, event.rank);
-        if (state === undefined) break;
-        this.index.gap(state.slot);
-        actions.push({ type: "replay_kv", endpoint: event.endpoint, rank: event.rank, reason: "gap" });
-        break;
-      }
       case "call_prefilled":
         this.dispatch.prefilled(event.call, event.cachedTokens, now);
-        break;
-      case "call_progress":
-        this.dispatch.progress(event.call, event.outputTokens, now);
         break;
       case "call_ended":
         this.callEnded(event, now, actions);
@@ -176,10 +162,6 @@ export class Scheduler {
         break;
       case "peer_load":
         this.load.receive(event.message, now);
-        this.dispatch.drainAll(now, actions);
-        break;
-      case "peer_gone":
-        this.load.forgetPeer(event.gateway);
         this.dispatch.drainAll(now, actions);
         break;
       case "fact":
@@ -283,7 +265,7 @@ export class Scheduler {
     if (known === undefined) this.dispatch.withdraw(call);
     if (known !== undefined && usage !== undefined && event.timings !== undefined)
       this.learn(known, usage, event.timings);
-    if (known !== undefined) this.programs.ended(known.call, usage?.outputTokens ?? known.outputTokens, now);
+    if (known !== undefined) this.programs.ended(known.call, usage?.outputTokens ?? 0, now);
     this.dispatch.ended(call, usage, now, actions);
   }
 

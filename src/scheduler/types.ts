@@ -88,11 +88,10 @@ export interface Topology {
   node?: string;
   /** Pool with a fast fabric: prefill and decode are paired inside it. */
   superNode?: string;
-  zone?: string;
 }
 
 /** How an endpoint's cache is known. */
-export type CacheKnowledge = "events" | "usage" | "none";
+export type CacheKnowledge = "events" | "usage";
 
 /** What does not change while an endpoint lives. One entry per data-parallel rank: each rank has a cache of its own. */
 export interface EndpointSpec {
@@ -117,7 +116,6 @@ export interface EndpointSpec {
   /** Endpoints of one pool read each other's saved states: a program's KV at one can be brought to another (tier `remote`). */
   pool?: string;
   chip?: string;
-  pricePerHour?: number;
   /** Changes whenever the engine starts with an empty cache. */
   epoch?: string;
 }
@@ -323,23 +321,17 @@ export interface LoadMessage {
 export type SchedulerEvent = { at: number } & (
   | { type: "endpoint_joined"; spec: EndpointSpec; health?: EndpointHealth }
   | { type: "endpoint_health"; endpoint: string; rank?: number; health: EndpointHealth }
-  | { type: "endpoint_speed"; endpoint: string; rank?: number; speed: Partial<EndpointSpeed> }
   | { type: "endpoint_left"; endpoint: string }
   /** How a placed call went at an endpoint (one of its two, when it is split), before `call_ended`. */
   | { type: "endpoint_outcome"; endpoint: string; call: string; outcome: EndpointOutcome }
   | { type: "kv"; endpoint: string; rank: number; event: KvEvent }
-  /** The subscription lost events: forget the rank. */
-  | { type: "kv_gap"; endpoint: string; rank: number }
   /** First token seen: the prompt is prefilled. `cachedTokens` when the engine says so already. */
   | { type: "call_prefilled"; call: string; cachedTokens?: number }
-  /** Output so far, in tokens; optional, sharpens the KV count. */
-  | { type: "call_progress"; call: string; outputTokens: number }
   | { type: "call_ended"; call: string; reason: EndReason; usage?: CallUsage; timings?: CallTimings }
   /** A call that waits in the queue is no longer wanted. */
   | { type: "call_withdrawn"; call: string }
   | { type: "fact"; fact: RuntimeFact }
   | { type: "peer_load"; message: LoadMessage }
-  | { type: "peer_gone"; gateway: string }
   | { type: "pd"; call: string; event: PdEvent }
 );
 
@@ -352,7 +344,6 @@ export type PdEvent =
   | { type: "prefill_done"; cachedTokens: number; computedTokens: number; leaseUntilMs?: number }
   | { type: "prefill_failed"; retryable: boolean }
   | { type: "decode_accepted" }
-  | { type: "lease_extended"; untilMs: number }
   /** The decoder has the KV; `tokens` is what it really got. */
   | { type: "pulled"; tokens: number }
   | { type: "decode_failed"; retryable: boolean }

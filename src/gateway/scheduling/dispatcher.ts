@@ -240,6 +240,10 @@ export class Dispatcher {
           this.#log.info({ program: action.program, reason: action.reason }, action.type.replace("_", " "));
           break;
         case "queued":
+          this.#log.debug(
+            { call: action.call, position: action.position, expectedMs: action.expectedMs },
+            "a call waits",
+          );
           break;
         case "endpoint_standing":
           this.#standing(action);

@@ -19,11 +19,10 @@ describe("load handles", () => {
     }
     kept.prefilled(1);
     kept.prefilled(2);
-    kept.holds(520, 3);
-    expect(view.of("e", 0)).toEqual({ prefillTokens: 0, kvTokens: 520, inFlight: 1, prefilling: 0 });
+    expect(view.of("e", 0)).toEqual({ prefillTokens: 0, kvTokens: 500, inFlight: 1, prefilling: 0 });
     kept.close();
     kept.close();
-    kept.holds(900, 4);
+    kept.prefillsHere(900, 4);
     expect(view.of("e", 0)).toEqual(zero);
   });
 
@@ -40,9 +39,9 @@ describe("load handles", () => {
     const view = new LoadView("a");
     view.open("e", 0, 10, 10, 0);
     const busy = view.open("e", 0, 20, 20, 0);
-    busy.holds(25, 900);
+    busy.prefilled(900);
     expect(view.janitor(1000, 500)).toBe(1);
-    expect(view.of("e", 0)).toMatchObject({ inFlight: 1, kvTokens: 25 });
+    expect(view.of("e", 0)).toMatchObject({ inFlight: 1, kvTokens: 20 });
   });
 });
 

@@ -46,36 +46,34 @@ interface Peer {
   activity: Activity;
 }
 
-/** One call's share of an endpoint's load. */
+/** What a handle needs of the view that made it. */
+interface Counts {
+  change(entry: Entry, prefill: number, kv: number, inFlight: number, prefilling: number): void;
+  /** The handle's prefill has changed: 0 tokens when it is done or given up. */
+  stand(entry: Entry, handle: LoadHandle, tokens: number, now?: number): void;
+  closed(handle: LoadHandle): void;
+}
+
+/** One call's share of an endpoint's load. Made by `LoadView.open` alone. */
 export class LoadHandle implements Disposable {
   readonly endpoint: string;
-  readonly rank: number;
-  private readonly change: (prefill: number, kv: number, inFlight: number, prefilling: number) => void;
-  private readonly onClose: (handle: LoadHandle) => void;
-  /** The handle's prefill is done, given up, or (tokens above 0) begins again. */
-  private readonly onPrefill: (handle: LoadHandle, tokens: number, now?: number) => void;
+  private readonly counts: Counts;
+  private readonly entry: Entry;
   private prefill: number;
-  private kv: number;
+  private readonly kv: number;
   private prefilling = 1;
   private open = true;
+  /** Last sign of life, ms. */
   touchedAtMs: number;
 
-  /** Made by `LoadView.open` alone. `change` applies a difference to the endpoint's counts. */
-  constructor(
-    at: { endpoint: string; rank: number; prefillTokens: number; kvTokens: number; now: number },
-    change: LoadHandle["change"],
-    onClose: LoadHandle["onClose"],
-    onPrefill: LoadHandle["onPrefill"],
-  ) {
-    this.endpoint = at.endpoint;
-    this.rank = at.rank;
-    this.change = change;
-    this.onClose = onClose;
-    this.onPrefill = onPrefill;
-    this.prefill = at.prefillTokens;
-    this.kv = at.kvTokens;
-    this.touchedAtMs = at.now;
-    change(this.prefill, this.kv, 1, 1);
+  constructor(counts: Counts, entry: Entry, prefillTokens: number, kvTokens: number, now: number) {
+    this.endpoint = entry.endpoint;
+    this.counts = counts;
+    this.entry = entry;
+    this.prefill = prefillTokens;
+    this.kv = kvTokens;
+    this.touchedAtMs = now;
+    counts.change(entry, prefillTokens, kvTokens, 1, 1);
   }
 
   /** Uncached prompt tokens that it still counts. */
@@ -91,38 +89,30 @@ export class LoadHandle implements Disposable {
   prefilled(now: number): void {
     this.touchedAtMs = now;
     if (!this.open || this.prefilling === 0) return;
-    this.change(-this.prefill, 0, 0, -1);
+    this.counts.change(this.entry, -this.prefill, 0, 0, -1);
     this.prefill = 0;
     this.prefilling = 0;
-    this.onPrefill(this, 0, now);
+    this.counts.stand(this.entry, this, 0, now);
   }
 
   /** The prompt is computed here after all (again): `tokens` of prefill wait. */
   prefillsHere(tokens: number, now: number): void {
     this.touchedAtMs = now;
     if (!this.open) return;
-    this.change(tokens - this.prefill, 0, 0, 1 - this.prefilling);
+    this.counts.change(this.entry, tokens - this.prefill, 0, 0, 1 - this.prefilling);
     this.prefill = tokens;
     this.prefilling = 1;
-    this.onPrefill(this, tokens, now);
-  }
-
-  /** The call's KV is now `tokens` long in all. */
-  holds(tokens: number, now: number): void {
-    this.touchedAtMs = now;
-    if (!this.open) return;
-    this.change(0, tokens - this.kv, 0, 0);
-    this.kv = tokens;
+    this.counts.stand(this.entry, this, tokens, now);
   }
 
   /** The call has ended, however it did. Closing twice is harmless. */
   close(): void {
     if (!this.open) return;
     this.open = false;
-    this.change(-this.prefill, -this.kv, -1, -this.prefilling);
+    this.counts.change(this.entry, -this.prefill, -this.kv, -1, -this.prefilling);
     this.prefill = 0;
-    this.onPrefill(this, 0);
-    this.onClose(this);
+    this.counts.stand(this.entry, this, 0);
+    this.counts.closed(this);
   }
 
   [Symbol.dispose](): void {
@@ -137,6 +127,11 @@ export class LoadView {
   private readonly handles = new Set<LoadHandle>();
   private readonly dirty: Entry[] = [];
   private readonly echo: Echo;
+  private readonly counts: Counts = {
+    change: (entry, prefill, kv, inFlight, prefilling) => this.change(entry, prefill, kv, inFlight, prefilling),
+    stand: (entry, handle, tokens, now) => this.stand(entry, handle, tokens, now),
+    closed: (handle) => this.handles.delete(handle),
+  };
   private sequence = 0;
   private sweptMs = Number.NEGATIVE_INFINITY;
   /** The latest time that anybody has told. */
@@ -177,19 +172,19 @@ export class LoadView {
     const entry = this.entry(endpoint, rank);
     this.echo.placed();
     if (alike && this.peers.size > 0) this.echo.guess(entry.seen, prefillTokens, kvTokens, this.activities(), now);
-    const handle = new LoadHandle(
-      { endpoint, rank, prefillTokens, kvTokens, now },
-      (prefill, kv, inFlight, prefilling) => {
-        for (const load of [entry.own, entry.seen, entry.untold]) add(load, prefill, kv, inFlight, prefilling);
-        if (!entry.dirty) this.dirty.push(entry);
-        entry.dirty = true;
-      },
-      (closed) => this.handles.delete(closed),
-      (changed, tokens, at) => this.stand(entry, changed, tokens, at),
-    );
+    const handle = new LoadHandle(this.counts, entry, prefillTokens, kvTokens, now);
     this.handles.add(handle);
     this.stand(entry, handle, prefillTokens, now);
     return handle;
+  }
+
+  private change(entry: Entry, prefill: number, kv: number, inFlight: number, prefilling: number): void {
+    add(entry.own, prefill, kv, inFlight, prefilling);
+    add(entry.seen, prefill, kv, inFlight, prefilling);
+    add(entry.untold, prefill, kv, inFlight, prefilling);
+    if (entry.dirty) return;
+    entry.dirty = true;
+    this.dirty.push(entry);
   }
 
   /** Puts a handle at the end of its endpoint's prefill line, or takes it out; a new head has its turn from now on. */

@@ -17,7 +17,7 @@ export interface PdOptions {
   decodeLocalTokens?: number;
   /** Bytes of KV per token and bytes per millisecond between two endpoints, by how near they are. */
   kvBytesPerToken?: number;
-  bytesPerMs?: { node: number; superNode: number; zone: number; far: number };
+  bytesPerMs?: { node: number; superNode: number; far: number };
 }
 
 export interface PdPlan {
@@ -35,8 +35,8 @@ export class PdPlanner {
       minUncachedShare: options.minUncachedShare ?? 0.7,
       decodeLocalTokens: options.decodeLocalTokens ?? 1,
       kvBytesPerToken: options.kvBytesPerToken ?? 160_000,
-      // 200 GB/s within a node, 50 in a super-node, 20 in a zone, 2 beyond.
-      bytesPerMs: options.bytesPerMs ?? { node: 200e6, superNode: 50e6, zone: 20e6, far: 2e6 },
+      // 200 GB/s within a node, 50 in a super-node, 2 beyond.
+      bytesPerMs: options.bytesPerMs ?? { node: 200e6, superNode: 50e6, far: 2e6 },
     };
   }
 
@@ -91,9 +91,7 @@ export class PdPlanner {
       ? bytesPerMs.node
       : near(a.superNode, b.superNode)
         ? bytesPerMs.superNode
-        : near(a.zone, b.zone)
-          ? bytesPerMs.zone
-          : bytesPerMs.far;
+        : bytesPerMs.far;
     return (tokens * kvBytesPerToken) / speed;
   }
 }

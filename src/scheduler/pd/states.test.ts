@@ -105,19 +105,6 @@ const rows: [string, [PdEvent, number][], PdState, string[]][] = [
     "aborted",
     ["prefill", "abort prefill", "recompute lease_too_short"],
   ],
-  [
-    "heartbeats extend the lease",
-    [
-      [done, 10],
-      [accepted, 20],
-      [{ type: "lease_extended", untilMs: 5000 }, 900],
-      [{ type: "tick", now: 1500 }, 1500],
-      [pulledAll, 1600],
-      [finished, 2000],
-    ],
-    "released",
-    ["prefill", "decode", "release"],
-  ],
   ["client leaves during prefill: no stranded blocks", [[gone, 5]], "aborted", ["prefill", "abort prefill"]],
   [
     "client leaves between prefill and decode",
@@ -213,7 +200,6 @@ describe("a split call", () => {
       gone,
       failedPrefill,
       failedDecode,
-      { type: "lease_extended", untilMs: 3000 },
       { type: "tick", now: 0 },
     );
     fc.assert(

@@ -63,10 +63,6 @@ export function step(pd: PdCall, event: PdEvent, now: number): PdStep {
     case "decode_accepted":
       if (pd.state !== "prefilled") return stay(pd);
       return isExpired(pd, now) ? recompute(pd, "lease_expired") : { next: { ...pd, state: "leased" }, actions: [] };
-    case "lease_extended":
-      return pd.state === "prefilled" || pd.state === "leased"
-        ? stay({ ...pd, leaseUntilMs: event.untilMs })
-        : stay(pd);
     case "pulled":
       return pd.state === "leased" || pd.state === "prefilled" ? pulled(pd, event.tokens, now) : stay(pd);
     case "decode_failed":

@@ -140,7 +140,8 @@ describe("prefix index", () => {
     index.join(0, space.name, size);
     index.apply(0, stored(0, 0, [1], 0));
     index.apply(0, stored(0, 1, [2], 0));
-    index.gap(0);
+    // 2 is lost.
+    expect(index.apply(0, stored(0, 3, [3], 0)).outcome).toBe("gap");
     expect(matchOf(index, promptOf([1]), 0)).toBe(0);
     index.apply(0, stored(0, 0, [1], 0));
     index.apply(0, stored(0, 1, [2], 0));

@@ -33,7 +33,7 @@ interface Holder {
   blockTokens: number;
   hashes: EngineHashes;
   epoch: string | undefined;
-  /** Sequence that the next event must have; -1 when any will do. */
+  /** Sequence that the next event must have. */
   next: number;
   /** Events were lost: what is known began in the middle, and a replay from an older beginning is welcome. */
   partial: boolean;
@@ -93,15 +93,6 @@ export class PrefixIndex {
     this.clearConfirmed(holder);
     this.expected.forget(slot);
     this.learned.forget(slot);
-  }
-
-  /** A lost event: everything confirmed is in doubt; what comes next is taken as the new beginning. */
-  gap(slot: number): void {
-    const holder = this.holders.get(slot);
-    if (holder === undefined) return;
-    this.clearConfirmed(holder);
-    holder.next = -1;
-    holder.partial = true;
   }
 
   /** Applies one event of the holder's stream. Unknown slots are ignored. */
@@ -172,7 +163,7 @@ export class PrefixIndex {
       this.follow(holder, event, !begins);
       return restarted ? "epoch" : begins ? "applied" : "gap";
     }
-    if (sequence === holder.next || holder.next === -1) {
+    if (sequence === holder.next) {
       this.follow(holder, event, begins ? false : holder.partial);
       return "applied";
     }

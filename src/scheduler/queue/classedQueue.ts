@@ -42,6 +42,17 @@ export class ClassedQueue {
     return call.batch === true ? this.batch : this.interactive;
   }
 
+  /** Whether a call may be placed without waiting, where there is room: nothing waits in either class, and its program is not paused. */
+  mayPass(call: Call): boolean {
+    return this.size === 0 && !this.of(call).isPaused(call);
+  }
+
+  /** Charges a call that is placed without having waited. */
+  pass(call: Call, charged: number): void {
+    this.of(call).pass(call, charged);
+    this.passed = 0;
+  }
+
   waitingOf(tenant: string): { calls: number; tokens: number } {
     const [one, other] = [this.interactive.waitingOf(tenant), this.batch.waitingOf(tenant)];
     return { calls: one.calls + other.calls, tokens: one.tokens + other.tokens };

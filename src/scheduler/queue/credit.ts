@@ -89,6 +89,21 @@ export class CreditRing<T> {
     this.file(member);
   }
 
+  /**
+   * Serves one that competes with no other, and charges `cost`: the same as entering, being charged and leaving, without the
+   * bookkeeping. Only while nothing competes.
+   */
+  serveAlone(key: string, cost: number, weight = 1): void {
+    const debt = this.debts.get(key);
+    if (debt !== undefined) this.debts.delete(key);
+    const perRound = this.quantum * weight;
+    const credit = debt === undefined ? 0 : Math.min(0, debt.base + this.rounds * this.quantum * debt.weight);
+    const base = credit - this.rounds * perRound;
+    // Whole quanta until it has credit, as a refill gives them.
+    this.rounds = Math.max(this.rounds, Math.floor(-base / perRound) + 1);
+    if (base - cost + this.rounds * perRound < 0) this.rememberDebt(key, base - cost, weight);
+  }
+
   credit(key: string): number {
     const member = this.members.get(key);
     return member === undefined ? 0 : this.creditOf(member);

@@ -149,6 +149,16 @@ export class FairQueue {
     return best;
   }
 
+  /** Whether the call's program has been paused. */
+  isPaused({ tenant, program }: Call): boolean {
+    return program !== undefined && this.paused.size > 0 && this.paused.has(pauseKey(tenant, program));
+  }
+
+  /** Charges a call that is placed without having waited. Only while nothing waits. */
+  pass({ tenant }: Call, charged: number): void {
+    this.ring.serveAlone(this.tenantName(tenant), charged, this.weightOf(tenant));
+  }
+
   /** Corrects what was charged for a call that has been taken: `difference` tokens more (or fewer, negative). */
   settle(call: Call, difference: number): void {
     if (difference === 0) return;
@@ -209,6 +219,10 @@ export class FairQueue {
       owner.runnable += found.live;
       if (found.live > 0) this.wake(owner, found);
     });
+  }
+
+  private weightOf(tenant: string): number {
+    return Math.max(1e-3, this.options.weightOf(tenant));
   }
 
   private tenantName(tenant: string): string {
@@ -283,7 +297,7 @@ export class FairQueue {
     }
     if (level.ring.get(program.key) === undefined) level.ring.enter(program.key, program);
     if (this.ring.get(tenant.name) === undefined) {
-      this.ring.enter(tenant.name, tenant, Math.max(1e-3, this.options.weightOf(tenant.name)));
+      this.ring.enter(tenant.name, tenant, this.weightOf(tenant.name));
     }
   }
 

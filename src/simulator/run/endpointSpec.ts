@@ -32,7 +32,6 @@ export function endpointSpec(replica: Replica, fleet: Fleet, blockTokens: number
     pool: store?.writes === "evicted" ? store.name : undefined,
     topology: { superNode: replica.pool },
     chip: profile.chip,
-    pricePerHour: profile.pricePerChipHour * profile.chips,
     epoch: String(epoch),
   };
 }
