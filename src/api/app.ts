@@ -3,7 +3,8 @@
 import { OpenAPIHono } from "@hono/zod-openapi";
 import type { Context, MiddlewareHandler } from "hono";
 import { pooledId } from "../gateway/ids.ts";
-import { asGatewayError, GatewayError, openAiErrorBody, storageFull } from "../gateway/errors.ts";
+import { asGatewayError, GatewayError, storageFull } from "../gateway/errors.ts";
+import { openAiErrorBody } from "../gateway/protocols/openai/errors.ts";
 import { authenticate } from "./http/authenticate.ts";
 import type { BodyBudget } from "./http/bodies.ts";
 import { explained, apiErrorBody, retryHeaders } from "./http/respond.ts";
