@@ -1,7 +1,7 @@
 // Builds llama.cpp grammars (GBNF). Rules with the same body share one name, so that several schemas (the tools of a call)
 // live in one grammar without repeating each other; recursive rules are reserved first and defined later.
-import type { Automaton } from "./automaton.ts";
-import { charset, intersect, subtract, type Charset } from "./charset.ts";
+import { CharSet } from "refa";
+import { alphabet, lastCodePoint, statesOf, type Automaton } from "./automaton.ts";
 import { endlessRule } from "./productive.ts";
 
 /** llama.cpp refuses repetitions beyond its own limit, and expands each into a rule; longer ones are written in chunks. */
@@ -106,15 +106,12 @@ function atMost(builder: GrammarBuilder, item: string, max: number): string {
 }
 
 // Characters inside a JSON string. NUL is left out altogether: it is legal JSON, but no database text column takes it.
-const controls: Charset = [[0x01, 0x1f]];
-const plain = subtract(
-  [[0x20, 0x10ffff]],
-  charset([
-    [0x22, 0x22],
-    [0x5c, 0x5c],
-    [0xd800, 0xdfff],
-  ]),
-);
+const range = (min: number, max: number): CharSet => CharSet.fromRange(alphabet, { min, max });
+const controls = range(0x01, 0x1f);
+const quote = range(0x22, 0x22);
+const backslash = range(0x5c, 0x5c);
+const escaped = controls.union(quote, backslash);
+const plain = range(0x20, lastCodePoint).without(quote.union(backslash, range(0xd800, 0xdfff)));
 
 /** One character of any JSON string: itself or any legal escape. Surrogates only in pairs. */
 export function anyStringChar(builder: GrammarBuilder): string {
@@ -127,38 +124,33 @@ export function anyStringChar(builder: GrammarBuilder): string {
 
 /** A JSON string whose decoded text the automaton accepts, as a rule. */
 export function automatonString(builder: GrammarBuilder, automaton: Automaton, hint: string): string {
-  const { edges, accepting } = automaton;
-  const isEnd = (state: number): boolean => edges[state]!.length === 0;
-  const names = edges.map((_, state) => (isEnd(state) && state > 0 ? "" : builder.reserve(`${hint}-s`)));
-  for (const [state, name] of names.entries()) {
+  const states = statesOf(automaton);
+  const names = states.map(({ edges }, index) => (edges.length === 0 && index > 0 ? "" : builder.reserve(`${hint}-s`)));
+  for (const [index, { accepting, edges }] of states.entries()) {
+    const name = names[index]!;
     if (name === "") continue;
-    const options = edges[state]!.map(({ on, to }) => `${encoded(on)} ${names[to]!}`.trimEnd());
+    const options = edges.map(({ on, to }) => `${encoded(on)} ${names[to]!}`.trimEnd());
     const body = options.length === 0 ? "" : oneOfThese(options);
-    builder.define(name, body === "" ? '""' : accepting[state] ? `(${body})?` : body);
+    builder.define(name, body === "" ? '""' : accepting ? `(${body})?` : body);
   }
   return builder.rule(hint, `"\\"" ${names[0]!} "\\""`);
 }
 
 /** One code point of the set, as it stands in a JSON string: itself where it may, else its shortest escape. */
-function encoded(set: Charset): string {
+function encoded(set: CharSet): string {
   const options: string[] = [];
-  const unescaped = intersect(set, plain);
-  if (unescaped.length > 0) options.push(charClass(unescaped));
-  const escapedOnes = [
-    ...intersect(set, controls),
-    ...intersect(set, [[0x22, 0x22]]),
-    ...intersect(set, [[0x5c, 0x5c]]),
-  ];
-  for (const [low, high] of escapedOnes) {
-    for (let code = low; code <= high; code++) {
+  const unescaped = set.intersect(plain);
+  if (!unescaped.isEmpty) options.push(charClass(unescaped));
+  for (const { min, max } of set.intersect(escaped).ranges)
+    for (let code = min; code <= max; code++)
       options.push(literal(JSON.stringify(String.fromCodePoint(code)).slice(1, -1)));
-    }
-  }
   return options.length === 0 ? "[^\\x00-\\U0010ffff]" : oneOfThese(options);
 }
 
-export function charClass(set: Charset): string {
-  const ranges = set.map(([low, high]) => (low === high ? classChar(low) : `${classChar(low)}-${classChar(high)}`));
+function charClass(set: CharSet): string {
+  const ranges = set.ranges.map(({ min, max }) =>
+    min === max ? classChar(min) : `${classChar(min)}-${classChar(max)}`,
+  );
   return `[${ranges.join("")}]`;
 }
 

@@ -1,11 +1,10 @@
 // The language of strings that a Flat allows, as one automaton: patterns and formats intersected, then bounded in length.
 import { LRUCache } from "lru-cache";
-import { automatonOf, both, lengthAutomaton, TooComplex, wordsAutomaton, type Automaton } from "./automaton.ts";
-import { anyChar } from "./charset.ts";
+import { both, lengthAutomaton, PatternError, wordsAutomaton, type Automaton } from "./automaton.ts";
 import { SchemaError } from "./errors.ts";
 import { refuse, type Flat } from "./flat.ts";
 import { formatPatterns } from "./formats.ts";
-import { parseRegex, UnsupportedPattern } from "./regex.ts";
+import { patternAutomaton } from "./pattern.ts";
 
 /** Longest string that is produced where a pattern or format also holds, unless `minLength` asks for more. */
 const longestPatterned = 1000;
@@ -13,15 +12,12 @@ const longestPatterned = 1000;
 const automata = new LRUCache<string, Automaton>({ max: 256 });
 const intersections = new LRUCache<string, Automaton>({ max: 256 });
 
-/** Automaton of an ECMAScript pattern, matched anywhere. Throws UnsupportedPattern or TooComplex. */
-function patternAutomaton(source: string): Automaton {
+/** The automaton of a pattern, made once. Throws PatternError. */
+function automatonOf(source: string): Automaton {
   let automaton = automata.get(source);
-  if (!automaton) automata.set(source, (automaton = automatonOf(parseRegex(source))));
+  if (!automaton) automata.set(source, (automaton = patternAutomaton(source)));
   return automaton;
 }
-
-/** All strings. */
-export const anyString: Automaton = { edges: [[{ on: anyChar, to: 0 }]], accepting: [true] };
 
 /** What the flat says of strings; undefined: nothing but, perhaps, a length. Throws SchemaError. */
 export function stringAutomaton(flat: Flat): Automaton | undefined {
@@ -47,7 +43,7 @@ export function stringAutomaton(flat: Flat): Automaton | undefined {
   } catch (error) {
     return tooComplex(error, flat, last.keyword, last.path);
   }
-  if (result.edges.length > 0) return result;
+  if (!result.isEmpty) return result;
   throw new SchemaError(
     last.keyword,
     last.path,
@@ -63,9 +59,9 @@ function ofLength(automaton: Automaton, minLength: number, maxLength: number): A
 
 function read(flat: Flat, keyword: string, source: string, path: string): Automaton | undefined {
   try {
-    return patternAutomaton(source);
+    return automatonOf(source);
   } catch (error) {
-    if (error instanceof UnsupportedPattern) {
+    if (error instanceof PatternError && error.code === "unsupported") {
       refuse(
         { path, document: flat.document },
         keyword,
@@ -78,7 +74,7 @@ function read(flat: Flat, keyword: string, source: string, path: string): Automa
 }
 
 function tooComplex(error: unknown, flat: Flat, keyword: string, path: string): undefined {
-  if (!(error instanceof TooComplex)) throw error;
+  if (!(error instanceof PatternError)) throw error;
   const sentence = "it is too complex to be enforced; use smaller repetitions, or a plain minLength and maxLength.";
   refuse({ path, document: flat.document }, keyword, sentence);
 }

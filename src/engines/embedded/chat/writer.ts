@@ -1,7 +1,6 @@
 // Writes schemas as GBNF rules: one rule per distinct schema, so that recursion is a rule that names itself. All values are
 // in the spaced form of json.ts. Listed properties come in the schema's order, optional ones may be missing.
-import { anyString, stringAutomaton } from "./strings.ts";
-import { wordsAutomaton, without, type Automaton } from "./automaton.ts";
+import { anyString, wordsAutomaton, without, type Automaton } from "./automaton.ts";
 import { admits, fits } from "./admits.ts";
 import { SchemaError } from "./errors.ts";
 import { allKinds, elementNodes, propertyNodes, refuse, type Flat, type Kind, type Node } from "./flat.ts";
@@ -10,6 +9,7 @@ import { anyStringChar, automatonString, literal, oneOfThese, repeated, type Gra
 import { spacedJson } from "./json.ts";
 import { keywords } from "./keywords.ts";
 import { numberGrammar, UnsupportedBound } from "./numbers.ts";
+import { stringAutomaton } from "./strings.ts";
 
 const maxNesting = 100;
 /** Longest string and array that are produced where the schema allows more. */
@@ -209,7 +209,7 @@ export class SchemaWriter {
       }
       if (taken.size > 0) language = without(language ?? anyString, wordsAutomaton(taken));
       if (!language) return [this.anyText()];
-      return language.edges.length === 0 ? [] : [automatonString(this.builder, language, `${hint}-key`)];
+      return language.isEmpty ? [] : [automatonString(this.builder, language, `${hint}-key`)];
     });
     return options.length === 0 ? undefined : `${oneOfThese(options)} ": " ${value}`;
   }
