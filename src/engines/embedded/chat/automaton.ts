@@ -2,6 +2,7 @@
 // taken) becomes one automaton: intersected, made minimal, and written as a right-linear grammar in which the model is always in exactly
 // one state (gbnf.ts). Their size is bounded, so that no pattern of a caller keeps the worker busy.
 import { CharSet, DFA, NFA, type Concatenation, type NoParent } from "refa";
+import { CannotExpress } from "./errors.ts";
 
 /** A minimal automaton. It is shared between callers, and never changed. */
 export type Automaton = DFA;
@@ -20,40 +21,30 @@ export const endSymbol = lastCodePoint + 2;
 export const alphabet = endSymbol;
 export const anyChar = CharSet.fromRange(alphabet, { min: 0, max: lastCodePoint });
 
-/** `unsupported`: a construct that the message names. `too_complex`: the language is regular, but its automaton passes a bound. */
-export class PatternError extends Error {
-  readonly code: "unsupported" | "too_complex";
-  constructor(code: "unsupported" | "too_complex", message: string, cause?: unknown) {
-    super(message, { cause });
-    this.name = "PatternError";
-    this.code = code;
-  }
-}
-
 const limited = () => new DFA.LimitedNodeFactory(statesMax);
 
 /** Deterministic, of at most `statesMax` states. */
 export const determined = (automaton: NFA): DFA => DFA.fromFA(automaton, limited());
 
-/** What `make` builds, made minimal. Throws PatternError (`too_complex`) where it has too many states. */
+/** What `make` builds, made minimal. Throws CannotExpress (`too_complex`) where it has too many states. */
 export function automatonWithin(make: () => DFA): Automaton {
   try {
     const automaton = make();
     automaton.minimize();
     return automaton;
   } catch (error) {
-    if (error instanceof PatternError) throw error;
+    if (error instanceof CannotExpress) throw error;
     if (error instanceof RangeError || /create more than/.test((error as Error).message))
-      throw new PatternError("too_complex", "too many states", error);
+      throw new CannotExpress("too_complex", "too many states", error);
     throw error;
   }
 }
 
-/** Strings that both accept. Throws PatternError. */
+/** Strings that both accept. Throws CannotExpress. */
 export const both = (a: Automaton, b: Automaton): Automaton =>
   automatonWithin(() => DFA.fromIntersection(a, b, limited()));
 
-/** Strings that `a` accepts and `b` does not. Throws PatternError. */
+/** Strings that `a` accepts and `b` does not. Throws CannotExpress. */
 export const without = (a: Automaton, b: Automaton): Automaton =>
   automatonWithin(() => {
     const others = b.copy();
@@ -61,10 +52,10 @@ export const without = (a: Automaton, b: Automaton): Automaton =>
     return DFA.fromIntersection(a, others, limited());
   });
 
-/** Strings of `min` to `max` code points. Throws PatternError. */
+/** Strings of `min` to `max` code points. Throws CannotExpress. */
 export const lengthAutomaton = (min: number, max: number): Automaton =>
   automatonWithin(() => {
-    if (min > statesMax || (max !== Infinity && max > statesMax)) throw new PatternError("too_complex", "too long");
+    if (min > statesMax || (max !== Infinity && max > statesMax)) throw new CannotExpress("too_complex", "too long");
     const one: NoParent<Concatenation> = {
       type: "Concatenation",
       elements: [{ type: "CharacterClass", characters: anyChar }],
@@ -77,7 +68,7 @@ export const lengthAutomaton = (min: number, max: number): Automaton =>
     return determined(NFA.fromRegex(regex, { maxCharacter: alphabet }, {}, states));
   });
 
-/** Exactly these strings. Throws PatternError. */
+/** Exactly these strings. Throws CannotExpress. */
 export const wordsAutomaton = (words: Iterable<string>): Automaton =>
   automatonWithin(() =>
     DFA.fromWords(

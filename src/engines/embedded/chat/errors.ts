@@ -29,3 +29,16 @@ export class SchemaError extends Error {
     this.path = path;
   }
 }
+
+/**
+ * Something that no grammar says, found below the level that knows keyword and place, and made a refusal there. `unsupported`: a construct
+ * that the message names. `too_complex`, `too_large`: a bound of automata, of grammars. `endless`: a rule that can only go on for ever.
+ */
+export class CannotExpress extends Error {
+  readonly reason: "unsupported" | "too_complex" | "too_large" | "endless";
+  constructor(reason: CannotExpress["reason"], message: string, cause?: unknown) {
+    super(message, { cause });
+    this.name = "CannotExpress";
+    this.reason = reason;
+  }
+}

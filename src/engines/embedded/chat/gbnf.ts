@@ -2,17 +2,12 @@
 // live in one grammar without repeating each other; recursive rules are reserved first and defined later.
 import { CharSet } from "refa";
 import { alphabet, lastCodePoint, statesOf, type Automaton } from "./automaton.ts";
+import { CannotExpress } from "./errors.ts";
 import { endlessRule } from "./productive.ts";
 
 /** llama.cpp refuses repetitions beyond its own limit, and expands each into a rule; longer ones are written in chunks. */
 const chunk = 128;
 const maxRules = 20_000;
-
-/** The grammar would be too large to hand to the engine. */
-export class GrammarTooLarge extends Error {}
-
-/** A rule can only go on for ever. */
-export class EndlessGrammar extends Error {}
 
 export class GrammarBuilder {
   /** Set where a schema's rule came to name itself. */
@@ -32,7 +27,7 @@ export class GrammarBuilder {
 
   /** A fresh name, to be given its body by `define`. */
   reserve(hint: string): string {
-    if (this.bodies.size >= maxRules) throw new GrammarTooLarge(`more than ${maxRules} rules`);
+    if (this.bodies.size >= maxRules) throw new CannotExpress("too_large", `more than ${maxRules} rules`);
     const base =
       hint
         .replace(/[^a-zA-Z0-9]+/g, "-")
@@ -48,14 +43,14 @@ export class GrammarBuilder {
     this.bodies.set(name, body);
   }
 
-  /** Throws EndlessGrammar when a rule has no end. */
+  /** Throws CannotExpress when a rule has no end. */
   private check(): void {
     if (!this.recursive) return;
     const endless = endlessRule(new Map([...this.bodies].map(([name, body]) => [name, body ?? ""])));
-    if (endless !== undefined) throw new EndlessGrammar(endless);
+    if (endless !== undefined) throw new CannotExpress("endless", endless);
   }
 
-  /** The whole grammar. Throws EndlessGrammar; throws Error when a reserved rule was never defined: that is a bug here, not in the schema. */
+  /** The whole grammar. Throws CannotExpress; throws Error when a reserved rule was never defined: that is a bug here, not in the schema. */
   finish(root: string): string {
     this.check();
     const lines = [`root ::= ${root}`];

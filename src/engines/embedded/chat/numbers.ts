@@ -4,6 +4,8 @@
 // Decimal text and the double it is read as agree in order as long as both have at most 15 significant digits; with more,
 // a text beside an exclusive bound may be rounded onto it. Hence at most 15 digits near an exclusive bound.
 
+import { CannotExpress } from "./errors.ts";
+
 export interface NumberBounds {
   min?: number;
   max?: number;
@@ -12,14 +14,11 @@ export interface NumberBounds {
   integer: boolean;
 }
 
-/** A bound that cannot be written as a digit grammar; the message says why. */
-export class UnsupportedBound extends Error {}
-
 const maxIntegerDigits = 16;
 const freeInteger = `("0" | [1-9] [0-9]{0,${maxIntegerDigits - 1}})`;
 const exponent = `[eE] [-+]? ("1" [0-9]{0,2} | "2" [0-9]{0,2} | [3-9] [0-9]? | "0")`;
 
-/** GBNF expression of JSON numbers within the bounds; undefined when there is none. Throws UnsupportedBound. */
+/** GBNF expression of JSON numbers within the bounds; undefined when there is none. Throws CannotExpress. */
 export function numberGrammar(bounds: NumberBounds): string | undefined {
   const { low, high } = tightest(bounds);
   if (!low && !high) {
@@ -59,7 +58,10 @@ function tightest(bounds: NumberBounds): { low?: Bound; high?: Bound } {
   }
   const limit = 10 ** maxIntegerDigits;
   if ((low && low.value >= limit) || (high && high.value <= -limit)) {
-    throw new UnsupportedBound(`numbers of more than ${maxIntegerDigits} digits before the point are not produced`);
+    throw new CannotExpress(
+      "unsupported",
+      `numbers of more than ${maxIntegerDigits} digits before the point are not produced`,
+    );
   }
   if (low && low.value <= -limit) low = undefined;
   if (high && high.value >= limit) high = undefined;
@@ -98,7 +100,7 @@ function magnitudes(low: Bound, high: Bound | undefined, integer: boolean): stri
   for (const [bound, decimal] of [[low, from] as const, [high, to] as const]) {
     const digits = decimal ? (decimal.whole + decimal.fraction).replace(/^0+|0+$/g, "").length : 0;
     if (bound?.exclusive && digits > 15)
-      throw new UnsupportedBound(`the exclusive bound ${bound.value} has more than 15 digits`);
+      throw new CannotExpress("unsupported", `the exclusive bound ${bound.value} has more than 15 digits`);
   }
   const widest = to ? to.whole.length : maxIntegerDigits;
   const placesAt = (width: number): number => {
@@ -146,7 +148,7 @@ function decimalOf(value: number): Decimal {
     const digits = fraction.padEnd(shift, "0");
     return { whole: whole + digits.slice(0, shift), fraction: digits.slice(shift) };
   }
-  if (shift < -15) throw new UnsupportedBound(`the bound ${value} needs more than 16 decimals`);
+  if (shift < -15) throw new CannotExpress("unsupported", `the bound ${value} needs more than 16 decimals`);
   return { whole: "0", fraction: "0".repeat(-shift - 1) + whole + fraction };
 }
 

@@ -74,7 +74,7 @@ describe("patterns", () => {
     "\\u{110000}",
     "\\q",
   ])("are refused where they are not regular or not ECMAScript: %s", (pattern) => {
-    expect(() => patternAutomaton(pattern)).toThrow(expect.objectContaining({ code: "unsupported" }));
+    expect(() => patternAutomaton(pattern)).toThrow(expect.objectContaining({ reason: "unsupported" }));
   });
 
   it.each<[string, string]>([
@@ -88,7 +88,7 @@ describe("patterns", () => {
     ],
     ["a class as long as a schema may be", `[${"\u4e00x".repeat(60_000)}]{2}[^a]{900}(?:a|b)*a(?:a|b){20}`],
   ])("are refused when their automaton would be too large: %s", (_name, pattern) => {
-    expect(() => patternAutomaton(pattern)).toThrow(expect.objectContaining({ code: "too_complex" }));
+    expect(() => patternAutomaton(pattern)).toThrow(expect.objectContaining({ reason: "too_complex" }));
   });
 
   it("may have classes that overlap in many ways", () => {

@@ -13,16 +13,16 @@ import {
   determined,
   endSymbol,
   nfaStatesMax,
-  PatternError,
   rangesMax,
   startSymbol,
   type Automaton,
 } from "./automaton.ts";
+import { CannotExpress } from "./errors.ts";
 
 type Tree = NoParent<Element>;
 type Sequence = NoParent<Concatenation>;
 
-/** The strings in which an ECMAScript pattern matches somewhere. Throws PatternError. */
+/** The strings in which an ECMAScript pattern matches somewhere. Throws CannotExpress. */
 export function patternAutomaton(source: string): Automaton {
   const sequences = parse(source).map((sequence) => withSymbols(sequence));
   const anywhere = { type: "Alternation" as const, alternatives: sequences };
@@ -31,7 +31,7 @@ export function patternAutomaton(source: string): Automaton {
     const matching = nfaOf([any, anywhere, any]);
     let ranges = 0;
     for (const node of matching.nodes()) for (const [, set] of node.out) ranges += set.ranges.length;
-    if (ranges > rangesMax) throw new PatternError("too_complex", "too many characters");
+    if (ranges > rangesMax) throw new CannotExpress("too_complex", "too many characters");
     const framed = NFA.fromIntersection(matching, frame, new NFA.LimitedNodeFactory(nfaStatesMax));
     return determined(NFA.fromFA(withoutSymbols(framed), new NFA.LimitedNodeFactory(nfaStatesMax)));
   });
@@ -43,15 +43,15 @@ function parse(source: string): readonly Sequence[] {
     const options = { assertions: "unknown", maxBackreferenceWords: 0, maxNodes: nfaStatesMax } as const;
     return JS.Parser.fromLiteral(literal).parse(options).expression.alternatives;
   } catch (error) {
-    if (error instanceof PatternError) throw error;
+    if (error instanceof CannotExpress) throw error;
     const { message } = error as Error;
     if (error instanceof RangeError || /create more than/.test(message))
-      throw new PatternError("too_complex", "too long, or nested too deeply", error);
+      throw new CannotExpress("too_complex", "too long, or nested too deeply", error);
     const backReference = /back ?reference/i.test(message);
     const why = backReference
       ? "back references are not supported"
       : message.replace(/^Invalid regular expression: /, "");
-    throw new PatternError("unsupported", why, error);
+    throw new CannotExpress("unsupported", why, error);
   }
 }
 
@@ -74,7 +74,7 @@ function strict(source: string): string {
     if (part.startsWith("[") || /^\\[^pPu]/.test(part)) return unescaped(part);
     if (part === "(?P<") return "(?<";
     if (part.startsWith("(?"))
-      throw new PatternError("unsupported", `flags inside a pattern (\`${part}\`) are not supported`);
+      throw new CannotExpress("unsupported", `flags inside a pattern (\`${part}\`) are not supported`);
     return part.length === 1 ? `\\${part}` : part;
   });
 }
@@ -91,7 +91,7 @@ function symbolOf(element: Tree): Tree {
     case "Unknown":
       if (element.id === "^") return oneOf(CharSet.fromCharacter(alphabet, startSymbol));
       if (element.id === "$") return oneOf(CharSet.fromCharacter(alphabet, endSymbol));
-      throw new PatternError(
+      throw new CannotExpress(
         "unsupported",
         element.id.startsWith("(")
           ? `lookaround \`${element.id}\` is not supported`
@@ -99,7 +99,7 @@ function symbolOf(element: Tree): Tree {
       );
     case "Quantifier":
       if (element.min > repeatsMax || (element.max !== Infinity && element.max > repeatsMax))
-        throw new PatternError(
+        throw new CannotExpress(
           "unsupported",
           `a part repeats more than ${repeatsMax} times; use maxLength for long strings`,
         );

@@ -2,8 +2,8 @@
 // through fits the schema, patterns and formats included; a keyword for which that cannot be had is refused by name. llama.cpp's own
 // converter drops keywords and turns anyOf into null, hence this one.
 import { LRUCache } from "lru-cache";
-import { SchemaError } from "./errors.ts";
-import { EndlessGrammar, GrammarBuilder, GrammarTooLarge } from "./gbnf.ts";
+import { CannotExpress, SchemaError } from "./errors.ts";
+import { GrammarBuilder } from "./gbnf.ts";
 import { SchemaWriter } from "./writer.ts";
 
 const maxSchemaChars = 256 * 1024;
@@ -46,7 +46,7 @@ export function writeSchema(
   try {
     return writer.value(nodes, options.hint);
   } catch (error) {
-    if (error instanceof GrammarTooLarge)
+    if (error instanceof CannotExpress && error.reason === "too_large")
       throw new SchemaError("schema", options.name, `its grammar would have ${error.message}; make it smaller.`);
     throw error;
   }
@@ -57,7 +57,7 @@ export function finish(builder: GrammarBuilder, root: string, path: string): str
   try {
     return builder.finish(root);
   } catch (error) {
-    if (!(error instanceof EndlessGrammar)) throw error;
+    if (!(error instanceof CannotExpress)) throw error;
     throw new SchemaError("schema", path, "a definition needs itself inside itself without end; give it a way out.");
   }
 }

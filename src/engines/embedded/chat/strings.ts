@@ -1,7 +1,7 @@
 // The language of strings that a Flat allows, as one automaton: patterns and formats intersected, then bounded in length.
 import { LRUCache } from "lru-cache";
-import { both, lengthAutomaton, PatternError, wordsAutomaton, type Automaton } from "./automaton.ts";
-import { SchemaError } from "./errors.ts";
+import { both, lengthAutomaton, wordsAutomaton, type Automaton } from "./automaton.ts";
+import { CannotExpress, SchemaError } from "./errors.ts";
 import { refuse, type Flat } from "./flat.ts";
 import { formatPatterns } from "./formats.ts";
 import { patternAutomaton } from "./pattern.ts";
@@ -12,7 +12,7 @@ const longestPatterned = 1000;
 const automata = new LRUCache<string, Automaton>({ max: 256 });
 const intersections = new LRUCache<string, Automaton>({ max: 256 });
 
-/** The automaton of a pattern, made once. Throws PatternError. */
+/** The automaton of a pattern, made once. Throws CannotExpress. */
 function automatonOf(source: string): Automaton {
   let automaton = automata.get(source);
   if (!automaton) automata.set(source, (automaton = patternAutomaton(source)));
@@ -61,7 +61,7 @@ function read(flat: Flat, keyword: string, source: string, path: string): Automa
   try {
     return automatonOf(source);
   } catch (error) {
-    if (error instanceof PatternError && error.code === "unsupported") {
+    if (error instanceof CannotExpress && error.reason === "unsupported") {
       refuse(
         { path, document: flat.document },
         keyword,
@@ -74,7 +74,7 @@ function read(flat: Flat, keyword: string, source: string, path: string): Automa
 }
 
 function tooComplex(error: unknown, flat: Flat, keyword: string, path: string): undefined {
-  if (!(error instanceof PatternError)) throw error;
+  if (!(error instanceof CannotExpress)) throw error;
   const sentence = "it is too complex to be enforced; use smaller repetitions, or a plain minLength and maxLength.";
   refuse({ path, document: flat.document }, keyword, sentence);
 }

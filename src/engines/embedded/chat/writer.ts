@@ -2,13 +2,13 @@
 // in the spaced form of json.ts. Listed properties come in the schema's order, optional ones may be missing.
 import { anyString, wordsAutomaton, without, type Automaton } from "./automaton.ts";
 import { admits, fits } from "./admits.ts";
-import { SchemaError } from "./errors.ts";
+import { CannotExpress, SchemaError } from "./errors.ts";
 import { allKinds, elementNodes, propertyNodes, refuse, type Flat, type Kind, type Node } from "./flat.ts";
 import { flatten, inhabited, inhabitedFlat, resolve } from "./flatten.ts";
 import { anyStringChar, automatonString, literal, oneOfThese, repeated, type GrammarBuilder } from "./gbnf.ts";
 import { spacedJson } from "./json.ts";
 import { keywords } from "./keywords.ts";
-import { numberGrammar, UnsupportedBound } from "./numbers.ts";
+import { numberGrammar } from "./numbers.ts";
 import { stringAutomaton } from "./strings.ts";
 
 const maxNesting = 100;
@@ -92,7 +92,7 @@ export class SchemaWriter {
       const body = numberGrammar(flat ?? { integer: false });
       return body === undefined ? [] : [this.builder.rule(flat?.integer ? "integer" : "number", body)];
     } catch (error) {
-      if (!(error instanceof UnsupportedBound) || !flat) throw error;
+      if (!(error instanceof CannotExpress) || !flat) throw error;
       refuse(flat, "minimum", `${error.message}; use a rounder bound.`);
       return this.number();
     }
