@@ -2,8 +2,8 @@
 //  - time to first token and prompt tokens computed for turns 1 to 6 of a conversation with a 2,000-token start: warm; after
 //    its sequence was taken by others between any two turns; and for a second conversation with the same start;
 //  - tokens per second of 1, 4 and 8 concurrent calls.
-// The library is used as its users would: one sequence per conversation, continued from the longest common prefix; what it
-// has no answer to (a sequence that was taken, a start that another conversation computed) is computed anew.
+// The library is used as its users would: one sequence per conversation, continued from the longest common prefix; where
+// that does not help (a sequence that was taken, a start that another conversation computed) the prompt is computed anew.
 // Both compute the very same tokens with the same number of threads; repetitions are interleaved. Figures of the engine are
 // those a client sees over HTTP.
 //
@@ -119,7 +119,7 @@ async function converse(
   return prompts;
 }
 
-/** Fills every sequence with somebody else's conversation. */
+/** Fills every sequence with another conversation. */
 async function crowd(worker: TestWorker, name: string): Promise<void> {
   const prompt = (i: number) =>
     `${name} ${i}: ${Array.from({ length: 70 }, (_, word) => `w${(word * 37 + i) % 90}`).join(" ")}`;

@@ -235,7 +235,7 @@ try {
     `Fidelity: ${worker === undefined ? base : "the embedded engine"}, ${cpus().length} cores, load average ${loadavg()[0]!.toFixed(1)}`,
   );
   const rows = await measureEndpoint(send, {
-    // Short ones tell what a step costs from what a call costs: long ones alone would take either for the other.
+    // Short outputs separate the cost of a step from the cost of a call: with long outputs alone the fit would mix them up.
     promptLengths: [16, 32, 64, 192, 384, 768, 1152],
     batches: [1, 2, 4, slots],
     outputTokens,

@@ -1,6 +1,6 @@
 // What a call costs in CPU: through Lineshaft with everything on (key, budgets, hold, settlement, record, metrics), through a
 // bare Node proxy, and at the engine itself; streamed and whole, 2 KB and 400 KB of prompt. Rounds are interleaved, so that
-// whatever else the machine does falls on all alike; medians are shown, with the least and the most.
+// other load of the machine affects all targets alike; medians are shown, with minimum and maximum.
 //
 // Every target is warmed up by a number of calls first: a process that has just started compiles itself meanwhile, which would
 // be counted as the price of a call.
@@ -179,7 +179,7 @@ async function measure(target: Target, body: string, postgres: number): Promise<
   const began = performance.now();
   const latencies = await load(target, body, seconds * 1000);
   const elapsed = performance.now() - began;
-  // What is recorded after the answer belongs to the call.
+  // Records that are written after the answer are counted as the call's.
   await new Promise((resolve) => setTimeout(resolve, 200));
   const calls = latencies.length;
   return {

@@ -1,5 +1,5 @@
-// How many chips serve 63 trillion tokens a day, under which placement policy? Nobody can simulate that day; slices of it can be,
-// and this program shows how they compose. docs/internet-scale.md explains and quotes its output.
+// How many chips serve 63 trillion tokens a day, under which placement policy? The whole day is too large to simulate. Slices of it
+// are simulated, and this program shows how they compose. docs/internet-scale.md explains and quotes its output.
 //
 //   node bench/internetScale.ts [--json FILE]
 //

@@ -1,4 +1,4 @@
-// How long a person's call takes while runs are queued: `npm run bench:pacing [-- --runs 2000]`. A house in one process (Postgres,
+// How long an interactive call takes while runs are queued: `npm run bench:pacing [-- --runs 2000]`. An instance in one process (Postgres,
 // Restate, gateway, agents) over a scripted engine of 8 slots that answers in 200 ms; interactive calls come one after the other,
 // alone and then with the runs queued behind. Prints medians and 95th percentiles, and how fast the runs went.
 import { createServer } from "node:http";
@@ -156,7 +156,7 @@ await latencies();
 const alone = await latencies();
 const first = await post("/api/runs", { agent: "batch", input: "Say yes." });
 if (first.status >= 300) throw new Error(JSON.stringify(first.body));
-// All at once, as after a night's import: what creating them costs is not the question here.
+// All runs are created at once, as after a nightly import. The cost of creating them is not measured here.
 await db.query(
   `insert into runs (id, organisation, project, agent, version, key, input_ref, status)
    select id || lpad(n::text, 5, '0'), organisation, project, agent, version, key, input_ref, 'queued'

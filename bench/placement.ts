@@ -4,7 +4,7 @@
 //   npm run bench:placement -- [--policies least-delay,round-robin,...] [--sessions 12] [--calls 8] [--repetitions 1]
 //     [--slots 3] [--context 1024] [--load 0.5] [--seed 1] [--json FILE] [--smoke]
 //
-// A policy is a rule's name, or `pd` for prefill and decode apart under the default rule; behind an @ may stand where parked states
+// A policy is a rule's name, or `pd` for prefill and decode apart under the default rule. After an @ comes where parked states
 // lie: `shared` (the default: both workers read one folder), `own` (each its own, as on two machines) or `none`.
 //
 //   npm run bench:placement -- --predict FILE
@@ -52,7 +52,7 @@ const setups = (values.policies?.split(",") ?? (values.smoke ? [defaultPolicy, "
   (name) => parseSetup(name, defaultPolicy),
 );
 
-/** One line that is written over; a log gets only what stays. */
+/** A progress line that is overwritten; a log file gets only final lines. */
 const say = (text: string) => void (process.stderr.isTTY && process.stderr.write(`\r\x1b[K${text}`));
 
 if (values.predict === undefined) await measureAll();
@@ -122,7 +122,7 @@ async function main(): Promise<void> {
   }
   printRuns(runs);
 
-  /** After every run: an hour's figures must not be lost with the last of them. */
+  /** Written after every run, so that a failure in the last run does not lose the figures of the earlier ones. */
   function save(): void {
     if (values.json === undefined) return;
     const all: SavedBench = { sessions: sessions.source, size, startGapMs, seed, calibration, runs };

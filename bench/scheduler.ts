@@ -111,7 +111,7 @@ function decision(fleet: Fleet, blockTokens: number): void {
     `hash what is new, ${label}`,
     measure(rounds, (round) => {
       const at = round % chains.length;
-      // Turn and turn about: the longer prompt hashes its last 1,000 tokens, the shorter one only compares.
+      // Both prompts in turns: the longer one hashes its last 1,000 tokens, the shorter one only compares.
       chains[at]!.update(round % (2 * chains.length) < chains.length ? turns[at]! : shorter[at]!);
     }),
     `${newTokens} new tokens after ${promptTokens - newTokens} compared`,
@@ -207,7 +207,7 @@ function compareTree(fleet: Fleet): void {
   results["radixTree"] = { match, worst, bytesPerHeldBlock: bytes / fleet.held, nodes: tree.nodes };
 }
 
-/** The whole way of a call at a small fleet: what one core of scheduling can carry. */
+/** All scheduling work of a call at a small fleet: how many calls a second one core can schedule. */
 function smallFleet(): void {
   const space = tokenSpace("bench-model", 64);
   const small = new Scheduler({ rng: seededRng(3) });

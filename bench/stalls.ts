@@ -25,7 +25,7 @@ const { values: options } = parseArgs({
 });
 const runs = Number(options.runs);
 const limitMs = Number(options.limit);
-/** What is not answered within this is shown as `silent`, and the process is started anew. */
+/** A request without an answer within this time is shown as `silent`, and the process is started anew. */
 const patienceMs = 120_000;
 
 interface Stall {
@@ -106,7 +106,7 @@ try {
       await stallOf(at);
       engine.usual = input.engine?.() ?? {};
       status = await request(at, input);
-      // What a request left to be done after its answer belongs to it.
+      // Work that a request leaves behind its answer is counted as the request's.
       await new Promise((resolve) => setTimeout(resolve, 100));
       const stall = status === "silent" ? undefined : await stallOf(at);
       if (stall) seen.push(stall);

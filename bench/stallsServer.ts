@@ -1,5 +1,5 @@
 // The gateway and the agents' API in a process of its own, over the engine and the migrated database that it is given, watching its own event
-// loop. No Restate is there: runs are stored and never begin, which is enough for what a request may do to the process that takes it.
+// loop. It has no Restate: runs are stored and never begin, which is enough to measure what a request costs the process that takes it.
 //
 //   node bench/stallsServer.ts ENGINE_URL DATABASE_URL       (with an IPC channel; see bench/stalls.ts)
 import type { AddressInfo } from "node:net";

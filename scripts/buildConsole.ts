@@ -1,5 +1,5 @@
 // Builds the web console into dist/console, where the gateway serves it from. Run by `npm ci` (prepare) and by `start` when
-// it is absent. Quiet when all is well: it is one of many lines of an installation. Without the development dependencies
+// it is absent. It prints nothing when all is well, because its output is part of an installation's. Without the development dependencies
 // (`npm ci --omit=dev`) there is nothing to build with; that is said and is no failure, since the API and the command line
 // work without the console.
 import { existsSync } from "node:fs";

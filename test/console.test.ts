@@ -113,7 +113,7 @@ describe.skipIf(chromiumPath === undefined)("the console, in Chromium (CHROMIUM 
     expect(visitor.complaints).toEqual([]);
   });
 
-  /** Every screen with something on it that is only there once its data has come. */
+  /** Every screen, with a text that it shows only when its data has loaded. */
   const screens = (): [path: string, shows: string][] => [
     ["/", "All parts are well"],
     ["/agents", "maintenance-inspector"],
@@ -146,7 +146,7 @@ describe.skipIf(chromiumPath === undefined)("the console, in Chromium (CHROMIUM 
         expect(await sideways(page), `${path} scrolls sideways`).toBeLessThanOrEqual(0);
         expect(await cutOff(page), `${path} cuts`).toEqual([]);
         expect(await findings(page), path).toEqual([]);
-        // The same elements in other colours: only those can be wrong now.
+        // The elements are the same as in the first theme, so only their colours are checked.
         await page.emulateMedia({ colorScheme: "dark" });
         expect(await findings(page, ["color-contrast", "link-in-text-block"]), `${path}, dark`).toEqual([]);
       }
@@ -214,7 +214,7 @@ describe.skipIf(chromiumPath === undefined)("the console, in Chromium (CHROMIUM 
     const cells = await line.getByRole("cell").allTextContents();
     expect(cells[1]).toBe(String(own.runs));
     expect(cells[6]).toBe(money(own.revenue_nano, "USD").replace(" ", ""));
-    // The call outside runs costs, and makes no outcome dearer.
+    // The call outside of runs has a cost, which is not added to the cost of an outcome.
     expect(BigInt(bill.total.token_cost_nano)).toBeGreaterThan(BigInt(own.token_cost_nano));
     const each = Math.round(Number(own.token_cost_nano) / own.outcomes_passed);
     expect(bill.total.cost_per_verified_outcome_nano).toBe(String(each));
@@ -280,7 +280,7 @@ describe.skipIf(chromiumPath === undefined)("the console, in Chromium (CHROMIUM 
     expect(detail.waits[0]!.waited_ms).toBeGreaterThan(0);
     await waited.getByText("Waited").waitFor();
     await page.locator(".figure", { hasText: "Duration" }).getByText("until it could go on").waitFor();
-    // What the calls of the runs that began together waited for each other is what their attempts say.
+    // The waiting time shown for the calls of runs that began together is the one that their attempts record.
     const attempts = (await api<CallDetail>(`/api/calls/${call.id}`)).attempts;
     const phases = attempts.flatMap(({ phases }) => phases).filter(({ name }) => name === "queue" || name === "wait");
     const queued = phases.reduce((sum, { start_ms, end_ms }) => sum + end_ms - start_ms, 0);
@@ -417,7 +417,7 @@ describe.skipIf(chromiumPath === undefined)("the console, in Chromium (CHROMIUM 
   });
 });
 
-/** Waits for a text on the page; says what stood there instead. */
+/** Waits for a text on the page. The error shows the page's text. */
 async function shown(page: Page, text: string): Promise<void> {
   try {
     await page.getByRole("main").getByText(text).first().waitFor();
@@ -426,7 +426,7 @@ async function shown(page: Page, text: string): Promise<void> {
   }
 }
 
-/** What axe finds, in one line each; one document without frames needs no more than its legacy mode, which is twice as fast. */
+/** What axe finds, in one line each; its legacy mode is enough for a document without frames, and twice as fast. */
 async function findings(page: Page, rules?: string[]): Promise<string[]> {
   const axe = new AxeBuilder({ page }).setLegacyMode(true);
   const { violations } = await (rules === undefined ? axe : axe.withRules(rules)).analyze();

@@ -1,5 +1,5 @@
 // Deployments over a real instance: two replicas that share the work, one that is killed and heals, roles, scaling down, and a
-// start that finds what was published.
+// restart that serves what was published before.
 import { execFile } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -12,7 +12,7 @@ import type { CallDetail, DeploymentResource, EndpointStatus, Status } from "../
 import { startInstance, type Instance } from "./setup/instance.ts";
 
 const launcher = fileURLToPath(new URL("../bin/lineshaft", import.meta.url));
-// A ceiling for hangs, not a measure: a busy machine takes its time over a start.
+// Ends a test that hangs. It is no measurement: a start may take long on a busy machine.
 vi.setConfig({ testTimeout: 300_000, hookTimeout: 300_000 });
 
 let folder: string;
@@ -61,7 +61,7 @@ async function endpoints(): Promise<EndpointStatus[]> {
 const inWords = (list: { endpoint: string; role: string; state: string }[]) =>
   list.map(({ endpoint, role, state }) => `${endpoint} ${role} ${state}`);
 
-/** Looks until it is so; the test's own time ends it. */
+/** Polls until the condition holds. The test's own time limit ends a condition that never does. */
 async function until(holds: () => Promise<boolean>): Promise<void> {
   while (!(await holds())) await sleep(100);
 }

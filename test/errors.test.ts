@@ -10,9 +10,9 @@ const docs = ["docs/errors.md", "docs/agents.md"].map((path) => readFileSync(joi
 const inside = new Set([
   // zod's own issues
   "custom",
-  // an exchange that was given up by its caller, which knows why
+  // an exchange that its caller gave up
   "aborted",
-  // the egress, whose callers say it in their own words
+  // errors of the egress, which its callers translate into errors of their own
   "endpoint_timeout",
   "endpoint_unreachable",
   // a second activation of a run, which Restate tries again

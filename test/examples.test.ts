@@ -1,4 +1,4 @@
-// The examples in the help of every verb, run as they stand on a real instance. What an example takes for granted (a key of that
+// The examples in the help of every verb, run as they stand on a real instance. What an example assumes (a key of that
 // name, an engine at that address) is made before it; examples that need more than a small machine gives are named with the reason.
 import type { Command } from "commander";
 import { writeFileSync } from "node:fs";
@@ -14,7 +14,7 @@ import type { BudgetResource, KeyResource } from "../src/contract/index.ts";
 import { scriptedEngine, type ScriptedEngine } from "../src/engines/testing.ts";
 import { startInstance, type Instance } from "./setup/instance.ts";
 
-// A ceiling for hangs, not a measure: a busy machine takes its time over a start.
+// Ends a test that hangs. It is no measurement: a start may take long on a busy machine.
 vi.setConfig({ testTimeout: 300_000, hookTimeout: 300_000 });
 
 /** Not run here, by the verb they belong to. */
@@ -95,7 +95,7 @@ async function run(words: string[]) {
   return { code, output };
 }
 
-/** Only the owner's key and no budget are left, so that a name or a beginning of an id stands for what an example has just made. */
+/** Removes all keys but the owner's and all budgets, so that a name or the beginning of an id means what an example has just made. */
 async function tidy(): Promise<void> {
   const client = new Client({ url: instance.address, key: instance.key });
   for (const { id, name, revoked_at } of await client.list<KeyResource>("/api/keys"))

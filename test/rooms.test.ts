@@ -9,7 +9,7 @@ import { rooms as house } from "../src/rooms.ts";
 const root = fileURLToPath(new URL("..", import.meta.url));
 const src = join(root, "src");
 
-/** Who may speak to the network, and why it is not the egress. */
+/** Files that may use the network without the egress, each with the reason. */
 const networkClients = new Map([
   ["egress/egress.ts", "the door"],
   ["engines/vllm/sockets.ts", "KV events: ZeroMQ opens its own sockets, at addresses judged as the door's are"],

@@ -1,4 +1,4 @@
-// The unit that is shipped for systemd: understood by systemd, and naming what is there.
+// The systemd unit in packaging/: systemd accepts it, and the program that it starts exists.
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,4 +1,4 @@
-// `lineshaft up` as a stranger meets it: what it prints, what it refuses, what survives, what it leaves behind.
+// `lineshaft up` on a fresh machine: what it prints, what it refuses, what survives a crash, and what it leaves behind.
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, readdirSync, readlinkSync, rmSync, statSync, writeFileSync } from "node:fs";
@@ -13,7 +13,7 @@ import { startInstance, type Instance } from "./setup/instance.ts";
 
 const launcher = fileURLToPath(new URL("../bin/lineshaft", import.meta.url));
 const stopLimitMs = 5_000;
-// A ceiling for hangs, not a measure: a busy machine takes its time over a start.
+// Ends a test that hangs. It is no measurement: a start may take long on a busy machine.
 vi.setConfig({ testTimeout: 300_000, hookTimeout: 300_000 });
 
 interface Ended {
@@ -49,7 +49,7 @@ const metalsIn = (answer: string): number => new Set(answer.match(metals)?.map((
 const childPids = (status: Status) =>
   status.components.filter(({ name }) => name !== "main").map((component) => component.pid!);
 
-/** A process that has ended but was not waited for is gone too. */
+/** A zombie (a process that has ended and was not waited for) counts as gone. */
 function alive(pid: number): boolean {
   try {
     return !/\) Z /.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
@@ -272,7 +272,7 @@ describe("an instance, from its first start to its last stop", () => {
 });
 
 test("an ordinary user starts it too", async () => {
-  // As root a user namespace gives an ordinary user who sees root's files; without root, that user is us.
+  // As root the test makes a user namespace, whose ordinary user can read root's files. Without root it runs as the current user.
   const asRoot = process.getuid?.() === 0;
   const prefix = asRoot ? ["unshare", "--user", "--map-user=1000", "--map-group=1000"] : [];
   if (asRoot && spawnSync(prefix[0]!, [...prefix.slice(1), "true"]).status !== 0) prefix.length = 0;

@@ -1,4 +1,4 @@
-// The real thing that is measured: two worker processes behind the real gateway with its Postgres, in this process. Made anew for
+// The system that is measured: two worker processes behind the real gateway with its Postgres, in this process. It is made anew for
 // every run, so that no run finds what another has cached or learnt.
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

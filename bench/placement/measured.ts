@@ -34,7 +34,7 @@ export interface Measured {
   learntRates: number[];
   /** Of the scheduler: sum of |predicted - reported| cached tokens over the prompt tokens of the calls it predicted. */
   scheduler: { predicted: number; reported: number; gap: number };
-  /** Hints by verb: honoured and not. */
+  /** Hints by verb: how many were honoured and how many were not. */
   hints: Record<string, [honoured: number, refused: number]>;
 }
 

@@ -1,4 +1,4 @@
-// The table: a row a policy, what was measured and what was simulated beside it, and what the workers did.
+// The table: one row per policy, with the measured figures, the simulated ones beside them, and the work of the workers.
 import { mean } from "../../src/simulator/report/statistics.ts";
 import type { RunSummary } from "../../src/simulator/report/summary.ts";
 import { heading, percent, printTable } from "../simulator/print.ts";

@@ -1,4 +1,4 @@
-// The scene of the bench: many endpoints of one deployment, filled through the same events that an engine sends. A fleet
+// The fleet of the bench: many endpoints of one deployment, filled through the same events that an engine sends. A fleet
 // serves agents: a system prompt that every endpoint has, conversations that one to three endpoints have, and one long
 // document that every endpoint has to a different depth (the worst case of a match: no two endpoints alike).
 import {
@@ -72,7 +72,7 @@ export function randomTokens(count: number, rng: Rng): Uint32Array {
   return tokens;
 }
 
-/** Fills a scheduler's index with the scene. `keep`: conversations that are remembered for measuring. */
+/** Fills a scheduler's index with the fleet's blocks. `keep`: conversations that are remembered for measuring. */
 export function buildFleet(options: FleetOptions, keep: number, remember: boolean): Fleet {
   const rng = seededRng(options.seed);
   const space = tokenSpace("bench-model", options.blockTokens);

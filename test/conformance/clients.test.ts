@@ -1,5 +1,5 @@
 // Requests that real clients send (recorded, their texts replaced) against the lists of fields that engines are sent: a list that is
-// too narrow would refuse a client on its first day. Versions: OpenCode 1.18.33, @openai/agents 0.20.0, openai-agents 0.24.0.
+// too narrow would refuse a client's ordinary requests. Versions: OpenCode 1.18.33, @openai/agents 0.20.0, openai-agents 0.24.0.
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";

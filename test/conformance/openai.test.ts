@@ -1,5 +1,5 @@
-// The official `openai` client, unchanged, against a real instance with the real model: what a user's program does on the
-// first day. Texts of a small model differ between machines, so tests look at shapes, limits and counts, never at wording.
+// The official `openai` client, unchanged, against a real instance with the real model: the calls that a user's
+// program makes first. Texts of a small model differ between machines, so tests look at shapes, limits and counts, never at wording.
 import OpenAI from "openai";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";

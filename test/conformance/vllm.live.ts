@@ -1,5 +1,5 @@
-// vLLM as an engine of ours, against the real one: prompts are tokenised as it does, its events say of every prompt what it then
-// reports as cached, projects do not see each other, and no doubt outlives a lost message, a restart or an eviction.
+// The vLLM adapter against a real vLLM: our tokens equal its tokens, the cached tokens that its events predict equal those that it
+// reports, projects do not share blocks, and after a lost message, a restart or an eviction the prediction is right again.
 //
 // LINESHAFT_VLLM names the `vllm` command and LINESHAFT_VLLM_MODEL a folder with a small model; docs/testing.md says how to get
 // both. With LINESHAFT_VLLM_URL (and the model's name in LINESHAFT_VLLM_MODEL) a running server is used instead; it is neither
@@ -35,7 +35,7 @@ async function connect(): Promise<void> {
 
 const watched = () => new Watched(engine, model, facts.blockTokens!);
 
-/** Prompts of this run only: a server that was here before may hold others. */
+/** A prefix of this run: a server that was used before may have cached the prompts of other runs. */
 const random = seeded(given === undefined ? 1 : Date.now());
 const words = (count: number) => prose(count, random);
 
@@ -191,7 +191,7 @@ describe("a server that runs", () => {
     const events = new Watched(engine, model, facts.blockTokens!, (_since, signal) => stream.read(signal));
     await events.settle();
     const { epoch } = events.seen.at(-1)!;
-    // What two calls store is dropped on its way, and seen to be missing when the third is told.
+    // The events of two calls are dropped. The gap is noticed when the event of the third arrives.
     losing = true;
     const prompts = [words(120), words(120)];
     for (const prompt of prompts) await events.send({ prompt, max_tokens: 1 }, "org_1");

@@ -14,7 +14,7 @@ export interface Called {
   text: string;
 }
 
-/** Where events come from: the engine's adapter, or a way there with faults. */
+/** The source of events: the engine's adapter, or a connection to it that loses messages on purpose. */
 export type Source = (
   since: { epoch: string; sequence: number } | undefined,
   signal: AbortSignal,
@@ -61,14 +61,14 @@ export class Watched {
     for await (const event of this.#source(since, signal)) {
       this.seen.push(event);
       const { outcome, unplaced } = this.#index.apply(0, event);
-      // A ring that began in the middle leaves blocks whose beginning nobody knows; they are no gap.
+      // A replay ring that starts in the middle has blocks whose parents were never seen. They are not counted as a gap.
       if (outcome === "gap" || outcome === "duplicate")
         throw new Error(`event ${event.sequence}: ${outcome} ${unplaced}`);
       for (const wake of this.#waiting.splice(0)) wake();
     }
   }
 
-  /** A call's usage, without a look at the index. */
+  /** Makes a call and answers its usage; the index is not asked. */
   async send(
     body: Body,
     cacheSalt: string,
@@ -102,11 +102,11 @@ export class Watched {
     this.#index.match(blocks, 0);
     const size = this.#space.blockTokens;
     const held = this.#index.confirmed.count === 0 ? 0 : this.#index.confirmed.total[0]! * size;
-    // An engine computes at least the last token, to have something to go on from.
+    // An engine always computes the last prompt token, because generation starts from its result.
     return Math.min(held, Math.floor((tokens.length - 1) / size) * size);
   }
 
-  /** Resolves when every event up to now has been applied: a prompt of its own comes through the stream behind them. */
+  /** Resolves when every event up to now has been applied: it sends a new prompt and waits for that prompt's events, which come last. */
   async settle(): Promise<void> {
     const size = this.#space.blockTokens;
     const prompt = Array.from({ length: size + 1 }, (_, at) => 1_000 + ((++markers * 7919 + at * 104_729) % 20_000));

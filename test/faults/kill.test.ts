@@ -26,7 +26,7 @@ const example = join(import.meta.dirname, "../../examples/maintenance-inspector"
 
 /** `machine`: the keeper and main at one moment, as when power is lost; `main`: main alone, which the keeper starts again. */
 type Target = "machine" | "main" | "restate" | "restate-folder" | "worker-0" | "postgres";
-/** Taken in turns; the list is shuffled and its points are drawn. */
+/** Kinds of kills, used in turns. The list is shuffled by the seed, and the points of the kills are drawn from it. */
 const kinds: Target[] = ["main", "restate", "worker-0", "restate-folder", "machine", "postgres"];
 const killable = kinds.filter((kind) => !(scripted && kind === "worker-0"));
 const targets = Array.from({ length: killCount }, (_, index) => killable[index % killable.length]!);
@@ -50,14 +50,14 @@ test(title, { timeout: 120_000 + runCount * 20_000 }, async () => {
   const kill = async (target: Target, place: string) => {
     killed.push(`${target} ${place}`);
     if (target === "machine") {
-      // After the restart that may be under way: one that has not begun to serve yet cannot be killed while it serves.
+      // Waits for a restart that may be under way, because the process is to be killed while it serves.
       restarting = restarting.then(async () => {
         await instance.end("SIGKILL");
         instance = await startInstance({ home, port, env });
       });
       return;
     }
-    // It may be just starting again after the kill before: then there is nothing to kill yet.
+    // After the kill before it may still be starting: then there is no process to kill yet.
     await persistently(async () => {
       await restarting;
       const pid = await pidOf(clientOf(instance), target === "restate-folder" ? "restate" : target);
@@ -173,7 +173,7 @@ async function addModel(client: Client, url: string): Promise<void> {
   await client.post("/api/engines", { name: "scripted", urls: [url], model: "scripted", price });
 }
 
-/** Tries until it works; the test's own time limit ends what never does. */
+/** Tries until it works. The test's own time limit ends an attempt that never does. */
 async function persistently<Result>(work: () => Promise<Result>): Promise<Result> {
   for (;;) {
     try {

@@ -1,5 +1,5 @@
-// What caches tell across walls: the second asker of a prompt is served from a cache, which `cached_tokens` says and time shows. So
-// prefixes are shared within a project alone, or within one key where a call asks for that. Real workers, real model.
+// Caches as a side channel: the second caller of a prompt is served from a cache, and `cached_tokens` and the response time reveal it.
+// Therefore prefixes are shared within one project only, or within one key where a call asks for that. Real workers, real model.
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -26,7 +26,7 @@ beforeAll(async () => {
   keys.colleague = await make(project, "colleague");
   keys.other = await make(other.project.id, "other");
   workers.push(...(await Promise.all([1, 2].map(() => startTestWorker({ kvDir, slots: 2, contextTokens: 1024 })))));
-  // One alone, both as equals, and both in roles: every way on which a prefix could pass the wall.
+  // One worker, two equal workers, and two workers in roles: all paths by which a prefix could reach another project.
   for (const [model, roles] of [
     ["alone", ["both"]],
     ["pair", ["both", "both"]],
@@ -81,7 +81,7 @@ test.each(["alone", "pair", "split"])(
     await cached(keys.first, model, about);
     expect(await cached(keys.colleague, model, about)).toBeGreaterThan(most);
     expect(await cached(keys.other, model, about)).toBeLessThan(nothing);
-    // The session's name is no way through either.
+    // Nor does the same session name share a prefix.
     const session = { "x-lineshaft-program": "s1" };
     const named = `wheel of ${model}`;
     await cached(keys.first, model, named, session);

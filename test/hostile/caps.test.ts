@@ -1,4 +1,4 @@
-// Limits of output: one is sent, and it is the one that was priced; what an engine sends beyond it is cut.
+// Output limits: the limit that was priced is the one that is sent to the engine, and output beyond it is cut.
 import { describe, expect, test } from "vitest";
 import { createOpenAiEngine } from "../../src/engines/index.ts";
 import { hello, rows, testGateway } from "../../src/api/testing.ts";

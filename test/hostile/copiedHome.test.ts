@@ -34,7 +34,7 @@ test("beside its original it is refused; adopted it goes its own way, and the or
   const copy = join(folder, "copy");
   cpSync(home, copy, { recursive: true, filter: (path) => !path.endsWith(".sock") });
   await using original = await startInstance({ home });
-  // What a copy of a running home has: the running process's record, and the database's own.
+  // A copy of a running home holds the records of the running processes and the lock file of the database.
   for (const name of ["run/children.json", "run/main.json", "postgres/postmaster.pid"])
     cpSync(join(home, name), join(copy, name));
   const children = await childrenOf(original);
@@ -44,7 +44,7 @@ test("beside its original it is refused; adopted it goes its own way, and the or
   const refused = spawnSync(launcher, ["up"], {
     env: { ...process.env, LINESHAFT_HOME: copy, LINESHAFT_PORT: String(port) },
     encoding: "utf8",
-    // A start that is not refused would run on.
+    // If the start were not refused, the process would run on.
     timeout: hangMs,
     killSignal: "SIGTERM",
   });
@@ -59,7 +59,7 @@ test("beside its original it is refused; adopted it goes its own way, and the or
   const own = await childrenOf(adopted);
   expect(own).toHaveLength(4);
   expect(own.filter((child) => children.includes(child))).toEqual([]);
-  // A lost machine: the next start ends what this one left, and nothing else.
+  // As when the machine is lost: the next start ends the processes that this one left, and no others.
   await adopted.end("SIGKILL");
   const moved = join(folder, "moved");
   renameSync(copy, moved);

@@ -1,4 +1,4 @@
-// What the database itself refuses: the role that run time connects as is no superuser, and what was written down stays.
+// What the database itself refuses: the role that run time connects as is no superuser, and append-only records stay.
 // The attacker here has the whole of that role (an injected statement, a stolen URL), or even the owner's.
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { access } from "../../src/store/access.ts";

@@ -1,5 +1,5 @@
-// A tool that changes something outside is called once, whatever it answers. The attacker here is its server: it does its work, and then
-// answers what cannot be read, kept or found again, so that the call is taken for one that was never made.
+// A tool that changes something outside is called once, whatever it answers. The attacker here is the tool's server: it does the work and
+// then sends an answer that cannot be read, stored or found again, so that the call looks as if it had never been made.
 import { createServer, type Server } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import { toNodeHandler } from "@modelcontextprotocol/node";

@@ -40,11 +40,11 @@ test.each(Object.entries(broken))("an endpoint that %s is left alone: calls go t
   for (let call = 0; call < 80; call++) await at.client().chat.completions.create(hello);
   expect(works.seen).toHaveLength(80);
   const tried = (await firsts(at)).filter((engine) => engine === "scripted").length;
-  // Three failures eject at the most; after that single calls find out whether it is well again.
+  // At most three failures in a row eject the endpoint; after that one call at a time tries it.
   expect(tried).toBeLessThanOrEqual(12);
   const { body } = await at.request("/api/scheduler");
   const standing = body.endpoints.find((one: { endpoint: string }) => one.endpoint === "scripted");
-  // One that cannot be reached is down until it answers a question.
+  // An endpoint that cannot be reached is down until a probe succeeds.
   expect(["ejected", "trial", "down"]).toContain(standing.health);
   expect((await at.request("/metrics")).body).toMatch(/lineshaft_engine_ejections_total\{engine="scripted"[^}]*\} \d/);
 });
@@ -60,7 +60,7 @@ test.each([false, true])("an endpoint that hangs loses its call to another one (
   else text = answer.choices[0]!.message.content!;
   expect(text).toBe("Hello, world.");
   expect([at.engine.seen.length, works.seen.length]).toEqual([1, 1]);
-  // What the abandoned endpoint says at last changes nothing.
+  // The late answer of the abandoned endpoint changes nothing.
   open.resolve();
   await turn();
   const { calls, attempts, settlements, holds } = await rows(at);
@@ -209,7 +209,7 @@ test("a deadline bounds the wait for a restart", async () => {
   });
   await at.engine[Symbol.asyncDispose]();
   const { status, body } = await askedUntilDeadline(at);
-  // What went wrong first says more than the deadline.
+  // The first error says more about the cause than the deadline does.
   expect([status, body.error.code]).toEqual([502, "engine_unreachable"]);
   expect(at.gateway.scheduler()).toMatchObject({ queued: 0, placed: 0 });
 });

@@ -1,5 +1,5 @@
-// Postgres that is frozen: its processes are stopped where they stand, so it refuses nothing, closes nothing and answers nothing.
-// What needs it is told so in time, what does not need it goes on, and all heals by itself when it goes on.
+// A frozen Postgres: all of its processes are stopped by SIGSTOP, so it neither refuses nor closes nor answers. Requests that need it are
+// refused in time, other work goes on, and everything recovers by itself after SIGCONT.
 import { expect, test } from "vitest";
 import type { Script } from "../../src/engines/testing.ts";
 import { limits } from "../../src/store/limits.ts";
@@ -40,7 +40,7 @@ test("calls, lists and /healthz answer 503 in time, and everything heals when it
   expect((await call(at)).status).toBe(200);
   await at.gateway.flushed();
   server.freeze();
-  // The first ones find connections that look alive, the last ones are refused at once.
+  // The first requests use connections that look alive. The last ones are refused at once.
   const answers = await within(
     Promise.all([
       ...Array.from({ length: 20 }, () => call(at)),
@@ -60,7 +60,7 @@ test("calls, lists and /healthz answer 503 in time, and everything heals when it
   server.thaw();
   await expect.poll(async () => (await at.request("/healthz")).status, { timeout: hangMs }).toBe(200);
   await expect.poll(async () => (await call(at)).status, { timeout: hangMs }).toBe(200);
-  // Holds that were under way when it froze may have been taken after all: each is ended, none twice, and the books agree.
+  // Holds that were under way at the freeze may have been committed: each is ended exactly once, and the accounts balance.
   await expect.poll(() => holds(at), { timeout: hangMs }).toBe(0n);
   await at.gateway.flushed();
   expect((await at.ledger.prove()).discrepancies).toEqual([]);
@@ -89,7 +89,7 @@ test("a hold that was taken although its caller was refused is ended, also when 
     scopes: [{ kind: "project" as const, id: project }],
     most: { promptTokens: 10, outputTokens: 10 },
   };
-  // The statement lies in the socket of a frozen server, which carries it out when it goes on.
+  // The statement waits in the socket of the frozen server, which executes it after SIGCONT.
   server.freeze();
   await expect(within(at.ledger.hold(request))).rejects.toMatchObject({ code: "store_unavailable" });
   server.thaw();
@@ -104,7 +104,7 @@ test("a hold that was taken although its caller was refused is ended, also when 
   expect(await holds(at)).toBe(0n);
   const [budget] = await at.ledger.listBudgets(organisation);
   expect([budget!.heldNano, budget!.spentNano, budget!.leftNano]).toEqual([0n, 0n, 1_000n]);
-  // The same statement once more, as late as can be: it finds its place taken.
+  // The same statement once more, after the hold was ended: it is refused, because the row exists.
   await expect(at.ledger.hold(request)).rejects.toThrow(/duplicate key/);
   expect((await at.ledger.listBudgets(organisation))[0]!.heldNano).toBe(0n);
   expect((await at.ledger.prove()).discrepancies).toEqual([]);
@@ -161,6 +161,6 @@ test("transactions and waits for a connection are given up too, and the pool is 
       { timeout: hangMs },
     )
     .toBe(true);
-  // Connections that were begun while it was frozen are made now, and given back by what had given up on them.
+  // Connections that were begun during the freeze are established now. Their callers have given up, so they are released.
   await expect.poll(() => db.pool.totalCount - db.pool.idleCount, { timeout: hangMs }).toBe(0);
 });

@@ -1,5 +1,5 @@
-// The disk of the home fills up under a running instance: nothing dies, everything that asks is told `storage_full`, and work goes on
-// by itself when there is room. On a small file system of its own where one may be mounted (Linux, root).
+// The disk of the home fills up under a running instance: no process ends, every request that needs the disk is refused with `storage_full`, and
+// work goes on by itself when there is room. On a small file system of its own where one may be mounted (Linux, root).
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, mkdtempSync, openSync, closeSync, rmSync, statfsSync, writeSync, readFileSync } from "node:fs";
@@ -26,7 +26,7 @@ afterAll(() => {
   rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
 });
 
-/** Writes until the disk takes no byte more. */
+/** Writes until the disk is full. */
 function fill(path: string): void {
   const file = openSync(path, "w");
   try {
@@ -74,7 +74,7 @@ test("nothing dies, everything that asks is told storage_full, and it heals by i
 
   fill(join(disk, "ballast"));
   expect(statfsSync(disk).bavail).toBe(0);
-  // A child that dies now can be written down nowhere, and is started again all the same.
+  // The restart of a child that dies now cannot be recorded on disk, and the child is started again all the same.
   const worker = (await component(instance, "worker-0"))!;
   process.kill(worker.pid!, "SIGKILL");
   await expect.poll(() => call(instance), { timeout: hangMs }).toEqual({ status: 507, code: "storage_full" });
@@ -113,7 +113,7 @@ test("nothing dies, everything that asks is told storage_full, and it heals by i
     .toSatisfy(([written, running]: string[]) => written === running && running !== "");
 });
 
-/** As the home's file says; nothing while it is not whole. */
+/** The content of the home's file; an empty answer while the file is incomplete. */
 function writtenChildren({ home }: Instance): { pid: number }[] {
   try {
     return JSON.parse(readFileSync(join(home, "run/children.json"), "utf8")) as { pid: number }[];

@@ -1,4 +1,4 @@
-// A client that goes away before its call has begun, while its body is worked on.
+// A client that closes the connection before its call has begun, while its body is processed.
 import { request as httpRequest } from "node:http";
 import type { IncomingMessage } from "node:http";
 import { expect, test, vi } from "vitest";

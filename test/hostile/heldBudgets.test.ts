@@ -35,7 +35,7 @@ test("others' holds refuse with budget_held, to be tried again; the spent budget
   // Settled at 58 of the hold's 1,708: the same call fits now.
   await at.client().chat.completions.create(asked);
 
-  // 116 are spent. What the money that is spent does not allow is refused for good, whatever else is held.
+  // 116 are spent. A call that the spent money alone rules out is refused for good, whatever else is held.
   await setBudget(at, "project", needed + 115n);
   const over = await at.request("/v1/chat/completions", { method: "POST", body: JSON.stringify(asked) });
   expect(over.body.error).toMatchObject({ code: "budget_exceeded", type: "insufficient_quota" });

@@ -1,5 +1,5 @@
-// A member who asks for more than anything can hold: a call of absurd size is refused before it is held, and no sum of what was
-// settled before stops a settlement or a start. Holds are bounded at the door, sums are not bounded by a column.
+// Amounts near the end of 64 bits. A call of absurd size is refused before money is held for it, and sums of earlier settlements, however
+// large, stop neither a settlement nor a start: single holds are bounded, and sums are kept in numeric columns that they cannot fill.
 import { describe, expect, test } from "vitest";
 import { createLedger } from "../../src/ledger/index.ts";
 import { hello, rows, testGateway } from "../../src/api/testing.ts";
@@ -9,7 +9,7 @@ import { tamper } from "../../src/store/testing.ts";
 const post = (at: TestGateway, path: string, body: object) =>
   at.request(path, { method: "POST", body: JSON.stringify(body) });
 
-/** As two calls of an older version left it: the cost of a model, which all projects share, is near the end of 64 bits. */
+/** The state that two calls of an older version left: the cost account of a model, shared by all projects, is near the end of 64 bits. */
 async function withHugeAccount(at: TestGateway): Promise<void> {
   const { organisation, project } = at.principal;
   await at.db.query("insert into journals (id, organisation, kind) values ('settlement:earlier', $1, 'settlement')", [
@@ -155,7 +155,7 @@ test("a hold that cannot be settled leaves its neighbours and the start alone, a
       most: { promptTokens: 1, outputTokens: 1 },
     });
   dead.close();
-  // Its journal's name is taken, as by a fault that nobody foresaw.
+  // Its journal's name is already in use, which stands for any unforeseen fault.
   await at.db.query("insert into journals (id, organisation, kind) values ('settlement:att_2', $1, 'settlement')", [
     organisation,
   ]);

@@ -14,7 +14,7 @@ afterEach(() => {
   }
 });
 
-/** A server that sends a piece of a megabyte again and again until it is cut off; `sent` counts what it got rid of. */
+/** A server that sends one megabyte after the other until the connection is closed; `sent` counts the bytes it could write. */
 async function endless(head: string, piece: string, contentType: string) {
   const counter = { sent: 0, cut: Promise.withResolvers<void>() };
   const server = createServer((request, response) => {
@@ -85,7 +85,7 @@ test("bodies of one key that are under way are bounded together, and another key
       body,
     });
   const held = Array.from({ length: 5 }, () => send(at.key, large).then(({ status }) => status));
-  // Three fit; the others are told at once.
+  // Three fit; the others are refused at once.
   const first = [await Promise.race(held)];
   expect(first).toEqual([429]);
   at.engine.usual = {};

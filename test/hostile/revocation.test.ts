@@ -1,4 +1,4 @@
-// A key that was revoked keeps nothing that it had begun, whichever process revoked it: streams, calls that wait, event feeds.
+// Revoking a key ends everything that it had begun, whichever process revoked it: streams, waiting calls and event feeds.
 import { request as httpRequest } from "node:http";
 import { expect, test, vi } from "vitest";
 import { hello, rows, testGateway, type TestGateway } from "../../src/api/testing.ts";
@@ -10,7 +10,7 @@ async function memberOf(at: TestGateway): Promise<{ id: string; secret: string }
   return { id: made.body.id, secret: made.body.secret };
 }
 
-/** As another gateway process does, or a person with psql. */
+/** Revokes by SQL, as another gateway process does, or a person with psql. */
 const revokeElsewhere = (at: TestGateway, id: string) =>
   at.db.query("update keys set revoked_at = '2020-01-01' where id = $1", [id]);
 const revokeHere = (at: TestGateway, id: string) => at.request(`/api/keys/${id}`, { method: "DELETE" });

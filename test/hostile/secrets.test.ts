@@ -31,7 +31,7 @@ afterEach(async () => {
   for (const one of open.splice(0)) await one.close();
 });
 
-/** A server that keeps the credentials that it is sent. */
+/** A server that records the credentials that it receives. */
 async function listen(answer: (request: IncomingMessage, response: Parameters<Handler>[1]) => void) {
   const seen: (string | undefined)[] = [];
   const server: Server = createServer((request, response) => {

@@ -56,7 +56,7 @@ test("a stream that is cut says so inside, and ends without [DONE]", async () =>
 
 test("calls that wait in the queue are told the same, and hold nothing afterwards", async () => {
   await using at = await testGateway({ script: { wait: never } });
-  // Facts make room finite: one call runs, its second place is taken, the rest waits.
+  // The engine reports its slots, so its room is finite: one call runs, one more place is taken, and the other calls wait.
   at.engines.get("scripted")!.facts = {
     models: ["scripted"],
     slots: 1,

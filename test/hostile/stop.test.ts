@@ -114,7 +114,7 @@ test.each([
 ])("with %s frozen", async (_what, frozen: string[]) => {
   const home = join(folder, frozen.join("-") || "none");
   await using instance = await startInstance({ home });
-  // What a failed expectation would leave behind; undone before the instance is.
+  // Thaws the processes that a failed expectation would leave frozen, before the instance is disposed.
   using left = new DisposableStack();
   const engine = await silentEngine();
   left.defer(engine.close);

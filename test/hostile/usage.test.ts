@@ -62,7 +62,7 @@ describe("usage beyond what was asked", () => {
         const [budget] = await at.ledger.listBudgets(at.principal.organisation);
         expect(budget).toMatchObject({ heldNano: 0n, spentNano: held });
         expect(at.alarms.list()).toMatchObject([{ code: "usage_over_hold", subject: "scripted" }]);
-        // The house goes on: its lists answer, and the next call is judged by what is really left.
+        // The instance goes on: its lists answer, and the next call is admitted by the amount that is really left.
         expect((await at.request("/api/calls")).body.data).toHaveLength(1);
         expect((await chat(at, { ...hello, max_tokens: 10 })).status).toBe(429);
       });

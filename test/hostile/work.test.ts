@@ -1,4 +1,4 @@
-// Work of the main thread, counted rather than timed: how much text it parses for a hostile input, how many values stand in that, and
+// Work of the main thread, counted instead of timed: how much text it parses for a hostile input, how many values that text has, and
 // how many schemas it compiles. `npm run bench:stalls` measures the time; a bound here is ten times what an input of its size needs.
 import { Ajv } from "ajv";
 import { afterEach, beforeAll, afterAll, expect, test, vi } from "vitest";

@@ -19,7 +19,7 @@ export interface Instance extends AsyncDisposable {
   printed: ReadyLine;
   home: string;
   port: number;
-  /** The keeper: what was started, and what signals are given to. */
+  /** The keeper: the process that was started, and that takes signals. */
   process: ChildProcess;
   /** The main process below it, as the home names it now. */
   mainPid(): number;
@@ -60,7 +60,7 @@ export async function startInstance(options: InstanceOptions = {}): Promise<Inst
       child.kill(signal);
       return gone;
     }
-    // Both at one moment: main neither settles because its keeper has gone, nor is started again by it.
+    // Both are killed at one moment, so that main does not settle on losing its keeper, and the keeper does not start main again.
     const main = mainPid();
     process.kill(main, "SIGSTOP");
     child.kill("SIGKILL");

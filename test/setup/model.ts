@@ -1,4 +1,4 @@
-// Has the small model once for all tests and benches, in a cache beside the installed packages; LINESHAFT_MODEL overrides it.
+// Fetches the small model once for all tests and benches, into a cache beside the installed packages. LINESHAFT_MODEL overrides it.
 import { fileURLToPath } from "node:url";
 import { ensureModel } from "../../src/models/index.ts";
 

@@ -49,7 +49,7 @@ function install(): Guard {
       "Start a server in the test, or use the helper that starts what it needs (src/store/testing.ts, test/setup/instance.ts).",
     ),
   );
-  // Nothing of a model or a database that the environment may name is found by accident.
+  // A pure test must not find a model or a database that the environment happens to name.
   for (const name of ["LINESHAFT_MODEL", "LINESHAFT_TEST_DATABASE_URL", "DATABASE_URL"]) delete process.env[name];
   return made;
 }

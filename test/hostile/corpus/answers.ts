@@ -19,7 +19,7 @@ const chunk = (content: string) => `data: {"choices":[{"index":0,"delta":{"conte
 
 const whole = [502, false] as const;
 const stream = [200, true] as const;
-/** Its first event is not whole before the bound: nothing of it was passed on, so it is refused with a status. */
+/** The first event is larger than the bound. Nothing was sent to the client by then, so the call can still fail with a status. */
 const lateStream = [502, true] as const;
 
 export const answerInputs: readonly HostileInput[] = [

@@ -1,4 +1,5 @@
-// Bodies that are large in one way or another, within the bound of a body: what is read, parsed, judged and priced grows with them.
+// Bodies that are large in different ways and within the size limit of a body: the work of reading, parsing, checking and pricing them
+// grows with their size.
 import type { HostileInput } from "./types.ts";
 
 const mib = 2 ** 20;
@@ -132,7 +133,7 @@ export const bodyInputs: readonly HostileInput[] = [
     },
     "/api/keys",
   ),
-  // Just within the bounds of JSON: what they let through has to be quick, too.
+  // Just within the bounds of JSON: inputs that pass the bounds must be processed quickly, too.
   input(
     "1,900,000 token ids",
     200,

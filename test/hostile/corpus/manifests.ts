@@ -1,4 +1,4 @@
-// Manifests whose YAML is dear to read: very many keys (a check for duplicates compares each with each), aliases that multiply, deep
+// Manifests whose YAML is expensive to read: very many keys (a check for duplicates compares each with each), aliases that multiply, deep
 // nesting.
 import type { HostileInput } from "./types.ts";
 

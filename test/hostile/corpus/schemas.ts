@@ -1,4 +1,4 @@
-// JSON schemas that are short to write and dear to compile, or whose check of a value is dear: in `response_format`, in tools, in what
+// JSON schemas that are short to write and expensive to compile, or expensive to check a value against: in `response_format`, in tools, in what
 // an agent's manifest says of its input.
 import type { HostileInput, Sent } from "./types.ts";
 
@@ -21,7 +21,7 @@ export function doublingInPlace(levels: number): Schema {
   return { $defs, ...ref(0) };
 }
 
-/** Each level of the value is looked at twice for the level above. */
+/** Each level of the value is checked twice as often as the level above it. */
 export const doublingByDepth = (): Schema => {
   const inside = { properties: { a: { $ref: "#" } } };
   return { allOf: [inside, { ...inside }] };
@@ -75,7 +75,7 @@ const asked = ([name, schema, status]: Asked): HostileInput => ({
   status,
 });
 
-/** What is within the bounds is checked: `{}` fits the schema (200) or does not (502). Everything else is refused (400). */
+/** A schema within the bounds is used: `{}` fits it (200) or does not (502). A schema beyond the bounds is refused (400). */
 type Asked = [name: string, schema: () => Schema, status: 200 | 400 | 502];
 
 const schemas: Asked[] = [

@@ -19,8 +19,8 @@ export interface HostileInput extends Sent {
   name: string;
   /** Requests before it, which are not measured: an agent that is published first, for example. */
   prepare?: readonly Sent[];
-  /** How the scripted engine answers meanwhile: an engine may be hostile too. */
+  /** How the scripted engine answers this request, because an engine may be hostile too. */
   engine?: () => Script;
-  /** The one status that is right: a bound that is removed shows by another. No input of the corpus may be answered with 500. */
+  /** The one right status: another one shows that a bound is missing. No input of the corpus may be answered with 500. */
   status: number;
 }
