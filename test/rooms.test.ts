@@ -149,6 +149,32 @@ test("the network has one door", () => {
   expect(wrong.map((path) => relative(root, path))).toEqual([]);
 });
 
+/** Rooms in which a role may be compared: the one that decides, the one that names roles, and the two that show what an owner sees. */
+const roleRooms = new Set(["governance", "contract", "console", "cli"]);
+const roleChecks = [
+  /\brole\b[^\n"'`]{0,20}[!=]==?\s*["'`](?:owner|member)\b/,
+  /["'`](?:owner|member)["'`]\s*[!=]==?[^\n]{0,40}\brole\b/,
+  /\brole\s*(?:=|<>|!=)\s*'(?:owner|member)'/,
+  /\bcase "(?:owner|member)"/,
+];
+
+test("only governance decides by a role", () => {
+  const wrong = sources
+    .filter((path) => !roleRooms.has(roomOf(path)) && !isTest(path))
+    .filter((path) => {
+      const text = withoutComments(readFileSync(path, "utf8"));
+      return roleChecks.some((pattern) => pattern.test(text));
+    });
+  expect(wrong.map((path) => relative(root, path))).toEqual([]);
+});
+
+test("only governance makes principals, and the instance its first key", () => {
+  const wrong = sources
+    .filter((path) => !roleRooms.has(roomOf(path)) && roomOf(path) !== "instance" && !isTest(path))
+    .filter((path) => /\brole: "(?:owner|member)"/.test(withoutComments(readFileSync(path, "utf8"))));
+  expect(wrong.map((path) => relative(root, path))).toEqual([]);
+});
+
 test("every file of code begins by saying what it is for", () => {
   const silent = sources
     .filter((path) => !path.endsWith(`${sep}index.ts`) && !path.endsWith(".d.ts") && !isTest(path))

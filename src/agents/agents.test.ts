@@ -7,8 +7,7 @@ import { readBill } from "../ledger/bill.ts";
 import { getBlob, newId, putBlob } from "../store/index.ts";
 import { testDatabase } from "../store/testing.ts";
 import { RestateClient } from "./restate/client.ts";
-import type { CallRequest } from "../gateway/index.ts";
-import { askedOf, startHouse, type House } from "./testing.ts";
+import { startHouse, type House } from "./testing.ts";
 import { readExample } from "./testing/states.ts";
 import type { Published } from "./types.ts";
 
@@ -58,12 +57,18 @@ test("the example: readings, decision, work order, verdict, one result on the le
 
 test("the model is called with the version's stable prefix, the output's schema, and the run as its program", () => {
   const request = house.gateway.requests[0]!;
-  const { messages } = askedOf(request);
+  const messages = request.body["messages"] as { role: string }[];
   expect(messages.map(({ role }) => role).slice(0, 3)).toEqual(["system", "user", "assistant"]);
   expect(messages).toHaveLength(12);
-  expect(request.asked.format).toMatchObject({ kind: "schema" });
+  expect(request.body["response_format"]).toMatchObject({ type: "json_schema" });
   expect(request.program).toBe(request.run);
-  expect(request.principal).toMatchObject({ organisation: house.tenant.organisation, key: house.tenant.key });
+  // A run acts for its key, with what that key may do.
+  expect(request.principal).toEqual({
+    kind: "run",
+    ...house.tenant,
+    role: "owner",
+    act: { run: request.run, agent: request.agent },
+  });
 });
 
 test("the engine is told when tools run and when the run has ended; live events follow every step", () => {
@@ -229,13 +234,14 @@ const toolCall = (id: string, name: string, args: unknown) => ({
 test("the free loop: the model chooses tools, is told of its mistakes, and answers in the output's shape", async () => {
   const output = { type: "object", properties: { order: { type: "string" } }, required: ["order"] };
   const order = { machine: "M-001", failure_mode: "power", reason: "Too much." };
-  const script = (request: CallRequest) => {
-    const last = askedOf(request);
-    if (request.asked.format) return { content: JSON.stringify({ order: "done" }) };
+  const script = (request: { body: Record<string, unknown> }) => {
+    const messages = request.body["messages"] as { role: string; content: string | null }[];
+    const last = messages.at(-1)!;
+    if (request.body["response_format"]) return { content: JSON.stringify({ order: "done" }) };
     if (last.role === "user") return { tool_calls: [toolCall("a", "read_machine", { machine: "M-001" })] };
-    if (last.text.includes("readings"))
+    if (last.content!.includes("readings"))
       return { tool_calls: [toolCall("b", "open_work_order", { machine: "M-001" }), toolCall("c", "destroy", {})] };
-    if (last.text.includes("no tool 'destroy'"))
+    if (last.content!.includes("no tool 'destroy'"))
       return { tool_calls: [toolCall("d", "open_work_order", order), toolCall("e", "open_work_order", order)] };
     return { content: "All is done." };
   };
@@ -409,10 +415,15 @@ test("a crowd of runs is admitted at the pace of the engines; what has begun end
 test("runs of one project whose engine hangs leave another project its seats", async () => {
   const other = newId("prj");
   await db.query("insert into projects (id, organisation, name) values ($1, $2, 'other')", [
-    ...[other, house.tenant.organisation],
+    other,
+    house.tenant.organisation,
   ]);
+  await db.query(
+    `insert into keys (id, organisation, project, name, role, secret_hmac) values ('key_other', $1, $2, 'other', 'member', 'y')`,
+    [house.tenant.organisation, other],
+  );
   const manifest = { kind: "Agent", name: "crowd", instructions: "Be brief.", tools: [] };
-  const elsewhere = { project: other };
+  const elsewhere = { project: other, key: "key_other" };
   expect(await house.api("POST", "/api/agents", { manifest })).toMatchObject({ status: 200 });
   expect(await house.api("POST", "/api/agents", { manifest }, {}, elsewhere)).toMatchObject({ status: 200 });
   let hanging = 0;

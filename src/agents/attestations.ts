@@ -1,9 +1,8 @@
 // A person's word on an effect whose end is not known. It stands where a tool's answer would, so it is never taken for one: it has an
 // author and a note, it cannot be given by the key that gains from it, the verifier is shown it apart, and an outcome that rests on it
 // says so wherever it is shown.
+import { hasOtherOwnerKey } from "../governance/index.ts";
 import { newId, type Database, type Queryable } from "../store/index.ts";
-import type { Principal } from "../governance/types.ts";
-import { LineshaftError } from "../errors/index.ts";
 
 export interface Attestation {
   effect: string;
@@ -16,29 +15,18 @@ export interface Attestation {
   at: Date;
 }
 
-/**
- * Refuses a word that the principal may not give: only owners do, and not with the key that started the run while the organisation has
- * another owner's key. A single owner must be able to settle its own runs; the outcome is marked all the same.
- */
-export async function mayAttest(db: Queryable, principal: Principal, run: string): Promise<void> {
-  if (principal.role !== "owner")
-    throw new LineshaftError({
-      code: "owner_only",
-      message: "Only an owner's key may settle an effect whose end is not known.",
-      hint: "Ask an owner to look at the tool's system and to settle it.",
-    });
-  const { rows } = await db.query<{ own: boolean; others: boolean }>(
-    `select r.key = $2 as own, exists (
-       select from keys k where k.organisation = r.organisation and k.role = 'owner' and k.revoked_at is null and k.id <> $2) as others
-     from runs r where r.id = $1`,
-    [run, principal.key],
+/** What `effects.settle` is decided by: the key that started the run, and whether the organisation has an owner's key beside `key`. */
+export async function settlementOf(
+  db: Queryable,
+  run: string,
+  key: string,
+): Promise<{ startedBy: string | null; otherOwners: boolean }> {
+  const { rows } = await db.query<{ key: string | null; organisation: string }>(
+    "select key, organisation from runs where id = $1",
+    [run],
   );
-  if (rows[0]?.own && rows[0].others)
-    throw new LineshaftError({
-      code: "attestation_own_run",
-      message: "The key that started a run cannot settle its effects while the organisation has another owner's key.",
-      hint: "Settle it with another owner's key.",
-    });
+  const { key: startedBy, organisation } = rows[0]!;
+  return { startedBy, otherOwners: await hasOtherOwnerKey(db, organisation, key) };
 }
 
 /** To be called in the transaction that moves the effect. */

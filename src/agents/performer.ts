@@ -1,9 +1,10 @@
 // What a step of a run does: a call of the model, a tool, a wait, a verdict. What comes of it is written by who asked (turn.ts).
 import type { PoolClient } from "pg";
-import { EngineError, type RuntimeFact, type ToolCallDelta } from "../engines/index.ts";
+import { z } from "zod";
+import { EngineError, type RuntimeFact } from "../engines/index.ts";
 import { GatewayError, spoken } from "../gateway/errors.ts";
-import { chatCall, type ModelCall } from "../gateway/index.ts";
 import { checkValues } from "../gateway/values.ts";
+import { authorise, type RunPrincipal } from "../governance/index.ts";
 import { newId, putBlob } from "../store/index.ts";
 import type { Dependencies } from "./dependencies.ts";
 import { effectKey, type Effects } from "./effects.ts";
@@ -28,6 +29,11 @@ export interface Done {
   failure?: StepError;
 }
 
+/** A run with the principal that it acts as during one step. */
+export interface ActingRun extends ClaimedRun {
+  principal: RunPrincipal;
+}
+
 export class Performer {
   readonly #with: Dependencies;
   readonly #parts: { effects: Effects; tools: ToolClient; sandbox: Sandbox };
@@ -37,9 +43,12 @@ export class Performer {
     this.#parts = parts;
   }
 
-  /** Does one step; answers what is to be written of it. Throws StepError when it could not be done. */
+  /**
+   * Does one step as the run's principal; answers what is to be written of it. Throws StepError when it could not be done, or when
+   * the principal may not do it.
+   */
   async perform(
-    run: ClaimedRun,
+    run: ActingRun,
     state: RunState,
     action: Exclude<Action, { type: "finish" | "fail" }>,
     signal: AbortSignal,
@@ -70,7 +79,7 @@ export class Performer {
   }
 
   async #model(
-    run: ClaimedRun,
+    run: ActingRun,
     state: RunState,
     action: Extract<Action, { type: "model" }>,
     signal: AbortSignal,
@@ -78,38 +87,34 @@ export class Performer {
     const step = this.#newStep(state, "model", action.name);
     const { model, generation } = state.published.manifest;
     const call = newId("call");
-    const { temperature, seed } = generation;
-    const asked = chatCall({
+    const answer = await this.#call(run, call, signal, {
       model,
       messages: action.messages,
-      sampling: { temperature, ...(seed !== undefined && { seed }) },
-      outputTokens: action.maxTokens,
-      ...(action.schema && { format: { kind: "schema", schema: action.schema, name: "output", strict: true } }),
-      ...(action.tools && { tools: toolDefinitions(action.tools), toolChoice: "auto" }),
+      temperature: generation.temperature,
+      max_tokens: action.maxTokens,
+      ...(generation.seed !== undefined && { seed: generation.seed }),
+      ...(action.schema && {
+        response_format: { type: "json_schema", json_schema: { name: "output", strict: true, schema: action.schema } },
+      }),
+      ...(action.tools && { tools: toolDefinitions(action.tools), tool_choice: "auto" }),
     });
-    const answer = await this.#call(run, call, signal, asked);
     const inputRef = await putBlob(this.#with.db, run.project, action.asked);
     const output = outputOf(answer, state.steps.length);
     const row = { ...step, inputRef, call };
-    const invalid = action.schema && (await decide(checksOf(run.organisation), output, action.schema, answer.finish));
+    const invalid =
+      action.schema && (await decide(checksOf(run.organisation), output, action.schema, answer.finishReason));
     if (!invalid) return this.#completed(run, row, output);
     const outputRef = await putBlob(this.#with.db, run.project, output);
     return { ...this.#failed({ ...row, outputRef }, invalid.message), failure: invalid };
   }
 
   /** A call through the gateway's one pipeline. Throws StepError, with `retryAfterMs` where another try may do better. */
-  async #call(run: ClaimedRun, id: string, signal: AbortSignal, asked: ModelCall) {
+  async #call(run: ActingRun, id: string, signal: AbortSignal, body: Record<string, unknown> & { model: string }) {
     try {
       const answer = await this.#with.gateway.call({
-        principal: {
-          kind: "key",
-          key: run.key ?? "",
-          organisation: run.organisation,
-          project: run.project,
-          role: "member",
-          currency: run.currency,
-        },
-        asked,
+        principal: run.principal,
+        endpoint: "chat",
+        body,
         agent: run.agent,
         run: run.id,
         program: run.id,
@@ -117,9 +122,10 @@ export class Performer {
         id,
         signal,
       });
-      const { deltas } = await answer.whole();
+      const content = await answer.body();
       await answer.finished;
-      return deltas[0] ?? { index: 0 };
+      const choice = (content["choices"] as { message?: Record<string, unknown>; finish_reason?: string }[])?.[0];
+      return { message: choice?.message ?? {}, finishReason: choice?.finish_reason };
     } catch (error) {
       if (signal.aborted) throw signal.reason;
       throw modelFailure(error);
@@ -127,13 +133,14 @@ export class Performer {
   }
 
   async #tool(
-    run: ClaimedRun,
+    run: ActingRun,
     state: RunState,
     action: Extract<Action, { type: "tool" }>,
     signal: AbortSignal,
   ): Promise<Done> {
     const { tool } = action;
     const { db } = this.#with;
+    mayCallTools(run);
     const inputRef = await putBlob(db, run.project, action.arguments);
     const step = { ...this.#newStep(state, "tool", action.name), inputRef };
     const kind = tool.slow ? "slow" : "quick";
@@ -170,11 +177,12 @@ export class Performer {
 
   /** What the system of an effect keeps of it: a step of its own, so that the evidence can be looked at and is asked for once. */
   async #lookUp(
-    run: ClaimedRun,
+    run: ActingRun,
     state: RunState,
     action: Extract<Action, { type: "lookup" }>,
     signal: AbortSignal,
   ): Promise<Done> {
+    mayCallTools(run);
     const key = effectKey({ organisation: run.organisation, run: run.id }, action.decidedBy);
     const step = this.#newStep(state, "tool", action.name);
     const inputRef = await putBlob(this.#with.db, run.project, { effect_key: key });
@@ -240,21 +248,34 @@ export class Performer {
   }
 }
 
-function outputOf(
-  { text: content = null, toolCalls = [] }: { text?: string | null; toolCalls?: ToolCallDelta[] },
-  step: number,
-): ModelOutput {
-  if (toolCalls.length === 0) return { content };
-  const calls = toolCalls.map((call, ordinal): ToolCall => {
-    const { id = `call_${step}_${ordinal}`, name, arguments: text } = call;
-    if (name === undefined || text === undefined)
-      throw new StepError(
-        "engine_invalid_answer",
-        "The engine's answer has a tool call without a name or without arguments. Use another engine for this agent.",
-      );
-    return { id, name, arguments: text };
-  });
-  return { content, tool_calls: calls };
+/** Asked once before each tool call and each lookup. Throws StepError, which ends the run, where the run's principal may not call tools. */
+function mayCallTools({ principal, organisation, project }: ActingRun): void {
+  const decision = authorise(principal, "tool.call", { organisation, project });
+  if (!decision.allowed) throw new StepError(decision.code, `${decision.message} ${decision.hint}`);
+}
+
+const toolCallsShape = z.array(
+  z.looseObject({
+    id: z.string().nullish(),
+    function: z.looseObject({ name: z.string(), arguments: z.string() }),
+  }),
+);
+
+function outputOf(answer: { message: Record<string, unknown> }, step: number): ModelOutput {
+  const content = typeof answer.message["content"] === "string" ? answer.message["content"] : null;
+  const calls = toolCallsShape.safeParse(answer.message["tool_calls"] ?? []);
+  if (!calls.success)
+    throw new StepError(
+      "engine_invalid_answer",
+      "The engine's answer has tool calls in another shape than OpenAI's. Use another engine for this agent.",
+    );
+  if (calls.data.length === 0) return { content };
+  const toolCalls = calls.data.map((call, ordinal): ToolCall => ({
+    id: call.id ?? `call_${step}_${ordinal}`,
+    name: call.function.name,
+    arguments: call.function.arguments,
+  }));
+  return { content, tool_calls: toolCalls };
 }
 
 /** Puts the parsed decision into the output; answers what is wrong with it otherwise. */

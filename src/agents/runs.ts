@@ -24,7 +24,6 @@ export interface ClaimedRun {
   version: string;
   manifestRef: string;
   key: string | null;
-  keyRevoked: boolean;
   inputRef: string;
   nextStep: number;
   retries: number;
@@ -44,7 +43,6 @@ interface ClaimRow {
   version: string;
   manifest_ref: string;
   key: string | null;
-  key_revoked: boolean;
   input_ref: string;
   next_step: number;
   retries: number;
@@ -126,7 +124,6 @@ export class Runs {
          and (status in ('queued', 'running') or (status = 'waiting' and wake_at <= now()))
          and (owner is null or owner = $2 or ${ownerGone})
        returning runs.id, runs.organisation, runs.project, o.currency, runs.agent, runs.version, v.manifest_ref, runs.key,
-         runs.key is not null and not exists (select from keys k where k.id = runs.key and k.revoked_at is null) as key_revoked,
          runs.input_ref, runs.next_step, runs.retries, runs.started_at, runs.paused_ms, runs.fence
        ), ended as (${endWaits} and exists (select from claimed))
        select * from claimed`,
@@ -396,7 +393,6 @@ function claimedOf(row: ClaimRow): ClaimedRun {
     version: row.version,
     manifestRef: row.manifest_ref,
     key: row.key,
-    keyRevoked: row.key_revoked,
     inputRef: row.input_ref,
     nextStep: row.next_step,
     retries: row.retries,

@@ -4,6 +4,7 @@
 // Replaying is safe at every point. A step that is written is never done again (the next claim begins after it); a model call
 // that was answered but not written is made again and paid again; an effect is judged by the effects ledger.
 import { setTimeout as sleep } from "node:timers/promises";
+import { principalOfRun, type RunPrincipal } from "../governance/index.ts";
 import { parseMoney } from "../ledger/index.ts";
 import { isRowRefused, putBlob } from "../store/index.ts";
 import type { Dependencies } from "./dependencies.ts";
@@ -136,6 +137,7 @@ export class Turns {
   }
 
   async #step(run: ClaimedRun, stopped: AbortSignal, place: Place): Promise<Advance> {
+    const principal = await this.#principalOf(run);
     const state = await this.#load(run);
     if (run.nextStep === 0) await this.#begin(run, state);
     if (state.steps.at(-1)?.kind === "wait")
@@ -146,7 +148,12 @@ export class Turns {
       const waitedMs = await this.#seats.change(place, run, action);
       if (waitedMs === undefined) return this.#putDown(run, state);
       if (waitedMs > 0) await this.#parts.runs.pause(run, waitedMs);
-      const done = await this.#performer.perform(run, state, action, this.#deadline(run, state, stopped));
+      const done = await this.#performer.perform(
+        { ...run, principal },
+        state,
+        action,
+        this.#deadline(run, state, stopped),
+      );
       if (done.failure) {
         await this.#end(run, state, { code: done.failure.code, message: done.failure.message, done });
         return { next: "nothing" };
@@ -190,9 +197,15 @@ export class Turns {
 
   // --- state -----------------------------------------------------------------------------------------------------------
 
+  /** As whom the run acts in this step. Throws StepError once the key that started it is revoked. */
+  async #principalOf(run: ClaimedRun): Promise<RunPrincipal> {
+    const principal = await principalOfRun(this.#with.db, run);
+    if (principal) return principal;
+    throw new StepError("key_revoked", "The key that started the run has been revoked.");
+  }
+
   async #load(run: ClaimedRun): Promise<RunState> {
     await this.#with.gateway.flushed();
-    if (run.keyRevoked) throw new StepError("key_revoked", "The key that started the run has been revoked.");
     const kept = this.#kept.get(run.id);
     this.#kept.delete(run.id);
     if (kept && kept.fence === run.fence - 1n && kept.state.steps.length === run.nextStep) {

@@ -1,18 +1,19 @@
-// /api, /metrics, /healthz and /console: everything that is not on the token path, on Hono. One place authenticates, one place
-// turns errors into answers, and the document at /api/openapi.json is made from the schemas that check.
+// /api, /metrics, /healthz and /console: everything that is not on the token path, on Hono. One place authenticates, each route declares
+// its authorisation (apiApp.ts), one place turns errors into answers, and the document at /api/openapi.json is made from the schemas
+// that check.
 import { OpenAPIHono } from "@hono/zod-openapi";
 import type { Context, MiddlewareHandler } from "hono";
+import { compress } from "hono/compress";
 import { pooledId } from "../gateway/ids.ts";
-import { asGatewayError, GatewayError, storageFull } from "../gateway/errors.ts";
-import { openAiErrorBody } from "../gateway/protocols/openai/errors.ts";
+import { asGatewayError, GatewayError, openAiErrorBody, storageFull } from "../gateway/errors.ts";
 import { authenticate } from "./http/authenticate.ts";
 import type { BodyBudget } from "./http/bodies.ts";
 import { explained, apiErrorBody, retryHeaders } from "./http/respond.ts";
 import type { ServerDependencies } from "./dependencies.ts";
 import { consoleFiles } from "./console.ts";
 import { openApiDocument } from "./docs.ts";
+import { action, apiApp, ofInstance, type ApiApp } from "./apiApp.ts";
 import type { ApiEnv } from "./helpers.ts";
-import { ownerOnly } from "./helpers.ts";
 import { checkInput } from "./input.ts";
 import { alarmRoutes } from "./routes/alarms.ts";
 import { billRoutes } from "./routes/bill.ts";
@@ -27,15 +28,12 @@ import { schedulerRoutes } from "./routes/scheduler.ts";
 import { searchRoutes } from "./routes/search.ts";
 import { statusRoutes } from "./routes/status.ts";
 
-/** What is read under /api without a key: it holds nothing of anybody's. No body is taken from strangers. */
-const open = new Set(["/api/openapi.json", "/api/docs"]);
-const isOpen = (method: string, path: string) => (method === "GET" || method === "HEAD") && open.has(path);
-
 const writing = new Set(["POST", "PUT", "PATCH"]);
 
 export function createApi(dependencies: ServerDependencies, bodies: BodyBudget): OpenAPIHono<ApiEnv> {
-  const { identity, log, metrics, consoleFolder } = dependencies;
+  const { identity, log } = dependencies;
   const app = new OpenAPIHono<ApiEnv>();
+  const routes = allRoutes(dependencies, () => app);
 
   app.use(async (c, next) => {
     c.set("requestId", pooledId("req"));
@@ -53,13 +51,11 @@ export function createApi(dependencies: ServerDependencies, bodies: BodyBudget):
     c.set("principal", await principalOf(c));
     return next();
   };
-  app.use("/api/*", (c, next) => (isOpen(c.req.method, c.req.path) ? next() : authenticated(c, next)));
-  // Metrics count the calls of every organisation. On loopback a scraper needs no key; from elsewhere it needs an owner's.
-  if (dependencies.openMetrics !== true)
-    app.use("/metrics", authenticated, (c, next) => {
-      ownerOnly(c.var.principal, "read metrics");
-      return next();
-    });
+  /** Public routes have no parameters, so a path is one or is not. A request with a body is never for one. */
+  const isPublic = (method: string, path: string) =>
+    (method === "GET" || method === "HEAD") && routes.declarations.get(`GET ${path}`) === "public";
+  for (const path of ["/api/*", "/metrics"])
+    app.use(path, (c, next) => (isPublic(c.req.method, c.req.path) ? next() : authenticated(c, next)));
   app.use("/api/*", checkInput(bodies, principalOf));
   // What is removed makes room; everything else that is written waits for it.
   app.use("/api/*", (c, next) => {
@@ -67,40 +63,8 @@ export function createApi(dependencies: ServerDependencies, bodies: BodyBudget):
     return next();
   });
 
-  const parts = [
-    statusRoutes,
-    alarmRoutes,
-    engineRoutes,
-    keyRoutes,
-    kvCacheRoutes,
-    budgetRoutes,
-    callRoutes,
-    overviewRoutes,
-    billRoutes,
-    eventRoutes,
-    searchRoutes,
-    schedulerRoutes,
-  ];
-  for (const part of parts) app.route("/", part(dependencies));
-  for (const routes of dependencies.routes ?? []) app.route("/", routes);
-
-  app.get("/healthz", async (c) => {
-    // Healthy is what can serve a call: the database answers. Engines have their own line in /api/status. Asked by a connection of
-    // its own and bounded, so that whatever else hangs, this answers.
-    if (dependencies.storage?.full) return c.json({ status: "storage_full" }, 503);
-    return (await dependencies.db.answers()) ? c.json({ status: "ok" }) : c.json({ status: "unavailable" }, 503);
-  });
-  app.get("/metrics", async (c) => {
-    c.header("content-type", metrics.registry.contentType);
-    return c.body(await metrics.registry.metrics());
-  });
-  let document: string | undefined;
-  app.get("/api/openapi.json", (c) => {
-    document ??= JSON.stringify(openApiDocument(app));
-    return c.body(document, 200, { "content-type": "application/json; charset=utf-8" });
-  });
-  app.get("/", (c) => c.redirect("/console/"));
-  consoleFiles(app, consoleFolder);
+  app.use("/console/*", compress());
+  routes.serveOn(app);
 
   app.notFound((c) => {
     throw new GatewayError({
@@ -121,6 +85,54 @@ export function createApi(dependencies: ServerDependencies, bodies: BodyBudget):
   });
   return app;
 }
+
+/** Every route that is not on the token path. `documented` answers the app whose document is asked for. */
+export function allRoutes(dependencies: ServerDependencies, documented: () => OpenAPIHono<ApiEnv>): ApiApp {
+  const routes = apiApp();
+  const parts = [
+    statusRoutes,
+    alarmRoutes,
+    engineRoutes,
+    keyRoutes,
+    kvCacheRoutes,
+    budgetRoutes,
+    callRoutes,
+    overviewRoutes,
+    billRoutes,
+    eventRoutes,
+    searchRoutes,
+    schedulerRoutes,
+  ];
+  for (const part of parts) routes.add(part(dependencies));
+  for (const part of dependencies.routes ?? []) routes.add(part);
+  routes.public("/healthz", async (c) => {
+    // Healthy is what can serve a call: the database answers. Engines have their own line in /api/status. The question has a connection
+    // and a bound of its own, so that this answers whatever else hangs.
+    if (dependencies.storage?.full) return c.json({ status: "storage_full" }, 503);
+    return (await dependencies.db.answers()) ? c.json({ status: "ok" }) : c.json({ status: "unavailable" }, 503);
+  });
+  addMetrics(routes, dependencies);
+  let document: string | undefined;
+  routes.public("/api/openapi.json", (c) => {
+    document ??= JSON.stringify(openApiDocument(documented()));
+    return c.body(document, 200, { "content-type": "application/json; charset=utf-8" });
+  });
+  routes.public("/", (c) => c.redirect("/console/"));
+  consoleFiles(routes, dependencies.consoleFolder);
+  return routes;
+}
+
+/** Metrics count the calls of every organisation. On loopback a scraper needs no key; from elsewhere it needs an owner's. */
+function addMetrics(routes: ApiApp, { metrics, openMetrics }: ServerDependencies): void {
+  const read = async (c: Context<ApiEnv>) => {
+    c.header("content-type", metrics.registry.contentType);
+    return c.body(await metrics.registry.metrics());
+  };
+  if (openMetrics === true) routes.public("/metrics", read);
+  else routes.raw({ ...metricsRoute, authorise: action("metrics.read", ofInstance) }, read);
+}
+
+const metricsRoute = { method: "get", path: "/metrics", hide: true, responses: {} } as const;
 
 /** Hono's own refusals, of which a body that is not JSON is the one that happens. */
 function isHttpException(error: Error): error is Error & { status: number } {

@@ -3,9 +3,8 @@
 // its page.
 import { readFile, stat } from "node:fs/promises";
 import { extname, join, normalize, sep } from "node:path";
-import type { OpenAPIHono } from "@hono/zod-openapi";
 import type { Context } from "hono";
-import { compress } from "hono/compress";
+import type { ApiApp } from "./apiApp.ts";
 import type { ApiEnv } from "./helpers.ts";
 
 const types: Record<string, string> = {
@@ -32,16 +31,15 @@ const docsPolicy =
 const notBuilt = `<!doctype html><meta charset="utf-8"><title>Lineshaft</title>
 <p>This page is not built yet. Run <code>npm run prepare</code>, then load this page again.</p>`;
 
-export function consoleFiles(app: OpenAPIHono<ApiEnv>, folder: string | undefined): void {
-  app.get("/api/docs", async (c) => {
+export function consoleFiles(app: ApiApp, folder: string | undefined): void {
+  app.public("/api/docs", async (c) => {
     const page = folder === undefined ? undefined : await read(join(folder, "reference.html"));
     const answer = page ? send(c, page, "reference.html") : c.html(notBuilt, 503);
     answer.headers.set("content-security-policy", docsPolicy);
     return answer;
   });
-  app.get("/console", (c) => c.redirect("/console/"));
-  app.use("/console/*", compress());
-  app.get("/console/*", async (c) => {
+  app.public("/console", (c) => c.redirect("/console/"));
+  app.public("/console/*", async (c) => {
     if (folder === undefined) return c.html(notBuilt, 503);
     const path = insideOf(folder, c.req.path.slice("/console/".length));
     const file = path === undefined ? undefined : await read(path);

@@ -1,5 +1,4 @@
 // What the HTTP surface is made of; the composition root hands it over.
-import type { OpenAPIHono } from "@hono/zod-openapi";
 import type { LiveEvent, Status } from "../contract/index.ts";
 import type { EngineRegistry } from "../engines/index.ts";
 import type { Gateway } from "../gateway/index.ts";
@@ -8,7 +7,7 @@ import type { Ledger } from "../ledger/index.ts";
 import type { Database } from "../store/index.ts";
 import type { Alarms, LiveEvents, Logger, Metrics } from "../telemetry/index.ts";
 import type { Storage } from "../gateway/types.ts";
-import type { ApiEnv } from "./helpers.ts";
+import type { ApiApp } from "./apiApp.ts";
 
 export interface ServerDependencies {
   gateway: Gateway;
@@ -28,6 +27,6 @@ export interface ServerDependencies {
   storage?: Storage | undefined;
   /** Built console; without it /console says how to build it. */
   consoleFolder?: string;
-  /** Routes of other rooms, with whole paths. */
-  routes?: OpenAPIHono<ApiEnv>[];
+  /** Routes of parts that only some instances have, with whole paths. */
+  routes?: ApiApp[];
 }

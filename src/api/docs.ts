@@ -2,9 +2,9 @@
 // renders it (console/reference/).
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import { z } from "@hono/zod-openapi";
-import { chatBody } from "../gateway/protocols/chat/schema.ts";
-import { completionBody } from "../gateway/protocols/completions/schema.ts";
-import type { ApiEnv } from "./helpers.ts";
+import { chatBody, completionBody } from "../gateway/protocols/openai/bodies.ts";
+import type { Action } from "../governance/index.ts";
+import { failureAnswer, type ApiEnv } from "./helpers.ts";
 
 const openAiError = z
   .object({
@@ -41,6 +41,7 @@ function registerModelApi(app: OpenAPIHono<ApiEnv>): void {
     registry.registerPath({
       method: "post",
       path,
+      "x-lineshaft-action": "call.create" satisfies Action,
       tags,
       summary,
       description:
@@ -63,6 +64,7 @@ function registerModelApi(app: OpenAPIHono<ApiEnv>): void {
   registry.registerPath({
     method: "get",
     path: "/v1/models",
+    "x-lineshaft-action": "models.read" satisfies Action,
     tags,
     summary: "Models that may be called",
     responses: {
@@ -76,6 +78,7 @@ function registerModelApi(app: OpenAPIHono<ApiEnv>): void {
   registry.registerPath({
     method: "get",
     path: "/v1/models/{id}",
+    "x-lineshaft-action": "models.read" satisfies Action,
     tags,
     summary: "One model",
     request: { params: z.object({ id: z.string() }) },
@@ -98,9 +101,14 @@ function registerModelApi(app: OpenAPIHono<ApiEnv>): void {
   registry.registerPath({
     method: "get",
     path: "/metrics",
+    "x-lineshaft-action": "metrics.read" satisfies Action,
     tags: ["Status"],
     summary: "Prometheus metrics; without a key only where Lineshaft listens on loopback alone, else with an owner's",
-    responses: { 200: { description: "Text format", content: { "text/plain": { schema: z.string() } } } },
+    responses: {
+      200: { description: "Text format", content: { "text/plain": { schema: z.string() } } },
+      401: failureAnswer(401),
+      403: failureAnswer(403),
+    },
   });
 }
 

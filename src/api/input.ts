@@ -5,7 +5,7 @@ import type { Context, MiddlewareHandler } from "hono";
 import type { Principal } from "../governance/types.ts";
 import { isStorable, unstorable } from "../store/index.ts";
 import { GatewayError } from "../gateway/errors.ts";
-import { limits } from "../gateway/limits.ts";
+import { limits } from "./limits.ts";
 import { between, parseJson, readBody, type BodyBudget } from "./http/bodies.ts";
 import { bodyTooLarge } from "../gateway/refusals.ts";
 import { checkValues } from "../gateway/values.ts";

@@ -72,7 +72,7 @@ export async function testGateway(
   const identity = new Identity({ db, secret: Buffer.alloc(32, 7) });
   const tenant = await identity.ensureTenant({ organisation: "acme", project: "default", currency: "USD" });
   const organisation = tenant.organisation.id;
-  const { key, secret } = await identity.createKey({
+  const { secret } = await identity.createKey({
     organisation,
     project: tenant.project.id,
     name: "owner",
@@ -122,14 +122,7 @@ export async function testGateway(
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const address = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  const principal: Principal = {
-    kind: "key",
-    key: key.id,
-    organisation,
-    project: tenant.project.id,
-    role: "owner",
-    currency: "USD",
-  };
+  const principal = (await identity.authenticate(secret))!;
   return {
     address,
     key: secret,

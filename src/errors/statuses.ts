@@ -1,6 +1,7 @@
 // The HTTP status of every code, in one place. A code without a line is an unforeseen failure: 500.
 const statuses: Record<string, number> = {
   aborted: 499,
+  action_denied: 403,
   address_refused: 400,
   attestation_own_run: 403,
   endpoint_timeout: 504,
@@ -13,6 +14,7 @@ const statuses: Record<string, number> = {
   model_file_broken: 400,
   model_unknown: 400,
   name_taken: 409,
+  not_found: 404,
   owner_only: 403,
 };
 

@@ -12,7 +12,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { EngineError } from "../engines/index.ts";
 import type { RegisteredEndpoint } from "../engines/index.ts";
 import { limits } from "./limits.ts";
-import type { ModelCall } from "./modelCall.ts";
+import { asksToThink } from "./thinking.ts";
 
 export interface FirstTokenWait {
   endpoint: RegisteredEndpoint;
@@ -25,10 +25,10 @@ export interface FirstTokenWait {
 
 /** How long a call may wait for its first token; undefined: without a bound. */
 export function firstTokenBound(
-  { reasoning }: Pick<ModelCall, "reasoning">,
+  body: Record<string, unknown>,
   { setMs, decidedMs, longestMs }: { setMs: number | undefined; decidedMs: number; longestMs: number },
 ): number | undefined {
-  if (reasoning.asked) return undefined;
+  if (asksToThink(body)) return undefined;
   return setMs ?? Math.max(decidedMs, longestMs);
 }
 

@@ -1,15 +1,8 @@
 // Bounds of this room.
 export const limits = {
-  /** A request's body; a million tokens of text fit. */
-  bodyBytes: 32 * 1024 * 1024,
-  /** A body on /api: the largest is an agent's manifest with its examples. */
-  apiBodyBytes: 4 * 1024 * 1024,
   /** Depth and number of the values in a JSON body on /v1, without numbers in lists: 10,000 messages of agents fit. */
   bodyDepth: 128,
   bodyValues: 60_000,
-  /** The same on /api; a run's input of a megabyte fits in the usual case. */
-  apiBodyDepth: 64,
-  apiBodyValues: 100_000,
   /** Token ids in the prompt of a text completion. Numbers in other lists count as values. */
   bodyNumbers: 2_000_000,
   /** Items of a list, and members of `logit_bias`, in fields that are extensions of engines. */
@@ -17,20 +10,6 @@ export const limits = {
   /** Members of `metadata`, of which OpenAI takes 16, and of `chat_template_kwargs`. */
   metadataMembers: 64,
   templateArguments: 64,
-  /** Memory that a byte of a body takes until its request has ended: the bytes, the text and what was parsed. */
-  heldPerBodyByte: 3,
-  /** Memory for bodies of one key (two of the largest, or 85 of a megabyte at once), and of all. */
-  heldBytesPerKey: 256 * 1024 * 1024,
-  heldBytes: 1024 * 1024 * 1024,
-  /** A body that comes slower than this holds its memory for nothing: bytes in every such time, unless it ends. */
-  slowBodyBytes: 64 * 1024,
-  slowBodyMs: 15_000,
-  /** What may come of a body after it was refused, before its connection is closed. */
-  discardedBytes: 64 * 1024 * 1024,
-  discardMs: 10_000,
-  /** Answers to creations that may be sent again (`Idempotency-Key`): so many of one organisation, for a day. */
-  creationsRemembered: 1_000,
-  creationRememberedMs: 24 * 3_600_000,
   /** A model's name as callers write it. */
   modelNameCharacters: 200,
   /** What is kept of an engine's own words: codes, finish reasons and names of fields; messages and hints. */
@@ -85,9 +64,6 @@ export const limits = {
   /** Choices of one answer, and tool calls of one choice, that are checked: an engine that sends more is not believed. */
   answerChoices: 1024,
   answerToolCalls: 1024,
-  /** Live events that one reader may leave unread before it is disconnected, in bytes. */
-  eventReaderBytes: 1024 * 1024,
-  heartbeatMs: 15_000,
   /** Engines that were added are asked whether they are there: this often while they are, up to that seldom while they are not. */
   probeEveryMs: 10_000,
   probeMostMs: 60_000,
@@ -95,6 +71,4 @@ export const limits = {
   probeTickMs: 1_000,
   /** How long streams may go on after the server was told to stop. */
   graceMs: 3_000,
-  /** How long clients may take to read that the server stops, before their connections are closed. */
-  lastWordsMs: 500,
 } as const;

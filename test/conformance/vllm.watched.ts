@@ -79,8 +79,9 @@ export class Watched {
       body: { model: this.#model, ...body },
       hints: { attempt: `att_${++markers}`, cacheSalt, project: "prj_1" },
     });
-    const { deltas } = await answer.whole();
-    return { usage: answer.usage()!, text: deltas[0]!.text! };
+    const whole = await answer.body();
+    const [choice] = whole["choices"] as { text?: string; message?: { content: string } }[];
+    return { usage: answer.usage()!, text: choice!.text ?? choice!.message!.content };
   }
 
   /** Matches a prompt, makes the call, and answers both. */

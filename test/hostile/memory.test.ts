@@ -49,7 +49,7 @@ test.each([
       organisation: "o",
     } as never);
     if (stream) for await (const _ of answer.chunks);
-    else await answer.whole();
+    else await answer.body();
   };
   await expect(read()).rejects.toMatchObject({
     code: "engine_invalid_answer",

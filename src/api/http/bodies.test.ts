@@ -4,7 +4,7 @@ import type { IncomingMessage } from "node:http";
 import fc from "fast-check";
 import { afterEach, expect, test, vi } from "vitest";
 import { JsonBoundError, JsonMeter } from "../../bounded/index.ts";
-import { limits } from "../../gateway/limits.ts";
+import { limits } from "../limits.ts";
 import { BodyBudget, readBody } from "./bodies.ts";
 
 const generous = { depth: 1_000, values: 1e9, numbers: 1e9 };

@@ -4,7 +4,7 @@
 import type { IncomingMessage } from "node:http";
 import { JsonBoundError, JsonMeter, nextTurn, type JsonBounds } from "../../bounded/index.ts";
 import { GatewayError } from "../../gateway/errors.ts";
-import { limits } from "../../gateway/limits.ts";
+import { limits } from "../limits.ts";
 import { bodyTooLarge, clientGone, invalidJson } from "../../gateway/refusals.ts";
 
 export interface BodyBounds {

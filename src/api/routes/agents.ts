@@ -1,9 +1,13 @@
 // The API of agents and runs: /api/agents, /api/runs. Every answer's shape stands in contract/.
-import { createRoute, z, type OpenAPIHono } from "@hono/zod-openapi";
-import { answers, apiApp, ApiError, notFound, ownerOnly, page, type ApiEnv } from "../helpers.ts";
+import { createRoute, z } from "@hono/zod-openapi";
+import type { Context } from "hono";
+import type { Resource } from "../../governance/index.ts";
+import { action, apiApp, ofInstance, ofProject, type ApiApp } from "../apiApp.ts";
+import { answers, ApiError, notFound, page, type ApiEnv } from "../helpers.ts";
+import { idempotencyMismatch } from "../idempotency.ts";
 import * as schemas from "../../contract/index.ts";
 import { getBlob } from "../../store/index.ts";
-import { mayAttest } from "../../agents/attestations.ts";
+import { settlementOf } from "../../agents/attestations.ts";
 import type { AgentParts, Dependencies } from "../../agents/index.ts";
 import { ManifestError } from "../../fleet/manifest.ts";
 import { StepError } from "../../agents/errors.ts";
@@ -24,15 +28,23 @@ const effectResolution = schemas.strict({
   result: z.unknown().optional().describe("What the tool would have answered, when it happened"),
 });
 
-export function agentRoutes(parts: AgentParts): OpenAPIHono<ApiEnv> {
+export function agentRoutes(parts: AgentParts): ApiApp {
   const { dependencies } = parts;
   const { db, gateway } = dependencies;
   const app = apiApp();
+  /** The run whose effect a person settles. Throws 404 for one that the caller's project does not have. */
+  const settled = async (c: Context<ApiEnv>): Promise<Resource> => {
+    const { principal } = c.var;
+    const id = c.req.param("id")!;
+    if (!(await readRun(db, principal, id))) throw notFound("run", id, "GET /api/runs lists them.");
+    return { ...ofProject(c), settles: await settlementOf(db, id, principal.key) };
+  };
 
   app.openapi(
     createRoute({
       method: "get",
       path: "/api/agents",
+      authorise: action("agents.read", ofProject),
       tags: ["Agents"],
       summary: "Agents, newest first",
       request: { query: schemas.pageQuery },
@@ -51,14 +63,14 @@ export function agentRoutes(parts: AgentParts): OpenAPIHono<ApiEnv> {
     createRoute({
       method: "post",
       path: "/api/agents",
+      authorise: action("agents.publish", ofProject),
       tags: ["Agents"],
       summary: "Publish an agent; owners only",
       request: { body: body(schemas.agentDeploy) },
-      responses: answers("The agent's newest version", schemas.agentDeployed, 400, 403, 502),
+      responses: answers("The agent's newest version", schemas.agentDeployed, 400, 502),
     }),
     async (c) => {
       const { principal } = c.var;
-      ownerOnly(principal, "deploy agents");
       const deployment = c.req.valid("json") as z.infer<typeof schemas.agentDeploy>;
       try {
         return c.json(await publish(dependencies, parts.tools, principal, deployment), 200);
@@ -72,6 +84,7 @@ export function agentRoutes(parts: AgentParts): OpenAPIHono<ApiEnv> {
     createRoute({
       method: "get",
       path: "/api/agents/{name}",
+      authorise: action("agents.read", ofProject),
       tags: ["Agents"],
       summary: "One agent with its manifest and versions",
       request: { params: z.object({ name: schemas.idText }) },
@@ -89,6 +102,7 @@ export function agentRoutes(parts: AgentParts): OpenAPIHono<ApiEnv> {
     createRoute({
       method: "get",
       path: "/api/runs",
+      authorise: action("runs.read", ofProject),
       tags: ["Runs"],
       summary: "Runs, newest first",
       request: {
@@ -109,6 +123,7 @@ export function agentRoutes(parts: AgentParts): OpenAPIHono<ApiEnv> {
     createRoute({
       method: "post",
       path: "/api/runs",
+      authorise: action("runs.create", ofProject),
       tags: ["Runs"],
       summary: "Start a run",
       request: { headers: idempotencyHeader, body: body(schemas.runCreate) },
@@ -130,6 +145,7 @@ export function agentRoutes(parts: AgentParts): OpenAPIHono<ApiEnv> {
     createRoute({
       method: "get",
       path: "/api/runs/{id}",
+      authorise: action("runs.read", ofProject),
       tags: ["Runs"],
       summary: "One run with its steps",
       request: { params: idParam },
@@ -148,6 +164,7 @@ export function agentRoutes(parts: AgentParts): OpenAPIHono<ApiEnv> {
     createRoute({
       method: "post",
       path: "/api/runs/{id}/stop",
+      authorise: action("runs.stop", ofProject),
       tags: ["Runs"],
       summary: "Stop a run",
       request: { params: idParam },
@@ -169,19 +186,18 @@ export function agentRoutes(parts: AgentParts): OpenAPIHono<ApiEnv> {
     createRoute({
       method: "post",
       path: "/api/runs/{id}/effects",
+      authorise: action("effects.settle", settled),
       tags: ["Runs"],
       summary: "Say whether an effect happened whose end is not known; owners only",
       description:
         "A person's word on an effect whose end is not known; the run goes on. Owners only, and not with the key that started the run while there is another owner's. An outcome that rests on it is marked as attested, and fails unless the contract accepts that.",
       request: { params: idParam, body: body(effectResolution) },
-      responses: answers("The run", schemas.run, 400, 403, 404, 409),
+      responses: answers("The run", schemas.run, 400, 404, 409),
     }),
     async (c) => {
       const { principal } = c.var;
       const { id } = c.req.valid("param");
       const { key, happened, result, note } = c.req.valid("json") as z.infer<typeof effectResolution>;
-      if (!(await readRun(db, principal, id))) throw notFound("run", id, "GET /api/runs lists them.");
-      await mayAttest(db, principal, id);
       const owner = { organisation: principal.organisation, project: principal.project, run: id };
       const word = { key, happened, result, note, author: principal.key };
       if (!(await parts.effects.resolve(owner, word)))
@@ -197,7 +213,16 @@ export function agentRoutes(parts: AgentParts): OpenAPIHono<ApiEnv> {
     },
   );
 
-  app.get("/api/schemas/agent.json", (c) => c.json(manifestJsonSchema()));
+  app.raw(
+    createRoute({
+      method: "get",
+      path: "/api/schemas/agent.json",
+      authorise: action("schemas.read", ofInstance),
+      hide: true,
+      responses: {},
+    }),
+    (c) => c.json(manifestJsonSchema()),
+  );
   return app;
 }
 
@@ -227,12 +252,10 @@ async function createRun(
     input: request.input,
   });
   if (!sameRequest)
-    throw new ApiError({
-      status: 409,
-      code: "idempotency_mismatch",
-      message: "This Idempotency-Key was used for a run of another agent or with another input.",
-      hint: "Use a new key for a new run.",
-    });
+    throw idempotencyMismatch(
+      "This Idempotency-Key was used for a run of another agent or with another input.",
+      "Use a new key for a new run.",
+    );
   if (!created) return id;
   parts.changed(principal, id);
   void parts.send(id);

@@ -3,35 +3,36 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import type { Alarm } from "../../telemetry/index.ts";
 import type { ServerDependencies } from "../dependencies.ts";
-import { answers, apiApp, notFound, ownerOnly } from "../helpers.ts";
+import { action, apiApp, ofOrganisation } from "../apiApp.ts";
+import { answers, notFound } from "../helpers.ts";
 import { alarm } from "../../contract/index.ts";
 import type { AlarmResource } from "../../contract/index.ts";
 
 const list = createRoute({
   method: "get",
   path: "/api/alarms",
+  authorise: action("alarms.read", ofOrganisation),
   tags: ["Status"],
   summary: "Alarms that stand, newest first; owners only",
-  responses: answers("Alarms of the organisation and of the instance", z.object({ data: z.array(alarm) }), 403),
+  responses: answers("Alarms of the organisation and of the instance", z.object({ data: z.array(alarm) })),
 });
 
 const dismiss = createRoute({
   method: "delete",
   path: "/api/alarms/{id}",
+  authorise: action("alarms.dismiss", ofOrganisation),
   tags: ["Status"],
   summary: "Dismiss an alarm; owners only",
   request: { params: z.object({ id: z.string().max(1000) }) },
-  responses: answers("The alarm, which no longer stands", alarm, 403, 404),
+  responses: answers("The alarm, which no longer stands", alarm, 404),
 });
 
 export function alarmRoutes({ alarms }: ServerDependencies) {
   return apiApp()
     .openapi(list, (c) => {
-      ownerOnly(c.var.principal, "read alarms");
       return c.json({ data: alarms.list(c.var.principal.organisation).map(alarmResource) }, 200);
     })
     .openapi(dismiss, (c) => {
-      ownerOnly(c.var.principal, "dismiss alarms");
       const { id } = c.req.valid("param");
       const dismissed = alarms.dismiss(id, c.var.principal.organisation);
       if (!dismissed)

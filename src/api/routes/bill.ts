@@ -2,13 +2,16 @@
 import { createRoute } from "@hono/zod-openapi";
 import type { BillLine as LedgerLine } from "../../ledger/index.ts";
 import type { ServerDependencies } from "../dependencies.ts";
-import { answers, apiApp, notFound, reachOf } from "../helpers.ts";
+import { reachOf } from "../../governance/index.ts";
+import { action, apiApp, ofProject } from "../apiApp.ts";
+import { answers, notFound } from "../helpers.ts";
 import { bill, billQuery } from "../../contract/index.ts";
 import type { BillLine } from "../../contract/index.ts";
 
 const route = createRoute({
   method: "get",
   path: "/api/bill",
+  authorise: action("bill.read", ofProject),
   tags: ["Bill"],
   summary: "Revenue, cost and margin per agent, and the cost of a verified outcome",
   request: { query: billQuery },
@@ -18,7 +21,7 @@ const route = createRoute({
 export function billRoutes({ ledger, db }: ServerDependencies) {
   return apiApp().openapi(route, async (c) => {
     const { currency } = c.var.principal;
-    const [organisation, project] = reachOf(c.var.principal);
+    const [organisation, project] = reachOf(c.var.principal, "bill.read");
     const query = c.req.valid("query");
     const agent = query.agent === undefined ? undefined : await agentId(query.agent);
     async function agentId(name: string): Promise<string> {

@@ -1,11 +1,12 @@
 // Budgets: one per scope (organisation, project, key, agent, run). Setting one that exists changes its limit and period; what
 // was spent stands. A scope may be named by id, and an agent or a key by name as well.
 import { createRoute, z } from "@hono/zod-openapi";
-import type { Principal } from "../../governance/types.ts";
+import { reachOf, type Principal } from "../../governance/index.ts";
 import type { Budget, Scope } from "../../ledger/index.ts";
 import type { Database } from "../../store/index.ts";
 import type { ServerDependencies } from "../dependencies.ts";
-import { answers, ApiError, apiApp, notFound, ownerOnly } from "../helpers.ts";
+import { action, apiApp, ofOrganisation, ofProject } from "../apiApp.ts";
+import { answers, ApiError, notFound } from "../helpers.ts";
 import { budget, budgetSet, idText, wholeListQuery } from "../../contract/index.ts";
 import type { BudgetResource } from "../../contract/index.ts";
 
@@ -13,6 +14,7 @@ const tags = ["Budgets"];
 const list = createRoute({
   method: "get",
   path: "/api/budgets",
+  authorise: action("budgets.read", ofProject),
   tags,
   summary: "Budgets with what is spent, held and left",
   request: { query: wholeListQuery },
@@ -21,18 +23,20 @@ const list = createRoute({
 const set = createRoute({
   method: "put",
   path: "/api/budgets",
+  authorise: action("budgets.set", ofOrganisation),
   tags,
   summary: "Set the budget of a scope",
   request: { body: { required: true, content: { "application/json": { schema: budgetSet } } } },
-  responses: answers("The budget as it is now", budget, 400, 403, 404),
+  responses: answers("The budget as it is now", budget, 400, 404),
 });
 const remove = createRoute({
   method: "delete",
   path: "/api/budgets/{id}",
+  authorise: action("budgets.remove", ofOrganisation),
   tags,
   summary: "Remove a budget",
   request: { params: z.object({ id: idText }) },
-  responses: answers("It is gone", z.object({ id: z.string(), deleted: z.literal(true) }), 403, 404),
+  responses: answers("It is gone", z.object({ id: z.string(), deleted: z.literal(true) }), 404),
 });
 
 export function budgetRoutes({ ledger, db }: ServerDependencies) {
@@ -45,7 +49,6 @@ export function budgetRoutes({ ledger, db }: ServerDependencies) {
     })
     .openapi(set, async (c) => {
       const { principal } = c.var;
-      ownerOnly(principal, "set budgets");
       const wanted = c.req.valid("json");
       const limitNano = BigInt(wanted.limit_nano);
       if (limitNano < 0n)
@@ -62,7 +65,6 @@ export function budgetRoutes({ ledger, db }: ServerDependencies) {
       return c.json(budgetResource(made, await namesOf(db, organisation, [made])), 200);
     })
     .openapi(remove, async (c) => {
-      ownerOnly(c.var.principal, "remove budgets");
       const { id } = c.req.valid("param");
       if (!(await ledger.removeBudget(c.var.principal.organisation, id)))
         throw notFound("budget", id, "See lineshaft budgets list.");
@@ -75,11 +77,12 @@ export function budgetRoutes({ ledger, db }: ServerDependencies) {
  * of its project's agents and runs.
  */
 async function visible(db: Database, principal: Principal, budgets: Budget[]): Promise<Budget[]> {
-  if (principal.role === "owner") return budgets;
+  const [, reach] = reachOf(principal, "budgets.read");
+  if (reach === null) return budgets;
   const { rows } = await db.query<{ id: string }>(
     `select id from agents where project = $1 and id = any($2) union all
      select id from runs where project = $1 and id = any($2)`,
-    [principal.project, budgets.map(({ scope }) => scope.id)],
+    [reach, budgets.map(({ scope }) => scope.id)],
   );
   const { organisation, project, key } = principal;
   const ids = new Set([organisation, project, key, ...rows.map(({ id }) => id)]);
@@ -95,7 +98,7 @@ const lookups = {
   run: "select id from runs where organisation = $1 and id = $2",
 };
 
-/** The scope with its id, when it exists in the caller's organisation: nobody sets budgets on others. */
+/** The scope with its id, when it exists in the caller's organisation. Throws 404 otherwise. */
 async function scopeOf(db: Database, principal: Principal, wanted: Scope): Promise<Scope> {
   const { rows } = await db.query<{ id: string }>(lookups[wanted.kind], [principal.organisation, wanted.id]);
   if (!rows[0])

@@ -1,7 +1,9 @@
 // Calls: newest first, by cursor; one call with its attempts, phases and decisions. Members see those of their project.
 import { createRoute, z } from "@hono/zod-openapi";
 import type { ServerDependencies } from "../dependencies.ts";
-import { answers, apiApp, notFound, page, reachOf } from "../helpers.ts";
+import { reachOf } from "../../governance/index.ts";
+import { action, apiApp, ofProject } from "../apiApp.ts";
+import { answers, notFound, page } from "../helpers.ts";
 import { call, callDetail, callStatus, idText, pageFields, pageOf, strict } from "../../contract/index.ts";
 import type { AttemptResource, Call } from "../../contract/index.ts";
 
@@ -9,6 +11,7 @@ const tags = ["Calls"];
 const list = createRoute({
   method: "get",
   path: "/api/calls",
+  authorise: action("calls.read", ofProject),
   tags,
   summary: "Calls, newest first",
   request: {
@@ -25,6 +28,7 @@ const list = createRoute({
 const read = createRoute({
   method: "get",
   path: "/api/calls/{id}",
+  authorise: action("calls.read", ofProject),
   tags,
   summary: "One call with its attempts",
   request: { params: z.object({ id: idText.describe("Id, or the beginning of one that is unique") }) },
@@ -89,7 +93,7 @@ export function callRoutes({ db, gateway }: ServerDependencies) {
            and ($6::text is null or c.run = $6) and ($7::text is null or c.agent = $7 or a.name = $7)
          order by c.id desc limit $8`,
         [
-          ...reachOf(c.var.principal),
+          ...reachOf(c.var.principal, "calls.read"),
           ...[query.cursor, query.status, query.model, query.run, query.agent].map((value) => value ?? null),
           query.limit + 1,
         ],
@@ -102,7 +106,7 @@ export function callRoutes({ db, gateway }: ServerDependencies) {
       const { rows } = await db.query<CallRow>(
         `select ${columns} from calls c left join agents a on a.id = c.agent
          where c.organisation = $1 and ($2::text is null or c.project = $2) and c.id >= $3 and c.id < $3 || '~' order by c.id limit 2`,
-        [...reachOf(c.var.principal), id],
+        [...reachOf(c.var.principal, "calls.read"), id],
       );
       const found = rows.find((row) => row.id === id) ?? (rows.length === 1 && id.length > 6 ? rows[0] : undefined);
       if (!found)

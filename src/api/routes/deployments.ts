@@ -8,9 +8,10 @@ import {
   type DeploymentSpec,
   type DeploymentState,
 } from "../../fleet/index.ts";
-import { limits } from "../../gateway/limits.ts";
+import { limits } from "../limits.ts";
 import { checkValues } from "../../gateway/values.ts";
-import { answers, ApiError, apiApp, notFound, ownerOnly } from "../helpers.ts";
+import { action, apiApp, ofInstance } from "../apiApp.ts";
+import { answers, ApiError, notFound } from "../helpers.ts";
 import { deployment, deploymentPublish, deploymentPublished, idText, wholeListQuery } from "../../contract/index.ts";
 import { deploymentResource } from "../resources/deployment.ts";
 
@@ -26,6 +27,7 @@ const nameParam = z.object({ name: idText });
 const list = createRoute({
   method: "get",
   path: "/api/deployments",
+  authorise: action("deployments.read", ofInstance),
   tags,
   summary: "What this machine serves itself, and by which workers",
   request: { query: wholeListQuery },
@@ -34,6 +36,7 @@ const list = createRoute({
 const read = createRoute({
   method: "get",
   path: "/api/deployments/{name}",
+  authorise: action("deployments.read", ofInstance),
   tags,
   summary: "One deployment",
   request: { params: nameParam },
@@ -42,6 +45,7 @@ const read = createRoute({
 const publish = createRoute({
   method: "put",
   path: "/api/deployments/{name}",
+  authorise: action("deployments.publish", ofInstance),
   tags,
   summary: "Say how a model is to be served",
   description:
@@ -50,14 +54,15 @@ const publish = createRoute({
     params: nameParam,
     body: { required: true, content: { "application/json": { schema: deploymentPublish } } },
   },
-  responses: answers("The deployment, and whether anything changed", deploymentPublished, 400, 403, 409),
+  responses: answers("The deployment, and whether anything changed", deploymentPublished, 400, 409),
 });
 const remove = createRoute({
   method: "delete",
   path: "/api/deployments/{name}",
+  authorise: action("deployments.remove", ofInstance),
   tags,
   summary: "Stop serving a deployment, and erase the KV that its workers parked",
-  responses: answers("It is gone", z.object({ name: z.string(), deleted: z.literal(true) }), 403, 404, 409),
+  responses: answers("It is gone", z.object({ name: z.string(), deleted: z.literal(true) }), 404, 409),
   request: { params: nameParam },
 });
 
@@ -72,7 +77,6 @@ export function deploymentRoutes(deployments: DeploymentVerbs) {
     .openapi(list, (c) => c.json({ data: all(), next_cursor: null }, 200))
     .openapi(read, (c) => c.json(find(c.req.valid("param").name), 200))
     .openapi(publish, async (c) => {
-      ownerOnly(c.var.principal, "publish deployments");
       const { name } = c.req.valid("param");
       const spec = await checked(c.req.valid("json").manifest, c.var.principal.organisation);
       if (spec.name !== name)
@@ -87,7 +91,6 @@ export function deploymentRoutes(deployments: DeploymentVerbs) {
       return c.json({ ...find(name), changed }, 200);
     })
     .openapi(remove, async (c) => {
-      ownerOnly(c.var.principal, "remove deployments");
       const { name } = c.req.valid("param");
       if (await deployments.remove(c.var.principal.organisation, name))
         return c.json({ name, deleted: true as const }, 200);

@@ -4,8 +4,10 @@ import type { EngineRegistry } from "../../engines/index.ts";
 import type { RateCard } from "../../ledger/index.ts";
 import { addEngine, rateCards, removeEngine } from "../../gateway/engines.ts";
 import type { StoredEngine } from "../../gateway/engines.ts";
+import { authorise } from "../../governance/index.ts";
 import type { ServerDependencies } from "../dependencies.ts";
-import { answers, ApiError, apiApp, notFound, ownerOnly } from "../helpers.ts";
+import { action, apiApp, ofOrganisation } from "../apiApp.ts";
+import { answers, ApiError, notFound } from "../helpers.ts";
 import { engine, engineCreate, idText, wholeListQuery } from "../../contract/index.ts";
 import type { EngineResource } from "../../contract/index.ts";
 
@@ -13,6 +15,7 @@ const tags = ["Engines"];
 const list = createRoute({
   method: "get",
   path: "/api/engines",
+  authorise: action("engines.read", ofOrganisation),
   tags,
   summary: "What serves tokens here, and at which price",
   request: { query: wholeListQuery },
@@ -21,27 +24,31 @@ const list = createRoute({
 const create = createRoute({
   method: "post",
   path: "/api/engines",
+  authorise: action("engines.add", ofOrganisation),
   tags,
   summary: "Add an OpenAI-compatible engine with its endpoints, or change the one of that name",
   description:
     "Every address is asked at once: it must answer and serve the model. Several addresses are endpoints NAME-0, NAME-1 and so on of one engine with one price. Calls to an engine without a price are refused (`model_unpriced`); 0 is a price.",
   request: { body: { required: true, content: { "application/json": { schema: engineCreate } } } },
-  responses: answers("The engine", engine, 400, 403, 409, 502),
+  responses: answers("The engine", engine, 400, 409, 502),
 });
 const remove = createRoute({
   method: "delete",
   path: "/api/engines/{name}",
+  authorise: action("engines.remove", ofOrganisation),
   tags,
   summary: "Remove an engine",
   request: { params: z.object({ name: idText }) },
-  responses: answers("It is gone", z.object({ name: z.string(), deleted: z.literal(true) }), 403, 404),
+  responses: answers("It is gone", z.object({ name: z.string(), deleted: z.literal(true) }), 404),
 });
 
 export function engineRoutes({ db, engines, ledger, log, alarms }: ServerDependencies) {
   const rooms = { db, engines, ledger, log, alarms };
   return apiApp()
     .openapi(list, async (c) => {
-      const { organisation, role } = c.var.principal;
+      const { organisation } = c.var.principal;
+      // Internal addresses are shown to owners only.
+      const showsAddresses = authorise(c.var.principal, "engine_addresses.read", ofOrganisation(c)).allowed;
       const stored = await db.query<StoredEngine>("select * from engines where organisation = $1 order by name", [
         organisation,
       ]);
@@ -64,14 +71,12 @@ export function engineRoutes({ db, engines, ledger, log, alarms }: ServerDepende
       });
       const added = stored.rows.map((row) => {
         const resource = engineResource(row, cards.get(row.name), endpointsOf(engines, row.name, organisation));
-        // Internal addresses are shown to owners only.
-        return role === "owner" ? resource : { ...resource, urls: [] };
+        return showsAddresses ? resource : { ...resource, urls: [] };
       });
       return c.json({ data: [...embedded, ...added], next_cursor: null }, 200);
     })
     .openapi(create, async (c) => {
       const { principal } = c.var;
-      ownerOnly(principal, "add engines");
       const body = c.req.valid("json");
       const price = body.price && {
         currency: body.price.currency,
@@ -85,7 +90,6 @@ export function engineRoutes({ db, engines, ledger, log, alarms }: ServerDepende
       return c.json(engineResource(row, card, endpointsOf(engines, name, principal.organisation)), 200);
     })
     .openapi(remove, async (c) => {
-      ownerOnly(c.var.principal, "remove engines");
       const { name } = c.req.valid("param");
       if (await removeEngine(rooms, c.var.principal, name)) return c.json({ name, deleted: true as const }, 200);
       if (engines.resolve(name, c.var.principal.organisation))

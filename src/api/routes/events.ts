@@ -3,15 +3,17 @@
 import { createRoute } from "@hono/zod-openapi";
 import { streamSSE } from "hono/streaming";
 import { apiErrorBody } from "../http/respond.ts";
+import { reachOf } from "../../governance/index.ts";
 import type { ServerDependencies } from "../dependencies.ts";
-import { limits } from "../../gateway/limits.ts";
+import { limits } from "../limits.ts";
 import { keyRevoked, whyAborted } from "../../gateway/refusals.ts";
-import { apiApp } from "../helpers.ts";
+import { action, apiApp, ofProject } from "../apiApp.ts";
 import { liveEvent } from "../../contract/index.ts";
 
 const route = createRoute({
   method: "get",
   path: "/api/events",
+  authorise: action("events.read", ofProject),
   tags: ["Events"],
   summary: "What happens, as it happens: calls, runs, steps, components",
   responses: {
@@ -23,17 +25,16 @@ const route = createRoute({
 });
 
 export function eventRoutes({ events, gateway, identity }: ServerDependencies) {
-  const app = apiApp();
-  app.openAPIRegistry.registerPath(route);
-  app.get("/api/events", (c) => {
+  return apiApp().raw(route, (c) => {
     const last = c.req.header("last-event-id");
-    const { key, organisation, project, role } = c.var.principal;
+    const { key } = c.var.principal;
+    const [organisation, project] = reachOf(c.var.principal, "events.read");
     return streamSSE(c, async (stream) => {
       const gone = new AbortController();
       stream.onAbort(() => gone.abort());
       const revoked = new AbortController();
       const unwatch = identity.watch(key, () => revoked.abort(keyRevoked()));
-      const reader = role === "owner" ? { organisation } : { organisation, project };
+      const reader = project === null ? { organisation } : { organisation, project };
       // Proxies close what is silent, and a reader learns from it that the line stands.
       await stream.write(": connected\n\n");
       const heartbeat = setInterval(() => void stream.write(": \n\n").catch(() => gone.abort()), limits.heartbeatMs);
@@ -51,5 +52,4 @@ export function eventRoutes({ events, gateway, identity }: ServerDependencies) {
       }
     });
   });
-  return app;
 }

@@ -2,7 +2,9 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import type { Key } from "../../governance/index.ts";
 import type { ServerDependencies } from "../dependencies.ts";
-import { answers, apiApp, idempotent, notFound, ownerOnly } from "../helpers.ts";
+import { action, apiApp, ofOrganisation } from "../apiApp.ts";
+import { answers, notFound } from "../helpers.ts";
+import { idempotent } from "../idempotency.ts";
 import { key, keyCreate, keyCreated, idText, wholeListQuery } from "../../contract/index.ts";
 import type { KeyResource } from "../../contract/index.ts";
 
@@ -10,38 +12,39 @@ const tags = ["Keys"];
 const list = createRoute({
   method: "get",
   path: "/api/keys",
+  authorise: action("keys.read", ofOrganisation),
   tags,
   summary: "Keys of the organisation, without their secrets",
   request: { query: wholeListQuery },
-  responses: answers("All keys, oldest first", z.object({ data: z.array(key), next_cursor: z.null() }), 403),
+  responses: answers("All keys, oldest first", z.object({ data: z.array(key), next_cursor: z.null() })),
 });
 const create = createRoute({
   method: "post",
   path: "/api/keys",
+  authorise: action("keys.create", ofOrganisation),
   tags,
   summary: "Make a key",
   request: { body: { required: true, content: { "application/json": { schema: keyCreate } } } },
-  responses: answers("The key with its secret, which is shown only now", keyCreated, 400, 403),
+  responses: answers("The key with its secret, which is shown only now", keyCreated, 400),
 });
 const revoke = createRoute({
   method: "delete",
   path: "/api/keys/{id}",
+  authorise: action("keys.revoke", ofOrganisation),
   tags,
   summary: "End a key",
   request: { params: z.object({ id: idText }) },
-  responses: answers("The key, revoked", key, 403, 404),
+  responses: answers("The key, revoked", key, 404),
 });
 
 export function keyRoutes({ identity }: ServerDependencies) {
   return apiApp()
     .openapi(list, async (c) => {
-      ownerOnly(c.var.principal, "list keys");
       const keys = await identity.listKeys(c.var.principal.organisation);
       return c.json({ data: keys.map(keyResource), next_cursor: null }, 200);
     })
     .openapi(create, async (c) => {
       const { principal } = c.var;
-      ownerOnly(principal, "make keys");
       const wanted = c.req.valid("json");
       const made = await idempotent(c, wanted, () =>
         identity.createKey({ organisation: principal.organisation, project: principal.project, ...wanted }),
@@ -49,7 +52,6 @@ export function keyRoutes({ identity }: ServerDependencies) {
       return c.json({ ...keyResource(made.key), secret: made.secret }, 200);
     })
     .openapi(revoke, async (c) => {
-      ownerOnly(c.var.principal, "revoke keys");
       const { id } = c.req.valid("param");
       const revoked = await identity.revokeKey(c.var.principal.organisation, id);
       if (!revoked) throw notFound("key", id, "See lineshaft keys list.");

@@ -1,23 +1,24 @@
 // KV caches are prompts: an owner may have all that engines keep of the project erased, in memory and on disk.
 import { createRoute } from "@hono/zod-openapi";
 import type { ServerDependencies } from "../dependencies.ts";
-import { answers, apiApp, ownerOnly } from "../helpers.ts";
+import { action, apiApp, ofProject } from "../apiApp.ts";
+import { answers } from "../helpers.ts";
 import { kvCacheErased } from "../../contract/index.ts";
 
 const erase = createRoute({
   method: "delete",
   path: "/api/kv-cache",
+  authorise: action("kv_cache.erase", ofProject),
   tags: ["Engines"],
   summary: "Erase what engines keep of the project's prompts",
   description:
     "Conversations go on; their next turn is computed anew. Endpoints that keep nothing by project (those that were added) are named: what they keep is theirs to erase.",
-  responses: answers("What was erased", kvCacheErased, 403, 502),
+  responses: answers("What was erased", kvCacheErased, 502),
 });
 
 export function kvCacheRoutes({ engines, gateway }: ServerDependencies) {
   return apiApp().openapi(erase, async (c) => {
     const { principal } = c.var;
-    ownerOnly(principal, "erase KV caches");
     gateway.forget(principal.project);
     const [erased, not_by_project]: [string[], string[]] = [[], []];
     for (const { endpoint, engine } of engines.list(principal.organisation)) {

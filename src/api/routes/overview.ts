@@ -4,7 +4,9 @@ import { createRoute } from "@hono/zod-openapi";
 import { newId } from "../../store/index.ts";
 import type { Database } from "../../store/index.ts";
 import type { ServerDependencies } from "../dependencies.ts";
-import { answers, apiApp, reachOf } from "../helpers.ts";
+import { reachOf, type Reach } from "../../governance/index.ts";
+import { action, apiApp, ofProject } from "../apiApp.ts";
+import { answers } from "../helpers.ts";
 import {
   callFigures,
   costFigures,
@@ -19,6 +21,7 @@ import type { Overview } from "../../contract/index.ts";
 const route = createRoute({
   method: "get",
   path: "/api/overview",
+  authorise: action("overview.read", ofProject),
   tags: ["Overview"],
   summary: "Calls, tokens, what caching saved, runs, outcomes and money of a range",
   request: { query: overviewQuery },
@@ -42,7 +45,10 @@ export function overviewRoutes({ db, gateway }: ServerDependencies) {
     await gateway.flushed();
     const { principal } = c.var;
     const range = ranges[c.req.valid("query").range];
-    return c.json(await readOverview(db, reachOf(principal), principal.currency, range, Date.now()), 200);
+    return c.json(
+      await readOverview(db, reachOf(principal, "overview.read"), principal.currency, range, Date.now()),
+      200,
+    );
   });
 }
 
@@ -56,7 +62,7 @@ async function one(db: Database, sql: string, values: unknown[]): Promise<Row> {
 
 export async function readOverview(
   db: Database,
-  [organisation, project]: ReturnType<typeof reachOf>,
+  [organisation, project]: Reach,
   currency: string,
   { length, step }: { length: number; step: number },
   now: number,

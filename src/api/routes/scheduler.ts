@@ -1,12 +1,14 @@
 // GET /api/scheduler: what waits, what endpoints bear, how much is known of caches, and how right that knowledge was.
 import { createRoute } from "@hono/zod-openapi";
 import type { ServerDependencies } from "../dependencies.ts";
-import { answers, apiApp } from "../helpers.ts";
+import { action, apiApp, ofOrganisation } from "../apiApp.ts";
+import { answers } from "../helpers.ts";
 import { schedulerView } from "../../contract/index.ts";
 
 const route = createRoute({
   method: "get",
   path: "/api/scheduler",
+  authorise: action("scheduler.read", ofOrganisation),
   tags: ["Engines"],
   summary: "Queues, load and cache knowledge of the scheduler",
   responses: answers(

@@ -1,8 +1,8 @@
 // Secrets: set, listed without their values, and removed by owners. They belong to a project and to hosts (governance/vault/secrets.ts).
 import { createRoute, z } from "@hono/zod-openapi";
-import { SecretError, type Identity, type Secret, type Secrets } from "../../governance/index.ts";
-import type { Principal } from "../../governance/types.ts";
-import { answers, apiApp, ApiError, notFound, ownerOnly } from "../helpers.ts";
+import { SecretError, type Identity, type Principal, type Secret, type Secrets } from "../../governance/index.ts";
+import { action, apiApp, ofOrganisation } from "../apiApp.ts";
+import { answers, ApiError, notFound } from "../helpers.ts";
 import { secret, secretParams, secretQuery, secretRemoved, secretSet, wholeListQuery } from "../../contract/index.ts";
 import type { SecretResource } from "../../contract/index.ts";
 
@@ -10,14 +10,16 @@ const tags = ["Secrets"];
 const list = createRoute({
   method: "get",
   path: "/api/secrets",
+  authorise: action("secrets.read", ofOrganisation),
   tags,
   summary: "Secrets of the organisation's projects, without their values; owners only",
   request: { query: wholeListQuery },
-  responses: answers("All secrets by name", z.object({ data: z.array(secret), next_cursor: z.null() }), 403),
+  responses: answers("All secrets by name", z.object({ data: z.array(secret), next_cursor: z.null() })),
 });
 const set = createRoute({
   method: "put",
   path: "/api/secrets/{name}",
+  authorise: action("secrets.set", ofOrganisation),
   tags,
   summary: "Set a secret of a project, or replace it with its hosts; owners only",
   description:
@@ -26,23 +28,19 @@ const set = createRoute({
     params: secretParams,
     body: { required: true, content: { "application/json": { schema: secretSet } } },
   },
-  responses: answers("The secret, without its value", secret, 400, 403, 404),
+  responses: answers("The secret, without its value", secret, 400, 404),
 });
 const remove = createRoute({
   method: "delete",
   path: "/api/secrets/{name}",
+  authorise: action("secrets.remove", ofOrganisation),
   tags,
   summary: "Remove a secret and erase its value; owners only",
   request: { params: secretParams, query: secretQuery },
-  responses: answers("It is gone", secretRemoved, 403, 404),
+  responses: answers("It is gone", secretRemoved, 404),
 });
 
 export function secretRoutes({ secrets, identity }: { secrets: Secrets; identity: Identity }) {
-  const app = apiApp();
-  app.use("/api/secrets/*", async (c, next) => {
-    await next();
-    c.header("cache-control", "no-store");
-  });
   const projectOf = async (principal: Principal, wanted: string | undefined): Promise<string> => {
     if (wanted === undefined) return principal.project;
     const found = await identity.projectOf(principal.organisation, wanted);
@@ -50,15 +48,13 @@ export function secretRoutes({ secrets, identity }: { secrets: Secrets; identity
       throw notFound("project", wanted, "Give the id or the name of a project of the organisation.");
     return found;
   };
-  return app
+  return apiApp()
     .openapi(list, async (c) => {
-      ownerOnly(c.var.principal, "list secrets");
       const found = await secrets.list(c.var.principal.organisation);
       return c.json({ data: found.map(secretResource), next_cursor: null }, 200);
     })
     .openapi(set, async (c) => {
       const { principal } = c.var;
-      ownerOnly(principal, "set secrets");
       const { name } = c.req.valid("param");
       const { value, hosts, project } = c.req.valid("json");
       const to = await projectOf(principal, project);
@@ -79,7 +75,6 @@ export function secretRoutes({ secrets, identity }: { secrets: Secrets; identity
     })
     .openapi(remove, async (c) => {
       const { principal } = c.var;
-      ownerOnly(principal, "remove secrets");
       const { name } = c.req.valid("param");
       const project = await projectOf(principal, c.req.valid("query").project);
       const removed = await secrets.remove({ project, name });

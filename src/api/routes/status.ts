@@ -1,9 +1,10 @@
 // GET /api/status: what runs, in what state, with how much memory. The composition knows it; the caller's place is added here.
 import { createRoute } from "@hono/zod-openapi";
-import type { Principal } from "../../governance/types.ts";
+import { authorise, reachOf, type Principal } from "../../governance/index.ts";
 import type { Database } from "../../store/index.ts";
 import type { ServerDependencies } from "../dependencies.ts";
-import { answers, apiApp, reachOf } from "../helpers.ts";
+import { action, apiApp, ofOrganisation } from "../apiApp.ts";
+import { answers } from "../helpers.ts";
 import { status } from "../../contract/index.ts";
 import type { DeploymentStatus } from "../../contract/index.ts";
 import { alarmResource } from "./alarms.ts";
@@ -11,6 +12,7 @@ import { alarmResource } from "./alarms.ts";
 const route = createRoute({
   method: "get",
   path: "/api/status",
+  authorise: action("status.read", ofOrganisation),
   tags: ["Status"],
   summary: "State of every component and deployment",
   responses: answers("The whole instance, and whose key asks", status),
@@ -21,7 +23,8 @@ export function statusRoutes({ db, identity, alarms, status: read }: ServerDepen
     const { principal } = c.var;
     const [whole, tenant] = await Promise.all([read(), identity.tenantOf(principal)]);
     const now = { ...whole, deployments: await withOwnPrograms(db, principal, whole.deployments) };
-    const seen = principal.role === "owner" ? alarms.list(principal.organisation) : [];
+    const seesAlarms = authorise(principal, "alarms.read", ofOrganisation(c)).allowed;
+    const seen = seesAlarms ? alarms.list(principal.organisation) : [];
     return c.json({ ...now, ...tenant, alarms: seen.map(alarmResource), role: principal.role }, 200);
   });
 }
@@ -42,7 +45,7 @@ async function withOwnPrograms(
   const { rows } = await db.query<{ id: string }>(
     `select id from runs where id = any($3) and organisation = $1 and ($2::text is null or project = $2)
      union all select id from projects where id = any($4) and organisation = $1 and $2::text is null`,
-    [...reachOf(principal), programs, programs.flatMap((program) => projectOf(program) ?? [])],
+    [...reachOf(principal, "programs.read"), programs, programs.flatMap((program) => projectOf(program) ?? [])],
   );
   const own = new Set(rows.map(({ id }) => id));
   const isOwn = (program: string) => own.has(projectOf(program) ?? program);

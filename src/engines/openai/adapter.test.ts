@@ -15,14 +15,17 @@ async function open(url: string, stream: boolean, key?: string): Promise<EngineA
 
 async function readAll(answer: EngineAnswer): Promise<string> {
   let text = "";
-  for await (const { deltas } of answer.chunks) text += deltas[0]?.text ?? "";
+  for await (const { data } of answer.chunks) {
+    const choices = data["choices"] as { delta?: { content?: string } }[];
+    text += choices[0]?.delta?.content ?? "";
+  }
   return text;
 }
 
 describe("what is sent", () => {
   test("its own headers and nothing else; hints stay here", async () => {
     await using engine = await scriptedEngine();
-    await (await open(engine.url, false, "provider-key")).whole();
+    await (await open(engine.url, false, "provider-key")).body();
     const { headers, body } = engine.seen[0]!;
     expect(Object.keys(headers).toSorted()).toEqual([
       ...["accept", "authorization", "connection", "content-length", "content-type", "host", "user-agent"],
@@ -45,7 +48,7 @@ describe("usage in its several spellings", () => {
     const body = JSON.stringify({ choices: [{ message: { content: "12345678" }, finish_reason: "stop" }], usage });
     await using engine = await scriptedEngine({ raw: { body } });
     const answer = await open(engine.url, false);
-    await answer.whole();
+    await answer.body();
     return answer.usage();
   };
   test.each<[unknown, object]>([
@@ -103,7 +106,7 @@ describe("answers that are none", () => {
   ];
   test.each(cases)("%s", async (_name, script, expected) => {
     await using engine = await scriptedEngine(script);
-    const failed = open(engine.url, false, "provider-key").then((answer) => answer.whole());
+    const failed = open(engine.url, false, "provider-key").then((answer) => answer.body());
     await expect(failed).rejects.toMatchObject(expected);
     await expect(failed).rejects.not.toThrow(/provider-key/);
   });

@@ -156,7 +156,6 @@ class OpenAiEngine implements Engine {
     }
     const answer = await openExchange({
       url: this.#url + completionPaths[request.endpoint],
-      endpoint: request.endpoint,
       headers: this.#headers,
       body,
       source: request.source,
@@ -174,7 +173,7 @@ class OpenAiEngine implements Engine {
     return {
       status: answer.status,
       chunks: answer.chunks,
-      whole: () => answer.whole(),
+      body: () => answer.body(),
       usage: () => noted(answer.usage()),
       timings: () => answer.timings(),
       cancel: () => answer.cancel(),

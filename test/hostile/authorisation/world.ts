@@ -1,4 +1,7 @@
 // An instance over HTTP with every kind of caller and one of each thing that a route is about.
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { checkDeployment, type DeploymentState } from "../../../src/fleet/index.ts";
 import { createAgents } from "../../../src/agents/index.ts";
 import { agentRoutes, deploymentRoutes, maintenanceRoutes } from "../../../src/api/index.ts";
@@ -28,8 +31,11 @@ export interface World extends AsyncDisposable {
 
 /** Makes it all: `owner` and `member` belong to one project, which has one agent, run, call, engine, budget, key and deployment. */
 export async function authorisationWorld(): Promise<World> {
+  const folder = mkdtempSync(join(tmpdir(), "ls-console-"));
+  writeFileSync(join(folder, "reference.html"), "<title>API</title>");
   const at = await testGateway({
     openMetrics: false,
+    consoleFolder: folder,
     routes: (parts) => {
       const nowhere = { socket: "/dev/null/restate" };
       const agents = createAgents({
@@ -103,7 +109,10 @@ export async function authorisationWorld(): Promise<World> {
       const value = "long-enough-for-a-secret";
       await secrets.set({ organisation, project, name: "ours", hosts: ["example.org"], value, createdBy: undefined });
     },
-    [Symbol.asyncDispose]: () => at[Symbol.asyncDispose](),
+    async [Symbol.asyncDispose]() {
+      await at[Symbol.asyncDispose]();
+      rmSync(folder, { recursive: true });
+    },
   };
 }
 

@@ -1,8 +1,9 @@
 // Creations that may be sent again: what is remembered of them, and for how many.
 import type { Context } from "hono";
 import { expect, test, vi } from "vitest";
-import { limits } from "../gateway/limits.ts";
-import { idempotent, type ApiEnv } from "./helpers.ts";
+import { limits } from "./limits.ts";
+import { idempotent } from "./idempotency.ts";
+import type { ApiEnv } from "./helpers.ts";
 
 /** A creation by an owner of the organisation, with this Idempotency-Key. */
 function create<Answer>(organisation: string, key: string, make: () => Promise<Answer>, body: unknown = { name: key }) {

@@ -1,0 +1,39 @@
+// Bounds of this room: bodies, headers, connections, feeds and creations.
+export const limits = {
+  /** A request's body on /v1; a million tokens of text fit. Its depth and number of values are the protocol's (gateway/limits.ts). */
+  bodyBytes: 32 * 1024 * 1024,
+  /** A body on /api: the largest is an agent's manifest with its examples. */
+  apiBodyBytes: 4 * 1024 * 1024,
+  /** Depth and number of the values in a JSON body on /api; a run's input of a megabyte fits in the usual case. */
+  apiBodyDepth: 64,
+  apiBodyValues: 100_000,
+  /** Memory that a byte of a body takes until its request has ended: the bytes, the text and what was parsed. */
+  heldPerBodyByte: 3,
+  /** Memory for bodies of one key (two of the largest, or 85 of a megabyte at once), and of all. */
+  heldBytesPerKey: 256 * 1024 * 1024,
+  heldBytes: 1024 * 1024 * 1024,
+  /** A body that comes slower than this holds its memory for nothing: bytes in every such time, unless it ends. */
+  slowBodyBytes: 64 * 1024,
+  slowBodyMs: 15_000,
+  /** What may come of a body after it was refused, before its connection is closed. */
+  discardedBytes: 64 * 1024 * 1024,
+  discardMs: 10_000,
+  /** Time for a whole request (long prompts on slow lines) and for its headers, and how long an idle connection is kept. */
+  requestMs: 300_000,
+  headersMs: 20_000,
+  keepAliveMs: 65_000,
+  /** `x-lineshaft-deadline-ms`: a day at the most. */
+  deadlineMostMs: 86_400_000,
+  /** `x-lineshaft-priority`, in both directions. */
+  priorityMost: 100,
+  /** Answers to creations that may be sent again (`Idempotency-Key`): so many of one organisation, for a day. */
+  creationsRemembered: 1_000,
+  creationRememberedMs: 24 * 3_600_000,
+  idempotencyKeyCharacters: 200,
+  /** Results of a search. */
+  searchResults: 20,
+  /** A feed of live events without an event says so often that it stands: proxies close what is silent. */
+  heartbeatMs: 15_000,
+  /** How long clients may take to read that the server stops, before their connections are closed. */
+  lastWordsMs: 500,
+} as const;
