@@ -91,7 +91,10 @@ export const fleetSchema = z
     routerMsPerEndpoint: z.number().nonnegative().default(0),
     /** Order of the router's queue: the scheduler's fair queue, or first in, first out. */
     queue: z.enum(["fifo", "fair"]).default("fair"),
-    /** Whether an agent runtime tells the scheduler what it knows: that a tool runs or has ended, and that a run is over. */
+    /**
+     * Whether an agent runtime tells the scheduler what it knows (that a tool runs or has ended, and that a run is over), and engines carry
+     * out what the scheduler then wishes for KV. Engines that keep whole conversations do so in any case.
+     */
     programs: z.boolean().default(false),
     /** Whether whole programs wait while the live ones need more KV than there is. */
     pauses: z.boolean().default(true),

@@ -2,6 +2,9 @@
 // done for `keep` and `prefetch`: here a tool's result and the next call come at the same moment, and the engine loads at once what lies
 // in a lower tier.
 //
+// Only engines that take such wishes act on them: those that keep whole conversations, as the embedded engine does, and all where the
+// fleet says that a runtime tells of its programs. vLLM and SGLang as they are take none.
+//
 // A state that a newer one supersedes elsewhere is given up when the newer one has a first token, and is demoted to a lower tier or a
 // shared store where there is one: what siblings share of it must stay readable.
 import type { SchedulerAction } from "../../scheduler/index.ts";
@@ -27,14 +30,18 @@ interface Superseded {
 export class KvHints {
   readonly counts: ProgramCounts = { demotedBlocks: 0, droppedBlocks: 0, pauses: 0 };
   readonly #engines: readonly Engine[];
+  /** By replica: whether its engine carries out wishes. */
+  readonly #takes: readonly boolean[];
   /** By thread: the call whose prompt is its newest state, and the call before that. */
   readonly #latest: (SimCall | undefined)[];
   readonly #older: (SimCall | undefined)[];
   /** By attempt under way: the state that its own will supersede. */
   readonly #superseded = new Map<Attempt, Superseded>();
 
-  constructor(threads: number, engines: readonly Engine[]) {
+  /** `all`: every engine carries out wishes. */
+  constructor(threads: number, engines: readonly Engine[], all: boolean) {
     this.#engines = engines;
+    this.#takes = engines.map(({ kept }) => all || kept !== undefined);
     this.#latest = Array.from({ length: threads });
     this.#older = Array.from({ length: threads });
   }
@@ -56,7 +63,7 @@ export class KvHints {
   /** The scheduler wishes something for the KV of a program at a replica. `attempt`: whose new state supersedes that KV. */
   wish(action: KvAction, replica: number, attempt: Attempt | undefined): void {
     const { verb } = action;
-    if (verb !== "demote" && verb !== "drop") return;
+    if (!this.#takes[replica] || (verb !== "demote" && verb !== "drop")) return;
     const thread = Number(action.program);
     if (attempt !== undefined) {
       const older = this.#older[thread];

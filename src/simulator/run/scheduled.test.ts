@@ -105,14 +105,17 @@ describe("deadlines", () => {
 });
 
 describe("conversations", () => {
-  it("an older state elsewhere is given up when the new one has a first token, with and without a runtime", () => {
+  it("an older state elsewhere is given up when the new one has a first token, by engines that take such wishes", () => {
     const host = { tier: "host", capacityTokens: 100_000, latencyMs: 1, msPerToken: 0.005 } as const;
-    const pools = [{ name: "a", profile, replicas: 2, tiers: [host] }];
-    for (const programs of [false, true]) {
+    const demoted = (keeps: "conversations" | undefined, programs: boolean) => {
+      const pools = [{ name: "a", profile: { ...profile, keeps }, replicas: 2, tiers: [host] }];
       const result = run(conversation(2), parseFleet({ programs, pools }));
       expect(result.records.endpoint[0]).not.toBe(result.records.endpoint[1]);
-      expect(result.programs.demotedBlocks).toBe(4);
-    }
+      return result.programs.demotedBlocks;
+    };
+    expect(demoted(undefined, false)).toBe(0);
+    expect(demoted(undefined, true)).toBe(4);
+    expect(demoted("conversations", false)).toBeGreaterThan(0);
   });
 
   it("that clients do not name are unknown to the scheduler: where each call stands alone nothing is superseded or paused", () => {

@@ -52,7 +52,7 @@ export class Shell {
     this.#attempts = Array.from({ length: workload.calls.length });
     this.#starts = fleet.replicas.map(() => 0);
     this.#dead = fleet.replicas.map(() => false);
-    this.hints = new KvHints(workload.threads, engines);
+    this.hints = new KvHints(workload.threads, engines, fleet.programs);
   }
 
   /** Something has happened. */
