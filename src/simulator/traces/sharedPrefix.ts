@@ -51,7 +51,8 @@ export function sharedPrefix(options: SharedPrefixOptions): { workload: Workload
       const prompt = prompts[i % prompts.length]!;
       const call = builder.add({
         program: `${prompt.group}`,
-        thread: `${prompt.group}/${prompt.number}`,
+        // A prompt that comes again is not the next turn of a conversation.
+        thread: String(stageOf.length),
         promptTokens: options.sharedTokens + options.questionTokens,
         outputTokens: options.outputTokens,
         blocks: prompt.blocks,
