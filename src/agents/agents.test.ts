@@ -7,7 +7,8 @@ import { readBill } from "../ledger/bill.ts";
 import { getBlob, newId, putBlob } from "../store/index.ts";
 import { testDatabase } from "../store/testing.ts";
 import { RestateClient } from "./restate/client.ts";
-import { startHouse, type House } from "./testing.ts";
+import type { CallRequest } from "../gateway/index.ts";
+import { askedOf, startHouse, type House } from "./testing.ts";
 import { readExample } from "./testing/states.ts";
 import type { Published } from "./types.ts";
 
@@ -57,10 +58,10 @@ test("the example: readings, decision, work order, verdict, one result on the le
 
 test("the model is called with the version's stable prefix, the output's schema, and the run as its program", () => {
   const request = house.gateway.requests[0]!;
-  const messages = request.body["messages"] as { role: string }[];
+  const { messages } = askedOf(request);
   expect(messages.map(({ role }) => role).slice(0, 3)).toEqual(["system", "user", "assistant"]);
   expect(messages).toHaveLength(12);
-  expect(request.body["response_format"]).toMatchObject({ type: "json_schema" });
+  expect(request.asked.format).toMatchObject({ kind: "schema" });
   expect(request.program).toBe(request.run);
   // A run acts for its key, with what that key may do.
   expect(request.principal).toEqual({
@@ -234,14 +235,13 @@ const toolCall = (id: string, name: string, args: unknown) => ({
 test("the free loop: the model chooses tools, is told of its mistakes, and answers in the output's shape", async () => {
   const output = { type: "object", properties: { order: { type: "string" } }, required: ["order"] };
   const order = { machine: "M-001", failure_mode: "power", reason: "Too much." };
-  const script = (request: { body: Record<string, unknown> }) => {
-    const messages = request.body["messages"] as { role: string; content: string | null }[];
-    const last = messages.at(-1)!;
-    if (request.body["response_format"]) return { content: JSON.stringify({ order: "done" }) };
+  const script = (request: CallRequest) => {
+    const last = askedOf(request);
+    if (request.asked.format) return { content: JSON.stringify({ order: "done" }) };
     if (last.role === "user") return { tool_calls: [toolCall("a", "read_machine", { machine: "M-001" })] };
-    if (last.content!.includes("readings"))
+    if (last.text.includes("readings"))
       return { tool_calls: [toolCall("b", "open_work_order", { machine: "M-001" }), toolCall("c", "destroy", {})] };
-    if (last.content!.includes("no tool 'destroy'"))
+    if (last.text.includes("no tool 'destroy'"))
       return { tool_calls: [toolCall("d", "open_work_order", order), toolCall("e", "open_work_order", order)] };
     return { content: "All is done." };
   };

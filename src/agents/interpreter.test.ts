@@ -216,7 +216,7 @@ test("a conversation only ever grows: every call's messages begin with those of 
   const second = await messagesAfter(calls("read"), looked);
   expect(second.slice(0, first.length)).toEqual(first);
   expect(second.slice(first.length)).toMatchObject([
-    { role: "assistant", tool_calls: [{ id: "c0" }] },
-    { role: "tool", tool_call_id: "c0", content: '{"report": "Hot."}' },
+    { role: "assistant", toolCalls: [{ id: "c0" }] },
+    { role: "tool", toolCallId: "c0", parts: [{ kind: "text", text: '{"report": "Hot."}' }] },
   ]);
 });

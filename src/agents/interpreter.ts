@@ -6,7 +6,7 @@
 //                             └─ no calls → [answer in the output's shape] → [lookup]* → [verify] → finish
 //
 // Any step that failed ends the run, except a tool's failure in the free loop, which the model is told.
-import { conversation, stablePrefix } from "./prompt.ts";
+import { conversation, said, stablePrefix } from "./prompt.ts";
 import { referencesIn, resolve, ReferenceError, type Scope } from "./references.ts";
 import type { Action, ModelOutput, PinnedTool, RunState, StepResult, ToolCall } from "./types.ts";
 import type { Check } from "./validation.ts";
@@ -89,7 +89,7 @@ async function nextDeclared(state: RunState, check: Check): Promise<Action> {
     return {
       type: "model",
       name: step.id,
-      messages: [...stablePrefix(manifest), { role: "user", content }],
+      messages: [...stablePrefix(manifest), said("user", content)],
       asked: content,
       ...(manifest.output && { schema: manifest.output }),
       maxTokens: maxTokens(state),

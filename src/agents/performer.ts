@@ -1,8 +1,8 @@
 // What a step of a run does: a call of the model, a tool, a wait, a verdict. What comes of it is written by who asked (turn.ts).
 import type { PoolClient } from "pg";
-import { z } from "zod";
-import { EngineError, type RuntimeFact } from "../engines/index.ts";
+import { EngineError, type RuntimeFact, type ToolCallDelta } from "../engines/index.ts";
 import { GatewayError, spoken } from "../gateway/errors.ts";
+import { chatCall, type ModelCall } from "../gateway/index.ts";
 import { checkValues } from "../gateway/values.ts";
 import { authorise, type RunPrincipal } from "../governance/index.ts";
 import { newId, putBlob } from "../store/index.ts";
@@ -87,34 +87,31 @@ export class Performer {
     const step = this.#newStep(state, "model", action.name);
     const { model, generation } = state.published.manifest;
     const call = newId("call");
-    const answer = await this.#call(run, call, signal, {
+    const { temperature, seed } = generation;
+    const asked = chatCall({
       model,
       messages: action.messages,
-      temperature: generation.temperature,
-      max_tokens: action.maxTokens,
-      ...(generation.seed !== undefined && { seed: generation.seed }),
-      ...(action.schema && {
-        response_format: { type: "json_schema", json_schema: { name: "output", strict: true, schema: action.schema } },
-      }),
-      ...(action.tools && { tools: toolDefinitions(action.tools), tool_choice: "auto" }),
+      sampling: { temperature, ...(seed !== undefined && { seed }) },
+      outputTokens: action.maxTokens,
+      ...(action.schema && { format: { kind: "schema", schema: action.schema, name: "output", strict: true } }),
+      ...(action.tools && { tools: toolDefinitions(action.tools), toolChoice: "auto" }),
     });
+    const answer = await this.#call(run, call, signal, asked);
     const inputRef = await putBlob(this.#with.db, run.project, action.asked);
     const output = outputOf(answer, state.steps.length);
     const row = { ...step, inputRef, call };
-    const invalid =
-      action.schema && (await decide(checksOf(run.organisation), output, action.schema, answer.finishReason));
+    const invalid = action.schema && (await decide(checksOf(run.organisation), output, action.schema, answer.finish));
     if (!invalid) return this.#completed(run, row, output);
     const outputRef = await putBlob(this.#with.db, run.project, output);
     return { ...this.#failed({ ...row, outputRef }, invalid.message), failure: invalid };
   }
 
   /** A call through the gateway's one pipeline. Throws StepError, with `retryAfterMs` where another try may do better. */
-  async #call(run: ActingRun, id: string, signal: AbortSignal, body: Record<string, unknown> & { model: string }) {
+  async #call(run: ActingRun, id: string, signal: AbortSignal, asked: ModelCall) {
     try {
       const answer = await this.#with.gateway.call({
         principal: run.principal,
-        endpoint: "chat",
-        body,
+        asked,
         agent: run.agent,
         run: run.id,
         program: run.id,
@@ -122,10 +119,9 @@ export class Performer {
         id,
         signal,
       });
-      const content = await answer.body();
+      const { deltas } = await answer.whole();
       await answer.finished;
-      const choice = (content["choices"] as { message?: Record<string, unknown>; finish_reason?: string }[])?.[0];
-      return { message: choice?.message ?? {}, finishReason: choice?.finish_reason };
+      return deltas[0] ?? { index: 0 };
     } catch (error) {
       if (signal.aborted) throw signal.reason;
       throw modelFailure(error);
@@ -254,28 +250,21 @@ function mayCallTools({ principal, organisation, project }: ActingRun): void {
   if (!decision.allowed) throw new StepError(decision.code, `${decision.message} ${decision.hint}`);
 }
 
-const toolCallsShape = z.array(
-  z.looseObject({
-    id: z.string().nullish(),
-    function: z.looseObject({ name: z.string(), arguments: z.string() }),
-  }),
-);
-
-function outputOf(answer: { message: Record<string, unknown> }, step: number): ModelOutput {
-  const content = typeof answer.message["content"] === "string" ? answer.message["content"] : null;
-  const calls = toolCallsShape.safeParse(answer.message["tool_calls"] ?? []);
-  if (!calls.success)
-    throw new StepError(
-      "engine_invalid_answer",
-      "The engine's answer has tool calls in another shape than OpenAI's. Use another engine for this agent.",
-    );
-  if (calls.data.length === 0) return { content };
-  const toolCalls = calls.data.map((call, ordinal): ToolCall => ({
-    id: call.id ?? `call_${step}_${ordinal}`,
-    name: call.function.name,
-    arguments: call.function.arguments,
-  }));
-  return { content, tool_calls: toolCalls };
+function outputOf(
+  { text: content = null, toolCalls = [] }: { text?: string | null; toolCalls?: ToolCallDelta[] },
+  step: number,
+): ModelOutput {
+  if (toolCalls.length === 0) return { content };
+  const calls = toolCalls.map((call, ordinal): ToolCall => {
+    const { id = `call_${step}_${ordinal}`, name, arguments: text } = call;
+    if (name === undefined || text === undefined)
+      throw new StepError(
+        "engine_invalid_answer",
+        "The engine's answer has a tool call without a name or without arguments. Use another engine for this agent.",
+      );
+    return { id, name, arguments: text };
+  });
+  return { content, tool_calls: calls };
 }
 
 /** Puts the parsed decision into the output; answers what is wrong with it otherwise. */

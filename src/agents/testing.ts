@@ -8,12 +8,12 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { generateMachines, type Readings } from "../../examples/maintenance-inspector/readings.ts";
 import { startPlant, type Plant } from "../../examples/maintenance-inspector/server.ts";
-import { EngineRegistry, type Engine, type RuntimeFact } from "../engines/index.ts";
+import { chunkOf, EngineRegistry, type Engine, type RuntimeFact } from "../engines/index.ts";
 import { OpenAPIHono } from "@hono/zod-openapi";
 import type { ApiEnv } from "../api/helpers.ts";
 import { Secrets } from "../governance/index.ts";
 import { testPrincipal } from "../governance/testing.ts";
-import type { CallAnswer, CallRequest } from "../gateway/types.ts";
+import type { CallAnswer, CallRequest, Message } from "../gateway/index.ts";
 import { createLedger } from "../ledger/index.ts";
 import { newId, Session, type Database } from "../store/index.ts";
 import { createLogger, type AlarmRaised } from "../telemetry/index.ts";
@@ -88,8 +88,7 @@ export class ScriptedGateway {
     return {
       id: request.id ?? newId("call"),
       chunks: nothing(),
-      events: nothing(),
-      body: async () => ({ choices: [{ message: { role: "assistant", content: null, ...message }, finish_reason }] }),
+      whole: async () => chunkOf("chat", { choices: [{ message, finish_reason }] }),
       finished: Promise.resolve({
         id: request.id ?? "",
         status: "completed" as const,
@@ -105,10 +104,17 @@ export class ScriptedGateway {
 
 async function* nothing(): AsyncGenerator<never> {}
 
+/** The conversation that a request holds, and what its last message says. */
+export function askedOf({ asked }: CallRequest): { messages: readonly Message[]; role: Message["role"]; text: string } {
+  if (asked.prompt.kind !== "messages") throw new Error("an agent's call is a conversation");
+  const { messages } = asked.prompt;
+  const { role, parts } = messages.at(-1)!;
+  return { messages, role, text: parts.map((part) => (part.kind === "text" ? part.text : "")).join("") };
+}
+
 /** Reads the panel's report and answers the mode it names: what the small model learns from its examples. */
 export function readThePanel(request: CallRequest): Reply {
-  const messages = request.body["messages"] as { content: string }[];
-  const asked = messages.at(-1)!.content;
+  const asked = askedOf(request).text;
   const mode = /heat/.test(asked)
     ? "heat_dissipation"
     : /overstrain/.test(asked)

@@ -1,4 +1,5 @@
 // The data of a run, before any code: what an agent was pinned to, what has happened so far, and what may happen next.
+import type { Message } from "../gateway/index.ts";
 import type { Manifest } from "./manifest.ts";
 
 /** A tool as it was when the agent was published. A server that defines it otherwise today is not called. */
@@ -65,13 +66,6 @@ export interface RunState {
   steps: StepResult[];
   /** Prompt and output tokens of all calls so far. */
   tokensUsed: number;
-}
-
-export interface Message {
-  role: "system" | "user" | "assistant" | "tool";
-  content: string | null;
-  tool_calls?: { id: string; type: "function"; function: { name: string; arguments: string } }[];
-  tool_call_id?: string;
 }
 
 /** What a run does next. The interpreter decides it, the shell (turn.ts) does it and writes what came of it. */

@@ -7,7 +7,7 @@ import { apiApp, routesOf } from "./apiApp.ts";
 import { createApi } from "./app.ts";
 import type { ApiEnv } from "./helpers.ts";
 import { BodyBudget } from "./http/bodies.ts";
-import { modelRoutes } from "./http/server.ts";
+import { routeActions } from "../gateway/protocols/registry.ts";
 import { everyRoute, everyRouteDependencies } from "./testing/everyRoute.ts";
 
 test("every route that is registered is declared, with an action that governance knows or as public", () => {
@@ -46,8 +46,9 @@ test("the document names the action of each route, and says 403 where a role may
   const shown = Object.entries(document.paths).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, operation]) => {
       const route = `${method.toUpperCase()} ${path.replaceAll(/\{(\w+)\}/g, ":$1")}`;
-      const declared = declarations.get(route) ?? modelRoutes[route];
-      return { route, operation, action: declared === "public" ? undefined : declared?.action };
+      const declared = declarations.get(route);
+      const action = declared === "public" ? undefined : (declared?.action ?? routeActions.get(route));
+      return { route, operation, action };
     }),
   );
   expect(shown.length).toBeGreaterThan(40);

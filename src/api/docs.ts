@@ -2,7 +2,8 @@
 // renders it (console/reference/).
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import { z } from "@hono/zod-openapi";
-import { chatBody, completionBody } from "../gateway/protocols/openai/bodies.ts";
+import { chatBody } from "../gateway/protocols/chat/schema.ts";
+import { completionBody } from "../gateway/protocols/completions/schema.ts";
 import type { Action } from "../governance/index.ts";
 import { failureAnswer, type ApiEnv } from "./helpers.ts";
 

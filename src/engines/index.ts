@@ -11,5 +11,6 @@ export {
   type DeploymentSettings,
   type RegistryChange,
 } from "./registry.ts";
-export { estimateTokens, promptLength, textLength } from "./openaiWire/wire.ts";
+export { estimateTokens, promptLength } from "./openaiWire/wire.ts";
+export { chunkOf } from "./openaiWire/deltas.ts";
 export { bareName, fieldsOfSoftware, knownField, neverAllowed } from "./openaiWire/fields.ts";

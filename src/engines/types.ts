@@ -68,15 +68,53 @@ export interface Timings {
   decodeMs?: number;
 }
 
-/** One server-sent event of a stream: the object in its `data:` payload, parsed once, and that payload as it came. */
-export interface EngineChunk {
+/**
+ * What a chunk of a stream adds to one answer of a call, or all of that answer where it came whole. Absent fields add nothing. Texts are
+ * pieces: a reader appends them.
+ */
+export interface AnswerDelta {
+  /** Which answer of the call, from 0. */
+  index: number;
+  text?: string;
+  /** What the model thought, where the engine shows it. */
+  reasoning?: string;
+  /** Why the model declined to answer. */
+  refusal?: string;
+  toolCalls?: ToolCallDelta[];
+  /** Why the answer ended: `stop`, `length`, `tool_calls`, or the engine's own word. */
+  finish?: string;
+}
+
+export interface ToolCallDelta {
+  /** Which tool call of the answer, from 0. */
+  index: number;
+  id?: string;
+  name?: string;
+  /** JSON text, as the model writes it. */
+  arguments?: string;
+}
+
+/** A part of an answer in the shape in which the engine sent it, for readers that speak the same shape. */
+export interface WireObject {
+  /** Shape: that of this route's answers. */
+  endpoint: Endpoint;
   data: Record<string, unknown>;
   /** JSON text of `data`, where the engine sent one that may be passed on unchanged. */
-  text?: string;
+  text: string | undefined;
+}
+
+/** One event of a stream, or a whole answer. */
+export interface EngineChunk {
+  deltas: readonly AnswerDelta[];
+  /** Characters of text that it carries to its reader. */
+  characters: number;
+  /** The engine reports usage in it; the figures are `EngineAnswer.usage()`. */
+  reportsUsage: boolean;
+  wire: WireObject;
 }
 
 /**
- * An attempt under way. Exactly one of `chunks` (streaming) and `body` (not streaming) is read by the caller.
+ * An attempt under way. Exactly one of `chunks` (streaming) and `whole` (not streaming) is read by the caller.
  * `usage` and `timings` are complete when the stream has ended, whether by itself or by `cancel`.
  */
 export interface EngineAnswer {
@@ -84,7 +122,7 @@ export interface EngineAnswer {
   status: number;
   chunks: AsyncIterable<EngineChunk>;
   /** The whole answer of a call that does not stream. */
-  body(): Promise<Record<string, unknown>>;
+  whole(): Promise<EngineChunk>;
   /** What was used, as far as known now. */
   usage(): Usage | undefined;
   timings(): Timings;

@@ -13,15 +13,7 @@ import { formatMoney, holdNanoMost, worstCase } from "../ledger/index.ts";
 import type { Ledger, RateCard, Scope } from "../ledger/index.ts";
 import type { CallTimings } from "../scheduler/index.ts";
 import type { Alarms, Logger, Metrics } from "../telemetry/index.ts";
-import {
-  answersAsked,
-  askedOutputTokens,
-  checkOutputTokens,
-  holdsMedia,
-  limited,
-  outputLimit,
-  receivedTokensBound,
-} from "./admission.ts";
+import { answersAsked, checkOutputTokens, outputLimitOf } from "./admission.ts";
 import type { Candidates } from "./candidates.ts";
 import { asGatewayError } from "./errors.ts";
 import { lateFirstToken } from "./firstToken.ts";
@@ -38,7 +30,6 @@ import type { LegRequest } from "./scheduling/split.ts";
 import { Settling, type Settled } from "./settling.ts";
 import type { AdmittedAttempt, AttemptState, Begun, CallState, EndedAttempt, Outcome } from "./state.ts";
 import type { CallRequest } from "./types.ts";
-import { tokensBeside } from "./thinking.ts";
 import { billedUsage, settledUsage, usedBy } from "./usage.ts";
 
 export class Attempts {
@@ -78,28 +69,25 @@ export class Attempts {
     number: number,
   ): Promise<AdmittedAttempt> {
     const begun = number === 1 ? 0 : call.now();
-    const { endpoint: protocol, body: asked, principal } = call.request;
+    const { asked, principal } = call.request;
     // An engine that counts a prompt's tokens counts a mark in place of a medium.
-    const countable = !holdsMedia(asked);
+    const countable = !asked.hasMedia;
     const counted = prompt.counted && countable;
     const count = async () => {
       if (!countable) return undefined;
       return counted ? prompt.promptTokens : countedBy(candidates, call);
     };
-    const bound = counted
-      ? prompt.promptTokens
-      : receivedTokensBound(protocol, asked, call.request.received?.bytes.length);
+    const bound = counted ? prompt.promptTokens : asked.promptTokensMost;
     const contextTokens = longestContext(candidates);
     let promptTokens = Math.min(bound, contextTokens ?? Infinity);
     // The bound may fill a context that the prompt does not. Without a count a third of the bound is the usual guess.
-    const fills =
-      askedOutputTokens(asked) === undefined && candidates.some(({ facts }) => isFilled(facts, promptTokens));
+    const fills = asked.outputLimit() === undefined && candidates.some(({ facts }) => isFilled(facts, promptTokens));
     const roomTokens = fills ? ((await count()) ?? Math.ceil(promptTokens / 3)) : promptTokens;
-    const outputTokens = Math.max(...candidates.map(({ facts }) => outputLimit(protocol, asked, facts, roomTokens)));
+    const outputTokens = Math.max(...candidates.map(({ facts }) => outputLimitOf(asked, facts, roomTokens)));
     const answers = answersAsked(asked);
     checkOutputTokens(asked, outputTokens, answers, contextTokens);
     const id = pooledId("att");
-    const mostOutputTokens = (outputTokens + tokensBeside(asked)) * answers;
+    const mostOutputTokens = (outputTokens + asked.reasoning.tokensBeside) * answers;
     const hold = async (tokens: number) => {
       const heldNano = worstCase({ promptTokens: tokens * answers, maxOutputTokens: mostOutputTokens }, card);
       if (heldNano > holdNanoMost) throw callTooDear(heldNano, holdNanoMost, card.currency);
@@ -155,16 +143,15 @@ export class Attempts {
     try {
       const placement = await this.#placer.place(call, admitted, prompt, candidates, tried);
       admitted.moments.placed = call.now();
-      const { endpoint: protocol } = call.request;
       const { endpoint, shape } = placement;
-      const limit = outputLimit(protocol, shape.answer, endpoint.facts, admitted.roomTokens);
-      const outputTokens = Math.min(admitted.outputTokens, limit);
+      const asked = shape.answer;
+      const outputLimit = Math.min(admitted.outputTokens, outputLimitOf(asked, endpoint.facts, admitted.roomTokens));
       return {
         ...admitted,
         placement,
-        body: limited(shape.answer, outputTokens),
-        prefillBody: shape.prefill && limited(shape.prefill, outputTokens),
-        askedOutputTokens: (outputTokens + tokensBeside(shape.answer)) * answersAsked(shape.answer),
+        asked,
+        outputLimit,
+        askedOutputTokens: (outputLimit + asked.reasoning.tokensBeside) * answersAsked(asked),
         tokens: prompt.tokens,
       };
     } catch (error) {
@@ -184,10 +171,9 @@ export class Attempts {
     const sentMs = call.now();
     const opening: Opening = { answer: undefined };
     // Of a whole answer nobody says when its prompt was done: it is taken to be, when that was expected.
-    const guess =
-      attempt.body.stream === true
-        ? undefined
-        : setTimeout(() => this.#dispatcher.prefilled(attempt.id), attempt.placement.expectedFirstTokenMs).unref();
+    const guess = attempt.asked.stream
+      ? undefined
+      : setTimeout(() => this.#dispatcher.prefilled(attempt.id), attempt.placement.expectedFirstTokenMs).unref();
     try {
       const begun = await (elsewhere && firstTokenMostMs !== undefined
         ? this.#openInTime(call, attempt, opening, elsewhere, firstTokenMostMs)
@@ -231,7 +217,7 @@ export class Attempts {
     const mostMs = split ? 2 * firstTokenMostMs : firstTokenMostMs;
     const over = new AbortController();
     const given = new AbortController();
-    const outputMs = attempt.body.stream === true ? undefined : outputMostMs;
+    const outputMs = attempt.asked.stream ? undefined : outputMostMs;
     const late = lateFirstToken({ endpoint, mostMs, outputMs, elsewhere }, over.signal);
     const begun = openAt(call, attempt, opening, AbortSignal.any([call.signal, given.signal]));
     try {
@@ -289,7 +275,7 @@ export class Attempts {
       reason: outcome === "completed" ? "done" : outcome === "cancelled" ? "cancelled" : "failed",
       ...(told && { usage: billedUsage(attempt, told), timings: seenTimings(attempt, told, timings) }),
     });
-    if (outcome === "completed" && told) this.#placer.answered(call.request.body.model, expected.outputTokens);
+    if (outcome === "completed" && told) this.#placer.answered(attempt.asked.model, expected.outputTokens);
     if (told?.source === "engine" && predictedTokens !== undefined)
       this.#metrics.cachedGap(endpoint.endpoint, predictedTokens, expected.cachedTokens);
     if (cut) this.#ignoredLimit(call, attempt);
@@ -301,7 +287,7 @@ export class Attempts {
     moments.settled = call.now();
     this.#metrics.holdClosed();
     this.#metrics.attemptEnded({ engine: endpoint.endpoint, outcome });
-    this.#metrics.tokensUsed(call.request.body.model, {
+    this.#metrics.tokensUsed(attempt.asked.model, {
       prompt: usage.promptTokens,
       cached: usage.cachedTokens,
       output: usage.outputTokens,
@@ -337,7 +323,7 @@ export class Attempts {
   }
 
   #claimedTooMuch(call: CallState, { card, most }: AttemptState, { suspenseNano, claimed }: Settled): void {
-    const { model } = call.request.body;
+    const { model } = call.request.asked;
     const claim = claimed ? `${claimed.promptTokens} prompt and ${claimed.outputTokens} output tokens` : "more";
     this.#alarms.raise({
       code: "usage_over_hold",
@@ -363,8 +349,14 @@ function isFilled(facts: RegisteredEndpoint["facts"], promptTokens: number): boo
 /** Tokens of the call's prompt as one of the endpoints counts them; undefined where none does. */
 async function countedBy(endpoints: readonly RegisteredEndpoint[], call: CallState): Promise<number | undefined> {
   const { engine, model } = endpoints.find(({ facts }) => facts?.capabilities.tokenize) ?? endpoints[0]!;
-  const { endpoint: protocol, body } = call.request;
-  return (await engine.tokenize(protocol, { ...body, model }, cacheSalt(call.request), call.signal))?.count;
+  const { asked } = call.request;
+  const counted = await engine.tokenize(
+    asked.endpoint,
+    asked.engineBody({ model }),
+    cacheSalt(call.request),
+    call.signal,
+  );
+  return counted?.count;
 }
 
 /** What is known of an attempt while it is opened. */
@@ -395,10 +387,9 @@ async function firstOf(attempt: AttemptState, answer: EngineAnswer, signal: Abor
   if (signal.aborted) throw whyAborted(signal);
   signal.addEventListener("abort", stop, { once: true });
   try {
-    const begun: Begun =
-      attempt.body.stream === true
-        ? await firstChunk(attempt, answer, answer.chunks[Symbol.asyncIterator]())
-        : { attempt, answer, streams: false, whole: await answer.body() };
+    const begun: Begun = attempt.asked.stream
+      ? await firstChunk(attempt, answer, answer.chunks[Symbol.asyncIterator]())
+      : { attempt, answer, streams: false, whole: await answer.whole() };
     if (signal.aborted) throw whyAborted(signal);
     return begun;
   } finally {
@@ -416,13 +407,17 @@ async function firstChunk(
 
 /** The attempt's request as each of its legs is sent it. */
 function requestsOf(call: CallState, attempt: AttemptState): LegRequest {
-  const { principal, endpoint: protocol, received } = call.request;
-  const { project } = principal;
+  const { project } = call.request.principal;
   const program = programKey(call.request);
+  const { outputLimit, placement, asked } = attempt;
+  const { endpoint: route, received } = asked;
   const source = received && { source: received };
   return (endpoint, leg, transfer) => ({
-    endpoint: protocol,
-    body: { ...(leg === "prefill" ? attempt.prefillBody! : attempt.body), model: endpoint.model },
+    endpoint: route,
+    body: (leg === "prefill" ? placement.shape.prefill! : asked).engineBody({
+      model: endpoint.model,
+      outputTokens: outputLimit,
+    }),
     hints: {
       attempt: leg === undefined ? attempt.id : `${attempt.id}.${leg}`,
       cacheSalt: cacheSalt(call.request),
@@ -436,10 +431,10 @@ function requestsOf(call: CallState, attempt: AttemptState): LegRequest {
 }
 
 /** What the scheduler learns endpoints' speeds from: the engine's own times, or those seen from here. */
-function seenTimings({ moments, body }: AttemptState, usage: Usage, timings: Timings): CallTimings {
+function seenTimings({ moments, asked }: AttemptState, usage: Usage, timings: Timings): CallTimings {
   const restoredTokens = usage.cachedByTier?.disk ?? 0;
   const { queueMs = 0, restoreMs } = timings;
-  const streamed = body.stream === true && moments.first > 0;
+  const streamed = asked.stream && moments.first > 0;
   const decodeMs = timings.decodeMs ?? (streamed ? moments.ended - moments.first : undefined);
   const told = timings.prefillMs === undefined ? undefined : queueMs + timings.prefillMs;
   const seen = streamed ? moments.first - moments.placed - (restoreMs ?? 0) : undefined;

@@ -5,12 +5,8 @@
 // Equal replicas are the usual case, so a shape is made once for all endpoints that say the same of themselves. It is looked up again at
 // every placement: an endpoint that has joined or changed while the call waited is judged by what it says then.
 import type { RegisteredEndpoint } from "../engines/index.ts";
-import { askedOutputTokens, holdsMedia } from "./admission.ts";
 import { GatewayError } from "./errors.ts";
-import type { CallBody } from "./protocols/openai/bodies.ts";
-import { checkContent, type Medium } from "./protocols/openai/content.ts";
-import { fieldsFor } from "./protocols/openai/fields.ts";
-import type { CallRequest } from "./types.ts";
+import type { Medium, ModelCall } from "./modelCall.ts";
 
 /** Reasons that are given in one refusal, at most. */
 const reasonsShown = 4;
@@ -22,18 +18,16 @@ interface Takes {
   allowed: readonly string[];
 }
 
-/** The body as an endpoint can take it, with the media that its messages name; or why the endpoint cannot take the request. */
-export type Shape = { body: CallBody; media: Medium[]; refusal?: undefined } | { refusal: GatewayError };
+/** The call as an endpoint can take it, or why the endpoint cannot take it. */
+export type Shape = { asked: ModelCall; refusal?: undefined } | { refusal: GatewayError };
 
 /** One request in the shapes that endpoints can take. */
 export class RequestShapes {
-  readonly #protocol: CallRequest["endpoint"];
-  readonly #body: CallBody;
+  readonly #asked: ModelCall;
   readonly #made: { takes: Takes; shape: Shape }[] = [];
 
-  constructor({ endpoint, body }: Pick<CallRequest, "endpoint" | "body">) {
-    this.#protocol = endpoint;
-    this.#body = body;
+  constructor(asked: ModelCall) {
+    this.#asked = asked;
   }
 
   /** The request for this endpoint, by what the endpoint says of itself now. */
@@ -48,8 +42,7 @@ export class RequestShapes {
 
   #shaped(endpoint: RegisteredEndpoint): Shape {
     try {
-      const body = fieldsFor(this.#protocol, this.#body, [endpoint]);
-      return { body, media: checkContent(body, [endpoint]) };
+      return { asked: this.#asked.fitted(endpoint) };
     } catch (error) {
       if (error instanceof GatewayError) return { refusal: error };
       throw error;
@@ -94,17 +87,17 @@ export class Candidates {
 
   /** Media that the request's messages name. All endpoints that can take the request read the same ones. */
   get media(): readonly Medium[] {
-    const { media } = this.#shapes.at(this.#able[0]!) as Exclude<Shape, { refusal: GatewayError }>;
-    return media;
+    const shape = this.#shapes.at(this.#able[0]!);
+    return shape.refusal ? [] : shape.asked.media;
   }
 
   /**
-   * The body for an endpoint that was chosen. Undefined when the endpoint cannot take the request: it has joined, or said something new
+   * The call for an endpoint that was chosen. Undefined when the endpoint cannot take the request: it has joined, or said something new
    * of itself, after the call was admitted. It is then excluded.
    */
-  bodyAt(endpoint: RegisteredEndpoint): CallBody | undefined {
+  callAt(endpoint: RegisteredEndpoint): ModelCall | undefined {
     const shape = this.#shapes.at(endpoint);
-    if (!shape.refusal) return shape.body;
+    if (!shape.refusal) return shape.asked;
     this.#exclude(endpoint, reasonOf(shape.refusal));
     return undefined;
   }
@@ -113,11 +106,11 @@ export class Candidates {
    * Excludes endpoints whose context cannot hold so many prompt tokens and the output that was asked for, while another's can. Where no
    * context can, or all are equal, nothing is excluded: the number may be a guess, and the engine then judges the request itself.
    */
-  excludeShort(body: CallBody, promptTokens: number): void {
+  excludeShort(call: ModelCall, promptTokens: number): void {
     if (this.#able.length < 2) return;
     const [first] = this.#able;
-    if (this.#able.every((endpoint) => contextOf(endpoint) === contextOf(first!)) || holdsMedia(body)) return;
-    const asked = askedOutputTokens(body);
+    if (this.#able.every((endpoint) => contextOf(endpoint) === contextOf(first!)) || call.hasMedia) return;
+    const asked = call.outputLimit()?.tokens;
     const needed = ({ facts }: RegisteredEndpoint) =>
       promptTokens + (asked === undefined || facts?.capabilities.clipsOutput ? 1 : asked);
     const short = this.#able.filter((endpoint) => needed(endpoint) > contextOf(endpoint));
@@ -151,17 +144,6 @@ export class Candidates {
 /** Each exclusion as a sentence for a person; empty when there was none. */
 export const exclusionsOf = (excluded: ReadonlyMap<string, string>): string =>
   [...excluded].map(([endpoint, reason]) => ` ${endpoint} was passed over: ${reason}`).join("");
-
-/** The body without members that are null: they ask for nothing. The same object where there are none. */
-export function withoutNulls(body: CallBody): CallBody {
-  let copy: CallBody | undefined;
-  for (const field in body) {
-    if (body[field] !== null && body[field] !== undefined) continue;
-    copy ??= { ...body };
-    delete copy[field];
-  }
-  return copy ?? body;
-}
 
 /** An endpoint that does not say how long its context is counts as one that holds any call: it judges that itself. */
 const contextOf = ({ facts }: RegisteredEndpoint): number => facts?.contextTokens ?? Number.POSITIVE_INFINITY;

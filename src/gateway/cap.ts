@@ -1,14 +1,13 @@
-// The limit of output, kept to from our side. It is sent to the engine; one that ignores it would cost what no budget holds, and
-// stream for ever. So what passes is counted: where it is surely past the limit the engine is stopped, and the answer ends with
-// `finish_reason: length` as if the engine had kept to it.
+// The limit of output, kept to from our side. It is sent to the engine, but an engine that ignores it would stream for ever and cost
+// more than any budget holds. Therefore the output is counted as it passes. Where it is certainly past the limit the engine is
+// stopped, and the answer ends with the reason `length`, as if the engine had kept to the limit.
 //
-// What passed is bounded from below, since an honest engine must never be cut. Its usage, where it reports one as it goes, is taken
-// by its word. Otherwise a chunk with text is taken for a token, but for no more than a token per four characters (some proxies send
-// single characters), and 32 characters are taken for at least one token; a quarter of the limit is allowed on top.
-import { textLength } from "../engines/index.ts";
+// The count is a lower bound, because an honest engine must never be cut. Usage that the engine reports as it goes is taken at its
+// word. Otherwise a chunk with text counts as one token, but as no more than one token per four characters (some proxies send single
+// characters), and 32 characters count as at least one token. A quarter of the limit is allowed on top.
+import type { AnswerDelta, EngineChunk } from "../engines/index.ts";
 import type { AttemptState } from "./state.ts";
-
-type Json = Record<string, unknown>;
+import type { AnswerChunk } from "./types.ts";
 
 const charactersPerTokenMost = 32;
 const charactersPerTokenUsual = 4;
@@ -18,10 +17,10 @@ const chunksWithoutText = 10_000;
 const slackOf = (limit: number): number => Math.ceil(limit / 4) + 16;
 
 /** Most tokens of text that an attempt's answer may hold: its output, and where they are repeated in it its prompts. */
-export const outputMost = (attempt: Pick<AttemptState, "body" | "most" | "askedOutputTokens">): number =>
-  attempt.askedOutputTokens + (attempt.body["echo"] === true ? attempt.most.promptTokens : 0);
+export const outputMost = ({ asked, askedOutputTokens, most }: AttemptState): number =>
+  askedOutputTokens + (asked.repeatsPrompt ? most.promptTokens : 0);
 
-/** Counts what passes of one stream. */
+/** Counts the output of one stream. */
 export class OutputCap {
   readonly #limit: number;
   #chunks = 0;
@@ -34,12 +33,11 @@ export class OutputCap {
   }
 
   /** Counts a chunk; true when the stream is past its limit. `reported`: output tokens that the engine says it has made so far. */
-  passedBy(data: Json, reported: number | undefined): boolean {
-    const characters = textLength(data);
+  passedBy({ characters }: EngineChunk, reported: number | undefined): boolean {
     this.#chunks++;
     this.#characters += characters;
     if (characters > 0) this.#textChunks++;
-    // The last chunk says how it ended: nothing follows that could be cut.
+    // A chunk without text is the last one, which says how the answer ended: nothing follows it that could be cut.
     if (characters > 0 && reported !== undefined && reported > this.#limit) return true;
     const atLeast = Math.max(
       Math.min(this.#textChunks, this.#characters / charactersPerTokenUsual),
@@ -50,33 +48,27 @@ export class OutputCap {
 }
 
 /**
- * Cuts a whole answer to the limit, in place, where its text is past it; true when it did. An engine's claim alone cuts nothing: a
- * short text with a long claim is an answer all the same, and the bill has its own rule.
+ * A whole answer cut to the limit, where its text is past it; undefined where it is not. The engine's claim alone cuts nothing: a
+ * short text with a long claim is still an answer, and the bill has its own rule for the claim.
  */
-export function trimWhole(whole: Json, limit: number, reported: number | undefined): boolean {
-  const characters = textLength(whole);
+export function cutWhole(whole: EngineChunk, limit: number, reported: number | undefined): AnswerChunk | undefined {
+  const { characters, deltas, wire } = whole;
   const surely = characters / charactersPerTokenMost;
   const likely = Math.min(reported ?? 0, characters / charactersPerTokenUsual);
-  if (likely <= limit && surely <= limit + slackOf(limit)) return false;
+  if (likely <= limit && surely <= limit + slackOf(limit)) return undefined;
   const share = likely > limit ? limit / likely : (limit * charactersPerTokenMost) / characters;
-  for (const choice of whole["choices"] as (Json | null)[]) {
-    if (!choice || typeof choice !== "object") continue;
-    trimText(choice, "text", share);
-    const message = choice["message"] as Json | null | undefined;
-    if (message && typeof message === "object") trimMessage(message, share);
-    choice["finish_reason"] = "length";
-  }
-  return true;
+  return { deltas: deltas.map((delta) => cutDelta(delta, share)), wire, altered: true };
 }
 
-function trimMessage(message: Json, share: number): void {
-  for (const field of ["content", "reasoning_content", "reasoning", "refusal"]) trimText(message, field, share);
-  if (!Array.isArray(message["tool_calls"])) return;
-  for (const call of message["tool_calls"] as { function?: Json }[])
-    if (call?.function && typeof call.function === "object") trimText(call.function, "arguments", share);
+function cutDelta(delta: AnswerDelta, share: number): AnswerDelta {
+  const { index, text, reasoning, refusal, toolCalls } = delta;
+  const cut: AnswerDelta = { index, finish: "length" };
+  if (text !== undefined) cut.text = cutText(text, share);
+  if (reasoning !== undefined) cut.reasoning = cutText(reasoning, share);
+  if (refusal !== undefined) cut.refusal = cutText(refusal, share);
+  if (toolCalls)
+    cut.toolCalls = toolCalls.map((call) => ({ ...call, arguments: cutText(call.arguments ?? "", share) }));
+  return cut;
 }
 
-function trimText(of: Json, field: string, share: number): void {
-  const text = of[field];
-  if (typeof text === "string") of[field] = text.slice(0, Math.floor(text.length * share)).toWellFormed();
-}
+const cutText = (text: string, share: number): string => text.slice(0, Math.floor(text.length * share)).toWellFormed();

@@ -3,7 +3,8 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { EngineError } from "../engines/index.ts";
-import { asGatewayError, GatewayError, openAiErrorBody, spoken } from "./errors.ts";
+import { asGatewayError, GatewayError, spoken } from "./errors.ts";
+import { openAiErrorBody } from "./protocols/openai/errors.ts";
 import { apiErrorBody } from "../api/http/respond.ts";
 import { hello, testGateway, type TestGateway } from "../api/testing.ts";
 

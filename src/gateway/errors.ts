@@ -1,5 +1,5 @@
-// Why a call was not served, as one class that becomes an HTTP answer in one place: OpenAI's shape on /v1
-// ({error: {message, type, param, code, hint}}), ours on /api. Every code stands in docs/errors.md.
+// Why a call was not served, as one class that becomes an HTTP answer in one place: in the protocol's shape (protocols/) on the token
+// path, in our own on /api. Every code stands in docs/errors.md.
 import { CheckBusyError } from "../bounded/index.ts";
 import { EngineError } from "../engines/index.ts";
 import { isStorageFull, isStoreAway, storable } from "../store/index.ts";
@@ -76,26 +76,4 @@ export function storageFull(cause?: unknown): GatewayError {
   });
 }
 
-/** The `type` that OpenAI's clients know, by status and code. */
-export function openAiErrorType(error: GatewayError): string {
-  if (error.code === "budget_exceeded") return "insufficient_quota";
-  if (error.status === 401) return "authentication_error";
-  if (error.status === 403) return "permission_error";
-  if (error.status === 404) return "not_found_error";
-  if (error.status === 429) return "rate_limit_error";
-  return error.status < 500 ? "invalid_request_error" : "server_error";
-}
-
 const usualEngineHint = "Try again; `lineshaft status` shows the state of its engine.";
-
-export function openAiErrorBody(error: GatewayError): { error: Record<string, unknown> } {
-  return {
-    error: {
-      message: spoken(error),
-      type: openAiErrorType(error),
-      param: error.param ?? null,
-      code: error.code,
-      ...(error.hint !== undefined && { hint: error.hint }),
-    },
-  };
-}

@@ -12,7 +12,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { EngineError } from "../engines/index.ts";
 import type { RegisteredEndpoint } from "../engines/index.ts";
 import { limits } from "./limits.ts";
-import { asksToThink } from "./thinking.ts";
+import type { ModelCall } from "./modelCall.ts";
 
 export interface FirstTokenWait {
   endpoint: RegisteredEndpoint;
@@ -25,10 +25,10 @@ export interface FirstTokenWait {
 
 /** How long a call may wait for its first token; undefined: without a bound. */
 export function firstTokenBound(
-  body: Record<string, unknown>,
+  { reasoning }: Pick<ModelCall, "reasoning">,
   { setMs, decidedMs, longestMs }: { setMs: number | undefined; decidedMs: number; longestMs: number },
 ): number | undefined {
-  if (asksToThink(body)) return undefined;
+  if (reasoning.asked) return undefined;
   return setMs ?? Math.max(decidedMs, longestMs);
 }
 

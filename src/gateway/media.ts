@@ -6,8 +6,8 @@ import { EgressError, fetchPublic } from "../egress/index.ts";
 import type { MediaKind } from "../engines/index.ts";
 import { GatewayError } from "./errors.ts";
 import { limits } from "./limits.ts";
-import { invalid, type Medium } from "./protocols/openai/content.ts";
-import type { CallRequest } from "./types.ts";
+import type { Medium, ModelCall } from "./modelCall.ts";
+import { invalidAt } from "./refusals.ts";
 
 /** Media types by kind; what a browser or an engine would run (SVG, HTML) is not among them. */
 const types: Record<MediaKind, readonly string[]> = {
@@ -51,28 +51,30 @@ export class Media {
   }
 
   /**
-   * The request with every medium inside it: the same object when nothing had to be fetched. Throws a 400 that names the medium, a
-   * 429 when the key fetches too much at once.
+   * The call with every medium inside it: the same object where nothing had to be fetched. Throws a 400 that names the medium, and a
+   * 429 where the key fetches too much at once.
    */
-  async broughtIn(request: CallRequest, media: readonly Medium[], signal: AbortSignal): Promise<CallRequest> {
-    if (media.length === 0) return request;
+  async broughtIn(asked: ModelCall, media: readonly Medium[], key: string, signal: AbortSignal): Promise<ModelCall> {
+    if (media.length === 0) return asked;
     if (media.length > limits.mediaPartsMost)
-      throw invalid("messages", `hold ${media.length} media; at most ${limits.mediaPartsMost} are taken in one call.`);
+      throw invalidAt(
+        "messages",
+        `hold ${media.length} media; at most ${limits.mediaPartsMost} are taken in one call.`,
+      );
     const remote = media.filter((medium) => !isData(medium.url));
     for (const medium of media) if (isData(medium.url)) checkData(medium);
     for (const medium of remote) this.#checkAddress(medium);
-    if (remote.length === 0) return request;
-    const fetched = await this.#fetchAll(request.principal.key, remote, signal);
-    return { ...request, body: { ...request.body, messages: replaced(request.body["messages"], remote, fetched) } };
+    if (remote.length === 0) return asked;
+    return asked.withMedia(remote, await this.#fetchAll(key, remote, signal));
   }
 
   #checkAddress({ url, path }: Medium): void {
     if (url.length > limits.mediaAddressCharacters || !URL.canParse(url))
-      throw invalid(path, "must be an https address or data: with the medium itself.");
+      throw invalidAt(path, "must be an https address or data: with the medium itself.");
     const { protocol, username, password } = new URL(url);
     if (protocol !== "https:" && protocol !== "http:")
-      throw invalid(path, `begins with ${protocol.slice(0, 20)}: only https, http and data: are taken.`);
-    if (username !== "" || password !== "") throw invalid(path, "must not hold credentials.");
+      throw invalidAt(path, `begins with ${protocol.slice(0, 20)}: only https, http and data: are taken.`);
+    if (username !== "" || password !== "") throw invalidAt(path, "must not hold credentials.");
   }
 
   /** Data addresses by what they were fetched from; an address that is named twice is fetched once. */
@@ -130,32 +132,16 @@ const isData = (url: string): boolean => /^data:/i.test(url);
 function checkData({ url, path, kind }: Medium): void {
   const comma = url.indexOf(",");
   const match = /^data:([a-z]+\/[a-z0-9.+-]+);base64$/i.exec(comma < 0 || comma > 100 ? "" : url.slice(0, comma));
-  if (!match) throw invalid(path, "must be written data:TYPE;base64,DATA.");
+  if (!match) throw invalidAt(path, "must be written data:TYPE;base64,DATA.");
   if (url.length > (limits.mediaBytesEach * 4) / 3 + 100)
-    throw invalid(path, `is larger than ${limits.mediaBytesEach} bytes.`);
+    throw invalidAt(path, `is larger than ${limits.mediaBytesEach} bytes.`);
   const first = Buffer.from(url.slice(comma + 1, comma + 33), "base64");
   checkType(path, kind, match[1]!.toLowerCase(), first);
 }
 
 function checkType(path: string, kind: MediaKind, type: string, bytes: Buffer): void {
   if (!types[kind].includes(type))
-    throw invalid(path, `is of type ${type.slice(0, 60) || "unknown"}; taken are ${types[kind].join(", ")}.`);
+    throw invalidAt(path, `is of type ${type.slice(0, 60) || "unknown"}; taken are ${types[kind].join(", ")}.`);
   if (Object.hasOwn(signatures, type) && !signatures[type]!(bytes.subarray(0, 16)))
-    throw invalid(path, `is called ${type}, and its bytes are something else.`);
-}
-
-type Json = Record<string, unknown>;
-
-/** Copies of the messages that hold fetched media, with data in place of addresses; all others are the very same objects. */
-function replaced(messages: unknown, media: readonly Medium[], fetched: ReadonlyMap<string, string>): Json[] {
-  const copies = [...(messages as Json[])];
-  for (const { message, part, url } of media) {
-    const content = [...(copies[message]!["content"] as Json[])];
-    const type = content[part]!["type"] as string;
-    const holder = content[part]![type] as Json;
-    const key = type === "file" ? "file_data" : "url";
-    content[part] = { ...content[part], [type]: { ...holder, [key]: fetched.get(url)! } };
-    copies[message] = { ...copies[message], content };
-  }
-  return copies;
+    throw invalidAt(path, `is called ${type}, and its bytes are something else.`);
 }

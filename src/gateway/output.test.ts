@@ -4,13 +4,14 @@ import { testDialect } from "../bounded/testing/dialect.ts";
 import type { GatewayError } from "./errors.ts";
 import { checkOutput, outputCheck } from "./output.ts";
 import type { ChoiceOutput } from "./output.ts";
+import { chatOf } from "./protocols/testing.ts";
 import { testGateway } from "../api/testing.ts";
 
 const schema = { type: "object", properties: { a: { type: "integer" } }, required: ["a"], additionalProperties: false };
 const format = (of: object = schema) => ({ type: "json_schema", json_schema: { name: "x", schema: of } });
 const choice = (content: string, finish = "stop"): ChoiceOutput => ({ content, finish, tools: [], refused: false });
 const check = async (body: object, output: ChoiceOutput) => {
-  const promised = await outputCheck(body as Record<string, unknown>, "org");
+  const promised = await outputCheck(chatOf(body), "org");
   if (promised) await checkOutput(promised, [output]);
 };
 
@@ -52,7 +53,7 @@ describe("response formats", () => {
 
   test("an invalid schema is refused before any engine", async () => {
     for (const wrong of [{ type: "nonsense" }, { $ref: "#/nowhere" }, { properties: 5 }])
-      await expect(outputCheck({ response_format: format(wrong) }, "org")).rejects.toEqual(
+      await expect(outputCheck(chatOf({ response_format: format(wrong) }), "org")).rejects.toEqual(
         expect.objectContaining({ status: 400, code: "invalid_json_schema", param: "response_format" }),
       );
   });
@@ -60,7 +61,7 @@ describe("response formats", () => {
 
 testDialect("the check of an answer", async (schema, value) => {
   try {
-    const promised = await outputCheck({ response_format: format(schema as object) }, "org");
+    const promised = await outputCheck(chatOf({ response_format: format(schema as object) }), "org");
     await checkOutput(promised!, [choice(JSON.stringify(value))]);
     return "fits";
   } catch (error) {

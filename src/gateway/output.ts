@@ -1,9 +1,9 @@
-// Whether an answer is what was asked for. A JSON schema in `response_format` and the arguments of a required tool are
-// promises: engines have been seen to break them (vLLM answers `tool_choice: required` with a bare string), so every answer is
-// checked, whoever gave it, and a broken one is said to be broken.
+// Whether an answer is what was asked for. A schema that the answer must fit, and a tool that must be called, are promises. Engines break
+// them (vLLM answers `tool_choice: required` with a bare string), so every answer is checked, whichever engine gave it, and a broken
+// promise is an error.
 //
-// Schemas are counted here and compiled in a thread (bounded/), and so is the check of an answer against them: both cost what a
-// caller or an engine chooses. An answer that was cut by its token limit or stopped early promises nothing.
+// Schemas are counted here, then compiled in a thread (bounded/), and so is the check of an answer against them, because both cost what
+// a caller or an engine chooses. An answer that its token limit cut, or that stopped early, promises nothing.
 import {
   boundedLimits,
   boundedSchema,
@@ -13,8 +13,10 @@ import {
   valueProblem,
   type Schema,
 } from "../bounded/index.ts";
+import type { EngineChunk } from "../engines/index.ts";
 import { GatewayError } from "./errors.ts";
 import { limits } from "./limits.ts";
+import type { ModelCall, Tool } from "./modelCall.ts";
 
 type Json = Record<string, unknown>;
 
@@ -28,34 +30,28 @@ export interface OutputCheck {
   tools: Map<string, Schema | undefined> | undefined;
 }
 
-/** Reads the promises out of a request. Throws a 400 when a schema is invalid or passes a bound. */
-export async function outputCheck(body: Json, organisation: string): Promise<OutputCheck | undefined> {
-  const format = body["response_format"] as
-    | { type: string; json_schema?: { schema?: Json | boolean } }
-    | null
-    | undefined;
-  const choice = body["tool_choice"] as string | { function: { name: string } } | null | undefined;
-  const must = choice === "required" || (typeof choice === "object" && choice !== null);
-  const jsonObject = format?.type === "json_object" || format?.type === "json_schema";
-  if (!jsonObject && !must) return undefined;
+/** Reads the promises out of a call. Throws a 400 when a schema is invalid or passes a bound. */
+export async function outputCheck(asked: ModelCall, organisation: string): Promise<OutputCheck | undefined> {
+  const { format, toolChoice } = asked;
+  const must = toolChoice === "required" || typeof toolChoice === "object";
+  if (!format && !must) return undefined;
   const reader = new SchemaReader(organisation);
-  const schema = format?.type === "json_schema" ? format.json_schema?.schema : undefined;
+  const schema = format?.kind === "schema" ? format.schema : undefined;
   const content = schema === undefined ? undefined : await reader.read(schema, "response_format");
-  const only = typeof choice === "object" && choice !== null ? choice.function.name : undefined;
-  const tools = must ? await toolSchemas(reader, body, only) : undefined;
-  return { organisation, content, jsonObject, tools };
+  const only = typeof toolChoice === "object" ? toolChoice.name : undefined;
+  const tools = must ? await toolSchemas(reader, asked.tools, only) : undefined;
+  return { organisation, content, jsonObject: format !== undefined, tools };
 }
 
 async function toolSchemas(
   reader: SchemaReader,
-  body: Json,
+  tools: readonly Tool[],
   only: string | undefined,
 ): Promise<Map<string, Schema | undefined>> {
-  const tools = body["tools"] as { function: { name: string; parameters?: Json | null } }[];
   const schemas = new Map<string, Schema | undefined>();
-  for (const { function: tool } of tools)
-    if (only === undefined || tool.name === only)
-      schemas.set(tool.name, tool.parameters ? await reader.read(tool.parameters, "tools") : undefined);
+  for (const { name, parameters } of tools)
+    if (only === undefined || name === only)
+      schemas.set(name, parameters ? await reader.read(parameters, "tools") : undefined);
   return schemas;
 }
 
@@ -106,7 +102,7 @@ function boundedOf(schema: Json | boolean, refused: (why: string) => GatewayErro
   }
 }
 
-/** What one choice of an answer has come to, gathered over chunks or read at once. */
+/** What one answer of a call has come to, gathered over chunks or read at once. */
 export interface ChoiceOutput {
   content: string;
   tools: { name: string; arguments: string }[];
@@ -114,46 +110,41 @@ export interface ChoiceOutput {
   refused: boolean;
 }
 
-/** Gathers the choices of a stream; `add` takes each chunk's object. */
+/** Gathers the answers of a stream; `add` takes each chunk. A whole answer is one chunk. */
 export class OutputGatherer {
-  /** Of an answer that came whole. */
-  static of(whole: Json): Iterable<ChoiceOutput> {
-    const gatherer = new OutputGatherer();
-    gatherer.add(whole);
-    return gatherer.choices.values();
-  }
-
   readonly choices = new Map<number, ChoiceOutput>();
 
-  add(data: Json): void {
-    const choices = Array.isArray(data["choices"]) ? (data["choices"] as unknown[]) : [];
-    for (const given of choices) {
-      if (given === null || typeof given !== "object") continue;
-      const choice = given as Json;
-      const delta = (choice["delta"] ?? choice["message"]) as Json | undefined;
-      const index = typeof choice["index"] === "number" ? choice["index"] : 0;
-      let output = this.choices.get(index);
-      if (!output && this.choices.size >= limits.answerChoices)
-        throw broken(`it has more than ${limits.answerChoices} choices`);
-      if (!output) this.choices.set(index, (output = { content: "", tools: [], finish: undefined, refused: false }));
-      if (typeof choice["finish_reason"] === "string") output.finish = choice["finish_reason"];
-      if (!delta) continue;
-      if (typeof delta["content"] === "string") output.content += delta["content"];
-      if (typeof delta["refusal"] === "string" && delta["refusal"] !== "") output.refused = true;
-      const calls = (delta["tool_calls"] ?? []) as {
-        index?: number;
-        function?: { name?: string; arguments?: string };
-      }[];
-      for (const [place, call] of calls.entries()) {
-        const index = call.index ?? place;
-        if (!(index >= 0 && index < limits.answerToolCalls))
+  add({ deltas }: Pick<EngineChunk, "deltas">): void {
+    for (const delta of deltas) {
+      const output = this.#choice(delta.index);
+      if (delta.finish !== undefined) output.finish = delta.finish;
+      if (delta.text !== undefined) output.content += delta.text;
+      if (delta.refusal) output.refused = true;
+      for (const call of delta.toolCalls ?? []) {
+        if (!(call.index >= 0 && call.index < limits.answerToolCalls))
           throw broken(`it has more than ${limits.answerToolCalls} tool calls`);
-        const tool = (output.tools[index] ??= { name: "", arguments: "" });
-        tool.name += call.function?.name ?? "";
-        tool.arguments += call.function?.arguments ?? "";
+        const tool = (output.tools[call.index] ??= { name: "", arguments: "" });
+        tool.name += call.name ?? "";
+        tool.arguments += call.arguments ?? "";
       }
     }
   }
+
+  #choice(index: number): ChoiceOutput {
+    const before = this.choices.get(index);
+    if (before) return before;
+    if (this.choices.size >= limits.answerChoices) throw broken(`it has more than ${limits.answerChoices} choices`);
+    const choice: ChoiceOutput = { content: "", tools: [], finish: undefined, refused: false };
+    this.choices.set(index, choice);
+    return choice;
+  }
+}
+
+/** `checkOutput` of an answer that came whole. */
+export async function checkWhole(check: OutputCheck, deltas: EngineChunk["deltas"]): Promise<void> {
+  const gatherer = new OutputGatherer();
+  gatherer.add({ deltas });
+  await checkOutput(check, gatherer.choices.values());
 }
 
 /** Throws 502 `output_invalid` when a choice breaks its promise. */

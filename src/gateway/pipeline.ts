@@ -15,11 +15,11 @@ import type { AttemptResource, Call, LiveEvent } from "../contract/index.ts";
 import { Attempts } from "./attempt.ts";
 import { asGatewayError, storageFull } from "./errors.ts";
 import type { GatewayError } from "./errors.ts";
-import { Candidates, RequestShapes, withoutNulls } from "./candidates.ts";
-import { outputMost, trimWhole } from "./cap.ts";
+import { Candidates, RequestShapes } from "./candidates.ts";
+import { cutWhole, outputMost } from "./cap.ts";
 import { pooledId } from "./ids.ts";
 import { limits } from "./limits.ts";
-import { checkOutput, OutputGatherer, outputCheck, type OutputCheck } from "./output.ts";
+import { checkWhole, outputCheck, type OutputCheck } from "./output.ts";
 import { Recorder } from "./records.ts";
 import { keyRevoked, modelUnpriced, shuttingDown, unknownModel, whyAborted } from "./refusals.ts";
 import { Media, type MediaOptions } from "./media.ts";
@@ -28,8 +28,7 @@ import { Dispatcher } from "./scheduling/dispatcher.ts";
 import { refusesRequest } from "./scheduling/faults.ts";
 import { programKey, PromptReader } from "./scheduling/prompts.ts";
 import type { AttemptState, Begun, CallState, EndedAttempt, Outcome } from "./state.ts";
-import type { CallAnswer, CallRecord, CallRequest, Storage } from "./types.ts";
-import { openAiUsage } from "./usage.ts";
+import type { AnswerChunk, CallAnswer, CallRecord, CallRequest, Storage } from "./types.ts";
 
 export interface GatewayDependencies {
   db: Database;
@@ -143,9 +142,9 @@ class Pipeline {
     }
   }
 
-  async #promised({ body, principal }: CallRequest): Promise<OutputCheck | undefined> {
+  async #promised({ asked, principal }: CallRequest): Promise<OutputCheck | undefined> {
     try {
-      return await outputCheck(body, principal.organisation);
+      return await outputCheck(asked, principal.organisation);
     } catch (error) {
       throw asGatewayError(error);
     }
@@ -181,30 +180,31 @@ class Pipeline {
   }
 
   /** The endpoints that serve the model to this organisation. Throws LineshaftError where the principal may not call it. */
-  #resolve({ principal, body }: CallRequest): RegisteredEndpoint[] {
+  #resolve({ principal, asked }: CallRequest): RegisteredEndpoint[] {
     const { organisation, project } = principal;
-    const endpoints = this.#engines.endpoints(body.model, organisation);
+    const endpoints = this.#engines.endpoints(asked.model, organisation);
     if (endpoints.length > 0) {
       // A model without an organisation is the instance's, and serves every organisation as if it were its own.
       assertAuthorised(principal, "call.create", { organisation: endpoints[0]!.organisation ?? organisation, project });
       return endpoints;
     }
     const known = this.#engines.list(principal.organisation).map((endpoint) => endpoint.name);
-    throw unknownModel(body.model, [...new Set(known)]);
+    throw unknownModel(asked.model, [...new Set(known)]);
   }
 
   /** The endpoints that can take the request. Its media are brought in once for all attempts. */
   async #candidates(call: CallState, request: CallRequest, endpoints: RegisteredEndpoint[]): Promise<Candidates> {
-    const asked = { ...request, body: withoutNulls(request.body) };
-    const candidates = new Candidates(new RequestShapes(asked), endpoints);
-    call.request = await this.#media.broughtIn(asked, candidates.media, call.signal);
-    return call.request === asked ? candidates : new Candidates(new RequestShapes(call.request), endpoints);
+    const candidates = new Candidates(new RequestShapes(request.asked), endpoints);
+    const asked = await this.#media.broughtIn(request.asked, candidates.media, request.principal.key, call.signal);
+    if (asked === request.asked) return candidates;
+    call.request = { ...request, asked };
+    return new Candidates(new RequestShapes(asked), endpoints);
   }
 
-  async #price({ principal, body }: CallRequest): Promise<RateCard> {
-    const card = await this.#ledger.currentRateCard(principal.organisation, body.model);
-    if (!card) throw modelUnpriced(body.model);
-    if (card.currency !== principal.currency) throw modelUnpriced(body.model, card.currency, principal.currency);
+  async #price({ principal, asked }: CallRequest): Promise<RateCard> {
+    const card = await this.#ledger.currentRateCard(principal.organisation, asked.model);
+    if (!card) throw modelUnpriced(asked.model);
+    if (card.currency !== principal.currency) throw modelUnpriced(asked.model, card.currency, principal.currency);
     return card;
   }
 
@@ -214,7 +214,7 @@ class Pipeline {
     const program = programKey(call.request);
     const last = this.dispatcher.lastOf(program);
     const prompt = await this.prompts.read(call.request, program, candidates.endpoints, last);
-    candidates.excludeShort(call.request.body, prompt.promptTokens);
+    candidates.excludeShort(call.request.asked, prompt.promptTokens);
     let failed: unknown;
     for (let number = 1; ; number++) {
       const admitted = await this.#attempts.admit(call, prompt, candidates.endpoints, card, number);
@@ -253,20 +253,20 @@ class Pipeline {
     // The reader sees every token at once; the engine knows when the first was there, or nobody does.
     const { decodeMs } = answer.timings();
     call.firstTokenMs = decodeMs === undefined ? undefined : Math.max(0, attempt.moments.first - decodeMs);
-    const cut = trimWhole(whole, outputMost(attempt), answer.usage()?.outputTokens);
-    const said = (whole["choices"] as ({ finish_reason?: unknown } | null)[])[0]?.finish_reason;
-    const finishReason = typeof said === "string" ? said : undefined;
-    const failure = call.check && (await failureOf(async () => checkOutput(call.check!, OutputGatherer.of(whole))));
+    const cut = cutWhole(whole, outputMost(attempt), answer.usage()?.outputTokens);
+    const { deltas, wire } = whole;
+    const finishReason = (cut?.deltas ?? deltas)[0]?.finish;
+    const failure = call.check && (await failureOf(async () => checkWhole(call.check!, cut?.deltas ?? deltas)));
     const outcome = failure ? "failed" : "completed";
-    const ended = await this.#attempts.end(call, attempt, answer, outcome, failure, finishReason, cut);
+    const ended = await this.#attempts.end(call, attempt, answer, outcome, failure, finishReason, cut !== undefined);
     if (failure) throw failure;
-    // Of a split call the decoder calls cached what was computed for it elsewhere.
-    if (attempt.placement.split || !whole["usage"] || ended.usageCut) whole["usage"] = openAiUsage(ended.usage);
+    // In a PD call the decode engine reports transferred tokens as cached, so the answer says what is billed.
+    const told = !attempt.placement.split && whole.reportsUsage && !ended.usageCut && !cut;
+    const shown: AnswerChunk = told ? { deltas, wire } : { deltas, wire, ...cut, usage: ended.usage };
     return {
       id: call.id,
       chunks: none(),
-      events: none(),
-      body: () => Promise.resolve(whole),
+      whole: () => Promise.resolve(shown),
       finished: this.#finish(call, outcome, ended),
       headers: {
         ...headersOf(call, attempt),
@@ -287,10 +287,9 @@ class Pipeline {
     });
     return {
       id: call.id,
-      events: stream,
-      chunks: objectsOf(stream),
+      chunks: stream,
       finished: finished.promise,
-      body: () => Promise.reject(new TypeError("This call streams: read `chunks`.")),
+      whole: () => Promise.reject(new TypeError("This call streams: read `chunks`.")),
       headers: { ...headersOf(call, attempt), "x-lineshaft-price-nano-most": attempt.heldNano.toString() },
     };
   }
@@ -329,14 +328,14 @@ class Pipeline {
     finishReason: string | null,
   ): Promise<void> {
     const { request, attempts, firstTokenMs } = call;
-    const { principal, body } = request;
+    const { principal, asked } = request;
     const durationMs = call.now();
     const sum = (of: (attempt: AttemptResource) => number) => attempts.reduce((total, one) => total + of(one), 0);
     const shown: Call = {
       id: call.id,
-      endpoint: request.endpoint,
-      model: body.model,
-      stream: body.stream === true,
+      endpoint: asked.endpoint,
+      model: asked.model,
+      stream: asked.stream,
       status,
       error_code: errorCode,
       finish_reason: finishReason === null ? null : storable(finishReason, limits.engineCodeCharacters),
@@ -354,7 +353,7 @@ class Pipeline {
       duration_ms: durationMs,
     };
     // A name that nobody serves is the caller's own: as a label it could be anything.
-    const model = errorCode === "model_not_found" ? "unknown" : body.model;
+    const model = errorCode === "model_not_found" ? "unknown" : asked.model;
     this.#metrics.callEnded({ model, outcome: status, durationMs, firstTokenMs });
     // Codes, never messages: an engine's message may repeat a part of the prompt.
     this.#log.debug({ call: call.id, model, status, code: errorCode, durationMs }, "call ended");
@@ -427,10 +426,6 @@ function headersOf(call: CallState, attempt: AttemptState): Record<string, strin
       "x-lineshaft-budget-left-nano": tightest.leftNano.toString(),
     }),
   };
-}
-
-async function* objectsOf(stream: AsyncIterable<{ data: Record<string, unknown> }>) {
-  for await (const chunk of stream) yield chunk.data;
 }
 
 async function* none(): AsyncGenerator<never, void, void> {}

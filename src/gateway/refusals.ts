@@ -21,6 +21,20 @@ export function unknownModel(model: string, known: string[]): GatewayError {
   });
 }
 
+/** A value of a request is wrong. `message` names the field and says what is wrong with it. */
+export function invalidValue(param: string, message: string): GatewayError {
+  return new GatewayError({
+    status: 400,
+    code: "invalid_value",
+    message,
+    param,
+    hint: `Correct \`${param}\` and send the call again.`,
+  });
+}
+
+/** The same, where the message begins with the field. */
+export const invalidAt = (path: string, why: string): GatewayError => invalidValue(path, `${path} ${why}`);
+
 export function modelUnpriced(model: string, cardCurrency?: string, currency?: string): GatewayError {
   return new GatewayError({
     status: 403,

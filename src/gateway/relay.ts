@@ -1,10 +1,10 @@
-// A stream on its way from the engine to its reader. It is passed on as it comes and looked at in passing: for the finish
-// reason, for the usage chunk (asked of the engine always, shown to who asked), for what the answer has to be.
+// A stream on its way from the engine to its reader. It is passed on as it comes and read in passing: for the finish reason, for the
+// usage (always asked of the engine, passed on only where the call asked for it), and for what the answer has to be.
 //
-// It ends in one of four ways, and `end` is called exactly once for all of them: by itself, by failing, by the signal (its
-// reason says why), by its reader stopping. The engine's iterator is never closed from here: `end` cancels the attempt, which
-// reads what the engine still has to say about usage.
-import type { EngineChunk } from "../engines/index.ts";
+// It ends in one of four ways, and `end` is called exactly once for each: by itself, by failing, by the signal (its reason says why), or
+// because its reader stops. The engine's iterator is never closed from here: `end` cancels the attempt, and the cancelled engine still
+// says what it has used.
+import type { AnswerDelta, EngineChunk, Usage } from "../engines/index.ts";
 import { OutputCap, outputMost } from "./cap.ts";
 import { asGatewayError } from "./errors.ts";
 import type { GatewayError } from "./errors.ts";
@@ -12,10 +12,10 @@ import { checkOutput, OutputGatherer } from "./output.ts";
 import { ofEndpoint } from "./scheduling/faults.ts";
 import { clientGone, whyAborted } from "./refusals.ts";
 import type { Begun, CallState, Outcome } from "./state.ts";
-import { billedUsage, openAiUsage, usageChunk } from "./usage.ts";
+import type { AnswerChunk } from "./types.ts";
+import { billedUsage } from "./usage.ts";
 
-type Json = Record<string, unknown>;
-type Step = IteratorResult<EngineChunk, undefined>;
+type Step = IteratorResult<AnswerChunk, undefined>;
 export type EndOfStream = (
   outcome: Outcome,
   failure: GatewayError | undefined,
@@ -24,18 +24,18 @@ export type EndOfStream = (
   cut: boolean,
 ) => Promise<void>;
 
-/** An engine may name any number of answers; those that are ended for it are as many as can be asked for. */
-const choicesMost = 128;
+/** Answers of one stream whose end is noted. An engine may name any number of answers, so the number is bounded. */
+const answersMost = 128;
 const over: Step = { done: true, value: undefined };
 
-export class Relay implements AsyncIterableIterator<EngineChunk, undefined> {
+export class Relay implements AsyncIterableIterator<AnswerChunk, undefined> {
   readonly #call: CallState;
   readonly #begun: Extract<Begun, { streams: true }>;
   readonly #end: EndOfStream;
   readonly #gatherer: OutputGatherer | undefined;
   readonly #wantsUsage: boolean;
   #first: IteratorResult<EngineChunk> | undefined;
-  #last: Json | undefined;
+  #last: EngineChunk | undefined;
   #finishReason: string | undefined;
   #sentUsage = false;
   readonly #cap: OutputCap;
@@ -53,9 +53,8 @@ export class Relay implements AsyncIterableIterator<EngineChunk, undefined> {
     this.#first = begun.first;
     this.#gatherer = call.check && new OutputGatherer();
     this.#cap = new OutputCap(outputMost(begun.attempt));
-    this.#wantsUsage =
-      (begun.attempt.body["stream_options"] as { include_usage?: boolean } | null | undefined)?.include_usage === true;
-    // Whether or not anybody reads on: a client that has gone ends the attempt now.
+    this.#wantsUsage = call.request.asked.streamUsage;
+    // A client that has gone ends the attempt now, also while nothing is read.
     call.signal.addEventListener("abort", this.#onAbort, { once: true });
     if (call.signal.aborted) this.#onAbort();
   }
@@ -73,9 +72,9 @@ export class Relay implements AsyncIterableIterator<EngineChunk, undefined> {
         this.#begun.attempt.placement.endpoint.aliveMs = performance.now();
         if (this.#call.signal.aborted) throw whyAborted(this.#call.signal);
         if (step.done) break;
-        const { data } = step.value;
-        if (this.#cap.passedBy(data, this.#begun.answer.usage()?.outputTokens)) return await this.#cutShort(data);
-        if (this.#passes(data)) return this.#billed(step);
+        const chunk = step.value;
+        if (this.#cap.passedBy(chunk, this.#begun.answer.usage()?.outputTokens)) return await this.#cutShort(chunk);
+        if (this.#passes(chunk)) return { done: false, value: this.#billed(chunk) };
       }
       if (this.#call.check) await checkOutput(this.#call.check, this.#gatherer!.choices.values());
     } catch (error) {
@@ -90,9 +89,7 @@ export class Relay implements AsyncIterableIterator<EngineChunk, undefined> {
     this.#over = true;
     await this.#finish("completed");
     const usage = this.#wantsUsage && !this.#sentUsage ? this.#begun.answer.usage() : undefined;
-    return usage
-      ? { done: false, value: { data: usageChunk(this.#last, billedUsage(this.#begun.attempt, usage)) } }
-      : over;
+    return usage && this.#last ? { done: false, value: this.#usageChunk(this.#last, usage) } : over;
   }
 
   async return(): Promise<Step> {
@@ -101,54 +98,54 @@ export class Relay implements AsyncIterableIterator<EngineChunk, undefined> {
     return over;
   }
 
-  /** Stops the engine and answers the chunk that ends every answer still open with `length`. */
-  async #cutShort(like: Json): Promise<Step> {
+  /** Stops the engine; answers the chunk that ends every answer that is still open, with the reason `length`. */
+  async #cutShort({ wire }: EngineChunk): Promise<Step> {
     this.#cut = true;
     await this.#begun.answer.cancel();
-    const { usage: _usage, choices: _choices, ...rest } = like;
     const open = this.#open.size > 0 ? [...this.#open] : [0];
-    const nothing = this.#call.request.endpoint === "chat" ? { delta: {} } : { text: "" };
-    const data = { ...rest, choices: open.map((index) => ({ index, ...nothing, finish_reason: "length" })) };
-    this.#passes(data);
-    return { done: false, value: { data } };
+    const deltas = open.map((index) => ({ index, finish: "length" }));
+    const chunk: EngineChunk = { deltas, characters: 0, reportsUsage: false, wire };
+    this.#passes(chunk);
+    return { done: false, value: { deltas, wire, altered: true } };
+  }
+
+  /** The usage that the call asked for, where its engine sent no chunk of it. */
+  #usageChunk({ wire }: EngineChunk, usage: Usage): AnswerChunk {
+    return { deltas: [], usage: billedUsage(this.#begun.attempt, usage), wire, altered: true };
   }
 
   /**
    * Its reader is told the usage that is billed. In a PD call the decode engine reports transferred tokens as cached, so the
    * prefill leg's count is taken; a claim beyond the hold is cut to it.
    */
-  #billed(step: IteratorYieldResult<EngineChunk>): Step {
-    const { data } = step.value;
-    const said = data["usage"] ? this.#begun.answer.usage() : undefined;
-    if (!said) return step;
+  #billed(chunk: EngineChunk): AnswerChunk {
+    const said = chunk.reportsUsage ? this.#begun.answer.usage() : undefined;
+    if (!said) return chunk;
     const { attempt } = this.#begun;
     const { split } = attempt.placement;
     const usage = billedUsage(attempt, split?.billed(said) ?? said);
-    return usage === said ? step : { done: false, value: { data: { ...data, usage: openAiUsage(usage) } } };
+    return usage === said ? chunk : { deltas: chunk.deltas, usage, wire: chunk.wire };
   }
 
-  /** Notes what a chunk says; false when its reader has not asked for it. */
-  #passes(data: Json): boolean {
-    const choices = data["choices"] as { finish_reason?: unknown }[] | undefined;
-    const some = Array.isArray(choices) && choices.length > 0;
-    if (some) for (const choice of choices) this.#noteEnd(choice ?? {});
-    this.#gatherer?.add(data);
-    if (some || data["usage"] === undefined || data["usage"] === null) {
-      this.#last = data;
+  /** Notes what a chunk says; false where its reader has not asked for it. */
+  #passes(chunk: EngineChunk): boolean {
+    for (const delta of chunk.deltas) this.#noteEnd(delta);
+    this.#gatherer?.add(chunk);
+    if (chunk.deltas.length > 0 || !chunk.reportsUsage) {
+      this.#last = chunk;
       return true;
     }
     this.#sentUsage = this.#wantsUsage;
     return this.#wantsUsage;
   }
 
-  #noteEnd({ index, finish_reason: reason }: { index?: unknown; finish_reason?: unknown }): void {
-    const place = typeof index === "number" ? index : 0;
-    if (typeof reason !== "string") {
-      if (this.#open.size < choicesMost) this.#open.add(place);
+  #noteEnd({ index, finish }: AnswerDelta): void {
+    if (finish === undefined) {
+      if (this.#open.size < answersMost) this.#open.add(index);
       return;
     }
-    this.#open.delete(place);
-    this.#finishReason = reason;
+    this.#open.delete(index);
+    this.#finishReason = finish;
   }
 
   #finish(outcome: Outcome, failure?: GatewayError): Promise<void> {

@@ -6,7 +6,7 @@ import type { GatewayError } from "./errors.ts";
 import type { OutputCheck } from "./output.ts";
 import type { Moments } from "./phases.ts";
 import type { SplitCall } from "./scheduling/split.ts";
-import type { CallBody } from "./protocols/openai/bodies.ts";
+import type { ModelCall } from "./modelCall.ts";
 import type { CallRequest } from "./types.ts";
 
 export interface CallState {
@@ -47,7 +47,7 @@ export interface AdmittedAttempt {
 export interface Placement {
   readonly endpoint: RegisteredEndpoint;
   /** The request as this endpoint can take it, and as the endpoint that prefills can, when that is another one. */
-  readonly shape: { answer: CallBody; prefill: CallBody | undefined };
+  readonly shape: { answer: ModelCall; prefill: ModelCall | undefined };
   readonly decision: DecisionResource;
   /** Has what its program computed elsewhere brought within the endpoint's reach. */
   readonly bring: () => Promise<void>;
@@ -64,10 +64,10 @@ export interface Placement {
 
 export interface AttemptState extends AdmittedAttempt {
   readonly placement: Placement;
-  /** As the chosen endpoint is sent it, but for its own name of the model: in its shape, with its limit of output. */
-  readonly body: CallBody;
-  /** The same for the endpoint that prefills, when another one does. */
-  readonly prefillBody: CallBody | undefined;
+  /** The call as the chosen endpoint can take it. */
+  readonly asked: ModelCall;
+  /** The limit of output, in tokens of one answer, that the endpoint is sent. */
+  readonly outputLimit: number;
   /** Output tokens of all answers together that the chosen endpoint was asked for at most; the hold covers at least as many. */
   readonly askedOutputTokens: number;
   /** Ids of the prompt, where they are known. */
@@ -77,7 +77,7 @@ export interface AttemptState extends AdmittedAttempt {
 /** An attempt whose answer has begun: with its first chunk when it streams, with all of it when it does not. */
 export type Begun = { attempt: AttemptState; answer: EngineAnswer } & (
   | { streams: true; iterator: AsyncIterator<EngineChunk>; first: IteratorResult<EngineChunk> }
-  | { streams: false; whole: Record<string, unknown> }
+  | { streams: false; whole: EngineChunk }
 );
 
 /** `refused`: by its engine, for the request's own sake. */

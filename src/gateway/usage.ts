@@ -1,4 +1,4 @@
-// What an attempt is settled for, and usage in OpenAI's shape for engines that give none.
+// What an attempt is settled for, where the engine says what was used and where it does not.
 import type { Usage } from "../engines/index.ts";
 import { billable } from "../ledger/index.ts";
 import type { EndpointFault } from "../scheduler/index.ts";
@@ -50,19 +50,4 @@ export function settledUsage(expected: Usage, { tokens, usageSource }: Settled):
   const source = usageSource === "engine" ? "engine" : "counted";
   const reasoningTokens = Math.min(expected.reasoningTokens, outputTokens);
   return { promptTokens, cachedTokens, outputTokens, reasoningTokens, source };
-}
-
-export function openAiUsage(usage: Usage): Record<string, unknown> {
-  return {
-    prompt_tokens: usage.promptTokens,
-    completion_tokens: usage.outputTokens,
-    total_tokens: usage.promptTokens + usage.outputTokens,
-    prompt_tokens_details: { cached_tokens: usage.cachedTokens },
-    completion_tokens_details: { reasoning_tokens: usage.reasoningTokens },
-  };
-}
-
-/** The chunk that a client asked for with `include_usage`, made like the stream's other chunks. */
-export function usageChunk(like: Record<string, unknown> | undefined, usage: Usage): Record<string, unknown> {
-  return { ...like, choices: [], usage: openAiUsage(usage) };
 }

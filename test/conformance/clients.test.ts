@@ -6,9 +6,7 @@ import { describe, expect, test } from "vitest";
 import { embeddedFields } from "../../src/engines/embedded/adapter.ts";
 import { fieldsOfSoftware, type RegisteredEndpoint } from "../../src/engines/index.ts";
 import type { Software } from "../../src/engines/openaiWire/fields.ts";
-import { checkContent } from "../../src/gateway/protocols/openai/content.ts";
-import { fieldsFor } from "../../src/gateway/protocols/openai/fields.ts";
-import { decodeBody } from "../../src/gateway/protocols/openai/bodies.ts";
+import { chat } from "../../src/gateway/protocols/chat/index.ts";
 
 const folder = join(import.meta.dirname, "../data/clients");
 const requests = readdirSync(folder);
@@ -25,9 +23,11 @@ const engines: [string, RegisteredEndpoint[]][] = [
 
 describe.each(engines)("an engine of the kind %s is sent", (_name, endpoints) => {
   test.each(requests)("%s", (file) => {
-    const body = decodeBody("chat", JSON.parse(readFileSync(join(folder, file), "utf8")));
-    const sent = fieldsFor("chat", body, endpoints);
-    checkContent(sent, endpoints);
+    const bytes = readFileSync(join(folder, file));
+    const text = bytes.toString("utf8");
+    const body = JSON.parse(text) as Record<string, unknown>;
+    const asked = chat.decode({ path: chat.calls.path, bytes, text, json: body });
+    const sent = asked.fitted(endpoints[0]!).engineBody({ model: "m" });
     expect(sent).toMatchObject({ messages: body["messages"] });
     for (const field of ["tools", "tool_choice", "response_format", "temperature", "stream"])
       if (body[field] !== undefined) expect(sent[field]).toEqual(body[field]);

@@ -79,9 +79,8 @@ export class Watched {
       body: { model: this.#model, ...body },
       hints: { attempt: `att_${++markers}`, cacheSalt, project: "prj_1" },
     });
-    const whole = await answer.body();
-    const [choice] = whole["choices"] as { text?: string; message?: { content: string } }[];
-    return { usage: answer.usage()!, text: choice!.text ?? choice!.message!.content };
+    const { deltas } = await answer.whole();
+    return { usage: answer.usage()!, text: deltas[0]!.text! };
   }
 
   /** Matches a prompt, makes the call, and answers both. */

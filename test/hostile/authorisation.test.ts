@@ -2,9 +2,9 @@
 // owner, a member of the same project, an owner and a member of another project of the same organisation, an owner of another
 // organisation, a request without a key, and a key that was revoked. The last two get 401 everywhere but on the public routes.
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { modelRoutes } from "../../src/api/http/server.ts";
+import { chatCall } from "../../src/gateway/index.ts";
+import { routeActions } from "../../src/gateway/protocols/registry.ts";
 import { everyRoute } from "../../src/api/testing/everyRoute.ts";
-import { hello } from "../../src/api/testing.ts";
 import { everybody, table, type Five } from "./authorisation/table.ts";
 import { authorisationWorld, callers, type Caller, type World } from "./authorisation/world.ts";
 
@@ -44,7 +44,7 @@ test.each(table)("$route", async ({ route, path, body, shows, before, answers })
 
 test("the table has every route, the console's pages apart", () => {
   const routes = new Set(table.map(({ route }) => route.replaceAll(/\{(\w+)\}/g, ":$1")));
-  const served = [...everyRoute().declarations.keys(), ...Object.keys(modelRoutes)];
+  const served = [...everyRoute().declarations.keys(), ...routeActions.keys()];
   const missing = served.filter((route) => !routes.has(route));
   expect(missing).toEqual(["GET /", "GET /console", "GET /console/*"]);
 });
@@ -81,7 +81,11 @@ test("a call that the gateway cannot decide on is refused, recorded, and sent to
     },
   });
   const sent = at.engine.seen.length;
-  const refused = at.gateway.call({ principal: undecidable, endpoint: "chat", body: hello, id: "call_undecided" });
+  const refused = at.gateway.call({
+    principal: undecidable,
+    asked: chatCall({ model: "scripted", messages: [{ role: "user", parts: [{ kind: "text", text: "hi" }] }] }),
+    id: "call_undecided",
+  });
   await expect(refused).rejects.toMatchObject({ status: 403, code: "action_denied" });
   expect(at.engine.seen).toHaveLength(sent);
   await at.gateway.flushed();

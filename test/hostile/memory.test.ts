@@ -49,7 +49,7 @@ test.each([
       organisation: "o",
     } as never);
     if (stream) for await (const _ of answer.chunks);
-    else await answer.body();
+    else await answer.whole();
   };
   await expect(read()).rejects.toMatchObject({
     code: "engine_invalid_answer",

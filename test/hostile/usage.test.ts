@@ -3,6 +3,7 @@
 import { describe, expect, test } from "vitest";
 import { createLedger } from "../../src/ledger/index.ts";
 import { hello, rows, testGateway } from "../../src/api/testing.ts";
+import { chatOf } from "../../src/gateway/protocols/testing.ts";
 import type { TestGateway } from "../../src/api/testing.ts";
 
 /** Prompt of `hello` by its bound: 2 bytes, 32 tokens of template for a message and 512 for the prompt. */
@@ -126,8 +127,7 @@ describe("whichever way a call ends, a false claim costs at most its hold", () =
     await using at = await testGateway({ script: { raw: { contentType: "text/event-stream", body } } });
     const answer = await at.gateway.call({
       principal: at.principal,
-      endpoint: "chat",
-      body: { ...hello, max_tokens: 1_000, stream: true, stream_options: { include_usage: true } },
+      asked: chatOf({ ...hello, max_tokens: 1_000, stream: true, stream_options: { include_usage: true } }),
     });
     let chunks = 0;
     for await (const _ of answer.chunks) if (++chunks === 1) break;
@@ -200,8 +200,7 @@ describe("usage that an engine reports before its answer", () => {
     await using at = await testGateway({ script: { raw: { contentType: "text/event-stream", body } } });
     const answer = await at.gateway.call({
       principal: at.principal,
-      endpoint: "chat",
-      body: { ...hello, max_tokens: 100, stream: true },
+      asked: chatOf({ ...hello, max_tokens: 100, stream: true }),
     });
     let chunks = 0;
     try {

@@ -1,7 +1,8 @@
 // Answers on node:http: JSON, and errors in the shape that the path's clients know.
 import type { ServerResponse } from "node:http";
 import type { GatewayError } from "../../gateway/errors.ts";
-import { openAiErrorBody, spoken, storageFull } from "../../gateway/errors.ts";
+import { spoken, storageFull } from "../../gateway/errors.ts";
+import type { Protocol } from "../../gateway/protocols/types.ts";
 import type { Storage } from "../../gateway/types.ts";
 
 /** `headers` is a flat list, name and value in turn: Node writes one out as it is, where each `setHeader` is checked and kept. */
@@ -24,16 +25,16 @@ export function retryHeaders(error: GatewayError): Record<string, string> {
 const neverBetter = new Set(["budget_exceeded", "output_invalid", "engine_auth_failed", "engine_model_missing"]);
 const soonBetter = new Set(["shutting_down", "budget_held"]);
 
-/** An error on /v1, in OpenAI's shape. */
-export function sendOpenAiError(response: ServerResponse, error: GatewayError, requestId: string): void {
+/** An error in the shape of its request's protocol. Where an answer has begun already, its connection is closed. */
+export function sendError(response: ServerResponse, protocol: Protocol, error: GatewayError, requestId: string): void {
   if (response.headersSent || response.destroyed) {
     response.destroy();
     return;
   }
-  const headers = ["x-request-id", requestId, ...Object.entries(retryHeaders(error)).flat()];
+  const headers = [protocol.requestIdHeader, requestId, ...Object.entries(retryHeaders(error)).flat()];
   // A body that was not read to its end cannot be followed by another request.
   if (error.status === 413) headers.push("connection", "close");
-  sendJson(response, error.status, JSON.stringify(openAiErrorBody(error)), headers);
+  sendJson(response, error.status, protocol.error(error, "body"), headers);
 }
 
 export function apiErrorBody(error: GatewayError, requestId: string): { error: Record<string, string> } {

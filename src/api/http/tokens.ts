@@ -1,29 +1,29 @@
-// The token path over node:http: a JSON body in, an answer or a stream of events out. Kept off the web framework: this runs
-// for every call and every token, and each layer here would be paid that often.
+// The token path over node:http: a JSON body in, an answer or a stream of events out, in the shapes of the request's protocol. It stands
+// off the web framework, because it runs for every call and every token, and each layer would cost that often.
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http";
-import type { Endpoint, EngineChunk } from "../../engines/index.ts";
 import type { Principal } from "../../governance/types.ts";
 import { limits as protocolLimits } from "../../gateway/limits.ts";
-import { decodeBody } from "../../gateway/protocols/openai/bodies.ts";
 import { programOf } from "../../gateway/protocols/program.ts";
+import type { Protocol } from "../../gateway/protocols/types.ts";
 import { clientGone } from "../../gateway/refusals.ts";
 import type { Gateway } from "../../gateway/pipeline.ts";
-import type { CallRequest } from "../../gateway/types.ts";
-import { asGatewayError, GatewayError, openAiErrorBody } from "../../gateway/errors.ts";
+import type { AnswerChunk, CallRequest } from "../../gateway/types.ts";
+import { asGatewayError, GatewayError } from "../../gateway/errors.ts";
 import { limits } from "../limits.ts";
 import { between, parseJson, readBody, type HeldBody } from "./bodies.ts";
 import { sendJson } from "./respond.ts";
 
 export interface Serving {
   gateway: Gateway;
-  endpoint: Endpoint;
-  /** Who calls, as it is when this is asked. Throws 401 once the key is revoked. */
+  protocol: Protocol;
+  path: string;
+  /** The principal, as its key is when this is called. Throws 401 once the key is revoked. */
   authenticated: () => Promise<Principal>;
   request: IncomingMessage;
   response: ServerResponse;
   requestId: string;
   held: HeldBody;
-  /** Ends the call when its client has gone (`goneSignal`). */
+  /** Aborts when the client has gone (`goneSignal`). */
   gone: AbortSignal;
 }
 
@@ -38,19 +38,19 @@ export function goneSignal(response: ServerResponse): AbortSignal {
 
 /** Serves one call. Throws GatewayError while nothing was answered yet; afterwards never. */
 export async function serveCall(serving: Serving): Promise<void> {
-  const { gateway, endpoint, request, response, requestId, held } = serving;
-  const json = {
+  const { gateway, protocol, path, request, response, requestId, held } = serving;
+  const bounds = {
     depth: protocolLimits.bodyDepth,
     values: protocolLimits.bodyValues,
     numbers: protocolLimits.bodyNumbers,
   };
-  const bytes = await readBody(request, { mostBytes: limits.bodyBytes, json, held });
+  const bytes = await readBody(request, { mostBytes: limits.bodyBytes, json: bounds, held });
   await between(bytes.length);
   const text = bytes.toString("utf8");
   await between(bytes.length);
-  const parsed = parseJson(text);
+  const json = parseJson(text);
   await between(bytes.length);
-  const body = decodeBody(endpoint, parsed);
+  const asked = protocol.decode({ path, bytes, text, json });
   await between(bytes.length);
   const program = programOf(request.headers);
   const wishes = wishesOf(request.headers);
@@ -58,17 +58,15 @@ export async function serveCall(serving: Serving): Promise<void> {
   // From here on the gateway watches the key.
   const answer = await gateway.call({
     principal,
-    endpoint,
-    body,
-    received: { bytes, text, object: body },
+    asked,
     signal: serving.gone,
     ...(program !== undefined && { program }),
     ...wishes,
   });
-  const headers = ["x-request-id", requestId];
+  const headers = [protocol.requestIdHeader, requestId];
   for (const name in answer.headers) headers.push(name, answer.headers[name]!);
-  if (body.stream === true) await sendStream(response, headers, answer.events);
-  else sendJson(response, 200, JSON.stringify(await answer.body()), headers);
+  if (asked.stream) await sendStream(response, protocol, headers, answer.chunks);
+  else sendJson(response, 200, protocol.whole(await answer.whole()), headers);
 }
 
 /** What a caller may say of its own call: its place in the queue, and with whom it shares caches. Throws 400 for anything else. */
@@ -117,21 +115,23 @@ function numberIn(headers: IncomingHttpHeaders, name: string, least: number, mos
  */
 async function sendStream(
   response: ServerResponse,
+  protocol: Protocol,
   headers: string[],
-  events: AsyncIterable<EngineChunk>,
+  chunks: AsyncIterable<AnswerChunk>,
 ): Promise<void> {
-  headers.push("content-type", "text/event-stream; charset=utf-8", "cache-control", "no-cache");
+  headers.push("content-type", protocol.streamType, "cache-control", "no-cache");
   response.writeHead(200, headers);
   const writer = new EventWriter(response);
+  const encode = protocol.events();
   try {
-    for await (const { data, text } of events) {
-      const waiting = writer.write(text ?? JSON.stringify(data));
+    for await (const chunk of chunks) {
+      const waiting = writer.write(encode(chunk));
       if (waiting) await waiting;
     }
-    writer.end("data: [DONE]\n\n");
+    writer.end(encode(undefined));
   } catch (error) {
-    // The answer has begun: what went wrong can only be said inside it.
-    writer.end(`data: ${JSON.stringify(openAiErrorBody(asGatewayError(error)))}\n\n`);
+    // The answer has begun, so what went wrong can only be said inside it.
+    writer.end(protocol.error(asGatewayError(error), "stream"));
   }
 }
 
@@ -152,9 +152,9 @@ class EventWriter {
     this.#response = response;
   }
 
-  /** Queues an event; answers a promise to wait for when the client reads too slowly. */
-  write(payload: string): Promise<void> | undefined {
-    this.#waiting += `data: ${payload}\n\n`;
+  /** Queues an event's text; answers a promise to wait for when the client reads too slowly. */
+  write(event: string): Promise<void> | undefined {
+    this.#waiting += event;
     if (!this.#scheduled) {
       this.#scheduled = true;
       setImmediate(this.#flush);

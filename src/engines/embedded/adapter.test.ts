@@ -35,10 +35,11 @@ const question = (content = "Say hello.") => ({
 async function readAll(answer: EngineAnswer) {
   let text = "";
   const keys = new Set<string>();
-  for await (const { data, text: json } of answer.chunks) {
+  for await (const { deltas, wire } of answer.chunks) {
+    const { data, text: json } = wire;
     for (const key of Object.keys(data)) keys.add(key);
     if (json !== undefined) expect(JSON.parse(json)).toEqual(data);
-    text += (data["choices"] as { delta?: { content?: string } }[])[0]?.delta?.content ?? "";
+    text += deltas[0]?.text ?? "";
   }
   return { text, keys };
 }
@@ -58,8 +59,8 @@ test("probe tells what the worker told", async () => {
 test("tokens are counted before the call as the engine counts them in it", async () => {
   const counted = (await engine.tokenize("chat", question(), "org"))?.count;
   const answer = await engine.open({ endpoint: "chat", body: { ...question(), max_tokens: 4 }, hints: hints() });
-  const body = await answer.body();
-  expect(body["lineshaft"]).toBeUndefined();
+  const { wire } = await answer.whole();
+  expect(wire.data["lineshaft"]).toBeUndefined();
   expect(answer.usage()).toMatchObject({ promptTokens: counted, source: "engine" });
 });
 
@@ -81,7 +82,7 @@ test("a stream: text, usage by tier, timings, and nothing of the platform inside
 test("another cacheSalt never shares the prefix", async () => {
   const body = { ...question(long), max_tokens: 2 };
   const other = await engine.open({ endpoint: "chat", body, hints: hints({ cacheSalt: "org_2" }) });
-  await other.body();
+  await other.whole();
   expect(other.usage()!.cachedTokens).toBe(0);
 });
 

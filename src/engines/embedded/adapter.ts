@@ -107,6 +107,7 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEn
         body["stream_options"] = { ...(body["stream_options"] as object | undefined), include_usage: true };
       return openExchange({
         url: `${url}/v1${completionPaths[request.endpoint]}`,
+        endpoint: request.endpoint,
         headers,
         body,
         source: request.source,

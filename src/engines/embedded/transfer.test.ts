@@ -39,8 +39,7 @@ const ask = (content: string, hints: object = {}, more: object = {}): EngineRequ
   body: { model: "small", messages: [{ role: "user", content }], temperature: 0, max_tokens: 16, ...more },
   hints: { attempt: `att_${++attempts}`, cacheSalt: "org_1", project: "prj_1", ...hints },
 });
-const textOf = async (answer: EngineAnswer) =>
-  ((await answer.body())["choices"] as { message: { content: string } }[])[0]!.message.content;
+const textOf = async (answer: EngineAnswer) => (await answer.whole()).deltas[0]!.text!;
 const say = async (engine: EmbeddedEngine, request: EngineRequest) => {
   const answer = await engine.open(request);
   return { text: await textOf(answer), usage: answer.usage()!, pulled: answer.pulledTokens?.() };
@@ -77,9 +76,7 @@ describe("prefill here, decode there", () => {
       const answer = await b.open(ask(content, hints, { stream }));
       expect(answer.pulledTokens?.()).toBe(kept.tokens);
       let text = "";
-      if (stream)
-        for await (const { data } of answer.chunks)
-          text += (data["choices"] as { delta?: { content?: string } }[])[0]?.delta?.content ?? "";
+      if (stream) for await (const { deltas } of answer.chunks) text += deltas[0]?.text ?? "";
       else text = await textOf(answer);
       expect(text).toBe(said);
       const usage = answer.usage()!;
@@ -103,7 +100,7 @@ describe("prefill here, decode there", () => {
     });
     const kept = await a.prefill(completion({}));
     const answer = await b.open(completion({ transfer: { state: kept.state!, tokens: kept.tokens } }));
-    await answer.body();
+    await answer.whole();
     expect(answer.usage()!.cachedTokens).toBe(kept.tokens);
     await a.release(kept.state!);
   });

@@ -15,17 +15,14 @@ async function open(url: string, stream: boolean, key?: string): Promise<EngineA
 
 async function readAll(answer: EngineAnswer): Promise<string> {
   let text = "";
-  for await (const { data } of answer.chunks) {
-    const choices = data["choices"] as { delta?: { content?: string } }[];
-    text += choices[0]?.delta?.content ?? "";
-  }
+  for await (const { deltas } of answer.chunks) text += deltas[0]?.text ?? "";
   return text;
 }
 
 describe("what is sent", () => {
   test("its own headers and nothing else; hints stay here", async () => {
     await using engine = await scriptedEngine();
-    await (await open(engine.url, false, "provider-key")).body();
+    await (await open(engine.url, false, "provider-key")).whole();
     const { headers, body } = engine.seen[0]!;
     expect(Object.keys(headers).toSorted()).toEqual([
       ...["accept", "authorization", "connection", "content-length", "content-type", "host", "user-agent"],
@@ -48,7 +45,7 @@ describe("usage in its several spellings", () => {
     const body = JSON.stringify({ choices: [{ message: { content: "12345678" }, finish_reason: "stop" }], usage });
     await using engine = await scriptedEngine({ raw: { body } });
     const answer = await open(engine.url, false);
-    await answer.body();
+    await answer.whole();
     return answer.usage();
   };
   test.each<[unknown, object]>([
@@ -106,7 +103,7 @@ describe("answers that are none", () => {
   ];
   test.each(cases)("%s", async (_name, script, expected) => {
     await using engine = await scriptedEngine(script);
-    const failed = open(engine.url, false, "provider-key").then((answer) => answer.body());
+    const failed = open(engine.url, false, "provider-key").then((answer) => answer.whole());
     await expect(failed).rejects.toMatchObject(expected);
     await expect(failed).rejects.not.toThrow(/provider-key/);
   });

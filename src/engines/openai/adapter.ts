@@ -156,6 +156,7 @@ class OpenAiEngine implements Engine {
     }
     const answer = await openExchange({
       url: this.#url + completionPaths[request.endpoint],
+      endpoint: request.endpoint,
       headers: this.#headers,
       body,
       source: request.source,
@@ -173,7 +174,7 @@ class OpenAiEngine implements Engine {
     return {
       status: answer.status,
       chunks: answer.chunks,
-      body: () => answer.body(),
+      whole: () => answer.whole(),
       usage: () => noted(answer.usage()),
       timings: () => answer.timings(),
       cancel: () => answer.cancel(),

@@ -4,24 +4,18 @@ import { JsonMeter, nextTurn } from "../../bounded/index.ts";
 import { credentialIn, withoutCredential, type EgressResponse } from "../../egress/index.ts";
 import { limits } from "../limits.ts";
 import { send } from "../send.ts";
+import { chunkOf, saysEnd } from "./deltas.ts";
 import { encodeBody } from "./splice.ts";
 import type { SourceBody } from "./splice.ts";
 import { SseScanner } from "./sse.ts";
 import { EngineError } from "../types.ts";
-import type { EngineAnswer, EngineChunk, Timings, Usage } from "../types.ts";
-import {
-  estimateTokens,
-  laterUsage,
-  promptLength,
-  refusalOf,
-  retryAfterSeconds,
-  textLength,
-  timingsOf,
-  usageOf,
-} from "./wire.ts";
+import type { Endpoint, EngineAnswer, EngineChunk, Timings, Usage } from "../types.ts";
+import { estimateTokens, laterUsage, promptLength, refusalOf, retryAfterSeconds, timingsOf, usageOf } from "./wire.ts";
 
 export interface ExchangeOptions {
   url: string;
+  /** Route of the engine, which says the shape of its answers. */
+  endpoint: Endpoint;
   headers: string[];
   body: Record<string, unknown> & { stream?: boolean };
   source?: SourceBody | undefined;
@@ -119,11 +113,12 @@ class Exchange implements EngineAnswer {
   readonly status = 200;
   readonly #response: EgressResponse;
   readonly #request: Record<string, unknown>;
+  readonly #endpoint: Endpoint;
   readonly #receivedBytes: number | undefined;
   readonly #stop: (() => Promise<void>) | undefined;
   readonly #chunks: AsyncGenerator<EngineChunk, void, void>;
   readonly #pulled: number | undefined;
-  #answer: Promise<Record<string, unknown>> | undefined;
+  #answer: Promise<EngineChunk> | undefined;
   #reported: Usage | undefined;
   #timings: Timings = {};
   /** Characters of the answer that passed, and how many of them after the reported output last grew. */
@@ -140,6 +135,7 @@ class Exchange implements EngineAnswer {
   constructor(response: EgressResponse, options: ExchangeOptions, stop: (() => Promise<void>) | undefined) {
     this.#response = response;
     this.#request = options.body;
+    this.#endpoint = options.endpoint;
     this.#receivedBytes = options.source?.bytes.length;
     this.#credential = credentialIn(options.headers);
     this.#stop = stop;
@@ -152,8 +148,8 @@ class Exchange implements EngineAnswer {
     return this.#chunks;
   }
 
-  body(): Promise<Record<string, unknown>> {
-    return (this.#answer ??= this.#readBody());
+  whole(): Promise<EngineChunk> {
+    return (this.#answer ??= this.#readWhole());
   }
 
   usage(): Usage | undefined {
@@ -186,7 +182,7 @@ class Exchange implements EngineAnswer {
     try {
       await this.#stop();
       if (this.#request["stream"] === true) await this.#drain();
-      else await this.body();
+      else await this.whole();
     } catch {
       // The engine went away while it was told to stop: what passed is counted.
     } finally {
@@ -219,9 +215,7 @@ class Exchange implements EngineAnswer {
             this.#finished = true;
             continue;
           }
-          const data = parseChunk(text, this.#credential);
-          // What was taken out of the object must not be passed on as text.
-          yield this.#note(data) ? { data } : { data, text };
+          yield this.#note(parseChunk(text, this.#credential), text);
         }
       }
       // Given up from here, it has not ended, whatever some of its answers said.
@@ -238,47 +232,37 @@ class Exchange implements EngineAnswer {
       });
   }
 
-  async #readBody(): Promise<Record<string, unknown>> {
+  async #readWhole(): Promise<EngineChunk> {
     try {
       const text = await readText(this.#response, limits.answerBytes);
       if (text.length > limits.largeTextCharacters) await nextTurn();
       const data = parseChunk(text, this.#credential);
       if (text.length > limits.largeTextCharacters) await nextTurn();
       if (!Array.isArray(data["choices"])) throw invalidAnswer("it has no `choices`");
-      this.#note(data);
+      const chunk = this.#note(data);
       this.#whole = true;
-      return data;
+      return chunk;
     } finally {
       this.#over = true;
     }
   }
 
-  /** Takes usage and counts out of an answer or chunk; true when it was changed by that. */
-  #note(data: Record<string, unknown>): boolean {
-    let changed = false;
-    let grew = false;
-    if (data["usage"] !== undefined && data["usage"] !== null) {
-      const said = usageOf(data);
-      if (said) {
-        const before = this.#reported?.outputTokens ?? 0;
-        this.#reported = laterUsage(this.#reported, said);
-        grew = this.#reported.outputTokens > before;
-      }
-      if (data["lineshaft"] !== undefined) {
-        this.#timings = timingsOf(data);
-        // Between our own processes only: callers get OpenAI's shape.
-        delete data["lineshaft"];
-        changed = true;
-      }
+  /** Reads a chunk or a whole answer; takes usage, timings and counts out of it. `text` is its JSON as it came. */
+  #note(data: Record<string, unknown>, text?: string): EngineChunk {
+    const hasReport = data["lineshaft"] !== undefined && data["usage"] !== undefined && data["usage"] !== null;
+    const said = usageOf(data);
+    if (hasReport) {
+      this.#timings = timingsOf(data);
+      // The report is between our own processes only: callers get OpenAI's shape, so the text that holds it is not passed on.
+      delete data["lineshaft"];
     }
-    const characters = textLength(data);
-    this.#characters += characters;
-    this.#unreported = grew ? 0 : this.#unreported + characters;
-    const choices = data["choices"];
-    if (Array.isArray(choices))
-      for (const choice of choices as { finish_reason?: unknown }[])
-        if (choice?.finish_reason !== null && choice?.finish_reason !== undefined) this.#finished = true;
-    return changed;
+    const chunk = chunkOf(this.#endpoint, data, hasReport ? undefined : text);
+    const before = this.#reported?.outputTokens ?? 0;
+    if (said) this.#reported = laterUsage(this.#reported, said);
+    this.#characters += chunk.characters;
+    this.#unreported = (this.#reported?.outputTokens ?? 0) > before ? 0 : this.#unreported + chunk.characters;
+    if (!this.#finished && saysEnd(data)) this.#finished = true;
+    return chunk;
   }
 
   /**

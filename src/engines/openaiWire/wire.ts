@@ -77,30 +77,6 @@ export function timingsOf(answer: Json): Timings {
   return timings;
 }
 
-/** Characters of text that an answer or a chunk carries to its reader: content, reasoning, refusal, tool calls, completion text. */
-export function textLength(answer: Json): number {
-  let length = 0;
-  for (const choice of asArray(answer["choices"])) {
-    const part = object(choice["delta"]) ?? object(choice["message"]);
-    if (typeof choice["text"] === "string") length += choice["text"].length;
-    if (!part) continue;
-    for (const field of ["content", "reasoning_content", "reasoning", "refusal"]) {
-      const value = part[field];
-      if (typeof value === "string") length += value.length;
-    }
-    for (const call of asArray(part["tool_calls"])) {
-      const named = object(call["function"]);
-      if (typeof named?.["name"] === "string") length += named["name"].length;
-      if (typeof named?.["arguments"] === "string") length += named["arguments"].length;
-    }
-  }
-  return length;
-}
-
-function asArray(value: unknown): Json[] {
-  return Array.isArray(value) ? value.filter((item) => object(item) !== undefined) : [];
-}
-
 /** Tokens of so many characters where nobody counts them: four to a token, the usual mean of English text. */
 export const estimateTokens = (characters: number): number => Math.ceil(characters / 4);
 

@@ -131,7 +131,7 @@ describe("what it says of itself", () => {
       body: { model: "smol", messages: [] },
       hints: hints("org_1"),
     });
-    await answer.body();
+    await answer.whole();
     expect(answer.usage()).toMatchObject({ cachedTokens: 32 });
     expect((await engine.probe()).capabilities.reportsCachedTokens).toBe(true);
   });
@@ -201,7 +201,7 @@ describe("salts", () => {
       priority: -9,
     };
     for (const cacheSalt of ["org_1", "org_2", "org_1"])
-      await (await engine.open({ endpoint: "chat", body, hints: hints(cacheSalt) })).body();
+      await (await engine.open({ endpoint: "chat", body, hints: hints(cacheSalt) })).whole();
     const salts = bodies.map((sent) => sent["cache_salt"]);
     expect(salts[0]).toMatch(/^[\w-]{43}$/);
     expect(salts[2]).toBe(salts[0]);
@@ -216,7 +216,7 @@ describe("salts", () => {
     vllm.answers["/v1/models"] = { data: [{ id: "smol", owned_by: "somebody" }] };
     expect((await engine.probe()).capabilities.kvEvents).toBe(false);
     const body = { model: "smol", messages: [], priority: 1 };
-    await (await engine.open({ endpoint: "chat", body, hints: hints("org_1") })).body();
+    await (await engine.open({ endpoint: "chat", body, hints: hints("org_1") })).whole();
     expect(vllm.bodies.at(-1)).toEqual(body);
   });
 

@@ -61,7 +61,7 @@ export class Placer {
   /** The attempt as the scheduler knows it. */
   #asked(call: CallState, attempt: AdmittedAttempt, prompt: PromptFacts): Call {
     const { request } = call;
-    const deployment = request.body.model;
+    const deployment = request.asked.model;
     const program = programKey(request);
     return {
       id: attempt.id,
@@ -106,14 +106,14 @@ export class Placer {
   ): Placement | undefined {
     const endpoint = this.#endpoint(decision.chosen.endpoint);
     const prefill = decision.prefill && this.#endpoint(decision.prefill.endpoint);
-    const answer = candidates.bodyAt(endpoint);
-    const prefillBody = prefill && candidates.bodyAt(prefill);
-    if (!answer || (prefill && !prefillBody)) return undefined;
-    const setMs = this.#engines.settingsOf(request.body.model).firstTokenMs;
+    const answer = candidates.callAt(endpoint);
+    const prefillCall = prefill && candidates.callAt(prefill);
+    if (!answer || (prefill && !prefillCall)) return undefined;
+    const setMs = this.#engines.settingsOf(request.asked.model).firstTokenMs;
     const decidedMs = decision.firstTokenMostMs;
     return {
       endpoint,
-      shape: { answer, prefill: prefillBody },
+      shape: { answer, prefill: prefillCall },
       decision: decisionResource(decision, candidates.excluded),
       bring: () => this.#dispatcher.bring(decision, programKey(request)),
       predictedTokens: prompt.blocks.length === 0 ? undefined : (decision.prefill ?? decision.chosen).matchedTokens,

@@ -3,12 +3,11 @@
 // Where a choice is to be made, the prompt is tokenised once, by the engine that is likeliest to know it (an answer's own
 // tokens are remembered where it was said), and its ids travel with the call. Where there is no choice, a guess is enough.
 import type { RegisteredEndpoint } from "../../engines/index.ts";
-import { estimateTokens, promptLength } from "../../engines/index.ts";
+import { estimateTokens } from "../../engines/index.ts";
 import { ChainCache, type PromptBlocks, type Space, textWords } from "../../scheduler/index.ts";
+import type { ModelCall } from "../modelCall.ts";
 import type { CallRequest } from "../types.ts";
 import { spaceOf } from "./specs.ts";
-
-type Json = Record<string, unknown>;
 
 export interface PromptFacts {
   promptTokens: number;
@@ -36,7 +35,7 @@ export class PromptReader {
     knows: string | undefined,
   ): Promise<PromptFacts> {
     const guess = (): PromptFacts => ({
-      promptTokens: Math.max(1, estimateTokens(promptLength(request.body, request.received?.bytes.length))),
+      promptTokens: Math.max(1, estimateTokens(request.asked.promptCharacters)),
       counted: false,
       tokens: undefined,
       blocks: [],
@@ -61,26 +60,30 @@ async function tokenized(
 ): Promise<{ count: number; tokens?: number[] } | undefined> {
   const able = endpoints.filter(({ facts, up }) => facts?.capabilities.tokenize && up !== false);
   const first = able.find(({ endpoint }) => endpoint === knows) ?? able[0];
-  if (!first || isMany(request.body)) return undefined;
-  const body = { ...request.body, model: first.model };
-  return first.engine.tokenize(request.endpoint, body, cacheSalt(request), request.signal);
+  // Several prompts in one call are several prefixes: they are placed by load alone.
+  if (!first || request.asked.prompt.kind === "list") return undefined;
+  const body = request.asked.engineBody({ model: first.model });
+  return first.engine.tokenize(request.asked.endpoint, body, cacheSalt(request), request.signal);
 }
 
-/** Several prompts in one call are several prefixes: they are placed by load alone. */
-const isMany = ({ prompt }: Json): boolean => Array.isArray(prompt) && typeof prompt[0] !== "number";
-
-function wordsOf(space: Space, { body }: CallRequest, tokens: readonly number[] | undefined): Uint32Array | undefined {
+function wordsOf(space: Space, { asked }: CallRequest, tokens: readonly number[] | undefined): Uint32Array | undefined {
   if (space.unit === "tokens") return tokens && Uint32Array.from(tokens);
-  if (isMany(body)) return undefined;
-  return textWords(textOf(body));
+  const text = textOf(asked);
+  return text === undefined ? undefined : textWords(text);
 }
 
-/** A text that grows at its end when the conversation does, as the rendered prompt would. */
-function textOf(body: Json): string {
-  if (typeof body["prompt"] === "string") return body["prompt"];
-  if (body["prompt"] !== undefined) return JSON.stringify(body["prompt"]);
-  const messages = (body["messages"] as unknown[]).map((message) => JSON.stringify(message));
-  return [JSON.stringify(body["tools"] ?? null), ...messages].join("\n");
+/** A text that grows at its end when the conversation does, as the rendered prompt would; undefined for several prompts. */
+function textOf({ prompt, tools }: ModelCall): string | undefined {
+  switch (prompt.kind) {
+    case "text":
+      return prompt.text;
+    case "tokens":
+      return JSON.stringify(prompt.tokens);
+    case "messages":
+      return [JSON.stringify(tools), ...prompt.messages.map((message) => JSON.stringify(message))].join("\n");
+    case "list":
+      return undefined;
+  }
 }
 
 /**

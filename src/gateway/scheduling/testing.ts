@@ -1,6 +1,6 @@
 // Engines without a network for tests of what happens between the scheduler and them: each does what it is told and remembers
 // what it was asked.
-import { EngineError, EngineRegistry } from "../../engines/index.ts";
+import { chunkOf, EngineError, EngineRegistry } from "../../engines/index.ts";
 import type {
   EndpointFacts,
   EndpointRole,
@@ -87,7 +87,7 @@ export class PuppetEngine implements Engine {
     return {
       status: 200,
       chunks: (async function* () {})(),
-      body: async () => ({ choices: [] }),
+      whole: async () => chunkOf("chat", { choices: [] }),
       usage: () => usage,
       timings: () => ({}),
       pulledTokens: () => (hints.transfer ? this.pulls : undefined),

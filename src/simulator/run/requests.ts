@@ -23,8 +23,8 @@ export class Requests {
   constructor(workload: Workload, fleet: Fleet) {
     this.#mainThread = new Int32Array(workload.programs).fill(-1);
     this.#deadlineMs = fleet.deadlineMs;
-    // Where each call is a conversation of its own there are no conversations to name.
-    this.#named = fleet.programs || workload.threads < workload.calls.length;
+    // A conversation is a chain of calls that wait for each other; where none waits there is nothing to name.
+    this.#named = fleet.programs || workload.calls.some(({ after }) => after.length > 0);
     this.#deployments = deploymentsOf(workload, fleet);
   }
 

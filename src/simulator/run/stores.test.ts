@@ -142,7 +142,7 @@ describe("a store that takes what is evicted", () => {
     add("idle", blocks(1), [], 500);
     // Begins at the first replica, in steps of 512 tokens, just before the conversation's next turn goes to the second.
     add("busy", blocks(15), [], 1000);
-    add("p", Int32Array.from([...first, ...blocks(1)]), [], 1001);
+    add("p", Int32Array.from([...first, ...blocks(1)]), [0], 1001 - prefillMs(profile, 400, 0));
     const result = simulate(builder.build(), fleetOf(evicted), inTurn());
     expect([...result.records.endpoint]).toEqual([0, 1, 0, 1].map((i) => i ^ result.records.endpoint[0]!));
     const stepEndMs = stepMs(profile, 512, 512 * 256, 0, 0);

@@ -1,60 +1,16 @@
-// OpenAI's chat and text completions as they come in: known fields are checked and refused by name, unknown ones are left to
-// the engine, which either honours them or has them refused (fields.ts). The parsed body is used as it came; the schema only judges.
+// What bodies of OpenAI's two protocols have in common: the fields of sampling, and how a body is judged. Known fields are checked and
+// refused by name; unknown ones are judged by what the engine of the model takes (fields.ts). The parsed body is used as it came: the
+// schema only judges it.
 import { z } from "@hono/zod-openapi";
 import { GatewayError } from "../../errors.ts";
-import type { Endpoint } from "../../../engines/index.ts";
 import { isStorable, unstorable } from "../../../store/index.ts";
 import { limits } from "../../limits.ts";
+import { invalidValue } from "../../refusals.ts";
 import { checkValues } from "../../values.ts";
 import { firstIssue } from "../firstIssue.ts";
 
-const contentPart = z.looseObject({ type: z.string() });
-const content = z.union([z.string(), z.array(contentPart)]);
-
-export const toolCall = z.looseObject({
-  id: z.string(),
-  type: z.literal("function"),
-  function: z.looseObject({ name: z.string(), arguments: z.string() }),
-});
-
-export const message = z.looseObject({
-  role: z.enum(["system", "developer", "user", "assistant", "tool", "function"]),
-  content: content.nullish(),
-  name: z.string().optional(),
-  tool_calls: z.array(toolCall).nullish(),
-  tool_call_id: z.string().optional(),
-});
-
-export const tool = z.looseObject({
-  type: z.literal("function"),
-  function: z.looseObject({
-    name: z.string().regex(/^[a-zA-Z0-9_.-]{1,64}$/),
-    description: z.string().nullish(),
-    parameters: z.record(z.string(), z.unknown()).nullish(),
-    strict: z.boolean().nullish(),
-  }),
-});
-
-export const toolChoice = z.union([
-  z.enum(["none", "auto", "required"]),
-  z.looseObject({ type: z.literal("function"), function: z.looseObject({ name: z.string() }) }),
-]);
-
-export const responseFormat = z.discriminatedUnion("type", [
-  z.looseObject({ type: z.literal("text") }),
-  z.looseObject({ type: z.literal("json_object") }),
-  z.looseObject({
-    type: z.literal("json_schema"),
-    json_schema: z.looseObject({
-      name: z.string().optional(),
-      schema: z.union([z.record(z.string(), z.unknown()), z.boolean()]).optional(),
-      strict: z.boolean().nullish(),
-    }),
-  }),
-]);
-
 /** Fields that chat and text completions share. */
-const sampling = {
+export const sampling = {
   model: z.string().min(1).max(limits.modelNameCharacters).refine(isStorable, unstorable),
   stream: z.boolean().nullish(),
   stream_options: z.looseObject({ include_usage: z.boolean().nullish() }).nullish(),
@@ -69,93 +25,18 @@ const sampling = {
   user: z.string().nullish(),
 };
 
-export const chatBody = z
-  .looseObject({
-    ...sampling,
-    messages: z.array(message).min(1),
-    max_completion_tokens: z.number().int().min(1).nullish(),
-    logprobs: z.boolean().nullish(),
-    top_logprobs: z.number().int().min(0).max(20).nullish(),
-    tools: z.array(tool).max(512).nullish(),
-    tool_choice: toolChoice.nullish(),
-    parallel_tool_calls: z.boolean().nullish(),
-    response_format: responseFormat.nullish(),
-  })
-  .openapi("ChatCompletionRequest");
-
-/** A schema library takes microseconds for each of a million token ids; this takes nanoseconds. */
-function isPrompt(prompt: unknown): boolean {
-  if (typeof prompt === "string") return true;
-  if (!Array.isArray(prompt) || prompt.length === 0) return false;
-  if (typeof prompt[0] === "number") return isTokens(prompt);
-  if (prompt.length > limits.promptsPerCall) return false;
-  return typeof prompt[0] === "string" ? prompt.every((one) => typeof one === "string") : prompt.every(isTokens);
-}
-
-const isTokens = (tokens: unknown): boolean =>
-  Array.isArray(tokens) && tokens.length > 0 && tokens.every((token) => Number.isInteger(token));
-
-const listOf = <Items>(items: Items) => ({ type: "array" as const, items, minItems: 1 });
-const text = { type: "string" as const };
-const tokenList = listOf({ type: "integer" as const });
-const maxItems = limits.promptsPerCall;
-const promptSchema = {
-  anyOf: [text, { ...listOf(text), maxItems }, tokenList, { ...listOf(tokenList), maxItems }],
-};
-
-export const completionBody = z
-  .looseObject({
-    ...sampling,
-    prompt: z
-      .unknown()
-      .refine(isPrompt, {
-        error: ({ input }) =>
-          input === undefined
-            ? "expected text or token ids, received undefined"
-            : `must be text, token ids, or a list of either, of at most ${limits.promptsPerCall} prompts`,
-      })
-      .openapi(promptSchema),
-    logprobs: z.number().int().min(0).max(20).nullish(),
-    echo: z.boolean().nullish(),
-    suffix: z.string().nullish(),
-    best_of: z.number().int().min(1).max(limits.answersPerPrompt).nullish(),
-  })
-  .openapi("CompletionRequest");
-
 export type CallBody = Record<string, unknown> & { model: string; stream?: boolean };
 
 /** Judges a body that was parsed from JSON; answers it unchanged. Throws a 400 that names the first field at fault. */
-export function decodeBody(endpoint: Endpoint, body: unknown): CallBody {
+export function decodeBody(schema: z.ZodType, body: unknown): CallBody {
   checkValues(body, { depth: limits.bodyDepth, values: limits.bodyValues, tokensIn: "prompt", text: false });
-  const issue = firstIssue(endpoint === "chat" ? chatBody : completionBody, body);
+  const issue = firstIssue(schema, body);
   if (issue) throw refusal(issue);
   const decoded = body as CallBody;
-  const { stream_options: options = null, tool_choice: choice = null } = decoded;
+  const { stream_options: options = null } = decoded;
   if (options !== null && decoded.stream !== true)
-    throw invalid("stream_options", "`stream_options` is for streams: set `stream` to true, or leave it out.");
-  if (choice !== null && choice !== "none" && choice !== "auto") checkToolChoice(decoded);
+    throw invalidValue("stream_options", "`stream_options` is for streams: set `stream` to true, or leave it out.");
   return decoded;
-}
-
-function checkToolChoice(body: CallBody): void {
-  const tools = (body["tools"] ?? []) as z.infer<typeof tool>[];
-  if (tools.length === 0) throw invalid("tool_choice", "`tool_choice` asks for a tool, yet `tools` is empty.");
-  const choice = body["tool_choice"] as z.infer<typeof toolChoice>;
-  if (typeof choice === "object" && !tools.some((one) => one.function.name === choice.function.name))
-    throw invalid(
-      "tool_choice",
-      `\`tool_choice\` names ${choice.function.name}, which is not in \`tools\` (${tools.map((one) => one.function.name).join(", ")}).`,
-    );
-}
-
-export function invalid(param: string, message: string): GatewayError {
-  return new GatewayError({
-    status: 400,
-    code: "invalid_value",
-    message,
-    param,
-    hint: `Correct \`${param}\` and send the call again.`,
-  });
 }
 
 function refusal(first: z.core.$ZodIssue): GatewayError {

@@ -1,10 +1,10 @@
-// GET /v1/models in OpenAI's shape: what an organisation may name as `model`.
-import type { EngineRegistry, RegisteredEndpoint } from "../../../engines/index.ts";
-import type { Principal } from "../../../governance/types.ts";
+// GET /v1/models and /v1/models/NAME in OpenAI's shape: what an organisation may name as `model`.
+import type { RegisteredEndpoint } from "../../../engines/index.ts";
 import { unknownModel } from "../../refusals.ts";
+import type { Question } from "../types.ts";
 
 /** The list, or one model when a name is given. Throws 404 with the nearest name. */
-export function modelList(engines: EngineRegistry, principal: Principal, name = ""): Record<string, unknown> {
+export function modelList({ engines, principal, name }: Parameters<Question["answer"]>[0]): Record<string, unknown> {
   const byName = new Map(engines.list(principal.organisation).map((endpoint) => [endpoint.name, endpoint]));
   if (name === "") return { object: "list", data: [...byName.values()].map(modelOf) };
   const found = byName.get(name);

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { firstTokenBound } from "./firstToken.ts";
+import { firstTokenBound } from "../../firstToken.ts";
+import { chatOf } from "../testing.ts";
 import { asksToThink, tokensBeside } from "./thinking.ts";
 
 test.each([
@@ -16,7 +17,7 @@ test.each([
   [{ chat_template_kwargs: { thinking: true } }],
 ])("%j asks for reasoning: its first token has no bound", (body) => {
   expect(asksToThink(body)).toBe(true);
-  expect(firstTokenBound(body, { setMs: 5_000, decidedMs: 15_000, longestMs: 0 })).toBeUndefined();
+  expect(firstTokenBound(chatOf(body), { setMs: 5_000, decidedMs: 15_000, longestMs: 0 })).toBeUndefined();
 });
 
 test.each([
@@ -35,7 +36,7 @@ test.each([
 
 test("the bound is never below the longest first token that the endpoint has taken, unless the deployment sets it", () => {
   const of = (setMs: number | undefined, longestMs: number) =>
-    firstTokenBound({}, { setMs, decidedMs: 23_000, longestMs });
+    firstTokenBound(chatOf({}), { setMs, decidedMs: 23_000, longestMs });
   expect([of(undefined, 0), of(undefined, 60_000), of(undefined, 900), of(5_000, 60_000)]).toEqual([
     23_000, 60_000, 23_000, 5_000,
   ]);

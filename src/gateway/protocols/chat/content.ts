@@ -1,21 +1,13 @@
 // What may stand inside the fields of a chat request: keys of messages, parts, tools and formats, each from a list. What is on none
-// could name a file, an address or a price that was not checked. Media are found here; gateway/media.ts brings them in.
+// could name a file, an address or a price that was not checked. Media are found here; gateway/media.ts fetches them.
 import type { MediaKind, RegisteredEndpoint } from "../../../engines/index.ts";
 import { GatewayError } from "../../errors.ts";
-import { honoured } from "./fields.ts";
+import type { Medium } from "../../modelCall.ts";
+import { invalidAt } from "../../refusals.ts";
+import { honoured } from "../openai/fields.ts";
+import { checkKeys, checkStreamOptions, unknownKey, unpricedMark } from "../openai/keys.ts";
 
 type Json = Record<string, unknown>;
-
-/** A medium of a message: where it stands, and what is written there. */
-export interface Medium {
-  kind: MediaKind;
-  /** Such as `messages[0].content[1].image_url.url`. */
-  path: string;
-  message: number;
-  part: number;
-  /** An address, or `data:` with the medium itself. */
-  url: string;
-}
 
 /**
  * What real clients put into messages beside the protocol's own keys: they send an assistant's message back as they got it, with
@@ -62,7 +54,6 @@ const functionKeys = new Set(["name", "description", "parameters", "strict"]);
 const choiceKeys = new Set(["type", "function"]);
 const formatKeys = new Set(["type", "json_schema"]);
 const schemaKeys = new Set(["name", "description", "schema", "strict"]);
-const streamKeys = new Set(["include_usage", "include_obfuscation", "continuous_usage_stats"]);
 
 /** Parts whose medium is an address: the key that holds it, and its own keys. */
 const addressed: Record<string, { kind: MediaKind; key: string; keys: ReadonlySet<string> }> = {
@@ -77,7 +68,7 @@ const audioFormats = new Set(["wav", "mp3", "flac", "ogg", "opus", "m4a", "aac",
 /** Throws a 400 at the first key that is on no list; answers the media that the messages name. */
 export function checkContent(body: Json, endpoints: readonly RegisteredEndpoint[]): Medium[] {
   const marks = honoured("cache_control", endpoints);
-  checkKeys(body["stream_options"], streamKeys, "stream_options");
+  checkStreamOptions(body);
   checkKeys(body["tool_choice"], choiceKeys, "tool_choice");
   checkKeys((body["tool_choice"] as Json | undefined)?.["function"], functionCallKeys, "tool_choice.function");
   const format = body["response_format"] as Json | undefined;
@@ -102,8 +93,9 @@ export function checkContent(body: Json, endpoints: readonly RegisteredEndpoint[
 function checkMessage(message: Json, path: string, marks: boolean): void {
   // An answer's own `audio: null` comes back with it; a reference to sound that a provider keeps is another matter.
   for (const key in message)
-    if (!messageKeys.has(key) && message[key] !== null && message[key] !== undefined) throw unknown(`${path}.${key}`);
-  if (message["cache_control"] && !marks) throw unknown(`${path}.cache_control`, cacheCosts);
+    if (!messageKeys.has(key) && message[key] !== null && message[key] !== undefined)
+      throw unknownKey(`${path}.${key}`);
+  if (message["cache_control"] && !marks) throw unpricedMark(`${path}.cache_control`);
   for (const [index, call] of asArray(message["tool_calls"]).entries()) {
     checkKeys(call, toolCallKeys, `${path}.tool_calls[${index}]`);
     checkKeys(call["function"], functionCallKeys, `${path}.tool_calls[${index}].function`);
@@ -119,7 +111,7 @@ function checkPart(
 ): Omit<Medium, "message" | "part"> | undefined {
   const type = String(part["type"]);
   if (!Object.hasOwn(partKeys, type))
-    throw invalid(
+    throw invalidAt(
       `${path}.type`,
       `\`${type.slice(0, 40)}\` is no kind of part. Send one of ${Object.keys(partKeys).join(", ")}.`,
     );
@@ -134,16 +126,16 @@ function checkPart(
   checkReads(of.kind, path, type, endpoints);
   const holder = part[type] as Json | null | undefined;
   if ((holder as Json | undefined)?.["file_id"] !== undefined)
-    throw invalid(
+    throw invalidAt(
       `${path}.file.file_id`,
       "is not accepted: it names a file that the provider keeps for everybody here. Send `file_data`.",
     );
   if (holder === null || typeof holder !== "object" || Array.isArray(holder))
-    throw invalid(`${path}.${type}`, `must be an object with \`${of.key}\`.`);
+    throw invalidAt(`${path}.${type}`, `must be an object with \`${of.key}\`.`);
   checkKeys(holder, of.keys, `${path}.${type}`);
   const url = holder[of.key];
   if (typeof url !== "string")
-    throw invalid(`${path}.${type}.${of.key}`, "must be a text: an https address, or data:.");
+    throw invalidAt(`${path}.${type}.${of.key}`, "must be a text: an https address, or data:.");
   return { kind: of.kind, path: `${path}.${type}.${of.key}`, url };
 }
 
@@ -164,41 +156,9 @@ function checkAudio(audio: unknown, path: string): void {
   const { data, format } = (audio ?? {}) as { data?: unknown; format?: unknown };
   // Some engines take an address or a path in its place.
   if (typeof data !== "string" || !/^[A-Za-z0-9+/]+={0,2}$/.test(data))
-    throw invalid(`${path}.data`, "must be the sound itself, in base64.");
+    throw invalidAt(`${path}.data`, "must be the sound itself, in base64.");
   if (typeof format !== "string" || !audioFormats.has(format))
-    throw invalid(`${path}.format`, `must be one of ${[...audioFormats].join(", ")}.`);
-}
-
-const cacheCosts =
-  "what a provider asks for writing a cache is in no rate card. Leave it out, or have an owner allow it: --allow-field cache_control";
-
-function checkKeys(of: unknown, keys: ReadonlySet<string>, path: string, marks = true): void {
-  if (of === null || typeof of !== "object") return;
-  for (const key in of) {
-    if (!keys.has(key)) throw unknown(`${path}.${key.slice(0, 100)}`);
-    if (key === "cache_control" && !marks) throw unknown(`${path}.${key}`, cacheCosts);
-  }
-}
-
-function unknown(path: string, why = "it is known to no engine here"): GatewayError {
-  const shown = path.slice(0, 200);
-  return new GatewayError({
-    status: 400,
-    code: "unsupported_parameter",
-    param: shown,
-    message: `\`${shown}\` is not accepted: ${why}.`,
-    hint: "Leave it out.",
-  });
-}
-
-export function invalid(path: string, why: string): GatewayError {
-  return new GatewayError({
-    status: 400,
-    code: "invalid_value",
-    param: path,
-    message: `${path} ${why}`,
-    hint: "Correct it and send the call again.",
-  });
+    throw invalidAt(`${path}.format`, `must be one of ${[...audioFormats].join(", ")}.`);
 }
 
 const asArray = (value: unknown): Json[] => (Array.isArray(value) ? (value as Json[]) : []);

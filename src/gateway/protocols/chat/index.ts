@@ -1,0 +1,22 @@
+// OpenAI's chat completions: POST /v1/chat/completions, and the lists of models that its clients ask for.
+import { decodeBody } from "../openai/bodies.ts";
+import { modelList } from "../openai/models.ts";
+import { openAiVerbs } from "../openai/verbs.ts";
+import type { Protocol } from "../types.ts";
+import { ChatCall, checkToolChoice } from "./call.ts";
+import { chatBody } from "./schema.ts";
+
+export const chat: Protocol = {
+  ...openAiVerbs("chat"),
+  name: "chat",
+  calls: { method: "POST", path: "/v1/chat/completions" },
+  questions: [
+    { method: "GET", path: "/v1/models", action: "models.read", answer: modelList },
+    { method: "GET", path: "/v1/models/", action: "models.read", answer: modelList },
+  ],
+  decode({ json, bytes, text }) {
+    const body = decodeBody(chatBody, json);
+    checkToolChoice(body);
+    return new ChatCall(body, { bytes, text, object: body });
+  },
+};

@@ -1,0 +1,30 @@
+// A text completion as a ModelCall.
+import type { RegisteredEndpoint } from "../../../engines/index.ts";
+import type { ModelCall, Prompt } from "../../modelCall.ts";
+import { OpenAiCall } from "../openai/call.ts";
+import { checkStreamOptions } from "../openai/keys.ts";
+
+export class CompletionsCall extends OpenAiCall {
+  readonly endpoint = "completions";
+  readonly tools = [];
+  readonly toolChoice = undefined;
+  readonly format = undefined;
+  readonly media = [];
+
+  get prompt(): Prompt {
+    const { prompt } = this.body as { prompt?: string | number[] | (string | number[])[] };
+    if (typeof prompt === "string") return { kind: "text", text: prompt };
+    if (typeof prompt?.[0] === "number") return { kind: "tokens", tokens: prompt as number[] };
+    return { kind: "list", prompts: (prompt ?? []) as (string | number[])[] };
+  }
+
+  fitted(endpoint: RegisteredEndpoint): ModelCall {
+    const body = this.fittedBody(endpoint);
+    checkStreamOptions(body);
+    return body === this.body ? this : new CompletionsCall(body, this.received);
+  }
+
+  withMedia(): ModelCall {
+    return this;
+  }
+}

@@ -1,0 +1,66 @@
+// Answers in OpenAI's shape, of chat and of text completions. What an engine of the same shape sent is passed on as it came. An answer
+// is written anew where the gateway changed it, where its usage is billed otherwise than the engine says, and where an engine answered
+// in the other shape.
+import type { AnswerDelta, Endpoint, Usage } from "../../../engines/index.ts";
+import type { AnswerChunk } from "../../types.ts";
+
+type Json = Record<string, unknown>;
+
+/** Usage as OpenAI's clients read it. */
+export function openAiUsage(usage: Usage): Json {
+  return {
+    prompt_tokens: usage.promptTokens,
+    completion_tokens: usage.outputTokens,
+    total_tokens: usage.promptTokens + usage.outputTokens,
+    prompt_tokens_details: { cached_tokens: usage.cachedTokens },
+    completion_tokens_details: { reasoning_tokens: usage.reasoningTokens },
+  };
+}
+
+/** JSON of a whole answer (`chunked` false), or of one chunk of a stream. */
+export function answerText(shape: Endpoint, chunk: AnswerChunk, chunked: boolean): string {
+  const { wire, usage, altered } = chunk;
+  if (wire.endpoint === shape && altered !== true) {
+    if (usage !== undefined) return JSON.stringify({ ...wire.data, usage: openAiUsage(usage) });
+    return wire.text ?? JSON.stringify(wire.data);
+  }
+  const written: Json = {
+    ...frameOf(shape, chunk, chunked),
+    choices: chunk.deltas.map((delta) => choiceOf(shape, delta, chunked)),
+  };
+  if (usage !== undefined) written["usage"] = openAiUsage(usage);
+  return JSON.stringify(written);
+}
+
+/** What stands around the choices: the id, the model and the time, as the engine said them. */
+function frameOf(shape: Endpoint, { wire }: AnswerChunk, chunked: boolean): Json {
+  const { choices: _choices, usage: _usage, ...frame } = wire.data;
+  if (wire.endpoint === shape) return frame;
+  const { id, created, model } = frame;
+  return { id, object: objectName(shape, chunked), created, model };
+}
+
+function objectName(shape: Endpoint, chunked: boolean): string {
+  if (shape === "completions") return "text_completion";
+  return chunked ? "chat.completion.chunk" : "chat.completion";
+}
+
+function choiceOf(shape: Endpoint, delta: AnswerDelta, chunked: boolean): Json {
+  const { index, finish = null } = delta;
+  if (shape === "completions") return { index, text: delta.text ?? "", finish_reason: finish };
+  return { index, [chunked ? "delta" : "message"]: messageOf(delta, chunked), finish_reason: finish };
+}
+
+function messageOf({ text, reasoning, refusal, toolCalls }: AnswerDelta, chunked: boolean): Json {
+  const message: Json = chunked ? {} : { role: "assistant", content: null };
+  if (text !== undefined) message["content"] = text;
+  if (reasoning !== undefined) message["reasoning_content"] = reasoning;
+  if (refusal !== undefined) message["refusal"] = refusal;
+  if (toolCalls)
+    message["tool_calls"] = toolCalls.map(({ index, id, name, arguments: text }) => ({
+      ...(chunked && { index }),
+      ...(id !== undefined && { id, type: "function" }),
+      function: { ...(name !== undefined && { name }), ...(text !== undefined && { arguments: text }) },
+    }));
+  return message;
+}

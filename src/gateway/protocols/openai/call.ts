@@ -1,0 +1,129 @@
+// A call in OpenAI's shape, read as a ModelCall: what chat and text completions have in common. The body stays as it came; getters read
+// it when they are asked.
+import type { Endpoint, EngineRequest, RegisteredEndpoint } from "../../../engines/index.ts";
+import { promptLength } from "../../../engines/index.ts";
+import type { AnswerFormat, Medium, ModelCall, Prompt, Sampling, Tool, ToolChoice } from "../../modelCall.ts";
+
+import { holdsMedia, promptTokensBound } from "./bounds.ts";
+import { invalidValue } from "../../refusals.ts";
+import type { CallBody } from "./bodies.ts";
+import { fieldsFor } from "./fields.ts";
+import { asksToThink, tokensBeside } from "./thinking.ts";
+
+/** Fields that a ModelCall has under a name of its own; all others are extensions. */
+const known = new Set([
+  "model",
+  "messages",
+  "prompt",
+  "stream",
+  "stream_options",
+  "max_tokens",
+  "max_completion_tokens",
+  "temperature",
+  "top_p",
+  "seed",
+  "stop",
+  "presence_penalty",
+  "frequency_penalty",
+  "n",
+  "best_of",
+  "echo",
+  "tools",
+  "tool_choice",
+  "response_format",
+]);
+
+export abstract class OpenAiCall implements ModelCall {
+  abstract readonly endpoint: Endpoint;
+  abstract readonly prompt: Prompt;
+  abstract readonly tools: readonly Tool[];
+  abstract readonly toolChoice: ToolChoice | undefined;
+  abstract readonly format: AnswerFormat | undefined;
+  abstract readonly media: readonly Medium[];
+  abstract fitted(endpoint: RegisteredEndpoint): ModelCall;
+  abstract withMedia(media: readonly Medium[], data: ReadonlyMap<string, string>): ModelCall;
+
+  protected readonly body: CallBody;
+  readonly received: EngineRequest["source"];
+
+  constructor(body: CallBody, received: EngineRequest["source"]) {
+    this.body = body;
+    this.received = received;
+  }
+
+  get model(): string {
+    return this.body.model;
+  }
+
+  get stream(): boolean {
+    return this.body.stream === true;
+  }
+
+  get streamUsage(): boolean {
+    const options = this.body["stream_options"] as { include_usage?: boolean } | null | undefined;
+    return options?.include_usage === true;
+  }
+
+  get sampling(): Sampling {
+    const { temperature, top_p: topP, seed, stop } = this.body;
+    const { presence_penalty: presencePenalty, frequency_penalty: frequencyPenalty } = this.body;
+    const said = { temperature, topP, seed, presencePenalty, frequencyPenalty };
+    const sampling: Record<string, unknown> = {};
+    for (const [name, value] of Object.entries(said)) if (value !== undefined && value !== null) sampling[name] = value;
+    if (typeof stop === "string") sampling["stop"] = [stop];
+    else if (Array.isArray(stop)) sampling["stop"] = stop;
+    return sampling as Sampling;
+  }
+
+  get answersPerPrompt(): number {
+    const { n, best_of: bestOf } = this.body as { n?: number | null; best_of?: number | null };
+    return Math.max(n ?? 1, bestOf ?? 1);
+  }
+
+  get repeatsPrompt(): boolean {
+    return this.body["echo"] === true;
+  }
+
+  get reasoning(): { asked: boolean; tokensBeside: number } {
+    return { asked: asksToThink(this.body), tokensBeside: tokensBeside(this.body) };
+  }
+
+  get extensions(): Record<string, unknown> {
+    return Object.fromEntries(Object.entries(this.body).filter(([field]) => !known.has(field)));
+  }
+
+  get hasMedia(): boolean {
+    return holdsMedia(this.body);
+  }
+
+  get promptTokensMost(): number {
+    return promptTokensBound(this.endpoint, this.body, this.received?.bytes.length);
+  }
+
+  get promptCharacters(): number {
+    return promptLength(this.body, this.received?.bytes.length);
+  }
+
+  outputLimit(): { tokens: number; field: string } | undefined {
+    const newName = (this.body["max_completion_tokens"] ?? undefined) as number | undefined;
+    const oldName = (this.body["max_tokens"] ?? undefined) as number | undefined;
+    if (newName !== undefined && oldName !== undefined && newName !== oldName)
+      throw invalidValue(
+        "max_tokens",
+        `\`max_tokens\` (${oldName}) and \`max_completion_tokens\` (${newName}) differ: one limit is priced and sent. Give one of them.`,
+      );
+    if (newName !== undefined) return { tokens: newName, field: "max_completion_tokens" };
+    return oldName === undefined ? undefined : { tokens: oldName, field: "max_tokens" };
+  }
+
+  engineBody({ model, outputTokens }: { model: string; outputTokens?: number }): EngineRequest["body"] {
+    if (outputTokens === undefined) return { ...this.body, model };
+    const { max_completion_tokens: _sameLimit, ...body } = this.body;
+    return { ...(body as CallBody), max_tokens: outputTokens, model };
+  }
+
+  /** The body as the endpoint can be sent it; the same object where nothing has to be left out. Throws a 400 by name. */
+  protected fittedBody(endpoint: RegisteredEndpoint): CallBody {
+    return fieldsFor(this.endpoint, this.body, [endpoint]);
+  }
+}

@@ -1,0 +1,52 @@
+// Which conversations a simulated gateway knows by name.
+import { expect, it } from "vitest";
+import { parseFleet } from "../fleet.ts";
+import { WorkloadBuilder } from "../traces/builder.ts";
+import { Requests } from "./requests.ts";
+
+/** Two calls of one thread and one of a sub-agent; `chained`: the second waits for the first. */
+function workloadOf(chained: boolean) {
+  const builder = new WorkloadBuilder("three", 100);
+  const call = { program: "p", promptTokens: 10, outputTokens: 7, blocks: new Int32Array(0) };
+  const first = builder.add({ ...call, delayMs: 0 }).index;
+  builder.add({ ...call, after: chained ? [first] : [], delayMs: 5 });
+  builder.add({ ...call, thread: "sub", delayMs: 0 });
+  return builder.build();
+}
+
+const fleetOf = (programs: boolean) =>
+  parseFleet({ programs, pools: [{ name: "a", profile: "h100-llama-3.1-70b-tp8", replicas: 1 }] });
+
+function namesOf(chained: boolean, programs: boolean) {
+  const workload = workloadOf(chained);
+  const requests = new Requests(workload, fleetOf(programs));
+  return workload.calls.map((call) => {
+    const { program, parent } = requests.attempt(call, 1, 0);
+    return [program, parent];
+  });
+}
+
+const named = [
+  ["0", undefined],
+  ["0", undefined],
+  ["1", "0"],
+];
+
+it("those whose calls wait for each other, or all where a runtime runs them; a repeated prompt of an open loop is none", () => {
+  expect(namesOf(true, false)).toEqual(named);
+  expect(namesOf(false, true)).toEqual(named);
+  expect(namesOf(false, false)).toEqual([
+    [undefined, undefined],
+    [undefined, undefined],
+    [undefined, undefined],
+  ]);
+});
+
+it("outputs are expected to be as long as those that have ended, and another attempt of a call has another id", () => {
+  const { calls } = workloadOf(false);
+  const requests = new Requests(workloadOf(false), fleetOf(false));
+  expect(requests.attempt(calls[1]!, 1, 0)).toMatchObject({ id: "1", outputTokens: 256, avoid: [] });
+  requests.finished(20);
+  requests.finished(41);
+  expect(requests.attempt(calls[1]!, 3, 0, ["a-0"])).toMatchObject({ id: "1.3", outputTokens: 31, avoid: ["a-0"] });
+});
