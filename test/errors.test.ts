@@ -25,6 +25,7 @@ const inside = new Set([
   "blob_missing",
   // the protocol of the embedded worker, and of vLLM's events
   "duplicate_attempt",
+  "state_superseded",
   "unknown_route",
   "invalid_token",
   "too_many_streams",

@@ -3,12 +3,13 @@
 // Headers go out with the first token, not before: what is refused in the queue, by the grammar or by the engine still gets
 // its own status. A client that goes away stops its call; a call stopped by /lineshaft/abort ends its stream as any other,
 // with finish_reason "abort" and its usage, so that it can still be billed.
+import { LineshaftError } from "../../errors/index.ts";
 import { randomBytes } from "node:crypto";
 import type { ServerResponse } from "node:http";
 import { type AskContext, type Asked, askedChat, askedCompletion } from "./asked.ts";
 import type { CallEnd } from "./call.ts";
 import type { Engine } from "./engine.ts";
-import { ApiError, internal } from "./errors.ts";
+import { internal } from "./errors.ts";
 import { silentTokensMax } from "./limits.ts";
 import { pulledHeader } from "./protocol.ts";
 import { type Delta, type Outcome, Reply } from "./reply.ts";
@@ -138,7 +139,7 @@ class StreamOut implements Out {
 
   fail(error: unknown): void {
     if (!this.started) return sendError(this.response, error);
-    this.send(asApiError(error).body());
+    this.send(errorBody(refusalOf(error)));
     this.response.end();
   }
 
@@ -201,27 +202,22 @@ export function sendJson(
 }
 
 export function sendError(response: ServerResponse, error: unknown): void {
-  const known = asApiError(error);
+  const known = refusalOf(error);
   const retry = known.retryAfterSeconds;
-  sendJson(response, known.status, known.body(), retry === undefined ? {} : { "retry-after": String(retry) });
+  sendJson(response, known.status, errorBody(known), retry === undefined ? {} : { "retry-after": String(retry) });
 }
 
-/** The chat layer's refusals carry status, code and place too; anything else is our own fault. */
-function asApiError(error: unknown): ApiError {
-  if (error instanceof ApiError) return error;
-  if (error instanceof Error && "status" in error && error.status === 400 && "code" in error) {
-    const { param, keyword, path } = error as { param?: string; keyword?: string; path?: string };
-    const at = keyword === undefined ? param : "response_format";
-    return new ApiError({
-      status: 400,
-      code: String(error.code),
-      message: error.message,
-      ...(at !== undefined && { param: at }),
-      hint:
-        keyword === undefined
-          ? "Change what is named and send the call again."
-          : `Remove \`${keyword}\` at ${path}, or check it yourself.`,
-    });
-  }
-  return internal(error);
+/** The body of an error's answer, in OpenAI's shape with a code and a next step. */
+function errorBody({ status, code, message, param, hint }: LineshaftError) {
+  return { error: { message, type: typeOf(status), param: param ?? null, code, hint } };
 }
+
+function typeOf(status: number): string {
+  if (status === 401) return "authentication_error";
+  if (status === 404) return "not_found_error";
+  if (status === 429) return "rate_limit_error";
+  return status >= 500 ? "server_error" : "invalid_request_error";
+}
+
+/** A refusal as it is; anything else is the worker's own fault. */
+const refusalOf = (error: unknown): LineshaftError => (error instanceof LineshaftError ? error : internal(error));

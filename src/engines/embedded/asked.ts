@@ -1,8 +1,9 @@
 // What a body asks for, before anything is done about it: checked fields, the prompt as tokens, the form of the answer, and
 // for whom. A call, a prefill for another worker and the counting of tokens all read a body here, so that they agree.
+import { LineshaftError } from "../../errors/index.ts";
 import { randomUUID } from "node:crypto";
 import { z } from "zod";
-import { ApiError, invalid } from "./errors.ts";
+import { invalid } from "./errors.ts";
 import { type AnswerForm, formOf } from "./grammars.ts";
 import type { StateOwner } from "./kvStore.ts";
 import type { Prompt, Prompts } from "./prompts.ts";
@@ -28,7 +29,7 @@ export interface Asked {
   maxTokens: number;
 }
 
-/** Throws ApiError or ChatError at the first field that cannot be honoured. */
+/** Throws LineshaftError at the first field that cannot be honoured. */
 export function askedChat(context: AskContext, body: unknown): Asked {
   const request = parseChat(body, context.sampling);
   checkModel(context, body);
@@ -39,7 +40,7 @@ export function askedChat(context: AskContext, body: unknown): Asked {
   return asked(context, request, prompt, form);
 }
 
-/** Throws ApiError at the first field that cannot be honoured. */
+/** Throws LineshaftError at the first field that cannot be honoured. */
 export function askedCompletion(context: AskContext, body: unknown): Asked {
   const request = parseCompletion(body, context.sampling);
   checkModel(context, body);
@@ -98,8 +99,7 @@ function asked(context: AskContext, request: CommonRequest, prompt: Prompt, form
 function checkModel(context: AskContext, body: unknown): void {
   const model = (body as { model?: unknown }).model;
   if (model === undefined || model === null || model === context.model) return;
-  throw new ApiError({
-    status: 404,
+  throw new LineshaftError({
     code: "model_not_found",
     message: `This worker does not serve the model \`${String(model)}\`.`,
     param: "model",
@@ -110,8 +110,7 @@ function checkModel(context: AskContext, body: unknown): void {
 /** What fits: the wish, cut to the room that the prompt leaves. Throws 400 with both numbers when it leaves none. */
 export function outputBudget(promptTokens: number, wish: number | undefined, contextTokens: number): number {
   if (promptTokens === 0) {
-    throw new ApiError({
-      status: 400,
+    throw new LineshaftError({
       code: "empty_prompt",
       message: "The prompt has no tokens.",
       param: "prompt",
@@ -120,8 +119,7 @@ export function outputBudget(promptTokens: number, wish: number | undefined, con
   }
   const room = contextTokens - promptTokens;
   if (room < 1) {
-    throw new ApiError({
-      status: 400,
+    throw new LineshaftError({
       code: "context_length_exceeded",
       message: `The prompt has ${promptTokens} tokens, and a sequence holds ${contextTokens} with at least 1 of output.`,
       param: "messages",

@@ -45,7 +45,7 @@ export interface Device {
   save(slot: number, path: string): Promise<number>;
   /** Replaces the slot's state by the file's; answers its tokens. Throws, with the slot empty, when it is of no use. */
   load(slot: number, path: string): Promise<number>;
-  /** Throws ApiError when the grammar cannot be used. */
+  /** Throws LineshaftError when the grammar cannot be used. */
   begin(slot: number, sampling: Sampling): Generation;
   /** Computes one batch. An item's answer is its sampled token, undefined for a part of a prefill, or the error of that item. */
   step(items: BatchItem[]): Promise<(number | undefined | Error)[]>;

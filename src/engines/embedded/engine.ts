@@ -7,6 +7,7 @@
 //
 // One batch at a time, and everything else (admission, files, facts, aborts) happens between two batches. So an abort takes
 // effect within one token or one chunk, and nothing here needs a lock.
+import { LineshaftError } from "../../errors/index.ts";
 import { shareOut } from "./batch.ts";
 import { blockHashes, saltOf } from "./blocks.ts";
 import {
@@ -22,7 +23,7 @@ import {
   toCompute,
 } from "./call.ts";
 import type { BatchItem } from "./device.ts";
-import { ApiError, kvLost } from "./errors.ts";
+import { kvLost } from "./errors.ts";
 import type { Kv } from "./kv.ts";
 import type { KvFile } from "./kvIndex.ts";
 import { lent } from "./lending.ts";
@@ -62,11 +63,10 @@ export class Engine {
     return this.queue.length;
   }
 
-  /** Takes a call, or throws ApiError: 429 when the queue is full, 409 for an attempt that is under way, 503 when the worker ends. */
+  /** Takes a call, or throws LineshaftError: 429 when the queue is full, 409 for an attempt that is under way, 503 when the worker ends. */
   submit(call: Call): void {
     if (this.closing) {
-      throw new ApiError({
-        status: 503,
+      throw new LineshaftError({
         code: "engine_stopping",
         message: "The engine is stopping.",
         hint: "Send the call again in a moment.",
@@ -74,8 +74,7 @@ export class Engine {
       });
     }
     if (this.byAttempt.has(call.attempt)) {
-      throw new ApiError({
-        status: 409,
+      throw new LineshaftError({
         code: "duplicate_attempt",
         message: `The attempt ${call.attempt} is under way already.`,
         hint: "Give every attempt an id of its own.",

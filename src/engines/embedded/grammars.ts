@@ -16,7 +16,7 @@ export interface AnswerForm {
   showsForm: boolean;
 }
 
-/** Throws SchemaError or ChatError (400) for what cannot be enforced. */
+/** Throws LineshaftError (400) for what cannot be enforced. */
 export function formOf(request: ChatRequest): AnswerForm {
   const tools = request.tools as unknown as ChatTool[];
   const options = { parallel: request.parallelToolCalls };

@@ -1,11 +1,12 @@
 // The worker's HTTP: loopback only, every request with the bearer token of this start. Routes are listed in protocol.ts.
+import { LineshaftError } from "../../errors/index.ts";
 import { timingSafeEqual } from "node:crypto";
 import { type IncomingMessage, type Server, type ServerResponse, createServer } from "node:http";
 import { z } from "zod";
 import { type AnswerContext, answerChat, answerCompletion, sendError, sendJson } from "./answers.ts";
 import { askedChat, askedCompletion, askedTokens } from "./asked.ts";
 import type { BlockLedger } from "./blocks.ts";
-import { ApiError, invalid } from "./errors.ts";
+import { invalid } from "./errors.ts";
 import type { Facts } from "./facts.ts";
 import type { Hints } from "./hints.ts";
 import { eventStreamLimit, maxBodyBytes } from "./limits.ts";
@@ -77,8 +78,7 @@ export function createWorkerServer(parts: HttpParts): Server {
     }
     const route = routes[`${request.method} ${url.pathname}`];
     if (!route) {
-      throw new ApiError({
-        status: 404,
+      throw new LineshaftError({
         code: "unknown_route",
         message: `There is no ${request.method} ${url.pathname}.`,
         hint: "See the routes in the engine's protocol.",
@@ -97,8 +97,7 @@ function authorise(request: IncomingMessage, token: string): void {
   const given = Buffer.from(request.headers.authorization ?? "");
   const wanted = Buffer.from(`Bearer ${token}`);
   if (given.length === wanted.length && timingSafeEqual(given, wanted)) return;
-  throw new ApiError({
-    status: 401,
+  throw new LineshaftError({
     code: "invalid_token",
     message: "The worker's token is missing or wrong.",
     hint: "Send `authorization: Bearer TOKEN` with the token that the worker was started with.",
@@ -111,8 +110,7 @@ async function readJson(request: IncomingMessage): Promise<unknown> {
   for await (const piece of request as AsyncIterable<Buffer>) {
     bytes += piece.length;
     if (bytes > maxBodyBytes) {
-      throw new ApiError({
-        status: 413,
+      throw new LineshaftError({
         code: "body_too_large",
         message: `The body is larger than ${maxBodyBytes} bytes.`,
         hint: "Send less.",
@@ -139,8 +137,7 @@ let openStreams = 0;
 /** Events from the asked number on, then each as it happens, until the reader goes. */
 function streamEvents(ledger: BlockLedger, request: IncomingMessage, response: ServerResponse, url: URL): void {
   if (openStreams >= eventStreamLimit) {
-    throw new ApiError({
-      status: 429,
+    throw new LineshaftError({
       code: "too_many_streams",
       message: `${openStreams} event streams are open already.`,
       hint: "Close one of them.",

@@ -1,4 +1,5 @@
 // The two files of a kept state on disk: ID.state, the library's, and ID.json, which says what it is and makes it exist.
+import { LineshaftError } from "../../errors/index.ts";
 import { randomBytes } from "node:crypto";
 import { linkSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { open, rename, rm, stat, writeFile } from "node:fs/promises";
@@ -41,20 +42,16 @@ export function listStates(dir: string): Set<string> {
   return new Set(names.map((name) => name.slice(0, -".json".length)));
 }
 
-/** A state that another version kept under other rules: no call may use it, so it is removed. */
-export class SupersededStateError extends Error {
-  constructor(version: number) {
-    super(`it is of version ${version}, not ${sidecarVersion}`);
-    this.name = "SupersededStateError";
-  }
-}
-
-/** Reads what a state is. Throws when the sidecar cannot be read, or the state has another size than it had; SupersededStateError by its version. */
+/** Reads what a state is. Throws when the sidecar cannot be read, or the state has another size than it had; LineshaftError (`state_superseded`) for a state that an older version kept under other rules. */
 export function readSidecar(dir: string, id: string): KvFile {
   const at = sidecarPath(dir, id);
   const said: unknown = JSON.parse(readFileSync(at, "utf8"));
   const { version } = z.object({ version: z.number() }).parse(said);
-  if (version < sidecarVersion) throw new SupersededStateError(version);
+  if (version < sidecarVersion)
+    throw new LineshaftError({
+      code: "state_superseded",
+      message: `It is of version ${version}, not ${sidecarVersion}.`,
+    });
   const { version: _version, ...content } = sidecar.parse(said);
   if (statSync(statePath(dir, id)).size !== content.bytes) throw new Error("the state is cut short");
   return { id, ...content, lastUsedMs: statSync(at).mtimeMs };

@@ -9,6 +9,7 @@
 // one that is damaged. Anything wrong with a file is a miss, never a failure. Last use is the modification time of ID.json,
 // so that replicas agree on what is least recently used. A state that is leased (leases.ts) is taken by no budget and no newer
 // state; it goes with its project all the same.
+import { LineshaftError } from "../../errors/index.ts";
 import { hash } from "node:crypto";
 import { chmodSync, mkdirSync, statSync } from "node:fs";
 import { rename, rm, stat, utimes } from "node:fs/promises";
@@ -21,7 +22,6 @@ import {
   sidecarPath,
   stamp,
   statePath,
-  SupersededStateError,
   sweepOrphans,
   temporaryPath,
   writeSidecar,
@@ -282,7 +282,7 @@ export class KvStore {
         this.add(readSidecar(this.options.dir, id));
       } catch (error) {
         this.ignored.add(id);
-        const superseded = error instanceof SupersededStateError;
+        const superseded = error instanceof LineshaftError && error.code === "state_superseded";
         this.options.log(superseded ? "a KV file is removed" : "a KV file is ignored", { id, error: String(error) });
         if (superseded) void removeState(this.options.dir, id).catch(() => {});
       }

@@ -1,5 +1,6 @@
 // Loads a GGUF with node-llama-cpp: what the file says of itself, and a device (llamaDevice.ts) over a context whose memory was
 // planned. Nothing ever compiles or downloads (`build: "never"`), and what cannot start says so in one sentence.
+import { LineshaftError } from "../../errors/index.ts";
 import { createHash } from "node:crypto";
 import { open, stat } from "node:fs/promises";
 import { type Llama, type LlamaContext, LlamaLogLevel, type LlamaModel, type Token, getLlama } from "node-llama-cpp";
@@ -7,19 +8,6 @@ import type { Device } from "./device.ts";
 import { batchTokens } from "./limits.ts";
 import { LlamaDevice } from "./llamaDevice.ts";
 import { type KvPlan, type MemorySample, machineMemory, planKv, refusal, stateBytes } from "./memory.ts";
-
-/** Why a worker cannot start, for the parent process. */
-export class StartError extends Error {
-  readonly code: string;
-  readonly hint: string;
-
-  constructor(code: string, message: string, hint: string, cause?: unknown) {
-    super(message, { cause });
-    this.name = "StartError";
-    this.code = code;
-    this.hint = hint;
-  }
-}
 
 export interface DeviceOptions {
   modelPath: string;
@@ -65,7 +53,7 @@ export interface LoadedModel {
 const defaultContextTokens = 4_096;
 const contextStep = 256;
 
-/** Loads the model and takes its KV memory. Throws StartError with one sentence and what to do. */
+/** Loads the model and takes its KV memory. Throws LineshaftError with one sentence and what to do. */
 export async function loadModel(options: DeviceOptions): Promise<LoadedModel> {
   const llama = await getLibrary(options);
   const model = await openModel(llama, options);
@@ -77,7 +65,7 @@ export async function loadModel(options: DeviceOptions): Promise<LoadedModel> {
     options.log("the context is cut to what the model was trained for", { asked: options.contextTokens, trained });
   const plan = await measure(model, options, asked);
   const doesNotFit = refusal(plan, { slots: options.slots, contextTokens: asked }, await memoryOf(llama));
-  if (doesNotFit) throw new StartError("kv_memory", doesNotFit.message, doesNotFit.hint);
+  if (doesNotFit) throw new LineshaftError({ code: "kv_memory", message: doesNotFit.message, hint: doesNotFit.hint });
   const context = await createContext(model, options.threads, options.slots, asked);
   const device = new LlamaDevice(llama, model, context);
   const metadata = model.fileInfo.metadata;
@@ -122,12 +110,12 @@ async function getLibrary(options: DeviceOptions): Promise<Llama> {
       },
     });
   } catch (error) {
-    throw new StartError(
-      "library_missing",
-      `No prebuilt llama.cpp works on this machine: ${messageOf(error)}`,
-      "Run `npm ci` again without --omit=optional; glibc 2.31 or newer is needed on Linux.",
-      error,
-    );
+    throw new LineshaftError({
+      code: "library_missing",
+      message: `No prebuilt llama.cpp works on this machine: ${messageOf(error)}`,
+      hint: "Run `npm ci` again without --omit=optional; glibc 2.31 or newer is needed on Linux.",
+      cause: error,
+    });
   }
 }
 
@@ -135,22 +123,22 @@ async function openModel(llama: Llama, options: DeviceOptions): Promise<LlamaMod
   try {
     await stat(options.modelPath);
   } catch (error) {
-    throw new StartError(
-      "model_missing",
-      `The model file ${options.modelPath} cannot be read.`,
-      "Give the path of a GGUF file.",
-      error,
-    );
+    throw new LineshaftError({
+      code: "model_missing",
+      message: `The model file ${options.modelPath} cannot be read.`,
+      hint: "Give the path of a GGUF file.",
+      cause: error,
+    });
   }
   try {
     return await llama.loadModel({ modelPath: options.modelPath, ignoreMemorySafetyChecks: true });
   } catch (error) {
-    throw new StartError(
-      "model_broken",
-      `The model file ${options.modelPath} is not a GGUF that can be loaded: ${messageOf(error)}`,
-      "Fetch the model again; its checksum is in the catalogue (`lineshaft models`).",
-      error,
-    );
+    throw new LineshaftError({
+      code: "model_broken",
+      message: `The model file ${options.modelPath} is not a GGUF that can be loaded: ${messageOf(error)}`,
+      hint: "Fetch the model again; its checksum is in the catalogue (`lineshaft models`).",
+      cause: error,
+    });
   }
 }
 
@@ -190,12 +178,12 @@ async function createContext(
       failedCreationRemedy: false,
     });
   } catch (error) {
-    throw new StartError(
-      "kv_memory",
-      `KV memory for ${sequences} sequences of ${contextSize} tokens could not be taken: ${messageOf(error)}`,
-      "Start with a smaller LINESHAFT_WORKER_CONTEXT or fewer LINESHAFT_WORKER_SLOTS.",
-      error,
-    );
+    throw new LineshaftError({
+      code: "kv_memory",
+      message: `KV memory for ${sequences} sequences of ${contextSize} tokens could not be taken: ${messageOf(error)}`,
+      hint: "Start with a smaller LINESHAFT_WORKER_CONTEXT or fewer LINESHAFT_WORKER_SLOTS.",
+      cause: error,
+    });
   }
 }
 

@@ -9,6 +9,7 @@
 // - `topK` is 40 and `topP` 0.95 in the library unless given; OpenAI's meaning of an absent one is "all".
 // - The library's context shift would go on silently in a full sequence. The loop never evaluates beyond the limit, and a
 //   shift that is tried all the same throws.
+import { LineshaftError } from "../../errors/index.ts";
 import {
   type Llama,
   type LlamaContext,
@@ -19,7 +20,6 @@ import {
   type Token,
 } from "node-llama-cpp";
 import type { BatchItem, Device, Generation, Sampling } from "./device.ts";
-import { ApiError } from "./errors.ts";
 
 /** Parsed grammars kept, because agents ask for the same schema again and again. */
 const grammarsKept = 64;
@@ -165,8 +165,7 @@ export class LlamaDevice implements Device {
       try {
         grammar = new LlamaGrammar(this.llama, { grammar: gbnf });
       } catch (error) {
-        throw new ApiError({
-          status: 400,
+        throw new LineshaftError({
           code: "grammar_refused",
           message: `The grammar made from the schema was refused: ${messageOf(error)}`,
           hint: "Simplify the schema.",

@@ -4,8 +4,9 @@
 // from what the sequence holds, and everything behind it would be computed again. So what was said (prompt and answer) is
 // remembered with its tokens, and a prompt that begins with a remembered text takes those and tokenises only the rest.
 // Remembered per cache salt, like everything that comes from a prompt.
+import { LineshaftError } from "../../errors/index.ts";
 import { type ChatMessage, type ChatTemplate, type ChatTool, createTemplate } from "./chat/index.ts";
-import { ApiError, invalid } from "./errors.ts";
+import { invalid } from "./errors.ts";
 import { rememberedOutputs } from "./limits.ts";
 
 export interface Tokenizer {
@@ -48,7 +49,7 @@ export class Prompts {
 
   /**
    * `given` are the prompt's tokens where they are known already: the text is rendered all the same, so that the answer can
-   * be remembered with it. Throws ApiError for a model without a chat template or tokens that it does not have, ChatError
+   * be remembered with it. Throws LineshaftError for a model without a chat template or tokens that it does not have, LineshaftError
    * for a conversation that it cannot be shown.
    */
   chat(
@@ -58,8 +59,7 @@ export class Prompts {
     more: { addGenerationPrompt?: boolean; given?: readonly number[] | undefined } = {},
   ): Prompt {
     if (!this.template) {
-      throw new ApiError({
-        status: 400,
+      throw new LineshaftError({
         code: "no_chat_template",
         message: "This model's file has no chat template.",
         hint: "Call /v1/completions, or serve an instruct model.",

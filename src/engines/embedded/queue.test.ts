@@ -1,5 +1,5 @@
+import { LineshaftError } from "../../errors/index.ts";
 import { describe, expect, it } from "vitest";
-import { ApiError } from "./errors.ts";
 import { WaitingQueue, retryAfterSeconds } from "./queue.ts";
 
 const pace = { secondsPerCall: 2, slots: 8, free: 0 };
@@ -26,7 +26,7 @@ describe("the waiting queue", () => {
     } catch (error) {
       refused = error;
     }
-    expect(refused).toBeInstanceOf(ApiError);
+    expect(refused).toBeInstanceOf(LineshaftError);
     expect(refused).toMatchObject({ status: 429, code: "queue_full", retryAfterSeconds: 4 });
     expect(queue.length).toBe(32);
   });

@@ -1,6 +1,6 @@
 // Calls that wait for a sequence: bounded, higher priority first, in order of arrival within one priority.
 // Refusal is early and honest: a full queue says at once when it is worth coming back.
-import { ApiError } from "./errors.ts";
+import { LineshaftError } from "../../errors/index.ts";
 import { priorityMax } from "./limits.ts";
 
 export class WaitingQueue<T> {
@@ -23,8 +23,7 @@ export class WaitingQueue<T> {
   push(value: T, priority: number, pace: { secondsPerCall: number; slots: number; free: number }): void {
     if (this.items.length >= this.limit + pace.free) {
       const seconds = retryAfterSeconds(this.items.length, pace);
-      throw new ApiError({
-        status: 429,
+      throw new LineshaftError({
         code: "queue_full",
         message: `The engine's queue is full: ${this.items.length} calls wait for ${pace.slots} sequences.`,
         hint: `Send the call again in about ${seconds} s, or add a replica.`,

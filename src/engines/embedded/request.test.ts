@@ -1,5 +1,5 @@
+import { LineshaftError } from "../../errors/index.ts";
 import { describe, expect, it } from "vitest";
-import { ApiError } from "./errors.ts";
 import * as request from "./request.ts";
 import { openSampling } from "./samplingDefaults.ts";
 
@@ -8,11 +8,11 @@ const parseCompletion = (body: unknown) => request.parseCompletion(body, openSam
 
 const messages = [{ role: "user", content: "hi" }];
 
-function refusal(body: object, parse: (body: unknown) => unknown = parseChat): ApiError {
+function refusal(body: object, parse: (body: unknown) => unknown = parseChat): LineshaftError {
   try {
     parse({ ...(parse === parseChat ? { messages } : { prompt: "x" }), ...body });
   } catch (error) {
-    if (error instanceof ApiError) return error;
+    if (error instanceof LineshaftError) return error;
     throw error;
   }
   throw new Error(`not refused: ${JSON.stringify(body)}`);

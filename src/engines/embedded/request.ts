@@ -3,9 +3,10 @@
 // and the like). `null` means absent, as in OpenAI's API.
 //
 // `max_tokens` absent: chat may fill its sequence; completions stop after 16, as OpenAI's and vLLM's do.
+import type { LineshaftError } from "../../errors/index.ts";
 import { z } from "zod";
 import type { Sampling } from "./device.ts";
-import { type ApiError, invalid, unsupported } from "./errors.ts";
+import { invalid, unsupported } from "./errors.ts";
 import { stopStringMaxLength, stopStringsMax } from "./limits.ts";
 import { callHints } from "./protocol.ts";
 import type { SamplingDefaults } from "./samplingDefaults.ts";
@@ -177,7 +178,7 @@ export function parseCompletion(body: unknown, defaults: SamplingDefaults): Comp
 
 type Fields<Shape extends Record<string, z.ZodType>> = { [Name in keyof Shape]?: z.infer<Shape[Name]> };
 
-/** Checks every field of the body against its schema; throws ApiError at the first that fails. */
+/** Checks every field of the body against its schema; throws LineshaftError at the first that fails. */
 function check<Shape extends Record<string, z.ZodType>>(body: unknown, shape: Shape): Fields<Shape> {
   if (typeof body !== "object" || body === null || Array.isArray(body)) throw invalid("body", "is not a JSON object");
   const fields: Record<string, unknown> = {};
@@ -197,7 +198,7 @@ function check<Shape extends Record<string, z.ZodType>>(body: unknown, shape: Sh
   return fields as Fields<Shape>;
 }
 
-function fieldError(name: string, error: z.ZodError): ApiError {
+function fieldError(name: string, error: z.ZodError): LineshaftError {
   const issue = error.issues[0]!;
   const at = issue.path.reduce<string>(
     (path, step) => (typeof step === "number" ? `${path}[${step}]` : `${path}.${String(step)}`),

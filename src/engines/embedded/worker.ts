@@ -3,6 +3,7 @@
 // with the environment of protocol.ts and an IPC channel, or by hand without one. It says `listening` or `failed` over that
 // channel, and ends when the channel closes, so that no orphan outlives its parent. Before it ends it parks what its
 // sequences hold: the next start finds the conversations on disk. Nothing is printed but JSON lines on stderr, from warnings up.
+import { LineshaftError } from "../../errors/index.ts";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import type { Server } from "node:http";
@@ -15,7 +16,7 @@ import { Hints } from "./hints.ts";
 import { createWorkerServer } from "./http.ts";
 import { Kv } from "./kv.ts";
 import { KvStore } from "./kvStore.ts";
-import { type LoadedModel, StartError, loadModel } from "./llama.ts";
+import { type LoadedModel, loadModel } from "./llama.ts";
 import { Prompts } from "./prompts.ts";
 import { samplingFor } from "./samplingDefaults.ts";
 import { type WorkerMessage, type WorkerStatus, blockTokens, workerEnvironment } from "./protocol.ts";
@@ -32,7 +33,7 @@ export interface Worker {
   close(): Promise<void>;
 }
 
-/** Loads the model, then listens. Throws StartError. */
+/** Loads the model, then listens. Throws LineshaftError. */
 export async function startWorker(env: Environment): Promise<Worker> {
   const model = await loadModel({
     modelPath: env.LINESHAFT_WORKER_MODEL,
@@ -137,12 +138,12 @@ function openStore(env: Environment, model: LoadedModel, ledger: BlockLedger): K
       log: warn,
     });
   } catch (error) {
-    throw new StartError(
-      "kv_folder",
-      `The folder for KV files ${env.LINESHAFT_WORKER_KV_DIR} cannot be used: ${(error as Error).message}`,
-      "Give a folder that this user may write, in LINESHAFT_WORKER_KV_DIR.",
-      error,
-    );
+    throw new LineshaftError({
+      code: "kv_folder",
+      message: `The folder for KV files ${env.LINESHAFT_WORKER_KV_DIR} cannot be used: ${(error as Error).message}`,
+      hint: "Give a folder that this user may write, in LINESHAFT_WORKER_KV_DIR.",
+      cause: error,
+    });
   }
 }
 
@@ -151,12 +152,12 @@ async function listen(server: Server, port: number): Promise<number> {
   try {
     await once(server, "listening");
   } catch (error) {
-    throw new StartError(
-      "port_busy",
-      `Port ${port} cannot be listened on: ${(error as Error).message}`,
-      "Choose another, or 0.",
-      error,
-    );
+    throw new LineshaftError({
+      code: "port_busy",
+      message: `Port ${port} cannot be listened on: ${(error as Error).message}`,
+      hint: "Choose another, or 0.",
+      cause: error,
+    });
   }
   return (server.address() as AddressInfo).port;
 }
@@ -188,19 +189,19 @@ async function main(): Promise<void> {
     const env = workerEnvironment.safeParse(process.env);
     if (!env.success) {
       const issue = env.error.issues[0]!;
-      throw new StartError(
-        "environment",
-        `${issue.path.join(".")}: ${issue.message}`,
-        "See the environment in the engine's protocol.",
-      );
+      throw new LineshaftError({
+        code: "environment",
+        message: `${issue.path.join(".")}: ${issue.message}`,
+        hint: "See the environment in the engine's protocol.",
+      });
     }
     worker = await startWorker(env.data);
     const { contextTokens, memory } = worker.status();
     await tell({ type: "listening", port: worker.port, epoch: worker.epoch, contextTokens, kvBytes: memory.kvBytes });
   } catch (error) {
     const failure =
-      error instanceof StartError ? error : new StartError("start", String(error), "Look at the worker's log.");
-    const { code, message, hint } = failure;
+      error instanceof LineshaftError ? error : new LineshaftError({ code: "start", message: String(error) });
+    const { code, message, hint = "Look at the worker's log." } = failure;
     process.stderr.write(
       `${JSON.stringify({ time: new Date().toISOString(), level: "error", code, message, hint })}\n`,
     );

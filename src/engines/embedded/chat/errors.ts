@@ -1,33 +1,19 @@
-// Refusals of the chat layer. Both become a 400 in OpenAI's error shape at the worker's HTTP edge.
+// Refusals of the chat layer. Their statuses are in errors/statuses.ts; they become HTTP at the worker's edge (answers.ts).
+import { LineshaftError } from "../../../errors/index.ts";
 
-/** A conversation, tool list or tool choice that cannot be rendered or enforced. `status` is 400: the caller can mend it. */
-export class ChatError extends Error {
-  readonly status = 400;
-  readonly code: string;
-  /** The request field concerned, in OpenAI's notation (`messages[2].content`). */
-  readonly param: string | undefined;
-
-  constructor(code: string, message: string, param?: string) {
-    super(message);
-    this.name = "ChatError";
-    this.code = code;
-    this.param = param;
-  }
+/** A conversation, tool list or tool choice that cannot be rendered or enforced. `param` is the field, in OpenAI's notation (`messages[2].content`). */
+export function chatRefused(code: string, message: string, param?: string): LineshaftError {
+  return new LineshaftError({ code, message, param, hint: "Change what is named and send the call again." });
 }
 
 /** A JSON schema that cannot be enforced exactly: which keyword, where (JSON pointer, `#` is the root), and what to do. */
-export class SchemaError extends Error {
-  readonly status = 400;
-  readonly code = "unsupported_schema";
-  readonly keyword: string;
-  readonly path: string;
-
-  constructor(keyword: string, path: string, sentence: string) {
-    super(`JSON schema keyword \`${keyword}\` at ${path}: ${sentence}`);
-    this.name = "SchemaError";
-    this.keyword = keyword;
-    this.path = path;
-  }
+export function schemaRefused(keyword: string, path: string, sentence: string): LineshaftError {
+  return new LineshaftError({
+    code: "unsupported_schema",
+    message: `JSON schema keyword \`${keyword}\` at ${path}: ${sentence}`,
+    param: "response_format",
+    hint: `Remove \`${keyword}\` at ${path}, or check it yourself.`,
+  });
 }
 
 /**

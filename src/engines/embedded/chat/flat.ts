@@ -1,6 +1,6 @@
 // The data between a schema and its grammar: a Flat is everything that a schema, freed of $ref and combinators, says about
 // a value. flatten.ts makes them, keywords.ts says what each keyword adds, writer.ts writes them as grammar.
-import { SchemaError } from "./errors.ts";
+import { schemaRefused } from "./errors.ts";
 import { canonicalJson } from "./json.ts";
 
 /** A subschema and where it stands: `path` is a JSON pointer into its document, unique over all documents of a grammar. */
@@ -88,7 +88,7 @@ export const child = (node: Node, schema: unknown, ...steps: (string | number)[]
 
 /** Refuses a keyword, or leaves it to validation where the document says so. */
 export function refuse(node: { path: string; document: SchemaDocument }, keyword: string, sentence: string): void {
-  if (node.document.unenforceable === "refuse") throw new SchemaError(keyword, node.path, sentence);
+  if (node.document.unenforceable === "refuse") throw schemaRefused(keyword, node.path, sentence);
 }
 
 /** What the schemas say of the member `key`, in conjunction; empty: nothing. */

@@ -1,6 +1,6 @@
 // Resolves $ref, allOf, anyOf and oneOf: a schema becomes alternatives, each a plain conjunction of what was said about the
 // value (flat.ts). Nothing is dropped on the way: a keyword that keywords.ts does not know is refused by name.
-import { SchemaError } from "./errors.ts";
+import { schemaRefused } from "./errors.ts";
 import {
   anything,
   child,
@@ -21,7 +21,7 @@ const maxWork = 100_000;
 /** The node that a `$ref` leads to. Only pointers into the same document are followed. */
 export function resolve(node: Node, reference: unknown): Node {
   const fail = (sentence: string): never => {
-    throw new SchemaError("$ref", node.path, sentence);
+    throw schemaRefused("$ref", node.path, sentence);
   };
   if (typeof reference !== "string") return fail("it must be a string.");
   if (!/^#(\/|$)/.test(reference))
@@ -53,7 +53,7 @@ function unescaped(step: string): string {
 
 /**
  * Alternatives of a conjunction of schemas; none: no value satisfies it. `judge: false` takes the branches of oneOf as they
- * are, without proving that they exclude each other. Throws SchemaError.
+ * are, without proving that they exclude each other. Throws LineshaftError.
  */
 export function flatten(nodes: readonly Node[], judge = true): Flat[] {
   const first = nodes[0];
@@ -66,10 +66,10 @@ export function flatten(nodes: readonly Node[], judge = true): Flat[] {
 function narrow(flats: Flat[], node: Node, judge: boolean, depth: number): Flat[] {
   const { schema, path } = node;
   if (++node.document.work > maxWork) {
-    throw new SchemaError("schema", path, "its combinators nest too deeply to be resolved; make it flatter.");
+    throw schemaRefused("schema", path, "its combinators nest too deeply to be resolved; make it flatter.");
   }
   if (depth > maxDepth) {
-    throw new SchemaError(
+    throw schemaRefused(
       "$ref",
       path,
       "it refers to itself without anything in between, or combinators nest too deeply.",
@@ -78,7 +78,7 @@ function narrow(flats: Flat[], node: Node, judge: boolean, depth: number): Flat[
   if (schema === true) return flats;
   if (schema === false) return [];
   if (typeof schema !== "object" || schema === null || Array.isArray(schema)) {
-    throw new SchemaError("schema", path, "a schema must be an object or a boolean.");
+    throw schemaRefused("schema", path, "a schema must be an object or a boolean.");
   }
   const record = schema as Record<string, unknown>;
   let result = flats;
@@ -101,14 +101,10 @@ function narrow(flats: Flat[], node: Node, judge: boolean, depth: number): Flat[
 
 function branchesOf(node: Node, keyword: string, value: unknown): Node[] {
   if (!Array.isArray(value) || value.length === 0) {
-    throw new SchemaError(keyword, node.path, "it must be a list of schemas.");
+    throw schemaRefused(keyword, node.path, "it must be a list of schemas.");
   }
   if (keyword !== "allOf" && value.length > maxAlternatives) {
-    throw new SchemaError(
-      keyword,
-      node.path,
-      `it has more than ${maxAlternatives} branches; use enum for plain values.`,
-    );
+    throw schemaRefused(keyword, node.path, `it has more than ${maxAlternatives} branches; use enum for plain values.`);
   }
   return value.map((schema, index) => child(node, schema, keyword, index));
 }
@@ -117,7 +113,7 @@ function either(flats: Flat[], branches: Node[], node: Node, keyword: string, ju
   const result = branches.flatMap((branch) => narrow(flats, branch, judge, depth + 1)).filter((flat) => !isEmpty(flat));
   if (result.length <= maxAlternatives) return result;
   const sentence = `it multiplies to more than ${maxAlternatives} alternatives; nest fewer combinators.`;
-  throw new SchemaError(keyword, node.path, sentence);
+  throw schemaRefused(keyword, node.path, sentence);
 }
 
 /** A grammar cannot say "exactly one", so the branches must exclude each other: by type, const, enum or a required property. */

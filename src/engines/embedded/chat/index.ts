@@ -1,6 +1,5 @@
 // The chat layer of the embedded engine: conversations to prompts, schemas and tools to grammars, generated text to answers.
 // Pure: no I/O, no clock, no engine.
-export { ChatError, SchemaError } from "./errors.ts";
 export { formTags } from "./hermes.ts";
 export { type ChatMessage, type ChatTool } from "./messages.ts";
 export { type Segment } from "./segments.ts";

@@ -1,6 +1,6 @@
 // What each JSON Schema keyword says about a value, as a narrowing of a Flat (flat.ts). The table is the list of what is
 // supported; JSON Schema 2020-12, draft-07's forms, and the OpenAPI additions that generators emit.
-import { SchemaError } from "./errors.ts";
+import { schemaRefused } from "./errors.ts";
 import { child, commonValues, refuse, type Flat, type Kind, type Node } from "./flat.ts";
 import { formatPatterns, annotationFormats, integerFormats } from "./formats.ts";
 
@@ -20,17 +20,17 @@ const implying = (flat: Flat, kind: Kind): ReadonlySet<Kind> => new Set([...flat
 
 function numberOf(value: unknown, keyword: string, node: Node): number {
   if (typeof value === "number" && Number.isFinite(value)) return value;
-  throw new SchemaError(keyword, node.path, "it must be a number.");
+  throw schemaRefused(keyword, node.path, "it must be a number.");
 }
 
 function countOf(value: unknown, keyword: string, node: Node): number {
   if (typeof value === "number" && Number.isInteger(value) && value >= 0) return value;
-  throw new SchemaError(keyword, node.path, "it must be a whole number, not negative.");
+  throw schemaRefused(keyword, node.path, "it must be a whole number, not negative.");
 }
 
 function recordOf(value: unknown, keyword: string, node: Node): Record<string, unknown> {
   if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
-  throw new SchemaError(keyword, node.path, "it must be an object.");
+  throw schemaRefused(keyword, node.path, "it must be an object.");
 }
 
 const type: Keyword = (flat, value, node, schema) => {
@@ -40,7 +40,7 @@ const type: Keyword = (flat, value, node, schema) => {
     if (name === "integer") kinds.add("number");
     else if (["null", "boolean", "number", "string", "array", "object"].includes(name as string))
       kinds.add(name as Kind);
-    else throw new SchemaError("type", node.path, `\`${String(name)}\` is not a JSON type.`);
+    else throw schemaRefused("type", node.path, `\`${String(name)}\` is not a JSON type.`);
   }
   if (schema["nullable"] === true) kinds.add("null");
   return {
@@ -54,7 +54,7 @@ const bound =
   (keyword: string, field: "min" | "max" | "exclusiveMin" | "exclusiveMax"): Keyword =>
   (flat, value, node) => {
     if (typeof value === "boolean")
-      throw new SchemaError(
+      throw schemaRefused(
         keyword,
         node.path,
         "give the bound itself as a number (the draft-04 form is not supported).",
@@ -90,7 +90,7 @@ const multipleOf: Keyword = (flat, value, node) => {
 };
 
 const pattern: Keyword = (flat, value, node) => {
-  if (typeof value !== "string") throw new SchemaError("pattern", node.path, "it must be a string.");
+  if (typeof value !== "string") throw schemaRefused("pattern", node.path, "it must be a string.");
   return {
     ...flat,
     implied: implying(flat, "string"),
@@ -99,7 +99,7 @@ const pattern: Keyword = (flat, value, node) => {
 };
 
 const format: Keyword = (flat, value, node, schema) => {
-  if (typeof value !== "string") throw new SchemaError("format", node.path, "it must be a string.");
+  if (typeof value !== "string") throw schemaRefused("format", node.path, "it must be a string.");
   const range = Object.hasOwn(integerFormats, value) ? integerFormats[value] : undefined;
   if (range) {
     const min = Math.max(flat.min ?? -Infinity, range[0]);
@@ -127,10 +127,10 @@ const format: Keyword = (flat, value, node, schema) => {
 const maxEnumValues = 500;
 
 const values: Keyword = (flat, value, node) => {
-  if (!Array.isArray(value)) throw new SchemaError("enum", node.path, "it must be a list of values.");
+  if (!Array.isArray(value)) throw schemaRefused("enum", node.path, "it must be a list of values.");
   if (value.length > maxEnumValues) {
     const advice = "shorten it, or ask for a string and check it yourself.";
-    throw new SchemaError("enum", node.path, `it has more than ${maxEnumValues} values; ${advice}`);
+    throw schemaRefused("enum", node.path, `it has more than ${maxEnumValues} values; ${advice}`);
   }
   return { ...flat, values: commonValues(flat.values, value) };
 };
@@ -138,9 +138,9 @@ const values: Keyword = (flat, value, node) => {
 const items: Keyword = (flat, value, node, schema) => {
   const tuple = schema["prefixItems"] ?? (Array.isArray(value) ? value : undefined);
   if (tuple !== undefined && !Array.isArray(tuple))
-    throw new SchemaError("prefixItems", node.path, "it must be a list of schemas.");
+    throw schemaRefused("prefixItems", node.path, "it must be a list of schemas.");
   if (Array.isArray(value) && "prefixItems" in schema)
-    throw new SchemaError(
+    throw schemaRefused(
       "items",
       node.path,
       "a list of items beside prefixItems says the same twice; keep prefixItems.",
@@ -165,7 +165,7 @@ const members: Keyword = (flat, _value, node, schema) => {
 
 const required: Keyword = (flat, value, node) => {
   if (!Array.isArray(value) || !value.every((key) => typeof key === "string")) {
-    throw new SchemaError("required", node.path, "it must be a list of property names.");
+    throw schemaRefused("required", node.path, "it must be a list of property names.");
   }
   return { ...flat, implied: implying(flat, "object"), required: new Set([...flat.required, ...value]) };
 };

@@ -1,7 +1,7 @@
 // OpenAI's chat messages, checked and brought to one shape: text content, roles that templates know, calls with their
 // arguments as text. What cannot be shown to a text model is refused by name.
-import { ChatError } from "./errors.ts";
 
+import { chatRefused } from "./errors.ts";
 /** A message as OpenAI's chat API has it. */
 export interface ChatMessage {
   role: string;
@@ -39,22 +39,22 @@ const roles: Readonly<Record<string, Turn["role"]>> = {
   tool: "tool",
 };
 
-/** Checks a conversation. Throws ChatError with the message's place. */
+/** Checks a conversation. Throws LineshaftError with the message's place. */
 export function turnsOf(messages: readonly ChatMessage[]): Turn[] {
   if (messages.length === 0)
-    throw new ChatError("no_messages", "`messages` is empty; send at least one message.", "messages");
+    throw chatRefused("no_messages", "`messages` is empty; send at least one message.", "messages");
   return messages.map((message, index) => {
     const at = `messages[${index}]`;
     const role = Object.hasOwn(roles, message.role) ? roles[message.role] : undefined;
     if (!role)
-      throw new ChatError(
+      throw chatRefused(
         "unsupported_role",
         `The role \`${message.role}\` is not known; use system, developer, user, assistant or tool.`,
         `${at}.role`,
       );
     const calls = role === "assistant" ? (message.tool_calls ?? []) : [];
     if (role === "tool" && !message.tool_call_id) {
-      throw new ChatError(
+      throw chatRefused(
         "missing_tool_call_id",
         "A message of the role tool needs the `tool_call_id` of the call it answers.",
         `${at}.tool_call_id`,
@@ -75,7 +75,7 @@ function textOf(content: ChatMessage["content"], param: string, mayBeAbsent: boo
   if (typeof content === "string") return content;
   if (content === null || content === undefined) {
     if (mayBeAbsent) return "";
-    throw new ChatError(
+    throw chatRefused(
       "missing_content",
       "The message has no content; only an assistant's message may be without.",
       param,
@@ -84,7 +84,7 @@ function textOf(content: ChatMessage["content"], param: string, mayBeAbsent: boo
   const texts = content.map((part, index) => {
     if (part.type === "refusal" && mayBeAbsent) return "";
     if (part.type !== "text" || typeof part.text !== "string") {
-      throw new ChatError(
+      throw chatRefused(
         "unsupported_content",
         `Content of the type \`${part.type}\` is not supported by this model; send parts of the type text.`,
         `${param}[${index}]`,

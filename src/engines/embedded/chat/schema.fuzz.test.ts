@@ -1,8 +1,8 @@
 // Schemas that nobody would write: random keywords in random company. Either one is refused by name, or all that its grammar
 // writes is valid, and what was written gets through again.
+import { LineshaftError } from "../../../errors/index.ts";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { SchemaError } from "./errors.ts";
 import { compileSchema } from "./schema.ts";
 import { oracleOf } from "./testing/oracle.ts";
 import { derive, matches, readGrammar, seeded } from "./testing/gbnf.ts";
@@ -109,7 +109,7 @@ describe("any schema", () => {
         try {
           gbnf = compileSchema(whole);
         } catch (error) {
-          expect(error).toBeInstanceOf(SchemaError);
+          expect(error).toBeInstanceOf(LineshaftError);
           return;
         }
         compiledCount++;

@@ -2,7 +2,7 @@
 // through fits the schema, patterns and formats included; a keyword for which that cannot be had is refused by name. llama.cpp's own
 // converter drops keywords and turns anyOf into null, hence this one.
 import { LRUCache } from "lru-cache";
-import { CannotExpress, SchemaError } from "./errors.ts";
+import { CannotExpress, schemaRefused } from "./errors.ts";
 import { GrammarBuilder } from "./gbnf.ts";
 import { SchemaWriter } from "./writer.ts";
 
@@ -11,7 +11,7 @@ const compiled = new LRUCache<string, string>({ max: 256 });
 
 /**
  * The grammar of a JSON schema (2020-12, or draft-07's forms): GBNF whose root is one value in the spaced JSON form (json.ts), with nothing
- * before or after it. Throws SchemaError naming the keyword that cannot be enforced.
+ * before or after it. Throws LineshaftError naming the keyword that cannot be enforced.
  */
 export function compileSchema(schema: unknown): string {
   const text = schemaText(schema);
@@ -47,18 +47,18 @@ export function writeSchema(
     return writer.value(nodes, options.hint);
   } catch (error) {
     if (error instanceof CannotExpress && error.reason === "too_large")
-      throw new SchemaError("schema", options.name, `its grammar would have ${error.message}; make it smaller.`);
+      throw schemaRefused("schema", options.name, `its grammar would have ${error.message}; make it smaller.`);
     throw error;
   }
 }
 
-/** The finished grammar. Throws SchemaError when some part of the schema only ever leads into itself. */
+/** The finished grammar. Throws LineshaftError when some part of the schema only ever leads into itself. */
 export function finish(builder: GrammarBuilder, root: string, path: string): string {
   try {
     return builder.finish(root);
   } catch (error) {
     if (!(error instanceof CannotExpress)) throw error;
-    throw new SchemaError("schema", path, "a definition needs itself inside itself without end; give it a way out.");
+    throw schemaRefused("schema", path, "a definition needs itself inside itself without end; give it a way out.");
   }
 }
 
@@ -68,10 +68,10 @@ export function schemaText(schema: unknown): string {
   try {
     text = JSON.stringify(schema);
   } catch {
-    throw new SchemaError("schema", "#", "it nests too deeply or refers to itself as an object.");
+    throw schemaRefused("schema", "#", "it nests too deeply or refers to itself as an object.");
   }
   if (text === undefined || text.length > maxSchemaChars) {
-    throw new SchemaError("schema", "#", `a schema is JSON of at most ${maxSchemaChars} characters.`);
+    throw schemaRefused("schema", "#", `a schema is JSON of at most ${maxSchemaChars} characters.`);
   }
   return text;
 }

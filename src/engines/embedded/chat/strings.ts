@@ -1,7 +1,7 @@
 // The language of strings that a Flat allows, as one automaton: patterns and formats intersected, then bounded in length.
 import { LRUCache } from "lru-cache";
 import { both, lengthAutomaton, wordsAutomaton, type Automaton } from "./automaton.ts";
-import { CannotExpress, SchemaError } from "./errors.ts";
+import { CannotExpress, schemaRefused } from "./errors.ts";
 import { refuse, type Flat } from "./flat.ts";
 import { formatPatterns } from "./formats.ts";
 import { patternAutomaton } from "./pattern.ts";
@@ -19,7 +19,7 @@ function automatonOf(source: string): Automaton {
   return automaton;
 }
 
-/** What the flat says of strings; undefined: nothing but, perhaps, a length. Throws SchemaError. */
+/** What the flat says of strings; undefined: nothing but, perhaps, a length. Throws LineshaftError. */
 export function stringAutomaton(flat: Flat): Automaton | undefined {
   if (flat.values) return wordsAutomaton(flat.values.filter((value) => typeof value === "string"));
   const sources = [
@@ -44,7 +44,7 @@ export function stringAutomaton(flat: Flat): Automaton | undefined {
     return tooComplex(error, flat, last.keyword, last.path);
   }
   if (!result.isEmpty) return result;
-  throw new SchemaError(
+  throw schemaRefused(
     last.keyword,
     last.path,
     "no string satisfies it together with what else is said about the string.",

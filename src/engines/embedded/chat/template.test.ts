@@ -1,6 +1,6 @@
+import { LineshaftError } from "../../../errors/index.ts";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { ChatError } from "./errors.ts";
 import type { ChatMessage, ChatTool } from "./messages.ts";
 import { createTemplate, type ChatTemplate } from "./template.ts";
 import { alternating, hermes, smollm } from "./testing/templates.ts";
@@ -25,11 +25,11 @@ const asked: ChatMessage[] = [
   { role: "tool", tool_call_id: "call_1", content: "rain" },
 ];
 
-function chatError(run: () => unknown): ChatError {
+function chatError(run: () => unknown): LineshaftError {
   try {
     run();
   } catch (error) {
-    if (error instanceof ChatError) return error;
+    if (error instanceof LineshaftError) return error;
     throw error;
   }
   throw new Error("nothing was refused");

@@ -1,7 +1,7 @@
 // Prompts by the model's own Jinja template, as its GGUF file carries it (`tokenizer.chat_template`).
+import { chatRefused } from "./errors.ts";
 import { randomBytes } from "node:crypto";
 import { Template } from "@huggingface/jinja";
-import { ChatError } from "./errors.ts";
 import { definition, folded, withTools, writesHermesItself } from "./hermes.ts";
 import { turnsOf, type ChatMessage, type ChatTool, type Turn } from "./messages.ts";
 import { Marker, suspicionOf, type Segment } from "./segments.ts";
@@ -27,17 +27,17 @@ export interface Rendered {
 }
 
 export interface ChatTemplate {
-  /** Renders a conversation. Throws ChatError (400) for what cannot be shown to this model. */
+  /** Renders a conversation. Throws LineshaftError (400) for what cannot be shown to this model. */
   render(messages: readonly ChatMessage[], options: RenderOptions): Rendered;
 }
 
-/** Reads a chat template. Throws ChatError `unreadable_template` when it is not Jinja as models use it. */
+/** Reads a chat template. Throws LineshaftError `unreadable_template` when it is not Jinja as models use it. */
 export function createTemplate(source: string, options: TemplateOptions): ChatTemplate {
   let template: Template;
   try {
     template = new Template(source);
   } catch (error) {
-    throw new ChatError("unreadable_template", `The model's chat template cannot be read: ${(error as Error).message}`);
+    throw chatRefused("unreadable_template", `The model's chat template cannot be read: ${(error as Error).message}`);
   }
   const native = writesHermesItself(source);
   const { bosToken, eosToken } = options;
@@ -133,7 +133,7 @@ function run(template: Template, context: Record<string, unknown>): string {
   try {
     return template.render(context);
   } catch (error) {
-    throw new ChatError(
+    throw chatRefused(
       "template_refused",
       `The model's chat template refuses this conversation: ${(error as Error).message}`,
       "messages",

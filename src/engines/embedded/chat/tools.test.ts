@@ -1,5 +1,5 @@
+import { LineshaftError } from "../../../errors/index.ts";
 import { describe, expect, it } from "vitest";
-import { ChatError, SchemaError } from "./errors.ts";
 import type { ChatTool } from "./messages.ts";
 import { oracleOf } from "./testing/oracle.ts";
 import { derive, matches, readGrammar, seeded } from "./testing/gbnf.ts";
@@ -117,8 +117,8 @@ describe("the grammar of tool calls", () => {
     ["duplicate_tool", [now, now], "auto"],
     ["invalid_tool_name", [tool("a b")], "auto"],
   ] as [string, ChatTool[], ToolChoice][])("refuses with %s", (code, list, choice) => {
-    expect(() => toolGrammar(list, choice)).toThrow(expect.objectContaining({ code }) as ChatError);
-    expect(() => toolGrammar(list, choice)).toThrow(ChatError);
+    expect(() => toolGrammar(list, choice)).toThrow(expect.objectContaining({ code }) as LineshaftError);
+    expect(() => toolGrammar(list, choice)).toThrow(LineshaftError);
   });
 
   it("refuses a strict tool that it cannot hold the model to, and is looser with others", () => {
@@ -127,7 +127,7 @@ describe("the grammar of tool calls", () => {
       properties: { tags: { type: "array", items: { type: "string", format: "iri" }, uniqueItems: true } },
       required: ["tags"],
     };
-    expect(() => toolGrammar([tool("f", parameters, true)], "auto")).toThrow(SchemaError);
+    expect(() => toolGrammar([tool("f", parameters, true)], "auto")).toThrow(LineshaftError);
     const loose = [tool("f", parameters)];
     const { gbnf } = toolGrammar(loose, "auto")!;
     expect(matches(readGrammar(gbnf), '{"name": "f", "arguments": {"tags": ["a", "a"]}}\n</tool_call>')).toBe(true);

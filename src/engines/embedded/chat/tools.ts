@@ -1,6 +1,6 @@
 // Tools: the grammar that a call is held to. The form is that of hermes.ts.
+import { chatRefused } from "./errors.ts";
 import { LRUCache } from "lru-cache";
-import { ChatError } from "./errors.ts";
 import { GrammarBuilder, literal, oneOfThese } from "./gbnf.ts";
 import { callClose, callOpen } from "./hermes.ts";
 import type { ChatTool } from "./messages.ts";
@@ -33,7 +33,7 @@ export function offeredTools(
  * The grammar for the calls of an answer; undefined when there is nothing to hold the model to (no tools, or `none`).
  * `required`: a call from the first token, or several where `parallel`. A named tool: exactly one call of it. `auto`: text as the model likes,
  * and from `trigger` on a whole call, then (unless `parallel` is false) further calls or the end.
- * Throws ChatError for a choice that names no tool, SchemaError for a strict tool whose parameters cannot be enforced.
+ * Throws LineshaftError for a choice that names no tool, LineshaftError for a strict tool whose parameters cannot be enforced.
  */
 export function toolGrammar(
   tools: readonly ChatTool[] | undefined,
@@ -44,7 +44,7 @@ export function toolGrammar(
   const named = typeof choice === "object" ? choice.function.name : undefined;
   if (offered.length === 0) {
     if (named !== undefined || choice === "required") {
-      throw new ChatError(
+      throw chatRefused(
         "no_tools",
         "`tool_choice` asks for a call, but there are no `tools`; send them or leave tool_choice out.",
         "tool_choice",
@@ -55,7 +55,7 @@ export function toolGrammar(
   checkNames(offered);
   const chosen = named === undefined ? offered : offered.filter((tool) => tool.function.name === named);
   if (chosen.length === 0)
-    throw new ChatError(
+    throw chatRefused(
       "unknown_tool",
       `\`tool_choice\` names \`${named}\`, which is not among the tools.`,
       "tool_choice",
@@ -78,9 +78,9 @@ function checkNames(tools: readonly ChatTool[]): void {
     const { name } = tool.function;
     const param = `tools[${index}].function.name`;
     if (!/^[a-zA-Z0-9_.:-]{1,128}$/.test(name))
-      throw new ChatError("invalid_tool_name", `\`${name}\` is not a tool name; use letters, digits, _ and -.`, param);
+      throw chatRefused("invalid_tool_name", `\`${name}\` is not a tool name; use letters, digits, _ and -.`, param);
     if (names.has(name))
-      throw new ChatError("duplicate_tool", `Two tools are called \`${name}\`; give each its own name.`, param);
+      throw chatRefused("duplicate_tool", `Two tools are called \`${name}\`; give each its own name.`, param);
     names.add(name);
   }
 }

@@ -2,7 +2,7 @@
 // in the spaced form of json.ts. Listed properties come in the schema's order, optional ones may be missing.
 import { anyString, wordsAutomaton, without, type Automaton } from "./automaton.ts";
 import { admits, fits } from "./admits.ts";
-import { CannotExpress, SchemaError } from "./errors.ts";
+import { CannotExpress, schemaRefused } from "./errors.ts";
 import { allKinds, elementNodes, propertyNodes, refuse, type Flat, type Kind, type Node } from "./flat.ts";
 import { flatten, inhabited, inhabitedFlat, resolve } from "./flatten.ts";
 import { anyStringChar, automatonString, literal, oneOfThese, repeated, type GrammarBuilder } from "./gbnf.ts";
@@ -32,7 +32,7 @@ export class SchemaWriter {
     this.builder = builder;
   }
 
-  /** A symbol for the values that satisfy all the schemas; no schemas: any JSON value. Throws SchemaError. */
+  /** A symbol for the values that satisfy all the schemas; no schemas: any JSON value. Throws LineshaftError. */
   value(nodes: readonly Node[], hint: string): string {
     const targets = nodes.map((node) => followed(node)).filter(({ schema }) => !isAnything(schema));
     if (targets.length === 0) return this.anyValue();
@@ -47,11 +47,11 @@ export class SchemaWriter {
     }
     this.rules.set(key, undefined);
     if (++this.nesting > maxNesting)
-      throw new SchemaError("schema", targets[0]!.path, `it nests deeper than ${maxNesting} levels.`);
+      throw schemaRefused("schema", targets[0]!.path, `it nests deeper than ${maxNesting} levels.`);
     const flats = flatten(targets).filter((flat) => inhabitedFlat(flat));
     const options = flats.flatMap((flat) => this.options(flat, hint));
     this.nesting--;
-    if (options.length === 0) throw new SchemaError("schema", targets[0]!.path, "no value can satisfy it.");
+    if (options.length === 0) throw schemaRefused("schema", targets[0]!.path, "no value can satisfy it.");
     const body = [...new Set(options)].join(" | ");
     const reserved = this.rules.get(key);
     if (reserved) this.builder.define(reserved, body);
@@ -127,11 +127,7 @@ export class SchemaWriter {
     if (automaton) return automatonString(this.builder, automaton, hint);
     if (flat.minLength === 0 && flat.maxLength === Infinity) return this.anyText();
     if (flat.minLength > longestString)
-      throw new SchemaError(
-        "minLength",
-        flat.path,
-        `strings of more than ${longestString} characters are not produced.`,
-      );
+      throw schemaRefused("minLength", flat.path, `strings of more than ${longestString} characters are not produced.`);
     const max = flat.maxLength === Infinity ? Infinity : Math.min(flat.maxLength, longestString);
     const chars = repeated(this.builder, anyStringChar(this.builder), flat.minLength, max);
     return this.builder.rule(hint, `"\\"" ${chars} "\\""`.replace("  ", " "));
@@ -150,7 +146,7 @@ export class SchemaWriter {
     if (rest === undefined) max = Math.min(max, prefix.length);
     if (flat.minItems > max) return [];
     if (flat.minItems > longestArray)
-      throw new SchemaError("minItems", flat.path, `arrays of more than ${longestArray} elements are not produced.`);
+      throw schemaRefused("minItems", flat.path, `arrays of more than ${longestArray} elements are not produced.`);
     return [this.list(prefix, rest, flat.minItems, max === Infinity ? max : Math.min(max, longestArray))];
   }
 
@@ -233,7 +229,7 @@ export class SchemaWriter {
         refuse(flat, "maxProperties", "it is less than the number of listed properties; list fewer.");
     }
     if (atLeast > atMost) {
-      throw new SchemaError("maxProperties", flat.path, "it leaves no room for what minProperties asks for.");
+      throw schemaRefused("maxProperties", flat.path, "it leaves no room for what minProperties asks for.");
     }
     return this.record(members, extra, atLeast, atMost);
   }
@@ -291,5 +287,5 @@ function followed(node: Node): Node {
       return target;
     target = resolve(target, (schema as { $ref: unknown }).$ref);
   }
-  throw new SchemaError("$ref", node.path, "it refers to itself without anything in between.");
+  throw schemaRefused("$ref", node.path, "it refers to itself without anything in between.");
 }
