@@ -3,6 +3,7 @@
 //
 // Replaying is safe at every point. A step that is written is never done again (the next claim begins after it); a model call
 // that was answered but not written is made again and paid again; an effect is judged by the effects ledger.
+import { LRUCache } from "lru-cache";
 import { setTimeout as sleep } from "node:timers/promises";
 import { principalOfRun, type RunPrincipal } from "../governance/index.ts";
 import { parseMoney } from "../ledger/index.ts";
@@ -47,7 +48,7 @@ export class Turns {
   readonly #performer: Performer;
   readonly #active = new Map<string, Active>();
   /** State of runs between two steps of a turn; valid while nobody else claimed the run (its fence says). */
-  readonly #kept = new Map<string, { fence: bigint; project: string; state: RunState }>();
+  readonly #kept = new LRUCache<string, { fence: bigint; project: string; state: RunState }>({ max: 256 });
   readonly #working = new Set<string>();
   readonly #seats: Seats;
   #closing = false;
@@ -224,10 +225,6 @@ export class Turns {
 
   #keep(run: ClaimedRun, state: RunState): void {
     this.#kept.set(run.id, { fence: run.fence, project: run.project, state });
-    for (const oldest of this.#kept.keys()) {
-      if (this.#kept.size <= 256) break;
-      this.#kept.delete(oldest);
-    }
   }
 
   /** Aborts when the run is stopped, when its time is over, or when one step takes longer than any may. */

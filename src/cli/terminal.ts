@@ -1,5 +1,6 @@
 // Where the command line writes: data to stdout, everything else to stderr; colour and rewritten lines only where a person
-// looks at a terminal and has not said NO_COLOR. One object, so that tests give it their own streams and clock.
+// looks at a terminal and NO_COLOR is not set. One object, so that tests give it their own streams and clock.
+import { styleText } from "node:util";
 
 export interface Output {
   write(text: string): unknown;
@@ -20,13 +21,15 @@ export interface Colours {
   yellow(text: string): string;
 }
 
-const paint = (open: number, close: number) => (text: string) => `\u001b[${open}m${text}\u001b[${close}m`;
+/** Whether there is colour is decided by `Terminal.colours`, so node's own look at the environment and the stream is switched off. */
+const paint = (style: "bold" | "dim" | "red" | "green" | "yellow") => (text: string) =>
+  styleText(style, text, { validateStream: false });
 const painted: Colours = {
-  bold: paint(1, 22),
-  dim: paint(2, 22),
-  red: paint(31, 39),
-  green: paint(32, 39),
-  yellow: paint(33, 39),
+  bold: paint("bold"),
+  dim: paint("dim"),
+  red: paint("red"),
+  green: paint("green"),
+  yellow: paint("yellow"),
 };
 const same = (text: string) => text;
 const plain: Colours = { bold: same, dim: same, red: same, green: same, yellow: same };

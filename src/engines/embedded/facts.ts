@@ -7,6 +7,7 @@
 //                 (hints.ts)
 //
 // A sequence with a call under way is not touched; run_ended takes it when the call has ended.
+import { LRUCache } from "lru-cache";
 import type { FactReceipt, RuntimeFact } from "../types.ts";
 import type { Kv } from "./kv.ts";
 import { programsRemembered } from "./limits.ts";
@@ -14,7 +15,7 @@ import { programsRemembered } from "./limits.ts";
 export class Facts {
   private readonly kv: Kv;
   /** Program to its parent. */
-  private readonly parents = new Map<string, string | undefined>();
+  private readonly parents = new LRUCache<string, { parent: string | undefined }>({ max: programsRemembered });
 
   constructor(kv: Kv) {
     this.kv = kv;
@@ -39,9 +40,7 @@ export class Facts {
   }
 
   private program(fact: Extract<RuntimeFact, { type: "program" }>): FactReceipt {
-    this.parents.delete(fact.program);
-    if (this.parents.size >= programsRemembered) this.parents.delete(this.parents.keys().next().value!);
-    this.parents.set(fact.program, fact.parent);
+    this.parents.set(fact.program, { parent: fact.parent });
     return { ...receipt(fact), honoured: true, action: "none", reason: "remembered" };
   }
 
@@ -73,7 +72,8 @@ export class Facts {
   private tree(root: string): string[] {
     const tree = [root];
     for (const at of tree)
-      for (const [program, parent] of this.parents) if (parent === at && !tree.includes(program)) tree.push(program);
+      for (const [program, { parent }] of this.parents.entries())
+        if (parent === at && !tree.includes(program)) tree.push(program);
     return tree;
   }
 

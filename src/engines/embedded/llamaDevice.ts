@@ -9,6 +9,7 @@
 // - `topK` is 40 and `topP` 0.95 in the library unless given; OpenAI's meaning of an absent one is "all".
 // - The library's context shift would go on silently in a full sequence. The loop never evaluates beyond the limit, and a
 //   shift that is tried all the same throws.
+import { LRUCache } from "lru-cache";
 import { LineshaftError } from "../../errors/index.ts";
 import {
   type Llama,
@@ -95,7 +96,7 @@ export class LlamaDevice implements Device {
   private readonly llama: Llama;
   private readonly model: LlamaModel;
   private readonly sequences: LlamaContextSequence[];
-  private readonly grammars = new Map<string, LlamaGrammar>();
+  private readonly grammars = new LRUCache<string, LlamaGrammar>({ max: grammarsKept });
 
   constructor(llama: Llama, model: LlamaModel, context: LlamaContext) {
     this.llama = llama;
@@ -171,7 +172,6 @@ export class LlamaDevice implements Device {
           hint: "Simplify the schema.",
         });
       }
-      if (this.grammars.size >= grammarsKept) this.grammars.delete(this.grammars.keys().next().value!);
       this.grammars.set(gbnf, grammar);
     }
     return new LlamaGrammarEvaluationState({ model: this.model, grammar });
