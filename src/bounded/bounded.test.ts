@@ -1,9 +1,10 @@
 // Work whose cost a stranger chooses: what is refused by size, what is ended in its thread, and what others see of it.
 import { Worker } from "node:worker_threads";
 import { describe, expect, test, vi } from "vitest";
-import { boundedSchema, CheckBusyError, SchemaBoundError, schemaCost, schemaDefect, valueProblem } from "./index.ts";
+import { boundedSchema, CheckBusyError, SchemaBoundError, schemaDefect, valueProblem } from "./index.ts";
 import { limits } from "./limits.ts";
 import { pool } from "./pool.ts";
+import { schemaCost } from "./schemaCost.ts";
 import { ThreadPool } from "./threads.ts";
 import { readYaml } from "./yaml.ts";
 

@@ -88,7 +88,7 @@ export function memberOf(holder: unknown, step: string): unknown {
 }
 
 /** A step of a pointer in a URI fragment, decoded: percent-encoding first (RFC 3986), then the pointer's own (RFC 6901, section 6). */
-export function pointerStep(step: string): string {
+function pointerStep(step: string): string {
   let text = step;
   try {
     text = decodeURIComponent(step);

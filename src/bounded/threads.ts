@@ -23,7 +23,7 @@ export interface PoolOptions {
  * `cpu`, `memory`: the task passed a limit. `failed`: it threw. `wall`: the machine was too busy to finish it. `broken`: its thread could
  * not start, or ended. `busy`: too many tasks wait. `closed`: the pool was closed.
  */
-export type TaskFailure = "cpu" | "memory" | "failed" | "wall" | "broken" | "busy" | "closed";
+type TaskFailure = "cpu" | "memory" | "failed" | "wall" | "broken" | "busy" | "closed";
 
 /** Failures that say nothing about the task. */
 const temporary: ReadonlySet<TaskFailure> = new Set(["wall", "broken", "busy", "closed"]);

@@ -5,7 +5,7 @@ import { EventSourceParserStream } from "eventsource-parser/stream";
 import { Home } from "../fleet/index.ts";
 import { CliError } from "./errors.ts";
 
-export interface ClientOptions {
+interface ClientOptions {
   url: string;
   key: string | undefined;
   origin?: AddressOrigin;

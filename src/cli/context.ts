@@ -12,7 +12,7 @@ export interface Context {
   signal: AbortSignal;
 }
 
-export interface VerbWords {
+interface VerbWords {
   about: string;
   examples: [string, string];
 }

@@ -13,7 +13,7 @@ import { bytes, table } from "./format.ts";
 import { readSettings, type Settings } from "../instance/settings.ts";
 
 type Verdict = "ok" | "warning" | "failed";
-export interface Check {
+interface Check {
   name: string;
   verdict: Verdict;
   found: string;
@@ -57,7 +57,7 @@ export function registerDoctor(program: Command, context: Context): void {
     });
 }
 
-export async function runChecks(home: Home, settings: Settings, context: Context): Promise<Check[]> {
+async function runChecks(home: Home, settings: Settings, context: Context): Promise<Check[]> {
   const running = !home.isFree();
   const checks: Check[] = [
     checkNode(),

@@ -58,7 +58,7 @@ export function moneyLeft(nano: string, currency: string): string {
   return formatMoney(BigInt(nano), currency, "down");
 }
 
-export interface Column<Row> {
+interface Column<Row> {
   title: string;
   value(row: Row): string;
   /** Numbers stand right. */

@@ -27,7 +27,7 @@ export function unknownName(
 }
 
 /** How something is found that has a name, which others may have too, and an id. */
-export interface Named {
+interface Named {
   id: string;
   name: string;
 }

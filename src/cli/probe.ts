@@ -5,7 +5,7 @@ import { EventSourceParserStream } from "eventsource-parser/stream";
 import type { ProbeAnswer, ProbeRequest, Send } from "../simulator/index.ts";
 import { CliError } from "./errors.ts";
 
-export interface EndpointAddress {
+interface EndpointAddress {
   /** Base address with /v1. */
   baseUrl: string;
   model: string;

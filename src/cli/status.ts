@@ -18,7 +18,7 @@ export function registerStatus(program: Command, context: Context): void {
   });
 }
 
-export function statusLines(status: Status, now: number): string[] {
+function statusLines(status: Status, now: number): string[] {
   const head = pairs([
     ["state", status.healthy ? "healthy" : stateOf(status)],
     ["address", status.address],
@@ -92,7 +92,7 @@ export function alarmLines(alarms: AlarmResource[], now: number): string[] {
 }
 
 /** One line for each endpoint of each deployment. */
-export function endpointLines(deployments: DeploymentStatus[]): string[] {
+function endpointLines(deployments: DeploymentStatus[]): string[] {
   const rows = deployments.flatMap(({ name, endpoints }) => endpoints.map((endpoint) => ({ ...endpoint, name })));
   return table(rows, [
     { title: "endpoint", value: (row) => row.endpoint },

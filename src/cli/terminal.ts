@@ -2,7 +2,7 @@
 // looks at a terminal and NO_COLOR is not set. One object, so that tests give it their own streams and clock.
 import { styleText } from "node:util";
 
-export interface Output {
+interface Output {
   write(text: string): unknown;
   isTTY?: boolean;
   columns?: number;
@@ -13,7 +13,7 @@ export interface Input extends AsyncIterable<Uint8Array | string> {
   isTTY?: boolean;
 }
 
-export interface Colours {
+interface Colours {
   bold(text: string): string;
   dim(text: string): string;
   red(text: string): string;

@@ -6,7 +6,7 @@ import { z } from "zod";
 import { sha256OfFile } from "./digest.ts";
 
 const receiptSchema = z.object({ bytes: z.number(), sha256: z.string(), modifiedMs: z.number() });
-export type Receipt = z.infer<typeof receiptSchema>;
+type Receipt = z.infer<typeof receiptSchema>;
 
 const receiptPath = (path: string): string => `${path}.receipt.json`;
 

@@ -5,7 +5,7 @@ import { readModelShape, type ModelShape } from "./gguf.ts";
 import type { LocalModel, Progress } from "./types.ts";
 import { LineshaftError, nearest } from "../errors/index.ts";
 
-export interface ModelSources {
+interface ModelSources {
   cacheFolder: string;
   /** What a deployment that names no model serves: LINESHAFT_MODEL. */
   usual: string | undefined;

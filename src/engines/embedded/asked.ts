@@ -108,7 +108,7 @@ function checkModel(context: AskContext, body: unknown): void {
 }
 
 /** What fits: the wish, cut to the room that the prompt leaves. Throws 400 with both numbers when it leaves none. */
-export function outputBudget(promptTokens: number, wish: number | undefined, contextTokens: number): number {
+function outputBudget(promptTokens: number, wish: number | undefined, contextTokens: number): number {
   if (promptTokens === 0) {
     throw new LineshaftError({
       code: "empty_prompt",

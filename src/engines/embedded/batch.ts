@@ -4,7 +4,7 @@
 // (measured on one thread: chunks of 64 cost a prompt 4 % against one batch of everything, and the longest gap is 0.25 s).
 import { chunkTokensBusy, chunkTokensIdle, chunksPerStep } from "./limits.ts";
 
-export interface Prefilling {
+interface Prefilling {
   id: number;
   /** Prompt tokens still to be computed. */
   pending: number;

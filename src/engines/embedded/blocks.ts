@@ -12,7 +12,7 @@ import type { KvEvent } from "../types.ts";
 import { eventLogLimit } from "./limits.ts";
 import { blockTokens } from "./protocol.ts";
 
-export type BlockTier = "device" | "disk";
+type BlockTier = "device" | "disk";
 
 /** Root of a cache salt's hash chains: the parent of every first block. */
 export function saltOf(cacheSalt: string): string {

@@ -35,7 +35,7 @@ export interface EmbeddedModel extends ServableModel {
   sampling?: Partial<SamplingDefaults>;
 }
 
-export interface EmbeddedWorkersOptions {
+interface EmbeddedWorkersOptions {
   engines: EngineRegistry;
   /** Below it each deployment has one folder for parked KV, so that a conversation may go on at any of its workers. */
   kvFolder: string;

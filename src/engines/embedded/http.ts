@@ -13,7 +13,7 @@ import { eventStreamLimit, maxBodyBytes } from "./limits.ts";
 import { answerPrefill } from "./prefill.ts";
 import { type WorkerStatus, kvHint, runtimeFact } from "./protocol.ts";
 
-export interface HttpParts extends AnswerContext {
+interface HttpParts extends AnswerContext {
   token: string;
   ledger: BlockLedger;
   facts: Facts;

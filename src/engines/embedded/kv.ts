@@ -29,7 +29,7 @@ export interface Slot {
   lastUsedMs: number;
 }
 
-export interface KvTotals {
+interface KvTotals {
   parks: number;
   restores: number;
   /** States kept for other workers. */

@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { fileURLToPath } from "node:url";
 import type { SamplingDefaults } from "./samplingDefaults.ts";
 
-export interface WorkerLaunch {
+interface WorkerLaunch {
   /** GGUF file. */
   modelPath: string;
   /** Name under which it is served. */
@@ -24,7 +24,7 @@ export interface WorkerLaunch {
   token?: string;
 }
 
-export interface WorkerCommand {
+interface WorkerCommand {
   command: string;
   args: string[];
   env: Record<string, string>;

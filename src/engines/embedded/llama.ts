@@ -9,7 +9,7 @@ import { batchTokens } from "./limits.ts";
 import { LlamaDevice } from "./llamaDevice.ts";
 import { type KvPlan, type MemorySample, machineMemory, planKv, refusal, stateBytes } from "./memory.ts";
 
-export interface DeviceOptions {
+interface DeviceOptions {
   modelPath: string;
   slots: number;
   /** At most what the model was trained for. 0: that, at most 4,096. */
@@ -19,7 +19,7 @@ export interface DeviceOptions {
 }
 
 /** What the GGUF says of itself. */
-export interface ModelFacts {
+interface ModelFacts {
   name: string | undefined;
   license: string | undefined;
   architecture: string;

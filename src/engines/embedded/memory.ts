@@ -26,7 +26,7 @@ export function planKv(small: MemorySample, large: MemorySample, slots: number, 
 }
 
 /** What a GGUF says of its layers, in the names that it uses. */
-export interface LayerFacts {
+interface LayerFacts {
   block_count?: number;
   embedding_length?: number;
   attention?: {

@@ -9,7 +9,7 @@ import { type ChatMessage, type ChatTemplate, type ChatTool, createTemplate } fr
 import { invalid } from "./errors.ts";
 import { rememberedOutputs } from "./limits.ts";
 
-export interface Tokenizer {
+interface Tokenizer {
   tokenize(text: string, special: boolean): number[];
   vocabularySize: number;
   prependBos: boolean;
@@ -21,7 +21,7 @@ export interface Prompt {
   text: string | undefined;
 }
 
-export interface TemplateSource {
+interface TemplateSource {
   source: string | undefined;
   bosToken: string;
   eosToken: string;

@@ -19,7 +19,7 @@ export interface Outcome {
   tokens: number[] | undefined;
 }
 
-export interface ReplyParts {
+interface ReplyParts {
   detokenize(tokens: readonly number[], before: readonly number[]): string;
   tokenize(text: string): number[];
   stops: readonly string[];

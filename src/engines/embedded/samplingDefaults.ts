@@ -16,7 +16,7 @@ export const samplingDefaults = z.object({
 export type SamplingDefaults = z.infer<typeof samplingDefaults>;
 
 /** `catalogue`: the makers' recommendation, kept in our list. `file`: the GGUF's own keys. `usual`: neither says anything. */
-export type SamplingSource = "catalogue" | "file" | "usual";
+type SamplingSource = "catalogue" | "file" | "usual";
 
 /** Every filter open: what a field is when others of the same source are given and it is not. */
 export const openSampling: SamplingDefaults = { temperature: 1, topP: 1, topK: 0, minP: 0, repetitionPenalty: 1 };

@@ -14,8 +14,8 @@ import { parkMinTokens, sharedPrefixMinTokens } from "./limits.ts";
 import { blockTokens } from "./protocol.ts";
 
 /** Price of a token saved to, or loaded from, a file, in tokens computed. */
-export const saveCost = 0.0075;
-export const loadCost = 0.0025;
+const saveCost = 0.0075;
+const loadCost = 0.0025;
 
 /** Expected tokens saved below which waiting for another call's prefill is not worth the coupling. */
 const waitGainMin = blockTokens;
@@ -43,11 +43,7 @@ export interface FileView {
   shared: boolean;
 }
 
-export type Source =
-  | { type: "self" }
-  | { type: "file"; file: string }
-  | { type: "fork"; from: number }
-  | { type: "nothing" };
+type Source = { type: "self" } | { type: "file"; file: string } | { type: "fork"; from: number } | { type: "nothing" };
 
 export type Plan =
   | {

@@ -9,7 +9,7 @@ export interface AnswerHead {
   model: string;
 }
 
-export interface WireUsage {
+interface WireUsage {
   prompt_tokens: number;
   completion_tokens: number;
   total_tokens: number;

@@ -26,7 +26,7 @@ type Environment = z.infer<typeof workerEnvironment>;
 /** A stop that takes longer than this is cut short. */
 const stopMs = 4_000;
 
-export interface Worker {
+interface Worker {
   port: number;
   epoch: string;
   status(): WorkerStatus;
@@ -34,7 +34,7 @@ export interface Worker {
 }
 
 /** Loads the model, then listens. Throws LineshaftError. */
-export async function startWorker(env: Environment): Promise<Worker> {
+async function startWorker(env: Environment): Promise<Worker> {
   const model = await loadModel({
     modelPath: env.LINESHAFT_WORKER_MODEL,
     slots: env.LINESHAFT_WORKER_SLOTS,

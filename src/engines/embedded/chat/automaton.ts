@@ -86,7 +86,7 @@ export const accepts = (automaton: Automaton, text: string): boolean => automato
 const codePoints = (text: string): number[] => Array.from(text, (char) => char.codePointAt(0)!);
 
 /** One state: whether a string may end in it, and where the next character leads. Edges of one state never overlap. */
-export interface State {
+interface State {
   accepting: boolean;
   edges: { on: CharSet; to: number }[];
 }

@@ -10,7 +10,7 @@ export interface Node {
   document: SchemaDocument;
 }
 
-export interface SchemaDocument {
+interface SchemaDocument {
   root: unknown;
   /** Leads every path of this document: `#`, or `#tool-name` where several schemas share a grammar. */
   name: string;

@@ -23,7 +23,7 @@ export interface AnswerParser {
   readonly over: boolean;
 }
 
-export interface AnswerParserOptions {
+interface AnswerParserOptions {
   /** Makes the id of the n-th call. */
   idFor: (index: number) => string;
   /** Whether the answer may hold tool calls. */

@@ -63,7 +63,7 @@ export function finish(builder: GrammarBuilder, root: string, path: string): str
 }
 
 /** The schema as JSON, which is also its name in caches. */
-export function schemaText(schema: unknown): string {
+function schemaText(schema: unknown): string {
   let text: string | undefined;
   try {
     text = JSON.stringify(schema);

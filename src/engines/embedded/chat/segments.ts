@@ -12,7 +12,7 @@ export interface Segment {
 }
 
 /** Finds special-token text in a message. */
-export interface Suspicion {
+interface Suspicion {
   found(text: string): boolean;
   /** Rewrites each find. */
   replaced(text: string, by: (find: string) => string): string;
