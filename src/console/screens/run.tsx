@@ -1,13 +1,11 @@
-// One run: its outcome with the verifier's reason, where its time and money went, and every step, opened to what went in and
-// out. A living run grows while one looks.
-import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+// One run: its outcome with the verifier's reason, where its time and money went, and every step, which opens to its input and output. A
+// run that has not ended grows on the page as its steps happen.
+import { useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
-import { Fragment, useEffect, useState } from "react";
+import { Fragment, useEffect } from "react";
 import type { Run, RunDetail } from "../../contract/index.ts";
-import { getJson } from "../api/client.ts";
 import { runQuery } from "../api/queries.ts";
-import { clock, compact, duration, full, money, moneyFull, moment, percent } from "../format.ts";
-import { FormDialog } from "../ui/dialog.tsx";
+import { clock, compact, duration, full, money, moment, percent } from "../format.ts";
 import { Figure, moneyFigure } from "../ui/figure.tsx";
 import { Payload } from "../ui/json.tsx";
 import { isTyping } from "../ui/keys.ts";
@@ -16,8 +14,9 @@ import { Failure, isNotThere, NotThere, SkeletonFigures, SkeletonRows } from "..
 import { Ago, Id, shortId, StateMark } from "../ui/text.tsx";
 import { Ribbon } from "./ribbon.tsx";
 import { isAlive, RunLength } from "./runList.tsx";
+import { Outcome } from "./runOutcome.tsx";
+import { StopButton } from "./runStop.tsx";
 import { Step, WaitLine, worthSaying } from "./step.tsx";
-import { remedyOf, wordOf } from "./words.ts";
 import "./run.css";
 
 export function RunScreen() {
@@ -181,7 +180,7 @@ function RunBody({ run }: { run: RunDetail }) {
   );
 }
 
-/** Where the time of a run went that was no work: the queue, timers, and what could not be reached. */
+/** How long the run did not work: queued, on timers, and until something that it needs could be reached. */
 function waitNote(run: RunDetail): string {
   const timers = run.step_list
     .filter((step) => step.kind === "wait")
@@ -219,88 +218,7 @@ function stepNote(run: RunDetail): string {
   return [...kinds].map(([kind, count]) => `${count} ${kind}`).join(", ") || "none yet";
 }
 
-function Outcome({ run }: { run: RunDetail }) {
-  if (run.outcome !== null) {
-    const passed = run.outcome.verdict === "passed";
-    return (
-      <section className={`notice outcome ${passed ? "good" : "bad"}`} aria-label="Outcome">
-        <h2>
-          {passed ? "Passed" : "Did not pass"}: {run.outcome.contract}
-        </h2>
-        <p>{run.outcome.reason}</p>
-        <p className="muted">
-          Judged by <span className="mono">{shortVerifier(run.outcome.verifier)}</span>
-          {passed ? (
-            <>
-              , sold for{" "}
-              <span className="num" data-tip={`${moneyFull(run.outcome.price_nano)} ${run.outcome.currency}`}>
-                {money(run.outcome.price_nano, run.outcome.currency)}
-              </span>
-            </>
-          ) : (
-            ", nothing is billed; the cost of tokens stands"
-          )}
-          {run.outcome.attested ? "; it rests on a person's word about an effect" : ""}
-        </p>
-      </section>
-    );
-  }
-  if (run.error_code === null) return null;
-  const remedy = remedyOf(run.error_code);
-  const what = run.status === "stopped" ? "Stopped" : run.status === "failed" ? "Failed" : "Waiting";
-  return (
-    <section
-      className={`notice ${run.status === "failed" ? "bad" : "warn"}`}
-      aria-label={isAlive(run) ? "Why it waits" : "Ending"}
-    >
-      <h2>
-        {what}
-        {run.error_code === "stopped" ? "" : `: ${wordOf(run.error_code)}`}
-      </h2>
-      {run.error_message === null ? null : <p>{run.error_message}</p>}
-      {remedy === undefined || run.error_message?.includes(remedy) === true ? null : <p>{remedy}</p>}
-    </section>
-  );
-}
-
-/** `ai4i-physics@1 sha256:9f2c…`: the whole hash is in the outcome, ten digits tell it apart here. */
-const shortVerifier = (verifier: string) => verifier.replace(/(sha256:\w{10})\w+/, "$1…");
-
-function StopButton({ run }: { run: Run }) {
-  const client = useQueryClient();
-  const [asking, setAsking] = useState(false);
-  const stop = useMutation({
-    mutationFn: () => getJson<Run>(`/api/runs/${encodeURIComponent(run.id)}/stop`, { method: "POST" }),
-    onSuccess: () => {
-      setAsking(false);
-      return client.invalidateQueries({ queryKey: ["run", run.id] });
-    },
-  });
-  return (
-    <>
-      <button type="button" className="button danger" onClick={() => setAsking(true)}>
-        Stop run
-      </button>
-      <FormDialog
-        open={asking}
-        onOpenChange={setAsking}
-        title="Stop this run?"
-        action="Stop run"
-        danger
-        busy={stop.isPending}
-        error={stop.error}
-        onSubmit={() => stop.mutate()}
-      >
-        <p className="soft">
-          It takes no further step. What it did so far stays, and what it used so far is paid. A stopped run cannot go
-          on.
-        </p>
-      </FormDialog>
-    </>
-  );
-}
-
-/** j and k walk through the steps; Enter opens, since each is a button. */
+/** j and k walk through the steps. Enter opens one, since each is a button. */
 function useStepKeys(): void {
   useEffect(() => {
     const onKey = (event: KeyboardEvent) => {

@@ -1,11 +1,11 @@
-// The system's Chromium for the tests of the console: found where CHROMIUM or the usual paths say, started without a profile
-// of its own and without any wish to talk to the network.
+// The system's Chromium for the tests of the console. It is found by the variable CHROMIUM or at the usual paths, and started with a
+// fresh profile and without its own requests to the network.
 import { existsSync } from "node:fs";
 import { chromium, type Browser, type BrowserContext, type Page } from "playwright-core";
 
 const usualPaths = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome", "/snap/bin/chromium"];
 
-/** Path of a Chromium, or undefined where there is none: then there is nothing to drive. */
+/** Path of a Chromium; undefined when the machine has none, and then the tests that need one are skipped. */
 export const chromiumPath = [process.env["CHROMIUM"] ?? "", ...usualPaths].find(
   (path) => path !== "" && existsSync(path),
 );
@@ -14,8 +14,14 @@ export function startBrowser(): Promise<Browser> {
   return chromium.launch({
     ...(chromiumPath !== undefined && { executablePath: chromiumPath }),
     args: [
-      ...["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"],
-      ...["--disable-background-networking", "--disable-component-update", "--disable-sync"],
+      "--headless",
+      "--no-sandbox",
+      "--disable-gpu",
+      "--disable-quic",
+      "--no-first-run",
+      "--disable-background-networking",
+      "--disable-component-update",
+      "--disable-sync",
     ],
   });
 }
@@ -38,7 +44,7 @@ export interface Visit extends AsyncDisposable {
   complaints: string[];
 }
 
-/** A fresh visitor, signed in when a key is given. */
+/** Opens a page in a fresh browser context, signed in when a key is given. */
 export async function visit(browser: Browser, origin: string, view: View, key?: string): Promise<Visit> {
   const context = await browser.newContext({
     baseURL: origin,
@@ -55,7 +61,7 @@ export async function visit(browser: Browser, origin: string, view: View, key?: 
   const complaints: string[] = [];
   page.on("pageerror", (error) => complaints.push(error.message));
   page.on("console", (message) => {
-    // A refused request is part of some tests, and the page says so itself.
+    // Some tests provoke refused requests, and the page reports those itself.
     if (message.type() === "error" && !message.text().startsWith("Failed to load resource"))
       complaints.push(message.text());
   });
@@ -66,7 +72,7 @@ export async function visit(browser: Browser, origin: string, view: View, key?: 
   return { page, context, complaints, [Symbol.asyncDispose]: () => context.close() };
 }
 
-/** Texts that reach over the edge of their tile, table cell or button: nothing may be cut, at any width. */
+/** Texts that reach over the edge of their tile, table cell or button and would be cut. */
 export const cutOff = (page: Page): Promise<string[]> =>
   page.evaluate(() => {
     const cut: string[] = [];
@@ -82,6 +88,6 @@ export const cutOff = (page: Page): Promise<string[]> =>
     return cut;
   });
 
-/** How many pixels the page is wider than its window: nothing but boxes made for it may scroll sideways. */
+/** How many pixels the page is wider than its window. Only boxes that are made for it may scroll sideways. */
 export const sideways = (page: Page): Promise<number> =>
   page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);

@@ -1,22 +1,22 @@
-// A plausible instance as data: some weeks of calls, three agents with their runs, keys and budgets, all from one seed and
-// one moment. The amounts, tokens and phases of a call agree with each other, so that screens which add them up come out
-// right. Tests check everything here against the API's own schemas.
+// A plausible instance as data: a month of calls, three agents with their runs, keys and budgets, all made from one seed and one
+// moment. The amounts, tokens and phases of a call agree with each other, so that sums on a screen are right. fixture.test.ts checks
+// everything here against the schemas of contract/.
 import type {
   AgentDetail,
   BudgetResource,
   Call,
   CallDetail,
-  ComponentStatus,
-  EndpointStatus,
   EngineResource,
   KeyResource,
   RunDetail,
   Status,
 } from "../../contract/index.ts";
 import { seeded, type Random } from "./random.ts";
-import { minute, hour, day, currency, embedded, remote, cards, idOf, iso } from "./fixtureWords.ts";
+import { minute, hour, day, currency, embedded, remote, idOf, iso } from "./fixtureWords.ts";
+import { agentsAt, countRuns } from "./fixtureAgents.ts";
 import { makeCall } from "./fixtureCalls.ts";
-import { makeRun, agentsAt, countRuns } from "./fixtureRuns.ts";
+import { makeRun } from "./fixtureRuns.ts";
+import { enginesAt, statusAt } from "./fixtureStatus.ts";
 
 export interface Fixture {
   now: number;
@@ -30,7 +30,7 @@ export interface Fixture {
   engines: EngineResource[];
 }
 
-/** Makes the instance as it stands at `now`. `calls` is about how many calls lie outside runs. */
+/** Makes the instance as it stands at `now` (milliseconds since 1970). `calls` is the number of calls outside runs. */
 export function makeFixture(options: { seed?: number; now?: number; calls?: number; runs?: number } = {}): Fixture {
   const random = seeded(options.seed ?? 7);
   const now = options.now ?? Date.now();
@@ -113,151 +113,13 @@ export function makeFixture(options: { seed?: number; now?: number; calls?: numb
   };
 }
 
-/** Ages with working hours in them: denser by day and towards the present. */
+/** A random age in milliseconds, up to `over`. Ages are denser in working hours and towards the present. */
 function spread(random: Random, over: number): number {
   for (let tries = 0; ; tries++) {
     const age = over * random.next() ** 1.25;
     const hourOfDay = (24 - ((age / hour) % 24) + 15) % 24;
     if (tries > 6 || random.chance(0.18 + 0.82 * Math.max(0, Math.sin(((hourOfDay - 6) / 14) * Math.PI)))) return age;
   }
-}
-
-function statusAt(random: Random, now: number, started: number): Status {
-  const component = (name: string, rss: number, more: Partial<ComponentStatus> = {}): ComponentStatus => ({
-    name,
-    state: "ready",
-    pid: random.whole(900, 32_000),
-    restarts: 0,
-    started_at: iso(started),
-    rss_bytes: rss,
-    ...more,
-  });
-  return {
-    version: "0.1.0",
-    address: "http://localhost:4070",
-    started_at: iso(started),
-    healthy: true,
-    troubles: [],
-    alarms: [],
-    components: [
-      component("gateway", 148_200_000),
-      component("postgres", 96_400_000),
-      component("restate", 131_700_000),
-      component("worker-0", 561_900_000, {
-        restarts: 1,
-        started_at: iso(now - 5 * hour),
-        last_error: "Ended with signal SIGKILL; started again after 1 s.",
-      }),
-      component("worker-1", 561_900_000),
-    ],
-    deployments: [
-      {
-        name: embedded,
-        engine: "embedded",
-        state: "ready",
-        placement: "two-tier",
-        disk: { used_bytes: 1_311_000_000, budget_bytes: 4_000_000_000, files: 61 },
-        endpoints: [
-          workerAt(random, now, { name: "worker-0", role: "prefill", running: 1, idle: 1, share: 0.7 }),
-          workerAt(random, now, { name: "worker-1", role: "decode", running: 3, idle: 3, share: 0.3 }),
-        ],
-      },
-      {
-        name: remote,
-        engine: "openai",
-        state: "partial",
-        endpoints: [
-          { endpoint: `${remote}-0`, role: "both", state: "ready", context_tokens: 131_072, running: 1 },
-          {
-            ...{ endpoint: `${remote}-1`, role: "both", state: "down", context_tokens: 131_072, running: 0 },
-            error: "The engine at http://10.20.0.15:8000 does not answer.",
-          },
-        ],
-      },
-    ],
-    memory: { total_rss_bytes: 938_200_000 },
-    storage: { state: "ok", free_bytes: 24_000_000_000 },
-    organisation: { id: "org_1", name: "northmill", currency },
-    project: { id: "prj_1", name: "default" },
-    role: "owner",
-  };
-}
-
-interface WorkerWords {
-  name: string;
-  role: EndpointStatus["role"];
-  /** Sequences in these states; the others of eight are free. */
-  running: number;
-  idle: number;
-  /** Of the deployment's prompt tokens. */
-  share: number;
-}
-
-function workerAt(random: Random, now: number, { name, role, running, idle, share }: WorkerWords): EndpointStatus {
-  const of = (total: number) => Math.round(total * share);
-  return {
-    endpoint: name,
-    role,
-    state: "ready",
-    threads: 1,
-    context_tokens: 8_192,
-    slots: 8,
-    running,
-    waiting: 0,
-    memory: { rss_bytes: 561_900_000, model_bytes: 101_500_000, kv_bytes: 377_487_360 },
-    sequences: Array.from({ length: 8 }, (_, id) => {
-      const state = id < running ? "running" : id < running + idle ? "idle" : "free";
-      if (state === "free") return { id, state, tokens: 0 };
-      const program = idOf(random, state === "running" ? "run" : "prog", now - random.between(0, hour));
-      return { id, state, tokens: random.whole(400, 5_200), program };
-    }),
-    totals: {
-      calls: of(6_804),
-      prompt_tokens: of(6_120_448),
-      computed_tokens: of(2_311_296),
-      cached_device_tokens: of(3_204_672),
-      cached_disk_tokens: of(604_480),
-      output_tokens: role === "prefill" ? 0 : 498_120,
-      parks: of(912),
-      restores: of(701),
-    },
-  };
-}
-
-function enginesAt(now: number): EngineResource[] {
-  const price = (model: string) => {
-    const [input, cached, output] = cards[model]!;
-    return {
-      currency,
-      input_nano_per_million: String(input),
-      cached_nano_per_million: String(cached),
-      output_nano_per_million: String(output),
-    };
-  };
-  return [
-    {
-      name: embedded,
-      kind: "embedded",
-      urls: [],
-      endpoints: [{ endpoint: "worker-0", state: "ready" }],
-      model: "SmolLM2-135M-Instruct Q4_1",
-      key_env: null,
-      allow_fields: [],
-      price: price(embedded),
-      created_at: null,
-    },
-    {
-      name: remote,
-      kind: "openai",
-      urls: ["http://10.20.0.14:8000/v1", "http://10.20.0.15:8000/v1"],
-      endpoints: [{ endpoint: "added-0", state: "ready" }],
-      model: "Qwen/Qwen3-32B",
-      key_env: "VLLM_KEY",
-      allow_fields: [],
-      price: price(remote),
-      created_at: iso(now - 19 * day),
-    },
-  ];
 }
 
 function budgetsOf(calls: Call[], keys: KeyResource[], agents: AgentDetail[], now: number): BudgetResource[] {

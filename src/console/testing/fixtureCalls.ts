@@ -154,7 +154,11 @@ function decisionFor(random: Random, model: string, prompt: number, cached: numb
     return {
       policy: "least-delay",
       chosen,
-      ...{ runner_up: null, prefill: null, candidates: 1, queued_ms: 0, terms: {} },
+      runner_up: null,
+      prefill: null,
+      candidates: 1,
+      queued_ms: 0,
+      terms: {},
       reason: "The only endpoint that could take it.",
     };
   let runnerUp = candidate(`${model}/b`, Math.floor((cached * random.between(0, 0.5)) / 64) * 64);
@@ -172,7 +176,10 @@ function decisionFor(random: Random, model: string, prompt: number, cached: numb
     policy: "least-delay",
     chosen,
     runner_up: runnerUp,
-    ...{ prefill: null, candidates: 2, queued_ms: 0, terms: { ownMs: 40, laterMs: 12, streamsMs: 3, evictedMs: 0 } },
+    prefill: null,
+    candidates: 2,
+    queued_ms: 0,
+    terms: { ownMs: 40, laterMs: 12, streamsMs: 3, evictedMs: 0 },
     reason: `Holds ${cached} of ${prompt} prompt tokens; first token expected ${tenth(runnerUp.score - chosen.score)} ms sooner than at the next best endpoint.`,
   };
 }

@@ -1,7 +1,8 @@
-// Agents of the fixture and their runs, step by step, with the calls that the steps made.
+// Runs of the fixture, step by step, with the calls that the steps made: an inspection of a machine that reads it, decides, opens a
+// work order and is judged by a verifier.
 import type { AgentDetail, CallDetail, Run, RunDetail, StepResource } from "../../contract/index.ts";
 import type { Random } from "./random.ts";
-import { day, currency, embedded, remote, idOf, iso, tenth } from "./fixtureWords.ts";
+import { currency, idOf, iso, tenth } from "./fixtureWords.ts";
 import { makeCall } from "./fixtureCalls.ts";
 
 const contractPriceNano = 50_000_000n;
@@ -102,23 +103,21 @@ export function makeRun(
     ],
   });
   step({ kind: "tool", name: "read_machine", input: { machine }, output: readings }, random.between(4, 18));
-  if (alive !== "waiting" || !random.chance(0)) {
-    if (random.chance(0.15) || alive === "waiting")
-      step(
-        { kind: "wait", name: "cool-down timer", input: { seconds: 30 }, output: null },
-        random.between(8_000, 31_000),
-      );
-    model(
-      base + 140,
-      random.whole(38, 64),
-      [
-        system,
-        { role: "user", content: `Inspect machine ${machine}.` },
-        { role: "tool", content: JSON.stringify(readings, null, 2) },
-      ],
-      { failure_mode: seen.mode, reason: seen.reason },
+  if (random.chance(0.15) || alive === "waiting")
+    step(
+      { kind: "wait", name: "cool-down timer", input: { seconds: 30 }, output: null },
+      random.between(8_000, 31_000),
     );
-  }
+  model(
+    base + 140,
+    random.whole(38, 64),
+    [
+      system,
+      { role: "user", content: `Inspect machine ${machine}.` },
+      { role: "tool", content: JSON.stringify(readings, null, 2) },
+    ],
+    { failure_mode: seen.mode, reason: seen.reason },
+  );
   let outcome: Run["outcome"] = null;
   if (alive === undefined && !dies && !stopped) {
     const order = {
@@ -236,66 +235,3 @@ const queuedOf = (call: CallDetail): number =>
     .flatMap((attempt) => attempt.phases)
     .filter((phase) => phase.name === "queue" || phase.name === "wait")
     .reduce((total, phase) => total + phase.end_ms - phase.start_ms, 0);
-
-export function agentsAt(random: Random, now: number): AgentDetail[] {
-  const agent = (
-    name: string,
-    model: string,
-    versions: number,
-    age: number,
-    manifest: Record<string, unknown>,
-  ): AgentDetail => ({
-    id: `agent_${idOf(random, "run", now - age).slice(4)}`,
-    name,
-    version: versions,
-    model,
-    created_at: iso(now - age),
-    runs: { total: 0, running: 0, waiting: 0, failed: 0 },
-    outcomes: { passed: 0, failed: 0 },
-    manifest: { kind: "Agent", name, model, ...manifest },
-    versions: Array.from({ length: versions }, (_, index) => ({
-      number: versions - index,
-      id: idOf(random, "agv", now - age + (versions - 1 - index) * 3 * day),
-      created_at: iso(now - age + (versions - 1 - index) * 3 * day),
-    })),
-  });
-  const tools = (url: string, effects: string[]) => [{ mcp: { name: "plant", url }, effects }];
-  return [
-    agent("maintenance-inspector", embedded, 4, 29 * day, {
-      instructions:
-        "You inspect milling machines. Read the machine, decide which failure mode its readings show, then open a work order with the failure mode and the reason.",
-      tools: tools("http://127.0.0.1:4180/mcp", ["open_work_order"]),
-      limits: { steps: 8, tokens: 20_000, money: "0.01 USD", time: "2m" },
-      examples: [{ input: "exceeded: [tool_wear]", output: { failure_mode: "tool_wear" } }],
-      outcome: { contract: "failure-mode-named", verifier: "ai4i-physics", price: "0.05 USD" },
-    }),
-    agent("invoice-reader", remote, 2, 17 * day, {
-      instructions:
-        "You read supplier invoices and enter them into the books. Amounts must add up; when they do not, say so instead of entering.",
-      tools: tools("http://127.0.0.1:4190/mcp", ["enter_invoice"]),
-      limits: { steps: 12, tokens: 60_000, money: "0.10 USD", time: "5m" },
-      outcome: { contract: "invoice-entered", verifier: "sums-agree", price: "0.05 USD" },
-    }),
-    agent("ticket-triage", embedded, 1, 6 * day, {
-      instructions: "You sort incoming tickets into queues.",
-      tools: [],
-      limits: { steps: 4, tokens: 8_000, money: "0.005 USD", time: "30s" },
-      outcome: { contract: "queue-agreed", verifier: "desk-review", price: "0.05 USD" },
-    }),
-  ];
-}
-
-export function countRuns(agent: AgentDetail, runs: Run[]): void {
-  const own = runs.filter((run) => run.agent === agent.name);
-  const count = (status: Run["status"]) => own.filter((run) => run.status === status).length;
-  agent.runs = {
-    total: own.length,
-    running: count("running") + count("queued"),
-    waiting: count("waiting"),
-    failed: count("failed"),
-  };
-  agent.outcomes = {
-    passed: own.filter((run) => run.outcome?.verdict === "passed").length,
-    failed: own.filter((run) => run.outcome?.verdict === "failed").length,
-  };
-}
