@@ -368,7 +368,8 @@ describe.skipIf(chromiumPath === undefined)("the console, in Chromium (CHROMIUM 
       expect(await findings(page)).toEqual([]);
       await page.emulateMedia({ colorScheme: "dark" });
       await page.locator("body.dark-mode").waitFor();
-      expect(await findings(page, ["color-contrast", "link-in-text-block"])).toEqual([]);
+      // Colours are the same at every width, and axe is slow on a page of this size.
+      if (width === 1280) expect(await findings(page, ["color-contrast", "link-in-text-block"])).toEqual([]);
       expect(visitor.complaints).toEqual([]);
     },
   );

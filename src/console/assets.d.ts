@@ -1,4 +1,4 @@
-// What the bundler gives for imports that are no modules.
+// Types of the imports that the bundler turns into files: style sheets and pictures.
 declare module "*.css";
 declare module "*.svg" {
   const url: string;

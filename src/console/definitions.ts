@@ -1,5 +1,5 @@
-// What every figure of the console means, once: its name, one or two sentences, the formula, and the question to the API
-// that answers it. Two people who compare a figure must mean the same thing (DESIGN section 10).
+// What every figure of the console means: its name, one or two sentences, the formula, and the request of the API that answers it. They
+// stand here only, so that two people who compare a figure mean the same thing.
 
 export interface Definition {
   name: string;
@@ -10,8 +10,8 @@ export interface Definition {
   query: string;
 }
 
-const overview = "GET /api/overview?range=…";
-const bill = "GET /api/bill?from=…&to=…";
+const overview = "GET /api/overview?range=RANGE";
+const bill = "GET /api/bill?from=TIME&to=TIME";
 
 export const definitions = {
   tokens: {
@@ -23,7 +23,7 @@ export const definitions = {
   calls: {
     name: "Calls",
     meaning:
-      "Logical model requests that ended in the period: completed, failed, cancelled by the client, or refused before any engine was asked.",
+      "Logical model requests that ended in the period: completed, failed, cancelled by the client, or refused before a request to an engine.",
     formula: "calls.total",
     query: overview,
   },
@@ -37,14 +37,14 @@ export const definitions = {
   saved: {
     name: "Saved by cache",
     meaning:
-      "What the cached tokens would have cost more at the price of uncached ones. The time beside it is what their prefill would have taken at the measured speed.",
+      "How much more the cached tokens would have cost at the price of uncached ones. The time beside it is how long their prefill would have taken at the measured speed.",
     formula: "Σ cached tokens × (input price − cached price)",
     query: overview,
   },
   first_token: {
     name: "Time to first token",
     meaning:
-      "From the arrival of a call to its first output token, over calls that had one, as percentiles. Waiting in a queue is included. A call that is not streamed counts where its engine says when the first token was there.",
+      "From the arrival of a call to its first output token, as percentiles over the calls that have one. Waiting in a queue is included. A call that is not streamed counts if its engine reports when its first token was made.",
     formula: "p50, p90, p99 of first_token_ms",
     query: overview,
   },
@@ -71,34 +71,34 @@ export const definitions = {
   token_cost: {
     name: "Cost of tokens",
     meaning:
-      "What all attempts of all calls cost by the rate card that was in force when each was admitted, failed and cancelled attempts included as far as they used tokens.",
+      "Cost of all attempts of all calls, by the rate card in force when each was admitted. Failed and cancelled attempts count with the tokens that they used.",
     formula: "Σ settlements: uncached × input price + cached × cached price + output × output price",
     query: bill,
   },
   margin: {
     name: "Margin",
-    meaning: "What is left of revenue after the cost of tokens. Chips, people and rent are not in it.",
+    meaning: "Revenue less the cost of tokens. Costs of chips, people and rent are not included.",
     formula: "revenue − cost of tokens",
     query: bill,
   },
   cost_per_outcome: {
     name: "Cost per verified outcome",
     meaning:
-      "What the runs of agents with judged outcomes spent on tokens, failed runs included, for each outcome that passed. Calls outside runs, and agents whose outcomes are not judged, do not count.",
+      "What the runs of agents with judged outcomes spent on tokens, failed runs included, divided by the outcomes that passed. Calls outside runs and agents whose outcomes are not judged do not count.",
     formula: "cost of tokens of agents with judged outcomes ÷ outcomes passed",
     query: bill,
   },
   outcomes_per_million: {
     name: "Verified outcomes per million tokens",
     meaning:
-      "How much proven work a million tokens do, cached prompt tokens and output included, over the agents whose outcomes are judged.",
+      "Verified outcomes for each million tokens, cached prompt tokens and output included, over the agents whose outcomes are judged.",
     formula: "outcomes passed × 1,000,000 ÷ tokens of agents with judged outcomes",
     query: bill,
   },
   price: {
     name: "Price",
     meaning:
-      "What the call was settled at: every attempt once, by what was really used and the rate card at admission.",
+      "The settled price of the call: every attempt once, by the tokens that it used and the rate card at its admission.",
     formula: "uncached × input + cached × cached + output × output price, per million tokens",
     query: "GET /api/calls/:id",
   },
@@ -111,48 +111,47 @@ export const definitions = {
   call_first_token: {
     name: "First token",
     meaning:
-      "From the arrival of the call to its first output token, queue included; without streaming, as its engine told it. A call that failed or was refused has none.",
+      "From the arrival of the call to its first output token, time in the queue included. For a call that is not streamed the engine reports it. A call that failed or was refused has none.",
     formula: "first_token_ms",
     query: "GET /api/calls/:id",
   },
   run_cost: {
     name: "Cost",
-    meaning: "What the run's calls were settled at, all steps and all attempts.",
+    meaning: "Settled price of all calls of the run, with all their attempts.",
     formula: "Σ price of the run's calls",
     query: "GET /api/runs/:id",
   },
   run_steps: {
     name: "Steps",
     meaning:
-      "What the run did so far: model calls, tool calls, waits and the verifier's judgement. Each is taken once, however often the machine failed in between.",
+      "What the run did so far: model calls, tool calls, waits and the verifier's judgement. Each step happens once, also when the machine failed in between.",
     formula: "number of step_list",
     query: "GET /api/runs/:id",
   },
   run_duration: {
     name: "Duration",
     meaning:
-      "From the first step's start to the end of the run; while it lives, to now. Time in which it waits counts.",
+      "From the start of the first step to the end of the run, or to now while it has not ended. Waiting counts.",
     formula: "ended_at − started_at",
     query: "GET /api/runs/:id",
   },
   kv_memory: {
     name: "KV memory",
-    meaning:
-      "Memory that the engine holds for the attention state of all its sequences. It is reserved when the worker starts.",
+    meaning: "Memory for the KV state of all sequences of the engine. It is reserved when the worker starts.",
     formula: "deployments[].endpoints[].memory.kv_bytes",
     query: "GET /api/status",
   },
   disk_tier: {
     name: "Disk tier",
     meaning:
-      "KV state of idle sequences that was written to files, so that a conversation goes on without computing it again. Oldest files go when the budget is full.",
+      "KV state of idle sequences in files, from which a conversation continues without a new prefill. The oldest files are removed when the budget is full.",
     formula: "deployments[].disk.used_bytes of budget_bytes",
     query: "GET /api/status",
   },
   sequences: {
     name: "Sequences",
     meaning:
-      "Contiguous KV states inside the worker. Running: a call is served. Idle: kept for the next turn of its program. Free: empty.",
+      "Contiguous KV states inside the worker. Running: it serves a call. Idle: it is kept for the next turn of its program. Free: it is empty.",
     formula: "deployments[].endpoints[].sequences",
     query: "GET /api/status",
   },
@@ -164,7 +163,7 @@ export const definitions = {
   },
   budget_left: {
     name: "Left",
-    meaning: "What can still be admitted: the limit less what was spent and what is held for calls under way.",
+    meaning: "What can still be admitted: the limit less what was spent and what is held for running calls.",
     formula: "limit − spent − held",
     query: "GET /api/budgets",
   },

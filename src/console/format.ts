@@ -1,12 +1,12 @@
-// How numbers, money and times are written. Each has a compact form for reading and a full form for the tooltip.
-// Money comes as integer nano-units in strings and is never turned into a float before it is rounded for display.
+// How numbers, money and times are written. Each has a compact form for reading and a full form for the tooltip. Money arrives as integer
+// nano-units in strings, and is not turned into a float before it is rounded for display.
 
 const whole = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
 
 /** 1234567 -> "1,234,567" */
 export const full = (value: number): string => whole.format(value);
 
-/** 12412 -> "12.4k"; 999 -> "999"; three significant digits from a thousand on. */
+/** 12412 -> "12.4k", 999 -> "999". Three significant digits from a thousand on. */
 export function compact(value: number): string {
   const size = Math.abs(value);
   if (size < 1000) return Number.isInteger(value) ? String(value) : trim(value.toPrecision(3));
@@ -23,14 +23,14 @@ export function compact(value: number): string {
 
 const trim = (text: string) => (text.includes(".") ? text.replace(/\.?0+$/, "") : text);
 
-/** 0.8312 -> "83.1%"; null -> "–" */
+/** 0.8312 -> "83.1%", null -> "–" */
 export function percent(share: number | null | undefined): string {
   if (share === null || share === undefined || !Number.isFinite(share)) return "–";
   const value = share * 100;
   return `${value === 0 || value === 100 ? value : value.toFixed(value < 10 ? 2 : 1)}%`;
 }
 
-/** A share in a column, where all have one decimal: "90.6%", "0.0%", "100.0%". Little is not nothing, and almost all not all. */
+/** A share in a column, where all have one decimal: "90.6%". A small share is "<0.1%" and not 0.0%, and a large one ">99.9%" and not 100.0%. */
 export function percentFixed(share: number | null | undefined): string {
   if (share === null || share === undefined || !Number.isFinite(share)) return "–";
   if (share > 0 && share < 0.0005) return "<0.1%";
@@ -40,12 +40,12 @@ export function percentFixed(share: number | null | undefined): string {
 
 // --- money
 //
-// One way everywhere: an amount from a hundredth of the currency's unit on stands in that unit; a smaller one in the unit with
-// the prefix (milli, micro, nano) that shows three figures, "4.71 µUSD". The full decimal value is in the tooltip.
+// An amount of at least a hundredth of the currency's unit is written in that unit. A smaller one is written with the prefix (milli,
+// micro, nano) that shows three figures: "4.71 µUSD". The full decimal value is in the tooltip.
 
 const nanoPerUnit = 1_000_000_000n;
 
-/** The unit that amounts are written in, with its digits after the point. */
+/** The unit in which amounts are written, and how many digits they have after the point. */
 export interface MoneyScale {
   prefix: "" | "m" | "µ" | "n";
   decimals: number;
@@ -54,32 +54,32 @@ export interface MoneyScale {
 const nanoPer: Record<MoneyScale["prefix"], bigint> = { "": nanoPerUnit, m: 1_000_000n, µ: 1_000n, n: 1n };
 const sizeOf = (nano: string): bigint => (nano.startsWith("-") ? -BigInt(nano) : BigInt(nano));
 
-/** Exact decimal of a nano amount, without needless zeros but with two decimals at least: "12960" -> "0.00001296" */
+/** The exact decimal of a nano amount, with at least two decimals and no further zeros: "12960" -> "0.00001296" */
 export function moneyFull(nano: string): string {
   const size = sizeOf(nano);
   const fraction = (size % nanoPerUnit).toString().padStart(9, "0").replace(/0+$/, "").padEnd(2, "0");
   return `${nano.startsWith("-") ? "−" : ""}${whole.format(size / nanoPerUnit)}.${fraction}`;
 }
 
-/** The scale that shows one amount with three figures; from one unit on with two decimals. */
+/** The scale that shows an amount with three figures. From one unit on it has two decimals. */
 function scaleOf(exact: bigint): MoneyScale {
   if (exact === 0n) return { prefix: "", decimals: 2 };
-  // Rounded to three figures first: 0.9999 is written as 1.00 and not as 1.000.
+  // The amount is rounded to three figures first, so that 0.9999 is written as 1.00 and not as 1.000.
   const step = 10n ** BigInt(Math.max(0, exact.toString().length - 3));
   const size = ((exact + step / 2n) / step) * step;
   const prefix = size >= nanoPerUnit / 100n ? "" : size >= 1_000_000n ? "m" : size >= 1_000n ? "µ" : "n";
   if (prefix === "n") return { prefix, decimals: 0 };
-  // Figures before the point; zero and less count the zeros after it: 0.05 has -1.
+  // Figures before the point. Zeros after the point count negative: 0.05 has -1.
   const before = size.toString().length - nanoPer[prefix].toString().length + 1;
   return { prefix, decimals: Math.max(prefix === "" ? 2 : 0, 3 - before) };
 }
 
 /**
- * The scale of a column: the one that shows its middle amount with three figures, so that most rows say something, every row has
- * the same number of digits and the points stand below each other. Amounts of nothing do not count.
+ * The scale of a column: the one that shows its median amount with three figures. All rows then have the same number of digits, and most
+ * of them show more than zeros. Amounts of zero do not count.
  */
 export function moneyScale(nanos: Iterable<string>): MoneyScale {
-  // As floats: which amount is the middle one does not hang on the last digit, and long lists are sorted with every new row.
+  // Floats are exact enough to find the median, and faster: long lists are sorted again with every new row.
   const sizes = Array.from(nanos, (nano) => Math.abs(Number(nano)))
     .filter((size) => size !== 0)
     .toSorted((a, b) => a - b);
@@ -88,7 +88,7 @@ export function moneyScale(nanos: Iterable<string>): MoneyScale {
 
 export const moneyUnit = (scale: MoneyScale, currency: string): string => `${scale.prefix}${currency}`;
 
-/** The digits alone. Rounded half away from zero, or cut towards zero: what is left is never shown as more than there is. */
+/** The digits alone, rounded half away from zero. With `cut` they are cut towards zero: an amount that is left is never shown as more. */
 export function moneyDigits(nano: string, scale: MoneyScale, cut = false): string {
   const factor = 10n ** BigInt(scale.decimals);
   const scaled = sizeOf(nano) * factor;
@@ -99,8 +99,8 @@ export function moneyDigits(nano: string, scale: MoneyScale, cut = false): strin
 }
 
 /**
- * Digits and unit of an amount: in its column's scale, or by itself. An amount that its column would show as nothing is written by
- * itself too: 3 µUSD among dollars are no 0.00.
+ * Digits and unit of an amount, in its column's scale or in its own. An amount that its column's scale would show as zero is written in
+ * its own: 3 µUSD among dollars are not 0.00.
  */
 export function moneyParts(
   nano: string,
@@ -115,13 +115,13 @@ export function moneyParts(
 /** "4710" -> "4.71 µUSD" */
 export const money = (nano: string, currency: string): string => moneyParts(nano, currency).join(" ");
 
-/** "5", "5.00" or "0.000001" -> nano-units as the API takes them; undefined when it is no such amount. */
+/** "5", "5.00" or "0.000001" -> nano-units as the API takes them. Undefined when the text is not such an amount. */
 export function nanoOf(text: string): string | undefined {
   const match = /^(\d{1,9})(?:\.(\d{1,9}))?$/.exec(text.trim());
   return match === null ? undefined : String(BigInt(match[1]!) * nanoPerUnit + BigInt((match[2] ?? "").padEnd(9, "0")));
 }
 
-/** For charts and shares only: a float in whole units, or in a scale's. */
+/** A float in whole units, or in those of a scale. For charts and shares only. */
 export const moneyNumber = (nano: string, scale?: MoneyScale): number =>
   Number(BigInt(nano)) / Number(scale === undefined ? nanoPerUnit : nanoPer[scale.prefix]);
 
@@ -151,8 +151,8 @@ export function duration(ms: number | null | undefined): string {
 }
 
 /**
- * Writes the durations of one column with one unit and one number of digits, chosen by the middle one; from a minute on each is
- * written by itself ("3 min 12 s").
+ * Writes the durations of one column with one unit and one number of digits, chosen by their median. From a minute on each is written in
+ * its own units ("3 min 12 s").
  */
 export function durationScale(values: Iterable<number | null>): (ms: number | null) => string {
   const known = [...values].filter((ms) => ms !== null && Number.isFinite(ms)).toSorted((a, b) => a! - b!) as number[];
@@ -203,7 +203,7 @@ export function bytes(value: number): string {
 export const plural = (count: number, one: string, many = `${one}s`): string =>
   `${compact(count)} ${count === 1 ? one : many}`;
 
-/** Change against the period before; null where there was nothing to compare with. */
+/** Change against the period before. Null when that period has no value. */
 export function change(now: number, before: number): { text: string; direction: "up" | "down" | "same" } | null {
   if (before === 0) return null;
   const share = (now - before) / before;
@@ -213,7 +213,7 @@ export function change(now: number, before: number): { text: string; direction: 
   return { text, direction: share > 0 ? "up" : "down" };
 }
 
-/** JSON as a person reads it; strings stay strings. */
+/** JSON with line breaks and indentation. A string stays as it is. */
 export function pretty(value: unknown): string {
   if (typeof value === "string") return value;
   return value === undefined ? "" : JSON.stringify(value, null, 2);

@@ -1,5 +1,5 @@
-// Entry of the console: styles, the cache of what was read, the router. A key that is refused anywhere ends the session and
-// leads to the login, which comes back to the same address. Shared styles come first, so that those of a part can refine them.
+// Entry of the console: styles, the cache of what was read, the router. A key that is refused anywhere ends the session and leads to the
+// login, which returns to the same address. Shared styles come first, so that those of a part can change them.
 import "./styles/tokens.css";
 import "./styles/base.css";
 import "./frame/frame.css";
@@ -29,7 +29,7 @@ const client = new QueryClient({
   }),
   defaultOptions: {
     queries: {
-      // Events say when something has changed; until then what was read stands.
+      // Events say when something has changed, so what was read stays valid until then.
       staleTime: 30_000,
       refetchOnWindowFocus: false,
       retry: (count, error) =>

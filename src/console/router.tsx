@@ -1,5 +1,5 @@
-// The console's addresses. Every state of a page that a colleague should see too is here, checked: an address that was
-// mistyped falls back to its defaults instead of failing.
+// The console's addresses. Every state of a page that a colleague should see too is part of its address. Addresses are checked: a value
+// that is not known falls back to the default.
 import { createRootRoute, createRoute, createRouter, redirect } from "@tanstack/react-router";
 import type { Call, Run } from "../contract/index.ts";
 import { billRanges, callStatuses, overviewRanges, runStatuses, type BillRange } from "./addresses.ts";
@@ -27,7 +27,7 @@ const oneOf = <T extends string>(value: unknown, allowed: readonly T[]): T | und
   allowed.find((each) => each === value);
 const text = (value: unknown): string | undefined =>
   typeof value === "string" && value !== "" ? value : typeof value === "number" ? String(value) : undefined;
-/** Leaves out what is not set, so that addresses stay short. */
+/** Leaves out values that are not set, so that addresses stay short. */
 const set = <T extends Raw>(values: T): T =>
   Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as T;
 
@@ -93,7 +93,7 @@ const run = createRoute({
   getParentRoute: () => root,
   path: "/runs/$id",
   component: RunScreen,
-  /** `open`: numbers of the steps that are open, `3.5`. */
+  /** `open`: the numbers of the open steps, `3.5`. */
   validateSearch: (raw: Raw): { open?: string } => {
     const open = text(raw["open"]);
     return set({ open: open !== undefined && /^\d+(\.\d+)*$/.test(open) ? open : undefined });
@@ -145,7 +145,7 @@ export const router = createRouter({
     connect,
   ]),
   basepath: "/console",
-  // Plain words in addresses: `?open=1.2` and not the quoted JSON that is the router's habit.
+  // Values stand in addresses as they are (`?open=1.2`), and not as JSON in quotes, the router's default.
   parseSearch: (text) => Object.fromEntries(new URLSearchParams(text)),
   stringifySearch: (search) => {
     const given = Object.entries(search).filter(([, value]) => value !== undefined);

@@ -1,4 +1,4 @@
-// One streamed answer of POST /v1/chat/completions: text as it comes, then usage; and afterwards the call as it was settled.
+// One answer of POST /v1/chat/completions, streamed: its text as it arrives, then its usage. Afterwards the settled call can be read.
 import { EventSourceParserStream } from "eventsource-parser/stream";
 import type { CallDetail } from "../../contract/index.ts";
 import { ApiFailure, getJson, send } from "./client.ts";
@@ -15,7 +15,7 @@ export interface ChatUsage {
 }
 
 export interface ChatEnd {
-  /** Of the header x-lineshaft-call. */
+  /** Id of the call, from the header x-lineshaft-call. */
   call: string | undefined;
   finishReason: string | undefined;
   usage: ChatUsage | undefined;
@@ -31,7 +31,10 @@ interface Chunk {
   error?: { code?: string; message?: string; hint?: string };
 }
 
-/** `program` keeps a conversation's calls together, so that the engine finds its earlier turns in its cache. */
+/**
+ * Streams one answer. `program` names the conversation, so that the scheduler sends its calls to the endpoint that holds the KV of
+ * earlier turns. Throws ApiFailure when the call is refused or its stream breaks off, and an AbortError when `signal` aborts.
+ */
 export async function streamChat(options: {
   model: string;
   messages: ChatMessage[];
@@ -106,7 +109,7 @@ const brokenOff = () =>
 const settleTries = 8;
 const settleWaitMs = 250;
 
-/** The call once it is settled: it is written just after its last token. Undefined when that takes too long. */
+/** The settled call, which is recorded shortly after its last token. Undefined when that takes longer than nine seconds. */
 export async function settledCall(id: string): Promise<CallDetail | undefined> {
   for (let tries = 0; tries < settleTries; tries++) {
     try {

@@ -1,5 +1,5 @@
-// The one door to the API: adds the key, reads JSON, and turns every failure into an `ApiFailure` with a sentence and a next
-// step, whether the server said so, a proxy answered in its place, or nothing answered at all.
+// All requests of the console to the API pass here. The key is added, JSON is read, and every failure becomes an `ApiFailure` with a
+// sentence and a next step, whether the server refused, a proxy answered in its place, or there was no answer.
 import { currentKey } from "./session.ts";
 
 export class ApiFailure extends Error {
@@ -23,12 +23,12 @@ interface Options {
   body?: unknown;
   key?: string;
   signal?: AbortSignal;
-  /** Makes a repeated creation answer the first one's result. */
+  /** A creation that is repeated with the same key answers the result of the first one. */
   idempotencyKey?: string;
   headers?: Record<string, string>;
 }
 
-/** Sends a request and answers the response when its status is 2xx; throws ApiFailure otherwise. */
+/** Sends a request and returns its response when the status is 2xx. Throws ApiFailure otherwise. */
 export async function send(path: string, options: Options = {}): Promise<Response> {
   const headers: Record<string, string> = { accept: "application/json", ...options.headers };
   const key = options.key ?? currentKey();

@@ -1,4 +1,4 @@
-// What one live event does to what was read before: rows are replaced, put on top, or taken out where a filter no longer holds.
+// What one live event does to the cached lists: rows are replaced, added on top, or removed where a filter no longer matches.
 import { QueryClient, type InfiniteData } from "@tanstack/react-query";
 import { expect, test } from "vitest";
 import type { AlarmResource, Call, RunDetail, Status } from "../../contract/index.ts";

@@ -1,8 +1,8 @@
-// Live updates: one server-sent event stream for the whole console, read with fetch because EventSource cannot send the
-// key in a header. It remembers the last id, so that a lost connection goes on where it stopped; every loss shows in the
-// frame and heals by itself with growing waits.
+// Live updates: one server-sent event stream for the whole console, read with fetch because EventSource cannot send the key in a
+// header. After a loss it connects again with the last event's id, so that the server sends what was missed. Every loss shows in the
+// frame, and each further try waits longer.
 //
-// State machine: connecting -> live -> (stream ended) waiting -> connecting ...; closed at sign-out.
+// State machine: connecting -> live -> (stream ended) waiting -> live. Signing out leads to closed from every state.
 import type { InfiniteData, QueryClient } from "@tanstack/react-query";
 import { EventSourceParserStream } from "eventsource-parser/stream";
 import type { Call, LiveEvent, Run, RunDetail, Status } from "../../contract/index.ts";
@@ -18,9 +18,9 @@ export type LiveState =
 
 const firstWaitMs = 1_000;
 const longestWaitMs = 15_000;
-/** The server sends at least a comment this often; a stream that is quiet for longer is taken for dead. */
+/** The server sends at least a comment this often. A stream that is quiet for longer counts as lost. */
 const silenceMs = 60_000;
-/** Figures that the server sums up are asked for again at most this often while events arrive. */
+/** While events arrive, figures that the server sums up are read again at most this often. */
 const settleMs = 2_000;
 
 let current: LiveState = { state: "closed" };
@@ -34,17 +34,17 @@ export function watchLive(listener: () => void): () => void {
   return () => listeners.delete(listener);
 }
 
-/** Calls back for every event, after the caches have been brought up to date. */
+/** Calls `listener` for every event, after the caches have been updated. Returns what ends that. */
 export function onLiveEvent(listener: (event: LiveEvent) => void): () => void {
   eventListeners.add(listener);
   return () => eventListeners.delete(listener);
 }
 
 let skipWait: (() => void) | undefined;
-/** Tries again at once: for the button beside "connection lost", and when the browser comes back online. */
+/** Ends the wait before the next try. Called by the button beside "connection lost" and when the browser comes back online. */
 export const reconnectNow = (): void => skipWait?.();
 
-/** Connects until `signal` aborts. */
+/** Keeps the stream connected until `signal` aborts or the key is refused. */
 export async function runLive(client: QueryClient, signal: AbortSignal): Promise<void> {
   let lastId: string | undefined;
   let waitMs = firstWaitMs;
@@ -56,7 +56,7 @@ export async function runLive(client: QueryClient, signal: AbortSignal): Promise
       if (!everLive) change({ state: "connecting" });
       try {
         for await (const message of open(lastId, signal, () => {
-          // What happened while nobody listened may be more than the server kept: ask anew for what is on screen.
+          // More may have been missed than the server keeps, so everything on the screen is read again.
           if (everLive) void client.invalidateQueries();
           everLive = true;
           waitMs = firstWaitMs;
@@ -156,9 +156,9 @@ function change(next: LiveState): void {
   for (const listener of listeners) listener();
 }
 
-// ------------------------------------------------------------------------------------------- events into the caches
+// --- events into the caches
 
-/** Brings the caches up to date with one event. Exported for its test. */
+/** Updates the caches with one event. Exported for its test. */
 export function apply(client: QueryClient, event: LiveEvent): void {
   switch (event.type) {
     case "call":
@@ -171,7 +171,7 @@ export function apply(client: QueryClient, event: LiveEvent): void {
       client.setQueryData<RunDetail>(["run", event.run.id], (old) =>
         old === undefined ? old : { ...old, ...event.run },
       );
-      // What it waits for, and what its calls waited, are read with the whole run.
+      // The event does not say what a run waits for or how long its calls waited, so the whole run is read again.
       if (event.run.ended_at !== null || event.run.status === "waiting")
         void client.invalidateQueries({ queryKey: ["run", event.run.id] });
       soon(client, [["overview"], ["bill"], ["agents"], ["agent", event.run.agent]]);
@@ -224,7 +224,7 @@ function matchesRun(run: Run, filter: RunFilter): boolean {
   );
 }
 
-/** Replaces the row where it is known, puts it on top where it is new, takes it out where its filter no longer holds. */
+/** In every cached list: replaces a known row, adds a new row on top, and removes a row that the list's filter no longer matches. */
 function upsertList<T extends { id: string }>(
   client: QueryClient,
   list: string,
@@ -252,7 +252,7 @@ function upsertList<T extends { id: string }>(
 const pending = new Map<string, readonly unknown[]>();
 let timer: ReturnType<typeof setTimeout> | undefined;
 
-/** Marks sums stale together, once the burst of events has settled: a thousand calls cost a few requests, not a thousand. */
+/** Marks sums stale together after `settleMs`, so that a burst of a thousand calls costs a few requests and not a thousand. */
 function soon(client: QueryClient, keys: readonly (readonly unknown[])[]): void {
   for (const key of keys) pending.set(JSON.stringify(key), key);
   timer ??= setTimeout(() => {

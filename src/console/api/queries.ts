@@ -1,5 +1,5 @@
-// What the console reads, as query options: one place that knows paths, keys and page sizes. Nothing polls; `live.ts`
-// writes into these caches or marks them stale when an event says that something changed.
+// Everything that the console reads, as query options: paths, cache keys and page sizes stand here only. No query polls: `live.ts` writes
+// into these caches or marks them stale when an event says that something changed.
 import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
 import type {
   AgentDetail,
@@ -22,7 +22,7 @@ export type OverviewRange = "1h" | "24h" | "7d" | "30d";
 export type CallFilter = { status?: Call["status"]; model?: string; run?: string; agent?: string };
 export type RunFilter = { status?: Run["status"]; agent?: string };
 
-/** The most one request may bring; a list asks for more as it is scrolled. */
+/** Rows of one request. A list reads further pages as it is scrolled. */
 export const pageLimit = 200;
 
 export const statusQuery = queryOptions({

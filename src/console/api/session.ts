@@ -1,5 +1,5 @@
-// The key that this browser acts with. It lives in sessionStorage and ends with the tab, or in localStorage when the person
-// asked to stay signed in. It is sent in the authorization header and never becomes part of an address.
+// The key that this browser acts with. It is kept in sessionStorage and ends with the tab, or in localStorage when the person asked to
+// stay signed in. It is sent in the authorization header and is never part of an address.
 
 const name = "lineshaft.key";
 const listeners = new Set<() => void>();
@@ -19,7 +19,7 @@ export function signIn(key: string, stay: boolean): void {
   for (const listener of listeners) listener();
 }
 
-/** Forgets the key and everything this browser kept beside it. */
+/** Forgets the key and everything else that was kept, except the theme. */
 export function signOut(): void {
   const theme = localStorage.getItem("lineshaft.theme");
   sessionStorage.clear();
@@ -28,7 +28,7 @@ export function signOut(): void {
   for (const listener of listeners) listener();
 }
 
-/** For useSyncExternalStore. Another tab's sign-out reaches this one through the storage event. */
+/** Calls `listener` when the key changes, also when another tab signs out (the storage event). Returns what ends that. */
 export function watchKey(listener: () => void): () => void {
   listeners.add(listener);
   window.addEventListener("storage", listener);

@@ -1,4 +1,4 @@
-// The light of the Connect page: it waits for the first call that a key makes, told by the live events, and turns green with it.
+// The light of the Connect page. It waits for the first call of a key, which a live event tells, and turns green when it arrives.
 import { Link } from "@tanstack/react-router";
 import { useEffect, useState } from "react";
 import type { Call } from "../../contract/index.ts";
@@ -7,7 +7,7 @@ import { duration } from "../format.ts";
 import { remedyOf, wordOf } from "../screens/words.ts";
 import { shortId, StateMark } from "../ui/text.tsx";
 
-/** The newest call of a key since the page knows it: a refused first try is shown until one goes through. */
+/** The newest call of a key since the page was opened. A refused call is shown until one completes. */
 export function useFirstCall(key: string | undefined): Call | undefined {
   const [call, setCall] = useState<Call>();
   useEffect(() => {

@@ -1,15 +1,15 @@
-// What a client needs to speak with this instance: for each SDK and agent program the lines to paste, as they stand. Only what is
-// served is here: OpenAI's chat completions. A line that would fail is not shown; what is not served yet is named on the page.
+// What a client needs to speak with this instance: for each SDK and agent program, lines to paste that work without change. They use
+// OpenAI's chat completions, the protocol that is served. The page names protocols that are not served, and has no lines for them.
 
 export interface Place {
-  /** Where clients reach Lineshaft, without a path: `http://localhost:4070`. */
+  /** Address at which clients reach Lineshaft, without a path: `http://localhost:4070`. */
   origin: string;
   key: string;
   model: string;
 }
 
 export interface Block {
-  /** Where the lines go: a terminal, or a file of this name. */
+  /** Where the lines are pasted: a terminal, or a file of this name. */
   where: string;
   text: string;
 }
@@ -19,7 +19,7 @@ export interface Client {
   name: string;
   blocks: (place: Place) => Block[];
   note?: string;
-  /** Tokens of context that its shortest prompts need, where that is more than a small model has. */
+  /** Tokens of context that its shortest prompts need. Given where small models have less. */
   contextTokens?: number;
 }
 
@@ -178,9 +178,9 @@ print(answer.choices[0].message.content)`,
   },
 ];
 
-/** Of the address's `client`; the first where it names none. */
+/** The client that the address names, or else the first. */
 export const clientOf = (id: string | undefined): Client =>
   clients.find((client) => client.id === id) ?? (clients[0] as Client);
 
-/** Stands in a snippet until a key is made. */
+/** The key in a snippet until one is made. */
 export const keyPlaceholder = "YOUR_KEY";

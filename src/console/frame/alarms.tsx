@@ -1,5 +1,5 @@
-// Alarms: what an owner must look at although every call was answered. A mark in the top line on every page, and the list on the
-// overview, each with what happened and what to do. Both change live with the events.
+// Alarms: things that an owner must look at although every call was answered. A mark in the top line of every page counts them, and a
+// list on the overview says what happened and what to do. Both change with the live events.
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import type { AlarmResource, Status } from "../../contract/index.ts";
@@ -12,13 +12,13 @@ import { Ago } from "../ui/text.tsx";
 
 const useAlarms = (): AlarmResource[] => useQuery(statusQuery).data?.alarms ?? [];
 
-/** In the top line: how many stand, leading to the overview. Nothing while all is well. */
+/** The number of alarms, as a link to the overview. Empty without alarms. */
 export function AlarmMark() {
   const alarms = useAlarms();
   return (
     <span role="status">
       {alarms.length === 0 ? null : (
-        <Link to="/" hash="alarms" className="alarm-mark" data-tip="What needs a person's look">
+        <Link to="/" hash="alarms" className="alarm-mark" data-tip="Alarms that need a person">
           <WarnIcon />
           {full(alarms.length)}
           <span className="alarm-word">{alarms.length === 1 ? "alarm" : "alarms"}</span>
@@ -36,7 +36,7 @@ export function AlarmList() {
       try {
         await send(`/api/alarms/${encodeURIComponent(id)}`, { method: "DELETE" });
       } catch (error) {
-        // It went away by itself in between.
+        // The alarm ended by itself before it was dismissed.
         if (!(error instanceof ApiFailure) || error.status !== 404) throw error;
       }
       return id;
@@ -51,7 +51,7 @@ export function AlarmList() {
     <section className="panel alarms" id="alarms" aria-labelledby="alarms-head">
       <div className="panel-head">
         <h2 id="alarms-head">Alarms</h2>
-        <span className="aside">they also stand in the log and in lineshaft status</span>
+        <span className="aside">also in the log and in lineshaft status</span>
       </div>
       <ul>
         {alarms.map((alarm) => (

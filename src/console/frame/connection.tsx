@@ -21,7 +21,7 @@ export function LiveMark() {
   );
 }
 
-/** Shown only while the connection is lost; what is on screen stays readable and says how old it is. */
+/** Shown only while the connection is lost. The page below stays readable. */
 export function Connection() {
   const live = useSyncExternalStore(watchLive, liveState);
   return (

@@ -7,7 +7,7 @@ import { places, sectionOf } from "./places.ts";
 /** How long after `g` a letter still leads to a place. */
 const letterAfterGMs = 1_200;
 
-/** `/` and Ctrl-K search, `?` shows the keys, `g` and a letter goes to a place, Escape goes up from a detail to its list. */
+/** `/` and Ctrl-K open the search, `?` the list of keys. `g` and a letter goes to a place, Escape from a detail to its list. */
 export function useGlobalKeys(setSearching: (open: boolean) => void, setShortcuts: (open: boolean) => void): void {
   const navigate = useNavigate();
   const router = useRouter();

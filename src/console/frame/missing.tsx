@@ -1,4 +1,4 @@
-// An address that leads nowhere.
+// The page of an address that does not exist.
 import { Link } from "@tanstack/react-router";
 import { Empty } from "../ui/states.tsx";
 
@@ -12,7 +12,7 @@ export function Missing() {
         </Link>
       }
     >
-      It may have been mistyped, or belong to a newer version of Lineshaft.
+      It may be mistyped, or belong to another version of Lineshaft.
     </Empty>
   );
 }

@@ -1,4 +1,4 @@
-// The outermost component: the login stands alone, everything else inside the frame.
+// The outermost component. The login has no frame, all other screens are inside it.
 import { Outlet, useRouterState } from "@tanstack/react-router";
 import { Frame } from "./frame.tsx";
 

@@ -1,5 +1,5 @@
-// Search: any id, agent, model or place, from `/` or Ctrl-K. What the console has read already answers at once; ids are
-// opened directly, also by the part that a table shows; the API adds what was not read yet.
+// The search for an id, an agent, a model or a place. What the console has already read is found at once, and the API adds the rest. A
+// whole id opens directly. The part of an id that a table shows is enough to find it among what was read.
 import { Dialog } from "@base-ui/react/dialog";
 import { useQuery, useQueryClient, type InfiniteData } from "@tanstack/react-query";
 import { useNavigate, type LinkProps } from "@tanstack/react-router";
@@ -92,7 +92,7 @@ function SearchBox({ onDone }: { onDone: () => void }) {
       </ul>
       {hits.length === 0 ? (
         <p className="search-none">
-          Nothing known by that name. Whole ids (call_…, run_…) open even when they are not in a list here.
+          Nothing has that name. A whole id of a call or run opens even when it is in no list here.
         </p>
       ) : null}
     </>

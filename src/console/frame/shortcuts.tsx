@@ -1,4 +1,4 @@
-// The keys that the console knows.
+// The list of the keys that the console has.
 import { Dialog } from "@base-ui/react/dialog";
 import { CloseIcon } from "../ui/icons.tsx";
 import { places } from "./places.ts";

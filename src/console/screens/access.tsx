@@ -1,4 +1,4 @@
-// Who may call and what they may spend: keys and budgets. Owners make and end them here; others see what holds.
+// Keys and budgets. Owners create and end them here, members see them.
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { Segmented } from "../ui/filter.tsx";

@@ -1,4 +1,4 @@
-// One agent: how its work passes and pays, its newest runs, its manifest and versions; and a way to start a run.
+// One agent: its pass rate and margin, its newest runs, its manifest and versions, and a form that starts a run.
 import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, useNavigate, useParams } from "@tanstack/react-router";
 import { useMemo, useState } from "react";
@@ -161,7 +161,7 @@ const limitNames = (limits: Record<string, unknown>, bill: Bill | undefined) =>
     .map(([limit, value]) => `${limit} ${limit === "money" ? withCurrency(value, bill) : String(value)}`)
     .join(", ");
 
-/** An amount of the manifest, which is in the organisation's currency: "0.05" -> "0.05 USD" */
+/** An amount of the manifest with the organisation's currency: "0.05" -> "0.05 USD" */
 const withCurrency = (amount: unknown, bill: Bill | undefined) =>
   [String(amount), bill?.currency].filter(Boolean).join(" ");
 
@@ -211,7 +211,7 @@ function NewestRuns({ agent }: { agent: string }) {
   );
 }
 
-/** A form for the input, filled with that of the last run: most runs differ from it in one word. */
+/** A form for the input of a run. It is filled with the input of the last run, since most inputs differ in a word. */
 function StartRun({ agent }: { agent: AgentDetail }) {
   const [open, setOpen] = useState(false);
   const [typed, setTyped] = useState<string>();

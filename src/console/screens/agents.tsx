@@ -1,4 +1,4 @@
-// All agents with what they are doing now and how well their work passes.
+// All agents with their running and waiting runs and their pass rates.
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import type { AgentSummary } from "../../contract/index.ts";

@@ -1,4 +1,4 @@
-// The bill: what the work of each agent brought and cost, and what a verified result costs.
+// The bill: revenue, cost and margin of each agent, and the cost of a verified outcome.
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { useMemo } from "react";
@@ -31,7 +31,7 @@ const lengths: Record<BillRange, number | undefined> = {
   all: undefined,
 };
 
-/** The first moment of a range, at a full minute: while one looks, the same question stays the same. */
+/** The first moment of a range, cut to a minute, so that the same request is cached while the page is open. */
 function startOf(range: BillRange): { from?: string } {
   const length = lengths[range];
   return length === undefined
@@ -98,7 +98,7 @@ export function BillScreen() {
   );
 }
 
-/** What engines claimed beyond what was held: paid by no budget, in no line, and to be settled with the provider. */
+/** Amounts that engines claimed beyond the hold. No budget pays them and no line counts them: they are to be settled with the provider. */
 function Suspense({ bill }: { bill: Bill }) {
   const scale = moneyScale(bill.suspense.map((line) => line.amount_nano));
   return (

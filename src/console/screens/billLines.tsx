@@ -1,4 +1,4 @@
-// The lines of a bill: as columns of a table, and as a spreadsheet reads them.
+// The lines of a bill, as columns of a table and as a CSV file.
 import type { Bill, BillLine } from "../../contract/index.ts";
 import { type Figures } from "../definitions.ts";
 import { compact, full, moneyFull, moneyScale, percentFixed } from "../format.ts";
@@ -96,7 +96,7 @@ export function columnsOf(bill: Bill): Column<BillLine>[] {
   ];
 }
 
-/** The lines as a spreadsheet reads them: exact amounts, one column per field of the API. */
+/** Saves the lines as a CSV file with exact amounts and one column for each field of the API. */
 export function download(bill: Bill): void {
   const fields = Object.keys(bill.total) as (keyof BillLine)[];
   const cell = (field: keyof BillLine, line: BillLine) => {

@@ -1,4 +1,4 @@
-// Budgets: what may be spent, with what is spent, held and left.
+// Budgets: their limits, and what is spent, held and left of them.
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import type { BudgetResource } from "../../contract/index.ts";
@@ -17,7 +17,7 @@ export function Budgets({ owner, ofRuns }: { owner: boolean; ofRuns: boolean }) 
   const budgets = useQuery(budgetsQuery);
   const [ending, setEnding] = useState<BudgetResource>();
   const rows = (budgets.data ?? []).filter((each) => (each.scope.kind === "run") === ofRuns);
-  // What was spent has a scale of its own, so that 3.55 mUSD of 5.00 USD show; what is left is cut, never rounded up to the limit.
+  // The spent amount has its own scale, so that 3.55 mUSD of 5.00 USD are visible. What is left is cut and not rounded up to the limit.
   const spent = moneyScale(rows.map((each) => each.spent_nano));
   const held = moneyScale(rows.map((each) => each.held_nano));
   const left = moneyScale(rows.map((each) => each.limit_nano));
@@ -104,8 +104,8 @@ export function Budgets({ owner, ofRuns }: { owner: boolean; ofRuns: boolean }) 
         </Empty>
       ) : rows.length === 0 ? (
         <Empty title="No budgets" command="npx lineshaft budgets set project default --limit 5.00 --period month">
-          A budget holds for an organisation, a project, a key, an agent or a run. A call that would pass it is refused
-          before it reaches an engine.
+          A budget holds for an organisation, a project, a key, an agent or a run. A call that would exceed it is
+          refused before it reaches an engine.
         </Empty>
       ) : (
         <Table label="Budgets" columns={columns} rows={rows} rowId={(budget) => budget.id} />
@@ -261,7 +261,7 @@ export function SetBudget({ open, onOpenChange }: { open: boolean; onOpenChange:
           </select>
         </label>
       </div>
-      <p className="muted">A budget that exists gets the new limit and period; what was spent stands.</p>
+      <p className="muted">An existing budget gets the new limit and period. What was spent stays.</p>
     </FormDialog>
   );
 }

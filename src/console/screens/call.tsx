@@ -1,4 +1,4 @@
-// One call: what it took, where its time went, which tokens it used and from where, why it was placed where it was, what it cost.
+// One call: its duration by phases, its tokens by cache tier, the reason for its placement, and its price.
 import { useQuery } from "@tanstack/react-query";
 import { Link, useParams } from "@tanstack/react-router";
 import type { AttemptResource, CallDetail } from "../../contract/index.ts";

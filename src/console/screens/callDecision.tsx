@@ -1,4 +1,4 @@
-// Why a call was placed where it was: the reason, and the numbers of the chosen endpoint beside the runner-up's.
+// Why a call was placed at its endpoint: the reason, and the numbers of the chosen endpoint beside those of the runner-up.
 import type { DecisionResource } from "../../contract/index.ts";
 import { compact, duration } from "../format.ts";
 import { Badge } from "../ui/text.tsx";
@@ -15,7 +15,7 @@ const numberNames: Record<string, string> = {
   running: "calls under way",
 };
 
-/** Parts of least-delay's score; another policy's own numbers are shown under its own names. */
+/** Names of the terms of least-delay's score. Terms of other policies are shown by the policy's own names. */
 const termNames: Record<string, string> = {
   ownMs: "its own wait",
   laterMs: "wait of calls yet to come",
@@ -35,7 +35,7 @@ export function Decision({ decision, engine }: { decision: DecisionResource; eng
     ) : (
       <span data-tip={isTime ? `${value} ms` : String(value)}>{isTime ? duration(value) : compact(value)}</span>
     );
-  // Of least-delay the score is a time, the sum of its terms; another policy's has a unit of its own.
+  // The score of least-delay is a time, the sum of its terms. Scores of other policies have other units.
   const scoreIsTime = Object.keys(decision.terms).some(isTimeName);
   return (
     <section className="panel" aria-labelledby="placed">

@@ -1,4 +1,4 @@
-// How a call stands in a list: the same columns on the calls page, on a run and on an agent.
+// The columns of calls in a list, shared by all screens that list calls.
 import type { ReactNode } from "react";
 import type { Call } from "../../contract/index.ts";
 import { durationScale, full, moneyScale, percentFixed } from "../format.ts";
@@ -9,7 +9,7 @@ import { remedyOf, wordOf } from "./words.ts";
 
 const share = (call: Call) => (call.prompt_tokens === 0 ? null : call.cached_tokens / call.prompt_tokens);
 
-/** Columns for these rows: their amounts and durations decide how many digits a column has. */
+/** Columns for these rows, whose amounts and durations decide the number of digits of each column. */
 export function callColumns(rows: Call[]): Column<Call>[] {
   const reasons = rows.some((call) => call.error_code !== null);
   const scale = moneyScale(rows.map((row) => row.price_nano));
@@ -111,7 +111,7 @@ export function callColumns(rows: Call[]): Column<Call>[] {
   return columns;
 }
 
-/** Why a call did not complete, and what to do: there only in lists in which a call did not. */
+/** Why a call did not complete, and what to do. Only lists with such a call have this column. */
 const reasonColumn: Column<Call> = {
   id: "reason",
   head: "Reason",

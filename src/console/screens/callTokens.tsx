@@ -1,4 +1,4 @@
-// A call's tokens by kind and tier, and what each kind cost.
+// A call's tokens by kind and cache tier, and the price of each kind.
 import { useQuery } from "@tanstack/react-query";
 import type { AttemptResource, CallDetail, EngineResource } from "../../contract/index.ts";
 import { enginesQuery } from "../api/queries.ts";
@@ -101,7 +101,7 @@ export function Tokens({ call }: { call: CallDetail }) {
   );
 }
 
-/** What engines claimed beyond what was held for the call; the tokens above are those that are billed. */
+/** Tokens that engines claimed beyond the hold of the call. Only the tokens above are billed. */
 function Claims({ call }: { call: CallDetail }) {
   const claimed = call.attempts.filter((attempt) => attempt.suspense_nano !== "0");
   if (claimed.length === 0) return null;
@@ -117,7 +117,7 @@ function Claims({ call }: { call: CallDetail }) {
   );
 }
 
-/** Amounts per kind by the engine's rate card, only where they add up to what was settled: a card may have changed since. */
+/** Amounts by kind, from the engine's present rate card. Undefined when they do not add up to the settled price, because the card changed since. */
 function pricesOf(
   call: CallDetail,
   engines: EngineResource[] | undefined,

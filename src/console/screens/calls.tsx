@@ -1,4 +1,4 @@
-// All calls, newest first: filtered and sorted in the address, growing on top while one looks, read on as one scrolls.
+// All calls, newest first. Filters and sorting are part of the address, new calls appear on top, and older ones are read on scrolling.
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { useMemo } from "react";

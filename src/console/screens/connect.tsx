@@ -1,5 +1,5 @@
-// How to point a client here: the address, a key made on the spot, the lines to paste for each client, and a light that turns
-// green when its first call arrives.
+// How to connect a client: the address, a key that is made on this page, the lines to paste for each client, and a light that turns green
+// when the first call arrives.
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { useState } from "react";
@@ -99,7 +99,7 @@ export function ConnectScreen() {
   );
 }
 
-/** The longest context of a model's endpoints, where they tell it. */
+/** The longest context of a model's endpoints in tokens. Undefined when they do not report it. */
 function contextOf(status: Status, model: string | undefined): number | undefined {
   const known = status.deployments
     .filter((each) => each.name === model)

@@ -1,4 +1,4 @@
-// One deployment: what all its endpoints share (the disk tier, where prompt tokens came from), then each endpoint.
+// One deployment: first what its endpoints share (the disk tier, the sources of prompt tokens), then each endpoint.
 import type { DeploymentStatus, EndpointStatus, EngineResource } from "../../contract/index.ts";
 import { bytes, compact, full, percent, plural } from "../format.ts";
 import { FigureName } from "../ui/figure.tsx";
@@ -6,7 +6,7 @@ import { PartsBar } from "../ui/page.tsx";
 import { Badge, StateMark } from "../ui/text.tsx";
 import { EndpointCard, PromptTokens } from "./endpoint.tsx";
 
-/** Sum over the endpoints that say it; undefined when none does. */
+/** Sum over the endpoints that report it. Undefined when no endpoint does. */
 export function sumOf(endpoints: EndpointStatus[], pick: (endpoint: EndpointStatus) => number | undefined) {
   const values = endpoints.map(pick).filter((value) => value !== undefined);
   return values.length === 0 ? undefined : values.reduce((sum, value) => sum + value, 0);
@@ -78,7 +78,7 @@ export function Deployment({
       )}
       {endpoints.length === 0 ? (
         <p className="muted deployment-remote">
-          {deployment.state === "off" ? "It is scaled to nothing: its calls are refused." : "No worker runs yet."}
+          {deployment.state === "off" ? "It has no replicas, so its calls are refused." : "No worker runs yet."}
         </p>
       ) : (
         <ul className="endpoints" aria-label={`Endpoints of ${deployment.name}`}>
@@ -101,7 +101,7 @@ export function Deployment({
   );
 }
 
-/** Endpoints of an added engine stand in the order of its addresses. */
+/** Endpoints of an added engine have the order of its addresses. */
 function addressOf(deployment: DeploymentStatus, endpoint: EndpointStatus, engine: EngineResource | undefined) {
   return engine?.urls[deployment.endpoints.indexOf(endpoint)];
 }

@@ -1,4 +1,4 @@
-// One endpoint of a deployment: its role and state, its memory, where its prompt tokens came from, and its sequences.
+// One endpoint of a deployment: its role and state, its memory, the sources of its prompt tokens, and its sequences.
 import type { EndpointStatus } from "../../contract/index.ts";
 import { bytes, compact, full, plural } from "../format.ts";
 import { FigureName } from "../ui/figure.tsx";
@@ -6,9 +6,9 @@ import { PartsBar } from "../ui/page.tsx";
 import { Badge, StateMark } from "../ui/text.tsx";
 
 const roleTips: Record<EndpointStatus["role"], string> = {
-  both: "Computes prompts and writes answers",
-  prefill: "Computes prompts, and hands their KV to those that decode",
-  decode: "Takes KV that was computed elsewhere, and writes answers",
+  both: "Computes prompts and generates output",
+  prefill: "Computes prompts and sends their KV to decode endpoints",
+  decode: "Takes KV from prefill endpoints and generates output",
 };
 
 export function EndpointCard({ endpoint, address }: { endpoint: EndpointStatus; address: string | undefined }) {
@@ -63,7 +63,7 @@ export function EndpointCard({ endpoint, address }: { endpoint: EndpointStatus; 
   );
 }
 
-/** Where the prompt tokens of some endpoints came from; nothing where none of them says. */
+/** The sources of the prompt tokens of these endpoints. Empty when no endpoint reports them. */
 export function PromptTokens({ of, label }: { of: EndpointStatus[]; label: string }) {
   const totals = of.flatMap((endpoint) => endpoint.totals ?? []);
   if (totals.length === 0) return null;

@@ -1,4 +1,4 @@
-// Is it healthy: one line with every part that runs, and the last error of each part that is not well.
+// Health: one line with every component, and the last error of each component that is not ready.
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import type { Status } from "../../contract/index.ts";

@@ -1,4 +1,4 @@
-// Keys: who may call. Owners make them, see each secret once, and end them.
+// Keys. Owners create them, see each secret once, and revoke them.
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { useState } from "react";
@@ -138,7 +138,7 @@ export function CreateKey({ open, onOpenChange }: { open: boolean; onOpenChange:
   const change = (next: boolean) => {
     onOpenChange(next);
     if (next) return;
-    // The secret goes with the dialog: nothing keeps it.
+    // The secret is dropped with the dialog and is kept nowhere.
     create.reset();
     setName("");
     setRole("member");
@@ -190,7 +190,7 @@ export function CreateKey({ open, onOpenChange }: { open: boolean; onOpenChange:
           autoFocus
           onChange={(event) => setName(event.target.value)}
         />
-        <span className="help">Who or what will use it, such as a laptop or a service.</span>
+        <span className="help">The person or program that will use it, such as a laptop or a service.</span>
       </label>
       <label className="field">
         <span className="label">Role</span>

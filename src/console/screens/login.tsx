@@ -1,4 +1,4 @@
-// The door: a key, and where to find one. The key is tried before it is kept, and goes only into the authorization header.
+// The login: a field for a key, and where to find one. A key is tried before it is kept. It is sent in the authorization header only.
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { useEffect, useState, type FormEvent } from "react";
 import type { Status } from "../../contract/index.ts";

@@ -1,4 +1,4 @@
-// What serves the calls: deployments with their memory, sequences and cache tiers, the parts that run, and engines with prices.
+// What serves the calls: deployments with their memory, sequences and cache tiers, the components, and engines with prices.
 import { useQuery } from "@tanstack/react-query";
 import type { ComponentStatus, DeploymentStatus, EngineResource } from "../../contract/index.ts";
 import { enginesQuery, statusQuery } from "../api/queries.ts";
@@ -75,8 +75,8 @@ export function ModelsScreen() {
         {data.deployments.length === 0 ? (
           <div className="panel">
             <Empty title="No model is served" command="npx lineshaft models">
-              The list shows which models can be taken; lineshaft deploy FILE serves one as a manifest says. A running
-              vLLM, Ollama or provider is added with lineshaft engines add.
+              The list shows the models that can be served. lineshaft deploy FILE serves one as its manifest says. A
+              running vLLM, Ollama or provider is added with lineshaft engines add.
             </Empty>
           </div>
         ) : (
@@ -172,7 +172,7 @@ const partColumns: Column<ComponentStatus>[] = [
   },
 ];
 
-/** A column of prices: its amounts have one unit and one number of digits. */
+/** A column of prices with one unit and one number of digits. */
 function pricesOf(engines: EngineResource[], field: "input" | "cached" | "output") {
   const nanoOf = (engine: EngineResource) => engine.price?.[`${field}_nano_per_million`];
   const scale = moneyScale(engines.flatMap((engine) => nanoOf(engine) ?? []));

@@ -1,5 +1,4 @@
-// The five questions at a glance: is it healthy, what are the agents doing, what does it cost and earn, what went wrong. Each
-// answer leads one click deeper.
+// The overview: health, what the agents do, what their work costs and earns, and what went wrong. Each part links to its details.
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { overviewQuery, type OverviewRange } from "../api/queries.ts";

@@ -1,4 +1,4 @@
-// The overview's headline figures and charts over the chosen range.
+// The headline figures and charts of the overview, for the chosen range.
 import { useMemo } from "react";
 import type { Overview } from "../../contract/index.ts";
 import { type OverviewRange } from "../api/queries.ts";

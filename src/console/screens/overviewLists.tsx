@@ -1,4 +1,4 @@
-// What is alive now, and what went wrong lately: each row leads to its run or call.
+// The runs that have not ended, and the newest failures. Each row links to its run or call.
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import type { Call, Run } from "../../contract/index.ts";
@@ -112,7 +112,7 @@ const runTrouble = (run: Run) =>
     ? `did not pass: ${run.outcome.reason}`
     : `failed: ${wordOf(run.error_code ?? "unknown")}`;
 
-/** The newest failures of any kind: calls, runs, and runs whose outcome did not pass. */
+/** The newest failures: calls and runs that failed or were refused, and runs whose outcome did not pass. */
 export function Wrong() {
   const failed = useInfiniteQuery(callsQuery({ status: "failed" }, 20));
   const refused = useInfiniteQuery(callsQuery({ status: "refused" }, 20));
@@ -143,7 +143,7 @@ export function Wrong() {
       {failed.isPending || refused.isPending || runs.isPending ? (
         <SkeletonRows rows={3} />
       ) : rows.length === 0 ? (
-        <p className="panel-note">Nothing: no call was refused or failed, and no run.</p>
+        <p className="panel-note">No call or run failed or was refused.</p>
       ) : (
         <Table
           label="What went wrong lately"

@@ -1,5 +1,5 @@
-// The ribbon above a run's steps: the same steps twice, as lengths of time and as amounts of money, so that one sees where a
-// run spent which. A segment leads to its step.
+// The ribbon above a run's steps. It shows the steps twice, by time and by money, so that the step that took most of either stands out. A
+// segment leads to its step.
 import type { RunDetail, StepResource } from "../../contract/index.ts";
 import { duration, money, moneyNumber } from "../format.ts";
 import { runLength } from "./runList.tsx";
@@ -101,7 +101,7 @@ export function Ribbon({ run, onPick }: { run: RunDetail; onPick: (step: number)
 
 const queuedWords = (step: StepResource) => (step.queued_ms < 1 ? "" : `, ${duration(step.queued_ms)} of it queued`);
 
-/** A step's colour, after that of the time in which its call waited for its turn. */
+/** Colours of a step: first the part in which its call was queued, then the rest. */
 function colours(step: StepResource, length: number): string {
   const tone = `var(${stepTones[step.kind]})`;
   if (step.queued_ms < 1 || length === 0) return tone;

@@ -199,7 +199,7 @@ function nowWords(run: RunDetail): string {
   const wait = run.waits.find((each) => each.waiting);
   if (run.status === "queued") return "Queued: no step has begun";
   if (run.status === "running") return "Working on the next step";
-  if (wait === undefined) return "Waiting for its timer: the turn has ended and costs nothing until it goes on";
+  if (wait === undefined) return "Waiting for its timer. It costs nothing until then";
   return wait.until === null ? "Waiting until a person decides" : `Waiting; it tries again at ${clock(wait.until)}`;
 }
 

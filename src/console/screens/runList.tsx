@@ -1,4 +1,4 @@
-// How a run stands in a list: the same columns on the runs page, on an agent and on the overview.
+// The columns of runs in a list, shared by all screens that list runs.
 import { Link } from "@tanstack/react-router";
 import type { Run } from "../../contract/index.ts";
 import { compact, duration, durationScale, full, moneyScale } from "../format.ts";
@@ -6,7 +6,7 @@ import type { Column } from "../ui/table.tsx";
 import { Ago, Money, shortId, StateMark, useNow } from "../ui/text.tsx";
 import { wordOf } from "./words.ts";
 
-/** Milliseconds from the first step to the end, or to now. */
+/** Milliseconds from the start of the first step to the end of the run, or to now. */
 export function runLength(run: Run, now: number): number | null {
   if (run.started_at === null) return null;
   return Math.max(0, (run.ended_at === null ? now : Date.parse(run.ended_at)) - Date.parse(run.started_at));
@@ -31,7 +31,7 @@ export function Verdict({ run }: { run: Run }) {
   return <span className="muted">{isAlive(run) ? "not yet" : "not judged"}</span>;
 }
 
-/** Columns for these rows: their amounts and durations decide how many digits a column has. */
+/** Columns for these rows, whose amounts and durations decide the number of digits of each column. */
 export function runColumns(rows: Run[], options: { agent?: boolean } = {}): Column<Run>[] {
   const scale = moneyScale(rows.map((row) => row.cost_nano));
   const length = durationScale(rows.map((row) => runLength(row, Date.now())));

@@ -31,8 +31,7 @@ export function StopButton({ run }: { run: Run }) {
         onSubmit={() => stop.mutate()}
       >
         <p className="soft">
-          It takes no further step. What it did so far stays, and what it used so far is paid. A stopped run cannot go
-          on.
+          It takes no further step. What it did stays, and what it used is paid. A stopped run cannot continue.
         </p>
       </FormDialog>
     </>

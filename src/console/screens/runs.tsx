@@ -1,4 +1,4 @@
-// All runs of all agents, newest first: filtered and sorted in the address, changing while one looks.
+// All runs of all agents, newest first. Filters and sorting are part of the address, and runs change on the page as they happen.
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { useMemo } from "react";
@@ -27,7 +27,7 @@ export function RunsScreen() {
 
   return (
     <>
-      <PageHead title="Runs" note="Pieces of work that agents do" />
+      <PageHead title="Runs" note="The work of agents" />
       <div className="list-bar">
         <div className="chips">
           <FilterChip<Run["status"]>

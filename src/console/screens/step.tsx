@@ -1,4 +1,4 @@
-// One step of a run's timeline: a line that opens to what went in, what came out, its effect entry and its cost.
+// One step of a run's timeline: a line that opens to its input, its output, its effect and its cost.
 import { Link } from "@tanstack/react-router";
 import type { ReactNode } from "react";
 import type { RunDetail, RunWait, StepResource } from "../../contract/index.ts";
@@ -16,13 +16,13 @@ export const stepTones: Record<StepResource["kind"], string> = {
 };
 const icons = { model: ModelIcon, tool: ToolIcon, wait: WaitIcon, verify: VerifyIcon };
 
-/** Milliseconds of waiting below which a person would not see it. */
+/** Waits below this many milliseconds are not mentioned. */
 export const worthSaying = 100;
 
 interface Props {
   run: RunDetail;
   step: StepResource;
-  /** Its place in the run, from one on. */
+  /** Its place in the run, from 1. */
   place: number;
   open: boolean;
   onToggle: () => void;
@@ -142,7 +142,7 @@ export function Step({ run, step, place, open, onToggle }: Props) {
   );
 }
 
-/** Why the run did not go on before the step that follows. */
+/** Why the run waited before the step that follows. */
 export function WaitLine({ wait }: { wait: RunWait }) {
   return (
     <li className="step waited" data-wait={wait.code}>
@@ -185,7 +185,7 @@ interface Said {
   tool_calls?: unknown;
 }
 
-/** What a model step decided is telling; the same once more as text is not. */
+/** The output that is shown: for a model step its value or its tool calls, and its text only when it has neither. */
 function outputOf(step: StepResource): unknown {
   if (step.kind !== "model" || typeof step.output !== "object" || step.output === null) return step.output;
   const said = step.output as Said;
@@ -194,7 +194,7 @@ function outputOf(step: StepResource): unknown {
   return said.content ?? step.output;
 }
 
-/** `read_machine({"machine":"M-002"})` for a tool call that a model asked for, whichever of the two shapes it came in. */
+/** `read_machine({"machine":"M-002"})` for a tool call of a model, which has the shape {name, arguments} or {function: {name, arguments}}. */
 function briefCall(call: unknown): string {
   const {
     name,
@@ -208,7 +208,7 @@ function briefCall(call: unknown): string {
     : `${called}(${typeof given === "string" ? given : JSON.stringify(given)})`;
 }
 
-/** The gist of what came out, in one line. */
+/** The output in one line. */
 function briefOf(step: StepResource): string {
   if (step.error_message !== null) return step.error_message;
   const output = outputOf(step);
@@ -228,7 +228,7 @@ function briefOf(step: StepResource): string {
     .join(", ");
 }
 
-/** What a person said is never shown as if a tool had answered. */
+/** An effect that was settled on a person's word is a warning and never green, because no tool answered. */
 function effectTone({ state, attested }: NonNullable<StepResource["effect"]>) {
   if (attested !== null) return "warn";
   return state === "done" ? "good" : state === "unknown" ? "bad" : "warn";

@@ -1,5 +1,5 @@
-// The phases of a call as a waterfall on one time axis: attempts below each other, each phase a bar with its start and length.
-// Phases much shorter than the whole keep a visible sliver; their true length stands beside them.
+// The phases of a call on one time axis: attempts below each other, each phase a bar at its start with its length. A phase that is much
+// shorter than the call is drawn two pixels wide, and its length stands beside it.
 import type { AttemptResource } from "../../contract/index.ts";
 import { duration } from "../format.ts";
 import { StateMark } from "../ui/text.tsx";
@@ -8,15 +8,15 @@ import { wordOf } from "./words.ts";
 type Phase = AttemptResource["phases"][number];
 
 const phaseKinds: Record<Phase["name"], { tone: string; what: string }> = {
-  admit: { tone: "--cloud", what: "Key, prices and the hold on every budget" },
-  queue: { tone: "--warn-fill", what: "Waiting for its turn among all tenants' calls" },
-  connect: { tone: "--cloud", what: "Until the engine took the request" },
+  admit: { tone: "--cloud", what: "Checking the key and the prices, and holding the budgets" },
+  queue: { tone: "--warn-fill", what: "Waiting in the queue with the calls of all tenants" },
+  connect: { tone: "--cloud", what: "Until the engine accepted the request" },
   wait: { tone: "--warn-fill", what: "Waiting inside the engine" },
   restore: { tone: "--chip", what: "KV state read back from disk" },
-  prefill: { tone: "--model", what: "Computing what of the prompt was not cached" },
-  transfer: { tone: "--chip", what: "Its KV on the way from where the prompt was computed" },
-  decode: { tone: "--model-light", what: "Writing the answer, token by token" },
-  settle: { tone: "--cloud", what: "Writing down what it cost" },
+  prefill: { tone: "--model", what: "Computing the prompt tokens that were not cached" },
+  transfer: { tone: "--chip", what: "Transfer of its KV from the prefill endpoint" },
+  decode: { tone: "--model-light", what: "Generating the answer, token by token" },
+  settle: { tone: "--cloud", what: "Recording its price" },
 };
 
 export function Waterfall({

@@ -1,12 +1,12 @@
-// Codes of the API in words, with what to do. A code that is not here is shown as it is: docs/errors.md explains every one.
+// Words for error codes of the API, and what to do. A code without words is shown as it is. docs/errors.md explains all codes.
 
-/** [what happened, what to do about it where there is something to do] */
+/** What happened, and what to do about it where a person can do something. */
 type Words = [meaning: string, remedy?: string];
 
 const statusPage = "The Models page shows what runs, and its last error.";
 
 const words: Record<string, Words> = {
-  // Refused before any engine was asked.
+  // Refused before a request to an engine.
   budget_exceeded: [
     "a budget is used up",
     "Raise the budget on the Access page or with lineshaft budgets set, or wait until its period ends.",
@@ -17,16 +17,13 @@ const words: Record<string, Words> = {
   ],
   context_length_exceeded: [
     "too long for the model's context",
-    "Shorten the prompt or lower max_tokens; the Models page shows the limit of each deployment.",
+    "Shorten the prompt or lower max_tokens. The Models page shows the limit of each deployment.",
   ],
   queue_full: ["the queue is full", "Send fewer calls at once, or add a replica or an engine."],
   deadline_unreachable: ["it could not begin in time", "Allow a longer deadline, or try again when less is waiting."],
   no_endpoint: ["no endpoint could take it", statusPage],
   model_not_found: ["there is no such model", "The Models page lists the names that are served."],
-  model_unpriced: [
-    "the model has no price",
-    "Give the engine prices: lineshaft engines add … --price-in N --price-out N; 0 is a price.",
-  ],
+  model_unpriced: ["the model has no price", "Add the engine again with --price-in N --price-out N. 0 is a price."],
   unsupported_parameter: [
     "a parameter is not supported",
     "Leave the parameter out: docs/api.md lists what is honoured.",
@@ -36,7 +33,7 @@ const words: Record<string, Words> = {
   invalid_value: ["a field has a wrong value", "The answer named the field; docs/api.md describes it."],
   missing_required_parameter: ["a field is missing", "The answer named the field; docs/api.md describes it."],
   media_unavailable: ["a medium could not be fetched", "Send the medium itself, as a data: address."],
-  media_not_read: ["the model reads text alone", "Send text, or ask a model that reads media."],
+  media_not_read: ["the model reads text only", "Send text, or ask a model that reads media."],
   media_busy: ["too many media are being fetched", "Try again, or send the media themselves as data: addresses."],
   checks_busy: ["the machine is too busy to check schemas", "Try again."],
   verifiers_busy: ["the machine is too busy for verdicts", "It goes on by itself."],
@@ -50,26 +47,26 @@ const words: Record<string, Words> = {
   engine_quota: ["the provider's quota is used up", "Look at the account with the provider."],
   engine_timeout: ["the engine took too long", statusPage],
   engine_stream_cut: ["the engine's stream broke off", "Try again."],
-  engine_invalid_answer: ["the engine's answer made no sense", "Look whether its URL speaks OpenAI's protocol."],
+  engine_invalid_answer: ["the engine's answer is not valid", "Look whether its URL speaks OpenAI's protocol."],
   engine_redirected: ["the engine redirected", "Add the engine with the address that it redirects to."],
   engine_auth_failed: [
     "the engine refused its key",
     "Set the variable that holds the engine's key, then start Lineshaft again.",
   ],
   engine_model_missing: ["the engine does not have the model", "Look at the model's name: lineshaft engines list."],
-  kv_lost: ["what was computed for it was lost on the way", "Try again."],
+  kv_lost: ["its KV was lost in transfer", "Try again."],
   output_invalid: ["the answer did not fit the schema", "Try again, or ask a larger model."],
   internal_error: ["Lineshaft failed", "The log has it under the request's id: please report it."],
   client_gone: ["the client went away"],
   // Runs.
   tool_unreachable: ["a tool's server does not answer", "Look whether the address in the agent's manifest answers."],
   tool_changed: [
-    "a tool is defined otherwise than when the agent was published",
-    "Look at what changed, then publish again.",
+    "a tool's definition changed since the agent was published",
+    "Look at the change, then publish the agent again.",
   ],
   secret_missing: ["a secret is missing", "Set the secret that the agent's manifest names."],
   arguments_invalid: ["a tool's arguments do not fit", "Correct the values that the agent's manifest maps."],
-  reference_unresolved: ["a reference leads nowhere", "Correct the values that the agent's manifest maps."],
+  reference_unresolved: ["a reference cannot be resolved", "Correct the values that the agent's manifest maps."],
   step_failed: ["a step failed", "The step that failed shows why."],
   tool_failed: ["a tool failed", "The step that failed shows what the tool said."],
   limit_steps: ["the limit on steps was reached", "Raise limits.steps in the agent's manifest."],
@@ -85,7 +82,7 @@ const words: Record<string, Words> = {
   secret_unreadable: ["a secret cannot be read", "The message has the command that sets it again."],
   effect_not_found: ["an effect that was done is not found again", "Look at the tool's own records."],
   lookup_failed: ["a lookup did not say whether an effect happened", "Look at the tool's own records."],
-  tool_unknown: ["a step names a tool that there is not", "Publish the agent again."],
+  tool_unknown: ["a step names an unknown tool", "Publish the agent again."],
   step_unstorable: ["what a step answered cannot be stored", "Make the answer flatter and smaller."],
   home_copied: ["the home was copied", "The run goes on in the original home."],
   key_revoked: ["its key was revoked", "Start the run again with another key."],
@@ -94,5 +91,5 @@ const words: Record<string, Words> = {
 
 export const wordOf = (code: string): string => words[code]?.[0] ?? code;
 
-/** What to do about a call or run that ended so, where there is something to do. */
+/** What to do about a call or run that ended with this code. Undefined when a person can do nothing. */
 export const remedyOf = (code: string): string | undefined => words[code]?.[1];

@@ -1,4 +1,4 @@
-// The fixture is an instance as the API's schemas have it, and its amounts agree with each other.
+// The fixture fits the API's schemas, and its amounts agree with each other.
 import { expect, test } from "vitest";
 import * as schemas from "../../contract/index.ts";
 import { billOf, overviewOf } from "./fixtureSums.ts";

@@ -1,4 +1,4 @@
-// What the API sums over a period, computed from the fixture's calls and runs.
+// The overview and the bill of a period, computed from the fixture's calls and runs.
 import type { Bill, BillLine, Call, Overview, Run } from "../../contract/index.ts";
 import type { Fixture } from "./fixture.ts";
 import { minute, hour, day, currency, priceOf, iso } from "./fixtureWords.ts";

@@ -1,4 +1,4 @@
-// What all parts of the fixture share: its currency, its two models with their prices, ids and times from a seed.
+// Shared by all parts of the fixture: its currency, its two models with their prices, and ids and times from a seed.
 import { newId, type IdPrefix } from "../../store/ids.ts";
 import type { Random } from "./random.ts";
 

@@ -1,4 +1,4 @@
-// Seeded randomness for the fixture: the same seed makes the same data, so that screenshots and tests can be compared.
+// Seeded random numbers for the fixture. The same seed makes the same data, so that screenshots and tests can be compared.
 export interface Random {
   /** Uniform in [0, 1). */
   next(): number;
@@ -6,7 +6,7 @@ export interface Random {
   whole(low: number, high: number): number;
   pick<T>(items: readonly T[]): T;
   chance(share: number): boolean;
-  /** Skewed like latencies and token counts: median `median`, long tail. */
+  /** Log-normal, skewed like latencies and token counts: median `median`, long tail. */
   tail(median: number, spread?: number): number;
 }
 

@@ -1,4 +1,4 @@
-// What the fixture server answers with: refusals, pages of lists, and the files of the built console.
+// Parts of the fixture server's answers: refusals, pages of lists, and the files of the built console.
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { readFile } from "node:fs/promises";
 import { extname, join, normalize } from "node:path";
@@ -7,7 +7,7 @@ import { newId } from "../../store/ids.ts";
 
 const consoleFolder = fileURLToPath(new URL("../../../dist/console", import.meta.url));
 
-/** A refusal, in the API's shape. */
+/** A refusal in the API's shape. */
 export class Answer extends Error {
   readonly status: number;
   readonly body: unknown;
@@ -48,7 +48,7 @@ const types: Record<string, string> = {
   ".woff2": "font/woff2",
 };
 
-/** The built console, with the gateway's rule: unknown paths below /console are the application's own. */
+/** A file of the built console. As on an instance, a path without an extension answers the console's page. */
 export async function serveFile(path: string, response: ServerResponse): Promise<void> {
   if (!path.startsWith("/console")) {
     response.writeHead(302, { location: "/console/" }).end();

@@ -1,5 +1,5 @@
-// States that a real instance shows rarely, over the fixture server: an empty organisation, ten thousand rows, a lost
-// connection, a chat that breaks off, a key that is refused, an answer that fails. The real instance is in test/console.test.ts.
+// States that a real instance shows rarely, over the fixture server: an empty organisation, ten thousand rows, a lost connection, a chat
+// that breaks off, a key that is refused. test/console.test.ts tests the console over a real instance.
 import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { chromiumPath, cutOff, startBrowser, views, visit } from "./browser.ts";

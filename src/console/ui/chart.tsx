@@ -1,5 +1,5 @@
-// Time series with uPlot: stacked bars with axes and units, a crosshair shared by every chart of the same group, and a
-// reading above the plot: the values under the crosshair, or the sums of the period. An empty period says so.
+// Time series with uPlot: stacked bars with axes and units, and a crosshair that all charts of a group share. Above the plot stand the
+// values under the crosshair, or the sums of the period. An empty period says so.
 import { useEffect, useMemo, useRef, useState } from "react";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
@@ -10,7 +10,7 @@ import "./chart.css";
 
 export interface Series {
   label: string;
-  /** A custom property of tokens.css, with its dashes: `--model`. */
+  /** A custom property of tokens.css with its dashes: `--model`. */
   tone: string;
   values: number[];
 }
@@ -91,7 +91,7 @@ export function TimeChart({ of, title, unit, times, series, group, format, heigh
         ],
         series: [
           {},
-          // The tallest sum first, so that lower parts are drawn over it.
+          // The sum of all parts is drawn first, and smaller sums over it.
           ...series.toReversed().map((one) => ({
             label: one.label,
             fill: colour(one.tone),
@@ -180,7 +180,7 @@ function timeTicks(_u: uPlot, ticks: number[], _axis: number, _space: number, in
   });
 }
 
-/** Canvas does not know light-dark() or var(): let the browser compute the colour on a real element. */
+/** The colour of a custom property, computed by the browser on an element, because a canvas does not know light-dark() and var(). */
 function resolved(parent: HTMLElement, value: string): string {
   const probe = document.createElement("i");
   probe.style.color = value;

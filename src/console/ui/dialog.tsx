@@ -1,4 +1,4 @@
-// A dialog with a title and a form in it. What was typed stays when the request fails; the reason stands above the buttons.
+// A dialog with a title and a form. When its request fails, the input stays and the reason is shown above the buttons.
 import { Dialog } from "@base-ui/react/dialog";
 import type { FormEvent, ReactNode } from "react";
 import { CloseIcon } from "./icons.tsx";
@@ -9,13 +9,13 @@ export function FormDialog(props: {
   onOpenChange: (open: boolean) => void;
   title: string;
   children: ReactNode;
-  /** Word on the button that does it. */
+  /** Label of the button that submits. */
   action: string;
   danger?: boolean;
   busy: boolean;
   error?: unknown;
   disabled?: boolean;
-  /** What was asked for is done: there is nothing to cancel any more, only to close. */
+  /** The request has succeeded, so the dialog can only be closed and not cancelled. */
   done?: boolean;
   onSubmit: () => void;
 }) {

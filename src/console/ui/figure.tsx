@@ -1,5 +1,5 @@
-// A headline figure: its name (which opens the definition), the value with its unit, the change against the period before,
-// and a sparkline of the period.
+// A headline figure: its name, which opens the definition, its value with a unit, the change against the period before, and a sparkline
+// of the period.
 import { Popover } from "@base-ui/react/popover";
 import type { ReactNode } from "react";
 import { definitions, type Figures } from "../definitions.ts";
@@ -7,7 +7,7 @@ import { change, moneyFull, moneyParts } from "../format.ts";
 import { ArrowDown, ArrowUp } from "./icons.tsx";
 import "./figure.css";
 
-/** A figure's name as a button: what it means, how it is computed, which request answers it. */
+/** A figure's name as a button, which opens its meaning, its formula and the request that answers it. */
 export function FigureName({ of, label }: { of: Figures; label?: string }) {
   const definition = definitions[of];
   return (
@@ -31,7 +31,7 @@ export function FigureName({ of, label }: { of: Figures; label?: string }) {
   );
 }
 
-/** `good` says which direction is welcome; without it the change is neutral. */
+/** `good` is the direction that is welcome. Without it the change has no colour. */
 export function Delta({
   now,
   before,
@@ -92,13 +92,13 @@ export function Figure(props: {
   );
 }
 
-/** An amount of money as a headline: what `Figure` takes, with the full amount on hover. */
+/** Properties of a `Figure` for an amount of money, with the full amount on hover. */
 export function moneyFigure(nano: string, currency: string): { value: string; unit: string; tip: string } {
   const [value, unit] = moneyParts(nano, currency);
   return { value, unit, tip: `${moneyFull(nano)} ${currency}` };
 }
 
-/** The shape of a series beside its headline, without axes: the chart below has them. */
+/** The shape of a series beside its headline, without axes. */
 export function Sparkline({ values, tone = "var(--text-3)" }: { values: number[]; tone?: string }) {
   const width = 84;
   const height = 24;

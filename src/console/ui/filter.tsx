@@ -1,5 +1,5 @@
-// Filters as chips: a chip opens the choices, shows the chosen one, and is cleared with its cross. The choice lives in the
-// address; this only shows it.
+// Filters as chips: a chip opens the choices, shows the chosen one, and is cleared by its cross. The choice is part of the address, and
+// a chip only shows it.
 import { Menu } from "@base-ui/react/menu";
 import { CheckIcon, ChevronDown, CloseIcon } from "./icons.tsx";
 import "./filter.css";
@@ -70,7 +70,7 @@ function MenuChoice({ value, label }: { value: string; label: string }) {
   );
 }
 
-/** A few choices of which one always holds. */
+/** A few choices, of which exactly one is chosen. */
 export function Segmented<T extends string>(props: {
   label: string;
   value: T;

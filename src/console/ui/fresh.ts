@@ -1,4 +1,4 @@
-// Which rows of a list have just arrived, for the few seconds in which they are marked.
+// The rows of a list that have just arrived, for the few seconds in which they are marked.
 import { useEffect, useState } from "react";
 import { onLiveEvent } from "../api/live.ts";
 

@@ -1,4 +1,4 @@
-// Payloads as people read them: JSON with quiet colours, a conversation as its messages, long ones cut until asked for.
+// Payloads: JSON with colours, a conversation as its messages. Long ones are folded until they are opened.
 import { useState, type ReactNode } from "react";
 import { pretty } from "../format.ts";
 import { CopyButton } from "./text.tsx";
@@ -67,7 +67,7 @@ interface Message {
   tool_calls?: unknown;
 }
 
-/** The messages of a chat body or a bare list of them; undefined when the value is something else. */
+/** The messages of a chat body, or of a bare list of messages. Undefined for any other value. */
 export function messagesOf(value: unknown): Message[] | undefined {
   const list = Array.isArray(value) ? value : (value as { messages?: unknown } | null)?.messages;
   if (!Array.isArray(list) || list.length === 0) return undefined;

@@ -1,4 +1,4 @@
-// Keys that act on the page are for when nobody types into a field and no dialog is open.
+// Keys act on the page only while no field has the focus and no dialog or menu is open.
 export function isTyping(event: KeyboardEvent): boolean {
   const target = event.target as HTMLElement | null;
   if (target === null || event.defaultPrevented) return event.defaultPrevented;

@@ -1,4 +1,4 @@
-// What the window is like, as state: narrow (a phone), dark.
+// The width and the theme of the window, as state of components.
 import { useSyncExternalStore } from "react";
 
 function mediaHook(query: string) {
@@ -28,7 +28,7 @@ export function setTheme(theme: Theme): void {
   for (const listener of themeListeners) listener();
 }
 
-/** Puts the chosen theme on the document; called once before the first paint. */
+/** Sets the chosen theme on the document. Called before the first paint and after each change. */
 export function showTheme(): void {
   const theme = currentTheme();
   if (theme === "system") delete document.documentElement.dataset["theme"];

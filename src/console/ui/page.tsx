@@ -1,4 +1,4 @@
-// The head of a page: where one is, its name, its state, and what can be done with it. It also names the browser's tab.
+// The head of a page: the way up, its name, its state and its actions. It also names the browser's tab.
 import { Link, type LinkProps } from "@tanstack/react-router";
 import { useEffect, useSyncExternalStore, type ReactNode } from "react";
 import { createPortal } from "react-dom";
@@ -6,7 +6,7 @@ import { ChevronRight } from "./icons.tsx";
 
 export function PageHead(props: {
   title: string;
-  /** Shown in place of the plain title, which still names the tab. */
+  /** Shown instead of the title, which still names the tab. */
   heading?: ReactNode;
   up?: { label: string; link: LinkProps };
   state?: ReactNode;
@@ -36,7 +36,7 @@ export function PageHead(props: {
   );
 }
 
-/** Controls that hold for the whole page, such as its time range: they stand in the frame's top line. */
+/** Controls of the whole page, such as its time range. They stand in the frame's top line. */
 export function TopTools({ children }: { children: ReactNode }) {
   const place = useSyncExternalStore(never, () => document.getElementById("top-tools"));
   return place === null ? null : createPortal(children, place);
@@ -44,7 +44,7 @@ export function TopTools({ children }: { children: ReactNode }) {
 
 const never = () => () => undefined;
 
-/** A list of named facts, in columns as wide as there is room for. */
+/** A list of named facts, in as many columns as there is room for. */
 export function Facts({ columns, children }: { columns?: 4; children: ReactNode }) {
   return <dl className={columns === 4 ? "facts of-four" : "facts"}>{children}</dl>;
 }
@@ -63,11 +63,11 @@ export interface Part {
   value: number;
   /** A custom property of tokens.css with its dashes. */
   tone: string;
-  /** Full value for the tooltip, and what the legend shows. */
+  /** The value as text, for the tooltip and the legend. */
   text: string;
 }
 
-/** One bar cut into parts, with a legend that names every part and its amount. */
+/** A bar cut into parts, with a legend that names each part and its value. */
 export function PartsBar({
   label,
   parts,

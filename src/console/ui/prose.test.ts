@@ -1,4 +1,4 @@
-// What a model wrote becomes elements of the page, and nothing that runs, loads or leads astray.
+// Markdown of a model becomes elements of the page. Nothing in it runs, loads a file, or links into the console.
 import { createElement } from "react";
 import { renderToStaticMarkup } from "react-dom/server";
 import { expect, test } from "vitest";

@@ -18,7 +18,7 @@ export const Prose = memo(function Prose({ text }: { text: string }) {
   );
 });
 
-/** A relative address would lead into this console or its API, with the reader's rights; only whole ones are links. */
+/** Relative addresses would lead into this console or its API, so only whole ones are links. */
 function safeUrl(url: string): string | undefined {
   return /^(?:https?:\/\/|mailto:)/i.test(url) ? url : undefined;
 }

@@ -1,4 +1,4 @@
-// What a page shows when it has nothing (yet): how to get the first one, its own skeleton, or what went wrong and what to do.
+// What a page shows without data: how to get the first of its things, a skeleton while data is read, or what failed and what to do.
 import { Link, type LinkProps } from "@tanstack/react-router";
 import type { ReactNode } from "react";
 import { ApiFailure } from "../api/client.ts";
@@ -49,7 +49,7 @@ export function Failure({ error, retry }: { error: unknown; retry?: () => void }
   );
 }
 
-/** What a page of one thing shows when there is no such thing; `list` leads to those that there are. */
+/** The page of a thing that does not exist. `list` leads to those that do. */
 export function NotThere({ what, id, list }: { what: string; id: string; list: { label: string; link: LinkProps } }) {
   return (
     <div className="panel" role="alert">
@@ -61,7 +61,7 @@ export function NotThere({ what, id, list }: { what: string; id: string; list: {
           </Link>
         }
       >
-        It may have been mistyped, or belong to another project than this key does.
+        It may be mistyped, or belong to a project that this key cannot read.
       </Empty>
     </div>
   );
@@ -69,7 +69,7 @@ export function NotThere({ what, id, list }: { what: string; id: string; list: {
 
 export const isNotThere = (error: unknown): boolean => error instanceof ApiFailure && error.status === 404;
 
-/** Grey shapes in the place of what is coming; `rows` bars of a table or panel. */
+/** Grey bars where the rows of a table or panel will be. */
 export function SkeletonRows({ rows = 8 }: { rows?: number }) {
   return (
     <div className="skeleton-rows" role="status" aria-label="Loading">

@@ -1,4 +1,4 @@
-// Small words and numbers: money, times, ids, states. Each shows the short form and gives the full one on hover or focus.
+// Small texts: counts, money, times, ids, states. Each shows its short form, and its full form on hover or focus.
 import { useSyncExternalStore, type ReactNode } from "react";
 import { ago, compact, full, moneyFull, moneyParts, moment, type MoneyScale } from "../format.ts";
 import { CheckIcon, CopyIcon } from "./icons.tsx";
@@ -13,7 +13,7 @@ export function Count({ value, unit }: { value: number; unit?: string }) {
   );
 }
 
-/** `scale` is that of a column; without it the amount picks its own. `cut`: never shown as more than it is. */
+/** `scale` is the scale of the column. Without it the amount has its own. With `cut` it is cut instead of rounded, so that it is never shown as more. */
 export function Money({
   nano,
   currency,
@@ -34,7 +34,7 @@ export function Money({
   );
 }
 
-// One clock for all relative times: it ticks every few seconds and only while something shows them.
+// One clock for all relative times. It ticks every five seconds while a component shows one.
 let now = Date.now();
 const watchers = new Set<() => void>();
 let ticking: ReturnType<typeof setInterval> | undefined;
@@ -65,7 +65,7 @@ export function Ago({ time }: { time: string }) {
 
 export type Tone = "good" | "warn" | "bad" | "live" | "idle";
 
-/** State words of the API -> what they mean to a person at a glance. */
+/** The tone of each state of the API. */
 const tones: Record<string, Tone> = {
   completed: "good",
   passed: "good",
@@ -116,7 +116,7 @@ export function CopyButton({ text, label }: { text: string; label: string }) {
     try {
       await navigator.clipboard.writeText(text);
     } catch {
-      // Without a secure context there is no clipboard API; a selection still works.
+      // The clipboard API needs a secure context. Copying a selection does not.
       const area = document.createElement("textarea");
       area.value = text;
       document.body.append(area);
@@ -140,7 +140,7 @@ export function CopyButton({ text, label }: { text: string; label: string }) {
   );
 }
 
-/** A line to copy; `label` says what the button copies. */
+/** A line to copy. `label` names the button that copies it. */
 export function Command({ children, label = "Copy command" }: { children: string; label?: string }) {
   return (
     <span className="command">
@@ -159,7 +159,7 @@ export function Id({ id }: { id: string }) {
   );
 }
 
-/** The telling part of an id for a table: prefix and last eight characters. */
+/** The short form of an id in a table: its prefix and last eight characters. */
 export function shortId(id: string): string {
   const cut = id.indexOf("_");
   const prefix = cut === -1 ? "" : id.slice(0, cut + 1);

@@ -1,6 +1,5 @@
-// One tooltip for the whole console: any element with `data-tip` shows it on hover and on keyboard focus. Delegated, so a
-// table of ten thousand rows carries text attributes and no listeners. Each text is also in `aria-label` or a `title`-like
-// spoken element where it is the only source of a fact.
+// One tooltip for the whole console. Any element with `data-tip` shows that text on hover and on keyboard focus. The listeners are on the
+// document, so that ten thousand rows need none. A fact that stands in a tooltip only is also given to screen readers.
 
 const showAfterMs = 250;
 
