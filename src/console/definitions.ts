@@ -1,7 +1,7 @@
 // What every figure of the console means: its name, one or two sentences, the formula, and the request of the API that answers it. They
 // stand here only, so that two people who compare a figure mean the same thing.
 
-export interface Definition {
+interface Definition {
   name: string;
   meaning: string;
   /** How it is computed, in the words of the API's fields. */

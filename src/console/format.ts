@@ -179,7 +179,7 @@ export function ago(iso: string, now: number): string {
 const dateFormat = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric" });
 const clockFormat = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 
-export const date = (iso: string): string => dateFormat.format(new Date(iso));
+const date = (iso: string): string => dateFormat.format(new Date(iso));
 export const clock = (iso: string): string => clockFormat.format(new Date(iso));
 /** "22 Nov 2026, 07:32:37" in the reader's time zone. */
 export const moment = (iso: string): string => `${date(iso)}, ${clock(iso)}`;

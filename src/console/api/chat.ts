@@ -14,7 +14,7 @@ export interface ChatUsage {
   output: number;
 }
 
-export interface ChatEnd {
+interface ChatEnd {
   /** Id of the call, from the header x-lineshaft-call. */
   call: string | undefined;
   finishReason: string | undefined;

@@ -9,7 +9,7 @@ import type { Call, LiveEvent, Run, RunDetail, Status } from "../../contract/ind
 import { ApiFailure, send } from "./client.ts";
 import type { CallFilter, Page, RunFilter } from "./queries.ts";
 
-export type LiveState =
+type LiveState =
   | { state: "connecting" }
   | { state: "live" }
   /** `retryAt` is a Date.now() time. */

@@ -23,7 +23,7 @@ export type CallFilter = { status?: Call["status"]; model?: string; run?: string
 export type RunFilter = { status?: Run["status"]; agent?: string };
 
 /** Rows of one request. A list reads further pages as it is scrolled. */
-export const pageLimit = 200;
+const pageLimit = 200;
 
 export const statusQuery = queryOptions({
   queryKey: ["status"],

@@ -26,7 +26,7 @@ export function startBrowser(): Promise<Browser> {
   });
 }
 
-export interface View {
+interface View {
   width: 1280 | 390;
   theme: "light" | "dark";
 }
@@ -37,7 +37,7 @@ export const views: View[] = [
   { width: 390, theme: "dark" },
 ];
 
-export interface Visit extends AsyncDisposable {
+interface Visit extends AsyncDisposable {
   page: Page;
   context: BrowserContext;
   /** What the page complained about: uncaught errors, refused resources, requests to other hosts. */

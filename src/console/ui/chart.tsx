@@ -8,14 +8,14 @@ import { FigureName } from "./figure.tsx";
 import type { Figures } from "../definitions.ts";
 import "./chart.css";
 
-export interface Series {
+interface Series {
   label: string;
   /** A custom property of tokens.css with its dashes: `--model`. */
   tone: string;
   values: number[];
 }
 
-export interface ChartProps {
+interface ChartProps {
   of: Figures;
   title: string;
   unit: string;

@@ -63,7 +63,7 @@ export function Ago({ time }: { time: string }) {
   );
 }
 
-export type Tone = "good" | "warn" | "bad" | "live" | "idle";
+type Tone = "good" | "warn" | "bad" | "live" | "idle";
 
 /** The tone of each state of the API. */
 const tones: Record<string, Tone> = {
@@ -94,7 +94,7 @@ const tones: Record<string, Tone> = {
   leaving: "idle",
   off: "idle",
 };
-export const toneOf = (state: string): Tone => tones[state] ?? "idle";
+const toneOf = (state: string): Tone => tones[state] ?? "idle";
 
 export function StateMark({ state, label, tip }: { state: string; label?: ReactNode; tip?: string | undefined }) {
   return (
