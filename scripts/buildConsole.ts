@@ -1,21 +1,21 @@
-// Builds the web console into dist/console, where the gateway serves it from. Run by `npm ci` (prepare) and by `start` when
-// it is absent. It prints nothing when all is well, because its output is part of an installation's. Without the development dependencies
-// (`npm ci --omit=dev`) there is nothing to build with; that is said and is no failure, since the API and the command line
-// work without the console.
+// Builds the web console and the page of the API into dist/console, from where the instance serves them. `npm ci` runs it (prepare), and a
+// start runs it when they are absent. It prints nothing when it succeeds, since it is a small part of an installation. Without the
+// development dependencies (`npm ci --omit=dev`) it cannot build. It says so and does not fail, because the API and the command line work
+// without the console.
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
 const root = new URL("..", import.meta.url);
 const at = (path: string) => fileURLToPath(new URL(path, root));
 
-/** Needed to build and only there with the development dependencies. */
+/** Packages that the build needs, and that are installed with the development dependencies only. */
 const needed = ["vite", "@vitejs/plugin-react", "react", "react-dom", "uplot", "@scalar/api-reference"];
 const absent = needed.filter((name) => !existsSync(at(`node_modules/${name}/package.json`)));
 
 if (absent.length > 0) {
   console.error(
     `The console was not built: ${absent.join(", ")} ${absent.length === 1 ? "is" : "are"} not installed. ` +
-      "Run 'npm ci' without --omit=dev to have it; everything else works without.",
+      "Run 'npm ci' without --omit=dev to have it. Everything else works without it.",
   );
 } else if (!existsSync(at("src/console/index.html"))) {
   console.error("The console was not built: src/console is not part of this package.");

@@ -23,7 +23,7 @@ const types: Record<string, string> = {
 /** Neither page loads anything from another host or runs in another page's frame. Styles may be inline, scripts may not. */
 const consolePolicy =
   "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'self'";
-/** Scalar puts its styles into the page by script, which only 'unsafe-inline' allows; a style cannot reach another host either. */
+/** Scalar adds its styles to the page by script, which only 'unsafe-inline' allows. Styles cannot reach another host either. */
 const docsPolicy =
   "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; " +
   "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
@@ -44,15 +44,15 @@ export function consoleFiles(app: ApiApp, folder: string | undefined): void {
     const path = insideOf(folder, c.req.path.slice("/console/".length));
     const file = path === undefined ? undefined : await read(path);
     if (file) return send(c, file, path!);
-    // A missing asset is missing; a missing page is a place inside the application.
+    // A path with an extension names a file, which is missing. Any other path is a place inside the console.
     if (/\.[a-z0-9]{1,8}$/i.test(c.req.path)) return c.notFound();
     const page = await read(join(folder, "index.html"));
     return page ? send(c, page, "index.html") : c.html(notBuilt, 503);
   });
 }
 
-/** The file's path when it lies in the folder, whatever dots, backslashes and percent signs the request holds. */
-export function insideOf(folder: string, requested: string): string | undefined {
+/** The path of a requested file. Undefined when dots, backslashes or percent signs in the request would lead out of the folder. */
+function insideOf(folder: string, requested: string): string | undefined {
   let decoded: string;
   try {
     decoded = decodeURIComponent(requested);

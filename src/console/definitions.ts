@@ -34,13 +34,6 @@ export const definitions = {
     formula: "tokens.cached ÷ (tokens.cached + tokens.uncached)",
     query: overview,
   },
-  saved: {
-    name: "Saved by cache",
-    meaning:
-      "How much more the cached tokens would have cost at the price of uncached ones. The time beside it is how long their prefill would have taken at the measured speed.",
-    formula: "Σ cached tokens × (input price − cached price)",
-    query: overview,
-  },
   first_token: {
     name: "Time to first token",
     meaning:
