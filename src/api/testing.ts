@@ -19,7 +19,7 @@ import type { ServerDependencies } from "./dependencies.ts";
 import { closeServer, createServer } from "./http/server.ts";
 import type { MediaOptions } from "../gateway/media.ts";
 import { createGateway } from "../gateway/pipeline.ts";
-import type { Gateway } from "../gateway/pipeline.ts";
+import type { Gateway } from "../gateway/types.ts";
 
 /** Nano per million tokens; whole nanos per token: 3 uncached, 1 cached, 7 output. */
 export const testPrices = {

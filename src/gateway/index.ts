@@ -1,8 +1,8 @@
-export { createGateway, type Gateway, type GatewayDependencies } from "./pipeline.ts";
+export { createGateway } from "./pipeline.ts";
 export { hasEngine, restoreEngines } from "./engines.ts";
 export { keepProbing } from "./probing.ts";
 export { asGatewayError, GatewayError } from "./errors.ts";
-export type { AnswerChunk, CallAnswer, CallRecord, CallRequest } from "./types.ts";
+export type { AnswerChunk, CallAnswer, CallRecord, CallRequest, Gateway, GatewayDependencies } from "./types.ts";
 export type { Message, ModelCall, Tool } from "./modelCall.ts";
 export { chatCall } from "./protocols/chat/compose.ts";
 export { PostgresCarrier } from "./scheduling/postgresCarrier.ts";

@@ -1,74 +1,52 @@
-// The life of a call: the one way to a model, for clients over HTTP and for agents inside the process alike. Read `call` from
-// top to bottom; its steps stand below it in order, and those of a single attempt in attempt.ts.
+// The life of a call: the one way to a model, for clients over HTTP and for agents inside the process alike. Read `call` from top to
+// bottom; its steps stand below it in their order (DESIGN section 4), and those of a single attempt in attempt.ts.
 //
-// A call has one or more attempts. Each takes a hold before it, is settled exactly once after it, whatever happens between, and
-// leaves a row of its own. A call has ended when its last attempt is settled; its record follows at once.
+//   decode         the protocol has done it: protocols/, before the call comes here
+//   authenticate   the HTTP server has done it: the call comes with its principal
+//   authorise      the principal may call the model (`#resolve`, where the endpoints of the model are known)
+//   price, fit     the model's price, and which endpoints can take the request (candidates.ts)
+//   admit          the worst case is held on every budget (holding.ts)
+//   queue, place   the attempt's turn comes and an endpoint is chosen (scheduling/)
+//   attempt        the request is sent, and the beginning of the answer awaited (opening.ts); a failure goes on to the next endpoint
+//   guard          the answer is checked against what was asked (output.ts), and cut at its limit (cap.ts)
+//   settle         what was used is billed, exactly once for each attempt (ending.ts)
+//   record         the call's record, metrics and live event (reporting.ts)
+//
+// A call has one or more attempts. Each takes a hold before it, is settled exactly once after it, whatever happens between, and leaves a
+// row of its own. A call has ended when its last attempt is settled; its record follows at once.
 import { EngineError } from "../engines/index.ts";
 import type { EngineRegistry, RegisteredEndpoint, RuntimeFact } from "../engines/index.ts";
-import { assertAuthorised, type Identity } from "../governance/index.ts";
+import { assertAuthorised } from "../governance/index.ts";
 import type { Ledger, RateCard } from "../ledger/index.ts";
-import type { Carrier, SchedulerSnapshot } from "../scheduler/index.ts";
-import { storable } from "../store/index.ts";
-import type { Database } from "../store/index.ts";
-import type { Alarms, LiveEvents, Logger, Metrics, SchedulerNumbers } from "../telemetry/index.ts";
-import type { AttemptResource, Call, LiveEvent } from "../contract/index.ts";
+import type { SchedulerSnapshot } from "../scheduler/index.ts";
+import type { Logger, SchedulerNumbers } from "../telemetry/index.ts";
 import { Attempts } from "./attempt.ts";
-import { asGatewayError, storageFull } from "./errors.ts";
-import type { GatewayError } from "./errors.ts";
 import { Candidates, RequestShapes } from "./candidates.ts";
 import { cutWhole, outputMost } from "./cap.ts";
-import { pooledId } from "./ids.ts";
+import { asGatewayError, storageFull } from "./errors.ts";
+import type { GatewayError } from "./errors.ts";
 import { limits } from "./limits.ts";
+import { Media } from "./media.ts";
 import { checkWhole, outputCheck, type OutputCheck } from "./output.ts";
 import { Recorder } from "./records.ts";
-import { keyRevoked, modelUnpriced, shuttingDown, unknownModel, whyAborted } from "./refusals.ts";
-import { Media, type MediaOptions } from "./media.ts";
+import { modelUnpriced, shuttingDown, unknownModel, whyAborted } from "./refusals.ts";
 import { Relay } from "./relay.ts";
+import { Reporting } from "./reporting.ts";
 import { Dispatcher } from "./scheduling/dispatcher.ts";
-import { refusesRequest } from "./scheduling/faults.ts";
 import { programKey, PromptReader } from "./scheduling/prompts.ts";
-import type { AttemptState, Begun, CallState, EndedAttempt, Outcome } from "./state.ts";
-import type { AnswerChunk, CallAnswer, CallRecord, CallRequest, Storage } from "./types.ts";
+import type { AttemptState, Begun, CallState } from "./state.ts";
+import type {
+  AnswerChunk,
+  CallAnswer,
+  CallRecord,
+  CallRequest,
+  Gateway,
+  GatewayDependencies,
+  Storage,
+} from "./types.ts";
+import { CallsUnderWay } from "./underWay.ts";
 
-export interface GatewayDependencies {
-  db: Database;
-  ledger: Ledger;
-  /** Where calls under way learn that their key was revoked. */
-  keys: Pick<Identity, "watch">;
-  engines: EngineRegistry;
-  events: LiveEvents<LiveEvent>;
-  metrics: Metrics;
-  alarms: Alarms;
-  log: Logger;
-  /** How gateways that share endpoints tell each other their load; absent: this one is alone. */
-  carrier?: (Carrier & { gateway: string }) | undefined;
-  /** Absent: the database is elsewhere, and says itself when its disk is full. */
-  storage?: Storage | undefined;
-  /** How media that calls name are fetched. */
-  media?: MediaOptions | undefined;
-  /** Placement policy of deployments that name none. */
-  policy?: string | undefined;
-}
-
-export interface Gateway {
-  /** Serves a call. Resolves when an engine's answer has begun (stream) or is complete; throws GatewayError. */
-  call(request: CallRequest): Promise<CallAnswer>;
-  /** What the runtime knows of a program whose model this is: a tool runs, a run has ended. Never waited for, never fails. */
-  tell(fact: RuntimeFact, model: string, organisation: string): void;
-  /** Forgets what is kept of a project's prompts between two turns. */
-  forget(project: string): void;
-  /** What waits, what is placed, what endpoints bear: the scheduler's own view. */
-  scheduler(): SchedulerSnapshot;
-  /** Resolves when every call that has ended is in the database: what reads records asks this first. */
-  flushed(): Promise<void>;
-  /** Aborts when `close` begins: what serves something endless (live events) ends it then. */
-  readonly closing: AbortSignal;
-  /** Stops the calls under way that match: their clients are told the reason, and their records have its code. */
-  stopCalls(which: (request: CallRequest) => boolean, reason: GatewayError): void;
-  /** Refuses new calls, lets those under way end for so long, then cancels and settles them. */
-  close(options?: { graceMs?: number }): Promise<void>;
-}
-
+/** Puts the gateway together. It begins to work with the first call; `close` ends it. */
 export function createGateway(dependencies: GatewayDependencies): Gateway {
   const pipeline = new Pipeline(dependencies);
   return {
@@ -86,12 +64,6 @@ export function createGateway(dependencies: GatewayDependencies): Gateway {
 /** An engine's refusal of a prompt that its context cannot hold. */
 const tooLongCode = "context_length_exceeded";
 
-interface UnderWay {
-  request: CallRequest;
-  stop: (reason: GatewayError) => void;
-  ended: Promise<void>;
-}
-
 class Pipeline {
   readonly recorder: Recorder;
   readonly dispatcher: Dispatcher;
@@ -99,28 +71,25 @@ class Pipeline {
   readonly #attempts: Attempts;
   readonly #media: Media;
   readonly #ledger: Ledger;
-  readonly #keys: Pick<Identity, "watch">;
   readonly #engines: EngineRegistry;
-  readonly #events: LiveEvents<LiveEvent>;
-  readonly #metrics: Metrics;
   readonly #log: Logger;
   readonly #storage: Storage | undefined;
-  /** Calls under way, each with the way to stop it. */
-  readonly #underWay = new Map<string, UnderWay>();
+  readonly #underWay: CallsUnderWay;
+  readonly #reporting: Reporting;
   readonly #closing = new AbortController();
 
   constructor(dependencies: GatewayDependencies) {
-    this.recorder = new Recorder(dependencies.db, dependencies.log, dependencies.alarms);
-    this.dispatcher = new Dispatcher({ ...dependencies, gateway: dependencies.carrier?.gateway ?? "alone" });
-    dependencies.metrics.schedulerReadBy(() => numbersOf(this.dispatcher.snapshot()));
+    const { db, log, alarms, metrics, events, carrier } = dependencies;
+    this.recorder = new Recorder(db, log, alarms);
+    this.dispatcher = new Dispatcher({ ...dependencies, gateway: carrier?.gateway ?? "alone" });
+    metrics.schedulerReadBy(() => numbersOf(this.dispatcher.snapshot()));
     this.#attempts = new Attempts({ ...dependencies, dispatcher: this.dispatcher });
+    this.#reporting = new Reporting({ recorder: this.recorder, events, metrics, log });
+    this.#underWay = new CallsUnderWay(dependencies.keys);
     this.#media = new Media(dependencies.media);
     this.#ledger = dependencies.ledger;
-    this.#keys = dependencies.keys;
     this.#engines = dependencies.engines;
-    this.#events = dependencies.events;
-    this.#metrics = dependencies.metrics;
-    this.#log = dependencies.log;
+    this.#log = log;
     this.#storage = dependencies.storage;
   }
 
@@ -130,7 +99,7 @@ class Pipeline {
     // The demands on its answer are read first: an invalid schema starts no call.
     const check = await this.#promised(request);
     if (this.closing.aborted) throw shuttingDown();
-    const call = this.#begin(request, check);
+    const call = this.#underWay.begin(request, check);
     try {
       const endpoints = this.#resolve(request);
       const card = await this.#price(request);
@@ -138,7 +107,7 @@ class Pipeline {
       const begun = await this.#firstToAnswer(call, candidates, card);
       return begun.streams ? this.#streamed(call, begun) : await this.#whole(call, begun);
     } catch (error) {
-      throw this.#refused(call, error);
+      throw this.#reporting.refuse(call, error);
     }
   }
 
@@ -148,35 +117,6 @@ class Pipeline {
     } catch (error) {
       throw asGatewayError(error);
     }
-  }
-
-  /** Registers the call as under way. */
-  #begin(request: CallRequest, check: OutputCheck | undefined): CallState {
-    const stop = new AbortController();
-    const onAbort = () => stop.abort(request.signal?.reason);
-    if (request.signal?.aborted) onAbort();
-    else request.signal?.addEventListener("abort", onAbort, { once: true });
-    const id = request.id ?? pooledId("call");
-    const origin = performance.now();
-    const ended = Promise.withResolvers<void>();
-    const unwatch = this.#keys.watch(request.principal.key, () => stop.abort(keyRevoked()));
-    this.#underWay.set(id, { request, stop: (reason) => stop.abort(reason), ended: ended.promise });
-    return {
-      id,
-      request,
-      check,
-      startedAt: Date.now(),
-      signal: stop.signal,
-      attempts: [],
-      firstTokenMs: undefined,
-      now: () => performance.now() - origin,
-      release: () => {
-        unwatch();
-        request.signal?.removeEventListener("abort", onAbort);
-        this.#underWay.delete(id);
-        ended.resolve();
-      },
-    };
   }
 
   /** The endpoints that serve the model to this organisation. Throws LineshaftError where the principal may not call it. */
@@ -208,7 +148,7 @@ class Pipeline {
     return card;
   }
 
-  /** Tries endpoints until one answers; a failure before the first byte moves on to the next, with a hold of its own. */
+  /** Tries endpoints until one answers; a failure before the first byte goes on to the next, with a hold of its own. */
   async #firstToAnswer(call: CallState, candidates: Candidates, card: RateCard): Promise<Begun> {
     const tried = new Set<string>();
     const program = programKey(call.request);
@@ -222,35 +162,31 @@ class Pipeline {
         // After a failed attempt its error says more than that no other endpoint may take the call.
         throw call.signal.aborted ? whyAborted(call.signal) : (failed ?? error);
       });
-      const others = candidates.answering.filter(
-        ({ endpoint }) => endpoint !== attempt.placement.endpoint.endpoint && !tried.has(endpoint),
-      );
-      const elsewhere =
-        number === limits.attemptsMost || others.length === 0
-          ? undefined
-          : () => others.some(({ endpoint }) => this.dispatcher.takesCalls(endpoint));
       try {
-        return await this.#attempts.open(call, attempt, elsewhere);
+        return await this.#attempts.open(call, attempt, this.#elsewhere(attempt, candidates, tried));
       } catch (error) {
         if (call.signal.aborted) throw whyAborted(call.signal);
-        const { endpoint } = attempt.placement;
-        if (!(error instanceof EngineError) || number === limits.attemptsMost) throw error;
-        const goesOn = error.retryable || (error.code === tooLongCode && candidates.excludeUpTo(endpoint));
-        if (!goesOn) throw error;
+        if (!goesOn(error, attempt, candidates, tried)) throw error;
         failed = error;
-        tried.add(endpoint.endpoint);
-        if (candidates.answering.some((one) => !tried.has(one.endpoint))) continue;
-        // A connection that broke under the request is tried once more at the same endpoint. A worker restarts, so its calls wait for it.
-        if (error.code !== "engine_unreachable" || (number > 1 && endpoint.kind !== "embedded")) throw error;
-        tried.clear();
       }
     }
+  }
+
+  /** Whether another endpoint may take the call now; undefined where this attempt is the last one that may be made. */
+  #elsewhere(
+    { number, placement }: AttemptState,
+    { answering }: Candidates,
+    tried: ReadonlySet<string>,
+  ): (() => boolean) | undefined {
+    const others = answering.filter(({ endpoint }) => endpoint !== placement.endpoint.endpoint && !tried.has(endpoint));
+    if (number === limits.attemptsMost || others.length === 0) return undefined;
+    return () => others.some(({ endpoint }) => this.dispatcher.takesCalls(endpoint));
   }
 
   /** A whole answer: checked, settled, then given. */
   async #whole(call: CallState, begun: Extract<Begun, { streams: false }>): Promise<CallAnswer> {
     const { attempt, answer, whole } = begun;
-    // The reader sees every token at once; the engine knows when the first was there, or nobody does.
+    // The reader gets every token at once; when the first was there only the engine can say.
     const { decodeMs } = answer.timings();
     call.firstTokenMs = decodeMs === undefined ? undefined : Math.max(0, attempt.moments.first - decodeMs);
     const cut = cutWhole(whole, outputMost(attempt), answer.usage()?.outputTokens);
@@ -258,7 +194,13 @@ class Pipeline {
     const finishReason = (cut?.deltas ?? deltas)[0]?.finish;
     const failure = call.check && (await failureOf(async () => checkWhole(call.check!, cut?.deltas ?? deltas)));
     const outcome = failure ? "failed" : "completed";
-    const ended = await this.#attempts.end(call, attempt, answer, outcome, failure, finishReason, cut !== undefined);
+    const ended = await this.#attempts.end(call, attempt, {
+      outcome,
+      answer,
+      failure,
+      finishReason,
+      cut: cut !== undefined,
+    });
     if (failure) throw failure;
     // In a PD call the decode engine reports transferred tokens as cached, so the answer says what is billed.
     const told = !attempt.placement.split && whole.reportsUsage && !ended.usageCut && !cut;
@@ -267,7 +209,7 @@ class Pipeline {
       id: call.id,
       chunks: none(),
       whole: () => Promise.resolve(shown),
-      finished: this.#finish(call, outcome, ended),
+      finished: this.#reporting.finish(call, outcome, ended),
       headers: {
         ...headersOf(call, attempt),
         "x-lineshaft-price-nano": ended.priceNano.toString(),
@@ -282,8 +224,8 @@ class Pipeline {
     call.firstTokenMs = attempt.moments.first;
     const finished = Promise.withResolvers<CallRecord>();
     const stream = new Relay(call, begun, async (outcome, failure, finishReason, cut) => {
-      const ended = await this.#attempts.end(call, attempt, answer, outcome, failure, finishReason, cut);
-      finished.resolve(this.#finish(call, outcome, ended));
+      const ended = await this.#attempts.end(call, attempt, { outcome, answer, failure, finishReason, cut });
+      finished.resolve(this.#reporting.finish(call, outcome, ended));
     });
     return {
       id: call.id,
@@ -294,80 +236,10 @@ class Pipeline {
     };
   }
 
-  /** Records a call that an engine has served, one way or another. */
-  async #finish(call: CallState, outcome: Outcome, ended: EndedAttempt): Promise<CallRecord> {
-    const { usage, timings, priceNano, currency, failure, finishReason } = ended;
-    await this.#record(call, outcome, failure?.code ?? null, finishReason ?? null);
-    return {
-      id: call.id,
-      status: outcome,
-      usage,
-      timings,
-      priceNano,
-      currency,
-      ...(failure && { errorCode: failure.code }),
-      ...(finishReason !== undefined && { finishReason }),
-    };
-  }
-
-  /** Records a call that was refused, or failed before any answer began; answers the error for the caller. */
-  #refused(call: CallState, error: unknown): GatewayError {
-    const failure = asGatewayError(error);
-    if (failure.code === "internal_error")
-      this.#log.error({ call: call.id, err: (error as Error).stack }, "a call failed for an unforeseen reason");
-    const refused = call.attempts.length === 0 || refusesRequest(failure);
-    const outcome = call.signal.aborted ? "cancelled" : refused ? "refused" : "failed";
-    void this.#record(call, outcome, failure.code, null);
-    return failure;
-  }
-
-  #record(
-    call: CallState,
-    status: Call["status"],
-    errorCode: string | null,
-    finishReason: string | null,
-  ): Promise<void> {
-    const { request, attempts, firstTokenMs } = call;
-    const { principal, asked } = request;
-    const durationMs = call.now();
-    const sum = (of: (attempt: AttemptResource) => number) => attempts.reduce((total, one) => total + of(one), 0);
-    const shown: Call = {
-      id: call.id,
-      endpoint: asked.endpoint,
-      model: asked.model,
-      stream: asked.stream,
-      status,
-      error_code: errorCode,
-      finish_reason: finishReason === null ? null : storable(finishReason, limits.engineCodeCharacters),
-      key: principal.key,
-      agent: request.agent ?? null,
-      run: request.run ?? null,
-      program: request.program ?? null,
-      prompt_tokens: sum((one) => one.prompt_tokens),
-      cached_tokens: sum((one) => one.cached_tokens),
-      output_tokens: sum((one) => one.output_tokens),
-      price_nano: attempts.reduce((total, one) => total + BigInt(one.price_nano), 0n).toString(),
-      currency: principal.currency,
-      started_at: new Date(call.startedAt).toISOString(),
-      first_token_ms: firstTokenMs ?? null,
-      duration_ms: durationMs,
-    };
-    // A name that nobody serves is the caller's own: as a label it could be anything.
-    const model = errorCode === "model_not_found" ? "unknown" : asked.model;
-    this.#metrics.callEnded({ model, outcome: status, durationMs, firstTokenMs });
-    // Codes, never messages: an engine's message may repeat a part of the prompt.
-    this.#log.debug({ call: call.id, model, status, code: errorCode, durationMs }, "call ended");
-    const { organisation, project } = principal;
-    const written = this.recorder.add({ organisation, project, call: shown, attempts });
-    this.#events.publish({ organisation, project }, { type: "call", call: shown });
-    call.release();
-    return written;
-  }
-
   tell(fact: RuntimeFact, model: string, organisation: string): void {
     this.dispatcher.fact(fact);
     if (fact.type !== "program" && fact.type !== "run_ended") return;
-    // Whose files are whose is every engine's to know: a program's state may lie with more than one.
+    // Every engine of the model is told, because a program's state may lie with more than one.
     for (const { engine } of this.#engines.endpoints(model, organisation))
       engine
         .tell([fact])
@@ -379,18 +251,17 @@ class Pipeline {
   }
 
   stopCalls(which: (request: CallRequest) => boolean, reason: GatewayError): void {
-    for (const { request, stop } of this.#underWay.values()) if (which(request)) stop(reason);
+    this.#underWay.stop(which, reason);
   }
 
   async close(graceMs: number): Promise<void> {
     this.#closing.abort(shuttingDown());
-    const all = () => Promise.all([...this.#underWay.values()].map((call) => call.ended));
     let timer: NodeJS.Timeout | undefined;
     const grace = new Promise<void>((resolve) => (timer = setTimeout(resolve, graceMs)));
-    await Promise.race([all(), grace]);
+    await Promise.race([this.#underWay.ended(), grace]);
     clearTimeout(timer);
     this.stopCalls(() => true, shuttingDown());
-    await all();
+    await this.#underWay.ended();
     this.dispatcher.close();
     await this.recorder.close();
   }
@@ -402,6 +273,24 @@ function numbersOf({ waiting, endpoints, index }: SchedulerSnapshot): SchedulerN
     endpoints: endpoints.map(({ spec, load }) => ({ engine: spec.id, ...load })),
     index,
   };
+}
+
+/**
+ * Whether a failed attempt is followed by another; if so, its endpoint is noted as tried. It is not followed where the error is final or
+ * the most attempts were made. A prompt that was too long goes on to endpoints with a longer context.
+ */
+function goesOn(error: unknown, attempt: AttemptState, candidates: Candidates, tried: Set<string>): boolean {
+  const { number, placement } = attempt;
+  const { endpoint } = placement;
+  if (!(error instanceof EngineError) || number === limits.attemptsMost) return false;
+  const passes = error.retryable || (error.code === tooLongCode && candidates.excludeUpTo(endpoint));
+  if (!passes) return false;
+  tried.add(endpoint.endpoint);
+  if (candidates.answering.some((one) => !tried.has(one.endpoint))) return true;
+  // A connection that broke under the request is tried once more at the same endpoint. A worker restarts, so its calls wait for it.
+  if (error.code !== "engine_unreachable" || (number > 1 && endpoint.kind !== "embedded")) return false;
+  tried.clear();
+  return true;
 }
 
 /** What a check throws, or undefined. */

@@ -1,6 +1,14 @@
 // What a caller inside the process (the HTTP routes, the agent interpreter) gives to the pipeline and gets back from it.
-import type { AnswerDelta, Timings, Usage, WireObject } from "../engines/index.ts";
+import type { AnswerDelta, EngineRegistry, RuntimeFact, Timings, Usage, WireObject } from "../engines/index.ts";
+import type { Identity } from "../governance/index.ts";
 import type { Principal } from "../governance/types.ts";
+import type { Ledger } from "../ledger/index.ts";
+import type { Carrier, SchedulerSnapshot } from "../scheduler/index.ts";
+import type { Database } from "../store/index.ts";
+import type { Alarms, LiveEvents, Logger, Metrics } from "../telemetry/index.ts";
+import type { LiveEvent } from "../contract/index.ts";
+import type { GatewayError } from "./errors.ts";
+import type { MediaOptions } from "./media.ts";
 import type { ModelCall } from "./modelCall.ts";
 
 /** A logical model request: what is asked (`asked`), who asks it, and what is known of the work that it belongs to. */
@@ -64,4 +72,47 @@ export interface CallRecord {
 export interface Storage {
   /** Nothing new is taken while it is full: calls and changes are refused with 507 `storage_full`. */
   readonly full: boolean;
+}
+
+export interface GatewayDependencies {
+  db: Database;
+  ledger: Ledger;
+  /** Where calls under way learn that their key was revoked. */
+  keys: Pick<Identity, "watch">;
+  engines: EngineRegistry;
+  events: LiveEvents<LiveEvent>;
+  metrics: Metrics;
+  alarms: Alarms;
+  log: Logger;
+  /** How gateways that share endpoints tell each other their load. Absent: this gateway is alone. */
+  carrier?: (Carrier & { gateway: string }) | undefined;
+  /** Absent: the database is on another machine, and says itself when its disk is full. */
+  storage?: Storage | undefined;
+  /** How media that calls name are fetched. */
+  media?: MediaOptions | undefined;
+  /** Placement policy of deployments that name none. */
+  policy?: string | undefined;
+}
+
+/** The one way to a model, for clients over HTTP and for agents inside the process. */
+export interface Gateway {
+  /**
+   * Serves a call. Resolves when an engine's answer has begun (stream) or is complete (whole). Throws GatewayError, whose status and code
+   * say why the call was not served; a stream that fails later throws it from `chunks`.
+   */
+  call(request: CallRequest): Promise<CallAnswer>;
+  /** Passes on what the agent runtime knows of a program whose model this is: a tool runs, a run has ended. Returns at once, never fails. */
+  tell(fact: RuntimeFact, model: string, organisation: string): void;
+  /** Forgets what is kept of a project's prompts between two turns. */
+  forget(project: string): void;
+  /** The scheduler's own view: waiting calls, placed calls, and the load of endpoints. */
+  scheduler(): SchedulerSnapshot;
+  /** Resolves when the record of every call that has ended is in the database. A reader of records awaits it first. */
+  flushed(): Promise<void>;
+  /** Aborts when `close` begins, so that endless answers (live events) end then. */
+  readonly closing: AbortSignal;
+  /** Stops the calls under way that match: their clients are told the reason, and their records have its code. */
+  stopCalls(which: (request: CallRequest) => boolean, reason: GatewayError): void;
+  /** Refuses new calls, lets those under way go on for `graceMs`, then cancels and settles them. */
+  close(options?: { graceMs?: number }): Promise<void>;
 }

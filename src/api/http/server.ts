@@ -7,7 +7,7 @@ import { pooledId } from "../../gateway/ids.ts";
 import { createApi } from "../app.ts";
 import { asGatewayError, GatewayError } from "../../gateway/errors.ts";
 import { limits } from "../limits.ts";
-import type { Gateway } from "../../gateway/pipeline.ts";
+import type { Gateway } from "../../gateway/types.ts";
 import { routeOf, servedRoutes, usualProtocol, type Route } from "../../gateway/protocols/registry.ts";
 import { authenticate } from "./authenticate.ts";
 import { BodyBudget } from "./bodies.ts";

@@ -6,7 +6,7 @@ import { limits as protocolLimits } from "../../gateway/limits.ts";
 import { programOf } from "../../gateway/protocols/program.ts";
 import type { Protocol } from "../../gateway/protocols/types.ts";
 import { clientGone } from "../../gateway/refusals.ts";
-import type { Gateway } from "../../gateway/pipeline.ts";
+import type { Gateway } from "../../gateway/types.ts";
 import type { AnswerChunk, CallRequest } from "../../gateway/types.ts";
 import { asGatewayError, GatewayError } from "../../gateway/errors.ts";
 import { limits } from "../limits.ts";

@@ -1,0 +1,120 @@
+// The beginning of an attempt: its request is sent to the endpoint where it was placed (to two, where the prompt is computed elsewhere),
+// and the first chunk of the answer is waited for, or all of an answer that does not stream.
+import { EngineError } from "../engines/index.ts";
+import type { EngineAnswer, EngineChunk } from "../engines/index.ts";
+import { lateFirstToken } from "./firstToken.ts";
+import { whyAborted } from "./refusals.ts";
+import { cacheSalt, programKey } from "./scheduling/prompts.ts";
+import type { LegRequest } from "./scheduling/split.ts";
+import type { AttemptState, Begun, CallState } from "./state.ts";
+
+/** What is known of an attempt while it is opened. */
+export interface Opening {
+  answer: EngineAnswer | undefined;
+}
+
+/** Sends the attempt where it was placed, and waits for the beginning of its answer. Throws what stopped it. */
+export async function openAt(
+  call: CallState,
+  attempt: AttemptState,
+  opening: Opening,
+  signal: AbortSignal,
+): Promise<Begun> {
+  const { endpoint, split, bring } = attempt.placement;
+  const { moments } = attempt;
+  const requestOf = requestsOf(call, attempt);
+  let answer: EngineAnswer;
+  if (split) answer = await split.open(requestOf, signal, () => (moments.prefilled = call.now()));
+  else {
+    await bring();
+    answer = await endpoint.engine.open(requestOf(endpoint), signal);
+  }
+  opening.answer = answer;
+  moments.opened = call.now();
+  return firstOf(attempt, answer, signal);
+}
+
+/**
+ * The same with a bound on the wait for the first token, for a call that another endpoint may take (`elsewhere`). What a late endpoint
+ * says after the bound is not heard.
+ */
+export async function openInTime(
+  call: CallState,
+  attempt: AttemptState,
+  opening: Opening,
+  elsewhere: () => boolean,
+  firstTokenMostMs: number,
+): Promise<Begun> {
+  const { endpoint, outputMostMs, split } = attempt.placement;
+  // The two legs of a split call have as long as one endpoint each.
+  const mostMs = split ? 2 * firstTokenMostMs : firstTokenMostMs;
+  const over = new AbortController();
+  const given = new AbortController();
+  const outputMs = attempt.asked.stream ? undefined : outputMostMs;
+  const late = lateFirstToken({ endpoint, mostMs, outputMs, elsewhere }, over.signal);
+  const begun = openAt(call, attempt, opening, AbortSignal.any([call.signal, given.signal]));
+  try {
+    const first = await Promise.race([begun, late]);
+    // The wait ends without an error only when it is called off.
+    if (!(first instanceof EngineError)) return first ?? (await begun);
+    throw first;
+  } catch (error) {
+    given.abort(error);
+    begun.catch(() => {});
+    // The engine is told to stop, which is not waited for, because it may hang there too.
+    void opening.answer?.cancel();
+    throw error;
+  } finally {
+    over.abort();
+  }
+}
+
+/** The beginning of an answer. The engine is told as soon as the client has gone, also while nothing comes. */
+async function firstOf(attempt: AttemptState, answer: EngineAnswer, signal: AbortSignal): Promise<Begun> {
+  const stop = () => void answer.cancel();
+  if (signal.aborted) stop();
+  if (signal.aborted) throw whyAborted(signal);
+  signal.addEventListener("abort", stop, { once: true });
+  try {
+    const begun: Begun = attempt.asked.stream
+      ? await firstChunk(attempt, answer, answer.chunks[Symbol.asyncIterator]())
+      : { attempt, answer, streams: false, whole: await answer.whole() };
+    if (signal.aborted) throw whyAborted(signal);
+    return begun;
+  } finally {
+    signal.removeEventListener("abort", stop);
+  }
+}
+
+async function firstChunk(
+  attempt: AttemptState,
+  answer: EngineAnswer,
+  iterator: AsyncIterator<EngineChunk>,
+): Promise<Begun> {
+  return { attempt, answer, streams: true, iterator, first: await iterator.next() };
+}
+
+/** The attempt's request as each of its legs is sent it. */
+function requestsOf(call: CallState, attempt: AttemptState): LegRequest {
+  const { project } = call.request.principal;
+  const program = programKey(call.request);
+  const { outputLimit, placement, asked, tokens } = attempt;
+  const { endpoint: route, received } = asked;
+  const source = received && { source: received };
+  return (endpoint, leg, transfer) => ({
+    endpoint: route,
+    body: (leg === "prefill" ? placement.shape.prefill! : asked).engineBody({
+      model: endpoint.model,
+      outputTokens: outputLimit,
+    }),
+    hints: {
+      attempt: leg === undefined ? attempt.id : `${attempt.id}.${leg}`,
+      cacheSalt: cacheSalt(call.request),
+      project,
+      ...(program !== undefined && { program }),
+      ...(tokens && endpoint.facts?.capabilities.takesTokens && { promptTokens: tokens }),
+      ...(transfer && { transfer }),
+    },
+    ...source,
+  });
+}

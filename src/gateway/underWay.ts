@@ -1,0 +1,62 @@
+// The calls that are under way, each with a way to stop it. A call is stopped by its client's going, by the revocation of its key, or by
+// the server (a run was stopped, the process ends); the reason of its signal says which (`whyAborted`).
+import type { Identity } from "../governance/index.ts";
+import type { GatewayError } from "./errors.ts";
+import { pooledId } from "./ids.ts";
+import type { OutputCheck } from "./output.ts";
+import { keyRevoked } from "./refusals.ts";
+import type { CallState } from "./state.ts";
+import type { CallRequest } from "./types.ts";
+
+interface UnderWay {
+  request: CallRequest;
+  stop: (reason: GatewayError) => void;
+  ended: Promise<void>;
+}
+
+export class CallsUnderWay {
+  readonly #keys: Pick<Identity, "watch">;
+  readonly #calls = new Map<string, UnderWay>();
+
+  constructor(keys: Pick<Identity, "watch">) {
+    this.#keys = keys;
+  }
+
+  /** Registers a call. Its `release` takes it off the list again. */
+  begin(request: CallRequest, check: OutputCheck | undefined): CallState {
+    const stop = new AbortController();
+    const onAbort = () => stop.abort(request.signal?.reason);
+    if (request.signal?.aborted) onAbort();
+    else request.signal?.addEventListener("abort", onAbort, { once: true });
+    const id = request.id ?? pooledId("call");
+    const origin = performance.now();
+    const ended = Promise.withResolvers<void>();
+    const unwatch = this.#keys.watch(request.principal.key, () => stop.abort(keyRevoked()));
+    this.#calls.set(id, { request, stop: (reason) => stop.abort(reason), ended: ended.promise });
+    return {
+      id,
+      request,
+      check,
+      startedAt: Date.now(),
+      signal: stop.signal,
+      attempts: [],
+      firstTokenMs: undefined,
+      now: () => performance.now() - origin,
+      release: () => {
+        unwatch();
+        request.signal?.removeEventListener("abort", onAbort);
+        this.#calls.delete(id);
+        ended.resolve();
+      },
+    };
+  }
+
+  stop(which: (request: CallRequest) => boolean, reason: GatewayError): void {
+    for (const { request, stop } of this.#calls.values()) if (which(request)) stop(reason);
+  }
+
+  /** Resolves when all calls that are under way now have ended. */
+  async ended(): Promise<void> {
+    await Promise.all([...this.#calls.values()].map((call) => call.ended));
+  }
+}
