@@ -3,20 +3,20 @@ import { describe, expect, test } from "vitest";
 import { testDialect } from "../bounded/testing/dialect.ts";
 import type { GatewayError } from "./errors.ts";
 import { checkOutput, outputCheck } from "./output.ts";
-import type { ChoiceOutput } from "./output.ts";
+import type { AnswerOutput } from "./output.ts";
 import { chatOf } from "./protocols/testing.ts";
 import { testGateway } from "../api/testing.ts";
 
 const schema = { type: "object", properties: { a: { type: "integer" } }, required: ["a"], additionalProperties: false };
 const format = (of: object = schema) => ({ type: "json_schema", json_schema: { name: "x", schema: of } });
-const choice = (content: string, finish = "stop"): ChoiceOutput => ({ content, finish, tools: [], refused: false });
-const check = async (body: object, output: ChoiceOutput) => {
+const choice = (content: string, finish = "stop"): AnswerOutput => ({ content, finish, tools: [], refused: false });
+const check = async (body: object, output: AnswerOutput) => {
   const promised = await outputCheck(chatOf(body), "org");
   if (promised) await checkOutput(promised, [output]);
 };
 
 describe("response formats", () => {
-  test.each<[object, ChoiceOutput]>([
+  test.each<[object, AnswerOutput]>([
     [{ response_format: format() }, choice('{"a":1}')],
     [{ response_format: format() }, choice('{"a":', "length")],
     [{ response_format: { type: "json_object" } }, choice("{}")],
@@ -42,7 +42,7 @@ describe("response formats", () => {
     [{ response_format: format({ $id: "same", type: "string" }) }, choice('"1"')],
   ])("%j is kept by %j", (body, output) => check(body, output));
 
-  test.each<[object, ChoiceOutput]>([
+  test.each<[object, AnswerOutput]>([
     [{ response_format: format() }, choice('{"a":"1"}')],
     [{ response_format: format() }, choice('{"a":1,"b":2}')],
     [{ response_format: format() }, choice("sorry")],

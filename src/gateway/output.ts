@@ -103,7 +103,7 @@ function boundedOf(schema: Json | boolean, refused: (why: string) => GatewayErro
 }
 
 /** What one answer of a call has come to, gathered over chunks or read at once. */
-export interface ChoiceOutput {
+export interface AnswerOutput {
   content: string;
   tools: { name: string; arguments: string }[];
   finish: string | undefined;
@@ -112,11 +112,11 @@ export interface ChoiceOutput {
 
 /** Gathers the answers of a stream; `add` takes each chunk. A whole answer is one chunk. */
 export class OutputGatherer {
-  readonly choices = new Map<number, ChoiceOutput>();
+  readonly answers = new Map<number, AnswerOutput>();
 
   add({ deltas }: Pick<EngineChunk, "deltas">): void {
     for (const delta of deltas) {
-      const output = this.#choice(delta.index);
+      const output = this.#answer(delta.index);
       if (delta.finish !== undefined) output.finish = delta.finish;
       if (delta.text !== undefined) output.content += delta.text;
       if (delta.refusal) output.refused = true;
@@ -130,13 +130,13 @@ export class OutputGatherer {
     }
   }
 
-  #choice(index: number): ChoiceOutput {
-    const before = this.choices.get(index);
+  #answer(index: number): AnswerOutput {
+    const before = this.answers.get(index);
     if (before) return before;
-    if (this.choices.size >= limits.answerChoices) throw broken(`it has more than ${limits.answerChoices} choices`);
-    const choice: ChoiceOutput = { content: "", tools: [], finish: undefined, refused: false };
-    this.choices.set(index, choice);
-    return choice;
+    if (this.answers.size >= limits.answerChoices) throw broken(`it has more than ${limits.answerChoices} choices`);
+    const answer: AnswerOutput = { content: "", tools: [], finish: undefined, refused: false };
+    this.answers.set(index, answer);
+    return answer;
   }
 }
 
@@ -144,23 +144,23 @@ export class OutputGatherer {
 export async function checkWhole(check: OutputCheck, deltas: EngineChunk["deltas"]): Promise<void> {
   const gatherer = new OutputGatherer();
   gatherer.add({ deltas });
-  await checkOutput(check, gatherer.choices.values());
+  await checkOutput(check, gatherer.answers.values());
 }
 
-/** Throws 502 `output_invalid` when a choice breaks its promise. */
-export async function checkOutput(check: OutputCheck, choices: Iterable<ChoiceOutput>): Promise<void> {
-  for (const choice of choices) {
-    if (choice.refused || (choice.finish !== "stop" && choice.finish !== "tool_calls")) continue;
-    const calls = choice.tools.filter((call) => call !== undefined);
+/** Throws 502 `output_invalid` when an answer breaks its promise. */
+export async function checkOutput(check: OutputCheck, answers: Iterable<AnswerOutput>): Promise<void> {
+  for (const answer of answers) {
+    if (answer.refused || (answer.finish !== "stop" && answer.finish !== "tool_calls")) continue;
+    const calls = answer.tools.filter((call) => call !== undefined);
     if (check.tools) await checkTools(check, check.tools, calls);
-    else if (check.jsonObject && calls.length === 0) await checkContent(check, choice.content);
+    else if (check.jsonObject && calls.length === 0) await checkContent(check, answer.content);
   }
 }
 
 async function checkTools(
   { organisation }: OutputCheck,
   schemas: Map<string, Schema | undefined>,
-  calls: ChoiceOutput["tools"],
+  calls: readonly { name: string; arguments: string }[],
 ): Promise<void> {
   if (calls.length === 0) throw broken("`tool_choice` asked for a tool, yet the model called none");
   for (const call of calls) {

@@ -76,7 +76,7 @@ export class Relay implements AsyncIterableIterator<AnswerChunk, undefined> {
         if (this.#cap.passedBy(chunk, this.#begun.answer.usage()?.outputTokens)) return await this.#cutShort(chunk);
         if (this.#passes(chunk)) return { done: false, value: this.#billed(chunk) };
       }
-      if (this.#call.check) await checkOutput(this.#call.check, this.#gatherer!.choices.values());
+      if (this.#call.check) await checkOutput(this.#call.check, this.#gatherer!.answers.values());
     } catch (error) {
       this.#over = true;
       const gone = this.#call.signal.aborted;
