@@ -12,6 +12,7 @@ import type { Principal, Role } from "../types.ts";
 const rememberMs = 1000;
 const rememberedAtMost = 10_000;
 
+/** A key without its secret. */
 export interface Key {
   id: string;
   name: string;
@@ -21,6 +22,7 @@ export interface Key {
   revokedAt: Date | undefined;
 }
 
+/** An organisation and one of its projects. */
 export interface Tenant {
   organisation: { id: string; name: string; currency: string };
   project: { id: string; name: string };
@@ -36,6 +38,10 @@ interface KeyRow {
   revoked_at: Date | null;
 }
 
+/**
+ * Organisations, projects and keys. `secret` is the installation's 32-byte key of the HMAC under which tokens are stored. Its verbs throw what
+ * the store throws (`store_unavailable`, `storage_full`), and answer undefined for what does not exist.
+ */
 export class Identity {
   readonly #db: Database;
   readonly #installationKey: Buffer;

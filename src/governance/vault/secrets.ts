@@ -10,6 +10,7 @@ import { secretLimits } from "../../contract/index.ts";
 import { canonicalHost, hostOf, hostsCover } from "../../egress/index.ts";
 import { newId, type Database } from "../../store/index.ts";
 
+/** A secret without its value. */
 export interface Secret {
   id: string;
   name: string;
@@ -26,6 +27,7 @@ export interface SecretName {
   name: string;
 }
 
+/** A secret that cannot be set or sent; `code` is stable (docs/errors.md), and the message says what to do. */
 export class SecretError extends Error {
   readonly code: "secret_missing" | "secret_host_refused" | "secret_unreadable" | "secret_invalid";
   constructor(code: SecretError["code"], message: string) {
@@ -49,6 +51,7 @@ const columns = "id, name, project, hosts, created_by, created_at";
 const nonceBytes = 12;
 const tagBytes = 16;
 
+/** The vault. `key` is the 32-byte key that values are sealed with. Its verbs throw SecretError, each with what to do. */
 export class Secrets {
   readonly #db: Database;
   readonly #key: Buffer;
