@@ -1,5 +1,5 @@
-// Whether a call is let in at all: refused early and honestly, with what is wrong and when to come back, or let in with the
-// least time to its first token. And the small questions of room that admission and placing share.
+// Admission of calls: a call is refused at once, with the reason and the time to come back, or admitted with its least time to a first
+// token. Also the small questions of room that admission and placing share.
 import { expectedTtftMs } from "./placement/estimate.ts";
 import type { ViewBuilder } from "./placement/view.ts";
 import { slotsPerReserve } from "./limits.ts";
@@ -27,7 +27,7 @@ export function admit(
   let isReady = (endpoint: EndpointState): boolean =>
     endpoint.health === "ready" && answers(endpoint, call) && (open || !isAway(endpoint, call));
   let found = summed(endpoints, isReady, call);
-  // One that starts is waited for (Dispatch bounds how long).
+  // Calls wait for an endpoint that starts; Dispatch bounds how long.
   if (found.count === 0) {
     isReady = (endpoint) => endpoint.health === "starting" && answers(endpoint, call);
     found = summed(endpoints, isReady, call);
@@ -54,7 +54,7 @@ export function admit(
   return undefined;
 }
 
-/** What the endpoints that `counts` admits come to: how many, whether the call fits at one, the largest KV, all prefill rates. */
+/** Sums over the endpoints that `counts` accepts: how many, whether the call fits at one of them, the largest KV, all prefill rates. */
 function summed(endpoints: readonly EndpointState[], counts: (endpoint: EndpointState) => boolean, call: Call) {
   const sum = { count: 0, fits: false, kvCapacityTokens: 0, prefillTokensPerMs: 0 };
   for (const endpoint of endpoints) {
@@ -108,7 +108,7 @@ export function fitsAtAll(endpoint: EndpointState, call: Call): boolean {
   return call.promptTokens < endpoint.spec.kvCapacityTokens;
 }
 
-/** Whether the call may be answered there, as far as the call is concerned. */
+/** Whether the call allows the endpoint: it decodes, and is not avoided. */
 function answers({ spec }: EndpointState, call: Call): boolean {
   return spec.role !== "prefill" && !call.avoid?.includes(spec.id);
 }
@@ -118,7 +118,7 @@ export function mayAnswer(endpoint: EndpointState, call: Call): boolean {
   return endpoint.health === "ready" && answers(endpoint, call) && fitsAtAll(endpoint, call);
 }
 
-/** Whether a call has no choice but endpoints that it would keep away from: then it is let to them. */
+/** Whether only endpoints that the call should keep away from are left: then it may go to them. */
 export function failsOpen(call: Call, endpoints: readonly EndpointState[]): boolean {
   let away = false;
   for (const endpoint of endpoints) {
@@ -136,7 +136,7 @@ export function isAway({ ejected, doubtedBy }: EndpointState, call: Call): boole
 
 export const senderOf = ({ sender, tenant }: Call): string => sender ?? tenant;
 
-/** `open`: endpoints that it keeps away from may take it too. `due`: it is batch work's turn. */
+/** Whether the endpoint takes the call now. `open`: ejected endpoints may take it too. `due`: it is the turn of batch work. */
 export function hasRoom(endpoint: EndpointState, call: Call, open: boolean, due: boolean): boolean {
   return (
     mayAnswer(endpoint, call) &&

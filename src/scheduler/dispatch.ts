@@ -1,5 +1,5 @@
-// Admission, queueing and placing of calls: from `decide` to the end of a call. One queue per deployment; a call leaves it
-// when fairness says so and an endpoint has room, and is placed at that moment, by what is known then.
+// Admission, queueing and placing of calls, from `decide` to the end of a call. Each deployment has one queue. A call leaves it when its
+// turn has come and an endpoint has room, and is placed at that moment, by what is known then.
 import {
   admit,
   chargeOf,
@@ -35,11 +35,11 @@ export interface Placed {
   /** Tokens charged to its tenant so far. */
   charged: number;
   prefilled: boolean;
-  /** Its prediction was compared with what the engine said. */
+  /** Its prediction was compared with the cached tokens that the engine reported. */
   compared: boolean;
 }
 
-/** Predicted against reported cached tokens, summed: the index's honesty. */
+/** Predicted against reported cached tokens, summed: how right the knowledge of caches is. */
 export interface Truth {
   calls: number;
   predictedTokens: number;
@@ -64,7 +64,7 @@ export interface DispatchOptions {
   pdFull: () => boolean;
   /** Where the newest state of a call's program lies. */
   homeOf: (call: Call) => EndpointState | undefined;
-  /** Told of every placement, to add what follows from it. */
+  /** Called for every placement, to add the actions that follow from it. */
   onPlaced: (placed: Placed, now: number, actions: SchedulerAction[]) => void;
 }
 
@@ -126,7 +126,7 @@ export class Dispatch {
   decide(call: Call, now: number, rng: Rng = this.rng): SchedulerAction[] {
     this.rng = rng;
     const actions: SchedulerAction[] = [];
-    // A name that nobody serves must not cost memory.
+    // A name without endpoints must not cost memory.
     if (!this.deployments.has(call.deployment) && this.endpoints.ofDeployment(call.deployment).length === 0) {
       return [refusal(call, "no_endpoint", `There is no endpoint of ${call.deployment}.`, 30_000)];
     }
@@ -179,7 +179,7 @@ export class Dispatch {
     const { queue } = deployment;
     const endpoints = this.endpoints.ofDeployment(name);
     let viewed: PlacementView | undefined;
-    // As it was when the call was taken: taking it ends the turn.
+    // As it was before the call was taken, since taking it ends the turn of batch work.
     let due = false;
     const viewOf = (call: Call): PlacementView => {
       if (viewed?.call !== call) {
@@ -208,7 +208,7 @@ export class Dispatch {
     for (const [name, deployment] of this.deployments) if (deployment.queue.size > 0) this.drain(name, now, actions);
   }
 
-  /** Refuses what has waited beyond its deadline. */
+  /** Refuses calls that have waited beyond their deadline. */
   expire(now: number, actions: SchedulerAction[]): void {
     for (const [name, deployment] of this.deployments) {
       this.refuseStalled(name, deployment, now, actions);
@@ -248,7 +248,7 @@ export class Dispatch {
     }
   }
 
-  /** Its first token was seen. */
+  /** The call has its first token. */
   prefilled(call: string, cachedTokens: number | undefined, now: number): void {
     const placed = this.placed.get(call);
     if (placed === undefined || placed.prefilled) return;
@@ -258,7 +258,7 @@ export class Dispatch {
     if (cachedTokens !== undefined) this.compare(placed, cachedTokens);
   }
 
-  /** The split is off: the decode endpoint computes the prompt itself. */
+  /** The split is given up: the decode endpoint computes the prompt itself. */
   recompute(call: string, now: number): void {
     const placed = this.placed.get(call);
     if (placed === undefined) return;
@@ -267,12 +267,12 @@ export class Dispatch {
     placed.handle.prefillsHere(workTokens(placed.endpoint.spec, uncachedTokens, matchedTokens), now);
   }
 
-  /** The prefill leg holds nothing any more. */
+  /** The prefill leg's load is over. */
   prefillReleased(call: string): void {
     this.placed.get(call)?.prefill?.handle.close();
   }
 
-  /** The call is over, however it went: its load goes, its tenant is charged what it used, and its room is given on. */
+  /** The call has ended: its load is taken back, its tenant is charged what it used, and waiting calls get its room. */
   ended(call: string, usage: CallUsage | undefined, now: number, actions: SchedulerAction[]): Placed | undefined {
     const placed = this.placed.get(call);
     if (placed === undefined) return undefined;
@@ -288,7 +288,7 @@ export class Dispatch {
     return placed;
   }
 
-  /** Forgets calls whose handles the janitor has closed: nobody said how they ended. */
+  /** Forgets calls whose handles the janitor has closed, since no end was reported. */
   sweep(): void {
     for (const [id, placed] of this.placed) {
       if (placed.handle.isOpen) continue;
@@ -297,7 +297,7 @@ export class Dispatch {
     }
   }
 
-  /** Calls placed at an endpoint that is no more: what to end. */
+  /** Calls placed at an endpoint that leaves, and which must be ended. */
   at(endpoint: string): Placed[] {
     return [...this.placed.values()].filter(
       (placed) => placed.endpoint.spec.id === endpoint || placed.prefill?.endpoint.spec.id === endpoint,
@@ -353,7 +353,7 @@ export class Dispatch {
     this.placed.set(call.id, placed);
     this.caches.placed(endpoint, call, now);
     if (plan !== undefined) this.caches.placed(plan.endpoint, call, now);
-    // The queue charged by the best match there is; the rule may have had reasons to go elsewhere.
+    // The queue charged by the longest match of all endpoints; the rule may have chosen another endpoint.
     deployment.queue.settle(call, placed.charged - charged);
     deployment.rate.served(placed.charged, now, deployment.queue.size > 0);
     actions.push({ type: "place", call: call.id, decision });

@@ -23,7 +23,7 @@ export class Endpoints {
     const slot = known?.slot ?? this.freeSlots.pop() ?? this.bySlot.length;
     if (slot >= maxSlots) throw new RangeError(`more than ${maxSlots} endpoint ranks`);
     if (known !== undefined) this.leave(known, false);
-    // A copy: its speed is learned, and the caller's object is the caller's.
+    // A copy, since its speed is learned and the caller's object must not change.
     const own = { ...spec };
     const state: EndpointState = { slot, spec: own, load: this.load.of(spec.id, spec.rank), health };
     this.meters.set(state, new SpeedMeter(spec.speed));
@@ -36,14 +36,14 @@ export class Endpoints {
   }
 
   /**
-   * Learns an endpoint's speed from a call that it served. Until another of its kind has served one itself it is taken to be
-   * as fast: else what nobody has tried would look the better the slower the others are found to be.
+   * Learns an endpoint's speed from a call that it served. Endpoints of the same kind without a measurement of their own are taken to be
+   * as fast: otherwise an untried endpoint would look better the slower the measured ones are.
    */
   served(state: EndpointState, usage: CallUsage, timings: CallTimings, aheadTokens: number): void {
     const meter = this.meters.get(state);
     if (meter === undefined) return;
     meter.observe(usage, timings, aheadTokens);
-    // What it does not measure (attention) stays as it was given.
+    // Attention is not measured and stays as it was given.
     state.spec.speed = { ...state.spec.speed, ...meter.speed };
     state.measured = true;
     for (const other of this.ofDeployment(state.spec.deployment)) {
@@ -71,7 +71,7 @@ export class Endpoints {
     return this.byKey.get(keyOf(endpoint, rank));
   }
 
-  /** All ranks of an endpoint, or the one named. */
+  /** All ranks of an endpoint, or the named rank only. */
   ranks(endpoint: string, rank?: number): EndpointState[] {
     return this.all().filter((state) => state.spec.id === endpoint && (rank === undefined || state.spec.rank === rank));
   }

@@ -1,4 +1,4 @@
-// Every bound of the room in one place. A structure that reaches its bound evicts or refuses; none grows without one.
+// Every bound of the room in one place. A structure that reaches its bound evicts or refuses; no structure grows without a bound.
 
 /** Endpoint ranks that may be known at once: a member of a holder set is `slot * 4 + tier` in 16 bits. */
 export const maxSlots = 16_384;
@@ -15,7 +15,7 @@ export const predictedShare = 0.15;
 /** Entries that the eviction hand looks at before it takes what it finds. */
 export const evictionScan = 4096;
 
-/** Life of a predicted entry: at least half of it, at most all of it. Short where events confirm, long where nothing does. */
+/** Life of a predicted entry: at least half of it, at most all of it. Short where events confirm it, long where no events come. */
 export const expectedTtlMs = 5_000;
 export const learnedTtlMs = 240_000;
 
@@ -29,7 +29,7 @@ export const chainCacheBytesDefault = 64 * 1024 * 1024;
 export const textBlockBytes = 256;
 export const textBlockTokens = 64;
 
-/** A load handle that nobody closed is closed by the janitor after this long without a sign of life. */
+/** The janitor closes a load handle that is still open after this long without a change. */
 export const loadHandleMaxAgeMs = 30 * 60_000;
 
 /** The janitor looks at all handles this often: a tick comes every 100 ms, and a handle may be minutes late. */
@@ -38,16 +38,16 @@ export const janitorEveryMs = 5_000;
 /** A peer gateway that has been silent for this long is forgotten, its load with it. */
 export const peerSilentMs = 15_000;
 
-/** A gateway with nothing to tell says so this often: well within the time after which it would be forgotten. */
+/** A gateway without changes of load sends a message this often: well within the time after which it would be forgotten. */
 export const peerAliveMs = 4_000;
 
-/** How long the news of a peer's placement usually takes: a tick and the carrier. */
+/** How long a peer's message of a placement usually takes: a tick and the carrier. */
 export const peerNewsMs = 250;
 
-/** While people's calls and batch work wait both, one of so many that are taken is batch work. */
+/** While calls of people and batch work both wait, one call in this many that are taken is batch work. */
 export const batchEvery = 8;
 
-/** Of so many slots of an endpoint one is kept free of batch work, so that a person's call finds a place at once. */
+/** One in this many slots of an endpoint is kept free of batch work, so that a person's call finds a place at once. */
 export const slotsPerReserve = 8;
 
 /** Calls waiting in the fair queue, all tenants together, and of one tenant. */
@@ -57,19 +57,19 @@ export const queueCallsPerTenantMax = 4_000;
 /** Tenants and programs that the fair queue remembers while they are idle. */
 export const idleDeficitsMax = 10_000;
 
-/** Outcomes of an endpoint's last calls that are remembered; half of them faults, of at least so many, eject it. */
+/** Outcomes of an endpoint's last calls that are remembered; it is ejected when half of them, and at least `faultsSeen` outcomes, are faults. */
 export const outcomesRemembered = 16;
 export const faultsSeen = 8;
 
-/** An endpoint is kept away from calls for at most so long before one call tries it again. */
+/** An endpoint gets no calls for at most this long before one call tries it again. */
 export const ejectedMostMs = 60_000;
 
-/** A call waits at most so long while no ready endpoint may answer it: a worker restarts within it. */
+/** A call waits at most this long while no ready endpoint may answer it; a worker restarts within that time. */
 export const stalledMostMs = 60_000;
 
 /**
- * Wait for a first token before its endpoint is given up: at least so long; so many times the expected time where the endpoint's speed
- * is measured, and so long for each token to compute (10 tokens a second) where it is not.
+ * Wait for a first token before its endpoint is given up: at least `firstTokenLeastMs`, and beyond that `firstTokenSlack` times the expected
+ * time where the endpoint's speed is measured, or `slowestMsPerToken` for each token to compute (10 tokens a second) where it is not.
  */
 export const firstTokenLeastMs = 15_000;
 export const firstTokenSlack = 8;
@@ -78,5 +78,5 @@ export const slowestMsPerToken = 100;
 /** PD calls under way. */
 export const pdCallsMax = 20_000;
 
-/** Programs whose KV and state are known. */
+/** Programs that are remembered at once. */
 export const programsMax = 100_000;

@@ -1,6 +1,6 @@
-// The scheduler: one deterministic state machine. `apply(event)` tells it what has happened, `decide(call, now, rng)` asks
-// it where a call goes, `tick(now)` lets time pass; each answers with actions for the shell (the gateway, or the simulator)
-// to carry out. It does no I/O and has no clock and no randomness of its own: same events, same seed, same actions.
+// The scheduler: one deterministic state machine with three verbs. `apply(event)` reports what has happened, `decide(call, now, rng)` asks
+// where a call goes, and `tick(now)` lets time pass. Each returns actions, which the caller (the gateway, or the simulator) carries out.
+// It does no I/O and has no clock and no randomness of its own: the same events and the same seed give the same actions.
 import { isAway, refusal } from "./admission.ts";
 import { type DeploymentWaiting, Dispatch, type Placed, type Truth } from "./dispatch.ts";
 import { Endpoints } from "./endpoints.ts";
@@ -109,7 +109,7 @@ export class Scheduler {
     return this.dispatch.decide(call, now, rng);
   }
 
-  /** Something has happened. */
+  /** Takes in what has happened, and returns the actions that follow. */
   apply(event: SchedulerEvent): SchedulerAction[] {
     const actions: SchedulerAction[] = [];
     const now = event.at;
@@ -175,7 +175,7 @@ export class Scheduler {
     return actions;
   }
 
-  /** Time has come to `now`: expires, cleans up, shares load. Call it every 100 ms or so. */
+  /** Lets time pass until `now`: expires deadlines and leases, plans programs, shares load. To be called about every 100 ms. */
   tick(now: number): SchedulerAction[] {
     const actions: SchedulerAction[] = [];
     if (this.load.janitor(now) > 0) this.dispatch.sweep();
@@ -188,7 +188,7 @@ export class Scheduler {
     return actions;
   }
 
-  /** Tells peers what has changed, and now and then that this gateway is alive. */
+  /** Sends peers what has changed, and at intervals that this gateway is alive. */
   private share(now: number, actions: SchedulerAction[]): void {
     const message = this.load.message(now, now - this.sharedMs >= peerAliveMs);
     if (message === undefined) return;
@@ -196,12 +196,15 @@ export class Scheduler {
     actions.push({ type: "share_load", message });
   }
 
-  /** Usage as it must be billed: of a split call, what the prefill leg found cached. */
+  /**
+   * Usage as it must be billed. In a PD call the decode engine reports transferred tokens as cached, so the bill takes the prefill leg's
+   * count.
+   */
   billed(call: string, usage: CallUsage): CallUsage {
     return this.pd.billed(call, usage);
   }
 
-  /** From the next placement on a deployment's calls are placed by this rule. Throws RangeError for one that is not known. */
+  /** From the next placement on a deployment's calls are placed by this rule. Throws RangeError for an unknown rule. */
   setPolicy(deployment: string, policy: string): void {
     this.dispatch.setPolicy(deployment, makePolicy(policy));
   }
@@ -238,7 +241,7 @@ export class Scheduler {
     actions.push(...this.pd.begin(call.id, prefill.endpoint.spec.id, endpoint.spec.id, whole, transferMs));
   }
 
-  /** Moves a split call on, and the loads of its legs with it. */
+  /** Advances a PD call's state machine, and the loads of its legs with it. */
   private split(call: string, event: PdEvent, now: number, actions: SchedulerAction[]): void {
     for (const action of this.pd.apply(call, event, now)) {
       actions.push(action);
@@ -261,7 +264,7 @@ export class Scheduler {
     const known = this.dispatch.get(call);
     if (known !== undefined) this.outliers.ended(known.endpoint, call);
     if (known?.prefill !== undefined) this.outliers.ended(known.prefill.endpoint, call);
-    // It had not been placed yet: whoever waited for it does not wait any more.
+    // It had not been placed yet: it leaves the queue.
     if (known === undefined) this.dispatch.withdraw(call);
     if (known !== undefined && usage !== undefined && event.timings !== undefined)
       this.learn(known, usage, event.timings);
@@ -269,11 +272,11 @@ export class Scheduler {
     this.dispatch.ended(call, usage, now, actions);
   }
 
-  /** Speeds of the endpoints that served a call. Of a split one the first computed its prompt, the other wrote its answer. */
+  /** Learns the speeds of the endpoints that served a call. In a PD call one endpoint shows its prefill rate, the other its decode rate. */
   private learn({ call, endpoint, prefill, decision }: Placed, usage: CallUsage, timings: CallTimings): void {
     if (prefill === undefined) {
       const { inFlight, prefillTokensAhead } = decision.chosen;
-      // One that had to wait for a slot was waiting for others' outputs: its time says nothing of prompts.
+      // A call that waited for a slot waited for outputs of other calls, so its time does not show the prefill rate.
       const told = inFlight < endpoint.spec.slots ? timings : { ...timings, prefillMs: undefined };
       return this.endpoints.served(endpoint, usage, told, prefillTokensAhead);
     }
@@ -284,7 +287,7 @@ export class Scheduler {
     if (decodeMs !== undefined) this.endpoints.served(endpoint, usage, { decodeMs }, 0);
   }
 
-  /** Its calls are over, its part in splits is lost, and nothing lies there any more. */
+  /** An endpoint has left: its calls fail, its legs of PD calls are lost, and no KV lies there any more. */
   private endpointLeft(endpoint: string, now: number, actions: SchedulerAction[]): void {
     const states = this.endpoints.ranks(endpoint);
     for (const state of states) state.health = "down";

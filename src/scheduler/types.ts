@@ -40,9 +40,9 @@ export interface PromptBlocks {
 /** One logical model request, as the scheduler sees it: identities, sizes and wishes, never content. */
 export interface Call {
   id: string;
-  /** Who pays and competes: the fair queue's first level. */
+  /** The paying tenant: the fair queue's first level. */
   tenant: string;
-  /** The credential that sent it; `tenant` when absent. What one sender alone meets is held against no endpoint for all. */
+  /** The credential that sent it; `tenant` when absent. A timeout that only one sender has met does not eject an endpoint. */
   sender?: string;
   /** Run or session the call belongs to, the queue's second level; a call without one is its own program. */
   program?: string;
@@ -53,11 +53,11 @@ export interface Call {
   promptTokens: number;
   /** Expected output: `max_tokens` or what the caller has learned; charged first, settled by what was used. */
   outputTokens: number;
-  /** The prompt's blocks, one entry per space that candidate endpoints use (usually one). Empty: nothing is known. */
+  /** The prompt's blocks, one entry per space that candidate endpoints use (usually one). Empty: the blocks are not known. */
   prompt: PromptBlocks[];
   /** Higher goes first, within its tenant only; 0 by default. */
   priority?: number;
-  /** No person waits for it: it goes after the calls that people wait for, whichever tenant's they are. */
+  /** Batch work: it goes after the calls that people wait for, of any tenant. */
   batch?: boolean;
   /** Latest useful time of the first token, absolute. A call that cannot make it is refused at once. */
   deadlineMs?: number;
@@ -104,7 +104,7 @@ export interface EndpointSpec {
   blockTokens: number;
   /** Tokens of KV that the device tier holds. */
   kvCapacityTokens: number;
-  /** Tokens of KV in all tiers together; what the endpoints of a pool share is told by each and counted once. */
+  /** Tokens of KV in all tiers together; each endpoint of a pool reports the pool's shared capacity, which is counted once. */
   totalKvCapacityTokens: number;
   /** Sequences that run at once. */
   slots: number;
@@ -137,16 +137,16 @@ export interface EndpointLoad {
 
 export type EndpointHealth = "ready" | "starting" | "draining" | "down";
 
-/** `trial`: its time away is over, and one call at a time finds out how it is. */
+/** `trial`: the ejection is over, and one call at a time tests the endpoint. */
 export type EndpointStanding = "serving" | "ejected" | "trial";
 
 /**
- * What went wrong with a call for the endpoint's sake: no connection; silence; an error of its own (5xx, a cut stream); an answer that
- * cannot be read; a refusal of this installation (key, model). A refusal of the request itself is no fault.
+ * A fault of the endpoint: no connection; no answer in time; an error of its own (5xx, a cut stream); an unreadable answer; a refusal of
+ * this installation (key, model). A refusal of the request itself is no fault.
  */
 export type EndpointFault = "connect" | "timeout" | "failure" | "garbage" | "refused";
 
-/** `alive`: it has begun to answer a call. `served`: it has answered one to its end. */
+/** `alive`: it has begun to answer a call. `served`: it has answered a call to its end. */
 export type EndpointOutcome = "alive" | "served" | EndpointFault;
 
 /** One endpoint (and rank) as policies see it. `slot` is its number in every table of this room. */
@@ -157,11 +157,11 @@ export interface EndpointState {
   health: EndpointHealth;
   /** Set once calls of its own have shown how fast it is. */
   measured?: boolean;
-  /** What its last calls say of it (`health/outliers.ts`); absent: nothing against it. */
+  /** Set once calls have failed there (`health/outliers.ts`); absent: serving. */
   standing?: EndpointStanding;
-  /** Whether calls go elsewhere while they can: it is ejected, or its trial is under way. */
+  /** Whether calls prefer other endpoints: it is ejected, or its trial is under way. */
   ejected?: boolean;
-  /** The one sender whose calls it has kept waiting in vain, while only this sender's calls go elsewhere. */
+  /** The one sender whose calls have timed out there; only this sender's calls prefer other endpoints. */
   doubtedBy?: string | undefined;
 }
 
@@ -179,7 +179,7 @@ export interface PlacementView {
   matchedTokens: Float64Array;
   /** The part of `matchedTokens` that is only expected: predicted by our own placements, not yet confirmed by events. */
   expectedTokens: Float64Array;
-  /** KV tokens that lie in all tiers of the candidate, in use or not; NaN (or no array): nobody says. */
+  /** KV tokens that lie in all tiers of the candidate, in use or not; NaN, or no array: not known. */
   residentTokens?: Float64Array;
   /** Gateways that place calls on these endpoints, this one included; 1 when absent. */
   gateways?: number;
@@ -188,13 +188,13 @@ export interface PlacementView {
 /** What a policy answers. Costs are the policy's own unit, lower is better; `cost[i]` is NaN for candidates it excluded. */
 export interface Choice {
   index: number;
-  /** Best of the others; -1 when there is none. */
+  /** Index of the second choice; -1 when there is only one candidate. */
   runnerUp: number;
   cost: number;
   runnerUpCost: number;
   /** Candidates that shared the lowest cost; drawn among them by the rng. */
   ties: number;
-  /** One word for why this rule applied: "least_ttft", "spilled", "no_overlap", "turn", "drawn", "ring", ... */
+  /** One word for why this rule applied, for example "least_ttft", "spilled", "no_overlap", "turn", "drawn" or "ring". */
   reason: string;
   /** Numbers of the rule itself (averages, thresholds), for the explanation. */
   terms?: Record<string, number>;
@@ -208,7 +208,7 @@ export interface Policy {
   choose(view: PlacementView, rng: Rng): Choice;
 }
 
-/** What a policy says of itself. */
+/** A policy's description of itself. */
 export interface PolicyCard {
   goodFor: string;
   badAt: string;
@@ -245,11 +245,11 @@ export interface Decision {
   ties: number;
   candidates: number;
   terms: Record<string, number>;
-  /** A first token of `chosen` that is not there after so long will not come, however slow it is (`estimate.ts`). */
+  /** A first token of `chosen` that has not come after this time will not come (`estimate.ts`). */
   firstTokenMostMs: number;
   /** Set when prefill happens elsewhere: `chosen` decodes, this one prefills. */
   prefill?: CandidateNumbers;
-  /** Where so many tokens of its program's state must be saved first, so that `chosen` can read them (its `remote` match). */
+  /** `tokens` of the program's state must first be saved at `endpoint`, so that `chosen` can read them (its `remote` match). */
   bring?: { endpoint: string; tokens: number };
 }
 
@@ -268,7 +268,7 @@ export interface KvEvent {
   parent?: string | bigint | null;
   /** Token ids of the blocks, so that they can be hashed our way. Absent: the blocks must be known already. */
   tokens?: ArrayLike<number>;
-  /** Whose prefix salt the blocks carry (the project, or a key of it); absent: the unsalted space. */
+  /** The prefix salt of the blocks (the project, or a key of it); absent: the unsalted space. */
   salt?: string;
 }
 
@@ -279,7 +279,7 @@ export interface CallUsage {
   outputTokens: number;
 }
 
-/** Where an attempt's time went, where the engine says so. Structurally what engines report, with the tier of a reload. */
+/** Where an attempt's time went, as far as the engine reports it. Structurally the engines' timings, with the tier of a reload. */
 export interface CallTimings {
   /** From its placement to its first token, less what was read back: what waited before it was computed in that time too. */
   prefillMs?: number;
@@ -325,10 +325,10 @@ export type SchedulerEvent = { at: number } & (
   /** How a placed call went at an endpoint (one of its two, when it is split), before `call_ended`. */
   | { type: "endpoint_outcome"; endpoint: string; call: string; outcome: EndpointOutcome }
   | { type: "kv"; endpoint: string; rank: number; event: KvEvent }
-  /** First token seen: the prompt is prefilled. `cachedTokens` when the engine says so already. */
+  /** The first token has come, so the prompt is prefilled. `cachedTokens`: when the engine has reported them already. */
   | { type: "call_prefilled"; call: string; cachedTokens?: number }
   | { type: "call_ended"; call: string; reason: EndReason; usage?: CallUsage; timings?: CallTimings }
-  /** A call that waits in the queue is no longer wanted. */
+  /** The client of a call that waits in the queue has gone. */
   | { type: "call_withdrawn"; call: string }
   | { type: "fact"; fact: RuntimeFact }
   | { type: "peer_load"; message: LoadMessage }
@@ -360,7 +360,7 @@ export type SchedulerAction =
   | { type: "place"; call: string; decision: Decision }
   | { type: "queued"; call: string; position: number; expectedMs: number }
   | { type: "refuse"; call: string; code: RefusalCode; message: string; retryAfterMs: number }
-  /** `call`: the one whose new state supersedes this KV; until it has a first token the old state may still be of use. */
+  /** `call`: its new state supersedes this KV, which must be kept until that call has a first token. */
   | {
       type: "kv";
       verb: KvVerb;
@@ -374,7 +374,7 @@ export type SchedulerAction =
   | { type: "pause_program"; program: string; reason: string }
   | { type: "resume_program"; program: string; reason: string }
   | { type: "share_load"; message: LoadMessage }
-  /** What is thought of an endpoint has changed; `forMs`: how long calls are kept away. */
+  /** An endpoint's standing has changed; `forMs`: how long it is ejected. */
   | { type: "endpoint_standing"; endpoint: string; standing: EndpointStanding; fault?: EndpointFault; forMs?: number }
   | { type: "replay_kv"; endpoint: string; rank: number; reason: "gap" | "epoch" }
   | PdAction;

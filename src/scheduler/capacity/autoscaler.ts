@@ -57,7 +57,7 @@ export interface ScalePlan {
   relief: number;
 }
 
-/** Level and trend of a rate (Holt). Weights by the time between samples, so irregular ones do no harm. */
+/** Level and trend of a rate (Holt). Samples are weighed by the time between them, so that they may be irregular. */
 class Forecast {
   private level: number | undefined;
   private trendPerMs = 0;
@@ -80,7 +80,7 @@ class Forecast {
     this.lastMs = now;
   }
 
-  /** Never below nothing, and a growth is believed up to a doubling. */
+  /** Never below zero, and at most twice the level. */
   at(now: number): number {
     const level = this.level ?? 0;
     return Math.max(0, Math.min(level * 2, level + this.trendPerMs * Math.max(0, now - this.lastMs)));
@@ -118,7 +118,7 @@ export class Autoscaler {
     this.kv.observe(sample.kvTokens, now);
   }
 
-  /** Replicas to have, given those that serve and those that are starting. Ask every 5 to 10 seconds. */
+  /** Replicas to have, given how many serve and how many are starting. To be asked every 5 to 10 seconds. */
   plan(ready: number, starting: number, now: number): ScalePlan {
     const { min, max, startMs, shrinkAfterMs } = this.options;
     const have = ready + starting;
@@ -163,7 +163,7 @@ export class Autoscaler {
       const arriving = sample.prefillTokensPerSecond / capacity.prefillTokensPerSecond;
       if (sample.waitingTokens * 1000 > capacity.prefillTokensPerSecond * Math.max(1, ready) * drainMs)
         return { relief: arriving + drain, reason: "backlog" };
-      // Starting from nothing: the first call that waits asks for the first replica.
+      // Without replicas, the first call that waits asks for the first one.
       if (ready + starting === 0 && sample.waitingTokens > 0) return { relief: 1, reason: "backlog" };
     }
     const late = sloTtftMs !== undefined && role !== "decode" && (sample.ttftMsP90 ?? 0) > sloTtftMs;

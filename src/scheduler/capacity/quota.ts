@@ -1,11 +1,11 @@
-// Departments that share chips of unlike kinds: who may run what now.
+// Departments that share chips of unlike kinds: which of their workloads may run now.
 //
 //   guaranteed  each department's own chips per kind come first, its work in order of priority
 //   borrowed    what is left is lent, replica by replica, to the department that borrows least for its weight; only work
 //               that can be interrupted may borrow, since what is lent can be asked back
 //   preempted   what runs and is no longer granted is stopped at its next step boundary, lowest priority and newest first
 //
-// A plan is made from nothing every time, and what already runs wins every tie: nothing moves without a reason.
+// Every plan is made anew, and what already runs wins every tie, so that replicas move only for a reason.
 export interface Pool {
   chip: string;
   chips: number;
@@ -27,7 +27,7 @@ export interface ChipOption {
   speed: number;
 }
 
-/** Work that wants chips: a deployment, or a job with an end. */
+/** Work that needs chips: a deployment, or a job with an end. */
 export interface Demand {
   id: string;
   department: string;
@@ -53,7 +53,7 @@ export interface QuotaPlan {
   start: { demand: string; chip: string; replicas: number }[];
   /** To be stopped at a step boundary. */
   stop: { demand: string; chip: string; replicas: number; reason: string }[];
-  /** Replicas that nobody could be given. */
+  /** Replicas that could not be granted. */
   unmet: Record<string, number>;
 }
 
@@ -149,7 +149,7 @@ function grantOwn(
   }
 }
 
-/** What is left, to whoever borrows least for its weight. */
+/** Lends what is left to the department that borrows least for its weight. */
 function lend(
   departments: readonly Department[],
   demands: readonly Demand[],

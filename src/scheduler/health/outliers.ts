@@ -5,11 +5,11 @@
 //                          ^                |
 //                          +----a fault-----+   the time doubles, up to a bound
 //
-// On trial an endpoint gets one call at a time. What failed for the request's own sake is no fault and is never told here. Where no
-// endpoint of a deployment is left for a call, the ejected ones are tried all the same (admission.ts): what is thought of an
-// endpoint must not close a model.
+// On trial an endpoint gets one call at a time. A request that is itself at fault is not reported here. Where no
+// endpoint of a deployment is left for a call, ejected endpoints are tried all the same (admission.ts), since ejections must not close a
+// model.
 //
-// A call that has waited in vain says as much of the call as of the endpoint: a sender can write calls that take long. So a first
+// A timeout may be the fault of the call or of the endpoint: a sender can write calls that take long. So a first
 // timeout keeps only its own sender's calls away, and a second one ejects the endpoint for all only when it comes from another sender
 // and no call was answered between the two.
 import { senderOf } from "../admission.ts";
@@ -18,7 +18,7 @@ import type { Call, EndpointFault, EndpointOutcome, EndpointState, SchedulerActi
 
 /** Faults in a row that eject, and for how long the first time. */
 const rules: Record<EndpointFault, { streak: number; firstMs: number }> = {
-  // Nothing listens there: the next call would fail too, but a restart takes seconds only.
+  // No process listens there: the next call would fail too, but a restart takes seconds only.
   connect: { streak: 1, firstMs: 1_000 },
   // A call of a second sender has waited in vain for long.
   timeout: { streak: 1, firstMs: 10_000 },
@@ -58,7 +58,7 @@ export interface PlacedCall {
 export class Outliers {
   readonly #records = new Map<EndpointState, Standing>();
 
-  /** How a placed call went there. A call that was placed before the endpoint was ejected says nothing of it any more. */
+  /** How a placed call went there. The outcome of a call that was placed before the endpoint was ejected is ignored. */
   outcome(
     state: EndpointState,
     outcome: EndpointOutcome,
@@ -121,7 +121,7 @@ export class Outliers {
     const { streak } = rules[fault];
     const often = record.remembered >= faultsSeen && 2 * faultsIn(record) >= record.remembered;
     if (record.mode === "serving" && record.streak < streak && !often) return;
-    // Where all are ejected calls go on trying: a failure of one of them lengthens nothing.
+    // Where all endpoints are ejected calls still try them: such a failure does not lengthen the ejection.
     if (record.mode === "ejected") return;
     record.mode = "ejected";
     record.trial = undefined;
@@ -147,7 +147,7 @@ export class Outliers {
     this.#show(state, record);
   }
 
-  /** A call has left it, however it ended: one that said nothing of the endpoint leaves the trial to the next. */
+  /** A call at the endpoint has ended. If it had no outcome, the next call is the trial. */
   ended(state: EndpointState, call: string): void {
     const record = this.#records.get(state);
     if (record?.trial !== call) return;
@@ -167,7 +167,7 @@ export class Outliers {
     }
   }
 
-  /** It has left, or another has taken its place: nothing is held against that one. */
+  /** The endpoint has left, or another has taken its place, which starts without a record. */
   left(state: EndpointState, actions: SchedulerAction[]): void {
     const record = this.#records.get(state);
     this.#records.delete(state);

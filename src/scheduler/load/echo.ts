@@ -45,7 +45,7 @@ export class Echo {
     this.windowMs = windowMs;
   }
 
-  /** A placement of ours. It counts as activity only when it is told: peers' newest ones are not known either. */
+  /** A placement of this gateway. It counts as activity once peers were sent it: their newest placements are not known here either. */
   placed(): void {
     this.untold++;
   }
@@ -68,7 +68,7 @@ export class Echo {
     this.young.push(guess);
   }
 
-  /** Takes back guesses whose time is over. Counts of calls are never guessed: they limit, and a guess must not refuse. */
+  /** Takes back guesses whose time is over. Counts of calls are never guessed, since they are limits and a guess must not refuse a call. */
   turn(now: number): void {
     if (now - this.turnedAtMs < this.windowMs) return;
     const both = now - this.turnedAtMs >= 2 * this.windowMs;

@@ -1,6 +1,6 @@
 // Time as a line over tokens, milliseconds = overhead + tokens x slope, learned by least squares over observations that fade. A
 // rate alone would take what every call costs beside its tokens for slowness: a turn that computes 40 tokens in half a second
-// says little about the 4,000 of another.
+// does not show how long 4,000 tokens take.
 //
 // Both are held to what was given by a weight (ridge regression): the overhead more than the slope, so that calls of one length,
 // which cannot tell the two apart, are taken to show the slope.

@@ -1,7 +1,7 @@
 // What every endpoint bears, in tokens: counted by handles, never scraped.
 //
 // A placed call opens a handle; the handle is the only way to change a count, and closing it takes back exactly what it
-// added. It is Disposable, so `using` closes it on every path; a janitor closes what nobody touched for too long. Peers'
+// added. It is Disposable, so `using` closes it on every path; a janitor closes handles without a change for too long. Peers'
 // loads come as messages (see `carrier.ts`) and are added on top: what a policy sees is own plus peers'.
 import { janitorEveryMs, loadHandleMaxAgeMs, peerNewsMs, peerSilentMs } from "../limits.ts";
 import type { EndpointLoad, LoadDelta, LoadMessage } from "../types.ts";
@@ -26,7 +26,7 @@ class SeenLoad extends MutableLoad {
 interface Entry {
   endpoint: string;
   rank: number;
-  /** By this gateway alone. */
+  /** Load that this gateway alone has placed. */
   own: MutableLoad;
   /** Own and peers together: what policies see. */
   seen: SeenLoad;
@@ -134,7 +134,7 @@ export class LoadView {
   };
   private sequence = 0;
   private sweptMs = Number.NEGATIVE_INFINITY;
-  /** The latest time that anybody has told. */
+  /** The latest time that a caller has passed in. */
   private lastMs = 0;
 
   /** `newsMs`: how long peers' messages take to arrive. */
@@ -220,7 +220,7 @@ export class LoadView {
     return closed;
   }
 
-  /** What peers must be told since the last message; undefined when nothing changed. `alive`: a message even so. */
+  /** Changes since the last message, for peers; undefined when there are none. `alive`: a message even without changes. */
   message(now: number, alive = false): LoadMessage | undefined {
     if (this.dirty.length === 0 && !alive) return undefined;
     this.echo.told(now);

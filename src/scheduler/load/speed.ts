@@ -8,9 +8,9 @@ import type { CallTimings, CallUsage, EndpointSpeed, Tier } from "../types.ts";
 const givenMs = 2_000;
 /** Measured time after which old measurements count half. */
 const halfLifeMs = 30_000;
-/** Below this many tokens a reload says more about overheads than about rates ... */
+/** A reload of fewer tokens shows overheads rather than a rate. */
 const leastTokens = 32;
-/** ... and an output below this many: its tokens come one by one. */
+/** An output of fewer tokens shows overheads rather than a rate. */
 const leastOutput = 8;
 
 class Rate {
@@ -58,7 +58,7 @@ export class SpeedMeter {
     if (restoreMs === undefined || restoredFrom === undefined || restoredFrom === "device") return;
     const tokens = restoredTokens ?? usage.cachedTokens;
     const rate = this.reload.get(restoredFrom);
-    // The first reading of a tier is taken as it is: nothing was known.
+    // The first reading of a tier is taken as it is, since no rate was given.
     if (rate !== undefined) rate.observe(tokens, restoreMs);
     else if (tokens >= leastTokens && restoreMs > 0) this.reload.set(restoredFrom, new Rate(tokens / restoreMs));
   }

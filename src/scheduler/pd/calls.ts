@@ -42,7 +42,7 @@ export class PdCalls {
     return actions;
   }
 
-  /** Calls whose lease has run out: they are to be told by a `tick` event. */
+  /** Calls whose lease has run out, and which must get a `tick` event. */
   expired(now: number): string[] {
     const calls: string[] = [];
     for (const [call, pd] of this.calls) if (pd.leaseUntilMs !== undefined && now >= pd.leaseUntilMs) calls.push(call);

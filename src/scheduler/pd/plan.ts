@@ -6,9 +6,9 @@ import { expectedTtftMs } from "../placement/estimate.ts";
 import type { Call, CandidateNumbers, EndpointState, PlacementView, Rng } from "../types.ts";
 
 export interface PdOptions {
-  /** Below this many uncached tokens a prompt is prefilled where it decodes ... */
+  /** A prompt with fewer uncached tokens is prefilled where it decodes. */
   minUncachedTokens?: number;
-  /** ... and when less than this share of it is uncached. */
+  /** A prompt of which a smaller share is uncached is prefilled where it decodes. */
   minUncachedShare?: number;
   /**
    * Up to this many uncached tokens an endpoint that only decodes computes itself: a short rest behind a long cached
@@ -40,7 +40,7 @@ export class PdPlanner {
     };
   }
 
-  /** Whether the call's prefill should leave its decode endpoint. One that only decodes keeps no more than `decodeLocalTokens`. */
+  /** Whether the call's prefill should leave its decode endpoint. An endpoint that only decodes keeps no more than `decodeLocalTokens`. */
   wants(call: Call, decode: EndpointState, chosen: CandidateNumbers): boolean {
     if (chosen.uncachedTokens <= 1) return false;
     if (decode.spec.role === "decode") return chosen.uncachedTokens > this.options.decodeLocalTokens;
@@ -60,7 +60,7 @@ export class PdPlanner {
     );
   }
 
-  /** Index of the prefill endpoint by least time to a transferred prompt; -1 when there is none, or staying is faster. */
+  /** Index of the prefill endpoint by least time to a transferred prompt; -1 without candidates, or when staying is faster. */
   choose(view: PlacementView, decode: EndpointState, rng: Rng): number {
     if (view.count === 0) return -1;
     const costs = this.costs.of(view.count);

@@ -4,12 +4,12 @@
 //   reserved    both places are counted, the prefill leg has been sent
 //   prefilled   its KV is whole and waits under a lease; the decode leg has been sent
 //   leased      the decoder has accepted and pulls
-//   pulled      the decoder has all of the KV; the prefill side has been told to let go
-//   released    the answer is complete, nothing is held anywhere
-//   aborted     the split is off: the call is computed where it decodes, or has failed, or is no longer wanted
+//   pulled      the decoder has all of the KV; the prefill side has been told to release it
+//   released    the answer is complete, and no KV is held for the call anywhere
+//   aborted     the split is given up: the decoder computes the prompt, or the call has failed, or its client has gone
 //
-// Rules: no state holds a leg that nobody will close; a decoder that has not got every token never answers; a lease that
-// has run out is lost KV, whatever the decoder says; what a dead split still delivers is released at once.
+// Rules: every open leg is closed by some event; a decoder that has not received every token never answers; a lease that has run out
+// means lost KV, whatever the decoder reports; KV that arrives after the end of a split is released at once.
 import type { CallUsage, PdAction, PdEvent, PdState } from "../types.ts";
 
 export interface PdCall {
@@ -51,7 +51,7 @@ export function reserve(call: string, prefill: string, decode: string, tokens: n
   return { next, actions: [{ type: "pd_prefill", call, endpoint: prefill }] };
 }
 
-/** What happens on an event. Events that have no meaning in a state change nothing. */
+/** The next state and the actions of an event. Events without a meaning in a state change nothing. */
 export function step(pd: PdCall, event: PdEvent, now: number): PdStep {
   if (pd.state === "aborted" || pd.state === "released") return late(pd, event);
   switch (event.type) {

@@ -29,7 +29,7 @@ export function lowest(costs: ArrayLike<number>, count: number, slack: number, r
   };
 }
 
-/** The lowest of the others, the first of equals; an excluded one when nothing else is left; -1 when there is no other. */
+/** Index of the lowest other cost, the first among equals; an excluded candidate when no other is left; -1 without another candidate. */
 export function second(costs: ArrayLike<number>, count: number, taken: number): number {
   let found = -1;
   for (let i = 0; i < count; i++) {

@@ -10,13 +10,13 @@
 import { firstTokenLeastMs, firstTokenSlack, slowestMsPerToken } from "../limits.ts";
 import { type Call, type CandidateNumbers, type EndpointSpec, type EndpointState, tiers } from "../types.ts";
 
-/** Reading a tier back is only credited where it beats computing; this much dearer than the device when nothing is known. */
+/** Reading a tier back is only credited where it beats computing; this share of a token's computation when the tier is not measured. */
 export const tierCreditDefault: readonly number[] = [1, 0.75, 0.25, 0.25];
 
 /** Length of prompt at which an endpoint's prefill rate is stated. */
 export const ratePromptTokens = 4096;
 
-/** At most this share of the head's prompt is taken for computed before its first token says so. */
+/** At most this share of the head's prompt counts as computed before its first token has come. */
 const headShare = 0.9;
 
 /** Without attention a token still costs at least this share of a usual one. */
@@ -24,7 +24,7 @@ const leastPerToken = 0.5;
 
 /**
  * New tokens behind a context, counted as the tokens of a usual prompt that take as long: attention looks at all that comes
- * before. Where nobody has measured attention, a token is a token.
+ * before. Where attention is not measured, all tokens count alike.
  */
 export function workTokens({ speed }: EndpointSpec, newTokens: number, contextTokens: number): number {
   const { attentionMsPerPair: pairMs } = speed;

@@ -1,5 +1,5 @@
-// Lineshaft's rule: a call goes where the waiting that it causes, its own and everybody else's together, is least. Everything
-// is counted in milliseconds, so nothing has to be weighed against anything by hand.
+// Lineshaft's rule: a call goes where the waiting that it causes, its own and that of all other calls together, is least. All parts are
+// milliseconds, so that no weights have to be tuned by hand.
 //
 //   own      its expected time to first token: what waits there, what it must compute, what is read back from lower tiers
 //   later    calls yet to come wait behind it: rate of arrivals / (1 - busy share) x (own work x work waiting + own work^2 / 2),
@@ -85,7 +85,7 @@ export function leastDelay(options: LeastDelayOptions = {}): Policy {
         if (costs[i]! < best) best = costs[i]!;
       }
       const slack = Math.max(slackMs, best * slackShare);
-      // Between equals nothing is moved: what must be brought first loses the draw.
+      // Between equals no state is moved: a candidate that needs a state brought first loses the draw.
       for (let i = 0; i < view.count; i++) if (view.matched[i * 4 + 3]! > 0) costs[i]! += slack;
       const choice = lowest(costs, view.count, slack, rng, "least_delay");
       costOf(view, choice.index, later, again);
@@ -96,7 +96,7 @@ export function leastDelay(options: LeastDelayOptions = {}): Policy {
   };
 }
 
-/** Share of `uncached` new tokens that must push others out; all of them where nobody says how full the cache is. */
+/** Share of `uncached` new tokens that must push others out; all of them where it is not known how full the cache is. */
 function evictedShare(
   view: PlacementView,
   i: number,

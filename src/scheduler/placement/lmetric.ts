@@ -1,5 +1,5 @@
 // Rival: LMetric, new prefill tokens times batch size, no weights. One is added to both factors: in the published form the
-// product is zero as soon as one factor is, and the other then says nothing.
+// product is zero as soon as one factor is, whatever the other factor is.
 import type { Policy } from "../types.ts";
 import { Costs, lowest } from "./choose.ts";
 

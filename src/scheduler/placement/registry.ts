@@ -9,7 +9,7 @@ import { leastDelay } from "./leastDelay.ts";
 import { leastLoad, random, roundRobin } from "./simple.ts";
 import { twoTier } from "./twoTier.ts";
 
-/** The rule of deployments that name none. */
+/** The rule of deployments that do not name one. */
 export const defaultPolicy = "least-delay";
 
 /** Makes a fresh instance: some rules keep state (a turn, a ring), which must not be shared between runs. */

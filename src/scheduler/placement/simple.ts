@@ -1,4 +1,4 @@
-// Rivals that know nothing of caches: least load, round robin, random. They are the floor that every other rule must beat.
+// Rivals without knowledge of caches: least load, round robin, random. They are the floor that every other rule must beat.
 import { below } from "../rng.ts";
 import type { Policy } from "../types.ts";
 import { Costs, lowest, second } from "./choose.ts";

@@ -3,9 +3,9 @@
 import type { PlacementView } from "../types.ts";
 import { workTokens } from "./estimate.ts";
 
-/** Prefill is never taken for busier than this: beyond it the queue has no steady state to reckon with. */
+/** Prefill is assumed to be at most this busy: beyond it the queue has no steady state. */
 const busiest = 0.95;
-/** Nor are prompts taken for more cached than this: nothing is computed again more than nine times. */
+/** Prompts are assumed to be cached to at most this share, so that an evicted token counts as computed again nine times at most. */
 const mostCached = 0.9;
 /** Until so much time has been seen, rates are of this span. */
 const shortestMs = 1_000;
@@ -51,7 +51,7 @@ export class Traffic {
     return this.calls / spanMs / (1 - Math.min(busiest, this.workMs / spanMs));
   }
 
-  /** h / (1 - h): how often a token that is pushed out is computed again, and those that it pushes out in turn. */
+  /** h / (1 - h): how many tokens are computed again for each evicted token, including those that it evicts in turn. */
   recomputedAgain(): number {
     const cached = Math.min(mostCached, this.cachedTokens / Math.max(1, this.promptTokens));
     return cached / (1 - cached);

@@ -138,7 +138,7 @@ export class BlockTable {
     return block;
   }
 
-  /** `member` no longer holds the block; a block that nobody holds is forgotten. */
+  /** `member` no longer holds the block; a block without holders is forgotten. */
   remove(block: number, member: number): void {
     const held = this.setOf(block);
     const set = this.sets.remove(held, member);

@@ -157,7 +157,7 @@ export class EngineHashes {
     );
   }
 
-  /** Mixed, because nothing says that an engine's hashes are spread evenly. */
+  /** Mixed, because an engine's hashes need not be spread evenly. */
   private home(low: number, high: number): number {
     return Math.floor(((finish(low ^ Math.imul(high, 0x9e3779b1)) >>> 0) / 0x1_0000_0000) * this.blocks.length);
   }

@@ -11,7 +11,7 @@ export const emptySet = 0;
 /** Answer of `add` when the budget refuses a new set. */
 export const refusedSet = 0xffff_ffff;
 
-/** Answer of `difference` and `nearestTier` when there is none. */
+/** What `difference` and `nearestTier` return when there is no such member. */
 export const noMember = -1;
 
 const bytesPerSet = 4 + 4 + 4 + 4 + 4;

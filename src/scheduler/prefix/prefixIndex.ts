@@ -35,7 +35,7 @@ interface Holder {
   epoch: string | undefined;
   /** Sequence that the next event must have. */
   next: number;
-  /** Events were lost: what is known began in the middle, and a replay from an older beginning is welcome. */
+  /** Events were lost: what is known began in the middle, so a replay from an older beginning replaces it. */
   partial: boolean;
 }
 
@@ -245,7 +245,7 @@ export class PrefixIndex {
     }
   }
 
-  /** An engine that clears says which tier, or means all. */
+  /** A `cleared` event without a tier means all tiers. */
   private clearTier(holder: Holder, event: KvEvent): number {
     if (event.tier === undefined) return this.clearConfirmed(holder);
     const member = holder.slot * 4 + tiers.indexOf(event.tier);

@@ -1,4 +1,4 @@
-// A program as the scheduler remembers it: whose it is, where its newest KV lies, what it is doing.
+// A program as the scheduler remembers it: its tenant, where its newest KV lies, and what it is doing.
 import type { EndpointState, Tier } from "../types.ts";
 import type { ToolKind } from "./toolWindow.ts";
 import type { Waits } from "./waits.ts";
@@ -24,7 +24,7 @@ export interface Program extends Member {
   activeMs: number;
 }
 
-/** A program of which nothing is known but that it has begun. */
+/** A new program: only its id and its start are known. */
 export function newProgram(id: string, now: number): Program {
   return {
     id,
@@ -57,7 +57,7 @@ export function slower(a: ToolKind | undefined, b: ToolKind | undefined): ToolKi
 /** A program that neither computes nor runs a tool counts as alive this long: 95 % of agents' calls return within 10 s. */
 const liveMs = 30_000;
 
-/** Whether a program will want its KV soon. One that waits for a person is not counted on, however long its run lives. */
+/** Whether a program will want its KV soon. A program that waits for a person does not count, however long its run lives. */
 export function isLive(program: Program, now: number): boolean {
   if (program.calls > 0 || now - program.activeMs < liveMs) return true;
   return program.tools > 0 && program.kind !== "approval";

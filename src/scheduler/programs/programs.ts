@@ -18,7 +18,7 @@ import { planWorkingSet, type WorkingSetOptions } from "./workingSet.ts";
 
 export interface ProgramsOptions {
   workingSet?: WorkingSetOptions;
-  /** Programs from which nothing was heard for this long are forgotten. */
+  /** Programs without a call or a fact for this long are forgotten. */
   idleMs?: number;
   /** Programs that are remembered at once. */
   maxPrograms?: number;
@@ -33,7 +33,7 @@ export interface ProgramGate {
 /** The working set is looked at this often: it is one pass over all programs. */
 const admitEveryMs = 1_000;
 
-/** Programs looked at to find one that can be forgotten for a new one. */
+/** Programs looked at to find an idle one, which is forgotten for a new one. */
 const forgetScan = 64;
 
 /** A program let go on by force is left alone this long. */
@@ -81,7 +81,7 @@ export class Programs {
     const program = call.program === undefined ? undefined : this.programs.get(call.program);
     if (program === undefined) return;
     const before = program.at;
-    // A program's parallel calls are branches: only what nothing else computes on is superseded.
+    // Parallel calls of a program are branches: a state is superseded only while no other call computes on it.
     if (before !== undefined && before !== at && program.calls === 0 && before.health !== "down") {
       actions.push({
         type: "kv",
@@ -129,14 +129,14 @@ export class Programs {
     }
   }
 
-  /** An endpoint has left, or its cache is empty: nothing of theirs lies there any more. */
+  /** An endpoint has left, or its cache is empty: no program's KV lies there any more. */
   lost(endpoint: EndpointState): void {
     for (const program of this.programs.values())
       if (program.at === endpoint) this.residence.move(program, undefined, "device", program.contextTokens);
     this.residence.forget(endpoint);
   }
 
-  /** An endpoint has joined again. Without a new epoch its cache is as it was; otherwise nothing of any program lies there. */
+  /** An endpoint has joined again. With the same epoch its cache is as it was; otherwise no program's KV lies there any more. */
   replaced(before: EndpointState, after: EndpointState): void {
     if (after.spec.epoch === undefined || after.spec.epoch !== before.spec.epoch) return this.lost(before);
     for (const program of this.programs.values())
@@ -211,7 +211,7 @@ export class Programs {
     this.residence.move(program, verb === "drop" ? undefined : at, tier ?? "device", program.contextTokens);
   }
 
-  /** The program's own waits of the kind that it has now, beside everybody's. */
+  /** The program's own waits of its present kind, beside the waits of all programs. */
   private waitsOf(program: Program): Waits {
     const { waits } = program;
     const kind = program.kind ?? "unknown";

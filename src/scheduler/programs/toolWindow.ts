@@ -6,9 +6,9 @@
 //   demote  time to read it back, measured per tier
 //   drop    time to compute it again x how likely it comes back
 //
-// How long it will still run is learned from the tools of its kind that have ended (`waits.ts`); until enough have, a tool that
-// has run for t is expected to run for as long again, at first for what its kind says. So the question is asked again at 1, 2,
-// 4, ... seconds, until it is answered by something else than keep.
+// The remaining run time is learned from tools of the same kind that have ended (`waits.ts`). Until enough of them have ended, a tool
+// that has run for t is expected to run for t again, and at its start for the time usual for its kind. The question is therefore asked
+// again after 1, 2, 4 and so on seconds, until the answer is to demote or to drop.
 import { type EndpointSpec, type KvVerb, type Tier, tiers } from "../types.ts";
 
 export type ToolKind = "quick" | "slow" | "approval";

@@ -1,12 +1,13 @@
 // How long waits of a kind still last, learned from those that have ended: a histogram in steps of a third of an octave, and
 // the median of what is left of the waits that have already lasted as long. Agents' tools are far from memoryless: half of
-// them end within nine seconds, and one that has run for a minute will probably run for minutes more.
+// them end within nine seconds, and a tool that has run for a minute will probably run for minutes more.
 //
 // Until enough have been seen, a wait is expected to last as long again as it has lasted, at first a given time.
 //
-// Programs differ: one's tools are quick, another's are slow. `new Waits(all)` learns one program's beside everybody's: step by
-// step, the chance that a wait ends there is its own as far as it has waited that long, and everybody's for the rest (a hazard
-// with a beta prior). Mixing whole histograms instead would let a single long wait of its own speak for all long ones.
+// Programs differ: the tools of one are quick, those of another are slow. `new Waits(all)` learns the waits of one program beside the
+// waits of all: in each step, the chance that a wait ends there is estimated from the program's own waits as far as it has waited that
+// long, and from all waits otherwise (a hazard with a beta prior). Mixing whole histograms instead would let a single long wait of the
+// program stand for all long waits.
 
 /** Steps per doubling; the first step holds everything below half a second. */
 const stepsPerOctave = 3;
@@ -15,7 +16,7 @@ const firstMs = 500;
 const steps = 72;
 /** Waits that must have lasted as long as this one for a median to mean something. */
 const enough = 8;
-/** Everybody's waits count as this many of a program's own. */
+/** The waits of all programs count as this many of a program's own. */
 const sharedWeight = 8;
 
 export class Waits {
@@ -24,7 +25,7 @@ export class Waits {
   /** Of those, what was still of use afterwards. */
   private readonly used = new Float64Array(steps);
 
-  /** @param all everybody's waits of the kind, of which these are one program's; they learn what these learn */
+  /** @param all the waits of this kind of all programs; what these waits learn is added there too */
   constructor(all?: Waits) {
     this.all = all;
   }

@@ -5,7 +5,7 @@
 //   resume   oldest first, when it fits below `resumeAt`; and after `maxPauseMs` in any case: waiting is bounded
 //
 // The oldest programs go on, so work in progress is finished rather than shared out (first come, first served by program).
-// Between stopAt and resumeAt nothing happens; that gap is the hysteresis.
+// Between stopAt and resumeAt programs are neither paused nor resumed; that gap is the hysteresis.
 
 export interface WorkingSetOptions {
   pauseAt?: number;
@@ -61,7 +61,7 @@ export function planWorkingSet(
       plan.resume.length,
     );
     for (const member of candidates) {
-      // Somebody always goes on, however large.
+      // The last running program goes on, however large it is.
       if (needed / capacity <= stopAt || running === 1) break;
       running--;
       plan.pause.push(member.id);
@@ -72,7 +72,7 @@ export function planWorkingSet(
     for (const member of paused) {
       if (now - member.pausedMs! >= maxPauseMs) continue;
       const after = (needed + member.contextTokens) / capacity;
-      // One that alone is too large still runs when nothing else does.
+      // A program that is too large by itself still runs when no other does.
       const alone = !running && plan.resume.length === 0;
       if (after > resumeAt && !alone) break;
       plan.resume.push({ id: member.id, forced: false });

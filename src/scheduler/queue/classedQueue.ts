@@ -1,5 +1,5 @@
 // Two fair queues of one deployment, by class of service: what a person waits for goes before batch work (calls of agents' runs).
-// Within a class the fair queue decides; its credits are its own, so that a tenant's batch work costs its people nothing.
+// Within a class the fair queue decides. Each class has credits of its own, so that a tenant's batch work does not delay its people.
 //
 // Batch work is never starved: while both classes wait, every `batchEvery`-th call that is taken is one of batch.
 import { batchEvery } from "../limits.ts";
@@ -42,7 +42,7 @@ export class ClassedQueue {
     return call.batch === true ? this.batch : this.interactive;
   }
 
-  /** Whether a call may be placed without waiting, where there is room: nothing waits in either class, and its program is not paused. */
+  /** Whether a call may be placed without waiting, where there is room: no call waits in either class, and its program is not paused. */
   mayPass(call: Call): boolean {
     return this.size === 0 && !this.of(call).isPaused(call);
   }

@@ -1,13 +1,13 @@
 // Deficit credit among competitors (tenants, or the programs of one tenant), after DLPM (arXiv 2501.14312).
 //
-// Everyone who competes has a credit; service is charged to it. Whoever has credit left may be served in any order (that
-// freedom is what locality needs); when nobody who competes has any, everyone is given whole quanta until somebody has.
+// Every competitor has a credit, and service is charged to it. Competitors with credit left may be served in any order, which is the
+// freedom that locality needs. When no competitor has credit, all are given whole quanta until at least one has.
 // Credit therefore stays in (-largest charge, quantum], and all get equally many quanta (times their weight). What two were
 // charged differs by the difference of their credits, less what it was when they began: by at most quantum + largest charge
 // when both begin together, and over any stretch of time by at most twice that.
 //
-// Refills cost nothing: they are one counter of rounds. Those without credit wait in a heap by the round in which they
-// will have some again. Credit that is not used is lost on leaving; debt stays, and fades with the rounds.
+// A refill is one counter of rounds, whatever the number of competitors. Competitors without credit wait in a heap by the round in which
+// they will have credit again. Unused credit is lost on leaving; debt stays, and is paid by later rounds.
 import { idleDeficitsMax } from "../limits.ts";
 import { Heap } from "./heap.ts";
 
@@ -28,12 +28,12 @@ export class CreditRing<T> {
   readonly quantum: number;
   private rounds = 0;
   private readonly members = new Map<string, Competitor<T>>();
-  /** Those in credit, in the order in which they came to it; served ones go to the end. */
+  /** Competitors in credit, in the order in which they came to it; a served one goes to the end. */
   private ready: (Competitor<T> | undefined)[] = [];
   private head = 0;
   private readyCount = 0;
   private readonly spent = new Heap<Competitor<T>>();
-  /** Debts of those who left, by key: the base at which they would come back. */
+  /** Debts of competitors that have left, by key: the base at which they would come back. */
   private readonly debts = new Map<string, { base: number; weight: number }>();
 
   constructor(quantum: number) {
@@ -63,7 +63,7 @@ export class CreditRing<T> {
     this.file(member);
   }
 
-  /** Stops competing (nothing is waiting any more). */
+  /** Stops competing, because no call waits any more. */
   leave(key: string): void {
     const member = this.members.get(key);
     if (member === undefined) return;
@@ -90,8 +90,8 @@ export class CreditRing<T> {
   }
 
   /**
-   * Serves one that competes with no other, and charges `cost`: the same as entering, being charged and leaving, without the
-   * bookkeeping. Only while nothing competes.
+   * Serves a competitor while there is no other, and charges `cost`: the same as entering, being charged and leaving, without the
+   * bookkeeping. Must be called only while there are no competitors.
    */
   serveAlone(key: string, cost: number, weight = 1): void {
     const debt = this.debts.get(key);
@@ -109,7 +109,7 @@ export class CreditRing<T> {
     return member === undefined ? 0 : this.creditOf(member);
   }
 
-  /** Those in credit, longest waiting first, at most `limit`; refills when nobody is. Empty only when nobody competes. */
+  /** At most `limit` competitors in credit, longest waiting first; refills when none is in credit. Empty only without competitors. */
   candidates(limit: number): T[] {
     if (this.readyCount === 0) this.refill();
     const found: T[] = [];
@@ -120,7 +120,7 @@ export class CreditRing<T> {
     return found;
   }
 
-  /** Whoever was just served goes behind the others in credit. */
+  /** The competitor was just served and goes behind the others in credit. */
   rotate(key: string): void {
     const member = this.members.get(key);
     if (member === undefined || member.at < 0) return;
@@ -132,7 +132,7 @@ export class CreditRing<T> {
     return member.base + this.rounds * this.quantum * member.weight;
   }
 
-  /** Puts a member where its credit says: among the ready, or into the heap by the round of its return. */
+  /** Files a member by its credit: among the ready, or into the heap by the round of its return. */
   private file(member: Competitor<T>): void {
     const credit = this.creditOf(member);
     if (credit > 0) {

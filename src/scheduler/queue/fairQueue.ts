@@ -6,7 +6,7 @@
 //   calls     of one program: earliest deadline first, then as they came
 //
 // Among the first few in credit the one with the longest cached prefix goes: locality, but only inside fairness. The queue
-// is bounded; when it is full, whoever has most waiting pays, so a flood pushes out only itself.
+// is bounded; when it is full, the tenant with most calls waiting loses its newest one, so a flood pushes out only itself.
 import { queueCallsMax, queueCallsPerTenantMax } from "../limits.ts";
 import type { Call } from "../types.ts";
 import { CreditRing } from "./credit.ts";
@@ -15,8 +15,8 @@ import { pauseKey, type Program, programKey, programOfKey, type Tenant, type Wai
 
 export interface FairQueueOptions {
   /**
-   * `fair` by default. `arrival`: first come, first served, whoever sends and whichever program asks; all calls then wait as one program
-   * of one tenant, and pauses of programs have no effect. It models routers without a fair queue.
+   * `fair` by default. `arrival`: first come, first served, whatever the tenant and the program. All calls then wait as one program of one
+   * tenant, and pauses of programs have no effect. It models routers without a fair queue.
    */
   order?: "fair" | "arrival";
   /** Tokens that every tenant may be served per round, times its weight. */
@@ -83,7 +83,10 @@ export class FairQueue {
     return this.waiting.get(call);
   }
 
-  /** Queues a call that needs `ttftMs` to its first token once it is placed. Not queued: its tenant has too many. `dropped`: the newest call of whoever has most made room. */
+  /**
+   * Queues a call that needs `ttftMs` to its first token once it is placed. Not queued: its tenant has too many calls waiting. `dropped`: the
+   * newest call of the tenant with most calls, which has made room.
+   */
   push(call: Call, now: number, ttftMs = 0): Push {
     const tenant = this.tenantOf(this.tenantName(call.tenant));
     let dropped: Waiting | undefined;
@@ -134,7 +137,7 @@ export class FairQueue {
       }
     }
     if (best === undefined || bestProgram === undefined) {
-      // None of these fits: let others be looked at next time.
+      // None of these fits: other tenants are looked at next time.
       for (const tenant of tenants) this.ring.rotate(tenant.name);
       return undefined;
     }
@@ -154,7 +157,7 @@ export class FairQueue {
     return program !== undefined && this.paused.size > 0 && this.paused.has(pauseKey(tenant, program));
   }
 
-  /** Charges a call that is placed without having waited. Only while nothing waits. */
+  /** Charges a call that is placed without having waited. Must be called only while no call waits. */
   pass({ tenant }: Call, charged: number): void {
     this.ring.serveAlone(this.tenantName(tenant), charged, this.weightOf(tenant));
   }

@@ -54,7 +54,7 @@ export class Heap<T> {
     return first.value;
   }
 
-  /** The one that came last of those wanted; linear. */
+  /** The newest item that `wanted` accepts; linear. */
   last(wanted: (value: T) => boolean): T | undefined {
     let found: Item<T> | undefined;
     for (const item of this.items)
@@ -62,7 +62,7 @@ export class Heap<T> {
     return found?.value;
   }
 
-  /** Keeps only what `wanted` says, in n log n. */
+  /** Keeps only the items that `wanted` accepts, in n log n. */
   retain(wanted: (value: T, key: number) => boolean): void {
     const kept = this.items.filter((item) => wanted(item.value, item.key)).toSorted((a, b) => (before(a, b) ? -1 : 1));
     // A sorted list is a heap.

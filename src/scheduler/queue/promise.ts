@@ -1,8 +1,8 @@
-// How long a call would wait: the basis of an honest refusal.
+// How long a call would wait: what refusals for a deadline and their time to retry are based on.
 //
 // The rate is what the deployment really served lately while calls were waiting (tokens charged per millisecond,
-// exponentially weighted over about ten seconds). A tenant's own backlog drains at its share of that rate; nobody waits
-// longer than the whole backlog takes.
+// exponentially weighted over about ten seconds). A tenant's own backlog drains at its share of that rate; no call
+// waits longer than the whole backlog takes.
 
 const halfLifeMs = 5_000;
 
