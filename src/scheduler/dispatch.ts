@@ -13,7 +13,7 @@ import {
 } from "./admission.ts";
 import type { Endpoints } from "./endpoints.ts";
 import type { LoadHandle, LoadView } from "./load/loadView.ts";
-import { stalledMostMs } from "./limits.ts";
+import { stalledMostMs, stallsEveryMs } from "./limits.ts";
 import { PdPlanner, type PdPlan } from "./pd/plan.ts";
 import { workTokens } from "./placement/estimate.ts";
 import { decisionOf, numbersOf } from "./placement/explain.ts";
@@ -79,6 +79,7 @@ export class Dispatch {
   private readonly deployments = new Map<string, Deployment>();
   private readonly placed = new Map<string, Placed>();
   private rng: Rng;
+  private stallsSeenMs = Number.NEGATIVE_INFINITY;
 
   constructor(endpoints: Endpoints, caches: CacheView, load: LoadView, rng: Rng, options: DispatchOptions) {
     this.endpoints = endpoints;
@@ -210,8 +211,10 @@ export class Dispatch {
 
   /** Refuses calls that have waited beyond their deadline. */
   expire(now: number, actions: SchedulerAction[]): void {
+    const looks = now - this.stallsSeenMs >= stallsEveryMs;
+    if (looks) this.stallsSeenMs = now;
     for (const [name, deployment] of this.deployments) {
-      this.refuseStalled(name, deployment, now, actions);
+      if (looks) this.refuseStalled(name, deployment, now, actions);
       for (const late of deployment.queue.expire(now)) {
         const waitMs = deployment.rate.waitMs(late.tokens, deployment.queue.waitingTokens, deployment.queue.competing);
         actions.push(

@@ -67,6 +67,9 @@ export const ejectedMostMs = 60_000;
 /** A call waits at most this long while no ready endpoint may answer it; a worker restarts within that time. */
 export const stalledMostMs = 60_000;
 
+/** Waiting calls are checked for that this often: it is one pass over all of them. */
+export const stallsEveryMs = 1_000;
+
 /**
  * Wait for a first token before its endpoint is given up: at least `firstTokenLeastMs`, and beyond that `firstTokenSlack` times the expected
  * time where the endpoint's speed is measured, or `slowestMsPerToken` for each token to compute (10 tokens a second) where it is not.
