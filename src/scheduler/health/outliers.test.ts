@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { ejectedMostMs, stalledMostMs } from "../limits.ts";
+import { ejectedMostMs, stalledMostMs, stallsEveryMs } from "../limits.ts";
 import { exampleCall, exampleSpec } from "../placement/conformance.ts";
 import { seededRng } from "../rng.ts";
 import { Scheduler } from "../scheduler.ts";
@@ -194,9 +194,10 @@ describe("outliers", () => {
     expect(back).toMatchObject([{ type: "place", call: "c0" }]);
     at.scheduler.apply({ at: at.now, type: "endpoint_health", endpoint: "one", health: "starting" });
     at.place();
-    at.tick(100);
+    at.tick(stallsEveryMs);
     expect(at.tick(stalledMostMs - 1)).toEqual([]);
-    expect(at.tick(1)).toMatchObject([{ type: "refuse", call: "c1", code: "no_endpoint" }]);
+    // Waiting calls are looked at once a second.
+    expect(at.tick(stallsEveryMs)).toMatchObject([{ type: "refuse", call: "c1", code: "no_endpoint" }]);
     expect(at.scheduler.snapshot().queued).toBe(0);
   });
 
@@ -208,9 +209,9 @@ describe("outliers", () => {
     expect(at.scheduler.decide(retried, at.now)).toMatchObject([{ type: "queued" }]);
     at.scheduler.decide(exampleCall({ id: "behind", program: "p" }), at.now);
     at.scheduler.apply({ at: at.now, type: "endpoint_left", endpoint: "starts" });
-    at.tick(100);
+    at.tick(stallsEveryMs);
     expect(at.tick(stalledMostMs - 1)).toEqual([]);
-    expect(at.tick(1)).toMatchObject([
+    expect(at.tick(stallsEveryMs)).toMatchObject([
       { type: "refuse", call: "retried", code: "no_endpoint" },
       { type: "place", call: "behind" },
     ]);

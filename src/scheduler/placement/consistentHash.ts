@@ -11,15 +11,55 @@ export interface ConsistentHashOptions {
 }
 
 interface Ring {
-  /** Positions in order, and whose they are (index into `members`). */
+  /** Positions in order, and the member that each belongs to. */
   at: Uint32Array;
   owner: Uint32Array;
 }
 
+type Spec = EndpointState["spec"];
+
+/**
+ * The ring of all endpoints that have been candidates lately. Who is a candidate changes from call to call (an endpoint is full, or ejected),
+ * and members that are none are passed over: that chooses as a ring of the candidates alone would, without building one for each call.
+ */
+class Members {
+  private readonly points: number;
+  private readonly numbers = new Map<Spec, number>();
+  /** By member, its place among the candidates of the call; -1 when it is none. */
+  private places = new Int32Array(0);
+  ring: Ring = { at: new Uint32Array(0), owner: new Uint32Array(0) };
+
+  constructor(points: number) {
+    this.points = points;
+  }
+
+  /** Places of the members among the candidates of a view. Valid until the next call. */
+  placesIn(view: PlacementView): Int32Array {
+    for (let i = 0; i < view.count; i++) {
+      if (this.numbers.has(view.endpoints[i]!.spec)) continue;
+      this.rebuild(view);
+      break;
+    }
+    this.places.fill(-1);
+    for (let i = 0; i < view.count; i++) this.places[this.numbers.get(view.endpoints[i]!.spec)!] = i;
+    return this.places;
+  }
+
+  /** Takes in new candidates. Members that are no candidates are forgotten once they are many, since most of them have left. */
+  private rebuild(view: PlacementView): void {
+    const candidates = view.endpoints.slice(0, view.count).map(({ spec }) => spec);
+    if (this.numbers.size > 2 * view.count) this.numbers.clear();
+    const specs = [...new Set([...this.numbers.keys(), ...candidates])];
+    this.numbers.clear();
+    specs.forEach((spec, number) => this.numbers.set(spec, number));
+    this.places = new Int32Array(specs.length);
+    this.ring = buildRing(specs, this.points);
+  }
+}
+
 export function consistentHash(options: ConsistentHashOptions = {}): Policy {
   const { bound = 1.25, points = 160 } = options;
-  let members: readonly EndpointState["spec"][] = [];
-  let ring: Ring = { at: new Uint32Array(0), owner: new Uint32Array(0) };
+  const members = new Members(points);
   return {
     name: "consistent-hash",
     card: {
@@ -29,30 +69,31 @@ export function consistentHash(options: ConsistentHashOptions = {}): Policy {
       source: "arXiv 1608.01350; vLLM router's 160 points",
     },
     choose(view) {
-      if (!isSame(members, view)) {
-        members = view.endpoints.slice(0, view.count).map((endpoint) => endpoint.spec);
-        ring = buildRing(members, points);
-      }
+      const places = members.placesIn(view);
+      const { ring } = members;
       let inFlight = 1;
       for (let i = 0; i < view.count; i++) inFlight += view.endpoints[i]!.load.inFlight;
       const limit = Math.ceil((bound * inFlight) / view.count);
       const key = hashText(view.call.affinity ?? view.call.program ?? view.call.id);
-      const found: number[] = [];
+      let first = -1;
+      let next = -1;
+      let home = -1;
       let steps = 0;
       const start = lowerBound(ring.at, key);
-      let home = -1;
-      for (let walked = 0; walked < ring.at.length && found.length < 2; walked++) {
-        const owner = ring.owner[(start + walked) % ring.at.length]!;
-        if (home < 0) home = owner;
-        if (found.includes(owner)) continue;
-        if (view.endpoints[owner]!.load.inFlight + 1 > limit) {
+      for (let walked = 0; walked < ring.at.length && next < 0; walked++) {
+        const place = places[ring.owner[(start + walked) % ring.at.length]!]!;
+        if (place < 0) continue;
+        if (home < 0) home = place;
+        if (place === first) continue;
+        if (view.endpoints[place]!.load.inFlight + 1 > limit) {
           steps++;
           continue;
         }
-        found.push(owner);
+        if (first < 0) first = place;
+        else next = place;
       }
-      const index = found[0] ?? home;
-      const runnerUp = found[1] ?? second(new Float64Array(view.count), view.count, index);
+      const index = first < 0 ? home : first;
+      const runnerUp = next < 0 ? second(new Float64Array(view.count), view.count, index) : next;
       const reason = index === home ? "ring" : "bounded";
       return {
         index,
@@ -67,13 +108,7 @@ export function consistentHash(options: ConsistentHashOptions = {}): Policy {
   };
 }
 
-function isSame(members: readonly EndpointState["spec"][], view: PlacementView): boolean {
-  if (members.length !== view.count) return false;
-  for (let i = 0; i < view.count; i++) if (members[i] !== view.endpoints[i]!.spec) return false;
-  return true;
-}
-
-function buildRing(members: readonly EndpointState["spec"][], points: number): Ring {
+function buildRing(members: readonly Spec[], points: number): Ring {
   const all: [number, number][] = [];
   members.forEach(({ id, rank }, owner) => {
     const base = hashText(`${id}#${rank}`);
