@@ -8,7 +8,7 @@ import { DurableRuns, type DurableOptions } from "./restate/durable.ts";
 import { RestateError } from "./restate/client.ts";
 import type { Session } from "../store/index.ts";
 import { Runs } from "./runs.ts";
-import { ToolClient, type ToolSecrets } from "./tools/mcp.ts";
+import { ToolClient, type ToolSecrets } from "./tools/mcp/client.ts";
 import { Turns } from "./turn.ts";
 import { Sandbox } from "./verifier/sandbox.ts";
 import { Loop } from "./watchdog.ts";

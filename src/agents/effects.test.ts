@@ -8,7 +8,7 @@ import { RunBusyError, StepError } from "./errors.ts";
 import { makeTenant, type Tenant } from "./testing/tenant.ts";
 import { pinnedTool } from "./testing/states.ts";
 import type { PinnedTool } from "./types.ts";
-import { ToolNotSentError, ToolUncertainError, type ToolAnswer, type ToolClient } from "./tools/mcp.ts";
+import { ToolNotSentError, ToolUncertainError, type ToolAnswer, type ToolClient } from "./tools/mcp/client.ts";
 
 test.each([
   ["planned", {}, "call"],

@@ -13,7 +13,7 @@ import { insertAttestation } from "./attestations.ts";
 import { RunBusyError, StepError } from "./errors.ts";
 import { limits } from "./limits.ts";
 import type { PinnedTool } from "./types.ts";
-import { ToolNotSentError, ToolUncertainError, type ToolAnswer, type ToolClient } from "./tools/mcp.ts";
+import { ToolNotSentError, ToolUncertainError, type ToolAnswer, type ToolClient } from "./tools/mcp/client.ts";
 
 export type EffectState = "planned" | "claimed" | "done" | "unknown";
 

@@ -14,7 +14,7 @@ import { judgeRun } from "./outcomes.ts";
 import { toolDefinitions } from "./prompt.ts";
 import type { ClaimedRun, StepRow } from "./runs.ts";
 import { evidenceTaint } from "./taint.ts";
-import type { ToolAnswer, ToolClient } from "./tools/mcp.ts";
+import type { ToolAnswer, ToolClient } from "./tools/mcp/client.ts";
 import type { Action, ModelOutput, RunState, StepResult, ToolCall } from "./types.ts";
 import { checksOf, type Check } from "./validation.ts";
 import type { Sandbox } from "./verifier/sandbox.ts";

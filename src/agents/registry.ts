@@ -9,7 +9,7 @@ import type { Problem } from "../fleet/manifest.ts";
 import { AgentManifestError, StepError } from "./errors.ts";
 import { limits } from "./limits.ts";
 import { checkManifest, parseManifest, type Manifest } from "./manifest.ts";
-import { definitionHash, valueDefect, type ToolClient } from "./tools/mcp.ts";
+import { definitionHash, valueDefect, type ToolClient } from "./tools/mcp/client.ts";
 import type { PinnedTool, Published } from "./types.ts";
 import { checksOf, schemaDefect } from "./validation.ts";
 

@@ -16,7 +16,7 @@ import { limits } from "./limits.ts";
 import { type Done, Performer } from "./performer.ts";
 import type { ClaimedRun, Runs } from "./runs.ts";
 import { type Place, Seats } from "./seats.ts";
-import type { ToolClient } from "./tools/mcp.ts";
+import type { ToolClient } from "./tools/mcp/client.ts";
 import type { RunState } from "./types.ts";
 import { checksOf } from "./validation.ts";
 import type { Sandbox } from "./verifier/sandbox.ts";

@@ -5,7 +5,7 @@ import { toNodeHandler } from "@modelcontextprotocol/node";
 import { createMcpHandler, McpServer } from "@modelcontextprotocol/server";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
-import { definitionHash, ToolClient } from "../../src/agents/tools/mcp.ts";
+import { definitionHash, ToolClient } from "../../src/agents/tools/mcp/client.ts";
 import { pinnedTool } from "../../src/agents/testing/states.ts";
 import { scriptedEngine } from "../../src/engines/testing.ts";
 import { Secrets } from "../../src/governance/index.ts";

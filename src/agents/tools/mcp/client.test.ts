@@ -4,10 +4,10 @@ import { NodeStreamableHTTPServerTransport, toNodeHandler } from "@modelcontextp
 import { createMcpHandler, McpServer } from "@modelcontextprotocol/server";
 import { afterEach, describe, expect, test } from "vitest";
 import { z } from "zod";
-import { StepError } from "../errors.ts";
-import { pinnedTool } from "../testing/states.ts";
-import type { PinnedTool } from "../types.ts";
-import { definitionHash, ToolClient, ToolUncertainError, type ToolSecrets } from "./mcp.ts";
+import { StepError } from "../../errors.ts";
+import { pinnedTool } from "../../testing/states.ts";
+import type { PinnedTool } from "../../types.ts";
+import { definitionHash, ToolClient, ToolUncertainError, type ToolSecrets } from "./client.ts";
 
 const project = "prj_1";
 

@@ -1,7 +1,7 @@
 // A fetch over the egress, the only door to the network, for libraries that speak HTTP by fetch (the MCP client). Redirects are
 // not followed, and addresses are judged by the egress when they are resolved.
-import { EgressError, reasonOf, send, type ByteStream } from "../../egress/index.ts";
-import { limits } from "../limits.ts";
+import { EgressError, reasonOf, send, type ByteStream } from "../../../egress/index.ts";
+import { limits } from "../../limits.ts";
 import { allowanceNow } from "./allowance.ts";
 
 /** Headers that the connection sets itself. */

@@ -12,15 +12,15 @@ import {
   ProtocolError,
 } from "@modelcontextprotocol/client";
 import type { CallToolResult, jsonSchemaValidator, Tool } from "@modelcontextprotocol/client";
-import { checkValues } from "../../gateway/values.ts";
-import { SecretError, type Secrets } from "../../governance/index.ts";
-import { canonicalJson } from "../../store/index.ts";
-import { StepError } from "../errors.ts";
-import { limits } from "../limits.ts";
-import type { PinnedTool } from "../types.ts";
+import { checkValues } from "../../../gateway/values.ts";
+import { SecretError, type Secrets } from "../../../governance/index.ts";
+import { canonicalJson } from "../../../store/index.ts";
+import { StepError } from "../../errors.ts";
+import { limits } from "../../limits.ts";
+import type { PinnedTool } from "../../types.ts";
 import { AnswerTooLongError, withAllowance } from "./allowance.ts";
 import { egressFetch, ToolConnectionError } from "./fetch.ts";
-import { masked } from "./masked.ts";
+import { masked } from "../masked.ts";
 
 /** Where the effect's key stands in a call's `_meta`. */
 export const effectKeyMeta = "lineshaft/effect-key";
