@@ -8,7 +8,9 @@ import { DurableRuns, type DurableOptions } from "./restate/durable.ts";
 import { RestateError } from "./restate/client.ts";
 import type { Session } from "../store/index.ts";
 import { Runs } from "./runs.ts";
-import { ToolClient, type ToolSecrets } from "./tools/mcp/client.ts";
+import type { ToolSecrets } from "./tools/mcp/client.ts";
+import { createToolbox } from "./tools/toolbox.ts";
+import type { ToolKind } from "./tools/types.ts";
 import { Turns } from "./turn.ts";
 import { Sandbox } from "./verifier/sandbox.ts";
 import { Loop } from "./watchdog.ts";
@@ -25,7 +27,7 @@ export interface AgentParts {
   dependencies: Dependencies;
   runs: Runs;
   effects: Effects;
-  tools: ToolClient;
+  tools: ToolKind;
   /** Sends a run's next turn on its way. */
   send(run: string): Promise<void>;
   /** Ends the work on a run in this process at once. */
@@ -49,7 +51,7 @@ export interface Agents {
 export function createAgents(options: AgentsOptions): Agents {
   const { db, events, log } = options;
   const runs = new Runs(db, options.session.processId);
-  const tools = new ToolClient({ secrets: options.secrets });
+  const tools = createToolbox({ secrets: options.secrets });
   const effects = new Effects(db, tools);
   const sandbox = new Sandbox();
   /** Tells live listeners; never waited for by the work itself. */

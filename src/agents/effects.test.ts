@@ -8,7 +8,7 @@ import { RunBusyError, StepError } from "./errors.ts";
 import { makeTenant, type Tenant } from "./testing/tenant.ts";
 import { pinnedTool } from "./testing/states.ts";
 import type { PinnedTool } from "./types.ts";
-import { ToolNotSentError, ToolUncertainError, type ToolAnswer, type ToolClient } from "./tools/mcp/client.ts";
+import { ToolNotSentError, ToolUncertainError, type ToolAnswer } from "./tools/types.ts";
 
 test.each([
   ["planned", {}, "call"],
@@ -57,7 +57,7 @@ function scripted(...script: ("works" | "silent" | "works, silent" | "works, bre
       return { output: done.get(options.effectKey!), isError: false };
     },
   };
-  return { asked, done, effects: new Effects(db, client as unknown as ToolClient) };
+  return { asked, done, effects: new Effects(db, client) };
 }
 
 async function newRun(): Promise<EffectOwner> {
@@ -233,7 +233,7 @@ test.each([
       throw new ToolUncertainError("tool_unreachable", "aborted", { retryAfterMs: 1 });
     },
   };
-  const effects = new Effects(db, client as unknown as ToolClient);
+  const effects = new Effects(db, client);
   const request = { tool, arguments: {}, decidedBy: at };
   await expect(effects.perform(owner, request, stop.signal)).rejects.toMatchObject({ code });
   expect(await stateOf(`${owner.organisation}:${owner.run}:2:0`)).toEqual({ state, attempts: 1 });

@@ -13,7 +13,7 @@ import { insertAttestation } from "./attestations.ts";
 import { RunBusyError, StepError } from "./errors.ts";
 import { limits } from "./limits.ts";
 import type { PinnedTool } from "./types.ts";
-import { ToolNotSentError, ToolUncertainError, type ToolAnswer, type ToolClient } from "./tools/mcp/client.ts";
+import { ToolNotSentError, ToolUncertainError, type ToolAnswer, type ToolKind } from "./tools/types.ts";
 
 export type EffectState = "planned" | "claimed" | "done" | "unknown";
 
@@ -56,9 +56,9 @@ interface EffectRow {
 
 export class Effects {
   readonly #db: Database;
-  readonly #tools: ToolClient;
+  readonly #tools: Pick<ToolKind, "call">;
 
-  constructor(db: Database, tools: ToolClient) {
+  constructor(db: Database, tools: Pick<ToolKind, "call">) {
     this.#db = db;
     this.#tools = tools;
   }

@@ -14,7 +14,7 @@ import { judgeRun } from "./outcomes.ts";
 import { toolDefinitions } from "./prompt.ts";
 import type { ClaimedRun, StepRow } from "./runs.ts";
 import { evidenceTaint } from "./taint.ts";
-import type { ToolAnswer, ToolClient } from "./tools/mcp/client.ts";
+import type { ToolAnswer, ToolKind } from "./tools/types.ts";
 import type { Action, ModelOutput, RunState, StepResult, ToolCall } from "./types.ts";
 import { checksOf, type Check } from "./validation.ts";
 import type { Sandbox } from "./verifier/sandbox.ts";
@@ -36,9 +36,9 @@ export interface ActingRun extends ClaimedRun {
 
 export class Performer {
   readonly #with: Dependencies;
-  readonly #parts: { effects: Effects; tools: ToolClient; sandbox: Sandbox };
+  readonly #parts: { effects: Effects; tools: ToolKind; sandbox: Sandbox };
 
-  constructor(dependencies: Dependencies, parts: { effects: Effects; tools: ToolClient; sandbox: Sandbox }) {
+  constructor(dependencies: Dependencies, parts: { effects: Effects; tools: ToolKind; sandbox: Sandbox }) {
     this.#with = dependencies;
     this.#parts = parts;
   }

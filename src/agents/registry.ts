@@ -1,7 +1,6 @@
 // The registry: publishing makes an immutable version of a manifest, pinned to everything that it depends on at that moment: the
 // model's name, each tool's definition, the verifier's source. The same again is the same version.
 import { createHash } from "node:crypto";
-import type { Tool } from "@modelcontextprotocol/client";
 import { parseMoney } from "../ledger/index.ts";
 import { newId, putBlob } from "../store/index.ts";
 import type { Dependencies } from "./dependencies.ts";
@@ -9,7 +8,8 @@ import type { Problem } from "../fleet/manifest.ts";
 import { AgentManifestError, StepError } from "./errors.ts";
 import { limits } from "./limits.ts";
 import { checkManifest, parseManifest, type Manifest } from "./manifest.ts";
-import { definitionHash, valueDefect, type ToolClient } from "./tools/mcp/client.ts";
+import { valueDefect } from "./tools/definition.ts";
+import type { ToolDefinition, ToolKind, ToolServerAddress } from "./tools/types.ts";
 import type { PinnedTool, Published } from "./types.ts";
 import { checksOf, schemaDefect } from "./validation.ts";
 
@@ -29,7 +29,7 @@ export interface Deployed {
 /** Checks, pins and stores a manifest (YAML text or object) with the files it names. Throws ManifestError or StepError. */
 export async function publish(
   dependencies: Pick<Dependencies, "db" | "ledger" | "engines">,
-  tools: ToolClient,
+  tools: ToolKind,
   publisher: Publisher,
   request: { manifest: unknown; files?: Record<string, string> | undefined },
 ): Promise<Deployed> {
@@ -118,13 +118,14 @@ function* outcomeProblems(manifest: Manifest, publisher: Publisher, files: Recor
 
 async function pinTools(
   manifest: Manifest,
-  client: ToolClient,
+  client: ToolKind,
   { organisation, project }: Publisher,
 ): Promise<PinnedTool[]> {
   const problems: Problem[] = [];
   const pinned: PinnedTool[] = [];
   for (const [index, server] of manifest.tools.entries()) {
-    const address = {
+    const address: ToolServerAddress = {
+      kind: "mcp",
       url: server.url,
       server: server.server,
       ...(server.secret !== undefined && { secret: server.secret }),
@@ -135,7 +136,7 @@ async function pinTools(
     });
     if (!listed) continue;
     const defined = new Map(listed.map((tool) => [tool.name, tool]));
-    const find = (name: string, path: string): Tool | undefined => {
+    const find = (name: string, path: string): ToolDefinition | undefined => {
       const tool = defined.get(name);
       if (!tool)
         problems.push({
@@ -150,19 +151,19 @@ async function pinTools(
       const lookup = allowed.lookup === undefined ? undefined : find(allowed.lookup, `${path}.lookup`);
       if (!tool || (allowed.lookup !== undefined && !lookup)) continue;
       // The server chose it: it is compiled once now, so that no run meets a schema that cannot be used.
-      const defect = await schemaDefect(tool.inputSchema as Record<string, unknown>, organisation);
+      const defect = await schemaDefect(tool.inputSchema, organisation);
       if (defect)
         problems.push({ path, message: `has an input schema at ${server.url} that cannot be used: ${defect}` });
       pinned.push({
         ...address,
         name,
         server: server.server,
-        description: tool.description ?? "",
-        inputSchema: tool.inputSchema as Record<string, unknown>,
-        hash: definitionHash(tool),
+        description: tool.description,
+        inputSchema: tool.inputSchema,
+        hash: tool.hash,
         effect: allowed.effect,
         acceptsKey: allowed.accepts_key,
-        ...(lookup && { lookup: { name: lookup.name, hash: definitionHash(lookup) } }),
+        ...(lookup && { lookup: { name: lookup.name, hash: lookup.hash } }),
         seconds: allowed.seconds,
         slow: allowed.slow,
       });

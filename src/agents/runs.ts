@@ -162,7 +162,10 @@ export class Runs {
   }
 
   async published(run: ClaimedRun): Promise<Published> {
-    return (await getBlob(this.#db, run.project, run.manifestRef)) as Published;
+    const published = (await getBlob(this.#db, run.project, run.manifestRef)) as Published;
+    // Versions that were published before there were kinds of tools.
+    for (const tool of published.tools) tool.kind ??= "mcp";
+    return published;
   }
 
   input(run: ClaimedRun): Promise<unknown> {

@@ -16,7 +16,7 @@ import { limits } from "./limits.ts";
 import { type Done, Performer } from "./performer.ts";
 import type { ClaimedRun, Runs } from "./runs.ts";
 import { type Place, Seats } from "./seats.ts";
-import type { ToolClient } from "./tools/mcp/client.ts";
+import type { ToolKind } from "./tools/types.ts";
 import type { RunState } from "./types.ts";
 import { checksOf } from "./validation.ts";
 import type { Sandbox } from "./verifier/sandbox.ts";
@@ -36,7 +36,7 @@ interface Active {
 export interface TurnParts {
   runs: Runs;
   effects: Effects;
-  tools: ToolClient;
+  tools: ToolKind;
   sandbox: Sandbox;
   /** Told after every change, for live events. */
   changed(run: ClaimedRun, step: number | undefined): void;

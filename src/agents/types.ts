@@ -1,9 +1,12 @@
 // The data of a run, before any code: what an agent was pinned to, what has happened so far, and what may happen next.
 import type { Message } from "../gateway/index.ts";
 import type { Manifest } from "./manifest.ts";
+import type { ToolKindName } from "./tools/types.ts";
 
 /** A tool as it was when the agent was published. A server that defines it otherwise today is not called. */
 export interface PinnedTool {
+  /** What it is reached by. Versions that were published before there were kinds have none in the database: they are `mcp`. */
+  kind: ToolKindName;
   name: string;
   server: string;
   url: string;

@@ -5,7 +5,7 @@ import { toNodeHandler } from "@modelcontextprotocol/node";
 import { createMcpHandler, McpServer } from "@modelcontextprotocol/server";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
-import { definitionHash, ToolClient } from "../../src/agents/tools/mcp/client.ts";
+import { McpTools } from "../../src/agents/tools/mcp/client.ts";
 import { pinnedTool } from "../../src/agents/testing/states.ts";
 import { scriptedEngine } from "../../src/engines/testing.ts";
 import { Secrets } from "../../src/governance/index.ts";
@@ -69,8 +69,8 @@ function echoing() {
   return listen((request, response) => void handler(request, response));
 }
 
-function client(): ToolClient {
-  const tools = new ToolClient({ secrets });
+function client(): McpTools {
+  const tools = new McpTools({ secrets });
   open.push(tools);
   return tools;
 }
@@ -89,12 +89,12 @@ describe("a tool's secret", () => {
   test("is not sent to another address that a manifest names", async () => {
     const [plant, evil] = [await echoing(), await echoing()];
     await setPlant([plant.host]);
-    await expect(client().list({ url: evil.url, secret: "plant" }, project)).rejects.toMatchObject({
+    await expect(client().list({ kind: "mcp", url: evil.url, secret: "plant" }, project)).rejects.toMatchObject({
       code: "secret_host_refused",
       message: expect.stringContaining(`lineshaft secrets set plant --host ${plant.host} --host ${evil.host}`),
     });
     expect(evil.seen).toEqual([]);
-    expect((await client().list({ url: plant.url, secret: "plant" }, project)).length).toBe(2);
+    expect((await client().list({ kind: "mcp", url: plant.url, secret: "plant" }, project)).length).toBe(2);
     expect(new Set(plant.seen)).toEqual(new Set([`Bearer ${canary}`]));
   });
 
@@ -107,9 +107,9 @@ describe("a tool's secret", () => {
       [at.principal.organisation],
     );
     const tools = client();
-    await tools.list({ url: plant.url, secret: "plant" }, project);
+    await tools.list({ kind: "mcp", url: plant.url, secret: "plant" }, project);
     const before = plant.seen.length;
-    await expect(tools.list({ url: plant.url, secret: "plant" }, "prj_other")).rejects.toMatchObject({
+    await expect(tools.list({ kind: "mcp", url: plant.url, secret: "plant" }, "prj_other")).rejects.toMatchObject({
       code: "secret_missing",
     });
     expect(plant.seen.length).toBe(before);
@@ -119,7 +119,7 @@ describe("a tool's secret", () => {
     const evil = await echoing();
     const plant = await listen((_request, response) => response.writeHead(307, { location: evil.url }).end());
     await setPlant([plant.host]);
-    await expect(client().list({ url: plant.url, secret: "plant" }, project)).rejects.toMatchObject({
+    await expect(client().list({ kind: "mcp", url: plant.url, secret: "plant" }, project)).rejects.toMatchObject({
       code: "tool_unreachable",
     });
     expect(evil.seen).toEqual([]);
@@ -129,8 +129,8 @@ describe("a tool's secret", () => {
     const plant = await echoing();
     await setPlant([plant.host]);
     const tools = client();
-    const [defined] = await tools.list({ url: plant.url, secret: "plant" }, project);
-    const tool = pinnedTool("say", { url: plant.url, secret: "plant", hash: definitionHash(defined!) });
+    const [defined] = await tools.list({ kind: "mcp", url: plant.url, secret: "plant" }, project);
+    const tool = pinnedTool("say", { url: plant.url, secret: "plant", hash: defined!.hash });
     await tools.call(tool, {}, { project });
     const before = plant.seen.length;
     await secrets.remove({ project, name: "plant" });
@@ -142,7 +142,7 @@ describe("a tool's secret", () => {
     const evil = await echoing();
     await setPlant(["api.example.com"]);
     await tamper(at.db, "update secrets set hosts = $1 where name = 'plant' and removed_at is null", [[evil.host]]);
-    await expect(client().list({ url: evil.url, secret: "plant" }, project)).rejects.toMatchObject({
+    await expect(client().list({ kind: "mcp", url: evil.url, secret: "plant" }, project)).rejects.toMatchObject({
       code: "secret_unreadable",
     });
     expect(evil.seen.join()).not.toContain(canary);
@@ -156,18 +156,18 @@ describe("a tool's secret", () => {
     );
     await setPlant([plant.host, refusing.host]);
     const tools = client();
-    const listed = await tools.list({ url: plant.url, secret: "plant" }, project);
+    const listed = await tools.list({ kind: "mcp", url: plant.url, secret: "plant" }, project);
     expect(listed[0]!.description).toBe("You sent [credential].");
     const answers = [];
     for (const one of listed) {
-      const tool = pinnedTool(one.name, { url: plant.url, secret: "plant", hash: definitionHash(one) });
+      const tool = pinnedTool(one.name, { url: plant.url, secret: "plant", hash: one.hash });
       answers.push(await tools.call(tool, {}, { project }));
     }
     expect(answers).toEqual([
       { output: { heard: "Bearer [credential]", "[credential]": 1 }, isError: false },
       { output: "refused: [credential]", isError: true },
     ]);
-    const error: Error = await tools.list({ url: refusing.url, secret: "plant" }, project).then(
+    const error: Error = await tools.list({ kind: "mcp", url: refusing.url, secret: "plant" }, project).then(
       () => new Error("listed"),
       (failure: Error) => failure,
     );

@@ -15,6 +15,7 @@ export function readExample(): { manifest: Manifest; files: Record<string, strin
 
 export function pinnedTool(name: string, more: Partial<PinnedTool> = {}): PinnedTool {
   return {
+    kind: "mcp",
     name,
     server: "plant",
     url: "http://127.0.0.1:1/mcp",

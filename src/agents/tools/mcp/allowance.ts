@@ -1,5 +1,6 @@
 // How many bytes one operation with a tool server may read, over all of its requests: a call of a tool, or a list of definitions with all
-// of its pages. Reading stops at the bound, whatever the server goes on to send, and the operation is aborted with a reason.
+// of its pages. Reading stops at the bound, whatever the server goes on to send, and the operation is aborted with a reason. An answer
+// that breaks off aborts it too.
 import { AsyncLocalStorage } from "node:async_hooks";
 
 export class AnswerTooLongError extends Error {
@@ -28,14 +29,22 @@ class Allowance {
     this.#left -= bytes;
     if (this.#left >= 0) return;
     const error = new AnswerTooLongError(this.#bytes);
-    this.#stop.abort(error);
+    this.broke(error);
     throw error;
+  }
+
+  /** An answer broke off: the operation is aborted, since the library would wait for the rest until its timeout. */
+  broke(error: unknown): void {
+    this.#stop.abort(error);
   }
 }
 
 const current = new AsyncLocalStorage<Allowance>();
 
-/** Does an operation that may read so many bytes. `work` gets a signal that aborts past them. Throws AnswerTooLongError then. */
+/**
+ * Does an operation that may read so many bytes. `work` gets a signal that aborts past them, or when an answer breaks off. Throws
+ * AnswerTooLongError, or why the answer broke off.
+ */
 export async function withAllowance<Result>(
   bytes: number,
   signal: AbortSignal | undefined,
@@ -46,10 +55,10 @@ export async function withAllowance<Result>(
   try {
     return await current.run(allowance, () => work(stop));
   } catch (error) {
-    throw allowance.signal.aborted ? (allowance.signal.reason as AnswerTooLongError) : error;
+    throw allowance.signal.aborted ? allowance.signal.reason : error;
   }
 }
 
 /** The allowance of the operation that is under way, for a request that belongs to it. */
-export const allowanceNow = (otherwise: number): { take(bytes: number): void } =>
+export const allowanceNow = (otherwise: number): Pick<Allowance, "take" | "broke"> =>
   current.getStore() ?? new Allowance(otherwise);

@@ -3,64 +3,30 @@
 //
 // One client per server and secret, made when first used and dropped when it fails. A definition is compared with what the agent
 // was published with before its tool is called; a server that changed a tool is not called, whatever it promises now.
-import { createHash } from "node:crypto";
 import {
   Client,
-  StreamableHTTPClientTransport,
-  SdkError,
-  SdkErrorCode,
   ProtocolError,
+  SdkError,
+  StreamableHTTPClientTransport,
+  type jsonSchemaValidator,
+  type Tool,
 } from "@modelcontextprotocol/client";
-import type { CallToolResult, jsonSchemaValidator, Tool } from "@modelcontextprotocol/client";
-import { checkValues } from "../../../gateway/values.ts";
 import { SecretError, type Secrets } from "../../../governance/index.ts";
-import { canonicalJson } from "../../../store/index.ts";
 import { StepError } from "../../errors.ts";
 import { limits } from "../../limits.ts";
-import type { PinnedTool } from "../../types.ts";
-import { AnswerTooLongError, withAllowance } from "./allowance.ts";
-import { egressFetch, ToolConnectionError } from "./fetch.ts";
+import { definitionHash } from "../definition.ts";
 import { masked } from "../masked.ts";
+import { ToolNotSentError, ToolUncertainError } from "../types.ts";
+import type { CalledTool, ToolAnswer, ToolCallOptions, ToolDefinition, ToolKind, ToolServerAddress } from "../types.ts";
+import { withAllowance } from "./allowance.ts";
+import { AnswerDefectError, answerDefect, keptAnswer } from "./answers.ts";
+import { egressFetch, ToolConnectionError } from "./fetch.ts";
 
 /** Where the effect's key stands in a call's `_meta`. */
 export const effectKeyMeta = "lineshaft/effect-key";
 
-export interface ToolAnswer {
-  /** Structured content where the tool gave it, its text otherwise. */
-  output: unknown;
-  /** The tool itself says that it did not do what was asked. */
-  isError: boolean;
-}
-
-export interface ToolServerAddress {
-  url: string;
-  /** Its name in the agent's manifest, for messages. */
-  server?: string;
-  secret?: string;
-}
-
 /** What a tool client needs of the secrets: their values, for one project and one address at a time. */
 export type ToolSecrets = Pick<Secrets, "reveal">;
-
-/** The call was certainly not sent, so it may be made again whatever the tool does. Only this class says so. */
-export class ToolNotSentError extends StepError {}
-
-/** The call was sent, and no answer came that can be kept: the tool may have done its work. */
-export class ToolUncertainError extends StepError {
-  /** The tool answered, but not in a way that can be kept: called again it would answer the same. */
-  readonly answered: boolean;
-
-  constructor(
-    code: string,
-    message: string,
-    options: { retryAfterMs?: number; answered?: boolean; cause?: unknown } = {},
-  ) {
-    super(code, message, options);
-    this.answered = options.answered ?? false;
-  }
-}
-
-type CalledTool = Pick<PinnedTool, "name" | "url" | "secret" | "hash" | "server" | "effect" | "seconds">;
 
 interface Connection {
   client: Client;
@@ -78,7 +44,7 @@ const unchecked: jsonSchemaValidator = {
   getValidator: () => (input) => ({ valid: true, data: input as never, errorMessage: undefined }),
 };
 
-export class ToolClient {
+export class McpTools implements ToolKind {
   readonly #secrets: ToolSecrets;
   readonly #connections = new Map<string, Promise<Connection>>();
   readonly #now: () => number;
@@ -88,22 +54,17 @@ export class ToolClient {
     this.#now = options.now ?? Date.now;
   }
 
-  /** All tools of a server, as it defines them now. Throws StepError when it cannot be reached, or not with that secret. */
-  async list(server: ToolServerAddress, project: string): Promise<Tool[]> {
+  async list(server: ToolServerAddress, project: string): Promise<ToolDefinition[]> {
     const connection = await this.#fresh(server, project, 0);
-    return [...connection.tools.values()];
+    return [...connection.tools.values()].map((tool) => ({
+      name: tool.name,
+      description: tool.description ?? "",
+      inputSchema: tool.inputSchema as Record<string, unknown>,
+      hash: definitionHash(tool),
+    }));
   }
 
-  /**
-   * Calls a pinned tool. Throws ToolNotSentError (`tool_changed`, or `tool_unreachable` with a retry) when the call was certainly not
-   * made. Every failure after that is an answer with `isError` or a ToolUncertainError; of an effect, an answer that cannot be kept
-   * is one too, because its work may be done.
-   */
-  async call(
-    tool: CalledTool,
-    args: Record<string, unknown>,
-    options: { project: string; effectKey?: string; signal?: AbortSignal },
-  ): Promise<ToolAnswer> {
+  async call(tool: CalledTool, args: Record<string, unknown>, options: ToolCallOptions): Promise<ToolAnswer> {
     const { connection, defined } = await this.#ready(tool, options).catch((error: unknown) => {
       const { code, message, retryAfterMs } =
         error instanceof StepError
@@ -241,44 +202,6 @@ export class ToolClient {
 const nameOf = (server: ToolServerAddress, project: string): string =>
   JSON.stringify([project, server.url, server.secret ?? null]);
 
-/** An answer that came whole and cannot be kept. */
-class AnswerDefectError extends Error {}
-
-/** What is wrong with an answer that came, as a sentence; undefined when none came. */
-function answerDefect(error: unknown): string | undefined {
-  if (error instanceof AnswerDefectError) return error.message;
-  if (error instanceof SdkError && error.code === SdkErrorCode.InvalidResult)
-    return "The answer does not have the shape of a tool's result in MCP.";
-  if (error instanceof SdkError && error.code === SdkErrorCode.UnsupportedResultType)
-    return "The tool asks for input or for another kind of answer, which agents do not give.";
-  if (!(error instanceof AnswerTooLongError)) return undefined;
-  return `The answer is too long: more than ${limits.toolResultBytes} bytes. Ask for less.`;
-}
-
-/** The answer as it is kept. Throws AnswerDefectError: its depth and number of values are looked at before anything walks it. */
-function keptAnswer(result: CallToolResult, sent: string[]): ToolAnswer {
-  const given: unknown = result.structuredContent ?? textOf(result);
-  const defect = valueDefect(given);
-  if (defect !== undefined) throw new AnswerDefectError(masked(`The answer cannot be kept: ${defect}`, sent));
-  const output = masked(given, sent);
-  const size = Buffer.byteLength(JSON.stringify(output) ?? "");
-  if (size > limits.toolResultBytes)
-    throw new AnswerDefectError(`The answer is ${size} bytes, more than ${limits.toolResultBytes}.`);
-  return { output, isError: result.isError === true };
-}
-
-/** What a tool promises, as one hash: a changed word in a description is a changed tool. */
-export function definitionHash(tool: Tool): string {
-  const { name, title, description, inputSchema, outputSchema, annotations } = tool;
-  const defect = valueDefect({ inputSchema, outputSchema, annotations });
-  if (defect !== undefined)
-    throw new StepError("tool_unusable", `Tool '${name}' is defined in a way that cannot be kept: ${defect}`);
-  const definition = JSON.parse(
-    JSON.stringify({ name, title, description, inputSchema, outputSchema, annotations }),
-  ) as unknown;
-  return `sha256:${createHash("sha256").update(canonicalJson(definition)).digest("hex")}`;
-}
-
 const describe = (tool: { name: string; server: string }) => `Tool '${tool.name}' of '${tool.server}'`;
 
 function changed(tool: { name: string; server: string }, exists: boolean): StepError {
@@ -288,20 +211,6 @@ function changed(tool: { name: string; server: string }, exists: boolean): StepE
       ? `${describe(tool)} is defined differently now than when the agent was published. Look at the change, then publish the agent again to accept it.`
       : `${describe(tool)} does not exist any more. Publish the agent again without it, or bring it back.`,
   );
-}
-
-/** What makes a value one that cannot be kept: it is nested too deep or holds too many values. */
-export function valueDefect(value: unknown, text = false): string | undefined {
-  try {
-    checkValues(value, { depth: limits.valueDepth, values: limits.values, text });
-    return undefined;
-  } catch (error) {
-    return (error as Error).message;
-  }
-}
-
-function textOf(result: CallToolResult): string {
-  return result.content.map((block) => (block.type === "text" ? block.text : `[${block.type}]`)).join("\n");
 }
 
 function reason(error: unknown): string {

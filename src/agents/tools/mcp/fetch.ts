@@ -56,7 +56,10 @@ function streamOf(bytes: ByteStream): ReadableStream<Uint8Array<ArrayBuffer>> {
   const allowance = allowanceNow(limits.toolAnswerBytes);
   return new ReadableStream({
     async pull(controller) {
-      const { done, value } = await iterator.next();
+      const { done, value } = await iterator.next().catch((error: unknown) => {
+        allowance.broke(error);
+        throw error;
+      });
       if (done) return controller.close();
       try {
         allowance.take(value.length);
