@@ -2,7 +2,7 @@
 // The tests of each manifest fail when its file is behind.
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { manifestJsonSchema } from "../src/agents/manifest.ts";
+import { manifestJsonSchema } from "../src/agents/manifestSchema.ts";
 import { deploymentJsonSchema } from "../src/fleet/deployments/manifest.ts";
 
 const folder = join(import.meta.dirname, "..", "docs", "schemas");

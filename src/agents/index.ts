@@ -1,7 +1,8 @@
 export { createAgents, type AgentParts, type Agents, type AgentsOptions } from "./agents.ts";
 export type { Dependencies } from "./dependencies.ts";
 export { readAgentFolder } from "./folder.ts";
-export { manifestJsonSchema, parseManifest, type Manifest } from "./manifest.ts";
+export { parseManifest } from "./manifest.ts";
+export { manifestJsonSchema, type Manifest } from "./manifestSchema.ts";
 export { restateCommand, RestateSetupError, type RestateCommand } from "./restate/server.ts";
 export type { DurableOptions } from "./restate/durable.ts";
 export { carrySecrets, type CarriedSecret } from "./tools/carriedSecrets.ts";

@@ -1,7 +1,8 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { ManifestError } from "../fleet/manifest.ts";
-import { manifestJsonSchema, parseManifest } from "./manifest.ts";
+import { parseManifest } from "./manifest.ts";
+import { manifestJsonSchema } from "./manifestSchema.ts";
 import { exampleFolder } from "./testing/states.ts";
 
 const example = readFileSync(new URL("agent.yaml", exampleFolder), "utf8");

@@ -1,6 +1,6 @@
 // The messages of a call. Instructions and examples come first and are the same in every call of a version: the stable prefix
 // that an engine computes once and shares among all runs.
-import type { Manifest } from "./manifest.ts";
+import type { Manifest } from "./manifestSchema.ts";
 import type { Message, Tool } from "../gateway/index.ts";
 import type { ModelOutput, PinnedTool, StepResult } from "./types.ts";
 

@@ -6,7 +6,7 @@
 // platform after the act, and not the act's own answer. Without `steps` the model writes every argument, so every output is tainted.
 //
 // The analysis is by references. A server that is told a model's words in one call and repeats them in another is not seen.
-import type { Manifest, ManifestTool } from "./manifest.ts";
+import type { Manifest, ManifestTool } from "./manifestSchema.ts";
 import { referencesIn } from "./references.ts";
 
 /** How a model's words came to a step: the decision first, then each argument that they went through. */

@@ -1,6 +1,6 @@
 // The data of a run, before any code: what an agent was pinned to, what has happened so far, and what may happen next.
 import type { Message } from "../gateway/index.ts";
-import type { Manifest } from "./manifest.ts";
+import type { Manifest } from "./manifestSchema.ts";
 import type { ToolKindName } from "./tools/types.ts";
 
 /** A tool as it was when the agent was published. A server that defines it otherwise today is not called. */

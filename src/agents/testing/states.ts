@@ -1,7 +1,8 @@
 // States of a run, pinned tools and the example's manifest for table tests: values only, nothing is started.
 import { readFileSync } from "node:fs";
 import { parse as parseYaml } from "yaml";
-import { checkManifest, type Manifest } from "../manifest.ts";
+import { checkManifest } from "../manifest.ts";
+import type { Manifest } from "../manifestSchema.ts";
 import { toolsOf } from "../taint.ts";
 import type { PinnedTool, Published, RunState, StepResult } from "../types.ts";
 

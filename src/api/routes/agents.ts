@@ -12,7 +12,7 @@ import type { AgentParts, Dependencies } from "../../agents/index.ts";
 import { ManifestError } from "../../fleet/manifest.ts";
 import { StepError } from "../../agents/errors.ts";
 import { limits } from "../../agents/limits.ts";
-import { manifestJsonSchema } from "../../agents/manifest.ts";
+import { manifestJsonSchema } from "../../agents/manifestSchema.ts";
 import { publish } from "../../agents/registry.ts";
 import { listAgents, listRuns, readAgent, readRun, readRunDetail, type Viewer } from "../../agents/resources.ts";
 import type { Published } from "../../agents/types.ts";
