@@ -101,7 +101,7 @@ const outcome = z.strictObject({
     .describe("The organisation's, when left out"),
 });
 
-export export const manifestSchema = z.strictObject({
+export const manifestSchema = z.strictObject({
   kind: z.literal("Agent"),
   name: agentName,
   description: z.string().max(1000).optional(),
