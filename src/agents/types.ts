@@ -1,7 +1,9 @@
 // The data of a run, before any code: what an agent was pinned to, what has happened so far, and what may happen next.
 import type { Message } from "../gateway/index.ts";
 import type { Manifest } from "./manifestSchema.ts";
-import type { ToolKindName } from "./tools/types.ts";
+
+/** Kinds of tools, as they stand in pinned tools. */
+export type ToolKindName = "mcp";
 
 /** A tool as it was when the agent was published. A server that defines it otherwise today is not called. */
 export interface PinnedTool {

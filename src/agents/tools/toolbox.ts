@@ -1,14 +1,7 @@
 // All kinds of tools as one: each list and call goes to the kind that the server or the pinned tool names.
+import type { ToolKindName } from "../types.ts";
 import { McpTools, type ToolSecrets } from "./mcp/client.ts";
-import type {
-  CalledTool,
-  ToolAnswer,
-  ToolCallOptions,
-  ToolDefinition,
-  ToolKind,
-  ToolKindName,
-  ToolServerAddress,
-} from "./types.ts";
+import type { CalledTool, ToolAnswer, ToolCallOptions, ToolDefinition, ToolKind, ToolServerAddress } from "./types.ts";
 
 export class Toolbox implements ToolKind {
   readonly #kinds: Record<ToolKindName, ToolKind>;

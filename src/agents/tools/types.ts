@@ -1,10 +1,7 @@
 // The seam between a run and what its tools are reached by. A kind of tool (MCP today; HTTP, another agent and code later) is a folder
 // here that implements `ToolKind` and passes suite.ts; toolbox.ts sends each call to the kind that the tool was pinned with.
 import { StepError } from "../errors.ts";
-import type { PinnedTool } from "../types.ts";
-
-/** Kinds of tools, as they stand in pinned tools. */
-export type ToolKindName = "mcp";
+import type { PinnedTool, ToolKindName } from "../types.ts";
 
 /** Where a server of tools is, and what it is called with. */
 export interface ToolServerAddress {
