@@ -1,4 +1,4 @@
-// Work whose cost a stranger chooses: what is refused by size, what is ended in its thread, and what others see of it.
+// Work whose cost the caller chooses: what is refused by size, what is ended in its thread, and how it affects other callers.
 import { Worker } from "node:worker_threads";
 import { describe, expect, test, vi } from "vitest";
 import { boundedSchema, CheckBusyError, SchemaBoundError, schemaDefect, valueProblem } from "./index.ts";

@@ -1,4 +1,4 @@
-// The one pool of the process for work on what strangers wrote. It starts no thread before its first task and keeps no process alive.
+// The one pool of the process for schemas, values and YAML of callers. It starts no thread before its first task and keeps no process alive.
 import { limits } from "./limits.ts";
 import type { BoundedTask } from "./thread.ts";
 import { ThreadPool } from "./threads.ts";

@@ -1,5 +1,5 @@
-// JSON schemas of strangers, and values against them: bounded by size here, compiled and checked in a thread. What was judged once is
-// remembered, so that a schema that cannot be compiled, or a value whose check has passed its limit, costs nothing when it comes again.
+// JSON schemas of callers, and values against them: bounded by size here, compiled and checked in a thread. Verdicts are remembered, so that
+// a schema that cannot be compiled, or a value whose check has passed its limit, costs nothing when it comes again.
 import { createHash } from "node:crypto";
 import { LRUCache } from "lru-cache";
 import type { SchemaProblem } from "./compile.ts";

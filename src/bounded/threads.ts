@@ -1,10 +1,10 @@
-// A small pool of threads for work whose cost a stranger chooses. A task has a limit of CPU time, of time by the clock and of memory;
+// A small pool of threads for work whose cost the caller chooses. A task has a limit of CPU time, of time by the clock and of memory;
 // a thread that passes one is terminated from outside, whatever it executes, and replaced. Its task alone fails.
 //
 // CPU time and memory are the task's own: it would pass those limits again. The time by the clock and a thread that breaks or cannot
 // start are the machine's: they say nothing about the task, which may be tried again (`TaskError.temporary`).
 //
-// Tasks wait in one queue per group (an organisation), and groups take turns, so that one group's dear tasks delay another's task by at
+// Tasks wait in one queue per group (an organisation), and groups take turns, so that one group's expensive tasks delay another's task by at
 // most one task per thread. No thread is started before the first task.
 import { Worker, type ResourceLimits } from "node:worker_threads";
 
@@ -165,7 +165,7 @@ export class ThreadPool {
     if (this.#waitingTasks === 0) worker.unref();
   }
 
-  /** What waits is left to the other threads. Where there is none the next task fails, else threads would be started without end. */
+  /** Waiting tasks are left to the other threads. Without another thread the next task fails; otherwise threads would be started without end. */
   #notStarted(error: TaskError): void {
     if (this.#threads.size > 0 || this.#waitingTasks === 0) return;
     this.#take().reject(error);

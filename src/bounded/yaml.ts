@@ -1,4 +1,4 @@
-// YAML of strangers, read in a thread: manifests come from people and programs alike, and some texts take long to read.
+// YAML of callers, read in a thread, because some texts take long to read.
 import { limits } from "./limits.ts";
 import { inThread } from "./pool.ts";
 import { CheckBusyError } from "./schemas.ts";

@@ -1,4 +1,4 @@
-// `lineshaft keys`: who may call. One path is not the public API's: when the credentials file is gone, whoever may read the
+// `lineshaft keys`: who may call. One path is not the public API's: when the credentials file is gone, a user that may read the
 // home may make a new owner key, because they could read the database and its secrets anyway.
 import type { Command } from "commander";
 import { Home } from "../fleet/index.ts";

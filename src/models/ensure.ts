@@ -86,7 +86,7 @@ async function fromCatalogue(model: CatalogueModel, options: EnsureOptions): Pro
     throw cacheUnusable(cacheFolder, error);
   });
   const path = join(cacheFolder, model.file);
-  // One download at a time: others who want the same file wait and then find it.
+  // One download of a file at a time: another process that wants it waits and then finds it.
   using _lock = await waitForLock(join(cacheFolder, `.${model.file}.lock`), signal, () =>
     onProgress({ what: `Waiting for another process that fetches ${model.name}`, doneBytes: 0 }),
   );

@@ -1,7 +1,7 @@
 // What a GGUF file says of its model before anything is loaded: enough to foresee the memory of its KV.
 // Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md (versions 2 and 3).
 //
-// A reader of our own, because the file may be a stranger's and the reading must not hold the event loop: only the wanted keys are kept,
+// A reader of our own, because the file may be hostile and the reading must not hold the event loop: only the wanted keys are kept,
 // the rest is walked over, and reading ends as soon as enough is known. `@huggingface/gguf` keeps everything (0.6 s in one turn for a
 // vocabulary of 262,000; 1.8 GB and 68 s for a hostile header of 46 MB), node-llama-cpp's reader has no bounds (2.3 GB).
 import { open } from "node:fs/promises";

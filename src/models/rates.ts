@@ -1,4 +1,4 @@
-// What tokens of the embedded engine cost unless somebody says otherwise: an owner's own machine is not free either.
+// Default prices of the embedded engine's tokens, because an owner's own machine is not free either.
 //
 // Measured for the 98 MB default model on two cores: 384 prompt tokens and 140 output tokens a second, so 1.4 and 0.5 million
 // an hour. A machine of 0.05 an hour then spends 0.04 per million prompt tokens and 0.10 per million output tokens; a prefix

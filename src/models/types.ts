@@ -44,7 +44,7 @@ export interface Progress {
   /** What is being done: "Downloading smollm2-135m-instruct from Hugging Face". */
   what: string;
   doneBytes: number;
-  /** Absent where nobody says. */
+  /** Absent where the source does not say. */
   totalBytes?: number;
   bytesPerSecond?: number;
   secondsLeft?: number;

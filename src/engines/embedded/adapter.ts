@@ -266,7 +266,7 @@ async function* readEvents(
     headers,
     signal,
     firstByteMs: limits.questionMs,
-    // Nothing is stored or removed while nobody calls: silence is no fault.
+    // No block is stored or removed while no call runs, so a silent stream is not a fault.
     silenceMs: 0,
   });
   if (response.status !== 200) {

@@ -1,8 +1,8 @@
 // A completion or chat call from its body to the last byte of its answer.
 //
-// Headers go out with the first token, not before: what is refused in the queue, by the grammar or by the engine still gets
-// its own status. A client that goes away stops its call; a call stopped by /lineshaft/abort ends its stream as any other,
-// with finish_reason "abort" and its usage, so that it can still be billed.
+// Headers are sent with the first token, so that a refusal by the queue, the grammar or the engine still gets its own status. A closed
+// connection aborts its call. A call that /lineshaft/abort ends closes its stream with finish_reason "abort" and its usage, so that it can
+// be billed.
 import { LineshaftError } from "../../errors/index.ts";
 import { randomBytes } from "node:crypto";
 import type { ServerResponse } from "node:http";

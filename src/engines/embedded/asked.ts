@@ -1,5 +1,5 @@
-// What a body asks for, before anything is done about it: checked fields, the prompt as tokens, the form of the answer, and
-// for whom. A call, a prefill for another worker and the counting of tokens all read a body here, so that they agree.
+// What a request body asks for: checked fields, the prompt as tokens, the form of the answer, and the owner of its state. A call, a prefill
+// for another worker and the counting of tokens all read a body here, so that they agree.
 import { LineshaftError } from "../../errors/index.ts";
 import { randomUUID } from "node:crypto";
 import { z } from "zod";

@@ -1,11 +1,11 @@
-// What lies where, in blocks of 64 tokens, told as a gapless stream of events.
+// Which KV blocks of 64 tokens are stored in which tier, as a stream of events without gaps.
 //
 // A block's name is a 64-bit content hash chained over everything before it and salted by the call's cache salt, so that two
 // projects never share a name even for the same text. Holders (a sequence on the device, a file on disk) are counted
 // per tier: `stored` when the first holder of a tier has a block, `removed` when the last has lost it.
 //
-// The log is bounded without losing truth: when it grows past its limit it is restated, that is, a `cleared` event followed
-// by everything that is stored now becomes the log. A consumer that comes late or asks for events that are gone starts at
+// The log is bounded. When it passes its limit it is replaced by a `cleared` event followed by a `stored` event for everything that is
+// stored now. A consumer that comes late or asks for events that are gone starts at
 // that `cleared`; it sees a gap in the numbers, and the contract (KvEvent) tells it to forget what it knew.
 import { hash } from "node:crypto";
 import type { KvEvent } from "../types.ts";

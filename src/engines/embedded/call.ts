@@ -1,4 +1,4 @@
-// A call as the loop knows it: what it asks for, how far it has got, and what is told when it ends.
+// A call as the loop keeps it: its request, its progress, and the report of its end.
 import type { Generation, Sampling } from "./device.ts";
 import { internal } from "./errors.ts";
 import type { Slot } from "./kv.ts";

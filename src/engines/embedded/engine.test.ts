@@ -492,7 +492,7 @@ describe("hints about KV", () => {
     for (const program of ["r2", "r3"]) await hint("keep", program);
     expect(await hint("prefetch", "r1")).toMatchObject({ honoured: false, tokens: 0 });
     for (const slot of kv.idleOf("r2")) slot.outlook = undefined;
-    // What nobody said anything about is displaced as by a call: its state is saved.
+    // A program without a hint is displaced as by a call: its state is saved.
     device.failSaves = true;
     expect(await hint("prefetch", "r1")).toMatchObject({
       honoured: false,

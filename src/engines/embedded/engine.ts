@@ -3,7 +3,7 @@
 // States of a call: waiting -> (placed) prefilling -> decoding -> ended. Ended by: the model's end token or a stop ("stop"),
 // its budget or a full sequence ("length"), its caller ("abort"), or an error. A call that is waiting for a prefix that
 // another computes stays in the queue; those behind it may go first. A prefill for another worker ends ("stop") where its
-// prompt does, with its state saved; a call that goes on from such a state begins with it or ends (kv_lost), nothing between.
+// prompt does, with its state saved; a call that goes on from such a state either begins with it or ends with kv_lost.
 //
 // One batch at a time, and everything else (admission, files, facts, aborts) happens between two batches. So an abort takes
 // effect within one token or one chunk, and nothing here needs a lock.
@@ -167,7 +167,7 @@ export class Engine {
       } catch (error) {
         await this.end(waiting, "error", error);
       }
-      // Files hold up the streams: one move between two batches while somebody reads along.
+      // Moving a file delays every stream, so at most one file is moved between two batches while a stream is read.
       if (decoding && (chosen.park || chosen.source.type === "file" || chosen.source.type === "fork")) return;
     }
   }
@@ -226,7 +226,7 @@ export class Engine {
     active.at.placed = this.now();
     const slot = kv.slots[chosen.slot]!;
     if (call.transfer && chosen.keep < promised(call.transfer, call.prompt)) throw kvLost("its state cannot be read");
-    // First of all, because a grammar that is refused must cost nobody a state.
+    // Before any state is displaced, because a refused grammar must not cost another call its state.
     if (!call.prefillOnly) active.generation ??= kv.device.begin(slot.id, call.sampling);
     const planned = chosen.source.type === "file" ? kv.store.get(chosen.source.file) : undefined;
     // What parking the victim may push out of the budget must not be the very file that is about to be loaded.
@@ -352,7 +352,7 @@ export class Engine {
       slot.running = false;
       slot.prefilling = undefined;
       this.kv.used(slot);
-      // After an error nobody knows what the device holds.
+      // After an error it is unknown what the device holds.
       if (reason === "error" || slot.doomed) await this.kv.clear(slot);
     }
     const ended = endOf(active, reason, this.now(), cause);

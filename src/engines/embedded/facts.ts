@@ -1,9 +1,9 @@
-// What the agent runtime tells a worker, each fact with an honest receipt:
+// Facts from the agent runtime. Each one is answered by a receipt of what was done:
 //
 //   program       remembered: which programs end with which
 //   run_ended     its sequences and files are dropped, with those of the programs below it; shared prefixes stay
 //   tool_started, tool_ended
-//                 nothing: what becomes of a waiting program's KV is decided where all endpoints are seen, and comes as hints
+//                 nothing: the scheduler, which sees all endpoints, decides about a waiting program's KV and sends hints
 //                 (hints.ts)
 //
 // A sequence with a call under way is not touched; run_ended takes it when the call has ended.

@@ -1,10 +1,10 @@
-// What the scheduler wants of an idle program's KV, carried out: each hint gets a receipt of what was really done.
+// Carries out the scheduler's hints about an idle program's KV. Each hint is answered by a receipt of what was done.
 //
 //   keep      its sequences are the last to be taken
 //   demote    they are saved to disk now and are the first to be taken
 //   prefetch  kept if they are still here, else brought back over the sequence that a call would take; what that one held is
 //             saved, and nothing that is wanted soon is taken
-//   drop      they are given up; files stay, for other workers may use them
+//   drop      they are released; files stay, because other workers may use them
 //   share     they are saved to disk as they are, those with a call under way too, and nothing else changes
 //
 // A sequence with a call under way is read by `share` and touched by nothing else. One hint is carried out between two

@@ -1,5 +1,5 @@
-// The sequences of the device, what each holds and for whom, and the moves between device and disk.
-// Every change of what lies where goes through here, so that the block ledger and the counters cannot miss one.
+// The sequences of the device, what each holds and for which owner, and the moves between device and disk.
+// Every change of what is stored in which tier goes through here, so that the block ledger and the counters cannot miss one.
 // All methods that touch the device are called by the loop alone, between batches (engine.ts).
 import type { BlockLedger } from "./blocks.ts";
 import type { Device } from "./device.ts";
@@ -78,7 +78,7 @@ export class Kv {
     return this.slots.map((slot) => ({
       id: slot.id,
       state: slot.running ? "running" : slot.tokens.length === 0 ? "free" : "idle",
-      // What has been erased or has ended serves nobody any more, though its last call still runs.
+      // The state of an erased project or an ended run serves no further call, even while its last call still runs.
       cacheSalt: slot.doomed ? erased : (slot.owner?.cacheSalt ?? ""),
       program: slot.owner?.program,
       tokens: slot.tokens,

@@ -1,4 +1,4 @@
-// The two files of a kept state on disk: ID.state, the library's, and ID.json, which says what it is and makes it exist.
+// The two files of a stored state: ID.state, written by the library, and ID.json, which describes it. A state counts once ID.json exists.
 import { LineshaftError } from "../../errors/index.ts";
 import { randomBytes } from "node:crypto";
 import { linkSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
@@ -23,16 +23,16 @@ const sidecar = z.object({
   tokens: z.array(z.number().int()),
 });
 
-/** Every process writes a state once, so that more than a few changes under a sum are none of theirs. */
+/** Every process writes a state at most once, so more than a few changes during a checksum have another cause. */
 const sumTries = 8;
 
-/** A half-written file this old belongs to nobody any more. */
+/** A half-written file of this age belongs to a process that has ended. */
 const orphanMs = 60_000;
 
 export const statePath = (dir: string, id: string): string => path.join(dir, `${id}.state`);
 export const sidecarPath = (dir: string, id: string): string => path.join(dir, `${id}.json`);
 
-/** A name that nobody else writes to, for a file of the state before its rename. */
+/** A name that no other process writes to, for a file of the state before its rename. */
 export const temporaryPath = (dir: string, id: string): string =>
   path.join(dir, `${id}.${randomBytes(4).toString("hex")}.tmp`);
 
@@ -71,7 +71,7 @@ export async function writeSidecar(dir: string, file: KvFile, dropped: () => boo
 
 /**
  * Sums the state and writes what it is. Another process may write the same state meanwhile: the last sidecar must tell of the
- * last content, so whoever sees that it has changed under its sum begins again.
+ * last content, so a reader that sees it change during the checksum begins again.
  */
 export async function writeSummed(dir: string, file: KvFile, dropped: () => boolean): Promise<void> {
   const at = statePath(dir, file.id);

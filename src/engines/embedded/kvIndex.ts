@@ -1,7 +1,7 @@
 // What the folder of KV files holds, as a pure index: found by block hash, evicted by least recent use, owned by projects.
 //
 // A file is found by the blocks of the prompt, deepest first: only a file that holds a prompt's block can share more than 63
-// tokens with it. Which of the found is best, the planner decides (sequences.ts) by the tokens themselves.
+// tokens with it. The planner (sequences.ts) compares the found files by their tokens.
 import { blockHashes, saltOf } from "./blocks.ts";
 import type { FileView } from "./sequences.ts";
 import { commonPrefix } from "./sequences.ts";

@@ -1,8 +1,7 @@
 // The disk tier: a folder of KV files, shared by the replicas of a deployment, that outlives the worker.
 //
-// A state is two files: ID.state, written by the library, and ID.json, written after it, which says what it is. Only the
-// second makes the first exist: both appear by rename, so that a killed worker leaves at worst a state without its ID.json,
-// which the next start sweeps away. ID is a hash of model, cache salt and tokens: two replicas that park the same state
+// A state is two files: ID.state, written by the library, and ID.json, which describes it and is written afterwards. A state counts only
+// once its ID.json exists. Both appear by rename, so a killed worker leaves at worst a state without ID.json, which the next start removes. ID is a hash of model, cache salt and tokens: two replicas that park the same state
 // write the same file. KV files are prompts: the folder is 0700, files are 0600, and they go with their project.
 //
 // A state that this process did not write is checked by CRC-32 before the library reads it, because the library may crash on
@@ -64,7 +63,7 @@ export class KvStore {
   private readonly trusted = new Map<string, string>();
   /** States of this process whose sidecar is still being written, in the background. */
   private readonly undescribed = new Map<string, Promise<void>>();
-  /** Sidecars that are none: looked at, and logged, once. */
+  /** Ids whose sidecar cannot be used. Each is logged once and not read again. */
   private readonly ignored = new Set<string>();
   private readonly background = new Set<Promise<unknown>>();
   private readonly timer: NodeJS.Timeout;
@@ -192,7 +191,7 @@ export class KvStore {
     return this.keeps(id);
   }
 
-  /** The state is not needed any more by whom it was kept for; it stays as any other until its room is wanted. */
+  /** The call for which the state was kept needs it no longer. The state stays, like any other, until its room is needed. */
   async release(lease: string): Promise<void> {
     await this.leases.end(lease);
     await this.removeUnleased();

@@ -1,10 +1,10 @@
-// Leases: a state that one worker has computed for another stays until it is pulled, whatever the budget says.
+// Leases: a state that one worker has computed for another is kept until it is pulled, even when the disk budget is full.
 //
-// A lease is an empty file ID.NONCE.UNTIL.lease beside the state ID, so that every process that shares the folder sees it,
-// and a name is all there is to read. It ends by being removed or by its time (Unix milliseconds in the name): a worker that
-// dies leaves nothing behind that must be cleaned up for others to go on. Several leases of one state are counted by their
-// nonces. The name without ".lease" is what travels between workers. Between a look at the leases and a removal that rests on
-// it another process may take one: what is lost then is told as lost (kv_lost), and computed anew.
+// A lease is an empty file ID.NONCE.UNTIL.lease beside the state ID, so that every process that shares the folder sees it
+// by listing names. It ends when it is removed or when its time (Unix milliseconds in the name) has passed, so a worker that dies leaves
+// nothing behind that must be cleaned up. Several leases of one state are counted by their
+// nonces. The name without ".lease" is what travels between workers. Another process may
+// take a lease between the check of the leases and the removal of a state; its call then ends with kv_lost and is computed again.
 import { randomBytes } from "node:crypto";
 import { readdirSync, rmSync } from "node:fs";
 import { rm, writeFile } from "node:fs/promises";
@@ -38,7 +38,7 @@ export class Leases {
     return lease;
   }
 
-  /** Ends a lease, whoever took it; one that is none, or has ended, is nothing. */
+  /** Releases the lease, whichever process holds it. Does nothing if the lease is unknown or already released. */
   async end(lease: string): Promise<void> {
     if (readLease(lease)) await rm(path.join(this.dir, lease + ending), { force: true });
   }

@@ -1,5 +1,5 @@
-// A state handed from one worker to another through the folder that both share: kept under a lease by the one, found by the
-// lease's name by the other.
+// A state handed from one worker to another through the folder that both share. The first keeps it under a lease, the second finds it by the
+// lease's name.
 import type { KvFile } from "./kvIndex.ts";
 import type { KvStore, StateOwner } from "./kvStore.ts";
 import { readLease } from "./leases.ts";
@@ -28,7 +28,7 @@ export async function lend(
   return lease;
 }
 
-/** The state of a lease, whoever wrote it, run out or not; undefined when it is gone or of no use to this worker. */
+/** The state of a lease, whichever process wrote it, expired or not; undefined when it is gone or cannot be loaded by this worker. */
 export function lent(store: KvStore, lease: string): KvFile | undefined {
   const id = readLease(lease)?.id;
   if (id === undefined) return undefined;

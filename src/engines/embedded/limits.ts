@@ -4,7 +4,7 @@ import { blockTokens } from "./protocol.ts";
 /** Largest request body in bytes: a prompt of the largest context, JSON-escaped, many times over. */
 export const maxBodyBytes = 16 * 1024 * 1024;
 
-/** Tokens of one prefill chunk: the small one while others decode, the large one while nobody does. */
+/** Tokens of one prefill chunk: the small one while other calls decode, the large one while none does. */
 export const chunkTokensBusy = 64;
 export const chunkTokensIdle = 128;
 
@@ -17,7 +17,7 @@ export const batchTokens = 512;
 /** Shortest prefix worth a state file of its own, or worth waiting for while another call computes it. */
 export const sharedPrefixMinTokens = 2 * blockTokens;
 
-/** Shortest state worth parking: below this, computing anew is as quick as a file. */
+/** Shortest state worth parking: below this, computing it again takes no longer than loading a file. */
 export const parkMinTokens = blockTokens;
 
 /** KV events kept for replay before the log is restated from the present (blocks.ts). */

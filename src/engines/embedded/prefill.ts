@@ -1,8 +1,8 @@
 // A prompt computed for another worker: from the body of a call to the answer that its state can be loaded.
 //
-// The state holds all of the prompt but its last token, which whoever decodes computes itself for its logits (so a model whose
-// state cannot be cut is served too). It is answered only when its sidecar is on disk: the reader need not wait for anything.
-// A caller that has gone is nobody's caller: the lease ends with the connection.
+// The state holds all of the prompt but its last token. The decoding worker computes that token itself, because it needs its logits; so a
+// model whose state cannot be cut is served too. The answer is sent when the sidecar is on disk, so its reader can load the state at once.
+// The lease is released when the caller's connection closes before the answer.
 import type { ServerResponse } from "node:http";
 import { type AnswerContext, sendError, sendJson } from "./answers.ts";
 import type { Asked } from "./asked.ts";

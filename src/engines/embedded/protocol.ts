@@ -14,7 +14,7 @@
 //   POST /lineshaft/prefill/chat/completions     the body of the call: computes all of its prompt but the last token, keeps the
 //        /lineshaft/prefill/completions          state in the shared folder under a lease, answers PrefillAnswer when any
 //                                                worker of the folder can load it. An abort is answered too, without a state
-//   POST /lineshaft/release                      {state}: ends the lease; whoever shares the folder may be told: {released}
+//   POST /lineshaft/release                      {state}: ends the lease; any process that shares the folder may be asked: {released}
 //   GET  /lineshaft/events?epoch=E&since=N       server-sent events, `id: SEQUENCE`, data = KvEvent, from N on
 //   GET  /lineshaft/status                       WorkerStatus
 //   DELETE /lineshaft/projects/ID                erases the project's KV files and sequences

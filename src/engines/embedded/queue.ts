@@ -1,5 +1,5 @@
 // Calls that wait for a sequence: bounded, higher priority first, in order of arrival within one priority.
-// Refusal is early and honest: a full queue says at once when it is worth coming back.
+// A full queue refuses at once and says after how many seconds a retry is likely to succeed.
 import { LineshaftError } from "../../errors/index.ts";
 import { priorityMax } from "./limits.ts";
 
@@ -50,7 +50,7 @@ export class WaitingQueue<T> {
   }
 }
 
-/** Seconds until about half of those who wait have been served: at least 1, at most 60. */
+/** Seconds until about half of the waiting calls have been served: at least 1, at most 60. */
 export function retryAfterSeconds(waiting: number, pace: { secondsPerCall: number; slots: number }): number {
   const seconds = Math.ceil(((waiting / 2) * pace.secondsPerCall) / Math.max(1, pace.slots));
   return Math.min(60, Math.max(1, seconds));

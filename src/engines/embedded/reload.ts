@@ -1,5 +1,5 @@
-// What it costs here to bring a state back from a file, learnt from the worker's own restores: checks, reading and the
-// library's own work together. Begins with what was measured once (2,063 tokens of a small model in 12 ms).
+// The measured cost of loading a state from a file on this machine: checks, reading and the library's work together. It is learnt from the
+// worker's own loads and begins with what was measured once (2,063 tokens of a small model in 12 ms).
 
 /** Milliseconds a token before any restore has been seen. */
 const measuredOnce = 0.006;

@@ -1,6 +1,5 @@
-// Requests in OpenAI's shape, checked field by field. A field is honoured, or accepted because its value asks for nothing,
-// or refused by its name: nothing that a client sends is silently ignored, but for what carries no wish (`user`, `metadata`
-// and the like). `null` means absent, as in OpenAI's API.
+// Requests in OpenAI's shape, checked field by field. A field is honoured, accepted because its value asks for nothing, or refused by its
+// name. Only fields that change nothing in the answer (`user`, `metadata` and the like) are ignored. `null` means absent, as in OpenAI's API.
 //
 // `max_tokens` absent: chat may fill its sequence; completions stop after 16, as OpenAI's and vLLM's do.
 import type { LineshaftError } from "../../errors/index.ts";

@@ -1,5 +1,5 @@
-// How a model is sampled where a request says nothing: what its makers recommend, from the catalogue or from the file itself. A
-// small model at temperature 1 without top-p answers nonsense, and clients that say nothing mean "as the model is best".
+// Sampling parameters that a request leaves open: the recommendation of the model's makers, from the catalogue or from the file itself. A
+// small model at temperature 1 without top-p answers nonsense, and clients that leave the parameters out expect sensible ones.
 import { z } from "zod";
 
 export const samplingDefaults = z.object({

@@ -5,7 +5,7 @@
 //   from `file`    a state file (parked conversation or shared prefix) loaded into a victim, then cut to the common prefix
 //   from `fork`    another sequence, idle or running, whose state is copied by a file, because its own tail is still wanted
 //   from `nothing` an empty victim
-// or it is better off waiting, because another call is computing the same prefix right now.
+// or it waits, because another call is computing the same prefix at the moment.
 //
 // The choice is the least cost in tokens: tokens recomputed, plus tokens of others destroyed, plus the price of files at
 // what they cost here (2,063 tokens: saved in 38 ms, loaded in 12 ms, computed in 5.2 s). Ties go to the least recently used.
@@ -138,7 +138,7 @@ export function plan(input: PlanInput): Plan | undefined {
     if (file.cacheSalt !== cacheSalt) continue;
     const keep = usable(file.tokens);
     if (keep === 0) continue;
-    // An earlier state of the same conversation makes room for the later one: nobody else loses anything.
+    // An earlier state of the same conversation makes room for the later one: no other call loses anything.
     const heir = sequences.find((sequence) => isContained(input, sequence, keep));
     const lost = heir ? nothingLost : evict;
     consider(prompt.length - keep + file.tokens.length * loadCost + lost.cost, 0, {
@@ -182,7 +182,7 @@ function isContained({ cacheSalt, program, prompt }: PlanInput, sequence: Sequen
   );
 }
 
-/** What somebody else loses by a choice. */
+/** What other calls lose by a choice, in tokens to recompute. */
 interface Loss {
   cost: number;
   what: { park: boolean; destroyed: number };

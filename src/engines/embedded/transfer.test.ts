@@ -32,7 +32,7 @@ afterAll(async () => {
   rmSync(kvDir, { recursive: true, force: true });
 });
 
-/** A prompt of some 190 tokens that nobody else has. */
+/** A prompt of some 190 tokens that no other test uses. */
 const story = (who: string) => `${who} oils the line shaft of the mill, and counts its wheels. `.repeat(12);
 const ask = (content: string, hints: object = {}, more: object = {}): EngineRequest => ({
   endpoint: "chat",

@@ -172,7 +172,7 @@ function tell(message: WorkerMessage): Promise<void> {
 }
 
 async function main(): Promise<void> {
-  // KV files are prompts: nobody else reads them, whoever writes them.
+  // KV files hold prompts: files of every process of this user are readable by this user alone.
   process.umask(0o077);
   let worker: Worker | undefined;
   let stopping = false;

@@ -18,7 +18,7 @@ const maxIntegerDigits = 16;
 const freeInteger = `("0" | [1-9] [0-9]{0,${maxIntegerDigits - 1}})`;
 const exponent = `[eE] [-+]? ("1" [0-9]{0,2} | "2" [0-9]{0,2} | [3-9] [0-9]? | "0")`;
 
-/** GBNF expression of JSON numbers within the bounds; undefined when there is none. Throws CannotExpress. */
+/** GBNF expression of JSON numbers within the bounds; undefined when no number is within them. Throws CannotExpress. */
 export function numberGrammar(bounds: NumberBounds): string | undefined {
   const { low, high } = tightest(bounds);
   if (!low && !high) {

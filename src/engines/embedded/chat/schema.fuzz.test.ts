@@ -1,4 +1,4 @@
-// Schemas that nobody would write: random keywords in random company. Either one is refused by name, or all that its grammar
+// Random schemas: any keywords beside any others. Either one is refused by name, or all that its grammar
 // writes is valid, and what was written gets through again.
 import { LineshaftError } from "../../../errors/index.ts";
 import fc from "fast-check";

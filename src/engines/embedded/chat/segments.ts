@@ -1,5 +1,5 @@
 // Keeps what people wrote apart from what the template wrote. A template's `<|im_end|>` ends a turn; the same characters in a
-// message must not. So suspicious text is wrapped in markers that nobody can guess, the template is rendered with them, and
+// message must not. So suspicious text is wrapped in random markers that cannot be guessed, the template is rendered with them, and
 // where they come out again the text is cut: between markers it is to be tokenised without special tokens.
 //
 // Only text that looks like a special token is wrapped, each message on its own merits: elsewhere prompts are tokenised in
