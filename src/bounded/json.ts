@@ -1,6 +1,7 @@
 // JSON counted as bytes, before it is parsed and while it comes in: parsing, checking and walking a text cost what it holds, and a
 // megabyte may hold one string or half a million lists. Strings are skipped by the native search for their end.
 
+/** Counts that a JSON text may reach. */
 export interface JsonBounds {
   /** Lists and objects inside each other. */
   depth: number;
@@ -10,6 +11,7 @@ export interface JsonBounds {
   numbers: number;
 }
 
+/** A text passes a bound; the message goes on after "The body". */
 export class JsonBoundError extends Error {
   readonly bound: keyof JsonBounds;
   constructor(bound: keyof JsonBounds, most: number) {
@@ -22,6 +24,7 @@ export class JsonBoundError extends Error {
 const quote = 0x22;
 const backslash = 0x5c;
 
+/** Counts one JSON text (RFC 8259) in UTF-8 that comes in pieces. Linear in its bytes; keeps none of them. */
 export class JsonMeter {
   readonly #bounds: JsonBounds;
   #depth = 0;

@@ -1,4 +1,5 @@
 // Bounds of this room: on the size of what is compiled, parsed or checked, and on the time and memory of doing it.
+/** Exported as `boundedLimits`: callers name them in refusals. */
 export const limits = {
   /** A JSON schema as text. */
   schemaBytes: 256 * 1024,

@@ -14,6 +14,7 @@ export class SchemaBoundError extends Error {
   }
 }
 
+/** What a schema holds. */
 export interface SchemaCost {
   /** JSON values. */
   nodes: number;

@@ -8,6 +8,7 @@
 // most one task per thread. No thread is started before the first task.
 import { Worker, type ResourceLimits } from "node:worker_threads";
 
+/** The bounds of a pool. Times in milliseconds; `waitingPerGroup` and `waitingTasks` count tasks. */
 export interface PoolOptions {
   /** The thread's code. It says `ready` once, then answers each message `{task}` with `{result}` or `{error}`. */
   file: URL;
@@ -28,6 +29,7 @@ type TaskFailure = "cpu" | "memory" | "failed" | "wall" | "broken" | "busy" | "c
 /** Failures that say nothing about the task. */
 const temporary: ReadonlySet<TaskFailure> = new Set(["wall", "broken", "busy", "closed"]);
 
+/** Why a task was not done. */
 export class TaskError extends Error {
   readonly code: TaskFailure;
   constructor(code: TaskFailure, message: string, options?: ErrorOptions) {
@@ -64,6 +66,7 @@ interface Running extends Task {
   wallTimer: NodeJS.Timeout;
 }
 
+/** A pool of threads that all run the same code. Tasks and results are copied between threads (structured clone). */
 export class ThreadPool {
   readonly #options: PoolOptions;
   readonly #threads = new Set<Thread>();

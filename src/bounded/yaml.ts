@@ -7,6 +7,7 @@ import { pathKey, type YamlProblem, type YamlRead } from "./yamlText.ts";
 
 export type { YamlProblem } from "./yamlText.ts";
 
+/** What a YAML text says, with the lines of its places (from 1), or what is wrong with it. */
 export type Yaml =
   | { value: unknown; lineOf(path: readonly PropertyKey[]): number | undefined }
   | { problems: YamlProblem[] };

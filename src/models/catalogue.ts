@@ -7,6 +7,7 @@ import type { CatalogueModel } from "./types.ts";
 
 const mega = 1_000_000;
 
+/** The models that are known by name; the first is the default. */
 export const catalogue: CatalogueModel[] = [
   {
     name: "smollm2-135m-instruct",
@@ -101,8 +102,10 @@ export const catalogue: CatalogueModel[] = [
   }),
 ];
 
+/** The model that is served when none is named. */
 export const defaultModel = catalogue[0]!;
 
+/** The model of that name, whatever its case; undefined when the catalogue has none. */
 export function findModel(name: string): CatalogueModel | undefined {
   return catalogue.find((model) => model.name === name.toLowerCase());
 }

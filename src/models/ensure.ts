@@ -18,6 +18,7 @@ import {
   type Progress,
 } from "./types.ts";
 
+/** Where a model is kept, and how its download is reported. */
 export interface EnsureOptions {
   cacheFolder: string;
   onProgress?: (progress: Progress) => void;

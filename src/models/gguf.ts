@@ -14,6 +14,7 @@ import {
   ggufValuesMax,
 } from "./limits.ts";
 
+/** What must be known of a model before its memory is planned. */
 export interface ModelShape {
   /** Bytes of one token's KV in all layers at 16 bits. An upper bound where layers keep a window only. */
   kvBytesPerToken: number;

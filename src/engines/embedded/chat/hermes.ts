@@ -4,6 +4,7 @@
 import { spacedJson } from "./json.ts";
 import type { ChatTool, Turn } from "./messages.ts";
 
+/** The tags around a call, as in Hermes 2 Pro and Qwen 2.5. */
 export const callOpen = "<tool_call>";
 export const callClose = "</tool_call>";
 /** Every tag by which calls and their results are framed in a conversation. */

@@ -22,6 +22,7 @@ export interface ChatTool {
   };
 }
 
+/** A message as templates take it: content is text. */
 export interface Turn {
   role: "system" | "user" | "assistant" | "tool";
   content: string;

@@ -9,11 +9,13 @@
 import { callClose, callOpen } from "./hermes.ts";
 import { spacedJson } from "./json.ts";
 
+/** A piece of an answer: text, or a whole call. */
 export type AnswerEvent =
   | { type: "content"; text: string }
   /** `arguments` is the exact JSON of the call's arguments. */
   | { type: "call"; index: number; id: string; name: string; arguments: string };
 
+/** Reads one answer while it is generated. */
 export interface AnswerParser {
   /** More generated text; answers what is certain by now. */
   push(text: string): AnswerEvent[];
@@ -35,6 +37,7 @@ interface AnswerParserOptions {
 const head = /^\s*\{\s*"name"\s*:\s*("(?:[^"\\]|\\.)*")\s*,\s*"arguments"\s*:\s*(?=\{)/;
 const tail = /^\s*\}\s*<\/tool_call>/;
 
+/** A parser for one answer. */
 export function createAnswerParser(options: AnswerParserOptions): AnswerParser {
   return new Reader(options);
 }

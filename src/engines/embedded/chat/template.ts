@@ -6,6 +6,7 @@ import { definition, folded, withTools, writesHermesItself } from "./hermes.ts";
 import { turnsOf, type ChatMessage, type ChatTool, type Turn } from "./messages.ts";
 import { Marker, suspicionOf, type Segment } from "./segments.ts";
 
+/** What a template needs to know of its model. */
 export interface TemplateOptions {
   /** Text of the tokens that begin and end a sequence; "" where the model has none. */
   bosToken: string;
@@ -14,18 +15,21 @@ export interface TemplateOptions {
   specialTokens?: readonly string[];
 }
 
+/** What is rendered beside the messages. */
 export interface RenderOptions {
   tools?: readonly ChatTool[];
   /** Ends the prompt where the assistant's next message begins. */
   addGenerationPrompt: boolean;
 }
 
+/** A prompt. */
 export interface Rendered {
   text: string;
   /** The same text in parts, to be tokenised one after another. */
   segments: Segment[];
 }
 
+/** A model's own chat template (Jinja, as transformers runs it). */
 export interface ChatTemplate {
   /** Renders a conversation. Throws LineshaftError (400) for what cannot be shown to this model. */
   render(messages: readonly ChatMessage[], options: RenderOptions): Rendered;
