@@ -160,7 +160,7 @@ function sameList(a: readonly string[] | undefined, b: readonly string[] | undef
   return a !== undefined && b !== undefined && a.length === b.length && a.every((item, place) => item === b[place]);
 }
 
-/** What is wrong, without what to do about it: the client is not the one who can do it. */
+/** What is wrong, without what to do next: that is said to a client whose call is refused, and here the call goes elsewhere. */
 const reasonOf = ({ message, hint }: GatewayError): string =>
   hint === undefined ? message : message.replace(hint, "").trim();
 

@@ -107,7 +107,7 @@ export async function addEngine(rooms: Rooms, principal: Principal, wanted: NewE
   alarms.clear(keyRefused(wanted.name, principal.organisation));
   if (wanted.price)
     await ledger.setRateCard({ organisation: principal.organisation, model: wanted.name, ...wanted.price });
-  // Those of the same name are replaced in their place; were there others, all go and come within this tick.
+  // Endpoints of the same name are replaced in their place. If the names differ, all are removed and added within this tick.
   const before = engines.list().filter(({ name }) => name === wanted.name);
   if (before.some(({ endpoint }) => !endpoints.some((one) => one.endpoint === endpoint))) engines.remove(wanted.name);
   for (const { endpoint, engine, facts } of endpoints)
@@ -222,7 +222,7 @@ function notServed(model: string, models: string[]): GatewayError {
   });
 }
 
-/** Removes an engine of the organisation; false when there is none. Its rate cards stay: what was charged refers to them. */
+/** Removes an engine of the organisation; false where it has no such engine. Rate cards stay, because charges refer to them. */
 export async function removeEngine(
   { db, engines, alarms }: Rooms,
   principal: Principal,
@@ -238,7 +238,10 @@ export async function removeEngine(
   return true;
 }
 
-/** Registers what was stored. One that does not answer is registered all the same: it may come back. */
+/**
+ * Registers the engines that are stored in the database. An engine that does not answer is registered as well, since it may come back;
+ * one whose key may not be sent is called without it, with an alarm.
+ */
 export async function restoreEngines({
   db,
   engines,
@@ -295,7 +298,7 @@ export async function rateCards(
   return new Map(cards.flatMap((card) => (card ? [[card.model, card] as const] : [])));
 }
 
-/** True when an engine of this name was added, by whichever organisation. */
+/** True when an engine of this name is stored, whichever organisation added it. */
 export async function hasEngine(db: Database, name: string): Promise<boolean> {
   const { rows } = await db.query("select 1 from engines where name = $1", [name]);
   return rows.length > 0;

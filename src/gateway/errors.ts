@@ -6,18 +6,22 @@ import { isStorageFull, isStoreAway, storable } from "../store/index.ts";
 import { LineshaftError } from "../errors/index.ts";
 import { limits } from "./limits.ts";
 
+/**
+ * Why a call or a request was not served: an HTTP `status`, a stable `code` (docs/errors.md), a sentence for a person, a hint that says
+ * what to do next, and where it applies the field at fault (`param`) and the seconds after which to try again.
+ */
 export class GatewayError extends LineshaftError {}
 
 /**
- * The message as a client shows it. SDKs show `message` alone, so what to do next is part of it on the wire, whatever else carries the
- * hint. A message that says it already is left as it is.
+ * The message as a client shows it. SDKs show `message` alone, so what to do next is part of it on the wire, also where the hint has a
+ * field of its own. A message that contains the hint already is left as it is.
  */
 export function spoken({ message, hint }: { message: string; hint?: string | undefined }): string {
   if (hint === undefined || message.includes(hint)) return message;
   return `${message}${/[.!?:]$/.test(message) ? "" : "."} ${hint}`;
 }
 
-/** Anything that was thrown, as an error that may be shown: what nobody foresaw says nothing of its inside. */
+/** Anything that was thrown, as an error that may be shown. An unforeseen error becomes `internal_error` without its own message. */
 export function asGatewayError(error: unknown): GatewayError {
   if (error instanceof GatewayError) return error;
   if (error instanceof EngineError)

@@ -1,13 +1,13 @@
-// The wait for the first token of an attempt, where another endpoint could serve the call: one that accepts calls and then says
-// nothing must not keep them. What is honestly slow is never cut:
+// The bound on the wait for an attempt's first token, where another endpoint could serve the call. An endpoint that accepts calls and then
+// says nothing must not keep them, but a call that is only slow is never cut:
 //
 //   - a call that asks for reasoning has no bound: reasoning is often hidden, and takes minutes without a chunk;
 //   - the bound comes from the deployment's settings, or from the prompt and the endpoint's measured speed (Decision.firstTokenMostMs);
 //     then it is never below the longest first token that the endpoint has honestly taken;
-//   - it runs anew whenever the endpoint answers any of its calls a token: it lives, and this call's turn may be to come;
-//   - a whole answer shows no first token: when the bound is over the endpoint is asked how it is, and only silence ends the wait before
-//     the time that all of its output may take;
-//   - where no other endpoint may take the call now, it waits on.
+//   - it begins anew whenever the endpoint sends a token to any of its calls, because then this call may still be waiting its turn;
+//   - a whole answer shows no first token. When the bound is over the endpoint is probed, and only silence ends the wait before the time
+//     that all of its output may take;
+//   - while no other endpoint may take the call, the wait goes on.
 import { setTimeout as sleep } from "node:timers/promises";
 import { EngineError } from "../engines/index.ts";
 import type { RegisteredEndpoint } from "../engines/index.ts";
@@ -38,7 +38,7 @@ export async function lateFirstToken(wait: FirstTokenWait, signal: AbortSignal):
   const pause = (ms: number) => sleep(ms, undefined, { signal, ref: false }).catch(() => {});
   while (!signal.aborted) {
     const now = performance.now();
-    // Signs of life lengthen the wait only so far: one call may hang where others are answered.
+    // Signs of life lengthen the wait up to a bound, because one call may hang where others are answered.
     const lifeMs = Math.min(wait.endpoint.aliveMs, sentMs + limits.firstTokenLifeMs);
     const leftMs = Math.max(sentMs, lifeMs) + wait.mostMs - now;
     if (leftMs > 0) await pause(leftMs);

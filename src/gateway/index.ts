@@ -1,3 +1,4 @@
+// What other rooms may use of the gateway. Shapes of calls and answers are documented in types.ts and modelCall.ts.
 export { createGateway } from "./pipeline.ts";
 export { hasEngine, restoreEngines } from "./engines.ts";
 export { keepProbing } from "./probing.ts";

@@ -33,7 +33,7 @@ export const providers: Readonly<Record<string, string[]>> = {
   SILICONFLOW_API_KEY: ["api.siliconflow.cn", "api.siliconflow.com"],
 };
 
-/** Secrets of the installation and the machine by their names, which no list can open; the providers' own variables are none. */
+/** Names of secrets of the installation and the machine, which no list can allow. The providers' own variables are not among them. */
 const neverKeys =
   /^(LINESHAFT|RESTATE|PG|POSTGRES|NODE|NPM|AWS|AZURE|GOOGLE|GCP|GCLOUD|GITHUB|GITLAB|CI|SSH|DOCKER|KUBERNETES|VAULT|REDIS|MYSQL|MONGO)(_|$)|^PG[A-Z]|^(PATH|HOME|USER|SHELL|PWD|HOSTNAME|TERM|LANG)$|DATABASE|PASSWORD|PASSWD|_URL$|_URI$|_DSN$/i;
 

@@ -19,7 +19,7 @@ export const limits = {
   attemptsMost: 3,
   /** Signs of life of an endpoint lengthen the wait for a first token for so long at the most. */
   firstTokenLifeMs: 300_000,
-  /** How often it is looked whether a late call can go elsewhere by now. */
+  /** Interval at which a late call is checked for another endpoint that may take it. */
   firstTokenLookMs: 1_000,
   /** Output tokens a second of the slowest machine that serves models at all. */
   slowestTokensPerSecond: 2,
@@ -27,11 +27,11 @@ export const limits = {
   recheckMs: [250, 500, 1_000, 2_000],
   /** How often the scheduler is told that time has passed. */
   tickMs: 100,
-  /** A program whose KV does not fit waits at most so long for room (working-set admission). */
+  /** Longest wait of a program whose KV does not fit (working-set admission). */
   programPauseMs: 120_000,
-  /** Uncached tokens that an endpoint which only decodes computes itself: less than a hand-over costs. */
+  /** Uncached tokens up to which a decode-only endpoint computes the prompt itself, since a hand-over costs more. */
   decodeLocalTokens: 128,
-  /** Output tokens when a call names no limit: its cap, and what it is priced at before it runs. */
+  /** Limit of output, in tokens, of a call that names none. It is sent and priced. */
   defaultOutputTokens: 4096,
   /** The same for text completions, as OpenAI has it. */
   defaultCompletionTokens: 16,
@@ -49,7 +49,7 @@ export const limits = {
   templateTokensPerMessage: 32,
   /** Tokens that a chat template puts around a prompt and its tools, at most. */
   templateTokens: 512,
-  /** What an image, sound or file in a message is taken for before the engine says. */
+  /** Prompt tokens of an image, sound or file, until the engine reports them. */
   mediaTokens: 8192,
   /** Media of one call: how many, how large each and together, in bytes as they are; base64 makes a third more of them. */
   mediaPartsMost: 64,
@@ -58,13 +58,13 @@ export const limits = {
   mediaAddressCharacters: 8_192,
   /** Calls of one key that fetch media at once. */
   mediaFetchesPerKey: 4,
-  /** Calls whose records wait for the database; further ones are dropped (and counted in the log): the ledger has the money. */
+  /** Calls whose records wait for the database. Further records are dropped with an alarm; the ledger has their money. */
   recordsWaiting: 20_000,
   recordsPerStatement: 500,
-  /** Choices of one answer, and tool calls of one choice, that are checked: an engine that sends more is not believed. */
+  /** Answers of one call, and tool calls of one answer, that are checked. An engine that sends more has sent an invalid answer. */
   answerChoices: 1024,
   answerToolCalls: 1024,
-  /** Engines that were added are asked whether they are there: this often while they are, up to that seldom while they are not. */
+  /** Interval of the probes of an engine that answers, and the longest interval for one that does not. */
   probeEveryMs: 10_000,
   probeMostMs: 60_000,
   probesAtOnce: 8,

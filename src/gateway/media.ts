@@ -1,7 +1,6 @@
-// Media of a call, brought in before any engine sees it. An address in a message would be fetched by the engine from where the engine
-// stands: files of its disk, its cloud's metadata, whatever its network reaches. So Lineshaft fetches it, through egress, from public
-// addresses alone, and the engine is sent `data:`. That is done once for a call, before its first attempt: retries and failover send
-// what was fetched.
+// Media of a call are fetched before any engine sees the call. An engine would fetch an address from its own network, where files of its
+// disk and its cloud's metadata can be reached. Therefore Lineshaft fetches it, through egress and from public addresses alone, and the
+// engine is sent `data:`. This is done once for a call, before its first attempt; retries and failover send what was fetched.
 import { EgressError, fetchPublic } from "../egress/index.ts";
 import type { MediaKind } from "../engines/index.ts";
 import { GatewayError } from "./errors.ts";
@@ -9,7 +8,7 @@ import { limits } from "./limits.ts";
 import type { Medium, ModelCall } from "./modelCall.ts";
 import { invalidAt } from "./refusals.ts";
 
-/** Media types by kind; what a browser or an engine would run (SVG, HTML) is not among them. */
+/** Media types by kind. Types that a browser or an engine would run (SVG, HTML) are not among them. */
 const types: Record<MediaKind, readonly string[]> = {
   image: ["image/png", "image/jpeg", "image/gif", "image/webp"],
   audio: [

@@ -30,14 +30,14 @@ export function phasesOf(moments: Moments, timings: Timings): Phase[] {
     if (bounded > place) phases.push({ name, start_ms: place, end_ms: bounded });
     place = Math.max(place, bounded);
   };
-  // Deciding takes microseconds: only who had to wait is shown to have waited.
+  // A decision takes microseconds, so a wait is shown only where the call really waited.
   if (moments.placed - moments.admitted >= shownWaitMs) until("queue", moments.placed);
   if (moments.prefilled > 0) {
     until("prefill", moments.prefilled);
     until("transfer", moments.opened > 0 ? moments.ended - (timings.decodeMs ?? 0) : moments.ended);
     until("decode", moments.ended);
   } else if (timings.prefillMs !== undefined || timings.decodeMs !== undefined) {
-    // Told by the engine: counted back from the end, since its clock stops when its answer does.
+    // The engine's own times are counted back from the end, because its clock stops when its answer does.
     const inside =
       (timings.queueMs ?? 0) + (timings.restoreMs ?? 0) + (timings.prefillMs ?? 0) + (timings.decodeMs ?? 0);
     until("connect", moments.ended - inside);

@@ -1,8 +1,8 @@
-// Asks engines that were added, again and again, whether they are there: one that died is known before a call finds out, and one
-// that came back is used again. Workers of this machine are watched by their supervisor and are not asked here.
+// Probes the engines that were added, at intervals, so that a dead engine is known before a call meets it and a returned one is used
+// again. Workers of this machine are watched by their supervisor and are not probed here.
 //
-// Bounded: so many questions at once, each with its own time limit (engines/limits.ts). An endpoint that is away is asked less and
-// less often; one that serves a call right now is not asked, because that call says more.
+// The number of probes at once is bounded, and each has its own time limit (engines/limits.ts). An endpoint that is away is probed less
+// and less often. An endpoint that serves a call now is not probed, because the call says more.
 import type { EngineRegistry, RegisteredEndpoint } from "../engines/index.ts";
 import { limits } from "./limits.ts";
 
@@ -16,7 +16,7 @@ interface Known {
 
 export class EngineProber {
   readonly #engines: EngineRegistry;
-  /** By the endpoint itself: one that is added again begins anew. */
+  /** Keyed by the endpoint object, so that an endpoint that is added again begins anew. */
   readonly #known = new WeakMap<RegisteredEndpoint, Known>();
   #asking = 0;
 
@@ -53,7 +53,7 @@ export class EngineProber {
     }
   }
 
-  /** One that is new here was asked when it was added. */
+  /** An endpoint that is new here was probed when it was added. */
   #knownOf(endpoint: RegisteredEndpoint, nowMs: number): Known {
     let known = this.#known.get(endpoint);
     if (!known) {
@@ -64,7 +64,7 @@ export class EngineProber {
   }
 }
 
-/** Asks in the background; answers how to stop it. */
+/** Probes the registry's engines in the background (`EngineProber`). Returns the function that stops it. */
 export function keepProbing(engines: EngineRegistry): () => void {
   const prober = new EngineProber(engines);
   const timer = setInterval(() => void prober.round(performance.now()), limits.probeTickMs);

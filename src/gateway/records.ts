@@ -1,5 +1,5 @@
-// Records of calls and attempts on their way to Postgres, in groups: whatever was recorded while the last group was being
-// written is the next group, one statement for both tables. Nothing waits for a record but what reads records (`flushed`).
+// Records of calls and attempts on their way to Postgres, in groups: everything that was recorded while a group was being written is the
+// next group, one statement for both tables. Only readers of records wait for them (`flushed`).
 //
 // When the database is away the records wait, up to a bound; past it the oldest are dropped, with an alarm. When the database
 // refuses a group, the group is halved until the record at fault is alone; that record is put aside, with an alarm, and all others
@@ -33,7 +33,7 @@ export class Recorder {
   /** Settles with the newest record: records are written in order, so all before it are written then. */
   #newest: Promise<void> = Promise.resolve();
   #writing: Promise<void> | undefined;
-  /** Readers that wait for what was recorded; they are told when it cannot be written now. */
+  /** Rejects readers that wait for records, when these cannot be written now. */
   readonly #readers = new Set<(error: unknown) => void>();
   #closed = false;
 
@@ -76,7 +76,7 @@ export class Recorder {
     }
   }
 
-  /** Writes what is left, tries once more where it must, then stops. */
+  /** Writes what is left, with one more try for a group that fails, then stops. */
   async close(): Promise<void> {
     this.#closed = true;
     await this.#writing;

@@ -1,4 +1,4 @@
-// The ways in which the pipeline says no, each with the sentence a person reads and what to do next.
+// The pipeline's refusals, each with a sentence for a person and what to do next.
 import { formatMoney } from "../ledger/index.ts";
 import type { HoldResult } from "../ledger/index.ts";
 import type { SchedulerAction } from "../scheduler/index.ts";
@@ -79,7 +79,7 @@ export function budgetRefusal(
   });
 }
 
-/** The scheduler has refused: early, by what is wrong, and with the time after which it may be otherwise. */
+/** The scheduler's refusal: it names the reason, and the time after which the call may be taken. */
 export function notPlaced({ code, message, retryAfterMs }: Extract<SchedulerAction, { type: "refuse" }>): GatewayError {
   if (code === "too_long")
     return new GatewayError({

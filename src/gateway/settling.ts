@@ -1,6 +1,6 @@
-// The end of a hold: what was used is settled, whatever stands in the way. A settlement that fails is tried again a few times
-// before its caller is answered, then in the background until the ledger takes it. One that Postgres refuses for its data would be
-// refused for ever and leave its hold open: the whole hold is settled, by an amount that the database reads from the hold itself.
+// The end of a hold: what was used is settled. A settlement that fails is tried again a few times before its caller is answered, then in
+// the background until the ledger takes it. A settlement that Postgres refuses for its data would be refused for ever and leave its hold
+// open, so the whole hold is settled then, by an amount that the database reads from the hold itself.
 import { billable, LedgerError, stuckAlarm, unanswered } from "../ledger/index.ts";
 import type { Ledger, Settlement, SettlementRequest } from "../ledger/index.ts";
 import type { Alarms, Logger } from "../telemetry/index.ts";
@@ -10,7 +10,7 @@ import type { AdmittedAttempt, CallState, SettledUsage } from "./state.ts";
 /** What was settled, or will be when the ledger takes it. */
 export type Settled = Pick<Settlement, "amountNano" | "suspenseNano" | "tokens" | "claimed" | "usageSource">;
 
-/** A settlement on its way. Its own numbers are tried until the database refuses them, the whole hold from then on. */
+/** A settlement under way. Its own numbers are tried until the database refuses them, and the whole hold from then on. */
 interface Pending {
   readonly call: CallState;
   readonly attempt: AdmittedAttempt;

@@ -9,9 +9,9 @@ const nothing: Usage = { promptTokens: 0, cachedTokens: 0, outputTokens: 0, reas
 
 /**
  * What the engine said or what passed, where that is known. An engine that refused or could not be reached used nothing. A provider
- * that accepted the request and was silent may charge its prompt: that is in suspense until the provider's bill is there. A call that
- * was given up before its engine began to answer pays for its prompt at most. One that was given up later, without the engine being
- * able to say what it had done, is settled for what was held, marked as an estimate.
+ * that accepted the request and was silent may charge its prompt, whose price is in suspense until the provider's bill is there. A call
+ * that was given up before its engine began to answer pays for its prompt at most. A call that was given up later, by an engine that
+ * cannot say what it has used, is settled for what was held, marked as an estimate.
  */
 export function usedBy(
   attempt: AttemptState,

@@ -1,10 +1,10 @@
-// What a JSON body may hold, whatever its schema says: a bounded depth, a bounded number of values, finite numbers, and text that can
-// be stored. Checked once, right after parsing and before anything walks the body by recursion.
+// The bounds of every JSON body, beside its schema: depth, number of values, finite numbers, and text that can be stored. They are checked
+// once, right after parsing and before any recursion over the body.
 import { isStorable, unstorable } from "../store/index.ts";
 import { GatewayError } from "./errors.ts";
 
 export interface ValueBounds {
-  /** Arrays and objects inside each other. */
+  /** Most levels of arrays and objects inside each other. */
   depth: number;
   /** Values in all, of every kind. */
   values: number;

@@ -1,5 +1,5 @@
-// Judging what clients send by a schema. A schema library reports every item of a list that is wrong, at a microsecond and more each, and
-// those inside a union in words at once: half a million wrong items hold the event loop for seconds. The answer shows the first.
+// Judging bodies by a schema, up to the first fault. A schema library reports every wrong item of a list, at a microsecond and more each,
+// and writes out those inside a union at once: half a million wrong items would hold the event loop for seconds.
 import { z } from "@hono/zod-openapi";
 
 /**

@@ -1,6 +1,6 @@
-// The program a client's call belongs to: its session, so that its calls are kept together. Our own header first, then those
-// that coding agents send by themselves; of a sub-agent's headers the parent's session, since the tree is the program.
-// A name given by a client is marked as such: it can never pass for a run of our own.
+// The program of a client's call: its session, so that the session's calls are kept together. Lineshaft's own header comes first, then
+// those that coding agents send by themselves. Of a sub-agent the parent's session is taken, since the tree of agents is the program.
+// A name from a client is marked as such, so it never passes for a run.
 import type { IncomingHttpHeaders } from "node:http";
 
 const headersInOrder = [

@@ -33,9 +33,9 @@ export interface DispatcherOptions {
   alarms: Alarms;
   /** Name among the gateways that share load. */
   gateway: string;
-  /** Brings load between gateways; absent: this one is alone. */
+  /** Carries load between gateways. Absent: this gateway is alone. */
   carrier?: Carrier | undefined;
-  /** Rule of deployments that name none. */
+  /** Placement policy of deployments that name none. */
   policy?: string | undefined;
 }
 
@@ -49,11 +49,11 @@ export interface CallEnding {
 /** A call from `place` to `ended`. */
 interface UnderWay {
   call: Call;
-  /** Told where it goes, or why nowhere; undefined once it was. */
+  /** Resolves or rejects the wait for a place; undefined once that has happened. */
   waiter: PromiseWithResolvers<Decision> | undefined;
-  /** Where its program's older state lies, which this call's supersedes. */
+  /** The endpoint that holds its program's older state, which this call's new state supersedes. */
   superseded: string | undefined;
-  /** Who carries out what concerns its two legs, and what came before somebody did. */
+  /** What carries out the actions for its two legs, and the actions that came before it was there. */
   onSplit: ((action: PdAction) => void) | undefined;
   early: PdAction[];
 }
@@ -112,7 +112,7 @@ export class Dispatcher {
     );
   }
 
-  /** The endpoint that served a program last: it knows the conversation's own tokens. */
+  /** The endpoint that served a program last: it has the tokens of the conversation. */
   lastOf(program: string | undefined): string | undefined {
     return program === undefined ? undefined : this.#scheduler.programs.get(program)?.at?.spec.id;
   }
@@ -143,8 +143,8 @@ export class Dispatcher {
   }
 
   /**
-   * Before a placed call is sent: what its program has computed elsewhere is saved where the chosen endpoint can read it. However
-   * little it is: the decision has counted on it, and the older state is given up afterwards.
+   * Before a placed call is sent, the KV that its program has at another endpoint is saved where the chosen endpoint can read it. This
+   * is done however little it is, because the decision counted on it and the older state is given up afterwards.
    */
   async bring({ bring }: Decision, program: string | undefined): Promise<void> {
     if (!bring || program === undefined) return;
@@ -152,8 +152,9 @@ export class Dispatcher {
   }
 
   /**
-   * Its first token was seen, or is taken to have been. What its new state supersedes makes room now. It is saved first, where it can
-   * be: a client's session has one name for all of its agents, so that what lies there may be another agent's, that goes on.
+   * The call has produced its first token, or the predicted time for it has passed. The state that its new state supersedes is given up
+   * now. It is saved first where it can be, because a client's session has one name for all of its agents, and another of them may go
+   * on from that state.
    */
   prefilled(call: string, cachedTokens?: number): void {
     const entry = this.#underWay.get(call);
@@ -169,24 +170,24 @@ export class Dispatcher {
     this.#underWay.delete(call);
   }
 
-  /** How a placed call went at an endpoint: what decides whether further calls are sent there. Told before `ended`. */
+  /** How a placed call went at an endpoint, which decides whether further calls are sent there. To be called before `ended`. */
   outcome(call: string, endpoint: string, outcome: EndpointOutcome): void {
     this.#apply({ type: "endpoint_outcome", call, endpoint, outcome });
   }
 
-  /** Whether calls are let to an endpoint now. */
+  /** Whether an endpoint may be given calls now. */
   takesCalls(endpoint: string): boolean {
     const state = this.#scheduler.endpoints.get(endpoint);
     return state?.health === "ready" && state.ejected !== true;
   }
 
-  /** Usage as it is billed: of a split call, its prefill leg knows what was cached. */
+  /** Usage as it is billed: in a PD call the prefill leg's count of cached tokens is taken. */
   billed<Used extends CallUsage>(call: string, usage: Used): Used {
     const { cachedTokens } = this.#scheduler.billed(call, usage);
     return cachedTokens === usage.cachedTokens ? usage : { ...usage, cachedTokens };
   }
 
-  /** From now on `onAction` is told of everything that is to be done for a split call, first of what has been asked already. */
+  /** From now on `onAction` is called for every action of a split call, first for those that were decided already. */
   follow(call: string, onAction: (action: PdAction) => void): void {
     const entry = this.#underWay.get(call);
     if (!entry) return;
@@ -194,12 +195,12 @@ export class Dispatcher {
     for (const action of entry.early.splice(0)) onAction(action);
   }
 
-  /** Something has happened to a split call. */
+  /** Tells the scheduler what has happened to a split call. */
   split(call: string, event: PdEvent): void {
     this.#apply({ type: "pd", call, event });
   }
 
-  /** What the runtime knows and no router could see. */
+  /** Tells the scheduler a fact of the agent runtime, which no router could see. */
   fact(fact: RuntimeFact): void {
     this.#apply({ type: "fact", fact });
   }
@@ -257,7 +258,7 @@ export class Dispatcher {
   #placed(call: string, decision: Decision): void {
     const entry = this.#underWay.get(call);
     if (!entry?.waiter) {
-      // Nobody waits for it any more: its load must not stay.
+      // The call no longer waits for its place, so its load is released.
       this.#apply({ type: "call_ended", call, reason: "cancelled" });
       return;
     }
@@ -265,7 +266,7 @@ export class Dispatcher {
     entry.waiter = undefined;
   }
 
-  /** Whether a drop gives up what a call's new state supersedes: that waits until there is a new state. */
+  /** Whether a drop gives up a state that a call's new state supersedes. Such a drop waits until the new state exists. */
   #supersedes(action: Extract<SchedulerAction, { type: "kv" }>): boolean {
     if (action.verb !== "drop" || action.call === undefined) return false;
     const entry = this.#underWay.get(action.call);

@@ -1,4 +1,4 @@
-// Feeds the scheduler with what endpoints are and do: who joins and leaves, who is well, what each has cached. Listens to the
+// Tells the scheduler which endpoints join and leave, how each of them is, and what each has cached. It listens to the
 // registry and to every engine's stream of KV events.
 import { setTimeout as pause } from "node:timers/promises";
 import type { EngineRegistry, RegisteredEndpoint } from "../../engines/index.ts";
@@ -35,7 +35,7 @@ export class EndpointFeed {
     });
   }
 
-  /** The scheduler has lost the thread of an endpoint's events: from the beginning again. */
+  /** The scheduler has missed an event of this endpoint, so its events are read again from the beginning. */
   replay(endpoint: string): void {
     const known = this.#known.get(endpoint);
     if (known?.watching) this.#watch(known);
@@ -49,7 +49,7 @@ export class EndpointFeed {
 
   #seen(endpoint: RegisteredEndpoint): void {
     const spec = specOf(endpoint);
-    // What it costs to read a state back is learned by the engine from call to call: no reason to forget what it holds.
+    // The cost of reading a state back changes from call to call; that is no reason to forget what the endpoint holds.
     const text = JSON.stringify({ ...spec, speed: undefined });
     let known = this.#known.get(endpoint.endpoint);
     if (known?.endpoint !== endpoint || known.spec !== text) {
@@ -72,9 +72,9 @@ export class EndpointFeed {
   }
 
   /**
-   * An embedded worker that did not answer is started again by the supervisor: until it is back it counts as starting, and calls wait
-   * for it. Any other endpoint that did not answer is passed over while another of its kind may; when none may, all are tried: one
-   * failure must not close a deployment until somebody looks again.
+   * An embedded worker that did not answer is started again by the supervisor. Until it is back it counts as starting, and calls wait
+   * for it. Any other endpoint that did not answer is passed over while another endpoint of the deployment takes calls. Where none does,
+   * all are tried, because one failure must not close a deployment until the next probe.
    */
   #tellHealth(deployment: string): void {
     const all = [...this.#known.values()].filter(({ endpoint }) => endpoint.name === deployment);
@@ -90,14 +90,14 @@ export class EndpointFeed {
     }
   }
 
-  /** Asks a worker that broke off again and again: only its connection may have broken. One that was restarted is registered anew. */
+  /** Asks a worker that broke off repeatedly, since only its connection may have broken. A restarted worker is registered anew. */
   async #recheck(known: Known): Promise<void> {
     const { recheckMs } = limits;
     const { endpoint } = known;
     for (let times = 0; ; times++) {
       await pause(recheckMs[Math.min(times, recheckMs.length - 1)]!, undefined, { ref: false });
       if (this.#closed || this.#known.get(endpoint.endpoint) !== known || known.health !== "starting") return;
-      // The registry is told either way; an answer ends the wait.
+      // The registry notes either result; an answer ends the wait.
       await this.#engines.probe(endpoint).catch(() => {});
     }
   }

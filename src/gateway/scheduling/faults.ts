@@ -1,5 +1,5 @@
-// Which failures of a call speak against the endpoint that it was sent to: they keep further calls away from it
-// (scheduler/health/outliers.ts). An engine that refuses a request for the request's own sake is well.
+// Which failures of a call count against the endpoint that it was sent to, and so keep further calls away from it
+// (scheduler/health/outliers.ts). A refusal for the request's own sake does not count.
 import { EngineError } from "../../engines/index.ts";
 import type { RegisteredEndpoint } from "../../engines/index.ts";
 import type { EndpointFault } from "../../scheduler/index.ts";
@@ -14,10 +14,10 @@ const faults: Readonly<Record<string, EndpointFault | undefined>> = {
   engine_quota: "refused",
 };
 
-/** Undefined: nothing is to be said against the endpoint. `error` may be what wraps the engine's own. */
+/** The fault of the endpoint; undefined where the failure does not count against it. `error` may wrap the engine's own error. */
 export function faultOf(error: unknown): EndpointFault | undefined {
   const engine = error instanceof EngineError ? error : error instanceof Error ? error.cause : undefined;
-  // KV that was lost between two endpoints is neither's failure to serve.
+  // KV that was lost between two endpoints counts against neither of them.
   if (!(engine instanceof EngineError) || engine.code === "kv_lost") return undefined;
   return faults[engine.code] ?? (engine.status >= 500 ? "failure" : undefined);
 }
@@ -29,8 +29,8 @@ export function refusesRequest(error: unknown): boolean {
 }
 
 /**
- * The same error, that names the endpoint by its place in this installation: an address inside it is of no use to callers, and none of
- * their business. What an engine says of the request itself stays as it is.
+ * The same error with the endpoint's name in this installation in its message. An address inside the installation is of no use to
+ * callers and must not be shown to them. What an engine says of the request itself stays as it is.
  */
 export function ofEndpoint(error: unknown, { kind, name, endpoint }: RegisteredEndpoint): unknown {
   if (!(error instanceof EngineError) || faultOf(error) === undefined) return error;

@@ -1,5 +1,5 @@
-// Carries out what the scheduler wishes for programs' KV: told to the endpoint, answered by a receipt, counted. A wish that is
-// not honoured harms nothing: KV events say what really lies where.
+// Carries out the scheduler's hints for programs' KV: each is sent to the endpoint, answered by a receipt, and counted. A hint that is not
+// honoured does no harm, because KV events say where the KV really is.
 import type { EngineRegistry, KvHint } from "../../engines/index.ts";
 import type { Logger, Metrics } from "../../telemetry/index.ts";
 

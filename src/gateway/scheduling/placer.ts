@@ -1,4 +1,4 @@
-// From an admitted attempt to an endpoint: what the scheduler must know of it, and what its decision means here.
+// From an admitted attempt to an endpoint: the attempt is described to the scheduler, and its decision becomes a placement.
 import { EngineError } from "../../engines/index.ts";
 import type { EngineRegistry, RegisteredEndpoint } from "../../engines/index.ts";
 import type { Call, Decision } from "../../scheduler/index.ts";
@@ -20,7 +20,7 @@ const newest = 0.05;
 export class Placer {
   readonly #engines: EngineRegistry;
   readonly #dispatcher: Dispatcher;
-  /** Output tokens of a deployment's answers, averaged: what a cap of thousands says nothing about. */
+  /** Mean output tokens of a deployment's answers. A limit of thousands says nothing about the usual length. */
   readonly #usualOutput = new Map<string, number>();
 
   constructor(engines: EngineRegistry, dispatcher: Dispatcher) {
@@ -96,7 +96,7 @@ export class Placer {
     }
   }
 
-  /** What a decision means here. Undefined when an endpoint that it names cannot take the request; that endpoint is then excluded. */
+  /** A decision as a placement. Undefined when an endpoint that it names cannot take the request; that endpoint is then excluded. */
   #placement(
     decision: Decision,
     attempt: AdmittedAttempt,
@@ -122,7 +122,7 @@ export class Placer {
       outputMostMs: (1000 * attempt.most.outputTokens) / limits.slowestTokensPerSecond,
       split:
         prefill &&
-        // Computing a prompt needs no reasoning, whatever the call asks for.
+        // The bound holds also for a call that asks for reasoning: computing a prompt needs none.
         new SplitCall(this.#dispatcher, this.#engines, attempt.id, { prefill, decode: endpoint }, setMs ?? decidedMs),
     };
   }
@@ -133,7 +133,7 @@ export class Placer {
     this.#usualOutput.set(deployment, usual === undefined ? outputTokens : usual + newest * (outputTokens - usual));
   }
 
-  /** It may have left between the decision and now. */
+  /** Throws EngineError where the endpoint has left since the decision. */
   #endpoint(name: string): RegisteredEndpoint {
     const endpoint = this.#engines.get(name);
     if (endpoint) return endpoint;

@@ -1,8 +1,8 @@
 // Load between gateways over Postgres LISTEN and NOTIFY, which every gateway has anyway. A message may be lost (a session that broke,
 // a payload that is too long): the scheduler's sequence numbers notice that, and its totals repair it.
 //
-// Only endpoints that several gateways can reach are told of; a worker of this machine is reached by this gateway alone. While no
-// other gateway is heard, nothing but a sign of life is sent.
+// Load is sent only for endpoints that several gateways can reach; a worker of this machine is reached by this gateway alone. While no
+// other gateway is heard, only a sign of life is sent.
 import type { Carrier, LoadMessage } from "../../scheduler/index.ts";
 import type { Session } from "../../store/index.ts";
 import type { Logger } from "../../telemetry/index.ts";
@@ -22,6 +22,10 @@ export interface PostgresCarrierOptions {
   isShared: (endpoint: string) => boolean;
 }
 
+/**
+ * Carries load between the gateways of one database (the `Carrier` of scheduler/load/carrier.ts). It hears other gateways from `ready`
+ * on, and may lose messages.
+ */
 export class PostgresCarrier implements Carrier {
   /** Its name among the gateways: the identity of its process. */
   readonly gateway: string;
@@ -44,7 +48,7 @@ export class PostgresCarrier implements Carrier {
   publish(message: LoadMessage): void {
     const deltas = message.deltas.filter(({ endpoint }) => this.#options.isShared(endpoint));
     const now = performance.now();
-    // Alone, a sign of life is enough to be found: a gateway that hears it waits for the next total.
+    // While this gateway is alone a sign of life is enough: a gateway that hears it waits for the next total.
     if (now - this.#heardMs > peerMs && now - this.#toldMs < aliveMs) return;
     this.#toldMs = now;
     const text = JSON.stringify({ ...message, deltas });

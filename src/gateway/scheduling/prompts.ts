@@ -1,7 +1,7 @@
-// A prompt as the scheduler needs it: how many tokens, and the hashes of its blocks, salted by project or key.
+// A prompt as the scheduler needs it: its number of tokens, and the hashes of its blocks, salted by project or key.
 //
-// Where a choice is to be made, the prompt is tokenised once, by the engine that is likeliest to know it (an answer's own
-// tokens are remembered where it was said), and its ids travel with the call. Where there is no choice, a guess is enough.
+// Where there are several endpoints the prompt is tokenised once, by the endpoint that served its program last (that one remembers the
+// tokens of its own answers), and its ids travel with the call. Where there is one endpoint, a guess is enough.
 import type { RegisteredEndpoint } from "../../engines/index.ts";
 import { estimateTokens } from "../../engines/index.ts";
 import { ChainCache, type PromptBlocks, type Space, textWords } from "../../scheduler/index.ts";
@@ -22,7 +22,7 @@ export interface PromptFacts {
 export class PromptReader {
   readonly #chains = new ChainCache();
 
-  /** What is kept of a project's prompts, to hash only what is new of the next, goes with what engines keep of them. */
+  /** Forgets the hashes that are kept of a project's prompts between two turns. */
   forget(project: string): void {
     this.#chains.forget(project);
   }
@@ -87,15 +87,15 @@ function textOf({ prompt, tools }: ModelCall): string | undefined {
 }
 
 /**
- * What a call's prefixes are salted by: KV and files of the embedded engine and of vLLM, the index of the scheduler, remembered texts.
- * Calls under two salts never share there, so that neither cached tokens nor time tell one what another asked. A call may narrow it to
- * its key. Other engines take no salt: what their own caches share between projects shows in cached tokens, price and time.
+ * The salt of a call's prefixes: in KV and files of the embedded engine and of vLLM, in the scheduler's index, and for remembered texts.
+ * Calls under two salts share nothing there, so neither cached tokens nor time tell one what another asked. A call may narrow the salt
+ * to its key. Other engines take no salt: what their caches share between projects shows in cached tokens, price and time.
  */
 export function cacheSalt({ principal, cacheScope }: CallRequest): string {
   return cacheScope === "key" ? `${principal.project}/${principal.key}` : principal.project;
 }
 
-/** A program's name among those of all tenants: runs have one of their own, a client's session is its cache salt's. */
+/** A program's name, unique among all tenants: a run's is its own id, a client's session is named within its cache salt. */
 export function programKey(request: CallRequest): string | undefined {
   const { program, run } = request;
   if (run !== undefined && (program === undefined || program === run)) return run;

@@ -1,12 +1,12 @@
-// What the scheduler is told of an endpoint: what the endpoint says of itself, and careful guesses where it says nothing.
+// An endpoint as the scheduler knows it: what the endpoint says of itself, and careful guesses where it says nothing.
 import type { RegisteredEndpoint } from "../../engines/index.ts";
 import { type EndpointSpec, type Space, textSpace, tokenSpace } from "../../scheduler/index.ts";
 
 /** Calls that an endpoint which names no slots is given at once: enough to let it decide itself. */
 const unknownSlots = 256;
 /**
- * Calls that an endpoint is given for each that it runs. What waits, waits in the fair queue, since an engine's own knows no
- * tenants; but a call must be able to wait for an endpoint that is full and has its cache, where another would compute it again.
+ * Calls that an endpoint is given for each call that it can run. Further calls wait in the fair queue, because an engine's own queue
+ * knows no tenants. It is more than one, so that a call can wait for a full endpoint that has its cache.
  */
 const inFlightPerSlot = 2;
 /** KV that an endpoint which names none is taken to hold, in tokens: more than its slots can fill. */

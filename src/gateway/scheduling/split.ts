@@ -1,8 +1,8 @@
-// A call in two places: one endpoint computes the prompt and keeps its KV, another pulls it and writes the answer. What may
-// happen next is decided by the scheduler's states (scheduler/pd/states.ts); here it is carried out.
+// A PD call: one endpoint computes the prompt and keeps its KV, another pulls the KV and writes the answer. The scheduler's states
+// (scheduler/pd/states.ts) decide what happens next; here it is carried out.
 //
-// The answer begins only on KV that was pulled whole and in time. Whatever goes wrong before, the decoder computes the prompt
-// itself; whatever ends the call, both legs are told.
+// The answer begins only on KV that was pulled whole and in time. If anything fails before, the decoder computes the prompt itself. Both
+// legs are told of every end of the call.
 import { setTimeout as sleep } from "node:timers/promises";
 import { EngineError } from "../../engines/index.ts";
 import type {
@@ -45,7 +45,7 @@ export class SplitCall {
   #kept: string | undefined;
   #recompute = false;
   #failed: Extract<PdAction, { type: "pd_fail" }> | undefined;
-  /** What the prefill leg has computed, also when nothing came of it. */
+  /** What the prefill leg has computed, also when it was not used. */
   prefilled: Prefilled | undefined;
 
   /** A prompt that is not computed after `prefillMostMs` is computed by the decoder instead. */
@@ -68,7 +68,7 @@ export class SplitCall {
     return this.prefilled?.usage;
   }
 
-  /** Usage as it is billed: what this leg found cached, the other one knows. */
+  /** Usage as it is billed: the decode leg reports transferred tokens as cached, so the prefill leg's count is taken. */
   billed(usage: Usage): Usage {
     const billed = this.#dispatcher.billed(this.#call, usage);
     const cachedByTier = this.prefilled?.usage.cachedByTier;
@@ -99,7 +99,7 @@ export class SplitCall {
     return decode.engine.open(requestOf(decode, "again"), signal);
   }
 
-  /** Lets go of what the prefill leg keeps; the end of the call, however it ended. */
+  /** Releases the state that the prefill leg keeps. To be called at every end of the call. */
   close(): void {
     this.#prefillLeg.abort();
     this.#release();
@@ -134,7 +134,7 @@ export class SplitCall {
     }
   }
 
-  /** The prefill leg's answer. Throws when it is late; what it says after that is let go of. */
+  /** The prefill leg's answer. Throws when it is late; a state that comes later is released. */
   async #inTime(leg: Promise<Prefilled>, signal: AbortSignal): Promise<Prefilled> {
     if (!Number.isFinite(this.#prefillMostMs)) return leg;
     const over = new AbortController();

@@ -24,7 +24,7 @@ const only: Record<Protocol, ReadonlySet<string>> = {
   completions: new Set(["prompt", "suffix", "best_of"]),
 };
 
-/** Values that ask for nothing more than what happens anyway, and labels that carry no wish. */
+/** Values that ask for what happens anyway, and labels that ask for nothing. */
 const neutral: Record<string, (value: unknown) => boolean> = {
   n: (value) => value === 1,
   best_of: (value) => value === 1,

@@ -1,8 +1,7 @@
-// What a body says of thinking: whether it asks the model to reason before it answers, and how many tokens that may take beside the
-// limit of output.
+// Whether a body asks the model to reason before it answers, and how many tokens that may take beside the limit of output.
 //
-// Reasoning is often hidden: the engine computes for minutes and streams nothing. Such a call looks like one that hangs, so it has no
-// bound on its first token (firstToken.ts).
+// Reasoning is often hidden: the engine computes for minutes and streams nothing. Such a call looks like one that hangs, therefore it has
+// no bound on its first token (firstToken.ts).
 
 type Json = Record<string, unknown>;
 
