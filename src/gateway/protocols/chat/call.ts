@@ -70,7 +70,7 @@ export class ChatCall extends OpenAiCall {
   fitted(endpoint: RegisteredEndpoint): ModelCall {
     const body = this.fittedBody(endpoint);
     const fitted = new ChatCall(body, this.received);
-    fitted.#media = checkContent(body, [endpoint]);
+    fitted.#media = checkContent(body, endpoint);
     return fitted;
   }
 

@@ -1,5 +1,5 @@
-// What may stand inside the fields of a chat request: keys of messages, parts, tools and formats, each from a list. What is on none
-// could name a file, an address or a price that was not checked. Media are found here; gateway/media.ts fetches them.
+// What may stand inside the fields of a chat request: keys of messages, parts, tools and formats, each from a list. A key that is on no
+// list could name a file, an address or a price that was not checked. Media are found here; gateway/media.ts fetches them.
 import type { MediaKind, RegisteredEndpoint } from "../../../engines/index.ts";
 import { GatewayError } from "../../errors.ts";
 import type { Medium } from "../../modelCall.ts";
@@ -66,8 +66,8 @@ const audioKeys = new Set(["data", "format"]);
 const audioFormats = new Set(["wav", "mp3", "flac", "ogg", "opus", "m4a", "aac", "webm", "pcm16"]);
 
 /** Throws a 400 at the first key that is on no list; answers the media that the messages name. */
-export function checkContent(body: Json, endpoints: readonly RegisteredEndpoint[]): Medium[] {
-  const marks = honoured("cache_control", endpoints);
+export function checkContent(body: Json, endpoint: RegisteredEndpoint): Medium[] {
+  const marks = honoured("cache_control", endpoint);
   checkStreamOptions(body);
   checkKeys(body["tool_choice"], choiceKeys, "tool_choice");
   checkKeys((body["tool_choice"] as Json | undefined)?.["function"], functionCallKeys, "tool_choice.function");
@@ -83,7 +83,7 @@ export function checkContent(body: Json, endpoints: readonly RegisteredEndpoint[
     checkMessage(message, `messages[${place}]`, marks);
     if (!Array.isArray(message["content"])) continue;
     for (const [index, part] of asArray(message["content"]).entries()) {
-      const medium = checkPart(part, `messages[${place}].content[${index}]`, marks, endpoints);
+      const medium = checkPart(part, `messages[${place}].content[${index}]`, marks, endpoint);
       if (medium) media.push({ ...medium, message: place, part: index });
     }
   }
@@ -107,7 +107,7 @@ function checkPart(
   part: Json,
   path: string,
   marks: boolean,
-  endpoints: readonly RegisteredEndpoint[],
+  endpoint: RegisteredEndpoint,
 ): Omit<Medium, "message" | "part"> | undefined {
   const type = String(part["type"]);
   if (!Object.hasOwn(partKeys, type))
@@ -117,13 +117,13 @@ function checkPart(
     );
   checkKeys(part, partKeys[type]!, path, marks);
   if (type === "input_audio") {
-    checkReads("audio", path, type, endpoints);
+    checkReads("audio", path, type, endpoint);
     checkAudio(part["input_audio"], `${path}.input_audio`);
     return undefined;
   }
   const of = Object.hasOwn(addressed, type) ? addressed[type]! : undefined;
   if (!of) return undefined;
-  checkReads(of.kind, path, type, endpoints);
+  checkReads(of.kind, path, type, endpoint);
   const holder = part[type] as Json | null | undefined;
   if ((holder as Json | undefined)?.["file_id"] !== undefined)
     throw invalidAt(
@@ -140,14 +140,13 @@ function checkPart(
 }
 
 /** An engine that says which media it reads is asked for no others. */
-function checkReads(kind: MediaKind, path: string, type: string, endpoints: readonly RegisteredEndpoint[]): void {
-  const blind = endpoints.find(({ facts }) => facts?.capabilities.media?.includes(kind) === false);
-  if (!blind) return;
+function checkReads(kind: MediaKind, path: string, type: string, { name, facts }: RegisteredEndpoint): void {
+  if (facts?.capabilities.media?.includes(kind) !== false) return;
   throw new GatewayError({
     status: 400,
     code: "media_not_read",
     param: path,
-    message: `${path}: the engine of ${blind.name} reads text alone, and this is an ${type} part. Send text, or ask a model that reads it.`,
+    message: `${path}: the engine of ${name} reads text alone, and this is an ${type} part. Send text, or ask a model that reads it.`,
   });
 }
 

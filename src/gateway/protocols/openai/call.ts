@@ -124,6 +124,6 @@ export abstract class OpenAiCall implements ModelCall {
 
   /** The body as the endpoint can be sent it; the same object where nothing has to be left out. Throws a 400 by name. */
   protected fittedBody(endpoint: RegisteredEndpoint): CallBody {
-    return fieldsFor(this.endpoint, this.body, [endpoint]);
+    return fieldsFor(this.endpoint, this.body, endpoint);
   }
 }

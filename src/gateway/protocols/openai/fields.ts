@@ -1,6 +1,6 @@
-// Which fields of a body an engine is sent. Every engine has a list (engines/openaiWire/fields.ts); its owner may allow it more. A field that is
-// not on the list is dropped where its value asks for nothing, and refused by name otherwise: never ignored, never passed on.
-// A name in other letters (`Max_Tokens`) is not the field that it looks like: engines differ in how they read it.
+// Which fields of a body an engine is sent. Every engine has a list (engines/openaiWire/fields.ts), and its owner may allow further fields.
+// A field that is not on the list is left out where its value asks for nothing, and refused by name otherwise: it is never ignored and
+// never passed on. A known name in other letters (`Max_Tokens`) is refused as well, because engines differ in how they read it.
 import { bareName, fieldsOfSoftware, knownField, neverAllowed } from "../../../engines/index.ts";
 import type { Endpoint as Protocol, RegisteredEndpoint } from "../../../engines/index.ts";
 import { GatewayError } from "../../errors.ts";
@@ -49,35 +49,32 @@ const neutral: Record<string, (value: unknown) => boolean> = {
   frequency_penalty: (value) => value === 0,
 };
 
-/** True when every endpoint may be sent the field. */
-export const honoured = (field: string, endpoints: readonly Served[]): boolean =>
-  endpoints.every(
-    ({ facts, allowFields }) =>
-      (facts?.capabilities.fields ?? fieldsOfSoftware("other")).includes(field) ||
-      // A list of an earlier version may hold what is never sent.
-      (allowFields.includes(field) && neverAllowed(field) === undefined),
-  );
+/** True when the endpoint may be sent the field. */
+export const honoured = (field: string, { facts, allowFields }: Served): boolean =>
+  (facts?.capabilities.fields ?? fieldsOfSoftware("other")).includes(field) ||
+  // A list that was stored by an earlier version may hold a field that is never sent.
+  (allowFields.includes(field) && neverAllowed(field) === undefined);
 
 /**
- * The body as every endpoint of its model may be sent it: the same object when nothing has to be left out. Throws a 400 that names
- * the first field at fault and what to do.
+ * The body as the endpoint may be sent it: the same object where nothing has to be left out. Throws a 400 that names the first field at
+ * fault and what to do.
  */
 export function fieldsFor<Body extends Record<string, unknown>>(
   protocol: Protocol,
   body: Body,
-  endpoints: readonly Served[],
+  endpoint: Served,
 ): Body {
   const other = only[protocol === "chat" ? "completions" : "chat"];
   let copy: Body | undefined;
   for (const field in body) {
     const value: unknown = body[field];
     const given = value !== null && value !== undefined;
-    if (given && !other.has(field) && honoured(field, endpoints)) {
+    if (given && !other.has(field) && honoured(field, endpoint)) {
       checkType(field, value);
       continue;
     }
     if (given && !(Object.hasOwn(neutral, field) && neutral[field]!(value)))
-      throw unsupported(field, other.has(field) ? protocol : undefined, endpoints);
+      throw unsupported(field, other.has(field) ? protocol : undefined, endpoint);
     copy ??= { ...body };
     delete copy[field];
   }
@@ -99,9 +96,9 @@ function checkType(field: string, value: unknown): void {
 }
 
 /** Why a field may not be sent, and what to do instead. */
-function unsupported(field: string, protocol: Protocol | undefined, endpoints: readonly Served[]): GatewayError {
+function unsupported(field: string, protocol: Protocol | undefined, endpoint: Served): GatewayError {
   const shown = field.slice(0, 100);
-  const { why, hint } = reasonOf(field, protocol, endpoints);
+  const { why, hint } = reasonOf(field, protocol, endpoint);
   return new GatewayError({
     status: 400,
     code: "unsupported_parameter",
@@ -111,11 +108,7 @@ function unsupported(field: string, protocol: Protocol | undefined, endpoints: r
   });
 }
 
-function reasonOf(
-  field: string,
-  protocol: Protocol | undefined,
-  endpoints: readonly Served[],
-): { why: string; hint: string } {
+function reasonOf(field: string, protocol: Protocol | undefined, endpoint: Served): { why: string; hint: string } {
   const out = `Leave \`${field.slice(0, 100)}\` out`;
   if (protocol !== undefined)
     return { why: `is no field of ${protocol === "chat" ? "chat" : "text"} completions`, hint: `${out}.` };
@@ -137,14 +130,13 @@ function reasonOf(
       return { why: "is not accepted", hint: `Did you mean \`${knownField(field)}\`?` };
     case undefined:
   }
-  const engine = endpoints.find((one) => !honoured(field, [one]))!;
-  const near = nearest(field, engine.facts?.capabilities.fields ?? fieldsOfSoftware("other"));
+  const near = nearest(field, endpoint.facts?.capabilities.fields ?? fieldsOfSoftware("other"));
   const meant = near !== undefined && bareName(near) !== bareName(field) ? ` Did you mean \`${near}\`?` : "";
   return {
     why: "is not on the list of fields that the engine of this model is sent",
     hint:
-      engine.kind === "embedded"
+      endpoint.kind === "embedded"
         ? `${out}, or ask a model whose engine honours it.${meant}`
-        : `${out}, or have an owner allow it: lineshaft engines add ${engine.name} (as before) --allow-field ${field.slice(0, 100)}.${meant}`,
+        : `${out}, or have an owner allow it: lineshaft engines add ${endpoint.name} (as before) --allow-field ${field.slice(0, 100)}.${meant}`,
   };
 }
