@@ -1,6 +1,6 @@
 // The routes of a resource, each with its authorisation beside it: which action it is, and on what. A route can only be added with such a
-// declaration (a route that is public says so), and its handler runs only when governance allows that action. The decision is made after
-// the request's shape was checked, so that a request that is wrong is told what is wrong with it.
+// declaration (a route that is public says so), and its handler runs only when governance allows that action. The decision comes
+// after the check of the request's shape, so a request of the wrong shape is answered 400 whatever its caller's role.
 import { OpenAPIHono, type RouteConfig, type RouteHandler } from "@hono/zod-openapi";
 import type { Context, Handler, MiddlewareHandler } from "hono";
 import { assertAuthorised, isForOwners, type Action, type Resource } from "../governance/index.ts";
@@ -31,7 +31,7 @@ export const ofInstance = (): Resource => ({});
 
 /** A route of the document with its authorisation. */
 type Declared = RouteConfig & { authorise: Authorisation };
-/** How a route may be asked for: with which authorisation, or by everybody, without a key. */
+/** The authorisation of a route, or `public` for a route that needs no key. */
 export type Declaration = Authorisation | "public";
 
 export function apiApp(): ApiApp {
@@ -127,7 +127,7 @@ function closed<Route extends RouteConfig>(route: Route): Route {
   return { ...route, middleware, request: { ...route.request, query: route.request?.query ?? strict({}) } };
 }
 
-/** Refuses a body where none is taken; an empty object says nothing, so it may come. */
+/** Refuses a body on a route that takes none. An empty object asks for nothing, so it passes. */
 const refuseBody: MiddlewareHandler<ApiEnv> = async (c, next) => {
   if (Number(c.req.header("content-length") ?? 0) > 2) {
     const field = Object.keys((await c.req.json<object | null>().catch(() => ({ body: null }))) ?? {})[0];

@@ -41,10 +41,10 @@ export function createApi(dependencies: ServerDependencies, bodies: BodyBudget):
     await next();
     c.header("x-request-id", c.var.requestId);
     c.header("x-content-type-options", "nosniff");
-    // No page of ours is shown in another page's frame, where clicks on it could be stolen.
+    // No page is shown in another page's frame, where clicks on it could be stolen.
     c.header("x-frame-options", "DENY");
     if (!c.res.headers.has("content-security-policy")) c.header("content-security-policy", "frame-ancestors 'none'");
-    // What a key reads is for its holder alone, and a key that was just made must lie in no cache.
+    // An answer to a key is for its holder alone, and it may hold the secret of a new key, so no cache may keep it.
     if (c.get("principal")) c.header("cache-control", "no-store");
   });
   const principalOf = (c: Context<ApiEnv>) => authenticate(identity, (name) => c.req.header(name));
@@ -58,7 +58,7 @@ export function createApi(dependencies: ServerDependencies, bodies: BodyBudget):
   for (const path of ["/api/*", "/metrics"])
     app.use(path, (c, next) => (isPublic(c.req.method, c.req.path) ? next() : authenticated(c, next)));
   app.use("/api/*", checkInput(bodies, principalOf));
-  // What is removed makes room; everything else that is written waits for it.
+  // Removing makes room on a full disk, so only other changes are refused.
   app.use("/api/*", (c, next) => {
     if (dependencies.storage?.full && writing.has(c.req.method)) throw storageFull();
     return next();
@@ -135,7 +135,7 @@ function addMetrics(routes: ApiApp, { metrics, openMetrics }: ServerDependencies
 
 const metricsRoute = { method: "get", path: "/metrics", hide: true, responses: {} } as const;
 
-/** Hono's own refusals, of which a body that is not JSON is the one that happens. */
+/** A refusal by Hono itself. A body that is not JSON is the only one that is known to happen. */
 function isHttpException(error: Error): error is Error & { status: number } {
   return "getResponse" in error && "status" in error && typeof error.status === "number";
 }

@@ -48,7 +48,7 @@ export function idempotencyMismatch(message: string, hint: string): ApiError {
   return new ApiError({ status: 409, code: "idempotency_mismatch", message, hint });
 }
 
-/** What is remembered of an organisation's creations, without those that are too old. */
+/** The creations of an organisation that are still remembered; older ones are dropped. */
 function creationsOf(organisation: string): Map<string, Creation> {
   const creations = remembered.get(organisation) ?? new Map<string, Creation>();
   remembered.set(organisation, creations);

@@ -1,4 +1,4 @@
-// What comes in on /api, checked in one place before any route sees it: the address is valid UTF-8, the body is JSON of a bounded
+// Checks every request to /api before its route runs: the address is valid UTF-8, the body is JSON of a bounded
 // size and depth, and no text holds what Postgres cannot keep. Which fields there are is judged by each route's schema.
 import type { HttpBindings } from "@hono/node-server";
 import type { Context, MiddlewareHandler } from "hono";
@@ -11,7 +11,7 @@ import { bodyTooLarge } from "../gateway/refusals.ts";
 import { checkValues } from "../gateway/values.ts";
 import type { ApiEnv } from "./helpers.ts";
 
-/** `principalOf` authenticates the request anew: once its body is there, a key that was revoked meanwhile does nothing any more. */
+/** `principalOf` authenticates the request again after its body has come, because its key may have been revoked meanwhile. */
 export const checkInput =
   (
     bodies: BodyBudget,
@@ -69,7 +69,7 @@ function invalid(param: string, what: string, problem: string): GatewayError {
   });
 }
 
-/** Refuses bodies past the bound, and those that do not say how long they are (Hono would read them to their end). */
+/** Refuses bodies past the bound, and bodies without a length, which Hono would read to their end. */
 function checkLength(length: string | undefined, encoding: string | undefined, method: string): void {
   if (Number(length ?? 0) > limits.apiBodyBytes) throw bodyTooLarge(limits.apiBodyBytes);
   if (encoding === undefined || method === "DELETE" || method === "GET") return;

@@ -12,10 +12,10 @@ export const limits = {
   /** Memory for bodies of one key (two of the largest, or 85 of a megabyte at once), and of all. */
   heldBytesPerKey: 256 * 1024 * 1024,
   heldBytes: 1024 * 1024 * 1024,
-  /** A body that comes slower than this holds its memory for nothing: bytes in every such time, unless it ends. */
+  /** A body must bring this many bytes in every such time until it ends, because a slower one holds memory that others need. */
   slowBodyBytes: 64 * 1024,
   slowBodyMs: 15_000,
-  /** What may come of a body after it was refused, before its connection is closed. */
+  /** Bytes of a refused body that are read and dropped, and for how long, before its connection is closed. */
   discardedBytes: 64 * 1024 * 1024,
   discardMs: 10_000,
   /** Time for a whole request (long prompts on slow lines) and for its headers, and how long an idle connection is kept. */
@@ -32,7 +32,7 @@ export const limits = {
   idempotencyKeyCharacters: 200,
   /** Results of a search. */
   searchResults: 20,
-  /** A feed of live events without an event says so often that it stands: proxies close what is silent. */
+  /** A feed of live events sends a comment this often, because proxies close silent connections. */
   heartbeatMs: 15_000,
   /** How long clients may take to read that the server stops, before their connections are closed. */
   lastWordsMs: 500,

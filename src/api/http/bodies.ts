@@ -1,6 +1,6 @@
-// Reading bodies of requests, and how many bytes of them the process holds. A body is held from its first byte until its request has been
-// answered, as bytes, as text and parsed; a key and the process have a bound of that, so that memory does not end. Only bytes that
-// have come count, of keys that are known: a sender of nothing, or one without a key, takes nothing away from others.
+// Reads the bodies of requests, and counts how many bytes of them the process holds. A body is held from its first byte until its request
+// has been answered, as bytes, as text and parsed. A key and the process each have a bound of that memory. Only bytes that have come
+// count, and only after authentication, so a slow sender and a sender without a key take no memory from others.
 import type { IncomingMessage } from "node:http";
 import { JsonBoundError, JsonMeter, nextTurn, type JsonBounds } from "../../bounded/index.ts";
 import { GatewayError } from "../../gateway/errors.ts";
@@ -99,7 +99,7 @@ export interface ReadOptions {
  */
 export function readBody(request: IncomingMessage, { mostBytes, json, held }: ReadOptions): Promise<Buffer> {
   return new Promise((resolve, reject) => {
-    // Its events have passed: nothing would end the wait.
+    // A destroyed request emits no further event, so nothing would end the wait.
     if (request.destroyed) return reject(clientGone());
     if (Number(request.headers["content-length"] ?? 0) > mostBytes) {
       discard(request);
@@ -146,7 +146,7 @@ export function readBody(request: IncomingMessage, { mostBytes, json, held }: Re
   });
 }
 
-/** Lets the rest of a refused body pass, so that its sender reads the answer, and closes the connection on one that goes on. */
+/** Reads and drops the rest of a refused body, so that its sender reads the answer. Closes the connection when too much of it comes. */
 function discard(request: IncomingMessage): void {
   let left: number = limits.discardedBytes;
   const timer = setTimeout(() => request.complete || request.destroy(), limits.discardMs).unref();

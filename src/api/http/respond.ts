@@ -16,7 +16,7 @@ export function sendJson(response: ServerResponse, status: number, json: string,
 export function retryHeaders(error: GatewayError): Record<string, string> {
   return {
     ...(error.retryAfterSeconds !== undefined && { "retry-after": String(Math.ceil(error.retryAfterSeconds)) }),
-    // OpenAI's clients try again on 429 and 5xx by themselves. Where that cannot help, or surely does, they are told so.
+    // OpenAI's clients try 429 and 5xx again by themselves. The header says so where another try cannot help, and where it will.
     ...(neverBetter.has(error.code) && { "x-should-retry": "false" }),
     ...(soonBetter.has(error.code) && { "x-should-retry": "true" }),
   };
@@ -49,7 +49,7 @@ export function apiErrorBody(error: GatewayError, requestId: string): { error: R
   };
 }
 
-/** A database that does not answer because its disk is full is a full disk to those that ask. */
+/** The failure as clients are told it: `storage_full` where the database does not answer because its disk is full. */
 export function explained(failure: GatewayError, storage: Storage | undefined): GatewayError {
   return storage?.full && failure.code === "store_unavailable" ? storageFull(failure.cause) : failure;
 }

@@ -100,7 +100,7 @@ function decodePath(text: string): string {
   }
 }
 
-/** Stops listening, lets what is under way end for `graceMs` (the gateway's own time by default), then cancels and settles it. */
+/** Stops listening, gives the requests under way `graceMs` to end (the gateway's own time by default), then cancels and settles them. */
 export async function closeServer(server: Server, gateway: Gateway, graceMs?: number): Promise<void> {
   const closed = new Promise<void>((resolve) => server.close(() => resolve()));
   server.closeIdleConnections();

@@ -1,5 +1,5 @@
-// GET /api/events: live events as server-sent events. A reader that comes back with Last-Event-ID gets what it missed, as far
-// as it is still kept. A slow reader skips what the ring has passed; nothing is queued for it.
+// GET /api/events: live events as server-sent events. A reader that comes back with Last-Event-ID gets the events that it missed, as far
+// as the ring still has them. A slow reader skips the events that the ring has dropped; no queue is kept for it.
 import { createRoute } from "@hono/zod-openapi";
 import { streamSSE } from "hono/streaming";
 import { apiErrorBody } from "../http/respond.ts";
@@ -35,7 +35,7 @@ export function eventRoutes({ events, gateway, identity }: ServerDependencies) {
       const revoked = new AbortController();
       const unwatch = identity.watch(key, () => revoked.abort(keyRevoked()));
       const reader = project === null ? { organisation } : { organisation, project };
-      // Proxies close what is silent, and a reader learns from it that the line stands.
+      // The comment keeps proxies from closing a silent connection, and tells the reader that the feed stands.
       await stream.write(": connected\n\n");
       const heartbeat = setInterval(() => void stream.write(": \n\n").catch(() => gone.abort()), limits.heartbeatMs);
       try {

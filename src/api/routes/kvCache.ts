@@ -22,7 +22,7 @@ export function kvCacheRoutes({ engines, gateway }: ServerDependencies) {
     gateway.forget(principal.project);
     const [erased, not_by_project]: [string[], string[]] = [[], []];
     for (const { endpoint, engine } of engines.list(principal.organisation)) {
-      // One that cannot be reached fails the whole: what is said to be erased is.
+      // An endpoint that cannot be reached fails the request, so that an answer never names KV that was not erased.
       await engine.eraseProject?.(principal.project);
       (engine.eraseProject ? erased : not_by_project).push(endpoint);
     }

@@ -1,8 +1,8 @@
-// Who acts: organisations, projects and keys, and the way from a bearer token to a principal.
+// Organisations, projects and keys, and the way from a bearer token to a principal.
 //
-// A principal is remembered for `rememberMs`, so that a busy key costs a look-up a second and a key revoked elsewhere is
-// dead within one; a key revoked by this process is dead at once. Unknown tokens are remembered too (bounded), so that
-// guessing costs the database nothing.
+// A principal is remembered for `rememberMs`, so a busy key costs one look-up a second, and a key that another process revokes opens
+// nothing after that second. A key that this process revokes opens nothing at once. Unknown tokens are remembered too (bounded), so
+// that guessing tokens does not load the database.
 import { hash } from "node:crypto";
 import { newId, type Database } from "../../store/index.ts";
 import { KeyWatch } from "./keyWatch.ts";

@@ -1,6 +1,6 @@
-// Keys that are at work for longer than a request (streams, calls in the queue, feeds of live events), and what is to be told when one
-// is revoked. One question to the database for all of them, twice a second and only while there are any: five thousand idle feeds cost
-// as much as one. A process that revokes a key itself tells at once.
+// Watches the keys of work that outlasts the start of its request (streams, calls in the queue, feeds of live events), and tells that work
+// when its key is revoked. One statement asks for all watched keys, twice a second and only while there are any, so five thousand idle
+// feeds cost as much as one. A process that revokes a key itself tells its own watchers at once.
 import type { Database } from "../../store/index.ts";
 
 const lookEveryMs = 500;
@@ -28,7 +28,7 @@ export class KeyWatch {
     };
   }
 
-  /** Tells everything that works with this key that it is over. */
+  /** Tells every watcher of this key, once. */
   revoked(key: string): void {
     const watchers = this.#watched.get(key);
     this.#watched.delete(key);
@@ -49,7 +49,7 @@ export class KeyWatch {
     this.#looking = this.#watched.size > 0;
     if (!this.#looking) return;
     setTimeout(() => {
-      // While the database is away it cannot be known; the next look asks again, and no new request is let in meanwhile.
+      // Without the database no revocation can be read. The next look asks again, and no new request is let in meanwhile.
       this.#look()
         .catch(() => {})
         .finally(() => this.#later());
