@@ -13,7 +13,7 @@ import { GatewayError } from "./errors.ts";
 import { KeyEnvs } from "./keyEnvs.ts";
 import { nearest } from "../errors/index.ts";
 
-export interface NewEngine {
+interface NewEngine {
   name: string;
   /** One for each endpoint; all of them must serve the model. */
   urls: string[];

@@ -14,7 +14,7 @@ import type { RegisteredEndpoint } from "../engines/index.ts";
 import { limits } from "./limits.ts";
 import type { ModelCall } from "./modelCall.ts";
 
-export interface FirstTokenWait {
+interface FirstTokenWait {
   endpoint: RegisteredEndpoint;
   mostMs: number;
   /** What a whole answer's tokens may take after the first; undefined: it streams. */

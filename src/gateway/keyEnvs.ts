@@ -65,7 +65,7 @@ export function parseKeyEnvs(text: string): Map<string, string[]> {
 }
 
 /** Why a variable may not be sent to an address; undefined when it may. */
-export interface KeyRefusal {
+interface KeyRefusal {
   message: string;
   hint: string;
 }

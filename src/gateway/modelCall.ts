@@ -14,7 +14,7 @@ export type Part =
   | { kind: "reasoning"; text: string; signature?: string }
   | { kind: "refusal"; text: string };
 
-export interface MessageToolCall {
+interface MessageToolCall {
   id: string;
   name: string;
   /** JSON text, as the model wrote it. */

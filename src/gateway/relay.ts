@@ -16,7 +16,7 @@ import type { AnswerChunk } from "./types.ts";
 import { billedUsage } from "./usage.ts";
 
 type Step = IteratorResult<AnswerChunk, undefined>;
-export type EndOfStream = (
+type EndOfStream = (
   outcome: Outcome,
   failure: GatewayError | undefined,
   finishReason: string | undefined,

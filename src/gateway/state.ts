@@ -1,4 +1,4 @@
-// What is known of a call and its attempts while they are under way.
+// The state of a call and of its attempts while they are under way.
 import type { EngineAnswer, EngineChunk, RegisteredEndpoint, Timings, Usage } from "../engines/index.ts";
 import type { BudgetLeft, RateCard } from "../ledger/index.ts";
 import type { AttemptResource, DecisionResource } from "../contract/index.ts";
@@ -11,7 +11,7 @@ import type { CallRequest } from "./types.ts";
 
 export interface CallState {
   readonly id: string;
-  /** As it came; from the first attempt on without nulls and with its media inside. Endpoints are sent shapes of it (candidates.ts). */
+  /** As it came; once its media were fetched, with these inside. Endpoints are sent shapes of it (candidates.ts). */
   request: CallRequest;
   readonly startedAt: number;
   /** Clock of the call, milliseconds from its start. */

@@ -3,7 +3,7 @@
 import { isStorable, unstorable } from "../store/index.ts";
 import { GatewayError } from "./errors.ts";
 
-export interface ValueBounds {
+interface ValueBounds {
   /** Most levels of arrays and objects inside each other. */
   depth: number;
   /** Values in all, of every kind. */

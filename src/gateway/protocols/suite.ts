@@ -19,7 +19,7 @@ export interface Read {
   usage: Pick<Usage, "promptTokens" | "cachedTokens" | "outputTokens"> | undefined;
 }
 
-export interface ProtocolCase {
+interface ProtocolCase {
   protocol: Protocol;
   /** The smallest body that is a call. */
   minimal: Json;

@@ -12,7 +12,7 @@ import type { ModelCall } from "../modelCall.ts";
 import type { AnswerChunk } from "../types.ts";
 
 /** A request's body as it came. Some protocols name the model in the path. */
-export interface Received {
+interface Received {
   path: string;
   bytes: Uint8Array;
   text: string;
@@ -21,7 +21,7 @@ export interface Received {
 }
 
 /** Encodes one stream: takes each chunk, and undefined for its end; answers what is written, which may be nothing. */
-export type StreamEncoder = (chunk: AnswerChunk | undefined) => string;
+type StreamEncoder = (chunk: AnswerChunk | undefined) => string;
 
 /** A request that calls no model: a list of models, say. */
 export interface Question {

@@ -7,7 +7,7 @@ import type { AnswerChunk } from "../../types.ts";
 type Json = Record<string, unknown>;
 
 /** Usage as OpenAI's clients read it. */
-export function openAiUsage(usage: Usage): Json {
+function openAiUsage(usage: Usage): Json {
   return {
     prompt_tokens: usage.promptTokens,
     completion_tokens: usage.outputTokens,

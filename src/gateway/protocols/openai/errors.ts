@@ -3,7 +3,7 @@ import type { GatewayError } from "../../errors.ts";
 import { spoken } from "../../errors.ts";
 
 /** The `type` that OpenAI's clients know, by status and code. */
-export function openAiErrorType(error: GatewayError): string {
+function openAiErrorType(error: GatewayError): string {
   if (error.code === "budget_exceeded") return "insufficient_quota";
   if (error.status === 401) return "authentication_error";
   if (error.status === 403) return "permission_error";
