@@ -66,7 +66,7 @@ export function registerCall(program: Command, context: Context): void {
     });
 }
 
-/** What is asked. Throws a CliError (used wrongly) before anything is sent where there is no text: every call costs something. */
+/** The prompt. Throws a CliError (used wrongly) when it is empty, before anything is sent, because every call costs money. */
 async function questionOf(text: string | undefined, terminal: Terminal): Promise<string> {
   const missing = (why: string) =>
     new CliError({

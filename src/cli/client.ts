@@ -41,7 +41,7 @@ export class Client {
     this.#origin = options.origin;
   }
 
-  /** From the environment and the home. Throws a CliError when there is no address or key to be found. */
+  /** From the environment and the home. Throws a CliError when no address or key is found. */
   static fromEnvironment(env: NodeJS.ProcessEnv): Client {
     const home = Home.fromEnvironment(env);
     const kept = home.credentials();

@@ -1,4 +1,4 @@
-// `lineshaft keys`: who may call. One path is not the public API's: when the credentials file is gone, a user that may read the
+// `lineshaft keys`: the keys of an organisation. One path does not use the public API: when the credentials file is gone, a user that may read the
 // home may make a new owner key, because they could read the database and its secrets anyway.
 import type { Command } from "commander";
 import { Home } from "../fleet/index.ts";
@@ -61,7 +61,7 @@ export function registerKeys(program: Command, context: Context): void {
   });
 }
 
-/** The key that is meant, among those that are not revoked. Throws a CliError; a key that was revoked before is told as such. */
+/** The key of that name or id among those that are not revoked. Throws a CliError, which says so when the key is revoked already. */
 export function liveKey(keys: readonly KeyResource[], written: string, now: number): KeyResource {
   const live = keys.filter((key) => !key.revoked_at);
   const revoked = keys.find((key) => key.revoked_at && (key.name === written || key.id === written));

@@ -79,7 +79,7 @@ if (import.meta.main) {
   const interrupted = () => interrupt.abort();
   // `up` replaces these with its own, which settle first.
   process.once("SIGINT", interrupted).once("SIGTERM", interrupted);
-  // A reader that leaves (`| head`) ends the output, which is no failure.
+  // A reader that closes the pipe (`| head`) ends the output. That is not a failure.
   process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));
   // Said outright: a connection that some room keeps warm must not keep a finished command alive.
   process.exit(await main(process.argv.slice(2), makeContext(new Terminal(), interrupt.signal)));

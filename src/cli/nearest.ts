@@ -1,4 +1,4 @@
-// Finding what a person meant: the nearest known name, and the one id that a prefix stands for.
+// Resolves what a person typed: the nearest known name, and the one id that begins with a prefix.
 import { nearest } from "../errors/index.ts";
 import { CliError } from "./errors.ts";
 

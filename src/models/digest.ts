@@ -15,7 +15,7 @@ export async function hashInto(hash: Hash, path: string, signal?: AbortSignal): 
     hash.update(chunk as Buffer);
 }
 
-/** Appends a stream to a file (or writes it anew) and to a hash, and has it on the disk when it resolves. */
+/** Appends a stream to a file (or replaces the file) and to a hash. Resolves when the bytes are on the disk. */
 export async function writeHashed(
   path: string,
   flags: "a" | "w",

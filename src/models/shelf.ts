@@ -24,14 +24,14 @@ export interface ShapedModel {
 export class ModelShelf {
   readonly #sources: ModelSources;
   readonly #models = new Map<string, Promise<ShapedModel>>();
-  /** Of them, those that could not be had. */
+  /** Names whose last fetch failed. */
   readonly #missing = new Set<string>();
 
   constructor(sources: ModelSources) {
     this.#sources = sources;
   }
 
-  /** A model of the catalogue or a file. One that could not be had is tried again when `again` says so. Throws ModelError. */
+  /** A model of the catalogue or a file. A failed fetch is tried again when `again` is set. Throws ModelError. */
   get(wanted: string | undefined, again = false): Promise<ShapedModel> {
     const name = wanted ?? this.#sources.usual;
     const key = name ?? "";
@@ -47,7 +47,7 @@ export class ModelShelf {
 
   /**
    * A model that a person asks for: what is on this machine, or undefined for one of the catalogue that is still to be fetched.
-   * Throws LineshaftError for a name that the catalogue lacks and a file that is no model.
+   * Throws LineshaftError for a name that the catalogue lacks and for a file that is not a model.
    */
   async asked(wanted: string | undefined): Promise<ShapedModel | undefined> {
     const isPath = wanted !== undefined && /[/\\]/.test(wanted);

@@ -65,5 +65,5 @@ export interface FetchTarget {
 /** Answers the digest of what is now complete at `partPath`. Throws an Error with one line that says why not. */
 export type FetchSource<Source extends ModelSource> = (source: Source, target: FetchTarget) => Promise<string>;
 
-/** Why a model could not be had: what, why (each source in one line) and what to do. */
+/** A model could not be fetched: what failed, why (each source in one line) and what to do. */
 export class ModelError extends LineshaftError {}

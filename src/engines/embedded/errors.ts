@@ -16,7 +16,7 @@ export function invalid(
   return new LineshaftError({ code: "invalid_value", message: `\`${param}\` ${why}.`, param, hint });
 }
 
-/** KV that was computed elsewhere is not to be had. The call can be tried again, and its prompt is then computed anew. */
+/** KV that another worker computed cannot be loaded. The call can be tried again, and its prompt is then computed here. */
 export function kvLost(why: string): LineshaftError {
   return new LineshaftError({
     code: "kv_lost",

@@ -3,7 +3,7 @@
 //   keep      its sequences are the last to be taken
 //   demote    they are saved to disk now and are the first to be taken
 //   prefetch  kept if they are still here, else brought back over the sequence that a call would take; what that one held is
-//             saved, and nothing that is wanted soon is taken
+//             saved, and no sequence that is to be kept is taken
 //   drop      they are released; files stay, because other workers may use them
 //   share     they are saved to disk as they are, those with a call under way too, and nothing else changes
 //

@@ -7,7 +7,7 @@
 // A state that this process did not write is checked by CRC-32 before the library reads it, because the library may crash on
 // one that is damaged. Anything wrong with a file is a miss, never a failure. Last use is the modification time of ID.json,
 // so that replicas agree on what is least recently used. A state that is leased (leases.ts) is taken by no budget and no newer
-// state; it goes with its project all the same.
+// state; it is removed when its project is erased all the same.
 import { LineshaftError } from "../../errors/index.ts";
 import { hash } from "node:crypto";
 import { chmodSync, mkdirSync, statSync } from "node:fs";
@@ -241,7 +241,7 @@ export class KvStore {
   }
 
   /**
-   * A run has ended: drops its conversations, not the prefixes that others share; what is leased goes with its lease.
+   * Drops the conversations of a run that has ended. Prefixes that other runs share stay, and a leased state stays until its lease ends.
    * Answers the tokens dropped.
    */
   async dropProgram(program: string): Promise<number> {

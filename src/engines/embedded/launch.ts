@@ -20,7 +20,7 @@ interface WorkerLaunch {
   sampling?: Partial<SamplingDefaults>;
   /** 0: any free one; the worker says which over its IPC channel. */
   port?: number;
-  /** Drawn anew for every start unless given. */
+  /** Random for every start unless given. */
   token?: string;
 }
 

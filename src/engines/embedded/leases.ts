@@ -14,7 +14,7 @@ import { leaseMs } from "./limits.ts";
 const form = /^([0-9a-f]{32})\.[0-9a-f]{8}\.([0-9]{13})$/;
 const ending = ".lease";
 
-/** The state that a lease is of, and when it ends; undefined when that is no lease's name. */
+/** The state of a lease, and when the lease ends (Unix milliseconds); undefined when the name is not a lease's. */
 export function readLease(lease: string): { id: string; untilMs: number } | undefined {
   const found = form.exec(lease);
   return found ? { id: found[1]!, untilMs: Number(found[2]) } : undefined;
@@ -55,7 +55,7 @@ export class Leases {
     return leased;
   }
 
-  /** The state is to go when its last lease has: its run has ended, or it is too short to be of use to anybody else. */
+  /** The state is removed when its last lease ends, because its run has ended, or because it is too short to serve another call. */
   goes(id: string): void {
     this.going.add(id);
   }

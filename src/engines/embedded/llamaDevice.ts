@@ -4,8 +4,8 @@
 // - All items of a step are handed over within one turn of the event loop, so the library's queue makes one batch of them;
 //   the next step begins when all have answered. That lockstep is what keeps a long prefill from holding up the others.
 // - A call samples through one `evaluate` generator, which keeps its sampler (random numbers, grammar) from token to token;
-//   the tokens to evaluate are passed to `next`. The seed is always given: without one the library takes the clock anew for
-//   every token.
+//   the tokens to evaluate are passed to `next`. The seed is always given, because without one the library
+//   seeds from the clock again for every token.
 // - `topK` is 40 and `topP` 0.95 in the library unless given; OpenAI's meaning of an absent one is "all".
 // - The library's context shift would go on silently in a full sequence. The loop never evaluates beyond the limit, and a
 //   shift that is tried all the same throws.

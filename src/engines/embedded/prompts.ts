@@ -1,6 +1,6 @@
 // From conversations to tokens, so that the next turn's prompt begins with exactly the tokens of this one.
 //
-// A model may write a text in other tokens than the tokenizer would cut it into. Tokenised anew, such an answer would differ
+// A model may write a text in other tokens than the tokenizer would cut it into. Tokenised again, such an answer would differ
 // from what the sequence holds, and everything behind it would be computed again. So the text of prompt and answer is
 // remembered with its tokens, and a prompt that begins with a remembered text takes those and tokenises only the rest.
 // Remembered per cache salt, like everything that comes from a prompt.

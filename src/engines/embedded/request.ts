@@ -236,7 +236,7 @@ function commonOf(fields: Fields<typeof common>, defaults: SamplingDefaults): Co
   };
 }
 
-/** The library takes 32 bits; an absent seed is drawn anew for every call. */
+/** The library takes 32 bits; an absent seed is drawn at random for every call. */
 function seedOf(seed: number | undefined): number {
   if (seed === undefined) return Math.floor(Math.random() * 2 ** 32);
   return Number(BigInt.asUintN(32, BigInt(seed)));

@@ -44,7 +44,7 @@ export function samplingFor(
   return { values: usualSampling, source: "usual" };
 }
 
-/** The file's values; one that is no valid value of its field counts as absent. */
+/** The file's values. A value outside its field's range counts as absent. */
 function statedBy(file: unknown): Partial<SamplingDefaults> {
   if (typeof file !== "object" || file === null) return {};
   const stated: Partial<SamplingDefaults> = {};

@@ -80,7 +80,7 @@ export interface PlanInput {
   files: readonly FileView[];
   /** Longest state that a file can hold, in tokens; 0 without a disk. */
   fileTokensMax: number;
-  /** False for models whose state cannot be cut (recurrent): only whole states that are prefixes are of use. */
+  /** False for models whose state cannot be cut (recurrent): only whole states that are a prefix of the prompt serve it. */
   canTrim: boolean;
 }
 
@@ -156,7 +156,7 @@ export function plan(input: PlanInput): Plan | undefined {
   return { ...best.plan, share: input.canTrim ? shareOf(input, best.plan) : 0 };
 }
 
-/** Leading tokens of `held` that serve `prompt`: at least the prompt's last token is computed anew, for its logits. */
+/** Leading tokens of `held` that serve `prompt`: at least the prompt's last token is computed again, for its logits. */
 export function usablePrefix(held: readonly number[], prompt: readonly number[], canTrim: boolean): number {
   const common = Math.min(commonPrefix(held, prompt), prompt.length - 1);
   return canTrim || common === held.length ? Math.max(0, common) : 0;
