@@ -6,7 +6,7 @@ import type { CallTimings } from "../scheduler/index.ts";
 import type { Alarms, Metrics } from "../telemetry/index.ts";
 import type { AttemptResource } from "../contract/index.ts";
 import type { GatewayError } from "./errors.ts";
-import { phasesOf } from "./phases.ts";
+import { phasesOf } from "./calls/phases.ts";
 import type { Dispatcher } from "./scheduling/dispatcher.ts";
 import { faultOf } from "./scheduling/faults.ts";
 import type { Settled, Settling } from "./settling.ts";

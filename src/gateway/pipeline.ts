@@ -28,7 +28,7 @@ import type { GatewayError } from "./errors.ts";
 import { limits } from "./limits.ts";
 import { Media } from "./media.ts";
 import { checkWhole, outputCheck, type OutputCheck } from "./output.ts";
-import { Recorder } from "./records.ts";
+import { Recorder } from "./calls/recorder.ts";
 import { modelUnpriced, shuttingDown, unknownModel, whyAborted } from "./refusals.ts";
 import { Relay } from "./relay.ts";
 import { Reporting } from "./reporting.ts";

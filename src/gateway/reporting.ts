@@ -6,7 +6,7 @@ import type { AttemptResource, Call, LiveEvent } from "../contract/index.ts";
 import { asGatewayError } from "./errors.ts";
 import type { GatewayError } from "./errors.ts";
 import { limits } from "./limits.ts";
-import type { Recorder } from "./records.ts";
+import type { Recorder } from "./calls/recorder.ts";
 import { refusesRequest } from "./scheduling/faults.ts";
 import type { CallState, EndedAttempt, Outcome } from "./state.ts";
 import type { CallRecord } from "./types.ts";

@@ -4,7 +4,7 @@ import type { BudgetLeft, RateCard } from "../ledger/index.ts";
 import type { AttemptResource, DecisionResource } from "../contract/index.ts";
 import type { GatewayError } from "./errors.ts";
 import type { OutputCheck } from "./output.ts";
-import type { Moments } from "./phases.ts";
+import type { Moments } from "./calls/phases.ts";
 import type { SplitCall } from "./scheduling/split.ts";
 import type { ModelCall } from "./modelCall.ts";
 import type { CallRequest } from "./types.ts";

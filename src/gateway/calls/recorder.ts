@@ -4,11 +4,11 @@
 // When the database is away the records wait, up to a bound; past it the oldest are dropped, with an alarm. When the database
 // refuses a group, the group is halved until the record at fault is alone; that record is put aside, with an alarm, and all others
 // are written. The money is not in the records: the ledger wrote that before.
-import { isRowRefused } from "../store/index.ts";
-import type { Database } from "../store/index.ts";
-import type { Alarms, Logger } from "../telemetry/index.ts";
-import type { AttemptResource, Call } from "../contract/index.ts";
-import { limits } from "./limits.ts";
+import { isRowRefused } from "../../store/index.ts";
+import type { Database } from "../../store/index.ts";
+import type { Alarms, Logger } from "../../telemetry/index.ts";
+import type { AttemptResource, Call } from "../../contract/index.ts";
+import { limits } from "../limits.ts";
 
 /** A call that has ended, as it is shown, and what is stored beside it. */
 export interface EndedCall {

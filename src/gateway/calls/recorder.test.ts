@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
-import type { Database } from "../store/index.ts";
-import { testDatabase } from "../store/testing.ts";
-import { createLogger } from "../telemetry/index.ts";
-import { Recorder, type EndedCall } from "./records.ts";
+import type { Database } from "../../store/index.ts";
+import { testDatabase } from "../../store/testing.ts";
+import { createLogger } from "../../telemetry/index.ts";
+import { Recorder, type EndedCall } from "./recorder.ts";
 
 const ended = (id: string, more: Partial<EndedCall["call"]> = {}): EndedCall => ({
   organisation: "org",

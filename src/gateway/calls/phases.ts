@@ -1,7 +1,7 @@
 // The phases of an attempt for its timeline, in milliseconds from the call's start: what the gateway saw with its own clock,
 // divided inside by what the engine reported.
-import type { Timings } from "../engines/index.ts";
-import type { AttemptResource } from "../contract/index.ts";
+import type { Timings } from "../../engines/index.ts";
+import type { AttemptResource } from "../../contract/index.ts";
 
 /** When things happened to an attempt, on the call's clock; 0 where they did not. */
 export interface Moments {
