@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Dependencies } from "./dependencies.ts";
 import { Effects } from "./effects.ts";
 import { limits } from "./limits.ts";
-import { readRun, readSteps, type Viewer } from "./resources.ts";
+import { readRun, readSteps, type Viewer } from "./read.ts";
 import { DurableRuns, type DurableOptions } from "./restate/durable.ts";
 import { RestateError } from "./restate/client.ts";
 import type { Session } from "../store/index.ts";

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { newId, putBlob, Session, type Queryable } from "../store/index.ts";
 import { testDatabase } from "../store/testing.ts";
 import { RunBusyError } from "./errors.ts";
-import { readRunDetail } from "./resources.ts";
+import { readRunDetail } from "./read.ts";
 import { Runs, type ClaimedRun, type StepRow } from "./runs.ts";
 import { makeTenant, type Tenant } from "./testing/tenant.ts";
 

@@ -14,7 +14,7 @@ import { StepError } from "../../agents/errors.ts";
 import { limits } from "../../agents/limits.ts";
 import { manifestJsonSchema } from "../../agents/manifestSchema.ts";
 import { publish } from "../../agents/registry.ts";
-import { listAgents, listRuns, readAgent, readRun, readRunDetail, type Viewer } from "../../agents/resources.ts";
+import { listAgents, listRuns, readAgent, readRun, readRunDetail, type Viewer } from "../../agents/read.ts";
 import type { Published } from "../../agents/types.ts";
 import { checksOf } from "../../agents/validation.ts";
 
