@@ -6,7 +6,7 @@ import type { AddressInfo } from "node:net";
 import { createOpenAiEngine, EngineRegistry } from "../src/engines/index.ts";
 import { closeServer, createServer } from "../src/api/index.ts";
 import { createGateway } from "../src/gateway/index.ts";
-import type { LiveEvent } from "../src/contract/index.ts";
+import type { HouseEvent } from "../src/api/index.ts";
 import { Identity } from "../src/governance/index.ts";
 import { createLedger } from "../src/ledger/index.ts";
 import { Database, Session } from "../src/store/index.ts";
@@ -37,7 +37,7 @@ engines.add("scripted", engine, { kind: "openai", model: "scripted", facts: awai
 const log = createLogger();
 const metrics = createMetrics();
 const alarms = new Alarms({ log, metrics });
-const events = new LiveEvents<LiveEvent>();
+const events = new LiveEvents<HouseEvent>();
 const gateway = createGateway({ db, ledger, keys: identity, engines, events, metrics, alarms, log });
 const server = createServer({
   gateway,

@@ -9,7 +9,7 @@ import { startRestate } from "../src/agents/testing.ts";
 import { createOpenAiEngine, EngineRegistry } from "../src/engines/index.ts";
 import { agentRoutes, createServer as createApi } from "../src/api/index.ts";
 import { createGateway } from "../src/gateway/index.ts";
-import type { LiveEvent } from "../src/contract/index.ts";
+import type { HouseEvent } from "../src/api/index.ts";
 import { Identity, Secrets } from "../src/governance/index.ts";
 import { createLedger } from "../src/ledger/index.ts";
 import { Session } from "../src/store/index.ts";
@@ -82,7 +82,7 @@ engines.add("scripted", engine, { kind: "openai", model: "scripted", facts: { ..
 const log = createLogger({ level: "silent" });
 const metrics = createMetrics();
 const alarms = new Alarms({ log, metrics });
-const events = new LiveEvents<LiveEvent>();
+const events = new LiveEvents<HouseEvent>();
 const gateway = createGateway({ db, ledger, keys: identity, engines, events, metrics, alarms, log });
 const agents = createAgents({
   db,

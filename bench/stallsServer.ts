@@ -8,7 +8,7 @@ import type { Dependencies } from "../src/agents/dependencies.ts";
 import { createOpenAiEngine, EngineRegistry } from "../src/engines/index.ts";
 import { agentRoutes, createServer } from "../src/api/index.ts";
 import { createGateway } from "../src/gateway/index.ts";
-import type { LiveEvent } from "../src/contract/index.ts";
+import type { HouseEvent } from "../src/api/index.ts";
 import { Identity, Secrets } from "../src/governance/index.ts";
 import { createLedger } from "../src/ledger/index.ts";
 import { Database, Session } from "../src/store/index.ts";
@@ -41,7 +41,7 @@ engines.add("scripted", engine, { kind: "openai", model: "scripted", facts: awai
 const log = createLogger({ level: "silent" });
 const metrics = createMetrics();
 const alarms = new Alarms({ log, metrics });
-const events = new LiveEvents<LiveEvent>();
+const events = new LiveEvents<HouseEvent>();
 const gateway = createGateway({ db, ledger, keys: identity, engines, events, metrics, alarms, log });
 const runEvents: Dependencies["events"] = { publish: () => {} };
 const nowhere = { socket: "/dev/null/restate" };

@@ -20,7 +20,7 @@ export const rooms: Record<string, Room> = {
     what: "how one process is put together, started, healed and stopped",
     imports: [
       ...["api", "agents", "gateway", "governance", "ledger", "models", "engines", "egress", "fleet", "telemetry"],
-      ...["store", "contract", "errors"],
+      ...["store", "errors"],
     ],
   },
   api: {
@@ -39,10 +39,7 @@ export const rooms: Record<string, Room> = {
   },
   gateway: {
     what: "the life of a call, and the protocols that clients speak",
-    imports: [
-      ...["governance", "ledger", "engines", "egress", "scheduler", "telemetry", "store", "bounded", "contract"],
-      ...["errors"],
-    ],
+    imports: [...["governance", "ledger", "engines", "egress", "scheduler", "telemetry", "store", "bounded", "errors"]],
   },
   governance: {
     what: "who acts, and what they may do",

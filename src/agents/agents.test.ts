@@ -565,8 +565,10 @@ test("a contract that accepts attested evidence shows it to the verifier apart, 
   expect(run.outcome.reason).toBe(`attested: [["open_work_order","${word.note}","test"]]`);
   expect(run.step_list[1].input).toMatchObject({ order: { number: "WO-X" }, attested: [{ tool: "open_work_order" }] });
   const bill = await readBill(db, house.tenant.organisation, {});
-  expect(bill.lines.find(({ agent }) => agent?.name === "accepting")).toMatchObject({ outcomesAttested: 1 });
-  expect(bill.lines.find(({ agent }) => agent?.name === "settled")).toMatchObject({ outcomesAttested: 0 });
+  const idOf = async (name: string) => (await house.api("GET", `/api/agents/${name}`)).json.id;
+  const [accepting, settled] = [await idOf("accepting"), await idOf("settled")];
+  expect(bill.lines.find(({ agent }) => agent === accepting)).toMatchObject({ outcomesAttested: 1 });
+  expect(bill.lines.find(({ agent }) => agent === settled)).toMatchObject({ outcomesAttested: 0 });
 });
 
 test("the name under which attested evidence is shown is not a manifest's to give", async () => {

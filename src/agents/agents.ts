@@ -3,7 +3,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Dependencies } from "./dependencies.ts";
 import { Effects } from "./effects.ts";
 import { limits } from "./limits.ts";
-import { readRun, readSteps, type Viewer } from "./read.ts";
+import { readRun, readSteps } from "./read.ts";
+import type { Viewer } from "./record.ts";
 import { DurableRuns, type DurableOptions } from "./restate/durable.ts";
 import { RestateError } from "./restate/client.ts";
 import type { Session } from "../store/index.ts";
@@ -59,8 +60,8 @@ export function createAgents(options: AgentsOptions): Agents {
     void (async () => {
       await options.gateway.flushed();
       if (step !== undefined) {
-        const [resource] = await readSteps(db, id, step);
-        if (resource) events.publish(viewer, { type: "step", run: id, step: resource });
+        const [written] = await readSteps(db, viewer.project, id, step);
+        if (written) events.publish(viewer, { type: "step", run: id, step: written });
       }
       const run = await readRun(db, viewer, id);
       if (run) events.publish(viewer, { type: "run", run });

@@ -1,7 +1,7 @@
 // A person's word on an effect whose end is not known. It stands where a tool's answer would, so it is never taken for one: it has an
 // author and a note, it cannot be given by the key that gains from it, the verifier is shown it apart, and an outcome that rests on it
 // says so wherever it is shown.
-import { hasOtherOwnerKey } from "../governance/index.ts";
+import { hasOtherOwnerKey, keyName } from "../governance/index.ts";
 import { newId, type Database, type Queryable } from "../store/index.ts";
 
 export interface Attestation {
@@ -37,10 +37,17 @@ export async function insertAttestation(
 ): Promise<void> {
   await client.query(
     `insert into attestations (id, organisation, project, run, effect, happened, note, author, author_name)
-     select $1, $2, $3, $4, $5, $6, $7, $8, coalesce((select name from keys where id = $8), $8)`,
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
     [
-      ...[newId("atst"), owner.organisation, owner.project, owner.run],
-      ...[word.effect, word.happened, word.note, word.author],
+      newId("atst"),
+      owner.organisation,
+      owner.project,
+      owner.run,
+      word.effect,
+      word.happened,
+      word.note,
+      word.author,
+      await keyName(client, word.author),
     ],
   );
 }

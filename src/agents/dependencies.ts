@@ -4,6 +4,7 @@ import type { CallAnswer, CallRequest } from "../gateway/types.ts";
 import type { Ledger } from "../ledger/index.ts";
 import type { Database } from "../store/index.ts";
 import type { Alarms, Logger } from "../telemetry/index.ts";
+import type { RunEvent, Viewer } from "./record.ts";
 
 export interface Dependencies {
   db: Database;
@@ -15,12 +16,8 @@ export interface Dependencies {
   };
   ledger: Pick<Ledger, "setBudget" | "recordOutcome">;
   engines: Pick<EngineRegistry, "endpoints" | "list">;
-  events: {
-    publish(
-      of: { organisation: string; project: string },
-      event: { type: "run" | "step" } & Record<string, unknown>,
-    ): void;
-  };
+  /** Told of every change of a run. */
+  events: { publish(of: Viewer, event: RunEvent): void };
   alarms: Pick<Alarms, "raise" | "clear">;
   log: Logger;
 }

@@ -12,10 +12,9 @@ import { getBlob, putBlob, type Database, type Queryable } from "../store/index.
 import { insertAttestation } from "./attestations.ts";
 import { RunBusyError, StepError } from "./errors.ts";
 import { limits } from "./limits.ts";
+import type { EffectState } from "./record.ts";
 import type { PinnedTool } from "./types.ts";
 import { ToolNotSentError, ToolUncertainError, type ToolAnswer, type ToolKind } from "./tools/types.ts";
-
-export type EffectState = "planned" | "claimed" | "done" | "unknown";
 
 /** What to do about an effect in this state. `answer`: it is done, use its result. */
 export function effectMove(

@@ -1,5 +1,17 @@
 export { createAgents, type AgentParts, type Agents, type AgentsOptions } from "./agents.ts";
 export type { Dependencies } from "./dependencies.ts";
+export {
+  agentNames,
+  agentsAmong,
+  findAgents,
+  runFigures,
+  runsAmong,
+  runsBeginning,
+  searchAgents,
+  type Named,
+  type RunFigures,
+} from "./find.ts";
+export type * from "./record.ts";
 export { readAgentFolder } from "./folder.ts";
 export { parseManifest } from "./manifest.ts";
 export { manifestJsonSchema, type Manifest } from "./manifestSchema.ts";

@@ -12,7 +12,8 @@ import { StepError } from "./errors.ts";
 import { limits } from "./limits.ts";
 import { judgeRun } from "./outcomes.ts";
 import { toolDefinitions } from "./prompt.ts";
-import type { ClaimedRun, StepRow } from "./runs.ts";
+import type { StepRecord } from "./record.ts";
+import type { ClaimedRun } from "./runs.ts";
 import { evidenceTaint } from "./taint.ts";
 import type { ToolAnswer, ToolKind } from "./tools/types.ts";
 import type { Action, ModelOutput, RunState, StepResult, ToolCall } from "./types.ts";
@@ -21,7 +22,7 @@ import type { Sandbox } from "./verifier/sandbox.ts";
 
 /** A step that was done, before it is written. */
 export interface Done {
-  row: StepRow;
+  row: StepRecord;
   result: StepResult;
   along?: (client: PoolClient) => Promise<void>;
   waitUntil?: Date;
@@ -218,18 +219,18 @@ export class Performer {
     });
   }
 
-  #newStep(state: RunState, kind: StepResult["kind"], name: string): StepRow {
+  #newStep(state: RunState, kind: StepResult["kind"], name: string): StepRecord {
     const number = state.steps.length;
     return { number, kind, name, status: "completed", inputRef: null, outputRef: null, startedAt: new Date() };
   }
 
-  async #completed(run: ClaimedRun, row: StepRow, output: unknown): Promise<Done> {
+  async #completed(run: ClaimedRun, row: StepRecord, output: unknown): Promise<Done> {
     const outputRef = await putBlob(this.#with.db, run.project, output);
     const { number, kind, name } = row;
     return { row: { ...row, outputRef }, result: { number, kind, name, status: "completed", output } };
   }
 
-  #failed(row: StepRow, errorMessage: string): Done {
+  #failed(row: StepRecord, errorMessage: string): Done {
     const { number, kind, name } = row;
     const status = "failed" as const;
     return {

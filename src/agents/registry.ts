@@ -1,8 +1,9 @@
 // The registry: publishing makes an immutable version of a manifest, pinned to everything that it depends on at that moment: the
 // model's name, each tool's definition, the verifier's source. The same again is the same version.
 import { createHash } from "node:crypto";
+import { deploymentNames } from "../fleet/index.ts";
 import { parseMoney } from "../ledger/index.ts";
-import { newId, putBlob } from "../store/index.ts";
+import { getBlob, newId, putBlob, type Queryable } from "../store/index.ts";
 import type { Dependencies } from "./dependencies.ts";
 import type { Problem } from "../fleet/manifest.ts";
 import { AgentManifestError, StepError } from "./errors.ts";
@@ -74,9 +75,8 @@ async function embeddedModel(
   publisher: Publisher,
 ): Promise<string> {
   const served = engines.list(publisher.organisation);
-  const { rows } = await db.query<{ name: string }>("select name from deployments order by created_at, name");
-  const oldest = rows.find((row) => served.some(({ name }) => name === row.name));
-  const model = (oldest ?? served.find(({ kind }) => kind === "embedded") ?? served[0])?.name;
+  const oldest = (await deploymentNames(db)).find((deployment) => served.some(({ name }) => name === deployment));
+  const model = oldest ?? (served.find(({ kind }) => kind === "embedded") ?? served[0])?.name;
   if (model) return model;
   throw new AgentManifestError([{ path: "model", message: "is left out, and no engine serves a model now" }]);
 }
@@ -172,6 +172,22 @@ async function pinTools(
   }
   if (problems.length > 0) throw new AgentManifestError(problems);
   return pinned;
+}
+
+/** The newest version of an agent of a project, by the agent's name or id; undefined where there is none. */
+export async function newestVersion(
+  db: Queryable,
+  project: string,
+  nameOrId: string,
+): Promise<{ agent: string; version: string; published: Published } | undefined> {
+  const { rows } = await db.query<{ agent: string; version: string; manifest_ref: string }>(
+    `select a.id as agent, v.id as version, v.manifest_ref from agents a join agent_versions v on v.agent = a.id
+     where a.project = $1 and (a.name = $2 or a.id = $2) order by v.number desc limit 1`,
+    [project, nameOrId],
+  );
+  if (!rows[0]) return undefined;
+  const { agent, version, manifest_ref: ref } = rows[0];
+  return { agent, version, published: (await getBlob(db, project, ref)) as Published };
 }
 
 async function store(

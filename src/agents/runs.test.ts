@@ -4,7 +4,8 @@ import { newId, putBlob, Session, type Queryable } from "../store/index.ts";
 import { testDatabase } from "../store/testing.ts";
 import { RunBusyError } from "./errors.ts";
 import { readRunDetail } from "./read.ts";
-import { Runs, type ClaimedRun, type StepRow } from "./runs.ts";
+import type { StepRecord } from "./record.ts";
+import { Runs, type ClaimedRun } from "./runs.ts";
 import { makeTenant, type Tenant } from "./testing/tenant.ts";
 
 let db: Awaited<ReturnType<typeof testDatabase>>;
@@ -35,7 +36,7 @@ async function newRun(): Promise<string> {
   return (await new Runs(db, here.processId).create(run)).id;
 }
 
-const step = (number: number): StepRow => ({
+const step = (number: number): StepRecord => ({
   number,
   kind: "model",
   name: "s",
@@ -176,8 +177,8 @@ test("why a run waited is kept after it went on: one row for a step and a reason
       [id, ms],
     );
   await runs.wait(await claimed(runs, id), later);
-  expect(await waits()).toMatchObject([{ step: 0, code: "tool_unreachable", times: 1, waiting: true }]);
-  expect((await waits())[0]!.until).not.toBeNull();
+  expect(await waits()).toMatchObject([{ step: 0, code: "tool_unreachable", times: 1, isWaiting: true }]);
+  expect((await waits())[0]!.until).toBeDefined();
   await wake(2_000);
   await runs.wait(await claimed(runs, id), { ...later, message: "Still away." });
   await wake(3_000);
@@ -186,15 +187,15 @@ test("why a run waited is kept after it went on: one row for a step and a reason
   await runs.commitStep(await claimed(runs, id), step(0));
   const [away, full, ...others] = await waits();
   expect(others).toEqual([]);
-  expect(away).toMatchObject({ times: 2, message: "Still away.", waiting: false, until: null });
-  expect(full).toMatchObject({ code: "queue_full", times: 1, waiting: false });
-  expect(away!.waited_ms).toBeGreaterThanOrEqual(5_000);
-  expect(full!.waited_ms).toBeGreaterThanOrEqual(1_000);
+  expect(away).toMatchObject({ times: 2, message: "Still away.", isWaiting: false, until: undefined });
+  expect(full).toMatchObject({ code: "queue_full", times: 1, isWaiting: false });
+  expect(away!.waitedMs).toBeGreaterThanOrEqual(5_000);
+  expect(full!.waitedMs).toBeGreaterThanOrEqual(1_000);
   // A run that is stopped waits for nothing any more.
   await runs.wait(await claimed(runs, id), { code: "effect_unknown", message: "look", wakeInMs: undefined });
-  expect((await waits())[2]).toMatchObject({ step: 1, waiting: true, until: null });
+  expect((await waits())[2]).toMatchObject({ step: 1, isWaiting: true, until: undefined });
   await runs.stop(tenant.organisation, id, tenant.key);
-  expect((await waits())[2]).toMatchObject({ waiting: false });
+  expect((await waits())[2]).toMatchObject({ isWaiting: false });
 });
 
 test("a copied database gives up every unfinished run, and what works on one finds that out", async () => {
@@ -217,5 +218,5 @@ test("a copied database gives up every unfinished run, and what works on one fin
   });
   // What the copy's runs waited for is over with them.
   const detail = await readRunDetail(db, tenant, waiting);
-  expect(detail!.waits).toMatchObject([{ code: "x", waiting: false, until: null }]);
+  expect(detail!.waits).toMatchObject([{ code: "x", isWaiting: false, until: undefined }]);
 });

@@ -6,12 +6,23 @@
 //               │ ▼    └─▶ stopped (by a person, from any state that is not an end)
 //             waiting (until wake_at; without it, until a person decides)
 import type { PoolClient } from "pg";
-import { getBlob, newId, processGone, putBlob, storable, type Database, type Queryable } from "../store/index.ts";
+import { usageOfRuns } from "../gateway/index.ts";
+import { currencyOf } from "../governance/index.ts";
+import {
+  getBlob,
+  getBlobs,
+  newId,
+  processGone,
+  putBlob,
+  storable,
+  type Database,
+  type Queryable,
+} from "../store/index.ts";
 import { RunBusyError } from "./errors.ts";
 import { limits } from "./limits.ts";
+import type { RunStatus, StepRecord } from "./record.ts";
 import type { Published, StepResult } from "./types.ts";
 
-export type RunStatus = "queued" | "running" | "waiting" | "completed" | "failed" | "stopped";
 export const endings: readonly RunStatus[] = ["completed", "failed", "stopped"];
 
 /** An activation's hold on a run: what it needs to work, and the fence that it writes with. */
@@ -38,7 +49,6 @@ interface ClaimRow {
   id: string;
   organisation: string;
   project: string;
-  currency: string;
   agent: string;
   version: string;
   manifest_ref: string;
@@ -56,21 +66,6 @@ export type ClaimResult =
   | { ended: true }
   /** Waits; `wakeInMs` is undefined when a person must decide. */
   | { waiting: true; wakeInMs: number | undefined };
-
-/** What a step leaves behind, with references only. */
-export interface StepRow {
-  number: number;
-  kind: StepResult["kind"];
-  name: string;
-  status: "completed" | "failed";
-  inputRef: string | null;
-  outputRef: string | null;
-  call?: string;
-  effect?: string;
-  errorMessage?: string;
-  startedAt: Date;
-  endedAt?: Date;
-}
 
 export interface NewRun {
   organisation: string;
@@ -119,17 +114,20 @@ export class Runs {
        update runs set fence = fence + 1, owner = $2, status = 'running', wake_at = null, error_code = null,
          error_message = null, started_at = coalesce(runs.started_at, now()), updated_at = now(),
          paused_ms = paused_ms + ${turnWaitedMs}
-       from agent_versions v, organisations o
-       where runs.id = $1 and v.id = runs.version and o.id = runs.organisation
+       from agent_versions v
+       where runs.id = $1 and v.id = runs.version
          and (status in ('queued', 'running') or (status = 'waiting' and wake_at <= now()))
          and (owner is null or owner = $2 or ${ownerGone})
-       returning runs.id, runs.organisation, runs.project, o.currency, runs.agent, runs.version, v.manifest_ref, runs.key,
-         runs.input_ref, runs.next_step, runs.retries, runs.started_at, runs.paused_ms, runs.fence
+       returning runs.id, runs.organisation, runs.project, runs.agent, runs.version, v.manifest_ref, runs.key, runs.input_ref,
+         runs.next_step, runs.retries, runs.started_at, runs.paused_ms, runs.fence
        ), ended as (${endWaits} and exists (select from claimed))
        select * from claimed`,
       [id, this.#owner],
     );
-    if (rows[0]) return { claimed: claimedOf(rows[0]) };
+    if (rows[0]) {
+      const currency = await currencyOf(this.#db, rows[0].organisation);
+      return { claimed: { ...claimedOf(rows[0]), currency } };
+    }
     const { rows: states } = await this.#db.query<{ status: RunStatus; wake_in_ms: number | null }>(
       "select status, (extract(epoch from wake_at - now()) * 1000)::float8 as wake_in_ms from runs where id = $1",
       [id],
@@ -148,15 +146,13 @@ export class Runs {
       name: string;
       status: "completed" | "failed";
       error_message: string | null;
-      body: string | null;
-    }>(
-      `select s.number, s.kind, s.name, s.status, s.error_message, b.body
-       from steps s left join blobs b on b.project = $2 and b.ref = s.output_ref where s.run = $1 order by s.number`,
-      [run, project],
-    );
-    return rows.map(({ body, error_message, ...step }) => ({
+      output_ref: string | null;
+    }>("select number, kind, name, status, error_message, output_ref from steps where run = $1 order by number", [run]);
+    const refs = rows.map((row) => row.output_ref);
+    const payloads = await getBlobs(this.#db, project, refs);
+    return rows.map(({ output_ref, error_message, ...step }) => ({
       ...step,
-      output: body === null ? null : (JSON.parse(body) as unknown),
+      output: payloads(output_ref),
       ...(error_message !== null && { errorMessage: error_message }),
     }));
   }
@@ -173,11 +169,8 @@ export class Runs {
   }
 
   async tokensUsed(run: string): Promise<number> {
-    const { rows } = await this.#db.query<{ tokens: bigint }>(
-      "select coalesce(sum(prompt_tokens + output_tokens), 0) as tokens from calls where run = $1",
-      [run],
-    );
-    return Number(rows[0]!.tokens);
+    const { promptTokens, outputTokens } = (await usageOfRuns(this.#db, [run]))(run);
+    return promptTokens + outputTokens;
   }
 
   /**
@@ -186,7 +179,7 @@ export class Runs {
    */
   async commitStep(
     run: ClaimedRun,
-    step: StepRow,
+    step: StepRecord,
     options: { along?: (client: PoolClient) => Promise<void>; waitUntil?: Date } = {},
   ): Promise<void> {
     await this.#db.transaction(async (client) => {
@@ -211,7 +204,7 @@ export class Runs {
           status: "failed";
           code: string;
           message: string;
-          step?: StepRow;
+          step?: StepRecord;
           along?: (client: PoolClient) => Promise<void>;
         },
   ): Promise<boolean> {
@@ -373,7 +366,7 @@ const endWaits = `${closeWaits} where run = $1 and open_since is not null`;
 /** Effects of the run $1, which has ended, that may have happened: it does not ask for them any more, so their end is unknown. */
 const leaveEffects = `update effects set state = 'unknown', updated_at = now() where run = $1 and state = 'claimed'`;
 
-async function insertStep(client: Queryable, run: string, step: StepRow): Promise<void> {
+async function insertStep(client: Queryable, run: string, step: StepRecord): Promise<void> {
   await client.query(
     `insert into steps (run, number, kind, name, status, input_ref, output_ref, call, effect, error_message, started_at, ended_at)
      values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, coalesce($12, now()))`,
@@ -386,12 +379,11 @@ async function insertStep(client: Queryable, run: string, step: StepRow): Promis
   );
 }
 
-function claimedOf(row: ClaimRow): ClaimedRun {
+function claimedOf(row: ClaimRow): Omit<ClaimedRun, "currency"> {
   return {
     id: row.id,
     organisation: row.organisation,
     project: row.project,
-    currency: row.currency,
     agent: row.agent,
     version: row.version,
     manifestRef: row.manifest_ref,

@@ -1,5 +1,5 @@
 // What the HTTP surface is made of; the composition root hands it over.
-import type { LiveEvent, Status } from "../contract/index.ts";
+import type { Status } from "../contract/index.ts";
 import type { EngineRegistry } from "../engines/index.ts";
 import type { Gateway } from "../gateway/index.ts";
 import type { Identity } from "../governance/index.ts";
@@ -8,6 +8,7 @@ import type { Database } from "../store/index.ts";
 import type { Alarms, LiveEvents, Logger, Metrics } from "../telemetry/index.ts";
 import type { Storage } from "../gateway/types.ts";
 import type { ApiApp } from "./apiApp.ts";
+import type { HouseEvent } from "./resources/live.ts";
 
 export interface ServerDependencies {
   gateway: Gateway;
@@ -15,7 +16,7 @@ export interface ServerDependencies {
   ledger: Ledger;
   engines: EngineRegistry;
   db: Database;
-  events: LiveEvents<LiveEvent>;
+  events: LiveEvents<HouseEvent>;
   metrics: Metrics;
   alarms: Alarms;
   log: Logger;

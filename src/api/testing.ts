@@ -14,7 +14,8 @@ import { testDatabase } from "../store/testing.ts";
 import { Alarms, createLogger, createMetrics, LiveEvents } from "../telemetry/index.ts";
 import type { Metrics } from "../telemetry/index.ts";
 import { secretRoutes } from "./routes/secrets.ts";
-import type { DeploymentStatus, LiveEvent } from "../contract/index.ts";
+import type { DeploymentStatus } from "../contract/index.ts";
+import type { HouseEvent } from "./resources/live.ts";
 import type { ServerDependencies } from "./dependencies.ts";
 import { closeServer, createServer } from "./http/server.ts";
 import type { MediaOptions } from "../gateway/media.ts";
@@ -38,7 +39,7 @@ export interface TestGateway extends AsyncDisposable {
   identity: Identity;
   engines: EngineRegistry;
   engine: ScriptedEngine;
-  events: LiveEvents<LiveEvent>;
+  events: LiveEvents<HouseEvent>;
   metrics: Metrics;
   alarms: Alarms;
   server: Server;
@@ -87,7 +88,7 @@ export async function testGateway(
     kind: "openai",
     model: "scripted",
   });
-  const events = new LiveEvents<LiveEvent>();
+  const events = new LiveEvents<HouseEvent>();
   const metrics = createMetrics({ process: false });
   const alarms = new Alarms({ log, metrics });
   const gateway = createGateway({

@@ -24,4 +24,4 @@ export { shortageOf, type FleetWorker, type Machine, type WantedDeployment } fro
 export { Reconciler, type WorkerHands } from "./deployments/reconciler.ts";
 export { Deployments, type DeploymentState, type Hands as DeploymentHands } from "./deployments/deployments.ts";
 export { contextNotes, threadNotes } from "./deployments/notes.ts";
-export { DeploymentTable } from "./deployments/table.ts";
+export { deploymentNames, DeploymentTable } from "./deployments/table.ts";

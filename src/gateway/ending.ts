@@ -4,9 +4,9 @@ import type { EngineAnswer, Timings, Usage } from "../engines/index.ts";
 import { formatMoney } from "../ledger/index.ts";
 import type { CallTimings } from "../scheduler/index.ts";
 import type { Alarms, Metrics } from "../telemetry/index.ts";
-import type { AttemptResource } from "../contract/index.ts";
 import type { GatewayError } from "./errors.ts";
 import { phasesOf } from "./calls/phases.ts";
+import type { AttemptRecord } from "./calls/record.ts";
 import type { Dispatcher } from "./scheduling/dispatcher.ts";
 import { faultOf } from "./scheduling/faults.ts";
 import type { Settled, Settling } from "./settling.ts";
@@ -64,7 +64,7 @@ export class Ending {
       this.#claimedTooMuch(call, attempt, settled);
     moments.settled = call.now();
     this.#count(attempt, outcome, usage);
-    call.attempts.push(rowOf(attempt, { outcome, failure, usage, settled, timings }));
+    call.attempts.push(recordOf(call, attempt, { outcome, failure, usage, settled, timings }));
     return {
       usage,
       usageCut: settled.claimed !== undefined,
@@ -128,7 +128,8 @@ export class Ending {
 }
 
 /** The attempt as it is recorded. */
-function rowOf(
+function recordOf(
+  call: CallState,
   { id, number, placement, moments }: AttemptState,
   ended: {
     outcome: Outcome;
@@ -137,24 +138,24 @@ function rowOf(
     settled: Settled;
     timings: Timings;
   },
-): AttemptResource {
+): AttemptRecord {
   const { outcome, failure, usage, settled, timings } = ended;
   return {
     id,
+    call: call.id,
     number,
     engine: placement.endpoint.endpoint,
     status: outcome,
-    error_code: failure?.code ?? null,
+    errorCode: failure?.code,
     decision: placement.decision,
-    cached_by_tier: usage.cachedByTier ?? null,
+    cachedByTier: usage.cachedByTier && { ...usage.cachedByTier },
     phases: phasesOf(moments, timings),
-    prompt_tokens: usage.promptTokens,
-    cached_tokens: usage.cachedTokens,
-    output_tokens: usage.outputTokens,
-    price_nano: settled.amountNano.toString(),
-    claimed_prompt_tokens: settled.claimed?.promptTokens ?? null,
-    claimed_output_tokens: settled.claimed?.outputTokens ?? null,
-    suspense_nano: settled.suspenseNano.toString(),
+    promptTokens: usage.promptTokens,
+    cachedTokens: usage.cachedTokens,
+    outputTokens: usage.outputTokens,
+    priceNano: settled.amountNano,
+    claimed: settled.claimed,
+    suspenseNano: settled.suspenseNano,
   };
 }
 

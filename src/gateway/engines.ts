@@ -7,7 +7,7 @@ import { createOpenAiEngine, EngineError, engineBaseUrl, knownField, neverAllowe
 import type { EndpointFacts, Engine, EngineRegistry, RegisteredEndpoint } from "../engines/index.ts";
 import type { Principal } from "../governance/types.ts";
 import type { Ledger, RateCard } from "../ledger/index.ts";
-import type { Database } from "../store/index.ts";
+import type { Database, Queryable } from "../store/index.ts";
 import type { Alarms, Logger } from "../telemetry/index.ts";
 import { GatewayError } from "./errors.ts";
 import { KeyEnvs } from "./keyEnvs.ts";
@@ -73,7 +73,18 @@ export function providerKey({ keyEnv, urls, carried }: WantedKey): string | unde
   return value;
 }
 
-/** Adds an engine, or replaces the caller's own of that name. Throws GatewayError or EngineError that names what is wrong. */
+/** Engines that users have added to an organisation, by name. */
+export async function listEngines(db: Queryable, organisation: string): Promise<StoredEngine[]> {
+  const { rows } = await db.query<StoredEngine>("select * from engines where organisation = $1 order by name", [
+    organisation,
+  ]);
+  return rows;
+}
+
+/**
+ * Adds an engine, or replaces the caller's own of that name. The caller has seen to it that no deployment has the name. Throws
+ * GatewayError or EngineError that names what is wrong.
+ */
 export async function addEngine(rooms: Rooms, principal: Principal, wanted: NewEngine): Promise<StoredEngine> {
   const { db, engines, ledger, alarms } = rooms;
   await checkName(rooms, principal, wanted);
@@ -193,15 +204,15 @@ async function checkName({ db, engines }: Rooms, principal: Principal, { name, u
     .list()
     .some((one) => (one.name === name ? one.organisation !== principal.organisation : names.includes(one.endpoint)));
   if (taken) throw nameTaken(name);
-  const { rows } = await db.query(
-    `select 1 from engines where name = $1 and organisation <> $2
-     union all select 1 from deployments where name = $1`,
-    [name, principal.organisation],
-  );
+  const { rows } = await db.query("select 1 from engines where name = $1 and organisation <> $2", [
+    name,
+    principal.organisation,
+  ]);
   if (rows[0]) throw nameTaken(name);
 }
 
-function nameTaken(name: string): GatewayError {
+/** A name is given once: callers write it as `model`. */
+export function nameTaken(name: string): GatewayError {
   return new GatewayError({
     status: 409,
     code: "name_taken",

@@ -28,6 +28,7 @@ import type { GatewayError } from "./errors.ts";
 import { limits } from "./limits.ts";
 import { Media } from "./media.ts";
 import { checkWhole, outputCheck, type OutputCheck } from "./output.ts";
+import type { CallRecord } from "./calls/record.ts";
 import { Recorder } from "./calls/recorder.ts";
 import { modelUnpriced, shuttingDown, unknownModel, whyAborted } from "./refusals.ts";
 import { Relay } from "./relay.ts";
@@ -35,15 +36,7 @@ import { Reporting } from "./reporting.ts";
 import { Dispatcher } from "./scheduling/dispatcher.ts";
 import { programKey, PromptReader } from "./scheduling/prompts.ts";
 import type { AttemptState, Begun, CallState } from "./state.ts";
-import type {
-  AnswerChunk,
-  CallAnswer,
-  CallRecord,
-  CallRequest,
-  Gateway,
-  GatewayDependencies,
-  Storage,
-} from "./types.ts";
+import type { AnswerChunk, CallAnswer, CallRequest, Gateway, GatewayDependencies, Storage } from "./types.ts";
 import { CallsUnderWay } from "./underWay.ts";
 
 /** Puts the gateway together. It begins to work with the first call; `close` ends it. */

@@ -1,19 +1,19 @@
 // The end of a call: its record is written, its metrics are counted, live events tell it, and it is taken off the list of those under way.
 // The record has the call's own fields and a row for each of its attempts; the money in it is the sum of theirs.
 import { storable } from "../store/index.ts";
-import type { LiveEvents, Logger, Metrics } from "../telemetry/index.ts";
-import type { AttemptResource, Call, LiveEvent } from "../contract/index.ts";
+import type { Logger, Metrics } from "../telemetry/index.ts";
+import type { AttemptRecord, BilledTokens, CallRecord } from "./calls/record.ts";
 import { asGatewayError } from "./errors.ts";
 import type { GatewayError } from "./errors.ts";
 import { limits } from "./limits.ts";
 import type { Recorder } from "./calls/recorder.ts";
 import { refusesRequest } from "./scheduling/faults.ts";
 import type { CallState, EndedAttempt, Outcome } from "./state.ts";
-import type { CallRecord } from "./types.ts";
+import type { GatewayDependencies } from "./types.ts";
 
 interface Rooms {
   recorder: Recorder;
-  events: LiveEvents<LiveEvent>;
+  events: GatewayDependencies["events"];
   metrics: Metrics;
   log: Logger;
 }
@@ -26,19 +26,8 @@ export class Reporting {
   }
 
   /** Records a call that an engine has begun to serve. */
-  async finish(call: CallState, outcome: Outcome, ended: EndedAttempt): Promise<CallRecord> {
-    const { usage, timings, priceNano, currency, failure, finishReason } = ended;
-    await this.#record(call, outcome, failure?.code ?? null, finishReason ?? null);
-    return {
-      id: call.id,
-      status: outcome,
-      usage,
-      timings,
-      priceNano,
-      currency,
-      ...(failure && { errorCode: failure.code }),
-      ...(finishReason !== undefined && { finishReason }),
-    };
+  finish(call: CallState, outcome: Outcome, { failure, finishReason }: EndedAttempt): Promise<CallRecord> {
+    return this.#record(call, outcome, failure?.code, finishReason);
   }
 
   /** Records a call that was refused, or that failed before any answer began; answers the error for the caller. */
@@ -48,61 +37,74 @@ export class Reporting {
       this.#rooms.log.error({ call: call.id, err: (error as Error).stack }, "a call failed for an unforeseen reason");
     const refused = call.attempts.length === 0 || refusesRequest(failure);
     const outcome = call.signal.aborted ? "cancelled" : refused ? "refused" : "failed";
-    void this.#record(call, outcome, failure.code, null);
+    void this.#record(call, outcome, failure.code, undefined);
     return failure;
   }
 
-  #record(
+  /** Resolves with the call's record when that is written, or was given up. */
+  async #record(
     call: CallState,
-    status: Call["status"],
-    errorCode: string | null,
-    finishReason: string | null,
-  ): Promise<void> {
+    status: Outcome,
+    errorCode: string | undefined,
+    finishReason: string | undefined,
+  ): Promise<CallRecord> {
     const { recorder, events, metrics, log } = this.#rooms;
     const { attempts, firstTokenMs } = call;
     const { principal, asked } = call.request;
     const durationMs = call.now();
-    const shown = shownCall(call, { status, errorCode, finishReason, durationMs });
+    const record = recordOf(call, { status, errorCode, finishReason, durationMs });
     // A model name that is not served is the caller's own text, which must not become a label.
     const model = errorCode === "model_not_found" ? "unknown" : asked.model;
     metrics.callEnded({ model, outcome: status, durationMs, firstTokenMs });
     // Codes, never messages: an engine's message may repeat a part of the prompt.
     log.debug({ call: call.id, model, status, code: errorCode, durationMs }, "call ended");
-    const { organisation, project } = principal;
-    const written = recorder.add({ organisation, project, call: shown, attempts });
-    events.publish({ organisation, project }, { type: "call", call: shown });
+    const written = recorder.add({ call: record, attempts });
+    events.publish(
+      { organisation: principal.organisation, project: principal.project },
+      { type: "call", call: record },
+    );
     call.release();
-    return written;
+    await written;
+    return record;
   }
 }
 
-/** The call as it is recorded and shown. */
-function shownCall(
+function recordOf(
   { id, request, attempts, startedAt, firstTokenMs }: CallState,
-  ended: { status: Call["status"]; errorCode: string | null; finishReason: string | null; durationMs: number },
-): Call {
+  ended: {
+    status: Outcome;
+    errorCode: string | undefined;
+    finishReason: string | undefined;
+    durationMs: number;
+  },
+): CallRecord {
   const { asked, principal } = request;
   const { status, errorCode, finishReason, durationMs } = ended;
-  const sum = (of: (attempt: AttemptResource) => number) => attempts.reduce((total, one) => total + of(one), 0);
   return {
     id,
+    organisation: principal.organisation,
+    project: principal.project,
+    key: principal.key,
+    agent: request.agent,
+    run: request.run,
+    program: request.program,
     endpoint: asked.endpoint,
     model: asked.model,
     stream: asked.stream,
     status,
-    error_code: errorCode,
-    finish_reason: finishReason === null ? null : storable(finishReason, limits.engineCodeCharacters),
-    key: principal.key,
-    agent: request.agent ?? null,
-    run: request.run ?? null,
-    program: request.program ?? null,
-    prompt_tokens: sum((one) => one.prompt_tokens),
-    cached_tokens: sum((one) => one.cached_tokens),
-    output_tokens: sum((one) => one.output_tokens),
-    price_nano: attempts.reduce((total, one) => total + BigInt(one.price_nano), 0n).toString(),
+    errorCode,
+    finishReason: finishReason === undefined ? undefined : storable(finishReason, limits.engineCodeCharacters),
+    promptTokens: sumOf(attempts, "promptTokens"),
+    cachedTokens: sumOf(attempts, "cachedTokens"),
+    outputTokens: sumOf(attempts, "outputTokens"),
+    priceNano: attempts.reduce((total, attempt) => total + attempt.priceNano, 0n),
     currency: principal.currency,
-    started_at: new Date(startedAt).toISOString(),
-    first_token_ms: firstTokenMs ?? null,
-    duration_ms: durationMs,
+    startedAt: new Date(startedAt),
+    firstTokenMs,
+    durationMs,
   };
+}
+
+function sumOf(attempts: AttemptRecord[], tokens: keyof BilledTokens): number {
+  return attempts.reduce((total, attempt) => total + attempt[tokens], 0);
 }

@@ -1,5 +1,6 @@
 // No secret leaves by a door it should not: keys never reach an engine, neither keys nor prompts nor answers reach the log, the
 // database, the metrics or the live events. Canaries are sent in every place a client can write to, then looked for.
+import { liveResource } from "../api/resources/live.ts";
 import { expect, test } from "vitest";
 import { testGateway } from "../api/testing.ts";
 
@@ -10,7 +11,8 @@ test("a client's key, headers and words stay where they belong", async () => {
   const events: unknown[] = [];
   const stop = new AbortController();
   const watching = (async () => {
-    for await (const { event } of at.events.subscribe(at.principal, undefined, stop.signal)) events.push(event);
+    for await (const { event } of at.events.subscribe(at.principal, undefined, stop.signal))
+      events.push(liveResource(event));
   })();
   const headers: Record<string, string> = {
     authorization: `Bearer ${at.key}`,

@@ -1,7 +1,7 @@
 // The state of a call and of its attempts while they are under way.
 import type { EngineAnswer, EngineChunk, RegisteredEndpoint, Timings, Usage } from "../engines/index.ts";
 import type { BudgetLeft, RateCard } from "../ledger/index.ts";
-import type { AttemptResource, DecisionResource } from "../contract/index.ts";
+import type { AttemptRecord, DecisionRecord } from "./calls/record.ts";
 import type { GatewayError } from "./errors.ts";
 import type { OutputCheck } from "./output.ts";
 import type { Moments } from "./calls/phases.ts";
@@ -22,8 +22,8 @@ export interface CallState {
   readonly release: () => void;
   /** What the answer has to be, when the request said so. */
   readonly check: OutputCheck | undefined;
-  /** Rows of the attempts that have ended. */
-  readonly attempts: AttemptResource[];
+  /** Records of the attempts that have ended. */
+  readonly attempts: AttemptRecord[];
   firstTokenMs: number | undefined;
 }
 
@@ -48,7 +48,7 @@ export interface Placement {
   readonly endpoint: RegisteredEndpoint;
   /** The request as this endpoint can take it, and as the endpoint that prefills can, when that is another one. */
   readonly shape: { answer: ModelCall; prefill: ModelCall | undefined };
-  readonly decision: DecisionResource;
+  readonly decision: DecisionRecord;
   /** Has what its program computed elsewhere brought within the endpoint's reach. */
   readonly bring: () => Promise<void>;
   /** Prompt tokens that were expected to be cached there; undefined where nothing was known of the prompt. */
@@ -80,8 +80,7 @@ export type Begun = { attempt: AttemptState; answer: EngineAnswer } & (
   | { streams: false; whole: EngineChunk }
 );
 
-/** `refused`: by its engine, for the request's own sake. */
-export type Outcome = "completed" | "refused" | "failed" | "cancelled";
+export type { Outcome } from "./calls/record.ts";
 
 export interface EndedAttempt {
   usage: Usage;

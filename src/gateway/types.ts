@@ -1,12 +1,12 @@
 // What a caller inside the process (the HTTP routes, the agent interpreter) gives to the pipeline and gets back from it.
-import type { AnswerDelta, EngineRegistry, RuntimeFact, Timings, Usage, WireObject } from "../engines/index.ts";
+import type { AnswerDelta, EngineRegistry, RuntimeFact, Usage, WireObject } from "../engines/index.ts";
 import type { Identity } from "../governance/index.ts";
 import type { Principal } from "../governance/types.ts";
 import type { Ledger } from "../ledger/index.ts";
 import type { Carrier, SchedulerSnapshot } from "../scheduler/index.ts";
 import type { Database } from "../store/index.ts";
-import type { Alarms, LiveEvents, Logger, Metrics } from "../telemetry/index.ts";
-import type { LiveEvent } from "../contract/index.ts";
+import type { Alarms, Logger, Metrics } from "../telemetry/index.ts";
+import type { CallEvent, CallRecord } from "./calls/record.ts";
 import type { GatewayError } from "./errors.ts";
 import type { MediaOptions } from "./media.ts";
 import type { ModelCall } from "./modelCall.ts";
@@ -57,17 +57,6 @@ export interface CallAnswer {
   headers: Record<string, string>;
 }
 
-export interface CallRecord {
-  id: string;
-  status: "completed" | "refused" | "failed" | "cancelled";
-  errorCode?: string;
-  finishReason?: string;
-  usage: Usage;
-  timings: Timings;
-  priceNano: bigint;
-  currency: string;
-}
-
 /** The disk that this installation's database writes to. */
 export interface Storage {
   /** Nothing new is taken while it is full: calls and changes are refused with 507 `storage_full`. */
@@ -80,7 +69,8 @@ export interface GatewayDependencies {
   /** Where calls under way learn that their key was revoked. */
   keys: Pick<Identity, "watch">;
   engines: EngineRegistry;
-  events: LiveEvents<LiveEvent>;
+  /** Told of every call that has ended. */
+  events: { publish(of: { organisation: string; project: string }, event: CallEvent): void };
   metrics: Metrics;
   alarms: Alarms;
   log: Logger;

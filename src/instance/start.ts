@@ -7,7 +7,7 @@
 // is left, then every child ends at once. All of it within five seconds.
 import { once } from "node:events";
 import type { Server } from "node:http";
-import { carrySecrets, createAgents, type Agents, type Dependencies } from "../agents/index.ts";
+import { carrySecrets, createAgents, type Agents } from "../agents/index.ts";
 import {
   agentRoutes,
   alarmResource,
@@ -18,8 +18,8 @@ import {
   instanceStatus,
   maintenanceRoutes,
   secretRoutes,
+  type HouseEvent,
 } from "../api/index.ts";
-import type { LiveEvent } from "../contract/index.ts";
 import { closeEgress } from "../egress/index.ts";
 import { embeddedWorkers, EngineRegistry } from "../engines/index.ts";
 import {
@@ -188,7 +188,7 @@ async function compose(options: StartOptions, stack: AsyncDisposableStack): Prom
   // From here on an interruption is settled in order, with the children alive.
   stop.removeEventListener("abort", stopChildren);
   const { db, session, identity, secrets, organisation, project, ledger } = books;
-  const events = new LiveEvents<LiveEvent>();
+  const events = new LiveEvents<HouseEvent>();
   const alarmStore = new AlarmStore({ alarms, db, log });
   await alarmStore.restore();
   undo.add("alarms", () => alarmStore.close());
@@ -226,17 +226,13 @@ async function compose(options: StartOptions, stack: AsyncDisposableStack): Prom
   });
   await restoreEngines({ db, engines, log, alarms });
   stack.defer(keepProbing(engines));
-  // The agents room names its events as it builds them; what listeners are promised is checked by the API's schema.
-  const runEvents: Dependencies["events"] = {
-    publish: (audience, event) => events.publish(audience, event as unknown as LiveEvent),
-  };
   const agents = createAgents({
     db,
     session,
     gateway,
     ledger,
     engines,
-    events: runEvents,
+    events,
     alarms,
     log,
     secrets,

@@ -2,8 +2,8 @@
 import type { Database } from "../store/index.ts";
 
 export interface BillLine {
-  /** Id and name of the agent; undefined for calls outside runs. */
-  agent: { id: string; name: string } | undefined;
+  /** Id of the agent; undefined for calls outside runs, and in a total. */
+  agent: string | undefined;
   runs: number;
   calls: number;
   promptTokens: number;
@@ -14,7 +14,7 @@ export interface BillLine {
   marginNano: bigint;
   outcomesPassed: number;
   outcomesFailed: number;
-  /** Of those that passed: how many rest on a person\'s word about an effect. */
+  /** Of those that passed: how many rest on a person's word about an effect. */
   outcomesAttested: number;
   /** Passed of judged outcomes; undefined while none was judged. The same for the next two. */
   passRate: number | undefined;
@@ -43,7 +43,6 @@ export interface Bill {
 interface LineRow {
   [column: string]: unknown;
   agent: string | null;
-  name: string | null;
   runs: bigint;
   calls: bigint;
   prompt_tokens: bigint;
@@ -81,11 +80,11 @@ export async function readBill(
        from outcomes where organisation = $1 and created_at >= $2 and created_at < $3 and ($5::text is null or project = $5)
        group by agent
      )
-     select coalesce(s.agent, e.agent) as agent, a.name, coalesce(runs, 0) as runs, coalesce(calls, 0) as calls,
+     select coalesce(s.agent, e.agent) as agent, coalesce(runs, 0) as runs, coalesce(calls, 0) as calls,
        coalesce(prompt_tokens, 0) as prompt_tokens, coalesce(cached_tokens, 0) as cached_tokens,
        coalesce(output_tokens, 0) as output_tokens, coalesce(cost, 0) as cost, coalesce(revenue, 0) as revenue,
        coalesce(passed, 0) as passed, coalesce(failed, 0) as failed, coalesce(attested, 0) as attested
-     from spending s full join earning e on s.agent = e.agent left join agents a on a.id = coalesce(s.agent, e.agent)
+     from spending s full join earning e on s.agent = e.agent
      where $4::text is null or coalesce(s.agent, e.agent) = $4
      order by revenue desc, cost desc, 1`,
     [organisation, from, to, period.agent ?? null, period.project ?? null],
@@ -128,7 +127,7 @@ async function presentEnd(db: Database): Promise<Date> {
 
 function lineOf(row: LineRow): BillLine {
   return withRatios({
-    agent: row.agent === null ? undefined : { id: row.agent, name: row.name ?? row.agent },
+    agent: row.agent ?? undefined,
     runs: Number(row.runs),
     calls: Number(row.calls),
     promptTokens: Number(row.prompt_tokens),

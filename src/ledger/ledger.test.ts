@@ -420,7 +420,7 @@ describe("outcomes and the bill", () => {
     await ledger.recordOutcome(outcome("run_1", "passed"));
     await ledger.recordOutcome(outcome("run_2", "failed"));
     const { lines, total } = await ledger.bill("org_1");
-    expect(lines.find(({ agent }) => agent?.id === "agt_1")).toMatchObject({
+    expect(lines.find(({ agent }) => agent === "agt_1")).toMatchObject({
       costPerVerifiedOutcomeNano: 600n,
       verifiedOutcomesPerMillionTokens: 2000,
     });

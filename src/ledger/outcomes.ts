@@ -1,5 +1,5 @@
 // Results: a verifier's verdict on a run, and the one line of revenue that a passed verdict earns (DESIGN section 8).
-import { newId, type Database } from "../store/index.ts";
+import { newId, type Database, type Queryable } from "../store/index.ts";
 
 export interface NewOutcome {
   organisation: string;
@@ -21,6 +21,13 @@ export interface NewOutcome {
   currency: string;
 }
 
+/** An outcome that stands in the ledger. `priceNano` is what was charged: 0 unless the verdict is passed. */
+export interface OutcomeRecord extends NewOutcome {
+  id: string;
+  createdAt: Date;
+}
+
+/** The answer to recording one. */
 export interface Outcome extends NewOutcome {
   id: string;
   /** True when the run had been judged before: the first verdict stands. */
@@ -38,8 +45,18 @@ export async function recordOutcome(db: Database, outcome: NewOutcome): Promise<
       `insert into outcomes (id, organisation, project, run, agent, contract, verifier, verdict, reason, evidence_ref, price_nano, currency, attested)
        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) on conflict (run) do nothing returning id`,
       [
-        ...[newId("res"), outcome.organisation, outcome.project, outcome.run, outcome.agent, outcome.contract],
-        ...[outcome.verifier, outcome.verdict, outcome.reason, outcome.evidenceRef, price, outcome.currency],
+        newId("res"),
+        outcome.organisation,
+        outcome.project,
+        outcome.run,
+        outcome.agent,
+        outcome.contract,
+        outcome.verifier,
+        outcome.verdict,
+        outcome.reason,
+        outcome.evidenceRef,
+        price,
+        outcome.currency,
         outcome.attested,
       ],
     );
@@ -83,4 +100,60 @@ export async function recordOutcome(db: Database, outcome: NewOutcome): Promise<
     }
     return { ...outcome, id: inserted.rows[0].id, priceNano: price, repeated: false };
   });
+}
+
+interface OutcomeRow {
+  [column: string]: unknown;
+  id: string;
+  organisation: string;
+  project: string;
+  run: string;
+  agent: string;
+  contract: string;
+  verifier: string;
+  verdict: "passed" | "failed";
+  reason: string;
+  evidence_ref: string;
+  attested: boolean;
+  price_nano: bigint;
+  currency: string;
+  created_at: Date;
+}
+
+/** The outcomes of runs, by run; a run that was not judged is not among them. */
+export async function outcomesOfRuns(db: Queryable, runs: string[]): Promise<Map<string, OutcomeRecord>> {
+  const { rows } = await db.query<OutcomeRow>("select * from outcomes where run = any($1)", [runs]);
+  return new Map(rows.map((row) => [row.run, recordOf(row)]));
+}
+
+function recordOf(row: OutcomeRow): OutcomeRecord {
+  return {
+    id: row.id,
+    organisation: row.organisation,
+    project: row.project,
+    run: row.run,
+    agent: row.agent,
+    contract: row.contract,
+    verifier: row.verifier,
+    verdict: row.verdict,
+    reason: row.reason,
+    evidenceRef: row.evidence_ref,
+    attested: row.attested,
+    priceNano: row.price_nano,
+    currency: row.currency,
+    createdAt: row.created_at,
+  };
+}
+
+/** How many outcomes of each agent passed and failed, by agent; an agent without outcomes is not among them. */
+export async function outcomeCounts(
+  db: Queryable,
+  agents: string[],
+): Promise<Map<string, { passed: number; failed: number }>> {
+  const { rows } = await db.query<{ agent: string; passed: bigint; failed: bigint }>(
+    `select agent, count(*) filter (where verdict = 'passed') as passed, count(*) filter (where verdict = 'failed') as failed
+     from outcomes where agent = any($1) group by agent`,
+    [agents],
+  );
+  return new Map(rows.map(({ agent, passed, failed }) => [agent, { passed: Number(passed), failed: Number(failed) }]));
 }

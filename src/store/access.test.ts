@@ -1,6 +1,6 @@
 // Every table says what the runtime role may do with it, and the catalogue of a migrated database agrees.
 import { expect, test } from "vitest";
-import { access, grantsOf, ownersFunctions } from "./access.ts";
+import { access, functions, grantsOf, ownersFunctions } from "./access.ts";
 import { Database } from "./database.ts";
 import { bootstrapRole, ownerRole, prepareRoles, runtimeRole, urlAs } from "./roles.ts";
 import { asOwner, tamper, testDatabase, testPasswords, testServerVariable } from "./testing.ts";
@@ -14,6 +14,27 @@ test("every table is declared in access.ts", async () => {
   expect(undeclared, "give each of these tables its class in src/store/access.ts").toEqual([]);
   expect(Object.keys(access).filter((name) => !rows.some((row) => row.name === name))).toEqual([]);
 });
+
+test("every function is declared in access.ts, no view is undeclared, and a function names tables of its own room only", async () => {
+  await using db = await testDatabase();
+  const { rows } = await db.query<{ name: string; body: string }>(
+    "select proname::text as name, prosrc as body from pg_proc where pronamespace = 'public'::regnamespace",
+  );
+  expect(rows.map(({ name }) => name).toSorted(), "declare each in src/store/access.ts").toEqual(
+    Object.keys(functions).toSorted(),
+  );
+  const foreign = rows.flatMap(({ name, body }) =>
+    Object.entries(access)
+      .filter(([table, { room }]) => room !== functions[name]!.room && naming(table).test(body))
+      .map(([table]) => `${name} names ${table}`),
+  );
+  expect(foreign).toEqual([]);
+  const views = await db.query("select from pg_views where schemaname = 'public'");
+  expect(views.rowCount).toBe(0);
+});
+
+/** SQL that reads or writes a table. */
+const naming = (table: string) => new RegExp(`\\b(?:from|join|into|update|lock table)\\s+${table}\\b`);
 
 test("every append-only table has its triggers", async () => {
   await using db = await testDatabase();

@@ -1,5 +1,6 @@
-// What the runtime role may do with each table. One declaration per table; the test beside this file fails for a table without
-// one, and for an append-only table whose migration made no triggers.
+// What the database holds: which room owns each table, view and function, and what the runtime role may do with it. Only the owning
+// room's statements name a table (test/tables.test.ts); other rooms ask through that room's verbs. The test beside this file fails for
+// a table, view or function that is not declared, and for an append-only table whose migration made no triggers.
 //
 // Grants say what the runtime role may do. Triggers (migrations/, `make_append_only`) say what no role may do with ordinary
 // statements, the owner included; docs/security.md says how retention and erasure are done all the same.
@@ -15,32 +16,36 @@ export type Access =
   /** Configuration: rows come, change and go. */
   | { class: "free" };
 
+/** The room whose statements may name it. */
+type Owned = { room: string };
+
 const appendOnly: Access = { class: "append-only", written: "directly" };
 const free: Access = { class: "free" };
 
-export const access: Record<string, Access> = {
-  accounts: { class: "by function" },
+export const access: Record<string, Owned & Access> = {
+  accounts: { room: "ledger", class: "by function" },
   // A row of its name is locked while a version is published, and a lock needs the right to update some column.
-  agents: { class: "state", columns: ["name"] },
-  agent_versions: appendOnly,
-  alarms: free,
-  attempts: appendOnly,
-  attestations: appendOnly,
-  blobs: appendOnly,
-  budgets: { class: "by function", delete: true },
-  calls: appendOnly,
-  deployments: free,
-  effects: { class: "state", columns: ["state", "result_ref", "attempts", "updated_at"] },
-  engines: free,
-  entries: { class: "append-only", written: "by function" },
-  holds: { class: "by function" },
-  journals: appendOnly,
-  keys: { class: "state", columns: ["revoked_at"] },
-  organisations: { class: "state", columns: ["name"] },
-  outcomes: appendOnly,
-  projects: { class: "state", columns: [] },
-  rate_cards: appendOnly,
+  agents: { room: "agents", class: "state", columns: ["name"] },
+  agent_versions: { room: "agents", ...appendOnly },
+  alarms: { room: "telemetry", ...free },
+  attempts: { room: "gateway", ...appendOnly },
+  attestations: { room: "agents", ...appendOnly },
+  blobs: { room: "store", ...appendOnly },
+  budgets: { room: "ledger", class: "by function", delete: true },
+  calls: { room: "gateway", ...appendOnly },
+  deployments: { room: "fleet", ...free },
+  effects: { room: "agents", class: "state", columns: ["state", "result_ref", "attempts", "updated_at"] },
+  engines: { room: "gateway", ...free },
+  entries: { room: "ledger", class: "append-only", written: "by function" },
+  holds: { room: "ledger", class: "by function" },
+  journals: { room: "ledger", ...appendOnly },
+  keys: { room: "governance", class: "state", columns: ["revoked_at"] },
+  organisations: { room: "governance", class: "state", columns: ["name"] },
+  outcomes: { room: "ledger", ...appendOnly },
+  projects: { room: "governance", class: "state", columns: [] },
+  rate_cards: { room: "ledger", ...appendOnly },
   runs: {
+    room: "agents",
     class: "state",
     columns: [
       "status",
@@ -58,14 +63,36 @@ export const access: Record<string, Access> = {
       "updated_at",
     ],
   },
-  run_waits: { class: "state", columns: ["message", "times", "waited_ms", "open_since", "until"] },
-  secrets: { class: "state", columns: ["sealed", "removed_at"] },
-  settlements: { class: "append-only", written: "by function" },
-  steps: appendOnly,
+  run_waits: {
+    room: "agents",
+    class: "state",
+    columns: ["message", "times", "waited_ms", "open_since", "until"],
+  },
+  secrets: { room: "governance", class: "state", columns: ["sealed", "removed_at"] },
+  settlements: { room: "ledger", class: "append-only", written: "by function" },
+  steps: { room: "agents", ...appendOnly },
 };
 
-/** Functions that write tables which the runtime role only reads. They run with the owner's rights and a fixed search path. */
-export const ownersFunctions = ["hold_attempts", "settle_attempts", "void_holds", "post_entries", "set_budget"];
+/**
+ * The functions of the migrations. `writes`: it writes tables which the runtime role only reads, so it runs with the owner's rights and
+ * a fixed search path; the others run with the rights of their caller.
+ */
+export const functions: Record<string, Owned & { writes?: true }> = {
+  budget_period_start: { room: "ledger" },
+  check_effect_move: { room: "agents" },
+  check_hold_move: { room: "ledger" },
+  hold_attempts: { room: "ledger", writes: true },
+  lock_budgets: { room: "ledger" },
+  make_append_only: { room: "store" },
+  post_entries: { room: "ledger", writes: true },
+  refuse_change: { room: "store" },
+  set_budget: { room: "ledger", writes: true },
+  settle_attempts: { room: "ledger", writes: true },
+  spent_since: { room: "ledger" },
+  void_holds: { room: "ledger", writes: true },
+};
+
+export const ownersFunctions = Object.keys(functions).filter((name) => functions[name]!.writes);
 
 /** Everything that a class grants besides reading. */
 export function grantsOf(of: Access): string[] {

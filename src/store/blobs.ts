@@ -43,3 +43,37 @@ export async function getBlob(db: Queryable, project: string, ref: string): Prom
   if (!rows[0]) throw new BlobMissingError(`Payload ${ref} of project ${project} is not in the store.`);
   return JSON.parse(rows[0].body) as unknown;
 }
+
+/**
+ * Payloads of a project, read in one statement. The answer gives the payload of a reference; null for null, and for one that is not in
+ * the store.
+ */
+export async function getBlobs(
+  db: Queryable,
+  project: string,
+  refs: (string | null)[],
+): Promise<(ref: string | null) => unknown> {
+  const wanted = [...new Set(refs.flatMap((ref) => ref ?? []))];
+  if (wanted.length === 0) return () => null;
+  const { rows } = await db.query<{ ref: string; body: string }>(
+    "select ref, body from blobs where project = $1 and ref = any($2)",
+    [project, wanted],
+  );
+  const bodies = new Map(rows.map(({ ref, body }) => [ref, body]));
+  return (ref) => (ref !== null && bodies.has(ref) ? (JSON.parse(bodies.get(ref)!) as unknown) : null);
+}
+
+/** The text at a path in each of these payloads, by reference; absent where the path, or the payload as jsonb, is not there. */
+export async function blobFields(
+  db: Queryable,
+  project: string,
+  refs: string[],
+  path: string[],
+): Promise<Map<string, string>> {
+  const { rows } = await db.query<{ ref: string; field: string | null }>(
+    `select ref, case when pg_input_is_valid(body, 'jsonb') then body::jsonb #>> $3 end as field
+     from blobs where project = $1 and ref = any($2)`,
+    [project, refs, path],
+  );
+  return new Map(rows.flatMap(({ ref, field }) => (field === null ? [] : [[ref, field] as const])));
+}

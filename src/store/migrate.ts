@@ -71,6 +71,15 @@ export async function migrate(
   }
 }
 
+/** When the migration of this name was applied. */
+export async function migratedAt(client: Client | PoolClient, name: string): Promise<Date> {
+  const { rows } = await client.query<{ applied_at: Date }>("select applied_at from migrations where name = $1", [
+    name,
+  ]);
+  if (!rows[0]) throw new MigrationError(`The migration ${name} was not applied.`);
+  return rows[0].applied_at;
+}
+
 async function apply(client: Client | PoolClient, migration: Migration): Promise<void> {
   await client.query("begin");
   try {

@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { hostOf } from "../../egress/index.ts";
 import { secretNamePattern, secretValuePattern } from "../../contract/index.ts";
 import type { Secrets } from "../../governance/index.ts";
-import type { Database } from "../../store/index.ts";
+import { getBlob, type Database } from "../../store/index.ts";
 import type { Published } from "../types.ts";
 
 export interface CarriedSecret {
@@ -73,16 +73,15 @@ export async function carrySecrets(options: {
 
 /** What the newest version of each agent uses, and the versions of runs that have not ended. */
 async function usedSecrets(db: Database): Promise<Used[]> {
-  const { rows } = await db.query<{ organisation: string; project: string; body: string }>(
-    `select a.organisation, a.project, b.body
-     from agent_versions v join agents a on a.id = v.agent join blobs b on b.project = a.project and b.ref = v.manifest_ref
-     where b.body like '%"secret":%' and (
-       v.number = (select max(number) from agent_versions n where n.agent = a.id)
-       or exists (select from runs r where r.version = v.id and r.status in ('queued', 'running', 'waiting')))`,
+  const { rows } = await db.query<{ organisation: string; project: string; ref: string }>(
+    `select a.organisation, a.project, v.manifest_ref as ref
+     from agent_versions v join agents a on a.id = v.agent
+     where v.number = (select max(number) from agent_versions n where n.agent = a.id)
+       or exists (select from runs r where r.version = v.id and r.status in ('queued', 'running', 'waiting'))`,
   );
   const used = new Map<string, Used>();
-  for (const { organisation, project, body } of rows)
-    for (const { secret, url } of (JSON.parse(body) as Published).tools) {
+  for (const { organisation, project, ref } of rows)
+    for (const { secret, url } of ((await getBlob(db, project, ref)) as Published).tools) {
       if (secret === undefined) continue;
       const id = `${project}/${secret}`;
       const one = used.get(id) ?? { organisation, project, name: secret, urls: new Set() };

@@ -6,17 +6,16 @@ import { action, apiApp, ofInstance, ofProject, type ApiApp } from "../apiApp.ts
 import { answers, ApiError, notFound, page, type ApiEnv } from "../helpers.ts";
 import { idempotencyMismatch } from "../idempotency.ts";
 import * as schemas from "../../contract/index.ts";
-import { getBlob } from "../../store/index.ts";
 import { settlementOf } from "../../agents/attestations.ts";
-import type { AgentParts, Dependencies } from "../../agents/index.ts";
+import type { AgentParts, Dependencies, Viewer } from "../../agents/index.ts";
 import { ManifestError } from "../../fleet/manifest.ts";
 import { StepError } from "../../agents/errors.ts";
 import { limits } from "../../agents/limits.ts";
 import { manifestJsonSchema } from "../../agents/manifestSchema.ts";
-import { publish } from "../../agents/registry.ts";
-import { listAgents, listRuns, readAgent, readRun, readRunDetail, type Viewer } from "../../agents/read.ts";
-import type { Published } from "../../agents/types.ts";
+import { newestVersion, publish } from "../../agents/registry.ts";
+import { listAgents, listRuns, readAgent, readRun, readRunDetail } from "../../agents/read.ts";
 import { checksOf } from "../../agents/validation.ts";
+import { agentDetailResource, agentResource, runDetailResource, runResource } from "../resources/run.ts";
 
 const body = (schema: z.ZodType) => ({ content: { "application/json": { schema } }, required: true });
 const idParam = z.object({ id: schemas.idText });
@@ -52,10 +51,7 @@ export function agentRoutes(parts: AgentParts): ApiApp {
     }),
     async (c) => {
       const query = c.req.valid("query");
-      return c.json(
-        page(await listAgents(db, c.var.principal, query), query.limit, (agent) => agent),
-        200,
-      );
+      return c.json(page(await listAgents(db, c.var.principal, query), query.limit, agentResource), 200);
     },
   );
 
@@ -94,7 +90,7 @@ export function agentRoutes(parts: AgentParts): ApiApp {
       const { name } = c.req.valid("param");
       const agent = await readAgent(db, c.var.principal, name);
       if (!agent) throw notFound("agent", name, "GET /api/agents lists them.");
-      return c.json(agent, 200);
+      return c.json(agentDetailResource(agent), 200);
     },
   );
 
@@ -112,10 +108,7 @@ export function agentRoutes(parts: AgentParts): ApiApp {
     }),
     async (c) => {
       const query = c.req.valid("query");
-      return c.json(
-        page(await listRuns(db, c.var.principal, query), query.limit, (run) => run),
-        200,
-      );
+      return c.json(page(await listRuns(db, c.var.principal, query), query.limit, runResource), 200);
     },
   );
 
@@ -137,7 +130,7 @@ export function agentRoutes(parts: AgentParts): ApiApp {
         input: input ?? null,
         idempotencyKey: c.req.valid("header")["idempotency-key"],
       });
-      return c.json((await readRun(db, principal, run))!, 200);
+      return c.json(runResource((await readRun(db, principal, run))!), 200);
     },
   );
 
@@ -156,7 +149,7 @@ export function agentRoutes(parts: AgentParts): ApiApp {
       await gateway.flushed();
       const run = await readRunDetail(db, c.var.principal, id);
       if (!run) throw notFound("run", id, "GET /api/runs lists them.");
-      return c.json(run, 200);
+      return c.json(runDetailResource(run), 200);
     },
   );
 
@@ -178,7 +171,7 @@ export function agentRoutes(parts: AgentParts): ApiApp {
         parts.abort(id);
         parts.changed(principal, id);
       }
-      return c.json((await readRun(db, principal, id))!, 200);
+      return c.json(runResource((await readRun(db, principal, id))!), 200);
     },
   );
 
@@ -209,7 +202,7 @@ export function agentRoutes(parts: AgentParts): ApiApp {
         });
       if (await parts.runs.resume(id)) await parts.send(id);
       parts.changed(principal, id);
-      return c.json((await readRun(db, principal, id))!, 200);
+      return c.json(runResource((await readRun(db, principal, id))!), 200);
     },
   );
 
@@ -233,15 +226,9 @@ async function createRun(
   principal: Viewer & { key: string },
   request: { name: string; input: unknown; idempotencyKey: string | undefined },
 ): Promise<string> {
-  const { rows } = await db.query<{ agent: string; version: string; manifest_ref: string }>(
-    `select a.id as agent, v.id as version, v.manifest_ref from agents a join agent_versions v on v.agent = a.id
-     where a.project = $1 and (a.name = $2 or a.id = $2) order by v.number desc limit 1`,
-    [principal.project, request.name],
-  );
-  const found = rows[0];
+  const found = await newestVersion(db, principal.project, request.name);
   if (!found) throw notFound("agent", request.name, "Deploy it first: lineshaft deploy DIR.");
-  const { manifest } = (await getBlob(db, principal.project, found.manifest_ref)) as Published;
-  await checkInput(principal.organisation, manifest.input, request.input);
+  await checkInput(principal.organisation, found.published.manifest.input, request.input);
   const { id, created, sameRequest } = await parts.runs.create({
     organisation: principal.organisation,
     project: principal.project,

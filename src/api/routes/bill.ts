@@ -5,6 +5,7 @@ import type { ServerDependencies } from "../dependencies.ts";
 import { reachOf } from "../../governance/index.ts";
 import { action, apiApp, ofProject } from "../apiApp.ts";
 import { answers, notFound } from "../helpers.ts";
+import { agentNames, findAgents } from "../../agents/index.ts";
 import { bill, billQuery } from "../../contract/index.ts";
 import type { BillLine } from "../../contract/index.ts";
 
@@ -21,31 +22,27 @@ const route = createRoute({
 export function billRoutes({ ledger, db }: ServerDependencies) {
   return apiApp().openapi(route, async (c) => {
     const { currency } = c.var.principal;
-    const [organisation, project] = reachOf(c.var.principal, "bill.read");
+    const reach = reachOf(c.var.principal, "bill.read");
+    const [organisation, project] = reach;
     const query = c.req.valid("query");
-    const agent = query.agent === undefined ? undefined : await agentId(query.agent);
-    async function agentId(name: string): Promise<string> {
-      const { rows } = await db.query<{ id: string }>(
-        `select id from agents where organisation = $1 and ($3::text is null or project = $3) and (id = $2 or name = $2)
-         order by id = $2 desc limit 1`,
-        [organisation, name, project],
-      );
-      if (!rows[0]) throw notFound("agent", name, "`lineshaft agents list` shows those that there are.");
-      return rows[0].id;
-    }
+    const [agent] = query.agent === undefined ? [] : await findAgents(db, reach, query.agent);
+    if (query.agent !== undefined && agent === undefined)
+      throw notFound("agent", query.agent, "`lineshaft agents list` shows those that there are.");
     const read = await ledger.bill(organisation, {
       ...(query.from !== undefined && { from: new Date(query.from) }),
       ...(query.to !== undefined && { to: new Date(query.to) }),
       ...(agent !== undefined && { agent }),
       project: project ?? undefined,
     });
+    const ids = read.lines.flatMap((one) => one.agent ?? []);
+    const names = await agentNames(db, organisation, ids);
     return c.json(
       {
         from: read.from.toISOString(),
         to: read.to.toISOString(),
         currency,
-        lines: read.lines.map(line),
-        total: line(read.total),
+        lines: read.lines.map((one) => line(one, names)),
+        total: line(read.total, names),
         suspense: read.suspense.map(({ model, attempts, amountNano }) => ({
           model,
           attempts,
@@ -57,8 +54,9 @@ export function billRoutes({ ledger, db }: ServerDependencies) {
   });
 }
 
-const line = (of: LedgerLine): BillLine => ({
-  agent: of.agent?.name ?? null,
+/** `names`: those of the agents, by id. */
+const line = (of: LedgerLine, names: Map<string, string>): BillLine => ({
+  agent: of.agent === undefined ? null : (names.get(of.agent) ?? of.agent),
   runs: of.runs,
   calls: of.calls,
   prompt_tokens: of.promptTokens,

@@ -1,8 +1,9 @@
 // Budgets: one per scope (organisation, project, key, agent, run). Setting one that exists changes its limit and period; what
 // was spent stands. A scope may be named by id, and an agent or a key by name as well.
 import { createRoute, z } from "@hono/zod-openapi";
-import { reachOf, type Principal } from "../../governance/index.ts";
-import type { Budget, Scope } from "../../ledger/index.ts";
+import { agentNames, agentsAmong, findAgents, runsAmong } from "../../agents/index.ts";
+import { findIn, namesIn, reachOf, type Principal, type Reach } from "../../governance/index.ts";
+import type { Budget, Scope, ScopeKind } from "../../ledger/index.ts";
 import type { Database } from "../../store/index.ts";
 import type { ServerDependencies } from "../dependencies.ts";
 import { action, apiApp, ofOrganisation, ofProject } from "../apiApp.ts";
@@ -77,46 +78,34 @@ export function budgetRoutes({ ledger, db }: ServerDependencies) {
  * of its project's agents and runs.
  */
 async function visible(db: Database, principal: Principal, budgets: Budget[]): Promise<Budget[]> {
-  const [, reach] = reachOf(principal, "budgets.read");
-  if (reach === null) return budgets;
-  const { rows } = await db.query<{ id: string }>(
-    `select id from agents where project = $1 and id = any($2) union all
-     select id from runs where project = $1 and id = any($2)`,
-    [reach, budgets.map(({ scope }) => scope.id)],
-  );
+  const reach = reachOf(principal, "budgets.read");
+  if (reach[1] === null) return budgets;
+  const scopes = budgets.map(({ scope }) => scope.id);
+  const [agents, runs] = await Promise.all([agentsAmong(db, reach, scopes), runsAmong(db, reach, scopes)]);
   const { organisation, project, key } = principal;
-  const ids = new Set([organisation, project, key, ...rows.map(({ id }) => id)]);
+  const ids = new Set([organisation, project, key, ...agents, ...runs]);
   return budgets.filter(({ scope }) => ids.has(scope.id));
 }
 
-/** Tables in which a scope's id is looked up; all have id, name and organisation, but for runs, which have no name. */
-const lookups = {
-  organisation: "select id from organisations where id = $1 and (id = $2 or name = $2)",
-  project: "select id from projects where organisation = $1 and (id = $2 or name = $2) order by id = $2 desc limit 1",
-  key: "select id from keys where organisation = $1 and (id = $2 or name = $2) order by id = $2 desc, revoked_at nulls first limit 1",
-  agent: "select id from agents where organisation = $1 and (id = $2 or name = $2) order by id = $2 desc limit 1",
-  run: "select id from runs where organisation = $1 and id = $2",
-};
-
 /** The scope with its id, when it exists in the caller's organisation. Throws 404 otherwise. */
-async function scopeOf(db: Database, principal: Principal, wanted: Scope): Promise<Scope> {
-  const { rows } = await db.query<{ id: string }>(lookups[wanted.kind], [principal.organisation, wanted.id]);
-  if (!rows[0])
-    throw notFound(wanted.kind, wanted.id, `Give the id or the name of a ${wanted.kind} of the organisation.`);
-  return { kind: wanted.kind, id: rows[0].id };
+async function scopeOf(db: Database, { organisation }: Principal, { kind, id: idOrName }: Scope): Promise<Scope> {
+  const id = await scopeId(db, [organisation, null], kind, idOrName);
+  if (id === undefined) throw notFound(kind, idOrName, `Give the id or the name of a ${kind} of the organisation.`);
+  return { kind, id };
 }
 
-/** Names of the scopes of budgets, by id. */
+async function scopeId(db: Database, reach: Reach, kind: ScopeKind, idOrName: string): Promise<string | undefined> {
+  if (kind === "agent") return (await findAgents(db, reach, idOrName))[0];
+  if (kind === "run") return (await runsAmong(db, reach, [idOrName]))[0];
+  return findIn(db, reach[0], kind, idOrName);
+}
+
+/** Names of the scopes of budgets, by id; runs have none. */
 async function namesOf(db: Database, organisation: string, budgets: Budget[]): Promise<Map<string, string>> {
   if (budgets.length === 0) return new Map();
-  const { rows } = await db.query<{ id: string; name: string }>(
-    `select id, name from organisations where id = $1 and id = any($2) union all
-     select id, name from projects where organisation = $1 and id = any($2) union all
-     select id, name from keys where organisation = $1 and id = any($2) union all
-     select id, name from agents where organisation = $1 and id = any($2)`,
-    [organisation, budgets.map((one) => one.scope.id)],
-  );
-  return new Map(rows.map((row) => [row.id, row.name]));
+  const ids = budgets.map(({ scope }) => scope.id);
+  const [tenants, agents] = await Promise.all([namesIn(db, organisation, ids), agentNames(db, organisation, ids)]);
+  return new Map([...tenants, ...agents]);
 }
 
 function budgetResource(of: Budget, names: Map<string, string>): BudgetResource {

@@ -2,7 +2,8 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import type { EngineRegistry } from "../../engines/index.ts";
 import type { RateCard } from "../../ledger/index.ts";
-import { addEngine, rateCards, removeEngine } from "../../gateway/engines.ts";
+import { addEngine, listEngines, nameTaken, rateCards, removeEngine } from "../../gateway/engines.ts";
+import { deploymentNames } from "../../fleet/index.ts";
 import type { StoredEngine } from "../../gateway/engines.ts";
 import { authorise } from "../../governance/index.ts";
 import type { ServerDependencies } from "../dependencies.ts";
@@ -49,11 +50,9 @@ export function engineRoutes({ db, engines, ledger, log, alarms }: ServerDepende
       const { organisation } = c.var.principal;
       // Internal addresses are shown to owners only.
       const showsAddresses = authorise(c.var.principal, "engine_addresses.read", ofOrganisation(c)).allowed;
-      const stored = await db.query<StoredEngine>("select * from engines where organisation = $1 order by name", [
-        organisation,
-      ]);
+      const stored = await listEngines(db, organisation);
       const configured = engines.list(organisation).filter((one) => one.kind === "embedded");
-      const names = new Set([...configured.map((one) => one.name), ...stored.rows.map((row) => row.name)]);
+      const names = new Set([...configured.map((one) => one.name), ...stored.map((row) => row.name)]);
       const cards = await rateCards(ledger, organisation, [...names]);
       const embedded = [...new Map(configured.map((one) => [one.name, one])).values()].map((one): EngineResource => {
         const { name, model } = one;
@@ -69,7 +68,7 @@ export function engineRoutes({ db, engines, ledger, log, alarms }: ServerDepende
           created_at: null,
         };
       });
-      const added = stored.rows.map((row) => {
+      const added = stored.map((row) => {
         const resource = engineResource(row, cards.get(row.name), endpointsOf(engines, row.name, organisation));
         return showsAddresses ? resource : { ...resource, urls: [] };
       });
@@ -85,6 +84,7 @@ export function engineRoutes({ db, engines, ledger, log, alarms }: ServerDepende
         outputNanoPerMillion: BigInt(body.price.output_nano_per_million),
       };
       const { name, urls, model, key_env: keyEnv, allow_fields: allowFields } = body;
+      if ((await deploymentNames(db)).includes(name)) throw nameTaken(name);
       const row = await addEngine(rooms, principal, { name, urls, model, keyEnv, allowFields, price });
       const card = await ledger.currentRateCard(principal.organisation, name);
       return c.json(engineResource(row, card, endpointsOf(engines, name, principal.organisation)), 200);

@@ -9,6 +9,7 @@ import { limits } from "../limits.ts";
 import { keyRevoked, whyAborted } from "../../gateway/refusals.ts";
 import { action, apiApp, ofProject } from "../apiApp.ts";
 import { liveEvent } from "../../contract/index.ts";
+import { liveResource } from "../resources/live.ts";
 
 const route = createRoute({
   method: "get",
@@ -41,7 +42,7 @@ export function eventRoutes({ events, gateway, identity }: ServerDependencies) {
       try {
         const over = AbortSignal.any([gone.signal, gateway.closing, revoked.signal]);
         for await (const { id, event } of events.subscribe(reader, last, over))
-          await stream.writeSSE({ id, event: event.type, data: JSON.stringify(event) });
+          await stream.writeSSE({ id, event: event.type, data: JSON.stringify(liveResource(event)) });
         if (gone.signal.aborted) return;
         const why = whyAborted(over);
         const data = JSON.stringify(apiErrorBody(why, c.var.requestId));

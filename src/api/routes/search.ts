@@ -1,10 +1,12 @@
 // GET /api/search: from a few letters to the thing: ids of calls and runs by their beginning, agents, models and keys by name.
 import { createRoute, z } from "@hono/zod-openapi";
 import type { ServerDependencies } from "../dependencies.ts";
-import { reachOf } from "../../governance/index.ts";
+import { reachOf, searchKeys } from "../../governance/index.ts";
 import { action, apiApp, ofProject } from "../apiApp.ts";
 import { answers } from "../helpers.ts";
 import { limits } from "../limits.ts";
+import { runsBeginning, searchAgents } from "../../agents/index.ts";
+import { callsBeginning } from "../../gateway/index.ts";
 import { searchResults, strict } from "../../contract/index.ts";
 
 const route = createRoute({
@@ -21,25 +23,27 @@ export function searchRoutes({ db, engines, gateway }: ServerDependencies) {
   return apiApp().openapi(route, async (c) => {
     const { q } = c.req.valid("query");
     const { principal } = c.var;
-    const [organisation, project] = reachOf(principal, "search.read");
+    const reach = reachOf(principal, "search.read");
+    const [organisation, project] = reach;
     await gateway.flushed();
-    const contains = `%${q.replaceAll(/[\\%_]/g, (character) => `\\${character}`)}%`;
-    const { rows } = await db.query<{ kind: "agent" | "run" | "call" | "key"; id: string; name: string }>(
-      `(select 'agent' as kind, id, name from agents
-        where organisation = $1 and ($4::text is null or project = $4) and name ilike $3 order by name limit ${limits.searchResults})
-       union all
-       (select 'run', r.id, a.name from runs r join agents a on a.id = r.agent
-        where r.organisation = $1 and ($4::text is null or r.project = $4) and r.id >= $2 and r.id < $2 || '~' order by r.id desc limit ${limits.searchResults})
-       union all
-       (select 'call', id, model from calls
-        where organisation = $1 and ($4::text is null or project = $4) and id >= $2 and id < $2 || '~' order by id desc limit ${limits.searchResults})
-       union all
-       (select 'key', id, name from keys where organisation = $1 and $4::text is null and (name ilike $3 or id = $2) order by name limit ${limits.searchResults})`,
-      [organisation, q, contains, project],
-    );
-    const models = [...new Set(engines.list(principal.organisation).map((endpoint) => endpoint.name))]
+    const pattern = `%${q.replaceAll(/[\\%_]/g, (character) => `\\${character}`)}%`;
+    const [agents, runs, calls, keys] = await Promise.all([
+      searchAgents(db, reach, pattern, limits.searchResults),
+      runsBeginning(db, reach, q, limits.searchResults),
+      callsBeginning(db, reach, q, { limit: limits.searchResults, newest: true }),
+      // Keys are shown to those that see the whole organisation.
+      project === null ? searchKeys(db, organisation, { id: q, pattern }, limits.searchResults) : [],
+    ]);
+    const models = [...new Set(engines.list(organisation).map((endpoint) => endpoint.name))]
       .filter((name) => name.toLowerCase().includes(q.toLowerCase()))
-      .map((name) => ({ kind: "model" as const, id: name, name }));
-    return c.json({ data: [...models, ...rows].slice(0, limits.searchResults) }, 200);
+      .map((name) => ({ id: name, name }));
+    const found = [
+      ...models.map((one) => ({ kind: "model" as const, ...one })),
+      ...agents.map((one) => ({ kind: "agent" as const, ...one })),
+      ...runs.map((one) => ({ kind: "run" as const, ...one })),
+      ...calls.map(({ id, model }) => ({ kind: "call" as const, id, name: model })),
+      ...keys.map((one) => ({ kind: "key" as const, ...one })),
+    ];
+    return c.json({ data: found.slice(0, limits.searchResults) }, 200);
   });
 }

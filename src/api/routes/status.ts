@@ -1,6 +1,7 @@
 // GET /api/status: what runs, in what state, with how much memory. The composition knows it; the caller's place is added here.
 import { createRoute } from "@hono/zod-openapi";
-import { authorise, reachOf, type Principal } from "../../governance/index.ts";
+import { authorise, projectsAmong, reachOf, type Principal } from "../../governance/index.ts";
+import { runsAmong } from "../../agents/index.ts";
 import type { Database } from "../../store/index.ts";
 import type { ServerDependencies } from "../dependencies.ts";
 import { action, apiApp, ofOrganisation } from "../apiApp.ts";
@@ -42,12 +43,13 @@ async function withOwnPrograms(
     .flatMap(({ endpoints }) => endpoints.flatMap(({ sequences = [] }) => sequences))
     .flatMap(({ program }) => program ?? []);
   if (programs.length === 0) return deployments;
-  const { rows } = await db.query<{ id: string }>(
-    `select id from runs where id = any($3) and organisation = $1 and ($2::text is null or project = $2)
-     union all select id from projects where id = any($4) and organisation = $1 and $2::text is null`,
-    [...reachOf(principal, "programs.read"), programs, programs.flatMap((program) => projectOf(program) ?? [])],
-  );
-  const own = new Set(rows.map(({ id }) => id));
+  const reach = reachOf(principal, "programs.read");
+  const [organisation, project] = reach;
+  const projects = programs.flatMap((program) => projectOf(program) ?? []);
+  const own = new Set([
+    ...(await runsAmong(db, reach, programs)),
+    ...(project === null ? await projectsAmong(db, organisation, projects) : []),
+  ]);
   const isOwn = (program: string) => own.has(projectOf(program) ?? program);
   return deployments.map((deployment) => ({
     ...deployment,

@@ -1,5 +1,5 @@
 // The rows of the table `deployments`: what was published, and what the environment said at the last start.
-import type { Database } from "../../store/index.ts";
+import type { Database, Queryable } from "../../store/index.ts";
 import { manifestOf } from "./manifest.ts";
 import type { DeploymentSource, DeploymentSpec } from "./types.ts";
 
@@ -54,4 +54,10 @@ export class DeploymentTable {
       );
     });
   }
+}
+
+/** Names of all deployments of this installation, the oldest first: a name is given once, and the oldest is the usual model. */
+export async function deploymentNames(db: Queryable): Promise<string[]> {
+  const { rows } = await db.query<{ name: string }>("select name from deployments order by created_at, name");
+  return rows.map(({ name }) => name);
 }

@@ -1,7 +1,7 @@
 // The phases of an attempt for its timeline, in milliseconds from the call's start: what the gateway saw with its own clock,
 // divided inside by what the engine reported.
 import type { Timings } from "../../engines/index.ts";
-import type { AttemptResource } from "../../contract/index.ts";
+import type { Phase } from "./record.ts";
 
 /** When things happened to an attempt, on the call's clock; 0 where they did not. */
 export interface Moments {
@@ -20,14 +20,12 @@ export interface Moments {
 
 const shownWaitMs = 1;
 
-type Phase = AttemptResource["phases"][number];
-
 export function phasesOf(moments: Moments, timings: Timings): Phase[] {
-  const phases: Phase[] = [{ name: "admit", start_ms: moments.begun, end_ms: moments.admitted }];
+  const phases: Phase[] = [{ name: "admit", startMs: moments.begun, endMs: moments.admitted }];
   let place = moments.admitted;
   const until = (name: Phase["name"], end: number) => {
     const bounded = Math.min(Math.max(end, place), moments.ended);
-    if (bounded > place) phases.push({ name, start_ms: place, end_ms: bounded });
+    if (bounded > place) phases.push({ name, startMs: place, endMs: bounded });
     place = Math.max(place, bounded);
   };
   // A decision takes microseconds, so a wait is shown only where the call really waited.
@@ -54,6 +52,6 @@ export function phasesOf(moments: Moments, timings: Timings): Phase[] {
   } else {
     until("decode", moments.ended);
   }
-  phases.push({ name: "settle", start_ms: moments.ended, end_ms: Math.max(moments.ended, moments.settled) });
+  phases.push({ name: "settle", startMs: moments.ended, endMs: Math.max(moments.ended, moments.settled) });
   return phases;
 }

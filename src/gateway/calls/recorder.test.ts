@@ -2,32 +2,33 @@ import { expect, test } from "vitest";
 import type { Database } from "../../store/index.ts";
 import { testDatabase } from "../../store/testing.ts";
 import { createLogger } from "../../telemetry/index.ts";
-import { Recorder, type EndedCall } from "./recorder.ts";
+import type { EndedCall } from "./record.ts";
+import { Recorder } from "./recorder.ts";
 
 const ended = (id: string, more: Partial<EndedCall["call"]> = {}): EndedCall => ({
-  organisation: "org",
-  project: "prj",
   attempts: [],
   call: {
     id,
+    organisation: "org",
+    project: "prj",
     endpoint: "chat",
     model: "m",
     stream: false,
     status: "completed",
-    error_code: null,
-    finish_reason: "stop",
-    key: null,
-    agent: null,
-    run: null,
-    program: null,
-    prompt_tokens: 1,
-    cached_tokens: 0,
-    output_tokens: 1,
-    price_nano: "0",
+    errorCode: undefined,
+    finishReason: "stop",
+    key: undefined,
+    agent: undefined,
+    run: undefined,
+    program: undefined,
+    promptTokens: 1,
+    cachedTokens: 0,
+    outputTokens: 1,
+    priceNano: 0n,
     currency: "USD",
-    started_at: new Date(0).toISOString(),
-    first_token_ms: null,
-    duration_ms: 1,
+    startedAt: new Date(0),
+    firstTokenMs: undefined,
+    durationMs: 1,
     ...more,
   },
 });
@@ -51,7 +52,7 @@ test("a record that the database refuses is put aside alone, with an alarm that 
   const { records, alarms, logged } = recorder(counted);
   const bad = new Map([
     ["call_100", { model: "nul\u0000" }],
-    ["call_333", { prompt_tokens: 1e300 }],
+    ["call_333", { promptTokens: 1e300 }],
   ]);
   await Promise.all(
     Array.from({ length: 500 }, (_, place) => {

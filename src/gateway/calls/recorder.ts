@@ -7,16 +7,9 @@
 import { isRowRefused } from "../../store/index.ts";
 import type { Database } from "../../store/index.ts";
 import type { Alarms, Logger } from "../../telemetry/index.ts";
-import type { AttemptResource, Call } from "../../contract/index.ts";
 import { limits } from "../limits.ts";
-
-/** A call that has ended, as it is shown, and what is stored beside it. */
-export interface EndedCall {
-  organisation: string;
-  project: string;
-  call: Call;
-  attempts: AttemptResource[];
-}
+import type { EndedCall } from "./record.ts";
+import { attemptToRow, callToRow } from "./rows.ts";
 
 interface Waiting {
   ended: EndedCall;
@@ -123,13 +116,13 @@ export class Recorder {
   }
 
   /** The record is not written. What may be at fault (texts) is not logged, since it may hold a part of a prompt. */
-  #putAside({ call, organisation }: EndedCall, error: Error & { code: string }): void {
+  #putAside({ call }: EndedCall, error: Error & { code: string }): void {
     this.#log.error({ call: call.id, sqlstate: error.code }, "the database refused the record of a call");
     this.#alarms.raise({
       code: "record_refused",
       message: `The database refused the record of a call (SQLSTATE ${error.code}), so it is missing from the lists; its money is in the ledger. The log names the call. Report this.`,
       subject: error.code,
-      organisation,
+      organisation: call.organisation,
     });
   }
 
@@ -139,10 +132,8 @@ export class Recorder {
    * themselves.
    */
   async #insert(group: EndedCall[]): Promise<void> {
-    const calls = group.map(({ organisation, project, call }) => ({ organisation, project, ...call }));
-    const attempts = group.flatMap(({ call, attempts: of }) =>
-      of.map(({ phases, ...attempt }) => ({ ...attempt, call: call.id, timings: phases })),
-    );
+    const calls = group.map(({ call }) => callToRow(call));
+    const attempts = group.flatMap((ended) => ended.attempts.map(attemptToRow));
     await this.#db.query(
       `with unhurried as (select set_config('synchronous_commit', 'off', true)), recorded as (
          insert into calls select c.* from unhurried, json_populate_recordset(null::calls, $1) c

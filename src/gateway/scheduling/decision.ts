@@ -1,35 +1,33 @@
-// A decision as it is recorded and shown: the numbers of the chosen endpoint, of the runner-up and of the prefill leg, and one
+// A decision as it is recorded: the numbers of the chosen endpoint, of the runner-up and of the prefill leg, and one
 // sentence for a person.
 import { type CandidateNumbers, type Decision, tiers } from "../../scheduler/index.ts";
-import type { DecisionResource } from "../../contract/index.ts";
+import type { CandidateRecord, DecisionRecord } from "../calls/record.ts";
 import { exclusionsOf } from "../candidates.ts";
 
-type Candidate = DecisionResource["chosen"];
-
 /** `excluded`: endpoints that could not take the request, each with the reason. */
-export function decisionResource(decision: Decision, excluded: ReadonlyMap<string, string>): DecisionResource {
+export function decisionRecord(decision: Decision, excluded: ReadonlyMap<string, string>): DecisionRecord {
   const { chosen, runnerUp, prefill } = decision;
   return {
     policy: decision.policy,
     chosen: candidate(chosen),
-    runner_up: runnerUp ? candidate(runnerUp) : null,
-    prefill: prefill ? candidate(prefill) : null,
+    runnerUp: runnerUp && candidate(runnerUp),
+    prefill: prefill && candidate(prefill),
     candidates: decision.candidates,
-    queued_ms: decision.queuedMs,
+    queuedMs: decision.queuedMs,
     terms: decision.terms,
     reason: sentenceOf(decision) + exclusionsOf(excluded),
-    ...(excluded.size > 0 && { excluded: [...excluded].map(([endpoint, reason]) => ({ endpoint, reason })) }),
+    excluded: [...excluded].map(([endpoint, reason]) => ({ endpoint, reason })),
   };
 }
 
-function candidate(numbers: CandidateNumbers): Candidate {
+function candidate(numbers: CandidateNumbers): CandidateRecord {
   const byTier = tiers.flatMap((tier) => {
     const tokens = numbers.matchedByTier[tier];
     return tokens > 0 && tier !== "device" ? [[`matched_${tier}_tokens`, tokens] as const] : [];
   });
   return {
     endpoint: numbers.endpoint,
-    score: Number.isFinite(numbers.cost) ? numbers.cost : null,
+    score: Number.isFinite(numbers.cost) ? numbers.cost : undefined,
     numbers: {
       expected_first_token_ms: numbers.expectedTtftMs,
       matched_tokens: numbers.matchedTokens,

@@ -7,7 +7,7 @@ import { GatewayError } from "../errors.ts";
 import { firstTokenBound } from "../firstToken.ts";
 import { limits } from "../limits.ts";
 import type { AdmittedAttempt, CallState, Placement } from "../state.ts";
-import { decisionResource } from "./decision.ts";
+import { decisionRecord } from "./decision.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import { programKey, type PromptFacts } from "./prompts.ts";
 import { SplitCall } from "./split.ts";
@@ -114,7 +114,7 @@ export class Placer {
     return {
       endpoint,
       shape: { answer, prefill: prefillCall },
-      decision: decisionResource(decision, candidates.excluded),
+      decision: decisionRecord(decision, candidates.excluded),
       bring: () => this.#dispatcher.bring(decision, programKey(request)),
       predictedTokens: prompt.blocks.length === 0 ? undefined : (decision.prefill ?? decision.chosen).matchedTokens,
       expectedFirstTokenMs: decision.chosen.expectedTtftMs,

@@ -1,0 +1,118 @@
+// The mapping between core records and rows, through the real tables, and rows as earlier versions wrote them.
+import { expect, test } from "vitest";
+import { tamper, testDatabase } from "../../store/testing.ts";
+import { createLogger } from "../../telemetry/index.ts";
+import { attemptsOfCall, callsBeginning } from "./read.ts";
+import type { AttemptRecord, CallRecord } from "./record.ts";
+import { Recorder } from "./recorder.ts";
+
+const call: CallRecord = {
+  id: "call_1",
+  organisation: "org",
+  project: "prj",
+  key: "key_1",
+  agent: "agt_1",
+  run: "run_1",
+  program: "run_1",
+  endpoint: "chat",
+  model: "m",
+  stream: true,
+  status: "failed",
+  errorCode: "engine_error",
+  finishReason: "stop",
+  promptTokens: 10,
+  cachedTokens: 4,
+  outputTokens: 3,
+  priceNano: 9_007_199_254_740_993n,
+  currency: "USD",
+  startedAt: new Date(1_700_000_000_000),
+  firstTokenMs: 12.5,
+  durationMs: 40.25,
+};
+const attempt: AttemptRecord = {
+  id: "att_1",
+  call: "call_1",
+  number: 1,
+  engine: "m-0",
+  status: "failed",
+  errorCode: "engine_error",
+  decision: {
+    policy: "least-delay",
+    chosen: { endpoint: "m-0", score: 12, numbers: { matched_tokens: 4 } },
+    runnerUp: { endpoint: "m-1", score: undefined, numbers: {} },
+    prefill: undefined,
+    candidates: 2,
+    excluded: [{ endpoint: "m-2", reason: "It takes no images." }],
+    queuedMs: 3,
+    terms: { prefill_ms: 2 },
+    reason: "Less waits here.",
+  },
+  cachedByTier: { device: 4 },
+  phases: [{ name: "queue", startMs: 0, endMs: 3 }],
+  promptTokens: 10,
+  cachedTokens: 4,
+  outputTokens: 3,
+  priceNano: 9_007_199_254_740_993n,
+  claimed: { promptTokens: 11, outputTokens: 3 },
+  suspenseNano: 7n,
+};
+
+test("what is recorded is read back as it was, absent fields included", async () => {
+  await using db = await testDatabase();
+  const records = new Recorder(db, createLogger({ level: "silent" }), { raise: () => {} });
+  const bare: CallRecord = {
+    ...call,
+    id: "call_2",
+    key: undefined,
+    agent: undefined,
+    run: undefined,
+    program: undefined,
+    errorCode: undefined,
+    finishReason: undefined,
+    firstTokenMs: undefined,
+  };
+  const bareAttempt: AttemptRecord = {
+    ...attempt,
+    id: "att_2",
+    call: "call_2",
+    errorCode: undefined,
+    decision: undefined,
+    cachedByTier: undefined,
+    claimed: undefined,
+  };
+  await records.add({ call, attempts: [attempt] });
+  await records.add({ call: bare, attempts: [bareAttempt] });
+  expect(await callsBeginning(db, ["org", null], "call_", { limit: 5 })).toEqual([call, bare]);
+  expect(await attemptsOfCall(db, "call_1")).toEqual([attempt]);
+  expect(await attemptsOfCall(db, "call_2")).toEqual([bareAttempt]);
+});
+
+test("a row whose JSON an earlier version wrote is read, with what it did not write as absent", async () => {
+  await using db = await testDatabase();
+  await tamper(
+    db,
+    `insert into attempts (id, call, number, engine, status, decision, timings)
+     values ('att_old', 'call_old', 1, 'm', 'completed', $1, $2)`,
+    [
+      JSON.stringify({
+        policy: "two-tier",
+        chosen: { endpoint: "m", score: 1, numbers: { expected_first_token_ms: 5 } },
+        runner_up: null,
+        candidates: 1,
+        reason: "The only endpoint that could take it.",
+      }),
+      JSON.stringify([{ name: "decode", start_ms: 1, end_ms: 2.5 }]),
+    ],
+  );
+  expect(await attemptsOfCall(db, "call_old")).toMatchObject([
+    {
+      decision: { policy: "two-tier", runnerUp: undefined, prefill: undefined, excluded: [], queuedMs: 0, terms: {} },
+      cachedByTier: undefined,
+      phases: [{ name: "decode", startMs: 1, endMs: 2.5 }],
+      promptTokens: 0,
+      priceNano: 0n,
+      claimed: undefined,
+      suspenseNano: 0n,
+    },
+  ]);
+});
