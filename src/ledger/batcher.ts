@@ -1,5 +1,5 @@
-// Commits in groups without a timer: whatever arrived while the last batch was committing is the next batch. Under light
-// load every item is a batch of one and waits for nothing; under heavy load one commit (an fsync) is shared by many.
+// Commits in groups without a timer: the items that arrived while a batch was committing are the next batch. Under light load each item
+// is a batch of its own and does not wait. Under heavy load many items share one commit and its fsync.
 import { isOutcomeUnknown, isStoreAway } from "../store/index.ts";
 
 interface Waiting<Item, Result> {
@@ -40,8 +40,8 @@ export class Batcher<Item, Result> {
       const results = await this.#commit(batch.map((waiting) => waiting.item));
       batch.forEach((waiting, place) => waiting.resolve(results[place]!));
     } catch (error) {
-      // A database that is away fails the whole batch: asking again for each item would only multiply the wait, and where it is not
-      // known whether the batch stands, nothing may be asked again.
+      // A database that is away fails the whole batch, because one more statement for each item would multiply the wait. A batch whose
+      // outcome is unknown is not sent again, because it may have been committed.
       if (batch.length === 1 || isStoreAway(error) || isOutcomeUnknown(error)) {
         for (const waiting of batch) waiting.reject(error);
         return;

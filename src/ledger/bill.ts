@@ -36,7 +36,7 @@ export interface Bill {
   to: Date;
   lines: BillLine[];
   total: BillLine;
-  /** By model, largest first; empty as it should be. */
+  /** By model, largest first. Empty when no engine claimed more than was held. */
   suspense: SuspenseLine[];
 }
 
@@ -57,7 +57,7 @@ interface LineRow {
 
 const beginning = new Date(0);
 
-/** `agent` is an id. The period is half open: `from` counts, `to` does not. Without `to` it holds all that was settled before. */
+/** `agent` is an id. The period is half open: `from` counts, `to` does not. Without `to` it ends now. */
 export async function readBill(
   db: Database,
   organisation: string,
@@ -117,7 +117,7 @@ async function readSuspense(
   return rows.map(({ model, attempts, amount }) => ({ model, attempts: Number(attempts), amountNano: amount }));
 }
 
-/** The end of the present millisecond by the clock that dates settlements, the database's, and as coarse as a `Date`. */
+/** The end of the present millisecond by the database's clock, which dates settlements; a `Date` holds milliseconds. */
 async function presentEnd(db: Database): Promise<Date> {
   const { rows } = await db.query<{ end: Date }>(
     "select date_trunc('milliseconds', now()) + interval '1 millisecond' as end",
@@ -149,7 +149,7 @@ type Sums = Omit<
 /** Tokens and their cost that were spent for judged outcomes, whether these passed or not. */
 type JudgedWork = Pick<Sums, "promptTokens" | "outputTokens" | "tokenCostNano">;
 
-/** The ratios of a line, undefined where there is nothing to divide by. A line's work is all for its outcomes. */
+/** The sums with their ratios, undefined where the divisor is 0. `work` is what the outcomes cost: all of a line, part of a total. */
 function withRatios(sums: Sums, work: JudgedWork = sums): BillLine {
   const judged = sums.outcomesPassed + sums.outcomesFailed;
   const tokens = work.promptTokens + work.outputTokens;
@@ -165,7 +165,7 @@ function withRatios(sums: Sums, work: JudgedWork = sums): BillLine {
 
 /**
  * The total of all lines. A verified outcome costs what the agents with judged outcomes spent: calls outside runs, and agents
- * without a contract, produce none, so their cost would only make an outcome look dear.
+ * without a contract, produce none, so their cost is left out.
  */
 function totalOf(lines: BillLine[]): BillLine {
   const judged = lines.filter((line) => line.outcomesPassed + line.outcomesFailed > 0);

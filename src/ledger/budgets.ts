@@ -1,4 +1,4 @@
-// Budgets: a limit on what a scope may spend in a period. What is held counts as spent until it is settled.
+// Budgets: a limit on what a scope may spend in a period. A hold counts as spent until it is settled.
 import { newId, type Database } from "../store/index.ts";
 import type { Scope, ScopeKind } from "./types.ts";
 
@@ -39,7 +39,7 @@ interface BudgetRow {
   resets_at: Date | null;
 }
 
-/** A budget whose period is over reads as unspent; the row itself begins anew at its next hold. */
+/** A budget whose period is over reads as unspent, although its row is reset only by its next hold. */
 const budgetColumns = `id, scope_kind, scope_id, currency, period, limit_nano, held_nano,
   case when period_start < budget_period_start(period, now()) then 0 else spent_nano end as spent_nano,
   case period when 'month' then budget_period_start('month', budget_period_start('month', now()) + interval '32 days')
@@ -56,7 +56,13 @@ export class Budgets {
   async set(budget: NewBudget): Promise<Budget> {
     const { scope, ...rest } = budget;
     const set = await this.#db.query<{ id: string }>("select set_budget($1, $2, $3, $4, $5, $6, $7) as id", [
-      ...[newId("bud"), rest.organisation, scope.kind, scope.id, rest.currency, rest.limitNano, rest.period],
+      newId("bud"),
+      rest.organisation,
+      scope.kind,
+      scope.id,
+      rest.currency,
+      rest.limitNano,
+      rest.period,
     ]);
     const { rows } = await this.#db.query<BudgetRow>(`select ${budgetColumns} from budgets where id = $1`, [
       set.rows[0]!.id,

@@ -1,6 +1,6 @@
-// What is billed of an engine's claim. A hold was computed from the most tokens that a call could use, so a claim beyond it is not
-// the budget's to pay: the engine has ignored its limit, counts otherwise than we do, or lies. The budget pays up to the hold, in
-// tokens that the rate card turns into that very amount; the rest of the claim goes to suspense.
+// What is billed of the usage that an engine claims. A hold is computed from the most tokens that a call could use. An engine that claims
+// more has ignored its limit, counts tokens in another way, or lies, so the budget pays at most the hold and the rest of the claim goes
+// to suspense. The billed tokens are cut too, so that their price by the rate card is the billed amount.
 import { promptTokensPlausible, suspenseNanoMost } from "./limits.ts";
 import { priceOf } from "./money.ts";
 import type { MostTokens, RateCard, TokenCounts } from "./types.ts";
@@ -45,12 +45,12 @@ export function billable(claim: TokenCounts, most: MostTokens, heldNano: bigint,
   };
 }
 
-/** What is billed where an engine accepted a request and gave no answer: nothing. What it may charge all the same is in suspense. */
+/** Bills nothing where an engine accepted a request and gave no answer; the price of `tokens`, which it may charge, goes to suspense. */
 export function unanswered(tokens: TokenCounts, card: RateCard): Billable {
   return billable(tokens, { promptTokens: 0, outputTokens: 0 }, 0n, card);
 }
 
-/** Whole numbers from 0 to 2^53 - 1, cached tokens a part of the prompt's: what is no number counts as nothing. */
+/** Whole numbers from 0 to 2^53 - 1, with at most as many cached tokens as prompt tokens. A value that is no number counts as 0. */
 function countable(claim: TokenCounts): TokenCounts {
   const promptTokens = count(claim.promptTokens);
   return {

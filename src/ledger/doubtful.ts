@@ -1,6 +1,6 @@
-// Holds that may or may not have been taken: the connection ended while the database worked on them. Their callers were
-// refused, so whatever stands of them must end. They are ended as soon as the database answers; when this process ends before, its
-// lock is free and the sweep of another settles them in full.
+// Holds whose outcome is unknown, because the connection ended while the database worked on the statement. Their callers were refused,
+// so a hold that was taken all the same must end. It is ended as soon as the database answers. When this process ends first, its lock
+// is free and another process settles the hold in full (sweep.ts).
 import { isRowRefused } from "../store/index.ts";
 import { doubtfulAgainMs, doubtfulBatch } from "./limits.ts";
 import type { HoldRequest } from "./types.ts";
@@ -11,7 +11,7 @@ export class Doubtful {
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
 
-  /** `end` leaves no hold behind of the attempts that it is given, and none that could still come; it may be tried again. */
+  /** `end` ends the holds of the attempts that it is given, and makes a statement that arrives later fail. It may be repeated. */
   constructor(end: (requests: HoldRequest[]) => Promise<void>) {
     this.#end = end;
   }
@@ -44,7 +44,7 @@ export class Doubtful {
     }
   }
 
-  /** False when the database is away. What it refuses is ended alone, and left to the sweep when it is refused alone too. */
+  /** False when the database is away. A batch that it refuses is tried hold by hold; a hold that it refuses alone is left to the sweep. */
   async #endAll(batch: HoldRequest[]): Promise<boolean> {
     try {
       await this.#end(batch);

@@ -23,29 +23,46 @@ export type { NewRateCard } from "./rates.ts";
 export type { ProofReport } from "./proof.ts";
 export type * from "./types.ts";
 
-/** The room as its users hold it. Every verb's states and errors are documented where it is written. */
+/**
+ * Money, for the rooms above. Amounts are bigint nano-units of one currency, times are the database's. Every verb throws
+ * StoreUnavailableError while the database does not answer.
+ */
 export interface Ledger {
+  /** The prices that new calls of a model are held at; undefined when it has none, so that it cannot be called. At most 5 s old. */
   currentRateCard(organisation: string, model: string): Promise<RateCard | undefined>;
+  /** Sets prices as a new version, or answers the newest version when its prices are the same. Holds keep the version they have. */
   setRateCard(card: NewRateCard): Promise<RateCard>;
   /** Sets the price of a model that has none in this organisation. */
   ensureRateCard(card: NewRateCard): Promise<void>;
+  /**
+   * Holds an attempt's worst case on every budget of its scopes, or refuses by the tightest one and holds nothing. Throws LedgerError
+   * `invalid_amount` for a negative amount and for one above `holdNanoMost`.
+   */
   hold(request: HoldRequest): Promise<HoldResult>;
+  /**
+   * Settles an attempt by its usage, at the prices of its hold and for at most its amount. Repeating it answers the first settlement.
+   * Throws LedgerError `hold_missing` for an attempt that was not held.
+   */
   settle(request: SettlementRequest): Promise<Settlement>;
-  /** Settles an attempt for its whole hold, with an amount that the database has taken already. */
+  /** Settles an attempt for its whole hold, an amount that the database has accepted before. Throws LedgerError `hold_missing`. */
   settleInFull(request: Pick<SettlementRequest, "attempt" | "tokens">): Promise<Settlement>;
-  /** Settles an attempt that used nothing. */
+  /** Settles an attempt for nothing. Throws LedgerError `hold_missing`. */
   void(attempt: string): Promise<Settlement>;
-  /** One round of settling in full what owners that are gone have held; answers how many holds. */
+  /** One round over the holds of processes that have died, which are settled in full; answers how many were. */
   sweep(): Promise<number>;
+  /** Sets the one budget of a scope, or changes its limit and period. */
   setBudget(budget: NewBudget): Promise<Budget>;
   listBudgets(organisation: string): Promise<Budget[]>;
+  /** True when there was such a budget. Holds that counted against it go on without it. */
   removeBudget(organisation: string, id: string): Promise<boolean>;
+  /** Records the verdict on a run, once, and posts its price when the verdict is passed. Repeating it answers the first verdict. */
   recordOutcome(outcome: NewOutcome): Promise<Outcome>;
-  /** Of a whole organisation, or of one project of it. */
+  /** The bill of an organisation, or of one project or agent of it, over a half-open period that defaults to all time until now. */
   bill(
     organisation: string,
     period?: { from?: Date; to?: Date; agent?: string; project?: string | undefined },
   ): Promise<Bill>;
+  /** Checks that entries, balances, budgets and outcomes agree. Takes minutes over a large ledger. */
   prove(): Promise<ProofReport>;
   /** Ends the sweeping. The session, which others use too, is closed by the caller. */
   close(): void;
@@ -56,20 +73,20 @@ export interface LedgerOptions {
   /** The process's session: its identity stands on the holds, and its lock says that they are not abandoned. */
   session: Pick<Session, "processId">;
   now?: () => Date;
-  /** Whether no other gateway can be on this database: what earlier owners hold is then settled before this returns. */
+  /** No other gateway can be on this database, so the holds of earlier processes are settled before this returns. */
   alone?: boolean;
-  /** Told of a hold that the database refuses to settle, in every round. */
+  /** Told in every round of each hold that the database refuses to settle. */
   onStuck?: (hold: StuckHold) => void;
 }
 
-/** Opens the ledger. What dead owners left behind is settled at once or in the background, and never keeps it from opening. */
+/** Opens the ledger. Holds of dead processes are settled at once (`alone`) or in the background; a failure of that does not keep it shut. */
 export async function createLedger(options: LedgerOptions): Promise<Ledger> {
   const { db, session, now = () => new Date(), alone = false, onStuck = () => {} } = options;
   const attempts = new Attempts(db, session.processId);
   const sweeper = new Sweeper(db, session.processId, onStuck);
   const rates = new Rates(db, now);
   const budgets = new Budgets(db);
-  // A round that fails is made good by the next; until then the holds stand against their budgets.
+  // A round that fails is repeated by the next; until then the holds stand against their budgets.
   const sweep = (atOnce: boolean) => sweeper.round({ atOnce }).catch(() => 0);
   await sweep(alone);
   const sweeping = setInterval(() => void sweep(false), sweepMs).unref();

@@ -1,4 +1,4 @@
-// The ledger's verbs over Postgres: hold before an attempt, settle after it, exactly once each (DESIGN sections 4 and 8).
+// The ledger's verbs over Postgres: hold before an attempt, settle after it, exactly once each.
 //
 // States of an attempt: (none) -> held -> settled. A hold counts against every budget of its scopes at once, in one
 // statement; a settlement releases it there, adds what was really used, and posts a journal that sums to zero. It never passes its
@@ -56,7 +56,7 @@ interface SettledRow {
   repeated: boolean;
 }
 
-/** What a settlement says beside its amount, and its columns. */
+/** What a settlement says beside its amount. */
 type Written = Pick<Settlement, "tokens" | "claimed" | "usageSource">;
 interface WrittenRow {
   [column: string]: unknown;
@@ -69,7 +69,7 @@ interface WrittenRow {
   usage_source: Settlement["usageSource"];
 }
 
-/** What a settlement is judged by. */
+/** What a settlement is computed from. */
 interface Held {
   card: RateCard;
   most: MostTokens;
@@ -125,7 +125,7 @@ export class Attempts {
     return settlement;
   }
 
-  /** Settles an attempt that used nothing: the engine never began. */
+  /** Settles an attempt for nothing, because its engine never began. */
   void(attempt: string): Promise<Settlement> {
     return this.settle({
       attempt,
@@ -134,7 +134,7 @@ export class Attempts {
     });
   }
 
-  /** Settles an attempt for its whole hold: where the database refused its own numbers for their data. */
+  /** Settles an attempt for its whole hold, after the database refused the attempt's own numbers. */
   async settleInFull(request: Pick<SettlementRequest, "attempt" | "tokens">): Promise<Settlement> {
     const { attempt, tokens } = request;
     const { rows } = await this.#db.query<SettledRow>(settleInFull("attempt = $1", "$2::bigint", "$3::bigint"), [
@@ -154,7 +154,7 @@ export class Attempts {
     const { rows } = await this.#db
       .query<HoldRow>("select * from hold_attempts($1, $2)", [this.#owner, items])
       .catch((error: unknown) => {
-        // The callers are told that these are not held, although they may be.
+        // The callers are told that nothing is held, although the statement may have been committed.
         if (isOutcomeUnknown(error)) this.#doubtful.add(requests);
         throw error;
       });
@@ -163,13 +163,13 @@ export class Attempts {
     return requests.map((request) => holdResult(request, byAttempt.get(request.attempt)!));
   }
 
-  /** Ends holds of which it is not known whether they were taken. */
+  /** Ends holds whose outcome is unknown: they may have been taken or not. */
   async #voidDoubtful(requests: HoldRequest[]): Promise<void> {
     await this.#db.query("select void_holds($1, $2)", [this.#owner, JSON.stringify(requests.map(holdItem))]);
   }
 
   async #commitSettlements(requests: PricedSettlement[]): Promise<Settlement[]> {
-    // Two settlements of one attempt in one batch: the first is taken, both are answered with it.
+    // Of two settlements of one attempt in one batch the first is taken, and both callers are answered with it.
     const first = new Map(requests.toReversed().map((request) => [request.attempt, request]));
     const { rows } = await this.#db.query<SettledRow>("select * from settle_attempts($1)", [
       JSON.stringify([...first.values()].map(settlementItem)),
@@ -187,8 +187,8 @@ export class Attempts {
   }
 
   /**
-   * What was written of attempts that had been settled before. The first settlement may be that of another process, which took this
-   * one for dead: its record has to say what was charged, so the tokens are the settlement's as well.
+   * The first settlements of attempts that had been settled before. Another process may have settled one in full because it took this
+   * process for dead. The record of the call must say what was charged, so the answer carries the tokens of the first settlement.
    */
   async #firstSettlements(attempts: string[]): Promise<Map<string, Written>> {
     if (attempts.length === 0) return new Map();
@@ -200,7 +200,7 @@ export class Attempts {
     return new Map(rows.map((row) => [row.attempt, writtenOf(row)]));
   }
 
-  /** Of a hold that this process does not remember: its amount alone says what may be billed. */
+  /** A hold that this process does not remember, for example after a restart. Only its amount bounds what may be billed. */
   async #heldOf(attempt: string): Promise<Held> {
     const { rows } = await this.#db.query<RateCardRow & { amount_nano: bigint }>(
       `select ${rateCardColumns}, h.amount_nano from rate_cards c join holds h on h.rate_card = c.id where h.attempt = $1`,

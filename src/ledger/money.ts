@@ -31,14 +31,14 @@ export class MoneyFormatError extends Error {
   readonly code = "invalid_amount";
 }
 
-/** Parses "5", "5.00" or "0.000001" into nano-units. */
+/** Parses "5", "5.00" or "0.000001" into nano-units. Throws MoneyFormatError for anything else. */
 export function parseMoney(text: string): bigint {
   const match = /^(\d{1,9})(?:\.(\d{1,9}))?$/.exec(text.trim());
   if (!match) throw new MoneyFormatError(`"${text}" is not an amount. Write units with a dot, such as 5 or 5.00.`);
   return BigInt(match[1]!) * nanoPerUnit + BigInt((match[2] ?? "").padEnd(9, "0"));
 }
 
-/** Units that amounts are written in, largest first, each from the nano amount on that is at home in it. */
+/** Units that amounts are written in, largest first, with the smallest nano amount that is written in each. */
 const units = [
   { prefix: "", from: nanoPerUnit / 100n, nano: nanoPerUnit },
   { prefix: "m", from: 1_000_000n, nano: 1_000_000n },
@@ -47,9 +47,9 @@ const units = [
 ] as const;
 
 /**
- * "5.00 USD", "0.0500 USD", "4.71 µUSD": three figures, in the currency's unit from a hundredth of it on and else in the unit whose
- * prefix leaves no zeros in front; from one unit on two decimals. The console writes amounts in the same way (console/format.ts).
- * `down` cuts: what is left of a budget is never shown as more than there is.
+ * "5.00 USD", "0.0500 USD", "4.71 µUSD": three significant figures. Amounts of a hundredth of the currency's unit and more are written in
+ * that unit, smaller ones with the prefix that leaves no leading zeros; amounts of one unit and more have two decimals. The console
+ * writes amounts in the same way (console/format.ts). `down` rounds towards zero, so that a budget never shows more than is left.
  */
 export function formatMoney(nano: bigint, currency: string, rounding: "nearest" | "down" = "nearest"): string {
   const exact = nano < 0n ? -nano : nano;

@@ -1,4 +1,4 @@
-// Results: a verifier's verdict on a run, and the one line of revenue that a passed verdict earns (DESIGN section 8).
+// Results: a verifier's verdict on a run, and the one line of revenue that a passed verdict earns.
 import { newId, type Database, type Queryable } from "../store/index.ts";
 
 export interface NewOutcome {

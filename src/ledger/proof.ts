@@ -55,6 +55,7 @@ const checks: { what: string; sql: string; since?: string }[] = [
   },
 ];
 
+/** Runs every check in one snapshot of the database, so that work under way is no discrepancy. */
 export async function proveLedger(db: Database): Promise<ProofReport> {
   const work = async (client: PoolClient) => {
     await client.query("set transaction isolation level repeatable read, read only");
@@ -67,6 +68,6 @@ export async function proveLedger(db: Database): Promise<ProofReport> {
     const { rows } = await client.query<{ journals: bigint }>("select count(*) as journals from journals");
     return { journals: Number(rows[0]!.journals), discrepancies };
   };
-  // Over a ledger of years this takes minutes, on a server that answers everything else.
+  // Over a ledger of years this takes minutes, while the server answers other statements.
   return db.transaction(work, { boundMs: storeLimits.longMs });
 }

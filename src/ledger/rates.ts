@@ -1,4 +1,4 @@
-// Rate cards: what a model costs, versioned. A call keeps the version that its hold was taken at.
+// Rate cards: versioned prices of models. A call is settled by the version that its hold was taken at.
 import type { Database } from "../store/index.ts";
 import { rateCardColumns, rateCardOf, type RateCardRow } from "./ledger.ts";
 import type { RateCard } from "./types.ts";
@@ -12,7 +12,7 @@ export interface NewRateCard {
   outputNanoPerMillion: bigint;
 }
 
-/** For how long a card is believed without a look: so late does another gateway's change of price arrive here. */
+/** A card is read again after this time, so a price that another gateway set is used here at most this much later. */
 const believedMs = 5_000;
 
 export class Rates {
@@ -26,14 +26,14 @@ export class Rates {
     this.#now = now;
   }
 
-  /** The card that new calls are priced by; undefined when the model has none, which is not the same as free. */
+  /** The card that new calls are priced by. Undefined when the model has none: such a model cannot be called, while a price of 0 is free. */
   async current(organisation: string, model: string): Promise<RateCard | undefined> {
     const read = this.#read.get(JSON.stringify([organisation, model]));
     if (read && this.#now().getTime() - read.atMs < believedMs) return read.card;
     return this.#newest(organisation, model);
   }
 
-  /** Adds a version, or answers the newest when it has these very prices. Of two writers at once, each adds its own. */
+  /** Adds a version, or answers the newest one when its prices are the same. Two writers at once each add a version. */
   async set(card: NewRateCard): Promise<RateCard> {
     for (;;) {
       const newest = await this.#newest(card.organisation, card.model);
@@ -59,8 +59,14 @@ export class Rates {
        values ($1, $2, $3, $4, $5, $6, $7, $8)
        on conflict do nothing returning ${rateCardColumns}`,
       [
-        ...[`${organisation}/${model}/${version}`, organisation, model, version, currency],
-        ...[card.inputNanoPerMillion, card.cachedNanoPerMillion, card.outputNanoPerMillion],
+        `${organisation}/${model}/${version}`,
+        organisation,
+        model,
+        version,
+        currency,
+        card.inputNanoPerMillion,
+        card.cachedNanoPerMillion,
+        card.outputNanoPerMillion,
       ],
     );
     return rows[0] && this.#remember(organisation, rateCardOf(rows[0]));

@@ -63,7 +63,7 @@ export type HoldResult =
 
 export interface SettlementRequest {
   attempt: string;
-  /** What the engine claims, or what was counted: any numbers. What is billed of it never passes the hold. */
+  /** Usage that the engine claims, or that was counted; any numbers. At most the hold is billed for it. */
   tokens: TokenCounts;
   usageSource: "engine" | "counted" | "estimated";
   /** An engine accepted the attempt and gave no answer: nothing is billed, and the price of `tokens` goes to suspense. */
@@ -74,9 +74,9 @@ export interface Settlement {
   attempt: string;
   /** What was billed; at most what was held. */
   amountNano: bigint;
-  /** What was claimed beyond it: a payable in suspense. */
+  /** Price of the usage that was claimed beyond the hold: a payable in suspense. */
   suspenseNano: bigint;
-  /** The tokens that were billed, and the claim where it was more: of a repeated settlement those of the first. */
+  /** The tokens that were billed, and the claim where it was more. A repeated settlement answers those of the first. */
   tokens: TokenCounts;
   claimed: TokenCounts | undefined;
   usageSource: SettlementRequest["usageSource"];

@@ -15,6 +15,7 @@ export function canonicalJson(value: unknown): string {
   );
 }
 
+/** The reference of a payload by its canonical JSON. */
 export function refOf(canonical: string): BlobRef {
   return `sha256:${createHash("sha256").update(canonical).digest("hex")}`;
 }
@@ -31,10 +32,12 @@ export async function putBlob(db: Queryable, project: string, value: unknown): P
   return ref;
 }
 
+/** A payload that should be in the store is not there. */
 export class BlobMissingError extends Error {
   readonly code = "blob_missing";
 }
 
+/** A payload of a project. Throws BlobMissingError. */
 export async function getBlob(db: Queryable, project: string, ref: string): Promise<unknown> {
   const { rows } = await db.query<{ body: string }>("select body from blobs where project = $1 and ref = $2", [
     project,

@@ -19,7 +19,7 @@ const parsers = new Map<number, (value: string) => unknown>([
   [1016, (value) => (value === "{}" ? [] : value.slice(1, -1).split(",").map(BigInt))],
 ]);
 
-/** What the server gives up by itself when we are gone. By statement: poolers in between refuse startup parameters. */
+/** Makes the server give up the work of a client that has gone. Set by a statement, because poolers refuse startup parameters. */
 const sessionSettings = [
   `set client_connection_check_interval = ${limits.clientCheckMs}`,
   `set idle_in_transaction_session_timeout = ${limits.idleTransactionMs}`,
@@ -44,6 +44,7 @@ interface Loan {
 
 const silentMessage = "The database does not answer.";
 
+/** A pool of connections to one database, as one role. */
 export class Database implements Queryable {
   readonly url: string;
   readonly pool: pg.Pool;
@@ -74,7 +75,7 @@ export class Database implements Queryable {
     // An idle connection that breaks (the server restarts) is replaced by the pool at the next query.
     this.pool.on("error", () => {});
     this.pool.on("connect", (client) => {
-      // One that breaks while it is borrowed fails its query; without a listener it would also end the process.
+      // A connection that breaks while it is borrowed fails its query; without a listener it would also end the process.
       client.on("error", () => {});
     });
     this.#asker = new Asker(url);
@@ -217,7 +218,7 @@ export class Database implements Queryable {
   }
 }
 
-/** Nothing was sent yet, which those that must know whether a statement stands are told. */
+/** An error before anything was sent: the caller then knows that its statement had no effect. */
 function unsent(error: unknown): unknown {
   if (error instanceof StoreUnavailableError) return error;
   const { message, code } = error as NodeJS.ErrnoException;

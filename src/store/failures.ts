@@ -1,7 +1,8 @@
-// Why a statement failed: because the database is away, or because it refuses what it was given. The first passes by itself and
-// is worth another try; the second never does, so the row at fault is put aside and its neighbours go on.
+// Why a statement failed: the database is away, or it refuses the data of the statement. The first passes by itself, so the statement is
+// tried again. The second does not pass, so the row at fault is put aside and the others go on.
 import pg from "pg";
 
+/** The database was not reached, broke off, or did not answer in time; the same statement may succeed later. */
 export class StoreUnavailableError extends Error {
   readonly code = "store_unavailable";
   /** Whether a statement may have reached the server, so that its effect is not known. */

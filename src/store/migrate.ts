@@ -6,7 +6,7 @@ import type { Client, PoolClient } from "pg";
 import { applyAccess } from "./access.ts";
 
 const folder = new URL("./migrations/", import.meta.url);
-/** Any constant will do, as long as nobody else uses it in this database. */
+/** Any constant that nothing else locks in this database. */
 const lockKey = 4070_0001;
 
 export interface Migration {
@@ -16,10 +16,12 @@ export interface Migration {
   checksum: string;
 }
 
+/** The database cannot be brought to this version, or is at a newer one. */
 export class MigrationError extends Error {
   readonly code = "migration_failed";
 }
 
+/** The migrations of this version, in order. Throws MigrationError for a gap in their numbers. */
 export function readMigrations(): Migration[] {
   const files = readdirSync(folder)
     .filter((name) => name.endsWith(".sql"))

@@ -1,6 +1,6 @@
-// Whether the server answers at all. A frozen server (a stopped process, a disk that hangs, a network that swallows packets) refuses
-// nothing and closes nothing, so everything that waits for it would wait for ever. A bound on every statement cannot tell it from
-// work that takes long; a question by a connection of its own can.
+// Whether the server answers at all. A frozen server (a stopped process, a disk that hangs, a network that drops packets) refuses nothing
+// and closes nothing, so whatever waits for it would wait for ever. A bound on every statement cannot tell a frozen server from long
+// work; a question on a separate connection can.
 //
 // While something waits, silence is counted: the time since the server last answered anything. After a moment of silence it is asked
 // `select 1`; a living server answers that within milliseconds, however long its other work takes. After `silentMs` it counts as

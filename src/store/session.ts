@@ -29,6 +29,7 @@ export interface Watcher {
   back?(): void;
 }
 
+/** Another session holds an advisory lock that was asked for. */
 export class LockTakenError extends Error {
   readonly code = "lock_taken";
 }
@@ -60,6 +61,7 @@ interface Backend {
   began: string;
 }
 
+/** The session of a process; see the head of this file. Made by `Session.open`. */
 export class Session {
   /** The identity of this process (process.ts). Its lock is held while the session is connected. */
   readonly processId: number;

@@ -5,6 +5,7 @@
 /** What a person is told about text that cannot be stored. */
 export const unstorable = "holds a NUL character or half of a surrogate pair, which cannot be stored";
 
+/** True for well-formed Unicode without NUL. */
 export function isStorable(text: string): boolean {
   return text.isWellFormed() && !text.includes("\0");
 }

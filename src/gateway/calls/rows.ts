@@ -178,7 +178,7 @@ function decisionToStored(decision: DecisionRecord): StoredDecision {
     runner_up: decision.runnerUp ? candidateToStored(decision.runnerUp) : null,
     prefill: decision.prefill ? candidateToStored(decision.prefill) : null,
     candidates: decision.candidates,
-    excluded: decision.excluded,
+    ...(decision.excluded.length > 0 && { excluded: decision.excluded }),
     queued_ms: decision.queuedMs,
     terms: decision.terms,
     reason: decision.reason,
