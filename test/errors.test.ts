@@ -2,6 +2,7 @@
 import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { statuses } from "../src/errors/statuses.ts";
 
 const root = join(import.meta.dirname, "..");
 const docs = ["docs/errors.md", "docs/agents.md"].map((path) => readFileSync(join(root, path), "utf8")).join("\n");
@@ -34,26 +35,90 @@ const inside = new Set([
   "kv_wire",
 ]);
 
+/** Codes with a status that only the embedded worker answers, to the main process. */
+const worker = new Set([
+  "aborted",
+  "duplicate_attempt",
+  "duplicate_tool",
+  "endpoint_timeout",
+  "endpoint_unreachable",
+  "invalid_token",
+  "invalid_tool_name",
+  "kv_lost",
+  "missing_content",
+  "missing_tool_call_id",
+  "no_messages",
+  "no_tools",
+  "template_refused",
+  "too_many_streams",
+  "unknown_route",
+  "unknown_tool",
+  "unreadable_template",
+  "unsupported_content",
+  "unsupported_role",
+]);
+
+/** Codes that docs/errors.md explains in a table without statuses or in a sentence: they mostly end runs. */
+const inRuns = new Set(["context_length_exceeded", "secret_missing", "secret_host_refused", "secret_unreadable"]);
+
 const patterns = [
   /\bcode(?::| =|\s*\?\?=?) ?(?:[^"\n]*[?] )?"([a-z][a-z0-9_]+)"/g,
   /\bcode: [^"\n]*[?] "[a-z_]+" : "([a-z_]+)"/g,
   /(?:StepError|ApiError|WorkerError|ToolUncertainError|LedgerError)\(\s*"([a-z][a-z0-9_]+)"/g,
 ];
 
-test("every error code in the source is documented", () => {
-  const files = globSync("src/**/*.ts", { cwd: root }).filter(
-    (path) => !/\.test\.ts$|testing|(?:^|\/)(?:simulator|console)\//.test(path),
-  );
-  const missing = new Map<string, string>();
-  let seen = 0;
-  for (const path of files) {
-    const text = readFileSync(join(root, path), "utf8");
-    for (const pattern of patterns)
-      for (const [, code] of text.matchAll(pattern)) {
-        seen++;
-        if (!inside.has(code!) && !docs.includes(`\`${code}\``)) missing.set(code!, path);
-      }
+interface Source {
+  path: string;
+  text: string;
+}
+
+const sources: Source[] = globSync("src/**/*.ts", { cwd: root })
+  .filter((path) => !/\.test\.ts$|testing|suite\.ts$|(?:^|\/)(?:simulator|console)\//.test(path))
+  .map((path) => ({ path, text: readFileSync(join(root, path), "utf8") }));
+
+/** Codes that a source file throws, with the file. */
+function codesThrown(): Map<string, string> {
+  const codes = new Map<string, string>();
+  for (const { path, text } of sources)
+    for (const pattern of patterns) for (const [, code] of text.matchAll(pattern)) codes.set(code!, path);
+  return codes;
+}
+
+/** Codes of the tables in docs/errors.md that have a column of statuses, with the statuses in their order. */
+function documentedStatuses(text: string): Map<string, number[]> {
+  const found = new Map<string, number[]>();
+  let hasStatus = false;
+  for (const line of text.split("\n")) {
+    const cells = line.split("|").map((cell) => cell.trim());
+    if (cells[1] === "code") hasStatus = cells[2] === "status";
+    else if (hasStatus && line.startsWith("| `"))
+      for (const [, code] of cells[1]!.matchAll(/`(\w+)`/g))
+        found.set(
+          code!,
+          [...cells[2]!.matchAll(/\d{3}/g)].map(([status]) => Number(status)),
+        );
   }
-  expect(seen).toBeGreaterThan(100);
+  return found;
+}
+
+const documented = documentedStatuses(readFileSync(join(root, "docs/errors.md"), "utf8"));
+
+test("every error code in the source is documented", () => {
+  const thrown = codesThrown();
+  const missing = [...thrown].filter(([code]) => !inside.has(code) && !docs.includes(`\`${code}\``));
+  expect(thrown.size).toBeGreaterThan(100);
   expect(Object.fromEntries(missing)).toEqual({});
+});
+
+test("the statuses of docs/errors.md are those of src/errors/statuses.ts", () => {
+  expect(documented.size).toBeGreaterThan(70);
+  const wrong = [...documented].filter(([code, [first]]) => statuses[code] !== first);
+  expect(Object.fromEntries(wrong)).toEqual({});
+});
+
+test("every code with a status is documented with it, or stays between Lineshaft and its workers", () => {
+  const unknown = Object.keys(statuses).filter(
+    (code) => !documented.has(code) && !worker.has(code) && !inRuns.has(code),
+  );
+  expect(unknown).toEqual([]);
 });

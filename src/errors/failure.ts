@@ -1,6 +1,6 @@
-// The base of every error that is meant to be read. A room that must be told apart by its catchers derives a class from it; every
-// other room throws it as it stands, with a code. Codes are stable: docs/errors.md lists them, and statuses.ts gives each one its
-// HTTP status.
+// The base of every error that is meant to be read. A room derives a class from it only where a catcher tells that class apart by
+// `instanceof`; everything else throws the base itself, with a code. Codes are stable: docs/errors.md lists them, and statuses.ts gives
+// each code its HTTP status.
 import { statusOf } from "./statuses.ts";
 
 export interface FailureDetail {
@@ -16,19 +16,22 @@ export interface FailureDetail {
   param?: string | undefined;
   /** Seconds after which the same request may succeed (`Retry-After`). */
   retryAfterSeconds?: number | undefined;
-  /** Only for what another system answered: its own HTTP status instead of the code's. */
+  /** Only for an error that repeats another system's answer, or a code with several statuses: used instead of the code's status. */
   status?: number | undefined;
   cause?: unknown;
 }
 
+/** An error with a stable code, a sentence, the reason, what to do next, and the HTTP status that it is answered with. */
 export class LineshaftError extends Error {
   readonly code: string;
   readonly why: string | undefined;
   readonly hint: string | undefined;
   readonly param: string | undefined;
   readonly retryAfterSeconds: number | undefined;
-  /** HTTP status that the API answers with. */
+  /** The HTTP status of the answer: as given, else the code's, else 500. */
   readonly status: number;
+  /** Whether it may be shown to clients as it is. False where neither the code nor the caller gives a status: HTTP says `internal_error`. */
+  readonly isPublic: boolean;
 
   constructor(detail: FailureDetail) {
     super(detail.message, { cause: detail.cause });
@@ -38,6 +41,8 @@ export class LineshaftError extends Error {
     this.hint = detail.hint;
     this.param = detail.param;
     this.retryAfterSeconds = detail.retryAfterSeconds;
-    this.status = detail.status ?? statusOf(detail.code);
+    const status = detail.status ?? statusOf(detail.code);
+    this.status = status ?? 500;
+    this.isPublic = status !== undefined;
   }
 }

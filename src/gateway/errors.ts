@@ -54,7 +54,7 @@ export function asGatewayError(error: unknown): GatewayError {
       retryAfterSeconds: 1,
       cause: error,
     });
-  if (error instanceof LineshaftError && error.status !== 500) {
+  if (error instanceof LineshaftError && error.isPublic) {
     const { status, code, message, why, hint, param, retryAfterSeconds } = error;
     return new GatewayError({ status, code, message, why, hint, param, retryAfterSeconds, cause: error });
   }
