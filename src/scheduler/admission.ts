@@ -12,6 +12,8 @@ export interface Deployment {
   queue: ClassedQueue;
   policy: Policy;
   rate: ServiceRate;
+  /** Whether endpoints have changed since all waiting calls were found to have one that may answer them. */
+  changed: boolean;
 }
 
 /** Least time to first token if the call were placed now (0 when it has no deadline); undefined after a refusal. */

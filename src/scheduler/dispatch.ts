@@ -174,6 +174,12 @@ export class Dispatch {
     return true;
   }
 
+  /** An endpoint of the deployment has joined, left, or has another health: waiting calls may be stalled by that. */
+  endpointsChanged(name: string): void {
+    const deployment = this.deployments.get(name);
+    if (deployment !== undefined) deployment.changed = true;
+  }
+
   /** Places what can be placed. */
   drain(name: string, now: number, actions: SchedulerAction[]): void {
     const deployment = this.deployment(name);
@@ -232,7 +238,8 @@ export class Dispatch {
   /** Refuses calls that no ready endpoint may answer for too long: each is judged by itself, because each may avoid others. */
   private refuseStalled(name: string, deployment: Deployment, now: number, actions: SchedulerAction[]): void {
     const { queue } = deployment;
-    if (queue.size === 0) return;
+    if (queue.size === 0 || !deployment.changed) return;
+    deployment.changed = false;
     const endpoints = this.endpoints.ofDeployment(name);
     const largest = largestPrompt(endpoints);
     for (const waiting of [...queue.all()]) {
@@ -242,6 +249,7 @@ export class Dispatch {
         waiting.stalledMs = undefined;
         continue;
       }
+      deployment.changed = true;
       waiting.stalledMs ??= now;
       const stalledMs = now - waiting.stalledMs;
       if (stalledMs < stalledMostMs) continue;
@@ -394,6 +402,7 @@ export class Dispatch {
         queue: new ClassedQueue(this.options.queue),
         policy: this.options.policyOf(name),
         rate: new ServiceRate(1),
+        changed: true,
       };
       this.deployments.set(name, deployment);
     }

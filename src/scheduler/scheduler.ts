@@ -121,12 +121,14 @@ export class Scheduler {
         const state = this.endpoints.join(spec, event.health ?? "ready");
         if (replaced !== undefined) this.programs.replaced(replaced, state);
         this.caches.reset(state.slot, spec);
+        this.dispatch.endpointsChanged(spec.deployment);
         this.dispatch.drain(spec.deployment, now, actions);
         break;
       }
       case "endpoint_health":
         for (const state of this.endpoints.ranks(event.endpoint, event.rank)) {
           state.health = event.health;
+          this.dispatch.endpointsChanged(state.spec.deployment);
           if (event.health === "ready") this.dispatch.drain(state.spec.deployment, now, actions);
         }
         break;
@@ -306,6 +308,7 @@ export class Scheduler {
       this.outliers.left(state, actions);
       this.caches.reset(state.slot, undefined);
       this.endpoints.leave(state);
+      this.dispatch.endpointsChanged(state.spec.deployment);
     }
   }
 }
