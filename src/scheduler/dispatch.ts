@@ -278,6 +278,11 @@ export class Dispatch {
     placed.handle.prefillsHere(workTokens(placed.endpoint.spec, uncachedTokens, matchedTokens), now);
   }
 
+  /** The prefill leg has computed the prompt; its KV stays until the decoder has pulled it. */
+  prefillComputed(call: string, now: number): void {
+    this.placed.get(call)?.prefill?.handle.prefilled(now);
+  }
+
   /** The prefill leg's load is over. */
   prefillReleased(call: string): void {
     this.placed.get(call)?.prefill?.handle.close();

@@ -185,6 +185,8 @@ describe("scheduler", () => {
     expect(types(actions)).toEqual(["place", "pd_prefill"]);
     const tell = (event: PdEvent) => types(made.apply({ at: 5, type: "pd", call: "1", event }));
     expect(tell({ type: "prefill_done", cachedTokens: 64, computedTokens: 9936 })).toEqual(["pd_decode"]);
+    // Computed: it keeps no other prompt waiting, but its KV stays until it has been pulled.
+    expect(load("p2")).toMatchObject({ prefillTokens: 0, prefilling: 0, inFlight: 1, kvTokens: 10_000 });
     expect(tell({ type: "decode_accepted" })).toEqual([]);
     expect(tell({ type: "pulled", tokens: 9984 })).toEqual(["pd_release"]);
     expect([load("p2").inFlight, load("d1").inFlight]).toEqual([0, 1]);

@@ -245,6 +245,7 @@ export class Scheduler {
 
   /** Advances a PD call's state machine, and the loads of its legs with it. */
   private split(call: string, event: PdEvent, now: number, actions: SchedulerAction[]): void {
+    if (event.type === "prefill_done") this.dispatch.prefillComputed(call, now);
     for (const action of this.pd.apply(call, event, now)) {
       actions.push(action);
       if (action.type === "pd_recompute") this.dispatch.recompute(call, now);
