@@ -33,6 +33,7 @@ const inside = new Set([
   "kv_events_unreachable",
   "kv_events_unsupported",
   "kv_wire",
+  "kv_unsupported",
 ]);
 
 /** Codes with a status that only the embedded worker answers, to the main process. */

@@ -273,20 +273,12 @@ function scriptedEngine(): Engine {
     kind: "scripted",
     probe: async () => ({
       models: ["scripted"],
-      capabilities: {
-        tokenize: false,
-        kvEvents: false,
-        facts: false,
-        cancelWithUsage: false,
-        reportsCachedTokens: false,
-      },
+      capabilities: { tokenize: false, kvEvents: false },
     }),
     open: async () => {
       throw new Error("The scripted gateway answers before any engine.");
     },
     tokenize: async () => undefined,
-    tell: async () => [],
-    async *watch() {},
     close: async () => {},
   };
 }

@@ -1,3 +1,6 @@
+// What other rooms use of the engines. It only exports.
+export type { Engine } from "./engine.ts";
+export type { FactReceipt, KvEngine, KvEvent, KvHint, KvReceipt, Prefilled, RuntimeFact } from "./kv.ts";
 export * from "./types.ts";
 export { engineBaseUrl } from "./baseUrl.ts";
 export { createOpenAiEngine, type OpenAiEngineOptions } from "./openai/adapter.ts";

@@ -1,7 +1,8 @@
 // Which engines serve what. A deployment is the name that callers write as `model`; behind it stand one or more endpoints
 // (replicas), each an engine of its own with its own address and state. Whoever starts or adds an engine registers it here;
 // the gateway asks here and nowhere else.
-import type { EndpointFacts, Engine } from "./types.ts";
+import type { Engine } from "./engine.ts";
+import type { EndpointFacts } from "./types.ts";
 
 export interface EndpointOptions {
   kind: "embedded" | "openai";

@@ -234,8 +234,8 @@ class Pipeline {
     if (fact.type !== "program" && fact.type !== "run_ended") return;
     // Every engine of the model is told, because a program's state may lie with more than one.
     for (const { engine } of this.#engines.endpoints(model, organisation))
-      engine
-        .tell([fact])
+      engine.kv
+        ?.tell([fact])
         .catch((error: Error) => this.#log.debug({ fact: fact.type, program: fact.program }, error.message));
   }
 

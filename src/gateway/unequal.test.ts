@@ -23,9 +23,6 @@ function factsOf({ software = "other", contextTokens, media }: Said): EndpointFa
     capabilities: {
       tokenize: false,
       kvEvents: false,
-      facts: false,
-      cancelWithUsage: false,
-      reportsCachedTokens: false,
       fields: fieldsOfSoftware(software),
       ...(media !== undefined && { media }),
     },

@@ -12,9 +12,6 @@ describe("a call that waits for its turn", () => {
   const plain = {
     tokenize: false,
     kvEvents: false,
-    facts: false,
-    cancelWithUsage: false,
-    reportsCachedTokens: false,
   };
 
   test("its hold is given back when its client leaves, and the engine never hears of it", async () => {

@@ -37,7 +37,7 @@ export class Watched {
 
   constructor(engine: Engine, model: string, blockTokens: number, source?: Source) {
     this.#engine = engine;
-    this.#source = source ?? ((since, signal) => engine.watch(since, signal));
+    this.#source = source ?? ((since, signal) => engine.kv!.watch(since, signal));
     this.#model = model;
     this.#space = tokenSpace(model, blockTokens);
     this.#index.join(0, this.#space.name, blockTokens);

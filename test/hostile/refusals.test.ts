@@ -50,9 +50,6 @@ test("a prompt that no endpoint has room for is refused before any of them is as
     capabilities: {
       tokenize: false,
       kvEvents: false,
-      facts: false,
-      cancelWithUsage: false,
-      reportsCachedTokens: false,
     },
   };
   at.engines.answered(endpoint);

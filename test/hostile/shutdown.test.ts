@@ -63,9 +63,6 @@ test("calls that wait in the queue are told the same, and hold nothing afterward
     capabilities: {
       tokenize: false,
       kvEvents: false,
-      facts: false,
-      cancelWithUsage: false,
-      reportsCachedTokens: false,
     },
   };
   at.engines.answered(at.engines.get("scripted")!);

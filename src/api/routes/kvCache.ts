@@ -23,8 +23,8 @@ export function kvCacheRoutes({ engines, gateway }: ServerDependencies) {
     const [erased, not_by_project]: [string[], string[]] = [[], []];
     for (const { endpoint, engine } of engines.list(principal.organisation)) {
       // An endpoint that cannot be reached fails the request, so that an answer never names KV that was not erased.
-      await engine.eraseProject?.(principal.project);
-      (engine.eraseProject ? erased : not_by_project).push(endpoint);
+      const isErased = (await engine.kv?.eraseProject(principal.project)) ?? false;
+      (isErased ? erased : not_by_project).push(endpoint);
     }
     return c.json({ project: principal.project, erased, not_by_project }, 200);
   });

@@ -1,6 +1,7 @@
 // The adapter against a real worker process with the real small model: the whole seam, nothing scripted.
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { EngineAnswer, KvEvent } from "../types.ts";
+import type { KvEvent } from "../kv.ts";
+import type { EngineAnswer } from "../types.ts";
 import { createEmbeddedEngine } from "./adapter.ts";
 import type { EmbeddedEngine } from "./adapter.ts";
 import { startTestWorker } from "./testing.ts";
@@ -53,7 +54,7 @@ test("probe tells what the worker told", async () => {
     slots: 2,
     epoch: worker.epoch,
   });
-  expect(facts.capabilities).toMatchObject({ tokenize: true, kvEvents: true, facts: true, cancelWithUsage: true });
+  expect(facts.capabilities).toMatchObject({ tokenize: true, takesTokens: true, kvEvents: true, clipsOutput: true });
 });
 
 test("tokens are counted before the call as the engine counts them in it", async () => {
@@ -126,7 +127,7 @@ test("a prompt longer than the context is refused with both numbers", async () =
 });
 
 test("facts are answered with receipts", async () => {
-  const receipts = await engine.tell([
+  const receipts = await engine.kv.tell([
     { type: "program", program: "run_1", project: "prj_1" },
     { type: "run_ended", program: "run_1" },
   ]);
@@ -134,7 +135,7 @@ test("facts are answered with receipts", async () => {
     ["program", "run_1"],
     ["run_ended", "run_1"],
   ]);
-  expect(await engine.tell([])).toEqual([]);
+  expect(await engine.kv.tell([])).toEqual([]);
 });
 
 test("KV events come in order, and go on where they were left", async () => {
@@ -144,7 +145,7 @@ test("KV events come in order, and go on where they were left", async () => {
   ) => {
     const stop = new AbortController();
     const events: KvEvent[] = [];
-    for await (const event of engine.watch(since, stop.signal)) {
+    for await (const event of engine.kv.watch(since, stop.signal)) {
       events.push(event);
       if (enough(events)) stop.abort();
     }
@@ -160,7 +161,7 @@ test("KV events come in order, and go on where they were left", async () => {
 });
 
 test("a project's tokens are erased with it", async () => {
-  await engine.eraseProject("prj_1");
+  await engine.kv.eraseProject("prj_1");
   const { sequences, disk } = await engine.status();
   expect(sequences.reduce((sum, sequence) => sum + sequence.tokens, 0)).toBe(0);
   expect(disk.files).toBe(0);

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { KvEvent } from "../types.ts";
+import type { KvEvent } from "../kv.ts";
 import { BlockLedger, blockHashes, saltOf } from "./blocks.ts";
 
 const tokens = (length: number, from = 0) => Array.from({ length }, (_, i) => from + i);

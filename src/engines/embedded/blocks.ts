@@ -8,7 +8,7 @@
 // stored now. A consumer that comes late or asks for events that are gone starts at
 // that `cleared`; it sees a gap in the numbers, and the contract (KvEvent) tells it to forget what it knew.
 import { hash } from "node:crypto";
-import type { KvEvent } from "../types.ts";
+import type { KvEvent } from "../kv.ts";
 import { eventLogLimit } from "./limits.ts";
 import { blockTokens } from "./protocol.ts";
 

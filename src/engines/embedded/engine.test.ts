@@ -2,7 +2,7 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { KvHint } from "../types.ts";
+import type { KvHint } from "../kv.ts";
 import { BlockLedger, blockHashes, saltOf } from "./blocks.ts";
 import type { Call, CallEnd, Verdict } from "./call.ts";
 import { Engine } from "./engine.ts";

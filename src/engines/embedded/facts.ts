@@ -8,7 +8,7 @@
 //
 // A sequence with a call under way is not touched; run_ended takes it when the call has ended.
 import { LRUCache } from "lru-cache";
-import type { FactReceipt, RuntimeFact } from "../types.ts";
+import type { FactReceipt, RuntimeFact } from "../kv.ts";
 import type { Kv } from "./kv.ts";
 import { programsRemembered } from "./limits.ts";
 

@@ -9,7 +9,7 @@
 //
 // A sequence with a call under way is read by `share` and touched by nothing else. One hint is carried out between two
 // batches, so that many of them do not stop a stream; its receipt waits until other processes can load what was saved.
-import type { KvHint, KvReceipt } from "../types.ts";
+import type { KvHint, KvReceipt } from "../kv.ts";
 import type { Kv, Slot } from "./kv.ts";
 import { parkMinTokens } from "./limits.ts";
 

@@ -53,7 +53,7 @@ test("both name the same pool, and say what they keep at what price", async () =
   expect(one.kv!.bytesPerToken).toBe(23_040);
   expect(one.kv!.totalTokens).toBe(3 * 1024 + Math.floor((2 * 1024 ** 3) / one.kv!.bytesPerToken));
   expect(one.kv!.reloadMsPerToken.disk).toBeGreaterThan(0);
-  expect(one.capabilities).toMatchObject({ takesTokens: true, kvHints: true, transfersKv: true });
+  expect(one.capabilities).toMatchObject({ takesTokens: true });
 });
 
 describe("prefill here, decode there", () => {
@@ -61,7 +61,7 @@ describe("prefill here, decode there", () => {
     const content = story("Ada");
     const counted = (await a.tokenize("chat", ask(content).body, "org_1"))!;
     const request = ask(content, { program: "run_ada", promptTokens: counted.tokens });
-    const kept = await a.prefill(request);
+    const kept = await a.kv.prefill(request);
     expect(kept).toMatchObject({
       tokens: counted.count - 1,
       usage: { promptTokens: counted.count - 1, cachedTokens: 0 },
@@ -84,10 +84,10 @@ describe("prefill here, decode there", () => {
       if (!stream) expect(usage.cachedByTier).toEqual({ device: 0, disk: kept.tokens });
     }
     // The prefill side keeps its sequence as cache: the next prompt goes on from it.
-    const next = await a.prefill(ask(`${content} And now?`, { program: "run_ada" }));
+    const next = await a.kv.prefill(ask(`${content} And now?`, { program: "run_ada" }));
     expect(next.usage.cachedByTier!.device).toBeGreaterThan(counted.count - 64);
-    await a.release(kept.state!);
-    await b.release(next.state!);
+    await a.kv.release(kept.state!);
+    await b.kv.release(next.state!);
     expect(readdirSync(kvDir).filter((name) => name.endsWith(".lease"))).toEqual([]);
   });
 
@@ -98,17 +98,17 @@ describe("prefill here, decode there", () => {
       body: { model: "small", prompt, temperature: 0, max_tokens: 8 },
       hints: { attempt: `att_${++attempts}`, cacheSalt: "org_1", project: "prj_1", ...hints },
     });
-    const kept = await a.prefill(completion({}));
+    const kept = await a.kv.prefill(completion({}));
     const answer = await b.open(completion({ transfer: { state: kept.state!, tokens: kept.tokens } }));
     await answer.whole();
     expect(answer.usage()!.cachedTokens).toBe(kept.tokens);
-    await a.release(kept.state!);
+    await a.kv.release(kept.state!);
   });
 
   test("a state that is gone is lost before the first byte, and the call can be tried again", async () => {
     const content = story("Cas");
-    const kept = await a.prefill(ask(content));
-    await a.eraseProject("prj_1");
+    const kept = await a.kv.prefill(ask(content));
+    await a.kv.eraseProject("prj_1");
     const transfer = { state: kept.state!, tokens: kept.tokens };
     const lost = { code: "kv_lost", retryable: true };
     await expect(b.open(ask(content, { transfer }))).rejects.toMatchObject(lost);
@@ -120,7 +120,7 @@ describe("prefill here, decode there", () => {
   test("a state that was damaged on its way is lost, not read", async () => {
     const content = story("Dan");
     const before = new Set(readdirSync(kvDir));
-    const kept = await a.prefill(ask(content));
+    const kept = await a.kv.prefill(ask(content));
     const state = readdirSync(kvDir).find((name) => name.endsWith(".state") && !before.has(name))!;
     const file = path.join(kvDir, state);
     writeFileSync(file, Buffer.alloc(100, 7), { flag: "r+" });
@@ -131,7 +131,7 @@ describe("prefill here, decode there", () => {
   test("a caller that stops it learns what was computed by then", async () => {
     const gone = new AbortController();
     const { totals } = await a.status();
-    const prefilling = a.prefill(ask(story("Eve").repeat(4), {}, {}), gone.signal);
+    const prefilling = a.kv.prefill(ask(story("Eve").repeat(4), {}, {}), gone.signal);
     const over = prefilling.then(() => true);
     while ((await a.status()).running === 0 && !(await Promise.race([over, false])));
     gone.abort();
@@ -142,15 +142,15 @@ describe("prefill here, decode there", () => {
       expect(aborts).toBe(totals.aborts + 1);
     }
     expect(stopped.usage.promptTokens - stopped.usage.cachedTokens).toBe(computedTokens - totals.computedTokens);
-    expect((await a.prefill(ask(story("Eve")), AbortSignal.abort())).state).toBeUndefined();
+    expect((await a.kv.prefill(ask(story("Eve")), AbortSignal.abort())).state).toBeUndefined();
   });
 
   test("a prompt that does not fit is refused as a call would be", async () => {
-    await expect(a.prefill(ask(story("Fay").repeat(8)))).rejects.toMatchObject({
+    await expect(a.kv.prefill(ask(story("Fay").repeat(8)))).rejects.toMatchObject({
       status: 400,
       code: "context_length_exceeded",
     });
-    await expect(a.prefill(ask("x", { promptTokens: [10_000_000] }))).rejects.toMatchObject({ status: 400 });
+    await expect(a.kv.prefill(ask("x", { promptTokens: [10_000_000] }))).rejects.toMatchObject({ status: 400 });
   });
 });
 
@@ -159,7 +159,7 @@ describe("one conversation, two workers", () => {
     const content = story(`Gus ${verb}`);
     const program = `run_${verb}`;
     const first = await say(a, ask(content, { program }));
-    const [receipt] = await a.hint([{ verb, program }]);
+    const [receipt] = await a.kv.hint([{ verb, program }]);
     expect(receipt).toMatchObject({ verb, program, honoured: true });
     const messages = [
       { role: "user", content },
@@ -181,7 +181,7 @@ describe("one conversation, two workers", () => {
     expect(await b.tokenize("chat", { messages: turns }, "org_1")).toEqual(
       await a.tokenize("chat", { messages: turns }, "org_1"),
     );
-    await a.tell([{ type: "run_ended", program }]);
+    await a.kv.tell([{ type: "run_ended", program }]);
   });
 
   test("what one has kept and removed, the other tells in its own events", async () => {
@@ -189,12 +189,12 @@ describe("one conversation, two workers", () => {
     await say(a, request);
     const { tokens } = (await a.tokenize("chat", request.body, "org_1"))!;
     const names = blockHashes(saltOf("org_1"), tokens!);
-    await a.hint([{ verb: "share", program: "run_hal" }]);
+    await a.kv.hint([{ verb: "share", program: "run_hal" }]);
     const stop = new AbortController();
     const disk = new Set<string>();
     const numbers: number[] = [];
     let stored = false;
-    for await (const event of b.watch(undefined, stop.signal)) {
+    for await (const event of b.kv.watch(undefined, stop.signal)) {
       numbers.push(event.sequence);
       if (event.type === "cleared") disk.clear();
       for (const block of event.tier === "disk" ? event.blocks! : [])
@@ -203,7 +203,7 @@ describe("one conversation, two workers", () => {
       const held = names.filter((name) => disk.has(name)).length;
       if (!stored && held === names.length) {
         stored = true;
-        await a.tell([{ type: "run_ended", program: "run_hal" }]);
+        await a.kv.tell([{ type: "run_ended", program: "run_hal" }]);
       }
       if (stored && held === 0) stop.abort();
     }
@@ -215,7 +215,7 @@ describe("one conversation, two workers", () => {
     const going = await a.open(ask(content, { program: "run_ian" }, { stream: true, max_tokens: 200 }));
     const chunks = going.chunks[Symbol.asyncIterator]();
     for (let chunk = 0; chunk < 4; chunk++) await chunks.next();
-    const [receipt] = await a.hint([{ verb: "share", program: "run_ian" }]);
+    const [receipt] = await a.kv.hint([{ verb: "share", program: "run_ian" }]);
     expect(receipt).toMatchObject({ honoured: true });
     expect(receipt!.tokens).toBeGreaterThan(150);
     const there = await say(b, ask(content, { program: "run_ian" }));
@@ -230,11 +230,11 @@ describe("leases", () => {
     const dir = mkdtempSync(path.join(tmpdir(), "lineshaft-kv-"));
     const small = await start({ kvDir: dir, kvBudgetBytes: Math.ceil(bytes * 300) });
     const content = story("Ida");
-    const kept = await small.prefill(ask(content));
+    const kept = await small.kv.prefill(ask(content));
     await say(small, ask(story("Jon"), { program: "run_jon" }));
-    expect((await small.hint([{ verb: "demote", program: "run_jon" }]))[0]).toMatchObject({ honoured: false });
-    await small.release(kept.state!);
-    expect((await small.hint([{ verb: "demote", program: "run_jon" }]))[0]).toMatchObject({ honoured: true });
+    expect((await small.kv.hint([{ verb: "demote", program: "run_jon" }]))[0]).toMatchObject({ honoured: false });
+    await small.kv.release(kept.state!);
+    expect((await small.kv.hint([{ verb: "demote", program: "run_jon" }]))[0]).toMatchObject({ honoured: true });
     expect((await small.status()).disk.files).toBe(1);
     rmSync(dir, { recursive: true, force: true });
   });
@@ -242,7 +242,7 @@ describe("leases", () => {
   test("outlive the worker that computed it", async () => {
     const c = await start();
     const content = story("Kim");
-    const kept = await c.prefill(ask(content));
+    const kept = await c.kv.prefill(ask(content));
     const said = (await say(c, ask(content))).text;
     const worker = workers.pop()!;
     worker.process.kill("SIGKILL");
@@ -251,20 +251,20 @@ describe("leases", () => {
     const answer = await say(b, ask(content, { transfer }));
     expect(answer).toMatchObject({ text: said, pulled: kept.tokens });
     expect(stateFiles()).toBeGreaterThanOrEqual(files);
-    await b.release(kept.state!);
+    await b.kv.release(kept.state!);
   });
 });
 
 test("a dropped program's files still serve the pool, and another worker can prefetch them", async () => {
   const content = story("Leo");
   await say(a, ask(content, { program: "run_leo" }));
-  const receipts = await a.hint(
+  const receipts = await a.kv.hint(
     (["share", "drop", "prefetch", "keep"] as const).map((verb) => ({ verb, program: "run_leo" })),
   );
   expect(receipts.map(({ honoured }) => honoured)).toEqual([true, true, true, true]);
   expect(new Set(receipts.map(({ tokens }) => tokens)).size).toBe(1);
   expect((await a.probe()).kv!.reloadMsPerToken.disk).not.toBe(0.006);
-  const [there] = await b.hint([{ verb: "prefetch", program: "run_leo" }]);
+  const [there] = await b.kv.hint([{ verb: "prefetch", program: "run_leo" }]);
   expect(there).toMatchObject({ honoured: true, tokens: receipts[0]!.tokens });
   expect((await say(b, ask(content, { program: "run_leo" }))).usage.cachedByTier!.device).toBeGreaterThan(150);
 });

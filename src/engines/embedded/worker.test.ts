@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { z } from "zod";
-import type { KvEvent } from "../types.ts";
+import type { KvEvent } from "../kv.ts";
 import { factReceipt, kvEvent, kvReceipt, workerReport, workerStatus } from "./protocol.ts";
 import { type ChatAnswer, type TestWorker, events, startTestWorker } from "./testing.ts";
 

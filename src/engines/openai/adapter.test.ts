@@ -155,7 +155,7 @@ test("cancelling closes the connection and answers what passed", async () => {
 test("asking what it is: models, and no list at all", async () => {
   await using engine = await scriptedEngine({}, ["a", "b"]);
   const facts = await createOpenAiEngine({ url: engine.url, model: "a" }).probe();
-  expect(facts).toMatchObject({ models: ["a", "b"], capabilities: { tokenize: false, cancelWithUsage: false } });
+  expect(facts).toMatchObject({ models: ["a", "b"], capabilities: { tokenize: false } });
   const nowhere = createOpenAiEngine({ url: engine.url.replace("/v1", "/elsewhere/completions"), model: "a" });
   await expect(nowhere.probe()).resolves.toMatchObject({ models: ["a", "b"] });
 });

@@ -4,23 +4,13 @@
 //
 // Headers sent are exactly those written here: nothing of a client's request, its key least of all, is passed on.
 import { ask, requestHeaders } from "../openaiWire/ask.ts";
-import { openExchange } from "../openaiWire/exchange.ts";
+import { completionPaths, openExchange } from "../openaiWire/exchange.ts";
 import { fieldsOfSoftware, softwareOf, type Software } from "../openaiWire/fields.ts";
 import { limits } from "../limits.ts";
 import { EngineError } from "../types.ts";
-import type {
-  Capabilities,
-  EndpointFacts,
-  Endpoint,
-  Engine,
-  EngineAnswer,
-  EngineRequest,
-  FactReceipt,
-  KvEvent,
-  RuntimeFact,
-  TokenizedPrompt,
-  Usage,
-} from "../types.ts";
+import type { Capabilities, EndpointFacts, Endpoint, EngineAnswer, EngineRequest, TokenizedPrompt } from "../types.ts";
+import type { Engine } from "../engine.ts";
+import type { KvEngine } from "../kv.ts";
 import { VllmEndpoint } from "../vllm/endpoint.ts";
 import { isVllm } from "../vllm/facts.ts";
 
@@ -32,8 +22,6 @@ export interface OpenAiEngineOptions {
   /** Credential, sent as a bearer token. */
   key?: string | undefined;
 }
-
-export const completionPaths: Record<Endpoint, string> = { chat: "/chat/completions", completions: "/completions" };
 
 /** Fields of vLLM's that move KV or change the order of its queue: set here or not at all. The gateway refuses them before. */
 const engineOnly = ["cache_salt", "kv_transfer_params", "ec_transfer_params", "kv_hints", "priority"];
@@ -57,7 +45,6 @@ class OpenAiEngine implements Engine {
   #vllm: VllmEndpoint | undefined;
   /** The first look at what it is; calls wait for it, since what they must carry depends on it. */
   #looked: Promise<void> | undefined;
-  #reportsCachedTokens = false;
 
   constructor(options: OpenAiEngineOptions) {
     this.#url = options.url;
@@ -131,10 +118,6 @@ class OpenAiEngine implements Engine {
     return {
       tokenize: this.#tokenizes,
       kvEvents,
-      facts: false,
-      cancelWithUsage: false,
-      // Some do, depending on how they were started; none says so beforehand. Who has done it once will do it again.
-      reportsCachedTokens: this.#reportsCachedTokens,
       fields: fieldsOfSoftware(this.#software),
     };
   }
@@ -154,7 +137,7 @@ class OpenAiEngine implements Engine {
       body["max_completion_tokens"] = body["max_tokens"];
       delete body["max_tokens"];
     }
-    const answer = await openExchange({
+    return openExchange({
       url: this.#url + completionPaths[request.endpoint],
       endpoint: request.endpoint,
       headers: this.#headers,
@@ -162,23 +145,6 @@ class OpenAiEngine implements Engine {
       source: request.source,
       signal,
     });
-    return this.#vllm && !this.#reportsCachedTokens ? this.#listened(answer) : answer;
-  }
-
-  /** The same answer; cached tokens in its usage show that the engine reports them. */
-  #listened(answer: EngineAnswer): EngineAnswer {
-    const noted = (usage: Usage | undefined) => {
-      if (usage?.source === "engine" && usage.cachedTokens > 0) this.#reportsCachedTokens = true;
-      return usage;
-    };
-    return {
-      status: answer.status,
-      chunks: answer.chunks,
-      whole: () => answer.whole(),
-      usage: () => noted(answer.usage()),
-      timings: () => answer.timings(),
-      cancel: () => answer.cancel(),
-    };
   }
 
   async tokenize(
@@ -207,23 +173,8 @@ class OpenAiEngine implements Engine {
     }
   }
 
-  tell(facts: RuntimeFact[]): Promise<FactReceipt[]> {
-    return Promise.resolve(
-      facts.map((fact) => ({
-        fact: fact.type,
-        program: fact.program,
-        honoured: false,
-        action: "none" as const,
-        reason: "this engine takes no facts",
-      })),
-    );
-  }
-
-  async *watch(
-    since: { epoch: string; sequence: number } | undefined,
-    signal: AbortSignal,
-  ): AsyncGenerator<KvEvent, void, void> {
-    if (this.#vllm) yield* this.#vllm.watch(since, signal);
+  get kv(): KvEngine | undefined {
+    return this.#vllm;
   }
 
   async close(): Promise<void> {

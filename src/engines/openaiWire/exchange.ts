@@ -12,6 +12,9 @@ import { EngineError } from "../types.ts";
 import type { Endpoint, EngineAnswer, EngineChunk, Timings, Usage } from "../types.ts";
 import { estimateTokens, laterUsage, promptLength, refusalOf, retryAfterSeconds, timingsOf, usageOf } from "./wire.ts";
 
+/** Routes of OpenAI's API below `/v1`. */
+export const completionPaths: Record<Endpoint, string> = { chat: "/chat/completions", completions: "/completions" };
+
 export interface ExchangeOptions {
   url: string;
   /** Route of the engine, which says the shape of its answers. */

@@ -1,8 +1,12 @@
-// What only vLLM has, beside OpenAI's routes: facts, salts against looking into another's cache, and KV events. The adapter of
-// OpenAI-compatible endpoints (openai.ts) uses it once an endpoint turns out to be vLLM.
+// What only vLLM has, beside OpenAI's routes: facts about its cache, salts that keep projects out of each other's cache, and KV events.
+// The adapter of OpenAI-compatible endpoints (openai/adapter.ts) uses it once an endpoint turns out to be vLLM.
+//
+// As a KvEngine it publishes events alone: vLLM takes no hints, and prefill for another endpoint needs a connector that is not driven
+// from here.
 import type { VllmEvent } from "./kvWire.ts";
 import { EngineError } from "../types.ts";
-import type { EndpointFacts, KvEvent } from "../types.ts";
+import type { FactReceipt, KvEngine, KvEvent, KvHint, KvPosition, KvReceipt, Prefilled, RuntimeFact } from "../kv.ts";
+import type { EndpointFacts } from "../types.ts";
 import { askVllm, type VllmAddress } from "./facts.ts";
 import { limits } from "./limits.ts";
 import { Salts } from "./salts.ts";
@@ -15,17 +19,20 @@ export interface VllmEndpointOptions extends VllmAddress {
   adapter?: string | undefined;
 }
 
-export class VllmEndpoint {
+/** Why a hint or a fact was not honoured. */
+const reason = "vLLM takes no hints about its cache";
+
+export class VllmEndpoint implements KvEngine {
   readonly #options: VllmEndpointOptions;
   readonly #salts: Salts;
   readonly #closed = new AbortController();
   readonly #streams = new Set<KvStream>();
-  /** The stream that was read last, so that its reader can go on where it stopped. */
+  /** The stream that was read last. A reader that asks for the position after it goes on with this stream. */
   #left: KvStream | undefined;
   #epochs = 0;
   #started: string | undefined;
   #events: KvAddress | undefined;
-  /** Tokens of a block as its events have it. */
+  /** Tokens of a block, as its events show it. */
   #blockTokens: number | undefined;
   #rereading: NodeJS.Timeout | undefined;
 
@@ -39,7 +46,7 @@ export class VllmEndpoint {
     return this.#salts.of(cacheSalt);
   }
 
-  /** Asks what it is. Throws EngineError when it does not answer at all. */
+  /** Asks what it is. Throws EngineError when it does not say its version. */
   async probe(signal?: AbortSignal): Promise<Partial<EndpointFacts> & { kvEvents: boolean }> {
     const said = await askVllm(this.#options, signal);
     if (said.epoch !== undefined && this.#started !== undefined && said.epoch !== this.#started) {
@@ -66,11 +73,7 @@ export class VllmEndpoint {
     };
   }
 
-  /** KV events; ends at once where it publishes none. */
-  async *watch(
-    since: { epoch: string; sequence: number } | undefined,
-    signal: AbortSignal,
-  ): AsyncGenerator<KvEvent, void, void> {
+  async *watch(since: KvPosition | undefined, signal: AbortSignal): AsyncGenerator<KvEvent, void, void> {
     if (this.#events === undefined) return;
     const stream = since && this.#left?.continues(since) ? this.#left : this.#newStream();
     this.#left = undefined;
@@ -83,12 +86,36 @@ export class VllmEndpoint {
     }
   }
 
+  async tell(facts: readonly RuntimeFact[]): Promise<FactReceipt[]> {
+    return facts.map(({ type: fact, program }) => ({ fact, program, honoured: false, action: "none", reason }));
+  }
+
+  async hint(hints: readonly KvHint[]): Promise<KvReceipt[]> {
+    return hints.map((hint) => ({ ...hint, honoured: false, tokens: 0, reason }));
+  }
+
+  async prefill(): Promise<Prefilled> {
+    throw new EngineError({
+      status: 501,
+      code: "kv_unsupported",
+      message: "vLLM is not asked to prefill for another endpoint.",
+      retryable: false,
+    });
+  }
+
+  async release(): Promise<void> {}
+
+  /** vLLM's cache has no projects: blocks of a salt are evicted when others need the room. */
+  async eraseProject(): Promise<boolean> {
+    return false;
+  }
+
   close(): void {
     clearTimeout(this.#rereading);
     this.#closed.abort();
   }
 
-  /** Whether events can really be had: a publisher may be configured where nobody can connect to it. */
+  /** Whether events can be had: a publisher may be configured at an address that cannot be connected to. */
   async #reaches(address: KvAddress, signal?: AbortSignal): Promise<boolean> {
     const known = this.#events;
     if (known && known.port === address.port && known.replayPort === address.replayPort) return true;
@@ -118,12 +145,12 @@ export class VllmEndpoint {
   }
 
   #translate(event: VllmEvent): KvChange | undefined {
-    // Lower tiers may keep several of the device's blocks as one.
+    // Lower tiers may keep several of the device's blocks as one block.
     if (event.tier === "device" && event.tokens) this.#blockTokens = event.blockTokens ?? this.#blockTokens;
     return translate(event, { adapter: this.#options.adapter, ownerOf: (salt) => this.#salts.ownerOf(salt) });
   }
 
-  /** A project came whose blocks were a stranger's until now: they are told again, under its name. */
+  /** A salt became known whose blocks were told under an unknown owner: they are told again, under the owner's name. */
   #rereadSoon(): void {
     this.#rereading ??= setTimeout(() => {
       this.#rereading = undefined;

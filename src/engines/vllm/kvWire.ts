@@ -11,7 +11,8 @@
 // Source: vLLM's `vllm/distributed/kv_events.py`; fixtures/ holds frames recorded from version 0.32.
 import { decode } from "@msgpack/msgpack";
 import { EngineError } from "../types.ts";
-import type { KvEvent, Tier } from "../types.ts";
+import type { KvEvent } from "../kv.ts";
+import type { Tier } from "../types.ts";
 
 /** An event as vLLM publishes it. It has no epoch and no number of its own: vLLM numbers messages, not events. */
 export interface VllmEvent {

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { expect, onTestFinished, test } from "vitest";
 import { PrefixIndex, tokenSpace, HashChain } from "../../scheduler/index.ts";
-import type { KvEvent } from "../types.ts";
+import type { KvEvent } from "../kv.ts";
 import { connectKvEvents, type KvAddress } from "./sockets.ts";
 import { KvStream } from "./stream.ts";
 import { storedEvent, testPublisher } from "./testing.ts";

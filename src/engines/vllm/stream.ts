@@ -13,7 +13,7 @@ import { isMalformed, messageSequence, VllmKvDecoder } from "./kvWire.ts";
 import type { VllmEvent } from "./kvWire.ts";
 import { pause as pauseFor } from "../pause.ts";
 import { EngineError } from "../types.ts";
-import type { KvEvent } from "../types.ts";
+import type { KvEvent } from "../kv.ts";
 import { limits } from "./limits.ts";
 import type { KvConnection } from "./sockets.ts";
 import type { KvChange } from "./translate.ts";

@@ -1,6 +1,6 @@
 // What vLLM's events say at the seam: hashes in hex, our cache salt instead of vLLM's, and nothing of other adapters.
 import type { VllmEvent } from "./kvWire.ts";
-import type { KvEvent } from "../types.ts";
+import type { KvEvent } from "../kv.ts";
 
 /** An event that has not been numbered yet. */
 export type KvChange = Omit<KvEvent, "epoch" | "sequence">;

@@ -5,7 +5,7 @@ import { createServer } from "node:http";
 import { type AddressInfo, createServer as createTcpServer } from "node:net";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { createOpenAiEngine } from "../openai/adapter.ts";
-import type { KvEvent } from "../types.ts";
+import type { KvEvent } from "../kv.ts";
 import { eventAddress, metricFacts } from "./facts.ts";
 import { Salts } from "./salts.ts";
 import { connectKvEvents, type KvAddress } from "./sockets.ts";
@@ -93,9 +93,6 @@ describe("what it says of itself", () => {
       capabilities: {
         tokenize: true,
         kvEvents: true,
-        facts: false,
-        cancelWithUsage: false,
-        reportsCachedTokens: false,
         fields: fieldsOfSoftware("vllm"),
       },
     });
@@ -123,17 +120,15 @@ describe("what it says of itself", () => {
     expect(metricFacts("")).toEqual({});
   });
 
-  test("it reports cached tokens once it has", async () => {
+  test("its cached tokens are in the usage", async () => {
     const { url } = await scriptedVllm();
-    const engine = engineAt(url);
-    const answer = await engine.open({
+    const answer = await engineAt(url).open({
       endpoint: "chat",
       body: { model: "smol", messages: [] },
       hints: hints("org_1"),
     });
     await answer.whole();
     expect(answer.usage()).toMatchObject({ cachedTokens: 32 });
-    expect((await engine.probe()).capabilities.reportsCachedTokens).toBe(true);
   });
 });
 
@@ -269,7 +264,7 @@ describe("its events", () => {
   /** Events of an engine, as many as are asked for. */
   function watching(engine: ReturnType<typeof engineAt>, since?: { epoch: string; sequence: number }) {
     const stop = new AbortController();
-    const reader = engine.watch(since, stop.signal)[Symbol.asyncIterator]();
+    const reader = engine.kv!.watch(since, stop.signal)[Symbol.asyncIterator]();
     onTestFinished(() => stop.abort());
     const take = async (count: number): Promise<KvEvent[]> => {
       const events: KvEvent[] = [];
@@ -361,7 +356,7 @@ describe("its events", () => {
   test("there are none before it was asked, and none where it has none", async () => {
     const { url } = await scriptedVllm();
     const engine = engineAt(url);
-    expect(await watching(engine).take(1)).toEqual([]);
+    expect(engine.kv).toBeUndefined();
     await engine.probe();
     expect(await watching(engine).take(1)).toEqual([]);
   });

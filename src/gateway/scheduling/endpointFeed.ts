@@ -114,7 +114,7 @@ export class EndpointFeed {
   }
 
   async #follow({ endpoint, engine }: RegisteredEndpoint, signal: AbortSignal): Promise<void> {
-    for await (const event of engine.watch(undefined, signal)) {
+    for await (const event of engine.kv?.watch(undefined, signal) ?? []) {
       if (signal.aborted) return;
       this.#apply({ type: "kv", endpoint, rank: 0, event });
     }

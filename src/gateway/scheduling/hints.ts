@@ -16,10 +16,10 @@ export class KvHinter {
 
   /** Resolves when the endpoint has answered; never throws. */
   async send(endpoint: string, { verb, program }: KvHint): Promise<void> {
-    const engine = this.#engines.get(endpoint)?.engine;
-    if (!engine?.hint) return;
+    const kv = this.#engines.get(endpoint)?.engine.kv;
+    if (!kv) return;
     try {
-      for (const receipt of await engine.hint([{ verb, program }])) {
+      for (const receipt of await kv.hint([{ verb, program }])) {
         this.#metrics.kvHint(verb, receipt.honoured);
         this.#log.debug({ endpoint, ...receipt }, "KV hint");
       }

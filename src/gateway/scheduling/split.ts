@@ -9,6 +9,7 @@ import type {
   EngineAnswer,
   EngineRegistry,
   EngineRequest,
+  KvEngine,
   KvTransfer,
   Prefilled,
   RegisteredEndpoint,
@@ -18,6 +19,17 @@ import type { PdAction } from "../../scheduler/index.ts";
 import { whyAborted } from "../refusals.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import { faultOf, ofEndpoint } from "./faults.ts";
+
+/** The KV cache of an endpoint. Throws EngineError where its engine has none that can be steered. */
+function kvOf({ endpoint, engine }: RegisteredEndpoint): KvEngine {
+  if (engine.kv) return engine.kv;
+  throw new EngineError({
+    status: 501,
+    code: "kv_unsupported",
+    message: `The endpoint ${endpoint} cannot prefill for another.`,
+    retryable: false,
+  });
+}
 
 /** Node's timers hold no more. */
 const longestTimerMs = 2 ** 31 - 1;
@@ -108,7 +120,7 @@ export class SplitCall {
   async #compute(request: EngineRequest, signal: AbortSignal): Promise<void> {
     const { prefill } = this.#legs;
     try {
-      const leg = prefill.engine.prefill!(request, AbortSignal.any([signal, this.#prefillLeg.signal]));
+      const leg = kvOf(prefill).prefill(request, AbortSignal.any([signal, this.#prefillLeg.signal]));
       const prefilled = await this.#inTime(leg, signal);
       this.#dispatcher.outcome(this.#call, prefill.endpoint, "served");
       this.prefilled = prefilled;
@@ -147,7 +159,7 @@ export class SplitCall {
     }
     this.#prefillLeg.abort();
     leg.then(
-      ({ state }) => state !== undefined && void this.#legs.prefill.engine.release?.(state),
+      ({ state }) => state !== undefined && void this.#legs.prefill.engine.kv?.release(state),
       () => {},
     );
     if (signal.aborted) throw whyAborted(signal);
@@ -204,6 +216,6 @@ export class SplitCall {
   #release(): void {
     const state = this.#kept;
     this.#kept = undefined;
-    if (state !== undefined) void this.#legs.prefill.engine.release?.(state);
+    if (state !== undefined) void this.#legs.prefill.engine.kv?.release(state);
   }
 }

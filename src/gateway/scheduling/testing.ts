@@ -7,9 +7,12 @@ import type {
   Engine,
   EngineAnswer,
   EngineRequest,
+  FactReceipt,
+  KvEngine,
   KvEvent,
   KvHint,
   Prefilled,
+  RuntimeFact,
   Usage,
 } from "../../engines/index.ts";
 import { Alarms, createLogger, createMetrics } from "../../telemetry/index.ts";
@@ -26,8 +29,9 @@ export const usage: Usage = {
 /** What the engine was asked, in order, over all engines of a test. */
 export type Asked = string[];
 
-export class PuppetEngine implements Engine {
+export class PuppetEngine implements Engine, KvEngine {
   readonly kind = "puppet";
+  readonly kv: KvEngine = this;
   readonly facts: EndpointFacts;
   readonly hints: KvHint[] = [];
   readonly requests: EngineRequest[] = [];
@@ -67,11 +71,6 @@ export class PuppetEngine implements Engine {
         tokenize: true,
         takesTokens: true,
         kvEvents: true,
-        facts: true,
-        kvHints: true,
-        transfersKv: true,
-        cancelWithUsage: true,
-        reportsCachedTokens: true,
       },
     };
   }
@@ -112,11 +111,16 @@ export class PuppetEngine implements Engine {
     return { count: 200, tokens: Array.from({ length: 200 }, (_, at) => at) };
   }
 
-  async tell() {
-    return [];
+  async tell(facts: readonly RuntimeFact[]): Promise<FactReceipt[]> {
+    return facts.map(({ type: fact, program }) => ({ fact, program, honoured: true, action: "none" }));
   }
 
-  async hint(hints: KvHint[]) {
+  async eraseProject(project: string): Promise<boolean> {
+    this.#asked.push(`${this.#name} erase ${project}`);
+    return true;
+  }
+
+  async hint(hints: readonly KvHint[]) {
     this.hints.push(...hints);
     for (const { verb, program } of hints) this.#asked.push(`${this.#name} ${verb} ${program}`);
     return hints.map((hint) => ({ ...hint, honoured: true, tokens: 1 }));
