@@ -1,5 +1,5 @@
-// Small questions to an engine, apart from calls: what it serves, how it counts a prompt, how it does.
-import { readText } from "./exchange.ts";
+// Small questions to an engine, apart from calls: which models it serves, how many tokens a prompt has, its status.
+import { readText } from "./read.ts";
 import { credentialIn, withoutCredential } from "../../egress/index.ts";
 import { limits } from "../limits.ts";
 import { send } from "../send.ts";

@@ -1,7 +1,7 @@
-// One attempt at an OpenAI-shaped endpoint: a POST, then either a stream of events or one JSON answer, read exactly once.
-// Shared by every adapter whose engine speaks this shape; what differs (credentials, hints, how to cancel) is given in.
-import { JsonMeter, nextTurn } from "../../bounded/index.ts";
-import { credentialIn, withoutCredential, type EgressResponse } from "../../egress/index.ts";
+// One attempt at an OpenAI-shaped endpoint: a POST, then either a stream of events or one JSON answer, read exactly once. Every adapter
+// whose engine speaks this shape uses it; what differs (credentials, hints, how to cancel) is passed in.
+import { nextTurn } from "../../bounded/index.ts";
+import { credentialIn, type EgressResponse } from "../../egress/index.ts";
 import { limits } from "../limits.ts";
 import { send } from "../send.ts";
 import { chunkOf, saysEnd } from "./deltas.ts";
@@ -10,7 +10,8 @@ import type { SourceBody } from "./splice.ts";
 import { SseScanner } from "./sse.ts";
 import { EngineError } from "../types.ts";
 import type { Endpoint, EngineAnswer, EngineChunk, Timings, Usage } from "../types.ts";
-import { estimateTokens, laterUsage, promptLength, refusalOf, retryAfterSeconds, timingsOf, usageOf } from "./wire.ts";
+import { invalidAnswer, parseChunk, readRefusal, readText, readUnstreamed } from "./read.ts";
+import { estimateTokens, laterUsage, promptLength, timingsOf, usageOf } from "./wire.ts";
 
 /** Routes of OpenAI's API below `/v1`. */
 export const completionPaths: Record<Endpoint, string> = { chat: "/chat/completions", completions: "/completions" };
@@ -35,7 +36,7 @@ export interface ExchangeOptions {
 /** Starts the attempt. Throws EngineError when it is refused or fails before the answer begins. */
 export async function openExchange(options: ExchangeOptions): Promise<EngineAnswer> {
   const { stop, signal } = options;
-  // An engine that can be told keeps its connection: closing it would lose what it has to say about usage.
+  // An engine that can be told to stop keeps its connection: closing it would lose its report of usage.
   const told = stop && signal ? tellOnAbort(signal, stop) : undefined;
   try {
     const response = await send({
@@ -56,60 +57,13 @@ export async function openExchange(options: ExchangeOptions): Promise<EngineAnsw
   }
 }
 
-/** Runs `stop` when the signal aborts while the answer has not begun; answers how to take that back. */
+/** Runs `stop` when the signal aborts while the answer has not begun. Returns the function that takes this back. */
 function tellOnAbort(signal: AbortSignal, stop: () => Promise<void>): () => void {
-  // An engine that cannot be told has gone: the attempt itself says so.
+  // An engine that cannot be told has gone, and the attempt itself fails.
   const onAbort = () => void stop().catch(() => {});
   if (signal.aborted) onAbort();
   else signal.addEventListener("abort", onAbort, { once: true });
   return () => signal.removeEventListener("abort", onAbort);
-}
-
-/** An answer that is not usable, as the error that it stands for, without the credential that some engines repeat in it. */
-export async function readRefusal(response: EgressResponse, credential?: string): Promise<EngineError> {
-  const text = withoutCredential(await readStart(response, limits.errorBytes).catch(() => ""), credential);
-  return refusalOf(response.status, text, retryAfterSeconds(response.headers["retry-after"]));
-}
-
-/** 200, yet not a stream although one was asked for: some engines send their errors like this. */
-async function readUnstreamed(response: EgressResponse, credential: string | undefined): Promise<EngineError> {
-  const text = withoutCredential(await readStart(response, limits.errorBytes).catch(() => ""), credential);
-  return refusalOf(502, text, undefined);
-}
-
-/** The start of a body as text, at most so many bytes of it; the rest is not read. Of errors, whose start says enough. */
-async function readStart(response: EgressResponse, mostBytes: number): Promise<string> {
-  const pieces: Uint8Array[] = [];
-  let bytes = 0;
-  for await (const piece of response.body) {
-    pieces.push(piece);
-    bytes += piece.length;
-    if (bytes > mostBytes) break;
-  }
-  return Buffer.concat(pieces).toString("utf8", 0, Math.min(bytes, mostBytes));
-}
-
-/** A whole body as text. Throws EngineError past the bound of bytes or of values, without reading on. */
-export async function readText(response: EgressResponse, mostBytes: number): Promise<string> {
-  const pieces: Uint8Array[] = [];
-  const { jsonDepth: depth, jsonValues: values, jsonNumbers: numbers } = limits;
-  const meter = new JsonMeter({ depth, values, numbers });
-  let bytes = 0;
-  for await (const piece of response.body) {
-    bytes += piece.length;
-    if (bytes > mostBytes) throw invalidAnswer(`it is longer than ${mostBytes} bytes`);
-    countJson(meter, piece);
-    pieces.push(piece);
-  }
-  return Buffer.concat(pieces).toString("utf8");
-}
-
-function countJson(meter: JsonMeter, piece: Uint8Array): void {
-  try {
-    meter.push(piece);
-  } catch (error) {
-    throw invalidAnswer(`it ${(error as Error).message}`, error);
-  }
 }
 
 class Exchange implements EngineAnswer {
@@ -131,7 +85,7 @@ class Exchange implements EngineAnswer {
   readonly #credential: string | undefined;
   #finished = false;
   #over = false;
-  /** The answer was read to an end that its engine gave it. */
+  /** The answer was read to the end that its engine gave it. */
   #whole = false;
   #cancelled: Promise<Usage | undefined> | undefined;
 
@@ -178,7 +132,7 @@ class Exchange implements EngineAnswer {
     if (!this.#stop) {
       this.#response.body.abort();
       this.#over = true;
-      // An answer that was to come in one piece shows nothing of how far it had got: nobody knows what was used.
+      // An answer in one piece does not show how far it had got, so what was used is not known.
       return this.#request["stream"] === true ? this.usage() : undefined;
     }
     const giveUp = setTimeout(() => this.#response.body.abort(), limits.drainMs);
@@ -187,7 +141,7 @@ class Exchange implements EngineAnswer {
       if (this.#request["stream"] === true) await this.#drain();
       else await this.whole();
     } catch {
-      // The engine went away while it was told to stop: what passed is counted.
+      // The engine went away while it was told to stop. What passed is counted.
     } finally {
       clearTimeout(giveUp);
       this.#over = true;
@@ -195,7 +149,7 @@ class Exchange implements EngineAnswer {
     return this.usage();
   }
 
-  /** Reads on to the end, whoever else was reading: a stream has one generator, and `next` of it may be called by both. */
+  /** Reads on to the end. A reader may be reading too: the stream has one generator, and both may call its `next`. */
   async #drain(): Promise<void> {
     for (;;) {
       const { done } = await this.#chunks.next();
@@ -212,7 +166,7 @@ class Exchange implements EngineAnswer {
         scanner.push(piece);
         if (texts.length === 0) continue;
         for (const text of texts.splice(0)) {
-          // An engine that sends everything at once must not keep others waiting until all of it is passed on.
+          // An engine that sends everything at once must not hold the event loop until all of it is passed on.
           if (++passed % limits.eventsPerTurn === 0) await nextTurn();
           if (text === "[DONE]") {
             this.#finished = true;
@@ -221,7 +175,7 @@ class Exchange implements EngineAnswer {
           yield this.#note(parseChunk(text, this.#credential), text);
         }
       }
-      // Given up from here, it has not ended, whatever some of its answers said.
+      // An answer that was cancelled from here is not whole, even where some of its choices said that they ended.
       this.#whole = this.#finished && !this.#over;
     } finally {
       this.#over = true;
@@ -269,8 +223,8 @@ class Exchange implements EngineAnswer {
   }
 
   /**
-   * Of an answer that did not end by itself. Some engines report usage before the first token, or repeat that report, so what passed
-   * after the reported output last grew is counted beside it; the count of the whole answer is the most that this makes of it.
+   * Usage of an answer that did not end by itself. Some engines report usage before the first token, or repeat that report, so the text
+   * that passed after the reported output last grew is counted on top, up to the count of all text that passed.
    */
   #atLeastCounted(reported: Usage): Usage {
     const whole = estimateTokens(this.#characters);
@@ -287,32 +241,4 @@ class Exchange implements EngineAnswer {
       source: "counted",
     };
   }
-}
-
-function parseChunk(text: string, credential: string | undefined): Record<string, unknown> {
-  // A body has been counted while it was read; events are counted here, where one is large.
-  if (text.length > limits.largeTextCharacters) {
-    const { jsonDepth: depth, jsonValues: values, jsonNumbers: numbers } = limits;
-    countJson(new JsonMeter({ depth, values, numbers }), Buffer.from(text));
-  }
-  let data: unknown;
-  try {
-    data = JSON.parse(text);
-  } catch (error) {
-    throw invalidAnswer("it is not JSON", error);
-  }
-  if (data === null || typeof data !== "object" || Array.isArray(data)) throw invalidAnswer("it is not a JSON object");
-  if ((data as Record<string, unknown>)["error"] !== undefined && (data as Record<string, unknown>)["error"] !== null)
-    throw refusalOf(502, withoutCredential(text, credential), undefined);
-  return data as Record<string, unknown>;
-}
-
-function invalidAnswer(why: string, cause?: unknown): EngineError {
-  return new EngineError({
-    status: 502,
-    code: "engine_invalid_answer",
-    message: `The engine's answer cannot be read: ${why}.`,
-    hint: "Check that the address belongs to an OpenAI-compatible endpoint.",
-    cause,
-  });
 }
