@@ -16,6 +16,7 @@ const inside = new Set([
   // errors of the egress, which its callers translate into errors of their own
   "endpoint_timeout",
   "endpoint_unreachable",
+  "resource_unavailable",
   // a second activation of a run, which Restate tries again
   "run_busy",
   // Restate is away: runs are in Postgres and are sent again

@@ -38,6 +38,6 @@ test("the door itself refuses, whatever let the address through", async () => {
   await expect(
     send({ method: "GET", url: "http://169.254.169.254/latest/meta-data", headers: [] }),
   ).rejects.toMatchObject({
-    code: "endpoint_unreachable",
+    code: "address_refused",
   });
 });

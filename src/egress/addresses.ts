@@ -23,7 +23,7 @@ refused.addAddress("fd20:ce::254", "ipv6"); // metadata of GCP
 refused.addSubnet("64:ff9b::", 96, "ipv6");
 refused.addSubnet("2002::", 16, "ipv6");
 
-/** Beside those: everything that is not at everybody's reach. RFC 6890's special purposes, private and shared address space. */
+/** Beside those, every address that is not public: RFC 6890's special purposes, private and shared address space. */
 const notPublic = new BlockList();
 notPublic.addSubnet("10.0.0.0", 8, "ipv4");
 notPublic.addSubnet("100.64.0.0", 10, "ipv4");
@@ -41,13 +41,13 @@ notPublic.addSubnet("fec0::", 10, "ipv6");
 notPublic.addSubnet("2001::", 23, "ipv6");
 notPublic.addSubnet("2001:db8::", 32, "ipv6");
 
-/** True when a literal address is not one that anybody on the Internet could reach. */
+/** True when a literal address is not public, so that it cannot be reached from all of the Internet. */
 export const isNotPublic = (address: string): boolean => isRefusedAddress(address) || isIn(notPublic, address);
 
 /** True when no endpoint may be at this literal address. `::ffff:a.b.c.d` is judged as a.b.c.d. */
 export const isRefusedAddress = (address: string): boolean => isIn(refused, address);
 
-/** An address that cannot be read is in every list. */
+/** An address that cannot be parsed counts as being in every list. */
 function isIn(list: BlockList, address: string): boolean {
   const family = isIP(address);
   if (family === 0) return true;
@@ -79,7 +79,7 @@ export function checkHost(host: string): void {
   if (isIP(bare) !== 0 && isRefusedAddress(bare)) throw refusal(host, bare);
 }
 
-/** `lookup` for sockets: resolves, refuses when any of the addresses is refused, and answers exactly what was judged. */
+/** A `lookup` for sockets: resolves the name, refuses it when any of its addresses is refused, and answers the addresses judged. */
 const lookupBut =
   (isRefused: (address: string) => boolean): LookupFunction =>
   (hostname, options, callback) => {
@@ -93,9 +93,9 @@ const lookupBut =
     });
   };
 
-/** Of what an owner may configure. */
+/** For addresses that an owner configured. */
 export const checkedLookup = lookupBut(isRefusedAddress);
-/** Of what is public. */
+/** For addresses that a caller named. */
 export const publicLookup = lookupBut(isNotPublic);
 
 /**

@@ -1,10 +1,10 @@
-// The only door to the network: engines, tools, media and downloads all leave here. The exception are the sockets of KV events, which
-// ZeroMQ opens itself (engines/vllm/sockets.ts, by the same rules for addresses).
+// The only door to the network for every room: calls, tools, media and downloads leave here. The one exception is ZeroMQ, whose library
+// opens its own sockets, at addresses that are judged by the same rules.
 //
-// undici's `Pool.dispatch` without its stream wrappers: of Node's ways to make a request the cheapest by far (39 us of CPU a
-// proxied call against 72 with Node's own client and 540 with global fetch, which is forbidden here). Redirects are never
-// followed, addresses are judged when they are resolved (addresses.ts), the caller names every header, and a reader that stops
-// reading stops the sender: backpressure goes through.
+// Requests go through undici's `Pool.dispatch` without its stream wrappers. Of Node's ways to make a request this one takes the least
+// CPU: 39 us a proxied call, against 72 with Node's own client and 540 with global fetch, which is forbidden. Redirects are never
+// followed, addresses are judged when they are resolved (addresses.ts), the caller names every header, and backpressure goes through: a
+// reader that stops reading stops the sender.
 import { isIP } from "node:net";
 import type { LookupFunction } from "node:net";
 import { buildConnector, errors, Pool } from "undici";
@@ -23,8 +23,9 @@ export interface EgressRequest {
   signal?: AbortSignal | undefined;
   /** `configured`: an address that an owner configured, which may be on a private network. `public`: one that a caller named. */
   reach?: "configured" | "public";
-  /** Turns a failure into the words of the room that knows what stands at the address; EgressError without it. */
+  /** Says a failure in the words of the room that knows what stands at the address; without it EgressError is thrown. */
   translate?: ((error: EgressError) => Error) | undefined;
+  /** Milliseconds to the answer's headers, and between two pieces of its body; 0 for no bound. Rounded to a second by undici. */
   firstByteMs?: number;
   silenceMs?: number;
 }
@@ -41,13 +42,16 @@ export interface ByteStream extends AsyncIterable<Uint8Array> {
 }
 
 const pools = new Map<string, Pool>();
-/** Connects where the judge lets it, on the address that was judged; a literal address is not looked up, so it is judged here. */
+/** Connects on the address that was judged, where it is not refused. A literal address is not looked up, so it is judged here. */
 function judging(lookup: LookupFunction, isRefused: (address: string) => boolean): buildConnector.connector {
   const connect = buildConnector({ timeout: limits.connectMs, lookup, keepAlive: true });
   return (options, callback) => {
     const host = options.hostname.replace(/^\[|\]$/g, "");
     if (isIP(host) !== 0 && isRefused(host))
-      callback(new Error(`${host} is an address that may not be connected to.`), null);
+      callback(
+        new EgressError({ code: "address_refused", message: `${host} is an address that may not be connected to.` }),
+        null,
+      );
     else connect(options, callback);
   };
 }
@@ -80,7 +84,7 @@ export function send(request: EgressRequest): Promise<EgressResponse> {
   return new Promise((resolve, reject) => {
     const exchange = new Exchange(request, resolve, reject);
     const { body = null, headers } = request;
-    // What callers name is named once: its connection is not kept, or their addresses would fill the memory.
+    // An address that a caller named is used once. Its connection is not kept, because callers' addresses would fill the memory.
     const once =
       request.reach === "public" ? new Pool(origin, { connections: 1, connect: connectToPublic }) : undefined;
     (once ?? poolOf(origin)).dispatch(
@@ -232,7 +236,7 @@ function asEgressError(error: Error, aborted: boolean): EgressError {
   });
 }
 
-/** Why a connection failed, in few words, without the stack of errors that sockets wrap it in. */
+/** Why a connection failed, as the end of a sentence, without the stack of errors that sockets wrap it in. */
 export function reasonOf(error: Error): string {
   const code = (error as NodeJS.ErrnoException).code;
   const known: Record<string, string> = {

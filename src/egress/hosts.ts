@@ -1,5 +1,5 @@
-// Which hosts a credential may be sent to. A credential has a list of hosts; it leaves for an address only when one of them
-// covers it. Judged at every request, on the address that the request really goes to.
+// Which hosts a credential may be sent to. A credential has a list of hosts, and is sent to an address only when one of them covers that
+// address. This is judged at every request, on the address that the request goes to.
 //
 //   api.example.com        https, port 443
 //   api.example.com:8443   https, that port
@@ -8,6 +8,7 @@
 //   http://tools.lan:8080  http on a network where its owner accepts that the credential is readable on the way
 import { isIP } from "node:net";
 
+/** Hosts of one credential. */
 export const mostHosts = 16;
 
 /** The spelling that is stored and compared; undefined when it has none of the forms above. */
@@ -17,12 +18,12 @@ export function canonicalHost(text: string): string | undefined {
   if (bare.length > 253 || /[\s/\\@?#%\p{Cc}]/u.test(bare) || /^\*\.|^[^*]+$/.test(bare) === false) return undefined;
   const below = bare.startsWith("*.");
   const named = below ? bare.slice(2) : bare;
-  // Parsed as http where that is meant, so that the port of each scheme that goes without saying is dropped.
+  // Parsed by its own scheme, so that the scheme's default port is dropped.
   const address = `${plain ? "http" : "https"}://${named}`;
   if (!URL.canParse(address)) return undefined;
   const { host, hostname } = new URL(address);
   if (host === "" || hostname.endsWith(".") || hostname.includes("*")) return undefined;
-  // `*.com` would cover everybody's hosts.
+  // `*.com` would cover hosts of all owners.
   if (below && (plain || isIP(hostname) !== 0 || !hostname.includes("."))) return undefined;
   return `${plain ? "http://" : ""}${below ? "*." : ""}${host}`;
 }
@@ -50,9 +51,9 @@ function isLoopback(hostname: string): boolean {
   return bare === "localhost" || bare === "::1" || (isIP(bare) === 4 && bare.startsWith("127."));
 }
 
-/** A text without the credential in it, for what the other side said: some repeat what they were sent. */
+/** A text of the other side without the credential in it: some endpoints repeat what they were sent. */
 export function withoutCredential(text: string, credential: string | undefined): string {
-  // Very short ones would be found in ordinary words.
+  // A very short credential would be found in ordinary words.
   return credential === undefined || credential.length < 8 ? text : text.replaceAll(credential, "[credential]");
 }
 

@@ -1,3 +1,4 @@
+// What other rooms use of the egress, the only door to the network. It only exports.
 export { checkHost, isRefusedAddress, judgedAddress } from "./addresses.ts";
 export { closeEgress, reasonOf, send, type ByteStream, type EgressRequest, type EgressResponse } from "./egress.ts";
 export { EgressError } from "./errors.ts";

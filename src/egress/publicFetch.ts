@@ -1,10 +1,13 @@
-// Fetching what a caller named: one GET to an address that anybody could reach. Everything that engines may have and a stranger must
-// not reach through us (loopback, private networks) is refused here, on the address that is connected to.
+// Fetching what a caller named: one GET to an address that is public. Loopback and private networks, where an owner's own endpoints may
+// be, are refused here, because a caller must not reach them through this process. The address that is connected to is judged.
 import { limits } from "./limits.ts";
 import { send } from "./egress.ts";
 import { EgressError } from "./errors.ts";
 
+const unavailableCode = "resource_unavailable";
+
 export interface PublicFetch {
+  /** The answer may have so many bytes. */
   mostBytes: number;
   /** Media types that are asked for. */
   accept: readonly string[];
@@ -13,7 +16,10 @@ export interface PublicFetch {
   signal: AbortSignal;
 }
 
-/** Throws EgressError with a sentence that says what was wrong, and nothing of what was answered. */
+/**
+ * The bytes at the address, and their media type in lower case. Throws EgressError `resource_unavailable`, whose sentence says what was
+ * wrong and nothing of what was answered, and what `signal` aborts with.
+ */
 export async function fetchPublic(url: string, options: PublicFetch): Promise<{ bytes: Buffer; type: string }> {
   const { mostBytes, mayBePrivate, accept } = options;
   const { origin, pathname, search } = new URL(url);
@@ -47,9 +53,9 @@ export async function fetchPublic(url: string, options: PublicFetch): Promise<{ 
     const type = typeof said === "string" ? said.split(";")[0]!.trim().toLowerCase() : "";
     return { bytes: Buffer.concat(pieces), type };
   } catch (error) {
-    if (options.signal.aborted || (error instanceof EgressError && error.code === "media_unavailable")) throw error;
+    if (options.signal.aborted || (error instanceof EgressError && error.code === unavailableCode)) throw error;
     if (signal.aborted) throw unavailable(`it took longer than ${limits.publicFetchMs / 1000} s.`);
-    // Of an address that is refused and one that does not answer the same is said: the difference would map a network.
+    // A refused address and one that does not answer get the same sentence: the difference would map a private network.
     throw unavailable("it cannot be reached, or is not at a public address.", error);
   }
 }
@@ -63,5 +69,5 @@ function refusalOf(status: number): string | undefined {
 const tooLarge = (mostBytes: number): string => `it is larger than the ${mostBytes} bytes that are left for it.`;
 
 function unavailable(message: string, cause?: unknown): EgressError {
-  return new EgressError({ code: "media_unavailable", message, cause });
+  return new EgressError({ code: unavailableCode, message, cause });
 }

@@ -109,6 +109,28 @@ describe("from Hugging Face", () => {
     await expect(fetchFromHuggingFace(source, target({ sha256: null }))).rejects.toThrow(/SHA-256/);
   });
 
+  test("a host that cannot be reached is named, in the words of a download", async () => {
+    const at = createServer();
+    await new Promise<void>((resolve) => at.listen(0, "127.0.0.1", resolve));
+    const { port } = at.address() as AddressInfo;
+    await new Promise((resolve) => at.close(resolve));
+    process.env["HF_ENDPOINT"] = `http://127.0.0.1:${port}`;
+    const failed = fetchFromHuggingFace(source, target());
+    await expect(failed).rejects.toThrow(`127.0.0.1:${port} cannot be reached: nothing listens there`);
+    await expect(failed).rejects.not.toThrow(/engine|endpoint/i);
+  });
+
+  test("a store that breaks off is named", async () => {
+    await host((request, response) => {
+      if (request.url !== "/store/blob") return serveWeights(request, response);
+      response.writeHead(200, { "content-length": weights.length });
+      response.write(weights.subarray(0, 1000), () => response.destroy());
+    });
+    const failed = fetchFromHuggingFace(source, target());
+    await expect(failed).rejects.toThrow(/^127\.0\.0\.1:\d+ cannot be reached: /);
+    await expect(failed).rejects.not.toThrow(/engine|endpoint/i);
+  });
+
   test.each([
     ["an error", (_: IncomingMessage, response: ServerResponse) => void response.writeHead(403).end(), /answered 403/],
     [

@@ -1,8 +1,8 @@
-// Weights from Hugging Face, or a mirror of it: one GET that follows the redirect to the file's store, continued from what an
-// earlier try left. The host states the file's SHA-256 (`x-linked-etag`), which is checked where the catalogue pins none.
+// Weights from Hugging Face, or a mirror of it: one GET that follows the redirect to the file's store, continued from what an earlier try
+// left. The host states the file's SHA-256 (`x-linked-etag`), which is checked where the catalogue pins none. Failures name the host.
 import { createHash } from "node:crypto";
 import { rm, stat } from "node:fs/promises";
-import { send, type EgressResponse } from "../../egress/index.ts";
+import { EgressError, reasonOf, send, type EgressResponse } from "../../egress/index.ts";
 import { hashInto, writeHashed } from "../digest.ts";
 import { firstByteMs, redirectsMax, silenceMs } from "../limits.ts";
 import { ProgressMeter } from "../progress.ts";
@@ -45,7 +45,7 @@ function addressOf({ repository, revision, file }: HuggingFaceSource): string {
   return `${host}/${repository}/resolve/${revision}/${file}`;
 }
 
-/** Follows redirects by hand (the door to the network follows none) and keeps the digest that the first answer states. */
+/** Follows redirects, which the egress does not, and keeps the digest that the first answer states. */
 async function get(
   first: string,
   had: number,
@@ -67,6 +67,7 @@ async function get(
       signal,
       firstByteMs,
       silenceMs,
+      translate: (error) => unreachable(url, error),
     });
     linkedDigest ??= /^"?([0-9a-f]{64})"?$/.exec(header(response, "x-linked-etag") ?? "")?.[1];
     const location = header(response, "location");
@@ -75,6 +76,24 @@ async function get(
     url = new URL(location, url).toString();
   }
   throw new Error(`Hugging Face redirected more than ${redirectsMax} times`);
+}
+
+/** A failure of the connection with the host that it concerns: Hugging Face, its mirror, or the store that it redirected to. */
+function unreachable(url: string, error: EgressError): Error {
+  const { host } = new URL(url);
+  const { cause } = error;
+  switch (error.code) {
+    case "endpoint_unreachable":
+      return new Error(`${host} cannot be reached: ${cause instanceof Error ? reasonOf(cause) : error.message}`, {
+        cause,
+      });
+    case "endpoint_timeout":
+      return new Error(`${host} was silent for too long`, { cause });
+    case "address_refused":
+      return new Error(`${host} is not connected to: ${error.message}`, { cause });
+    default:
+      return error;
+  }
 }
 
 function header(response: EgressResponse, name: string): string | undefined {

@@ -37,7 +37,8 @@ async function pipDownload(source: WheelSource, folder: string, signal: AbortSig
     const outcome = await runQuietly(command!, [...before, ...args], signal);
     if (outcome === "absent") continue;
     if (outcome.status === 0) return;
-    throw new Error(`pip failed: ${outcome.lastLine || `status ${outcome.status}`}`);
+    const why = outcome.lastLine || `it ended with status ${outcome.status}`;
+    throw new Error(`pip could not fetch ${source.package} ${source.version} from its package index: ${why}`);
   }
   throw new Error("pip is not installed");
 }
