@@ -42,8 +42,26 @@ export interface ScriptedEngine extends AsyncDisposable {
   models: string[];
 }
 
-/** `port`: 0 is any free one. */
-export async function scriptedEngine(usual: Script = {}, models = ["scripted"], port = 0): Promise<ScriptedEngine> {
+/** A route beside OpenAI's own. Undefined as an answer: 404. A function writes the response itself. */
+export type ScriptedRoute = (
+  body: unknown,
+  path: string,
+) => object | string | undefined | ((response: ServerResponse) => void);
+
+export interface ScriptedRoutes {
+  /** By method and path without a query, such as `GET /version`; a path that ends with `*` stands for all that begin so. */
+  routes: Record<string, ScriptedRoute>;
+  /** What the entries of /models say beside their id. */
+  card?: object;
+}
+
+/** `port`: 0 is any free one. `own`: what makes the server a particular engine. */
+export async function scriptedEngine(
+  usual: Script = {},
+  models = ["scripted"],
+  port = 0,
+  own: ScriptedRoutes = { routes: {} },
+): Promise<ScriptedEngine> {
   const scripts: Script[] = [];
   const seen: SeenRequest[] = [];
   const engine = { usual, models } as { usual: Script; models: string[] };
@@ -52,7 +70,9 @@ export async function scriptedEngine(usual: Script = {}, models = ["scripted"], 
     request.on("data", (piece: Buffer) => pieces.push(piece));
     request.on("end", () => {
       const path = request.url!;
-      if (path.endsWith("/models")) return void sendModels(response, engine.models);
+      const route = routeOf(own.routes, `${request.method} ${path.split("?")[0]}`);
+      if (route) return void sendRoute(response, route, Buffer.concat(pieces).toString("utf8"), path);
+      if (path.endsWith("/models")) return void sendModels(response, engine.models, own.card);
       if (!path.endsWith("/completions")) return void response.writeHead(404).end("{}");
       const text = Buffer.concat(pieces).toString("utf8");
       const body = JSON.parse(text) as Record<string, unknown>;
@@ -78,9 +98,22 @@ export async function scriptedEngine(usual: Script = {}, models = ["scripted"], 
   });
 }
 
-function sendModels(response: ServerResponse, models: string[]): void {
+function routeOf(routes: ScriptedRoutes["routes"], asked: string): ScriptedRoute | undefined {
+  if (routes[asked]) return routes[asked];
+  const prefix = Object.keys(routes).find((path) => path.endsWith("*") && asked.startsWith(path.slice(0, -1)));
+  return prefix === undefined ? undefined : routes[prefix];
+}
+
+function sendRoute(response: ServerResponse, route: ScriptedRoute, text: string, path: string): void {
+  const answer = route(text === "" ? undefined : (JSON.parse(text) as unknown), path);
+  if (typeof answer === "function") return answer(response);
+  response.writeHead(answer === undefined ? 404 : 200, { "content-type": "application/json" });
+  response.end(typeof answer === "string" ? answer : JSON.stringify(answer ?? {}));
+}
+
+function sendModels(response: ServerResponse, models: string[], card: object = {}): void {
   response.writeHead(200, { "content-type": "application/json" });
-  response.end(JSON.stringify({ object: "list", data: models.map((id) => ({ id, object: "model" })) }));
+  response.end(JSON.stringify({ object: "list", data: models.map((id) => ({ id, object: "model", ...card })) }));
 }
 
 async function answer(

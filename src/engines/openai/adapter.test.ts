@@ -1,9 +1,29 @@
 // The OpenAI adapter against a scripted engine: what it sends, how it reads answers good and bad.
 import { describe, expect, test } from "vitest";
+import { engineSuite } from "../suite.ts";
 import { createOpenAiEngine } from "./adapter.ts";
 import { scriptedEngine } from "../testing.ts";
 import type { Script } from "../testing.ts";
 import type { EngineAnswer } from "../types.ts";
+
+const credential = "key-of-the-suite";
+
+engineSuite("an OpenAI-compatible endpoint", async () => {
+  let silent = false;
+  const list = { object: "list", data: [{ id: "scripted", object: "model" }] };
+  const server = await scriptedEngine({}, ["scripted"], 0, {
+    routes: { "GET /v1/models": () => (silent ? () => {} : list) },
+  });
+  return {
+    engine: createOpenAiEngine({ url: server.url, model: "scripted", key: credential }),
+    credential,
+    next: server.next,
+    seen: server.seen,
+    leave: () => server[Symbol.asyncDispose](),
+    silence: () => void (silent = true),
+    [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
+  };
+});
 
 const hints = { attempt: "att_1", cacheSalt: "org_1", project: "prj_1", program: "run_1" };
 const messages = [{ role: "user", content: "hi" }];

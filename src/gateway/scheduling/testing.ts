@@ -136,7 +136,7 @@ export class PuppetEngine implements Engine, KvEngine {
     this.watches++;
     while (!signal.aborted) {
       yield* this.#events.splice(0);
-      if (this.#events.length > 0) continue;
+      if (signal.aborted || this.#events.length > 0) continue;
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
         signal.addEventListener("abort", () => resolve(), { once: true });

@@ -1,0 +1,340 @@
+// What every implementation of the engine seam does. An implementation's test calls `engineSuite` with a subject: the engine, and a way
+// to say how it answers its next call. An engine whose KV cache can be seen or steered passes `kvSuite` (kvSuite.ts) as well.
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { limits as egressLimits } from "../egress/limits.ts";
+import type { Engine } from "./engine.ts";
+import { limits } from "./limits.ts";
+import type { Script, SeenRequest } from "./testing.ts";
+import { EngineError, type EngineAnswer, type EngineRequest } from "./types.ts";
+
+export interface EngineSubject extends AsyncDisposable {
+  engine: Engine;
+  /** The key or token that it is given: no error may repeat it. At least eight characters. */
+  credential: string;
+  /** Its next calls are answered by these, in order. */
+  next(...scripts: Script[]): void;
+  /** Calls that have arrived. */
+  seen: readonly SeenRequest[];
+  /** From now on nothing answers at its address. */
+  leave(): PromiseLike<void>;
+  /** Questions beside calls (models, status, tokens) are not answered any more. */
+  silence(): void;
+}
+
+const never = new Promise<void>(() => {});
+const messages = [{ role: "user", content: "hi" }];
+let attempts = 0;
+
+const chat = (stream: boolean): EngineRequest => ({
+  endpoint: "chat",
+  body: { model: "scripted", messages, stream },
+  hints: { attempt: `att_suite_${++attempts}`, cacheSalt: "prj_1", project: "prj_1", program: "run_1" },
+});
+
+const completion = (stream: boolean): EngineRequest => ({
+  endpoint: "completions",
+  body: { model: "scripted", prompt: "hi", stream },
+  hints: { attempt: `att_suite_${++attempts}`, cacheSalt: "prj_1", project: "prj_1" },
+});
+
+/** The text of an answer, however it comes. */
+async function read(answer: EngineAnswer, stream: boolean): Promise<string> {
+  if (!stream) return (await answer.whole()).deltas.map(({ text = "" }) => text).join("");
+  let text = "";
+  for await (const { deltas } of answer.chunks) for (const delta of deltas) text += delta.text ?? "";
+  return text;
+}
+
+const events = (...data: unknown[]): Script => ({
+  raw: {
+    contentType: "text/event-stream",
+    body: data.map((one) => `data: ${typeof one === "string" ? one : JSON.stringify(one)}\n\n`).join(""),
+  },
+});
+const piece = (content: string, finish: string | null = null) => ({
+  choices: [{ index: 0, delta: { content }, finish_reason: finish }],
+});
+
+interface Expected {
+  status: number;
+  code: string;
+  retryable: boolean;
+}
+
+/** Answers instead of an answer, and the error that each one is. */
+const refusals: [string, Script, Expected][] = [
+  ["too busy", { fail: { status: 429 } }, { status: 429, code: "engine_busy", retryable: true }],
+  ["failing", { fail: { status: 500 } }, { status: 502, code: "engine_failed", retryable: true }],
+  ["overloaded", { fail: { status: 503 } }, { status: 503, code: "engine_failed", retryable: true }],
+  ["a refused key", { fail: { status: 401 } }, { status: 502, code: "engine_auth_failed", retryable: true }],
+  ["an unknown model", { fail: { status: 404 } }, { status: 502, code: "engine_model_missing", retryable: true }],
+  [
+    "a redirect",
+    { fail: { status: 307, headers: { location: "http://169.254.169.254/" } } },
+    { status: 502, code: "engine_redirected", retryable: true },
+  ],
+  [
+    "the request's own fault",
+    { fail: { status: 422, body: { detail: "bad field" } } },
+    { status: 400, code: "invalid_request", retryable: false },
+  ],
+  [
+    "a prompt that is too long",
+    { fail: { status: 400, body: { error: { message: "This model's maximum context length is 16 tokens." } } } },
+    { status: 400, code: "context_length_exceeded", retryable: false },
+  ],
+  ["a closed connection", { cut: "before" }, { status: 502, code: "engine_unreachable", retryable: true }],
+];
+
+/** Answers that cannot be read. */
+const garbage: [string, Script, Expected][] = [
+  ["HTML", { raw: { body: "<html>" } }, { status: 502, code: "engine_invalid_answer", retryable: true }],
+  ["JSON that is no object", { raw: { body: "[1]" } }, { status: 502, code: "engine_invalid_answer", retryable: true }],
+  ["no choices", { raw: { body: "{}" } }, { status: 502, code: "engine_invalid_answer", retryable: true }],
+  [
+    "an error with status 200",
+    { raw: { body: '{"error":{"message":"oom"}}' } },
+    { status: 502, code: "engine_failed", retryable: true },
+  ],
+  [
+    "more bytes than an answer may have",
+    { raw: { body: `{"choices":[{"message":{"content":"${"x".repeat(limits.answerBytes)}"}}]}` } },
+    { status: 502, code: "engine_invalid_answer", retryable: true },
+  ],
+  [
+    "more values than an answer may have",
+    { raw: { body: `{"choices":[${"{},".repeat(limits.jsonValues)}{}]}` } },
+    { status: 502, code: "engine_invalid_answer", retryable: true },
+  ],
+];
+
+/** Usage that no engine can mean, and what is made of it. */
+const lies: [string, unknown, object][] = [
+  ["fewer than none", { prompt_tokens: -1, completion_tokens: 2 }, { source: "counted" }],
+  ["no numbers", { prompt_tokens: "9", completion_tokens: null }, { source: "counted" }],
+  [
+    "more cached than the prompt has",
+    { prompt_tokens: 9, completion_tokens: 2, prompt_tokens_details: { cached_tokens: 99 } },
+    { promptTokens: 9, cachedTokens: 9, source: "engine" },
+  ],
+  [
+    "more reasoning than output",
+    { prompt_tokens: 9, completion_tokens: 2, completion_tokens_details: { reasoning_tokens: 99 } },
+    { outputTokens: 2, reasoningTokens: 2, source: "engine" },
+  ],
+  [
+    "more than can be counted",
+    { prompt_tokens: 1e300, completion_tokens: 2 },
+    { promptTokens: Number.MAX_SAFE_INTEGER, source: "engine" },
+  ],
+];
+
+export function engineSuite(name: string, make: () => Promise<EngineSubject>): void {
+  describe(`${name} is an engine`, () => {
+    let subject: EngineSubject;
+    beforeEach(async () => void (subject = await make()));
+    afterEach(async () => {
+      await subject.engine.close();
+      await subject[Symbol.asyncDispose]();
+    });
+    const open = (request: EngineRequest, signal?: AbortSignal) => subject.engine.open(request, signal);
+
+    describe.each([false, true])("a call (stream: %s)", (stream) => {
+      test("is answered with its text and the engine's own usage", async () => {
+        for (const request of [chat(stream), completion(stream)]) {
+          subject.next({ chunks: ["one ", "two"], usage: { prompt: 9, cached: 4, output: 2 } });
+          const answer = await open(request);
+          expect(await read(answer, stream)).toBe("one two");
+          expect(answer.usage()).toMatchObject({
+            promptTokens: 9,
+            cachedTokens: 4,
+            outputTokens: 2,
+            reasoningTokens: 0,
+            source: "engine",
+          });
+          expect(await answer.cancel()).toEqual(answer.usage());
+        }
+      });
+
+      test("whose engine is silent about usage is counted by what passed", async () => {
+        subject.next({ chunks: ["12345678"], usage: null });
+        const answer = await open(chat(stream));
+        await read(answer, stream);
+        expect(answer.usage()).toMatchObject({ outputTokens: 2, source: "counted" });
+        expect(answer.usage()!.promptTokens).toBeGreaterThan(0);
+      });
+
+      test("has the tool calls and the finish that the engine gave it", async () => {
+        subject.next({ toolCalls: [{ name: "weigh", arguments: '{"kg":1}' }] });
+        const answer = await open(chat(stream));
+        const tool = { name: "", arguments: "", finish: "" };
+        const chunks = stream ? answer.chunks : [await answer.whole()];
+        for await (const { deltas } of chunks)
+          for (const { toolCalls = [], finish } of deltas) {
+            for (const call of toolCalls) {
+              tool.name += call.name ?? "";
+              tool.arguments += call.arguments ?? "";
+            }
+            tool.finish = finish ?? tool.finish;
+          }
+        expect(tool).toEqual({ name: "weigh", arguments: '{"kg":1}', finish: "tool_calls" });
+      });
+
+      test.each(refusals)(
+        "that is refused (%s) is an EngineError before the answer begins",
+        async (_, script, error) => {
+          subject.next(script);
+          const failed = open(chat(stream));
+          await expect(failed).rejects.toBeInstanceOf(EngineError);
+          await expect(failed).rejects.toMatchObject(error);
+        },
+      );
+
+      test.each(garbage)("whose answer cannot be read (%s) fails", async (_, script, error) => {
+        subject.next(script);
+        const failed = open(chat(stream)).then((answer) => read(answer, stream));
+        // A stream that was answered by JSON alone is refused before it is read, with what the JSON says.
+        await expect(failed).rejects.toMatchObject(stream ? { status: 502, retryable: true } : error);
+      });
+
+      test("is given up before it is sent", async () => {
+        const opening = open(chat(stream), AbortSignal.abort());
+        const given = await opening.then(
+          (answer) => answer.cancel().then(() => "cancelled"),
+          (error) => error.code,
+        );
+        expect(["aborted", "cancelled"]).toContain(given);
+      });
+
+      test("is given up before its answer begins: the engine is told, or sees its connection close", async () => {
+        subject.next({ wait: never, chunks: ["late"] });
+        const stop = new AbortController();
+        const opening = open(chat(stream), stop.signal);
+        await expect.poll(() => subject.seen.length).toBe(1);
+        stop.abort();
+        const outcome = await opening.then(
+          async (answer) => (await answer.cancel())?.source,
+          (error: EngineError) => error.code,
+        );
+        if (outcome === "aborted") await subject.seen[0]!.gone;
+        else expect(outcome).toBe("engine");
+      });
+
+      test("whose engine does not begin in time fails with engine_timeout", async () => {
+        const usual = egressLimits.firstByteMs;
+        (egressLimits as { firstByteMs: number }).firstByteMs = 50;
+        try {
+          // The first question of some engines is not the call itself.
+          await subject.engine.probe();
+          subject.next({ wait: never });
+          await expect(open(chat(stream))).rejects.toMatchObject({
+            status: 504,
+            code: "engine_timeout",
+            retryable: true,
+          });
+        } finally {
+          (egressLimits as { firstByteMs: number }).firstByteMs = usual;
+        }
+      });
+
+      test("to an address where nothing answers is unreachable", async () => {
+        await subject.engine.probe();
+        await subject.leave();
+        await expect(open(chat(stream))).rejects.toMatchObject({ code: "engine_unreachable", retryable: true });
+      });
+    });
+
+    test.each(lies)("usage that lies (%s) is bounded or counted anew", async (_, usage, expected) => {
+      const body = JSON.stringify({ choices: [{ message: { content: "12345678" }, finish_reason: "stop" }], usage });
+      subject.next({ raw: { body } });
+      const answer = await open(chat(false));
+      await answer.whole();
+      expect(answer.usage()).toMatchObject(expected);
+    });
+
+    describe("a stream", () => {
+      test("that is cut in the middle throws what can be tried again, and is counted by what passed", async () => {
+        subject.next({ chunks: ["12345678", "never"], cut: 1 });
+        const answer = await open(chat(true));
+        await expect(read(answer, true)).rejects.toMatchObject({ status: 502, retryable: true });
+        expect(answer.usage()).toMatchObject({ outputTokens: 2, source: "counted" });
+      });
+
+      test("that ends without a finish is cut, and one with a finish has ended, with or without [DONE]", async () => {
+        subject.next(events(piece("a")), events(piece("a", "stop")));
+        await expect(read(await open(chat(true)), true)).rejects.toMatchObject({ code: "engine_stream_cut" });
+        expect(await read(await open(chat(true)), true)).toBe("a");
+      });
+
+      test("with an error inside throws it", async () => {
+        subject.next(events(piece("a"), { error: { message: "boom", code: "oops" } }));
+        await expect(read(await open(chat(true)), true)).rejects.toMatchObject({ code: "oops", message: "boom" });
+      });
+
+      test("of garbage, and one with an event that is too long, cannot be read", async () => {
+        subject.next(events("{"), events(`{"a":"${"x".repeat(limits.eventBytes)}"}`));
+        for (let call = 0; call < 2; call++)
+          await expect(read(await open(chat(true)), true)).rejects.toMatchObject({ code: "engine_invalid_answer" });
+      });
+
+      test("that is cancelled in the middle ends, and its usage is what passed or what the engine says", async () => {
+        subject.next({ chunks: ["12345678", "rest"], wait: never, waitAfter: 1 });
+        const answer = await open(chat(true));
+        await answer.chunks[Symbol.asyncIterator]().next();
+        const usage = await answer.cancel();
+        expect(usage!.outputTokens).toBeGreaterThan(0);
+        if (usage!.source === "counted") await subject.seen[0]!.gone;
+        expect(await answer.cancel()).toEqual(usage);
+      });
+    });
+
+    test("no error repeats its credential", async () => {
+      const quoted = {
+        error: { message: `Incorrect API key provided: ${subject.credential}`, code: subject.credential },
+      };
+      for (const status of [400, 401, 500]) {
+        subject.next({ fail: { status, body: quoted } });
+        const error = await open(chat(false)).catch((thrown: unknown) => thrown as EngineError);
+        expect(error).toBeInstanceOf(EngineError);
+        const { message, hint, code, param } = error as EngineError;
+        expect(JSON.stringify({ message, hint, code, param })).not.toContain(subject.credential);
+      }
+    });
+
+    test("says what it is, and fails with EngineError where nothing answers or nothing is said in time", async () => {
+      const facts = await subject.engine.probe();
+      expect(facts.models).toContain("scripted");
+      expect(typeof facts.capabilities.tokenize).toBe("boolean");
+      expect(typeof facts.capabilities.kvEvents).toBe("boolean");
+      const usual = limits.questionMs;
+      (limits as { questionMs: number }).questionMs = 50;
+      try {
+        subject.silence();
+        await expect(subject.engine.probe()).rejects.toMatchObject({ code: "engine_timeout" });
+      } finally {
+        (limits as { questionMs: number }).questionMs = usual;
+      }
+      await subject.leave();
+      await expect(subject.engine.probe()).rejects.toBeInstanceOf(EngineError);
+    });
+
+    test("counts a prompt's tokens, or says that it cannot, and never throws", async () => {
+      const { capabilities } = await subject.engine.probe();
+      const counted = await subject.engine.tokenize("chat", { messages }, "prj_1");
+      expect(counted === undefined).toBe(!capabilities.tokenize);
+      if (counted?.tokens) expect(counted.tokens).toHaveLength(counted.count);
+      await subject.leave();
+      await expect(subject.engine.tokenize("chat", { messages }, "prj_1")).resolves.toBeUndefined();
+    });
+
+    test("closes as often as it is told, and calls under way go on", async () => {
+      const held = Promise.withResolvers<void>();
+      subject.next({ chunks: ["a", "b"], wait: held.promise, waitAfter: 1 });
+      const answer = await open(chat(true));
+      await subject.engine.close();
+      await subject.engine.close();
+      held.resolve();
+      expect(await read(answer, true)).toBe("ab");
+    });
+  });
+}
