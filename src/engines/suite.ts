@@ -267,8 +267,11 @@ export function engineSuite(name: string, make: () => Promise<EngineSubject>): v
       });
 
       test("with an error inside throws it", async () => {
-        subject.next(events(piece("a"), { error: { message: "boom", code: "oops" } }));
-        await expect(read(await open(chat(true)), true)).rejects.toMatchObject({ code: "oops", message: "boom" });
+        subject.next(events(piece("a"), { error: { message: "boom", code: "engine_error" } }));
+        await expect(read(await open(chat(true)), true)).rejects.toMatchObject({
+          code: "engine_error",
+          message: "boom",
+        });
       });
 
       test("of garbage, and one with an event that is too long, cannot be read", async () => {
