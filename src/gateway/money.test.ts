@@ -75,6 +75,16 @@ describe("the price of a call", () => {
     const whole = await at.client().chat.completions.create(hello);
     expect(whole.usage).toMatchObject({ prompt_tokens: 8, completion_tokens: 3 });
   });
+
+  test("a client that asked for usage gets it of an answer without a single chunk", async () => {
+    await using at = await testGateway({
+      script: { raw: { contentType: "text/event-stream", body: "data: [DONE]\n\n" } },
+    });
+    const body = JSON.stringify({ ...hello, stream: true, stream_options: { include_usage: true } });
+    const { body: text } = await at.request("/v1/chat/completions", { method: "POST", body });
+    const [event] = (text as string).split("\n\n");
+    expect(JSON.parse(event!.slice("data: ".length))).toMatchObject({ choices: [], usage: { prompt_tokens: 8 } });
+  });
 });
 
 describe("budgets", () => {

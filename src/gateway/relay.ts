@@ -89,7 +89,7 @@ export class Relay implements AsyncIterableIterator<AnswerChunk, undefined> {
     this.#over = true;
     await this.#finish("completed");
     const usage = this.#wantsUsage && !this.#sentUsage ? this.#begun.answer.usage() : undefined;
-    return usage && this.#last ? { done: false, value: this.#usageChunk(this.#last, usage) } : over;
+    return usage ? { done: false, value: this.#usageChunk(usage) } : over;
   }
 
   async return(): Promise<Step> {
@@ -110,7 +110,9 @@ export class Relay implements AsyncIterableIterator<AnswerChunk, undefined> {
   }
 
   /** The usage that the call asked for, where its engine sent no chunk of it. */
-  #usageChunk({ wire }: EngineChunk, usage: Usage): AnswerChunk {
+  #usageChunk(usage: Usage): AnswerChunk {
+    const { endpoint } = this.#call.request.asked;
+    const wire = this.#last?.wire ?? { endpoint, data: {}, text: undefined };
     return { deltas: [], usage: billedUsage(this.#begun.attempt, usage), wire, altered: true };
   }
 
