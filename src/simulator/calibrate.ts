@@ -123,7 +123,7 @@ export async function measureEndpoint(send: Send, options: MeasureOptions = {}):
   return rows;
 }
 
-/** What could not be fitted is refused before minutes are spent on it. `least`: how many different ones there must be. */
+/** Refuses counts that could not be fitted, before minutes are spent on measuring. `least`: how many different counts are needed. */
 function checkCounts(name: string, values: readonly number[], least = 1): void {
   const wrong = values.find((value) => !Number.isInteger(value) || value < 1);
   if (wrong !== undefined)
@@ -157,7 +157,7 @@ async function besideBatch(
     });
   });
   const answers = Promise.all(calls);
-  // One that fails is told when all are waited for, not before.
+  // A failed probe is reported when all are waited for, not before.
   answers.catch(() => {});
   await Promise.all(decoding);
   const answer = ended > 0 ? undefined : await probe(send, { promptTokens, outputTokens: 1, nonce }, signal);

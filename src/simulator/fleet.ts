@@ -60,7 +60,7 @@ const poolSchema = z.strictObject({
   startUpMs: z.number().nonnegative().optional(),
 });
 
-/** Departments that share chips: whose calls go to whose pools, and what each always gets back. */
+/** Departments that share chips: which tenants' calls go to their pools, and which chips each always gets back. */
 const departmentSchema = z.strictObject({
   name: z.string().min(1),
   /** Its tenants, by their number in the workload (copies of a load are tenants of their own, in order). */
@@ -86,7 +86,7 @@ export const fleetSchema = z
     maxInFlightPerEndpoint: z.union([z.number().int().positive(), z.literal("unbounded")]).optional(),
     /**
      * Mean time the router spends on a call before it chooses, ms for each endpoint it watches: a call's own is uniform between
-     * none and twice the mean. Absent: none. For routers that are short of processor time.
+     * zero and twice the mean. Absent: no time. For routers that are short of processor time.
      */
     routerMsPerEndpoint: z.number().nonnegative().default(0),
     /** Order of the router's queue: the scheduler's fair queue, or first in, first out. */
@@ -261,7 +261,7 @@ export function parseFleet(description: unknown, origin = "the fleet"): Fleet {
   );
 }
 
-/** What is wrong with the chips that pools share: a department must always be able to hold its pools' least. */
+/** What is wrong with the chips that pools share: a department must always be able to hold the least replicas of its pools. */
 function chipsFault({ chips, departments, replicas, scaled }: Fleet): string | undefined {
   if (chips === undefined) return undefined;
   for (const chip of new Set([...replicas.map(({ profile }) => profile.chip), ...Object.keys(chips)])) {

@@ -1,6 +1,6 @@
 // The cheapest fleet for a workload: for every candidate (a chip and model profile, with or without lower KV tiers, with or without a
-// store that all replicas share, prefill apart or not) the fewest replicas that keep the service levels, found by simulation; then the cheapest of these, and how the
-// answer moves when load, prices or service levels do.
+// store that all replicas share, prefill apart or not) the fewest replicas that keep the service levels, found by simulation;
+// then the cheapest of these, and how the answer moves when load, prices or service levels do.
 //
 // The search relies on one thing: more replicas of the same kind never lower goodput by much. It brackets by doubling, then
 // bisects, and checks the neighbour below; candidates that cannot meet the levels at any size say why.
@@ -50,7 +50,7 @@ export const planSchema = z.strictObject({
 export type PlanRequest = z.infer<typeof planSchema>;
 type Candidate = PlanRequest["candidates"][number];
 
-/** A fleet that was found, or why none was. */
+/** A fleet that was found, or why none meets the levels. */
 export interface PlanAnswer {
   candidate: string;
   /** Replicas that prefill only, and the others. */
@@ -222,7 +222,7 @@ function fleetOf(candidate: Candidate, replicas: number, prefill: number, reques
   return parseFleet({ name: candidate.name, currency: request.currency, slo: request.slo, stores, pools });
 }
 
-/** How the recommended fleet's size and price move. Prices move nothing but the bill, so they are arithmetic. */
+/** How the recommended fleet's size and price move. Prices change only the bill, so they are not simulated. */
 async function sensitivities(
   workload: Workload,
   request: PlanRequest,

@@ -1,6 +1,6 @@
 // Stores of KV that replicas share, as a user describes them, and what they come to once profiles are known: a capacity in tokens, and
 // for each replica how fast it reads. A store takes the place of the profile's own tier of that name, and has its speed where it
-// names none of its own.
+// does not name a speed of its own.
 import { z } from "zod";
 import type { EngineProfile, KvTierProfile } from "./engine/profile.ts";
 import { SimulatorError } from "./types.ts";

@@ -14,7 +14,7 @@ export type BlockListener = (block: number, present: boolean) => void;
 export interface SimCall {
   /** Position in `workload.calls`. */
   readonly index: number;
-  /** Who pays: dense number of the organisation or client. */
+  /** The paying organisation or client, as a dense number. */
   readonly tenant: number;
   /** The tree of calls it belongs to (an agent's run with its sub-agents, a client's session): dense number. */
   readonly program: number;

@@ -58,11 +58,11 @@ const newKinds = (all?: Kinds): Kinds => ({
 });
 
 /**
- * The rule of the runtime. What it says is dead goes at once: ended sub-agents and sessions. When room is wanted, superseded
+ * The rule of the runtime. What the runtime reports as dead goes at once: ended sub-agents and sessions. When room is wanted, superseded
  * states go next (of a hundred of their tokens a few are asked for again: nothing is gained by dropping them earlier), and then
- * what will be asked for last, by the waits that it has seen end, the session's own beside everybody's: of a thread that
- * computes, the rest of its call and a wait; of one that waits, the rest of that. A wait after which the session began anew
- * counts as one that did not come back.
+ * what will be asked for last, by the waits that it has seen end, the session's own beside those of all sessions. For a thread
+ * that computes, that is the rest of its call and a wait; for a waiting thread, the rest of its wait. A wait after which the session began
+ * anew counts as a wait that did not come back.
  */
 function toolWindow(): Ranking {
   const everybody = newKinds();
@@ -77,7 +77,7 @@ function toolWindow(): Ranking {
     const waits = kindsOf(segment.session);
     const idleMs = (nowS - segment.endS) * 1000;
     if (idleMs < 0) {
-      // It computes: nobody knows yet why it will wait.
+      // It computes: it is not known yet why it will wait.
       const inServiceMs = (nowS - segment.atS) * 1000;
       return waits.service.remainingMs(inServiceMs, startMs.service) + waits.any.remainingMs(0, startMs.any);
     }

@@ -1,4 +1,4 @@
-// Recorded agent sessions laid out on one clock for the KV-budget study: who asks when, with which blocks, and when each block is
+// Recorded agent sessions laid out on one clock for the KV-budget study: which session asks when, with which blocks, and when each block is
 // asked for again (which only the clairvoyant may look at).
 import { Random } from "../../../src/simulator/random.ts";
 import { blockArrays, idRange, recordedCalls, type AgentSession } from "../../../src/simulator/traces/agentSessions.ts";

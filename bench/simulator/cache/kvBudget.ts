@@ -148,7 +148,7 @@ class Pool {
     }
   }
 
-  /** Takes over the segment's blocks from whoever held them. */
+  /** Takes over the segment's blocks from the segments that held them. */
   #add(segment: Segment): void {
     const owner = this.#owner;
     for (let p = segment.from; p < segment.to; p++) {

@@ -4,7 +4,7 @@
 import type { BlockIds, SimCall } from "../types.ts";
 import type { KvCache } from "./kvCache.ts";
 
-/** A conversation whose prompt goes on from all but this of an older state takes that one's sequence (sequences.ts of the engine). */
+/** A prompt that continues an older state up to at most this many of its tokens takes that state's sequence (sequences.ts of the engine). */
 const rewrittenTokens = 64;
 
 export class Conversations {
@@ -43,7 +43,7 @@ export class Conversations {
     for (const block of blocksOf(call)) this.#holders.set(block, (this.#holders.get(block) ?? 0) + 1);
   }
 
-  /** The state that the call has left goes a tier down, if it is still here: answers its blocks that nobody else has. */
+  /** Moves the state that the call has left a tier down, if it is still here; returns how many of its blocks no other state has. */
   demote(call: SimCall): number {
     return this.#idle.includes(call) ? this.#demote(call) : 0;
   }

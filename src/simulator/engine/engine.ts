@@ -82,7 +82,7 @@ export class Engine {
     return this.#waiting.size;
   }
 
-  /** Calls that had to wait when the present step was planned: those that came since are not among them. */
+  /** Calls that had to wait when the present step was planned, without those that came since. */
   get leftWaiting(): number {
     return this.#leftWaiting;
   }
@@ -235,7 +235,7 @@ export class Engine {
     this.#host.finished(this.id, task, nowMs);
   }
 
-  /** Gives back a task's memory; `output` tokens stay behind as cached blocks, most of which nobody asks for. */
+  /** Gives back a task's memory; `output` tokens stay behind as cached blocks, most of which no prompt asks for. */
   #releaseMemory(task: Task, decoded: number, output = 0): void {
     this.cache.privateTokens -= task.privateTokens + decoded;
     if (output > 0) {
@@ -328,7 +328,7 @@ export class Engine {
     }
   }
 
-  /** Admits the next waiting task if sequences and memory allow; false when none could be. */
+  /** Admits the next waiting task if sequences and memory allow; false when it was not admitted. */
   #admit(nowMs: number): boolean {
     const task = this.#waiting.first;
     if (task === undefined) return false;

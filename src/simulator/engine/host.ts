@@ -1,7 +1,7 @@
-// What an engine tells its owner, and the sums that it keeps over its life.
+// An engine's calls to its owner, and the sums that it keeps over its life.
 import type { Task } from "./task.ts";
 
-/** The owner of engines: it is told what happens to their tasks. `engine` is the engine's number. */
+/** The owner of engines, called for what happens to their tasks. `engine` is the engine's number. */
 export interface EngineHost {
   /** The task has been admitted; its cached tokens are known. */
   admitted(engine: number, task: Task, nowMs: number): void;

@@ -3,8 +3,9 @@
 // States of a block here: absent; idle in a tier (in that tier's LRU list, evictable); pinned on the device (held by
 // `refs` running calls, in no list). Device memory is shared with what running calls write beyond cached blocks
 // (`privateTokens`: outputs so far). Eviction is leaf first because calls release their blocks last to first.
-// Evicted device blocks sink to the next tier that has room for anything, whose own oldest sink further, else vanish. Below all tiers
-// there may be a store that other replicas share (shared-store.ts): its blocks count as resident here, and stay there when read.
+// An evicted device block sinks to the next tier with any capacity, whose oldest block sinks further when it is full; from the last tier
+// it vanishes. Below all tiers there may be a store that other replicas share (sharedStore.ts): its blocks count as resident here, and
+// stay there when read.
 import type { BlockIds, BlockListener } from "../types.ts";
 import type { SharedStore } from "./sharedStore.ts";
 
@@ -264,7 +265,7 @@ export class KvCache {
     this.demoted++;
   }
 
-  /** Out of the last tier: into the store that takes what is evicted, or gone. */
+  /** A block leaves the last tier: into a store that takes evicted blocks, else it is dropped. */
   #leave(block: number): void {
     this.#forget(block);
     if (this.store?.writes !== "evicted") {

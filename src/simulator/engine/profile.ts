@@ -43,7 +43,7 @@ export const profileSchema = z.strictObject({
   /** How prompts share a step; absent: first come, first served, up to maxBatchTokens (vLLM, SGLang). */
   chunking: z
     .strictObject({
-      /** Prompt tokens a chosen call gets while others decode, and while nobody does. */
+      /** Prompt tokens that a chosen call gets while other calls decode, and while none does. */
       busyTokens: z.number().int().positive(),
       idleTokens: z.number().int().positive(),
       /** Calls that get a chunk in one step: the oldest, then those nearest to their first token. */

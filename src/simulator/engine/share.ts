@@ -1,5 +1,5 @@
 // How a step's prompt tokens are shared between calls that prefill, for engines that do not simply serve the first: the oldest and
-// those nearest to their first token get a chunk each, small while others decode, large while nobody does (the embedded engine).
+// those nearest to their first token get a chunk each, small while others decode, large while none does (the embedded engine).
 import type { EngineProfile } from "./profile.ts";
 import type { Task } from "./task.ts";
 

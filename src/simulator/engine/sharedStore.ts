@@ -1,12 +1,12 @@
-// A store of KV that several replicas share (a folder of parked conversations, LMCache, Mooncake Store): what one has put there
-// serves the others, and outlives each of them. One least-recently-used tree of blocks, of which every replica's cache is told.
+// A store of KV that several replicas share (a folder of parked conversations, LMCache, Mooncake Store): what one
+// replica has put there serves the others, and outlives each of them. One least-recently-used tree of blocks, known to every replica's cache.
 //
 // Blocks, not states: pools of blocks (LMCache, Mooncake) are modelled as they are. The embedded engine parks a conversation's whole
 // state, of which a beginning may be taken; so a block is never kept without the blocks before it, but what two parked
 // conversations have in common takes room once here and twice there.
 //
-// Reading leaves a block where it is. What has blocks behind it is never evicted: the oldest block without any goes. To keep the list
-// in that order each path is touched last to first; an inner block that comes to the front all the same goes to the back.
+// Reading leaves a block where it is. A block with blocks behind it is never evicted; the oldest block without any is. To keep the list in
+// that order each path is touched last to first, and an inner block that still comes to the front is moved to the back.
 import type { BlockIds, BlockListener, SimCall } from "../types.ts";
 
 /** When replicas write: as soon as a prompt is computed (Mooncake, LMCache), or what leaves their own memory (parking). */
@@ -44,7 +44,7 @@ export class SharedStore {
   /** Kept blocks directly behind each. */
   readonly #children: Int32Array;
   readonly #listener: BlockListener | undefined;
-  /** Block b is node b + 1, oldest first; nodes from `blockCount + 1` on are outputs that nobody asks for. */
+  /** Block b is node b + 1, oldest first; nodes from `blockCount + 1` on are outputs that no prompt asks for. */
   #next: Int32Array;
   #previous: Int32Array;
   #nodes: number;
@@ -129,7 +129,7 @@ export class SharedStore {
     return gone;
   }
 
-  /** Room for one more block, without taking node `spared`; false when there is none. */
+  /** Makes room for one more block, without evicting node `spared`; false when that is not possible. */
   #makeRoom(spared: number): boolean {
     if (this.#capacity < 1) return false;
     for (let looked = 0; this.#count >= this.#capacity; looked++) {

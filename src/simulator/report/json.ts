@@ -1,4 +1,4 @@
-// Results as JSON: numbers as they are, except those that JSON has no word for, which become null.
+// Results as JSON: numbers as they are, except infinite ones and NaN, which become null.
 
 /** Pretty-printed, ending in a newline. NaN and infinities become null. */
 export function jsonReport(result: unknown): string {

@@ -1,6 +1,6 @@
 // The few statistics that reports state, each with the definition that the report prints beside it.
 
-/** Mean of finite values; NaN when there is none. */
+/** Mean of finite values; NaN without any. */
 export function mean(values: Iterable<number>): number {
   let sum = 0;
   let count = 0;

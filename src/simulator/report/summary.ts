@@ -1,5 +1,5 @@
 // A run in numbers: what a capacity planner compares. Every figure's definition stands in `definitions`, which the report
-// prints: two people who compare must mean the same thing.
+// prints, so that people who compare figures mean the same.
 import { infiniteStudy, tokenHitRate } from "../cache/sequence.ts";
 import { replicaPricePerHour } from "../engine/profile.ts";
 import { outcome } from "../run/records.ts";

@@ -64,7 +64,7 @@ export function simulateText(experiment: Experiment): string {
   return lines.join("\n");
 }
 
-/** Every measured row beside what the fitted profile says of it. */
+/** Every measured row beside the fitted profile's time for it. */
 export function calibrateText({ rows, error, profile }: FittedProfile): string {
   const header = ["measured", "ms", "profile says", "error"];
   const lines = rows.map(({ row, predictedMs }) => [

@@ -30,7 +30,7 @@ export class Arrivals {
     this.#roots.sort((a, b) => a.delayMs - b.delayMs || a.index - b.index);
   }
 
-  /** The next call that arrives by the clock, in order of time; undefined when there is none left. */
+  /** The next call that arrives by the clock, in order of time; undefined when all have been sent. */
   nextRoot(): SimCall | undefined {
     return this.#roots[this.#nextRoot++];
   }

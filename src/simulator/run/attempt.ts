@@ -1,5 +1,5 @@
-// One attempt of a simulated call: what the scheduler is told of it, and where the simulation keeps its place. A call that is sent
-// again after a failure is a new attempt with an id of its own, as in the gateway.
+// One attempt of a simulated call: what the scheduler knows of it, and the simulation's own state of it. A call that is sent again after a
+// failure is a new attempt with an id of its own, as in the gateway.
 import type { Call, PromptBlocks } from "../../scheduler/index.ts";
 import type { Task } from "../engine/task.ts";
 import type { SimCall } from "../types.ts";
@@ -10,7 +10,7 @@ const noHashes: PromptBlocks[] = [];
 /** What a gateway knows of a call when it comes, beside its identity. */
 export interface Expected {
   deployment: string;
-  /** Name of the conversation; undefined where clients name none. */
+  /** Name of the conversation; undefined where clients do not name conversations. */
   program: string | undefined;
   parent: string | undefined;
   outputTokens: number;
@@ -33,7 +33,7 @@ export class Attempt implements Call {
   readonly prompt: PromptBlocks[] = noHashes;
   readonly deadlineMs: number | undefined;
   readonly avoid: readonly string[];
-  /** Number of the replica that decodes, and of the one that prefills for it; -1 while there is none. */
+  /** Number of the replica that decodes, and of the one that prefills for it; -1 before they are chosen. */
   decoder = -1;
   prefiller = -1;
   /** The leg at the decoder, and the one at the prefiller. */

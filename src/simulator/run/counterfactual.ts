@@ -25,7 +25,7 @@ export interface Counterfactual {
 }
 
 export interface CounterfactualOptions {
-  /** Calls to ask about; sampled by the seed among those that had a runner-up when absent. */
+  /** Calls to ask about; when absent, sampled by the seed among calls that had a runner-up. */
   calls?: readonly number[];
   samples?: number;
   seed?: number;

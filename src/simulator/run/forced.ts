@@ -1,11 +1,11 @@
-// Counterfactuals: a placement rule that obeys for some calls what it is told, and is itself for all others.
+// Counterfactuals: a placement rule whose choice is replaced for some calls.
 import type { Policy } from "../../scheduler/index.ts";
 import type { Fleet } from "../fleet.ts";
 import type { Attempt } from "./attempt.ts";
 
 /**
- * The rule with forced placements, replica by call index. The rule is asked all the same, so that it learns what it would have learned
- * and draws what it would have drawn. A forced replica that is no candidate is passed over.
+ * The rule with forced placements, replica by call index. The rule is asked all the same, so that it learns and draws as it would
+ * have without. A forced replica that is not among the candidates is ignored.
  */
 export function forcing(policy: Policy, forced: ReadonlyMap<number, number>, { replicas }: Fleet): Policy {
   return {

@@ -1,7 +1,7 @@
-// What a router has heard, by events that arrive late, of the blocks that somebody holds: an endpoint, or a store that several share.
+// What a router has heard, by events that arrive late, of the blocks of one holder: an endpoint, or a store that several endpoints share.
 
 export class HeardBlocks {
-  /** By block, 1: it is there, as far as has been heard. */
+  /** By block: 1 when it is held, by the events that have arrived. */
   readonly visible: Uint8Array;
   readonly #lagMs: number;
   #held = 0;
@@ -15,7 +15,7 @@ export class HeardBlocks {
     this.#lagMs = lagMs;
   }
 
-  /** Blocks that are there, as far as has been heard. */
+  /** Blocks that are held, by the events that have arrived. */
   get held(): number {
     return this.#held;
   }
@@ -28,7 +28,7 @@ export class HeardBlocks {
     this.#block[slot] = present ? block : ~block;
   }
 
-  /** Takes in what has arrived by now. */
+  /** Takes in the events that have arrived by now. */
   settle(nowMs: number): void {
     const { visible } = this;
     const mask = this.#block.length - 1;

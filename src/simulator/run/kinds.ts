@@ -1,6 +1,6 @@
 // Kinds of the events that a run puts into its queue, beside those of its engines (1 and 2).
 
-/** A call is sent; payload 1: it came by the clock, and the next one of the clock follows. */
+/** A call is sent. Payload 1: it came by the clock, so that the next call by the clock must be scheduled. */
 export const arrival = 10;
 /** KV has arrived at its decoder. */
 export const pulled = 11;
@@ -12,5 +12,5 @@ export const scaleTick = 15;
 export const replicaStarted = 16;
 /** A conversation's state has been written where its next replica can read it. */
 export const brought = 17;
-/** The router has had time for a call. */
+/** The router's own time for a call is over. */
 export const routed = 18;

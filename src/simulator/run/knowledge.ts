@@ -1,7 +1,7 @@
 // What the router believes about the caches of the fleet: the simulator's views of caches, which plug into the scheduler in place of its
-// prefix index. The truth lies in the engines' KvCaches; a router sees it exactly, late (by events), by its own guess (an LRU over
-// its placements), or not at all. What lies in a store that replicas share is told of like what is a replica's own, as embedded workers
-// tell of the folder that they share; a router that guesses or sees nothing sees nothing of stores either.
+// prefix index. The engines' KvCaches hold the real state; a router sees it exactly, late (by events), by its own guess (an LRU
+// over its placements), or not at all. Blocks in a shared store are reported like blocks of the replica itself, as embedded workers report
+// the folder that they share; a router that guesses, or sees no caches, sees no stores either.
 import {
   tiers,
   type CacheColumns,
@@ -20,7 +20,7 @@ import { HeardBlocks } from "./heard.ts";
 /** Tiers that a row of a placement view distinguishes. */
 const viewTiers = tiers.length;
 
-/** What tells the view: caches and stores must be created with these listeners, where there are any. */
+/** The view's sources: caches and stores must be created with these listeners, where there are any. */
 export interface KnowledgeFeed {
   listener(replica: number): BlockListener | undefined;
   storeListener(store: number): BlockListener | undefined;
@@ -96,7 +96,7 @@ abstract class ReplicaView implements CacheView {
   protected abstract held(replica: number, call: SimCall, now: number): number;
   /** The router has sent the call there. */
   protected abstract sent(replica: number, call: SimCall, now: number): void;
-  /** The replica has started anew with an empty cache, or has gone. */
+  /** The replica has started anew with an empty cache, or has left. */
   protected abstract cleared(replica: number): void;
 }
 
@@ -145,7 +145,7 @@ class ExactView extends ReplicaView {
   protected cleared(): void {}
 }
 
-/** The scheduler's numbers of a replica's tiers, by their numbers in its cache: nothing, the device, its own, a shared store. */
+/** The scheduler's numbers of a replica's tiers, by their numbers in its cache: absent, device, lower tiers, shared store. */
 function tierNumbers({ profile, store }: Replica): number[] {
   const below = store === undefined ? profile.tiers : [...profile.tiers, store.tier];
   return [0, 0, ...below.map(({ tier }) => tiers.indexOf(tier))];

@@ -1,9 +1,8 @@
-// Carries out on the modelled caches what the scheduler wishes for programs' KV, as the gateway's hints do at real engines. Nothing is
-// done for `keep` and `prefetch`: here a tool's result and the next call come at the same moment, and the engine loads at once what lies
-// in a lower tier.
+// Carries out the scheduler's `kv` actions on the modelled caches, as the gateway's hints do at real engines. `keep` and `prefetch` have no
+// effect: here a tool's result and the next call come at the same moment, and the engine loads at once what lies in a lower tier.
 //
-// Only engines that take such wishes act on them: those that keep whole conversations, as the embedded engine does, and all where the
-// fleet says that a runtime tells of its programs. vLLM and SGLang as they are take none.
+// Only engines that accept hints act on them: engines that keep whole conversations, as the embedded engine does, and all engines of a
+// fleet with `programs`. vLLM and SGLang as they are accept none.
 //
 // A state that a newer one supersedes elsewhere is given up when the newer one has a first token, and is demoted to a lower tier or a
 // shared store where there is one: what siblings share of it must stay readable.
@@ -30,15 +29,15 @@ interface Superseded {
 export class KvHints {
   readonly counts: ProgramCounts = { demotedBlocks: 0, droppedBlocks: 0, pauses: 0 };
   readonly #engines: readonly Engine[];
-  /** By replica: whether its engine carries out wishes. */
+  /** By replica: whether its engine accepts hints. */
   readonly #takes: readonly boolean[];
   /** By thread: the call whose prompt is its newest state, and the call before that. */
   readonly #latest: (SimCall | undefined)[];
   readonly #older: (SimCall | undefined)[];
-  /** By attempt under way: the state that its own will supersede. */
+  /** By attempt under way: the older state that its own will supersede. */
   readonly #superseded = new Map<Attempt, Superseded>();
 
-  /** `all`: every engine carries out wishes. */
+  /** `all`: every engine accepts hints. */
   constructor(threads: number, engines: readonly Engine[], all: boolean) {
     this.#engines = engines;
     this.#takes = engines.map(({ kept }) => all || kept !== undefined);
@@ -60,7 +59,7 @@ export class KvHints {
     this.#latest[call.thread] = call;
   }
 
-  /** The scheduler wishes something for the KV of a program at a replica. `attempt`: whose new state supersedes that KV. */
+  /** A `kv` action for a program's KV at a replica. `attempt`: its new state supersedes that KV. */
   wish(action: KvAction, replica: number, attempt: Attempt | undefined): void {
     const { verb } = action;
     if (!this.#takes[replica] || (verb !== "demote" && verb !== "drop")) return;
@@ -89,7 +88,7 @@ export class KvHints {
     this.#superseded.delete(attempt);
   }
 
-  /** A run is over: its KV goes wherever it lies, but for what others share of it. */
+  /** A run is over: its KV is dropped in all tiers, except what other conversations share of it. */
   runEnded(action: KvAction, replica: number): void {
     const call = this.#latest[Number(action.program)];
     if (call !== undefined) this.#act("drop", call, replica);

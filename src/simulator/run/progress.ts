@@ -1,4 +1,4 @@
-// How far a run is, told about a hundred times.
+// Reports how far a run is, about a hundred times in all.
 
 export class Progress {
   readonly #total: number;

@@ -1,6 +1,6 @@
 // What a simulation remembers of each call: columns of typed arrays, so that a million calls cost no objects.
 
-/** Why a call has no result. */
+/** How a call ended. */
 export const outcome = { pending: 0, done: 1, refused: 2, failed: 3 } as const;
 
 export class CallRecords {
@@ -17,7 +17,7 @@ export class CallRecords {
   /** Where it was placed last (PD: where it was prefilled) and where it decoded; -1 before. */
   readonly endpoint: Int16Array;
   readonly decodeEndpoint: Int16Array;
-  /** Second choice of the last decision; -1 when there was none. */
+  /** Second choice of the last decision; -1 with only one candidate. */
   readonly runnerUp: Int16Array;
   readonly attempts: Uint8Array;
   readonly outcome: Uint8Array;

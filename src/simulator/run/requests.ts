@@ -1,5 +1,4 @@
-// What a gateway knows of simulated calls before they run: their size, whose they are, which conversation they belong to, and how long
-// outputs have been so far.
+// What a gateway knows of simulated calls before they run: their size, tenant and conversation, and how long outputs have been so far.
 import { type Fleet, deploymentOf, onlyDeployment } from "../fleet.ts";
 import { type SimCall, SimulatorError, type Workload } from "../types.ts";
 import { Attempt } from "./attempt.ts";
@@ -28,7 +27,7 @@ export class Requests {
     this.#deployments = deploymentsOf(workload, fleet);
   }
 
-  /** An output of so many tokens has ended: later calls are expected to have the mean of those. */
+  /** An output has ended: later calls are expected to have the mean of all outputs so far. */
   finished(outputTokens: number): void {
     this.#ended++;
     this.#outputTokens += outputTokens;

@@ -1,8 +1,7 @@
-// Pools that grow and shrink inside a run, by the scheduler's own autoscaler: it is shown what a gateway would have counted since
-// the last time, and its plan is carried out as a fleet would. A replica that is asked for serves after its start-up time; one
-// that is given up takes no more calls, ends those it has, and then loses its cache and costs nothing. Where departments share
-// chips, the scheduler's quota plan says how many replicas each may have of those that its autoscaler wants; what is asked back
-// drains, and what is given starts when the chips are free.
+// Pools that grow and shrink inside a run, by the scheduler's own autoscaler: it is given what a gateway would have counted since the
+// last time, and its plan is carried out as a fleet would. A new replica serves after its start-up time. A replica that is given up takes
+// no more calls, ends those it has, then loses its cache and is no longer paid for. Where departments share chips, the scheduler's quota
+// plan limits the replicas that each autoscaler gets; replicas that are asked back drain, and new ones start when chips are free.
 import { Autoscaler, planQuota, type ScalePlan } from "../../scheduler/index.ts";
 import type { Engine } from "../engine/engine.ts";
 import { stepMs, type EngineProfile } from "../engine/profile.ts";
@@ -37,13 +36,13 @@ export interface ScalingHost {
   joined(slot: number): void;
   /** The replica takes no more calls, or takes calls again. */
   drains(slot: number, draining: boolean): void;
-  /** The replica is gone, and what it had cached with it. */
+  /** The replica has stopped, and its cache is lost. */
   left(slot: number): void;
 }
 
 type State = "off" | "starting" | "ready" | "draining";
 
-/** What happened in a pool since the last look. */
+/** Counts of a pool since its autoscaler last looked. */
 interface Window {
   prefillTokens: number;
   outputTokens: number;
@@ -112,7 +111,7 @@ export class FleetScaler {
     });
   }
 
-  /** Whether the replica is one that the scheduler knows: it serves, or drains. */
+  /** Whether the scheduler knows the replica: it serves, or drains. */
   holds(slot: number): boolean {
     return this.#states[slot] === "ready" || this.#states[slot] === "draining";
   }
@@ -133,14 +132,14 @@ export class FleetScaler {
     if (outputTokens > 1) pool.window.timePerTokenMs.push(timePerTokenMs);
   }
 
-  /** A replica that was asked for has come up. */
+  /** A new replica has started. */
   started(slot: number): void {
     if (this.#states[slot] !== "starting") return;
     this.#states[slot] = "ready";
     this.#host.joined(slot);
   }
 
-  /** Looks at what has happened, asks the autoscaler, and begins what it wants. */
+  /** Gives the autoscalers their counts, and starts and drains replicas by their plans. */
   tick(nowMs: number): void {
     const seconds = Math.max(1e-3, (nowMs - this.#lookedMs) / 1000);
     this.#lookedMs = nowMs;
@@ -154,7 +153,7 @@ export class FleetScaler {
       return { pool, have: ready + starting, ...pool.scaler.plan(ready, starting, nowMs) };
     });
     const allowed = this.#share(wanted);
-    // What is given up first: its chips may be what another waits for.
+    // Draining comes first: another pool may wait for these chips.
     wanted.forEach(({ pool, have }, i) => {
       for (let spare = have - allowed[i]!; spare > 0; spare--) this.#drain(pool);
     });
@@ -171,7 +170,7 @@ export class FleetScaler {
     this.#peakReady = Math.max(this.#peakReady, ready);
   }
 
-  /** What is still on is paid for until `endMs`. */
+  /** Replicas that still serve are paid for until `endMs`. */
   finish(endMs: number): Scaling {
     this.#paidSinceMs.forEach((sinceMs, slot) => {
       if (!Number.isNaN(sinceMs)) this.#paidMs[slot]! += Math.max(0, endMs - sinceMs);
@@ -221,7 +220,7 @@ export class FleetScaler {
     );
   }
 
-  /** Chips of the kind that no replica holds: those that drain still do. */
+  /** Chips of the kind that no replica holds; draining replicas still hold theirs. */
   #freeChips(chip: string): number {
     const { chips, replicas } = this.#fleet;
     if (chips === undefined) return Infinity;
@@ -232,7 +231,7 @@ export class FleetScaler {
     );
   }
 
-  /** One more: one that drains is kept, else one that is off is started. */
+  /** One replica more: a draining one serves again, else one that is off starts. */
   #start(pool: Pool, nowMs: number): void {
     const [draining] = this.#of(pool, "draining");
     if (draining !== undefined) {
@@ -248,7 +247,7 @@ export class FleetScaler {
     this.#host.startsAt(off, nowMs + profile.startUpMs);
   }
 
-  /** One fewer: the one with the least to finish. */
+  /** One replica fewer: the one with the fewest calls drains. */
   #drain(pool: Pool): void {
     const inFlight = (slot: number): number => this.#host.loadOf(slot).inFlight;
     const [idlest] = this.#of(pool, "ready").toSorted((a, b) => inFlight(a) - inFlight(b) || b - a);

@@ -1,6 +1,6 @@
-// The scheduler's shell inside a simulation, as the dispatcher is in the gateway: it tells the scheduler what has happened, and carries
-// out what the scheduler answers on modelled engines. It decides nothing: where a call goes, when, in how many legs, what is brought
-// first, who waits and who is refused are actions of the scheduler.
+// The scheduler's caller inside a simulation, as the dispatcher is in the gateway: it reports events to the scheduler, and carries out the
+// actions on modelled engines. It does not decide: where a call goes, when, in how many legs, what is brought first, and which calls wait
+// or are refused are actions of the scheduler.
 import type { Decision, PdAction, PdEvent, Scheduler, SchedulerAction, SchedulerEvent } from "../../scheduler/index.ts";
 import type { Engine } from "../engine/engine.ts";
 import { newTask, type Task } from "../engine/task.ts";
@@ -55,7 +55,7 @@ export class Shell {
     this.hints = new KvHints(workload.threads, engines, fleet.programs);
   }
 
-  /** Something has happened. */
+  /** Reports an event to the scheduler and carries out the actions. */
   tell(event: SchedulerEvent): void {
     this.#carryOut(this.#scheduler.apply(event));
   }
@@ -83,7 +83,7 @@ export class Shell {
     return this.#numbers.get(endpoint)!;
   }
 
-  /** Asks the scheduler where an attempt goes. It may be placed, queued or refused, and others with it. */
+  /** Asks the scheduler where an attempt goes. It is placed, queued or refused; other attempts may be placed with it. */
   ask(attempt: Attempt): void {
     this.#attempts[attempt.sim.index] = attempt;
     this.#carryOut(this.#scheduler.decide(attempt, this.#queue.nowMs));
@@ -95,7 +95,7 @@ export class Shell {
     return attempt?.task === task || attempt?.prefillTask === task ? attempt : undefined;
   }
 
-  /** Nobody waits for this prefill leg any more: its KV goes. */
+  /** No attempt waits for this prefill leg any more: its KV is released. */
   dropLeg(engine: number, task: Task): void {
     if (task.leg === "prefill") this.#engines[engine]!.endLease(task);
   }
@@ -171,8 +171,8 @@ export class Shell {
   }
 
   /**
-   * A replica has died with the tasks that were inside. The scheduler recomputes at the decoder what was to be prefilled there; answers
-   * the attempts whose decoder it was.
+   * A replica has died with the tasks that were inside. Prompts that were to be prefilled there are computed at their decoders. Returns the
+   * attempts that were to decode there.
    */
   died(replica: number, tasks: readonly Task[]): Attempt[] {
     this.#dead[replica] = true;

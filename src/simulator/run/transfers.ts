@@ -1,5 +1,5 @@
 // KV on its way: from the replica that prefilled a prompt to the one that decodes, and from the memory of a conversation's last replica
-// into the store that it shares with the next one. How long both take is modelled here; that they happen is the scheduler's decision.
+// into the store that it shares with the next one. How long both take is modelled here; the scheduler decides that they happen.
 import type { Engine } from "../engine/engine.ts";
 import type { Fleet } from "../fleet.ts";
 import type { Attempt } from "./attempt.ts";

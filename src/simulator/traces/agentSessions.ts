@@ -145,7 +145,7 @@ export interface SessionLoadOptions {
   seed: number;
   /** Sessions whose longest prompt exceeds this are left out (to fit a model's context). */
   maxContextTokens?: number;
-  /** Recorded gaps longer than this are cut to it: nobody replays a night. */
+  /** Recorded gaps longer than this are cut to it, so that a night is not replayed. */
   maxGapS?: number;
   /** Divide all token counts and block lengths by this, to fit small models. */
   shrink?: number;

@@ -1,5 +1,5 @@
-// Azure's LLM inference traces: CSV with TIMESTAMP, ContextTokens, GeneratedTokens. Arrivals and lengths only: nothing says
-// which prompts share a prefix, so every block is its own and no cache can hit.
+// Azure's LLM inference traces: CSV with TIMESTAMP, ContextTokens, GeneratedTokens. They hold arrivals and lengths only,
+// not which prompts share a prefix, so that every block is different and no cache can hit.
 import { SimulatorError, type Workload } from "../types.ts";
 import { WorkloadBuilder } from "./builder.ts";
 import { readLines } from "./files.ts";

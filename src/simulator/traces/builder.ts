@@ -6,7 +6,7 @@ import type { BlockIds, SimCall, Workload } from "../types.ts";
 const contentBound = 2 ** 27;
 const scopeBound = 2 ** 20;
 
-/** What a reader says of one call; names are any strings, blocks are ids that this builder has given. */
+/** What a reader knows of one call; names are any strings, blocks are ids that this builder has given. */
 export interface CallInput {
   tenant?: string;
   program: string;

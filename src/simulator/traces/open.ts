@@ -1,4 +1,4 @@
-// Opens any trace by its look: a person names a file, the first line says what it is. Generated loads go by their names.
+// Opens any trace. The format of a file is recognised by its first line; generated loads have names.
 import { SimulatorError, type Workload } from "../types.ts";
 import { readAgentSessions, sessionsToWorkload, type AgentSession } from "./agentSessions.ts";
 import { readAzure } from "./azure.ts";
@@ -87,7 +87,7 @@ export async function detectFormat(path: string): Promise<TraceFormat> {
     if ("event" in value) return "dynamo";
     if (value["schema"] === "lineshaft.call.v1") return "calls";
   } catch {
-    // Not JSON either: said below.
+    // Not JSON either: the error is thrown below.
   }
   throw new SimulatorError(
     "trace_unknown",
