@@ -45,6 +45,7 @@ export interface SchedulerOptions {
   shareLoad?: boolean;
 }
 
+/** What waits, what is placed, and how much is known, at one moment; amounts are tokens, calls or bytes. For metrics and the API. */
 export interface SchedulerSnapshot {
   endpoints: EndpointState[];
   waiting: DeploymentWaiting[];
@@ -58,6 +59,12 @@ export interface SchedulerSnapshot {
   truth: Truth;
 }
 
+/**
+ * Decides for all deployments of one gateway. Deterministic: the same events, times and seed give the same actions. Times are milliseconds
+ * on one clock of the caller, and never run backwards.
+ *
+ * Every call that `decide` has placed must be ended by `call_ended` exactly once, however it went.
+ */
 export class Scheduler {
   readonly index: PrefixIndex;
   private readonly caches: CacheView;

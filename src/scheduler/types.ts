@@ -135,6 +135,7 @@ export interface EndpointLoad {
   headSinceMs?: number;
 }
 
+/** `starting`: it restarts, and calls wait for it. `draining`: it ends its calls and takes no more. `down`: calls pass it over. */
 export type EndpointHealth = "ready" | "starting" | "draining" | "down";
 
 /** `trial`: the ejection is over, and one call at a time tests the endpoint. */
@@ -290,6 +291,7 @@ export interface CallTimings {
   restoredFrom?: Tier;
 }
 
+/** How a placed call ended: answered, given up by its client, or failed at its endpoint. */
 export type EndReason = "done" | "cancelled" | "failed";
 
 /** What the runtime knows and no router could see. Structurally the engines' `RuntimeFact`. */
@@ -318,6 +320,7 @@ export interface LoadMessage {
   deltas: LoadDelta[];
 }
 
+/** What `Scheduler.apply` takes in. `at`: when it happened, ms on the caller's clock. */
 export type SchedulerEvent = { at: number } & (
   | { type: "endpoint_joined"; spec: EndpointSpec; health?: EndpointHealth }
   | { type: "endpoint_health"; endpoint: string; rank?: number; health: EndpointHealth }
@@ -340,6 +343,7 @@ export type SchedulerEvent = { at: number } & (
 /** A call served in two places, from the reservation of its KV to the release of it. See `pd/states.ts` for the table. */
 export type PdState = "reserved" | "prefilled" | "leased" | "pulled" | "released" | "aborted";
 
+/** What moves a PD call on (`pd/states.ts` has the table). */
 export type PdEvent =
   | { type: "prefill_done"; cachedTokens: number; computedTokens: number; leaseUntilMs?: number }
   | { type: "prefill_failed"; retryable: boolean }
@@ -354,8 +358,10 @@ export type PdEvent =
 /** What to do with a program's KV while it does not compute. */
 export type KvVerb = "keep" | "demote" | "prefetch" | "drop";
 
+/** Why a call is refused. `no_endpoint`: none may answer it; `too_long`: its prompt fits nowhere; `program_limit`: too many programs are alive. */
 export type RefusalCode = "queue_full" | "deadline" | "no_endpoint" | "too_long" | "program_limit" | "withdrawn";
 
+/** What the scheduler's caller must do. `place` and `refuse` answer a call; `queued` says that it waits for its turn. */
 export type SchedulerAction =
   | { type: "place"; call: string; decision: Decision }
   | { type: "queued"; call: string; position: number; expectedMs: number }
@@ -379,6 +385,7 @@ export type SchedulerAction =
   | { type: "replay_kv"; endpoint: string; rank: number; reason: "gap" | "epoch" }
   | PdAction;
 
+/** What must be done for a PD call: give a leg its prompt, let the decoder pull, compute at the decoder after all, end a leg, release KV. */
 export type PdAction =
   | { type: "pd_prefill"; call: string; endpoint: string }
   | { type: "pd_decode"; call: string; endpoint: string }

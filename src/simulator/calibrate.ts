@@ -16,6 +16,7 @@ export interface ProbeRequest {
   onFirstToken?: () => void;
 }
 
+/** What an endpoint answered to a probe: its own counts of tokens, and times in ms. */
 export interface ProbeAnswer {
   /** As the endpoint counted them. */
   promptTokens: number;
@@ -24,6 +25,7 @@ export interface ProbeAnswer {
   totalMs: number;
 }
 
+/** Sends one probe to the endpoint that is measured, and waits for its whole answer. Rejects when the endpoint fails. */
 export type Send = (request: ProbeRequest) => Promise<ProbeAnswer>;
 
 /**

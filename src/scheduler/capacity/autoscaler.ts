@@ -49,6 +49,7 @@ export interface LoadSample {
   tpotMs?: number;
 }
 
+/** Replicas that a pool should have now, and why. */
 export interface ScalePlan {
   replicas: number;
   reason: "floor" | "slo" | "backlog" | "shrink" | "steady" | "bounds";
@@ -87,6 +88,10 @@ class Forecast {
   }
 }
 
+/**
+ * Plans the replicas of one pool: from forecasts of its load (Holt's linear trend), the capacity of a replica, and measured latencies
+ * against the service levels. Deterministic; all times are the caller's.
+ */
 export class Autoscaler {
   private readonly options: Required<Omit<ScaleOptions, "sloTtftMs" | "sloTpotMs">> & ScaleOptions;
   private readonly prefill = new Forecast();

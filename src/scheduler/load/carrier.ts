@@ -3,6 +3,7 @@
 // passes the suite in testing.ts.
 import type { LoadMessage } from "../types.ts";
 
+/** Moves load messages between gateways. Implemented by the gateway's `PostgresCarrier`; every implementation passes `load/testing.ts`. */
 export interface Carrier {
   /** Tells the other gateways. The message stays the caller's: it is not changed, and may be changed by the caller afterwards. */
   publish(message: LoadMessage): void;

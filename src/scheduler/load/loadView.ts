@@ -120,6 +120,7 @@ export class LoadHandle implements Disposable {
   }
 }
 
+/** The load of every endpoint rank: own calls, counted by handles, plus what peers have reported. Tokens and calls; times in ms. */
 export class LoadView {
   readonly gateway: string;
   private readonly entries = new Map<string, Entry>();

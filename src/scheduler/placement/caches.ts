@@ -8,6 +8,10 @@ export interface CacheColumns extends PlacementView {
   residentTokens: Float64Array;
 }
 
+/**
+ * Knowledge of the endpoints' caches: which leading tokens of a prompt each holds, in which tier. Slots number endpoint ranks, and are used
+ * again after an endpoint has left. Implemented by `IndexedCaches` and by the simulator's views.
+ */
 export interface CacheView {
   /** The endpoint rank in this slot begins with an empty cache, or has left (`spec` is undefined). */
   reset(slot: number, spec: EndpointSpec | undefined): void;

@@ -26,6 +26,7 @@ export const policies: Record<string, () => Policy> = {
   random,
 };
 
+/** Names that `makePolicy` accepts. */
 export const policyNames: readonly string[] = Object.keys(policies);
 
 /** Throws RangeError with the known names when there is no such rule. */

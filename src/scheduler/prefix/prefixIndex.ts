@@ -48,6 +48,10 @@ export interface KvOutcome {
   unplaced: number;
 }
 
+/**
+ * What is cached where, by engines' KV events and by own placements, within one budget of bytes. Slots number endpoint ranks. `match` leaves
+ * its result in `confirmed` and `predicted`, which are valid until the next match.
+ */
 export class PrefixIndex {
   readonly budget: ByteBudget;
   /** Result of the last `match`: confirmed, and what is expected beyond. */

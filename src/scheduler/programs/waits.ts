@@ -19,6 +19,7 @@ const enough = 8;
 /** The waits of all programs count as this many of a program's own. */
 const sharedWeight = 8;
 
+/** A histogram of ended waits, in steps of a third of an octave, and what it lets expect of a wait that goes on. Times in ms. */
 export class Waits {
   private readonly all: Waits | undefined;
   private readonly ended = new Float64Array(steps);

@@ -21,6 +21,7 @@ export const tierSchema = z.strictObject({
   msPerToken: nonNegative,
 });
 
+/** A profile as a file holds it: step times in ms, sizes in tokens, prices an hour. Unknown keys are errors. */
 export const profileSchema = z.strictObject({
   name: z.string().min(1),
   /** Model and chip as a person would name them. */
