@@ -17,6 +17,9 @@ const inside = new Set([
   "endpoint_timeout",
   "endpoint_unreachable",
   "resource_unavailable",
+  // bounds and signals that the room that reads them turns into codes of its own
+  "schema_bound",
+  "json_bound",
   // a second activation of a run, which Restate tries again
   "run_busy",
   // Restate is away: runs are in Postgres and are sent again

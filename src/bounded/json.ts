@@ -1,7 +1,8 @@
 // JSON counted as bytes, before it is parsed and while it comes in: parsing, checking and walking a text cost what it holds, and a
 // megabyte may hold one string or half a million lists. Strings are skipped by the native search for their end.
 
-/** Counts that a JSON text may reach. */
+/** Counts that a JSON text may reach. */ import { LineshaftError } from "../errors/index.ts";
+
 export interface JsonBounds {
   /** Lists and objects inside each other. */
   depth: number;
@@ -12,11 +13,12 @@ export interface JsonBounds {
 }
 
 /** A text passes a bound; the message goes on after "The body". */
-export class JsonBoundError extends Error {
+export class JsonBoundError extends LineshaftError {
   readonly bound: keyof JsonBounds;
+
   constructor(bound: keyof JsonBounds, most: number) {
-    super(bound === "depth" ? `is nested deeper than ${most} levels` : `holds more than ${most} ${bound}`);
-    this.name = "JsonBoundError";
+    const message = bound === "depth" ? `is nested deeper than ${most} levels` : `holds more than ${most} ${bound}`;
+    super({ code: "json_bound", message });
     this.bound = bound;
   }
 }

@@ -1,15 +1,16 @@
 // What a JSON schema costs, counted before anything is compiled: its size, its nesting, its alternatives, and what it comes to once
 // every reference is followed. Pure, and linear in the schema: it stops at the first bound that is passed.
+import { LineshaftError } from "../errors/index.ts";
 import { memberOf } from "./dialect.ts";
 import { limits } from "./limits.ts";
 
 /** A bound that a schema passes, in words that follow "The schema …". */
-export class SchemaBoundError extends Error {
+export class SchemaBoundError extends LineshaftError {
   /** Name of the bound in limits.ts. */
   readonly bound: keyof typeof limits;
+
   constructor(bound: keyof typeof limits, message: string) {
-    super(message);
-    this.name = "SchemaBoundError";
+    super({ code: "schema_bound", message });
     this.bound = bound;
   }
 }

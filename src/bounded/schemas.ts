@@ -2,6 +2,7 @@
 // a schema that cannot be compiled, or a value whose check has passed its limit, costs nothing when it comes again.
 import { createHash } from "node:crypto";
 import { LRUCache } from "lru-cache";
+import { LineshaftError } from "../errors/index.ts";
 import type { SchemaProblem } from "./compile.ts";
 import { limits } from "./limits.ts";
 import { inThread } from "./pool.ts";
@@ -19,8 +20,10 @@ export interface Schema {
 }
 
 /** Too much waits, or the machine could not do the work: nothing is wrong with the schema, another try may do better. */
-export class CheckBusyError extends Error {
-  readonly code = "checks_busy";
+export class CheckBusyError extends LineshaftError {
+  constructor(message: string, options?: ErrorOptions) {
+    super({ code: "checks_busy", message, retryAfterSeconds: 1, cause: options?.cause });
+  }
 }
 
 /** Counts a schema and takes it as text. Throws SchemaBoundError. */

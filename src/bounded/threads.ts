@@ -7,6 +7,7 @@
 // Tasks wait in one queue per group (an organisation), and groups take turns, so that one group's expensive tasks delay another's task by at
 // most one task per thread. No thread is started before the first task.
 import { Worker, type ResourceLimits } from "node:worker_threads";
+import { LineshaftError } from "../errors/index.ts";
 
 /** The bounds of a pool. Times in milliseconds; `waitingPerGroup` and `waitingTasks` count tasks. */
 export interface PoolOptions {
@@ -30,12 +31,11 @@ type TaskFailure = "cpu" | "memory" | "failed" | "wall" | "broken" | "busy" | "c
 const temporary: ReadonlySet<TaskFailure> = new Set(["wall", "broken", "busy", "closed"]);
 
 /** Why a task was not done. */
-export class TaskError extends Error {
-  readonly code: TaskFailure;
+export class TaskError extends LineshaftError {
+  declare readonly code: TaskFailure;
+
   constructor(code: TaskFailure, message: string, options?: ErrorOptions) {
-    super(message, options);
-    this.name = "TaskError";
-    this.code = code;
+    super({ code, message, cause: options?.cause });
   }
 
   /** The same task may be done when it is tried again. */

@@ -1,7 +1,8 @@
 // One child of the supervisor through all its lives: spawn, wait until it serves, notice its death, start it again.
 import { spawn, type ChildProcess } from "node:child_process";
 import { setTimeout as sleepMs } from "node:timers/promises";
-import { FleetError, explainEnding, type Ending } from "./errors.ts";
+import { LineshaftError } from "../errors/index.ts";
+import { explainEnding, type Ending } from "./errors.ts";
 import { healthyAfterMs, restartCeilingMs, restartFloorMs, restartMultiplier } from "./limits.ts";
 import { Messages } from "./messages.ts";
 import { homeMark } from "./orphans.ts";
@@ -72,8 +73,8 @@ export class ManagedChild {
     }
     this.#become("failed", begun.ending.why);
     // Whoever said why it is not ready knows it better than its output does.
-    if (begun.cause instanceof FleetError) throw begun.cause;
-    throw new FleetError({
+    if (begun.cause instanceof LineshaftError) throw begun.cause;
+    throw new LineshaftError({
       code: begun.ending.code,
       message: `${this.#spec.name} did not start.`,
       why: begun.ending.why,
@@ -152,7 +153,7 @@ export class ManagedChild {
     given.abort();
     if ("how" in outcome) return { ready: false, ending: explainEnding(outcome.how, life.output.text) };
     await this.#end(life);
-    if ("served" in outcome && outcome.error instanceof FleetError) {
+    if ("served" in outcome && outcome.error instanceof LineshaftError) {
       const { code, why, message, hint } = outcome.error;
       return { ready: false, ending: { code, why: why ?? message, hint: hint ?? "" }, cause: outcome.error };
     }
@@ -232,8 +233,8 @@ function endingOf(status: number | null, signalName: NodeJS.Signals | null): str
 }
 
 /** What a start answers that was interrupted. */
-export function stoppedError(name: string): FleetError {
-  return new FleetError({
+export function stoppedError(name: string): LineshaftError {
+  return new LineshaftError({
     code: "stopped",
     message: `${name} was stopped before it was ready.`,
     hint: "Start again when you want it to run.",

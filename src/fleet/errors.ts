@@ -1,7 +1,4 @@
-// What can go wrong around processes and the home, as three short lines: what failed, why, what to do next.
-import { LineshaftError } from "../errors/index.ts";
-
-export class FleetError extends LineshaftError {}
+// Why a child process ended, found in what it printed last: a code, one sentence with the reason, and what to do next.
 
 /** Causes that are recognised in what a dying child printed, most telling first. */
 const causes: { pattern: RegExp; code: string; why(match: RegExpExecArray): string; hint: string }[] = [

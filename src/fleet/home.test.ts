@@ -5,7 +5,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { FleetError } from "./errors.ts";
+import { LineshaftError } from "../errors/index.ts";
 import { Home } from "./home.ts";
 import { assertPortFree, freePort } from "./ports.ts";
 import { waitForLock } from "./lock.ts";
@@ -49,7 +49,7 @@ describe("the home", () => {
   test("answers no credentials when there are none, and never overwrites a damaged file", () => {
     expect(home.credentials()).toBeUndefined();
     writeFileSync(home.file("secrets.json"), "{");
-    expect(() => home.secrets()).toThrow(FleetError);
+    expect(() => home.secrets()).toThrow(LineshaftError);
     expect(readFileSync(home.file("secrets.json"), "utf8")).toBe("{");
   });
 

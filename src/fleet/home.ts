@@ -20,7 +20,7 @@ import {
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { z } from "zod";
-import { FleetError } from "./errors.ts";
+import { LineshaftError } from "../errors/index.ts";
 import { forgetOriginal, identityFile, identityHere, markOf, readIdentity } from "./identity.ts";
 import { tryLock } from "./lock.ts";
 
@@ -94,7 +94,7 @@ export class Home {
     }
   }
 
-  /** Takes the home for this process or throws a FleetError that says who has it. The kernel frees it when the process ends. */
+  /** Takes the home for this process or throws a LineshaftError that says who has it. The kernel frees it when the process ends. */
   lock(): Disposable {
     let lock: Disposable | undefined;
     try {
@@ -107,7 +107,7 @@ export class Home {
   }
 
   /**
-   * Settles which home this is, with the lock held. Throws a FleetError for a copy, unless it is adopted; `adopted` is true until
+   * Settles which home this is, with the lock held. Throws a LineshaftError for a copy, unless it is adopted; `adopted` is true until
    * `adoptionDone`, also over a start that was killed between.
    */
   settleIdentity(adopt: boolean): { adopted: boolean } {
@@ -189,7 +189,7 @@ export class Home {
     try {
       return schema.parse(JSON.parse(text));
     } catch (error) {
-      throw new FleetError({
+      throw new LineshaftError({
         code: "home_damaged",
         message: `${this.file(name)} cannot be read.`,
         why: "Its content is not what Lineshaft wrote.",
@@ -215,9 +215,9 @@ export class Home {
     }
   }
 
-  #taken(): FleetError {
+  #taken(): LineshaftError {
     const main = this.readMain();
-    return new FleetError({
+    return new LineshaftError({
       code: "already_running",
       message: "Lineshaft runs already on this home.",
       why: main
@@ -227,11 +227,11 @@ export class Home {
     });
   }
 
-  #unusable(error: unknown): FleetError {
-    if (error instanceof FleetError) return error;
+  #unusable(error: unknown): LineshaftError {
+    if (error instanceof LineshaftError) return error;
     const code = (error as NodeJS.ErrnoException).code;
     const full = code === "ENOSPC" || code === "EDQUOT";
-    return new FleetError({
+    return new LineshaftError({
       code: full ? "disk_full" : "home_unusable",
       message: full ? "The disk is full." : `The folder ${this.path} cannot be used.`,
       why: (error as Error).message,

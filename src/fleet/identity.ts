@@ -10,7 +10,7 @@ import { randomUUID } from "node:crypto";
 import { readFileSync, readdirSync, realpathSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
-import { FleetError } from "./errors.ts";
+import { LineshaftError } from "../errors/index.ts";
 
 export const identityFile = "home.json";
 
@@ -45,7 +45,7 @@ export function isSettled(home: string): boolean {
   return known.device === here.device && known.inode === here.inode;
 }
 
-/** The identity that a home has from here on, to be written by the caller. Throws a FleetError for a copy that is not adopted. */
+/** The identity that a home has from here on, to be written by the caller. Throws a LineshaftError for a copy that is not adopted. */
 export function identityHere(home: string, adopt: boolean): HomeIdentity {
   const here = placeOf(home);
   const known = readIdentity(home);
@@ -53,7 +53,7 @@ export function identityHere(home: string, adopt: boolean): HomeIdentity {
   const same = known.device === here.device && known.inode === here.inode;
   if (same || known.path === here.path || !liesAt(known, here)) return { ...known, ...here };
   if (adopt) return { id: randomUUID(), ...here, adopting: true };
-  throw new FleetError({
+  throw new LineshaftError({
     code: "home_copied",
     message: `This home is a copy: ${here.path}`,
     why: `The original is still there: ${known.path}. Both would go on with the same runs, and each effect would happen twice.`,

@@ -1,6 +1,6 @@
 export { Disk } from "./disk.ts";
 export { programEnvironment } from "./environment.ts";
-export { FleetError, explainEnding } from "./errors.ts";
+export { explainEnding } from "./errors.ts";
 export { Home, type Credentials, type MainRecord, type Secrets } from "./home.ts";
 export { tryLock, waitForLock } from "./lock.ts";
 export { endOrphans, endOrphansOf } from "./orphans.ts";

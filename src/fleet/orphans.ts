@@ -5,7 +5,7 @@
 // No process is ended that does not carry the mark: a copied home has the original's list of children, and those live.
 import { readdirSync } from "node:fs";
 import { orphanGoneMs, orphanStopMs } from "./limits.ts";
-import { FleetError } from "./errors.ts";
+import { LineshaftError } from "../errors/index.ts";
 import { isSettled } from "./identity.ts";
 import type { Home } from "./home.ts";
 import { tryLock } from "./lock.ts";
@@ -85,7 +85,7 @@ async function end(orphan: Orphan): Promise<void> {
   if (await waitGone(orphan, orphanStopMs)) return;
   killTree(orphan.pid);
   if (await waitGone(orphan, orphanGoneMs)) return;
-  throw new FleetError({
+  throw new LineshaftError({
     code: "orphan_alive",
     message: `A process of the start before cannot be ended: ${orphan.name} (pid ${orphan.pid}).`,
     why: "It ignored SIGKILL, so it hangs in the kernel (a disk or a driver that does not answer).",

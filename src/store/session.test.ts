@@ -3,7 +3,7 @@
 import { expect, test } from "vitest";
 import type { Database } from "./database.ts";
 import { newProcessId, processGone, processNamespace } from "./process.ts";
-import { LockTakenError, Session, type LockKey } from "./session.ts";
+import { Session, type LockKey } from "./session.ts";
 import { ownPostgres, testDatabase } from "./testing.ts";
 
 /** Far above what each takes on an idle machine. */
@@ -57,7 +57,7 @@ test("a lock belongs to one session; released, another takes it", async () => {
   await using db = await testDatabase();
   const [a, b] = await Promise.all([Session.open({ url: db.url }), Session.open({ url: db.url })]);
   const release = await a.hold(key);
-  await expect(b.hold(key)).rejects.toBeInstanceOf(LockTakenError);
+  await expect(b.hold(key)).rejects.toMatchObject({ code: "lock_taken" });
   await release();
   await b.hold(key);
   expect(await heldBy(db, key)).toHaveLength(1);

@@ -10,6 +10,7 @@
 // that backend's locks. A lock that is still taken afterwards belongs to another process, which the lock's user is told.
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
+import { LineshaftError } from "../errors/index.ts";
 import { Line } from "./connection.ts";
 import { StoreUnavailableError } from "./failures.ts";
 import { limits } from "./limits.ts";
@@ -30,10 +31,6 @@ export interface Watcher {
 }
 
 /** Another session holds an advisory lock that was asked for. */
-export class LockTakenError extends Error {
-  readonly code = "lock_taken";
-}
-
 export interface SessionOptions {
   url: string;
   /** The identity of this process; a new one where absent. */
@@ -97,13 +94,16 @@ export class Session {
 
   /**
    * Takes an advisory lock and keeps it until it is released or the session is closed: after a lost connection it is taken again.
-   * Resolves with the function that releases it. Throws LockTakenError when another session holds the lock, and StoreUnavailableError
+   * Resolves with the function that releases it. Throws LineshaftError `lock_taken` when another session holds the lock, and StoreUnavailableError
    * while the session is away.
    */
   async hold(key: LockKey, watcher: Watcher = {}): Promise<() => Promise<void>> {
     const line = this.#connected();
     if (!(await tryLock(line, key)))
-      throw new LockTakenError(`Another session holds the advisory lock ${key.join(", ")}.`);
+      throw new LineshaftError({
+        code: "lock_taken",
+        message: `Another session holds the advisory lock ${key.join(", ")}.`,
+      });
     const lock: Lock = { key, watcher, state: line === this.#line ? "held" : "disconnected" };
     this.#locks.add(lock);
     return async () => {

@@ -6,13 +6,13 @@ import { availableParallelism, hostname } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import {
-  FleetError,
   type ChildSpec,
   type DeploymentHands,
   type DeploymentSpec,
   type FleetWorker,
   type ServableModel,
 } from "../../fleet/index.ts";
+import { LineshaftError } from "../../errors/index.ts";
 import type { EngineRegistry } from "../registry.ts";
 import { createEmbeddedEngine, type EmbeddedEngine } from "./adapter.ts";
 import { planThreads, workerCommand } from "./launch.ts";
@@ -145,7 +145,7 @@ async function listening(messages: AsyncIterable<unknown>): Promise<Extract<Work
   for await (const message of messages as AsyncIterable<WorkerMessage>) {
     if (message.type === "listening") return message;
     if (message.type === "failed")
-      throw new FleetError({
+      throw new LineshaftError({
         code: message.code,
         message: "The model could not be loaded.",
         why: message.message,

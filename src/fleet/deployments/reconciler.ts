@@ -3,7 +3,7 @@
 // that takes its time to leave holds up nobody.
 //
 // What a worker is, how it is started, and how it is taken out of service, is said by whoever makes this (`WorkerHands`).
-import type { FleetError } from "../errors.ts";
+import type { LineshaftError } from "../../errors/index.ts";
 import { startAgainMs } from "../limits.ts";
 import type { Supervisor } from "../supervisor.ts";
 import type { ChildSpec } from "../types.ts";
@@ -108,7 +108,7 @@ export class Reconciler {
       if (worker.phase === "leaving") return;
       this.#workers.delete(worker.name);
       this.#supervisor.forget(worker.name);
-      const { code, why, message, hint } = error as Partial<FleetError>;
+      const { code, why, message, hint } = error as Partial<LineshaftError>;
       this.#fail(worker.deployment, {
         code: code ?? "worker_failed",
         message: why ?? message ?? String(error),

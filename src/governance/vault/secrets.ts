@@ -6,6 +6,7 @@
 // The value is sealed with AES-256-GCM under the installation's key (secrets.json in the home). Project, name and hosts are
 // authenticated with it, so that a row that was changed in the database, or moved to another project, cannot be unsealed.
 import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto";
+import { LineshaftError } from "../../errors/index.ts";
 import { secretLimits } from "../../contract/index.ts";
 import { canonicalHost, hostOf, hostsCover } from "../../egress/index.ts";
 import { newId, type Database } from "../../store/index.ts";
@@ -28,11 +29,12 @@ export interface SecretName {
 }
 
 /** A secret that cannot be set or sent; `code` is stable (docs/errors.md), and the message says what to do. */
-export class SecretError extends Error {
-  readonly code: "secret_missing" | "secret_host_refused" | "secret_unreadable" | "secret_invalid";
-  constructor(code: SecretError["code"], message: string) {
-    super(message);
-    this.code = code;
+export class SecretError extends LineshaftError {
+  constructor(
+    code: "secret_missing" | "secret_host_refused" | "secret_unreadable" | "secret_invalid",
+    message: string,
+  ) {
+    super({ code, message });
   }
 }
 
