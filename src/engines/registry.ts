@@ -1,6 +1,5 @@
-// Which engines serve what. A deployment is the name that callers write as `model`; behind it stand one or more endpoints
-// (replicas), each an engine of its own with its own address and state. Whoever starts or adds an engine registers it here;
-// the gateway asks here and nowhere else.
+// Which engines serve what. A deployment is the name that callers write as `model`; behind it stand one or more endpoints (replicas), each
+// an engine of its own with its own address and state. What starts or adds an engine registers it here, and the gateway asks only here.
 import type { Engine } from "./engine.ts";
 import type { EndpointFacts } from "./types.ts";
 
@@ -51,7 +50,7 @@ export interface Endpoint {
   readonly addedAt: Date;
   /** What it last said of itself. */
   facts: EndpointFacts | undefined;
-  /** Whether it answered last time; undefined while nobody asked. */
+  /** Whether it answered last time; undefined until it was asked. */
   up: boolean | undefined;
   lastError: string | undefined;
   /** Whether calls are let to it: `ejected` while its last ones speak against it, `trial` while one finds out how it is. */
@@ -81,7 +80,7 @@ export class EngineRegistry {
     for (const listener of this.#listeners) listener({ type, endpoint });
   }
 
-  /** Says how a deployment is to be served, before or after its endpoints come. Replaces what was said; the same again tells nobody. */
+  /** Says how a deployment is to be served, before or after its endpoints come. Replaces what was said; listeners are told of changes alone. */
   configure(deployment: string, settings: DeploymentSettings): void {
     const { placement, firstTokenMs } = this.settingsOf(deployment);
     if (placement === settings.placement && firstTokenMs === settings.firstTokenMs) return;

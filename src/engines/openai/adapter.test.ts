@@ -91,7 +91,7 @@ describe("usage in its several spellings", () => {
   ])("%j", async (usage, expected) => expect(await usageOf(usage)).toMatchObject(expected));
 });
 
-describe("answers that are none", () => {
+describe("answers that cannot be used", () => {
   const cases: [string, Script, { status: number; code: string; retryable: boolean }][] = [
     ["not JSON", { raw: { body: "<html>" } }, { status: 502, code: "engine_invalid_answer", retryable: true }],
     ["no choices", { raw: { body: "{}" } }, { status: 502, code: "engine_invalid_answer", retryable: true }],
@@ -128,7 +128,7 @@ describe("answers that are none", () => {
     await expect(failed).rejects.not.toThrow(/provider-key/);
   });
 
-  test("nobody there", async () => {
+  test("an address where nothing listens", async () => {
     const engine = await scriptedEngine();
     await engine[Symbol.asyncDispose]();
     await expect(open(engine.url, true)).rejects.toMatchObject({ status: 502, code: "engine_unreachable" });

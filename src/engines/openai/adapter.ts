@@ -1,8 +1,8 @@
-// Any OpenAI-compatible endpoint (vLLM, SGLang, llama.cpp, Ollama, a provider) as an engine. It is asked what it can rather
-// than configured: models and context length from /models, exact token counts from vLLM's /tokenize where that exists. One that
-// is vLLM is asked for more (vllm/): its KV cache and events; and its calls carry a salt.
+// Any OpenAI-compatible endpoint (vLLM, SGLang, llama.cpp, Ollama, a provider) as an engine. What it can do is asked, not configured:
+// models and context length from /models, exact token counts from vLLM's /tokenize where that exists. An endpoint that is vLLM is asked
+// for more (vllm/), its KV cache and events, and its calls carry a salt.
 //
-// Headers sent are exactly those written here: nothing of a client's request, its key least of all, is passed on.
+// The headers sent are exactly those written here. Nothing of a client's request is passed on, least of all its key.
 import { ask, requestHeaders } from "../openaiWire/ask.ts";
 import { completionPaths, openExchange } from "../openaiWire/exchange.ts";
 import { fieldsOfSoftware, softwareOf, type Software } from "../openaiWire/fields.ts";
@@ -23,12 +23,13 @@ export interface OpenAiEngineOptions {
   key?: string | undefined;
 }
 
-/** Fields of vLLM's that move KV or change the order of its queue: set here or not at all. The gateway refuses them before. */
+/** Fields of vLLM's that move KV or change the order of its queue. They are set here or not at all; the gateway refuses them from clients. */
 const engineOnly = ["cache_salt", "kv_transfer_params", "ec_transfer_params", "kv_hints", "priority"];
 
-/** Errors that say nothing of what the endpoint is. */
+/** Errors after which it is still not known what the endpoint is. */
 const unanswered = new Set(["engine_timeout", "engine_unreachable"]);
 
+/** The engine at an OpenAI-compatible address. It asks what the address is at its first call or probe. */
 export function createOpenAiEngine(options: OpenAiEngineOptions): Engine {
   return new OpenAiEngine(options);
 }
@@ -38,12 +39,12 @@ class OpenAiEngine implements Engine {
   readonly #url: string;
   readonly #model: string;
   readonly #headers: string[];
-  /** What answers there, as far as it is known. */
+  /** The software that answers at the address, as far as it is known. */
   #software: Software;
   #tokenizes = false;
   /** Set once it has turned out to be vLLM. */
   #vllm: VllmEndpoint | undefined;
-  /** The first look at what it is; calls wait for it, since what they must carry depends on it. */
+  /** The first look at what it is. Calls wait for it, because what they must carry depends on it. */
   #looked: Promise<void> | undefined;
 
   constructor(options: OpenAiEngineOptions) {
@@ -72,8 +73,8 @@ class OpenAiEngine implements Engine {
   }
 
   /**
-   * Without it a first call could go out unsalted, and see in another project's cache. Throws EngineError where the endpoint
-   * does not answer; one that refuses the question is not vLLM.
+   * Without it a first call could be sent to vLLM without a salt, and so read another project's cache. Throws EngineError where the
+   * endpoint does not answer. An endpoint that refuses the question is not vLLM.
    */
   #firstLook(): Promise<void> {
     return this.#look().then(
@@ -130,7 +131,7 @@ class OpenAiEngine implements Engine {
       body["cache_salt"] = this.#vllm.saltOf(request.hints.cacheSalt);
     }
     if (body.stream === true)
-      // Asked for always: the bill needs it. Who did not ask is not shown it.
+      // Always asked for, because the bill needs it. A client that did not ask is not shown it.
       body["stream_options"] = { ...(body["stream_options"] as object | undefined), include_usage: true };
     // OpenAI's own newer models refuse `max_tokens`; other engines know it better than its new name. One of the two is sent.
     if (this.#software === "openai" && request.endpoint === "chat" && body["max_tokens"] !== undefined) {
@@ -154,7 +155,7 @@ class OpenAiEngine implements Engine {
     signal?: AbortSignal,
   ): Promise<TokenizedPrompt | undefined> {
     if (!this.#tokenizes) return undefined;
-    // It is about to call: what the cache holds of it may be told under its name from now on.
+    // A call of this salt follows, so events may name its owner from now on.
     this.#vllm?.saltOf(cacheSalt);
     if (endpoint === "chat") return this.#tokenize(chatQuestion(body), signal);
     const { prompt } = body;

@@ -77,7 +77,7 @@ export function timingsOf(answer: Json): Timings {
   return timings;
 }
 
-/** Tokens of so many characters where nobody counts them: four to a token, the usual mean of English text. */
+/** Tokens of so many characters where they are not counted: four characters to a token, the usual mean of English text. */
 export const estimateTokens = (characters: number): number => Math.ceil(characters / 4);
 
 /**

@@ -1,5 +1,5 @@
-// What a vLLM endpoint says of itself, beside OpenAI's routes: version, KV cache, event publisher, sequences at once. All of
-// it is asked, nothing configured; what an older version does not know is left out.
+// What a vLLM endpoint says of itself beside OpenAI's routes: version, KV cache, event publisher, sequences at once. All of it is asked and
+// nothing is configured. What an older version does not say is left out.
 import { ask, askText } from "../openaiWire/ask.ts";
 import type { KvAddress } from "./sockets.ts";
 
@@ -68,8 +68,8 @@ export function metricFacts(text: string): Pick<VllmFacts, "epoch" | "blockToken
 
 /**
  * Where to connect for events, from the publisher's configuration by rank. Only the ports are taken from it: the host is the
- * engine's own, or a hostile engine could have us connect anywhere. Ranks cannot be told apart behind one URL: with several,
- * what one of them holds says nothing of where a call will go, so none is watched.
+ * engine's own, because a hostile engine could otherwise have this process connect anywhere. Data-parallel ranks cannot be told apart
+ * behind one URL: what one of several holds does not say where a call will go, so no rank is watched.
  */
 export function eventAddress(sources: Record<string, unknown>, host: string): KvAddress | undefined {
   const ranks = Object.values(sources);

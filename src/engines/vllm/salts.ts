@@ -1,14 +1,14 @@
-// Whose prompt is whose in a cache that projects share. Every call to vLLM carries a `cache_salt`: blocks of different
-// salts never match, so that neither time nor `cached_tokens` tells one project what another has asked. The salt is a
-// hash, since the engine publishes it with its events; read backwards, those tell the scheduler whose prefix a block is.
+// Cache salts for a cache that projects share. Every call to vLLM carries a `cache_salt`: blocks of different salts never match, so neither
+// response time nor `cached_tokens` tells one project what another has asked. The salt is a hash because the engine publishes it with its
+// events. Looked up backwards, it tells the scheduler whose prefix a block is.
 import { createHash } from "node:crypto";
 import { limits } from "./limits.ts";
 
 export class Salts {
-  /** Both in order of last use; bounded, since projects and keys come and go. */
+  /** Both in order of last use, and bounded, because projects and keys come and go. */
   readonly #byOurs = new Map<string, string>();
   readonly #bySalt = new Map<string, string>();
-  /** Salts in events that nobody here has used: another instance's, or of calls from before this process. */
+  /** Salts in events that this process has not used: those of another instance, or of calls before this process started. */
   readonly #unknown = new Set<string>();
   readonly #most: number;
   readonly #onRecognised: () => void;
@@ -19,7 +19,7 @@ export class Salts {
     this.#most = most;
   }
 
-  /** vLLM's salt for one of ours: the same in every process, so that caches outlive this one. */
+  /** vLLM's salt for a cache salt: the same in every process, so that caches outlive this one. */
   of(cacheSalt: string): string {
     let salt = this.#byOurs.get(cacheSalt);
     if (salt === undefined) salt = createHash("sha256").update(`lineshaft/${cacheSalt}`).digest("base64url");
@@ -35,7 +35,7 @@ export class Salts {
     return salt;
   }
 
-  /** Whose salt it is. A stranger's is answered as a name that no project has. */
+  /** The cache salt that it stands for. An unknown salt is answered by a name that no project has. */
   ownerOf(salt: string): string {
     const cacheSalt = this.#bySalt.get(salt);
     if (cacheSalt !== undefined) return cacheSalt;

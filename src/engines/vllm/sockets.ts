@@ -1,9 +1,9 @@
 // The way to one publisher of KV events: a SUB socket for what happens, and a DEALER that asks its ROUTER for what happened.
 // vLLM's side is `ZmqEventPublisher`; SGLang's is a copy of it.
 //
-// libzmq opens its sockets itself, so this is a second door to the network. It is kept as the first one is: the host is the
-// engine's own, never what the engine says; it is resolved and judged by addresses.ts, and the socket gets the literal address
-// that was judged. libzmq's own reconnecting is off: whoever watches has to know of every break, and names may have moved.
+// libzmq opens its sockets itself, so this is a second door to the network, under the rules of the first (egress/): the host is the engine's
+// own, never one that the engine names; it is resolved and judged, and the socket gets the literal address that was judged. libzmq's own
+// reconnecting is off, because a watcher has to know of every break, and a name may resolve anew.
 import type { Dealer, Subscriber } from "zeromq";
 import { messageSequence } from "./kvWire.ts";
 import { EgressError, judgedAddress } from "../../egress/index.ts";
@@ -61,7 +61,7 @@ const common = {
   receiveHighWaterMark: limits.unreadMessages,
 };
 
-/** Connects; resolves when the publisher has greeted. Throws EngineError when nobody does, or it may not be connected to. */
+/** Connects; resolves when the publisher has greeted. Throws EngineError when it does not greet, or its address is refused. */
 export async function connectKvEvents(address: KvAddress, signal?: AbortSignal): Promise<KvConnection> {
   const { Dealer: DealerSocket, Subscriber: SubscriberSocket } = await zmq();
   const { literal, family } = await judgedAddress(address.host).catch((error: unknown) => {
@@ -84,7 +84,7 @@ export async function connectKvEvents(address: KvAddress, signal?: AbortSignal):
   const where = `${address.host}:${address.port}`;
   const greeted = new Promise<void>((resolve, reject) => {
     subscriber.events.on("handshake", () => resolve());
-    // Whoever reads sees the end of it: a closed socket has no more messages.
+    // A reader sees the end of its messages: a closed socket has no more.
     onBreak(subscriber, () => {
       connection.close();
       reject(unreachable(where, "it closed the connection"));

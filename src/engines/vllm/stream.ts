@@ -4,11 +4,10 @@
 //        ^                        |
 //        +---- after a pause -----+ connection lost
 //
-// vLLM numbers its messages from 0 since its start and keeps the last ten thousand for replay; it has no snapshot and no epoch.
-// So each time anything may have been missed, the replay is asked for from the last message seen, that one included: is it the
-// very same bytes (they hold the time), the engine still is the one we knew and nothing in between is lost; is it another, or
-// gone, a new epoch begins with `cleared` and all that the engine still can tell. Where it keeps no replay, every doubt begins
-// a new epoch. Nothing doubtful is kept.
+// vLLM numbers its messages from 0 since its start and keeps the last ten thousand for replay. It has no snapshot and no epoch. So each
+// time a message may have been missed, the replay is asked for from the last message seen, that one included. If it has the same bytes
+// (they hold its time), the engine has not restarted and no message in between is lost. If it differs or is gone, a new epoch begins with
+// `cleared` and everything that the engine can still replay. Without a replay, every doubt begins a new epoch.
 import { isMalformed, messageSequence, VllmKvDecoder } from "./kvWire.ts";
 import type { VllmEvent } from "./kvWire.ts";
 import { pause as pauseFor } from "../pause.ts";
@@ -83,7 +82,7 @@ export class KvStream {
         if (error instanceof EngineError && !error.retryable) throw error;
         failures++;
       }
-      // It has been away for too long: nobody knows what it still holds.
+      // It has been away for too long: what it still holds is not known.
       if (failures === limits.failuresUntilCleared && !this.#fresh && !signal.aborted) yield this.#begin();
       await pause(limits.reconnectMs[Math.min(failures, limits.reconnectMs.length - 1)]!, signal);
     }
@@ -119,7 +118,7 @@ export class KvStream {
     }
   }
 
-  /** The events of one message, numbered. What cannot be read is lost, and with it what was known. */
+  /** The events of one message, numbered. A message that cannot be read begins a new epoch. */
   *#accept(frames: Uint8Array[]): Generator<KvEvent, void, void> {
     const payload = frames.at(-1)!;
     let events: VllmEvent[] = [];
@@ -134,7 +133,7 @@ export class KvStream {
     const seen = { sequence: messageSequence(frames), at, payload };
     this.#whole = false;
     for (const change of changes) {
-      // Who takes the last one and leaves has had the whole message.
+      // A reader that takes the last change and leaves has had the whole message.
       if (change === changes.at(-1)) this.#take(seen);
       yield { ...change, epoch: this.#epoch, sequence: this.#next++ };
     }

@@ -88,7 +88,7 @@ export async function testPublisher(options: PublisherOptions = {}): Promise<Tes
     },
     dropOnce: (...sequences) => sequences.forEach((sequence) => dropped.add(sequence)),
     async [Symbol.asyncDispose]() {
-      // Closing ends by itself some time later; nobody shall get in until then.
+      // The port stays open until closing has ended, so it is unbound first.
       await publisher.unbind(publisher.lastEndpoint!);
       publisher.close();
       router?.close();

@@ -1,4 +1,4 @@
-// What vLLM's events say at the seam: hashes in hex, our cache salt instead of vLLM's, and nothing of other adapters.
+// vLLM's events as the seam has them: hashes in hex, cache salts instead of vLLM's own, and no events of other adapters.
 import type { VllmEvent } from "./kvWire.ts";
 import type { KvEvent } from "../kv.ts";
 
@@ -14,7 +14,7 @@ export interface Translation {
 
 const hex = (hash: bigint): string => hash.toString(16).padStart(16, "0");
 
-/** Undefined for blocks that serve none of our calls: those of another adapter on the same base model. */
+/** Undefined for blocks of another adapter on the same base model, which no call of this endpoint can use. */
 export function translate(event: VllmEvent, { adapter, ownerOf }: Translation): KvChange | undefined {
   if (event.type === "cleared") return { type: "cleared" };
   const { tier = "device", parent, tokens, salt } = event;

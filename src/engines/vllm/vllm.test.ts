@@ -204,7 +204,7 @@ describe("salts", () => {
     for (const sent of bodies) expect(Object.keys(sent).toSorted()).toEqual(["cache_salt", "messages", "model"]);
   });
 
-  test("an endpoint that is not vLLM gets none, nor does one that has become something else", async () => {
+  test("an endpoint that is not vLLM gets no salt, and neither does one that has become something else", async () => {
     const vllm = await scriptedVllm();
     const engine = engineAt(vllm.url);
     await engine.probe();
@@ -353,7 +353,7 @@ describe("its events", () => {
     }
   });
 
-  test("there are none before it was asked, and none where it has none", async () => {
+  test("cannot be asked for before the endpoint was looked at, and end at once where it publishes none", async () => {
     const { url } = await scriptedVllm();
     const engine = engineAt(url);
     expect(engine.kv).toBeUndefined();
