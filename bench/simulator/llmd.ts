@@ -17,7 +17,6 @@
 import { readFileSync } from "node:fs";
 import type { Policy } from "../../src/scheduler/index.ts";
 import { makePolicy } from "../../src/scheduler/index.ts";
-import { patternSearch } from "../../src/simulator/fit.ts";
 import { parseFleet, type FleetInput } from "../../src/simulator/fleet.ts";
 import { loadProfile } from "../../src/simulator/profiles/index.ts";
 import { chips, deriveProfile, models, type Efficiencies } from "./profiles/derive.ts";
@@ -26,6 +25,7 @@ import { llmdScraped, type LlmdWeights, type ScrapingPolicy } from "./llmdScrape
 import { simulate } from "../../src/simulator/run/simulation.ts";
 import { resolveTrace } from "../../src/simulator/traces/files.ts";
 import { llmdWorkloads } from "../../src/simulator/traces/sharedPrefix.ts";
+import { patternSearch } from "./patternSearch.ts";
 import { heading, percent, printTable } from "./print.ts";
 
 type File = "37pct" | "73pct";

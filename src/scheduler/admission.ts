@@ -106,7 +106,7 @@ function takesBatch({ load, spec }: EndpointState): boolean {
   return load.inFlight < spec.slots - Math.floor(spec.slots / slotsPerReserve);
 }
 
-export function fitsAtAll(endpoint: EndpointState, call: Call): boolean {
+function fitsAtAll(endpoint: EndpointState, call: Call): boolean {
   return call.promptTokens < endpoint.spec.kvCapacityTokens;
 }
 

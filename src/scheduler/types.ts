@@ -359,7 +359,7 @@ export type PdEvent =
 export type KvVerb = "keep" | "demote" | "prefetch" | "drop";
 
 /** Why a call is refused. `no_endpoint`: none may answer it; `too_long`: its prompt fits nowhere; `program_limit`: too many programs are alive. */
-export type RefusalCode = "queue_full" | "deadline" | "no_endpoint" | "too_long" | "program_limit" | "withdrawn";
+export type RefusalCode = "queue_full" | "deadline" | "no_endpoint" | "too_long" | "program_limit";
 
 /** What the scheduler's caller must do. `place` and `refuse` answer a call; `queued` says that it waits for its turn. */
 export type SchedulerAction =

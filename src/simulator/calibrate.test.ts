@@ -2,7 +2,6 @@ import { setImmediate } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { fitProfile, measureEndpoint, type MeasuredRow, type Send } from "./calibrate.ts";
 import { prefillMs, profileSchema, stepMs, type EngineProfile } from "./engine/profile.ts";
-import { patternSearch } from "./fit.ts";
 
 const truth: EngineProfile = profileSchema.parse({
   name: "truth",
@@ -102,19 +101,5 @@ describe("calibration", () => {
     expect(() => fitProfile([], frame)).toThrow(/prefill rows/);
     const silent: Send = () => Promise.resolve({ promptTokens: 1, outputTokens: 0, ttftMs: 0, totalMs: 0 });
     await expect(measureEndpoint(silent)).rejects.toMatchObject({ code: "probe_failed" });
-  });
-});
-
-describe("pattern search", () => {
-  it("finds the minimum of a bent valley", () => {
-    const found = patternSearch(
-      [
-        { name: "a", start: 1, low: 0.01, high: 100 },
-        { name: "b", start: 1, low: 0.01, high: 100 },
-      ],
-      ({ a, b }) => Math.log(a! / 7) ** 2 + Math.log(b! / 0.3) ** 2 + 0.2 * Math.log(a! / 7) * Math.log(b! / 0.3),
-    );
-    expect(found.values["a"]).toBeCloseTo(7, 0);
-    expect(found.values["b"]).toBeCloseTo(0.3, 1);
   });
 });

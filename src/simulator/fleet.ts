@@ -9,7 +9,7 @@ import { resolveStore, type Store, storeFault, storeSchema, type StoreUse, witho
 import { SimulatorError } from "./types.ts";
 
 /** How the router learns what is cached where. */
-export const knowledgeSchema = z.discriminatedUnion("kind", [
+const knowledgeSchema = z.discriminatedUnion("kind", [
   /** Every endpoint's cache is known exactly and at once: the best that events can do. */
   z.strictObject({ kind: z.literal("exact") }),
   /** Engine events arrive late; own placements are expected at once and believed for a while. */
@@ -71,7 +71,7 @@ const departmentSchema = z.strictObject({
   weight: z.number().positive().default(1),
 });
 
-export const fleetSchema = z
+const fleetSchema = z
   .strictObject({
     name: z.string().default("fleet"),
     currency: z.string().default("USD"),

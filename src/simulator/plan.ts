@@ -35,7 +35,7 @@ const candidateSchema = z.strictObject({
   prefillShares: z.array(z.number().min(0).max(0.9)).min(1).default([0]),
 });
 
-export const planSchema = z.strictObject({
+const planSchema = z.strictObject({
   candidates: z.array(candidateSchema).min(1),
   slo: z
     .strictObject({ ttftMs: z.number().positive().default(2000), timePerTokenMs: z.number().positive().default(50) })

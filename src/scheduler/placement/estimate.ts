@@ -11,7 +11,7 @@ import { firstTokenLeastMs, firstTokenSlack, slowestMsPerToken } from "../limits
 import { type Call, type CandidateNumbers, type EndpointSpec, type EndpointState, tiers } from "../types.ts";
 
 /** Reading a tier back is only credited where it beats computing; this share of a token's computation when the tier is not measured. */
-export const tierCreditDefault: readonly number[] = [1, 0.75, 0.25, 0.25];
+const tierCreditDefault: readonly number[] = [1, 0.75, 0.25, 0.25];
 
 /** Length of prompt at which an endpoint's prefill rate is stated. */
 export const ratePromptTokens = 4096;

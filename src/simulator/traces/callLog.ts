@@ -6,7 +6,7 @@ import { WorkloadBuilder } from "./builder.ts";
 import { dependencies } from "./closedLoop.ts";
 import { parseLine, readLines } from "./files.ts";
 
-export const callLogSchema = z.object({
+const callLogSchema = z.object({
   schema: z.literal("lineshaft.call.v1"),
   /** When the call arrived, ISO 8601. */
   at: z.iso.datetime({ offset: true }),

@@ -9,7 +9,7 @@ import { SimulatorError } from "../types.ts";
 const repositoryRoot = resolve(import.meta.dirname, "../../..");
 
 /** The folder of traces; it need not exist. */
-export function tracesFolder(): string {
+function tracesFolder(): string {
   return resolve(process.env["LINESHAFT_TRACES"] ?? join(repositoryRoot, "../shared/traces"));
 }
 

@@ -6,7 +6,7 @@ import { SimulatorError, type Workload } from "../types.ts";
 import { WorkloadBuilder } from "./builder.ts";
 import { parseLine, readLines } from "./files.ts";
 
-export const mooncakeBlockTokens = 512;
+const mooncakeBlockTokens = 512;
 
 const row = z.object({
   timestamp: z.number().nonnegative(),

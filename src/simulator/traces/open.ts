@@ -10,7 +10,7 @@ import { headOf, scaleWorkload } from "./scale.ts";
 import { readServeGen } from "./servegen.ts";
 import { llmdWorkloads } from "./sharedPrefix.ts";
 
-export const traceFormats = ["mooncake", "agent-sessions", "dynamo", "azure", "servegen", "calls"] as const;
+const traceFormats = ["mooncake", "agent-sessions", "dynamo", "azure", "servegen", "calls"] as const;
 export type TraceFormat = (typeof traceFormats)[number];
 
 export interface OpenOptions {
