@@ -1,5 +1,5 @@
-// Admission, queueing and placing of calls, from `decide` to the end of a call. Each deployment has one queue. A call leaves it when its
-// turn has come and an endpoint has room, and is placed at that moment, by what is known then.
+// Admission, queueing and placing of calls. Each deployment has one queue. A call leaves it when its turn has come and an endpoint has
+// room, and is placed at that moment, by what is known then; what happens to it afterwards is in placedCalls.ts.
 import {
   admit,
   chargeOf,
@@ -12,41 +12,18 @@ import {
   refusal,
 } from "./admission.ts";
 import type { Endpoints } from "./endpoints.ts";
-import type { LoadHandle, LoadView } from "./load/loadView.ts";
+import type { LoadView } from "./load/loadView.ts";
 import { stalledMostMs, stallsEveryMs } from "./limits.ts";
 import { PdPlanner, type PdPlan } from "./pd/plan.ts";
 import { workTokens } from "./placement/estimate.ts";
 import { decisionOf, numbersOf } from "./placement/explain.ts";
+import { type Placed, PlacedCalls } from "./placedCalls.ts";
 import type { CacheView } from "./placement/caches.ts";
 import { ViewBuilder } from "./placement/view.ts";
 import { ClassedQueue } from "./queue/classedQueue.ts";
 import type { FairQueueOptions } from "./queue/fairQueue.ts";
 import { ServiceRate } from "./queue/promise.ts";
 import type { Call, CallUsage, Decision, EndpointState, PlacementView, Policy, Rng, SchedulerAction } from "./types.ts";
-
-/** A call at an endpoint. */
-export interface Placed {
-  call: Call;
-  decision: Decision;
-  endpoint: EndpointState;
-  handle: LoadHandle;
-  /** Set when another endpoint prefills. */
-  prefill?: { endpoint: EndpointState; handle: LoadHandle };
-  /** Tokens charged to its tenant so far. */
-  charged: number;
-  prefilled: boolean;
-  /** Its prediction was compared with the cached tokens that the engine reported. */
-  compared: boolean;
-}
-
-/** Predicted against reported cached tokens, summed: how right the knowledge of caches is. */
-export interface Truth {
-  calls: number;
-  predictedTokens: number;
-  reportedTokens: number;
-  /** Sum of the absolute differences per call. */
-  gapTokens: number;
-}
 
 /** A deployment's fair queue: calls that wait, and the tokens they will be charged. */
 export interface DeploymentWaiting {
@@ -69,7 +46,7 @@ export interface DispatchOptions {
 }
 
 export class Dispatch {
-  readonly truth: Truth = { calls: 0, predictedTokens: 0, reportedTokens: 0, gapTokens: 0 };
+  readonly placed = new PlacedCalls();
   private readonly endpoints: Endpoints;
   private readonly caches: CacheView;
   private readonly load: LoadView;
@@ -77,7 +54,6 @@ export class Dispatch {
   private readonly views: ViewBuilder;
   private readonly prefillViews: ViewBuilder;
   private readonly deployments = new Map<string, Deployment>();
-  private readonly placed = new Map<string, Placed>();
   private rng: Rng;
   private stallsSeenMs = Number.NEGATIVE_INFINITY;
 
@@ -91,17 +67,11 @@ export class Dispatch {
     this.prefillViews = new ViewBuilder(caches);
   }
 
-  get placedCalls(): number {
-    return this.placed.size;
-  }
-
-  get(call: string): Placed | undefined {
-    return this.placed.get(call);
-  }
-
   /** Whether the call waits or has been placed. */
   knows(call: Call): boolean {
-    return this.placed.has(call.id) || this.deployments.get(call.deployment)?.queue.get(call.id) !== undefined;
+    return (
+      this.placed.get(call.id) !== undefined || this.deployments.get(call.deployment)?.queue.get(call.id) !== undefined
+    );
   }
 
   queueOf(deployment: string): ClassedQueue {
@@ -259,65 +229,15 @@ export class Dispatch {
     }
   }
 
-  /** The call has its first token. */
-  prefilled(call: string, cachedTokens: number | undefined, now: number): void {
-    const placed = this.placed.get(call);
-    if (placed === undefined || placed.prefilled) return;
-    placed.prefilled = true;
-    placed.handle.prefilled(now);
-    placed.prefill?.handle.close();
-    if (cachedTokens !== undefined) this.compare(placed, cachedTokens);
-  }
-
-  /** The split is given up: the decode endpoint computes the prompt itself. */
-  recompute(call: string, now: number): void {
-    const placed = this.placed.get(call);
-    if (placed === undefined) return;
-    placed.prefill?.handle.close();
-    const { uncachedTokens, matchedTokens } = placed.decision.chosen;
-    placed.handle.prefillsHere(workTokens(placed.endpoint.spec, uncachedTokens, matchedTokens), now);
-  }
-
-  /** The prefill leg has computed the prompt; its KV stays until the decoder has pulled it. */
-  prefillComputed(call: string, now: number): void {
-    this.placed.get(call)?.prefill?.handle.prefilled(now);
-  }
-
-  /** The prefill leg's load is over. */
-  prefillReleased(call: string): void {
-    this.placed.get(call)?.prefill?.handle.close();
-  }
-
   /** The call has ended: its load is taken back, its tenant is charged what it used, and waiting calls get its room. */
-  ended(call: string, usage: CallUsage | undefined, now: number, actions: SchedulerAction[]): Placed | undefined {
-    const placed = this.placed.get(call);
-    if (placed === undefined) return undefined;
-    this.placed.delete(call);
-    placed.handle.close();
-    placed.prefill?.handle.close();
+  ended(call: string, usage: CallUsage | undefined, now: number, actions: SchedulerAction[]): void {
+    const placed = this.placed.end(call, usage?.cachedTokens);
+    if (placed === undefined) return;
     if (usage !== undefined) {
       const used = Math.max(0, usage.promptTokens - usage.cachedTokens) + usage.outputTokens;
       this.deployment(placed.call.deployment).queue.settle(placed.call, used - placed.charged);
-      this.compare(placed, usage.cachedTokens);
     }
     this.drain(placed.call.deployment, now, actions);
-    return placed;
-  }
-
-  /** Forgets calls whose handles the janitor has closed, since no end was reported. */
-  sweep(): void {
-    for (const [id, placed] of this.placed) {
-      if (placed.handle.isOpen) continue;
-      placed.prefill?.handle.close();
-      this.placed.delete(id);
-    }
-  }
-
-  /** Calls placed at an endpoint that leaves, and which must be ended. */
-  at(endpoint: string): Placed[] {
-    return [...this.placed.values()].filter(
-      (placed) => placed.endpoint.spec.id === endpoint || placed.prefill?.endpoint.spec.id === endpoint,
-    );
   }
 
   withdraw(call: string): boolean {
@@ -366,7 +286,7 @@ export class Dispatch {
       const prefill = this.load.open(spec.id, spec.rank, work, call.promptTokens, now);
       placed.prefill = { endpoint: plan.endpoint, handle: prefill };
     }
-    this.placed.set(call.id, placed);
+    this.placed.add(placed);
     this.caches.placed(endpoint, call, now);
     if (plan !== undefined) this.caches.placed(plan.endpoint, call, now);
     // The queue charged by the longest match of all endpoints; the rule may have chosen another endpoint.
@@ -388,16 +308,6 @@ export class Dispatch {
     const index = this.options.pd.choose(view, decode, this.rng);
     if (index < 0) return undefined;
     return { endpoint: view.endpoints[index]!, numbers: numbersOf(view, index, this.options.pd.costOf(index)) };
-  }
-
-  private compare(placed: Placed, reported: number): void {
-    if (placed.compared) return;
-    placed.compared = true;
-    const predicted = (placed.decision.prefill ?? placed.decision.chosen).matchedTokens;
-    this.truth.calls++;
-    this.truth.predictedTokens += predicted;
-    this.truth.reportedTokens += reported;
-    this.truth.gapTokens += Math.abs(predicted - reported);
   }
 
   private deployment(name: string): Deployment {

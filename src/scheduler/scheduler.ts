@@ -2,7 +2,8 @@
 // where a call goes, and `tick(now)` lets time pass. Each returns actions, which the caller (the gateway, or the simulator) carries out.
 // It does no I/O and has no clock and no randomness of its own: the same events and the same seed give the same actions.
 import { isAway, refusal } from "./admission.ts";
-import { type DeploymentWaiting, Dispatch, type Placed, type Truth } from "./dispatch.ts";
+import { type DeploymentWaiting, Dispatch } from "./dispatch.ts";
+import type { Placed, Truth } from "./placedCalls.ts";
 import { Endpoints } from "./endpoints.ts";
 import { Outliers } from "./health/outliers.ts";
 import type { ClassedQueue } from "./queue/classedQueue.ts";
@@ -141,7 +142,7 @@ export class Scheduler {
         break;
       case "endpoint_outcome": {
         const state = this.endpoints.get(event.endpoint);
-        const placed = this.dispatch.get(event.call);
+        const placed = this.dispatch.placed.get(event.call);
         if (state === undefined || placed === undefined) break;
         this.outliers.outcome(state, event.outcome, placed, now, actions);
         if (state.ejected !== true) this.dispatch.drain(state.spec.deployment, now, actions);
@@ -161,7 +162,7 @@ export class Scheduler {
         break;
       }
       case "call_prefilled":
-        this.dispatch.prefilled(event.call, event.cachedTokens, now);
+        this.dispatch.placed.prefilled(event.call, event.cachedTokens, now);
         break;
       case "call_ended":
         this.callEnded(event, now, actions);
@@ -187,7 +188,7 @@ export class Scheduler {
   /** Lets time pass until `now`: expires deadlines and leases, plans programs, shares load. To be called about every 100 ms. */
   tick(now: number): SchedulerAction[] {
     const actions: SchedulerAction[] = [];
-    if (this.load.janitor(now) > 0) this.dispatch.sweep();
+    if (this.load.janitor(now) > 0) this.dispatch.placed.sweep();
     this.outliers.tick(now, actions);
     this.dispatch.expire(now, actions);
     for (const call of this.pd.expired(now)) this.split(call, { type: "tick", now }, now, actions);
@@ -229,12 +230,12 @@ export class Scheduler {
       waiting: this.dispatch.waiting(),
       queued: queues.reduce((sum, queue) => sum + queue.size, 0),
       queuedTokens: queues.reduce((sum, queue) => sum + queue.waitingTokens, 0),
-      placed: this.dispatch.placedCalls,
+      placed: this.dispatch.placed.size,
       openHandles: this.load.openHandles,
       splits: this.pd.size,
       programs: this.programs.size,
       index: this.index.stats(),
-      truth: this.dispatch.truth,
+      truth: this.dispatch.placed.truth,
     };
   }
 
@@ -252,12 +253,12 @@ export class Scheduler {
 
   /** Advances a PD call's state machine, and the loads of its legs with it. */
   private split(call: string, event: PdEvent, now: number, actions: SchedulerAction[]): void {
-    if (event.type === "prefill_done") this.dispatch.prefillComputed(call, now);
+    if (event.type === "prefill_done") this.dispatch.placed.prefillComputed(call, now);
     for (const action of this.pd.apply(call, event, now)) {
       actions.push(action);
-      if (action.type === "pd_recompute") this.dispatch.recompute(call, now);
-      if (action.type === "pd_release") this.dispatch.prefillReleased(call);
-      if (action.type === "pd_abort" && action.leg === "prefill") this.dispatch.prefillReleased(call);
+      if (action.type === "pd_recompute") this.dispatch.placed.recompute(call, now);
+      if (action.type === "pd_release") this.dispatch.placed.prefillReleased(call);
+      if (action.type === "pd_abort" && action.leg === "prefill") this.dispatch.placed.prefillReleased(call);
     }
   }
 
@@ -271,7 +272,7 @@ export class Scheduler {
           : { type: "client_gone" };
     this.split(call, how, now, actions);
     const usage = event.usage === undefined ? undefined : this.billed(call, event.usage);
-    const known = this.dispatch.get(call);
+    const known = this.dispatch.placed.get(call);
     if (known !== undefined) this.outliers.ended(known.endpoint, call);
     if (known?.prefill !== undefined) this.outliers.ended(known.prefill.endpoint, call);
     // It had not been placed yet: it leaves the queue.
@@ -301,7 +302,7 @@ export class Scheduler {
   private endpointLeft(endpoint: string, now: number, actions: SchedulerAction[]): void {
     const states = this.endpoints.ranks(endpoint);
     for (const state of states) state.health = "down";
-    for (const placed of this.dispatch.at(endpoint)) {
+    for (const placed of this.dispatch.placed.at(endpoint)) {
       const { id } = placed.call;
       if (placed.endpoint.spec.id === endpoint) {
         this.callEnded({ type: "call_ended", call: id, reason: "failed", at: now }, now, actions);
