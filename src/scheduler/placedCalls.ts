@@ -1,5 +1,5 @@
 // Calls at endpoints, from their placement to their end: the load that each of them holds, and how right its predicted match was.
-import type { LoadHandle } from "./load/loadView.ts";
+import type { LoadHandle } from "./load/handle.ts";
 import { workTokens } from "./placement/estimate.ts";
 import type { Call, Decision, EndpointState } from "./types.ts";
 
