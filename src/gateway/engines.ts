@@ -26,7 +26,25 @@ interface NewEngine {
     | undefined;
 }
 
-export interface StoredEngine {
+/** An engine that users have added. */
+export interface EngineRecord {
+  name: string;
+  organisation: string;
+  kind: "openai";
+  /** One for each endpoint. */
+  urls: string[];
+  /** What the engine calls the model. */
+  model: string;
+  /** The environment variable that holds the provider's key. */
+  keyEnv: string | null;
+  /** Fields beyond those of its software that it may be sent. */
+  allowFields: string[];
+  createdAt: Date;
+  /** Addresses that an engine of an earlier version keeps its key for. */
+  carriedKeyUrls: string[] | null;
+}
+
+interface EngineRow {
   [column: string]: unknown;
   name: string;
   organisation: string;
@@ -36,9 +54,20 @@ export interface StoredEngine {
   key_env: string | null;
   allow_fields: string[];
   created_at: Date;
-  /** Addresses that an engine of an earlier version keeps its key for. */
   carried_key_urls: string[] | null;
 }
+
+const engineOf = (row: EngineRow): EngineRecord => ({
+  name: row.name,
+  organisation: row.organisation,
+  kind: row.kind,
+  urls: row.urls,
+  model: row.model,
+  keyEnv: row.key_env,
+  allowFields: stored.allowFields,
+  createdAt: row.created_at,
+  carriedKeyUrls: row.carried_key_urls,
+});
 
 interface Rooms {
   db: Database;
@@ -74,18 +103,18 @@ export function providerKey({ keyEnv, urls, carried }: WantedKey): string | unde
 }
 
 /** Engines that users have added to an organisation, by name. */
-export async function listEngines(db: Queryable, organisation: string): Promise<StoredEngine[]> {
-  const { rows } = await db.query<StoredEngine>("select * from engines where organisation = $1 order by name", [
+export async function listEngines(db: Queryable, organisation: string): Promise<EngineRecord[]> {
+  const { rows } = await db.query<EngineRow>("select * from engines where organisation = $1 order by name", [
     organisation,
   ]);
-  return rows;
+  return rows.map(engineOf);
 }
 
 /**
  * Adds an engine, or replaces the caller's own of that name. The caller has seen to it that no deployment has the name. Throws
  * GatewayError or EngineError that names what is wrong.
  */
-export async function addEngine(rooms: Rooms, principal: Principal, wanted: NewEngine): Promise<StoredEngine> {
+export async function addEngine(rooms: Rooms, principal: Principal, wanted: NewEngine): Promise<EngineRecord> {
   const { db, engines, ledger, alarms } = rooms;
   await checkName(rooms, principal, wanted);
   if (wanted.price && wanted.price.currency !== principal.currency)
@@ -106,7 +135,7 @@ export async function addEngine(rooms: Rooms, principal: Principal, wanted: NewE
       return { endpoint, engine, facts: await probed(engine, urls, index, wanted.model) };
     }),
   );
-  const { rows } = await db.query<StoredEngine>(
+  const { rows } = await db.query<EngineRow>(
     `insert into engines (name, organisation, kind, urls, model, key_env, allow_fields, carried_key_urls)
      values ($1, $2, 'openai', $3, $4, $5, $6, $7)
      on conflict (name) do update set urls = excluded.urls, model = excluded.model, key_env = excluded.key_env,
@@ -130,7 +159,7 @@ export async function addEngine(rooms: Rooms, principal: Principal, wanted: NewE
       facts,
       allowFields: wanted.allowFields,
     });
-  return rows[0];
+  return engineOf(rows[0]);
 }
 
 /** Throws a 400 for a field that no engine is ever sent, whatever its owner says. */
@@ -157,7 +186,7 @@ function refuseFields(fields: string[]): void {
 
 /** Addresses that an engine of an earlier version keeps its key for, while it is changed without naming another variable. */
 async function carriedUrls(db: Database, principal: Principal, { name, keyEnv }: NewEngine): Promise<string[] | null> {
-  const { rows } = await db.query<Pick<StoredEngine, "carried_key_urls">>(
+  const { rows } = await db.query<Pick<EngineRow, "carried_key_urls">>(
     "select carried_key_urls from engines where name = $1 and organisation = $2 and key_env = $3",
     [name, principal.organisation, keyEnv ?? null],
   );
@@ -259,13 +288,13 @@ export async function restoreEngines({
   log,
   alarms,
 }: Omit<Rooms, "ledger">): Promise<RegisteredEndpoint[]> {
-  const { rows } = await db.query<StoredEngine>("select * from engines order by created_at");
-  const restored = rows.map(async (row) => {
+  const { rows } = await db.query<EngineRow>("select * from engines order by created_at");
+  const restored = rows.map(engineOf).map(async (stored) => {
     let key: string | undefined;
     let problem: string | undefined;
-    const { name, urls, model, organisation } = row;
+    const { name, urls, model, organisation } = stored;
     try {
-      key = providerKey({ keyEnv: row.key_env, urls, carried: row.carried_key_urls });
+      key = providerKey({ keyEnv: stored.keyEnv, urls, carried: stored.carriedKeyUrls });
     } catch (error) {
       problem = (error as Error).message;
       alarms.raise({
@@ -280,7 +309,7 @@ export async function restoreEngines({
         model,
         organisation,
         endpoint,
-        allowFields: row.allow_fields,
+        allowFields: stored.allowFields,
       }),
     );
     await Promise.all(

@@ -1,6 +1,6 @@
 // What other rooms may use of the gateway. Shapes of calls and answers are documented in types.ts and modelCall.ts.
 export { createGateway } from "./pipeline.ts";
-export { hasEngine, listEngines, restoreEngines, type StoredEngine } from "./engines.ts";
+export { hasEngine, listEngines, restoreEngines, type EngineRecord } from "./engines.ts";
 export {
   attemptsOfCall,
   callsBeginning,

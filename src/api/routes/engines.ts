@@ -4,7 +4,7 @@ import type { EngineRegistry } from "../../engines/index.ts";
 import type { RateCard } from "../../ledger/index.ts";
 import { addEngine, listEngines, nameTaken, rateCards, removeEngine } from "../../gateway/engines.ts";
 import { deploymentNames } from "../../fleet/index.ts";
-import type { StoredEngine } from "../../gateway/engines.ts";
+import type { EngineRecord } from "../../gateway/engines.ts";
 import { authorise } from "../../governance/index.ts";
 import type { ServerDependencies } from "../dependencies.ts";
 import { action, apiApp, ofOrganisation } from "../apiApp.ts";
@@ -111,20 +111,20 @@ function endpointsOf(engines: EngineRegistry, name: string, organisation: string
 }
 
 function engineResource(
-  row: StoredEngine,
+  engine: EngineRecord,
   card: RateCard | undefined,
   endpoints: EngineResource["endpoints"],
 ): EngineResource {
   return {
-    name: row.name,
-    kind: row.kind,
-    urls: row.urls,
+    name: engine.name,
+    kind: engine.kind,
+    urls: engine.urls,
     endpoints,
-    model: row.model,
-    key_env: row.key_env,
-    allow_fields: row.allow_fields,
+    model: engine.model,
+    key_env: engine.keyEnv,
+    allow_fields: engine.allowFields,
     price: priceOf(card),
-    created_at: row.created_at.toISOString(),
+    created_at: engine.createdAt.toISOString(),
   };
 }
 

@@ -1,8 +1,8 @@
 // GET /api/search: from a few letters to the thing: ids of calls and runs by their beginning, agents, models and keys by name.
 import { createRoute, z } from "@hono/zod-openapi";
 import type { ServerDependencies } from "../dependencies.ts";
-import { reachOf, searchKeys } from "../../governance/index.ts";
-import { action, apiApp, ofProject } from "../apiApp.ts";
+import { authorise, reachOf, searchKeys } from "../../governance/index.ts";
+import { action, apiApp, ofOrganisation, ofProject } from "../apiApp.ts";
 import { answers } from "../helpers.ts";
 import { limits } from "../limits.ts";
 import { runsBeginning, searchAgents } from "../../agents/index.ts";
@@ -24,15 +24,16 @@ export function searchRoutes({ db, engines, gateway }: ServerDependencies) {
     const { q } = c.req.valid("query");
     const { principal } = c.var;
     const reach = reachOf(principal, "search.read");
-    const [organisation, project] = reach;
+    const [organisation] = reach;
     await gateway.flushed();
     const pattern = `%${q.replaceAll(/[\\%_]/g, (character) => `\\${character}`)}%`;
     const [agents, runs, calls, keys] = await Promise.all([
       searchAgents(db, reach, pattern, limits.searchResults),
       runsBeginning(db, reach, q, limits.searchResults),
       callsBeginning(db, reach, q, { limit: limits.searchResults, newest: true }),
-      // Keys are shown to those that see the whole organisation.
-      project === null ? searchKeys(db, organisation, { id: q, pattern }, limits.searchResults) : [],
+      authorise(principal, "keys.read", ofOrganisation(c)).allowed
+        ? searchKeys(db, organisation, { id: q, pattern }, limits.searchResults)
+        : [],
     ]);
     const models = [...new Set(engines.list(organisation).map((endpoint) => endpoint.name))]
       .filter((name) => name.toLowerCase().includes(q.toLowerCase()))
