@@ -64,7 +64,7 @@ const engineOf = (row: EngineRow): EngineRecord => ({
   urls: row.urls,
   model: row.model,
   keyEnv: row.key_env,
-  allowFields: stored.allowFields,
+  allowFields: row.allow_fields,
   createdAt: row.created_at,
   carriedKeyUrls: row.carried_key_urls,
 });
