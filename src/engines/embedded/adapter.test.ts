@@ -73,7 +73,7 @@ test("a stream: text, usage by tier, timings, and nothing of the platform inside
   expect(keys.has("lineshaft")).toBe(false);
   expect(first.timings().prefillMs).toBeGreaterThan(0);
   const again = await engine.open({ endpoint: "chat", body, hints: hints({ program: "run_1" }) });
-  // Not the same text: a model computed in other pieces may differ in its last bits.
+  // The texts may differ: a prompt computed in different batches can differ in its last bits.
   expect((await readAll(again)).text.length).toBeGreaterThan(0);
   const usage = again.usage()!;
   expect(usage.cachedTokens).toBeGreaterThan(64);

@@ -129,7 +129,7 @@ function isLost(error: unknown): error is EngineError {
   return error instanceof EngineError && error.code === "kv_lost";
 }
 
-/** The worker's refusal is final for this state alone: the call itself may be tried again anywhere. */
+/** The worker's refusal concerns this state alone: the call itself may be retried at any endpoint. */
 function lost(error: EngineError): EngineError {
   const { message, code, hint } = error;
   return new EngineError({ status: 503, message, code, hint, retryable: true });

@@ -83,9 +83,9 @@ function answer(context: AnswerContext, wire: Wire, asked: Asked, response: Serv
 }
 
 interface Out {
-  /** Of the answer, beside those that say its type; they go out with its first byte. */
+  /** Further headers of the answer, sent with its first byte. */
   headers: Record<string, string>;
-  /** A token was generated, before what it adds to the answer is known. */
+  /** A token was generated; its text is not known yet. */
   token(): void;
   delta(delta: Delta): void;
   end(outcome: Outcome, end: CallEnd): void;
@@ -111,7 +111,7 @@ class StreamOut implements Out {
 
   token(): void {
     this.start();
-    // A tool call is answered when it is complete: until then a comment shows that the stream lives.
+    // A tool call is sent when it is complete; until then comments keep the connection alive.
     if (++this.silentTokens % silentTokensMax === 0) this.response.write(": \n\n");
   }
 
@@ -131,7 +131,7 @@ class StreamOut implements Out {
   end(outcome: Outcome, end: CallEnd): void {
     this.start();
     this.send(this.wire.closing(this.head, outcome.finishReason));
-    // Whoever stops a call must be able to bill it, asked for or not.
+    // An aborted call is billed, so its usage is sent even if the request did not ask for it.
     if (this.includeUsage || outcome.finishReason === "abort")
       this.send(this.wire.usage(this.head, usageOf(end), end.report));
     this.response.end("data: [DONE]\n\n");
@@ -219,5 +219,5 @@ function typeOf(status: number): string {
   return status >= 500 ? "server_error" : "invalid_request_error";
 }
 
-/** A refusal as it is; anything else is the worker's own fault. */
+/** Refusals are returned unchanged; any other error is an internal error of the worker. */
 const refusalOf = (error: unknown): LineshaftError => (error instanceof LineshaftError ? error : internal(error));

@@ -15,7 +15,7 @@ export interface AskContext {
   model: string;
   /** Prompt and output together. */
   contextTokens: number;
-  /** How the model is sampled where a body says nothing. */
+  /** Sampling parameters for fields that a body omits. */
   sampling: SamplingDefaults;
 }
 
@@ -56,7 +56,7 @@ const counted = z.looseObject({
   cacheSalt: z.string().optional(),
 });
 
-/** Tokens of a prompt or a conversation, as a call under that cache salt would begin with them. */
+/** The prompt tokens that a call with this prompt or conversation and this cache salt would have. */
 export function askedTokens(context: AskContext, body: unknown): number[] {
   const read = counted.safeParse(body);
   if (!read.success) throw invalid("body", "is not valid");
@@ -80,7 +80,7 @@ function ownerOf({ hints }: CommonRequest): StateOwner {
   return { cacheSalt, project, ...(program !== undefined && { program }) };
 }
 
-/** Tools that the model is told of. */
+/** Tools that the prompt shows to the model. */
 function shownTools(request: ChatRequest): Record<string, unknown>[] {
   return request.toolChoice === "none" ? [] : request.tools;
 }
@@ -107,7 +107,7 @@ function checkModel(context: AskContext, body: unknown): void {
   });
 }
 
-/** What fits: the wish, cut to the room that the prompt leaves. Throws 400 with both numbers when it leaves none. */
+/** The wanted number of tokens, reduced to the room that the prompt leaves. Throws 400 with both numbers when there is none. */
 function outputBudget(promptTokens: number, wish: number | undefined, contextTokens: number): number {
   if (promptTokens === 0) {
     throw new LineshaftError({

@@ -22,7 +22,7 @@ describe("block hashes", () => {
   });
 });
 
-/** What a consumer believes after reading events: names per tier. */
+/** The blocks per tier that a consumer knows after reading the events. */
 function replay(events: KvEvent[]): { device: Set<string>; disk: Set<string> } {
   const state = { device: new Set<string>(), disk: new Set<string>() };
   let expected = events[0]?.sequence;
@@ -38,7 +38,7 @@ function replay(events: KvEvent[]): { device: Set<string>; disk: Set<string> } {
       else {
         expect(event.tokens).toHaveLength(64 * event.blocks!.length);
         const first = event.blocks!.indexOf(block) === 0;
-        // A chain is told from its start.
+        // The blocks of a chain are stored in order, from its start.
         if (first && event.parent !== null) expect(tier.has(event.parent!)).toBe(true);
         tier.add(block);
       }

@@ -5,8 +5,8 @@
 // per tier: `stored` when the first holder of a tier has a block, `removed` when the last has lost it.
 //
 // The log is bounded. When it passes its limit it is replaced by a `cleared` event followed by a `stored` event for everything that is
-// stored now. A consumer that comes late or asks for events that are gone starts at
-// that `cleared`; it sees a gap in the numbers, and the contract (KvEvent) tells it to forget what it knew.
+// stored now. A consumer that connects late or asks for removed events starts at that `cleared`. It sees a gap in the numbers, and by the
+// contract (KvEvent) it then discards what it knew.
 import { hash } from "node:crypto";
 import type { KvEvent } from "../kv.ts";
 import { eventLogLimit } from "./limits.ts";
@@ -47,7 +47,7 @@ interface Holder {
   hashes: string[];
 }
 
-/** Who holds which blocks, and the log of how that came to be. */
+/** The blocks that each holder has, and the log of events that led there. */
 export class BlockLedger {
   readonly epoch: string;
   private readonly limit: number;
@@ -64,8 +64,8 @@ export class BlockLedger {
   }
 
   /**
-   * Says what `holder` holds now: the whole blocks of `tokens`. Unchanged leading blocks cost nothing but their hash check.
-   * An empty list forgets the holder.
+   * Sets the blocks of `holder` to the whole blocks of `tokens`. Unchanged leading blocks cost only their hash check. An empty list forgets
+   * the holder.
    */
   set(holder: string, tier: BlockTier, cacheSalt: string, tokens: readonly number[]): void {
     const salt = saltOf(cacheSalt);
@@ -79,7 +79,7 @@ export class BlockLedger {
     else this.holders.set(holder, { tier, salt, hashes });
   }
 
-  /** The holder has gone, or holds nothing any more. */
+  /** Removes the holder and its blocks. */
   forget(holder: string): void {
     const before = this.holders.get(holder);
     if (!before) return;
@@ -87,7 +87,7 @@ export class BlockLedger {
     this.release(before.tier, before.hashes);
   }
 
-  /** Events from number `since` on; from the oldest that explains the present when `since` is unknown or of another epoch. */
+  /** Events from number `since` on. If `since` is unknown or of another epoch, events from the last `cleared` on. */
   read(since?: { epoch: string; sequence: number }): KvEvent[] {
     const first = this.log[0]?.sequence ?? this.next;
     const from =
@@ -100,7 +100,7 @@ export class BlockLedger {
     return this.next;
   }
 
-  /** Calls `listener` after each event; answers how to stop. */
+  /** Calls `listener` after each event. Returns a function that unsubscribes it. */
   onEvent(listener: () => void): () => void {
     this.listeners.add(listener);
     return () => this.listeners.delete(listener);

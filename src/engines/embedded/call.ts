@@ -1,11 +1,11 @@
-// A call as the loop keeps it: its request, its progress, and the report of its end.
+// The state of a call in the loop: its request, its progress, and the report of its end.
 import type { Generation, Sampling } from "./device.ts";
 import { internal } from "./errors.ts";
 import type { Slot } from "./kv.ts";
 import type { StateOwner } from "./kvStore.ts";
 import type { WorkerReport } from "./protocol.ts";
 
-/** What a call wants next, answered for each of its tokens. */
+/** The next step of a call, returned for each of its tokens. */
 export type Verdict =
   | { type: "go" }
   | { type: "stop" }
@@ -15,7 +15,7 @@ export type Verdict =
 export interface CallEnd {
   reason: "stop" | "length" | "abort" | "error";
   error?: Error;
-  /** Prompt tokens that were there or were computed: all of the prompt unless the call ended before its first token. */
+  /** Cached plus computed prompt tokens: the whole prompt, unless the call ended before its first token. */
   promptTokens: number;
   outputTokens: number;
   report: WorkerReport;
@@ -34,9 +34,9 @@ export interface Call {
   sampling: Sampling;
   /** Computes all of the prompt but its last token and keeps the state for another worker; nothing is sampled. */
   prefillOnly?: boolean;
-  /** A state computed elsewhere: so many of the prompt's tokens come from it, or the call ends with `kv_lost`. */
+  /** A state computed by another worker. The call takes this many of the prompt's tokens from it, or ends with `kv_lost`. */
   transfer?: { state: string; tokens: number };
-  /** Told once, before the first token, when a transfer has been pulled. */
+  /** Called once, before the first token, when a transfer has been pulled. */
   onPulled?(tokens: number): void;
   /** A sampled token, except the one that ends the text. */
   onToken(token: number): Verdict;
@@ -74,7 +74,7 @@ export interface EngineTotals {
   cachedDeviceTokens: number;
   cachedDiskTokens: number;
   outputTokens: number;
-  /** States of other workers that calls went on from. */
+  /** Transferred states of other workers that calls continued from. */
   pulls: number;
   aborts: number;
 }
@@ -110,7 +110,7 @@ export function newActive(call: Call, hashes: string[], now: number): Active {
   };
 }
 
-/** What the call's end is told: tokens as they were used, milliseconds as they passed. */
+/** The report of a call's end: tokens used and milliseconds passed. */
 export function endOf(active: Active, reason: CallEnd["reason"], now: number, cause?: unknown): CallEnd {
   const { slot, at, cached, computed, sampled } = active;
   const placed = slot !== undefined;

@@ -21,7 +21,7 @@ export interface Sampling {
 
 /** Sampler state of one call: random numbers, grammar and penalties go on from token to token. */
 export interface Generation {
-  /** Gives it back; nothing may be sampled with it afterwards. */
+  /** Frees the sampler; it must not be used afterwards. */
   end(): void;
 }
 
@@ -43,7 +43,7 @@ export interface Device {
   truncate(slot: number, tokens: number): Promise<void>;
   /** Writes the slot's state to a file; answers its bytes. */
   save(slot: number, path: string): Promise<number>;
-  /** Replaces the slot's state by the file's; answers its tokens. Throws, with the slot empty, when it is of no use. */
+  /** Replaces the slot's state by the file's; returns its tokens. If the file cannot be used it throws and the slot is empty. */
   load(slot: number, path: string): Promise<number>;
   /** Throws LineshaftError when the grammar cannot be used. */
   begin(slot: number, sampling: Sampling): Generation;

@@ -110,7 +110,7 @@ const ask = async (prompt: number[], more: Parameters<typeof submit>[1] = {}) =>
   return { ...(await call.ended), tokens: call.tokens };
 };
 
-/** What the scripted model says after a prompt, computed alone. */
+/** The answer of the scripted model to a prompt, without other calls. */
 function alone(prompt: number[], count: number): number[] {
   const held = [...prompt];
   const said = [];
@@ -122,7 +122,7 @@ function alone(prompt: number[], count: number): number[] {
   return said;
 }
 
-/** The device, the book-keeping and the event stream must tell the same story. */
+/** The device, the book-keeping and the event stream must agree. */
 function expectConsistent(): void {
   const wanted = new Set<string>();
   for (const slot of kv.slots) {
@@ -262,7 +262,7 @@ describe("stopping", () => {
       report: { computedTokens: 768 },
     });
     expectConsistent();
-    // What it had computed serves the next.
+    // The tokens that it had computed serve the next call.
     expect((await ask(run(1, 2000))).report.cachedByTier.device).toBe(768);
   });
 
@@ -377,7 +377,7 @@ describe("tiers", () => {
     const third = await ask(with_(3));
     expect(third.report.computedTokens).toBeLessThanOrEqual(152);
     expect(third.tokens).toEqual(alone(with_(3), 8));
-    // The first conversation is where it was.
+    // The first conversation is still in its sequence.
     expect((await ask([...with_(1), ...first.tokens, 9])).report.cachedByTier.device).toBe(607);
     expectConsistent();
   });
@@ -417,7 +417,7 @@ describe("tiers", () => {
     const running = submit(talk(4), { project: "p1", maxTokens: 20 });
     await device.reached(device.batches.length);
     await engine.between(() => kv.eraseProject("p1"));
-    // Nothing may be copied out of a state that goes when its call ends.
+    // A state that is erased when its call ends must not be copied.
     const heir = submit([...talk(4), 5], { project: "p2" });
     expect((await heir.ended).report).toMatchObject({ computedTokens: 501 });
     await running.ended;
@@ -492,7 +492,7 @@ describe("hints about KV", () => {
     for (const program of ["r2", "r3"]) await hint("keep", program);
     expect(await hint("prefetch", "r1")).toMatchObject({ honoured: false, tokens: 0 });
     for (const slot of kv.idleOf("r2")) slot.outlook = undefined;
-    // A program without a hint is displaced as by a call: its state is saved.
+    // The state of a program without a hint is saved before it is displaced, as for a call.
     device.failSaves = true;
     expect(await hint("prefetch", "r1")).toMatchObject({
       honoured: false,
@@ -524,7 +524,7 @@ describe("hints about KV", () => {
     expect(await hint("share", "r1")).toMatchObject({ honoured: true, tokens: 307 });
     expect(kv.idleOf("r1")[0]!.outlook).toBe("soon");
 
-    // One batch at a time: each hint is carried out behind the batch that is let go here.
+    // Each hint is carried out after a batch, which is released here.
     let go = () => {};
     let stepping = Promise.withResolvers<void>();
     device.beforeStep = () => {

@@ -38,7 +38,7 @@ export class Engine {
   private readonly queue: WaitingQueue<Active>;
   private readonly active = new Set<Active>();
   private readonly byAttempt = new Map<string, Active>();
-  /** Attempts that were aborted before they came: the word to stop may overtake a long body. */
+  /** Attempts that were aborted before they arrived: an abort may overtake a long body. */
   private readonly abortedEarly = new Set<string>();
   private readonly chores: (() => Promise<void>)[] = [];
   private order = 0;
@@ -93,7 +93,7 @@ export class Engine {
     this.stir();
   }
 
-  /** Ends a call between two batches; false when it is not here: one that is still to come ends when it comes. */
+  /** Ends a call between two batches. Returns false if the call is unknown; if it arrives later, it ends at once. */
   abort(attempt: string): boolean {
     const active = this.byAttempt.get(attempt);
     if (!active) {
@@ -107,7 +107,7 @@ export class Engine {
     return true;
   }
 
-  /** Does something with the sequences between two batches. */
+  /** Runs `action` on the sequences between two batches. */
   between<T>(chore: () => Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       this.chores.push(() => chore().then(resolve, reject));
@@ -135,7 +135,7 @@ export class Engine {
       await this.endAborted();
       await this.admit();
       if (this.active.size > 0) await this.step();
-      // What came while this turn was under way must not be slept through.
+      // Work that arrived during this turn must not wait for the next wake-up.
       else if (!this.stirred) await new Promise<void>((resolve) => (this.wake = resolve));
     }
     for (const waiting of this.queue) this.abort(waiting.call.attempt);
@@ -172,7 +172,7 @@ export class Engine {
     }
   }
 
-  /** Calls whose transferred state has gone need not wait for a sequence to learn it. */
+  /** Calls whose transferred state is lost end now, without waiting for a sequence. */
   private async endLost(): Promise<void> {
     for (const waiting of this.queue) {
       if (!waiting.call.transfer || this.transferred(waiting.call)) continue;
@@ -181,7 +181,7 @@ export class Engine {
     }
   }
 
-  /** The file of the call's transferred state, if it holds what was promised. */
+  /** The file of the call's transferred state, if it holds the promised tokens. */
   private transferred({ transfer, prompt, owner }: Call): KvFile | undefined {
     const file = lent(this.kv.store, transfer!.state);
     if (!file || file.cacheSalt !== owner.cacheSalt) return undefined;
@@ -203,14 +203,16 @@ export class Engine {
     });
   }
 
-  /** From the transferred state, or from a sequence that holds as much of it; undefined when every sequence is running. */
+  /**
+   * Starts the call from the transferred state, or from a sequence that holds the same tokens; undefined when every sequence is running.
+   */
   private planTransfer(call: Call, files: boolean): Plan | undefined {
     const file = files ? this.transferred(call) : undefined;
     const chosen = plan({
       cacheSalt: call.owner.cacheSalt,
       program: call.owner.program,
       prompt: call.prompt,
-      // Nobody else's prefill is waited for: what this call needs is there.
+      // This call does not wait for another call's prefill, because its own state is available.
       sequences: this.kv.views().map((view) => ({ ...view, prefilling: undefined })),
       fileTokensMax: files ? this.kv.store.maxTokens : 0,
       files: file ? [file] : [],
@@ -229,7 +231,7 @@ export class Engine {
     // Before any state is displaced, because a refused grammar must not cost another call its state.
     if (!call.prefillOnly) active.generation ??= kv.device.begin(slot.id, call.sampling);
     const planned = chosen.source.type === "file" ? kv.store.get(chosen.source.file) : undefined;
-    // What parking the victim may push out of the budget must not be the very file that is about to be loaded.
+    // Parking the victim may evict files from the budget; the file that is about to be loaded is exempt.
     if (planned) kv.store.touch(planned);
     if (chosen.park) await kv.park(slot);
     let tier: "device" | "disk" = "device";
@@ -237,7 +239,7 @@ export class Engine {
       tier = chosen.source.type === "file" ? "disk" : "device";
       const file = chosen.source.type === "file" ? planned : await kv.park(kv.slots[chosen.source.from]!);
       if (!file || !(await kv.restore(slot, file, call.owner))) {
-        // The file is gone or the disk is full: once more, by what the device has alone.
+        // The file is gone or the disk is full, so the call is planned again without files.
         const next = this.planFor(active, false);
         if (next?.type !== "serve") throw new Error("no sequence is free");
         active.generation?.end();
@@ -327,7 +329,7 @@ export class Engine {
     }
   }
 
-  /** What is pending and one more token would not fit. */
+  /** Whether the pending tokens and one more would not fit into the sequence. */
   private isFull(active: Active): boolean {
     return active.slot!.tokens.length + active.pending.length >= this.kv.device.contextTokens;
   }
@@ -365,7 +367,7 @@ export class Engine {
   }
 }
 
-/** Tokens that must come from elsewhere: the last of the prompt is always computed here, for its logits. */
+/** Tokens that must be transferred: all but the prompt's last, which is computed here for its logits. */
 function promised(transfer: NonNullable<Call["transfer"]>, prompt: readonly number[]): number {
   return Math.min(transfer.tokens, prompt.length - 1);
 }

@@ -2,12 +2,12 @@
 // HTTP in answers.ts alone.
 import { LineshaftError } from "../../errors/index.ts";
 
-/** A field that is unknown or not served here: named, never ignored. */
+/** A field that is unknown or not supported: it is refused by name, never ignored. */
 export function unsupported(param: string, why: string, hint = `Leave \`${param}\` out.`): LineshaftError {
   return new LineshaftError({ code: "unsupported_parameter", message: `\`${param}\` ${why}.`, param, hint });
 }
 
-/** A field with a value that cannot be meant. */
+/** A field with an invalid value. */
 export function invalid(
   param: string,
   why: string,
@@ -27,7 +27,7 @@ export function kvLost(why: string): LineshaftError {
   });
 }
 
-/** Anything unforeseen. */
+/** An unexpected error. */
 export function internal(cause: unknown): LineshaftError {
   const detail = cause instanceof Error ? cause.message : String(cause);
   return new LineshaftError({

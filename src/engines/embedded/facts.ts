@@ -1,6 +1,6 @@
 // Facts from the agent runtime. Each one is answered by a receipt of what was done:
 //
-//   program       remembered: which programs end with which
+//   program remembered: the parent of the program
 //   run_ended     its sequences and files are dropped, with those of the programs below it; shared prefixes stay
 //   tool_started, tool_ended
 //                 nothing: the scheduler, which sees all endpoints, decides about a waiting program's KV and sends hints

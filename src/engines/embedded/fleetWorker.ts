@@ -1,6 +1,5 @@
-// Workers of the embedded engine as the fleet keeps them: how one is started, how it comes into service and leaves it, how much memory
-// it will take, and where it parks KV. A worker that came back has another port and token, so each readiness registers a new adapter
-// in the old one's place.
+// Workers of the embedded engine for the fleet: how a worker is started, enters and leaves service, how much memory it takes, and where it
+// parks KV. A restarted worker has another port and token, so each time it is ready a new adapter replaces the old one.
 import { rm } from "node:fs/promises";
 import { availableParallelism, hostname } from "node:os";
 import { join } from "node:path";
@@ -22,12 +21,12 @@ import type { SamplingDefaults } from "./samplingDefaults.ts";
 
 /** Large weights are read from a slow disk once; after that they are in the page cache. */
 const readyTimeoutMs = 10 * 60_000;
-/** Calls under way on a worker that leaves may take so long; what is left then is ended, and what idles is parked. */
+/** How long calls under way on a leaving worker may take. Calls left after that are ended, and idle sequences are parked. */
 const drainMs = 60_000;
 const drainPollMs = 100;
-/** Of a worker beside weights and KV: the process itself, the library, compute buffers. Measured: 280 MB. */
+/** Memory of a worker beside weights and KV: the process, the library, compute buffers. Measured: 280 MB. */
 const besidesBytes = 300e6;
-/** The worker's own rule where nothing is said (protocol.ts). */
+/** The worker's default (protocol.ts). */
 const usualContextTokens = 4_096;
 
 /** A GGUF file, with the sampling that its makers recommend. */
@@ -43,7 +42,7 @@ interface EmbeddedWorkersOptions {
   stopTimeoutMs: number;
 }
 
-/** What the fleet asks of workers. */
+/** The fleet's interface to workers. */
 export function embeddedWorkers(options: EmbeddedWorkersOptions): DeploymentHands<EmbeddedModel>["workers"] {
   const { engines, kvFolder } = options;
   const folderOf = (deployment: string) => join(kvFolder, deployment);
@@ -92,7 +91,7 @@ function workerSpec(
       const { port } = await listening(messages);
       const engine: EmbeddedEngine = createEmbeddedEngine({ url: `http://127.0.0.1:${port}`, token });
       const facts = await engine.probe(signal);
-      // One that died while it was leaving and came back stays out of service.
+      // A worker that died while it was leaving, and was restarted, stays out of service.
       if (worker.phase === "leaving") return;
       engines.add(worker.deployment, engine, {
         kind: "embedded",
@@ -110,7 +109,7 @@ function workerSpec(
   };
 }
 
-/** Registers a worker that serves already under the role that it has now. */
+/** Registers a serving worker again, under its current role. */
 function relabel(worker: FleetWorker, engines: EngineRegistry): void {
   const known = engines.get(worker.name);
   if (!known) return;
@@ -124,7 +123,7 @@ function relabel(worker: FleetWorker, engines: EngineRegistry): void {
   });
 }
 
-/** Takes a worker out of service and waits for the calls that it has. */
+/** Takes a worker out of service and waits for its calls to end. */
 async function drain(worker: FleetWorker, engines: EngineRegistry): Promise<void> {
   const known = engines.get(worker.name);
   if (!known) return;
@@ -134,7 +133,7 @@ async function drain(worker: FleetWorker, engines: EngineRegistry): Promise<void
     const now = await (known.engine as EmbeddedEngine).status().catch(() => undefined);
     return now !== undefined && now.running + now.waiting > 0;
   };
-  // A call that was placed here a moment ago is still on its way, so the worker is asked only after the first pause.
+  // A call that was placed a moment ago may not have arrived yet, so the worker is asked only after the first pause.
   for (let waited = 0; waited < drainMs; waited += drainPollMs) {
     await sleep(drainPollMs, undefined, { ref: false });
     if (!(await busy())) return;

@@ -1,4 +1,4 @@
-// Which grammar an answer is held to: of its schema, of its tool calls, or of either.
+// The grammar that an answer must follow: of its schema, of its tool calls, or of either.
 import { compileSchema, jsonObjectGrammar, toolGrammar } from "./chat/index.ts";
 import type { ChatTool } from "./chat/index.ts";
 import type { ChatRequest } from "./request.ts";
@@ -12,7 +12,7 @@ export interface AnswerForm {
   json: boolean;
   /** The text may hold tool calls. */
   tools: boolean;
-  /** The conversation shows the form of calls, offered tools or not: the model may write it, and its tags are no text. */
+  /** The conversation shows the form of calls, even if no tools are offered. The model may write that form, and its tags are not text. */
   showsForm: boolean;
 }
 
@@ -26,7 +26,7 @@ export function formOf(request: ChatRequest): AnswerForm {
   if (calls && !calls.trigger)
     return { grammar: calls.gbnf, onTrigger: undefined, json: false, tools: true, showsForm };
   if (calls && schema) {
-    // Free to call or to answer: both must be known from the first token on.
+    // The model may call or answer, so the grammar allows both from the first token on.
     const called = toolGrammar(tools, "required", options)!;
     const grammar = either(called.gbnf, schema);
     return { grammar, onTrigger: undefined, json: true, tools: true, showsForm };
@@ -46,7 +46,7 @@ const showsCalls = (message: Record<string, unknown>): boolean =>
 const schemaGrammar = ({ value, anyObject }: { value: unknown; anyObject: boolean }): string =>
   anyObject ? jsonObjectGrammar() : compileSchema(value);
 
-/** A grammar for texts of one or the other; their rules are renamed apart. */
+/** A grammar for texts of one or the other grammar; their rules get distinct names. */
 export function either(one: string, other: string): string {
   return `root ::= a-root | b-root\n${renamed(one, "a-")}\n${renamed(other, "b-")}`;
 }

@@ -1,6 +1,6 @@
 // Carries out the scheduler's hints about an idle program's KV. Each hint is answered by a receipt of what was done.
 //
-//   keep      its sequences are the last to be taken
+//   keep its sequences are taken last
 //   demote    they are saved to disk now and are the first to be taken
 //   prefetch  kept if they are still here, else brought back over the sequence that a call would take; what that one held is
 //             saved, and no sequence that is to be kept is taken
@@ -13,7 +13,7 @@ import type { KvHint, KvReceipt } from "../kv.ts";
 import type { Kv, Slot } from "./kv.ts";
 import { parkMinTokens } from "./limits.ts";
 
-/** What was done, and the states whose files must be complete before it is true. */
+/** The receipt, and the states whose files must be complete before it is sent. */
 interface Done {
   honoured: boolean;
   tokens: number;
@@ -91,7 +91,7 @@ export class Hints {
       .filter((slot) => !slot.running && (slot.tokens.length === 0 || slot.outlook !== "soon"))
       .toSorted((a, b) => rank(a) - rank(b) || a.lastUsed - b.lastUsed)[0];
     if (!slot) return refused("every sequence is wanted as much; its file waits on disk");
-    // What making room for it pushes out of the budget must not be its own file.
+    // Making room may evict files from the budget; the file to be loaded is exempt.
     kv.store.touch(file);
     const worthKeeping = slot.tokens.length >= parkMinTokens && !kv.isSaved(slot);
     if (worthKeeping && !(await kv.park(slot))) return refused("what it would displace cannot be saved");
@@ -109,7 +109,7 @@ export class Hints {
     return { honoured: true, tokens };
   }
 
-  /** Saves what can be: the sequences of which a file now tells, and the names of those files. */
+  /** Saves the sequences that can be saved. Returns the saved sequences and the names of their files. */
   private async save(slots: Slot[]): Promise<{ saved: Slot[]; states: string[] }> {
     const saved: Slot[] = [];
     const states: string[] = [];
@@ -122,7 +122,7 @@ export class Hints {
     return { saved, states };
   }
 
-  /** Nothing of it is on the device that could be saved: it may lie on disk already. */
+  /** No sequence of the program can be saved; its state may be on disk already. */
   private onDisk(program: string): Done {
     const file = this.kv.store.ofProgram(program)[0];
     if (!file) return this.nothingHere(program);

@@ -134,7 +134,7 @@ function parsed<T>(schema: z.ZodType<T>, body: unknown): T {
 
 let openStreams = 0;
 
-/** Events from the asked number on, then each as it happens, until the reader goes. */
+/** Sends events from the given number on, then each new one, until the reader disconnects. */
 function streamEvents(ledger: BlockLedger, request: IncomingMessage, response: ServerResponse, url: URL): void {
   if (openStreams >= eventStreamLimit) {
     throw new LineshaftError({
@@ -152,7 +152,7 @@ function streamEvents(ledger: BlockLedger, request: IncomingMessage, response: S
   let scheduled = false;
   const flush = () => {
     scheduled = false;
-    // A reader that does not keep up gets the rest when it has read: nothing is piled up for it here.
+    // A slow reader gets further events after it has read the earlier ones, so no events are buffered for it here.
     if (response.writableNeedDrain) return;
     for (const event of ledger.read(next)) {
       response.write(`id: ${event.sequence}\ndata: ${JSON.stringify(event)}\n\n`);

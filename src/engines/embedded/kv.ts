@@ -22,7 +22,7 @@ export interface Slot {
   /** State file with exactly these tokens. */
   savedAs: string | undefined;
   outlook: "away" | "soon" | undefined;
-  /** The run or project has ended while a call ran: the state goes when the call does. */
+  /** The run has ended or the project was erased during a call: the state is removed when the call ends. */
   doomed: boolean;
   /** Order of use, and the clock of it. */
   lastUsed: number;
@@ -73,7 +73,7 @@ export class Kv {
     }));
   }
 
-  /** The sequences as the planner sees them. */
+  /** The sequences in the planner's form. */
   views(): SequenceView[] {
     return this.slots.map((slot) => ({
       id: slot.id,
@@ -93,7 +93,7 @@ export class Kv {
     return slot.savedAs !== undefined && this.store.keeps(slot.savedAs);
   }
 
-  /** Sequences that hold something of a run, running or not. */
+  /** Sequences that hold tokens of a run, running or idle. */
   slotsOf(program: string): Slot[] {
     return this.slots.filter((slot) => slot.tokens.length > 0 && slot.owner?.program === program);
   }
@@ -103,7 +103,7 @@ export class Kv {
     return this.slotsOf(program).filter((slot) => !slot.running);
   }
 
-  /** Saves what the slot holds; the slot keeps it too. Undefined when it could not be kept. */
+  /** Saves the slot's tokens to a file; the slot keeps them too. Undefined when they could not be saved. */
   async park(slot: Slot): Promise<KvFile | undefined> {
     if (!slot.owner || slot.tokens.length < parkMinTokens) return undefined;
     const fresh = !this.isSaved(slot);
@@ -114,7 +114,10 @@ export class Kv {
     return file;
   }
 
-  /** Saves what the slot holds, for another worker to load; the slot keeps it too. Answers the lease, if it could be kept. */
+  /**
+   * Saves the slot's tokens for another worker to load; the slot keeps them too. Returns the lease, or undefined when they could not be
+   * saved.
+   */
   async lend(slot: Slot): Promise<string | undefined> {
     if (!slot.owner || slot.doomed || slot.tokens.length === 0) return undefined;
     const lease = await lend(this.store, slot.owner, slot.tokens, (path) => this.device.save(slot.id, path));
@@ -124,14 +127,14 @@ export class Kv {
     return lease;
   }
 
-  /** Keeps what the slot holds as a prefix that conversations share. */
+  /** Saves the slot's tokens as a prefix that conversations share. */
   async share(slot: Slot): Promise<void> {
     if (!slot.owner) return;
     const file = await this.store.save(slot.owner, slot.tokens, true, (path) => this.device.save(slot.id, path));
     slot.savedAs = file?.id;
   }
 
-  /** Loads a file into the slot, over whatever it held. False, with the slot empty, when the file is of no use. */
+  /** Loads a file into the slot and replaces its tokens. Returns false, with the slot empty, if the file cannot be used. */
   async restore(slot: Slot, file: KvFile, owner: StateOwner): Promise<boolean> {
     this.release(slot);
     const begun = this.now();
@@ -159,7 +162,7 @@ export class Kv {
     this.tell(slot);
   }
 
-  /** The device has computed these behind what the slot held. */
+  /** Records that the device has computed these tokens behind the slot's earlier ones. */
   grew(slot: Slot, tokens: readonly number[]): void {
     const blocks = Math.floor(slot.tokens.length / blockTokens);
     for (const token of tokens) slot.tokens.push(token);
@@ -178,7 +181,7 @@ export class Kv {
     slot.lastUsedMs = this.now();
   }
 
-  /** Erases the project's files and idle sequences at once, and what runs for it when that ends. */
+  /** Erases the project's files and idle sequences at once, and its running sequences when their calls end. */
   async eraseProject(project: string): Promise<{ files: number; bytes: number; sequences: number }> {
     let sequences = 0;
     for (const slot of this.slots) {
@@ -188,7 +191,7 @@ export class Kv {
       else await this.clear(slot);
     }
     const files = await this.store.eraseProject(project);
-    // The log of events holds the tokens of what has just been erased.
+    // The log of events still holds the erased tokens, so it is replaced.
     this.ledger.restate();
     return { ...files, sequences };
   }
@@ -207,7 +210,7 @@ export class Kv {
   }
 }
 
-/** Stands for the cache salt of a doomed state; no call has such a salt. */
+/** The cache salt of a state that is to be erased; no call has this salt. */
 const erased = "\0erased";
 
 function holderOf(slot: Slot): string {

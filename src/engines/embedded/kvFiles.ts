@@ -32,7 +32,7 @@ const orphanMs = 60_000;
 export const statePath = (dir: string, id: string): string => path.join(dir, `${id}.state`);
 export const sidecarPath = (dir: string, id: string): string => path.join(dir, `${id}.json`);
 
-/** A name that no other process writes to, for a file of the state before its rename. */
+/** A temporary file name of the state, unique to this process. */
 export const temporaryPath = (dir: string, id: string): string =>
   path.join(dir, `${id}.${randomBytes(4).toString("hex")}.tmp`);
 
@@ -42,7 +42,10 @@ export function listStates(dir: string): Set<string> {
   return new Set(names.map((name) => name.slice(0, -".json".length)));
 }
 
-/** Reads what a state is. Throws when the sidecar cannot be read, or the state has another size than it had; LineshaftError (`state_superseded`) for a state that an older version kept under other rules. */
+/**
+ * Reads a state's sidecar. Throws when it cannot be read, or when the state's size differs from it; LineshaftError (`state_superseded`) for
+ * a state that an older version kept under other rules.
+ */
 export function readSidecar(dir: string, id: string): KvFile {
   const at = sidecarPath(dir, id);
   const said: unknown = JSON.parse(readFileSync(at, "utf8"));
@@ -57,7 +60,7 @@ export function readSidecar(dir: string, id: string): KvFile {
   return { id, ...content, lastUsedMs: statSync(at).mtimeMs };
 }
 
-/** Writes what a state is, unless it was dropped meanwhile. */
+/** Writes a state's sidecar, unless the state was dropped meanwhile. */
 export async function writeSidecar(dir: string, file: KvFile, dropped: () => boolean): Promise<void> {
   const temporary = temporaryPath(dir, file.id);
   const { id: _id, lastUsedMs: _used, ...content } = file;
@@ -70,8 +73,8 @@ export async function writeSidecar(dir: string, file: KvFile, dropped: () => boo
 }
 
 /**
- * Sums the state and writes what it is. Another process may write the same state meanwhile: the last sidecar must tell of the
- * last content, so a reader that sees it change during the checksum begins again.
+ * Computes the state's checksum and writes its sidecar. Another process may write the same state meanwhile. The last sidecar must describe
+ * the last content, so the checksum starts again if the file changes during it.
  */
 export async function writeSummed(dir: string, file: KvFile, dropped: () => boolean): Promise<void> {
   const at = statePath(dir, file.id);
@@ -83,18 +86,18 @@ export async function writeSummed(dir: string, file: KvFile, dropped: () => bool
   }
 }
 
-/** Tells one content of a state file from another of the same name. */
+/** Size and modification time, which tell one content of a state file from another. */
 export function stamp(at: { size: number; mtimeMs: number }): string {
   return `${at.size}:${at.mtimeMs}`;
 }
 
-/** The sidecar goes first: from then on the state does not exist. */
+/** The sidecar is removed first, because a state without it does not exist for readers. */
 export async function removeState(dir: string, id: string): Promise<void> {
   await rm(sidecarPath(dir, id), { force: true });
   await rm(statePath(dir, id), { force: true });
 }
 
-/** Removes what a killed worker left: temporary files and states without a sidecar, once they are old. */
+/** Removes old temporary files and states without a sidecar, which killed workers left. */
 export async function sweepOrphans(dir: string): Promise<void> {
   const names = new Set(readdirSync(dir));
   for (const name of names) {
@@ -120,7 +123,7 @@ export function folderName(dir: string): string {
   try {
     linkSync(temporary, at);
   } catch (error) {
-    // Somebody else was first.
+    // Another process wrote the name first.
     if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
   } finally {
     rmSync(temporary, { force: true });

@@ -1,4 +1,4 @@
-// What the folder of KV files holds, as a pure index: found by block hash, evicted by least recent use, owned by projects.
+// A pure index of the folder of KV files: files are found by block hash, evicted by least recent use, and owned by projects.
 //
 // A file is found by the blocks of the prompt, deepest first: only a file that holds a prompt's block can share more than 63
 // tokens with it. The planner (sequences.ts) compares the found files by their tokens.
@@ -84,7 +84,7 @@ export class KvIndex {
     return file;
   }
 
-  /** Files that share at least the first block with a prompt of these block hashes, those that share most first. */
+  /** Files that share at least the first block with a prompt of these block hashes, the longest match first. */
   candidates(promptHashes: readonly string[]): KvFile[] {
     const found = new Set<string>();
     for (let depth = promptHashes.length - 1; depth >= 0 && found.size < candidatesMax; depth--) {
@@ -96,7 +96,7 @@ export class KvIndex {
     return [...found].map((id) => this.files.get(id)!);
   }
 
-  /** Least recently used files, none of `spared`, whose removal makes room for `bytes`; undefined when that cannot be. */
+  /** The least recently used files, without `spared`, whose removal makes room for `bytes`; undefined when there are not enough. */
   victims(bytes: number, budget: number, spared: ReadonlySet<string>): KvFile[] | undefined {
     const victims: KvFile[] = [];
     let excess = this.bytes + bytes - budget;
@@ -109,7 +109,7 @@ export class KvIndex {
     return excess <= 0 ? victims : undefined;
   }
 
-  /** Conversations that `longer` continues and whose runs are all its own: nothing is lost with them. */
+  /** Conversations that `longer` continues and whose runs are all runs of `longer`, so removing them loses no state. */
   superseded(longer: Pick<KvFile, "id" | "cacheSalt" | "tokens" | "programs">): KvFile[] {
     return this.candidates(blockHashes(saltOf(longer.cacheSalt), longer.tokens)).filter(
       (file) =>

@@ -47,7 +47,7 @@ const write = (tokens: number[]) => async (at: string) => {
 const save = (store: KvStore, tokens: number[], from = owner, shared = false) =>
   store.save(from, tokens, shared, write(tokens));
 const read = async (at: string) => (await readFile(at, "utf8")).length / 10;
-/** What lies in the folder, but for the name of the folder itself. */
+/** The files in the folder, without the file that holds the folder's name. */
 const names = () => readdirSync(dir).filter((name) => name !== "folder");
 const find = (store: KvStore, tokens: number[], cacheSalt = "org") =>
   store.candidates(blockHashes(saltOf(cacheSalt), tokens)).map((file) => file.tokens.length);
@@ -249,7 +249,7 @@ describe("a state lent to another worker", () => {
     const lease = (await give(one, run(0, 100)))!;
     const { id } = lent(one, lease)!;
     await one.published(id);
-    // Older than anything, and still not the one to go.
+    // The oldest file, which must still not be evicted.
     expect(await save(other, run(1000, 100))).toBeDefined();
     expect(await save(other, run(2000, 150))).toBeDefined();
     expect(await save(other, run(3000, 200))).toBeUndefined();
@@ -308,7 +308,7 @@ describe("a state lent to another worker", () => {
       await writeFile(at, letter.repeat(1000), { mode: 0o600 });
       return 1000;
     };
-    // Neither has seen the other's: both write, the later content is what lies there.
+    // Neither process has seen the other's file, so both write, and the later content remains.
     const [a, b] = await Promise.all([
       one.save(owner, run(0, 100), false, (at) => mine(at, "a")),
       other.save(owner, run(0, 100), false, (at) => mine(at, "b")),

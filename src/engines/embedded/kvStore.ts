@@ -4,10 +4,10 @@
 // once its ID.json exists. Both appear by rename, so a killed worker leaves at worst a state without ID.json, which the next start removes. ID is a hash of model, cache salt and tokens: two replicas that park the same state
 // write the same file. KV files are prompts: the folder is 0700, files are 0600, and they go with their project.
 //
-// A state that this process did not write is checked by CRC-32 before the library reads it, because the library may crash on
-// one that is damaged. Anything wrong with a file is a miss, never a failure. Last use is the modification time of ID.json,
-// so that replicas agree on what is least recently used. A state that is leased (leases.ts) is taken by no budget and no newer
-// state; it is removed when its project is erased all the same.
+// A state that this process did not write is checked by CRC-32 before the library reads it, because the library may crash on one that is
+// damaged. Anything wrong with a file is a miss, never a failure. Last use is the modification time of ID.json, so that replicas agree on
+// what is least recently used. A leased state (leases.ts) is not evicted by the budget or by a newer state; it is still removed when its
+// project is erased.
 import { LineshaftError } from "../../errors/index.ts";
 import { hash } from "node:crypto";
 import { chmodSync, mkdirSync, statSync } from "node:fs";
@@ -59,7 +59,7 @@ export class KvStore {
   private readonly options: KvStoreOptions;
   private readonly index: KvIndex;
   private readonly now: () => number;
-  /** State files whose content this process knows: size and modification time when it wrote or checked them. */
+  /** Size and modification time of the state files that this process wrote or checked. */
   private readonly trusted = new Map<string, string>();
   /** States of this process whose sidecar is still being written, in the background. */
   private readonly undescribed = new Map<string, Promise<void>>();
@@ -92,7 +92,7 @@ export class KvStore {
     return { usedBytes: this.index.usedBytes, budgetBytes: this.options.budgetBytes, files: this.index.size };
   }
 
-  /** Tokens of the longest state that can be kept at all. */
+  /** Tokens of the longest state that fits into the budget. */
   get maxTokens(): number {
     return Math.floor(this.options.budgetBytes / this.perToken);
   }
@@ -102,7 +102,7 @@ export class KvStore {
     return this.perToken;
   }
 
-  /** Usable files that share a block with the prompt of these hashes, the most of it first. */
+  /** Usable files that share a block with the prompt of these hashes, the longest match first. */
   candidates(promptHashes: readonly string[]): KvFile[] {
     this.refresh();
     return this.index.candidates(promptHashes);
@@ -112,7 +112,7 @@ export class KvStore {
     return this.index.get(id);
   }
 
-  /** Name of the state of these tokens, whether it is kept or not: 32 hex digits. */
+  /** Name of the state of these tokens, whether it is stored or not: 32 hex digits. */
   idOf(cacheSalt: string, tokens: readonly number[]): string {
     const bytes = Buffer.from(Uint32Array.from(tokens).buffer);
     const head = `${this.options.fingerprint}\0${cacheSalt}\0`;
@@ -137,8 +137,8 @@ export class KvStore {
   }
 
   /**
-   * Keeps the state of `tokens`; `write` puts it at the path it is given and answers its size in bytes. Answers the file, or
-   * undefined when it does not fit or cannot be written. A state that is kept already is only marked as used.
+   * Stores the state of `tokens`; `write` writes it to the given path and returns its size in bytes. Returns the file, or undefined when it
+   * does not fit or cannot be written. A state that is stored already is only marked as used.
    */
   async save(
     owner: StateOwner,
@@ -151,7 +151,7 @@ export class KvStore {
     if (known) return this.adopt(known, owner, shared);
     const room = await this.makeRoom(tokens.length * this.perToken);
     if (!room) return undefined;
-    // Another process may have kept the same since the folder was looked at last.
+    // Another process may have stored the same state since the folder was last read.
     const theirs = this.index.get(id);
     if (theirs) return this.adopt(theirs, owner, shared);
     const temporary = temporaryPath(this.options.dir, id);
@@ -185,19 +185,19 @@ export class KvStore {
     return file;
   }
 
-  /** Resolves when every process of the folder can load the state; false when it cannot be kept. */
+  /** Resolves to true when every process of the folder can load the state, to false when it could not be stored. */
   async published(id: string): Promise<boolean> {
     await this.undescribed.get(id);
     return this.keeps(id);
   }
 
-  /** The call for which the state was kept needs it no longer. The state stays, like any other, until its room is needed. */
+  /** Marks that the call needs the state no longer. The state stays until the budget needs its room. */
   async release(lease: string): Promise<void> {
     await this.leases.end(lease);
     await this.removeUnleased();
   }
 
-  /** Reads a kept state by `read`; false when the file is gone, damaged or refused, and then it is no longer kept. */
+  /** Loads a stored state by `read`. Returns false if the file is gone, damaged or refused, and removes the state. */
   async load(id: string, read: (path: string) => Promise<number>): Promise<boolean> {
     const file = this.index.get(id);
     if (!file) return false;
@@ -205,7 +205,7 @@ export class KvStore {
     try {
       const now = await stat(at);
       if (this.trusted.get(id) !== stamp(now)) {
-        // Two processes that keep the same state write it one after the other: the newest sidecar is the one that counts.
+        // Two processes may write the same state one after the other; the newest sidecar counts.
         const said = this.undescribed.has(id) ? file : readSidecar(this.options.dir, id);
         if (now.size !== said.bytes || (await checksum(at)) !== said.crc32)
           throw new Error("the content is not what was written");
@@ -222,7 +222,7 @@ export class KvStore {
     }
   }
 
-  /** Erases what belongs to the project alone; what others own too stays theirs. */
+  /** Erases the states that only this project owns. States that other projects own too lose this owner and stay. */
   async eraseProject(project: string): Promise<{ files: number; bytes: number }> {
     await this.settled();
     this.refresh(true);
@@ -263,7 +263,7 @@ export class KvStore {
     return tokens;
   }
 
-  /** Looks for what other replicas have added or removed; costs one stat when nothing has changed. */
+  /** Reads the files that other replicas have added or removed; costs one stat when the folder has not changed. */
   refresh(force = false): void {
     let changed: number;
     try {
@@ -287,7 +287,7 @@ export class KvStore {
       }
     }
     for (const file of this.index.all()) {
-      // A state of this process whose sidecar is still being written is there all the same.
+      // A state of this process exists even while its sidecar is still being written.
       if (!ids.has(file.id) && !this.undescribed.has(file.id)) this.drop(file);
     }
   }
@@ -333,7 +333,7 @@ export class KvStore {
     return file;
   }
 
-  /** Marks a use, so that the file is not the next to go. */
+  /** Marks a use, so that the file is not evicted next. */
   touch(file: KvFile): void {
     file.lastUsedMs = this.now();
     const seconds = file.lastUsedMs / 1000;
@@ -359,7 +359,7 @@ export class KvStore {
     for (const old of superseded) if (!leased.has(old.id)) await this.remove(old);
   }
 
-  /** Removes what was kept for the sake of a lease that has ended. */
+  /** Removes states that were kept only for a lease that has ended. */
   private async removeUnleased(): Promise<void> {
     for (const id of this.leases.gone()) {
       const file = this.index.get(id);
@@ -367,14 +367,14 @@ export class KvStore {
     }
   }
 
-  /** Makes the state exist for others too; a `fresh` one, or one that never got that far, is summed first. */
+  /** Writes the sidecar, so that other processes find the state. A `fresh` state, or one without a checksum, is checksummed first. */
   private async describe(file: KvFile, fresh = false): Promise<void> {
     const dropped = () => this.index.get(file.id) !== file;
     const unsummed = fresh || this.undescribed.has(file.id);
     try {
       await (unsummed ? writeSummed : writeSidecar)(this.options.dir, file, dropped);
       this.undescribed.delete(file.id);
-      // Dropped while the rename was under way: what it left goes too.
+      // The state was dropped during the rename, so the renamed file is removed too.
       if (!this.keeps(file.id)) await removeState(this.options.dir, file.id);
     } catch (error) {
       if (dropped()) return;

@@ -1,4 +1,4 @@
-// How a worker is started: what the supervisor runs, and with how many threads.
+// How a worker is started: the supervisor's command line, and the number of threads.
 import { randomBytes } from "node:crypto";
 import { fileURLToPath } from "node:url";
 import type { SamplingDefaults } from "./samplingDefaults.ts";
@@ -47,7 +47,7 @@ export function workerCommand(launch: WorkerLaunch, inherited: NodeJS.ProcessEnv
   if (launch.contextTokens !== undefined) env["LINESHAFT_WORKER_CONTEXT"] = String(launch.contextTokens);
   if (launch.queueLimit !== undefined) env["LINESHAFT_WORKER_QUEUE"] = String(launch.queueLimit);
   if (launch.sampling !== undefined) env["LINESHAFT_WORKER_SAMPLING"] = JSON.stringify(launch.sampling);
-  // What the library needs to find itself and its drivers; nothing else of the parent's environment is the worker's business.
+  // The library needs these to find itself and its drivers; no other variable of the parent is passed on.
   for (const name of passedOn) {
     const value = inherited[name];
     if (value !== undefined) env[name] = value;

@@ -1,10 +1,9 @@
 // Leases: a state that one worker has computed for another is kept until it is pulled, even when the disk budget is full.
 //
-// A lease is an empty file ID.NONCE.UNTIL.lease beside the state ID, so that every process that shares the folder sees it
-// by listing names. It ends when it is removed or when its time (Unix milliseconds in the name) has passed, so a worker that dies leaves
-// nothing behind that must be cleaned up. Several leases of one state are counted by their
-// nonces. The name without ".lease" is what travels between workers. Another process may
-// take a lease between the check of the leases and the removal of a state; its call then ends with kv_lost and is computed again.
+// A lease is an empty file ID.NONCE.UNTIL.lease beside the state ID, so that every process that shares the folder sees it by listing names.
+// It ends when it is removed or when its time (Unix milliseconds in the name) has passed, so the leases of a dead worker need no clean-up.
+// Several leases of one state are counted by their nonces. Workers exchange the name without ".lease". Another process may take a lease
+// between the check of the leases and the removal of a state; its call then ends with kv_lost and is computed again.
 import { randomBytes } from "node:crypto";
 import { readdirSync, rmSync } from "node:fs";
 import { rm, writeFile } from "node:fs/promises";
@@ -31,7 +30,7 @@ export class Leases {
     this.now = now;
   }
 
-  /** Leases the state, whether it is there yet or not; answers the lease's name. Throws when the folder cannot be written. */
+  /** Leases the state, even before it is stored; returns the lease's name. Throws when the folder cannot be written. */
   async take(id: string): Promise<string> {
     const lease = `${id}.${randomBytes(4).toString("hex")}.${Math.ceil(this.now() + leaseMs)}`;
     await writeFile(path.join(this.dir, lease + ending), "", { mode: 0o600 });
@@ -43,7 +42,7 @@ export class Leases {
     if (readLease(lease)) await rm(path.join(this.dir, lease + ending), { force: true });
   }
 
-  /** States that are leased now. What has run out is removed on the way. */
+  /** States that are leased now. Removes expired leases. */
   leased(): Set<string> {
     const leased = new Set<string>();
     for (const name of namesIn(this.dir)) {
@@ -60,7 +59,7 @@ export class Leases {
     this.going.add(id);
   }
 
-  /** States that were to go, and whose leases have ended; each is told once. */
+  /** States that were to be removed and whose leases have ended; each is returned once. */
   gone(): string[] {
     if (this.going.size === 0) return [];
     const leased = this.leased();
@@ -74,7 +73,7 @@ function namesIn(dir: string): string[] {
   try {
     return readdirSync(dir);
   } catch {
-    // A folder that is gone holds nothing that could be taken from anybody.
+    // A folder that does not exist has no leases.
     return [];
   }
 }

@@ -6,8 +6,8 @@ import { readLease } from "./leases.ts";
 import { parkMinTokens } from "./limits.ts";
 
 /**
- * Keeps a state, however short, for another worker to load, and answers the name of its lease: until that ends, no budget and
- * no newer state takes it. Undefined when it cannot be kept.
+ * Stores a state of any length for another worker to load, and returns the name of its lease. Until the lease ends, neither the budget nor
+ * a newer state evicts it. Undefined when it cannot be stored.
  */
 export async function lend(
   store: KvStore,
@@ -18,7 +18,7 @@ export async function lend(
   const id = store.idOf(owner.cacheSalt, tokens);
   const lease = await store.leases.take(id).catch(() => undefined);
   if (lease === undefined) return undefined;
-  // Looked at under the lease: what is here now cannot go any more.
+  // The folder is read after the lease is taken, so a state that is found now cannot be evicted.
   store.refresh(true);
   if (!(await store.save(owner, tokens, false, write))) {
     await store.leases.end(lease);

@@ -1,4 +1,4 @@
-// Every bound of the embedded worker in one place: what grows with a client's wishes ends here.
+// Every bound of the embedded worker on what a client can make it use.
 import { blockTokens } from "./protocol.ts";
 
 /** Largest request body in bytes: a prompt of the largest context, JSON-escaped, many times over. */
@@ -30,7 +30,7 @@ export const eventStreamLimit = 32;
 export const stopStringsMax = 4;
 export const stopStringMaxLength = 256;
 
-/** Tokens that a stream may say nothing about before a comment shows that it lives. */
+/** Tokens without output after which a stream sends a comment to keep the connection alive. */
 export const silentTokensMax = 64;
 
 /** Priorities beyond these are clipped. */
@@ -45,7 +45,7 @@ export const earlyAbortsRemembered = 1_000;
 /** Generated texts whose tokens are remembered, so that the next turn's prompt is tokenised as it was generated (answers.ts). */
 export const rememberedOutputs = 512;
 
-/** How long a state that was computed for another worker is kept for it: the wait in that one's queue, at most. */
+/** How long a state that was computed for another worker is kept: the longest expected wait in that worker's queue. */
 export const leaseMs = 120_000;
 
 /** How often the folder of KV files is looked at for files of other replicas, in milliseconds. */

@@ -1,5 +1,5 @@
-// Loads a GGUF with node-llama-cpp: what the file says of itself, and a device (llamaDevice.ts) over a context whose memory was
-// planned. Nothing ever compiles or downloads (`build: "never"`), and what cannot start says so in one sentence.
+// Loads a GGUF with node-llama-cpp: what the file says of itself, and a device (llamaDevice.ts) over a context whose memory was planned.
+// The library never compiles or downloads anything (`build: "never"`), and a failed start throws an error of one sentence.
 import { LineshaftError } from "../../errors/index.ts";
 import { createHash } from "node:crypto";
 import { open, stat } from "node:fs/promises";
@@ -18,7 +18,7 @@ interface DeviceOptions {
   log(message: string, detail: Record<string, unknown>): void;
 }
 
-/** What the GGUF says of itself. */
+/** Metadata of the GGUF file. */
 interface ModelFacts {
   name: string | undefined;
   license: string | undefined;
@@ -27,10 +27,10 @@ interface ModelFacts {
   bosToken: string;
   eosToken: string;
   prependBos: boolean;
-  /** Text of the control tokens: what a message must not be able to say. */
+  /** Text of the control tokens, which a message must not be able to produce. */
   specialTokens: string[];
   trainContextTokens: number;
-  /** Its keys `general.sampling.*`, as they stand. */
+  /** Its keys `general.sampling.*`, unchecked. */
   sampling: unknown;
   /** Changes with model file, library or layout of its states. */
   fingerprint: string;
@@ -40,7 +40,7 @@ export interface LoadedModel {
   device: Device;
   facts: ModelFacts;
   modelBytes: number;
-  /** What the context really took, as the library reports it. */
+  /** The memory that the context took, as the library reports it. */
   kvBytes: number;
   /** Of a state file. */
   stateBytesPerToken: number;
@@ -53,14 +53,15 @@ export interface LoadedModel {
 const defaultContextTokens = 4_096;
 const contextStep = 256;
 
-/** Loads the model and takes its KV memory. Throws LineshaftError with one sentence and what to do. */
+/** Loads the model and allocates its KV memory. Throws LineshaftError with one sentence and a next step. */
 export async function loadModel(options: DeviceOptions): Promise<LoadedModel> {
   const llama = await getLibrary(options);
   const model = await openModel(llama, options);
   const trained = model.trainContextSize;
-  // The library rounds up to this anyway; the plan must count with what it will take.
+  // The library rounds up to this, so the plan counts with the rounded size.
   const asked = Math.ceil(Math.min(trained, options.contextTokens || defaultContextTokens) / contextStep) * contextStep;
-  // Beyond what it was trained for a model writes nonsense; the deployment's resource says so (instance/deploymentResource.ts).
+  // Beyond its trained length a model writes nonsense; the deployment's resource says that the context was cut
+  // (instance/deploymentResource.ts).
   if (options.contextTokens > trained)
     options.log("the context is cut to what the model was trained for", { asked: options.contextTokens, trained });
   const plan = await measure(model, options, asked);

@@ -7,8 +7,8 @@
 //   the tokens to evaluate are passed to `next`. The seed is always given, because without one the library
 //   seeds from the clock again for every token.
 // - `topK` is 40 and `topP` 0.95 in the library unless given; OpenAI's meaning of an absent one is "all".
-// - The library's context shift would go on silently in a full sequence. The loop never evaluates beyond the limit, and a
-//   shift that is tried all the same throws.
+// - The library's context shift would go on silently in a full sequence. The loop never evaluates beyond the limit, and an attempted shift
+// throws.
 import { LRUCache } from "lru-cache";
 import { LineshaftError } from "../../errors/index.ts";
 import {

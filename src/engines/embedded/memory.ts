@@ -1,6 +1,6 @@
-// Plans the KV memory before it is taken. What a context of slots x tokens will need is extended from what two small real
-// contexts of this model report (`memoryUsage`: the library's estimator is off by a factor of two); what does not fit into
-// the machine, or into the cgroup that the worker runs in, is refused with the numbers and with what would fit.
+// Plans the KV memory before it is allocated. The need of a context of slots x tokens is extrapolated from the reports of two small real
+// contexts of this model (`memoryUsage`; the library's estimator is off by a factor of two). A context that does not fit into the machine,
+// or into the worker's cgroup, is refused with the numbers and with a size that would fit.
 import { readFileSync } from "node:fs";
 import os from "node:os";
 
@@ -82,13 +82,13 @@ export function refusal(
   };
 }
 
-/** Memory that can be taken without swapping, and all there is: of the machine, or of the cgroup where that is tighter. */
+/** Memory available without swapping, and the total: of the machine, or of the cgroup if that is smaller. */
 export function machineMemory(): { availableBytes: number; totalBytes: number } {
   const machine = { availableBytes: memAvailable() ?? os.freemem(), totalBytes: os.totalmem() };
   const limit = readNumber("/sys/fs/cgroup/memory.max");
   const used = readNumber("/sys/fs/cgroup/memory.current");
   if (limit === undefined || used === undefined || limit >= machine.totalBytes) return machine;
-  // File pages are given back under pressure, so they do not count as used.
+  // The kernel reclaims file pages under pressure, so they do not count as used.
   const files = /^inactive_file (\d+)$/m.exec(readText("/sys/fs/cgroup/memory.stat") ?? "")?.[1];
   const available = limit - used + Number(files ?? 0);
   return { availableBytes: Math.min(machine.availableBytes, available), totalBytes: limit };

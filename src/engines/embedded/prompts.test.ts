@@ -34,7 +34,7 @@ describe("prompts", () => {
     made.remember({ cacheSalt: "o", project: "p1" }, `${first.text}yes`, [...first.tokens, 777]);
     const next = made.chat("o", [user("hi"), { role: "assistant", content: "yes" }, user("more")], []);
     expect(next.tokens.slice(0, first.tokens.length + 2)).toEqual([...first.tokens, 777, 2]);
-    // Another answer, or another cache salt, is tokenised as it stands.
+    // Another answer, or another cache salt, is tokenised from its text.
     expect(made.chat("o", [user("hi"), { role: "assistant", content: "no" }], []).tokens).not.toContain(777);
     expect(made.chat("p", [user("hi"), { role: "assistant", content: "yes" }], []).tokens).not.toContain(777);
   });
@@ -45,7 +45,7 @@ describe("prompts", () => {
     there.remember({ cacheSalt: "o", project: "p1" }, `${first.text}yes`, [...first.tokens, 777]);
     const turns = [user("hi"), { role: "assistant", content: "yes" }, user("more")];
     const known = there.chat("o", turns, []);
-    // Another worker, which never heard the answer, is given the prompt's tokens and says "ok" in one token of its own.
+    // Another worker, which does not know the answer, is given the prompt's tokens and answers "ok" in one token of its own.
     const given = here.chat("o", turns, [], { given: known.tokens });
     expect(given).toEqual(known);
     here.remember({ cacheSalt: "o", project: "p1" }, `${given.text}ok`, [...given.tokens, 888]);

@@ -17,7 +17,7 @@ interface Tokenizer {
 
 export interface Prompt {
   tokens: number[];
-  /** The text of it, where all of it was tokenised with special tokens recognised; only then may it be remembered. */
+  /** The prompt's text, if all of it was tokenised with special tokens recognised; only such a text may be remembered. */
   text: string | undefined;
 }
 
@@ -28,7 +28,7 @@ interface TemplateSource {
   specialTokens: string[];
 }
 
-/** Where a prompt's tokens stand that were counted before the call. */
+/** The tokens of prompts that were counted before the call. */
 const givenAs = "lineshaft.promptTokens";
 
 export class Prompts {
@@ -78,7 +78,7 @@ export class Prompts {
     return { tokens, text: plain ? text : undefined };
   }
 
-  /** A prompt as it is: no text in it is a special token. */
+  /** Tokenises a plain prompt; no text in it becomes a special token. */
   completion(prompt: string | number[], given?: readonly number[]): Prompt {
     if (given) return { tokens: this.known(given, givenAs), text: undefined };
     if (typeof prompt === "string")
@@ -86,7 +86,7 @@ export class Prompts {
     return { tokens: this.known(prompt, "prompt"), text: undefined };
   }
 
-  /** `text` was said in these tokens. */
+  /** Remembers that `text` was generated in these tokens. */
   remember({ cacheSalt, project }: { cacheSalt: string; project: string }, text: string, tokens: number[]): void {
     const at = this.said.findIndex((entry) => entry.cacheSalt === cacheSalt && text.startsWith(entry.text));
     if (at >= 0) this.said.splice(at, 1);
@@ -94,7 +94,7 @@ export class Prompts {
     if (this.said.length > rememberedOutputs) this.said.shift();
   }
 
-  /** What was said for the project is erased with it. */
+  /** Forgets the texts of an erased project. */
   eraseProject(project: string): void {
     this.said = this.said.filter((entry) => entry.project !== project);
   }
@@ -124,7 +124,7 @@ export class Prompts {
   }
 }
 
-/** Shorter ones, such as `</s>`, are also what people write: HTML strikes text through with it. */
+/** People write shorter ones too: `</s>` ends struck-through text in HTML. */
 const turnMarkerMinLength = 5;
 
 function turnMarkersOf({ source = "", bosToken, eosToken, specialTokens }: TemplateSource): string[] {

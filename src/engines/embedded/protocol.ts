@@ -50,7 +50,7 @@ export const workerReport = z.object({
   decodeMs: z.number(),
 });
 
-/** What a prefill for another worker came to; `report` counts the prompt tokens, `saveMs` is what the file took. */
+/** The result of a prefill for another worker; `report` counts the prompt tokens, `saveMs` is the time to save the file. */
 export const prefillAnswer = z.object({
   /** Name of the lease; null when the state is not whole or could not be kept. */
   state: z.string().nullable(),
@@ -104,7 +104,7 @@ export const kvEvent = z.object({
   salt: z.string().optional(),
 });
 
-/** What a worker says of itself. Bytes and counts are of now; token counters since its start. */
+/** A worker's status. Bytes and counts are current; token counters count since its start. */
 export const workerStatus = z.object({
   model: z.string(),
   modelPath: z.string(),
@@ -115,7 +115,7 @@ export const workerStatus = z.object({
   blockTokens: z.number(),
   slots: z.number(),
   queueLimit: z.number(),
-  /** How it samples where a request says nothing, and where that was read. */
+  /** Sampling defaults for fields that a request omits, and their source. */
   sampling: samplingDefaults.extend({ source: z.enum(["catalogue", "file", "usual"]) }),
   running: z.number(),
   waiting: z.number(),

@@ -5,7 +5,7 @@
 const measuredOnce = 0.006;
 /** Weight of the newest restore, so that one slow disk access does not turn a plan over. */
 const newestWeight = 0.2;
-/** Shorter states say more about opening a file than about reading it. */
+/** For shorter states the time to open the file dominates the time to read it. */
 const leastTokens = 64;
 
 export class ReloadPace {
@@ -16,7 +16,7 @@ export class ReloadPace {
     return this.average;
   }
 
-  /** A restore of so many tokens took so long; the first replaces what was only assumed. */
+  /** Records the time of a restore; the first measurement replaces the assumed value. */
   note(tokens: number, ms: number): void {
     if (tokens < leastTokens || !Number.isFinite(ms) || ms < 0) return;
     const weight = this.seen ? newestWeight : 1;

@@ -74,7 +74,7 @@ describe("a reply", () => {
       tokens: [..."_call>"].map((char) => 1000 + char.codePointAt(0)!),
       grammar: "root ::= call",
     });
-    // "x" is no call, and neither it nor the dropped "\n{bad" is text.
+    // "x" is not a call, and neither it nor the dropped "\n{bad" is text.
     expect(reply.finish("length")).toMatchObject({ finishReason: "length", text: "Sure. <tool_call>x" });
     expect(deltas.map((delta) => (delta.type === "text" ? delta.text : "")).join("")).toBe("Sure. ");
   });

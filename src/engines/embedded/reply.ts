@@ -1,6 +1,6 @@
-// What becomes of a call's tokens: text, cut at stop strings; tool calls read out of it; the switch to a grammar when a call begins.
-// Whether a finished answer keeps its promises is checked by the gateway, for every engine alike. Knows nothing of HTTP: it hands deltas on
-// and answers the loop.
+// Turns a call's tokens into an answer: text, cut at stop strings; tool calls parsed from it; the switch to a grammar when a call begins.
+// The gateway validates finished answers, for every engine alike. This file does no HTTP: it passes deltas on and tells the loop what to do
+// next.
 import { createAnswerParser, formTags, type AnswerEvent, type AnswerParser } from "./chat/index.ts";
 import type { CallEnd, Verdict } from "./call.ts";
 import type { AnswerForm } from "./grammars.ts";
@@ -10,7 +10,7 @@ export type Delta = { type: "text"; text: string } | Extract<AnswerEvent, { type
 
 export type FinishReason = "stop" | "length" | "tool_calls" | "abort";
 
-/** How a call ended, in OpenAI's words, and what was said. */
+/** How a call ended (OpenAI's finish reason), and its text. */
 export interface Outcome {
   finishReason: FinishReason;
   /** The answer as the model wrote it, tool calls and their frames included. */
@@ -95,7 +95,7 @@ export class Reply {
     return { type: "rewind", keep, tokens, grammar: wanted.grammar };
   }
 
-  /** Passes text on as far as no stop string may begin in it; true when one has ended the answer. */
+  /** Passes text on up to where a stop string may begin; true when a stop string has ended the answer. */
   private pass(piece: string): boolean {
     const { text, stopped } = this.stops.push(piece);
     this.emit(text);
@@ -105,7 +105,7 @@ export class Reply {
 
   private emit(text: string): void {
     if (text === "") return;
-    // Free to call or to answer in a schema, an answer is one of the two as a whole: JSON may hold what looks like a tag.
+    // If the model may call or answer in a schema, the whole answer is one of the two, because JSON may contain text that looks like a tag.
     if (this.passed === 0 && this.parts.form?.json && !text.startsWith("<")) this.parser = undefined;
     this.passed += text.length;
     if (!this.parser) return this.parts.onDelta({ type: "text", text });
@@ -119,7 +119,7 @@ export class Reply {
   }
 }
 
-/** Free text of a chat is read for calls and turn markers; an answer that a schema's grammar holds from its first token is not. */
+/** Free text of a chat is parsed for calls and turn markers. An answer under a schema's grammar is not. */
 function parserFor({ form, idFor, turnMarkers }: ReplyParts): AnswerParser | undefined {
   if (!form || (form.json && !form.tools)) return undefined;
   const endMarkers = form.showsForm ? [...formTags, ...turnMarkers] : turnMarkers;

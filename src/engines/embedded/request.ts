@@ -1,5 +1,5 @@
-// Requests in OpenAI's shape, checked field by field. A field is honoured, accepted because its value asks for nothing, or refused by its
-// name. Only fields that change nothing in the answer (`user`, `metadata` and the like) are ignored. `null` means absent, as in OpenAI's API.
+// Requests in OpenAI's shape, checked field by field. A field is honoured, accepted because its value changes nothing, or refused by name.
+// Only fields that change nothing in the answer (`user`, `metadata` and the like) are ignored. `null` means absent, as in OpenAI's API.
 //
 // `max_tokens` absent: chat may fill its sequence; completions stop after 16, as OpenAI's and vLLM's do.
 import type { LineshaftError } from "../../errors/index.ts";
@@ -27,7 +27,7 @@ export interface ChatRequest extends CommonRequest {
   messages: Record<string, unknown>[];
   tools: Record<string, unknown>[];
   toolChoice: ToolChoice;
-  /** More than one call in an answer. Absent in the request: as the model likes on `auto`, one call where a call is demanded. */
+  /** Whether an answer may have several calls. If the request omits it: any number on `auto`, one call where a call is required. */
   parallelToolCalls: boolean;
   /** A JSON schema that the answer must satisfy; undefined for text. */
   schema: { value: unknown; anyObject: boolean } | undefined;
@@ -57,7 +57,7 @@ const common = {
   lineshaft: callHints,
 };
 
-/** Checked as far as the chat layer needs its shape; what it says, that layer judges. */
+/** Only the shape that the chat layer needs is checked here; that layer checks the content. */
 const message = z.looseObject({
   role: z.string(),
   content: z.union([z.string(), z.array(z.looseObject({ type: z.string(), text: z.string().optional() }))]).nullish(),
@@ -117,7 +117,7 @@ const completionFields = {
   prompt: z.union([z.string(), z.array(z.int().min(0)).min(1), z.array(z.string()).length(1)]),
 };
 
-/** Accepted without effect: they ask for nothing of the engine. */
+/** Accepted without effect: they do not concern the engine. */
 const inert = new Set([
   "user",
   "metadata",
@@ -127,7 +127,7 @@ const inert = new Set([
   "service_tier",
 ]);
 
-/** Not served; accepted only with the value that asks for nothing. */
+/** Not supported; accepted only with the value that changes nothing. */
 const neutral: Record<string, { value: unknown; why: string }> = {
   n: { value: 1, why: "can only be 1: one call, one answer" },
   best_of: { value: 1, why: "can only be 1: one call, one answer" },
@@ -141,7 +141,7 @@ const neutral: Record<string, { value: unknown; why: string }> = {
   functions: { value: [], why: "has been replaced by `tools`" },
 };
 
-/** `defaults`: how the model is sampled where the body says nothing. */
+/** `defaults`: sampling parameters for fields that the body omits. */
 export function parseChat(body: unknown, defaults: SamplingDefaults): ChatRequest {
   const fields = check(body, chatFields);
   if (
@@ -225,7 +225,7 @@ function commonOf(fields: Fields<typeof common>, defaults: SamplingDefaults): Co
       topP: fields.top_p ?? defaults.topP,
       topK: Math.max(0, fields.top_k ?? defaults.topK),
       minP: fields.min_p ?? defaults.minP,
-      // Temperature 0 asks for the likeliest token; a penalty that was not asked for would choose another.
+      // Temperature 0 means the most likely token, so default penalties, which could choose another, are not applied.
       repetitionPenalty: fields.repetition_penalty ?? (temperature === 0 ? 1 : defaults.repetitionPenalty),
       seed: seedOf(fields.seed),
       presencePenalty: fields.presence_penalty ?? 0,

@@ -15,13 +15,13 @@ export const samplingDefaults = z.object({
 
 export type SamplingDefaults = z.infer<typeof samplingDefaults>;
 
-/** `catalogue`: the makers' recommendation, kept in our list. `file`: the GGUF's own keys. `usual`: neither says anything. */
+/** `catalogue`: the makers' recommendation, from our catalogue. `file`: the GGUF's own keys. `usual`: neither has a value. */
 type SamplingSource = "catalogue" | "file" | "usual";
 
-/** Every filter open: what a field is when others of the same source are given and it is not. */
+/** Every filter off: the value of a field that its source omits while it gives others. */
 export const openSampling: SamplingDefaults = { temperature: 1, topP: 1, topK: 0, minP: 0, repetitionPenalty: 1 };
 
-/** For models that say nothing: llama.cpp's own defaults. */
+/** For models without recommendations: llama.cpp's own defaults. */
 export const usualSampling: SamplingDefaults = { ...openSampling, temperature: 0.8, topK: 40, topP: 0.95, minP: 0.05 };
 
 /** Of the keys that llama.cpp's converter takes over from a model's generation_config.json: `general.sampling.*`. */
@@ -50,7 +50,7 @@ function statedBy(file: unknown): Partial<SamplingDefaults> {
   const stated: Partial<SamplingDefaults> = {};
   for (const field of Object.keys(fileKeys) as (keyof SamplingDefaults)[]) {
     const read = samplingDefaults.shape[field].safeParse((file as Record<string, unknown>)[fileKeys[field]]);
-    // 32-bit floats have more digits than anybody wrote.
+    // 32-bit floats have more digits than the author wrote, so they are rounded.
     if (read.success) stated[field] = Number(read.data.toPrecision(6));
   }
   return stated;

@@ -113,7 +113,7 @@ describe("which sequence serves a call", () => {
       park: false,
       destroyed: 0,
     });
-    // Another's would be copied.
+    // A sequence of another program would be copied.
     expect(ask(newer, [idle(0, mine, { program: "q" }), free(1)], { program: "p" })).toMatchObject({
       source: { type: "fork" },
     });

@@ -1,7 +1,7 @@
 // Which sequence serves a call, and from which state: pure, so that every rule can be tested as a table.
 //
 // A call can be served
-//   from `self`    a sequence that already holds a common prefix: its tail, if it has one, is parked or given up
+//   from `self` a sequence that already holds a common prefix: its tail, if it has one, is parked or discarded
 //   from `file`    a state file (parked conversation or shared prefix) loaded into a victim, then cut to the common prefix
 //   from `fork`    another sequence, idle or running, whose state is copied by a file, because its own tail is still wanted
 //   from `nothing` an empty victim
@@ -28,9 +28,9 @@ export interface SequenceView {
   tokens: readonly number[];
   /** While a call is still in prefill: its whole prompt, of which `tokens` is the part done. */
   prefilling?: readonly number[];
-  /** The same tokens lie in a state file already. */
+  /** The same tokens are in a state file already. */
   saved: boolean;
-  /** What the runtime said: `away` for long, or `soon` back. */
+  /** The scheduler's hint: `away` for long, or `soon` back. */
   outlook?: "away" | "soon";
   /** Clock of last use; smaller is longer ago. */
   lastUsed: number;
@@ -51,11 +51,11 @@ export type Plan =
       /** The sequence that will hold the call. */
       slot: number;
       source: Source;
-      /** Leading tokens of the prompt that the source spares. */
+      /** Leading tokens of the prompt that need not be computed. */
       keep: number;
-      /** The slot's present tokens must be saved to a file first. */
+      /** The slot's current tokens must be saved to a file first. */
       park: boolean;
-      /** Tokens of others that are lost for good: only when they cannot be parked. */
+      /** Tokens of other calls that are discarded because they cannot be parked. */
       destroyed: number;
       /** Save the first `share` tokens as a shared prefix once the slot holds exactly them; 0: no. */
       share: number;
@@ -162,7 +162,7 @@ export function usablePrefix(held: readonly number[], prompt: readonly number[],
   return canTrim || common === held.length ? Math.max(0, common) : 0;
 }
 
-/** Free first, then what the runtime said will be away for long, then least recently used; what is back soon goes last. */
+/** Free sequences first, then those hinted `away`, then the least recently used; those hinted `soon` come last. */
 function chooseVictim(sequences: readonly SequenceView[]): SequenceView | undefined {
   const rank = (sequence: SequenceView) =>
     sequence.state === "free" ? 0 : sequence.outlook === "away" ? 1 : sequence.outlook === "soon" ? 3 : 2;
@@ -182,15 +182,15 @@ function isContained({ cacheSalt, program, prompt }: PlanInput, sequence: Sequen
   );
 }
 
-/** What other calls lose by a choice, in tokens to recompute. */
+/** The cost of a choice for other calls, in tokens to recompute. */
 interface Loss {
   cost: number;
   what: { park: boolean; destroyed: number };
 }
 
 /**
- * Continuing a sequence at `keep` loses nothing of worth: there is no tail, or less than a block of the same program's,
- * which is what its newer prompt supersedes (a turn's end that was rendered differently).
+ * Whether continuing a sequence at `keep` discards nothing useful: there is no tail, or less than a block of the same program, which its
+ * newer prompt replaces (a turn's end that was rendered differently).
  */
 function supersedes(program: string | undefined, sequence: SequenceView, keep: number): boolean {
   const tail = sequence.tokens.length - keep;
@@ -199,15 +199,15 @@ function supersedes(program: string | undefined, sequence: SequenceView, keep: n
 
 const nothingLost: Loss = { cost: 0, what: { park: false, destroyed: 0 } };
 
-/** Losing the last `lost` tokens: for good, or until they are loaded again, whichever the state allows and is cheaper. */
+/** The cost of taking the last `lost` tokens from the device: discarded, or parked and loaded again, whichever is possible and cheaper. */
 function lossOf(sequence: SequenceView, lost: number, fits: boolean): Loss {
   const back = sequence.tokens.length * loadCost;
   if (sequence.saved) return { cost: back, what: { park: false, destroyed: 0 } };
-  // One more, because what stays on the device is worth more than what lies in a file.
+  // One more, because a state on the device is worth more than one in a file.
   const parked = { cost: sequence.tokens.length * saveCost + back + 1, what: { park: true, destroyed: 0 } };
   const forGood = { cost: lost, what: { park: false, destroyed: lost } };
   if (!fits) return forGood;
-  // A block and more is never given up, however cheap.
+  // A block or more is always parked, never discarded.
   return lost >= blockTokens || parked.cost < forGood.cost ? parked : forGood;
 }
 

@@ -1,7 +1,7 @@
 // From tokens to text: whole characters only, stop strings across token borders, and back from a place in the text to the
 // token at which it begins.
 
-/** Bytes of one character may be spread over this many tokens before a broken one is taken for what it is. */
+/** The bytes of one character may be spread over at most this many tokens; after that the character counts as broken. */
 const heldTokensMax = 6;
 
 /** Tokens before a piece that some tokenizers look at to decide about a space. */
@@ -52,7 +52,7 @@ export class TokenText {
     return { keep, rest: this.text.slice(length, offset) };
   }
 
-  /** Starts over with these tokens as all that was generated, and `text` as what they say. */
+  /** Starts over with these tokens as the whole output, and `text` as their text. */
   reset(tokens: readonly number[], text: string): void {
     const kept = this.lengths.filter((length) => length <= text.length).slice(0, tokens.length);
     this.lengths.length = 0;

@@ -1,5 +1,5 @@
-// KV that moves between two real worker processes of one folder, through the adapter: prefill here and decode there, a
-// conversation that another worker goes on with, and what becomes of both when files, callers and workers go away.
+// KV transfer between two real worker processes of one folder, through the adapter: prefill on one and decode on the other, a conversation
+// that another worker continues, and both cases with lost files, gone callers and dead workers.
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -68,7 +68,7 @@ describe("prefill here, decode there", () => {
     });
     expect(kept.timings.prefillMs).toBeGreaterThan(0);
     expect(kept.leaseMs).toBeGreaterThan(60_000);
-    // The worker that has it on its device computes the same token from the same state: not a bit differs.
+    // The worker that has the state on its device computes the same token from the same state, bit by bit.
     const said = (await say(a, ask(content, { program: "run_ada" }))).text;
     for (const stream of [false, true]) {
       const transfer = { state: kept.state!, tokens: kept.tokens };
@@ -83,7 +83,7 @@ describe("prefill here, decode there", () => {
       expect(usage.promptTokens - usage.cachedTokens).toBe(1);
       if (!stream) expect(usage.cachedByTier).toEqual({ device: 0, disk: kept.tokens });
     }
-    // The prefill side keeps its sequence as cache: the next prompt goes on from it.
+    // The prefill worker keeps its sequence as cache, and the next prompt continues it.
     const next = await a.kv.prefill(ask(`${content} And now?`, { program: "run_ada" }));
     expect(next.usage.cachedByTier!.device).toBeGreaterThan(counted.count - 64);
     await a.kv.release(kept.state!);
@@ -174,7 +174,7 @@ describe("one conversation, two workers", () => {
     const here = await say(a, request());
     expect(here.usage.cachedByTier!.device).toBe(receipt!.tokens);
     expect(there.text).toBe(here.text);
-    // Who served with given tokens knows the conversation's from then on.
+    // A worker that served given tokens knows the conversation's tokens afterwards.
     const turns = [...messages, { role: "assistant", content: there.text }, { role: "user", content: "Go on." }];
     const known = (await b.tokenize("chat", { messages: turns }, "org_1"))!.tokens!;
     expect(known.slice(0, tokens.length)).toEqual(tokens);

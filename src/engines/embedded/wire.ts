@@ -28,10 +28,10 @@ export function usageOf(end: CallEnd): WireUsage {
   };
 }
 
-/** How one endpoint says things. */
+/** The object names of one route. */
 export interface Wire {
   idPrefix: string;
-  /** Sent before everything else of a stream; undefined where the endpoint has none. */
+  /** The first chunk of a stream; undefined if the route has none. */
   opening(head: AnswerHead): object | undefined;
   chunk(head: AnswerHead, delta: Delta): object;
   closing(head: AnswerHead, reason: FinishReason): object;

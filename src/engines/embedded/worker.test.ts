@@ -13,7 +13,7 @@ import { type ChatAnswer, type TestWorker, events, startTestWorker } from "./tes
 let worker: TestWorker;
 let attempts = 0;
 
-// A machine that is busy with other things may take its time; nothing here is about time.
+// A long limit, because no test here depends on time and the machine may be busy.
 vi.setConfig({ testTimeout: 240_000, hookTimeout: 240_000 });
 
 const slots = 4;
@@ -344,7 +344,7 @@ describe("schemas and tools", () => {
   });
 
   it("follow the grammar once a call begins by itself", async () => {
-    // Shown three calls, the model writes a fourth; behind its first tag only the tools' grammar is possible.
+    // After three calls in the prompt the model writes a fourth; behind its first tag only the tools' grammar is possible.
     const shown = (city: string) => [
       user(`Weather in ${city}?`),
       {
@@ -463,7 +463,7 @@ describe("conversations", () => {
   });
 });
 
-/** Takes every sequence for something new. */
+/** Fills every sequence with a new prompt. */
 async function crowdOut(name: string): Promise<void> {
   await Promise.all(
     Array.from({ length: slots }, (_, i) =>
@@ -577,7 +577,7 @@ describe("stopping", () => {
     const { choices, usage, lineshaft } = await answer;
     expect(choices[0]!.finish_reason).toBe("abort");
     expect(usage.prompt_tokens).toBe(lineshaft.computedTokens);
-    // Whatever moment it was: without a token said, some of the prompt was left (engine.test.ts fixes the moment).
+    // The abort came at an unknown moment before the first token, so part of the prompt was left (engine.test.ts fixes the moment).
     if (usage.completion_tokens === 0) expect(usage.prompt_tokens).toBeLessThan(count);
   });
 
@@ -689,7 +689,7 @@ describe("facts, hints and events", () => {
       signal: reader.signal,
     });
     let last: number | undefined;
-    // A call whose own block comes last tells that everything before it has been read.
+    // The last event is this call's own block, so all earlier events have been read.
     const marker = worker.chat({
       messages: [user(story("Ida", 15))],
       temperature: 0,
@@ -699,7 +699,7 @@ describe("facts, hints and events", () => {
     const seen: KvEvent[] = [];
     for await (const event of events(response)) {
       seen.push(kvEvent.parse(event));
-      // The log begins at 0, or, once a project was erased, with the word that all before it is void.
+      // The log begins at 0, or, after a project was erased, with `cleared`.
       if (last === undefined && event.sequence > 0) expect(event.type).toBe("cleared");
       expect(event).toMatchObject({ sequence: last === undefined ? event.sequence : last + 1, epoch: status.epoch });
       last = event.sequence;
@@ -744,7 +744,7 @@ describe("ends and beginnings", () => {
     const after = await second.chat(body);
     expect(after.lineshaft.cachedByTier).toEqual({ device: 0, disk: before.usage.prompt_tokens - 1 });
     expect(after.choices[0]!.message.content).toBe(before.choices[0]!.message.content);
-    // Same length, other content: the library would read it; the checksum does not let it.
+    // The content differs at the same length: the library would load it, the checksum prevents that.
     const otherState = states.find(
       (name) =>
         !readFileSync(path.join(kvDir, name.replace(".state", ".json")), "utf8").includes(
@@ -761,7 +761,7 @@ describe("ends and beginnings", () => {
     expect(computed.lineshaft.cachedByTier.disk).toBe(0);
     expect(computed.choices[0]!.finish_reason).toBe("length");
 
-    // Its parent's end of the channel closes: it ends by itself.
+    // The parent closes its end of the channel, and the worker ends by itself.
     const gone = once(second.process, "exit");
     second.process.disconnect();
     expect((await gone)[0]).toBe(0);

@@ -1,5 +1,5 @@
-// The worker's KV cache as the seam has it (engines/kv.ts), over the routes that protocol.ts names: events, facts, hints, prefills for
-// other workers of the folder, and the erasure of a project.
+// Implements the KV seam (engines/kv.ts) over the worker's routes (protocol.ts): events, facts, hints, prefills for other workers of the
+// folder, and the erasure of a project.
 import { z } from "zod";
 import { credentialIn } from "../../egress/index.ts";
 import type { FactReceipt, KvEngine, KvEvent, KvHint, KvPosition, KvReceipt, Prefilled, RuntimeFact } from "../kv.ts";
@@ -51,7 +51,7 @@ export class WorkerKv implements KvEngine {
         }
       } catch (error) {
         if (ended.aborted) return;
-        // The worker's own refusal will not change. Anything else is a worker that restarts, or a connection that broke.
+        // A refusal by the worker is final. Any other error is a restarting worker or a broken connection, and is retried.
         if (error instanceof EngineError && error.status < 500) throw error;
       }
       await pause(reconnectMs[Math.min(failures, reconnectMs.length - 1)]!, ended);
@@ -98,7 +98,7 @@ export class WorkerKv implements KvEngine {
   }
 
   async release(state: string): Promise<void> {
-    // A lease that cannot be ended runs out by itself.
+    // A lease that cannot be released expires by itself.
     await this.#ask("POST", "/lineshaft/release", { state }).catch(() => undefined);
   }
 
@@ -124,7 +124,7 @@ export class WorkerKv implements KvEngine {
       headers: this.#headers,
       signal,
       firstByteMs: limits.questionMs,
-      // Nothing is stored or removed while no call runs, so silence is no fault.
+      // Without calls there are no events, so a silent stream is not an error.
       silenceMs: 0,
     });
     if (response.status !== 200) {
@@ -144,7 +144,7 @@ export class WorkerKv implements KvEngine {
   }
 }
 
-/** Throws EngineError when the text is not the answer to a prefill. */
+/** Throws EngineError when the text is not a prefill answer. */
 function readPrefilled(text: string): Prefilled {
   let answer: PrefillAnswer;
   try {

@@ -1,5 +1,5 @@
-// Whether schemas allow a value that is known beforehand: members of `enum`, `const` and names of properties. Grammars list
-// such values, so each must be checked against everything else that was said.
+// Whether schemas allow a value that is known beforehand: members of `enum`, `const` and names of properties. Grammars list such values, so
+// each must be checked against all other keywords.
 import { accepts } from "./automaton.ts";
 import { elementNodes, kindOf, propertyNodes, type Flat, type Node } from "./flat.ts";
 import { flatten } from "./flatten.ts";

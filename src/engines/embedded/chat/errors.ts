@@ -17,8 +17,9 @@ export function schemaRefused(keyword: string, path: string, sentence: string): 
 }
 
 /**
- * Something that no grammar says, found below the level that knows keyword and place, and made a refusal there. `unsupported`: a construct
- * that the message names. `too_complex`, `too_large`: a bound of automata, of grammars. `endless`: a rule that can only go on for ever.
+ * A construct that no grammar can express. It is thrown by code that does not know the keyword and its place; the caller adds both and
+ * makes a refusal of it. `unsupported`: a construct that the message names. `too_complex`, `too_large`: a bound of automata, of grammars.
+ * `endless`: a rule that never ends.
  */
 export class CannotExpress extends Error {
   readonly reason: "unsupported" | "too_complex" | "too_large" | "endless";

@@ -1,5 +1,5 @@
-// The data between a schema and its grammar: a Flat is everything that a schema, freed of $ref and combinators, says about
-// a value. flatten.ts makes them, keywords.ts says what each keyword adds, writer.ts writes them as grammar.
+// The data between a schema and its grammar: a Flat holds all constraints of a schema on a value, with $ref and combinators resolved.
+// flatten.ts makes Flats, keywords.ts adds each keyword's constraint, writer.ts writes Flats as grammar.
 import { schemaRefused } from "./errors.ts";
 import { canonicalJson } from "./json.ts";
 
@@ -16,7 +16,7 @@ interface SchemaDocument {
   name: string;
   /** `refuse`: what cannot be enforced is an error. `validate`: it is left to validation of the result. */
   unenforceable: "refuse" | "validate";
-  /** Schemas looked at so far, over and over where combinators nest; bounded, so that no schema can keep us busy. */
+  /** Visits of schemas so far, which nested combinators repeat. Bounded, so that no schema takes unbounded time. */
   work: number;
   /** Conjunctions known to have a value (flatten.ts). */
   inhabited: Set<string>;
@@ -25,11 +25,11 @@ interface SchemaDocument {
 export type Kind = "null" | "boolean" | "number" | "string" | "array" | "object";
 export const allKinds: readonly Kind[] = ["null", "boolean", "number", "string", "array", "object"];
 
-/** Everything said about a value, in conjunction. Lists hold one entry per schema that said it. */
+/** All constraints on a value, in conjunction. Lists hold one entry per schema with the constraint. */
 export interface Flat {
   /** Undefined: no `type` was given. */
   kinds: ReadonlySet<Kind> | undefined;
-  /** Kinds that the other keywords are about; they stand in where no `type` was given. */
+  /** Types that the other keywords apply to; they replace a missing `type`. */
   implied: ReadonlySet<Kind>;
   integer: boolean;
   values: readonly unknown[] | undefined;
@@ -54,7 +54,7 @@ export interface Flat {
   document: SchemaDocument;
 }
 
-/** Nothing said yet. */
+/** No constraint. */
 export const anything = (node: Node): Flat => ({
   kinds: undefined,
   implied: new Set(),
@@ -86,17 +86,17 @@ export const child = (node: Node, schema: unknown, ...steps: (string | number)[]
   path: node.path + steps.map((step) => `/${String(step).replaceAll("~", "~0").replaceAll("/", "~1")}`).join(""),
 });
 
-/** Refuses a keyword, or leaves it to validation where the document says so. */
+/** Refuses a keyword, or leaves it to validation if the document allows that. */
 export function refuse(node: { path: string; document: SchemaDocument }, keyword: string, sentence: string): void {
   if (node.document.unenforceable === "refuse") throw schemaRefused(keyword, node.path, sentence);
 }
 
-/** What the schemas say of the member `key`, in conjunction; empty: nothing. */
+/** The schemas of the member `key`, in conjunction; empty: no constraint. */
 export function propertyNodes(flat: Flat, key: string): Node[] {
   return flat.objects.flatMap(({ properties, additional }) => properties.get(key) ?? additional ?? []);
 }
 
-/** What the schemas say of the element at `index`. */
+/** The schemas of the element at `index`. */
 export function elementNodes(flat: Flat, index: number): Node[] {
   return flat.arrays.flatMap(({ prefix, items }) => prefix[index] ?? items ?? []);
 }

@@ -1,5 +1,5 @@
-// Resolves $ref, allOf, anyOf and oneOf: a schema becomes alternatives, each a plain conjunction of what was said about the
-// value (flat.ts). Nothing is dropped on the way: a keyword that keywords.ts does not know is refused by name.
+// Resolves $ref, allOf, anyOf and oneOf: a schema becomes alternatives, each a plain conjunction of constraints on the value (flat.ts). No
+// keyword is dropped: a keyword that keywords.ts does not know is refused by name.
 import { schemaRefused } from "./errors.ts";
 import {
   anything,
@@ -46,14 +46,14 @@ function unescaped(step: string): string {
   try {
     text = decodeURIComponent(step);
   } catch {
-    // A lone percent sign stands for itself.
+    // A percent sign without two hex digits is taken literally.
   }
   return text.replaceAll("~1", "/").replaceAll("~0", "~");
 }
 
 /**
- * Alternatives of a conjunction of schemas; none: no value satisfies it. `judge: false` takes the branches of oneOf as they
- * are, without proving that they exclude each other. Throws LineshaftError.
+ * Alternatives of a conjunction of schemas; none: no value satisfies it. `judge: false` accepts the branches of oneOf without proving that
+ * they exclude each other. Throws LineshaftError.
  */
 export function flatten(nodes: readonly Node[], judge = true): Flat[] {
   const first = nodes[0];
@@ -139,8 +139,8 @@ function isEmpty(flat: Flat): boolean {
 }
 
 /**
- * Whether some finite value may satisfy all the schemas. False is certain: types, values, bounds, elements and required
- * members show it, or the schema needs itself inside itself without end. `within` are the questions being answered.
+ * Whether some finite value may satisfy all the schemas. False is certain: types, values, bounds, elements and required members show it, or
+ * the schema needs itself inside itself without end. `within` holds the conjunctions that are being checked.
  */
 export function inhabited(nodes: readonly Node[], within: ReadonlySet<string> = new Set()): boolean {
   const first = nodes[0];

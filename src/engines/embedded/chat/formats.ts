@@ -34,7 +34,7 @@ export const formatPatterns: Readonly<Record<string, string>> = {
   uri: `^https?://${label}(?:\\.${label})*(?::[1-9]\\d{0,3})?(?:/[A-Za-z0-9._~-]*)*(?:\\?[A-Za-z0-9._~=&-]*)?(?:#[A-Za-z0-9._~-]*)?$`,
 };
 
-/** Formats that say how a text is shown or used, not which texts there are: nothing to enforce. */
+/** Formats that describe how a text is used and do not restrict it, so nothing is enforced. */
 export const annotationFormats: ReadonlySet<string> = new Set([
   "password",
   "binary",

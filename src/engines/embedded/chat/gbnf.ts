@@ -10,7 +10,7 @@ const chunk = 128;
 const maxRules = 20_000;
 
 export class GrammarBuilder {
-  /** Set where a schema's rule came to name itself. */
+  /** Set when a schema's rule refers to itself. */
   recursive = false;
   private readonly bodies = new Map<string, string | undefined>();
   private readonly nameOfBody = new Map<string, string>();
@@ -50,7 +50,10 @@ export class GrammarBuilder {
     if (endless !== undefined) throw new CannotExpress("endless", endless);
   }
 
-  /** The whole grammar. Throws CannotExpress; throws Error when a reserved rule was never defined: that is a bug here, not in the schema. */
+  /**
+   * The whole grammar. Throws CannotExpress; throws Error when a reserved rule was never defined, which is a bug in this code, not in the
+   * schema.
+   */
   finish(root: string): string {
     this.check();
     const lines = [`root ::= ${root}`];

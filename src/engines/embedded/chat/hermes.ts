@@ -1,6 +1,6 @@
-// The one form in which tools are shown to a model whose own template does not bring it (README.md): Hermes' XML tags around
-// JSON, which most small instruct models have met in training. Definitions go into the first system message, so they are part
-// of the stable prefix; calls and results are text of their own messages, so a longer conversation only appends.
+// The form in which tools are shown to a model whose own template has none (README.md): Hermes' XML tags around JSON, which most small
+// instruct models have met in training. Definitions go into the first system message, so they are part of the stable prefix; calls and
+// results are text of their own messages, so a longer conversation only appends.
 import { spacedJson } from "./json.ts";
 import type { ChatTool, Turn } from "./messages.ts";
 
@@ -85,8 +85,8 @@ export function withTools(turns: readonly Turn[], tools: readonly ChatTool[]): T
 }
 
 /**
- * The same for a template without a system role, or one whose roles must alternate: the system message leads the first
- * user's, and results of one answer share a message. Only what `withTools` wrote is moved; the caller's turns stay theirs.
+ * The same for a template without a system role, or one whose roles must alternate: the system message leads the first user's, and results
+ * of one answer share a message. Only text that `withTools` wrote is moved; the caller's turns are unchanged.
  */
 export function folded(written: readonly Turn[]): Turn[] {
   const result: Turn[] = [];

@@ -1,6 +1,6 @@
-// The one JSON form that grammars hold the model to and that tool definitions are written in: one line, one space after
-// every `:` and `,`, none elsewhere. It is what Python's json.dumps writes, hence what models saw most in training, and
-// with exactly one form there is no choice of whitespace in which a small model could get lost.
+// The one JSON form that grammars hold the model to and that tool definitions are written in: one line, one space after every `:` and `,`,
+// none elsewhere. Python's json.dumps writes this form, so models saw it most in training. With exactly one form, a small model cannot go
+// on generating whitespace.
 
 /** Text of a JSON value in the spaced form. Keys keep their order; undefined members are left out. */
 export function spacedJson(value: unknown): string {

@@ -1,5 +1,5 @@
-// What each JSON Schema keyword says about a value, as a narrowing of a Flat (flat.ts). The table is the list of what is
-// supported; JSON Schema 2020-12, draft-07's forms, and the OpenAPI additions that generators emit.
+// The constraint of each JSON Schema keyword, as a narrowing of a Flat (flat.ts). The table lists the supported keywords: JSON Schema
+// 2020-12, draft-07's forms, and the OpenAPI additions that generators emit.
 import { schemaRefused } from "./errors.ts";
 import { child, commonValues, refuse, type Flat, type Kind, type Node } from "./flat.ts";
 import { formatPatterns, annotationFormats, integerFormats } from "./formats.ts";
@@ -109,7 +109,7 @@ const format: Keyword = (flat, value, node, schema) => {
   if (Object.hasOwn(formatPatterns, value)) {
     return { ...flat, implied: implying(flat, "string"), formats: [...flat.formats, { name: value, path: node.path }] };
   }
-  // Generators name formats of their own and say by a pattern beside it what they mean: then the pattern decides.
+  // Some generators use their own format names with a pattern beside them; then the pattern is enforced.
   if (!("pattern" in schema)) {
     refuse(
       node,

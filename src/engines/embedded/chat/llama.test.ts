@@ -1,5 +1,4 @@
-// The grammars against the real thing: llama.cpp must read each, agree with our reader on what it accepts, and hold a real
-// model to it.
+// The grammars in llama.cpp itself: it must parse each, accept the same texts as our reader, and enforce the grammar on a real model.
 import { existsSync } from "node:fs";
 import { getLlama, LlamaGrammar, LlamaGrammarEvaluationState, type Llama, type Token } from "node-llama-cpp";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -89,7 +88,7 @@ describe.runIf(modelPath !== undefined && existsSync(modelPath))("a real model (
         tokens.push(token);
       }
       const text = model.detokenize(tokens);
-      // A value that ends by itself is asked for: with the value complete, the grammar leaves only the end.
+      // After a complete value the grammar allows only the end.
       expect(tokens.length, `${name}: ${text}`).toBeLessThan(300);
       expect(oracleOf(schema)(JSON.parse(text)), `${name}: ${text}`).toBeNull();
     }

@@ -1,5 +1,5 @@
-// OpenAI's chat messages, checked and brought to one shape: text content, roles that templates know, calls with their
-// arguments as text. What cannot be shown to a text model is refused by name.
+// OpenAI's chat messages, checked and normalised: text content, roles that templates know, calls with their arguments as text. Content that
+// a text model cannot read is refused by name.
 
 import { chatRefused } from "./errors.ts";
 /** A message as OpenAI's chat API has it. */
@@ -27,7 +27,7 @@ export interface Turn {
   role: "system" | "user" | "assistant" | "tool";
   content: string;
   calls: { id: string | undefined; name: string; arguments: string }[];
-  /** Of a tool's result: the call it answers. */
+  /** For a tool's result: the id of its call. */
   callId: string | undefined;
   name: string | undefined;
 }

@@ -1,5 +1,5 @@
-// Numbers as grammars. Bounds become digit grammars: the text is compared with the bound digit by digit, tight as long as
-// it equals the bound so far. Every number is bounded in digits, so that a small model cannot write digits for ever.
+// Numbers as grammars. Bounds become digit grammars: the text is compared with the bound digit by digit, and is "tight" as long as it
+// equals the bound so far. Every number is limited in digits, so that a small model cannot generate digits without end.
 //
 // Decimal text and the double it is read as agree in order as long as both have at most 15 significant digits; with more,
 // a text beside an exclusive bound may be rounded onto it. Hence at most 15 digits near an exclusive bound.
@@ -23,7 +23,7 @@ export function numberGrammar(bounds: NumberBounds): string | undefined {
   const { low, high } = tightest(bounds);
   if (!low && !high) {
     if (bounds.integer) return `"-"? ${freeInteger}`;
-    // Bounds wider than all that is written without an exponent need no digits compared, but no exponent either.
+    // Bounds wider than every number without an exponent need no comparison of digits; numbers with an exponent are then left out.
     const bounded = [bounds.min, bounds.max, bounds.exclusiveMin, bounds.exclusiveMax].some(
       (bound) => bound !== undefined,
     );
@@ -122,14 +122,14 @@ function magnitudes(low: Bound, high: Bound | undefined, integer: boolean): stri
   };
   const first = from.whole.length;
   const options: (string | undefined)[] = first <= widest ? [walk(first)] : [];
-  // Widths between the bounds' own are free.
+  // Numbers with more digits than the lower bound and fewer than the upper one need no comparison.
   const lastFree = to ? widest - 1 : widest;
   const free = (from: number, to: number, places: number): void => {
     if (from > to) return;
     options.push(`[1-9] [0-9]{${from - 1},${to - 1}}${places > 0 ? ` ("." [0-9]{1,${places}})?` : ""}`);
   };
   if (high?.exclusive) {
-    // Only the widest of them could be rounded onto the bound.
+    // Only numbers with the most digits could be rounded onto the bound.
     free(first + 1, lastFree - 1, integer ? 0 : 16);
     if (lastFree > first) free(lastFree, lastFree, placesAt(lastFree));
   } else free(first + 1, lastFree, placesAt(lastFree));
@@ -170,7 +170,7 @@ class DigitWalk {
     this.walk = walk;
   }
 
-  /** What may follow `at` digits before the point; undefined: nothing does, this way is closed. */
+  /** The grammar of the digits after the first `at` digits before the point; undefined: no number within the bounds begins so. */
   whole(at: number, tightLow: boolean, tightHigh: boolean): string | undefined {
     const { width, low, high, lowExclusive } = this.walk;
     if (at === width) return this.fraction(0, tightLow, tightHigh);
@@ -184,7 +184,7 @@ class DigitWalk {
     const { low, high, places, lowExclusive, highExclusive } = this.walk;
     const atLow = tightLow && !/[1-9]/.test(low.fraction.slice(at));
     const atHigh = tightHigh && !/[1-9]/.test(high.fraction.slice(at));
-    // Equal to an inclusive lower bound: whatever follows is inside. Equal to the upper bound: only zeros follow.
+    // Equal to an inclusive lower bound: every continuation is within it. Equal to the upper bound: only zeros may follow.
     const boundLow = tightLow && !(atLow && !lowExclusive);
     if (atHigh) {
       if (highExclusive || boundLow) return undefined;
@@ -214,7 +214,7 @@ function aboveZero(places: number, low: Decimal): string {
   return options.join(" | ");
 }
 
-/** One digit between the bounds that are still tight, and what follows it. */
+/** One digit between the bounds that are still tight, and the grammar of the digits after it. */
 function step(
   [low, high]: readonly [number, number],
   tightLow: boolean,

@@ -188,7 +188,7 @@ describe("the answer parser", () => {
           const answer = read(inPieces(written.slice(0, end), length), { cut: true });
           const shown = answer.content + answer.calls.map((own) => own.name).join("");
           expect(shown).not.toMatch(/<\/?tool_(call|response)>|<\|im_|<end_of_turn>|<\|eot_id/);
-          // No beginning of a tag stands at the cut, unless text in front of a whole tag happened to look like one.
+          // The cut text does not end in the beginning of a tag, unless text before a whole tag looked like one.
           if (begins(written.slice(0, end))) expect(begins(answer.content)).toBe(false);
           for (const own of answer.calls) expect(whole).toContain(own.name + own.arguments);
         }

@@ -1,8 +1,8 @@
-// Reads an answer while it is generated: free text first, tool calls behind it. Three rules keep the form in which a model writes
-// (hermes.ts, its template's turn markers) out of what clients see, wherever the text is cut:
+// Reads an answer while it is generated: free text first, tool calls behind it. Three rules keep the markup that a model writes (hermes.ts,
+// its template's turn markers) out of the text that clients see, wherever the text is cut:
 //
-// - A call is answered when it is complete, never in part: one that the end of the text cuts off is dropped with its frame.
-// - Tags of the form are never text. The end of a text that may be the beginning of a tag is held back until it is decided.
+// - A call is returned when it is complete, never in part: a call that the end of the text cuts off is dropped with its frame.
+// - Tags are never text. If the text ends in a possible beginning of a tag, that part is held back until more text decides.
 // - A tag out of place, or a turn marker written out in characters, ends the answer, as the marker's token would have done.
 //
 // A call that repeats an earlier one of the same answer is dropped, and ends the answer: small models repeat themselves.
@@ -17,11 +17,11 @@ export type AnswerEvent =
 
 /** Reads one answer while it is generated. */
 export interface AnswerParser {
-  /** More generated text; answers what is certain by now. */
+  /** Takes more generated text; returns the events that are certain by now. */
   push(text: string): AnswerEvent[];
-  /** No more text; answers what was held back. `cut`: something other than the model ended it (a length, a stop string). */
+  /** Ends the text; returns the events that were held back. `cut`: the text was ended by a length or a stop string, not by the model. */
   end(cut: boolean): AnswerEvent[];
-  /** The answer is over, whatever the model would still write. */
+  /** The answer has ended; further text of the model is ignored. */
   readonly over: boolean;
 }
 
@@ -30,7 +30,7 @@ interface AnswerParserOptions {
   idFor: (index: number) => string;
   /** Whether the answer may hold tool calls. */
   tools: boolean;
-  /** Where one of these stands in the text, the answer ends. */
+  /** The answer ends at the first of these in the text. */
   endMarkers: readonly string[];
 }
 
@@ -45,7 +45,7 @@ export function createAnswerParser(options: AnswerParserOptions): AnswerParser {
 class Reader implements AnswerParser {
   private readonly idFor: (index: number) => string;
   private readonly tools: boolean;
-  /** What ends the text: the beginning of a call, or of something that the client is not to see. */
+  /** What ends the text: the beginning of a call, or of markup that the client must not see. */
   private readonly tags: readonly string[];
   private state: "text" | "head" | "arguments" | "tail" | "between" | "over" = "text";
   private buffer = "";
@@ -54,7 +54,7 @@ class Reader implements AnswerParser {
   /** White space at the beginning of the text: it is part of the frame if a call follows, else it is text. */
   private lead = "";
   private spoke = false;
-  /** The call under way. */
+  /** The call that is being read. */
   private name = "";
   private given = "";
   private depth = 0;
@@ -78,7 +78,7 @@ class Reader implements AnswerParser {
   }
 
   end(cut: boolean): AnswerEvent[] {
-    // Arguments that are complete make a call, whether or not its frame was closed. Anything less is dropped with the frame.
+    // Complete arguments make a call, even if its frame was not closed. Incomplete arguments are dropped with the frame.
     if (this.state === "tail") this.finish();
     if (this.state === "text") {
       const held = cut ? beginningOf(this.tags, this.buffer) : 0;
@@ -96,7 +96,7 @@ class Reader implements AnswerParser {
     return events;
   }
 
-  /** Takes what it can from the buffer; false when it needs more text, or none any more. */
+  /** Consumes the buffer as far as possible; false when it needs more text, or the answer has ended. */
   private step(): boolean {
     switch (this.state) {
       case "text":
@@ -194,7 +194,7 @@ class Reader implements AnswerParser {
   private tail(): boolean {
     const found = tail.exec(this.buffer);
     if (!found && couldClose(this.buffer)) return false;
-    // The arguments are complete, so the call is; a frame that was not closed properly is passed over as far as it goes.
+    // With complete arguments the call is complete; an improperly closed frame is skipped.
     const frame = found ? found[0].length : (/^\s*\}?/.exec(this.buffer)?.[0].length ?? 0);
     this.buffer = this.buffer.slice(frame);
     this.finish();

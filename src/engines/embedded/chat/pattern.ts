@@ -55,7 +55,7 @@ function parse(source: string): readonly Sequence[] {
   }
 }
 
-/** Repetitions of one part; making an automaton deterministic takes time in proportion to their square. */
+/** Most repetitions of one part, because making an automaton deterministic takes time in proportion to their square. */
 const repeatsMax = 1000;
 
 /** Classes, escapes, groups with flags or Python's names, quantifiers, and brackets that stand for themselves. */
@@ -64,7 +64,9 @@ const token =
 /** A character that needs no escape with the `u` flag, and may not have one. */
 const plain = /[^\w^$\\.*+?()[\]{}|/]|_/u;
 
-/** The pattern as the `u` flag wants it: characters escaped for no reason by their code, lone brackets escaped, `(?P<` as `(?<`. */
+/**
+ * The pattern in the form that the `u` flag accepts: needlessly escaped characters by their code, lone brackets escaped, `(?P<` as `(?<`.
+ */
 function strict(source: string): string {
   const unescaped = (text: string) =>
     text.replaceAll(/\\([\s\S])/gu, (pair, char: string) =>
@@ -79,7 +81,7 @@ function strict(source: string): string {
   });
 }
 
-/** Anchors become symbols, and all classes speak of the alphabet that has them. */
+/** Anchors become symbols, and all classes use the alphabet with these symbols. */
 function withSymbols(sequence: Sequence): Sequence {
   return { ...sequence, elements: sequence.elements.map((element) => symbolOf(element)) };
 }

@@ -1,7 +1,7 @@
-// Finds grammar rules that can never end: each way out of them leads back into them. A model would write on without end.
-// Needed only where schemas are recursive; flatten.ts sees most of it in the schema, this sees the rest in the grammar.
+// Finds grammar rules that never end, because every alternative refers back to the rule. With such a rule a model would generate without
+// end. Only recursive schemas can produce them; flatten.ts finds most in the schema, this file finds the rest in the grammar.
 
-/** Alternatives of rows; a row holds what it cannot do without: names of rules, or groups of alternatives. */
+/** Alternatives of rows; a row holds its mandatory parts: names of rules, or groups of alternatives. */
 type Rows = (string | Rows)[][];
 
 const token = /"(?:[^"\\]|\\.)*"|\[(?:[^\]\\]|\\.)*\]|\{(\d+)[^}]*\}|[a-zA-Z][a-zA-Z0-9-]*|[()|?*+]/g;
@@ -32,7 +32,7 @@ function rowsOf(body: string): Rows {
       stack.at(-1)!.at(-1)!.push(rows);
     } else if (text === "?" || text === "*" || (count !== undefined && Number(count) === 0)) row.pop();
     else if (text === "+" || count !== undefined) continue;
-    // What ends by itself stands in the row only so that a `?` behind it takes the right thing away.
+    // Parts that always end are kept in the row only so that a following `?` removes the right part.
     else row.push(/^["[]/.test(text) ? [[]] : text);
   }
   return stack[0]!;

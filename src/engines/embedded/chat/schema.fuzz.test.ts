@@ -1,5 +1,5 @@
-// Random schemas: any keywords beside any others. Either one is refused by name, or all that its grammar
-// writes is valid, and what was written gets through again.
+// Random schemas with any combination of keywords. Either a schema is refused by name, or every text of its grammar is valid, and the
+// grammar accepts that text again.
 import { LineshaftError } from "../../../errors/index.ts";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";

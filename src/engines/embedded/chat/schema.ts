@@ -1,6 +1,6 @@
-// JSON schema to grammar: `compileSchema` gives the grammar that holds the model to a schema while it writes. Whatever the grammar lets
-// through fits the schema, patterns and formats included; a keyword for which that cannot be had is refused by name. llama.cpp's own
-// converter drops keywords and turns anyOf into null, hence this one.
+// JSON schema to grammar: `compileSchema` returns the grammar that enforces a schema during generation. Every text of the grammar fits the
+// schema, patterns and formats included; a keyword that cannot be enforced so is refused by name. llama.cpp's own converter is not used,
+// because it drops keywords and turns anyOf into null.
 import { LRUCache } from "lru-cache";
 import { CannotExpress, schemaRefused } from "./errors.ts";
 import { GrammarBuilder } from "./gbnf.ts";
@@ -52,7 +52,7 @@ export function writeSchema(
   }
 }
 
-/** The finished grammar. Throws LineshaftError when some part of the schema only ever leads into itself. */
+/** The finished grammar. Throws LineshaftError when a part of the schema is recursive without end. */
 export function finish(builder: GrammarBuilder, root: string, path: string): string {
   try {
     return builder.finish(root);

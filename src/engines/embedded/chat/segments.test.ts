@@ -5,7 +5,7 @@ import { alternating, hermes, meddling, smollm } from "./testing/templates.ts";
 
 const chatml = { bosToken: "<|im_start|>", eosToken: "<|im_end|>" };
 
-/** Special tokens that tokenising the segments would really make, by a list of names. */
+/** The special tokens that tokenising the segments would produce. */
 function specials(rendered: Rendered, names: readonly string[]): string[] {
   const form = new RegExp(names.map((name) => name.replace(/[|\\[\]/]/g, "\\$&")).join("|"), "g");
   return rendered.segments.flatMap((segment) => (segment.special ? (segment.text.match(form) ?? []) : []));

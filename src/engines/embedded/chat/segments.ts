@@ -1,6 +1,6 @@
-// Keeps what people wrote apart from what the template wrote. A template's `<|im_end|>` ends a turn; the same characters in a
-// message must not. So suspicious text is wrapped in random markers that cannot be guessed, the template is rendered with them, and
-// where they come out again the text is cut: between markers it is to be tokenised without special tokens.
+// Keeps text of messages apart from text of the template. A template's `<|im_end|>` ends a turn; the same characters in a message must not.
+// So text in messages that looks like a special token is wrapped in random markers that cannot be guessed. The rendered prompt is cut at
+// these markers, and the text between them is tokenised without special tokens.
 //
 // Only text that looks like a special token is wrapped, each message on its own merits: elsewhere prompts are tokenised in
 // one piece, as the model was trained, and adding a turn never changes how earlier ones are cut.
@@ -20,7 +20,7 @@ interface Suspicion {
 
 const tokenLike = /<\|[^|<>]*\|>|<[^\s<>]{1,64}>|\[\/?[A-Za-z_]{2,32}\]/g;
 
-/** With the model's own list of special tokens only those; without, whatever has the look of one. */
+/** With the model's list of special tokens only those match; without it, every text in the form of one. */
 export function suspicionOf(specialTokens: readonly string[] | undefined, alwaysSpecial: readonly string[]): Suspicion {
   const names = [...new Set([...(specialTokens ?? []), ...alwaysSpecial])].filter((name) => name !== "");
   const exact = names
@@ -58,14 +58,14 @@ export class Marker {
     return text.slice(0, start) + this.open + core + this.close + text.slice(start + core.length);
   };
 
-  /** Puts a cut behind the first character of each find: less for a template to stumble over. */
+  /** Puts a cut behind the first character of each find, which disturbs a template less than wrapping. */
   readonly split = (text: string): string =>
     this.suspicion.replaced(text, (find) => {
       const first = String.fromCodePoint(find.codePointAt(0)!);
       return first + this.cut + find.slice(first.length);
     });
 
-  /** Breaks each find for good, with a zero-width space. */
+  /** Breaks each find permanently, with a zero-width space. */
   readonly broken = (text: string): string =>
     this.suspicion.replaced(text, (find) => `${find.slice(0, 1)}\u200b${find.slice(1)}`);
 

@@ -6,7 +6,7 @@ import { refuse, type Flat } from "./flat.ts";
 import { formatPatterns } from "./formats.ts";
 import { patternAutomaton } from "./pattern.ts";
 
-/** Longest string that is produced where a pattern or format also holds, unless `minLength` asks for more. */
+/** Longest generated string under a pattern or format, unless `minLength` asks for more. */
 const longestPatterned = 1000;
 
 const automata = new LRUCache<string, Automaton>({ max: 256 });
@@ -19,7 +19,7 @@ function automatonOf(source: string): Automaton {
   return automaton;
 }
 
-/** What the flat says of strings; undefined: nothing but, perhaps, a length. Throws LineshaftError. */
+/** The automaton of the flat's strings; undefined: no constraint except, perhaps, a length. Throws LineshaftError. */
 export function stringAutomaton(flat: Flat): Automaton | undefined {
   if (flat.values) return wordsAutomaton(flat.values.filter((value) => typeof value === "string"));
   const sources = [

@@ -6,16 +6,16 @@ import { definition, folded, withTools, writesHermesItself } from "./hermes.ts";
 import { turnsOf, type ChatMessage, type ChatTool, type Turn } from "./messages.ts";
 import { Marker, suspicionOf, type Segment } from "./segments.ts";
 
-/** What a template needs to know of its model. */
+/** The facts of a model that its template needs. */
 export interface TemplateOptions {
   /** Text of the tokens that begin and end a sequence; "" where the model has none. */
   bosToken: string;
   eosToken: string;
-  /** Text of the model's control tokens. Without it, whatever looks like one counts as one. */
+  /** Text of the model's control tokens. If absent, every text in the form of one counts as one. */
   specialTokens?: readonly string[];
 }
 
-/** What is rendered beside the messages. */
+/** Options of rendering beside the messages. */
 export interface RenderOptions {
   tools?: readonly ChatTool[];
   /** Ends the prompt where the assistant's next message begins. */
@@ -31,7 +31,7 @@ export interface Rendered {
 
 /** A model's own chat template (Jinja, as transformers runs it). */
 export interface ChatTemplate {
-  /** Renders a conversation. Throws LineshaftError (400) for what cannot be shown to this model. */
+  /** Renders a conversation. Throws LineshaftError (400) for content that this model cannot be shown. */
   render(messages: readonly ChatMessage[], options: RenderOptions): Rendered;
 }
 
@@ -86,7 +86,7 @@ function marked(marker: Marker, render: (change: (text: string) => string) => st
     return inside;
   });
   if (!touched) return { text: wrapped, segments: [{ text: wrapped, special: true }] };
-  // First whole messages, then only cuts inside what looks special; a template that trips over both gets altered text.
+  // First whole finds are wrapped, then only cut inside; if a template fails with both, the text is altered.
   const text = render((own) => own);
   for (const change of [marker.wrap, marker.split]) {
     const result = change === marker.wrap ? wrapped : render(change);

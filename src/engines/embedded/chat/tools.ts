@@ -1,4 +1,4 @@
-// Tools: the grammar that a call is held to. The form is that of hermes.ts.
+// The grammar that a tool call must follow, in the form of hermes.ts.
 import { chatRefused } from "./errors.ts";
 import { LRUCache } from "lru-cache";
 import { GrammarBuilder, literal, oneOfThese } from "./gbnf.ts";
@@ -17,12 +17,12 @@ export interface ToolGrammar {
   trigger?: string;
 }
 
-/** Calls of one answer, so that a small model cannot go on calling for ever. */
+/** Most calls in one answer, so that a small model cannot repeat calls without end. */
 const maxCalls = 16;
 
 const grammars = new LRUCache<string, ToolGrammar>({ max: 64 });
 
-/** The tools to be shown to the model: none when the choice is `none`, else all, so that the prefix does not hang on the choice. */
+/** The tools to show to the model: none when the choice is `none`, else all, so that the prompt's prefix does not depend on the choice. */
 export function offeredTools(
   tools: readonly ChatTool[] | undefined,
   choice: ToolChoice | undefined,
@@ -31,10 +31,10 @@ export function offeredTools(
 }
 
 /**
- * The grammar for the calls of an answer; undefined when there is nothing to hold the model to (no tools, or `none`).
- * `required`: a call from the first token, or several where `parallel`. A named tool: exactly one call of it. `auto`: text as the model likes,
- * and from `trigger` on a whole call, then (unless `parallel` is false) further calls or the end.
- * Throws LineshaftError for a choice that names no tool, LineshaftError for a strict tool whose parameters cannot be enforced.
+ * The grammar for the calls of an answer; undefined when nothing is to be enforced (no tools, or `none`). `required`: a call from the first
+ * token, or several where `parallel`. A named tool: exactly one call of it. `auto`: free text, and from `trigger` on a whole call, then
+ * (unless `parallel` is false) further calls or the end. Throws LineshaftError for a choice that names no tool, LineshaftError for a strict
+ * tool whose parameters cannot be enforced.
  */
 export function toolGrammar(
   tools: readonly ChatTool[] | undefined,

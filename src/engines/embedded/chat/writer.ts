@@ -1,5 +1,5 @@
-// Writes schemas as GBNF rules: one rule per distinct schema, so that recursion is a rule that names itself. All values are
-// in the spaced form of json.ts. Listed properties come in the schema's order, optional ones may be missing.
+// Writes schemas as GBNF rules: one rule per distinct schema, so that recursion becomes a rule that refers to itself. All values are in the
+// spaced form of json.ts. Listed properties come in the schema's order, optional ones may be absent.
 import { anyString, wordsAutomaton, without, type Automaton } from "./automaton.ts";
 import { admits, fits } from "./admits.ts";
 import { CannotExpress, schemaRefused } from "./errors.ts";
@@ -12,7 +12,7 @@ import { numberGrammar } from "./numbers.ts";
 import { stringAutomaton } from "./strings.ts";
 
 const maxNesting = 100;
-/** Longest string and array that are produced where the schema allows more. */
+/** Longest string and array that are generated if the schema allows longer ones. */
 const longestString = 20_000;
 const longestArray = 2_000;
 
@@ -24,7 +24,7 @@ const annotationOnly = (schema: Record<string, unknown>): boolean =>
 
 export class SchemaWriter {
   private readonly builder: GrammarBuilder;
-  /** Rule per conjunction of schemas; undefined while it is being written and not yet referred to. */
+  /** The rule of each conjunction of schemas; undefined while it is being written and has not been referred to. */
   private readonly rules = new Map<string, string | undefined>();
   private nesting = 0;
 
@@ -186,7 +186,9 @@ export class SchemaWriter {
     return [this.builder.rule(hint, this.bounded(flat, members, extra))];
   }
 
-  /** Members that are not listed; undefined: there may be none. Without `additionalProperties`, listed properties are all there are. */
+  /**
+   * The grammar of unlisted members; undefined: none are allowed. Without `additionalProperties` the grammar allows only listed properties.
+   */
   private extraMember(flat: Flat, taken: ReadonlySet<string>, hint: string): string | undefined {
     const open = flat.objects.length === 0 || flat.objects.some(({ additional }) => additional !== undefined);
     if (!open || flat.maxProperties === 0) return undefined;
@@ -210,7 +212,10 @@ export class SchemaWriter {
     return options.length === 0 ? undefined : `${oneOfThese(options)} ": " ${value}`;
   }
 
-  /** Applies minProperties and maxProperties where the shape allows; two extra members may share a name, so they count once. */
+  /**
+   * Applies minProperties and maxProperties as far as the object's shape allows. For minProperties unlisted members count as one, because
+   * they may share a name.
+   */
   private bounded(flat: Flat, members: { text: string; required: boolean }[], extra: string | undefined): string {
     const certain = members.filter(({ required }) => required).length;
     const missing = Math.max(0, flat.minProperties - certain);
@@ -244,7 +249,7 @@ export class SchemaWriter {
     const starts: string[] = [];
     let mayBeEmpty = minExtra === 0;
     const firstRequired = members.findIndex(({ required }) => required);
-    // Tails are built from the end; a start is any member that has only optional ones before it.
+    // Tails are built from the end. The object may start with any member that has only optional members before it.
     let tail = more;
     for (let index = members.length - 1; index >= 0; index--) {
       const { text, required } = members[index]!;
@@ -273,7 +278,7 @@ const isAnything = (schema: unknown): boolean =>
     !("$ref" in schema) &&
     annotationOnly(schema as Record<string, unknown>));
 
-/** Follows references that stand alone, so that a recursive schema comes back to the rule it began with. */
+/** Follows schemas that consist of one reference, so that a recursive schema refers back to the rule it began with. */
 function followed(node: Node): Node {
   let target = node;
   for (let steps = 0; steps < maxNesting; steps++) {

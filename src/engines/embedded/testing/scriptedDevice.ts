@@ -5,7 +5,7 @@ import type { BatchItem, Device, Generation, Sampling } from "../device.ts";
 /** Token that ends a text of the scripted model. */
 export const scriptedEnd = 0;
 
-/** A device whose next token is what `model` says of everything the slot holds. */
+/** A device whose next token is `model` of all tokens in the slot. */
 export class ScriptedDevice implements Device {
   readonly slots: number;
   readonly contextTokens: number;
@@ -66,7 +66,7 @@ export class ScriptedDevice implements Device {
 
   async step(items: BatchItem[]): Promise<(number | undefined | Error)[]> {
     await this.beforeStep(this.batches.length);
-    // As the library: the answers come in a later turn of the event loop.
+    // As in the library, results come in a later turn of the event loop.
     await new Promise((resolve) => setImmediate(resolve));
     this.batches.push(new Map(items.map((item) => [item.slot, item.tokens.length])));
     return items.map(({ slot, tokens, generation }) => {

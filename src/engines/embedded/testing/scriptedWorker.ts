@@ -16,7 +16,7 @@ export interface ScriptedWorker extends ScriptedEngine {
 /** A worker with the model `scripted`. Its address is that of `scriptedEngine`, without `/v1`. */
 export async function scriptedWorker(): Promise<ScriptedWorker> {
   let silent = false;
-  /** Attempts that were aborted, and what ends those that wait for it. */
+  /** Aborted attempts, and the functions that end waiting ones. */
   const aborted = new Set<string>();
   const endings = new Map<string, () => void>();
   const anyAbort = Promise.withResolvers<void>();
