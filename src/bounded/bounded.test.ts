@@ -98,7 +98,7 @@ describe("values", () => {
     const schema = { allOf: [inside, { ...inside }] };
     let value: unknown = 1;
     for (let level = 0; level < 40; level++) value = { a: value };
-    // A machine may be too busy to spend the limit in time, and is asked again then.
+    // A busy machine may not spend the CPU limit before the time limit; the test then asks again.
     const checked = async (): ReturnType<typeof check> =>
       check(schema, value).catch((error: unknown) => {
         if (error instanceof CheckBusyError) return checked();
@@ -237,7 +237,7 @@ describe("the pool", () => {
       () => {},
       () => (over = true),
     );
-    // It is asked again, since it has used less than it may.
+    // The task is retried, because it used less CPU than its limit.
     await vi.waitUntil(() => asked > 3 || over, { timeout: 60_000 });
     Atomics.store(gate, 0, 1);
     Atomics.notify(gate, 0);

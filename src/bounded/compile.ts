@@ -43,13 +43,13 @@ function sorted(value: unknown): unknown {
 /** Compiled schemas of this thread, by their text. */
 const compiled = new LRUCache<string, ValidateFunction>({ max: limits.compiledSchemas });
 
-/** A validator for a schema's JSON text. Throws an Error in the compiler's words for a schema that it cannot read. */
+/** A validator for a schema's JSON text. Throws an Error with the compiler's message for a schema that it cannot read. */
 export function compileSchema(text: string): ValidateFunction {
   const known = compiled.get(text);
   if (known) return known;
   const schema = inDialect(JSON.parse(text)) as Record<string, unknown> | boolean;
   const validate = compiler.compile(schema);
-  // Kept here, not by ajv, whose cache never lets go.
+  // Cached here, because ajv's own cache never evicts.
   compiler.removeSchema(schema);
   compiled.set(text, validate);
   return validate;

@@ -1,5 +1,5 @@
 // The one dialect of JSON Schema that Lineshaft reads: 2020-12, whatever `$schema` names. Schemas written for draft-07 (older generators,
-// many MCP servers) are read by it too, because what draft-07 says otherwise is rewritten here or means the same in 2020-12:
+// many MCP servers) are read too, because their differing forms are rewritten here or mean the same in 2020-12:
 //
 //   items as a list, additionalItems   become prefixItems and items (2020-12 core, 10.3.1), and references into them follow
 //   definitions, dependencies          are still keywords of the compiler, with the meaning they had
@@ -24,7 +24,7 @@ export function inDialect(schema: unknown): unknown {
 
 class Rewriting {
   readonly #root: unknown;
-  /** Some properties are judged by patterns, so none can be said to be unevaluated. */
+  /** Some properties are evaluated by patterns, which are dropped, so no property is known to be unevaluated. */
   readonly #patterns: boolean;
 
   constructor(root: unknown) {
@@ -80,7 +80,7 @@ function renamed(keyword: string, tuple: boolean): string {
   return keyword === "items" ? "prefixItems" : keyword === "additionalItems" ? "items" : keyword;
 }
 
-/** What a step of a pointer in a URI fragment leads to; undefined: nothing. */
+/** The member that a step of a pointer in a URI fragment leads to; undefined if there is none. */
 export function memberOf(holder: unknown, step: string): unknown {
   const name = pointerStep(step);
   if (holder === null || typeof holder !== "object" || !Object.hasOwn(holder, name)) return undefined;
@@ -93,7 +93,7 @@ function pointerStep(step: string): string {
   try {
     text = decodeURIComponent(step);
   } catch {
-    // A lone percent sign stands for itself.
+    // A percent sign without two hex digits is taken literally.
   }
   return text.replaceAll("~1", "/").replaceAll("~0", "~");
 }

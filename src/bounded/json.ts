@@ -1,8 +1,9 @@
-// JSON counted as bytes, before it is parsed and while it comes in: parsing, checking and walking a text cost what it holds, and a
+// Counts JSON in its bytes while it comes in, before it is parsed. The cost of parsing and checking depends on the number of values, and a
 // megabyte may hold one string or half a million lists. Strings are skipped by the native search for their end.
 
-/** Counts that a JSON text may reach. */ import { LineshaftError } from "../errors/index.ts";
+import { LineshaftError } from "../errors/index.ts";
 
+/** Counts that a JSON text may reach. */
 export interface JsonBounds {
   /** Lists and objects inside each other. */
   depth: number;
@@ -12,7 +13,7 @@ export interface JsonBounds {
   numbers: number;
 }
 
-/** A text passes a bound; the message goes on after "The body". */
+/** A text exceeds a bound; the message continues after "The body". */
 export class JsonBoundError extends LineshaftError {
   readonly bound: keyof JsonBounds;
 

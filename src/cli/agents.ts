@@ -9,7 +9,7 @@ import { deployExample } from "./runs.ts";
 
 const listCommand = "npx lineshaft agents list";
 
-/** Of a manifest, what a person looks for; the whole of it is in `--json`. */
+/** The parts of a manifest that the table shows; `--json` prints all of it. */
 interface ShownManifest {
   description?: string;
   limits?: { steps?: number; seconds?: number; money?: string };

@@ -1,4 +1,4 @@
-// `lineshaft alarms`: what a person must look at, although calls were answered, and saying that it was seen.
+// `lineshaft alarms`: lists conditions that need a person's attention although calls are answered, and dismisses them.
 import type { Command } from "commander";
 import type { AlarmResource } from "../contract/index.ts";
 import { group, verb, type Context } from "./context.ts";

@@ -74,7 +74,7 @@ function timeOf(text: string, option: string): string {
   return time.toISOString();
 }
 
-/** "18 of 20", and how many of the passed rest on a person's word about an effect, where any does. */
+/** "18 of 20", and the number of passed outcomes that rest on attested effects, if there are any. */
 function passed({ outcomes_passed, outcomes_failed, outcomes_attested }: BillLine): string {
   const attested = outcomes_attested > 0 ? ` (${count(outcomes_attested)} attested)` : "";
   return `${count(outcomes_passed)} of ${count(outcomes_passed + outcomes_failed)}${attested}`;

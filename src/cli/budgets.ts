@@ -1,4 +1,4 @@
-// `lineshaft budgets`: limits that no call can pass. Scopes are named as people name them and resolved to ids here.
+// `lineshaft budgets`: limits that no call can exceed. Scopes are given by name and resolved to ids here.
 import type { Command } from "commander";
 import type { AgentSummary, BudgetResource, KeyResource, Run, Status } from "../contract/index.ts";
 import { nearest } from "../errors/index.ts";

@@ -1,4 +1,4 @@
-// `lineshaft calibrate` against an endpoint that streams as engines do, whose every token takes a turn of the event loop.
+// `lineshaft calibrate` against an endpoint that streams like an engine and takes one turn of the event loop for each token.
 import { readFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -54,7 +54,7 @@ test("measures prompts, batches and prompts beside batches, and writes a profile
   const profile = profileSchema.parse(JSON.parse(readFileSync(out, "utf8")));
   expect(profile).toMatchObject({ model: "m", maxSequences: 4, kvBytesPerToken: 23_000 });
   expect(asked.every(({ authorization }) => authorization === "Bearer secret-key")).toBe(true);
-  // Nothing may be found in a cache.
+  // No prompt may hit a cache.
   expect(new Set(asked.map(({ prompt }) => prompt.split(" ").slice(0, 3).join(" "))).size).toBe(asked.length);
   expect(ran.stderr).toContain(out);
 });

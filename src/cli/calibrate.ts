@@ -1,5 +1,5 @@
-// `lineshaft calibrate`: measures an endpoint and writes the profile by which `simulate` and `plan` model it. It asks the endpoint
-// alone and needs no running instance.
+// `lineshaft calibrate`: measures an endpoint and writes the profile by which `simulate` and `plan` model it. It calls only the endpoint
+// and needs no running instance.
 import type { Command } from "commander";
 import { engineBaseUrl } from "../engines/index.ts";
 import { withExamples, type Context } from "./context.ts";

@@ -1,5 +1,5 @@
-// The public API as the command line uses it: whatever a verb does, a script can do. Address and key come from
-// LINESHAFT_URL and LINESHAFT_KEY, else from the credentials file in the home.
+// The command line's client of the public API, so that a script can do whatever a verb does. Address and key come from LINESHAFT_URL and
+// LINESHAFT_KEY, else from the credentials file in the home.
 import { randomUUID } from "node:crypto";
 import { EventSourceParserStream } from "eventsource-parser/stream";
 import { Home } from "../fleet/index.ts";
@@ -17,7 +17,7 @@ interface AddressOrigin {
   next(): string;
 }
 
-/** An error that the API answered, in its own words. */
+/** An error returned by the API, with the API's message. */
 export class ApiFailure extends CliError {
   constructor(status: number, code: string, message: string, hint: string | undefined, request: string | undefined) {
     super({
@@ -168,7 +168,7 @@ export class Client {
   }
 }
 
-/** The address and where it stands: the environment, else what the start on this home wrote down. */
+/** The address and its source: the environment, else the file that the start on this home wrote. */
 function addressOf(
   env: NodeJS.ProcessEnv,
   home: Home,
@@ -209,14 +209,14 @@ async function failureOf(response: Response): Promise<ApiFailure> {
   try {
     error = (JSON.parse(text) as { error?: typeof error }).error ?? {};
   } catch {
-    // Not ours: a proxy between, perhaps. Its text is the message.
+    // The answer is not from Lineshaft, perhaps from a proxy. Its text is the message.
   }
   const request = error.request_id ?? response.headers.get("x-request-id") ?? undefined;
   const said = error.message ?? (text.slice(0, 200).trim() || response.statusText);
-  // The API's message holds its hint, since SDKs show the message alone; here the hint has a line of its own.
+  // The API's message includes the hint, because SDKs show only the message; here the hint has a line of its own.
   const bare = error.hint && said.endsWith(error.hint) ? said.slice(0, -error.hint.length).trim() : said;
   const message = bare === "" ? said : bare;
-  // Of a key the API speaks of headers; here the key comes from a variable or a file.
+  // For a wrong key the API's hint names headers; here the key comes from a variable or a file.
   const isOurs = response.status === 401;
   const hint = isOurs ? undefined : error.hint;
   return new ApiFailure(response.status, error.code ?? `http_${response.status}`, message, hint, request);

@@ -1,4 +1,4 @@
-// What every verb is given, and the one way to declare a verb: its words, two examples that work as they stand, and `--json`.
+// The context that every verb gets, and the function that declares a verb: its help, two examples that work unchanged, and `--json`.
 import type { Command } from "commander";
 import { Client } from "./client.ts";
 import type { Terminal } from "./terminal.ts";
@@ -25,7 +25,7 @@ export function verb(parent: Command, usage: string, words: VerbWords): Command 
   );
 }
 
-/** A noun that only groups verbs. */
+/** A command that only groups verbs. */
 export function group(parent: Command, name: string, words: VerbWords): Command {
   return withExamples(parent.command(name).description(words.about), words.examples);
 }

@@ -1,5 +1,5 @@
-// `lineshaft deploy PATH`: publishes what a manifest describes. An agent is a folder with an agent.yaml; a deployment is a file
-// of `kind: Deployment`, or a folder with such files. The same manifest again changes nothing.
+// `lineshaft deploy PATH`: publishes a manifest. An agent is a folder with an agent.yaml; a deployment is a file of `kind: Deployment`, or
+// a folder with such files. The same manifest again changes nothing.
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { basename, dirname, extname, join } from "node:path";
 import type { Command } from "commander";
@@ -23,7 +23,7 @@ export function registerDeploy(program: Command, context: Context): void {
       const kind = await kindOf(text, found);
       if (kind === "Agent") await deployAgent(context, found, options);
       else if (kind === "Deployment")
-        // Checked here, so that a problem is told with its line before anything is sent.
+        // The manifest is checked here, so that an error names its line and no request is sent.
         await publishDeployment(context, manifestOf(await parseDeployment(text, found)), options);
       else if (kind !== undefined || found === path)
         throw new CliError({
@@ -35,7 +35,7 @@ export function registerDeploy(program: Command, context: Context): void {
   });
 }
 
-/** A file itself; of a folder its agent, else its YAML and JSON files in the order of their names. */
+/** For a file, the file; for a folder its agent.yaml, else its YAML and JSON files in the order of their names. */
 function manifestsAt(path: string): string[] {
   const found = statSync(path, { throwIfNoEntry: false });
   if (!found)

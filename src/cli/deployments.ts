@@ -1,4 +1,4 @@
-// `lineshaft deployments`: what this machine serves itself, by how many workers in which roles. Publishing one is `deploy`.
+// `lineshaft deployments`: the models that this machine serves itself, with their workers and roles. `deploy` publishes one.
 import { setTimeout as sleep } from "node:timers/promises";
 import { InvalidArgumentError, type Command } from "commander";
 import type { DeploymentResource } from "../contract/index.ts";
@@ -7,7 +7,7 @@ import { CliError } from "./errors.ts";
 import { count, pairs, relativeTime, table } from "./format.ts";
 import { unknownName } from "./nearest.ts";
 
-/** How often a deployment that changes is looked at. */
+/** How often a changing deployment is polled. */
 const lookMs = 300;
 const listCommand = "npx lineshaft deployments list";
 
@@ -93,7 +93,7 @@ export function registerDeployments(program: Command, context: Context): void {
   });
 }
 
-/** Publishes a manifest and waits until it has come about. Throws a CliError when its workers do not run. */
+/** Publishes a manifest and waits until its workers run. Throws a CliError when they fail to start. */
 export async function publishDeployment(
   context: Context,
   manifest: Record<string, unknown>,
@@ -121,7 +121,7 @@ export async function publishDeployment(
   for (const note of now.notes) terminal.note(note);
 }
 
-/** Looks until no worker starts or leaves any more. */
+/** Polls until no worker is starting or leaving. */
 async function settled(context: Context, first: DeploymentResource): Promise<DeploymentResource> {
   const { terminal, signal } = context;
   const progress = terminal.progress();
@@ -185,7 +185,7 @@ function showLines(deployment: DeploymentResource, now: number): string[] {
   ];
 }
 
-/** "2 workers", "1 prefill, 1 decode": as it is wanted. */
+/** "2 workers", "1 prefill, 1 decode": the wanted workers. */
 function workersText({ manifest }: DeploymentResource): string {
   const roles = manifest["roles"] as Record<string, number> | undefined;
   if (!roles) {

@@ -1,4 +1,4 @@
-// What the doctor says of a machine and of an instance. It asks ldd what the programs need, which is a child process.
+// The doctor's checks of a machine and of an instance. They run ldd, which is a child process.
 import { describe, expect, test } from "vitest";
 import "../../test/setup/processes.ts";
 import { Home } from "../fleet/index.ts";

@@ -1,4 +1,4 @@
-// `lineshaft doctor`: looks at everything a start needs and says, line by line, what is wrong and what to do about it.
+// `lineshaft doctor`: checks everything that a start needs and prints, one line each, what is wrong and what to do about it.
 import { execFileSync } from "node:child_process";
 import { existsSync, renameSync, statfsSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -21,7 +21,7 @@ interface Check {
   next?: string;
 }
 
-/** What a fresh home and the default model need, with room to work. */
+/** Space for a fresh home and the default model, with room to work. */
 const diskNeedBytes = 1_000_000_000;
 const memoryNeedBytes = 1_600_000_000;
 
@@ -189,7 +189,7 @@ async function checkModel(home: Home, settings: Settings): Promise<Check> {
   return { name: "model", verdict: "ok", found: `${model.name}, fetched at the next start (${bytes(model.bytes)})` };
 }
 
-/** While an instance runs, the address that it wrote down; else whether the next start could have the port it would take. */
+/** While an instance runs, its address; else whether the next start's port is free. */
 async function checkPort(home: Home, settings: Settings, running: boolean): Promise<Check> {
   const address = home.readMain()?.address;
   if (running && address)
@@ -214,7 +214,7 @@ async function checkPort(home: Home, settings: Settings, running: boolean): Prom
   }
 }
 
-/** With DATABASE_URL, whether it answers; the embedded server is proved by the running instance. */
+/** With DATABASE_URL, whether that database answers. The embedded server is checked through the running instance. */
 async function checkDatabase(settings: Settings, running: boolean): Promise<Check> {
   if (!settings.DATABASE_URL)
     return {

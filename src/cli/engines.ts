@@ -121,7 +121,7 @@ export function registerEngines(program: Command, context: Context): void {
   });
 }
 
-/** The first address, and how many others there are. */
+/** The first address, and the number of further ones. */
 function urlText([first, ...others]: string[]): string {
   if (first === undefined) return "-";
   return others.length === 0 ? first : `${first} +${others.length}`;
@@ -131,7 +131,10 @@ function priceText(engine: EngineResource, field: `${"input" | "cached" | "outpu
   return engine.price ? money(engine.price[field], engine.price.currency) : "-";
 }
 
-/** An engine that is added again keeps its price. One without any would be added, and every call to it refused. */
+/**
+ * An engine that is added again keeps its price. A new engine needs one here, because every call of an engine without a price would be
+ * refused.
+ */
 async function assertPriced(client: Client, name: string): Promise<void> {
   const known = (await client.list<EngineResource>("/api/engines")).find((engine) => engine.name === name);
   if (known?.price) return;

@@ -1,9 +1,9 @@
-// How the command line says that something failed: three short lines on stderr (what, why, what next) and an exit code.
-// 1: it failed; 2: it was used wrongly. A stack only with LINESHAFT_DEBUG=1.
+// Errors of the command line: three short lines on stderr (what failed, why, what to do) and an exit code. 1: the command failed; 2: wrong
+// usage. Stacks are printed only with LINESHAFT_DEBUG=1.
 import { LineshaftError, type FailureDetail } from "../errors/index.ts";
 import type { Terminal } from "./terminal.ts";
 
-/** A command that failed. `exitCode` 2: it was used wrongly. */
+/** A failed command. `exitCode` 2: wrong usage. */
 export class CliError extends LineshaftError {
   readonly exitCode: 1 | 2;
 
@@ -17,7 +17,7 @@ export class CliError extends LineshaftError {
   }
 }
 
-/** Errors of the rooms carry `why` and `hint` (or `next`) where they know them; this reads them without knowing the room. */
+/** Errors of the rooms may have `why` and `hint` (or `next`); this reads them without importing the room. */
 interface Explained {
   message: string;
   why?: unknown;
@@ -26,7 +26,7 @@ interface Explained {
   exitCode?: unknown;
 }
 
-/** Writes the error and answers the exit code. */
+/** Writes the error and returns the exit code. */
 export function printError(error: unknown, terminal: Terminal): number {
   const explained: Explained = error instanceof Error ? error : { message: String(error) };
   const { red, dim } = terminal.colours("stderr");
@@ -38,7 +38,7 @@ export function printError(error: unknown, terminal: Terminal): number {
   return explained.exitCode === 2 ? 2 : 1;
 }
 
-/** The API's messages say what to do next by themselves, because SDKs show nothing else; here it has a line of its own. */
+/** The API's messages include the next step, because SDKs show only the message; here it has a line of its own. */
 function withoutHint(message: string, hint: string): string {
   return message.endsWith(hint) && message.length > hint.length ? message.slice(0, -hint.length).trimEnd() : message;
 }

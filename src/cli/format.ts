@@ -1,4 +1,4 @@
-// How facts are written for people: tables, money, bytes, times. `--json` never passes through here.
+// Formats data for people: tables, money, bytes, times. `--json` output does not use this file.
 import { formatMoney } from "../ledger/money.ts";
 
 /** "in 3 h", "2 min ago", "just now". */
@@ -53,7 +53,7 @@ export function money(nano: string, currency: string): string {
   return formatMoney(BigInt(nano), currency);
 }
 
-/** What is left of a budget: cut, so that it is never shown as more than there is. */
+/** The rest of a budget, rounded down, so that it is never shown too high. */
 export function moneyLeft(nano: string, currency: string): string {
   return formatMoney(BigInt(nano), currency, "down");
 }
@@ -61,7 +61,7 @@ export function moneyLeft(nano: string, currency: string): string {
 interface Column<Row> {
   title: string;
   value(row: Row): string;
-  /** Numbers stand right. */
+  /** Numbers are aligned right. */
   right?: boolean;
 }
 
@@ -81,7 +81,7 @@ export function table<Row>(rows: Row[], columns: Column<Row>[]): string[] {
   );
 }
 
-/** Names and values under each other. */
+/** One line for each name and value. */
 export function pairs(rows: [string, string][]): string[] {
   const width = Math.max(...rows.map(([name]) => name.length));
   return rows.map(([name, value]) => `${name.padEnd(width)}  ${value}`);

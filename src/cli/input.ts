@@ -1,4 +1,4 @@
-// What a person hands over: a file, or stdin as `-`.
+// Reads input from a file, or from stdin as `-`.
 import { readFile } from "node:fs/promises";
 import { CliError } from "./errors.ts";
 import type { Terminal } from "./terminal.ts";

@@ -61,7 +61,7 @@ export function registerKeys(program: Command, context: Context): void {
   });
 }
 
-/** The key of that name or id among those that are not revoked. Throws a CliError, which says so when the key is revoked already. */
+/** The unrevoked key of that name or id. Throws a CliError, which says so if the key is revoked already. */
 export function liveKey(keys: readonly KeyResource[], written: string, now: number): KeyResource {
   const live = keys.filter((key) => !key.revoked_at);
   const revoked = keys.find((key) => key.revoked_at && (key.name === written || key.id === written));

@@ -58,16 +58,16 @@ export function buildProgram(context: Context): Command {
   return program;
 }
 
-/** Runs one command line and answers its exit code. */
+/** Runs one command line and returns its exit code. */
 export async function main(words: string[], context: Context): Promise<number> {
   try {
     const program = buildProgram(context);
-    // The name alone asks what there is.
+    // Without arguments the help is printed.
     if (words.length === 0) program.help();
     await program.parseAsync(words, { from: "user" });
     return Number(process.exitCode ?? 0);
   } catch (error) {
-    // Commander has said what was wrong itself; help and version end with 0, wrong use with 2.
+    // Commander has printed the error itself; help and version end with 0, wrong usage with 2.
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
     if (context.signal.aborted) return 130;
     return printError(error, context.terminal);
@@ -77,10 +77,10 @@ export async function main(words: string[], context: Context): Promise<number> {
 if (import.meta.main) {
   const interrupt = new AbortController();
   const interrupted = () => interrupt.abort();
-  // `up` replaces these with its own, which settle first.
+  // `up` replaces these handlers with its own, which settle first.
   process.once("SIGINT", interrupted).once("SIGTERM", interrupted);
   // A reader that closes the pipe (`| head`) ends the output. That is not a failure.
   process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));
-  // Said outright: a connection that some room keeps warm must not keep a finished command alive.
+  // An explicit exit, because a pooled connection of a room must not keep a finished command alive.
   process.exit(await main(process.argv.slice(2), makeContext(new Terminal(), interrupt.signal)));
 }

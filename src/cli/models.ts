@@ -1,4 +1,4 @@
-// `lineshaft models`: what may be served, what is already here, and what is served now.
+// `lineshaft models`: the catalogue, with the models that are downloaded and those that are served now.
 import type { Command } from "commander";
 import { samplingFor } from "../engines/embedded/samplingDefaults.ts";
 import { Home } from "../fleet/index.ts";
@@ -52,13 +52,13 @@ export function registerModels(program: Command, context: Context): void {
   });
 }
 
-/** How it is sampled where a request says nothing, as /api/status writes it. */
+/** The model's sampling defaults, in the form of /api/status. */
 function samplingOf(recommended: CatalogueModel["sampling"]) {
   const { temperature, topP, topK, minP, repetitionPenalty } = samplingFor(recommended, undefined).values;
   return { temperature, top_p: topP, top_k: topK, min_p: minP, repetition_penalty: repetitionPenalty };
 }
 
-/** Names the running instance serves; none when no instance can be asked. */
+/** The names that the running instance serves; empty when no instance answers. */
 async function servedNames(context: Context): Promise<string[]> {
   try {
     const { data } = await context.client().get<{ data: { id: string }[] }>("/v1/models");

@@ -1,8 +1,8 @@
-// Resolves what a person typed: the nearest known name, and the one id that begins with a prefix.
+// Resolves typed names and ids: the nearest known name, and the one id that begins with a prefix.
 import { nearest } from "../errors/index.ts";
 import { CliError } from "./errors.ts";
 
-/** An error for a name that is not known, with the nearest one and the way to list them, or to make the first one. */
+/** An error for an unknown name, with the nearest known name and the command that lists them, or that makes the first one. */
 export function unknownName(
   what: string,
   written: string,
@@ -26,15 +26,15 @@ export function unknownName(
   });
 }
 
-/** How something is found that has a name, which others may have too, and an id. */
+/** How a resource with an id and a possibly ambiguous name is found. */
 interface Named {
   id: string;
   name: string;
 }
 
 /**
- * The one of `rows` that `written` means: the only one of that name, or the one whose id it is or begins. Throws a CliError that
- * lists the ids where several have the name.
+ * The row that `written` means: the only one of that name, or the one whose id equals it or begins with it. Throws a CliError that lists
+ * the ids if several have the name.
  */
 export function findNamed<Row extends Named>(
   what: string,
@@ -65,7 +65,7 @@ export function findNamed<Row extends Named>(
   return byId.find((row) => row.id === found)!;
 }
 
-/** Whether an id is, or begins with, what was written, with or without its kind. */
+/** Whether an id begins with the written text, with or without its kind. */
 const beginsWith = (id: string, written: string): boolean =>
   id.startsWith(written) || id.slice(id.indexOf("_") + 1).startsWith(written);
 

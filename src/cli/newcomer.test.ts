@@ -1,5 +1,5 @@
-// What a newcomer types in the first hour: wrong names, nothing where something is expected, an instance that is not there. Every
-// answer says what is the matter and what to do, and nothing is spent by mistake.
+// Mistakes of a first use: wrong names, missing arguments, no running instance. Every error says what is wrong and what to do, and no money
+// is spent by mistake.
 import { writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";

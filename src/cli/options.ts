@@ -1,4 +1,4 @@
-// What several verbs take and show alike: options that are numbers, lists in one word, and progress with what is left.
+// Options and output that several verbs share: numeric options, comma-separated lists, and progress with the time left.
 import { InvalidArgumentError, Option } from "commander";
 import type { Context } from "./context.ts";
 import { CliError } from "./errors.ts";
@@ -14,7 +14,7 @@ export function numberOf(text: string, option: string): number {
   throw new CliError({ exitCode: 2, message: `${option} ${text} is not a number.`, hint: `Write it like ${option} 2` });
 }
 
-/** Parses an option that counts something; wrong use otherwise. */
+/** Parses an option that is a whole number; any other value is wrong usage. */
 export function wholeNumber(text: string): number {
   if (!/^[1-9]\d{0,6}$/.test(text)) throw new InvalidArgumentError("It must be a whole number from 1 on.");
   return Number(text);

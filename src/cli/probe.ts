@@ -1,5 +1,5 @@
-// The `send` of a calibration for any address that speaks OpenAI's completions: streamed, greedy, of plain words that no other
-// prompt begins with, so that no prefix cache can help.
+// The `send` of a calibration for any address that speaks OpenAI's completions: streamed and greedy, with a prompt of plain words that
+// begins unlike any other, so that no prefix cache can help.
 import { randomUUID } from "node:crypto";
 import { EventSourceParserStream } from "eventsource-parser/stream";
 import type { ProbeAnswer, ProbeRequest, Send } from "../simulator/index.ts";
@@ -19,7 +19,7 @@ interface Chunk {
   usage?: { prompt_tokens: number; completion_tokens: number } | null;
 }
 
-/** Asks for outputs of exactly the wanted length where the endpoint knows `ignore_eos` (vLLM, SGLang), and without it where not. */
+/** Asks for outputs of exactly the wanted length by `ignore_eos` if the endpoint supports it (vLLM, SGLang). */
 export function endpointSend(address: EndpointAddress): Send {
   let knowsIgnoreEos = true;
   // An earlier calibration may still be in the endpoint's cache.
@@ -116,9 +116,9 @@ function brokenStream(error: NonNullable<Chunk["error"]>): CliError {
 
 const vocabulary = ["river", "stone", "light", "green", "table", "north", "paper", "glass", "water", "house", "field"];
 
-/** About `count` tokens of plain words behind something that no other prompt begins with. */
+/** About `count` tokens of plain words behind a unique beginning. */
 function plainWords(nonce: string, count: number): string {
-  // The beginning is some tokens itself.
+  // The unique beginning takes some tokens itself.
   const words = Array.from(
     { length: Math.max(1, count - 8) },
     (_, i) => vocabulary[(i * i + count) % vocabulary.length]!,

@@ -11,11 +11,11 @@ import { wholeNumber } from "./options.ts";
 
 const statuses: Run["status"][] = ["queued", "running", "waiting", "completed", "failed", "stopped"];
 const ended = new Set<Run["status"]>(["completed", "failed", "stopped"]);
-/** Runs looked through for an id's beginning; older ones are found by their whole id. */
-/** How a first agent is made. */
+/** The newest runs that are searched for an id's prefix; older ones are found by their whole id. */
+/** The command that makes a first agent. */
 export const deployExample = "npx lineshaft deploy examples/maintenance-inspector";
 const prefixSearchRuns = 1000;
-/** A reason to wait that comes again is said again after this long. */
+/** A repeated reason to wait is printed again after this time. */
 const repeatMs = 5_000;
 
 export function registerRuns(program: Command, context: Context): void {
@@ -121,7 +121,7 @@ export async function assertAgent(client: Client, name: string): Promise<void> {
   if (!known.includes(name)) throw unknownName("agent", name, known, "npx lineshaft agents list", deployExample);
 }
 
-/** Prints steps as they come, until the run has ended; answers it whole. */
+/** Prints steps as they come, until the run has ended; returns the finished run. */
 async function follow(context: Context, client: Client, id: string, quiet: boolean): Promise<RunDetail> {
   const stop = new AbortController();
   const signal = AbortSignal.any([stop.signal, context.signal]);
@@ -132,7 +132,7 @@ async function follow(context: Context, client: Client, id: string, quiet: boole
     shown.add(step.number);
     context.terminal.note(stepLine(step, currency));
   };
-  // Listening begins before the look at what has happened already, so that nothing falls between the two.
+  // Listening begins before past steps are read, so that no step is missed between the two.
   const events = client.events("/api/events", { signal });
   let next = events.next();
   let run = await client.get<RunDetail>(`/api/runs/${id}`);
@@ -164,7 +164,7 @@ async function follow(context: Context, client: Client, id: string, quiet: boole
   return run;
 }
 
-/** Says what a run waits for, as it begins to wait, and when it is tried again; on a terminal also how long it has been going. */
+/** Prints the reason when a run begins to wait, and the time of its next try; on a terminal also the elapsed time. */
 class Waits {
   readonly #context: Context;
   readonly #line: ReturnType<Context["terminal"]["progress"]>;
@@ -179,7 +179,7 @@ class Waits {
     const { terminal } = context;
     this.#line = terminal.progress();
     const begun = terminal.now();
-    // Where nothing can be rewritten, the lines of steps and waits are enough.
+    // Without a terminal only the lines of steps and waits are printed.
     if (terminal.stderr.isTTY)
       this.#timer = setInterval(() => this.#line.show(`  ${this.#doing}, ${duration(terminal.now() - begun)}`), 1000);
   }

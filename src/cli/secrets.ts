@@ -1,5 +1,5 @@
-// `lineshaft secrets`: credentials of a project's tools. A value comes from stdin, a file or a variable, never as a word of the
-// command line, where the shell's history and every user's process list would have it; it is never printed.
+// `lineshaft secrets`: credentials of a project's tools. A value comes from stdin, a file or a variable, never from an argument, which the
+// shell's history and the process list would show. It is never printed.
 import type { Command } from "commander";
 import type { SecretResource } from "../contract/index.ts";
 import { group, verb, type Context } from "./context.ts";

@@ -1,4 +1,4 @@
-// `lineshaft status`: is it healthy, what runs, what does it hold in memory.
+// `lineshaft status`: the instance's health, its components, and their memory.
 import type { Command } from "commander";
 import type { AlarmResource, ComponentStatus, DeploymentStatus, EndpointStatus, Status } from "../contract/index.ts";
 import { verb, type Context } from "./context.ts";
@@ -73,11 +73,11 @@ function statusLines(status: Status, now: number): string[] {
   ];
 }
 
-/** `degraded`: some model can be called. */
+/** `degraded`: some models can be called, others not. */
 const stateOf = ({ deployments }: Status): string =>
   deployments.some(({ state }) => state === "ready" || state === "partial") ? "degraded" : "not healthy";
 
-/** What an owner must look at, each alarm on two lines; nothing when no alarm stands. */
+/** The active alarms, two lines each; nothing if there are none. */
 export function alarmLines(alarms: AlarmResource[], now: number): string[] {
   if (alarms.length === 0) return [];
   const lines = alarms.flatMap(({ id, code, subject, message, count: times, last_at }) => [
@@ -110,7 +110,7 @@ function endpointLines(deployments: DeploymentStatus[]): string[] {
   ]);
 }
 
-/** Prompt tokens that were not computed, since the endpoint's start. */
+/** Prompt tokens that came from the cache, since the endpoint's start. */
 const cachedTokens = ({ totals }: EndpointStatus): number | undefined =>
   totals && totals.cached_device_tokens + totals.cached_disk_tokens;
 

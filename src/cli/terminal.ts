@@ -1,5 +1,5 @@
-// Where the command line writes: data to stdout, everything else to stderr; colour and rewritten lines only where a person
-// looks at a terminal and NO_COLOR is not set. One object, so that tests give it their own streams and clock.
+// The command line's output: data to stdout, everything else to stderr; colour and rewritten lines only on a terminal, and colour only
+// without NO_COLOR. One object, so that tests give it their own streams and clock.
 import { styleText } from "node:util";
 
 interface Output {
@@ -8,7 +8,7 @@ interface Output {
   columns?: number;
 }
 
-/** Where a person or a program hands text over. */
+/** The input stream of text. */
 export interface Input extends AsyncIterable<Uint8Array | string> {
   isTTY?: boolean;
 }
@@ -34,7 +34,7 @@ const painted: Colours = {
 const same = (text: string) => text;
 const plain: Colours = { bold: same, dim: same, red: same, green: same, yellow: same };
 
-/** Plain progress lines come this often where nothing can be rewritten. */
+/** Interval of plain progress lines where lines cannot be rewritten. */
 const plainEveryMs = 3_000;
 /** Work that is done sooner shows no progress. */
 const quietMs = 2_000;
@@ -68,7 +68,7 @@ export class Terminal {
     this.stdout.write(`${line}\n`);
   }
 
-  /** Data without a line's end: streamed text. */
+  /** Data without a newline: streamed text. */
   printRaw(text: string): void {
     this.clearLive();
     this.stdout.write(text);
@@ -78,7 +78,7 @@ export class Terminal {
     this.print(JSON.stringify(value, null, this.stdout.isTTY ? 2 : undefined));
   }
 
-  /** A line for the person, beside the data. */
+  /** A message for the person, on stderr. */
   note(line: string): void {
     this.clearLive();
     this.stderr.write(`${line}\n`);
@@ -90,7 +90,7 @@ export class Terminal {
     this.#liveLine = false;
   }
 
-  /** Progress of one piece of work; `line` gives its present text. Shown from two seconds on. */
+  /** Shows the progress of one piece of work; `line` returns its current text. Shown after two seconds. */
   progress(): { show(line: string): void; done(): void } {
     const begun = this.now();
     let shownAt = -Infinity;

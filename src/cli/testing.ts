@@ -1,4 +1,4 @@
-// The command line for tests: a terminal whose output is kept, an environment of its own, and an instance that answers as told.
+// The command line for tests: a terminal that records its output, an explicit environment, and an instance with scripted answers.
 import { mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -17,7 +17,7 @@ export interface RanCommand {
 
 export interface TestCli extends AsyncDisposable {
   home: string;
-  /** Runs one command line with the environment given and nothing of the machine's. */
+  /** Runs one command line with the given environment only. */
   run(words: string[], env?: Record<string, string>, stdin?: string | Input): Promise<RanCommand>;
   requests: { method: string; url: string; authorization: string | undefined; body: unknown }[];
 }
@@ -85,7 +85,7 @@ export async function testCli(answer: Answer = () => undefined): Promise<TestCli
   };
 }
 
-/** The words that the program gets from an example of its help: what is piped into it and npm's own part left out. */
+/** The arguments of an example in the help, without a pipe before it and without npm's own words. */
 export function shellWords(example: string): string[] {
   const own = example.slice(example.lastIndexOf("|") + 1).trim();
   const words = [...own.matchAll(/"([^"]*)"|'([^']*)'|(\S+)/g)].map(

@@ -1,4 +1,4 @@
-// `lineshaft up`, which is what `npm start` runs: brings everything up, says where it is, and settles on Ctrl-C.
+// `lineshaft up`, the command of `npm start`: starts the instance, prints its address, and settles on Ctrl-C.
 import type { Command } from "commander";
 import { Home } from "../fleet/index.ts";
 import type { Progress } from "../models/index.ts";
@@ -27,7 +27,7 @@ export function registerUp(program: Command, context: Context): void {
       const report = new StartProgress(context);
       let instance: Instance;
       try {
-        // The rooms are loaded here and not before: the other verbs answer at once without them.
+        // The rooms are imported only here, so that other verbs start without loading them.
         const { startInstance } = await import("../instance/start.ts");
         instance = await startInstance({
           settings: readSettings(context.env),
@@ -48,7 +48,7 @@ export function registerUp(program: Command, context: Context): void {
         report.end();
       }
       kept.ready();
-      // What is read at a start has been read: a restart says on stderr that it is there again.
+      // The start's output has been printed already, so a restart reports on stderr that the instance is ready again.
       if (kept.restarted) terminal.note(`Lineshaft is ready again in ${duration(performance.now() - begun)}.`);
       else if (options.json) terminal.print(JSON.stringify(readyJson(instance)));
       else for (const line of readyLines(instance, performance.now() - begun)) terminal.print(line);
@@ -60,12 +60,15 @@ export function registerUp(program: Command, context: Context): void {
     });
 }
 
-/** What is printed is for people: a terminal that was closed, or a file on a full disk, must not end what they started. */
+/** Output errors are ignored: a closed terminal or a full disk under an output file must not end the instance. */
 function outliveOutput(): void {
   for (const stream of [process.stdout, process.stderr]) stream.removeAllListeners("error").on("error", () => {});
 }
 
-/** What a program reads when all is up. The owner key is there at the first start only: output of starts ends up in logs. */
+/**
+ * The JSON line for programs when the instance is ready. It has the owner key at the first start only, because the output of starts ends up
+ * in logs.
+ */
 export function readyJson(instance: Pick<Instance, "address" | "key" | "consoleUrl" | "home">) {
   const { address, key, consoleUrl, home } = instance;
   return {
@@ -76,7 +79,7 @@ export function readyJson(instance: Pick<Instance, "address" | "key" | "consoleU
   };
 }
 
-/** The stop's own steps are bounded; this ends it when something hangs that none of them has foreseen. */
+/** The steps of a stop are bounded each; this bounds the whole stop, in case something else hangs. */
 async function stopInTime(instance: Instance, interrupt: Interrupt, context: Context): Promise<void> {
   const { forceMs } = await import("../instance/undo.ts");
   const force = setTimeout(() => {
@@ -88,7 +91,7 @@ async function stopInTime(instance: Instance, interrupt: Interrupt, context: Con
   clearTimeout(force);
 }
 
-/** What a person sees when all is up: where, with which key, and three lines that work as they stand. */
+/** The text for people when the instance is ready: address, key, and three example commands that work unchanged. */
 export function readyLines(
   instance: Pick<Instance, "address" | "key" | "consoleUrl" | "served" | "home">,
   tookMs: number,
@@ -167,7 +170,7 @@ class Interrupt {
   }
 }
 
-/** Progress of a start: what is awaited and, for a download, how far it is. Silent for the first two seconds. */
+/** Progress of a start: the current step and, for a download, its progress. Silent for the first two seconds. */
 class StartProgress implements StartReport {
   readonly #terminal: Context["terminal"];
   readonly #begun = performance.now();

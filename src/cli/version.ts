@@ -1,4 +1,4 @@
-// The version of this copy, from package.json: said in one place.
+// The version of this copy, from package.json.
 import { readFileSync } from "node:fs";
 
 export const version = (

@@ -1,6 +1,6 @@
-// The cache of weights: each file has a receipt beside it (`NAME.receipt.json`) with its size, digest and time of change.
-// A start compares size and time, which costs nothing; only when the time differs is the file read and hashed again. So a file
-// that was cut short, overwritten or half copied is noticed, without reading gigabytes at every start.
+// The cache of weights: each file has a receipt beside it (`NAME.receipt.json`) with its size, digest and time of change. A start compares
+// size and time, which costs nothing; only when the time differs is the file read and hashed again. So a truncated, overwritten or half
+// copied file is detected without reading gigabytes at every start.
 import { readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { z } from "zod";
 import { sha256OfFile } from "./digest.ts";
@@ -11,8 +11,8 @@ type Receipt = z.infer<typeof receiptSchema>;
 const receiptPath = (path: string): string => `${path}.receipt.json`;
 
 /**
- * The receipt of a cached file that is whole; undefined when it is absent or not what it was (then it is deleted).
- * `sha256` is the catalogue's, null when it pins none.
+ * The receipt of an intact cached file; undefined when the file is absent or has changed (then it is deleted). `sha256` is the catalogue's,
+ * null when it pins none.
  */
 export async function verifyCached(path: string, sha256: string | null): Promise<Receipt | undefined> {
   const found = await stat(path).catch(() => undefined);
@@ -21,7 +21,7 @@ export async function verifyCached(path: string, sha256: string | null): Promise
   const expected = sha256 ?? receipt?.sha256;
   if (receipt && receipt.sha256 === expected && receipt.bytes === found.size && receipt.modifiedMs === found.mtimeMs)
     return receipt;
-  // Put there by hand, touched, or damaged: only its bytes can tell.
+  // The file was copied by hand, touched or damaged; only its digest can tell.
   if (expected === undefined || (await sha256OfFile(path)) !== expected) {
     await Promise.all([rm(path, { force: true }), rm(receiptPath(path), { force: true })]);
     return undefined;
@@ -29,7 +29,7 @@ export async function verifyCached(path: string, sha256: string | null): Promise
   return writeReceipt(path, expected);
 }
 
-/** Moves a complete download to its place; from then on it counts. */
+/** Renames a complete download to its final name, which makes it a cached file. */
 export async function admitToCache(partPath: string, path: string, sha256: string): Promise<Receipt> {
   await rm(receiptPath(path), { force: true });
   await rename(partPath, path);

@@ -9,7 +9,7 @@ export async function sha256OfFile(path: string, signal?: AbortSignal): Promise<
   return hash.digest("hex");
 }
 
-/** Feeds a file's bytes to a hash: what is already there of a download that is continued. */
+/** Feeds a file's bytes to a hash: the existing part of a download that is continued. */
 export async function hashInto(hash: Hash, path: string, signal?: AbortSignal): Promise<void> {
   for await (const chunk of createReadStream(path, { highWaterMark: 1024 * 1024, signal }))
     hash.update(chunk as Buffer);

@@ -1,5 +1,5 @@
-// Has a model on this machine, whole and checked, or says why not: a file that was named, the cache, then the model's sources
-// in order. Each failure is one line; together they are the reason that is shown.
+// Makes a model available on this machine, complete and checked: a named file, the cache, then the model's sources in order. Each failure
+// is one line; together they are the reason that is shown.
 import { mkdir, open, stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { LineshaftError } from "../errors/index.ts";
@@ -41,7 +41,7 @@ function looksLikePath(wanted: string): boolean {
   return wanted.includes("/") || wanted.includes("\\") || wanted.toLowerCase().endsWith(".gguf");
 }
 
-/** A file of the user's own. One that is a catalogue's model byte for byte goes by its name and licence. */
+/** A file of the user's own. If its digest is that of a catalogue's model, it gets that model's name and licence. */
 async function modelFromFile(given: string, signal: AbortSignal | undefined): Promise<LocalModel> {
   const path = resolve(given);
   const broken = (why: string, cause?: unknown) =>
@@ -84,7 +84,7 @@ async function fromCatalogue(model: CatalogueModel, options: EnsureOptions): Pro
     throw cacheUnusable(cacheFolder, error);
   });
   const path = join(cacheFolder, model.file);
-  // One download of a file at a time: another process that wants it waits and then finds it.
+  // One process downloads a file at a time; another process waits and then finds it.
   using _lock = await waitForLock(join(cacheFolder, `.${model.file}.lock`), signal, () =>
     onProgress({ what: `Waiting for another process that fetches ${model.name}`, doneBytes: 0 }),
   );

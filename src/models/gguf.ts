@@ -1,5 +1,5 @@
-// What a GGUF file says of its model before anything is loaded: enough to foresee the memory of its KV.
-// Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md (versions 2 and 3).
+// Reads the metadata of a GGUF file before the model is loaded: enough to plan the memory of its KV. Format:
+// https://github.com/ggml-org/ggml/blob/master/docs/gguf.md (versions 2 and 3).
 //
 // A reader of our own, because the file may be hostile and the reading must not hold the event loop: only the wanted keys are kept,
 // the rest is walked over, and reading ends as soon as enough is known. `@huggingface/gguf` keeps everything (0.6 s in one turn for a
@@ -14,7 +14,7 @@ import {
   ggufValuesMax,
 } from "./limits.ts";
 
-/** What must be known of a model before its memory is planned. */
+/** The facts of a model that its memory plan needs. */
 export interface ModelShape {
   /** Bytes of one token's KV in all layers at 16 bits. An upper bound where layers keep a window only. */
   kvBytesPerToken: number;
@@ -25,10 +25,10 @@ export interface ModelShape {
 /** The file is not GGUF, or passes a bound. */
 class NotAHeader extends Error {}
 
-/** The header goes on behind the bytes that were read. */
+/** The header continues behind the bytes that were read. */
 class GoesOn extends Error {}
 
-/** The shape of the model in a GGUF file; undefined when the file is not GGUF, does not say, or passes a bound of its header. */
+/** The shape of the model in a GGUF file; undefined when the file is not GGUF, lacks the keys, or exceeds a bound of its header. */
 export async function readModelShape(path: string): Promise<ModelShape | undefined> {
   const file = await open(path, "r");
   try {
@@ -78,7 +78,7 @@ function enough(keys: Map<string, unknown>, last: boolean): ModelShape | undefin
   if (layers === undefined || kvHeads === undefined || context === undefined) return undefined;
   const usual = heads !== undefined && width !== undefined ? width / heads : undefined;
   const [keyLength, valueLength] = [of("attention.key_length"), of("attention.value_length")].map(largest);
-  // Both lengths are optional and may come later than the rest: the usual ones count only when all was read.
+  // Both lengths are optional and may come after the other keys, so the defaults apply only when all keys were read.
   const headBytes =
     keyLength !== undefined && valueLength !== undefined
       ? keyLength + valueLength
@@ -184,7 +184,7 @@ class Reader {
   }
 }
 
-/** Types whose values say their length themselves; that of the others is their place's number here. */
+/** Types of variable length; for other types the array has their size in bytes, by type number. */
 const stringType = 8;
 const arrayType = 9;
 const widths = [1, 1, 2, 2, 4, 4, 4, 1, undefined, undefined, 8, 8, 8];

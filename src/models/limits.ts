@@ -1,9 +1,9 @@
 // Bounds of this room.
 
-/** Until the first byte of a download's answer; a host that says nothing for this long is as good as absent. */
+/** Until the first byte of a download's answer; after that the host counts as unreachable. */
 export const firstByteMs = 20_000;
 
-/** Between two pieces of a download; what has come so far is kept and continued. */
+/** Between two pieces of a download; after that the download breaks, and is continued at the next try. */
 export const silenceMs = 30_000;
 
 /** Redirects of one download: to the file's store, perhaps by way of a mirror. */
@@ -15,7 +15,7 @@ export const pipTimeoutMs = 15 * 60_000;
 /** Smallest file that can be a model; smaller ones are pointers or error pages. */
 export const modelBytesMin = 1024;
 
-/** A GGUF header: the pieces in which it is read, each from the start; what is longer than the last is not taken for a header. */
+/** A GGUF header: the sizes in which it is read, each from the start; a header longer than the last is refused. */
 export const ggufHeaderBytes = [1, 8, 64].map((mebi) => mebi * 1024 ** 2);
 
 /** Keys of a GGUF header; the largest models have some hundreds. */

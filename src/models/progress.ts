@@ -1,4 +1,4 @@
-// Turns counts of bytes into what a person wants to know while waiting: how much, how fast, how long still.
+// Turns counts of bytes into progress for people: amount, speed, time left.
 import type { Progress } from "./types.ts";
 
 /** Time between two reports; more would only flicker. */

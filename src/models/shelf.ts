@@ -1,4 +1,4 @@
-// The models of one instance: each is fetched once, however many deployments serve it, and known by its shape.
+// The models of one instance: each is fetched once, however many deployments serve it, and its shape is read once.
 import { catalogue, findModel } from "./catalogue.ts";
 import { ensureModel } from "./ensure.ts";
 import { readModelShape, type ModelShape } from "./gguf.ts";
@@ -7,14 +7,14 @@ import { LineshaftError, nearest } from "../errors/index.ts";
 
 interface ModelSources {
   cacheFolder: string;
-  /** What a deployment that names no model serves: LINESHAFT_MODEL. */
+  /** The model of a deployment that names none: LINESHAFT_MODEL. */
   usual: string | undefined;
   report: { download(progress: Progress): void; note(line: string): void };
-  /** Aborts what is fetched. */
+  /** Aborts running fetches. */
   signal: AbortSignal;
 }
 
-/** A model on this machine; `shape` is undefined when its file does not say. */
+/** A model on this machine; `shape` is undefined when its file lacks it. */
 export interface ShapedModel {
   model: LocalModel;
   shape: ModelShape | undefined;
@@ -46,8 +46,8 @@ export class ModelShelf {
   }
 
   /**
-   * A model that a person asks for: what is on this machine, or undefined for one of the catalogue that is still to be fetched.
-   * Throws LineshaftError for a name that the catalogue lacks and for a file that is not a model.
+   * The model of a name or path if it is on this machine; undefined for a catalogue model that is still to be fetched. Throws
+   * LineshaftError for a name that the catalogue lacks and for a file that is not a model.
    */
   async asked(wanted: string | undefined): Promise<ShapedModel | undefined> {
     const isPath = wanted !== undefined && /[/\\]/.test(wanted);

