@@ -74,7 +74,7 @@ describe("least-delay", () => {
       return makePolicy(rule).choose({ ...view, residentTokens: new Float64Array(2) }, rng).index;
     };
     expect([roomy(5000), roomy(500)]).toEqual([0, 1]);
-    // Three times the KV of the others, in room to spare: nobody waits for that.
+    // Three times the KV of the others, in room to spare: no call waits for that.
     const loaded = { matched: [900, 0, 0, 0] as const, kvTokens: 30_000, inFlight: 2 };
     expect(choose(rule, [{ kvTokens: 10_000 }, loaded, { kvTokens: 10_000 }]).index).toBe(1);
   });

@@ -1,5 +1,5 @@
-// The shared store by itself, and below a replica's cache: who finds what, what goes first, and that no block is kept whose prefix is
-// gone.
+// The shared store by itself, and below a replica's cache: what each replica finds, which blocks are evicted first, and that no block
+// is kept without its prefix.
 import { describe, expect, it } from "vitest";
 import { Random } from "../random.ts";
 import type { SimCall } from "../types.ts";

@@ -1,4 +1,4 @@
-// What the production scheduler decides in the gateway it decides in simulations too: how many calls an endpoint holds, who waits, who is
+// The production scheduler decides in simulations what it decides in the gateway: how many calls an endpoint holds, which calls wait or are
 // refused and why, what a newer state supersedes, and what happens to calls in two legs when a replica dies.
 import { describe, expect, it } from "vitest";
 import { makePolicy } from "../../scheduler/index.ts";

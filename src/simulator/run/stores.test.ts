@@ -1,5 +1,5 @@
-// Replicas that share a store of KV, in whole runs: who is served by what, what it costs, what the scheduler is told, and what is left
-// when a replica dies.
+// Replicas that share a store of KV, in whole runs: which calls read from it, what that costs, what the scheduler knows of it, and
+// what is left when a replica dies.
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
