@@ -20,6 +20,9 @@ const inside = new Set([
   // bounds and signals that the room that reads them turns into codes of its own
   "schema_bound",
   "json_bound",
+  "tool_answer_too_long",
+  "tool_answer_defect",
+  "tool_connection",
   // a second activation of a run, which Restate tries again
   "run_busy",
   // Restate is away: runs are in Postgres and are sent again
@@ -66,10 +69,13 @@ const worker = new Set([
 /** Codes that docs/errors.md explains in a table without statuses or in a sentence: they mostly end runs. */
 const inRuns = new Set(["context_length_exceeded", "secret_missing", "secret_host_refused", "secret_unreadable"]);
 
+/** Thrown and caught within one folder, so that they carry nothing. */
+const signals = new Set(["NotAHeader", "GoesOn", "CannotExpress"]);
+
 const patterns = [
   /\bcode(?::| =|\s*\?\?=?) ?(?:[^"\n]*[?] )?"([a-z][a-z0-9_]+)"/g,
   /\bcode: [^"\n]*[?] "[a-z_]+" : "([a-z_]+)"/g,
-  /(?:StepError|ApiError|WorkerError|ToolUncertainError|LedgerError)\(\s*"([a-z][a-z0-9_]+)"/g,
+  /(?:StepError|SecretError|ToolNotSentError|ToolUncertainError|LedgerError)\(\s*"([a-z][a-z0-9_]+)"/g,
 ];
 
 interface Source {
@@ -126,4 +132,36 @@ test("every code with a status is documented with it, or stays between Lineshaft
     (code) => !documented.has(code) && !worker.has(code) && !inRuns.has(code),
   );
   expect(unknown).toEqual([]);
+});
+
+test("an error repeats no status that its code has, and differs from it only as docs/errors.md says", () => {
+  const wrong: string[] = [];
+  let seen = 0;
+  for (const { path, text } of sources)
+    for (const [, body] of text.matchAll(/new (?!EngineError\b)\w+\(\{((?:[^{}]|\{[^{}]*\})*)\}\)/g)) {
+      const code = /\bcode: "(\w+)"/.exec(body!)?.[1];
+      const status = /\bstatus: (\d{3})\b/.exec(body!)?.[1];
+      if (code === undefined) continue;
+      seen++;
+      if (status === undefined) continue;
+      if (Number(status) === statuses[code] || !(documented.get(code) ?? []).includes(Number(status)))
+        if (!worker.has(code)) wrong.push(`${path}: ${code} ${status}`);
+    }
+  expect(seen).toBeGreaterThan(80);
+  expect(wrong).toEqual([]);
+});
+
+test("every error class derives from LineshaftError, and no two have one name", () => {
+  const classes = sources.flatMap(({ path, text }) =>
+    [...text.matchAll(/class (\w+) extends (\w*(?:Error|Failure))\b/g)].map(([, name, base]) => ({
+      path,
+      name: name!,
+      base: base!,
+    })),
+  );
+  const names = classes.map(({ name }) => name);
+  expect(names.filter((name, index) => names.indexOf(name) !== index)).toEqual([]);
+  expect(names.filter((name) => name in globalThis)).toEqual([]);
+  const foreign = classes.filter(({ name, base }) => base === "Error" && name !== "LineshaftError");
+  expect(foreign.filter(({ name }) => !signals.has(name))).toEqual([]);
 });

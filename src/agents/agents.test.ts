@@ -1,7 +1,7 @@
 // Runs end to end over a real Postgres, a real Restate and the example's real MCP server; only the model is scripted.
 import { connect } from "node:http2";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { GatewayError } from "../gateway/errors.ts";
+import { LineshaftError } from "../errors/index.ts";
 import { keyRevoked } from "../gateway/refusals.ts";
 import { readBill } from "../ledger/bill.ts";
 import { getBlob, newId, putBlob } from "../store/index.ts";
@@ -351,7 +351,7 @@ test("a wait ends the turn; a later one goes on", async () => {
 test("an engine that is away is waited for; what no try can change is not tried again", async () => {
   let failures = 3;
   const away = () => {
-    if (failures-- > 0) throw new GatewayError({ status: 503, code: "engine_unavailable", message: "Restarting." });
+    if (failures-- > 0) throw new LineshaftError({ status: 503, code: "engine_unavailable", message: "Restarting." });
     return { content: "Here." };
   };
   const fields = { tools: [] };
@@ -365,7 +365,7 @@ test("an engine that is away is waited for; what no try can change is not tried 
   const held = () => {
     const code = passing.shift();
     const status = code === "budget_held" ? 429 : 503;
-    if (code !== undefined) throw new GatewayError({ status, code, message: "Not now.", retryAfterSeconds: 0.001 });
+    if (code !== undefined) throw new LineshaftError({ status, code, message: "Not now.", retryAfterSeconds: 0.001 });
     return { content: "Then." };
   };
   expect(await withScript(held, () => runAgent("held", fields, "Hello"))).toMatchObject({
@@ -374,7 +374,7 @@ test("an engine that is away is waited for; what no try can change is not tried 
     error_code: null,
   });
   const refused = () => {
-    throw new GatewayError({ status: 429, code: "budget_exceeded", message: "Used up." });
+    throw new LineshaftError({ code: "budget_exceeded", message: "Used up." });
   };
   const asked = house.gateway.requests.length;
   expect(await withScript(refused, () => runAgent("poor", fields, "Hello"))).toMatchObject({

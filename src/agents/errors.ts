@@ -1,21 +1,18 @@
-// Why something about an agent did not work: a code, a sentence for a person, and what to do next. They become HTTP answers in
-// routes.ts and a run's `error_code` and `error_message` in the interpreter.
-
+// Why something about an agent did not work. On HTTP these errors are answered like every other; in a run they become its `error_code`
+// and `error_message`.
+import { LineshaftError } from "../errors/index.ts";
 import { ManifestError, type Problem } from "../fleet/manifest.ts";
 
 export const manifestHint =
   "The fields are described in docs/agents.md; editors check them with docs/schemas/agent.json.";
 
 /** Every problem of an agent's manifest, with its field and its line. */
-export class AgentManifestError extends ManifestError {
-  constructor(problems: Problem[], file = "agent.yaml") {
-    super(problems, file, manifestHint);
-  }
+export function agentManifestError(problems: Problem[], file = "agent.yaml"): ManifestError {
+  return new ManifestError(problems, file, manifestHint);
 }
 
 /** A failure of a step that ends the run, or that `retryAfterMs` allows to try again. */
-export class StepError extends Error {
-  readonly code: string;
+export class StepError extends LineshaftError {
   readonly retryAfterMs: number | undefined;
   /** There is only a queue, or an effect may be done and must be found: tried again for as long as the run may live. */
   readonly patient: boolean;
@@ -25,19 +22,16 @@ export class StepError extends Error {
     message: string,
     options: { retryAfterMs?: number; patient?: boolean; cause?: unknown } = {},
   ) {
-    super(message, { cause: options.cause });
-    this.name = "StepError";
-    this.code = code;
-    this.retryAfterMs = options.retryAfterMs;
+    const { retryAfterMs, cause } = options;
+    super({ code, message, retryAfterSeconds: retryAfterMs && Math.ceil(retryAfterMs / 1000), cause });
+    this.retryAfterMs = retryAfterMs;
     this.patient = options.patient ?? false;
   }
 }
 
-/** Another process works on the run, or took it over: whoever sees this writes nothing and comes back later. */
-export class RunBusyError extends Error {
-  readonly code = "run_busy";
+/** Another process works on the run, or took it over. The activation that catches this writes nothing and is tried again later. */
+export class RunBusyError extends LineshaftError {
   constructor(run: string) {
-    super(`Another activation works on ${run}.`);
-    this.name = "RunBusyError";
+    super({ code: "run_busy", message: `Another activation works on ${run}.` });
   }
 }

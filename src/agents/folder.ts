@@ -1,7 +1,7 @@
 // An agent's folder as the command line sends it: `agent.yaml` and the files it names.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { AgentManifestError } from "./errors.ts";
+import { agentManifestError } from "./errors.ts";
 import { parseManifest } from "./manifest.ts";
 
 /** The body of POST /api/agents. Throws ManifestError that names file and line, before anything is sent. */
@@ -21,6 +21,6 @@ function read(path: string, hint: string): string {
   try {
     return readFileSync(path, "utf8");
   } catch {
-    throw new AgentManifestError([{ path: "", message: `${path} cannot be read. ${hint}` }], path);
+    throw agentManifestError([{ path: "", message: `${path} cannot be read. ${hint}` }], path);
   }
 }

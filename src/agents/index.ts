@@ -15,6 +15,6 @@ export type * from "./record.ts";
 export { readAgentFolder } from "./folder.ts";
 export { parseManifest } from "./manifest.ts";
 export { manifestJsonSchema, type Manifest } from "./manifestSchema.ts";
-export { restateCommand, RestateSetupError, type RestateCommand } from "./restate/server.ts";
+export { restateCommand, type RestateCommand } from "./restate/server.ts";
 export type { DurableOptions } from "./restate/durable.ts";
 export { carrySecrets, type CarriedSecret } from "./tools/carriedSecrets.ts";

@@ -7,7 +7,7 @@
 //
 // Any step that failed ends the run, except a tool's failure in the free loop, which the model is told.
 import { conversation, said, stablePrefix } from "./prompt.ts";
-import { referencesIn, resolve, ReferenceError, type Scope } from "./references.ts";
+import { referencesIn, resolve, UnresolvedError, type Scope } from "./references.ts";
 import type { Action, ModelOutput, PinnedTool, RunState, StepResult, ToolCall } from "./types.ts";
 import type { Check } from "./validation.ts";
 
@@ -16,7 +16,7 @@ export async function next(state: RunState, check: Check): Promise<Action> {
   try {
     return await (state.published.manifest.steps ? nextDeclared(state, check) : nextInLoop(state, check));
   } catch (error) {
-    if (error instanceof ReferenceError) return { type: "fail", code: "reference_unresolved", message: error.message };
+    if (error instanceof UnresolvedError) return { type: "fail", code: "reference_unresolved", message: error.message };
     throw error;
   }
 }

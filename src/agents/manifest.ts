@@ -4,10 +4,10 @@
 // effect; a model of a hundred million parameters can drive it, because each decision is one answer in a given shape. Without
 // `steps` the model itself chooses among the tools, turn by turn, until it answers.
 import { boundedManifest, problemsOf, readManifest, type Problem, type ReadManifest } from "../fleet/manifest.ts";
-import { AgentManifestError, manifestHint } from "./errors.ts";
+import { agentManifestError, manifestHint } from "./errors.ts";
 import { limits } from "./limits.ts";
 import { manifestSchema, type Manifest } from "./manifestSchema.ts";
-import { ReferenceError, referencesIn, type Reference } from "./references.ts";
+import { UnresolvedError, referencesIn, type Reference } from "./references.ts";
 import { evidenceTaint } from "./taint.ts";
 
 /** Parses and checks a manifest from YAML text. Throws ManifestError with every problem, its path and its line. */
@@ -24,13 +24,13 @@ export function checkManifest(
   const parsed = manifestSchema.safeParse(
     boundedManifest(value, { file: source.file ?? "agent.yaml", hint: manifestHint }),
   );
-  if (!parsed.success) throw new AgentManifestError(problemsOf(parsed.error, source.lineOf), source.file);
+  if (!parsed.success) throw agentManifestError(problemsOf(parsed.error, source.lineOf), source.file);
   const problems = [...crossChecks(parsed.data)].map(([path, message]): Problem => ({
     path: path.map(String).join("."),
     ...(source.lineOf && { line: source.lineOf(path) }),
     message,
   }));
-  if (problems.length > 0) throw new AgentManifestError(problems, source.file);
+  if (problems.length > 0) throw agentManifestError(problems, source.file);
   return parsed.data;
 }
 
@@ -100,7 +100,7 @@ function* referenceChecks(
   try {
     references = referencesIn(template);
   } catch (error) {
-    if (!(error instanceof ReferenceError)) throw error;
+    if (!(error instanceof UnresolvedError)) throw error;
     yield [path, error.message];
     return;
   }

@@ -1,11 +1,12 @@
 // What a step of a run does: a call of the model, a tool, a wait, a verdict. What comes of it is written by who asked (turn.ts).
 import type { PoolClient } from "pg";
-import { EngineError, type RuntimeFact, type ToolCallDelta } from "../engines/index.ts";
-import { GatewayError, spoken } from "../gateway/errors.ts";
+import { LineshaftError } from "../errors/index.ts";
+import { type RuntimeFact, type ToolCallDelta } from "../engines/index.ts";
+import { spoken } from "../gateway/errors.ts";
 import { chatCall, type ModelCall } from "../gateway/index.ts";
 import { checkValues } from "../gateway/values.ts";
 import { authorise, type RunPrincipal } from "../governance/index.ts";
-import { newId, putBlob } from "../store/index.ts";
+import { isStoreAway, newId, putBlob } from "../store/index.ts";
 import type { Dependencies } from "./dependencies.ts";
 import { effectKey, type Effects } from "./effects.ts";
 import { StepError } from "./errors.ts";
@@ -280,7 +281,7 @@ async function decide(
     value = JSON.parse(output.content ?? "");
     checkValues(value, { depth: limits.valueDepth, values: limits.values, text: false });
   } catch (error) {
-    if (error instanceof GatewayError)
+    if (error instanceof LineshaftError)
       return new StepError("decision_invalid", `The model's decision cannot be kept: ${error.message}`);
     return finishReason === "length"
       ? new StepError("decision_cut", "The model's decision was cut off: raise generation.max_tokens in the manifest.")
@@ -298,7 +299,9 @@ const patientCodes = new Set(["shutting_down", "storage_full", "store_unavailabl
 
 /** Which failures of a call may pass by themselves: the engine is away, busy or restarting. Money and shape do not. */
 function modelFailure(error: unknown): unknown {
-  if (!(error instanceof GatewayError) && !(error instanceof EngineError)) return error;
+  const isAnswer =
+    error instanceof LineshaftError && error.isPublic && !(error instanceof StepError) && !isStoreAway(error);
+  if (!isAnswer) return error;
   const passing = error.status === 429 || error.status >= 500 || error.code === "model_not_found";
   // Asked again, the same model says the same, and every try is paid.
   const final = error.code === "budget_exceeded" || error.code === "output_invalid";

@@ -3,6 +3,8 @@
 //
 // A string that is one reference becomes the value itself; inside other text a reference becomes its text (strings as they
 // are, everything else as JSON). `$${` writes a literal `${`.
+import { LineshaftError } from "../errors/index.ts";
+
 const pattern = /\$?\$\{([^}]*)\}/g;
 const path = /^(input|run|steps\.[a-z][a-z0-9_]*\.output)((?:\.[A-Za-z0-9_-]+)*)$/;
 
@@ -13,8 +15,11 @@ export interface Scope {
   steps: Record<string, unknown>;
 }
 
-export class ReferenceError extends Error {
-  readonly code = "reference_unresolved";
+/** A reference is not a path, or leads to nothing in its scope. */
+export class UnresolvedError extends LineshaftError {
+  constructor(message: string) {
+    super({ code: "reference_unresolved", message });
+  }
 }
 
 /** A reference as it was written, taken apart. `step` is set when it names a step. */
@@ -25,11 +30,11 @@ export interface Reference {
   keys: string[];
 }
 
-/** Takes `input.machine` apart. Throws ReferenceError when it is not a path. */
+/** Takes `input.machine` apart. Throws UnresolvedError when it is not a path. */
 function parse(text: string): Reference {
   const match = path.exec(text.trim());
   if (!match)
-    throw new ReferenceError(
+    throw new UnresolvedError(
       `\${${text}} is not a reference: write \${input.FIELD}, \${run.id} or \${steps.ID.output.FIELD}.`,
     );
   const keys = match[2] ? match[2].slice(1).split(".") : [];
@@ -37,7 +42,7 @@ function parse(text: string): Reference {
   return { text, root: "steps", step: match[1]!.split(".")[1]!, keys };
 }
 
-/** Every reference inside a value (strings, lists and objects, to any depth). Throws ReferenceError at the first bad one. */
+/** Every reference inside a value (strings, lists and objects, to any depth). Throws UnresolvedError at the first bad one. */
 export function referencesIn(template: unknown): Reference[] {
   if (typeof template === "string")
     return [...template.matchAll(pattern)]
@@ -48,7 +53,7 @@ export function referencesIn(template: unknown): Reference[] {
   return [];
 }
 
-/** The value with every reference replaced. Throws ReferenceError when one leads nowhere. */
+/** The value with every reference replaced. Throws UnresolvedError when one leads nowhere. */
 export function resolve(template: unknown, scope: Scope): unknown {
   if (typeof template === "string") {
     const whole = /^\$\{([^}]*)\}$/.exec(template);
@@ -70,9 +75,9 @@ function lookUp(reference: Reference, scope: Scope): unknown {
     reference.root === "input" ? scope.input : reference.root === "run" ? scope.run : scope.steps[reference.step!];
   for (const key of reference.keys) {
     if (value === null || typeof value !== "object" || !Object.hasOwn(value, key))
-      throw new ReferenceError(`\${${reference.text}} leads nowhere: there is no '${key}'.`);
+      throw new UnresolvedError(`\${${reference.text}} leads nowhere: there is no '${key}'.`);
     value = (value as Record<string, unknown>)[key];
   }
-  if (value === undefined) throw new ReferenceError(`\${${reference.text}} leads nowhere.`);
+  if (value === undefined) throw new UnresolvedError(`\${${reference.text}} leads nowhere.`);
   return value;
 }

@@ -6,7 +6,7 @@ import { parseMoney } from "../ledger/index.ts";
 import { getBlob, newId, putBlob, type Queryable } from "../store/index.ts";
 import type { Dependencies } from "./dependencies.ts";
 import type { Problem } from "../fleet/manifest.ts";
-import { AgentManifestError, StepError } from "./errors.ts";
+import { agentManifestError, StepError } from "./errors.ts";
 import { limits } from "./limits.ts";
 import { checkManifest, parseManifest } from "./manifest.ts";
 import type { Manifest } from "./manifestSchema.ts";
@@ -41,10 +41,10 @@ export async function publish(
       ? await parseManifest(request.manifest, "agent.yaml", publisher.organisation)
       : checkManifest(request.manifest);
   const unkept = valueDefect(manifest, true);
-  if (unkept !== undefined) throw new AgentManifestError([{ path: "manifest", message: `cannot be kept: ${unkept}` }]);
+  if (unkept !== undefined) throw agentManifestError([{ path: "manifest", message: `cannot be kept: ${unkept}` }]);
   const model = manifest.model ?? (await embeddedModel(dependencies, publisher));
   const problems = await contentProblems(manifest, publisher, request.files ?? {});
-  if (problems.length > 0) throw new AgentManifestError(problems);
+  if (problems.length > 0) throw agentManifestError(problems);
   const published: Published = { manifest: { ...manifest, model }, tools: await pinTools(manifest, tools, publisher) };
   const toolDefect = valueDefect(published.tools, true);
   if (toolDefect !== undefined)
@@ -78,7 +78,7 @@ async function embeddedModel(
   const oldest = (await deploymentNames(db)).find((deployment) => served.some(({ name }) => name === deployment));
   const model = oldest ?? (served.find(({ kind }) => kind === "embedded") ?? served[0])?.name;
   if (model) return model;
-  throw new AgentManifestError([{ path: "model", message: "is left out, and no engine serves a model now" }]);
+  throw agentManifestError([{ path: "model", message: "is left out, and no engine serves a model now" }]);
 }
 
 /** What only the instance knows: the currency, the files that came along, schemas that a validator must accept. */
@@ -170,7 +170,7 @@ async function pinTools(
       });
     }
   }
-  if (problems.length > 0) throw new AgentManifestError(problems);
+  if (problems.length > 0) throw agentManifestError(problems);
   return pinned;
 }
 

@@ -3,9 +3,10 @@
 // after the check of the request's shape, so a request of the wrong shape is answered 400 whatever its caller's role.
 import { OpenAPIHono, type RouteConfig, type RouteHandler } from "@hono/zod-openapi";
 import type { Context, Handler, MiddlewareHandler } from "hono";
+import { LineshaftError } from "../errors/index.ts";
 import { assertAuthorised, isForOwners, type Action, type Resource } from "../governance/index.ts";
 import { strict } from "../contract/index.ts";
-import { ApiError, failureAnswer, invalidInput, type ApiEnv } from "./helpers.ts";
+import { failureAnswer, invalidInput, type ApiEnv } from "./helpers.ts";
 
 /** What a route does, and to what. */
 export interface Authorisation {
@@ -132,8 +133,7 @@ const refuseBody: MiddlewareHandler<ApiEnv> = async (c, next) => {
   if (Number(c.req.header("content-length") ?? 0) > 2) {
     const field = Object.keys((await c.req.json<object | null>().catch(() => ({ body: null }))) ?? {})[0];
     if (field !== undefined)
-      throw new ApiError({
-        status: 400,
+      throw new LineshaftError({
         code: "invalid_request",
         message: `\`${field.slice(0, 100)}\` is not known here. ${c.req.method} ${c.req.path} takes no body.`,
         param: field.slice(0, 100),

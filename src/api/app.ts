@@ -4,8 +4,9 @@
 import { OpenAPIHono } from "@hono/zod-openapi";
 import type { Context, MiddlewareHandler } from "hono";
 import { compress } from "hono/compress";
+import { LineshaftError } from "../errors/index.ts";
 import { pooledId } from "../gateway/ids.ts";
-import { asGatewayError, GatewayError, storageFull } from "../gateway/errors.ts";
+import { asLineshaftError, storageFull } from "../gateway/errors.ts";
 import { openAiErrorBody } from "../gateway/protocols/openai/errors.ts";
 import { authenticate } from "./http/authenticate.ts";
 import type { BodyBudget } from "./http/bodies.ts";
@@ -68,15 +69,16 @@ export function createApi(dependencies: ServerDependencies, bodies: BodyBudget):
   routes.serveOn(app);
 
   app.notFound((c) => {
-    throw new GatewayError({
-      status: 404,
+    throw new LineshaftError({
       code: "route_not_found",
       message: `There is no ${c.req.method} ${c.req.path} here.`,
       hint: "What there is stands in /api/docs.",
     });
   });
   app.onError((error, c) => {
-    const failure = isHttpException(error) ? badRequest(error) : explained(asGatewayError(error), dependencies.storage);
+    const failure = isHttpException(error)
+      ? badRequest(error)
+      : explained(asLineshaftError(error), dependencies.storage);
     if (failure.code === "internal_error")
       log.error({ request: c.var.requestId, path: c.req.path, err: error.stack }, "a request failed");
     for (const [name, value] of Object.entries(retryHeaders(failure))) c.header(name, value);
@@ -140,8 +142,8 @@ function isHttpException(error: Error): error is Error & { status: number } {
   return "getResponse" in error && "status" in error && typeof error.status === "number";
 }
 
-function badRequest(error: Error & { status: number }): GatewayError {
-  return new GatewayError({
+function badRequest(error: Error & { status: number }): LineshaftError {
+  return new LineshaftError({
     status: error.status,
     code: error.status === 400 ? "invalid_json" : "invalid_request",
     message: error.message || "The request cannot be read.",

@@ -1,13 +1,11 @@
 // What every route of /api shares beside its authorisation (apiApp.ts): the caller in the request's variables, errors in one shape, and
 // cursor pages.
 //
-// A route throws ApiError (or any LineshaftError) and never builds an error answer itself.
+// A route throws LineshaftError with a code and never builds an error answer itself.
 import type { z } from "@hono/zod-openapi";
+import { LineshaftError } from "../errors/index.ts";
 import type { Principal } from "../governance/index.ts";
-import { GatewayError } from "../gateway/errors.ts";
 import { apiError } from "../contract/index.ts";
-
-export { GatewayError as ApiError } from "../gateway/errors.ts";
 
 /** Variables that the server sets before a route runs. */
 export interface ApiEnv {
@@ -15,12 +13,11 @@ export interface ApiEnv {
 }
 
 /** A body, query or parameter that fails its schema, as a 400 that names the field. */
-export function invalidInput(error: z.core.$ZodError): GatewayError {
+export function invalidInput(error: z.core.$ZodError): LineshaftError {
   const issue = error.issues[0];
   const unknown = issue?.code === "unrecognized_keys" ? issue.keys.slice(0, 1) : [];
   const param = issue && [...issue.path, ...unknown].map(String).join(".").slice(0, 200);
-  return new GatewayError({
-    status: 400,
+  return new LineshaftError({
     code: "invalid_request",
     message: param ? `${param}: ${issue!.message}` : (issue?.message ?? "The request is not valid."),
     param: param || undefined,
@@ -61,8 +58,8 @@ const errorDescriptions: Record<number, string> = {
 };
 
 /** A thing that the caller does not see, or that does not exist: the two are answered alike. */
-export function notFound(what: string, id: string, hint = "It may be another project's, or misspelt."): GatewayError {
-  return new GatewayError({ status: 404, code: "not_found", message: `There is no ${what} ${id}.`, hint });
+export function notFound(what: string, id: string, hint = "It may be another project's, or misspelt."): LineshaftError {
+  return new LineshaftError({ code: "not_found", message: `There is no ${what} ${id}.`, hint });
 }
 
 /**

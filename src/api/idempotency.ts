@@ -3,7 +3,8 @@
 // key in its own table, as runs do.
 import { hash } from "node:crypto";
 import type { Context } from "hono";
-import { ApiError, type ApiEnv } from "./helpers.ts";
+import { LineshaftError } from "../errors/index.ts";
+import { type ApiEnv } from "./helpers.ts";
 import { limits } from "./limits.ts";
 
 interface Creation {
@@ -16,7 +17,7 @@ interface Creation {
 /** Creations of each organisation by name, oldest first. Each has a bound of its own, so no organisation pushes out another's. */
 const remembered = new Map<string, Map<string, Creation>>();
 
-/** Runs `create`, or answers what the same creation answered before. Throws ApiError: 400 for a key that is too long, 409 for another body. */
+/** Runs `create`, or answers what the same creation answered before. Throws LineshaftError: 400 for a key that is too long, 409 for another body. */
 export async function idempotent<Answer>(
   c: Context<ApiEnv>,
   body: unknown,
@@ -44,8 +45,8 @@ export async function idempotent<Answer>(
 }
 
 /** The same key for something else. */
-export function idempotencyMismatch(message: string, hint: string): ApiError {
-  return new ApiError({ status: 409, code: "idempotency_mismatch", message, hint });
+export function idempotencyMismatch(message: string, hint: string): LineshaftError {
+  return new LineshaftError({ code: "idempotency_mismatch", message, hint });
 }
 
 /** The creations of an organisation that are still remembered; older ones are dropped. */
@@ -60,9 +61,8 @@ function creationsOf(organisation: string): Map<string, Creation> {
   return creations;
 }
 
-function keyTooLong(characters: number): ApiError {
-  return new ApiError({
-    status: 400,
+function keyTooLong(characters: number): LineshaftError {
+  return new LineshaftError({
     code: "invalid_header",
     message: `idempotency-key has ${characters} characters.`,
     param: "idempotency-key",

@@ -2,9 +2,9 @@
 // size and depth, and no text holds what Postgres cannot keep. Which fields there are is judged by each route's schema.
 import type { HttpBindings } from "@hono/node-server";
 import type { Context, MiddlewareHandler } from "hono";
+import { LineshaftError } from "../errors/index.ts";
 import type { Principal } from "../governance/types.ts";
 import { isStorable, unstorable } from "../store/index.ts";
-import { GatewayError } from "../gateway/errors.ts";
 import { limits } from "./limits.ts";
 import { between, parseJson, readBody, type BodyBudget } from "./http/bodies.ts";
 import { bodyTooLarge } from "../gateway/refusals.ts";
@@ -59,9 +59,8 @@ function decoded(text: string, where: "path" | "query"): string {
   }
 }
 
-function invalid(param: string, what: string, problem: string): GatewayError {
-  return new GatewayError({
-    status: 400,
+function invalid(param: string, what: string, problem: string): LineshaftError {
+  return new LineshaftError({
     code: "invalid_value",
     message: `${what} ${problem}.`,
     param: param.slice(0, 100),
@@ -73,8 +72,7 @@ function invalid(param: string, what: string, problem: string): GatewayError {
 function checkLength(length: string | undefined, encoding: string | undefined, method: string): void {
   if (Number(length ?? 0) > limits.apiBodyBytes) throw bodyTooLarge(limits.apiBodyBytes);
   if (encoding === undefined || method === "DELETE" || method === "GET") return;
-  throw new GatewayError({
-    status: 411,
+  throw new LineshaftError({
     code: "length_required",
     message: "The body must come with its length.",
     hint: "Send content-length instead of transfer-encoding.",

@@ -1,7 +1,7 @@
 // `lineshaft agents`: what was deployed. Deploying is `deploy`, running is `run`.
 import type { Command } from "commander";
 import type { AgentDetail, AgentSummary } from "../contract/index.ts";
-import { ApiFailure } from "./client.ts";
+import { AnsweredError } from "./client.ts";
 import { group, verb, type Context } from "./context.ts";
 import { count, pairs, relativeTime, table } from "./format.ts";
 import { unknownName } from "./nearest.ts";
@@ -66,7 +66,7 @@ async function find(context: Context, name: string): Promise<AgentDetail> {
   try {
     return await client.get<AgentDetail>(`/api/agents/${encodeURIComponent(name)}`);
   } catch (error) {
-    if (!(error instanceof ApiFailure) || error.status !== 404) throw error;
+    if (!(error instanceof AnsweredError) || error.status !== 404) throw error;
     const known = await client.list<AgentSummary>("/api/agents");
     throw unknownName(
       "agent",

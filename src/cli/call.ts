@@ -4,7 +4,7 @@ import { verb, type Context } from "./context.ts";
 import { CliError } from "./errors.ts";
 import { count } from "./format.ts";
 import { unknownName } from "./nearest.ts";
-import { ApiFailure } from "./client.ts";
+import { AnsweredError } from "./client.ts";
 import { readInput } from "./input.ts";
 import { wholeNumber } from "./options.ts";
 import type { Terminal } from "./terminal.ts";
@@ -59,7 +59,7 @@ export function registerCall(program: Command, context: Context): void {
         const stream = options.json ? false : (options.stream ?? context.terminal.stdout.isTTY ?? false);
         await (stream ? streamed(context, body) : whole(context, body, options.json ?? false));
       } catch (error) {
-        if (error instanceof ApiFailure && error.status === 404 && !known.includes(model))
+        if (error instanceof AnsweredError && error.status === 404 && !known.includes(model))
           throw unknownName("model", model, known, "npx lineshaft models");
         throw error;
       }

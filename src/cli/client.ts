@@ -18,7 +18,7 @@ interface AddressOrigin {
 }
 
 /** An error returned by the API, with the API's message. */
-export class ApiFailure extends CliError {
+export class AnsweredError extends CliError {
   constructor(status: number, code: string, message: string, hint: string | undefined, request: string | undefined) {
     super({
       code,
@@ -203,7 +203,7 @@ function reasonOf(error: unknown): string {
   return `${cause?.message ?? (error as Error).message}.`.replace(/\.\.$/, ".");
 }
 
-async function failureOf(response: Response): Promise<ApiFailure> {
+async function failureOf(response: Response): Promise<AnsweredError> {
   const text = await response.text();
   let error: { code?: string; message?: string; hint?: string; request_id?: string } = {};
   try {
@@ -219,7 +219,7 @@ async function failureOf(response: Response): Promise<ApiFailure> {
   // For a wrong key the API's hint names headers; here the key comes from a variable or a file.
   const isOurs = response.status === 401;
   const hint = isOurs ? undefined : error.hint;
-  return new ApiFailure(response.status, error.code ?? `http_${response.status}`, message, hint, request);
+  return new AnsweredError(response.status, error.code ?? `http_${response.status}`, message, hint, request);
 }
 
 function hintFor(status: number): string {

@@ -1,7 +1,8 @@
 // `lineshaft engines`: the endpoints behind the gateway. Any OpenAI-compatible one can be added beside the embedded engine.
 import type { Command } from "commander";
 import type { EngineResource } from "../contract/index.ts";
-import { MoneyFormatError, parseMoney } from "../ledger/money.ts";
+import { LineshaftError } from "../errors/index.ts";
+import { parseMoney } from "../ledger/money.ts";
 import type { Client } from "./client.ts";
 import { group, verb, type Context } from "./context.ts";
 import { CliError } from "./errors.ts";
@@ -171,7 +172,7 @@ export function nano(text: string, option: string): string {
   try {
     return parseMoney(text).toString();
   } catch (error) {
-    if (!(error instanceof MoneyFormatError)) throw error;
+    if (!(error instanceof LineshaftError)) throw error;
     throw new CliError({
       exitCode: 2,
       message: `${option} cannot be read.`,

@@ -1,7 +1,7 @@
 // `lineshaft run` starts a run and may follow it to its end; `lineshaft runs` lists, shows and stops them.
 import { Option, type Command } from "commander";
 import type { AgentSummary, LiveEvent, Run, RunDetail, StepResource } from "../contract/index.ts";
-import { ApiFailure, type Client } from "./client.ts";
+import { AnsweredError, type Client } from "./client.ts";
 import { group, verb, type Context } from "./context.ts";
 import { CliError } from "./errors.ts";
 import { count, duration, money, pairs, relativeTime, table } from "./format.ts";
@@ -109,7 +109,7 @@ async function start(client: Client, agent: string, input: unknown, idempotencyK
   try {
     return await client.post<Run>("/api/runs", { agent, input }, idempotencyKey);
   } catch (error) {
-    if (!(error instanceof ApiFailure) || error.status !== 404) throw error;
+    if (!(error instanceof AnsweredError) || error.status !== 404) throw error;
     await assertAgent(client, agent);
     throw error;
   }
@@ -223,7 +223,7 @@ async function findRun(client: Client, id: string): Promise<RunDetail> {
   try {
     return await client.get<RunDetail>(`/api/runs/${encodeURIComponent(id)}`);
   } catch (error) {
-    if (!(error instanceof ApiFailure) || error.status !== 404) throw error;
+    if (!(error instanceof AnsweredError) || error.status !== 404) throw error;
   }
   const known = (await client.list<Run>("/api/runs", {}, prefixSearchRuns)).map((run) => run.id);
   return client.get<RunDetail>(`/api/runs/${uniqueByPrefix("run", id, known, "npx lineshaft runs list")}`);

@@ -2,6 +2,7 @@
 // its line. What the fields are is the kind's own business: each kind brings its schema (deployments/manifest.ts here, agents
 // in their room).
 import type { z } from "zod";
+import { LineshaftError } from "../errors/index.ts";
 import { boundedLimits, readYaml } from "../bounded/index.ts";
 import { manifestBytes } from "./limits.ts";
 
@@ -13,20 +14,15 @@ export interface Problem {
 }
 
 /** Every problem of a manifest, one a line: `agent.yaml:3: name: is missing`. */
-export class ManifestError extends Error {
-  readonly code = "manifest_invalid";
+export class ManifestError extends LineshaftError {
   readonly problems: Problem[];
-  readonly hint: string;
 
   constructor(problems: Problem[], file: string, hint: string) {
-    super(
-      problems
-        .map(({ path, line, message }) => `${line ? `${file}:${line}: ` : ""}${path ? `${path}: ` : ""}${message}`)
-        .join("\n"),
-    );
-    this.name = "ManifestError";
+    const message = problems
+      .map(({ path, line, message }) => `${line ? `${file}:${line}: ` : ""}${path ? `${path}: ` : ""}${message}`)
+      .join("\n");
+    super({ code: "manifest_invalid", message, hint, param: problems[0]?.path || undefined });
     this.problems = problems;
-    this.hint = hint;
   }
 }
 

@@ -6,7 +6,7 @@ import type { Alarms, Logger, Metrics } from "../telemetry/index.ts";
 import { answersAsked, outputLimitOf } from "./admission.ts";
 import type { Candidates } from "./candidates.ts";
 import { Ending, type AttemptEnd } from "./ending.ts";
-import { asGatewayError } from "./errors.ts";
+import { asLineshaftError } from "./errors.ts";
 import { Holding } from "./holding.ts";
 import { openAt, openInTime, type Opening } from "./opening.ts";
 import { whyAborted } from "./refusals.ts";
@@ -156,7 +156,7 @@ export class Attempts {
     await this.#ending.end(call, attempt, {
       outcome: refusesRequest(error) ? "refused" : "failed",
       answer: silent ? undefined : answer,
-      failure: asGatewayError(error),
+      failure: asLineshaftError(error),
     });
   }
 }

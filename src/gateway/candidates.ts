@@ -4,8 +4,8 @@
 //
 // Equal replicas are the usual case, so a shape is made once for all endpoints that say the same of themselves. It is looked up again at
 // every placement: an endpoint that has joined or changed while the call waited is judged by what it says then.
+import { LineshaftError } from "../errors/index.ts";
 import type { RegisteredEndpoint } from "../engines/index.ts";
-import { GatewayError } from "./errors.ts";
 import type { Medium, ModelCall } from "./modelCall.ts";
 
 /** Reasons that are given in one refusal, at most. */
@@ -19,7 +19,7 @@ interface Takes {
 }
 
 /** The call as an endpoint can take it, or why the endpoint cannot take it. */
-export type Shape = { asked: ModelCall; refusal?: undefined } | { refusal: GatewayError };
+export type Shape = { asked: ModelCall; refusal?: undefined } | { refusal: LineshaftError };
 
 /** One request in the shapes that endpoints can take. */
 export class RequestShapes {
@@ -44,7 +44,7 @@ export class RequestShapes {
     try {
       return { asked: this.#asked.fitted(endpoint) };
     } catch (error) {
-      if (error instanceof GatewayError) return { refusal: error };
+      if (error instanceof LineshaftError) return { refusal: error };
       throw error;
     }
   }
@@ -56,10 +56,10 @@ export class Candidates {
   readonly #excluded = new Map<string, string>();
   #able: RegisteredEndpoint[];
 
-  /** Throws the GatewayError that names what is wrong when no endpoint that answers calls can take the request. */
+  /** Throws the LineshaftError that names what is wrong when no endpoint that answers calls can take the request. */
   constructor(shapes: RequestShapes, endpoints: readonly RegisteredEndpoint[]) {
     this.#shapes = shapes;
-    const refused: { endpoint: string; refusal: GatewayError }[] = [];
+    const refused: { endpoint: string; refusal: LineshaftError }[] = [];
     this.#able = endpoints.filter((endpoint) => {
       const { refusal } = shapes.at(endpoint);
       if (!refusal) return true;
@@ -161,17 +161,17 @@ function sameList(a: readonly string[] | undefined, b: readonly string[] | undef
 }
 
 /** What is wrong, without what to do next: that is said to a client whose call is refused, and here the call goes elsewhere. */
-const reasonOf = ({ message, hint }: GatewayError): string =>
+const reasonOf = ({ message, hint }: LineshaftError): string =>
   hint === undefined ? message : message.replace(hint, "").trim();
 
 /** One refusal for all endpoints: what they all refuse, or what each one does when they differ. */
-function refusalOf(refused: readonly { endpoint: string; refusal: GatewayError }[]): GatewayError {
+function refusalOf(refused: readonly { endpoint: string; refusal: LineshaftError }[]): LineshaftError {
   const [first] = refused;
   const different = [...new Map(refused.map((one) => [one.refusal.message, one])).values()];
   if (different.length === 1) return first!.refusal;
   const { status, code, param, hint } = first!.refusal;
   const reasons = different.slice(0, reasonsShown).map(({ endpoint, refusal }) => `${endpoint}: ${reasonOf(refusal)}`);
-  return new GatewayError({
+  return new LineshaftError({
     status,
     code,
     param,

@@ -1,10 +1,10 @@
 // The end of an attempt, in one place for every way in which it may end: the engine is told, the scheduler learns what the attempt has
 // used and how fast it was, the hold is settled, and the attempt's row is made. `Ending.end` is called exactly once for each attempt.
+import type { LineshaftError } from "../errors/index.ts";
 import type { EngineAnswer, Timings, Usage } from "../engines/index.ts";
 import { formatMoney } from "../ledger/index.ts";
 import type { CallTimings } from "../scheduler/index.ts";
 import type { Alarms, Metrics } from "../telemetry/index.ts";
-import type { GatewayError } from "./errors.ts";
 import { phasesOf } from "./calls/phases.ts";
 import type { AttemptRecord } from "./calls/record.ts";
 import type { Dispatcher } from "./scheduling/dispatcher.ts";
@@ -18,7 +18,7 @@ export interface AttemptEnd {
   outcome: Outcome;
   /** The engine's answer, as far as there is one; it is cancelled unless the attempt completed. */
   answer: EngineAnswer | undefined;
-  failure?: GatewayError | undefined;
+  failure?: LineshaftError | undefined;
   finishReason?: string | undefined;
   /** The answer was past its limit of output and was cut. */
   cut?: boolean;
@@ -133,7 +133,7 @@ function recordOf(
   { id, number, placement, moments }: AttemptState,
   ended: {
     outcome: Outcome;
-    failure: GatewayError | undefined;
+    failure: LineshaftError | undefined;
     usage: Usage;
     settled: Settled;
     timings: Timings;

@@ -3,13 +3,13 @@
 //
 // What is stored is the name of an environment variable, never a provider's key. Which variables may be named, and where each one
 // goes, is in keyEnvs.ts.
+import { LineshaftError } from "../errors/index.ts";
 import { createOpenAiEngine, EngineError, engineBaseUrl, knownField, neverAllowed } from "../engines/index.ts";
 import type { EndpointFacts, Engine, EngineRegistry, RegisteredEndpoint } from "../engines/index.ts";
 import type { Principal } from "../governance/types.ts";
 import type { Ledger, RateCard } from "../ledger/index.ts";
 import type { Database, Queryable } from "../store/index.ts";
 import type { Alarms, Logger } from "../telemetry/index.ts";
-import { GatewayError } from "./errors.ts";
 import { KeyEnvs } from "./keyEnvs.ts";
 import { nearest } from "../errors/index.ts";
 
@@ -88,7 +88,7 @@ interface WantedKey {
 export function providerKey({ keyEnv, urls, carried }: WantedKey): string | undefined {
   if (keyEnv === null || keyEnv === undefined) return undefined;
   const refused = (message: string, hint: string) =>
-    new GatewayError({ status: 400, code: "key_env_refused", message, param: "key_env", hint });
+    new LineshaftError({ code: "key_env_refused", message, param: "key_env", hint });
   const refusal = KeyEnvs.of(process.env).refusal(keyEnv, urls, carried ?? []);
   if (refusal) throw refused(`${refusal.message} ${refusal.hint}`, refusal.hint);
   const value = process.env[keyEnv];
@@ -112,14 +112,13 @@ export async function listEngines(db: Queryable, organisation: string): Promise<
 
 /**
  * Adds an engine, or replaces the caller's own of that name. The caller has seen to it that no deployment has the name. Throws
- * GatewayError or EngineError that names what is wrong.
+ * LineshaftError or EngineError that names what is wrong.
  */
 export async function addEngine(rooms: Rooms, principal: Principal, wanted: NewEngine): Promise<EngineRecord> {
   const { db, engines, ledger, alarms } = rooms;
   await checkName(rooms, principal, wanted);
   if (wanted.price && wanted.price.currency !== principal.currency)
-    throw new GatewayError({
-      status: 400,
+    throw new LineshaftError({
       code: "currency_mismatch",
       message: `The organisation keeps its books in ${principal.currency}, the price is in ${wanted.price.currency}.`,
       param: "price.currency",
@@ -175,8 +174,7 @@ function refuseFields(fields: string[]): void {
       work: "it makes the engine compute what no hold counts",
       spelling: `it is ${knownField(field)} in other letters, and engines differ in how they read that`,
     }[why];
-    throw new GatewayError({
-      status: 400,
+    throw new LineshaftError({
       code: "field_never_allowed",
       param: "allow_fields",
       message: `No engine is ever sent ${field}: ${reason}. Leave it out of the allowed fields.`,
@@ -204,17 +202,17 @@ function endpointNames(name: string, urls: string[]): string[] {
   return urls.length === 1 ? [name] : urls.map((_, index) => `${name}-${index}`);
 }
 
-/** What the engine at an address says of itself. Throws GatewayError, which names the address. */
+/** What the engine at an address says of itself. Throws LineshaftError, which names the address. */
 async function probed(engine: Engine, urls: string[], index: number, model: string): Promise<EndpointFacts> {
   try {
     const facts = await engine.probe();
     if (facts.models.length > 0 && !facts.models.includes(model)) throw notServed(model, facts.models);
     return facts;
   } catch (error) {
-    const isOurs = error instanceof EngineError || (error instanceof GatewayError && urls.length > 1);
+    const isOurs = error instanceof EngineError || (error instanceof LineshaftError && urls.length > 1);
     if (!isOurs) throw error;
     const { status, code, hint } = error;
-    throw new GatewayError({
+    throw new LineshaftError({
       status,
       code,
       hint,
@@ -241,9 +239,8 @@ async function checkName({ db, engines }: Rooms, principal: Principal, { name, u
 }
 
 /** A name is given once: callers write it as `model`. */
-export function nameTaken(name: string): GatewayError {
-  return new GatewayError({
-    status: 409,
+export function nameTaken(name: string): LineshaftError {
+  return new LineshaftError({
     code: "name_taken",
     message: `The name ${name} is taken.`,
     param: "name",
@@ -251,9 +248,9 @@ export function nameTaken(name: string): GatewayError {
   });
 }
 
-function notServed(model: string, models: string[]): GatewayError {
+function notServed(model: string, models: string[]): LineshaftError {
   const near = nearest(model, models);
-  return new GatewayError({
+  return new LineshaftError({
     status: 400,
     code: "engine_model_missing",
     message: `The engine answers, but does not serve ${model}.`,

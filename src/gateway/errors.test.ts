@@ -2,8 +2,10 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { LineshaftError } from "../errors/index.ts";
+import { statuses } from "../errors/statuses.ts";
 import { EngineError } from "../engines/index.ts";
-import { asGatewayError, GatewayError, spoken } from "./errors.ts";
+import { asLineshaftError, spoken } from "./errors.ts";
 import { openAiErrorBody } from "./protocols/openai/errors.ts";
 import { apiErrorBody } from "../api/http/respond.ts";
 import { hello, testGateway, type TestGateway } from "../api/testing.ts";
@@ -15,7 +17,7 @@ beforeAll(async () => {
 afterAll(() => at[Symbol.asyncDispose]());
 
 test("the hint is part of the message on the wire, once", () => {
-  const error = new GatewayError({ status: 400, code: "c", message: "It is wrong", hint: "Correct it." });
+  const error = new LineshaftError({ status: 400, code: "c", message: "It is wrong", hint: "Correct it." });
   expect(spoken(error)).toBe("It is wrong. Correct it.");
   expect(openAiErrorBody(error).error).toMatchObject({ message: "It is wrong. Correct it.", hint: "Correct it." });
   expect(apiErrorBody(error, "req").error).toMatchObject({ message: "It is wrong. Correct it.", hint: "Correct it." });
@@ -24,9 +26,9 @@ test("the hint is part of the message on the wire, once", () => {
 });
 
 test("an engine's failure without a hint gets one; what was not foreseen has one too", () => {
-  const engine = asGatewayError(new EngineError({ status: 502, code: "engine_failed", message: "It broke" }));
+  const engine = asLineshaftError(new EngineError({ status: 502, code: "engine_failed", message: "It broke" }));
   expect(spoken(engine)).toMatch(/^It broke\. Try again/);
-  expect(spoken(asGatewayError(new Error("inside")))).toMatch(/Try again.*report it/);
+  expect(spoken(asLineshaftError(new Error("inside")))).toMatch(/Try again.*report it/);
 });
 
 test("the official client's error says what to do", async () => {
@@ -78,9 +80,11 @@ test("every refusal in the source has a hint, or its message says what to do", (
     if (!file.endsWith(".ts") || file.endsWith(".test.ts") || file.includes("testing")) continue;
     const source = readFileSync(join(src, file), "utf8");
     // An engine's error without a hint gets the usual one when it becomes an answer.
-    for (const match of source.matchAll(/new (?:GatewayError|ApiError)\(\{/g)) {
+    for (const match of source.matchAll(/new LineshaftError\(\{/g)) {
       const literal = literalAt(source, match.index + match[0].length - 1);
       const code = /code: (?:"([^"]+)"|([\w.]+))/.exec(literal);
+      // A code without a status is never an answer.
+      if (code?.[1] !== undefined && statuses[code[1]] === undefined) continue;
       if (!/\bhint\b/.test(literal) && !asks.test(literal) && !saysItself.has(code?.[1] ?? code?.[2] ?? ""))
         without.push(`${file}: ${literal.replaceAll(/\s+/g, " ").slice(0, 120)}`);
     }

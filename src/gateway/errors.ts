@@ -1,16 +1,10 @@
-// Why a call was not served, as one class that becomes an HTTP answer in one place: in the protocol's shape (protocols/) on the token
-// path, in our own on /api. Every code stands in docs/errors.md.
+// How anything that was thrown becomes the error of an answer. Its shape on the wire is made elsewhere: by the protocol (protocols/) on
+// the token path, by api/ on /api. Every code stands in docs/errors.md.
 import { CheckBusyError } from "../bounded/index.ts";
 import { EngineError } from "../engines/index.ts";
 import { isStorageFull, isStoreAway, storable } from "../store/index.ts";
 import { LineshaftError } from "../errors/index.ts";
 import { limits } from "./limits.ts";
-
-/**
- * Why a call or a request was not served: an HTTP `status`, a stable `code` (docs/errors.md), a sentence for a person, a hint that says
- * what to do next, and where it applies the field at fault (`param`) and the seconds after which to try again.
- */
-export class GatewayError extends LineshaftError {}
 
 /**
  * The message as a client shows it. SDKs show `message` alone, so what to do next is part of it on the wire, also where the hint has a
@@ -21,12 +15,14 @@ export function spoken({ message, hint }: { message: string; hint?: string | und
   return `${message}${/[.!?:]$/.test(message) ? "" : "."} ${hint}`;
 }
 
-/** Anything that was thrown, as an error that may be shown. An unforeseen error becomes `internal_error` without its own message. */
-export function asGatewayError(error: unknown): GatewayError {
-  if (error instanceof GatewayError) return error;
+/**
+ * Anything that was thrown, as an error that may be answered. An error without a status of its own (errors/statuses.ts), and everything
+ * that was not foreseen, becomes `internal_error` without its message.
+ */
+export function asLineshaftError(error: unknown): LineshaftError {
   if (error instanceof EngineError)
     // The engine may have said anything: its words are bounded and storable from here on.
-    return new GatewayError({
+    return new LineshaftError({
       status: error.status,
       code: storable(error.code, limits.engineCodeCharacters),
       message: storable(error.message, limits.engineMessageCharacters),
@@ -35,18 +31,18 @@ export function asGatewayError(error: unknown): GatewayError {
       retryAfterSeconds: error.retryAfterSeconds,
       cause: error,
     });
-  if (isStorageFull(error)) return storageFull(error);
   if (error instanceof CheckBusyError)
-    return new GatewayError({
-      status: 503,
+    return new LineshaftError({
       code: "checks_busy",
       message: `${error.message} Try again in a second.`,
       retryAfterSeconds: 1,
       cause: error,
     });
-  if (isStoreAway(error))
-    return new GatewayError({
-      status: 503,
+  const isAway = isStoreAway(error);
+  if (error instanceof LineshaftError && error.isPublic && !isAway) return error;
+  if (isStorageFull(error)) return storageFull(error);
+  if (isAway)
+    return new LineshaftError({
       code: "store_unavailable",
       message:
         "The database does not answer, so nothing can be held or recorded. Try again in a moment; `lineshaft status` says when it is back.",
@@ -54,12 +50,7 @@ export function asGatewayError(error: unknown): GatewayError {
       retryAfterSeconds: 1,
       cause: error,
     });
-  if (error instanceof LineshaftError && error.isPublic) {
-    const { status, code, message, why, hint, param, retryAfterSeconds } = error;
-    return new GatewayError({ status, code, message, why, hint, param, retryAfterSeconds, cause: error });
-  }
-  return new GatewayError({
-    status: 500,
+  return new LineshaftError({
     code: "internal_error",
     message: "Lineshaft failed to serve this request, for a reason that was not foreseen.",
     hint: "Try again; if it fails again, report it with the log's lines of this request's id (x-request-id).",
@@ -67,10 +58,9 @@ export function asGatewayError(error: unknown): GatewayError {
   });
 }
 
-/** The disk has no room: nothing new is taken until it has, because a database that cannot write its log ends. */
-export function storageFull(cause?: unknown): GatewayError {
-  return new GatewayError({
-    status: 507,
+/** The disk has no room: new requests are refused until it has, because a database that cannot write its log ends. */
+export function storageFull(cause?: unknown): LineshaftError {
+  return new LineshaftError({
     code: "storage_full",
     message:
       "The disk is full, so nothing can be held or recorded. Free some space on the disk of LINESHAFT_HOME (or of your own Postgres); work goes on by itself then.",

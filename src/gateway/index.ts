@@ -31,7 +31,7 @@ export type {
   Phase,
 } from "./calls/record.ts";
 export { keepProbing } from "./probing.ts";
-export { asGatewayError, GatewayError } from "./errors.ts";
+export { asLineshaftError } from "./errors.ts";
 export type { AnswerChunk, CallAnswer, CallRequest, Gateway, GatewayDependencies } from "./types.ts";
 export type { Message, ModelCall, Tool } from "./modelCall.ts";
 export { chatCall } from "./protocols/chat/compose.ts";

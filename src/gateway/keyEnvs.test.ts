@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
+import { LineshaftError } from "../errors/index.ts";
 import { canonicalHost } from "../egress/index.ts";
-import { isNeverKey, KeyEnvs, KeyEnvsError, parseKeyEnvs, providers } from "./keyEnvs.ts";
+import { isNeverKey, KeyEnvs, parseKeyEnvs, providers } from "./keyEnvs.ts";
 
 describe("without a list of the operator's", () => {
   const envs = new KeyEnvs();
@@ -56,7 +57,7 @@ test.each([
   ...["SSH_AUTH_SOCK", "PATH", "HOME", "RESTATE_IDENTITY_KEYS", "NPM_TOKEN", "SENTRY_DSN"],
 ])("%s is never an engine's key, not even listed", (variable) => {
   expect(isNeverKey(variable)).toBe(true);
-  expect(() => parseKeyEnvs(`${variable}=api.example.com`)).toThrow(KeyEnvsError);
+  expect(() => parseKeyEnvs(`${variable}=api.example.com`)).toThrow(LineshaftError);
 });
 
 test("the operator lists variables with their hosts, and opens a provider's for a proxy", () => {
@@ -72,7 +73,7 @@ test("the operator lists variables with their hosts, and opens a provider's for 
 
 test.each(["EXAMPLE_KEY", "=api.example.com", "1X=api.example.com", "A_KEY=https://a.test/v1", "A_KEY=a.test|"])(
   "%j is refused with what is wrong",
-  (text) => expect(() => parseKeyEnvs(text)).toThrow(KeyEnvsError),
+  (text) => expect(() => parseKeyEnvs(text)).toThrow(LineshaftError),
 );
 
 test("an engine of before keeps its key for its own addresses, unless the variable is never a key", () => {

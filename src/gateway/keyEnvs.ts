@@ -3,6 +3,7 @@
 // An organisation's owner writes an engine's address and the name of a variable. If any name were allowed, one request would send the
 // database's password to an address of the owner's choice. So names are an allow-list: the providers' own variables, each for its
 // provider's hosts, and those that the operator of the instance lists with their hosts in LINESHAFT_KEY_ENVS.
+import { LineshaftError } from "../errors/index.ts";
 import { canonicalHost, hostsCover, mostHosts } from "../egress/index.ts";
 
 /** Variables as the providers' documentation names them, and where each provider serves. */
@@ -42,23 +43,24 @@ export function isNeverKey(variable: string): boolean {
   return !Object.hasOwn(providers, variable) && neverKeys.test(variable);
 }
 
-export class KeyEnvsError extends Error {}
+/** A list that cannot be used. The message ends a sentence that names the variable. */
+const unusable = (message: string) => new LineshaftError({ code: "setting_wrong", message });
 
-/** Reads LINESHAFT_KEY_ENVS: `NAME=host|host NAME=host`, `*` for any host. Throws KeyEnvsError that says what is wrong. */
+/** Reads LINESHAFT_KEY_ENVS: `NAME=host|host NAME=host`, `*` for any host. Throws LineshaftError `setting_wrong` that says what is wrong. */
 export function parseKeyEnvs(text: string): Map<string, string[]> {
   const listed = new Map<string, string[]>();
   for (const item of text.split(/[\s,]+/).filter((one) => one !== "")) {
     const [, variable, hosts] = /^([A-Za-z_][A-Za-z0-9_]*)=(.+)$/.exec(item) ?? [];
     if (variable === undefined || hosts === undefined)
-      throw new KeyEnvsError(`holds '${item}', which is not written like NAME=api.example.com`);
+      throw unusable(`holds '${item}', which is not written like NAME=api.example.com`);
     if (isNeverKey(variable))
-      throw new KeyEnvsError(`lists ${variable}, which may hold a secret of this installation or machine`);
+      throw unusable(`lists ${variable}, which may hold a secret of this installation or machine`);
     const canonical = hosts.split("|").map((host) => {
       const found = host === "*" ? host : canonicalHost(host);
-      if (found === undefined) throw new KeyEnvsError(`gives ${variable} the host '${host}', which is not a host`);
+      if (found === undefined) throw unusable(`gives ${variable} the host '${host}', which is not a host`);
       return found;
     });
-    if (canonical.length > mostHosts) throw new KeyEnvsError(`gives ${variable} more than ${mostHosts} hosts`);
+    if (canonical.length > mostHosts) throw unusable(`gives ${variable} more than ${mostHosts} hosts`);
     listed.set(variable, canonical);
   }
   return listed;
@@ -78,7 +80,7 @@ export class KeyEnvs {
     this.#listed = listed;
   }
 
-  /** From the environment of the process. Throws KeyEnvsError. */
+  /** From the environment of the process. Throws LineshaftError `setting_wrong`. */
   static of(env: NodeJS.ProcessEnv): KeyEnvs {
     return new KeyEnvs(parseKeyEnvs(env["LINESHAFT_KEY_ENVS"] ?? ""));
   }

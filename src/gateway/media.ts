@@ -1,9 +1,9 @@
 // Media of a call are fetched before any engine sees the call. An engine would fetch an address from its own network, where files of its
 // disk and its cloud's metadata can be reached. Therefore Lineshaft fetches it, through egress and from public addresses alone, and the
 // engine is sent `data:`. This is done once for a call, before its first attempt; retries and failover send what was fetched.
+import { LineshaftError } from "../errors/index.ts";
 import { EgressError, fetchPublic } from "../egress/index.ts";
 import type { MediaKind } from "../engines/index.ts";
-import { GatewayError } from "./errors.ts";
 import { limits } from "./limits.ts";
 import type { Medium, ModelCall } from "./modelCall.ts";
 import { invalidAt } from "./refusals.ts";
@@ -81,8 +81,7 @@ export class Media {
     const wanted = new Map(media.map((medium) => [medium.url, medium]));
     const underWay = this.#fetching.get(key) ?? 0;
     if (underWay >= limits.mediaFetchesPerKey)
-      throw new GatewayError({
-        status: 429,
+      throw new LineshaftError({
         code: "media_busy",
         retryAfterSeconds: 1,
         message: `This key already fetches media for ${underWay} calls. Try again in a second, or send the media as data:.`,
@@ -114,8 +113,7 @@ export class Media {
       return { bytes: bytes.length, url: `data:${type};base64,${bytes.toString("base64")}` };
     } catch (error) {
       if (!(error instanceof EgressError) || signal.aborted) throw error;
-      throw new GatewayError({
-        status: 400,
+      throw new LineshaftError({
         code: "media_unavailable",
         param: path,
         cause: error,

@@ -1,7 +1,7 @@
 // Answers that break what was asked are said to be broken, whoever gave them; answers that promise nothing are left alone.
 import { describe, expect, test } from "vitest";
+import type { LineshaftError } from "../errors/index.ts";
 import { testDialect } from "../bounded/testing/dialect.ts";
-import type { GatewayError } from "./errors.ts";
 import { checkOutput, outputCheck } from "./output.ts";
 import type { AnswerOutput } from "./output.ts";
 import { chatOf } from "./protocols/testing.ts";
@@ -65,7 +65,7 @@ testDialect("the check of an answer", async (schema, value) => {
     await checkOutput(promised!, [choice(JSON.stringify(value))]);
     return "fits";
   } catch (error) {
-    if ((error as GatewayError).status === 400) return { refused: (error as GatewayError).message };
+    if ((error as LineshaftError).status === 400) return { refused: (error as LineshaftError).message };
     return "misfits";
   }
 });

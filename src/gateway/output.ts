@@ -4,6 +4,7 @@
 //
 // Schemas are counted here, then compiled in a thread (bounded/), and so is the check of an answer against them, because both cost what
 // a caller or an engine chooses. An answer that its token limit cut, or that stopped early, promises nothing.
+import { LineshaftError } from "../errors/index.ts";
 import {
   boundedLimits,
   boundedSchema,
@@ -14,7 +15,6 @@ import {
   type Schema,
 } from "../bounded/index.ts";
 import type { EngineChunk } from "../engines/index.ts";
-import { GatewayError } from "./errors.ts";
 import { limits } from "./limits.ts";
 import type { ModelCall, Tool } from "./modelCall.ts";
 
@@ -66,8 +66,7 @@ class SchemaReader {
 
   async read(schema: Json | boolean, param: string): Promise<Schema> {
     const refused = (message: string, cause?: unknown) =>
-      new GatewayError({
-        status: 400,
+      new LineshaftError({
         code: "invalid_json_schema",
         message,
         param,
@@ -89,7 +88,7 @@ class SchemaReader {
 /** Schemas of bodies that come again as the same object: an agent's calls. */
 const known = new WeakMap<object, Schema>();
 
-function boundedOf(schema: Json | boolean, refused: (why: string) => GatewayError): Schema {
+function boundedOf(schema: Json | boolean, refused: (why: string) => LineshaftError): Schema {
   const before = typeof schema === "object" ? known.get(schema) : undefined;
   if (before) return before;
   try {
@@ -183,9 +182,8 @@ function checkText(text: string, schema: Schema | undefined, organisation: strin
   return schema ? valueProblem(schema, text, organisation) : jsonProblem(text, organisation);
 }
 
-function broken(why: string): GatewayError {
-  return new GatewayError({
-    status: 502,
+function broken(why: string): LineshaftError {
+  return new LineshaftError({
     code: "output_invalid",
     message: `The engine's answer breaks what was asked: ${why}.`,
     hint: "Try again, use a larger model, or one whose engine enforces schemas by grammar. The tokens were used and are billed.",

@@ -14,6 +14,7 @@
 //
 // A call has one or more attempts. Each takes a hold before it, is settled exactly once after it, whatever happens between, and leaves a
 // row of its own. A call has ended when its last attempt is settled; its record follows at once.
+import type { LineshaftError } from "../errors/index.ts";
 import { EngineError } from "../engines/index.ts";
 import type { EngineRegistry, RegisteredEndpoint, RuntimeFact } from "../engines/index.ts";
 import { assertAuthorised } from "../governance/index.ts";
@@ -23,8 +24,7 @@ import type { Logger, SchedulerNumbers } from "../telemetry/index.ts";
 import { Attempts } from "./attempt.ts";
 import { Candidates, RequestShapes } from "./candidates.ts";
 import { cutWhole, outputMost } from "./cap.ts";
-import { asGatewayError, storageFull } from "./errors.ts";
-import type { GatewayError } from "./errors.ts";
+import { asLineshaftError, storageFull } from "./errors.ts";
 import { limits } from "./limits.ts";
 import { Media } from "./media.ts";
 import { checkWhole, outputCheck, type OutputCheck } from "./output.ts";
@@ -108,7 +108,7 @@ class Pipeline {
     try {
       return await outputCheck(asked, principal.organisation);
     } catch (error) {
-      throw asGatewayError(error);
+      throw asLineshaftError(error);
     }
   }
 
@@ -243,7 +243,7 @@ class Pipeline {
     return this.#closing.signal;
   }
 
-  stopCalls(which: (request: CallRequest) => boolean, reason: GatewayError): void {
+  stopCalls(which: (request: CallRequest) => boolean, reason: LineshaftError): void {
     this.#underWay.stop(which, reason);
   }
 
@@ -287,12 +287,12 @@ function goesOn(error: unknown, attempt: AttemptState, candidates: Candidates, t
 }
 
 /** What a check throws, or undefined. */
-async function failureOf(check: () => Promise<void>): Promise<GatewayError | undefined> {
+async function failureOf(check: () => Promise<void>): Promise<LineshaftError | undefined> {
   try {
     await check();
     return undefined;
   } catch (error) {
-    return asGatewayError(error);
+    return asLineshaftError(error);
   }
 }
 

@@ -1,14 +1,13 @@
 // The pipeline's refusals, each with a sentence for a person and what to do next.
+import { LineshaftError } from "../errors/index.ts";
 import { formatMoney } from "../ledger/index.ts";
 import type { HoldResult } from "../ledger/index.ts";
 import type { SchedulerAction } from "../scheduler/index.ts";
-import { GatewayError } from "./errors.ts";
 import { nearest } from "../errors/index.ts";
 
-export function unknownModel(model: string, known: string[]): GatewayError {
+export function unknownModel(model: string, known: string[]): LineshaftError {
   const near = nearest(model, known);
-  return new GatewayError({
-    status: 404,
+  return new LineshaftError({
     code: "model_not_found",
     message: `There is no model ${JSON.stringify(model.slice(0, 100))}.`,
     param: "model",
@@ -22,9 +21,8 @@ export function unknownModel(model: string, known: string[]): GatewayError {
 }
 
 /** A value of a request is wrong. `message` names the field and says what is wrong with it. */
-export function invalidValue(param: string, message: string): GatewayError {
-  return new GatewayError({
-    status: 400,
+export function invalidValue(param: string, message: string): LineshaftError {
+  return new LineshaftError({
     code: "invalid_value",
     message,
     param,
@@ -33,11 +31,10 @@ export function invalidValue(param: string, message: string): GatewayError {
 }
 
 /** The same, where the message begins with the field. */
-export const invalidAt = (path: string, why: string): GatewayError => invalidValue(path, `${path} ${why}`);
+export const invalidAt = (path: string, why: string): LineshaftError => invalidValue(path, `${path} ${why}`);
 
-export function modelUnpriced(model: string, cardCurrency?: string, currency?: string): GatewayError {
-  return new GatewayError({
-    status: 403,
+export function modelUnpriced(model: string, cardCurrency?: string, currency?: string): LineshaftError {
+  return new LineshaftError({
     code: "model_unpriced",
     message:
       cardCurrency === undefined
@@ -56,23 +53,21 @@ export function modelUnpriced(model: string, cardCurrency?: string, currency?: s
 export function budgetRefusal(
   { refusedBy: budget, heldNano, passing }: Extract<HoldResult, { admitted: false }>,
   neededNano: bigint,
-): GatewayError {
+): LineshaftError {
   const of = budget.scope.kind === "organisation" ? "the organisation" : `${budget.scope.kind} ${budget.scope.id}`;
   const name = `The budget of ${of} (${budget.budget})`;
   const money = (nano: bigint) => formatMoney(nano, budget.currency);
   const left = formatMoney(budget.leftNano < 0n ? 0n : budget.leftNano, budget.currency, "down");
   const numbers = `${left} of ${money(budget.limitNano)} left, up to ${money(neededNano)} needed`;
   if (passing)
-    return new GatewayError({
-      status: 429,
+    return new LineshaftError({
       code: "budget_held",
       message: `${name} is reserved by calls under way, so this call must wait until they end: ${numbers}, ${money(heldNano)} held. Try again in a moment, or ask for fewer max_tokens.`,
       hint: "Try again in a moment, or ask for fewer max_tokens.",
       retryAfterSeconds: 1,
     });
   const next = "Raise it with lineshaft budgets set, ask for fewer max_tokens, or wait until it begins anew.";
-  return new GatewayError({
-    status: 429,
+  return new LineshaftError({
     code: "budget_exceeded",
     message: `${name} does not allow this call: ${numbers}. ${next}`,
     hint: next,
@@ -80,10 +75,13 @@ export function budgetRefusal(
 }
 
 /** The scheduler's refusal: it names the reason, and the time after which the call may be taken. */
-export function notPlaced({ code, message, retryAfterMs }: Extract<SchedulerAction, { type: "refuse" }>): GatewayError {
+export function notPlaced({
+  code,
+  message,
+  retryAfterMs,
+}: Extract<SchedulerAction, { type: "refuse" }>): LineshaftError {
   if (code === "too_long")
-    return new GatewayError({
-      status: 400,
+    return new LineshaftError({
       code: "context_length_exceeded",
       message,
       hint: "Shorten the prompt, or serve the model with more KV memory.",
@@ -91,15 +89,13 @@ export function notPlaced({ code, message, retryAfterMs }: Extract<SchedulerActi
   const retryAfterSeconds = Math.max(1, Math.ceil(retryAfterMs / 1000));
   const again = `about ${retryAfterSeconds} s`;
   if (code === "no_endpoint")
-    return new GatewayError({
-      status: 503,
+    return new LineshaftError({
       code: "no_endpoint",
       message,
       retryAfterSeconds,
       hint: `See lineshaft status; try again in ${again}.`,
     });
-  return new GatewayError({
-    status: 429,
+  return new LineshaftError({
     code: code === "deadline" ? "deadline_unreachable" : "queue_full",
     message,
     retryAfterSeconds,
@@ -111,23 +107,21 @@ export function notPlaced({ code, message, retryAfterMs }: Extract<SchedulerActi
 }
 
 /** The client has closed its connection, so this is only the code of the call's record. */
-export function clientGone(): GatewayError {
-  return new GatewayError({ status: 499, code: "client_gone", message: "The client closed the connection." });
+export function clientGone(): LineshaftError {
+  return new LineshaftError({ code: "client_gone", message: "The client closed the connection." });
 }
 
 /** The key was revoked while something that it had begun was under way. */
-export function keyRevoked(): GatewayError {
-  return new GatewayError({
-    status: 401,
+export function keyRevoked(): LineshaftError {
+  return new LineshaftError({
     code: "key_revoked",
     message: "The key was revoked while this was under way.",
     hint: "Use another key: an owner makes one with lineshaft keys create.",
   });
 }
 
-export function shuttingDown(): GatewayError {
-  return new GatewayError({
-    status: 503,
+export function shuttingDown(): LineshaftError {
+  return new LineshaftError({
     code: "shutting_down",
     message: "Lineshaft is stopping and has not served this request to its end. Send it again in a few seconds.",
     hint: "Send it again in a few seconds.",
@@ -137,36 +131,33 @@ export function shuttingDown(): GatewayError {
 
 /**
  * Why a call's signal was aborted, as the error that its client and its record get. What aborts a signal says so by its reason:
- * a GatewayError (the server stops, a key was revoked), or an error with a code (a run was stopped). An abort without such a
- * reason means that the client has gone.
+ * an error with a status (the server stops, a key was revoked), or an error with a code alone (a run was stopped). An abort without
+ * such a reason means that the client has gone.
  */
-export function whyAborted({ reason }: AbortSignal): GatewayError {
-  if (reason instanceof GatewayError) return reason;
+export function whyAborted({ reason }: AbortSignal): LineshaftError {
+  if (reason instanceof LineshaftError && reason.isPublic) return reason;
   if (!(reason instanceof Error) || !("code" in reason) || typeof reason.code !== "string") return clientGone();
-  return new GatewayError({ status: 499, code: reason.code, message: reason.message, cause: reason });
+  return new LineshaftError({ status: 499, code: reason.code, message: reason.message, cause: reason });
 }
 
-export function invalidJson(): GatewayError {
-  return new GatewayError({
-    status: 400,
+export function invalidJson(): LineshaftError {
+  return new LineshaftError({
     code: "invalid_json",
     message: "The body is not JSON.",
     hint: "Send a JSON object with content-type application/json.",
   });
 }
 
-export function bodyTooLarge(mostBytes: number): GatewayError {
-  return new GatewayError({
-    status: 413,
+export function bodyTooLarge(mostBytes: number): LineshaftError {
+  return new LineshaftError({
     code: "body_too_large",
     message: `The body is larger than ${mostBytes} bytes.`,
     hint: "Send less at once.",
   });
 }
 
-export function unauthenticated(given: boolean): GatewayError {
-  return new GatewayError({
-    status: 401,
+export function unauthenticated(given: boolean): LineshaftError {
+  return new LineshaftError({
     code: "invalid_api_key",
     message: given ? "The key is not known, or was revoked." : "No key was given.",
     hint: "Send `authorization: Bearer KEY`; the first key is in LINESHAFT_HOME/credentials.",
@@ -174,9 +165,8 @@ export function unauthenticated(given: boolean): GatewayError {
 }
 
 /** No call is worth so much: its price or its size is wrong, and its hold would fill every budget. */
-export function callTooDear(heldNano: bigint, mostNano: bigint, currency: string): GatewayError {
-  return new GatewayError({
-    status: 400,
+export function callTooDear(heldNano: bigint, mostNano: bigint, currency: string): LineshaftError {
+  return new LineshaftError({
     code: "call_too_dear",
     message: `This call could cost ${formatMoney(heldNano, currency)}, and a call may cost ${formatMoney(mostNano, currency)} at most. Ask for fewer \`max_tokens\` or answers; if these are as meant, the model's price is not: lineshaft engines list.`,
   });

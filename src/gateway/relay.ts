@@ -4,10 +4,10 @@
 // It ends in one of four ways, and `end` is called exactly once for each: by itself, by failing, by the signal (its reason says why), or
 // because its reader stops. The engine's iterator is never closed from here: `end` cancels the attempt, and the cancelled engine still
 // says what it has used.
+import type { LineshaftError } from "../errors/index.ts";
 import type { AnswerDelta, EngineChunk, Usage } from "../engines/index.ts";
 import { OutputCap, outputMost } from "./cap.ts";
-import { asGatewayError } from "./errors.ts";
-import type { GatewayError } from "./errors.ts";
+import { asLineshaftError } from "./errors.ts";
 import { checkOutput, OutputGatherer } from "./output.ts";
 import { ofEndpoint } from "./scheduling/faults.ts";
 import { clientGone, whyAborted } from "./refusals.ts";
@@ -18,7 +18,7 @@ import { billedUsage } from "./usage.ts";
 type Step = IteratorResult<AnswerChunk, undefined>;
 type EndOfStream = (
   outcome: Outcome,
-  failure: GatewayError | undefined,
+  failure: LineshaftError | undefined,
   finishReason: string | undefined,
   /** The stream was past its limit of output and was cut. */
   cut: boolean,
@@ -82,7 +82,7 @@ export class Relay implements AsyncIterableIterator<AnswerChunk, undefined> {
       const gone = this.#call.signal.aborted;
       const failure = gone
         ? whyAborted(this.#call.signal)
-        : asGatewayError(ofEndpoint(error, this.#begun.attempt.placement.endpoint));
+        : asLineshaftError(ofEndpoint(error, this.#begun.attempt.placement.endpoint));
       await this.#finish(gone ? "cancelled" : "failed", failure);
       throw failure;
     }
@@ -150,7 +150,7 @@ export class Relay implements AsyncIterableIterator<AnswerChunk, undefined> {
     this.#finishReason = finish;
   }
 
-  #finish(outcome: Outcome, failure?: GatewayError): Promise<void> {
+  #finish(outcome: Outcome, failure?: LineshaftError): Promise<void> {
     this.#call.signal.removeEventListener("abort", this.#onAbort);
     this.#begun.attempt.moments.ended ||= this.#call.now();
     return (this.#ended ??= this.#end(outcome, failure, this.#finishReason, this.#cut));

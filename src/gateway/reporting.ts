@@ -1,10 +1,10 @@
 // The end of a call: its record is written, its metrics are counted, live events tell it, and it is taken off the list of those under way.
 // The record has the call's own fields and a row for each of its attempts; the money in it is the sum of theirs.
+import type { LineshaftError } from "../errors/index.ts";
 import { storable } from "../store/index.ts";
 import type { Logger, Metrics } from "../telemetry/index.ts";
 import type { AttemptRecord, BilledTokens, CallRecord } from "./calls/record.ts";
-import { asGatewayError } from "./errors.ts";
-import type { GatewayError } from "./errors.ts";
+import { asLineshaftError } from "./errors.ts";
 import { limits } from "./limits.ts";
 import type { Recorder } from "./calls/recorder.ts";
 import { refusesRequest } from "./scheduling/faults.ts";
@@ -31,8 +31,8 @@ export class Reporting {
   }
 
   /** Records a call that was refused, or that failed before any answer began; answers the error for the caller. */
-  refuse(call: CallState, error: unknown): GatewayError {
-    const failure = asGatewayError(error);
+  refuse(call: CallState, error: unknown): LineshaftError {
+    const failure = asLineshaftError(error);
     if (failure.code === "internal_error")
       this.#rooms.log.error({ call: call.id, err: (error as Error).stack }, "a call failed for an unforeseen reason");
     const refused = call.attempts.length === 0 || refusesRequest(failure);

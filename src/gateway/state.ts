@@ -1,8 +1,8 @@
 // The state of a call and of its attempts while they are under way.
+import type { LineshaftError } from "../errors/index.ts";
 import type { EngineAnswer, EngineChunk, RegisteredEndpoint, Timings, Usage } from "../engines/index.ts";
 import type { BudgetLeft, RateCard } from "../ledger/index.ts";
 import type { AttemptRecord, DecisionRecord } from "./calls/record.ts";
-import type { GatewayError } from "./errors.ts";
 import type { OutputCheck } from "./output.ts";
 import type { Moments } from "./calls/phases.ts";
 import type { SplitCall } from "./scheduling/split.ts";
@@ -89,7 +89,7 @@ export interface EndedAttempt {
   timings: Timings;
   priceNano: bigint;
   currency: string;
-  failure: GatewayError | undefined;
+  failure: LineshaftError | undefined;
   finishReason: string | undefined;
 }
 

@@ -1,4 +1,5 @@
 // What a caller inside the process (the HTTP routes, the agent interpreter) gives to the pipeline and gets back from it.
+import type { LineshaftError } from "../errors/index.ts";
 import type { AnswerDelta, EngineRegistry, RuntimeFact, Usage, WireObject } from "../engines/index.ts";
 import type { Identity } from "../governance/index.ts";
 import type { Principal } from "../governance/types.ts";
@@ -7,7 +8,6 @@ import type { Carrier, SchedulerSnapshot } from "../scheduler/index.ts";
 import type { Database } from "../store/index.ts";
 import type { Alarms, Logger, Metrics } from "../telemetry/index.ts";
 import type { CallEvent, CallRecord } from "./calls/record.ts";
-import type { GatewayError } from "./errors.ts";
 import type { MediaOptions } from "./media.ts";
 import type { ModelCall } from "./modelCall.ts";
 
@@ -87,7 +87,7 @@ export interface GatewayDependencies {
 /** The one way to a model, for clients over HTTP and for agents inside the process. */
 export interface Gateway {
   /**
-   * Serves a call. Resolves when an engine's answer has begun (stream) or is complete (whole). Throws GatewayError, whose status and code
+   * Serves a call. Resolves when an engine's answer has begun (stream) or is complete (whole). Throws LineshaftError, whose status and code
    * say why the call was not served; a stream that fails later throws it from `chunks`.
    */
   call(request: CallRequest): Promise<CallAnswer>;
@@ -102,7 +102,7 @@ export interface Gateway {
   /** Aborts when `close` begins, so that endless answers (live events) end then. */
   readonly closing: AbortSignal;
   /** Stops the calls under way that match: their clients are told the reason, and their records have its code. */
-  stopCalls(which: (request: CallRequest) => boolean, reason: GatewayError): void;
+  stopCalls(which: (request: CallRequest) => boolean, reason: LineshaftError): void;
   /** Refuses new calls, lets those under way go on for `graceMs`, then cancels and settles them. */
   close(options?: { graceMs?: number }): Promise<void>;
 }

@@ -1,7 +1,7 @@
 // The calls that are under way, each with a way to stop it. A call is stopped by its client's going, by the revocation of its key, or by
 // the server (a run was stopped, the process ends); the reason of its signal says which (`whyAborted`).
+import type { LineshaftError } from "../errors/index.ts";
 import type { Identity } from "../governance/index.ts";
-import type { GatewayError } from "./errors.ts";
 import { pooledId } from "./ids.ts";
 import type { OutputCheck } from "./output.ts";
 import { keyRevoked } from "./refusals.ts";
@@ -10,7 +10,7 @@ import type { CallRequest } from "./types.ts";
 
 interface UnderWay {
   request: CallRequest;
-  stop: (reason: GatewayError) => void;
+  stop: (reason: LineshaftError) => void;
   ended: Promise<void>;
 }
 
@@ -51,7 +51,7 @@ export class CallsUnderWay {
     };
   }
 
-  stop(which: (request: CallRequest) => boolean, reason: GatewayError): void {
+  stop(which: (request: CallRequest) => boolean, reason: LineshaftError): void {
     for (const { request, stop } of this.#calls.values()) if (which(request)) stop(reason);
   }
 

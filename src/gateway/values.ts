@@ -1,7 +1,7 @@
 // The bounds of every JSON body, beside its schema: depth, number of values, finite numbers, and text that can be stored. They are checked
 // once, right after parsing and before any recursion over the body.
+import { LineshaftError } from "../errors/index.ts";
 import { isStorable, unstorable } from "../store/index.ts";
-import { GatewayError } from "./errors.ts";
 
 interface ValueBounds {
   /** Most levels of arrays and objects inside each other. */
@@ -64,15 +64,14 @@ function isIn({ depth, name, parent }: Open, field: string): boolean {
 
 const shownPath = 200;
 
-function refusal(parent: Open | undefined, problem: string, name?: string | number): GatewayError {
+function refusal(parent: Open | undefined, problem: string, name?: string | number): LineshaftError {
   const parts = name === undefined ? [] : [name];
   for (let at = parent; at?.name !== undefined; at = at.parent) parts.unshift(at.name);
   const param = parts
     .map((part, place) => (typeof part === "number" ? `[${part}]` : (place > 0 ? "." : "") + part))
     .join("")
     .slice(0, shownPath);
-  return new GatewayError({
-    status: 400,
+  return new LineshaftError({
     code: "invalid_value",
     message: `${param || "The body"} ${problem}.`,
     param: param || undefined,

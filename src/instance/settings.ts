@@ -1,7 +1,7 @@
 // What the environment may say about an instance, checked once. docs/configuration.md lists the same names.
 import { z } from "zod";
 import { blockedPorts, openPortAfter } from "./blockedPorts.ts";
-import { KeyEnvsError, parseKeyEnvs } from "../gateway/keyEnvs.ts";
+import { parseKeyEnvs } from "../gateway/keyEnvs.ts";
 import { LineshaftError } from "../errors/index.ts";
 
 /** Names of the tenant that the first start makes. */
@@ -19,7 +19,7 @@ function readable(text: string, context: z.RefinementCtx): void {
   try {
     parseKeyEnvs(text);
   } catch (error) {
-    if (!(error instanceof KeyEnvsError)) throw error;
+    if (!(error instanceof LineshaftError)) throw error;
     context.addIssue({ code: "custom", message: error.message });
   }
 }

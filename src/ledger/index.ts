@@ -9,7 +9,7 @@ import { proveLedger, type ProofReport } from "./proof.ts";
 import { Rates, type NewRateCard } from "./rates.ts";
 import type { HoldRequest, HoldResult, RateCard, Settlement, SettlementRequest } from "./types.ts";
 
-export { formatMoney, MoneyFormatError, nanoPerUnit, parseMoney, priceOf, worstCase } from "./money.ts";
+export { formatMoney, nanoPerUnit, parseMoney, priceOf, worstCase } from "./money.ts";
 export { billable, unanswered } from "./claims.ts";
 export type { Billable } from "./claims.ts";
 export { LedgerError } from "./ledger.ts";

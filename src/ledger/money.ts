@@ -1,4 +1,5 @@
 // Arithmetic of money: bigint nano-units in, bigint nano-units out, one rounding rule. No floating point touches an amount.
+import { LineshaftError } from "../errors/index.ts";
 import type { RateCard, TokenCounts } from "./types.ts";
 
 export const nanoPerUnit = 1_000_000_000n;
@@ -27,14 +28,14 @@ export function worstCase(call: { promptTokens: number; maxOutputTokens: number 
   return uncached > cached ? uncached : cached;
 }
 
-export class MoneyFormatError extends Error {
-  readonly code = "invalid_amount";
-}
-
-/** Parses "5", "5.00" or "0.000001" into nano-units. Throws MoneyFormatError for anything else. */
+/** Parses "5", "5.00" or "0.000001" into nano-units. Throws LineshaftError `invalid_amount` for anything else. */
 export function parseMoney(text: string): bigint {
   const match = /^(\d{1,9})(?:\.(\d{1,9}))?$/.exec(text.trim());
-  if (!match) throw new MoneyFormatError(`"${text}" is not an amount. Write units with a dot, such as 5 or 5.00.`);
+  if (!match)
+    throw new LineshaftError({
+      code: "invalid_amount",
+      message: `"${text}" is not an amount. Write units with a dot, such as 5 or 5.00.`,
+    });
   return BigInt(match[1]!) * nanoPerUnit + BigInt((match[2] ?? "").padEnd(9, "0"));
 }
 

@@ -1,6 +1,7 @@
 // What we ask of Restate: to invoke a run's turn, and through its admin API which deployments and invocations it holds.
 // Over unix sockets (embedded) or URLs (remote); never through the egress, because it is a part of the house, like Postgres.
 import { Pool } from "undici";
+import { LineshaftError } from "../../errors/index.ts";
 
 export type RestateAddress = { socket: string } | { url: string };
 
@@ -20,13 +21,14 @@ export interface Deployment {
   uri: string;
 }
 
-export class RestateError extends Error {
-  readonly code = "restate_unavailable";
-  readonly status: number | undefined;
-  constructor(message: string, status?: number, cause?: unknown) {
-    super(message, { cause });
-    this.name = "RestateError";
-    this.status = status;
+/** Restate could not be reached, or refused a request. */
+export class RestateError extends LineshaftError {
+  /** The HTTP status of Restate's refusal; undefined when it could not be reached. Never the status of an answer of this API. */
+  readonly restateStatus: number | undefined;
+
+  constructor(message: string, restateStatus?: number, cause?: unknown) {
+    super({ code: "restate_unavailable", message, cause });
+    this.restateStatus = restateStatus;
   }
 }
 
@@ -101,7 +103,7 @@ export class RestateClient {
     try {
       await this.#ask(this.#admin, "PATCH", `/invocations/${invocation}/kill`);
     } catch (error) {
-      if (!(error instanceof RestateError) || (error.status !== 404 && error.status !== 409)) throw error;
+      if (!(error instanceof RestateError) || (error.restateStatus !== 404 && error.restateStatus !== 409)) throw error;
     }
   }
 

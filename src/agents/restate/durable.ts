@@ -109,7 +109,8 @@ export class DurableRuns {
       await work();
       return true;
     } catch (error) {
-      if (!(error instanceof RestateError) || error.status === undefined || error.status >= 500) throw error;
+      if (!(error instanceof RestateError) || error.restateStatus === undefined || error.restateStatus >= 500)
+        throw error;
       this.#log.warn({ run }, error.message);
       return false;
     }

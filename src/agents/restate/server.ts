@@ -8,18 +8,9 @@ import { createRequire } from "node:module";
 import { arch, platform } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { LineshaftError } from "../../errors/index.ts";
 import { RestateClient } from "./client.ts";
 import { identityKeyOf } from "./identity.ts";
-
-export class RestateSetupError extends Error {
-  readonly code = "restate_setup_failed";
-  readonly hint: string;
-  constructor(message: string, hint: string) {
-    super(message);
-    this.name = "RestateSetupError";
-    this.hint = hint;
-  }
-}
 
 /** A child for the supervisor (fleet's ChildSpec), and how to reach it. */
 export interface RestateCommand {
@@ -46,7 +37,7 @@ const longestSocketPath = 103;
 
 /**
  * How to start the server with its data in `home`/restate. That folder may be deleted: it is made anew, and runs go on from
- * Postgres; what must outlive it (signing key, settings) lies in `home`/run. Throws RestateSetupError.
+ * Postgres; what must outlive it (signing key, settings) lies in `home`/run. Throws LineshaftError `restate_setup_failed`.
  */
 export function restateCommand(options: { home: string }): RestateCommand {
   const data = join(options.home, "restate");
@@ -54,10 +45,11 @@ export function restateCommand(options: { home: string }): RestateCommand {
   const sockets = join(data, nodeName);
   const longest = join(sockets, "ingress.sock");
   if (Buffer.byteLength(longest) > longestSocketPath)
-    throw new RestateSetupError(
-      `The path ${longest} is too long for a socket (${Buffer.byteLength(longest)} of ${longestSocketPath} bytes).`,
-      "Set LINESHAFT_HOME to a folder with a shorter path.",
-    );
+    throw new LineshaftError({
+      code: "restate_setup_failed",
+      message: `The path ${longest} is too long for a socket (${Buffer.byteLength(longest)} of ${longestSocketPath} bytes).`,
+      hint: "Set LINESHAFT_HOME to a folder with a shorter path.",
+    });
   for (const private_ of [data, folder]) {
     mkdirSync(private_, { recursive: true, mode: 0o700 });
     chmodSync(private_, 0o700);
@@ -91,10 +83,11 @@ function serverBinary(): string {
   try {
     return createRequire(import.meta.url).resolve(`${name}/bin/restate-server`);
   } catch {
-    throw new RestateSetupError(
-      `No Restate server for this platform is installed (${name}).`,
-      "Run 'npm ci' again without --omit=optional, or set RESTATE_INGRESS_URL and RESTATE_ADMIN_URL to a Restate of your own.",
-    );
+    throw new LineshaftError({
+      code: "restate_setup_failed",
+      message: `No Restate server for this platform is installed (${name}).`,
+      hint: "Run 'npm ci' again without --omit=optional, or set RESTATE_INGRESS_URL and RESTATE_ADMIN_URL to a Restate of your own.",
+    });
   }
 }
 

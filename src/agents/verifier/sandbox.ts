@@ -6,6 +6,7 @@
 //
 // CPU time and memory are the verifier's own. A machine that is too busy or has no thread to give says nothing about a verifier, so the
 // run waits and the verdict is asked for again.
+import { LineshaftError } from "../../errors/index.ts";
 import { TaskError, ThreadPool, type PoolOptions } from "../../bounded/index.ts";
 import { limits } from "../limits.ts";
 
@@ -16,13 +17,17 @@ export interface Verdict {
 }
 
 /** The verifier itself is at fault: it threw, looped, used too much memory or answered something else than a verdict. */
-export class VerifierError extends Error {
-  readonly code = "verifier_failed";
+export class VerifierError extends LineshaftError {
+  constructor(message: string, options?: ErrorOptions) {
+    super({ code: "verifier_failed", message, cause: options?.cause });
+  }
 }
 
 /** Too many verdicts wait, or the machine could not do the work: nothing is known of the verifier, and it is asked again later. */
-export class SandboxBusyError extends Error {
-  readonly code = "verifiers_busy";
+export class SandboxBusyError extends LineshaftError {
+  constructor(message: string, options?: ErrorOptions) {
+    super({ code: "verifiers_busy", message, cause: options?.cause });
+  }
 }
 
 export interface SandboxRequest {

@@ -2,8 +2,8 @@
 // has been answered, as bytes, as text and parsed. A key and the process each have a bound of that memory. Only bytes that have come
 // count, and only after authentication, so a slow sender and a sender without a key take no memory from others.
 import type { IncomingMessage } from "node:http";
+import { LineshaftError } from "../../errors/index.ts";
 import { JsonBoundError, JsonMeter, nextTurn, type JsonBounds } from "../../bounded/index.ts";
-import { GatewayError } from "../../gateway/errors.ts";
 import { limits } from "../limits.ts";
 import { bodyTooLarge, clientGone, invalidJson } from "../../gateway/refusals.ts";
 
@@ -60,18 +60,17 @@ export interface HeldBody {
   release(): void;
 }
 
-function tooManyOfKey(most: number): GatewayError {
+function tooManyOfKey(most: number): LineshaftError {
   const megabytes = Math.round(most / limits.heldPerBodyByte / 1e6);
-  return new GatewayError({
-    status: 429,
+  return new LineshaftError({
     code: "bodies_held",
     message: `The requests of this key that are under way have more than ${megabytes} MB of bodies together. Wait until some have ended, then try again.`,
     retryAfterSeconds: 2,
   });
 }
 
-function tooMany(): GatewayError {
-  return new GatewayError({
+function tooMany(): LineshaftError {
+  return new LineshaftError({
     status: 503,
     code: "bodies_held",
     message: "The requests that are under way hold as much memory as bodies may. Try again in a few seconds.",
@@ -79,9 +78,8 @@ function tooMany(): GatewayError {
   });
 }
 
-function tooSlow(): GatewayError {
-  return new GatewayError({
-    status: 408,
+function tooSlow(): LineshaftError {
+  return new LineshaftError({
     code: "body_too_slow",
     message: `Less than ${limits.slowBodyBytes} bytes of the body came within ${limits.slowBodyMs / 1000} s. Send it faster, or less at once.`,
   });
@@ -158,9 +156,8 @@ function discard(request: IncomingMessage): void {
   request.resume();
 }
 
-function tooMuchJson(error: JsonBoundError): GatewayError {
-  return new GatewayError({
-    status: 400,
+function tooMuchJson(error: JsonBoundError): LineshaftError {
+  return new LineshaftError({
     code: "invalid_value",
     message: `The body ${error.message}. Send less at once.`,
     cause: error,

@@ -1,6 +1,6 @@
 // Answers on node:http: JSON, and errors in the shape that the path's clients know.
 import type { ServerResponse } from "node:http";
-import type { GatewayError } from "../../gateway/errors.ts";
+import type { LineshaftError } from "../../errors/index.ts";
 import { spoken, storageFull } from "../../gateway/errors.ts";
 import type { Protocol } from "../../gateway/protocols/types.ts";
 import type { Storage } from "../../gateway/types.ts";
@@ -13,7 +13,7 @@ export function sendJson(response: ServerResponse, status: number, json: string,
 }
 
 /** Headers that tell a client when, and whether, to try again. */
-export function retryHeaders(error: GatewayError): Record<string, string> {
+export function retryHeaders(error: LineshaftError): Record<string, string> {
   return {
     ...(error.retryAfterSeconds !== undefined && { "retry-after": String(Math.ceil(error.retryAfterSeconds)) }),
     // OpenAI's clients try 429 and 5xx again by themselves. The header says so where another try cannot help, and where it will.
@@ -26,7 +26,12 @@ const neverBetter = new Set(["budget_exceeded", "output_invalid", "engine_auth_f
 const soonBetter = new Set(["shutting_down", "budget_held"]);
 
 /** An error in the shape of its request's protocol. Where an answer has begun already, its connection is closed. */
-export function sendError(response: ServerResponse, protocol: Protocol, error: GatewayError, requestId: string): void {
+export function sendError(
+  response: ServerResponse,
+  protocol: Protocol,
+  error: LineshaftError,
+  requestId: string,
+): void {
   if (response.headersSent || response.destroyed) {
     response.destroy();
     return;
@@ -37,7 +42,7 @@ export function sendError(response: ServerResponse, protocol: Protocol, error: G
   sendJson(response, error.status, protocol.error(error, "body"), headers);
 }
 
-export function apiErrorBody(error: GatewayError, requestId: string): { error: Record<string, string> } {
+export function apiErrorBody(error: LineshaftError, requestId: string): { error: Record<string, string> } {
   return {
     error: {
       code: error.code,
@@ -50,6 +55,6 @@ export function apiErrorBody(error: GatewayError, requestId: string): { error: R
 }
 
 /** The failure as clients are told it: `storage_full` where the database does not answer because its disk is full. */
-export function explained(failure: GatewayError, storage: Storage | undefined): GatewayError {
+export function explained(failure: LineshaftError, storage: Storage | undefined): LineshaftError {
   return storage?.full && failure.code === "store_unavailable" ? storageFull(failure.cause) : failure;
 }

@@ -2,10 +2,11 @@
 import { createServer as createHttpServer } from "node:http";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { getRequestListener } from "@hono/node-server";
+import { LineshaftError } from "../../errors/index.ts";
 import { assertAuthorised } from "../../governance/index.ts";
 import { pooledId } from "../../gateway/ids.ts";
 import { createApi } from "../app.ts";
-import { asGatewayError, GatewayError } from "../../gateway/errors.ts";
+import { asLineshaftError } from "../../gateway/errors.ts";
 import { limits } from "../limits.ts";
 import type { Gateway } from "../../gateway/types.ts";
 import { routeOf, servedRoutes, usualProtocol, type Route } from "../../gateway/protocols/registry.ts";
@@ -35,7 +36,7 @@ export function createServer(dependencies: ServerDependencies): Server {
         const requestId = pooledId("req");
         const exchange = { request, response, requestId, path };
         serveProtocol(dependencies, bodies, exchange, route).catch((error: unknown) => {
-          const failure = explained(asGatewayError(error), dependencies.storage);
+          const failure = explained(asLineshaftError(error), dependencies.storage);
           if (failure.code === "internal_error")
             log.error({ request: requestId, err: (error as Error).stack }, "a request failed");
           sendError(response, route?.protocol ?? usualProtocol, failure, requestId);
@@ -84,8 +85,7 @@ async function serveProtocol(
     const answer = question.answer({ engines: dependencies.engines, principal, name: decodePath(name) });
     return sendJson(response, 200, JSON.stringify(answer), [protocol.requestIdHeader, requestId]);
   }
-  throw new GatewayError({
-    status: 404,
+  throw new LineshaftError({
     code: "route_not_found",
     message: `There is no ${request.method} ${path} here.`,
     hint: `Served are ${servedRoutes.join(", ")}.`,

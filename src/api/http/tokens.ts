@@ -1,6 +1,7 @@
 // The token path over node:http: a JSON body in, an answer or a stream of events out, in the shapes of the request's protocol. It stands
 // off the web framework, because it runs for every call and every token, and each layer would cost that often.
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http";
+import { LineshaftError } from "../../errors/index.ts";
 import type { Principal } from "../../governance/types.ts";
 import { limits as protocolLimits } from "../../gateway/limits.ts";
 import { programOf } from "../../gateway/protocols/program.ts";
@@ -8,7 +9,7 @@ import type { Protocol } from "../../gateway/protocols/types.ts";
 import { clientGone } from "../../gateway/refusals.ts";
 import type { Gateway } from "../../gateway/types.ts";
 import type { AnswerChunk, CallRequest } from "../../gateway/types.ts";
-import { asGatewayError, GatewayError } from "../../gateway/errors.ts";
+import { asLineshaftError } from "../../gateway/errors.ts";
 import { limits } from "../limits.ts";
 import { between, parseJson, readBody, type HeldBody } from "./bodies.ts";
 import { sendJson } from "./respond.ts";
@@ -36,7 +37,7 @@ export function goneSignal(response: ServerResponse): AbortSignal {
   return gone.signal;
 }
 
-/** Serves one call. Throws GatewayError while nothing was answered yet; afterwards never. */
+/** Serves one call. Throws LineshaftError while nothing was answered yet; afterwards never. */
 export async function serveCall(serving: Serving): Promise<void> {
   const { gateway, protocol, path, request, response, requestId, held } = serving;
   const bounds = {
@@ -86,8 +87,7 @@ function scopeIn(headers: IncomingHttpHeaders, name: string): "project" | "key" 
   const value = headers[name];
   if (value === undefined || value === "project" || value === "key") return value;
   const hint = "Give `key` to share cached prompts with calls of the same key alone, or leave it out.";
-  throw new GatewayError({
-    status: 400,
+  throw new LineshaftError({
     code: "invalid_header",
     message: `${name} is ${JSON.stringify(String(value).slice(0, 40))}. ${hint}`,
     param: name,
@@ -100,8 +100,7 @@ function numberIn(headers: IncomingHttpHeaders, name: string, least: number, mos
   if (text === undefined) return undefined;
   const value = Number(text);
   if (Number.isInteger(value) && value >= least && value <= most) return value;
-  throw new GatewayError({
-    status: 400,
+  throw new LineshaftError({
     code: "invalid_header",
     message: `${name} is ${JSON.stringify(String(text).slice(0, 40))}.`,
     param: name,
@@ -131,7 +130,7 @@ async function sendStream(
     writer.end(encode(undefined));
   } catch (error) {
     // The answer has begun, so what went wrong can only be said inside it.
-    writer.end(protocol.error(asGatewayError(error), "stream"));
+    writer.end(protocol.error(asLineshaftError(error), "stream"));
   }
 }
 

@@ -1,14 +1,14 @@
 // The API of agents and runs: /api/agents, /api/runs. Every answer's shape stands in contract/.
 import { createRoute, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
+import { LineshaftError } from "../../errors/index.ts";
 import type { Resource } from "../../governance/index.ts";
 import { action, apiApp, ofInstance, ofProject, type ApiApp } from "../apiApp.ts";
-import { answers, ApiError, notFound, page, type ApiEnv } from "../helpers.ts";
+import { answers, notFound, page, type ApiEnv } from "../helpers.ts";
 import { idempotencyMismatch } from "../idempotency.ts";
 import * as schemas from "../../contract/index.ts";
 import { settlementOf } from "../../agents/attestations.ts";
 import type { AgentParts, Dependencies, Viewer } from "../../agents/index.ts";
-import { ManifestError } from "../../fleet/manifest.ts";
 import { StepError } from "../../agents/errors.ts";
 import { limits } from "../../agents/limits.ts";
 import { manifestJsonSchema } from "../../agents/manifestSchema.ts";
@@ -71,7 +71,7 @@ export function agentRoutes(parts: AgentParts): ApiApp {
       try {
         return c.json(await publish(dependencies, parts.tools, principal, deployment), 200);
       } catch (error) {
-        throw asApiError(error);
+        throw deployFailure(error);
       }
     },
   );
@@ -194,8 +194,7 @@ export function agentRoutes(parts: AgentParts): ApiApp {
       const owner = { organisation: principal.organisation, project: principal.project, run: id };
       const word = { key, happened, result, note, author: principal.key };
       if (!(await parts.effects.resolve(owner, word)))
-        throw new ApiError({
-          status: 409,
+        throw new LineshaftError({
           code: "effect_not_unknown",
           message: `Run ${id} has no effect ${key} whose end is unknown.`,
           hint: "GET /api/runs/ID says what the run waits for.",
@@ -260,8 +259,7 @@ async function checkInput(
       ? `it is ${size} bytes, more than ${limits.inputBytes}`
       : schema && (await checksOf(organisation)(schema, input));
   if (problem)
-    throw new ApiError({
-      status: 400,
+    throw new LineshaftError({
       code: "input_invalid",
       message: `The input does not fit the agent: ${problem}.`,
       param: "input",
@@ -269,21 +267,13 @@ async function checkInput(
     });
 }
 
-function asApiError(error: unknown): unknown {
-  if (error instanceof ManifestError)
-    return new ApiError({
-      status: 400,
-      code: error.code,
-      message: error.message,
-      hint: error.hint,
-      param: error.problems[0]?.path || undefined,
-    });
-  if (error instanceof StepError)
-    return new ApiError({
-      status: error.code === "tool_unreachable" ? 502 : error.code === "checks_busy" ? 503 : 400,
-      code: error.code,
-      message: error.message,
-      hint: "Start the MCP server, or correct its url and secret in the manifest; then deploy again.",
-    });
-  return error;
+/** A deployment that failed at a tool's server says what to do about it. */
+function deployFailure(error: unknown): unknown {
+  if (!(error instanceof StepError)) return error;
+  return new LineshaftError({
+    code: error.code,
+    message: error.message,
+    hint: "Start the MCP server, or correct its url and secret in the manifest; then deploy again.",
+    cause: error,
+  });
 }

@@ -1,13 +1,14 @@
 // Budgets: one per scope (organisation, project, key, agent, run). Setting one that exists changes its limit and period; what
 // was spent stands. A scope may be named by id, and an agent or a key by name as well.
 import { createRoute, z } from "@hono/zod-openapi";
+import { LineshaftError } from "../../errors/index.ts";
 import { agentNames, agentsAmong, findAgents, runsAmong } from "../../agents/index.ts";
 import { findIn, namesIn, reachOf, type Principal, type Reach } from "../../governance/index.ts";
 import type { Budget, Scope, ScopeKind } from "../../ledger/index.ts";
 import type { Database } from "../../store/index.ts";
 import type { ServerDependencies } from "../dependencies.ts";
 import { action, apiApp, ofOrganisation, ofProject } from "../apiApp.ts";
-import { answers, ApiError, notFound } from "../helpers.ts";
+import { answers, notFound } from "../helpers.ts";
 import { budget, budgetSet, idText, wholeListQuery } from "../../contract/index.ts";
 import type { BudgetResource } from "../../contract/index.ts";
 
@@ -53,8 +54,7 @@ export function budgetRoutes({ ledger, db }: ServerDependencies) {
       const wanted = c.req.valid("json");
       const limitNano = BigInt(wanted.limit_nano);
       if (limitNano < 0n)
-        throw new ApiError({
-          status: 400,
+        throw new LineshaftError({
           code: "invalid_value",
           message: "A limit cannot be negative.",
           param: "limit_nano",

@@ -1,17 +1,12 @@
 // Deployments: what this machine serves itself, by how many workers in which roles. Publishing says what is wanted and answers
 // at once; asking again shows whether it has come about.
 import { createRoute, z } from "@hono/zod-openapi";
-import {
-  checkDeployment,
-  ManifestError,
-  parseDeployment,
-  type DeploymentSpec,
-  type DeploymentState,
-} from "../../fleet/index.ts";
+import { LineshaftError } from "../../errors/index.ts";
+import { checkDeployment, parseDeployment, type DeploymentSpec, type DeploymentState } from "../../fleet/index.ts";
 import { limits } from "../limits.ts";
 import { checkValues } from "../../gateway/values.ts";
 import { action, apiApp, ofInstance } from "../apiApp.ts";
-import { answers, ApiError, notFound } from "../helpers.ts";
+import { answers, notFound } from "../helpers.ts";
 import { deployment, deploymentPublish, deploymentPublished, idText, wholeListQuery } from "../../contract/index.ts";
 import { deploymentResource } from "../resources/deployment.ts";
 
@@ -80,8 +75,7 @@ export function deploymentRoutes(deployments: DeploymentVerbs) {
       const { name } = c.req.valid("param");
       const spec = await checked(c.req.valid("json").manifest, c.var.principal.organisation);
       if (spec.name !== name)
-        throw new ApiError({
-          status: 400,
+        throw new LineshaftError({
           code: "invalid_value",
           message: `The manifest is of ${spec.name}, the address is of ${name}.`,
           param: "name",
@@ -99,22 +93,11 @@ export function deploymentRoutes(deployments: DeploymentVerbs) {
 }
 
 async function checked(manifest: unknown, organisation: string): Promise<DeploymentSpec> {
-  try {
-    const spec =
-      typeof manifest === "string"
-        ? await parseDeployment(manifest, "deployment.yaml", organisation)
-        : checkDeployment(manifest);
-    // Escapes in YAML text have not been seen before.
-    checkValues(spec, { depth: limits.apiBodyDepth, values: limits.apiBodyValues, text: true });
-    return spec;
-  } catch (error) {
-    if (!(error instanceof ManifestError)) throw error;
-    throw new ApiError({
-      status: 400,
-      code: error.code,
-      message: error.message,
-      hint: error.hint,
-      param: error.problems[0]?.path || undefined,
-    });
-  }
+  const spec =
+    typeof manifest === "string"
+      ? await parseDeployment(manifest, "deployment.yaml", organisation)
+      : checkDeployment(manifest);
+  // Escapes in YAML text have not been seen before.
+  checkValues(spec, { depth: limits.apiBodyDepth, values: limits.apiBodyValues, text: true });
+  return spec;
 }

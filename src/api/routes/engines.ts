@@ -1,5 +1,6 @@
 // Engines: those that users added, and the deployments that this machine serves itself, which are changed elsewhere.
 import { createRoute, z } from "@hono/zod-openapi";
+import { LineshaftError } from "../../errors/index.ts";
 import type { EngineRegistry } from "../../engines/index.ts";
 import type { RateCard } from "../../ledger/index.ts";
 import { addEngine, listEngines, nameTaken, rateCards, removeEngine } from "../../gateway/engines.ts";
@@ -8,7 +9,7 @@ import type { EngineRecord } from "../../gateway/engines.ts";
 import { authorise } from "../../governance/index.ts";
 import type { ServerDependencies } from "../dependencies.ts";
 import { action, apiApp, ofOrganisation } from "../apiApp.ts";
-import { answers, ApiError, notFound } from "../helpers.ts";
+import { answers, notFound } from "../helpers.ts";
 import { engine, engineCreate, idText, wholeListQuery } from "../../contract/index.ts";
 import type { EngineResource } from "../../contract/index.ts";
 
@@ -93,8 +94,7 @@ export function engineRoutes({ db, engines, ledger, log, alarms }: ServerDepende
       const { name } = c.req.valid("param");
       if (await removeEngine(rooms, c.var.principal, name)) return c.json({ name, deleted: true as const }, 200);
       if (engines.resolve(name, c.var.principal.organisation))
-        throw new ApiError({
-          status: 409,
+        throw new LineshaftError({
           code: "engine_is_deployment",
           message: `${name} is a deployment: Lineshaft serves it itself.`,
           hint: `Remove it with: npx lineshaft deployments remove ${name}`,

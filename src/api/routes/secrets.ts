@@ -1,8 +1,9 @@
 // Secrets: set, listed without their values, and removed by owners. They belong to a project and to hosts (governance/vault/secrets.ts).
 import { createRoute, z } from "@hono/zod-openapi";
+import { LineshaftError } from "../../errors/index.ts";
 import { SecretError, type Identity, type Principal, type Secret, type Secrets } from "../../governance/index.ts";
 import { action, apiApp, ofOrganisation } from "../apiApp.ts";
-import { answers, ApiError, notFound } from "../helpers.ts";
+import { answers, notFound } from "../helpers.ts";
 import { secret, secretParams, secretQuery, secretRemoved, secretSet, wholeListQuery } from "../../contract/index.ts";
 import type { SecretResource } from "../../contract/index.ts";
 
@@ -64,8 +65,7 @@ export function secretRoutes({ secrets, identity }: { secrets: Secrets; identity
         return c.json(secretResource(made), 200);
       } catch (error) {
         if (!(error instanceof SecretError)) throw error;
-        throw new ApiError({
-          status: 400,
+        throw new LineshaftError({
           code: error.code,
           message: error.message,
           param: "hosts",

@@ -1,8 +1,8 @@
 // What every protocol promises, as one suite that each protocol's test calls with bodies and answers of its own. It knows no protocol: it
 // speaks through the four verbs, and reads what they write back by the reader that the protocol's test gives.
 import { describe, expect, test } from "vitest";
+import { LineshaftError } from "../../errors/index.ts";
 import type { AnswerDelta, RegisteredEndpoint, Usage, WireObject } from "../../engines/index.ts";
-import { GatewayError } from "../errors.ts";
 import { limits } from "../limits.ts";
 import type { ModelCall } from "../modelCall.ts";
 import type { AnswerChunk } from "../types.ts";
@@ -206,17 +206,11 @@ export function protocolSuite(of: ProtocolCase): void {
   });
 
   describe("error", () => {
-    const failures: [keyof ProtocolCase["errorTypes"], GatewayError][] = [
-      [
-        "invalid",
-        new GatewayError({ status: 400, code: "invalid_value", message: "It is wrong.", hint: "Correct it." }),
-      ],
-      [
-        "unauthenticated",
-        new GatewayError({ status: 401, code: "invalid_api_key", message: "No key.", hint: "Send one." }),
-      ],
-      ["busy", new GatewayError({ status: 429, code: "queue_full", message: "Too many.", hint: "Wait." })],
-      ["failed", new GatewayError({ status: 502, code: "engine_failed", message: "It broke.", hint: "Try again." })],
+    const failures: [keyof ProtocolCase["errorTypes"], LineshaftError][] = [
+      ["invalid", new LineshaftError({ code: "invalid_value", message: "It is wrong.", hint: "Correct it." })],
+      ["unauthenticated", new LineshaftError({ code: "invalid_api_key", message: "No key.", hint: "Send one." })],
+      ["busy", new LineshaftError({ code: "queue_full", message: "Too many.", hint: "Wait." })],
+      ["failed", new LineshaftError({ code: "engine_failed", message: "It broke.", hint: "Try again." })],
     ];
 
     test.each(failures)("%s has the protocol's shape and type, and says what to do", (name, failure) => {

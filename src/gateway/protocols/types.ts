@@ -5,9 +5,9 @@
 //   whole    an answer becomes the body of a response
 //   events   a stream's chunks become text on the wire, event names and framing included
 //   error    a failure becomes a body, or an event where the answer has begun
+import type { LineshaftError } from "../../errors/index.ts";
 import type { EngineRegistry } from "../../engines/index.ts";
 import type { Action, Principal } from "../../governance/index.ts";
-import type { GatewayError } from "../errors.ts";
 import type { ModelCall } from "../modelCall.ts";
 import type { AnswerChunk } from "../types.ts";
 
@@ -30,7 +30,7 @@ export interface Question {
   readonly path: string;
   /** What it does, on the caller's organisation; the server asks governance before it is answered. */
   readonly action: Action;
-  /** Throws GatewayError. `name`: what follows the slash. */
+  /** Throws LineshaftError. `name`: what follows the slash. */
   answer(asked: { engines: EngineRegistry; principal: Principal; name: string }): Record<string, unknown>;
 }
 
@@ -52,5 +52,5 @@ export interface Protocol {
   /** The encoder of one stream. */
   events(): StreamEncoder;
   /** JSON text of a failure; of one inside a stream (`stream`), the event that ends it. */
-  error(failure: GatewayError, place: "body" | "stream"): string;
+  error(failure: LineshaftError, place: "body" | "stream"): string;
 }

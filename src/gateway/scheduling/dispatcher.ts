@@ -118,7 +118,7 @@ export class Dispatcher {
   }
 
   /**
-   * Waits for the call's turn and answers where it goes. Throws GatewayError when it is refused or no longer wanted; then
+   * Waits for the call's turn and answers where it goes. Throws LineshaftError when it is refused or no longer wanted; then
    * nothing is left of it. After an answer, `ended` must be called exactly once.
    */
   async place(call: Call, signal: AbortSignal): Promise<Decision> {

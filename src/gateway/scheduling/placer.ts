@@ -1,9 +1,9 @@
 // From an admitted attempt to an endpoint: the attempt is described to the scheduler, and its decision becomes a placement.
+import { LineshaftError } from "../../errors/index.ts";
 import { EngineError } from "../../engines/index.ts";
 import type { EngineRegistry, RegisteredEndpoint } from "../../engines/index.ts";
 import type { Call, Decision } from "../../scheduler/index.ts";
 import { type Candidates, exclusionsOf } from "../candidates.ts";
-import { GatewayError } from "../errors.ts";
 import { firstTokenBound } from "../firstToken.ts";
 import { limits } from "../limits.ts";
 import type { AdmittedAttempt, CallState, Placement } from "../state.ts";
@@ -29,7 +29,7 @@ export class Placer {
   }
 
   /**
-   * Waits for the attempt's turn at one of the candidates that it has not tried. Throws GatewayError when it is refused, or is not wanted
+   * Waits for the attempt's turn at one of the candidates that it has not tried. Throws LineshaftError when it is refused, or is not wanted
    * any more.
    */
   async place(
@@ -83,9 +83,9 @@ export class Placer {
     try {
       return await this.#dispatcher.place(asked, signal);
     } catch (error) {
-      if (!(error instanceof GatewayError) || error.code !== "no_endpoint" || excluded.size === 0) throw error;
+      if (!(error instanceof LineshaftError) || error.code !== "no_endpoint" || excluded.size === 0) throw error;
       const { status, code, message, hint, retryAfterSeconds } = error;
-      throw new GatewayError({
+      throw new LineshaftError({
         status,
         code,
         message: message + exclusionsOf(excluded),

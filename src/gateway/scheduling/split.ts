@@ -87,7 +87,7 @@ export class SplitCall {
     return billed === usage || !cachedByTier ? billed : { ...billed, cachedByTier };
   }
 
-  /** The decoder's answer. Throws EngineError, or GatewayError when the call is no longer wanted. */
+  /** The decoder's answer. Throws EngineError, or LineshaftError when the call is no longer wanted. */
   async open(requestOf: LegRequest, signal: AbortSignal, onPrefilled: () => void): Promise<EngineAnswer> {
     this.#dispatcher.follow(this.#call, (action) => this.#carryOut(action));
     const { prefill, decode } = this.#legs;

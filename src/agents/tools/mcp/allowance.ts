@@ -2,11 +2,12 @@
 // of its pages. Reading stops at the bound, whatever the server goes on to send, and the operation is aborted with a reason. An answer
 // that breaks off aborts it too.
 import { AsyncLocalStorage } from "node:async_hooks";
+import { LineshaftError } from "../../../errors/index.ts";
 
-export class AnswerTooLongError extends Error {
+/** An operation read more bytes than it may. The message ends a sentence that names the tool server. */
+export class AnswerTooLongError extends LineshaftError {
   constructor(bytes: number) {
-    super(`its answer is longer than ${bytes} bytes`);
-    this.name = "AnswerTooLongError";
+    super({ code: "tool_answer_too_long", message: `its answer is longer than ${bytes} bytes` });
   }
 }
 

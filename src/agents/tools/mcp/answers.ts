@@ -1,5 +1,6 @@
 // Answers of MCP tools: what is kept of them, and what is wrong with those that cannot be kept.
 import { SdkError, SdkErrorCode, type CallToolResult } from "@modelcontextprotocol/client";
+import { LineshaftError } from "../../../errors/index.ts";
 import { limits } from "../../limits.ts";
 import { valueDefect } from "../definition.ts";
 import { masked } from "../masked.ts";
@@ -7,7 +8,11 @@ import type { ToolAnswer } from "../types.ts";
 import { AnswerTooLongError } from "./allowance.ts";
 
 /** An answer that came whole and cannot be kept. */
-export class AnswerDefectError extends Error {}
+export class AnswerDefectError extends LineshaftError {
+  constructor(message: string) {
+    super({ code: "tool_answer_defect", message });
+  }
+}
 
 /** What is wrong with an answer that came, as a sentence; undefined when none came. */
 export function answerDefect(error: unknown): string | undefined {

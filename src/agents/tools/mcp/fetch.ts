@@ -1,5 +1,6 @@
 // A fetch over the egress, the only door to the network, for libraries that speak HTTP by fetch (the MCP client). Redirects are
 // not followed, and addresses are judged by the egress when they are resolved.
+import { LineshaftError } from "../../../errors/index.ts";
 import { EgressError, reasonOf, send, type ByteStream } from "../../../egress/index.ts";
 import { limits } from "../../limits.ts";
 import { allowanceNow } from "./allowance.ts";
@@ -74,7 +75,11 @@ function streamOf(bytes: ByteStream): ReadableStream<Uint8Array<ArrayBuffer>> {
 }
 
 /** Why a tool server could not be reached, as the end of a sentence that names it. */
-export class ToolConnectionError extends Error {}
+export class ToolConnectionError extends LineshaftError {
+  constructor(message: string, options: ErrorOptions) {
+    super({ code: "tool_connection", message, cause: options.cause });
+  }
+}
 
 /** A failure of the connection, as the end of a sentence that names the tool server. */
 function asConnectionError(error: EgressError): Error {

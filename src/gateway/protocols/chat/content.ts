@@ -1,7 +1,7 @@
 // What may stand inside the fields of a chat request: keys of messages, parts, tools and formats, each from a list. A key that is on no
 // list could name a file, an address or a price that was not checked. Media are found here; gateway/media.ts fetches them.
+import { LineshaftError } from "../../../errors/index.ts";
 import type { MediaKind, RegisteredEndpoint } from "../../../engines/index.ts";
-import { GatewayError } from "../../errors.ts";
 import type { Medium } from "../../modelCall.ts";
 import { invalidAt } from "../../refusals.ts";
 import { honoured } from "../openai/fields.ts";
@@ -142,8 +142,7 @@ function checkPart(
 /** An engine that says which media it reads is asked for no others. */
 function checkReads(kind: MediaKind, path: string, type: string, { name, facts }: RegisteredEndpoint): void {
   if (facts?.capabilities.media?.includes(kind) !== false) return;
-  throw new GatewayError({
-    status: 400,
+  throw new LineshaftError({
     code: "media_not_read",
     param: path,
     message: `${path}: the engine of ${name} reads text alone, and this is an ${type} part. Send text, or ask a model that reads it.`,

@@ -2,7 +2,7 @@
 // refused by name; unknown ones are judged by what the engine of the model takes (fields.ts). The parsed body is used as it came: the
 // schema only judges it.
 import { z } from "@hono/zod-openapi";
-import { GatewayError } from "../../errors.ts";
+import { LineshaftError } from "../../../errors/index.ts";
 import { isStorable, unstorable } from "../../../store/index.ts";
 import { limits } from "../../limits.ts";
 import { invalidValue } from "../../refusals.ts";
@@ -39,13 +39,12 @@ export function decodeBody(schema: z.ZodType, body: unknown): CallBody {
   return decoded;
 }
 
-function refusal(first: z.core.$ZodIssue): GatewayError {
+function refusal(first: z.core.$ZodIssue): LineshaftError {
   const issue = deepest(first);
   const param = issue.path
     .map((part, place) => (typeof part === "number" ? `[${part}]` : (place ? "." : "") + String(part)))
     .join("");
-  return new GatewayError({
-    status: 400,
+  return new LineshaftError({
     code: issue.message.includes("received undefined") ? "missing_required_parameter" : "invalid_value",
     message: param ? `${param}: ${issue.message}` : issue.message,
     param: param || undefined,

@@ -1,9 +1,9 @@
 // A failure in OpenAI's shape: {error: {message, type, param, code, hint}}. Every code stands in docs/errors.md.
-import type { GatewayError } from "../../errors.ts";
+import type { LineshaftError } from "../../../errors/index.ts";
 import { spoken } from "../../errors.ts";
 
 /** The `type` that OpenAI's clients know, by status and code. */
-function openAiErrorType(error: GatewayError): string {
+function openAiErrorType(error: LineshaftError): string {
   if (error.code === "budget_exceeded") return "insufficient_quota";
   if (error.status === 401) return "authentication_error";
   if (error.status === 403) return "permission_error";
@@ -12,7 +12,7 @@ function openAiErrorType(error: GatewayError): string {
   return error.status < 500 ? "invalid_request_error" : "server_error";
 }
 
-export function openAiErrorBody(error: GatewayError): { error: Record<string, unknown> } {
+export function openAiErrorBody(error: LineshaftError): { error: Record<string, unknown> } {
   const { param = null, code, hint } = error;
   return {
     error: {

@@ -1,9 +1,9 @@
 // Which fields of a body an engine is sent. Every engine has a list (engines/openaiWire/fields.ts), and its owner may allow further fields.
 // A field that is not on the list is left out where its value asks for nothing, and refused by name otherwise: it is never ignored and
 // never passed on. A known name in other letters (`Max_Tokens`) is refused as well, because engines differ in how they read it.
+import { LineshaftError } from "../../../errors/index.ts";
 import { bareName, fieldsOfSoftware, knownField, neverAllowed } from "../../../engines/index.ts";
 import type { Endpoint as Protocol, RegisteredEndpoint } from "../../../engines/index.ts";
-import { GatewayError } from "../../errors.ts";
 import { fieldTypes } from "./fieldTypes.ts";
 import { firstIssue } from "../firstIssue.ts";
 import { nearest } from "../../../errors/index.ts";
@@ -87,8 +87,7 @@ function checkType(field: string, value: unknown): void {
   if (!issue) return;
   const { path, message } = issue;
   const param = [field, ...path.map(String)].join(".");
-  throw new GatewayError({
-    status: 400,
+  throw new LineshaftError({
     code: "invalid_value",
     param,
     message: `${param}: ${message}. Correct it and send the call again.`,
@@ -96,11 +95,10 @@ function checkType(field: string, value: unknown): void {
 }
 
 /** Why a field may not be sent, and what to do instead. */
-function unsupported(field: string, protocol: Protocol | undefined, endpoint: Served): GatewayError {
+function unsupported(field: string, protocol: Protocol | undefined, endpoint: Served): LineshaftError {
   const shown = field.slice(0, 100);
   const { why, hint } = reasonOf(field, protocol, endpoint);
-  return new GatewayError({
-    status: 400,
+  return new LineshaftError({
     code: "unsupported_parameter",
     message: `\`${shown}\` ${why}. ${hint}`,
     param: shown,

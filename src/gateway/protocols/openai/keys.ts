@@ -1,6 +1,6 @@
 // Keys of the objects inside a body: each object has a list, and what is on none is refused by name, since it could name a file, an
 // address or a price that was not checked.
-import { GatewayError } from "../../errors.ts";
+import { LineshaftError } from "../../../errors/index.ts";
 
 const streamKeys = new Set(["include_usage", "include_obfuscation", "continuous_usage_stats"]);
 
@@ -19,12 +19,11 @@ export function checkKeys(of: unknown, keys: ReadonlySet<string>, path: string, 
   }
 }
 
-export const unpricedMark = (path: string): GatewayError => unknownKey(path, cacheCosts);
+export const unpricedMark = (path: string): LineshaftError => unknownKey(path, cacheCosts);
 
-export function unknownKey(path: string, why = "it is known to no engine here"): GatewayError {
+export function unknownKey(path: string, why = "it is known to no engine here"): LineshaftError {
   const shown = path.slice(0, 200);
-  return new GatewayError({
-    status: 400,
+  return new LineshaftError({
     code: "unsupported_parameter",
     param: shown,
     message: `\`${shown}\` is not accepted: ${why}.`,

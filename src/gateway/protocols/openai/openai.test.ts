@@ -1,10 +1,10 @@
 // What the protocol refuses, by name and in OpenAI's shape; what it lets through to an engine.
 import { z } from "@hono/zod-openapi";
 import { describe, expect, test } from "vitest";
+import type { LineshaftError } from "../../../errors/index.ts";
 import type { Capabilities } from "../../../engines/index.ts";
 import { fieldsOfSoftware } from "../../../engines/openaiWire/fields.ts";
 import type { Software } from "../../../engines/openaiWire/fields.ts";
-import type { GatewayError } from "../../errors.ts";
 import { limits } from "../../limits.ts";
 import { fieldsFor } from "./fields.ts";
 import { chat } from "../chat/index.ts";
@@ -74,11 +74,11 @@ const worker = {
     capabilities: { fields: ["model", "messages", "temperature"] } as unknown as Capabilities,
   },
 };
-const refused = (given: object, endpoint: Parameters<typeof fieldsFor>[2] = served("other")): GatewayError => {
+const refused = (given: object, endpoint: Parameters<typeof fieldsFor>[2] = served("other")): LineshaftError => {
   try {
     fieldsFor("chat", given as Record<string, unknown>, endpoint);
   } catch (error) {
-    return error as GatewayError;
+    return error as LineshaftError;
   }
   throw new Error(`${Object.keys(given).join(", ")} passed`);
 };
