@@ -2,9 +2,9 @@
 //
 //   npm run demo -- [--machines 20] [--seed 1] [--bare] [--csv ai4i2020.csv] [--json FILE]
 //
-// It serves the plant's MCP server itself while it runs, uses the instance that LINESHAFT_URL or LINESHAFT_HOME name, and starts one in
-// a temporary home when none runs. Everything goes through the public API. What it prints is what happened: `right` is judged
-// by the contract's verifier, not by this script.
+// It serves the plant's MCP server itself while it runs, uses the instance that LINESHAFT_URL or LINESHAFT_HOME name, and starts one in a
+// temporary home when none runs. Everything goes through the public API. Its figures are measured: `right` is judged by the contract's
+// verifier, not by this script.
 import { spawn, spawnSync, type ChildProcess } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { existsSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";

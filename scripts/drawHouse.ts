@@ -1,8 +1,9 @@
 // Draws docs/images/house.svg from the table of rooms (src/rooms.ts): `bin/node scripts/drawHouse.ts`. test/rooms.test.ts checks that
 // the picture in the repository is what the table says.
 //
-// A room stands one storey above the highest room that it imports; what people use stands on top. Lines that follow from others are left out (if a imports b and b
-// imports c, no line is drawn from a to c), so that the picture shows the order of the house and stays readable.
+// A room is drawn one storey above the highest room that it imports; rooms that no other imports are on top. Lines that follow from others
+// are left out (if a imports b and b imports c, no line is drawn from a to c), so that the picture shows the order of the house and stays
+// readable.
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { rooms } from "../src/rooms.ts";
@@ -57,7 +58,7 @@ export function drawHouse(table: typeof rooms = rooms): string {
   ].join("\n");
 }
 
-/** Rooms by storey, ground first; what no other room imports is on top. */
+/** Rooms by storey, lowest first; rooms that no other room imports are on top. */
 function storeysOf(table: typeof rooms): string[][] {
   const level = (room: string): number => 1 + Math.max(-1, ...table[room]!.imports.map(level));
   const top = Math.max(...Object.keys(table).map(level));

@@ -1,4 +1,4 @@
-// Every code that a person or a program can meet stands in docs/errors.md (or, for what ends a run, in docs/agents.md).
+// Every code that a person or a program can get is in docs/errors.md (or, for errors of runs, in docs/agents.md).
 import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";

@@ -92,7 +92,7 @@ test("rooms import what the table allows, and the table allows nothing that is n
   );
   expect(wrong).toEqual([]);
   const allowed = Object.entries(house).flatMap(([room, { imports }]) => imports.map((other) => `${room} -> ${other}`));
-  // Every room may say a failure, the pure ones included.
+  // Every room may throw a failure, the pure ones included.
   expect(allowed.filter((edge) => !used.has(edge) && !edge.endsWith(" -> errors"))).toEqual([]);
 });
 

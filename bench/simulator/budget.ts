@@ -1,5 +1,5 @@
-// Agent sessions under a KV budget: prompt tokens computed again under four rules, as a curve over the budget; and a second
-// curve with a device budget inside the whole, where what lies below the device is brought back at a price.
+// Agent sessions under a KV budget: prompt tokens computed again under four rules, as a curve over the budget; and a second curve with a
+// device budget within the total, where KV below the device is loaded back at a cost.
 import { budgetWorkload } from "./cache/budgetWorkload.ts";
 import { budgetRules } from "./cache/budgetRules.ts";
 import { runBudget, type BudgetResult } from "./cache/kvBudget.ts";

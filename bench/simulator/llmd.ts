@@ -3,10 +3,9 @@
 // kernels and all-reduces. Bandwidth, time a sequence and the picker's time a pod are fitted on the precise rows of one file and
 // predict every row of the other. Nothing is fitted per row, and nothing on rows of other policies.
 //
-// The picker's time: what a call that finds everything cached waits for at three calls/s is 0.2 s at 4 pods and 0.5 s at 8. It is
-// not the engines' (their tokens come every 22 ms), and the 8-pod values stand at multiples of the 0.1 s in which Linux gives
-// a container its share of processor time. So the picker is taken for short of it: it polls each pod 20 times a second, and
-// what it needs for a call grows with the pods.
+// The picker's time: at three calls/s a fully cached call waits 0.2 s with 4 pods and 0.5 s with 8. The engines do not cause this (their
+// tokens come every 22 ms), and the 8-pod values are multiples of 0.1 s, the period in which Linux gives a container its share of processor
+// time. So the picker is modelled as short of CPU: it polls each pod 20 times a second, and its time for a call grows with the pods.
 //
 // The tables' ITL column is half of the time per token: inference-perf of September 2025 (`apis/completion.py`) stamps every line
 // of the stream, and each token is followed by an empty one; the median ITL of every row is 0.0000. `throughputRules` finds the
@@ -68,9 +67,9 @@ interface Setup {
 }
 
 /**
- * Scores as the README beside each table prints them; the two tables were not made with the same weights. One exception: for
- * the 37 % table's default router it prints prefix 2. With that no group would ever leave its first pod, and default would be
- * as good as precise, which the table denies; here it has the weights that the other README calls the picker's default.
+ * Scores as the README beside each table prints them; the two tables were not made with the same weights. One exception: for the 37 %
+ * table's default router it prints prefix 2. With that weight no group would ever leave its first pod, and default would be as good as
+ * precise, which the table contradicts. Here it has the weights that the other README calls the picker's default.
  */
 const weights: Record<File, Record<"precise" | "estimated", LlmdWeights>> = {
   "37pct": {
@@ -105,8 +104,9 @@ const setupOf = (file: File, policy: Class): Setup => {
   }
 };
 /**
- * How old scraped gauges are at most. The picker polls every 50 ms, but what it reads is older: the load rows of the 37 % table
- * herd. At 3 calls/s their p90 is 2.4 s, which is 2.7 prompts of 0.9 s in a row, at one endpoint: what comes in a second.
+ * The greatest age of scraped gauges. The picker polls every 50 ms, but the values it reads are older, because the load rows of the 37 %
+ * table show herding: at 3 calls/s their p90 is 2.4 s, which is 2.7 prompts of 0.9 s in a row at one endpoint, about the arrivals of one
+ * second.
  */
 const scrapeMs = 1000;
 
@@ -156,7 +156,7 @@ function published(file: File): PublishedRow[] {
     }));
 }
 
-/** Simulates the whole ladder under one policy and answers the published rows with the simulated ones beside them. */
+/** Simulates all rates under one policy and returns the published rows beside the simulated ones. */
 function predict(
   file: File,
   rows: readonly PublishedRow[],
@@ -181,7 +181,7 @@ function predict(
     pools: [{ name: "pod", profile, replicas: setup.pods }],
     knowledge: ran.knowledge,
     routerMsPerEndpoint,
-    // Its router keeps nothing back: every call is sent to a pod at once, and waits there.
+    // Its router does not queue: every call is sent to a pod at once and waits there.
     maxInFlightPerEndpoint: "unbounded",
     pauses: false,
   });
@@ -313,7 +313,7 @@ function printRows(rows: readonly Row[]): void {
   for (const wrong of v.wrong) console.log(`  wrong order: ${wrong}`);
 }
 
-/** How the prediction fares by the criteria that were set for it. */
+/** The prediction's errors by the criteria that were set for it. */
 function verdict(rows: readonly Row[]) {
   const rates = [...new Set(rows.map((row) => row.rate))];
   let orderPairs = 0;

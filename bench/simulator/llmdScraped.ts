@@ -14,28 +14,28 @@ export interface LlmdWeights {
   kv: number;
   active: number;
   prefix: number;
-  /** Tokens that a full prefix score stands for; the whole prompt when absent. */
+  /** Tokens of a full prefix score; the whole prompt when absent. */
   prefixDepthTokens?: number;
   /** Prefix scores are stretched to 0 to 1 over the endpoints, as the scorer by KV events does. */
   stretchPrefix?: boolean;
 }
 
-/** What an engine's own metrics said when they were last scraped. */
+/** An engine's metrics at the last scrape. */
 interface Scraped {
   atMs: number;
-  /** As vLLM counts them: what its last schedule left waiting, without the calls that came during the step. */
+  /** Waiting calls as vLLM counts them: those left after its last schedule, without calls that arrived during the step. */
   waiting: number;
   /** Share of device KV held by running calls. */
   kvUsage: number;
 }
 
-/** The rule, and the door through which it sees the engines: give `watch` to `simulate` as `onEngines`. */
+/** The policy, and `watch`, by which it gets the engines: pass it to `simulate` as `onEngines`. */
 export interface ScrapingPolicy {
   policy: Policy;
   watch: (engines: ReadonlyMap<string, Engine>) => void;
 }
 
-/** @param scrapeMs a reading is used for so long before the engine is read again */
+/** @param scrapeMs how long a reading is used before the engine is read again */
 export function llmdScraped(name: string, weights: LlmdWeights, scrapeMs: number): ScrapingPolicy {
   let engines: ReadonlyMap<string, Engine> = new Map();
   const readings = new Map<string, Scraped>();

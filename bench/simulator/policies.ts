@@ -1,5 +1,5 @@
-// Which placement rule is best, as load curves: every rule that looks at caches, on every workload at hand, at half to one and
-// a half times the load. One fleet per workload, chosen so that load 1 keeps it busy; the same arrivals and seed for all.
+// Compares placement policies as load curves: every cache-aware policy, on every available workload, at half to one and a half times the
+// load. One fleet per workload, chosen so that load 1 keeps it busy; the same arrivals and seed for all.
 import { makePolicy, type Policy } from "../../src/scheduler/index.ts";
 import { parseFleet, type Fleet, type FleetInput } from "../../src/simulator/fleet.ts";
 import { summarise } from "../../src/simulator/report/summary.ts";
@@ -99,7 +99,9 @@ export function point(workload: Workload, fleet: Fleet, policy: Policy, load: nu
 
 const figures = ["p50", "p90", "p99"] as const;
 
-/** All rules on all workloads; prints, for each, our rule, the one it replaced, and the best of all others figure by figure. */
+/**
+ * All policies on all workloads; prints, for each workload, our policy, the one it replaced, and the best of all others for each figure.
+ */
 export async function policies() {
   const results: Record<string, Point[]> = {};
   for (const [key, scenario] of Object.entries(scenarios)) {
@@ -138,7 +140,7 @@ async function curve(scenario: Scenario): Promise<Point[]> {
   });
 }
 
-/** Each figure's best, whichever rule it is of: no single rule has all of them. */
+/** The best value of each figure over all policies; no single policy has all of them. */
 function bestOf(points: readonly Point[]): Point {
   const best = { ...points[0]! };
   for (const key of [...figures, "mean", "perToken"] as const) best[key] = Math.min(...points.map((one) => one[key]));

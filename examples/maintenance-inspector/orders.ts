@@ -1,5 +1,5 @@
-// Work orders on disk: one JSON line each, on the disk before it is answered, exactly one per effect key. A line that was cut
-// by a crash is dropped when the file is opened again; its caller never got an answer for it.
+// Work orders on disk: one JSON line each, on the disk before it is answered, exactly one per effect key. A line that was cut by a crash is
+// dropped when the file is opened again, because its caller got no answer.
 import { closeSync, existsSync, fsyncSync, ftruncateSync, mkdirSync, openSync, readFileSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
 
@@ -35,7 +35,7 @@ export class WorkOrders {
     return this.#byKey.get(key);
   }
 
-  /** Opens an order, or answers the one that was opened with the same key. Synchronous, so that no two can be between. */
+  /** Opens an order, or returns the one that was opened with the same key. Synchronous, so that no other request runs in between. */
   open(key: string, request: { machine: string; failure_mode: string; reason: string }, now: Date): WorkOrder {
     const known = this.#byKey.get(key);
     if (known) return known;

@@ -3,7 +3,7 @@
 //   bin/node examples/maintenance-inspector/server.ts [--port 4077] [--seed 1] [--machines 1000] [--csv ai4i2020.csv]
 //     [--orders FILE] with the bearer token in MAINTENANCE_TOKEN
 //
-// It listens on loopback, speaks both current revisions of MCP, and is stateless but for the orders' file.
+// It listens on loopback, speaks both current revisions of MCP, and keeps no state except the file of orders.
 import { createServer as createHttpServer, type Server } from "node:http";
 import { timingSafeEqual } from "node:crypto";
 import { parseArgs } from "node:util";
@@ -30,7 +30,7 @@ export interface Plant {
   close(): Promise<void>;
 }
 
-/** What an operator reads on the panel: the exceeded limits in words, or with `bare` the numbers alone. */
+/** The text of the operator's panel: the exceeded limits in words, or with `bare` the numbers alone. */
 export function reportOf(readings: Readings, bare: boolean): string {
   if (bare) {
     const { variant, air_temperature_k, process_temperature_k, rotational_speed_rpm, torque_nm, tool_wear_min } =

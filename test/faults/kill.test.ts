@@ -1,5 +1,5 @@
-// Everything is killed at seeded points of many concurrent runs; afterwards every run has ended and every work order exists
-// exactly once. README.md says what is killed, where, and what is looked at.
+// Everything is killed at seeded points of many concurrent runs; afterwards every run has ended and every work order exists exactly once.
+// README.md lists what is killed, at which points, and what is checked.
 import { randomBytes } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,36 +1,36 @@
-// Which blocks a KV pool gives up first: the rules that the budget study compares. A rule ranks segments; the highest goes
-// first, of equals what was used longest ago. Only the clairvoyant looks at what comes.
+// Eviction rules of a KV pool, which the budget study compares. A rule ranks segments; the highest rank is evicted first, among equals the
+// least recently used. Only the clairvoyant rule knows future requests.
 import { Waits } from "../../../src/scheduler/index.ts";
 import type { BudgetRequest } from "./budgetWorkload.ts";
 import type { Segment } from "./kvBudget.ts";
 
-/** What a rule may know beside the segment. */
+/** The facts that a rule may use beside the segment. */
 export interface RuleContext {
   nowS: number;
   sessionEndS: Float64Array;
 }
 
-/** A rule at work in one pool: what it has learned is its own. */
+/** A rule's state in one pool, with what it has learned. */
 export interface Ranking {
-  /** Higher goes first. */
+  /** The rank; higher is evicted first. */
   rank(segment: Segment, context: RuleContext): number;
-  /** A request has come. */
+  /** Called for each request. */
   served?(request: BudgetRequest): void;
 }
 
 export interface BudgetRule {
   name: string;
   start(): Ranking;
-  /** Kept nothing longer than this after the thread's last response, even with room to spare. */
+  /** Evicts everything of a thread this long after its last response, even if there is room. */
   ttlS?: number;
-  /** Frees what the runtime says is dead at once. */
+  /** Whether dead state, as reported by the runtime, is freed at once. */
   dropsDead?: boolean;
 }
 
-/** Rank from which nothing will ever be asked for. */
+/** From this rank on, blocks will never be requested again. */
 export const dead = 1e15;
 
-/** Rank from which it is unlikely to be asked for: ahead of everything that waits. */
+/** From this rank on, blocks are unlikely to be requested again; they are evicted before those of waiting threads. */
 export const superseded = dead / 2;
 
 const lru: Ranking = { rank: (segment) => -segment.order };
@@ -45,7 +45,7 @@ export const budgetRules: readonly BudgetRule[] = [
   },
 ];
 
-/** Waits before anything has been learned of them: what a model call takes, and a tool. */
+/** Initial estimates of waits: for a model call, and for a tool. */
 const startMs = { service: 5_000, tool: 10_000, turn: 20_000, unknown: 10_000, any: 10_000 };
 
 type Kinds = Record<keyof typeof startMs, Waits>;
@@ -58,11 +58,11 @@ const newKinds = (all?: Kinds): Kinds => ({
 });
 
 /**
- * The rule of the runtime. What the runtime reports as dead goes at once: ended sub-agents and sessions. When room is wanted, superseded
- * states go next (of a hundred of their tokens a few are asked for again: nothing is gained by dropping them earlier), and then
- * what will be asked for last, by the waits that it has seen end, the session's own beside those of all sessions. For a thread
- * that computes, that is the rest of its call and a wait; for a waiting thread, the rest of its wait. A wait after which the session began
- * anew counts as a wait that did not come back.
+ * The rule of the runtime. State that the runtime reports as dead (ended sub-agents and sessions) is freed at once. When room is needed,
+ * superseded states are evicted next (a few percent of their tokens are requested again, so nothing is gained by dropping them earlier),
+ * then the state that is expected to be requested last, by the observed waits of the session and of all sessions. For a thread that
+ * computes, that is the rest of its call and a wait; for a waiting thread, the rest of its wait. A wait after which the session began anew
+ * counts as a wait that did not come back.
  */
 function toolWindow(): Ranking {
   const everybody = newKinds();
@@ -77,7 +77,7 @@ function toolWindow(): Ranking {
     const waits = kindsOf(segment.session);
     const idleMs = (nowS - segment.endS) * 1000;
     if (idleMs < 0) {
-      // It computes: it is not known yet why it will wait.
+      // The thread computes, so the reason of its next wait is unknown.
       const inServiceMs = (nowS - segment.atS) * 1000;
       return waits.service.remainingMs(inServiceMs, startMs.service) + waits.any.remainingMs(0, startMs.any);
     }

@@ -1,11 +1,11 @@
-// What a KV budget costs agents: recorded sessions on their recorded clock, one pool of KV, and the question which blocks to
-// keep. Sessions' sub-agents are threads of their own. No engine here: a request takes its recorded time, whatever was
-// computed again; so all rules see the same arrivals and only what they keep differs.
+// The cost of a KV budget for agents: recorded sessions on their recorded clock, one pool of KV, and eviction rules to compare. Sub-agents
+// of a session are threads of their own. There is no engine: a request takes its recorded time, whatever is recomputed, so all rules see
+// the same arrivals and differ only in the blocks that they keep.
 //
-// The pool works in segments: runs of consecutive blocks of one thread with the same last use and the same next use. A
-// segment is always trimmed from its tail, which is evicting leaf blocks. Rules rank segments; highest rank goes first. Where
-// segments begin is known from their next use, so no rule may be led by it: segments of one request go tail first, and between
-// requests that rank alike the older goes first.
+// The pool works in segments: runs of consecutive blocks of one thread with the same last use and the same next use. A segment is always
+// trimmed from its tail, which is evicting leaf blocks. Rules rank segments; the highest rank is evicted first. The borders of segments
+// come from their next use, which no rule may exploit: segments of one request are evicted from the tail, and between requests of equal
+// rank the older first.
 import { dead, superseded, type BudgetRule, type Ranking, type RuleContext } from "./budgetRules.ts";
 import type { BudgetRequest, BudgetWorkload } from "./budgetWorkload.ts";
 
@@ -13,12 +13,12 @@ import type { BudgetRequest, BudgetWorkload } from "./budgetWorkload.ts";
 export interface Segment {
   thread: number;
   session: number;
-  /** Which request of the study put it here; later is larger. */
+  /** The number of the request that stored it; later is larger. */
   order: number;
   atS: number;
   endS: number;
   then: BudgetRequest["then"];
-  /** Not part of its thread's newest prompt any more. */
+  /** Whether it is no longer part of its thread's newest prompt. */
   superseded: boolean;
   nextUseS: number;
   blocks: Int32Array;
@@ -37,7 +37,7 @@ export interface BudgetResult {
   deviceTokens: number;
   promptTokens: number;
   recomputedTokens: number;
-  /** Tokens that were hits below the device and had to be brought up. */
+  /** Tokens that were hits below the device and had to be loaded. */
   reloadedTokens: number;
 }
 
@@ -176,7 +176,7 @@ class Pool {
         this.#trim(segment, Infinity);
       }
     }
-    // What is of no use goes first wherever it lies, then what lies lowest: the device's own victims have been moved down.
+    // Useless segments are evicted first from every tier, then those of the lowest tier, to which the device's victims have been moved.
     this.#free(victims.filter(({ rank }) => rank >= superseded));
     this.#free(victims.filter(({ segment }) => segment.tier === 1));
     this.#free(victims);
@@ -196,7 +196,7 @@ class Pool {
     }
   }
 
-  /** All segments, first to go first. */
+  /** All segments in the order of eviction. */
   #byRank(context: RuleContext): { segment: Segment; rank: number }[] {
     const ranked = Array.from(this.#segments.values(), (segment) => ({
       segment,
@@ -207,7 +207,7 @@ class Pool {
     );
   }
 
-  /** Removes up to `count` live blocks from the segment's tail. Answers the range they came from. */
+  /** Removes up to `count` live blocks from the segment's tail. Returns their range. */
   #trim(segment: Segment, count: number): { from: number; to: number; count: number; blocks: Int32Array } {
     const owner = this.#owner;
     const kept: number[] = [];
