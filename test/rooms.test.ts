@@ -1,5 +1,5 @@
 // The rules of the house, checked: rooms import what src/rooms.ts allows and point down, no imports form a circle, each room says what
-// it owns, the network has one door, and nothing of a particular machine is in the repository.
+// it owns, every export has an importer, the network has one door, and nothing of a particular machine is in the repository.
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, extname, join, relative, resolve, sep } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -193,6 +193,69 @@ test("object literals are written out: none is spread only to keep properties on
   const pending = /^src\/console\//;
   const wrong = written.filter((path) => withoutComments(readFileSync(path, "utf8")).includes("...".concat("{")));
   expect(wrong.map((path) => relative(root, path)).filter((path) => !pending.test(path))).toEqual([]);
+});
+
+/** Exports of rooms that no file imports, each with the reason why it stays. Empty is best. */
+const exportsWithoutImporter = new Map<string, string>([]);
+
+/** Names that files import, by file; `*` where a whole module is imported, or a part of it at run time. */
+function importedNames(paths: readonly string[]): Map<string, Map<string, string[]>> {
+  const imported = new Map<string, Map<string, string[]>>();
+  const add = (importer: string, target: string, name: string): void => {
+    const path = resolve(dirname(importer), target);
+    const names = imported.get(path) ?? new Map<string, string[]>();
+    imported.set(path, names.set(name, [...(names.get(name) ?? []), importer]));
+  };
+  for (const path of paths) {
+    const text = withoutComments(readFileSync(path, "utf8"));
+    for (const match of text.matchAll(
+      /(?:import|export)\s+(?:type\s+)?(?:\w+\s*,\s*)?\{([^}]*)\}\s*from\s*"(\.[^"]+)"/g,
+    )) {
+      for (const name of namesIn(match[1]!, 0)) add(path, match[2]!, name);
+    }
+    for (const match of text.matchAll(/(?:\*(?:\s+as\s+\w+)?\s+from|import\s*\(|import\s+\w+\s+from)\s*"(\.[^"]+)"/g))
+      add(path, match[1]!, "*");
+  }
+  return imported;
+}
+
+/** Names in the braces of an import or export: the original ones (0), or those after `as` (-1). */
+const namesIn = (braces: string, which: 0 | -1): string[] =>
+  braces
+    .split(",")
+    .map((name) => name.trim().replace(/^type\s+/, ""))
+    .filter((name) => name !== "")
+    .map((name) => name.split(/\s+as\s+/).at(which)!);
+
+/** Names that a file exports, re-exports included. */
+function exportedNames(path: string): string[] {
+  const text = withoutComments(readFileSync(path, "utf8"));
+  const declared =
+    /^export (?:declare )?(?:async )?(?:abstract )?(?:const|let|class|interface|type|enum|function\*?) (\w+)/gm;
+  return [
+    ...[...text.matchAll(declared)].map((match) => match[1]!),
+    ...[...text.matchAll(/^export\s+(?:type\s+)?\{([^}]*)\}/gm)].flatMap((match) => namesIn(match[1]!, -1)),
+  ];
+}
+
+test("every export has an importer, and an index.ts exports only what other rooms or tests import", () => {
+  const others = ["bin", "examples"].flatMap((folder) => filesBelow(join(root, folder)));
+  const imported = importedNames([...written, ...others.filter((path) => isCode(path) || extname(path) === "")]);
+  const unused = sources
+    .filter((path) => !path.endsWith(".d.ts"))
+    .flatMap((path) => {
+      const names = imported.get(path);
+      const isIndex = relative(src, path) === join(roomOf(path), "index.ts");
+      const counts = (importer: string): boolean =>
+        !isIndex || isTest(importer) || !importer.startsWith(join(src, roomOf(path)) + sep);
+      const isImported = (name: string): boolean =>
+        [...(names?.get(name) ?? []), ...(names?.get("*") ?? [])].some(counts);
+      return exportedNames(path)
+        .filter((name) => !isImported(name))
+        .map((name) => `${relative(root, path).split(sep).join("/")}: ${name}`);
+    });
+  expect(unused.filter((name) => !exportsWithoutImporter.has(name))).toEqual([]);
+  expect([...exportsWithoutImporter.keys()].filter((name) => !unused.includes(name))).toEqual([]);
 });
 
 test("nothing of one machine, no registry's address and nothing unfinished is in the repository", () => {

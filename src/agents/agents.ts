@@ -16,7 +16,7 @@ import { Turns } from "./turn.ts";
 import { Sandbox } from "./verifier/sandbox.ts";
 import { Loop } from "./watchdog.ts";
 
-export interface AgentsOptions extends Dependencies {
+interface AgentsOptions extends Dependencies {
   restate: DurableOptions;
   /** The process's session: its identity stands on the runs that this process works on, and its lock says that it lives. */
   session: Pick<Session, "processId">;

@@ -35,7 +35,7 @@ export interface EffectOwner {
   fence: bigint;
 }
 
-export interface EffectRequest {
+interface EffectRequest {
   tool: PinnedTool;
   arguments: Record<string, unknown>;
   decidedBy: { step: number; ordinal: number };

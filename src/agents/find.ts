@@ -3,7 +3,7 @@ import type { Reach } from "../governance/index.ts";
 import type { Queryable } from "../store/index.ts";
 
 /** An agent or a run by the name that a person knows it by; a run goes by the name of its agent. */
-export interface Named {
+interface Named {
   id: string;
   name: string;
 }
@@ -76,7 +76,7 @@ export async function runsBeginning(
   return rows;
 }
 
-export interface RunFigures {
+interface RunFigures {
   running: number;
   waiting: number;
   completed: number;

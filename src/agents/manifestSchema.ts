@@ -151,7 +151,6 @@ export const manifestSchema = z.strictObject({
 
 export type Manifest = z.infer<typeof manifestSchema>;
 export type ManifestTool = z.infer<typeof tool>;
-export type ManifestStep = z.infer<typeof step>;
 
 /** The JSON schema that editors check manifests with. */
 export function manifestJsonSchema(): Record<string, unknown> {

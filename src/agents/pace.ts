@@ -40,7 +40,7 @@ interface Project {
   fresh: Waiting[];
 }
 
-export interface PaceOptions {
+interface PaceOptions {
   /** Steps that may be under way at once, now. */
   most: () => number;
   /** Looks up projects of runs, and whether they have begun; what is not there is left out. */

@@ -8,7 +8,7 @@ import type { ModelOutput, PinnedTool, StepResult } from "./types.ts";
  * JSON on one line with one space after every `:` and `,`: what Python's json.dumps writes and models saw most, and the form that
  * the embedded engine's grammar holds them to: an example must not teach another one.
  */
-export function spacedJson(value: unknown): string {
+function spacedJson(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(spacedJson).join(", ")}]`;
   if (value === null || typeof value !== "object") return JSON.stringify(value) ?? "null";
   const members = Object.entries(value).filter(([, member]) => member !== undefined);
@@ -58,6 +58,6 @@ export function toolDefinitions(tools: PinnedTool[]): Tool[] {
 }
 
 /** A value as a model reads it: text as it is, everything else as JSON. */
-export function textOf(value: unknown): string {
+function textOf(value: unknown): string {
   return typeof value === "string" ? value : spacedJson(value ?? null);
 }

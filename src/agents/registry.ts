@@ -15,13 +15,13 @@ import type { ToolDefinition, ToolKind, ToolServerAddress } from "./tools/types.
 import type { PinnedTool, Published } from "./types.ts";
 import { checksOf, schemaDefect } from "./validation.ts";
 
-export interface Publisher {
+interface Publisher {
   organisation: string;
   project: string;
   currency: string;
 }
 
-export interface Deployed {
+interface Deployed {
   id: string;
   name: string;
   version: number;

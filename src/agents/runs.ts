@@ -23,7 +23,7 @@ import { limits } from "./limits.ts";
 import type { RunStatus, StepRecord } from "./record.ts";
 import type { Published, StepResult } from "./types.ts";
 
-export const endings: readonly RunStatus[] = ["completed", "failed", "stopped"];
+const endings: readonly RunStatus[] = ["completed", "failed", "stopped"];
 
 /** An activation's hold on a run: what it needs to work, and the fence that it writes with. */
 export interface ClaimedRun {
@@ -61,13 +61,13 @@ interface ClaimRow {
   fence: bigint;
 }
 
-export type ClaimResult =
+type ClaimResult =
   | { claimed: ClaimedRun }
   | { ended: true }
   /** Waits; `wakeInMs` is undefined when a person must decide. */
   | { waiting: true; wakeInMs: number | undefined };
 
-export interface NewRun {
+interface NewRun {
   organisation: string;
   project: string;
   agent: string;

@@ -49,7 +49,7 @@ export class Seats {
 }
 
 /** Twice what the engines run at once: while one step's call is served, another's is stored, and neither waits for the other. */
-export function stepsAtOnce(engines: Pick<EngineRegistry, "list">): number {
+function stepsAtOnce(engines: Pick<EngineRegistry, "list">): number {
   const slots = engines
     .list()
     .filter(({ role, up }) => role !== "prefill" && up !== false)

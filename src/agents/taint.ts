@@ -10,10 +10,10 @@ import type { Manifest, ManifestTool } from "./manifestSchema.ts";
 import { referencesIn } from "./references.ts";
 
 /** How a model's words came to a step: the decision first, then each argument that they went through. */
-export type TaintPath = string[];
+type TaintPath = string[];
 
 /** Every tainted step by id. The references must have been checked before. */
-export function taintedSteps(manifest: Pick<Manifest, "steps">): Map<string, TaintPath> {
+function taintedSteps(manifest: Pick<Manifest, "steps">): Map<string, TaintPath> {
   const tainted = new Map<string, TaintPath>();
   for (const step of manifest.steps ?? []) {
     if (step.decide !== undefined) tainted.set(step.id, [`decision '${step.id}'`]);

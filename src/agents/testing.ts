@@ -22,7 +22,7 @@ import { restateCommand, type RestateCommand } from "./restate/server.ts";
 import { readExample } from "./testing/states.ts";
 import { makeTenant, type Tenant } from "./testing/tenant.ts";
 
-export interface RestateProcess extends AsyncDisposable {
+interface RestateProcess extends AsyncDisposable {
   command: RestateCommand;
   kill(): Promise<void>;
   start(): Promise<void>;
@@ -63,10 +63,10 @@ export async function startRestate(): Promise<RestateProcess> {
   return process_;
 }
 
-export type Reply = { content?: string; tool_calls?: unknown[]; finish_reason?: string };
+type Reply = { content?: string; tool_calls?: unknown[]; finish_reason?: string };
 
 /** A gateway that answers what `script` says; it records what it was asked. Throwing from the script is a failed call. */
-export class ScriptedGateway {
+class ScriptedGateway {
   readonly requests: CallRequest[] = [];
   readonly facts: RuntimeFact[] = [];
   script: (request: CallRequest) => Reply | Promise<Reply>;
@@ -106,7 +106,7 @@ export function askedOf({ asked }: CallRequest): { messages: readonly Message[];
 }
 
 /** Reads the panel's report and answers the mode it names: what the small model learns from its examples. */
-export function readThePanel(request: CallRequest): Reply {
+function readThePanel(request: CallRequest): Reply {
   const asked = askedOf(request).text;
   const mode = /heat/.test(asked)
     ? "heat_dissipation"

@@ -33,7 +33,7 @@ interface Active {
   done: Promise<Advance>;
 }
 
-export interface TurnParts {
+interface TurnParts {
   runs: Runs;
   effects: Effects;
   tools: ToolKind;
@@ -290,6 +290,6 @@ function unstorable(cause: Error): StepError {
 }
 
 /** Doubles from the first pause to the longest, and is never shorter than what was asked for. */
-export function retryDelay(retries: number, askedMs: number): number {
+function retryDelay(retries: number, askedMs: number): number {
   return Math.max(askedMs, Math.min(limits.retryMostMs, limits.retryFirstMs * 2 ** retries));
 }

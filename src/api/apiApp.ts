@@ -9,7 +9,7 @@ import { strict } from "../contract/index.ts";
 import { failureAnswer, invalidInput, type ApiEnv } from "./helpers.ts";
 
 /** What a route does, and to what. */
-export interface Authorisation {
+interface Authorisation {
   action: Action;
   /** What it is done to, for this request. A thing that must be read first is read here; it throws 404 where there is none. */
   resource: (c: Context<ApiEnv>) => Resource | Promise<Resource>;
@@ -33,7 +33,7 @@ export const ofInstance = (): Resource => ({});
 /** A route of the document with its authorisation. */
 type Declared = RouteConfig & { authorise: Authorisation };
 /** The authorisation of a route, or `public` for a route that needs no key. */
-export type Declaration = Authorisation | "public";
+type Declaration = Authorisation | "public";
 
 export function apiApp(): ApiApp {
   return new ApiApp();

@@ -1,9 +1,8 @@
-export type { ServerDependencies } from "./dependencies.ts";
 export type { HouseEvent } from "./resources/live.ts";
 export { closeServer, createServer } from "./http/server.ts";
 export { agentRoutes } from "./routes/agents.ts";
 export { alarmResource } from "./routes/alarms.ts";
-export { deploymentRoutes, type DeploymentVerbs } from "./routes/deployments.ts";
+export { deploymentRoutes } from "./routes/deployments.ts";
 export { maintenanceRoutes } from "./routes/maintenance.ts";
 export { secretRoutes } from "./routes/secrets.ts";
 export { componentOf, instanceStatus } from "./resources/status.ts";

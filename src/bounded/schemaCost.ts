@@ -16,7 +16,7 @@ export class SchemaBoundError extends LineshaftError {
 }
 
 /** What a schema holds. */
-export interface SchemaCost {
+interface SchemaCost {
   /** JSON values. */
   nodes: number;
   /** At least the characters of its JSON text that are keys and strings. */

@@ -9,8 +9,6 @@ import { inThread } from "./pool.ts";
 import { SchemaBoundError, schemaCost } from "./schemaCost.ts";
 import { TaskError } from "./threads.ts";
 
-export type { SchemaProblem } from "./compile.ts";
-
 /** A schema that is within the bounds of size. It may still be no schema: `schemaDefect` says so. */
 export interface Schema {
   readonly text: string;

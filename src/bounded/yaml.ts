@@ -5,12 +5,8 @@ import { CheckBusyError } from "./schemas.ts";
 import { TaskError } from "./threads.ts";
 import { pathKey, type YamlProblem, type YamlRead } from "./yamlText.ts";
 
-export type { YamlProblem } from "./yamlText.ts";
-
 /** What a YAML text says, with the lines of its places (from 1), or what is wrong with it. */
-export type Yaml =
-  | { value: unknown; lineOf(path: readonly PropertyKey[]): number | undefined }
-  | { problems: YamlProblem[] };
+type Yaml = { value: unknown; lineOf(path: readonly PropertyKey[]): number | undefined } | { problems: YamlProblem[] };
 
 /** Reads YAML text. `lineOf` answers the line of a path, or of the nearest place above it. Throws CheckBusyError. */
 export async function readYaml(text: string, group: string): Promise<Yaml> {

@@ -9,13 +9,13 @@ import { makeContext } from "./context.ts";
 import { main } from "./main.ts";
 import { Terminal, type Input } from "./terminal.ts";
 
-export interface RanCommand {
+interface RanCommand {
   code: number;
   stdout: string;
   stderr: string;
 }
 
-export interface TestCli extends AsyncDisposable {
+interface TestCli extends AsyncDisposable {
   home: string;
   /** Runs one command line with the given environment only. */
   run(words: string[], env?: Record<string, string>, stdin?: string | Input): Promise<RanCommand>;

@@ -6,7 +6,7 @@ import { EgressError } from "./errors.ts";
 
 const unavailableCode = "resource_unavailable";
 
-export interface PublicFetch {
+interface PublicFetch {
   /** The answer may have so many bytes. */
   mostBytes: number;
   /** Media types that are asked for. */

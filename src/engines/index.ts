@@ -1,19 +1,12 @@
 // What other rooms use of the engines. It only exports.
 export type { Engine } from "./engine.ts";
-export type { FactReceipt, KvEngine, KvEvent, KvHint, KvReceipt, Prefilled, RuntimeFact } from "./kv.ts";
+export type { FactReceipt, KvEngine, KvEvent, KvHint, Prefilled, RuntimeFact } from "./kv.ts";
 export * from "./types.ts";
 export { engineBaseUrl } from "./baseUrl.ts";
-export { createOpenAiEngine, type OpenAiEngineOptions } from "./openai/adapter.ts";
-export { embeddedWorkers, type EmbeddedModel } from "./embedded/fleetWorker.ts";
-export { createEmbeddedEngine, type EmbeddedEngine, type EmbeddedEngineOptions } from "./embedded/adapter.ts";
-export {
-  EngineRegistry,
-  type Endpoint as RegisteredEndpoint,
-  type EndpointOptions,
-  type EndpointRole,
-  type DeploymentSettings,
-  type RegistryChange,
-} from "./registry.ts";
+export { createOpenAiEngine } from "./openai/adapter.ts";
+export { embeddedWorkers } from "./embedded/fleetWorker.ts";
+export { createEmbeddedEngine, type EmbeddedEngine } from "./embedded/adapter.ts";
+export { EngineRegistry, type Endpoint as RegisteredEndpoint, type EndpointRole } from "./registry.ts";
 export { estimateTokens, promptLength } from "./openaiWire/wire.ts";
 export { chunkOf } from "./openaiWire/deltas.ts";
 export { bareName, fieldsOfSoftware, knownField, neverAllowed } from "./openaiWire/fields.ts";

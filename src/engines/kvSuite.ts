@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { KvEngine, KvEvent, KvHint, KvPosition, RuntimeFact } from "./kv.ts";
 import { EngineError, type EngineRequest } from "./types.ts";
 
-export interface KvSubject extends AsyncDisposable {
+interface KvSubject extends AsyncDisposable {
   kv: KvEngine;
   abilities: { hints: boolean; facts: boolean; prefill: boolean; erases: boolean };
   /** Makes the engine publish so many events, such as blocks stored. */

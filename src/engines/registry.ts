@@ -3,7 +3,7 @@
 import type { Engine } from "./engine.ts";
 import type { EndpointFacts } from "./types.ts";
 
-export interface EndpointOptions {
+interface EndpointOptions {
   kind: "embedded" | "openai";
   /** The engine's own name of the model. */
   model: string;
@@ -24,12 +24,12 @@ export interface EndpointOptions {
 export type EndpointRole = "both" | "prefill" | "decode";
 
 /** `health`: `up` or `facts` may have changed. `configured`: how a deployment is to be served has changed. */
-export type RegistryChange =
+type RegistryChange =
   | { type: "added" | "removed" | "health"; endpoint: Endpoint }
   | { type: "configured"; deployment: string; settings: DeploymentSettings };
 
 /** How a deployment is to be served, whichever endpoints stand behind it. */
-export interface DeploymentSettings {
+interface DeploymentSettings {
   /** Name of the placement policy; the gateway's default where absent. */
   placement?: string;
   /** How long a first token may take before the call goes to another endpoint; derived from the prompt where absent. */

@@ -7,7 +7,7 @@ import { limits } from "./limits.ts";
 import type { Script, SeenRequest } from "./testing.ts";
 import { EngineError, type EngineAnswer, type EngineRequest } from "./types.ts";
 
-export interface EngineSubject extends AsyncDisposable {
+interface EngineSubject extends AsyncDisposable {
   engine: Engine;
   /** The key or token that it is given: no error may repeat it. At least eight characters. */
   credential: string;

@@ -43,12 +43,12 @@ export interface ScriptedEngine extends AsyncDisposable {
 }
 
 /** A route beside OpenAI's own. Undefined as an answer: 404. A function writes the response itself. */
-export type ScriptedRoute = (
+type ScriptedRoute = (
   body: unknown,
   path: string,
 ) => object | string | undefined | ((response: ServerResponse) => void);
 
-export interface ScriptedRoutes {
+interface ScriptedRoutes {
   /** By method and path without a query, such as `GET /version`; a path that ends with `*` stands for all that begin so. */
   routes: Record<string, ScriptedRoute>;
   /** What the entries of /models say beside their id. */

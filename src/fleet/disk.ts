@@ -5,7 +5,7 @@ import { closeSync, fsyncSync, openSync, rmSync, statfsSync, writeSync } from "n
 import { join } from "node:path";
 import { diskFullLookMs, diskLookMs, diskProbeBytes, diskReserveBytes, diskRoomBytes } from "./limits.ts";
 
-export interface DiskOptions {
+interface DiskOptions {
   /** Any folder on the disk that may be written to. */
   folder: string;
   /** Told when the disk becomes full, and when it has room again. */

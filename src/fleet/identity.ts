@@ -23,7 +23,7 @@ const identitySchema = z.object({
   /** A copy that was adopted and has not yet given up what belongs to the original. */
   adopting: z.boolean(),
 });
-export type HomeIdentity = z.infer<typeof identitySchema>;
+type HomeIdentity = z.infer<typeof identitySchema>;
 
 /** What a home's children carry in their environment: a copy's is another, a renamed home's is the same. */
 export const markOf = ({ id, device, inode }: HomeIdentity): string => `${id}.${device}.${inode}`;

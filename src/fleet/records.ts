@@ -12,7 +12,7 @@ const childRecord = z.object({
   words: z.array(z.string()),
   stopSignal: z.string(),
 });
-export type ChildRecord = z.infer<typeof childRecord>;
+type ChildRecord = z.infer<typeof childRecord>;
 
 export class ChildRecords {
   readonly #path: string;

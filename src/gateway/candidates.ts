@@ -19,7 +19,7 @@ interface Takes {
 }
 
 /** The call as an endpoint can take it, or why the endpoint cannot take it. */
-export type Shape = { asked: ModelCall; refusal?: undefined } | { refusal: LineshaftError };
+type Shape = { asked: ModelCall; refusal?: undefined } | { refusal: LineshaftError };
 
 /** One request in the shapes that endpoints can take. */
 export class RequestShapes {

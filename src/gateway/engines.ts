@@ -85,7 +85,7 @@ interface WantedKey {
 }
 
 /** The provider's key. Throws 400 when the variable may not be sent to the engine's addresses or is not set. */
-export function providerKey({ keyEnv, urls, carried }: WantedKey): string | undefined {
+function providerKey({ keyEnv, urls, carried }: WantedKey): string | undefined {
   if (keyEnv === null || keyEnv === undefined) return undefined;
   const refused = (message: string, hint: string) =>
     new LineshaftError({ code: "key_env_refused", message, param: "key_env", hint });

@@ -1,4 +1,4 @@
-export { Identity, type Key, type Tenant } from "./identity/identity.ts";
+export { Identity, type Key } from "./identity/identity.ts";
 export { principalOfRun } from "./identity/runs.ts";
 export {
   currencyOf,
@@ -9,7 +9,7 @@ export {
   projectsAmong,
   searchKeys,
 } from "./identity/tenants.ts";
-export { assertAuthorised, authorise, isForOwners, reachOf, type Denial, type Resource } from "./policy/authorise.ts";
+export { assertAuthorised, authorise, isForOwners, reachOf, type Resource } from "./policy/authorise.ts";
 export { actions, type Action } from "./policy/rules.ts";
-export { SecretError, Secrets, type Secret, type SecretName } from "./vault/secrets.ts";
-export type { KeyPrincipal, Principal, Reach, Role, RunPrincipal } from "./types.ts";
+export { SecretError, Secrets, type Secret } from "./vault/secrets.ts";
+export type { Principal, Reach, RunPrincipal } from "./types.ts";

@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { programEnvironment } from "../fleet/index.ts";
 
 const root = new URL("../..", import.meta.url);
-export const consoleFolder = fileURLToPath(new URL("dist/console", root));
+const consoleFolder = fileURLToPath(new URL("dist/console", root));
 
 /** Answers the folder with the built console; undefined when it cannot be built, which nothing else depends on. */
 export async function buildConsoleIfAbsent(

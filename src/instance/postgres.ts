@@ -14,7 +14,7 @@ import {
 } from "../store/index.ts";
 import { childStopMs } from "./undo.ts";
 
-export interface StartedDatabase {
+interface StartedDatabase {
   /** Connected as the restricted role, where there is one. */
   db: Database;
   /** Null with DATABASE_URL. */

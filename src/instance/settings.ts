@@ -7,7 +7,7 @@ import { LineshaftError } from "../errors/index.ts";
 /** Names of the tenant that the first start makes. */
 export const firstTenant = { organisation: "default", project: "default" };
 
-export const defaultPort = 4070;
+const defaultPort = 4070;
 
 const url = (protocols: string[]) =>
   z.string().refine((text) => URL.canParse(text) && protocols.includes(new URL(text).protocol), {

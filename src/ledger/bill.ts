@@ -25,7 +25,7 @@ export interface BillLine {
 }
 
 /** What an engine claimed beyond what was held: no cost until it is compared with the provider's bill. */
-export interface SuspenseLine {
+interface SuspenseLine {
   model: string;
   attempts: number;
   amountNano: bigint;

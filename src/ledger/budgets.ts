@@ -2,7 +2,7 @@
 import { newId, type Database } from "../store/index.ts";
 import type { Scope, ScopeKind } from "./types.ts";
 
-export type Period = "total" | "month" | "day";
+type Period = "total" | "month" | "day";
 
 export interface Budget {
   id: string;

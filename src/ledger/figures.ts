@@ -3,14 +3,14 @@
 import type { Queryable } from "../store/index.ts";
 
 /** An organisation's or one project's ledger, and a half-open range: `from` counts, `to` does not. */
-export interface FiguresOf {
+interface FiguresOf {
   organisation: string;
   project: string | null;
   from: Date;
   to: Date;
 }
 
-export interface CostFigures {
+interface CostFigures {
   costNano: bigint;
   suspenseNano: bigint;
   /** What the cached tokens would have cost more, each at the prices of its hold. */
@@ -32,7 +32,7 @@ export async function costFigures(db: Queryable, of: FiguresOf): Promise<CostFig
   return { costNano: cost, suspenseNano: suspense, savedNano: saved };
 }
 
-export interface OutcomeFigures {
+interface OutcomeFigures {
   passed: number;
   failed: number;
   revenueNano: bigint;

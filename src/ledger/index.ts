@@ -9,18 +9,16 @@ import { proveLedger, type ProofReport } from "./proof.ts";
 import { Rates, type NewRateCard } from "./rates.ts";
 import type { HoldRequest, HoldResult, RateCard, Settlement, SettlementRequest } from "./types.ts";
 
-export { formatMoney, nanoPerUnit, parseMoney, priceOf, worstCase } from "./money.ts";
+export { formatMoney, parseMoney, worstCase } from "./money.ts";
 export { billable, unanswered } from "./claims.ts";
-export type { Billable } from "./claims.ts";
 export { LedgerError } from "./ledger.ts";
 export { holdNanoMost } from "./limits.ts";
-export { stuckAlarm, type StuckHold } from "./sweep.ts";
-export type { Bill, BillLine, SuspenseLine } from "./bill.ts";
-export type { Budget, NewBudget, Period } from "./budgets.ts";
-export { outcomeCounts, outcomesOfRuns, type NewOutcome, type Outcome, type OutcomeRecord } from "./outcomes.ts";
-export { costFigures, outcomeFigures, type CostFigures, type FiguresOf, type OutcomeFigures } from "./figures.ts";
+export { stuckAlarm } from "./sweep.ts";
+export type { BillLine } from "./bill.ts";
+export type { Budget } from "./budgets.ts";
+export { outcomeCounts, outcomesOfRuns, type Outcome, type OutcomeRecord } from "./outcomes.ts";
+export { costFigures, outcomeFigures } from "./figures.ts";
 export type { NewRateCard } from "./rates.ts";
-export type { ProofReport } from "./proof.ts";
 export type * from "./types.ts";
 
 /**
@@ -68,7 +66,7 @@ export interface Ledger {
   close(): void;
 }
 
-export interface LedgerOptions {
+interface LedgerOptions {
   db: Database;
   /** The process's session: its identity stands on the holds, and its lock says that they are not abandoned. */
   session: Pick<Session, "processId">;

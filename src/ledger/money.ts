@@ -2,7 +2,7 @@
 import { LineshaftError } from "../errors/index.ts";
 import type { RateCard, TokenCounts } from "./types.ts";
 
-export const nanoPerUnit = 1_000_000_000n;
+const nanoPerUnit = 1_000_000_000n;
 const perMillion = 1_000_000n;
 
 /** Price of tokens by a rate card, rounded half up once, at the end. Throws RangeError on counts that cannot be. */

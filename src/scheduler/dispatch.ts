@@ -33,7 +33,7 @@ export interface DeploymentWaiting {
   tokens: number;
 }
 
-export interface DispatchOptions {
+interface DispatchOptions {
   policyOf: (deployment: string) => Policy;
   queue: FairQueueOptions;
   pd: PdPlanner;

@@ -23,9 +23,9 @@ import { openWorkload, type OpenOptions } from "./traces/open.ts";
 import { SimulatorError } from "./types.ts";
 
 /** Called with what is running and the share done, 0 to 1; at most some hundred times a command. */
-export type Progress = (what: string, share: number) => void;
+type Progress = (what: string, share: number) => void;
 
-export interface SimulateOptions extends OpenOptions {
+interface SimulateOptions extends OpenOptions {
   /** Path of a fleet description (YAML or JSON), or the description itself. */
   fleet: string | object;
   /** Names of placement policies. */
@@ -40,7 +40,7 @@ export interface SimulateOptions extends OpenOptions {
   onProgress?: Progress;
 }
 
-export interface CommandResult<T> {
+interface CommandResult<T> {
   result: T;
   /** For a person, without trailing newline. */
   text: string;
@@ -66,7 +66,7 @@ export async function runSimulateCommand(options: SimulateOptions): Promise<Comm
   return { result, text: simulateText(result), files };
 }
 
-export interface PlanOptions extends OpenOptions {
+interface PlanOptions extends OpenOptions {
   /** Path of a plan description (YAML or JSON), or the description itself. */
   plan: string | object;
   json?: string;
@@ -85,7 +85,7 @@ export async function runPlanCommand(options: PlanOptions): Promise<CommandResul
   return { result, text: planText(result), files };
 }
 
-export interface CalibrateOptions extends MeasureOptions {
+interface CalibrateOptions extends MeasureOptions {
   /** How the endpoint is asked. */
   send: Send;
   /** The model's name there. */

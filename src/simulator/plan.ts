@@ -47,11 +47,11 @@ const planSchema = z.strictObject({
   maxReplicas: z.number().int().positive().default(256),
   seed: z.number().int().default(1),
 });
-export type PlanRequest = z.infer<typeof planSchema>;
+type PlanRequest = z.infer<typeof planSchema>;
 type Candidate = PlanRequest["candidates"][number];
 
 /** A fleet that was found, or why none meets the levels. */
-export interface PlanAnswer {
+interface PlanAnswer {
   candidate: string;
   /** Replicas that prefill only, and the others. */
   prefillReplicas: number;
@@ -63,7 +63,7 @@ export interface PlanAnswer {
   failed?: string;
 }
 
-export interface Sensitivity {
+interface Sensitivity {
   change: string;
   replicas: number;
   pricePerHour: number;

@@ -38,7 +38,7 @@ export function storeFault(store: Partial<Record<(typeof capacities)[number], nu
 }
 
 export const storeSchema = z.strictObject({ name: z.string().min(1), ...storeShape });
-export type StoreInput = z.infer<typeof storeSchema>;
+type StoreInput = z.infer<typeof storeSchema>;
 
 /** A store of the simulated fleet. */
 export interface Store {

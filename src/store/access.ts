@@ -6,7 +6,7 @@
 // statements, the owner included; docs/security.md says how retention and erasure are done all the same.
 import type { Client, PoolClient } from "pg";
 
-export type Access =
+type Access =
   /** Rows are added and never changed or removed. `written: "by function"`: added by the functions below only. */
   | { class: "append-only"; written: "directly" | "by function" }
   /** Rows stay; only the named columns move. */

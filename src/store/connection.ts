@@ -25,7 +25,7 @@ export function breakOff(client: pg.ClientBase): void {
 }
 
 /** Ends a connection politely, and its socket when the server does not answer that. */
-export async function endClient(client: pg.Client): Promise<void> {
+async function endClient(client: pg.Client): Promise<void> {
   const late = new AbortController();
   const ended = client.end().catch(() => {});
   await Promise.race([ended, sleep(limits.goodbyeMs, undefined, { signal: late.signal }).catch(() => {})]);
@@ -74,7 +74,7 @@ export class Asker {
 }
 
 /** What a line tells its user. */
-export interface LineEvents {
+interface LineEvents {
   /** The connection has ended, whichever side ended it. */
   onEnd(line: Line): void;
   /** A notification of a channel that this connection listens to. */

@@ -29,7 +29,7 @@ export interface Queryable {
   query<Row extends QueryResultRow>(sql: string, values?: unknown[]): Promise<{ rows: Row[]; rowCount: number | null }>;
 }
 
-export interface WorkBound {
+interface WorkBound {
   /** The work is given up after this long, although the server lives. */
   boundMs?: number;
 }

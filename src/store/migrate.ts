@@ -10,7 +10,7 @@ const folder = new URL("./migrations/", import.meta.url);
 /** Any constant that nothing else locks in this database. */
 const lockKey = 4070_0001;
 
-export interface Migration {
+interface Migration {
   number: number;
   name: string;
   sql: string;
@@ -39,7 +39,7 @@ export function readMigrations(): Migration[] {
   });
 }
 
-export interface MigrateOptions {
+interface MigrateOptions {
   migrations?: Migration[];
   /** The restricted role that run time connects as; without one the owner's role is used at run time too. */
   runtimeRole?: string | undefined;

@@ -9,7 +9,7 @@
 //   answering -- silentMs without any answer, while something waits --> silent -- an answer to the question --> answering
 import { limits } from "./limits.ts";
 
-export interface PulseOptions {
+interface PulseOptions {
   /** Asks the server; resolves when it has answered anything, rejects when it has not. */
   ask(): Promise<void>;
   /** Told of each change. */

@@ -13,7 +13,7 @@ import { makeClient } from "./connection.ts";
 export const bootstrapRole = "lineshaft";
 export const ownerRole = "lineshaft_owner";
 export const runtimeRole = "lineshaft_app";
-export const databaseName = "lineshaft";
+const databaseName = "lineshaft";
 
 export interface RolePasswords {
   owner: string;

@@ -31,7 +31,7 @@ export interface Watcher {
 }
 
 /** Another session holds an advisory lock that was asked for. */
-export interface SessionOptions {
+interface SessionOptions {
   url: string;
   /** The identity of this process; a new one where absent. */
   processId?: number;

@@ -7,11 +7,11 @@
 // for one of this.
 import { limits } from "./limits.ts";
 
-export interface LiveEventLike {
+interface LiveEventLike {
   type: string;
 }
 
-export interface PublishedEvent<Event extends LiveEventLike> {
+interface PublishedEvent<Event extends LiveEventLike> {
   id: string;
   event: Event;
 }
@@ -25,7 +25,7 @@ interface Ring<Event extends LiveEventLike> {
 }
 
 /** Whose event it is: one project's, every project's (the machine's state), or the organisation's owners' alone. */
-export interface Audience {
+interface Audience {
   organisation: string;
   project: string | typeof everyProject | typeof ownersOnly;
 }

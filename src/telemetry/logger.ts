@@ -23,7 +23,7 @@ const secretFields = [
   "body",
 ];
 
-export interface LoggerOptions {
+interface LoggerOptions {
   /** trace, debug, info, warn, error, fatal or silent; LINESHAFT_LOG, else warn. */
   level?: string;
   destination?: DestinationStream;
@@ -53,7 +53,7 @@ export function createLogger(options: LoggerOptions = {}): Logger {
  * Writes lines to a file descriptor, and loses those that it does not take: a full disk, a reader that has gone. A log that cannot be
  * written must not end the process that writes it; the next line that can be written says how many were lost.
  */
-export function lossy(fd: number): DestinationStream {
+function lossy(fd: number): DestinationStream {
   let lost = 0;
   return {
     write(line) {

@@ -6,7 +6,7 @@
 import { Counter, Gauge, Registry, collectDefaultMetrics } from "prom-client";
 import { limits } from "./limits.ts";
 
-export type CallOutcome = "completed" | "refused" | "failed" | "cancelled";
+type CallOutcome = "completed" | "refused" | "failed" | "cancelled";
 
 export interface Metrics {
   registry: Registry;

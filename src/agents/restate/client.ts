@@ -16,7 +16,7 @@ export interface HeldInvocation {
   deployment: string | null;
 }
 
-export interface Deployment {
+interface Deployment {
   id: string;
   uri: string;
 }

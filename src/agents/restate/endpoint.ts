@@ -113,7 +113,7 @@ function listen(server: Http2Server, host: string, port: number): Promise<number
 }
 
 /** Hash of this room's code: a changed interpreter is another deployment, and no journal is replayed by code that did not write it. */
-export function codeVersion(): string {
+function codeVersion(): string {
   const root = join(import.meta.dirname, "..");
   const hash = createHash("sha256");
   const files = readdirSync(root, { recursive: true, encoding: "utf8" }).filter((name) =>

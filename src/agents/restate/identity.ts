@@ -8,7 +8,7 @@ export function identityKeyOf(key: KeyObject): string {
   return `publickeyv1_${base58(Buffer.from(x!, "base64url"))}`;
 }
 
-export function base58(bytes: Uint8Array): string {
+function base58(bytes: Uint8Array): string {
   let rest = BigInt(`0x${Buffer.from(bytes).toString("hex") || "0"}`);
   let text = "";
   for (; rest > 0n; rest /= 58n) text = alphabet[Number(rest % 58n)] + text;

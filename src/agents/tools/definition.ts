@@ -6,7 +6,7 @@ import { StepError } from "../errors.ts";
 import { limits } from "../limits.ts";
 
 /** The parts of a definition that a tool is held to. */
-export interface Promised {
+interface Promised {
   name: string;
   title?: string | undefined;
   description?: string | undefined;

@@ -6,7 +6,7 @@ import type { Principal } from "../../governance/types.ts";
 import { unauthenticated } from "../../gateway/refusals.ts";
 
 /** Finds one header; names are in small letters. */
-export type HeaderOf = (name: "authorization" | "x-api-key") => string | undefined;
+type HeaderOf = (name: "authorization" | "x-api-key") => string | undefined;
 
 /** The principal of a request, by `authorization: Bearer` or `x-api-key`. Throws 401. */
 export async function authenticate(identity: Pick<Identity, "authenticate">, header: HeaderOf): Promise<Principal> {

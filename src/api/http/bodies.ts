@@ -7,7 +7,7 @@ import { JsonBoundError, JsonMeter, nextTurn, type JsonBounds } from "../../boun
 import { limits } from "../limits.ts";
 import { bodyTooLarge, clientGone, invalidJson } from "../../gateway/refusals.ts";
 
-export interface BodyBounds {
+interface BodyBounds {
   /** Memory for bodies of one key, and of all. */
   keyBytes: number;
   processBytes: number;
@@ -85,7 +85,7 @@ function tooSlow(): LineshaftError {
   });
 }
 
-export interface ReadOptions {
+interface ReadOptions {
   mostBytes: number;
   json: JsonBounds;
   held: HeldBody;

@@ -14,7 +14,7 @@ import { limits } from "../limits.ts";
 import { between, parseJson, readBody, type HeldBody } from "./bodies.ts";
 import { sendJson } from "./respond.ts";
 
-export interface Serving {
+interface Serving {
   gateway: Gateway;
   protocol: Protocol;
   path: string;

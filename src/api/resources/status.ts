@@ -11,9 +11,9 @@ import type {
   Status,
 } from "../../contract/index.ts";
 
-export type InstanceStatus = Omit<Status, "organisation" | "project" | "role" | "alarms">;
+type InstanceStatus = Omit<Status, "organisation" | "project" | "role" | "alarms">;
 
-export interface StatusSources {
+interface StatusSources {
   version: string;
   address: string;
   startedAt: Date;

@@ -11,7 +11,7 @@ import { deployment, deploymentPublish, deploymentPublished, idText, wholeListQu
 import { deploymentResource } from "../resources/deployment.ts";
 
 /** What the fleet does for these routes. */
-export interface DeploymentVerbs {
+interface DeploymentVerbs {
   list(): DeploymentState[];
   publish(organisation: string, spec: DeploymentSpec): Promise<{ changed: boolean }>;
   remove(organisation: string, name: string): Promise<boolean>;

@@ -43,7 +43,7 @@ export function overviewRoutes({ db, gateway }: ServerDependencies) {
   });
 }
 
-export async function readOverview(
+async function readOverview(
   db: Database,
   reach: Reach,
   currency: string,

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 
 /** `fits`, `misfits`, or the message that refuses the schema. */
-export type Judgement = "fits" | "misfits" | { refused: string };
+type Judgement = "fits" | "misfits" | { refused: string };
 
 interface DialectCase {
   name: string;

@@ -1,7 +1,7 @@
 // What a client needs to speak with this instance: for each SDK and agent program, lines to paste that work without change. They use
 // OpenAI's chat completions, the protocol that is served. The page names protocols that are not served, and has no lines for them.
 
-export interface Place {
+interface Place {
   /** Address at which clients reach Lineshaft, without a path: `http://localhost:4070`. */
   origin: string;
   key: string;
@@ -14,7 +14,7 @@ export interface Block {
   text: string;
 }
 
-export interface Client {
+interface Client {
   id: string;
   name: string;
   blocks: (place: Place) => Block[];

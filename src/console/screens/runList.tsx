@@ -20,7 +20,7 @@ export function RunLength({ run, format = duration }: { run: Run; format?: (ms: 
 export const isAlive = (run: Run): boolean =>
   run.status === "queued" || run.status === "running" || run.status === "waiting";
 
-export function Verdict({ run }: { run: Run }) {
+function Verdict({ run }: { run: Run }) {
   if (run.outcome !== null) return <StateMark state={run.outcome.verdict} tip={run.outcome.reason} />;
   if (run.error_code !== null)
     return (

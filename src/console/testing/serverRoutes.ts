@@ -10,7 +10,7 @@ import { billOf, overviewOf } from "./fixtureSums.ts";
 import { currency, day } from "./fixtureWords.ts";
 import { found, page } from "./serverAnswers.ts";
 
-export interface Asked {
+interface Asked {
   fixture: Fixture;
   query: URLSearchParams;
   /** Id or name after the resource in the path, where there is one. */

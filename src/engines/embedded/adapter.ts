@@ -12,7 +12,7 @@ import { pulledHeader, workerStatus } from "./protocol.ts";
 import type { WorkerStatus } from "./protocol.ts";
 import { WorkerKv } from "./workerKv.ts";
 
-export interface EmbeddedEngineOptions {
+interface EmbeddedEngineOptions {
   /** `http://127.0.0.1:PORT` of the worker. */
   url: string;
   /** Token of this start of the worker. */

@@ -30,7 +30,7 @@ const besidesBytes = 300e6;
 const usualContextTokens = 4_096;
 
 /** A GGUF file, with the sampling that its makers recommend. */
-export interface EmbeddedModel extends ServableModel {
+interface EmbeddedModel extends ServableModel {
   sampling?: Partial<SamplingDefaults>;
 }
 

@@ -9,7 +9,7 @@ import type { SamplingDefaults } from "./samplingDefaults.ts";
 import type { WorkerMessage, WorkerReport, WorkerStatus } from "./protocol.ts";
 
 /** The small model's file, which test/setup/model.ts has fetched before any test runs. */
-export function testModel(): string {
+function testModel(): string {
   const found = process.env["LINESHAFT_MODEL"];
   if (!found || !existsSync(found)) throw new Error("LINESHAFT_MODEL names no file: run tests with `npm test`.");
   return found;

@@ -14,7 +14,7 @@ import type { KvEngine } from "../kv.ts";
 import { VllmEndpoint } from "../vllm/endpoint.ts";
 import { isVllm } from "../vllm/facts.ts";
 
-export interface OpenAiEngineOptions {
+interface OpenAiEngineOptions {
   /** Base address up to and with `/v1` (engineBaseUrl makes it out of what a person typed). */
   url: string;
   /** The engine's own name of the model. */

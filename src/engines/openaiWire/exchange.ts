@@ -16,7 +16,7 @@ import { estimateTokens, laterUsage, promptLength, timingsOf, usageOf } from "./
 /** Routes of OpenAI's API below `/v1`. */
 export const completionPaths: Record<Endpoint, string> = { chat: "/chat/completions", completions: "/completions" };
 
-export interface ExchangeOptions {
+interface ExchangeOptions {
   url: string;
   /** Route of the engine, which says the shape of its answers. */
   endpoint: Endpoint;

@@ -163,7 +163,7 @@ export function softwareOf(hostname: string, model: Record<string, unknown> | un
 }
 
 /** Why a field is never sent, whatever an owner allows. */
-export type NeverWhy = "platform" | "limit" | "model" | "code" | "work";
+type NeverWhy = "platform" | "limit" | "model" | "code" | "work";
 
 const never: Record<NeverWhy, readonly string[]> = {
   // Scheduling, cache salts, hand-over of KV, slots: they would let one tenant act on another's calls.

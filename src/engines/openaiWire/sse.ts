@@ -6,7 +6,7 @@
 import { limits } from "../limits.ts";
 import { EngineError } from "../types.ts";
 
-export type SseListener = (data: string, event: string | undefined, id: string | undefined) => void;
+type SseListener = (data: string, event: string | undefined, id: string | undefined) => void;
 
 const lf = 10;
 const cr = 13;

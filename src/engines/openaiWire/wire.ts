@@ -102,7 +102,7 @@ export function retryAfterSeconds(header: string | string[] | undefined, now = D
 }
 
 /** What went wrong inside an answer: `{error: {message, code, param}}`, vLLM's older `{message, code}`, or plain text. */
-export function errorDetail(text: string): { message?: string; code?: string; param?: string; hint?: string } {
+function errorDetail(text: string): { message?: string; code?: string; param?: string; hint?: string } {
   let parsed: unknown;
   try {
     parsed = JSON.parse(text);

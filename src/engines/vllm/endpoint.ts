@@ -14,7 +14,7 @@ import { connectKvEvents, type KvAddress } from "./sockets.ts";
 import { KvStream } from "./stream.ts";
 import { type KvChange, translate } from "./translate.ts";
 
-export interface VllmEndpointOptions extends VllmAddress {
+interface VllmEndpointOptions extends VllmAddress {
   /** The engine's own name of the model, where that is an adapter (LoRA) on a base model. */
   adapter?: string | undefined;
 }

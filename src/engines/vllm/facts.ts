@@ -3,7 +3,7 @@
 import { ask, askText } from "../openaiWire/ask.ts";
 import type { KvAddress } from "./sockets.ts";
 
-export interface VllmFacts {
+interface VllmFacts {
   version: string;
   /** Engine's start as it tells it; changes whenever its cache starts empty. */
   epoch?: string;

@@ -7,7 +7,7 @@ const metrics = `vllm:prompt_tokens_created{engine="0",model_name="scripted"} 1.
 vllm:cache_config_info{block_size="32",kv_cache_memory_bytes="1073741824",kv_cache_size_tokens="46592",num_gpu_blocks="1456"} 1.0
 `;
 
-export interface ScriptedVllm extends ScriptedEngine {
+interface ScriptedVllm extends ScriptedEngine {
   /** From now on /models does not answer. */
   silence(): void;
 }

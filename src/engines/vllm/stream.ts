@@ -17,7 +17,7 @@ import { limits } from "./limits.ts";
 import type { KvConnection } from "./sockets.ts";
 import type { KvChange } from "./translate.ts";
 
-export interface KvStreamOptions {
+interface KvStreamOptions {
   connect(signal: AbortSignal): Promise<KvConnection>;
   /** A name for every epoch, never the same again. */
   newEpoch(): string;

@@ -5,7 +5,7 @@ import { encode } from "@msgpack/msgpack";
 import { Publisher, Router } from "zeromq";
 import type { KvAddress } from "./sockets.ts";
 
-export interface PublisherOptions {
+interface PublisherOptions {
   /** Messages kept for replay; 0 opens no replay socket. */
   ring?: number;
   topic?: string;
@@ -13,7 +13,7 @@ export interface PublisherOptions {
   bareReplies?: boolean;
 }
 
-export interface TestPublisher extends AsyncDisposable {
+interface TestPublisher extends AsyncDisposable {
   readonly address: KvAddress;
   /** Publishes a payload under the next number; events are packed with a time that rises. */
   publish(payload: Uint8Array | unknown[]): Promise<void>;
@@ -30,7 +30,7 @@ export interface TestPublisher extends AsyncDisposable {
 const empty = Buffer.alloc(0);
 
 /** Eight bytes, big-endian. */
-export function sequenceFrame(sequence: number): Buffer {
+function sequenceFrame(sequence: number): Buffer {
   const frame = Buffer.alloc(8);
   frame.writeBigInt64BE(BigInt(sequence));
   return frame;

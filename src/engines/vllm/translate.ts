@@ -5,7 +5,7 @@ import type { KvEvent } from "../kv.ts";
 /** An event that has not been numbered yet. */
 export type KvChange = Omit<KvEvent, "epoch" | "sequence">;
 
-export interface Translation {
+interface Translation {
   /** Name of the adapter (LoRA) that our calls use; undefined for the base model. */
   adapter?: string | undefined;
   /** Whose salt it is. */

@@ -24,7 +24,7 @@ import { countOf } from "./types.ts";
 import type { DeploymentFailure, DeploymentSource, DeploymentSpec, ServableModel, ServableShape } from "./types.ts";
 
 /** A model of this machine, with what its file says of it. */
-export interface Weights<Model extends ServableModel> {
+interface Weights<Model extends ServableModel> {
   model: Model;
   shape: ServableShape | undefined;
 }
@@ -55,7 +55,7 @@ export interface Hands<Model extends ServableModel> {
 }
 
 /** What needs the database. */
-export interface Books<Model extends ServableModel> {
+interface Books<Model extends ServableModel> {
   table: DeploymentTable;
   /** Owner of the environment's deployment. */
   organisation: string;
@@ -65,7 +65,7 @@ export interface Books<Model extends ServableModel> {
   isTaken(name: string): Promise<boolean>;
 }
 
-export interface DeploymentsOptions<Model extends ServableModel> {
+interface DeploymentsOptions<Model extends ServableModel> {
   hands: Hands<Model>;
   home: Home;
   supervisor: Supervisor;

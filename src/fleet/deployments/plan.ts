@@ -41,7 +41,7 @@ export interface Machine {
   threadsOf(workers: number): number;
 }
 
-export interface WorkerPlan {
+interface WorkerPlan {
   start: FleetWorker[];
   relabel: { name: string; role: WorkerRole }[];
   stop: string[];

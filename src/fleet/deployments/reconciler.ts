@@ -21,7 +21,7 @@ export interface WorkerHands {
   machine(): Machine;
 }
 
-export interface ReconcilerOptions {
+interface ReconcilerOptions {
   supervisor: Supervisor;
   hands: WorkerHands;
 }

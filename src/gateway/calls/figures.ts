@@ -4,12 +4,12 @@ import { newId, type Queryable } from "../../store/index.ts";
 import type { Reach } from "../../governance/index.ts";
 
 /** Half open: `from` counts, `to` does not. */
-export interface Range {
+interface Range {
   from: Date;
   to: Date;
 }
 
-export interface CallFigures {
+interface CallFigures {
   total: number;
   failed: number;
   refused: number;
@@ -64,7 +64,7 @@ export async function prefillSavedMs(db: Queryable, reach: Reach, range: Range):
   return rows[0]!.saved_ms ?? undefined;
 }
 
-export interface CallPoint {
+interface CallPoint {
   /** Number of the step, from 0. */
   step: number;
   calls: number;

@@ -6,7 +6,7 @@ import type { AttemptRecord, BilledTokens, CallRecord } from "./record.ts";
 import { attemptOfRow, callOfRow, type AttemptRow, type CallRow } from "./rows.ts";
 
 /** Which calls are listed; absent: all. */
-export interface CallFilter {
+interface CallFilter {
   /** Id of a call: only older ones. */
   cursor?: string | undefined;
   status?: CallRecord["status"] | undefined;

@@ -4,7 +4,7 @@ import { chat } from "./chat/index.ts";
 import { completions } from "./completions/index.ts";
 import type { Protocol, Question } from "./types.ts";
 
-export const protocols: readonly Protocol[] = [chat, completions];
+const protocols: readonly Protocol[] = [chat, completions];
 
 /** The protocol whose shape an error has that belongs to none: a path under /v1 that is not served. */
 export const usualProtocol: Protocol = chat;

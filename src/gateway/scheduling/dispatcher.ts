@@ -26,7 +26,7 @@ import { notPlaced, whyAborted } from "../refusals.ts";
 import { EndpointFeed } from "./endpointFeed.ts";
 import { KvHinter } from "./hints.ts";
 
-export interface DispatcherOptions {
+interface DispatcherOptions {
   engines: EngineRegistry;
   metrics: Metrics;
   log: Logger;
@@ -40,7 +40,7 @@ export interface DispatcherOptions {
 }
 
 /** How a call that has been placed ended, as far as the scheduler is concerned. */
-export interface CallEnding {
+interface CallEnding {
   reason: "done" | "cancelled" | "failed";
   usage?: CallUsage | undefined;
   timings?: CallTimings | undefined;

@@ -15,7 +15,7 @@ const peerMs = 15_000;
 const aliveMs = 4_000;
 export const loadChannel = "lineshaft_load";
 
-export interface PostgresCarrierOptions {
+interface PostgresCarrierOptions {
   session: Session;
   log: Logger;
   /** Whether other gateways can reach the endpoint too. */

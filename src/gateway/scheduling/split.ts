@@ -34,7 +34,7 @@ function kvOf({ endpoint, engine }: RegisteredEndpoint): KvEngine {
 /** Node's timers hold no more. */
 const longestTimerMs = 2 ** 31 - 1;
 
-export interface SplitLegs {
+interface SplitLegs {
   prefill: RegisteredEndpoint;
   decode: RegisteredEndpoint;
 }

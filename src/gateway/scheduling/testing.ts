@@ -27,7 +27,7 @@ export const usage: Usage = {
 };
 
 /** What the engine was asked, in order, over all engines of a test. */
-export type Asked = string[];
+type Asked = string[];
 
 export class PuppetEngine implements Engine, KvEngine {
   readonly kind = "puppet";

@@ -23,7 +23,7 @@ export interface Key {
 }
 
 /** An organisation and one of its projects. */
-export interface Tenant {
+interface Tenant {
   organisation: { id: string; name: string; currency: string };
   project: { id: string; name: string };
 }

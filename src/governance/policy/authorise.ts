@@ -16,14 +16,14 @@ export interface Resource {
 }
 
 /** The answer to a question that was refused: a stable code, a sentence for a person, and what to do next. */
-export interface Denial {
+interface Denial {
   allowed: false;
   code: "owner_only" | "attestation_own_run" | "not_found" | "action_denied";
   message: string;
   hint: string;
 }
 
-export type Decision = { allowed: true } | Denial;
+type Decision = { allowed: true } | Denial;
 
 const allowed: Decision = { allowed: true };
 

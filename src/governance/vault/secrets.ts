@@ -23,7 +23,7 @@ export interface Secret {
 }
 
 /** A project's secret by name. */
-export interface SecretName {
+interface SecretName {
   project: string;
   name: string;
 }

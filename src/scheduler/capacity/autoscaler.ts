@@ -12,7 +12,7 @@
 import type { Role } from "../types.ts";
 
 /** What one replica can do, measured. */
-export interface ReplicaCapacity {
+interface ReplicaCapacity {
   prefillTokensPerSecond: number;
   /** All its sequences together. */
   decodeTokensPerSecond: number;

@@ -20,7 +20,7 @@ export interface Department {
 }
 
 /** One way to run a replica. */
-export interface ChipOption {
+interface ChipOption {
   chip: string;
   chipsPerReplica: number;
   /** Work per second of a replica there, in any unit that is one for all of the demand's options. */
@@ -41,14 +41,14 @@ export interface Demand {
   startedMs: number;
 }
 
-export interface Grant {
+interface Grant {
   demand: string;
   chip: string;
   replicas: number;
   borrowed: number;
 }
 
-export interface QuotaPlan {
+interface QuotaPlan {
   grants: Grant[];
   start: { demand: string; chip: string; replicas: number }[];
   /** To be stopped at a step boundary. */

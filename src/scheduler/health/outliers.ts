@@ -50,7 +50,7 @@ interface Standing {
 }
 
 /** A call that was placed at an endpoint. */
-export interface PlacedCall {
+interface PlacedCall {
   call: Call;
   decision: { atMs: number };
 }

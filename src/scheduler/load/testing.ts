@@ -42,7 +42,7 @@ export interface CarrierScene {
   close(): Promise<void>;
 }
 
-export interface CarrierRequirement {
+interface CarrierRequirement {
   name: string;
   /** Answers what is wrong, or undefined. */
   check(scene: CarrierScene): Promise<string | undefined>;

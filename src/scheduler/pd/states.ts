@@ -29,7 +29,7 @@ export interface PdCall {
   readonly decodeOpen: boolean;
 }
 
-export interface PdStep {
+interface PdStep {
   next: PdCall;
   actions: PdAction[];
 }

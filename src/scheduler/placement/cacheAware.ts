@@ -3,7 +3,7 @@
 import type { Policy, PlacementView, Rng } from "../types.ts";
 import { Costs, lowest } from "./choose.ts";
 
-export interface CacheAwareOptions {
+interface CacheAwareOptions {
   /** Share of the prompt that must match. */
   threshold?: number;
   /** Out of balance: most - least above `absolute` and most above `relative` times least. */

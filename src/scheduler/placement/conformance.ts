@@ -32,7 +32,7 @@ export function exampleCall(more: Partial<Call> = {}): Call {
   return { id: "call", tenant: "t", deployment: "d", promptTokens: 1000, outputTokens: 100, prompt: [], ...more };
 }
 
-export interface ExampleCandidate {
+interface ExampleCandidate {
   id?: string;
   matched?: readonly [number, number, number, number];
   expected?: number;
@@ -67,7 +67,7 @@ export function exampleView(candidates: readonly ExampleCandidate[], call: Call 
   };
 }
 
-export interface Requirement {
+interface Requirement {
   name: string;
   /** Answers what is wrong, or undefined. `make` gives a fresh instance. */
   check(make: () => Policy): string | undefined;

@@ -5,7 +5,7 @@ import type { EndpointState, PlacementView, Policy } from "../types.ts";
 import { finish } from "../prefix/hash.ts";
 import { second } from "./choose.ts";
 
-export interface ConsistentHashOptions {
+interface ConsistentHashOptions {
   bound?: number;
   points?: number;
 }

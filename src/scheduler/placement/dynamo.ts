@@ -5,7 +5,7 @@
 import type { Policy } from "../types.ts";
 import { Costs, lowest } from "./choose.ts";
 
-export interface DynamoOptions {
+interface DynamoOptions {
   prefillWeight?: number;
   requestWeight?: number;
   credit?: readonly [number, number, number, number];

@@ -91,11 +91,6 @@ export function kvLoad(endpoint: EndpointState): number {
   return (endpoint.load.kvTokens + endpoint.load.prefillTokens) / Math.max(1, endpoint.spec.kvCapacityTokens);
 }
 
-/** Prompt tokens that candidate `i` of a view would have to compute. */
-export function uncachedTokens(promptTokens: number, matchedTokens: number): number {
-  return Math.max(1, promptTokens - matchedTokens);
-}
-
 /**
  * How long a first token may take at an endpoint that works. Where calls have shown its speed: many times what is expected. Where
  * none has, the speed is taken to be that of the slowest machine that serves models at all.

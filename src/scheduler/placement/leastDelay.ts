@@ -18,7 +18,7 @@ import { Costs, lowest } from "./choose.ts";
 import { expectedTtftMs, prefillAhead, workTokens } from "./estimate.ts";
 import { Traffic } from "./traffic.ts";
 
-export interface LeastDelayOptions {
+interface LeastDelayOptions {
   /**
    * What a millisecond between tokens counts against one before the first: an answer is read slower than it is written, so
    * that most of the former is not noticed.

@@ -6,7 +6,7 @@
 import type { Policy } from "../types.ts";
 import { Costs, lowest } from "./choose.ts";
 
-export interface LlmdOptions {
+interface LlmdOptions {
   queueWeight?: number;
   kvWeight?: number;
   prefixWeight?: number;

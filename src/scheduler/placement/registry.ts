@@ -13,7 +13,7 @@ import { twoTier } from "./twoTier.ts";
 export const defaultPolicy = "least-delay";
 
 /** Makes a fresh instance: some rules keep state (a turn, a ring), which must not be shared between runs. */
-export const policies: Record<string, () => Policy> = {
+const policies: Record<string, () => Policy> = {
   "least-delay": leastDelay,
   "two-tier": twoTier,
   dynamo,

@@ -4,7 +4,7 @@ import type { Policy } from "../types.ts";
 import { Costs, lowest } from "./choose.ts";
 import { expectedTtftMs, kvLoad } from "./estimate.ts";
 
-export interface TwoTierOptions {
+interface TwoTierOptions {
   /** Out when KV load is above average times this ... */
   spillRelative?: number;
   /** ... and above the average plus this share of the endpoint's capacity. */

@@ -40,7 +40,7 @@ interface Holder {
 }
 
 /** What became of an event. `gap` and `epoch`: the holder was forgotten first, and the source should be asked to replay. */
-export interface KvOutcome {
+interface KvOutcome {
   outcome: "applied" | "duplicate" | "gap" | "epoch";
   stored: number;
   removed: number;

@@ -5,7 +5,7 @@ import type { Waits } from "./waits.ts";
 import type { Member } from "./workingSet.ts";
 
 /** Kinds of waits that are learned apart. */
-export type WaitKind = ToolKind | "unknown";
+type WaitKind = ToolKind | "unknown";
 
 export interface Program extends Member {
   tenant: string | undefined;

@@ -25,7 +25,7 @@ export interface ProgramsOptions {
 }
 
 /** Calls to the queue when a program is paused or let go on. */
-export interface ProgramGate {
+interface ProgramGate {
   pause(deployment: string, tenant: string, program: string): void;
   resume(deployment: string, tenant: string, program: string): void;
 }

@@ -13,7 +13,7 @@ import { type EndpointSpec, type KvVerb, type Tier, tiers } from "../types.ts";
 
 export type ToolKind = "quick" | "slow" | "approval";
 
-export interface ToolWindow {
+interface ToolWindow {
   /** Tokens of KV that the program has there. */
   tokens: number;
   spec: EndpointSpec;
@@ -26,7 +26,7 @@ export interface ToolWindow {
   remainingMs?: number;
 }
 
-export interface ToolPlan {
+interface ToolPlan {
   verb: Exclude<KvVerb, "prefetch">;
   tier?: Tier;
   reason: string;

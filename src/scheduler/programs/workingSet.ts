@@ -26,7 +26,7 @@ export interface Member {
   immuneUntilMs: number;
 }
 
-export interface WorkingSetPlan {
+interface WorkingSetPlan {
   pause: string[];
   resume: { id: string; forced: boolean }[];
   /** Share of the capacity that unpaused programs need after it. */

@@ -5,7 +5,7 @@ import type { Workload } from "../types.ts";
 import { LruBlocks } from "./lru.ts";
 
 /** Result of one study. */
-export interface HitCount {
+interface HitCount {
   capacityBlocks: number;
   hitBlocks: number;
   totalBlocks: number;

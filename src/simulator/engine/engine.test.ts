@@ -10,7 +10,7 @@ import { KvCache } from "./kvCache.ts";
 import { prefillMs, profileSchema, stepMs, type EngineProfile } from "./profile.ts";
 import { newTask, type Task } from "./task.ts";
 
-export function testProfile(overrides: Partial<EngineProfile> = {}): EngineProfile {
+function testProfile(overrides: Partial<EngineProfile> = {}): EngineProfile {
   return profileSchema.parse({
     name: "test",
     model: "toy",

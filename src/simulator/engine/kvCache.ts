@@ -13,7 +13,7 @@ const absent = 0;
 const device = 1;
 
 /** Sizes of the device and the lower tiers, in blocks, nearest first. */
-export interface KvSizes {
+interface KvSizes {
   deviceTokens: number;
   blockTokens: number;
   /** Capacity in tokens of each lower tier. */

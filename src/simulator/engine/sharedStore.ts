@@ -12,7 +12,7 @@ import type { BlockIds, BlockListener, SimCall } from "../types.ts";
 /** When replicas write: as soon as a prompt is computed (Mooncake, LMCache), or what leaves their own memory (parking). */
 export type StoreWrites = "computed" | "evicted";
 
-export interface StoreOptions {
+interface StoreOptions {
   blockCount: number;
   capacityTokens: number;
   blockTokens: number;
@@ -23,7 +23,7 @@ export interface StoreOptions {
 }
 
 /** Sums over a store's life, in tokens; `saved` counts what was not there. */
-export interface StoreTotals {
+interface StoreTotals {
   saved: number;
   fetched: number;
   evicted: number;

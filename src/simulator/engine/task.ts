@@ -3,7 +3,7 @@
 import type { SimCall } from "../types.ts";
 
 /** What this replica does for the call: all of it, only the prompt, or only the output (its KV arrives from elsewhere). */
-export type Leg = "both" | "prefill" | "decode";
+type Leg = "both" | "prefill" | "decode";
 
 export interface Task {
   readonly call: SimCall;

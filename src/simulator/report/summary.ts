@@ -25,7 +25,7 @@ export const definitions = {
   utilisation: "busy time of replicas / (replicas x span)",
 } as const;
 
-export interface EndpointSummary {
+interface EndpointSummary {
   id: string;
   role: string;
   calls: number;
@@ -37,7 +37,7 @@ export interface EndpointSummary {
   prefillMs: number;
 }
 
-export interface StoreSummary {
+interface StoreSummary {
   name: string;
   capacityTokens: number;
   heldTokens: number;

@@ -1,7 +1,7 @@
 // Line charts as plain SVG text: no script, no external font, colours by CSS variables so that light and dark both work.
 // One chart shows several series over one axis; the reader gets the values by `<title>` on each point and by the tables.
 
-export interface Series {
+interface Series {
   name: string;
   points: readonly { x: number; y: number }[];
 }

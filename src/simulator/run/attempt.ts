@@ -8,7 +8,7 @@ import type { SimCall } from "../types.ts";
 const noHashes: PromptBlocks[] = [];
 
 /** What a gateway knows of a call when it comes, beside its identity. */
-export interface Expected {
+interface Expected {
   deployment: string;
   /** Name of the conversation; undefined where clients do not name conversations. */
   program: string | undefined;

@@ -24,7 +24,7 @@ export interface Counterfactual {
   computedTokens: number;
 }
 
-export interface CounterfactualOptions {
+interface CounterfactualOptions {
   /** Calls to ask about; when absent, sampled by the seed among calls that had a runner-up. */
   calls?: readonly number[];
   samples?: number;

@@ -8,7 +8,7 @@ import { SimulatorError, type Workload } from "../types.ts";
 import { counterfactuals, type Counterfactual } from "./counterfactual.ts";
 import { simulate } from "./simulation.ts";
 
-export interface ExperimentOptions {
+interface ExperimentOptions {
   policies: readonly string[];
   /** Speeds of arrival relative to the workload's own. */
   loads?: readonly number[];
@@ -19,7 +19,7 @@ export interface ExperimentOptions {
   onProgress?: (what: string, share: number) => void;
 }
 
-export interface ExperimentPoint {
+interface ExperimentPoint {
   policy: string;
   load: number;
   summary: RunSummary;

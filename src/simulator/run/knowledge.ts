@@ -21,7 +21,7 @@ import { HeardBlocks } from "./heard.ts";
 const viewTiers = tiers.length;
 
 /** The view's sources: caches and stores must be created with these listeners, where there are any. */
-export interface KnowledgeFeed {
+interface KnowledgeFeed {
   listener(replica: number): BlockListener | undefined;
   storeListener(store: number): BlockListener | undefined;
   connect(caches: readonly KvCache[]): CacheView;

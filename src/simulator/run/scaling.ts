@@ -18,7 +18,7 @@ export interface Scaling {
   readonly peakReady: number;
 }
 
-export interface ScaleChange {
+interface ScaleChange {
   atMs: number;
   pool: string;
   /** Replicas wanted from now on, and why. */
@@ -27,7 +27,7 @@ export interface ScaleChange {
   reason: ScalePlan["reason"] | "quota";
 }
 
-export interface ScalingHost {
+interface ScalingHost {
   /** What the scheduler counts at a replica that it knows. */
   loadOf(slot: number): { kvTokens: number; prefillTokens: number; inFlight: number };
   /** The replica will serve from `atMs` on: `started` is to be called then. */

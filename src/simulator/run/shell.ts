@@ -14,7 +14,7 @@ import { KvHints } from "./kvHints.ts";
 import { Transfers } from "./transfers.ts";
 import type { World } from "./world.ts";
 
-export interface ShellHost {
+interface ShellHost {
   /** The attempt goes to `attempt.decoder`, in two legs when `attempt.prefiller` is set. */
   placed(attempt: Attempt, decision: Decision): void;
   /** The scheduler has refused the attempt. */

@@ -30,7 +30,7 @@ const maxAttempts = 5;
 /** How often the scheduler's time passes, as in the gateway. */
 const tickMs = 100;
 
-export type { SimulationOptions, SimulationResult } from "./result.ts";
+export type { SimulationResult } from "./result.ts";
 
 /**
  * Simulates a workload on a fleet and returns what happened to every call. Deterministic in its arguments.

@@ -25,7 +25,7 @@ export interface AgentRequest {
 }
 
 /** One linear conversation: the main thread or a sub-agent. */
-export interface AgentThread {
+interface AgentThread {
   id: string;
   /** Seconds from the session's start to this thread's zero. */
   offsetS: number;
@@ -139,7 +139,7 @@ export function leadingEqual(a: readonly number[], b: readonly number[]): number
 }
 
 /** How a session is turned into load. */
-export interface SessionLoadOptions {
+interface SessionLoadOptions {
   /** Mean seconds between session starts (Poisson); 0 starts all at once. */
   meanStartGapS: number;
   seed: number;

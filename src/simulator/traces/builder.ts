@@ -7,7 +7,7 @@ const contentBound = 2 ** 27;
 const scopeBound = 2 ** 20;
 
 /** What a reader knows of one call; names are any strings, blocks are ids that this builder has given. */
-export interface CallInput {
+interface CallInput {
   tenant?: string;
   program: string;
   thread?: string;

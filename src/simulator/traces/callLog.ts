@@ -28,9 +28,6 @@ const callLogSchema = z.object({
   blocks: z.array(z.string()).default([]),
 });
 
-/** One line of the log, as the gateway writes it. */
-export type CallLogLine = z.input<typeof callLogSchema>;
-
 /** Reads a call log. Throws SimulatorError `trace_unreadable` naming the line. */
 export async function readCallLog(path: string, limit = Infinity): Promise<Workload> {
   const rows: { log: z.output<typeof callLogSchema>; line: number }[] = [];

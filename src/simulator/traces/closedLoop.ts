@@ -15,7 +15,7 @@ export interface RecordedCall {
   endMs: number;
 }
 
-export interface Dependency {
+interface Dependency {
   /** Positions in the recorded list that must have ended first. */
   after: number[];
   /** Delay after the last of them ended; without any, time since the earliest start of the list. */

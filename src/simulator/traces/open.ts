@@ -11,7 +11,7 @@ import { readServeGen } from "./servegen.ts";
 import { llmdWorkloads } from "./sharedPrefix.ts";
 
 const traceFormats = ["mooncake", "agent-sessions", "dynamo", "azure", "servegen", "calls"] as const;
-export type TraceFormat = (typeof traceFormats)[number];
+type TraceFormat = (typeof traceFormats)[number];
 
 export interface OpenOptions {
   /** A path, a path inside the traces folder, or `llm-d-37pct` / `llm-d-73pct` for the generated loads. */

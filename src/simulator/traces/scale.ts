@@ -3,7 +3,7 @@
 import { Random } from "../random.ts";
 import type { SimCall, Workload } from "../types.ts";
 
-export interface ScaleOptions {
+interface ScaleOptions {
   /** Arrivals and gaps are divided by this. */
   speed?: number;
   copies?: number;

@@ -9,7 +9,7 @@ import { parseLine, readLines } from "./files.ts";
 
 const windowS = 600;
 
-export interface ServeGenOptions {
+interface ServeGenOptions {
   /** Part of the profile to generate, in seconds from its start. */
   fromS: number;
   durationS: number;

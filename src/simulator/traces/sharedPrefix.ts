@@ -7,7 +7,7 @@ import type { Workload } from "../types.ts";
 import { WorkloadBuilder } from "./builder.ts";
 
 /** One rung of the ladder. */
-export interface Stage {
+interface Stage {
   ratePerS: number;
   durationS: number;
   /**
@@ -19,7 +19,7 @@ export interface Stage {
   warmUp?: boolean;
 }
 
-export interface SharedPrefixOptions {
+interface SharedPrefixOptions {
   name: string;
   groups: number;
   promptsPerGroup: number;

@@ -23,7 +23,7 @@ import { AnswerDefectError, answerDefect, keptAnswer } from "./answers.ts";
 import { egressFetch, ToolConnectionError } from "./fetch.ts";
 
 /** Where the effect's key stands in a call's `_meta`. */
-export const effectKeyMeta = "lineshaft/effect-key";
+const effectKeyMeta = "lineshaft/effect-key";
 
 /** What a tool client needs of the secrets: their values, for one project and one address at a time. */
 export type ToolSecrets = Pick<Secrets, "reveal">;

@@ -9,7 +9,7 @@ import { allowanceNow } from "./allowance.ts";
 const connectionHeaders = new Set(["host", "content-length", "connection", "transfer-encoding"]);
 
 /** The bearer token for one request to this address. Throws when it may not be sent there. */
-export type Authorize = (url: string) => Promise<string>;
+type Authorize = (url: string) => Promise<string>;
 
 /** `firstByteMs` is the time for an answer's headers; a stream may be silent for as long. */
 export function egressFetch(

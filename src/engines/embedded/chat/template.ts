@@ -7,7 +7,7 @@ import { turnsOf, type ChatMessage, type ChatTool, type Turn } from "./messages.
 import { Marker, suspicionOf, type Segment } from "./segments.ts";
 
 /** The facts of a model that its template needs. */
-export interface TemplateOptions {
+interface TemplateOptions {
   /** Text of the tokens that begin and end a sequence; "" where the model has none. */
   bosToken: string;
   eosToken: string;
@@ -16,7 +16,7 @@ export interface TemplateOptions {
 }
 
 /** Options of rendering beside the messages. */
-export interface RenderOptions {
+interface RenderOptions {
   tools?: readonly ChatTool[];
   /** Ends the prompt where the assistant's next message begins. */
   addGenerationPrompt: boolean;

@@ -11,7 +11,7 @@ import { SchemaWriter } from "./writer.ts";
 export type ToolChoice = "none" | "auto" | "required" | { type: "function"; function: { name: string } };
 
 /** The grammar of the calls of an answer, in GBNF. */
-export interface ToolGrammar {
+interface ToolGrammar {
   gbnf: string;
   /** The grammar begins behind this text, once the model has written it; undefined: with the first token. */
   trigger?: string;

@@ -4,7 +4,7 @@ import type { ServerResponse } from "node:http";
 import { scriptedEngine, type Script, type ScriptedEngine } from "../../testing.ts";
 import type { PrefillAnswer, WorkerStatus } from "../protocol.ts";
 
-export interface ScriptedWorker extends ScriptedEngine {
+interface ScriptedWorker extends ScriptedEngine {
   /** From now on the status is not answered. */
   silence(): void;
   /** Publishes so many stored blocks. */

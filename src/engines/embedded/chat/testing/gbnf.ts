@@ -9,7 +9,7 @@ type Item =
   | { kind: "row"; items: Item[] }
   | { kind: "repeat"; item: Item; min: number; max: number };
 
-export interface Grammar {
+interface Grammar {
   rules: ReadonlyMap<string, Item>;
 }
 
