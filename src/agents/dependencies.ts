@@ -1,4 +1,4 @@
-// What this room is given by whoever puts the house together; it makes none of it itself.
+// What this room needs from others. instance/ makes these parts and passes them in; the room constructs none of them.
 import type { EngineRegistry, RuntimeFact } from "../engines/index.ts";
 import type { CallAnswer, CallRequest } from "../gateway/types.ts";
 import type { Ledger } from "../ledger/index.ts";

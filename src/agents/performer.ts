@@ -1,4 +1,4 @@
-// What a step of a run does: a call of the model, a tool, a wait, a verdict. What comes of it is written by who asked (turn.ts).
+// What a step of a run does: a call of the model, a tool, a wait, a verdict. The result is written by the caller (turn.ts).
 import type { PoolClient } from "pg";
 import { LineshaftError } from "../errors/index.ts";
 import { type RuntimeFact, type ToolCallDelta } from "../engines/index.ts";
@@ -240,7 +240,7 @@ export class Performer {
     };
   }
 
-  /** Tells who places the run's calls what no router could see. */
+  /** Tells the gateway's scheduler what it cannot see from calls alone: tools that start and end, runs that end. */
   tell(run: ClaimedRun, state: RunState, fact: RuntimeFact): void {
     this.#with.gateway.tell(fact, state.published.manifest.model, run.organisation);
   }

@@ -321,8 +321,8 @@ export class Runs {
   }
 
   /**
-   * Unfinished runs that nobody alive works on and that should be going on: nothing happened for `stillMs`, or their time to
-   * wake came that long ago; without those of `aside`. Oldest first.
+   * Unfinished runs that no living process works on although they should go on: nothing has happened for `stillMs`, or their time to
+   * wake came that long ago. Runs of `aside` are left out. Oldest first.
    */
   async still(stillMs: number, limit: number, aside: string[]): Promise<string[]> {
     const { rows } = await this.#db.query<{ id: string }>(

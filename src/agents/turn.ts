@@ -47,7 +47,7 @@ export class Turns {
   readonly #parts: TurnParts;
   readonly #performer: Performer;
   readonly #active = new Map<string, Active>();
-  /** State of runs between two steps of a turn; valid while nobody else claimed the run (its fence says). */
+  /** State of runs between two steps of a turn; valid while no other process has claimed the run, which its fence tells. */
   readonly #kept = new LRUCache<string, { fence: bigint; project: string; state: RunState }>({ max: 256 });
   readonly #working = new Set<string>();
   readonly #seats: Seats;
@@ -198,7 +198,7 @@ export class Turns {
 
   // --- state -----------------------------------------------------------------------------------------------------------
 
-  /** As whom the run acts in this step. Throws StepError once the key that started it is revoked. */
+  /** The principal that the run acts as in this step. Throws StepError once the key that started it is revoked. */
   async #principalOf(run: ClaimedRun): Promise<RunPrincipal> {
     const principal = await principalOfRun(this.#with.db, run);
     if (principal) return principal;

@@ -1,10 +1,10 @@
-// The home: the one folder that holds everything of an instance, who may start on it, and its secrets.
+// The home: the one folder that holds everything of an instance, the lock that lets one process start on it, and its secrets.
 //
 //   credentials       address and owner key, for the CLI (0600); may be deleted
 //   secrets.json      what keys are hashed with, what secrets are encrypted with, and Postgres's passwords (0600)
 //   home.json         which home this is, and where it lies: how a copy is known (identity.ts)
 //   models/ postgres/ restate/ kv/
-//   run/              lock, main.json (who runs), children.json, Restate's sockets (0700)
+//   run/              lock, main.json (the running process), children.json, Restate's sockets (0700)
 import { randomBytes } from "node:crypto";
 import {
   chmodSync,
@@ -94,7 +94,7 @@ export class Home {
     }
   }
 
-  /** Takes the home for this process or throws a LineshaftError that says who has it. The kernel frees it when the process ends. */
+  /** Takes the home for this process or throws LineshaftError `already_running`, which names the process that has it. The kernel frees it when the process ends. */
   lock(): Disposable {
     let lock: Disposable | undefined;
     try {

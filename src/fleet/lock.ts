@@ -1,5 +1,5 @@
 // Locks between processes, by a file. Node has no flock of its own, so SQLite (built into Node) takes it: the kernel drops the
-// lock when the process ends, however it ends. There are no stale locks, and no race between two who would clean one up.
+// lock when the process ends, however it ends. There are no stale locks, and no two processes can race to clean one up.
 import { DatabaseSync } from "node:sqlite";
 import { setTimeout as sleep } from "node:timers/promises";
 import { lockPollMs } from "./limits.ts";

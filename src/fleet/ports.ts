@@ -1,4 +1,4 @@
-// Ports: free ones for children, and who holds a busy one.
+// Ports: free ones for children, and which process holds a busy one.
 import { readFileSync, readdirSync, readlinkSync } from "node:fs";
 import { createServer, isIPv4 } from "node:net";
 import { LineshaftError } from "../errors/index.ts";
@@ -9,7 +9,7 @@ export async function freePort(): Promise<number> {
   return listenOnce(0, "127.0.0.1");
 }
 
-/** Throws a LineshaftError that names who holds the port, when somebody does. */
+/** Throws a LineshaftError that names the process which holds the port, if one does. */
 export async function assertPortFree(port: number, host: string): Promise<void> {
   try {
     await listenOnce(port, host);

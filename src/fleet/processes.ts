@@ -62,7 +62,7 @@ function boot(): string {
   return bootId;
 }
 
-/** Who has this pid now; undefined when nobody has, or only a zombie does. */
+/** The process that has this pid now; undefined when none has, or only a zombie. */
 export function identify(pid: number): ProcessIdentity | undefined {
   if (hasProc) {
     const row = readStat(pid);

@@ -2,7 +2,7 @@
 //
 // One ring of the newest events per organisation, and one per project, shared by their subscribers: an owner reads the organisation's,
 // a member its project's, so that neither events nor their ids tell one project of another. A subscriber keeps only its place. A slow
-// reader therefore costs nothing and holds nobody up; when the ring has passed it, it goes on at the oldest event still there
+// reader therefore costs nothing and delays no publisher; when the ring has passed it, it goes on at the oldest event still there
 // and sees from the gap in the ids that it missed some. Ids are `EPOCH.SEQUENCE`: an id of an earlier process is not mistaken
 // for one of this.
 import { limits } from "./limits.ts";

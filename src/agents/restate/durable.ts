@@ -139,7 +139,7 @@ export class DurableRuns {
     if (others.length === 0) return;
     const held = await this.#client.held();
     if (embedded) {
-      // Earlier starts of ours served them; nobody does now. What they held is sent again to the endpoint that lives.
+      // Deployments of earlier starts have no process any more. Their runs are sent again to the endpoint of this process.
       for (const { id, deployment } of held)
         if (deployment !== null && deployment !== this.#deployment) await this.#client.kill(id);
     }

@@ -15,7 +15,7 @@ import { serviceName } from "./client.ts";
 
 export interface EndpointOptions {
   advance(run: string): Promise<Advance>;
-  /** Requests must be signed with one of these; without any, whoever reaches the endpoint may invoke it. */
+  /** Requests must be signed with one of these. If there are none, every client that reaches the endpoint may invoke it. */
   identityKeys: string[];
   /** Loopback and any free port by default. */
   listen?: { host?: string; port?: number };

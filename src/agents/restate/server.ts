@@ -1,5 +1,5 @@
 // The embedded Restate: how to start the server from npm as a child, small and on unix sockets only (it has no authentication;
-// the sockets lie in a 0700 folder). It signs what it sends with a key of its own, so that nobody else can invoke our endpoint.
+// the sockets lie in a 0700 folder). It signs what it sends with a key of its own, so that no other client can invoke our endpoint.
 //
 // Measured on two cores: ready in 1 s, 146 MB resident at rest with these settings; its defaults would take gigabytes.
 import { createPrivateKey, createPublicKey, generateKeyPairSync } from "node:crypto";

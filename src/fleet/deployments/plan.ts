@@ -49,7 +49,7 @@ interface WorkerPlan {
   short: string[];
 }
 
-/** What is to be done now. An empty plan with nobody starting or leaving means that all is as it is wanted. */
+/** What is to be done now. An empty plan, with no worker starting or leaving, means that the wanted state is reached. */
 export function planWorkers(wanted: WantedDeployment[], workers: FleetWorker[], machine: Machine): WorkerPlan {
   const plan: WorkerPlan = { start: [], relabel: [], stop: [], short: [] };
   const names = new Set(wanted.map(({ name }) => name));
@@ -186,7 +186,7 @@ export function shortageOf(
 
 const bytesOf = (workers: FleetWorker[]): number => workers.reduce((sum, { bytes }) => sum + bytes, 0);
 
-/** Ready ones first, then by number: who comes last leaves first. */
+/** Ready ones first, then by number; the last of this order leaves first. */
 function byPlace(a: FleetWorker, b: FleetWorker): number {
   return Number(a.phase === "starting") - Number(b.phase === "starting") || numberOf(a.name) - numberOf(b.name);
 }

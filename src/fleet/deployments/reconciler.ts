@@ -1,8 +1,8 @@
 // Brings the workers that run to what is wanted, and keeps them there: asks plan.ts what is to be done, starts it, and asks again
 // whenever something wanted, started, failed or gone changes the picture. Nothing here waits for anything else: a worker
-// that takes its time to leave holds up nobody.
+// that takes its time to leave does not delay the others.
 //
-// What a worker is, how it is started, and how it is taken out of service, is said by whoever makes this (`WorkerHands`).
+// What a worker is, how it is started, and how it is taken out of service, is decided by the caller's `WorkerHands`.
 import type { LineshaftError } from "../../errors/index.ts";
 import { startAgainMs } from "../limits.ts";
 import type { Supervisor } from "../supervisor.ts";
