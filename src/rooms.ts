@@ -1,5 +1,5 @@
 // The rooms of the house (docs/architecture.md): what each one is, and which rooms it may import. This table is the only place where
-// that stands. test/rooms.test.ts checks every import against it, and scripts/draw-house.ts draws the picture in the docs from it.
+// that stands. test/rooms.test.ts checks every import against it, and scripts/drawHouse.ts draws the picture in the docs from it.
 //
 // Rooms are listed from the top of the house to its ground, and a room imports rooms below it only.
 

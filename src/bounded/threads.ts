@@ -1,8 +1,8 @@
 // A small pool of threads for work whose cost the caller chooses. A task has a limit of CPU time, of time by the clock and of memory;
 // a thread that passes one is terminated from outside, whatever it executes, and replaced. Its task alone fails.
 //
-// CPU time and memory are the task's own: it would pass those limits again. The time by the clock and a thread that breaks or cannot
-// start are the machine's: they say nothing about the task, which may be tried again (`TaskError.temporary`).
+// CPU time and memory are the task's own: it would pass those limits again. A passed limit of time by the clock, and a thread that breaks
+// or cannot start, are the machine's fault; the task may be tried again (`TaskError.temporary`).
 //
 // Tasks wait in one queue per group (an organisation), and groups take turns, so that one group's expensive tasks delay another's task by at
 // most one task per thread. No thread is started before the first task.
@@ -27,10 +27,10 @@ export interface PoolOptions {
  */
 type TaskFailure = "cpu" | "memory" | "failed" | "wall" | "broken" | "busy" | "closed";
 
-/** Failures that say nothing about the task. */
+/** Failures that are not the task's fault. */
 const temporary: ReadonlySet<TaskFailure> = new Set(["wall", "broken", "busy", "closed"]);
 
-/** Why a task was not done. */
+/** The reason why a task failed. */
 export class TaskError extends LineshaftError {
   declare readonly code: TaskFailure;
 
@@ -38,7 +38,7 @@ export class TaskError extends LineshaftError {
     super({ code, message, cause: options?.cause });
   }
 
-  /** The same task may be done when it is tried again. */
+  /** Whether the same task may succeed when it is tried again. */
   get temporary(): boolean {
     return temporary.has(this.code);
   }
@@ -53,14 +53,14 @@ interface Task {
 
 interface Thread {
   worker: Worker;
-  /** It has loaded its code, whose time is no task's. */
+  /** Whether the thread has loaded its code; that time counts for no task. */
   ready: boolean;
   running: Running | undefined;
 }
 
 interface Running extends Task {
   cpuBefore: Promise<number | undefined>;
-  /** Looks at the CPU time that is used. */
+  /** Checks the used CPU time. */
   cpuTimer: NodeJS.Timeout;
   /** Ends the thread. */
   wallTimer: NodeJS.Timeout;
@@ -98,7 +98,7 @@ export class ThreadPool {
     });
   }
 
-  /** Fails what waits and runs, and ends the threads. */
+  /** Fails waiting and running tasks, and ends the threads. */
   async close(): Promise<void> {
     this.#closed = true;
     const error = new TaskError("closed", "Lineshaft is stopping.");
@@ -122,7 +122,7 @@ export class ThreadPool {
     for (let started = starting; started < wanted; started++) this.#start();
   }
 
-  /** A thread is there before the next task needs it, as far as there may be one. */
+  /** Starts a spare thread before the next task needs it, up to the pool's size. */
   #keepSpare(): void {
     if (this.#threads.size < this.#options.threads && ![...this.#threads].some(({ running }) => !running))
       this.#start();
@@ -172,7 +172,7 @@ export class ThreadPool {
   #notStarted(error: TaskError): void {
     if (this.#threads.size > 0 || this.#waitingTasks === 0) return;
     this.#take().reject(error);
-    // Not from here: a start that fails at once would call itself once for each task that waits.
+    // In a later turn, because a start that fails at once would otherwise recurse once for each waiting task.
     queueMicrotask(() => this.#dispatch());
   }
 
@@ -196,7 +196,7 @@ export class ThreadPool {
     if (!running) return;
     const { cpuMs } = this.#options;
     const [before, now] = await Promise.all([running.cpuBefore, cpuOf(worker)]);
-    // A thread that has ended says by its end why.
+    // If the thread has ended, its exit event reports the reason.
     if (thread.running !== running || before === undefined || now === undefined) return;
     const left = cpuMs - (now - before);
     if (left > 0) running.cpuTimer = setTimeout(() => void this.#measure(thread), Math.max(20, left));

@@ -5,7 +5,7 @@ import { CheckBusyError } from "./schemas.ts";
 import { TaskError } from "./threads.ts";
 import { pathKey, type YamlProblem, type YamlRead } from "./yamlText.ts";
 
-/** What a YAML text says, with the lines of its places (from 1), or what is wrong with it. */
+/** The value of a YAML text with the lines of its paths (from 1), or its problem. */
 type Yaml = { value: unknown; lineOf(path: readonly PropertyKey[]): number | undefined } | { problems: YamlProblem[] };
 
 /** Reads YAML text. `lineOf` answers the line of a path, or of the nearest place above it. Throws CheckBusyError. */

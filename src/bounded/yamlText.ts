@@ -71,7 +71,7 @@ class Walk {
       }
       seen.add(name);
       this.node(pair.value as Node | null, inside, depth + 1);
-      // A key says better than its value where a field stands.
+      // The line of a key locates a field better than the line of its value.
       this.#note(inside, pair.key);
     }
   }
