@@ -15,7 +15,7 @@ export function registerBill(program: Command, context: Context): void {
       "--from <time>",
       "first moment included, such as 2026-01-01 or 2026-01-01T08:00:00Z; the beginning by default",
     )
-    .option("--to <time>", "first moment not included; now by default")
+    .option("--to <time>", "end of the range, not included; now by default")
     .option("--agent <name>", "only this agent")
     .action(async (options: { from?: string; to?: string; agent?: string; json?: boolean }) => {
       const { terminal } = context;

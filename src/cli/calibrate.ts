@@ -46,7 +46,7 @@ export function registerCalibrate(program: Command, context: Context): void {
     .addOption(number("--slots <number>", "sequences that the endpoint runs at once"))
     .addOption(number("--kv-tokens <number>", "tokens of KV that its device holds"))
     .addOption(number("--max-batch-tokens <number>", "prompt tokens that one step may compute"))
-    .option("--chip <name>", "the chip, as a person would name it")
+    .option("--chip <name>", "name of the chip, to show in reports")
     .addOption(number("--chips <number>", "chips that work together on one replica"))
     .addOption(number("--price <amount>", "price of a chip for an hour"))
     .option("--json", "print the profile and the measured rows as JSON")

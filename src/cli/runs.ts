@@ -28,7 +28,7 @@ export function registerRuns(program: Command, context: Context): void {
   })
     .requiredOption("--input <file>", "JSON file with the input, - for stdin")
     .option("--follow", "show each step as it happens and wait for the end")
-    .option("--idempotency-key <key>", "the same key again answers the same run")
+    .option("--idempotency-key <key>", "a repeated key returns the run that it created")
     .action(
       async (agent: string, options: { input: string; follow?: boolean; idempotencyKey?: string; json?: boolean }) => {
         const input = await readJsonInput(options.input, context.terminal);
@@ -57,9 +57,9 @@ export function registerRuns(program: Command, context: Context): void {
     about: "List runs, newest first",
     examples: ["npx lineshaft runs list", "npx lineshaft runs list --agent maintenance-inspector --limit 5 --json"],
   })
-    .option("--agent <name>", "only this agent's")
+    .option("--agent <name>", "only runs of this agent")
     .addOption(new Option("--status <status>", "only those in this state").choices(statuses))
-    .option("--limit <number>", "at most this many", wholeNumber, 20)
+    .option("--limit <number>", "most runs to list", wholeNumber, 20)
     .action(async (options: { agent?: string; status?: string; limit: number; json?: boolean }) => {
       const { terminal } = context;
       const client = context.client();
