@@ -27,6 +27,11 @@ test("the example: readings, decision, work order, verdict, one result on the le
   const deployed = await house.deployExample();
   expect(deployed).toMatchObject({ name: "maintenance-inspector", version: 1, created: true });
   expect(await house.deployExample()).toMatchObject({ version: 1, created: false });
+  // MCP is the kind that goes without saying, so that versions of before there were kinds stay the versions that they are.
+  const stored = await house.db.query<{ body: string }>(
+    "select b.body::text as body from agent_versions v join blobs b on b.ref = v.manifest_ref",
+  );
+  for (const { body } of stored.rows) expect(body).not.toContain('"kind": "mcp"');
   const input = { machine: "M-001", bare: false };
   const created = await house.api("POST", "/api/runs", { agent: "maintenance-inspector", input });
   expect(created.json).toMatchObject({ agent: "maintenance-inspector", version: 1 });

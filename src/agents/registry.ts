@@ -56,7 +56,7 @@ export async function publish(
     published.evidence = "independent";
     published.verifier = { ref: await putBlob(db, publisher.project, source), name: `${id}@${version} sha256:${hash}` };
   }
-  const ref = await putBlob(db, publisher.project, published);
+  const ref = await putBlob(db, publisher.project, storedForm(published));
   const deployed = await store(db, publisher, manifest.name, ref);
   if (manifest.budget)
     await ledger.setBudget({
@@ -67,6 +67,17 @@ export async function publish(
       period: manifest.budget.period,
     });
   return deployed;
+}
+
+/**
+ * A version as it is stored. MCP, the first kind of tool, is left out, so that an unchanged manifest that was published before there were
+ * kinds is still the same version (`Runs.published` fills it in).
+ */
+function storedForm(published: Published): unknown {
+  return {
+    ...published,
+    tools: published.tools.map(({ kind, ...tool }) => (kind === "mcp" ? tool : { kind, ...tool })),
+  };
 }
 
 /** What this machine serves itself, the oldest deployment first; else whatever is served. */
@@ -161,10 +172,10 @@ async function pinTools(
         server: server.server,
         description: tool.description,
         inputSchema: tool.inputSchema,
-        hash: tool.hash,
+        hash: tool.hash(),
         effect: allowed.effect,
         acceptsKey: allowed.accepts_key,
-        ...(lookup && { lookup: { name: lookup.name, hash: lookup.hash } }),
+        ...(lookup && { lookup: { name: lookup.name, hash: lookup.hash() } }),
         seconds: allowed.seconds,
         slow: allowed.slow,
       });

@@ -149,8 +149,10 @@ export class Turns {
       const waitedMs = await this.#seats.change(place, run, action);
       if (waitedMs === undefined) return this.#putDown(run, state);
       if (waitedMs > 0) await this.#parts.runs.pause(run, waitedMs);
+      // A wait may take a minute, and the key may have been revoked meanwhile.
+      const acting = waitedMs > 0 ? await this.#principalOf(run) : principal;
       const done = await this.#performer.perform(
-        { ...run, principal },
+        { ...run, principal: acting },
         state,
         action,
         this.#deadline(run, state, stopped),

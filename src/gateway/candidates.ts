@@ -7,6 +7,7 @@
 import { LineshaftError } from "../errors/index.ts";
 import type { RegisteredEndpoint } from "../engines/index.ts";
 import type { Medium, ModelCall } from "./modelCall.ts";
+import type { PromptFacts } from "./scheduling/prompts.ts";
 
 /** Reasons that are given in one refusal, at most. */
 const reasonsShown = 4;
@@ -55,6 +56,8 @@ export class Candidates {
   readonly #shapes: RequestShapes;
   readonly #excluded = new Map<string, string>();
   #able: RegisteredEndpoint[];
+  /** Excluded by a prompt's guessed length. */
+  #guessed: RegisteredEndpoint[] = [];
 
   /** Throws the LineshaftError that names what is wrong when no endpoint that answers calls can take the request. */
   constructor(shapes: RequestShapes, endpoints: readonly RegisteredEndpoint[]) {
@@ -103,10 +106,11 @@ export class Candidates {
   }
 
   /**
-   * Excludes endpoints whose context cannot hold so many prompt tokens and the output that was asked for, while another's can. Where no
-   * context can, or all are equal, nothing is excluded: the number may be a guess, and the engine then judges the request itself.
+   * Excludes endpoints whose context cannot hold the prompt and the output that was asked for, while another's can that is there. Where no
+   * such endpoint is there, or all contexts are equal, nothing is excluded, and the engine judges the request itself. An exclusion by a
+   * guessed prompt is taken back (`takeBack`) when the longer endpoints fail: a guess must not take an endpoint out of failover.
    */
-  excludeShort(call: ModelCall, promptTokens: number): void {
+  excludeShort(call: ModelCall, { promptTokens, counted }: Pick<PromptFacts, "promptTokens" | "counted">): void {
     if (this.#able.length < 2) return;
     const [first] = this.#able;
     if (this.#able.every((endpoint) => contextOf(endpoint) === contextOf(first!)) || call.hasMedia) return;
@@ -114,12 +118,22 @@ export class Candidates {
     const needed = ({ facts }: RegisteredEndpoint) =>
       promptTokens + (asked === undefined || facts?.capabilities.clipsOutput ? 1 : asked);
     const short = this.#able.filter((endpoint) => needed(endpoint) > contextOf(endpoint));
-    if (!this.answering.some((endpoint) => !short.includes(endpoint))) return;
+    if (!this.answering.some((endpoint) => !short.includes(endpoint) && endpoint.up !== false)) return;
+    if (!counted) this.#guessed = short;
     for (const endpoint of short)
       this.#exclude(
         endpoint,
         `its context has ${contextOf(endpoint)} tokens, and this call needs about ${needed(endpoint)}.`,
       );
+  }
+
+  /** Takes endpoints back that were excluded by a guess; true when there were any. */
+  takeBack(): boolean {
+    const back = this.#guessed;
+    this.#guessed = [];
+    for (const { endpoint } of back) this.#excluded.delete(endpoint);
+    this.#able = [...this.#able, ...back];
+    return back.length > 0;
   }
 
   /**
@@ -130,6 +144,7 @@ export class Candidates {
     const most = contextOf(refusing);
     const longer = this.answering.some((endpoint) => contextOf(endpoint) > most);
     if (!longer) return false;
+    this.#guessed = this.#guessed.filter((one) => contextOf(one) > most);
     for (const endpoint of this.#able.filter((one) => contextOf(one) <= most))
       this.#exclude(endpoint, `the prompt is too long for its context of ${most} tokens.`);
     return true;

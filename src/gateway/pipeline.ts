@@ -147,7 +147,7 @@ class Pipeline {
     const program = programKey(call.request);
     const last = this.dispatcher.lastOf(program);
     const prompt = await this.prompts.read(call.request, program, candidates.endpoints, last);
-    candidates.excludeShort(call.request.asked, prompt.promptTokens);
+    candidates.excludeShort(call.request.asked, prompt);
     let failed: unknown;
     for (let number = 1; ; number++) {
       const admitted = await this.#attempts.admit(call, prompt, candidates.endpoints, card, number);
@@ -279,7 +279,8 @@ function goesOn(error: unknown, attempt: AttemptState, candidates: Candidates, t
   const passes = error.retryable || (error.code === tooLongCode && candidates.excludeUpTo(endpoint));
   if (!passes) return false;
   tried.add(endpoint.endpoint);
-  if (candidates.answering.some((one) => !tried.has(one.endpoint))) return true;
+  const isLeft = () => candidates.answering.some((one) => !tried.has(one.endpoint));
+  if (isLeft() || (candidates.takeBack() && isLeft())) return true;
   // A connection that broke under the request is tried once more at the same endpoint. A worker restarts, so its calls wait for it.
   if (error.code !== "engine_unreachable" || (number > 1 && endpoint.kind !== "embedded")) return false;
   tried.clear();

@@ -166,6 +166,15 @@ test("a prompt and an output that the shorter context cannot hold go to the long
   expect(body.error.message).toContain("8192");
 });
 
+test("a guessed length takes no endpoint out of failover: the shorter context is asked when the longer one fails", async () => {
+  await using two = await pair({ contextTokens: 1024 }, { contextTokens: 8192 });
+  // 4,000 spaces are few tokens, and no endpoint here counts them.
+  const messages = [{ role: "user", content: `${" ".repeat(4000)}Hello` }];
+  await two.second[Symbol.asyncDispose]();
+  expect((await chat(two.at, { messages })).status).toBe(200);
+  expect(two.first.seen.length).toBe(1);
+});
+
 test("an endpoint that refuses a prompt as too long gives it to one with a longer context", async () => {
   await using two = await pair({ contextTokens: 1024 }, { contextTokens: 8192 });
   const tooLong = { error: { message: "This model's maximum context length is 1024 tokens.", code: null } };

@@ -14,9 +14,12 @@ export function newProcessId(): number {
   return randomInt(1, 2 ** 31 - 1);
 }
 
+/** Where processes of the version before hold the locks that stand on runs: beside one of those no process of this version takes a run. */
+const earlierRunNamespace = 1_279_870_290;
+
 /** SQL that is true when no session holds the lock of the process whose id stands in `column`. */
 export function processGone(column: string): string {
-  return `not exists (select from pg_locks where locktype = 'advisory' and classid = ${processNamespace}
+  return `not exists (select from pg_locks where locktype = 'advisory' and classid in (${processNamespace}, ${earlierRunNamespace})
   and objid = ${column}::int::oid and objsubid = 2 and granted
   and database = (select oid from pg_database where datname = current_database()))`;
 }

@@ -190,4 +190,29 @@ describe("a whole answer that passes its limit", () => {
     expect(body.choices[0].message.content.length).toBeLessThan(1000);
     expect((await rows(at)).settlements).toMatchObject([{ output_tokens: 10n, usage_source: "counted" }]);
   });
+
+  test("keeps everything else that the engine said", async () => {
+    const logprobs = { content: [{ token: "word", logprob: -0.5 }] };
+    const whole = {
+      id: "c1",
+      object: "chat.completion",
+      created: 1,
+      model: "m",
+      choices: [
+        {
+          index: 0,
+          message: { role: "assistant", content: "word ".repeat(1000), reasoning: "so ".repeat(10), annotations: [] },
+          logprobs,
+          finish_reason: "stop",
+        },
+      ],
+      usage: { prompt_tokens: 5, completion_tokens: 1000, total_tokens: 1005 },
+    };
+    await using at = await testGateway({ script: { raw: { body: JSON.stringify(whole) } } });
+    const { body } = await chat(at, { ...hello, max_tokens: 10 });
+    expect(body.choices[0]).toMatchObject({ finish_reason: "length", logprobs, message: { annotations: [] } });
+    expect(body.choices[0].message.content.length).toBeLessThan(100);
+    expect(body.choices[0].message).not.toHaveProperty("reasoning_content");
+    expect(body.choices[0].message.reasoning.length).toBeLessThan(30);
+  });
 });

@@ -130,7 +130,7 @@ describe("a tool's secret", () => {
     await setPlant([plant.host]);
     const tools = client();
     const [defined] = await tools.list({ kind: "mcp", url: plant.url, secret: "plant" }, project);
-    const tool = pinnedTool("say", { url: plant.url, secret: "plant", hash: defined!.hash });
+    const tool = pinnedTool("say", { url: plant.url, secret: "plant", hash: defined!.hash() });
     await tools.call(tool, {}, { project });
     const before = plant.seen.length;
     await secrets.remove({ project, name: "plant" });
@@ -160,7 +160,7 @@ describe("a tool's secret", () => {
     expect(listed[0]!.description).toBe("You sent [credential].");
     const answers = [];
     for (const one of listed) {
-      const tool = pinnedTool(one.name, { url: plant.url, secret: "plant", hash: one.hash });
+      const tool = pinnedTool(one.name, { url: plant.url, secret: "plant", hash: one.hash() });
       answers.push(await tools.call(tool, {}, { project }));
     }
     expect(answers).toEqual([

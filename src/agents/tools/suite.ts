@@ -5,8 +5,8 @@ import type { PinnedTool } from "../types.ts";
 import { ToolNotSentError, ToolUncertainError, type ToolKind, type ToolServerAddress } from "./types.ts";
 
 /**
- * A server with four tools: `say` answers `{said, key}` (its text and the effect's key that came, or null), `fail` fails with "the drill
- * is broken", `flood` answers more than may be kept, and `hang` never answers.
+ * A server with five tools: `say` answers `{said, key}` (its text and the effect's key that came, or null), `fail` fails with "the drill
+ * is broken", `flood` answers more than may be kept, `hang` never answers, and `deep` has a schema nested deeper than may be kept.
  */
 export interface ToolWorld extends AsyncDisposable {
   tools: ToolKind;
@@ -40,6 +40,7 @@ export function describeToolKind(name: string, open: () => Promise<ToolWorld>): 
           ...made.address,
           server: "plant",
           ...defined,
+          hash: defined.hash(),
           effect: false,
           acceptsKey: false,
           seconds: 30,
@@ -53,13 +54,21 @@ export function describeToolKind(name: string, open: () => Promise<ToolWorld>): 
     test("lists what there is: name, description, schema of the arguments, and one hash of all that is promised", async () => {
       const { tools, address } = await world();
       const listed = await tools.list(address, project);
-      expect(listed.map((tool) => tool.name).toSorted()).toEqual(["fail", "flood", "hang", "say"]);
+      expect(listed.map((tool) => tool.name).toSorted()).toEqual(["deep", "fail", "flood", "hang", "say"]);
       expect(listed.find((tool) => tool.name === "say")).toMatchObject({
         description: "Says what it is told.",
         inputSchema: { type: "object", required: ["text"] },
-        hash: expect.stringMatching(/^sha256:[0-9a-f]{64}$/),
       });
-      expect(await tools.list(address, project)).toEqual(listed);
+      const hashes = (all: typeof listed) => all.filter((tool) => tool.name !== "deep").map((tool) => tool.hash());
+      expect(hashes(listed)).toEqual([1, 2, 3, 4].map(() => expect.stringMatching(/^sha256:[0-9a-f]{64}$/)));
+      expect(hashes(await tools.list(address, project))).toEqual(hashes(listed));
+    });
+
+    test("a definition that cannot be kept is unusable alone: the tools beside it are not", async () => {
+      const { tools, address, pin } = await world();
+      const deep = (await tools.list(address, project)).find((tool) => tool.name === "deep")!;
+      expect(() => deep.hash()).toThrow(expect.objectContaining({ code: "tool_unusable" }));
+      expect(await tools.call(await pin("say"), { text: "a" }, { project })).toMatchObject({ isError: false });
     });
 
     test("a call brings the arguments and the effect's key to the tool, and its answer back", async () => {

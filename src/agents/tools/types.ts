@@ -19,8 +19,8 @@ export interface ToolDefinition {
   description: string;
   /** JSON Schema of its arguments. */
   inputSchema: Record<string, unknown>;
-  /** Of all that the definition promises (definition.ts). */
-  hash: string;
+  /** Of all that the definition promises (definition.ts). Throws StepError `tool_unusable` when the definition cannot be kept. */
+  hash(): string;
 }
 
 export interface ToolAnswer {
@@ -47,7 +47,7 @@ export interface ToolCallOptions {
 export interface ToolKind {
   /**
    * All tools of a server, as it defines them now. Throws StepError: `tool_unreachable` (with a time to try again), `secret_...` when
-   * it cannot be reached with that secret, `tool_unusable` when a definition cannot be kept.
+   * it cannot be reached with that secret.
    */
   list(server: ToolServerAddress, project: string): Promise<ToolDefinition[]>;
   /**

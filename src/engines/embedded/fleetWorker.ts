@@ -90,7 +90,10 @@ function workerSpec(
     async ready({ messages }, signal) {
       const { port } = await listening(messages);
       const engine: EmbeddedEngine = createEmbeddedEngine({ url: `http://127.0.0.1:${port}`, token });
-      const facts = await engine.probe(signal);
+      // That it does not answer says nothing of why: what it printed and how it ended does.
+      const facts = await engine.probe(signal).catch((cause: Error) => {
+        throw new Error(cause.message, { cause });
+      });
       // A worker that died while it was leaving, and was restarted, stays out of service.
       if (worker.phase === "leaving") return;
       engines.add(worker.deployment, engine, {

@@ -32,6 +32,9 @@ function plantServer(): McpServer {
   server.registerTool("fail", { inputSchema: z.object({}) }, () => {
     throw new Error("the drill is broken");
   });
+  let deep: z.ZodType = z.string();
+  for (let level = 0; level < 100; level++) deep = z.object({ inner: deep });
+  server.registerTool("deep", { inputSchema: z.object({ deep }) }, () => ({ content: [] }));
   server.registerTool("hang", { inputSchema: z.object({}) }, () => new Promise<never>(() => {}));
   return server;
 }
@@ -78,7 +81,7 @@ async function serve(listener: Parameters<typeof createServer>[1] & object) {
   const address = { kind: "mcp" as const, url, secret: "good" };
   const pin = async (name: string, more: Partial<PinnedTool> = {}) => {
     const tool = (await client.list(address, project)).find((tool) => tool.name === name)!;
-    return pinnedTool(name, { ...address, hash: tool.hash, ...more });
+    return pinnedTool(name, { ...address, hash: tool.hash(), ...more });
   };
   const end = async () => {
     server.closeAllConnections();

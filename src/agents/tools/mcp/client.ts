@@ -60,7 +60,7 @@ export class McpTools implements ToolKind {
       name: tool.name,
       description: tool.description ?? "",
       inputSchema: tool.inputSchema as Record<string, unknown>,
-      hash: definitionHash(tool),
+      hash: () => definitionHash(tool),
     }));
   }
 

@@ -24,12 +24,36 @@ export function answerText(shape: Endpoint, chunk: AnswerChunk, chunked: boolean
     if (usage !== undefined) return JSON.stringify({ ...wire.data, usage: openAiUsage(usage) });
     return wire.text ?? JSON.stringify(wire.data);
   }
+  const choices = chunk.deltas.map((delta) => choiceOf(shape, delta, chunked));
   const written: Json = {
     ...frameOf(shape, chunk, chunked),
-    choices: chunk.deltas.map((delta) => choiceOf(shape, delta, chunked)),
+    choices: wire.endpoint === shape && !chunked ? choices.map(over(wire.data)) : choices,
   };
   if (usage !== undefined) written["usage"] = openAiUsage(usage);
   return JSON.stringify(written);
+}
+
+/**
+ * A choice that was written anew over the one that the engine sent, so that what was not changed (log probabilities, annotations, names of
+ * fields) stays as the engine said it.
+ */
+function over(data: Json): (choice: Json) => Json {
+  const sent = new Map(
+    (Array.isArray(data["choices"]) ? (data["choices"] as Json[]) : []).map((one) => [one["index"], one]),
+  );
+  return (choice) => {
+    const original = sent.get(choice["index"]);
+    if (original === undefined) return choice;
+    const [was, is] = [original["message"], choice["message"]] as [Json | undefined, Json | undefined];
+    if (!was || !is) return { ...original, ...choice };
+    // Reasoning has two names in the field; the engine's own stays.
+    const { reasoning_content: reasoning, ...rest } = is;
+    const named =
+      reasoning === undefined
+        ? {}
+        : { [("reasoning" in was ? "reasoning" : "reasoning_content") as string]: reasoning };
+    return { ...original, ...choice, message: { ...was, ...rest, ...named } };
+  };
 }
 
 /** What stands around the choices: the id, the model and the time, as the engine said them. */
