@@ -56,7 +56,7 @@ export const rooms: Record<string, Room> = {
     what: "processes, the home, deployments and their reconciler",
     imports: ["scheduler", "telemetry", "store", "bounded", "errors"],
   },
-  simulator: { what: "a virtual clock and model engines under the real scheduler", imports: ["scheduler"] },
+  simulator: { what: "a virtual clock and model engines under the real scheduler", imports: ["scheduler", "errors"] },
   scheduler: { what: "which endpoint serves a call, and when: a pure state machine", imports: [] },
   telemetry: { what: "metrics, logs, alarms and live events", imports: ["store"] },
   store: { what: "Postgres: pool, session, migrations and blobs", imports: ["errors"] },

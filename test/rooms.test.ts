@@ -238,6 +238,29 @@ function exportedNames(path: string): string[] {
   ];
 }
 
+test("what a room exports is documented", () => {
+  const silent = sources
+    .filter((path) => path.endsWith(`${sep}index.ts`) && dirname(dirname(path)) === src)
+    .flatMap((index) =>
+      [...readFileSync(index, "utf8").matchAll(/export \{([^}]*)\} from "([^"]+)"/g)].flatMap(([, names, from]) => {
+        const file = resolve(dirname(index), from!);
+        const text = readFileSync(file, "utf8");
+        return names!
+          .split(",")
+          .map((name) => name.trim().split(" as ")[0]!)
+          .filter((name) => name !== "" && !name.startsWith("type "))
+          .filter(
+            (name) =>
+              !new RegExp(
+                `\\*/\\s*\\n(?:export )?(?:async )?(?:function\\*?|class|const|abstract class) ${name}\\b`,
+              ).test(text),
+          )
+          .map((name) => `${relative(src, file)}: ${name}`);
+      }),
+    );
+  expect(silent).toEqual([]);
+});
+
 test("every export has an importer, and an index.ts exports only what other rooms or tests import", () => {
   const others = ["bin", "examples"].flatMap((folder) => filesBelow(join(root, folder)));
   const imported = importedNames([...written, ...others.filter((path) => isCode(path) || extname(path) === "")]);

@@ -49,6 +49,7 @@ export interface Agents {
   rebuild(): Promise<number>;
 }
 
+/** Puts the room together. Nothing runs before `start`. */
 export function createAgents(options: AgentsOptions): Agents {
   const { db, events, log } = options;
   const runs = new Runs(db, options.session.processId);

@@ -17,12 +17,11 @@ export class CliError extends LineshaftError {
   }
 }
 
-/** Errors of the rooms may have `why` and `hint` (or `next`); this reads them without importing the room. */
+/** Errors of the rooms have `why` and `hint`; this reads them without importing the room. */
 interface Explained {
   message: string;
   why?: unknown;
   hint?: unknown;
-  next?: unknown;
   exitCode?: unknown;
 }
 
@@ -30,7 +29,7 @@ interface Explained {
 export function printError(error: unknown, terminal: Terminal): number {
   const explained: Explained = error instanceof Error ? error : { message: String(error) };
   const { red, dim } = terminal.colours("stderr");
-  const hint = [explained.hint, explained.next].find((text) => typeof text === "string") ?? fallbackHint(error);
+  const hint = typeof explained.hint === "string" ? explained.hint : fallbackHint(error);
   terminal.note(`${red("error:")} ${withoutHint(explained.message, hint)}`);
   if (typeof explained.why === "string") for (const line of explained.why.split("\n")) terminal.note(`  why:  ${line}`);
   terminal.note(`  next: ${hint}`);

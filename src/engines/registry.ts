@@ -63,6 +63,7 @@ export interface Endpoint {
   longestFirstTokenMs: number;
 }
 
+/** The endpoints of this process by deployment. `add`, `remove` and changes of health are told to listeners at once and in order. */
 export class EngineRegistry {
   readonly #endpoints = new Map<string, Endpoint>();
   readonly #settings = new Map<string, DeploymentSettings>();

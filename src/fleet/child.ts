@@ -72,7 +72,7 @@ export class ManagedChild {
       throw stoppedError(this.#spec.name);
     }
     this.#become("failed", begun.ending.why);
-    // Whoever said why it is not ready knows it better than its output does.
+    // An error of `ready` that gives a reason says more than the output.
     if (begun.cause instanceof LineshaftError) throw begun.cause;
     throw new LineshaftError({
       code: begun.ending.code,

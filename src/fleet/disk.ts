@@ -16,6 +16,7 @@ interface DiskOptions {
   probe?: () => void;
 }
 
+/** Watches the disk of a folder once `watch` is called. `onChange` hears when it has become full, and when it has room again. */
 export class Disk {
   readonly #options: DiskOptions;
   readonly #freeBytes: () => number;

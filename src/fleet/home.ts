@@ -51,6 +51,10 @@ const mainSchema = z.object({
 });
 export type MainRecord = z.infer<typeof mainSchema>;
 
+/**
+ * The home by its path. Nothing is read or written before a method is called; methods throw LineshaftError `home_unusable`,
+ * `home_damaged`, `home_copied` or `already_running`.
+ */
 export class Home {
   readonly path: string;
 

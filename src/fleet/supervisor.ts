@@ -9,6 +9,10 @@ import { ManagedChild, stoppedError } from "./child.ts";
 import { treeMemory } from "./processes.ts";
 import type { ChildSpec, ChildStatus, SupervisorOptions } from "./types.ts";
 
+/**
+ * The children of this process. `start` resolves when the child is ready and throws LineshaftError with the reason when it does not
+ * become ready.
+ */
 export class Supervisor {
   readonly #children = new Map<string, ManagedChild>();
   readonly #listeners = new Set<(status: ChildStatus) => void>();

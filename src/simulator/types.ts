@@ -1,5 +1,6 @@
 // The words of the simulator: what a workload is, once it has been read from any trace or generated.
 // Everything downstream (cache studies, engine model, policies, reports) knows only these shapes.
+import { LineshaftError } from "../errors/index.ts";
 
 /**
  * Content of a prompt as block ids. Ids are dense (0 .. workload.blockCount - 1) and chained: equal id at position i
@@ -52,14 +53,9 @@ export interface Workload {
   readonly notes: readonly string[];
 }
 
-/** An error a person can act on: `code` for programs, `message` for people, `next` for what to do. */
-export class SimulatorError extends Error {
-  override readonly name = "SimulatorError";
-  readonly code: string;
-  readonly next: string;
-  constructor(code: string, message: string, next: string) {
-    super(message);
-    this.code = code;
-    this.next = next;
+/** Why a trace, a fleet or a study cannot be used. `hint` says what to do. */
+export class SimulatorError extends LineshaftError {
+  constructor(code: string, message: string, hint: string) {
+    super({ code, message, hint });
   }
 }

@@ -1,4 +1,5 @@
 // Bounds of this room, with the reason for each value.
+/** Times in milliseconds, sizes in bytes. */
 export const limits = {
   /** Connections of one process's pool. */
   connections: 12,

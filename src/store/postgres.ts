@@ -1,4 +1,4 @@
-// The embedded Postgres: a real server from npm, started as a child process by whoever supervises (fleet, or a test).
+// The embedded Postgres: a real server from npm, started as a child process by a supervisor (the fleet, or a test).
 //
 // This file says how to make a data folder and how to start a server on it; it supervises nothing itself.
 // Postgres refuses to run as root. As root it therefore runs in a user namespace that maps root to an ordinary user (files
@@ -16,7 +16,7 @@ export interface PostgresOptions {
   port: number;
   /** Of the superuser. */
   password: string;
-  /** False only for databases that nobody will miss (tests). */
+  /** False only for databases that may be lost (tests). */
   durable?: boolean;
 }
 

@@ -12,6 +12,7 @@ import { makeClient } from "./connection.ts";
 
 export const bootstrapRole = "lineshaft";
 export const ownerRole = "lineshaft_owner";
+/** The role that the running process connects as: it owns nothing and may do what access.ts grants. */
 export const runtimeRole = "lineshaft_app";
 const databaseName = "lineshaft";
 

@@ -139,7 +139,7 @@ export class Session {
     await this.#connected().ask("select pg_notify($1, $2)", [channel, payload]);
   }
 
-  /** Ends the session, and with it its locks. Nobody is told; whatever waits for it is rejected. */
+  /** Ends the session, and with it its locks. No watcher is told; what waits for it is rejected. */
   async close(): Promise<void> {
     this.#closing.abort();
     clearTimeout(this.#timer);

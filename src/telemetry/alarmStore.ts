@@ -20,6 +20,7 @@ interface AlarmRow {
   last_at: Date;
 }
 
+/** Copies alarms to Postgres while it runs. `restore` reads those that stood before; `close` writes what is left, within its bound. */
 export class AlarmStore {
   readonly #alarms: Alarms;
   readonly #db: Database;

@@ -43,6 +43,7 @@ interface Kept extends Alarm {
   loggedAt: number;
 }
 
+/** The alarms that stand, in memory. Raising never throws and never waits; listeners hear every change, and may fail without harm. */
 export class Alarms {
   readonly #kept = new Map<string, Kept>();
   readonly #log: Logger;

@@ -29,9 +29,12 @@ interface Audience {
   organisation: string;
   project: string | typeof everyProject | typeof ownersOnly;
 }
+/** Audience of an event: every key of the organisation. */
 export const everyProject = Symbol("every project");
+/** Audience of an event: owners' keys of the organisation. */
 export const ownersOnly = Symbol("owners only");
 
+/** Events to live listeners. `publish` never waits; a listener that falls behind loses the oldest events and is told so. */
 export class LiveEvents<Event extends LiveEventLike = LiveEventLike> {
   readonly #rings = new Map<string, Ring<Event>>();
   /** Rings of projects, by organisation. */

@@ -76,6 +76,7 @@ interface ModelNumbers {
   duration: Distribution;
 }
 
+/** The metrics of one process. `process`: also those of Node itself; off in tests, where several stand in one process. */
 export function createMetrics(options: { process?: boolean } = {}): Metrics {
   const registry = new Registry();
   if (options.process ?? true) collectDefaultMetrics({ register: registry });

@@ -31,6 +31,10 @@ interface Used {
   urls: Set<string>;
 }
 
+/**
+ * Carries over what published agents use and answers what became of each secret. Does nothing at later starts. Never throws for a single
+ * secret.
+ */
 export async function carrySecrets(options: {
   db: Database;
   secrets: Secrets;

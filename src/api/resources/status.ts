@@ -34,6 +34,7 @@ const ejected = new Set<EndpointStatus["state"]>(["ejected", "trial"]);
 /** A worker that starts or leaves because somebody said so is no trouble. */
 const illStates = new Set<ComponentStatus["state"]>(["restarting", "failed", "stopped"]);
 
+/** What /api/status answers, without the caller's part. Asks every worker; one that does not answer is `down`, and nothing is thrown. */
 export async function instanceStatus(sources: StatusSources): Promise<InstanceStatus> {
   const children = sources.supervisor.status();
   const trees = treeMemory([process.pid]);
@@ -98,6 +99,7 @@ function endpointTrouble(
   return [`${who} ${does}${where}. ${ill[0]!.error ?? ""}`.trim()];
 }
 
+/** A child process in the API's shape. */
 export function componentOf(child: ChildStatus): ComponentStatus {
   return {
     name: child.name,

@@ -27,6 +27,7 @@ const effectResolution = schemas.strict({
   result: z.unknown().optional().describe("What the tool would have answered, when it happened"),
 });
 
+/** Routes of /api/agents, /api/runs and the schema of manifests. */
 export function agentRoutes(parts: AgentParts): ApiApp {
   const { dependencies } = parts;
   const { db, gateway } = dependencies;

@@ -41,6 +41,7 @@ export function alarmRoutes({ alarms }: ServerDependencies) {
     });
 }
 
+/** An alarm in the API's shape. */
 export function alarmResource({ id, code, message, subject, count, firstAt, lastAt }: Alarm): AlarmResource {
   return {
     id,

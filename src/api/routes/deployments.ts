@@ -61,6 +61,7 @@ const remove = createRoute({
   request: { params: nameParam },
 });
 
+/** Routes of /api/deployments. */
 export function deploymentRoutes(deployments: DeploymentVerbs) {
   const all = () => deployments.list().map(deploymentResource);
   const find = (name: string) => {

@@ -13,6 +13,7 @@ const rebuild = createRoute({
   responses: answers("How many runs were started again", z.object({ runs: z.number().int() })),
 });
 
+/** Route of /api/maintenance/rebuild: every unfinished run that Restate does not hold is started again from Postgres. */
 export function maintenanceRoutes(agents: Pick<Agents, "rebuild">) {
   return apiApp().openapi(rebuild, async (c) => {
     return c.json({ runs: await agents.rebuild() }, 200);

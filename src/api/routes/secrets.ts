@@ -41,6 +41,7 @@ const remove = createRoute({
   responses: answers("It is gone", secretRemoved, 404),
 });
 
+/** Routes of /api/secrets. */
 export function secretRoutes({ secrets, identity }: { secrets: Secrets; identity: Identity }) {
   const projectOf = async (principal: Principal, wanted: string | undefined): Promise<string> => {
     if (wanted === undefined) return principal.project;

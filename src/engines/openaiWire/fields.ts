@@ -152,6 +152,7 @@ const fieldsOf: Record<Software, readonly string[]> = {
   ],
 };
 
+/** Names of the fields that this software is sent. */
 export const fieldsOfSoftware = (software: Software): readonly string[] => fieldsOf[software];
 
 /** What an address and the model's entry in its list say of the software. */

@@ -105,6 +105,7 @@ interface Served<Model extends ServableModel> {
   weights: Weights<Model>;
 }
 
+/** The deployments of this instance. `begin` needs no database, `start` does, and everything else comes after `start`. */
 export class Deployments<Model extends ServableModel> {
   readonly #options: DeploymentsOptions<Model>;
   readonly #hands: Hands<Model>;

@@ -45,6 +45,7 @@ const size = z.union([
     }),
 ]);
 
+/** The fields of a deployment's manifest; unknown ones are refused. */
 export const deploymentManifest = z
   .strictObject({
     kind: z.literal("Deployment"),
@@ -97,9 +98,9 @@ export const deploymentManifest = z
     if (replicas !== undefined && roles)
       wrong(["replicas"], "is given beside 'roles'; give one of them ('both' is a role, too)");
     if (roles && roles.prefill > 0 && roles.decode + roles.both === 0)
-      wrong(["roles", "decode"], "is 0, so that nobody would decode what the prefill workers compute");
+      wrong(["roles", "decode"], "is 0, so no worker would decode what the prefill workers compute");
     if (roles && roles.decode > 0 && roles.prefill + roles.both === 0)
-      wrong(["roles", "prefill"], "is 0, so that nobody would compute prompts for the decode workers");
+      wrong(["roles", "prefill"], "is 0, so no worker would compute prompts for the decode workers");
   });
 
 export type DeploymentManifest = z.input<typeof deploymentManifest>;

@@ -2,6 +2,7 @@
 import type { Shortage } from "./plan.ts";
 import type { DeploymentFailure } from "./types.ts";
 
+/** The shortage as a failure with the code `memory_short`, whose message has the numbers in GB. */
 export function shortageText(deployment: string, workers: number, shortage: Shortage): DeploymentFailure {
   const { neededBytes, availableBytes, fitting } = shortage;
   return {

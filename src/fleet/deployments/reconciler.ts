@@ -26,6 +26,7 @@ interface ReconcilerOptions {
   hands: WorkerHands;
 }
 
+/** The workers of all deployments. `want` says what is wanted from now on; failures are read by `failureOf` and never thrown. */
 export class Reconciler {
   readonly #supervisor: Supervisor;
   readonly #hands: WorkerHands;

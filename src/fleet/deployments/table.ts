@@ -13,6 +13,7 @@ export interface StoredDeployment {
   updated_at: Date;
 }
 
+/** The table as verbs. Throws what the database throws. */
 export class DeploymentTable {
   readonly #db: Database;
 

@@ -57,7 +57,7 @@ function why({ reason, ties, policy }: Decision, chosen: CandidateNumbers, runne
   if (reason === "least_load") return `Least is under way here.`;
   const here = (numbers: CandidateNumbers) => numbers.matchedTokens - numbers.matchedByTier.remote;
   const more = here(chosen) - here(runnerUp);
-  if (reason === "no_overlap") return `Nobody has any of its prompt; least is under way here.`;
+  if (reason === "no_overlap") return `No endpoint has any of its prompt; least is under way here.`;
   if (ties > 1) return `As good as ${runnerUp.endpoint}; drawn between equals.`;
   const first = `First token expected in ${whole(chosen.expectedTtftMs)} ms, at ${runnerUp.endpoint} in ${whole(runnerUp.expectedTtftMs)} ms`;
   if (more > 0) return `${first}: ${whole(more)} more tokens of its prompt are cached here.`;

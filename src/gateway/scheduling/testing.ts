@@ -126,7 +126,7 @@ export class PuppetEngine implements Engine, KvEngine {
     return hints.map((hint) => ({ ...hint, honoured: true, tokens: 1 }));
   }
 
-  /** Sends an event to whoever watches. */
+  /** Sends an event to every watcher. */
   send(event: KvEvent): void {
     this.#events.push(event);
     this.#wake?.();
