@@ -46,7 +46,7 @@ const statement =
 
 interface Named {
   relations: string[];
-  /** A relation whose name is put together at run time, so that nobody can read which one it is. */
+  /** A relation whose name is put together at run time, so that it cannot be read from the source. */
   hidden: boolean;
 }
 

@@ -23,8 +23,6 @@ export interface CallHints {
   project: string;
   /** The tree of calls that belong together: a run with its sub-agents, or a client's session. */
   program?: string;
-  /** Higher goes first within an engine's queue; 0 by default. */
-  priority?: number;
   /** Token ids of the prompt. An engine with `takesTokens` uses them instead of tokenising again. */
   promptTokens?: readonly number[];
   /** KV that another endpoint computed. The engine pulls all of it before the first token, or the attempt fails with `kv_lost`. */

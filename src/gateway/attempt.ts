@@ -150,7 +150,7 @@ export class Attempts {
       this.#engines.lost(endpoint, (error as EngineError).message);
       this.#metrics.engineUp(endpoint.endpoint, false);
     }
-    // The engine broke off, or was given up, before it said anything: there is nothing to ask it, and no budget pays for it.
+    // The engine broke off, or was given up, before it said anything. It cannot say what it used, so no budget pays for the attempt.
     const silent = fault !== undefined && fault !== "garbage" && answer?.usage()?.source !== "engine";
     if (silent) attempt.moments.opened = 0;
     await this.#ending.end(call, attempt, {

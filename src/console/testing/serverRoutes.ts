@@ -21,7 +21,7 @@ interface Asked {
   emit(event: LiveEvent): void;
 }
 
-/** Undefined: done, and there is nothing to answer (204). */
+/** Undefined: done, without a body (204). */
 type Answered = { schema: z.ZodType; value: unknown; status?: number } | undefined;
 type Handler = (asked: Asked) => Answered | Promise<Answered>;
 

@@ -52,7 +52,6 @@ function answer(context: AnswerContext, wire: Wire, asked: Asked, response: Serv
   engine.submit({
     attempt,
     owner,
-    priority: request.hints?.priority ?? 0,
     prompt: prompt.tokens,
     maxTokens: asked.maxTokens,
     ...(request.hints?.transfer && { transfer: request.hints.transfer }),

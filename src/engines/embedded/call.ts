@@ -27,7 +27,6 @@ export interface CallEnd {
 export interface Call {
   attempt: string;
   owner: StateOwner;
-  priority: number;
   prompt: readonly number[];
   /** At least 1, and such that prompt and output fit the sequence. */
   maxTokens: number;

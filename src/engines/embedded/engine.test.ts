@@ -91,7 +91,6 @@ function submit(
   engine.submit({
     attempt,
     owner: { cacheSalt, project, ...(program && { program }) },
-    priority: 0,
     prompt,
     maxTokens: 8,
     sampling,
@@ -171,17 +170,17 @@ describe("serving calls", () => {
     expectConsistent();
   });
 
-  it("runs as many as there are sequences, and the rest in order of priority", async () => {
+  it("runs as many as there are sequences, and the rest in order of arrival", async () => {
     const order: string[] = [];
     const calls = [
       submit(run(1, 200), { maxTokens: 30 }),
       submit(run(1000, 200), { maxTokens: 30 }),
-      submit(run(2000, 10), { priority: 0 }),
-      submit(run(3000, 10), { priority: 5 }),
+      submit(run(2000, 10)),
+      submit(run(3000, 10)),
     ];
     for (const [index, call] of calls.entries()) void call.ended.then(() => order.push(String(index)));
     await Promise.all(calls.map((call) => call.ended));
-    expect(order.indexOf("3")).toBeLessThan(order.indexOf("2"));
+    expect(order.indexOf("2")).toBeLessThan(order.indexOf("3"));
     expect(Math.max(...device.batches.map((batch) => batch.size))).toBe(2);
     expectConsistent();
   });

@@ -82,7 +82,7 @@ export class Engine {
     }
     const active = newActive(call, blockHashes(saltOf(call.owner.cacheSalt), call.prompt), this.now());
     const slots = this.kv.slots.length;
-    this.queue.push(active, call.priority, {
+    this.queue.push(active, {
       secondsPerCall: this.secondsPerCall,
       slots,
       free: slots - this.active.size,

@@ -33,9 +33,6 @@ export const stopStringMaxLength = 256;
 /** Tokens without output after which a stream sends a comment to keep the connection alive. */
 export const silentTokensMax = 64;
 
-/** Priorities beyond these are clipped. */
-export const priorityMax = 1_000;
-
 /** Programs whose parent and project are remembered; the oldest goes first. */
 export const programsRemembered = 10_000;
 

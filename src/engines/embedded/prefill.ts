@@ -16,7 +16,6 @@ export function answerPrefill(context: AnswerContext, asked: Asked, response: Se
   engine.submit({
     attempt,
     owner,
-    priority: request.hints?.priority ?? 0,
     prompt: prompt.tokens,
     maxTokens: asked.maxTokens,
     sampling: request.sampling,

@@ -31,7 +31,6 @@ export const callHints = z.object({
   cacheSalt: z.string(),
   project: z.string(),
   program: z.string().optional(),
-  priority: z.number().optional(),
   promptTokens: z.array(z.int().min(0)).min(1).optional(),
   transfer: z.object({ state: z.string(), tokens: z.int().min(0) }).optional(),
 });

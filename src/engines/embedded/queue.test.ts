@@ -5,24 +5,21 @@ import { WaitingQueue, retryAfterSeconds } from "./queue.ts";
 const pace = { secondsPerCall: 2, slots: 8, free: 0 };
 
 describe("the waiting queue", () => {
-  it("serves higher priority first, then in order of arrival", () => {
+  it("serves in order of arrival", () => {
     const queue = new WaitingQueue<string>(9);
-    queue.push("a", 0, pace);
-    queue.push("b", 5, pace);
-    queue.push("c", 0, pace);
-    queue.push("d", 5, pace);
-    expect([...queue]).toEqual(["b", "d", "a", "c"]);
-    expect(queue.remove("d")).toBe(true);
-    expect(queue.remove("d")).toBe(false);
-    expect([...queue]).toEqual(["b", "a", "c"]);
+    for (const name of ["a", "b", "c", "d"]) queue.push(name, pace);
+    expect([...queue]).toEqual(["a", "b", "c", "d"]);
+    expect(queue.remove("b")).toBe(true);
+    expect(queue.remove("b")).toBe(false);
+    expect([...queue]).toEqual(["a", "c", "d"]);
   });
 
   it("refuses with 429 and a time when it is full", () => {
     const queue = new WaitingQueue<number>(32);
-    for (let i = 0; i < 32; i++) queue.push(i, 0, pace);
+    for (let i = 0; i < 32; i++) queue.push(i, pace);
     let refused: unknown;
     try {
-      queue.push(99, 1, pace);
+      queue.push(99, pace);
     } catch (error) {
       refused = error;
     }
@@ -33,8 +30,8 @@ describe("the waiting queue", () => {
 
   it("counts those that a free sequence is about to take as not waiting", () => {
     const queue = new WaitingQueue<number>(1);
-    for (let i = 0; i < 3; i++) queue.push(i, 0, { ...pace, free: 2 });
-    expect(() => queue.push(3, 0, { ...pace, free: 2 })).toThrow(/full/);
+    for (let i = 0; i < 3; i++) queue.push(i, { ...pace, free: 2 });
+    expect(() => queue.push(3, { ...pace, free: 2 })).toThrow(/full/);
   });
 
   it.each([

@@ -1,12 +1,11 @@
-// Calls that wait for a sequence: bounded, higher priority first, in order of arrival within one priority.
+// Calls that wait for a sequence: bounded, and served in order of arrival. Which call comes first is the
+// scheduler's to decide, before a call is sent here.
 // A full queue refuses at once and says after how many seconds a retry is likely to succeed.
 import { LineshaftError } from "../../errors/index.ts";
-import { priorityMax } from "./limits.ts";
 
 export class WaitingQueue<T> {
   readonly limit: number;
-  private readonly items: { value: T; priority: number; order: number }[] = [];
-  private arrivals = 0;
+  private readonly items: T[] = [];
 
   constructor(limit: number) {
     this.limit = limit;
@@ -20,7 +19,7 @@ export class WaitingQueue<T> {
    * Throws 429 when the queue is full; `secondsPerCall` is what a call took lately, `slots` how many run at once, and `free`
    * how many of those are about to take a call out of the queue.
    */
-  push(value: T, priority: number, pace: { secondsPerCall: number; slots: number; free: number }): void {
+  push(value: T, pace: { secondsPerCall: number; slots: number; free: number }): void {
     if (this.items.length >= this.limit + pace.free) {
       const seconds = retryAfterSeconds(this.items.length, pace);
       throw new LineshaftError({
@@ -30,23 +29,20 @@ export class WaitingQueue<T> {
         retryAfterSeconds: seconds,
       });
     }
-    const item = { value, priority: clip(priority), order: this.arrivals++ };
-    let at = this.items.length;
-    while (at > 0 && this.items[at - 1]!.priority < item.priority) at--;
-    this.items.splice(at, 0, item);
+    this.items.push(value);
   }
 
   /** Takes out the value, false when it is not waiting. */
   remove(value: T): boolean {
-    const at = this.items.findIndex((item) => item.value === value);
+    const at = this.items.indexOf(value);
     if (at < 0) return false;
     this.items.splice(at, 1);
     return true;
   }
 
-  /** In the order in which they should be served. */
+  /** In order of arrival, as they stand now: calls may be removed meanwhile. */
   [Symbol.iterator](): Iterator<T> {
-    return this.items.map((item) => item.value)[Symbol.iterator]();
+    return [...this.items][Symbol.iterator]();
   }
 }
 
@@ -54,8 +50,4 @@ export class WaitingQueue<T> {
 export function retryAfterSeconds(waiting: number, pace: { secondsPerCall: number; slots: number }): number {
   const seconds = Math.ceil(((waiting / 2) * pace.secondsPerCall) / Math.max(1, pace.slots));
   return Math.min(60, Math.max(1, seconds));
-}
-
-function clip(priority: number): number {
-  return Math.max(-priorityMax, Math.min(priorityMax, priority));
 }

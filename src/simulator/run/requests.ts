@@ -22,7 +22,7 @@ export class Requests {
   constructor(workload: Workload, fleet: Fleet) {
     this.#mainThread = new Int32Array(workload.programs).fill(-1);
     this.#deadlineMs = fleet.deadlineMs;
-    // A conversation is a chain of calls that wait for each other; where none waits there is nothing to name.
+    // A conversation is a chain of calls that wait for each other. A workload without such waits has no conversations.
     this.#named = fleet.programs || workload.calls.some(({ after }) => after.length > 0);
     this.#deployments = deploymentsOf(workload, fleet);
   }
