@@ -84,3 +84,102 @@ export interface Settlement {
   /** True when the attempt had been settled before: the first settlement stands and is answered. */
   repeated: boolean;
 }
+
+/** A place in a spool: every record up to it, its own included. */
+export interface SpoolPosition {
+  spool: string;
+  number: number;
+}
+
+/** What a hold is asked for: the prompt and a first window of output, or everything at once. */
+export interface ProgressiveHold {
+  attempt: string;
+  call: string;
+  organisation: string;
+  project: string;
+  key: string;
+  agent: string | undefined;
+  run: string | undefined;
+  rateCard: RateCard;
+  /** Prompt tokens of all answers together, by the tokenizer's count or by a bound. */
+  promptTokens: number;
+  /** The most output tokens of all answers together that the attempt may be asked for. */
+  outputTokens: number;
+  /**
+   * The attempt's engine can neither stop nor be told where to stop while it answers, so the whole limit is held before it is sent. The
+   * limit is lowered to what can be held, and never below `leastOutputTokens`.
+   */
+  whole: boolean;
+  /** Less output than this is not worth beginning: the hold waits for it, or is refused. */
+  leastOutputTokens: number;
+  /** What a crash needs to write the rows of the attempt and its call: JSON of the caller's own. */
+  context: unknown;
+  /** Ends the wait for money that others hold. */
+  signal: AbortSignal;
+}
+
+/** Why a hold was refused. `spent`: the money is gone. `held`: calls under way hold it. `leased`: other processes hold it and do not answer. */
+export type MoneyRefusal = "spent" | "held" | "leased" | "currency";
+
+export type ProgressiveHoldResult =
+  | {
+      admitted: true;
+      /** Output tokens that the hold covers so far. */
+      outputTokens: number;
+      /** The limit that may be sent to the engine: lowered where `whole` and the budget ends before. */
+      outputLimit: number;
+      amountNano: bigint;
+      tightest: BudgetLeft | undefined;
+    }
+  | { admitted: false; why: MoneyRefusal; refusedBy: BudgetLeft; heldNano: bigint };
+
+/** The answer to an extension, once it is there or certainly is not. */
+export interface Extended {
+  /** Output tokens that are covered now: at least as many as before, and as many as were asked for unless it was cut. */
+  outputTokens: number;
+  /** The budget that ended the answer; undefined where the extension was granted. */
+  cutBy: BudgetLeft | undefined;
+}
+
+/** The end of an attempt. */
+export interface AttemptSettlement extends SettlementRequest {
+  /** The attempt's row, JSON of the caller's own, given what is billed; it is committed in one transaction with the settlement. */
+  row: (settled: Settlement) => unknown;
+}
+
+/** What the ledger's verbs of an attempt are, for the life of a call (DESIGN section 4). */
+export interface AttemptLedger {
+  /**
+   * Holds the prompt and the first window of output on every budget concerned, or nothing. It waits while calls under way, here or in
+   * other processes, hold the money, and refuses by name of the budget when the money is gone or the wait is over. Rejects with the
+   * signal's reason, with LineshaftError `storage_full` (507) where the spool has no room, and with StoreUnavailableError where a
+   * lease is needed and the database is away.
+   */
+  hold(request: ProgressiveHold): Promise<ProgressiveHoldResult>;
+  /** Notes durably that the attempt is about to be sent: after a crash it is billed by its progress, before it not at all. */
+  sent(attempt: string, engine: string): void;
+  /**
+   * Extends the hold so that it covers so many output tokens in all. It waits as `hold` does; where the money is gone or
+   * the attempt is the youngest of those that wait for each other, what could be covered is answered with the budget's name.
+   */
+  extend(attempt: string, outputTokens: number, seenOutputTokens: number): Promise<Extended>;
+  /** Settles by what was used, at most by the hold. The record is written when this returns, and posted to Postgres later. */
+  settle(request: AttemptSettlement): Settlement;
+  /** Records a call that has ended: JSON of the caller's own. */
+  recordCall(row: unknown): void;
+  /** The place of the newest record of this process. */
+  position(): SpoolPosition;
+  /** Resolves when Postgres has every record up to a place, of this process or of another. Rejects when that cannot be known in time. */
+  posted(position: SpoolPosition): Promise<void>;
+}
+
+/** How the rows of attempts and calls reach their tables: the room that owns these gives this to the ledger. */
+export interface RecordRows {
+  /** Writes rows in the transaction that posts their settlements. A repeated row must change nothing. */
+  post(
+    client: { query(sql: string, values?: unknown[]): Promise<unknown> },
+    rows: { attempts: unknown[]; calls: unknown[] },
+  ): Promise<void>;
+  /** The rows of attempts that a crash ended: `context` is the hold's. Of several attempts of one call the last has `call`. */
+  ofCrash(context: unknown, settled: Settlement, sentTo: string | undefined): { attempt: unknown; call: unknown };
+}
