@@ -2,8 +2,8 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { billable } from "./claims.ts";
-import { priceOf, worstCase } from "./money.ts";
-import type { RateCard } from "./types.ts";
+import { priceOf, worstCase } from "./pricing.ts";
+import { anyCard } from "./testing.ts";
 
 const anyNumber = fc.oneof(
   fc.double({ noNaN: false }),
@@ -11,24 +11,31 @@ const anyNumber = fc.oneof(
   fc.integer({ min: 0, max: 2000 }),
   fc.constantFrom(Number.NaN, Number.POSITIVE_INFINITY, -0, 1e300, 2 ** 53, 2 ** 53 + 2, 1.5),
 );
-const claims = fc.record({ promptTokens: anyNumber, cachedTokens: anyNumber, outputTokens: anyNumber });
-const mosts = fc.record({ promptTokens: fc.nat(1_000_000), outputTokens: fc.nat(1_000_000) });
-const cards = fc
-  .tuple(fc.bigInt(0n, 10n ** 13n), fc.bigInt(0n, 10n ** 13n), fc.bigInt(0n, 10n ** 13n))
-  .map(([inputNanoPerMillion, cachedNanoPerMillion, outputNanoPerMillion]): RateCard => ({
-    id: "c",
-    model: "m",
-    version: 1,
-    currency: "USD",
-    inputNanoPerMillion,
-    cachedNanoPerMillion,
-    outputNanoPerMillion,
-  }));
+const claims = fc.record(
+  {
+    promptTokens: anyNumber,
+    cachedTokens: anyNumber,
+    outputTokens: anyNumber,
+    cacheWriteTokens: anyNumber,
+    cacheWriteLongTokens: anyNumber,
+    reasoningTokens: anyNumber,
+    units: fc.dictionary(fc.constantFrom("image", "second", "unheard-of"), anyNumber),
+  },
+  { requiredKeys: ["promptTokens", "cachedTokens", "outputTokens"] },
+);
+const mosts = fc.record(
+  {
+    promptTokens: fc.nat(1_000_000),
+    outputTokens: fc.nat(1_000_000),
+    units: fc.dictionary(fc.constantFrom("image", "second"), fc.nat(100)),
+  },
+  { requiredKeys: ["promptTokens", "outputTokens"] },
+);
 
 test("what is billed is at most what was held, and the price of its tokens", () => {
   fc.assert(
-    fc.property(claims, mosts, cards, (claim, most, card) => {
-      const held = worstCase({ promptTokens: most.promptTokens, maxOutputTokens: most.outputTokens }, card);
+    fc.property(claims, mosts, anyCard, (claim, most, card) => {
+      const held = worstCase({ ...most, maxOutputTokens: most.outputTokens }, card);
       const { tokens, amountNano, suspenseNano, claimed } = billable(claim, most, held, card);
       expect(amountNano).toBe(priceOf(tokens, card));
       expect(amountNano <= held).toBe(true);
@@ -36,7 +43,9 @@ test("what is billed is at most what was held, and the price of its tokens", () 
       expect(tokens.cachedTokens).toBeLessThanOrEqual(tokens.promptTokens);
       expect(suspenseNano >= 0n && suspenseNano <= 10n ** 14n).toBe(true);
       if (suspenseNano > 0n) expect(claimed).toBeDefined();
-      for (const count of [...Object.values(tokens), ...Object.values(claimed ?? {})])
+      const { units: billed = {}, ...counts } = tokens;
+      const { units: asked = {}, ...claims } = claimed ?? {};
+      for (const count of [counts, billed, claims, asked].flatMap((of) => Object.values(of) as number[]))
         expect(Number.isSafeInteger(count) && count >= 0).toBe(true);
     }),
     { numRuns: 2000 },
@@ -45,13 +54,16 @@ test("what is billed is at most what was held, and the price of its tokens", () 
 
 test("what was claimed within the hold is billed as it was claimed", () => {
   fc.assert(
-    fc.property(mosts, cards, fc.double({ min: 0, max: 1, noNaN: true }), (most, card, share) => {
-      const held = worstCase({ promptTokens: most.promptTokens, maxOutputTokens: most.outputTokens }, card);
+    fc.property(mosts, anyCard, fc.double({ min: 0, max: 1, noNaN: true }), (most, card, share) => {
+      const held = worstCase({ ...most, maxOutputTokens: most.outputTokens }, card);
       const promptTokens = Math.floor(most.promptTokens * share);
       const claim = {
         promptTokens,
-        cachedTokens: Math.floor(promptTokens * share),
+        cachedTokens: Math.floor((promptTokens * share) / 2),
+        cacheWriteTokens: Math.floor((promptTokens * share) / 4),
+        cacheWriteLongTokens: Math.floor((promptTokens * share) / 4),
         outputTokens: Math.floor(most.outputTokens * share),
+        reasoningTokens: Math.floor((most.outputTokens * share) / 3),
       };
       expect(billable(claim, most, held, card)).toEqual({
         tokens: claim,

@@ -9,7 +9,8 @@ import { proveLedger, type ProofReport } from "./proof.ts";
 import { Rates, type NewRateCard } from "./rates.ts";
 import type { HoldRequest, HoldResult, RateCard, Settlement, SettlementRequest } from "./types.ts";
 
-export { formatMoney, parseMoney, worstCase } from "./money.ts";
+export { formatMoney, parseMoney } from "./money.ts";
+export { worstCase } from "./pricing.ts";
 export { billable, unanswered } from "./claims.ts";
 export { LedgerError } from "./ledger.ts";
 export { holdNanoMost } from "./limits.ts";

@@ -1,32 +1,7 @@
-// Arithmetic of money: bigint nano-units in, bigint nano-units out, one rounding rule. No floating point touches an amount.
+// Amounts of money as text: bigint nano-units in, bigint nano-units out. No floating point touches an amount.
 import { LineshaftError } from "../errors/index.ts";
-import type { RateCard, TokenCounts } from "./types.ts";
 
 const nanoPerUnit = 1_000_000_000n;
-const perMillion = 1_000_000n;
-
-/** Price of tokens by a rate card, rounded half up once, at the end. Throws RangeError on counts that cannot be. */
-export function priceOf(tokens: TokenCounts, card: RateCard): bigint {
-  for (const [name, count] of Object.entries(tokens)) {
-    if (!Number.isSafeInteger(count) || count < 0)
-      throw new RangeError(`${name} must be a whole number from 0 on, not ${count}`);
-  }
-  if (tokens.cachedTokens > tokens.promptTokens)
-    throw new RangeError(`cachedTokens (${tokens.cachedTokens}) cannot exceed promptTokens (${tokens.promptTokens})`);
-  const total =
-    BigInt(tokens.promptTokens - tokens.cachedTokens) * card.inputNanoPerMillion +
-    BigInt(tokens.cachedTokens) * card.cachedNanoPerMillion +
-    BigInt(tokens.outputTokens) * card.outputNanoPerMillion;
-  return (total + perMillion / 2n) / perMillion;
-}
-
-/** The most a call can cost: nothing of its prompt cached (or everything, were that dearer), every output token used. */
-export function worstCase(call: { promptTokens: number; maxOutputTokens: number }, card: RateCard): bigint {
-  const tokens = { promptTokens: call.promptTokens, outputTokens: call.maxOutputTokens };
-  const uncached = priceOf({ ...tokens, cachedTokens: 0 }, card);
-  const cached = priceOf({ ...tokens, cachedTokens: call.promptTokens }, card);
-  return uncached > cached ? uncached : cached;
-}
 
 /** Parses "5", "5.00" or "0.000001" into nano-units. Throws LineshaftError `invalid_amount` for anything else. */
 export function parseMoney(text: string): bigint {

@@ -8,28 +8,73 @@ export interface Scope {
   id: string;
 }
 
-/** Prices of a model at one time: nano-currency per million tokens. Immutable; a change is a new version. */
-export interface RateCard {
+/** Prices of tokens, in nano-currency per million. A kind without a price of its own is priced as the kind that it is part of. */
+export interface TokenPrices {
+  /** Prompt tokens that the engine computed. */
+  inputNanoPerMillion: bigint;
+  /** Prompt tokens that the engine read from its cache. */
+  cachedNanoPerMillion: bigint;
+  outputNanoPerMillion: bigint;
+  /** Prompt tokens that the engine wrote to a cache of its usual lifetime (Anthropic's 5 minutes); the input price where absent. */
+  cacheWriteNanoPerMillion?: bigint;
+  /** Prompt tokens that it wrote to a cache of the longer lifetime (Anthropic's 1 hour); the price of usual writes where absent. */
+  cacheWriteLongNanoPerMillion?: bigint;
+  /** Output tokens of the model's reasoning; the output price where absent. */
+  reasoningNanoPerMillion?: bigint;
+}
+
+/** Prices of calls whose prompt has more tokens than `abovePromptTokens`: they price the whole call, not only the tokens above. */
+export interface PriceTier extends TokenPrices {
+  abovePromptTokens: number;
+}
+
+/** Prices of a call by the size of its prompt. */
+export interface PriceTable extends TokenPrices {
+  /** Ascending by `abovePromptTokens`. */
+  tiers?: readonly PriceTier[];
+}
+
+/** Prices of a model from one moment on. Immutable; a change is a new version. */
+export interface RateCard extends PriceTable {
   id: string;
   model: string;
   version: number;
   currency: string;
-  inputNanoPerMillion: bigint;
-  cachedNanoPerMillion: bigint;
-  outputNanoPerMillion: bigint;
+  /** Fee of a call in nano-currency. It is due once, as soon as anything of the call is billed. */
+  callNano?: bigint;
+  /** Nano-currency of one unit of what is not counted in tokens, by the unit's name: image, second, search. */
+  unitsNano?: Readonly<Record<string, bigint>>;
+  /** Prices of batch jobs; fee and units are those of the card. */
+  batch?: PriceTable;
+  /** First moment at which it prices calls, where it is not since ever. */
+  validFrom?: Date;
+  /** First moment at which it no longer does. */
+  validUntil?: Date;
+  /** The model has no price: this is the organisation's fallback card, and what it bills is an estimate. */
+  estimate?: true;
 }
 
+/** What was used. Absent counts are 0. */
 export interface TokenCounts {
   promptTokens: number;
   /** Part of `promptTokens`. */
   cachedTokens: number;
   outputTokens: number;
+  /** Part of `promptTokens` beside `cachedTokens`. */
+  cacheWriteTokens?: number;
+  /** Part of `promptTokens` beside both. */
+  cacheWriteLongTokens?: number;
+  /** Part of `outputTokens`. */
+  reasoningTokens?: number;
+  /** Units that are not tokens, by name. */
+  units?: Readonly<Record<string, number>>;
 }
 
-/** The most tokens that an attempt was held for. */
+/** The most that an attempt was held for. */
 export interface MostTokens {
   promptTokens: number;
   outputTokens: number;
+  units?: Readonly<Record<string, number>>;
 }
 
 export interface HoldRequest {
