@@ -10,7 +10,7 @@ import type { MostTokens, PriceTable, RateCard, TokenCounts, TokenPrices } from 
 const perMillion = 1_000_000n;
 
 /** What a line of a bill counts. `unit:NAME` is a unit that is not tokens. */
-export type PricedKind =
+type PricedKind =
   | "input"
   | "cached"
   | "cache_write"
@@ -21,7 +21,7 @@ export type PricedKind =
   | `unit:${string}`;
 
 /** One line of a price: `count` times `nanoPerMillion` is millionths of nano-units. The fee of a call and units are such prices too. */
-export interface PriceLine {
+interface PriceLine {
   kind: PricedKind;
   count: number;
   nanoPerMillion: bigint;
@@ -125,7 +125,7 @@ export function discounted({ tiers, ...base }: PriceTable, percent: number): Pri
 }
 
 /** The prices of a call by its prompt's size. */
-export function pricesFor(promptTokens: number, table: PriceTable): TokenPrices {
+function pricesFor(promptTokens: number, table: PriceTable): TokenPrices {
   let prices: TokenPrices = table;
   for (const tier of table.tiers ?? []) if (promptTokens > tier.abovePromptTokens) prices = tier;
   return prices;
