@@ -1,0 +1,334 @@
+// The book of one process: a pure state machine that decides which call holds how much of which budget (DESIGN section 4, "Holds do not
+// starve", "Holds are cheap"). It does no I/O, and has no clock and no randomness of its own: the caller feeds it with calls and with the
+// database's answers, and drains what it has decided.
+//
+//   a hold        (none) -> waiting -> held -> settled                       or refused, when its money is gone or its wait is over
+//   an extension  (none) -> waiting -> granted: the hold is larger           or cut, when its money is gone; the hold stays as it is
+//
+// Money is taken from all budgets of a call in one step or from none. Where a budget's lease does not suffice the database is asked for
+// what is missing, for all budgets at once, and nothing is set aside meanwhile. Far from its end a budget is leased in supplies that
+// double while they are used up. Near its end (`exact`) exactly what is needed is asked for, and what is here is shared among its holders,
+// so that no call takes the last money for a window that it may not use.
+//
+// What waits is served in order: extensions by the age of their holds, then new holds by arrival. A later call never takes what an earlier
+// one waits for. A hold is refused as `spent` only when the money could not suffice even if every call under way used nothing more. When
+// all holders of a budget stand still the youngest is cut, so that the others go on.
+import { before, extensionOf, isStuck, needOf, waiterOf, type Waiter } from "./holders.ts";
+import { Purse } from "./purse.ts";
+import { Queue } from "./queue.ts";
+import type {
+  Ask,
+  AskAnswer,
+  BookExtension,
+  BookHold,
+  BookLimits,
+  BudgetFacts,
+  Decision,
+  GivenBack,
+  PurseView,
+} from "./types.ts";
+
+export class Book {
+  readonly #limits: BookLimits;
+  readonly #purses = new Map<string, Purse>();
+  readonly #queue = new Queue();
+  /** Needs of the asks that the database has not answered, by ask and budget. */
+  readonly #asked = new Map<string, { waiter: Waiter; needs: Map<string, bigint> }>();
+  #order = 0;
+  #asks = 0;
+
+  constructor(limits: BookLimits) {
+    this.#limits = limits;
+  }
+
+  /** What was decided since the last call, in order. */
+  decisions(): Decision[] {
+    const decided = this.#queue.decisions;
+    if (decided.length > 0) this.#queue.decisions = [];
+    return decided;
+  }
+
+  /** What goes back to the database, before it is asked again. It has left the book already, and is drained while no ask is under way. */
+  givenBack(): GivenBack[] {
+    const givenBack = this.#queue.givenBack;
+    if (givenBack.length > 0) this.#queue.givenBack = [];
+    return givenBack;
+  }
+
+  knows(budget: string): boolean {
+    return this.#purses.has(budget);
+  }
+
+  view(budget: string): PurseView | undefined {
+    return this.#purses.get(budget)?.view();
+  }
+
+  /** What this process has of a budget's present period, for tests and status. */
+  standing(budget: string): { freeNano: bigint; heldNano: bigint; holders: number; waiting: number } | undefined {
+    const purse = this.#purses.get(budget);
+    return (
+      purse && {
+        freeNano: purse.freeNano,
+        heldNano: purse.heldNano,
+        holders: purse.holders.size,
+        waiting: purse.waiting.size,
+      }
+    );
+  }
+
+  /**
+   * A budget became known, or has changed. Running holds of its scope that do not count against it yet do so from now on: what they hold
+   * becomes a lease, once it is acknowledged (`underWay`).
+   */
+  budget(facts: BudgetFacts, nowMs: number): void {
+    const known = this.#purses.get(facts.budget);
+    if (known) {
+      const lowered = facts.limitNano < known.facts.limitNano;
+      // Figures of a statement that did not run in this process's order are not reckoned with; only the limit is taken.
+      known.facts = { ...known.facts, limitNano: facts.limitNano, currency: facts.currency };
+      known.askAfterMs = -Infinity;
+      if (lowered) this.#queue.giveBack(known, known.takeBack(known.freeNano));
+      known.exact ||= lowered;
+      this.#queue.pump(known, nowMs);
+      return;
+    }
+    const purse = new Purse(facts);
+    this.#purses.set(facts.budget, purse);
+    const scope = `${facts.scope.kind}:${facts.scope.id}`;
+    for (const holder of this.#queue.holders.values()) {
+      if (!holder.scopes.includes(scope)) continue;
+      holder.shares = [...holder.shares, { purse, period: purse.period }];
+      purse.holders.add(holder);
+      purse.heldNano += holder.amountNano;
+      purse.isAcknowledged = false;
+      if (!holder.extension) continue;
+      holder.extension.purses = [...holder.extension.purses, purse];
+      purse.waiting.add(holder.extension);
+    }
+  }
+
+  /** What work under way uses of a budget that it began without: the lease that an acknowledgement names. */
+  underWay(budget: string): { period: string; amountNano: bigint } | undefined {
+    const purse = this.#purses.get(budget);
+    if (!purse || purse.isAcknowledged) return undefined;
+    return { period: purse.period, amountNano: purse.heldNano + purse.settledUnacknowledgedNano };
+  }
+
+  /** The database has taken that as a lease, and says how the budget stands. */
+  acknowledged(facts: BudgetFacts, nowMs: number): void {
+    const purse = this.#purses.get(facts.budget);
+    if (!purse) return;
+    purse.facts = facts;
+    purse.knownNano = facts.spentNano + facts.outNano;
+    purse.settledUnacknowledgedNano = 0n;
+    purse.isAcknowledged = true;
+    this.#queue.pump(purse, nowMs);
+  }
+
+  /** A budget is gone: what counted against it goes on without it. */
+  forget(budget: string, nowMs: number): void {
+    const purse = this.#purses.get(budget);
+    if (!purse) return;
+    this.#purses.delete(budget);
+    for (const holder of purse.holders) holder.shares = holder.shares.filter((share) => share.purse !== purse);
+    const waiting = [...purse.waiting].toSorted(before);
+    for (const waiter of waiting) {
+      waiter.purses = waiter.purses.filter((one) => one !== purse);
+      this.#queue.tryNow(waiter, nowMs);
+    }
+  }
+
+  /** Asks for a hold. Every budget must be known. */
+  hold(request: BookHold, nowMs: number): void {
+    const purses = request.budgets.map((budget) => this.#purses.get(budget)!);
+    const waiter = waiterOf(request, ++this.#order, nowMs, purses);
+    const other = purses.find((purse) => purse.facts.currency !== request.currency);
+    if (other) return this.#queue.refuse(waiter, other, "currency");
+    this.#queue.wait(waiter);
+    for (const purse of purses) if (purse.facts.periodEndMs <= nowMs) purse.askAfterMs = -Infinity;
+    // Behind others it gets what they do not wait for.
+    if (purses.some((purse) => purse.waiting.size > 1)) this.#queue.pumpAll(purses, nowMs);
+    else this.#queue.tryNow(waiter, nowMs);
+  }
+
+  /** Asks for more. A second ask of the same hold replaces the first one's amounts, and may say that the answer stands still now. */
+  extend(asked: BookExtension, nowMs: number): void {
+    const holder = this.#queue.holders.get(asked.attempt);
+    if (!holder) return;
+    if (holder.cutBy)
+      return void this.#queue.decisions.push({ type: "cut", attempt: holder.attempt, by: holder.cutBy });
+    const { extension } = holder;
+    if (extension) {
+      extension.leastNano = asked.leastNano;
+      if (asked.needNano > extension.needNano) extension.needNano = asked.needNano;
+      extension.stuck ||= asked.stuck;
+      return this.#queue.tryNow(extension, nowMs);
+    }
+    holder.extension = extensionOf(holder, asked, nowMs);
+    this.#queue.wait(holder.extension);
+    this.#queue.tryNow(holder.extension, nowMs);
+  }
+
+  /** A call that waits for its hold has gone. */
+  abandon(attempt: string, nowMs: number): void {
+    const waiter = this.#queue.waiters.get(attempt);
+    if (!waiter || waiter.holder) return;
+    this.#queue.leave(waiter);
+    this.#queue.pumpAll(waiter.purses, nowMs);
+  }
+
+  /** Ends a hold. What was billed stays with the lease until it is posted; the rest is free again. Answers what it counted against. */
+  settle(attempt: string, billedNano: bigint, nowMs: number): void {
+    const holder = this.#queue.holders.get(attempt);
+    if (!holder) return;
+    this.#queue.holders.delete(attempt);
+    if (holder.extension) this.#queue.leave(holder.extension);
+    const restNano = holder.amountNano - billedNano;
+    for (const { purse, period } of holder.shares) {
+      purse.holders.delete(holder);
+      purse.lastUseMs = nowMs;
+      if (period !== purse.period) {
+        if (restNano > 0n) this.#queue.givenBack.push({ budget: purse.budget, period, amountNano: restNano });
+        continue;
+      }
+      purse.heldNano -= holder.amountNano;
+      purse.freeNano += restNano;
+      if (!purse.isAcknowledged) purse.settledUnacknowledgedNano += billedNano;
+    }
+    const purses = holder.shares.map(({ purse }) => purse);
+    this.#queue.pumpAll(purses, nowMs, true);
+  }
+
+  /** Asks for one statement of the database, oldest waiters first. Their answers come by `answered`. */
+  asks(nowMs: number): Ask[] {
+    const asks: Ask[] = [];
+    const supplied = new Set<Purse>();
+    for (const waiter of this.#queue.waiters.values()) {
+      if (asks.length === this.#limits.asksMost) break;
+      if (waiter.asking) continue;
+      const lacking = waiter.purses.filter((purse) => this.#queue.lacks(waiter, purse));
+      if (lacking.length === 0 || lacking.some((purse) => purse.askAfterMs > nowMs)) continue;
+      asks.push(this.#askOf(waiter, lacking, supplied));
+    }
+    return asks;
+  }
+
+  #askOf(waiter: Waiter, lacking: Purse[], supplied: Set<Purse>): Ask {
+    const ask = String(++this.#asks);
+    const needs = new Map<string, bigint>();
+    const parts = lacking.map((purse) => {
+      const { leastNano, needNano } = needOf(waiter, purse);
+      const free = this.#queue.freeFor(waiter, purse);
+      const least = leastNano > free ? leastNano - free : 1n;
+      const need = needNano > free ? needNano - free : least;
+      const want = supplied.has(purse) ? need : purse.supplyFor(need);
+      supplied.add(purse);
+      needs.set(purse.budget, need);
+      return {
+        budget: purse.budget,
+        leastNano: least,
+        needNano: need > least ? need : least,
+        wantNano: want,
+        stuckYoungestMs: stuckYoungest(purse),
+      };
+    });
+    waiter.asking = true;
+    this.#asked.set(ask, { waiter, needs });
+    return { ask, parts };
+  }
+
+  /** The database's answers to one statement. */
+  answered(answers: readonly AskAnswer[], nowMs: number): void {
+    const touched = new Set<Purse>();
+    const refused: { waiter: Waiter; purse: Purse; cut: boolean }[] = [];
+    for (const answer of answers) {
+      const asked = this.#asked.get(answer.ask);
+      const purse = this.#purses.get(answer.facts.budget);
+      if (asked) asked.waiter.asking = false;
+      if (!asked || !purse) continue;
+      this.#toldOf(purse, answer, asked.needs.get(purse.budget) ?? 0n);
+      touched.add(purse);
+      if (!answer.refused) continue;
+      purse.askAfterMs = nowMs + this.#limits.askAgainMs;
+      refused.push({ waiter: asked.waiter, purse, cut: answer.cut });
+    }
+    for (const { ask } of answers) this.#asked.delete(ask);
+    this.#queue.pumpAll([...touched], nowMs);
+    for (const { waiter, purse, cut } of refused) this.#queue.decide(waiter, purse, cut, nowMs);
+    // What waited behind a refused one has its turn.
+    if (refused.length > 0) this.#queue.pumpAll([...touched], nowMs);
+  }
+
+  /** The database is silent: holds that need it are refused, and extensions wait for what others give back here. */
+  silent(): void {
+    for (const waiter of this.#queue.waiters.values()) {
+      if (waiter.holder || !waiter.asking) continue;
+      this.#queue.leave(waiter);
+      this.#queue.decisions.push({ type: "unavailable", attempt: waiter.attempt });
+    }
+  }
+
+  /** Another process needs money of a budget: what is free goes back now, and what becomes free goes back before new holds get it. */
+  recalled(budget: string, amountNano: bigint, nowMs: number): void {
+    const purse = this.#purses.get(budget);
+    if (!purse) return;
+    purse.exact = true;
+    purse.owedNano = amountNano;
+    this.#queue.payBack(purse);
+    this.#queue.pump(purse, nowMs);
+  }
+
+  /** Money may have come back to a budget: it may be asked for again. */
+  returned(budget: string): void {
+    const purse = this.#purses.get(budget);
+    if (purse) purse.askAfterMs = -Infinity;
+  }
+
+  /** Time passes: waits end, idle leases go back. */
+  tick(nowMs: number): void {
+    for (const waiter of this.#queue.waiters.values()) {
+      if (!waiter.stuck || nowMs - waiter.sinceMs < this.#limits.waitMostMs) continue;
+      const purse = waiter.purses.find((one) => this.#queue.lacks(waiter, one)) ?? waiter.purses[0]!;
+      if (waiter.holder) this.#queue.cut(waiter.holder, purse);
+      else this.#queue.refuse(waiter, purse, "held");
+      this.#queue.pumpAll(waiter.purses, nowMs);
+    }
+    for (const purse of this.#purses.values()) this.#queue.giveBack(purse, purse.idle(nowMs, this.#limits.idleMs));
+  }
+
+  /** Budgets that nothing has used for a while and nothing holds: the book may forget them. */
+  unused(nowMs: number): string[] {
+    return [...this.#purses.values()].flatMap((purse) =>
+      purse.holders.size === 0 &&
+      purse.waiting.size === 0 &&
+      purse.freeNano === 0n &&
+      nowMs - purse.lastUseMs > this.#limits.idleMs
+        ? [purse.budget]
+        : [],
+    );
+  }
+
+  /** Everything that is free goes back: the process ends. */
+  giveAllBack(): void {
+    for (const purse of this.#purses.values()) this.#queue.giveBack(purse, purse.takeBack(purse.freeNano));
+  }
+
+  #toldOf(purse: Purse, answer: AskAnswer, needNano: bigint): void {
+    const { period } = purse;
+    const over = purse.told(answer, needNano);
+    // What went back since the database was asked is still in its figures.
+    for (const back of this.#queue.givenBack)
+      if (back.budget === purse.budget && back.period === purse.period) purse.knownNano -= back.amountNano;
+    if (over > 0n) this.#queue.givenBack.push({ budget: purse.budget, period, amountNano: over });
+  }
+}
+
+/** When the youngest holder began, where all holders stand still; else undefined. */
+function stuckYoungest(purse: Purse): number | undefined {
+  let youngest: number | undefined;
+  for (const holder of purse.holders) {
+    if (!isStuck(holder)) return undefined;
+    youngest = Math.max(youngest ?? -Infinity, holder.beganMs);
+  }
+  return youngest;
+}

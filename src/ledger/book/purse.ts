@@ -1,0 +1,105 @@
+// One budget as one process sees it: what the process has leased of its present period, and what of that is free.
+//
+//   leased (out)  =  free + held + settled and not posted yet
+//   known         =  spent by all + leased by this process: posting moves money within it, so it changes with grants and returns only
+//   gone          =  known - free - held: what no settlement can bring back
+//   left          =  limit - lost - elsewhere - known + free: what a call could be given, here or by the database
+import type { AskAnswer, BudgetFacts, PurseView } from "./types.ts";
+import type { Holder, Waiter } from "./holders.ts";
+
+/** The lease doubles with every further ask, from this many times the need. */
+const firstSupply = 4n;
+/** Fewer needs than this left in a budget: it is asked for exactly what is needed. */
+const exactBelow = 4n;
+
+export class Purse {
+  readonly budget: string;
+  facts: BudgetFacts;
+  freeNano = 0n;
+  /** Held in the present period; holds of the period before count there. */
+  heldNano = 0n;
+  knownNano: bigint;
+  /** False while work is under way that began without the budget, and whose lease the database does not know. */
+  isAcknowledged = true;
+  /** Settled since the budget became known to that work. */
+  settledUnacknowledgedNano = 0n;
+  /** Near its end: what is here is shared out carefully, and the database is asked for exactly what is needed. */
+  exact = false;
+  /** Refused by the database: not to be asked before this time. */
+  askAfterMs = -Infinity;
+  silentElsewhere = false;
+  /** The database asks for so much back. */
+  owedNano = 0n;
+  lastUseMs = -Infinity;
+  readonly holders = new Set<Holder>();
+  readonly waiting = new Set<Waiter>();
+  #supplyNano = 0n;
+
+  constructor(facts: BudgetFacts) {
+    this.budget = facts.budget;
+    this.facts = facts;
+    this.knownNano = facts.spentNano + facts.outNano;
+  }
+
+  get period(): string {
+    return this.facts.period;
+  }
+
+  get leftNano(): bigint {
+    const { limitNano, lostNano, elsewhereNano } = this.facts;
+    const left = limitNano - lostNano - elsewhereNano - this.knownNano + this.freeNano;
+    return left > 0n ? left : 0n;
+  }
+
+  /** Whether so much more can never be held, whatever the calls under way give back. `ownNano`: the asking hold's own share. */
+  isGoneFor(moreNano: bigint, ownNano: bigint): boolean {
+    const { limitNano, lostNano } = this.facts;
+    return lostNano + this.knownNano - this.freeNano - this.heldNano + ownNano + moreNano > limitNano;
+  }
+
+  view(): PurseView {
+    const { budget, scope, currency, limitNano } = this.facts;
+    return { budget, scope, currency, limitNano, leftNano: this.leftNano };
+  }
+
+  /** What is asked beyond the need: twice as much as the last time, while the lease is used up faster than it is given back. */
+  supplyFor(needNano: bigint): bigint {
+    if (this.exact) return needNano;
+    this.#supplyNano = this.#supplyNano === 0n ? firstSupply * needNano : 2n * this.#supplyNano;
+    if (this.#supplyNano < needNano) this.#supplyNano = needNano;
+    return this.#supplyNano;
+  }
+
+  /** Takes what the database granted and said. Answers what was free in a period that is over, which goes back to it. */
+  told({ facts, grantedNano, refused, leftNano, silentElsewhere }: AskAnswer, needNano: bigint): bigint {
+    const over = facts.period === this.period ? 0n : this.freeNano;
+    if (facts.period !== this.period) {
+      this.freeNano = 0n;
+      this.heldNano = 0n;
+      this.owedNano = 0n;
+    }
+    this.facts = facts;
+    this.knownNano = facts.spentNano + facts.outNano;
+    this.freeNano += grantedNano;
+    this.silentElsewhere = silentElsewhere;
+    this.exact = refused || leftNano < exactBelow * needNano;
+    return over;
+  }
+
+  /** What goes back because it is idle, recalled or not wanted here any more. `keepNano` stays. */
+  takeBack(mostNano: bigint, keepNano = 0n): bigint {
+    const spare = this.freeNano - keepNano;
+    const amount = spare < mostNano ? spare : mostNano;
+    if (amount <= 0n) return 0n;
+    this.freeNano -= amount;
+    this.knownNano -= amount;
+    return amount;
+  }
+
+  /** An idle second: the supply shrinks, and what is beyond it goes back. */
+  idle(nowMs: number, idleMs: number): bigint {
+    if (nowMs - this.lastUseMs < idleMs || this.waiting.size > 0) return 0n;
+    this.#supplyNano = this.holders.size > 0 ? this.#supplyNano / 2n : 0n;
+    return this.takeBack(this.freeNano, this.#supplyNano);
+  }
+}

@@ -1,0 +1,125 @@
+// Many agents at once on one budget: each asks for windows of output that double, ahead of need, as the gateway does. A budget a little
+// above the real cost refuses and cuts none of them; a budget below it is used up to its last tokens.
+import { describe, expect, test } from "vitest";
+import { Book } from "./book.ts";
+import { NaiveCentral, sum } from "./simulation.ts";
+import type { ShareName } from "./types.ts";
+
+interface Agent {
+  attempt: string;
+  process: number;
+  promptNano: bigint;
+  outputNano: bigint;
+  /** Undefined until it is held. */
+  heldNano: bigint | undefined;
+  usedNano: bigint;
+  windowNano: bigint;
+  asking: boolean;
+  shares: ShareName[];
+  end: "settled" | "refused" | "cut" | undefined;
+}
+
+function run(agentsMany: number, processesMany: number, share: number, seed: number) {
+  let state = seed + 1;
+  const random = () => (state = (state * 48_271) % 2_147_483_647) / 2_147_483_647;
+  const agents: Agent[] = Array.from({ length: agentsMany }, (_, at) => ({
+    attempt: `a${at}`,
+    process: at % processesMany,
+    promptNano: BigInt(200 + Math.floor(random() * 2_000)),
+    outputNano: BigInt(50 + Math.floor(random() ** 3 * 8_000)),
+    heldNano: undefined,
+    usedNano: 0n,
+    windowNano: 256n,
+    asking: false,
+    shares: [],
+    end: undefined,
+  }));
+  const cost = sum(agents.map(({ promptNano, outputNano }) => promptNano + outputNano));
+  const limit = (cost * BigInt(Math.round(share * 1_000))) / 1_000n;
+  const central = new NaiveCentral();
+  central.add("b", { kind: "organisation", id: "o" }, limit);
+  const books = Array.from({ length: processesMany }, (_, id) => {
+    const book = new Book({ askAgainMs: 250, waitMostMs: 300_000, idleMs: 5_000, asksMost: 256 });
+    central.live.add(id);
+    book.budget(central.facts(central.budgets.get("b")!, id, 0), 0);
+    return book;
+  });
+  const budget = central.budgets.get("b")!;
+  for (const agent of agents)
+    books[agent.process]!.hold(
+      {
+        attempt: agent.attempt,
+        scopes: ["organisation:o"],
+        currency: "USD",
+        budgets: ["b"],
+        leastNano: agent.promptNano + 16n,
+        needNano: agent.promptNano + 256n,
+      },
+      0,
+    );
+  for (let round = 0; round < 100_000 && agents.some(({ end }) => !end); round++) {
+    central.nowMs += 10;
+    books.forEach((book, id) => {
+      central.giveBack(id, book.givenBack());
+      if (budget.recalled.delete(id)) book.recalled("b", 10_000n, central.nowMs);
+      book.answered(central.take(id, book.asks(central.nowMs), central.nowMs), central.nowMs);
+      book.tick(central.nowMs);
+      for (const decision of book.decisions()) {
+        const agent = agents.find(({ attempt }) => attempt === decision.attempt)!;
+        agent.asking = false;
+        if (decision.type === "held") agent.heldNano = decision.amountNano;
+        if (decision.type === "held" || decision.type === "extended") agent.shares = decision.shares;
+        if (decision.type === "extended" && agent.heldNano !== undefined) agent.heldNano += decision.addedNano;
+        if (decision.type === "refused") agent.end = "refused";
+        if (decision.type === "cut") agent.end = "cut";
+      }
+    });
+    for (const agent of agents) step(agent, books[agent.process]!, central);
+    const period = budget.periods.get("0")!;
+    expect(period.spentNano + sum(period.out.values()) <= limit).toBe(true);
+  }
+  const { spentNano } = budget.periods.get("0")!;
+  return { limit, spentNano, ends: Map.groupBy(agents, ({ end }) => end) };
+}
+
+/** Eight tokens of output a round; the next window is asked for when half of this one is used. */
+function step(agent: Agent, book: Book, central: NaiveCentral): void {
+  if (agent.heldNano === undefined || agent.end === "settled" || agent.end === "refused") return;
+  const final = agent.promptNano + agent.outputNano;
+  agent.usedNano = agent.usedNano === 0n ? agent.promptNano : agent.usedNano + 8n;
+  if (agent.usedNano > agent.heldNano) agent.usedNano = agent.heldNano;
+  if (agent.usedNano > final) agent.usedNano = final;
+  const stuck = agent.usedNano === agent.heldNano;
+  if (agent.usedNano === final || (agent.end === "cut" && stuck)) {
+    agent.end ??= "settled";
+    const { shares, usedNano } = agent;
+    book.settle(agent.attempt, usedNano, central.nowMs);
+    central.post(agent.process, shares, usedNano);
+    agent.heldNano = undefined;
+    return;
+  }
+  if (agent.end || (agent.asking && !stuck)) return;
+  if (agent.heldNano - agent.usedNano > agent.windowNano / 2n) return;
+  if (!agent.asking) agent.windowNano *= 2n;
+  agent.asking = true;
+  book.extend({ attempt: agent.attempt, leastNano: 1n, needNano: agent.windowNano, stuck }, central.nowMs);
+}
+
+describe.each([1, 2, 4])("64 agents on %i processes", (processes) => {
+  test.each([1, 2, 3, 4, 5])("a budget of 1.05 times the real cost serves all of them in full (seed %i)", (seed) => {
+    const { ends } = run(64, processes, 1.05, seed);
+    expect([...ends.keys()]).toEqual(["settled"]);
+  });
+
+  test.each([1, 2, 3, 4, 5])("a budget of half the real cost is used to at least 95 %% (seed %i)", (seed) => {
+    const { spentNano, limit } = run(64, processes, 0.5, seed);
+    expect(Number(spentNano) / Number(limit)).toBeGreaterThan(0.95);
+    expect(spentNano <= limit).toBe(true);
+  });
+});
+
+test("exactly the real cost serves all agents, to the last nano", () => {
+  const { ends, spentNano, limit } = run(64, 1, 1, 7);
+  expect([...ends.keys()]).toEqual(["settled"]);
+  expect(spentNano).toBe(limit);
+});
