@@ -163,6 +163,9 @@ export interface ProgressiveHold {
   signal: AbortSignal;
 }
 
+/** A hold as its record says it: what is known of an attempt after a crash. */
+export type HeldAttempt = Omit<ProgressiveHold, "signal" | "whole" | "leastOutputTokens">;
+
 /** Why a hold was refused. `spent`: the money is gone. `held`: calls under way hold it. `leased`: other processes hold it and do not answer. */
 export type MoneyRefusal = "spent" | "held" | "leased" | "currency";
 
@@ -188,7 +191,10 @@ export interface Extended {
 
 /** The end of an attempt. */
 export interface AttemptSettlement extends SettlementRequest {
-  /** The attempt's row, JSON of the caller's own, given what is billed; it is committed in one transaction with the settlement. */
+  /**
+   * The attempt's row, JSON of the caller's own, given what is billed; it is committed in one transaction with the settlement. Undefined
+   * for an attempt that was never sent to an engine: it has no row.
+   */
   row: (settled: Settlement) => unknown;
 }
 
@@ -225,6 +231,9 @@ export interface RecordRows {
     client: { query(sql: string, values?: unknown[]): Promise<unknown> },
     rows: { attempts: unknown[]; calls: unknown[] },
   ): Promise<void>;
-  /** The rows of attempts that a crash ended: `context` is the hold's. Of several attempts of one call the last has `call`. */
-  ofCrash(context: unknown, settled: Settlement, sentTo: string | undefined): { attempt: unknown; call: unknown };
+  /**
+   * The rows of an attempt that a crash ended, and of its call. `sentTo`: the engine that it was sent to; undefined where it was not sent,
+   * and then there is no row of the attempt. Of several attempts of one call the last one's row of the call counts.
+   */
+  ofCrash(held: HeldAttempt, settled: Settlement, sentTo: string | undefined): { attempt: unknown; call: unknown };
 }
