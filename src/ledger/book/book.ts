@@ -13,8 +13,8 @@
 // What waits is served in order: extensions by the age of their holds, then new holds by arrival. A later call never takes what an earlier
 // one waits for. A hold is refused as `spent` only when the money could not suffice even if every call under way used nothing more. When
 // all holders of a budget stand still the youngest is cut, so that the others go on.
-import { before, extensionOf, isStuck, needOf, waiterOf, type Waiter } from "./holders.ts";
-import { Purse } from "./purse.ts";
+import { before, extensionOf, isStuck, needOf, waiterOf } from "./holders.ts";
+import { Purse, type Waiter } from "./purse.ts";
 import { Queue } from "./queue.ts";
 import type {
   Ask,

@@ -1,45 +1,6 @@
-// Holds and what waits for money, of one process.
-import type { Purse } from "./purse.ts";
-import type { BookExtension, BookHold, PurseView, ShareName } from "./types.ts";
-
-/** A hold's part in a budget. The purse may have gone on to a new period. */
-export interface Share {
-  purse: Purse;
-  period: string;
-}
-
-/** A hold that was admitted. */
-export interface Holder {
-  readonly attempt: string;
-  /** In the order of admission: the larger, the younger. */
-  readonly order: number;
-  readonly beganMs: number;
-  readonly scopes: readonly string[];
-  readonly currency: string;
-  shares: Share[];
-  amountNano: bigint;
-  extension: Waiter | undefined;
-  /** The budget that ended it: it was told that it gets no more, and will be settled. */
-  cutBy: PurseView | undefined;
-}
-
-/** What waits: a hold that is not admitted yet, or an extension of one. */
-export interface Waiter {
-  readonly attempt: string;
-  /** Extensions wait in the order of their holds, before all holds that are not admitted. */
-  readonly order: number;
-  readonly sinceMs: number;
-  leastNano: bigint;
-  needNano: bigint;
-  /** The answer stands still until the extension is there. */
-  stuck: boolean;
-  /** It is in a statement that the database has not answered. */
-  asking: boolean;
-  readonly holder: Holder | undefined;
-  readonly request: BookHold | undefined;
-  /** Purses that it counts against. */
-  purses: Purse[];
-}
+// What a hold or an extension needs, and how it is made.
+import type { Holder, Purse, Share, Waiter } from "./purse.ts";
+import type { BookExtension, BookHold, ShareName } from "./types.ts";
 
 /** A hold that waits for its extension gets no further by itself. */
 export const isStuck = ({ extension, cutBy }: Holder): boolean => cutBy === undefined && extension?.stuck === true;

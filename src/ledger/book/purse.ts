@@ -4,8 +4,7 @@
 //   known         =  spent by all + leased by this process: posting moves money within it, so it changes with grants and returns only
 //   gone          =  known - free - held: what no settlement can bring back
 //   left          =  limit - lost - elsewhere - known + free: what a call could be given, here or by the database
-import type { AskAnswer, BudgetFacts, PurseView } from "./types.ts";
-import type { Holder, Waiter } from "./holders.ts";
+import type { AskAnswer, BookHold, BudgetFacts, PurseView } from "./types.ts";
 
 /** The lease doubles with every further ask, from this many times the need. */
 const firstSupply = 4n;
@@ -102,4 +101,43 @@ export class Purse {
     this.#supplyNano = this.holders.size > 0 ? this.#supplyNano / 2n : 0n;
     return this.takeBack(this.freeNano, this.#supplyNano);
   }
+}
+
+/** A hold's part in a budget. The purse may have gone on to a new period. */
+export interface Share {
+  purse: Purse;
+  period: string;
+}
+
+/** A hold that was admitted. */
+export interface Holder {
+  readonly attempt: string;
+  /** In the order of admission: the larger, the younger. */
+  readonly order: number;
+  readonly beganMs: number;
+  readonly scopes: readonly string[];
+  readonly currency: string;
+  shares: Share[];
+  amountNano: bigint;
+  extension: Waiter | undefined;
+  /** The budget that ended it: it was told that it gets no more, and will be settled. */
+  cutBy: PurseView | undefined;
+}
+
+/** What waits: a hold that is not admitted yet, or an extension of one. */
+export interface Waiter {
+  readonly attempt: string;
+  /** Extensions wait in the order of their holds, before all holds that are not admitted. */
+  readonly order: number;
+  readonly sinceMs: number;
+  leastNano: bigint;
+  needNano: bigint;
+  /** The answer stands still until the extension is there. */
+  stuck: boolean;
+  /** It is in a statement that the database has not answered. */
+  asking: boolean;
+  readonly holder: Holder | undefined;
+  readonly request: BookHold | undefined;
+  /** Purses that it counts against. */
+  purses: Purse[];
 }

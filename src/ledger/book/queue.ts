@@ -1,6 +1,6 @@
 // What waits for money in one process, and how it is served: tried in order, granted from all purses in one step, refused, or cut.
-import { before, isStuck, namesOf, needOf, type Holder, type Waiter } from "./holders.ts";
-import type { Purse } from "./purse.ts";
+import { before, isStuck, namesOf, needOf } from "./holders.ts";
+import type { Holder, Purse, Waiter } from "./purse.ts";
 import type { Decision, GivenBack } from "./types.ts";
 
 type Refusal = Extract<Decision, { type: "refused" }>["why"];

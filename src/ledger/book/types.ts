@@ -55,7 +55,7 @@ export interface Ask {
   parts: AskPart[];
 }
 
-export interface AskPart {
+interface AskPart {
   budget: string;
   leastNano: bigint;
   needNano: bigint;
