@@ -46,7 +46,7 @@ export const rooms: Record<string, Room> = {
     imports: ["egress", "store", "contract", "errors"],
   },
   ledger: { what: "accounts, holds, settlements, rates and bills", imports: ["store", "errors"] },
-  models: { what: "weights, their sources and shapes", imports: ["engines", "egress", "fleet", "errors"] },
+  models: { what: "weights, their sources and shapes", imports: ["engines", "egress", "fleet", "store", "errors"] },
   engines: {
     what: "the software that serves tokens, behind one seam",
     imports: ["egress", "fleet", "bounded", "errors"],

@@ -8,7 +8,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { LineshaftError } from "../errors/index.ts";
 import { Home } from "./home.ts";
 import { assertPortFree, freePort } from "./ports.ts";
-import { waitForLock } from "./lock.ts";
+import { waitForLock } from "../store/lock.ts";
 
 let folder: string;
 let home: Home;

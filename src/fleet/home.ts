@@ -22,7 +22,7 @@ import { join, resolve } from "node:path";
 import { z } from "zod";
 import { LineshaftError } from "../errors/index.ts";
 import { forgetOriginal, identityFile, identityHere, markOf, readIdentity } from "./identity.ts";
-import { tryLock } from "./lock.ts";
+import { tryLock } from "../store/lock.ts";
 
 const password = z.string().min(16);
 const secretsSchema = z.object({

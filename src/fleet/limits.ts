@@ -27,9 +27,6 @@ export const orphanStopMs = 2_500;
 /** A killed process is gone within moments; one that is not hangs in the kernel, and starting beside it is not safe. */
 export const orphanGoneMs = 10_000;
 
-/** How often a lock that another process holds is tried again. */
-export const lockPollMs = 200;
-
 /** Largest manifest: a long system prompt fits many times over, a file given by mistake does not. */
 export const manifestBytes = 256 * 1024;
 

@@ -8,7 +8,7 @@ import { orphanGoneMs, orphanStopMs } from "./limits.ts";
 import { LineshaftError } from "../errors/index.ts";
 import { isSettled } from "./identity.ts";
 import type { Home } from "./home.ts";
-import { tryLock } from "./lock.ts";
+import { tryLock } from "../store/lock.ts";
 import {
   commandLine,
   environment,

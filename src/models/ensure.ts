@@ -3,7 +3,7 @@
 import { mkdir, open, stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { LineshaftError } from "../errors/index.ts";
-import { waitForLock } from "../fleet/lock.ts";
+import { waitForLock } from "../store/lock.ts";
 import { admitToCache, verifyCached } from "./cache.ts";
 import { catalogue, defaultModel, findModel } from "./catalogue.ts";
 import { sha256OfFile } from "./digest.ts";

@@ -39,4 +39,6 @@ export const limits = {
   clientCheckMs: 1_000,
   /** The server ends a transaction whose client does nothing for this long: its locks stand in everybody's way. */
   idleTransactionMs: 60_000,
+  /** How often a file's lock that another process holds is tried again. */
+  lockPollMs: 200,
 } as const;

@@ -2,7 +2,7 @@
 // lock when the process ends, however it ends. There are no stale locks, and no two processes can race to clean one up.
 import { DatabaseSync } from "node:sqlite";
 import { setTimeout as sleep } from "node:timers/promises";
-import { lockPollMs } from "./limits.ts";
+import { limits } from "./limits.ts";
 
 /** SQLITE_BUSY: another process has the lock. */
 const busy = 5;
@@ -29,6 +29,6 @@ export async function waitForLock(path: string, signal?: AbortSignal, onWait?: (
     const lock = tryLock(path);
     if (lock) return lock;
     if (waits === 0) onWait?.();
-    await sleep(lockPollMs, undefined, { signal });
+    await sleep(limits.lockPollMs, undefined, { signal });
   }
 }
