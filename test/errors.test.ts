@@ -31,6 +31,8 @@ const inside = new Set([
   "hold_missing",
   "lock_taken",
   "blob_missing",
+  // a spool file whose making a crash broke off: it is passed over
+  "spool_empty",
   // the protocol of the embedded worker, and of vLLM's events
   "duplicate_attempt",
   "state_superseded",

@@ -19,6 +19,7 @@ export type IdPrefix =
   | "res"
   | "req"
   | "sec"
+  | "spl"
   | "prog";
 
 /** Crockford's alphabet: no letters that look like digits. */
