@@ -30,6 +30,8 @@ const inside = new Set([
   // the ledger and the store found themselves inconsistent: they become `internal_error`
   "hold_missing",
   "lock_taken",
+  // this process was taken for dead: its ledger begins a new epoch
+  "epoch_fenced",
   "blob_missing",
   // a spool file whose making a crash broke off: it is passed over
   "spool_empty",

@@ -194,6 +194,7 @@ export class Turns {
         currency: run.currency,
         limitNano: parseMoney(money),
         period: "total",
+        fresh: true,
       });
     this.#parts.changed(run, undefined);
   }

@@ -1,4 +1,5 @@
-// Budgets: a limit on what a scope may spend in a period. A hold counts as spent until it is settled.
+// Budgets: a limit on what a scope may spend in a period. What processes have leased, and what was lost with those that were fenced,
+// counts as spent.
 import { newId, type Database } from "../store/index.ts";
 import type { Scope, ScopeKind } from "./types.ts";
 
@@ -12,6 +13,12 @@ export interface Budget {
   limitNano: bigint;
   spentNano: bigint;
   heldNano: bigint;
+  /** Shares that processes have taken: free, held by calls, or settled and not posted yet. */
+  leasedNano: bigint;
+  /** Shares of processes that were fenced. It is not known what they spent of them, so they count as spent. */
+  lostNano: bigint;
+  /** A new budget or a lower limit that not every process has acknowledged yet: calls under way may still pass it. */
+  pending: boolean;
   /** Never negative; 0 when more was used than the limit (an engine that overran its cap). */
   leftNano: bigint;
   /** First moment of the next period; undefined for `total`. */
@@ -24,6 +31,8 @@ export interface NewBudget {
   currency: string;
   limitNano: bigint;
   period: Period;
+  /** No call of the scope can have been admitted yet, as for a new run: the budget holds at once, and no process is told. */
+  fresh?: boolean;
 }
 
 interface BudgetRow {
@@ -36,12 +45,18 @@ interface BudgetRow {
   limit_nano: bigint;
   spent_nano: bigint;
   held_nano: bigint;
+  leased_nano: bigint;
+  lost_nano: bigint;
+  pending: boolean;
   resets_at: Date | null;
 }
 
-/** A budget whose period is over reads as unspent, although its row is reset only by its next hold. */
-const budgetColumns = `id, scope_kind, scope_id, currency, period, limit_nano, held_nano,
-  case when period_start < budget_period_start(period, now()) then 0 else spent_nano end as spent_nano,
+/** A budget whose period is over reads as unspent, although its row is moved on only by its next lease. */
+const ofPeriod = (column: string) =>
+  `case when period_start < budget_period_start(period, now()) then 0 else ${column} end as ${column}`;
+
+const budgetColumns = `id, scope_kind, scope_id, currency, period, limit_nano, held_nano, pending,
+  ${["spent_nano", "leased_nano", "lost_nano"].map(ofPeriod).join(", ")},
   case period when 'month' then budget_period_start('month', budget_period_start('month', now()) + interval '32 days')
               when 'day' then budget_period_start('day', now()) + interval '1 day' end as resets_at`;
 
@@ -55,7 +70,7 @@ export class Budgets {
   /** Sets the one budget of a scope, or changes its limit and period. A month or day counts what was charged in it already. */
   async set(budget: NewBudget): Promise<Budget> {
     const { scope, ...rest } = budget;
-    const set = await this.#db.query<{ id: string }>("select set_budget($1, $2, $3, $4, $5, $6, $7) as id", [
+    const set = await this.#db.query<{ id: string }>("select id from set_budget($1, $2, $3, $4, $5, $6, $7, $8)", [
       newId("bud"),
       rest.organisation,
       scope.kind,
@@ -63,6 +78,7 @@ export class Budgets {
       rest.currency,
       rest.limitNano,
       rest.period,
+      rest.fresh ?? false,
     ]);
     const { rows } = await this.#db.query<BudgetRow>(`select ${budgetColumns} from budgets where id = $1`, [
       set.rows[0]!.id,
@@ -78,18 +94,18 @@ export class Budgets {
     return rows.map(budgetOf);
   }
 
-  /** True when there was one. Holds that counted against it go on without it. */
+  /** True when there was one. Calls that hold from it go on without it. */
   async remove(organisation: string, id: string): Promise<boolean> {
-    const { rowCount } = await this.#db.query("delete from budgets where organisation = $1 and id = $2", [
+    const { rows } = await this.#db.query<{ removed: boolean }>("select remove_budget($1, $2) as removed", [
       organisation,
       id,
     ]);
-    return rowCount === 1;
+    return rows[0]!.removed;
   }
 }
 
 function budgetOf(row: BudgetRow): Budget {
-  const left = row.limit_nano - row.spent_nano - row.held_nano;
+  const left = row.limit_nano - row.spent_nano - row.held_nano - row.leased_nano - row.lost_nano;
   return {
     id: row.id,
     scope: { kind: row.scope_kind, id: row.scope_id },
@@ -98,6 +114,9 @@ function budgetOf(row: BudgetRow): Budget {
     limitNano: row.limit_nano,
     spentNano: row.spent_nano,
     heldNano: row.held_nano,
+    leasedNano: row.leased_nano,
+    lostNano: row.lost_nano,
+    pending: row.pending,
     leftNano: left > 0n ? left : 0n,
     resetsAt: row.resets_at ?? undefined,
   };

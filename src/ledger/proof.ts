@@ -22,20 +22,19 @@ const checks: { what: string; sql: string; since?: string }[] = [
   {
     what: "a settlement must have posted its amount",
     sql: `select s.attempt as id, s.amount_nano as expected, coalesce(max(e.amount_nano), 0) as found
-      from settlements s left join entries e on e.journal = 'settlement:' || s.attempt
+      from settlements s left join entries e on e.journal = 'settlement:' || s.attempt where s.batch is null
       group by s.attempt having coalesce(max(e.amount_nano), 0) <> s.amount_nano`,
   },
   {
     what: "a settlement must have posted to suspense what was claimed beyond its hold",
     sql: `select s.attempt as id, s.suspense_nano as expected, coalesce(max(e.amount_nano), 0) as found
-      from settlements s left join entries e on e.journal = 'suspense:' || s.attempt
+      from settlements s left join entries e on e.journal = 'suspense:' || s.attempt where s.batch is null
       group by s.attempt having coalesce(max(e.amount_nano), 0) <> s.suspense_nano`,
   },
   {
     what: "a settlement must not pass its hold",
-    sql: `select s.attempt as id, h.amount_nano as expected, s.amount_nano as found
-      from settlements s join holds h using (attempt)
-      where s.amount_nano > h.amount_nano and s.created_at >= $1`,
+    sql: `select s.attempt as id, s.held_nano as expected, s.amount_nano as found
+      from settlements s where s.amount_nano > s.held_nano and s.created_at >= $1`,
     since: "suspense",
   },
   {
@@ -51,7 +50,8 @@ const checks: { what: string; sql: string; since?: string }[] = [
   },
   {
     what: "a budget must have spent what was charged in its period",
-    sql: `select id, spent_since(scope, period_start) as expected, spent_nano as found from budgets where spent_since(scope, period_start) <> spent_nano`,
+    sql: `select id, spent_since(organisation, scope_kind, scope_id, period_start) as expected, spent_nano as found from budgets
+      where spent_since(organisation, scope_kind, scope_id, period_start) <> spent_nano`,
   },
 ];
 

@@ -12,7 +12,7 @@ type Access =
   /** Rows stay; only the named columns move. */
   | { class: "state"; columns: string[] }
   /** Written by the functions below only, for example a counter that must agree with other rows. */
-  | { class: "by function"; columns?: string[]; delete?: boolean }
+  | { class: "by function"; columns?: string[] }
   /** Configuration: rows come, change and go. */
   | { class: "free" };
 
@@ -31,18 +31,24 @@ export const access: Record<string, Owned & Access> = {
   attempts: { room: "gateway", ...appendOnly },
   attestations: { room: "agents", ...appendOnly },
   blobs: { room: "store", ...appendOnly },
-  budgets: { room: "ledger", class: "by function", delete: true },
+  budget_changes: { room: "ledger", class: "by function" },
+  budget_periods: { room: "ledger", class: "by function" },
+  budgets: { room: "ledger", class: "by function" },
   calls: { room: "gateway", ...appendOnly },
   deployments: { room: "fleet", ...free },
   effects: { room: "agents", class: "state", columns: ["state", "result_ref", "attempts", "updated_at"] },
   engines: { room: "gateway", ...free },
+  epochs: { room: "ledger", class: "by function", columns: ["seen_at"] },
   entries: { room: "ledger", class: "append-only", written: "by function" },
   holds: { room: "ledger", class: "by function" },
+  instance_incarnation: { room: "ledger", class: "by function" },
   journals: { room: "ledger", ...appendOnly },
   keys: { room: "governance", class: "state", columns: ["revoked_at"] },
+  leases: { room: "ledger", class: "by function" },
   organisations: { room: "governance", class: "state", columns: ["name"] },
   outcomes: { room: "ledger", ...appendOnly },
   projects: { room: "governance", class: "state", columns: [] },
+  quarantine: { room: "ledger", class: "append-only", written: "by function" },
   rate_cards: { room: "ledger", ...appendOnly },
   runs: {
     room: "agents",
@@ -70,7 +76,11 @@ export const access: Record<string, Owned & Access> = {
   },
   secrets: { room: "governance", class: "state", columns: ["sealed", "removed_at"] },
   settlements: { room: "ledger", class: "append-only", written: "by function" },
+  spools: { room: "ledger", class: "by function" },
   steps: { room: "agents", ...appendOnly },
+  suspense: { room: "ledger", class: "by function" },
+  usage_days: { room: "ledger", class: "by function" },
+  usage_spans: { room: "ledger", class: "by function" },
 };
 
 /**
@@ -78,17 +88,43 @@ export const access: Record<string, Owned & Access> = {
  * a fixed search path; the others run with the rights of their caller.
  */
 export const functions: Record<string, Owned & { writes?: true }> = {
+  acknowledge: { room: "ledger", writes: true },
+  add_spool: { room: "ledger", writes: true },
+  advance_spool: { room: "ledger" },
+  begin_epoch: { room: "ledger", writes: true },
+  book_suspense: { room: "ledger" },
+  budget_period_end: { room: "ledger" },
   budget_period_start: { room: "ledger" },
+  budgets_of: { room: "ledger" },
+  change_period: { room: "ledger" },
   check_effect_move: { room: "agents" },
   check_hold_move: { room: "ledger" },
+  clear_pending: { room: "ledger" },
+  close_epoch: { room: "ledger", writes: true },
+  count_spent: { room: "ledger" },
+  count_usage: { room: "ledger" },
+  damage_spool: { room: "ledger", writes: true },
+  draw_on_lost: { room: "ledger" },
+  fence_epoch: { room: "ledger", writes: true },
   hold_attempts: { room: "ledger", writes: true },
+  ledger_now: { room: "ledger" },
   lock_budgets: { room: "ledger" },
+  lock_budgets_by_id: { room: "ledger" },
+  lock_spool: { room: "ledger", writes: true },
   make_append_only: { room: "store" },
+  post_batch: { room: "ledger", writes: true },
   post_entries: { room: "ledger", writes: true },
+  quarantine_record: { room: "ledger", writes: true },
   refuse_change: { room: "store" },
+  release_leases: { room: "ledger" },
+  remove_budget: { room: "ledger", writes: true },
+  require_live: { room: "ledger" },
+  return_leases: { room: "ledger", writes: true },
   set_budget: { room: "ledger", writes: true },
   settle_attempts: { room: "ledger", writes: true },
   spent_since: { room: "ledger" },
+  take_leases: { room: "ledger", writes: true },
+  usage_day: { room: "ledger" },
   void_holds: { room: "ledger", writes: true },
 };
 
@@ -102,7 +138,7 @@ export function grantsOf(of: Access): string[] {
     case "state":
       return ["insert", ...updateOf(of.columns)];
     case "by function":
-      return [...updateOf(of.columns ?? []), ...(of.delete ? ["delete"] : [])];
+      return updateOf(of.columns ?? []);
     case "free":
       return ["insert", "update", "delete"];
   }

@@ -1,0 +1,486 @@
+// A naive reference model of the SQL functions of leases: the same verbs over maps, one after another, with a clock of its own. Tests
+// compare Postgres with it, and the simulation of the book runs many processes against it.
+import type { Scope } from "../types.ts";
+import { EpochFencedError } from "./leases.ts";
+import { scopeOf } from "./rows.ts";
+import type { BudgetChange, BudgetsFound, BudgetState, LeaseAnswer, LeaseAsk, LeaseShare } from "./types.ts";
+
+type PeriodKind = "total" | "month" | "day";
+
+interface Sums {
+  spent: bigint;
+  leased: bigint;
+  lost: bigint;
+}
+
+interface ModelBudget extends Sums {
+  id: string;
+  scope: string;
+  currency: string;
+  limit: bigint;
+  period: PeriodKind;
+  startMs: number;
+  change: number;
+  pending: boolean;
+  /** Sums of periods that are over, by their start. */
+  past: Map<number, Sums & { isCut: boolean }>;
+}
+
+interface Lease {
+  epoch: number;
+  budget: string;
+  startMs: number;
+  out: bigint;
+  recall: bigint;
+  recalledMs: number;
+  stuckYoungestMs: number | undefined;
+  stuckAtMs: number;
+}
+
+interface LostItem {
+  epoch: number;
+  budget: string;
+  startMs: number;
+  amount: bigint;
+  drawn: bigint;
+}
+
+/** A settled attempt, as a batch has it. */
+interface ModelSettlement {
+  attempt: string;
+  /** Every scope of the attempt, such as `project:prj_1`. */
+  scopes: readonly string[];
+  amountNano: bigint;
+  /** By the model's clock. */
+  countedAtMs: number;
+  leases: readonly { budget: string; period: string }[];
+}
+
+/** Figures of a budget's current period. */
+interface ModelFigures {
+  limit: bigint;
+  spent: bigint;
+  leased: bigint;
+  lost: bigint;
+  pending: boolean;
+}
+
+const dayMs = 86_400_000;
+const silentMs = 1_000;
+const stuckMs = 2_000;
+
+/** The central ledger of leases, without Postgres. `nowMs` is its only clock, in milliseconds since 1970. */
+export class LeaseModel {
+  nowMs: number;
+  #epochs = new Map<number, { state: "live" | "fenced" | "closed"; seen: number }>();
+  readonly #budgets = new Map<string, ModelBudget>();
+  #leases: Lease[] = [];
+  readonly #lost: LostItem[] = [];
+  readonly #changes: BudgetChange[] = [];
+  readonly #settled = new Map<string, ModelSettlement>();
+
+  constructor(nowMs = 0) {
+    this.nowMs = nowMs;
+  }
+
+  /** Begins an epoch and answers its number. */
+  begin(): number {
+    const epoch = this.#epochs.size + 1;
+    this.#epochs.set(epoch, { state: "live", seen: this.#changes.length });
+    return epoch;
+  }
+
+  isLive(epoch: number): boolean {
+    return this.#epochs.get(epoch)?.state === "live";
+  }
+
+  budgetsOf(epoch: number, scopes: readonly string[]): BudgetsFound {
+    const budgets = [...this.#budgets.values()].filter(({ scope }) => scopes.includes(scope));
+    return { budgets: budgets.map((budget) => this.#stateOf(epoch, budget)), asOf: this.#changes.length };
+  }
+
+  take(epoch: number, asks: readonly LeaseAsk[]): LeaseAnswer[] {
+    this.#requireLive(epoch);
+    for (const { parts } of asks) for (const { budget } of parts) this.#moveOn(budget);
+    return asks.flatMap((ask) => this.#takeOne(epoch, ask));
+  }
+
+  giveBack(epoch: number, shares: readonly LeaseShare[]): void {
+    this.#requireLive(epoch);
+    for (const { budget } of shares) this.#moveOn(budget);
+    for (const { budget, period, amountNano } of shares) {
+      const lease = this.#leaseOf(epoch, budget, Date.parse(period));
+      if (!lease) continue;
+      if (lease.out < amountNano) throw new Error(`Epoch ${epoch} gives back more than it has of ${budget}.`);
+      lease.out -= amountNano;
+      Object.assign(lease, { recall: 0n, stuckYoungestMs: undefined });
+      this.#sumsOf(budget, lease.startMs).leased -= amountNano;
+    }
+    this.#dropEmpty();
+  }
+
+  acknowledge(epoch: number, seq: number, held: readonly LeaseShare[]): void {
+    this.#requireLive(epoch);
+    const own = this.#epochs.get(epoch)!;
+    if (own.seen >= seq) return;
+    own.seen = seq;
+    for (const { budget, period, amountNano } of held) {
+      if (!this.#budgets.has(budget)) continue;
+      this.#moveOn(budget);
+      this.#addLease(epoch, budget, Date.parse(period), amountNano);
+    }
+    this.#clearPending();
+  }
+
+  /** Posts settled attempts, each once; answers those that were new. */
+  post(epoch: number, settlements: readonly ModelSettlement[]): string[] {
+    const fresh = settlements.filter(({ attempt }) => !this.#settled.has(attempt));
+    for (const settlement of fresh) {
+      this.#settled.set(settlement.attempt, settlement);
+      const concerned = [...this.#budgets.values()].filter(({ scope }) => settlement.scopes.includes(scope));
+      for (const { id } of concerned) this.#moveOn(id);
+      for (const { budget, period } of settlement.leases) {
+        this.#moveOn(budget);
+        this.#release(epoch, budget, Date.parse(period), settlement.amountNano);
+      }
+      for (const budget of concerned) this.#countSpent(budget, settlement);
+    }
+    this.#dropEmpty();
+    return fresh.map(({ attempt }) => attempt);
+  }
+
+  fence(epoch: number): void {
+    const own = this.#epochs.get(epoch);
+    if (own?.state !== "live") return;
+    own.state = "fenced";
+    for (const lease of this.#leases.filter((one) => one.epoch === epoch)) {
+      this.#moveOn(lease.budget);
+      const sums = this.#sumsOf(lease.budget, lease.startMs);
+      sums.leased -= lease.out;
+      sums.lost += lease.out;
+      const { budget, startMs, out: amount } = lease;
+      if (amount > 0n) this.#lost.push({ epoch, budget, startMs, amount, drawn: 0n });
+    }
+    this.#leases = this.#leases.filter((one) => one.epoch !== epoch);
+    this.#clearPending();
+  }
+
+  /** Ends an epoch of which everything is posted. */
+  close(epoch: number): void {
+    const own = this.#epochs.get(epoch);
+    if (own?.state !== "live") return;
+    own.state = "closed";
+    for (const lease of this.#leases.filter((one) => one.epoch === epoch)) {
+      this.#moveOn(lease.budget);
+      this.#sumsOf(lease.budget, lease.startMs).leased -= lease.out;
+    }
+    this.#leases = this.#leases.filter((one) => one.epoch !== epoch);
+    this.#clearPending();
+  }
+
+  /** Sets the one budget of a scope; answers its id, and the number of the change or 0 where nothing changed. */
+  setBudget(set: {
+    id: string;
+    scope: string;
+    currency: string;
+    limitNano: bigint;
+    period: PeriodKind;
+    fresh?: boolean;
+  }): { id: string; seq: number } {
+    const old = [...this.#budgets.values()].find(({ scope }) => scope === set.scope);
+    if (old && old.limit === set.limitNano && old.period === set.period) return { id: old.id, seq: 0 };
+    const startMs = set.period === "total" ? (set.fresh && !old ? 0 : this.nowMs) : startOf(set.period, this.nowMs);
+    const budget = old ?? this.#newBudget(set, startMs);
+    if (set.fresh && !old) return { id: budget.id, seq: 0 };
+    const seq = this.#changed(budget);
+    let isTighter = !old || set.limitNano < budget.limit;
+    if (old) {
+      this.#moveOn(old.id);
+      if (old.period !== set.period) {
+        isTighter = true;
+        this.#changePeriod(old, set.period, startMs);
+      }
+    }
+    budget.limit = set.limitNano;
+    budget.change = seq;
+    budget.pending ||=
+      isTighter && [...this.#epochs.values()].some(({ state, seen }) => state === "live" && seen < seq);
+    return { id: budget.id, seq };
+  }
+
+  removeBudget(id: string): boolean {
+    const budget = this.#budgets.get(id);
+    if (!budget) return false;
+    this.#budgets.delete(id);
+    this.#leases = this.#leases.filter((lease) => lease.budget !== id);
+    this.#changed(budget);
+    return true;
+  }
+
+  changesAfter(seq: number): BudgetChange[] {
+    return this.#changes.slice(seq);
+  }
+
+  /** What is asked back from an epoch. */
+  recallsOf(epoch: number): LeaseShare[] {
+    const recalled = this.#leases.filter((lease) => lease.epoch === epoch && lease.recall > 0n);
+    return recalled.map(({ budget, startMs, recall }) => ({ budget, period: periodName(startMs), amountNano: recall }));
+  }
+
+  figures(id: string): ModelFigures {
+    const { limit, spent, leased, lost, pending } = this.#budgets.get(id)!;
+    return { limit, spent, leased, lost, pending };
+  }
+
+  /** What an epoch has of a budget, in all periods. */
+  outOf(epoch: number, budget: string): bigint {
+    return this.#leases
+      .filter((lease) => lease.epoch === epoch && lease.budget === budget)
+      .reduce((sum, { out }) => sum + out, 0n);
+  }
+
+  budgets(): string[] {
+    return [...this.#budgets.keys()];
+  }
+
+  /** Sums of a period that is over; undefined where there was nothing. */
+  pastOf(id: string, period: string): Sums | undefined {
+    return this.#budgets.get(id)?.past.get(Date.parse(period));
+  }
+
+  #requireLive(epoch: number): void {
+    if (!this.isLive(epoch)) throw new EpochFencedError(epoch);
+  }
+
+  #takeOne(epoch: number, { ask, parts }: LeaseAsk): LeaseAnswer[] {
+    const isShort = (id: string, least: bigint) => {
+      const budget = this.#budgets.get(id);
+      return !budget || leftOf(budget) < least;
+    };
+    const isRefused = parts.some(({ budget, leastNano }) => isShort(budget, leastNano));
+    return parts
+      .toSorted((a, b) => compare(a.budget, b.budget))
+      .map((part) => {
+        const budget = this.#budgets.get(part.budget);
+        const nothing = { ask, budget: part.budget, grantedNano: 0n, silentElsewhere: false, cut: false };
+        if (!budget) return { ...nothing, state: "gone", facts: undefined, leftNano: 0n };
+        if (!isRefused) {
+          const grantedNano = this.#grantOf(epoch, budget, part);
+          this.#addLease(epoch, budget.id, budget.startMs, grantedNano);
+          Object.assign(this.#leaseOf(epoch, budget.id, budget.startMs)!, { stuckYoungestMs: undefined });
+          const facts = this.#stateOf(epoch, budget);
+          return { ...nothing, state: "granted", facts, grantedNano, leftNano: leftOf(budget) };
+        }
+        const own = this.#leaseOf(epoch, budget.id, budget.startMs);
+        if (own) Object.assign(own, { stuckYoungestMs: part.stuckYoungestMs, stuckAtMs: this.nowMs });
+        const short = isShort(budget.id, part.leastNano);
+        if (short) this.#recall(epoch, budget, part.leastNano - leftOf(budget));
+        const silentElsewhere = this.#leases.some(
+          (lease) =>
+            lease.budget === budget.id &&
+            lease.epoch !== epoch &&
+            lease.out > 0n &&
+            lease.recall > 0n &&
+            lease.recalledMs < this.nowMs - silentMs,
+        );
+        const cut = short && this.#mustCut(epoch, budget);
+        const facts = this.#stateOf(epoch, budget);
+        return { ...nothing, state: short ? "short" : "spared", facts, leftNano: leftOf(budget), silentElsewhere, cut };
+      });
+  }
+
+  #grantOf(epoch: number, budget: ModelBudget, part: LeaseAsk["parts"][number]): bigint {
+    const left = leftOf(budget);
+    const own = this.#leaseOf(epoch, budget.id, budget.startMs)?.out ?? 0n;
+    if (budget.scope.startsWith("run:") && part.wantNano > part.needNano && budget.leased === own) return left;
+    const live = BigInt([...this.#epochs.values()].filter(({ state }) => state === "live").length);
+    const share = smaller(part.wantNano, left / (2n * live));
+    return larger(larger(smaller(part.needNano, left), share), part.leastNano);
+  }
+
+  #recall(epoch: number, budget: ModelBudget, missing: bigint): void {
+    for (const lease of this.#leases) {
+      if (lease.budget !== budget.id || lease.epoch === epoch || lease.out === 0n) continue;
+      if (lease.recall === 0n) lease.recalledMs = this.nowMs;
+      lease.recall = larger(lease.recall, missing);
+    }
+  }
+
+  #mustCut(epoch: number, budget: ModelBudget): boolean {
+    const holders = this.#leases.filter(
+      (lease) => lease.budget === budget.id && lease.startMs === budget.startMs && lease.out > 0n,
+    );
+    const isStuck = (lease: Lease) => lease.stuckYoungestMs !== undefined && lease.stuckAtMs > this.nowMs - stuckMs;
+    if (holders.length === 0 || !holders.every(isStuck)) return false;
+    const youngest = holders.toSorted((a, b) => b.stuckYoungestMs! - a.stuckYoungestMs! || b.epoch - a.epoch)[0]!;
+    return youngest.epoch === epoch;
+  }
+
+  #release(epoch: number, id: string, startMs: number, amount: bigint): void {
+    const budget = this.#budgets.get(id);
+    if (amount === 0n) return;
+    if (this.#epochs.get(epoch)!.state === "fenced") return this.#draw(epoch, id, startMs, amount);
+    if (!budget) return;
+    const lease = this.#leaseOf(epoch, id, startMs) ?? this.#leaseOf(epoch, id, budget.startMs);
+    if (!lease) return;
+    if (lease.out < amount) throw new Error(`Epoch ${epoch} posts more than it has of ${id}.`);
+    lease.out -= amount;
+    this.#sumsOf(id, lease.startMs).leased -= amount;
+  }
+
+  #draw(epoch: number, budget: string, startMs: number, amount: bigint): void {
+    const items = this.#lost.filter((item) => item.epoch === epoch && item.budget === budget);
+    const item = items.find((one) => one.startMs === startMs) ?? items.toSorted((a, b) => b.startMs - a.startMs)[0];
+    if (!item) return;
+    const drawn = smaller(amount, item.amount - item.drawn);
+    item.drawn += drawn;
+    if (this.#budgets.has(budget)) this.#sumsOf(budget, item.startMs).lost -= drawn;
+  }
+
+  #countSpent(budget: ModelBudget, { amountNano, countedAtMs }: ModelSettlement): void {
+    if (countedAtMs >= budget.startMs) budget.spent += amountNano;
+    else if (budget.period !== "total") {
+      const past = budget.past.get(startOf(budget.period, countedAtMs));
+      if (past && !past.isCut) past.spent += amountNano;
+    }
+  }
+
+  #changePeriod(budget: ModelBudget, period: PeriodKind, startMs: number): void {
+    const past = budget.past.get(budget.startMs) ?? { spent: 0n, leased: 0n, lost: 0n, isCut: true };
+    budget.past.set(budget.startMs, { ...past, spent: budget.spent, lost: past.lost + budget.lost, isCut: true });
+    for (const lease of this.#leases.filter((one) => one.budget === budget.id && one.startMs === budget.startMs))
+      if (startMs !== budget.startMs) {
+        const there = this.#leaseOf(lease.epoch, budget.id, startMs);
+        if (there) there.out += lease.out;
+        else this.#leases.push({ ...lease, startMs });
+        lease.out = 0n;
+      }
+    const again = budget.past.get(startMs);
+    budget.past.delete(startMs);
+    Object.assign(budget, { period, startMs, lost: again?.lost ?? 0n });
+    budget.leased += again?.leased ?? 0n;
+    budget.spent = this.#spentSince(budget.scope, startMs);
+    this.#dropEmpty();
+  }
+
+  #newBudget(
+    set: { id: string; scope: string; currency: string; limitNano: bigint; period: PeriodKind },
+    startMs: number,
+  ) {
+    const budget: ModelBudget = {
+      id: set.id,
+      scope: set.scope,
+      currency: set.currency,
+      limit: set.limitNano,
+      period: set.period,
+      startMs,
+      change: 0,
+      pending: false,
+      spent: this.#spentSince(set.scope, startMs),
+      leased: 0n,
+      lost: 0n,
+      past: new Map(),
+    };
+    this.#budgets.set(set.id, budget);
+    return budget;
+  }
+
+  #changed({ id, scope }: ModelBudget): number {
+    const seq = this.#changes.length + 1;
+    this.#changes.push({ seq, budget: id, scope: scopeOf(scope) });
+    return seq;
+  }
+
+  #clearPending(): void {
+    const seen = [...this.#epochs.values()].filter(({ state }) => state === "live").map((epoch) => epoch.seen);
+    for (const budget of this.#budgets.values())
+      if (budget.pending) budget.pending = seen.some((one) => one < budget.change);
+  }
+
+  #spentSince(scope: string, startMs: number): bigint {
+    return [...this.#settled.values()]
+      .filter(({ scopes, countedAtMs }) => scopes.includes(scope) && countedAtMs >= startMs)
+      .reduce((sum, { amountNano }) => sum + amountNano, 0n);
+  }
+
+  /** Begins a budget's new period where one has begun. A clock that goes back begins none again. */
+  #moveOn(id: string): void {
+    const budget = this.#budgets.get(id);
+    if (!budget || budget.period === "total" || startOf(budget.period, this.nowMs) <= budget.startMs) return;
+    const { spent, leased, lost, startMs } = budget;
+    const before = budget.past.get(startMs);
+    budget.past.set(startMs, {
+      spent,
+      leased: leased + (before?.leased ?? 0n),
+      lost: lost + (before?.lost ?? 0n),
+      isCut: before !== undefined,
+    });
+    Object.assign(budget, { spent: 0n, leased: 0n, lost: 0n, startMs: startOf(budget.period, this.nowMs) });
+  }
+
+  #sumsOf(id: string, startMs: number): Sums {
+    const budget = this.#budgets.get(id)!;
+    if (startMs >= budget.startMs) return budget;
+    const past = budget.past.get(startMs) ?? { spent: 0n, leased: 0n, lost: 0n, isCut: false };
+    budget.past.set(startMs, past);
+    return past;
+  }
+
+  #addLease(epoch: number, budget: string, startMs: number, amount: bigint): void {
+    const lease = this.#leaseOf(epoch, budget, startMs);
+    if (lease) lease.out += amount;
+    else
+      this.#leases.push({
+        epoch,
+        budget,
+        startMs,
+        out: amount,
+        recall: 0n,
+        recalledMs: 0,
+        stuckYoungestMs: undefined,
+        stuckAtMs: 0,
+      });
+    this.#sumsOf(budget, startMs).leased += amount;
+  }
+
+  #leaseOf(epoch: number, budget: string, startMs: number): Lease | undefined {
+    return this.#leases.find((one) => one.epoch === epoch && one.budget === budget && one.startMs === startMs);
+  }
+
+  #dropEmpty(): void {
+    this.#leases = this.#leases.filter(({ out }) => out > 0n);
+  }
+
+  #stateOf(epoch: number, budget: ModelBudget): BudgetState {
+    const outNano = this.#leaseOf(epoch, budget.id, budget.startMs)?.out ?? 0n;
+    return {
+      budget: budget.id,
+      scope: scopeOf(budget.scope) satisfies Scope,
+      currency: budget.currency,
+      limitNano: budget.limit,
+      period: periodName(budget.startMs),
+      periodEndMs: endOf(budget.period, budget.startMs),
+      spentNano: budget.spent,
+      lostNano: budget.lost,
+      outNano,
+      elsewhereNano: budget.leased - outNano,
+    };
+  }
+}
+
+const periodName = (startMs: number): string => new Date(startMs).toISOString();
+const leftOf = ({ limit, spent, leased, lost }: ModelBudget): bigint => limit - spent - leased - lost;
+const smaller = (a: bigint, b: bigint): bigint => (a < b ? a : b);
+const larger = (a: bigint, b: bigint): bigint => (a > b ? a : b);
+const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
+
+/** The first moment of a UTC day or month. */
+function startOf(period: "month" | "day", ms: number): number {
+  if (period === "day") return Math.floor(ms / dayMs) * dayMs;
+  const at = new Date(ms);
+  return Date.UTC(at.getUTCFullYear(), at.getUTCMonth(), 1);
+}
+
+function endOf(period: PeriodKind, startMs: number): number {
+  return period === "total" ? Infinity : startOf(period, startMs + (period === "day" ? dayMs : 32 * dayMs));
+}
