@@ -26,6 +26,7 @@ import { eventRoutes } from "./routes/events.ts";
 import { keyRoutes } from "./routes/keys.ts";
 import { kvCacheRoutes } from "./routes/kvCache.ts";
 import { overviewRoutes } from "./routes/overview.ts";
+import { priceRoutes } from "./routes/prices.ts";
 import { schedulerRoutes } from "./routes/scheduler.ts";
 import { searchRoutes } from "./routes/search.ts";
 import { statusRoutes } from "./routes/status.ts";
@@ -96,6 +97,7 @@ export function allRoutes(dependencies: ServerDependencies, documented: () => Op
     statusRoutes,
     alarmRoutes,
     engineRoutes,
+    priceRoutes,
     keyRoutes,
     kvCacheRoutes,
     budgetRoutes,

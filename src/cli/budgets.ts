@@ -4,11 +4,11 @@ import type { AgentSummary, BudgetResource, KeyResource, Run, Status } from "../
 import { nearest } from "../errors/index.ts";
 import type { Client } from "./client.ts";
 import { group, verb, type Context } from "./context.ts";
-import { nano } from "./engines.ts";
 import { CliError } from "./errors.ts";
 import { money, moneyLeft, relativeTime, table } from "./format.ts";
 import { liveKey } from "./keys.ts";
 import { uniqueByPrefix, unknownName } from "./nearest.ts";
+import { nano } from "./priceOptions.ts";
 
 const kinds = ["organisation", "project", "key", "agent", "run"] as const;
 type Kind = (typeof kinds)[number];

@@ -1,23 +1,18 @@
 // `lineshaft engines`: the endpoints behind the gateway. Any OpenAI-compatible one can be added beside the embedded engine.
 import type { Command } from "commander";
 import type { EngineResource } from "../contract/index.ts";
-import { LineshaftError } from "../errors/index.ts";
-import { parseMoney } from "../ledger/money.ts";
 import type { Client } from "./client.ts";
 import { group, verb, type Context } from "./context.ts";
 import { CliError } from "./errors.ts";
 import { money, relativeTime, table } from "./format.ts";
 import { unknownName } from "./nearest.ts";
+import { priceOf, withPriceOptions, type PriceOptions } from "./priceOptions.ts";
 
-interface AddOptions {
+interface AddOptions extends PriceOptions {
   url: string[];
   model: string;
   keyEnv?: string;
   allowField?: string[];
-  priceIn?: string;
-  priceCached?: string;
-  priceOut?: string;
-  currency?: string;
   json?: boolean;
 }
 
@@ -51,52 +46,47 @@ export function registerEngines(program: Command, context: Context): void {
       terminal.print(line);
   });
 
-  verb(engines, "add <name>", {
+  const add = verb(engines, "add <name>", {
     about: "Add an OpenAI-compatible engine; agents and calls then use it by NAME as their model",
     examples: [
       "npx lineshaft engines add local --url http://localhost:8000/v1 --model qwen3 --price-in 0 --price-out 0",
       "npx lineshaft engines add hosted --url https://api.openai.com/v1 --model gpt-5-mini --key-env OPENAI_API_KEY --price-in 0.50 --price-out 1.50 --currency USD",
     ],
-  })
-    .requiredOption(
-      "--url <url>",
-      "base address of its API, usually ending in /v1; once more for each further endpoint that serves the same",
-      (url: string, before: string[] = []) => [...before, url],
-    )
-    .requiredOption("--model <model>", "the engine's own name of the model")
-    .option(
-      "--key-env <variable>",
-      "variable of the Lineshaft process that holds its key: a provider's own, or one of LINESHAFT_KEY_ENVS",
-    )
-    .option(
-      "--allow-field <name>",
-      "field of a request that it may be sent beyond those of its software; once more for each further one",
-      (name: string, before: string[] = []) => [...before, name],
-    )
-    .option(
-      "--price-in <amount>",
-      "price per million prompt tokens; 0 is a price, and without one no call is let through",
-    )
-    .option("--price-cached <amount>", "price per million cached prompt tokens; that of prompt tokens by default")
-    .option("--price-out <amount>", "price per million output tokens")
-    .option("--currency <code>", "currency of the prices; the organisation's by default")
-    .action(async (name: string, options: AddOptions) => {
-      const client = context.client();
-      const price = await priceOf(options, client);
-      if (!price) await assertPriced(client, name);
-      const body = {
-        name,
-        urls: options.url,
-        model: options.model,
-        key_env: options.keyEnv,
-        allow_fields: options.allowField,
-        price,
-      };
-      const added = await client.post<EngineResource>("/api/engines", body);
-      if (options.json) return context.terminal.printJson(added);
-      context.terminal.print(`Engine ${added.name} serves ${added.model} from ${added.urls.join(", ")}.`);
-      context.terminal.note(`Try it: npx lineshaft call "Hello" --model ${added.name}`);
-    });
+  });
+  withPriceOptions(
+    add
+      .requiredOption(
+        "--url <url>",
+        "base address of its API, usually ending in /v1; once more for each further endpoint that serves the same",
+        (url: string, before: string[] = []) => [...before, url],
+      )
+      .requiredOption("--model <model>", "the engine's own name of the model")
+      .option(
+        "--key-env <variable>",
+        "variable of the Lineshaft process that holds its key: a provider's own, or one of LINESHAFT_KEY_ENVS",
+      )
+      .option(
+        "--allow-field <name>",
+        "field of a request that it may be sent beyond those of its software; once more for each further one",
+        (name: string, before: string[] = []) => [...before, name],
+      ),
+  ).action(async (name: string, options: AddOptions) => {
+    const client = context.client();
+    const price = await priceOf(options, client);
+    if (!price) await assertPriced(client, name);
+    const body = {
+      name,
+      urls: options.url,
+      model: options.model,
+      key_env: options.keyEnv,
+      allow_fields: options.allowField,
+      price,
+    };
+    const added = await client.post<EngineResource>("/api/engines", body);
+    if (options.json) return context.terminal.printJson(added);
+    context.terminal.print(`Engine ${added.name} serves ${added.model} from ${added.urls.join(", ")}.`);
+    context.terminal.note(`Try it: npx lineshaft call "Hello" --model ${added.name}`);
+  });
 
   verb(engines, "remove <name>", {
     about: "Remove an engine that was added; calls under way on it end first",
@@ -146,38 +136,4 @@ async function assertPriced(client: Client, name: string): Promise<void> {
     why: "Calls without a price are refused (model_unpriced), so that no budget is passed unseen.",
     hint: "Give what a million tokens cost: --price-in 0.10 --price-out 0.40, or 0 for both.",
   });
-}
-
-async function priceOf(options: AddOptions, client: Client) {
-  if (options.priceIn === undefined && options.priceOut === undefined) return undefined;
-  if (options.priceIn === undefined || options.priceOut === undefined)
-    throw new CliError({
-      exitCode: 2,
-      message: "A price needs both of its sides.",
-      why: `Only ${options.priceIn === undefined ? "--price-out" : "--price-in"} was given.`,
-      hint: "Give --price-in and --price-out, or neither.",
-    });
-  const currency =
-    options.currency ?? (await client.get<{ organisation: { currency: string } }>("/api/status")).organisation.currency;
-  return {
-    currency,
-    input_nano_per_million: nano(options.priceIn, "--price-in"),
-    output_nano_per_million: nano(options.priceOut, "--price-out"),
-    ...(options.priceCached !== undefined && { cached_nano_per_million: nano(options.priceCached, "--price-cached") }),
-  };
-}
-
-/** An amount that a person typed, as the API's integer string. */
-export function nano(text: string, option: string): string {
-  try {
-    return parseMoney(text).toString();
-  } catch (error) {
-    if (!(error instanceof LineshaftError)) throw error;
-    throw new CliError({
-      exitCode: 2,
-      message: `${option} cannot be read.`,
-      why: error.message,
-      hint: `Write it like ${option} 0.50`,
-    });
-  }
 }

@@ -14,6 +14,7 @@ import { registerEngines } from "./engines.ts";
 import { printError } from "./errors.ts";
 import { registerKeys } from "./keys.ts";
 import { registerModels } from "./models.ts";
+import { registerPrices } from "./prices.ts";
 import { registerRuns } from "./runs.ts";
 import { registerSecrets } from "./secrets.ts";
 import { registerSimulate } from "./simulate.ts";
@@ -44,6 +45,7 @@ export function buildProgram(context: Context): Command {
   registerDoctor(program, context);
   registerModels(program, context);
   registerEngines(program, context);
+  registerPrices(program, context);
   registerCall(program, context);
   registerKeys(program, context);
   registerBudgets(program, context);

@@ -1,14 +1,8 @@
 // What serves tokens (deployments, engines), who may call (keys), and what they may spend (budgets).
 import { z } from "@hono/zod-openapi";
-import { idText, nano, priceNano, strict, time } from "./common.ts";
+import { idText, nano, strict, time } from "./common.ts";
+import { price, priceSet } from "./prices.ts";
 import { workerRole } from "./status.ts";
-
-export const price = z.object({
-  currency: z.string(),
-  input_nano_per_million: nano,
-  cached_nano_per_million: nano,
-  output_nano_per_million: nano,
-});
 
 export const deployment = z.object({
   name: z.string().describe("What callers write as `model`"),
@@ -84,12 +78,7 @@ export const engineCreate = strict({
     .max(64)
     .default([])
     .describe("Fields that calls may send it beyond those of its software (docs/api.md); a few are never allowed"),
-  price: strict({
-    currency: z.string().regex(/^[A-Z]{3}$/, "must be three capital letters"),
-    input_nano_per_million: priceNano,
-    cached_nano_per_million: priceNano.optional().describe("The price of input, when left out"),
-    output_nano_per_million: priceNano,
-  }).optional(),
+  price: priceSet.optional(),
 });
 
 export const kvCacheErased = z.object({

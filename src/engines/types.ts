@@ -46,10 +46,13 @@ export interface EngineRequest {
   hints: CallHints;
 }
 
-/** Tokens that an attempt used. `promptTokens` includes `cachedTokens`; `outputTokens` includes `reasoningTokens`. */
+/** Tokens that an attempt used. `promptTokens` includes cached and written ones; `outputTokens` includes `reasoningTokens`. */
 export interface Usage {
   promptTokens: number;
   cachedTokens: number;
+  /** Tokens that were written to the engine's cache: of its usual lifetime, and of the longer one, where it says so. */
+  cacheWriteTokens?: number;
+  cacheWriteLongTokens?: number;
   /** `cachedTokens` split by the tier they came from, where the engine says so. */
   cachedByTier?: Partial<Record<Tier, number>>;
   outputTokens: number;

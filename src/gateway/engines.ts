@@ -11,6 +11,7 @@ import type { Ledger, RateCard } from "../ledger/index.ts";
 import type { Database, Queryable } from "../store/index.ts";
 import type { Alarms, Logger } from "../telemetry/index.ts";
 import { KeyEnvs } from "./keyEnvs.ts";
+import { checkCurrency, setPrices, type NewPrices } from "./prices.ts";
 import { nearest } from "../errors/index.ts";
 
 interface NewEngine {
@@ -21,9 +22,7 @@ interface NewEngine {
   keyEnv: string | undefined;
   /** Fields beyond those of its software that it may be sent. */
   allowFields: string[];
-  price:
-    | { currency: string; inputNanoPerMillion: bigint; cachedNanoPerMillion: bigint; outputNanoPerMillion: bigint }
-    | undefined;
+  price: NewPrices | undefined;
 }
 
 /** An engine that users have added. */
@@ -115,15 +114,9 @@ export async function listEngines(db: Queryable, organisation: string): Promise<
  * LineshaftError or EngineError that names what is wrong.
  */
 export async function addEngine(rooms: Rooms, principal: Principal, wanted: NewEngine): Promise<EngineRecord> {
-  const { db, engines, ledger, alarms } = rooms;
+  const { db, engines, alarms } = rooms;
   await checkName(rooms, principal, wanted);
-  if (wanted.price && wanted.price.currency !== principal.currency)
-    throw new LineshaftError({
-      code: "currency_mismatch",
-      message: `The organisation keeps its books in ${principal.currency}, the price is in ${wanted.price.currency}.`,
-      param: "price.currency",
-      hint: `Give the price in ${principal.currency}.`,
-    });
+  if (wanted.price) checkCurrency(principal, wanted.price, "price.currency");
   refuseFields(wanted.allowFields);
   const urls = wanted.urls.map((url) => engineBaseUrl(url));
   const carried = await carriedUrls(db, principal, wanted);
@@ -144,8 +137,7 @@ export async function addEngine(rooms: Rooms, principal: Principal, wanted: NewE
   );
   if (!rows[0]) throw nameTaken(wanted.name);
   alarms.clear(keyRefused(wanted.name, principal.organisation));
-  if (wanted.price)
-    await ledger.setRateCard({ organisation: principal.organisation, model: wanted.name, ...wanted.price });
+  if (wanted.price) await setPrices(rooms, principal, wanted.name, wanted.price);
   // Endpoints of the same name are replaced in their place. If the names differ, all are removed and added within this tick.
   const before = engines.list().filter(({ name }) => name === wanted.name);
   if (before.some(({ endpoint }) => !endpoints.some((one) => one.endpoint === endpoint))) engines.remove(wanted.name);

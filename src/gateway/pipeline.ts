@@ -20,7 +20,7 @@ import type { EngineRegistry, RegisteredEndpoint, RuntimeFact } from "../engines
 import { assertAuthorised } from "../governance/index.ts";
 import type { Ledger, RateCard } from "../ledger/index.ts";
 import type { SchedulerSnapshot } from "../scheduler/index.ts";
-import type { Logger, SchedulerNumbers } from "../telemetry/index.ts";
+import type { Alarms, Logger, SchedulerNumbers } from "../telemetry/index.ts";
 import { Attempts } from "./attempt.ts";
 import { Candidates, RequestShapes } from "./candidates.ts";
 import { cutWhole, outputMost } from "./cap.ts";
@@ -30,6 +30,7 @@ import { Media } from "./media.ts";
 import { checkWhole, outputCheck, type OutputCheck } from "./output.ts";
 import type { CallRecord } from "./calls/record.ts";
 import { Recorder } from "./calls/recorder.ts";
+import { raisePriceUnknown } from "./prices.ts";
 import { modelUnpriced, shuttingDown, unknownModel, whyAborted } from "./refusals.ts";
 import { Relay } from "./relay.ts";
 import { Reporting } from "./reporting.ts";
@@ -65,6 +66,7 @@ class Pipeline {
   readonly #media: Media;
   readonly #ledger: Ledger;
   readonly #engines: EngineRegistry;
+  readonly #alarms: Alarms;
   readonly #log: Logger;
   readonly #storage: Storage | undefined;
   readonly #underWay: CallsUnderWay;
@@ -82,6 +84,7 @@ class Pipeline {
     this.#media = new Media(dependencies.media);
     this.#ledger = dependencies.ledger;
     this.#engines = dependencies.engines;
+    this.#alarms = alarms;
     this.#log = log;
     this.#storage = dependencies.storage;
   }
@@ -138,6 +141,7 @@ class Pipeline {
     const card = await this.#ledger.currentRateCard(principal.organisation, asked.model);
     if (!card) throw modelUnpriced(asked.model);
     if (card.currency !== principal.currency) throw modelUnpriced(asked.model, card.currency, principal.currency);
+    if (card.estimate) raisePriceUnknown(this.#alarms, principal.organisation, card);
     return card;
   }
 

@@ -38,10 +38,10 @@ export function modelUnpriced(model: string, cardCurrency?: string, currency?: s
     code: "model_unpriced",
     message:
       cardCurrency === undefined
-        ? `The model ${model} has no price, so no budget could hold for it.`
+        ? `The model ${model} has no price that is valid now, so no budget could hold for it.`
         : `The model ${model} is priced in ${cardCurrency}, the organisation keeps its books in ${currency}.`,
     param: "model",
-    hint: `Set one with lineshaft engines add ${model} … --price-in N --price-out N --currency ${currency ?? "C"}; 0 is a price.`,
+    hint: `Set one with lineshaft prices set ${model} --price-in N --price-out N; 0 is a price.`,
   });
 }
 

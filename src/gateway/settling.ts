@@ -4,6 +4,7 @@
 import { billable, LedgerError, stuckAlarm, unanswered } from "../ledger/index.ts";
 import type { Ledger, Settlement, SettlementRequest } from "../ledger/index.ts";
 import type { Alarms, Logger } from "../telemetry/index.ts";
+import { countsOf, sourceOf } from "./counts.ts";
 import { limits } from "./limits.ts";
 import type { AdmittedAttempt, CallState, SettledUsage } from "./state.ts";
 
@@ -31,12 +32,10 @@ export class Settling {
 
   /** Settles an attempt; answers what is billed, also when the ledger has yet to take it. */
   async settle(call: CallState, attempt: AdmittedAttempt, used: SettledUsage): Promise<Settled> {
-    const { promptTokens, cachedTokens, outputTokens } = used.usage;
-    const tokens = { promptTokens, cachedTokens, outputTokens };
     const request: SettlementRequest = {
       attempt: attempt.id,
-      tokens,
-      usageSource: used.source,
+      tokens: countsOf(used.usage),
+      usageSource: sourceOf(attempt.card, used.source),
       unanswered: used.unanswered,
     };
     const pending: Pending = { call, attempt, request, inFull: false };

@@ -2,6 +2,7 @@
 import type { Usage } from "../engines/index.ts";
 import { billable } from "../ledger/index.ts";
 import type { EndpointFault } from "../scheduler/index.ts";
+import { countsOf } from "./counts.ts";
 import type { Settled } from "./settling.ts";
 import type { AdmittedAttempt, AttemptState, Outcome, SettledUsage } from "./state.ts";
 
@@ -33,10 +34,10 @@ export function usedBy(
 
 /** Usage as it is billed: a claim beyond the hold is cut to it, by the ledger's own rule. The same object where nothing is cut. */
 export function billedUsage({ most, heldNano, card }: AdmittedAttempt, usage: Usage): Usage {
-  const { tokens, claimed } = billable(usage, most, heldNano, card);
+  const { tokens, claimed } = billable(countsOf(usage), most, heldNano, card);
   if (!claimed) return usage;
   const { cachedByTier: _claimed, ...rest } = usage;
-  return { ...rest, ...tokens, reasoningTokens: Math.min(usage.reasoningTokens, tokens.outputTokens) };
+  return { ...rest, ...tokens, reasoningTokens: tokens.reasoningTokens ?? 0 };
 }
 
 /**

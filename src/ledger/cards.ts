@@ -1,5 +1,6 @@
-// A rate card as JSON. JSON has no bigint, so prices are decimal strings; a card that was written can be read by any
+// A rate card as JSON and as a row. JSON has no bigint, so prices are decimal strings; a card that was written can be read by any
 // later version, since absent prices mean what they mean in memory.
+import { isDeepStrictEqual } from "node:util";
 import type { PriceTable, PriceTier, RateCard, TokenPrices } from "./types.ts";
 
 interface PricesRecord {
@@ -57,8 +58,53 @@ export function cardOf(record: CardRecord): RateCard {
   return card;
 }
 
+/** A row of `rate_cards`, by the columns below. */
+export interface RateCardRow {
+  [column: string]: unknown;
+  id: string;
+  model: string;
+  version: number;
+  currency: string;
+  input_nano_per_million: bigint;
+  cached_nano_per_million: bigint;
+  output_nano_per_million: bigint;
+  more: MoreRecord;
+  valid_from: Date | null;
+  valid_until: Date | null;
+}
+
+/** Columns of a card, of `rate_cards c`. Cards of before there were moments of validity have been valid since ever. */
+export const rateCardColumns = `c.id, c.model, c.version, c.currency, c.input_nano_per_million, c.cached_nano_per_million,
+  c.output_nano_per_million, c.more, nullif(c.valid_from, '-infinity') as valid_from, c.valid_until`;
+
+export function rateCardOf(row: RateCardRow): RateCard {
+  const { id, model, version, currency, more, valid_from: from, valid_until: until } = row;
+  const card = cardOf({
+    id,
+    model,
+    version,
+    currency,
+    ...more,
+    input: row.input_nano_per_million.toString(),
+    cached: row.cached_nano_per_million.toString(),
+    output: row.output_nano_per_million.toString(),
+  });
+  if (from) card.validFrom = from;
+  if (until) card.validUntil = until;
+  return card;
+}
+
+/** What a card prices by, without its name, version and validity. */
+type Prices = Omit<RateCard, "id" | "model" | "version">;
+
+/** Whether two cards price everything alike, in one currency. */
+export function samePrices(a: Prices, b: Prices): boolean {
+  const record = (card: Prices) => ({ ...tableRecord(card), ...moreRecord(card) });
+  return a.currency === b.currency && isDeepStrictEqual(record(a), record(b));
+}
+
 /** The column `more` of a card. */
-function moreRecord(card: Omit<RateCard, "id" | "model" | "version" | "currency">): MoreRecord {
+export function moreRecord(card: Prices): MoreRecord {
   const { input: _input, cached: _cached, output: _output, ...more }: TableRecord & MoreRecord = tableRecord(card);
   if (card.callNano !== undefined) more.call = card.callNano.toString();
   if (card.unitsNano)

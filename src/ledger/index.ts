@@ -6,11 +6,11 @@ import { sweepMs } from "./limits.ts";
 import { Sweeper, type StuckHold } from "./sweep.ts";
 import { recordOutcome, type NewOutcome, type Outcome } from "./outcomes.ts";
 import { proveLedger, type ProofReport } from "./proof.ts";
-import { Rates, type NewRateCard } from "./rates.ts";
+import { Rates, type CardState, type NewRateCard, type UnknownPrice } from "./rates.ts";
 import type { HoldRequest, HoldResult, RateCard, Settlement, SettlementRequest } from "./types.ts";
 
 export { formatMoney, parseMoney } from "./money.ts";
-export { worstCase } from "./pricing.ts";
+export { batchCard, discounted, priceLines, priceOf, worstCase } from "./pricing.ts";
 export { billable, unanswered } from "./claims.ts";
 export { LedgerError } from "./ledger.ts";
 export { holdNanoMost } from "./limits.ts";
@@ -19,7 +19,7 @@ export type { BillLine } from "./bill.ts";
 export type { Budget } from "./budgets.ts";
 export { outcomeCounts, outcomesOfRuns, type Outcome, type OutcomeRecord } from "./outcomes.ts";
 export { costFigures, outcomeFigures } from "./figures.ts";
-export type { NewRateCard } from "./rates.ts";
+export type { CardState, NewRateCard } from "./rates.ts";
 export type * from "./types.ts";
 
 /**
@@ -27,12 +27,24 @@ export type * from "./types.ts";
  * StoreUnavailableError while the database does not answer.
  */
 export interface Ledger {
-  /** The prices that new calls of a model are held at; undefined when it has none, so that it cannot be called. At most 5 s old. */
+  /**
+   * The prices that new calls of a model are held at: its own card that is valid now, else the organisation's fallback card, marked
+   * `estimate`. Undefined where there is neither, so that it cannot be called. At most 5 s old.
+   */
   currentRateCard(organisation: string, model: string): Promise<RateCard | undefined>;
-  /** Sets prices as a new version, or answers the newest version when its prices are the same. Holds keep the version they have. */
+  /**
+   * Sets prices as a new version, from now on or for the time that the card says, or answers the valid version when it has the same
+   * prices. Holds keep the version they have.
+   */
   setRateCard(card: NewRateCard): Promise<RateCard>;
-  /** Sets the price of a model that has none in this organisation. */
+  /** Sets the price of a model that has none that is valid in this organisation. */
   ensureRateCard(card: NewRateCard): Promise<void>;
+  /** Cards that are valid or planned, by model; of one model every version, newest first. At most a thousand. */
+  listRateCards(organisation: string, model?: string): Promise<{ card: RateCard; state: CardState }[]>;
+  /** What the organisation does where a model has no valid price; refusing its calls is the default. */
+  unknownPrice(organisation: string): Promise<UnknownPrice>;
+  /** Sets it. Throws LineshaftError `fallback_unpriced` where the fallback has no valid card. */
+  setUnknownPrice(organisation: string, policy: UnknownPrice): Promise<void>;
   /**
    * Holds an attempt's worst case on every budget of its scopes, or refuses by the tightest one and holds nothing. Throws LedgerError
    * `invalid_amount` for a negative amount and for one above `holdNanoMost`.
@@ -92,9 +104,10 @@ export async function createLedger(options: LedgerOptions): Promise<Ledger> {
   return {
     currentRateCard: (organisation, model) => rates.current(organisation, model),
     setRateCard: (card) => rates.set(card),
-    async ensureRateCard(card) {
-      if (!(await rates.current(card.organisation, card.model))) await rates.set(card);
-    },
+    ensureRateCard: (card) => rates.ensure(card),
+    listRateCards: (organisation, model) => rates.list(organisation, model),
+    unknownPrice: (organisation) => rates.unknownPrice(organisation),
+    setUnknownPrice: (organisation, policy) => rates.setUnknownPrice(organisation, policy),
     hold: (request) => attempts.hold(request),
     settle: (request) => attempts.settle(request),
     settleInFull: (request) => attempts.settleInFull(request),

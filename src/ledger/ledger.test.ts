@@ -322,32 +322,6 @@ describe("processes that are gone", () => {
   });
 });
 
-describe("rate cards", () => {
-  test("writers that set prices at once: the same prices are one version, different ones a version each", async () => {
-    await using db = await testDatabase();
-    await using opened = await openLedger(db);
-    const { ledger, card } = opened;
-    const [same, again] = await Promise.all([ledger.setRateCard(rates(5n)), ledger.setRateCard(rates(5n))]);
-    expect([card.version, same?.version, again?.version]).toEqual([1, 2, 2]);
-    const set = await Promise.all([6n, 7n, 8n, 9n].map((price) => ledger.setRateCard(rates(price))));
-    expect(set.map((added) => added.version).toSorted()).toEqual([3, 4, 5, 6]);
-  });
-
-  test("a price that another gateway set is used here five seconds later", async () => {
-    await using db = await testDatabase();
-    await using other = await openLedger(db);
-    let nowMs = 0;
-    const ledger = await createLedger({ db, session: other.session, now: () => new Date(nowMs) });
-    const input = async () => (await ledger.currentRateCard("org_1", "small"))?.inputNanoPerMillion;
-    expect(await input()).toBe(1_000_000n);
-    await other.ledger.setRateCard(rates(5n));
-    expect(await input()).toBe(1_000_000n);
-    nowMs = 5_000;
-    expect(await input()).toBe(5n);
-    ledger.close();
-  });
-});
-
 describe("outcomes and the bill", () => {
   const outcome = (run: string, verdict: "passed" | "failed") => ({
     organisation: "org_1",

@@ -10,6 +10,7 @@ import { isOutcomeUnknown, type Database } from "../store/index.ts";
 import { Batcher } from "./batcher.ts";
 import { Doubtful } from "./doubtful.ts";
 import { batchLimit, holdNanoMost, promptTokensPlausible } from "./limits.ts";
+import { rateCardColumns, rateCardOf, type RateCardRow } from "./cards.ts";
 import { billable, unanswered, type Billable } from "./claims.ts";
 import { settleInFull } from "./sweep.ts";
 import type {
@@ -291,31 +292,5 @@ function settlementItem(request: PricedSettlement) {
     source: request.usageSource,
     ...(suspenseNano > 0n && { suspense: suspenseNano.toString() }),
     ...(claimed && { claimed_prompt: claimed.promptTokens, claimed_output: claimed.outputTokens }),
-  };
-}
-
-export interface RateCardRow {
-  [column: string]: unknown;
-  id: string;
-  model: string;
-  version: number;
-  currency: string;
-  input_nano_per_million: bigint;
-  cached_nano_per_million: bigint;
-  output_nano_per_million: bigint;
-}
-
-export const rateCardColumns =
-  "c.id, c.model, c.version, c.currency, c.input_nano_per_million, c.cached_nano_per_million, c.output_nano_per_million";
-
-export function rateCardOf(row: RateCardRow): RateCard {
-  return {
-    id: row.id,
-    model: row.model,
-    version: row.version,
-    currency: row.currency,
-    inputNanoPerMillion: row.input_nano_per_million,
-    cachedNanoPerMillion: row.cached_nano_per_million,
-    outputNanoPerMillion: row.output_nano_per_million,
   };
 }

@@ -24,3 +24,6 @@ export const doubtfulAgainMs = 500;
  * lives takes its lock again well within this time of the database's return (sweep.ts).
  */
 export const sweepMs = 30_000;
+
+/** Rate cards in one list. */
+export const cardsListedMost = 1_000;

@@ -47,6 +47,7 @@ export const access: Record<string, Owned & Access> = {
   leases: { room: "ledger", class: "by function" },
   organisations: { room: "governance", class: "state", columns: ["name"] },
   outcomes: { room: "ledger", ...appendOnly },
+  price_policies: { room: "ledger", ...free },
   projects: { room: "governance", class: "state", columns: [] },
   quarantine: { room: "ledger", class: "append-only", written: "by function" },
   rate_cards: { room: "ledger", ...appendOnly },

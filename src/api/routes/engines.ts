@@ -12,6 +12,7 @@ import { action, apiApp, ofOrganisation } from "../apiApp.ts";
 import { answers, notFound } from "../helpers.ts";
 import { engine, engineCreate, idText, wholeListQuery } from "../../contract/index.ts";
 import type { EngineResource } from "../../contract/index.ts";
+import { newPrices, priceResource } from "../resources/price.ts";
 
 const tags = ["Engines"];
 const list = createRoute({
@@ -65,7 +66,7 @@ export function engineRoutes({ db, engines, ledger, log, alarms }: ServerDepende
           model,
           key_env: null,
           allow_fields: [],
-          price: priceOf(cards.get(name)),
+          price: priceOfEngine(cards.get(name)),
           created_at: null,
         };
       });
@@ -78,12 +79,7 @@ export function engineRoutes({ db, engines, ledger, log, alarms }: ServerDepende
     .openapi(create, async (c) => {
       const { principal } = c.var;
       const body = c.req.valid("json");
-      const price = body.price && {
-        currency: body.price.currency,
-        inputNanoPerMillion: BigInt(body.price.input_nano_per_million),
-        cachedNanoPerMillion: BigInt(body.price.cached_nano_per_million ?? body.price.input_nano_per_million),
-        outputNanoPerMillion: BigInt(body.price.output_nano_per_million),
-      };
+      const price = body.price && newPrices(body.price);
       const { name, urls, model, key_env: keyEnv, allow_fields: allowFields } = body;
       if ((await deploymentNames(db)).includes(name)) throw nameTaken(name);
       const row = await addEngine(rooms, principal, { name, urls, model, keyEnv, allowFields, price });
@@ -123,18 +119,10 @@ function engineResource(
     model: engine.model,
     key_env: engine.keyEnv,
     allow_fields: engine.allowFields,
-    price: priceOf(card),
+    price: priceOfEngine(card),
     created_at: engine.createdAt.toISOString(),
   };
 }
 
-function priceOf(card: RateCard | undefined): EngineResource["price"] {
-  return card
-    ? {
-        currency: card.currency,
-        input_nano_per_million: card.inputNanoPerMillion.toString(),
-        cached_nano_per_million: card.cachedNanoPerMillion.toString(),
-        output_nano_per_million: card.outputNanoPerMillion.toString(),
-      }
-    : null;
-}
+/** The prices of an engine, those of the fallback included, which say that they are an estimate. */
+const priceOfEngine = (card: RateCard | undefined): EngineResource["price"] => (card ? priceResource(card) : null);

@@ -124,10 +124,12 @@ function pricesOf(
 ): ((input: number, cached: number, output: number) => string) | undefined {
   const card = engines?.find((engine) => engine.name === call.model)?.price;
   if (!card || card.currency !== call.currency) return undefined;
+  // A call is priced whole by the tier of its prompt.
+  const prices = card.tiers?.findLast((tier) => call.prompt_tokens > tier.above_prompt_tokens) ?? card;
   const amount = (input: number, cached: number, output: number) =>
-    (BigInt(input) * BigInt(card.input_nano_per_million) +
-      BigInt(cached) * BigInt(card.cached_nano_per_million) +
-      BigInt(output) * BigInt(card.output_nano_per_million)) /
+    (BigInt(input) * BigInt(prices.input_nano_per_million) +
+      BigInt(cached) * BigInt(prices.cached_nano_per_million) +
+      BigInt(output) * BigInt(prices.output_nano_per_million)) /
     1_000_000n;
   const gap =
     amount(call.prompt_tokens - call.cached_tokens, call.cached_tokens, call.output_tokens) - BigInt(call.price_nano);

@@ -182,10 +182,23 @@ function pricesOf(engines: EngineResource[], field: "input" | "cached" | "output
 function priceOf(engine: EngineResource, nano: string | undefined, scale: MoneyScale) {
   if (engine.price === null || nano === undefined) return <span className="warn">none</span>;
   return (
-    <span data-tip={`${moneyFull(nano)} ${engine.price.currency} per million tokens`}>
+    <span data-tip={`${moneyFull(nano)} ${engine.price.currency} per million tokens${moreOf(engine.price)}`}>
       <Money nano={nano} currency={engine.price.currency} scale={scale} />
     </span>
   );
+}
+
+/** What an engine's price has beyond the three columns, in words. */
+function moreOf(price: NonNullable<EngineResource["price"]>): string {
+  const parts = [
+    ...(price.tiers ?? []).map((tier) => `other prices above ${full(tier.above_prompt_tokens)} prompt tokens`),
+    ...(price.cache_write_nano_per_million === undefined ? [] : ["own prices of cache writes"]),
+    ...(price.reasoning_nano_per_million === undefined ? [] : ["own price of reasoning"]),
+    ...(price.call_nano === undefined ? [] : [`${moneyFull(price.call_nano)} ${price.currency} for each call`]),
+    ...(price.batch === undefined ? [] : ["own prices of batch jobs"]),
+    ...(price.estimate ? ["an estimate, because the model has no price of its own"] : []),
+  ];
+  return parts.length === 0 ? "" : `; ${parts.join(", ")}`;
 }
 
 const engineColumns = (engines: EngineResource[]): Column<EngineResource>[] => [

@@ -81,6 +81,23 @@ describe("usage in its several spellings", () => {
       { prompt_tokens: 9, completion_tokens: 5, completion_tokens_details: { reasoning_tokens: 3 } },
       { outputTokens: 5, reasoningTokens: 3 },
     ],
+    // As xAI counts: reasoning beside the completion. It is output, once.
+    [
+      { prompt_tokens: 9, completion_tokens: 5, total_tokens: 17, completion_tokens_details: { reasoning_tokens: 3 } },
+      { outputTokens: 8, reasoningTokens: 3 },
+    ],
+    [
+      { prompt_tokens: 9, completion_tokens: 5, total_tokens: 14, completion_tokens_details: { reasoning_tokens: 3 } },
+      { outputTokens: 5, reasoningTokens: 3 },
+    ],
+    [
+      { prompt_tokens: 9, completion_tokens: 2, prompt_tokens_details: { cached_tokens: 4, cache_write_tokens: 3 } },
+      { promptTokens: 9, cachedTokens: 4, cacheWriteTokens: 3 },
+    ],
+    [
+      { prompt_tokens: 9, completion_tokens: 2, prompt_tokens_details: { cached_tokens: 4, cache_write_tokens: 99 } },
+      { cachedTokens: 4, cacheWriteTokens: 5 },
+    ],
     [
       { prompt_tokens: -1, completion_tokens: 2 },
       { source: "counted", outputTokens: 2 },

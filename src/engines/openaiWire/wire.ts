@@ -20,22 +20,31 @@ const object = (value: unknown): Json | undefined =>
 
 /**
  * Usage out of an answer's or chunk's `usage`; undefined where it is absent or says nothing of tokens. Cached tokens are
- * `prompt_tokens_details.cached_tokens` (OpenAI, vLLM, SGLang) or `prompt_cache_hit_tokens` (DeepSeek), and part of the prompt's.
+ * `prompt_tokens_details.cached_tokens` (OpenAI, vLLM, SGLang) or `prompt_cache_hit_tokens` (DeepSeek), and part of the prompt's; tokens
+ * that were written to the cache are `prompt_tokens_details.cache_write_tokens` (OpenAI, OpenRouter). Reasoning is part of
+ * `completion_tokens`, but xAI counts it beside them: there `total_tokens` is the sum of all three, and it is added, once.
  */
 export function usageOf(answer: Json): Usage | undefined {
   const usage = object(answer["usage"]);
   if (!usage) return undefined;
   const promptTokens = count(usage["prompt_tokens"]);
-  const outputTokens = count(usage["completion_tokens"]);
-  if (promptTokens === undefined || outputTokens === undefined) return undefined;
-  const cached =
-    count(object(usage["prompt_tokens_details"])?.["cached_tokens"]) ?? count(usage["prompt_cache_hit_tokens"]) ?? 0;
+  const completionTokens = count(usage["completion_tokens"]);
+  if (promptTokens === undefined || completionTokens === undefined) return undefined;
+  const details = object(usage["prompt_tokens_details"]);
+  const cachedTokens = Math.min(
+    count(details?.["cached_tokens"]) ?? count(usage["prompt_cache_hit_tokens"]) ?? 0,
+    promptTokens,
+  );
+  const written = Math.min(count(details?.["cache_write_tokens"]) ?? 0, promptTokens - cachedTokens);
   const reasoning = count(object(usage["completion_tokens_details"])?.["reasoning_tokens"]) ?? 0;
+  const isBeside = reasoning > 0 && usage["total_tokens"] === promptTokens + completionTokens + reasoning;
+  const outputTokens = Math.min(completionTokens + (isBeside ? reasoning : 0), Number.MAX_SAFE_INTEGER);
   const report = object(answer["lineshaft"]);
   const byTier = tiersOf(object(report?.["cachedByTier"]));
   return {
     promptTokens,
-    cachedTokens: Math.min(cached, promptTokens),
+    cachedTokens,
+    ...(written > 0 && { cacheWriteTokens: written }),
     ...(byTier && { cachedByTier: byTier }),
     outputTokens,
     reasoningTokens: Math.min(reasoning, outputTokens),

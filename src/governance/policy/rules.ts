@@ -50,6 +50,8 @@ const table = {
   "metrics.read": { least: "owner", within: "instance", doing: "read metrics" },
   "models.read": { least: "member", within: "organisation" },
   "overview.read": { least: "member", within: "view" },
+  "prices.read": { least: "member", within: "organisation" },
+  "prices.set": { least: "owner", within: "organisation", doing: "set prices" },
   "programs.read": { least: "member", within: "view" },
   "runs.create": { least: "member", within: "project" },
   "runs.read": { least: "member", within: "project" },

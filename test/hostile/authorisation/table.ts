@@ -64,6 +64,35 @@ export const table: Row[] = [
     answers: ["200", "403 owner_only", "200", "403 owner_only", "404 not_found"],
   },
   {
+    route: "GET /api/prices",
+    shows: () => '"model":"scripted"',
+    answers: ["200 shows it", "200 shows it", "200 shows it", "200 shows it", "200"],
+  },
+  {
+    route: "PUT /api/prices",
+    body: (caller) => ({
+      model: `priced-${caller}`,
+      currency: "USD",
+      input_nano_per_million: "1",
+      output_nano_per_million: "1",
+    }),
+    answers: ["200", "403 owner_only", "200", "403 owner_only", "200"],
+  },
+  {
+    route: "POST /api/prices/explain",
+    body: () => ({ model: "scripted", prompt_tokens: 1 }),
+    answers: ["200", "200", "200", "200", "403 model_unpriced"],
+  },
+  {
+    route: "GET /api/prices/unknown",
+    answers: ["200", "200", "200", "200", "200"],
+  },
+  {
+    route: "PUT /api/prices/unknown",
+    body: () => ({ rule: "refuse" }),
+    answers: ["200", "403 owner_only", "200", "403 owner_only", "200"],
+  },
+  {
     route: "GET /api/keys",
     shows: ({ ids }) => ids.key,
     answers: ["200 shows it", "403 owner_only", "200 shows it", "403 owner_only", "200"],

@@ -1,0 +1,47 @@
+// Prices that an owner sets, and the alarm about calls that are priced without one. The ledger has the cards (ledger/rates.ts); here is
+// what the rooms above share about them.
+import { LineshaftError } from "../errors/index.ts";
+import type { Principal } from "../governance/types.ts";
+import { formatMoney, type Ledger, type NewRateCard, type RateCard } from "../ledger/index.ts";
+import type { Alarms } from "../telemetry/index.ts";
+
+/** Prices of a model, without its name and its owner. */
+export type NewPrices = Omit<NewRateCard, "organisation" | "model">;
+
+const priceUnknown = (organisation: string, model: string) => ({ code: "price_unknown", subject: model, organisation });
+
+/** Throws LineshaftError `currency_mismatch` for prices in another currency than that of the organisation's books. */
+export function checkCurrency(principal: Principal, prices: NewPrices, param: string): void {
+  if (prices.currency === principal.currency) return;
+  throw new LineshaftError({
+    code: "currency_mismatch",
+    message: `The organisation keeps its books in ${principal.currency}, the price is in ${prices.currency}.`,
+    param,
+    hint: `Give the price in ${principal.currency}.`,
+  });
+}
+
+/** Sets the prices of a model, in the organisation's currency, and ends the alarm about calls that were priced without them. */
+export async function setPrices(
+  { ledger, alarms }: { ledger: Ledger; alarms: Pick<Alarms, "clear"> },
+  principal: Principal,
+  model: string,
+  prices: NewPrices,
+): Promise<RateCard> {
+  checkCurrency(principal, prices, "currency");
+  const card = await ledger.setRateCard({ organisation: principal.organisation, model, ...prices });
+  const current = await ledger.currentRateCard(principal.organisation, model);
+  if (current && !current.estimate) alarms.clear(priceUnknown(principal.organisation, model));
+  return card;
+}
+
+/** A call of a model without a price is priced by the fallback's card: a person must find out what it really costs. */
+export function raisePriceUnknown(alarms: Pick<Alarms, "raise">, organisation: string, card: RateCard): void {
+  const of = (nano: bigint) => formatMoney(nano, card.currency);
+  alarms.raise({
+    ...priceUnknown(organisation, card.model),
+    message:
+      `The model ${card.model} has no price. Its calls are billed by the card ${card.id} (${of(card.inputNanoPerMillion)} in, ` +
+      `${of(card.outputNanoPerMillion)} out per million tokens), as estimates. Set its own: lineshaft prices set ${card.model}.`,
+  });
+}
