@@ -154,8 +154,7 @@ describe("a model without a price", () => {
 /** Settlements, newest first. */
 async function settled(at: Awaited<ReturnType<typeof testGateway>>) {
   const { rows } = await at.db.query<{ settled_nano: bigint; rate_card: string; usage_source: string; model: string }>(
-    `select s.amount_nano as settled_nano, h.rate_card, s.usage_source, h.model
-     from settlements s join holds h using (attempt) order by s.created_at desc`,
+    "select amount_nano as settled_nano, rate_card, usage_source, model from settlements order by created_at desc",
   );
   return rows as [(typeof rows)[number]];
 }
