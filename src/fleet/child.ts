@@ -8,6 +8,7 @@ import { Messages } from "./messages.ts";
 import { homeMark } from "./orphans.ts";
 import { OutputTail } from "./output.ts";
 import { identify, killTree, signal } from "./processes.ts";
+import { watchSilence, type SilenceWatch } from "./silence.ts";
 import type { ChildRecords } from "./records.ts";
 import type { ChildSpec, ChildState, ChildStatus, SupervisorOptions } from "./types.ts";
 
@@ -22,6 +23,10 @@ interface Life {
   pid: number;
   output: OutputTail;
   messages: Messages;
+  /** Present from readiness on, where the spec asks for signs of life. */
+  silence: SilenceWatch | undefined;
+  /** It was killed because it gave no sign of life. */
+  hung: boolean;
   /** Resolves, never rejects, with how it ended: "exited with status 1", "was ended by SIGKILL". */
   ended: Promise<string>;
 }
@@ -110,7 +115,7 @@ export class ManagedChild {
       let why = this.#lastError ?? "";
       if (life) {
         const how = await life.ended;
-        why = explainEnding(how, life.output.text).why;
+        why = life.hung ? hungText(this.#spec.silentMs!) : explainEnding(how, life.output.text).why;
         if (now() - readyAt >= healthyAfterMs) deaths = 0;
       }
       if (this.#stopping.signal.aborted) return;
@@ -147,6 +152,7 @@ export class ManagedChild {
     });
     const outcome = await Promise.race([served, interrupted, life.ended.then((how) => ({ how }))]);
     if ("served" in outcome && outcome.served) {
+      this.#watch(life);
       this.#become("ready");
       return { ready: true, life };
     }
@@ -165,15 +171,26 @@ export class ManagedChild {
     return { ready: false, ending: explainEnding(how, life.output.text) };
   }
 
+  /** From readiness on, silence is a death: a child that hangs would serve nothing and never be replaced. */
+  #watch(life: Life): void {
+    const { silentMs } = this.#spec;
+    if (silentMs === undefined) return;
+    life.silence = watchSilence(silentMs, () => {
+      life.hung = true;
+      killTree(life.pid);
+    });
+    void life.ended.then(() => life.silence?.stop());
+  }
+
   async #spawn(): Promise<Life> {
-    const { name, command, args, env, uid, gid, cwd, ipc } = this.#spec;
+    const { name, command, args, env, uid, gid, cwd, ipc, descriptors = [] } = this.#spec;
     const child = spawn(command, args, {
       env: { ...env, [homeMark]: this.#around.mark },
       cwd: cwd ?? "/",
       uid,
       gid,
       detached: true,
-      stdio: ["ignore", "pipe", "pipe", ...(ipc ? (["ipc"] as const) : [])],
+      stdio: ["ignore", "pipe", "pipe", ...(ipc ? (["ipc"] as const) : []), ...descriptors],
     });
     const output = new OutputTail(this.#around.onLine && ((line) => this.#around.onLine!(name, line)));
     const messages = new Messages();
@@ -192,7 +209,11 @@ export class ManagedChild {
     });
     child.stdout?.on("data", (bytes: Buffer) => output.write("stdout", bytes));
     child.stderr?.on("data", (bytes: Buffer) => output.write("stderr", bytes));
-    child.on("message", (message) => messages.push(message));
+    child.on("message", (message) => {
+      this.#life?.silence?.heard();
+      messages.push(message);
+    });
+    this.#spec.spawned?.(child);
     if (child.pid === undefined) await new Promise((_resolve, reject) => child.once("error", reject));
     child.on("error", () => {});
     const pid = child.pid!;
@@ -201,7 +222,7 @@ export class ManagedChild {
     if (identity)
       this.#around.records.set({ name, ...identity, words: [command, ...args], stopSignal: this.#spec.stopSignal });
     this.#startedAt = new Date();
-    this.#life = { process: child, pid, output, messages, ended };
+    this.#life = { process: child, pid, output, messages, silence: undefined, hung: false, ended };
     return this.#life;
   }
 
@@ -230,6 +251,10 @@ export class ManagedChild {
 
 function endingOf(status: number | null, signalName: NodeJS.Signals | null): string {
   return signalName ? `was ended by ${signalName}` : `exited with status ${status}`;
+}
+
+function hungText(silentMs: number): string {
+  return `It gave no sign of life for ${Math.round(silentMs / 1000)} s and was ended.`;
 }
 
 /** What a start answers that was interrupted. */

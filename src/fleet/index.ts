@@ -2,6 +2,7 @@ export { Disk } from "./disk.ts";
 export { programEnvironment } from "./environment.ts";
 export { explainEnding } from "./errors.ts";
 export { Home, type Credentials, type MainRecord, type Secrets } from "./home.ts";
+export { bindShared, type SharedListener } from "./listener.ts";
 export { endOrphans, endOrphansOf } from "./orphans.ts";
 export { assertPortFree, freePort, isLoopback, portError, portHolder } from "./ports.ts";
 export { commandLine, treeMemory } from "./processes.ts";

@@ -71,6 +71,16 @@ describe("a child", () => {
     expect(failures.length).toBeGreaterThanOrEqual(3);
   });
 
+  test("that gives no sign of life is ended and started again, and one that gives them is left alone", async () => {
+    const supervisor = supervise();
+    await supervisor.start(testChild("one", "alive", { silentMs: 500 }));
+    const before = supervisor.status()[0]!.pid!;
+    const again = nextState(supervisor, "ready");
+    process.kill(before, "SIGSTOP");
+    expect(await again).toMatchObject({ restarts: 1, lastError: "It gave no sign of life for 1 s and was ended." });
+    expect(supervisor.status()[0]!.pid).not.toBe(before);
+  });
+
   test("that cannot start is explained by what it printed, and is not tried again", async () => {
     const supervisor = supervise();
     const failure = supervisor.start(testChild("one", "missing-library"));

@@ -1,4 +1,5 @@
 // A child process as the supervisor keeps it: how to start it, how to know that it is ready, how to stop it.
+import type { ChildProcess } from "node:child_process";
 
 export interface ChildSpec {
   /** Unique on this machine's Lineshaft: `postgres`, `restate`, `worker-0`. */
@@ -12,6 +13,12 @@ export interface ChildSpec {
   cwd?: string;
   /** Opens an IPC channel (`process.send`), whose closing also tells the child that its parent has gone. */
   ipc?: boolean;
+  /** Descriptors that the child inherits, from 4 on where it has an IPC channel and from 3 on where it has none. */
+  descriptors?: number[];
+  /** Told of every life of the child as it is spawned: for a parent that talks with it over IPC. */
+  spawned?(process: ChildProcess): void;
+  /** A ready child that sends no message for this long hangs: it is killed, and started again. */
+  silentMs?: number;
   /** Resolves once the child serves; rejects (or is aborted) otherwise. `messages` are what it sent over IPC. */
   ready(child: { pid: number; messages: AsyncIterable<unknown> }, signal: AbortSignal): Promise<void>;
   readyTimeoutMs: number;

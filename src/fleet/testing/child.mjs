@@ -23,3 +23,16 @@ if (behaviour === "die-when-told") {
   say({ type: "ready", pid: process.pid });
   setInterval(() => {}, 1000);
 }
+if (behaviour === "alive") {
+  process.on("SIGTERM", () => process.exit(0));
+  say({ type: "ready", pid: process.pid });
+  setInterval(() => say({ type: "alive" }), 20);
+}
+if (behaviour === "accept") {
+  const { createServer } = await import("node:http");
+  process.on("SIGTERM", () => process.exit(0));
+  // The first descriptor after the IPC channel.
+  createServer((_request, response) => response.end(String(process.pid))).listen({ fd: 4 }, () =>
+    say({ type: "ready", pid: process.pid }),
+  );
+}
