@@ -7,7 +7,7 @@ import { createOpenAiEngine, EngineRegistry } from "../src/engines/index.ts";
 import { closeServer, createServer } from "../src/api/index.ts";
 import { createGateway } from "../src/gateway/index.ts";
 import type { HouseEvent } from "../src/api/index.ts";
-import { Identity } from "../src/governance/index.ts";
+import { Identity, Seal } from "../src/governance/index.ts";
 import { createLedger } from "../src/ledger/index.ts";
 import { Database, Session } from "../src/store/index.ts";
 import { Alarms, createLogger, createMetrics, LiveEvents } from "../src/telemetry/index.ts";
@@ -45,6 +45,7 @@ const server = createServer({
   ledger,
   engines,
   db,
+  seal: new Seal(Buffer.alloc(32, 1)),
   events,
   metrics,
   alarms,

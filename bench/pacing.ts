@@ -10,7 +10,7 @@ import { createOpenAiEngine, EngineRegistry } from "../src/engines/index.ts";
 import { agentRoutes, createServer as createApi } from "../src/api/index.ts";
 import { createGateway } from "../src/gateway/index.ts";
 import type { HouseEvent } from "../src/api/index.ts";
-import { Identity, Secrets } from "../src/governance/index.ts";
+import { Identity, Seal, Secrets } from "../src/governance/index.ts";
 import { createLedger } from "../src/ledger/index.ts";
 import { Session } from "../src/store/index.ts";
 import { testDatabase } from "../src/store/testing.ts";
@@ -108,6 +108,7 @@ const server = createApi({
   ledger,
   engines,
   db,
+  seal: new Seal(Buffer.alloc(32, 1)),
   events,
   metrics,
   alarms,

@@ -128,10 +128,10 @@ export function allRoutes(dependencies: ServerDependencies, documented: () => Op
 }
 
 /** Metrics count the calls of every organisation. On loopback a scraper needs no key; from elsewhere it needs an owner's. */
-function addMetrics(routes: ApiApp, { metrics, openMetrics }: ServerDependencies): void {
+function addMetrics(routes: ApiApp, { metrics, metricsOfAll, openMetrics }: ServerDependencies): void {
   const read = async (c: Context<ApiEnv>) => {
     c.header("content-type", metrics.registry.contentType);
-    return c.body(await metrics.registry.metrics());
+    return c.body(await (metricsOfAll ? metricsOfAll() : metrics.registry.metrics()));
   };
   if (openMetrics === true) routes.public("/metrics", read);
   else routes.raw({ ...metricsRoute, authorise: action("metrics.read", ofInstance) }, read);

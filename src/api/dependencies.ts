@@ -1,14 +1,14 @@
 // What the HTTP surface is made of; the composition root hands it over.
-import type { Status } from "../contract/index.ts";
 import type { EngineRegistry } from "../engines/index.ts";
-import type { Gateway } from "../gateway/index.ts";
-import type { Identity } from "../governance/index.ts";
+import type { Gateway, SchedulerSnapshot } from "../gateway/index.ts";
+import type { Identity, Seal } from "../governance/index.ts";
 import type { Ledger } from "../ledger/index.ts";
 import type { Database } from "../store/index.ts";
 import type { Alarms, LiveEvents, Logger, Metrics } from "../telemetry/index.ts";
 import type { Storage } from "../gateway/types.ts";
 import type { ApiApp } from "./apiApp.ts";
 import type { HouseEvent } from "./resources/live.ts";
+import type { InstanceStatus } from "./resources/status.ts";
 
 export interface ServerDependencies {
   gateway: Gateway;
@@ -16,12 +16,18 @@ export interface ServerDependencies {
   ledger: Ledger;
   engines: EngineRegistry;
   db: Database;
+  /** Closes answers that hold a secret, for the day in which they may be asked for again. */
+  seal: Seal;
   events: LiveEvents<HouseEvent>;
   metrics: Metrics;
+  /** Prometheus' text of every process of this machine; the metrics of this process where absent. */
+  metricsOfAll?: () => Promise<string>;
+  /** The schedulers of every process of this machine; that of this process where absent. */
+  schedulers?: () => Promise<SchedulerSnapshot[]>;
   alarms: Alarms;
   log: Logger;
   /** What the composition knows of the whole; the caller's organisation, project and role are added per request. */
-  status: () => Promise<Omit<Status, "organisation" | "project" | "role" | "alarms">>;
+  status: () => Promise<InstanceStatus>;
   /** Whether /metrics answers without a key: only where the server listens on loopback alone. */
   openMetrics?: boolean;
   /** Absent: the database is elsewhere, and says itself when its disk is full. */

@@ -1,47 +1,81 @@
 // Creations that may be sent again: with the same `Idempotency-Key` (and the same route, caller and body) the first answer is given once
-// more. Answers are kept in memory, because one of them holds a secret that is never stored. What must survive a restart keeps the
-// key in its own table, as runs do.
+// more, by whichever process is asked.
+//
+//   first request   row inserted -> created -> the row gets the answer -> committed, all in one transaction
+//   the same again  its insert waits until the first has committed (answered from the row) or rolled back (made now)
+//   a crash         rolls back: nothing was made, and the next request is a first one
+//
+// Answers are kept for a day, sealed, because one of them holds a secret that is stored nowhere else. What must be found for longer keeps
+// the key in its own table, as runs do.
 import { hash } from "node:crypto";
 import type { Context } from "hono";
 import { LineshaftError } from "../errors/index.ts";
+import type { Seal } from "../governance/index.ts";
+import type { Database, Queryable } from "../store/index.ts";
 import { type ApiEnv } from "./helpers.ts";
 import { limits } from "./limits.ts";
 
-interface Creation {
-  at: number;
-  /** Of the body, which may be long. */
-  digest: string;
-  answer: Promise<unknown>;
+interface CreationRow {
+  [column: string]: unknown;
+  digest: Buffer;
+  sealed: Buffer;
 }
 
-/** Creations of each organisation by name, oldest first. Each has a bound of its own, so no organisation pushes out another's. */
-const remembered = new Map<string, Map<string, Creation>>();
+interface Rooms {
+  db: Database;
+  seal: Seal;
+}
 
-/** Runs `create`, or answers what the same creation answered before. Throws LineshaftError: 400 for a key that is too long, 409 for another body. */
+/**
+ * Runs `create`, or answers what the same creation answered before. All that `create` writes must go through the client that it is
+ * given, and its answer must be JSON. Throws LineshaftError: 400 for a key that is too long, 409 for another body.
+ */
 export async function idempotent<Answer>(
+  { db, seal }: Rooms,
   c: Context<ApiEnv>,
   body: unknown,
-  create: () => Promise<Answer>,
+  create: (client: Queryable) => Promise<Answer>,
 ): Promise<Answer> {
   const key = c.req.header("idempotency-key");
-  if (key === undefined) return create();
+  if (key === undefined) return create(db);
   if (key.length > limits.idempotencyKeyCharacters) throw keyTooLong(key.length);
   const { organisation, key: caller } = c.var.principal;
-  const name = JSON.stringify([caller, c.req.method, c.req.path, key]);
-  const digest = hash("sha256", JSON.stringify(body), "base64");
-  const creations = creationsOf(organisation);
-  const known = creations.get(name);
-  if (known?.digest === digest) return known.answer as Promise<Answer>;
-  if (known)
-    throw idempotencyMismatch("This Idempotency-Key was used with another body.", "Use a new key for a new request.");
-  const answer = create();
-  const creation = { at: Date.now(), digest, answer };
-  creations.set(name, creation);
-  // A creation that failed made nothing: the next try is a new one.
-  answer.catch(() => creations.get(name) === creation && creations.delete(name));
-  const [oldest] = creations.keys();
-  if (creations.size > limits.creationsRemembered) creations.delete(oldest!);
-  return answer;
+  const name = sha256([caller, c.req.method, c.req.path, key]);
+  const digest = sha256(body);
+  const boundTo = [organisation, name.toString("hex")];
+  return db.transaction(async (client) => {
+    await forget(client, organisation);
+    const made = await client.query(
+      `insert into creations (organisation, name, digest, sealed) values ($1, $2, $3, '') on conflict do nothing`,
+      [organisation, name, digest],
+    );
+    if (made.rowCount === 1) {
+      const answer = await create(client);
+      await client.query("update creations set sealed = $3 where organisation = $1 and name = $2", [
+        organisation,
+        name,
+        seal.seal(JSON.stringify(answer), boundTo),
+      ]);
+      return answer;
+    }
+    const { rows } = await client.query<CreationRow>(
+      "select digest, sealed from creations where organisation = $1 and name = $2",
+      [organisation, name],
+    );
+    if (!rows[0]!.digest.equals(digest))
+      throw idempotencyMismatch("This Idempotency-Key was used with another body.", "Use a new key for a new request.");
+    return JSON.parse(seal.open(rows[0]!.sealed, boundTo)) as Answer;
+  });
+}
+
+/** Drops what was kept for long enough, and the oldest of an organisation that makes very many. */
+async function forget(client: Queryable, organisation: string): Promise<void> {
+  await client.query(
+    `delete from creations where organisation = $1 and (created_at < now() - make_interval(secs => $2)
+       or created_at < (select created_at from creations where organisation = $1
+                        order by created_at desc offset $3 limit 1))`,
+    [organisation, limits.creationRememberedMs / 1000, limits.creationsRemembered - 1],
+  );
 }
 
 /** The same key for something else. */
@@ -49,17 +83,7 @@ export function idempotencyMismatch(message: string, hint: string): LineshaftErr
   return new LineshaftError({ code: "idempotency_mismatch", message, hint });
 }
 
-/** The creations of an organisation that are still remembered; older ones are dropped. */
-function creationsOf(organisation: string): Map<string, Creation> {
-  const creations = remembered.get(organisation) ?? new Map<string, Creation>();
-  remembered.set(organisation, creations);
-  const now = Date.now();
-  for (const [oldest, { at }] of creations) {
-    if (now - at < limits.creationRememberedMs) break;
-    creations.delete(oldest);
-  }
-  return creations;
-}
+const sha256 = (value: unknown): Buffer => hash("sha256", JSON.stringify(value), "buffer");
 
 function keyTooLong(characters: number): LineshaftError {
   return new LineshaftError({

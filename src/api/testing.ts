@@ -5,7 +5,7 @@ import OpenAI from "openai";
 import { createOpenAiEngine, EngineRegistry } from "../engines/index.ts";
 import { scriptedEngine } from "../engines/testing.ts";
 import type { Script, ScriptedEngine } from "../engines/testing.ts";
-import { Identity, Secrets } from "../governance/index.ts";
+import { Identity, Seal, Secrets } from "../governance/index.ts";
 import type { Principal } from "../governance/types.ts";
 import { createLedger } from "../ledger/index.ts";
 import type { Ledger } from "../ledger/index.ts";
@@ -102,7 +102,8 @@ export async function testGateway(
     alarms,
     log,
   });
-  const parts = { gateway, identity, ledger, engines, db, events, metrics, alarms, log };
+  const seal = new Seal(Buffer.alloc(32, 7));
+  const parts = { gateway, identity, ledger, engines, db, seal, events, metrics, alarms, log };
   const routes = options.routes?.({ ...parts, session });
   const server = createServer({
     ...parts,

@@ -270,11 +270,13 @@ describe("up", () => {
           { name: "m", model: { name: "m", path: "/m.gguf", licence: "Apache-2.0", bytes: 98_362_432 }, workers: 2 },
         ],
         home: new Home("/srv/lineshaft"),
+        gateways: 4,
       },
       4_200,
     ).join("\n");
     for (const words of [
       "ready in 4.2 s",
+      "http://localhost:4070, served by 4 processes",
       "lsk_1",
       "/console",
       "98 MB, Apache-2.0), 2 workers",
@@ -287,7 +289,7 @@ describe("up", () => {
   test("shows the owner key at the first start only; later ones say where it is kept", () => {
     const instance = { address: "http://localhost:4070", consoleUrl: "http://localhost:4070/console" };
     const home = new Home("/srv/lineshaft");
-    const later = { ...instance, home, served: [], key: { state: "kept" as const } };
+    const later = { ...instance, home, served: [], gateways: 1, key: { state: "kept" as const } };
     expect(readyJson(later)).toEqual({
       address: instance.address,
       console: instance.consoleUrl,

@@ -10,15 +10,22 @@ import { readSettings } from "../instance/settings.ts";
 import { version } from "./version.ts";
 
 const redrawMs = 250;
+const gatewaysVariable = "LINESHAFT_GATEWAYS";
 
 export function registerUp(program: Command, context: Context): void {
   verb(program, "up", {
     about: "Start Lineshaft on LINESHAFT_HOME and keep it running until Ctrl-C",
-    examples: ["npx lineshaft up", "npm start --silent -- --json"],
+    examples: ["npx lineshaft up --gateways 4", "npm start --silent -- --json"],
   })
+    .option(
+      "--gateways <n>",
+      "processes that serve the address, with one set of budgets, keys and engines (LINESHAFT_GATEWAYS; 1)",
+    )
     .option("--adopt", "make a copied home an instance of its own; unfinished runs of the original are stopped in it")
-    .action(async (options: { json?: boolean; adopt?: boolean }) => {
+    .action(async (options: { json?: boolean; adopt?: boolean; gateways?: string }) => {
       const { terminal } = context;
+      const env =
+        options.gateways === undefined ? context.env : { ...context.env, [gatewaysVariable]: options.gateways };
       const begun = performance.now();
       const kept = new Kept(context.env);
       const interrupt = new Interrupt(context, kept);
@@ -30,9 +37,9 @@ export function registerUp(program: Command, context: Context): void {
         // The rooms are imported only here, so that other verbs start without loading them.
         const { startInstance } = await import("../instance/start.ts");
         instance = await startInstance({
-          settings: readSettings(context.env),
-          home: Home.fromEnvironment(context.env),
-          env: context.env,
+          settings: readSettings(env),
+          home: Home.fromEnvironment(env),
+          env,
           version,
           report,
           signal: interrupt.stopping,
@@ -69,11 +76,12 @@ function outliveOutput(): void {
  * The JSON line for programs when the instance is ready. It has the owner key at the first start only, because the output of starts ends up
  * in logs.
  */
-export function readyJson(instance: Pick<Instance, "address" | "key" | "consoleUrl" | "home">) {
-  const { address, key, consoleUrl, home } = instance;
+export function readyJson(instance: Pick<Instance, "address" | "key" | "consoleUrl" | "home" | "gateways">) {
+  const { address, key, consoleUrl, home, gateways } = instance;
   return {
     address,
     console: consoleUrl,
+    ...(gateways > 1 && { gateways }),
     credentials: key.state === "gone" ? null : home.credentialsPath,
     ...(key.state === "new" && { key: key.secret }),
   };
@@ -93,10 +101,10 @@ async function stopInTime(instance: Instance, interrupt: Interrupt, context: Con
 
 /** The text for people when the instance is ready: address, key, and three example commands that work unchanged. */
 export function readyLines(
-  instance: Pick<Instance, "address" | "key" | "consoleUrl" | "served" | "home">,
+  instance: Pick<Instance, "address" | "key" | "consoleUrl" | "served" | "home" | "gateways">,
   tookMs: number,
 ): string[] {
-  const { address, key, consoleUrl, served, home } = instance;
+  const { address, key, consoleUrl, served, home, gateways } = instance;
   const shownKey =
     key.state === "new"
       ? `${key.secret}  (shown this once, kept in ${home.credentialsPath})`
@@ -109,7 +117,7 @@ export function readyLines(
     "",
     `Lineshaft ${version} is ready in ${duration(tookMs)}.`,
     "",
-    `  address  ${address}`,
+    `  address  ${address}${gateways === 1 ? "" : `, served by ${gateways} processes`}`,
     `  key      ${shownKey}`,
     `  console  ${consoleUrl}`,
     ...served.map(servedLine),

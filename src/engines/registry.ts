@@ -18,6 +18,8 @@ interface EndpointOptions {
   /** Machine it runs on, where that is known: KV moves fastest within one. */
   node?: string;
   facts?: EndpointFacts;
+  /** What its owner stored of it, as a text: another text is another engine of the same name. Absent for workers. */
+  revision?: string;
 }
 
 /** Prefill and decode in one place, or one of the two (PD). */
@@ -47,6 +49,7 @@ export interface Endpoint {
   readonly node: string | undefined;
   readonly allowFields: readonly string[];
   readonly engine: Engine;
+  readonly revision: string | undefined;
   readonly addedAt: Date;
   /** What it last said of itself. */
   facts: EndpointFacts | undefined;
@@ -89,6 +92,15 @@ export class EngineRegistry {
     for (const listener of this.#listeners) listener({ type: "configured", deployment, settings });
   }
 
+  /** How each deployment is to be served of which something was said. */
+  settings(): (DeploymentSettings & { deployment: string })[] {
+    return [...this.#settings].map(([deployment, { placement, firstTokenMs }]) => ({
+      deployment,
+      ...(placement !== undefined && { placement }),
+      ...(firstTokenMs !== undefined && { firstTokenMs }),
+    }));
+  }
+
   /** How a deployment is to be served; empty where nothing was said. */
   settingsOf(deployment: string): DeploymentSettings {
     return this.#settings.get(deployment) ?? {};
@@ -106,6 +118,7 @@ export class EngineRegistry {
       node: options.node,
       allowFields: options.allowFields ?? [],
       engine,
+      revision: options.revision,
       addedAt: new Date(),
       facts: options.facts,
       up: options.facts ? true : undefined,

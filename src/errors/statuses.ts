@@ -77,6 +77,7 @@ export const statuses: Readonly<Record<string, number>> = {
   not_found: 404,
   output_invalid: 502,
   owner_only: 403,
+  process_silent: 503,
   queue_full: 429,
   route_not_found: 404,
   secret_host_refused: 400,

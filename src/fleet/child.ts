@@ -190,6 +190,7 @@ export class ManagedChild {
       uid,
       gid,
       detached: true,
+      serialization: ipc === "advanced" ? "advanced" : "json",
       stdio: ["ignore", "pipe", "pipe", ...(ipc ? (["ipc"] as const) : []), ...descriptors],
     });
     const output = new OutputTail(this.#around.onLine && ((line) => this.#around.onLine!(name, line)));

@@ -11,8 +11,11 @@ export interface ChildSpec {
   uid?: number;
   gid?: number;
   cwd?: string;
-  /** Opens an IPC channel (`process.send`), whose closing also tells the child that its parent has gone. */
-  ipc?: boolean;
+  /**
+   * Opens an IPC channel (`process.send`), whose closing also tells the child that its parent has gone. Messages are JSON; `advanced`
+   * also carries dates, maps and bytes.
+   */
+  ipc?: boolean | "advanced";
   /** Descriptors that the child inherits, from 4 on where it has an IPC channel and from 3 on where it has none. */
   descriptors?: number[];
   /** Told of every life of the child as it is spawned: for a parent that talks with it over IPC. */

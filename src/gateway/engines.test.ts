@@ -2,7 +2,8 @@
 import { describe, expect, test } from "vitest";
 import { EngineRegistry } from "../engines/index.ts";
 import { scriptedEngine } from "../engines/testing.ts";
-import { restoreEngines } from "./engines.ts";
+import { Changes, Session } from "../store/index.ts";
+import { restoreEngines, syncEngines } from "./engines.ts";
 import { testGateway, type TestGateway } from "../api/testing.ts";
 
 const price = { currency: "USD", input_nano_per_million: "1000000", output_nano_per_million: "2000000" };
@@ -94,4 +95,35 @@ describe("an engine of two endpoints", () => {
     expect((await add(at, { name: "mine-1", urls: [first.url] })).body.error.code).toBe("name_taken");
     expect((await add(at, { name: "worker-7", urls: [first.url] })).body.error.code).toBe("name_taken");
   });
+});
+
+test("an engine that is added, changed or removed at one process is known at another one", async () => {
+  await using at = await testGateway();
+  await using first = await scriptedEngine({}, ["qwen"]);
+  await using second = await scriptedEngine({}, ["qwen"]);
+  const engines = new EngineRegistry();
+  const session = await Session.open({ url: at.db.url });
+  const other = { db: at.db, engines, log: { warn() {} } as never, alarms: at.alarms };
+  const failures: Error[] = [];
+  const changes = await Changes.open(session, (_table, error) => void failures.push(error));
+  changes.on("engines", () => syncEngines(other));
+  try {
+    await add(at, { urls: [first.url] });
+    await expect.poll(() => engines.get("mine")?.up).toBe(true);
+    const before = engines.get("mine");
+    // A change of another engine leaves this one, and the calls that it serves, alone.
+    await add(at, { name: "second", urls: [second.url] });
+    await expect.poll(() => engines.get("second")?.up).toBe(true);
+    expect(engines.get("mine")).toBe(before);
+    await add(at, { urls: [first.url, second.url], allow_fields: ["top_k"] });
+    await expect.poll(() => names(engines)).toEqual(["mine-0", "mine-1"]);
+    expect(engines.get("mine-1")!.allowFields).toEqual(["top_k"]);
+    await at.request("/api/engines/mine", { method: "DELETE" });
+    await expect.poll(() => names(engines)).toEqual([]);
+    expect(failures).toEqual([]);
+  } finally {
+    changes.close();
+    await session.close();
+    await engines.close();
+  }
 });

@@ -149,6 +149,7 @@ export async function addEngine(rooms: Rooms, principal: Principal, wanted: NewE
       endpoint,
       facts,
       allowFields: wanted.allowFields,
+      revision: revisionOf(engineOf(rows[0])),
     });
   return engineOf(rows[0]);
 }
@@ -267,54 +268,91 @@ export async function removeEngine(
   return true;
 }
 
+/** What decides how an engine is reached: a stored engine with another text is registered anew. */
+function revisionOf({ organisation, urls, model, keyEnv, allowFields, carriedKeyUrls }: EngineRecord): string {
+  return JSON.stringify([organisation, urls, model, keyEnv, allowFields, carriedKeyUrls]);
+}
+
+type Registering = Omit<Rooms, "ledger">;
+
+/** Registers the engines that are stored in the database. Resolves when each of them was asked what it is, or did not answer. */
+export async function restoreEngines(rooms: Registering): Promise<RegisteredEndpoint[]> {
+  const stored = await storedEngines(rooms.db);
+  const registered = stored.map((engine) => register(rooms, engine));
+  await Promise.all(registered.map(({ asked }) => asked));
+  return registered.flatMap(({ endpoints }) => endpoints);
+}
+
 /**
- * Registers the engines that are stored in the database. An engine that does not answer is registered as well, since it may come back;
- * one whose key may not be sent is called without it, with an alarm.
+ * Brings the registry to what is stored, after another process has added, changed or removed an engine. An engine that is registered as
+ * it is stored stays as it is, with the calls that it serves. Engines that are new here are asked what they are in the background, so that
+ * one that does not answer delays no other change.
  */
-export async function restoreEngines({
-  db,
-  engines,
-  log,
-  alarms,
-}: Omit<Rooms, "ledger">): Promise<RegisteredEndpoint[]> {
-  const { rows } = await db.query<EngineRow>("select * from engines order by created_at");
-  const restored = rows.map(engineOf).map(async (stored) => {
-    let key: string | undefined;
-    let problem: string | undefined;
-    const { name, urls, model, organisation } = stored;
-    try {
-      key = providerKey({ keyEnv: stored.keyEnv, urls, carried: stored.carriedKeyUrls });
-    } catch (error) {
-      problem = (error as Error).message;
-      alarms.raise({
-        ...keyRefused(name, organisation),
-        clears: true,
-        message: `Engine ${name} is called without its key. ${problem}`,
-      });
-    }
-    const endpoints = endpointNames(name, urls).map((endpoint, index) =>
-      engines.add(name, createOpenAiEngine({ url: urls[index]!, model, key }), {
-        kind: "openai",
-        model,
-        organisation,
-        endpoint,
-        allowFields: stored.allowFields,
-      }),
-    );
-    await Promise.all(
-      endpoints.map(async (endpoint) => {
-        const unavailable = await engines.probe(endpoint).then(
-          () => problem,
-          (error: Error) => problem ?? error.message,
-        );
-        if (unavailable === undefined) return;
-        engines.lost(endpoint, unavailable);
-        log.warn({ engine: endpoint.endpoint, problem: unavailable }, "an engine is not available");
-      }),
-    );
-    return endpoints;
+export async function syncEngines(rooms: Registering): Promise<void> {
+  const { db, engines } = rooms;
+  const stored = await storedEngines(db);
+  const names = new Set(stored.map(({ name }) => name));
+  const registeredNames = engines.list().flatMap((one) => (one.revision === undefined ? [] : [one.name]));
+  for (const name of new Set(registeredNames)) if (!names.has(name)) engines.remove(name);
+  const changed = stored.filter((engine) => {
+    const revision = revisionOf(engine);
+    const registered = engines.list().filter(({ name }) => name === engine.name);
+    return registered.length === 0 || registered.some((one) => one.revision !== revision);
   });
-  return (await Promise.all(restored)).flat();
+  for (const engine of changed) {
+    engines.remove(engine.name);
+    register(rooms, engine);
+  }
+}
+
+async function storedEngines(db: Queryable): Promise<EngineRecord[]> {
+  const { rows } = await db.query<EngineRow>("select * from engines order by created_at");
+  return rows.map(engineOf);
+}
+
+/**
+ * Registers a stored engine. One that does not answer is registered as well, since it may come back; one whose key may not be sent is
+ * called without it, with an alarm. `asked` resolves when each endpoint was asked what it is, and never rejects.
+ */
+function register(
+  { engines, log, alarms }: Registering,
+  stored: EngineRecord,
+): { endpoints: RegisteredEndpoint[]; asked: Promise<void[]> } {
+  let key: string | undefined;
+  let problem: string | undefined;
+  const { name, urls, model, organisation } = stored;
+  try {
+    key = providerKey({ keyEnv: stored.keyEnv, urls, carried: stored.carriedKeyUrls });
+  } catch (error) {
+    problem = (error as Error).message;
+    alarms.raise({
+      ...keyRefused(name, organisation),
+      clears: true,
+      message: `Engine ${name} is called without its key. ${problem}`,
+    });
+  }
+  const endpoints = endpointNames(name, urls).map((endpoint, index) =>
+    engines.add(name, createOpenAiEngine({ url: urls[index]!, model, key }), {
+      kind: "openai",
+      model,
+      organisation,
+      endpoint,
+      allowFields: stored.allowFields,
+      revision: revisionOf(stored),
+    }),
+  );
+  const asked = Promise.all(
+    endpoints.map(async (endpoint) => {
+      const unavailable = await engines.probe(endpoint).then(
+        () => problem,
+        (error: Error) => problem ?? error.message,
+      );
+      if (unavailable === undefined) return;
+      engines.lost(endpoint, unavailable);
+      log.warn({ engine: endpoint.endpoint, problem: unavailable }, "an engine is not available");
+    }),
+  );
+  return { endpoints, asked };
 }
 
 /** Current cards by model. */

@@ -1,6 +1,6 @@
 // What other rooms may use of the gateway. Shapes of calls and answers are documented in types.ts and modelCall.ts.
 export { createGateway } from "./pipeline.ts";
-export { hasEngine, restoreEngines } from "./engines.ts";
+export { hasEngine, restoreEngines, syncEngines } from "./engines.ts";
 export {
   attemptsOfCall,
   callsBeginning,
@@ -18,3 +18,4 @@ export type { CallAnswer, CallRequest, Gateway } from "./types.ts";
 export type { Message, ModelCall, Tool } from "./modelCall.ts";
 export { chatCall } from "./protocols/chat/compose.ts";
 export { PostgresCarrier } from "./scheduling/postgresCarrier.ts";
+export type { SchedulerSnapshot } from "../scheduler/index.ts";

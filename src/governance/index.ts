@@ -11,5 +11,6 @@ export {
 } from "./identity/tenants.ts";
 export { assertAuthorised, authorise, isForOwners, reachOf, type Resource } from "./policy/authorise.ts";
 export { actions, type Action } from "./policy/rules.ts";
+export { Seal } from "./vault/seal.ts";
 export { SecretError, Secrets, type Secret } from "./vault/secrets.ts";
 export type { Principal, Reach, RunPrincipal } from "./types.ts";

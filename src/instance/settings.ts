@@ -8,6 +8,8 @@ import { LineshaftError } from "../errors/index.ts";
 export const firstTenant = { organisation: "default", project: "default" };
 
 const defaultPort = 4070;
+/** Each takes about 200 MB and a pool of connections of its own; more than the cores of a machine bring nothing. */
+const gatewaysMost = 64;
 
 const url = (protocols: string[]) =>
   z.string().refine((text) => URL.canParse(text) && protocols.includes(new URL(text).protocol), {
@@ -52,6 +54,12 @@ const environment = z
       .transform((text) => Object.fromEntries(text.split(",").map(roleCount)))
       .optional(),
     LINESHAFT_PLACEMENT: z.string().optional(),
+    LINESHAFT_GATEWAYS: z.coerce
+      .number({ error: "must be a number" })
+      .int("must be a whole number")
+      .min(1, "must be at least 1")
+      .max(gatewaysMost, `must be at most ${gatewaysMost}`)
+      .default(1),
     LINESHAFT_CURRENCY: z
       .string()
       .regex(/^[A-Z]{3}$/, "must be three capital letters, such as USD")

@@ -3,63 +3,40 @@
 //   home locked -> orphans ended -> in parallel: Restate, the console's files, the workers that ran before, and Postgres ->
 //   identity, ledger -> deployments -> gateway, agents -> the address answers
 //
+// With one gateway the main process serves the address itself. With several (`--gateways N`) it serves none: N gateway processes do, and
+// main keeps everything else and the agents' runs (gateways.ts).
+//
 // Stopping goes the other way round: the address closes, calls under way are settled, agents put down their runs, the database
 // is left, then every child ends at once. All of it within five seconds.
-import { once } from "node:events";
-import type { Server } from "node:http";
-import { carrySecrets, createAgents, type Agents } from "../agents/index.ts";
-import {
-  agentRoutes,
-  alarmResource,
-  closeServer,
-  componentOf,
-  createServer,
-  deploymentRoutes,
-  instanceStatus,
-  maintenanceRoutes,
-  secretRoutes,
-  type HouseEvent,
-} from "../api/index.ts";
+import { carrySecrets } from "../agents/index.ts";
+import { componentOf, deploymentVerbs, instanceStatus } from "../api/index.ts";
 import { closeEgress } from "../egress/index.ts";
 import { embeddedWorkers, EngineRegistry } from "../engines/index.ts";
 import {
   assertPortFree,
+  bindShared,
   Deployments,
   DeploymentTable,
   Disk,
   endOrphans,
-  isLoopback,
-  portError,
   Supervisor,
   type Home,
+  type SharedListener,
 } from "../fleet/index.ts";
-import {
-  createGateway,
-  hasEngine,
-  keepProbing,
-  PostgresCarrier,
-  restoreEngines,
-  type Gateway,
-} from "../gateway/index.ts";
+import { hasEngine } from "../gateway/index.ts";
 import { defaultRates, ModelShelf, type LocalModel, type Progress } from "../models/index.ts";
 import { isSuperuser, superuserAdvice } from "../store/index.ts";
-import {
-  Alarms,
-  AlarmStore,
-  createLogger,
-  createMetrics,
-  everyProject,
-  LiveEvents,
-  ownersOnly,
-  type Logger,
-} from "../telemetry/index.ts";
+import { Alarms, createLogger, createMetrics, everyProject, type Logger } from "../telemetry/index.ts";
 import { openBooks } from "./books.ts";
 import { reportCarried } from "./carried.ts";
-import { restartAlarm, storageAlarm, watchSilence } from "./conditions.ts";
+import { restartAlarm, storageAlarm } from "./conditions.ts";
 import { buildConsoleIfAbsent } from "./console.ts";
 import { environmentDeployment } from "./environmentDeployment.ts";
+import { gatewayPrefix, Gateways } from "./gateways.ts";
 import { ownerKey, type OwnerKey } from "./ownerKey.ts";
+import { startDatabase } from "./postgres.ts";
 import { startRestate } from "./restate.ts";
+import { listen, openServer, openServing, settle } from "./serve.ts";
 import type { Settings } from "./settings.ts";
 import { childStopMs, settleGraceMs, Undo } from "./undo.ts";
 
@@ -94,6 +71,8 @@ export interface Instance {
   /** What is served from here, in the order of its making. */
   served: { name: string; model: LocalModel; workers: number }[];
   home: Home;
+  /** Processes that serve the address. */
+  gateways: number;
   stop(): Promise<void>;
 }
 
@@ -117,19 +96,24 @@ async function compose(options: StartOptions, stack: AsyncDisposableStack): Prom
   const { adopted } = home.settleIdentity(options.adopt ?? false);
   if (options.adopt && !adopted) report.note("This home is no copy, so --adopt changes nothing.");
   home.writeMain({ pid: process.pid, address: null, postgresPort: null });
-  await assertPortFree(settings.LINESHAFT_PORT, settings.LINESHAFT_HOST);
+  // Before the port is looked at: gateway processes of a main that was killed hold it for a moment.
   const orphans = await endOrphans(home.recordsPath, home.marks);
   if (orphans.length > 0)
     report.note(`The start before was killed; what it left running was ended (${orphans.join(", ")}).`);
+  const listener = await claimPort(settings);
+  if (listener) stack.defer(() => listener.close());
 
   const log = createLogger(options.env["LINESHAFT_DEBUG"] === "1" ? { level: "debug" } : {});
-  let diskBecame = (_full: boolean): void => {};
-  const disk = new Disk({ folder: home.runFolder, onChange: (full) => diskBecame(full) });
+  const metrics = createMetrics();
+  const alarms = new Alarms({ log, metrics });
+  const disk = new Disk({ folder: home.runFolder, onChange: (full) => storageAlarm(alarms, full) });
   stack.defer(() => disk.close());
   const supervisor = new Supervisor({
     recordsPath: home.recordsPath,
     mark: home.mark,
-    onLine: (child, line) => log.debug({ child }, line),
+    // What a gateway process prints is its log.
+    onLine: (child, line) =>
+      child.startsWith(gatewayPrefix) ? void process.stderr.write(`${line}\n`) : log.debug({ child }, line),
     onRecordsFailure: (error) => {
       disk.failed(error);
       log.error({ err: (error as Error).message }, "the list of children could not be written; it is tried again");
@@ -144,6 +128,13 @@ async function compose(options: StartOptions, stack: AsyncDisposableStack): Prom
     await closeEgress();
   });
 
+  const openDatabase = async () => {
+    const { db, port } = await startDatabase(home, supervisor, settings);
+    undo.add("database", () => db.close());
+    // The embedded Postgres was started for this start: no other process has books on it, save gateways of its own.
+    const alone = !settings.DATABASE_URL && !listener;
+    return Object.assign(await openBooks({ home, settings, db, alone }, undo, { alarms, log }), { port });
+  };
   const step = async <Result>(what: string, work: Promise<Result>): Promise<Result> => {
     report.begin(what);
     const result = await work;
@@ -154,12 +145,13 @@ async function compose(options: StartOptions, stack: AsyncDisposableStack): Prom
   const stop = AbortSignal.any([signal, giveUp.signal]);
   const stopChildren = () => void supervisor.stopAll();
   stop.addEventListener("abort", stopChildren);
-  const deployments = fleetDeployments(options, { engines, supervisor, log, signal: stop });
+  const gateways =
+    listener && new Gateways({ count: settings.LINESHAFT_GATEWAYS, supervisor, engines, listener, env: options.env });
+  const deployments = fleetDeployments(options, { engines, supervisor, log, signal: stop, gateways });
   undo.add("deployments", async () => deployments.close());
   deployments.begin();
-  const metrics = createMetrics();
-  const alarms = new Alarms({ log, metrics });
-  const opened = step("Postgres", openBooks(options, supervisor, undo, { alarms, log }));
+  gateways?.begin();
+  const opened = step("Postgres", openDatabase());
   const [books, restate, , consoleFolder] = await allOrNothing(giveUp, [
     opened,
     step("Restate", startRestate(home, settings, supervisor)),
@@ -187,57 +179,12 @@ async function compose(options: StartOptions, stack: AsyncDisposableStack): Prom
   ]);
   // From here on an interruption is settled in order, with the children alive.
   stop.removeEventListener("abort", stopChildren);
-  const { db, session, identity, secrets, organisation, project, ledger } = books;
-  const events = new LiveEvents<HouseEvent>();
-  const alarmStore = new AlarmStore({ alarms, db, log });
-  await alarmStore.restore();
-  undo.add("alarms", () => alarmStore.close());
-  alarms.onChange(({ change, alarm }) =>
-    events.publish(
-      { organisation: alarm.organisation ?? organisation.id, project: ownersOnly },
-      { type: "alarm", change, alarm: alarmResource(alarm) },
-    ),
-  );
+  const { db, identity, secrets, organisation, project } = books;
   if (await isSuperuser(db)) alarms.raise({ code: "database_superuser", message: superuserAdvice, clears: true });
   if (options.restarted) restartAlarm(alarms, options.restarted);
-  watchSilence(db, alarms);
-  diskBecame = (full) => storageAlarm(alarms, full);
-  if (disk.full) storageAlarm(alarms, true);
-  disk.watch();
-  // A database of the operator's own has a disk of its own, and says itself when that is full.
-  const storage = settings.DATABASE_URL ? undefined : disk;
-  // Only a database that others may use too can have other gateways on it.
-  const carrier = settings.DATABASE_URL
-    ? new PostgresCarrier({ session, log, isShared: (name) => engines.get(name)?.kind !== "embedded" })
-    : undefined;
-  if (carrier) undo.add("load of other gateways", async () => carrier.close());
-  const gateway = createGateway({
-    db,
-    ledger,
-    keys: identity,
-    engines,
-    events,
-    metrics,
-    alarms,
-    log,
-    carrier,
-    storage,
-    media: { privateHosts: settings.LINESHAFT_MEDIA_HOSTS },
-  });
-  await restoreEngines({ db, engines, log, alarms });
-  stack.defer(keepProbing(engines));
-  const agents = createAgents({
-    db,
-    session,
-    gateway,
-    ledger,
-    engines,
-    events,
-    alarms,
-    log,
-    secrets,
-    restate,
-  });
+  const served = { settings, books, engines, disk, restate, metrics, alarms, log, home: home.mark };
+  const serving = await openServing({ ...served, shareWorkers: gateways !== undefined }, undo);
+  const { gateway, agents, events } = serving;
   reportCarried(
     await carrySecrets({ db, secrets, organisation: organisation.id, env: options.env, folder: home.file("secrets") }),
     { report, alarms },
@@ -246,27 +193,18 @@ async function compose(options: StartOptions, stack: AsyncDisposableStack): Prom
     ...(settings.DATABASE_URL ? ["postgres"] : []),
     ...(settings.RESTATE_INGRESS_URL ? ["restate"] : []),
   ];
-  const server = createServer({
-    gateway,
-    identity,
-    ledger,
-    engines,
-    db,
-    events,
-    metrics,
-    alarms,
-    log,
-    storage,
-    ...(consoleFolder !== undefined && { consoleFolder }),
-    openMetrics: isLoopback(settings.LINESHAFT_HOST),
-    status: () => instanceStatus({ version, address, startedAt, supervisor, engines, deployments, external, disk }),
-    routes: [
-      agentRoutes(agents.parts),
-      secretRoutes({ secrets, identity }),
-      maintenanceRoutes(agents),
-      deploymentRoutes(deployments),
-    ],
-  });
+  const status = () =>
+    instanceStatus({
+      version,
+      address,
+      startedAt,
+      supervisor,
+      engines,
+      deployments,
+      external,
+      disk,
+      ...(gateways && { elsewhere: () => gateways.endpoints() }),
+    });
   // Calls of a worker that has ended wait until it is back, or go to another one.
   supervisor.onChange(({ name, state }) => {
     const worker = state === "restarting" ? engines.get(name) : undefined;
@@ -278,7 +216,13 @@ async function compose(options: StartOptions, stack: AsyncDisposableStack): Prom
       { type: "component", component: componentOf(child) },
     ),
   );
-  undo.add("calls and runs", () => settle(server, gateway, agents));
+  const verbs = { status, deployments: deploymentVerbs(deployments), rebuild: () => agents.rebuild() };
+  const server = gateways ? undefined : openServer({ ...served, shareWorkers: false }, serving, verbs, consoleFolder);
+  undo.add("calls and runs", () =>
+    server
+      ? settle(server, gateway, agents)
+      : Promise.all([gateways!.stop(), gateway.close({ graceMs: settleGraceMs }), agents.stop()]),
+  );
   if (adopted) {
     // A database of the operator's own was not copied: its runs are everybody's that uses it.
     const stopped = settings.DATABASE_URL ? 0 : await agents.disown();
@@ -288,13 +232,31 @@ async function compose(options: StartOptions, stack: AsyncDisposableStack): Prom
     home.adoptionDone();
   }
   await step("agents", agents.start());
-  await listen(server, settings);
+  if (server) await listen(server, settings);
+  if (gateways) {
+    const start = { version, databaseUrl: db.url, restate, consoleFolder };
+    await step("gateways", gateways.serve(start, { ...verbs, metrics, gateway }));
+  }
 
   const key = await ownerKey(home, identity, { organisation: organisation.id, project: project.id }, address);
   home.writeMain({ pid: process.pid, address, postgresPort: books.port });
   signal.throwIfAborted();
-  const served = deployments.served();
-  return { address, key, consoleUrl: `${address}/console`, served, home, stop: () => stack.disposeAsync() };
+  return {
+    address,
+    key,
+    consoleUrl: `${address}/console`,
+    served: deployments.served(),
+    home,
+    gateways: settings.LINESHAFT_GATEWAYS,
+    stop: () => stack.disposeAsync(),
+  };
+}
+
+/** With one gateway, sees that the port is free. With several, binds it for the processes that will accept from it. */
+async function claimPort(settings: Settings): Promise<SharedListener | undefined> {
+  const { LINESHAFT_PORT: port, LINESHAFT_HOST: host, LINESHAFT_GATEWAYS: gateways } = settings;
+  await assertPortFree(port, host);
+  return gateways > 1 ? bindShared(port, host) : undefined;
 }
 
 /** The fleet's deployments, with what other rooms do for them. */
@@ -305,7 +267,14 @@ function fleetDeployments(
     supervisor,
     log,
     signal,
-  }: { engines: EngineRegistry; supervisor: Supervisor; log: Logger; signal: AbortSignal },
+    gateways,
+  }: {
+    engines: EngineRegistry;
+    supervisor: Supervisor;
+    log: Logger;
+    signal: AbortSignal;
+    gateways: Gateways | undefined;
+  },
 ): Deployments<LocalModel> {
   const { LINESHAFT_REPLICAS, LINESHAFT_ROLES, LINESHAFT_PLACEMENT, LINESHAFT_MODEL } = settings;
   return new Deployments<LocalModel>({
@@ -319,7 +288,12 @@ function fleetDeployments(
     },
     hands: {
       models: new ModelShelf({ cacheFolder: home.modelsFolder, usual: LINESHAFT_MODEL, report, signal }),
-      workers: embeddedWorkers({ engines, kvFolder: home.kvFolder, stopTimeoutMs: childStopMs }),
+      workers: embeddedWorkers({
+        engines,
+        kvFolder: home.kvFolder,
+        stopTimeoutMs: childStopMs,
+        ...(gateways && { elsewhere: (endpoint) => gateways.running(endpoint) }),
+      }),
       configure(name, spec) {
         const seconds = spec?.firstTokenSeconds;
         engines.configure(name, {
@@ -340,18 +314,4 @@ async function allOrNothing<Works extends readonly Promise<unknown>[] | []>(give
     await Promise.allSettled(works);
     throw error;
   }
-}
-
-async function listen(server: Server, settings: Settings): Promise<void> {
-  server.listen(settings.LINESHAFT_PORT, settings.LINESHAFT_HOST);
-  try {
-    await once(server, "listening");
-  } catch (error) {
-    throw portError(error, settings.LINESHAFT_PORT);
-  }
-}
-
-/** No new work; what is under way ends or is cancelled, and is settled either way. */
-async function settle(server: Server, gateway: Gateway, agents: Agents): Promise<void> {
-  await Promise.all([closeServer(server, gateway, settleGraceMs), agents.stop()]);
 }

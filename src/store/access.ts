@@ -35,6 +35,7 @@ export const access: Record<string, Owned & Access> = {
   budget_periods: { room: "ledger", class: "by function" },
   budgets: { room: "ledger", class: "by function" },
   calls: { room: "gateway", ...appendOnly },
+  creations: { room: "api", ...free },
   deployments: { room: "fleet", ...free },
   effects: { room: "agents", class: "state", columns: ["state", "result_ref", "attempts", "updated_at"] },
   engines: { room: "gateway", ...free },
@@ -125,6 +126,7 @@ export const functions: Record<string, Owned & { writes?: true }> = {
   settle_attempts: { room: "ledger", writes: true },
   spent_since: { room: "ledger" },
   take_leases: { room: "ledger", writes: true },
+  tell_change: { room: "store" },
   usage_day: { room: "ledger" },
   void_holds: { room: "ledger", writes: true },
 };

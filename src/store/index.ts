@@ -1,4 +1,5 @@
 export { Database, type Queryable } from "./database.ts";
+export { Changes } from "./changes.ts";
 export { newProcessId, processGone, processNamespace } from "./process.ts";
 export { Session, type LockKey, type LostReason, type Watcher } from "./session.ts";
 export { limits as storeLimits } from "./limits.ts";

@@ -3,10 +3,20 @@
 //
 // On the path of a call a metric is an addition to a plain number; prom-client is handed the numbers when somebody asks for
 // them. (Its own counters validate and hash their labels at every addition: a dozen of them cost more than the pipeline.)
-import { Counter, Gauge, Registry, collectDefaultMetrics } from "prom-client";
+import {
+  Counter,
+  Gauge,
+  Registry,
+  collectDefaultMetrics,
+  type MetricObjectWithValues,
+  type MetricValue,
+} from "prom-client";
 import { limits } from "./limits.ts";
 
 type CallOutcome = "completed" | "refused" | "failed" | "cancelled";
+
+/** A metric with its values, as plain data: what one process tells another of its metrics. */
+export type MetricFamily = MetricObjectWithValues<MetricValue<string>>;
 
 export interface Metrics {
   registry: Registry;

@@ -28,7 +28,7 @@ beforeAll(async () => {
         secrets: new Secrets({ db, key: Buffer.alloc(32) }),
       });
       const deployments = {
-        list: () => [],
+        list: async () => [],
         publish: () => Promise.resolve({ changed: false }),
         remove: () => Promise.resolve(false),
       };

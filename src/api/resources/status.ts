@@ -11,7 +11,8 @@ import type {
   Status,
 } from "../../contract/index.ts";
 
-type InstanceStatus = Omit<Status, "organisation" | "project" | "role" | "alarms">;
+/** What /api/status answers, without the caller's part. */
+export type InstanceStatus = Omit<Status, "organisation" | "project" | "role" | "alarms">;
 
 interface StatusSources {
   version: string;
@@ -23,6 +24,28 @@ interface StatusSources {
   disk: Pick<Disk, "full" | "free">;
   /** Components that run elsewhere, by name. */
   external: string[];
+  /** How other processes of this machine see the endpoints; absent where this process serves alone. */
+  elsewhere?: () => Promise<EndpointView[]>;
+}
+
+/** How one process sees an endpoint: its calls there, and what they say of it. */
+export interface EndpointView {
+  endpoint: string;
+  running: number;
+  up: boolean | undefined;
+  standing: RegisteredEndpoint["standing"];
+  lastError: string | undefined;
+}
+
+/** How this process sees its endpoints. */
+export function endpointViews(engines: EngineRegistry): EndpointView[] {
+  return engines.list().map(({ endpoint, running, up, standing, lastError }) => ({
+    endpoint,
+    running,
+    up,
+    standing,
+    lastError,
+  }));
 }
 
 /** An endpoint in one of these serves nothing, and it is not about to. */
@@ -52,8 +75,12 @@ export async function instanceStatus(sources: StatusSources): Promise<InstanceSt
   ];
   const wanted = sources.deployments.list().map(deploymentResource);
   const own = await Promise.all(wanted.map((deployment) => ownDeployment(deployment, sources, children)));
+  const elsewhere = (await sources.elsewhere?.()) ?? [];
   const added = Map.groupBy(
-    sources.engines.list().filter(({ kind }) => kind !== "embedded"),
+    sources.engines
+      .list()
+      .filter(({ kind }) => kind !== "embedded")
+      .map((one) => seenByAll(one, elsewhere)),
     ({ name }) => name,
   );
   const others = [...added].map(([name, endpoints]) => addedEngine(name, endpoints));
@@ -192,14 +219,38 @@ function workerFacts(now: WorkerStatus): Partial<EndpointStatus> {
   };
 }
 
+/** An added endpoint as all processes see it: their calls together, and its state by a process whose calls it serves where one does. */
+function seenByAll(own: RegisteredEndpoint, elsewhere: EndpointView[]): SeenEndpoint {
+  const { name, endpoint, role, facts } = own;
+  const views = [own, ...elsewhere.filter((view) => view.endpoint === endpoint)];
+  const serves = ({ up, standing }: Omit<EndpointView, "running">) => up !== false && standing === "serving";
+  const { up, standing, lastError } = views.find(serves) ?? own;
+  return {
+    name,
+    endpoint,
+    role,
+    facts,
+    up,
+    standing,
+    lastError,
+    running: views.reduce((sum, one) => sum + one.running, 0),
+  };
+}
+
+type SeenEndpoint = EndpointView & Pick<RegisteredEndpoint, "name" | "role" | "facts">;
+
 /** Whether calls go there, and what speaks against it otherwise. */
-function stateOf({ up, standing, lastError }: RegisteredEndpoint): Pick<EndpointStatus, "state" | "error"> {
+function stateOf({
+  up,
+  standing,
+  lastError,
+}: Pick<EndpointView, "up" | "standing" | "lastError">): Pick<EndpointStatus, "state" | "error"> {
   const state = up === false ? "down" : standing !== "serving" ? standing : up ? "ready" : "starting";
   return { state, ...(state !== "ready" && lastError !== undefined && { error: lastError }) };
 }
 
 /** An engine that was added, with its endpoints. */
-function addedEngine(name: string, registered: RegisteredEndpoint[]): DeploymentStatus {
+function addedEngine(name: string, registered: SeenEndpoint[]): DeploymentStatus {
   const endpoints = registered.map((one): EndpointStatus => ({
     endpoint: one.endpoint,
     role: one.role,

@@ -7,12 +7,13 @@ import { limits } from "../limits.ts";
 import { checkValues } from "../../gateway/values.ts";
 import { action, apiApp, ofInstance } from "../apiApp.ts";
 import { answers, notFound } from "../helpers.ts";
+import type { DeploymentResource } from "../../contract/index.ts";
 import { deployment, deploymentPublish, deploymentPublished, idText, wholeListQuery } from "../../contract/index.ts";
 import { deploymentResource } from "../resources/deployment.ts";
 
-/** What the fleet does for these routes. */
-interface DeploymentVerbs {
-  list(): DeploymentState[];
+/** What is done for these routes, by the process that has the deployments. */
+export interface DeploymentVerbs {
+  list(): Promise<DeploymentResource[]>;
   publish(organisation: string, spec: DeploymentSpec): Promise<{ changed: boolean }>;
   remove(organisation: string, name: string): Promise<boolean>;
 }
@@ -61,17 +62,29 @@ const remove = createRoute({
   request: { params: nameParam },
 });
 
+/** The verbs over the fleet's deployments, which are of this process. */
+export function deploymentVerbs(deployments: {
+  list(): DeploymentState[];
+  publish: DeploymentVerbs["publish"];
+  remove: DeploymentVerbs["remove"];
+}): DeploymentVerbs {
+  return {
+    list: async () => deployments.list().map(deploymentResource),
+    publish: (organisation, spec) => deployments.publish(organisation, spec),
+    remove: (organisation, name) => deployments.remove(organisation, name),
+  };
+}
+
 /** Routes of /api/deployments. */
 export function deploymentRoutes(deployments: DeploymentVerbs) {
-  const all = () => deployments.list().map(deploymentResource);
-  const find = (name: string) => {
-    const found = all().find((one) => one.name === name);
+  const find = async (name: string) => {
+    const found = (await deployments.list()).find((one) => one.name === name);
     if (!found) throw notFound("deployment", name, "GET /api/deployments lists them.");
     return found;
   };
   return apiApp()
-    .openapi(list, (c) => c.json({ data: all(), next_cursor: null }, 200))
-    .openapi(read, (c) => c.json(find(c.req.valid("param").name), 200))
+    .openapi(list, async (c) => c.json({ data: await deployments.list(), next_cursor: null }, 200))
+    .openapi(read, async (c) => c.json(await find(c.req.valid("param").name), 200))
     .openapi(publish, async (c) => {
       const { name } = c.req.valid("param");
       const spec = await checked(c.req.valid("json").manifest, c.var.principal.organisation);
@@ -83,7 +96,7 @@ export function deploymentRoutes(deployments: DeploymentVerbs) {
           hint: "Give the same name at both places.",
         });
       const { changed } = await deployments.publish(c.var.principal.organisation, spec);
-      return c.json({ ...find(name), changed }, 200);
+      return c.json({ ...(await find(name)), changed }, 200);
     })
     .openapi(remove, async (c) => {
       const { name } = c.req.valid("param");

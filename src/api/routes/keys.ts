@@ -37,7 +37,7 @@ const revoke = createRoute({
   responses: answers("The key, revoked", key, 404),
 });
 
-export function keyRoutes({ identity }: ServerDependencies) {
+export function keyRoutes({ identity, db, seal }: ServerDependencies) {
   return apiApp()
     .openapi(list, async (c) => {
       const keys = await identity.listKeys(c.var.principal.organisation);
@@ -46,10 +46,12 @@ export function keyRoutes({ identity }: ServerDependencies) {
     .openapi(create, async (c) => {
       const { principal } = c.var;
       const wanted = c.req.valid("json");
-      const made = await idempotent(c, wanted, () =>
-        identity.createKey({ organisation: principal.organisation, project: principal.project, ...wanted }),
-      );
-      return c.json({ ...keyResource(made.key), secret: made.secret }, 200);
+      const made = await idempotent({ db, seal }, c, wanted, async (client) => {
+        const { organisation, project } = principal;
+        const { key: of, secret } = await identity.createKey({ organisation, project, ...wanted }, client);
+        return { ...keyResource(of), secret };
+      });
+      return c.json(made, 200);
     })
     .openapi(revoke, async (c) => {
       const { id } = c.req.valid("param");

@@ -1,6 +1,7 @@
 // GET /api/scheduler: what waits, what endpoints bear, how much is known of caches, and how right that knowledge was.
 import { createRoute } from "@hono/zod-openapi";
 import type { ServerDependencies } from "../dependencies.ts";
+import type { SchedulerSnapshot } from "../../gateway/index.ts";
 import { action, apiApp, ofOrganisation } from "../apiApp.ts";
 import { answers } from "../helpers.ts";
 import { schedulerView } from "../../contract/index.ts";
@@ -17,9 +18,11 @@ const route = createRoute({
   ),
 });
 
-export function schedulerRoutes({ engines, gateway }: ServerDependencies) {
-  return apiApp().openapi(route, (c) => {
-    const { endpoints, waiting, index, truth, programs, splits } = gateway.scheduler();
+export function schedulerRoutes({ engines, gateway, schedulers }: ServerDependencies) {
+  return apiApp().openapi(route, async (c) => {
+    const { endpoints, waiting, index, truth, programs, splits } = merged(
+      schedulers ? await schedulers() : [gateway.scheduler()],
+    );
     const visible = engines.list(c.var.principal.organisation);
     const models = new Set(visible.map(({ name }) => name));
     return c.json(
@@ -59,4 +62,49 @@ export function schedulerRoutes({ engines, gateway }: ServerDependencies) {
       200,
     );
   });
+}
+
+/**
+ * The schedulers of several processes as one view. Each knows only the calls that wait with it, so these are added up; the load of an
+ * endpoint is in each of them that of all processes together, so the largest is the newest.
+ */
+function merged(
+  all: SchedulerSnapshot[],
+): Pick<SchedulerSnapshot, "endpoints" | "waiting" | "index" | "truth" | "programs" | "splits"> {
+  const [first, ...others] = all;
+  if (others.length === 0) return first!;
+  const sum = (read: (one: SchedulerSnapshot) => number) => all.reduce((total, one) => total + read(one), 0);
+  const waiting = Map.groupBy(
+    all.flatMap((one) => one.waiting),
+    ({ name }) => name,
+  );
+  const endpoints = Map.groupBy(
+    all.flatMap((one) => one.endpoints),
+    ({ spec }) => spec.id,
+  );
+  return {
+    waiting: [...waiting.values()].map((of) => ({
+      ...of[0]!,
+      calls: of.reduce((total, { calls }) => total + calls, 0),
+      tokens: of.reduce((total, { tokens }) => total + tokens, 0),
+    })),
+    endpoints: [...endpoints.values()].map((of) =>
+      of.reduce((most, one) => (one.load.inFlight > most.load.inFlight ? one : most)),
+    ),
+    index: {
+      ...first!.index,
+      blocks: Math.max(...all.map(({ index }) => index.blocks)),
+      bytes: sum(({ index }) => index.bytes),
+      maxBytes: sum(({ index }) => index.maxBytes),
+    },
+    truth: {
+      ...first!.truth,
+      calls: sum(({ truth }) => truth.calls),
+      predictedTokens: sum(({ truth }) => truth.predictedTokens),
+      reportedTokens: sum(({ truth }) => truth.reportedTokens),
+      gapTokens: sum(({ truth }) => truth.gapTokens),
+    },
+    programs: sum(({ programs }) => programs),
+    splits: sum(({ splits }) => splits),
+  };
 }

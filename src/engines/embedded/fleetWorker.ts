@@ -40,16 +40,18 @@ interface EmbeddedWorkersOptions {
   kvFolder: string;
   /** How long a worker may take to park its conversations when it is stopped. */
   stopTimeoutMs: number;
+  /** Calls under way at an endpoint from other processes of this machine; none where this process alone reaches workers. */
+  elsewhere?: (endpoint: string) => Promise<number>;
 }
 
 /** The fleet's interface to workers. */
 export function embeddedWorkers(options: EmbeddedWorkersOptions): DeploymentHands<EmbeddedModel>["workers"] {
-  const { engines, kvFolder } = options;
+  const { engines, kvFolder, elsewhere = async () => 0 } = options;
   const folderOf = (deployment: string) => join(kvFolder, deployment);
   return {
     spec: (worker, deployment, model) => workerSpec(worker, deployment, model, options, folderOf(worker.deployment)),
     relabel: (worker) => relabel(worker, engines),
-    drain: (worker) => drain(worker, engines),
+    drain: (worker) => drain(worker, engines, elsewhere),
     bytes(deployment, { model, shape }) {
       const trained = shape?.trainedContextTokens ?? Infinity;
       const context = Math.min(deployment.contextTokens ?? usualContextTokens, trained);
@@ -127,12 +129,16 @@ function relabel(worker: FleetWorker, engines: EngineRegistry): void {
 }
 
 /** Takes a worker out of service and waits for its calls to end. */
-async function drain(worker: FleetWorker, engines: EngineRegistry): Promise<void> {
+async function drain(
+  worker: FleetWorker,
+  engines: EngineRegistry,
+  elsewhere: (endpoint: string) => Promise<number>,
+): Promise<void> {
   const known = engines.get(worker.name);
   if (!known) return;
   engines.remove(worker.name);
   const busy = async () => {
-    if (known.running > 0) return true;
+    if (known.running + (await elsewhere(worker.name)) > 0) return true;
     const now = await (known.engine as EmbeddedEngine).status().catch(() => undefined);
     return now !== undefined && now.running + now.waiting > 0;
   };

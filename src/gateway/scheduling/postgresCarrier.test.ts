@@ -11,10 +11,19 @@ import { loadChannel, PostgresCarrier } from "./postgresCarrier.ts";
 
 const log = createLogger({ level: "silent" });
 
+/** Names of a machine: `mine` is reached by one gateway alone, `worker-0` by those of its machine, everything else by all. */
+const namesOn = (machine: string) => ({
+  toOthers(endpoint: string) {
+    if (endpoint === "mine") return undefined;
+    return endpoint === "worker-0" ? `${machine}/worker-0` : endpoint;
+  },
+  ofOthers: (name: string) => (name === `${machine}/worker-0` ? "worker-0" : name),
+});
+
 /** A gateway's view of load over its own carrier. */
-async function gatewayOn(db: Awaited<ReturnType<typeof testDatabase>>) {
+async function gatewayOn(db: Awaited<ReturnType<typeof testDatabase>>, machine = "one") {
   const session = await Session.open({ url: db.url });
-  const carrier = new PostgresCarrier({ session, log, isShared: (endpoint) => endpoint !== "mine" });
+  const carrier = new PostgresCarrier({ session, log, names: namesOn(machine) });
   const view = new LoadView(carrier.gateway);
   const heard: LoadMessage[] = [];
   carrier.subscribe((message) => {
@@ -42,7 +51,7 @@ const until = async (holds: () => boolean) => {
 /** Three gateways over one real Postgres, for the suite that every carrier passes. */
 async function sceneOf(db: Awaited<ReturnType<typeof testDatabase>>): Promise<CarrierScene> {
   const sessions = await Promise.all([1, 2, 3].map(() => Session.open({ url: db.url })));
-  const carriers = sessions.map((session) => new PostgresCarrier({ session, log, isShared: () => true }));
+  const carriers = sessions.map((session) => new PostgresCarrier({ session, log, names: namesOn("one") }));
   await Promise.all(carriers.map(({ ready }) => ready));
   return {
     gateways: carriers.map((carrier) => ({ name: carrier.gateway, carrier })),
@@ -109,6 +118,24 @@ test("load is told and taken back; endpoints that are nobody else's are not told
     await until(() => b.heard.length > before);
   } finally {
     await Promise.all([a.close(), b.close()]);
+  }
+});
+
+test("workers of two machines have the same names: load is added up among the gateways of one machine alone", async () => {
+  await using db = await testDatabase();
+  const gateways = await Promise.all([gatewayOn(db, "one"), gatewayOn(db, "one"), gatewayOn(db, "two")]);
+  const [a, b, elsewhere] = gateways;
+  try {
+    await Promise.all(gateways.map(({ carrier }) => carrier.ready));
+    for (const { tell } of gateways) tell();
+    await until(() => gateways.every(({ heard }) => heard.length > 0));
+    a.view.open("worker-0", 0, 900, 1000, performance.now());
+    const before = elsewhere.heard.length;
+    for (let told = 0; told < 20; told++) a.tell();
+    await until(() => b.view.of("worker-0", 0).inFlight === 1 && elsewhere.heard.length > before);
+    expect(elsewhere.view.of("worker-0", 0).inFlight).toBe(0);
+  } finally {
+    await Promise.all(gateways.map(({ close }) => close()));
   }
 });
 

@@ -1,8 +1,9 @@
 // Load between gateways over Postgres LISTEN and NOTIFY, which every gateway has anyway. A message may be lost (a session that broke,
 // a payload that is too long): the scheduler's sequence numbers notice that, and its totals repair it.
 //
-// Load is sent only for endpoints that several gateways can reach; a worker of this machine is reached by this gateway alone. While no
-// other gateway is heard, only a sign of life is sent.
+// Load is sent only for endpoints that several gateways can reach: engines that were added, and workers where several gateway processes
+// of one machine share them. Workers of two machines have the same names, so they are told under their home's name as well. While no other
+// gateway is heard, only a sign of life is sent.
 import type { Carrier, LoadMessage } from "../../scheduler/index.ts";
 import type { Session } from "../../store/index.ts";
 import type { Logger } from "../../telemetry/index.ts";
@@ -18,8 +19,12 @@ export const loadChannel = "lineshaft_load";
 interface PostgresCarrierOptions {
   session: Session;
   log: Logger;
-  /** Whether other gateways can reach the endpoint too. */
-  isShared: (endpoint: string) => boolean;
+  names: {
+    /** The endpoint's name among all gateways; undefined where this gateway alone reaches it. */
+    toOthers: (endpoint: string) => string | undefined;
+    /** This gateway's own name of it. */
+    ofOthers: (name: string) => string;
+  };
 }
 
 /**
@@ -46,7 +51,11 @@ export class PostgresCarrier implements Carrier {
   }
 
   publish(message: LoadMessage): void {
-    const deltas = message.deltas.filter(({ endpoint }) => this.#options.isShared(endpoint));
+    const { toOthers } = this.#options.names;
+    const deltas = message.deltas.flatMap((delta) => {
+      const endpoint = toOthers(delta.endpoint);
+      return endpoint === undefined ? [] : [{ ...delta, endpoint }];
+    });
     const now = performance.now();
     // While this gateway is alone a sign of life is enough: a gateway that hears it waits for the next total.
     if (now - this.#heardMs > peerMs && now - this.#toldMs < aliveMs) return;
@@ -85,7 +94,9 @@ export class PostgresCarrier implements Carrier {
     }
     if (message.gateway === this.gateway) return;
     this.#heardMs = performance.now();
+    const { ofOthers } = this.#options.names;
+    const deltas = message.deltas.map((delta) => ({ ...delta, endpoint: ofOthers(delta.endpoint) }));
     // Every process has a clock of its own; a message takes milliseconds.
-    for (const hear of this.#hearers) hear({ ...message, atMs: this.#heardMs });
+    for (const hear of this.#hearers) hear({ ...message, deltas, atMs: this.#heardMs });
   }
 }

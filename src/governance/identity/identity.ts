@@ -4,7 +4,7 @@
 // nothing after that second. A key that this process revokes opens nothing at once. Unknown tokens are remembered too (bounded), so
 // that guessing tokens does not load the database.
 import { hash } from "node:crypto";
-import { newId, type Database } from "../../store/index.ts";
+import { newId, type Database, type Queryable } from "../../store/index.ts";
 import { KeyWatch } from "./keyWatch.ts";
 import { hmacOf, looksLikeSecret, newSecret } from "./keys.ts";
 import type { Principal, Role } from "../types.ts";
@@ -134,15 +134,13 @@ export class Identity {
     return rows[0]?.id;
   }
 
-  /** Makes a key. The secret is in the answer and nowhere else. */
-  async createKey(wanted: {
-    organisation: string;
-    project: string;
-    name: string;
-    role: Role;
-  }): Promise<{ key: Key; secret: string }> {
+  /** Makes a key. The secret is in the answer and nowhere else. `client`: the transaction that it becomes part of. */
+  async createKey(
+    wanted: { organisation: string; project: string; name: string; role: Role },
+    client: Queryable = this.#db,
+  ): Promise<{ key: Key; secret: string }> {
     const secret = newSecret();
-    const { rows } = await this.#db.query<KeyRow>(
+    const { rows } = await client.query<KeyRow>(
       `insert into keys (id, organisation, project, name, role, secret_hmac) values ($1, $2, $3, $4, $5, $6)
        returning id, name, role, project, created_at, revoked_at`,
       [

@@ -3,13 +3,13 @@
 //
 // State of a secret: set -> (replaced by a new row | removed) -> its value erased, the row kept as a record of its author and time.
 //
-// The value is sealed with AES-256-GCM under the installation's key (secrets.json in the home). Project, name and hosts are
-// authenticated with it, so that a row that was changed in the database, or moved to another project, cannot be unsealed.
-import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto";
+// The value is sealed for its project, name and hosts (seal.ts), so that a row that was changed in the database, or moved to another
+// project, cannot be opened.
 import { LineshaftError } from "../../errors/index.ts";
 import { secretLimits } from "../../contract/index.ts";
 import { canonicalHost, hostOf, hostsCover } from "../../egress/index.ts";
 import { newId, type Database } from "../../store/index.ts";
+import { Seal } from "./seal.ts";
 
 /** A secret without its value. */
 export interface Secret {
@@ -50,17 +50,15 @@ interface SecretRow {
 }
 
 const columns = "id, name, project, hosts, created_by, created_at";
-const nonceBytes = 12;
-const tagBytes = 16;
 
 /** The vault. `key` is the 32-byte key that values are sealed with. Its verbs throw SecretError, each with what to do. */
 export class Secrets {
   readonly #db: Database;
-  readonly #key: Buffer;
+  readonly #seal: Seal;
 
   constructor(options: { db: Database; key: Buffer }) {
     this.#db = options.db;
-    this.#key = options.key;
+    this.#seal = new Seal(options.key);
   }
 
   /** Sets a secret, or replaces the one of that name with its hosts. Throws SecretError (`secret_invalid`). */
@@ -74,7 +72,7 @@ export class Secrets {
   }): Promise<Secret> {
     const { project, name } = wanted;
     const hosts = canonicalHosts(wanted.hosts);
-    const sealed = this.#seal(wanted.value, { project, name, hosts });
+    const sealed = this.#seal.seal(wanted.value, boundTo({ project, name, hosts }));
     return this.#db.transaction(async (client) => {
       // Serialises two that set the same name: the second replaces the first.
       await client.query("select pg_advisory_xact_lock(hashtextextended($1, 0))", [`secret ${project}/${name}`]);
@@ -123,7 +121,7 @@ export class Secrets {
   async reveal(of: SecretName, address: string): Promise<string> {
     const row = await this.#find(of, address);
     try {
-      return this.#unseal(row.sealed, row);
+      return this.#seal.open(row.sealed, boundTo(row));
     } catch {
       throw new SecretError(
         "secret_unreadable",
@@ -151,25 +149,11 @@ export class Secrets {
       );
     return row;
   }
-
-  #seal(value: string, of: SecretName & { hosts: string[] }): Buffer {
-    const nonce = randomBytes(nonceBytes);
-    const cipher = createCipheriv("aes-256-gcm", this.#key, nonce).setAAD(bound(of));
-    const text = Buffer.concat([cipher.update(value, "utf8"), cipher.final()]);
-    return Buffer.concat([nonce, cipher.getAuthTag(), text]);
-  }
-
-  #unseal(sealed: Buffer, of: SecretName & { hosts: string[] }): string {
-    const decipher = createDecipheriv("aes-256-gcm", this.#key, sealed.subarray(0, nonceBytes))
-      .setAAD(bound(of))
-      .setAuthTag(sealed.subarray(nonceBytes, nonceBytes + tagBytes));
-    return Buffer.concat([decipher.update(sealed.subarray(nonceBytes + tagBytes)), decipher.final()]).toString("utf8");
-  }
 }
 
 /** What the seal is bound to. */
-function bound({ project, name, hosts }: SecretName & { hosts: string[] }): Buffer {
-  return Buffer.from(JSON.stringify([project, name, hosts]));
+function boundTo({ project, name, hosts }: SecretName & { hosts: string[] }): unknown {
+  return [project, name, hosts];
 }
 
 /** Throws SecretError that names the host that cannot be read. */

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { checkDeployment, type DeploymentState } from "../../../src/fleet/index.ts";
 import { createAgents } from "../../../src/agents/index.ts";
-import { agentRoutes, deploymentRoutes, maintenanceRoutes } from "../../../src/api/index.ts";
+import { agentRoutes, deploymentRoutes, deploymentVerbs, maintenanceRoutes } from "../../../src/api/index.ts";
 import { hello, testGateway, type TestGateway } from "../../../src/api/testing.ts";
 import { Secrets } from "../../../src/governance/index.ts";
 import { putBlob } from "../../../src/store/index.ts";
@@ -62,7 +62,7 @@ export async function authorisationWorld(): Promise<World> {
       };
       return [
         agentRoutes(agents.parts),
-        deploymentRoutes(deployments),
+        deploymentRoutes(deploymentVerbs(deployments)),
         maintenanceRoutes({ rebuild: () => Promise.resolve(0) }),
       ];
     },

@@ -1,0 +1,53 @@
+// Changes of tables between processes, on a real Postgres.
+import { expect, test } from "vitest";
+import { Changes } from "./changes.ts";
+import { Session } from "./session.ts";
+import { testDatabase } from "./testing.ts";
+
+const timeout = 60_000;
+
+test("a change of a table is read again; after a lost session so is everything, because changes were missed", async () => {
+  await using db = await testDatabase();
+  const session = await Session.open({ url: db.url });
+  const changes = await Changes.open(session, () => {});
+  const reads = { engines: 0, deployments: 0 };
+  changes.on("engines", async () => void reads.engines++);
+  changes.on("deployments", async () => void reads.deployments++);
+  await db.query("delete from engines");
+  await expect.poll(() => reads, { timeout }).toEqual({ engines: 1, deployments: 0 });
+  await db.query(
+    "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'lineshaft session' and datname = current_database()",
+  );
+  await expect.poll(() => reads, { timeout }).toEqual({ engines: 2, deployments: 1 });
+  changes.close();
+  await session.close();
+});
+
+test("readings of one table never overlap, changes during one are read once after it, and a failure ends nothing", async () => {
+  await using db = await testDatabase();
+  const session = await Session.open({ url: db.url });
+  const failures: string[] = [];
+  const changes = await Changes.open(session, (table, error) => void failures.push(`${table}: ${error.message}`));
+  let running = 0;
+  let reads = 0;
+  let most = 0;
+  const gate = Promise.withResolvers<void>();
+  changes.on("engines", async () => {
+    most = Math.max(most, ++running);
+    reads++;
+    if (reads === 1) await gate.promise;
+    running--;
+    if (reads === 1) throw new Error("away");
+  });
+  await db.query("delete from engines");
+  await expect.poll(() => reads, { timeout }).toBe(1);
+  for (let count = 0; count < 5; count++) await db.query("delete from engines");
+  const heard = Promise.withResolvers<void>();
+  changes.on("deployments", async () => heard.resolve());
+  await db.query("delete from deployments");
+  await heard.promise;
+  gate.resolve();
+  await expect.poll(() => [reads, most, failures], { timeout }).toEqual([2, 1, ["engines: away"]]);
+  changes.close();
+  await session.close();
+});

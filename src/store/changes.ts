@@ -1,0 +1,63 @@
+// Tells a process that another one has changed a table which it keeps in memory. Triggers notify one channel with the table's name
+// (migrations/, `tell_change`); the process then reads the table again. After a lost session everything is read again, because
+// notifications were missed meanwhile.
+import type { Session } from "./session.ts";
+
+const channel = "lineshaft_changes";
+
+/** Reads a table again. Readings of one table never overlap: a change during one is followed by another one. */
+interface Reader {
+  read: () => Promise<void>;
+  running: boolean;
+  again: boolean;
+}
+
+/** The changes of the tables that processes of one database keep in memory. */
+export class Changes {
+  readonly #readers = new Map<string, Reader[]>();
+  readonly #failed: (table: string, error: Error) => void;
+  #stop: (() => void) | undefined;
+
+  private constructor(failed: (table: string, error: Error) => void) {
+    this.#failed = failed;
+  }
+
+  /** Resolves when it listens, so that what is read afterwards misses no change. `failed` is told of a reading that failed. */
+  static async open(session: Pick<Session, "listen">, failed: (table: string, error: Error) => void): Promise<Changes> {
+    const changes = new Changes(failed);
+    changes.#stop = await session.listen(channel, (table) => changes.#changed(table), {
+      back: () => {
+        for (const table of changes.#readers.keys()) changes.#changed(table);
+      },
+    });
+    return changes;
+  }
+
+  /** Calls `read` after every change of the table by any process, this one included. */
+  on(table: "engines" | "rate_cards" | "deployments", read: () => Promise<void>): void {
+    const readers = this.#readers.get(table) ?? [];
+    this.#readers.set(table, readers);
+    readers.push({ read, running: false, again: false });
+  }
+
+  close(): void {
+    this.#stop?.();
+    this.#readers.clear();
+  }
+
+  #changed(table: string): void {
+    for (const reader of this.#readers.get(table) ?? []) {
+      reader.again = true;
+      if (!reader.running) void this.#run(table, reader);
+    }
+  }
+
+  async #run(table: string, reader: Reader): Promise<void> {
+    reader.running = true;
+    while (reader.again) {
+      reader.again = false;
+      await reader.read().catch((error: Error) => this.#failed(table, error));
+    }
+    reader.running = false;
+  }
+}
