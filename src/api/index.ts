@@ -1,4 +1,4 @@
-export type { HouseEvent } from "./resources/live.ts";
+export { relayed, type HouseEvent } from "./resources/live.ts";
 export { closeServer, createServer } from "./http/server.ts";
 export { agentRoutes } from "./routes/agents.ts";
 export { alarmResource } from "./routes/alarms.ts";

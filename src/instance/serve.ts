@@ -10,6 +10,7 @@ import {
   createServer,
   deploymentRoutes,
   maintenanceRoutes,
+  relayed,
   secretRoutes,
   type DeploymentVerbs,
   type HouseEvent,
@@ -27,7 +28,15 @@ import {
   type SchedulerSnapshot,
 } from "../gateway/index.ts";
 import { Changes } from "../store/index.ts";
-import { AlarmStore, LiveEvents, ownersOnly, type Alarms, type Logger, type Metrics } from "../telemetry/index.ts";
+import {
+  AlarmStore,
+  LiveEvents,
+  LiveRelay,
+  ownersOnly,
+  type Alarms,
+  type Logger,
+  type Metrics,
+} from "../telemetry/index.ts";
 import type { Books } from "./books.ts";
 import { watchSilence } from "./conditions.ts";
 import type { Settings } from "./settings.ts";
@@ -61,6 +70,8 @@ export async function openServing(options: ServingOptions, undo: Undo): Promise<
   const { settings, books, engines, disk, metrics, alarms, log, restate } = options;
   const { db, session, identity, ledger, secrets, organisation } = books;
   const events = new LiveEvents<HouseEvent>();
+  const relay = others(options) ? await LiveRelay.open({ events, session, log, ...relayed }) : undefined;
+  undo.add("live events", async () => relay?.close());
   const alarmStore = new AlarmStore({ alarms, db, log });
   await alarmStore.restore();
   undo.add("alarms", () => alarmStore.close());
@@ -100,9 +111,13 @@ export async function openServing(options: ServingOptions, undo: Undo): Promise<
   return { gateway, agents, events, changes };
 }
 
+/** Whether other processes may serve from the same database. */
+const others = ({ settings, shareWorkers }: ServingOptions): boolean => shareWorkers || Boolean(settings.DATABASE_URL);
+
 /** Load is shared with every process that may call the same endpoints: on this machine, or by a database that others may use too. */
-function carrierOf({ settings, books, engines, home, shareWorkers, log }: ServingOptions): PostgresCarrier | undefined {
-  if (!settings.DATABASE_URL && !shareWorkers) return undefined;
+function carrierOf(options: ServingOptions): PostgresCarrier | undefined {
+  if (!others(options)) return undefined;
+  const { books, engines, home, shareWorkers, log } = options;
   const prefix = `${home}/`;
   return new PostgresCarrier({
     session: books.session,

@@ -3,8 +3,11 @@
 // One ring of the newest events per organisation, and one per project, shared by their subscribers: an owner reads the organisation's,
 // a member its project's, so that neither events nor their ids tell one project of another. A subscriber keeps only its place. A slow
 // reader therefore costs nothing and delays no publisher; when the ring has passed it, it goes on at the oldest event still there
-// and sees from the gap in the ids that it missed some. Ids are `EPOCH.SEQUENCE`: an id of an earlier process is not mistaken
-// for one of this.
+// and sees from the gap in the ids that it missed some.
+//
+// Ids are `EPOCH.SEQUENCE.TIME`. A reader that comes back to the same process goes on exactly after its last event. One that comes back to
+// another process, whose ring has its own order, goes on a moment before the time of its last event: it may see an event twice and misses
+// none. Events of other processes are added by liveRelay.ts.
 import { limits } from "./limits.ts";
 
 interface LiveEventLike {
@@ -16,16 +19,22 @@ interface PublishedEvent<Event extends LiveEventLike> {
   event: Event;
 }
 
+interface Kept<Event extends LiveEventLike> {
+  event: Event;
+  /** When it was published, by the clock of the process that published it. */
+  atMs: number;
+}
+
 interface Ring<Event extends LiveEventLike> {
   /** Event of sequence n lies at n modulo the ring's size. */
-  events: Event[];
+  kept: Kept<Event>[];
   /** Sequence of the next event. */
   next: number;
   waiting: Set<() => void>;
 }
 
 /** Whose event it is: one project's, every project's (the machine's state), or the organisation's owners' alone. */
-interface Audience {
+export interface Audience {
   organisation: string;
   project: string | typeof everyProject | typeof ownersOnly;
 }
@@ -41,29 +50,53 @@ export class LiveEvents<Event extends LiveEventLike = LiveEventLike> {
   readonly #projects = new Map<string, Map<string, Ring<Event>>>();
   readonly #size: number;
   readonly #epoch: string;
+  readonly #now: () => number;
+  #readers = 0;
+  #onPublish: ((audience: Audience, event: Event, atMs: number) => void) | undefined;
+  #onReader: (() => void) | undefined;
 
-  constructor(options: { size?: number; epoch?: string } = {}) {
+  constructor(options: { size?: number; epoch?: string; now?: () => number } = {}) {
     this.#size = options.size ?? limits.liveEventsKept;
     this.#epoch = options.epoch ?? Date.now().toString(36);
+    this.#now = options.now ?? Date.now;
   }
 
-  publish({ organisation, project }: Audience, event: Event): void {
-    this.#add(this.#ring(organisation), event);
-    if (typeof project === "string") this.#add(this.#ring(organisation, project), event);
+  /** Readers of this moment. */
+  get readers(): number {
+    return this.#readers;
+  }
+
+  publish(audience: Audience, event: Event): void {
+    const atMs = this.#now();
+    this.receive(audience, event, atMs);
+    this.#onPublish?.(audience, event, atMs);
+  }
+
+  /** Adds an event that another process has published. */
+  receive({ organisation, project }: Audience, event: Event, atMs: number): void {
+    const kept = { event, atMs };
+    this.#add(this.#ring(organisation), kept);
+    if (typeof project === "string") this.#add(this.#ring(organisation, project), kept);
     else if (project === everyProject)
-      for (const ring of this.#projects.get(organisation)?.values() ?? []) this.#add(ring, event);
+      for (const ring of this.#projects.get(organisation)?.values() ?? []) this.#add(ring, kept);
   }
 
-  #add(ring: Ring<Event>, event: Event): void {
-    ring.events[ring.next % this.#size] = event;
+  /** Told of every event that this process publishes, and of every reader that comes. There is one listener: the relay. */
+  relayBy(relay: { published(audience: Audience, event: Event, atMs: number): void; readerCame(): void }): void {
+    this.#onPublish = (audience, event, atMs) => relay.published(audience, event, atMs);
+    this.#onReader = () => relay.readerCame();
+  }
+
+  #add(ring: Ring<Event>, kept: Kept<Event>): void {
+    ring.kept[ring.next % this.#size] = kept;
     ring.next++;
     for (const wake of ring.waiting) wake();
     ring.waiting.clear();
   }
 
   /**
-   * Events from now on; with `lastEventId`, those after it that are still kept first. An id that is not of this process, or
-   * that was passed over, starts at the oldest event kept. Ends when the signal aborts or the reader stops.
+   * Events from now on; with `lastEventId`, those after it that are still kept first. An id that was passed over, or that no process made,
+   * starts at the oldest event kept. Ends when the signal aborts or the reader stops.
    */
   async *subscribe(
     reader: { organisation: string; project?: string },
@@ -75,18 +108,22 @@ export class LiveEvents<Event extends LiveEventLike = LiveEventLike> {
     let wake = () => {};
     const onAbort = () => wake();
     signal?.addEventListener("abort", onAbort);
+    this.#readers++;
+    this.#onReader?.();
     try {
       for (;;) {
         if (signal?.aborted) return;
         place = Math.max(place, ring.next - this.#size);
         if (place < ring.next) {
-          yield { id: `${this.#epoch}.${place}`, event: ring.events[place % this.#size]! };
+          const { event, atMs } = ring.kept[place % this.#size]!;
+          yield { id: `${this.#epoch}.${place}.${atMs.toString(36)}`, event };
           place++;
         } else {
           await new Promise<void>((resolve) => ring.waiting.add((wake = resolve)));
         }
       }
     } finally {
+      this.#readers--;
       signal?.removeEventListener("abort", onAbort);
       ring.waiting.delete(wake);
     }
@@ -94,9 +131,15 @@ export class LiveEvents<Event extends LiveEventLike = LiveEventLike> {
 
   #startOf(ring: Ring<Event>, lastEventId: string | undefined): number {
     if (lastEventId === undefined || lastEventId === "") return ring.next;
-    const [epoch, sequence] = lastEventId.split(".");
+    const [epoch, sequence, time = ""] = lastEventId.split(".");
     const number = Number(sequence);
-    return epoch === this.#epoch && Number.isSafeInteger(number) && number >= 0 ? Math.min(number + 1, ring.next) : 0;
+    if (epoch === this.#epoch && Number.isSafeInteger(number) && number >= 0) return Math.min(number + 1, ring.next);
+    const fromMs = parseInt(time, 36) - limits.liveOverlapMs;
+    // False for a time that cannot be read.
+    if (!(fromMs > 0)) return 0;
+    for (let place = Math.max(0, ring.next - this.#size); place < ring.next; place++)
+      if (ring.kept[place % this.#size]!.atMs >= fromMs) return place;
+    return ring.next;
   }
 
   #ring(organisation: string, project?: string): Ring<Event> {
@@ -107,7 +150,7 @@ export class LiveEvents<Event extends LiveEventLike = LiveEventLike> {
     }
     const name = project ?? organisation;
     let ring = rings.get(name);
-    if (!ring) rings.set(name, (ring = { events: [], next: 0, waiting: new Set() }));
+    if (!ring) rings.set(name, (ring = { kept: [], next: 0, waiting: new Set() }));
     return ring;
   }
 }

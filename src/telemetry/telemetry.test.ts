@@ -13,15 +13,15 @@ async function take<Event>(events: AsyncIterable<Event>, count: number): Promise
 }
 
 test("a reader gets what happens after it came, in order", async () => {
-  const live = new LiveEvents<ReturnType<typeof event>>({ epoch: "e" });
+  const live = new LiveEvents<ReturnType<typeof event>>({ epoch: "e", now: () => 36 });
   live.publish(org, event(0));
   const reader = take(live.subscribe(org), 2);
   await Promise.resolve();
   for (const number of [1, 2]) live.publish(org, event(number));
   live.publish({ organisation: "another", project: "p" }, event(99));
   expect(await reader).toEqual([
-    { id: "e.1", event: event(1) },
-    { id: "e.2", event: event(2) },
+    { id: "e.1.10", event: event(1) },
+    { id: "e.2.10", event: event(2) },
   ]);
 });
 
@@ -36,14 +36,29 @@ test("one that comes back gets what it missed, as far as it is kept", async () =
   expect(await numbers("nonsense", 3)).toEqual([2, 3, 4]);
 });
 
+test("one that comes back to another process goes on a moment before its last event: it may see some again and misses none", async () => {
+  let now = 1_000_000;
+  const live = new LiveEvents<ReturnType<typeof event>>({ size: 10, epoch: "other", now: () => now });
+  for (let number = 0; number < 5; number++, now += 1_000) live.publish(org, event(number));
+  const first = async (last: string) => (await take(live.subscribe(org, last), 1))[0]!.event.number;
+  const at = (number: number) => (1_000_000 + number * 1_000).toString(36);
+  expect(await first(`here.77.${at(3)}`)).toBe(2);
+  expect(await first(`here.77.${at(1)}`)).toBe(0);
+  // After everything that is kept: what comes next.
+  const reader = take(live.subscribe(org, `here.77.${at(60)}`), 1);
+  await Promise.resolve();
+  live.publish(org, event(99));
+  expect((await reader)[0]!.event.number).toBe(99);
+});
+
 test("a slow reader is passed over and sees it in the ids", async () => {
-  const live = new LiveEvents<ReturnType<typeof event>>({ size: 3, epoch: "e" });
+  const live = new LiveEvents<ReturnType<typeof event>>({ size: 3, epoch: "e", now: () => 36 });
   const reader = live.subscribe(org);
   const first = reader.next();
   live.publish(org, event(0));
   await first;
   for (let number = 1; number < 10; number++) live.publish(org, event(number));
-  expect((await reader.next()).value).toMatchObject({ id: "e.7" });
+  expect((await reader.next()).value).toMatchObject({ id: "e.7.10" });
 });
 
 test("a reader ends when its signal aborts, while it waits", async () => {

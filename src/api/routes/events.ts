@@ -41,8 +41,10 @@ export function eventRoutes({ events, gateway, identity }: ServerDependencies) {
       const heartbeat = setInterval(() => void stream.write(": \n\n").catch(() => gone.abort()), limits.heartbeatMs);
       try {
         const over = AbortSignal.any([gone.signal, gateway.closing, revoked.signal]);
-        for await (const { id, event } of events.subscribe(reader, last, over))
-          await stream.writeSSE({ id, event: event.type, data: JSON.stringify(liveResource(event)) });
+        for await (const { id, event } of events.subscribe(reader, last, over)) {
+          const shown = liveResource(event);
+          await stream.writeSSE({ id, event: shown.type, data: JSON.stringify(shown) });
+        }
         if (gone.signal.aborted) return;
         const why = whyAborted(over);
         const data = JSON.stringify(apiErrorBody(why, c.var.requestId));
