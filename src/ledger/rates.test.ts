@@ -1,6 +1,6 @@
 // Cards over time and over writers, in a real Postgres: which card prices a call, and what is done where none does.
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { Database } from "../store/index.ts";
+import { StoreUnavailableError, type Database } from "../store/index.ts";
 import { testDatabase } from "../store/testing.ts";
 import { Rates, type NewRateCard } from "./rates.ts";
 
@@ -138,6 +138,33 @@ describe("validity", () => {
     const current = await opened().current("org_1", "old");
     expect(current).toMatchObject({ version: 2, inputNanoPerMillion: 2n });
     expect(current?.validFrom).toBeUndefined();
+  });
+});
+
+describe("with the database away", () => {
+  test("a card that was read goes on pricing calls for ten minutes, and not beyond its validity", async () => {
+    let away = false;
+    const clock = { nowMs: 0 };
+    const failing = {
+      query: async (...of: Parameters<Database["query"]>) => {
+        if (away) throw new StoreUnavailableError("away", { sent: false });
+        return db.query(...of);
+      },
+    } as Database;
+    const rates = new Rates(failing, () => new Date(clock.nowMs));
+    await opened().set(card("offline", 1n));
+    await opened().set(card("until", 1n, { validUntil: inMs(hour / 10) }));
+    for (const model of ["offline", "until"]) await rates.current("org_1", model);
+    away = true;
+    clock.nowMs = hour / 10 - 30_000;
+    expect(await input(rates, "offline")).toBe(1n);
+    expect(await input(rates, "until")).toBe(1n);
+    await expect(rates.current("org_1", "never-read")).rejects.toBeInstanceOf(StoreUnavailableError);
+    clock.nowMs = hour / 10;
+    expect(await input(rates, "offline")).toBe(1n);
+    await expect(rates.current("org_1", "until")).rejects.toBeInstanceOf(StoreUnavailableError);
+    clock.nowMs = 600_000;
+    await expect(rates.current("org_1", "offline")).rejects.toBeInstanceOf(StoreUnavailableError);
   });
 });
 

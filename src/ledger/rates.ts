@@ -2,7 +2,7 @@
 // settled by the same card, whatever is set in between. A model without a valid card has an unknown price: its calls are refused, or held
 // by the card that the organisation has named for such models, never priced at zero.
 import { LineshaftError } from "../errors/index.ts";
-import type { Database } from "../store/index.ts";
+import { StoreUnavailableError, type Database } from "../store/index.ts";
 import { moreRecord, rateCardColumns, rateCardOf, samePrices, type RateCardRow } from "./cards.ts";
 import { cardsListedMost } from "./limits.ts";
 import type { RateCard } from "./types.ts";
@@ -19,10 +19,21 @@ export type CardState = "valid" | "planned" | "replaced" | "ended";
 /** A card is read again after this time, so a price that another gateway set is used here at most this much later. */
 const believedMs = 5_000;
 
+/** While the database is away a card is believed for so long, as leases are (DESIGN section 4, Outage). */
+const offlineMs = 600_000;
+
 /** A row of the statement that finds the valid card. */
 interface ValidRow extends RateCardRow {
   /** Milliseconds until another card may be the valid one; null where none is set to begin or end. */
   changes_in_ms: number | null;
+}
+
+/** A card as it was read. */
+interface Read {
+  card: RateCard;
+  atMs: number;
+  /** The next moment at which another card may be the valid one. */
+  changesAtMs: number;
 }
 
 const isValid = "c.valid_from <= now() and (c.valid_until is null or c.valid_until > now())";
@@ -36,7 +47,7 @@ export class Rates {
   readonly #db: Database;
   readonly #now: () => Date;
   /** The card that prices an organisation's calls of a model, and until when that is believed. */
-  readonly #read = new Map<string, { card: RateCard; untilMs: number }>();
+  readonly #read = new Map<string, Read>();
 
   constructor(db: Database, now: () => Date) {
     this.#db = db;
@@ -45,12 +56,18 @@ export class Rates {
 
   /**
    * The card that new calls are priced by: the model's own that is valid now, else the organisation's fallback, marked as an estimate.
-   * Undefined where there is neither: such a model cannot be called, while a price of 0 is free.
+   * Undefined where there is neither: such a model cannot be called, while a price of 0 is free. While the database is away a card that
+   * was read before goes on being answered until its offline term or its validity is over; then throws StoreUnavailableError.
    */
   async current(organisation: string, model: string): Promise<RateCard | undefined> {
     const read = this.#read.get(JSON.stringify([organisation, model]));
-    if (read && this.#now().getTime() < read.untilMs) return read.card;
-    return (await this.#valid(organisation, model)) ?? this.#fallback(organisation, model);
+    if (read && this.#isBelieved(read, believedMs)) return read.card;
+    try {
+      return (await this.#valid(organisation, model)) ?? (await this.#fallback(organisation, model));
+    } catch (error) {
+      if (error instanceof StoreUnavailableError && read && this.#isBelieved(read, offlineMs)) return read.card;
+      throw error;
+    }
   }
 
   /**
@@ -160,9 +177,15 @@ export class Rates {
     return rows[0] && rateCardOf(rows[0]);
   }
 
+  #isBelieved({ atMs, changesAtMs }: Read, forMs: number): boolean {
+    const nowMs = this.#now().getTime();
+    return nowMs < atMs + forMs && nowMs < changesAtMs;
+  }
+
   #remember(organisation: string, card: RateCard, { changes_in_ms: changes }: ValidRow): RateCard {
-    const untilMs = this.#now().getTime() + Math.min(believedMs, changes ?? believedMs);
-    this.#read.set(JSON.stringify([organisation, card.model]), { card, untilMs });
+    const atMs = this.#now().getTime();
+    const changesAtMs = changes === null ? Infinity : atMs + changes;
+    this.#read.set(JSON.stringify([organisation, card.model]), { card, atMs, changesAtMs });
     return card;
   }
 }
