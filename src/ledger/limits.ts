@@ -27,3 +27,5 @@ export const sweepMs = 30_000;
 
 /** Rate cards in one list. */
 export const cardsListedMost = 1_000;
+/** Changes of budgets and recalls are read this often, in case that their notification was lost. */
+export const leaseReadMs = 2_000;

@@ -98,7 +98,6 @@ export const functions: Record<string, Owned & { writes?: true }> = {
   budget_period_end: { room: "ledger" },
   budget_period_start: { room: "ledger" },
   budgets_of: { room: "ledger" },
-  change_period: { room: "ledger" },
   check_effect_move: { room: "agents" },
   check_hold_move: { room: "ledger" },
   clear_pending: { room: "ledger" },

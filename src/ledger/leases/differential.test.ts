@@ -7,7 +7,7 @@ import { proveLedger } from "../proof.ts";
 import { EpochFencedError, fenceEpoch } from "./leases.ts";
 import { LeaseModel } from "./model.ts";
 import { beginProcess, makeOrganisation, randomFrom, setLedgerClock, type Process, type Settled } from "./testing.ts";
-import type { LeaseShare } from "./types.ts";
+import type { GivenBack } from "../book/types.ts";
 
 const dayMs = 86_400_000;
 const scopes = [
@@ -28,7 +28,7 @@ class Sequence {
   readonly #random: () => number;
   readonly #processes: Process[] = [];
   /** Money that a process has, by its number: what it may give back or spend. */
-  readonly #shares: { epoch: number; share: LeaseShare }[] = [];
+  readonly #shares: { epoch: number; share: GivenBack }[] = [];
   #attempts = 0;
 
   constructor(db: Database, seed: number) {
@@ -234,13 +234,13 @@ class Sequence {
     await this.begin();
   }
 
-  #takeShares(epoch: number, most: number): LeaseShare[] {
+  #takeShares(epoch: number, most: number): GivenBack[] {
     const own = this.#shares.filter((one) => one.epoch === epoch).slice(0, most);
     this.#forget((one) => own.includes(one));
     return own.map(({ share }) => share);
   }
 
-  #forget(which: (one: { epoch: number; share: LeaseShare }) => boolean): void {
+  #forget(which: (one: { epoch: number; share: GivenBack }) => boolean): void {
     for (let place = this.#shares.length - 1; place >= 0; place--)
       if (which(this.#shares[place]!)) this.#shares.splice(place, 1);
   }
@@ -260,9 +260,8 @@ class Sequence {
       spent: bigint;
       leased: bigint;
       lost: bigint;
-      isCut: boolean;
     }>(
-      `select budget, period_start, spent_nano as spent, leased_nano as leased, lost_nano as lost, is_cut as "isCut" from budget_periods`,
+      `select budget, period_start, spent_nano as spent, leased_nano as leased, lost_nano as lost from budget_periods`,
     );
     for (const { budget, period_start, ...sums } of past)
       expect({ budget, ...this.model.pastOf(budget, period_start.toISOString()) }).toEqual({ budget, ...sums });

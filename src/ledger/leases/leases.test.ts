@@ -151,6 +151,26 @@ describe("changes", () => {
     expect(await figures(db, id)).toMatchObject({ pending: false });
   });
 
+  test("another kind of period makes another budget, which is pending and counts what its period has cost", async () => {
+    await using db = await opened();
+    const one = await beginProcess(db);
+    const id = await setBudget(db, project, 1_000n);
+    await takeFrom(one, [id], 400n);
+    const leases = [{ budget: id, period: await periodOf(one, project) }];
+    await one.post([{ attempt: "att_1", amountNano: 100n, leases }]);
+    const other = await setBudget(db, project, 1_000n, "month", false);
+    expect(other).not.toBe(id);
+    expect(await figures(db, other)).toMatchObject({ spent: 100n, leased: 0n, pending: true });
+    expect((await db.query("select seq, budget from budget_changes order by seq")).rows).toEqual([
+      { seq: 1n, budget: id },
+      { seq: 2n, budget: other },
+    ]);
+    expect(await takeFrom(one, [id], 1n)).toMatchObject([{ state: "gone", facts: undefined }]);
+    await one.post([{ attempt: "att_2", amountNano: 50n, leases }]);
+    expect(await figures(db, other)).toMatchObject({ spent: 150n, leased: 0n });
+    expect(await discrepancies(db)).toEqual([]);
+  });
+
   test("the budget of a new run holds at once, and no process is told", async () => {
     await using db = await opened();
     await beginProcess(db);
@@ -186,8 +206,8 @@ test("periods: a settlement counts in the period of the lease that held it, when
   const countedAt = new Date("2026-11-27T23:59:30Z");
   await one.post([{ attempt: "att_1", amountNano: 70n, leases: [{ budget: id, period }], countedAt }]);
   expect(await figures(db, id)).toMatchObject({ spent: 0n, leased: 100n });
-  const { rows } = await db.query("select spent_nano, leased_nano, lost_nano, is_cut from budget_periods");
-  expect(rows).toEqual([{ spent_nano: 70n, leased_nano: 10n, lost_nano: 0n, is_cut: false }]);
+  const { rows } = await db.query("select spent_nano, leased_nano, lost_nano from budget_periods");
+  expect(rows).toEqual([{ spent_nano: 70n, leased_nano: 10n, lost_nano: 0n }]);
   // A clock that goes back begins no period again.
   await at("2026-11-27T23:59:59Z");
   expect(await takeFrom(one, [id], 1n)).toMatchObject([

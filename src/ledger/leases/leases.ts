@@ -9,7 +9,8 @@ import { LineshaftError } from "../../errors/index.ts";
 import { isOutcomeUnknown, isStoreAway, StoreUnavailableError, type Database } from "../../store/index.ts";
 import { doubtfulAgainMs } from "../limits.ts";
 import { answersOf, budgetsOf, heldItem, type AskRow, type BudgetOfRow } from "./rows.ts";
-import type { BudgetsFound, Epoch, LeaseAnswer, LeaseAsk, LeaseShare, LostLease } from "./types.ts";
+import type { Ask, GivenBack } from "../book/types.ts";
+import type { BudgetsFound, Epoch, LeaseAnswer, LostLease } from "./types.ts";
 
 /** The epoch was fenced or has ended: it may not take, return or acknowledge any more. What it has out is in suspense. */
 export class EpochFencedError extends LineshaftError {
@@ -90,7 +91,7 @@ export class Leases {
    * Takes money: each ask gets at least `leastNano` on every part or nothing, in their order, in one statement. Answers a row for each part.
    * Throws EpochFencedError, and StoreUnavailableError when the database is away. What is granted after that all the same is given back.
    */
-  async take(asks: readonly LeaseAsk[]): Promise<LeaseAnswer[]> {
+  async take(asks: readonly Ask[]): Promise<LeaseAnswer[]> {
     const items = JSON.stringify(asks.map((ask) => this.#askItem(ask)));
     const rows = await this.#inTurn(() =>
       this.#send({ sql: "select take_leases($1, $2, $3) as answer", items, isTake: true }),
@@ -103,7 +104,7 @@ export class Leases {
    * Gives money back, and answers recalls of these shares, with amounts of 0 too. Resolves when it is certain that it was given back; throws
    * StoreUnavailableError when it is certain that it was not, and EpochFencedError.
    */
-  async giveBack(shares: readonly LeaseShare[]): Promise<void> {
+  async giveBack(shares: readonly GivenBack[]): Promise<void> {
     const items = JSON.stringify(shares.map(heldItem));
     await this.#inTurn(() => this.#send({ sql: "select return_leases($1, $2, $3) as answer", items, isTake: false }));
   }
@@ -112,14 +113,9 @@ export class Leases {
    * This process works by every change of a budget up to `seq`. `held`: what its calls hold under budgets that changed since; it becomes
    * leased from them, also beyond their limits. Repeating it changes nothing. To be called while no batch of its spool is being posted.
    */
-  async acknowledge(seq: number, held: readonly LeaseShare[]): Promise<void> {
+  async acknowledge(seq: number, held: readonly GivenBack[]): Promise<void> {
     const items = JSON.stringify(held.map(heldItem));
     await this.#inTurn(() => this.#query("select acknowledge($1, $2, $3)", [this.epoch.id, seq, items]));
-  }
-
-  /** Adds a further spool of this epoch. Repeating it changes nothing. */
-  async addSpool(spool: string): Promise<void> {
-    await this.#query("select add_spool($1, $2)", [this.epoch.id, spool]);
   }
 
   /** Gives everything back and ends the epoch. Every spool must be posted to its end: `ends` has each one's last number. */
@@ -138,7 +134,7 @@ export class Leases {
     this.#offsetMs = databaseMs - this.#clock();
   }
 
-  #askItem({ ask, parts }: LeaseAsk) {
+  #askItem({ ask, parts }: Ask) {
     return {
       ask,
       parts: parts.map((part) => ({

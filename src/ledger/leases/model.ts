@@ -3,7 +3,8 @@
 import type { Scope } from "../types.ts";
 import { EpochFencedError } from "./leases.ts";
 import { scopeOf } from "./rows.ts";
-import type { BudgetChange, BudgetsFound, BudgetState, LeaseAnswer, LeaseAsk, LeaseShare } from "./types.ts";
+import type { BudgetFacts, Ask, GivenBack } from "../book/types.ts";
+import type { BudgetChange, BudgetsFound, LeaseAnswer } from "./types.ts";
 
 type PeriodKind = "total" | "month" | "day";
 
@@ -23,7 +24,7 @@ interface ModelBudget extends Sums {
   change: number;
   pending: boolean;
   /** Sums of periods that are over, by their start. */
-  past: Map<number, Sums & { isCut: boolean }>;
+  past: Map<number, Sums>;
 }
 
 interface Lease {
@@ -99,13 +100,13 @@ export class LeaseModel {
     return { budgets: budgets.map((budget) => this.#stateOf(epoch, budget)), asOf: this.#changes.length };
   }
 
-  take(epoch: number, asks: readonly LeaseAsk[]): LeaseAnswer[] {
+  take(epoch: number, asks: readonly Ask[]): LeaseAnswer[] {
     this.#requireLive(epoch);
     for (const { parts } of asks) for (const { budget } of parts) this.#moveOn(budget);
     return asks.flatMap((ask) => this.#takeOne(epoch, ask));
   }
 
-  giveBack(epoch: number, shares: readonly LeaseShare[]): void {
+  giveBack(epoch: number, shares: readonly GivenBack[]): void {
     this.#requireLive(epoch);
     for (const { budget } of shares) this.#moveOn(budget);
     for (const { budget, period, amountNano } of shares) {
@@ -119,7 +120,7 @@ export class LeaseModel {
     this.#dropEmpty();
   }
 
-  acknowledge(epoch: number, seq: number, held: readonly LeaseShare[]): void {
+  acknowledge(epoch: number, seq: number, held: readonly GivenBack[]): void {
     this.#requireLive(epoch);
     const own = this.#epochs.get(epoch)!;
     if (own.seen >= seq) return;
@@ -127,7 +128,7 @@ export class LeaseModel {
     for (const { budget, period, amountNano } of held) {
       if (!this.#budgets.has(budget)) continue;
       this.#moveOn(budget);
-      this.#addLease(epoch, budget, Date.parse(period), amountNano);
+      if (this.#sumsOf(budget, Date.parse(period))) this.#addLease(epoch, budget, Date.parse(period), amountNano);
     }
     this.#clearPending();
   }
@@ -187,20 +188,18 @@ export class LeaseModel {
     period: PeriodKind;
     fresh?: boolean;
   }): { id: string; seq: number } {
-    const old = [...this.#budgets.values()].find(({ scope }) => scope === set.scope);
-    if (old && old.limit === set.limitNano && old.period === set.period) return { id: old.id, seq: 0 };
-    const startMs = set.period === "total" ? (set.fresh && !old ? 0 : this.nowMs) : startOf(set.period, this.nowMs);
+    const known = [...this.#budgets.values()].find(({ scope }) => scope === set.scope);
+    if (known && known.limit === set.limitNano && known.period === set.period) return { id: known.id, seq: 0 };
+    // Another kind of period makes another budget.
+    if (known && known.period !== set.period) this.removeBudget(known.id);
+    const old = known?.period === set.period ? known : undefined;
+    const isFresh = set.fresh && !known;
+    const startMs = set.period === "total" ? (isFresh ? 0 : this.nowMs) : startOf(set.period, this.nowMs);
     const budget = old ?? this.#newBudget(set, startMs);
-    if (set.fresh && !old) return { id: budget.id, seq: 0 };
+    if (isFresh) return { id: budget.id, seq: 0 };
     const seq = this.#changed(budget);
-    let isTighter = !old || set.limitNano < budget.limit;
-    if (old) {
-      this.#moveOn(old.id);
-      if (old.period !== set.period) {
-        isTighter = true;
-        this.#changePeriod(old, set.period, startMs);
-      }
-    }
+    const isTighter = !old || set.limitNano < budget.limit;
+    if (old) this.#moveOn(old.id);
     budget.limit = set.limitNano;
     budget.change = seq;
     budget.pending ||=
@@ -222,7 +221,7 @@ export class LeaseModel {
   }
 
   /** What is asked back from an epoch. */
-  recallsOf(epoch: number): LeaseShare[] {
+  recallsOf(epoch: number): GivenBack[] {
     const recalled = this.#leases.filter((lease) => lease.epoch === epoch && lease.recall > 0n);
     return recalled.map(({ budget, startMs, recall }) => ({ budget, period: periodName(startMs), amountNano: recall }));
   }
@@ -239,6 +238,11 @@ export class LeaseModel {
       .reduce((sum, { out }) => sum + out, 0n);
   }
 
+  /** What an attempt was charged; undefined where no settlement of it was posted. */
+  settledFor(attempt: string): bigint | undefined {
+    return this.#settled.get(attempt)?.amountNano;
+  }
+
   budgets(): string[] {
     return [...this.#budgets.keys()];
   }
@@ -252,7 +256,7 @@ export class LeaseModel {
     if (!this.isLive(epoch)) throw new EpochFencedError(epoch);
   }
 
-  #takeOne(epoch: number, { ask, parts }: LeaseAsk): LeaseAnswer[] {
+  #takeOne(epoch: number, { ask, parts }: Ask): LeaseAnswer[] {
     const isShort = (id: string, least: bigint) => {
       const budget = this.#budgets.get(id);
       return !budget || leftOf(budget) < least;
@@ -277,11 +281,7 @@ export class LeaseModel {
         if (short) this.#recall(epoch, budget, part.leastNano - leftOf(budget));
         const silentElsewhere = this.#leases.some(
           (lease) =>
-            lease.budget === budget.id &&
-            lease.epoch !== epoch &&
-            lease.out > 0n &&
-            lease.recall > 0n &&
-            lease.recalledMs < this.nowMs - silentMs,
+            this.#isElsewhere(lease, epoch, budget) && lease.recall > 0n && lease.recalledMs < this.nowMs - silentMs,
         );
         const cut = short && this.#mustCut(epoch, budget);
         const facts = this.#stateOf(epoch, budget);
@@ -289,7 +289,7 @@ export class LeaseModel {
       });
   }
 
-  #grantOf(epoch: number, budget: ModelBudget, part: LeaseAsk["parts"][number]): bigint {
+  #grantOf(epoch: number, budget: ModelBudget, part: Ask["parts"][number]): bigint {
     const left = leftOf(budget);
     const own = this.#leaseOf(epoch, budget.id, budget.startMs)?.out ?? 0n;
     if (budget.scope.startsWith("run:") && part.wantNano > part.needNano && budget.leased === own) return left;
@@ -298,9 +298,14 @@ export class LeaseModel {
     return larger(larger(smaller(part.needNano, left), share), part.leastNano);
   }
 
+  /** Money of the current period that another epoch has. */
+  #isElsewhere(lease: Lease, epoch: number, { id, startMs }: ModelBudget): boolean {
+    return lease.budget === id && lease.startMs === startMs && lease.epoch !== epoch && lease.out > 0n;
+  }
+
   #recall(epoch: number, budget: ModelBudget, missing: bigint): void {
     for (const lease of this.#leases) {
-      if (lease.budget !== budget.id || lease.epoch === epoch || lease.out === 0n) continue;
+      if (!this.#isElsewhere(lease, epoch, budget)) continue;
       if (lease.recall === 0n) lease.recalledMs = this.nowMs;
       lease.recall = larger(lease.recall, missing);
     }
@@ -317,20 +322,17 @@ export class LeaseModel {
   }
 
   #release(epoch: number, id: string, startMs: number, amount: bigint): void {
-    const budget = this.#budgets.get(id);
     if (amount === 0n) return;
     if (this.#epochs.get(epoch)!.state === "fenced") return this.#draw(epoch, id, startMs, amount);
-    if (!budget) return;
-    const lease = this.#leaseOf(epoch, id, startMs) ?? this.#leaseOf(epoch, id, budget.startMs);
+    const lease = this.#leaseOf(epoch, id, startMs);
     if (!lease) return;
-    if (lease.out < amount) throw new Error(`Epoch ${epoch} posts more than it has of ${id}.`);
-    lease.out -= amount;
-    this.#sumsOf(id, lease.startMs).leased -= amount;
+    const released = smaller(amount, lease.out);
+    lease.out -= released;
+    this.#sumsOf(id, lease.startMs).leased -= released;
   }
 
   #draw(epoch: number, budget: string, startMs: number, amount: bigint): void {
-    const items = this.#lost.filter((item) => item.epoch === epoch && item.budget === budget);
-    const item = items.find((one) => one.startMs === startMs) ?? items.toSorted((a, b) => b.startMs - a.startMs)[0];
+    const item = this.#lost.find((one) => one.epoch === epoch && one.budget === budget && one.startMs === startMs);
     if (!item) return;
     const drawn = smaller(amount, item.amount - item.drawn);
     item.drawn += drawn;
@@ -341,26 +343,8 @@ export class LeaseModel {
     if (countedAtMs >= budget.startMs) budget.spent += amountNano;
     else if (budget.period !== "total") {
       const past = budget.past.get(startOf(budget.period, countedAtMs));
-      if (past && !past.isCut) past.spent += amountNano;
+      if (past) past.spent += amountNano;
     }
-  }
-
-  #changePeriod(budget: ModelBudget, period: PeriodKind, startMs: number): void {
-    const past = budget.past.get(budget.startMs) ?? { spent: 0n, leased: 0n, lost: 0n, isCut: true };
-    budget.past.set(budget.startMs, { ...past, spent: budget.spent, lost: past.lost + budget.lost, isCut: true });
-    for (const lease of this.#leases.filter((one) => one.budget === budget.id && one.startMs === budget.startMs))
-      if (startMs !== budget.startMs) {
-        const there = this.#leaseOf(lease.epoch, budget.id, startMs);
-        if (there) there.out += lease.out;
-        else this.#leases.push({ ...lease, startMs });
-        lease.out = 0n;
-      }
-    const again = budget.past.get(startMs);
-    budget.past.delete(startMs);
-    Object.assign(budget, { period, startMs, lost: again?.lost ?? 0n });
-    budget.leased += again?.leased ?? 0n;
-    budget.spent = this.#spentSince(budget.scope, startMs);
-    this.#dropEmpty();
   }
 
   #newBudget(
@@ -387,7 +371,7 @@ export class LeaseModel {
 
   #changed({ id, scope }: ModelBudget): number {
     const seq = this.#changes.length + 1;
-    this.#changes.push({ seq, budget: id, scope: scopeOf(scope) });
+    this.#changes.push({ seq, budget: id, scope });
     return seq;
   }
 
@@ -408,22 +392,13 @@ export class LeaseModel {
     const budget = this.#budgets.get(id);
     if (!budget || budget.period === "total" || startOf(budget.period, this.nowMs) <= budget.startMs) return;
     const { spent, leased, lost, startMs } = budget;
-    const before = budget.past.get(startMs);
-    budget.past.set(startMs, {
-      spent,
-      leased: leased + (before?.leased ?? 0n),
-      lost: lost + (before?.lost ?? 0n),
-      isCut: before !== undefined,
-    });
+    budget.past.set(startMs, { spent, leased, lost });
     Object.assign(budget, { spent: 0n, leased: 0n, lost: 0n, startMs: startOf(budget.period, this.nowMs) });
   }
 
   #sumsOf(id: string, startMs: number): Sums {
     const budget = this.#budgets.get(id)!;
-    if (startMs >= budget.startMs) return budget;
-    const past = budget.past.get(startMs) ?? { spent: 0n, leased: 0n, lost: 0n, isCut: false };
-    budget.past.set(startMs, past);
-    return past;
+    return startMs === budget.startMs ? budget : budget.past.get(startMs)!;
   }
 
   #addLease(epoch: number, budget: string, startMs: number, amount: bigint): void {
@@ -451,7 +426,7 @@ export class LeaseModel {
     this.#leases = this.#leases.filter(({ out }) => out > 0n);
   }
 
-  #stateOf(epoch: number, budget: ModelBudget): BudgetState {
+  #stateOf(epoch: number, budget: ModelBudget): BudgetFacts {
     const outNano = this.#leaseOf(epoch, budget.id, budget.startMs)?.out ?? 0n;
     return {
       budget: budget.id,

@@ -1,6 +1,7 @@
 // What the SQL functions of leases are given and answer, and how it is read.
 import type { Scope, ScopeKind } from "../types.ts";
-import type { BudgetsFound, BudgetState, LeaseAnswer, LeaseShare } from "./types.ts";
+import type { BudgetFacts, GivenBack } from "../book/types.ts";
+import type { BudgetsFound, LeaseAnswer } from "./types.ts";
 
 /** A row of budgets_of. */
 export interface BudgetOfRow {
@@ -53,7 +54,7 @@ export function scopeOf(text: string): Scope {
 
 /** `offsetMs`: the database's time minus that of the process's clock. */
 export function budgetsOf(rows: BudgetOfRow[], offsetMs: number): BudgetsFound {
-  const budgets = rows.flatMap((row): BudgetState[] =>
+  const budgets = rows.flatMap((row): BudgetFacts[] =>
     row.budget === null
       ? []
       : [
@@ -116,7 +117,7 @@ function answerOf(ask: string, part: PartRow, offsetMs: number): LeaseAnswer {
   };
 }
 
-export const heldItem = ({ budget, period, amountNano }: LeaseShare) => ({
+export const heldItem = ({ budget, period, amountNano }: GivenBack) => ({
   budget,
   period_start: period,
   amount: amountNano.toString(),

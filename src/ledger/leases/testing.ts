@@ -2,13 +2,14 @@
 import { newId, type Database } from "../../store/index.ts";
 import { asOwner } from "../../store/testing.ts";
 import { Leases, type LeaseClock } from "./leases.ts";
-import type { LeaseAnswer, LeaseShare } from "./types.ts";
+import type { GivenBack } from "../book/types.ts";
+import type { LeaseAnswer } from "./types.ts";
 
 /** A settled attempt that a test posts; what is not said is the same for all. */
 export interface Settled {
   attempt: string;
   amountNano: bigint;
-  leases?: readonly Omit<LeaseShare, "amountNano">[];
+  leases?: readonly Omit<GivenBack, "amountNano">[];
   countedAt?: Date;
   organisation?: string;
   project?: string;

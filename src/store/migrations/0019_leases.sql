@@ -75,9 +75,7 @@ create table budget_changes (
 create table budget_periods (
   budget text not null references budgets on delete cascade,
   period_start timestamptz not null,
-  period text not null check (period in ('total', 'month', 'day')),
-  -- The kind of period was changed before it was over, so it did not count everything.
-  is_cut boolean not null default false,
+  period text not null check (period in ('month', 'day')),
   spent_nano numeric(38, 0) not null default 0,
   leased_nano numeric(38, 0) not null default 0 check (leased_nano >= 0),
   lost_nano numeric(38, 0) not null default 0 check (lost_nano >= 0),
@@ -232,11 +230,9 @@ begin
   if not exists (select from budgets where id = any(ids) and period_start < budget_period_start(period, moment)) then
     return;
   end if;
-  insert into budget_periods as p (budget, period_start, period, spent_nano, leased_nano, lost_nano)
+  insert into budget_periods (budget, period_start, period, spent_nano, leased_nano, lost_nano)
   select id, period_start, period, spent_nano, leased_nano, lost_nano from budgets
-  where id = any(ids) and period_start < budget_period_start(period, moment)
-  on conflict (budget, period_start) do update set period = excluded.period, is_cut = true, spent_nano = excluded.spent_nano,
-    leased_nano = p.leased_nano + excluded.leased_nano, lost_nano = p.lost_nano + excluded.lost_nano;
+  where id = any(ids) and period_start < budget_period_start(period, moment);
   update budgets set spent_nano = 0, leased_nano = 0, lost_nano = 0, period_start = budget_period_start(period, moment)
   where id = any(ids) and period_start < budget_period_start(period, moment);
 end
@@ -270,11 +266,15 @@ begin
 end
 $$;
 
--- Adds a further spool to a live epoch, for example after a failed sync closed the one before. Repeating it changes nothing.
-create function add_spool(of_epoch bigint, of_spool text) returns void
+-- Adds the next spool of an epoch, after rotation or a failed sync ended `previous`, which must be posted to its end; raises LS002
+-- otherwise. A fenced epoch may have further spools too: its records draw on what it lost. Repeating it changes nothing.
+create function add_spool(of_epoch bigint, of_spool text, previous text, previous_end bigint) returns void
 language plpgsql as $$
 begin
-  perform require_live(of_epoch);
+  update spools set state = 'ended', ended_at = ledger_now() where id = previous and state = 'open' and position = previous_end;
+  if not found and not exists (select from spools where id = previous and state = 'ended' and position = previous_end) then
+    raise exception using errcode = 'LS002', message = format('Spool %s is not posted to its end.', previous);
+  end if;
   insert into spools (id, epoch) values (of_spool, of_epoch) on conflict (id) do nothing;
 end
 $$;
@@ -398,17 +398,18 @@ $$;
 
 drop function set_budget(text, text, text, text, text, bigint, text);
 
--- Sets the one budget of a scope, or changes its limit and period. A month or day counts what was charged in it already. `fresh`: no
--- call of the scope can have been admitted yet, so no process needs to be told. Answers the number of the change, 0 without one. A new
--- budget and a lowered limit are pending until every live epoch has acknowledged that number or is fenced.
+-- Sets the one budget of a scope, or changes its limit. Another kind of period makes another budget: what processes hold of the old one
+-- is no part of its period. A month or day counts what was charged in it already. `fresh`: no call of the scope can have been admitted
+-- yet, so no process needs to be told. Answers the number of the change, 0 without one. A new budget and a lowered limit are pending
+-- until every live epoch has acknowledged that number or is fenced.
 create function set_budget(new_id text, of_organisation text, kind text, of_id text, in_currency text, new_limit bigint, new_period text, fresh boolean)
 returns table (id text, seq bigint)
 language plpgsql as $$
 #variable_conflict use_column
 declare
-  moment timestamptz;
+  of_scope text := kind || ':' || of_id;
   start timestamptz;
-  old budgets;
+  known budgets;
   number bigint;
 begin
   if fresh then
@@ -421,61 +422,35 @@ begin
       return;
     end if;
   end if;
-  select b.* into old from budgets b where b.scope = kind || ':' || of_id;
-  if old.limit_nano = new_limit and old.period = new_period then
-    return query select old.id, 0::bigint;
+  select b.* into known from budgets b where b.scope = of_scope;
+  if known.limit_nano = new_limit and known.period = new_period then
+    return query select known.id, 0::bigint;
     return;
   end if;
   -- Changes are committed in the order of their numbers, so that a reader of the numbers misses none.
   perform from instance_incarnation for update;
   -- No posting may be half way: one that is not counted here must see the budget.
   lock table settlements in share row exclusive mode;
-  select b.* into old from budgets b where b.scope = kind || ':' || of_id for no key update;
-  moment := ledger_now();
-  start := case new_period when 'total' then moment else budget_period_start(new_period, moment) end;
-  insert into budget_changes (budget, scope, at) values (coalesce(old.id, new_id), kind || ':' || of_id, moment) returning budget_changes.seq into number;
-  if old.id is null then
+  select b.* into known from budgets b where b.scope = of_scope for no key update;
+  if known.period <> new_period then
+    perform remove_budget(known.organisation, known.id);
+    known := null;
+  end if;
+  insert into budget_changes (budget, scope, at) values (coalesce(known.id, new_id), of_scope, ledger_now()) returning budget_changes.seq into number;
+  if known.id is null then
+    start := case new_period when 'total' then ledger_now() else budget_period_start(new_period, ledger_now()) end;
     insert into budgets (id, organisation, scope_kind, scope_id, currency, limit_nano, period, period_start, spent_nano)
     values (new_id, of_organisation, kind, of_id, in_currency, new_limit, new_period, start, spent_since(of_organisation, kind, of_id, start));
   else
-    new_id := old.id;
+    new_id := known.id;
     perform lock_budgets_by_id(array[new_id]);
-    if old.period <> new_period then
-      perform change_period(new_id, new_period, start);
-    end if;
-    update budgets b set limit_nano = new_limit, period = new_period where b.id = new_id;
   end if;
-  update budgets b set change = number,
-    pending = b.pending or (old.id is null or new_limit < old.limit_nano or old.period <> new_period)
+  update budgets b set limit_nano = new_limit, change = number,
+    pending = b.pending or (known.id is null or new_limit < known.limit_nano)
       and exists (select from epochs e where e.state = 'live' and e.budgets_seen < number)
   where b.id = new_id;
   perform pg_notify('lineshaft_budgets', number::text);
   return query select new_id, number;
-end
-$$;
-
--- Gives a locked budget another kind of period. What was spent and lost in the old one is history. What is leased stays leased, in the
--- new period.
-create function change_period(of_budget text, new_period text, start timestamptz) returns void
-language plpgsql as $$
-declare
-  b budgets;
-begin
-  select * into b from budgets where id = of_budget;
-  insert into budget_periods as p (budget, period_start, period, is_cut, spent_nano, lost_nano)
-  values (b.id, b.period_start, b.period, true, b.spent_nano, b.lost_nano)
-  on conflict (budget, period_start) do update set period = excluded.period, is_cut = true, spent_nano = excluded.spent_nano,
-    lost_nano = p.lost_nano + excluded.lost_nano;
-  if start <> b.period_start then
-    with moved as (delete from leases where budget = b.id and period_start = b.period_start returning epoch, out_nano)
-    insert into leases as l (epoch, budget, period_start, out_nano) select epoch, b.id, start, out_nano from moved
-    on conflict (epoch, budget, period_start) do update set out_nano = l.out_nano + excluded.out_nano;
-  end if;
-  -- A past period that begins at the same moment is the current one again; its leases were kept beside it.
-  with again as (delete from budget_periods where budget = b.id and period_start = start returning leased_nano, lost_nano)
-  update budgets set period_start = start, spent_nano = spent_since(b.organisation, b.scope_kind, b.scope_id, start),
-    leased_nano = b.leased_nano + coalesce((select leased_nano from again), 0), lost_nano = coalesce((select lost_nano from again), 0)
-  where id = b.id;
 end
 $$;
 
@@ -510,18 +485,17 @@ begin
   if held <> '[]' then
     perform lock_budgets_by_id(array(select i.budget from jsonb_to_recordset(held) as i(budget text)));
     with items as materialized (
-      select b.id, b.period, i.period_start, sum(i.amount) as amount, i.period_start >= b.period_start as is_current
-      from jsonb_to_recordset(held) as i(budget text, period_start timestamptz, amount numeric)
-      join budgets b on b.id = i.budget group by b.id, i.period_start
+      select b.id, i.period_start, sum(i.amount) as amount
+      from jsonb_to_recordset(held) as i(budget text, period_start timestamptz, amount numeric) join budgets b on b.id = i.budget
+      where i.period_start = b.period_start or exists (select from budget_periods p where p.budget = b.id and p.period_start = i.period_start)
+      group by b.id, i.period_start
     ), leased as (
       insert into leases as l (epoch, budget, period_start, out_nano) select of_epoch, id, period_start, amount from items
       on conflict (epoch, budget, period_start) do update set out_nano = l.out_nano + excluded.out_nano
     ), past_ones as (
-      insert into budget_periods as p (budget, period_start, period, leased_nano) select id, period_start, period, amount from items where not is_current
-      on conflict (budget, period_start) do update set leased_nano = p.leased_nano + excluded.leased_nano
+      update budget_periods p set leased_nano = p.leased_nano + i.amount from items i where p.budget = i.id and p.period_start = i.period_start
     )
-    update budgets b set leased_nano = b.leased_nano + i.amount
-    from (select id, sum(amount) as amount from items where is_current group by id) i where b.id = i.id;
+    update budgets b set leased_nano = b.leased_nano + i.amount from items i where b.id = i.id and b.period_start = i.period_start;
   end if;
   perform clear_pending();
 end
@@ -611,7 +585,7 @@ begin
         if part.left_nano < part.least then
           update leases l set recall_nano = greatest(l.recall_nano, part.least - part.left_nano),
             recalled_at = case when l.recall_nano > 0 then l.recalled_at else moment end
-          where l.budget = part.budget and l.epoch <> of_epoch and l.out_nano > 0;
+          where l.budget = part.budget and l.period_start = part.period_start and l.epoch <> of_epoch and l.out_nano > 0;
           recalled := recalled or found;
         end if;
       end if;
@@ -623,8 +597,8 @@ begin
         'granted', part.granted::text, 'limit', part.limit_nano::text, 'spent', part.spent_nano::text, 'lost', part.lost_nano::text,
         'leased_elsewhere', (part.leased_nano - part.out_nano)::text, 'left', (part.left_nano - part.granted)::text,
         'out', (part.out_nano + part.granted)::text,
-        'silent_elsewhere', refused and exists (select from leases l where l.budget = part.budget and l.epoch <> of_epoch and l.out_nano > 0
-          and l.recall_nano > 0 and l.recalled_at < moment - interval '1 second'),
+        'silent_elsewhere', refused and exists (select from leases l where l.budget = part.budget and l.period_start = part.period_start
+          and l.epoch <> of_epoch and l.out_nano > 0 and l.recall_nano > 0 and l.recalled_at < moment - interval '1 second'),
         'cut', refused and part.left_nano < part.least and coalesce((
           select bool_and(l.stuck_youngest is not null and l.stuck_at > moment - interval '2 seconds')
             and (array_agg(l.epoch order by l.stuck_youngest desc, l.epoch desc))[1] = of_epoch
@@ -700,6 +674,10 @@ begin
   join holds h on h.attempt = i.attempt
   left join accounts a on a.id = h.organisation || '/suspense/' || h.model
   where i.attempt = any(fresh);
+  insert into suspense (id, organisation, kind, subject, attempt, model, amount_nano, currency, reason, created_at)
+  select 'over_hold:' || s.attempt, s.organisation, 'over_hold', s.model, s.attempt, s.model, s.suspense_nano, s.currency,
+    'The engine claimed more than was held, or gave no answer.', s.created_at
+  from settlements s where s.attempt = any(fresh) and s.suspense_nano > 0;
   perform lock_budgets(array(select distinct scope from holds h cross join unnest(h.scopes) as scope where h.attempt = any(fresh)));
   update budgets b set spent_nano = b.spent_nano + s.spent
   from (

@@ -151,27 +151,24 @@ begin
 end
 $$;
 
--- Takes posted amounts from the leases of a live epoch whose budgets are locked. items: [{budget, period_start, amount}]. A lease that is
--- not there under its period is looked for under the budget's present one, which a change of the kind of period gave it; a lease of a
--- removed budget is not there at all.
+-- Takes posted amounts from the leases of a live epoch whose budgets are locked. items: [{budget, period_start, amount}]. A lease of a
+-- removed budget is not there any more. No more is taken than a lease has: what was spent is counted all the same.
 create function release_leases(of_epoch bigint, items jsonb) returns void
 language plpgsql as $$
 begin
   with released as materialized (
-    select b.id, l.period_start, l.period_start = b.period_start as is_current, sum(i.amount) as amount
+    select l.budget, l.period_start, least(sum(i.amount), l.out_nano) as amount
     from jsonb_to_recordset(items) as i(budget text, period_start timestamptz, amount numeric)
-    join budgets b on b.id = i.budget
-    left join leases named on named.epoch = of_epoch and named.budget = i.budget and named.period_start = i.period_start
-    join leases l on l.epoch = of_epoch and l.budget = i.budget and l.period_start = coalesce(named.period_start, b.period_start)
-    group by b.id, l.period_start
+    join leases l on l.epoch = of_epoch and l.budget = i.budget and l.period_start = i.period_start
+    group by l.epoch, l.budget, l.period_start
   ), of_leases as (
     update leases l set out_nano = l.out_nano - r.amount from released r
-    where l.epoch = of_epoch and l.budget = r.id and l.period_start = r.period_start
+    where l.epoch = of_epoch and l.budget = r.budget and l.period_start = r.period_start
   ), of_past as (
     update budget_periods p set leased_nano = p.leased_nano - r.amount from released r
-    where not r.is_current and p.budget = r.id and p.period_start = r.period_start
+    where p.budget = r.budget and p.period_start = r.period_start
   )
-  update budgets b set leased_nano = b.leased_nano - r.amount from released r where r.is_current and b.id = r.id;
+  update budgets b set leased_nano = b.leased_nano - r.amount from released r where b.id = r.budget and b.period_start = r.period_start;
   delete from leases l using jsonb_to_recordset(items) as i(budget text)
   where l.epoch = of_epoch and l.budget = i.budget and l.out_nano = 0;
 end
@@ -210,7 +207,7 @@ begin
     where s.attempt = any(attempts) and b.id = any(among) and b.period <> 'total' and s.counted_at < b.period_start
     group by 1, 2
   ) late
-  where p.budget = late.id and p.period_start = late.period_start and not p.is_cut;
+  where p.budget = late.id and p.period_start = late.period_start;
 end
 $$;
 
@@ -225,14 +222,9 @@ begin
   with asked as (
     select i.budget, i.period_start, sum(i.amount) as amount
     from jsonb_to_recordset(items) as i(budget text, period_start timestamptz, amount numeric) group by 1, 2
-  ), named as (
-    -- The item of the period, or the newest of the budget where a change of the kind of period gave the lease another one.
-    select distinct on (a.budget, a.period_start) s.id, a.amount
-    from asked a join suspense s on s.epoch = of_epoch and s.kind = 'lost_lease' and s.budget = a.budget
-    order by a.budget, a.period_start, s.period_start = a.period_start desc, s.period_start desc
   ), drawn as (
-    select s.id, s.organisation, s.subject, s.budget, s.period_start, s.currency, least(sum(n.amount), s.amount_nano - s.drawn_nano) as amount
-    from named n join suspense s on s.id = n.id group by s.id
+    select s.id, s.organisation, s.subject, s.budget, s.period_start, s.currency, least(a.amount, s.amount_nano - s.drawn_nano) as amount
+    from asked a join suspense s on s.epoch = of_epoch and s.kind = 'lost_lease' and s.budget = a.budget and s.period_start = a.period_start
   ), of_items as (
     update suspense s set drawn_nano = s.drawn_nano + d.amount from drawn d where s.id = d.id and d.amount > 0
   ), of_current as (

@@ -1,0 +1,132 @@
+// What a process hears of its leases, and which epochs are fenced.
+import { expect, test, vi } from "vitest";
+import { Session, type Database } from "../../store/index.ts";
+import { testDatabase } from "../../store/testing.ts";
+import type { GivenBack } from "../book/types.ts";
+import { Budgets } from "../budgets.ts";
+import { fenceEpoch, Leases } from "./leases.ts";
+import { Liveness } from "./liveness.ts";
+import { beginProcess, makeOrganisation, takeFrom } from "./testing.ts";
+import type { BudgetChange, LostLease } from "./types.ts";
+import { watchLeases } from "./watch.ts";
+
+const set = (db: Database, limitNano: bigint, fresh = false) =>
+  new Budgets(db).set({
+    organisation: "org_1",
+    scope: { kind: "project", id: "prj_1" },
+    currency: "USD",
+    limitNano,
+    period: "total",
+    fresh,
+  });
+
+/** Everything that a watcher is told. */
+class Told {
+  changes: BudgetChange[] = [];
+  recalls: GivenBack[] = [];
+  returns = 0;
+  fences = 0;
+  /** Rejects the next changes. */
+  isBusy = false;
+
+  async onChanges(changes: BudgetChange[]): Promise<void> {
+    if (this.isBusy) throw new Error("busy");
+    this.changes.push(...changes);
+  }
+  onRecalled(shares: GivenBack[]): void {
+    this.recalls.push(...shares);
+  }
+  onReturned(): void {
+    this.returns++;
+  }
+  onFenced(): void {
+    this.fences++;
+  }
+}
+
+const watching = (told: Told) => ({
+  onChanges: (changes: BudgetChange[]) => told.onChanges(changes),
+  onRecalled: (shares: GivenBack[]) => told.onRecalled(shares),
+  onReturned: () => told.onReturned(),
+  onFenced: () => told.onFenced(),
+});
+
+test("changes are told in order and each until it is dealt with, recalls until they are answered, then returns and the fence", async () => {
+  await using db = await testDatabase();
+  await makeOrganisation(db);
+  const { id } = await set(db, 1n, true);
+  const session = await Session.open({ url: db.url });
+  const [one, two] = [await beginProcess(db), await beginProcess(db)];
+  const told = new Told();
+  const stop = await watchLeases({ db, session, epoch: one.leases.epoch, ...watching(told) });
+  told.isBusy = true;
+  await set(db, 100n);
+  await set(db, 90n);
+  await vi.waitFor(async () => expect((await db.query("select from budget_changes")).rowCount).toBe(2));
+  expect(told.changes).toEqual([]);
+  told.isBusy = false;
+  await vi.waitFor(
+    () =>
+      expect(told.changes.map(({ seq, scope }) => [seq, scope])).toEqual([
+        [1, "project:prj_1"],
+        [2, "project:prj_1"],
+      ]),
+    10_000,
+  );
+  await takeFrom(one, [id], 90n);
+  await takeFrom(two, [id], 30n);
+  await vi.waitFor(() => expect(told.recalls).toMatchObject([{ budget: id, amountNano: 30n }]), 10_000);
+  await one.leases.giveBack([{ ...told.recalls[0]!, amountNano: 40n }]);
+  await takeFrom(two, [id], 40n);
+  // The second process's money is asked back in turn.
+  await takeFrom(one, [id], 5n);
+  await two.leases.giveBack([{ ...told.recalls[0]!, amountNano: 20n }]);
+  await vi.waitFor(() => expect(told.returns).toBe(1), 10_000);
+  expect(told.recalls).toHaveLength(1);
+  await fenceEpoch(db, one.epoch);
+  await vi.waitFor(() => expect(told.fences).toBe(1), 10_000);
+  stop();
+  await session.close();
+});
+
+test("a restore that raised the incarnation fences every epoch of before", async () => {
+  await using db = await testDatabase();
+  const session = await Session.open({ url: db.url });
+  const one = await beginProcess(db);
+  const told = new Told();
+  const stop = await watchLeases({ db, session, epoch: { ...one.leases.epoch, incarnation: 0 }, ...watching(told) });
+  await vi.waitFor(() => expect(told.fences).toBe(1), 10_000);
+  stop();
+  await session.close();
+});
+
+test("an epoch whose lock was free in two rounds is fenced; a process that took its lock again is not, nor one that is replayed", async () => {
+  await using db = await testDatabase();
+  await makeOrganisation(db);
+  const { id } = await set(db, 1_000n, true);
+  const begin = async (machine: string) => {
+    const session = await Session.open({ url: db.url });
+    const leases = await Leases.begin({ db, process: session.processId, machine, spool: `spool_${session.processId}` });
+    await leases.take([
+      { ask: "a", parts: [{ budget: id, leastNano: 1n, needNano: 10n, wantNano: 10n, stuckYoungestMs: undefined }] },
+    ]);
+    return { session, epoch: leases.epoch.id };
+  };
+  const [self, back, gone, replayed] = [await begin("m1"), await begin("m1"), await begin("m2"), await begin("m1")];
+  const lost: [number, LostLease[]][] = [];
+  const liveness = new Liveness({
+    db,
+    process: self.session.processId,
+    machine: "m1",
+    isReplayed: async (epoch) => epoch === replayed.epoch,
+    onLost: (epoch, items) => lost.push([epoch, items]),
+  });
+  expect(await liveness.round()).toEqual([]);
+  for (const { session } of [back, gone, replayed]) await session.close();
+  expect(await liveness.round()).toEqual([]);
+  const again = await Session.open({ url: db.url, processId: back.session.processId });
+  expect(await liveness.round()).toEqual([gone.epoch]);
+  expect(lost).toMatchObject([[gone.epoch, [{ budget: id, amountNano: 10n }]]]);
+  await again.close();
+  await self.session.close();
+});
