@@ -18,6 +18,8 @@ export interface FailureDetail {
   retryAfterSeconds?: number | undefined;
   /** Only for an error that repeats another system's answer, or a code with several statuses: used instead of the code's status. */
   status?: number | undefined;
+  /** Headers of the answer that say more (how a limit stands). */
+  headers?: Readonly<Record<string, string>> | undefined;
   cause?: unknown;
 }
 
@@ -28,6 +30,7 @@ export class LineshaftError extends Error {
   readonly hint: string | undefined;
   readonly param: string | undefined;
   readonly retryAfterSeconds: number | undefined;
+  readonly headers: Readonly<Record<string, string>> | undefined;
   /** The HTTP status of the answer: as given, else the code's, else 500. */
   readonly status: number;
   /** Whether it may be shown to clients as it is. False where neither the code nor the caller gives a status: HTTP says `internal_error`. */
@@ -41,6 +44,7 @@ export class LineshaftError extends Error {
     this.hint = detail.hint;
     this.param = detail.param;
     this.retryAfterSeconds = detail.retryAfterSeconds;
+    this.headers = detail.headers;
     const status = detail.status ?? statusOf(detail.code);
     this.status = status ?? 500;
     this.isPublic = status !== undefined;

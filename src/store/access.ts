@@ -46,6 +46,8 @@ export const access: Record<string, Owned & Access> = {
   journals: { room: "ledger", ...appendOnly },
   keys: { room: "governance", class: "state", columns: ["revoked_at"] },
   leases: { room: "ledger", class: "by function" },
+  limit_counted: { room: "governance", class: "by function" },
+  limit_shares: { room: "governance", class: "by function" },
   organisations: { room: "governance", class: "state", columns: ["name"] },
   outcomes: { room: "ledger", ...appendOnly },
   price_policies: { room: "ledger", ...free },
@@ -83,6 +85,7 @@ export const access: Record<string, Owned & Access> = {
   suspense: { room: "ledger", class: "by function" },
   usage_days: { room: "ledger", class: "by function" },
   usage_spans: { room: "ledger", class: "by function" },
+  usage_limits: { room: "governance", ...free },
 };
 
 /**
@@ -116,6 +119,7 @@ export const functions: Record<string, Owned & { writes?: true }> = {
   post_batch: { room: "ledger", writes: true },
   post_entries: { room: "ledger", writes: true },
   quarantine_record: { room: "ledger", writes: true },
+  reclaim_limit_shares: { room: "governance", writes: true },
   refuse_change: { room: "store" },
   release_leases: { room: "ledger" },
   remove_budget: { room: "ledger", writes: true },
@@ -127,6 +131,7 @@ export const functions: Record<string, Owned & { writes?: true }> = {
   take_leases: { room: "ledger", writes: true },
   tell_change: { room: "store" },
   usage_day: { room: "ledger" },
+  sync_limit_shares: { room: "governance", writes: true },
   void_holds: { room: "ledger", writes: true },
 };
 

@@ -10,6 +10,7 @@ export type IdPrefix =
   | "atst"
   | "dec"
   | "run"
+  | "lim"
   | "step"
   | "eff"
   | "agt"

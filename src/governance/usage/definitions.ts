@@ -1,0 +1,174 @@
+// The limits themselves: set, listed and removed in the database, and all of them in the memory of every process, so that a call finds
+// its own without a statement. A change is told to every process by a notification. A process whose session was away reads all again.
+import { newId, type Database } from "../../store/index.ts";
+import { limits } from "../limits.ts";
+import { LineshaftError } from "../../errors/index.ts";
+import type { Dimension, LimitScope, LimitScopeKind, UsageLimit } from "./types.ts";
+
+interface LimitRow {
+  [column: string]: unknown;
+  id: string;
+  number: number;
+  organisation: string;
+  scope_kind: LimitScopeKind;
+  scope_id: string;
+  model: string | null;
+  dimension: Dimension;
+  amount: bigint;
+}
+
+const columns = "id, number, organisation, scope_kind, scope_id, model, dimension, amount";
+
+/** Sets the one limit of a scope and dimension, or changes its amount. Throws LineshaftError `too_many_limits`. */
+export async function setLimit(
+  db: Database,
+  { organisation, scope, dimension, amount }: Omit<UsageLimit, "id" | "number">,
+): Promise<UsageLimit> {
+  const { rows } = await db.query<LimitRow>(
+    `insert into usage_limits (id, organisation, scope_kind, scope_id, model, dimension, amount)
+     select $1, $2, $3, $4, $5, $6, $7
+     where (select count(*) from usage_limits where organisation = $2) < $8
+        or exists (select from usage_limits where organisation = $2 and scope_kind = $3 and scope_id = $4
+                   and model is not distinct from $5 and dimension = $6)
+     on conflict (organisation, scope_kind, scope_id, model, dimension) do update set amount = excluded.amount
+     returning ${columns}`,
+    [
+      newId("lim"),
+      organisation,
+      scope.kind,
+      scope.id,
+      scope.model ?? null,
+      dimension,
+      amount,
+      limits.usageLimitsPerOrganisation,
+    ],
+  );
+  if (!rows[0])
+    throw new LineshaftError({
+      code: "too_many_limits",
+      message: `An organisation may have ${limits.usageLimitsPerOrganisation} limits.`,
+      hint: "Remove some: lineshaft limits list shows them.",
+    });
+  await tell(db, rows[0].number);
+  return limitOf(rows[0]);
+}
+
+/** A page of an organisation's limits in the order of their ids, from after `cursor` on. */
+export async function listLimits(
+  db: Database,
+  organisation: string,
+  { limit, cursor }: { limit: number; cursor?: string | undefined },
+): Promise<UsageLimit[]> {
+  const { rows } = await db.query<LimitRow>(
+    `select ${columns} from usage_limits where organisation = $1 and ($2::text is null or id > $2) order by id limit $3`,
+    [organisation, cursor ?? null, limit],
+  );
+  return rows.map(limitOf);
+}
+
+/** True when there was one. Calls under way are counted no longer. */
+export async function removeLimit(db: Database, organisation: string, id: string): Promise<boolean> {
+  const { rows } = await db.query<{ number: number }>(
+    "delete from usage_limits where organisation = $1 and id = $2 returning number",
+    [organisation, id],
+  );
+  if (!rows[0]) return false;
+  await tell(db, rows[0].number);
+  return true;
+}
+
+async function tell(db: Database, number: number): Promise<void> {
+  await db.query("select pg_notify('lineshaft_usage', $1)", [`limit ${number}`]);
+}
+
+/** All limits, as calls look them up. */
+export class LimitTable {
+  readonly #db: Database;
+  readonly #byNumber = new Map<number, UsageLimit>();
+  /** By organisation, then by scope. */
+  readonly #byScope = new Map<string, Map<string, UsageLimit[]>>();
+
+  constructor(db: Database) {
+    this.#db = db;
+  }
+
+  has(number: number): boolean {
+    return this.#byNumber.has(number);
+  }
+
+  /** The limits that a call counts against. Most organisations have none, and then nothing is put together. */
+  of(call: { organisation: string; project: string; key: string; model: string }): UsageLimit[] {
+    const scopes = this.#byScope.get(call.organisation);
+    if (!scopes) return none;
+    const found: UsageLimit[] = [];
+    for (const id of [call.organisation, call.project, call.key]) {
+      const all = scopes.get(id);
+      if (all) found.push(...all);
+      const ofModel = scopes.get(`${id}/${call.model}`);
+      if (ofModel) found.push(...ofModel);
+    }
+    return found;
+  }
+
+  /** Reads all limits anew, in pages. */
+  async readAll(): Promise<void> {
+    const seen = new Set<number>();
+    for (let after = 0; ;) {
+      const { rows } = await this.#db.query<LimitRow>(
+        `select ${columns} from usage_limits where number > $1 order by number limit $2`,
+        [after, limits.usageLimitsPerRead],
+      );
+      for (const row of rows) {
+        seen.add(row.number);
+        this.#put(limitOf(row));
+      }
+      if (rows.length < limits.usageLimitsPerRead) break;
+      after = rows.at(-1)!.number;
+    }
+    for (const number of this.#byNumber.keys()) if (!seen.has(number)) this.drop(number);
+  }
+
+  /** Reads one limit anew. */
+  async read(number: number): Promise<void> {
+    const { rows } = await this.#db.query<LimitRow>(`select ${columns} from usage_limits where number = $1`, [number]);
+    if (rows[0]) this.#put(limitOf(rows[0]));
+    else this.drop(number);
+  }
+
+  #put(limit: UsageLimit): void {
+    this.drop(limit.number);
+    this.#byNumber.set(limit.number, limit);
+    let scopes = this.#byScope.get(limit.organisation);
+    if (!scopes) this.#byScope.set(limit.organisation, (scopes = new Map()));
+    const key = keyOf(limit.scope);
+    scopes.set(key, [...(scopes.get(key) ?? []), limit]);
+  }
+
+  /** The limit is no more. */
+  drop(number: number): void {
+    const limit = this.#byNumber.get(number);
+    if (!limit) return;
+    this.#byNumber.delete(number);
+    const scopes = this.#byScope.get(limit.organisation)!;
+    const key = keyOf(limit.scope);
+    const rest = scopes.get(key)!.filter((one) => one.number !== number);
+    if (rest.length > 0) scopes.set(key, rest);
+    else scopes.delete(key);
+    if (scopes.size === 0) this.#byScope.delete(limit.organisation);
+  }
+}
+
+const none: UsageLimit[] = [];
+
+const keyOf = ({ id, model }: LimitScope): string => (model === undefined ? id : `${id}/${model}`);
+
+function limitOf(row: LimitRow): UsageLimit {
+  return {
+    id: row.id,
+    number: row.number,
+    organisation: row.organisation,
+    scope: { kind: row.scope_kind, id: row.scope_id, model: row.model ?? undefined },
+    dimension: row.dimension,
+    amount: Number(row.amount),
+  };
+}
