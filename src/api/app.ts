@@ -20,6 +20,7 @@ import { checkInput } from "./input.ts";
 import { alarmRoutes } from "./routes/alarms.ts";
 import { billRoutes } from "./routes/bill.ts";
 import { budgetRoutes } from "./routes/budgets.ts";
+import { limitRoutes } from "./routes/limits.ts";
 import { callRoutes } from "./routes/calls.ts";
 import { engineRoutes } from "./routes/engines.ts";
 import { eventRoutes } from "./routes/events.ts";
@@ -101,6 +102,7 @@ export function allRoutes(dependencies: ServerDependencies, documented: () => Op
     keyRoutes,
     kvCacheRoutes,
     budgetRoutes,
+    limitRoutes,
     callRoutes,
     overviewRoutes,
     billRoutes,

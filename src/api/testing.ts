@@ -5,7 +5,7 @@ import OpenAI from "openai";
 import { createOpenAiEngine, EngineRegistry } from "../engines/index.ts";
 import { scriptedEngine } from "../engines/testing.ts";
 import type { Script, ScriptedEngine } from "../engines/testing.ts";
-import { Identity, Seal, Secrets } from "../governance/index.ts";
+import { Identity, Limiter, Seal, Secrets } from "../governance/index.ts";
 import type { Principal } from "../governance/types.ts";
 import { createLedger } from "../ledger/index.ts";
 import type { Ledger } from "../ledger/index.ts";
@@ -91,7 +91,9 @@ export async function testGateway(
   const events = new LiveEvents<HouseEvent>();
   const metrics = createMetrics({ process: false });
   const alarms = new Alarms({ log, metrics });
+  const limiter = await Limiter.open({ db, session });
   const gateway = createGateway({
+    limiter,
     media: options.media,
     db,
     ledger,
@@ -156,6 +158,7 @@ export async function testGateway(
       await engines.close();
       await engine[Symbol.asyncDispose]();
       ledger.close();
+      await limiter.close();
       await session.close();
       await db[Symbol.asyncDispose]();
     },

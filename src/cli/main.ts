@@ -13,6 +13,7 @@ import { registerDoctor } from "./doctor.ts";
 import { registerEngines } from "./engines.ts";
 import { printError } from "./errors.ts";
 import { registerKeys } from "./keys.ts";
+import { registerLimits } from "./limits.ts";
 import { registerModels } from "./models.ts";
 import { registerPrices } from "./prices.ts";
 import { registerRuns } from "./runs.ts";
@@ -49,6 +50,7 @@ export function buildProgram(context: Context): Command {
   registerCall(program, context);
   registerKeys(program, context);
   registerBudgets(program, context);
+  registerLimits(program, context);
   registerSecrets(program, context);
   registerDeploy(program, context);
   registerDeployments(program, context);

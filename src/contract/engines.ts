@@ -120,6 +120,41 @@ export const budgetSet = strict({
   period: z.enum(["total", "month", "day"]).default("total"),
 });
 
+export const limitDimension = z.enum([
+  "requests_per_minute",
+  "tokens_per_minute",
+  "tokens_per_day",
+  "concurrent_calls",
+  "bytes_in_flight",
+]);
+const limitScopeKind = z.enum(["organisation", "project", "key"]);
+/** The largest amount: a sum of two is still a whole number in a double. */
+const limitAmount = z
+  .number()
+  .int()
+  .nonnegative()
+  .max(2 ** 52)
+  .describe("0 refuses every call of the scope");
+const limitModel = z.string().min(1).max(200);
+export const limit = z.object({
+  id: z.string(),
+  scope: z.object({
+    kind: limitScopeKind,
+    id: z.string(),
+    name: z.string().optional(),
+    model: z.string().nullable().describe("Only calls to this model count; null: all calls of the scope"),
+  }),
+  dimension: limitDimension,
+  amount: limitAmount,
+});
+/** Setting a limit that exists changes its amount; what was used counts on. */
+export const limitSet = strict({
+  scope: strict({ kind: limitScopeKind, id: idText, model: limitModel.optional() }),
+  dimension: limitDimension,
+  amount: limitAmount,
+});
+
+export type LimitResource = z.infer<typeof limit>;
 export type DeploymentResource = z.infer<typeof deployment>;
 export type EngineResource = z.infer<typeof engine>;
 export type KeyResource = z.infer<typeof key>;

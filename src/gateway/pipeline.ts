@@ -5,6 +5,7 @@
 //   authenticate   the HTTP server has done it: the call comes with its principal
 //   authorise      the principal may call the model (`#resolve`, where the endpoints of the model are known)
 //   price, fit     the model's price, and which endpoints can take the request (candidates.ts)
+//   limit          the call counts against the limits on use (governance/usage/), or waits for them, or is refused
 //   admit          the worst case is held on every budget (holding.ts)
 //   queue, place   the attempt's turn comes and an endpoint is chosen (scheduling/)
 //   attempt        the request is sent, and the beginning of the answer awaited (opening.ts); a failure goes on to the next endpoint
@@ -17,7 +18,7 @@
 import type { LineshaftError } from "../errors/index.ts";
 import { EngineError } from "../engines/index.ts";
 import type { EngineRegistry, RegisteredEndpoint, RuntimeFact } from "../engines/index.ts";
-import { assertAuthorised } from "../governance/index.ts";
+import { assertAuthorised, type Use } from "../governance/index.ts";
 import type { Ledger, RateCard } from "../ledger/index.ts";
 import type { SchedulerSnapshot } from "../scheduler/index.ts";
 import type { Alarms, Logger, SchedulerNumbers } from "../telemetry/index.ts";
@@ -35,7 +36,7 @@ import { modelUnpriced, shuttingDown, unknownModel, whyAborted } from "./refusal
 import { Relay } from "./relay.ts";
 import { Reporting } from "./reporting.ts";
 import { Dispatcher } from "./scheduling/dispatcher.ts";
-import { programKey, PromptReader } from "./scheduling/prompts.ts";
+import { programKey, PromptReader, type PromptFacts } from "./scheduling/prompts.ts";
 import type { AttemptState, Begun, CallState } from "./state.ts";
 import type { AnswerChunk, CallAnswer, CallRequest, Gateway, GatewayDependencies, Storage } from "./types.ts";
 import { CallsUnderWay } from "./underWay.ts";
@@ -67,6 +68,7 @@ class Pipeline {
   readonly #ledger: Ledger;
   readonly #engines: EngineRegistry;
   readonly #alarms: Alarms;
+  readonly #limiter: GatewayDependencies["limiter"];
   readonly #log: Logger;
   readonly #storage: Storage | undefined;
   readonly #underWay: CallsUnderWay;
@@ -85,6 +87,7 @@ class Pipeline {
     this.#ledger = dependencies.ledger;
     this.#engines = dependencies.engines;
     this.#alarms = alarms;
+    this.#limiter = dependencies.limiter;
     this.#log = log;
     this.#storage = dependencies.storage;
   }
@@ -152,6 +155,7 @@ class Pipeline {
     const last = this.dispatcher.lastOf(program);
     const prompt = await this.prompts.read(call.request, program, candidates.endpoints, last);
     candidates.excludeShort(call.request.asked, prompt);
+    call.counted = await this.#limiter?.begin(useOf(call, prompt));
     let failed: unknown;
     for (let number = 1; ; number++) {
       const admitted = await this.#attempts.admit(call, prompt, candidates.endpoints, card, number);
@@ -301,6 +305,14 @@ async function failureOf(check: () => Promise<void>): Promise<LineshaftError | u
   }
 }
 
+/** What a call uses of its limits as far as is known before it begins. Its tokens are corrected when it ends. */
+function useOf({ request, signal }: CallState, { promptTokens }: PromptFacts): Use {
+  const { asked, principal } = request;
+  const { organisation, project, key } = principal;
+  const bytes = asked.received?.bytes.length ?? asked.promptTokensMost;
+  return { organisation, project, key, model: asked.model, promptTokens, bytes, signal };
+}
+
 function headersOf(call: CallState, attempt: AttemptState): Record<string, string> {
   const { tightest } = attempt;
   return {
@@ -308,6 +320,7 @@ function headersOf(call: CallState, attempt: AttemptState): Record<string, strin
     "x-lineshaft-decision": attempt.id,
     "x-lineshaft-engine": attempt.placement.endpoint.endpoint,
     "x-lineshaft-currency": attempt.card.currency,
+    ...call.counted?.headers(),
     ...(tightest && {
       "x-lineshaft-budget": tightest.budget,
       "x-lineshaft-budget-left-nano": tightest.leftNano.toString(),

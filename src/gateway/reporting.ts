@@ -63,6 +63,7 @@ export class Reporting {
       { organisation: principal.organisation, project: principal.project },
       { type: "call", call: record },
     );
+    call.counted?.end(sumOf(attempts, "promptTokens") + sumOf(attempts, "outputTokens"));
     call.release();
     await written;
     return record;

@@ -1,5 +1,6 @@
 // The state of a call and of its attempts while they are under way.
 import type { LineshaftError } from "../errors/index.ts";
+import type { Counted } from "../governance/index.ts";
 import type { EngineAnswer, EngineChunk, RegisteredEndpoint, Timings, Usage } from "../engines/index.ts";
 import type { BudgetLeft, RateCard } from "../ledger/index.ts";
 import type { AttemptRecord, DecisionRecord } from "./calls/record.ts";
@@ -25,6 +26,8 @@ export interface CallState {
   /** Records of the attempts that have ended. */
   readonly attempts: AttemptRecord[];
   firstTokenMs: number | undefined;
+  /** What it counts against the limits on use; undefined until it may begin. */
+  counted: Counted | undefined;
 }
 
 /** An attempt that holds money, and may wait for its turn. */

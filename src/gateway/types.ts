@@ -1,7 +1,7 @@
 // What a caller inside the process (the HTTP routes, the agent interpreter) gives to the pipeline and gets back from it.
 import type { LineshaftError } from "../errors/index.ts";
 import type { AnswerDelta, EngineRegistry, RuntimeFact, Usage, WireObject } from "../engines/index.ts";
-import type { Identity } from "../governance/index.ts";
+import type { Identity, Limiter } from "../governance/index.ts";
 import type { Principal } from "../governance/types.ts";
 import type { Ledger } from "../ledger/index.ts";
 import type { Carrier, SchedulerSnapshot } from "../scheduler/index.ts";
@@ -69,6 +69,8 @@ export interface GatewayDependencies {
   /** Where calls under way learn that their key was revoked. */
   keys: Pick<Identity, "watch">;
   engines: EngineRegistry;
+  /** Limits on use. Absent: there are none. */
+  limiter?: Pick<Limiter, "begin"> | undefined;
   /** Told of every call that has ended. */
   events: { publish(of: { organisation: string; project: string }, event: CallEvent): void };
   metrics: Metrics;

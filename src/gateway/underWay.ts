@@ -41,6 +41,7 @@ export class CallsUnderWay {
       signal: stop.signal,
       attempts: [],
       firstTokenMs: undefined,
+      counted: undefined,
       now: () => performance.now() - origin,
       release: () => {
         unwatch();

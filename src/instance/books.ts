@@ -1,6 +1,6 @@
 // What stands on the database: identity, secrets and the ledger, and the session whose lock says that this process lives. Every process
 // that serves calls has books of its own; main has opened the database before.
-import { Identity, Seal, Secrets } from "../governance/index.ts";
+import { Identity, Limiter, Seal, Secrets } from "../governance/index.ts";
 import type { Home } from "../fleet/index.ts";
 import { createLedger, stuckAlarm } from "../ledger/index.ts";
 import { Session, type Database } from "../store/index.ts";
@@ -37,5 +37,7 @@ export async function openBooks(
     onStuck: (hold) => alarms.raise(stuckAlarm(hold)),
   });
   undo.add("ledger", async () => ledger.close());
-  return { db, session, identity, seal, secrets, ledger, ...tenant };
+  const limiter = await Limiter.open({ db, session });
+  undo.add("limits on use", () => limiter.close());
+  return { db, session, identity, seal, secrets, ledger, limiter, ...tenant };
 }

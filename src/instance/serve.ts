@@ -68,7 +68,7 @@ export interface Serving {
 /** The gateway with its engines, and the agents, whose runs begin with `agents.start`. What it opens is undone by `undo`. */
 export async function openServing(options: ServingOptions, undo: Undo): Promise<Serving> {
   const { settings, books, engines, disk, metrics, alarms, log, restate } = options;
-  const { db, session, identity, ledger, secrets, organisation } = books;
+  const { db, session, identity, ledger, limiter, secrets, organisation } = books;
   const events = new LiveEvents<HouseEvent>();
   const relay = others(options) ? await LiveRelay.open({ events, session, log, ...relayed }) : undefined;
   undo.add("live events", async () => relay?.close());
@@ -90,6 +90,7 @@ export async function openServing(options: ServingOptions, undo: Undo): Promise<
     ledger,
     keys: identity,
     engines,
+    limiter,
     events,
     metrics,
     alarms,

@@ -15,6 +15,7 @@ export function sendJson(response: ServerResponse, status: number, json: string,
 /** Headers that tell a client when, and whether, to try again. */
 export function retryHeaders(error: LineshaftError): Record<string, string> {
   return {
+    ...error.headers,
     ...(error.retryAfterSeconds !== undefined && { "retry-after": String(Math.ceil(error.retryAfterSeconds)) }),
     // OpenAI's clients try 429 and 5xx again by themselves. The header says so where another try cannot help, and where it will.
     ...(neverBetter.has(error.code) && { "x-should-retry": "false" }),
@@ -22,8 +23,14 @@ export function retryHeaders(error: LineshaftError): Record<string, string> {
   };
 }
 
-const neverBetter = new Set(["budget_exceeded", "output_invalid", "engine_auth_failed", "engine_model_missing"]);
-const soonBetter = new Set(["shutting_down", "budget_held"]);
+const neverBetter = new Set([
+  "budget_exceeded",
+  "call_over_limit",
+  "output_invalid",
+  "engine_auth_failed",
+  "engine_model_missing",
+]);
+const soonBetter = new Set(["shutting_down", "budget_held", "rate_limit_exceeded", "memory_full"]);
 
 /** An error in the shape of its request's protocol. Where an answer has begun already, its connection is closed. */
 export function sendError(

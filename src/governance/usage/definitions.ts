@@ -29,7 +29,7 @@ export async function setLimit(
      select $1, $2, $3, $4, $5, $6, $7
      where (select count(*) from usage_limits where organisation = $2) < $8
         or exists (select from usage_limits where organisation = $2 and scope_kind = $3 and scope_id = $4
-                   and model is not distinct from $5 and dimension = $6)
+                   and coalesce(model, '') = coalesce($5, '') and dimension = $6)
      on conflict (organisation, scope_kind, scope_id, model, dimension) do update set amount = excluded.amount
      returning ${columns}`,
     [
@@ -53,15 +53,16 @@ export async function setLimit(
   return limitOf(rows[0]);
 }
 
-/** A page of an organisation's limits in the order of their ids, from after `cursor` on. */
+/** A page of an organisation's limits in the order of their ids, from after `cursor` on; `among`: only those of these scopes. */
 export async function listLimits(
   db: Database,
   organisation: string,
-  { limit, cursor }: { limit: number; cursor?: string | undefined },
+  { limit, cursor, among }: { limit: number; cursor?: string | undefined; among?: string[] | undefined },
 ): Promise<UsageLimit[]> {
   const { rows } = await db.query<LimitRow>(
-    `select ${columns} from usage_limits where organisation = $1 and ($2::text is null or id > $2) order by id limit $3`,
-    [organisation, cursor ?? null, limit],
+    `select ${columns} from usage_limits where organisation = $1 and ($2::text is null or id > $2)
+       and ($4::text[] is null or scope_id = any($4)) order by id limit $3`,
+    [organisation, cursor ?? null, limit, among ?? null],
   );
   return rows.map(limitOf);
 }

@@ -28,7 +28,7 @@ export interface Use {
   signal: AbortSignal;
 }
 
-export interface LimiterOptions {
+interface LimiterOptions {
   db: Database;
   /** Whose identity the shares are held under. */
   session: Pick<Session, "processId" | "listen">;
@@ -235,12 +235,13 @@ class Place {
 export interface Counted {
   /** Output tokens that have come so far. */
   output(tokens: number): void;
-  /** The call has ended: prompt and output tokens that were used by all of its attempts. Undefined where it reached no engine. */
-  end(tokens: number | undefined): void;
+  /** The call has ended: prompt and output tokens that all of its attempts used, 0 where it reached no engine. */
+  end(tokens: number): void;
   /** The standing of the limits that are nearest, in the headers that OpenAI's and Anthropic's clients read. */
   headers(): Record<string, string>;
 }
 
+/** A call that counts against nothing. */
 const uncounted: Counted = { output: () => {}, end: () => {}, headers: () => ({}) };
 
 class CountedCall implements Counted {
@@ -262,7 +263,7 @@ class CountedCall implements Counted {
     this.#output = tokens;
   }
 
-  end(tokens: number | undefined): void {
+  end(tokens: number): void {
     if (this.#ended) return;
     this.#ended = true;
     for (const { limit, amount, slot } of this.#parts) {
@@ -274,9 +275,8 @@ class CountedCall implements Counted {
       }
       if (unit !== "tokens") continue;
       const counted = amount + this.#output;
-      const used = tokens ?? 0;
-      if (used > counted) share.charge(used - counted);
-      else share.giveBack(counted - used, slot);
+      if (tokens > counted) share.charge(tokens - counted);
+      else share.giveBack(counted - tokens, slot);
     }
   }
 

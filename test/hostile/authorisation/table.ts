@@ -125,6 +125,27 @@ export const table: Row[] = [
     answers: ["200", "403 owner_only", "200", "403 owner_only", "404 not_found"],
   },
   {
+    route: "GET /api/limits",
+    shows: ({ ids }) => ids.limit,
+    before: (world) => world.spareLimit(),
+    answers: ["200 shows it", "200 shows it", "200 shows it", "200", "200"],
+  },
+  {
+    route: "PUT /api/limits",
+    body: (_caller, { at }) => ({
+      scope: { kind: "project", id: at.principal.project, model: "spare" },
+      dimension: "requests_per_minute",
+      amount: 1_000_000,
+    }),
+    answers: ["200", "403 owner_only", "200", "403 owner_only", "404 not_found"],
+  },
+  {
+    route: "DELETE /api/limits/{id}",
+    path: (world) => `/api/limits/${world.ids.limit}`,
+    before: (world) => world.spareLimit(),
+    answers: ["200", "403 owner_only", "200", "403 owner_only", "404 not_found"],
+  },
+  {
     route: "GET /api/calls",
     shows: ({ ids }) => ids.call,
     answers: ["200 shows it", "200 shows it", "200 shows it", "200", "200"],

@@ -6,7 +6,7 @@ import { checkDeployment, type DeploymentState } from "../../../src/fleet/index.
 import { createAgents } from "../../../src/agents/index.ts";
 import { agentRoutes, deploymentRoutes, deploymentVerbs, maintenanceRoutes } from "../../../src/api/index.ts";
 import { hello, testGateway, type TestGateway } from "../../../src/api/testing.ts";
-import { Secrets } from "../../../src/governance/index.ts";
+import { Secrets, setLimit } from "../../../src/governance/index.ts";
 import { putBlob } from "../../../src/store/index.ts";
 
 /** In the order in which they ask: what an owner's request removes is there for all the others. */
@@ -18,11 +18,13 @@ export interface World extends AsyncDisposable {
   /** Secrets of the callers' keys. */
   keys: Partial<Record<Caller, string>>;
   /** Ids of things that get their ids when they are made. */
-  ids: { call: string; budget: string; key: string };
+  ids: { call: string; budget: string; key: string; limit: string };
   /** An effect of a run, whose end is not known. One that was settled stays so. */
   unknownEffect(key: string, run: "run_ours" | "run_owners"): Promise<void>;
   /** A budget that may be removed. */
   spareBudget(): Promise<void>;
+  /** A limit on use that may be removed. */
+  spareLimit(): Promise<void>;
   /** An alarm that may be dismissed. */
   spareAlarm(): void;
   /** A secret that may be removed. */
@@ -86,7 +88,7 @@ export async function authorisationWorld(): Promise<World> {
   await at.client({ key: keys.member! }).chat.completions.create(hello);
   await at.gateway.flushed();
   const calls = await at.db.query<{ id: string }>("select id from calls");
-  const ids = { call: calls.rows[0]!.id, budget: "", key: spare.key.id };
+  const ids = { call: calls.rows[0]!.id, budget: "", key: spare.key.id, limit: "" };
   const secrets = new Secrets({ db: at.db, key: Buffer.alloc(32, 7) });
   const limit = { currency: "USD", limitNano: 10n ** 12n, period: "total" as const };
   return {
@@ -103,6 +105,12 @@ export async function authorisationWorld(): Promise<World> {
     async spareBudget() {
       const made = await at.ledger.setBudget({ organisation, scope: { kind: "project", id: project }, ...limit });
       ids.budget = made.id;
+    },
+    async spareLimit() {
+      const scope = { kind: "project" as const, id: project, model: "spare" };
+      ids.limit = (
+        await setLimit(at.db, { organisation, scope, dimension: "requests_per_minute", amount: 1_000_000 })
+      ).id;
     },
     spareAlarm: () => at.alarms.raise({ code: "test", message: "Look.", organisation }),
     async spareSecret() {
