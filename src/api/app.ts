@@ -28,6 +28,7 @@ import { keyRoutes } from "./routes/keys.ts";
 import { kvCacheRoutes } from "./routes/kvCache.ts";
 import { overviewRoutes } from "./routes/overview.ts";
 import { priceRoutes } from "./routes/prices.ts";
+import { proofRoutes } from "./routes/proofs.ts";
 import { schedulerRoutes } from "./routes/scheduler.ts";
 import { searchRoutes } from "./routes/search.ts";
 import { statusRoutes } from "./routes/status.ts";
@@ -106,6 +107,7 @@ export function allRoutes(dependencies: ServerDependencies, documented: () => Op
     callRoutes,
     overviewRoutes,
     billRoutes,
+    proofRoutes,
     eventRoutes,
     searchRoutes,
     schedulerRoutes,

@@ -4,6 +4,7 @@ import type { Bill, BillLine } from "../contract/index.ts";
 import { verb, type Context } from "./context.ts";
 import { CliError } from "./errors.ts";
 import { count, money, percent, table } from "./format.ts";
+import { standingLines } from "./prove.ts";
 import { assertAgent } from "./runs.ts";
 
 export function registerBill(program: Command, context: Context): void {
@@ -55,6 +56,14 @@ export function registerBill(program: Command, context: Context): void {
       ]))
         terminal.print(line);
       for (const line of suspended) terminal.note(line);
+      if (options.to !== undefined)
+        terminal.note(
+          bill.closed
+            ? "This period is closed: everything of it is posted."
+            : "This period is not closed: calls of it may still be posted.",
+        );
+      if (bill.standing && bill.standing.leased.length + bill.standing.suspense.length > 0)
+        for (const line of standingLines(bill.standing, bill.currency, terminal.now())) terminal.note(line);
     });
 }
 

@@ -16,6 +16,7 @@ import { registerKeys } from "./keys.ts";
 import { registerLimits } from "./limits.ts";
 import { registerModels } from "./models.ts";
 import { registerPrices } from "./prices.ts";
+import { registerProve } from "./prove.ts";
 import { registerRuns } from "./runs.ts";
 import { registerSecrets } from "./secrets.ts";
 import { registerSimulate } from "./simulate.ts";
@@ -57,6 +58,7 @@ export function buildProgram(context: Context): Command {
   registerAgents(program, context);
   registerRuns(program, context);
   registerBill(program, context);
+  registerProve(program, context);
   registerSimulate(program, context);
   registerCalibrate(program, context);
   return program;

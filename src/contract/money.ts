@@ -31,7 +31,37 @@ export const suspenseLine = z.object({
   attempts: z.number(),
   amount_nano: nano,
 });
+export const lease = z.object({
+  budget: z.string(),
+  scope: z.string().describe("`kind:id` of the budget's scope"),
+  leased_nano: nano.describe(
+    "Taken by gateway processes and not given back: free, held by calls, or settled and not posted yet",
+  ),
+  processes: z.number(),
+});
+export const suspenseItem = z.object({
+  id: z.string(),
+  kind: z
+    .enum(["lost_lease", "over_hold", "unanswered", "quarantine"])
+    .describe(
+      "lost_lease: of a process that is gone; over_hold, unanswered: what an engine may charge; quarantine: a record that the database refused",
+    ),
+  subject: z.string().describe("The model, or the budget of a lease"),
+  left_nano: nano.describe("What stands in suspense of it now"),
+  reason: z.string(),
+  created_at: time,
+});
+/** What is not settled yet, by name. */
+export const standing = z.object({
+  complete_through: time.describe("Everything that counts before this moment is posted, or stands in suspense"),
+  leased: z.array(lease).describe("By budget, largest first"),
+  suspense: z.array(suspenseItem).describe("Newest first, at most 100"),
+  suspense_count: z.number(),
+});
 export const bill = z.object({
+  closed: z
+    .boolean()
+    .describe("Everything of the period is posted or in suspense: only corrections change it. False without `to`"),
   from: time,
   to: time,
   currency: z.string(),
@@ -42,6 +72,33 @@ export const bill = z.object({
     .describe(
       "What engines claimed beyond what was held: in no line and no budget, to be compared with the provider's bill",
     ),
+  standing: standing.nullable().describe("What is leased and in suspense in the organisation; null for members"),
+});
+
+export const discrepancy = z.object({
+  rule: z.string().describe("Short name of what must hold"),
+  meaning: z.string(),
+  id: z.string().describe("The thing that breaks it: an attempt, a journal and account, a budget, a day"),
+  expected: z.string(),
+  found: z.string(),
+});
+export const proof = z.object({
+  kind: z.enum(["whole", "incremental"]),
+  began_at: time,
+  ended_at: time,
+  compared: z
+    .record(z.string(), z.number())
+    .describe("How many rows of each kind were compared, of the whole instance"),
+  discrepancies: z.array(discrepancy).describe("Of the caller's organisation and of no organisation, at most 100"),
+  discrepancy_count: z.number().describe("Of the whole instance"),
+});
+/** What the ledger last proved, newest first. */
+export const proofs = z.object({ data: z.array(proof), standing });
+export const proofWanted = strict({
+  kind: z
+    .enum(["whole", "incremental"])
+    .default("whole")
+    .describe("incremental: what was posted since the proof before, and counters; whole: everything"),
 });
 
 export const point = z.object({
@@ -79,6 +136,9 @@ export const overview = z.object({
 });
 export const overviewQuery = strict({ range: z.enum(["1h", "24h", "7d", "30d"]).default("24h") });
 
+export type Standing = z.infer<typeof standing>;
+export type Proof = z.infer<typeof proof>;
+export type Proofs = z.infer<typeof proofs>;
 export type Bill = z.infer<typeof bill>;
 export type BillLine = z.infer<typeof billLine>;
 export type Overview = z.infer<typeof overview>;

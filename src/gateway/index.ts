@@ -12,6 +12,7 @@ export {
   type CallUsage,
 } from "./calls/read.ts";
 export { callFigures, callSeries, prefillSavedMs } from "./calls/figures.ts";
+export { recordProof } from "./calls/proof.ts";
 export type { AttemptRecord, CallEvent, CallRecord, CandidateRecord, DecisionRecord } from "./calls/record.ts";
 export { keepProbing } from "./probing.ts";
 export type { CallAnswer, CallRequest, Gateway } from "./types.ts";

@@ -2,6 +2,7 @@
 // that serves calls has books of its own; main has opened the database before.
 import { Identity, Limiter, Seal, Secrets } from "../governance/index.ts";
 import type { Home } from "../fleet/index.ts";
+import { recordProof } from "../gateway/index.ts";
 import { createLedger, stuckAlarm } from "../ledger/index.ts";
 import { Session, type Database } from "../store/index.ts";
 import type { Alarms, Logger } from "../telemetry/index.ts";
@@ -35,6 +36,7 @@ export async function openBooks(
     session,
     alone,
     onStuck: (hold) => alarms.raise(stuckAlarm(hold)),
+    recordProof,
   });
   undo.add("ledger", async () => ledger.close());
   const limiter = await Limiter.open({ db, session });

@@ -39,6 +39,7 @@ import {
 } from "../telemetry/index.ts";
 import type { Books } from "./books.ts";
 import { watchSilence } from "./conditions.ts";
+import { backgroundProofs } from "./proofs.ts";
 import type { Settings } from "./settings.ts";
 import { settleGraceMs, type Undo } from "./undo.ts";
 
@@ -72,6 +73,9 @@ export async function openServing(options: ServingOptions, undo: Undo): Promise<
   const events = new LiveEvents<HouseEvent>();
   const relay = others(options) ? await LiveRelay.open({ events, session, log, ...relayed }) : undefined;
   undo.add("live events", async () => relay?.close());
+  const prover = backgroundProofs({ ledger, session, alarms, metrics });
+  undo.add("proofs", async () => prover.close());
+  prover.start();
   const alarmStore = new AlarmStore({ alarms, db, log });
   await alarmStore.restore();
   undo.add("alarms", () => alarmStore.close());

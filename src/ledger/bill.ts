@@ -1,5 +1,8 @@
-// The bill: what results earned and what their tokens cost, per agent, from the ledger alone (never from logs of calls).
-import type { Database } from "../store/index.ts";
+// The bill: what results earned and what their tokens cost, per agent, from the ledger alone (never from logs of calls). Attempts count
+// by the moment of their hold, as in the periods of budgets, outcomes by their verdict.
+import type { Database, Queryable } from "../store/index.ts";
+import { readStanding, type Standing } from "./standing.ts";
+import { readUsage, type AgentUsage } from "./usage.ts";
 
 export interface BillLine {
   /** Id of the agent; undefined for calls outside runs, and in a total. */
@@ -38,17 +41,18 @@ export interface Bill {
   total: BillLine;
   /** By model, largest first. Empty when no engine claimed more than was held. */
   suspense: SuspenseLine[];
+  /**
+   * Everything of the period is posted, or stands in suspense by name: the bill will not change, but by corrections. Never true of a
+   * period that has no end yet.
+   */
+  isClosed: boolean;
+  /** What stands out now, and up to when everything is posted. */
+  standing: Standing;
 }
 
-interface LineRow {
+interface EarningRow {
   [column: string]: unknown;
-  agent: string | null;
-  runs: bigint;
-  calls: bigint;
-  prompt_tokens: bigint;
-  cached_tokens: bigint;
-  output_tokens: bigint;
-  cost: bigint;
+  agent: string;
   revenue: bigint;
   passed: bigint;
   failed: bigint;
@@ -57,87 +61,113 @@ interface LineRow {
 
 const beginning = new Date(0);
 
-/** `agent` is an id. The period is half open: `from` counts, `to` does not. Without `to` it ends now. */
-export async function readBill(
-  db: Database,
-  organisation: string,
-  period: { from?: Date; to?: Date; agent?: string; project?: string | undefined },
-): Promise<Bill> {
-  const from = period.from ?? beginning;
-  const to = period.to ?? (await presentEnd(db));
-  const { rows } = await db.query<LineRow>(
-    `with spending as (
-       select h.agent, count(distinct h.run) as runs, count(distinct h.call) as calls,
-         sum(s.prompt_tokens) as prompt_tokens, sum(s.cached_tokens) as cached_tokens,
-         sum(s.output_tokens) as output_tokens, sum(s.amount_nano) as cost
-       from settlements s join holds h using (attempt)
-       where s.organisation = $1 and s.created_at >= $2 and s.created_at < $3 and ($5::text is null or h.project = $5)
-       group by h.agent
-     ), earning as (
-       select agent, sum(price_nano) as revenue,
-         count(*) filter (where verdict = 'passed') as passed, count(*) filter (where verdict = 'failed') as failed,
-         count(*) filter (where verdict = 'passed' and attested) as attested
-       from outcomes where organisation = $1 and created_at >= $2 and created_at < $3 and ($5::text is null or project = $5)
-       group by agent
-     )
-     select coalesce(s.agent, e.agent) as agent, coalesce(runs, 0) as runs, coalesce(calls, 0) as calls,
-       coalesce(prompt_tokens, 0) as prompt_tokens, coalesce(cached_tokens, 0) as cached_tokens,
-       coalesce(output_tokens, 0) as output_tokens, coalesce(cost, 0) as cost, coalesce(revenue, 0) as revenue,
-       coalesce(passed, 0) as passed, coalesce(failed, 0) as failed, coalesce(attested, 0) as attested
-     from spending s full join earning e on s.agent = e.agent
-     where $4::text is null or coalesce(s.agent, e.agent) = $4
-     order by revenue desc, cost desc, 1`,
-    [organisation, from, to, period.agent ?? null, period.project ?? null],
-  );
-  const lines = rows.map(lineOf);
-  return {
-    from,
-    to,
-    lines,
-    total: totalOf(lines),
-    suspense: await readSuspense(db, organisation, from, to, period),
-  };
+/** Of which agent (an id) and project, and when. `from` counts, `to` does not. Without `to` the period ends now. */
+export interface BillOf {
+  from?: Date;
+  to?: Date;
+  agent?: string;
+  project?: string | undefined;
 }
 
-async function readSuspense(
-  db: Database,
-  organisation: string,
-  from: Date,
-  to: Date,
-  { agent, project }: { agent?: string; project?: string | undefined },
-): Promise<SuspenseLine[]> {
+/** Reads a bill in one snapshot of the database. */
+export function readBill(db: Database, organisation: string, of: BillOf): Promise<Bill> {
+  return db.transaction(async (client) => {
+    await client.query("set transaction isolation level repeatable read, read only");
+    const from = of.from ?? beginning;
+    const period = { organisation, from, to: of.to, agent: of.agent, project: of.project };
+    const usage = await readUsage(client, period);
+    const earnings = await readEarnings(client, period);
+    const suspense = await readSuspense(client, period);
+    const standing = await readStanding(client, organisation);
+    const lines = linesOf(usage, earnings);
+    return {
+      from,
+      to: of.to ?? (await presentEnd(client)),
+      lines,
+      total: totalOf(lines),
+      suspense,
+      isClosed: of.to !== undefined && of.to <= standing.completeThrough,
+      standing,
+    };
+  });
+}
+
+interface Period {
+  organisation: string;
+  from: Date;
+  to: Date | undefined;
+  agent: string | undefined;
+  project: string | undefined;
+}
+
+const valuesOf = ({ organisation, from, to, agent, project }: Period) => [
+  organisation,
+  from,
+  to ?? null,
+  agent ?? null,
+  project ?? null,
+];
+
+async function readEarnings(db: Queryable, period: Period): Promise<EarningRow[]> {
+  const { rows } = await db.query<EarningRow>(
+    `select agent, sum(price_nano) as revenue, count(*) filter (where verdict = 'passed') as passed,
+       count(*) filter (where verdict = 'failed') as failed, count(*) filter (where verdict = 'passed' and attested) as attested
+     from outcomes
+     where organisation = $1 and created_at >= $2 and ($3::timestamptz is null or created_at < $3)
+       and ($4::text is null or agent = $4) and ($5::text is null or project = $5)
+     group by agent`,
+    valuesOf(period),
+  );
+  return rows;
+}
+
+async function readSuspense(db: Queryable, period: Period): Promise<SuspenseLine[]> {
   const { rows } = await db.query<{ model: string; attempts: bigint; amount: bigint }>(
-    `select h.model, count(*) as attempts, sum(s.suspense_nano) as amount
-     from settlements s join holds h using (attempt)
-     where s.organisation = $1 and s.created_at >= $2 and s.created_at < $3 and s.suspense_nano > 0
-       and ($4::text is null or h.agent = $4) and ($5::text is null or h.project = $5)
-     group by h.model order by amount desc, h.model`,
-    [organisation, from, to, agent ?? null, project ?? null],
+    `select model, count(*) as attempts, sum(suspense_nano) as amount from settlements
+     where organisation = $1 and counted_at >= $2 and ($3::timestamptz is null or counted_at < $3) and suspense_nano > 0
+       and ($4::text is null or agent = $4) and ($5::text is null or project = $5)
+     group by model order by amount desc, model`,
+    valuesOf(period),
   );
   return rows.map(({ model, attempts, amount }) => ({ model, attempts: Number(attempts), amountNano: amount }));
 }
 
-/** The end of the present millisecond by the database's clock, which dates settlements; a `Date` holds milliseconds. */
-async function presentEnd(db: Database): Promise<Date> {
+/** The end of the present millisecond by the database's clock; a `Date` holds milliseconds. */
+async function presentEnd(db: Queryable): Promise<Date> {
   const { rows } = await db.query<{ end: Date }>(
     "select date_trunc('milliseconds', now()) + interval '1 millisecond' as end",
   );
   return rows[0]!.end;
 }
 
-function lineOf(row: LineRow): BillLine {
+/** A line for each agent that used tokens or was judged: the largest revenue first, then the largest cost, calls outside runs last. */
+function linesOf(usage: AgentUsage[], earnings: EarningRow[]): BillLine[] {
+  const used = new Map(usage.map((of) => [of.agent, of]));
+  const earned = new Map<string | undefined, EarningRow>(earnings.map((of) => [of.agent, of]));
+  const agents = [...new Set([...used.keys(), ...earned.keys()])];
+  return agents.map((agent) => lineOf(agent, used.get(agent), earned.get(agent))).toSorted(byRevenue);
+}
+
+function byRevenue(one: BillLine, other: BillLine): number {
+  if (one.revenueNano !== other.revenueNano) return one.revenueNano > other.revenueNano ? -1 : 1;
+  if (one.tokenCostNano !== other.tokenCostNano) return one.tokenCostNano > other.tokenCostNano ? -1 : 1;
+  if (one.agent === undefined || other.agent === undefined) return one.agent === undefined ? 1 : -1;
+  return one.agent < other.agent ? -1 : 1;
+}
+
+function lineOf(agent: string | undefined, used: AgentUsage | undefined, earned: EarningRow | undefined): BillLine {
   return withRatios({
-    agent: row.agent ?? undefined,
-    runs: Number(row.runs),
-    calls: Number(row.calls),
-    promptTokens: Number(row.prompt_tokens),
-    cachedTokens: Number(row.cached_tokens),
-    outputTokens: Number(row.output_tokens),
-    revenueNano: row.revenue,
-    tokenCostNano: row.cost,
-    outcomesPassed: Number(row.passed),
-    outcomesFailed: Number(row.failed),
-    outcomesAttested: Number(row.attested),
+    agent,
+    runs: used?.runs ?? 0,
+    calls: used?.calls ?? 0,
+    promptTokens: used?.promptTokens ?? 0,
+    cachedTokens: used?.cachedTokens ?? 0,
+    outputTokens: used?.outputTokens ?? 0,
+    revenueNano: earned?.revenue ?? 0n,
+    tokenCostNano: used?.costNano ?? 0n,
+    outcomesPassed: Number(earned?.passed ?? 0),
+    outcomesFailed: Number(earned?.failed ?? 0),
+    outcomesAttested: Number(earned?.attested ?? 0),
   });
 }
 

@@ -1,5 +1,5 @@
-// Figures of money over a range, for the overview; their definitions stand in docs/api.md. Money counts by its posting, outcomes by their
-// verdict. `project`: null means all projects of the organisation.
+// Figures of money over a range, for the overview; their definitions stand in docs/api.md. Money counts by the moment of its hold, outcomes by
+// their verdict. `project`: null means all projects of the organisation.
 import type { Queryable } from "../store/index.ts";
 
 /** An organisation's or one project's ledger, and a half-open range: `from` counts, `to` does not. */
@@ -24,8 +24,8 @@ export async function costFigures(db: Queryable, of: FiguresOf): Promise<CostFig
        -- Numeric, since tokens times a price may pass 64 bits; what is shown is cut to them.
        least(coalesce(sum(s.cached_tokens::numeric * (r.input_nano_per_million - r.cached_nano_per_million)) / 1000000, 0),
          9223372036854775807)::bigint as saved
-     from settlements s join holds h using (attempt) join rate_cards r on r.id = h.rate_card
-     where s.organisation = $1 and ($2::text is null or h.project = $2) and s.created_at >= $3 and s.created_at < $4`,
+     from settlements s join rate_cards r on r.id = s.rate_card
+     where s.organisation = $1 and ($2::text is null or s.project = $2) and s.counted_at >= $3 and s.counted_at < $4`,
     [of.organisation, of.project, of.from, of.to],
   );
   const { cost, suspense, saved } = rows[0]!;

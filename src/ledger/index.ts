@@ -1,12 +1,16 @@
 import type { Database, Session } from "../store/index.ts";
-import { readBill, type Bill } from "./bill.ts";
+import { readBill, type Bill, type BillOf } from "./bill.ts";
 import { Budgets, type Budget, type NewBudget } from "./budgets.ts";
 import { Attempts } from "./ledger.ts";
 import { sweepMs } from "./limits.ts";
 import { Sweeper, type StuckHold } from "./sweep.ts";
 import { recordOutcome, type NewOutcome, type Outcome } from "./outcomes.ts";
-import { proveLedger, type ProofReport } from "./proof.ts";
 import { Rates, type CardState, type NewRateCard, type UnknownPrice } from "./rates.ts";
+import type { ProofKind } from "./proof/checks.ts";
+import { lastProofs, proveLedger } from "./proof/proof.ts";
+import type { RecordProof } from "./proof/records.ts";
+import type { ProofReport } from "./proof/report.ts";
+import { readStanding, type Standing } from "./standing.ts";
 import type { HoldRequest, HoldResult, RateCard, Settlement, SettlementRequest } from "./types.ts";
 
 export { formatMoney, parseMoney } from "./money.ts";
@@ -17,6 +21,11 @@ export { holdNanoMost } from "./limits.ts";
 export { stuckAlarm } from "./sweep.ts";
 export type { BillLine } from "./bill.ts";
 export type { Budget } from "./budgets.ts";
+export type { ProofKind } from "./proof/checks.ts";
+export { Prover } from "./proof/prover.ts";
+export { bucketOf, checksumOf, type RecordProof } from "./proof/records.ts";
+export { proofRules, type ProofReport } from "./proof/report.ts";
+export type { Standing } from "./standing.ts";
 export { outcomeCounts, outcomesOfRuns, type Outcome, type OutcomeRecord } from "./outcomes.ts";
 export { costFigures, outcomeFigures } from "./figures.ts";
 export type { CardState, NewRateCard } from "./rates.ts";
@@ -69,12 +78,16 @@ export interface Ledger {
   /** Records the verdict on a run, once, and posts its price when the verdict is passed. Repeating it answers the first verdict. */
   recordOutcome(outcome: NewOutcome): Promise<Outcome>;
   /** The bill of an organisation, or of one project or agent of it, over a half-open period that defaults to all time until now. */
-  bill(
-    organisation: string,
-    period?: { from?: Date; to?: Date; agent?: string; project?: string | undefined },
-  ): Promise<Bill>;
-  /** Checks that entries, balances, budgets and outcomes agree. Takes minutes over a large ledger. */
-  prove(): Promise<ProofReport>;
+  bill(organisation: string, period?: BillOf): Promise<Bill>;
+  /**
+   * Proves that bill, settlements, records, entries, balances, budgets, leases and suspense agree, in one snapshot, and keeps the report:
+   * everything, or what was posted since the proof before. A million attempts take seconds.
+   */
+  prove(kind?: ProofKind): Promise<ProofReport>;
+  /** The newest proof of each kind, newest first. */
+  lastProofs(): Promise<ProofReport[]>;
+  /** What processes have leased and what stands in suspense, by name, and up to when everything is posted. */
+  standing(organisation: string): Promise<Standing>;
   /** Ends the sweeping. The session, which others use too, is closed by the caller. */
   close(): void;
 }
@@ -88,11 +101,13 @@ interface LedgerOptions {
   alone?: boolean;
   /** Told in every round of each hold that the database refuses to settle. */
   onStuck?: (hold: StuckHold) => void;
+  /** The records of attempts, for the proof; without it they are not compared. */
+  recordProof?: RecordProof;
 }
 
 /** Opens the ledger. Holds of dead processes are settled at once (`alone`) or in the background; a failure of that does not keep it shut. */
 export async function createLedger(options: LedgerOptions): Promise<Ledger> {
-  const { db, session, now = () => new Date(), alone = false, onStuck = () => {} } = options;
+  const { db, session, now = () => new Date(), alone = false, onStuck = () => {}, recordProof } = options;
   const attempts = new Attempts(db, session.processId);
   const sweeper = new Sweeper(db, session.processId, onStuck);
   const rates = new Rates(db, now);
@@ -118,7 +133,9 @@ export async function createLedger(options: LedgerOptions): Promise<Ledger> {
     removeBudget: (organisation, id) => budgets.remove(organisation, id),
     recordOutcome: (outcome) => recordOutcome(db, outcome),
     bill: (organisation, period = {}) => readBill(db, organisation, period),
-    prove: () => proveLedger(db),
+    prove: (kind = "whole") => proveLedger(db, kind, recordProof),
+    lastProofs: () => lastProofs(db),
+    standing: (organisation) => readStanding(db, organisation),
     close: () => {
       clearInterval(sweeping);
       attempts.close();

@@ -222,13 +222,18 @@ describe("budgets", () => {
       amount: String(index === 0 ? 10n ** 18n : -(10n ** 18n)),
     }));
     await db.query("select post_entries($1)", [JSON.stringify(lines)]);
+    await tamper(
+      db,
+      `insert into suspense (id, organisation, kind, subject, attempt, amount_nano, currency, reason, created_at)
+       values ('unanswered:earlier', 'org_1', 'unanswered', 'small', 'earlier', 10^18, 'USD', 'Earlier.', now())`,
+    );
     expect(await lie("att_2")).toMatchObject({ amountNano: 50n, suspenseNano: 0n });
     await ledger.hold(holdOf("att_3", 50n, card));
     expect(await ledger.settle({ attempt: "att_3", tokens: tokens(10), usageSource: "engine" })).toMatchObject({
       amountNano: 10n,
       suspenseNano: 0n,
     });
-    expect((await ledger.prove()).discrepancies).toEqual([]);
+    expect((await ledger.prove()).discrepancies).toMatchObject([{ rule: "suspense_item", id: "earlier" }]);
   });
 
   test("a budget in another currency refuses: nothing can be compared, and money fails closed", async () => {
@@ -411,7 +416,8 @@ describe("outcomes and the bill", () => {
     const { ledger, card } = opened;
     await ledger.hold(holdOf("att_1", 100n, card));
     await ledger.settle({ attempt: "att_1", tokens: tokens(10), usageSource: "engine" });
-    await tamper(db, "update settlements set created_at = '2026-03-01T00:00:00Z'");
+    await tamper(db, "update settlements set counted_at = '2026-03-01T00:00:00Z'");
+    await tamper(db, "update usage_days set day = '2026-03-01'");
     const march = { from: new Date("2026-03-01T00:00:00Z"), to: new Date("2026-04-01T00:00:00Z") };
     const february = { from: new Date("2026-02-01T00:00:00Z"), to: new Date("2026-03-01T00:00:00Z") };
     expect((await ledger.bill("org_1", march)).total.tokenCostNano).toBe(10n);
@@ -445,7 +451,7 @@ test("16 writers settling over many accounts and budgets never deadlock", async 
     const own = [
       scopes[index % 6]!,
       { ...project, id: `prj_${index % 3}` },
-      { kind: "run" as const, id: `run_${index % 5}` },
+      { kind: "run" as const, id: `run_of_${index % 6}_${index % 3}` },
     ];
     await ledger.hold({
       ...holdOf(`att_${index}`, 100n, card, index % 2 ? own : own.toReversed()),

@@ -29,3 +29,25 @@ export const sweepMs = 30_000;
 export const cardsListedMost = 1_000;
 /** Changes of budgets and recalls are read this often, in case that their notification was lost. */
 export const leaseReadMs = 2_000;
+
+/** Bounds of the proof of the ledger (proof/). */
+export const proofLimits = {
+  /** A process looks this often whether a proof is due. */
+  lookMs: 60_000,
+  /** A proof of what is new is due when the newest proof is older than this. */
+  incrementalMs: 60 * 60_000,
+  /** A whole proof is due once a day, from this hour (UTC) on. */
+  wholeHourUtc: 3,
+  /** Memory of one sort or hash of its statements, of which one runs at a time. */
+  workMemoryMiB: 96,
+  /** Discrepancies that one statement answers; there are at least as many. */
+  discrepanciesRead: 10_000,
+  /** Discrepancies that a report keeps by name; it counts the others. */
+  discrepanciesKept: 100,
+  /** Batches that one proof remembers; the next one remembers more. */
+  batchesRemembered: 200_000,
+  batchesInStatement: 10_000,
+} as const;
+
+/** Leases and items of suspense that are answered by name; their sums are of all. */
+export const namedAtMost = 100;

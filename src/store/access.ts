@@ -52,6 +52,8 @@ export const access: Record<string, Owned & Access> = {
   outcomes: { room: "ledger", ...appendOnly },
   price_policies: { room: "ledger", ...free },
   projects: { room: "governance", class: "state", columns: [] },
+  proofs: { room: "ledger", ...appendOnly },
+  proven_batches: { room: "ledger", ...appendOnly },
   quarantine: { room: "ledger", class: "append-only", written: "by function" },
   rate_cards: { room: "ledger", ...appendOnly },
   runs: {

@@ -38,6 +38,8 @@ export interface Metrics {
   engineGone(engine: string): void;
   /** An alarm was raised; its code is one of a fixed list. */
   alarmRaised(code: string): void;
+  /** The newest proofs of the ledger, with what they found by rule. */
+  proven(newest: readonly ProvenNumbers[]): void;
   /** Where the alarms that stand are read, by code, when somebody asks for metrics. */
   alarmsReadBy(read: () => ReadonlyMap<string, number>): void;
   /** Where the scheduler's numbers are read when somebody asks for metrics. */
@@ -49,6 +51,13 @@ export interface SchedulerNumbers {
   waiting: readonly { model: string; calls: number; tokens: number }[];
   endpoints: readonly { engine: string; prefillTokens: number; kvTokens: number }[];
   index: { blocks: number; bytes: number };
+}
+
+/** A proof of the ledger as numbers; `discrepancies` by rule, of which there is a fixed list. */
+interface ProvenNumbers {
+  kind: string;
+  endedAt: Date;
+  discrepancies: ReadonlyMap<string, number>;
 }
 
 const firstTokenBuckets = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
@@ -226,6 +235,21 @@ export function createMetrics(options: { process?: boolean } = {}): Metrics {
   counter("lineshaft_alarms_total", "How often alarms were raised, by code", ["code"], (add) =>
     alarms.forEach((value, code) => add({ code }, value)),
   );
+  let proofs: readonly ProvenNumbers[] = [];
+  gauge(
+    "lineshaft_proof_timestamp_seconds",
+    "When the newest proof of the ledger ended, by kind (whole, incremental), in seconds since 1970",
+    ["kind"],
+    (add) => proofs.forEach(({ kind, endedAt }) => add({ kind }, endedAt.getTime() / 1000)),
+  );
+  gauge(
+    "lineshaft_proof_discrepancies",
+    "What the newest proof of the ledger found unequal, by its kind and by the rule that is broken; absent when all is equal",
+    ["kind", "rule"],
+    (add) => {
+      for (const { kind, discrepancies } of proofs) discrepancies.forEach((value, rule) => add({ kind, rule }, value));
+    },
+  );
   let standing: () => ReadonlyMap<string, number> = () => new Map();
   gauge("lineshaft_alarms_active", "Alarms that stand, by code: neither cleared nor dismissed", ["code"], (add) =>
     standing().forEach((value, code) => add({ code }, value)),
@@ -302,6 +326,7 @@ export function createMetrics(options: { process?: boolean } = {}): Metrics {
       ejected.delete(engine);
     },
     alarmRaised: (code) => increase(alarms, code, 1),
+    proven: (newest) => void (proofs = newest),
     alarmsReadBy: (read) => void (standing = read),
     schedulerReadBy: (read) => void (scheduler = read),
   };

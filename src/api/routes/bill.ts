@@ -5,6 +5,7 @@ import type { ServerDependencies } from "../dependencies.ts";
 import { reachOf } from "../../governance/index.ts";
 import { action, apiApp, ofProject } from "../apiApp.ts";
 import { answers, notFound } from "../helpers.ts";
+import { standingResource } from "../resources/standing.ts";
 import { agentNames, findAgents } from "../../agents/index.ts";
 import { bill, billQuery } from "../../contract/index.ts";
 import type { BillLine } from "../../contract/index.ts";
@@ -38,6 +39,7 @@ export function billRoutes({ ledger, db }: ServerDependencies) {
     const names = await agentNames(db, organisation, ids);
     return c.json(
       {
+        closed: read.isClosed,
         from: read.from.toISOString(),
         to: read.to.toISOString(),
         currency,
@@ -48,6 +50,8 @@ export function billRoutes({ ledger, db }: ServerDependencies) {
           attempts,
           amount_nano: amountNano.toString(),
         })),
+        // Leases and losses are the whole organisation's, which a member does not see.
+        standing: project === null ? standingResource(read.standing) : null,
       },
       200,
     );

@@ -11,6 +11,7 @@ import type {
   EngineResource,
   KeyResource,
   Overview,
+  Proofs,
   Run,
   RunDetail,
   Status,
@@ -82,6 +83,11 @@ export const billQuery = (range: { from?: string; to?: string }) =>
     queryKey: ["bill", range],
     queryFn: ({ signal }) => getJson<Bill>(withQuery("/api/bill", range), { signal }),
   });
+
+export const proofsQuery = queryOptions({
+  queryKey: ["proofs"],
+  queryFn: ({ signal }) => getJson<Proofs>("/api/proofs", { signal }),
+});
 
 export interface Found {
   kind: "model" | "agent" | "run" | "call" | "key";

@@ -16,6 +16,7 @@ import { Empty, Failure, SkeletonFigures, SkeletonRows } from "../ui/states.tsx"
 import { Table } from "../ui/table.tsx";
 import { Command, Money } from "../ui/text.tsx";
 import { columnsOf, download } from "./billLines.tsx";
+import { ProofPanel } from "./proof.tsx";
 import "./bill.css";
 
 const names: Record<BillRange, string> = {
@@ -234,6 +235,7 @@ function BillBody({
         )}
       </section>
       {bill.suspense.length === 0 ? null : <Suspense bill={bill} />}
+      <ProofPanel currency={currency} />
       <section className="panel" aria-labelledby="where-tokens">
         <div className="panel-head">
           <h2 id="where-tokens">Tokens of the period</h2>

@@ -1,5 +1,5 @@
 // The overview and the bill of a period, computed from the fixture's calls and runs.
-import type { Bill, BillLine, Call, Overview, Run } from "../../contract/index.ts";
+import type { Bill, BillLine, Call, Overview, Proofs, Standing, Run } from "../../contract/index.ts";
 import type { Fixture } from "./fixture.ts";
 import { minute, hour, day, currency, priceOf, iso } from "./fixtureWords.ts";
 
@@ -139,11 +139,64 @@ export function billOf(fixture: Fixture, from: number, to: number): Bill {
     ),
   );
   return {
+    closed: false,
     from: iso(from),
     to: iso(to),
     currency,
     lines: lines.filter((each) => each.calls + each.runs > 0),
     total: line(null, calls, runs),
     suspense: [],
+    standing: standingOf(fixture, to),
+  };
+}
+
+/** What is leased of the first budget, and a lease that a process took with it when it died. */
+function standingOf(fixture: Fixture, now: number): Standing {
+  const budget = fixture.budgets[0];
+  return {
+    complete_through: iso(now - 1000),
+    leased:
+      budget === undefined
+        ? []
+        : [
+            {
+              budget: budget.id,
+              scope: `${budget.scope.kind}:${budget.scope.id}`,
+              leased_nano: "12500000",
+              processes: 1,
+            },
+          ],
+    suspense:
+      budget === undefined
+        ? []
+        : [
+            {
+              id: `lost_lease:3:${budget.id}`,
+              kind: "lost_lease",
+              subject: budget.id,
+              left_nano: "3200000",
+              reason: "Epoch 3 was fenced: it is not known what it spent of its lease.",
+              created_at: iso(now - 3_600_000),
+            },
+          ],
+    suspense_count: budget === undefined ? 0 : 1,
+  };
+}
+
+/** A whole proof of last night, which found nothing. */
+export function proofsOf(fixture: Fixture, now: number): Proofs {
+  const ended = now - 5 * 3_600_000;
+  return {
+    data: [
+      {
+        kind: "whole",
+        began_at: iso(ended - 1400),
+        ended_at: iso(ended),
+        compared: { settlements: fixture.calls.length, batches: 310, entries: 940, budgets: fixture.budgets.length },
+        discrepancies: [],
+        discrepancy_count: 0,
+      },
+    ],
+    standing: standingOf(fixture, now),
   };
 }

@@ -6,7 +6,7 @@ import type { LiveEvent } from "../../contract/index.ts";
 import { newId } from "../../store/ids.ts";
 import type { Fixture } from "./fixture.ts";
 import { countRuns } from "./fixtureAgents.ts";
-import { billOf, overviewOf } from "./fixtureSums.ts";
+import { billOf, overviewOf, proofsOf } from "./fixtureSums.ts";
 import { currency, day } from "./fixtureWords.ts";
 import { found, page } from "./serverAnswers.ts";
 
@@ -53,6 +53,7 @@ export const routes: Record<string, Handler> = {
       Date.parse(query.get("to") ?? "") || Date.now(),
     ),
   }),
+  "GET proofs": ({ fixture }) => ({ schema: schemas.proofs, value: proofsOf(fixture, Date.now()) }),
   "GET calls": ({ fixture, query, name }) => {
     if (name !== undefined) return { schema: schemas.callDetail, value: named(fixture.calls, "call", name) };
     const rows = filtered(fixture.calls, query, ["status", "model", "run", "agent"]);

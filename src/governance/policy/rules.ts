@@ -56,6 +56,8 @@ const table = {
   "prices.read": { least: "member", within: "organisation" },
   "prices.set": { least: "owner", within: "organisation", doing: "set prices" },
   "programs.read": { least: "member", within: "view" },
+  "proofs.make": { least: "owner", within: "instance", doing: "prove the ledger" },
+  "proofs.read": { least: "owner", within: "organisation", doing: "read proofs of the ledger" },
   "runs.create": { least: "member", within: "project" },
   "runs.read": { least: "member", within: "project" },
   "runs.rebuild": { least: "owner", within: "instance", doing: "rebuild runs" },

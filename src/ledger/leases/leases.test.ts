@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { newId, type Database } from "../../store/index.ts";
 import { testDatabase } from "../../store/testing.ts";
 import { Budgets } from "../budgets.ts";
-import { proveLedger } from "../proof.ts";
+import { proveLedger } from "../proof/proof.ts";
 import { closeEpoch, EpochFencedError, fenceEpoch } from "./leases.ts";
 import { beginProcess, makeOrganisation, postBatch, setLedgerClock, takeFrom, type Process } from "./testing.ts";
 import type { Scope } from "../types.ts";
@@ -35,7 +35,7 @@ const figures = async (db: Database, id: string) => {
   return rows[0];
 };
 
-const discrepancies = async (db: Database) => (await proveLedger(db)).discrepancies;
+const discrepancies = async (db: Database) => (await proveLedger(db, "whole", undefined)).discrepancies;
 
 /** The name of the budget's current period. */
 const periodOf = async (process: Process, scope: Scope) =>

@@ -8,6 +8,7 @@ import type { LeaseAnswer } from "./types.ts";
 /** A settled attempt that a test posts; what is not said is the same for all. */
 export interface Settled {
   attempt: string;
+  call?: string;
   amountNano: bigint;
   leases?: readonly Omit<GivenBack, "amountNano">[];
   countedAt?: Date;
@@ -82,7 +83,7 @@ export async function postBatch(
 
 const itemOf = (one: Settled) => ({
   attempt: one.attempt,
-  call: `call_of_${one.attempt}`,
+  call: one.call ?? `call_of_${one.attempt}`,
   organisation: one.organisation ?? "org_1",
   project: one.project ?? "prj_1",
   key: one.key,
