@@ -25,7 +25,7 @@ export function breakOff(client: pg.ClientBase): void {
 }
 
 /** Ends a connection politely, and its socket when the server does not answer that. */
-async function endClient(client: pg.Client): Promise<void> {
+export async function endClient(client: pg.Client): Promise<void> {
   const late = new AbortController();
   const ended = client.end().catch(() => {});
   await Promise.race([ended, sleep(limits.goodbyeMs, undefined, { signal: late.signal }).catch(() => {})]);

@@ -41,4 +41,16 @@ export const limits = {
   idleTransactionMs: 60_000,
   /** How often a file's lock that another process holds is tried again. */
   lockPollMs: 200,
+  /** Tables and files stand in a backup in parts of at most this length, which is what reading and writing hold of them in memory. */
+  backupPartBytes: 4 * 1024 * 1024,
+  /** A backup is read from its file in pieces of this length. */
+  backupReadBytes: 1024 * 1024,
+  /** A file that expands to more than this many times its length is no backup: rows hold random ids, which expand a few times only. */
+  backupExpandMost: 1_000,
+  /** The bound of expansion leaves this much free, so that short files of few rows are read. */
+  backupExpandFreeBytes: 64 * 1024 * 1024,
+  /** A server that sends no further row of a snapshot within this time is given up. */
+  backupStallMs: 60_000,
+  /** A snapshot waits at most so long for a migration that has locked a table. */
+  backupLockMs: 30_000,
 } as const;

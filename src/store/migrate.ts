@@ -7,17 +7,17 @@ import { LineshaftError } from "../errors/index.ts";
 import { applyAccess } from "./access.ts";
 
 const folder = new URL("./migrations/", import.meta.url);
-/** Any constant that nothing else locks in this database. */
-const lockKey = 4070_0001;
+/** The advisory lock of migrations: any constant that nothing else locks in this database. */
+export const migrationLock = 4070_0001;
 
-interface Migration {
+/** One file of `migrations/`. */
+export interface Migration {
   number: number;
   name: string;
   sql: string;
   checksum: string;
 }
 
-/** The database cannot be brought to this version, or is at a newer one. */
 /** The migrations that are here do not fit what was applied, or one of them failed. */
 export class MigrationError extends LineshaftError {
   constructor(message: string, options?: ErrorOptions) {
@@ -50,10 +50,9 @@ export async function migrate(
   client: Client | PoolClient,
   { migrations = readMigrations(), runtimeRole }: MigrateOptions = {},
 ): Promise<Migration[]> {
-  await client.query("select pg_advisory_lock($1)", [lockKey]);
+  await client.query("select pg_advisory_lock($1)", [migrationLock]);
   try {
-    await client.query(`create table if not exists migrations (
-      number integer primary key, name text not null, checksum text not null, applied_at timestamptz not null default now())`);
+    await makeMigrationsTable(client);
     const { rows } = await client.query<{ number: number; checksum: string }>(
       "select number, checksum from migrations",
     );
@@ -73,8 +72,14 @@ export async function migrate(
     if (runtimeRole !== undefined) await applyAccess(client, runtimeRole);
     return pending;
   } finally {
-    await client.query("select pg_advisory_unlock($1)", [lockKey]);
+    await client.query("select pg_advisory_unlock($1)", [migrationLock]);
   }
+}
+
+/** Makes the table that says which migrations were applied, where it is missing. */
+export async function makeMigrationsTable(client: Client | PoolClient): Promise<void> {
+  await client.query(`create table if not exists migrations (
+    number integer primary key, name text not null, checksum text not null, applied_at timestamptz not null default now())`);
 }
 
 /** When the migration of this name was applied. */
@@ -89,17 +94,33 @@ export async function migratedAt(client: Client | PoolClient, name: string): Pro
 async function apply(client: Client | PoolClient, migration: Migration): Promise<void> {
   await client.query("begin");
   try {
-    await client.query(migration.sql);
-    await client.query("insert into migrations (number, name, checksum) values ($1, $2, $3)", [
-      migration.number,
-      migration.name,
-      migration.checksum,
-    ]);
+    await runMigration(client, migration);
     await client.query("commit");
   } catch (error) {
     await client.query("rollback");
-    throw new MigrationError(`Migration ${migration.number} (${migration.name}) failed: ${(error as Error).message}`, {
-      cause: error,
-    });
+    throw error;
+  }
+}
+
+/**
+ * Applies one migration in the caller's transaction and, unless `record` is false, notes it in the table of migrations. Throws
+ * MigrationError.
+ */
+export async function runMigration(
+  client: Client | PoolClient,
+  migration: Migration,
+  { record = true }: { record?: boolean } = {},
+): Promise<void> {
+  const { number, name, checksum, sql } = migration;
+  try {
+    await client.query(sql);
+    if (record)
+      await client.query("insert into migrations (number, name, checksum) values ($1, $2, $3)", [
+        number,
+        name,
+        checksum,
+      ]);
+  } catch (error) {
+    throw new MigrationError(`Migration ${number} (${name}) failed: ${(error as Error).message}`, { cause: error });
   }
 }

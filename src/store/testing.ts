@@ -30,9 +30,10 @@ function fail(): never {
 }
 
 /** The same database as the owner of its tables, for what migrations do. */
-export function asOwner(db: Database): Database {
+export function asOwner(db: Database): Database & AsyncDisposable {
   const name = new URL(db.url).pathname.slice(1);
-  return new Database(urlAs(serverUrl(name), ownerRole, testPasswords.owner, name), { connections: 4 });
+  const owner = new Database(urlAs(serverUrl(name), ownerRole, testPasswords.owner, name), { connections: 4 });
+  return Object.assign(owner, { [Symbol.asyncDispose]: () => owner.close() });
 }
 
 /** One statement as the superuser with triggers off: how a test makes a row that nothing else could make. */
@@ -65,6 +66,20 @@ export async function testDatabase(): Promise<Database & AsyncDisposable> {
       await administer(`drop database if exists ${name} with (force)`);
     },
   });
+}
+
+/** An empty database that a plain role of its own owns: what an operator makes by hand for Lineshaft. */
+export async function emptyDatabase(): Promise<{ url: string } & AsyncDisposable> {
+  const name = `plain_${randomBytes(8).toString("hex")}`;
+  await administer(`create role ${name} login password 'plain' nosuperuser nocreatedb nocreaterole`);
+  await administer(`create database ${name} owner ${name}`);
+  return {
+    url: urlAs(serverUrl(name), name, "plain", name),
+    async [Symbol.asyncDispose]() {
+      await administer(`drop database if exists ${name} with (force)`);
+      await administer(`drop role ${name}`);
+    },
+  };
 }
 
 async function administer(sql: string, url = serverUrl("postgres")): Promise<void> {
