@@ -28,6 +28,8 @@ const elsewhere: Record<string, string> = {
   "runs show": "needs a run: the demo",
   "runs stop": "needs a run: the demo",
   "alarms dismiss": "needs an alarm",
+  "backup verify": "needs a backup: backup.test.ts",
+  restore: "needs a backup: backup.test.ts",
   simulate: "needs no instance: simulator",
   plan: "needs no instance: simulator",
   calibrate: "measures for minutes: calibrate.test.ts",

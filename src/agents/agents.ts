@@ -4,6 +4,7 @@ import type { Dependencies } from "./dependencies.ts";
 import { Effects } from "./effects.ts";
 import { limits } from "./limits.ts";
 import { readRun, readSteps } from "./read.ts";
+import { resumeRestoredRuns } from "./restored.ts";
 import type { Viewer } from "./record.ts";
 import { DurableRuns, type DurableOptions } from "./restate/durable.ts";
 import { RestateError } from "./restate/client.ts";
@@ -47,6 +48,8 @@ export interface Agents {
   disown(): Promise<number>;
   /** Starts every unfinished run that Restate does not hold again from Postgres; answers how many. */
   rebuild(): Promise<number>;
+  /** Lets runs that a restore has paused go on, one or all of them; answers how many. */
+  resumeRestored(run: string | undefined): Promise<number>;
 }
 
 /** Puts the room together. Nothing runs before `start`. */
@@ -101,6 +104,12 @@ export function createAgents(options: AgentsOptions): Agents {
     },
     disown: () => runs.disown(),
     rebuild: () => durable.rebuild(),
+    async resumeRestored(run) {
+      const resumed = await resumeRestoredRuns(db, run);
+      // Sends them to Restate, a single one too. What this does not reach is found by the watchdog.
+      if (resumed.length > 0) await durable.rebuild();
+      return resumed.length;
+    },
   };
 }
 

@@ -2,6 +2,7 @@
 import { Command, CommanderError } from "commander";
 import { registerAgents } from "./agents.ts";
 import { registerAlarms } from "./alarms.ts";
+import { registerBackup } from "./backup.ts";
 import { registerBill } from "./bill.ts";
 import { registerBudgets } from "./budgets.ts";
 import { registerCalibrate } from "./calibrate.ts";
@@ -59,6 +60,7 @@ export function buildProgram(context: Context): Command {
   registerRuns(program, context);
   registerBill(program, context);
   registerProve(program, context);
+  registerBackup(program, context);
   registerSimulate(program, context);
   registerCalibrate(program, context);
   return program;

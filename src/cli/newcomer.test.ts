@@ -28,7 +28,9 @@ describe("every example of help", () => {
     const parsed = program();
     let ran = "";
     for (const command of commands(parsed))
-      if (command.commands.length === 0) command.exitOverride().action(() => void (ran = command.name()));
+      // `backup` is a verb, and has `backup verify` below it.
+      if (command.commands.length === 0 || command.name() === "backup")
+        command.exitOverride().action(() => void (ran = command.name()));
     await parsed.parseAsync(shellWords(example), { from: "user" });
     expect(ran).not.toBe("");
   });

@@ -93,6 +93,28 @@ export function registerRuns(program: Command, context: Context): void {
     for (const line of stepTable(run)) terminal.print(line);
   });
 
+  verb(runs, "resume [id]", {
+    about: "Let runs that a restore has paused go on: one by its id, or all",
+    examples: ["npx lineshaft runs resume --all", "npx lineshaft runs resume --all --json"],
+  })
+    .option("--all", "every run that a restore has paused")
+    .action(async (id: string | undefined, options: { all?: boolean; json?: boolean }) => {
+      if ((id === undefined) === (options.all === undefined))
+        throw new CliError({
+          exitCode: 2,
+          message: "Name one run, or add --all.",
+          hint: "npx lineshaft runs list --status waiting",
+        });
+      const client = context.client();
+      const run = id === undefined ? undefined : (await findRun(client, id)).id;
+      const resumed = await client.post<{ runs: number }>("/api/maintenance/resume", { run });
+      if (options.json) return context.terminal.printJson(resumed);
+      if (resumed.runs === 0 && run !== undefined)
+        context.terminal.print(`Run ${run} is not paused by a restore: nothing was changed.`);
+      else context.terminal.print(`${resumed.runs} runs go on.`);
+      return undefined;
+    });
+
   verb(runs, "stop <id>", {
     about: "Stop a run: no model or tool call of it begins after this",
     examples: ["npx lineshaft runs stop latest", "npx lineshaft runs stop latest --json"],

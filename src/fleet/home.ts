@@ -173,6 +173,11 @@ export class Home {
     return made;
   }
 
+  /** Takes over what keys are hashed with and secrets are sealed with from another home; passwords of the embedded Postgres stay. */
+  adoptSecrets(kept: Pick<Secrets, "keyHmac" | "secretsKey">): void {
+    this.#write("secrets.json", { ...this.secrets(), ...kept });
+  }
+
   credentials(): Credentials | undefined {
     return this.#read("credentials", credentialsSchema);
   }

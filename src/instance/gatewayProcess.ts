@@ -129,6 +129,7 @@ async function compose(start: GatewayStart, stack: AsyncDisposableStack): Promis
         remove: (organisation, name) => main.ask("remove", { organisation, name }, deploymentMs),
       },
       rebuild: () => main.ask("rebuild", undefined, deploymentMs),
+      resumeRestored: (run) => main.ask("resumeRestored", run, deploymentMs),
       metricsOfAll: async () => metricsText(await main.ask("metrics", undefined)),
       schedulers: () => main.ask("schedulers", undefined, 5_000),
     },

@@ -44,7 +44,7 @@ interface Peer {
 
 type Start = Omit<GatewayStart, "name">;
 /** What main answers itself; the rest is answered from the gateways. */
-interface Own extends Pick<MainVerbs, "status" | "rebuild"> {
+interface Own extends Pick<MainVerbs, "status" | "rebuild" | "resumeRestored"> {
   deployments: DeploymentVerbs;
   metrics: Metrics;
   /** Of the agents' runs. */
@@ -184,6 +184,7 @@ export class Gateways {
       publish: (wanted) => ask((own) => own.deployments.publish(wanted.organisation, wanted.spec)),
       remove: (which) => ask((own) => own.deployments.remove(which.organisation, which.name)),
       rebuild: () => ask((own) => own.rebuild()),
+      resumeRestored: (run) => ask((own) => own.resumeRestored(run)),
       metrics: () => this.metrics(),
       schedulers: () => this.schedulers(),
       flushed: () => this.flushed(),

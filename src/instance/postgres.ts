@@ -9,6 +9,7 @@ import {
   prepareRoles,
   untilServing,
   type Database,
+  type DatabaseUrls,
   type ExternalUrls,
   type PostgresCommand,
 } from "../store/index.ts";
@@ -27,6 +28,12 @@ export async function startDatabase(
   external: ExternalUrls,
 ): Promise<StartedDatabase> {
   if (external.DATABASE_URL) return { db: await openExternal(external.DATABASE_URL, external), port: null };
+  const { urls, port } = await startEmbedded(home, supervisor);
+  return { db: await openMigrated(urls), port };
+}
+
+/** Starts the embedded server with its roles and its database, on a free port; migrates nothing. */
+export async function startEmbedded(home: Home, supervisor: Supervisor): Promise<{ urls: DatabaseUrls; port: number }> {
   const port = await freePort();
   const secrets = home.secrets();
   const command = await preparePostgres({ home: home.path, port, password: secrets.postgresPassword });
@@ -36,7 +43,7 @@ export async function startDatabase(
     owner: secrets.postgresOwnerPassword,
     runtime: secrets.postgresRuntimePassword,
   });
-  return { db: await openMigrated(urls), port };
+  return { urls, port };
 }
 
 function postgresSpec(command: PostgresCommand): ChildSpec {

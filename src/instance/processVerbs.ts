@@ -74,6 +74,7 @@ export type MainVerbs = {
   publish(wanted: { organisation: string; spec: DeploymentSpec }): Promise<{ changed: boolean }>;
   remove(which: { organisation: string; name: string }): Promise<boolean>;
   rebuild(): Promise<number>;
+  resumeRestored(run: string | undefined): Promise<number>;
   /** Of all processes. */
   metrics(): Promise<ProcessMetrics[]>;
   schedulers(): Promise<SchedulerSnapshot[]>;

@@ -146,6 +146,7 @@ interface ServerVerbs {
   status: () => Promise<InstanceStatus>;
   deployments: DeploymentVerbs;
   rebuild: () => Promise<number>;
+  resumeRestored: (run: string | undefined) => Promise<number>;
   metricsOfAll?: () => Promise<string>;
   schedulers?: () => Promise<SchedulerSnapshot[]>;
 }
@@ -154,7 +155,7 @@ interface ServerVerbs {
 export function openServer(
   { settings, books, engines, disk, metrics, alarms, log }: ServingOptions,
   { gateway, agents, events }: Serving,
-  { deployments, rebuild, ...verbs }: ServerVerbs,
+  { deployments, rebuild, resumeRestored, ...verbs }: ServerVerbs,
   consoleFolder: string | undefined,
 ): Server {
   const { db, identity, seal, ledger, secrets } = books;
@@ -176,7 +177,7 @@ export function openServer(
     routes: [
       agentRoutes(agents.parts),
       secretRoutes({ secrets, identity }),
-      maintenanceRoutes({ rebuild }),
+      maintenanceRoutes({ rebuild, resumeRestored }),
       deploymentRoutes(deployments),
     ],
   });

@@ -27,6 +27,7 @@ import { hasEngine } from "../gateway/index.ts";
 import { defaultRates, ModelShelf, type LocalModel, type Progress } from "../models/index.ts";
 import { isSuperuser, superuserAdvice } from "../store/index.ts";
 import { Alarms, createLogger, createMetrics, everyProject, type Logger } from "../telemetry/index.ts";
+import { assertNotRestoring } from "./backup/mark.ts";
 import { openBooks } from "./books.ts";
 import { reportCarried } from "./carried.ts";
 import { restartAlarm, storageAlarm } from "./conditions.ts";
@@ -93,6 +94,7 @@ async function compose(options: StartOptions, stack: AsyncDisposableStack): Prom
   const address = `http://localhost:${settings.LINESHAFT_PORT}`;
   home.prepare();
   stack.use(home.lock());
+  assertNotRestoring(home);
   const { adopted } = home.settleIdentity(options.adopt ?? false);
   if (options.adopt && !adopted) report.note("This home is no copy, so --adopt changes nothing.");
   home.writeMain({ pid: process.pid, address: null, postgresPort: null });
@@ -216,7 +218,12 @@ async function compose(options: StartOptions, stack: AsyncDisposableStack): Prom
       { type: "component", component: componentOf(child) },
     ),
   );
-  const verbs = { status, deployments: deploymentVerbs(deployments), rebuild: () => agents.rebuild() };
+  const verbs = {
+    status,
+    deployments: deploymentVerbs(deployments),
+    rebuild: () => agents.rebuild(),
+    resumeRestored: (run: string | undefined) => agents.resumeRestored(run),
+  };
   const server = gateways ? undefined : openServer({ ...served, shareWorkers: false }, serving, verbs, consoleFolder);
   undo.add("calls and runs", () =>
     server

@@ -19,6 +19,8 @@ export { billable, unanswered } from "./claims.ts";
 export { LedgerError } from "./ledger.ts";
 export { holdNanoMost } from "./limits.ts";
 export { stuckAlarm } from "./sweep.ts";
+export { fenceRestored, incarnationOf } from "./leases/restored.ts";
+export { proveLedger } from "./proof/proof.ts";
 export type { BillLine } from "./bill.ts";
 export type { Budget } from "./budgets.ts";
 export type { ProofKind } from "./proof/checks.ts";

@@ -90,6 +90,11 @@ async function binaries(): Promise<Binaries> {
   }
 }
 
+/** Where the embedded server of a home keeps its data: inside the home, except where the server runs as another user. */
+export function embeddedDataFolder(home: string): string {
+  return chooseRunner().dataFolder(home);
+}
+
 /** Makes the data folder on first use (about 1 s) and answers how to start the server on it. */
 export async function preparePostgres(
   options: PostgresOptions,

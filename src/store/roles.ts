@@ -11,6 +11,7 @@ import type { Queryable } from "./database.ts";
 import { makeClient } from "./connection.ts";
 
 export const bootstrapRole = "lineshaft";
+/** The role that owns the tables of the embedded Postgres; for migrations, backups and restores. */
 export const ownerRole = "lineshaft_owner";
 /** The role that the running process connects as: it owns nothing and may do what access.ts grants. */
 export const runtimeRole = "lineshaft_app";

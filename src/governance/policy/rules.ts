@@ -61,6 +61,7 @@ const table = {
   "runs.create": { least: "member", within: "project" },
   "runs.read": { least: "member", within: "project" },
   "runs.rebuild": { least: "owner", within: "instance", doing: "rebuild runs" },
+  "runs.resume": { least: "owner", within: "instance", doing: "resume runs that a restore has paused" },
   "runs.stop": { least: "member", within: "project" },
   "scheduler.read": { least: "member", within: "organisation" },
   "schemas.read": { least: "member", within: "instance" },

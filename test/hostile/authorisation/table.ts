@@ -235,6 +235,11 @@ export const table: Row[] = [
     before: (world) => world.spareSecret(),
     answers: ["200", "403 owner_only", "200", "403 owner_only", "404 not_found"],
   },
+  {
+    route: "POST /api/maintenance/resume",
+    body: () => ({}),
+    answers: ["200", "403 owner_only", "200", "403 owner_only", "200"],
+  },
   { route: "POST /api/maintenance/rebuild", answers: ["200", "403 owner_only", "200", "403 owner_only", "200"] },
   {
     route: "GET /api/deployments",

@@ -65,7 +65,7 @@ export async function authorisationWorld(): Promise<World> {
       return [
         agentRoutes(agents.parts),
         deploymentRoutes(deploymentVerbs(deployments)),
-        maintenanceRoutes({ rebuild: () => Promise.resolve(0) }),
+        maintenanceRoutes({ rebuild: () => Promise.resolve(0), resumeRestored: () => Promise.resolve(0) }),
       ];
     },
   });
