@@ -288,4 +288,24 @@ test.each(seeds)("seed %i: Postgres and the model agree after every step", async
   for (let count = 0; count < 3; count++) await sequence.begin();
   for (let count = 0; count < Number(process.env["LEASE_STEPS"] ?? 150); count++) await sequence.step();
   expect((await proveLedger(db, "whole", undefined)).discrepancies).toEqual([]);
+  await expectUsage(db);
 });
+
+/** The rollup of the bill is what the settlements say. */
+async function expectUsage(db: Database): Promise<void> {
+  const { rows: kept } = await db.query("select * from usage_days order by day, project, agent");
+  const { rows: counted } = await db.query(
+    `select organisation, usage_day(counted_at) as day, project, coalesce(agent, '') as agent, count(*) as attempts, count(distinct call) as calls,
+       count(distinct run) as runs, sum(prompt_tokens) as prompt_tokens, sum(cached_tokens) as cached_tokens,
+       sum(output_tokens) as output_tokens, sum(amount_nano) as amount_nano, sum(suspense_nano) as suspense_nano
+     from settlements group by 1, 2, 3, 4 order by day, project, agent`,
+  );
+  expect(kept).toEqual(counted);
+  const { rows: spans } = await db.query("select kind, subject, day from usage_spans order by 1, 2, 3");
+  const { rows: several } = await db.query(
+    `select kind, subject, day from (
+       select distinct 'run' as kind, run as subject, usage_day(counted_at) as day from settlements where run is not null) d
+     where (select count(distinct usage_day(counted_at)) from settlements s where s.run = d.subject) > 1 order by 1, 2, 3`,
+  );
+  expect(spans).toEqual(several);
+}

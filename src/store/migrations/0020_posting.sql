@@ -109,9 +109,12 @@ begin
        group by 1, 2, 3, 4 having sum(side.amount) <> 0) line),
     (select jsonb_agg(jsonb_build_object('budget', r.budget, 'period_start', r.period_start, 'amount', r.amount))
      from (
-       select part ->> 0 as budget, (part ->> 1)::timestamptz as period_start, sum(p.amount_nano) as amount
-       from posted p join given g using (attempt) cross join lateral jsonb_array_elements(g.leases) as part
-       where p.amount_nano > 0 group by 1, 2) r),
+       select l.part ->> 0 as budget, (l.part ->> 1)::timestamptz as period_start, sum(l.amount) as amount
+       from (
+         select least(g.amount, g.held) as amount, jsonb_array_elements(g.leases) as part from given g
+         -- Looked up in a hash of the new attempts; as a plain condition it would become a join of all with all.
+         where g.amount > 0 and coalesce(g.attempt in (select p.attempt from posted p), false)) l
+       group by 1, 2) r),
     (select coalesce(bool_or(p.suspense_nano > 0), false) from posted p)
   into fresh, scopes, lines, released, has_suspense;
 
@@ -123,10 +126,7 @@ begin
     union select r.budget from jsonb_to_recordset(released) as r(budget text));
   if concerned <> '{}' then
     perform lock_budgets_by_id(concerned);
-    if released is not null and epoch_state = 'live' then
-      perform release_leases(of_epoch, released);
-    end if;
-    perform count_spent(fresh, concerned);
+    perform charge_budgets(of_epoch, case epoch_state when 'live' then released end, fresh, concerned);
   end if;
   if released is not null and epoch_state = 'fenced' then
     perform draw_on_lost(of_epoch, 'draw:' || of_spool || ':' || first, released);
@@ -151,63 +151,79 @@ begin
 end
 $$;
 
--- Takes posted amounts from the leases of a live epoch whose budgets are locked. items: [{budget, period_start, amount}]. A lease of a
--- removed budget is not there any more. No more is taken than a lease has: what was spent is counted all the same.
-create function release_leases(of_epoch bigint, items jsonb) returns void
-language plpgsql as $$
-begin
-  with released as materialized (
-    select l.budget, l.period_start, least(sum(i.amount), l.out_nano) as amount
-    from jsonb_to_recordset(items) as i(budget text, period_start timestamptz, amount numeric)
-    join leases l on l.epoch = of_epoch and l.budget = i.budget and l.period_start = i.period_start
-    group by l.epoch, l.budget, l.period_start
-  ), of_leases as (
-    update leases l set out_nano = l.out_nano - r.amount from released r
-    where l.epoch = of_epoch and l.budget = r.budget and l.period_start = r.period_start
-  ), of_past as (
-    update budget_periods p set leased_nano = p.leased_nano - r.amount from released r
-    where p.budget = r.budget and p.period_start = r.period_start
-  )
-  update budgets b set leased_nano = b.leased_nano - r.amount from released r where b.id = r.budget and b.period_start = r.period_start;
-  delete from leases l using jsonb_to_recordset(items) as i(budget text)
-  where l.epoch = of_epoch and l.budget = i.budget and l.out_nano = 0;
-end
-$$;
-
--- Counts settlements as spent in those of the locked budgets `among` that their scopes have: in the current period, or in the past one
--- that counted_at lies in, where the budget was there already.
-create function count_spent(attempts text[], among text[]) returns void
+-- Charges the locked budgets `among` with settlements, in one update of each.
+--
+-- released: [{budget, period_start, amount}], what goes back from the leases of a live epoch; null for another. A lease of a removed budget
+-- is not there any more. No more is taken than a lease has: what was spent is counted all the same.
+--
+-- A settlement counts as spent in those of the budgets that its scopes have: in the current period, or in the past one that counted_at
+-- lies in, where the budget was there already.
+create function charge_budgets(of_epoch bigint, released jsonb, attempts text[], among text[]) returns void
 language plpgsql as $$
 declare
-  scopes text[] := array(select scope from budgets where id = any(among));
-  is_late boolean;
+  scopes text[];
+  newest timestamptz;
+  has_older boolean;
 begin
+  select array_agg(scope), max(period_start) into scopes, newest from budgets where id = any(among);
   with counted as materialized (
     select named.scope, s.counted_at, s.amount_nano
     from settlements s cross join lateral (values ('organisation:' || s.organisation), ('project:' || s.project), ('key:' || s.key),
       ('agent:' || s.agent), ('run:' || s.run)) as named(scope)
     where s.attempt = any(attempts) and s.amount_nano > 0 and named.scope = any(scopes)
+  ), given as materialized (
+    select l.budget, l.period_start, least(sum(i.amount), l.out_nano) as amount
+    from jsonb_to_recordset(released) as i(budget text, period_start timestamptz, amount numeric)
+    join leases l on l.epoch = of_epoch and l.budget = i.budget and l.period_start = i.period_start
+    group by l.epoch, l.budget, l.period_start
+  ), of_leases as (
+    update leases l set out_nano = l.out_nano - g.amount from given g
+    where l.epoch = of_epoch and l.budget = g.budget and l.period_start = g.period_start
+  ), of_past as (
+    update budget_periods p set leased_nano = p.leased_nano - g.amount from given g where p.budget = g.budget and p.period_start = g.period_start
   ), of_budget as materialized (
-    select b.id, sum(c.amount_nano) filter (where c.counted_at >= b.period_start) as spent,
-      bool_or(c.counted_at < b.period_start and b.period <> 'total') as is_late
-    from counted c join budgets b on b.scope = c.scope group by b.id
+    select part.budget, sum(part.spent) as spent, sum(part.back) as back
+    from (
+      select b.id as budget, c.spent, 0 as back
+      from (select scope, sum(amount_nano) as spent from counted where counted_at >= newest group by scope) c join budgets b on b.scope = c.scope
+      union all
+      select b.id, 0, g.amount from given g join budgets b on b.id = g.budget and b.period_start = g.period_start
+    ) part group by part.budget
   ), of_current as (
-    update budgets b set spent_nano = b.spent_nano + o.spent from of_budget o where b.id = o.id and o.spent > 0
+    update budgets b set spent_nano = b.spent_nano + o.spent, leased_nano = b.leased_nano - o.back from of_budget o where b.id = o.budget
   )
-  select coalesce(bool_or(o.is_late), false) into is_late from of_budget o;
-  if not is_late then
-    return;
+  select coalesce(bool_or(c.counted_at < newest), false) into has_older from counted c;
+  if released is not null then
+    delete from leases l using jsonb_to_recordset(released) as i(budget text)
+    where l.epoch = of_epoch and l.budget = i.budget and l.out_nano = 0;
   end if;
-  update budget_periods p set spent_nano = p.spent_nano + late.spent
-  from (
-    select b.id, budget_period_start(b.period, s.counted_at) as period_start, sum(s.amount_nano) as spent
+  if has_older then
+    perform charge_older(attempts, among, newest);
+  end if;
+end
+$$;
+
+-- Counts settlements from before a moment as spent, one by one for each budget: its period may be older than that of another budget.
+create function charge_older(attempts text[], among text[], before timestamptz) returns void
+language plpgsql as $$
+begin
+  with older as materialized (
+    select b.id, b.period, b.period_start, s.counted_at, s.amount_nano
     from settlements s cross join lateral (values ('organisation:' || s.organisation), ('project:' || s.project), ('key:' || s.key),
       ('agent:' || s.agent), ('run:' || s.run)) as named(scope)
     join budgets b on b.scope = named.scope
-    where s.attempt = any(attempts) and b.id = any(among) and b.period <> 'total' and s.counted_at < b.period_start
-    group by 1, 2
-  ) late
-  where p.budget = late.id and p.period_start = late.period_start;
+    where s.attempt = any(attempts) and s.amount_nano > 0 and s.counted_at < before and b.id = any(among)
+  ), of_past as (
+    update budget_periods p set spent_nano = p.spent_nano + late.spent
+    from (
+      select id, budget_period_start(period, counted_at) as period_start, sum(amount_nano) as spent
+      from older where period <> 'total' and counted_at < period_start group by 1, 2
+    ) late
+    where p.budget = late.id and p.period_start = late.period_start
+  )
+  update budgets b set spent_nano = b.spent_nano + o.spent
+  from (select id, sum(amount_nano) as spent from older where counted_at >= period_start group by 1) o
+  where b.id = o.id;
 end
 $$;
 

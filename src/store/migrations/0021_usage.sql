@@ -46,35 +46,43 @@ begin
   with added as materialized (
     select s.*, usage_day(counted_at) as day, coalesce(agent, '') as of_agent from settlements s where attempt = any(fresh)
   ), run_days as materialized (
-    -- Runs on days on which none was named before.
-    select distinct a.organisation, a.day, a.project, a.of_agent, a.run from added a
-    where a.run is not null and not exists (
-      select from settlements e where e.run = a.run and e.attempt not in (select attempt from added)
-        and e.counted_at >= a.day::timestamp at time zone 'UTC' and e.counted_at < (a.day + 1)::timestamp at time zone 'UTC')
+    -- Runs by day: whether the day has counted them before, and whether they have other days. Conditions stand in the list, so that each
+    -- is one look into an index. Rows of this posting are known by their batch, which those of the path before leases have not.
+    select d.*, exists (
+        select from settlements e where e.run = d.run and case when d.batch is null then e.attempt <> all(fresh) else e.batch is distinct from d.batch end
+          and e.counted_at >= d.day::timestamp at time zone 'UTC' and e.counted_at < (d.day + 1)::timestamp at time zone 'UTC') as is_counted,
+      exists (select from settlements e where e.run = d.run and e.counted_at < d.day::timestamp at time zone 'UTC')
+        or exists (select from settlements e where e.run = d.run and e.counted_at >= (d.day + 1)::timestamp at time zone 'UTC') as has_others
+    from (select distinct organisation, day, project, of_agent, run, batch from added where run is not null) d
   ), call_days as materialized (
-    select distinct a.organisation, a.day, a.project, a.of_agent, a.call from added a
-    where not exists (
-      select from settlements e where e.call = a.call and e.attempt not in (select attempt from added) and usage_day(e.counted_at) = a.day)
+    select d.*, e.is_counted, e.has_others
+    from (select distinct organisation, day, project, of_agent, call, batch from added) d
+    cross join lateral (
+      select bool_or(usage_day(e.counted_at) = d.day
+          and case when d.batch is null then e.attempt <> all(fresh) else e.batch is distinct from d.batch end) as is_counted,
+        bool_or(usage_day(e.counted_at) <> d.day) as has_others
+      from settlements e where e.call = d.call) e
   ), spans as (
     -- The day itself where the run or call has another one, and one day of before: if there were more, they are rows already.
     insert into usage_spans (kind, subject, day, organisation, project, agent)
     select 'run', r.run, d.day, r.organisation, r.project, r.of_agent
     from run_days r cross join lateral (
-      (select r.day where exists (select from settlements e where e.run = r.run and e.counted_at < r.day::timestamp at time zone 'UTC')
-         or exists (select from settlements e where e.run = r.run and e.counted_at >= (r.day + 1)::timestamp at time zone 'UTC'))
+      (select r.day)
       union all
-      (select usage_day(e.counted_at) from settlements e where e.run = r.run and e.attempt not in (select attempt from added)
+      (select usage_day(e.counted_at) from settlements e where e.run = r.run and not e.attempt = any(fresh)
          and e.counted_at < r.day::timestamp at time zone 'UTC' order by e.counted_at desc limit 1)
       union all
-      (select usage_day(e.counted_at) from settlements e where e.run = r.run and e.attempt not in (select attempt from added)
+      (select usage_day(e.counted_at) from settlements e where e.run = r.run and not e.attempt = any(fresh)
          and e.counted_at >= (r.day + 1)::timestamp at time zone 'UTC' order by e.counted_at limit 1)) d
+    where r.has_others and not r.is_counted
     union
     select 'call', c.call, d.day, c.organisation, c.project, c.of_agent
     from call_days c cross join lateral (
-      (select c.day where exists (select from settlements e where e.call = c.call and usage_day(e.counted_at) <> c.day))
+      (select c.day)
       union all
-      (select usage_day(e.counted_at) from settlements e where e.call = c.call and e.attempt not in (select attempt from added)
+      (select usage_day(e.counted_at) from settlements e where e.call = c.call and not e.attempt = any(fresh)
          and usage_day(e.counted_at) <> c.day)) d
+    where c.has_others and not c.is_counted
     order by 1, 2, 3
     on conflict do nothing
   ), sums as (
@@ -82,8 +90,8 @@ begin
       sum(cached_tokens) as cached_tokens, sum(output_tokens) as output_tokens, sum(amount_nano) as amount_nano,
       sum(suspense_nano) as suspense_nano
     from added group by 1, 2, 3, 4
-  ), run_counts as (select organisation, day, project, of_agent, count(*) as runs from run_days group by 1, 2, 3, 4
-  ), call_counts as (select organisation, day, project, of_agent, count(*) as calls from call_days group by 1, 2, 3, 4
+  ), run_counts as (select organisation, day, project, of_agent, count(*) as runs from run_days where not is_counted group by 1, 2, 3, 4
+  ), call_counts as (select organisation, day, project, of_agent, count(*) as calls from call_days where not is_counted group by 1, 2, 3, 4
   )
   insert into usage_days as u (organisation, day, project, agent, attempts, calls, runs, prompt_tokens, cached_tokens, output_tokens,
     amount_nano, suspense_nano)

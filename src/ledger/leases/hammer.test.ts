@@ -1,0 +1,88 @@
+// Many processes at once on the same budgets, in every order, while limits are raised and processes are fenced: nothing waits for ever, no
+// budget is passed at any moment, and the sums agree at the end.
+import { expect, test } from "vitest";
+import { testDatabase } from "../../store/testing.ts";
+import { Budgets } from "../budgets.ts";
+import type { GivenBack } from "../book/types.ts";
+import { proveLedger } from "../proof/proof.ts";
+import type { Scope } from "../types.ts";
+import { fenceEpoch } from "./leases.ts";
+import { beginProcess, makeOrganisation, randomFrom, type Process, type Settled } from "./testing.ts";
+
+const scopes: Scope[] = [
+  { kind: "organisation", id: "org_1" },
+  ...["prj_1", "prj_2"].map((id): Scope => ({ kind: "project", id })),
+  ...["agt_1", "agt_2", "agt_3"].map((id): Scope => ({ kind: "agent", id })),
+];
+const rounds = 25;
+const processCount = 6;
+
+test("six processes, six budgets: no deadlock, no budget passed, and equal sums", async () => {
+  await using db = await testDatabase();
+  await makeOrganisation(db);
+  const budgets = new Budgets(db);
+  const set = (scope: Scope, limitNano: bigint, fresh: boolean) =>
+    budgets.set({ organisation: "org_1", scope, currency: "USD", limitNano, period: "total", fresh });
+  for (const [place, scope] of scopes.entries()) await set(scope, 4_000n + 500n * BigInt(place), true);
+  const ids = new Map((await budgets.list("org_1")).map(({ id, scope }) => [scope.id, id]));
+  const processes = await Promise.all(Array.from({ length: processCount }, () => beginProcess(db)));
+  let passed = 0;
+  const done = new AbortController();
+  const watching = (async () => {
+    while (!done.signal.aborted) {
+      const { rows } = await db.query("select from budgets where spent_nano + leased_nano + lost_nano > limit_nano");
+      passed += rows.length;
+    }
+  })();
+  const raising = (async () => {
+    for (let step = 0; step < 8; step++)
+      for (const scope of scopes) await set(scope, 10_000n + 100n * BigInt(step), false);
+  })();
+  await Promise.all([...processes.map((process, seed) => work(process, seed, ids)), raising]);
+  done.abort();
+  await watching;
+  expect(passed).toBe(0);
+  // The last process loses what it still has; the others end well.
+  await fenceEpoch(db, processes.at(-1)!.epoch);
+  for (const process of processes.slice(0, -1)) await process.leases.close({ [process.spool]: process.position });
+  const { rows } = await db.query("select from budgets where leased_nano <> 0");
+  expect(rows).toEqual([]);
+  const { rows: lost } = await db.query(
+    `select from budgets b where lost_nano <> (select coalesce(sum(amount_nano - drawn_nano), 0) from suspense s where s.budget = b.id)`,
+  );
+  expect(lost).toEqual([]);
+  expect((await proveLedger(db, "whole", undefined)).discrepancies).toEqual([]);
+});
+
+/** Takes, settles a part, gives a part back and keeps the rest, in random sizes and orders. */
+async function work(process: Process, seed: number, ids: ReadonlyMap<string, string>): Promise<void> {
+  const random = randomFrom(seed);
+  const below = (most: number) => Math.floor(random() * most);
+  const period = new Date(0).toISOString();
+  for (let round = 0; round < rounds; round++) {
+    const [project, agent] = [`prj_${1 + below(2)}`, `agt_${1 + below(3)}`];
+    const parts = ["org_1", project, agent]
+      .map((id) => ids.get(id)!)
+      .toSorted(() => random() - 0.5)
+      .map((budget) => ({
+        budget,
+        leastNano: 20n,
+        needNano: 20n,
+        wantNano: BigInt(20 + below(3) * 40),
+        stuckYoungestMs: undefined,
+      }));
+    const granted = (await process.leases.take([{ ask: "ask", parts }])).filter(({ grantedNano }) => grantedNano > 0n);
+    if (granted.length === 0) continue;
+    const amountNano = BigInt(below(21));
+    const shares = granted.map(({ budget, grantedNano }): GivenBack => ({ budget, period, amountNano: grantedNano }));
+    const attempt = `att_${seed}_${round}`;
+    const leases = shares.map(({ budget }) => ({ budget, period }));
+    const settled: Settled = { attempt, amountNano, project, agent, leases };
+    await process.post([settled]);
+    const back = shares.map((share) => ({
+      ...share,
+      amountNano: (share.amountNano - amountNano) / BigInt(1 + below(2)),
+    }));
+    await process.leases.giveBack(back);
+  }
+}
