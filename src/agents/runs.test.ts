@@ -220,3 +220,33 @@ test("a copied database gives up every unfinished run, and what works on one fin
   const detail = await readRunDetail(db, tenant, waiting);
   expect(detail!.waits).toMatchObject([{ code: "x", isWaiting: false, until: undefined }]);
 });
+
+/** Gives a run a budget, and answers when it was archived. */
+async function budgeted(id: string): Promise<() => Promise<Date | null>> {
+  await db.query("select set_budget($1, $2, 'run', $3, 'USD', 1000, 'total', true)", [
+    newId("bud"),
+    tenant.organisation,
+    id,
+  ]);
+  return async () => {
+    const { rows } = await db.query<{ ended_at: Date | null }>("select ended_at from budgets where scope = $1", [
+      `run:${id}`,
+    ]);
+    return rows[0]!.ended_at;
+  };
+}
+
+test("a run's budget is archived in the transaction that ends the run", async () => {
+  const runs = new Runs(db, here.processId);
+  const [ended, stopped, failing] = [await newRun(), await newRun(), await newRun()];
+  const [ofEnded, ofStopped, ofFailing] = [await budgeted(ended), await budgeted(stopped), await budgeted(failing)];
+  expect(await ofEnded()).toBeNull();
+  await runs.end(await claimed(runs, ended), { status: "failed", code: "x", message: "x" });
+  expect(await ofEnded()).not.toBeNull();
+  await runs.stop(tenant.organisation, stopped, "key");
+  expect(await ofStopped()).not.toBeNull();
+  const along = () => Promise.reject(new Error("the transaction is rolled back"));
+  const end = runs.end(await claimed(runs, failing), { status: "failed", code: "x", message: "x", along });
+  await expect(end).rejects.toThrow("rolled back");
+  expect(await ofFailing()).toBeNull();
+});

@@ -8,6 +8,7 @@
 import type { PoolClient } from "pg";
 import { usageOfRuns } from "../gateway/index.ts";
 import { currencyOf } from "../governance/index.ts";
+import { endRunBudget } from "../ledger/index.ts";
 import {
   getBlob,
   getBlobs,
@@ -223,6 +224,7 @@ export class Runs {
       if (failed?.step) await insertStep(client, run.id, failed.step);
       await failed?.along?.(client);
       await client.query(leaveEffects, [run.id]);
+      await endRunBudget(client, run.id);
       return true;
     });
   }
@@ -264,31 +266,38 @@ export class Runs {
 
   /** Ends a run by a person's word. True when it had not ended before. */
   async stop(organisation: string, id: string, by: string): Promise<boolean> {
-    const { rowCount } = await this.#db.query(
-      `with stopped as (
+    return this.#db.transaction(async (client) => {
+      const { rowCount } = await client.query(
+        `with stopped as (
          update runs set status = 'stopped', error_code = 'stopped', error_message = $3, fence = fence + 1, owner = null,
            wake_at = null, ended_at = now(), updated_at = now()
          where id = $1 and organisation = $2 and status in ('queued', 'running', 'waiting') returning id
        ), ended as (${endWaits} and exists (select from stopped)
        ), left_over as (${leaveEffects} and exists (select from stopped))
        select id from stopped`,
-      [id, organisation, `Stopped with key ${by}.`],
-    );
-    return rowCount === 1;
+        [id, organisation, `Stopped with key ${by}.`],
+      );
+      if (rowCount !== 1) return false;
+      await endRunBudget(client, id);
+      return true;
+    });
   }
 
   /** Stops every unfinished run of this database, which was copied: the original goes on with them. Answers how many. */
   async disown(): Promise<number> {
-    const { rowCount } = await this.#db.query(
-      `with stopped as (
+    return this.#db.transaction(async (client) => {
+      const { rows } = await client.query<{ id: string }>(
+        `with stopped as (
          update runs set status = 'stopped', error_code = 'home_copied', error_message = $1, fence = fence + 1, owner = null,
            wake_at = null, ended_at = now(), updated_at = now()
          where status in ('queued', 'running', 'waiting') returning id
        ), ended as (${closeWaits} where open_since is not null)
        select id from stopped`,
-      ["This home was copied; the run goes on in the original."],
-    );
-    return rowCount ?? 0;
+        ["This home was copied; the run goes on in the original."],
+      );
+      for (const { id } of rows) await endRunBudget(client, id);
+      return rows.length;
+    });
   }
 
   /** A run that waited for a person goes on. */

@@ -246,6 +246,45 @@ test("bodies are bounded, health says what it is", async () => {
   expect(await at.request("/healthz")).toMatchObject({ status: 503, body: { status: "unavailable" } });
 });
 
+describe("the list of budgets", () => {
+  test("has pages, filters by scope, and leaves out those of ended runs", async () => {
+    await using at = await testGateway();
+    const { organisation, currency } = at.principal;
+    for (let number = 0; number < 5; number++) {
+      const scope = { kind: "run" as const, id: `run_${number}` };
+      await at.ledger.setBudget({ organisation, currency, scope, limitNano: 10n, period: "total", fresh: true });
+    }
+    await at.request("/api/budgets", json({ scope: { kind: "key", id: "owner" }, limit_nano: "7" }, "PUT"));
+    await at.db.query("select end_budget('run:run_3')");
+    const list = async (query: string) => {
+      const { body } = await at.request(`/api/budgets?${query}`);
+      return { scopes: body.data.map(({ scope }: { scope: { id: string } }) => scope.id), next: body.next_cursor };
+    };
+    const first = await list("scope=run&limit=2");
+    expect(first.scopes).toEqual(["run_4", "run_2"]);
+    const second = await list(`scope=run&limit=2&cursor=${first.next}`);
+    expect(second).toEqual({ scopes: ["run_1", "run_0"], next: null });
+    expect((await list("scope=run&ended=true")).scopes).toEqual(["run_4", "run_3", "run_2", "run_1", "run_0"]);
+    expect((await list("scope=organisation,key")).scopes).toEqual([at.principal.key]);
+    expect((await list("of=owner")).scopes).toEqual([at.principal.key]);
+    expect((await list("of=run_3&ended=true")).scopes).toEqual(["run_3"]);
+    expect((await at.request("/api/budgets?scope=chip")).status).toBe(400);
+    const ended = (await at.request("/api/budgets?of=run_3&ended=true")).body.data[0];
+    expect(ended).toMatchObject({ leased_nano: "0", lost_nano: "0", pending: false, ended_at: expect.any(String) });
+  });
+});
+
+describe("proofs", () => {
+  test("an owner proves the ledger, and reads the newest proofs with what is leased and in suspense", async () => {
+    await using at = await testGateway();
+    const made = await at.request("/api/proofs", json({ kind: "whole" }));
+    expect(made).toMatchObject({ status: 200, body: { kind: "whole", discrepancies: [], discrepancy_count: 0 } });
+    const read = await at.request("/api/proofs");
+    expect(read.body.data).toEqual([made.body]);
+    expect(read.body.standing).toMatchObject({ leased: [], suspense: [], suspense_count: 0 });
+  });
+});
+
 describe("budgets", () => {
   test("set by id or by name, listed, removed", async () => {
     await using at = await testGateway();

@@ -20,6 +20,7 @@ import type { ServerDependencies } from "./dependencies.ts";
 import { closeServer, createServer } from "./http/server.ts";
 import type { MediaOptions } from "../gateway/media.ts";
 import { createGateway } from "../gateway/pipeline.ts";
+import { recordProof } from "../gateway/calls/proof.ts";
 import type { Gateway } from "../gateway/types.ts";
 
 /** Nano per million tokens; whole nanos per token: 3 uncached, 1 cached, 7 output. */
@@ -80,7 +81,7 @@ export async function testGateway(
     role: "owner",
   });
   const session = await Session.open({ url: db.url });
-  const ledger = await createLedger({ db, session });
+  const ledger = await createLedger({ db, session, recordProof });
   if (options.priced ?? true)
     await ledger.setRateCard({ organisation, model: "scripted", currency: "USD", ...testPrices });
   const engines = new EngineRegistry();

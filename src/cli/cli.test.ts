@@ -220,7 +220,10 @@ describe("budgets", () => {
       period: "month",
       limit_nano: "5000000000",
       spent_nano: "0",
-      held_nano: "0",
+      leased_nano: "0",
+      lost_nano: "0",
+      pending: false,
+      ended_at: null,
       left_nano: "5000000000",
       resets_at: null,
     };

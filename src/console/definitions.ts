@@ -156,8 +156,23 @@ export const definitions = {
   },
   budget_left: {
     name: "Left",
-    meaning: "What can still be admitted: the limit less what was spent and what is held for running calls.",
-    formula: "limit − spent − held",
+    meaning:
+      "What can still be leased: the limit less what was spent, what gateway processes have leased, and what was lost with processes that died.",
+    formula: "limit_nano − spent_nano − leased_nano − lost_nano",
+    query: "GET /api/budgets",
+  },
+  budget_leased: {
+    name: "Leased",
+    meaning:
+      "Taken by gateway processes, which admit calls against it in memory: free, held by running calls, or settled and not posted yet.",
+    formula: "leased_nano",
+    query: "GET /api/budgets",
+  },
+  budget_lost: {
+    name: "Lost",
+    meaning:
+      "Leases of processes that died without saying what they spent. They count as spent, and stand in suspense by name until that is known.",
+    formula: "lost_nano",
     query: "GET /api/budgets",
   },
 } satisfies Record<string, Definition>;

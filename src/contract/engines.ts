@@ -1,6 +1,6 @@
 // What serves tokens (deployments, engines), who may call (keys), and what they may spend (budgets).
 import { z } from "@hono/zod-openapi";
-import { idText, nano, strict, time } from "./common.ts";
+import { idText, nano, pageFields, strict, time } from "./common.ts";
 import { price, priceSet } from "./prices.ts";
 import { workerRole } from "./status.ts";
 
@@ -109,9 +109,29 @@ export const budget = z.object({
   period: z.enum(["total", "month", "day"]),
   limit_nano: nano,
   spent_nano: nano,
-  held_nano: nano,
+  leased_nano: nano.describe(
+    "Taken by gateway processes and not given back: free, held by calls, or settled and not posted yet",
+  ),
+  lost_nano: nano.describe("Leases of processes that are gone, which stand in suspense by name and count as spent"),
   left_nano: nano,
+  pending: z
+    .boolean()
+    .describe("A new budget or a lowered limit that not every process knows yet: calls under way may still pass it"),
   resets_at: time.nullable(),
+  ended_at: time.nullable().describe("When the run of its scope ended"),
+});
+export const budgetQuery = strict({
+  ...pageFields,
+  ended: z.enum(["true", "false"]).default("false").describe("`true`: budgets of ended runs too"),
+  scope: z
+    .string()
+    .regex(
+      /^(organisation|project|key|agent|run)(,(organisation|project|key|agent|run))*$/,
+      "must be kinds of scope, with commas between",
+    )
+    .optional()
+    .describe("Only these kinds of scope, with commas between"),
+  of: idText.optional().describe("Only the budget of this scope: its id, or the name of an agent or a key"),
 });
 /** Setting a budget that exists changes its limit and period; what was spent stands. */
 export const budgetSet = strict({

@@ -1,6 +1,6 @@
 // Budgets: a limit on what a scope may spend in a period. What processes have leased, and what was lost with those that were fenced,
 // counts as spent.
-import { newId, type Database } from "../store/index.ts";
+import { newId, type Database, type Queryable } from "../store/index.ts";
 import type { Scope, ScopeKind } from "./types.ts";
 
 type Period = "total" | "month" | "day";
@@ -23,6 +23,21 @@ export interface Budget {
   leftNano: bigint;
   /** First moment of the next period; undefined for `total`. */
   resetsAt: Date | undefined;
+  /** When the run of its scope ended; undefined for every other budget. */
+  endedAt: Date | undefined;
+}
+
+/** Which budgets to list; without any of it all but those of ended runs. */
+export interface BudgetFilter {
+  /** Kinds of scope. */
+  kinds?: readonly ScopeKind[] | undefined;
+  /** Id of the scope. */
+  scope?: string | undefined;
+  /** Those of ended runs too. */
+  ended?: boolean;
+  /** Only budgets that are older than the one of this id. */
+  before?: string | undefined;
+  limit?: number;
 }
 
 export interface NewBudget {
@@ -49,16 +64,25 @@ interface BudgetRow {
   lost_nano: bigint;
   pending: boolean;
   resets_at: Date | null;
+  ended_at: Date | null;
 }
 
 /** A budget whose period is over reads as unspent, although its row is moved on only by its next lease. */
 const ofPeriod = (column: string) =>
   `case when period_start < budget_period_start(period, now()) then 0 else ${column} end as ${column}`;
 
-const budgetColumns = `id, scope_kind, scope_id, currency, period, limit_nano, held_nano, pending,
+const budgetColumns = `id, scope_kind, scope_id, currency, period, limit_nano, held_nano, pending, ended_at,
   ${["spent_nano", "leased_nano", "lost_nano"].map(ofPeriod).join(", ")},
   case period when 'month' then budget_period_start('month', budget_period_start('month', now()) + interval '32 days')
               when 'day' then budget_period_start('day', now()) + interval '1 day' end as resets_at`;
+
+/**
+ * Archives the budget of a run, in the transaction that ends the run: it keeps its figures, and lists leave it out. A run without a
+ * budget is fine.
+ */
+export async function endRunBudget(client: Queryable, run: string): Promise<void> {
+  await client.query("select end_budget($1)", [`run:${run}`]);
+}
 
 export class Budgets {
   readonly #db: Database;
@@ -86,10 +110,15 @@ export class Budgets {
     return budgetOf(rows[0]!);
   }
 
-  async list(organisation: string): Promise<Budget[]> {
+  /** Newest first. */
+  async list(organisation: string, filter: BudgetFilter = {}): Promise<Budget[]> {
+    const { kinds, scope, ended = false, before, limit } = filter;
     const { rows } = await this.#db.query<BudgetRow>(
-      `select ${budgetColumns} from budgets where organisation = $1 order by scope`,
-      [organisation],
+      `select ${budgetColumns} from budgets
+       where organisation = $1 and (ended_at is null or $2) and ($3::text[] is null or scope_kind = any($3))
+         and ($4::text is null or scope_id = $4) and ($5::text is null or id < $5)
+       order by id desc limit $6`,
+      [organisation, ended, kinds ?? null, scope ?? null, before ?? null, limit ?? null],
     );
     return rows.map(budgetOf);
   }
@@ -119,5 +148,6 @@ function budgetOf(row: BudgetRow): Budget {
     pending: row.pending,
     leftNano: left > 0n ? left : 0n,
     resetsAt: row.resets_at ?? undefined,
+    endedAt: row.ended_at ?? undefined,
   };
 }

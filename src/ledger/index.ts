@@ -1,6 +1,6 @@
 import type { Database, Session } from "../store/index.ts";
 import { readBill, type Bill, type BillOf } from "./bill.ts";
-import { Budgets, type Budget, type NewBudget } from "./budgets.ts";
+import { Budgets, type Budget, type BudgetFilter, type NewBudget } from "./budgets.ts";
 import { Attempts } from "./ledger.ts";
 import { sweepMs } from "./limits.ts";
 import { Sweeper, type StuckHold } from "./sweep.ts";
@@ -22,7 +22,7 @@ export { stuckAlarm } from "./sweep.ts";
 export { fenceRestored, incarnationOf } from "./leases/restored.ts";
 export { proveLedger } from "./proof/proof.ts";
 export type { BillLine } from "./bill.ts";
-export type { Budget } from "./budgets.ts";
+export { endRunBudget, type Budget } from "./budgets.ts";
 export type { ProofKind } from "./proof/checks.ts";
 export { Prover } from "./proof/prover.ts";
 export { bucketOf, checksumOf, type RecordProof } from "./proof/records.ts";
@@ -74,7 +74,8 @@ export interface Ledger {
   sweep(): Promise<number>;
   /** Sets the one budget of a scope, or changes its limit and period. */
   setBudget(budget: NewBudget): Promise<Budget>;
-  listBudgets(organisation: string): Promise<Budget[]>;
+  /** Budgets of an organisation, newest first; without a filter all but those of ended runs. */
+  listBudgets(organisation: string, filter?: BudgetFilter): Promise<Budget[]>;
   /** True when there was such a budget. Holds that counted against it go on without it. */
   removeBudget(organisation: string, id: string): Promise<boolean>;
   /** Records the verdict on a run, once, and posts its price when the verdict is passed. Repeating it answers the first verdict. */
@@ -131,7 +132,7 @@ export async function createLedger(options: LedgerOptions): Promise<Ledger> {
     void: (attempt) => attempts.void(attempt),
     sweep: () => sweeper.round(),
     setBudget: (budget) => budgets.set(budget),
-    listBudgets: (organisation) => budgets.list(organisation),
+    listBudgets: (organisation, filter) => budgets.list(organisation, filter),
     removeBudget: (organisation, id) => budgets.remove(organisation, id),
     recordOutcome: (outcome) => recordOutcome(db, outcome),
     bill: (organisation, period = {}) => readBill(db, organisation, period),

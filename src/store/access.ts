@@ -112,6 +112,7 @@ export const functions: Record<string, Owned & { writes?: true }> = {
   count_usage: { room: "ledger" },
   damage_spool: { room: "ledger", writes: true },
   draw_on_lost: { room: "ledger" },
+  end_budget: { room: "ledger", writes: true },
   fence_epoch: { room: "ledger", writes: true },
   hold_attempts: { room: "ledger", writes: true },
   ledger_now: { room: "ledger" },

@@ -8,8 +8,8 @@ import type { Budget, Scope, ScopeKind } from "../../ledger/index.ts";
 import type { Database } from "../../store/index.ts";
 import type { ServerDependencies } from "../dependencies.ts";
 import { action, apiApp, ofOrganisation, ofProject } from "../apiApp.ts";
-import { answers, notFound } from "../helpers.ts";
-import { budget, budgetSet, idText, wholeListQuery } from "../../contract/index.ts";
+import { answers, notFound, page } from "../helpers.ts";
+import { budget, budgetQuery, budgetSet, idText, pageOf } from "../../contract/index.ts";
 import type { BudgetResource } from "../../contract/index.ts";
 
 const tags = ["Budgets"];
@@ -18,9 +18,9 @@ const list = createRoute({
   path: "/api/budgets",
   authorise: action("budgets.read", ofProject),
   tags,
-  summary: "Budgets with what is spent, held and left",
-  request: { query: wholeListQuery },
-  responses: answers("All budgets", z.object({ data: z.array(budget), next_cursor: z.null() })),
+  summary: "Budgets with what is spent, leased and left; those of ended runs on request",
+  request: { query: budgetQuery },
+  responses: answers("A page of budgets, newest first", pageOf(budget), 400),
 });
 const set = createRoute({
   method: "put",
@@ -45,9 +45,15 @@ export function budgetRoutes({ ledger, db }: ServerDependencies) {
   return apiApp()
     .openapi(list, async (c) => {
       const { organisation } = c.var.principal;
-      const budgets = await visible(db, c.var.principal, await ledger.listBudgets(organisation));
+      const { limit, cursor, ended, scope, of } = c.req.valid("query");
+      const kinds = scope?.split(",") as ScopeKind[] | undefined;
+      const filter = { kinds, ended: ended === "true", scope: of && (await scopeIdOf(db, c.var.principal, of)) };
+      const budgets = await visiblePage({ ledger, db }, c.var.principal, { ...filter, before: cursor }, limit + 1);
       const names = await namesOf(db, organisation, budgets);
-      return c.json({ data: budgets.map((one) => budgetResource(one, names)), next_cursor: null }, 200);
+      return c.json(
+        page(budgets, limit, (one) => budgetResource(one, names)),
+        200,
+      );
     })
     .openapi(set, async (c) => {
       const { principal } = c.var;
@@ -71,6 +77,32 @@ export function budgetRoutes({ ledger, db }: ServerDependencies) {
         throw notFound("budget", id, "See lineshaft budgets list.");
       return c.json({ id, deleted: true as const }, 200);
     });
+}
+
+/** Budgets read from the ledger at a time while those that the caller sees are looked for. */
+const readAtOnce = 500;
+
+/** The first `count` budgets of a filter that the caller sees. */
+async function visiblePage(
+  { ledger, db }: Pick<ServerDependencies, "ledger" | "db">,
+  principal: Principal,
+  filter: Parameters<ServerDependencies["ledger"]["listBudgets"]>[1],
+  count: number,
+): Promise<Budget[]> {
+  const seen: Budget[] = [];
+  let before = filter?.before;
+  do {
+    const read = await ledger.listBudgets(principal.organisation, { ...filter, before, limit: readAtOnce });
+    seen.push(...(await visible(db, principal, read)));
+    before = read.length === readAtOnce ? read.at(-1)!.id : undefined;
+  } while (before !== undefined && seen.length < count);
+  return seen.slice(0, count);
+}
+
+/** The id of a scope that is named by id, or as an agent or a key by name; a name that nothing has is taken as an id. */
+async function scopeIdOf(db: Database, { organisation }: Principal, idOrName: string): Promise<string> {
+  const [agent] = await findAgents(db, [organisation, null], idOrName);
+  return agent ?? (await findIn(db, organisation, "key", idOrName)) ?? idOrName;
 }
 
 /**
@@ -117,8 +149,11 @@ function budgetResource(of: Budget, names: Map<string, string>): BudgetResource 
     period: of.period,
     limit_nano: of.limitNano.toString(),
     spent_nano: of.spentNano.toString(),
-    held_nano: of.heldNano.toString(),
+    leased_nano: (of.heldNano + of.leasedNano).toString(),
+    lost_nano: of.lostNano.toString(),
     left_nano: of.leftNano.toString(),
+    pending: of.pending,
     resets_at: of.resetsAt?.toISOString() ?? null,
+    ended_at: of.endedAt?.toISOString() ?? null,
   };
 }

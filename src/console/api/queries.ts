@@ -113,7 +113,14 @@ export const keysQuery = queryOptions({
   queryFn: async ({ signal }) => (await getJson<Page<KeyResource>>("/api/keys?limit=200", { signal })).data,
 });
 
-export const budgetsQuery = queryOptions({
-  queryKey: ["budgets"],
-  queryFn: async ({ signal }) => (await getJson<Page<BudgetResource>>("/api/budgets?limit=200", { signal })).data,
-});
+/** Budgets of these kinds of scope, with commas between. Those of ended runs are left out. */
+export const budgetsQuery = (scope: string) =>
+  infiniteQueryOptions({
+    queryKey: ["budgets", scope] as const,
+    queryFn: ({ pageParam, signal }) =>
+      getJson<Page<BudgetResource>>(withQuery("/api/budgets", { scope, cursor: pageParam, limit: pageLimit }), {
+        signal,
+      }),
+    initialPageParam: undefined as string | undefined,
+    getNextPageParam: (last: Page<BudgetResource>) => last.next_cursor ?? undefined,
+  });

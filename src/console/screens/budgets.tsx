@@ -1,5 +1,5 @@
-// Budgets: their limits, and what is spent, held and left of them.
-import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+// Budgets: their limits, and what is spent, leased, lost and left of them.
+import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import type { BudgetResource } from "../../contract/index.ts";
 import { getJson, send } from "../api/client.ts";
@@ -14,12 +14,13 @@ import { Money, shortId } from "../ui/text.tsx";
 const periods: Record<BudgetResource["period"], string> = { total: "in all", month: "a month", day: "a day" };
 
 export function Budgets({ owner, ofRuns }: { owner: boolean; ofRuns: boolean }) {
-  const budgets = useQuery(budgetsQuery);
+  const budgets = useInfiniteQuery(budgetsQuery(ofRuns ? "run" : "organisation,project,key,agent"));
   const [ending, setEnding] = useState<BudgetResource>();
-  const rows = (budgets.data ?? []).filter((each) => (each.scope.kind === "run") === ofRuns);
+  const rows = budgets.data?.pages.flatMap((page) => page.data) ?? [];
   // The spent amount has its own scale, so that 3.55 mUSD of 5.00 USD are visible. What is left is cut and not rounded up to the limit.
   const spent = moneyScale(rows.map((each) => each.spent_nano));
-  const held = moneyScale(rows.map((each) => each.held_nano));
+  const leased = moneyScale(rows.map((each) => each.leased_nano));
+  const lost = moneyScale(rows.map((each) => each.lost_nano));
   const left = moneyScale(rows.map((each) => each.limit_nano));
   const columns: Column<BudgetResource>[] = [
     {
@@ -41,11 +42,23 @@ export function Budgets({ owner, ofRuns }: { owner: boolean; ofRuns: boolean }) 
       cell: (budget) => <Money nano={budget.spent_nano} currency={budget.currency} scale={spent} />,
     },
     {
-      id: "held",
-      head: "Held",
+      id: "leased",
+      head: <FigureName of="budget_leased" />,
       align: "right",
       from: 900,
-      cell: (budget) => <Money nano={budget.held_nano} currency={budget.currency} scale={held} />,
+      cell: (budget) => <Money nano={budget.leased_nano} currency={budget.currency} scale={leased} />,
+    },
+    {
+      id: "lost",
+      head: <FigureName of="budget_lost" />,
+      align: "right",
+      from: 1080,
+      cell: (budget) =>
+        budget.lost_nano === "0" ? (
+          <span className="muted">–</span>
+        ) : (
+          <Money nano={budget.lost_nano} currency={budget.currency} scale={lost} />
+        ),
     },
     {
       id: "left",
@@ -67,8 +80,8 @@ export function Budgets({ owner, ofRuns }: { owner: boolean; ofRuns: boolean }) 
       word: "of",
       cell: (budget) => (
         <span
-          className="num"
-          data-tip={`${moneyFull(budget.limit_nano)} ${budget.currency}${budget.resets_at === null ? "" : `\nBegins anew ${moment(budget.resets_at)}`}`}
+          className={budget.pending ? "num warn" : "num"}
+          data-tip={`${budget.pending ? "Not known to every process yet: calls under way may still pass it.\n" : ""}${moneyFull(budget.limit_nano)} ${budget.currency}${budget.resets_at === null ? "" : `\nBegins anew ${moment(budget.resets_at)}`}`}
         >
           <Money nano={budget.limit_nano} currency={budget.currency} scale={left} /> {periods[budget.period]}
         </span>
@@ -108,7 +121,17 @@ export function Budgets({ owner, ofRuns }: { owner: boolean; ofRuns: boolean }) 
           refused before it reaches an engine.
         </Empty>
       ) : (
-        <Table label="Budgets" columns={columns} rows={rows} rowId={(budget) => budget.id} />
+        <Table
+          label="Budgets"
+          columns={columns}
+          rows={rows}
+          rowId={(budget) => budget.id}
+          more={{
+            has: budgets.hasNextPage,
+            loading: budgets.isFetchingNextPage,
+            load: () => void budgets.fetchNextPage(),
+          }}
+        />
       )}
       <RemoveBudget target={ending} onDone={() => setEnding(undefined)} />
     </div>
@@ -117,7 +140,10 @@ export function Budgets({ owner, ofRuns }: { owner: boolean; ofRuns: boolean }) 
 
 function Used({ budget }: { budget: BudgetResource }) {
   const limit = moneyNumber(budget.limit_nano);
-  const share = limit === 0 ? 1 : (moneyNumber(budget.spent_nano) + moneyNumber(budget.held_nano)) / limit;
+  const share =
+    limit === 0
+      ? 1
+      : (moneyNumber(budget.spent_nano) + moneyNumber(budget.leased_nano) + moneyNumber(budget.lost_nano)) / limit;
   const tone = share >= 1 ? "bad" : share >= 0.8 ? "warn" : "good";
   return (
     <span

@@ -143,9 +143,12 @@ function budgetsOf(calls: Call[], keys: KeyResource[], agents: AgentDetail[], no
     period: "month",
     limit_nano: String(limit),
     spent_nano: String(used),
-    held_nano: String(held),
+    leased_nano: String(held),
+    lost_nano: "0",
     left_nano: String(limit - used - held),
+    pending: false,
     resets_at: next,
+    ended_at: null,
   });
   const all = spent(() => true);
   const notebook = spent((call) => call.key === keys[2]!.id);

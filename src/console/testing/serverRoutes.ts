@@ -80,7 +80,11 @@ export const routes: Record<string, Handler> = {
     key.revoked_at = new Date().toISOString();
     return { schema: schemas.key, value: key };
   },
-  "GET budgets": ({ fixture }) => whole(schemas.budget, fixture.budgets),
+  "GET budgets": ({ fixture, query }) => {
+    const kinds = query.get("scope")?.split(",");
+    const rows = fixture.budgets.filter(({ scope }) => kinds === undefined || kinds.includes(scope.kind));
+    return { schema: schemas.pageOf(schemas.budget), value: page(rows, query) };
+  },
   "PUT budgets": setBudget,
   "DELETE budgets": ({ fixture, name }) => {
     fixture.budgets = fixture.budgets.filter((each) => each.id !== name);
@@ -172,9 +176,12 @@ async function setBudget({ fixture, body }: Asked): Promise<Answered> {
     period: wish.period,
     limit_nano: wish.limit_nano,
     spent_nano: old?.spent_nano ?? "0",
-    held_nano: "0",
+    leased_nano: "0",
+    lost_nano: "0",
     left_nano: String(BigInt(wish.limit_nano) - BigInt(old?.spent_nano ?? 0)),
+    pending: false,
     resets_at: null,
+    ended_at: null,
   };
   fixture.budgets = [...fixture.budgets.filter((each) => each !== old), set];
   return { schema: schemas.budget, value: set };
