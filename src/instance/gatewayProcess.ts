@@ -48,7 +48,9 @@ const verbs: GatewayVerbs = {
   flushed: async () => serving?.gateway.flushed(),
   forget: (project) => serving?.gateway.forget(project),
 };
-const main = new Link<MainVerbs>(process, verbs);
+const main = new Link<MainVerbs>(process, verbs, (verb, error) =>
+  process.stderr.write(`${verb} failed: ${error.message}\n`),
+);
 
 // A terminal's Ctrl-C is main's to hear. SIGTERM is main's word to stop.
 process.on("SIGINT", () => {}).on("SIGHUP", () => {});

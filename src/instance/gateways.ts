@@ -12,7 +12,7 @@ import type { DeploymentVerbs, EndpointView } from "../api/index.ts";
 import type { EmbeddedEngine, EngineRegistry, RegisteredEndpoint } from "../engines/index.ts";
 import type { SharedListener, Supervisor } from "../fleet/index.ts";
 import type { Gateway, SchedulerSnapshot } from "../gateway/index.ts";
-import type { MetricFamily, Metrics } from "../telemetry/index.ts";
+import type { Logger, MetricFamily, Metrics } from "../telemetry/index.ts";
 import { Link } from "./link.ts";
 import type { GatewayStart, GatewayVerbs, MainVerbs, ProcessMetrics } from "./processVerbs.ts";
 import { restartsVariable } from "./keeper.ts";
@@ -34,6 +34,7 @@ interface GatewaysOptions {
   engines: EngineRegistry;
   listener: SharedListener;
   env: NodeJS.ProcessEnv;
+  log: Logger;
 }
 
 /** A gateway process of this moment. */
@@ -193,7 +194,9 @@ export class Gateways {
         void ask((own) => own.gateway.forget(project));
       },
     };
-    const link = new Link<GatewayVerbs>(child, verbs);
+    const link = new Link<GatewayVerbs>(child, verbs, (verb, error) =>
+      this.#options.log.error({ verb, err: error.stack }, "a question of a gateway process could not be answered"),
+    );
     this.#peers.set(name, { link, metrics: this.#peers.get(name)?.metrics ?? [] });
     void this.#started.promise.then(({ start }) => {
       link.tell("start", { ...start, name });

@@ -36,11 +36,14 @@ const answerMs = 2_000;
 /** One end of the channel. `Theirs` are the verbs of the other side. */
 export class Link<Theirs extends Verbs> {
   readonly #channel: Channel;
+  readonly #failed: (verb: string, error: Error) => void;
   readonly #waiting = new Map<number, Waiting>();
   #next = 0;
 
-  constructor(channel: Channel, verbs: Verbs) {
+  /** `failed` is told of verbs of this side that threw what is not meant to be read; the other side is told only that it failed. */
+  constructor(channel: Channel, verbs: Verbs, failed: (verb: string, error: Error) => void) {
     this.#channel = channel;
+    this.#failed = failed;
     channel.on("message", (message) => this.#heard(message as Message, verbs));
     channel.on("disconnect", () => {
       for (const { reject, timer } of this.#waiting.values()) {
@@ -84,13 +87,12 @@ export class Link<Theirs extends Verbs> {
     // Within this turn, so that verbs run in the order in which they were sent.
     const begin = async () => does(value);
     const done = begin();
-    if (question === undefined) {
-      done.catch(() => {});
-      return;
-    }
     done.then(
-      (result) => this.#send({ answer: question, value: result }),
-      (error: unknown) => this.#send({ answer: question, failure: detailOf(error) }),
+      (result) => question !== undefined && this.#send({ answer: question, value: result }),
+      (error: Error) => {
+        if (!(error instanceof LineshaftError)) this.#failed(verb!, error);
+        if (question !== undefined) this.#send({ answer: question, failure: detailOf(error) });
+      },
     );
   }
 
@@ -115,7 +117,7 @@ function silent(): LineshaftError {
 
 function detailOf(error: unknown): FailureDetail {
   if (!(error instanceof LineshaftError))
-    return { code: "internal_error", message: (error as Error).message || String(error) };
+    return { code: "internal_error", message: "Another process of this instance failed at it. Its log says why." };
   const { code, message, why, hint, param, retryAfterSeconds, status, isPublic } = error;
   return { code, message, why, hint, param, retryAfterSeconds, ...(isPublic && { status }) };
 }

@@ -110,6 +110,8 @@ export async function openServing(options: ServingOptions, undo: Undo): Promise<
   undo.add("changes by other processes", async () => changes.close());
   await restoreEngines({ db, engines, log, alarms });
   changes.on("engines", () => syncEngines({ db, engines, log, alarms }));
+  changes.on("rate_cards", async () => ledger.pricesChanged());
+  changes.on("price_policies", async () => ledger.pricesChanged());
   const stopProbing = keepProbing(engines);
   undo.add("probes", async () => stopProbing());
   const agents = createAgents({ db, session, gateway, ledger, engines, events, alarms, log, secrets, restate });

@@ -148,7 +148,8 @@ async function compose(options: StartOptions, stack: AsyncDisposableStack): Prom
   const stopChildren = () => void supervisor.stopAll();
   stop.addEventListener("abort", stopChildren);
   const gateways =
-    listener && new Gateways({ count: settings.LINESHAFT_GATEWAYS, supervisor, engines, listener, env: options.env });
+    listener &&
+    new Gateways({ count: settings.LINESHAFT_GATEWAYS, supervisor, engines, listener, env: options.env, log });
   const deployments = fleetDeployments(options, { engines, supervisor, log, signal: stop, gateways });
   undo.add("deployments", async () => deployments.close());
   deployments.begin();

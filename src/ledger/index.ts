@@ -48,6 +48,8 @@ export interface Ledger {
    * prices. Holds keep the version they have.
    */
   setRateCard(card: NewRateCard): Promise<RateCard>;
+  /** To be called when another process has set a price: cards are read again before they price a call. */
+  pricesChanged(): void;
   /** Sets the price of a model that has none that is valid in this organisation. */
   ensureRateCard(card: NewRateCard): Promise<void>;
   /** Cards that are valid or planned, by model; of one model every version, newest first. At most a thousand. */
@@ -122,6 +124,7 @@ export async function createLedger(options: LedgerOptions): Promise<Ledger> {
   return {
     currentRateCard: (organisation, model) => rates.current(organisation, model),
     setRateCard: (card) => rates.set(card),
+    pricesChanged: () => rates.changed(),
     ensureRateCard: (card) => rates.ensure(card),
     listRateCards: (organisation, model) => rates.list(organisation, model),
     unknownPrice: (organisation) => rates.unknownPrice(organisation),

@@ -52,6 +52,10 @@ describe("versions", () => {
     expect(await input(here, "shared")).toBe(1n);
     clock.nowMs = 5_000;
     expect(await input(here, "shared")).toBe(5n);
+    // At once where this process was told.
+    await there.set(card("shared", 7n));
+    here.changed();
+    expect(await input(here, "shared")).toBe(7n);
   });
 
   test("a card comes back from Postgres as it was set, and a part of it that differs is a version", async () => {

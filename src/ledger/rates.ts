@@ -16,7 +16,7 @@ export type UnknownPrice = { rule: "refuse" } | { rule: "hold_at"; fallback: str
 /** Where a card stands in time. `replaced`: a card that began later, or a newer version, prices its calls. */
 export type CardState = "valid" | "planned" | "replaced" | "ended";
 
-/** A card is read again after this time, so a price that another gateway set is used here at most this much later. */
+/** A card is read again after this time, so a price whose change was not heard (`changed`) is used here at most this much later. */
 const believedMs = 5_000;
 
 /** While the database is away a card is believed for so long, as leases are (DESIGN section 4, Outage). */
@@ -84,6 +84,11 @@ export class Rates {
       this.#read.delete(JSON.stringify([card.organisation, card.model]));
       return added;
     }
+  }
+
+  /** Another process has set a price or a fallback: every card is read again before it prices a call. */
+  changed(): void {
+    for (const read of this.#read.values()) read.untilMs = Number.NEGATIVE_INFINITY;
   }
 
   /** Sets the price of a model that has none that is valid. */

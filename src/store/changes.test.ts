@@ -10,15 +10,15 @@ test("a change of a table is read again; after a lost session so is everything, 
   await using db = await testDatabase();
   const session = await Session.open({ url: db.url });
   const changes = await Changes.open(session, () => {});
-  const reads = { engines: 0, deployments: 0 };
+  const reads = { engines: 0, price_policies: 0 };
   changes.on("engines", async () => void reads.engines++);
-  changes.on("deployments", async () => void reads.deployments++);
+  changes.on("price_policies", async () => void reads.price_policies++);
   await db.query("delete from engines");
-  await expect.poll(() => reads, { timeout }).toEqual({ engines: 1, deployments: 0 });
+  await expect.poll(() => reads, { timeout }).toEqual({ engines: 1, price_policies: 0 });
   await db.query(
     "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'lineshaft session' and datname = current_database()",
   );
-  await expect.poll(() => reads, { timeout }).toEqual({ engines: 2, deployments: 1 });
+  await expect.poll(() => reads, { timeout }).toEqual({ engines: 2, price_policies: 1 });
   changes.close();
   await session.close();
 });
@@ -43,8 +43,8 @@ test("readings of one table never overlap, changes during one are read once afte
   await expect.poll(() => reads, { timeout }).toBe(1);
   for (let count = 0; count < 5; count++) await db.query("delete from engines");
   const heard = Promise.withResolvers<void>();
-  changes.on("deployments", async () => heard.resolve());
-  await db.query("delete from deployments");
+  changes.on("price_policies", async () => heard.resolve());
+  await db.query("delete from price_policies");
   await heard.promise;
   gate.resolve();
   await expect.poll(() => [reads, most, failures], { timeout }).toEqual([2, 1, ["engines: away"]]);

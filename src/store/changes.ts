@@ -34,7 +34,7 @@ export class Changes {
   }
 
   /** Calls `read` after every change of the table by any process, this one included. */
-  on(table: "engines" | "rate_cards" | "deployments", read: () => Promise<void>): void {
+  on(table: "engines" | "rate_cards" | "price_policies", read: () => Promise<void>): void {
     const readers = this.#readers.get(table) ?? [];
     this.#readers.set(table, readers);
     readers.push({ read, running: false, again: false });
