@@ -88,7 +88,8 @@ export class Rates {
 
   /** Another process has set a price or a fallback: every card is read again before it prices a call. */
   changed(): void {
-    for (const read of this.#read.values()) read.untilMs = Number.NEGATIVE_INFINITY;
+    const olderMs = this.#now().getTime() - believedMs;
+    for (const read of this.#read.values()) read.atMs = Math.min(read.atMs, olderMs);
   }
 
   /** Sets the price of a model that has none that is valid. */
