@@ -13,7 +13,7 @@ import {
   type Stream,
 } from "../../store/index.ts";
 import { withDatabaseOf } from "./database.ts";
-import { homeStreams, leftOutOf } from "./files.ts";
+import { homeStreams, leftOutOf, noteBackup } from "./files.ts";
 import { assertNotRestoring } from "./mark.ts";
 
 /** Told of each stream when it begins, and of the bytes that were read so far. */
@@ -60,6 +60,7 @@ export async function makeBackup(options: BackupOptions): Promise<Backup> {
     });
     // Read again from the disk: a backup that cannot be read is none.
     const manifest = await readBackup(file, { passphrase, signal });
+    noteBackup(home, now);
     return { file, bytes, manifest };
   });
 }

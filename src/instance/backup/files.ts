@@ -1,6 +1,6 @@
 // The files of a home that a backup holds: what keys are hashed with and secrets are sealed with, the credentials of the command line, and
 // the spools. Models are fetched again, KV caches and Restate's folder are made again.
-import { createReadStream, existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import { createReadStream, existsSync, mkdirSync, readdirSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { open, type FileHandle } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { z } from "zod";
@@ -28,6 +28,20 @@ export async function* homeStreams(home: Home): AsyncGenerator<Stream> {
     const size = statSync(home.file(name), { throwIfNoEntry: false })?.size ?? 0;
     if (size > 0) yield { name, bytes: createReadStream(home.file(name), { end: size - 1 }) };
   }
+}
+
+/**
+ * Notes in the home when its newest whole backup was begun: spools that are posted are kept until a backup has them, and may go then
+ * (ledger/posting).
+ */
+export function noteBackup(home: Home, startedAt: Date): void {
+  if (!existsSync(home.file(spoolsName))) return;
+  const path = home.file(spoolsName, "backup.json");
+  writeFileSync(`${path}.new`, `${JSON.stringify({ startedAt: startedAt.toISOString() })}\n`, {
+    mode: 0o600,
+    flush: true,
+  });
+  renameSync(`${path}.new`, path);
 }
 
 async function* bytesOf(text: string): AsyncGenerator<Uint8Array> {
