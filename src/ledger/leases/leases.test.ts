@@ -1,6 +1,6 @@
 // The rules of money that the SQL functions of leases keep (DESIGN section 4), each by name.
 import { describe, expect, test } from "vitest";
-import { newId, type Database } from "../../store/index.ts";
+import { newId, StoreUnavailableError, type Database } from "../../store/index.ts";
 import { testDatabase } from "../../store/testing.ts";
 import { Budgets } from "../budgets.ts";
 import { proveLedger } from "../proof/proof.ts";
@@ -87,6 +87,46 @@ describe("takes", () => {
     await takeFrom(two, [id], 600n);
     expect(await takeFrom(one, [id], 50n, { wantNano: 5_000n })).toMatchObject([{ grantedNano: 50n, leftNano: 100n }]);
   });
+});
+
+describe("a connection that breaks while the database works", () => {
+  /** The database, whose answers to statements with these words are lost `times` times: `before` they are carried out, or after. */
+  function losing(db: Database, words: string, times: number, before = false): Database {
+    const query = async (sql: string, values: unknown[]) => {
+      const isLost = sql.includes(words) && times-- > 0;
+      if (isLost && before) throw new StoreUnavailableError("lost", { sent: true });
+      const answer = await db.query(sql, values);
+      if (isLost) throw new StoreUnavailableError("lost", { sent: true });
+      return answer;
+    };
+    return { query } as unknown as Database;
+  }
+
+  test.each([true, false])(
+    "a take whose answer was lost holds no money (lost before it was carried out: %s)",
+    async (before) => {
+      await using db = await opened();
+      const id = await setBudget(db, project, 100n);
+      const one = await beginProcess(losing(db, "take_leases", 1, before));
+      await expect(takeFrom(one, [id], 70n)).rejects.toBeInstanceOf(StoreUnavailableError);
+      // The next one is carried out after the doubtful one is cleared up.
+      expect(await takeFrom(one, [id], 60n)).toMatchObject([{ state: "granted", facts: { outNano: 60n } }]);
+      expect(await figures(db, id)).toMatchObject({ leased: 60n });
+    },
+  );
+
+  test.each([true, false])(
+    "a return whose answer was lost is made once (lost before it was carried out: %s)",
+    async (before) => {
+      await using db = await opened();
+      const id = await setBudget(db, project, 100n);
+      const one = await beginProcess(losing(db, "return_leases", 2, before));
+      await takeFrom(one, [id], 70n);
+      await one.leases.giveBack([{ budget: id, period: await periodOf(one, project), amountNano: 30n }]);
+      expect(await figures(db, id)).toMatchObject({ leased: 40n });
+      one.leases.stop();
+    },
+  );
 });
 
 describe("death is suspicion", () => {

@@ -172,9 +172,10 @@ export class Leases {
   }
 
   async #carryOut({ number, sql, items }: Request): Promise<AskRow[]> {
-    const rows = await this.#query<{ answer: AskRow[] | null }>(sql, [this.epoch.id, number, items]);
+    const rows = await this.#query<{ answer: AskRow[] | "" }>(sql, [this.epoch.id, number, items]);
     this.#number = number;
-    return rows[0]!.answer ?? [];
+    // A return answers nothing.
+    return rows[0]!.answer || [];
   }
 
   /** Sends the doubtful statement again. What a take was granted is given back, because its asker was told that nothing was. */

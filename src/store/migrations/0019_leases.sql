@@ -541,6 +541,8 @@ declare
   refused boolean;
   parts jsonb;
   recalled boolean := false;
+  is_silent boolean;
+  must_cut boolean;
 begin
   perform require_live(of_epoch);
   select e.answer into earlier from epochs e where e.id = of_epoch and e.request = number;
@@ -589,20 +591,26 @@ begin
           recalled := recalled or found;
         end if;
       end if;
+      is_silent := false;
+      must_cut := false;
+      if refused then
+        is_silent := exists (
+          select from leases l where l.budget = part.budget and l.period_start = part.period_start
+            and l.epoch <> of_epoch and l.out_nano > 0 and l.recall_nano > 0 and l.recalled_at < moment - interval '1 second');
+      end if;
+      if refused and part.left_nano < part.least then
+        must_cut := coalesce((
+          select bool_and(l.stuck_youngest is not null and l.stuck_at > moment - interval '2 seconds')
+            and (array_agg(l.epoch order by l.stuck_youngest desc, l.epoch desc))[1] = of_epoch
+          from leases l where l.budget = part.budget and l.period_start = part.period_start and l.out_nano > 0), false);
+      end if;
       parts := parts || jsonb_build_object(
-        'budget', part.budget,
-        'scope', part.scope, 'currency', part.currency,
+        'budget', part.budget, 'scope', part.scope, 'currency', part.currency,
         'state', case when not refused then 'granted' when part.left_nano < part.least then 'short' else 'spared' end,
         'period_start', part.period_start, 'period_end', budget_period_end(part.period, part.period_start),
         'granted', part.granted::text, 'limit', part.limit_nano::text, 'spent', part.spent_nano::text, 'lost', part.lost_nano::text,
         'leased_elsewhere', (part.leased_nano - part.out_nano)::text, 'left', (part.left_nano - part.granted)::text,
-        'out', (part.out_nano + part.granted)::text,
-        'silent_elsewhere', refused and exists (select from leases l where l.budget = part.budget and l.period_start = part.period_start
-          and l.epoch <> of_epoch and l.out_nano > 0 and l.recall_nano > 0 and l.recalled_at < moment - interval '1 second'),
-        'cut', refused and part.left_nano < part.least and coalesce((
-          select bool_and(l.stuck_youngest is not null and l.stuck_at > moment - interval '2 seconds')
-            and (array_agg(l.epoch order by l.stuck_youngest desc, l.epoch desc))[1] = of_epoch
-          from leases l where l.budget = part.budget and l.period_start = part.period_start and l.out_nano > 0), false));
+        'out', (part.out_nano + part.granted)::text, 'silent_elsewhere', is_silent, 'cut', must_cut);
     end loop;
     given := given || jsonb_build_object('ask', item -> 'ask', 'granted', not refused, 'now', moment, 'parts', parts);
   end loop;
