@@ -35,6 +35,9 @@ const inside = new Set([
   "blob_missing",
   // a spool file whose making a crash broke off: it is passed over
   "spool_empty",
+  // bytes in a spool that are no record: they become `record_quarantined`; a record of another release becomes `spool_version`
+  "record_invalid",
+  "record_version",
   // the protocol of the embedded worker, and of vLLM's events
   "duplicate_attempt",
   "state_superseded",
@@ -74,7 +77,7 @@ const worker = new Set([
 const inRuns = new Set(["context_length_exceeded", "secret_missing", "secret_host_refused", "secret_unreadable"]);
 
 /** Thrown and caught within one folder, so that they carry nothing. */
-const signals = new Set(["NotAHeader", "GoesOn", "CannotExpress"]);
+const signals = new Set(["NotAHeader", "GoesOn", "CannotExpress", "NotPosted", "Stopped"]);
 
 const patterns = [
   /\bcode(?::| =|\s*\?\?=?) ?(?:[^"\n]*[?] )?"([a-z][a-z0-9_]+)"/g,

@@ -51,3 +51,23 @@ export const proofLimits = {
 
 /** Leases and items of suspense that are answered by name; their sums are of all. */
 export const namedAtMost = 100;
+
+/** Bounds of the posting of spools (posting/). Times in milliseconds, sizes in bytes. */
+export const posting = {
+  /** Records, and bytes of them, in one transaction: a refused record is found within ten halvings. */
+  batchRecords: 1024,
+  batchBytes: 1024 * 1024,
+  /** Records that arrive within this time of the first share a transaction; nothing waits for it that a reader waits for. */
+  lingerMs: 20,
+  /** So often an idle spool says through which moment it is complete. */
+  pulseMs: 5_000,
+  /** Pause before a batch that failed is tried again. */
+  againMs: 500,
+  /** A place in another process's spool is asked for so often, and so long. */
+  elsewherePollMs: 50,
+  elsewhereMs: 10_000,
+  /** The folders of dead processes are looked for this often. */
+  replayMs: 30_000,
+  /** Crash settlements are written in groups of about so many bytes. */
+  endingsBytes: 1024 * 1024,
+} as const;

@@ -14,7 +14,7 @@ export function tryLock(path: string): Disposable | undefined {
     database = new DatabaseSync(path, { timeout: 0 });
     database.exec("begin exclusive");
     const held = database;
-    return { [Symbol.dispose]: () => held.close() };
+    return { [Symbol.dispose]: () => held.isOpen && held.close() };
   } catch (error) {
     database?.close();
     if ((error as { errcode?: number }).errcode === busy) return undefined;

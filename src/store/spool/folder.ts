@@ -12,7 +12,7 @@ interface LeftFile extends TrailFile {
 }
 
 /** The files of one writer. */
-interface LeftFolder {
+export interface LeftFolder {
   folder: string;
   /** In the order of their records. `upTo` is infinite for the last. */
   files: LeftFile[];

@@ -5,7 +5,9 @@ import { on, once } from "node:events";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
-import { claimFolder, readFolder, SpoolReader, spoolFolders } from "./index.ts";
+import { readFolder, spoolFolders } from "./folder.ts";
+import { claimFolder } from "./owner.ts";
+import { SpoolReader } from "./reader.ts";
 import { temporaryFolder } from "./testing.ts";
 
 const script = fileURLToPath(new URL("testing/appender.ts", import.meta.url));
@@ -33,7 +35,7 @@ function appender(root: string, seed: number): Appender {
 
 async function ownerOf(folder: string) {
   const { files } = await readFolder(folder);
-  return claimFolder(folder, files[0]!.header.owner);
+  return claimFolder(folder, files.at(-1)!.header.owner);
 }
 
 test.each([1, 2, 3, 4, 5, 6])(

@@ -24,6 +24,7 @@ const lockFile = "lock";
 export interface OwnedFolder {
   folder: string;
   lock: Disposable;
+  /** Names this process as the owner. */
   mark: OwnerMark;
 }
 
@@ -35,7 +36,7 @@ export function ownFolder(root: string): OwnedFolder {
     try {
       mkdirSync(folder, { mode: 0o700 });
       const lock = tryLock(join(folder, lockFile));
-      if (lock) return { folder, lock, mark: { machine: machine(), boot: boot(), lock: lockPlace(folder)! } };
+      if (lock) return owned(folder, lock);
     } catch (error) {
       // A process that looks for folders of the dead may lock or remove one between its making and its lock.
       if (tries >= 3) throw error;
@@ -44,14 +45,10 @@ export function ownFolder(root: string): OwnedFolder {
 }
 
 /**
- * The state of a folder's owner. Where it is dead, the lock is held by the caller until it is disposed. `here`: the machine that asks; tests
- * name others.
+ * The state of a folder's owner, which the newest file's header names. Where it is dead, the caller owns the folder until it disposes of
+ * the lock. `here`: the machine that asks; tests name others.
  */
-export function claimFolder(
-  folder: string,
-  mark: OwnerMark,
-  here: Here = { machine: machine(), boot: boot() },
-): { state: "alive" | "unknown" } | DeadFolder {
+export function claimFolder(folder: string, mark: OwnerMark, here: Here = { machine: machine(), boot: boot() }): Claim {
   const place = lockPlace(folder);
   const isBoot = mark.boot !== "" && mark.boot === here.boot;
   const isMachine = mark.machine !== "" && mark.machine === here.machine;
@@ -59,14 +56,22 @@ export function claimFolder(
   const isSameFile = isBoot ? place === mark.lock : place?.split(":")[1] === mark.lock.split(":")[1];
   const provable = place !== undefined && isSameFile && (isBoot || isMachine);
   if (!provable) return { state: "unknown" };
-  const lock = tryLock(join(folder, lockFile));
-  return lock ? { state: "dead", lock } : { state: "alive" };
+  return seizeFolder(folder);
 }
 
-interface DeadFolder {
-  state: "dead";
-  lock: Disposable;
+/** As `claimFolder`, on a person's word that the process is dead: only a held lock says that it lives. */
+export function seizeFolder(folder: string): Claim {
+  const lock = tryLock(join(folder, lockFile));
+  return lock ? { state: "dead", owned: owned(folder, lock) } : { state: "alive" };
 }
+
+type Claim = { state: "alive" | "unknown" } | { state: "dead"; owned: OwnedFolder };
+
+const owned = (folder: string, lock: Disposable): OwnedFolder => ({
+  folder,
+  lock,
+  mark: { machine: machine(), boot: boot(), lock: lockPlace(folder)! },
+});
 
 type Here = Pick<OwnerMark, "machine" | "boot">;
 

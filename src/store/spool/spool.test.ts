@@ -6,7 +6,10 @@ import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import { expect, test, vi } from "vitest";
 import { encodeHeader, recordBytes } from "./format.ts";
-import { claimFolder, newSpoolId, readFolder, SpoolReader, SpoolWriter, spoolFolders } from "./index.ts";
+import { readFolder, spoolFolders } from "./folder.ts";
+import { claimFolder } from "./owner.ts";
+import { SpoolReader } from "./reader.ts";
+import { newSpoolId, SpoolWriter } from "./writer.ts";
 import { limits } from "./limits.ts";
 import { failingDisk, readWhole, temporaryFolder } from "./testing.ts";
 import type { Disk } from "./types.ts";
@@ -20,7 +23,7 @@ interface WriterOptions {
   now?: () => number;
 }
 const writerIn = (root: string, options: WriterOptions = {}) =>
-  new SpoolWriter({ root, id: newSpoolId(), epoch: "7", ...options });
+  SpoolWriter.open({ root, id: newSpoolId(), epoch: "7", ...options });
 
 /** All records of a folder's files, each file up to where the next one says that it ends. */
 async function textsOf(folder: string): Promise<string[]> {
@@ -402,7 +405,7 @@ test("a folder's owner is alive while its lock is held, and dead after; its clai
   const claim = claimFolder(writer.folder, mark);
   expect(claim.state).toBe("dead");
   expect(claimFolder(writer.folder, mark).state).toBe("alive");
-  if (claim.state === "dead") claim.lock[Symbol.dispose]();
+  if (claim.state === "dead") claim.owned.lock[Symbol.dispose]();
 });
 
 test("a copied folder, another machine's, and one without its lock are unknown; another start of the same machine says dead", () => {
@@ -412,7 +415,7 @@ test("a copied folder, another machine's, and one without its lock are unknown; 
   writer.close();
   const stateOf = (folder: string, here: { machine: string; boot: string }, of = mark) => {
     const claim = claimFolder(folder, of, here);
-    if (claim.state === "dead") claim.lock[Symbol.dispose]();
+    if (claim.state === "dead") claim.owned.lock[Symbol.dispose]();
     return claim.state;
   };
   const same = { machine: "m", boot: "b" };
@@ -439,3 +442,25 @@ const markOf = (writer: SpoolWriter) => {
   };
   return header.owner;
 };
+
+test("the spool of a dead process is continued in a further file, behind its last good record", async () => {
+  using root = temporaryFolder();
+  const writer = writerIn(root.path);
+  for (const text of ["1", "2", "torn"]) writer.append([bytesOf(text)]);
+  const { path, spool } = writer.trail[0]!;
+  writer.close();
+  const bytes = readFileSync(path);
+  bytes[bytes.indexOf("torn")] = 0;
+  writeFileSync(path, bytes);
+  const left = await readFolder(writer.folder);
+  const claim = claimFolder(writer.folder, left.files.at(-1)!.header.owner);
+  if (claim.state !== "dead") throw new Error(claim.state);
+  const heir = SpoolWriter.adopt({ left, owned: claim.owned, last: 2, id: newSpoolId(), epoch: "7" });
+  heir.append([bytesOf("3")]);
+  await heir.synced({ spool, number: 2 });
+  await heir.synced(heir.position());
+  expect(heir.trail.map(({ upTo }) => upTo)).toEqual([2, 1]);
+  expect(claimFolder(writer.folder, markOf(writer)).state).toBe("alive");
+  heir.close();
+  expect(await textsOf(writer.folder)).toEqual(["1", "2", "3"]);
+});

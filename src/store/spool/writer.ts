@@ -10,15 +10,14 @@ import { newId } from "../ids.ts";
 import { SpoolFile, realDisk, storageFull } from "./file.ts";
 import { recordBytes } from "./format.ts";
 import { limits } from "./limits.ts";
+import type { LeftFolder } from "./folder.ts";
 import { ownFolder, type OwnedFolder } from "./owner.ts";
 import type { Disk, SpoolHeader, SpoolPlace, TrailFile } from "./types.ts";
 
 /** A fresh id for the first file of a writer, which the caller may announce before the file exists. */
 export const newSpoolId = (): string => newId("spl");
 
-interface SpoolOptions {
-  /** The folder of all spools; each writer makes a folder of its own in it. */
-  root: string;
+interface WriterOptions {
   /** The first file's id. */
   id: string;
   epoch: string;
@@ -27,6 +26,12 @@ interface SpoolOptions {
   now?: () => number;
   fileBytes?: number;
   disk?: Disk;
+}
+
+interface AdoptOptions extends WriterOptions {
+  left: LeftFolder;
+  owned: OwnedFolder;
+  last: number;
 }
 
 /** What was appended and is not synced. `number`: that of its last payload. */
@@ -44,9 +49,9 @@ interface Waiting {
 
 /** Appends records durably, for one process. Every verb but `synced` and `close` is synchronous. */
 export class SpoolWriter {
-  readonly #options: Required<SpoolOptions>;
+  readonly #options: Required<WriterOptions>;
   readonly #owned: OwnedFolder;
-  readonly #trail: TrailFile[] = [];
+  readonly #trail: TrailFile[];
   readonly #listeners = new Set<() => void>();
   #file: SpoolFile | undefined;
   /** The file that is open, or that is to be opened. */
@@ -60,8 +65,11 @@ export class SpoolWriter {
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
 
-  /** Makes the folder (0700), its lock and the first file (0600). Throws `storage_full`, or the error of the system call. */
-  constructor(options: SpoolOptions) {
+  private constructor(
+    options: WriterOptions,
+    owned: OwnedFolder,
+    before: { trail: TrailFile[]; header?: SpoolHeader },
+  ) {
     this.#options = {
       onFailure: () => {},
       now: Date.now,
@@ -69,25 +77,50 @@ export class SpoolWriter {
       disk: realDisk,
       ...options,
     };
-    this.#owned = ownFolder(options.root);
+    this.#owned = owned;
+    this.#trail = before.trail;
+    const last = before.trail.at(-1);
     this.#header = {
       spool: options.id,
       epoch: options.epoch,
-      index: 0,
-      owner: this.#owned.mark,
+      index: before.header ? before.header.index + 1 : 0,
+      ...(last && { previous: { spool: last.spool, number: last.upTo } }),
+      owner: owned.mark,
       createdMs: this.#options.now(),
     };
+    this.#begin(this.#make(this.#header, []));
+  }
+
+  /**
+   * Makes a folder (0700) below `root`, its lock and the first file (0600) in it. Throws `storage_full`, or the error of the system call.
+   */
+  static open({ root, ...options }: WriterOptions & { root: string }): SpoolWriter {
+    const owned = ownFolder(root);
     try {
-      this.#begin(this.#make(this.#header, []));
+      return new SpoolWriter(options, owned, { trail: [] });
     } catch (error) {
-      this.#owned.lock[Symbol.dispose]();
+      owned.lock[Symbol.dispose]();
       throw error;
     }
+  }
+
+  /**
+   * Goes on with the spool of a dead process in a further file. `last`: the number of the last good record of its last file, behind which
+   * nothing counts. Throws `storage_full`, or the error of the system call; the folder is still owned then.
+   */
+  static adopt({ left, owned, last, ...options }: AdoptOptions): SpoolWriter {
+    const trail = left.files.map(({ spool, path, upTo }): TrailFile => ({ spool, path, upTo, ended: true }));
+    trail.at(-1)!.upTo = last;
+    return new SpoolWriter(options, owned, { trail, header: left.files.at(-1)!.header });
   }
 
   /** The writer's own folder. */
   get folder(): string {
     return this.#owned.folder;
+  }
+
+  get epoch(): string {
+    return this.#options.epoch;
   }
 
   /** The files so far, oldest first. The entries change in place while records are appended and synced. */

@@ -1,10 +1,10 @@
 // A process that appends to a spool for ever, for tests that kill it: `appender.ts ROOT SEED`. It prints a record's number once append
 // has returned for it.
 import { writeSync } from "node:fs";
-import { newSpoolId, SpoolWriter } from "../index.ts";
+import { newSpoolId, SpoolWriter } from "../writer.ts";
 
 const [root, seed] = process.argv.slice(2);
-const writer = new SpoolWriter({ root: root!, id: newSpoolId(), epoch: "1", fileBytes: 30_000 });
+const writer = SpoolWriter.open({ root: root!, id: newSpoolId(), epoch: "1", fileBytes: 30_000 });
 let number = 0;
 let random = Number(seed);
 

@@ -1,0 +1,135 @@
+// What is billed of an attempt that a crash ended: nothing before it was sent, its last recorded progress after, else its hold. Each attempt
+// and each call is ended once.
+import { expect, test } from "vitest";
+import type { Settlement } from "../types.ts";
+import { Unended } from "./crash.ts";
+import {
+  decodeRecord,
+  encodeCall,
+  encodeExtend,
+  encodeHold,
+  encodeSent,
+  encodeSettle,
+  type WrittenRecord,
+} from "./records.ts";
+import { card } from "./testing.ts";
+
+const shares = [{ budget: "bud_1", period: "2026-01-01T00:00:00.000Z" }];
+const held = (attempt: string, call = "call_1") => ({
+  attempt,
+  call,
+  organisation: "org_1",
+  project: "prj_1",
+  key: "key_1",
+  agent: undefined,
+  run: "run_1",
+  rateCard: card,
+  promptTokens: 100,
+  outputTokens: 1000,
+  context: { number: 1 },
+});
+const hold = (attempt: string, call?: string) =>
+  encodeHold({ held: held(attempt, call), amountNano: 356n, coveredTokens: 256, shares, countedAtMs: 1000 });
+const sent = (attempt: string) => encodeSent({ attempt, engine: "e" });
+const moved = [{ budget: "bud_1", period: "2026-02-01T00:00:00.000Z" }];
+const extend = (attempt: string) =>
+  encodeExtend({ attempt, amountNano: 612n, coveredTokens: 512, seenTokens: 230, shares: moved, countedAtMs: 2000 });
+const settlement = (attempt: string): Settlement => ({
+  attempt,
+  amountNano: 110n,
+  suspenseNano: 0n,
+  tokens: { promptTokens: 100, cachedTokens: 0, outputTokens: 10 },
+  claimed: undefined,
+  usageSource: "engine",
+  currency: "USD",
+  repeated: false,
+});
+const settle = (attempt: string, call?: string) =>
+  encodeSettle({
+    held: held(attempt, call),
+    heldNano: 356n,
+    shares,
+    countedAtMs: 1000,
+    settlement: settlement(attempt),
+    unanswered: false,
+    row: { id: attempt },
+  });
+const call = (id: string) => encodeCall({ call: id, row: { id } });
+
+interface Asked {
+  attempt: string;
+  amountNano: bigint;
+  sentTo: string | undefined;
+}
+
+/** The records that end what these records leave open, and what the rows were asked for. */
+function endings(...records: Buffer[]): { written: WrittenRecord[]; asked: Asked[] } {
+  const unended = new Unended();
+  for (const record of records) unended.note(decodeRecord(record));
+  const asked: Asked[] = [];
+  const ends = [
+    ...unended.endings({
+      ofCrash(of, { amountNano }, sentTo) {
+        asked.push({ attempt: of.attempt, amountNano, sentTo });
+        return { attempt: sentTo && { id: of.attempt }, call: { id: of.call, last: of.attempt } };
+      },
+    }),
+  ];
+  return { written: ends.flat().map(decodeRecord), asked };
+}
+
+test.each<[string, Buffer[], Record<string, unknown>]>([
+  ["not sent: nothing", [hold("a")], { amount: "0", prompt: 0, output: 0, source: "counted", held: "356" }],
+  ["sent: its hold", [hold("a"), sent("a")], { amount: "356", prompt: 100, output: 256, source: "estimated" }],
+  [
+    "sent, with progress: the prompt and what was seen, from the shares of the extension",
+    [hold("a"), sent("a"), extend("a")],
+    {
+      amount: "330",
+      prompt: 100,
+      output: 230,
+      held: "612",
+      counted_at: "1970-01-01T00:00:02.000Z",
+      leases: [["bud_1", "2026-02-01T00:00:00.000Z"]],
+    },
+  ],
+])("%s", (_, records, item) => {
+  const { written } = endings(...records);
+  expect(written).toMatchObject([
+    { k: "settle", item: { attempt: "a", call: "call_1", key: "key_1", run: "run_1", ...item } },
+    { k: "call", call: "call_1" },
+  ]);
+});
+
+test("an attempt that was not sent has no row, and its call has", () => {
+  const { written } = endings(hold("a"));
+  expect(written[0]).not.toHaveProperty("row");
+  expect(written[1]).toMatchObject({ row: { id: "call_1" } });
+});
+
+test("a settled attempt stays as it is, and its call gets the row that it lacks", () => {
+  const { written, asked } = endings(hold("a"), sent("a"), settle("a"));
+  expect(written).toMatchObject([{ k: "call", call: "call_1", row: { last: "a" } }]);
+  expect(asked).toEqual([{ attempt: "a", amountNano: 110n, sentTo: "e" }]);
+});
+
+test("of several attempts of a call the last one's row of the call counts", () => {
+  const { written } = endings(hold("a"), sent("a"), settle("a"), hold("b"), sent("b"));
+  expect(written).toMatchObject([
+    { k: "settle", item: { attempt: "b" } },
+    { k: "call", row: { last: "b" } },
+  ]);
+});
+
+test("calls that ended leave nothing, and records without their hold change nothing", () => {
+  expect(endings(hold("a"), sent("a"), settle("a"), call("call_1")).written).toEqual([]);
+  expect(endings(sent("x"), extend("x"), settle("x"), call("call_x")).written).toEqual([]);
+});
+
+test("the endings themselves are an end: replayed once more, nothing is open", () => {
+  const records = [hold("a"), sent("a"), hold("b", "call_2"), hold("c", "call_3"), sent("c"), settle("c", "call_3")];
+  const { written } = endings(...records);
+  const again = written.map((record) => Buffer.from(JSON.stringify(record)));
+  expect(written.length).toBe(5);
+  expect(endings(...records, ...again).written).toEqual([]);
+});

@@ -1,0 +1,130 @@
+// What a dead process left open, and how it ends. Pure: the records of its spool in their order go in, the records that end them come out.
+//
+//   held, not sent          0: the engine was never asked
+//   sent, with progress     the prompt and the output that the newest extension had seen
+//   sent, without           the whole hold: nothing says how far the engine came
+//
+// A call whose last attempt is settled but which has no record of its own gets one.
+import { billable, type Billable } from "../claims.ts";
+import type { RecordRows, Settlement } from "../types.ts";
+import {
+  encodeCall,
+  encodeSettle,
+  holdOf,
+  settlementOf,
+  type HoldRecord,
+  type SettlementItem,
+  type WrittenRecord,
+} from "./records.ts";
+
+type Hold = Extract<WrittenRecord, { k: "hold" }>;
+
+/** An attempt whose call has no record yet. */
+interface Attempt {
+  /** With what the newest extension says of amount, cover, shares and the moment that it counts at. */
+  hold: Hold;
+  /** Undefined until an extension said it. */
+  seen: number | undefined;
+  sentTo: string | undefined;
+  settled: SettlementItem | undefined;
+}
+
+/** The attempts of one spool whose calls have not ended. Its size is that of the work that was under way. */
+export class Unended {
+  /** By call, in the order of their holds. */
+  readonly #calls = new Map<string, Attempt[]>();
+  readonly #attempts = new Map<string, Attempt>();
+
+  note(record: WrittenRecord): void {
+    switch (record.k) {
+      case "hold":
+        return this.#held(record);
+      case "sent": {
+        const attempt = this.#attempts.get(record.attempt);
+        if (attempt) attempt.sentTo = record.engine;
+        return;
+      }
+      case "extend": {
+        const attempt = this.#attempts.get(record.attempt);
+        if (!attempt) return;
+        const { amount, covered, shares, at } = record;
+        attempt.hold = { ...attempt.hold, amount, covered, shares, at };
+        attempt.seen = record.seen;
+        return;
+      }
+      case "settle": {
+        const attempt = this.#attempts.get(record.item.attempt);
+        if (attempt) attempt.settled = record.item;
+        return;
+      }
+      case "call":
+        for (const { hold } of this.#calls.get(record.call) ?? []) this.#attempts.delete(hold.attempt);
+        this.#calls.delete(record.call);
+    }
+  }
+
+  /** The records that end everything, one call after the other. */
+  *endings(rows: Pick<RecordRows, "ofCrash">): Iterable<Buffer[]> {
+    for (const [call, attempts] of this.#calls) {
+      const records: Buffer[] = [];
+      let callRow: unknown;
+      for (const attempt of attempts) {
+        const record = holdOf(attempt.hold);
+        const settlement = attempt.settled ? settlementOf(attempt.settled) : settlementOfCrash(attempt, record);
+        const row = rows.ofCrash(record.held, settlement, attempt.sentTo);
+        callRow = row.call;
+        if (!attempt.settled)
+          records.push(
+            encodeSettle({
+              held: record.held,
+              heldNano: record.amountNano,
+              shares: record.shares,
+              countedAtMs: record.countedAtMs,
+              settlement,
+              unanswered: false,
+              row: row.attempt,
+            }),
+          );
+      }
+      yield [...records, encodeCall({ call, row: callRow })];
+    }
+  }
+
+  #held(hold: Hold): void {
+    if (this.#attempts.has(hold.attempt)) return;
+    const attempt: Attempt = {
+      hold,
+      seen: undefined,
+      sentTo: undefined,
+      settled: undefined,
+    };
+    this.#attempts.set(hold.attempt, attempt);
+    const others = this.#calls.get(hold.call);
+    if (others) others.push(attempt);
+    else this.#calls.set(hold.call, [attempt]);
+  }
+}
+
+function settlementOfCrash(attempt: Attempt, hold: HoldRecord): Settlement {
+  const { held } = hold;
+  const { tokens, amountNano, suspenseNano, claimed } = billableOfCrash(attempt, hold);
+  return {
+    attempt: held.attempt,
+    amountNano,
+    suspenseNano,
+    tokens,
+    claimed,
+    usageSource: attempt.sentTo === undefined ? "counted" : "estimated",
+    currency: held.rateCard.currency,
+    repeated: false,
+  };
+}
+
+function billableOfCrash(attempt: Attempt, { held, amountNano, coveredTokens }: HoldRecord): Billable {
+  const { promptTokens, rateCard } = held;
+  const used =
+    attempt.sentTo === undefined
+      ? { promptTokens: 0, outputTokens: 0 }
+      : { promptTokens, outputTokens: attempt.seen ?? coveredTokens };
+  return billable({ ...used, cachedTokens: 0 }, { promptTokens, outputTokens: coveredTokens }, amountNano, rateCard);
+}

@@ -1,0 +1,128 @@
+// Records of money are read as they were written, and nothing else is taken for one.
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { anyCard } from "../testing.ts";
+import type { Settlement } from "../types.ts";
+import {
+  decodeRecord,
+  encodeCall,
+  encodeExtend,
+  encodeHold,
+  encodeSent,
+  encodeSettle,
+  holdOf,
+  settlementOf,
+  type HoldRecord,
+} from "./records.ts";
+
+const nano = fc.bigInt({ min: 0n, max: 2n ** 63n - 1n });
+const count = fc.nat();
+const id = fc.string({ minLength: 1 });
+const shares = fc.array(fc.record({ budget: id, period: id }), { maxLength: 3 });
+const holds: fc.Arbitrary<HoldRecord> = fc.record({
+  held: fc.record({
+    attempt: id,
+    call: id,
+    organisation: id,
+    project: id,
+    key: id,
+    agent: fc.option(id, { nil: undefined }),
+    run: fc.option(id, { nil: undefined }),
+    rateCard: anyCard,
+    promptTokens: count,
+    outputTokens: count,
+    context: fc.jsonValue().map((value): unknown => JSON.parse(JSON.stringify(value))),
+  }),
+  amountNano: nano,
+  coveredTokens: count,
+  shares,
+  countedAtMs: fc.nat(),
+});
+
+test("a hold comes back as it was, its rate card included", () => {
+  fc.assert(
+    fc.property(holds, (hold) => {
+      const record = decodeRecord(encodeHold(hold));
+      expect(record.k === "hold" && holdOf(record)).toEqual(hold);
+    }),
+    { numRuns: 200 },
+  );
+});
+
+test("a settlement comes back as it was, and says all that its row needs", () => {
+  const tokens = fc.record(
+    {
+      promptTokens: count,
+      cachedTokens: count,
+      outputTokens: count,
+      cacheWriteTokens: count,
+      cacheWriteLongTokens: count,
+      reasoningTokens: count,
+      units: fc.dictionary(fc.constantFrom("image", "second"), count),
+    },
+    { requiredKeys: ["promptTokens", "cachedTokens", "outputTokens"] },
+  );
+  fc.assert(
+    fc.property(
+      holds,
+      tokens,
+      fc.record({ amountNano: nano, suspenseNano: nano, isClaimed: fc.boolean(), unanswered: fc.boolean() }),
+      (hold, used, { isClaimed, unanswered, ...amounts }) => {
+        const settlement: Settlement = {
+          ...amounts,
+          attempt: hold.held.attempt,
+          tokens: used,
+          claimed: isClaimed ? { promptTokens: 7, cachedTokens: used.cachedTokens, outputTokens: 8 } : undefined,
+          usageSource: "counted",
+          currency: "USD",
+          repeated: false,
+        };
+        const { held, amountNano: heldNano, shares: of, countedAtMs } = hold;
+        const row = { any: "row" };
+        const record = decodeRecord(
+          encodeSettle({ held, heldNano, shares: of, countedAtMs, settlement, unanswered, row }),
+        );
+        if (record.k !== "settle") throw new Error(record.k);
+        expect(settlementOf(record.item)).toEqual(settlement);
+        expect(record.row).toEqual(row);
+        expect(record.item).toMatchObject({
+          call: held.call,
+          key: held.key,
+          model: held.rateCard.model,
+          rate_card: held.rateCard.id,
+          held: String(heldNano),
+          counted_at: new Date(countedAtMs).toISOString(),
+          leases: of.map(({ budget, period }) => [budget, period]),
+        });
+        expect(record.item.unanswered).toBe(unanswered || undefined);
+      },
+    ),
+    { numRuns: 200 },
+  );
+});
+
+test("the small records come back", () => {
+  expect(decodeRecord(encodeSent({ attempt: "a", engine: "e" }))).toMatchObject({ k: "sent", engine: "e" });
+  const extend = { attempt: "a", amountNano: 9n, coveredTokens: 5, seenTokens: 4, shares: [], countedAtMs: 1 };
+  expect(decodeRecord(encodeExtend(extend))).toMatchObject({ k: "extend", amount: "9", covered: 5, seen: 4 });
+  expect(decodeRecord(encodeCall({ call: "c", row: { id: "c" } }))).toMatchObject({ call: "c", row: { id: "c" } });
+});
+
+test("what is no record is refused by name: other bytes, other fields, amounts that are none", () => {
+  const sent = { v: 1, k: "sent", attempt: "a", engine: "e" };
+  const refused = (value: unknown) => () =>
+    decodeRecord(Buffer.isBuffer(value) ? value : Buffer.from(JSON.stringify(value)));
+  for (const value of [
+    Buffer.from([0xff, 0xfe]),
+    Buffer.from("{"),
+    null,
+    [],
+    { ...sent, engine: 1 },
+    { ...sent, more: 1 },
+    { ...sent, k: "other" },
+    { v: 1, k: "extend", attempt: "a", amount: "-1", covered: 1, seen: 1, shares: [], at: 1 },
+    { v: 1, k: "extend", attempt: "a", amount: "1e9", covered: 1, seen: 1, shares: [], at: 1 },
+  ])
+    expect(refused(value)).toThrow(expect.objectContaining({ code: "record_invalid" }));
+  expect(refused({ ...sent, v: 2 })).toThrow(expect.objectContaining({ code: "record_version" }));
+});
