@@ -25,18 +25,27 @@ interface StartedDatabase {
 export async function startDatabase(
   home: Home,
   supervisor: Supervisor,
-  external: ExternalUrls,
+  external: ExternalUrls & { LINESHAFT_GATEWAYS?: number },
 ): Promise<StartedDatabase> {
   if (external.DATABASE_URL) return { db: await openExternal(external.DATABASE_URL, external), port: null };
-  const { urls, port } = await startEmbedded(home, supervisor);
+  const { LINESHAFT_GATEWAYS: gateways = 1 } = external;
+  // Main has a pool of its own also where it serves no client.
+  const { urls, port } = await startEmbedded(home, supervisor, gateways === 1 ? 1 : 1 + gateways);
   return { db: await openMigrated(urls), port };
 }
 
-/** Starts the embedded server with its roles and its database, on a free port; migrates nothing. */
-export async function startEmbedded(home: Home, supervisor: Supervisor): Promise<{ urls: DatabaseUrls; port: number }> {
+/**
+ * Starts the embedded server with its roles and its database, on a free port; migrates nothing. `processes`: how many will connect, each
+ * with a pool of its own.
+ */
+export async function startEmbedded(
+  home: Home,
+  supervisor: Supervisor,
+  processes = 1,
+): Promise<{ urls: DatabaseUrls; port: number }> {
   const port = await freePort();
   const secrets = home.secrets();
-  const command = await preparePostgres({ home: home.path, port, password: secrets.postgresPassword });
+  const command = await preparePostgres({ home: home.path, port, password: secrets.postgresPassword, processes });
   removeStalePidFile(command.dataFolder);
   await supervisor.start(postgresSpec(command));
   const urls = await prepareRoles(command.url, {

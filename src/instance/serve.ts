@@ -36,6 +36,7 @@ import {
   type Alarms,
   type Logger,
   type Metrics,
+  relayAlarms,
 } from "../telemetry/index.ts";
 import type { Books } from "./books.ts";
 import { watchSilence } from "./conditions.ts";
@@ -79,12 +80,16 @@ export async function openServing(options: ServingOptions, undo: Undo): Promise<
   const alarmStore = new AlarmStore({ alarms, db, log });
   await alarmStore.restore();
   undo.add("alarms", () => alarmStore.close());
-  alarms.onChange(({ change, alarm }) =>
+  const stopAlarms = others(options) ? await relayAlarms({ alarms, session, log }) : undefined;
+  undo.add("alarms of other processes", async () => stopAlarms?.());
+  alarms.onChange(({ change, alarm }) => {
+    // It may stand still with another process.
+    if (change === "gone" && alarms.list().some(({ id }) => id === alarm.id)) return;
     events.publish(
       { organisation: alarm.organisation ?? organisation.id, project: ownersOnly },
       { type: "alarm", change, alarm: alarmResource(alarm) },
-    ),
-  );
+    );
+  });
   watchSilence(db, alarms);
   disk.watch();
   const carrier = carrierOf(options);

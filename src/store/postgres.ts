@@ -8,6 +8,7 @@ import { chmodSync, chownSync, existsSync, mkdirSync, renameSync, rmSync, writeF
 import { arch, platform } from "node:os";
 import { dirname, join } from "node:path";
 import { LineshaftError } from "../errors/index.ts";
+import { limits } from "./limits.ts";
 import { bootstrapRole, urlAs } from "./roles.ts";
 
 export interface PostgresOptions {
@@ -16,6 +17,8 @@ export interface PostgresOptions {
   port: number;
   /** Of the superuser. */
   password: string;
+  /** Processes that will connect, each with a pool of its own. */
+  processes?: number;
   /** False only for databases that may be lost (tests). */
   durable?: boolean;
 }
@@ -33,6 +36,11 @@ export interface PostgresCommand {
   url: string;
   dataFolder: string;
 }
+
+/** A process's pool, its session and its pulse, with some room. */
+const processConnections = limits.connections + 3;
+/** For the command line, tools and people. */
+const spareConnections = 45;
 
 interface Runner {
   wrap(command: string, args: string[]): { command: string; args: string[] };
@@ -107,7 +115,7 @@ export async function preparePostgres(
     listen_addresses: "127.0.0.1",
     port: String(options.port),
     unix_socket_directories: "",
-    max_connections: "60",
+    max_connections: String(spareConnections + processConnections * (options.processes ?? 1)),
     shared_buffers: "64MB",
     password_encryption: "scram-sha-256",
     log_min_messages: "fatal",

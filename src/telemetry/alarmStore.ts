@@ -64,7 +64,7 @@ export class AlarmStore {
 
   /** Writes the last counts, too. */
   async close(): Promise<void> {
-    for (const alarm of this.#alarms.list()) this.#mark(alarm);
+    for (const alarm of this.#alarms.own()) this.#mark(alarm);
     await this.flushed();
     clearTimeout(this.#retry);
   }
@@ -108,7 +108,8 @@ export class AlarmStore {
     await this.#db.query(
       `with gone as (delete from alarms where id = any($1))
        insert into alarms select * from jsonb_populate_recordset(null::alarms, $2)
-       on conflict (id) do update set message = excluded.message, count = excluded.count, last_at = excluded.last_at`,
+       on conflict (id) do update set message = excluded.message, count = greatest(alarms.count, excluded.count),
+         last_at = greatest(alarms.last_at, excluded.last_at)`,
       [gone, JSON.stringify(standing.map(rowOf))],
     );
   }

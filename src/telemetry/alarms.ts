@@ -6,6 +6,9 @@
 // log, the metrics, `/api/status` (and with it `lineshaft status`), and the live events that the console reads.
 //
 // State of an alarm: raised -> (cleared, when the condition has passed | dismissed, when an owner has seen it) -> gone.
+//
+// Processes of one database tell each other their alarms (alarmRelay.ts). An alarm stands while one of them says so: it is cleared when
+// every process that raised it has cleared it, and dismissed for all at once.
 import { hash } from "node:crypto";
 import { limits } from "./limits.ts";
 import type { Logger } from "./logger.ts";
@@ -37,10 +40,14 @@ export interface Alarm {
   lastAt: Date;
 }
 
-export type AlarmChange = { change: "raised" | "gone"; alarm: Alarm };
+export type AlarmChange = { change: "raised" | "gone"; alarm: Alarm; dismissed?: boolean };
 
 interface Kept extends Alarm {
   loggedAt: number;
+  /** This process has raised it, or an earlier one whose alarms it took over. */
+  own: boolean;
+  /** Other processes that say that it stands, and until when they are believed. */
+  elsewhere: Map<string, number>;
 }
 
 /** The alarms that stand, in memory. Raising never throws and never waits; listeners hear every change, and may fail without harm. */
@@ -62,7 +69,7 @@ export class Alarms {
     this.#now = options.now ?? Date.now;
     options.metrics.alarmsReadBy(() => {
       const active = new Map<string, number>();
-      for (const { code } of this.#kept.values()) active.set(code, (active.get(code) ?? 0) + 1);
+      for (const { code, own } of this.#kept.values()) if (own) active.set(code, (active.get(code) ?? 0) + 1);
       return active;
     });
   }
@@ -82,7 +89,9 @@ export class Alarms {
       count: (known?.count ?? 0) + 1,
       firstAt: known?.firstAt ?? new Date(now),
       lastAt: new Date(now),
-      loggedAt: known?.loggedAt ?? Number.NEGATIVE_INFINITY,
+      loggedAt: known?.own ? known.loggedAt : Number.NEGATIVE_INFINITY,
+      own: true,
+      elsewhere: known?.elsewhere ?? new Map(),
     };
     // Deleted first, so that the map's order is by the newest raise and the oldest alarm makes room.
     this.#kept.delete(id);
@@ -102,14 +111,47 @@ export class Alarms {
 
   /** Brings back an alarm that an earlier process raised. It is neither logged nor counted again. */
   restore(alarm: Alarm): void {
-    if (!this.#kept.has(alarm.id)) this.#kept.set(alarm.id, { ...alarm, loggedAt: Number.NEGATIVE_INFINITY });
+    if (this.#kept.has(alarm.id)) return;
+    const loggedAt = Number.NEGATIVE_INFINITY;
+    this.#kept.set(alarm.id, Object.assign(alarm, { loggedAt, own: true, elsewhere: new Map<string, number>() }));
+  }
+
+  /** Another process says that an alarm stands there, and is believed until then. It is neither logged, counted nor told again. */
+  receive(alarm: Alarm, from: string, untilMs: number): void {
+    const known = this.#kept.get(alarm.id);
+    if (!known) {
+      const loggedAt = Number.NEGATIVE_INFINITY;
+      const kept: Kept = Object.assign(alarm, { loggedAt, own: false, elsewhere: new Map([[from, untilMs]]) });
+      this.#kept.set(alarm.id, kept);
+      for (const oldest of this.#kept.values()) if (this.#kept.size > limits.alarmsKept) this.#kept.delete(oldest.id);
+      return;
+    }
+    known.elsewhere.set(from, untilMs);
+    known.count = Math.max(known.count, alarm.count);
+    if (alarm.lastAt > known.lastAt) known.lastAt = alarm.lastAt;
+  }
+
+  /** Another process says that an alarm has gone there; `dismissed`: it has gone everywhere. */
+  receiveGone(id: string, from: string, dismissed: boolean): void {
+    const known = this.#kept.get(id);
+    if (!known) return;
+    known.elsewhere.delete(from);
+    if (dismissed || (!known.own && known.elsewhere.size === 0)) this.#kept.delete(id);
+  }
+
+  /** Alarms that this process has raised and that stand. */
+  own(): Alarm[] {
+    return [...this.#kept.values()].filter(({ own }) => own);
   }
 
   /** The condition has passed: its alarm goes away by itself. Does nothing when it was not raised. */
   clear(of: Pick<AlarmRaised, "code" | "subject" | "organisation">): void {
     const alarm = this.#kept.get(idOf(of));
-    if (!alarm) return;
-    this.#remove(alarm);
+    if (!alarm?.own) return;
+    alarm.own = false;
+    this.#forgetSilent();
+    if (this.#kept.has(alarm.id) && alarm.elsewhere.size === 0) this.#kept.delete(alarm.id);
+    this.#tell({ change: "gone", alarm });
     this.#log.info({ alarm: alarm.code, subject: alarm.subject, count: alarm.count }, "alarm cleared");
   }
 
@@ -117,18 +159,29 @@ export class Alarms {
   dismiss(id: string, organisation: string): Alarm | undefined {
     const alarm = this.#kept.get(id);
     if (!alarm || !concerns(alarm, organisation)) return undefined;
-    this.#remove(alarm);
+    this.#kept.delete(alarm.id);
+    this.#tell({ change: "gone", alarm, dismissed: true });
     return alarm;
   }
 
   /** Alarms of an organisation and of the whole instance, newest first; every alarm when no organisation is given. */
   list(organisation?: string): Alarm[] {
+    this.#forgetSilent();
     const all = [...this.#kept.values()].toReversed();
     return organisation === undefined ? all : all.filter((alarm) => concerns(alarm, organisation));
   }
 
   onChange(listener: (change: AlarmChange) => void): void {
     this.#listeners.add(listener);
+  }
+
+  /** Drops conditions of processes that are not heard any more: they have ended. What is no condition stands until it is dismissed. */
+  #forgetSilent(): void {
+    const now = this.#now();
+    for (const { id, own, clears, elsewhere } of this.#kept.values()) {
+      for (const [from, untilMs] of elsewhere) if (clears && untilMs <= now) elsewhere.delete(from);
+      if (!own && elsewhere.size === 0) this.#kept.delete(id);
+    }
   }
 
   #remove(alarm: Kept): void {

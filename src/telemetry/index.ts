@@ -1,4 +1,5 @@
 export { Alarms, type Alarm, type AlarmRaised } from "./alarms.ts";
+export { relayAlarms } from "./alarmRelay.ts";
 export { AlarmStore } from "./alarmStore.ts";
 export { createLogger, type Logger } from "./logger.ts";
 export { createMetrics, type MetricFamily, type Metrics, type SchedulerNumbers } from "./metrics.ts";

@@ -22,4 +22,7 @@ export const limits = {
   /** An alarm that is raised again and again is logged, and told live, once in this time. */
   alarmLogEveryMs: 60_000,
   alarmStoreRetryMs: 5_000,
+  /** A process tells the alarms that stand with it this often, and is believed for so long. */
+  alarmToldEveryMs: 10_000,
+  alarmBelievedMs: 35_000,
 } as const;
