@@ -8,7 +8,7 @@ import { beginProcess, makeOrganisation, takeFrom, type Settled } from "../src/l
 import { proveLedger } from "../src/ledger/proof/proof.ts";
 import type { ScopeKind } from "../src/ledger/index.ts";
 import { tamper, testDatabase } from "../src/store/testing.ts";
-import type { Database } from "../src/store/index.ts";
+import { newId, type Database } from "../src/store/index.ts";
 
 const dayMs = 24 * 60 * 60_000;
 const organisation = "org_1";
@@ -261,6 +261,19 @@ describe("an incremental proof", () => {
     if (!["budget_spent", "usage_day"].includes(rule))
       expect(await prove(db, "incremental")).toContainEqual(expect.stringMatching(new RegExp(`^${rule} `)));
   });
+});
+
+test("an attempt may be recorded before its call, which has not ended, but not for ever", async () => {
+  await using db = await testDatabase();
+  await makeOrganisation(db);
+  const process = await beginProcess(db);
+  const underWay = newId("call");
+  const lost = newId("call", Date.now() - dayMs);
+  await process.post([attempt({ call: underWay }), attempt({ call: lost })]);
+  await record(db);
+  await tamper(db, "delete from calls");
+  expect(await prove(db)).toEqual([expect.stringMatching(new RegExp(`^call_price ${lost}: \\d+, not 0$`))]);
+  expect(await prove(db, "incremental")).toEqual([]);
 });
 
 test("records of attempts from before there were batches may be missing, but not say something else", async () => {

@@ -1,4 +1,5 @@
 // The gateway's records of attempts, summed up for the proof of the ledger, which compares them with settlements (ledger/proof/records.ts).
+import { newId } from "../../store/index.ts";
 import { bucketOf, checksumOf, type RecordProof } from "../../ledger/index.ts";
 
 const within = "($1::text is null or id >= $1) and ($2::text is null or id <= $2)";
@@ -8,15 +9,49 @@ const within = "($1::text is null or id >= $1) and ($2::text is null or id <= $2
  * weighted by another hash, so that two errors that cancel out in the plain sum show in the weighted one.
  */
 const callBucket = (call: string): string => `(hashtext(${call}) & 1023)`;
-const callSums = (call: string): string =>
-  `sum(price_nano) as price, sum(price_nano::numeric * (hashtextextended(${call}, 1) & 65535)) as weighted`;
+/** Weights are small, so that no sum of a call's prices times one passes 64 bits. */
+const bucketSums =
+  "hash & 1023 as bucket, sum(price_nano) as price, sum(price_nano * ((hash >> 12) & 255)) as weighted";
 
-/** Calls whose price is not the sum of their attempts', among those of some buckets. */
-const unequalOf = `
+/**
+ * An attempt is recorded when it is settled, its call when that has ended. A call that began before this has ended, so it must have its
+ * record.
+ */
+const callEndedMs = 2 * 60 * 60_000;
+
+interface Unequal {
+  [column: string]: unknown;
+  call: string;
+  organisation: string | null;
+  expected: bigint;
+  found: bigint;
+}
+
+/** Calls that began before `$2`, of some buckets: a call without attempts and attempts without their call are among them. */
+const unequalOld = `
   select coalesce(c.id, a.call) as call, c.organisation, coalesce(a.price, 0) as expected, coalesce(c.price_nano, 0) as found
-  from (select id, organisation, price_nano from calls where ${callBucket("id")} = any($1)) c
-  full join (select call, sum(price_nano) as price from attempts where ${callBucket("call")} = any($1) group by call) a on a.call = c.id
+  from (select id, organisation, price_nano from calls where ${callBucket("id")} = any($1) and id < $2) c
+  full join (
+    select call, sum(price_nano) as price from attempts where ${callBucket("call")} = any($1) and call < $2 group by call) a on a.call = c.id
   where coalesce(a.price, 0) <> coalesce(c.price_nano, 0) order by 1 limit 10000`;
+
+/** Calls that have ended and their attempts, one by one. `which` is a condition on the call `c`. */
+const unequalOf = (which: string): string => `
+  select c.id as call, c.organisation, a.price as expected, c.price_nano as found
+  from calls c cross join lateral (select coalesce(sum(price_nano), 0) as price from attempts where call = c.id) a
+  where ${which} and a.price <> c.price_nano order by 1 limit 10000`;
+
+/** Buckets of calls that began before `$1` in which the two sides differ. */
+const unequalBuckets = `
+  select coalesce(c.bucket, a.bucket) as bucket
+  from (
+    select ${bucketSums}
+    from (select hashtext(id) as hash, price_nano from calls where id < $1 and price_nano <> 0 offset 0) c group by 1) c
+  full join (
+    select ${bucketSums}
+    from (select hashtext(call) as hash, price_nano from attempts where call < $1 and price_nano <> 0 offset 0) a group by 1) a
+    on a.bucket = c.bucket
+  where (a.price, a.weighted) is distinct from (c.price, c.weighted)`;
 
 /** The gateway's side of `RecordProof`: over the tables `attempts` and `calls`, in the transaction of the client given. */
 export const recordProof: RecordProof = {
@@ -54,26 +89,17 @@ export const recordProof: RecordProof = {
   },
 
   async unequalCalls(client, { first, last }) {
-    type Unequal = { call: string; organisation: string | null; expected: bigint; found: bigint };
     if (first !== null) {
-      const { rows } = await client.query<Unequal>(
-        `select c.id as call, c.organisation, a.price as expected, c.price_nano as found
-         from calls c
-         cross join lateral (select coalesce(sum(price_nano), 0) as price from attempts where call = c.id) a
-         where c.id in (select call from attempts where id >= $1 and id <= $2) and a.price <> c.price_nano
-         order by 1 limit 10000`,
-        [first, last],
-      );
-      return rows;
+      const ofAttempts = "c.id in (select call from attempts where id >= $1 and id <= $2)";
+      return (await client.query<Unequal>(unequalOf(ofAttempts), [first, last])).rows;
     }
-    const { rows: buckets } = await client.query<{ bucket: number }>(
-      `select coalesce(c.bucket, a.bucket) as bucket
-       from (select ${callBucket("id")} as bucket, ${callSums("id")} from calls where price_nano <> 0 group by 1) c
-       full join (select ${callBucket("call")} as bucket, ${callSums("call")} from attempts where price_nano <> 0 group by 1) a on a.bucket = c.bucket
-       where (a.price, a.weighted) is distinct from (c.price, c.weighted)`,
-    );
-    if (buckets.length === 0) return [];
-    const { rows } = await client.query<Unequal>(unequalOf, [buckets.map(({ bucket }) => bucket)]);
-    return rows;
+    const { rows: now } = await client.query<{ now: Date }>("select now()");
+    const recent = newId("call", now[0]!.now.getTime() - callEndedMs, Buffer.alloc(11));
+    const { rows: buckets } = await client.query<{ bucket: number }>(unequalBuckets, [recent]);
+    const old =
+      buckets.length === 0
+        ? []
+        : (await client.query<Unequal>(unequalOld, [buckets.map(({ bucket }) => bucket), recent])).rows;
+    return [...old, ...(await client.query<Unequal>(unequalOf("c.id >= $1"), [recent])).rows];
   },
 };

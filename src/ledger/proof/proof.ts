@@ -46,12 +46,7 @@ export async function proveLedger(
   kind: ProofKind,
   records: RecordProof | undefined,
 ): Promise<ProofReport> {
-  const { beganAt, compared, discrepancies, proven } = await db.transaction(
-    (client) => compareAll(client, kind, records),
-    {
-      boundMs: storeLimits.longMs,
-    },
-  );
+  const { beganAt, compared, discrepancies, proven } = await compareAll(db, kind, records);
   await remember(db, proven);
   const kept = discrepancies.slice(0, proofLimits.discrepanciesKept);
   const { rows } = await db.query<{ ended_at: Date }>(
@@ -63,14 +58,63 @@ export async function proveLedger(
   return { ...report, discrepancyCount: discrepancies.length };
 }
 
-/** Everything in one snapshot, so that work under way is no discrepancy. */
-async function compareAll(client: PoolClient, kind: ProofKind, records: RecordProof | undefined): Promise<Snapshot> {
-  await client.query("set transaction isolation level repeatable read, read only");
-  // Hashing a million rows needs room, and no sort; compiling the statements costs more than it saves.
-  await client.query(
-    `set local work_mem = '${proofLimits.workMemoryMiB}MB'; set local enable_sort = off; set local jit = off`,
-  );
-  const { rows: began } = await client.query<{ now: Date }>("select now()");
+/** Hashing a million rows needs room, and no sort; compiling the statements costs more than it saves. */
+const settings = `set local work_mem = '${proofLimits.workMemoryMiB}MB'; set local enable_sort = off; set local jit = off`;
+
+/** Runs work in a transaction that only reads, in a snapshot of its own or in one that another transaction has exported. */
+function inSnapshot<Result>(
+  db: Database,
+  snapshot: string | undefined,
+  work: (client: PoolClient) => Promise<Result>,
+): Promise<Result> {
+  const reading = async (client: PoolClient) => {
+    await client.query("set transaction isolation level repeatable read, read only");
+    if (snapshot !== undefined) await client.query(`set transaction snapshot ${client.escapeLiteral(snapshot)}`);
+    await client.query(settings);
+    return work(client);
+  };
+  return db.transaction(reading, { boundMs: storeLimits.longMs });
+}
+
+/**
+ * Everything in one snapshot, so that work under way is no discrepancy. The records are compared on a connection of their own at the same
+ * time, in the same snapshot.
+ */
+function compareAll(db: Database, kind: ProofKind, records: RecordProof | undefined): Promise<Snapshot> {
+  return inSnapshot(db, undefined, async (client) => {
+    const { rows } = await client.query<{ snapshot: string; now: Date }>(
+      "select pg_export_snapshot() as snapshot, now()",
+    );
+    const { snapshot, now } = rows[0]!;
+    // Both are waited for also when one fails, because the snapshot ends with this transaction.
+    const [ledger, recorded] = await Promise.allSettled([
+      compareLedger(client, kind),
+      records ? inSnapshot(db, snapshot, (other) => compareRecordsOf(other, kind, records)) : [],
+    ]);
+    if (ledger.status === "rejected") throw ledger.reason;
+    if (recorded.status === "rejected") throw recorded.reason;
+    const { ofBatches, others, compared } = ledger.value;
+    // What stands against new batches must be found again by the next incremental proof.
+    const isClean = ofBatches.length + recorded.value.length === 0;
+    const proven = isClean ? (await client.query<Proven>(checksums, [proofLimits.batchesRemembered])).rows : [];
+    return { beganAt: now, compared, discrepancies: [...ofBatches, ...recorded.value, ...others], proven };
+  });
+}
+
+async function compareRecordsOf(client: PoolClient, kind: ProofKind, records: RecordProof): Promise<Discrepancy[]> {
+  const { rows } = await client.query<AttemptRange & { [column: string]: unknown }>(attemptRangeSql(kind));
+  if (kind === "incremental" && rows[0]!.first === null) return [];
+  return compareRecords(client, records, rows[0]!);
+}
+
+/** What is wrong with batches, what is wrong with anything else, and how much was compared. */
+interface LedgerCompared {
+  ofBatches: Discrepancy[];
+  others: Discrepancy[];
+  compared: Compared;
+}
+
+async function compareLedger(client: PoolClient, kind: ProofKind): Promise<LedgerCompared> {
   const suspenseSince = await migratedAt(client, "suspense");
   const ofBatches: Discrepancy[] = [];
   const others: Discrepancy[] = [];
@@ -78,21 +122,8 @@ async function compareAll(client: PoolClient, kind: ProofKind, records: RecordPr
     const { rows } = await client.query<DiscrepancyRow>(sql, takesTime ? [suspenseSince] : []);
     (isOfBatches ? ofBatches : others).push(...rows.map(discrepancyOf));
   }
-  if (records) {
-    const { rows } = await client.query<AttemptRange & { [column: string]: unknown }>(attemptRangeSql(kind));
-    if (kind === "whole" || rows[0]!.first !== null)
-      ofBatches.push(...(await compareRecords(client, records, rows[0]!)));
-  }
   const compared = await client.query<Record<keyof Compared, bigint>>(comparedSql(kind));
-  // What stands against new batches must be found again by the next incremental proof.
-  const proven =
-    ofBatches.length > 0 ? [] : (await client.query<Proven>(checksums, [proofLimits.batchesRemembered])).rows;
-  return {
-    beganAt: began[0]!.now,
-    compared: comparedOf(compared.rows[0]!),
-    discrepancies: [...ofBatches, ...others],
-    proven,
-  };
+  return { ofBatches, others, compared: comparedOf(compared.rows[0]!) };
 }
 
 const discrepancyOf = ({ organisation, ...row }: DiscrepancyRow): Discrepancy => ({
