@@ -51,7 +51,7 @@ export const rooms: Record<string, Room> = {
     what: "the software that serves tokens, behind one seam",
     imports: ["egress", "fleet", "bounded", "errors"],
   },
-  egress: { what: "the only door to the network", imports: ["errors"] },
+  egress: { what: "the only door to the network", imports: ["bounded", "errors"] },
   fleet: {
     what: "processes, the home, deployments and their reconciler",
     imports: ["scheduler", "telemetry", "store", "bounded", "errors"],

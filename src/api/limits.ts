@@ -9,9 +9,8 @@ export const limits = {
   apiBodyValues: 100_000,
   /** Memory that a byte of a body takes until its request has ended: the bytes, the text and what was parsed. */
   heldPerBodyByte: 3,
-  /** Memory for bodies of one key (two of the largest, or 85 of a megabyte at once), and of all. */
+  /** Memory for bodies of one key (two of the largest, or 85 of a megabyte at once); at most half of what new work may fill. */
   heldBytesPerKey: 256 * 1024 * 1024,
-  heldBytes: 1024 * 1024 * 1024,
   /** A body must bring this many bytes in every such time until it ends, because a slower one holds memory that others need. */
   slowBodyBytes: 64 * 1024,
   slowBodyMs: 15_000,

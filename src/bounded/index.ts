@@ -3,4 +3,5 @@ export { SchemaBoundError } from "./schemaCost.ts";
 export { boundedSchema, CheckBusyError, jsonProblem, schemaDefect, valueProblem, type Schema } from "./schemas.ts";
 export { TaskError, ThreadPool, type PoolOptions } from "./threads.ts";
 export { readYaml } from "./yaml.ts";
+export { Memory, processMemory, type Held } from "./memory.ts";
 export { JsonBoundError, JsonMeter, nextTurn, type JsonBounds } from "./json.ts";

@@ -45,6 +45,18 @@ export const limits = {
   /** Verdicts on schemas and values that are remembered, so that what has failed its limit once costs nothing again. */
   rememberedVerdicts: 2_000,
 
+  /**
+   * Of the heap's limit as V8 tells it: 200 MiB are the young generation, in which nothing stays, and 64 MiB are the process itself without
+   * callers.
+   */
+  ownHeapBytes: 264 * 1024 * 1024,
+  /** Of the rest of the heap's limit, and of the memory of the control group: what may be buffered for callers. */
+  heapShare: 0.5,
+  groupShare: 0.4,
+  /** Of that, what new work may fill. The rest is for what is under way. */
+  newWorkShare: 0.7,
+  memoryFullSeconds: 5,
+
   /** An error's text: a path or a list of allowed values may be as long as the schema. */
   messageCharacters: 500,
 } as const;

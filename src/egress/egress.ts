@@ -9,6 +9,7 @@ import { isIP } from "node:net";
 import type { LookupFunction } from "node:net";
 import { buildConnector, errors, Pool } from "undici";
 import type { Dispatcher } from "undici";
+import { processMemory } from "../bounded/index.ts";
 import { checkedLookup, isNotPublic, isRefusedAddress, publicLookup } from "./addresses.ts";
 import { limits } from "./limits.ts";
 import { EgressError } from "./errors.ts";
@@ -124,6 +125,8 @@ class Exchange implements Dispatcher.DispatchHandler, ByteStream {
   #unread: Uint8Array[] = [];
   #unreadBytes = 0;
   #ended = false;
+  /** Its reader has left: what still comes is dropped. */
+  #abandoned = false;
   #failure: Error | undefined;
   #wake: (() => void) | undefined;
   readonly #onAbort = () => this.abort();
@@ -143,6 +146,9 @@ class Exchange implements Dispatcher.DispatchHandler, ByteStream {
 
   abort(): void {
     this.#aborted = true;
+    // Its reader may never come back, so what it has not read is dropped here.
+    this.#abandoned = true;
+    this.#forget();
     this.#controller?.abort(new errors.RequestAbortedError());
   }
 
@@ -163,9 +169,12 @@ class Exchange implements Dispatcher.DispatchHandler, ByteStream {
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    // undici hands over an empty piece where it is resumed with nothing at hand. To pause for it would be to be resumed at once, for ever.
+    if (this.#abandoned || chunk.length === 0) return;
     this.#unread.push(chunk);
     this.#unreadBytes += chunk.length;
-    if (this.#unreadBytes > limits.unreadBytes) controller.pause();
+    processMemory.count("streams", chunk.length);
+    if (this.#unreadBytes > limits.unreadBytes || processMemory.tight) controller.pause();
     this.#wakeUp();
   }
 
@@ -193,13 +202,18 @@ class Exchange implements Dispatcher.DispatchHandler, ByteStream {
     wake?.();
   }
 
+  #forget(): void {
+    processMemory.release("streams", this.#unreadBytes);
+    this.#unread = [];
+    this.#unreadBytes = 0;
+  }
+
   async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void, void> {
     try {
       for (;;) {
         const chunks = this.#unread;
         if (chunks.length > 0) {
-          this.#unread = [];
-          this.#unreadBytes = 0;
+          this.#forget();
           if (this.#controller?.paused) this.#controller.resume();
           for (const chunk of chunks) yield chunk;
         } else if (this.#ended) {
@@ -212,7 +226,8 @@ class Exchange implements Dispatcher.DispatchHandler, ByteStream {
         }
       }
     } finally {
-      if (!this.#ended) this.abort();
+      if (this.#ended) this.#forget();
+      else this.abort();
     }
   }
 }

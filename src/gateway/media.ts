@@ -1,6 +1,7 @@
 // Media of a call are fetched before any engine sees the call. An engine would fetch an address from its own network, where files of its
 // disk and its cloud's metadata can be reached. Therefore Lineshaft fetches it, through egress and from public addresses alone, and the
 // engine is sent `data:`. This is done once for a call, before its first attempt; retries and failover send what was fetched.
+import type { Held } from "../bounded/index.ts";
 import { LineshaftError } from "../errors/index.ts";
 import { EgressError, fetchPublic } from "../egress/index.ts";
 import type { MediaKind } from "../engines/index.ts";
@@ -51,9 +52,14 @@ export class Media {
 
   /**
    * The call with every medium inside it: the same object where nothing had to be fetched. Throws a 400 that names the medium, and a
-   * 429 where the key fetches too much at once.
+   * 429 where the key fetches too much at once, and a 503 where memory is full.
    */
-  async broughtIn(asked: ModelCall, media: readonly Medium[], key: string, signal: AbortSignal): Promise<ModelCall> {
+  async broughtIn(
+    asked: ModelCall,
+    media: readonly Medium[],
+    key: string,
+    call: { signal: AbortSignal; buffered: Held },
+  ): Promise<ModelCall> {
     if (media.length === 0) return asked;
     if (media.length > limits.mediaPartsMost)
       throw invalidAt(
@@ -64,7 +70,7 @@ export class Media {
     for (const medium of media) if (isData(medium.url)) checkData(medium);
     for (const medium of remote) this.#checkAddress(medium);
     if (remote.length === 0) return asked;
-    return asked.withMedia(remote, await this.#fetchAll(key, remote, signal));
+    return asked.withMedia(remote, await this.#fetchAll(key, remote, call));
   }
 
   #checkAddress({ url, path }: Medium): void {
@@ -77,7 +83,11 @@ export class Media {
   }
 
   /** Data addresses by what they were fetched from; an address that is named twice is fetched once. */
-  async #fetchAll(key: string, media: readonly Medium[], signal: AbortSignal): Promise<Map<string, string>> {
+  async #fetchAll(
+    key: string,
+    media: readonly Medium[],
+    { signal, buffered }: { signal: AbortSignal; buffered: Held },
+  ): Promise<Map<string, string>> {
     const wanted = new Map(media.map((medium) => [medium.url, medium]));
     const underWay = this.#fetching.get(key) ?? 0;
     if (underWay >= limits.mediaFetchesPerKey)
@@ -93,6 +103,8 @@ export class Media {
       // One after the other, so that one bound holds for all of them together.
       for (const [url, medium] of wanted) {
         const data = await this.#fetch(medium, Math.min(left, limits.mediaBytesEach), signal);
+        // It is kept as base64, and once more in the request to the engine.
+        buffered.add("media", 3 * data.bytes, false);
         left -= data.bytes;
         fetched.set(url, data.url);
       }

@@ -15,6 +15,7 @@
 //
 // A call has one or more attempts. Each takes a hold before it, is settled exactly once after it, whatever happens between, and leaves a
 // row of its own. A call has ended when its last attempt is settled; its record follows at once.
+import { processMemory } from "../bounded/index.ts";
 import type { LineshaftError } from "../errors/index.ts";
 import { EngineError } from "../engines/index.ts";
 import type { EngineRegistry, RegisteredEndpoint, RuntimeFact } from "../engines/index.ts";
@@ -79,6 +80,7 @@ class Pipeline {
     const { db, log, alarms, metrics, events, carrier } = dependencies;
     this.recorder = new Recorder(db, log, alarms);
     this.dispatcher = new Dispatcher({ ...dependencies, gateway: carrier?.gateway ?? "alone" });
+    metrics.buffersReadBy(() => processMemory.bytes());
     metrics.schedulerReadBy(() => numbersOf(this.dispatcher.snapshot()));
     this.#attempts = new Attempts({ ...dependencies, dispatcher: this.dispatcher });
     this.#reporting = new Reporting({ recorder: this.recorder, events, metrics, log });
@@ -134,7 +136,7 @@ class Pipeline {
   /** The endpoints that can take the request. Its media are brought in once for all attempts. */
   async #candidates(call: CallState, request: CallRequest, endpoints: RegisteredEndpoint[]): Promise<Candidates> {
     const candidates = new Candidates(new RequestShapes(request.asked), endpoints);
-    const asked = await this.#media.broughtIn(request.asked, candidates.media, request.principal.key, call.signal);
+    const asked = await this.#media.broughtIn(request.asked, candidates.media, request.principal.key, call);
     if (asked === request.asked) return candidates;
     call.request = { ...request, asked };
     return new Candidates(new RequestShapes(asked), endpoints);
@@ -187,6 +189,8 @@ class Pipeline {
   /** A whole answer: checked, settled, then given. */
   async #whole(call: CallState, begun: Extract<Begun, { streams: false }>): Promise<CallAnswer> {
     const { attempt, answer, whole } = begun;
+    // Its text, its values, and the text that is sent.
+    call.buffered.count("answers", 3 * (whole.wire.text?.length ?? whole.characters));
     // The reader gets every token at once; when the first was there only the engine can say.
     const { decodeMs } = answer.timings();
     call.firstTokenMs = decodeMs === undefined ? undefined : Math.max(0, attempt.moments.first - decodeMs);

@@ -132,7 +132,10 @@ export class Relay implements AsyncIterableIterator<AnswerChunk, undefined> {
   /** Notes what a chunk says; false where its reader has not asked for it. */
   #passes(chunk: EngineChunk): boolean {
     for (const delta of chunk.deltas) this.#noteEnd(delta);
-    this.#gatherer?.add(chunk);
+    if (this.#gatherer) {
+      this.#call.buffered.add("answers", 2 * chunk.characters, false);
+      this.#gatherer.add(chunk);
+    }
     if (chunk.deltas.length > 0 || !chunk.reportsUsage) {
       this.#last = chunk;
       return true;

@@ -1,4 +1,5 @@
 // The state of a call and of its attempts while they are under way.
+import type { Held } from "../bounded/index.ts";
 import type { LineshaftError } from "../errors/index.ts";
 import type { Counted } from "../governance/index.ts";
 import type { EngineAnswer, EngineChunk, RegisteredEndpoint, Timings, Usage } from "../engines/index.ts";
@@ -26,6 +27,8 @@ export interface CallState {
   /** Records of the attempts that have ended. */
   readonly attempts: AttemptRecord[];
   firstTokenMs: number | undefined;
+  /** What is buffered for it beside its body, until it ends. */
+  readonly buffered: Held;
   /** What it counts against the limits on use; undefined until it may begin. */
   counted: Counted | undefined;
 }

@@ -1,5 +1,6 @@
 // The calls that are under way, each with a way to stop it. A call is stopped by its client's going, by the revocation of its key, or by
 // the server (a run was stopped, the process ends); the reason of its signal says which (`whyAborted`).
+import { processMemory } from "../bounded/index.ts";
 import type { LineshaftError } from "../errors/index.ts";
 import type { Identity } from "../governance/index.ts";
 import { pooledId } from "./ids.ts";
@@ -30,6 +31,7 @@ export class CallsUnderWay {
     else request.signal?.addEventListener("abort", onAbort, { once: true });
     const id = request.id ?? pooledId("call");
     const origin = performance.now();
+    const buffered = processMemory.open();
     const ended = Promise.withResolvers<void>();
     const unwatch = this.#keys.watch(request.principal.key, () => stop.abort(keyRevoked()));
     this.#calls.set(id, { request, stop: (reason) => stop.abort(reason), ended: ended.promise });
@@ -42,9 +44,11 @@ export class CallsUnderWay {
       attempts: [],
       firstTokenMs: undefined,
       counted: undefined,
+      buffered,
       now: () => performance.now() - origin,
       release: () => {
         unwatch();
+        buffered.release();
         request.signal?.removeEventListener("abort", onAbort);
         this.#calls.delete(id);
         ended.resolve();

@@ -42,6 +42,8 @@ export interface Metrics {
   proven(newest: readonly ProvenNumbers[]): void;
   /** Where the alarms that stand are read, by code, when somebody asks for metrics. */
   alarmsReadBy(read: () => ReadonlyMap<string, number>): void;
+  /** Where bytes that are buffered for callers are read, by the place that keeps them. */
+  buffersReadBy(read: () => Readonly<Record<string, number>>): void;
   /** Where the scheduler's numbers are read when somebody asks for metrics. */
   schedulerReadBy(read: () => SchedulerNumbers): void;
 }
@@ -254,6 +256,15 @@ export function createMetrics(options: { process?: boolean } = {}): Metrics {
   gauge("lineshaft_alarms_active", "Alarms that stand, by code: neither cleared nor dismissed", ["code"], (add) =>
     standing().forEach((value, code) => add({ code }, value)),
   );
+  let buffers: () => Readonly<Record<string, number>> = () => ({});
+  gauge(
+    "lineshaft_buffered_bytes",
+    "Bytes that are buffered for callers, by the place that keeps them",
+    ["what"],
+    (add) => {
+      for (const [what, bytes] of Object.entries(buffers())) add({ what }, bytes);
+    },
+  );
   histogram(
     registry,
     "lineshaft_time_to_first_token_seconds",
@@ -328,6 +339,7 @@ export function createMetrics(options: { process?: boolean } = {}): Metrics {
     alarmRaised: (code) => increase(alarms, code, 1),
     proven: (newest) => void (proofs = newest),
     alarmsReadBy: (read) => void (standing = read),
+    buffersReadBy: (read) => void (buffers = read),
     schedulerReadBy: (read) => void (scheduler = read),
   };
 }

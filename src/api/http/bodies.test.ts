@@ -3,7 +3,7 @@ import { EventEmitter } from "node:events";
 import type { IncomingMessage } from "node:http";
 import fc from "fast-check";
 import { afterEach, expect, test, vi } from "vitest";
-import { JsonBoundError, JsonMeter } from "../../bounded/index.ts";
+import { JsonBoundError, JsonMeter, Memory } from "../../bounded/index.ts";
 import { limits } from "../limits.ts";
 import { BodyBudget, readBody } from "./bodies.ts";
 
@@ -59,7 +59,8 @@ const megabyte = 1024 * 1024;
 const per = limits.heldPerBodyByte;
 
 test("a key holds as much as it may, others go on; released memory is there again, and is released once", () => {
-  const budget = new BodyBudget({ keyBytes: 10 * per * megabyte, processBytes: 25 * per * megabyte });
+  const memory = new Memory((25 * per * megabyte) / 0.7);
+  const budget = new BodyBudget({ keyBytes: 10 * per * megabyte, memory });
   const [one, two, other] = [budget.open("a"), budget.open("a"), budget.open("b")];
   one.add(6 * megabyte);
   expect(() => two.add(5 * megabyte)).toThrow(expect.objectContaining({ status: 429, code: "bodies_held" }));
@@ -67,12 +68,14 @@ test("a key holds as much as it may, others go on; released memory is there agai
   const third = budget.open("c");
   third.add(9 * megabyte);
   const fourth = budget.open("d");
-  expect(() => fourth.add(5 * megabyte)).toThrow(expect.objectContaining({ status: 503, retryAfterSeconds: 5 }));
+  expect(() => fourth.add(5 * megabyte)).toThrow(
+    expect.objectContaining({ status: 503, code: "memory_full", retryAfterSeconds: 5 }),
+  );
   one.release();
   one.release();
   two.add(5 * megabyte);
   for (const held of [two, other, third, fourth]) held.release();
-  expect(budget.held).toBe(0);
+  expect(memory.sum).toBe(0);
 });
 
 function sender() {
@@ -104,13 +107,14 @@ test.each([
   ["too many values", Buffer.from('["a","b","c","d","e","f","g","h","i","j","k"'), 400],
 ])("a body that is %s is refused, and what comes after is not kept", async (_name, bytes, status) => {
   const request = sender();
-  const budget = new BodyBudget();
+  const memory = new Memory(1e9);
+  const budget = new BodyBudget({ memory });
   const body = read(request, budget);
   request.emit("data", bytes);
   await expect(body).rejects.toMatchObject({ status });
-  const { held } = budget;
+  const { sum } = memory;
   request.emit("data", Buffer.alloc(1_000));
-  expect(budget.held).toBe(held);
+  expect(memory.sum).toBe(sum);
   expect(request.destroy).not.toHaveBeenCalled();
   request.emit("data", Buffer.alloc(limits.discardedBytes));
   expect(request.destroy).toHaveBeenCalled();

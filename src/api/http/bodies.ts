@@ -1,51 +1,56 @@
 // Reads the bodies of requests, and counts how many bytes of them the process holds. A body is held from its first byte until its request
-// has been answered, as bytes, as text and parsed. A key and the process each have a bound of that memory. Only bytes that have come
-// count, and only after authentication, so a slow sender and a sender without a key take no memory from others.
+// has been answered, as bytes, as text and parsed. A key has a bound of that memory, and all that the process buffers has one
+// (bounded/memory.ts). Only bytes that have come count, and only after authentication, so a slow sender and a sender without a key take no memory from others.
 import type { IncomingMessage } from "node:http";
 import { LineshaftError } from "../../errors/index.ts";
-import { JsonBoundError, JsonMeter, nextTurn, type JsonBounds } from "../../bounded/index.ts";
+import {
+  JsonBoundError,
+  JsonMeter,
+  nextTurn,
+  processMemory,
+  type JsonBounds,
+  type Memory,
+} from "../../bounded/index.ts";
 import { limits } from "../limits.ts";
 import { bodyTooLarge, clientGone, invalidJson } from "../../gateway/refusals.ts";
 
 interface BodyBounds {
-  /** Memory for bodies of one key, and of all. */
+  /** Memory for bodies of one key. */
   keyBytes: number;
-  processBytes: number;
+  memory: Memory;
 }
 
 /** Counts the bytes of bodies that are held. */
 export class BodyBudget {
   readonly #bounds: BodyBounds;
   readonly #keys = new Map<string, number>();
-  #held = 0;
 
-  constructor(bounds: BodyBounds = { keyBytes: limits.heldBytesPerKey, processBytes: limits.heldBytes }) {
-    this.#bounds = bounds;
-  }
-
-  get held(): number {
-    return this.#held;
+  constructor({
+    memory = processMemory,
+    keyBytes = Math.min(limits.heldBytesPerKey, memory.newMostBytes / 2),
+  }: Partial<BodyBounds> = {}) {
+    this.#bounds = { keyBytes, memory };
   }
 
   /** What one request of a key holds. `release` it in a `finally`; a second time does nothing. */
   open(key: string): HeldBody {
     let bytes = 0;
     let released = false;
+    const held = this.#bounds.memory.open();
     return {
       add: (more) => {
         if (released) return;
         const cost = more * limits.heldPerBodyByte;
         const ofKey = (this.#keys.get(key) ?? 0) + cost;
         if (ofKey > this.#bounds.keyBytes) throw tooManyOfKey(this.#bounds.keyBytes);
-        if (this.#held + cost > this.#bounds.processBytes) throw tooMany();
+        held.add("bodies", cost, true);
         bytes += cost;
-        this.#held += cost;
         this.#keys.set(key, ofKey);
       },
       release: () => {
         if (released) return;
         released = true;
-        this.#held -= bytes;
+        held.release();
         const left = (this.#keys.get(key) ?? 0) - bytes;
         if (left > 0) this.#keys.set(key, left);
         else this.#keys.delete(key);
@@ -66,15 +71,6 @@ function tooManyOfKey(most: number): LineshaftError {
     code: "bodies_held",
     message: `The requests of this key that are under way have more than ${megabytes} MB of bodies together. Wait until some have ended, then try again.`,
     retryAfterSeconds: 2,
-  });
-}
-
-function tooMany(): LineshaftError {
-  return new LineshaftError({
-    status: 503,
-    code: "bodies_held",
-    message: "The requests that are under way hold as much memory as bodies may. Try again in a few seconds.",
-    retryAfterSeconds: 5,
   });
 }
 

@@ -1,5 +1,6 @@
 // Answers on node:http: JSON, and errors in the shape that the path's clients know.
 import type { ServerResponse } from "node:http";
+import { processMemory } from "../../bounded/index.ts";
 import type { LineshaftError } from "../../errors/index.ts";
 import { spoken, storageFull } from "../../gateway/errors.ts";
 import type { Protocol } from "../../gateway/protocols/types.ts";
@@ -10,6 +11,15 @@ export function sendJson(response: ServerResponse, status: number, json: string,
   headers.push("content-type", "application/json; charset=utf-8", "content-length", String(Buffer.byteLength(json)));
   response.writeHead(status, headers);
   response.end(json);
+  keptUntilRead(response);
+}
+
+/** Counts what of an answer its client has not read yet, until it has or has gone. */
+function keptUntilRead(response: ServerResponse): void {
+  const { writableLength } = response;
+  if (writableLength === 0 || response.destroyed) return;
+  processMemory.count("answers", writableLength);
+  response.once("close", () => processMemory.release("answers", writableLength));
 }
 
 /** Headers that tell a client when, and whether, to try again. */

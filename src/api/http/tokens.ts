@@ -1,6 +1,7 @@
 // The token path over node:http: a JSON body in, an answer or a stream of events out, in the shapes of the request's protocol. It stands
 // off the web framework, because it runs for every call and every token, and each layer would cost that often.
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http";
+import { processMemory } from "../../bounded/index.ts";
 import { LineshaftError } from "../../errors/index.ts";
 import type { Principal } from "../../governance/types.ts";
 import { limits as protocolLimits } from "../../gateway/limits.ts";
@@ -166,9 +167,14 @@ class EventWriter {
     this.#waiting = "";
   }
 
+  /** What the client has not read is counted until it has, or has gone. */
   #drained(): Promise<void> {
     return new Promise((resolve) => {
+      // The text, and the buffers that it becomes.
+      const unread = 2 * this.#response.writableLength;
+      processMemory.count("streams", unread);
       const done = () => {
+        processMemory.release("streams", unread);
         this.#blocked = false;
         this.#response.off("drain", done);
         this.#response.off("close", done);

@@ -1,6 +1,6 @@
 // Reading the bodies of answers within bounds: whole ones, the start of errors, and the JSON objects in them. What cannot be read becomes
 // an EngineError, and no error repeats the credential that was sent.
-import { JsonMeter } from "../../bounded/index.ts";
+import { JsonMeter, processMemory } from "../../bounded/index.ts";
 import { withoutCredential, type EgressResponse } from "../../egress/index.ts";
 import { limits } from "../limits.ts";
 import { EngineError } from "../types.ts";
@@ -30,19 +30,28 @@ async function readStart(response: EgressResponse, mostBytes: number): Promise<s
   return Buffer.concat(pieces).toString("utf8", 0, Math.min(bytes, mostBytes));
 }
 
+/** Memory that a byte of a whole answer takes while it is read: the pieces, and at the end the whole, its text and its values. */
+const heldPerByte = 4;
+
 /** A whole body as text. Throws EngineError past the bound of bytes or of JSON values, and reads no further then. */
 export async function readText(response: EgressResponse, mostBytes: number): Promise<string> {
   const pieces: Uint8Array[] = [];
   const { jsonDepth: depth, jsonValues: values, jsonNumbers: numbers } = limits;
   const meter = new JsonMeter({ depth, values, numbers });
   let bytes = 0;
-  for await (const piece of response.body) {
-    bytes += piece.length;
-    if (bytes > mostBytes) throw invalidAnswer(`it is longer than ${mostBytes} bytes`);
-    countJson(meter, piece);
-    pieces.push(piece);
+  const held = processMemory.open();
+  try {
+    for await (const piece of response.body) {
+      bytes += piece.length;
+      if (bytes > mostBytes) throw invalidAnswer(`it is longer than ${mostBytes} bytes`);
+      held.add("answers", heldPerByte * piece.length, false);
+      countJson(meter, piece);
+      pieces.push(piece);
+    }
+    return Buffer.concat(pieces).toString("utf8");
+  } finally {
+    held.release();
   }
-  return Buffer.concat(pieces).toString("utf8");
 }
 
 function countJson(meter: JsonMeter, piece: Uint8Array): void {

@@ -1,5 +1,6 @@
 // A fetch over the egress, the only door to the network, for libraries that speak HTTP by fetch (the MCP client). Redirects are
 // not followed, and addresses are judged by the egress when they are resolved.
+import { processMemory } from "../../../bounded/index.ts";
 import { LineshaftError } from "../../../errors/index.ts";
 import { EgressError, reasonOf, send, type ByteStream } from "../../../egress/index.ts";
 import { limits } from "../../limits.ts";
@@ -55,22 +56,33 @@ export function egressFetch(
 function streamOf(bytes: ByteStream): ReadableStream<Uint8Array<ArrayBuffer>> {
   const iterator = bytes[Symbol.asyncIterator]();
   const allowance = allowanceNow(limits.toolAnswerBytes);
+  // Bytes and text, until the answer is whole or was given up.
+  const held = processMemory.open();
   return new ReadableStream({
     async pull(controller) {
       const { done, value } = await iterator.next().catch((error: unknown) => {
+        held.release();
         allowance.broke(error);
         throw error;
       });
-      if (done) return controller.close();
+      if (done) {
+        held.release();
+        return controller.close();
+      }
       try {
         allowance.take(value.length);
+        held.add("tools", 2 * value.length, false);
       } catch (error) {
+        held.release();
         bytes.abort();
         throw error;
       }
       controller.enqueue(value as Uint8Array<ArrayBuffer>);
     },
-    cancel: () => bytes.abort(),
+    cancel: () => {
+      held.release();
+      bytes.abort();
+    },
   });
 }
 
