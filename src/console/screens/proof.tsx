@@ -20,9 +20,11 @@ export function ProofPanel({ currency }: { currency: string }) {
     <section className="panel" aria-labelledby="proof">
       <div className="panel-head">
         <h2 id="proof">Proof</h2>
-        <button type="button" className="button small" disabled={prove.isPending} onClick={() => prove.mutate()}>
-          {prove.isPending ? "Proving" : "Prove now"}
-        </button>
+        <span className="aside">
+          <button type="button" className="button small" disabled={prove.isPending} onClick={() => prove.mutate()}>
+            {prove.isPending ? "Proving" : "Prove now"}
+          </button>
+        </span>
       </div>
       <div className="panel-body">
         <p className="soft">
@@ -45,10 +47,10 @@ export function ProofPanel({ currency }: { currency: string }) {
             <NotSettled standing={data.standing} currency={currency} />
           </>
         )}
-        <p className="how-foot">
-          <span className="muted">The same in a terminal; it exits with 1 if something does not agree</span>
-          <Command>npx lineshaft prove</Command>
-        </p>
+      </div>
+      <div className="how-foot">
+        <span className="muted">The same in a terminal; it exits with 1 if something does not agree</span>
+        <Command>npx lineshaft prove</Command>
       </div>
     </section>
   );
