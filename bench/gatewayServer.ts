@@ -2,10 +2,13 @@
 // database it is given, in a process of its own.
 //
 //   node bench/gatewayServer.ts ENGINE_URL DATABASE_URL
+import { mkdtempSync } from "node:fs";
 import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { createOpenAiEngine, EngineRegistry } from "../src/engines/index.ts";
 import { closeServer, createServer } from "../src/api/index.ts";
-import { createGateway } from "../src/gateway/index.ts";
+import { callRecords, createGateway } from "../src/gateway/index.ts";
 import type { HouseEvent } from "../src/api/index.ts";
 import { Identity, Seal } from "../src/governance/index.ts";
 import { createLedger } from "../src/ledger/index.ts";
@@ -20,7 +23,8 @@ const organisation = tenant.organisation.id;
 const project = tenant.project.id;
 const { key, secret } = await identity.createKey({ organisation, project, name: "bench", role: "owner" });
 const session = await Session.open({ url: db.url });
-const ledger = await createLedger({ db, session });
+const spools = mkdtempSync(join(tmpdir(), "lineshaft-spools-"));
+const ledger = await createLedger({ db, session, spools, machine: "bench", records: callRecords });
 await ledger.setRateCard({
   organisation,
   model: "scripted",
@@ -38,7 +42,7 @@ const log = createLogger();
 const metrics = createMetrics();
 const alarms = new Alarms({ log, metrics });
 const events = new LiveEvents<HouseEvent>();
-const gateway = createGateway({ db, ledger, keys: identity, engines, events, metrics, alarms, log });
+const gateway = createGateway({ ledger, keys: identity, engines, events, metrics, alarms, log });
 const server = createServer({
   gateway,
   identity,
@@ -58,7 +62,7 @@ server.listen(0, "127.0.0.1", () => {
 });
 process.stdin.resume().once("end", async () => {
   await closeServer(server, gateway, 0);
-  ledger.close();
+  await ledger.close();
   await session.close();
   await db.close();
   process.exit(0);

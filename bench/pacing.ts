@@ -2,13 +2,16 @@
 // Restate, gateway, agents) over a scripted engine of 8 slots that answers in 200 ms; interactive calls come one after the other,
 // alone and then with the runs queued behind. Prints medians and 95th percentiles, and how fast the runs went.
 import { createServer } from "node:http";
+import { mkdtempSync } from "node:fs";
 import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { createAgents } from "../src/agents/index.ts";
 import { startRestate } from "../src/agents/testing.ts";
 import { createOpenAiEngine, EngineRegistry } from "../src/engines/index.ts";
 import { agentRoutes, createServer as createApi } from "../src/api/index.ts";
-import { createGateway } from "../src/gateway/index.ts";
+import { callRecords, createGateway } from "../src/gateway/index.ts";
 import type { HouseEvent } from "../src/api/index.ts";
 import { Identity, Seal, Secrets } from "../src/governance/index.ts";
 import { createLedger } from "../src/ledger/index.ts";
@@ -64,7 +67,8 @@ const tenant = await identity.ensureTenant({ organisation: "bench", project: "de
 const organisation = tenant.organisation.id;
 const { secret } = await identity.createKey({ organisation, project: tenant.project.id, name: "bench", role: "owner" });
 const session = await Session.open({ url: db.url });
-const ledger = await createLedger({ db, session });
+const spools = mkdtempSync(join(tmpdir(), "lineshaft-spools-"));
+const ledger = await createLedger({ db, session, spools, machine: "bench", records: callRecords });
 await ledger.setRateCard({
   organisation,
   model: "scripted",
@@ -83,7 +87,7 @@ const log = createLogger({ level: "silent" });
 const metrics = createMetrics();
 const alarms = new Alarms({ log, metrics });
 const events = new LiveEvents<HouseEvent>();
-const gateway = createGateway({ db, ledger, keys: identity, engines, events, metrics, alarms, log });
+const gateway = createGateway({ ledger, keys: identity, engines, events, metrics, alarms, log });
 const agents = createAgents({
   db,
   session,

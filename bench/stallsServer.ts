@@ -2,12 +2,15 @@
 // loop. It has no Restate: runs are stored and never begin, which is enough to measure what a request costs the process that takes it.
 //
 //   node bench/stallsServer.ts ENGINE_URL DATABASE_URL       (with an IPC channel; see bench/stalls.ts)
+import { mkdtempSync } from "node:fs";
 import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { createAgents } from "../src/agents/index.ts";
 import type { Dependencies } from "../src/agents/dependencies.ts";
 import { createOpenAiEngine, EngineRegistry } from "../src/engines/index.ts";
 import { agentRoutes, createServer } from "../src/api/index.ts";
-import { createGateway } from "../src/gateway/index.ts";
+import { callRecords, createGateway } from "../src/gateway/index.ts";
 import type { HouseEvent } from "../src/api/index.ts";
 import { Identity, Seal, Secrets } from "../src/governance/index.ts";
 import { createLedger } from "../src/ledger/index.ts";
@@ -26,7 +29,8 @@ const { secret } = await identity.createKey({
   role: "owner",
 });
 const session = await Session.open({ url: db.url });
-const ledger = await createLedger({ db, session });
+const spools = mkdtempSync(join(tmpdir(), "lineshaft-spools-"));
+const ledger = await createLedger({ db, session, spools, machine: "bench", records: callRecords });
 await ledger.setRateCard({
   organisation,
   model: "scripted",
@@ -42,7 +46,7 @@ const log = createLogger({ level: "silent" });
 const metrics = createMetrics();
 const alarms = new Alarms({ log, metrics });
 const events = new LiveEvents<HouseEvent>();
-const gateway = createGateway({ db, ledger, keys: identity, engines, events, metrics, alarms, log });
+const gateway = createGateway({ ledger, keys: identity, engines, events, metrics, alarms, log });
 const runEvents: Dependencies["events"] = { publish: () => {} };
 const nowhere = { socket: "/dev/null/restate" };
 const agents = createAgents({

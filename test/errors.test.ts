@@ -77,7 +77,7 @@ const worker = new Set([
 const inRuns = new Set(["context_length_exceeded", "secret_missing", "secret_host_refused", "secret_unreadable"]);
 
 /** Thrown and caught within one folder, so that they carry nothing. */
-const signals = new Set(["NotAHeader", "GoesOn", "CannotExpress", "NotPosted", "Stopped"]);
+const signals = new Set(["LeaseNeededError", "NotAHeader", "GoesOn", "CannotExpress", "NotPosted", "Stopped"]);
 
 const patterns = [
   /\bcode(?::| =|\s*\?\?=?) ?(?:[^"\n]*[?] )?"([a-z][a-z0-9_]+)"/g,

@@ -95,10 +95,10 @@ test.each([
   ["db.query(`select 1 from calls c where c.run = $1`)", ["calls"]],
   ["db.query(`select * from runs r, keys k`)", ["keys"]],
   ["const part = `left join outcomes o on o.run = r.id`;", ["outcomes"]],
-  ['db.query("insert into holds (attempt) values ($1)")', ["holds"]],
-  ['db.query("update budgets set held_nano = 0")', ["budgets"]],
+  ['db.query("insert into leases (epoch) values ($1)")', ["leases"]],
+  ['db.query("update budgets set leased_nano = 0")', ["budgets"]],
   ['db.query("delete from entries")', ["entries"]],
-  ["db.query(`select * from settle_attempts($1)`)", ["settle_attempts"]],
+  ["db.query(`select * from post_batch($1)`)", ["post_batch"]],
   ["db.query(`insert into runs select * from json_populate_recordset(null::attempts, $1)`)", ["attempts"]],
   ["db.query(`select id from ${table}`)", ["a relation whose name is put together"]],
   // A query of its own that has a table's name, a column, a comment and a sentence.

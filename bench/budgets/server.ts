@@ -6,25 +6,25 @@
 import type { AddressInfo } from "node:net";
 import { closeServer, createServer, type HouseEvent } from "../../src/api/index.ts";
 import { createOpenAiEngine, EngineRegistry } from "../../src/engines/index.ts";
-import { createGateway, type CallRequest } from "../../src/gateway/index.ts";
+import { callRecords, createGateway, type CallRequest } from "../../src/gateway/index.ts";
 import { Identity, Seal } from "../../src/governance/index.ts";
 import { createLedger } from "../../src/ledger/index.ts";
 import { Database, Session } from "../../src/store/index.ts";
 import { Alarms, createLogger, createMetrics, LiveEvents } from "../../src/telemetry/index.ts";
 
-const [engineUrl, databaseUrl] = process.argv.slice(2);
+const [engineUrl, databaseUrl, spools, machine] = process.argv.slice(2);
 const db = new Database(databaseUrl!);
 const identity = new Identity({ db, secret: Buffer.alloc(32, 1) });
 const session = await Session.open({ url: db.url });
 const log = createLogger({ level: process.env["BENCH_LOG"] ?? "silent" });
 const metrics = createMetrics();
 const alarms = new Alarms({ log, metrics });
-const ledger = await createLedger({ db, session });
+const ledger = await createLedger({ db, session, spools: spools!, machine: machine!, records: callRecords });
 const engines = new EngineRegistry();
 const engine = createOpenAiEngine({ url: `${engineUrl}/v1`, model: "scripted" });
 engines.add("scripted", engine, { kind: "openai", model: "scripted", facts: await engine.probe() });
 const events = new LiveEvents<HouseEvent>();
-const gateway = createGateway({ db, ledger, keys: identity, engines, events, metrics, alarms, log });
+const gateway = createGateway({ ledger, keys: identity, engines, events, metrics, alarms, log });
 const attributed = (request: CallRequest): CallRequest => {
   const [agent, run] = request.program?.split("/") ?? [];
   return agent !== undefined && run !== undefined ? { ...request, agent, run } : request;
@@ -48,7 +48,7 @@ server.listen(0, "127.0.0.1", () => {
 });
 process.stdin.resume().once("end", async () => {
   await closeServer(server, gateway, 0);
-  ledger.close();
+  await ledger.close();
   await session.close();
   await db.close();
   process.exit(0);

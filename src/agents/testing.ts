@@ -14,6 +14,7 @@ import type { ApiEnv } from "../api/helpers.ts";
 import { Secrets } from "../governance/index.ts";
 import { testPrincipal } from "../governance/testing.ts";
 import type { CallAnswer, CallRecord, CallRequest, Message } from "../gateway/index.ts";
+import { callRecords } from "../gateway/index.ts";
 import { createLedger } from "../ledger/index.ts";
 import { newId, Session, type Database } from "../store/index.ts";
 import { createLogger, type AlarmRaised } from "../telemetry/index.ts";
@@ -91,6 +92,7 @@ class ScriptedGateway {
       // The agents only wait for it.
       finished: Promise.resolve({} as CallRecord),
       headers: {},
+      lastHeaders: () => ({}),
     };
   }
 }
@@ -178,7 +180,8 @@ export async function startHouse(db: Database, script = readThePanel as Scripted
     });
   const gateway = new ScriptedGateway(script);
   const session = await Session.open({ url: db.url });
-  const ledger = await createLedger({ db, session });
+  const spools = mkdtempSync(join(tmpdir(), "ls-spools-"));
+  const ledger = await createLedger({ db, session, spools, machine: "test", records: callRecords });
   const engines = new EngineRegistry();
   engines.add("scripted", scriptedEngine(), { kind: "embedded", model: "scripted" });
   const events: { type: string }[] = [];
@@ -257,7 +260,8 @@ export async function startHouse(db: Database, script = readThePanel as Scripted
     },
     async [Symbol.asyncDispose]() {
       await this.agents.stop();
-      ledger.close();
+      await ledger.close();
+      rmSync(spools, { recursive: true, force: true });
       await session.close();
       await plant.close();
       await restate[Symbol.asyncDispose]();

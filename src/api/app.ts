@@ -68,6 +68,14 @@ export function createApi(dependencies: ServerDependencies, bodies: BodyBudget):
     return next();
   });
 
+  // What an answer named as its place is in the database before a read goes on, whichever process made it.
+  app.use("/api/*", async (c, next) => {
+    const reads = c.req.method === "GET" && c.get("principal") !== undefined;
+    const after = reads ? (c.req.query("after") ?? c.req.header("x-lineshaft-after")) : undefined;
+    if (after !== undefined) await dependencies.gateway.posted(after);
+    return next();
+  });
+
   app.use("/console/*", compress());
   routes.serveOn(app);
 

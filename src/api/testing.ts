@@ -1,6 +1,9 @@
 // A whole gateway for tests: real Postgres, real ledger and identity, real HTTP, scripted engines behind it.
+import { mkdtempSync, rmSync } from "node:fs";
 import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import OpenAI from "openai";
 import { createOpenAiEngine, EngineRegistry } from "../engines/index.ts";
 import { scriptedEngine } from "../engines/testing.ts";
@@ -18,9 +21,10 @@ import type { DeploymentStatus } from "../contract/index.ts";
 import type { HouseEvent } from "./resources/live.ts";
 import type { ServerDependencies } from "./dependencies.ts";
 import { closeServer, createServer } from "./http/server.ts";
+import { callRecords } from "../gateway/calls/post.ts";
+import { recordProof } from "../gateway/calls/proof.ts";
 import type { MediaOptions } from "../gateway/media.ts";
 import { createGateway } from "../gateway/pipeline.ts";
-import { recordProof } from "../gateway/calls/proof.ts";
 import type { Gateway } from "../gateway/types.ts";
 
 /** Nano per million tokens; whole nanos per token: 3 uncached, 1 cached, 7 output. */
@@ -81,7 +85,8 @@ export async function testGateway(
     role: "owner",
   });
   const session = await Session.open({ url: db.url });
-  const ledger = await createLedger({ db, session, recordProof });
+  const spools = mkdtempSync(join(tmpdir(), "ls-spools-"));
+  const ledger = await createLedger({ db, session, spools, machine: "test", records: callRecords, recordProof });
   if (options.priced ?? true)
     await ledger.setRateCard({ organisation, model: "scripted", currency: "USD", ...testPrices });
   const engines = new EngineRegistry();
@@ -96,7 +101,6 @@ export async function testGateway(
   const gateway = createGateway({
     limiter,
     media: options.media,
-    db,
     ledger,
     keys: identity,
     engines,
@@ -158,7 +162,8 @@ export async function testGateway(
       await closeServer(server, gateway, 0);
       await engines.close();
       await engine[Symbol.asyncDispose]();
-      ledger.close();
+      await ledger.close();
+      rmSync(spools, { recursive: true, force: true });
       await limiter.close();
       await session.close();
       await db[Symbol.asyncDispose]();
@@ -175,6 +180,5 @@ export async function rows(at: TestGateway) {
   const calls = await at.db.query<Record<string, any>>("select * from calls order by id");
   const attempts = await at.db.query<Record<string, any>>("select * from attempts order by call, number");
   const settlements = await at.db.query<Record<string, any>>("select * from settlements order by created_at, attempt");
-  const holds = await at.db.query<Record<string, any>>("select * from holds");
-  return { calls: calls.rows, attempts: attempts.rows, settlements: settlements.rows, holds: holds.rows };
+  return { calls: calls.rows, attempts: attempts.rows, settlements: settlements.rows };
 }

@@ -89,20 +89,22 @@ function number(text: string, option: string): number {
 }
 
 async function whole(context: Context, body: object, json: boolean): Promise<void> {
-  const answer = await context
-    .client()
-    .post<{ choices: { message: { content: string } }[]; usage?: Usage }>("/v1/chat/completions", body);
+  const client = context.client();
+  const answer = await client.post<{ choices: { message: { content: string } }[]; usage?: Usage }>(
+    "/v1/chat/completions",
+    body,
+  );
   if (json) return context.terminal.printJson(answer);
   context.terminal.print(answer.choices[0]?.message.content ?? "");
-  if (answer.usage) context.terminal.note(usageLine(context, answer.usage));
+  if (answer.usage) context.terminal.note(usageLine(context, answer.usage, client.cutBy));
 }
 
 async function streamed(context: Context, body: object): Promise<void> {
   const request = { ...body, stream: true, stream_options: { include_usage: true } };
   let usage: Usage | undefined;
-  for await (const { data } of context
-    .client()
-    .events("/v1/chat/completions", { method: "POST", body: request, signal: context.signal })) {
+  const client = context.client();
+  const events = client.events("/v1/chat/completions", { method: "POST", body: request, signal: context.signal });
+  for await (const { data } of events) {
     const chunk = data as {
       choices: { delta?: { content?: string | null } }[];
       usage?: Usage | null;
@@ -120,13 +122,14 @@ async function streamed(context: Context, body: object): Promise<void> {
     usage = chunk.usage ?? usage;
   }
   context.terminal.print("");
-  if (usage) context.terminal.note(usageLine(context, usage));
+  if (usage) context.terminal.note(usageLine(context, usage, client.cutBy));
 }
 
-function usageLine(context: Context, usage: Usage): string {
+/** `cutBy`: the budget that cut the answer short, if one did. */
+function usageLine(context: Context, usage: Usage, cutBy: string | undefined): string {
   const cached = usage.prompt_tokens_details?.cached_tokens ?? 0;
   const { dim } = context.terminal.colours("stderr");
   return dim(
-    `${count(usage.prompt_tokens)} prompt tokens (${count(cached)} cached), ${count(usage.completion_tokens)} output tokens`,
+    `${count(usage.prompt_tokens)} prompt tokens (${count(cached)} cached), ${count(usage.completion_tokens)} output tokens${cutBy === undefined ? "" : `; the budget ${cutBy} ended here and cut the answer`}`,
   );
 }

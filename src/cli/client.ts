@@ -34,6 +34,10 @@ export class Client {
   readonly url: string;
   readonly #key: string | undefined;
   readonly #origin: AddressOrigin | undefined;
+  /** Place of the newest record that this client's calls have made: what it reads next includes it, whichever process answers. */
+  #after: string | undefined;
+  /** Budget that cut the newest answer short. */
+  cutBy: string | undefined;
 
   constructor(options: ClientOptions) {
     this.url = options.url.replace(/\/+$/, "");
@@ -118,9 +122,21 @@ export class Client {
       request.signal,
     );
     if (!response.body) return;
-    const events = response.body.pipeThrough(new TextDecoderStream()).pipeThrough(new EventSourceParserStream());
+    // What is known only at the end of a stream comes as comments that read like headers.
+    const onComment = (comment: string) => {
+      const [name = "", value] = comment.trim().split(": ");
+      if (value !== undefined) this.#note(name, value);
+    };
+    const parser = new EventSourceParserStream({ onComment });
+    const events = response.body.pipeThrough(new TextDecoderStream()).pipeThrough(parser);
     for await (const event of events)
       if (event.data !== "[DONE]") yield { id: event.id, type: event.event, data: JSON.parse(event.data) as unknown };
+  }
+
+  #note(name: string, value: string | null): void {
+    if (value === null) return;
+    if (name === "x-lineshaft-after") this.#after = value;
+    if (name === "x-lineshaft-budget-cut") this.cutBy = value;
   }
 
   async #json<Answer>(
@@ -148,6 +164,7 @@ export class Client {
         headers: {
           ...(this.#key && { authorization: `Bearer ${this.#key}` }),
           ...(body !== undefined && { "content-type": "application/json" }),
+          ...(this.#after !== undefined && { "x-lineshaft-after": this.#after }),
           ...headers,
         },
         ...(body !== undefined && { body: JSON.stringify(body) }),
@@ -164,6 +181,7 @@ export class Client {
       });
     }
     if (!response.ok) throw await failureOf(response);
+    for (const name of ["x-lineshaft-after", "x-lineshaft-budget-cut"]) this.#note(name, response.headers.get(name));
     return response;
   }
 }

@@ -11,6 +11,7 @@ export const call = z.object({
   status: callStatus,
   error_code: z.string().nullable(),
   finish_reason: z.string().nullable(),
+  cut_by: z.string().nullable().describe("The budget whose end cut the answer short"),
   key: z.string().nullable(),
   agent: z.string().nullable(),
   run: z.string().nullable(),

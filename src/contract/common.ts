@@ -58,6 +58,15 @@ export const apiError = z.object({
   }),
 });
 
+/** Query parameter of reads of what calls have used; the header `x-lineshaft-after` says the same, on every read. */
+export const afterFields = {
+  after: idText
+    .optional()
+    .describe(
+      "`x-lineshaft-after` of an answer: the read waits until that call's record and money are in the database",
+    ),
+};
+
 /** A page of a list; `next_cursor` is null on the last. */
 export const pageOf = <Item extends z.ZodType>(item: Item) =>
   z.object({ data: z.array(item), next_cursor: z.string().nullable() });
@@ -65,10 +74,12 @@ export const pageOf = <Item extends z.ZodType>(item: Item) =>
 export const pageFields = {
   limit: z.coerce.number().int().min(1).max(200).default(50),
   cursor: idText.optional().describe("`next_cursor` of the page before"),
+  ...afterFields,
 };
 export const pageQuery = strict(pageFields);
 /** Of a list that is short and answered whole; it takes the same parameters, so that every list is read in one way. */
 export const wholeListQuery = strict({
   limit: z.coerce.number().int().min(1).max(200).optional().describe("Accepted, and not needed: the list is whole"),
   cursor: idText.optional().describe("Accepted, and not needed: there is one page"),
+  ...afterFields,
 });

@@ -1,11 +1,12 @@
 // The bill, and the figures of the overview.
 import { z } from "@hono/zod-openapi";
-import { idText, moment, nano, strict, time, tokens } from "./common.ts";
+import { afterFields, idText, moment, nano, strict, time, tokens } from "./common.ts";
 
 export const billQuery = strict({
   from: moment.optional().describe("First moment included; the beginning by default"),
   to: moment.optional().describe("First moment not included; now by default"),
   agent: idText.optional(),
+  ...afterFields,
 });
 export const billLine = z.object({
   agent: z.string().nullable().describe("Name; null for calls outside runs"),
@@ -134,7 +135,10 @@ export const overview = z.object({
     .object({ calls: z.number(), tokens: z.number(), cost_nano: nano, revenue_nano: nano })
     .describe("The period of equal length before"),
 });
-export const overviewQuery = strict({ range: z.enum(["1h", "24h", "7d", "30d"]).default("24h") });
+export const overviewQuery = strict({
+  range: z.enum(["1h", "24h", "7d", "30d"]).default("24h"),
+  ...afterFields,
+});
 
 export type Standing = z.infer<typeof standing>;
 export type Proof = z.infer<typeof proof>;

@@ -8,5 +8,6 @@ export { embeddedWorkers } from "./embedded/fleetWorker.ts";
 export { createEmbeddedEngine, type EmbeddedEngine } from "./embedded/adapter.ts";
 export { EngineRegistry, type Endpoint as RegisteredEndpoint, type EndpointRole } from "./registry.ts";
 export { estimateTokens, promptLength } from "./openaiWire/wire.ts";
+export { WholeAnswer } from "./openaiWire/assemble.ts";
 export { chunkOf } from "./openaiWire/deltas.ts";
 export { bareName, fieldsOfSoftware, knownField, neverAllowed } from "./openaiWire/fields.ts";

@@ -11,6 +11,8 @@ export interface Script {
   finishReason?: string;
   /** Usage to report; null reports none. */
   usage?: { prompt: number; cached?: number; output: number } | null;
+  /** Tokens of each chunk, where the request asks for a count while the answer streams; one for four characters by default, and never more than the usage that is reported. */
+  chunkTokens?: number;
   /** Answers with this error instead. */
   fail?: { status: number; body?: unknown; headers?: Record<string, string> };
   /** Closes the connection: before any answer, or after so many chunks. */
@@ -179,16 +181,19 @@ async function stream(
 ): Promise<void> {
   const chunk = (choices: unknown[], more: Record<string, unknown> = {}) =>
     `data: ${JSON.stringify({ id: "scripted-1", object: chat ? "chat.completion.chunk" : "text_completion", created: 1, model: "scripted", choices, ...more })}\n\n`;
-  const part = (text: string) =>
-    chunk([
-      chat ? { index: 0, delta: { content: text }, finish_reason: null } : { index: 0, text, finish_reason: null },
-    ]);
+  const part = (text: string, tokens: number) =>
+    chunk(
+      [chat ? { index: 0, delta: { content: text }, finish_reason: null } : { index: 0, text, finish_reason: null }],
+      countOf(body, script, tokens),
+    );
   response.writeHead(200, { "content-type": "text/event-stream" });
   const texts = script.chunks ?? (script.toolCalls ? [] : defaultChunks);
+  let tokens = 0;
   for (const [place, text] of texts.entries()) {
     if (script.waitAfter === place) await script.wait;
     if (script.cut === place) return void response.destroy();
-    response.write(part(text));
+    tokens += script.chunkTokens ?? Math.max(1, Math.ceil(text.length / 4));
+    response.write(part(text, tokens));
     // Chunks arrive one by one, as from an engine, and not in one packet.
     if (script.wait || script.cut !== undefined) await new Promise((resolve) => setImmediate(resolve));
   }
@@ -212,4 +217,18 @@ async function stream(
   const asked = (body["stream_options"] as { include_usage?: boolean } | undefined)?.include_usage === true;
   if (usage && asked) response.write(chunk([], { usage }));
   response.end("data: [DONE]\n\n");
+}
+
+/** Tokens so far, as vLLM and SGLang say them in every chunk, and llama.cpp in its timings. */
+function countOf(body: Record<string, unknown>, script: Script, came: number): Record<string, unknown> {
+  if (script.usage === null) return {};
+  const { prompt, output } = script.usage ?? { prompt: 10, output: 4 };
+  const tokens = Math.min(came, output);
+  const options = body["stream_options"] as { continuous_usage_stats?: boolean } | undefined;
+  return {
+    ...(options?.continuous_usage_stats === true && {
+      usage: { prompt_tokens: prompt, completion_tokens: tokens, total_tokens: prompt + tokens },
+    }),
+    ...(body["timings_per_token"] === true && { timings: { prompt_n: prompt, predicted_n: tokens } }),
+  };
 }

@@ -111,6 +111,8 @@ export interface EngineChunk {
   characters: number;
   /** The engine reports usage in it; the figures are `EngineAnswer.usage()`. */
   reportsUsage: boolean;
+  /** It carries nothing to a reader: the engine has only said how far it has got (`EngineAnswer.outputSoFar`). */
+  silent?: boolean;
   wire: WireObject;
 }
 
@@ -127,6 +129,11 @@ export interface EngineAnswer {
   whole(): Promise<EngineChunk>;
   /** What was used, as far as known now. */
   usage(): Usage | undefined;
+  /**
+   * Output tokens of all answers that have come, at most: as the engine counts them while it streams, and of text that came after
+   * its last count no more tokens than it has bytes. 0 where the answer does not stream.
+   */
+  outputSoFar(): number;
   timings(): Timings;
   /** Prompt tokens whose KV was pulled from elsewhere (`hints.transfer`); known once the answer has begun. */
   pulledTokens?(): number | undefined;
@@ -180,6 +187,11 @@ export interface Capabilities {
   media?: readonly MediaKind[];
   /** Cuts an output limit to the room that its context leaves; other engines refuse such a limit. */
   clipsOutput?: boolean;
+  /**
+   * Known to stop computing when a stream is cancelled, and to count its output while it streams (`EngineAnswer.outputSoFar`). An attempt
+   * at any other engine may cost all of the limit that it was sent, however it ends.
+   */
+  stops?: boolean;
 }
 
 /** A prompt as an engine sees it; `tokens` where the engine says which ones. */

@@ -1,12 +1,6 @@
-// What a call can cost at most, before it runs (DESIGN section 4, admit).
-//
-// Two bounds of the prompt are used, in this order. The first comes from the bytes: it needs no question to an engine and is about four
-// times too high (protocols/openai/bounds.ts). Only where a budget refuses that bound, the engine is asked for the exact count and the
-// hold is tried once more. So a budget is as exact near its limit as far from it, and a call that fits is not refused for a bound.
-//
-// A call that names no limit of output is given one. The limit that is priced is the limit that is sent, so no answer costs more than
-// was held.
-import type { EndpointFacts } from "../engines/index.ts";
+// What a call may use at most, before it runs (DESIGN section 4, admit). A call that names no limit of output is given one. The limit that
+// is sent is never more than the one that is held for, and a hold that is extended while the answer streams ends at it.
+import type { EndpointFacts, RegisteredEndpoint } from "../engines/index.ts";
 import { limits } from "./limits.ts";
 import type { ModelCall } from "./modelCall.ts";
 import { invalidValue } from "./refusals.ts";
@@ -55,4 +49,12 @@ export function outputLimitOf(asked: ModelCall, facts: EndpointFacts | undefined
   const usual = asked.endpoint === "chat" ? limits.defaultOutputTokens : limits.defaultCompletionTokens;
   if (context === undefined) return usual;
   return Math.min(usual, clips ? context : Math.max(limits.leastOutputTokens, context - promptTokens));
+}
+
+/**
+ * Whether the call's answer at this endpoint can be stopped where its money ends: the engine is known to stop, and the answer streams or
+ * can be put together from a stream. Any other attempt is paid for to its limit before it is sent.
+ */
+export function isStoppable({ facts }: Pick<RegisteredEndpoint, "facts">, asked: ModelCall): boolean {
+  return facts?.capabilities.stops === true && (asked.stream || asked.streamsFaithfully);
 }

@@ -1,21 +1,21 @@
-// One attempt: admitted (its worst case is held: holding.ts), placed (its turn has come and an endpoint was chosen), opened at an engine
+// One attempt: admitted (its prompt and a first window are held: holding.ts), placed (its turn has come and an endpoint was chosen), opened at an engine
 // (opening.ts), and ended exactly once, whichever way it ends (ending.ts).
 import type { EngineError, EngineRegistry, RegisteredEndpoint } from "../engines/index.ts";
-import type { Ledger, RateCard } from "../ledger/index.ts";
+import type { AttemptLedger, RateCard } from "../ledger/index.ts";
 import type { Alarms, Logger, Metrics } from "../telemetry/index.ts";
-import { answersAsked, outputLimitOf } from "./admission.ts";
+import { answersAsked, isStoppable, outputLimitOf } from "./admission.ts";
 import type { Candidates } from "./candidates.ts";
+import { paidOrAborted } from "./cover.ts";
 import { Ending, type AttemptEnd } from "./ending.ts";
 import { asLineshaftError } from "./errors.ts";
 import { Holding } from "./holding.ts";
-import { openAt, openInTime, type Opening } from "./opening.ts";
-import { whyAborted } from "./refusals.ts";
+import { gathered, openAt, openInTime, type Opening } from "./opening.ts";
+import { budgetEnded, whyAborted } from "./refusals.ts";
 import type { Dispatcher } from "./scheduling/dispatcher.ts";
 import { faultOf, ofEndpoint, refusesRequest } from "./scheduling/faults.ts";
 import { Placer } from "./scheduling/placer.ts";
 import type { PromptFacts } from "./scheduling/prompts.ts";
-import { Settling } from "./settling.ts";
-import type { AdmittedAttempt, AttemptState, Begun, CallState, EndedAttempt } from "./state.ts";
+import type { AdmittedAttempt, AttemptState, Begun, CallState, EndedAttempt, Placement } from "./state.ts";
 
 export class Attempts {
   readonly #engines: EngineRegistry;
@@ -23,12 +23,12 @@ export class Attempts {
   readonly #dispatcher: Dispatcher;
   readonly #holding: Holding;
   readonly #placer: Placer;
-  readonly #settling: Settling;
+  readonly #ledger: AttemptLedger;
   readonly #ending: Ending;
 
   constructor(rooms: {
     engines: EngineRegistry;
-    ledger: Ledger;
+    ledger: AttemptLedger;
     metrics: Metrics;
     alarms: Alarms;
     log: Logger;
@@ -36,23 +36,23 @@ export class Attempts {
   }) {
     const { engines, metrics, dispatcher } = rooms;
     const placer = new Placer(engines, dispatcher);
-    const settling = new Settling(rooms);
     this.#engines = engines;
     this.#metrics = metrics;
     this.#dispatcher = dispatcher;
     this.#holding = new Holding(rooms);
     this.#placer = placer;
-    this.#settling = settling;
+    this.#ledger = rooms.ledger;
     this.#ending = new Ending({
       metrics,
       alarms: rooms.alarms,
+      log: rooms.log,
       dispatcher,
-      settling,
+      ledger: rooms.ledger,
       answered: (deployment, outputTokens) => placer.answered(deployment, outputTokens),
     });
   }
 
-  /** Holds the worst case at any of the candidates. Throws by name of the budget that refuses. */
+  /** Holds the prompt and a first window of output. Throws by name of the budget that refuses. */
   admit(
     call: CallState,
     prompt: PromptFacts,
@@ -77,17 +77,51 @@ export class Attempts {
     try {
       const placement = await this.#placer.place(call, admitted, prompt, candidates, tried);
       admitted.moments.placed = call.now();
-      const { endpoint, shape } = placement;
-      const asked = shape.answer;
-      const limit = outputLimitOf(asked, endpoint.facts, admitted.roomTokens);
-      const outputLimit = Math.min(admitted.outputTokens, limit);
-      const askedOutputTokens = (outputLimit + asked.reasoning.tokensBeside) * answersAsked(asked);
-      return { ...admitted, placement, asked, outputLimit, askedOutputTokens, tokens: prompt.tokens };
+      try {
+        return await this.#shaped(call, admitted, placement, prompt);
+      } catch (error) {
+        this.#dispatcher.ended(admitted.id, { reason: "failed" });
+        throw error;
+      }
     } catch (error) {
-      await this.#settling.giveBack(call, admitted);
-      this.#metrics.holdClosed();
+      this.#ending.giveBack(call, admitted);
       throw error;
     }
+  }
+
+  /** The attempt as the chosen endpoint is asked it. What cannot be stopped there is paid for in full before it is sent. */
+  async #shaped(
+    call: CallState,
+    admitted: AdmittedAttempt,
+    placement: Placement,
+    prompt: PromptFacts,
+  ): Promise<AttemptState> {
+    const { endpoint, shape } = placement;
+    const asked = shape.answer;
+    const answers = answersAsked(asked);
+    const inAll = (limit: number) => (limit + asked.reasoning.tokensBeside) * answers;
+    const ofOne = (tokens: number) => Math.floor(tokens / answers) - asked.reasoning.tokensBeside;
+    const streams = isStoppable(endpoint, asked) || asked.stream;
+    let outputLimit = Math.min(admitted.outputTokens, outputLimitOf(asked, endpoint.facts, admitted.roomTokens));
+    if (!isStoppable(endpoint, asked)) {
+      const { cover } = admitted;
+      await paidOrAborted(cover.coverAll(inAll(outputLimit)), call.signal);
+      if (cover.failure) throw cover.failure;
+      if (ofOne(cover.outputTokens) < outputLimit) {
+        outputLimit = ofOne(cover.outputTokens);
+        admitted.loweredBy = cover.cutBy;
+      }
+      if (outputLimit < 1) throw budgetEnded(cover.cutBy!);
+    }
+    return {
+      ...admitted,
+      placement,
+      asked,
+      outputLimit,
+      askedOutputTokens: inAll(outputLimit),
+      streams,
+      tokens: prompt.tokens,
+    };
   }
 
   /**
@@ -98,9 +132,9 @@ export class Attempts {
     const { endpoint, expectedFirstTokenMs, firstTokenMostMs } = attempt.placement;
     endpoint.running++;
     const sentMs = call.now();
-    const opening: Opening = { answer: undefined };
+    const opening: Opening = { answer: undefined, sent: () => this.#ledger.sent(attempt.id, endpoint.endpoint) };
     // A whole answer does not say when its prompt was computed, so its prefill load is released after the predicted time.
-    const guess = attempt.asked.stream
+    const guess = attempt.streams
       ? undefined
       : setTimeout(() => this.#dispatcher.prefilled(attempt.id), expectedFirstTokenMs).unref();
     try {
@@ -108,7 +142,7 @@ export class Attempts {
         ? openInTime(call, attempt, opening, elsewhere, firstTokenMostMs)
         : openAt(call, attempt, opening, call.signal));
       this.#begun(call, attempt, begun, sentMs);
-      return begun;
+      return begun.streams && !attempt.asked.stream ? await gathered(call, begun) : begun;
     } catch (thrown) {
       const error = ofEndpoint(thrown, endpoint);
       await this.#failed(call, attempt, opening, error);
@@ -151,7 +185,9 @@ export class Attempts {
       this.#metrics.engineUp(endpoint.endpoint, false);
     }
     // The engine broke off, or was given up, before it said anything. It cannot say what it used, so no budget pays for the attempt.
-    const silent = fault !== undefined && fault !== "garbage" && answer?.usage()?.source !== "engine";
+    // Nor does it pay for a whole answer that broke off while it was gathered, of which its client has seen nothing.
+    const gathering = attempt.streams && !attempt.asked.stream;
+    const silent = fault !== undefined && fault !== "garbage" && (gathering || answer?.usage()?.source !== "engine");
     if (silent) attempt.moments.opened = 0;
     await this.#ending.end(call, attempt, {
       outcome: refusesRequest(error) ? "refused" : "failed",

@@ -60,7 +60,8 @@ export function cutWhole(whole: EngineChunk, limit: number, reported: number | u
   return { deltas: deltas.map((delta) => cutDelta(delta, share)), wire, altered: true };
 }
 
-function cutDelta(delta: AnswerDelta, share: number): AnswerDelta {
+/** The first part of what a chunk adds to one answer, which ends there. */
+export function cutDelta(delta: AnswerDelta, share: number): AnswerDelta {
   const { index, text, reasoning, refusal, toolCalls } = delta;
   const cut: AnswerDelta = { index, finish: "length" };
   if (text !== undefined) cut.text = cutText(text, share);

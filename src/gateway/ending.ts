@@ -1,17 +1,22 @@
-// The end of an attempt, in one place for every way in which it may end: the engine is told, the scheduler learns what the attempt has
-// used and how fast it was, the hold is settled, and the attempt's row is made. `Ending.end` is called exactly once for each attempt.
+// The end of an attempt, in one place for every way in which it may end: the engine is told, the hold is settled with the attempt's row, and
+// the scheduler learns what the attempt has used and how fast it was. `Ending.end` is called exactly once for each attempt.
+//
+// A settlement is written to the ledger's spool, which needs no database. Where even that fails, the hold stands as the spool has it, and
+// is settled with its row when the spool is read again.
 import type { LineshaftError } from "../errors/index.ts";
 import type { EngineAnswer, Timings, Usage } from "../engines/index.ts";
 import { formatMoney } from "../ledger/index.ts";
+import type { AttemptLedger, Settlement } from "../ledger/index.ts";
 import type { CallTimings } from "../scheduler/index.ts";
-import type { Alarms, Metrics } from "../telemetry/index.ts";
+import type { Alarms, Logger, Metrics } from "../telemetry/index.ts";
 import { phasesOf } from "./calls/phases.ts";
 import type { AttemptRecord } from "./calls/record.ts";
+import { attemptToRow } from "./calls/rows.ts";
+import { countsOf, sourceOf } from "./counts.ts";
 import type { Dispatcher } from "./scheduling/dispatcher.ts";
 import { faultOf } from "./scheduling/faults.ts";
-import type { Settled, Settling } from "./settling.ts";
-import type { AttemptState, CallState, EndedAttempt, Outcome } from "./state.ts";
-import { billedUsage, settledUsage, usedBy } from "./usage.ts";
+import type { AdmittedAttempt, AttemptState, CallState, Cut, EndedAttempt, Outcome, SettledUsage } from "./state.ts";
+import { settledUsage, usedBy } from "./usage.ts";
 
 /** How an attempt ended. */
 export interface AttemptEnd {
@@ -20,15 +25,16 @@ export interface AttemptEnd {
   answer: EngineAnswer | undefined;
   failure?: LineshaftError | undefined;
   finishReason?: string | undefined;
-  /** The answer was past its limit of output and was cut. */
-  cut?: boolean;
+  /** Why the answer was cut by us, where it was. */
+  cut?: Cut | undefined;
 }
 
 interface Rooms {
   metrics: Metrics;
   alarms: Alarms;
+  log: Logger;
   dispatcher: Dispatcher;
-  settling: Settling;
+  ledger: Pick<AttemptLedger, "settle">;
   /** A deployment's call has been answered with so many output tokens. */
   answered: (deployment: string, outputTokens: number) => void;
 }
@@ -49,31 +55,84 @@ export class Ending {
     const known = told ? (split?.billed(told) ?? told) : outcome === "cancelled" ? split?.usage : undefined;
     const fault = outcome === "failed" ? faultOf(failure) : undefined;
     const used = usedBy(attempt, outcome, known, fault);
-    const expected = billedUsage(attempt, used.usage);
     endpoint.running--;
     moments.ended ||= call.now();
     split?.close();
     if (fault !== undefined || outcome === "completed")
       this.#rooms.dispatcher.outcome(attempt.id, endpoint.endpoint, fault ?? "served");
     const timings = answer?.timings() ?? {};
-    this.#tellScheduler(attempt, outcome, told, timings, expected);
-    if (how.cut) this.#ignoredLimit(call, attempt);
-    const settled = await this.#rooms.settling.settle(call, attempt, used);
-    const usage = settledUsage(expected, settled);
+    const { settled, record } = this.#settle(call, attempt, used, { outcome, failure, timings });
+    const usage = settledUsage(used.usage, settled);
+    call.attempts.push(record);
+    this.#tellScheduler(attempt, outcome, told, timings, usage);
+    if (how.cut === "limit") this.#ignoredLimit(call, attempt);
     if (!used.unanswered && (settled.claimed || settled.suspenseNano > 0n))
       this.#claimedTooMuch(call, attempt, settled);
-    moments.settled = call.now();
     this.#count(attempt, outcome, usage);
-    call.attempts.push(recordOf(call, attempt, { outcome, failure, usage, settled, timings }));
     return {
       usage,
-      usageCut: settled.claimed !== undefined,
+      usageCut: usage !== told,
       timings,
       priceNano: settled.amountNano,
       currency: attempt.card.currency,
+      cutBy: cutBy(attempt, how),
       failure,
       finishReason,
     };
+  }
+
+  /** Gives back the hold of an attempt that was never sent. It has no row, since there is nothing that it was. */
+  giveBack(call: CallState, { id }: AdmittedAttempt): void {
+    const { metrics, ledger } = this.#rooms;
+    metrics.holdClosed();
+    try {
+      const tokens = { promptTokens: 0, cachedTokens: 0, outputTokens: 0 };
+      ledger.settle({ attempt: id, tokens, usageSource: "counted", row: () => undefined });
+    } catch (error) {
+      this.#notSettled(call, id, error);
+    }
+  }
+
+  /** Settles the hold; the attempt's row is part of the same record. */
+  #settle(
+    call: CallState,
+    attempt: AttemptState,
+    { usage, source, unanswered }: SettledUsage,
+    ended: Pick<Ended, "outcome" | "failure" | "timings">,
+  ): { settled: Settlement; record: AttemptRecord } {
+    const { moments } = attempt;
+    let record: AttemptRecord | undefined;
+    const rowOf = (settled: Settlement) => {
+      moments.settled = call.now();
+      record = recordOf(call, attempt, { ...ended, settled, usage: settledUsage(usage, settled) });
+      return attemptToRow(record);
+    };
+    try {
+      const settled = this.#rooms.ledger.settle({
+        attempt: attempt.id,
+        tokens: countsOf(usage),
+        usageSource: sourceOf(attempt.card, source),
+        unanswered,
+        row: rowOf,
+      });
+      return { settled, record: record! };
+    } catch (error) {
+      this.#notSettled(call, attempt.id, error);
+      const settled = unsettled(attempt);
+      rowOf(settled);
+      return { settled, record: record! };
+    }
+  }
+
+  #notSettled(call: CallState, attempt: string, error: unknown): void {
+    const { log, alarms } = this.#rooms;
+    log.error({ call: call.id, attempt, err: (error as Error).message }, "an attempt could not be settled");
+    alarms.raise({
+      code: "settlement_unwritten",
+      message:
+        "The settlement of an attempt could not be written. Its hold stands until this process starts again, which settles it. Look for its error in the log: the disk of the home may be full or broken.",
+      organisation: call.request.principal.organisation,
+    });
   }
 
   #tellScheduler(
@@ -81,17 +140,17 @@ export class Ending {
     outcome: Outcome,
     told: Usage | undefined,
     timings: Timings,
-    expected: Usage,
+    billed: Usage,
   ): void {
     const { dispatcher, metrics, answered } = this.#rooms;
     const { endpoint, predictedTokens } = attempt.placement;
     dispatcher.ended(attempt.id, {
       reason: outcome === "completed" ? "done" : outcome === "cancelled" ? "cancelled" : "failed",
-      ...(told && { usage: billedUsage(attempt, told), timings: seenTimings(attempt, told, timings) }),
+      ...(told && { usage: within(told, billed), timings: seenTimings(attempt, told, timings) }),
     });
-    if (outcome === "completed" && told) answered(attempt.asked.model, expected.outputTokens);
+    if (outcome === "completed" && told) answered(attempt.asked.model, billed.outputTokens);
     if (told?.source === "engine" && predictedTokens !== undefined)
-      metrics.cachedGap(endpoint.endpoint, predictedTokens, expected.cachedTokens);
+      metrics.cachedGap(endpoint.endpoint, predictedTokens, billed.cachedTokens);
   }
 
   #count({ asked, placement }: AttemptState, outcome: Outcome, usage: Usage): void {
@@ -115,31 +174,58 @@ export class Ending {
     });
   }
 
-  #claimedTooMuch(call: CallState, { card, most }: AttemptState, { suspenseNano, claimed }: Settled): void {
+  #claimedTooMuch(call: CallState, { card, cover, most }: AttemptState, { suspenseNano, claimed }: Settlement): void {
     const { model } = call.request.asked;
     const claim = claimed ? `${claimed.promptTokens} prompt and ${claimed.outputTokens} output tokens` : "more";
     this.#rooms.alarms.raise({
       code: "usage_over_hold",
-      message: `An engine of ${model} claimed ${claim} for an attempt that was held for ${most.promptTokens} and ${most.outputTokens}. The budget paid what was held; ${formatMoney(suspenseNano, card.currency)} is in suspense. Compare the provider's bill with: lineshaft bill. Remove the engine if it is wrong again.`,
+      message: `An engine of ${model} claimed ${claim} for an attempt that was held for ${most.promptTokens} and ${cover.outputTokens}. The budget paid what was held; ${formatMoney(suspenseNano, card.currency)} is in suspense. Compare the provider's bill with: lineshaft bill. Remove the engine if it is wrong again.`,
       subject: model,
       organisation: call.request.principal.organisation,
     });
   }
 }
 
+interface Ended {
+  outcome: Outcome;
+  failure: LineshaftError | undefined;
+  usage: Usage;
+  settled: Settlement;
+  timings: Timings;
+}
+
+/** What is known of an attempt whose settlement could not be written: nothing is billed yet. */
+const unsettled = ({ id, card }: AttemptState): Settlement => ({
+  attempt: id,
+  amountNano: 0n,
+  suspenseNano: 0n,
+  tokens: { promptTokens: 0, cachedTokens: 0, outputTokens: 0 },
+  claimed: undefined,
+  usageSource: "counted",
+  currency: card.currency,
+  repeated: false,
+});
+
+/** The budget whose end cut the answer: while it streamed, or by the limit that was lowered to what could be held. */
+function cutBy({ cover, loweredBy }: AttemptState, { cut, finishReason }: AttemptEnd): string | undefined {
+  if (cut === "budget") return cover.cutBy?.budget;
+  return finishReason === "length" ? loweredBy?.budget : undefined;
+}
+
+/** What an engine says, with no count above what is billed: the scheduler learns nothing from a claim that is not believed. */
+const within = (told: Usage, billed: Usage): Usage => ({
+  ...told,
+  promptTokens: Math.min(told.promptTokens, billed.promptTokens),
+  cachedTokens: Math.min(told.cachedTokens, billed.promptTokens),
+  outputTokens: Math.min(told.outputTokens, billed.outputTokens),
+});
+
 /** The attempt as it is recorded. */
 function recordOf(
   call: CallState,
   { id, number, placement, moments }: AttemptState,
-  ended: {
-    outcome: Outcome;
-    failure: LineshaftError | undefined;
-    usage: Usage;
-    settled: Settled;
-    timings: Timings;
-  },
+  { outcome, failure, usage, settled, timings }: Ended,
 ): AttemptRecord {
-  const { outcome, failure, usage, settled, timings } = ended;
   return {
     id,
     call: call.id,
@@ -160,10 +246,10 @@ function recordOf(
 }
 
 /** What the scheduler learns endpoints' speeds from: the engine's own times, or those seen from here. In milliseconds. */
-function seenTimings({ moments, asked }: AttemptState, usage: Usage, timings: Timings): CallTimings {
+function seenTimings({ moments, streams }: AttemptState, usage: Usage, timings: Timings): CallTimings {
   const restoredTokens = usage.cachedByTier?.disk ?? 0;
   const { queueMs = 0, restoreMs } = timings;
-  const streamed = asked.stream && moments.first > 0;
+  const streamed = streams && moments.first > 0;
   const decodeMs = timings.decodeMs ?? (streamed ? moments.ended - moments.first : undefined);
   const told = timings.prefillMs === undefined ? undefined : queueMs + timings.prefillMs;
   const seen = streamed ? moments.first - moments.placed - (restoreMs ?? 0) : undefined;

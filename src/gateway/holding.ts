@@ -1,16 +1,22 @@
-// The hold of an attempt: its worst case is priced and held on every budget concerned, before it waits for its turn (DESIGN section 4,
-// admit). The bounds are in admission.ts; here they become money.
+// The hold of an attempt, before it waits for its turn (DESIGN section 4, admit): what is certain to cost, its prompt, and a first window of
+// output. The rest is held while the answer streams (cover.ts). An attempt that only engines can take that cannot be stopped is held
+// for its whole limit of output, and that limit is lowered to what can be held.
+//
+// The prompt is held by a bound from its bytes, which is about four times too high and needs no question to an engine. Where such a hold
+// has to wait or is refused, an engine counts the prompt and the hold is asked for by the count. So a budget is as exact near its end as
+// far from it, and a call that fits is not refused for a bound.
 import { holdNanoMost, worstCase } from "../ledger/index.ts";
-import type { HoldResult, Ledger, RateCard, Scope } from "../ledger/index.ts";
+import type { AttemptLedger, ProgressiveHold, ProgressiveHoldResult, RateCard } from "../ledger/index.ts";
 import type { RegisteredEndpoint } from "../engines/index.ts";
 import type { Metrics } from "../telemetry/index.ts";
-import { answersAsked, checkOutputTokens, outputLimitOf } from "./admission.ts";
+import { answersAsked, checkOutputTokens, isStoppable, outputLimitOf } from "./admission.ts";
+import { holdContext } from "./calls/crash.ts";
+import { Cover } from "./cover.ts";
 import { pooledId } from "./ids.ts";
 import { limits } from "./limits.ts";
 import { budgetRefusal, callTooDear } from "./refusals.ts";
 import { cacheSalt, type PromptFacts } from "./scheduling/prompts.ts";
 import type { AdmittedAttempt, CallState } from "./state.ts";
-import type { CallRequest } from "./types.ts";
 
 /** What an attempt may use at most, in tokens. */
 interface WorstCase {
@@ -28,18 +34,20 @@ interface WorstCase {
   count: () => Promise<number | undefined>;
 }
 
+type Admitted = Extract<ProgressiveHoldResult, { admitted: true }>;
+
 export class Holding {
-  readonly #ledger: Ledger;
+  readonly #ledger: AttemptLedger;
   readonly #metrics: Metrics;
 
-  constructor({ ledger, metrics }: { ledger: Ledger; metrics: Metrics }) {
+  constructor({ ledger, metrics }: { ledger: AttemptLedger; metrics: Metrics }) {
     this.#ledger = ledger;
     this.#metrics = metrics;
   }
 
   /**
-   * Prices the worst case at any of the candidates and holds it on every budget concerned. Throws by name of the budget that refuses.
-   * `number` is the attempt's, from 1.
+   * Holds the prompt and a first window on every budget concerned, waiting while calls under way hold the money. Throws by name of the
+   * budget that refuses. `number` is the attempt's, from 1.
    */
   async admit(
     call: CallState,
@@ -51,62 +59,122 @@ export class Holding {
     const begun = number === 1 ? 0 : call.now();
     const worst = await worstCaseOf(call, prompt, candidates);
     const id = pooledId("att");
-    let most = mostOf(worst, worst.promptTokens);
-    let { result, heldNano } = await this.#hold(call, id, card, most);
-    if (!result.admitted) {
-      const exact = await worst.count();
-      if (exact !== undefined && exact < worst.promptTokens) {
-        most = mostOf(worst, exact);
-        ({ result, heldNano } = await this.#hold(call, id, card, most));
-      }
-    }
-    if (!result.admitted) {
-      this.#metrics.budgetRefused(result.refusedBy.scope.kind);
-      throw budgetRefusal(result, heldNano);
-    }
+    const { asked } = call.request;
+    const whole = !candidates.some((endpoint) => endpoint.role !== "prefill" && isStoppable(endpoint, asked));
+    const { held, promptTokens } = await this.#hold(call, { id, number, card, whole, worst });
     this.#metrics.holdOpened();
-    const { outputTokens, roomTokens } = worst;
+    const { outputTokens, roomTokens, answers } = worst;
+    const beside = asked.reasoning.tokensBeside;
+    const most = { promptTokens, outputTokens: worst.outputTokensInAll };
     return {
       id,
       number,
       card,
-      heldNano,
-      tightest: result.tightest,
-      outputTokens,
+      mostNano: priceOfMost(most, card),
+      tightest: held.tightest,
+      outputTokens: Math.min(outputTokens, Math.floor(held.outputLimit / answers) - beside),
       roomTokens,
       most,
+      cover: new Cover(this.#ledger, id, held.outputTokens, worst.outputTokensInAll),
+      loweredBy: held.outputLimit < worst.outputTokensInAll ? held.tightest : undefined,
       moments: { begun, admitted: call.now(), placed: 0, prefilled: 0, opened: 0, first: 0, ended: 0, settled: 0 },
     };
   }
 
   async #hold(
     call: CallState,
-    attempt: string,
-    card: RateCard,
-    most: AdmittedAttempt["most"],
-  ): Promise<{ result: HoldResult; heldNano: bigint }> {
-    const { principal } = call.request;
-    const heldNano = worstCase({ promptTokens: most.promptTokens, maxOutputTokens: most.outputTokens }, card);
-    if (heldNano > holdNanoMost) throw callTooDear(heldNano, holdNanoMost, card.currency);
-    const result = await this.#ledger.hold({
-      attempt,
-      call: call.id,
-      organisation: principal.organisation,
-      project: principal.project,
-      scopes: scopesOf(call.request),
-      amountNano: heldNano,
-      rateCard: card,
-      most,
-    });
-    return { result, heldNano };
+    attempt: { id: string; number: number; card: RateCard; whole: boolean; worst: WorstCase },
+  ): Promise<{ held: Admitted; promptTokens: number }> {
+    const { worst } = attempt;
+    let held = holdOf(call, attempt, worst.promptTokens);
+    const first = new GivenUp(this.#ledger, held);
+    let result = await first.soon;
+    if (!result?.admitted) {
+      const exact = await worst.count();
+      if (exact !== undefined && exact < worst.promptTokens) {
+        result = await first.giveUp();
+        if (!result?.admitted) {
+          held = holdOf(call, attempt, exact);
+          result = await this.#ledger.hold(held);
+        }
+      }
+    }
+    result ??= await first.result;
+    if (result.admitted) return { held: result, promptTokens: held.promptTokens };
+    this.#metrics.budgetRefused(result.refusedBy.scope.kind);
+    const least = { promptTokens: held.promptTokens, outputTokens: held.leastOutputTokens };
+    throw budgetRefusal(result, priceOfMost(least, attempt.card));
   }
 }
 
-/** The tokens of the whole call for a prompt of so many. */
-const mostOf = ({ answers, outputTokensInAll }: WorstCase, promptTokens: number): AdmittedAttempt["most"] => ({
-  promptTokens: promptTokens * answers,
-  outputTokens: outputTokensInAll,
-});
+/** A hold that may be given up while it waits. */
+class GivenUp {
+  readonly result: Promise<ProgressiveHoldResult>;
+  /** The result, where it is there soon; undefined where the hold has to wait. */
+  readonly soon: Promise<ProgressiveHoldResult | undefined>;
+  readonly #given = new AbortController();
+
+  constructor(ledger: AttemptLedger, hold: ProgressiveHold) {
+    const { signal } = hold;
+    const onAbort = () => this.#given.abort(signal.reason);
+    if (signal.aborted) onAbort();
+    else signal.addEventListener("abort", onAbort, { once: true });
+    const late = Promise.withResolvers<undefined>();
+    const timer = setTimeout(() => late.resolve(undefined), limits.recountAfterMs).unref();
+    this.result = ledger.hold({ ...hold, signal: this.#given.signal }).finally(() => {
+      signal.removeEventListener("abort", onAbort);
+      clearTimeout(timer);
+    });
+    this.soon = Promise.race([this.result, late.promise]);
+  }
+
+  /** Gives it up. Answers the result where that had come, and undefined otherwise: then nothing is held. */
+  async giveUp(): Promise<ProgressiveHoldResult | undefined> {
+    this.#given.abort(counted);
+    return this.result.catch((error: unknown) => {
+      if (error !== counted) throw error;
+      return undefined;
+    });
+  }
+}
+
+/** Why a hold by a bound is given up while it waits. */
+const counted = new Error("The prompt was counted.");
+
+const priceOfMost = ({ promptTokens, outputTokens }: AdmittedAttempt["most"], card: RateCard): bigint =>
+  worstCase({ promptTokens, maxOutputTokens: outputTokens }, card);
+
+/** What is asked of the ledger. Throws a 400 where no call is worth as much as this one may cost. */
+function holdOf(
+  call: CallState,
+  { id, number, card, whole, worst }: { id: string; number: number; card: RateCard; whole: boolean; worst: WorstCase },
+  promptTokensOfOne: number,
+): ProgressiveHold {
+  const { request } = call;
+  const { principal, agent, run, asked } = request;
+  const promptTokens = promptTokensOfOne * worst.answers;
+  const outputTokens = worst.outputTokensInAll;
+  const mostNano = priceOfMost({ promptTokens, outputTokens }, card);
+  if (mostNano > holdNanoMost) throw callTooDear(mostNano, holdNanoMost, card.currency);
+  const leastOfOne =
+    Math.min(worst.outputTokens, limits.leastOutputTokens) + (whole ? asked.reasoning.tokensBeside : 0);
+  return {
+    attempt: id,
+    call: call.id,
+    organisation: principal.organisation,
+    project: principal.project,
+    key: principal.key,
+    agent,
+    run,
+    rateCard: card,
+    promptTokens,
+    outputTokens,
+    whole,
+    leastOutputTokens: Math.min(outputTokens, leastOfOne * worst.answers),
+    context: holdContext(call, number),
+    signal: call.signal,
+  };
+}
 
 /** Throws a 400 where the call asks for more output than can be. */
 async function worstCaseOf(
@@ -153,16 +221,4 @@ async function countedBy(endpoints: readonly RegisteredEndpoint[], call: CallSta
   const { asked } = call.request;
   const body = asked.engineBody({ model });
   return (await engine.tokenize(asked.endpoint, body, cacheSalt(call.request), call.signal))?.count;
-}
-
-/** Every scope that a call is counted against. */
-function scopesOf({ principal, agent, run }: CallRequest): Scope[] {
-  const scopes: Scope[] = [
-    { kind: "organisation", id: principal.organisation },
-    { kind: "project", id: principal.project },
-    { kind: "key", id: principal.key },
-  ];
-  if (agent !== undefined) scopes.push({ kind: "agent", id: agent });
-  if (run !== undefined) scopes.push({ kind: "run", id: run });
-  return scopes;
 }

@@ -11,6 +11,7 @@ export {
   type CallCost,
   type CallUsage,
 } from "./calls/read.ts";
+export { callRecords } from "./calls/post.ts";
 export { callFigures, callSeries, prefillSavedMs } from "./calls/figures.ts";
 export { recordProof } from "./calls/proof.ts";
 export type { AttemptRecord, CallEvent, CallRecord, CandidateRecord, DecisionRecord } from "./calls/record.ts";

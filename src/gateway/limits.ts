@@ -39,11 +39,14 @@ export const limits = {
   outputTokensMost: 10_000_000,
   answersPerPrompt: 128,
   promptsPerCall: 2_048,
-  /** Tries of a settlement before its caller is answered, and the pauses between those after it. */
-  settleTries: 3,
-  settleAgainMs: 1_000,
-  settleAgainMostMs: 60_000,
-  /** Room kept for the answer when a prompt nearly fills a context whose tokens could only be guessed. */
+  /** Output tokens of the largest window by which a hold is extended while its answer streams. */
+  windowTokensMost: 4096,
+  /** A hold that has waited for so long has its prompt counted, where only a bound of it was held. */
+  recountAfterMs: 5,
+  /**
+   * Room kept for the answer when a prompt nearly fills a context whose tokens could only be guessed; and the least output of an answer
+   * that a budget's end leaves room for, unless the call asks for less.
+   */
   leastOutputTokens: 16,
   /** Tokens that a chat template puts around a message, at most. */
   templateTokensPerMessage: 32,
@@ -58,9 +61,6 @@ export const limits = {
   mediaAddressCharacters: 8_192,
   /** Calls of one key that fetch media at once. */
   mediaFetchesPerKey: 4,
-  /** Calls whose records wait for the database. Further records are dropped with an alarm; the ledger has their money. */
-  recordsWaiting: 20_000,
-  recordsPerStatement: 500,
   /** Answers of one call, and tool calls of one answer, that are checked. An engine that sends more has sent an invalid answer. */
   answerChoices: 1024,
   answerToolCalls: 1024,

@@ -90,6 +90,11 @@ export interface ModelCall {
   readonly sampling: Sampling;
   /** Answers that are computed for each prompt; the caller may get fewer of them (`best_of`). */
   readonly answersPerPrompt: number;
+  /**
+   * Whether its whole answer can be put together from a stream. It cannot where engines choose among more answers than they give
+   * (`best_of`), say something of the prompt, or answer several prompts.
+   */
+  readonly streamsFaithfully: boolean;
   /** The answer's text begins with the prompt. */
   readonly repeatsPrompt: boolean;
   /** Whether the model is asked to think first, and the tokens that this may take beside the limit of output. */
@@ -111,9 +116,9 @@ export interface ModelCall {
 
   /**
    * The call as an engine is asked it, in the shape of the engine seam (engines/types.ts): under the engine's own name of the model,
-   * and with `outputTokens` as the one limit of output.
+   * and with `outputTokens` as the one limit of output. `stream`: the engine is asked to stream, whatever the caller wants.
    */
-  engineBody(of: { model: string; outputTokens?: number }): EngineRequest["body"];
+  engineBody(of: { model: string; outputTokens?: number; stream?: boolean }): EngineRequest["body"];
   /**
    * The same call as this endpoint can be asked it. Fields that ask for nothing are left out where the endpoint does not take them; any
    * other field that it does not take is refused by name, with a 400. The call that is answered knows its media.

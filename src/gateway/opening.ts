@@ -1,16 +1,20 @@
 // The beginning of an attempt: its request is sent to the endpoint where it was placed (to two, where the prompt is computed elsewhere),
-// and the first chunk of the answer is waited for, or all of an answer that does not stream.
-import { EngineError } from "../engines/index.ts";
+// and the first chunk of the answer is waited for, or all of an answer that does not stream. A whole answer that is streamed inside is
+// gathered here too: until its client has any of it, the call can go on to another endpoint.
+import { EngineError, WholeAnswer } from "../engines/index.ts";
 import type { EngineAnswer, EngineChunk } from "../engines/index.ts";
 import { lateFirstToken } from "./firstToken.ts";
+import { PaidStream } from "./paidStream.ts";
 import { whyAborted } from "./refusals.ts";
 import { cacheSalt, programKey } from "./scheduling/prompts.ts";
 import type { LegRequest } from "./scheduling/split.ts";
-import type { AttemptState, Begun, CallState } from "./state.ts";
+import type { AttemptState, Begun, BegunStream, CallState } from "./state.ts";
 
 /** What is known of an attempt while it is opened. */
 export interface Opening {
   answer: EngineAnswer | undefined;
+  /** Notes durably that the request leaves: from now on it may cost something. */
+  sent: () => void;
 }
 
 /** Sends the attempt where it was placed, and waits for the beginning of its answer. Throws what stopped it. */
@@ -24,9 +28,12 @@ export async function openAt(
   const { moments } = attempt;
   const requestOf = requestsOf(call, attempt);
   let answer: EngineAnswer;
-  if (split) answer = await split.open(requestOf, signal, () => (moments.prefilled = call.now()));
-  else {
+  if (split) {
+    opening.sent();
+    answer = await split.open(requestOf, signal, () => (moments.prefilled = call.now()));
+  } else {
     await bring();
+    opening.sent();
     answer = await endpoint.engine.open(requestOf(endpoint), signal);
   }
   opening.answer = answer;
@@ -50,7 +57,7 @@ export async function openInTime(
   const mostMs = split ? 2 * firstTokenMostMs : firstTokenMostMs;
   const over = new AbortController();
   const given = new AbortController();
-  const outputMs = attempt.asked.stream ? undefined : outputMostMs;
+  const outputMs = attempt.streams ? undefined : outputMostMs;
   const late = lateFirstToken({ endpoint, mostMs, outputMs, elsewhere }, over.signal);
   const begun = openAt(call, attempt, opening, AbortSignal.any([call.signal, given.signal]));
   try {
@@ -69,16 +76,37 @@ export async function openInTime(
   }
 }
 
+/**
+ * All of an answer whose call does not stream, out of the stream that its engine was asked for. Throws what stopped it; the engine is
+ * told as soon as the client has gone.
+ */
+export async function gathered(call: CallState, begun: BegunStream): Promise<Begun> {
+  const { attempt, answer } = begun;
+  return untilAborted(answer, call.signal, async () => {
+    const whole = new WholeAnswer(attempt.asked.endpoint);
+    const stream = new PaidStream(begun, call.signal);
+    for (let step = await stream.next(); step; step = await stream.next()) {
+      if (step.chunk) whole.add(step.chunk);
+      else whole.addDeltas(step.end.deltas);
+    }
+    return { attempt, answer, streams: false, whole: whole.whole(), cut: stream.cut };
+  });
+}
+
 /** The beginning of an answer. The engine is told as soon as the client has gone, also while nothing comes. */
 async function firstOf(attempt: AttemptState, answer: EngineAnswer, signal: AbortSignal): Promise<Begun> {
+  return untilAborted(answer, signal, () =>
+    attempt.streams ? firstChunk(attempt, answer, answer.chunks[Symbol.asyncIterator]()) : wholeOf(attempt, answer),
+  );
+}
+
+async function untilAborted(answer: EngineAnswer, signal: AbortSignal, read: () => Promise<Begun>): Promise<Begun> {
   const stop = () => void answer.cancel();
   if (signal.aborted) stop();
   if (signal.aborted) throw whyAborted(signal);
   signal.addEventListener("abort", stop, { once: true });
   try {
-    const begun: Begun = attempt.asked.stream
-      ? await firstChunk(attempt, answer, answer.chunks[Symbol.asyncIterator]())
-      : { attempt, answer, streams: false, whole: await answer.whole() };
+    const begun = await read();
     if (signal.aborted) throw whyAborted(signal);
     return begun;
   } finally {
@@ -90,15 +118,19 @@ async function firstChunk(
   attempt: AttemptState,
   answer: EngineAnswer,
   iterator: AsyncIterator<EngineChunk>,
-): Promise<Begun> {
+): Promise<BegunStream> {
   return { attempt, answer, streams: true, iterator, first: await iterator.next() };
+}
+
+async function wholeOf(attempt: AttemptState, answer: EngineAnswer): Promise<Begun> {
+  return { attempt, answer, streams: false, whole: await answer.whole(), cut: undefined };
 }
 
 /** The attempt's request as each of its legs is sent it. */
 function requestsOf(call: CallState, attempt: AttemptState): LegRequest {
   const { project } = call.request.principal;
   const program = programKey(call.request);
-  const { outputLimit, placement, asked, tokens } = attempt;
+  const { outputLimit, placement, asked, streams, tokens } = attempt;
   const { endpoint: route, received } = asked;
   const source = received && { source: received };
   return (endpoint, leg, transfer) => ({
@@ -106,6 +138,7 @@ function requestsOf(call: CallState, attempt: AttemptState): LegRequest {
     body: (leg === "prefill" ? placement.shape.prefill! : asked).engineBody({
       model: endpoint.model,
       outputTokens: outputLimit,
+      stream: streams,
     }),
     hints: {
       attempt: leg === undefined ? attempt.id : `${attempt.id}.${leg}`,

@@ -6,21 +6,22 @@
 //   authorise      the principal may call the model (`#resolve`, where the endpoints of the model are known)
 //   price, fit     the model's price, and which endpoints can take the request (candidates.ts)
 //   limit          the call counts against the limits on use (governance/usage/), or waits for them, or is refused
-//   admit          the worst case is held on every budget (holding.ts)
+//   admit          the prompt and a first window of output are held on every budget (holding.ts)
 //   queue, place   the attempt's turn comes and an endpoint is chosen (scheduling/)
 //   attempt        the request is sent, and the beginning of the answer awaited (opening.ts); a failure goes on to the next endpoint
-//   guard          the answer is checked against what was asked (output.ts), and cut at its limit (cap.ts)
+//   guard          the answer is checked against what was asked (output.ts); its hold is extended window by window (cover.ts), and it
+//                  is cut at its limit or where its money ends (paidStream.ts)
 //   settle         what was used is billed, exactly once for each attempt (ending.ts)
 //   record         the call's record, metrics and live event (reporting.ts)
 //
 // A call has one or more attempts. Each takes a hold before it, is settled exactly once after it, whatever happens between, and leaves a
 // row of its own. A call has ended when its last attempt is settled; its record follows at once.
 import { processMemory } from "../bounded/index.ts";
-import type { LineshaftError } from "../errors/index.ts";
+import { LineshaftError } from "../errors/index.ts";
 import { EngineError } from "../engines/index.ts";
 import type { EngineRegistry, RegisteredEndpoint, RuntimeFact } from "../engines/index.ts";
 import { assertAuthorised, type Use } from "../governance/index.ts";
-import type { Ledger, RateCard } from "../ledger/index.ts";
+import type { RateCard } from "../ledger/index.ts";
 import type { SchedulerSnapshot } from "../scheduler/index.ts";
 import type { Alarms, Logger, SchedulerNumbers } from "../telemetry/index.ts";
 import { Attempts } from "./attempt.ts";
@@ -31,15 +32,22 @@ import { limits } from "./limits.ts";
 import { Media } from "./media.ts";
 import { checkWhole, outputCheck, type OutputCheck } from "./output.ts";
 import type { CallRecord } from "./calls/record.ts";
-import { Recorder } from "./calls/recorder.ts";
 import { raisePriceUnknown } from "./prices.ts";
-import { modelUnpriced, shuttingDown, unknownModel, whyAborted } from "./refusals.ts";
+import { invalidValue, modelUnpriced, notYetPosted, shuttingDown, unknownModel, whyAborted } from "./refusals.ts";
 import { Relay } from "./relay.ts";
 import { Reporting } from "./reporting.ts";
 import { Dispatcher } from "./scheduling/dispatcher.ts";
 import { programKey, PromptReader, type PromptFacts } from "./scheduling/prompts.ts";
-import type { AttemptState, Begun, CallState } from "./state.ts";
-import type { AnswerChunk, CallAnswer, CallRequest, Gateway, GatewayDependencies, Storage } from "./types.ts";
+import type { AttemptState, Begun, CallState, EndedAttempt } from "./state.ts";
+import type {
+  AnswerChunk,
+  CallAnswer,
+  CallRequest,
+  Gateway,
+  GatewayDependencies,
+  GatewayLedger,
+  Storage,
+} from "./types.ts";
 import { CallsUnderWay } from "./underWay.ts";
 
 /** Puts the gateway together. It begins to work with the first call; `close` ends it. */
@@ -50,7 +58,8 @@ export function createGateway(dependencies: GatewayDependencies): Gateway {
     tell: (fact, model, organisation) => pipeline.tell(fact, model, organisation),
     forget: (project) => pipeline.prompts.forget(project),
     scheduler: () => pipeline.dispatcher.snapshot(),
-    flushed: () => pipeline.recorder.flushed(),
+    flushed: () => pipeline.flushed(),
+    posted: (after) => pipeline.posted(after),
     closing: pipeline.closing,
     stopCalls: (which, reason) => pipeline.stopCalls(which, reason),
     close: (options) => pipeline.close(options?.graceMs ?? limits.graceMs),
@@ -61,12 +70,11 @@ export function createGateway(dependencies: GatewayDependencies): Gateway {
 const tooLongCode = "context_length_exceeded";
 
 class Pipeline {
-  readonly recorder: Recorder;
   readonly dispatcher: Dispatcher;
   readonly prompts = new PromptReader();
   readonly #attempts: Attempts;
   readonly #media: Media;
-  readonly #ledger: Ledger;
+  readonly #ledger: GatewayLedger;
   readonly #engines: EngineRegistry;
   readonly #alarms: Alarms;
   readonly #limiter: GatewayDependencies["limiter"];
@@ -77,16 +85,15 @@ class Pipeline {
   readonly #closing = new AbortController();
 
   constructor(dependencies: GatewayDependencies) {
-    const { db, log, alarms, metrics, events, carrier } = dependencies;
-    this.recorder = new Recorder(db, log, alarms);
+    const { log, alarms, metrics, events, carrier, ledger } = dependencies;
     this.dispatcher = new Dispatcher({ ...dependencies, gateway: carrier?.gateway ?? "alone" });
     metrics.buffersReadBy(() => processMemory.bytes());
     metrics.schedulerReadBy(() => numbersOf(this.dispatcher.snapshot()));
     this.#attempts = new Attempts({ ...dependencies, dispatcher: this.dispatcher });
-    this.#reporting = new Reporting({ recorder: this.recorder, events, metrics, log });
+    this.#reporting = new Reporting({ ledger, events, metrics, log });
     this.#underWay = new CallsUnderWay(dependencies.keys);
     this.#media = new Media(dependencies.media);
-    this.#ledger = dependencies.ledger;
+    this.#ledger = ledger;
     this.#engines = dependencies.engines;
     this.#alarms = alarms;
     this.#limiter = dependencies.limiter;
@@ -191,35 +198,34 @@ class Pipeline {
     const { attempt, answer, whole } = begun;
     // Its text, its values, and the text that is sent.
     call.buffered.count("answers", 3 * (whole.wire.text?.length ?? whole.characters));
-    // The reader gets every token at once; when the first was there only the engine can say.
+    // An engine that sends its answer whole may say when the first token was there.
     const { decodeMs } = answer.timings();
-    call.firstTokenMs = decodeMs === undefined ? undefined : Math.max(0, attempt.moments.first - decodeMs);
-    const cut = cutWhole(whole, outputMost(attempt), answer.usage()?.outputTokens);
+    call.firstTokenMs = attempt.streams
+      ? attempt.moments.first
+      : decodeMs && Math.max(0, attempt.moments.first - decodeMs);
+    const capped = cutWhole(whole, outputMost(attempt), answer.usage()?.outputTokens);
     const { deltas, wire } = whole;
-    const finishReason = (cut?.deltas ?? deltas)[0]?.finish;
-    const failure = call.check && (await failureOf(async () => checkWhole(call.check!, cut?.deltas ?? deltas)));
+    const finishReason = (capped?.deltas ?? deltas)[0]?.finish;
+    const failure = call.check && (await failureOf(async () => checkWhole(call.check!, capped?.deltas ?? deltas)));
     const outcome = failure ? "failed" : "completed";
-    const ended = await this.#attempts.end(call, attempt, {
-      outcome,
-      answer,
-      failure,
-      finishReason,
-      cut: cut !== undefined,
-    });
+    const cut = capped ? "limit" : begun.cut;
+    const ended = await this.#attempts.end(call, attempt, { outcome, answer, failure, finishReason, cut });
     if (failure) throw failure;
+    const record = this.#reporting.finish(call, outcome, ended);
     // In a PD call the decode engine reports transferred tokens as cached, so the answer says what is billed.
     const told = !attempt.placement.split && whole.reportsUsage && !ended.usageCut && !cut;
-    const shown: AnswerChunk = told ? { deltas, wire } : { deltas, wire, ...cut, usage: ended.usage };
+    const shown: AnswerChunk = told ? { deltas, wire } : { deltas, wire, ...capped, usage: ended.usage };
     return {
       id: call.id,
       chunks: none(),
       whole: () => Promise.resolve(shown),
-      finished: this.#reporting.finish(call, outcome, ended),
+      finished: Promise.resolve(record),
       headers: {
         ...headersOf(call, attempt),
-        "x-lineshaft-price-nano": ended.priceNano.toString(),
+        ...this.#endHeaders(ended),
         "x-lineshaft-cached-tokens": String(ended.usage.cachedTokens),
       },
+      lastHeaders: () => ({}),
     };
   }
 
@@ -228,17 +234,45 @@ class Pipeline {
     const { attempt, answer } = begun;
     call.firstTokenMs = attempt.moments.first;
     const finished = Promise.withResolvers<CallRecord>();
+    let last: Record<string, string> = {};
     const stream = new Relay(call, begun, async (outcome, failure, finishReason, cut) => {
       const ended = await this.#attempts.end(call, attempt, { outcome, answer, failure, finishReason, cut });
       finished.resolve(this.#reporting.finish(call, outcome, ended));
+      last = this.#endHeaders(ended);
+      return ended;
     });
     return {
       id: call.id,
       chunks: stream,
       finished: finished.promise,
       whole: () => Promise.reject(new TypeError("This call streams: read `chunks`.")),
-      headers: { ...headersOf(call, attempt), "x-lineshaft-price-nano-most": attempt.heldNano.toString() },
+      headers: { ...headersOf(call, attempt), "x-lineshaft-price-nano-most": attempt.mostNano.toString() },
+      lastHeaders: () => last,
     };
+  }
+
+  /** What is known of a call once it is settled and recorded: its price, the budget that cut it, and where its record will be read. */
+  #endHeaders({ priceNano, cutBy }: EndedAttempt): Record<string, string> {
+    const { spool, number } = this.#ledger.position();
+    return {
+      "x-lineshaft-price-nano": priceNano.toString(),
+      ...(cutBy !== undefined && { "x-lineshaft-budget-cut": cutBy }),
+      "x-lineshaft-after": `${spool}/${number}`,
+    };
+  }
+
+  /** Resolves when every record of this process so far can be read. */
+  flushed(): Promise<void> {
+    return this.#ledger.posted(this.#ledger.position());
+  }
+
+  async posted(after: string): Promise<void> {
+    const [, spool, number] = /^([\w-]{1,64})\/(\d{1,15})$/.exec(after) ?? [];
+    if (spool === undefined)
+      throw invalidValue("after", "`after` is not a place: send `x-lineshaft-after` as an answer gave it.");
+    await this.#ledger.posted({ spool, number: Number(number) }).catch((error: unknown) => {
+      throw error instanceof LineshaftError && error.isPublic ? error : notYetPosted(error);
+    });
   }
 
   tell(fact: RuntimeFact, model: string, organisation: string): void {
@@ -268,7 +302,6 @@ class Pipeline {
     this.stopCalls(() => true, shuttingDown());
     await this.#underWay.ended();
     this.dispatcher.close();
-    await this.recorder.close();
   }
 }
 

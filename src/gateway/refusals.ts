@@ -1,7 +1,7 @@
 // The pipeline's refusals, each with a sentence for a person and what to do next.
 import { LineshaftError } from "../errors/index.ts";
 import { formatMoney } from "../ledger/index.ts";
-import type { HoldResult } from "../ledger/index.ts";
+import type { BudgetLeft, ProgressiveHoldResult } from "../ledger/index.ts";
 import type { SchedulerAction } from "../scheduler/index.ts";
 import { nearest } from "../errors/index.ts";
 
@@ -47,30 +47,68 @@ export function modelUnpriced(model: string, cardCurrency?: string, currency?: s
 
 /**
  * A budget refuses. Where it is used up: 429 with OpenAI's `insufficient_quota`, which its clients know; they are told not to try
- * again by themselves (`x-should-retry`), since a budget does not heal within seconds. Where money is only held by calls under
- * way it heals when they end, so the same clients are told to try again.
+ * again by themselves (`x-should-retry`), since a budget does not heal within seconds. Where calls under way hold its rest, or other
+ * processes that do not answer have it, it heals soon, so the same clients are told to try again.
  */
 export function budgetRefusal(
-  { refusedBy: budget, heldNano, passing }: Extract<HoldResult, { admitted: false }>,
+  { refusedBy: budget, heldNano, why }: Extract<ProgressiveHoldResult, { admitted: false }>,
   neededNano: bigint,
 ): LineshaftError {
-  const of = budget.scope.kind === "organisation" ? "the organisation" : `${budget.scope.kind} ${budget.scope.id}`;
-  const name = `The budget of ${of} (${budget.budget})`;
+  const name = budgetName(budget);
   const money = (nano: bigint) => formatMoney(nano, budget.currency);
   const left = formatMoney(budget.leftNano < 0n ? 0n : budget.leftNano, budget.currency, "down");
-  const numbers = `${left} of ${money(budget.limitNano)} left, up to ${money(neededNano)} needed`;
-  if (passing)
-    return new LineshaftError({
-      code: "budget_held",
-      message: `${name} is reserved by calls under way, so this call must wait until they end: ${numbers}, ${money(heldNano)} held. Try again in a moment, or ask for fewer max_tokens.`,
-      hint: "Try again in a moment, or ask for fewer max_tokens.",
-      retryAfterSeconds: 1,
-    });
-  const next = "Raise it with lineshaft budgets set, ask for fewer max_tokens, or wait until it begins anew.";
+  const numbers = `${left} of ${money(budget.limitNano)} left, ${money(neededNano)} needed for the prompt and the first tokens`;
+  const again = "Try again in a moment.";
+  switch (why) {
+    case "held":
+      return new LineshaftError({
+        code: "budget_held",
+        message: `${name} is held by calls under way, and none of them gave money back in time: ${numbers}, ${money(heldNano)} held. ${again}`,
+        hint: again,
+        retryAfterSeconds: 1,
+      });
+    case "leased":
+      return new LineshaftError({
+        code: "budget_leased",
+        message: `${name} has its rest leased to other gateway processes, which did not give it back in time: ${numbers}. ${again}`,
+        hint: again,
+        retryAfterSeconds: 1,
+      });
+    case "currency":
+      return new LineshaftError({
+        code: "budget_exceeded",
+        message: `${name} is kept in ${budget.currency}, and the model is priced in another currency. Set the budget in the model's currency with lineshaft budgets set.`,
+        hint: "Set the budget in the model's currency with lineshaft budgets set.",
+      });
+    case "spent": {
+      const next = "Raise it with lineshaft budgets set, or wait until it begins anew.";
+      return new LineshaftError({
+        code: "budget_exceeded",
+        message: `${name} does not allow this call: ${numbers}. ${next}`,
+        hint: next,
+      });
+    }
+  }
+}
+
+/** What a budget has left does not pay for one token of an answer that cannot be stopped. */
+export function budgetEnded(budget: BudgetLeft): LineshaftError {
+  return budgetRefusal({ admitted: false, why: "spent", refusedBy: budget, heldNano: 0n }, 0n);
+}
+
+function budgetName({ scope, budget }: BudgetLeft): string {
+  const of = scope.kind === "organisation" ? "the organisation" : `${scope.kind} ${scope.id}`;
+  return `The budget of ${of} (${budget})`;
+}
+
+/** A read waits for the record of a call that is not in the database yet. */
+export function notYetPosted(cause: unknown): LineshaftError {
   return new LineshaftError({
-    code: "budget_exceeded",
-    message: `${name} does not allow this call: ${numbers}. ${next}`,
-    hint: next,
+    code: "not_yet_posted",
+    message: "The record that this read waits for is not in the database yet. Try again in a moment.",
+    hint: "Try again in a moment.",
+    retryAfterSeconds: 1,
+    cause,
   });
 }
 

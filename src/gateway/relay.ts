@@ -1,58 +1,50 @@
-// A stream on its way from the engine to its reader. It is passed on as it comes and read in passing: for the finish reason, for the
-// usage (always asked of the engine, passed on only where the call asked for it), and for what the answer has to be.
+// A stream on its way from the engine to its reader. It is passed on as it comes, as far as it is paid for (paidStream.ts), and read in
+// passing for what the answer has to be. Usage is always asked of the engine, and passed on only where the call asked for it: last, once
+// the attempt is settled, so that a reader is told what is billed.
 //
 // It ends in one of four ways, and `end` is called exactly once for each: by itself, by failing, by the signal (its reason says why), or
 // because its reader stops. The engine's iterator is never closed from here: `end` cancels the attempt, and the cancelled engine still
 // says what it has used.
 import type { LineshaftError } from "../errors/index.ts";
-import type { AnswerDelta, EngineChunk, Usage } from "../engines/index.ts";
-import { OutputCap, outputMost } from "./cap.ts";
+import type { EngineChunk } from "../engines/index.ts";
 import { asLineshaftError } from "./errors.ts";
 import { checkOutput, OutputGatherer } from "./output.ts";
+import { PaidStream } from "./paidStream.ts";
 import { ofEndpoint } from "./scheduling/faults.ts";
 import { clientGone, whyAborted } from "./refusals.ts";
-import type { Begun, CallState, Outcome } from "./state.ts";
+import type { BegunStream, CallState, Cut, EndedAttempt, Outcome } from "./state.ts";
 import type { AnswerChunk } from "./types.ts";
-import { billedUsage } from "./usage.ts";
 
 type Step = IteratorResult<AnswerChunk, undefined>;
 type EndOfStream = (
   outcome: Outcome,
   failure: LineshaftError | undefined,
   finishReason: string | undefined,
-  /** The stream was past its limit of output and was cut. */
-  cut: boolean,
-) => Promise<void>;
+  cut: Cut | undefined,
+) => Promise<EndedAttempt>;
 
-/** Answers of one stream whose end is noted. An engine may name any number of answers, so the number is bounded. */
-const answersMost = 128;
 const over: Step = { done: true, value: undefined };
 
 export class Relay implements AsyncIterableIterator<AnswerChunk, undefined> {
   readonly #call: CallState;
-  readonly #begun: Extract<Begun, { streams: true }>;
+  readonly #begun: BegunStream;
   readonly #end: EndOfStream;
+  readonly #stream: PaidStream;
   readonly #gatherer: OutputGatherer | undefined;
   readonly #wantsUsage: boolean;
-  #first: IteratorResult<EngineChunk> | undefined;
+  /** The engine's report of usage, which is passed on at the end. */
+  #report: EngineChunk | undefined;
   #last: EngineChunk | undefined;
-  #finishReason: string | undefined;
-  #sentUsage = false;
-  readonly #cap: OutputCap;
-  /** Answers that have begun and not said how they ended. */
-  readonly #open = new Set<number>();
-  #cut = false;
   #over = false;
-  #ended: Promise<void> | undefined;
+  #ended: Promise<EndedAttempt> | undefined;
   readonly #onAbort = () => void this.#finish("cancelled", whyAborted(this.#call.signal));
 
-  constructor(call: CallState, begun: Extract<Begun, { streams: true }>, end: EndOfStream) {
+  constructor(call: CallState, begun: BegunStream, end: EndOfStream) {
     this.#call = call;
     this.#begun = begun;
     this.#end = end;
-    this.#first = begun.first;
+    this.#stream = new PaidStream(begun, call.signal);
     this.#gatherer = call.check && new OutputGatherer();
-    this.#cap = new OutputCap(outputMost(begun.attempt));
     this.#wantsUsage = call.request.asked.streamUsage;
     // A client that has gone ends the attempt now, also while nothing is read.
     call.signal.addEventListener("abort", this.#onAbort, { once: true });
@@ -66,15 +58,10 @@ export class Relay implements AsyncIterableIterator<AnswerChunk, undefined> {
   async next(): Promise<Step> {
     if (this.#over) return over;
     try {
-      while (!this.#cut) {
-        const step = this.#first ?? (await this.#begun.iterator.next());
-        this.#first = undefined;
-        this.#begun.attempt.placement.endpoint.aliveMs = performance.now();
-        if (this.#call.signal.aborted) throw whyAborted(this.#call.signal);
-        if (step.done) break;
-        const chunk = step.value;
-        if (this.#cap.passedBy(chunk, this.#begun.answer.usage()?.outputTokens)) return await this.#cutShort(chunk);
-        if (this.#passes(chunk)) return { done: false, value: this.#billed(chunk) };
+      for (let step = await this.#stream.next(); step; step = await this.#stream.next()) {
+        if (step.end) return { done: false, value: this.#ending(step.end) };
+        const chunk = this.#passed(step.chunk);
+        if (chunk) return { done: false, value: chunk };
       }
       if (this.#call.check) await checkOutput(this.#call.check, this.#gatherer!.answers.values());
     } catch (error) {
@@ -87,9 +74,8 @@ export class Relay implements AsyncIterableIterator<AnswerChunk, undefined> {
       throw failure;
     }
     this.#over = true;
-    await this.#finish("completed");
-    const usage = this.#wantsUsage && !this.#sentUsage ? this.#begun.answer.usage() : undefined;
-    return usage ? { done: false, value: this.#usageChunk(usage) } : over;
+    const ended = await this.#finish("completed");
+    return this.#wantsUsage ? { done: false, value: this.#usageChunk(ended) } : over;
   }
 
   async return(): Promise<Step> {
@@ -98,64 +84,40 @@ export class Relay implements AsyncIterableIterator<AnswerChunk, undefined> {
     return over;
   }
 
-  /** Stops the engine; answers the chunk that ends every answer that is still open, with the reason `length`. */
-  async #cutShort({ wire }: EngineChunk): Promise<Step> {
-    this.#cut = true;
-    await this.#begun.answer.cancel();
-    const open = this.#open.size > 0 ? [...this.#open] : [0];
-    const deltas = open.map((index) => ({ index, finish: "length" }));
-    const chunk: EngineChunk = { deltas, characters: 0, reportsUsage: false, wire };
-    this.#passes(chunk);
-    return { done: false, value: { deltas, wire, altered: true } };
+  /** The chunk by which we end an answer. */
+  #ending({ deltas, wire }: Pick<AnswerChunk, "deltas" | "wire">): AnswerChunk {
+    this.#gatherer?.add({ deltas });
+    return { deltas, wire, altered: true };
   }
 
-  /** The usage that the call asked for, where its engine sent no chunk of it. */
-  #usageChunk(usage: Usage): AnswerChunk {
-    const { endpoint } = this.#call.request.asked;
-    const wire = this.#last?.wire ?? { endpoint, data: {}, text: undefined };
-    return { deltas: [], usage: billedUsage(this.#begun.attempt, usage), wire, altered: true };
-  }
-
-  /**
-   * Its reader is told the usage that is billed. In a PD call the decode engine reports transferred tokens as cached, so the
-   * prefill leg's count is taken; a claim beyond the hold is cut to it.
-   */
-  #billed(chunk: EngineChunk): AnswerChunk {
-    const said = chunk.reportsUsage ? this.#begun.answer.usage() : undefined;
-    if (!said) return chunk;
-    const { attempt } = this.#begun;
-    const { split } = attempt.placement;
-    const usage = billedUsage(attempt, split?.billed(said) ?? said);
-    return usage === said ? chunk : { deltas: chunk.deltas, usage, wire: chunk.wire };
-  }
-
-  /** Notes what a chunk says; false where its reader has not asked for it. */
-  #passes(chunk: EngineChunk): boolean {
-    for (const delta of chunk.deltas) this.#noteEnd(delta);
+  /** A chunk as its reader is given it; undefined where there is nothing in it for a reader. */
+  #passed(chunk: EngineChunk): AnswerChunk | undefined {
     if (this.#gatherer) {
       this.#call.buffered.add("answers", 2 * chunk.characters, false);
       this.#gatherer.add(chunk);
     }
-    if (chunk.deltas.length > 0 || !chunk.reportsUsage) {
-      this.#last = chunk;
-      return true;
-    }
-    this.#sentUsage = this.#wantsUsage;
-    return this.#wantsUsage;
+    if (!chunk.reportsUsage) return (this.#last = chunk);
+    this.#report = chunk;
+    if (chunk.deltas.length === 0) return undefined;
+    // A report beside a delta waits too, because what is billed is not known yet.
+    const { endpoint, data } = chunk.wire;
+    const { usage: _report, ...rest } = data;
+    return { deltas: chunk.deltas, wire: { endpoint, data: rest, text: undefined } };
   }
 
-  #noteEnd({ index, finish }: AnswerDelta): void {
-    if (finish === undefined) {
-      if (this.#open.size < answersMost) this.#open.add(index);
-      return;
-    }
-    this.#open.delete(index);
-    this.#finishReason = finish;
+  /** The usage that is billed: the engine's own chunk where that says it. */
+  #usageChunk({ usage, usageCut }: EndedAttempt): AnswerChunk {
+    const report = this.#report;
+    if (report?.deltas.length === 0 && !usageCut) return report;
+    const { endpoint } = this.#call.request.asked;
+    const wire = (report ?? this.#last)?.wire ?? { endpoint, data: {}, text: undefined };
+    return { deltas: [], usage, wire, altered: true };
   }
 
-  #finish(outcome: Outcome, failure?: LineshaftError): Promise<void> {
+  #finish(outcome: Outcome, failure?: LineshaftError): Promise<EndedAttempt> {
     this.#call.signal.removeEventListener("abort", this.#onAbort);
     this.#begun.attempt.moments.ended ||= this.#call.now();
-    return (this.#ended ??= this.#end(outcome, failure, this.#finishReason, this.#cut));
+    const { finishReason, cut } = this.#stream;
+    return (this.#ended ??= this.#end(outcome, failure, finishReason, cut));
   }
 }

@@ -1,18 +1,19 @@
 // The end of a call: its record is written, its metrics are counted, live events tell it, and it is taken off the list of those under way.
 // The record has the call's own fields and a row for each of its attempts; the money in it is the sum of theirs.
 import type { LineshaftError } from "../errors/index.ts";
+import type { AttemptLedger } from "../ledger/index.ts";
 import { storable } from "../store/index.ts";
 import type { Logger, Metrics } from "../telemetry/index.ts";
 import type { AttemptRecord, BilledTokens, CallRecord } from "./calls/record.ts";
+import { callToRow } from "./calls/rows.ts";
 import { asLineshaftError } from "./errors.ts";
 import { limits } from "./limits.ts";
-import type { Recorder } from "./calls/recorder.ts";
 import { refusesRequest } from "./scheduling/faults.ts";
 import type { CallState, EndedAttempt, Outcome } from "./state.ts";
 import type { GatewayDependencies } from "./types.ts";
 
 interface Rooms {
-  recorder: Recorder;
+  ledger: Pick<AttemptLedger, "recordCall">;
   events: GatewayDependencies["events"];
   metrics: Metrics;
   log: Logger;
@@ -26,8 +27,8 @@ export class Reporting {
   }
 
   /** Records a call that an engine has begun to serve. */
-  finish(call: CallState, outcome: Outcome, { failure, finishReason }: EndedAttempt): Promise<CallRecord> {
-    return this.#record(call, outcome, failure?.code, finishReason);
+  finish(call: CallState, outcome: Outcome, { failure, finishReason, cutBy }: EndedAttempt): CallRecord {
+    return this.#record(call, { status: outcome, errorCode: failure?.code, finishReason, cutBy });
   }
 
   /** Records a call that was refused, or that failed before any answer began; answers the error for the caller. */
@@ -36,51 +37,48 @@ export class Reporting {
     if (failure.code === "internal_error")
       this.#rooms.log.error({ call: call.id, err: (error as Error).stack }, "a call failed for an unforeseen reason");
     const refused = call.attempts.length === 0 || refusesRequest(failure);
-    const outcome = call.signal.aborted ? "cancelled" : refused ? "refused" : "failed";
-    void this.#record(call, outcome, failure.code, undefined);
+    const status = call.signal.aborted ? "cancelled" : refused ? "refused" : "failed";
+    this.#record(call, { status, errorCode: failure.code, finishReason: undefined, cutBy: undefined });
     return failure;
   }
 
-  /** Resolves with the call's record when that is written, or was given up. */
-  async #record(
-    call: CallState,
-    status: Outcome,
-    errorCode: string | undefined,
-    finishReason: string | undefined,
-  ): Promise<CallRecord> {
-    const { recorder, events, metrics, log } = this.#rooms;
-    const { attempts, firstTokenMs } = call;
+  #record(call: CallState, ended: HowEnded): CallRecord {
+    const { ledger, events, metrics, log } = this.#rooms;
+    const { firstTokenMs } = call;
+    const { status, errorCode } = ended;
     const { principal, asked } = call.request;
     const durationMs = call.now();
-    const record = recordOf(call, { status, errorCode, finishReason, durationMs });
+    const record = recordOf(call, ended, durationMs);
     // A model name that is not served is the caller's own text, which must not become a label.
     const model = errorCode === "model_not_found" ? "unknown" : asked.model;
     metrics.callEnded({ model, outcome: status, durationMs, firstTokenMs });
     // Codes, never messages: an engine's message may repeat a part of the prompt.
     log.debug({ call: call.id, model, status, code: errorCode, durationMs }, "call ended");
-    const written = recorder.add({ call: record, attempts });
+    try {
+      ledger.recordCall(record.id, callToRow(record));
+    } catch (error) {
+      // The money stands in its attempts. A call that was refused because nothing can be written has no record.
+      log.error({ call: call.id, err: (error as Error).message }, "the record of a call could not be written");
+    }
     events.publish(
       { organisation: principal.organisation, project: principal.project },
       { type: "call", call: record },
     );
-    call.counted?.end(sumOf(attempts, "promptTokens") + sumOf(attempts, "outputTokens"));
+    call.counted?.end(record.promptTokens + record.outputTokens);
     call.release();
-    await written;
     return record;
   }
 }
 
+/** How a call ended, as its record says it. */
+type HowEnded = Pick<CallRecord, "status" | "errorCode" | "finishReason" | "cutBy">;
+
 function recordOf(
   { id, request, attempts, startedAt, firstTokenMs }: CallState,
-  ended: {
-    status: Outcome;
-    errorCode: string | undefined;
-    finishReason: string | undefined;
-    durationMs: number;
-  },
+  { status, errorCode, finishReason, cutBy }: HowEnded,
+  durationMs: number,
 ): CallRecord {
   const { asked, principal } = request;
-  const { status, errorCode, finishReason, durationMs } = ended;
   return {
     id,
     organisation: principal.organisation,
@@ -95,6 +93,7 @@ function recordOf(
     status,
     errorCode,
     finishReason: finishReason === undefined ? undefined : storable(finishReason, limits.engineCodeCharacters),
+    cutBy,
     promptTokens: sumOf(attempts, "promptTokens"),
     cachedTokens: sumOf(attempts, "cachedTokens"),
     outputTokens: sumOf(attempts, "outputTokens"),

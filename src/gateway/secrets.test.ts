@@ -50,7 +50,7 @@ test("a client's key, headers and words stay where they belong", async () => {
   }
   const stored = await at.db.query<{ text: string }>(
     `select string_agg(t::text, ' ') as text from (
-       select calls::text as t from calls union all select attempts::text from attempts union all select holds::text from holds
+       select calls::text as t from calls union all select attempts::text from attempts union all select leases::text from leases
        union all select settlements::text from settlements union all select keys::text from keys) everything`,
   );
   const metrics = await at.metrics.registry.metrics();

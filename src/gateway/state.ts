@@ -5,6 +5,7 @@ import type { Counted } from "../governance/index.ts";
 import type { EngineAnswer, EngineChunk, RegisteredEndpoint, Timings, Usage } from "../engines/index.ts";
 import type { BudgetLeft, RateCard } from "../ledger/index.ts";
 import type { AttemptRecord, DecisionRecord } from "./calls/record.ts";
+import type { Cover } from "./cover.ts";
 import type { OutputCheck } from "./output.ts";
 import type { Moments } from "./calls/phases.ts";
 import type { SplitCall } from "./scheduling/split.ts";
@@ -37,15 +38,20 @@ export interface CallState {
 export interface AdmittedAttempt {
   readonly id: string;
   readonly number: number;
-  /** Output tokens of one answer that the hold covers: the largest limit that any candidate could be given. */
+  /** Output tokens of one answer, at most: the largest limit that any candidate could be given, and that the hold allows. */
   readonly outputTokens: number;
   /** Prompt tokens that the limit of output leaves room for in a context: counted, or the best guess. */
   readonly roomTokens: number;
   readonly card: RateCard;
-  /** What the hold was computed from. */
+  /** The most that it may use: prompt tokens that are held, and output tokens that it may be asked for, of all answers together. */
   readonly most: { promptTokens: number; outputTokens: number };
-  readonly heldNano: bigint;
+  /** The price of that. */
+  readonly mostNano: bigint;
   readonly tightest: BudgetLeft | undefined;
+  /** The output that is paid for so far. */
+  readonly cover: Cover;
+  /** The budget for whose sake the limit of output was lowered before anything was sent. */
+  loweredBy: BudgetLeft | undefined;
   readonly moments: Moments;
 }
 
@@ -74,27 +80,43 @@ export interface AttemptState extends AdmittedAttempt {
   readonly asked: ModelCall;
   /** The limit of output, in tokens of one answer, that the endpoint is sent. */
   readonly outputLimit: number;
-  /** Output tokens of all answers together that the chosen endpoint was asked for at most; the hold covers at least as many. */
+  /** Output tokens of all answers together that the chosen endpoint was asked for at most. */
   readonly askedOutputTokens: number;
+  /** The engine is asked to stream: its answer can be stopped where its money ends. A whole answer is put together from its chunks. */
+  readonly streams: boolean;
   /** Ids of the prompt, where they are known. */
   readonly tokens: readonly number[] | undefined;
 }
 
+/** A stream from an engine whose first chunk has come. */
+export interface BegunStream {
+  attempt: AttemptState;
+  answer: EngineAnswer;
+  streams: true;
+  iterator: AsyncIterator<EngineChunk>;
+  first: IteratorResult<EngineChunk>;
+}
+
 /** An attempt whose answer has begun: with its first chunk when it streams, with all of it when it does not. */
-export type Begun = { attempt: AttemptState; answer: EngineAnswer } & (
-  | { streams: true; iterator: AsyncIterator<EngineChunk>; first: IteratorResult<EngineChunk> }
-  | { streams: false; whole: EngineChunk }
-);
+export type Begun =
+  | BegunStream
+  /** `cut`: the answer was stopped, at its limit of output or where its money ended. */
+  | { attempt: AttemptState; answer: EngineAnswer; streams: false; whole: EngineChunk; cut: Cut | undefined };
+
+/** Why an answer was stopped by us. */
+export type Cut = "limit" | "budget";
 
 export type { Outcome } from "./calls/record.ts";
 
 export interface EndedAttempt {
   usage: Usage;
-  /** The engine claimed more than is billed: a client is shown what is billed. */
+  /** What is billed is not what the engine said: a client is shown what is billed. */
   usageCut: boolean;
   timings: Timings;
   priceNano: bigint;
   currency: string;
+  /** The budget that cut the answer short. */
+  cutBy: string | undefined;
   failure: LineshaftError | undefined;
   finishReason: string | undefined;
 }

@@ -3,9 +3,8 @@ import type { LineshaftError } from "../errors/index.ts";
 import type { AnswerDelta, EngineRegistry, RuntimeFact, Usage, WireObject } from "../engines/index.ts";
 import type { Identity, Limiter } from "../governance/index.ts";
 import type { Principal } from "../governance/types.ts";
-import type { Ledger } from "../ledger/index.ts";
+import type { AttemptLedger, Ledger } from "../ledger/index.ts";
 import type { Carrier, SchedulerSnapshot } from "../scheduler/index.ts";
-import type { Database } from "../store/index.ts";
 import type { Alarms, Logger, Metrics } from "../telemetry/index.ts";
 import type { CallEvent, CallRecord } from "./calls/record.ts";
 import type { MediaOptions } from "./media.ts";
@@ -55,6 +54,8 @@ export interface CallAnswer {
   finished: Promise<CallRecord>;
   /** `x-lineshaft-…`, as far as known when the answer begins. */
   headers: Record<string, string>;
+  /** The same of a stream that has ended: what is known only then. Empty where the answer came whole, whose headers have it all. */
+  lastHeaders: () => Record<string, string>;
 }
 
 /** The disk that this installation's database writes to. */
@@ -63,9 +64,11 @@ export interface Storage {
   readonly full: boolean;
 }
 
+/** What the gateway needs of the ledger: prices, and the money of its attempts. */
+export type GatewayLedger = Pick<Ledger, "currentRateCard"> & AttemptLedger;
+
 export interface GatewayDependencies {
-  db: Database;
-  ledger: Ledger;
+  ledger: GatewayLedger;
   /** Where calls under way learn that their key was revoked. */
   keys: Pick<Identity, "watch">;
   engines: EngineRegistry;
@@ -99,8 +102,13 @@ export interface Gateway {
   forget(project: string): void;
   /** The scheduler's own view: waiting calls, placed calls, and the load of endpoints. */
   scheduler(): SchedulerSnapshot;
-  /** Resolves when the record of every call that has ended is in the database. A reader of records awaits it first. */
+  /** Resolves when the record of every call of this process that has ended is in the database. A reader of records awaits it first. */
   flushed(): Promise<void>;
+  /**
+   * Resolves when the database has all that an answer's `x-lineshaft-after` names, of this process or of another. Throws LineshaftError
+   * `not_yet_posted` where that takes too long or cannot be known, and `invalid_value` for a text that is no such place.
+   */
+  posted(after: string): Promise<void>;
   /** Aborts when `close` begins, so that endless answers (live events) end then. */
   readonly closing: AbortSignal;
   /** Stops the calls under way that match: their clients are told the reason, and their records have its code. */

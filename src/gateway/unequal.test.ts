@@ -112,7 +112,7 @@ test("a field that no endpoint takes is refused by name, before anything is held
   expect(status).toBe(400);
   expect(body.error).toMatchObject({ code: "unsupported_parameter", param: "my_sampler" });
   expect(count(two)).toEqual([0, 0]);
-  expect((await rows(two.at)).holds).toHaveLength(0);
+  expect((await rows(two.at)).settlements).toHaveLength(0);
 });
 
 test("two fields that no single endpoint takes together: the refusal names what each one lacks", async () => {
@@ -148,8 +148,8 @@ test("each endpoint is given the output limit that its own context leaves, and t
     expect(body["max_tokens"]).toBeLessThan(1024);
   }
   for (const { body } of two.second.seen) expect(body["max_tokens"]).toBe(4096);
-  const { holds } = await rows(two.at);
-  for (const hold of holds) expect(hold["amount_nano"]).toBeGreaterThanOrEqual(4096n * 7n);
+  const { settlements } = await rows(two.at);
+  for (const { held_nano: held } of settlements) expect(held).toBeGreaterThanOrEqual(4096n * 7n);
 });
 
 test("a prompt and an output that the shorter context cannot hold go to the longer one", async () => {

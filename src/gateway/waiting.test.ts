@@ -33,8 +33,8 @@ describe("a call that waits for its turn", () => {
     await expect
       .poll(async () => (await rows(at)).calls.map((row) => row["status"]).sort())
       .toEqual(["cancelled", "completed", "completed"]);
-    const { holds, attempts } = await rows(at);
-    expect(holds.map((row) => row["settled"])).toEqual([true, true, true]);
+    const { settlements, attempts } = await rows(at);
+    expect(settlements).toHaveLength(2);
     expect(attempts).toHaveLength(2);
     expect(at.engine.seen).toHaveLength(2);
     expect((await at.ledger.prove()).discrepancies).toEqual([]);
@@ -53,8 +53,8 @@ describe("a call that waits for its turn", () => {
     await expect(
       at.client().chat.completions.create(hello, { headers: { "x-lineshaft-deadline-ms": "soon" } }),
     ).rejects.toMatchObject({ status: 400, code: "invalid_header" });
-    const { holds, calls } = await rows(at);
-    expect(holds.map((row) => row["settled"])).toEqual([true]);
+    const { settlements, calls } = await rows(at);
+    expect(settlements).toEqual([]);
     expect(calls).toMatchObject([{ status: "refused", error_code: "deadline_unreachable", price_nano: 0n }]);
     expect(at.engine.seen).toHaveLength(0);
   });

@@ -1,9 +1,10 @@
 // What stands on the database: identity, secrets and the ledger, and the session whose lock says that this process lives. Every process
 // that serves calls has books of its own; main has opened the database before.
+import { hostname } from "node:os";
 import { Identity, Limiter, Seal, Secrets } from "../governance/index.ts";
 import type { Home } from "../fleet/index.ts";
-import { recordProof } from "../gateway/index.ts";
-import { createLedger, stuckAlarm } from "../ledger/index.ts";
+import { callRecords, recordProof } from "../gateway/index.ts";
+import { createLedger } from "../ledger/index.ts";
 import { Session, type Database } from "../store/index.ts";
 import type { Alarms, Logger } from "../telemetry/index.ts";
 import { firstTenant, type Settings } from "./settings.ts";
@@ -11,9 +12,9 @@ import type { Undo } from "./undo.ts";
 
 export type Books = Awaited<ReturnType<typeof openBooks>>;
 
-/** What must be in a migrated database before anything is served: the tenant and its books. `alone`: no other process has books on it. */
+/** What must be in a migrated database before anything is served: the tenant and its books. */
 export async function openBooks(
-  { home, settings, db, alone }: { home: Home; settings: Settings; db: Database; alone: boolean },
+  { home, settings, db }: { home: Home; settings: Settings; db: Database },
   undo: Undo,
   { alarms, log }: { alarms: Alarms; log: Logger },
 ) {
@@ -34,11 +35,13 @@ export async function openBooks(
   const ledger = await createLedger({
     db,
     session,
-    alone,
-    onStuck: (hold) => alarms.raise(stuckAlarm(hold)),
+    spools: home.file("spools"),
+    machine: `${hostname()}:${home.path}`,
+    records: callRecords,
+    onAlarm: (alarm) => alarms.raise(alarm),
     recordProof,
   });
-  undo.add("ledger", async () => ledger.close());
+  undo.add("ledger", () => ledger.close());
   const limiter = await Limiter.open({ db, session });
   undo.add("limits on use", () => limiter.close());
   return { db, session, identity, seal, secrets, ledger, limiter, ...tenant };

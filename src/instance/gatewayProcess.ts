@@ -104,7 +104,7 @@ async function compose(start: GatewayStart, stack: AsyncDisposableStack): Promis
   });
   const db = new Database(start.databaseUrl);
   undo.add("database", () => db.close());
-  const books = await openBooks({ home, settings, db, alone: false }, undo, { alarms, log });
+  const books = await openBooks({ home, settings, db }, undo, { alarms, log });
   const { restate } = start;
   const options = {
     settings,

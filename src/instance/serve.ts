@@ -95,7 +95,6 @@ export async function openServing(options: ServingOptions, undo: Undo): Promise<
   const carrier = carrierOf(options);
   if (carrier) undo.add("load of other gateways", async () => carrier.close());
   const gateway = createGateway({
-    db,
     ledger,
     keys: identity,
     engines,

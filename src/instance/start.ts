@@ -133,9 +133,7 @@ async function compose(options: StartOptions, stack: AsyncDisposableStack): Prom
   const openDatabase = async () => {
     const { db, port } = await startDatabase(home, supervisor, settings);
     undo.add("database", () => db.close());
-    // The embedded Postgres was started for this start: no other process has books on it, save gateways of its own.
-    const alone = !settings.DATABASE_URL && !listener;
-    return Object.assign(await openBooks({ home, settings, db, alone }, undo, { alarms, log }), { port });
+    return Object.assign(await openBooks({ home, settings, db }, undo, { alarms, log }), { port });
   };
   const step = async <Result>(what: string, work: Promise<Result>): Promise<Result> => {
     report.begin(what);

@@ -12,7 +12,6 @@ export interface Budget {
   period: Period;
   limitNano: bigint;
   spentNano: bigint;
-  heldNano: bigint;
   /** Shares that processes have taken: free, held by calls, or settled and not posted yet. */
   leasedNano: bigint;
   /** Shares of processes that were fenced. It is not known what they spent of them, so they count as spent. */
@@ -59,7 +58,6 @@ interface BudgetRow {
   period: Period;
   limit_nano: bigint;
   spent_nano: bigint;
-  held_nano: bigint;
   leased_nano: bigint;
   lost_nano: bigint;
   pending: boolean;
@@ -71,7 +69,7 @@ interface BudgetRow {
 const ofPeriod = (column: string) =>
   `case when period_start < budget_period_start(period, now()) then 0 else ${column} end as ${column}`;
 
-const budgetColumns = `id, scope_kind, scope_id, currency, period, limit_nano, held_nano, pending, ended_at,
+const budgetColumns = `id, scope_kind, scope_id, currency, period, limit_nano, pending, ended_at,
   ${["spent_nano", "leased_nano", "lost_nano"].map(ofPeriod).join(", ")},
   case period when 'month' then budget_period_start('month', budget_period_start('month', now()) + interval '32 days')
               when 'day' then budget_period_start('day', now()) + interval '1 day' end as resets_at`;
@@ -134,7 +132,7 @@ export class Budgets {
 }
 
 function budgetOf(row: BudgetRow): Budget {
-  const left = row.limit_nano - row.spent_nano - row.held_nano - row.leased_nano - row.lost_nano;
+  const left = row.limit_nano - row.spent_nano - row.leased_nano - row.lost_nano;
   return {
     id: row.id,
     scope: { kind: row.scope_kind, id: row.scope_id },
@@ -142,7 +140,6 @@ function budgetOf(row: BudgetRow): Budget {
     period: row.period,
     limitNano: row.limit_nano,
     spentNano: row.spent_nano,
-    heldNano: row.held_nano,
     leasedNano: row.leased_nano,
     lostNano: row.lost_nano,
     pending: row.pending,

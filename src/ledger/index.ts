@@ -1,9 +1,12 @@
 import type { Database, Session } from "../store/index.ts";
 import { readBill, type Bill, type BillOf } from "./bill.ts";
 import { Budgets, type Budget, type BudgetFilter, type NewBudget } from "./budgets.ts";
-import { Attempts } from "./ledger.ts";
-import { sweepMs } from "./limits.ts";
-import { Sweeper, type StuckHold } from "./sweep.ts";
+import { Admission } from "./admission/admission.ts";
+import { livenessMs } from "./limits.ts";
+import { Liveness } from "./leases/liveness.ts";
+import type { LostLease } from "./leases/types.ts";
+import { formatMoney } from "./money.ts";
+import { Replay } from "./posting/replay.ts";
 import { recordOutcome, type NewOutcome, type Outcome } from "./outcomes.ts";
 import { Rates, type CardState, type NewRateCard, type UnknownPrice } from "./rates.ts";
 import type { ProofKind } from "./proof/checks.ts";
@@ -11,14 +14,12 @@ import { lastProofs, proveLedger } from "./proof/proof.ts";
 import type { RecordProof } from "./proof/records.ts";
 import type { ProofReport } from "./proof/report.ts";
 import { readStanding, type Standing } from "./standing.ts";
-import type { HoldRequest, HoldResult, RateCard, Settlement, SettlementRequest } from "./types.ts";
+import type { AttemptLedger, RateCard, RecordRows } from "./types.ts";
 
 export { formatMoney, parseMoney } from "./money.ts";
 export { batchCard, discounted, priceLines, priceOf, worstCase } from "./pricing.ts";
 export { billable, unanswered } from "./claims.ts";
-export { LedgerError } from "./ledger.ts";
 export { holdNanoMost } from "./limits.ts";
-export { stuckAlarm } from "./sweep.ts";
 export { fenceRestored, incarnationOf } from "./leases/restored.ts";
 export { proveLedger } from "./proof/proof.ts";
 export type { BillLine } from "./bill.ts";
@@ -34,10 +35,10 @@ export type { CardState, NewRateCard } from "./rates.ts";
 export type * from "./types.ts";
 
 /**
- * Money, for the rooms above. Amounts are bigint nano-units of one currency, times are the database's. Every verb throws
- * StoreUnavailableError while the database does not answer.
+ * Money, for the rooms above. Amounts are bigint nano-units of one currency, times are the database's. The verbs of attempts work while
+ * the database is away, within what is leased; every other verb throws StoreUnavailableError then.
  */
-export interface Ledger {
+export interface Ledger extends AttemptLedger {
   /**
    * The prices that new calls of a model are held at: its own card that is valid now, else the organisation's fallback card, marked
    * `estimate`. Undefined where there is neither, so that it cannot be called. At most 5 s old.
@@ -58,22 +59,6 @@ export interface Ledger {
   unknownPrice(organisation: string): Promise<UnknownPrice>;
   /** Sets it. Throws LineshaftError `fallback_unpriced` where the fallback has no valid card. */
   setUnknownPrice(organisation: string, policy: UnknownPrice): Promise<void>;
-  /**
-   * Holds an attempt's worst case on every budget of its scopes, or refuses by the tightest one and holds nothing. Throws LedgerError
-   * `invalid_amount` for a negative amount and for one above `holdNanoMost`.
-   */
-  hold(request: HoldRequest): Promise<HoldResult>;
-  /**
-   * Settles an attempt by its usage, at the prices of its hold and for at most its amount. Repeating it answers the first settlement.
-   * Throws LedgerError `hold_missing` for an attempt that was not held.
-   */
-  settle(request: SettlementRequest): Promise<Settlement>;
-  /** Settles an attempt for its whole hold, an amount that the database has accepted before. Throws LedgerError `hold_missing`. */
-  settleInFull(request: Pick<SettlementRequest, "attempt" | "tokens">): Promise<Settlement>;
-  /** Settles an attempt for nothing. Throws LedgerError `hold_missing`. */
-  void(attempt: string): Promise<Settlement>;
-  /** One round over the holds of processes that have died, which are settled in full; answers how many were. */
-  sweep(): Promise<number>;
   /** Sets the one budget of a scope, or changes its limit and period. */
   setBudget(budget: NewBudget): Promise<Budget>;
   /** Budgets of an organisation, newest first; without a filter all but those of ended runs. */
@@ -93,34 +78,79 @@ export interface Ledger {
   lastProofs(): Promise<ProofReport[]>;
   /** What processes have leased and what stands in suspense, by name, and up to when everything is posted. */
   standing(organisation: string): Promise<Standing>;
-  /** Ends the sweeping. The session, which others use too, is closed by the caller. */
-  close(): void;
+  /**
+   * Finishes what dead processes left in this home's spools; answers how many folders were finished. It runs by itself every half minute.
+   * Rejects with StoreUnavailableError while the database is away.
+   */
+  replay(): Promise<number>;
+  /**
+   * Posts what is written, gives leases back and ends. What the database does not take within seconds is posted by the next start. The
+   * session, which others use too, is closed by the caller.
+   */
+  close(): Promise<void>;
+}
+
+/** A condition of the ledger that a person must look at. */
+interface LedgerAlarm {
+  code: string;
+  message: string;
+  subject?: string | undefined;
+  organisation?: string | undefined;
 }
 
 interface LedgerOptions {
   db: Database;
-  /** The process's session: its identity stands on the holds, and its lock says that they are not abandoned. */
-  session: Pick<Session, "processId">;
+  /** The process's session: its lock says that the process lives, and it hears of changes to budgets. */
+  session: Session;
+  /** The folder of this home's spools. */
+  spools: string;
+  /** Names the machine: only there can a spool prove that its process is dead. */
+  machine: string;
+  /** How the rows of attempts and calls reach their tables. */
+  records: RecordRows;
   now?: () => Date;
-  /** No other gateway can be on this database, so the holds of earlier processes are settled before this returns. */
-  alone?: boolean;
-  /** Told in every round of each hold that the database refuses to settle. */
-  onStuck?: (hold: StuckHold) => void;
+  onAlarm?: (alarm: LedgerAlarm) => void;
   /** The records of attempts, for the proof; without it they are not compared. */
   recordProof?: RecordProof;
 }
 
-/** Opens the ledger. Holds of dead processes are settled at once (`alone`) or in the background; a failure of that does not keep it shut. */
+/**
+ * Opens the ledger: this process's leases and spool. What earlier processes of this home left is replayed in the background; a failure of
+ * that does not keep the ledger shut, and their budgets stay charged with what they had leased until it succeeds. Throws
+ * StoreUnavailableError, and `storage_full` where the spool cannot be written.
+ */
 export async function createLedger(options: LedgerOptions): Promise<Ledger> {
-  const { db, session, now = () => new Date(), alone = false, onStuck = () => {}, recordProof } = options;
-  const attempts = new Attempts(db, session.processId);
-  const sweeper = new Sweeper(db, session.processId, onStuck);
+  const { db, session, spools, machine, records, now = () => new Date(), onAlarm = () => {}, recordProof } = options;
   const rates = new Rates(db, now);
   const budgets = new Budgets(db);
-  // A round that fails is repeated by the next; until then the holds stand against their budgets.
-  const sweep = (atOnce: boolean) => sweeper.round({ atOnce }).catch(() => 0);
-  await sweep(alone);
-  const sweeping = setInterval(() => void sweep(false), sweepMs).unref();
+  const replay = new Replay({ db, root: spools, rows: records, onAlarm });
+  const admission = await Admission.open({
+    db,
+    session,
+    spools,
+    machine,
+    rows: records,
+    onSpoolFailure: (error) => onAlarm(spoolFailed(error)),
+    onFenced: () => onAlarm(takenForDead),
+  });
+  const liveness = new Liveness({
+    db,
+    process: session.processId,
+    machine,
+    // The replay closes the epoch of a process that its spool proves dead, and then there is nothing left to fence.
+    isReplayed: async (epoch) => {
+      await replay.round().catch(() => {});
+      return !(await isLive(db, epoch));
+    },
+    onLost: (epoch, items) => {
+      for (const item of items) onAlarm(leaseLost(epoch, item));
+    },
+  });
+  // A round that fails is repeated by the next.
+  const look = () => void liveness.round().catch(() => {});
+  const looking = setInterval(look, livenessMs).unref();
+  replay.start();
+  void replay.round().catch(() => {});
   return {
     currentRateCard: (organisation, model) => rates.current(organisation, model),
     setRateCard: (card) => rates.set(card),
@@ -129,11 +159,13 @@ export async function createLedger(options: LedgerOptions): Promise<Ledger> {
     listRateCards: (organisation, model) => rates.list(organisation, model),
     unknownPrice: (organisation) => rates.unknownPrice(organisation),
     setUnknownPrice: (organisation, policy) => rates.setUnknownPrice(organisation, policy),
-    hold: (request) => attempts.hold(request),
-    settle: (request) => attempts.settle(request),
-    settleInFull: (request) => attempts.settleInFull(request),
-    void: (attempt) => attempts.void(attempt),
-    sweep: () => sweeper.round(),
+    hold: (request) => admission.hold(request),
+    sent: (attempt, engine) => admission.sent(attempt, engine),
+    extend: (attempt, outputTokens, seen) => admission.extend(attempt, outputTokens, seen),
+    settle: (request) => admission.settle(request),
+    recordCall: (call, row) => admission.recordCall(call, row),
+    position: () => admission.position(),
+    posted: (position) => admission.posted(position),
     setBudget: (budget) => budgets.set(budget),
     listBudgets: (organisation, filter) => budgets.list(organisation, filter),
     removeBudget: (organisation, id) => budgets.remove(organisation, id),
@@ -142,9 +174,34 @@ export async function createLedger(options: LedgerOptions): Promise<Ledger> {
     prove: (kind = "whole") => proveLedger(db, kind, recordProof),
     lastProofs: () => lastProofs(db),
     standing: (organisation) => readStanding(db, organisation),
-    close: () => {
-      clearInterval(sweeping);
-      attempts.close();
+    replay: () => replay.round(),
+    async close() {
+      clearInterval(looking);
+      await replay.close();
+      await admission.close();
     },
   };
 }
+
+async function isLive(db: Database, epoch: number): Promise<boolean> {
+  const { rows } = await db.query("select from epochs where id = $1 and state = 'live'", [epoch]);
+  return rows.length > 0;
+}
+
+const spoolFailed = (error: Error): LedgerAlarm => ({
+  code: "spool_failed",
+  message: `The file in which money is noted could not be written or synced (${error.message}); it is closed, and another one is used. Check the disk of the home.`,
+});
+
+const takenForDead: LedgerAlarm = {
+  code: "epoch_fenced",
+  message:
+    "This process was taken for dead, so the money that it had leased is in suspense, by name in the bill. It goes on with new leases. It was frozen, or lost the database, for longer than a minute.",
+};
+
+const leaseLost = (epoch: number, { id, organisation, budget, amountNano, currency }: LostLease): LedgerAlarm => ({
+  code: "lease_lost",
+  message: `A gateway process seems to be dead (epoch ${epoch}), so ${formatMoney(amountNano, currency)} that it had leased of ${budget} is in suspense (${id}). What it has spent is drawn from that when its spool is replayed on its machine.`,
+  subject: budget,
+  organisation,
+});

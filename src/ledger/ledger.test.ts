@@ -1,7 +1,19 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { tamper, testDatabase } from "../store/testing.ts";
 import { Session, type Database } from "../store/index.ts";
-import { createLedger, type HoldRequest, type Ledger, type NewRateCard, type RateCard, type Scope } from "./index.ts";
+import {
+  createLedger,
+  type Ledger,
+  type NewRateCard,
+  type ProgressiveHold,
+  type RateCard,
+  type RecordRows,
+  type Scope,
+  type TokenCounts,
+} from "./index.ts";
 
 const project: Scope = { kind: "project", id: "prj_1" };
 
@@ -18,39 +30,75 @@ const rates = (inputNanoPerMillion = 1_000_000n): NewRateCard => ({
 interface Opened extends AsyncDisposable {
   ledger: Ledger;
   card: RateCard;
-  /** Ends the process: its lock is free at once, and its holds stay. */
-  session: Session;
 }
 
-/** The ledger of a process of its own, which has this identity. */
-async function openLedger(db: Database, processId?: number): Promise<Opened> {
+/** Rows of attempts and calls belong to another room. */
+const noRows: RecordRows = { post: async () => {}, ofCrash: () => ({ attempt: {}, call: {} }) };
+
+/** The ledger of a process of its own. */
+async function openLedger(db: Database): Promise<Opened> {
   await db.query(
     "insert into organisations (id, name, currency) values ('org_1', 'one', 'USD') on conflict do nothing",
   );
-  const session = await Session.open({ url: db.url, ...(processId !== undefined && { processId }) });
-  const ledger = await createLedger({ db, session });
+  const session = await Session.open({ url: db.url });
+  const spools = mkdtempSync(join(tmpdir(), "ls-spools-"));
+  const ledger = await createLedger({ db, session, spools, machine: "test", records: noRows });
   const card = await ledger.setRateCard(rates());
   return {
     ledger,
     card,
-    session,
     async [Symbol.asyncDispose]() {
-      ledger.close();
+      await ledger.close();
       await session.close();
+      rmSync(spools, { recursive: true, force: true });
     },
   };
 }
 
-const holdOf = (attempt: string, amountNano: bigint, card: RateCard, scopes: Scope[] = [project]): HoldRequest => ({
+/** A hold of so many tokens of prompt, at 1 nano each, and of output, at 2; whole, so that it is extended by nothing. */
+const holdOf = (
+  attempt: string,
+  card: RateCard,
+  [promptTokens, outputTokens]: [number, number],
+  more: Partial<ProgressiveHold> = {},
+): ProgressiveHold => ({
   attempt,
   call: `call_of_${attempt}`,
   organisation: "org_1",
   project: "prj_1",
-  scopes,
-  amountNano,
+  key: "key_1",
+  agent: undefined,
+  run: undefined,
   rateCard: card,
-  most: { promptTokens: 10_000, outputTokens: 10_000 },
+  promptTokens,
+  outputTokens,
+  whole: true,
+  leastOutputTokens: outputTokens,
+  context: undefined,
+  signal: new AbortController().signal,
+  ...more,
 });
+
+/** Settles by what an engine said. */
+const settle = ({ ledger }: Opened, attempt: string, used: TokenCounts) =>
+  ledger.settle({ attempt, tokens: used, usageSource: "engine", row: () => ({}) });
+
+const posted = ({ ledger }: Opened) => ledger.posted(ledger.position());
+
+/** Holds, settles and waits until it is posted. */
+async function spend(
+  opened: Opened,
+  attempt: string,
+  held: [number, number],
+  used: TokenCounts,
+  more: Partial<ProgressiveHold> = {},
+) {
+  const result = await opened.ledger.hold(holdOf(attempt, opened.card, held, more));
+  if (!result.admitted) return undefined;
+  const settled = settle(opened, attempt, used);
+  await posted(opened);
+  return settled;
+}
 
 const tokens = (promptTokens: number, cachedTokens = 0, outputTokens = 0) => ({
   promptTokens,
@@ -71,11 +119,10 @@ describe("hold and settle", () => {
     await using db = await testDatabase();
     await using opened = await openLedger(db);
     const { ledger, card } = opened;
-    await ledger.hold(holdOf("att_1", 5000n, card));
+    await ledger.hold(holdOf("att_1", card, [2000, 1000]));
     await ledger.setRateCard({ ...card, organisation: "org_1", inputNanoPerMillion: 9_000_000n });
-    const settlement = await ledger.settle({ attempt: "att_1", tokens: tokens(1000, 400, 100), usageSource: "engine" });
     // 600 at 1, 400 at 0.1 and 100 at 2 nano a token
-    expect(settlement).toEqual({
+    expect(settle(opened, "att_1", tokens(1000, 400, 100))).toEqual({
       attempt: "att_1",
       amountNano: 840n,
       suspenseNano: 0n,
@@ -85,6 +132,7 @@ describe("hold and settle", () => {
       claimed: undefined,
       usageSource: "engine",
     });
+    await posted(opened);
     const { rows } = await db.query("select id, balance_nano from accounts order by id");
     expect(rows).toEqual([
       { id: "org_1/provider_cost/small", balance_nano: -840n },
@@ -93,76 +141,43 @@ describe("hold and settle", () => {
     expect((await ledger.prove()).discrepancies).toEqual([]);
   });
 
-  test("settling again changes nothing and answers the first settlement, in one batch too", async () => {
+  test("an attempt that holds nothing cannot settle", async () => {
     await using db = await testDatabase();
     await using opened = await openLedger(db);
-    const { ledger, card } = opened;
-    await ledger.hold(holdOf("att_1", 5000n, card));
-    const again = (count: number) => ledger.settle({ attempt: "att_1", tokens: tokens(count), usageSource: "engine" });
-    const [first, second] = await Promise.all([again(100), again(200)]);
-    const third = await again(300);
-    expect([first, second, third].map((s) => [s?.amountNano, s?.repeated])).toEqual([
-      [100n, false],
-      [100n, true],
-      [100n, true],
-    ]);
-    expect((await ledger.prove()).discrepancies).toEqual([]);
+    expect(() => settle(opened, "att_none", tokens(10))).toThrow(expect.objectContaining({ code: "hold_missing" }));
+    await spend(opened, "att_1", [10, 0], tokens(10));
+    expect(() => settle(opened, "att_1", tokens(10))).toThrow(expect.objectContaining({ code: "hold_missing" }));
   });
 
-  test("an attempt that never held cannot settle, and does not harm its neighbours", async () => {
-    await using db = await testDatabase();
-    await using opened = await openLedger(db);
-    const { ledger, card } = opened;
-    await ledger.hold(holdOf("att_1", 5000n, card));
-    const results = await Promise.allSettled(
-      ["att_none", "att_1"].map((attempt) => ledger.settle({ attempt, tokens: tokens(10), usageSource: "engine" })),
-    );
-    expect(results.map((result) => result.status)).toEqual(["rejected", "fulfilled"]);
-  });
-
-  test("an attempt id that was used is refused, and does not harm its neighbours", async () => {
-    await using db = await testDatabase();
-    await using opened = await openLedger(db);
-    const { ledger, card } = opened;
-    await ledger.hold(holdOf("att_1", 1n, card));
-    const results = await Promise.allSettled([
-      ledger.hold(holdOf("att_1", 1n, card)),
-      ledger.hold(holdOf("att_2", 1n, card)),
-    ]);
-    expect(results.map((result) => result.status)).toEqual(["rejected", "fulfilled"]);
-  });
-
-  test("void releases the hold and costs nothing", async () => {
+  test("an attempt that was never sent gives its hold back and leaves nothing behind", async () => {
     await using db = await testDatabase();
     await using opened = await openLedger(db);
     const { ledger, card } = opened;
     await ledger.setBudget(budget(project, 5000n));
-    await ledger.hold(holdOf("att_1", 5000n, card));
-    expect((await ledger.void("att_1")).amountNano).toBe(0n);
-    expect(await ledger.listBudgets("org_1")).toMatchObject([{ spentNano: 0n, heldNano: 0n, leftNano: 5000n }]);
+    await ledger.hold(holdOf("att_1", card, [5000, 0]));
+    ledger.settle({ attempt: "att_1", tokens: tokens(0), usageSource: "counted", row: () => undefined });
+    expect(await spend(opened, "att_2", [5000, 0], tokens(10))).toMatchObject({ amountNano: 10n });
+    expect(await ledger.listBudgets("org_1")).toMatchObject([{ spentNano: 10n }]);
+    expect((await db.query("select attempt from settlements")).rows).toEqual([{ attempt: "att_2" }]);
     expect((await ledger.prove()).discrepancies).toEqual([]);
   });
 });
 
 describe("budgets", () => {
-  test("50 parallel calls never pass a budget, whatever is held or settled in between", async () => {
+  test("parallel calls of two processes never pass a budget", async () => {
     await using db = await testDatabase();
     await using first = await openLedger(db);
     await using second = await openLedger(db);
     await first.ledger.setBudget(budget(project, 1000n));
-    let highest = 0n;
-    const attempts = Array.from({ length: 50 }, async (_, index) => {
-      const { ledger, card } = index % 2 ? first : second;
-      const result = await ledger.hold(holdOf(`att_${index}`, 90n, card));
-      const [now] = await ledger.listBudgets("org_1");
-      if (now!.spentNano + now!.heldNano > highest) highest = now!.spentNano + now!.heldNano;
-      if (result.admitted)
-        await ledger.settle({ attempt: `att_${index}`, tokens: tokens(70 + (index % 20)), usageSource: "engine" });
-      return result.admitted;
-    });
-    const admitted = (await Promise.all(attempts)).filter(Boolean).length;
-    expect(highest).toBeLessThanOrEqual(1000n);
-    expect(admitted).toBeGreaterThanOrEqual(11);
+    const spent = await Promise.all(
+      Array.from({ length: 50 }, (_, index) =>
+        spend(index % 2 ? first : second, `att_${index}`, [90, 0], tokens(70 + (index % 20))),
+      ),
+    );
+    const total = spent.reduce((sum, settled) => sum + (settled?.amountNano ?? 0n), 0n);
+    expect(total).toBeLessThanOrEqual(1000n);
+    expect(spent.filter(Boolean).length).toBeGreaterThanOrEqual(11);
+    expect(await first.ledger.listBudgets("org_1")).toMatchObject([{ spentNano: total }]);
     expect((await first.ledger.prove()).discrepancies).toEqual([]);
   });
 
@@ -173,22 +188,20 @@ describe("budgets", () => {
     const key: Scope = { kind: "key", id: "key_1" };
     await ledger.setBudget(budget(project, 1000n));
     await ledger.setBudget(budget(key, 100n));
-    const refused = await ledger.hold(holdOf("att_1", 500n, card, [project, key]));
-    expect(refused).toMatchObject({ admitted: false, refusedBy: { scope: key, limitNano: 100n, leftNano: 100n } });
-    const admitted = await ledger.hold(holdOf("att_2", 60n, card, [project, key]));
+    const refused = await ledger.hold(holdOf("att_1", card, [500, 0]));
+    expect(refused).toMatchObject({ admitted: false, why: "spent", refusedBy: { scope: key, limitNano: 100n } });
+    const admitted = await ledger.hold(holdOf("att_2", card, [60, 0]));
     expect(admitted).toMatchObject({ admitted: true, tightest: { scope: key, leftNano: 40n } });
-    expect(await ledger.listBudgets("org_1")).toMatchObject([{ heldNano: 60n }, { heldNano: 60n }]);
   });
 
   test("a budget pays up to the hold; what an engine claims beyond it is in suspense, in the bill and proved", async () => {
     await using db = await testDatabase();
     await using opened = await openLedger(db);
-    const { ledger, card } = opened;
+    const { ledger } = opened;
     await ledger.setBudget(budget(project, 100n));
-    await ledger.hold({ ...holdOf("att_1", 50n, card), most: { promptTokens: 50, outputTokens: 0 } });
-    const settled = await ledger.settle({ attempt: "att_1", tokens: tokens(150), usageSource: "engine" });
+    const settled = await spend(opened, "att_1", [50, 0], tokens(150));
     expect(settled).toMatchObject({ amountNano: 50n, suspenseNano: 100n, tokens: tokens(50), claimed: tokens(150) });
-    expect(await ledger.listBudgets("org_1")).toMatchObject([{ spentNano: 50n, heldNano: 0n, leftNano: 50n }]);
+    expect(await ledger.listBudgets("org_1")).toMatchObject([{ spentNano: 50n }]);
     const { rows } = await db.query("select id, balance_nano from accounts order by id");
     expect(rows).toEqual([
       { id: "org_1/provider_cost/small", balance_nano: -150n },
@@ -201,39 +214,13 @@ describe("budgets", () => {
     expect((await ledger.prove()).discrepancies).toEqual([]);
   });
 
-  test("no claim makes suspense overflow: it is bounded per attempt and in all, and settling goes on", async () => {
+  test("no claim makes suspense overflow: it is bounded for each attempt", async () => {
     await using db = await testDatabase();
     await using opened = await openLedger(db);
-    const { ledger, card } = opened;
-    const lie = async (attempt: string) => {
-      await ledger.hold({ ...holdOf(attempt, 50n, card), most: { promptTokens: 50, outputTokens: 0 } });
-      return ledger.settle({ attempt, tokens: tokens(1e300, 0, 1e300), usageSource: "engine" });
-    };
-    expect(await lie("att_1")).toMatchObject({ amountNano: 50n, suspenseNano: 10n ** 14n });
-    // As after ten thousand such lies.
-    await db.query(`insert into journals (id, organisation, kind) values ('suspense:earlier', 'org_1', 'suspense')`);
-    const lines = (["suspense", "provider_cost"] as const).map((kind, index) => ({
-      journal: "suspense:earlier",
-      account: `org_1/${kind}/small`,
-      organisation: "org_1",
-      kind,
-      subject: "small",
-      currency: "USD",
-      amount: String(index === 0 ? 10n ** 18n : -(10n ** 18n)),
-    }));
-    await db.query("select post_entries($1)", [JSON.stringify(lines)]);
-    await tamper(
-      db,
-      `insert into suspense (id, organisation, kind, subject, attempt, amount_nano, currency, reason, created_at)
-       values ('unanswered:earlier', 'org_1', 'unanswered', 'small', 'earlier', 10^18, 'USD', 'Earlier.', now())`,
-    );
-    expect(await lie("att_2")).toMatchObject({ amountNano: 50n, suspenseNano: 0n });
-    await ledger.hold(holdOf("att_3", 50n, card));
-    expect(await ledger.settle({ attempt: "att_3", tokens: tokens(10), usageSource: "engine" })).toMatchObject({
-      amountNano: 10n,
-      suspenseNano: 0n,
-    });
-    expect((await ledger.prove()).discrepancies).toMatchObject([{ rule: "suspense_item", id: "earlier" }]);
+    const lie = tokens(1e300, 0, 1e300);
+    expect(await spend(opened, "att_1", [50, 0], lie)).toMatchObject({ amountNano: 50n, suspenseNano: 10n ** 14n });
+    expect(await spend(opened, "att_2", [50, 0], tokens(10))).toMatchObject({ amountNano: 10n, suspenseNano: 0n });
+    expect((await opened.ledger.prove()).discrepancies).toEqual([]);
   });
 
   test("a budget in another currency refuses: nothing can be compared, and money fails closed", async () => {
@@ -241,8 +228,9 @@ describe("budgets", () => {
     await using opened = await openLedger(db);
     const { ledger, card } = opened;
     await ledger.setBudget({ ...budget(project, 10n ** 12n), currency: "EUR" });
-    expect(await ledger.hold(holdOf("att_1", 1n, card))).toMatchObject({
+    expect(await ledger.hold(holdOf("att_1", card, [1, 0]))).toMatchObject({
       admitted: false,
+      why: "currency",
       refusedBy: { currency: "EUR" },
     });
   });
@@ -250,9 +238,8 @@ describe("budgets", () => {
   test("a new month's budget counts what the month has cost already; a total begins when it is set", async () => {
     await using db = await testDatabase();
     await using opened = await openLedger(db);
-    const { ledger, card } = opened;
-    await ledger.hold(holdOf("att_1", 100n, card));
-    await ledger.settle({ attempt: "att_1", tokens: tokens(70), usageSource: "engine" });
+    const { ledger } = opened;
+    await spend(opened, "att_1", [100, 0], tokens(70));
     expect((await ledger.setBudget(budget(project, 1000n, "month"))).spentNano).toBe(70n);
     expect((await ledger.setBudget(budget(project, 1000n, "total"))).spentNano).toBe(0n);
     expect((await ledger.prove()).discrepancies).toEqual([]);
@@ -265,7 +252,7 @@ describe("budgets", () => {
     await ledger.setBudget(budget(project, 100n, "month"));
     await tamper(db, "update budgets set spent_nano = 100, period_start = period_start - interval '1 month'");
     expect(await ledger.listBudgets("org_1")).toMatchObject([{ spentNano: 0n, leftNano: 100n }]);
-    expect(await ledger.hold(holdOf("att_1", 100n, card))).toMatchObject({ admitted: true });
+    expect(await ledger.hold(holdOf("att_1", card, [100, 0]))).toMatchObject({ admitted: true });
   });
 
   test("a budget set while settlements run counts each of them once", async () => {
@@ -273,57 +260,12 @@ describe("budgets", () => {
     await using opened = await openLedger(db);
     const { ledger, card } = opened;
     const attempts = Array.from({ length: 30 }, (_, index) => `att_${index}`);
-    await Promise.all(attempts.map((attempt) => ledger.hold(holdOf(attempt, 10n, card))));
-    const settle = (attempt: string) => ledger.settle({ attempt, tokens: tokens(7), usageSource: "engine" });
-    await Promise.all([...attempts.map(settle), ledger.setBudget(budget(project, 10_000n, "month"))]);
+    await Promise.all(attempts.map((attempt) => ledger.hold(holdOf(attempt, card, [10, 0]))));
+    const setting = ledger.setBudget(budget(project, 10_000n, "month"));
+    for (const attempt of attempts) settle(opened, attempt, tokens(7));
+    await Promise.all([posted(opened), setting]);
     expect(await ledger.listBudgets("org_1")).toMatchObject([{ spentNano: 210n }]);
     expect((await ledger.prove()).discrepancies).toEqual([]);
-  });
-});
-
-describe("processes that are gone", () => {
-  test("their holds are settled in full, those of the living are left alone", async () => {
-    await using db = await testDatabase();
-    await using living = await openLedger(db);
-    const dead = await openLedger(db);
-    await living.ledger.setBudget(budget(project, 1000n));
-    await living.ledger.hold(holdOf("att_living", 100n, living.card));
-    await dead.ledger.hold(holdOf("att_dead", 200n, dead.card));
-    expect(await living.ledger.sweep()).toBe(0);
-    await dead.session.close();
-    // Its lock is free for the first time: it may be about to take it again.
-    expect(await living.ledger.sweep()).toBe(0);
-    expect(await living.ledger.sweep()).toBe(1);
-    expect(await living.ledger.sweep()).toBe(0);
-    expect(await living.ledger.listBudgets("org_1")).toMatchObject([{ spentNano: 200n, heldNano: 100n }]);
-    const { rows } = await db.query("select attempt, usage_source from settlements");
-    expect(rows).toEqual([{ attempt: "att_dead", usage_source: "estimated" }]);
-    expect((await living.ledger.prove()).discrepancies).toEqual([]);
-  });
-
-  test("a process whose lock was free in one round only is left alone", async () => {
-    await using db = await testDatabase();
-    await using living = await openLedger(db);
-    const away = await openLedger(db, 7);
-    await away.ledger.hold(holdOf("att_1", 100n, away.card));
-    await away.session.close();
-    expect(await living.ledger.sweep()).toBe(0);
-    await using back = await openLedger(db, 7);
-    expect(await living.ledger.sweep()).toBe(0);
-    const settled = await back.ledger.settle({ attempt: "att_1", tokens: tokens(10), usageSource: "engine" });
-    expect(settled).toMatchObject({ amountNano: 10n, repeated: false });
-  });
-
-  test("one that comes back after its hold was settled is answered what was settled, tokens included", async () => {
-    await using db = await testDatabase();
-    await using living = await openLedger(db);
-    await using late = await openLedger(db);
-    await late.ledger.hold(holdOf("att_1", 100n, late.card));
-    // Its lock goes with its connection; it still works on its call.
-    await late.session.close();
-    for (let round = 0; round < 2; round++) await living.ledger.sweep();
-    const settled = await late.ledger.settle({ attempt: "att_1", tokens: tokens(40, 10, 5), usageSource: "engine" });
-    expect(settled).toMatchObject({ amountNano: 100n, tokens: tokens(0), usageSource: "estimated", repeated: true });
   });
 });
 
@@ -346,12 +288,9 @@ describe("outcomes and the bill", () => {
   test("a passed outcome earns its price once; a failed one nothing, and its tokens still cost", async () => {
     await using db = await testDatabase();
     await using opened = await openLedger(db);
-    const { ledger, card } = opened;
-    const agent: Scope = { kind: "agent", id: "agt_1" };
-    for (const run of ["run_1", "run_2"]) {
-      await ledger.hold(holdOf(`att_${run}`, 1000n, card, [project, agent, { kind: "run", id: run }]));
-      await ledger.settle({ attempt: `att_${run}`, tokens: tokens(200, 0, 50), usageSource: "engine" });
-    }
+    const { ledger } = opened;
+    for (const run of ["run_1", "run_2"])
+      await spend(opened, `att_${run}`, [500, 250], tokens(200, 0, 50), { agent: "agt_1", run });
     expect(await ledger.recordOutcome(outcome("run_1", "passed"))).toMatchObject({
       repeated: false,
       priceNano: 1_000_000n,
@@ -381,21 +320,11 @@ describe("outcomes and the bill", () => {
   test("the cost of a verified outcome is that of the agents whose work is judged, not of chats and other agents", async () => {
     await using db = await testDatabase();
     await using opened = await openLedger(db);
-    const { ledger, card } = opened;
-    const spend = async (attempt: string, scopes: Scope[]) => {
-      await ledger.hold(holdOf(attempt, 10_000n, card, [project, ...scopes]));
-      await ledger.settle({ attempt, tokens: tokens(200, 0, 50), usageSource: "engine" });
-    };
-    for (const run of ["run_1", "run_2"])
-      await spend(`att_${run}`, [
-        { kind: "agent", id: "agt_1" },
-        { kind: "run", id: run },
-      ]);
-    await spend("att_other", [
-      { kind: "agent", id: "agt_2" },
-      { kind: "run", id: "run_3" },
-    ]);
-    for (const chat of ["att_chat_1", "att_chat_2"]) await spend(chat, []);
+    const { ledger } = opened;
+    const used = tokens(200, 0, 50);
+    for (const run of ["run_1", "run_2"]) await spend(opened, `att_${run}`, [500, 250], used, { agent: "agt_1", run });
+    await spend(opened, "att_other", [500, 250], used, { agent: "agt_2", run: "run_3" });
+    for (const chat of ["att_chat_1", "att_chat_2"]) await spend(opened, chat, [500, 250], used);
     await ledger.recordOutcome(outcome("run_1", "passed"));
     await ledger.recordOutcome(outcome("run_2", "failed"));
     const { lines, total } = await ledger.bill("org_1");
@@ -413,9 +342,8 @@ describe("outcomes and the bill", () => {
   test("a bill of a period holds what happened in it, its end excluded", async () => {
     await using db = await testDatabase();
     await using opened = await openLedger(db);
-    const { ledger, card } = opened;
-    await ledger.hold(holdOf("att_1", 100n, card));
-    await ledger.settle({ attempt: "att_1", tokens: tokens(10), usageSource: "engine" });
+    const { ledger } = opened;
+    await spend(opened, "att_1", [100, 0], tokens(10));
     await tamper(db, "update settlements set counted_at = '2026-03-01T00:00:00Z'");
     await tamper(db, "update usage_days set day = '2026-03-01'");
     const march = { from: new Date("2026-03-01T00:00:00Z"), to: new Date("2026-04-01T00:00:00Z") };
@@ -428,10 +356,9 @@ describe("outcomes and the bill", () => {
 test("the proof finds what does not agree", async () => {
   await using db = await testDatabase();
   await using opened = await openLedger(db);
-  const { ledger, card } = opened;
+  const { ledger } = opened;
   await ledger.setBudget(budget(project, 1000n));
-  await ledger.hold(holdOf("att_1", 100n, card));
-  await ledger.settle({ attempt: "att_1", tokens: tokens(10), usageSource: "engine" });
+  await spend(opened, "att_1", [100, 0], tokens(10));
   await tamper(db, "update accounts set balance_nano = balance_nano + 1 where kind = 'token_cost'");
   await tamper(db, "update budgets set spent_nano = 3");
   const { discrepancies } = await ledger.prove();
@@ -446,19 +373,13 @@ test("16 writers settling over many accounts and budgets never deadlock", async 
   const scopes: Scope[] = Array.from({ length: 6 }, (_, index) => ({ kind: "agent", id: `agt_${index}` }));
   const ledgers = await Promise.all([1, 2, 3, 4].map(() => openLedger(db)));
   for (const scope of scopes) await ledgers[0]!.ledger.setBudget(budget(scope, 10n ** 9n));
-  const work = Array.from({ length: 160 }, async (_, index) => {
-    const { ledger, card } = ledgers[index % 4]!;
-    const own = [
-      scopes[index % 6]!,
-      { ...project, id: `prj_${index % 3}` },
-      { kind: "run" as const, id: `run_of_${index % 6}_${index % 3}` },
-    ];
-    await ledger.hold({
-      ...holdOf(`att_${index}`, 100n, card, index % 2 ? own : own.toReversed()),
+  const work = Array.from({ length: 160 }, (_, index) =>
+    spend(ledgers[index % 4]!, `att_${index}`, [100, 0], tokens(50), {
+      agent: scopes[index % 6]!.id,
       project: `prj_${index % 3}`,
-    });
-    await ledger.settle({ attempt: `att_${index}`, tokens: tokens(50), usageSource: "engine" });
-  });
+      run: `run_of_${index % 6}_${index % 3}`,
+    }),
+  );
   await Promise.all(work);
   expect((await ledgers[0]!.ledger.prove()).discrepancies).toEqual([]);
   expect((await ledgers[0]!.ledger.bill("org_1")).total.tokenCostNano).toBe(8000n);

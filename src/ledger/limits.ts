@@ -1,8 +1,5 @@
 // Bounds of the ledger, named in one place.
 
-/** Attempts in one admission or settlement transaction. */
-export const batchLimit = 256;
-
 /** No model takes a longer prompt: an engine that claims one is not believed, whatever its price. */
 export const promptTokensPlausible = 10_000_000;
 
@@ -15,15 +12,14 @@ export const holdNanoMost = 1_000_000_000_000_000n;
 /** Most nano-currency that one attempt may add to suspense; settle_attempts bounds the sums (store/migrations/0011_suspense.sql). */
 export const suspenseNanoMost = 100_000_000_000_000n;
 
-/** Holds whose outcome is not known are ended in groups of this size, and tried again after this pause while the database is away. */
-export const doubtfulBatch = 256;
+/** A statement whose outcome is not known is sent again after this pause, until the database has answered. */
 export const doubtfulAgainMs = 500;
 
 /**
- * Holds of dead processes are looked for this often, because a statement may be carried out after its process has ended. A process that
- * lives takes its lock again well within this time of the database's return (sweep.ts).
+ * Epochs of dead processes are looked for this often. A process that lives takes its lock again well within this time of the database's
+ * return (leases/liveness.ts).
  */
-export const sweepMs = 30_000;
+export const livenessMs = 30_000;
 
 /** Rate cards in one list. */
 export const cardsListedMost = 1_000;
@@ -51,6 +47,26 @@ export const proofLimits = {
 
 /** Leases and items of suspense that are answered by name; their sums are of all. */
 export const namedAtMost = 100;
+/** The first window of output that is held with a prompt, in tokens; the windows after it double (DESIGN section 4). */
+export const firstWindowTokens = 256;
+
+/** Bytes of the spool that are reserved for the records of an attempt: its hold, extensions and settlement. */
+export const attemptSpoolBytes = 8_192;
+
+/** Scopes without a budget that a process remembers. */
+export const scopesKnownMost = 100_000;
+
+/** Waiting for money, and leases that nothing uses (book/). */
+export const bookLimits = { askAgainMs: 250, waitMostMs: 300_000, idleMs: 5_000, asksMost: 256 };
+
+/** With the database away for so long, a process takes no new calls (DESIGN section 4, "Outage"). */
+export const offlineMs = 600_000;
+
+/** Idle leases are looked for this often. */
+export const tenureTickMs = 1_000;
+
+/** A process that ends waits so long for the database to take what is left. */
+export const closeMostMs = 2_000;
 
 /** Bounds of the posting of spools (posting/). Times in milliseconds, sizes in bytes. */
 export const posting = {

@@ -4,7 +4,7 @@
 import { LineshaftError } from "../errors/index.ts";
 import { StoreUnavailableError, type Database } from "../store/index.ts";
 import { moreRecord, rateCardColumns, rateCardOf, samePrices, type RateCardRow } from "./cards.ts";
-import { cardsListedMost } from "./limits.ts";
+import { cardsListedMost, offlineMs } from "./limits.ts";
 import type { RateCard } from "./types.ts";
 
 /** A version of a model's prices. It is valid from the moment when it is set where `validFrom` is absent. */
@@ -18,9 +18,6 @@ export type CardState = "valid" | "planned" | "replaced" | "ended";
 
 /** A card is read again after this time, so a price whose change was not heard (`changed`) is used here at most this much later. */
 const believedMs = 5_000;
-
-/** While the database is away a card is believed for so long, as leases are (DESIGN section 4, Outage). */
-const offlineMs = 600_000;
 
 /** A row of the statement that finds the valid card. */
 interface ValidRow extends RateCardRow {

@@ -77,18 +77,6 @@ export interface MostTokens {
   units?: Readonly<Record<string, number>>;
 }
 
-export interface HoldRequest {
-  attempt: string;
-  call: string;
-  organisation: string;
-  project: string;
-  scopes: Scope[];
-  amountNano: bigint;
-  /** What the amount was computed from. */
-  most: MostTokens;
-  rateCard: RateCard;
-}
-
 /** What is left of the tightest budget after a hold; undefined when no budget concerns the call. */
 export interface BudgetLeft {
   budget: string;
@@ -97,14 +85,6 @@ export interface BudgetLeft {
   limitNano: bigint;
   leftNano: bigint;
 }
-
-export type HoldResult =
-  | { admitted: true; tightest: BudgetLeft | undefined }
-  /**
-   * A budget that the call would pass. Nothing was held. `passing`: only holds of calls under way stand against it, so that the
-   * same call may be admitted once they are settled; false when any budget's spent money refuses it.
-   */
-  | { admitted: false; refusedBy: BudgetLeft; heldNano: bigint; passing: boolean };
 
 export interface SettlementRequest {
   attempt: string;
@@ -217,7 +197,7 @@ export interface AttemptLedger {
   /** Settles by what was used, at most by the hold. The record is written when this returns, and posted to Postgres later. */
   settle(request: AttemptSettlement): Settlement;
   /** Records a call that has ended: JSON of the caller's own. */
-  recordCall(row: unknown): void;
+  recordCall(call: string, row: unknown): void;
   /** The place of the newest record of this process. */
   position(): SpoolPosition;
   /** Resolves when Postgres has every record up to a place, of this process or of another. Rejects when that cannot be known in time. */

@@ -56,11 +56,11 @@ test("whatever is written twice, escaped or inherited: one limit, one model, eac
       expect(Object.keys(sent.body).filter((name) => /max|predict/i.test(name))).toEqual(["max_tokens"]);
       const parsed = JSON.parse(text) as { model: string; messages: unknown; n?: number; max_tokens?: number };
       expect(sent.body).toMatchObject({ model: "scripted", messages: parsed.messages });
-      const { holds } = await rows(at);
-      const hold = holds.toSorted((a, b) => Number(b["created_at"]) - Number(a["created_at"]))[0]!;
+      const { settlements } = await rows(at);
+      const hold = settlements.toSorted((a, b) => Number(b["created_at"]) - Number(a["created_at"]))[0]!;
       const answers = parsed.n ?? 1;
       const output = BigInt((sent.body["max_tokens"] as number) * answers * 7);
-      const prompt = (hold["amount_nano"] as bigint) - output;
+      const prompt = (hold["held_nano"] as bigint) - output;
       const bytes = Buffer.byteLength(JSON.stringify(parsed.messages));
       // The prompt at 3 nano a token: at least its bytes, at most those of the request and the templates' share.
       expect(prompt >= BigInt(Math.min(bytes, 2) * 3 * answers)).toBe(true);

@@ -19,7 +19,7 @@ describe("one limit is sent: the one that was priced", () => {
     expect(answer).toMatchObject({ status: 400, body: { error: { param: "max_tokens", code: "invalid_value" } } });
     expect(answer.body.error.message).toContain("max_completion_tokens");
     expect(at.engine.seen).toHaveLength(0);
-    expect((await rows(at)).holds).toHaveLength(0);
+    expect((await rows(at)).settlements).toHaveLength(0);
   });
 
   test.each([
@@ -32,7 +32,7 @@ describe("one limit is sent: the one that was priced", () => {
     await using at = await testGateway();
     expect((await chat(at, { ...hello, ...given })).status).toBe(200);
     expect(limitsOf(at.engine.seen[0]!.body)).toEqual([["max_tokens", limit]]);
-    expect((await rows(at)).holds).toMatchObject([{ amount_nano: BigInt(546 * 3 + limit * 7) }]);
+    expect((await rows(at)).settlements).toMatchObject([{ held_nano: BigInt(546 * 3 + limit * 7) }]);
   });
 
   test("text completions have one name for it", async () => {
@@ -45,9 +45,9 @@ describe("one limit is sent: the one that was priced", () => {
   test("several answers to several prompts are held for each", async () => {
     await using at = await testGateway();
     await complete(at, { prompt: ["a", "b"], n: 2, best_of: 3, max_tokens: 5 });
-    const { holds } = await rows(at);
+    const { settlements } = await rows(at);
     // 6 answers of 5 tokens; each is taken to compute both prompts.
-    expect(holds).toMatchObject([{ amount_nano: BigInt(6 * (512 + 2) * 3 + 6 * 5 * 7) }]);
+    expect(settlements).toMatchObject([{ held_nano: BigInt(6 * (512 + 2) * 3 + 6 * 5 * 7) }]);
   });
 
   test.each([
@@ -145,9 +145,9 @@ describe("a stream that passes its limit", () => {
       expect(words).toBeLessThan(usageSays ? 25 : 60);
       expect(answer.body).toMatch(/data: \[DONE\]\n\n$/);
       await house.gone;
-      const { calls, settlements, holds } = await rows(at);
+      const { calls, settlements } = await rows(at);
       expect(calls).toMatchObject([{ status: "completed", finish_reason: "length", output_tokens: 20n }]);
-      expect(settlements[0]!["amount_nano"] <= holds[0]!["amount_nano"]).toBe(true);
+      expect(settlements[0]!["amount_nano"] <= settlements[0]!["held_nano"]).toBe(true);
       expect(at.alarms.list().map(({ code }) => code)).toContain("output_over_limit");
       expect((await at.ledger.prove()).discrepancies).toEqual([]);
     });

@@ -38,7 +38,7 @@ describe("a field that moves money, models or tenants", () => {
     expect(body.error).toMatchObject({ code: "unsupported_parameter", param: field });
     expect(body.error.message).toContain("Leave");
     expect(at.engine.seen).toHaveLength(0);
-    expect((await rows(at)).holds).toHaveLength(0);
+    expect((await rows(at)).settlements).toHaveLength(0);
   });
 });
 

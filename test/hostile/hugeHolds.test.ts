@@ -1,7 +1,6 @@
 // Amounts near the end of 64 bits. A call of absurd size is refused before money is held for it, and sums of earlier settlements, however
 // large, stop neither a settlement nor a start: single holds are bounded, and sums are kept in numeric columns that they cannot fill.
 import { describe, expect, test } from "vitest";
-import { createLedger } from "../../src/ledger/index.ts";
 import { hello, rows, testGateway } from "../../src/api/testing.ts";
 import type { TestGateway } from "../../src/api/testing.ts";
 import { tamper } from "../../src/store/testing.ts";
@@ -48,7 +47,7 @@ describe("a call of absurd size is refused by name, and nothing is held", () => 
     await using at = await testGateway();
     const answer = await post(at, `/v1/${path}`, body);
     expect(answer).toMatchObject({ status: 400, body: { error: { param, message: expect.stringMatching(says) } } });
-    expect((await rows(at)).holds).toEqual([]);
+    expect((await rows(at)).settlements).toEqual([]);
     expect(at.engine.seen).toEqual([]);
   });
 
@@ -67,7 +66,7 @@ describe("a call of absurd size is refused by name, and nothing is held", () => 
     const answer = await post(at, "/v1/chat/completions", { ...hello, model: "dear", max_tokens: 10_000 });
     expect(answer).toMatchObject({ status: 400, body: { error: { code: "call_too_dear" } } });
     expect(answer.body.error.message).toContain("1000000.00 USD");
-    expect((await rows(at)).holds).toEqual([]);
+    expect((await rows(at)).settlements).toEqual([]);
   });
 });
 
@@ -91,20 +90,8 @@ describe("an account that an older version filled", () => {
     await using at = await testGateway();
     await withHugeAccount(at);
     const { organisation, project } = at.principal;
-    const card = (await at.ledger.currentRateCard(organisation, "scripted"))!;
-    for (const attempt of ["att_1", "att_2", "att_3"]) {
-      await at.ledger.hold({
-        attempt,
-        call: "call_1",
-        organisation,
-        project,
-        rateCard: card,
-        scopes: [{ kind: "project", id: project }],
-        amountNano: 1n,
-        most: { promptTokens: 1, outputTokens: 0 },
-      });
-      await at.ledger.void(attempt);
-    }
+    for (let call = 0; call < 3; call++) await post(at, "/v1/chat/completions", { ...hello, max_tokens: 10 });
+    await at.gateway.flushed();
     await tamper(at.db, "update settlements set amount_nano = 4000000000000000000");
     const budget = { organisation, currency: "USD", scope: { kind: "project" as const, id: project }, limitNano: 5n };
     expect(await at.ledger.setBudget({ ...budget, period: "month" })).toMatchObject({ spentNano: 12n * 10n ** 18n });
@@ -112,62 +99,6 @@ describe("an account that an older version filled", () => {
     expect((await at.ledger.bill(organisation)).total.tokenCostNano).toBe(12n * 10n ** 18n);
     expect((await at.request("/api/overview")).status).toBe(200);
   });
-
-  test("a start settles the holds that were stuck on it", async () => {
-    await using at = await testGateway();
-    await withHugeAccount(at);
-    const dead = await createLedger({ db: at.db, session: { processId: 1 } });
-    const { organisation, project } = at.principal;
-    const card = (await dead.currentRateCard(organisation, "scripted"))!;
-    await dead.hold({
-      attempt: "att_stuck",
-      call: "call_1",
-      organisation,
-      project,
-      rateCard: card,
-      scopes: [],
-      amountNano: 10n ** 15n,
-      most: { promptTokens: 1, outputTokens: 1 },
-    });
-    dead.close();
-    await tamper(at.db, "update holds set amount_nano = 4500000000000000000");
-    const next = await createLedger({ db: at.db, session: { processId: 2 }, alone: true });
-    next.close();
-    expect((await rows(at)).holds).toMatchObject([{ attempt: "att_stuck", settled: true }]);
-    expect((await at.ledger.prove()).discrepancies).toEqual([]);
-  });
-});
-
-test("a hold that cannot be settled leaves its neighbours and the start alone, and raises an alarm", async () => {
-  await using at = await testGateway();
-  const dead = await createLedger({ db: at.db, session: { processId: 1 } });
-  const { organisation, project } = at.principal;
-  const card = (await dead.currentRateCard(organisation, "scripted"))!;
-  for (const attempt of ["att_1", "att_2", "att_3"])
-    await dead.hold({
-      attempt,
-      call: "call_1",
-      organisation,
-      project,
-      rateCard: card,
-      scopes: [],
-      amountNano: 10n,
-      most: { promptTokens: 1, outputTokens: 1 },
-    });
-  dead.close();
-  // Its journal's name is already in use, which stands for any unforeseen fault.
-  await at.db.query("insert into journals (id, organisation, kind) values ('settlement:att_2', $1, 'settlement')", [
-    organisation,
-  ]);
-  const stuck: unknown[] = [];
-  const onStuck = (hold: object) => void stuck.push(hold);
-  const next = await createLedger({ db: at.db, session: { processId: 2 }, alone: true, onStuck });
-  next.close();
-  const { holds } = await rows(at);
-  expect(holds.filter((row) => row["settled"]).map((row) => row["attempt"])).toEqual(
-    expect.arrayContaining(["att_1", "att_3"]),
-  );
-  expect(stuck).toMatchObject([{ attempt: "att_2", organisation, model: "scripted" }]);
 });
 
 for (const stream of [false, true])

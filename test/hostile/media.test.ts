@@ -98,7 +98,7 @@ describe("an address in a message", () => {
     expect(body.error).toMatchObject({ code: "media_unavailable", param: "messages[0].content[1].image_url.url" });
     expect(body.error.message).toContain("not at a public address");
     expect(at.engine.seen).toHaveLength(0);
-    expect((await rows(at)).holds).toHaveLength(0);
+    expect((await rows(at)).settlements).toHaveLength(0);
   });
 
   test.each([
@@ -177,9 +177,9 @@ describe("media inside a message", () => {
     const large = dataOf(Buffer.concat([png, Buffer.alloc(1_000_000)]));
     expect((await chat(at, saying(imageOf(large)))).status).toBe(200);
     expect(at.engine.seen[0]!.text).toContain(large);
-    const { holds } = await rows(at);
-    expect(holds[0]!["amount_nano"]).toBeLessThan(10_000n * 3n);
-    expect(holds[0]!["amount_nano"]).toBeGreaterThan(8_192n * 3n);
+    const { settlements } = await rows(at);
+    expect(settlements[0]!["held_nano"]).toBeLessThan(10_000n * 3n);
+    expect(settlements[0]!["held_nano"]).toBeGreaterThan(8_192n * 3n);
   });
 
   test("sound is base64 of a known format", async () => {

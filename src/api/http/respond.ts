@@ -40,7 +40,14 @@ const neverBetter = new Set([
   "engine_auth_failed",
   "engine_model_missing",
 ]);
-const soonBetter = new Set(["shutting_down", "budget_held", "rate_limit_exceeded", "memory_full"]);
+const soonBetter = new Set([
+  "shutting_down",
+  "budget_held",
+  "budget_leased",
+  "not_yet_posted",
+  "rate_limit_exceeded",
+  "memory_full",
+]);
 
 /** An error in the shape of its request's protocol. Where an answer has begun already, its connection is closed. */
 export function sendError(

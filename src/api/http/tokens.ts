@@ -9,7 +9,7 @@ import { programOf } from "../../gateway/protocols/program.ts";
 import type { Protocol } from "../../gateway/protocols/types.ts";
 import { clientGone } from "../../gateway/refusals.ts";
 import type { Gateway } from "../../gateway/types.ts";
-import type { AnswerChunk, CallRequest } from "../../gateway/types.ts";
+import type { CallAnswer, CallRequest } from "../../gateway/types.ts";
 import { asLineshaftError } from "../../gateway/errors.ts";
 import { limits } from "../limits.ts";
 import { between, parseJson, readBody, type HeldBody } from "./bodies.ts";
@@ -67,7 +67,7 @@ export async function serveCall(serving: Serving): Promise<void> {
   });
   const headers = [protocol.requestIdHeader, requestId];
   for (const name in answer.headers) headers.push(name, answer.headers[name]!);
-  if (asked.stream) await sendStream(response, protocol, headers, answer.chunks);
+  if (asked.stream) await sendStream(response, protocol, headers, answer);
   else sendJson(response, 200, protocol.whole(await answer.whole()), headers);
 }
 
@@ -117,7 +117,7 @@ async function sendStream(
   response: ServerResponse,
   protocol: Protocol,
   headers: string[],
-  chunks: AsyncIterable<AnswerChunk>,
+  { chunks, lastHeaders }: Pick<CallAnswer, "chunks" | "lastHeaders">,
 ): Promise<void> {
   headers.push("content-type", protocol.streamType, "cache-control", "no-cache");
   response.writeHead(200, headers);
@@ -128,11 +128,21 @@ async function sendStream(
       const waiting = writer.write(encode(chunk));
       if (waiting) await waiting;
     }
-    writer.end(encode(undefined));
+    writer.end(lateHeaders(protocol, lastHeaders()) + encode(undefined));
   } catch (error) {
     // The answer has begun, so what went wrong can only be said inside it.
     writer.end(protocol.error(asLineshaftError(error), "stream"));
   }
+}
+
+/**
+ * Headers that are known only at the end of a stream, as comments: lines `: name: value`, which clients of server-sent events leave out.
+ * HTTP's own trailers reach few clients.
+ */
+function lateHeaders({ streamType }: Protocol, headers: Record<string, string>): string {
+  if (!streamType.startsWith("text/event-stream")) return "";
+  const lines = Object.entries(headers).map(([name, value]) => `: ${name}: ${value}\n`);
+  return lines.length === 0 ? "" : `${lines.join("")}\n`;
 }
 
 class EventWriter {

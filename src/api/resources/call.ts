@@ -12,6 +12,7 @@ export function callResource(call: CallRecord, agentName?: string): Call {
     status: call.status,
     error_code: call.errorCode ?? null,
     finish_reason: call.finishReason ?? null,
+    cut_by: call.cutBy ?? null,
     key: call.key ?? null,
     agent: agentName ?? call.agent ?? null,
     run: call.run ?? null,

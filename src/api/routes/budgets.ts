@@ -149,7 +149,7 @@ function budgetResource(of: Budget, names: Map<string, string>): BudgetResource 
     period: of.period,
     limit_nano: of.limitNano.toString(),
     spent_nano: of.spentNano.toString(),
-    leased_nano: (of.heldNano + of.leasedNano).toString(),
+    leased_nano: of.leasedNano.toString(),
     lost_nano: of.lostNano.toString(),
     left_nano: of.leftNano.toString(),
     pending: of.pending,

@@ -5,7 +5,7 @@ import { reachOf, type Reach } from "../../governance/index.ts";
 import { action, apiApp, ofProject } from "../apiApp.ts";
 import { answers, notFound, page } from "../helpers.ts";
 import { agentNames, findAgents } from "../../agents/index.ts";
-import { call, callDetail, callStatus, idText, pageFields, pageOf, strict } from "../../contract/index.ts";
+import { afterFields, call, callDetail, callStatus, idText, pageFields, pageOf, strict } from "../../contract/index.ts";
 import { attemptsOfCall, callsBeginning, listCalls, type CallRecord } from "../../gateway/index.ts";
 import type { Database } from "../../store/index.ts";
 import { attemptResource, callResource } from "../resources/call.ts";
@@ -34,14 +34,17 @@ const read = createRoute({
   authorise: action("calls.read", ofProject),
   tags,
   summary: "One call with its attempts",
-  request: { params: z.object({ id: idText.describe("Id, or the beginning of one that is unique") }) },
+  request: {
+    query: strict(afterFields),
+    params: z.object({ id: idText.describe("Id, or the beginning of one that is unique") }),
+  },
   responses: answers("The call", callDetail, 404),
 });
 
 export function callRoutes({ db, gateway }: ServerDependencies) {
   return apiApp()
     .openapi(list, async (c) => {
-      const { limit, agent, ...filter } = c.req.valid("query");
+      const { limit, agent, after: _waitedFor, ...filter } = c.req.valid("query");
       const reach = reachOf(c.var.principal, "calls.read");
       await gateway.flushed();
       const agents = agent === undefined ? undefined : [agent, ...(await findAgents(db, reach, agent))];

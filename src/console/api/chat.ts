@@ -1,7 +1,7 @@
 // One answer of POST /v1/chat/completions, streamed: its text as it arrives, then its usage. Afterwards the settled call can be read.
 import { EventSourceParserStream } from "eventsource-parser/stream";
 import type { CallDetail } from "../../contract/index.ts";
-import { ApiFailure, getJson, send } from "./client.ts";
+import { ApiFailure, getJson, noteAfter, send } from "./client.ts";
 
 export interface ChatMessage {
   role: "system" | "user" | "assistant";
@@ -56,9 +56,14 @@ export async function streamChat(options: {
   };
   if (end.call !== undefined) options.onCall(end.call);
   if (response.body === null) return end;
+  // What is known only at the end of a stream comes as comments that read like headers.
+  const onComment = (comment: string) => {
+    const [name, value] = comment.trim().split(": ");
+    if (name === "x-lineshaft-after") noteAfter(value ?? null);
+  };
   const reader = response.body
     .pipeThrough(new TextDecoderStream())
-    .pipeThrough(new EventSourceParserStream())
+    .pipeThrough(new EventSourceParserStream({ onComment }))
     .getReader();
   let done = false;
   try {

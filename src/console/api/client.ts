@@ -28,11 +28,20 @@ interface Options {
   headers?: Record<string, string>;
 }
 
+/** Place of the newest record that this page's calls have made: reads after it include it, whichever process answers. */
+let after: string | undefined;
+
+/** Notes the place that an answer named, in its headers or at the end of its stream. */
+export function noteAfter(place: string | null): void {
+  after = place ?? after;
+}
+
 /** Sends a request and returns its response when the status is 2xx. Throws ApiFailure otherwise. */
 export async function send(path: string, options: Options = {}): Promise<Response> {
   const headers: Record<string, string> = { accept: "application/json", ...options.headers };
   const key = options.key ?? currentKey();
   if (key !== null) headers["authorization"] = `Bearer ${key}`;
+  if (after !== undefined) headers["x-lineshaft-after"] = after;
   if (options.body !== undefined) headers["content-type"] = "application/json";
   if (options.idempotencyKey !== undefined) headers["idempotency-key"] = options.idempotencyKey;
   let response: Response;
@@ -54,6 +63,7 @@ export async function send(path: string, options: Options = {}): Promise<Respons
     });
   }
   if (!response.ok) throw await failureOf(response);
+  noteAfter(response.headers.get("x-lineshaft-after"));
   return response;
 }
 

@@ -127,6 +127,16 @@ function decodeRate(attempt: AttemptResource | undefined): number | null {
 }
 
 function Ending({ call }: { call: CallDetail }) {
+  if (call.cut_by !== null)
+    return (
+      <div className="notice warn">
+        <h2>Cut short by a budget</h2>
+        <p>
+          The money of budget <span className="mono">{call.cut_by}</span> ended here. Raise it on the Access page or
+          with lineshaft budgets set.
+        </p>
+      </div>
+    );
   if (call.error_code === null) return null;
   const remedy = remedyOf(call.error_code);
   return (

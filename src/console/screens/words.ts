@@ -13,8 +13,9 @@ const words: Record<string, Words> = {
   ],
   budget_held: [
     "a budget is held by other calls",
-    "Try again when the calls under way have ended, ask for fewer max_tokens, or raise the budget.",
+    "Try again when the calls under way have ended, or raise the budget.",
   ],
+  budget_leased: ["a budget's rest is with other gateway processes", "Try again in a moment."],
   context_length_exceeded: [
     "too long for the model's context",
     "Shorten the prompt or lower max_tokens. The Models page shows the limit of each deployment.",
@@ -40,6 +41,10 @@ const words: Record<string, Words> = {
   store_unavailable: ["the database does not answer", "Look at postgres on the Models page, then try again."],
   storage_full: ["the disk is full", "Free some space on the disk that holds Lineshaft's home."],
   shutting_down: ["Lineshaft was stopping", "Try again."],
+  process_ended: [
+    "Lineshaft's process ended under it",
+    "Send it again. What its engine had done until then is estimated.",
+  ],
   // Failed at an engine.
   engine_unreachable: ["the engine does not answer", "Look whether its address answers: lineshaft engines list."],
   engine_failed: ["the engine failed", `${statusPage} Then try again.`],

@@ -108,6 +108,7 @@ export function makeCall(random: Random, wish: CallWish): CallDetail {
         : status === "failed"
           ? (attempts.at(-1)?.error_code ?? null)
           : null,
+    cut_by: null,
     finish_reason: status === "completed" ? (random.chance(0.93) ? "stop" : "length") : null,
     key: wish.key,
     agent: wish.agent ?? null,

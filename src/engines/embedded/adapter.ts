@@ -91,6 +91,7 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEn
           fields: embeddedFields,
           media: [],
           clipsOutput: true,
+          stops: true,
         },
       };
     },
@@ -107,6 +108,7 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEn
         source: request.source,
         signal,
         stop: () => abort(request.hints.attempt),
+        progress: "comments",
         pulledHeader,
       }).catch((error: unknown) => {
         throw isLost(error) ? lost(error) : error;

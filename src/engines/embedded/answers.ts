@@ -91,7 +91,10 @@ interface Out {
   fail(error: unknown): void;
 }
 
-/** Server-sent events, one per delta. */
+/**
+ * Server-sent events, one per delta. A comment before each says how many tokens were generated so far, because the gateway holds money
+ * for so many and stops the call there.
+ */
 class StreamOut implements Out {
   private readonly response: ServerResponse;
   private readonly wire: Wire;
@@ -99,6 +102,7 @@ class StreamOut implements Out {
   private readonly includeUsage: boolean;
   headers: Record<string, string> = {};
   private started = false;
+  private tokens = 0;
   private silentTokens = 0;
 
   constructor(response: ServerResponse, wire: Wire, head: AnswerHead, includeUsage: boolean) {
@@ -110,8 +114,9 @@ class StreamOut implements Out {
 
   token(): void {
     this.start();
+    this.tokens++;
     // A tool call is sent when it is complete; until then comments keep the connection alive.
-    if (++this.silentTokens % silentTokensMax === 0) this.response.write(": \n\n");
+    if (++this.silentTokens % silentTokensMax === 0) this.response.write(`: ${this.tokens}\n\n`);
   }
 
   private start(): void {
@@ -146,7 +151,8 @@ class StreamOut implements Out {
     this.silentTokens = 0;
     // Chunks of one call share a shape: with usage asked for, OpenAI's have `usage: null` until the last.
     const usage = this.includeUsage && !("usage" in value) && "choices" in value ? { ...value, usage: null } : value;
-    this.response.write(`data: ${JSON.stringify(usage)}\n\n`);
+    const counted = this.tokens > 0 ? `: ${this.tokens}\n` : "";
+    this.response.write(`${counted}data: ${JSON.stringify(usage)}\n\n`);
   }
 }
 

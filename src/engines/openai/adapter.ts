@@ -6,6 +6,7 @@
 import { ask, requestHeaders } from "../openaiWire/ask.ts";
 import { completionPaths, openExchange } from "../openaiWire/exchange.ts";
 import { fieldsOfSoftware, softwareOf, type Software } from "../openaiWire/fields.ts";
+import { askForProgress, countsProgress } from "../openaiWire/progress.ts";
 import { limits } from "../limits.ts";
 import { EngineError } from "../types.ts";
 import type { Capabilities, EndpointFacts, Endpoint, EngineAnswer, EngineRequest, TokenizedPrompt } from "../types.ts";
@@ -120,6 +121,7 @@ class OpenAiEngine implements Engine {
       tokenize: this.#tokenizes,
       kvEvents,
       fields: fieldsOfSoftware(this.#software),
+      ...(countsProgress(this.#software) && { stops: true }),
     };
   }
 
@@ -133,6 +135,7 @@ class OpenAiEngine implements Engine {
     if (body.stream === true)
       // Always asked for, because the bill needs it. A client that did not ask is not shown it.
       body["stream_options"] = { ...(body["stream_options"] as object | undefined), include_usage: true };
+    const progress = body.stream === true ? askForProgress(this.#software, body) : undefined;
     // OpenAI's own newer models refuse `max_tokens`; other engines know it better than its new name. One of the two is sent.
     if (this.#software === "openai" && request.endpoint === "chat" && body["max_tokens"] !== undefined) {
       body["max_completion_tokens"] = body["max_tokens"];
@@ -145,6 +148,7 @@ class OpenAiEngine implements Engine {
       body,
       source: request.source,
       signal,
+      progress,
     });
   }
 

@@ -8,6 +8,7 @@ import { chunkOf, saysEnd } from "./deltas.ts";
 import { encodeBody } from "./splice.ts";
 import type { SourceBody } from "./splice.ts";
 import { SseScanner } from "./sse.ts";
+import { OutputProgress, type ProgressField } from "./progress.ts";
 import { EngineError } from "../types.ts";
 import type { Endpoint, EngineAnswer, EngineChunk, Timings, Usage } from "../types.ts";
 import { invalidAnswer, parseChunk, readRefusal, readText, readUnstreamed } from "./read.ts";
@@ -29,6 +30,8 @@ interface ExchangeOptions {
    * connection is closed, and what passed until then is counted.
    */
   stop?: (() => Promise<void>) | undefined;
+  /** Where the engine counts its output while it streams: in a field of its chunks, or in comments between them. */
+  progress?: ProgressField | "comments" | undefined;
   /** Header in which the engine says how many tokens of KV it pulled from elsewhere. */
   pulledHeader?: string;
 }
@@ -75,6 +78,8 @@ class Exchange implements EngineAnswer {
   readonly #stop: (() => Promise<void>) | undefined;
   readonly #chunks: AsyncGenerator<EngineChunk, void, void>;
   readonly #pulled: number | undefined;
+  /** Undefined where the engine does not count while it streams. */
+  readonly #progress: OutputProgress | undefined;
   #answer: Promise<EngineChunk> | undefined;
   #reported: Usage | undefined;
   #timings: Timings = {};
@@ -96,6 +101,8 @@ class Exchange implements EngineAnswer {
     this.#receivedBytes = options.source?.bytes.length;
     this.#credential = credentialIn(options.headers);
     this.#stop = stop;
+    const { progress } = options;
+    this.#progress = progress && new OutputProgress(progress === "comments" ? undefined : progress);
     const pulled = options.pulledHeader === undefined ? undefined : response.headers[options.pulledHeader];
     this.#pulled = pulled === undefined ? undefined : Number(pulled);
     this.#chunks = this.#read();
@@ -111,12 +118,21 @@ class Exchange implements EngineAnswer {
 
   usage(): Usage | undefined {
     if (!this.#over) return this.#reported;
-    if (!this.#reported) return this.#counted();
-    return this.#whole ? this.#reported : this.#atLeastCounted(this.#reported);
+    const counted = this.#progress?.reported ?? 0;
+    if (!this.#reported) return this.#counted(counted);
+    if (this.#whole) return this.#reported;
+    // Reports of several answers of one call are each of one answer, so their sum is more than the latest.
+    const outputTokens = Math.max(this.#reported.outputTokens, counted);
+    if (counted > 0) return { ...this.#reported, outputTokens };
+    return this.#atLeastCounted(this.#reported);
   }
 
   timings(): Timings {
     return this.#timings;
+  }
+
+  outputSoFar(): number {
+    return Math.max(this.#progress?.outputSoFar ?? 0, this.#reported?.outputTokens ?? 0);
   }
 
   pulledTokens(): number | undefined {
@@ -157,15 +173,29 @@ class Exchange implements EngineAnswer {
     }
   }
 
+  get #silent(): EngineChunk {
+    const wire = { endpoint: this.#endpoint, data: {}, text: undefined };
+    return { deltas: [], characters: 0, reportsUsage: false, silent: true, wire };
+  }
+
   async *#read(): AsyncGenerator<EngineChunk, void, void> {
     let passed = 0;
     const texts: string[] = [];
-    const scanner = new SseScanner((data) => void texts.push(data));
+    // Comments keep their place among the events: what they count are the tokens up to the event that follows.
+    const counts = this.#progress && ((text: string) => void texts.push(`:${text}`));
+    const scanner = new SseScanner((data) => void texts.push(data), limits.eventBytes, counts);
     try {
       for await (const piece of this.#response.body) {
         scanner.push(piece);
         if (texts.length === 0) continue;
-        for (const text of texts.splice(0)) {
+        const arrived = texts.splice(0);
+        for (const [place, text] of arrived.entries()) {
+          if (text.startsWith(":")) {
+            this.#progress!.comment(text.slice(1));
+            // The event that follows says it too. Without one the engine is busy with what it sends later, a tool call for example.
+            if (arrived[place + 1]?.startsWith(":") ?? true) yield this.#silent;
+            continue;
+          }
           // An engine that sends everything at once must not hold the event loop until all of it is passed on.
           if (++passed % limits.eventsPerTurn === 0) await nextTurn();
           if (text === "[DONE]") {
@@ -213,7 +243,9 @@ class Exchange implements EngineAnswer {
       // The report is between our own processes only: callers get OpenAI's shape, so the text that holds it is not passed on.
       delete data["lineshaft"];
     }
-    const chunk = chunkOf(this.#endpoint, data, hasReport ? undefined : text);
+    const counted = this.#progress?.takenFrom(data) === true;
+    const chunk = chunkOf(this.#endpoint, data, hasReport || counted ? undefined : text);
+    this.#progress?.passed(chunk);
     const before = this.#reported?.outputTokens ?? 0;
     if (said) this.#reported = laterUsage(this.#reported, said);
     this.#characters += chunk.characters;
@@ -232,11 +264,12 @@ class Exchange implements EngineAnswer {
     return outputTokens > reported.outputTokens ? { ...reported, outputTokens, source: "counted" } : reported;
   }
 
-  #counted(): Usage {
+  /** `outputTokens`: as the engine counted them while it streamed; 0 where it did not. */
+  #counted(outputTokens: number): Usage {
     return {
       promptTokens: estimateTokens(promptLength(this.#request, this.#receivedBytes)),
       cachedTokens: 0,
-      outputTokens: estimateTokens(this.#characters),
+      outputTokens: outputTokens > 0 ? outputTokens : estimateTokens(this.#characters),
       reasoningTokens: 0,
       source: "counted",
     };

@@ -94,6 +94,7 @@ describe("what it says of itself", () => {
         tokenize: true,
         kvEvents: true,
         fields: fieldsOfSoftware("vllm"),
+        stops: true,
       },
     });
   });

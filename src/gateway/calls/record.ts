@@ -28,6 +28,8 @@ export interface CallRecord extends BilledTokens {
   status: Outcome;
   errorCode: string | undefined;
   finishReason: string | undefined;
+  /** Id of the budget whose end cut the answer short. */
+  cutBy: string | undefined;
   /** Sums over its attempts, as the tokens are. */
   priceNano: bigint;
   currency: string;
@@ -89,12 +91,6 @@ export interface DecisionRecord {
   terms: Record<string, number>;
   /** One sentence for a person. */
   reason: string;
-}
-
-/** A call that has ended, with its attempts in order. */
-export interface EndedCall {
-  call: CallRecord;
-  attempts: AttemptRecord[];
 }
 
 /** What live listeners are told. */

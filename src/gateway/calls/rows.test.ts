@@ -1,10 +1,13 @@
 // The mapping between core records and rows, through the real tables, and rows as earlier versions wrote them.
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
+import type { HeldAttempt, Settlement } from "../../ledger/index.ts";
 import { tamper, testDatabase } from "../../store/testing.ts";
-import { createLogger } from "../../telemetry/index.ts";
 import { attemptsOfCall, callsBeginning } from "./read.ts";
 import type { AttemptRecord, CallRecord } from "./record.ts";
-import { Recorder } from "./recorder.ts";
+import type { CallState } from "../state.ts";
+import { holdContext, rowsOfCrash } from "./crash.ts";
+import { callRecords } from "./post.ts";
+import { attemptToRow, callToRow } from "./rows.ts";
 
 const call: CallRecord = {
   id: "call_1",
@@ -20,6 +23,7 @@ const call: CallRecord = {
   status: "failed",
   errorCode: "engine_error",
   finishReason: "stop",
+  cutBy: "bud_1",
   promptTokens: 10,
   cachedTokens: 4,
   outputTokens: 3,
@@ -59,7 +63,6 @@ const attempt: AttemptRecord = {
 
 test("what is recorded is read back as it was, absent fields included", async () => {
   await using db = await testDatabase();
-  const records = new Recorder(db, createLogger({ level: "silent" }), { raise: () => {} });
   const bare: CallRecord = {
     ...call,
     id: "call_2",
@@ -69,6 +72,7 @@ test("what is recorded is read back as it was, absent fields included", async ()
     program: undefined,
     errorCode: undefined,
     finishReason: undefined,
+    cutBy: undefined,
     firstTokenMs: undefined,
   };
   const bareAttempt: AttemptRecord = {
@@ -80,8 +84,12 @@ test("what is recorded is read back as it was, absent fields included", async ()
     cachedByTier: undefined,
     claimed: undefined,
   };
-  await records.add({ call, attempts: [attempt] });
-  await records.add({ call: bare, attempts: [bareAttempt] });
+  const attempts = [attempt, bareAttempt].map((one) => attemptToRow(one));
+  const calls = [call, bare].map((one) => callToRow(one));
+  // As the spool brings them, and twice: a batch may be posted again.
+  const rows = JSON.parse(JSON.stringify({ attempts, calls })) as { attempts: unknown[]; calls: unknown[] };
+  await callRecords.post(db, rows);
+  await callRecords.post(db, rows);
   expect(await callsBeginning(db, ["org", null], "call_", { limit: 5 })).toEqual([call, bare]);
   expect(await attemptsOfCall(db, "call_1")).toEqual([attempt]);
   expect(await attemptsOfCall(db, "call_2")).toEqual([bareAttempt]);
@@ -115,4 +123,73 @@ test("a row whose JSON an earlier version wrote is read, with what it did not wr
       suspenseNano: 0n,
     },
   ]);
+});
+
+describe("what a crash leaves", () => {
+  const card = {
+    id: "card_1",
+    model: "m",
+    version: 1,
+    currency: "USD",
+    inputNanoPerMillion: 3_000_000n,
+    cachedNanoPerMillion: 1_000_000n,
+    outputNanoPerMillion: 7_000_000n,
+  };
+  const state = {
+    id: "call_1",
+    request: { asked: { endpoint: "chat", stream: true }, program: "client/p" },
+    startedAt: 1_700_000_000_000,
+    attempts: [attempt],
+  } as unknown as CallState;
+  const held: HeldAttempt = {
+    attempt: "att_2",
+    call: "call_1",
+    organisation: "org",
+    project: "prj",
+    key: "key_1",
+    agent: undefined,
+    run: undefined,
+    rateCard: card,
+    promptTokens: 10,
+    outputTokens: 100,
+    // As the spool gives it back.
+    context: JSON.parse(JSON.stringify(holdContext(state, 2))),
+  };
+  const settled: Settlement = {
+    attempt: "att_2",
+    amountNano: 58n,
+    suspenseNano: 0n,
+    tokens: { promptTokens: 10, cachedTokens: 0, outputTokens: 4 },
+    claimed: undefined,
+    usageSource: "estimated",
+    currency: "USD",
+    repeated: false,
+  };
+
+  test("of an attempt that was sent is its row and that of its call, with what earlier attempts used", async () => {
+    await using db = await testDatabase();
+    const rows = rowsOfCrash(held, settled, "m-0");
+    await callRecords.post(db, { attempts: [attemptToRow(attempt), rows.attempt], calls: [rows.call] });
+    expect(await attemptsOfCall(db, "call_1")).toMatchObject([
+      { id: "att_1", number: 1 },
+      { id: "att_2", number: 2, engine: "m-0", status: "failed", errorCode: "process_ended", priceNano: 58n },
+    ]);
+    expect(await callsBeginning(db, ["org", null], "call_1", { limit: 1 })).toMatchObject([
+      {
+        status: "failed",
+        errorCode: "process_ended",
+        program: "client/p",
+        stream: true,
+        startedAt: new Date(1_700_000_000_000),
+        promptTokens: 20,
+        outputTokens: 7,
+        priceNano: attempt.priceNano + 58n,
+      },
+    ]);
+  });
+
+  test("of an attempt that was not sent is the row of its call alone", () => {
+    const nothing = { ...settled, amountNano: 0n, tokens: { promptTokens: 0, cachedTokens: 0, outputTokens: 0 } };
+    expect(rowsOfCrash(held, nothing, undefined)).toMatchObject({ attempt: undefined, call: { status: "failed" } });
+  });
 });

@@ -18,6 +18,7 @@ export interface CallRow {
   status: CallRecord["status"];
   error_code: string | null;
   finish_reason: string | null;
+  cut_by: string | null;
   prompt_tokens: bigint;
   cached_tokens: bigint;
   output_tokens: bigint;
@@ -89,6 +90,7 @@ export function callToRow(call: CallRecord) {
     status: call.status,
     error_code: call.errorCode,
     finish_reason: call.finishReason,
+    cut_by: call.cutBy,
     prompt_tokens: call.promptTokens,
     cached_tokens: call.cachedTokens,
     output_tokens: call.outputTokens,
@@ -115,6 +117,7 @@ export function callOfRow(row: CallRow): CallRecord {
     status: row.status,
     errorCode: row.error_code ?? undefined,
     finishReason: row.finish_reason ?? undefined,
+    cutBy: row.cut_by ?? undefined,
     promptTokens: Number(row.prompt_tokens),
     cachedTokens: Number(row.cached_tokens),
     outputTokens: Number(row.output_tokens),

@@ -89,6 +89,7 @@ export class PuppetEngine implements Engine, KvEngine {
       whole: async () => chunkOf("chat", { choices: [] }),
       usage: () => usage,
       timings: () => ({}),
+      outputSoFar: () => 0,
       pulledTokens: () => (hints.transfer ? this.pulls : undefined),
       cancel: async () => {
         this.#asked.push(`${this.#name} cancel ${hints.attempt}`);

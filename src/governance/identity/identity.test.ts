@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test, vi } from "vitest";
+import { StoreUnavailableError } from "../../store/index.ts";
 import { testDatabase } from "../../store/testing.ts";
 import { Identity } from "./identity.ts";
 import { hmacOf, looksLikeSecret, newSecret } from "./keys.ts";
@@ -88,6 +89,46 @@ describe("keys", () => {
     heard.resolve();
     await early;
     expect(await world.identity.authenticate(token)).toBeUndefined();
+  });
+
+  describe("while the database is away", () => {
+    const away = () => Promise.reject(new StoreUnavailableError("away", { sent: false }));
+
+    test("a key that was confirmed opens calls for the offline term, and one that was not opens none", async () => {
+      await using world = await setUp();
+      const { secret: token } = await world.identity.createKey({ ...world.scope, name: "a", role: "owner" });
+      const { secret: other } = await world.identity.createKey({ ...world.scope, name: "b", role: "owner" });
+      const principal = await world.identity.authenticate(token);
+      vi.spyOn(world.db, "query").mockImplementation(away);
+      world.pass(599_999);
+      expect(await world.identity.authenticate(token)).toEqual(principal);
+      await expect(world.identity.authenticate(other)).rejects.toThrow(StoreUnavailableError);
+      world.pass(1);
+      await expect(world.identity.authenticate(token)).rejects.toThrow(StoreUnavailableError);
+    });
+
+    test("a key that is known to be revoked opens nothing", async () => {
+      await using world = await setUp();
+      const elsewhere = new Identity({ db: world.db, secret });
+      const { key, secret: token } = await world.identity.createKey({ ...world.scope, name: "a", role: "owner" });
+      await world.identity.authenticate(token);
+      const revoked = new Promise<void>((resolve) => world.identity.watch(key.id, resolve));
+      await elsewhere.revokeKey(world.scope.organisation, key.id);
+      await revoked;
+      vi.spyOn(world.db, "query").mockImplementation(away);
+      world.pass(1001);
+      await expect(world.identity.authenticate(token)).rejects.toThrow(StoreUnavailableError);
+    });
+
+    test("guesses push no key out of memory", async () => {
+      await using world = await setUp();
+      const { secret: token } = await world.identity.createKey({ ...world.scope, name: "a", role: "owner" });
+      await world.identity.authenticate(token);
+      const query = vi.spyOn(world.db, "query").mockResolvedValue({ rows: [], rowCount: 0 } as never);
+      for (let guess = 0; guess < 10_001; guess++) await world.identity.authenticate(newSecret());
+      query.mockImplementation(away);
+      expect(await world.identity.authenticate(token)).toBeDefined();
+    });
   });
 
   test("a key of another organisation cannot be revoked", async () => {

@@ -3,14 +3,21 @@
 // A principal is remembered for `rememberMs`, so a busy key costs one look-up a second, and a key that another process revokes opens
 // nothing after that second. A key that this process revokes opens nothing at once. Unknown tokens are remembered too (bounded), so
 // that guessing tokens does not load the database.
+//
+// While the database is away a token is believed that the database confirmed within the offline term, because calls go on then (DESIGN
+// section 4, "Outage"). A revocation cannot be made in that time either, unless another process still reaches the database: such a
+// revocation is heard here when the database answers again, and after the offline term at the latest nothing is believed.
 import { hash } from "node:crypto";
-import { newId, type Database, type Queryable } from "../../store/index.ts";
+import { newId, StoreUnavailableError, type Database, type Queryable } from "../../store/index.ts";
 import { KeyWatch } from "./keyWatch.ts";
 import { hmacOf, looksLikeSecret, newSecret } from "./keys.ts";
 import type { Principal, Role } from "../types.ts";
 
 const rememberMs = 1000;
+/** Tokens that are remembered: those of keys, and apart from them unknown ones, so that guesses push no key out. */
 const rememberedAtMost = 10_000;
+/** How long a token that was confirmed opens calls while the database is away: as long as the ledger admits calls without it. */
+const offlineMs = 600_000;
 
 /** A key without its secret. */
 export interface Key {
@@ -47,7 +54,10 @@ export class Identity {
   readonly #installationKey: Buffer;
   readonly #now: () => number;
   readonly #watch: KeyWatch;
-  readonly #remembered = new Map<string, { principal: Principal | undefined; until: number }>();
+  /** Principals by the hash of their token, with the moment at which the database confirmed them; the oldest first. */
+  readonly #known = new Map<string, { principal: Principal; confirmedAt: number }>();
+  /** Tokens that open nothing, with the moment until which they are not looked up again. */
+  readonly #unknown = new Map<string, number>();
 
   /** Keys that this process has revoked. */
   #revocations = 0;
@@ -56,7 +66,7 @@ export class Identity {
     this.#db = options.db;
     this.#installationKey = options.secret;
     this.#now = options.now ?? Date.now;
-    this.#watch = new KeyWatch(options.db);
+    this.#watch = new KeyWatch(options.db, (key) => this.#forget(key));
   }
 
   /** The principal of a bearer token; undefined for unknown, malformed and revoked ones alike. */
@@ -65,16 +75,40 @@ export class Identity {
     // A whole SHA-256 is the cache's key: two tokens can never share an entry, and no token lies in it. The HMAC, which costs
     // twenty times as much to make in Node, is needed only to look a token up.
     const cacheKey = hash("sha256", token, "base64");
-    const known = this.#remembered.get(cacheKey);
+    const known = this.#known.get(cacheKey);
     const now = this.#now();
-    if (known && known.until > now) return known.principal;
+    if (known && known.confirmedAt + rememberMs > now) return known.principal;
+    if ((this.#unknown.get(cacheKey) ?? 0) > now) return undefined;
     const revocations = this.#revocations;
-    const principal = await this.#lookUp(hmacOf(token, this.#installationKey));
+    let principal: Principal | undefined;
+    try {
+      principal = await this.#lookUp(hmacOf(token, this.#installationKey));
+    } catch (error) {
+      const believed = this.#known.get(cacheKey);
+      if (error instanceof StoreUnavailableError && believed && believed.confirmedAt + offlineMs > this.#now())
+        return believed.principal;
+      throw error;
+    }
     // What was read before a revocation may be of the key that was revoked: remembered, it would keep that key alive.
     if (revocations !== this.#revocations) return principal;
-    if (this.#remembered.size >= rememberedAtMost) this.#remembered.clear();
-    this.#remembered.set(cacheKey, { principal, until: now + rememberMs });
+    this.#remember(cacheKey, principal, now);
     return principal;
+  }
+
+  #remember(cacheKey: string, principal: Principal | undefined, now: number): void {
+    this.#known.delete(cacheKey);
+    if (!principal) {
+      if (this.#unknown.size >= rememberedAtMost) this.#unknown.clear();
+      this.#unknown.set(cacheKey, now + rememberMs);
+      return;
+    }
+    if (this.#known.size >= rememberedAtMost) this.#known.delete(this.#known.keys().next().value!);
+    this.#known.set(cacheKey, { principal, confirmedAt: now });
+  }
+
+  /** A key that is known to be revoked opens nothing, whether the database answers or not. */
+  #forget(key: string): void {
+    for (const [cacheKey, { principal }] of this.#known) if (principal.key === key) this.#known.delete(cacheKey);
   }
 
   async #lookUp(hmac: Buffer): Promise<Principal | undefined> {
@@ -179,8 +213,7 @@ export class Identity {
       [organisation, id],
     );
     this.#revocations++;
-    for (const [cacheKey, { principal }] of this.#remembered)
-      if (principal?.key === id) this.#remembered.delete(cacheKey);
+    this.#forget(id);
     if (rows[0]) this.#watch.revoked(id);
     return rows[0] && keyOf(rows[0]);
   }

@@ -7,11 +7,14 @@ const lookEveryMs = 500;
 
 export class KeyWatch {
   readonly #db: Pick<Database, "query">;
+  readonly #onRevoked: (key: string) => void;
   readonly #watched = new Map<string, Set<() => void>>();
   #looking = false;
 
-  constructor(db: Pick<Database, "query">) {
+  /** `onRevoked`: told of every key that is found revoked. */
+  constructor(db: Pick<Database, "query">, onRevoked: (key: string) => void = () => {}) {
     this.#db = db;
+    this.#onRevoked = onRevoked;
   }
 
   /** Calls `onRevoked` once when the key is revoked or gone. Answers how to stop watching. */
@@ -32,6 +35,7 @@ export class KeyWatch {
   revoked(key: string): void {
     const watchers = this.#watched.get(key);
     this.#watched.delete(key);
+    this.#onRevoked(key);
     for (const tell of watchers ?? []) tell();
   }
 
@@ -49,7 +53,7 @@ export class KeyWatch {
     this.#looking = this.#watched.size > 0;
     if (!this.#looking) return;
     setTimeout(() => {
-      // Without the database no revocation can be read. The next look asks again, and no new request is let in meanwhile.
+      // Without the database no revocation can be read. The next look asks again; keys are believed for the offline term meanwhile.
       this.#look()
         .catch(() => {})
         .finally(() => this.#later());

@@ -13,7 +13,7 @@
 // What waits is served in order: extensions by the age of their holds, then new holds by arrival. A later call never takes what an earlier
 // one waits for. A hold is refused as `spent` only when the money could not suffice even if every call under way used nothing more. When
 // all holders of a budget stand still the youngest is cut, so that the others go on.
-import { before, extensionOf, isStuck, needOf, waiterOf } from "./holders.ts";
+import { before, extensionOf, isStuck, nameOf, needOf, waiterOf } from "./holders.ts";
 import { Purse, type Waiter } from "./purse.ts";
 import { Queue } from "./queue.ts";
 import type {
@@ -36,6 +36,7 @@ export class Book {
   readonly #asked = new Map<string, { waiter: Waiter; needs: Map<string, bigint> }>();
   #order = 0;
   #asks = 0;
+  #ended = false;
 
   constructor(limits: BookLimits) {
     this.#limits = limits;
@@ -44,14 +45,14 @@ export class Book {
   /** What was decided since the last call, in order. */
   decisions(): Decision[] {
     const decided = this.#queue.decisions;
-    if (decided.length > 0) this.#queue.decisions = [];
+    this.#queue.decisions = [];
     return decided;
   }
 
   /** What goes back to the database, before it is asked again. It has left the book already, and is drained while no ask is under way. */
   givenBack(): GivenBack[] {
     const givenBack = this.#queue.givenBack;
-    if (givenBack.length > 0) this.#queue.givenBack = [];
+    this.#queue.givenBack = [];
     return givenBack;
   }
 
@@ -77,7 +78,7 @@ export class Book {
   }
 
   /**
-   * A budget became known, or has changed. Running holds of its scope that do not count against it yet do so from now on: what they hold
+   * A budget was set or changed. Running holds of its scope that do not count against it yet do so from now on: what they hold
    * becomes a lease, once it is acknowledged (`underWay`).
    */
   budget(facts: BudgetFacts, nowMs: number): void {
@@ -101,10 +102,24 @@ export class Book {
       purse.holders.add(holder);
       purse.heldNano += holder.amountNano;
       purse.isAcknowledged = false;
-      if (!holder.extension) continue;
-      holder.extension.purses = [...holder.extension.purses, purse];
-      purse.waiting.add(holder.extension);
+      purse.wasJoined = true;
+      this.#queue.decisions.push({ type: "joined", attempt: holder.attempt, shares: holder.shares.map(nameOf) });
     }
+    for (const waiter of this.#queue.waiters.values()) {
+      if (!(waiter.holder?.scopes ?? waiter.request!.scopes).includes(scope)) continue;
+      waiter.purses = [...waiter.purses, purse];
+      purse.waiting.add(waiter);
+    }
+  }
+
+  /** A budget of a scope that nothing under way belongs to. */
+  learn(facts: BudgetFacts): void {
+    if (!this.#purses.has(facts.budget)) this.#purses.set(facts.budget, new Purse(facts));
+  }
+
+  /** Whether anything is to be given back or asked of the database. */
+  get hasErrands(): boolean {
+    return this.#queue.givenBack.length > 0 || this.#queue.waiters.size > 0;
   }
 
   /** What work under way uses of a budget that it began without: the lease that an acknowledgement names. */
@@ -118,10 +133,13 @@ export class Book {
   acknowledged(facts: BudgetFacts, nowMs: number): void {
     const purse = this.#purses.get(facts.budget);
     if (!purse) return;
-    purse.facts = facts;
-    purse.knownNano = facts.spentNano + facts.outNano;
     purse.settledUnacknowledgedNano = 0n;
     purse.isAcknowledged = true;
+    // A period that has ended meanwhile is left at the next ask, with all that is held in it.
+    if (facts.period === purse.period) {
+      purse.facts = facts;
+      purse.knownNano = facts.spentNano + facts.outNano;
+    }
     this.#queue.pump(purse, nowMs);
   }
 
@@ -140,7 +158,9 @@ export class Book {
 
   /** Asks for a hold. Every budget must be known. */
   hold(request: BookHold, nowMs: number): void {
-    const purses = request.budgets.map((budget) => this.#purses.get(budget)!);
+    const purses = request.budgets.map((budget) => this.#purses.get(budget));
+    if (!purses.every((purse) => purse !== undefined))
+      throw new TypeError("A hold names a budget that the book does not know.");
     const waiter = waiterOf(request, ++this.#order, nowMs, purses);
     const other = purses.find((purse) => purse.facts.currency !== request.currency);
     if (other) return this.#queue.refuse(waiter, other, "currency");
@@ -162,11 +182,17 @@ export class Book {
       extension.leastNano = asked.leastNano;
       if (asked.needNano > extension.needNano) extension.needNano = asked.needNano;
       extension.stuck ||= asked.stuck;
-      return this.#queue.tryNow(extension, nowMs);
+    } else {
+      holder.extension = extensionOf(holder, asked, nowMs);
+      this.#queue.wait(holder.extension);
     }
-    holder.extension = extensionOf(holder, asked, nowMs);
-    this.#queue.wait(holder.extension);
-    this.#queue.tryNow(holder.extension, nowMs);
+    const waiter = holder.extension!;
+    this.#queue.tryNow(waiter, nowMs);
+    if (!this.#ended || !waiter.stuck || holder.extension !== waiter) return;
+    this.#queue.cut(
+      holder,
+      waiter.purses.find((purse) => this.#queue.lacks(waiter, purse))!,
+    );
   }
 
   /** A call that waits for its hold has gone. */
@@ -202,6 +228,7 @@ export class Book {
   /** Asks for one statement of the database, oldest waiters first. Their answers come by `answered`. */
   asks(nowMs: number): Ask[] {
     const asks: Ask[] = [];
+    if (this.#ended) return asks;
     const supplied = new Set<Purse>();
     for (const waiter of this.#queue.waiters.values()) {
       if (asks.length === this.#limits.asksMost) break;
@@ -237,14 +264,17 @@ export class Book {
     return { ask, parts };
   }
 
-  /** The database's answers to one statement. */
-  answered(answers: readonly AskAnswer[], nowMs: number): void {
+  /** The database's answers to one statement. A part whose budget is gone has no answer. */
+  answered(asks: readonly Ask[], answers: readonly AskAnswer[], nowMs: number): void {
+    for (const { ask } of asks) {
+      const asked = this.#asked.get(ask);
+      if (asked) asked.waiter.asking = false;
+    }
     const touched = new Set<Purse>();
     const refused: { waiter: Waiter; purse: Purse; cut: boolean }[] = [];
     for (const answer of answers) {
       const asked = this.#asked.get(answer.ask);
       const purse = this.#purses.get(answer.facts.budget);
-      if (asked) asked.waiter.asking = false;
       if (!asked || !purse) continue;
       this.#toldOf(purse, answer, asked.needs.get(purse.budget) ?? 0n);
       touched.add(purse);
@@ -252,20 +282,39 @@ export class Book {
       purse.askAfterMs = nowMs + this.#limits.askAgainMs;
       refused.push({ waiter: asked.waiter, purse, cut: answer.cut });
     }
-    for (const { ask } of answers) this.#asked.delete(ask);
+    for (const { ask } of asks) this.#asked.delete(ask);
     this.#queue.pumpAll([...touched], nowMs);
     for (const { waiter, purse, cut } of refused) this.#queue.decide(waiter, purse, cut, nowMs);
     // What waited behind a refused one has its turn.
     if (refused.length > 0) this.#queue.pumpAll([...touched], nowMs);
   }
 
-  /** The database is silent: holds that need it are refused, and extensions wait for what others give back here. */
-  silent(): void {
-    for (const waiter of this.#queue.waiters.values()) {
-      if (waiter.holder || !waiter.asking) continue;
-      this.#queue.leave(waiter);
-      this.#queue.decisions.push({ type: "unavailable", attempt: waiter.attempt });
+  /** The database did not answer: holds that need it are refused, and extensions wait until it does or others give back here. */
+  unanswered(asks: readonly Ask[], nowMs: number): void {
+    for (const { ask } of asks) {
+      const asked = this.#asked.get(ask);
+      if (!asked) continue;
+      this.#asked.delete(ask);
+      const { waiter } = asked;
+      waiter.asking = false;
+      if (this.#queue.waiters.get(waiter.attempt) !== waiter) continue;
+      if (waiter.holder) for (const purse of waiter.purses) purse.askAfterMs = nowMs + this.#limits.askAgainMs;
+      else this.#queue.unavailable(waiter);
     }
+  }
+
+  /** The database takes no more asks of this process: holds that wait are given up, and extensions that would wait are cut. */
+  end(nowMs: number): void {
+    this.#ended = true;
+    for (const waiter of this.#queue.waiters.values()) {
+      if (!waiter.holder) this.#queue.unavailable(waiter);
+      else if (waiter.stuck)
+        this.#queue.cut(
+          waiter.holder,
+          waiter.purses.find((purse) => this.#queue.lacks(waiter, purse))!,
+        );
+    }
+    this.tick(nowMs);
   }
 
   /** Another process needs money of a budget: what is free goes back now, and what becomes free goes back before new holds get it. */
@@ -278,10 +327,9 @@ export class Book {
     this.#queue.pump(purse, nowMs);
   }
 
-  /** Money may have come back to a budget: it may be asked for again. */
-  returned(budget: string): void {
-    const purse = this.#purses.get(budget);
-    if (purse) purse.askAfterMs = -Infinity;
+  /** Money may have come back to budgets: what waits for them may ask again. */
+  returned(): void {
+    for (const purse of this.#purses.values()) if (purse.waiting.size > 0) purse.askAfterMs = -Infinity;
   }
 
   /** Time passes: waits end, idle leases go back. */

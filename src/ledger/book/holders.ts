@@ -1,6 +1,6 @@
 // What a hold or an extension needs, and how it is made.
 import type { Holder, Purse, Share, Waiter } from "./purse.ts";
-import type { BookExtension, BookHold, ShareName } from "./types.ts";
+import type { BookExtension, BookHold, HeldShare, ShareName } from "./types.ts";
 
 /** A hold that waits for its extension gets no further by itself. */
 export const isStuck = ({ extension, cutBy }: Holder): boolean => cutBy === undefined && extension?.stuck === true;
@@ -8,8 +8,11 @@ export const isStuck = ({ extension, cutBy }: Holder): boolean => cutBy === unde
 export const before = (a: Waiter, b: Waiter): number =>
   Number(a.holder === undefined) - Number(b.holder === undefined) || a.order - b.order;
 
-export const namesOf = (shares: readonly Share[]): ShareName[] =>
-  shares.map(({ purse, period }) => ({ budget: purse.budget, period }));
+export const nameOf = ({ purse, period }: Share): ShareName => ({ budget: purse.budget, period });
+
+/** Shares that were just granted: all of them in the present periods. */
+export const namesOf = (shares: readonly Share[]): HeldShare[] =>
+  shares.map(({ purse, period }) => ({ budget: purse.budget, period, periodEndMs: purse.facts.periodEndMs }));
 
 /** What a waiter needs of a purse: the increase, or everything where its share lies in a period that is over. */
 export function needOf(waiter: Waiter, purse: Purse): { leastNano: bigint; needNano: bigint; heldNano: bigint } {

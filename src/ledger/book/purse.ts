@@ -20,6 +20,8 @@ export class Purse {
   knownNano: bigint;
   /** False while work is under way that began without the budget, and whose lease the database does not know. */
   isAcknowledged = true;
+  /** Such work may have begun before the budget counts: what it used comes back when it is posted, so only fresh figures say that money is gone. */
+  wasJoined = false;
   /** Settled since the budget became known to that work. */
   settledUnacknowledgedNano = 0n;
   /** Near its end: what is here is shared out carefully, and the database is asked for exactly what is needed. */

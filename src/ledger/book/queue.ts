@@ -115,7 +115,7 @@ export class Queue {
 
   /** A waiter lacks money of a purse that the database cannot be asked for now. */
   #decideWithout(waiter: Waiter, purse: Purse, nowMs: number): void {
-    if (purse.askAfterMs > nowMs) this.decide(waiter, purse, false, nowMs);
+    if (purse.askAfterMs > nowMs && !purse.wasJoined) this.decide(waiter, purse, false, nowMs);
   }
 
   /** The database has refused: the waiter waits on, or its money is gone. */
@@ -123,6 +123,11 @@ export class Queue {
     if (this.waiters.get(waiter.attempt) !== waiter || !this.lacks(waiter, purse)) return;
     // An answer that has not come to the end of what is held may end within it.
     if (!waiter.stuck) return;
+    if (purse.facts.periodEndMs <= nowMs) {
+      // What is known of it is of a period that is over.
+      purse.askAfterMs = -Infinity;
+      return;
+    }
     const { leastNano, heldNano } = needOf(waiter, purse);
     if (purse.isGoneFor(leastNano, heldNano)) {
       if (waiter.holder) this.cut(waiter.holder, purse);
@@ -165,6 +170,12 @@ export class Queue {
     this.leave(waiter);
     const heldNano = purse.heldNano + purse.facts.elsewhereNano;
     this.decisions.push({ type: "refused", attempt: waiter.attempt, why, by: purse.view(), heldNano });
+  }
+
+  /** A hold cannot be had without the database. */
+  unavailable(waiter: Waiter): void {
+    this.leave(waiter);
+    this.decisions.push({ type: "unavailable", attempt: waiter.attempt });
   }
 
   wait(waiter: Waiter): void {

@@ -1,155 +1,17 @@
-// Several processes' books on one naive model of the database, driven by one seed: calls of random sizes on random scopes, messages that
-// are delayed, crashes with and without their spools, frozen processes that return after they were fenced, limits that change and periods
-// that end. After every step the model checks what must never be wrong; at the end everything must come to rest.
-//
-// Used by book.test.ts. The model keeps its sums in one place and in the plainest way: it is what the book and the database are compared with.
-import type { Scope } from "../types.ts";
+// Processes for simulations: each has a book, calls that use money as real ones do, and a spool of settlements that are not posted yet.
+// They work on the naive model of the database (leases/model.ts), which is compared with Postgres by a test of its own.
+import type { LeaseModel } from "../leases/model.ts";
 import { Book } from "./book.ts";
-import type { Ask, AskAnswer, BudgetFacts, Decision, GivenBack, ShareName } from "./types.ts";
+import type { Ask, AskAnswer, BookLimits, Decision, GivenBack, HeldShare, ShareName } from "./types.ts";
 
-interface Period {
-  spentNano: bigint;
-  lostNano: bigint;
-  /** By process. */
-  out: Map<number, bigint>;
-}
-
-interface ModelBudget {
-  budget: string;
-  scope: Scope;
-  limitNano: bigint;
-  /** Undefined: one period for ever. */
-  periodMs: number | undefined;
-  period: string;
-  periods: Map<string, Period>;
-  recalled: Set<number>;
-  /** When the youngest hold of a process began, where all of its holds stood still at its last ask. */
-  stuck: Map<number, number>;
-}
-
-/** The database, as naively as it can be written. */
-export class NaiveCentral {
-  readonly budgets = new Map<string, ModelBudget>();
-  nowMs = 0;
-  live = new Set<number>();
-
-  add(budget: string, scope: Scope, limitNano: bigint, periodMs?: number): void {
-    const period = periodMs === undefined ? "0" : String(Math.floor(this.nowMs / periodMs));
-    this.budgets.set(budget, {
-      budget,
-      scope,
-      limitNano,
-      periodMs,
-      period,
-      periods: new Map([[period, newPeriod()]]),
-      recalled: new Set(),
-      stuck: new Map(),
-    });
-  }
-
-  periodOf(of: ModelBudget): Period {
-    if (of.periodMs !== undefined) of.period = String(Math.floor(this.nowMs / of.periodMs));
-    let period = of.periods.get(of.period);
-    if (!period) of.periods.set(of.period, (period = newPeriod()));
-    return period;
-  }
-
-  facts(of: ModelBudget, process: number, clockMs: number): BudgetFacts {
-    const period = this.periodOf(of);
-    const own = period.out.get(process) ?? 0n;
-    const end = of.periodMs === undefined ? Infinity : (Number(of.period) + 1) * of.periodMs - this.nowMs + clockMs;
-    return {
-      budget: of.budget,
-      scope: of.scope,
-      currency: "USD",
-      limitNano: of.limitNano,
-      period: of.period,
-      periodEndMs: end,
-      spentNano: period.spentNano,
-      lostNano: period.lostNano,
-      outNano: own,
-      elsewhereNano: sum(period.out.values()) - own,
-    };
-  }
-
-  take(process: number, asks: readonly Ask[], clockMs: number): AskAnswer[] {
-    return asks.flatMap(({ ask, parts }) => {
-      const tight = parts.filter((part) => this.#left(part.budget) < part.leastNano);
-      return parts.map((part) => {
-        const of = this.budgets.get(part.budget)!;
-        const period = this.periodOf(of);
-        if (part.stuckYoungestMs === undefined) of.stuck.delete(process);
-        else of.stuck.set(process, part.stuckYoungestMs);
-        const left = this.#left(part.budget);
-        const share = left / BigInt(2 * this.live.size);
-        const refused = tight.includes(part);
-        const granted = tight.length > 0 ? 0n : max(min(part.needNano, left), min(part.wantNano, share));
-        if (granted > 0n) period.out.set(process, (period.out.get(process) ?? 0n) + granted);
-        if (refused) for (const other of period.out.keys()) if (other !== process) of.recalled.add(other);
-        return {
-          ask,
-          facts: this.facts(of, process, clockMs),
-          grantedNano: granted,
-          refused,
-          leftNano: this.#left(part.budget),
-          silentElsewhere: false,
-          cut: refused && this.#youngestIs(of, period, process),
-        };
-      });
-    });
-  }
-
-  /** Everything that holds the budget stands still, and this process has the youngest hold. */
-  #youngestIs({ stuck }: ModelBudget, period: Period, process: number): boolean {
-    const holding = [...period.out].flatMap(([id, out]) => (out > 0n && this.live.has(id) ? [id] : []));
-    if (!stuck.has(process) || holding.some((id) => !stuck.has(id))) return false;
-    return holding.every((id) => stuck.get(id)! <= stuck.get(process)!);
-  }
-
-  giveBack(process: number, items: readonly GivenBack[]): void {
-    for (const { budget, period, amountNano } of items) {
-      const at = this.budgets.get(budget)!.periods.get(period)!;
-      at.out.set(process, at.out.get(process)! - amountNano);
-    }
-  }
-
-  /** A settlement is posted: the lease becomes spent money. Of a fenced process it draws on what was lost. */
-  post(process: number, shares: readonly ShareName[], amountNano: bigint): void {
-    for (const { budget, period } of shares) {
-      const at = this.budgets.get(budget)!.periods.get(period)!;
-      at.spentNano += amountNano;
-      if (this.live.has(process)) at.out.set(process, (at.out.get(process) ?? 0n) - amountNano);
-      else at.lostNano -= amountNano;
-    }
-  }
-
-  /** The process is taken for dead: its leases are lost. */
-  fence(process: number): void {
-    this.live.delete(process);
-    for (const { periods } of this.budgets.values())
-      for (const period of periods.values()) {
-        period.lostNano += period.out.get(process) ?? 0n;
-        period.out.delete(process);
-      }
-  }
-
-  /** Its spool was replayed and its process is gone: its leases come back. */
-  close(process: number): void {
-    this.live.delete(process);
-    for (const { periods } of this.budgets.values()) for (const period of periods.values()) period.out.delete(process);
-  }
-
-  #left(budget: string): bigint {
-    const of = this.budgets.get(budget)!;
-    const period = this.periodOf(of);
-    return of.limitNano - period.spentNano - period.lostNano - sum(period.out.values());
-  }
-}
+export const simulatedLimits: BookLimits = { askAgainMs: 250, waitMostMs: 300_000, idleMs: 5_000, asksMost: 256 };
 
 interface RunningCall {
   attempt: string;
+  scopes: readonly string[];
   heldNano: bigint;
-  shares: ShareName[];
+  shares: readonly ShareName[];
+  countedAtMs: number;
   usedNano: bigint;
   /** What it will use when nothing stops it. */
   finalNano: bigint;
@@ -157,21 +19,52 @@ interface RunningCall {
   cut: boolean;
 }
 
-/** One process: its book, its calls, and its spool of settlements that are not posted yet. */
+/** A settlement in the spool, as a poster reads it. */
+interface SpooledSettlement {
+  attempt: string;
+  scopes: readonly string[];
+  amountNano: bigint;
+  countedAtMs: number;
+  leases: readonly ShareName[];
+}
+
 export class SimulatedProcess {
-  readonly id: number;
-  readonly book: Book;
+  readonly epoch: number;
+  readonly book = new Book(simulatedLimits);
   readonly calls = new Map<string, RunningCall>();
-  readonly waiting = new Map<string, { finalNano: bigint; leastNano: bigint }>();
-  spool: { shares: ShareName[]; amountNano: bigint; attempt: string }[] = [];
+  readonly waiting = new Map<string, { finalNano: bigint; leastNano: bigint; scopes: readonly string[] }>();
+  spool: SpooledSettlement[] = [];
   frozenUntilMs = -1;
   /** A statement whose answer is under way. */
-  asked: { asks: Ask[]; atMs: number } | undefined;
-  refused: { why: string; budget: string }[] = [];
+  asked: Ask[] | undefined;
+  readonly #model: LeaseModel;
+  /** Changes of budgets up to here are known. */
+  #seen: number;
+  readonly #budgets = new Map<string, string>();
 
-  constructor(id: number, book: Book) {
-    this.id = id;
-    this.book = book;
+  /** `scopes`: all that calls may belong to. */
+  constructor(model: LeaseModel, scopes: readonly string[]) {
+    this.#model = model;
+    this.epoch = model.begin();
+    const { budgets, asOf } = model.budgetsOf(this.epoch, scopes);
+    this.#seen = asOf;
+    for (const facts of budgets) {
+      this.book.learn(facts);
+      this.#budgets.set(`${facts.scope.kind}:${facts.scope.id}`, facts.budget);
+    }
+  }
+
+  hold(call: {
+    attempt: string;
+    scopes: readonly string[];
+    finalNano: bigint;
+    leastNano: bigint;
+    needNano: bigint;
+  }): void {
+    const { attempt, scopes, finalNano, leastNano, needNano } = call;
+    this.waiting.set(attempt, { finalNano, leastNano, scopes });
+    const budgets = scopes.flatMap((scope) => this.#budgets.get(scope) ?? []);
+    this.book.hold({ attempt, scopes, currency: "USD", budgets, leastNano, needNano }, this.#model.nowMs);
   }
 
   /** Takes what the book has decided into the calls; answers the decisions. */
@@ -181,46 +74,119 @@ export class SimulatedProcess {
     return decisions;
   }
 
+  /** Settles a call for what it used. */
+  settle(call: RunningCall): void {
+    this.calls.delete(call.attempt);
+    const { attempt, scopes, usedNano: amountNano, countedAtMs, shares: leases } = call;
+    this.spool.push({ attempt, scopes, amountNano, countedAtMs, leases });
+    this.book.settle(attempt, amountNano, this.#model.nowMs);
+  }
+
+  /** The settlements of calls that a crash ended, for what they had used. */
+  crashSettlements(): SpooledSettlement[] {
+    return [...this.calls.values()].map(({ attempt, scopes, usedNano: amountNano, countedAtMs, shares: leases }) => ({
+      attempt,
+      scopes,
+      amountNano,
+      countedAtMs,
+      leases,
+    }));
+  }
+
+  /** Gives back, answers recalls, and sends what the book asks. */
+  send(): void {
+    const back: GivenBack[] = this.book.givenBack();
+    for (const { budget, period, amountNano } of this.#model.recallsOf(this.epoch)) {
+      this.book.recalled(budget, amountNano, this.#model.nowMs);
+      back.push({ budget, period, amountNano: 0n }, ...this.book.givenBack());
+    }
+    if (back.length > 0) this.#model.giveBack(this.epoch, back);
+    const asks = this.book.asks(this.#model.nowMs);
+    if (asks.length > 0) this.asked = asks;
+  }
+
+  /** Delivers the answer to what was sent. */
+  receive(): AskAnswer[] {
+    const asks = this.asked!;
+    const answers = this.#model.take(this.epoch, asks);
+    this.asked = undefined;
+    for (const { budget, state } of answers) if (state === "gone") this.#forget(budget);
+    const told = answers.flatMap(({ facts, state, ...answer }) =>
+      facts ? [{ ...answer, facts, refused: state === "short" }] : [],
+    );
+    this.book.answered(asks, told, this.#model.nowMs);
+    return told;
+  }
+
+  #forget(budget: string): void {
+    this.book.forget(budget, this.#model.nowMs);
+    for (const [scope, of] of this.#budgets) if (of === budget) this.#budgets.delete(scope);
+  }
+
+  post(most: number): void {
+    this.#model.post(this.epoch, this.spool.splice(0, most));
+  }
+
+  /** Works by the changes of budgets since the last time, as a tenure does: adopt, post what was settled before, acknowledge. */
+  hearChanges(scopes: readonly string[]): void {
+    const changes = this.#model.changesAfter(this.#seen);
+    if (changes.length === 0) return;
+    const { budgets } = this.#model.budgetsOf(this.epoch, scopes);
+    const fresh = budgets.filter(({ budget }) => !this.book.knows(budget));
+    for (const facts of budgets) this.book.budget(facts, this.#model.nowMs);
+    this.drain();
+    const now = new Map(budgets.map((facts) => [`${facts.scope.kind}:${facts.scope.id}`, facts.budget]));
+    for (const [scope, budget] of this.#budgets) if (now.get(scope) !== budget) this.#forget(budget);
+    for (const [scope, budget] of now) this.#budgets.set(scope, budget);
+    this.post(this.spool.length);
+    this.#seen = changes.at(-1)!.seq;
+    const held = fresh.flatMap(({ budget }) => {
+      const underWay = this.book.underWay(budget);
+      return underWay ? [{ budget, ...underWay }] : [];
+    });
+    this.#model.acknowledge(this.epoch, this.#seen, held);
+    for (const facts of this.#model.budgetsOf(this.epoch, scopes).budgets)
+      if (fresh.some(({ budget }) => budget === facts.budget)) this.book.acknowledged(facts, this.#model.nowMs);
+  }
+
+  /** The present moment, within the periods of the shares. */
+  #countedAt(shares: readonly HeldShare[]): number {
+    return Math.min(this.#model.nowMs, ...shares.map(({ periodEndMs }) => periodEndMs - 1));
+  }
+
   #apply(decision: Decision): void {
-    const call = this.calls.get(decision.attempt);
+    const { attempt } = decision;
+    const call = this.calls.get(attempt);
     switch (decision.type) {
       case "held": {
-        const { finalNano } = this.waiting.get(decision.attempt)!;
-        this.waiting.delete(decision.attempt);
-        const { attempt, amountNano: heldNano, shares } = decision;
-        this.calls.set(attempt, { attempt, heldNano, shares, usedNano: 0n, finalNano, waits: false, cut: false });
+        const { finalNano, scopes } = this.waiting.get(attempt)!;
+        this.waiting.delete(attempt);
+        const { amountNano: heldNano, shares } = decision;
+        const countedAtMs = this.#countedAt(shares);
+        const state = { usedNano: 0n, finalNano, waits: false, cut: false };
+        this.calls.set(attempt, { attempt, scopes, heldNano, shares, countedAtMs, ...state });
         return;
       }
       case "extended":
         if (!call) return;
         call.heldNano += decision.addedNano;
         call.shares = decision.shares;
+        if (decision.moved) call.countedAtMs = this.#countedAt(decision.shares);
         call.waits = false;
+        return;
+      case "joined":
+        if (call) call.shares = decision.shares;
         return;
       case "cut":
         if (!call) return;
         call.cut = true;
         call.waits = false;
         return;
-      case "refused":
-        this.waiting.delete(decision.attempt);
-        this.refused.push({ why: decision.why, budget: decision.by.budget });
-        return;
-      case "unavailable":
-        this.waiting.delete(decision.attempt);
+      default:
+        this.waiting.delete(attempt);
     }
   }
-
-  /** Settles a call for what it used. */
-  settle(call: RunningCall, nowMs: number): void {
-    this.calls.delete(call.attempt);
-    // The period of the settlement is the period of its shares at this moment.
-    this.spool.push({ shares: call.shares, amountNano: call.usedNano, attempt: call.attempt });
-    this.book.settle(call.attempt, call.usedNano, nowMs);
-  }
 }
-
-const newPeriod = (): Period => ({ spentNano: 0n, lostNano: 0n, out: new Map() });
 
 export function sum(values: Iterable<bigint>): bigint {
   let total = 0n;
@@ -228,5 +194,13 @@ export function sum(values: Iterable<bigint>): bigint {
   return total;
 }
 
-const min = (a: bigint, b: bigint): bigint => (a < b ? a : b);
-const max = (a: bigint, b: bigint): bigint => (a > b ? a : b);
+/** mulberry32: one seed, one sequence of numbers from 0 to 1. */
+export function randomOf(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let word = Math.imul(state ^ (state >>> 15), state | 1);
+    word ^= word + Math.imul(word ^ (word >>> 7), word | 61);
+    return ((word ^ (word >>> 14)) >>> 0) / 4_294_967_296;
+  };
+}

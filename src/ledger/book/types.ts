@@ -27,6 +27,11 @@ export interface ShareName {
   period: string;
 }
 
+/** A share that a hold has now, with the end of its period by the caller's clock. */
+export interface HeldShare extends ShareName {
+  periodEndMs: number;
+}
+
 export interface BookHold {
   attempt: string;
   scopes: readonly string[];
@@ -96,10 +101,12 @@ export interface PurseView {
 
 /** What the book has decided, in order. */
 export type Decision =
-  | { type: "held"; attempt: string; amountNano: bigint; shares: ShareName[]; tightest: PurseView | undefined }
+  | { type: "held"; attempt: string; amountNano: bigint; shares: HeldShare[]; tightest: PurseView | undefined }
   | { type: "refused"; attempt: string; why: MoneyRefusal; by: PurseView; heldNano: bigint }
   /** The hold is larger by `addedNano`; its shares may have moved to a new period. */
-  | { type: "extended"; attempt: string; addedNano: bigint; shares: ShareName[]; moved: boolean }
+  | { type: "extended"; attempt: string; addedNano: bigint; shares: HeldShare[]; moved: boolean }
+  /** The hold counts against a further budget, which was set meanwhile. */
+  | { type: "joined"; attempt: string; shares: ShareName[] }
   | { type: "cut"; attempt: string; by: PurseView }
   /** The database is away and the money is not here. */
   | { type: "unavailable"; attempt: string };

@@ -1,8 +1,9 @@
 // Many agents at once on one budget: each asks for windows of output that double, ahead of need, as the gateway does. A budget a little
 // above the real cost refuses and cuts none of them; a budget below it is used up to its last tokens.
 import { describe, expect, test } from "vitest";
+import { LeaseModel } from "../leases/model.ts";
 import { Book } from "./book.ts";
-import { NaiveCentral, sum } from "./simulation.ts";
+import { simulatedLimits, sum } from "./simulation.ts";
 import type { ShareName } from "./types.ts";
 
 interface Agent {
@@ -36,17 +37,16 @@ function run(agentsMany: number, processesMany: number, share: number, seed: num
   }));
   const cost = sum(agents.map(({ promptNano, outputNano }) => promptNano + outputNano));
   const limit = (cost * BigInt(Math.round(share * 1_000))) / 1_000n;
-  const central = new NaiveCentral();
-  central.add("b", { kind: "organisation", id: "o" }, limit);
-  const books = Array.from({ length: processesMany }, (_, id) => {
-    const book = new Book({ askAgainMs: 250, waitMostMs: 300_000, idleMs: 5_000, asksMost: 256 });
-    central.live.add(id);
-    book.budget(central.facts(central.budgets.get("b")!, id, 0), 0);
-    return book;
+  const model = new LeaseModel(0);
+  model.setBudget({ id: "b", scope: "organisation:o", currency: "USD", limitNano: limit, period: "total" });
+  const processes = Array.from({ length: processesMany }, () => {
+    const book = new Book(simulatedLimits);
+    const epoch = model.begin();
+    for (const facts of model.budgetsOf(epoch, ["organisation:o"]).budgets) book.learn(facts);
+    return { book, epoch };
   });
-  const budget = central.budgets.get("b")!;
   for (const agent of agents)
-    books[agent.process]!.hold(
+    processes[agent.process]!.book.hold(
       {
         attempt: agent.attempt,
         scopes: ["organisation:o"],
@@ -58,12 +58,22 @@ function run(agentsMany: number, processesMany: number, share: number, seed: num
       0,
     );
   for (let round = 0; round < 100_000 && agents.some(({ end }) => !end); round++) {
-    central.nowMs += 10;
-    books.forEach((book, id) => {
-      central.giveBack(id, book.givenBack());
-      if (budget.recalled.delete(id)) book.recalled("b", 10_000n, central.nowMs);
-      book.answered(central.take(id, book.asks(central.nowMs), central.nowMs), central.nowMs);
-      book.tick(central.nowMs);
+    model.nowMs += 10;
+    for (const { book, epoch } of processes) {
+      const back = book.givenBack();
+      for (const { budget, period, amountNano } of model.recallsOf(epoch)) {
+        book.recalled(budget, amountNano, model.nowMs);
+        back.push({ budget, period, amountNano: 0n }, ...book.givenBack());
+      }
+      model.giveBack(epoch, back);
+      const asks = book.asks(model.nowMs);
+      const answers = model.take(epoch, asks);
+      book.answered(
+        asks,
+        answers.map(({ state, facts, ...answer }) => ({ ...answer, facts: facts!, refused: state === "short" })),
+        model.nowMs,
+      );
+      book.tick(model.nowMs);
       for (const decision of book.decisions()) {
         const agent = agents.find(({ attempt }) => attempt === decision.attempt)!;
         agent.asking = false;
@@ -73,17 +83,17 @@ function run(agentsMany: number, processesMany: number, share: number, seed: num
         if (decision.type === "refused") agent.end = "refused";
         if (decision.type === "cut") agent.end = "cut";
       }
-    });
-    for (const agent of agents) step(agent, books[agent.process]!, central);
-    const period = budget.periods.get("0")!;
-    expect(period.spentNano + sum(period.out.values()) <= limit).toBe(true);
+    }
+    for (const agent of agents) step(agent, processes[agent.process]!, model);
+    const { spent, leased } = model.figures("b");
+    expect(spent + leased <= limit).toBe(true);
   }
-  const { spentNano } = budget.periods.get("0")!;
+  const { spent: spentNano } = model.figures("b");
   return { limit, spentNano, ends: Map.groupBy(agents, ({ end }) => end) };
 }
 
 /** Eight tokens of output a round; the next window is asked for when half of this one is used. */
-function step(agent: Agent, book: Book, central: NaiveCentral): void {
+function step(agent: Agent, { book, epoch }: { book: Book; epoch: number }, model: LeaseModel): void {
   if (agent.heldNano === undefined || agent.end === "settled" || agent.end === "refused") return;
   const final = agent.promptNano + agent.outputNano;
   agent.usedNano = agent.usedNano === 0n ? agent.promptNano : agent.usedNano + 8n;
@@ -93,8 +103,10 @@ function step(agent: Agent, book: Book, central: NaiveCentral): void {
   if (agent.usedNano === final || (agent.end === "cut" && stuck)) {
     agent.end ??= "settled";
     const { shares, usedNano } = agent;
-    book.settle(agent.attempt, usedNano, central.nowMs);
-    central.post(agent.process, shares, usedNano);
+    book.settle(agent.attempt, usedNano, model.nowMs);
+    const { attempt } = agent;
+    const scopes = ["organisation:o"];
+    model.post(epoch, [{ attempt, scopes, amountNano: usedNano, countedAtMs: model.nowMs, leases: shares }]);
     agent.heldNano = undefined;
     return;
   }
@@ -102,7 +114,7 @@ function step(agent: Agent, book: Book, central: NaiveCentral): void {
   if (agent.heldNano - agent.usedNano > agent.windowNano / 2n) return;
   if (!agent.asking) agent.windowNano *= 2n;
   agent.asking = true;
-  book.extend({ attempt: agent.attempt, leastNano: 1n, needNano: agent.windowNano, stuck }, central.nowMs);
+  book.extend({ attempt: agent.attempt, leastNano: 1n, needNano: agent.windowNano, stuck }, model.nowMs);
 }
 
 describe.each([1, 2, 4])("64 agents on %i processes", (processes) => {

@@ -92,6 +92,13 @@ export abstract class OpenAiCall implements ModelCall {
     return Object.fromEntries(Object.entries(this.body).filter(([field]) => !known.has(field)));
   }
 
+  get streamsFaithfully(): boolean {
+    const { n, best_of: bestOf, prompt, prompt_logprobs: promptLogprobs } = this.body as Record<string, unknown>;
+    if (typeof bestOf === "number" && bestOf > (typeof n === "number" ? n : 1)) return false;
+    if (promptLogprobs !== undefined && promptLogprobs !== null) return false;
+    return !Array.isArray(prompt) || typeof prompt[0] === "number";
+  }
+
   get hasMedia(): boolean {
     return holdsMedia(this.body);
   }
@@ -116,10 +123,19 @@ export abstract class OpenAiCall implements ModelCall {
     return oldName === undefined ? undefined : { tokens: oldName, field: "max_tokens" };
   }
 
-  engineBody({ model, outputTokens }: { model: string; outputTokens?: number }): EngineRequest["body"] {
-    if (outputTokens === undefined) return { ...this.body, model };
+  engineBody({
+    model,
+    outputTokens,
+    stream,
+  }: {
+    model: string;
+    outputTokens?: number;
+    stream?: boolean;
+  }): EngineRequest["body"] {
+    const streamed = stream === true ? { stream } : undefined;
+    if (outputTokens === undefined) return { ...this.body, ...streamed, model };
     const { max_completion_tokens: _sameLimit, ...body } = this.body;
-    return { ...(body as CallBody), max_tokens: outputTokens, model };
+    return { ...(body as CallBody), ...streamed, max_tokens: outputTokens, model };
   }
 
   /** The body as the endpoint can be sent it; the same object where nothing has to be left out. Throws a 400 by name. */

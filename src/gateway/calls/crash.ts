@@ -1,0 +1,102 @@
+// The rows of attempts that the end of their process cut off. What they need of a call that is under way is noted with each hold, so that
+// the next start can write them without the process that knew it.
+import type { HeldAttempt, Settlement } from "../../ledger/index.ts";
+import type { CallState } from "../state.ts";
+import type { BilledTokens } from "./record.ts";
+import { attemptToRow, callToRow } from "./rows.ts";
+
+/** What is noted with a hold, in the spool and in few bytes. Fields that stand in the hold itself are not repeated. */
+interface HoldContext {
+  number: number;
+  endpoint: "chat" | "completions";
+  stream: boolean;
+  /** Milliseconds since 1970. */
+  startedAt: number;
+  program?: string;
+  /** What earlier attempts of the call have used. */
+  before?: BilledTokens & { priceNano: string };
+}
+
+export function holdContext({ request, startedAt, attempts }: CallState, number: number): HoldContext {
+  const { asked, program } = request;
+  const sum = (of: keyof BilledTokens) => attempts.reduce((total, attempt) => total + attempt[of], 0);
+  return {
+    number,
+    endpoint: asked.endpoint,
+    stream: asked.stream,
+    startedAt,
+    ...(program !== undefined && { program }),
+    ...(attempts.length > 0 && {
+      before: {
+        promptTokens: sum("promptTokens"),
+        cachedTokens: sum("cachedTokens"),
+        outputTokens: sum("outputTokens"),
+        priceNano: attempts.reduce((total, attempt) => total + attempt.priceNano, 0n).toString(),
+      },
+    }),
+  };
+}
+
+const nothingBefore = { promptTokens: 0, cachedTokens: 0, outputTokens: 0, priceNano: "0" };
+
+/** Code of a call whose gateway process ended before the call did. */
+const processEnded = "process_ended";
+
+/**
+ * The rows of an attempt that a crash ended, and of its call. An attempt that was never sent has no engine, and no row of its own:
+ * `attempt` is undefined then.
+ */
+export function rowsOfCrash(
+  held: HeldAttempt,
+  settled: Settlement,
+  sentTo: string | undefined,
+): { attempt: unknown; call: unknown } {
+  const { number, endpoint, stream, startedAt, program, before = nothingBefore } = held.context as HoldContext;
+  const attempt = sentTo === undefined ? undefined : attemptOf(held, settled, { number, engine: sentTo });
+  const { promptTokens, cachedTokens, outputTokens } = settled.tokens;
+  const call = callToRow({
+    id: held.call,
+    organisation: held.organisation,
+    project: held.project,
+    key: held.key,
+    agent: held.agent,
+    run: held.run,
+    program,
+    endpoint,
+    model: held.rateCard.model,
+    stream,
+    status: "failed",
+    errorCode: processEnded,
+    finishReason: undefined,
+    cutBy: undefined,
+    promptTokens: before.promptTokens + promptTokens,
+    cachedTokens: before.cachedTokens + cachedTokens,
+    outputTokens: before.outputTokens + outputTokens,
+    priceNano: BigInt(before.priceNano) + settled.amountNano,
+    currency: settled.currency,
+    startedAt: new Date(startedAt),
+    firstTokenMs: undefined,
+    // Its end was not seen.
+    durationMs: 0,
+  });
+  return { attempt, call };
+}
+
+const attemptOf = (held: HeldAttempt, settled: Settlement, { number, engine }: { number: number; engine: string }) =>
+  attemptToRow({
+    id: held.attempt,
+    call: held.call,
+    number,
+    engine,
+    status: "failed",
+    errorCode: processEnded,
+    decision: undefined,
+    cachedByTier: undefined,
+    phases: [],
+    promptTokens: settled.tokens.promptTokens,
+    cachedTokens: settled.tokens.cachedTokens,
+    outputTokens: settled.tokens.outputTokens,
+    priceNano: settled.amountNano,
+    claimed: settled.claimed,
+    suspenseNano: settled.suspenseNano,
+  });

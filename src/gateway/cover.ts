@@ -1,0 +1,94 @@
+// What of an answer is paid for while it streams (DESIGN section 4, "Holds do not starve"). A hold covers the prompt and a first window of
+// output. As tokens come the hold is extended, each time by twice the window before, so that a long answer costs few extensions and a
+// short one holds little. The next window is asked for when half of the newest is used: the answer does not wait for a round trip.
+//
+// Tokens beyond what is covered are not passed on. Where no more is granted, the answer ends there, by the name of the budget.
+import type { LineshaftError } from "../errors/index.ts";
+import type { AttemptLedger, BudgetLeft } from "../ledger/index.ts";
+import { asLineshaftError } from "./errors.ts";
+import { limits } from "./limits.ts";
+import { whyAborted } from "./refusals.ts";
+
+export class Cover {
+  readonly #ledger: Pick<AttemptLedger, "extend">;
+  readonly #attempt: string;
+  readonly #most: number;
+  #covered: number;
+  #window: number;
+  #asking: Promise<void> | undefined;
+  /** The budget that grants no more. */
+  cutBy: BudgetLeft | undefined;
+  /** Why no more could be asked for; the answer ends with what is covered. */
+  failure: LineshaftError | undefined;
+
+  /** `covered` and `most`: output tokens of all answers together, those that the hold covers and those that may be asked for. */
+  constructor(ledger: Pick<AttemptLedger, "extend">, attempt: string, covered: number, most: number) {
+    this.#ledger = ledger;
+    this.#attempt = attempt;
+    this.#covered = covered;
+    this.#window = covered;
+    this.#most = most;
+  }
+
+  /** Output tokens that are paid for, of all answers together. */
+  get outputTokens(): number {
+    return this.#covered;
+  }
+
+  /** No more is granted: the answer ends where what is covered ends. */
+  get isClosed(): boolean {
+    return this.cutBy !== undefined || this.failure !== undefined;
+  }
+
+  /**
+   * Notes that so many output tokens have come, and asks for more in time. Undefined where they are all covered, or never will be more
+   * than they are; else a promise of that.
+   */
+  reach(tokens: number): Promise<void> | undefined {
+    this.#askAhead(tokens);
+    return tokens <= this.#covered || !this.#asking ? undefined : this.#until(tokens);
+  }
+
+  /** Has all of it covered before anything is sent, for an engine that cannot be stopped. */
+  async coverAll(outputTokens: number): Promise<void> {
+    if (outputTokens > this.#covered) await this.#ask(outputTokens, 0);
+  }
+
+  #askAhead(tokens: number): void {
+    if (this.#asking || this.#covered >= this.#most || this.isClosed) return;
+    if (tokens <= this.#covered - this.#window / 2) return;
+    const window = Math.min(2 * this.#window, limits.windowTokensMost);
+    this.#asking = this.#ask(Math.max(this.#covered, tokens) + window, tokens);
+  }
+
+  async #until(tokens: number): Promise<void> {
+    while (tokens > this.#covered && this.#asking) {
+      await this.#asking;
+      this.#askAhead(tokens);
+    }
+  }
+
+  async #ask(outputTokens: number, seen: number): Promise<void> {
+    try {
+      const wanted = Math.min(outputTokens, this.#most);
+      const extended = await this.#ledger.extend(this.#attempt, wanted, seen);
+      this.#window = Math.max(1, extended.outputTokens - this.#covered);
+      this.#covered = Math.max(this.#covered, extended.outputTokens);
+      this.cutBy = extended.cutBy;
+    } catch (error) {
+      this.failure = asLineshaftError(error);
+    } finally {
+      this.#asking = undefined;
+    }
+  }
+}
+
+/** Waits for an extension. Throws why the call was aborted, where that comes first. */
+export async function paidOrAborted(waiting: Promise<void>, signal: AbortSignal): Promise<void> {
+  const aborted = Promise.withResolvers<void>();
+  const onAbort = () => aborted.resolve();
+  signal.addEventListener("abort", onAbort, { once: true });
+  await Promise.race([waiting, aborted.promise]);
+  signal.removeEventListener("abort", onAbort);
+  if (signal.aborted) throw whyAborted(signal);
+}

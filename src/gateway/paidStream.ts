@@ -1,0 +1,95 @@
+// An engine's stream as far as it is paid for. Every chunk is counted before it is passed on; a stream is stopped where its limit of
+// output is certainly passed (cap.ts), and where the money for it ends (cover.ts). It then ends as an engine ends an answer at its
+// limit, with the reason `length` for every answer that is open. Both readers of streams use it: the relay to a client, and the
+// gathering of a whole answer.
+import type { AnswerDelta, EngineChunk, WireObject } from "../engines/index.ts";
+import { cutDelta, OutputCap, outputMost } from "./cap.ts";
+import { paidOrAborted } from "./cover.ts";
+import { whyAborted } from "./refusals.ts";
+import type { BegunStream, Cut } from "./state.ts";
+
+/** What comes next: a chunk of the engine's, or the end that we give the answer. */
+type PaidStep =
+  | { chunk: EngineChunk; end?: undefined }
+  | { chunk?: undefined; end: { deltas: readonly AnswerDelta[]; wire: WireObject } };
+
+/** Answers of one stream whose end is noted. An engine may name any number of answers, so the number is bounded. */
+const answersMost = 128;
+
+export class PaidStream {
+  readonly #begun: BegunStream;
+  readonly #signal: AbortSignal;
+  readonly #cap: OutputCap;
+  #first: IteratorResult<EngineChunk> | undefined;
+  /** Answers that have begun and not said how they ended. */
+  readonly #open = new Set<number>();
+  /** Output tokens, of all answers together, that have come at most. */
+  #came = 0;
+  /** Why the stream was stopped from here; undefined while it was not. */
+  cut: Cut | undefined;
+  finishReason: string | undefined;
+
+  /** `signal`: the call's. */
+  constructor(begun: BegunStream, signal: AbortSignal) {
+    this.#begun = begun;
+    this.#signal = signal;
+    this.#first = begun.first;
+    this.#cap = new OutputCap(outputMost(begun.attempt));
+  }
+
+  /** The next step; undefined at the end. Throws what the engine's stream throws, and why the call was aborted. */
+  async next(): Promise<PaidStep | undefined> {
+    const { attempt, answer, iterator } = this.#begun;
+    while (this.cut === undefined) {
+      const step = this.#first ?? (await iterator.next());
+      this.#first = undefined;
+      attempt.placement.endpoint.aliveMs = performance.now();
+      if (this.#signal.aborted) throw whyAborted(this.#signal);
+      if (step.done) return undefined;
+      const chunk = step.value;
+      if (this.#cap.passedBy(chunk, answer.usage()?.outputTokens)) return this.#stopped("limit", [], chunk.wire);
+      const before = this.#came;
+      this.#came = answer.outputSoFar();
+      const waiting = attempt.cover.reach(this.#came);
+      if (waiting) await paidOrAborted(waiting, this.#signal);
+      if (this.#isUnpaid(chunk)) return this.#stopped("budget", this.#paidPart(chunk, before), chunk.wire);
+      if (chunk.silent === true) continue;
+      for (const delta of chunk.deltas) this.#noteEnd(delta);
+      return { chunk };
+    }
+    return undefined;
+  }
+
+  /** The report at the end of an answer and chunks without text are passed on: what they say was paid for, or is cut to what was. */
+  #isUnpaid({ characters, silent }: EngineChunk): boolean {
+    const { cover } = this.#begun.attempt;
+    return cover.isClosed && this.#came > cover.outputTokens && (characters > 0 || silent === true);
+  }
+
+  /** Of a chunk of several tokens the part that is paid for; an engine that sends token by token has none. */
+  #paidPart({ deltas }: EngineChunk, before: number): AnswerDelta[] {
+    const share = (this.#begun.attempt.cover.outputTokens - before) / (this.#came - before);
+    return share > 0 ? deltas.map((delta) => cutDelta(delta, share)) : [];
+  }
+
+  /** Stops the engine and ends every answer that is open. `last`: what still belongs to them. */
+  async #stopped(cut: Cut, last: readonly AnswerDelta[], wire: WireObject): Promise<PaidStep> {
+    this.cut = cut;
+    await this.#begun.answer.cancel();
+    const said = new Set(last.map(({ index }) => index));
+    const open = [...this.#open].filter((index) => !said.has(index));
+    const none = open.length === 0 && last.length === 0;
+    const deltas = [...last, ...(none ? [0] : open).map((index) => ({ index, finish: "length" }))];
+    this.finishReason = "length";
+    return { end: { deltas, wire } };
+  }
+
+  #noteEnd({ index, finish }: AnswerDelta): void {
+    if (finish === undefined) {
+      if (this.#open.size < answersMost) this.#open.add(index);
+      return;
+    }
+    this.#open.delete(index);
+    this.finishReason = finish;
+  }
+}

@@ -1,0 +1,79 @@
+// The gateway alone: its pipeline over scripted engines that stop and count, with the money in memory and no database.
+import { createOpenAiEngine, EngineRegistry } from "../../engines/index.ts";
+import { scriptedEngine, type Script, type ScriptedEngine } from "../../engines/testing.ts";
+import { testPrincipal } from "../../governance/testing.ts";
+import type { RateCard } from "../../ledger/index.ts";
+import { Alarms, createLogger, createMetrics } from "../../telemetry/index.ts";
+import { createGateway } from "../pipeline.ts";
+import { routeOf } from "../protocols/registry.ts";
+import type { CallRequest, Gateway } from "../types.ts";
+import { MemoryLedger } from "./memoryLedger.ts";
+
+/** Whole nanos per token: 3 of prompt, 1 of cached, 7 of output. */
+export const card: RateCard = {
+  id: "card_1",
+  model: "scripted",
+  version: 1,
+  currency: "USD",
+  inputNanoPerMillion: 3_000_000n,
+  cachedNanoPerMillion: 1_000_000n,
+  outputNanoPerMillion: 7_000_000n,
+};
+
+export interface MemoryGateway extends AsyncDisposable {
+  ledger: MemoryLedger;
+  gateway: Gateway;
+  engine: ScriptedEngine;
+  engines: EngineRegistry;
+  alarms: string[];
+  request(body?: Record<string, unknown>, more?: Partial<CallRequest>): CallRequest;
+}
+
+/** `owner`: what the engine says that it is (`owned_by`); SGLang by default, which stops and counts. */
+export async function memoryGateway({
+  script = {},
+  owner = "sglang",
+}: { script?: Script; owner?: string } = {}): Promise<MemoryGateway> {
+  const engine = await scriptedEngine(script, ["scripted"], 0, { routes: {}, card: { owned_by: owner } });
+  const engines = new EngineRegistry();
+  const open = createOpenAiEngine({ url: engine.url, model: "scripted" });
+  engines.add("scripted", open, { kind: "openai", model: "scripted", facts: await open.probe() });
+  const ledger = new MemoryLedger();
+  const log = createLogger({ level: "silent" });
+  const metrics = createMetrics({ process: false });
+  const alarms: string[] = [];
+  const raised = new Alarms({ log, metrics });
+  raised.raise = ({ code }) => void alarms.push(code);
+  const gateway = createGateway({
+    ledger: Object.assign(ledger, { currentRateCard: async () => card }),
+    keys: { watch: () => () => {} },
+    engines,
+    events: { publish: () => {} },
+    metrics,
+    alarms: raised,
+    log,
+  });
+  return {
+    ledger,
+    gateway,
+    engine,
+    engines,
+    alarms,
+    request(body = {}, more = {}) {
+      const asked = { model: "scripted", messages: [{ role: "user", content: "hi" }], ...body };
+      const text = JSON.stringify(asked);
+      const path = "/v1/chat/completions";
+      const { protocol } = routeOf("POST", path)!;
+      return {
+        principal: testPrincipal(),
+        asked: protocol.decode({ path, bytes: Buffer.from(text), text, json: asked }),
+        ...more,
+      };
+    },
+    async [Symbol.asyncDispose]() {
+      await gateway.close({ graceMs: 0 });
+      await engines.close();
+      await engine[Symbol.asyncDispose]();
+    },
+  };
+}

@@ -1,0 +1,78 @@
+// An attempt that holds money, as the admission knows it while it is under way: what its hold covers in tokens, and what waits for more.
+import type { ShareName } from "../book/types.ts";
+import { worstCase } from "../pricing.ts";
+import type { BudgetLeft, Extended, ProgressiveHold } from "../types.ts";
+
+/** A caller that waits for its extension. */
+interface WaitingExtension {
+  outputTokens: number;
+  resolve(extended: Extended): void;
+}
+
+export class UnderWay {
+  readonly request: ProgressiveHold;
+  readonly scopes: readonly string[];
+  heldNano: bigint;
+  shares: readonly ShareName[];
+  /** The moment that it counts at, by the database's clock: in the periods of its shares. */
+  countedAtMs: number;
+  /** Output tokens that the hold covers. */
+  coveredTokens: number;
+  seenTokens = 0;
+  cutBy: BudgetLeft | undefined;
+  /** Its record, while it is not written. */
+  record: Uint8Array | undefined;
+  /** Bytes of the spool that are still reserved for its records. */
+  roomBytes: number;
+  extensions: WaitingExtension[] = [];
+
+  constructor(
+    request: ProgressiveHold,
+    scopes: readonly string[],
+    held: { amountNano: bigint; shares: readonly ShareName[]; countedAtMs: number; roomBytes: number },
+  ) {
+    this.request = request;
+    this.scopes = scopes;
+    this.heldNano = held.amountNano;
+    this.shares = held.shares;
+    this.countedAtMs = held.countedAtMs;
+    this.roomBytes = held.roomBytes;
+    this.coveredTokens = coveredBy(request, held.amountNano);
+  }
+
+  /** More is held: answers the callers whose extensions are covered, and those that must ask again for the rest. */
+  extended(addedNano: bigint): void {
+    this.heldNano += addedNano;
+    this.coveredTokens = coveredBy(this.request, this.heldNano);
+    this.#answer();
+  }
+
+  cut(by: BudgetLeft): void {
+    this.cutBy = by;
+    this.#answer();
+  }
+
+  #answer(): void {
+    const { extensions, coveredTokens: outputTokens, cutBy } = this;
+    this.extensions = [];
+    for (const { resolve } of extensions) resolve({ outputTokens, cutBy });
+  }
+}
+
+/** Price of a call's prompt and so many output tokens, whatever of the prompt is cached. */
+export const priceUpTo = ({ promptTokens, rateCard }: ProgressiveHold, outputTokens: number): bigint =>
+  worstCase({ promptTokens, maxOutputTokens: outputTokens }, rateCard);
+
+/** The most output tokens that an amount covers; at most the request's limit. */
+function coveredBy(request: ProgressiveHold, amountNano: bigint): number {
+  const covers = (tokens: number) => priceUpTo(request, tokens) <= amountNano;
+  if (covers(request.outputTokens)) return request.outputTokens;
+  let covered = 0;
+  let beyond = request.outputTokens;
+  while (beyond - covered > 1) {
+    const middle = Math.floor((covered + beyond) / 2);
+    if (covers(middle)) covered = middle;
+    else beyond = middle;
+  }
+  return covered;
+}
