@@ -7,7 +7,7 @@ import type { GivenBack } from "../book/types.ts";
 import { proveLedger } from "../proof/proof.ts";
 import type { Scope } from "../types.ts";
 import { fenceEpoch } from "./leases.ts";
-import { beginProcess, makeOrganisation, randomFrom, type Process, type Settled } from "./testing.ts";
+import { beginProcess, makeOrganisation, randomFrom, takeFrom, type Process, type Settled } from "./testing.ts";
 
 const scopes: Scope[] = [
   { kind: "organisation", id: "org_1" },
@@ -52,6 +52,31 @@ test("six processes, six budgets: no deadlock, no budget passed, and equal sums"
   );
   expect(lost).toEqual([]);
   expect((await proveLedger(db, "whole", undefined)).discrepancies).toEqual([]);
+});
+
+test("of six processes that ask for the last money at once, one gets it", async () => {
+  await using db = await testDatabase();
+  await makeOrganisation(db);
+  const budgets = new Budgets(db);
+  const processes = await Promise.all(Array.from({ length: processCount }, () => beginProcess(db)));
+  for (let round = 0; round < rounds; round++) {
+    const scope: Scope = { kind: "run", id: `run_${round}` };
+    const { id } = await budgets.set({
+      organisation: "org_1",
+      scope,
+      currency: "USD",
+      limitNano: 100n,
+      period: "total",
+      fresh: true,
+    });
+    const answers = await Promise.all(processes.map((process) => takeFrom(process, [id], 60n)));
+    expect(
+      answers
+        .flat()
+        .map(({ grantedNano }) => grantedNano)
+        .toSorted(),
+    ).toEqual([0n, 0n, 0n, 0n, 0n, 60n]);
+  }
 });
 
 /** Takes, settles a part, gives a part back and keeps the rest, in random sizes and orders. */

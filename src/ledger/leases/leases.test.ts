@@ -141,6 +141,8 @@ describe("death is suspicion", () => {
     expect(await fenceEpoch(db, one.epoch)).toEqual([]);
     expect(await figures(db, id)).toMatchObject({ spent: 0n, leased: 0n, lost: 400n });
     await expect(takeFrom(one, [id], 1n)).rejects.toBeInstanceOf(EpochFencedError);
+    const two = await beginProcess(db);
+    expect(await takeFrom(two, [id], 601n)).toMatchObject([{ state: "short", leftNano: 600n }]);
     await expect(one.leases.giveBack([{ budget: id, period, amountNano: 1n }])).rejects.toBeInstanceOf(
       EpochFencedError,
     );
@@ -284,7 +286,14 @@ describe("no false refusal", () => {
     await takeFrom(two, [id], 50n);
     const stuck = (process: Process, sinceMs: number) =>
       takeFrom(process, [id], 10n, { stuckYoungestMs: nowMs - sinceMs });
+    const period = await periodOf(one, project);
+    const answer = (process: Process) => process.leases.giveBack([{ budget: id, period, amountNano: 0n }]);
     expect(await stuck(one, 5_000)).toMatchObject([{ cut: false }]);
+    // Nothing is cut before each has answered, by giving back what it has free, and is stuck all the same.
+    expect(await stuck(two, 9_000)).toMatchObject([{ cut: false }]);
+    expect(await stuck(one, 5_000)).toMatchObject([{ cut: false }]);
+    await answer(one);
+    await answer(two);
     expect(await stuck(two, 9_000)).toMatchObject([{ cut: false }]);
     expect(await stuck(one, 5_000)).toMatchObject([{ cut: true }]);
     // A process that has not said so again for two seconds may have gone on.

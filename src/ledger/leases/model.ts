@@ -278,12 +278,12 @@ export class LeaseModel {
         const own = this.#leaseOf(epoch, budget.id, budget.startMs);
         if (own) Object.assign(own, { stuckYoungestMs: part.stuckYoungestMs, stuckAtMs: this.nowMs });
         const short = isShort(budget.id, part.leastNano);
+        const cut = short && this.#mustCut(epoch, budget);
         if (short) this.#recall(epoch, budget, part.leastNano - leftOf(budget));
         const silentElsewhere = this.#leases.some(
           (lease) =>
             this.#isElsewhere(lease, epoch, budget) && lease.recall > 0n && lease.recalledMs < this.nowMs - silentMs,
         );
-        const cut = short && this.#mustCut(epoch, budget);
         const facts = this.#stateOf(epoch, budget);
         return { ...nothing, state: short ? "short" : "spared", facts, leftNano: leftOf(budget), silentElsewhere, cut };
       });
@@ -316,7 +316,9 @@ export class LeaseModel {
       (lease) => lease.budget === budget.id && lease.startMs === budget.startMs && lease.out > 0n,
     );
     const isStuck = (lease: Lease) => lease.stuckYoungestMs !== undefined && lease.stuckAtMs > this.nowMs - stuckMs;
-    if (holders.length === 0 || !holders.every(isStuck)) return false;
+    const hasAnswered = ({ epoch: of, recall, recalledMs }: Lease) =>
+      of === epoch || (recall === 0n && recalledMs > this.nowMs - stuckMs);
+    if (holders.length === 0 || !holders.every(isStuck) || !holders.every(hasAnswered)) return false;
     const youngest = holders.toSorted((a, b) => b.stuckYoungestMs! - a.stuckYoungestMs! || b.epoch - a.epoch)[0]!;
     return youngest.epoch === epoch;
   }
@@ -411,7 +413,7 @@ export class LeaseModel {
         startMs,
         out: amount,
         recall: 0n,
-        recalledMs: 0,
+        recalledMs: -Infinity,
         stuckYoungestMs: undefined,
         stuckAtMs: 0,
       });

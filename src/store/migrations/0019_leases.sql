@@ -88,7 +88,7 @@ create table leases (
   period_start timestamptz not null,
   -- What the process has free, holds, and has settled but not posted.
   out_nano numeric(38, 0) not null check (out_nano >= 0),
-  -- Asked back for another process, and since when it was not answered.
+  -- Asked back for another process, 0 once that was answered, and when it was asked.
   recall_nano numeric(38, 0) not null default 0 check (recall_nano >= 0),
   recalled_at timestamptz,
   -- All calls that hold from it wait for more money; the start of the youngest of them, and when the process said so.
@@ -522,8 +522,8 @@ $$;
 -- far as half of an equal share of what is left goes; a run's budget that no other epoch has money of is given whole to an ask for more
 -- than its need. stuck_youngest: all of the epoch's holders on the budget wait for money, and this is the start of the youngest.
 --
--- A refused ask asks the money of other epochs back. Where all that have money of the budget are stuck, the one with the youngest
--- holder is answered `cut`: it must end that holder, so that the oldest goes on.
+-- A refused ask asks the money of other epochs back. Where all that have money of the budget have answered that within two seconds and
+-- are stuck all the same, the one with the youngest holder is answered `cut`: it must end that holder, so that the oldest goes on.
 --
 -- `number` counts the takes and returns of the epoch from 1; the same number again is answered what it was answered first. The answer
 -- is a list of {ask, granted, now, parts: [{budget, state, ...}]}; state is granted, short (this budget refused), spared (another one
@@ -568,6 +568,7 @@ begin
       left join leases l on l.epoch = of_epoch and l.budget = b.id and l.period_start = b.period_start
       order by p.budget
     loop
+      must_cut := false;
       if part.is_gone then
         parts := parts || jsonb_build_object('budget', part.budget, 'state', 'gone');
         continue;
@@ -585,6 +586,11 @@ begin
         update leases l set stuck_youngest = part.stuck_youngest, stuck_at = moment
         where l.epoch = of_epoch and l.budget = part.budget and l.period_start = part.period_start;
         if part.left_nano < part.least then
+          must_cut := coalesce((
+            select bool_and(l.stuck_youngest is not null and l.stuck_at > moment - interval '2 seconds')
+              and bool_and(l.epoch = of_epoch or (l.recall_nano = 0 and l.recalled_at > moment - interval '2 seconds'))
+              and (array_agg(l.epoch order by l.stuck_youngest desc, l.epoch desc))[1] = of_epoch
+            from leases l where l.budget = part.budget and l.period_start = part.period_start and l.out_nano > 0), false);
           update leases l set recall_nano = greatest(l.recall_nano, part.least - part.left_nano),
             recalled_at = case when l.recall_nano > 0 then l.recalled_at else moment end
           where l.budget = part.budget and l.period_start = part.period_start and l.epoch <> of_epoch and l.out_nano > 0;
@@ -592,17 +598,10 @@ begin
         end if;
       end if;
       is_silent := false;
-      must_cut := false;
       if refused then
         is_silent := exists (
           select from leases l where l.budget = part.budget and l.period_start = part.period_start
             and l.epoch <> of_epoch and l.out_nano > 0 and l.recall_nano > 0 and l.recalled_at < moment - interval '1 second');
-      end if;
-      if refused and part.left_nano < part.least then
-        must_cut := coalesce((
-          select bool_and(l.stuck_youngest is not null and l.stuck_at > moment - interval '2 seconds')
-            and (array_agg(l.epoch order by l.stuck_youngest desc, l.epoch desc))[1] = of_epoch
-          from leases l where l.budget = part.budget and l.period_start = part.period_start and l.out_nano > 0), false);
       end if;
       parts := parts || jsonb_build_object(
         'budget', part.budget, 'scope', part.scope, 'currency', part.currency,
@@ -640,7 +639,7 @@ begin
     join leases l on l.epoch = of_epoch and l.budget = i.budget and l.period_start = i.period_start
     group by l.epoch, l.budget, l.period_start
   ), of_lease as (
-    update leases l set out_nano = l.out_nano - g.amount, recall_nano = 0, recalled_at = null, stuck_youngest = null, stuck_at = null
+    update leases l set out_nano = l.out_nano - g.amount, recall_nano = 0, stuck_youngest = null, stuck_at = null
     from given g where l.epoch = of_epoch and l.budget = g.budget and l.period_start = g.period_start
     returning l.budget, l.period_start, g.amount, g.recalled and g.amount > 0 as recalled
   ), current_ones as (
