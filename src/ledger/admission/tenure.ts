@@ -388,13 +388,7 @@ export class Tenure {
     const roomBytes = attemptSpoolBytes;
     const held = new UnderWay(request, scopes, { amountNano, shares, countedAtMs, roomBytes });
     this.#underWay.set(request.attempt, held);
-    held.record = encodeHold({
-      held: request,
-      amountNano,
-      coveredTokens: held.coveredTokens,
-      shares,
-      countedAtMs,
-    });
+    held.record = encodeHold({ held: request, amountNano, coveredTokens: held.coveredTokens, shares, countedAtMs });
     // Most attempts are sent in the same turn of the event loop, and then both records are one write.
     setImmediate(() => this.#writeHold(held));
     resolve({

@@ -31,7 +31,7 @@ import type {
 export class Book {
   readonly #limits: BookLimits;
   readonly #purses = new Map<string, Purse>();
-  readonly #queue = new Queue();
+  readonly #queue: Queue;
   /** Needs of the asks that the database has not answered, by ask and budget. */
   readonly #asked = new Map<string, { waiter: Waiter; needs: Map<string, bigint> }>();
   #order = 0;
@@ -40,6 +40,7 @@ export class Book {
 
   constructor(limits: BookLimits) {
     this.#limits = limits;
+    this.#queue = new Queue(limits.silenceMostMs);
   }
 
   /** What was decided since the last call, in order. */
@@ -276,7 +277,7 @@ export class Book {
       const asked = this.#asked.get(answer.ask);
       const purse = this.#purses.get(answer.facts.budget);
       if (!asked || !purse) continue;
-      this.#toldOf(purse, answer, asked.needs.get(purse.budget) ?? 0n);
+      this.#toldOf(purse, answer, asked.needs.get(purse.budget) ?? 0n, nowMs);
       touched.add(purse);
       if (!answer.refused) continue;
       purse.askAfterMs = nowMs + this.#limits.askAgainMs;
@@ -361,9 +362,9 @@ export class Book {
     for (const purse of this.#purses.values()) this.#queue.giveBack(purse, purse.takeBack(purse.freeNano));
   }
 
-  #toldOf(purse: Purse, answer: AskAnswer, needNano: bigint): void {
+  #toldOf(purse: Purse, answer: AskAnswer, needNano: bigint, nowMs: number): void {
     const { period } = purse;
-    const over = purse.told(answer, needNano);
+    const over = purse.told(answer, needNano, nowMs);
     // What went back since the database was asked is still in its figures.
     for (const back of this.#queue.givenBack)
       if (back.budget === purse.budget && back.period === purse.period) purse.knownNano -= back.amountNano;

@@ -28,7 +28,8 @@ export class Purse {
   exact = false;
   /** Refused by the database: not to be asked before this time. */
   askAfterMs = -Infinity;
-  silentElsewhere = false;
+  /** Since when another process holds a lease and does not answer its recall. */
+  silentSinceMs: number | undefined;
   /** The database asks for so much back. */
   owedNano = 0n;
   lastUseMs = -Infinity;
@@ -72,7 +73,8 @@ export class Purse {
   }
 
   /** Takes what the database granted and said. Answers what was free in a period that is over, which goes back to it. */
-  told({ facts, grantedNano, refused, leftNano, silentElsewhere }: AskAnswer, needNano: bigint): bigint {
+  told(answer: AskAnswer, needNano: bigint, nowMs: number): bigint {
+    const { facts, grantedNano, refused, leftNano, silentElsewhere } = answer;
     const over = facts.period === this.period ? 0n : this.freeNano;
     if (facts.period !== this.period) {
       this.freeNano = 0n;
@@ -82,7 +84,7 @@ export class Purse {
     this.facts = facts;
     this.knownNano = facts.spentNano + facts.outNano;
     this.freeNano += grantedNano;
-    this.silentElsewhere = silentElsewhere;
+    this.silentSinceMs = silentElsewhere ? (this.silentSinceMs ?? nowMs) : undefined;
     this.exact = refused || leftNano < exactBelow * needNano;
     return over;
   }

@@ -10,6 +10,12 @@ export class Queue {
   readonly waiters = new Map<string, Waiter>();
   decisions: Decision[] = [];
   givenBack: GivenBack[] = [];
+  readonly #silenceMostMs: number;
+
+  /** `silenceMostMs`: an answer that stands still waits so long for a process that does not answer. */
+  constructor(silenceMostMs: number) {
+    this.#silenceMostMs = silenceMostMs;
+  }
 
   /**
    * Tries what waits for a budget, in order, until one must go on waiting for it. Money that was `released` by a settlement pays what
@@ -139,7 +145,7 @@ export class Queue {
       if (youngest) this.cut(youngest, purse);
       return;
     }
-    if (purse.holders.size === 0 && purse.facts.elsewhereNano > 0n && purse.silentElsewhere) {
+    if (purse.holders.size === 0 && purse.facts.elsewhereNano > 0n && purse.silentSinceMs !== undefined) {
       if (!waiter.holder) this.refuse(waiter, purse, "leased");
       return;
     }
@@ -148,7 +154,9 @@ export class Queue {
 
   /** Where every holder of a budget stands still and nothing comes from elsewhere, the youngest that waits for it is cut. */
   #breakDeadlock(purse: Purse, nowMs: number): void {
-    if (purse.facts.elsewhereNano > 0n && !purse.silentElsewhere) return;
+    // An answer under way waits longer for a process that is silent than a call that has not begun.
+    const isSilent = purse.silentSinceMs !== undefined && nowMs - purse.silentSinceMs >= this.#silenceMostMs;
+    if (purse.facts.elsewhereNano > 0n && !isSilent) return;
     if (purse.askAfterMs <= nowMs) return;
     for (const holder of purse.holders) if (!isStuck(holder) || holder.extension!.asking) return;
     const youngest = youngestStuck(purse, (holder) => this.#lacksExtension(holder, purse));

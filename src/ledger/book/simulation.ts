@@ -4,7 +4,13 @@ import type { LeaseModel } from "../leases/model.ts";
 import { Book } from "./book.ts";
 import type { Ask, AskAnswer, BookLimits, Decision, GivenBack, HeldShare, ShareName } from "./types.ts";
 
-export const simulatedLimits: BookLimits = { askAgainMs: 250, waitMostMs: 300_000, idleMs: 5_000, asksMost: 256 };
+export const simulatedLimits: BookLimits = {
+  askAgainMs: 250,
+  waitMostMs: 300_000,
+  silenceMostMs: 10_000,
+  idleMs: 5_000,
+  asksMost: 256,
+};
 
 interface RunningCall {
   attempt: string;

@@ -117,6 +117,8 @@ export interface BookLimits {
   askAgainMs: number;
   /** A wait for money ends after this time. */
   waitMostMs: number;
+  /** An answer that stands still waits so long for a process that has a lease and does not answer. */
+  silenceMostMs: number;
   /** A lease that nothing used for so long goes back. */
   idleMs: number;
   /** Asks in one statement. */

@@ -1,0 +1,250 @@
+// Admission on a real Postgres and real spools: holds, extensions and settlements of processes that share budgets, through to the rows
+// that bills are made of.
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, test, onTestFinished } from "vitest";
+import { newId, Session, type Database } from "../../store/index.ts";
+import { testDatabase } from "../../store/testing.ts";
+import { Budgets } from "../budgets.ts";
+import { makeOrganisation } from "../leases/testing.ts";
+import { rows } from "../posting/testing.ts";
+import { proveLedger } from "../proof/proof.ts";
+import type { ProgressiveHold, RateCard, ScopeKind } from "../types.ts";
+import { Admission } from "./admission.ts";
+
+/** One nano a prompt token, two an output token. */
+const rateCard: RateCard = {
+  id: "org_1/small/1",
+  model: "small",
+  version: 1,
+  currency: "USD",
+  inputNanoPerMillion: 1_000_000n,
+  cachedNanoPerMillion: 1_000_000n,
+  outputNanoPerMillion: 2_000_000n,
+};
+
+async function process(db: Database) {
+  const session = await Session.open({ url: db.url });
+  const spools = mkdtempSync(join(tmpdir(), "spools-"));
+  const admission = await Admission.open({
+    db,
+    session,
+    spools,
+    machine: "m1",
+    rows,
+    onSpoolFailure: () => {},
+    onFenced: () => {},
+  });
+  onTestFinished(async () => {
+    await admission.close();
+    await session.close();
+    rmSync(spools, { recursive: true });
+  });
+  return admission;
+}
+
+function holdOf(of: Partial<ProgressiveHold> = {}): ProgressiveHold {
+  return {
+    attempt: newId("att"),
+    call: newId("call"),
+    organisation: "org_1",
+    project: "prj_1",
+    key: "key_1",
+    agent: undefined,
+    run: undefined,
+    rateCard,
+    promptTokens: 100,
+    outputTokens: 32_000,
+    whole: false,
+    leastOutputTokens: 16,
+    context: {},
+    signal: new AbortController().signal,
+    ...of,
+  };
+}
+
+async function budget(db: Database, limitNano: bigint, kind: ScopeKind = "organisation", id = "org_1") {
+  const scope = { kind, id };
+  return new Budgets(db).set({ organisation: "org_1", scope, currency: "USD", limitNano, period: "total" });
+}
+
+const settleFor = (admission: Admission, attempt: string, promptTokens: number, outputTokens: number) =>
+  admission.settle({
+    attempt,
+    tokens: { promptTokens, cachedTokens: 0, outputTokens },
+    usageSource: "engine",
+    row: () => undefined,
+  });
+
+async function held(admission: Admission, request: ProgressiveHold) {
+  const result = await admission.hold(request);
+  if (!result.admitted) throw new Error(`refused: ${result.why}`);
+  return result;
+}
+
+async function figures(db: Database) {
+  const { rows: all } = await db.query<{ spent: bigint; leased: bigint; lost: bigint }>(
+    "select sum(spent_nano) as spent, sum(leased_nano) as leased, sum(lost_nano) as lost from budgets",
+  );
+  return all[0]!;
+}
+
+describe("one process", () => {
+  test("a hold covers the prompt and a first window, not the whole limit", async () => {
+    await using db = await testDatabase();
+    await makeOrganisation(db);
+    await budget(db, 10_000n);
+    const admission = await process(db);
+    const request = holdOf();
+    const result = await held(admission, request);
+    expect(result.outputTokens).toBe(256);
+    expect(result.outputLimit).toBe(32_000);
+    expect(result.amountNano).toBe(100n + 2n * 256n);
+    const settled = settleFor(admission, request.attempt, 100, 40);
+    expect(settled.amountNano).toBe(180n);
+    await admission.posted(admission.position());
+    expect((await figures(db)).spent).toBe(180n);
+    await admission.close();
+    expect(await figures(db)).toEqual({ spent: 180n, leased: 0n, lost: 0n });
+    expect((await proveLedger(db, "whole", undefined)).discrepancies).toEqual([]);
+  });
+
+  test("extensions go to the last token of the budget, then the answer is cut by its name", async () => {
+    await using db = await testDatabase();
+    await makeOrganisation(db);
+    const { id } = await budget(db, 1_000n);
+    const admission = await process(db);
+    const request = holdOf();
+    let { outputTokens } = await held(admission, request);
+    let cutBy;
+    while (!cutBy) {
+      const extended = await admission.extend(request.attempt, outputTokens * 2, outputTokens);
+      ({ outputTokens, cutBy } = extended);
+    }
+    expect(outputTokens).toBe(450);
+    expect(cutBy.budget).toBe(id);
+    expect(settleFor(admission, request.attempt, 100, 450).amountNano).toBe(1_000n);
+    expect(await admission.hold(holdOf())).toMatchObject({ admitted: false, why: "spent" });
+  });
+
+  test("a call that cannot be stopped is held for its whole limit, lowered to what there is", async () => {
+    await using db = await testDatabase();
+    await makeOrganisation(db);
+    await budget(db, 1_000n);
+    const admission = await process(db);
+    const result = await held(admission, holdOf({ whole: true }));
+    expect(result.outputLimit).toBe(450);
+    expect(result.outputTokens).toBe(450);
+  });
+
+  test("a call waits for money that others hold, and gets it when they settle", async () => {
+    await using db = await testDatabase();
+    await makeOrganisation(db);
+    await budget(db, 700n);
+    const admission = await process(db);
+    const first = holdOf();
+    await held(admission, first);
+    const second = holdOf({ leastOutputTokens: 100 });
+    const waiting = held(admission, second);
+    const soon = await Promise.race([
+      waiting.then(() => "held"),
+      new Promise((done) => setTimeout(() => done("waits"), 30)),
+    ]);
+    expect(soon).toBe("waits");
+    settleFor(admission, first.attempt, 100, 10);
+    expect((await waiting).outputTokens).toBeGreaterThanOrEqual(100);
+  });
+
+  test("a call that is cancelled while it waits leaves the queue", async () => {
+    await using db = await testDatabase();
+    await makeOrganisation(db);
+    await budget(db, 700n);
+    const admission = await process(db);
+    const first = holdOf();
+    await held(admission, first);
+    const gone = new AbortController();
+    const waiting = admission.hold(holdOf({ leastOutputTokens: 100, signal: gone.signal }));
+    setTimeout(() => gone.abort(new Error("gone")), 10);
+    await expect(waiting).rejects.toThrow("gone");
+    settleFor(admission, first.attempt, 100, 10);
+    await held(admission, holdOf());
+  });
+
+  test("a budget that is set while a call runs counts what the call holds, and is in force at once", async () => {
+    await using db = await testDatabase();
+    await makeOrganisation(db);
+    const admission = await process(db);
+    const request = holdOf();
+    await held(admission, request);
+    const set = await budget(db, 1_000n);
+    await expect.poll(async () => (await new Budgets(db).list("org_1"))[0]!.pending).toBe(false);
+    expect(admission.standing(set.id)).toMatchObject({ heldNano: 612n });
+    settleFor(admission, request.attempt, 100, 5);
+    await admission.posted(admission.position());
+    await admission.close();
+    expect((await figures(db)).leased).toBe(0n);
+  });
+});
+
+describe("two processes", () => {
+  test("money that one has idle is recalled for the other, to the last nano", async () => {
+    await using db = await testDatabase();
+    await makeOrganisation(db);
+    await budget(db, 2_000n);
+    const [one, other] = await Promise.all([process(db), process(db)]);
+    const first = holdOf();
+    await held(one, first);
+    settleFor(one, first.attempt, 100, 0);
+    // The other needs more than what the first has left in the budget.
+    const request = holdOf({ whole: true, outputTokens: 900, leastOutputTokens: 900 });
+    const result = await held(other, request);
+    expect(result.amountNano).toBe(1_900n);
+    settleFor(other, request.attempt, 100, 900);
+    expect(await one.hold(holdOf())).toMatchObject({ admitted: false, why: "spent" });
+  });
+
+  test("many calls on five scopes, from two processes at once: nothing over, nothing left, the proof is clean", async () => {
+    await using db = await testDatabase();
+    await makeOrganisation(db);
+    const limits: Record<string, bigint> = {
+      org_1: 60_000n,
+      prj_1: 45_000n,
+      key_1: 40_000n,
+      agt_1: 38_000n,
+      run_1: 36_000n,
+    };
+    const kinds = ["organisation", "project", "key", "agent", "run"] as const;
+    for (const [at, [id, limit]] of Object.entries(limits).entries()) await budget(db, limit, kinds[at]!, id);
+    const both = await Promise.all([process(db), process(db)]);
+    const outcomes = await Promise.all(
+      Array.from({ length: 200 }, async (_, at) => {
+        const admission = both[at % 2]!;
+        const request = holdOf({ agent: "agt_1", run: "run_1", outputTokens: 100 + ((at * 37) % 500) });
+        const result = await admission.hold(request);
+        if (!result.admitted) return 0;
+        let { outputTokens } = result;
+        while (outputTokens < request.outputTokens) {
+          const extended = await admission.extend(request.attempt, outputTokens * 2, outputTokens);
+          ({ outputTokens } = extended);
+          if (extended.cutBy) break;
+        }
+        await new Promise((done) => setTimeout(done, at % 7));
+        return Number(settleFor(admission, request.attempt, 100, outputTokens).amountNano);
+      }),
+    );
+    await Promise.all(both.map((admission) => admission.posted(admission.position())));
+    const charged = outcomes.reduce((total, amount) => total + amount, 0);
+    const { rows: spent } = await db.query<{ spent_nano: bigint; limit_nano: bigint }>(
+      "select spent_nano, limit_nano from budgets",
+    );
+    for (const row of spent) {
+      expect(Number(row.spent_nano)).toBe(charged);
+      expect(row.spent_nano <= row.limit_nano).toBe(true);
+    }
+    expect(charged).toBeGreaterThan(35_700);
+    await Promise.all(both.map((admission) => admission.close()));
+    expect((await figures(db)).leased).toBe(0n);
+    expect((await proveLedger(db, "whole", undefined)).discrepancies).toEqual([]);
+  });
+});
