@@ -57,7 +57,7 @@ export const attemptSpoolBytes = 8_192;
 export const scopesKnownMost = 100_000;
 
 /** Waiting for money, and leases that nothing uses (book/). */
-export const bookLimits = { askAgainMs: 250, waitMostMs: 300_000, idleMs: 5_000, asksMost: 256 };
+export const bookLimits = { askAgainMs: 250, waitMostMs: 300_000, silenceMostMs: 10_000, idleMs: 5_000, asksMost: 256 };
 
 /** With the database away for so long, a process takes no new calls (DESIGN section 4, "Outage"). */
 export const offlineMs = 600_000;
@@ -87,24 +87,3 @@ export const posting = {
   /** Crash settlements are written in groups of about so many bytes. */
   endingsBytes: 1024 * 1024,
 } as const;
-
-/** The first window of output that is held with a prompt, in tokens; the windows after it double (DESIGN section 4). */
-export const firstWindowTokens = 256;
-
-/** Bytes of the spool that are reserved for the records of an attempt: its hold, extensions and settlement. */
-export const attemptSpoolBytes = 8_192;
-
-/** Scopes without a budget that a process remembers. */
-export const scopesKnownMost = 100_000;
-
-/** Waiting for money, and leases that nothing uses (book/). */
-export const bookLimits = { askAgainMs: 250, waitMostMs: 300_000, silenceMostMs: 10_000, idleMs: 5_000, asksMost: 256 };
-
-/** With the database away for so long, a process takes no new calls (DESIGN section 4, "Outage"). */
-export const offlineMs = 600_000;
-
-/** Idle leases are looked for this often. */
-export const tenureTickMs = 1_000;
-
-/** A process that ends waits so long for the database to take what is left. */
-export const closeMostMs = 2_000;
