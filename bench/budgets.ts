@@ -13,7 +13,7 @@ import { parseArgs } from "node:util";
 import { Database } from "../src/store/index.ts";
 import { play, type Played } from "./budgets/agents.ts";
 import { billedOf, openBooks, proved, standingOf, type Spread, type Standing } from "./budgets/books.ts";
-import { Engine, Fleet, Postgres } from "./budgets/fleet.ts";
+import { Engine, Fleet, Postgres, type EngineKind } from "./budgets/fleet.ts";
 import { oldRule, planned, type OldRule, type Shape } from "./budgets/workload.ts";
 
 const { values: options } = parseArgs({
@@ -45,6 +45,7 @@ interface Case {
   share: number;
   processes: number;
   fault: Fault;
+  engine: EngineKind;
 }
 
 interface Result {
@@ -70,6 +71,7 @@ const usual: Omit<Case, "name"> = {
   share: 1.05,
   processes: 1,
   fault: "none",
+  engine: "stops",
 };
 
 function mainCases(): Case[] {
@@ -78,6 +80,7 @@ function mainCases(): Case[] {
     for (const spread of ["one budget", "ten budgets on five scopes"] as const)
       for (const share of [1.05, 0.5])
         cases.push({ ...usual, name: `${spread}, ${share} of the cost`, processes, spread, share });
+  cases.push({ ...usual, name: "a provider that may bill the whole limit, 1.05 of the cost", engine: "provider" });
   // Faults need work that outlasts them.
   const seconds = (usual.shape.calls * usual.shape.answerTokens * 1.5) / tokensPerSecond;
   const long = (faultSeconds: number): Shape => ({
@@ -133,7 +136,7 @@ async function suffer(fault: Fault, fleet: Fleet, postgres: Postgres): Promise<v
 
 async function run(one: Case): Promise<Result> {
   const postgres = await Postgres.start();
-  const engine = await Engine.start(tokensPerSecond);
+  const engine = await Engine.start(tokensPerSecond, one.engine);
   const db = new Database(postgres.url, { connections: 2 });
   try {
     const agents = planned(one.shape, one.seed);

@@ -7,13 +7,25 @@ import { join } from "node:path";
 import { Database, preparePostgres, prepareRoles, runtimeRole } from "../../src/store/index.ts";
 import { freePort } from "../../src/store/testing.ts";
 
+/** What runs: a bench that is interrupted leaves nothing behind. */
+const children = new Set<ChildProcess>();
+const watched = (child: ChildProcess): ChildProcess => {
+  children.add(child);
+  child.once("exit", () => children.delete(child));
+  return child;
+};
+process.once("exit", () => children.forEach((child) => child.kill("SIGKILL")));
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(130));
+
 /** Starts a script of this folder; resolves with the address that it prints. It ends when its input closes. */
 async function start(script: string, ...args: string[]): Promise<{ child: ChildProcess; url: string }> {
   const path = new URL(script, import.meta.url).pathname;
-  const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", path, ...args], {
-    stdio: ["pipe", "pipe", "inherit"],
-    env: { ...process.env, NODE_ENV: "production" },
-  });
+  const child = watched(
+    spawn(process.execPath, ["--disable-warning=ExperimentalWarning", path, ...args], {
+      stdio: ["pipe", "pipe", "inherit"],
+      env: { ...process.env, NODE_ENV: "production" },
+    }),
+  );
   const line = await new Promise<string>((resolve, reject) => {
     let text = "";
     child.stdout!.on("data", (piece: Buffer) => {
@@ -84,13 +96,23 @@ export class Postgres {
 }
 
 const spawnServer = ({ command, args, env, uid, gid }: Awaited<ReturnType<typeof preparePostgres>>): ChildProcess =>
-  spawn(command, args, { env, stdio: "ignore", ...(uid !== undefined && { uid }), ...(gid !== undefined && { gid }) });
+  watched(
+    spawn(command, args, {
+      env,
+      stdio: "ignore",
+      ...(uid !== undefined && { uid }),
+      ...(gid !== undefined && { gid }),
+    }),
+  );
 
 export interface Truth {
   calls: number;
   promptTokens: number;
   outputTokens: number;
 }
+
+/** Whether it is known to stop, and to bill no more, when its client has gone. */
+export type EngineKind = "stops" | "provider";
 
 export class Engine {
   readonly url: string;
@@ -101,8 +123,8 @@ export class Engine {
     this.url = url;
   }
 
-  static async start(tokensPerSecond: number): Promise<Engine> {
-    const { child, url } = await start("engine.ts", String(tokensPerSecond));
+  static async start(tokensPerSecond: number, kind: EngineKind): Promise<Engine> {
+    const { child, url } = await start("engine.ts", String(tokensPerSecond), kind);
     return new Engine(child, url);
   }
 
