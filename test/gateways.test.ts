@@ -259,6 +259,37 @@ describe("two gateway processes of one instance", () => {
   );
 });
 
+test(
+  "a stop settles the calls of all gateway processes, and leaves none running",
+  { timeout: 4 * timeout },
+  async () => {
+    await using engine = await scriptedEngine();
+    const [home, env] = [join(folder, "stopped"), { LINESHAFT_REPLICAS: "0" }];
+    const start = () => startInstance({ home, env, words: ["--gateways", "2"] });
+    let instance = await start();
+    const places = ["gateway-1", "gateway-2"].map((name) => placeIn(instance, name));
+    await places[0]!.ask("POST", "/api/engines", { name: "slow", urls: [engine.url], model: "scripted", price });
+    await expect.poll(async () => (await places[1]!.ask("POST", chat, call("slow"))).status, { timeout }).toBe(200);
+    const hangs = { wait: new Promise<void>(() => {}) };
+    engine.next(hangs, hangs);
+    const before = engine.seen.length;
+    const asked = places.map((place) => place.ask("POST", chat, call("slow")));
+    await expect.poll(() => engine.seen.length, { timeout }).toBe(before + 2);
+    const pids = [...(await gatewaysOf(instance)).values()].map(({ pid }) => pid!);
+    await instance.end("SIGTERM");
+    for (const { status, body } of await Promise.all(asked))
+      expect([status, body.error.code]).toEqual([503, "shutting_down"]);
+    for (const pid of pids) expect(() => process.kill(pid, 0)).toThrow();
+    instance = await start();
+    const { body } = await placeIn(instance, "gateway-1").ask("GET", "/api/calls?limit=2");
+    expect(body.data.map(({ status, error_code: code }: Record<string, string>) => [status, code])).toEqual([
+      ["cancelled", "shutting_down"],
+      ["cancelled", "shutting_down"],
+    ]);
+    await instance.end("SIGTERM");
+  },
+);
+
 describe("two homes on one database", () => {
   let stack: AsyncDisposableStack;
   let instances: Instance[];
