@@ -230,7 +230,7 @@ async function compose(options: StartOptions, stack: AsyncDisposableStack): Prom
       : Promise.all([gateways!.stop(), gateway.close({ graceMs: settleGraceMs }), agents.stop()]),
   );
   if (adopted) {
-    // A database of the operator's own was not copied: its runs are everybody's that uses it.
+    // A database of the operator's own was not copied, so its runs belong to the other homes on it as well, and go on.
     const stopped = settings.DATABASE_URL ? 0 : await agents.disown();
     report.note(
       `This home is now an instance of its own; ${stopped} unfinished runs of the original were stopped here.`,

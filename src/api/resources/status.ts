@@ -51,10 +51,10 @@ export function endpointViews(engines: EngineRegistry): EndpointView[] {
 /** An endpoint in one of these serves nothing, and it is not about to. */
 const away = new Set<EndpointStatus["state"]>(["down", "ejected", "trial"]);
 
-/** Workers of this machine whose calls speak against them; whether their processes live is told by their components. */
+/** Workers of this machine are judged by their calls here; whether their processes live is told by their components. */
 const ejected = new Set<EndpointStatus["state"]>(["ejected", "trial"]);
 
-/** A worker that starts or leaves because somebody said so is no trouble. */
+/** A component in one of these is in trouble. A worker that starts or leaves as it was told to is not. */
 const illStates = new Set<ComponentStatus["state"]>(["restarting", "failed", "stopped"]);
 
 /** What /api/status answers, without the caller's part. Asks every worker; one that does not answer is `down`, and nothing is thrown. */
