@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { EngineRegistry } from "../engines/index.ts";
 import { scriptedEngine } from "../engines/testing.ts";
-import { restoreEngines } from "../gateway/engines.ts";
+import { restoreEngines } from "../gateway/storedEngines.ts";
 import { testGateway } from "./testing.ts";
 import type { TestGateway } from "./testing.ts";
 import * as schemas from "../contract/index.ts";

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { EngineRegistry } from "../engines/index.ts";
 import { scriptedEngine } from "../engines/testing.ts";
 import { Changes, Session } from "../store/index.ts";
-import { restoreEngines, syncEngines } from "./engines.ts";
+import { restoreEngines, syncEngines } from "./storedEngines.ts";
 import { testGateway, type TestGateway } from "../api/testing.ts";
 
 const price = { currency: "USD", input_nano_per_million: "1000000", output_nano_per_million: "2000000" };

@@ -3,7 +3,7 @@
 import { describe, expect, test } from "vitest";
 import { EngineRegistry } from "../../src/engines/index.ts";
 import { scriptedEngine } from "../../src/engines/testing.ts";
-import { restoreEngines } from "../../src/gateway/engines.ts";
+import { restoreEngines } from "../../src/gateway/storedEngines.ts";
 import { hello, rows, testGateway } from "../../src/api/testing.ts";
 import type { TestGateway } from "../../src/api/testing.ts";
 

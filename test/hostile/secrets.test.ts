@@ -9,7 +9,7 @@ import { McpTools } from "../../src/agents/tools/mcp/client.ts";
 import { pinnedTool } from "../../src/agents/testing/states.ts";
 import { scriptedEngine } from "../../src/engines/testing.ts";
 import { Secrets } from "../../src/governance/index.ts";
-import { restoreEngines } from "../../src/gateway/engines.ts";
+import { restoreEngines } from "../../src/gateway/storedEngines.ts";
 import { EngineRegistry } from "../../src/engines/index.ts";
 import { testGateway, type TestGateway } from "../../src/api/testing.ts";
 import { tamper } from "../../src/store/testing.ts";

@@ -5,7 +5,7 @@ import type { EngineRegistry } from "../../engines/index.ts";
 import type { RateCard } from "../../ledger/index.ts";
 import { addEngine, listEngines, nameTaken, rateCards, removeEngine } from "../../gateway/engines.ts";
 import { deploymentNames } from "../../fleet/index.ts";
-import type { EngineRecord } from "../../gateway/engines.ts";
+import type { EngineRecord } from "../../gateway/storedEngines.ts";
 import { authorise } from "../../governance/index.ts";
 import type { ServerDependencies } from "../dependencies.ts";
 import { action, apiApp, ofOrganisation } from "../apiApp.ts";
