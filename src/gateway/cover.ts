@@ -46,7 +46,7 @@ export class Cover {
    */
   reach(tokens: number): Promise<void> | undefined {
     this.#askAhead(tokens);
-    return tokens <= this.#covered || !this.#asking ? undefined : this.#until(tokens);
+    return tokens <= this.#covered || this.#isAtItsEnd ? undefined : this.#until(tokens);
   }
 
   /** Has all of it covered before anything is sent, for an engine that cannot be stopped. */
@@ -55,17 +55,22 @@ export class Cover {
   }
 
   #askAhead(tokens: number): void {
-    if (this.#asking || this.#covered >= this.#most || this.isClosed) return;
+    if (this.#asking || this.#isAtItsEnd) return;
     if (tokens <= this.#covered - this.#window / 2) return;
     const window = Math.min(2 * this.#window, limits.windowTokensMost);
     this.#asking = this.#ask(Math.max(this.#covered, tokens) + window, tokens);
   }
 
+  get #isAtItsEnd(): boolean {
+    return this.#covered >= this.#most || this.isClosed;
+  }
+
+  /**
+   * The answer stands here. What was asked ahead was asked while it went on, so it is asked again: only then does the ledger know that this
+   * hold waits for others, and that one must be cut where all of them wait.
+   */
   async #until(tokens: number): Promise<void> {
-    while (tokens > this.#covered && this.#asking) {
-      await this.#asking;
-      this.#askAhead(tokens);
-    }
+    while (tokens > this.#covered && !this.#isAtItsEnd) await this.#ask(tokens, tokens);
   }
 
   async #ask(outputTokens: number, seen: number): Promise<void> {
