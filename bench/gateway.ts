@@ -8,15 +8,12 @@
 //   npm run bench:gateway -- [--runs 3] [--seconds 4] [--connections 32] [--only "2 KB"] [--json FILE]
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
-import type { AddressInfo } from "node:net";
-import { cpus, tmpdir } from "node:os";
-import { join } from "node:path";
+import { writeFileSync } from "node:fs";
+import { cpus } from "node:os";
 import { parseArgs } from "node:util";
 import { Pool } from "undici";
-import { Database, preparePostgres, prepareRoles, runtimeRole } from "../src/store/index.ts";
 import { cpuMicros, cpuMicrosOfTree } from "./cpu.ts";
+import { startPostgres } from "./postgres.ts";
 
 const { values: options } = parseArgs({
   options: {
@@ -90,52 +87,6 @@ async function start(file: string, ...args: string[]): Promise<Record<string, st
   return { ...(JSON.parse(line) as Record<string, string>), pid: child.pid! } as Record<string, string> & {
     pid: number;
   };
-}
-
-async function startPostgres(): Promise<{ url: string; pid: number; stop(): Promise<void> }> {
-  const home = mkdtempSync(join(tmpdir(), "lineshaft-bench-"));
-  const port = await freePort();
-  const server = await preparePostgres({ home, port, password: "bench" });
-  const child = spawn(server.command, server.args, {
-    env: server.env,
-    uid: server.uid,
-    gid: server.gid,
-    stdio: "ignore",
-  });
-  let url: string;
-  for (let tries = 0; ; tries++) {
-    try {
-      const { owner, runtime } = await prepareRoles(server.url, { owner: "bench owner", runtime: "bench runtime" });
-      const db = new Database(owner, { connections: 1 });
-      await db.migrate(runtimeRole);
-      await db.close();
-      url = runtime;
-      break;
-    } catch (error) {
-      if (tries === 100) throw error;
-      await new Promise((resolve) => setTimeout(resolve, 100));
-    }
-  }
-  return {
-    url,
-    pid: child.pid!,
-    async stop() {
-      const gone = new Promise((resolve) => child.once("exit", resolve));
-      child.kill(server.stopSignal);
-      await gone;
-      for (const folder of new Set([home, server.dataFolder])) rmSync(folder, { recursive: true, force: true });
-    },
-  };
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const probe = createServer();
-    probe.listen(0, "127.0.0.1", () => {
-      const { port } = probe.address() as AddressInfo;
-      probe.close(() => resolve(port));
-    });
-  });
 }
 
 /** Calls one after the other on every connection, for so long or so many; answers their latencies in milliseconds. */

@@ -131,6 +131,7 @@ export async function createLedger(options: LedgerOptions): Promise<Ledger> {
     machine,
     rows: records,
     onSpoolFailure: (error) => onAlarm(spoolFailed(error)),
+    onAlarm,
     onFenced: () => onAlarm(takenForDead),
   });
   const liveness = new Liveness({

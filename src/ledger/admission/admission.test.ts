@@ -8,6 +8,7 @@ import { newId, Session, type Database } from "../../store/index.ts";
 import { testDatabase } from "../../store/testing.ts";
 import { Budgets } from "../budgets.ts";
 import { makeOrganisation } from "../leases/testing.ts";
+import type { PostingAlarm } from "../posting/poster.ts";
 import { rows } from "../posting/testing.ts";
 import { proveLedger } from "../proof/proof.ts";
 import type { ProgressiveHold, RateCard, ScopeKind } from "../types.ts";
@@ -24,7 +25,7 @@ const rateCard: RateCard = {
   outputNanoPerMillion: 2_000_000n,
 };
 
-async function process(db: Database) {
+async function process(db: Database, onAlarm: (alarm: PostingAlarm) => void = () => {}) {
   const session = await Session.open({ url: db.url });
   const spools = mkdtempSync(join(tmpdir(), "spools-"));
   const admission = await Admission.open({
@@ -34,6 +35,7 @@ async function process(db: Database) {
     machine: "m1",
     rows,
     onSpoolFailure: () => {},
+    onAlarm,
     onFenced: () => {},
   });
   onTestFinished(async () => {
@@ -91,6 +93,27 @@ async function figures(db: Database) {
 }
 
 describe("one process", () => {
+  test("a record that the database refuses raises an alarm, and the money of the others is posted", async () => {
+    await using db = await testDatabase();
+    await makeOrganisation(db);
+    const alarms: PostingAlarm[] = [];
+    const admission = await process(db, (alarm) => alarms.push(alarm));
+    for (const row of [{ id: "att_without_a_call" }, undefined]) {
+      const request = holdOf();
+      await held(admission, request);
+      admission.settle({
+        attempt: request.attempt,
+        tokens: { promptTokens: 1, cachedTokens: 0, outputTokens: 1 },
+        usageSource: "engine",
+        row: () => row,
+      });
+    }
+    await admission.posted(admission.position());
+    expect(alarms).toMatchObject([{ code: "record_quarantined", subject: "23502" }]);
+    const { rows: settled } = await db.query("select from settlements");
+    expect(settled).toHaveLength(1);
+  });
+
   test("a hold covers the prompt and a first window, not the whole limit", async () => {
     await using db = await testDatabase();
     await makeOrganisation(db);

@@ -6,7 +6,7 @@ import { newSpoolId, SpoolWriter, StoreUnavailableError, type Database, type Ses
 import { Leases } from "../leases/leases.ts";
 import { watchLeases } from "../leases/watch.ts";
 import { closeMostMs, offlineMs, tenureTickMs } from "../limits.ts";
-import { Poster } from "../posting/poster.ts";
+import { Poster, type PostingAlarm } from "../posting/poster.ts";
 import type {
   AttemptLedger,
   AttemptSettlement,
@@ -29,6 +29,8 @@ interface AdmissionOptions {
   rows: RecordRows;
   /** The spool has failed and goes on in another file. */
   onSpoolFailure: (error: Error) => void;
+  /** Records cannot be posted, or were put aside. */
+  onAlarm: (alarm: PostingAlarm) => void;
   /** This process was taken for dead and works under a new epoch now. */
   onFenced: () => void;
   clock?: () => number;
@@ -170,11 +172,11 @@ export class Admission implements AttemptLedger {
 }
 
 async function begin(options: Required<AdmissionOptions>, onFenced: (reign: Reign) => void): Promise<Reign> {
-  const { db, session, spools, machine, rows, clock, onSpoolFailure } = options;
+  const { db, session, spools, machine, rows, clock, onSpoolFailure, onAlarm } = options;
   const id = newSpoolId();
   const leases = await Leases.begin({ db, process: session.processId, machine, spool: id, clock });
   const spool = SpoolWriter.open({ root: spools, id, epoch: String(leases.epoch.id), onFailure: onSpoolFailure });
-  const poster = new Poster({ db, spool, rows, openSinceMs: () => tenure.openSinceMs() });
+  const poster = new Poster({ db, spool, rows, onAlarm, openSinceMs: () => tenure.openSinceMs() });
   const tenure = new Tenure({
     leases,
     spool,
