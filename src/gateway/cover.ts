@@ -77,9 +77,12 @@ export class Cover {
     try {
       const wanted = Math.min(outputTokens, this.#most);
       const extended = await this.#ledger.extend(this.#attempt, wanted, seen);
-      this.#window = Math.max(1, extended.outputTokens - this.#covered);
-      this.#covered = Math.max(this.#covered, extended.outputTokens);
-      this.cutBy = extended.cutBy;
+      if (extended.outputTokens > this.#covered) {
+        this.#window = extended.outputTokens - this.#covered;
+        this.#covered = extended.outputTokens;
+      }
+      // Two may be under way at once, and a cut is final.
+      this.cutBy ??= extended.cutBy;
     } catch (error) {
       this.failure = asLineshaftError(error);
     } finally {

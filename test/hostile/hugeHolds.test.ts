@@ -83,7 +83,10 @@ describe("an account that an older version filled", () => {
       await at.db.query<{ balance_nano: bigint }>("select balance_nano from accounts where kind = 'token_cost'")
     ).rows;
     expect(account?.balance_nano).toBe(2n ** 63n - 1_000n + 3n * 1528n);
-    expect((await at.ledger.prove()).discrepancies).toEqual([]);
+    // The account was filled by hand, and that is all that the proof finds.
+    expect((await at.ledger.prove()).discrepancies).toMatchObject([
+      { rule: "journal_orphan", id: "settlement:earlier" },
+    ]);
   });
 
   test("a budget that is set over it is full, and is shown", async () => {
@@ -93,8 +96,10 @@ describe("an account that an older version filled", () => {
     for (let call = 0; call < 3; call++) await post(at, "/v1/chat/completions", { ...hello, max_tokens: 10 });
     await at.gateway.flushed();
     await tamper(at.db, "update settlements set amount_nano = 4000000000000000000");
+    await tamper(at.db, "update usage_days set amount_nano = 12000000000000000000");
     const budget = { organisation, currency: "USD", scope: { kind: "project" as const, id: project }, limitNano: 5n };
     expect(await at.ledger.setBudget({ ...budget, period: "month" })).toMatchObject({ spentNano: 12n * 10n ** 18n });
+    await expect.poll(async () => (await at.ledger.listBudgets(organisation))[0]!.pending).toBe(false);
     expect((await post(at, "/v1/chat/completions", hello)).status).toBe(429);
     expect((await at.ledger.bill(organisation)).total.tokenCostNano).toBe(12n * 10n ** 18n);
     expect((await at.request("/api/overview")).status).toBe(200);
