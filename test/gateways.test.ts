@@ -191,6 +191,10 @@ describe("two gateway processes of one instance", () => {
       const pidOf = async (name: string) => (await gatewaysOf(instance)).get(name)!.pid!;
       await expect.poll(async () => (await place(2).ask("POST", chat, call("busy"))).status, { timeout }).toBe(200);
       const before = (await a.ask("GET", "/api/overview?range=1h")).body.calls.total;
+      const { body: key } = await a.ask("POST", "/api/keys", { name: "busy", role: "member" });
+      const limit = 1_000_000_000n;
+      const scope = { kind: "key", id: key.id };
+      expect((await a.ask("PUT", "/api/budgets", { scope, limit_nano: String(limit) })).status).toBe(200);
       let answered = 0;
       const cut: string[] = [];
       const over = new AbortController();
@@ -201,7 +205,7 @@ describe("two gateway processes of one instance", () => {
             const response = await fetch(`${instance.address}${chat}`, {
               method: "POST",
               headers: {
-                authorization: `Bearer ${instance.key}`,
+                authorization: `Bearer ${key.secret}`,
                 "content-type": "application/json",
                 connection: "close",
               },
@@ -255,6 +259,19 @@ describe("two gateway processes of one instance", () => {
       const after = (await place(2).ask("GET", "/api/overview?range=1h")).body.calls.total;
       expect(after - before).toBeGreaterThanOrEqual(answered);
       expect(after - before).toBeLessThanOrEqual(answered + cut.length);
+      // What the ended processes had leased comes back when their spools are replayed, so nothing of it is lost.
+      const proven = async () => {
+        const { body: proof } = await place(1).ask("POST", "/api/proofs", { kind: "whole" });
+        const { body: proofs } = await place(1).ask("GET", "/api/proofs");
+        return [proof.discrepancies, proofs.standing.suspense];
+      };
+      await expect.poll(proven, { timeout }).toEqual([[], []]);
+      const { body: budgets } = await place(1).ask("GET", "/api/budgets?limit=200");
+      const of = budgets.data.find((one: { scope: { id: string } }) => one.scope.id === key.id);
+      const amounts = [of.spent_nano, of.leased_nano, of.lost_nano].map(BigInt) as [bigint, bigint, bigint];
+      expect(amounts[0]).toBeGreaterThan(0n);
+      expect(amounts[2]).toBe(0n);
+      expect(amounts[0] + amounts[1]).toBeLessThanOrEqual(limit);
     },
   );
 });
