@@ -11,14 +11,10 @@ import type { AddressInfo } from "node:net";
 
 const tokensPerSecond = Number(process.argv[2] ?? 1000);
 const isProvider = process.argv[3] === "provider";
-<<<<<<< HEAD
 const models = JSON.stringify({
   object: "list",
   data: [{ id: "scripted", ...(!isProvider && { owned_by: "sglang" }) }],
 });
-=======
-const models = JSON.stringify({ object: "list", data: [{ id: "scripted", ...(!isProvider && { owned_by: "sglang" }) }] });
->>>>>>> 41c40c8 (An answer that stands says so to the ledger, although its extension was asked for ahead)
 /** Four characters are a token here and in the gateway's estimate, so that what is counted where usage is missing is the truth. */
 const token = " tok";
 const tokensInPiece = 32;

@@ -97,16 +97,12 @@ export class Postgres {
 
 const spawnServer = ({ command, args, env, uid, gid }: Awaited<ReturnType<typeof preparePostgres>>): ChildProcess =>
   watched(
-<<<<<<< HEAD
     spawn(command, args, {
       env,
       stdio: "ignore",
       ...(uid !== undefined && { uid }),
       ...(gid !== undefined && { gid }),
     }),
-=======
-    spawn(command, args, { env, stdio: "ignore", ...(uid !== undefined && { uid }), ...(gid !== undefined && { gid }) }),
->>>>>>> 41c40c8 (An answer that stands says so to the ledger, although its extension was asked for ahead)
   );
 
 export interface Truth {

@@ -248,7 +248,7 @@ export class Book {
       const { leastNano, needNano } = needOf(waiter, purse);
       const free = this.#queue.freeFor(waiter, purse);
       const least = leastNano > free ? leastNano - free : 1n;
-      const need = needNano > free ? needNano - free : least;
+      const need = purse.fairNeed(needNano > free ? needNano - free : least);
       const want = supplied.has(purse) ? need : purse.supplyFor(need);
       supplied.add(purse);
       needs.set(purse.budget, need);

@@ -64,6 +64,13 @@ export class Purse {
     return { budget, scope, currency, limitNano, leftNano: this.leftNano };
   }
 
+  /** Near the end a window is no larger than a holder's part of what is left, and of half of what other processes may give back. */
+  fairNeed(needNano: bigint): bigint {
+    if (!this.exact) return needNano;
+    const fair = (this.leftNano + this.facts.elsewhereNano / 2n) / BigInt(this.holders.size + 1);
+    return fair < needNano ? fair : needNano;
+  }
+
   /** What is asked beyond the need: twice as much as the last time, while the lease is used up faster than it is given back. */
   supplyFor(needNano: bigint): bigint {
     if (this.exact) return needNano;

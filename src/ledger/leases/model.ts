@@ -279,7 +279,7 @@ export class LeaseModel {
         if (own) Object.assign(own, { stuckYoungestMs: part.stuckYoungestMs, stuckAtMs: this.nowMs });
         const short = isShort(budget.id, part.leastNano);
         const cut = short && this.#mustCut(epoch, budget);
-        if (short) this.#recall(epoch, budget, part.leastNano - leftOf(budget));
+        if (short) this.#recall(epoch, budget, part.needNano - leftOf(budget));
         const silentElsewhere = this.#leases.some(
           (lease) =>
             this.#isElsewhere(lease, epoch, budget) && lease.recall > 0n && lease.recalledMs < this.nowMs - silentMs,

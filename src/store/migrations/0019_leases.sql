@@ -591,7 +591,7 @@ begin
               and bool_and(l.epoch = of_epoch or (l.recall_nano = 0 and l.recalled_at > moment - interval '2 seconds'))
               and (array_agg(l.epoch order by l.stuck_youngest desc, l.epoch desc))[1] = of_epoch
             from leases l where l.budget = part.budget and l.period_start = part.period_start and l.out_nano > 0), false);
-          update leases l set recall_nano = greatest(l.recall_nano, part.least - part.left_nano),
+          update leases l set recall_nano = greatest(l.recall_nano, part.need - part.left_nano),
             recalled_at = case when l.recall_nano > 0 then l.recalled_at else moment end
           where l.budget = part.budget and l.period_start = part.period_start and l.epoch <> of_epoch and l.out_nano > 0;
           recalled := recalled or found;
