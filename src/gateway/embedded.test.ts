@@ -75,6 +75,7 @@ test("a conversation on the embedded engine: cached tokens in the bill, phases i
     let chunks = 0;
     for await (const _ of leaving) if (++chunks === 3) break;
     await at.gateway.close({ graceMs: 20_000 });
+    await at.gateway.flushed();
     const { rows } = await at.db.query(
       "select c.status, s.usage_source, s.output_tokens < 500 as stopped from calls c join attempts a on a.call = c.id join settlements s on s.attempt = a.id order by c.id desc limit 1",
     );

@@ -84,10 +84,14 @@ export async function gathered(call: CallState, begun: BegunStream): Promise<Beg
   const { attempt, answer } = begun;
   return untilAborted(answer, call.signal, async () => {
     const whole = new WholeAnswer(attempt.asked.endpoint);
-    const stream = new PaidStream(begun, call.signal);
+    const stream = new PaidStream(begun, call);
     for (let step = await stream.next(); step; step = await stream.next()) {
-      if (step.chunk) whole.add(step.chunk);
-      else whole.addDeltas(step.end.deltas);
+      if (!step.chunk) {
+        whole.addDeltas(step.end.deltas);
+        continue;
+      }
+      call.buffered.add("answers", 2 * step.chunk.characters, false);
+      whole.add(step.chunk);
     }
     return { attempt, answer, streams: false, whole: whole.whole(), cut: stream.cut };
   });

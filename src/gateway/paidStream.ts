@@ -6,7 +6,7 @@ import type { AnswerDelta, EngineChunk, WireObject } from "../engines/index.ts";
 import { cutDelta, OutputCap, outputMost } from "./cap.ts";
 import { paidOrAborted } from "./cover.ts";
 import { whyAborted } from "./refusals.ts";
-import type { BegunStream, Cut } from "./state.ts";
+import type { BegunStream, CallState, Cut } from "./state.ts";
 
 /** What comes next: a chunk of the engine's, or the end that we give the answer. */
 type PaidStep =
@@ -18,7 +18,7 @@ const answersMost = 128;
 
 export class PaidStream {
   readonly #begun: BegunStream;
-  readonly #signal: AbortSignal;
+  readonly #call: Pick<CallState, "signal" | "counted">;
   readonly #cap: OutputCap;
   #first: IteratorResult<EngineChunk> | undefined;
   /** Answers that have begun and not said how they ended. */
@@ -29,10 +29,9 @@ export class PaidStream {
   cut: Cut | undefined;
   finishReason: string | undefined;
 
-  /** `signal`: the call's. */
-  constructor(begun: BegunStream, signal: AbortSignal) {
+  constructor(begun: BegunStream, call: Pick<CallState, "signal" | "counted">) {
     this.#begun = begun;
-    this.#signal = signal;
+    this.#call = call;
     this.#first = begun.first;
     this.#cap = new OutputCap(outputMost(begun.attempt));
   }
@@ -40,18 +39,20 @@ export class PaidStream {
   /** The next step; undefined at the end. Throws what the engine's stream throws, and why the call was aborted. */
   async next(): Promise<PaidStep | undefined> {
     const { attempt, answer, iterator } = this.#begun;
+    const { signal, counted } = this.#call;
     while (this.cut === undefined) {
       const step = this.#first ?? (await iterator.next());
       this.#first = undefined;
       attempt.placement.endpoint.aliveMs = performance.now();
-      if (this.#signal.aborted) throw whyAborted(this.#signal);
+      if (signal.aborted) throw whyAborted(signal);
       if (step.done) return undefined;
       const chunk = step.value;
       if (this.#cap.passedBy(chunk, answer.usage()?.outputTokens)) return this.#stopped("limit", [], chunk.wire);
       const before = this.#came;
       this.#came = answer.outputSoFar();
+      counted?.output(this.#came);
       const waiting = attempt.cover.reach(this.#came);
-      if (waiting) await paidOrAborted(waiting, this.#signal);
+      if (waiting) await paidOrAborted(waiting, signal);
       if (this.#isUnpaid(chunk)) return this.#stopped("budget", this.#paidPart(chunk, before), chunk.wire);
       if (chunk.silent === true) continue;
       for (const delta of chunk.deltas) this.#noteEnd(delta);

@@ -43,7 +43,7 @@ export class Relay implements AsyncIterableIterator<AnswerChunk, undefined> {
     this.#call = call;
     this.#begun = begun;
     this.#end = end;
-    this.#stream = new PaidStream(begun, call.signal);
+    this.#stream = new PaidStream(begun, call);
     this.#gatherer = call.check && new OutputGatherer();
     this.#wantsUsage = call.request.asked.streamUsage;
     // A client that has gone ends the attempt now, also while nothing is read.
