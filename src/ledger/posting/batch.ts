@@ -34,7 +34,11 @@ export class NotPosted extends Error {
 }
 
 export function postingOf(number: number, chain: number, record: WrittenRecord): Posting {
-  if (record.k === "settle") return { number, chain, item: record.item, attemptRow: record.row };
+  if (record.k === "settle") {
+    // An attempt that was never sent has no row and costs nothing, so it leaves no settlement either.
+    if (record.row === undefined && record.item.amount === "0") return { number, chain };
+    return { number, chain, item: record.item, attemptRow: record.row };
+  }
   if (record.k === "call") return { number, chain, callRow: record.row };
   return { number, chain };
 }

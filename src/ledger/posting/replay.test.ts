@@ -77,7 +77,6 @@ test("what a dead process held is voided or estimated, with rows of attempts and
   expect(round).toBe(1);
   expect(await settled(db)).toEqual({
     att_whole: [whole, "engine"],
-    att_unsent: [0n, "counted"],
     att_sent: [30n, "estimated"],
     att_progress: [80n, "estimated"],
     att_ended: [13n, "engine"],
