@@ -4,6 +4,7 @@
 //
 //   calls/s    written durably: the record is in the spool, or committed, when its call goes on
 //   posted/s   the same calls until all of them are in Postgres
+//   holds/s    holds with their sent marks, many at once in each process, while nothing is settled or posted
 //   added      what a call waits for its hold and sent mark, in milliseconds
 //   process    CPU time of the processes for a call, posting included, in microseconds
 //   Postgres   its CPU time for a call, in microseconds
@@ -59,6 +60,7 @@ const cases = (["old", "exact", "lease"] as const)
 interface Sample {
   callsPerSecond: number;
   postedPerSecond: number;
+  holdsPerSecond: number;
   p50: number;
   p99: number;
   processMicros: number;
@@ -119,13 +121,16 @@ async function run(one: Case): Promise<Sample> {
     const work: Work = { path, url, spools, seconds: Number(options.seconds), writers, accounts };
     const children = await Promise.all(Array.from({ length: one.processes }, () => start(work)));
     const before = cpuMicrosOfTree(postgres.pid);
-    const done = await Promise.all(children.map((child) => child.run()));
+    await Promise.all(children.map((child) => child.next()));
     const micros = cpuMicrosOfTree(postgres.pid) - before;
+    const lines = await Promise.all(children.map((child) => child.next()));
+    const done = lines.map((line) => JSON.parse(line) as Done);
     const sum = (of: (done: Done) => number) => done.reduce((total, each) => total + of(each), 0);
     const calls = sum((each) => each.calls);
     return {
       callsPerSecond: sum((each) => (each.calls * 1000) / each.loadMs),
       postedPerSecond: (calls * 1000) / Math.max(...done.map((each) => each.wholeMs)),
+      holdsPerSecond: sum((each) => each.holdsPerSecond),
       p50: median(done.map((each) => each.p50)),
       p99: Math.max(...done.map((each) => each.p99)),
       processMicros: sum((each) => each.cpuMicros) / calls,
@@ -137,22 +142,24 @@ async function run(one: Case): Promise<Sample> {
   }
 }
 
-async function start(work: Work): Promise<{ run(): Promise<Done> }> {
+/** Starts a process; `next` lets it go on, and answers its next line. */
+async function start(work: Work): Promise<{ next(): Promise<string> }> {
   const script = new URL("ledger/process.ts", import.meta.url).pathname;
   const child = spawn(process.execPath, [...profiled, script, JSON.stringify(work)], {
     stdio: ["pipe", "pipe", "inherit"],
     env: { ...process.env, NODE_ENV: "production" },
   });
-  const lines = createInterface({ input: child.stdout });
   child.once("exit", (code) => {
     if (code !== 0) throw new Error(`A process of the benchmark ended with ${code}.`);
   });
-  await once(lines, "line");
+  const lines = createInterface({ input: child.stdout });
+  const line = async () => ((await once(lines, "line")) as [string])[0];
+  await line();
   return {
-    async run() {
-      const line = once(lines, "line") as Promise<[string]>;
+    next() {
+      const answer = line();
       child.stdin.write("go");
-      return JSON.parse((await line)[0]) as Done;
+      return answer;
     },
   };
 }
@@ -174,6 +181,7 @@ const results = cases.map((one) => {
     "calls/s": Math.round(of("callsPerSecond")),
     "(min-max)": `${Math.min(...rates)}-${Math.max(...rates)}`,
     "posted/s": Math.round(of("postedPerSecond")),
+    "holds/s": Math.round(of("holdsPerSecond")),
     "added p50 ms": Number(of("p50").toFixed(3)),
     "p99 ms": Number(of("p99").toFixed(2)),
     "process us/call": Math.round(of("processMicros")),

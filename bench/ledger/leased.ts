@@ -33,9 +33,9 @@ export async function openLeased(url: string, spools: string, isFree: boolean) {
     : { promptTokens, cachedTokens: 0, outputTokens };
   const { signal } = new AbortController();
   return {
-    async call(account: number): Promise<number> {
+    /** Holds a call and marks it as sent; answers how to end it. */
+    async hold(account: number): Promise<() => void> {
       const call = nextCall(account);
-      const began = performance.now();
       const held = await admission.hold({
         ...call,
         organisation,
@@ -51,21 +51,23 @@ export async function openLeased(url: string, spools: string, isFree: boolean) {
       });
       if (!held.admitted) throw new Error(`A hold was refused: ${held.why}.`);
       admission.sent(call.attempt, "small-0");
-      const ms = performance.now() - began;
-      let row: object = {};
-      admission.settle({
-        attempt: call.attempt,
-        tokens,
-        usageSource: "engine",
-        row: ({ amountNano }) => {
-          const rows = rowsOf(call, amountNano);
-          row = rows.call;
-          return rows.attempt;
-        },
-      });
-      admission.recordCall(call.call, row);
-      return ms;
+      return () => {
+        let row: object = {};
+        admission.settle({
+          attempt: call.attempt,
+          tokens,
+          usageSource: "engine",
+          row: ({ amountNano }) => {
+            const rows = rowsOf(call, amountNano);
+            row = rows.call;
+            return rows.attempt;
+          },
+        });
+        admission.recordCall(call.call, row);
+      };
     },
+    /** Resolves when everything is in Postgres. */
+    drained: () => admission.posted(admission.position()),
     async close(): Promise<void> {
       await admission.close();
       await session.close();

@@ -87,15 +87,16 @@ export function openRival(url: string) {
     );
   });
   return {
-    async call(account: number): Promise<number> {
+    /** Holds a call; answers how to end it. */
+    async hold(account: number): Promise<() => Promise<void>> {
       const call = nextCall(account);
-      const began = performance.now();
       await holds.add(call);
-      const ms = performance.now() - began;
-      await settlements.add(call);
-      void records.add(call);
-      return ms;
+      return async () => {
+        await settlements.add(call);
+        void records.add(call);
+      };
     },
+    drained: () => records.drained(),
     async close(): Promise<void> {
       await records.drained();
       await db.close();

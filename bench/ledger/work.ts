@@ -28,6 +28,8 @@ export interface Done {
   wholeMs: number;
   /** CPU time of the process, posting included, in microseconds. */
   cpuMicros: number;
+  /** Holds with their sent marks, 200 at once, while nothing else is done. */
+  holdsPerSecond: number;
 }
 
 export const card: RateCard = {

@@ -74,7 +74,7 @@ export const posting = {
   batchRecords: 1024,
   batchBytes: 1024 * 1024,
   /** Records that arrive within this time of the first share a transaction; nothing waits for it that a reader waits for. */
-  lingerMs: 50,
+  lingerMs: 100,
   /** So often an idle spool says through which moment it is complete. */
   pulseMs: 5_000,
   /** Pause before a batch that failed is tried again. */
