@@ -153,6 +153,7 @@ describe("a model without a price", () => {
 
 /** Settlements, newest first. */
 async function settled(at: Awaited<ReturnType<typeof testGateway>>) {
+  await at.gateway.flushed();
   const { rows } = await at.db.query<{ settled_nano: bigint; rate_card: string; usage_source: string; model: string }>(
     "select amount_nano as settled_nano, rate_card, usage_source, model from settlements order by created_at desc",
   );

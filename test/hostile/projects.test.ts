@@ -72,7 +72,7 @@ test("live events: a member's feed has its own project's alone, also when it ask
   expect(seen).not.toContain(ours.id);
   expect(seen.match(/event: call/g)).toHaveLength(1);
   // Ids of its events do not even count those of others.
-  expect(seen).toMatch(/id: [a-z0-9]+\.0\n/);
+  expect(seen).toMatch(/id: [a-z0-9]+\.0\.[a-z0-9]+\n/);
 });
 
 test("calls, overview, bill, agents, search", async () => {

@@ -166,6 +166,12 @@ export const table: Row[] = [
     shows: () => '"calls":1,',
     answers: ["200 shows it", "200 shows it", "200 shows it", "200", "200"],
   },
+  { route: "GET /api/proofs", answers: ["200", "403 owner_only", "200", "403 owner_only", "200"] },
+  {
+    route: "POST /api/proofs",
+    body: () => ({ kind: "incremental" }),
+    answers: ["200", "403 owner_only", "200", "403 owner_only", "200"],
+  },
   { route: "GET /api/events", answers: ["200", "200", "200", "200", "200"] },
   {
     route: "GET /api/search",
