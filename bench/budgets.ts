@@ -4,7 +4,7 @@
 // case stands what the rule of before (a hold of the whole worst case) makes of the same work, computed in virtual time.
 //
 //   npm run bench:budgets -- [--only TEXT] [--agents 64] [--calls 4] [--answer 500] [--prompt 600] [--speed 1000] [--seed 1]
-//     [--minutes 0.5] [--grid] [--json FILE]
+//     [--processes 1,2,4] [--minutes 0.5] [--grid] [--json FILE]
 //
 // `--minutes` is how long Postgres is away. It ends with 1 where a promise is broken, and says which.
 import { writeFileSync } from "node:fs";
@@ -25,6 +25,7 @@ const { values: options } = parseArgs({
     prompt: { type: "string", default: "600" },
     speed: { type: "string", default: "1000" },
     seed: { type: "string", default: "1" },
+    processes: { type: "string", default: "1,2,4" },
     minutes: { type: "string", default: "0.5" },
     grid: { type: "boolean", default: false },
     json: { type: "string" },
@@ -76,7 +77,7 @@ const usual: Omit<Case, "name"> = {
 
 function mainCases(): Case[] {
   const cases: Case[] = [];
-  for (const processes of [1, 2, 4])
+  for (const processes of options.processes.split(",").map(Number))
     for (const spread of ["one budget", "ten budgets on five scopes"] as const)
       for (const share of [1.05, 0.5])
         cases.push({ ...usual, name: `${spread}, ${share} of the cost`, processes, spread, share });

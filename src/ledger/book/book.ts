@@ -226,12 +226,12 @@ export class Book {
     this.#queue.pumpAll(purses, nowMs, true);
   }
 
-  /** Asks for one statement of the database, oldest waiters first. Their answers come by `answered`. */
+  /** Asks for one statement of the database, in the order in which waiters are served. Their answers come by `answered`. */
   asks(nowMs: number): Ask[] {
     const asks: Ask[] = [];
     if (this.#ended) return asks;
     const supplied = new Set<Purse>();
-    for (const waiter of this.#queue.waiters.values()) {
+    for (const waiter of [...this.#queue.waiters.values()].toSorted(before)) {
       if (asks.length === this.#limits.asksMost) break;
       if (waiter.asking) continue;
       const lacking = waiter.purses.filter((purse) => this.#queue.lacks(waiter, purse));

@@ -36,6 +36,8 @@ interface Lease {
   recalledMs: number;
   stuckYoungestMs: number | undefined;
   stuckAtMs: number;
+  /** When it last answered a recall with nothing, and has neither given back nor been granted money since. */
+  answeredMs: number | undefined;
 }
 
 interface LostItem {
@@ -103,7 +105,8 @@ export class LeaseModel {
   take(epoch: number, asks: readonly Ask[]): LeaseAnswer[] {
     this.#requireLive(epoch);
     for (const { parts } of asks) for (const { budget } of parts) this.#moveOn(budget);
-    return asks.flatMap((ask) => this.#takeOne(epoch, ask));
+    const short = new Set<string>();
+    return asks.flatMap((ask) => this.#takeOne(epoch, ask, short));
   }
 
   giveBack(epoch: number, shares: readonly GivenBack[]): void {
@@ -114,7 +117,9 @@ export class LeaseModel {
       if (!lease) continue;
       if (lease.out < amountNano) throw new Error(`Epoch ${epoch} gives back more than it has of ${budget}.`);
       lease.out -= amountNano;
-      Object.assign(lease, { recall: 0n, stuckYoungestMs: undefined });
+      lease.recall = 0n;
+      if (amountNano > 0n) Object.assign(lease, { stuckYoungestMs: undefined, answeredMs: undefined });
+      else lease.answeredMs = this.nowMs;
       this.#sumsOf(budget, lease.startMs).leased -= amountNano;
     }
     this.#dropEmpty();
@@ -256,12 +261,13 @@ export class LeaseModel {
     if (!this.isLive(epoch)) throw new EpochFencedError(epoch);
   }
 
-  #takeOne(epoch: number, { ask, parts }: Ask): LeaseAnswer[] {
+  /** `short`: budgets of which an earlier ask of the statement found too little. */
+  #takeOne(epoch: number, { ask, parts }: Ask, short: Set<string>): LeaseAnswer[] {
     const isShort = (id: string, least: bigint) => {
       const budget = this.#budgets.get(id);
       return !budget || leftOf(budget) < least;
     };
-    const isRefused = parts.some(({ budget, leastNano }) => isShort(budget, leastNano));
+    const isRefused = parts.some(({ budget, leastNano }) => short.has(budget) || isShort(budget, leastNano));
     return parts
       .toSorted((a, b) => compare(a.budget, b.budget))
       .map((part) => {
@@ -271,21 +277,26 @@ export class LeaseModel {
         if (!isRefused) {
           const grantedNano = this.#grantOf(epoch, budget, part);
           this.#addLease(epoch, budget.id, budget.startMs, grantedNano);
-          Object.assign(this.#leaseOf(epoch, budget.id, budget.startMs)!, { stuckYoungestMs: undefined });
+          Object.assign(this.#leaseOf(epoch, budget.id, budget.startMs)!, {
+            stuckYoungestMs: undefined,
+            answeredMs: undefined,
+          });
           const facts = this.#stateOf(epoch, budget);
           return { ...nothing, state: "granted", facts, grantedNano, leftNano: leftOf(budget) };
         }
         const own = this.#leaseOf(epoch, budget.id, budget.startMs);
         if (own) Object.assign(own, { stuckYoungestMs: part.stuckYoungestMs, stuckAtMs: this.nowMs });
-        const short = isShort(budget.id, part.leastNano);
-        const cut = short && this.#mustCut(epoch, budget);
-        if (short) this.#recall(epoch, budget, part.needNano - leftOf(budget));
+        const lacks = isShort(budget.id, part.leastNano);
+        if (lacks) short.add(budget.id);
+        const cut = lacks && this.#mustCut(epoch, budget);
+        if (lacks) this.#recall(epoch, budget, part.needNano - leftOf(budget));
         const silentElsewhere = this.#leases.some(
           (lease) =>
             this.#isElsewhere(lease, epoch, budget) && lease.recall > 0n && lease.recalledMs < this.nowMs - silentMs,
         );
         const facts = this.#stateOf(epoch, budget);
-        return { ...nothing, state: short ? "short" : "spared", facts, leftNano: leftOf(budget), silentElsewhere, cut };
+        const state = short.has(budget.id) ? "short" : "spared";
+        return { ...nothing, state, facts, leftNano: leftOf(budget), silentElsewhere, cut };
       });
   }
 
@@ -316,8 +327,8 @@ export class LeaseModel {
       (lease) => lease.budget === budget.id && lease.startMs === budget.startMs && lease.out > 0n,
     );
     const isStuck = (lease: Lease) => lease.stuckYoungestMs !== undefined && lease.stuckAtMs > this.nowMs - stuckMs;
-    const hasAnswered = ({ epoch: of, recall, recalledMs }: Lease) =>
-      of === epoch || (recall === 0n && recalledMs > this.nowMs - stuckMs);
+    const hasAnswered = ({ epoch: of, answeredMs = -Infinity }: Lease) =>
+      of === epoch || answeredMs > this.nowMs - stuckMs;
     if (holders.length === 0 || !holders.every(isStuck) || !holders.every(hasAnswered)) return false;
     const youngest = holders.toSorted((a, b) => b.stuckYoungestMs! - a.stuckYoungestMs! || b.epoch - a.epoch)[0]!;
     return youngest.epoch === epoch;
@@ -416,6 +427,7 @@ export class LeaseModel {
         recalledMs: -Infinity,
         stuckYoungestMs: undefined,
         stuckAtMs: 0,
+        answeredMs: undefined,
       });
     this.#sumsOf(budget, startMs).leased += amount;
   }

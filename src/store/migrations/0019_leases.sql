@@ -94,6 +94,8 @@ create table leases (
   -- All calls that hold from it wait for more money; the start of the youngest of them, and when the process said so.
   stuck_youngest timestamptz,
   stuck_at timestamptz,
+  -- When it last answered a recall with nothing, and has neither given back nor been granted money since.
+  answered_at timestamptz,
   primary key (epoch, budget, period_start)
 );
 create index leases_of_budget on leases (budget);
@@ -522,8 +524,11 @@ $$;
 -- far as half of an equal share of what is left goes; a run's budget that no other epoch has money of is given whole to an ask for more
 -- than its need. stuck_youngest: all of the epoch's holders on the budget wait for money, and this is the start of the youngest.
 --
--- A refused ask asks the money of other epochs back. Where all that have money of the budget have answered that within two seconds and
--- are stuck all the same, the one with the youngest holder is answered `cut`: it must end that holder, so that the oldest goes on.
+-- Where an ask finds too little of a budget, the later asks of the statement get none of it either: the process serves its calls in
+-- order, and what a later one got it would only give back.
+--
+-- A refused ask asks the money of other epochs back. Where all others that have money of the budget have answered within two seconds that
+-- they can give none, and all are stuck, the one with the youngest holder is answered `cut`: it must end that holder, so that the oldest goes on.
 --
 -- `number` counts the takes and returns of the epoch from 1; the same number again is answered what it was answered first. The answer
 -- is a list of {ask, granted, now, parts: [{budget, state, ...}]}; state is granted, short (this budget refused), spared (another one
@@ -541,6 +546,7 @@ declare
   refused boolean;
   parts jsonb;
   recalled boolean := false;
+  short text[] := '{}';
   is_silent boolean;
   must_cut boolean;
 begin
@@ -558,7 +564,7 @@ begin
     refused := exists (
       select from jsonb_to_recordset(item -> 'parts') as p(budget text, least numeric)
       left join budgets b on b.id = p.budget
-      where b.id is null or b.limit_nano - b.spent_nano - b.leased_nano - b.lost_nano < p.least);
+      where b.id is null or b.id = any(short) or b.limit_nano - b.spent_nano - b.leased_nano - b.lost_nano < p.least);
     for part in
       select p.budget, p.least, p.need, p.want, p.stuck_youngest, b.id is null as is_gone, b.scope, b.scope_kind, b.currency, b.period,
         b.period_start, b.limit_nano, b.spent_nano, b.leased_nano, b.lost_nano, b.limit_nano - b.spent_nano - b.leased_nano - b.lost_nano as left_nano,
@@ -580,15 +586,16 @@ begin
         end;
         insert into leases as l (epoch, budget, period_start, out_nano) values (of_epoch, part.budget, part.period_start, part.granted)
         on conflict (epoch, budget, period_start) do update
-          set out_nano = l.out_nano + excluded.out_nano, stuck_youngest = null, stuck_at = null;
+          set out_nano = l.out_nano + excluded.out_nano, stuck_youngest = null, stuck_at = null, answered_at = null;
         update budgets b set leased_nano = b.leased_nano + part.granted where b.id = part.budget;
       else
         update leases l set stuck_youngest = part.stuck_youngest, stuck_at = moment
         where l.epoch = of_epoch and l.budget = part.budget and l.period_start = part.period_start;
         if part.left_nano < part.least then
+          short := short || part.budget;
           must_cut := coalesce((
             select bool_and(l.stuck_youngest is not null and l.stuck_at > moment - interval '2 seconds')
-              and bool_and(l.epoch = of_epoch or (l.recall_nano = 0 and l.recalled_at > moment - interval '2 seconds'))
+              and bool_and(l.epoch = of_epoch or coalesce(l.answered_at > moment - interval '2 seconds', false))
               and (array_agg(l.epoch order by l.stuck_youngest desc, l.epoch desc))[1] = of_epoch
             from leases l where l.budget = part.budget and l.period_start = part.period_start and l.out_nano > 0), false);
           update leases l set recall_nano = greatest(l.recall_nano, part.need - part.left_nano),
@@ -605,7 +612,7 @@ begin
       end if;
       parts := parts || jsonb_build_object(
         'budget', part.budget, 'scope', part.scope, 'currency', part.currency,
-        'state', case when not refused then 'granted' when part.left_nano < part.least then 'short' else 'spared' end,
+        'state', case when not refused then 'granted' when part.budget = any(short) then 'short' else 'spared' end,
         'period_start', part.period_start, 'period_end', budget_period_end(part.period, part.period_start),
         'granted', part.granted::text, 'limit', part.limit_nano::text, 'spent', part.spent_nano::text, 'lost', part.lost_nano::text,
         'leased_elsewhere', (part.leased_nano - part.out_nano)::text, 'left', (part.left_nano - part.granted)::text,
@@ -639,7 +646,9 @@ begin
     join leases l on l.epoch = of_epoch and l.budget = i.budget and l.period_start = i.period_start
     group by l.epoch, l.budget, l.period_start
   ), of_lease as (
-    update leases l set out_nano = l.out_nano - g.amount, recall_nano = 0, stuck_youngest = null, stuck_at = null
+    update leases l set out_nano = l.out_nano - g.amount, recall_nano = 0,
+      stuck_youngest = case when g.amount = 0 then l.stuck_youngest end, stuck_at = case when g.amount = 0 then l.stuck_at end,
+      answered_at = case when g.amount = 0 then ledger_now() end
     from given g where l.epoch = of_epoch and l.budget = g.budget and l.period_start = g.period_start
     returning l.budget, l.period_start, g.amount, g.recalled and g.amount > 0 as recalled
   ), current_ones as (
