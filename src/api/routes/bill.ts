@@ -20,7 +20,7 @@ const route = createRoute({
   responses: answers("One line per agent, one for calls outside runs, and their total", bill, 400, 404),
 });
 
-export function billRoutes({ ledger, db }: ServerDependencies) {
+export function billRoutes({ gateway, ledger, db }: ServerDependencies) {
   return apiApp().openapi(route, async (c) => {
     const { currency } = c.var.principal;
     const reach = reachOf(c.var.principal, "bill.read");
@@ -29,6 +29,7 @@ export function billRoutes({ ledger, db }: ServerDependencies) {
     const [agent] = query.agent === undefined ? [] : await findAgents(db, reach, query.agent);
     if (query.agent !== undefined && agent === undefined)
       throw notFound("agent", query.agent, "`lineshaft agents list` shows those that there are.");
+    await gateway.flushed();
     const read = await ledger.bill(organisation, {
       ...(query.from !== undefined && { from: new Date(query.from) }),
       ...(query.to !== undefined && { to: new Date(query.to) }),
