@@ -8,7 +8,7 @@ import { newId, Session, type Database } from "../../store/index.ts";
 import { testDatabase } from "../../store/testing.ts";
 import { Budgets } from "../budgets.ts";
 import { makeOrganisation } from "../leases/testing.ts";
-import type { PostingAlarm } from "../posting/poster.ts";
+import type { PostingAlarm } from "../posting/failures.ts";
 import { rows } from "../posting/testing.ts";
 import { proveLedger } from "../proof/proof.ts";
 import type { ProgressiveHold, RateCard, ScopeKind } from "../types.ts";

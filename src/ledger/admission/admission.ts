@@ -6,7 +6,8 @@ import { newSpoolId, SpoolWriter, StoreUnavailableError, type Database, type Ses
 import { Leases } from "../leases/leases.ts";
 import { watchLeases } from "../leases/watch.ts";
 import { closeMostMs, offlineMs, tenureTickMs } from "../limits.ts";
-import { Poster, type PostingAlarm } from "../posting/poster.ts";
+import type { PostingAlarm } from "../posting/failures.ts";
+import { Poster } from "../posting/poster.ts";
 import type {
   AttemptLedger,
   AttemptSettlement,

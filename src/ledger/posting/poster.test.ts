@@ -6,7 +6,8 @@ import { StoreUnavailableError, type Database } from "../../store/index.ts";
 import { temporaryFolder } from "../../store/spool/testing.ts";
 import { tamper, testDatabase } from "../../store/testing.ts";
 import { proveLedger } from "../proof/proof.ts";
-import { Poster, type PostingAlarm } from "./poster.ts";
+import type { PostingAlarm } from "./failures.ts";
+import { Poster } from "./poster.ts";
 import { rows, TestProcess } from "./testing.ts";
 
 interface Setting {

@@ -9,13 +9,16 @@
 // A batch without settlements and calls moves the position only, so it waits for a later record, for a reader, or for the pulse that says
 // through which moment the spool is complete.
 import { rmSync } from "node:fs";
-import { isRowRefused, isStoreAway, SpoolReader, StoreUnavailableError } from "../../store/index.ts";
+import { isStoreAway, SpoolReader, StoreUnavailableError } from "../../store/index.ts";
 import type { Database, SpoolPlace, TrailFile } from "../../store/index.ts";
 import { posting as limits } from "../limits.ts";
 import type { RecordRows } from "../types.ts";
 import { isHeavy, NotPosted, postingOf, Posts, type Posting } from "./batch.ts";
+import { isFinal, isRefused, refusalOf, Stopped, type PostingAlarm } from "./failures.ts";
 import { mayRemove } from "./keep.ts";
 import { OpenAttempts } from "./openAttempts.ts";
+import { Pause } from "./pause.ts";
+import { Readers } from "./readers.ts";
 import { decodeRecord, RecordError } from "./records.ts";
 
 /** A spool that is written, or was: the part of SpoolWriter that is posted. */
@@ -27,13 +30,6 @@ export interface PostedSpool {
   onSynced(listener: () => void): () => void;
 }
 
-/** A condition that a person must look at. */
-export interface PostingAlarm {
-  code: "posting_stuck" | "spool_forked" | "spool_damaged" | "spool_version" | "spool_unknown" | "record_quarantined";
-  message: string;
-  subject: string;
-}
-
 interface PosterOptions {
   db: Database;
   spool: PostedSpool;
@@ -41,14 +37,6 @@ interface PosterOptions {
   /** Every attempt that counts before this moment is settled in what is written by now. Undefined where that is not known. */
   openSinceMs?: () => number;
   onAlarm?: (alarm: PostingAlarm) => void;
-}
-
-interface Waiting {
-  place: SpoolPlace;
-  resolve(): void;
-  reject(error: unknown): void;
-  /** It waits for a database that is away. */
-  patient: boolean;
 }
 
 export class Poster {
@@ -65,14 +53,12 @@ export class Poster {
   readonly #open = new OpenAttempts();
   /** The oldest file that was not removed. */
   #kept = 0;
-  #waiting: Waiting[] = [];
+  readonly #readers = new Readers();
   /** What `openSinceMs` said when everything up to a place was written. */
   #complete: { place: SpoolPlace; atMs: number } | undefined;
   #completedMs = -Infinity;
   #turn: Promise<unknown> = Promise.resolve();
-  #wake: ((by: Wakes) => void) | undefined;
-  /** Something happened while it did not sleep. */
-  #news = false;
+  readonly #pause = new Pause();
   #stopped: Error | undefined;
   #closed = false;
   readonly #unlisten: () => void;
@@ -81,7 +67,7 @@ export class Poster {
   constructor(options: PosterOptions) {
     this.#options = options;
     this.#posts = this.#postsOf(0);
-    this.#unlisten = options.spool.onSynced(() => this.#woken("news"));
+    this.#unlisten = options.spool.onSynced(() => this.#pause.tell("news"));
     this.#running = this.#run();
   }
 
@@ -116,9 +102,9 @@ export class Poster {
   async close(): Promise<void> {
     this.#closed = true;
     this.#unlisten();
-    this.#woken("end");
+    this.#pause.tell("end");
     await this.#running;
-    this.#reject(new StoreUnavailableError("The ledger was closed.", { sent: false }), () => true);
+    this.#readers.rejectAll(new StoreUnavailableError("The ledger was closed.", { sent: false }));
     await this.#reader?.[Symbol.asyncDispose]();
     this.#reader = undefined;
   }
@@ -127,9 +113,9 @@ export class Poster {
     while (!this.#closed && !this.#stopped) {
       try {
         if (await this.exclusively(() => this.#step())) continue;
-        await this.#sleep(limits.pulseMs, "news");
+        await this.#pause.last(limits.pulseMs, "news");
         // What arrives within a moment is one batch, unless a reader waits for it.
-        if (this.#waiting.length === 0) await this.#sleep(limits.lingerMs, "reader");
+        if (this.#readers.isEmpty) await this.#pause.last(limits.lingerMs, "reader");
       } catch (error) {
         await this.#failed(error);
       }
@@ -183,7 +169,7 @@ export class Poster {
   }
 
   #isDue(isWhole: boolean): boolean {
-    if (!isWhole || this.#waiting.length > 0) return true;
+    if (!isWhole || !this.#readers.isEmpty) return true;
     return this.#batch.some(isHeavy);
   }
 
@@ -196,7 +182,7 @@ export class Poster {
     this.#bytes = 0;
     this.#posted.set(file.spool, last);
     if (complete) this.#completed();
-    this.#answer();
+    this.#readers.answer((place) => this.#has(place));
   }
 
   /** Posts records; where one of them is refused, in halves until it is alone. */
@@ -271,7 +257,7 @@ export class Poster {
     await this.#rewind();
     this.#index++;
     await this.#begin(this.#options.spool.trail[this.#index]!);
-    this.#answer();
+    this.#readers.answer((place) => this.#has(place));
     this.#removePosted();
   }
 
@@ -324,14 +310,14 @@ export class Poster {
     await this.#rewind();
     if (error instanceof Stopped || error instanceof RecordError || isFinal(error)) return this.#stop(error as Error);
     const isAway = isStoreAway(error);
-    if (isAway) this.#reject(error, ({ patient }) => !patient);
+    if (isAway) this.#readers.rejectImpatient(error);
     else if (!(error instanceof NotPosted))
       this.#options.onAlarm?.({
         code: "posting_stuck",
         message: `Records of calls cannot be posted to the database; it is tried again: ${(error as Error).message}`,
         subject: `${(error as { code?: unknown }).code ?? (error as Error).name}`,
       });
-    if (!(error instanceof NotPosted)) await this.#sleep(limits.againMs, "end");
+    if (!(error instanceof NotPosted)) await this.#pause.last(limits.againMs, "end");
   }
 
   #stop(error: Error): void {
@@ -342,8 +328,7 @@ export class Poster {
       message: `Nothing more of the spool ${spool} is posted: ${error.message} Its file is kept.`,
       subject: spool,
     });
-    this.#reject(error, ({ patient }) => patient);
-    this.#reject(new StoreUnavailableError(error.message, { sent: false, cause: error }), () => true);
+    this.#readers.rejectAll(new StoreUnavailableError(error.message, { sent: false, cause: error }), error);
   }
 
   #until(place: SpoolPlace, patient: boolean): Promise<void> {
@@ -356,22 +341,9 @@ export class Poster {
           : new StoreUnavailableError("Records are not posted any more.", { sent: false, cause }),
       );
     }
-    return new Promise((resolve, reject) => {
-      this.#waiting.push({ place, resolve, reject, patient });
-      this.#woken("reader");
-    });
-  }
-
-  #answer(): void {
-    const waiting = this.#waiting;
-    this.#waiting = waiting.filter(({ place }) => !this.#has(place));
-    for (const { place, resolve } of waiting) if (this.#has(place)) resolve();
-  }
-
-  #reject(error: unknown, which: (waiting: Waiting) => boolean): void {
-    const gone = this.#waiting.filter(which);
-    this.#waiting = this.#waiting.filter((waiting) => !which(waiting));
-    for (const { reject } of gone) reject(error);
+    const waiting = this.#readers.wait(place, patient);
+    this.#pause.tell("reader");
+    return waiting;
   }
 
   #isOwn({ spool }: SpoolPlace): boolean {
@@ -407,56 +379,4 @@ export class Poster {
   #postsOf(index: number): Posts {
     return new Posts(this.#options.db, this.#options.spool.trail[index]!.spool, this.#options.rows);
   }
-
-  #woken(by: Wakes): void {
-    this.#news = true;
-    this.#wake?.(by);
-  }
-
-  /** So long, or until something as urgent as `by` happens. */
-  async #sleep(ms: number, by: Wakes): Promise<void> {
-    if (this.#closed) return;
-    const isWoken = by === "news" && this.#news;
-    this.#news = false;
-    if (isWoken) return;
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const timer = setTimeout(resolve, ms);
-    this.#wake = (event) => {
-      if (urgency[event] >= urgency[by]) resolve();
-    };
-    await promise;
-    clearTimeout(timer);
-    this.#wake = undefined;
-  }
 }
-
-/** What ends a sleep: more is synced, a reader waits, or the poster is closed. */
-type Wakes = "news" | "reader" | "end";
-const urgency: Record<Wakes, number> = { news: 0, reader: 1, end: 2 };
-
-/** Posting cannot go on with this spool. */
-class Stopped extends Error {
-  readonly code: PostingAlarm["code"];
-
-  constructor(code: PostingAlarm["code"], file: TrailFile, why: string) {
-    super(`${file.path}: ${why}.`);
-    this.code = code;
-  }
-}
-
-/** Postgres says that the spool is another one, has ended, or is not known. */
-const isFinal = (error: unknown): boolean =>
-  (error instanceof NotPosted && (error.outcome === "forked" || error.outcome === "stopped")) ||
-  (error as { code?: unknown }).code === "LS003";
-
-/** Whether Postgres refuses the data of a batch. A defect of this program is no reason to put records aside. */
-const isRefused = (error: unknown): boolean =>
-  typeof (error as { code?: unknown }).code === "string" && isRowRefused(error);
-
-const refusalOf = ({ item, attemptRow, callRow }: Posting, error: unknown): NonNullable<Posting["refused"]> => {
-  const { code } = error as { code: string };
-  return {
-    sqlstate: code,
-    record: { item, attempt_row: attemptRow, call_row: callRow },
-  };
-};

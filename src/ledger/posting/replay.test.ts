@@ -11,7 +11,8 @@ import { temporaryFolder } from "../../store/spool/testing.ts";
 import { testDatabase } from "../../store/testing.ts";
 import { fenceEpoch } from "../leases/leases.ts";
 import { proveLedger } from "../proof/proof.ts";
-import { Poster, type PostingAlarm } from "./poster.ts";
+import type { PostingAlarm } from "./failures.ts";
+import { Poster } from "./poster.ts";
 import { Replay } from "./replay.ts";
 import { rows, TestProcess } from "./testing.ts";
 

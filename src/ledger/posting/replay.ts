@@ -27,7 +27,8 @@ import { posting as limits } from "../limits.ts";
 import type { RecordRows } from "../types.ts";
 import { Unended } from "./crash.ts";
 import { mayRemove } from "./keep.ts";
-import { Poster, type PostedSpool, type PostingAlarm } from "./poster.ts";
+import type { PostingAlarm } from "./failures.ts";
+import { Poster, type PostedSpool } from "./poster.ts";
 import { decodeRecord, RecordError } from "./records.ts";
 
 interface ReplayOptions {
