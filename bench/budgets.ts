@@ -180,7 +180,8 @@ function brokenBy(one: Case, standing: Standing, played: Played, billedNano: big
   if (leasedNano !== 0n) broken.push(`${leasedNano} nano are leased to nobody that works`);
   if (one.share >= 1 && one.fault === "none") {
     if (played.refused + played.again > 0) broken.push(`${played.refused + played.again} calls were refused`);
-    if (played.cut > 0) broken.push(`${played.cut} answers were cut`);
+    // A provider's limit is lowered to what can be held, so its answers may end there.
+    if (played.cut > 0 && one.engine === "stops") broken.push(`${played.cut} answers were cut`);
   }
   if (one.share < 1) {
     const used = spentNano + lostNano;
