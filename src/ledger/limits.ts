@@ -50,6 +50,12 @@ export const namedAtMost = 100;
 /** The first window of output that is held with a prompt, in tokens; the windows after it double (DESIGN section 4). */
 export const firstWindowTokens = 256;
 
+/**
+ * A limit that must be held whole is lowered to no less than the first of these, in tokens, while the money for that is only held by
+ * others; to no less than the next where it is gone, and so on.
+ */
+export const wholeLimitTokens = [8_192, 2_048, 512, 128] as const;
+
 /** Bytes of the spool that are reserved for the records of an attempt: its hold, extensions and settlement. */
 export const attemptSpoolBytes = 8_192;
 

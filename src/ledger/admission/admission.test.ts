@@ -161,6 +161,20 @@ describe("one process", () => {
     expect(result.outputTokens).toBe(450);
   });
 
+  test("such a call waits for a useful limit while others hold the money", async () => {
+    await using db = await testDatabase();
+    await makeOrganisation(db);
+    await budget(db, 9_000n);
+    const admission = await process(db);
+    const first = holdOf({ outputTokens: 4_000, whole: true });
+    await held(admission, first);
+    const waiting = held(admission, holdOf({ whole: true, outputTokens: 4_000 }));
+    const pause = new Promise((done) => setTimeout(() => done("waits"), 30));
+    expect(await Promise.race([waiting.then(() => "held"), pause])).toBe("waits");
+    settleFor(admission, first.attempt, 100, 10);
+    expect((await waiting).outputLimit).toBe(4_000);
+  });
+
   test("a call waits for money that others hold, and gets it when they settle", async () => {
     await using db = await testDatabase();
     await makeOrganisation(db);

@@ -5,7 +5,7 @@ import { LineshaftError } from "../../errors/index.ts";
 import { newSpoolId, SpoolWriter, StoreUnavailableError, type Database, type Session } from "../../store/index.ts";
 import { Leases } from "../leases/leases.ts";
 import { watchLeases } from "../leases/watch.ts";
-import { closeMostMs, offlineMs, tenureTickMs } from "../limits.ts";
+import { closeMostMs, offlineMs, tenureTickMs, wholeLimitTokens } from "../limits.ts";
 import type { PostingAlarm } from "../posting/failures.ts";
 import { Poster } from "../posting/poster.ts";
 import type {
@@ -71,7 +71,22 @@ export class Admission implements AttemptLedger {
     return (box.admission = new Admission(all, first));
   }
 
+  /**
+   * A hold of the whole limit waits for a useful one while others hold the money: it is lowered step by step only where the money for
+   * more is gone.
+   */
   async hold(request: ProgressiveHold): Promise<ProgressiveHoldResult> {
+    const { whole, outputTokens, leastOutputTokens } = request;
+    if (whole)
+      for (const tokens of wholeLimitTokens) {
+        if (tokens <= leastOutputTokens) break;
+        const result = await this.#hold({ ...request, leastOutputTokens: Math.min(tokens, outputTokens) });
+        if (result.admitted || result.why !== "spent") return result;
+      }
+    return this.#hold(request);
+  }
+
+  async #hold(request: ProgressiveHold): Promise<ProgressiveHoldResult> {
     for (;;) {
       this.#assertOnline();
       const reign = await this.#reign();
