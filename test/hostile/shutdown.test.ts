@@ -73,9 +73,12 @@ test("calls that wait in the queue are told the same, and hold nothing afterward
     expect(answer.status).toBe(503);
     expect(((await answer.json()) as { error: { code: string } }).error.code).toBe("shutting_down");
   }
-  const { calls, settlements } = await rows(at);
+  const { calls, attempts, settlements } = await rows(at);
   expect(calls.map((call) => call["error_code"])).toEqual(Array(4).fill("shutting_down"));
-  expect(settlements).toHaveLength(4);
+  // A call that still waited was sent nowhere: it has no attempt, and nothing was settled for it.
+  expect(attempts.length).toBeLessThan(4);
+  expect(settlements.map((row) => row["attempt"]).sort()).toEqual(attempts.map((row) => row["id"]).sort());
+  expect((await at.ledger.prove()).discrepancies).toEqual([]);
 });
 
 test("a reader of live events is told before its connection closes", async () => {
