@@ -127,7 +127,7 @@ describe.skipIf(chromiumPath === undefined)("the console, in Chromium (CHROMIUM 
     ["/chat", `Talk with ${model}`],
     ["/access", "owner"],
     ["/access?tab=budgets", "No budgets"],
-    ["/access?tab=runs", "Remove"],
+    ["/access?tab=runs", "No run under way has a limit"],
     ["/connect", "Lines to paste"],
     ["/connect?client=opencode", "Coding agents"],
     ["/runs/run_nowhere", "There is no run run_nowhere"],

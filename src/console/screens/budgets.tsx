@@ -112,7 +112,7 @@ export function Budgets({ owner, ofRuns }: { owner: boolean; ofRuns: boolean }) 
       ) : budgets.data === undefined ? (
         <SkeletonRows rows={3} />
       ) : rows.length === 0 && ofRuns ? (
-        <Empty title="No run has a limit">
+        <Empty title="No run under way has a limit">
           A manifest's limits.money becomes a budget of each run: the run's calls are refused beyond it.
         </Empty>
       ) : rows.length === 0 ? (
