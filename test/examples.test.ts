@@ -40,6 +40,7 @@ const before: Record<string, string[]> = {
   "keys revoke": ["keys create laptop"],
   "secrets remove": ["secrets set plant --host api.example.com --from-env PLANT_TOKEN"],
   "budgets remove": ["budgets set project default --limit 5.00"],
+  "limits remove": ["limits set project default --requests-per-minute 600"],
   "engines remove": [
     "engines add local --url http://localhost:8000/v1 --model qwen3 --price-in 0 --price-out 0",
     "engines add hosted --url http://localhost:8000/v1 --model large --price-in 0 --price-out 0",
@@ -97,12 +98,13 @@ async function run(words: string[]) {
   return { code, output };
 }
 
-/** Removes all keys but the owner's and all budgets, so that a name or the beginning of an id means what an example has just made. */
+/** Removes all keys but the owner's, all budgets and all limits on use, so that a name or the beginning of an id means what an example has just made. */
 async function tidy(): Promise<void> {
   const client = new Client({ url: instance.address, key: instance.key });
   for (const { id, name, revoked_at } of await client.list<KeyResource>("/api/keys"))
     if (name !== "owner" && !revoked_at) await client.delete(`/api/keys/${id}`);
   for (const { id } of await client.list<BudgetResource>("/api/budgets")) await client.delete(`/api/budgets/${id}`);
+  for (const { id } of await client.list<{ id: string }>("/api/limits")) await client.delete(`/api/limits/${id}`);
 }
 
 test.each(examples)("%s", async (example, verb) => {
