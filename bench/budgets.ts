@@ -177,7 +177,7 @@ function brokenBy(one: Case, standing: Standing, played: Played, billedNano: big
   const broken: string[] = [];
   if (overNano > 0n) broken.push(`budgets were passed by ${overNano} nano`);
   if (billedNano !== spentNano) broken.push(`settlements are ${billedNano} nano, the budget says ${spentNano}`);
-  if (leasedNano !== 0n) broken.push(`${leasedNano} nano are leased to nobody that works`);
+  if (leasedNano !== 0n) broken.push(`${leasedNano} nano are leased to processes that have ended`);
   if (one.share >= 1 && one.fault === "none") {
     if (played.refused + played.again > 0) broken.push(`${played.refused + played.again} calls were refused`);
     // A provider's limit is lowered to what can be held, so its answers may end there.

@@ -81,7 +81,7 @@ export class Ending {
     };
   }
 
-  /** Gives back the hold of an attempt that was never sent. It has no row, since there is nothing that it was. */
+  /** Gives back the hold of an attempt that was never sent. An attempt that was never sent has no row. */
   giveBack(call: CallState, { id }: AdmittedAttempt): void {
     const { metrics, ledger } = this.#rooms;
     metrics.holdClosed();

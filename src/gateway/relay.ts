@@ -90,7 +90,7 @@ export class Relay implements AsyncIterableIterator<AnswerChunk, undefined> {
     return { deltas, wire, altered: true };
   }
 
-  /** A chunk as its reader is given it; undefined where there is nothing in it for a reader. */
+  /** A chunk as its reader is given it; undefined where the chunk holds only a usage report. */
   #passed(chunk: EngineChunk): AnswerChunk | undefined {
     if (this.#gatherer) {
       this.#call.buffered.add("answers", 2 * chunk.characters, false);

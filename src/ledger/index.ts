@@ -138,7 +138,7 @@ export async function createLedger(options: LedgerOptions): Promise<Ledger> {
     db,
     process: session.processId,
     machine,
-    // The replay closes the epoch of a process that its spool proves dead, and then there is nothing left to fence.
+    // Where the spool proves that the process is dead, the replay has closed its epoch, so it is not fenced.
     isReplayed: async (epoch) => {
       await replay.round().catch(() => {});
       return !(await isLive(db, epoch));

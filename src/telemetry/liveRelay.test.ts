@@ -75,7 +75,7 @@ test("a reader sees what another process publishes, whole, in order, and only wh
   }
 });
 
-test("while nobody reads, nothing is sent", async () => {
+test("without a reader at any process, nothing is sent", async () => {
   await using db = await testDatabase();
   const process = await processOn(db.url);
   const listener = await Session.open({ url: db.url });

@@ -126,7 +126,7 @@ test("a file that is cut at any byte gives the records before the cut, and is ne
   for (let length = ends[0]! - 1; length >= 0; length--) {
     writeFileSync(path, bytes.subarray(0, length));
     const read = await readWhole(path).catch((error: { code: string }) => error);
-    // The padding of the header is nothing that could be missed.
+    // The padding of the header carries no data, so losing it changes nothing.
     if ("code" in read) expect(read.code).toMatch(/^spool_(damaged|empty)$/);
     else expect(read.texts).toEqual([]);
   }
