@@ -430,16 +430,10 @@ export class Tenure {
 
   /** The present moment by the database's clock, within the periods of the shares. */
   #countedAt(shares: readonly HeldShare[]): number {
-    const nowMs = this.#options.leases.databaseTimeMs();
-    const aheadMs = nowMs - this.#options.clock();
-    let atMs = nowMs;
-    for (const { periodEndMs } of shares)
-      if (periodEndMs !== Infinity) atMs = Math.min(atMs, periodEndMs + aheadMs - 1);
-    for (const { period } of shares) {
-      const beganMs = Date.parse(period);
-      if (beganMs > atMs) atMs = beganMs;
-    }
-    return Math.floor(atMs);
+    let atMs = Math.floor(this.#options.leases.databaseTimeMs());
+    for (const { periodEndsAtMs } of shares) atMs = Math.min(atMs, periodEndsAtMs - 1);
+    for (const { periodStartsAtMs } of shares) atMs = Math.max(atMs, periodStartsAtMs);
+    return atMs;
   }
 
   /** Gives back and asks, one statement after the other, while there is something to give or ask. */

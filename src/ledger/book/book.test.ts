@@ -212,3 +212,37 @@ describe("several books on the naive model of the database", () => {
     },
   );
 });
+
+test("an answer that goes on past midnight moves to the new day in all of its budgets at once", () => {
+  const model = new LeaseModel(20_000 * dayMs - 1_000);
+  for (const scope of ["project:p", "key:k"])
+    model.setBudget({ id: scope, scope, currency: "USD", limitNano: 1_000n, period: "day" });
+  const process = new SimulatedProcess(model, scopes);
+  const exchange = () => {
+    process.send();
+    if (process.asked) process.receive();
+    process.drain();
+  };
+  process.hold({
+    attempt: "long",
+    scopes: ["project:p", "key:k"],
+    finalNano: 30n,
+    leastNano: 10n,
+    needNano: 10n,
+  });
+  exchange();
+  model.nowMs += 2_000;
+  // Another call takes one of the two into the new day.
+  process.hold({ attempt: "other", scopes: ["key:k"], finalNano: 10n, leastNano: 10n, needNano: 10n });
+  exchange();
+  process.book.extend({ attempt: "long", leastNano: 20n, needNano: 20n, stuck: true }, model.nowMs);
+  for (let round = 0; round < 4; round++) exchange();
+  const long = process.calls.get("long")!;
+  expect(long.heldNano).toBe(30n);
+  expect(long.shares.map(({ period }) => period)).toEqual([0, 1].map(() => new Date(20_000 * dayMs).toISOString()));
+  long.usedNano = 30n;
+  process.settle(long);
+  process.post(1);
+  expect(model.figures("project:p")).toMatchObject({ spent: 30n });
+  expect(model.figures("key:k")).toMatchObject({ spent: 30n });
+});

@@ -12,7 +12,10 @@ export const nameOf = ({ purse, period }: Share): ShareName => ({ budget: purse.
 
 /** Shares that were just granted: all of them in the present periods. */
 export const namesOf = (shares: readonly Share[]): HeldShare[] =>
-  shares.map(({ purse, period }) => ({ budget: purse.budget, period, periodEndMs: purse.facts.periodEndMs }));
+  shares.map(({ purse, period }) => {
+    const { periodStartsAtMs, periodEndsAtMs } = purse.facts;
+    return { budget: purse.budget, period, periodStartsAtMs, periodEndsAtMs };
+  });
 
 /** What a waiter needs of a purse: the increase, or everything where its share lies in a period that is over. */
 export function needOf(waiter: Waiter, purse: Purse): { leastNano: bigint; needNano: bigint; heldNano: bigint } {

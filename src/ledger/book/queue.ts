@@ -47,10 +47,14 @@ export class Queue {
     if (amountNano > 0n) this.givenBack.push({ budget: purse.budget, period: purse.period, amountNano });
   }
 
-  /** What of a purse's free money this waiter may have: near the end no more than its part among the holders. */
+  /** What of a purse's free money this waiter may have: nothing of a period that is over, whose successor must be asked for. */
   freeFor(waiter: Waiter, purse: Purse): bigint {
-    // Its period is over by the clock: the lease of the new one must be asked for.
-    return purse.facts.periodEndMs <= waiter.sinceMs && waiter.holder === undefined ? 0n : purse.freeNano;
+    const { periodEndMs, periodEndsAtMs } = purse.facts;
+    if (periodEndMs <= waiter.sinceMs && waiter.holder === undefined) return 0n;
+    // A settlement is counted at one moment, which must lie in the periods of all its shares: else a lease of one period would be
+    // released by a settlement that counts in another, and the money could be spent twice.
+    for (const { facts } of waiter.purses) if (periodEndsAtMs <= facts.periodStartsAtMs) return 0n;
+    return purse.freeNano;
   }
 
   lacks(waiter: Waiter, purse: Purse): boolean {

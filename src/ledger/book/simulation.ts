@@ -157,7 +157,11 @@ export class SimulatedProcess {
 
   /** The present moment, within the periods of the shares. */
   #countedAt(shares: readonly HeldShare[]): number {
-    return Math.min(this.#model.nowMs, ...shares.map(({ periodEndMs }) => periodEndMs - 1));
+    const atMs = Math.min(this.#model.nowMs, ...shares.map(({ periodEndsAtMs }) => periodEndsAtMs - 1));
+    for (const { budget, period, periodStartsAtMs } of shares)
+      if (atMs < periodStartsAtMs && atMs < this.#model.nowMs)
+        throw new Error(`A hold of the period ${period} of ${budget} also counts in a period that ended before.`);
+    return atMs;
   }
 
   #apply(decision: Decision): void {

@@ -10,7 +10,10 @@ export interface BudgetFacts {
   limitNano: bigint;
   /** First moment of the period, as the database writes it; its name in leases and settlements. */
   period: string;
-  /** When the period ends by the caller's clock; Infinity for budgets without a period. */
+  /** The period by the database's clock, from its first moment up to its end; Infinity for budgets without a period. */
+  periodStartsAtMs: number;
+  periodEndsAtMs: number;
+  /** When the period ends by the caller's clock. */
   periodEndMs: number;
   spentNano: bigint;
   /** Leases of fenced processes, which do not come back. */
@@ -27,9 +30,10 @@ export interface ShareName {
   period: string;
 }
 
-/** A share that a hold has now, with the end of its period by the caller's clock. */
+/** A share that a hold has now, with its period by the database's clock. All shares of a hold have a moment in common. */
 export interface HeldShare extends ShareName {
-  periodEndMs: number;
+  periodStartsAtMs: number;
+  periodEndsAtMs: number;
 }
 
 export interface BookHold {

@@ -448,6 +448,8 @@ export class LeaseModel {
       currency: budget.currency,
       limitNano: budget.limit,
       period: periodName(budget.startMs),
+      periodStartsAtMs: budget.startMs,
+      periodEndsAtMs: endOf(budget.period, budget.startMs),
       periodEndMs: endOf(budget.period, budget.startMs),
       spentNano: budget.spent,
       lostNano: budget.lost,

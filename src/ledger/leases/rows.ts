@@ -63,8 +63,7 @@ export function budgetsOf(rows: BudgetOfRow[], offsetMs: number): BudgetsFound {
             scope: scopeOf(row.scope),
             currency: row.currency,
             limitNano: row.limit_nano,
-            period: row.period_start.toISOString(),
-            periodEndMs: row.period_end ? row.period_end.getTime() - offsetMs : Infinity,
+            ...periodOf(row.period_start.getTime(), row.period_end?.getTime() ?? Infinity, offsetMs),
             spentNano: row.spent_nano,
             lostNano: row.lost_nano,
             outNano: row.out_nano,
@@ -93,6 +92,19 @@ export const answersOf = (asks: AskRow[], offsetMs: number): LeaseAnswer[] =>
     ),
   );
 
+function periodOf(
+  startsAtMs: number,
+  endsAtMs: number,
+  offsetMs: number,
+): Pick<BudgetFacts, "period" | "periodStartsAtMs" | "periodEndsAtMs" | "periodEndMs"> {
+  return {
+    period: new Date(startsAtMs).toISOString(),
+    periodStartsAtMs: startsAtMs,
+    periodEndsAtMs: endsAtMs,
+    periodEndMs: endsAtMs - offsetMs,
+  };
+}
+
 function answerOf(ask: string, part: PartRow, offsetMs: number): LeaseAnswer {
   return {
     ask,
@@ -103,8 +115,7 @@ function answerOf(ask: string, part: PartRow, offsetMs: number): LeaseAnswer {
       scope: scopeOf(part.scope),
       currency: part.currency,
       limitNano: BigInt(part.limit),
-      period: new Date(part.period_start).toISOString(),
-      periodEndMs: part.period_end ? Date.parse(part.period_end) - offsetMs : Infinity,
+      ...periodOf(Date.parse(part.period_start), part.period_end ? Date.parse(part.period_end) : Infinity, offsetMs),
       spentNano: BigInt(part.spent),
       lostNano: BigInt(part.lost),
       outNano: BigInt(part.out),
