@@ -467,10 +467,15 @@ export class Tenure {
 
   /** What could not be given back is given back before anything is asked. */
   async #giveBack(): Promise<boolean> {
-    this.#back.push(...this.#book.givenBack());
-    if (this.#back.length === 0) return false;
-    await this.#options.leases.giveBack(this.#back);
+    const back = [...this.#back, ...this.#book.givenBack()];
     this.#back = [];
+    if (back.length === 0) return false;
+    try {
+      await this.#options.leases.giveBack(back);
+    } catch (error) {
+      this.#back.unshift(...back);
+      throw error;
+    }
     return true;
   }
 
