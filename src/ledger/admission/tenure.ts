@@ -4,10 +4,9 @@
 // A tenure that was fenced decides nothing new. Its calls under way go on with what they hold, and their settlements draw on the amount
 // that was booked to suspense. The admission begins another tenure for new calls.
 import { Book } from "../book/book.ts";
-import type { Ask, AskAnswer, BookLimits, Decision, GivenBack, HeldShare, ShareName } from "../book/types.ts";
+import type { BookLimits, Decision, GivenBack, HeldShare, ShareName } from "../book/types.ts";
 import { billable, unanswered } from "../claims.ts";
 import { EpochFencedError, type Leases } from "../leases/leases.ts";
-import type { LeaseAnswer } from "../leases/types.ts";
 import { attemptSpoolBytes, bookLimits, firstWindowTokens, scopesKnownMost } from "../limits.ts";
 import { encodeCall, encodeExtend, encodeHold, encodeSent, encodeSettle } from "../posting/records.ts";
 import type {
@@ -18,7 +17,9 @@ import type {
   Settlement,
   SpoolPosition,
 } from "../types.ts";
+import { Errands } from "./errands.ts";
 import { priceUpTo, UnderWay } from "./heldAttempt.ts";
+import { Learning } from "./learning.ts";
 import { Scopes } from "./scopes.ts";
 
 /** What a tenure needs of a spool; every verb is synchronous. */
@@ -64,22 +65,26 @@ export class Tenure {
   readonly #options: TenureOptions;
   readonly #book: Book;
   readonly #scopes = new Scopes(scopesKnownMost);
-  /** Newest change of a scope that was heard while its budgets were asked for. */
-  readonly #heard = new Map<string, number>();
+  readonly #learning: Learning;
+  readonly #errands: Errands;
   readonly #asked = new Map<string, Asked>();
   readonly #underWay = new Map<string, UnderWay>();
-  /** Scopes whose budgets are being asked for. */
-  readonly #learning = new Map<string, Promise<void>>();
-  /** What goes back to the database and has not yet. */
-  #back: GivenBack[] = [];
-  #working = false;
-  #timer: NodeJS.Timeout | undefined;
   #fenced = false;
   #ended: (() => void) | undefined;
 
   constructor(options: TenureOptions) {
     this.#options = options;
+    const { leases, clock } = options;
     this.#book = new Book(options.bookLimits ?? bookLimits);
+    this.#learning = new Learning(leases, this.#book, this.#scopes);
+    this.#errands = new Errands({
+      leases,
+      book: this.#book,
+      clock,
+      decided: () => this.#decided(),
+      forget: (budget) => this.#forget(budget),
+      failed: (error) => this.#failed(error),
+    });
   }
 
   get isFenced(): boolean {
@@ -99,7 +104,7 @@ export class Tenure {
   async hold(request: ProgressiveHold): Promise<ProgressiveHoldResult> {
     const scopes = scopesOf(request);
     for (let unknown = this.#scopes.unknown(scopes); unknown.length > 0; unknown = this.#scopes.unknown(scopes))
-      await this.#learnAll(unknown);
+      await this.#learn(unknown);
     request.signal.throwIfAborted();
     // Room for the attempt's records is there before it begins.
     this.#options.spool.reserve(attemptSpoolBytes);
@@ -193,9 +198,11 @@ export class Tenure {
   /** Budgets were set, changed or removed. Resolves when this process works by them and the database knows. */
   async changed(changes: readonly BudgetChange[]): Promise<void> {
     const scopes = new Set(changes.map(({ scope }) => scope));
-    for (const { scope, seq } of changes) if (this.#heard.has(scope)) this.#heard.set(scope, seq);
+    for (const { scope, seq } of changes) this.#learning.heard(scope, seq);
     const known = [...scopes].filter((scope) => this.#scopes.isKnown(scope));
-    const fresh = await this.#adopt(known);
+    const { fresh, gone } = await this.#learning.adopt(known, this.#options.clock);
+    for (const budget of gone) this.#forget(budget);
+    this.#step();
     const last = changes.at(-1)!.seq;
     // What was settled before names no share of a new budget: it is counted there once it is posted, before the change is acknowledged.
     await this.#options.posted(this.#options.spool.position());
@@ -217,7 +224,7 @@ export class Tenure {
   recalled(shares: readonly GivenBack[]): void {
     for (const { budget, period, amountNano } of shares) {
       this.#book.recalled(budget, amountNano, this.#options.clock());
-      this.#back.push({ budget, period, amountNano: 0n });
+      this.#errands.owe(budget, period);
     }
     this.#step();
   }
@@ -240,6 +247,7 @@ export class Tenure {
   fenced(): void {
     if (this.#fenced) return;
     this.#fenced = true;
+    this.#errands.stop();
     this.#book.end(this.#options.clock());
     this.#decided();
     this.#options.onFenced();
@@ -253,10 +261,7 @@ export class Tenure {
 
   /** Gives everything back that is free. */
   async giveAllBack(): Promise<void> {
-    clearTimeout(this.#timer);
-    while (this.#working) await new Promise((resolve) => setImmediate(resolve));
-    this.#book.giveAllBack();
-    if (!this.#fenced) await this.#giveBack();
+    await this.#errands.end();
   }
 
   /** Writes a record of an attempt, after its hold's where that is not written, into the room that is reserved for it. */
@@ -276,65 +281,19 @@ export class Tenure {
     throw new TypeError(`Attempt ${attempt} holds nothing.`);
   }
 
-  /** Calls that need the same scopes share one statement. */
-  async #learnAll(scopes: readonly string[]): Promise<void> {
-    const fresh = scopes.filter((scope) => !this.#learning.has(scope));
-    if (fresh.length > 0) {
-      const learning = this.#learn(fresh).finally(() => {
-        for (const scope of fresh) this.#learning.delete(scope);
-      });
-      for (const scope of fresh) this.#learning.set(scope, learning);
-    }
-    await Promise.all(scopes.map((scope) => this.#learning.get(scope)));
+  /** A budget was removed. */
+  #forget(budget: string): void {
+    this.#book.forget(budget, this.#options.clock());
+    this.#scopes.removed(budget);
   }
 
-  /** Asks which budgets scopes have. A change that is heard meanwhile makes the answer doubtful, and it is asked again. */
   async #learn(scopes: readonly string[]): Promise<void> {
-    for (const scope of scopes) if (!this.#heard.has(scope)) this.#heard.set(scope, 0);
     try {
-      const { budgets, asOf } = await this.#options.leases.budgetsOf(scopes);
-      for (const scope of scopes) {
-        if (this.#scopes.isKnown(scope) || (this.#heard.get(scope) ?? 0) > asOf) continue;
-        const own = budgets.filter((facts) => `${facts.scope.kind}:${facts.scope.id}` === scope);
-        for (const facts of own) this.#book.learn(facts);
-        this.#scopes.set(
-          scope,
-          own.map(({ budget }) => budget),
-        );
-      }
+      await this.#learning.learn(scopes);
     } catch (error) {
       this.#failed(error);
       throw new LeaseNeededError((error as Error).message, { cause: error });
-    } finally {
-      for (const scope of scopes) this.#heard.delete(scope);
     }
-  }
-
-  /** Takes over changed budgets of known scopes; answers those that are new here. */
-  async #adopt(scopes: readonly string[]): Promise<string[]> {
-    if (scopes.length === 0) return [];
-    const { budgets } = await this.#options.leases.budgetsOf(scopes);
-    const fresh: string[] = [];
-    const nowMs = this.#options.clock();
-    for (const scope of scopes) {
-      const own = budgets.filter((facts) => `${facts.scope.kind}:${facts.scope.id}` === scope);
-      const before = this.#scopes.budgetsOf([scope]);
-      for (const facts of own) {
-        if (!this.#book.knows(facts.budget)) fresh.push(facts.budget);
-        this.#book.budget(facts, nowMs);
-      }
-      const now = own.map(({ budget }) => budget);
-      for (const budget of before) if (!now.includes(budget)) this.#forget(budget, nowMs);
-      this.#scopes.set(scope, now);
-    }
-    this.#step();
-    return fresh;
-  }
-
-  /** A budget was removed. */
-  #forget(budget: string, nowMs: number): void {
-    this.#book.forget(budget, nowMs);
-    this.#scopes.removed(budget);
   }
 
   #gaveUp(attempt: string): void {
@@ -361,7 +320,7 @@ export class Tenure {
   /** Hands out what the book has decided, and sees to its errands with the database. */
   #step(): void {
     this.#decided();
-    if ((this.#book.hasErrands || this.#back.length > 0) && !this.#working && !this.#fenced) void this.#errands();
+    this.#errands.begin();
   }
 
   #decided(): void {
@@ -436,71 +395,12 @@ export class Tenure {
     return atMs;
   }
 
-  /** Gives back and asks, one statement after the other, while there is something to give or ask. */
-  async #errands(): Promise<void> {
-    this.#working = true;
-    try {
-      // What is decided in the same turn of the event loop shares the first statement.
-      await Promise.resolve();
-      for (;;) {
-        const gave = await this.#giveBack();
-        const asks = this.#book.asks(this.#options.clock());
-        if (asks.length > 0) await this.#ask(asks);
-        else if (!gave) break;
-        this.#decided();
-      }
-    } catch (error) {
-      this.#failed(error);
-    } finally {
-      this.#working = false;
-      this.#decided();
-      this.#again();
-    }
-  }
-
-  /** What waits is asked for again after a pause. */
-  #again(): void {
-    clearTimeout(this.#timer);
-    if (this.#book.hasErrands || this.#back.length > 0)
-      this.#timer = setTimeout(() => this.#step(), bookLimits.askAgainMs).unref();
-  }
-
-  /** What could not be given back is given back before anything is asked. */
-  async #giveBack(): Promise<boolean> {
-    const back = [...this.#back, ...this.#book.givenBack()];
-    this.#back = [];
-    if (back.length === 0) return false;
-    try {
-      await this.#options.leases.giveBack(back);
-    } catch (error) {
-      this.#back.unshift(...back);
-      throw error;
-    }
-    return true;
-  }
-
-  async #ask(asks: Ask[]): Promise<void> {
-    try {
-      const answers = await this.#options.leases.take(asks);
-      const nowMs = this.#options.clock();
-      for (const { budget, state } of answers) if (state === "gone") this.#forget(budget, nowMs);
-      this.#book.answered(asks, answers.flatMap(answerOf), nowMs);
-    } catch (error) {
-      this.#book.unanswered(asks, this.#options.clock());
-      this.#failed(error);
-    }
-  }
-
   #failed(error: unknown): void {
     if (error instanceof EpochFencedError) this.fenced();
   }
 }
 
 const firstWindow = ({ outputTokens }: ProgressiveHold): number => Math.min(firstWindowTokens, outputTokens);
-
-function answerOf({ ask, facts, grantedNano, state, leftNano, silentElsewhere, cut }: LeaseAnswer): AskAnswer[] {
-  return facts ? [{ ask, facts, grantedNano, refused: state === "short", leftNano, silentElsewhere, cut }] : [];
-}
 
 /** Every scope that an attempt is counted against. */
 function scopesOf({ organisation, project, key, agent, run }: ProgressiveHold): string[] {
