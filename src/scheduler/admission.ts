@@ -26,27 +26,19 @@ export function admit(
   actions: SchedulerAction[],
 ): number | undefined {
   const open = failsOpen(call, endpoints);
-  let isReady = (endpoint: EndpointState): boolean =>
-    endpoint.health === "ready" && answers(endpoint, call) && (open || !isAway(endpoint, call));
-  let found = summed(endpoints, isReady, call);
+  let takes = (endpoint: EndpointState): boolean => mayAnswer(endpoint, call) && (open || !isAway(endpoint, call));
   // Calls wait for an endpoint that starts; Dispatch bounds how long.
-  if (found.count === 0) {
-    isReady = (endpoint) => endpoint.health === "starting" && answers(endpoint, call);
-    found = summed(endpoints, isReady, call);
+  if (!endpoints.some(takes)) {
+    takes = (endpoint) => endpoint.health === "starting" && answers(endpoint, call) && fitsAtAll(endpoint, call);
+    if (!endpoints.some(takes)) {
+      actions.push(fitsNowhere(call, endpoints));
+      return undefined;
+    }
   }
-  if (found.count === 0) {
-    actions.push(refusal(call, "no_endpoint", `No endpoint of ${call.deployment} can take this call.`, 30_000));
-    return undefined;
-  }
-  if (!found.fits) {
-    const message = `The prompt has ${call.promptTokens} tokens; ${found.kvCapacityTokens} fit.`;
-    actions.push(refusal(call, "too_long", message, 0));
-    return undefined;
-  }
-  deployment.rate.assume(found.prefillTokensPerMs);
+  if (!deployment.rate.measured) deployment.rate.assume(prefillTokensPerMs(endpoints));
   if (call.deadlineMs === undefined) return 0;
-  const ready = endpoints.filter(isReady);
-  const view = views.build(call, ready, (endpoint) => fitsAtAll(endpoint, call), now);
+  const ready = endpoints.filter(takes);
+  const view = views.build(call, ready, takes, now);
   const ttftMs = leastTtftMs(view);
   const expectedMs = waitMs(deployment, call, ready.some(isFree)) + ttftMs;
   const lateMs = now + expectedMs - call.deadlineMs;
@@ -56,17 +48,32 @@ export function admit(
   return undefined;
 }
 
-/** Sums over the endpoints that `counts` accepts: how many, whether the call fits at one of them, the largest KV, all prefill rates. */
-function summed(endpoints: readonly EndpointState[], counts: (endpoint: EndpointState) => boolean, call: Call) {
-  const sum = { count: 0, fits: false, kvCapacityTokens: 0, prefillTokensPerMs: 0 };
+/**
+ * Why no endpoint takes the call: the prompt fits at none that may answer it (`too_long`), or those that could hold it are down, drain or
+ * are avoided (`no_endpoint`, so that the call is sent again).
+ */
+function fitsNowhere(call: Call, endpoints: readonly EndpointState[]): SchedulerAction {
+  let largest = 0;
+  let fits = false;
   for (const endpoint of endpoints) {
-    if (!counts(endpoint)) continue;
-    sum.count++;
-    sum.fits ||= fitsAtAll(endpoint, call);
-    sum.kvCapacityTokens = Math.max(sum.kvCapacityTokens, endpoint.spec.kvCapacityTokens);
-    sum.prefillTokensPerMs += endpoint.spec.speed.prefillTokensPerSecond / 1000;
+    if (!answers(endpoint, call)) continue;
+    largest = Math.max(largest, endpoint.spec.kvCapacityTokens);
+    fits ||= fitsAtAll(endpoint, call);
   }
-  return sum;
+  if (largest > 0 && !fits) {
+    return refusal(call, "too_long", `The prompt has ${call.promptTokens} tokens; ${largest} fit.`, 0);
+  }
+  return refusal(call, "no_endpoint", `No endpoint of ${call.deployment} can take this call.`, 30_000);
+}
+
+/** What the deployment's endpoints prefill together, whatever they can hold: calls of all sizes share the queue. */
+function prefillTokensPerMs(endpoints: readonly EndpointState[]): number {
+  const rates = { ready: 0, starting: 0 };
+  for (const { health, spec } of endpoints) {
+    if (spec.role === "prefill" || (health !== "ready" && health !== "starting")) continue;
+    rates[health] += spec.speed.prefillTokensPerSecond / 1000;
+  }
+  return rates.ready === 0 ? rates.starting : rates.ready;
 }
 
 /** How long a call would wait in the queue before it is placed. */
@@ -106,8 +113,12 @@ function takesBatch({ load, spec }: EndpointState): boolean {
   return load.inFlight < spec.slots - Math.floor(spec.slots / slotsPerReserve);
 }
 
-function fitsAtAll(endpoint: EndpointState, call: Call): boolean {
-  return call.promptTokens < endpoint.spec.kvCapacityTokens;
+/**
+ * Whether the endpoint can ever hold the prompt and one token more. This is the only rule of fit: placing, prefilling elsewhere,
+ * deadlines and refusals ask it, and a simulated engine admits what it has let through.
+ */
+export function fitsAtAll({ spec }: EndpointState, call: Call): boolean {
+  return call.promptTokens < spec.kvCapacityTokens;
 }
 
 /** Whether the call allows the endpoint: it decodes, and is not avoided. */
@@ -120,11 +131,11 @@ export function mayAnswer(endpoint: EndpointState, call: Call): boolean {
   return endpoint.health === "ready" && answers(endpoint, call) && fitsAtAll(endpoint, call);
 }
 
-/** Whether only endpoints that the call should keep away from are left: then it may go to them. */
+/** Whether only endpoints that the call should keep away from are left among those that can hold it: then it may go to them. */
 export function failsOpen(call: Call, endpoints: readonly EndpointState[]): boolean {
   let away = false;
   for (const endpoint of endpoints) {
-    if (endpoint.health !== "ready" || !answers(endpoint, call)) continue;
+    if (!mayAnswer(endpoint, call)) continue;
     if (!isAway(endpoint, call)) return false;
     away = true;
   }

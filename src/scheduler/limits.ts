@@ -54,6 +54,9 @@ export const slotsPerReserve = 8;
 export const queueCallsMax = 10_000;
 export const queueCallsPerTenantMax = 4_000;
 
+/** Waiting calls that are looked at for one that fits somewhere, when the first few in credit fit nowhere now. */
+export const headsScanned = 64;
+
 /** Tenants and programs that the fair queue remembers while they are idle. */
 export const idleDeficitsMax = 10_000;
 

@@ -1,6 +1,7 @@
 // When to prefill elsewhere, and where. The decode endpoint is chosen first, like any endpoint (its cache may make the
 // question moot); then the prompt is split off when it is long and mostly not cached there, and a prefill endpoint near it
 // would be sooner done.
+import { fitsAtAll, isFree } from "../admission.ts";
 import { Costs, lowest } from "../placement/choose.ts";
 import { expectedTtftMs } from "../placement/estimate.ts";
 import type { Call, CandidateNumbers, EndpointState, PlacementView, Rng } from "../types.ts";
@@ -54,7 +55,8 @@ export class PdPlanner {
       endpoint.spec.role === "prefill" &&
       endpoint.health === "ready" &&
       endpoint.ejected !== true &&
-      endpoint.load.inFlight < endpoint.spec.maxInFlight &&
+      isFree(endpoint) &&
+      fitsAtAll(endpoint, call) &&
       endpoint.spec.space === decode.spec.space &&
       !call.avoid?.includes(endpoint.spec.id)
     );

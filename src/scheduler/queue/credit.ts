@@ -128,6 +128,15 @@ export class CreditRing<T> {
     this.makeReady(member);
   }
 
+  /** The competitor cannot be served now: it goes behind the others, among those in credit and in `values`. */
+  defer(key: string): void {
+    const member = this.members.get(key);
+    if (member === undefined) return;
+    this.members.delete(key);
+    this.members.set(key, member);
+    this.rotate(key);
+  }
+
   private creditOf(member: Competitor<T>): number {
     return member.base + this.rounds * this.quantum * member.weight;
   }

@@ -5,12 +5,13 @@
 //   programs  compete within a level by credit again, so that one run cannot starve its siblings
 //   calls     of one program: earliest deadline first, then as they came
 //
-// Among the first few in credit the one with the longest cached prefix goes: locality, but only inside fairness. The queue
+// Among the first few in credit the one with the longest cached prefix goes: locality, but only inside fairness (turn.ts). The queue
 // is bounded; when it is full, the tenant with most calls waiting loses its newest one, so a flood pushes out only itself.
 import { queueCallsMax, queueCallsPerTenantMax } from "../limits.ts";
 import type { Call } from "../types.ts";
 import { CreditRing } from "./credit.ts";
 import { Heap } from "./heap.ts";
+import { firstThatFits, longestInCredit } from "./turn.ts";
 import { pauseKey, type Program, programKey, programOfKey, type Tenant, type Waiting } from "./waiting.ts";
 
 export interface FairQueueOptions {
@@ -35,7 +36,7 @@ export type { Waiting } from "./waiting.ts";
 export type Push = { queued: true; waiting: Waiting; dropped?: Waiting } | { queued: false };
 
 /** The one tenant and program of a queue in order of arrival. */
-const everybody = "";
+const everyone = "";
 
 export class FairQueue {
   private readonly options: Required<FairQueueOptions>;
@@ -119,37 +120,17 @@ export class FairQueue {
    * endpoint, or a negative number when the call fits nowhere now.
    */
   take(matched: (call: Call) => number, cost: (call: Call, matchedTokens: number) => number): Waiting | undefined {
-    let best: Waiting | undefined;
-    let bestProgram: Program | undefined;
-    let longest = -1;
-    const tenants = this.ring.candidates(this.options.tenantsSeen);
-    for (const tenant of tenants) {
-      const level = tenant.levels[0];
-      if (level === undefined) continue;
-      for (const program of level.ring.candidates(this.options.programsSeen)) {
-        const head = this.headOf(program);
-        if (head === undefined) continue;
-        const tokens = matched(head.call);
-        if (tokens <= longest) continue;
-        longest = tokens;
-        best = head;
-        bestProgram = program;
-      }
-    }
-    if (best === undefined || bestProgram === undefined) {
-      // None of these fits: other tenants are looked at next time.
-      for (const tenant of tenants) this.ring.rotate(tenant.name);
-      return undefined;
-    }
-    const charged = cost(best.call, longest);
-    const tenant = this.tenantName(best.call.tenant);
-    const { ring } = this.tenants.get(tenant)!.levels[0]!;
+    const turn = longestInCredit(this.ring, this.options, matched) ?? firstThatFits(this.ring, matched);
+    if (turn === undefined) return undefined;
+    const { waiting, program, ring } = turn;
+    const charged = cost(waiting.call, turn.matchedTokens);
+    const tenant = this.tenantName(waiting.call.tenant);
     this.ring.charge(tenant, charged);
-    ring.charge(bestProgram.key, charged);
+    ring.charge(program.key, charged);
     this.ring.rotate(tenant);
-    ring.rotate(bestProgram.key);
-    this.leave(best);
-    return best;
+    ring.rotate(program.key);
+    this.leave(waiting);
+    return waiting;
   }
 
   /** Whether the call's program has been paused. */
@@ -229,11 +210,11 @@ export class FairQueue {
   }
 
   private tenantName(tenant: string): string {
-    return this.options.order === "fair" ? tenant : everybody;
+    return this.options.order === "fair" ? tenant : everyone;
   }
 
   private programName(call: Call): string {
-    return this.options.order === "fair" ? programKey(call) : everybody;
+    return this.options.order === "fair" ? programKey(call) : everyone;
   }
 
   private refuse(tenant: Tenant): Push {
@@ -261,11 +242,6 @@ export class FairQueue {
     this.sleep(tenant, program);
     tenant.programs.delete(program.key);
     if (tenant.calls === 0) this.tenants.delete(tenant.name);
-  }
-
-  private headOf(program: Program): Waiting | undefined {
-    while (program.calls.peek()?.gone === true) program.calls.pop();
-    return program.calls.peek();
   }
 
   private tenantOf(name: string): Tenant {

@@ -36,9 +36,14 @@ export class ServiceRate {
     this.pending = 0;
   }
 
-  /** Before anything was measured. */
+  /** Whether anything was measured, so that nothing needs to be assumed. */
+  get measured(): boolean {
+    return this.weightMs > 0;
+  }
+
+  /** Takes a rate as given until one is measured. */
   assume(tokensPerMs: number): void {
-    if (this.weightMs === 0) this.tokensPerMs = tokensPerMs;
+    if (!this.measured) this.tokensPerMs = tokensPerMs;
   }
 
   get perMs(): number {

@@ -34,7 +34,6 @@ function serve(keeps: "conversations" | undefined, prompts: readonly number[][],
     admitted: (_engine, task) => void cached.push(task.cachedTokens),
     prefilled: (_engine, _task, nowMs) => void firstMs.push(nowMs - sentMs),
     finished() {},
-    refused() {},
   });
   const calls = prompts.map((blocks, index): SimCall => ({
     index,

@@ -60,7 +60,6 @@ function replay(
     lowerTokens: profile.tiers.map((t) => t.capacityTokens),
   });
   const seen = new Map<number, Seen>();
-  const refused: number[] = [];
   const host: EngineHost = {
     admitted: (_engine, task) =>
       void seen.set(task.call.index, { firstMs: NaN, endMs: NaN, cached: task.cachedTokens }),
@@ -70,7 +69,6 @@ function replay(
     finished: (_engine, task, now) => {
       seen.get(task.call.index)!.endMs = now;
     },
-    refused: (_engine, task) => void refused.push(task.call.index),
   };
   const engine = new Engine(0, profile, cache, queue, host);
   const arrivalKind = 9;
@@ -80,7 +78,7 @@ function replay(
     else if (queue.kind === segmentEnded) engine.onSegmentEnded(queue.payload);
     else if (queue.kind === wake) engine.onWake();
   }
-  return { engine, cache, seen, refused, queue };
+  return { engine, cache, seen, queue };
 }
 
 describe("decode runs in closed form", () => {
@@ -153,7 +151,7 @@ describe("engine model", () => {
     const queue = new EventQueue();
     const profile = testProfile({ maxSequences: 1 });
     const cache = new KvCache(100, { deviceTokens: profile.kvCapacityTokens, blockTokens: 10, lowerTokens: [] });
-    const host: EngineHost = { admitted() {}, prefilled() {}, finished() {}, refused() {} };
+    const host: EngineHost = { admitted() {}, prefilled() {}, finished() {} };
     const engine = new Engine(0, profile, cache, queue, host);
     for (const index of [0, 1]) engine.enqueue(newTask(call(index, 150, 2, []), "both", index));
     expect([engine.waiting, engine.leftWaiting]).toEqual([1, 0]);
@@ -164,13 +162,15 @@ describe("engine model", () => {
     expect(engine.leftWaiting).toBe(0);
   });
 
-  it("refuses what can never fit and goes on", () => {
-    const { seen, refused } = replay(testProfile({ kvCapacityTokens: 100 }), [
-      { atMs: 0, call: call(0, 500, 2, [...Array(50).keys()]) },
+  it("runs a call alone that exceeds the device by the rest of a block or by its output, and then goes on", () => {
+    // 95 tokens fit 100, but lie in blocks of 10; with its output the call needs 110.
+    const { seen, cache, engine } = replay(testProfile({ kvCapacityTokens: 97 }), [
+      { atMs: 0, call: call(0, 95, 15, [...Array(10).keys()]) },
       { atMs: 0, call: call(1, 50, 2, [60, 61, 62, 63, 64]) },
     ]);
-    expect(refused).toEqual([0]);
-    expect(seen.get(1)!.endMs).toBeGreaterThan(0);
+    expect(seen.get(0)!.endMs).toBeGreaterThan(0);
+    expect(seen.get(1)!.firstMs).toBeGreaterThan(seen.get(0)!.endMs);
+    expect([engine.inside, cache.pinnedBlocks, cache.privateTokens]).toEqual([0, 0, 0]);
   });
 
   it("preempts the youngest when outputs outgrow the device, and everything still ends", () => {

@@ -7,8 +7,9 @@
 // A segment has exactly one event in the queue; a changed plan raises `version`, which makes the old event void.
 // A call that arrives during a run ends it at the next step boundary, as it would in vLLM or SGLang.
 //
-// Memory: a call is admitted when its whole prompt fits beside what runs (evicting idle blocks); when outputs outgrow the
-// device, the youngest call is preempted and later computes again what is no longer cached, as vLLM does.
+// Memory: a call is admitted when its whole prompt fits beside what runs (evicting idle blocks), or when nothing else runs. Whether a
+// prompt fits an endpoint at all is for the scheduler to say, here as in the gateway. When outputs outgrow the device, the youngest call is
+// preempted and later computes again what is no longer cached, as vLLM does.
 import type { EventQueue } from "../events.ts";
 import { Conversations } from "./conversations.ts";
 import { type EngineHost, type EngineTotals, noTotals } from "./host.ts";
@@ -338,14 +339,8 @@ export class Engine {
     const blocks = task.call.blocks;
     const beyond = Math.max(0, task.target - blocks.length * cache.blockTokens);
     const need = cache.unpinned(blocks) * cache.blockTokens + beyond + 1;
-    if (need + this.#decoding.size > cache.availableTokens) {
-      if (running > 0 || this.#leased.size > 0) return false;
-      if (need > cache.deviceTokens) {
-        this.#waiting.take();
-        this.#host.refused(this.id, task, nowMs);
-        return this.#admit(nowMs);
-      }
-    }
+    // What the scheduler has let through is never refused here: alone it runs also where its blocks and output exceed the device.
+    if (need + this.#decoding.size > cache.availableTokens && (running > 0 || this.#leased.size > 0)) return false;
     this.#waiting.take();
     task.order = this.#orders++;
     task.privateTokens = beyond;

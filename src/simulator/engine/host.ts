@@ -8,8 +8,6 @@ export interface EngineHost {
   /** The prompt is in KV and the first token exists. A prefill leg ends here, its blocks stay pinned until `endLease`. */
   prefilled(engine: number, task: Task, nowMs: number): void;
   finished(engine: number, task: Task, nowMs: number): void;
-  /** The prompt can never fit into this replica. */
-  refused(engine: number, task: Task, nowMs: number): void;
 }
 
 /** Sums over an engine's life, for reports. */

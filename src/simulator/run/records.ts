@@ -1,7 +1,13 @@
 // What a simulation remembers of each call: columns of typed arrays, so that a million calls cost no objects.
+import type { RefusalCode } from "../../scheduler/index.ts";
 
 /** How a call ended. */
 export const outcome = { pending: 0, done: 1, refused: 2, failed: 3 } as const;
+
+/** The scheduler's reasons for refusals; a record holds the position plus one. */
+const refusalCodes: readonly RefusalCode[] = ["queue_full", "deadline", "no_endpoint", "too_long", "program_limit"];
+
+export const refusalNumber = (code: RefusalCode): number => refusalCodes.indexOf(code) + 1;
 
 export class CallRecords {
   readonly count: number;
@@ -21,6 +27,8 @@ export class CallRecords {
   readonly runnerUp: Int16Array;
   readonly attempts: Uint8Array;
   readonly outcome: Uint8Array;
+  /** Why the scheduler refused it (`refusalOf`); 0 where it did not. */
+  readonly refusal: Uint8Array;
 
   constructor(count: number) {
     this.count = count;
@@ -36,5 +44,11 @@ export class CallRecords {
     this.runnerUp = new Int16Array(count).fill(-1);
     this.attempts = new Uint8Array(count);
     this.outcome = new Uint8Array(count);
+    this.refusal = new Uint8Array(count);
+  }
+
+  /** Why the scheduler refused a call; undefined where it did not. */
+  refusalOf(index: number): RefusalCode | undefined {
+    return refusalCodes[this.refusal[index]! - 1];
   }
 }

@@ -87,6 +87,53 @@ describe("room at endpoints", () => {
   });
 });
 
+describe("prompts and the endpoints that can hold them", () => {
+  const pools = [
+    { name: "small", profile, replicas: 2, kvCapacityTokens: 2_050 },
+    { name: "large", profile, replicas: 1 },
+  ];
+  /** Calls of these lengths, 1 s apart, with nothing in common; the rest of a block is a block. */
+  const prompts = (lengths: readonly number[]): Workload => {
+    const builder = new WorkloadBuilder("prompts", 100);
+    for (const [i, promptTokens] of lengths.entries()) {
+      const blocks = Int32Array.from({ length: Math.ceil(promptTokens / 100) }, () => builder.freshBlock());
+      builder.add({ program: `p${i}`, promptTokens, outputTokens: 100, blocks, delayMs: i * 1000 });
+    }
+    return builder.build();
+  };
+
+  it("every call that the scheduler places is served, also one that fills its endpoint to the last token", () => {
+    const { records, engines } = run(prompts([2_049, 2_049, 2_049, 9_000, 9_000, 49_999]), parseFleet({ pools }));
+    expect([...records.outcome]).toEqual(Array.from({ length: 6 }, () => outcome.done));
+    expect([...records.endpoint].slice(3)).toEqual([2, 2, 2]);
+    expect(engines.every(({ inside, cache }) => inside === 0 && cache.pinnedBlocks === 0)).toBe(true);
+  });
+
+  it("a call that fits nowhere is refused by name, at once", () => {
+    const { records } = run(prompts([400, 50_000]), parseFleet({ pools }));
+    expect([records.outcome[1], records.refusalOf(1), records.endMs[1]]).toEqual([outcome.refused, "too_long", 1000]);
+    expect(records.refusalOf(0)).toBeUndefined();
+  });
+
+  it("a prompt is prefilled only where it fits, and otherwise where it decodes", () => {
+    const legs = (prefillers: readonly number[]) => {
+      const fleet = parseFleet({
+        pools: [
+          ...prefillers.map((kvCapacityTokens, i) => {
+            return { name: `p${i}`, profile, replicas: 1, role: "prefill" as const, kvCapacityTokens };
+          }),
+          { name: "d", profile, replicas: 1, role: "decode" },
+        ],
+      });
+      const { records } = run(prompts([4_000, 4_000, 4_000]), fleet);
+      expect([...records.outcome]).toEqual([outcome.done, outcome.done, outcome.done]);
+      return [...records.endpoint];
+    };
+    expect(legs([2_000, 50_000])).toEqual([1, 1, 1]);
+    expect(legs([2_000])).toEqual([1, 1, 1]);
+  });
+});
+
 describe("deadlines", () => {
   it("calls that cannot make theirs are refused at once, or when their turn has not come; the others have a first token in time", () => {
     const workload = crowd(60);

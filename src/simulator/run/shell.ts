@@ -1,7 +1,15 @@
 // The scheduler's caller inside a simulation, as the dispatcher is in the gateway: it reports events to the scheduler, and carries out the
 // actions on modelled engines. It does not decide: where a call goes, when, in how many legs, what is brought first, and which calls wait
 // or are refused are actions of the scheduler.
-import type { Decision, PdAction, PdEvent, Scheduler, SchedulerAction, SchedulerEvent } from "../../scheduler/index.ts";
+import type {
+  Decision,
+  PdAction,
+  PdEvent,
+  RefusalCode,
+  Scheduler,
+  SchedulerAction,
+  SchedulerEvent,
+} from "../../scheduler/index.ts";
 import type { Engine } from "../engine/engine.ts";
 import { newTask, type Task } from "../engine/task.ts";
 import type { EventQueue } from "../events.ts";
@@ -17,8 +25,8 @@ import type { World } from "./world.ts";
 interface ShellHost {
   /** The attempt goes to `attempt.decoder`, in two legs when `attempt.prefiller` is set. */
   placed(attempt: Attempt, decision: Decision): void;
-  /** The scheduler has refused the attempt. */
-  refused(attempt: Attempt): void;
+  /** The scheduler has refused the attempt, for this reason. */
+  refused(attempt: Attempt, code: RefusalCode): void;
   /** The attempt's decoder has died before it could be given the call. */
   lost(attempt: Attempt): void;
 }
@@ -141,12 +149,11 @@ export class Shell {
     this.tell({ at: this.#queue.nowMs, type: "call_ended", call: attempt.id, reason: "done", usage });
   }
 
-  /** The attempt has failed. `fault`: for its endpoint's sake. */
-  failed(attempt: Attempt, fault: boolean): void {
+  /** The attempt has failed because its endpoint has died. */
+  failed(attempt: Attempt): void {
     this.#over(attempt);
     const endpoint = this.#fleet.replicas[attempt.decoder]!.id;
-    if (fault)
-      this.tell({ at: this.#queue.nowMs, type: "endpoint_outcome", endpoint, call: attempt.id, outcome: "connect" });
+    this.tell({ at: this.#queue.nowMs, type: "endpoint_outcome", endpoint, call: attempt.id, outcome: "connect" });
     this.tell({ at: this.#queue.nowMs, type: "call_ended", call: attempt.id, reason: "failed" });
   }
 
@@ -241,7 +248,7 @@ export class Shell {
         case "refuse": {
           const attempt = this.#byId(action.call)!;
           this.#over(attempt);
-          this.#host.refused(attempt);
+          this.#host.refused(attempt, action.code);
           break;
         }
         case "kv":

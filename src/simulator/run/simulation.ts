@@ -16,7 +16,7 @@ import { Arrivals } from "./arrivals.ts";
 import type { Attempt } from "./attempt.ts";
 import { forcing } from "./forced.ts";
 import * as kind from "./kinds.ts";
-import { CallRecords, outcome } from "./records.ts";
+import { CallRecords, outcome, refusalNumber } from "./records.ts";
 import { Progress } from "./progress.ts";
 import { Requests } from "./requests.ts";
 import type { SimulationOptions, SimulationResult } from "./result.ts";
@@ -89,7 +89,10 @@ class Simulation implements EngineHost {
     options.onEngines?.(new Map(fleet.replicas.map(({ id }, number) => [id, engines[number]!])));
     this.#shell = new Shell(this.#world, workload, fleet, this.#queue, {
       placed: (attempt, decision) => this.#placed(attempt, decision),
-      refused: (attempt) => this.#end(attempt.sim, outcome.refused),
+      refused: ({ sim }, code) => {
+        this.#records.refusal[sim.index] = refusalNumber(code);
+        this.#end(sim, outcome.refused);
+      },
       lost: (attempt) => this.#lost(attempt),
     });
     this.#dead = fleet.replicas.map(() => false);
@@ -258,13 +261,6 @@ class Simulation implements EngineHost {
     if (this.#fleet.programs) this.#shell.paused(attempt);
   }
 
-  refused(_engine: number, task: Task): void {
-    const attempt = this.#shell.attemptOf(task);
-    if (attempt === undefined) return;
-    this.#end(task.call, outcome.refused);
-    this.#shell.failed(attempt, false);
-  }
-
   /** The call is over: its successors arrive in their time. */
   #end({ index }: SimCall, how: number): void {
     const { nowMs } = this.#queue;
@@ -286,7 +282,7 @@ class Simulation implements EngineHost {
     const { sim, decoder, answering } = attempt;
     const { index } = sim;
     if (answering) this.#end(sim, outcome.failed);
-    this.#shell.failed(attempt, true);
+    this.#shell.failed(attempt);
     if (answering) return;
     this.#records.firstMs[index] = Number.NaN;
     const tried = this.#tried.get(index) ?? new Set();

@@ -1,0 +1,83 @@
+// Fit: an endpoint whose KV cannot hold a prompt is passed over wherever endpoints are looked at, and a call is refused as too long only
+// where no endpoint of its deployment could hold it.
+import { describe, expect, it } from "vitest";
+import { exampleCall, exampleSpec } from "./placement/conformance.ts";
+import { seededRng } from "./rng.ts";
+import { Scheduler } from "./scheduler.ts";
+import type { EndpointSpec, SchedulerAction } from "./types.ts";
+
+const small = (id: string, more: Partial<EndpointSpec> = {}) => exampleSpec(id, { kvCapacityTokens: 2_000, ...more });
+const large = (id: string, more: Partial<EndpointSpec> = {}) => exampleSpec(id, { kvCapacityTokens: 50_000, ...more });
+
+function fleet(specs: EndpointSpec[]): Scheduler {
+  const made = new Scheduler({ rng: seededRng(1), policy: "round-robin" });
+  for (const spec of specs) made.apply({ at: 0, type: "endpoint_joined", spec });
+  return made;
+}
+
+const long = (id: string) => exampleCall({ id, promptTokens: 10_000, program: id });
+const short = (id: string) => exampleCall({ id, promptTokens: 1_000, program: id });
+const types = (actions: SchedulerAction[]) => actions.map((action) => action.type);
+const placesOf = (actions: SchedulerAction[]) =>
+  actions.flatMap((action) => (action.type === "place" ? [[action.call, action.decision.chosen.endpoint]] : []));
+
+describe("prompts and the endpoints that can hold them", () => {
+  it("go to large endpoints alone, however many small ones are idle", () => {
+    const made = fleet([small("s1"), small("s2"), large("l")]);
+    for (let i = 0; i < 4; i++) expect(placesOf(made.decide(long(`c${i}`), i))).toEqual([[`c${i}`, "l"]]);
+  });
+
+  it("are refused as too long where none could hold them, with the largest size that one could", () => {
+    const made = fleet([small("s"), large("l")]);
+    const [refusal] = made.decide(exampleCall({ promptTokens: 50_000 }), 0);
+    expect(refusal).toMatchObject({ type: "refuse", code: "too_long", retryAfterMs: 0 });
+    expect(refusal).toMatchObject({ message: "The prompt has 50000 tokens; 50000 fit." });
+  });
+
+  it("wait for a large endpoint that starts, though small ones are ready", () => {
+    const made = fleet([small("s"), large("l")]);
+    made.apply({ at: 1, type: "endpoint_health", endpoint: "l", health: "starting" });
+    expect(types(made.decide(long("1"), 2))).toEqual(["queued"]);
+    const actions = made.apply({ at: 3, type: "endpoint_health", endpoint: "l", health: "ready" });
+    expect(placesOf(actions)).toEqual([["1", "l"]]);
+  });
+
+  it("are refused for want of an endpoint, to be sent again, while the large one is down", () => {
+    const made = fleet([small("s"), large("l")]);
+    made.apply({ at: 1, type: "endpoint_health", endpoint: "l", health: "down" });
+    expect(made.decide(long("1"), 2)).toMatchObject([{ type: "refuse", code: "no_endpoint", retryAfterMs: 30_000 }]);
+  });
+
+  it("go to an ejected large endpoint, since a small one that serves is no choice for them", () => {
+    const made = fleet([small("s"), large("l")]);
+    for (let i = 0; i < 16; i++) {
+      made.decide(long(`f${i}`), i);
+      made.apply({ at: i, type: "endpoint_outcome", endpoint: "l", call: `f${i}`, outcome: "failure" });
+      made.apply({ at: i, type: "call_ended", call: `f${i}`, reason: "failed" });
+    }
+    expect(made.endpoints.get("l")?.ejected).toBe(true);
+    expect(placesOf(made.decide(long("1"), 20))).toEqual([["1", "l"]]);
+    expect(placesOf(made.decide(short("2"), 21))).toEqual([["2", "s"]]);
+  });
+
+  it("are prefilled by endpoints that can hold them, or where they decode", () => {
+    const decode = large("d", { role: "decode" });
+    const prefillsAt = (specs: EndpointSpec[]) => {
+      const [place] = fleet(specs).decide(long("1"), 0);
+      return place?.type === "place" ? place.decision.prefill?.endpoint : undefined;
+    };
+    expect(prefillsAt([small("ps", { role: "prefill" }), large("pl", { role: "prefill" }), decode])).toBe("pl");
+    expect(prefillsAt([small("ps", { role: "prefill" }), decode])).toBeUndefined();
+  });
+});
+
+describe("calls that wait for a full large endpoint", () => {
+  it("keep no short call of their own tenant from a small endpoint that is free", () => {
+    const made = fleet([small("s"), large("l", { maxInFlight: 1 })]);
+    made.decide(long("running"), 0);
+    for (let i = 0; i < 5; i++) expect(types(made.decide(long(`w${i}`), 1))).toEqual(["queued"]);
+    const actions = made.decide(short("short"), 2);
+    for (let at = 100; at <= 300; at += 100) actions.push(...made.tick(at));
+    expect(placesOf(actions)).toEqual([["short", "s"]]);
+  });
+});
