@@ -15,8 +15,6 @@ export const limits = {
   /** What is kept of an engine's own words: codes, finish reasons and names of fields; messages and hints. */
   engineCodeCharacters: 100,
   engineMessageCharacters: 2_000,
-  /** Tries of one call, over all endpoints that serve its model. */
-  attemptsMost: 3,
   /** Signs of life of an endpoint lengthen the wait for a first token for so long at the most. */
   firstTokenLifeMs: 300_000,
   /** Interval at which a late call is checked for another endpoint that may take it. */
@@ -25,12 +23,6 @@ export const limits = {
   slowestTokensPerSecond: 2,
   /** Waits before an embedded worker that broke off is asked whether it is back; the last is repeated. */
   recheckMs: [250, 500, 1_000, 2_000],
-  /** How often the scheduler is told that time has passed. */
-  tickMs: 100,
-  /** Longest wait of a program whose KV does not fit (working-set admission). */
-  programPauseMs: 120_000,
-  /** Uncached tokens up to which a decode-only endpoint computes the prompt itself, since a hand-over costs more. */
-  decodeLocalTokens: 128,
   /** Limit of output, in tokens, of a call that names none. It is sent and priced. */
   defaultOutputTokens: 4096,
   /** The same for text completions, as OpenAI has it. */

@@ -22,7 +22,7 @@ import { EngineError } from "../engines/index.ts";
 import type { EngineRegistry, RegisteredEndpoint, RuntimeFact } from "../engines/index.ts";
 import { assertAuthorised, type Use } from "../governance/index.ts";
 import type { RateCard } from "../ledger/index.ts";
-import type { SchedulerSnapshot } from "../scheduler/index.ts";
+import { attemptsMost, type SchedulerSnapshot } from "../scheduler/index.ts";
 import type { Alarms, Logger, SchedulerNumbers } from "../telemetry/index.ts";
 import { Attempts } from "./attempt.ts";
 import { Candidates, RequestShapes } from "./candidates.ts";
@@ -189,7 +189,7 @@ class Pipeline {
     tried: ReadonlySet<string>,
   ): (() => boolean) | undefined {
     const others = answering.filter(({ endpoint }) => endpoint !== placement.endpoint.endpoint && !tried.has(endpoint));
-    if (number === limits.attemptsMost || others.length === 0) return undefined;
+    if (number === attemptsMost || others.length === 0) return undefined;
     return () => others.some(({ endpoint }) => this.dispatcher.takesCalls(endpoint));
   }
 
@@ -320,7 +320,7 @@ function numbersOf({ waiting, endpoints, index }: SchedulerSnapshot): SchedulerN
 function goesOn(error: unknown, attempt: AttemptState, candidates: Candidates, tried: Set<string>): boolean {
   const { number, placement } = attempt;
   const { endpoint } = placement;
-  if (!(error instanceof EngineError) || number === limits.attemptsMost) return false;
+  if (!(error instanceof EngineError) || number === attemptsMost) return false;
   const passes = error.retryable || (error.code === tooLongCode && candidates.excludeUpTo(endpoint));
   if (!passes) return false;
   tried.add(endpoint.endpoint);

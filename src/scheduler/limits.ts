@@ -81,6 +81,31 @@ export const firstTokenLeastMs = 15_000;
 export const firstTokenSlack = 8;
 export const slowestMsPerToken = 100;
 
+/** How often the scheduler is told that time has passed. */
+export const tickMs = 100;
+
+/**
+ * Calls that an endpoint is given for each call that it can run. Further calls wait in the fair queue, because an engine's own queue
+ * knows no tenants. It is more than one, so that a call can wait for a full endpoint that has its cache.
+ */
+const inFlightPerSlot = 2;
+
+/** Calls that an endpoint with so many slots is given at once. */
+export const maxInFlightOf = (slots: number): number => slots * inFlightPerSlot;
+
+/** Attempts of one call, over all endpoints that serve its model. */
+export const attemptsMost = 3;
+
+/** Output tokens that a deployment's calls are expected to have before any has ended, and the weight of the newest answer afterwards. */
+export const firstOutputTokens = 256;
+export const newestOutputShare = 0.05;
+
+/** Uncached tokens up to which a decode-only endpoint computes the prompt itself, since a hand-over costs more. */
+export const decodeLocalTokensDefault = 128;
+
+/** Longest wait of a program whose KV does not fit (working-set admission). */
+export const programPauseMs = 120_000;
+
 /** PD calls under way. */
 export const pdCallsMax = 20_000;
 

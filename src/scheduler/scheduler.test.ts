@@ -197,16 +197,15 @@ describe("scheduler", () => {
   });
 
   it("computes a short rest where it decodes, when it is allowed to", () => {
-    const turn = (decodeLocalTokens?: number) => {
+    const turn = (decodeLocalTokens: number) => {
       const endpoints = [exampleSpec("p", { role: "prefill" }), exampleSpec("d", { role: "decode" })];
-      const made = scheduler(endpoints, decodeLocalTokens === undefined ? {} : { pd: { decodeLocalTokens } });
+      const made = scheduler(endpoints, { pd: { decodeLocalTokens } });
       made.decide(exampleCall({ id: "1", promptTokens: 1000, prompt: [promptOf(1, 1000)] }), 0);
       made.apply({ at: 1, type: "call_ended", call: "1", reason: "done" });
       // 992 of 1,064 tokens are cached at the decoder: 72 are left.
       return made.decide(exampleCall({ id: "2", promptTokens: 1064, prompt: [promptOf(1, 1064)] }), 2);
     };
     const types = (actions: SchedulerAction[]) => actions.map((action) => action.type);
-    expect(types(turn())).toEqual(["place", "pd_prefill"]);
     expect(types(turn(71))).toEqual(["place", "pd_prefill"]);
     expect(types(turn(72))).toEqual(["place"]);
   });

@@ -58,7 +58,12 @@ export interface SchedulerSnapshot {
   programs: number;
   index: ReturnType<PrefixIndex["stats"]>;
   truth: Truth;
+  /** What it was made with where that differs from the defaults. */
+  settings: SchedulerSettings;
 }
+
+/** The options that change what is decided. */
+type SchedulerSettings = Required<Pick<SchedulerOptions, "queue" | "pd" | "programs">>;
 
 /**
  * Decides for all deployments of one gateway. Deterministic: the same events, times and seed give the same actions. Times are milliseconds
@@ -77,6 +82,7 @@ export class Scheduler {
   private readonly outliers = new Outliers();
   private readonly planner: PdPlanner;
   private readonly shareLoad: boolean;
+  private readonly settings: SchedulerSettings;
   private sharedMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: SchedulerOptions) {
@@ -86,15 +92,17 @@ export class Scheduler {
     this.load = new LoadView(options.gateway ?? "gateway");
     this.endpoints = new Endpoints(this.load);
     this.shareLoad = options.shareLoad ?? false;
-    this.planner = new PdPlanner(options.pd);
+    const { queue = {}, pd = {}, programs = {} } = options;
+    this.settings = { queue, pd, programs };
+    this.planner = new PdPlanner(pd);
     const gate = {
       pause: (deployment: string, tenant: string, program: string) => this.queueOf(deployment).pause(tenant, program),
       resume: (deployment: string, tenant: string, program: string) => this.queueOf(deployment).resume(tenant, program),
     };
-    this.programs = new Programs(this.endpoints, gate, options.programs);
+    this.programs = new Programs(this.endpoints, gate, programs);
     this.dispatch = new Dispatch(this.endpoints, this.caches, this.load, options.rng, {
       policyOf: typeof policy === "string" ? () => makePolicy(policy) : policy,
-      queue: options.queue ?? {},
+      queue,
       pd: this.planner,
       pdFull: () => this.pd.full,
       homeOf: (call) => {
@@ -236,6 +244,7 @@ export class Scheduler {
       programs: this.programs.size,
       index: this.index.stats(),
       truth: this.dispatch.placed.truth,
+      settings: this.settings,
     };
   }
 

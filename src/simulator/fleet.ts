@@ -100,8 +100,8 @@ const fleetSchema = z
     pauses: z.boolean().default(true),
     /** Latest useful time of the first token, ms after a call was sent; the scheduler refuses calls that cannot make it. */
     deadlineMs: z.number().positive().optional(),
-    /** Calls with fewer uncached tokens than this are not split between prefill and decode replicas. */
-    splitFromUncachedTokens: z.number().nonnegative().default(2048),
+    /** Calls with fewer uncached tokens than this are not split between prefill and decode replicas; absent: the gateway's bound. */
+    splitFromUncachedTokens: z.number().nonnegative().optional(),
     failures: z
       .array(
         z.strictObject({

@@ -7,6 +7,7 @@ import {
   type CallTimings,
   type CallUsage,
   type Carrier,
+  createScheduler,
   type Decision,
   defaultPolicy,
   type EndpointFault,
@@ -14,14 +15,14 @@ import {
   makePolicy,
   type PdAction,
   type PdEvent,
-  Scheduler,
+  type Scheduler,
   type SchedulerAction,
   type SchedulerEvent,
   type SchedulerSnapshot,
   seededRng,
+  tickMs,
 } from "../../scheduler/index.ts";
 import type { Alarms, Logger, Metrics } from "../../telemetry/index.ts";
-import { limits } from "../limits.ts";
 import { notPlaced, whyAborted } from "../refusals.ts";
 import { EndpointFeed } from "./endpointFeed.ts";
 import { KvHinter } from "./hints.ts";
@@ -86,17 +87,15 @@ export class Dispatcher {
     this.#metrics = metrics;
     this.#alarms = alarms;
     this.#carrier = carrier;
-    this.#scheduler = new Scheduler({
+    this.#scheduler = createScheduler({
       rng: seededRng(1),
       gateway,
       shareLoad: carrier !== undefined,
       policy: (deployment) => makePolicy(engines.settingsOf(deployment).placement ?? policy),
-      pd: { decodeLocalTokens: limits.decodeLocalTokens },
-      programs: { workingSet: { maxPauseMs: limits.programPauseMs } },
     });
     this.#hinter = new KvHinter({ engines, metrics, log });
     this.#feed = new EndpointFeed(engines, log, (event) => this.#apply(event));
-    const timer = setInterval(() => this.#carryOut(this.#scheduler.tick(performance.now())), limits.tickMs);
+    const timer = setInterval(() => this.#carryOut(this.#scheduler.tick(performance.now())), tickMs);
     timer.unref();
     this.#stops.push(() => clearInterval(timer));
     if (carrier) this.#stops.push(carrier.subscribe((message) => this.#apply({ type: "peer_load", message })));

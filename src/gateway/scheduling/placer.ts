@@ -2,7 +2,7 @@
 import { LineshaftError } from "../../errors/index.ts";
 import { EngineError } from "../../engines/index.ts";
 import type { EngineRegistry, RegisteredEndpoint } from "../../engines/index.ts";
-import type { Call, Decision } from "../../scheduler/index.ts";
+import { type Call, type Decision, ExpectedOutputs } from "../../scheduler/index.ts";
 import { type Candidates, exclusionsOf } from "../candidates.ts";
 import { firstTokenBound } from "../firstToken.ts";
 import { limits } from "../limits.ts";
@@ -12,16 +12,10 @@ import type { Dispatcher } from "./dispatcher.ts";
 import { programKey, type PromptFacts } from "./prompts.ts";
 import { SplitCall } from "./split.ts";
 
-/** Output tokens that a deployment's calls are expected to have before any has ended. */
-const firstOutputGuess = 256;
-/** Weight of the newest answer in the average. */
-const newest = 0.05;
-
 export class Placer {
   readonly #engines: EngineRegistry;
   readonly #dispatcher: Dispatcher;
-  /** Mean output tokens of a deployment's answers. A limit of thousands says nothing about the usual length. */
-  readonly #usualOutput = new Map<string, number>();
+  readonly #outputs = new ExpectedOutputs();
 
   constructor(engines: EngineRegistry, dispatcher: Dispatcher) {
     this.#engines = engines;
@@ -70,7 +64,7 @@ export class Placer {
       deployment,
       promptTokens: prompt.promptTokens,
       prompt: prompt.blocks,
-      outputTokens: Math.min(attempt.most.outputTokens, this.#usualOutput.get(deployment) ?? firstOutputGuess),
+      outputTokens: this.#outputs.of(deployment, attempt.most.outputTokens),
       ...(program !== undefined && { program }),
       ...(request.batch === true && { batch: true }),
       ...(request.priority !== undefined && { priority: request.priority }),
@@ -129,8 +123,7 @@ export class Placer {
 
   /** A deployment's call has been answered with so many tokens. */
   answered(deployment: string, outputTokens: number): void {
-    const usual = this.#usualOutput.get(deployment);
-    this.#usualOutput.set(deployment, usual === undefined ? outputTokens : usual + newest * (outputTokens - usual));
+    this.#outputs.answered(deployment, outputTokens);
   }
 
   /** Throws EngineError where the endpoint has left since the decision. */

@@ -1,14 +1,9 @@
 // An endpoint as the scheduler knows it: what the endpoint says of itself, and careful guesses where it says nothing.
 import type { RegisteredEndpoint } from "../../engines/index.ts";
-import { type EndpointSpec, type Space, textSpace, tokenSpace } from "../../scheduler/index.ts";
+import { type EndpointSpec, maxInFlightOf, type Space, textSpace, tokenSpace } from "../../scheduler/index.ts";
 
 /** Calls that an endpoint which names no slots is given at once: enough to let it decide itself. */
 const unknownSlots = 256;
-/**
- * Calls that an endpoint is given for each call that it can run. Further calls wait in the fair queue, because an engine's own queue
- * knows no tenants. It is more than one, so that a call can wait for a full endpoint that has its cache.
- */
-const inFlightPerSlot = 2;
 /** KV that an endpoint which names none is taken to hold, in tokens: more than its slots can fill. */
 const unknownKvTokens = 100_000_000;
 /** Block size where an engine tokenises and names none: what most engines use. */
@@ -46,7 +41,7 @@ export function specOf(endpoint: RegisteredEndpoint): EndpointSpec {
     kvCapacityTokens,
     totalKvCapacityTokens: facts?.kv?.totalTokens ?? kvCapacityTokens,
     slots,
-    maxInFlight: slots * inFlightPerSlot,
+    maxInFlight: maxInFlightOf(slots),
     knowledge: facts?.capabilities.kvEvents ? "events" : "usage",
     speed: {
       ...firstSpeed[endpoint.kind],

@@ -2,6 +2,7 @@
 // question moot); then the prompt is split off when it is long and mostly not cached there, and a prefill endpoint near it
 // would be sooner done.
 import { fitsAtAll, isFree } from "../admission.ts";
+import { decodeLocalTokensDefault } from "../limits.ts";
 import { Costs, lowest } from "../placement/choose.ts";
 import { expectedTtftMs } from "../placement/estimate.ts";
 import type { Call, CandidateNumbers, EndpointState, PlacementView, Rng } from "../types.ts";
@@ -13,7 +14,7 @@ export interface PdOptions {
   minUncachedShare?: number;
   /**
    * Up to this many uncached tokens an endpoint that only decodes computes itself: a short rest behind a long cached
-   * prefix costs it less than a transfer costs both. 1 by default, the token that every engine computes anyway.
+   * prefix costs it less than a transfer costs both.
    */
   decodeLocalTokens?: number;
   /** Bytes of KV per token and bytes per millisecond between two endpoints, by how near they are. */
@@ -34,7 +35,7 @@ export class PdPlanner {
     this.options = {
       minUncachedTokens: options.minUncachedTokens ?? 2048,
       minUncachedShare: options.minUncachedShare ?? 0.7,
-      decodeLocalTokens: options.decodeLocalTokens ?? 1,
+      decodeLocalTokens: options.decodeLocalTokens ?? decodeLocalTokensDefault,
       kvBytesPerToken: options.kvBytesPerToken ?? 160_000,
       // 200 GB/s within a node, 50 in a super-node, 2 beyond.
       bytesPerMs: options.bytesPerMs ?? { node: 200e6, superNode: 50e6, far: 2e6 },

@@ -1,5 +1,6 @@
 // Programs through the whole scheduler: facts in, actions on KV and pauses out.
 import { describe, expect, it } from "vitest";
+import { programPauseMs } from "../limits.ts";
 import { exampleCall, exampleSpec } from "../placement/conformance.ts";
 import { seededRng } from "../rng.ts";
 import { Scheduler } from "../scheduler.ts";
@@ -167,7 +168,7 @@ describe("programs", () => {
     expect(scene.after(1000)).toMatchObject([{ type: "pause_program", program: "new" }, { type: "kv" }]);
     // Its tool runs on and on, so it stays alive.
     scene.tell(tool("old", "slow"));
-    for (let minute = 0; minute < 29; minute++) {
+    for (let minute = 0; minute < programPauseMs / 60_000 - 1; minute++) {
       expect(scene.turn("old", 99_000)[0]).toMatchObject({ type: "place" });
       expect(scene.after(60_000).filter((action) => action.type === "resume_program")).toEqual([]);
     }

@@ -6,6 +6,7 @@
 //
 // The oldest programs go on, so work in progress is finished rather than shared out (first come, first served by program).
 // Between stopAt and resumeAt programs are neither paused nor resumed; that gap is the hysteresis.
+import { programPauseMs } from "../limits.ts";
 
 export interface WorkingSetOptions {
   pauseAt?: number;
@@ -40,7 +41,7 @@ export function planWorkingSet(
   now: number,
   options: WorkingSetOptions = {},
 ): WorkingSetPlan {
-  const { pauseAt = 0.95, stopAt = 0.8, resumeAt = 0.85, maxPauseMs = 1_800_000 } = options;
+  const { pauseAt = 0.95, stopAt = 0.8, resumeAt = 0.85, maxPauseMs = programPauseMs } = options;
   const plan: WorkingSetPlan = { pause: [], resume: [], load: 0 };
   const capacity = Math.max(1, capacityTokens);
   let needed = 0;

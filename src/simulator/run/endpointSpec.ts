@@ -1,10 +1,13 @@
 // A simulated replica as the scheduler's policies see an endpoint: the same facts that the gateway measures of a real one.
-import { ratePromptTokens, type EndpointSpec, type EndpointSpeed, type Tier } from "../../scheduler/index.ts";
+import {
+  maxInFlightOf,
+  ratePromptTokens,
+  type EndpointSpec,
+  type EndpointSpeed,
+  type Tier,
+} from "../../scheduler/index.ts";
 import { prefillMs, stepMs } from "../engine/profile.ts";
 import { deploymentOf, type Fleet, onlyDeployment, type Replica } from "../fleet.ts";
-
-/** Calls that the gateway gives an endpoint for each sequence that the endpoint runs (gateway/scheduling/specs.ts). */
-const inFlightPerSequence = 2;
 
 /** `epoch` counts the starts of the replica: each begins with an empty cache. */
 export function endpointSpec(replica: Replica, fleet: Fleet, blockTokens: number, epoch: number): EndpointSpec {
@@ -26,7 +29,7 @@ export function endpointSpec(replica: Replica, fleet: Fleet, blockTokens: number
     maxInFlight:
       fleet.maxInFlightPerEndpoint === "unbounded"
         ? Infinity
-        : (fleet.maxInFlightPerEndpoint ?? inFlightPerSequence * profile.maxSequences),
+        : (fleet.maxInFlightPerEndpoint ?? maxInFlightOf(profile.maxSequences)),
     knowledge: "events",
     speed: endpointSpeed(replica, store?.writes === "evicted"),
     pool: store?.writes === "evicted" ? store.name : undefined,

@@ -8,8 +8,9 @@
 // shared store where there is one: what siblings share of it must stay readable.
 import type { SchedulerAction } from "../../scheduler/index.ts";
 import type { Engine } from "../engine/engine.ts";
-import type { SimCall } from "../types.ts";
+import type { SimCall, Workload } from "../types.ts";
 import type { Attempt } from "./attempt.ts";
+import { programNumber } from "./requests.ts";
 
 type KvAction = Extract<SchedulerAction, { type: "kv" }>;
 
@@ -31,45 +32,49 @@ export class KvHints {
   readonly #engines: readonly Engine[];
   /** By replica: whether its engine accepts hints. */
   readonly #takes: readonly boolean[];
-  /** By thread: the call whose prompt is its newest state, and the call before that. */
+  /** Number of the scheduler's program that a call belongs to. */
+  readonly #programOf: (call: SimCall) => number;
+  /** By program: the call whose prompt is its newest state, and the call before that. */
   readonly #latest: (SimCall | undefined)[];
   readonly #older: (SimCall | undefined)[];
   /** By attempt under way: the older state that its own will supersede. */
   readonly #superseded = new Map<Attempt, Superseded>();
 
-  /** `all`: every engine accepts hints. */
-  constructor(threads: number, engines: readonly Engine[], all: boolean) {
+  /** `runtime`: an agent runtime tells of every thread, and every engine accepts hints. */
+  constructor({ programs, threads }: Workload, engines: readonly Engine[], runtime: boolean) {
     this.#engines = engines;
-    this.#takes = engines.map(({ kept }) => all || kept !== undefined);
-    this.#latest = Array.from({ length: threads });
-    this.#older = Array.from({ length: threads });
+    this.#takes = engines.map(({ kept }) => runtime || kept !== undefined);
+    this.#programOf = (call) => programNumber(call, runtime);
+    this.#latest = Array.from({ length: runtime ? threads : programs });
+    this.#older = Array.from({ length: runtime ? threads : programs });
   }
 
-  /** The call before `call` in its conversation; undefined for a first call. */
-  before({ thread }: SimCall): SimCall | undefined {
-    return this.#latest[thread];
+  /** The call before `call` in its program; undefined for a first call. */
+  before(call: SimCall): SimCall | undefined {
+    return this.#latest[this.#programOf(call)];
   }
 
-  /** The call was given to a replica: its prompt is its thread's newest state. */
+  /** The call was given to a replica: its prompt is its program's newest state. */
   placed(call: SimCall): void {
-    const before = this.#latest[call.thread];
+    const program = this.#programOf(call);
+    const before = this.#latest[program];
     // Another attempt of the same call supersedes what the first attempt was to supersede.
     if (before === call) return;
-    this.#older[call.thread] = before;
-    this.#latest[call.thread] = call;
+    this.#older[program] = before;
+    this.#latest[program] = call;
   }
 
   /** A `kv` action for a program's KV at a replica. `attempt`: its new state supersedes that KV. */
   wish(action: KvAction, replica: number, attempt: Attempt | undefined): void {
     const { verb } = action;
     if (!this.#takes[replica] || (verb !== "demote" && verb !== "drop")) return;
-    const thread = Number(action.program);
+    const program = Number(action.program);
     if (attempt !== undefined) {
-      const older = this.#older[thread];
+      const older = this.#older[program];
       if (older !== undefined) this.#superseded.set(attempt, { older, replica });
       return;
     }
-    const call = this.#latest[thread];
+    const call = this.#latest[program];
     if (call === undefined) return;
     // Only the end of a run gives up what others could still read in a shared store.
     const drops = verb === "drop" && this.#engines[replica]!.cache.store === undefined;

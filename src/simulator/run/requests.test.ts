@@ -26,15 +26,18 @@ function namesOf(chained: boolean, programs: boolean) {
   });
 }
 
-const named = [
-  ["0", undefined],
-  ["0", undefined],
-  ["1", "0"],
-];
-
-it("those whose calls wait for each other, or all where a runtime runs them; a repeated prompt of an open loop is none", () => {
-  expect(namesOf(true, false)).toEqual(named);
-  expect(namesOf(false, true)).toEqual(named);
+it("sessions whose calls wait for each other, or every thread where a runtime runs them; a repeated prompt of an open loop is none", () => {
+  // A client's sub-agents carry the name of its session, as in the gateway (gateway/protocols/program.ts).
+  expect(namesOf(true, false)).toEqual([
+    ["0", undefined],
+    ["0", undefined],
+    ["0", undefined],
+  ]);
+  expect(namesOf(false, true)).toEqual([
+    ["0", undefined],
+    ["0", undefined],
+    ["1", "0"],
+  ]);
   expect(namesOf(false, false)).toEqual([
     [undefined, undefined],
     [undefined, undefined],
@@ -42,11 +45,11 @@ it("those whose calls wait for each other, or all where a runtime runs them; a r
   ]);
 });
 
-it("outputs are expected to be as long as those that have ended, and another attempt of a call has another id", () => {
+it("outputs are expected to be as long as those that have ended, as in the gateway, and another attempt of a call has another id", () => {
   const { calls } = workloadOf(false);
   const requests = new Requests(workloadOf(false), fleetOf(false));
   expect(requests.attempt(calls[1]!, 1, 0)).toMatchObject({ id: "1", outputTokens: 256, avoid: [] });
-  requests.finished(20);
-  requests.finished(41);
-  expect(requests.attempt(calls[1]!, 3, 0, ["a-0"])).toMatchObject({ id: "1.3", outputTokens: 31, avoid: ["a-0"] });
+  requests.answered({ ...calls[1]!, outputTokens: 20 });
+  requests.answered({ ...calls[1]!, outputTokens: 420 });
+  expect(requests.attempt(calls[1]!, 3, 0, ["a-0"])).toMatchObject({ id: "1.3", outputTokens: 40, avoid: ["a-0"] });
 });

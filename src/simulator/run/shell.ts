@@ -60,7 +60,7 @@ export class Shell {
     this.#attempts = Array.from({ length: workload.calls.length });
     this.#starts = fleet.replicas.map(() => 0);
     this.#dead = fleet.replicas.map(() => false);
-    this.hints = new KvHints(workload.threads, engines, fleet.programs);
+    this.hints = new KvHints(workload, engines, fleet.programs);
   }
 
   /** Reports an event to the scheduler and carries out the actions. */

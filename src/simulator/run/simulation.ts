@@ -4,7 +4,7 @@
 // A call's life: it arrives by the clock, or when its predecessors have ended; the scheduler queues, places or refuses it; an engine
 // admits it; it has a first token; it ends, and its successors arrive. A replica that fails loses its calls: those without a first token
 // are tried again elsewhere, as the gateway does, and the others have failed. Pools may grow and shrink meanwhile (scaling.ts).
-import type { Decision, Policy } from "../../scheduler/index.ts";
+import { attemptsMost, type Decision, type Policy, tickMs } from "../../scheduler/index.ts";
 import { segmentEnded, wake } from "../engine/engine.ts";
 import type { EngineHost } from "../engine/host.ts";
 import type { Task } from "../engine/task.ts";
@@ -23,12 +23,6 @@ import type { SimulationOptions, SimulationResult } from "./result.ts";
 import { FleetScaler } from "./scaling.ts";
 import { Shell } from "./shell.ts";
 import { createWorld, type World } from "./world.ts";
-
-/** Attempts of one call before it is given up. */
-const maxAttempts = 5;
-
-/** How often the scheduler's time passes, as in the gateway. */
-const tickMs = 100;
 
 export type { SimulationResult } from "./result.ts";
 
@@ -209,7 +203,7 @@ class Simulation implements EngineHost {
 
   #ask(call: SimCall): void {
     const records = this.#records;
-    if (++records.attempts[call.index]! > maxAttempts) return this.#end(call, outcome.failed);
+    if (++records.attempts[call.index]! > attemptsMost) return this.#end(call, outcome.failed);
     const tried = this.#tried.get(call.index);
     const avoid = tried === undefined ? undefined : [...tried];
     const attempt = this.#requests.attempt(call, records.attempts[call.index]!, records.sentMs[call.index]!, avoid);
@@ -253,7 +247,7 @@ class Simulation implements EngineHost {
     const attempt = this.#shell.attemptOf(task);
     if (attempt === undefined) return;
     const { call } = task;
-    this.#requests.finished(call.outputTokens);
+    this.#requests.answered(call);
     const decodeMs = nowMs - this.#records.firstMs[call.index]!;
     this.#scaler?.ended(attempt.decoder, call.outputTokens, decodeMs / Math.max(1, call.outputTokens - 1));
     this.#end(call, outcome.done);

@@ -1,6 +1,6 @@
 // What a run begins with: an engine with its cache for every replica, the stores that they share, the router's view of the caches, and
 // the scheduler itself.
-import { Scheduler, type Policy } from "../../scheduler/index.ts";
+import { createScheduler, type Policy, type Rival, type Scheduler } from "../../scheduler/index.ts";
 import { Engine } from "../engine/engine.ts";
 import type { EngineHost } from "../engine/host.ts";
 import { KvCache } from "../engine/kvCache.ts";
@@ -46,20 +46,25 @@ export function createWorld(
     const sizes = { deviceTokens: profile.kvCapacityTokens, blockTokens, lowerTokens };
     return new KvCache(blockCount, sizes, knowledge.listener(i), store && stores[store.index]);
   });
-  const scheduler = new Scheduler({
+  const scheduler = createScheduler({
     rng,
     policy: policyOf,
     caches: knowledge.connect(caches),
-    queue: { order: fleet.queue === "fair" ? "fair" : "arrival" },
-    pd: {
-      minUncachedTokens: fleet.splitFromUncachedTokens,
-      kvBytesPerToken: replicas[0]!.profile.kvBytesPerToken,
-    },
-    programs: { workingSet: fleet.pauses ? {} : { pauseAt: Infinity } },
+    kvBytesPerToken: replicas[0]!.profile.kvBytesPerToken,
+    rival: rivalOf(fleet),
   });
   return {
     engines: replicas.map(({ profile, store }, i) => new Engine(i, profile, caches[i]!, queue, host, store?.tier)),
     stores,
     scheduler,
   };
+}
+
+/** In what a fleet's description makes its router another one than the gateway; nothing by default. */
+function rivalOf({ queue, pauses, splitFromUncachedTokens }: Fleet): Rival {
+  const rival: Rival = {};
+  if (queue === "fifo") rival.order = "arrival";
+  if (!pauses) rival.pauses = false;
+  if (splitFromUncachedTokens !== undefined) rival.splitFromUncachedTokens = splitFromUncachedTokens;
+  return rival;
 }
