@@ -2,7 +2,8 @@
 //
 //   node bench/simulator.ts                      everything below
 //   node bench/simulator.ts speed                simulated calls a second on the Mooncake conversation trace, 8 endpoints
-//   node bench/simulator.ts policies             every placement rule on every workload, as load curves
+//   node bench/simulator.ts policies             placement rules on a grid of fleets, loads, traces and seeds; its options are in
+//                                                simulator/policies.ts
 //   node bench/simulator.ts llmd                 llm-d's two tables: calibrate on one file's precise rows, predict the other
 //   node bench/simulator.ts fig10                Mooncake FAST'25 Figure 10, conversation: local and global hit rates
 //   node bench/simulator.ts budget               agent sessions under a KV budget: four rules, two curves
@@ -14,11 +15,14 @@ import { parseArgs } from "node:util";
 import { budget } from "./simulator/budget.ts";
 import { fig10 } from "./simulator/fig10.ts";
 import { llmd } from "./simulator/llmd.ts";
-import { policies } from "./simulator/policies.ts";
+import { policies, policyOptions } from "./simulator/policies.ts";
 import { speed } from "./simulator/speed.ts";
 
-const { values, positionals } = parseArgs({ allowPositionals: true, options: { json: { type: "string" } } });
-const parts = { speed, policies, llmd, fig10, budget };
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { json: { type: "string" }, ...policyOptions },
+});
+const parts = { speed, policies: () => policies(values), llmd, fig10, budget };
 const chosen = positionals.length === 0 ? Object.keys(parts) : positionals;
 const results: Record<string, unknown> = {};
 for (const name of chosen) {

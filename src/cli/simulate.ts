@@ -78,7 +78,10 @@ export function registerSimulate(program: Command, context: Context): void {
 
 function traceOptions(command: Command): Command {
   return command
-    .requiredOption("--trace <file>", "a trace's file, or the name of a generated load (llm-d-37pct, llm-d-73pct)")
+    .requiredOption(
+      "--trace <file>",
+      "a trace's file, or the name of a generated load (llm-d-37pct, llm-d-73pct, long-prompts, agent-trees, tenant-chats)",
+    )
     .option(
       "--format <name>",
       "mooncake, agent-sessions, dynamo, azure, servegen or calls; told from the file by default",

@@ -53,6 +53,29 @@ export class Random {
     return scale * Math.pow(-Math.log(1 - this.next()), 1 / shape);
   }
 
+  /** Lognormal with the given mean; `spread` is the standard deviation of the logarithm. */
+  lognormal(mean: number, spread: number): number {
+    return mean * Math.exp(spread * this.normal() - (spread * spread) / 2);
+  }
+
+  /** A gap between arrivals with the given mean and coefficient of variation, by a Gamma law; 1 gives exponential gaps. */
+  gap(mean: number, variation: number): number {
+    const square = variation * variation;
+    return this.gamma(1 / square, mean * square);
+  }
+
+  /** A function that draws positions below `count` by Zipf's law: position i has a weight of (i + 1) ^ -exponent. */
+  zipf(count: number, exponent: number): () => number {
+    const sums: number[] = [];
+    let sum = 0;
+    for (let i = 0; i < count; i++) sums.push((sum += (i + 1) ** -exponent));
+    return () => {
+      const at = this.next() * sum;
+      const found = sums.findIndex((upTo) => at < upTo);
+      return found < 0 ? count - 1 : found;
+    };
+  }
+
   /** A value from an empirical law given by quantiles: `values[i]` at cumulative share `shares[i]` (0 to 1, rising). */
   quantile(shares: readonly number[], values: readonly number[]): number {
     const u = this.next();

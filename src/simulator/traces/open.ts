@@ -8,13 +8,25 @@ import { readLines, resolveTrace } from "./files.ts";
 import { readMooncake } from "./mooncake.ts";
 import { headOf, scaleWorkload } from "./scale.ts";
 import { readServeGen } from "./servegen.ts";
+import { agentTrees } from "./generated/agentTrees.ts";
+import { longPrompts } from "./generated/longPrompts.ts";
+import { tenantChats } from "./generated/tenantChats.ts";
 import { llmdWorkloads } from "./sharedPrefix.ts";
+
+/** Generated loads by name; `limit` says how many prompts, runs or chats there are. */
+const generators: Readonly<Record<string, (seed: number, limit: number | undefined) => Workload>> = {
+  "llm-d-37pct": (seed, limit) => headOf(llmdWorkloads["37pct"](seed).workload, limit ?? Infinity),
+  "llm-d-73pct": (seed, limit) => headOf(llmdWorkloads["73pct"](seed).workload, limit ?? Infinity),
+  "long-prompts": (seed, limit) => longPrompts({ seed, prompts: limit ?? 1500 }),
+  "agent-trees": (seed, limit) => agentTrees({ seed, runs: limit ?? 100 }),
+  "tenant-chats": (seed, limit) => tenantChats({ seed, chats: limit ?? 400 }),
+};
 
 const traceFormats = ["mooncake", "agent-sessions", "dynamo", "azure", "servegen", "calls"] as const;
 type TraceFormat = (typeof traceFormats)[number];
 
 export interface OpenOptions {
-  /** A path, a path inside the traces folder, or `llm-d-37pct` / `llm-d-73pct` for the generated loads. */
+  /** A path, a path inside the traces folder, or the name of a generated load. */
   trace: string;
   format?: TraceFormat;
   /** Calls (sessions, for agent sessions) to read at most. */
@@ -35,12 +47,9 @@ export interface OpenOptions {
 /** Reads or generates the workload. Throws SimulatorError `trace_missing`, `trace_unknown` or `trace_unreadable`. */
 export async function openWorkload(options: OpenOptions): Promise<Workload> {
   const seed = options.seed ?? 1;
-  const generated = /^llm-d-(37pct|73pct)$/.exec(options.trace)?.[1] as keyof typeof llmdWorkloads | undefined;
   const limit = options.limit ?? Infinity;
-  const workload =
-    generated === undefined
-      ? await readAny(options, seed, limit)
-      : headOf(llmdWorkloads[generated](seed).workload, limit);
+  const generate = Object.hasOwn(generators, options.trace) ? generators[options.trace] : undefined;
+  const workload = generate === undefined ? await readAny(options, seed, limit) : generate(seed, options.limit);
   return scaleWorkload(workload, { speed: options.speed, copies: options.copies, seed, shiftMs: 60_000 });
 }
 

@@ -1,0 +1,104 @@
+// The grid's own arithmetic: how loads are laid out, what is judged a miss, and that saved runs are not run again.
+import { appendFileSync, mkdtempSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { loadProfile } from "../../../src/simulator/profiles/index.ts";
+import { agentTrees } from "../../../src/simulator/traces/generated/agentTrees.ts";
+import { longPrompts } from "../../../src/simulator/traces/generated/longPrompts.ts";
+import { runJob } from "./job.ts";
+import { sessionsUnderWay, stretched, windowOf } from "./layOut.ts";
+import { idealWork } from "./levels.ts";
+import { keyOf, readRows, type Row } from "./row.ts";
+import { estimate, judge, pointsOf } from "./verdict.ts";
+
+const profile = loadProfile("h100-llama-3.1-70b-tp8");
+
+test("a window goes round the end of its trace, and copies share nothing with the first", () => {
+  const pool = longPrompts({ seed: 1, prompts: 100 });
+  const window = windowOf(pool, 150, 7);
+  expect(window.calls.length).toBe(150);
+  expect(window.calls.map(({ index }) => index)).toEqual(window.calls.map((_, i) => i));
+  expect(window.calls.every((call, i) => i === 0 || call.delayMs >= window.calls[i - 1]!.delayMs)).toBe(true);
+  const copies = window.calls.filter(({ program }) => program >= pool.programs);
+  expect(copies.length).toBe(50);
+  expect(copies.every(({ blocks }) => blocks.every((block) => block >= pool.blockCount))).toBe(true);
+});
+
+test("a stretched load comes within the time that was asked for", () => {
+  const { workload, measuredFrom } = stretched(longPrompts({ seed: 1, prompts: 50 }), 10_000);
+  expect(workload.calls.at(-1)!.delayMs).toBeCloseTo(10_000);
+  expect(workload.calls[measuredFrom]!.delayMs).toBeGreaterThanOrEqual(2000);
+  expect(workload.calls[measuredFrom - 1]!.delayMs).toBeLessThan(2000);
+});
+
+test("sessions under way bring as many calls as their rate says, and compute what was said before in the warm-up", () => {
+  const pool = agentTrees({ seed: 2, runs: 200 });
+  const { serviceMs } = idealWork(pool, profile);
+  const spanMs = 300_000;
+  const startGapMs = 1000;
+  const prefillMs = (tokens: number): number => tokens * 0.01;
+  const { workload, measuredFrom } = sessionsUnderWay(pool, {
+    seed: 1,
+    startGapMs,
+    startCv: 1,
+    spanMs,
+    shuffled: false,
+    serviceMs,
+    prefillMs,
+  });
+  const contexts = workload.calls.filter(({ outputTokens }) => outputTokens === 1).length;
+  expect(contexts).toBeGreaterThan(20);
+  expect(measuredFrom).toBeGreaterThan(contexts);
+  const expected = (pool.calls.length / pool.programs) * (spanMs / startGapMs);
+  expect(Math.abs((workload.calls.length - contexts) / expected - 1)).toBeLessThan(0.15);
+  for (const { index, after } of workload.calls) for (const before of after) expect(before).toBeLessThan(index);
+});
+
+const row = (policy: string, seed: number, goodput: number, meanMs: number): Row => {
+  const place = { trace: "long-prompts", fleet: 4, load: 1, calls: 10, policy, seed };
+  const figures = { measured: 1, refused: 0, hits: 0, idealHits: 0, p90Ms: 0, p99Ms: 0, perTokenMs: 0, utilisation: 0 };
+  return { key: keyOf(place), ...place, ...figures, goodput, meanMs, cpuMs: 0 };
+};
+
+test("the default misses a point by over three points of goodput or over a tenth of mean time to first token", () => {
+  const judged = (goodput: number, meanMs: number) => {
+    const rows = [1, 2, 3].flatMap((seed) => [
+      row("least-delay", seed, goodput, meanMs),
+      row("llm-d", seed, 0.8, 150),
+      row("lmetric", seed, 0.7, 100),
+    ]);
+    const { missesGoodput, missesTtft, bestGoodput, bestTtft } = judge(pointsOf(rows)[0]!)!;
+    return [missesGoodput, missesTtft, bestGoodput, bestTtft];
+  };
+  expect(judged(0.78, 109)).toEqual([false, false, "llm-d", "lmetric"]);
+  expect(judged(0.76, 100)).toEqual([true, false, "llm-d", "lmetric"]);
+  expect(judged(0.9, 111)).toEqual([false, true, "llm-d", "lmetric"]);
+});
+
+test("a seed that a rule has not run yet is left out of all rules", () => {
+  const rows = [row("least-delay", 1, 0.5, 1), row("llm-d", 1, 0.5, 1), row("least-delay", 2, 0, 1)];
+  expect(
+    pointsOf(rows)[0]!
+      .rows.get("least-delay")!
+      .map(({ seed }) => seed),
+  ).toEqual([1]);
+});
+
+test("an interval is Student's over the seeds", () => {
+  // Ten values of mean 5.5 and standard deviation 3.0277: 2.262 x 3.0277 / sqrt(10).
+  const { mean, half } = estimate([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+  expect(mean).toBe(5.5);
+  expect(half).toBeCloseTo(2.1657, 3);
+});
+
+test("saved rows are found again by their place, and a line cut short is not a row", async () => {
+  const file = join(mkdtempSync(join(tmpdir(), "grid-")), "rows.jsonl");
+  const rows: Row[] = [];
+  const runs = [{ load: 1, policy: "least-delay" }];
+  await runJob({ trace: "long-prompts", fleet: 2, seed: 1, calls: 20, runs }, (one) => rows.push(one));
+  appendFileSync(file, `${JSON.stringify(rows[0])}\n{"key":"long-`);
+  const key = keyOf({ trace: "long-prompts", fleet: 2, load: 1, calls: 20, policy: "least-delay", seed: 1 });
+  expect([...readRows(file).keys()]).toEqual([key]);
+  expect(readRows(file).get(key)).toEqual(rows[0]);
+});

@@ -1,0 +1,65 @@
+// One job of the grid: a trace on a fleet with one seed, at several loads under several rules. All of a job's runs see the same calls, so
+// that differences between rules are paired.
+import { makePolicy } from "../../../src/scheduler/index.ts";
+import { parseFleet } from "../../../src/simulator/fleet.ts";
+import { summarise } from "../../../src/simulator/report/summary.ts";
+import { simulate } from "../../../src/simulator/run/simulation.ts";
+import { idealWork, slo } from "./levels.ts";
+import { sessionsUnderWay, stretched, windowOf, type LaidOut } from "./layOut.ts";
+import { keyOf, type Place, type Row } from "./row.ts";
+import { traces } from "./traces.ts";
+
+export interface Job {
+  trace: string;
+  fleet: number;
+  seed: number;
+  /** Calls for an endpoint. */
+  calls: number;
+  runs: { load: number; policy: string }[];
+}
+
+/** Runs a job and hands over each row when it is known. */
+export async function runJob({ trace: name, fleet: endpoints, seed, calls, runs }: Job, done: (row: Row) => void) {
+  const trace = traces[name]!;
+  const fleet = parseFleet({ pools: [{ ...trace.pool, name: "pool", replicas: endpoints }], slo });
+  const { profile } = fleet.replicas[0]!;
+  const count = calls * endpoints;
+  const pool = await trace.read(count, endpoints, seed);
+  const open = trace.sessions === undefined ? windowOf(pool, count, seed) : pool;
+  const work = idealWork(open, profile);
+  const laidOut = new Map<number, LaidOut>();
+  for (const { load, policy } of runs) {
+    let loaded = laidOut.get(load);
+    if (loaded === undefined) {
+      const spanMs = (count * work.msPerCall) / (endpoints * load);
+      const startGapMs = (spanMs * pool.calls.length) / pool.programs / count;
+      const prefillMs = (promptTokens: number): number => (promptTokens * profile.step.tokenMs) / endpoints;
+      loaded =
+        trace.sessions === undefined
+          ? stretched(open, spanMs)
+          : sessionsUnderWay(open, { ...trace.sessions, ...work, seed, spanMs, startGapMs, prefillMs });
+      laidOut.set(load, loaded);
+    }
+    const { workload, measuredFrom } = loaded;
+    const started = process.cpuUsage();
+    const result = simulate(workload, fleet, makePolicy(policy), { seed });
+    const summary = summarise(result, (index) => index >= measuredFrom);
+    const used = process.cpuUsage(started);
+    const place: Place = { trace: name, fleet: endpoints, load, calls, policy, seed };
+    done({
+      key: keyOf(place),
+      ...place,
+      measured: summary.calls,
+      refused: summary.refused + summary.failed,
+      hits: summary.tokenHitRate,
+      idealHits: summary.idealTokenHitRate,
+      meanMs: summary.ttftMs.mean,
+      p90Ms: summary.ttftMs.p90,
+      p99Ms: summary.ttftMs.p99,
+      perTokenMs: summary.timePerTokenMs.mean,
+      goodput: summary.goodput,
+      utilisation: summary.utilisation,
+      cpuMs: Math.round((used.user + used.system) / 1000),
+    });
+  }
+}

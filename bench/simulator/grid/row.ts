@@ -1,0 +1,48 @@
+// Results of the grid: one line of JSON for each run. A run that the file has already is not run again.
+import { existsSync, readFileSync } from "node:fs";
+
+/** Which run a row is of. */
+export interface Place {
+  trace: string;
+  /** Endpoints. */
+  fleet: number;
+  load: number;
+  /** Calls for an endpoint. */
+  calls: number;
+  policy: string;
+  seed: number;
+}
+
+export interface Row extends Place {
+  key: string;
+  /** Calls after the warm-up; the figures below are theirs. */
+  measured: number;
+  refused: number;
+  hits: number;
+  /** Of the whole workload, warm-up included. */
+  idealHits: number;
+  meanMs: number;
+  p90Ms: number;
+  p99Ms: number;
+  perTokenMs: number;
+  goodput: number;
+  utilisation: number;
+  /** Processor time that the run took, ms. */
+  cpuMs: number;
+}
+
+export function keyOf({ trace, fleet, load, calls, policy, seed }: Place): string {
+  return [trace, fleet, load, calls, policy, seed].join(" ");
+}
+
+/** Rows of a file of results by key; empty without the file. A line cut short by a kill is left out. */
+export function readRows(path: string): Map<string, Row> {
+  const rows = new Map<string, Row>();
+  if (!existsSync(path)) return rows;
+  for (const line of readFileSync(path, "utf8").split("\n")) {
+    if (!line.startsWith("{") || !line.endsWith("}")) continue;
+    const row = JSON.parse(line) as Row;
+    rows.set(row.key, row);
+  }
+  return rows;
+}
