@@ -56,8 +56,19 @@ export const firstWindowTokens = 256;
  */
 export const wholeLimitTokens = [8_192, 2_048, 512, 128] as const;
 
-/** Bytes of the spool that are reserved for the records of an attempt: its hold, extensions and settlement. */
-export const attemptSpoolBytes = 8_192;
+/** Bytes of the spool that are reserved for records of what is under way (admission/room.ts). Larger ones are written while there is room. */
+export const spoolRoom = {
+  /** An attempt's hold with the context and the prices of its card, its mark, and one extension. */
+  progressBytes: 3_072,
+  /** An attempt's mark: two names. */
+  sentBytes: 512,
+  /** One extension: figures and a dozen shares. */
+  extensionBytes: 1_024,
+  /** A settlement with the row of its attempt: usage, phases, and a decision among some dozen endpoints. */
+  settlementBytes: 4_096,
+  /** The record of a call: names and figures. */
+  callBytes: 2_048,
+} as const;
 
 /** Scopes without a budget that a process remembers. */
 export const scopesKnownMost = 100_000;

@@ -19,6 +19,7 @@ export { newId, type IdPrefix } from "./ids.ts";
 export { isStorable, storable, unstorable } from "./text.ts";
 export { readFolder, spoolFolders, type LeftFolder } from "./spool/folder.ts";
 export { claimFolder, seizeFolder } from "./spool/owner.ts";
+export { recordBytes } from "./spool/format.ts";
 export { SpoolReader } from "./spool/reader.ts";
 export { newSpoolId, SpoolWriter } from "./spool/writer.ts";
 export type { SpoolPlace, TrailFile } from "./spool/types.ts";

@@ -2,11 +2,13 @@
 import type { ShareName } from "../book/types.ts";
 import { worstCase } from "../pricing.ts";
 import type { BudgetLeft, Extended, ProgressiveHold } from "../types.ts";
+import type { AttemptRoom } from "./room.ts";
 
 /** A caller that waits for its extension. */
 interface WaitingExtension {
   outputTokens: number;
   resolve(extended: Extended): void;
+  reject(error: unknown): void;
 }
 
 export class UnderWay {
@@ -22,40 +24,47 @@ export class UnderWay {
   cutBy: BudgetLeft | undefined;
   /** Its record, while it is not written. */
   record: Uint8Array | undefined;
-  /** Bytes of the spool that are still reserved for its records. */
-  roomBytes: number;
+  /** In the spool, for its records. */
+  readonly room: AttemptRoom;
   extensions: WaitingExtension[] = [];
 
   constructor(
     request: ProgressiveHold,
     scopes: readonly string[],
-    held: { amountNano: bigint; shares: readonly ShareName[]; countedAtMs: number; roomBytes: number },
+    held: { amountNano: bigint; shares: readonly ShareName[]; countedAtMs: number; room: AttemptRoom },
   ) {
     this.request = request;
     this.scopes = scopes;
     this.heldNano = held.amountNano;
     this.shares = held.shares;
     this.countedAtMs = held.countedAtMs;
-    this.roomBytes = held.roomBytes;
+    this.room = held.room;
     this.coveredTokens = coveredBy(request, held.amountNano);
   }
 
-  /** More is held: answers the callers whose extensions are covered, and those that must ask again for the rest. */
+  /** More is held. The callers that wait for it are answered once this is recorded. */
   extended(addedNano: bigint): void {
     this.heldNano += addedNano;
     this.coveredTokens = coveredBy(this.request, this.heldNano);
-    this.#answer();
   }
 
   cut(by: BudgetLeft): void {
     this.cutBy = by;
-    this.#answer();
+    this.answer();
   }
 
-  #answer(): void {
+  /** Answers the callers whose extensions are covered, and those that must ask again for the rest. */
+  answer(): void {
     const { extensions, coveredTokens: outputTokens, cutBy } = this;
     this.extensions = [];
     for (const { resolve } of extensions) resolve({ outputTokens, cutBy });
+  }
+
+  /** The extension could not be recorded: nothing of it may be used. */
+  fail(error: unknown): void {
+    const { extensions } = this;
+    this.extensions = [];
+    for (const { reject } of extensions) reject(error);
   }
 }
 

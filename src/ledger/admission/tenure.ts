@@ -3,11 +3,12 @@
 //
 // A tenure that was fenced decides nothing new. Its calls under way go on with what they hold, and their settlements draw on the amount
 // that was booked to suspense. The admission begins another tenure for new calls.
+import { recordBytes } from "../../store/index.ts";
 import { Book } from "../book/book.ts";
 import type { BookLimits, Decision, GivenBack, HeldShare, ShareName } from "../book/types.ts";
 import { billable, unanswered } from "../claims.ts";
 import { EpochFencedError, type Leases } from "../leases/leases.ts";
-import { attemptSpoolBytes, bookLimits, firstWindowTokens, scopesKnownMost } from "../limits.ts";
+import { bookLimits, firstWindowTokens, scopesKnownMost, spoolRoom } from "../limits.ts";
 import { encodeCall, encodeExtend, encodeHold, encodeSent, encodeSettle } from "../posting/records.ts";
 import type {
   AttemptSettlement,
@@ -20,13 +21,11 @@ import type {
 import { Errands } from "./errands.ts";
 import { priceUpTo, UnderWay } from "./heldAttempt.ts";
 import { Learning } from "./learning.ts";
+import { Rooms, type AttemptRoom, type RoomSpool } from "./room.ts";
 import { Scopes } from "./scopes.ts";
 
-/** What a tenure needs of a spool; every verb is synchronous. */
-interface TenureSpool {
-  append(payloads: Uint8Array[], drawn?: number): SpoolPosition;
-  reserve(bytes: number): void;
-  release(bytes: number): void;
+/** What a tenure needs of a spool. */
+interface TenureSpool extends RoomSpool {
   position(): SpoolPosition;
 }
 
@@ -46,6 +45,7 @@ interface TenureOptions {
 interface Asked {
   request: ProgressiveHold;
   scopes: readonly string[];
+  room: AttemptRoom;
   resolve(result: ProgressiveHoldResult): void;
   reject(error: unknown): void;
   onAbort(): void;
@@ -67,6 +67,7 @@ export class Tenure {
   readonly #scopes = new Scopes(scopesKnownMost);
   readonly #learning: Learning;
   readonly #errands: Errands;
+  readonly #rooms: Rooms;
   readonly #asked = new Map<string, Asked>();
   readonly #underWay = new Map<string, UnderWay>();
   #fenced = false;
@@ -76,6 +77,7 @@ export class Tenure {
     this.#options = options;
     const { leases, clock } = options;
     this.#book = new Book(options.bookLimits ?? bookLimits);
+    this.#rooms = new Rooms(options.spool);
     this.#learning = new Learning(leases, this.#book, this.#scopes);
     this.#errands = new Errands({
       leases,
@@ -106,12 +108,11 @@ export class Tenure {
     for (let unknown = this.#scopes.unknown(scopes); unknown.length > 0; unknown = this.#scopes.unknown(scopes))
       await this.#learn(unknown);
     request.signal.throwIfAborted();
-    // Room for the attempt's records is there before it begins.
-    this.#options.spool.reserve(attemptSpoolBytes);
+    const room = this.#rooms.begin();
     this.#scopes.use(scopes);
     return new Promise((resolve, reject) => {
       const onAbort = () => this.#gaveUp(request.attempt);
-      this.#asked.set(request.attempt, { request, scopes, resolve, reject, onAbort });
+      this.#asked.set(request.attempt, { request, scopes, room, resolve, reject, onAbort });
       request.signal.addEventListener("abort", onAbort, { once: true });
       this.#book.hold(
         {
@@ -132,13 +133,17 @@ export class Tenure {
     this.#append(this.#held(attempt), encodeSent({ attempt, engine }));
   }
 
-  extend(attempt: string, outputTokens: number, seenOutputTokens: number): Promise<Extended> {
+  /** Rejects with `storage_full` where its record has no room: then it is not asked for. */
+  async extend(attempt: string, outputTokens: number, seenOutputTokens: number): Promise<Extended> {
     const held = this.#held(attempt);
     held.seenTokens = Math.max(held.seenTokens, seenOutputTokens);
     const until = Math.min(outputTokens, held.request.outputTokens);
     const { coveredTokens, cutBy } = held;
-    if (coveredTokens >= until || cutBy) return Promise.resolve({ outputTokens: coveredTokens, cutBy });
-    const extended = new Promise<Extended>((resolve) => held.extensions.push({ outputTokens: until, resolve }));
+    if (coveredTokens >= until || cutBy) return { outputTokens: coveredTokens, cutBy };
+    held.room.ensure(spoolRoom.extensionBytes);
+    const extended = new Promise<Extended>((resolve, reject) =>
+      held.extensions.push({ outputTokens: until, resolve, reject }),
+    );
     const stuck = seenOutputTokens >= coveredTokens;
     const leastNano = priceUpTo(held.request, coveredTokens + 1) - held.heldNano;
     const needNano = priceUpTo(held.request, until) - held.heldNano;
@@ -147,6 +152,7 @@ export class Tenure {
     return extended;
   }
 
+  /** Throws where the record cannot be written: the attempt holds on then, and may be settled again. */
   settle(request: AttemptSettlement): Settlement {
     const held = this.#held(request.attempt);
     const { rateCard: card, promptTokens } = held.request;
@@ -174,10 +180,11 @@ export class Tenure {
       unanswered: request.unanswered ?? false,
       row: request.row(settlement),
     });
+    held.room.settle(held.record ? [held.record, settled] : [settled]);
+    held.record = undefined;
     this.#underWay.delete(request.attempt);
+    this.#rooms.settled(held.request.call, held.room);
     this.#scopes.release(held.scopes);
-    this.#append(held, settled);
-    this.#options.spool.release(held.roomBytes);
     this.#book.settle(request.attempt, settlement.amountNano, this.#options.clock());
     this.#step();
     if (this.#underWay.size === 0) this.#ended?.();
@@ -185,7 +192,7 @@ export class Tenure {
   }
 
   recordCall(call: string, row: unknown): void {
-    this.#options.spool.append([encodeCall({ call, row })]);
+    this.#rooms.record(call, encodeCall({ call, row }));
   }
 
   /** By the database's clock: every attempt that counts before this moment is settled. */
@@ -266,13 +273,8 @@ export class Tenure {
 
   /** Writes a record of an attempt, after its hold's where that is not written, into the room that is reserved for it. */
   #append(held: UnderWay, record: Uint8Array): void {
-    const records = held.record ? [held.record, record] : [record];
+    held.room.append(held.record ? [held.record, record] : [record]);
     held.record = undefined;
-    let bytes = 0;
-    for (const { byteLength } of records) bytes += byteLength;
-    const drawn = Math.min(bytes, held.roomBytes);
-    held.roomBytes -= drawn;
-    this.#options.spool.append(records, drawn);
   }
 
   #held(attempt: string): UnderWay {
@@ -312,9 +314,9 @@ export class Tenure {
     return asked;
   }
 
-  #notHeld({ scopes }: Asked): void {
+  #notHeld({ scopes, room }: Asked): void {
     this.#scopes.release(scopes);
-    this.#options.spool.release(attemptSpoolBytes);
+    this.#rooms.end(room);
   }
 
   /** Hands out what the book has decided, and sees to its errands with the database. */
@@ -323,8 +325,10 @@ export class Tenure {
     this.#errands.begin();
   }
 
+  /** Decisions leave the book together. So a record that cannot be written fails its own attempt, and the others are handed out. */
   #decided(): void {
-    for (const decision of this.#book.decisions()) this.#handOut(decision);
+    for (let all = this.#book.decisions(); all.length > 0; all = this.#book.decisions())
+      for (const decision of all) this.#handOut(decision);
   }
 
   #handOut(decision: Decision): void {
@@ -341,13 +345,20 @@ export class Tenure {
     else asked.resolve({ admitted: false, why: decision.why, refusedBy: decision.by, heldNano: decision.heldNano });
   }
 
-  #admitted({ request, scopes, resolve }: Asked, decision: Extract<Decision, { type: "held" }>): void {
+  #admitted(asked: Asked, decision: Extract<Decision, { type: "held" }>): void {
+    const { request, scopes, room, resolve } = asked;
     const { amountNano, shares, tightest } = decision;
     const countedAtMs = this.#countedAt(shares);
-    const roomBytes = attemptSpoolBytes;
-    const held = new UnderWay(request, scopes, { amountNano, shares, countedAtMs, roomBytes });
+    const held = new UnderWay(request, scopes, { amountNano, shares, countedAtMs, room });
+    try {
+      held.record = encodeHold({ held: request, amountNano, coveredTokens: held.coveredTokens, shares, countedAtMs });
+      room.ensure(recordBytes(held.record.byteLength) + spoolRoom.sentBytes + spoolRoom.extensionBytes);
+    } catch (error) {
+      this.#book.settle(request.attempt, 0n, this.#options.clock());
+      this.#notHeld(asked);
+      return asked.reject(error);
+    }
     this.#underWay.set(request.attempt, held);
-    held.record = encodeHold({ held: request, amountNano, coveredTokens: held.coveredTokens, shares, countedAtMs });
     // Most attempts are sent in the same turn of the event loop, and then both records are one write.
     setImmediate(() => this.#writeHold(held));
     resolve({
@@ -360,10 +371,13 @@ export class Tenure {
   }
 
   #writeHold(held: UnderWay): void {
-    const { record } = held;
-    if (!record) return;
-    held.record = undefined;
-    this.#append(held, record);
+    if (!held.record) return;
+    try {
+      held.room.append([held.record]);
+      held.record = undefined;
+    } catch {
+      // The attempt's next record is written with it, or the verb that writes that one says why it cannot.
+    }
   }
 
   #extended(held: UnderWay | undefined, decision: Extract<Decision, { type: "extended" }>): void {
@@ -371,7 +385,12 @@ export class Tenure {
     held.shares = decision.shares;
     if (decision.moved) held.countedAtMs = this.#countedAt(decision.shares);
     held.extended(decision.addedNano);
-    this.#recordProgress(held);
+    try {
+      this.#recordProgress(held);
+    } catch (error) {
+      return held.fail(error);
+    }
+    held.answer();
   }
 
   /** What a crash must know of a hold that has changed. */
@@ -384,7 +403,13 @@ export class Tenure {
   #joined(held: UnderWay | undefined, shares: readonly ShareName[]): void {
     if (!held) return;
     held.shares = shares;
-    this.#recordProgress(held);
+    try {
+      held.room.ensure((held.extensions.length > 0 ? 2 : 1) * spoolRoom.extensionBytes);
+      this.#recordProgress(held);
+    } catch {
+      // The settlement names the new share too. After a crash the budget is charged all the same, because post_batch charges a budget that
+      // a settlement's scopes have and that it does not name.
+    }
   }
 
   /** The present moment by the database's clock, within the periods of the shares. */

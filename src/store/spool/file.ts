@@ -133,6 +133,16 @@ export class SpoolFile {
     this.#schedule();
   }
 
+  /** Whether records of so many bytes fit into what the file has already. */
+  fits(bytes: number): boolean {
+    return this.#end + bytes <= this.#allocated;
+  }
+
+  /** Closes the file for ever, which is told to `onFailed`: records that it has no room for go to the next one. */
+  giveUp(error: Error): void {
+    this.#fail(error);
+  }
+
   /** Syncs what is not synced yet, and waits for it. An error closes the file: it is told to `onFailed` and thrown. */
   syncNow(): void {
     if (this.#synced === this.#last) return;

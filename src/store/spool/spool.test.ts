@@ -273,6 +273,39 @@ test("a full disk refuses new records and reservations by name, and what was res
   expect(ending).toBe("whole");
 });
 
+test("a record that is larger than its reserved room is written into the file's room, or kept until a file opens; nothing is lost or moved", async () => {
+  using root = temporaryFolder();
+  const disk = failingDisk(limits.stepBytes);
+  const onFailure = vi.fn();
+  const now = { ms: 0 };
+  const writer = writerIn(root.path, { disk, onFailure, now: () => now.ms });
+  writer.reserve(3 * 1_000);
+  const fill = Buffer.alloc(500, "f");
+  expect(() => {
+    for (;;) writer.append([fill]);
+  }).toThrow(expect.objectContaining({ code: "storage_full" }));
+  writer.append([Buffer.alloc(2_000, "1")], 1_000);
+  expect(onFailure).not.toHaveBeenCalled();
+  // What is left of the reserved room is too small.
+  const place = writer.append([Buffer.alloc(4_000, "2")], 1_000);
+  expect(onFailure).toHaveBeenCalledTimes(1);
+  expect(() => writer.append([fill])).toThrow(expect.objectContaining({ code: "storage_full" }));
+  writer.append([Buffer.alloc(100, "3")], 1_000);
+  disk.room = 10 * limits.stepBytes;
+  now.ms += limits.openAgainMs;
+  writer.append([Buffer.alloc(100, "4")]);
+  expect(place.spool).toBe(writer.trail[1]!.spool);
+  const settled = writer.synced(place);
+  writer.close();
+  await settled;
+  expect((await textsOf(writer.folder)).filter((text) => !text.startsWith("f")).map((text) => text[0])).toEqual([
+    "1",
+    "2",
+    "3",
+    "4",
+  ]);
+});
+
 test("room that is released is room for others", () => {
   using root = temporaryFolder();
   const disk = failingDisk(limits.stepBytes);

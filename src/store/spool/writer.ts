@@ -5,7 +5,8 @@
 // The header of the new file says where the old one ends. A place that was given out before in the old file is understood after that.
 //
 // While no file can be opened, new work is refused with `storage_full`. Records whose room was reserved (the extensions and settlements of
-// work under way) are kept in memory until a file opens: their number is bounded by the reservations.
+// work under way) are kept in memory until a file opens: their number is bounded by the reservations. On a full disk an open file takes them
+// as long as it has room, and is followed by another one when it has none.
 import { newId } from "../ids.ts";
 import { SpoolFile, realDisk, storageFull } from "./file.ts";
 import { recordBytes } from "./format.ts";
@@ -134,7 +135,8 @@ export class SpoolWriter {
   }
 
   /**
-   * Writes records, in one write, and answers the place of the last. `drawn`: bytes of reservations that they use up. When it returns,
+   * Writes records, in one write, and answers the place of the last. `drawn`: bytes of reservations that they use up, in
+   * `recordBytes`; a record that is larger than its reservation still counts as reserved. When it returns,
    * the records survive the end of this process. Throws LineshaftError `storage_full` where there is no room, and RangeError for a payload
    * that is empty or larger than `recordBytesMost`; nothing is written then. Payloads are kept until they are synced, so the caller must
    * not change them.
@@ -155,7 +157,7 @@ export class SpoolWriter {
         break;
       }
       try {
-        file.allocate(bytes + this.#reserved - drawn);
+        this.#makeRoom(file, bytes, drawn);
         file.append(payloads);
         break;
       } catch (error) {
@@ -167,6 +169,21 @@ export class SpoolWriter {
     const number = this.#file ? this.#file.last : this.#last() + payloads.length;
     this.#unsynced.push({ number, payloads, bytes });
     return { spool: this.#header.spool, number };
+  }
+
+  /**
+   * A record with reserved room that needs more than that is written on a full disk too: it takes what the file has, or is kept in memory
+   * until a file opens. Refusing it would leave work that has happened without its record.
+   */
+  #makeRoom(file: SpoolFile, bytes: number, drawn: number): void {
+    try {
+      file.allocate(bytes + this.#reserved - drawn);
+    } catch (error) {
+      if (drawn === 0 || !file.isOpen) throw error;
+      if (file.fits(bytes)) return;
+      file.giveUp(error as Error);
+      throw error;
+    }
   }
 
   /**

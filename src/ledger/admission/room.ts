@@ -1,0 +1,102 @@
+// Room in the spool for the records of what is under way. It is set aside before anything begins: a disk that fills up meanwhile stops new
+// calls and further extensions, and never the end of what has begun.
+//
+//   of an attempt   hold, mark and the next extension | settlement        given back when the attempt is settled
+//   of a call       its record                                            given back when it is recorded
+//
+// The parts are kept apart, because extensions are as many as an answer is long. A further extension reserves its own room first, and is
+// refused where there is none. A settlement may also use what is left of the first part.
+import { recordBytes } from "../../store/index.ts";
+import { spoolRoom } from "../limits.ts";
+import type { SpoolPosition } from "../types.ts";
+
+/** What rooms need of a spool; every verb is synchronous. Bytes are those that records take in the file. */
+export interface RoomSpool {
+  append(payloads: Uint8Array[], drawn?: number): SpoolPosition;
+  reserve(bytes: number): void;
+  release(bytes: number): void;
+}
+
+export class Rooms {
+  readonly #spool: RoomSpool;
+  /** Calls that have room for their record, and no attempt that has. */
+  readonly #calls = new Set<string>();
+
+  constructor(spool: RoomSpool) {
+    this.#spool = spool;
+  }
+
+  /** Room for an attempt, and for the record of its call. Throws `storage_full`. */
+  begin(): AttemptRoom {
+    this.#spool.reserve(spoolRoom.progressBytes + spoolRoom.settlementBytes + spoolRoom.callBytes);
+    return new AttemptRoom(this.#spool);
+  }
+
+  /** An attempt is settled: what its records did not use is given back, and its call keeps room for its record. */
+  settled(call: string, room: AttemptRoom): void {
+    room.release();
+    if (this.#calls.has(call)) this.#spool.release(spoolRoom.callBytes);
+    else this.#calls.add(call);
+  }
+
+  /** An attempt was not admitted. */
+  end(room: AttemptRoom): void {
+    room.release();
+    this.#spool.release(spoolRoom.callBytes);
+  }
+
+  /** Writes the record of a call that has ended. A call without attempts has no room: the write throws `storage_full` on a full disk. */
+  record(call: string, record: Uint8Array): void {
+    const reserved = this.#calls.has(call) ? spoolRoom.callBytes : 0;
+    const drawn = Math.min(recordBytes(record.byteLength), reserved);
+    this.#spool.append([record], drawn);
+    this.#calls.delete(call);
+    this.#spool.release(reserved - drawn);
+  }
+}
+
+/** What is set aside for one attempt. */
+export class AttemptRoom {
+  readonly #spool: RoomSpool;
+  #progressBytes: number = spoolRoom.progressBytes;
+  #settlementBytes: number = spoolRoom.settlementBytes;
+
+  constructor(spool: RoomSpool) {
+    this.#spool = spool;
+  }
+
+  /** Makes sure that records of so many bytes fit beside the settlement. Throws `storage_full`. */
+  ensure(bytes: number): void {
+    const more = bytes - this.#progressBytes;
+    if (more <= 0) return;
+    this.#spool.reserve(more);
+    this.#progressBytes += more;
+  }
+
+  append(records: Uint8Array[]): void {
+    const drawn = Math.min(bytesOf(records), this.#progressBytes);
+    this.#spool.append(records, drawn);
+    this.#progressBytes -= drawn;
+  }
+
+  /** Writes the settlement, with what was to be written before it. */
+  settle(records: Uint8Array[]): void {
+    const drawn = Math.min(bytesOf(records), this.#progressBytes + this.#settlementBytes);
+    this.#spool.append(records, drawn);
+    const ofSettlement = Math.min(drawn, this.#settlementBytes);
+    this.#settlementBytes -= ofSettlement;
+    this.#progressBytes -= drawn - ofSettlement;
+  }
+
+  release(): void {
+    this.#spool.release(this.#progressBytes + this.#settlementBytes);
+    this.#progressBytes = 0;
+    this.#settlementBytes = 0;
+  }
+}
+
+function bytesOf(records: readonly Uint8Array[]): number {
+  let bytes = 0;
+  for (const { byteLength } of records) bytes += recordBytes(byteLength);
+  return bytes;
+}
