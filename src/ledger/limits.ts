@@ -101,6 +101,8 @@ export const posting = {
   elsewhereMs: 10_000,
   /** The folders of dead processes are looked for this often. */
   replayMs: 30_000,
+  /** A file with the first hold of a call without an open attempt stays until so many files have followed the call's newest record. */
+  callFilesMost: 16,
   /** Crash settlements are written in groups of about so many bytes. */
   endingsBytes: 1024 * 1024,
 } as const;

@@ -90,6 +90,14 @@ export class Unended {
     }
   }
 
+  /** Rows of the calls of which an attempt is settled, by what the last of these says. What is open of them is not ended. */
+  *callsOfSettled(rows: Pick<RecordRows, "ofCrash">): Iterable<unknown> {
+    for (const attempts of this.#calls.values()) {
+      const last = attempts.findLast(({ settled }) => settled);
+      if (last) yield rows.ofCrash(holdOf(last.hold).held, settlementOf(last.settled!), last.sentTo).call;
+    }
+  }
+
   #held(hold: Hold): void {
     if (this.#attempts.has(hold.attempt)) return;
     const attempt: Attempt = {

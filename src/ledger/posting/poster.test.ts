@@ -280,7 +280,7 @@ test("a spool that has the numbers of another one is found out, and nothing more
   expect(await spoolRow(db, spool)).toMatchObject({ state: "damaged" });
 });
 
-test("files follow each other; a posted one is removed unless it holds an open attempt, or no backup has it", async () => {
+test("files follow each other; a posted one is removed unless a call in it has not ended, or no backup has it", async () => {
   const { db, process, poster } = await setting({ fileBytes: 2_000 });
   await process.lease(10_000_000n, 5_000_000n);
   const posting = poster();
@@ -295,8 +295,11 @@ test("files follow each other; a posted one is removed unless it holds an open a
   await fill(4);
   await vi.waitFor(() => expect(posting.numbers()[trail[2]!.spool]).toBe(trail[2]!.upTo));
   expect(trail.map(({ path }) => existsSync(path))).toEqual([true, true, true, true]);
-  process.settle(open);
-  await fill(6);
+  const settlement = process.settle(open);
+  await fill(5);
+  expect(existsSync(trail[0]!.path)).toBe(true);
+  process.recordCall(open, settlement);
+  await fill(7);
   await vi.waitFor(() => expect(existsSync(trail[3]!.path)).toBe(false));
   expect(existsSync(trail[0]!.path)).toBe(false);
   const { rows: states } = await db.query("select state from spools where id = $1", [trail[0]!.spool]);

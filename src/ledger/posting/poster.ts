@@ -16,7 +16,7 @@ import type { RecordRows } from "../types.ts";
 import { isHeavy, NotPosted, postingOf, Posts, type Posting } from "./batch.ts";
 import { isFinal, isRefused, refusalOf, Stopped, type PostingAlarm } from "./failures.ts";
 import { mayRemove } from "./keep.ts";
-import { OpenAttempts } from "./openAttempts.ts";
+import { OpenCalls } from "./openCalls.ts";
 import { Pause } from "./pause.ts";
 import { Readers } from "./readers.ts";
 import { decodeRecord, RecordError } from "./records.ts";
@@ -50,7 +50,7 @@ export class Poster {
   #bytes = 0;
   #chain = 0;
   readonly #posted = new Map<string, number>();
-  readonly #open = new OpenAttempts();
+  readonly #open = new OpenCalls();
   /** The oldest file that was not removed. */
   #kept = 0;
   readonly #readers = new Readers();
@@ -270,7 +270,7 @@ export class Poster {
     await reader?.[Symbol.asyncDispose]();
   }
 
-  /** Removes files, from the oldest on, that are posted and hold no open attempt. A commit that waited for the disk came after them. */
+  /** Removes files, from the oldest on, that are posted and hold nothing of a call that has not ended. A commit that waited for the disk came after them. */
   #removePosted(): void {
     const { trail } = this.#options.spool;
     while (this.#kept < this.#index && this.#kept < this.#open.oldest()) {

@@ -5,7 +5,7 @@ import { cpSync, existsSync, readdirSync, readFileSync, rmSync, truncateSync, wr
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { spoolFolders, type Database } from "../../store/index.ts";
 import { temporaryFolder } from "../../store/spool/testing.ts";
 import { testDatabase } from "../../store/testing.ts";
@@ -89,6 +89,103 @@ test("what a dead process held is voided or estimated, with rows of attempts and
   expect(spoolFolders(root)).toEqual([]);
   await isProven(db);
   expect(await replay().round()).toBe(0);
+});
+
+/** A process that has posted the first attempt of `call_two`, and then whole calls until its first file is full and posted. */
+async function betweenAttempts({ db, begin }: Awaited<ReturnType<typeof setting>>) {
+  const process = await begin({ fileBytes: 3_000 });
+  await process.lease(1_000_000n, 500_000n);
+  const posting = new Poster({ db, spool: process.writer, rows });
+  const first = process.hold({ attempt: "att_first", call: "call_two" });
+  process.sent(first);
+  process.settle(first, 3);
+  while (process.writer.trail.length < 4) {
+    process.call();
+    await posting.drained();
+  }
+  expect(await settled(db)).toHaveProperty("att_first", [13n, "engine"]);
+  return { process, posting };
+}
+
+const calls = async (db: Database, id: string) =>
+  (await db.query("select status, price_nano from calls where id = $1", [id])).rows;
+
+/** Attempts whose call has no row. */
+const strayAttempts = async (db: Database) =>
+  (await db.query("select a.id from attempts a left join calls c on c.id = a.call where c.id is null")).rows;
+
+test("killed between two attempts of a call, the first posted and its file full: the call gets its row, once", async () => {
+  const at = await setting();
+  const { process, posting } = await betweenAttempts(at);
+  await posting.close();
+  die(process);
+  expect(await at.replay().round()).toBe(1);
+  expect(await calls(at.db, "call_two")).toEqual([{ status: "failed", price_nano: 13n }]);
+  expect(await strayAttempts(at.db)).toEqual([]);
+  expect(at.alarms).toEqual([]);
+  expect(spoolFolders(at.root)).toEqual([]);
+  await isProven(at.db);
+});
+
+test("killed during the second attempt, the first posted and its file full: one row for both", async () => {
+  const at = await setting();
+  const { process, posting } = await betweenAttempts(at);
+  process.sent(process.hold({ attempt: "att_second", call: "call_two" }));
+  await posting.drained();
+  await posting.close();
+  die(process);
+  expect(await at.replay().round()).toBe(1);
+  expect(await settled(at.db)).toMatchObject({ att_first: [13n, "engine"], att_second: [30n, "estimated"] });
+  expect(await calls(at.db, "call_two")).toHaveLength(1);
+  expect(await strayAttempts(at.db)).toEqual([]);
+  await isProven(at.db);
+});
+
+test("a call that ended after its first attempt's file was full keeps its own row", async () => {
+  const at = await setting();
+  const { process, posting } = await betweenAttempts(at);
+  const second = process.hold({ attempt: "att_second", call: "call_two" });
+  process.sent(second);
+  process.recordCall(second, process.settle(second, 4));
+  await posting.drained();
+  while (process.writer.trail.length < 6) {
+    process.call();
+    await posting.drained();
+  }
+  await vi.waitFor(() => expect(existsSync(process.writer.trail[0]!.path)).toBe(false));
+  await posting.close();
+  die(process);
+  expect(await at.replay().round()).toBe(1);
+  expect(await calls(at.db, "call_two")).toEqual([{ status: "completed", price_nano: 14n }]);
+  expect(await strayAttempts(at.db)).toEqual([]);
+});
+
+test("before a damage, a call of which an attempt is settled gets its row too", async () => {
+  const { db, replay, begin, alarms } = await setting();
+  const process = await begin();
+  const budget = await process.lease(100_000n, 50_000n);
+  const first = process.hold({ attempt: "att_first", call: "call_two" });
+  process.sent(first);
+  process.settle(first, 3);
+  process.sent(process.hold({ attempt: "att_second", call: "call_two" }));
+  process.sent(process.hold({ attempt: "att_open", call: "call_open" }));
+  process.call({ attempt: "att_bad", call: "call_bad" });
+  process.call({ attempt: "att_behind" });
+  die(process);
+  const bytes = readFileSync(lastFile(process));
+  bytes[bytes.indexOf("att_bad")]! ^= 1;
+  writeFileSync(lastFile(process), bytes);
+  const replaying = replay();
+  expect(await replaying.round()).toBe(1);
+  expect(await replaying.round()).toBe(0);
+  expect(alarms.map(({ code }) => code)).toEqual(["spool_damaged"]);
+  // What the second attempt cost is not known, so the call has what is.
+  expect(await settled(db)).toEqual({ att_first: [13n, "engine"] });
+  expect(await calls(db, "call_two")).toEqual([{ status: "failed", price_nano: 13n }]);
+  expect(await calls(db, "call_open")).toEqual([]);
+  expect(await figures(db, budget)).toEqual({ spent: 13n, leased: 0n, lost: 50_000n - 13n });
+  expect(await strayAttempts(db)).toEqual([]);
+  await isProven(db);
 });
 
 test("a spool whose process lives is left alone", async () => {

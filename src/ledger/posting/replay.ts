@@ -1,8 +1,8 @@
 // Finishes what dead processes left in their spools. For each folder whose process is proven dead, or that a person gives up by a file named
 // `replay` in it:
 //
-//   read all records -- a good record behind a bad one, or records missing --> post the good ones before it, book the lease to suspense,
-//                                                                              keep the file
+//   read all records -- a good record behind a bad one, or records missing --> post the good ones before it with a row for each call of
+//                                                                              theirs, book the lease to suspense, keep the file
 //   read all records -- whole, or torn (the tail is cut) --> end what was open, by records of our own in a further file
 //                                                            --> post everything --> close the epoch --> remove the files
 //
@@ -133,7 +133,7 @@ export class Replay {
     }
     const found = await this.#scan(left, standings);
     if (found.damaged === undefined) await this.#postAll(left, owned, found);
-    else await this.#postBefore(left, found.damaged, found.last);
+    else await this.#postBefore(left, found.damaged, found);
     return true;
   }
 
@@ -186,8 +186,11 @@ export class Replay {
     this.#remove(await readFolder(left.folder));
   }
 
-  /** Posts what stands before the damage, and books the rest of the lease to suspense. `last`: the last good record. */
-  async #postBefore(left: LeftFolder, damaged: number, last: number): Promise<void> {
+  /**
+   * Posts what stands before the damage, and books the rest of the lease to suspense. `last`: the last good record. Records of calls that
+   * stand behind the damage are lost, so calls with a settled attempt get a row of their own.
+   */
+  async #postBefore(left: LeftFolder, damaged: number, { unended, last }: Scan): Promise<void> {
     const files = left.files.slice(0, damaged + 1);
     const trail = files.map(({ spool, path, upTo }): TrailFile => ({ spool, path, upTo, ended: true }));
     const file = trail.at(-1)!;
@@ -204,7 +207,12 @@ export class Replay {
     await this.#drain(spool).catch((error: unknown) => {
       if (isStoreAway(error) || this.#closed) throw error;
     });
-    await this.#options.db.query("select damage_spool($1)", [file.spool]);
+    const { db, rows } = this.#options;
+    const calls = [...unended.callsOfSettled(rows)];
+    await db.transaction(async (client) => {
+      if (calls.length > 0) await rows.post(client, { attempts: [], calls });
+      await client.query("select damage_spool($1)", [file.spool]);
+    });
     this.#alarm(
       "spool_damaged",
       file.path,
