@@ -2,23 +2,15 @@
 // Restate, gateway, agents) over a scripted engine of 8 slots that answers in 200 ms; interactive calls come one after the other,
 // alone and then with the runs queued behind. Prints medians and 95th percentiles, and how fast the runs went.
 import { createServer } from "node:http";
-import { mkdtempSync } from "node:fs";
 import type { AddressInfo } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { createAgents } from "../src/agents/index.ts";
 import { startRestate } from "../src/agents/testing.ts";
-import { createOpenAiEngine, EngineRegistry } from "../src/engines/index.ts";
-import { agentRoutes, createServer as createApi } from "../src/api/index.ts";
-import { callRecords, createGateway } from "../src/gateway/index.ts";
-import type { HouseEvent } from "../src/api/index.ts";
-import { Identity, Seal, Secrets } from "../src/governance/index.ts";
-import { createLedger } from "../src/ledger/index.ts";
-import { Session } from "../src/store/index.ts";
+import { agentRoutes } from "../src/api/index.ts";
+import { Secrets } from "../src/governance/index.ts";
 import { testDatabase } from "../src/store/testing.ts";
-import { Alarms, createLogger, createMetrics, LiveEvents } from "../src/telemetry/index.ts";
 import startPostgres from "../test/setup/postgres.ts";
+import { benchTenant, openGateway, serveBench } from "./benchGateway.ts";
 
 const { values } = parseArgs({
   options: { runs: { type: "string", default: "2000" }, calls: { type: "string", default: "40" } },
@@ -62,41 +54,18 @@ const engineServer = createServer((request, response) => {
 });
 await new Promise<void>((resolve) => engineServer.listen(0, "127.0.0.1", resolve));
 
-const identity = new Identity({ db, secret: Buffer.alloc(32, 1) });
-const tenant = await identity.ensureTenant({ organisation: "bench", project: "default", currency: "USD" });
-const organisation = tenant.organisation.id;
-const { secret } = await identity.createKey({ organisation, project: tenant.project.id, name: "bench", role: "owner" });
-const session = await Session.open({ url: db.url });
-const spools = mkdtempSync(join(tmpdir(), "lineshaft-spools-"));
-const ledger = await createLedger({ db, session, spools, machine: "bench", records: callRecords });
-await ledger.setRateCard({
-  organisation,
-  model: "scripted",
-  currency: "USD",
-  inputNanoPerMillion: 1000n,
-  cachedNanoPerMillion: 1000n,
-  outputNanoPerMillion: 1000n,
-});
-const engines = new EngineRegistry();
-const engine = createOpenAiEngine({
-  url: `http://127.0.0.1:${(engineServer.address() as AddressInfo).port}/v1`,
-  model: "scripted",
-});
-engines.add("scripted", engine, { kind: "openai", model: "scripted", facts: { ...(await engine.probe()), slots } });
-const log = createLogger({ level: "silent" });
-const metrics = createMetrics();
-const alarms = new Alarms({ log, metrics });
-const events = new LiveEvents<HouseEvent>();
-const gateway = createGateway({ ledger, keys: identity, engines, events, metrics, alarms, log });
+const engineUrl = `http://127.0.0.1:${(engineServer.address() as AddressInfo).port}`;
+const bench = await openGateway({ db, engineUrl, slots, logLevel: "silent" });
+const { secret } = await benchTenant(bench, { input: 1000n, cached: 1000n, output: 1000n });
 const agents = createAgents({
   db,
-  session,
-  gateway,
-  ledger,
-  engines,
-  alarms,
-  log,
-  events: { publish: (of, event) => events.publish(of as never, event as never) },
+  session: bench.session,
+  gateway: bench.gateway,
+  ledger: bench.ledger,
+  engines: bench.engines,
+  alarms: bench.alarms,
+  log: bench.log,
+  events: { publish: (of, event) => bench.events.publish(of as never, event as never) },
   secrets: new Secrets({ db, key: Buffer.alloc(32, 1) }),
   restate: {
     ingress: { socket: restate.command.ingressSocket },
@@ -106,22 +75,7 @@ const agents = createAgents({
   },
 });
 await agents.start();
-const server = createApi({
-  gateway,
-  identity,
-  ledger,
-  engines,
-  db,
-  seal: new Seal(Buffer.alloc(32, 1)),
-  events,
-  metrics,
-  alarms,
-  log,
-  routes: [agentRoutes(agents.parts)],
-  status: () => Promise.reject(new Error("not measured here")),
-});
-await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-const address = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+const { url: address } = await serveBench(bench, { routes: [agentRoutes(agents.parts)] });
 const headers = { authorization: `Bearer ${secret}`, "content-type": "application/json" };
 
 async function post(path: string, body: unknown): Promise<{ status: number; body: any }> {
@@ -183,7 +137,7 @@ console.table({
 console.log(
   `${before} of ${runs} runs had ended when the second series began, ${done} ended in its ${seconds.toFixed(1)} s: ${(done / seconds).toFixed(0)} runs a second.`,
 );
-const { queued, placed } = gateway.scheduler();
+const { queued, placed } = bench.gateway.scheduler();
 console.log(`At its end ${placed} calls were placed and ${queued} waited.`);
 await restate.kill();
 await stopPostgres();

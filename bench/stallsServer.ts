@@ -2,78 +2,30 @@
 // loop. It has no Restate: runs are stored and never begin, which is enough to measure what a request costs the process that takes it.
 //
 //   node bench/stallsServer.ts ENGINE_URL DATABASE_URL       (with an IPC channel; see bench/stalls.ts)
-import { mkdtempSync } from "node:fs";
-import type { AddressInfo } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { createAgents } from "../src/agents/index.ts";
 import type { Dependencies } from "../src/agents/dependencies.ts";
-import { createOpenAiEngine, EngineRegistry } from "../src/engines/index.ts";
-import { agentRoutes, createServer } from "../src/api/index.ts";
-import { callRecords, createGateway } from "../src/gateway/index.ts";
-import type { HouseEvent } from "../src/api/index.ts";
-import { Identity, Seal, Secrets } from "../src/governance/index.ts";
-import { createLedger } from "../src/ledger/index.ts";
-import { Database, Session } from "../src/store/index.ts";
-import { Alarms, createLogger, createMetrics, LiveEvents } from "../src/telemetry/index.ts";
+import { createAgents } from "../src/agents/index.ts";
+import { agentRoutes } from "../src/api/index.ts";
+import { Secrets } from "../src/governance/index.ts";
+import { Database } from "../src/store/index.ts";
+import { benchTenant, openGateway, serveBench } from "./benchGateway.ts";
 
-const [engineUrl, databaseUrl] = process.argv.slice(2);
-const db = new Database(databaseUrl!);
-const identity = new Identity({ db, secret: Buffer.alloc(32, 1) });
-const tenant = await identity.ensureTenant({ organisation: "bench", project: "default", currency: "USD" });
-const organisation = tenant.organisation.id;
-const { secret } = await identity.createKey({
-  organisation,
-  project: tenant.project.id,
-  name: "bench",
-  role: "owner",
-});
-const session = await Session.open({ url: db.url });
-const spools = mkdtempSync(join(tmpdir(), "lineshaft-spools-"));
-const ledger = await createLedger({ db, session, spools, machine: "bench", records: callRecords });
-await ledger.setRateCard({
-  organisation,
-  model: "scripted",
-  currency: "USD",
-  inputNanoPerMillion: 0n,
-  cachedNanoPerMillion: 0n,
-  outputNanoPerMillion: 0n,
-});
-const engines = new EngineRegistry();
-const engine = createOpenAiEngine({ url: `${engineUrl}/v1`, model: "scripted" });
-engines.add("scripted", engine, { kind: "openai", model: "scripted", facts: await engine.probe() });
-const log = createLogger({ level: "silent" });
-const metrics = createMetrics();
-const alarms = new Alarms({ log, metrics });
-const events = new LiveEvents<HouseEvent>();
-const gateway = createGateway({ ledger, keys: identity, engines, events, metrics, alarms, log });
+const [engineUrl, databaseUrl] = process.argv.slice(2) as [string, string];
+const db = new Database(databaseUrl);
+const bench = await openGateway({ db, engineUrl, logLevel: "silent" });
+const { secret } = await benchTenant(bench, { input: 0n, cached: 0n, output: 0n });
 const runEvents: Dependencies["events"] = { publish: () => {} };
 const nowhere = { socket: "/dev/null/restate" };
 const agents = createAgents({
   db,
-  session,
-  gateway,
-  ledger,
-  engines,
+  session: bench.session,
+  gateway: bench.gateway,
+  ledger: bench.ledger,
+  engines: bench.engines,
   events: runEvents,
-  alarms,
-  log,
+  alarms: bench.alarms,
+  log: bench.log,
   secrets: new Secrets({ db, key: Buffer.alloc(32, 1) }),
   restate: { ingress: nowhere, admin: nowhere, embedded: true, identityKeys: [] },
-});
-const server = createServer({
-  gateway,
-  identity,
-  ledger,
-  engines,
-  db,
-  seal: new Seal(Buffer.alloc(32, 1)),
-  events,
-  metrics,
-  alarms,
-  log,
-  status: () => Promise.reject(new Error("not measured here")),
-  routes: [agentRoutes(agents.parts)],
 });
 
 /** The longest turn of the event loop since the last question: by the clock, and in CPU time of this thread alone. */
@@ -96,7 +48,5 @@ process.on("message", () => {
   longest = { wallMs: 0, cpuMs: 0 };
 });
 process.once("disconnect", () => process.exit(0));
-server.listen(0, "127.0.0.1", () => {
-  const { port } = server.address() as AddressInfo;
-  process.send!({ url: `http://127.0.0.1:${port}`, key: secret });
-});
+const { url } = await serveBench(bench, { routes: [agentRoutes(agents.parts)] });
+process.send!({ url, key: secret });

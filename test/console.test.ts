@@ -128,6 +128,7 @@ describe.skipIf(chromiumPath === undefined)("the console, in Chromium (CHROMIUM 
     ["/access", "owner"],
     ["/access?tab=budgets", "No budgets"],
     ["/access?tab=runs", "No run under way has a limit"],
+    ["/access?tab=limits", "No limits on use"],
     ["/connect", "Lines to paste"],
     ["/connect?client=opencode", "Coding agents"],
     ["/runs/run_nowhere", "There is no run run_nowhere"],
@@ -308,6 +309,28 @@ describe.skipIf(chromiumPath === undefined)("the console, in Chromium (CHROMIUM 
     expect(cells[2]).toBe(money(budget!.spent_nano, "USD").replace(" ", ""));
     expect(cells[2]).toMatch(/^[\d.]+µUSD$/);
     expect(cells.slice(4, 6)).toEqual(["4.99USD", "5.00USD a month"]);
+  });
+
+  test("a limit on use shows the calls that count against it, and is removed", async () => {
+    await using visitor = await visit(browser, instance.address, desk, instance.key);
+    const { page } = visitor;
+    await page.goto("/console/access?tab=limits");
+    await page.getByRole("button", { name: "Set a limit" }).click();
+    const dialog = page.getByRole("dialog");
+    await dialog.getByLabel("Calls to").selectOption(model);
+    await dialog.getByLabel("At most").fill("40");
+    await dialog.getByRole("button", { name: "Set", exact: true }).click();
+    const row = page.getByRole("row").filter({ hasText: model });
+    await row.getByText("40 requests a minute").waitFor();
+    await page.locator(".live-mark", { hasText: "Live" }).waitFor();
+    // The call's own event brings the figure, without a reload.
+    await ask("Say yes.", 4);
+    await row.getByText(/^[1-9]$/).waitFor();
+    expect(await findings(page)).toEqual([]);
+    await row.getByRole("button", { name: /^Remove the limit of project/ }).click();
+    await dialog.getByRole("button", { name: "Remove" }).click();
+    await row.waitFor({ state: "detached" });
+    expect(visitor.complaints).toEqual([]);
   });
 
   test("Connect: the lines that it shows make a call, and the light turns green with it", async () => {

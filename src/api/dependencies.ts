@@ -1,7 +1,7 @@
 // What the HTTP surface is made of; the composition root hands it over.
 import type { EngineRegistry } from "../engines/index.ts";
 import type { Gateway, SchedulerSnapshot } from "../gateway/index.ts";
-import type { Identity, Seal } from "../governance/index.ts";
+import type { Identity, Limiter, Seal } from "../governance/index.ts";
 import type { Ledger } from "../ledger/index.ts";
 import type { Database } from "../store/index.ts";
 import type { Alarms, LiveEvents, Logger, Metrics } from "../telemetry/index.ts";
@@ -14,6 +14,8 @@ export interface ServerDependencies {
   gateway: Gateway;
   identity: Identity;
   ledger: Ledger;
+  /** What is used of the limits. */
+  limiter: Pick<Limiter, "usedOf">;
   engines: EngineRegistry;
   db: Database;
   /** Closes answers that hold a secret, for the day in which they may be asked for again. */

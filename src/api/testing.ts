@@ -110,7 +110,7 @@ export async function testGateway(
     log,
   });
   const seal = new Seal(Buffer.alloc(32, 7));
-  const parts = { gateway, identity, ledger, engines, db, seal, events, metrics, alarms, log };
+  const parts = { gateway, identity, ledger, limiter, engines, db, seal, events, metrics, alarms, log };
   const routes = options.routes?.({ ...parts, session });
   const server = createServer({
     ...parts,

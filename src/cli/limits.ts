@@ -34,7 +34,7 @@ export function registerLimits(program: Command, context: Context): void {
   });
 
   verb(limits, "list", {
-    about: "List limits",
+    about: "List limits, and what counts against each now",
     examples: [listCommand, "npx lineshaft limits list --json"],
   }).action(async (options: { json?: boolean }) => {
     const { terminal } = context;
@@ -43,6 +43,7 @@ export function registerLimits(program: Command, context: Context): void {
     for (const line of table(list, [
       { title: "id", value: (row) => row.id },
       { title: "scope", value: scopeText },
+      { title: "used now", value: (row) => row.used.toLocaleString("en-US"), right: true },
       { title: "amount", value: (row) => row.amount.toLocaleString("en-US"), right: true },
       { title: "of", value: wordsOf },
     ]))
@@ -101,7 +102,7 @@ export function registerLimits(program: Command, context: Context): void {
   });
 }
 
-/** The limits that the options name. Throws where there is none, or an amount is not a whole number. */
+/** The limits that the options name. Throws CliError where they name none, or where an amount is not a whole number. */
 function wantedOf(options: Partial<Record<Option, string>>): { dimension: string; amount: number }[] {
   const wanted = (Object.keys(dimensions) as Option[]).flatMap((option) => {
     const text = options[option];

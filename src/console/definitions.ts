@@ -175,6 +175,13 @@ export const definitions = {
     formula: "lost_nano",
     query: "GET /api/budgets",
   },
+  limit_used: {
+    name: "Now",
+    meaning:
+      "What counts against the limit: the calls and bytes under way, or what was used within the last 60 seconds or 24 hours. An output's tokens count as they come. What other gateway processes used is up to five seconds old.",
+    formula: "used",
+    query: "GET /api/limits",
+  },
 } satisfies Record<string, Definition>;
 
 export type Figures = keyof typeof definitions;

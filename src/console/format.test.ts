@@ -16,6 +16,7 @@ import {
   nanoOf,
   percent,
   percentFixed,
+  wholeOf,
 } from "./format.ts";
 
 describe("numbers", () => {
@@ -29,6 +30,12 @@ describe("numbers", () => {
     [1_234_567, "1.23M"],
     [-4_200, "-4.2k"],
   ])("%d is %s", (value, text) => expect(compact(value)).toBe(text));
+
+  test("a typed count is a whole number, with or without separators", () => {
+    expect(["600", " 200,000 ", "200_000", "1 000 000", "0"].map(wholeOf)).toEqual([600, 200_000, 200_000, 1e6, 0]);
+    for (const text of ["", "-1", "1.5", "1e3", "six", ",600", "4503599627370497", "99999999999999999"])
+      expect(wholeOf(text), text).toBeUndefined();
+  });
 
   test.each([
     [null, "–"],

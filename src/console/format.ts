@@ -121,6 +121,13 @@ export function nanoOf(text: string): string | undefined {
   return match === null ? undefined : String(BigInt(match[1]!) * nanoPerUnit + BigInt((match[2] ?? "").padEnd(9, "0")));
 }
 
+/** "600", "200,000" or "200_000" -> a count as the API takes it. Undefined when the text is no whole number that a limit may have. */
+export function wholeOf(text: string): number | undefined {
+  const plain = text.trim().replaceAll(/(?<=\d)[ ,_](?=\d)/g, "");
+  const value = /^\d{1,16}$/.test(plain) ? Number(plain) : Infinity;
+  return value <= 2 ** 52 ? value : undefined;
+}
+
 /** A float in whole units, or in those of a scale. For charts and shares only. */
 export const moneyNumber = (nano: string, scale?: MoneyScale): number =>
   Number(BigInt(nano)) / Number(scale === undefined ? nanoPerUnit : nanoPer[scale.prefix]);

@@ -18,7 +18,7 @@ import { RunScreen } from "./screens/run.tsx";
 import { BillScreen } from "./screens/bill.tsx";
 import { ModelsScreen } from "./screens/models.tsx";
 import { ChatScreen } from "./screens/chat.tsx";
-import { AccessScreen } from "./screens/access.tsx";
+import { AccessScreen, accessTabs, type AccessTab } from "./screens/access.tsx";
 import { ConnectScreen } from "./screens/connect.tsx";
 
 type Raw = Record<string, unknown>;
@@ -117,8 +117,7 @@ const access = createRoute({
   getParentRoute: () => root,
   path: "/access",
   component: AccessScreen,
-  validateSearch: (raw: Raw): { tab?: "keys" | "budgets" | "runs" } =>
-    set({ tab: oneOf(raw["tab"], ["keys", "budgets", "runs"] as const) }),
+  validateSearch: (raw: Raw): { tab?: AccessTab } => set({ tab: oneOf(raw["tab"], accessTabs) }),
 });
 
 const connect = createRoute({

@@ -140,13 +140,11 @@ export const budgetSet = strict({
   period: z.enum(["total", "month", "day"]).default("total"),
 });
 
-export const limitDimension = z.enum([
-  "requests_per_minute",
-  "tokens_per_minute",
-  "tokens_per_day",
-  "concurrent_calls",
-  "bytes_in_flight",
-]);
+export const limitDimension = z
+  .enum(["requests_per_minute", "tokens_per_minute", "tokens_per_day", "concurrent_calls", "bytes_in_flight"])
+  .describe(
+    "Tokens: the prompt's when a call begins, and the output's as it comes; corrected by the engine's usage when the call ends",
+  );
 const limitScopeKind = z.enum(["organisation", "project", "key"]);
 /** The largest amount: a sum of two is still a whole number in a double. */
 const limitAmount = z
@@ -166,6 +164,13 @@ export const limit = z.object({
   }),
   dimension: limitDimension,
   amount: limitAmount,
+  used: z
+    .number()
+    .int()
+    .nonnegative()
+    .describe(
+      "What counts against it now, at all processes; what others than the asked one used is up to five seconds old",
+    ),
 });
 /** Setting a limit that exists changes its amount; what was used counts on. */
 export const limitSet = strict({

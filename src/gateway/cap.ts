@@ -32,6 +32,11 @@ export class OutputCap {
     this.#limit = limit;
   }
 
+  /** Output tokens so far by the usual length of a token, for engines that do not count while they stream. */
+  get likelyTokens(): number {
+    return Math.floor(this.#characters / charactersPerTokenUsual);
+  }
+
   /** Counts a chunk; true when the stream is past its limit. `reported`: output tokens that the engine says it has made so far. */
   passedBy({ characters }: EngineChunk, reported: number | undefined): boolean {
     this.#chunks++;

@@ -50,7 +50,8 @@ export class PaidStream {
       if (this.#cap.passedBy(chunk, answer.usage()?.outputTokens)) return this.#stopped("limit", [], chunk.wire);
       const before = this.#came;
       this.#came = answer.outputSoFar();
-      counted?.output(this.#came);
+      // What an engine does not count while it streams is estimated until it reports its usage at the end.
+      counted?.output(this.#came > 0 ? this.#came : this.#cap.likelyTokens);
       const waiting = attempt.cover.reach(this.#came);
       if (waiting) await paidOrAborted(waiting, signal);
       if (this.#isUnpaid(chunk)) return this.#stopped("budget", this.#paidPart(chunk, before), chunk.wire);

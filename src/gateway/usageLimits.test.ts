@@ -1,6 +1,8 @@
 // Limits on use on the path of a call: over HTTP, as a client meets them.
 import { expect, test } from "vitest";
-import { testGateway } from "../api/testing.ts";
+import { testGateway, testPrices } from "../api/testing.ts";
+import { createOpenAiEngine } from "../engines/index.ts";
+import { scriptedEngine } from "../engines/testing.ts";
 
 const chat = { model: "scripted", messages: [{ role: "user", content: "Name three metals." }] };
 
@@ -45,3 +47,41 @@ test("tokens of a call are what its attempts used, once it has ended", async () 
   expect(estimate).toBeGreaterThan(0);
   expect(estimate).toBeLessThan(200);
 });
+
+test.each([
+  { how: "streamed, counted by the engine", stream: true, software: "sglang" },
+  { how: "whole, counted by the engine", stream: false, software: "sglang" },
+  { how: "streamed, estimated from the text", stream: true, software: "another" },
+])(
+  "output counts as it comes, before its answer has ended: $how",
+  { timeout: 30_000 },
+  async ({ stream, software }) => {
+    const scope = { kind: "project", id: "default" };
+    await using at = await limited({ scope, dimension: "tokens_per_day", amount: 100_000 });
+    await using engine = await scriptedEngine({}, ["small"], 0, { routes: {}, card: { owned_by: software } });
+    const small = createOpenAiEngine({ url: engine.url, model: "small" });
+    at.engines.add("small", small, { kind: "openai", model: "small", facts: await small.probe() });
+    const { organisation } = at.principal;
+    await at.ledger.setRateCard({ organisation, model: "small", currency: "USD", ...testPrices });
+    const call = (more: object) =>
+      at.request("/v1/chat/completions", {
+        method: "POST",
+        body: JSON.stringify({ ...chat, model: "small", ...more }),
+      });
+    // The process hears of the limit in its own time.
+    while ((await call({})).headers.get("x-ratelimit-limit-tokens") === null);
+    const used = async () => (await at.request("/api/limits")).body.data[0].used as number;
+    const before = await used();
+    const goesOn = Promise.withResolvers<void>();
+    const chunks = Array.from({ length: 8 }, () => "1234".repeat(1_000));
+    const usage = { prompt: 8, output: 7_500 };
+    engine.next({ chunks, usage, wait: goesOn.promise, waitAfter: 5 });
+    const answer = call({ stream, max_tokens: 10_000 });
+    // Five chunks of a thousand tokens have come. The prompt, whose bound counts until the end, has fewer than a thousand.
+    await expect.poll(used, { timeout: 20_000 }).toBeGreaterThanOrEqual(before + 5_000);
+    expect(await used()).toBeLessThan(before + 6_000);
+    goesOn.resolve();
+    await answer;
+    expect(await used()).toBe(before + usage.prompt + usage.output);
+  },
+);

@@ -164,11 +164,12 @@ export function openServer(
   { deployments, rebuild, resumeRestored, ...verbs }: ServerVerbs,
   consoleFolder: string | undefined,
 ): Server {
-  const { db, identity, seal, ledger, secrets } = books;
+  const { db, identity, seal, ledger, limiter, secrets } = books;
   return createServer({
     gateway,
     identity,
     ledger,
+    limiter,
     engines,
     db,
     seal,

@@ -45,15 +45,15 @@ const remove = createRoute({
   responses: answers("It is gone", z.object({ id: z.string(), deleted: z.literal(true) }), 404),
 });
 
-export function limitRoutes({ db }: ServerDependencies) {
+export function limitRoutes({ db, limiter }: ServerDependencies) {
   return apiApp()
     .openapi(list, async (c) => {
       const { organisation } = c.var.principal;
       const { limit: most, cursor } = c.req.valid("query");
       const found = await listLimits(db, organisation, { limit: most + 1, cursor, among: among(c.var.principal) });
-      const names = await namesOf(found);
+      const resources = await resourcesOf(found);
       return c.json(
-        page(found, most, (one) => limitResource(one, names)),
+        page(found, most, (one) => resources.get(one)!),
         200,
       );
     })
@@ -65,7 +65,7 @@ export function limitRoutes({ db }: ServerDependencies) {
         throw notFound(scope.kind, scope.id, `Give the id or the name of a ${scope.kind} of the organisation.`);
       const { kind, model } = scope;
       const made = await setLimit(db, { organisation, scope: { kind, id, model }, dimension, amount });
-      return c.json(limitResource(made, await namesOf([made])), 200);
+      return c.json((await resourcesOf([made])).get(made)!, 200);
     })
     .openapi(remove, async (c) => {
       const { id } = c.req.valid("param");
@@ -74,10 +74,13 @@ export function limitRoutes({ db }: ServerDependencies) {
       return c.json({ id, deleted: true as const }, 200);
     });
 
-  async function namesOf(limits: UsageLimit[]): Promise<Map<string, string>> {
-    if (limits.length === 0) return new Map();
+  async function resourcesOf(limits: UsageLimit[]): Promise<Map<UsageLimit, LimitResource>> {
+    const [first] = limits;
+    if (!first) return new Map();
     const ids = limits.map(({ scope }) => scope.id);
-    return namesIn(db, limits[0]!.organisation, ids);
+    const names = await namesIn(db, first.organisation, ids);
+    const used = await limiter.usedOf(limits.map(({ number }) => number));
+    return new Map(limits.map((one) => [one, limitResource(one, names.get(one.scope.id), used.get(one.number) ?? 0)]));
   }
 }
 
@@ -87,12 +90,16 @@ function among(principal: Principal): string[] | undefined {
   return [principal.organisation, principal.project, principal.key];
 }
 
-function limitResource({ id, scope, dimension, amount }: UsageLimit, names: Map<string, string>): LimitResource {
-  const name = names.get(scope.id);
+function limitResource(
+  { id, scope, dimension, amount }: UsageLimit,
+  name: string | undefined,
+  used: number,
+): LimitResource {
   return {
     id,
     scope: { kind: scope.kind, id: scope.id, ...(name !== undefined && { name }), model: scope.model ?? null },
     dimension,
     amount,
+    used,
   };
 }

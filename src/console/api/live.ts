@@ -164,7 +164,7 @@ export function apply(client: QueryClient, event: LiveEvent): void {
     case "call":
       upsertList<Call>(client, "calls", event.call, (filter) => matchesCall(event.call, filter as CallFilter));
       void client.invalidateQueries({ queryKey: ["call", event.call.id] });
-      soon(client, [["overview"], ["bill"], ["status"], ["budgets"]]);
+      soon(client, [["overview"], ["bill"], ["status"], ["budgets"], ["limits"]]);
       break;
     case "run":
       upsertList<Run>(client, "runs", event.run, (filter) => matchesRun(event.run, filter as RunFilter));

@@ -10,6 +10,7 @@ import type {
   CallDetail,
   EngineResource,
   KeyResource,
+  LimitResource,
   Overview,
   Proofs,
   Run,
@@ -124,3 +125,17 @@ export const budgetsQuery = (scope: string) =>
     initialPageParam: undefined as string | undefined,
     getNextPageParam: (last: Page<BudgetResource>) => last.next_cursor ?? undefined,
   });
+
+/** Milliseconds after which use of the last minute has left its window. */
+const useLeavesMs = 61_000;
+
+/** Limits on use. Use leaves its window without an event, so a list that shows some is read again once that has happened. */
+export const limitsQuery = infiniteQueryOptions({
+  queryKey: ["limits"] as const,
+  queryFn: ({ pageParam, signal }) =>
+    getJson<Page<LimitResource>>(withQuery("/api/limits", { cursor: pageParam, limit: pageLimit }), { signal }),
+  initialPageParam: undefined as string | undefined,
+  getNextPageParam: (last: Page<LimitResource>) => last.next_cursor ?? undefined,
+  refetchInterval: ({ state }) =>
+    state.data?.pages.some(({ data }) => data.some(({ used }) => used > 0)) === true ? useLeavesMs : false,
+});

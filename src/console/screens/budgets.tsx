@@ -3,13 +3,15 @@ import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tansta
 import { useState } from "react";
 import type { BudgetResource } from "../../contract/index.ts";
 import { getJson, send } from "../api/client.ts";
-import { agentsQuery, budgetsQuery, keysQuery, statusQuery } from "../api/queries.ts";
-import { moment, moneyFull, moneyNumber, moneyScale, nanoOf, percentFixed } from "../format.ts";
+import { budgetsQuery, statusQuery } from "../api/queries.ts";
+import { moment, moneyFull, moneyNumber, moneyScale, nanoOf } from "../format.ts";
 import { FormDialog } from "../ui/dialog.tsx";
 import { FigureName } from "../ui/figure.tsx";
 import { Empty, Failure, SkeletonRows } from "../ui/states.tsx";
 import { Table, type Column } from "../ui/table.tsx";
 import { Money, shortId } from "../ui/text.tsx";
+import { useScope } from "./scopeFields.tsx";
+import { UsedBar } from "./usedBar.tsx";
 
 const periods: Record<BudgetResource["period"], string> = { total: "in all", month: "a month", day: "a day" };
 
@@ -140,21 +142,12 @@ export function Budgets({ owner, ofRuns }: { owner: boolean; ofRuns: boolean }) 
 
 function Used({ budget }: { budget: BudgetResource }) {
   const limit = moneyNumber(budget.limit_nano);
-  const share =
-    limit === 0
-      ? 1
-      : (moneyNumber(budget.spent_nano) + moneyNumber(budget.leased_nano) + moneyNumber(budget.lost_nano)) / limit;
-  const tone = share >= 1 ? "bad" : share >= 0.8 ? "warn" : "good";
+  const taken = [budget.spent_nano, budget.leased_nano, budget.lost_nano].map((nano) => moneyNumber(nano));
   return (
-    <span
-      className="used"
-      data-tip={`${moneyFull(budget.spent_nano)} of ${moneyFull(budget.limit_nano)} ${budget.currency} spent`}
-    >
-      <span className="used-bar" aria-hidden="true">
-        <i className={tone} style={{ width: `${Math.min(100, share * 100)}%` }} />
-      </span>
-      <span className={tone === "good" ? "num" : `num ${tone}`}>{percentFixed(share)}</span>
-    </span>
+    <UsedBar
+      share={limit === 0 ? 1 : taken.reduce((sum, part) => sum + part, 0) / limit}
+      tip={`${moneyFull(budget.spent_nano)} of ${moneyFull(budget.limit_nano)} ${budget.currency} spent`}
+    />
   );
 }
 
@@ -191,25 +184,15 @@ const scopeKinds = ["organisation", "project", "key", "agent", "run"] as const;
 export function SetBudget({ open, onOpenChange }: { open: boolean; onOpenChange: (open: boolean) => void }) {
   const client = useQueryClient();
   const status = useQuery(statusQuery).data;
-  const keys = useQuery({ ...keysQuery, enabled: open && status?.role === "owner" }).data;
-  const agents = useQuery({ ...agentsQuery, enabled: open }).data;
-  const [kind, setKind] = useState<(typeof scopeKinds)[number]>("project");
-  const [typedId, setTypedId] = useState<string>();
+  const { kind, id, fields } = useScope(scopeKinds, "project", open);
   const [limit, setLimit] = useState("");
   const [period, setPeriod] = useState<BudgetResource["period"]>("month");
-  const choices: Partial<Record<(typeof scopeKinds)[number], { id: string; name: string }[]>> = {
-    ...(status === undefined ? {} : { organisation: [status.organisation], project: [status.project] }),
-    key: (keys ?? []).filter((key) => key.revoked_at === null),
-    agent: agents ?? [],
-  };
-  const options = choices[kind];
-  const id = typedId ?? options?.[0]?.id ?? "";
   const nano = nanoOf(limit);
   const set = useMutation({
     mutationFn: () =>
       getJson<BudgetResource>("/api/budgets", {
         method: "PUT",
-        body: { scope: { kind, id: id.trim() }, limit_nano: nano, period },
+        body: { scope: { kind, id }, limit_nano: nano, period },
       }),
     onSuccess: () => {
       onOpenChange(false);
@@ -225,43 +208,10 @@ export function SetBudget({ open, onOpenChange }: { open: boolean; onOpenChange:
       action="Set"
       busy={set.isPending}
       error={set.error}
-      disabled={nano === undefined || id.trim() === ""}
+      disabled={nano === undefined || id === ""}
       onSubmit={() => set.mutate()}
     >
-      <label className="field">
-        <span className="label">Of</span>
-        <select
-          className="input"
-          value={kind}
-          onChange={(event) => {
-            setKind(event.target.value as (typeof scopeKinds)[number]);
-            setTypedId(undefined);
-          }}
-        >
-          {scopeKinds.map((each) => (
-            <option key={each}>{each}</option>
-          ))}
-        </select>
-      </label>
-      <label className="field">
-        <span className="label">{kind === "run" ? "Id of the run" : "Which"}</span>
-        {options === undefined ? (
-          <input
-            className="input mono"
-            value={id}
-            placeholder="run_"
-            onChange={(event) => setTypedId(event.target.value)}
-          />
-        ) : (
-          <select className="input" value={id} onChange={(event) => setTypedId(event.target.value)}>
-            {options.map((option) => (
-              <option key={option.id} value={option.id}>
-                {option.name}
-              </option>
-            ))}
-          </select>
-        )}
-      </label>
+      {fields}
       <div className="field-pair">
         <label className="field">
           <span className="label">Limit, {status?.organisation.currency}</span>

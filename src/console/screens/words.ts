@@ -20,6 +20,14 @@ const words: Record<string, Words> = {
     "too long for the model's context",
     "Shorten the prompt or lower max_tokens. The Models page shows the limit of each deployment.",
   ],
+  rate_limit_exceeded: [
+    "a limit on use is used up",
+    "Try again when its window has passed, or raise the limit on the Access page.",
+  ],
+  call_over_limit: [
+    "larger than a limit on use allows at once",
+    "Shorten the prompt, or raise the limit on the Access page.",
+  ],
   queue_full: ["the queue is full", "Send fewer calls at once, or add a replica or an engine."],
   deadline_unreachable: ["it could not begin in time", "Allow a longer deadline, or try again when less is waiting."],
   no_endpoint: ["no endpoint could take it", statusPage],

@@ -8,6 +8,7 @@ import type {
   CallDetail,
   EngineResource,
   KeyResource,
+  LimitResource,
   RunDetail,
   Status,
 } from "../../contract/index.ts";
@@ -27,6 +28,7 @@ export interface Fixture {
   agents: AgentDetail[];
   keys: KeyResource[];
   budgets: BudgetResource[];
+  limits: LimitResource[];
   engines: EngineResource[];
 }
 
@@ -109,6 +111,7 @@ export function makeFixture(options: { seed?: number; now?: number; calls?: numb
     agents,
     keys,
     budgets: budgetsOf(calls, keys, agents, now),
+    limits: limitsOf(keys),
     engines: enginesAt(now),
   };
 }
@@ -120,6 +123,17 @@ function spread(random: Random, over: number): number {
     const hourOfDay = (24 - ((age / hour) % 24) + 15) % 24;
     if (tries > 6 || random.chance(0.18 + 0.82 * Math.max(0, Math.sin(((hourOfDay - 6) / 14) * Math.PI)))) return age;
   }
+}
+
+function limitsOf(keys: KeyResource[]): LimitResource[] {
+  const project = { kind: "project" as const, id: "prj_1", name: "default", model: null };
+  const notebook = { kind: "key" as const, id: keys[2]!.id, name: keys[2]!.name, model: embedded };
+  return [
+    { id: "lim_1", scope: project, dimension: "requests_per_minute", amount: 600, used: 41 },
+    { id: "lim_2", scope: project, dimension: "tokens_per_day", amount: 10_000_000, used: 8_412_031 },
+    { id: "lim_3", scope: notebook, dimension: "concurrent_calls", amount: 4, used: 4 },
+    { id: "lim_4", scope: notebook, dimension: "bytes_in_flight", amount: 64_000_000, used: 12_400 },
+  ];
 }
 
 function budgetsOf(calls: Call[], keys: KeyResource[], agents: AgentDetail[], now: number): BudgetResource[] {

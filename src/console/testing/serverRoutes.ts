@@ -1,6 +1,6 @@
 // What the fixture server answers under /api, one handler for each method and resource. A handler gives the schema of its answer, by
 // which the server checks it before it is sent.
-import type { z } from "zod";
+import { z } from "zod";
 import * as schemas from "../../contract/index.ts";
 import type { LiveEvent } from "../../contract/index.ts";
 import { newId } from "../../store/ids.ts";
@@ -89,6 +89,12 @@ export const routes: Record<string, Handler> = {
   "DELETE budgets": ({ fixture, name }) => {
     fixture.budgets = fixture.budgets.filter((each) => each.id !== name);
     return undefined;
+  },
+  "GET limits": ({ fixture, query }) => ({ schema: schemas.pageOf(schemas.limit), value: page(fixture.limits, query) }),
+  "PUT limits": setLimit,
+  "DELETE limits": ({ fixture, name }) => {
+    fixture.limits = fixture.limits.filter((each) => each.id !== name);
+    return { schema: z.object({ id: z.string(), deleted: z.literal(true) }), value: { id: name, deleted: true } };
   },
   "DELETE alarms": ({ fixture, name }) => {
     fixture.status.alarms = fixture.status.alarms.filter((each) => each.id !== name);
@@ -185,4 +191,21 @@ async function setBudget({ fixture, body }: Asked): Promise<Answered> {
   };
   fixture.budgets = [...fixture.budgets.filter((each) => each !== old), set];
   return { schema: schemas.budget, value: set };
+}
+
+async function setLimit({ fixture, body }: Asked): Promise<Answered> {
+  const { scope, dimension, amount } = schemas.limitSet.parse(await body());
+  const model = scope.model ?? null;
+  const old = fixture.limits.find(
+    (each) => each.scope.id === scope.id && each.scope.model === model && each.dimension === dimension,
+  );
+  const set = {
+    id: old?.id ?? newId("lim"),
+    scope: { name: scope.id, ...old?.scope, kind: scope.kind, id: scope.id, model },
+    dimension,
+    amount,
+    used: old?.used ?? 0,
+  };
+  fixture.limits = [...fixture.limits.filter((each) => each !== old), set];
+  return { schema: schemas.limit, value: set };
 }

@@ -20,7 +20,9 @@ describe.skipIf(chromiumPath === undefined)("states of the console, in Chromium 
     let server: FixtureServer;
     beforeAll(async () => {
       const fixture = makeFixture({ calls: 0, runs: 0 });
-      server = await startFixtureServer({ fixture: { ...fixture, calls: [], runs: [], agents: [], budgets: [] } });
+      server = await startFixtureServer({
+        fixture: { ...fixture, calls: [], runs: [], agents: [], budgets: [], limits: [] },
+      });
     });
     afterAll(() => server?.close());
 
@@ -31,6 +33,7 @@ describe.skipIf(chromiumPath === undefined)("states of the console, in Chromium 
       ["/agents", "npx lineshaft deploy"],
       ["/bill", "npm run demo"],
       ["/access?tab=budgets", "npx lineshaft budgets set"],
+      ["/access?tab=limits", "npx lineshaft limits set"],
     ])("%s says how to get the first one", async (path, command) => {
       await using visitor = await visit(browser, server.url, desk, fixtureKey);
       await visitor.page.goto(`/console${path}`);
@@ -154,6 +157,70 @@ describe.skipIf(chromiumPath === undefined)("states of the console, in Chromium 
       await page.getByText(alarm.message).waitFor();
       server.emit({ type: "alarm", change: "gone", alarm });
       await page.getByText("1 alarm").waitFor({ state: "detached" });
+    });
+
+    test("a limit on use is set, changed and removed; what is no amount is refused where it is typed", async () => {
+      await using visitor = await visit(browser, server.url, desk, fixtureKey);
+      const { page } = visitor;
+      await page.goto("/console/access?tab=limits");
+      const row = (text: string) => page.getByRole("row").filter({ hasText: text });
+      await row("tokens in 24 hours").waitFor();
+      expect(await row("tokens in 24 hours").getByRole("cell").allTextContents()).toEqual([
+        "project default",
+        "all",
+        "84.1%",
+        "8.41M",
+        "10M tokens in 24 hours",
+        "Remove",
+      ]);
+      await row("4 calls at once").getByText("100.0%").waitFor();
+      await page.getByRole("button", { name: "Set a limit" }).click();
+      const dialog = page.getByRole("dialog");
+      const amount = dialog.getByLabel("At most");
+      const submit = dialog.getByRole("button", { name: "Set", exact: true });
+      expect(await submit.isDisabled()).toBe(true);
+      await amount.fill("1.5");
+      await dialog.getByRole("alert").getByText("1.5 is not a whole number").waitFor();
+      expect(await amount.getAttribute("aria-invalid")).toBe("true");
+      expect(await submit.isDisabled()).toBe(true);
+      await amount.fill("1,200");
+      await dialog.getByText("An existing limit gets the new amount").waitFor();
+      await dialog.getByLabel("Which").selectOption("default");
+      await dialog.getByLabel("Calls to").selectOption("smollm2-135m-instruct");
+      await dialog.getByLabel("Of what").selectOption("tokens a minute");
+      // A refusal keeps what was typed and says why.
+      const refused = { error: { code: "too_many_limits", message: "An organisation may have 10,000 limits." } };
+      await page.route("**/api/limits", (route) => route.fulfill({ status: 409, json: refused }), { times: 1 });
+      await submit.click();
+      await dialog.getByText("An organisation may have 10,000 limits.").waitFor();
+      expect(await amount.inputValue()).toBe("1,200");
+      await submit.click();
+      await row("1.2k tokens a minute").getByText("smollm2-135m-instruct").waitFor();
+      await page.getByRole("button", { name: /^Remove the limit of project .* on tokens a minute$/ }).click();
+      await dialog.getByText("Budgets still hold").waitFor();
+      await dialog.getByRole("button", { name: "Remove" }).click();
+      await row("1.2k tokens a minute").waitFor({ state: "detached" });
+      expect(visitor.complaints).toEqual([]);
+    });
+
+    test("limits on use that cannot be read say so, with another try; until they are read, their place is kept", async () => {
+      await using visitor = await visit(browser, server.url, phone, fixtureKey);
+      const { page } = visitor;
+      let answer: () => void;
+      const asked = new Promise<void>((resolve) => (answer = resolve));
+      await page.route("**/api/limits?*", async (route) => {
+        await asked;
+        const error = { code: "store_unavailable", message: "The database does not answer.", request_id: "req_1" };
+        await route.fulfill({ status: 503, json: { error } });
+      });
+      await page.goto("/console/access?tab=limits");
+      await page.locator("main [aria-label=Loading]").first().waitFor();
+      answer!();
+      await page.getByRole("alert").getByText("The database does not answer.").waitFor();
+      await page.unroute("**/api/limits?*");
+      await page.getByRole("button", { name: "Try again" }).click();
+      await page.getByRole("list", { name: "Limits on use" }).getByText("600 requests a minute").waitFor();
+      expect(await cutOff(page)).toEqual([]);
     });
 
     test("no tile cuts its figure, at any width", async () => {

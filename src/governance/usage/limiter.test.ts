@@ -228,6 +228,49 @@ test(
   },
 );
 
+test(
+  "what is used is this process's use as it is, others' as they told it last, and what ended processes had used",
+  { timeout },
+  async () => {
+    await using db = await testDatabase();
+    const of = await tenant(db);
+    const scope = { kind: "key", id: of.key, model: undefined } as const;
+    const requests = await setLimit(db, { ...of, scope, dimension: "requests_per_minute", amount: 100 });
+    const tokens = await setLimit(db, { ...of, scope, dimension: "tokens_per_day", amount: 100_000 });
+    const atOnce = await setLimit(db, { ...of, scope, dimension: "concurrent_calls", amount: 50 });
+    const numbers = [requests.number, tokens.number, atOnce.number, 999];
+    const clock = { now: 0 };
+    await using one = await gateway(db, clock);
+    const two = await gateway(db, clock);
+    const usedAt = async (at: typeof one) => {
+      const used = await at.limiter.usedOf(numbers);
+      return numbers.map((number) => used.get(number));
+    };
+    expect(await usedAt(one)).toEqual([0, 0, 0, 0]);
+    const call = await one.limiter.begin(useOf(of));
+    await one.limiter.begin(useOf(of));
+    // Output counts as it comes.
+    call.output(500);
+    expect(await usedAt(one)).toEqual([2, 520, 2, 0]);
+    // The other process hears it within five seconds, without a call that asks the database.
+    await until(async () => {
+      clock.now += 250;
+      return (await usedAt(two)).join() === "2,520,2,0";
+    });
+    expect(clock.now).toBeLessThan(60_000);
+    call.end(510);
+    await two.limiter.begin(useOf(of));
+    expect((await usedAt(two)).slice(0, 1)).toEqual([3]);
+    await two[Symbol.asyncDispose]();
+    // The use of a process that has ended counts on; its calls are no longer under way.
+    expect(await usedAt(one)).toEqual([3, 530, 1, 0]);
+    // Use leaves its window by the clock alone.
+    clock.now += 62_000;
+    const [ofMinute, ofDay] = await usedAt(one);
+    expect([ofMinute, ofDay]).toEqual([1, 530]);
+  },
+);
+
 test("a limit that is set, lowered and removed holds in every process at once", { timeout }, async () => {
   await using db = await testDatabase();
   const of = await tenant(db);

@@ -86,6 +86,14 @@ export class Limiter {
     return this.#waited(parts, use.signal);
   }
 
+  /**
+   * What counts now against each of these limits, by its number, in the unit of its dimension. Other processes' part is up to five seconds
+   * old. Rejects with StoreUnavailableError where the database is away.
+   */
+  usedOf(numbers: readonly number[]): Promise<Map<number, number>> {
+    return this.#shares.usedOf(numbers);
+  }
+
   async close(): Promise<void> {
     clearInterval(this.#timer);
     this.#unlisten?.();

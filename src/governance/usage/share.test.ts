@@ -126,7 +126,7 @@ function simulate(
     if (what < 0.55) use(process);
     else if (what < 0.75) end(process);
     else if (what < 0.9) {
-      if (process.share.needsTurn(5_000)) send(process, []);
+      if (process.share.needsTurn(5_000, 5_000)) send(process, []);
     } else if (what < 0.92 && forced) {
       const more = 1 + below(3);
       process.share.charge(more);
@@ -296,7 +296,7 @@ test("a process that needs more than is free gets what others do not use, up to 
   for (let round = 0; round < 200; round++) {
     now += 10;
     if (one.used > 0 && round % 2 === 0) one.giveBack(1, 0);
-    if (one.needsTurn(5_000)) sync(1, []);
+    if (one.needsTurn(5_000, 5_000)) sync(1, []);
     if (!two.fits(1)) sync(2, [1]);
     if (two.fits(1)) two.take(1);
     if (!one.fits(1)) sync(1, [1]);

@@ -4,7 +4,8 @@
 // each process counts its own use of the last window against its own share. The sum of all use in any window is therefore at most N,
 // without a common clock and without a statement for each call:
 //
-//   - use leaves the window where it was counted, so a process that runs at its share asks the database for nothing;
+//   - use leaves the window where it was counted, so a process that runs at its share asks the database for nothing, and only says every
+//     few seconds what it has used;
 //   - a share is never smaller than the use that it covers, so what is returned can be given to another process at once;
 //   - a process without a database goes on within its share;
 //   - there is no moment at which a window begins, so no herd waits for one. Fixed windows have that moment and let 2 N through around
@@ -39,6 +40,9 @@ export class Share {
   #used = 0;
   #now = 0;
   #wantedAt = -Infinity;
+  /** Use as the database was told it last, and when. */
+  #told = 0;
+  #toldAt = -Infinity;
   #recalledUntil = -Infinity;
   /** Amounts of calls that were told to come back, in the present slot: later ones are told a later time. */
   #promised = 0;
@@ -112,11 +116,15 @@ export class Share {
     this.#used -= less;
   }
 
-  /** True where the database should be told something although no call waits for it. */
-  needsTurn(idleMs: number): boolean {
+  /**
+   * True where the database should be told something although no call waits for it. `idleMs`: after so long without a call an unused share
+   * is returned. `tellMs`: use that has changed is told so often.
+   */
+  needsTurn(idleMs: number, tellMs: number): boolean {
     if (this.#used > this.units) return true;
     if (this.recalled && this.units > this.#used) return true;
     if (this.#window.moves && (this.#slots[0]?.slot ?? Infinity) < this.#slotOf(this.#now)) return true;
+    if (this.#used !== this.#told && this.#now - this.#toldAt >= tellMs) return true;
     return this.units > 0 && this.#used === 0 && this.#now - this.#wantedAt >= idleMs;
   }
 
@@ -153,6 +161,8 @@ export class Share {
   /** Takes the database's answer to an item of `ask`. */
   answered(answer: ShareAnswer, asked: ShareItem): void {
     for (const { slot } of asked.moved) this.#moved(slot);
+    this.#told = asked.used - asked.moved.reduce((sum, { amount }) => sum + amount, 0);
+    this.#toldAt = this.#now;
     this.units = answer.units;
     this.others = answer.others;
     if (answer.amount !== undefined) this.amount = answer.amount;

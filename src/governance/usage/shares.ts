@@ -70,6 +70,27 @@ export class Shares {
     });
   }
 
+  /**
+   * What counts now against each of these limits, by its number: this process's use as it is, that of others as they told it last (at most
+   * `usageToldMs` ago), and what processes had used that have ended. Rejects with StoreUnavailableError where the database is away.
+   */
+  async usedOf(numbers: readonly number[]): Promise<Map<number, number>> {
+    const { rows } = await this.#db.query<{ number: number; used: bigint }>(
+      `select n as number,
+         (select coalesce(sum(s.used), 0) from limit_shares s where s.usage_limit = n and s.process <> $2)::bigint
+         + (select coalesce(sum(c.amount), 0) from limit_counted c where c.usage_limit = n and c.until > now())::bigint as used
+       from unnest($1::int[]) n`,
+      [numbers, this.#process],
+    );
+    return new Map(
+      rows.map(({ number, used }) => {
+        const share = this.#held.get(number)?.share;
+        share?.advance(this.#now());
+        return [number, Number(used) + (share?.used ?? 0)];
+      }),
+    );
+  }
+
   /** Another process needs a part of a limit. */
   recall(number: number): void {
     const held = this.#held.get(number);
@@ -128,7 +149,7 @@ export class Shares {
       const due = [...this.#held.values()].filter(({ share, needs }) => {
         share.advance(now);
         if (needs[0] && share.fits(needs[0].amount)) settle(needs, share.units - share.used);
-        return pulse || needs.length > 0 || share.needsTurn(limits.usageIdleMs);
+        return pulse || needs.length > 0 || share.needsTurn(limits.usageIdleMs, limits.usageToldMs);
       });
       if (due.length === 0) return;
       for (let from = 0; from < due.length; from += limits.usageSharesPerTurn)
