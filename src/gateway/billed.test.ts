@@ -214,6 +214,23 @@ describe("what is billed", () => {
     ]);
   });
 
+  test("a call whose settlement could not be written has no record, and no further attempt: the next start writes both", async () => {
+    await using at = await memoryGateway({ script: answered });
+    const settle = at.ledger.settle.bind(at.ledger);
+    at.ledger.settle = () => {
+      throw new Error("EIO: i/o error, write");
+    };
+    await (await at.gateway.call(at.request())).whole();
+    at.engine.next({ cut: "before" });
+    await expect(at.gateway.call(at.request())).rejects.toMatchObject({ code: "engine_unreachable" });
+    expect(at.ledger.calls).toEqual([]);
+    expect(at.ledger.held.size).toBe(2);
+    expect(at.alarms.filter((code) => code === "settlement_unwritten")).toHaveLength(2);
+    at.ledger.settle = settle;
+    await (await at.gateway.call(at.request())).whole();
+    expect(at.ledger.calls).toHaveLength(1);
+  });
+
   test("an attempt that is never sent costs nothing and has no row", async () => {
     await using at = await memoryGateway({ script: answered });
     at.engines.remove("scripted");

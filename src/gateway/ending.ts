@@ -1,8 +1,8 @@
 // The end of an attempt, in one place for every way in which it may end: the engine is told, the hold is settled with the attempt's row, and
 // the scheduler learns what the attempt has used and how fast it was. `Ending.end` is called exactly once for each attempt.
 //
-// A settlement is written to the ledger's spool, which needs no database. Where even that fails, the hold stands as the spool has it, and
-// is settled with its row when the spool is read again.
+// A settlement is written to the ledger's spool, which needs no database. Where even that fails, the hold stands as the spool has it. The
+// call has no record then and makes no further attempt: the next start of this process settles the attempt and records the call.
 import type { LineshaftError } from "../errors/index.ts";
 import type { EngineAnswer, Timings, Usage } from "../engines/index.ts";
 import { formatMoney } from "../ledger/index.ts";
@@ -126,6 +126,7 @@ export class Ending {
 
   #notSettled(call: CallState, attempt: string, error: unknown): void {
     const { log, alarms } = this.#rooms;
+    call.isUnsettled = true;
     log.error({ call: call.id, attempt, err: (error as Error).message }, "an attempt could not be settled");
     alarms.raise({
       code: "settlement_unwritten",

@@ -176,7 +176,7 @@ class Pipeline {
         return await this.#attempts.open(call, attempt, this.#elsewhere(attempt, candidates, tried));
       } catch (error) {
         if (call.signal.aborted) throw whyAborted(call.signal);
-        if (!goesOn(error, attempt, candidates, tried)) throw error;
+        if (call.isUnsettled || !goesOn(error, attempt, candidates, tried)) throw error;
         failed = error;
       }
     }

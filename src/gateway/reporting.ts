@@ -55,7 +55,8 @@ export class Reporting {
     // Codes, never messages: an engine's message may repeat a part of the prompt.
     log.debug({ call: call.id, model, status, code: errorCode, durationMs }, "call ended");
     try {
-      ledger.recordCall(record.id, callToRow(record));
+      // With an attempt that is not settled it is the next start that knows the sums, and writes the record.
+      if (!call.isUnsettled) ledger.recordCall(record.id, callToRow(record));
     } catch (error) {
       // The money stands in its attempts. A call that was refused because nothing can be written has no record.
       log.error({ call: call.id, err: (error as Error).message }, "the record of a call could not be written");

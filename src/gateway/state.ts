@@ -27,6 +27,8 @@ export interface CallState {
   readonly check: OutputCheck | undefined;
   /** Records of the attempts that have ended. */
   readonly attempts: AttemptRecord[];
+  /** The settlement of an attempt could not be written, so that the call's sums are not known. */
+  isUnsettled: boolean;
   firstTokenMs: number | undefined;
   /** What is buffered for it beside its body, until it ends. */
   readonly buffered: Held;

@@ -42,6 +42,7 @@ export class CallsUnderWay {
       startedAt: Date.now(),
       signal: stop.signal,
       attempts: [],
+      isUnsettled: false,
       firstTokenMs: undefined,
       counted: undefined,
       buffered,

@@ -9,6 +9,7 @@ import { testDatabase } from "../../store/testing.ts";
 import { Budgets } from "../budgets.ts";
 import { makeOrganisation } from "../leases/testing.ts";
 import type { PostingAlarm } from "../posting/failures.ts";
+import { Replay } from "../posting/replay.ts";
 import { rows } from "../posting/testing.ts";
 import { proveLedger } from "../proof/proof.ts";
 import type { ProgressiveHold, RateCard, ScopeKind } from "../types.ts";
@@ -25,9 +26,14 @@ const rateCard: RateCard = {
   outputNanoPerMillion: 2_000_000n,
 };
 
-async function process(db: Database, onAlarm: (alarm: PostingAlarm) => void = () => {}) {
-  const session = await Session.open({ url: db.url });
+function spoolsFolder(): string {
   const spools = mkdtempSync(join(tmpdir(), "spools-"));
+  onTestFinished(() => rmSync(spools, { recursive: true, force: true }));
+  return spools;
+}
+
+async function process(db: Database, onAlarm: (alarm: PostingAlarm) => void = () => {}, spools = spoolsFolder()) {
+  const session = await Session.open({ url: db.url });
   const admission = await Admission.open({
     db,
     session,
@@ -41,7 +47,6 @@ async function process(db: Database, onAlarm: (alarm: PostingAlarm) => void = ()
   onTestFinished(async () => {
     await admission.close();
     await session.close();
-    rmSync(spools, { recursive: true });
   });
   return admission;
 }
@@ -112,6 +117,33 @@ describe("one process", () => {
     expect(alarms).toMatchObject([{ code: "record_quarantined", subject: "23502" }]);
     const { rows: settled } = await db.query("select from settlements");
     expect(settled).toHaveLength(1);
+  });
+
+  test("an attempt whose settlement could not be written is settled by the next start, also after a clean stop", async () => {
+    await using db = await testDatabase();
+    await makeOrganisation(db);
+    await budget(db, 10_000n);
+    const spools = spoolsFolder();
+    const admission = await process(db, undefined, spools);
+    const request = holdOf();
+    await held(admission, request);
+    admission.sent(request.attempt, "engine_1");
+    const settlement = {
+      attempt: request.attempt,
+      tokens: { promptTokens: 100, cachedTokens: 0, outputTokens: 40 },
+      usageSource: "engine" as const,
+      row: () => {
+        throw new Error("EIO: i/o error, write");
+      },
+    };
+    expect(() => admission.settle(settlement)).toThrow("EIO");
+    await admission.close();
+    expect((await figures(db)).leased).toBeGreaterThanOrEqual(612n);
+    expect(await new Replay({ db, root: spools, rows }).round()).toBe(1);
+    expect(await figures(db)).toEqual({ spent: 612n, leased: 0n, lost: 0n });
+    const { rows: calls } = await db.query("select id from calls");
+    expect(calls).toEqual([{ id: request.call }]);
+    expect((await proveLedger(db, "whole", undefined)).discrepancies).toEqual([]);
   });
 
   test("a hold covers the prompt and a first window, not the whole limit", async () => {

@@ -222,7 +222,8 @@ async function retire({ tenure, leases, spool, poster, stopWatching }: Reign, { 
   try {
     if (closeEpoch) await inTime(tenure.giveAllBack());
     await inTime(poster.drained());
-    if (closeEpoch) await inTime(leases.close(poster.numbers()));
+    // An epoch with an attempt that could not be settled stays, so that the next start settles it by the spool.
+    if (closeEpoch && !tenure.hasOpen) await inTime(leases.close(poster.numbers()));
   } catch {
     // The next start of a process on this machine posts what is left, and closes the epoch.
   }

@@ -260,6 +260,11 @@ export class Tenure {
     this.#options.onFenced();
   }
 
+  /** Whether an attempt is under way, or could not be settled. */
+  get hasOpen(): boolean {
+    return this.#underWay.size > 0;
+  }
+
   /** Resolves when no attempt is under way. */
   async atRest(): Promise<void> {
     if (this.#underWay.size === 0) return;

@@ -32,8 +32,9 @@ const hold = (attempt: string, call?: string) =>
   encodeHold({ held: held(attempt, call), amountNano: 356n, coveredTokens: 256, shares, countedAtMs: 1000 });
 const sent = (attempt: string) => encodeSent({ attempt, engine: "e" });
 const moved = [{ budget: "bud_1", period: "2026-02-01T00:00:00.000Z" }];
-const extend = (attempt: string) =>
-  encodeExtend({ attempt, amountNano: 612n, coveredTokens: 512, seenTokens: 230, shares: moved, countedAtMs: 2000 });
+const progress = (attempt: string, seenTokens: number) =>
+  encodeExtend({ attempt, amountNano: 612n, coveredTokens: 512, seenTokens, shares: moved, countedAtMs: 2000 });
+const extend = (attempt: string) => progress(attempt, 230);
 const settlement = (attempt: string): Settlement => ({
   attempt,
   amountNano: 110n,
@@ -93,6 +94,22 @@ test.each<[string, Buffer[], Record<string, unknown>]>([
       leases: [["bud_1", "2026-02-01T00:00:00.000Z"]],
     },
   ],
+  // An engine that cannot be stopped is paid for to its limit before it is sent, and says nothing of its progress.
+  [
+    "held whole by an extension before it was sent: all of that",
+    [hold("a"), progress("a", 0), sent("a")],
+    { amount: "612", prompt: 100, output: 512, held: "612" },
+  ],
+  [
+    "sent, and a budget that was set meanwhile: its hold, since nothing was seen of its answer",
+    [hold("a"), sent("a"), progress("a", 0)],
+    { amount: "612", prompt: 100, output: 512, held: "612" },
+  ],
+  [
+    "sent, with progress, and a budget that was set after it: what was seen",
+    [hold("a"), sent("a"), progress("a", 230), progress("a", 230)],
+    { amount: "330", prompt: 100, output: 230, held: "612" },
+  ],
 ])("%s", (_, records, item) => {
   const { written } = endings(...records);
   expect(written).toMatchObject([
@@ -124,6 +141,14 @@ test("of several attempts of a call the last one's row of the call counts", () =
 test("calls that ended leave nothing, and records without their hold change nothing", () => {
   expect(endings(hold("a"), sent("a"), settle("a"), call("call_1")).written).toEqual([]);
   expect(endings(sent("x"), extend("x"), settle("x"), call("call_x")).written).toEqual([]);
+});
+
+test("an attempt whose settlement was not written is ended, although its call has a record", () => {
+  const { written } = endings(hold("a"), sent("a"), settle("a"), hold("b"), sent("b"), call("call_1"));
+  expect(written).toMatchObject([
+    { k: "settle", item: { attempt: "b", amount: "356" } },
+    { k: "call", call: "call_1" },
+  ]);
 });
 
 test("the endings themselves are an end: replayed once more, nothing is open", () => {

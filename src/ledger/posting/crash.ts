@@ -4,7 +4,11 @@
 //   sent, with progress     the prompt and the output that the newest extension had seen
 //   sent, without           the whole hold: nothing says how far the engine came
 //
-// A call whose last attempt is settled but which has no record of its own gets one.
+// Progress is output that was seen after the attempt was sent. An extension before that pays for an engine that cannot be stopped, and one
+// that has seen nothing only says that the hold has changed.
+//
+// A call whose last attempt is settled but which has no record of its own gets one. An attempt that is not settled is open, although its
+// call may have a record: its settlement could not be written.
 import { billable, type Billable } from "../claims.ts";
 import type { RecordRows, Settlement } from "../types.ts";
 import {
@@ -23,7 +27,7 @@ type Hold = Extract<WrittenRecord, { k: "hold" }>;
 interface Attempt {
   /** With what the newest extension says of amount, cover, shares and the moment that it counts at. */
   hold: Hold;
-  /** Undefined until an extension said it. */
+  /** Undefined until an extension said it of an attempt that was sent. */
   seen: number | undefined;
   sentTo: string | undefined;
   settled: SettlementItem | undefined;
@@ -49,7 +53,7 @@ export class Unended {
         if (!attempt) return;
         const { amount, covered, shares, at } = record;
         attempt.hold = { ...attempt.hold, amount, covered, shares, at };
-        attempt.seen = record.seen;
+        if (attempt.sentTo !== undefined && record.seen > 0) attempt.seen = record.seen;
         return;
       }
       case "settle": {
@@ -58,8 +62,7 @@ export class Unended {
         return;
       }
       case "call":
-        for (const { hold } of this.#calls.get(record.call) ?? []) this.#attempts.delete(hold.attempt);
-        this.#calls.delete(record.call);
+        return this.#called(record.call);
     }
   }
 
@@ -96,6 +99,15 @@ export class Unended {
       const last = attempts.findLast(({ settled }) => settled);
       if (last) yield rows.ofCrash(holdOf(last.hold).held, settlementOf(last.settled!), last.sentTo).call;
     }
+  }
+
+  /** A call's record ends those of its attempts that are settled. */
+  #called(call: string): void {
+    const attempts = this.#calls.get(call) ?? [];
+    const open = attempts.filter(({ settled }) => settled === undefined);
+    for (const { hold, settled } of attempts) if (settled) this.#attempts.delete(hold.attempt);
+    if (open.length > 0) this.#calls.set(call, open);
+    else this.#calls.delete(call);
   }
 
   #held(hold: Hold): void {

@@ -46,3 +46,11 @@ test("a call whose record was never written keeps its file for a bounded number 
   open.note(end("other"), limits.callFilesMost + 1, 1);
   expect(open.oldest()).toBe(1);
 });
+
+test("a call with a record keeps its file while an attempt of it is open: its settlement could not be written", () => {
+  const open = new OpenCalls();
+  open.note(hold("a", "one"), 0, 1);
+  open.note(end("one"), 0, 2);
+  open.note(hold("b", "two"), 1, 1);
+  expect(open.oldest()).toBe(0);
+});

@@ -26,7 +26,8 @@ export class OpenCalls {
     if (file < this.#file || (file === this.#file && number <= this.#number)) return;
     this.#file = file;
     this.#number = number;
-    if (record.k === "call") this.#calls.delete(record.call);
+    // An attempt that is not settled is open, although its call has a record (crash.ts).
+    if (record.k === "call" && this.#calls.get(record.call)?.openAttempts === 0) this.#calls.delete(record.call);
     if (record.k === "hold") {
       const call = this.#calls.get(record.call);
       if (!call) this.#calls.set(record.call, { file, openAttempts: 1, seen: file });
