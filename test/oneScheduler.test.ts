@@ -87,8 +87,8 @@ function simulatedSettings(more: Partial<FleetInput> = {}) {
   const workload = new WorkloadBuilder("none", 16).build();
   const host = { admitted() {}, prefilled() {}, finished() {} };
   const policyOf = () => makePolicy("least-delay");
-  const { scheduler } = createWorld(workload, fleet, policyOf, seededRng(1), new EventQueue(), host);
-  const { queue, pd, programs } = scheduler.snapshot().settings;
+  const { schedulers } = createWorld(workload, fleet, policyOf, () => seededRng(1), new EventQueue(), host);
+  const { queue, pd, programs } = schedulers[0]!.snapshot().settings;
   return { queue, programs, pd: { ...pd, kvBytesPerToken: undefined } };
 }
 

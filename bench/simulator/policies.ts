@@ -3,6 +3,7 @@
 //   node bench/simulator.ts policies                        the whole grid, ten seeds; more than an hour of one core
 //   ... --quick                                             short workloads, two fleets and loads, three seeds
 //   ... --fleet 4,32 --trace conversation --load 1,1.25     parts of it; also --policies least-delay,llm-d --seeds 3
+//   ... --gateways 1,2:50,4:500                             numbers of gateways, each with the age of their messages of load in ms
 //   ... --out FILE                                          each run is a line of FILE; runs that it has already are not run again
 //   ... --jobs N                                            worker processes
 //   ... --report FILE                                       prints the tables from saved results, and runs nothing
@@ -22,6 +23,7 @@ export const policyOptions = {
   policies: { type: "string" },
   seeds: { type: "string" },
   calls: { type: "string" },
+  gateways: { type: "string" },
   out: { type: "string" },
   jobs: { type: "string" },
   report: { type: "string" },
@@ -34,15 +36,19 @@ interface Grid {
   loads: number[];
   policies: string[];
   seeds: number;
+  gateways: Job["gateways"][];
   /** Calls for an endpoint. */
   calls: number;
 }
+
+const alone = { count: 1, loadAgeMs: 0 };
 
 const whole: Grid = {
   fleets: [4, 8, 32],
   loads: [0.5, 0.75, 1, 1.25, 1.5],
   policies: ["least-delay", "two-tier", "lmetric", "llm-d", "dynamo", "cache-aware", "consistent-hash", "least-load"],
   seeds: 10,
+  gateways: [alone],
   calls: 200,
 };
 
@@ -51,6 +57,7 @@ const quick: Grid = {
   loads: [0.75, 1.25],
   policies: ["least-delay", "lmetric", "llm-d", "cache-aware"],
   seeds: 3,
+  gateways: [alone],
   calls: 100,
 };
 
@@ -63,18 +70,20 @@ export async function policies(values: PolicyValues) {
   const rows = values.out === undefined ? new Map<string, Row>() : readRows(values.out);
   const wanted: Row[] = [];
   const jobs: Job[] = [];
+  const seek = (job: Job, load: number, policy: string): void => {
+    const { gateways, runs } = job;
+    const row = rows.get(keyOf({ ...job, gateways: gateways.count, loadAgeMs: gateways.loadAgeMs, load, policy }));
+    if (row === undefined) runs.push({ load, policy });
+    else wanted.push(row);
+  };
   for (let seed = 1; seed <= grid.seeds; seed++) {
-    for (const fleet of grid.fleets) {
-      for (const trace of names) {
-        const runs: Job["runs"] = [];
-        for (const load of grid.loads) {
-          for (const policy of grid.policies) {
-            const row = rows.get(keyOf({ trace, fleet, load, calls: grid.calls, policy, seed }));
-            if (row === undefined) runs.push({ load, policy });
-            else wanted.push(row);
-          }
+    for (const gateways of grid.gateways) {
+      for (const fleet of grid.fleets) {
+        for (const trace of names) {
+          const job: Job = { trace, fleet, seed, gateways, calls: grid.calls, runs: [] };
+          for (const load of grid.loads) for (const policy of grid.policies) seek(job, load, policy);
+          if (job.runs.length > 0) jobs.push(job);
         }
-        if (runs.length > 0) jobs.push({ trace, fleet, seed, calls: grid.calls, runs });
       }
     }
   }
@@ -98,6 +107,13 @@ function chosen(values: PolicyValues): Grid {
     loads: numbers(values.load) ?? base.loads,
     policies: values.policies?.split(",") ?? base.policies,
     seeds: Number(values.seeds ?? base.seeds),
+    gateways: values.gateways?.split(",").map(gatewaysOf) ?? base.gateways,
     calls: Number(values.calls ?? base.calls),
   };
+}
+
+/** `COUNT` or `COUNT:AGE`. */
+function gatewaysOf(text: string): Job["gateways"] {
+  const [count, loadAgeMs] = text.split(":").map(Number);
+  return { count: count!, loadAgeMs: loadAgeMs ?? 0 };
 }

@@ -89,6 +89,16 @@ const fleetSchema = z
      * zero and twice the mean. Absent: no time. For routers that are short of processor time.
      */
     routerMsPerEndpoint: z.number().nonnegative().default(0),
+    /** Gateways before the fleet: each has a scheduler, a queue and programs of its own, and hears of the others' load late. */
+    gateways: z
+      .strictObject({
+        count: z.number().int().positive().max(64).default(1),
+        /** Age of a message of load when another gateway hears it, ms; what happens in the 100 ms between two messages is older. */
+        loadAgeMs: z.number().nonnegative().default(50),
+        /** What the balancer before them keeps at one gateway: single calls, whole programs, or tenants. */
+        spread: z.enum(["calls", "programs", "tenants"]).default("calls"),
+      })
+      .prefault({}),
     /** Order of the router's queue: the scheduler's fair queue, or first in, first out. */
     queue: z.enum(["fifo", "fair"]).default("fair"),
     /**

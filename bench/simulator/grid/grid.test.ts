@@ -56,7 +56,7 @@ test("sessions under way bring as many calls as their rate says, and compute wha
 });
 
 const row = (policy: string, seed: number, goodput: number, meanMs: number): Row => {
-  const place = { trace: "long-prompts", fleet: 4, load: 1, calls: 10, policy, seed };
+  const place = { trace: "long-prompts", fleet: 4, gateways: 1, loadAgeMs: 0, load: 1, calls: 10, policy, seed };
   const figures = { measured: 1, refused: 0, hits: 0, idealHits: 0, p90Ms: 0, p99Ms: 0, perTokenMs: 0, utilisation: 0 };
   return { key: keyOf(place), ...place, ...figures, goodput, meanMs, cpuMs: 0 };
 };
@@ -96,9 +96,19 @@ test("saved rows are found again by their place, and a line cut short is not a r
   const file = join(mkdtempSync(join(tmpdir(), "grid-")), "rows.jsonl");
   const rows: Row[] = [];
   const runs = [{ load: 1, policy: "least-delay" }];
-  await runJob({ trace: "long-prompts", fleet: 2, seed: 1, calls: 20, runs }, (one) => rows.push(one));
+  const gateways = { count: 2, loadAgeMs: 50 };
+  await runJob({ trace: "long-prompts", fleet: 2, seed: 1, calls: 20, gateways, runs }, (one) => rows.push(one));
   appendFileSync(file, `${JSON.stringify(rows[0])}\n{"key":"long-`);
-  const key = keyOf({ trace: "long-prompts", fleet: 2, load: 1, calls: 20, policy: "least-delay", seed: 1 });
+  const key = keyOf({
+    trace: "long-prompts",
+    fleet: 2,
+    gateways: 2,
+    loadAgeMs: 50,
+    load: 1,
+    calls: 20,
+    policy: "least-delay",
+    seed: 1,
+  });
   expect([...readRows(file).keys()]).toEqual([key]);
   expect(readRows(file).get(key)).toEqual(rows[0]);
 });

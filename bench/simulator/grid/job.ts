@@ -15,13 +15,17 @@ export interface Job {
   seed: number;
   /** Calls for an endpoint. */
   calls: number;
+  gateways: { count: number; loadAgeMs: number };
   runs: { load: number; policy: string }[];
 }
 
 /** Runs a job and hands over each row when it is known. */
-export async function runJob({ trace: name, fleet: endpoints, seed, calls, runs }: Job, done: (row: Row) => void) {
+export async function runJob(
+  { trace: name, fleet: endpoints, seed, calls, gateways, runs }: Job,
+  done: (row: Row) => void,
+) {
   const trace = traces[name]!;
-  const fleet = parseFleet({ pools: [{ ...trace.pool, name: "pool", replicas: endpoints }], slo });
+  const fleet = parseFleet({ pools: [{ ...trace.pool, name: "pool", replicas: endpoints }], gateways, slo });
   const { profile } = fleet.replicas[0]!;
   const count = calls * endpoints;
   const pool = await trace.read(count, endpoints, seed);
@@ -42,10 +46,19 @@ export async function runJob({ trace: name, fleet: endpoints, seed, calls, runs 
     }
     const { workload, measuredFrom } = loaded;
     const started = process.cpuUsage();
-    const result = simulate(workload, fleet, makePolicy(policy), { seed });
+    const result = simulate(workload, fleet, () => makePolicy(policy), { seed });
     const summary = summarise(result, (index) => index >= measuredFrom);
     const used = process.cpuUsage(started);
-    const place: Place = { trace: name, fleet: endpoints, load, calls, policy, seed };
+    const place: Place = {
+      trace: name,
+      fleet: endpoints,
+      gateways: gateways.count,
+      loadAgeMs: gateways.loadAgeMs,
+      load,
+      calls,
+      policy,
+      seed,
+    };
     done({
       key: keyOf(place),
       ...place,

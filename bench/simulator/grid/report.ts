@@ -27,6 +27,7 @@ export function report(rows: Iterable<Row>) {
     printTable(
       [
         "fleet",
+        "gateways",
         "load",
         "seeds",
         "hits",
@@ -48,20 +49,30 @@ export function report(rows: Iterable<Row>) {
   for (const { point, verdict } of misses) printMiss(point, verdict);
   heading("Every rule in the default's place: points within the bounds");
   printTable(["rule", "within", "of", "share", "misses goodput", "misses TTFT"], standing(all));
-  return judged.map(({ point: { trace, fleet, load }, verdict }) => ({ trace, fleet, load, ...verdict }));
+  return judged.map(({ point: { rows: _, ...place }, verdict }) => ({ ...place, ...verdict }));
 }
+
+/** Their number, and where there are several the age of their messages. */
+const gatewaysOf = ({ gateways, loadAgeMs }: Point): string => (gateways === 1 ? "1" : `${gateways}, ${loadAgeMs} ms`);
 
 const missed = (verdict: Verdict): boolean => verdict.missesGoodput || verdict.missesTtft;
 
 function inOrder(a: Point, b: Point): number {
   const order = Object.keys(traces);
-  return order.indexOf(a.trace) - order.indexOf(b.trace) || a.fleet - b.fleet || a.load - b.load;
+  return (
+    order.indexOf(a.trace) - order.indexOf(b.trace) ||
+    a.fleet - b.fleet ||
+    a.gateways - b.gateways ||
+    a.loadAgeMs - b.loadAgeMs ||
+    a.load - b.load
+  );
 }
 
 function pointRow(point: Point, verdict: Verdict): (string | number)[] {
   const own = point.rows.get(defaultPolicy)!;
   return [
     point.fleet,
+    gatewaysOf(point),
     point.load,
     own.length,
     percent(meanOf(own, "hits")),
@@ -77,9 +88,10 @@ function pointRow(point: Point, verdict: Verdict): (string | number)[] {
   ];
 }
 
-function printMiss({ trace, fleet, load, rows }: Point, { missesGoodput, missesTtft }: Verdict): void {
+function printMiss(point: Point, { missesGoodput, missesTtft }: Verdict): void {
+  const { trace, fleet, load, rows } = point;
   const what = [missesGoodput ? "goodput" : "", missesTtft ? "mean TTFT" : ""].filter((word) => word !== "");
-  console.log(`\n${trace}, ${fleet} endpoints, load ${load}: ${what.join(" and ")}`);
+  console.log(`\n${trace}, ${fleet} endpoints, ${gatewaysOf(point)} gateways, load ${load}: ${what.join(" and ")}`);
   printTable(
     ["rule", "hits", "TTFT mean", "p90", "p99", "ms/token", "goodput", "refused"],
     [...rows].map(([policy, own]) => [

@@ -6,6 +6,9 @@ export interface Place {
   trace: string;
   /** Endpoints. */
   fleet: number;
+  /** Gateways before the fleet, and how old their messages of load are when they arrive. */
+  gateways: number;
+  loadAgeMs: number;
   load: number;
   /** Calls for an endpoint. */
   calls: number;
@@ -31,8 +34,8 @@ export interface Row extends Place {
   cpuMs: number;
 }
 
-export function keyOf({ trace, fleet, load, calls, policy, seed }: Place): string {
-  return [trace, fleet, load, calls, policy, seed].join(" ");
+export function keyOf({ trace, fleet, gateways, loadAgeMs, load, calls, policy, seed }: Place): string {
+  return [trace, fleet, gateways, loadAgeMs, load, calls, policy, seed].join(" ");
 }
 
 /** Rows of a file of results by key; empty without the file. A line cut short by a kill is left out. */

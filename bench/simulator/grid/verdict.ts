@@ -30,6 +30,8 @@ export function estimate(values: readonly number[]): Estimate {
 export interface Point {
   trace: string;
   fleet: number;
+  gateways: number;
+  loadAgeMs: number;
   load: number;
   /** Rows by rule, in the order of seeds. Every rule has the same seeds. */
   rows: ReadonlyMap<string, readonly Row[]>;
@@ -39,7 +41,7 @@ export interface Point {
 export function pointsOf(rows: Iterable<Row>): Point[] {
   const points = new Map<string, Row[]>();
   for (const row of rows) {
-    const name = [row.trace, row.fleet, row.load, row.calls].join(" ");
+    const name = [row.trace, row.fleet, row.gateways, row.loadAgeMs, row.load, row.calls].join(" ");
     const known = points.get(name);
     if (known === undefined) points.set(name, [row]);
     else known.push(row);
@@ -48,10 +50,12 @@ export function pointsOf(rows: Iterable<Row>): Point[] {
     const byPolicy = Map.groupBy(all, (row) => row.policy);
     const complete = (seed: number): boolean =>
       [...byPolicy.values()].every((own) => own.some((row) => row.seed === seed));
-    const { trace, fleet, load } = all[0]!;
+    const { trace, fleet, gateways, loadAgeMs, load } = all[0]!;
     return {
       trace,
       fleet,
+      gateways,
+      loadAgeMs,
       load,
       rows: new Map(
         [...byPolicy].map(([policy, own]) => [

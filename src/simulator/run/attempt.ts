@@ -33,6 +33,8 @@ export class Attempt implements Call {
   readonly prompt: PromptBlocks[] = noHashes;
   readonly deadlineMs: number | undefined;
   readonly avoid: readonly string[];
+  /** Number of the gateway that it came to. */
+  gateway = 0;
   /** Number of the replica that decodes, and of the one that prefills for it; -1 before they are chosen. */
   decoder = -1;
   prefiller = -1;

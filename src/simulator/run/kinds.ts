@@ -6,7 +6,7 @@ export const arrival = 10;
 export const pulled = 11;
 export const failure = 12;
 export const recovery = 13;
-/** The scheduler's time passes. */
+/** A gateway's time passes. Target: the gateway. */
 export const tick = 14;
 export const scaleTick = 15;
 export const replicaStarted = 16;
@@ -14,3 +14,5 @@ export const replicaStarted = 16;
 export const brought = 17;
 /** The router's own time for a call is over. */
 export const routed = 18;
+/** A message of load arrives. Target: the gateway that hears it; payload: the number of the message. */
+export const news = 19;

@@ -16,6 +16,7 @@ import type { EventQueue } from "../events.ts";
 import type { Fleet } from "../fleet.ts";
 import type { SimCall, Workload } from "../types.ts";
 import { type Attempt, callOfAttempt } from "./attempt.ts";
+import { Balancer, News } from "./gateways.ts";
 import { endpointSpec } from "./endpointSpec.ts";
 import * as kind from "./kinds.ts";
 import { KvHints } from "./kvHints.ts";
@@ -33,13 +34,15 @@ interface ShellHost {
 
 export class Shell {
   readonly hints: KvHints;
-  readonly #scheduler: Scheduler;
+  readonly #schedulers: readonly Scheduler[];
   readonly #engines: readonly Engine[];
   readonly #fleet: Fleet;
   readonly #blockTokens: number;
   readonly #queue: EventQueue;
   readonly #host: ShellHost;
   readonly #transfers: Transfers;
+  readonly #balancer: Balancer;
+  readonly #news: News;
   /** Number of a replica by the name of its endpoint. */
   readonly #numbers: ReadonlyMap<string, number>;
   /** By call: its attempt under way, waiting or placed. */
@@ -48,14 +51,23 @@ export class Shell {
   readonly #starts: number[];
   readonly #dead: boolean[];
 
-  constructor({ scheduler, engines }: World, workload: Workload, fleet: Fleet, queue: EventQueue, host: ShellHost) {
-    this.#scheduler = scheduler;
+  constructor(
+    { schedulers, engines }: World,
+    workload: Workload,
+    fleet: Fleet,
+    queue: EventQueue,
+    seed: number,
+    host: ShellHost,
+  ) {
+    this.#schedulers = schedulers;
     this.#engines = engines;
     this.#fleet = fleet;
     this.#blockTokens = workload.blockTokens;
     this.#queue = queue;
     this.#host = host;
     this.#transfers = new Transfers(fleet, engines);
+    this.#balancer = new Balancer(workload, fleet, seed);
+    this.#news = new News(fleet.gateways, queue);
     this.#numbers = new Map(fleet.replicas.map(({ id }, number) => [id, number]));
     this.#attempts = Array.from({ length: workload.calls.length });
     this.#starts = fleet.replicas.map(() => 0);
@@ -63,13 +75,23 @@ export class Shell {
     this.hints = new KvHints(workload, engines, fleet.programs);
   }
 
-  /** Reports an event to the scheduler and carries out the actions. */
-  tell(event: SchedulerEvent): void {
-    this.#carryOut(this.#scheduler.apply(event));
+  /** Reports an event of an endpoint to every gateway and carries out the actions. */
+  tellAll(event: SchedulerEvent): void {
+    for (let gateway = 0; gateway < this.#schedulers.length; gateway++) this.#tell(gateway, event);
   }
 
-  tick(): void {
-    this.#carryOut(this.#scheduler.tick(this.#queue.nowMs));
+  /** Reports an event to one gateway's scheduler and carries out the actions. */
+  #tell(gateway: number, event: SchedulerEvent): void {
+    this.#carryOut(gateway, this.#schedulers[gateway]!.apply(event));
+  }
+
+  tick(gateway: number): void {
+    this.#carryOut(gateway, this.#schedulers[gateway]!.tick(this.#queue.nowMs));
+  }
+
+  /** A gateway hears another gateway's message of load. */
+  heard(gateway: number, number: number): void {
+    this.#tell(gateway, { at: this.#queue.nowMs, type: "peer_load", message: this.#news.heard(number) });
   }
 
   /** The replica serves from now on, with an empty cache. */
@@ -77,13 +99,13 @@ export class Shell {
     this.#dead[replica] = false;
     const epoch = this.#starts[replica]!++;
     const spec = endpointSpec(this.#fleet.replicas[replica]!, this.#fleet, this.#blockTokens, epoch);
-    this.tell({ at: this.#queue.nowMs, type: "endpoint_joined", spec });
+    this.tellAll({ at: this.#queue.nowMs, type: "endpoint_joined", spec });
   }
 
-  /** What the scheduler counts at a replica that it knows. */
+  /** What the first gateway counts at a replica that it knows, with what it has heard of the others. */
   loadOf(replica: number): { kvTokens: number; prefillTokens: number; inFlight: number } {
     const { id } = this.#fleet.replicas[replica]!;
-    return this.#scheduler.snapshot().endpoints.find(({ spec }) => spec.id === id)!.load;
+    return this.#schedulers[0]!.snapshot().endpoints.find(({ spec }) => spec.id === id)!.load;
   }
 
   /** Number of a replica by the name of its endpoint. */
@@ -91,10 +113,13 @@ export class Shell {
     return this.#numbers.get(endpoint)!;
   }
 
-  /** Asks the scheduler where an attempt goes. It is placed, queued or refused; other attempts may be placed with it. */
+  /** Asks the attempt's gateway where it goes. It is placed, queued or refused; other attempts may be placed with it. */
   ask(attempt: Attempt): void {
-    this.#attempts[attempt.sim.index] = attempt;
-    this.#carryOut(this.#scheduler.decide(attempt, this.#queue.nowMs));
+    const { sim } = attempt;
+    this.#attempts[sim.index] = attempt;
+    attempt.gateway = this.#balancer.gatewayOf(sim);
+    const actions = this.#schedulers[attempt.gateway]!.decide(attempt, this.#queue.nowMs);
+    this.#carryOut(attempt.gateway, actions);
   }
 
   /** The attempt that a task of an engine belongs to; undefined when that attempt is over, or has given the task up. */
@@ -122,7 +147,7 @@ export class Shell {
     if (attempt.answering) return;
     attempt.answering = true;
     this.hints.prefilled(attempt);
-    this.tell({ at: this.#queue.nowMs, type: "call_prefilled", call: attempt.id });
+    this.#tell(attempt.gateway, { at: this.#queue.nowMs, type: "call_prefilled", call: attempt.id });
   }
 
   /** KV that was on its way has arrived at the decoder. */
@@ -146,34 +171,38 @@ export class Shell {
     this.#over(attempt);
     const { promptTokens, outputTokens } = attempt.sim;
     const usage = { promptTokens, cachedTokens, outputTokens };
-    this.tell({ at: this.#queue.nowMs, type: "call_ended", call: attempt.id, reason: "done", usage });
+    this.#tell(attempt.gateway, { at: this.#queue.nowMs, type: "call_ended", call: attempt.id, reason: "done", usage });
   }
 
   /** The attempt has failed because its endpoint has died. */
   failed(attempt: Attempt): void {
     this.#over(attempt);
+    const { gateway, id: call } = attempt;
     const endpoint = this.#fleet.replicas[attempt.decoder]!.id;
-    this.tell({ at: this.#queue.nowMs, type: "endpoint_outcome", endpoint, call: attempt.id, outcome: "connect" });
-    this.tell({ at: this.#queue.nowMs, type: "call_ended", call: attempt.id, reason: "failed" });
+    const at = this.#queue.nowMs;
+    this.#tell(gateway, { at, type: "endpoint_outcome", endpoint, call, outcome: "connect" });
+    this.#tell(gateway, { at, type: "call_ended", call, reason: "failed" });
   }
 
   /** The tool's result, for which the conversation waited, is here. */
   resumed(call: SimCall): void {
-    if (this.hints.before(call)?.then !== "tool") return;
+    const before = this.hints.before(call);
+    if (before?.then !== "tool") return;
     const fact = { type: "tool_ended", program: String(call.thread), tool: "tool" } as const;
-    this.tell({ at: this.#queue.nowMs, type: "fact", fact });
+    this.#tell(this.#balancer.gatewayOf(before), { at: this.#queue.nowMs, type: "fact", fact });
   }
 
   /** What the runtime knows of a conversation after a call: a tool runs now, or the run is over. */
-  paused({ sim }: Attempt): void {
+  paused({ sim, gateway }: Attempt): void {
     const program = String(sim.thread);
-    if (sim.then === "tool")
-      this.tell({ at: this.#queue.nowMs, type: "fact", fact: { type: "tool_started", program, tool: "tool" } });
-    if (sim.then !== "end") return;
     const at = this.#queue.nowMs;
-    for (const action of this.#scheduler.apply({ at, type: "fact", fact: { type: "run_ended", program } })) {
+    if (sim.then === "tool")
+      this.#tell(gateway, { at, type: "fact", fact: { type: "tool_started", program, tool: "tool" } });
+    if (sim.then !== "end") return;
+    const ended = this.#schedulers[gateway]!.apply({ at, type: "fact", fact: { type: "run_ended", program } });
+    for (const action of ended) {
       if (action.type === "kv") this.hints.runEnded(action, this.numberOf(action.endpoint));
-      else this.#carryOut([action]);
+      else this.#carryOut(gateway, [action]);
     }
   }
 
@@ -183,7 +212,7 @@ export class Shell {
    */
   died(replica: number, tasks: readonly Task[]): Attempt[] {
     this.#dead[replica] = true;
-    this.tell({
+    this.tellAll({
       at: this.#queue.nowMs,
       type: "endpoint_health",
       endpoint: this.#fleet.replicas[replica]!.id,
@@ -236,10 +265,10 @@ export class Shell {
   }
 
   #split(attempt: Attempt, event: PdEvent): void {
-    this.tell({ at: this.#queue.nowMs, type: "pd", call: attempt.id, event });
+    this.#tell(attempt.gateway, { at: this.#queue.nowMs, type: "pd", call: attempt.id, event });
   }
 
-  #carryOut(actions: readonly SchedulerAction[]): void {
+  #carryOut(gateway: number, actions: readonly SchedulerAction[]): void {
     for (const action of actions) {
       switch (action.type) {
         case "place":
@@ -265,10 +294,12 @@ export class Shell {
         case "pd_release":
           this.#leg(action);
           break;
+        case "share_load":
+          this.#news.send(gateway, action.message);
+          break;
         case "queued":
         case "resume_program":
         case "endpoint_standing":
-        case "share_load":
         case "replay_kv":
           break;
       }

@@ -11,7 +11,7 @@ import type { Task } from "../engine/task.ts";
 import { EventQueue } from "../events.ts";
 import type { Fleet } from "../fleet.ts";
 import { Random } from "../random.ts";
-import type { SimCall, Workload } from "../types.ts";
+import { type SimCall, SimulatorError, type Workload } from "../types.ts";
 import { Arrivals } from "./arrivals.ts";
 import type { Attempt } from "./attempt.ts";
 import { forcing } from "./forced.ts";
@@ -29,9 +29,9 @@ export type { SimulationResult } from "./result.ts";
 /**
  * Simulates a workload on a fleet and returns what happened to every call. Deterministic in its arguments.
  *
- * @param policy the placement rule, or what makes a fresh one for each deployment (departments have one each); rules keep state, so that
- *   an instance must not be used for two runs
- * @throws SimulatorError `profile_without_network`, `tenant_without_department`
+ * @param policy the placement rule, or what makes a fresh one for each deployment (departments have one each) and each gateway; rules keep
+ *   state, so that an instance must not be used for two runs
+ * @throws SimulatorError `profile_without_network`, `tenant_without_department`, `policy_shared`
  */
 export function simulate(
   workload: Workload,
@@ -73,15 +73,23 @@ class Simulation implements EngineHost {
     this.#routerMs = fleet.routerMsPerEndpoint * fleet.replicas.length;
     this.#routerRng = Random.stream(options.seed ?? 1, "router").next;
     this.#requests = new Requests(workload, fleet);
+    if (fleet.gateways.count > 1 && typeof policy !== "function") {
+      throw new SimulatorError(
+        "policy_shared",
+        `The fleet has ${fleet.gateways.count} gateways, and one instance of the rule ${policy.name} cannot decide for all of them.`,
+        "Give a function that makes the rule.",
+      );
+    }
     const make = typeof policy === "function" ? policy : () => policy;
     const { forced } = options;
     const policyOf = forced === undefined ? make : () => forcing(make(), forced, fleet);
     this.#policyName = make().name;
-    const rng = Random.stream(options.seed ?? 1, "placement").next;
-    this.#world = createWorld(workload, fleet, policyOf, rng, this.#queue, this);
+    const seed = options.seed ?? 1;
+    const rngOf = (gateway: number) => Random.stream(seed, gateway === 0 ? "placement" : `placement ${gateway}`).next;
+    this.#world = createWorld(workload, fleet, policyOf, rngOf, this.#queue, this);
     const { engines } = this.#world;
     options.onEngines?.(new Map(fleet.replicas.map(({ id }, number) => [id, engines[number]!])));
-    this.#shell = new Shell(this.#world, workload, fleet, this.#queue, {
+    this.#shell = new Shell(this.#world, workload, fleet, this.#queue, seed, {
       placed: (attempt, decision) => this.#placed(attempt, decision),
       refused: ({ sim }, code) => {
         this.#records.refusal[sim.index] = refusalNumber(code);
@@ -101,7 +109,10 @@ class Simulation implements EngineHost {
     for (const [i, fault] of this.#fleet.failures.entries())
       queue.schedule(fault.atMs, kind.failure, fault.endpoint, i);
     this.#scheduleRoot();
-    queue.schedule(tickMs, kind.tick, 0);
+    const { count } = this.#fleet.gateways;
+    // Gateways started at different times: their ticks are spread over the interval.
+    for (let gateway = 0; gateway < count; gateway++)
+      queue.schedule(tickMs * (1 + gateway / count), kind.tick, gateway);
     if (this.#scaler !== undefined) queue.schedule(this.#scaler.everyMs, kind.scaleTick, 0);
     while (this.#ended < this.#records.count && queue.pop()) this.#happen();
     this.#progress.finish(this.#ended);
@@ -152,8 +163,11 @@ class Simulation implements EngineHost {
         this.#recover(queue.target);
         break;
       case kind.tick:
-        this.#shell.tick();
-        queue.schedule(queue.nowMs + tickMs, kind.tick, 0);
+        this.#shell.tick(queue.target);
+        queue.schedule(queue.nowMs + tickMs, kind.tick, queue.target);
+        break;
+      case kind.news:
+        this.#shell.heard(queue.target, queue.payload);
         break;
       case kind.scaleTick:
         this.#scaler!.tick(queue.nowMs);
@@ -172,14 +186,14 @@ class Simulation implements EngineHost {
       startsAt: (replica, atMs) => this.#queue.schedule(atMs, kind.replicaStarted, replica),
       joined: (replica) => this.#shell.join(replica),
       drains: (replica, draining) =>
-        this.#shell.tell({
+        this.#shell.tellAll({
           at: this.#queue.nowMs,
           type: "endpoint_health",
           endpoint: replicas[replica]!.id,
           health: draining ? "draining" : "ready",
         }),
       left: (replica) =>
-        this.#shell.tell({ at: this.#queue.nowMs, type: "endpoint_left", endpoint: replicas[replica]!.id }),
+        this.#shell.tellAll({ at: this.#queue.nowMs, type: "endpoint_left", endpoint: replicas[replica]!.id }),
     });
   }
 
