@@ -199,6 +199,7 @@ async function begin(options: Required<AdmissionOptions>, onFenced: (reign: Reig
     clock,
     exclusively: (work) => poster.exclusively(work),
     posted: (position) => poster.posted(position),
+    numbers: () => poster.numbers(),
     onFenced: () => onFenced(reign),
   });
   const stopWatching = await watchLeases({

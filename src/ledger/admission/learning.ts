@@ -35,25 +35,21 @@ export class Learning {
     if (this.#heard.has(scope)) this.#heard.set(scope, seq);
   }
 
-  /** Takes over the changed budgets of known scopes. Answers those that are new here, and those that are gone. */
-  async adopt(scopes: readonly string[], clock: () => number): Promise<{ fresh: string[]; gone: string[] }> {
-    const fresh: string[] = [];
+  /** Takes over the changed budgets of known scopes. Answers those that are gone. */
+  async adopt(scopes: readonly string[], clock: () => number): Promise<string[]> {
     const gone: string[] = [];
-    if (scopes.length === 0) return { fresh, gone };
+    if (scopes.length === 0) return gone;
     const { budgets } = await this.#leases.budgetsOf(scopes);
     const nowMs = clock();
     for (const scope of scopes) {
       const own = ofScope(budgets, scope);
       const before = this.#scopes.budgetsOf([scope]);
-      for (const facts of own) {
-        if (!this.#book.knows(facts.budget)) fresh.push(facts.budget);
-        this.#book.budget(facts, nowMs);
-      }
+      for (const facts of own) this.#book.budget(facts, nowMs);
       const now = own.map(({ budget }) => budget);
       gone.push(...before.filter((budget) => !now.includes(budget)));
       this.#scopes.set(scope, now);
     }
-    return { fresh, gone };
+    return gone;
   }
 
   async #ask(scopes: readonly string[]): Promise<void> {

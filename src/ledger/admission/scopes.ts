@@ -30,6 +30,12 @@ export class Scopes {
     return scopes.flatMap((scope) => this.#known.get(scope)?.budgets ?? []);
   }
 
+  /** The scope that has a budget; none where the budget was removed. */
+  of(budget: string): string[] {
+    const scope = [...this.#known].find(([, { budgets }]) => budgets.includes(budget));
+    return scope ? [scope[0]] : [];
+  }
+
   set(scope: string, budgets: readonly string[]): void {
     const known = this.#known.get(scope);
     if (known) {

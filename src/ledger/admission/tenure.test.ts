@@ -23,6 +23,7 @@ function tenureOn(giveBack: (shares: readonly GivenBack[]) => Promise<void>): Te
     spool: { append: position, reserve: () => {}, release: () => {}, position },
     exclusively: (work) => work(),
     posted: () => Promise.resolve(),
+    numbers: () => ({}),
     onFenced: () => {},
     clock: () => 0,
   });

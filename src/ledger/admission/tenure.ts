@@ -36,6 +36,8 @@ interface TenureOptions {
   exclusively(work: () => Promise<void>): Promise<void>;
   /** Resolves when everything up to a place is posted. */
   posted(position: SpoolPosition): Promise<void>;
+  /** The number of the last posted record of each spool. */
+  numbers(): Record<string, number>;
   onFenced(): void;
   clock: () => number;
   bookLimits?: BookLimits;
@@ -49,6 +51,8 @@ interface Asked {
   resolve(result: ProgressiveHoldResult): void;
   reject(error: unknown): void;
   onAbort(): void;
+  /** By the database's clock. */
+  askedAtMs: number;
 }
 
 /** A hold could not be had, because the database is away or because the tenure ended; the admission decides what follows. */
@@ -70,6 +74,8 @@ export class Tenure {
   readonly #rooms: Rooms;
   readonly #asked = new Map<string, Asked>();
   readonly #underWay = new Map<string, UnderWay>();
+  /** Settlements since there is a budget that is not acknowledged. */
+  #settledBefore: { place: SpoolPosition; shares: readonly ShareName[]; amountNano: bigint }[] = [];
   #fenced = false;
   #ended: (() => void) | undefined;
 
@@ -112,7 +118,8 @@ export class Tenure {
     this.#scopes.use(scopes);
     return new Promise((resolve, reject) => {
       const onAbort = () => this.#gaveUp(request.attempt);
-      this.#asked.set(request.attempt, { request, scopes, room, resolve, reject, onAbort });
+      const askedAtMs = this.#options.leases.databaseTimeMs();
+      this.#asked.set(request.attempt, { request, scopes, room, resolve, reject, onAbort, askedAtMs });
       request.signal.addEventListener("abort", onAbort, { once: true });
       this.#book.hold(
         {
@@ -185,6 +192,8 @@ export class Tenure {
     this.#underWay.delete(request.attempt);
     this.#rooms.settled(held.request.call, held.room);
     this.#scopes.release(held.scopes);
+    if (this.#book.hasUnacknowledged)
+      this.#settledBefore.push({ place: this.#options.spool.position(), shares, amountNano: settlement.amountNano });
     this.#book.settle(request.attempt, settlement.amountNano, this.#options.clock());
     this.#step();
     if (this.#underWay.size === 0) this.#ended?.();
@@ -199,6 +208,8 @@ export class Tenure {
   openSinceMs(): number {
     let oldest = this.#options.leases.databaseTimeMs();
     for (const { countedAtMs } of this.#underWay.values()) if (countedAtMs < oldest) oldest = countedAtMs;
+    // A call that waits may be granted money of the period in which it was asked for, and counts there.
+    for (const { askedAtMs } of this.#asked.values()) if (askedAtMs < oldest) oldest = askedAtMs;
     return oldest;
   }
 
@@ -207,24 +218,41 @@ export class Tenure {
     const scopes = new Set(changes.map(({ scope }) => scope));
     for (const { scope, seq } of changes) this.#learning.heard(scope, seq);
     const known = [...scopes].filter((scope) => this.#scopes.isKnown(scope));
-    const { fresh, gone } = await this.#learning.adopt(known, this.#options.clock);
+    const gone = await this.#learning.adopt(known, this.#options.clock);
     for (const budget of gone) this.#forget(budget);
     this.#step();
     const last = changes.at(-1)!.seq;
     // What was settled before names no share of a new budget: it is counted there once it is posted, before the change is acknowledged.
     await this.#options.posted(this.#options.spool.position());
-    await this.#options.exclusively(async () => {
-      const held = fresh.flatMap((budget) => {
-        const underWay = this.#book.underWay(budget);
-        return underWay ? [{ budget, ...underWay }] : [];
-      });
-      await this.#options.leases.acknowledge(last, held);
-    });
-    if (fresh.length === 0) return;
-    const { budgets } = await this.#options.leases.budgetsOf(known);
-    for (const facts of budgets)
-      if (fresh.includes(facts.budget)) this.#book.acknowledged(facts, this.#options.clock());
+    await this.#options.exclusively(() => this.#acknowledge(last));
     this.#step();
+  }
+
+  /** Says what work under way uses of the budgets that it began without. Nothing is posted meanwhile, so that the answer is exact. */
+  async #acknowledge(seq: number): Promise<void> {
+    const { leases, numbers, clock } = this.#options;
+    const posted = numbers();
+    this.#settledBefore = this.#settledBefore.filter(({ place }) => place.number > (posted[place.spool] ?? 0));
+    const held = this.#book.unacknowledged().map(({ budget, period, amountNano }) => {
+      return { budget, period, amountNano: amountNano + this.#settledOf(budget) };
+    });
+    const leased = await leases.acknowledge(seq, held, posted);
+    if (held.length === 0) return;
+    const { budgets } = await leases.budgetsOf(held.flatMap(({ budget }) => this.#scopes.of(budget)));
+    for (const { budget } of held) {
+      const facts = budgets.find((one) => one.budget === budget);
+      const leasedNano = leased.find((one) => one.budget === budget)?.amountNano ?? 0n;
+      if (facts) this.#book.acknowledged(leasedNano, this.#settledOf(budget), facts, clock());
+    }
+    if (!this.#book.hasUnacknowledged) this.#settledBefore = [];
+  }
+
+  /** What was settled of a budget whose lease is not acknowledged, and is not posted. */
+  #settledOf(budget: string): bigint {
+    let settledNano = 0n;
+    for (const { shares, amountNano } of this.#settledBefore)
+      if (shares.some((share) => share.budget === budget)) settledNano += amountNano;
+    return settledNano;
   }
 
   /** The database asks for money back. An answer is owed even where nothing is free. */

@@ -49,6 +49,13 @@ function check({ model, processes, steady }: World): void {
       if (standing && (standing.freeNano < 0n || standing.heldNano < 0n))
         throw new Error(`process ${epoch}: ${standing.freeNano} free and ${standing.heldNano} held of ${id}`);
     }
+    for (const process of processes) {
+      const standing = process.book.standing(id);
+      if (!standing?.isAcknowledged || !model.isLive(process.epoch)) continue;
+      const out = model.outIn(process.epoch, id, standing.period);
+      if (process.has(id) > out)
+        throw new Error(`process ${process.epoch} has ${process.has(id)} of ${out} leased of ${id}`);
+    }
   }
 }
 
@@ -99,7 +106,7 @@ function post(world: World, process: SimulatedProcess): void {
   const again = process.spool[0];
   process.post(1 + int(world.random, 20));
   // The answer of a batch was lost, and it is posted again.
-  if (again && world.random() < 0.1) world.model.post(process.epoch, [again]);
+  if (again && again !== process.spool[0] && world.random() < 0.1) world.model.post(process.epoch, [again]);
 }
 
 /** kill -9, or a machine that is lost with a part of its spool. */
@@ -111,14 +118,14 @@ function crash(world: World, process: SimulatedProcess): void {
     for (const { attempt, amountNano } of open) charged.set(attempt, amountNano);
     process.spool.push(...open);
     if (random() < 0.3) model.fence(process.epoch);
-    process.post(process.spool.length);
+    process.replay();
     model.close(process.epoch);
   } else {
     // What is torn off is lost: its money is among what the fenced lease lost.
     const torn = process.spool.splice(int(random, process.spool.length + 1));
     for (const { attempt } of torn) charged.delete(attempt);
     model.fence(process.epoch);
-    process.post(process.spool.length);
+    process.replay();
   }
   processes.push(new SimulatedProcess(model, scopes));
 }
@@ -141,7 +148,7 @@ function step(world: World): void {
   else if (dice < 0.8) exchange(world, process);
   else if (dice < 0.94) post(world, process);
   else if (dice < 0.97) process.book.tick(model.nowMs);
-  else if (dice < 0.99) process.hearChanges(scopes);
+  else if (dice < 0.99) process.hearChanges(scopes, () => random() < 0.1);
   else if (dice < 0.991) process.frozenUntilMs = model.nowMs + 10_000;
   else if (dice < 0.993) crash(world, process);
   else if (dice < 0.9935) model.nowMs += int(random, dayMs);
@@ -179,7 +186,7 @@ function comeToRest(world: World): void {
     advance(world, process);
     exchange(world, process);
     post(world, process);
-    if (world.random() < 0.1) process.hearChanges(scopes);
+    if (world.random() < 0.1) process.hearChanges(scopes, () => world.random() < 0.1);
     drain(world, process);
     if (round % 64 === 0) check(world);
     const isBusy = processes.some(
@@ -211,6 +218,97 @@ describe("several books on the naive model of the database", () => {
       for (const [attempt, amount] of world.charged) expect(model.settledFor(attempt)).toBe(amount);
     },
   );
+});
+
+/** One process that exchanges with the database at once, and calls of one project. */
+function alone(limitNano?: bigint) {
+  const model = new LeaseModel(20_000 * dayMs);
+  const set = (nano: bigint) =>
+    model.setBudget({ id: "b", scope: "project:p", currency: "USD", limitNano: nano, period: "day" });
+  if (limitNano !== undefined) set(limitNano);
+  const process = new SimulatedProcess(model, scopes);
+  const exchange = () => {
+    for (let round = 0; round < 4; round++) {
+      process.send();
+      if (process.asked) process.receive();
+      process.drain();
+    }
+  };
+  const hold = (attempt: string, nano: bigint) => {
+    process.hold({ attempt, scopes: ["project:p"], finalNano: nano, leastNano: nano, needNano: nano });
+    exchange();
+    return process.calls.get(attempt);
+  };
+  const settle = (attempt: string, nano: bigint) => {
+    const call = process.calls.get(attempt)!;
+    call.usedNano = nano;
+    process.settle(call);
+  };
+  const hear = () => {
+    while (model.figures("b").pending) {
+      process.hearChanges(scopes, () => false);
+      process.post(100);
+    }
+    process.hearChanges(scopes, () => false);
+  };
+  return { model, process, set, hold, settle, hear, exchange };
+}
+
+test("what calls give back under a lowered limit admits no new call until the limit has room", () => {
+  const { model, process, set, hold, settle, hear, exchange } = alone(1_000n);
+  for (const attempt of ["a", "b", "c", "d", "e"]) hold(attempt, 100n);
+  set(200n);
+  hear();
+  for (const attempt of ["a", "b", "c", "d"]) settle(attempt, 45n);
+  // 180 are spent, and the call that goes on holds 100.
+  expect(hold("late", 30n)).toBeUndefined();
+  settle("e", 10n);
+  exchange();
+  expect(hold("later", 5n)).toBeDefined();
+  process.post(100);
+  const { spent, leased } = model.figures("b");
+  expect(spent + leased).toBeLessThanOrEqual(200n);
+});
+
+test("a budget that is set below the work under way admits no call until that work has given back", () => {
+  const { model, process, set, hold, settle, hear, exchange } = alone();
+  for (const attempt of ["a", "b", "c"]) hold(attempt, 100n);
+  set(200n);
+  hear();
+  settle("a", 10n);
+  expect(hold("late", 20n)).toBeUndefined();
+  settle("b", 10n);
+  exchange();
+  // 20 are spent, 100 held: the call that waited has its money.
+  expect(process.calls.get("late")).toBeDefined();
+  expect(hold("later", 100n)).toBeUndefined();
+  process.post(100);
+  const { spent, leased } = model.figures("b");
+  expect(spent + leased).toBeLessThanOrEqual(200n);
+});
+
+test("work that is settled while its new budget is being acknowledged is leased once", () => {
+  const { model, process, set, hold, settle, exchange } = alone();
+  for (const attempt of ["a", "b", "c"]) hold(attempt, 100n);
+  set(1_000n);
+  // Adopted; the first two settle before the acknowledgement, of which one is posted.
+  process.hearChanges(scopes, () => false);
+  settle("a", 10n);
+  process.post(1);
+  settle("b", 20n);
+  // The database has acknowledged, and the answer is lost.
+  let calls = 0;
+  process.hearChanges(scopes, () => ++calls === 2);
+  settle("c", 30n);
+  for (let step = 0; step < 4; step++) {
+    process.hearChanges(scopes, () => false);
+    process.post(100);
+  }
+  exchange();
+  process.post(100);
+  process.book.giveAllBack();
+  model.giveBack(process.epoch, process.book.givenBack());
+  expect(model.figures("b")).toMatchObject({ spent: 60n, leased: 0n });
 });
 
 test("an answer that goes on past midnight moves to the new day in all of its budgets at once", () => {

@@ -32,6 +32,7 @@ export class Book {
   readonly #limits: BookLimits;
   readonly #purses = new Map<string, Purse>();
   readonly #queue: Queue;
+  readonly #unacknowledged = new Set<Purse>();
   /** Needs of the asks that the database has not answered, by ask and budget. */
   readonly #asked = new Map<string, { waiter: Waiter; needs: Map<string, bigint> }>();
   #order = 0;
@@ -66,10 +67,21 @@ export class Book {
   }
 
   /** What this process has of a budget's present period, for tests and status. */
-  standing(budget: string): { freeNano: bigint; heldNano: bigint; holders: number; waiting: number } | undefined {
+  standing(budget: string):
+    | {
+        period: string;
+        isAcknowledged: boolean;
+        freeNano: bigint;
+        heldNano: bigint;
+        holders: number;
+        waiting: number;
+      }
+    | undefined {
     const purse = this.#purses.get(budget);
     return (
       purse && {
+        period: purse.period,
+        isAcknowledged: purse.isAcknowledged,
         freeNano: purse.freeNano,
         heldNano: purse.heldNano,
         holders: purse.holders.size,
@@ -85,13 +97,11 @@ export class Book {
   budget(facts: BudgetFacts, nowMs: number): void {
     const known = this.#purses.get(facts.budget);
     if (known) {
-      const lowered = facts.limitNano < known.facts.limitNano;
       // Figures of a statement that did not run in this process's order are not reckoned with; only the limit is taken.
+      if (facts.limitNano < known.facts.limitNano) known.exact = known.wasLowered = true;
       known.facts = { ...known.facts, limitNano: facts.limitNano, currency: facts.currency };
       known.askAfterMs = -Infinity;
-      if (lowered) this.#queue.giveBack(known, known.takeBack(known.freeNano));
-      known.exact ||= lowered;
-      this.#queue.pump(known, nowMs);
+      this.#queue.pumpAll([known], nowMs);
       return;
     }
     const purse = new Purse(facts);
@@ -103,6 +113,7 @@ export class Book {
       purse.holders.add(holder);
       purse.heldNano += holder.amountNano;
       purse.isAcknowledged = false;
+      this.#unacknowledged.add(purse);
       purse.wasJoined = true;
       this.#queue.decisions.push({ type: "joined", attempt: holder.attempt, shares: holder.shares.map(nameOf) });
     }
@@ -123,25 +134,28 @@ export class Book {
     return this.#queue.givenBack.length > 0 || this.#queue.waiters.size > 0;
   }
 
-  /** What work under way uses of a budget that it began without: the lease that an acknowledgement names. */
-  underWay(budget: string): { period: string; amountNano: bigint } | undefined {
-    const purse = this.#purses.get(budget);
-    if (!purse || purse.isAcknowledged) return undefined;
-    return { period: purse.period, amountNano: purse.heldNano + purse.settledUnacknowledgedNano };
+  /** Budgets that work under way began without, with what it still holds of them: an acknowledgement makes that a lease. */
+  unacknowledged(): GivenBack[] {
+    return [...this.#unacknowledged].map(({ budget, period, heldNano: amountNano }) => ({
+      budget,
+      period,
+      amountNano,
+    }));
   }
 
-  /** The database has taken that as a lease, and says how the budget stands. */
-  acknowledged(facts: BudgetFacts, nowMs: number): void {
+  get hasUnacknowledged(): boolean {
+    return this.#unacknowledged.size > 0;
+  }
+
+  /**
+   * The database has leased what work under way uses of a budget, `leasedNano` by now, and says how the budget stands. `settledNano`: what
+   * was settled from that lease and is not posted.
+   */
+  acknowledged(leasedNano: bigint, settledNano: bigint, facts: BudgetFacts, nowMs: number): void {
     const purse = this.#purses.get(facts.budget);
-    if (!purse) return;
-    purse.settledUnacknowledgedNano = 0n;
-    purse.isAcknowledged = true;
-    // A period that has ended meanwhile is left at the next ask, with all that is held in it.
-    if (facts.period === purse.period) {
-      purse.facts = facts;
-      purse.knownNano = facts.spentNano + facts.outNano;
-    }
-    this.#queue.pump(purse, nowMs);
+    if (!purse || !this.#unacknowledged.delete(purse)) return;
+    purse.acknowledged(leasedNano, purse.heldNano + settledNano, facts);
+    this.#queue.pumpAll([purse], nowMs);
   }
 
   /** A budget is gone: what counted against it goes on without it. */
@@ -149,6 +163,7 @@ export class Book {
     const purse = this.#purses.get(budget);
     if (!purse) return;
     this.#purses.delete(budget);
+    this.#unacknowledged.delete(purse);
     for (const holder of purse.holders) holder.shares = holder.shares.filter((share) => share.purse !== purse);
     const waiting = [...purse.waiting].toSorted(before);
     for (const waiter of waiting) {
@@ -219,8 +234,8 @@ export class Book {
         continue;
       }
       purse.heldNano -= holder.amountNano;
-      purse.freeNano += restNano;
-      if (!purse.isAcknowledged) purse.settledUnacknowledgedNano += billedNano;
+      // The acknowledgement finds what is leased, and so what is free.
+      if (purse.isAcknowledged) purse.freeNano += restNano;
     }
     const purses = holder.shares.map(({ purse }) => purse);
     this.#queue.pumpAll(purses, nowMs, true);
@@ -234,6 +249,7 @@ export class Book {
     for (const waiter of [...this.#queue.waiters.values()].toSorted(before)) {
       if (asks.length === this.#limits.asksMost) break;
       if (waiter.asking) continue;
+      if (waiter.purses.some(({ isAcknowledged }) => !isAcknowledged)) continue;
       const lacking = waiter.purses.filter((purse) => this.#queue.lacks(waiter, purse));
       if (lacking.length === 0 || lacking.some((purse) => purse.askAfterMs > nowMs)) continue;
       asks.push(this.#askOf(waiter, lacking, supplied));

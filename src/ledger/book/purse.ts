@@ -18,12 +18,15 @@ export class Purse {
   /** Held in the present period; holds of the period before count there. */
   heldNano = 0n;
   knownNano: bigint;
-  /** False while work is under way that began without the budget, and whose lease the database does not know. */
+  /**
+   * False while work is under way that began without the budget, and whose lease the database does not know. Until then nothing is
+   * granted here, asked for or given back, so that what the database has leased afterwards is known exactly.
+   */
   isAcknowledged = true;
   /** Such work may have begun before the budget counts: what it used comes back when it is posted, so only fresh figures say that money is gone. */
   wasJoined = false;
-  /** Settled since the budget became known to that work. */
-  settledUnacknowledgedNano = 0n;
+  /** Its limit is lower than when its figures were told: everything that is free goes back, until the database has told new ones. */
+  wasLowered = false;
   /** Near its end: what is here is shared out carefully, and the database is asked for exactly what is needed. */
   exact = false;
   /** Refused by the database: not to be asked before this time. */
@@ -45,6 +48,12 @@ export class Purse {
 
   get period(): string {
     return this.facts.period;
+  }
+
+  /** What is leased, spent or lost beyond the limit, by the figures of the last answer. */
+  get overNano(): bigint {
+    const { limitNano, lostNano, elsewhereNano } = this.facts;
+    return lostNano + elsewhereNano + this.knownNano - limitNano;
   }
 
   get leftNano(): bigint {
@@ -91,6 +100,7 @@ export class Purse {
     this.facts = facts;
     this.knownNano = facts.spentNano + facts.outNano;
     this.freeNano += grantedNano;
+    this.wasLowered = false;
     this.silentSinceMs = silentElsewhere ? (this.silentSinceMs ?? nowMs) : undefined;
     this.exact = refused || leftNano < exactBelow * needNano;
     return over;
@@ -98,12 +108,23 @@ export class Purse {
 
   /** What goes back because it is idle, recalled or not wanted here any more. `keepNano` stays. */
   takeBack(mostNano: bigint, keepNano = 0n): bigint {
+    if (!this.isAcknowledged) return 0n;
     const spare = this.freeNano - keepNano;
     const amount = spare < mostNano ? spare : mostNano;
     if (amount <= 0n) return 0n;
     this.freeNano -= amount;
     this.knownNano -= amount;
     return amount;
+  }
+
+  /** The database has leased what work under way uses, of which `usedNano` is held or settled and not posted. */
+  acknowledged(leasedNano: bigint, usedNano: bigint, facts: BudgetFacts): void {
+    this.isAcknowledged = true;
+    this.freeNano = leasedNano - usedNano;
+    // A period that has ended meanwhile is left at the next ask, with all that is held in it.
+    if (facts.period !== this.period) return;
+    this.facts = facts;
+    this.knownNano = facts.spentNano + leasedNano;
   }
 
   /** An idle second: the supply shrinks, and what is beyond it goes back. */

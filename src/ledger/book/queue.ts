@@ -31,10 +31,16 @@ export class Queue {
   }
 
   pumpAll(purses: readonly Purse[], nowMs: number, released = false): void {
+    for (const purse of purses) this.#trim(purse);
     for (const purse of purses) {
       this.pump(purse, nowMs, released);
       if (purse.owedNano > 0n) this.payBack(purse);
     }
+  }
+
+  /** What is beyond a limit that was lowered, or set below the work under way, goes back before anything is served. */
+  #trim(purse: Purse): void {
+    this.giveBack(purse, purse.takeBack(purse.wasLowered ? purse.freeNano : purse.overNano));
   }
 
   payBack(purse: Purse): void {
@@ -49,6 +55,7 @@ export class Queue {
 
   /** What of a purse's free money this waiter may have: nothing of a period that is over, whose successor must be asked for. */
   freeFor(waiter: Waiter, purse: Purse): bigint {
+    if (!purse.isAcknowledged) return 0n;
     const { periodEndMs, periodEndsAtMs } = purse.facts;
     if (periodEndMs <= waiter.sinceMs && waiter.holder === undefined) return 0n;
     // A settlement is counted at one moment, which must lie in the periods of all its shares: else a lease of one period would be
@@ -125,7 +132,7 @@ export class Queue {
 
   /** A waiter lacks money of a purse that the database cannot be asked for now. */
   #decideWithout(waiter: Waiter, purse: Purse, nowMs: number): void {
-    if (purse.askAfterMs > nowMs && !purse.wasJoined) this.decide(waiter, purse, false, nowMs);
+    if (purse.askAfterMs > nowMs && !purse.wasJoined && purse.isAcknowledged) this.decide(waiter, purse, false, nowMs);
   }
 
   /** The database has refused: the waiter waits on, or its money is gone. */

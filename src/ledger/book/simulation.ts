@@ -34,6 +34,15 @@ interface SpooledSettlement {
   leases: readonly ShareName[];
 }
 
+/** Changes that the process works by, and has not acknowledged to the end. */
+interface AdoptedChange {
+  seq: number;
+  /** Settlements from before, which are posted first. */
+  unposted: number;
+  /** What the acknowledgement was answered, by budget. */
+  leased: ReadonlyMap<string, bigint> | undefined;
+}
+
 export class SimulatedProcess {
   readonly epoch: number;
   readonly book = new Book(simulatedLimits);
@@ -46,6 +55,7 @@ export class SimulatedProcess {
   readonly #model: LeaseModel;
   /** Changes of budgets up to here are known. */
   #seen: number;
+  #change: AdoptedChange | undefined;
   readonly #budgets = new Map<string, string>();
 
   /** `scopes`: all that calls may belong to. */
@@ -129,30 +139,79 @@ export class SimulatedProcess {
     for (const [scope, of] of this.#budgets) if (of === budget) this.#budgets.delete(scope);
   }
 
-  post(most: number): void {
-    this.#model.post(this.epoch, this.spool.splice(0, most));
+  /** Another process posts what a dead one has left. */
+  replay(): void {
+    this.#change = undefined;
+    this.post(this.spool.length);
   }
 
-  /** Works by the changes of budgets since the last time, as a tenure does: adopt, post what was settled before, acknowledge. */
-  hearChanges(scopes: readonly string[]): void {
+  post(most: number): void {
+    // Nothing is posted between an acknowledgement and its answer.
+    if (this.#change?.leased) return;
+    const posted = this.spool.splice(0, most);
+    this.#model.post(this.epoch, posted);
+    if (this.#change) this.#change.unposted = Math.max(0, this.#change.unposted - posted.length);
+  }
+
+  /**
+   * Works by the changes of budgets since the last time, as a tenure does, a step a time: adopt, post what was settled before, acknowledge,
+   * read what was leased. `fails` says where the database is not reached, or its answer is lost; then all is done again.
+   */
+  hearChanges(scopes: readonly string[], fails: () => boolean): void {
+    const change = this.#change;
+    if (!change) this.#adopt(scopes);
+    else if (change.leased) this.#readLeased(scopes, fails);
+    else if (change.unposted === 0) this.#acknowledge(change, fails);
+  }
+
+  #adopt(scopes: readonly string[]): void {
     const changes = this.#model.changesAfter(this.#seen);
     if (changes.length === 0) return;
     const { budgets } = this.#model.budgetsOf(this.epoch, scopes);
-    const fresh = budgets.filter(({ budget }) => !this.book.knows(budget));
     for (const facts of budgets) this.book.budget(facts, this.#model.nowMs);
     this.drain();
     const now = new Map(budgets.map((facts) => [`${facts.scope.kind}:${facts.scope.id}`, facts.budget]));
     for (const [scope, budget] of this.#budgets) if (now.get(scope) !== budget) this.#forget(budget);
     for (const [scope, budget] of now) this.#budgets.set(scope, budget);
-    this.post(this.spool.length);
-    this.#seen = changes.at(-1)!.seq;
-    const held = fresh.flatMap(({ budget }) => {
-      const underWay = this.book.underWay(budget);
-      return underWay ? [{ budget, ...underWay }] : [];
+    this.#change = { seq: changes.at(-1)!.seq, unposted: this.spool.length, leased: undefined };
+  }
+
+  #acknowledge(change: AdoptedChange, fails: () => boolean): void {
+    const held = this.book.unacknowledged().map(({ budget, period, amountNano }) => {
+      return { budget, period, amountNano: amountNano + this.#settledOf(budget) };
     });
-    this.#model.acknowledge(this.epoch, this.#seen, held);
-    for (const facts of this.#model.budgetsOf(this.epoch, scopes).budgets)
-      if (fresh.some(({ budget }) => budget === facts.budget)) this.book.acknowledged(facts, this.#model.nowMs);
+    if (fails()) return void (this.#change = undefined);
+    const leased = this.#model.acknowledge(this.epoch, change.seq, held);
+    if (fails()) return void (this.#change = undefined);
+    change.leased = new Map(leased.map(({ budget, amountNano }) => [budget, amountNano]));
+  }
+
+  #readLeased(scopes: readonly string[], fails: () => boolean): void {
+    const { seq, leased } = this.#change!;
+    this.#change = undefined;
+    if (fails()) return;
+    for (const facts of this.#model.budgetsOf(this.epoch, scopes).budgets) {
+      const leasedNano = leased!.get(facts.budget);
+      const settledNano = this.#settledOf(facts.budget);
+      if (leasedNano !== undefined) this.book.acknowledged(leasedNano, settledNano, facts, this.#model.nowMs);
+    }
+    this.#seen = seq;
+  }
+
+  /** What is settled of a budget and not posted. */
+  #settledOf(budget: string): bigint {
+    const named = this.spool.filter(({ leases }) => leases.some((share) => share.budget === budget));
+    return sum(named.map(({ amountNano }) => amountNano));
+  }
+
+  /** What this process has of a budget's present period: free, held, and settled but not posted. */
+  has(budget: string): bigint {
+    const standing = this.book.standing(budget);
+    if (!standing) return 0n;
+    const named = this.spool.filter(({ leases }) =>
+      leases.some((share) => share.budget === budget && share.period === standing.period),
+    );
+    return standing.freeNano + standing.heldNano + sum(named.map(({ amountNano }) => amountNano));
   }
 
   /** The present moment, within the periods of the shares. */

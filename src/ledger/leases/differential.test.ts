@@ -180,11 +180,14 @@ class Sequence {
       process.epoch,
     ]);
     const isNew = Number(seen.rows[0]!.budgets_seen) < change.seq && this.model.isLive(process.epoch);
+    const fresh = isNew
+      ? held.filter(({ budget, period }) => this.model.outIn(process.epoch, budget, period) === 0n)
+      : [];
     await this.#both(
-      () => process.leases.acknowledge(change.seq, held),
+      () => process.leases.acknowledge(change.seq, held, {}),
       () => this.model.acknowledge(process.epoch, change.seq, held),
     );
-    if (isNew) for (const share of held) this.#shares.push({ epoch: process.epoch, share });
+    for (const share of fresh) this.#shares.push({ epoch: process.epoch, share });
   }
 
   async #setBudget(): Promise<void> {

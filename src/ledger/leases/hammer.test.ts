@@ -54,6 +54,49 @@ test("six processes, six budgets: no deadlock, no budget passed, and equal sums"
   expect((await proveLedger(db, "whole", undefined)).discrepancies).toEqual([]);
 });
 
+test("changes that are acknowledged and processes that are fenced amid the traffic never wait for each other", async () => {
+  await using db = await testDatabase();
+  await makeOrganisation(db);
+  const budgets = new Budgets(db);
+  const set = (scope: Scope, limitNano: bigint, fresh = false) =>
+    budgets.set({ organisation: "org_1", scope, currency: "USD", limitNano, period: "total", fresh });
+  for (const scope of scopes) await set(scope, 100_000n, true);
+  const ids = new Map((await budgets.list("org_1")).map(({ id, scope }) => [scope.id, id]));
+  const processes = await Promise.all(Array.from({ length: processCount }, () => beginProcess(db)));
+  const done = new AbortController();
+  const random = randomFrom(99);
+  const changing = (async () => {
+    while (!done.signal.aborted)
+      await set(scopes[Math.floor(random() * scopes.length)]!, 100_000n - BigInt(Math.floor(random() * 9_000)));
+  })();
+  // Each process acknowledges everything again and again, with a little that it holds of some budgets.
+  const acknowledging = processes.map(async ({ leases }, place) => {
+    const own = randomFrom(1_000 + place);
+    while (!done.signal.aborted) {
+      const { rows } = await db.query<{ seq: bigint }>("select coalesce(max(seq), 0) as seq from budget_changes");
+      const held = [...ids.values()]
+        .filter(() => own() < 0.3)
+        .toSorted(() => own() - 0.5)
+        .map((budget): GivenBack => ({ budget, period: new Date(0).toISOString(), amountNano: 1n }));
+      await leases.acknowledge(Number(rows[0]!.seq), held, {});
+    }
+  });
+  const fencing = (async () => {
+    while (!done.signal.aborted) {
+      const doomed = await beginProcess(db);
+      await takeFrom(doomed, [...ids.values()], 10n);
+      await fenceEpoch(db, doomed.epoch);
+    }
+  })();
+  await Promise.all(processes.map((process, seed) => work(process, 100 + seed, ids)));
+  done.abort();
+  await Promise.all([changing, ...acknowledging, fencing]);
+  for (const process of processes) await process.leases.close({ [process.spool]: process.position });
+  const { rows } = await db.query("select from budgets where leased_nano <> 0 or pending");
+  expect(rows).toEqual([]);
+  expect((await proveLedger(db, "whole", undefined)).discrepancies).toEqual([]);
+});
+
 test("of six processes that ask for the last money at once, one gets it", async () => {
   await using db = await testDatabase();
   await makeOrganisation(db);

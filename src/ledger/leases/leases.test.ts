@@ -181,7 +181,7 @@ describe("changes", () => {
     const [one, two, three] = [await beginProcess(db), await beginProcess(db), await beginProcess(db)];
     const id = await setBudget(db, project, 1_000n, "total", false);
     expect(await figures(db, id)).toMatchObject({ pending: true });
-    await Promise.all([one.leases.acknowledge(1, []), two.leases.acknowledge(1, [])]);
+    await Promise.all([one.leases.acknowledge(1, [], {}), two.leases.acknowledge(1, [], {})]);
     expect(await figures(db, id)).toMatchObject({ pending: true });
     await fenceEpoch(db, three.epoch);
     expect(await figures(db, id)).toMatchObject({ pending: false });
@@ -189,7 +189,7 @@ describe("changes", () => {
     expect(await figures(db, id)).toMatchObject({ pending: false });
     await setBudget(db, project, 500n, "total", false);
     expect(await figures(db, id)).toMatchObject({ pending: true });
-    await Promise.all([one.leases.acknowledge(3, []), two.leases.acknowledge(3, [])]);
+    await Promise.all([one.leases.acknowledge(3, [], {}), two.leases.acknowledge(3, [], {})]);
     expect(await figures(db, id)).toMatchObject({ pending: false });
   });
 
@@ -226,8 +226,8 @@ describe("changes", () => {
     const one = await beginProcess(db);
     const id = await setBudget(db, project, 100n, "month", false);
     const share = { budget: id, period: await periodOf(one, project), amountNano: 150n };
-    await one.leases.acknowledge(1, [share]);
-    await one.leases.acknowledge(1, [share]);
+    await one.leases.acknowledge(1, [share], {});
+    await one.leases.acknowledge(1, [share], {});
     expect(await figures(db, id)).toMatchObject({ leased: 150n, pending: false });
     expect(await takeFrom(one, [id], 1n)).toMatchObject([{ state: "short", leftNano: -50n }]);
   });

@@ -8,7 +8,7 @@
 import { LineshaftError } from "../../errors/index.ts";
 import { isOutcomeUnknown, isStoreAway, StoreUnavailableError, type Database } from "../../store/index.ts";
 import { doubtfulAgainMs } from "../limits.ts";
-import { answersOf, budgetsOf, heldItem, type AskRow, type BudgetOfRow } from "./rows.ts";
+import { answersOf, budgetsOf, heldItem, type AskRow, type BudgetOfRow, type LeasedRow } from "./rows.ts";
 import type { Ask, GivenBack } from "../book/types.ts";
 import type { BudgetsFound, Epoch, LeaseAnswer, LostLease } from "./types.ts";
 
@@ -50,6 +50,7 @@ export class Leases {
   readonly #clock: LeaseClock;
   /** The database's time minus the clock's. */
   #offsetMs: number;
+  #latestMs = -Infinity;
   #number = 0;
   #last: Promise<unknown> = Promise.resolve();
   /** The statement of which it is not known whether it was carried out. */
@@ -75,9 +76,13 @@ export class Leases {
     return new Leases(db, clock, begun, now.getTime() - clock());
   }
 
-  /** The database's time as this process knows it, in milliseconds since 1970: what a hold counts at. */
+  /**
+   * The database's time as this process knows it, in milliseconds since 1970: what a hold counts at. It never goes back, so that no hold
+   * counts before a moment that was reported as complete.
+   */
   databaseTimeMs(): number {
-    return Math.floor(this.#clock() + this.#offsetMs);
+    this.#latestMs = Math.max(this.#latestMs, Math.floor(this.#clock() + this.#offsetMs));
+    return this.#latestMs;
   }
 
   /** The budgets of scopes such as `project:prj_1`. Those of ended runs are among them. */
@@ -110,12 +115,19 @@ export class Leases {
   }
 
   /**
-   * This process works by every change of a budget up to `seq`. `held`: what its calls hold under budgets that changed since; it becomes
-   * leased from them, also beyond their limits. Repeating it changes nothing. To be called while no batch of its spool is being posted.
+   * This process works by every change of a budget up to `seq`. `held`: what its calls hold of budgets that they began without, and what of
+   * that is settled and not posted; it becomes leased, also beyond the limits. The process must not have taken any of these budgets.
+   * Repeating it changes nothing, whatever `held` says then. To be called while no batch of its spool is being posted. `posted`: the number of
+   * the last posted record of each spool; throws where more is posted than that. Answers what is leased now of the periods that `held` names.
    */
-  async acknowledge(seq: number, held: readonly GivenBack[]): Promise<void> {
-    const items = JSON.stringify(held.map(heldItem));
-    await this.#inTurn(() => this.#query("select acknowledge($1, $2, $3)", [this.epoch.id, seq, items]));
+  async acknowledge(seq: number, held: readonly GivenBack[], posted: Record<string, number>): Promise<GivenBack[]> {
+    const values = [this.epoch.id, seq, JSON.stringify(held.map(heldItem)), JSON.stringify(posted)];
+    const rows = await this.#inTurn(() =>
+      this.#query<{ leased: LeasedRow[] }>("select acknowledge($1, $2, $3, $4) as leased", values),
+    );
+    return rows[0]!.leased.map(({ budget, period_start: start, out }) => {
+      return { budget, period: new Date(start).toISOString(), amountNano: BigInt(out) };
+    });
   }
 
   /** Gives everything back and ends the epoch. Every spool must be posted to its end: `ends` has each one's last number. */

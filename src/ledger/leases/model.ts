@@ -125,15 +125,22 @@ export class LeaseModel {
     this.#dropEmpty();
   }
 
-  acknowledge(epoch: number, seq: number, held: readonly GivenBack[]): void {
+  acknowledge(epoch: number, seq: number, held: readonly GivenBack[]): GivenBack[] {
     this.#requireLive(epoch);
     const own = this.#epochs.get(epoch)!;
-    if (own.seen >= seq) return;
+    if (own.seen < seq) this.#acknowledge(epoch, seq, held);
+    return held.map((share) => ({ ...share, amountNano: this.outIn(epoch, share.budget, share.period) }));
+  }
+
+  #acknowledge(epoch: number, seq: number, held: readonly GivenBack[]): void {
+    const own = this.#epochs.get(epoch)!;
     own.seen = seq;
     for (const { budget, period, amountNano } of held) {
       if (!this.#budgets.has(budget)) continue;
       this.#moveOn(budget);
-      if (this.#sumsOf(budget, Date.parse(period))) this.#addLease(epoch, budget, Date.parse(period), amountNano);
+      const startMs = Date.parse(period);
+      const isNew = amountNano > 0n && !this.#leaseOf(epoch, budget, startMs);
+      if (isNew && this.#sumsOf(budget, startMs)) this.#addLease(epoch, budget, startMs, amountNano);
     }
     this.#clearPending();
   }
@@ -241,6 +248,11 @@ export class LeaseModel {
     return this.#leases
       .filter((lease) => lease.epoch === epoch && lease.budget === budget)
       .reduce((sum, { out }) => sum + out, 0n);
+  }
+
+  /** What an epoch has of a budget's period. */
+  outIn(epoch: number, budget: string, period: string): bigint {
+    return this.#leaseOf(epoch, budget, Date.parse(period))?.out ?? 0n;
   }
 
   /** What an attempt was charged; undefined where no settlement of it was posted. */
@@ -389,6 +401,7 @@ export class LeaseModel {
   }
 
   #clearPending(): void {
+    for (const { id, pending } of this.#budgets.values()) if (pending) this.#moveOn(id);
     const seen = [...this.#epochs.values()].filter(({ state }) => state === "live").map((epoch) => epoch.seen);
     for (const budget of this.#budgets.values())
       if (budget.pending) budget.pending = seen.some((one) => one < budget.change);

@@ -28,6 +28,13 @@ export interface AskRow {
   parts: ({ budget: string; state: "gone" } | PartRow)[];
 }
 
+/** In the answer of acknowledge. */
+export interface LeasedRow {
+  budget: string;
+  period_start: string;
+  out: string;
+}
+
 interface PartRow {
   budget: string;
   state: "granted" | "short" | "spared";
