@@ -32,6 +32,7 @@ function tenureOnSpool(spool: TenureOptions["spool"]): Tenure {
     spool,
     exclusively: (work) => work(),
     posted: () => Promise.resolve(),
+    numbers: () => ({}),
     onFenced: () => {},
     clock: () => 0,
   });
