@@ -8,7 +8,7 @@ import type { Candidates } from "./candidates.ts";
 import { paidOrAborted } from "./cover.ts";
 import { Ending, type AttemptEnd } from "./ending.ts";
 import { asLineshaftError } from "./errors.ts";
-import { Holding } from "./holding.ts";
+import { Holding, priceOfMost } from "./holding.ts";
 import { gathered, openAt, openInTime, type Opening } from "./opening.ts";
 import { budgetEnded, whyAborted } from "./refusals.ts";
 import type { Dispatcher } from "./scheduling/dispatcher.ts";
@@ -111,7 +111,11 @@ export class Attempts {
         outputLimit = ofOne(cover.outputTokens);
         admitted.loweredBy = cover.cutBy;
       }
-      if (outputLimit < 1) throw budgetEnded(cover.cutBy!);
+      if (outputLimit < 1) {
+        const { promptTokens } = admitted.most;
+        const price = (outputTokens: number) => priceOfMost({ promptTokens, outputTokens }, admitted.card);
+        throw budgetEnded(cover.cutBy!, { neededNano: price(inAll(1)), heldNano: price(cover.outputTokens) });
+      }
     }
     return {
       ...admitted,

@@ -1,6 +1,7 @@
-// A ledger that grants an extension asked ahead only once the answer stands, as it does where all calls wait for each other's money.
+// What is asked of a ledger that grants little by little, or only once the answer stands, as it does where all calls wait for each other's
+// money.
 import { expect, test } from "vitest";
-import type { Extended } from "../ledger/index.ts";
+import type { AttemptLedger, Extended } from "../ledger/index.ts";
 import { Cover } from "./cover.ts";
 
 test("an answer that stands says so, although its extension was asked for ahead", async () => {
@@ -18,4 +19,30 @@ test("an answer that stands says so, although its extension was asked for ahead"
   await cover.reach(280);
   expect(asked.map(({ seen }) => seen)).toEqual([200, 280]);
   expect(cover.outputTokens).toBe(300);
+});
+
+const money = { currency: "USD", limitNano: 1_000n, leftNano: 0n, scope: { kind: "project", id: "prj" } } as const;
+const cut = { ...money, budget: "bud_1", why: "spent" } as const;
+
+test("what must be covered before it is sent is asked for until it is, as an answer that stands, although nothing of it has come", async () => {
+  const asked: Parameters<AttemptLedger["extend"]>[] = [];
+  const granted = [300, 700, 4_096];
+  const extend: AttemptLedger["extend"] = async (...ask) => {
+    asked.push(ask);
+    return { outputTokens: granted.shift()!, cutBy: undefined };
+  };
+  const cover = new Cover({ extend }, "att_1", 256, 5_000);
+  await cover.coverAll(4_096);
+  expect(cover.outputTokens).toBe(4_096);
+  expect(asked).toEqual([300, 700, 4_096].map(() => ["att_1", 4_096, 0, true]));
+});
+
+test("it ends with the budget's name where no more is granted", async () => {
+  const granted: Extended[] = [
+    { outputTokens: 300, cutBy: undefined },
+    { outputTokens: 450, cutBy: cut },
+  ];
+  const cover = new Cover({ extend: async () => granted.shift()! }, "att_1", 256, 5_000);
+  await cover.coverAll(4_096);
+  expect([cover.outputTokens, cover.cutBy]).toEqual([450, cut]);
 });

@@ -2,9 +2,10 @@
 // output. As tokens come the hold is extended, each time by twice the window before, so that a long answer costs few extensions and a
 // short one holds little. The next window is asked for when half of the newest is used: the answer does not wait for a round trip.
 //
-// Tokens beyond what is covered are not passed on. Where no more is granted, the answer ends there, by the name of the budget.
+// Tokens beyond what is covered are not passed on. Where no more is granted, the answer ends there, by the name of the budget. Where no more
+// can be asked for, because the ledger cannot record it, the answer ends there with that error.
 import type { LineshaftError } from "../errors/index.ts";
-import type { AttemptLedger, BudgetLeft } from "../ledger/index.ts";
+import type { AttemptLedger, BudgetCut } from "../ledger/index.ts";
 import { asLineshaftError } from "./errors.ts";
 import { limits } from "./limits.ts";
 import { whyAborted } from "./refusals.ts";
@@ -17,8 +18,8 @@ export class Cover {
   #window: number;
   #asking: Promise<void> | undefined;
   /** The budget that grants no more. */
-  cutBy: BudgetLeft | undefined;
-  /** Why no more could be asked for; the answer ends with what is covered. */
+  cutBy: BudgetCut | undefined;
+  /** Why no more could be asked for. */
   failure: LineshaftError | undefined;
 
   /** `covered` and `most`: output tokens of all answers together, those that the hold covers and those that may be asked for. */
@@ -49,16 +50,20 @@ export class Cover {
     return tokens <= this.#covered || this.#isAtItsEnd ? undefined : this.#until(tokens);
   }
 
-  /** Has all of it covered before anything is sent, for an engine that cannot be stopped. */
+  /**
+   * Has all of it covered before anything is sent, for an engine that cannot be stopped. It is granted little by little near the end of a
+   * budget, and asked for until it is there or no more is granted: a part of it is no result.
+   */
   async coverAll(outputTokens: number): Promise<void> {
-    if (outputTokens > this.#covered) await this.#ask(outputTokens, 0);
+    const all = Math.min(outputTokens, this.#most);
+    while (this.#covered < all && !this.isClosed) await this.#ask(all, 0, true);
   }
 
   #askAhead(tokens: number): void {
     if (this.#asking || this.#isAtItsEnd) return;
     if (tokens <= this.#covered - this.#window / 2) return;
     const window = Math.min(2 * this.#window, limits.windowTokensMost);
-    this.#asking = this.#ask(Math.max(this.#covered, tokens) + window, tokens);
+    this.#asking = this.#ask(Math.max(this.#covered, tokens) + window, tokens, tokens >= this.#covered);
   }
 
   get #isAtItsEnd(): boolean {
@@ -70,13 +75,14 @@ export class Cover {
    * hold waits for others, and that one must be cut where all of them wait.
    */
   async #until(tokens: number): Promise<void> {
-    while (tokens > this.#covered && !this.#isAtItsEnd) await this.#ask(tokens, tokens);
+    while (tokens > this.#covered && !this.#isAtItsEnd) await this.#ask(tokens, tokens, true);
   }
 
-  async #ask(outputTokens: number, seen: number): Promise<void> {
+  /** `stands`: nothing goes on before more is granted. */
+  async #ask(outputTokens: number, seen: number, stands: boolean): Promise<void> {
     try {
       const wanted = Math.min(outputTokens, this.#most);
-      const extended = await this.#ledger.extend(this.#attempt, wanted, seen);
+      const extended = await this.#ledger.extend(this.#attempt, wanted, seen, stands);
       if (extended.outputTokens > this.#covered) {
         this.#window = extended.outputTokens - this.#covered;
         this.#covered = extended.outputTokens;

@@ -141,7 +141,8 @@ class GivenUp {
 /** Why a hold by a bound is given up while it waits. */
 const counted = new Error("The prompt was counted.");
 
-const priceOfMost = ({ promptTokens, outputTokens }: AdmittedAttempt["most"], card: RateCard): bigint =>
+/** The price of a prompt and of all output, whatever of the prompt is cached. */
+export const priceOfMost = ({ promptTokens, outputTokens }: AdmittedAttempt["most"], card: RateCard): bigint =>
   worstCase({ promptTokens, maxOutputTokens: outputTokens }, card);
 
 /** What is asked of the ledger. Throws a 400 where no call is worth as much as this one may cost. */

@@ -1,6 +1,6 @@
 // An engine's stream as far as it is paid for. Every chunk is counted before it is passed on; a stream is stopped where its limit of
 // output is certainly passed (cap.ts), and where the money for it ends (cover.ts). It then ends as an engine ends an answer at its
-// limit, with the reason `length` for every answer that is open. Both readers of streams use it: the relay to a client, and the
+// limit, with the reason `length` for every answer that is open. Where no more could be asked for it fails with the cause. Both readers of streams use it: the relay to a client, and the
 // gathering of a whole answer.
 import type { AnswerDelta, EngineChunk, WireObject } from "../engines/index.ts";
 import { cutDelta, OutputCap, outputMost } from "./cap.ts";
@@ -36,7 +36,7 @@ export class PaidStream {
     this.#cap = new OutputCap(outputMost(begun.attempt));
   }
 
-  /** The next step; undefined at the end. Throws what the engine's stream throws, and why the call was aborted. */
+  /** The next step; undefined at the end. Throws what the engine's stream throws, why the call was aborted, and why no more is covered. */
   async next(): Promise<PaidStep | undefined> {
     const { attempt, answer, iterator } = this.#begun;
     const { signal, counted } = this.#call;
@@ -54,6 +54,7 @@ export class PaidStream {
       counted?.output(this.#came > 0 ? this.#came : this.#cap.likelyTokens);
       const waiting = attempt.cover.reach(this.#came);
       if (waiting) await paidOrAborted(waiting, signal);
+      if (this.#isUnpaid(chunk) && attempt.cover.failure) throw attempt.cover.failure;
       if (this.#isUnpaid(chunk)) return this.#stopped("budget", this.#paidPart(chunk, before), chunk.wire);
       if (chunk.silent === true) continue;
       for (const delta of chunk.deltas) this.#noteEnd(delta);

@@ -3,6 +3,10 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import type { CallAnswer } from "./types.ts";
+import { createOpenAiEngine } from "../engines/index.ts";
+import { scriptedEngine } from "../engines/testing.ts";
+import { LineshaftError } from "../errors/index.ts";
+import { formatMoney } from "../ledger/index.ts";
 import { card, memoryGateway, type MemoryGateway } from "./testing/memoryGateway.ts";
 
 /** Prompt of `hi` at 3: its bytes and what a template puts around it. */
@@ -134,12 +138,75 @@ describe.each([true, false])("an answer (stream: %s)", (stream) => {
     expect(at.ledger.calls[1]).toMatchObject({ cut_by: "bud_1" });
   });
 
+  test("whose extension cannot be recorded ends with that error, not with the limit of a budget", async () => {
+    await using at = await memoryGateway({
+      script: { chunks: words(1000), chunkTokens: 1, usage: { prompt: 10, output: 1000 } },
+    });
+    at.ledger.extend = async () => {
+      throw new LineshaftError({ code: "storage_full", message: "The disk has no room." });
+    };
+    await expect(askedOf(at, stream, { max_tokens: 32_000 })).rejects.toMatchObject({ code: "storage_full" });
+    // The provider is paid for what it was asked and what was received, at most what was held.
+    expect(at.ledger.settlements).toMatchObject([{ amountNano: 10n * 3n + 256n * 7n, row: { status: "failed" } }]);
+    expect(at.ledger.calls).toMatchObject([{ status: "failed", error_code: "storage_full", cut_by: undefined }]);
+    await at.engine.seen[0]!.gone;
+  });
+
   test("is refused where the budget does not pay its prompt and a few tokens", async () => {
     await using at = await memoryGateway();
     at.ledger.limitNano = promptNano + 15n * 7n;
     await expect(askedOf(at, stream)).rejects.toMatchObject({ status: 429, code: "budget_exceeded" });
     expect(at.engine.seen).toHaveLength(0);
     await askedOf(at, stream, { max_tokens: 15 });
+  });
+});
+
+describe("a call that goes to an engine that is not known to stop, where another one was there that stops", () => {
+  /** Calls go to the endpoints in turn, beginning with the one that is named. */
+  async function pair(limitNano: bigint, begins: "first" | "other") {
+    const at = await memoryGateway({ script: { cut: "before" } });
+    at.ledger.limitNano = limitNano;
+    const other = await scriptedEngine({ usage: { prompt: 546, output: 4 } }, ["scripted"], 0, {
+      routes: {},
+      card: { owned_by: "someone" },
+    });
+    at.engines.remove("scripted");
+    at.engines.configure("scripted", { placement: "round-robin" });
+    const both = Object.entries({ first: at.engine, other });
+    for (const [endpoint, { url }] of begins === "first" ? both : both.toReversed()) {
+      const engine = createOpenAiEngine({ url, model: "scripted" });
+      const facts = await engine.probe();
+      const allowFields = ["thinking_budget"];
+      at.engines.add("scripted", engine, { kind: "openai", model: "scripted", endpoint, facts, allowFields });
+    }
+    return {
+      at,
+      other,
+      async [Symbol.asyncDispose]() {
+        await at[Symbol.asyncDispose]();
+        await other[Symbol.asyncDispose]();
+      },
+    };
+  }
+
+  test("after the other one failed: is held for its whole limit, which is lowered where the money ends, by the budget's name", async () => {
+    await using two = await pair(promptNano + 300n * 7n, "first");
+    two.other.usual = { finishReason: "length", usage: { prompt: 546, output: 300 } };
+    const { headers } = await askedOf(two.at, true, { max_tokens: 32_000 });
+    expect(two.at.engine.seen).toHaveLength(1);
+    expect(two.other.seen[0]!.body["max_tokens"]).toBe(300);
+    expect(headers).toMatchObject({ "x-lineshaft-budget-cut": "bud_1" });
+  });
+
+  test("is refused by the budget's name, and with what it needs, where not even its reasoning is paid for", async () => {
+    await using two = await pair(promptNano + 300n * 7n, "other");
+    const asked = askedOf(two.at, true, { max_tokens: 32_000, thinking_budget: 1_000 });
+    await expect(asked).rejects.toMatchObject({ status: 429, code: "budget_exceeded" });
+    const needed = formatMoney(promptNano + 1_001n * 7n, "USD");
+    await expect(asked).rejects.toThrow(`${needed} are needed for the prompt and the shortest answer`);
+    await expect(asked).rejects.toThrow("The budget of project prj (bud_1) does not allow this call");
+    expect([two.at.engine.seen, two.other.seen]).toEqual([[], []]);
+    expect(two.at.ledger.held.size).toBe(0);
   });
 });
 

@@ -1,7 +1,7 @@
 // The pipeline's refusals, each with a sentence for a person and what to do next.
 import { LineshaftError } from "../errors/index.ts";
 import { formatMoney } from "../ledger/index.ts";
-import type { BudgetLeft, ProgressiveHoldResult } from "../ledger/index.ts";
+import type { BudgetCut, BudgetLeft, ProgressiveHoldResult } from "../ledger/index.ts";
 import type { SchedulerAction } from "../scheduler/index.ts";
 import { nearest } from "../errors/index.ts";
 
@@ -91,9 +91,32 @@ export function budgetRefusal(
   }
 }
 
-/** What a budget has left does not pay for one token of an answer that cannot be stopped. */
-export function budgetEnded(budget: BudgetLeft): LineshaftError {
-  return budgetRefusal({ admitted: false, why: "spent", refusedBy: budget, heldNano: 0n }, 0n);
+/**
+ * A budget does not pay for one token of an answer that cannot be stopped, at the endpoint that was chosen. `neededNano`: the prompt, the
+ * reasoning that the call asks for, and one token. `heldNano`: what the budget has granted for that.
+ */
+export function budgetEnded(
+  budget: BudgetCut,
+  { neededNano, heldNano }: { neededNano: bigint; heldNano: bigint },
+): LineshaftError {
+  const name = budgetName(budget);
+  const money = (nano: bigint) => formatMoney(nano, budget.currency);
+  const numbers = `the endpoint for this call cannot be stopped, ${money(neededNano)} are needed for the prompt and the shortest answer, and ${money(heldNano)} of ${money(budget.limitNano)} could be held for it`;
+  if (budget.why === "held") {
+    const again = "Try again in a moment.";
+    return new LineshaftError({
+      code: "budget_held",
+      message: `${name} is held by calls under way, and none of them gave enough back in time: ${numbers}. ${again}`,
+      hint: again,
+      retryAfterSeconds: 1,
+    });
+  }
+  const next = "Raise it with lineshaft budgets set, or wait until it begins anew.";
+  return new LineshaftError({
+    code: "budget_exceeded",
+    message: `${name} does not allow this call: ${numbers}. ${next}`,
+    hint: next,
+  });
 }
 
 function budgetName({ scope, budget }: BudgetLeft): string {

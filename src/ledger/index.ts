@@ -162,7 +162,7 @@ export async function createLedger(options: LedgerOptions): Promise<Ledger> {
     setUnknownPrice: (organisation, policy) => rates.setUnknownPrice(organisation, policy),
     hold: (request) => admission.hold(request),
     sent: (attempt, engine) => admission.sent(attempt, engine),
-    extend: (attempt, outputTokens, seen) => admission.extend(attempt, outputTokens, seen),
+    extend: (attempt, outputTokens, seen, stands) => admission.extend(attempt, outputTokens, seen, stands),
     settle: (request) => admission.settle(request),
     recordCall: (call, row) => admission.recordCall(call, row),
     position: () => admission.position(),

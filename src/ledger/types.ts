@@ -161,12 +161,17 @@ export type ProgressiveHoldResult =
     }
   | { admitted: false; why: MoneyRefusal; refusedBy: BudgetLeft; heldNano: bigint };
 
+/** The budget that ends an answer. `held`: calls under way, here or in other processes, hold its rest and gave nothing back in time. */
+export interface BudgetCut extends BudgetLeft {
+  why: Extract<MoneyRefusal, "spent" | "held">;
+}
+
 /** The answer to an extension, once it is there or certainly is not. */
 export interface Extended {
-  /** Output tokens that are covered now: at least as many as before, and as many as were asked for unless it was cut. */
+  /** Output tokens that are covered now: more than before, unless it was cut. */
   outputTokens: number;
   /** The budget that ended the answer; undefined where the extension was granted. */
-  cutBy: BudgetLeft | undefined;
+  cutBy: BudgetCut | undefined;
 }
 
 /** The end of an attempt. */
@@ -190,10 +195,13 @@ export interface AttemptLedger {
   /** Notes durably that the attempt is about to be sent: after a crash it is billed by its progress, before it not at all. */
   sent(attempt: string, engine: string): void;
   /**
-   * Extends the hold so that it covers so many output tokens in all. It waits as `hold` does; where the money is gone or
-   * the attempt is the youngest of those that wait for each other, what could be covered is answered with the budget's name.
+   * Extends the hold so that it covers so many output tokens in all. It waits as `hold` does. It answers as soon as anything more is
+   * covered, so a caller that needs all of it asks again. `stands`: the attempt gets no further without it. Only of such attempts is one
+   * ended, with the budget's name and what could be covered: where the money is gone, or where the attempt is the youngest of those that
+   * wait for each other. `seenOutputTokens`: output that has come, which a crash bills. Rejects with `storage_full` where the extension
+   * cannot be recorded.
    */
-  extend(attempt: string, outputTokens: number, seenOutputTokens: number): Promise<Extended>;
+  extend(attempt: string, outputTokens: number, seenOutputTokens: number, stands: boolean): Promise<Extended>;
   /** Settles by what was used, at most by the hold. The record is written when this returns, and posted to Postgres later. */
   settle(request: AttemptSettlement): Settlement;
   /** Records a call that has ended: JSON of the caller's own. */

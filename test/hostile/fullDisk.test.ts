@@ -1,5 +1,6 @@
-// The disk of the home fills up under a running instance: no process ends, every request that needs the disk is refused with `storage_full`, and
-// work goes on by itself when there is room. On a small file system of its own where one may be mounted (Linux, root).
+// The disk of the home fills up under a running instance: no process ends, answers under way are paid and recorded, every request that needs the
+// disk is refused with `storage_full`, and work goes on by itself when there is room. Every sum is proven after it. On a small file system of
+// its own where one may be mounted (Linux, root).
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, mkdtempSync, openSync, closeSync, rmSync, statfsSync, writeSync, readFileSync } from "node:fs";
@@ -55,6 +56,35 @@ async function call(instance: Instance): Promise<{ status: number; code: string 
   return { status: response.status, code: body.error?.code };
 }
 
+/** An answer that is under way: its first words have come. Its end is the id of its call. */
+async function answering(instance: Instance): Promise<{ end: Promise<string> }> {
+  const response = await fetch(`${instance.address}/v1/chat/completions`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${instance.key}`, "content-type": "application/json" },
+    body: JSON.stringify({
+      model: "smollm2-135m-instruct",
+      max_tokens: 300,
+      stream: true,
+      messages: [{ role: "user", content: "Tell a long story of a mill and its river." }],
+    }),
+  });
+  const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
+  await reader.read();
+  const end = (async () => {
+    let last = "";
+    for (let part = await reader.read(); !part.done; part = await reader.read()) last = part.value;
+    expect(last).toContain("[DONE]");
+    return response.headers.get("x-lineshaft-call")!;
+  })();
+  return { end };
+}
+
+const cli = (instance: Instance, ...words: string[]) =>
+  spawnSync(join(root, "bin/lineshaft"), words, {
+    env: { ...process.env, LINESHAFT_HOME: instance.home },
+    encoding: "utf8",
+  });
+
 async function statusOf(instance: Instance): Promise<Status> {
   const response = await fetch(`${instance.address}/api/status`, {
     headers: { authorization: `Bearer ${instance.key}` },
@@ -72,8 +102,10 @@ test("nothing dies, everything that asks is told storage_full, and it heals by i
   expect((await call(instance)).status).toBe(200);
   const main = (await component(instance, "main"))!.pid;
 
+  const underWay = await Promise.all([answering(instance), answering(instance)]);
   fill(join(disk, "ballast"));
   expect(statfsSync(disk).bavail).toBe(0);
+  const answered = await Promise.all(underWay.map(({ end }) => end));
   // The restart of a child that dies now cannot be recorded on disk, and the child is started again all the same.
   const worker = (await component(instance, "worker-0"))!;
   process.kill(worker.pid!, "SIGKILL");
@@ -86,10 +118,7 @@ test("nothing dies, everything that asks is told storage_full, and it heals by i
     body: JSON.stringify({ name: "one", role: "member" }),
   });
   expect([made.status, ((await made.json()) as { error: { code: string } }).error.code]).toEqual([507, "storage_full"]);
-  const told = spawnSync(join(root, "bin/lineshaft"), ["status"], {
-    env: { ...process.env, LINESHAFT_HOME: instance.home },
-    encoding: "utf8",
-  });
+  const told = cli(instance, "status");
   expect([told.status, told.stdout + told.stderr]).toEqual([1, expect.stringContaining("storage_full")]);
   await expect
     .poll(async () => (await component(instance, "worker-0"))?.restarts, { timeout: hangMs })
@@ -111,6 +140,15 @@ test("nothing dies, everything that asks is told storage_full, and it heals by i
       { timeout: hangMs },
     )
     .toSatisfy(([written, running]: string[]) => written === running && running !== "");
+  // What was under way has its records and its bill, and every sum agrees.
+  for (const id of answered) {
+    const response = await fetch(`${instance.address}/api/calls/${id}`, {
+      headers: { authorization: `Bearer ${instance.key}` },
+    });
+    expect(await response.json()).toMatchObject({ status: "completed" });
+  }
+  const proof = cli(instance, "prove");
+  expect([proof.status, proof.stdout + proof.stderr]).toEqual([0, expect.any(String)]);
 });
 
 /** The content of the home's file; an empty answer while the file is incomplete. */

@@ -71,7 +71,8 @@ export class MemoryLedger implements AttemptLedger {
       held.covered < outputTokens
     )
       held.covered++;
-    return { outputTokens: held.covered, cutBy: this.#budget };
+    const by = this.#budget;
+    return { outputTokens: held.covered, cutBy: by && { ...by, why: "spent" } };
   }
 
   settle({ attempt, tokens, usageSource, unanswered: silent, row }: AttemptSettlement): Settlement {

@@ -174,7 +174,7 @@ describe("one process", () => {
     let { outputTokens } = await held(admission, request);
     let cutBy;
     while (!cutBy) {
-      const extended = await admission.extend(request.attempt, outputTokens * 2, outputTokens);
+      const extended = await admission.extend(request.attempt, outputTokens * 2, outputTokens, true);
       ({ outputTokens, cutBy } = extended);
     }
     expect(outputTokens).toBe(450);
@@ -191,6 +191,18 @@ describe("one process", () => {
     const result = await held(admission, holdOf({ whole: true }));
     expect(result.outputLimit).toBe(450);
     expect(result.outputTokens).toBe(450);
+  });
+
+  test("a whole limit that is asked for after the hold is cut at the budget's end, although nothing was seen of an answer", async () => {
+    await using db = await testDatabase();
+    await makeOrganisation(db);
+    const { id } = await budget(db, 1_000n);
+    const admission = await process(db);
+    const request = holdOf();
+    await held(admission, request);
+    let extended = await admission.extend(request.attempt, 4_096, 0, true);
+    while (!extended.cutBy) extended = await admission.extend(request.attempt, 4_096, 0, true);
+    expect(extended).toMatchObject({ outputTokens: 450, cutBy: { budget: id, why: "spent" } });
   });
 
   test("such a call waits for a useful limit while others hold the money", async () => {
@@ -294,7 +306,7 @@ describe("two processes", () => {
         if (!result.admitted) return 0;
         let { outputTokens } = result;
         while (outputTokens < request.outputTokens) {
-          const extended = await admission.extend(request.attempt, outputTokens * 2, outputTokens);
+          const extended = await admission.extend(request.attempt, outputTokens * 2, outputTokens, true);
           ({ outputTokens } = extended);
           if (extended.cutBy) break;
         }

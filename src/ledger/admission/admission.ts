@@ -110,8 +110,8 @@ export class Admission implements AttemptLedger {
     this.#of(attempt).tenure.sent(attempt, engine);
   }
 
-  extend(attempt: string, outputTokens: number, seenOutputTokens: number): Promise<Extended> {
-    return this.#of(attempt).tenure.extend(attempt, outputTokens, seenOutputTokens);
+  async extend(attempt: string, outputTokens: number, seen: number, stands: boolean): Promise<Extended> {
+    return this.#of(attempt).tenure.extend(attempt, outputTokens, seen, stands);
   }
 
   settle(request: AttemptSettlement): Settlement {

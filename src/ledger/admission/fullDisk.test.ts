@@ -88,7 +88,7 @@ test("calls under way are marked, extended, settled and recorded on a disk that 
   fill(writer);
   await expect(tenure.hold(holdOf())).rejects.toThrow(storageFull);
   for (const { attempt } of holds) tenure.sent(attempt, "vllm");
-  await Promise.all(holds.map(({ attempt }) => tenure.extend(attempt, 768, 256)));
+  await Promise.all(holds.map(({ attempt }) => tenure.extend(attempt, 768, 256, true)));
   for (const hold of holds) tenure.settle(settlementOf(hold));
   for (const { call } of holds) tenure.recordCall(call, { model: "m".repeat(200), program: "p".repeat(200) });
   writer.close();
@@ -107,7 +107,7 @@ test("an answer that needs extension after extension on a full disk is ended by 
   tenure.sent(hold.attempt, "vllm");
   fill(writer);
   const extending = async () => {
-    for (let tokens = 257; ; tokens++) await tenure.extend(hold.attempt, tokens, tokens - 1);
+    for (let tokens = 257; ; tokens++) await tenure.extend(hold.attempt, tokens, tokens - 1, true);
   };
   await expect(extending()).rejects.toThrow(storageFull);
   tenure.settle(settlementOf(hold));

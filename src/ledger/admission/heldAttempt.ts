@@ -1,7 +1,7 @@
 // An attempt that holds money, as the admission knows it while it is under way: what its hold covers in tokens, and what waits for more.
 import type { ShareName } from "../book/types.ts";
 import { worstCase } from "../pricing.ts";
-import type { BudgetLeft, Extended, ProgressiveHold } from "../types.ts";
+import type { BudgetCut, Extended, ProgressiveHold } from "../types.ts";
 import type { AttemptRoom } from "./room.ts";
 
 /** A caller that waits for its extension. */
@@ -21,7 +21,7 @@ export class UnderWay {
   /** Output tokens that the hold covers. */
   coveredTokens: number;
   seenTokens = 0;
-  cutBy: BudgetLeft | undefined;
+  cutBy: BudgetCut | undefined;
   /** Its record, while it is not written. */
   record: Uint8Array | undefined;
   /** In the spool, for its records. */
@@ -48,7 +48,7 @@ export class UnderWay {
     this.coveredTokens = coveredBy(this.request, this.heldNano);
   }
 
-  cut(by: BudgetLeft): void {
+  cut(by: BudgetCut): void {
     this.cutBy = by;
     this.answer();
   }

@@ -141,7 +141,7 @@ export class Tenure {
   }
 
   /** Rejects with `storage_full` where its record has no room: then it is not asked for. */
-  async extend(attempt: string, outputTokens: number, seenOutputTokens: number): Promise<Extended> {
+  async extend(attempt: string, outputTokens: number, seenOutputTokens: number, stands: boolean): Promise<Extended> {
     const held = this.#held(attempt);
     held.seenTokens = Math.max(held.seenTokens, seenOutputTokens);
     const until = Math.min(outputTokens, held.request.outputTokens);
@@ -151,10 +151,9 @@ export class Tenure {
     const extended = new Promise<Extended>((resolve, reject) =>
       held.extensions.push({ outputTokens: until, resolve, reject }),
     );
-    const stuck = seenOutputTokens >= coveredTokens;
     const leastNano = priceUpTo(held.request, coveredTokens + 1) - held.heldNano;
     const needNano = priceUpTo(held.request, until) - held.heldNano;
-    this.#book.extend({ attempt, leastNano, needNano, stuck }, this.#options.clock());
+    this.#book.extend({ attempt, leastNano, needNano, stuck: stands }, this.#options.clock());
     this.#step();
     return extended;
   }

@@ -4,7 +4,7 @@
 //   known         =  spent by all + leased by this process: posting moves money within it, so it changes with grants and returns only
 //   gone          =  known - free - held: what no settlement can bring back
 //   left          =  limit - lost - elsewhere - known + free: what a call could be given, here or by the database
-import type { AskAnswer, BookHold, BudgetFacts, PurseView } from "./types.ts";
+import type { AskAnswer, BookHold, BudgetCut, BudgetFacts, PurseView } from "./types.ts";
 
 /** The lease doubles with every further ask, from this many times the need. */
 const firstSupply = 4n;
@@ -153,7 +153,7 @@ export interface Holder {
   amountNano: bigint;
   extension: Waiter | undefined;
   /** The budget that ended it: it was told that it gets no more, and will be settled. */
-  cutBy: PurseView | undefined;
+  cutBy: BudgetCut | undefined;
 }
 
 /** What waits: a hold that is not admitted yet, or an extension of one. */

@@ -179,8 +179,11 @@ export class Queue {
   }
 
   cut(holder: Holder, purse: Purse): void {
-    if (holder.extension) this.leave(holder.extension);
-    const by = purse.view();
+    const { extension } = holder;
+    const needs = extension && needOf(extension, purse);
+    const why = needs && purse.isGoneFor(needs.leastNano, needs.heldNano) ? "spent" : "held";
+    if (extension) this.leave(extension);
+    const by = { ...purse.view(), why } as const;
     holder.cutBy = by;
     this.decisions.push({ type: "cut", attempt: holder.attempt, by });
   }

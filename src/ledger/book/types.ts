@@ -103,6 +103,11 @@ export interface PurseView {
   leftNano: bigint;
 }
 
+/** The budget at whose end an answer ends. `held`: it has money that others hold and have not given back in time. */
+export interface BudgetCut extends PurseView {
+  why: Extract<MoneyRefusal, "spent" | "held">;
+}
+
 /** What the book has decided, in order. */
 export type Decision =
   | { type: "held"; attempt: string; amountNano: bigint; shares: HeldShare[]; tightest: PurseView | undefined }
@@ -111,7 +116,7 @@ export type Decision =
   | { type: "extended"; attempt: string; addedNano: bigint; shares: HeldShare[]; moved: boolean }
   /** The hold counts against a further budget, which was set meanwhile. */
   | { type: "joined"; attempt: string; shares: ShareName[] }
-  | { type: "cut"; attempt: string; by: PurseView }
+  | { type: "cut"; attempt: string; by: BudgetCut }
   /** The database is away and the money is not here. */
   | { type: "unavailable"; attempt: string };
 
