@@ -13,7 +13,8 @@ export { assertAuthorised, authorise, isForOwners, reachOf, type Resource } from
 export { actions, type Action } from "./policy/rules.ts";
 export { Seal } from "./vault/seal.ts";
 export { listLimits, removeLimit, setLimit } from "./usage/definitions.ts";
-export { Limiter, type Counted, type Use } from "./usage/limiter.ts";
+export type { Counted } from "./usage/counted.ts";
+export { Limiter, type Use } from "./usage/limiter.ts";
 export type { UsageLimit } from "./usage/types.ts";
 export { SecretError, Secrets, type Secret } from "./vault/secrets.ts";
 export type { Principal, Reach, RunPrincipal } from "./types.ts";

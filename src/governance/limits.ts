@@ -23,4 +23,6 @@ export const limits = {
   /** A call waits so long for one of the calls under way to end, and so many calls wait for one limit in one process. */
   usageWaitMs: 10_000,
   usageWaitingMost: 1_000,
+  /** A call that has changed so often from one limit's line to another's keeps what it gets while it waits for the rest. */
+  usageMovesFree: 2,
 } as const;

@@ -229,6 +229,62 @@ test(
 );
 
 test(
+  "a call that waits for its project's limit stops no call of another project, although it waited for the organisation's before",
+  { timeout },
+  async () => {
+    await using db = await testDatabase();
+    const of = await tenant(db);
+    const ofOrganisation: LimitScope = { kind: "organisation", id: of.organisation, model: undefined };
+    const ofProject: LimitScope = { kind: "project", id: of.project, model: undefined };
+    await setLimit(db, { ...of, scope: ofOrganisation, dimension: "concurrent_calls", amount: 16 });
+    await setLimit(db, { ...of, scope: ofProject, dimension: "concurrent_calls", amount: 2 });
+    await using one = await gateway(db, { now: 0 });
+    const begin = (project: string) => Promise.resolve(one.limiter.begin(useOf({ ...of, project })));
+    const running = [await begin(of.project), await begin(of.project)];
+    const others = await Promise.all(Array.from({ length: 14 }, () => begin("another")));
+    // Sixteen calls are under way, so these wait for the organisation's limit first.
+    const third = begin(of.project);
+    const fourth = begin(of.project);
+    others.pop()!.end(1);
+    others.pop()!.end(1);
+    await Promise.all([begin("another"), begin("another")]);
+    running.pop()!.end(1);
+    (await third).end(1);
+    await fourth;
+  },
+);
+
+test(
+  "calls that each need several limits all get their turn, whatever the order in which they are short of them",
+  { timeout },
+  async () => {
+    await using db = await testDatabase();
+    const of = await tenant(db);
+    const projects = ["p1", "p2", "p3"];
+    const models = ["m1", "m2", "m3"];
+    const set = (scope: LimitScope, dimension: Dimension, amount: number) =>
+      setLimit(db, { ...of, scope, dimension, amount });
+    for (const id of projects) await set({ kind: "project", id, model: undefined }, "concurrent_calls", 2);
+    for (const model of models) await set({ kind: "organisation", id: of.organisation, model }, "concurrent_calls", 2);
+    await set({ kind: "organisation", id: of.organisation, model: undefined }, "bytes_in_flight", 600);
+    const clock = { now: 0 };
+    await using one = await gateway(db, clock);
+    let state = 11;
+    const oneOf = <T>(all: readonly T[]): T => all[(state = (state * 48_271) % 2_147_483_647) % all.length]!;
+    const client = async () => {
+      for (let call = 0; call < 12; call++) {
+        const more = { project: oneOf(projects), model: oneOf(models), bytes: oneOf([10, 100, 500]) };
+        const counted = await one.limiter.begin(useOf(of, more));
+        await new Promise((resolve) => setImmediate(resolve));
+        counted.end(1);
+        clock.now++;
+      }
+    };
+    await Promise.all(Array.from({ length: 24 }, () => client()));
+  },
+);
+
+test(
   "what is used is this process's use as it is, others' as they told it last, and what ended processes had used",
   { timeout },
   async () => {

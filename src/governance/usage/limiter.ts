@@ -5,11 +5,11 @@
 // clients know when to come back. Calls and bytes under way end within seconds, so a call waits for them, in the order of arrival and up to
 // ten seconds. Tokens are counted by the prompt before the call and by the output as it comes; an answer that has begun is never cut,
 // and what it used beyond the limit is missing for the calls after it.
-import { setTimeout as sleep } from "node:timers/promises";
 import type { Database, Session } from "../../store/index.ts";
 import { limits } from "../limits.ts";
+import { CountedCall, uncounted, type Counted } from "./counted.ts";
 import { LimitTable } from "./definitions.ts";
-import { limitHeaders } from "./headers.ts";
+import { inOrder, Lines, waitsFor } from "./lines.ts";
 import { overLimit, tooMuchAtOnce } from "./refusals.ts";
 import type { Part } from "./share.ts";
 import { Shares } from "./shares.ts";
@@ -41,8 +41,7 @@ export class Limiter {
   readonly #table: LimitTable;
   readonly #shares: Shares;
   readonly #now: () => number;
-  /** Calls that wait for others to end, by the number of their limit, in the order of arrival. */
-  readonly #lines = new Map<number, (() => void)[]>();
+  readonly #lines = new Lines();
   /** Limits that have refused just now: until when calls are refused without a statement. */
   readonly #refusing = new Map<number, number>();
   #timer: NodeJS.Timeout | undefined;
@@ -82,8 +81,8 @@ export class Limiter {
       slot: 0,
     }));
     for (const part of parts) if (part.amount > part.limit.amount) throw tooMuchAtOnce(part);
-    if (parts.every((part) => this.#fits(part))) return this.#taken(parts);
-    return this.#waited(parts, use.signal);
+    if (parts.every((part) => this.#lines.fits(part))) return this.#taken(parts);
+    return this.#waited(parts.toSorted(inOrder), use);
   }
 
   /**
@@ -100,58 +99,58 @@ export class Limiter {
     await this.#shares.close();
   }
 
-  /** A share has room, and no call that came before waits for it. */
-  #fits({ share, amount }: Part, ours?: () => void): boolean {
-    const first = this.#lines.get(share.number)?.[0];
-    return share.fits(amount) && (first === undefined || first === ours);
+  #taken(parts: Part[], kept: readonly Part[] = []): Counted {
+    for (const part of parts) if (!kept.includes(part)) part.slot = part.share.take(part.amount);
+    return new CountedCall(parts, this.#shares, (number) => this.#lines.wake(number));
   }
 
-  #taken(parts: Part[]): Counted {
-    for (const part of parts) part.slot = part.share.take(part.amount);
-    return new CountedCall(parts, this.#shares, (number) => this.#wake(number));
-  }
-
-  async #waited(found: Part[], signal: AbortSignal): Promise<Counted> {
-    const place = new Place(this.#lines, signal);
+  async #waited(found: Part[], { organisation, signal }: Use): Promise<Counted> {
+    const full = found.find((part) => this.#lines.isFull(part));
+    if (full) throw overLimit(full);
+    const bell = new Bell(signal);
+    const waiter = this.#lines.enter(organisation, bell.ring);
     const until = this.#now() + limits.usageWaitMs;
+    let counted: Counted | undefined;
     let recalls = 0;
     try {
       for (;;) {
         signal.throwIfAborted();
         // A limit may be removed meanwhile.
-        const parts = found.filter(({ limit }) => this.#table.has(limit.number));
+        const parts = found.filter((part) => waiter.kept.includes(part) || this.#table.has(part.limit.number));
         for (const part of parts) part.share = this.#shares.of(part.limit);
-        const short = parts.find((part) => !this.#fits(part, place.wake));
-        if (!short) return this.#taken(parts);
-        const waits = windows[short.limit.dimension].slotMs === undefined;
-        if (waits && place.isIn(short.share.number) === undefined && !place.join(short.share.number))
-          throw overLimit(short);
+        const short = this.#lines.look(waiter, parts);
+        if (!short) return (counted = this.#taken(parts, waiter.kept));
+        const waits = waitsFor(short);
         // A call that waits behind others asks for nothing until it is the first of them.
-        if (waits && !place.isFirst(short.share.number)) {
+        if (waits && !this.#lines.isFirst(waiter)) {
           if (this.#now() >= until) throw overLimit(short);
-          await place.woken(until - this.#now());
+          await bell.rung(until - this.#now());
           continue;
         }
         if (!waits && (this.#refusing.get(short.share.number) ?? 0) > this.#now()) throw overLimit(short);
         const refusal = await this.#shares.need(short.share, short.amount);
         if (!refusal) continue;
         if (refusal.unused > 0 && recalls < limits.usageRecallMs.length) {
-          await sleep(limits.usageRecallMs[recalls++]!, undefined, { signal });
+          await bell.rung(limits.usageRecallMs[recalls++]!);
           continue;
         }
         if (!waits) this.#refusing.set(short.share.number, this.#now() + limits.usageRefusedMs);
         if (!waits || this.#now() >= until) throw overLimit(short);
-        await place.woken(Math.min(limits.usageRefusedMs, until - this.#now()));
+        await bell.rung(Math.min(limits.usageRefusedMs, until - this.#now()));
       }
     } catch (error) {
       throw signal.aborted ? signal.reason : error;
     } finally {
-      for (const number of place.leave()) this.#wake(number);
+      this.#lines.leave(waiter);
+      if (!counted) this.#giveBack(waiter.kept);
     }
   }
 
-  #wake(number: number): void {
-    this.#lines.get(number)?.[0]?.();
+  #giveBack(kept: readonly Part[]): void {
+    for (const { limit, amount, slot } of kept) {
+      this.#shares.of(limit).giveBack(amount, slot);
+      this.#lines.wake(limit.number);
+    }
   }
 
   #heard(told: string): void {
@@ -186,115 +185,24 @@ function amountOf({ dimension }: UsageLimit, { promptTokens, bytes }: Use): numb
   }
 }
 
-/** A call's places in the lines that it waits in. */
-class Place {
-  readonly #lines: Map<number, (() => void)[]>;
-  readonly #in = new Set<number>();
+/** Wakes a call that waits. A ring that comes while it does not wait is not lost. */
+class Bell {
   readonly #signal: AbortSignal;
-  #woken = Promise.withResolvers<void>();
-  readonly wake = () => this.#woken.resolve();
+  #rung = Promise.withResolvers<void>();
+  readonly ring = () => this.#rung.resolve();
 
-  constructor(lines: Map<number, (() => void)[]>, signal: AbortSignal) {
-    this.#lines = lines;
+  constructor(signal: AbortSignal) {
     this.#signal = signal;
   }
 
-  isIn(number: number): true | undefined {
-    return this.#in.has(number) || undefined;
-  }
-
-  isFirst(number: number): boolean {
-    return this.#lines.get(number)?.[0] === this.wake;
-  }
-
-  /** False where too many wait already. */
-  join(number: number): boolean {
-    const line = this.#lines.get(number) ?? [];
-    if (line.length >= limits.usageWaitingMost) return false;
-    line.push(this.wake);
-    this.#lines.set(number, line);
-    this.#in.add(number);
-    return true;
-  }
-
-  /** Resolves when a call before it has left or a call under way has ended, at the latest after `mostMs`. */
-  async woken(mostMs: number): Promise<void> {
+  /** Resolves when it was rung or the signal is aborted, at the latest after `mostMs`. */
+  async rung(mostMs: number): Promise<void> {
     let timer: NodeJS.Timeout | undefined;
     const timeout = new Promise<void>((resolve) => (timer = setTimeout(resolve, Math.max(1, mostMs))));
-    this.#signal.addEventListener("abort", this.wake);
-    await Promise.race([this.#woken.promise, timeout]);
-    this.#signal.removeEventListener("abort", this.wake);
+    this.#signal.addEventListener("abort", this.ring);
+    await Promise.race([this.#rung.promise, timeout]);
+    this.#signal.removeEventListener("abort", this.ring);
     clearTimeout(timer);
-    this.#woken = Promise.withResolvers<void>();
-  }
-
-  /** Leaves every line; answers which. */
-  leave(): number[] {
-    for (const number of this.#in) {
-      const line = this.#lines.get(number)!;
-      line.splice(line.indexOf(this.wake), 1);
-      if (line.length === 0) this.#lines.delete(number);
-    }
-    return [...this.#in];
-  }
-}
-
-/** A call that is counted. */
-export interface Counted {
-  /** Output tokens that have come so far. */
-  output(tokens: number): void;
-  /** The call has ended: prompt and output tokens that all of its attempts used, 0 where it reached no engine. */
-  end(tokens: number): void;
-  /** The standing of the limits that are nearest, in the headers that OpenAI's and Anthropic's clients read. */
-  headers(): Record<string, string>;
-}
-
-/** A call that counts against nothing. */
-const uncounted: Counted = { output: () => {}, end: () => {}, headers: () => ({}) };
-
-class CountedCall implements Counted {
-  readonly #parts: Part[];
-  readonly #shares: Shares;
-  readonly #freed: (number: number) => void;
-  #output = 0;
-  #ended = false;
-
-  constructor(parts: Part[], shares: Shares, freed: (number: number) => void) {
-    this.#parts = parts;
-    this.#shares = shares;
-    this.#freed = freed;
-  }
-
-  output(tokens: number): void {
-    if (this.#ended || tokens <= this.#output) return;
-    this.#countTokens(tokens - this.#output);
-    this.#output = tokens;
-  }
-
-  end(tokens: number): void {
-    if (this.#ended) return;
-    this.#ended = true;
-    for (const { limit, amount, slot } of this.#parts) {
-      const share = this.#shares.of(limit);
-      const { unit, slotMs } = windows[limit.dimension];
-      if (slotMs === undefined) {
-        share.giveBack(amount, slot);
-        this.#freed(limit.number);
-      }
-      if (unit !== "tokens") continue;
-      const counted = amount + this.#output;
-      if (tokens > counted) share.charge(tokens - counted);
-      else share.giveBack(counted - tokens, slot);
-    }
-  }
-
-  headers(): Record<string, string> {
-    for (const part of this.#parts) part.share = this.#shares.of(part.limit);
-    return limitHeaders(this.#parts);
-  }
-
-  #countTokens(tokens: number): void {
-    for (const { limit } of this.#parts)
-      if (windows[limit.dimension].unit === "tokens") this.#shares.of(limit).charge(tokens);
+    this.#rung = Promise.withResolvers<void>();
   }
 }
