@@ -106,6 +106,25 @@ export const decodeLocalTokensDefault = 128;
 /** Longest wait of a program whose KV does not fit (working-set admission). */
 export const programPauseMs = 120_000;
 
+/** Traffic is remembered for about this long: several outputs, so that rates are means over many calls, and they follow a changed load. */
+export const trafficMemoryMs = 60_000;
+
+/** Until so much time has been seen, rates of arrival are of this span: one early call is no rate. */
+export const trafficLeastMs = 1_000;
+
+/** Prefill counts as at most this busy, since beyond it a queue has no steady state and its cost no bound. */
+export const busyMost = 0.95;
+
+/** Prompts count as cached to at most this share, so that an evicted token counts as computed again nine times at most. */
+export const cachedMost = 0.9;
+
+/** A cache counts as full from this share of its capacity on, because engines keep the last blocks free for what runs. */
+export const fullShare = 0.98;
+
+/** Costs of placement this close (share of the least, at least so many ms) are equal, since no estimate is more exact. */
+export const slackShare = 0.02;
+export const slackLeastMs = 1;
+
 /** PD calls under way. */
 export const pdCallsMax = 20_000;
 

@@ -1,12 +1,12 @@
 // The one estimate of a call's time to first token at an endpoint, shared by the two-tier rule, the queue's promise, and
 // every decision's explanation.
 //
-//   ttft = overhead + prefill waiting there / rate + uncached / rate + reload of lower tiers + wait for a slot
+//   ttft = overhead + prefill waiting there / rate + uncached / rate + reload of lower tiers + wait for a place
 //
 // Of the prefill that waits, what the head of the line has been given already is taken off.
 //
-// The wait for a slot assumes that the calls before it leave at the endpoint's decode rate; it is zero while slots are
-// free, and orders full endpoints by how full they are.
+// The wait for a place (a slot and room for its KV) assumes that the calls before it end at a steady rate: all that run now within the
+// time of one output. It is zero while there is room, and orders full endpoints by how full they are.
 import { firstTokenLeastMs, firstTokenSlack, slowestMsPerToken } from "../limits.ts";
 import { type Call, type CandidateNumbers, type EndpointSpec, type EndpointState, tiers } from "../types.ts";
 
@@ -53,7 +53,7 @@ export function expectedTtftMs(
   at: number,
   now?: number,
 ): number {
-  const { spec, load } = endpoint;
+  const { spec } = endpoint;
   const { speed } = spec;
   const msPerToken = 1000 / speed.prefillTokensPerSecond;
   let cached = 0;
@@ -73,17 +73,40 @@ export function expectedTtftMs(
     reloadMs += tokens * perToken;
   }
   const uncached = Math.max(1, call.promptTokens - cached);
-  const before = Math.max(0, load.inFlight - spec.slots + 1);
-  const slotMs = before === 0 ? 0 : ((before / spec.slots) * call.outputTokens * 1000) / speed.decodeTokensPerSecond;
-  const missing = load.kvTokens + call.promptTokens + call.outputTokens - spec.kvCapacityTokens;
-  const kvMs =
-    missing <= 0 || load.inFlight === 0 ? 0 : (missing / load.inFlight) * (1000 / speed.decodeTokensPerSecond);
   return (
     speed.overheadMs +
     (prefillAhead(endpoint, now) + workTokens(spec, uncached, cached)) * msPerToken +
     reloadMs +
-    Math.max(slotMs, kvMs)
+    placeMs(call, endpoint)
   );
+}
+
+/**
+ * Milliseconds until the endpoint has a free slot and room for the call's KV. The calls that run end within the time of an output, one
+ * after the other, and each gives back its slot and its KV: so a share of the slots, or of the KV in use, is free after the same share of
+ * that time.
+ */
+function placeMs(call: Call, { spec, load }: EndpointState): number {
+  const outputMs = (call.outputTokens * 1000) / spec.speed.decodeTokensPerSecond;
+  const before = Math.max(0, load.inFlight - spec.slots + 1);
+  const missing = Math.max(0, load.kvTokens + call.promptTokens + call.outputTokens - spec.kvCapacityTokens);
+  if (load.inFlight === 0) return 0;
+  const inUse = Math.max(1, Math.min(load.kvTokens, spec.kvCapacityTokens));
+  return outputMs * Math.max(before / spec.slots, missing / inUse);
+}
+
+/**
+ * Chance that a place at the endpoint is waited for when it becomes free, if the call is placed there: 0 while slots and KV are
+ * mostly free, 1 when either is full. Of a queue with `places` servers that are busy to the share u, an arrival waits with a probability of
+ * about u^(sqrt(2 (places + 1)) - 1) (Sakasegawa, Annals of the Institute of Statistical Mathematics 29, 1977).
+ */
+export function placeWanted(call: Call, { spec, load }: EndpointState): number {
+  const places = Math.max(1, Math.min(spec.slots, spec.kvCapacityTokens / (call.promptTokens + call.outputTokens)));
+  const used = Math.max(
+    (load.inFlight + 1) / spec.slots,
+    (load.kvTokens + call.promptTokens) / Math.max(1, spec.kvCapacityTokens),
+  );
+  return Math.min(1, used) ** (Math.sqrt(2 * (places + 1)) - 1);
 }
 
 /** Share of an endpoint's KV that is spoken for, running and waiting together; above 1 it must queue or evict. */

@@ -1,37 +1,31 @@
-// Lineshaft's rule: a call goes where the waiting that it causes, its own and that of all other calls together, is least. All parts are
-// milliseconds, so that no weights have to be tuned by hand.
+// Lineshaft's rule: a call goes where the waiting for first tokens that it causes, its own and that of all other calls, is least. All parts
+// are milliseconds of that waiting, so that none needs a weight.
 //
-//   own      its expected time to first token: what waits there, what it must compute, what is read back from lower tiers
-//   later    calls yet to come wait behind it: rate of arrivals / (1 - busy share) x (own work x work waiting + own work^2 / 2),
-//            the exact cost of adding work to a queue that is served in order (Hyytia et al., EJOR 2012)
-//   streams  calls that decode there stand still while its prompt is computed, and every token of theirs and of its own
-//            takes longer by the KV that is read for the others
-//   evicted  where the cache is full, what it writes pushes out as much, of which what is asked for again must be computed
-//            again, and pushes out in turn: h + h^2 + ... = h / (1 - h) times the work, h being the share of prompts found cached
+//   own      its own time to first token: the wait for a place, the prefill before it, its own prefill, what is read from lower tiers
+//   later    calls that come to this endpoint later wait behind it. In a queue that is served in order, with calls arriving at rate
+//            l and the server busy to the share r, work w behind work u adds l / (1 - r) x (w u + w^2 / 2) to the sum of all waits
+//            (Hyytia, Penttinen, Aalto, EJOR 2012). l and r are this endpoint's own, as they were in the last minute.
+//   streams  while its prompt is computed, the calls that decode there stand still and keep their places for longer. That makes
+//            a call wait exactly where places are short, so a stream's delay counts by the chance that its place is waited for.
+//   evicted  where the cache is full, each token that it writes pushes one out. A cached token is found h / (1 - h) times before it
+//            goes, h being the share of prompts found cached, and must be computed again as often if it goes early. So the other parts
+//            of that work are added for it. For a place that holds a copy already nothing is written.
 //
-// Why not a gate: a threshold on load (the shape of SGLang's router and of `two-tier`) leaves a cache for a difference that
-// costs nothing, and every call that leaves computes its prompt again and evicts another's. Measured in docs/simulator.md.
+// Why each endpoint's own l and r: endpoints that hold a prefix many calls share get more calls than the others. With the fleet's mean
+// their queues look cheaper than they are, and no second copy is made while others stand idle. With their own rates the cost of
+// queueing rises until a copy elsewhere is cheaper, and falls again when the copy takes its part of the calls.
+//
+// What was tried and is worse, on the grid of bench/simulator/policies.ts: a threshold on load (the shape of SGLang's router and of
+// `two-tier`), which leaves a cache for a difference that makes no call wait; the fleet's mean of waiting work in place of the endpoint's own,
+// as if later calls could always go elsewhere; and a fixed weight for delays of streams, which is too high where places
+// are free (time to first token) and too low where KV is full (hits). Measured in docs/simulator.md.
 //
 // What it must know of the traffic it learns from the calls that it places; several gateways multiply by their number.
+import { fullShare, slackLeastMs, slackShare } from "../limits.ts";
 import type { EndpointState, PlacementView, Policy } from "../types.ts";
 import { Costs, lowest } from "./choose.ts";
-import { expectedTtftMs, prefillAhead, workTokens } from "./estimate.ts";
+import { expectedTtftMs, placeWanted, prefillAhead, workTokens } from "./estimate.ts";
 import { Traffic } from "./traffic.ts";
-
-interface LeastDelayOptions {
-  /**
-   * What a millisecond between tokens counts against one before the first: an answer is read slower than it is written, so
-   * that most of the former is not noticed.
-   */
-  streamWeight?: number;
-  /** Cache is full from this share of its capacity on. */
-  fullShare?: number;
-  /** Sums this close (share of the least) are equal and drawn among; at least `slackMs`. */
-  slackShare?: number;
-  slackMs?: number;
-  /** Time over which the traffic is remembered. */
-  memoryMs?: number;
-}
 
 /** Parts of a candidate's cost, in milliseconds. */
 interface Parts {
@@ -41,14 +35,17 @@ interface Parts {
   evictedMs: number;
 }
 
-export function leastDelay(options: LeastDelayOptions = {}): Policy {
-  const { streamWeight = 0.4, fullShare = 0.98, slackShare = 0.02, slackMs = 1, memoryMs = 60_000 } = options;
+/**
+ * The least-delay rule, the default of every deployment. Costs are milliseconds of waiting for first tokens, summed over all calls; the
+ * terms of a choice are the parts of the chosen candidate's cost.
+ */
+export function leastDelay(): Policy {
   const scratch = new Costs();
-  const traffic = new Traffic(memoryMs);
+  const traffic = new Traffic();
   const parts: Parts = { ownMs: 0, laterMs: 0, streamsMs: 0, evictedMs: 0 };
 
-  /** Fills `parts` for candidate `i` and answers their sum. `later` and `again` are the traffic's two multipliers. */
-  function costOf(view: PlacementView, i: number, later: number, again: number): number {
+  /** Fills `parts` for candidate `i` and returns their sum. `again`: times that an evicted token is computed again. */
+  function costOf(view: PlacementView, i: number, again: number): number {
     const { call } = view;
     const endpoint = view.endpoints[i]!;
     const { spec, load } = endpoint;
@@ -57,11 +54,11 @@ export function leastDelay(options: LeastDelayOptions = {}): Policy {
     const work = workTokens(spec, uncached, view.matchedTokens[i]!) * msPerToken;
     const behind = work * prefillAhead(endpoint, view.now) * msPerToken + (work * work) / 2;
     const stalled = Math.max(0, load.inFlight - load.prefilling) * work;
-    const recomputed = again === 0 ? 0 : again * evictedShare(view, i, uncached, endpoint, fullShare);
     parts.ownMs = expectedTtftMs(call, endpoint, view.matched, i * 4, view.now);
-    parts.laterMs = later * behind;
-    parts.streamsMs = streamWeight * (stalled + slowedMs(view, endpoint));
-    parts.evictedMs = recomputed * (work + later * behind + streamWeight * stalled);
+    parts.laterMs = traffic.laterPerMs(endpoint.slot) * behind;
+    parts.streamsMs = stalled === 0 ? 0 : placeWanted(call, endpoint) * stalled;
+    const recomputed = again === 0 ? 0 : again * evictedShare(view, i, uncached, endpoint);
+    parts.evictedMs = recomputed * (work + parts.laterMs + parts.streamsMs);
     return parts.ownMs + parts.laterMs + parts.streamsMs + parts.evictedMs;
   }
 
@@ -76,19 +73,18 @@ export function leastDelay(options: LeastDelayOptions = {}): Policy {
     },
     choose(view, rng) {
       traffic.arrived(view);
-      const later = traffic.laterPerMs(view.count);
       const again = traffic.recomputedAgain();
       const costs = scratch.of(view.count);
       let best = Number.POSITIVE_INFINITY;
       for (let i = 0; i < view.count; i++) {
-        costs[i] = costOf(view, i, later, again);
+        costs[i] = costOf(view, i, again);
         if (costs[i]! < best) best = costs[i]!;
       }
-      const slack = Math.max(slackMs, best * slackShare);
+      const slack = Math.max(slackLeastMs, best * slackShare);
       // Between equals no state is moved: a candidate that needs a state brought first loses the draw.
       for (let i = 0; i < view.count; i++) if (view.matched[i * 4 + 3]! > 0) costs[i]! += slack;
       const choice = lowest(costs, view.count, slack, rng, "least_delay");
-      costOf(view, choice.index, later, again);
+      costOf(view, choice.index, again);
       choice.terms = { ...parts };
       traffic.placed(view, choice.index);
       return choice;
@@ -97,27 +93,11 @@ export function leastDelay(options: LeastDelayOptions = {}): Policy {
 }
 
 /** Share of `uncached` new tokens that must push others out; all of them where it is not known how full the cache is. */
-function evictedShare(
-  view: PlacementView,
-  i: number,
-  uncached: number,
-  { spec, load }: EndpointState,
-  fullShare: number,
-): number {
+function evictedShare(view: PlacementView, i: number, uncached: number, { spec, load }: EndpointState): number {
   const resident = view.residentTokens?.[i] ?? Number.NaN;
   if (Number.isNaN(resident)) return 1;
   // What runs there will write half of its output on average until it ends.
   const toCome = (load.inFlight * view.call.outputTokens) / 2;
   const beyond = resident + toCome + uncached - spec.totalKvCapacityTokens * fullShare;
   return Math.min(1, Math.max(0, beyond / uncached));
-}
-
-/**
- * Milliseconds by which the call's own output and those that run beside it take longer, over the call's output. A step is
- * bound by what it reads; a device's memory is about half weights, half KV, so full KV takes as long as the weights alone.
- */
-function slowedMs({ call }: PlacementView, { spec, load }: EndpointState): number {
-  const stepMs = 1000 / spec.speed.decodeTokensPerSecond;
-  const mine = call.promptTokens + call.outputTokens / 2;
-  return (call.outputTokens * stepMs * (load.kvTokens + load.inFlight * mine)) / Math.max(1, spec.kvCapacityTokens);
 }

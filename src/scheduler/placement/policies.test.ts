@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { seededRng } from "../rng.ts";
 import { exampleCall, exampleView, requirements } from "./conformance.ts";
+import { expectedTtftMs } from "./estimate.ts";
 import { decisionOf } from "./explain.ts";
 import { makePolicy, policyNames } from "./registry.ts";
 
@@ -79,13 +80,31 @@ describe("least-delay", () => {
     expect(choose(rule, [{ kvTokens: 10_000 }, loaded, { kvTokens: 10_000 }]).index).toBe(1);
   });
 
-  it("spares those who decode: of equal caches and lines the smaller batch", () => {
-    expect(
-      choose(rule, [
-        { inFlight: 9, kvTokens: 9000 },
-        { inFlight: 3, kvTokens: 3000 },
-      ]).index,
-    ).toBe(1);
+  it("spares calls that decode where their places are waited for, and not where places are free", () => {
+    // Nothing is cached and no prefill waits: only the streams differ.
+    const streamsMs = (inFlight: number, kvTokens: number) =>
+      choose(rule, [{ inFlight, kvTokens }]).terms!["streamsMs"]!;
+    expect(streamsMs(20, 20_000)).toBeLessThan(1);
+    expect(streamsMs(20, 99_000)).toBeCloseTo(20 * 100, 6);
+    expect(streamsMs(63, 20_000)).toBeCloseTo(63 * 100, 6);
+    const crowded = { inFlight: 60, kvTokens: 95_000 };
+    expect(choose(rule, [crowded, { ...crowded, inFlight: 50 }]).index).toBe(1);
+  });
+
+  it("computes a prefix that many calls share a second time while other endpoints stand idle", () => {
+    const policy = makePolicy(rule);
+    // Every 110 ms a call of which the first endpoint alone has a prefix, so that it has 100 ms of work there, and 400 ms elsewhere.
+    const call = exampleCall({ promptTokens: 4000 });
+    const taken = new Set<number>();
+    for (let n = 0; n < 200; n++) {
+      const waiting = { matched: [3000, 0, 0, 0] as const, prefillTokens: 2500 };
+      const view = { ...exampleView([waiting, {}, {}, {}], call), now: n * 110, residentTokens: new Float64Array(4) };
+      taken.add(policy.choose(view, rng).index);
+    }
+    expect(taken.size).toBeGreaterThan(1);
+    // The same at once, without the calls before it: the wait is shorter than the computation.
+    const first = exampleView([{ matched: [3000, 0, 0, 0], prefillTokens: 2500 }, {}, {}, {}], call);
+    expect(makePolicy(rule).choose({ ...first, residentTokens: new Float64Array(4) }, rng).index).toBe(0);
   });
 
   it("counts a lower tier by its reload time, and knows that chips are unlike", () => {
@@ -114,6 +133,27 @@ describe("least-delay", () => {
     const { cost, terms } = choose(rule, [{ inFlight: 2, kvTokens: 2000 }, { prefillTokens: 300 }]);
     expect(Object.keys(terms!)).toEqual(["ownMs", "laterMs", "streamsMs", "evictedMs"]);
     expect(Object.values(terms!).reduce((a, b) => a + b)).toBeCloseTo(cost, 6);
+  });
+});
+
+describe("the expected time to first token", () => {
+  const ttftMs = (inFlight: number, kvTokens: number, promptTokens = 1000): number => {
+    const view = exampleView([{ inFlight, kvTokens }], exampleCall({ promptTokens }));
+    return expectedTtftMs(view.call, view.endpoints[0]!, view.matched, 0) - 1 - promptTokens / 10;
+  };
+
+  it("counts no wait for a place while there are slots and KV", () => {
+    expect(ttftMs(63, 90_000)).toBe(0);
+  });
+
+  it("takes the calls that run to end one after the other within the time of an output, each giving back its slot and KV", () => {
+    // An output of 100 tokens takes 2,000 ms at 50 tokens a second.
+    expect(ttftMs(64, 10_000)).toBeCloseTo(2000 / 64, 6);
+    expect(ttftMs(72, 10_000)).toBeCloseTo((9 * 2000) / 64, 6);
+    // Of 100,000 tokens 95,000 are in use by five calls: 15,100 must come free, which 19,000 do every 400 ms.
+    expect(ttftMs(5, 95_000, 20_000)).toBeCloseTo((15_100 / 95_000) * 2000, 6);
+    // More is wanted than there is: only what runs gives KV back.
+    expect(ttftMs(10, 150_000)).toBeCloseTo((51_100 / 100_000) * 2000, 6);
   });
 });
 
