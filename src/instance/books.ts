@@ -41,7 +41,14 @@ export async function openBooks(
     onAlarm: (alarm) => alarms.raise(alarm),
     recordProof,
   });
-  undo.add("ledger", () => ledger.close());
+  undo.add(
+    "ledger",
+    () => ledger.close(),
+    () => {
+      const records = ledger.unposted();
+      return records === 0 ? undefined : `${records} records of calls are in the spool and not in the database`;
+    },
+  );
   const limiter = await Limiter.open({ db, session });
   undo.add("limits on use", () => limiter.close());
   return { db, session, identity, seal, secrets, ledger, limiter, ...tenant };

@@ -35,8 +35,11 @@ export class Undo {
     this.#sleep = time.sleep;
   }
 
-  /** Has `work` done at the stop. Never fails, and is waited for only as long as is left of `settleMs`. */
-  add(what: string, work: () => Promise<unknown>): void {
+  /**
+   * Has `work` done at the stop. Never fails, and is waited for only as long as is left of `settleMs`. `unsettled` says in words what is
+   * left for the next start after that; undefined: nothing.
+   */
+  add(what: string, work: () => Promise<unknown>, unsettled: () => string | undefined = () => undefined): void {
     this.#stack.defer(async () => {
       this.#deadlineMs ??= this.#now() + settleMs;
       const done = work().then(
@@ -47,8 +50,10 @@ export class Undo {
         },
       );
       const left = this.#sleep(Math.max(0, this.#deadlineMs - this.#now())).then(() => false);
-      if (!(await Promise.race([done, left])))
-        this.#log.warn({ what }, "was not settled in time; the next start settles it");
+      const isInTime = await Promise.race([done, left]);
+      const rest = unsettled();
+      if (!isInTime) this.#log.warn({ what, left: rest }, "was not settled in time; the next start settles it");
+      else if (rest !== undefined) this.#log.warn({ what, left: rest }, "is not settled; the next start settles it");
     });
   }
 }

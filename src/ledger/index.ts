@@ -83,6 +83,8 @@ export interface Ledger extends AttemptLedger {
    * Rejects with StoreUnavailableError while the database is away.
    */
   replay(): Promise<number>;
+  /** Records that this process has written and that, as far as it knows, are not in the database. */
+  unposted(): number;
   /**
    * Posts what is written, gives leases back and ends. What the database does not take within seconds is posted by the next start. The
    * session, which others use too, is closed by the caller.
@@ -176,6 +178,7 @@ export async function createLedger(options: LedgerOptions): Promise<Ledger> {
     lastProofs: () => lastProofs(db),
     standing: (organisation) => readStanding(db, organisation),
     replay: () => replay.round(),
+    unposted: () => admission.unposted(),
     async close() {
       clearInterval(looking);
       await replay.close();

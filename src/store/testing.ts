@@ -95,6 +95,8 @@ async function administer(sql: string, url = serverUrl("postgres")): Promise<voi
 
 export interface OwnPostgres extends AsyncDisposable {
   url: string;
+  /** For the role that migrations run as. */
+  ownerUrl: string;
   /** The server's first process. */
   readonly pid: number;
   /** Stops the server and everything it has started where it stands, as SIGSTOP or a disk that hangs does. */
@@ -139,6 +141,7 @@ export async function ownPostgres(): Promise<OwnPostgres> {
   await owner.close();
   return {
     url: urls.runtime,
+    ownerUrl: urls.owner,
     get pid() {
       return pid;
     },

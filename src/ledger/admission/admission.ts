@@ -138,6 +138,12 @@ export class Admission implements AttemptLedger {
     return this.#present.tenure.standing(budget);
   }
 
+  /** Records that are written here and, as far as this process knows, not in the database. */
+  unposted(): number {
+    const reigns = new Set([this.#present, ...this.#reigns.values()]);
+    return [...reigns].reduce((sum, { spool, poster }) => sum + unpostedOf(spool, poster.numbers()), 0);
+  }
+
   /** Posts what is written, gives everything back and ends the tenure. What the database does not take in time, the next start posts. */
   async close(): Promise<void> {
     if (this.#closed) return;
@@ -185,6 +191,14 @@ export class Admission implements AttemptLedger {
     }
     return this.#present;
   }
+}
+
+function unpostedOf(spool: SpoolWriter, posted: Record<string, number>): number {
+  const newest = spool.position();
+  return spool.trail.reduce((sum, { spool: id, upTo }) => {
+    const last = id === newest.spool ? newest.number : upTo;
+    return sum + Math.max(0, last - (posted[id] ?? 0));
+  }, 0);
 }
 
 async function begin(options: Required<AdmissionOptions>, onFenced: (reign: Reign) => void): Promise<Reign> {
