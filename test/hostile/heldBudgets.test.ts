@@ -1,8 +1,11 @@
 // A budget that is only held by calls under way is not used up: a call waits for it, and is refused only when the money is gone.
 // Before, it was `insufficient_quota` with `x-should-retry: false`, which ends a client's work although the money is there.
 import { expect, test } from "vitest";
-import { hello, rows, testGateway } from "../../src/api/testing.ts";
+import { limits } from "../../src/api/limits.ts";
+import { hello, rows, testGateway, testPrices } from "../../src/api/testing.ts";
 import type { TestGateway } from "../../src/api/testing.ts";
+import { processMemory } from "../../src/bounded/index.ts";
+import { bookLimits } from "../../src/ledger/limits.ts";
 
 // A call's worst case: 546 prompt tokens at 3, 10 output tokens at 7. It uses 10 * 3 + 4 * 7 = 58.
 const needed = 1_708n;
@@ -66,3 +69,73 @@ test("where one budget is held and another is used up, the answer is the final o
   open.resolve();
   await first;
 });
+
+test("a tenant whose slow streams hold its budget makes no other tenant or key wait, and fills no memory", async () => {
+  const waitMostMs = bookLimits.waitMostMs;
+  using _restored = { [Symbol.dispose]: () => void Object.assign(bookLimits, { waitMostMs }) };
+  bookLimits.waitMostMs = 4_000;
+  await using at = await testGateway();
+  const { organisation, project } = at.principal;
+  const keyOf = async (name: string) =>
+    (await at.identity.createKey({ organisation, project, name, role: "member" })).secret;
+  const [hostile, neighbour] = [await keyOf("hostile"), await keyOf("neighbour")];
+  const other = await at.identity.ensureTenant({ organisation: "other", project: "default", currency: "USD" });
+  await at.ledger.setRateCard({
+    organisation: other.organisation.id,
+    model: "scripted",
+    currency: "USD",
+    ...testPrices,
+  });
+  const { secret: stranger } = await at.identity.createKey({
+    organisation: other.organisation.id,
+    project: other.project.id,
+    name: "stranger",
+    role: "owner",
+  });
+  const large = { model: "scripted", max_tokens: 10, messages: [{ role: "user", content: "word ".repeat(40_000) }] };
+  const call = (key: string, body: object) =>
+    at.request("/v1/chat/completions", {
+      method: "POST",
+      headers: { authorization: `Bearer ${key}` },
+      body: JSON.stringify(body),
+    });
+  const hostileId = (await at.identity.authenticate(hostile))!.key;
+  // Two calls with a prompt of 200 KB fit: at most a token for each byte, at 3 nano.
+  const limitNano = 2n * (200_000n + 1_000n) * 3n;
+  const scope = { kind: "key" as const, id: hostileId };
+  await at.ledger.setBudget({ organisation, currency: "USD", scope, limitNano, period: "total" });
+  await acknowledged(at);
+
+  const goesOn = Promise.withResolvers<void>();
+  at.engine.next(...Array(2).fill({ wait: goesOn.promise, waitAfter: 1 }));
+  const slow = [call(hostile, { ...large, stream: true }), call(hostile, { ...large, stream: true })];
+  await expect.poll(() => at.engine.seen.length, { timeout: 60_000 }).toBe(2);
+  let answered = 0;
+  const waiting = Array.from({ length: 150 }, () => call(hostile, large).finally(() => answered++));
+  const heldOfKey = () => processMemory.bytes().bodies;
+  await expect.poll(heldOfKey, { timeout: 60_000 }).toBeGreaterThan(2_000_000);
+
+  const others = await Promise.all(
+    [neighbour, stranger].flatMap((key) => Array.from({ length: 10 }, () => call(key, asked))),
+  );
+  expect(others.map(({ status }) => status)).toEqual(Array(20).fill(200));
+  // They were answered while the hostile key's calls still waited.
+  expect(answered).toBeLessThan(waiting.length);
+  expect(heldOfKey()).toBeLessThanOrEqual(limits.heldBytesPerKey);
+
+  const refused = await Promise.all(waiting);
+  expect(new Set(refused.map(({ status }) => status))).toEqual(new Set([429]));
+  const codes = new Set(refused.map(({ body }) => body.error.code));
+  expect(codes).toContain("budget_held");
+  expect([...codes].filter((code) => code !== "budget_held" && code !== "bodies_held")).toEqual([]);
+  const held = refused.find(({ body }) => body.error.code === "budget_held")!;
+  expect(held.body.error.type).toBe("rate_limit_error");
+  expect([held.headers.get("retry-after"), held.headers.get("x-should-retry")]).toEqual(["1", "true"]);
+  expect(held.body.error.message).toContain(`The budget of key ${hostileId}`);
+
+  goesOn.resolve();
+  expect((await Promise.all(slow)).map(({ status }) => status)).toEqual([200, 200]);
+  await expect.poll(heldOfKey).toBe(0);
+  expect((await rows(at)).settlements).toHaveLength(22);
+  expect((await at.ledger.prove()).discrepancies).toEqual([]);
+}, 120_000);
