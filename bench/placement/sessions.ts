@@ -6,13 +6,8 @@
 // share.
 import { fileURLToPath } from "node:url";
 import { Random } from "../../src/simulator/random.ts";
-import {
-  readAgentSessions,
-  recordedCalls,
-  sessionsToWorkload,
-  type AgentRequest,
-  type AgentSession,
-} from "../../src/simulator/traces/agentSessions.ts";
+import { readAgentSessions, type AgentRequest, type AgentSession } from "../../src/simulator/traces/agentFiles.ts";
+import { recordedCalls, sessionsToWorkload } from "../../src/simulator/traces/agentSessions.ts";
 import { findTrace } from "../../src/simulator/traces/files.ts";
 import type { Workload } from "../../src/simulator/types.ts";
 

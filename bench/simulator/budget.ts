@@ -4,7 +4,7 @@ import { budgetWorkload } from "./cache/budgetWorkload.ts";
 import { budgetRules } from "./cache/budgetRules.ts";
 import { runBudget, type BudgetResult } from "./cache/kvBudget.ts";
 import { loadProfile } from "../../src/simulator/profiles/index.ts";
-import { readAgentSessions, type AgentSession } from "../../src/simulator/traces/agentSessions.ts";
+import { readAgentSessions, type AgentSession } from "../../src/simulator/traces/agentFiles.ts";
 import { resolveTrace } from "../../src/simulator/traces/files.ts";
 import { heading, printTable } from "./print.ts";
 

@@ -5,12 +5,17 @@ import { withExamples, type Context } from "./context.ts";
 import { number, numberOf, shownProgress, words } from "./options.ts";
 
 interface TraceOptions {
-  trace: string;
+  trace?: string;
   format?: string;
   limit?: number;
   speed?: number;
+  keepGaps?: boolean;
   copies?: number;
+  tenants?: number;
   seed?: number;
+  startGap?: number;
+  maxGap?: number;
+  maxContext?: number;
   shrink?: number;
   json?: string | true;
 }
@@ -78,25 +83,44 @@ export function registerSimulate(program: Command, context: Context): void {
 
 function traceOptions(command: Command): Command {
   return command
-    .requiredOption(
+    .option(
       "--trace <file>",
-      "a trace's file, or the name of a generated load (llm-d-37pct, llm-d-73pct, long-prompts, agent-trees, tenant-chats)",
+      "a trace's file, or a generated load (llm-d-37pct, llm-d-73pct, long-prompts, agent-trees, tenant-chats); by default `workload` of the description",
     )
     .option(
       "--format <name>",
       "mooncake, agent-sessions, dynamo, azure, servegen or calls; told from the file by default",
     )
     .addOption(number("--limit <number>", "at most this many calls (sessions, for agent sessions)"))
-    .addOption(number("--speed <factor>", "arrivals this much faster"))
+    .addOption(number("--speed <factor>", "arrivals this much faster, and gaps inside sessions as much shorter"))
+    .option("--keep-gaps", "scale only arrivals: people think and tools run as long as they did")
     .addOption(number("--copies <number>", "the load this many times, shifted"))
+    .addOption(number("--tenants <number>", "deal sessions to so many tenants in turn"))
+    .addOption(number("--start-gap <seconds>", "mean time between the starts of agent sessions; 60 by default"))
+    .addOption(number("--max-gap <seconds>", "gaps in agent sessions are cut to it"))
+    .addOption(number("--max-context <tokens>", "agent sessions with longer prompts are left out"))
     .addOption(number("--shrink <factor>", "lengths divided by this (agent sessions)"))
     .addOption(number("--seed <number>", "seed of everything drawn"))
     .option("--json [file]", "write JSON to a file, or print it when no file is named");
 }
 
-function workload({ trace, format, limit, speed, copies, shrink, seed }: TraceOptions) {
-  // The format's name is checked where formats are known.
-  return { trace, format: format as "mooncake" | undefined, limit, speed, copies, shrink, seed };
+function workload(options: TraceOptions) {
+  const { trace, format, limit, speed, keepGaps, copies, tenants, shrink, seed } = options;
+  return {
+    trace,
+    // The format's name is checked where formats are known.
+    format: format as "mooncake" | undefined,
+    limit,
+    speed,
+    keepGaps,
+    copies,
+    tenants,
+    shrink,
+    seed,
+    startGapS: options.startGap,
+    maxGapS: options.maxGap,
+    maxContextTokens: options.maxContext,
+  };
 }
 
 async function report(

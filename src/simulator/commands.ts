@@ -19,14 +19,15 @@ import { jsonReport } from "./report/json.ts";
 import { loadProfile } from "./profiles/index.ts";
 import { calibrateText, planText, simulateText } from "./report/text.ts";
 import { runExperiment, type Experiment } from "./run/experiment.ts";
-import { openWorkload, type OpenOptions } from "./traces/open.ts";
+import { openWorkload } from "./traces/open.ts";
+import { openOptions, openOptionsSchema, type WorkloadOptions } from "./traces/options.ts";
 import { SimulatorError } from "./types.ts";
 
 /** Called with what is running and the share done, 0 to 1; at most some hundred times a command. */
 type Progress = (what: string, share: number) => void;
 
-interface SimulateOptions extends OpenOptions {
-  /** Path of a fleet description (YAML or JSON), or the description itself. */
+interface SimulateOptions extends WorkloadOptions {
+  /** Path of a fleet description (YAML or JSON), or the description itself; its `workload` is the load where the options name none. */
   fleet: string | object;
   /** Names of placement policies. */
   policies: readonly string[];
@@ -52,11 +53,13 @@ interface CommandResult<T> {
 export async function runSimulateCommand(options: SimulateOptions): Promise<CommandResult<Experiment>> {
   const fleet: Fleet = typeof options.fleet === "string" ? readFleet(options.fleet) : parseFleet(options.fleet);
   options.onProgress?.("reading the trace", 0);
-  const workload = await openWorkload(options);
+  const load = openOptions(workloadOf(options), fleet.workload);
+  const workload = await openWorkload(load);
   const result = await runExperiment(workload, fleet, {
     policies: options.policies,
     loads: options.loads,
-    seed: options.seed,
+    keepGaps: load.keepGaps,
+    seed: load.seed,
     counterfactuals: options.counterfactuals,
     onProgress: options.onProgress,
   });
@@ -66,7 +69,13 @@ export async function runSimulateCommand(options: SimulateOptions): Promise<Comm
   return { result, text: simulateText(result), files };
 }
 
-interface PlanOptions extends OpenOptions {
+/** Of a command's options those of the load. */
+function workloadOf(options: WorkloadOptions): WorkloadOptions {
+  const known = Object.entries(options).filter(([key]) => key in openOptionsSchema.shape);
+  return Object.fromEntries(known);
+}
+
+interface PlanOptions extends WorkloadOptions {
   /** Path of a plan description (YAML or JSON), or the description itself. */
   plan: string | object;
   json?: string;
@@ -78,8 +87,9 @@ export async function runPlanCommand(options: PlanOptions): Promise<CommandResul
   const request =
     typeof options.plan === "string" ? parsePlan(readDescription(options.plan), options.plan) : parsePlan(options.plan);
   options.onProgress?.("reading the trace", 0);
-  const workload = await openWorkload({ seed: request.seed, ...options });
-  const result = await planFleet(workload, request, options.onProgress);
+  const load = openOptions(workloadOf(options), { seed: request.seed, ...request.workload });
+  const workload = await openWorkload(load);
+  const result = await planFleet(workload, request, { keepGaps: load.keepGaps, onProgress: options.onProgress });
   const files: string[] = [];
   if (options.json !== undefined) write(options.json, jsonReport(result), files);
   return { result, text: planText(result), files };

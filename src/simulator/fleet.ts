@@ -6,6 +6,7 @@ import { z } from "zod";
 import { profileSchema, tierSchema, type EngineProfile } from "./engine/profile.ts";
 import { loadProfile } from "./profiles/index.ts";
 import { resolveStore, type Store, storeFault, storeSchema, type StoreUse, withoutTier } from "./stores.ts";
+import { workloadSchema } from "./traces/options.ts";
 import { SimulatorError } from "./types.ts";
 
 /** How the router learns what is cached where. */
@@ -122,6 +123,8 @@ const fleetSchema = z
       )
       .default([]),
     departments: z.array(departmentSchema).default([]),
+    /** The load that `lineshaft simulate` runs on it, where the command line names none. */
+    workload: workloadSchema.optional(),
     /** Chips by kind that scaled pools share; absent: as many as their replicas need. */
     chips: z.record(z.string(), z.number().int().nonnegative()).optional(),
     slo: z

@@ -10,6 +10,7 @@ import { profileSchema, tierSchema } from "./engine/profile.ts";
 import { parseFleet, type Fleet } from "./fleet.ts";
 import { summarise, type RunSummary } from "./report/summary.ts";
 import { simulate } from "./run/simulation.ts";
+import { workloadSchema } from "./traces/options.ts";
 import { scaleWorkload } from "./traces/scale.ts";
 import { storeFault, storeShape } from "./stores.ts";
 import { SimulatorError, type Workload } from "./types.ts";
@@ -46,6 +47,8 @@ const planSchema = z.strictObject({
   currency: z.string().default("USD"),
   maxReplicas: z.number().int().positive().default(256),
   seed: z.number().int().default(1),
+  /** The load, where the command line names none. */
+  workload: workloadSchema.optional(),
 });
 type PlanRequest = z.infer<typeof planSchema>;
 type Candidate = PlanRequest["candidates"][number];
@@ -110,12 +113,15 @@ export function smallestFleet(
   return new Search(workload, request).cheapest(candidate, prefillShare);
 }
 
+interface PlanRun {
+  /** Where the load is varied, only arrivals by the clock are, and gaps inside sessions stay. */
+  keepGaps?: boolean | undefined;
+  onProgress?: ((what: string, share: number) => void) | undefined;
+}
+
 /** Finds the cheapest fleet. Between simulations the event loop gets a turn. */
-export async function planFleet(
-  workload: Workload,
-  request: PlanRequest,
-  onProgress?: (what: string, share: number) => void,
-): Promise<Plan> {
+export async function planFleet(workload: Workload, request: PlanRequest, run: PlanRun = {}): Promise<Plan> {
+  const { onProgress } = run;
   const search = new Search(workload, request);
   const answers: PlanAnswer[] = [];
   for (const [i, candidate] of request.candidates.entries()) {
@@ -128,7 +134,7 @@ export async function planFleet(
     (a, b) => Number(a.failed !== undefined) - Number(b.failed !== undefined) || a.pricePerHour - b.pricePerHour,
   );
   const best = answers[0]!;
-  const sensitivity = best.failed === undefined ? await sensitivities(workload, request, best, search, onProgress) : [];
+  const sensitivity = best.failed === undefined ? await sensitivities(workload, request, best, search, run) : [];
   onProgress?.("done", 1);
   return { request, answers, sensitivity, simulations: search.simulations };
 }
@@ -228,7 +234,7 @@ async function sensitivities(
   request: PlanRequest,
   best: PlanAnswer,
   search: Search,
-  onProgress?: (what: string, share: number) => void,
+  { keepGaps, onProgress }: PlanRun,
 ): Promise<Sensitivity[]> {
   const [candidate, share] = find(request, best.candidate);
   const { slo } = request;
@@ -244,7 +250,8 @@ async function sensitivities(
   const answers: Sensitivity[] = [];
   for (const [i, question] of questions.entries()) {
     onProgress?.(question.change, 0.6 + (0.4 * i) / questions.length);
-    const scaled = question.speed === undefined ? workload : scaleWorkload(workload, { speed: question.speed });
+    const scaled =
+      question.speed === undefined ? workload : scaleWorkload(workload, { speed: question.speed, keepGaps });
     const answer = await search.cheapest(candidate, share, question.request, scaled);
     answers.push({
       change: question.change,

@@ -33,6 +33,12 @@ export interface SimCall {
   readonly after: readonly number[];
   /** With no predecessors the arrival in ms from the workload's start; else the delay in ms after the last of them ended. */
   readonly delayMs: number;
+  /** Whether no person waits for it (its class of service); absent: as the fleet's clients are, batch where an agent runtime sends it. */
+  readonly batch?: boolean;
+  /** Order among the calls of its tenant, higher first; 0 when absent. */
+  readonly priority?: number;
+  /** Time after its sending until which its first token is of use, ms; the fleet's when absent. */
+  readonly deadlineMs?: number;
   /** Why the thread waits after this call: a tool runs, a person thinks, or the thread has ended. */
   readonly then: "tool" | "turn" | "end";
 }
@@ -47,6 +53,8 @@ export interface Workload {
   /** Calls, ordered so that predecessors come before their successors. */
   readonly calls: readonly SimCall[];
   readonly tenants: number;
+  /** Their names, by number. */
+  readonly tenantNames: readonly string[];
   readonly programs: number;
   readonly threads: number;
   /** What was left out or assumed while reading, in sentences for the report. */

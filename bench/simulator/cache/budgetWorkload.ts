@@ -1,7 +1,8 @@
 // Recorded agent sessions laid out on one clock for the KV-budget study: which session asks when, with which blocks, and when each block is
 // asked for again (which only the clairvoyant may look at).
 import { Random } from "../../../src/simulator/random.ts";
-import { blockArrays, idRange, recordedCalls, type AgentSession } from "../../../src/simulator/traces/agentSessions.ts";
+import type { AgentSession } from "../../../src/simulator/traces/agentFiles.ts";
+import { blockArrays, idRange, recordedCalls } from "../../../src/simulator/traces/agentSessions.ts";
 
 /** One request on the study's clock. */
 export interface BudgetRequest {

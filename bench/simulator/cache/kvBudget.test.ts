@@ -1,7 +1,7 @@
 // The KV-budget study on sessions small enough to count by hand, and its rules against each other on random ones.
 import { describe, expect, it } from "vitest";
 import { Random } from "../../../src/simulator/random.ts";
-import type { AgentSession } from "../../../src/simulator/traces/agentSessions.ts";
+import type { AgentSession } from "../../../src/simulator/traces/agentFiles.ts";
 import { budgetWorkload } from "./budgetWorkload.ts";
 import { budgetRules } from "./budgetRules.ts";
 import { runBudget } from "./kvBudget.ts";

@@ -1,7 +1,8 @@
 // What a time-to-live costs an agent session: the session's KV is dropped when its next request comes later than the TTL
 // after the previous response ended. Main thread only, each session alone, no bound on memory: the question is what the
 // rule itself loses. Expiry is strict: a gap equal to the TTL still hits.
-import { leadingEqual, type AgentSession } from "../../../src/simulator/traces/agentSessions.ts";
+import type { AgentSession } from "../../../src/simulator/traces/agentFiles.ts";
+import { leadingEqual } from "../../../src/simulator/traces/agentSessions.ts";
 
 export interface TtlCount {
   ttlS: number;

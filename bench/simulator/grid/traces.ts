@@ -2,11 +2,8 @@
 // generated kinds. A larger fleet gets more of a trace, not the same calls faster, so that the work and the contents for an
 // endpoint stay what they were.
 import type { FleetInput } from "../../../src/simulator/fleet.ts";
-import {
-  readAgentSessions,
-  sessionsToWorkload,
-  type AgentSession,
-} from "../../../src/simulator/traces/agentSessions.ts";
+import { readAgentSessions, type AgentSession } from "../../../src/simulator/traces/agentFiles.ts";
+import { sessionsToWorkload } from "../../../src/simulator/traces/agentSessions.ts";
 import { findTrace, resolveTrace } from "../../../src/simulator/traces/files.ts";
 import { agentTrees } from "../../../src/simulator/traces/generated/agentTrees.ts";
 import { longPrompts } from "../../../src/simulator/traces/generated/longPrompts.ts";

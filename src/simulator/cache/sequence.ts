@@ -34,14 +34,17 @@ export function lruStudy(workload: Workload, capacityBlocks: number): HitCount {
   });
 }
 
-/** A pool without bound: the ideal that every placement is measured against. Outputs count where the trace tells their blocks. */
-export function infiniteStudy(workload: Workload): HitCount {
+/**
+ * A pool without bound: the ideal that every placement is measured against. `outputs`: whether blocks that an output completes count as
+ * cached, where the trace tells them; else prompts alone do.
+ */
+export function infiniteStudy(workload: Workload, outputs = true): HitCount {
   const seen = new Uint8Array(workload.blockCount);
   return study(workload, Infinity, (blocks, outputBlocks) => {
     let hit = 0;
     while (hit < blocks.length && seen[blocks[hit]!] === 1) hit++;
     for (let i = hit; i < blocks.length; i++) seen[blocks[i]!] = 1;
-    for (let i = 0; i < outputBlocks.length; i++) seen[outputBlocks[i]!] = 1;
+    for (let i = 0; outputs && i < outputBlocks.length; i++) seen[outputBlocks[i]!] = 1;
     return hit;
   });
 }

@@ -4,6 +4,7 @@ import type { Experiment } from "../run/experiment.ts";
 import { compact, escape, legend, lineChart, type ChartOptions } from "./svg.ts";
 import { style } from "./style.ts";
 import type { RunSummary } from "./summary.ts";
+import { idealText, refusalReasons } from "./text.ts";
 
 /** Renders the page. The same experiment gives the same bytes. */
 export function htmlReport(experiment: Experiment): string {
@@ -39,6 +40,7 @@ ${charts(experiment).join("\n")}
 <h2>Every number</h2>
 ${experiment.loads.map((load) => loadTable(experiment, load)).join("\n")}
 </section>
+${tenantSection(experiment)}
 ${counterfactualSection(experiment)}
 <section>
 <h2>Fleet</h2>
@@ -73,7 +75,7 @@ function findings(experiment: Experiment): string {
   const lines = [
     figure("best at load " + compact(load), best.policy, "by goodput, then by mean time to first token"),
     figure("goodput", percent(s.goodput), `${compact(s.goodputPerSecond)} calls/s within both bounds`),
-    figure("token hits", percent(s.tokenHitRate), `ideal ${percent(s.idealTokenHitRate)}`),
+    figure("token hits", percent(s.tokenHitRate), `ideal ${idealText(experiment.workload)}`),
     figure(
       "time to first token",
       `${compact(s.ttftMs.mean)} ms`,
@@ -137,6 +139,7 @@ function loadTable(experiment: Experiment, load: number): string {
   const rows = experiment.points.filter((point) => point.load === load);
   const columns: [string, (s: RunSummary) => string][] = [
     ["served", (s) => `${s.served} of ${s.calls}`],
+    ["refused", (s) => refusalReasons(s) || "0"],
     ["token hits", (s) => percent(s.tokenHitRate)],
     ["TTFT mean", (s) => ms(s.ttftMs.mean)],
     ["p50", (s) => ms(s.ttftMs.p50)],
@@ -158,6 +161,36 @@ function loadTable(experiment: Experiment, load: number): string {
       `<tr><th scope="row">${escape(policy)}</th>${columns.map(([, of]) => `<td>${escape(of(summary))}</td>`).join("")}</tr>`,
   );
   return `<h3>Load ${compact(load)}</h3><div class="scroll"><table><thead><tr><th scope="col">policy</th>${head}</tr></thead><tbody>${body.join("")}</tbody></table></div>`;
+}
+
+/** Tenants in one table of the page at most. */
+const tenantsShown = 50;
+
+/** What each tenant got, at the load nearest to the workload's own; nothing where there is one tenant. */
+function tenantSection(experiment: Experiment): string {
+  if (experiment.workload.tenants < 2) return "";
+  const load = nearestToOne(experiment.loads);
+  const rows = experiment.points
+    .filter((point) => point.load === load)
+    .flatMap(({ policy, summary: { tenants } }) =>
+      tenants.slice(0, tenantsShown).map(({ name, calls, served, serviceTokens, ttftMs, goodput }) => {
+        const cells = [
+          `${served} of ${calls}`,
+          compact(serviceTokens),
+          ms(ttftMs.mean),
+          ms(ttftMs.p99),
+          percent(goodput),
+        ];
+        return `<tr><th scope="row">${escape(policy)}</th><td class="text">${escape(name)}</td>${cells.map((cell) => `<td>${escape(cell)}</td>`).join("")}</tr>`;
+      }),
+    );
+  const head = ["served", "service, tokens", "TTFT", "p99", "goodput"]
+    .map((name) => `<th scope="col">${name}</th>`)
+    .join("");
+  const most =
+    experiment.workload.tenants > tenantsShown ? ` The first ${tenantsShown} of ${experiment.workload.tenants}.` : "";
+  return `<section><h2>Tenants at load ${compact(load)}</h2><p>Service is what the fair queue charges: uncached prompt and output tokens.${most}</p>
+<div class="scroll"><table><thead><tr><th scope="col">policy</th><th scope="col" class="text">tenant</th>${head}</tr></thead><tbody>${rows.join("")}</tbody></table></div></section>`;
 }
 
 function counterfactualSection(experiment: Experiment): string {

@@ -5,15 +5,21 @@ import { replicaPricePerHour } from "../engine/profile.ts";
 import { outcome } from "../run/records.ts";
 import type { SimulationResult } from "../run/simulation.ts";
 import { distribution, jainIndex, type Distribution } from "./statistics.ts";
+import { type Refusals, summariseTenants, sumRefusals, type TenantSummary } from "./tenants.ts";
 
 export const definitions = {
   tokenHitRate: "prompt tokens that the serving engine did not compute / prompt tokens, over calls that were served",
-  idealTokenHitRate: "the same with one cache without bound for all endpoints, calls in trace order",
+  idealTokenHitRate:
+    "the same with one cache without bound for all endpoints, calls in trace order; outputs count as cached where the trace tells which blocks they fill",
+  idealTokenHitRateOfPrompts: "the same by prompts alone: no output counts as cached",
   ttftMs: "from the client's sending (queueing included) to the first token, served calls",
   timePerTokenMs: "(end - first token) / (output tokens - 1), served calls with at least 2 output tokens",
   endToEndMs: "from the client's sending to the last token, served calls",
   goodput: "share of all calls that were served within both SLO bounds",
   goodputPerSecond: "calls within both SLO bounds / span",
+  refusals:
+    "calls that the scheduler refused, by its reason: queue_full, deadline, no_endpoint (none may answer it), too_long (it fits nowhere), program_limit",
+  serviceTokens: "uncached prompt + output tokens of a tenant's served calls: what the fair queue charges it for",
   fairness: "Jain's index over tenants of mean normalised latency (end to end / output tokens); 1 is equal",
   chipHours:
     "chips x span, whether busy or not; in pools that scale, from the order to start a replica until it had drained",
@@ -51,6 +57,8 @@ export interface RunSummary {
   calls: number;
   served: number;
   refused: number;
+  /** The refused calls by the scheduler's reason. */
+  refusals: Refusals;
   failed: number;
   spanS: number;
   tokenHitRate: number;
@@ -78,6 +86,7 @@ export interface RunSummary {
   costPerMillionTokens: number;
   costPerMillionOutputTokens: number;
   endpoints: EndpointSummary[];
+  tenants: TenantSummary[];
   /** Only where replicas share stores. */
   stores?: StoreSummary[];
 }
@@ -86,6 +95,7 @@ export interface RunSummary {
 export function summarise(result: SimulationResult, includes: (index: number) => boolean = () => true): RunSummary {
   const { workload, records, fleet } = result;
   const latencies = collect(result, includes);
+  const tenants = summariseTenants(result, includes, (index) => isGood(result, index));
   const spanS = result.spanMs / 1000;
   const endpoints = result.engines.map((engine, i): EndpointSummary => ({
     id: fleet.replicas[i]!.id,
@@ -112,6 +122,7 @@ export function summarise(result: SimulationResult, includes: (index: number) =>
     calls: latencies.calls,
     served: latencies.ttft.length,
     refused: latencies.refused,
+    refusals: sumRefusals(tenants),
     failed: latencies.failed,
     spanS,
     tokenHitRate: latencies.promptTokens === 0 ? 0 : latencies.cachedTokens / latencies.promptTokens,
@@ -143,6 +154,7 @@ export function summarise(result: SimulationResult, includes: (index: number) =>
     costPerMillionTokens: tokens === 0 ? NaN : (cost / tokens) * 1e6,
     costPerMillionOutputTokens: latencies.outputTokens === 0 ? NaN : (cost / latencies.outputTokens) * 1e6,
     endpoints,
+    tenants,
     ...(fleet.stores.length > 0 && {
       stores: result.stores.map(({ capacityTokens, tokens, totals }, i) => ({
         name: fleet.stores[i]!.name,
@@ -155,8 +167,21 @@ export function summarise(result: SimulationResult, includes: (index: number) =>
   };
 }
 
+/** Time per output token of a served call, ms; 0 where it has one token. */
+function perTokenMs({ workload, records }: SimulationResult, index: number): number {
+  const { outputTokens } = workload.calls[index]!;
+  return outputTokens > 1 ? (records.endMs[index]! - records.firstMs[index]!) / (outputTokens - 1) : 0;
+}
+
+/** Whether a served call kept both service levels. */
+function isGood(result: SimulationResult, index: number): boolean {
+  const { records, fleet } = result;
+  const ttftMs = records.firstMs[index]! - records.sentMs[index]!;
+  return ttftMs <= fleet.slo.ttftMs && perTokenMs(result, index) <= fleet.slo.timePerTokenMs;
+}
+
 function collect(result: SimulationResult, includes: (index: number) => boolean) {
-  const { workload, records, fleet } = result;
+  const { workload, records } = result;
   const tenantSum = new Float64Array(workload.tenants);
   const tenantCount = new Int32Array(workload.tenants);
   const found = {
@@ -185,12 +210,8 @@ function collect(result: SimulationResult, includes: (index: number) => boolean)
     const total = records.endMs[i]! - records.sentMs[i]!;
     found.ttft.push(ttft);
     found.endToEnd.push(total);
-    let perToken = 0;
-    if (call.outputTokens > 1) {
-      perToken = (records.endMs[i]! - records.firstMs[i]!) / (call.outputTokens - 1);
-      found.timePerToken.push(perToken);
-    }
-    if (ttft <= fleet.slo.ttftMs && perToken <= fleet.slo.timePerTokenMs) found.good++;
+    if (call.outputTokens > 1) found.timePerToken.push(perTokenMs(result, i));
+    if (isGood(result, i)) found.good++;
     found.promptTokens += call.promptTokens;
     found.outputTokens += call.outputTokens;
     found.cachedTokens += records.cachedTokens[i]!;

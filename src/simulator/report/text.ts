@@ -2,12 +2,13 @@
 import type { FittedProfile, MeasuredRow } from "../calibrate.ts";
 import type { Plan } from "../plan.ts";
 import type { Experiment } from "../run/experiment.ts";
+import type { RunSummary } from "./summary.ts";
 
 /** One table a load, and what the sampled runner-ups would have cost. */
 export function simulateText(experiment: Experiment): string {
   const { workload, fleet } = experiment;
   const lines = [
-    `${workload.name}: ${workload.calls} calls on ${fleet.replicas.length} replicas; ideal token hit rate ${percent(experiment.points[0]!.summary.idealTokenHitRate)}`,
+    `${workload.name}: ${workload.calls} calls on ${fleet.replicas.length} replicas; ideal token hit rate ${idealText(workload)}`,
     ...new Set(workload.notes),
   ];
   for (const load of experiment.loads) {
@@ -45,6 +46,9 @@ export function simulateText(experiment: Experiment): string {
         lines.push(
           `${policy}: ${percent(store.fetchedTokens / summary.promptTokens)} of prompt tokens came from ${store.name}, which holds ${millions(store.heldTokens)} of ${millions(store.capacityTokens)} tokens and evicted ${millions(store.evictedTokens)}`,
         );
+      const { refused } = summary;
+      if (refused > 0) lines.push(`${policy}: ${refused} calls were refused: ${refusalReasons(summary)}`);
+      lines.push(...tenantLines(policy, summary));
       if (summary.replicas === undefined) continue;
       const { mean, peakReady } = summary.replicas;
       lines.push(
@@ -62,6 +66,49 @@ export function simulateText(experiment: Experiment): string {
     );
   }
   return lines.join("\n");
+}
+
+/** Ideal hit rates, two decimals: with what outputs leave in cache, and by prompts alone. */
+export function idealText({
+  idealTokenHitRate,
+  idealTokenHitRateOfPrompts,
+  tellsOutputs,
+}: Experiment["workload"]): string {
+  const of = (share: number) => `${(share * 100).toFixed(2)} %`;
+  if (!tellsOutputs)
+    return `${of(idealTokenHitRate)} (the trace does not tell what outputs leave in cache, so they are not reused)`;
+  return `${of(idealTokenHitRate)} with reusable outputs, as simulated, ${of(idealTokenHitRateOfPrompts)} by prompts alone`;
+}
+
+/** Why calls were refused: the number of each reason; empty where none was refused. */
+export function refusalReasons({ refusals }: RunSummary): string {
+  return Object.entries(refusals)
+    .map(([code, count]) => `${count} ${code}`)
+    .join(", ");
+}
+
+/** Tenants shown in full; of more, the range is told, and JSON has them all. */
+const tenantsShown = 12;
+
+/** Service by tenant: a table of few tenants, the range of many. */
+function tenantLines(policy: string, { tenants }: RunSummary): string[] {
+  if (tenants.length < 2) return [];
+  if (tenants.length > tenantsShown) {
+    const services = tenants.map(({ serviceTokens }) => serviceTokens).toSorted((a, b) => a - b);
+    const [least, middle, most] = [services[0]!, services[services.length >> 1]!, services.at(-1)!];
+    return [
+      `${policy}: service of ${tenants.length} tenants ${thousands(least)} to ${thousands(most)} tokens, median ${thousands(middle)}`,
+    ];
+  }
+  const rows = tenants.map(({ name, calls, served, serviceTokens, ttftMs, goodput }) => [
+    name,
+    `${served} of ${calls}`,
+    thousands(serviceTokens),
+    ms(ttftMs.mean),
+    ms(ttftMs.p99),
+    percent(goodput),
+  ]);
+  return [`${policy}, by tenant`, columns([["tenant", "served", "service", "TTFT", "p99", "goodput"], ...rows])];
 }
 
 /** Every measured row beside the fitted profile's time for it. */
@@ -152,6 +199,7 @@ function columns(rows: readonly (readonly string[])[]): string {
     .join("\n");
 }
 
+const thousands = (tokens: number): string => `${(tokens / 1e3).toFixed(1)}k`;
 const millions = (tokens: number): string => `${(tokens / 1e6).toFixed(1)}M`;
 const percent = (share: number): string => `${(share * 100).toFixed(1)} %`;
 const ms = (value: number): string => (value >= 10_000 ? `${(value / 1000).toFixed(1)} s` : `${value.toFixed(0)} ms`);

@@ -15,6 +15,8 @@ interface Expected {
   parent: string | undefined;
   outputTokens: number;
   deadlineMs: number | undefined;
+  /** Whether no person waits for it. */
+  batch: boolean;
   avoid: readonly string[];
 }
 
@@ -32,6 +34,8 @@ export class Attempt implements Call {
   readonly outputTokens: number;
   readonly prompt: PromptBlocks[] = noHashes;
   readonly deadlineMs: number | undefined;
+  readonly batch: boolean;
+  readonly priority: number;
   readonly avoid: readonly string[];
   /** Number of the gateway that it came to. */
   gateway = 0;
@@ -56,6 +60,8 @@ export class Attempt implements Call {
     this.promptTokens = sim.promptTokens;
     this.outputTokens = expected.outputTokens;
     this.deadlineMs = expected.deadlineMs;
+    this.batch = expected.batch;
+    this.priority = sim.priority ?? 0;
     this.avoid = expected.avoid;
   }
 }

@@ -17,6 +17,7 @@ import { simulate } from "./simulation.ts";
 const folder = mkdtempSync(join(tmpdir(), "simulator-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 const sessions = resolve(import.meta.dirname, "../../../test/data/traces/sessions.jsonl");
+const raw = resolve(import.meta.dirname, "../../../test/data/traces/kv-cache-tester.json");
 const mooncake = resolve(import.meta.dirname, "../../../test/data/traces/mooncake.jsonl");
 const profile = profileSchema.parse({
   name: "test",
@@ -89,6 +90,45 @@ describe("simulate command", () => {
     expect(page.match(/<svg/g)!.length).toBe(8);
     expect(page).toContain("What the runner-up would have cost");
     expect(text).toContain("load 2");
+  });
+
+  it("says which ideal counts outputs, what each tenant got, and which calls were refused why", async () => {
+    const fleet = { pools: [{ name: "a", profile, replicas: 1, kvCapacityTokens: 300 }] };
+    const run = { trace: raw, fleet, policies: ["least-delay"], loads: [1], counterfactuals: 0, maxGapS: 10 };
+    const { result, text } = await runSimulateCommand({ ...run, copies: 2, html: join(folder, "t.html") });
+    const { workload, points } = result;
+    expect(workload.idealTokenHitRate).toBeGreaterThan(workload.idealTokenHitRateOfPrompts);
+    expect(text).toMatch(
+      /ideal token hit rate \d+\.\d\d % with reusable outputs, as simulated, \d+\.\d\d % by prompts alone/,
+    );
+    const { refused, refusals, tenants, served } = points[0]!.summary;
+    expect(refusals).toEqual({ too_long: refused });
+    expect(refused).toBeGreaterThan(0);
+    expect(text).toContain(`least-delay: ${refused} calls were refused: ${refused} too_long`);
+    expect(tenants.map(({ name }) => name)).toEqual(["trace_0001", "trace_0001, copy 2"]);
+    expect(tenants.reduce((sum, tenant) => sum + tenant.served, 0)).toBe(served);
+    expect(text).toMatch(/least-delay, by tenant\ntenant +served +service/);
+    expect(readFileSync(join(folder, "t.html"), "utf8")).toContain("Tenants at load 1");
+    const open = await runSimulateCommand({ ...run, trace: mooncake });
+    expect(open.text).toContain("the trace does not tell what outputs leave in cache");
+  });
+
+  it("takes the load from the fleet's description where the command names none", async () => {
+    const described = (workload?: object) => {
+      return { pools: [{ name: "a", profile, replicas: 1 }], ...(workload && { workload }) };
+    };
+    const run = { policies: ["random"], loads: [1], counterfactuals: 0 };
+    const { result } = await runSimulateCommand({
+      ...run,
+      fleet: described({ trace: sessions, maxContextTokens: 400 }),
+    });
+    expect(result.workload.calls).toBe(2);
+    await expect(runSimulateCommand({ ...run, fleet: described() })).rejects.toMatchObject({
+      code: "workload_invalid",
+    });
+    await expect(runSimulateCommand({ ...run, fleet: described({ trcae: "x" }) })).rejects.toMatchObject({
+      code: "fleet_invalid",
+    });
   });
 
   it("names what is wrong", async () => {

@@ -1,6 +1,7 @@
 // An experiment: one workload, one fleet, several policies, each at several loads. Load is changed by running arrivals faster or
 // slower; policies see the same arrivals at each load. The result is what reports are made of.
 import { makePolicy, policyNames } from "../../scheduler/index.ts";
+import { infiniteStudy, tokenHitRate } from "../cache/sequence.ts";
 import type { Fleet } from "../fleet.ts";
 import { definitions, summarise, type RunSummary } from "../report/summary.ts";
 import { scaleWorkload } from "../traces/scale.ts";
@@ -10,8 +11,9 @@ import { simulate } from "./simulation.ts";
 
 interface ExperimentOptions {
   policies: readonly string[];
-  /** Speeds of arrival relative to the workload's own. */
+  /** Speeds of arrival relative to the workload's own; gaps inside sessions are scaled too, unless `keepGaps`. */
   loads?: readonly number[];
+  keepGaps?: boolean | undefined;
   seed?: number;
   /** Decisions to ask about per policy, at the load nearest to 1. */
   counterfactuals?: number;
@@ -35,6 +37,11 @@ export interface Experiment {
     meanOutputTokens: number;
     /** First to last arrival by the clock, seconds; closed-loop calls are not counted. */
     arrivalSpanS: number;
+    /** Ideal hit rates with the outputs that the trace tells the blocks of, and by prompts alone; equal where it tells none. */
+    idealTokenHitRate: number;
+    idealTokenHitRateOfPrompts: number;
+    /** Whether the trace tells of any output which blocks it fills, so that outputs are reused as prompts. */
+    tellsOutputs: boolean;
     notes: readonly string[];
   };
   fleet: {
@@ -82,7 +89,7 @@ export async function runExperiment(workload: Workload, fleet: Fleet, options: E
   const points: ExperimentPoint[] = [];
   const asked: Record<string, Counterfactual[]> = {};
   for (const load of loads) {
-    const scaled = scaleWorkload(workload, { speed: load });
+    const scaled = scaleWorkload(workload, { speed: load, keepGaps: options.keepGaps });
     for (const policy of options.policies) {
       options.onProgress?.(`${policy} at ${load} x load`, done / total);
       await turn();
@@ -141,6 +148,9 @@ function describe(workload: Workload): Experiment["workload"] {
     meanOutputTokens: sum((call) => call.outputTokens) / calls.length,
     arrivalSpanS:
       (arrivals.reduce((a, b) => Math.max(a, b), 0) - arrivals.reduce((a, b) => Math.min(a, b), Infinity)) / 1000,
+    idealTokenHitRate: tokenHitRate(infiniteStudy(workload)),
+    idealTokenHitRateOfPrompts: tokenHitRate(infiniteStudy(workload, false)),
+    tellsOutputs: calls.some(({ outputBlocks }) => outputBlocks !== undefined),
     notes: workload.notes,
   };
 }

@@ -45,6 +45,29 @@ it("sessions whose calls wait for each other, or every thread where a runtime ru
   ]);
 });
 
+it("calls of a runtime are batch work, as those of agents' runs in the gateway, unless the trace says otherwise", () => {
+  const batchOf = (programs: boolean, own?: boolean) => {
+    const { calls, ...rest } = workloadOf(true);
+    const workload = { ...rest, calls: calls.map((call) => (own === undefined ? call : { ...call, batch: own })) };
+    return new Requests(workload, fleetOf(programs)).attempt(workload.calls[0]!, 1, 0).batch;
+  };
+  expect([batchOf(false), batchOf(true), batchOf(false, true), batchOf(true, false)]).toEqual([
+    false,
+    true,
+    true,
+    false,
+  ]);
+});
+
+it("a call's own deadline comes before the fleet's, from when it was sent", () => {
+  const workload = workloadOf(true);
+  const fleet = { ...fleetOf(false), deadlineMs: 500 };
+  const deadlines = [workload.calls[0]!, { ...workload.calls[0]!, deadlineMs: 90 }].map(
+    (call) => new Requests(workload, fleet).attempt(call, 2, 1000).deadlineMs,
+  );
+  expect(deadlines).toEqual([1500, 1090]);
+});
+
 it("outputs are expected to be as long as those that have ended, as in the gateway, and another attempt of a call has another id", () => {
   const { calls } = workloadOf(false);
   const requests = new Requests(workloadOf(false), fleetOf(false));

@@ -36,12 +36,15 @@ export class Requests {
     let main = this.#mainThread[call.program]!;
     if (main < 0) this.#mainThread[call.program] = main = call.thread;
     const deployment = this.#deployments[call.tenant]!;
+    const deadlineMs = call.deadlineMs ?? this.#deadlineMs;
     return new Attempt(call, number, {
       deployment,
       program: this.#named ? String(programNumber(call, this.#runtime)) : undefined,
       parent: this.#runtime && main !== call.thread ? String(main) : undefined,
       outputTokens: this.#outputs.of(deployment),
-      deadlineMs: this.#deadlineMs === undefined ? undefined : sentMs + this.#deadlineMs,
+      deadlineMs: deadlineMs === undefined ? undefined : sentMs + deadlineMs,
+      // Calls of agents' runs are batch work in the gateway (agents/performer.ts).
+      batch: call.batch ?? this.#runtime,
       avoid,
     });
   }

@@ -1,117 +1,10 @@
-// Recorded coding-agent sessions (kv-cache-tester's Claude Code captures, compact form): lengths, block ids, tool gaps and
-// nested sub-agents, without any text. Two views of them:
-// - `readAgentSessions` gives the sessions as recorded, for studies that keep the recorded clock (TTL, KV budgets);
-// - `sessionsToWorkload` gives a closed loop: a call is sent when its predecessors have ended plus the recorded gap, so
-//   that a slower fleet stretches the session as it would in life.
-import { z } from "zod";
+// Coding-agent sessions as load: a call is sent when its predecessors have ended plus the recorded gap, so that a slower fleet stretches
+// the session as it would in life. The sessions as recorded, for studies that keep the recorded clock, are read by agentFiles.ts.
 import { Random } from "../random.ts";
-import { SimulatorError, type Workload } from "../types.ts";
+import type { Workload } from "../types.ts";
 import { WorkloadBuilder } from "./builder.ts";
 import { dependencies, type RecordedCall } from "./closedLoop.ts";
-import { parseLine, readLines } from "./files.ts";
-
-/** One recorded model request. Times in seconds since the session's start (a sub-agent's: since the sub-agent's). */
-export interface AgentRequest {
-  startS: number;
-  /** Server time; 0 where the capture lacks it. */
-  apiS: number;
-  promptTokens: number;
-  outputTokens: number;
-  /** Block ids as [start, length, start, length, ...]; local to the session. */
-  runs: readonly number[];
-  /** Number of whole blocks in `runs`. */
-  blocks: number;
-  stop: string;
-}
-
-/** One linear conversation: the main thread or a sub-agent. */
-interface AgentThread {
-  id: string;
-  /** Seconds from the session's start to this thread's zero. */
-  offsetS: number;
-  requests: AgentRequest[];
-}
-
-export interface AgentSession {
-  id: string;
-  blockTokens: number;
-  /** Leading tokens (tools and system prompt) that deployments share between sessions. */
-  sharedTokens: number;
-  main: AgentThread;
-  subagents: AgentThread[];
-}
-
-const requestRow = z.object({
-  t: z.number(),
-  in: z.number().int().nonnegative(),
-  out: z.number().int().nonnegative(),
-  hash_runs: z.array(z.number().int()),
-  api_time: z.number().nullish(),
-  stop: z.string().nullish(),
-});
-const subagentRow = z.object({
-  t: z.number(),
-  type: z.literal("subagent"),
-  agent_id: z.string(),
-  requests: z.array(requestRow),
-});
-const sessionRow = z.object({
-  id: z.string(),
-  block_size: z.number().int().positive(),
-  tool_tokens: z.number().nullish(),
-  system_tokens: z.number().nullish(),
-  requests: z.array(z.union([subagentRow, requestRow])),
-});
-
-/** Reads sessions in file order; `limit` stops early. Throws SimulatorError `trace_unreadable` naming the line. */
-export async function* readAgentSessions(path: string, limit = Infinity): AsyncGenerator<AgentSession> {
-  let lineNumber = 0;
-  for await (const line of readLines(path, limit)) {
-    lineNumber++;
-    const parsed = sessionRow.safeParse(parseLine(line, path, lineNumber));
-    if (!parsed.success) {
-      throw new SimulatorError(
-        "trace_unreadable",
-        `Line ${lineNumber} of ${path} is not an agent session: ${z.prettifyError(parsed.error)}`,
-        "Expected one session a line with id, block_size and requests[].",
-      );
-    }
-    yield toSession(parsed.data);
-  }
-}
-
-function toSession(data: z.infer<typeof sessionRow>): AgentSession {
-  const main: AgentThread = { id: "main", offsetS: 0, requests: [] };
-  const subagents: AgentThread[] = [];
-  for (const entry of data.requests) {
-    if ("agent_id" in entry) {
-      subagents.push({ id: entry.agent_id, offsetS: entry.t, requests: entry.requests.map(toRequest) });
-    } else {
-      main.requests.push(toRequest(entry));
-    }
-  }
-  return {
-    id: data.id,
-    blockTokens: data.block_size,
-    sharedTokens: (data.tool_tokens ?? 0) + (data.system_tokens ?? 0),
-    main,
-    subagents,
-  };
-}
-
-function toRequest(row: z.infer<typeof requestRow>): AgentRequest {
-  let blocks = 0;
-  for (let i = 1; i < row.hash_runs.length; i += 2) blocks += row.hash_runs[i]!;
-  return {
-    startS: row.t,
-    apiS: row.api_time ?? 0,
-    promptTokens: row.in,
-    outputTokens: row.out,
-    runs: row.hash_runs,
-    blocks,
-    stop: row.stop ?? "",
-  };
-}
+import type { AgentRequest, AgentSession } from "./agentFiles.ts";
 
 /** Number of leading equal block ids of two run-length lists, without expanding them. */
 export function leadingEqual(a: readonly number[], b: readonly number[]): number {
@@ -164,13 +57,13 @@ export function sessionsToWorkload(sessions: readonly AgentSession[], options: S
   if (options.shareSystemPrompt === true) builder.freshRange(Math.max(0, ...sessions.map(sharedBlocks)));
   let left = 0;
   let startMs = 0;
-  sessions.forEach((session) => {
+  sessions.forEach((session, number) => {
     const longest = longestPrompt(session);
     if (options.maxContextTokens !== undefined && longest > options.maxContextTokens) {
       left++;
       return;
     }
-    addSession(builder, session, startMs, shrink, blockTokens, options);
+    addSession(builder, session, number, startMs, { shrink, blockTokens, options });
     startMs += options.meanStartGapS > 0 ? random.exponential(options.meanStartGapS * 1000) : 0;
   });
   if (left > 0)
@@ -193,18 +86,27 @@ function longestPrompt(session: AgentSession): number {
   return longest;
 }
 
+interface Laying {
+  shrink: number;
+  blockTokens: number;
+  options: SessionLoadOptions;
+}
+
 function addSession(
   builder: WorkloadBuilder,
   session: AgentSession,
+  number: number,
   startMs: number,
-  shrink: number,
-  blockTokens: number,
-  options: SessionLoadOptions,
+  { shrink, blockTokens, options }: Laying,
 ): void {
   const recorded = recordedCalls(session);
   const depends = dependencies(recorded);
   const shared = options.shareSystemPrompt === true ? sharedBlocks(session) : 0;
-  const arrays = blockArrays(session, builder.freshRange(idRange(session)), shared);
+  const range = idRange(session);
+  const arrays =
+    session.globalIds || range > sparseFrom + 4 * blocksOf(session)
+      ? chainedArrays(builder, session, session.globalIds ? 0 : 1 + (number % scopesMost))
+      : blockArrays(session, builder.freshRange(range), shared);
   const first = builder.calls.length;
   const nextOf = new Map<AgentRequest, AgentRequest>();
   for (const thread of [session.main, ...session.subagents]) {
@@ -223,7 +125,7 @@ function addSession(
     const delayMs = Math.min(dependency.delayMs, (options.maxGapS ?? Infinity) * 1000);
     const blocks = Math.min(request.blocks, Math.floor(request.promptTokens / shrink / blockTokens));
     builder.add({
-      tenant: session.id,
+      tenant: session.tenant ?? session.id,
       program: session.id,
       thread: entry.thread,
       promptTokens: Math.max(1, Math.round(request.promptTokens / shrink)),
@@ -284,6 +186,36 @@ export function blockArrays(session: AgentSession, firstId: number, shared = 0):
     }
   }
   return arrays;
+}
+
+/** Ids beyond this and four times the blocks of a session's prompts are no dense numbers: memory is taken for every number. */
+const sparseFrom = 1024;
+
+/** Scopes of block ids that a builder keeps apart, less the one of ids that are global. */
+const scopesMost = 2 ** 20 - 1;
+
+/**
+ * The same for ids that are equal in several sessions (scope 0), or that are not small numbers: they are made dense, and chained by
+ * prefix, because a hash of a block's own content may stand behind different prefixes.
+ */
+function chainedArrays(builder: WorkloadBuilder, session: AgentSession, scope: number): Map<AgentRequest, Int32Array> {
+  const arrays = new Map<AgentRequest, Int32Array>();
+  for (const thread of [session.main, ...session.subagents]) {
+    for (const request of thread.requests)
+      arrays.set(request, builder.chain(idsOf(request.runs), request.blocks, scope));
+  }
+  return arrays;
+}
+
+function* idsOf(runs: readonly number[]): Generator<number> {
+  for (let r = 0; r < runs.length; r += 2) for (let n = 0; n < runs[r + 1]!; n++) yield runs[r]! + n;
+}
+
+function blocksOf(session: AgentSession): number {
+  let blocks = 0;
+  for (const { requests } of [session.main, ...session.subagents])
+    for (const request of requests) blocks += request.blocks;
+  return blocks;
 }
 
 /** One more than the largest local block id of a session. */

@@ -2,7 +2,7 @@
 // not which prompts share a prefix, so that every block is different and no cache can hit.
 import { SimulatorError, type Workload } from "../types.ts";
 import { WorkloadBuilder } from "./builder.ts";
-import { readLines } from "./files.ts";
+import { readLines, shown, tokenCount } from "./files.ts";
 
 /** Reads an Azure trace. `blockTokens` is only the granularity of memory accounting. */
 export async function readAzure(path: string, limit = Infinity, blockTokens = 512): Promise<Workload> {
@@ -20,10 +20,11 @@ export async function readAzure(path: string, limit = Infinity, blockTokens = 51
     const atMs = Date.parse(`${cells[columns.TIMESTAMP]!.replace(" ", "T").replace(/(\.\d{3})\d+/, "$1")}Z`);
     const promptTokens = Number(cells[columns.ContextTokens]);
     const outputTokens = Number(cells[columns.GeneratedTokens]);
-    if (![atMs, promptTokens, outputTokens].every(Number.isFinite)) {
+    const lengths = [promptTokens, outputTokens];
+    if (!Number.isFinite(atMs) || !lengths.every((count) => tokenCount.safeParse(count).success)) {
       throw new SimulatorError(
         "trace_unreadable",
-        `Line ${lineNumber} of ${path} is not a row of an Azure trace: ${line.slice(0, 80)}`,
+        `Line ${lineNumber} of ${path} is not a row of an Azure trace: ${shown(line)}`,
         "Rows are TIMESTAMP,ContextTokens,GeneratedTokens.",
       );
     }
@@ -48,7 +49,7 @@ function header(cells: readonly string[], path: string) {
     if (column >= 0) return column;
     throw new SimulatorError(
       "trace_unreadable",
-      `${path} has no column ${name}; its columns are ${cells.join(", ")}.`,
+      `${path} has no column ${name}; its first line is: ${shown(cells.join(", "))}`,
       "An Azure trace begins with TIMESTAMP,ContextTokens,GeneratedTokens.",
     );
   };

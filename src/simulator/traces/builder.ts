@@ -1,6 +1,8 @@
 // Builds a workload from whatever a reader finds: gives tenants, programs, threads and blocks their dense numbers, and
 // keeps the one invariant that all later code relies on: equal block id at position i means an equal prefix up to i.
+import { blockIdsMost, callsMost } from "../limits.ts";
 import type { BlockIds, SimCall, Workload } from "../types.ts";
+import { tooLarge } from "./files.ts";
 
 /** Keys of the chain map are parent * contentBound + content; both factors keep the product a safe integer. */
 const contentBound = 2 ** 27;
@@ -18,6 +20,9 @@ interface CallInput {
   after?: readonly number[];
   delayMs: number;
   then?: SimCall["then"];
+  batch?: boolean | undefined;
+  priority?: number | undefined;
+  deadlineMs?: number | undefined;
 }
 
 export class WorkloadBuilder {
@@ -33,6 +38,8 @@ export class WorkloadBuilder {
   /** Small numbers for contents that are not small numbers themselves. */
   readonly #contents = new Map<bigint | string | number, number>();
   #blocks = 0;
+  /** Block ids of all prompts so far. */
+  #blockIds = 0;
 
   constructor(name: string, blockTokens: number) {
     this.#name = name;
@@ -77,7 +84,13 @@ export class WorkloadBuilder {
     return n;
   }
 
+  /** Throws SimulatorError `trace_too_large` beyond the bounds of limits.ts. */
   add(input: CallInput): SimCall {
+    this.#blockIds += input.blocks.length;
+    if (this.calls.length >= callsMost || this.#blockIds > blockIdsMost) {
+      const what = this.calls.length >= callsMost ? `${callsMost} calls` : `${blockIdsMost} blocks in its prompts`;
+      throw tooLarge(`The workload "${this.#name}"`, `it has more than ${what}`);
+    }
     const thread = input.thread ?? input.program;
     const call: SimCall = {
       index: this.calls.length,
@@ -93,6 +106,9 @@ export class WorkloadBuilder {
       after: input.after ?? [],
       delayMs: Math.max(0, input.delayMs),
       then: input.then ?? "end",
+      ...(input.batch !== undefined && { batch: input.batch }),
+      ...(input.priority !== undefined && { priority: input.priority }),
+      ...(input.deadlineMs !== undefined && { deadlineMs: input.deadlineMs }),
     };
     this.calls.push(call);
     return call;
@@ -105,6 +121,7 @@ export class WorkloadBuilder {
       blockCount: this.#blocks,
       calls: this.calls,
       tenants: this.#tenants.size,
+      tenantNames: [...this.#tenants.keys()],
       programs: this.#programs.size,
       threads: this.#threads.size,
       notes: this.notes,

@@ -4,7 +4,13 @@ import { z } from "zod";
 import { SimulatorError, type Workload } from "../types.ts";
 import { WorkloadBuilder } from "./builder.ts";
 import { dependencies } from "./closedLoop.ts";
-import { parseLine, readLines } from "./files.ts";
+import { faultText, parseLine, readLines, tokenCount } from "./files.ts";
+
+/** Checked at once, so that a list of wrong values is one fault. */
+const hexHashes = z.custom<string[]>(
+  (value) => Array.isArray(value) && value.every((hash) => typeof hash === "string"),
+  "it must be a list of texts",
+);
 
 const callLogSchema = z.object({
   schema: z.literal("lineshaft.call.v1"),
@@ -16,16 +22,20 @@ const callLogSchema = z.object({
   /** Conversation inside the program (a sub-agent); the program's main thread when absent. */
   thread: z.string().nullish(),
   parentThread: z.string().nullish(),
-  promptTokens: z.number().int().nonnegative(),
-  outputTokens: z.number().int().nonnegative(),
+  promptTokens: tokenCount,
+  outputTokens: tokenCount,
   cachedTokens: z.number().int().nonnegative().nullish(),
   ttftMs: z.number().nonnegative().nullish(),
   totalMs: z.number().nonnegative(),
+  /** Class of service, order within the tenant, and the deadline of the first token, as the caller asked (`Call` of the scheduler). */
+  batch: z.boolean().nullish(),
+  priority: z.number().int().min(-100).max(100).nullish(),
+  deadlineMs: z.number().positive().nullish(),
   /** Why the thread waits after this call. */
   then: z.enum(["tool", "turn", "end"]).nullish(),
   blockTokens: z.number().int().positive().default(16),
   /** Chained content hashes of the prompt's whole blocks, in hex, salted by tenant. */
-  blocks: z.array(z.string()).default([]),
+  blocks: hexHashes.default([]),
 });
 
 /** Reads a call log. Throws SimulatorError `trace_unreadable` naming the line. */
@@ -38,7 +48,7 @@ export async function readCallLog(path: string, limit = Infinity): Promise<Workl
     if (!parsed.success) {
       throw new SimulatorError(
         "trace_unreadable",
-        `Line ${lineNumber} of ${path} is not a call log line: ${z.prettifyError(parsed.error)}`,
+        `Line ${lineNumber} of ${path} is not a call log line: ${faultText(parsed.error)}`,
         'Lines are {"schema": "lineshaft.call.v1", "at", "tenant", "promptTokens", "outputTokens", "totalMs", ...}.',
       );
     }
@@ -70,6 +80,9 @@ export async function readCallLog(path: string, limit = Infinity): Promise<Workl
       after: dependency.after,
       delayMs: dependency.delayMs,
       then: log.then ?? (dependency.last ? "end" : "turn"),
+      batch: log.batch ?? undefined,
+      priority: log.priority ?? undefined,
+      deadlineMs: log.deadlineMs ?? undefined,
     });
   });
   return builder.build();

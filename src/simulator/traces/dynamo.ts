@@ -5,7 +5,13 @@ import { z } from "zod";
 import { SimulatorError, type Workload } from "../types.ts";
 import { WorkloadBuilder } from "./builder.ts";
 import { dependencies, type RecordedCall } from "./closedLoop.ts";
-import { parseLine, readLines } from "./files.ts";
+import { faultText, parseLine, readLines, tokenCount } from "./files.ts";
+
+/** Checked at once, so that a list of wrong values is one fault. 64-bit hashes are read as the nearest doubles. */
+const numbers = z.custom<number[]>(
+  (value) => Array.isArray(value) && value.every((hash) => typeof hash === "number"),
+  "it must be a list of numbers",
+);
 
 const line = z.object({
   event: z.object({
@@ -14,11 +20,11 @@ const line = z.object({
     agent_context: z.object({ session_id: z.string(), parent_session_id: z.string().nullish() }).nullish(),
     request: z
       .object({
-        input_tokens: z.number().int().nonnegative(),
-        output_tokens: z.number().int().nonnegative(),
+        input_tokens: tokenCount,
+        output_tokens: tokenCount,
         request_received_ms: z.number(),
         total_time_ms: z.number().nonnegative(),
-        replay: z.object({ trace_block_size: z.number().int().positive(), input_sequence_hashes: z.array(z.number()) }),
+        replay: z.object({ trace_block_size: z.number().int().positive(), input_sequence_hashes: numbers }),
       })
       .optional(),
     tool: z.object({ started_at_unix_ms: z.number().optional() }).optional(),
@@ -43,7 +49,7 @@ export async function readDynamo(path: string, limit = Infinity): Promise<Worklo
     if (!parsed.success) {
       throw new SimulatorError(
         "trace_unreadable",
-        `Line ${lineNumber} of ${path} is not a Dynamo request trace event: ${z.prettifyError(parsed.error)}`,
+        `Line ${lineNumber} of ${path} is not a Dynamo request trace event: ${faultText(parsed.error)}`,
         'Expected events with schema "dynamo.request.trace.v1".',
       );
     }

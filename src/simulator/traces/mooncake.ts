@@ -1,18 +1,20 @@
 // Mooncake's FAST'25 traces: JSON lines `{timestamp, input_length, output_length, hash_ids}`, timestamps in ms, 512 tokens a
 // block, the last block of a prompt possibly partial. Ids are already chained by prefix. There is no session id, so every
-// call is a program of its own: affinity by session cannot be studied on these traces.
+// call is a program of its own: affinity by session cannot be studied on these traces. A row may name a `tenant`, which the published
+// traces do not.
 import { z } from "zod";
 import { SimulatorError, type Workload } from "../types.ts";
 import { WorkloadBuilder } from "./builder.ts";
-import { parseLine, readLines } from "./files.ts";
+import { faultText, parseLine, readLines, tokenCount, wholeNumbers } from "./files.ts";
 
 const mooncakeBlockTokens = 512;
 
 const row = z.object({
   timestamp: z.number().nonnegative(),
-  input_length: z.number().int().positive(),
-  output_length: z.number().int().nonnegative(),
-  hash_ids: z.array(z.number().int().nonnegative()),
+  input_length: tokenCount.positive(),
+  output_length: tokenCount,
+  hash_ids: wholeNumbers,
+  tenant: z.string().optional(),
 });
 
 /**
@@ -30,11 +32,11 @@ export async function readMooncake(path: string, limit = Infinity): Promise<Work
     if (!parsed.success) {
       throw new SimulatorError(
         "trace_unreadable",
-        `Line ${lineNumber} of ${path} is not a Mooncake row: ${z.prettifyError(parsed.error)}`,
+        `Line ${lineNumber} of ${path} is not a Mooncake row: ${faultText(parsed.error)}`,
         "A row is {timestamp, input_length, output_length, hash_ids}.",
       );
     }
-    const { timestamp, input_length, output_length, hash_ids } = parsed.data;
+    const { timestamp, input_length, output_length, hash_ids, tenant } = parsed.data;
     const blocks = new Int32Array(hash_ids.length);
     for (let i = 0; i < hash_ids.length; i++) {
       let id = dense.get(hash_ids[i]!);
@@ -42,6 +44,7 @@ export async function readMooncake(path: string, limit = Infinity): Promise<Work
       blocks[i] = id;
     }
     builder.add({
+      ...(tenant !== undefined && { tenant }),
       program: String(lineNumber),
       promptTokens: input_length,
       outputTokens: output_length,

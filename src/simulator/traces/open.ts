@@ -1,12 +1,15 @@
-// Opens any trace. The format of a file is recognised by its first line; generated loads have names.
-import { SimulatorError, type Workload } from "../types.ts";
-import { readAgentSessions, sessionsToWorkload, type AgentSession } from "./agentSessions.ts";
+// Opens any trace. The format of a file is recognised by its beginning (detect.ts); generated loads have names.
+import type { Workload } from "../types.ts";
+import { readAgentSessions, type AgentSession } from "./agentFiles.ts";
+import { sessionsToWorkload } from "./agentSessions.ts";
 import { readAzure } from "./azure.ts";
 import { readCallLog } from "./callLog.ts";
 import { readDynamo } from "./dynamo.ts";
-import { readLines, resolveTrace } from "./files.ts";
+import { detectFormat } from "./detect.ts";
+import { resolveTrace } from "./files.ts";
 import { readMooncake } from "./mooncake.ts";
-import { headOf, scaleWorkload } from "./scale.ts";
+import type { OpenOptions } from "./options.ts";
+import { dealTenants, headOf, scaleWorkload } from "./scale.ts";
 import { readServeGen } from "./servegen.ts";
 import { agentTrees } from "./generated/agentTrees.ts";
 import { longPrompts } from "./generated/longPrompts.ts";
@@ -22,35 +25,17 @@ const generators: Readonly<Record<string, (seed: number, limit: number | undefin
   "tenant-chats": (seed, limit) => tenantChats({ seed, chats: limit ?? 400 }),
 };
 
-const traceFormats = ["mooncake", "agent-sessions", "dynamo", "azure", "servegen", "calls"] as const;
-type TraceFormat = (typeof traceFormats)[number];
+export type { OpenOptions } from "./options.ts";
 
-export interface OpenOptions {
-  /** A path, a path inside the traces folder, or the name of a generated load. */
-  trace: string;
-  format?: TraceFormat;
-  /** Calls (sessions, for agent sessions) to read at most. */
-  limit?: number;
-  speed?: number;
-  copies?: number;
-  seed?: number;
-  /** Agent sessions: mean seconds between starts, cut of gaps, longest context taken, division of all lengths. */
-  startGapS?: number;
-  maxGapS?: number;
-  maxContextTokens?: number;
-  shrink?: number;
-  /** ServeGen: part of the profile. */
-  fromS?: number;
-  durationS?: number;
-}
-
-/** Reads or generates the workload. Throws SimulatorError `trace_missing`, `trace_unknown` or `trace_unreadable`. */
+/** Reads or generates the workload. Throws SimulatorError `trace_missing`, `trace_is_folder`, `trace_unknown`, `trace_unreadable` or `trace_too_large`. */
 export async function openWorkload(options: OpenOptions): Promise<Workload> {
   const seed = options.seed ?? 1;
   const limit = options.limit ?? Infinity;
   const generate = Object.hasOwn(generators, options.trace) ? generators[options.trace] : undefined;
   const workload = generate === undefined ? await readAny(options, seed, limit) : generate(seed, options.limit);
-  return scaleWorkload(workload, { speed: options.speed, copies: options.copies, seed, shiftMs: 60_000 });
+  const { speed, keepGaps, copies, tenants } = options;
+  const dealt = tenants === undefined ? workload : dealTenants(workload, tenants);
+  return scaleWorkload(dealt, { speed, keepGaps, copies, seed, shiftMs: 60_000 });
 }
 
 async function readAny(options: OpenOptions, seed: number, limit: number): Promise<Workload> {
@@ -81,26 +66,4 @@ async function readAny(options: OpenOptions, seed: number, limit: number): Promi
       });
     }
   }
-}
-
-/** Format of a trace file, by its first line. Throws SimulatorError `trace_unknown`. */
-export async function detectFormat(path: string): Promise<TraceFormat> {
-  let first = "";
-  for await (const line of readLines(path, 1)) first = line;
-  if (/^TIMESTAMP\s*,/i.test(first)) return "azure";
-  if (first.startsWith("client,window_start_s")) return "servegen";
-  try {
-    const value = JSON.parse(first) as Record<string, unknown>;
-    if ("hash_ids" in value && "timestamp" in value) return "mooncake";
-    if ("requests" in value && "block_size" in value) return "agent-sessions";
-    if ("event" in value) return "dynamo";
-    if (value["schema"] === "lineshaft.call.v1") return "calls";
-  } catch {
-    // Not JSON either: the error is thrown below.
-  }
-  throw new SimulatorError(
-    "trace_unknown",
-    `Cannot tell what kind of trace ${path} is; it begins with: ${first.slice(0, 80)}`,
-    `Name its format: ${traceFormats.join(", ")}.`,
-  );
 }

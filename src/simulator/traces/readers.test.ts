@@ -5,9 +5,12 @@ import { join, resolve } from "node:path";
 import { gzipSync } from "node:zlib";
 import { afterAll, describe, expect, it } from "vitest";
 import { infiniteStudy, tokenHitRate } from "../cache/sequence.ts";
-import { leadingEqual, readAgentSessions, sessionsToWorkload, type AgentSession } from "./agentSessions.ts";
+import { readAgentSessions, type AgentSession } from "./agentFiles.ts";
+import { leadingEqual, sessionsToWorkload } from "./agentSessions.ts";
+import { detectFormat } from "./detect.ts";
 import { findTrace } from "./files.ts";
-import { detectFormat, openWorkload } from "./open.ts";
+import { openWorkload } from "./open.ts";
+import { openOptions } from "./options.ts";
 import { headOf, scaleWorkload } from "./scale.ts";
 import { sharedPrefix } from "./sharedPrefix.ts";
 
@@ -190,6 +193,68 @@ describe("generated and scaled loads", () => {
     expect(new Set(scaled.calls.flatMap((call) => [...call.blocks])).size).toBe(2 * 14);
     expect(headOf(scaled, 3).calls).toHaveLength(3);
     expect(scaleWorkload(workload, {})).toBe(workload);
+  });
+});
+
+describe("options of a load", () => {
+  it("arrivals are scaled alone where gaps are to be kept: a session that is under way lasts as long as it did", async () => {
+    const delays = async (keepGaps: boolean) => {
+      const load = { trace: data("sessions.jsonl"), startGapS: 10, seed: 1 };
+      const [as, scaled] = [await openWorkload(load), await openWorkload({ ...load, speed: 4, keepGaps })];
+      return { as: as.calls, scaled: scaled.calls, notes: scaled.notes.join(" ") };
+    };
+    const { as, scaled, notes } = await delays(true);
+    expect(scaled.map(({ delayMs }) => delayMs)).toEqual(
+      as.map(({ delayMs, after }) => (after.length === 0 ? delayMs / 4 : delayMs)),
+    );
+    expect(as.filter(({ after, delayMs }) => after.length === 0 && delayMs > 0)).toHaveLength(1);
+    expect(notes).toContain("gaps inside sessions as they were");
+    const whole = await delays(false);
+    expect(whole.scaled.map(({ delayMs }) => delayMs)).toEqual(as.map(({ delayMs }) => delayMs / 4));
+  });
+
+  it("tenants are those of the trace, or programs dealt in turn; copies have tenants of their own", async () => {
+    const rows = ["a", "b", "a"].map((tenant, i) =>
+      JSON.stringify({ timestamp: i, input_length: 600, output_length: 1, hash_ids: [i, i + 10], tenant }),
+    );
+    const trace = written("tenants.jsonl", `${rows.join("\n")}\n`);
+    const tenantsOf = async (options: { tenants?: number; copies?: number }) => {
+      const { calls, tenants, tenantNames } = await openWorkload({ trace, ...options });
+      expect(tenantNames).toHaveLength(tenants);
+      return calls.map(({ tenant }) => tenantNames[tenant]);
+    };
+    expect(await tenantsOf({})).toEqual(["a", "b", "a"]);
+    expect(await tenantsOf({ tenants: 2 })).toEqual(["tenant 1", "tenant 2", "tenant 1"]);
+    expect((await tenantsOf({ copies: 2 })).slice(3)).toEqual(["a, copy 2", "b, copy 2", "a, copy 2"]);
+  });
+
+  it("a call log's class of service, priority and deadline are its calls'", async () => {
+    const call = {
+      schema: "lineshaft.call.v1",
+      at: "2026-01-01T00:00:00Z",
+      tenant: "a",
+      promptTokens: 9,
+      outputTokens: 2,
+    };
+    const rows = [
+      { ...call, totalMs: 5, batch: true, priority: -3, deadlineMs: 800 },
+      { ...call, totalMs: 5 },
+    ];
+    const trace = written("classes.jsonl", rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
+    const { calls } = await openWorkload({ trace });
+    expect(calls[0]).toMatchObject({ batch: true, priority: -3, deadlineMs: 800 });
+    expect(calls[1]).not.toHaveProperty("batch");
+  });
+
+  it("a command's own options come before those of a description, and a wrong one is named", () => {
+    const described = { trace: "described", startGapS: 5, tenants: 2 };
+    expect(openOptions({ trace: "own", startGapS: undefined }, described)).toEqual({
+      trace: "own",
+      startGapS: 5,
+      tenants: 2,
+    });
+    expect(() => openOptions({})).toThrow(/No trace is named/);
+    expect(() => openOptions({ maxGapS: -1 }, described)).toThrow(/maxGapS/);
   });
 });
 

@@ -5,7 +5,7 @@ import { z } from "zod";
 import { Random } from "../random.ts";
 import { SimulatorError, type Workload } from "../types.ts";
 import { WorkloadBuilder } from "./builder.ts";
-import { parseLine, readLines } from "./files.ts";
+import { parseLine, readLines, shown } from "./files.ts";
 
 const windowS = 600;
 
@@ -150,7 +150,7 @@ async function readLengths(path: string) {
 function unreadable(path: string, line: number, text: string): SimulatorError {
   return new SimulatorError(
     "trace_unreadable",
-    `Line ${line} of ${path} is not part of a ServeGen profile: ${text.slice(0, 80)}`,
+    `Line ${line} of ${path} is not part of a ServeGen profile: ${shown(text)}`,
     "Give the *-rates.csv; its *-lengths.jsonl must lie beside it.",
   );
 }
