@@ -44,7 +44,7 @@ export function infiniteStudy(workload: Workload, outputs = true): HitCount {
     let hit = 0;
     while (hit < blocks.length && seen[blocks[hit]!] === 1) hit++;
     for (let i = hit; i < blocks.length; i++) seen[blocks[i]!] = 1;
-    for (let i = 0; outputs && i < outputBlocks.length; i++) seen[outputBlocks[i]!] = 1;
+    if (outputs) for (let i = 0; i < outputBlocks.length; i++) seen[outputBlocks[i]!] = 1;
     return hit;
   });
 }
