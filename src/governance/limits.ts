@@ -12,7 +12,7 @@ export const limits = {
   usageIdleMs: 5_000,
   /** Use that has changed is told to the database so often, for those who read what is used. */
   usageToldMs: 5_000,
-  /** Every share is told to the database this often, so that a notification that was missed is made good. */
+  /** Every share is told to the database, and all limits are read, this often, so that a notification that was missed is made good. */
   usagePulseMs: 30_000,
   /** How often a process looks for shares of processes that have ended. */
   usageReclaimMs: 2_500,

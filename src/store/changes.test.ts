@@ -1,5 +1,5 @@
 // Changes of tables between processes, on a real Postgres.
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { Changes } from "./changes.ts";
 import { Session } from "./session.ts";
 import { testDatabase } from "./testing.ts";
@@ -50,4 +50,49 @@ test("readings of one table never overlap, changes during one are read once afte
   await expect.poll(() => [reads, most, failures], { timeout }).toEqual([2, 1, ["engines: away"]]);
   changes.close();
   await session.close();
+});
+
+test("a reading that failed is tried again without another change, with growing pauses, until it succeeds", async () => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  let tell = (_table: string) => {};
+  const listen = (_channel: string, heard: (table: string) => void) => {
+    tell = heard;
+    return Promise.resolve(() => {});
+  };
+  const failures: string[] = [];
+  const changes = await Changes.open({ listen }, (_table, error) => void failures.push(error.message));
+  let away = true;
+  let reads = 0;
+  changes.on("engines", async () => {
+    reads++;
+    if (away) throw new Error("away");
+  });
+  try {
+    tell("engines");
+    await vi.advanceTimersByTimeAsync(0);
+    expect(reads).toBe(1);
+    await vi.advanceTimersByTimeAsync(500);
+    expect(reads).toBe(2);
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(reads).toBeGreaterThan(10);
+    expect(reads).toBeLessThan(20);
+    // A pause that is long keeps no change waiting: it is read at once.
+    away = false;
+    const before = reads;
+    tell("engines");
+    await vi.advanceTimersByTimeAsync(0);
+    expect(reads).toBe(before + 1);
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect([reads, failures.length]).toEqual([before + 1, before]);
+    // After `close` nothing is read again.
+    away = true;
+    tell("engines");
+    await vi.advanceTimersByTimeAsync(0);
+    changes.close();
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(reads).toBe(before + 2);
+  } finally {
+    changes.close();
+    vi.useRealTimers();
+  }
 });

@@ -1,6 +1,7 @@
 // Tells a process that another one has changed a table which it keeps in memory. Triggers notify one channel with the table's name
 // (migrations/, `tell_change`); the process then reads the table again. After a lost session everything is read again, because
-// notifications were missed meanwhile.
+// notifications were missed meanwhile. A reading that failed is tried again until it succeeds, because no further notification may come.
+import { limits } from "./limits.ts";
 import type { Session } from "./session.ts";
 
 const channel = "lineshaft_changes";
@@ -10,6 +11,10 @@ interface Reader {
   read: () => Promise<void>;
   running: boolean;
   again: boolean;
+  /** Readings that failed since the last one that did not. */
+  failures: number;
+  /** The next try after a failure. */
+  timer: NodeJS.Timeout | undefined;
 }
 
 /** The changes of the tables that processes of one database keep in memory. */
@@ -17,6 +22,7 @@ export class Changes {
   readonly #readers = new Map<string, Reader[]>();
   readonly #failed: (table: string, error: Error) => void;
   #stop: (() => void) | undefined;
+  #closed = false;
 
   private constructor(failed: (table: string, error: Error) => void) {
     this.#failed = failed;
@@ -37,11 +43,13 @@ export class Changes {
   on(table: "engines" | "rate_cards" | "price_policies", read: () => Promise<void>): void {
     const readers = this.#readers.get(table) ?? [];
     this.#readers.set(table, readers);
-    readers.push({ read, running: false, again: false });
+    readers.push({ read, running: false, again: false, failures: 0, timer: undefined });
   }
 
   close(): void {
+    this.#closed = true;
     this.#stop?.();
+    for (const { timer } of [...this.#readers.values()].flat()) clearTimeout(timer);
     this.#readers.clear();
   }
 
@@ -53,11 +61,27 @@ export class Changes {
   }
 
   async #run(table: string, reader: Reader): Promise<void> {
+    clearTimeout(reader.timer);
     reader.running = true;
     while (reader.again) {
       reader.again = false;
-      await reader.read().catch((error: Error) => this.#failed(table, error));
+      try {
+        await reader.read();
+        reader.failures = 0;
+      } catch (error) {
+        this.#failed(table, error as Error);
+        reader.failures++;
+      }
     }
     reader.running = false;
+    if (reader.failures > 0 && !this.#closed) this.#later(table, reader);
+  }
+
+  #later(table: string, reader: Reader): void {
+    const pauseMs = Math.min(limits.changeAgainMs * 2 ** (reader.failures - 1), limits.changeAgainMostMs);
+    reader.timer = setTimeout(() => {
+      reader.again = true;
+      void this.#run(table, reader);
+    }, pauseMs).unref();
   }
 }

@@ -25,6 +25,9 @@ export const limits = {
   sessionAgainMs: 500,
   /** The pause doubles with every failure, up to this. */
   sessionAgainMostMs: 4_000,
+  /** Pause before a table is read again whose reading after a change failed. It doubles with every failure, up to the second. */
+  changeAgainMs: 500,
+  changeAgainMostMs: 4_000,
   /** A session that is connected asks this often whether the server answers it. */
   sessionPulseMs: 5_000,
   /** A session is given up, and connects again, when one of its statements takes longer than this. */

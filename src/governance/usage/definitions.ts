@@ -1,5 +1,6 @@
 // The limits themselves: set, listed and removed in the database, and all of them in the memory of every process, so that a call finds
-// its own without a statement. A change is told to every process by a notification. A process whose session was away reads all again.
+// its own without a statement. A change is told to every process by a notification. All limits are read again after a lost session and
+// every 30 seconds, because a notification may be missed, and a limit whose reading failed is read again (reading.ts).
 import { newId, type Database } from "../../store/index.ts";
 import { limits } from "../limits.ts";
 import { LineshaftError } from "../../errors/index.ts";
@@ -111,8 +112,9 @@ export class LimitTable {
     return found;
   }
 
-  /** Reads all limits anew, in pages. */
-  async readAll(): Promise<void> {
+  /** Reads all limits anew, in pages. Resolves with the numbers of those that are new, changed or gone. */
+  async readAll(): Promise<number[]> {
+    const changed: number[] = [];
     const seen = new Set<number>();
     for (let after = 0; ;) {
       const { rows } = await this.#db.query<LimitRow>(
@@ -121,12 +123,17 @@ export class LimitTable {
       );
       for (const row of rows) {
         seen.add(row.number);
-        this.#put(limitOf(row));
+        if (this.#put(limitOf(row))) changed.push(row.number);
       }
       if (rows.length < limits.usageLimitsPerRead) break;
       after = rows.at(-1)!.number;
     }
-    for (const number of this.#byNumber.keys()) if (!seen.has(number)) this.drop(number);
+    for (const number of this.#byNumber.keys()) {
+      if (seen.has(number)) continue;
+      this.drop(number);
+      changed.push(number);
+    }
+    return changed;
   }
 
   /** Reads one limit anew. */
@@ -136,13 +143,16 @@ export class LimitTable {
     else this.drop(number);
   }
 
-  #put(limit: UsageLimit): void {
+  /** False where the limit is known as it is: of a limit that exists only the amount can change. */
+  #put(limit: UsageLimit): boolean {
+    if (this.#byNumber.get(limit.number)?.amount === limit.amount) return false;
     this.drop(limit.number);
     this.#byNumber.set(limit.number, limit);
     let scopes = this.#byScope.get(limit.organisation);
     if (!scopes) this.#byScope.set(limit.organisation, (scopes = new Map()));
     const key = keyOf(limit.scope);
     scopes.set(key, [...(scopes.get(key) ?? []), limit]);
+    return true;
   }
 
   /** The limit is no more. */

@@ -351,6 +351,44 @@ test("a limit that is set, lowered and removed holds in every process at once", 
 });
 
 test(
+  "a new limit holds although the statement that should have read it failed, and although its notification was lost",
+  { timeout },
+  async () => {
+    await using db = await testDatabase();
+    const of = await tenant(db);
+    const clock = { now: 0 };
+    const session = await Session.open({ url: db.url });
+    let failing = false;
+    let failed = 0;
+    const query = ((...asked: Parameters<Database["query"]>) =>
+      failing && asked[0].includes("from usage_limits")
+        ? Promise.reject(new LineshaftError({ code: "store_unavailable", message: `away ${++failed}` }))
+        : db.query(...asked)) as Database["query"];
+    const limiter = await Limiter.open({ db: { query } as Database, session, now: () => clock.now });
+    // The channel of this one is silent.
+    const deaf = await Limiter.open({
+      db,
+      session: { processId: session.processId + 1, listen: () => Promise.resolve(() => {}) },
+      now: () => clock.now,
+    });
+    failing = true;
+    const scope = { kind: "key", id: of.key, model: undefined } as const;
+    await setLimit(db, { ...of, scope, dimension: "requests_per_minute", amount: 0 });
+    await until(() => failed > 0);
+    expect(await code(() => limiter.begin(useOf(of)))).toBeUndefined();
+    failing = false;
+    const isRefused = async (at: Limiter) => (await code(() => at.begin(useOf(of))))?.code === "call_over_limit";
+    await until(() => isRefused(limiter));
+    expect(await isRefused(deaf)).toBe(false);
+    clock.now += 30_000;
+    await until(() => isRefused(deaf));
+    await limiter.close();
+    await deaf.close();
+    await session.close();
+  },
+);
+
+test(
   "what a process used counts on after its end, orderly or not, and is free when its window has passed",
   { timeout },
   async () => {

@@ -11,6 +11,7 @@ import { CountedCall, uncounted, type Counted } from "./counted.ts";
 import { LimitTable } from "./definitions.ts";
 import { inOrder, Lines, waitsFor } from "./lines.ts";
 import { overLimit, tooMuchAtOnce } from "./refusals.ts";
+import { Reading } from "./reading.ts";
 import type { Part } from "./share.ts";
 import { Shares } from "./shares.ts";
 import { windows, type UsageLimit } from "./types.ts";
@@ -40,10 +41,13 @@ interface LimiterOptions {
 export class Limiter {
   readonly #table: LimitTable;
   readonly #shares: Shares;
+  readonly #reading: Reading;
   readonly #now: () => number;
   readonly #lines = new Lines();
   /** Limits that have refused just now: until when calls are refused without a statement. */
   readonly #refusing = new Map<number, number>();
+  /** When all limits were read last, or asked for. */
+  #readAt: number;
   #timer: NodeJS.Timeout | undefined;
   #unlisten: (() => void) | undefined;
 
@@ -51,15 +55,17 @@ export class Limiter {
     this.#table = new LimitTable(db);
     const removed = (number: number) => this.#table.drop(number);
     this.#shares = new Shares({ db, process: session.processId, now, removed });
+    // A share is told anew, so that a lower amount holds at once.
+    this.#reading = new Reading(this.#table, (number) => this.#shares.recall(number));
     this.#now = now;
+    this.#readAt = now();
   }
 
   /** Reads the limits and begins to hear of changes. Rejects where the database does not answer. */
   static async open(options: LimiterOptions): Promise<Limiter> {
     const limiter = new Limiter(options);
-    const readAgain = () => void limiter.#table.readAll().catch(() => {});
     limiter.#unlisten = await options.session.listen("lineshaft_usage", (told) => limiter.#heard(told), {
-      back: readAgain,
+      back: () => limiter.#reading.missed(),
     });
     await limiter.#table.readAll();
     limiter.#timer = setInterval(() => limiter.#tick(), limits.usageTickMs).unref();
@@ -156,19 +162,17 @@ export class Limiter {
   #heard(told: string): void {
     const [what, number] = told.split(" ");
     if (what === "recall") this.#shares.recall(Number(number));
-    else if (what === "limit") void this.#changed(Number(number)).catch(() => {});
-  }
-
-  /** A limit was set, changed or removed. Its share is told anew, so that a lower amount holds at once. */
-  async #changed(number: number): Promise<void> {
-    await this.#table.read(number);
-    this.#shares.recall(number);
+    else if (what === "limit") this.#reading.heard(Number(number));
   }
 
   #tick(): void {
     this.#shares.tick();
     const now = this.#now();
     for (const [number, until] of this.#refusing) if (until <= now) this.#refusing.delete(number);
+    if (now - this.#readAt >= limits.usagePulseMs) {
+      this.#readAt = now;
+      this.#reading.missed();
+    } else void this.#reading.read();
     // The next look asks again; shares of the dead only wait a little longer.
     this.#shares.reclaim().catch(() => {});
   }
