@@ -149,12 +149,16 @@ export function isAway({ ejected, doubtedBy }: EndpointState, call: Call): boole
 
 export const senderOf = ({ sender, tenant }: Call): string => sender ?? tenant;
 
-/** Whether the endpoint takes the call now. `open`: ejected endpoints may take it too. `due`: it is the turn of batch work. */
-export function hasRoom(endpoint: EndpointState, call: Call, open: boolean, due: boolean): boolean {
+/**
+ * Whether the endpoint takes the call now. `open`: ejected endpoints may take it too. `due`: it is the turn of batch work. `yields`: the
+ * engine's own line is left to tenants that wait at other gateways.
+ */
+export function hasRoom(endpoint: EndpointState, call: Call, open: boolean, due: boolean, yields: boolean): boolean {
   return (
     mayAnswer(endpoint, call) &&
     (open || !isAway(endpoint, call)) &&
     isFree(endpoint) &&
+    (!yields || endpoint.load.inFlight < endpoint.spec.slots) &&
     (call.batch !== true || due || takesBatch(endpoint))
   );
 }

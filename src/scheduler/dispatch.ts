@@ -13,7 +13,7 @@ import {
 } from "./admission.ts";
 import type { Endpoints } from "./endpoints.ts";
 import type { LoadView } from "./load/loadView.ts";
-import { stalledMostMs, stallsEveryMs } from "./limits.ts";
+import { stalledMostMs, stallsEveryMs, toldEndpointsMax, yieldSlackMs } from "./limits.ts";
 import { PdPlanner, type PdPlan } from "./pd/plan.ts";
 import { workTokens } from "./placement/estimate.ts";
 import { decisionOf, numbersOf } from "./placement/explain.ts";
@@ -23,7 +23,17 @@ import { ViewBuilder } from "./placement/view.ts";
 import { ClassedQueue } from "./queue/classedQueue.ts";
 import type { FairQueueOptions } from "./queue/fairQueue.ts";
 import { ServiceRate } from "./queue/promise.ts";
-import type { Call, CallUsage, Decision, EndpointState, PlacementView, Policy, Rng, SchedulerAction } from "./types.ts";
+import type {
+  Call,
+  CallUsage,
+  Decision,
+  EndpointState,
+  PlacementView,
+  Policy,
+  QueueNews,
+  Rng,
+  SchedulerAction,
+} from "./types.ts";
 
 /** A deployment's fair queue: calls that wait, and the tokens they will be charged. */
 export interface DeploymentWaiting {
@@ -89,6 +99,26 @@ export class Dispatch {
     });
   }
 
+  /** What other gateways are to be told of the queues. */
+  news(now: number): QueueNews[] {
+    return [...this.deployments].flatMap(([name, { queue }]) => {
+      const news = queue.news(now);
+      if (news.length === 0) return [];
+      const known = this.endpoints.ofDeployment(name).slice(0, toldEndpointsMax);
+      const endpoints = known.map(({ spec }) => spec.id);
+      return news.map(({ batch, tenants }) => ({ endpoints, batch, tenants }));
+    });
+  }
+
+  /** What another gateway has told. Its queue and one here are for the same deployment when they have an endpoint in common. */
+  hear(gateway: string, news: readonly QueueNews[], now: number): void {
+    for (const [name, { queue }] of this.deployments) {
+      const known = new Set(this.endpoints.ofDeployment(name).map(({ spec }) => spec.id));
+      const own = news.filter(({ endpoints }) => endpoints.some((endpoint) => known.has(endpoint)));
+      queue.hear(gateway, own, now);
+    }
+  }
+
   queues(): ClassedQueue[] {
     return [...this.deployments.values()].map((deployment) => deployment.queue);
   }
@@ -136,7 +166,7 @@ export class Dispatch {
     if (!queue.mayPass(call) || !endpoints.some(takesCalls)) return false;
     const open = failsOpen(call, endpoints);
     const home = this.options.homeOf(call);
-    const view = this.views.build(call, endpoints, (at) => hasRoom(at, call, open, false), now, home);
+    const view = this.views.build(call, endpoints, (at) => hasRoom(at, call, open, false, false), now, home);
     if (view.count === 0) return false;
     const charged = chargeOf(call, longestMatch(view));
     queue.pass(call, charged);
@@ -156,15 +186,24 @@ export class Dispatch {
     const { queue } = deployment;
     const endpoints = this.endpoints.ofDeployment(name);
     let viewed: PlacementView | undefined;
-    // As it was before the call was taken, since taking it ends the turn of batch work.
+    // As they were before the call was taken, since taking it ends the turn of batch work and charges its tenant.
     let due = false;
+    const yielding = new Map<Call, boolean>();
+    const yields = (call: Call): boolean => {
+      let known = yielding.get(call);
+      if (known === undefined) {
+        known = queue.of(call).yields(call, deployment.rate.perMs * yieldSlackMs);
+        yielding.set(call, known);
+      }
+      return known;
+    };
     const viewOf = (call: Call): PlacementView => {
       if (viewed?.call !== call) {
         const open = failsOpen(call, endpoints);
         viewed = this.views.build(
           call,
           endpoints,
-          (at) => hasRoom(at, call, open, due),
+          (at) => hasRoom(at, call, open, due, yields(call)),
           now,
           this.options.homeOf(call),
         );
@@ -178,6 +217,7 @@ export class Dispatch {
       const view = viewOf(taken.call);
       this.place(deployment, view, taken.call, now - taken.sinceMs, chargeOf(taken.call, longestMatch(view)), actions);
       viewed = undefined;
+      yielding.clear();
     }
   }
 

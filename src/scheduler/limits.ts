@@ -44,6 +44,13 @@ export const peerAliveMs = 4_000;
 /** How long a peer's message of a placement usually takes: a tick and the carrier. */
 export const peerNewsMs = 250;
 
+/** Tenants, and endpoints of a deployment, that a message between gateways names for a queue: a message must stay under 8,000 bytes. */
+export const toldTenantsMax = 24;
+export const toldEndpointsMax = 8;
+
+/** What a tenant is served in this time is no lead over one that waits at another gateway: word of that one's service may be on its way. */
+export const yieldSlackMs = 500;
+
 /** While calls of people and batch work both wait, one call in this many that are taken is batch work. */
 export const batchEvery = 8;
 

@@ -84,6 +84,8 @@ export class Scheduler {
   private readonly shareLoad: boolean;
   private readonly settings: SchedulerSettings;
   private sharedMs = Number.NEGATIVE_INFINITY;
+  /** Whether the last message said that calls wait. */
+  private toldWaiting = false;
 
   constructor(options: SchedulerOptions) {
     const policy = options.policy ?? defaultPolicy;
@@ -180,6 +182,8 @@ export class Scheduler {
         break;
       case "peer_load":
         this.load.receive(event.message, now);
+        if (event.message.gateway !== this.load.gateway)
+          this.dispatch.hear(event.message.gateway, event.message.queues ?? [], now);
         this.dispatch.drainAll(now, actions);
         break;
       case "fact":
@@ -208,10 +212,14 @@ export class Scheduler {
 
   /** Sends peers what has changed, and at intervals that this gateway is alive. */
   private share(now: number, actions: SchedulerAction[]): void {
-    const message = this.load.message(now, now - this.sharedMs >= peerAliveMs);
+    const queues = this.dispatch.news(now);
+    // That nothing waits any more is told at once too.
+    const waiting = queues.length > 0 || this.toldWaiting;
+    const message = this.load.message(now, waiting || now - this.sharedMs >= peerAliveMs);
     if (message === undefined) return;
     this.sharedMs = now;
-    actions.push({ type: "share_load", message });
+    this.toldWaiting = queues.length > 0;
+    actions.push({ type: "share_load", message: queues.length > 0 ? { ...message, queues } : message });
   }
 
   /**

@@ -311,6 +311,20 @@ export interface LoadDelta {
   prefilling: number;
 }
 
+/** What one gateway tells of a tenant: what it was served there since the last message, in charged tokens, and whether its calls wait there. */
+export interface TenantNews {
+  tenant: string;
+  served: number;
+  waits: boolean;
+}
+
+/** What one gateway tells of one of its queues. `endpoints`: some of the deployment, by which others know it. */
+export interface QueueNews {
+  endpoints: string[];
+  batch: boolean;
+  tenants: TenantNews[];
+}
+
 /** Load deltas of one gateway. `sequence` counts its messages, so that a lost one is seen; `total` messages replace. */
 export interface LoadMessage {
   gateway: string;
@@ -318,6 +332,8 @@ export interface LoadMessage {
   kind: "delta" | "total";
   atMs: number;
   deltas: LoadDelta[];
+  /** Every queue in which calls wait there, and queues for whose endpoints calls wait elsewhere; absent: there is none. */
+  queues?: QueueNews[];
 }
 
 /** What `Scheduler.apply` takes in. `at`: when it happened, ms on the caller's clock. */

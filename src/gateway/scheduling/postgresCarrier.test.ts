@@ -121,6 +121,33 @@ test("load is told and taken back; endpoints that are nobody else's are not told
   }
 });
 
+test("what waits is told for endpoints that others have, and left out of a message that would be too long", async () => {
+  await using db = await testDatabase();
+  const [a, b] = await Promise.all([gatewayOn(db), gatewayOn(db)]);
+  try {
+    await Promise.all([a.carrier.ready, b.carrier.ready]);
+    a.tell();
+    b.tell();
+    await until(() => a.heard.length > 0 && b.heard.length > 0);
+    const told = b.heard.length;
+    const tenants = [{ tenant: "t", served: 1, waits: true }];
+    const publish = (queues: LoadMessage["queues"]) =>
+      a.carrier.publish({ ...a.view.message(performance.now(), true)!, queues });
+    publish([
+      { endpoints: ["mine"], batch: false, tenants },
+      { endpoints: ["mine", "shared"], batch: true, tenants },
+    ]);
+    publish([{ endpoints: ["shared"], batch: false, tenants: [{ tenant: "t".repeat(8000), served: 1, waits: true }] }]);
+    await until(() => b.heard.length >= told + 2);
+    expect(b.heard.slice(told).map(({ queues }) => queues)).toEqual([
+      [{ endpoints: ["shared"], batch: true, tenants }],
+      undefined,
+    ]);
+  } finally {
+    await Promise.all([a.close(), b.close()]);
+  }
+});
+
 test("workers of two machines have the same names: load is added up among the gateways of one machine alone", async () => {
   await using db = await testDatabase();
   const gateways = await Promise.all([gatewayOn(db, "one"), gatewayOn(db, "one"), gatewayOn(db, "two")]);

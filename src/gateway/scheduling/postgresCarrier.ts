@@ -56,11 +56,18 @@ export class PostgresCarrier implements Carrier {
       const endpoint = toOthers(delta.endpoint);
       return endpoint === undefined ? [] : [{ ...delta, endpoint }];
     });
+    const queues = message.queues?.flatMap((news) => {
+      const endpoints = news.endpoints.flatMap((endpoint) => toOthers(endpoint) ?? []);
+      return endpoints.length === 0 ? [] : [{ ...news, endpoints }];
+    });
     const now = performance.now();
     // While this gateway is alone a sign of life is enough: a gateway that hears it waits for the next total.
     if (now - this.#heardMs > peerMs && now - this.#toldMs < aliveMs) return;
     this.#toldMs = now;
-    const text = JSON.stringify({ ...message, deltas });
+    let text = JSON.stringify({ ...message, deltas, queues });
+    // Load matters more than what waits.
+    if (queues !== undefined && Buffer.byteLength(text) > payloadBytes)
+      text = JSON.stringify({ ...message, deltas, queues: undefined });
     if (Buffer.byteLength(text) > payloadBytes)
       return this.#options.log.warn("too many endpoints for one message of load");
     this.#options.session.notify(loadChannel, text).catch((error: Error) => {
@@ -96,7 +103,10 @@ export class PostgresCarrier implements Carrier {
     this.#heardMs = performance.now();
     const { ofOthers } = this.#options.names;
     const deltas = message.deltas.map((delta) => ({ ...delta, endpoint: ofOthers(delta.endpoint) }));
+    const heard: LoadMessage = { ...message, deltas, atMs: this.#heardMs };
+    if (message.queues !== undefined)
+      heard.queues = message.queues.map((news) => ({ ...news, endpoints: news.endpoints.map(ofOthers) }));
     // Every process has a clock of its own; a message takes milliseconds.
-    for (const hear of this.#hearers) hear({ ...message, deltas, atMs: this.#heardMs });
+    for (const hear of this.#hearers) hear(heard);
   }
 }

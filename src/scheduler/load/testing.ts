@@ -94,7 +94,9 @@ export const carrierRequirements: readonly CarrierRequirement[] = [
       if (!(await meet(scene, gateways))) return "a gateway has not heard every other";
       const [first] = gateways;
       first!.view.open(scene.endpoint, 0, 90, 100, scene.now());
-      const message = first!.view.message(scene.now())!;
+      const tenants = [{ tenant: "t", served: 70, waits: true }];
+      const queues = [{ endpoints: [scene.endpoint], batch: true, tenants }];
+      const message: LoadMessage = { ...first!.view.message(scene.now())!, queues };
       const before = JSON.stringify(message);
       scene.gateways[0]!.carrier.publish(message);
       const others = gateways.slice(1);
@@ -102,9 +104,9 @@ export const carrierRequirements: readonly CarrierRequirement[] = [
       if (!(await scene.settle(() => others.every(({ heard }) => came(heard) !== undefined)))) return "it did not come";
       if (JSON.stringify(message) !== before) return "the sender's message was changed";
       const wrong = others.find(({ heard }) => {
-        const { gateway, kind, deltas } = came(heard)!;
+        const { gateway, kind, deltas, queues } = came(heard)!;
         return (
-          JSON.stringify({ gateway, kind, deltas }) !==
+          JSON.stringify({ gateway, kind, deltas, queues }) !==
           JSON.stringify({ ...message, sequence: undefined, atMs: undefined })
         );
       });

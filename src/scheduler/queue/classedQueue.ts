@@ -3,7 +3,7 @@
 //
 // Batch work is never starved: while both classes wait, every `batchEvery`-th call that is taken is one of batch.
 import { batchEvery } from "../limits.ts";
-import type { Call } from "../types.ts";
+import type { Call, TenantNews } from "../types.ts";
 import { FairQueue, type FairQueueOptions, type Push, type Waiting } from "./fairQueue.ts";
 
 type Matched = (call: Call) => number;
@@ -42,9 +42,28 @@ export class ClassedQueue {
     return call.batch === true ? this.batch : this.interactive;
   }
 
-  /** Whether a call may be placed without waiting, where there is room: no call waits in either class, and its program is not paused. */
+  /**
+   * Whether a call may be placed without waiting, where there is room: no call waits in either class, nor in its class at another gateway,
+   * and its program is not paused.
+   */
   mayPass(call: Call): boolean {
-    return this.size === 0 && !this.of(call).isPaused(call);
+    const queue = this.of(call);
+    return this.size === 0 && !queue.waitsElsewhere && !queue.isPaused(call);
+  }
+
+  /** What other gateways are to be told, by class. */
+  news(now: number): { batch: boolean; tenants: TenantNews[] }[] {
+    return [
+      { batch: false, tenants: this.interactive.news(now) },
+      { batch: true, tenants: this.batch.news(now) },
+    ].filter(({ tenants }) => tenants.length > 0);
+  }
+
+  /** What another gateway has told; a class that it does not name has nothing waiting there. */
+  hear(gateway: string, news: readonly { batch: boolean; tenants: readonly TenantNews[] }[], now: number): void {
+    const tenantsOf = (batch: boolean) => news.filter((one) => one.batch === batch).flatMap(({ tenants }) => tenants);
+    this.interactive.hear(gateway, tenantsOf(false), now);
+    this.batch.hear(gateway, tenantsOf(true), now);
   }
 
   /** Charges a call that is placed without having waited. */

@@ -8,8 +8,9 @@
 // Among the first few in credit the one with the longest cached prefix goes: locality, but only inside fairness (turn.ts). The queue
 // is bounded; when it is full, the tenant with most calls waiting loses its newest one, so a flood pushes out only itself.
 import { queueCallsMax, queueCallsPerTenantMax } from "../limits.ts";
-import type { Call } from "../types.ts";
+import type { Call, TenantNews } from "../types.ts";
 import { CreditRing } from "./credit.ts";
+import { Elsewhere } from "./elsewhere.ts";
 import { Heap } from "./heap.ts";
 import { firstThatFits, longestInCredit } from "./turn.ts";
 import { pauseKey, type Program, programKey, programOfKey, type Tenant, type Waiting } from "./waiting.ts";
@@ -41,6 +42,7 @@ const everyone = "";
 export class FairQueue {
   private readonly options: Required<FairQueueOptions>;
   private readonly ring: CreditRing<Tenant>;
+  private readonly elsewhere: Elsewhere;
   private readonly tenants = new Map<string, Tenant>();
   private readonly waiting = new Map<string, Waiting>();
   private readonly paused = new Set<string>();
@@ -59,6 +61,7 @@ export class FairQueue {
       weightOf: options.weightOf ?? (() => 1),
     };
     this.ring = new CreditRing(this.options.quantumTokens);
+    this.elsewhere = new Elsewhere(this.options.quantumTokens, (tenant) => this.weightOf(tenant));
   }
 
   get size(): number {
@@ -126,6 +129,7 @@ export class FairQueue {
     const charged = cost(waiting.call, turn.matchedTokens);
     const tenant = this.tenantName(waiting.call.tenant);
     this.ring.charge(tenant, charged);
+    this.elsewhere.served(tenant, charged);
     ring.charge(program.key, charged);
     this.ring.rotate(tenant);
     ring.rotate(program.key);
@@ -141,6 +145,30 @@ export class FairQueue {
   /** Charges a call that is placed without having waited. Must be called only while no call waits. */
   pass({ tenant }: Call, charged: number): void {
     this.ring.serveAlone(this.tenantName(tenant), charged, this.weightOf(tenant));
+    this.elsewhere.served(this.tenantName(tenant), charged);
+  }
+
+  /** Whether tenants wait for this deployment at other gateways. */
+  get waitsElsewhere(): boolean {
+    return this.elsewhere.waits;
+  }
+
+  /** Whether a call that waits here leaves the engines' own lines to tenants that wait at other gateways (elsewhere.ts). */
+  yields({ tenant }: Call, slackTokens: number): boolean {
+    return this.elsewhere.yields(this.tenantName(tenant), slackTokens);
+  }
+
+  /** What other gateways are to be told of this queue; empty when there is nothing to tell. In order of arrival, no tenant is told of. */
+  news(now: number): TenantNews[] {
+    return this.options.order === "fair" ? this.elsewhere.news(this.runnable(), now) : [];
+  }
+
+  /** What another gateway has told of its queue for the same endpoints. */
+  hear(gateway: string, news: readonly TenantNews[], now: number): void {
+    if (this.options.order === "arrival") return;
+    this.elsewhere.hear(gateway, news, this.runnable(), now);
+    // Service elsewhere counts against a tenant while others wait here.
+    if (this.ring.size > 0) for (const { tenant, served } of news) this.ring.charge(tenant, served);
   }
 
   /** Corrects what was charged for a call that has been taken: `difference` tokens more (or fewer, negative). */
@@ -148,6 +176,7 @@ export class FairQueue {
     if (difference === 0) return;
     const name = this.tenantName(call.tenant);
     this.ring.charge(name, difference);
+    this.elsewhere.served(name, difference);
     const tenant = this.tenants.get(name);
     const program = tenant?.programs.get(this.programName(call));
     const level = tenant?.levels.find((level) => level.priority === program?.level);
@@ -203,6 +232,11 @@ export class FairQueue {
       owner.runnable += found.live;
       if (found.live > 0) this.wake(owner, found);
     });
+  }
+
+  /** Tenants with calls that may run. */
+  private runnable(): string[] {
+    return Array.from(this.ring.values(), ({ name }) => name);
   }
 
   private weightOf(tenant: string): number {

@@ -6,6 +6,7 @@ import { type FleetInput, parseFleet } from "../fleet.ts";
 import { summarise } from "../report/summary.ts";
 import { agentTrees } from "../traces/generated/agentTrees.ts";
 import { longPrompts } from "../traces/generated/longPrompts.ts";
+import { WorkloadBuilder } from "../traces/builder.ts";
 import type { Workload } from "../types.ts";
 import { Balancer } from "./gateways.ts";
 import { outcome } from "./records.ts";
@@ -102,3 +103,28 @@ test.each([[{ count: 0 }], [{ count: 65 }], [{ loadAgeMs: -1 }], [{ spread: "key
     expect(() => parseFleet({ pools: [pool], gateways })).toThrow(expect.objectContaining({ code: "fleet_invalid" }));
   },
 );
+
+test("a tenant that comes later to another gateway gets its share, although the first tenant's calls hold every place", () => {
+  const builder = new WorkloadBuilder("two tenants", 100);
+  for (const [tenant, calls, delayMs] of [
+    ["first", 600, 0],
+    ["second", 100, 2000],
+  ] as const) {
+    for (let i = 0; i < calls; i++) {
+      const blocks = Int32Array.from({ length: 40 }, () => builder.freshBlock());
+      builder.add({ tenant, program: `${tenant} ${i}`, promptTokens: 4000, outputTokens: 50, blocks, delayMs });
+    }
+  }
+  const workload = builder.build();
+  const small = { ...pool, replicas: 2, maxSequences: 8 };
+  const lastEndMs = (tenant: number, count: number): number => {
+    const gateways = { count, loadAgeMs: 100, spread: "tenants" as const };
+    const { records } = run(workload, { pools: [small], gateways });
+    return Math.max(
+      ...workload.calls.filter((call) => call.tenant === tenant).map(({ index }) => records.endMs[index]!),
+    );
+  };
+  // Half of the fleet, which the second tenant has at one gateway, serves its calls in a third of the time that all take.
+  expect(lastEndMs(1, 2)).toBeLessThan(lastEndMs(1, 1) * 1.25);
+  expect(lastEndMs(0, 2)).toBeLessThan(lastEndMs(0, 1) * 1.02);
+});
