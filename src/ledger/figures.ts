@@ -1,6 +1,7 @@
 // Figures of money over a range, for the overview; their definitions stand in docs/api.md. Money counts by the moment of its hold, outcomes by
 // their verdict. `project`: null means all projects of the organisation.
 import type { Queryable } from "../store/index.ts";
+import { dateOf, partsOf } from "./usage.ts";
 
 /** An organisation's or one project's ledger, and a half-open range: `from` counts, `to` does not. */
 interface FiguresOf {
@@ -17,22 +18,31 @@ interface CostFigures {
   savedNano: bigint;
 }
 
-/** What a million cached tokens would have cost more: by the tier of the call's prompt, where its card has tiers (pricing.ts). */
-const perCachedToken = `coalesce(
-  case when r.more ? 'tiers' then (
-    select (tier ->> 'input')::numeric - (tier ->> 'cached')::numeric from jsonb_array_elements(r.more -> 'tiers') tier
-    where s.prompt_tokens > (tier ->> 'above')::bigint order by (tier ->> 'above')::bigint desc limit 1) end,
-  r.input_nano_per_million - r.cached_nano_per_million)`;
-
-/** What attempts were charged. */
-export async function costFigures(db: Queryable, of: FiguresOf): Promise<CostFigures> {
+/** What attempts were charged: whole days from the rollup and the rest of the range from its settlements, as the bill (usage.ts). */
+export async function costFigures(db: Queryable, { organisation, project, from, to }: FiguresOf): Promise<CostFigures> {
+  const { first, last, edges } = partsOf(from.getTime(), to.getTime());
   const { rows } = await db.query<Record<"cost" | "suspense" | "saved", bigint>>(
-    `select coalesce(sum(s.amount_nano), 0) as cost, coalesce(sum(s.suspense_nano), 0) as suspense,
-       -- Numeric, since tokens times a price may pass 64 bits; what is shown is cut to them.
-       least(coalesce(sum(s.cached_tokens::numeric * ${perCachedToken}) / 1000000, 0), 9223372036854775807)::bigint as saved
-     from settlements s join rate_cards r on r.id = s.rate_card
-     where s.organisation = $1 and ($2::text is null or s.project = $2) and s.counted_at >= $3 and s.counted_at < $4`,
-    [of.organisation, of.project, of.from, of.to],
+    `with parts as (
+       select amount_nano, suspense_nano, saved_nano_millionths as saved from usage_days
+       where organisation = $1 and ($2::text is null or project = $2) and day >= $3::date and day < $4::date
+       union all
+       select s.amount_nano, s.suspense_nano, cache_saving(s.cached_tokens, s.prompt_tokens, r)
+       from unnest($5::timestamptz[], $6::timestamptz[]) as range(since, until)
+       join settlements s on s.organisation = $1 and s.counted_at >= since and s.counted_at < until
+       left join rate_cards r on r.id = s.rate_card
+       where $2::text is null or s.project = $2)
+     select coalesce(sum(amount_nano), 0)::numeric as cost, coalesce(sum(suspense_nano), 0)::numeric as suspense,
+       -- Tokens times a price may pass 64 bits; what is shown is cut to them.
+       least(coalesce(sum(saved) / 1000000, 0), 9223372036854775807)::bigint as saved
+     from parts`,
+    [
+      organisation,
+      project,
+      dateOf(first),
+      dateOf(last!),
+      edges.map((edge) => new Date(edge.from)),
+      edges.map((edge) => new Date(edge.to)),
+    ],
   );
   const { cost, suspense, saved } = rows[0]!;
   return { costNano: cost, suspenseNano: suspense, savedNano: saved };

@@ -87,7 +87,8 @@ export async function readUsage(db: Queryable, of: UsageOf): Promise<AgentUsage[
   }));
 }
 
-const dateOf = (ms: number): string => new Date(ms).toISOString().slice(0, 10);
+/** The UTC day of a moment, as Postgres reads it. */
+export const dateOf = (ms: number): string => new Date(ms).toISOString().slice(0, 10);
 
 const usageSql = `
   with days as (

@@ -102,6 +102,7 @@ export const functions: Record<string, Owned & { writes?: true }> = {
   budget_period_end: { room: "ledger" },
   budget_period_start: { room: "ledger" },
   budgets_of: { room: "ledger" },
+  cache_saving: { room: "ledger" },
   charge_budgets: { room: "ledger" },
   charge_older: { room: "ledger" },
   check_effect_move: { room: "agents" },

@@ -298,10 +298,11 @@ test.each(seeds)("seed %i: Postgres and the model agree after every step", async
 async function expectUsage(db: Database): Promise<void> {
   const { rows: kept } = await db.query("select * from usage_days order by day, project, agent");
   const { rows: counted } = await db.query(
-    `select organisation, usage_day(counted_at) as day, project, coalesce(agent, '') as agent, count(*) as attempts, count(distinct call) as calls,
+    `select s.organisation, usage_day(counted_at) as day, project, coalesce(agent, '') as agent, count(*) as attempts, count(distinct call) as calls,
        count(distinct run) as runs, sum(prompt_tokens) as prompt_tokens, sum(cached_tokens) as cached_tokens,
-       sum(output_tokens) as output_tokens, sum(amount_nano) as amount_nano, sum(suspense_nano) as suspense_nano
-     from settlements group by 1, 2, 3, 4 order by day, project, agent`,
+       sum(output_tokens) as output_tokens, sum(amount_nano) as amount_nano, sum(suspense_nano) as suspense_nano,
+       coalesce(sum(cache_saving(cached_tokens, prompt_tokens, r)), 0) as saved_nano_millionths
+     from settlements s left join rate_cards r on r.id = s.rate_card group by 1, 2, 3, 4 order by day, project, agent`,
   );
   expect(kept).toEqual(counted);
   const { rows: spans } = await db.query("select kind, subject, day from usage_spans order by 1, 2, 3");
