@@ -91,7 +91,7 @@ export function registerBackup(program: Command, context: Context): void {
         onProgress: line.show,
       }).finally(line.done);
       // Books that do not add up did so before the backup too: the data is here, and a person must look.
-      if (restored.discrepancies > 0) process.exitCode = 1;
+      if (restored.discrepancies !== 0) process.exitCode = 1;
       if (options.json) return terminal.printJson(restoredJson(restored));
       for (const row of restoredLines(restored, home, performance.now() - begun)) terminal.print(row);
       terminal.note(nextSteps(restored, options));
@@ -189,7 +189,7 @@ function restoredJson({ manifest, discrepancies, pausedRuns, spools, lostLeases 
 }
 
 function restoredLines(restored: Restored, home: Home, tookMs: number): string[] {
-  const { manifest, discrepancies, firstDifference, pausedRuns, spools, lostLeases } = restored;
+  const { manifest, pausedRuns, spools, lostLeases } = restored;
   return pairs([
     ["home", home.path],
     ["backup", `${manifest.created_at} by Lineshaft ${manifest.lineshaft}`],
@@ -197,14 +197,15 @@ function restoredLines(restored: Restored, home: Home, tookMs: number): string[]
     ["runs", `${count(pausedRuns)} paused`],
     ["spools", `${count(spools)} files`],
     ["leases", `${count(lostLeases)} in suspense: what processes of before had out counts as spent`],
-    [
-      "books",
-      discrepancies === 0
-        ? "proven: every sum is right"
-        : `${count(discrepancies)} figures do not agree, the first: ${firstDifference}`,
-    ],
+    ["books", booksLine(restored)],
     ["took", duration(tookMs)],
   ]);
+}
+
+function booksLine({ discrepancies, firstDifference, unproven }: Restored): string {
+  if (discrepancies === undefined) return `not proven (${unproven}): run npx lineshaft prove when it has started`;
+  if (discrepancies === 0) return "proven: every sum is right";
+  return `${count(discrepancies)} figures do not agree, the first: ${firstDifference}`;
 }
 
 function nextSteps({ pausedRuns, spools }: Restored, { resume, replay }: RestoreWords): string {

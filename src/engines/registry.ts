@@ -69,6 +69,8 @@ export interface Endpoint {
 /** The endpoints of this process by deployment. `add`, `remove` and changes of health are told to listeners at once and in order. */
 export class EngineRegistry {
   readonly #endpoints = new Map<string, Endpoint>();
+  /** Endpoints that were removed while calls ran at them. */
+  readonly #leaving = new Set<Endpoint>();
   readonly #settings = new Map<string, DeploymentSettings>();
   readonly #listeners = new Set<(change: RegistryChange) => void>();
 
@@ -141,10 +143,21 @@ export class EngineRegistry {
     const gone = [...this.#endpoints.values()].filter((one) => one.name === name || one.endpoint === name);
     for (const one of gone) {
       this.#endpoints.delete(one.endpoint);
+      if (one.running > 0) this.#leaving.add(one);
       this.#tell("removed", one);
       void one.engine.close().catch(() => {});
     }
     return gone.length > 0;
+  }
+
+  /** Calls of this process under way at an endpoint, those of one that was removed while they ran too. */
+  running(endpoint: string): number {
+    let running = this.#endpoints.get(endpoint)?.running ?? 0;
+    for (const one of this.#leaving) {
+      if (one.running === 0) this.#leaving.delete(one);
+      else if (one.endpoint === endpoint) running += one.running;
+    }
+    return running;
   }
 
   /** The endpoint of that name, or undefined. */

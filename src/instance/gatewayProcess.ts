@@ -20,6 +20,8 @@ import { Undo } from "./undo.ts";
 
 /** The first descriptor after the IPC channel. */
 const listenerDescriptor = 4;
+/** Main waits for the other processes' answers meanwhile. */
+const flushedMs = 5_000;
 /** A model may have to be looked at, a lock waited for. */
 const deploymentMs = 60_000;
 
@@ -38,7 +40,7 @@ const verbs: GatewayVerbs = {
     if (worker?.kind === "embedded") engines.lost(worker, "It has ended and is being started again.");
   },
   configured: ({ deployment, ...settings }) => engines.configure(deployment, settings),
-  running: (endpoint) => engines.get(endpoint)?.running ?? 0,
+  running: (endpoint) => engines.running(endpoint),
   endpoints: () => endpointViews(engines),
   metrics: () => metrics.registry.getMetricsAsJSON(),
   scheduler() {
@@ -79,7 +81,7 @@ function ofAllProcesses(gateway: Gateway): Gateway {
   return {
     ...gateway,
     flushed: async () => {
-      await Promise.all([gateway.flushed(), main.ask("flushed", undefined).catch(() => {})]);
+      await Promise.all([gateway.flushed(), main.ask("flushed", undefined, flushedMs).catch(() => {})]);
     },
     forget: (project) => {
       gateway.forget(project);

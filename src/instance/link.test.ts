@@ -62,3 +62,10 @@ test("a side that is frozen, or has gone, fails the question and nothing else", 
   there.frozen = false;
   expect(await link.ask("twice", 3)).toBe(6);
 });
+
+test("a question to a side that has gone fails at once", async () => {
+  const { link, here } = pair();
+  here.connected = false;
+  // Without waiting for the time that an answer may take.
+  await expect(link.ask("twice", 1, 1_000_000)).rejects.toMatchObject({ code: "process_silent" });
+});

@@ -60,6 +60,7 @@ export class Link<Theirs extends Verbs> {
     value: Given<Theirs[Name]>,
     withinMs = answerMs,
   ): Promise<Answered<Theirs[Name]>> {
+    if (!this.#channel.connected) return Promise.reject(silent());
     const question = this.#next++;
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
     const timer = setTimeout(() => {

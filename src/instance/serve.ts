@@ -71,7 +71,8 @@ export interface Serving {
 export async function openServing(options: ServingOptions, undo: Undo): Promise<Serving> {
   const { settings, books, engines, disk, metrics, alarms, log, restate } = options;
   const { db, session, identity, ledger, limiter, secrets, organisation } = books;
-  const events = new LiveEvents<HouseEvent>();
+  // Processes that start in the same millisecond have different ones, so that an event's id is of one process.
+  const events = new LiveEvents<HouseEvent>({ epoch: `${Date.now().toString(36)}-${session.processId.toString(36)}` });
   const relay = others(options) ? await LiveRelay.open({ events, session, log, ...relayed }) : undefined;
   undo.add("live events", async () => relay?.close());
   const prover = backgroundProofs({ ledger, session, alarms, metrics });

@@ -26,6 +26,7 @@ export type { BillLine } from "./bill.ts";
 export { endRunBudget, type Budget } from "./budgets.ts";
 export type { ProofKind } from "./proof/checks.ts";
 export { Prover } from "./proof/prover.ts";
+export { spoolKeeping } from "./posting/keep.ts";
 export { bucketOf, checksumOf, type RecordProof } from "./proof/records.ts";
 export { proofRules, type ProofReport } from "./proof/report.ts";
 export type { Standing } from "./standing.ts";
@@ -125,7 +126,7 @@ export async function createLedger(options: LedgerOptions): Promise<Ledger> {
   const { db, session, spools, machine, records, now = () => new Date(), onAlarm = () => {}, recordProof } = options;
   const rates = new Rates(db, now);
   const budgets = new Budgets(db);
-  const replay = new Replay({ db, root: spools, rows: records, onAlarm });
+  const replay = new Replay({ db, process: session.processId, root: spools, rows: records, onAlarm });
   const admission = await Admission.open({
     db,
     session,

@@ -39,7 +39,7 @@ export const access: Record<string, Owned & Access> = {
   deployments: { room: "fleet", ...free },
   effects: { room: "agents", class: "state", columns: ["state", "result_ref", "attempts", "updated_at"] },
   engines: { room: "gateway", ...free },
-  epochs: { room: "ledger", class: "by function", columns: ["seen_at"] },
+  epochs: { room: "ledger", class: "by function", columns: ["seen_at", "process"] },
   entries: { room: "ledger", class: "append-only", written: "by function" },
   instance_incarnation: { room: "ledger", class: "by function" },
   journals: { room: "ledger", ...appendOnly },

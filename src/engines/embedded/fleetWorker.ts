@@ -138,12 +138,12 @@ async function drain(
   if (!known) return;
   engines.remove(worker.name);
   const busy = async () => {
-    if (known.running + (await elsewhere(worker.name)) > 0) return true;
+    if (engines.running(worker.name) + (await elsewhere(worker.name)) > 0) return true;
     const now = await (known.engine as EmbeddedEngine).status().catch(() => undefined);
     return now !== undefined && now.running + now.waiting > 0;
   };
   // A call that was placed a moment ago may not have arrived yet, so the worker is asked only after the first pause.
-  for (let waited = 0; waited < drainMs; waited += drainPollMs) {
+  for (const until = performance.now() + drainMs; performance.now() < until;) {
     await sleep(drainPollMs, undefined, { ref: false });
     if (!(await busy())) return;
   }

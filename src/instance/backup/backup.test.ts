@@ -6,7 +6,9 @@ import pg from "pg";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Home } from "../../fleet/index.ts";
 import { asOwner, emptyDatabase, testDatabase } from "../../store/testing.ts";
+import { newSpoolId, readFolder, SpoolReader, SpoolWriter, spoolFolders } from "../../store/index.ts";
 import { makeBackup } from "./backup.ts";
+import { homeStreams } from "./files.ts";
 import { readMark, writeMark } from "./mark.ts";
 import { restoreBackup } from "./restore.ts";
 
@@ -123,4 +125,34 @@ test("a restore that was killed is taken back by the next, or ended where its co
   // Another incarnation is another database.
   writeMark(other, { file, done: { ...done, incarnation: "7" } });
   await expect(restored(other, same.url, file)).rejects.toMatchObject({ code: "restore_refused" });
+});
+
+test("a spool that is written while it is copied is whole in the copy", async () => {
+  const home = newHome();
+  home.prepare();
+  home.secrets();
+  const writer = SpoolWriter.open({ root: home.file("spools"), id: newSpoolId(), epoch: "1", onFailure: () => {} });
+  const append = (records: number) => {
+    for (let number = 0; number < records; number++) writer.append([Buffer.alloc(3_000, "record")]);
+  };
+  append(60);
+  for await (const { name, bytes } of homeStreams(home)) {
+    if (!name.startsWith("spools/")) continue;
+    const pieces: Uint8Array[] = [];
+    for await (const piece of bytes) {
+      pieces.push(piece);
+      append(40);
+    }
+    const copy = join(folder, `copy${homes++}`);
+    mkdirSync(copy);
+    writeFileSync(join(copy, name.split("/").at(-1)!), Buffer.concat(pieces));
+    const { files } = await readFolder(copy);
+    await using reader = await SpoolReader.open(files[0]!.path);
+    let records = 0;
+    for (let read = await reader.read(); read.length > 0; read = await reader.read()) records += read.length;
+    expect(await reader.ending()).toBe("whole");
+    expect(records).toBeGreaterThanOrEqual(60);
+  }
+  writer.close();
+  expect(spoolFolders(home.file("spools"))).toHaveLength(1);
 });

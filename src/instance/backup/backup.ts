@@ -13,7 +13,7 @@ import {
   type Stream,
 } from "../../store/index.ts";
 import { withDatabaseOf } from "./database.ts";
-import { homeStreams, leftOutOf, noteBackup } from "./files.ts";
+import { homeStreams, keepSpools, leftOutOf, noteBackup } from "./files.ts";
 import { assertNotRestoring } from "./mark.ts";
 
 /** Told of each stream when it begins, and of the bytes that were read so far. */
@@ -43,8 +43,9 @@ export async function makeBackup(options: BackupOptions): Promise<Backup> {
   assertNotRestoring(home);
   const file = resolve(options.file);
   const now = new Date();
+  using _spools = keepSpools(home);
   const label = { lineshaft: version, created_at: now.toISOString() };
-  return withDatabaseOf(home, env, async (url) => {
+  return await withDatabaseOf(home, env, async (url) => {
     await using snapshot = await Snapshot.open(url, signal);
     const facts = () => ({
       migrations: snapshot.migrations,
@@ -58,7 +59,7 @@ export async function makeBackup(options: BackupOptions): Promise<Backup> {
       passphrase,
       signal,
     });
-    // Read again from the disk: a backup that cannot be read is none.
+    // Read again from the disk: a backup that cannot be read is useless.
     const manifest = await readBackup(file, { passphrase, signal });
     noteBackup(home, now);
     return { file, bytes, manifest };

@@ -1,11 +1,21 @@
 // The files of a home that a backup holds: what keys are hashed with and secrets are sealed with, the credentials of the command line, and
 // the spools. Models are fetched again, KV caches and Restate's folder are made again.
-import { createReadStream, existsSync, mkdirSync, readdirSync, renameSync, statSync, writeFileSync } from "node:fs";
+import {
+  createReadStream,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { open, type FileHandle } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { z } from "zod";
 import type { Home } from "../../fleet/index.ts";
-import { BackupError, type Part, type Stream } from "../../store/index.ts";
+import { spoolKeeping } from "../../ledger/index.ts";
+import { BackupError, SpoolReader, type Part, type Stream } from "../../store/index.ts";
 
 /** The part of secrets.json that the database depends on. Passwords of the embedded Postgres belong to its data folder. */
 const keptSecrets = z.object({ keyHmac: z.string().length(64), secretsKey: z.string().length(64) });
@@ -17,17 +27,46 @@ const spoolSuffix = ".spool";
 /** Folder of spools that were restored and are not to be replayed. */
 const asideName = "spools.restored";
 
-/** Streams of the home's files, each as long as the file is when its turn comes: spools grow at their end only. */
+/** Streams of the home's files. Of a spool that is being written, the records that are whole when its turn comes. */
 export async function* homeStreams(home: Home): AsyncGenerator<Stream> {
   const { keyHmac, secretsKey } = home.secrets();
   yield { name: secretsName, bytes: bytesOf(JSON.stringify({ keyHmac, secretsKey })) };
   const credentials = home.credentials();
   if (credentials) yield { name: credentialsName, bytes: bytesOf(JSON.stringify(credentials)) };
   for (const name of spoolFiles(home)) {
-    // A spool whose records are all in the database may be removed at any time.
-    const size = statSync(home.file(name), { throwIfNoEntry: false })?.size ?? 0;
-    if (size > 0) yield { name, bytes: createReadStream(home.file(name), { end: size - 1 }) };
+    const end = await copiedTo(home.file(name));
+    if (end > 0) yield { name, bytes: createReadStream(home.file(name), { end: end - 1 }) };
   }
+}
+
+/**
+ * Bytes of a spool that are copied. Behind the last record a file has zeros that become records while it is read, and a copy with zeros
+ * before a record would count as damaged. A file that cannot be read as a spool is copied as it is. 0 where there is nothing.
+ */
+async function copiedTo(path: string): Promise<number> {
+  const size = statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+  try {
+    await using reader = await SpoolReader.open(path);
+    while ((await reader.read()).length > 0);
+    return (await reader.ending()) === "damaged" ? size : reader.place.offset;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "ENOENT" ? 0 : size;
+  }
+}
+
+/** While this is disposed of later: spools that are posted are kept, because the database was read without their records. */
+export function keepSpools(home: Home): Disposable {
+  if (!existsSync(home.file(spoolsName))) return { [Symbol.dispose]: () => {} };
+  const path = home.file(spoolsName, spoolKeeping.backingUp);
+  const touch = () => writeFileSync(path, "", { mode: 0o600 });
+  touch();
+  const timer = setInterval(touch, spoolKeeping.againMs).unref();
+  return {
+    [Symbol.dispose]() {
+      clearInterval(timer);
+      rmSync(path, { force: true });
+    },
+  };
 }
 
 /**
@@ -36,7 +75,7 @@ export async function* homeStreams(home: Home): AsyncGenerator<Stream> {
  */
 export function noteBackup(home: Home, startedAt: Date): void {
   if (!existsSync(home.file(spoolsName))) return;
-  const path = home.file(spoolsName, "backup.json");
+  const path = home.file(spoolsName, spoolKeeping.backup);
   writeFileSync(`${path}.new`, `${JSON.stringify({ startedAt: startedAt.toISOString() })}\n`, {
     mode: 0o600,
     flush: true,

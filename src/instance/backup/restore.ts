@@ -53,8 +53,10 @@ export interface Restored {
   /** Leases of before, now in suspense: they count as spent in their budgets. */
   lostLeases: number;
   /** Figures that do not agree, and the first of them in words. The data is restored all the same. */
-  discrepancies: number;
+  discrepancies: number | undefined;
   firstDifference: string | undefined;
+  /** Why the figures could not be compared. */
+  unproven: string | undefined;
 }
 
 /** Restores a backup. Throws BackupError or LineshaftError; home and database are then as they were. */
@@ -144,15 +146,17 @@ async function finish(home: Home, urls: DatabaseUrls, manifest: Manifest, { done
   const db = new Database(urls.owner, { connections: 2 });
   try {
     const { pausedRuns, spools, lostLeases } = done!;
-    const proof = await proveLedger(db, "whole", recordProof);
+    const restored = { manifest, pausedRuns, spools, lostLeases };
+    // All is restored by now: a proof that could not be made is said, and can be made again.
+    const proof = await proveLedger(db, "whole", recordProof).catch((error: Error) => error);
+    if (proof instanceof Error)
+      return { ...restored, discrepancies: undefined, firstDifference: undefined, unproven: proof.message };
     const [first] = proof.discrepancies;
     return {
-      manifest,
-      pausedRuns,
-      spools,
-      lostLeases,
+      ...restored,
       discrepancies: proof.discrepancyCount,
       firstDifference: first && `${proofRules[first.rule]} (${first.id})`,
+      unproven: undefined,
     };
   } finally {
     await db.close();

@@ -139,7 +139,7 @@ describe("one process", () => {
     expect(() => admission.settle(settlement)).toThrow("EIO");
     await admission.close();
     expect((await figures(db)).leased).toBeGreaterThanOrEqual(612n);
-    expect(await new Replay({ db, root: spools, rows }).round()).toBe(1);
+    expect(await new Replay({ db, process: 1, root: spools, rows }).round()).toBe(1);
     expect(await figures(db)).toEqual({ spent: 612n, leased: 0n, lost: 0n });
     const { rows: calls } = await db.query("select id from calls");
     expect(calls).toEqual([{ id: request.call }]);

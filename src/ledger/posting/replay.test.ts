@@ -12,6 +12,7 @@ import { testDatabase } from "../../store/testing.ts";
 import { fenceEpoch } from "../leases/leases.ts";
 import { proveLedger } from "../proof/proof.ts";
 import type { PostingAlarm } from "./failures.ts";
+import { spoolKeeping } from "./keep.ts";
 import { Poster } from "./poster.ts";
 import { Replay } from "./replay.ts";
 import { rows, TestProcess } from "./testing.ts";
@@ -24,8 +25,8 @@ async function setting() {
     root[Symbol.dispose]();
     await db[Symbol.asyncDispose]();
   });
-  const replay = (options: { db?: Database; root?: string } = {}) =>
-    new Replay({ db, root: root.path, rows, onAlarm: (alarm) => alarms.push(alarm), ...options });
+  const replay = (options: { db?: Database; root?: string; process?: number } = {}) =>
+    new Replay({ db, process: 1, root: root.path, rows, onAlarm: (alarm) => alarms.push(alarm), ...options });
   const begin = (options?: { fileBytes?: number }) => TestProcess.begin(db, root.path, options);
   return { db, root: root.path, alarms, replay, begin };
 }
@@ -410,3 +411,40 @@ test.each([1, 2, 3, 4])(
     await isProven(db);
   },
 );
+
+test("damage in the head of the newest file, behind files that were posted: the epoch is fenced, and it is said once", async () => {
+  const { db, root, replay, begin, alarms } = await setting();
+  // Posted files stay for a backup.
+  writeFileSync(join(root, spoolKeeping.backup), JSON.stringify({ startedAt: new Date(0).toISOString() }));
+  const process = await begin({ fileBytes: 1_000 });
+  const budget = await process.lease(100_000n, 50_000n);
+  for (let number = 0; number < 4; number++) {
+    process.call({ attempt: `att_${number}` });
+    await process.writer.synced(process.writer.position());
+  }
+  const posting = new Poster({ db, spool: process.writer, rows });
+  await posting.drained();
+  await posting.close();
+  die(process);
+  const bytes = readFileSync(lastFile(process));
+  bytes[bytes.indexOf('"epoch"')]! ^= 1;
+  writeFileSync(lastFile(process), bytes);
+  const replaying = replay();
+  await replaying.round();
+  await replaying.round();
+  expect(await epochState(db, process.leases.epoch.id)).toBe("fenced");
+  expect((await figures(db, budget)).leased).toBe(0n);
+  expect(alarms.map(({ code }) => code)).toEqual(["spool_damaged"]);
+  await isProven(db);
+});
+
+test("an epoch belongs to the process that replays it, so that no other takes it for dead meanwhile", async () => {
+  const { db, replay, begin } = await setting();
+  const process = await begin();
+  await process.lease(100_000n, 50_000n);
+  process.call({ attempt: "att_1" });
+  die(process);
+  expect(await replay({ process: 77 }).round()).toBe(1);
+  const { rows: epochs } = await db.query("select process, state from epochs where id = $1", [process.leases.epoch.id]);
+  expect(epochs).toEqual([{ process: 77n, state: "closed" }]);
+});

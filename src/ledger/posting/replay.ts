@@ -33,6 +33,8 @@ import { decodeRecord, RecordError } from "./records.ts";
 
 interface ReplayOptions {
   db: Database;
+  /** The replaying process's identity as an advisory lock (`Session.processId`). */
+  process: number;
   /** The folder of all spools. */
   root: string;
   rows: RecordRows;
@@ -111,7 +113,14 @@ export class Replay {
     if (claim.state !== "dead") return false;
     using _lock = claim.owned.lock;
     if (!newest) {
-      if (left.unreadable.length === 0) rmSync(folder, { recursive: true, force: true });
+      const [unreadable] = left.unreadable;
+      if (!unreadable) rmSync(folder, { recursive: true, force: true });
+      else
+        this.#alarm(
+          "spool_damaged",
+          unreadable.path,
+          `The spool file ${unreadable.path} cannot be read, and no other file of its folder can. Nothing of it is posted. What its process had leased is booked to suspense by name once the process is taken for dead.`,
+        );
       return false;
     }
     // Without the await the lock would be given up at once.
@@ -131,10 +140,20 @@ export class Replay {
       this.#remove(left);
       return false;
     }
+    await this.#takeOver(epoch);
     const found = await this.#scan(left, standings);
     if (found.damaged === undefined) await this.#postAll(left, owned, found);
     else await this.#postBefore(left, found.damaged, found);
     return true;
+  }
+
+  /** The epoch lives with this process while it is replayed: no other process takes it for dead and books its lease to suspense. */
+  async #takeOver(epoch: number): Promise<void> {
+    const { db, process } = this.#options;
+    await db.query("update epochs set process = $1, seen_at = now() where id = $2 and state = 'live'", [
+      process,
+      epoch,
+    ]);
   }
 
   /** What Postgres has of an epoch, by the id of each spool; empty where it does not know the epoch. */
@@ -209,9 +228,11 @@ export class Replay {
     });
     const { db, rows } = this.#options;
     const calls = [...unended.callsOfSettled(rows)];
+    // Not always the last file that can be read: the process may have ended that one, and begun the one that cannot.
+    const open = [...(await this.#positionsOf(Number(epoch)))].find(([, { state }]) => state === "open")?.[0];
     await db.transaction(async (client) => {
       if (calls.length > 0) await rows.post(client, { attempts: [], calls });
-      await client.query("select damage_spool($1)", [file.spool]);
+      if (open !== undefined) await client.query("select damage_spool($1)", [open]);
     });
     this.#alarm(
       "spool_damaged",
