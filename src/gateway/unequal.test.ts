@@ -11,14 +11,18 @@ import { scriptedEngine, type ScriptedEngine } from "../engines/testing.ts";
 interface Said {
   software?: "vllm" | "openai" | "ollama" | "other";
   contextTokens?: number;
+  kvTokens?: number;
   media?: Capabilities["media"];
   allowFields?: string[];
 }
 
-function factsOf({ software = "other", contextTokens, media }: Said): EndpointFacts {
+function factsOf({ software = "other", contextTokens, kvTokens, media }: Said): EndpointFacts {
   return {
     models: ["scripted"],
     ...(contextTokens !== undefined && { contextTokens }),
+    ...(kvTokens !== undefined && {
+      kv: { bytesPerToken: 0, deviceTokens: kvTokens, totalTokens: kvTokens, reloadMsPerToken: {} },
+    }),
     slots: 4,
     capabilities: {
       tokenize: false,
@@ -173,6 +177,14 @@ test("a guessed length takes no endpoint out of failover: the shorter context is
   await two.second[Symbol.asyncDispose]();
   expect((await chat(two.at, { messages })).status).toBe(200);
   expect(two.first.seen.length).toBe(1);
+});
+
+test("a guessed length refuses nothing: the engine judges a prompt that may not fit its KV", async () => {
+  await using two = await pair({ kvTokens: 200 }, { kvTokens: 500 });
+  // 4,000 spaces are few tokens; the guess is 1,000, more than either endpoint holds. It goes to the larger one.
+  const messages = [{ role: "user", content: `${" ".repeat(4000)}Hello` }];
+  for (let call = 0; call < 2; call++) expect((await chat(two.at, { messages })).status).toBe(200);
+  expect(count(two)).toEqual([0, 2]);
 });
 
 test("an endpoint that refuses a prompt as too long gives it to one with a longer context", async () => {

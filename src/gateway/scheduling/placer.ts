@@ -10,6 +10,7 @@ import type { AdmittedAttempt, CallState, Placement } from "../state.ts";
 import { decisionRecord } from "./decision.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import { programKey, type PromptFacts } from "./prompts.ts";
+import { kvCapacityOf } from "./specs.ts";
 import { SplitCall } from "./split.ts";
 
 export class Placer {
@@ -33,7 +34,7 @@ export class Placer {
     candidates: Candidates,
     tried: ReadonlySet<string>,
   ): Promise<Placement> {
-    const asked = this.#asked(call, attempt, prompt);
+    const asked = this.#asked(call, attempt, { ...prompt, promptTokens: fittedTokens(prompt, candidates) });
     // Every round that does not return excludes one more endpoint.
     for (;;) {
       const decision = await this.#decision(
@@ -137,4 +138,14 @@ export class Placer {
       hint: "Send the call again.",
     });
   }
+}
+
+/**
+ * Prompt tokens by which the call is placed. A guess refuses nothing: where it exceeds what every endpoint holds, the call goes to the
+ * largest one, and the engine judges the prompt.
+ */
+function fittedTokens({ promptTokens, counted }: PromptFacts, { answering }: Candidates): number {
+  if (counted) return promptTokens;
+  const most = answering.reduce((largest, endpoint) => Math.max(largest, kvCapacityOf(endpoint)), 0);
+  return Math.max(1, Math.min(promptTokens, most - 1));
 }

@@ -24,13 +24,16 @@ export function spaceOf({ name, facts }: RegisteredEndpoint): Space {
   return tokenSpace(name, facts.blockTokens ?? usualBlockTokens);
 }
 
+/** Tokens of KV that the endpoint's device holds, as far as it says. */
+export const kvCapacityOf = ({ facts }: RegisteredEndpoint): number => facts?.kv?.deviceTokens ?? unknownKvTokens;
+
 export function specOf(endpoint: RegisteredEndpoint): EndpointSpec {
   const { facts, role, node } = endpoint;
   const space = spaceOf(endpoint);
   const slots = facts?.slots ?? unknownSlots;
   const { reloadMsPerToken = {}, pool } = facts?.kv ?? {};
   const slowest = Math.max(...Object.values(reloadMsPerToken));
-  const kvCapacityTokens = facts?.kv?.deviceTokens ?? unknownKvTokens;
+  const kvCapacityTokens = kvCapacityOf(endpoint);
   return {
     id: endpoint.endpoint,
     rank: 0,
