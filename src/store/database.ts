@@ -54,6 +54,7 @@ export class Database implements Queryable {
   /** Each fails one wait for a connection. */
   readonly #borrowing = new Set<(error: Error) => void>();
   readonly #listeners = new Set<(silent: boolean) => void>();
+  readonly #answerListeners = new Set<() => void>();
 
   constructor(url: string, options: { connections?: number } = {}) {
     this.url = url;
@@ -126,6 +127,11 @@ export class Database implements Queryable {
     this.#listeners.add(listener);
   }
 
+  /** Told whenever the server has answered a statement, be it with a refusal. */
+  onAnswer(listener: () => void): void {
+    this.#answerListeners.add(listener);
+  }
+
   /** To be called as the tables' owner; `runtimeRole` gets its rights on them. */
   async migrate(runtimeRole?: string): Promise<void> {
     await this.#lend(limits.longMs, (client) => migrate(client, { runtimeRole }));
@@ -151,12 +157,12 @@ export class Database implements Queryable {
       this.#loans.add(loan);
       try {
         const result = await work(client, loan);
-        this.#pulse.answered();
+        this.#answered();
         return result;
       } catch (error) {
         if (error instanceof pg.DatabaseError) {
           // The server has refused a statement, and the connection is as good as before; a fatal error ends the connection too.
-          this.#pulse.answered();
+          this.#answered();
           if (error.severity !== "ERROR") loan.broken ??= error.message;
           throw error;
         }
@@ -187,6 +193,11 @@ export class Database implements Queryable {
     } finally {
       this.#borrowing.delete(givenUp.reject);
     }
+  }
+
+  #answered(): void {
+    this.#pulse.answered();
+    for (const listener of this.#answerListeners) listener();
   }
 
   #changed(silent: boolean): void {

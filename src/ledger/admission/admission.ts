@@ -2,72 +2,55 @@
 // database has fenced the first, because this process was taken for dead. Calls go on while the database is away, within what is leased,
 // until the offline term is over.
 import { LineshaftError } from "../../errors/index.ts";
-import { newSpoolId, SpoolWriter, StoreUnavailableError, type Database, type Session } from "../../store/index.ts";
-import { Leases } from "../leases/leases.ts";
-import { watchLeases } from "../leases/watch.ts";
-import { closeMostMs, offlineMs, tenureTickMs, wholeLimitTokens } from "../limits.ts";
-import type { PostingAlarm } from "../posting/failures.ts";
-import { Poster } from "../posting/poster.ts";
+import { StoreUnavailableError } from "../../store/index.ts";
+import { offlineMs, tenureTickMs, wholeLimitTokens } from "../limits.ts";
 import type {
   AttemptLedger,
   AttemptSettlement,
   Extended,
   ProgressiveHold,
   ProgressiveHoldResult,
-  RecordRows,
   Settlement,
   SpoolPosition,
 } from "../types.ts";
-import { LeaseNeededError, Tenure } from "./tenure.ts";
+import { Reign, type ReignOptions } from "./reign.ts";
+import { LeaseNeededError } from "./tenure.ts";
 
-interface AdmissionOptions {
-  db: Database;
-  session: Session;
-  /** The folder of this home's spools. */
-  spools: string;
-  /** Names the machine. */
-  machine: string;
-  rows: RecordRows;
-  /** The spool has failed and goes on in another file. */
-  onSpoolFailure: (error: Error) => void;
-  /** Records cannot be posted, or were put aside. */
-  onAlarm: (alarm: PostingAlarm) => void;
+interface AdmissionOptions extends Omit<ReignOptions, "clock"> {
   /** This process was taken for dead and works under a new epoch now. */
   onFenced: () => void;
+  /** Milliseconds of a clock that never goes back; performance.now() where absent. */
   clock?: () => number;
-}
-
-/** A tenure with all that belongs to it. */
-interface Reign {
-  tenure: Tenure;
-  leases: Leases;
-  spool: SpoolWriter;
-  poster: Poster;
-  stopWatching: () => void;
+  /** Without an answer of the database for so long no new call is taken. */
+  offlineMs?: number;
 }
 
 export class Admission implements AttemptLedger {
   readonly #options: Required<AdmissionOptions>;
   readonly #reigns = new Map<string, Reign>();
   #present: Reign;
-  #beginning: Promise<Reign> | undefined;
-  readonly #retiring = new Set<Promise<void>>();
+  #beginning: Promise<void> | undefined;
+  /** Reigns that were fenced, whose attempts are not all settled or not all posted. */
+  readonly #retiring = new Set<Reign>();
   readonly #ticks: NodeJS.Timeout;
-  #silentSinceMs: number | undefined;
+  /** When the database has answered anything the last time. */
+  #answeredMs: number;
+  #asking: Promise<void> | undefined;
   #closed = false;
 
   private constructor(options: Required<AdmissionOptions>, first: Reign) {
     this.#options = options;
     this.#present = first;
     this.#ticks = setInterval(() => this.#present.tenure.tick(), tenureTickMs).unref();
-    options.db.onSilence((silent) => (this.#silentSinceMs = silent ? options.clock() : undefined));
+    this.#answeredMs = options.clock();
+    options.db.onAnswer(() => (this.#answeredMs = options.clock()));
   }
 
   /** Begins the first tenure. Throws StoreUnavailableError, and the spool's error where its folder cannot be written. */
   static async open(options: AdmissionOptions): Promise<Admission> {
-    const all = { clock: () => performance.now(), ...options };
+    const all = { clock: () => performance.now(), offlineMs, ...options };
     const box: { admission?: Admission } = {};
-    const first = await begin(all, (reign) => box.admission?.fenced(reign));
+    const first = await Reign.begin(all, (reign) => box.admission?.fenced(reign));
     return (box.admission = new Admission(all, first));
   }
 
@@ -88,7 +71,7 @@ export class Admission implements AttemptLedger {
 
   async #hold(request: ProgressiveHold): Promise<ProgressiveHoldResult> {
     for (;;) {
-      this.#assertOnline();
+      await this.#assertOnline();
       const reign = await this.#reign();
       try {
         const result = await reign.tenure.hold(request);
@@ -140,8 +123,7 @@ export class Admission implements AttemptLedger {
 
   /** Records that are written here and, as far as this process knows, not in the database. */
   unposted(): number {
-    const reigns = new Set([this.#present, ...this.#reigns.values()]);
-    return [...reigns].reduce((sum, { spool, poster }) => sum + unpostedOf(spool, poster.numbers()), 0);
+    return [this.#present, ...this.#retiring].reduce((sum, reign) => sum + reign.unposted(), 0);
   }
 
   /** Posts what is written, gives everything back and ends the tenure. What the database does not take in time, the next start posts. */
@@ -149,7 +131,11 @@ export class Admission implements AttemptLedger {
     if (this.#closed) return;
     this.#closed = true;
     clearInterval(this.#ticks);
-    await Promise.all([retire(this.#present, { closeEpoch: true }), ...this.#retiring]);
+    await this.#beginning?.catch(() => {});
+    await Promise.all([
+      this.#present.end({ closeEpoch: true }),
+      ...[...this.#retiring].map((reign) => reign.end({ closeEpoch: false })),
+    ]);
   }
 
   /** The process was taken for dead: it goes on under a new epoch. Calls under way stay with the old one until they end. */
@@ -168,81 +154,38 @@ export class Admission implements AttemptLedger {
     });
   }
 
-  #assertOnline(): void {
-    if (this.#silentSinceMs === undefined || this.#options.clock() - this.#silentSinceMs < offlineMs) return;
-    throw new StoreUnavailableError("The database has been away for longer than calls go on without it.", {
-      sent: false,
+  /** A process that was frozen has heard nothing meanwhile, so the database is asked before a call is refused. */
+  async #assertOnline(): Promise<void> {
+    const { db, clock, offlineMs: mostMs } = this.#options;
+    if (clock() - this.#answeredMs < mostMs) return;
+    this.#asking ??= db
+      .query("select 1")
+      .then(() => {})
+      .finally(() => (this.#asking = undefined));
+    await this.#asking.catch((cause: unknown) => {
+      throw new StoreUnavailableError("The database has been away for longer than calls go on without it.", {
+        sent: false,
+        cause,
+      });
     });
   }
 
   /** The present tenure; a new one where it was fenced. */
   async #reign(): Promise<Reign> {
     if (!this.#present.tenure.isFenced) return this.#present;
-    this.#beginning ??= begin(this.#options, (reign) => this.fenced(reign)).finally(
-      () => (this.#beginning = undefined),
-    );
-    const fenced = this.#present;
-    const next = await this.#beginning;
-    if (this.#present === fenced) {
-      this.#present = next;
-      const retiring = fenced.tenure.atRest().then(() => retire(fenced, { closeEpoch: false }));
-      this.#retiring.add(retiring);
-      void retiring.finally(() => this.#retiring.delete(retiring));
-    }
+    this.#beginning ??= this.#succeed(this.#present).finally(() => (this.#beginning = undefined));
+    await this.#beginning;
     return this.#present;
   }
-}
 
-function unpostedOf(spool: SpoolWriter, posted: Record<string, number>): number {
-  const newest = spool.position();
-  return spool.trail.reduce((sum, { spool: id, upTo }) => {
-    const last = id === newest.spool ? newest.number : upTo;
-    return sum + Math.max(0, last - (posted[id] ?? 0));
-  }, 0);
-}
-
-async function begin(options: Required<AdmissionOptions>, onFenced: (reign: Reign) => void): Promise<Reign> {
-  const { db, session, spools, machine, rows, clock, onSpoolFailure, onAlarm } = options;
-  const id = newSpoolId();
-  const leases = await Leases.begin({ db, process: session.processId, machine, spool: id, clock });
-  const spool = SpoolWriter.open({ root: spools, id, epoch: String(leases.epoch.id), onFailure: onSpoolFailure });
-  const poster = new Poster({ db, spool, rows, onAlarm, openSinceMs: () => tenure.openSinceMs() });
-  const tenure = new Tenure({
-    leases,
-    spool,
-    clock,
-    exclusively: (work) => poster.exclusively(work),
-    posted: (position) => poster.posted(position),
-    numbers: () => poster.numbers(),
-    onFenced: () => onFenced(reign),
-  });
-  const stopWatching = await watchLeases({
-    db,
-    session,
-    epoch: leases.epoch,
-    onChanges: (changes) => tenure.changed(changes),
-    onRecalled: (shares) => tenure.recalled(shares),
-    onReturned: () => tenure.returned(),
-    onFenced: () => tenure.fenced(),
-  });
-  const reign: Reign = { tenure, leases, spool, poster, stopWatching };
-  return reign;
-}
-
-async function retire({ tenure, leases, spool, poster, stopWatching }: Reign, { closeEpoch }: { closeEpoch: boolean }) {
-  stopWatching();
-  const late = AbortSignal.timeout(closeMostMs);
-  const inTime = <Result>(work: Promise<Result>) =>
-    Promise.race([work, new Promise<never>((_, reject) => late.addEventListener("abort", () => reject(late.reason)))]);
-  try {
-    if (closeEpoch) await inTime(tenure.giveAllBack());
-    await inTime(poster.drained());
-    // An epoch with an attempt that could not be settled stays, so that the next start settles it by the spool.
-    if (closeEpoch && !tenure.hasOpen) await inTime(leases.close(poster.numbers()));
-  } catch {
-    // The next start of a process on this machine posts what is left, and closes the epoch.
+  /** Begins the reign that follows a fenced one, which ends when its attempts are settled. */
+  async #succeed(fenced: Reign): Promise<void> {
+    const next = await Reign.begin(this.#options, (reign) => this.fenced(reign));
+    this.#present = next;
+    this.#retiring.add(fenced);
+    void fenced.tenure
+      .atRest()
+      .then(() => fenced.end({ closeEpoch: false }))
+      .finally(() => this.#retiring.delete(fenced));
   }
-  leases.stop();
-  await poster.close();
-  await spool.close();
 }

@@ -25,10 +25,16 @@ export async function watchLeases(options: WatchOptions): Promise<() => void> {
   const watch = new Watch(options);
   const news = () => void watch.read();
   const heard = (payload: string) => watch.heard(payload);
-  const stops = await Promise.all([
+  const listening = await Promise.allSettled([
     options.session.listen("lineshaft_budgets", news, { back: news }),
     options.session.listen("lineshaft_leases", heard, { back: news }),
   ]);
+  const stops = listening.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
+  const failed = listening.find((one) => one.status === "rejected");
+  if (failed) {
+    for (const stop of stops) stop();
+    throw failed.reason;
+  }
   const timer = setInterval(news, leaseReadMs).unref();
   news();
   return () => {
