@@ -102,7 +102,7 @@ test("an epoch that cannot hear of changes is closed, and its spool is left to b
   const session = { processId, listen } as unknown as Session;
   await expect(Admission.open({ ...options, session })).rejects.toThrow("The session has ended.");
   await expect.poll(() => states(db)).toEqual(["closed"]);
-  await new Replay({ db, root: options.spools, rows }).round();
+  await new Replay({ db, process: 1, root: options.spools, rows }).round();
   expect(spoolFolders(options.spools)).toEqual([]);
 });
 
@@ -122,7 +122,7 @@ test("a process that was fenced goes on under a new epoch, and ends although an 
   await admission.close();
   expect(await states(db)).toEqual(["fenced", "live"]);
   // The next start settles both: the one that was sent, and the one that was not.
-  expect(await new Replay({ db, root: options.spools, rows }).round()).toBe(2);
+  expect(await new Replay({ db, process: 1, root: options.spools, rows }).round()).toBe(2);
   const { rows: settled } = await db.query("select attempt from settlements");
   expect(settled).toEqual([{ attempt: request.attempt }]);
 });
