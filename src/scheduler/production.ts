@@ -1,11 +1,11 @@
 // The scheduler as it runs: the one place where it is made for the gateway and for simulations, so that a simulated scheduler has the bounds,
-// the queue and the plans of the live one. A caller says what it knows and who it is. It cannot set anything, except a study that names the
-// rival which it compares with.
+// the queue and the plans of the live one. A caller gives its identity and what it knows. It cannot set anything, except that a study names
+// the rival that it compares with.
 import type { CacheView } from "./placement/caches.ts";
 import { Scheduler } from "./scheduler.ts";
 import type { Policy, Rng } from "./types.ts";
 
-/** What a caller knows, and who it is. */
+/** What a caller knows, and its name among the gateways. */
 interface SchedulerCaller {
   rng: Rng;
   /** The placement rule of each deployment. */
