@@ -4,9 +4,10 @@
 //   decode         the protocol has done it: protocols/, before the call comes here
 //   authenticate   the HTTP server has done it: the call comes with its principal
 //   authorise      the principal may call the model (`#resolve`, where the endpoints of the model are known)
-//   price, fit     the model's price, and which endpoints can take the request (candidates.ts)
-//   limit          the call counts against the limits on use (governance/usage/), or waits for them, or is refused
-//   admit          the prompt and a first window of output are held on every budget (holding.ts)
+//   price, fit     the model has a price, and endpoints that can take the request (candidates.ts)
+//   limit          the call counts against the limits on use (governance/usage/), or waits for them, or is refused; then its media are
+//                  fetched (media.ts), and the tokens of its prompt count
+//   admit          the prompt and a first window of output are held on every budget (holding.ts), at the prices that are valid now
 //   queue, place   the attempt's turn comes and an endpoint is chosen (scheduling/)
 //   attempt        the request is sent, and the beginning of the answer awaited (opening.ts); a failure goes on to the next endpoint
 //   guard          the answer is checked against what was asked (output.ts); its hold is extended window by window (cover.ts), and it
@@ -37,7 +38,7 @@ import { invalidValue, modelUnpriced, notYetPosted, shuttingDown, unknownModel, 
 import { Relay } from "./relay.ts";
 import { Reporting } from "./reporting.ts";
 import { Dispatcher } from "./scheduling/dispatcher.ts";
-import { programKey, PromptReader, type PromptFacts } from "./scheduling/prompts.ts";
+import { programKey, promptGuess, PromptReader } from "./scheduling/prompts.ts";
 import type { AttemptState, Begun, CallState, EndedAttempt } from "./state.ts";
 import type {
   AnswerChunk,
@@ -110,9 +111,11 @@ class Pipeline {
     const call = this.#underWay.begin(request, check);
     try {
       const endpoints = this.#resolve(request);
-      const card = await this.#price(request);
-      const candidates = await this.#candidates(call, request, endpoints);
-      const begun = await this.#firstToAnswer(call, candidates, card);
+      await this.#price(request);
+      const fitting = new Candidates(new RequestShapes(request.asked), endpoints);
+      call.counted = await this.#limiter?.begin(useOf(call));
+      const candidates = await this.#withMedia(call, fitting, endpoints);
+      const begun = await this.#firstToAnswer(call, candidates);
       return begun.streams ? this.#streamed(call, begun) : await this.#whole(call, begun);
     } catch (error) {
       throw this.#reporting.refuse(call, error);
@@ -140,15 +143,16 @@ class Pipeline {
     throw unknownModel(asked.model, [...new Set(known)]);
   }
 
-  /** The endpoints that can take the request. Its media are brought in once for all attempts. */
-  async #candidates(call: CallState, request: CallRequest, endpoints: RegisteredEndpoint[]): Promise<Candidates> {
-    const candidates = new Candidates(new RequestShapes(request.asked), endpoints);
+  /** The call's media are brought in once for all attempts. */
+  async #withMedia(call: CallState, candidates: Candidates, endpoints: RegisteredEndpoint[]): Promise<Candidates> {
+    const { request } = call;
     const asked = await this.#media.broughtIn(request.asked, candidates.media, request.principal.key, call);
     if (asked === request.asked) return candidates;
     call.request = { ...request, asked };
     return new Candidates(new RequestShapes(asked), endpoints);
   }
 
+  /** The card that is valid now. Throws LineshaftError `model_unpriced`. */
   async #price({ principal, asked }: CallRequest): Promise<RateCard> {
     const card = await this.#ledger.currentRateCard(principal.organisation, asked.model);
     if (!card) throw modelUnpriced(asked.model);
@@ -158,15 +162,16 @@ class Pipeline {
   }
 
   /** Tries endpoints until one answers; a failure before the first byte goes on to the next, with a hold of its own. */
-  async #firstToAnswer(call: CallState, candidates: Candidates, card: RateCard): Promise<Begun> {
+  async #firstToAnswer(call: CallState, candidates: Candidates): Promise<Begun> {
     const tried = new Set<string>();
     const program = programKey(call.request);
     const last = this.dispatcher.lastOf(program);
     const prompt = await this.prompts.read(call.request, program, candidates.endpoints, last);
     candidates.excludeShort(call.request.asked, prompt);
-    call.counted = await this.#limiter?.begin(useOf(call, prompt));
+    await call.counted?.prompt(prompt.promptTokens);
     let failed: unknown;
     for (let number = 1; ; number++) {
+      const card = await this.#price(call.request);
       const admitted = await this.#attempts.admit(call, prompt, candidates.endpoints, card, number);
       const attempt = await this.#attempts.place(call, admitted, prompt, candidates, tried).catch((error: unknown) => {
         // After a failed attempt its error says more than that no other endpoint may take the call.
@@ -342,12 +347,12 @@ async function failureOf(check: () => Promise<void>): Promise<LineshaftError | u
   }
 }
 
-/** What a call uses of its limits as far as is known before it begins. Its tokens are corrected when it ends. */
-function useOf({ request, signal }: CallState, { promptTokens }: PromptFacts): Use {
+/** What a call uses of its limits as far as is known before it begins. */
+function useOf({ request, signal }: CallState): Use {
   const { asked, principal } = request;
   const { organisation, project, key } = principal;
   const bytes = asked.received?.bytes.length ?? asked.promptTokensMost;
-  return { organisation, project, key, model: asked.model, promptTokens, bytes, signal };
+  return { organisation, project, key, model: asked.model, promptTokens: promptGuess(asked), bytes, signal };
 }
 
 function headersOf(call: CallState, attempt: AttemptState): Record<string, string> {

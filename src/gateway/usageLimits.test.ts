@@ -1,8 +1,9 @@
 // Limits on use on the path of a call: over HTTP, as a client meets them.
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { testGateway, testPrices } from "../api/testing.ts";
 import { createOpenAiEngine } from "../engines/index.ts";
 import { scriptedEngine } from "../engines/testing.ts";
+import { Limiter } from "../governance/index.ts";
 
 const chat = { model: "scripted", messages: [{ role: "user", content: "Name three metals." }] };
 
@@ -85,3 +86,69 @@ test.each([
     expect(await used()).toBe(before + usage.prompt + usage.output);
   },
 );
+
+test("a client over its limit has no media fetched and no prompt tokenised", async () => {
+  const scope = { kind: "project", id: "default" };
+  await using at = await limited({ scope, dimension: "requests_per_minute", amount: 3 });
+  const { organisation } = at.principal;
+  await at.ledger.setRateCard({ organisation, model: "twice", currency: "USD", ...testPrices });
+  const facts = await createOpenAiEngine({ url: at.engine.url, model: "scripted" }).probe();
+  let tokenised = 0;
+  for (const endpoint of ["twice-0", "twice-1"]) {
+    const engine = createOpenAiEngine({ url: at.engine.url, model: "scripted" });
+    engine.tokenize = async () => ({ count: ++tokenised });
+    at.engines.add("twice", engine, {
+      kind: "openai",
+      model: "scripted",
+      endpoint,
+      facts: { ...facts, capabilities: { ...facts.capabilities, tokenize: true } },
+    });
+  }
+  const call = (model: string, content: unknown) =>
+    at.request("/v1/chat/completions", {
+      method: "POST",
+      body: JSON.stringify({ model, messages: [{ role: "user", content }] }),
+    });
+  while ((await call("twice", "Name three metals.")).status !== 429);
+  const before = tokenised;
+  expect(before).toBeGreaterThan(0);
+  expect((await call("twice", "Name three metals.")).status).toBe(429);
+  expect(tokenised).toBe(before);
+  // An address that may not be asked is refused by its name once it is to be fetched.
+  const image = [{ type: "image_url", image_url: { url: "https://127.0.0.1:1/a.png" } }];
+  expect((await call("scripted", image)).body.error.code).toBe("rate_limit_exceeded");
+});
+
+test("a call that waited for a limit is priced by the card that is valid when it is held", async () => {
+  const scope = { kind: "project", id: "default" };
+  await using at = await limited({ scope, dimension: "concurrent_calls", amount: 1 });
+  const call = (more: object = {}) =>
+    at.request("/v1/chat/completions", { method: "POST", body: JSON.stringify({ ...chat, ...more }) });
+  const begin = vi.spyOn(Limiter.prototype, "begin");
+  onTestFinished(() => begin.mockRestore());
+  const answered = Promise.withResolvers<void>();
+  const usage = { prompt: 10, output: 5 };
+  // The process hears of the limit in its own time.
+  while ((await at.request("/api/limits")).body.data[0]?.used !== 0) await call();
+  const begun = begin.mock.calls.length;
+  at.engine.next({ usage, wait: answered.promise });
+  at.engine.next({ usage });
+  const first = call({ stream: true });
+  await expect.poll(async () => (await at.request("/api/limits")).body.data[0].used, { timeout: 20_000 }).toBe(1);
+  const second = call();
+  await expect.poll(() => begin.mock.calls.length, { timeout: 20_000 }).toBe(begun + 2);
+  const prices = {
+    inputNanoPerMillion: 1_000_000n,
+    cachedNanoPerMillion: 1_000_000n,
+    outputNanoPerMillion: 1_000_000n,
+  };
+  await at.ledger.setRateCard({
+    organisation: at.principal.organisation,
+    model: "scripted",
+    currency: "USD",
+    ...prices,
+  });
+  answered.resolve();
+  await first;
+  expect((await second).headers.get("x-lineshaft-price-nano")).toBe("15");
+});

@@ -1,5 +1,5 @@
-// Rate cards: versioned prices of models, each valid from one moment on. A call is priced by the card that is valid when it is held, and
-// settled by the same card, whatever is set in between. A model without a valid card has an unknown price: its calls are refused, or held
+// Rate cards: versioned prices of models, each valid from one moment on. An attempt is priced by the card that is valid when it asks for
+// its hold, and settled by the same card, whatever is set in between. A model without a valid card has an unknown price: its calls are refused, or held
 // by the card that the organisation has named for such models, never priced at zero.
 import { LineshaftError } from "../errors/index.ts";
 import { StoreUnavailableError, type Database } from "../store/index.ts";

@@ -35,7 +35,7 @@ export class PromptReader {
     knows: string | undefined,
   ): Promise<PromptFacts> {
     const guess = (): PromptFacts => ({
-      promptTokens: Math.max(1, estimateTokens(request.asked.promptCharacters)),
+      promptTokens: promptGuess(request.asked),
       counted: false,
       tokens: undefined,
       blocks: [],
@@ -52,6 +52,9 @@ export class PromptReader {
     return facts;
   }
 }
+
+/** Tokens of a prompt as guessed from its text, at least 1. */
+export const promptGuess = ({ promptCharacters }: ModelCall): number => Math.max(1, estimateTokens(promptCharacters));
 
 async function tokenized(
   request: CallRequest,

@@ -55,6 +55,13 @@ const code = async (work: () => unknown): Promise<LineshaftError | undefined> =>
   }
 };
 
+/** A call whose prompt is counted. */
+async function prompted({ limiter }: { limiter: Limiter }, use: Use) {
+  const counted = await limiter.begin(use);
+  await counted.prompt(use.promptTokens);
+  return counted;
+}
+
 /** Waits for what a notification brings about. */
 async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
   while (!(await holds())) await new Promise((resolve) => setTimeout(resolve, 10));
@@ -173,14 +180,14 @@ test(
     });
     const clock = { now: 0 };
     await using one = await gateway(db, clock);
-    expect(await code(() => one.limiter.begin(useOf(of, { promptTokens: 101 })))).toMatchObject({
+    expect(await code(() => prompted(one, useOf(of, { promptTokens: 101 })))).toMatchObject({
       code: "call_over_limit",
     });
-    const long = await one.limiter.begin(useOf(of, { promptTokens: 60 }));
-    const unserved = await one.limiter.begin(useOf(of, { promptTokens: 40 }));
+    const long = await prompted(one, useOf(of, { promptTokens: 60 }));
+    const unserved = await prompted(one, useOf(of, { promptTokens: 40 }));
     unserved.end(0);
     long.output(30);
-    const next = () => code(() => one.limiter.begin(useOf(of, { promptTokens: 10 })));
+    const next = () => code(() => prompted(one, useOf(of, { promptTokens: 10 })));
     expect(await next()).toBeUndefined();
     clock.now += 200;
     long.output(500);
@@ -189,6 +196,44 @@ test(
     long.end(60);
     clock.now += 200;
     expect(await next()).toBeUndefined();
+  },
+);
+
+test(
+  "a prompt that is refused once its tokens are counted counts against nothing, and a used-up limit refuses before that",
+  { timeout },
+  async () => {
+    await using db = await testDatabase();
+    const of = await tenant(db);
+    const scope = { kind: "key", id: of.key, model: undefined } as const;
+    const tokens = await setLimit(db, { ...of, scope, dimension: "tokens_per_minute", amount: 100 });
+    const requests = await setLimit(db, { ...of, scope, dimension: "requests_per_minute", amount: 10 });
+    const atOnce = await setLimit(db, { ...of, scope, dimension: "concurrent_calls", amount: 1 });
+    const clock = { now: 0 };
+    await using one = await gateway(db, clock);
+    const numbers = [tokens.number, requests.number, atOnce.number];
+    const used = async () => [...(await one.limiter.usedOf(numbers)).values()];
+    const first = await prompted(one, useOf(of, { promptTokens: 60 }));
+    first.end(60);
+    expect(await used()).toEqual([60, 1, 0]);
+    const second = await one.limiter.begin(useOf(of, { promptTokens: 41 }));
+    expect(await used()).toEqual([61, 2, 1]);
+    const waiting = one.limiter.begin(useOf(of));
+    expect(await code(() => second.prompt(41))).toMatchObject({ code: "rate_limit_exceeded" });
+    second.end(0);
+    // The place of the refused call is free again.
+    const third = await waiting;
+    expect(await used()).toEqual([61, 2, 1]);
+    expect(await code(() => third.prompt(101))).toMatchObject({ code: "call_over_limit" });
+    clock.now += 200;
+    const fourth = await prompted(one, useOf(of, { promptTokens: 40 }));
+    expect(await used()).toEqual([100, 2, 1]);
+    fourth.end(40);
+    clock.now += 200;
+    const error = await code(() => one.limiter.begin(useOf(of, { promptTokens: 40 })));
+    expect(error).toMatchObject({ code: "rate_limit_exceeded" });
+    expect(error!.message).toContain("0 left, 40 needed");
+    expect(await used()).toEqual([100, 2, 0]);
   },
 );
 
@@ -303,8 +348,8 @@ test(
       return numbers.map((number) => used.get(number));
     };
     expect(await usedAt(one)).toEqual([0, 0, 0, 0]);
-    const call = await one.limiter.begin(useOf(of));
-    await one.limiter.begin(useOf(of));
+    const call = await prompted(one, useOf(of));
+    await prompted(one, useOf(of));
     // Output counts as it comes.
     call.output(500);
     expect(await usedAt(one)).toEqual([2, 520, 2, 0]);
@@ -315,7 +360,7 @@ test(
     });
     expect(clock.now).toBeLessThan(60_000);
     call.end(510);
-    await two.limiter.begin(useOf(of));
+    await prompted(two, useOf(of));
     expect((await usedAt(two)).slice(0, 1)).toEqual([3]);
     await two[Symbol.asyncDispose]();
     // The use of a process that has ended counts on; its calls are no longer under way.

@@ -3,11 +3,12 @@
 //
 // Requests and tokens are refused once their limit is used up, because what is used leaves the window within a minute or a day and
 // clients know when to come back. Calls and bytes under way end within seconds, so a call waits for them, in the order of arrival and up to
-// ten seconds. Tokens are counted by the prompt before the call and by the output as it comes; an answer that has begun is never cut,
-// and what it used beyond the limit is missing for the calls after it.
+// ten seconds. Tokens are counted by the prompt before the call (counted.ts) and by the output as it comes; an answer that has begun is
+// never cut, and what it used beyond the limit is missing for the calls after it.
+import type { LineshaftError } from "../../errors/index.ts";
 import type { Database, Session } from "../../store/index.ts";
 import { limits } from "../limits.ts";
-import { CountedCall, uncounted, type Counted } from "./counted.ts";
+import { CountedCall, countsTokens, uncounted, type Counted } from "./counted.ts";
 import { LimitTable } from "./definitions.ts";
 import { inOrder, Lines, waitsFor } from "./lines.ts";
 import { overLimit, tooMuchAtOnce } from "./refusals.ts";
@@ -22,7 +23,7 @@ export interface Use {
   project: string;
   key: string;
   model: string;
-  /** Prompt tokens, counted or estimated. `Counted.end` corrects them. */
+  /** Prompt tokens as estimated from the text, for the refusal. `Counted.prompt` counts them. */
   promptTokens: number;
   /** Bytes of the call's body. */
   bytes: number;
@@ -73,9 +74,9 @@ export class Limiter {
   }
 
   /**
-   * Counts a call against every limit of its scopes, or throws LineshaftError `rate_limit_exceeded` (429) or `call_over_limit` (429). Rejects with
-   * the signal's reason where the call is stopped while it waits, and with StoreUnavailableError where a share is used up while the
-   * database is away.
+   * Counts a call against every limit of its scopes, but for the tokens of its prompt (`Counted.prompt`). Throws LineshaftError
+   * `rate_limit_exceeded` (429) or `call_over_limit` (429). Rejects with the signal's reason where the call is stopped while it waits, and with
+   * StoreUnavailableError where a share is used up while the database is away.
    */
   begin(use: Use): Counted | Promise<Counted> {
     const found = this.#table.of(use);
@@ -86,9 +87,14 @@ export class Limiter {
       amount: amountOf(limit, use),
       slot: 0,
     }));
-    for (const part of parts) if (part.amount > part.limit.amount) throw tooMuchAtOnce(part);
-    if (parts.every((part) => this.#lines.fits(part))) return this.#taken(parts);
-    return this.#waited(parts.toSorted(inOrder), use);
+    const counted = (taken: Part[]) =>
+      new CountedCall(taken, {
+        shares: this.#shares,
+        take: (more, promptTokens) => this.#take(more, { ...use, promptTokens }),
+        freed: (number) => this.#lines.wake(number),
+      });
+    const taken = this.#take(parts, use);
+    return Array.isArray(taken) ? counted(taken) : taken.then(counted);
   }
 
   /**
@@ -105,18 +111,21 @@ export class Limiter {
     await this.#shares.close();
   }
 
-  #taken(parts: Part[], kept: readonly Part[] = []): Counted {
-    for (const part of parts) if (!kept.includes(part)) part.slot = part.share.take(part.amount);
-    return new CountedCall(parts, this.#shares, (number) => this.#lines.wake(number));
+  /** Counts all of the parts or throws; answers those whose limits are still there. */
+  #take(parts: Part[], use: Use): Part[] | Promise<Part[]> {
+    for (const part of parts) if (part.amount > part.limit.amount) throw tooMuchAtOnce(part);
+    if (parts.every((part) => this.#lines.fits(part))) return taken(parts);
+    return this.#waited(parts.toSorted(inOrder), use);
   }
 
-  async #waited(found: Part[], { organisation, signal }: Use): Promise<Counted> {
+  async #waited(found: Part[], use: Use): Promise<Part[]> {
+    const { organisation, signal } = use;
     const full = found.find((part) => this.#lines.isFull(part));
-    if (full) throw overLimit(full);
+    if (full) throw refusalOf(full, use);
     const bell = new Bell(signal);
     const waiter = this.#lines.enter(organisation, bell.ring);
     const until = this.#now() + limits.usageWaitMs;
-    let counted: Counted | undefined;
+    let isTaken = false;
     let recalls = 0;
     try {
       for (;;) {
@@ -125,15 +134,18 @@ export class Limiter {
         const parts = found.filter((part) => waiter.kept.includes(part) || this.#table.has(part.limit.number));
         for (const part of parts) part.share = this.#shares.of(part.limit);
         const short = this.#lines.look(waiter, parts);
-        if (!short) return (counted = this.#taken(parts, waiter.kept));
+        if (!short) {
+          isTaken = true;
+          return taken(parts, waiter.kept);
+        }
         const waits = waitsFor(short);
         // A call that waits behind others asks for nothing until it is the first of them.
         if (waits && !this.#lines.isFirst(waiter)) {
-          if (this.#now() >= until) throw overLimit(short);
+          if (this.#now() >= until) throw refusalOf(short, use);
           await bell.rung(until - this.#now());
           continue;
         }
-        if (!waits && (this.#refusing.get(short.share.number) ?? 0) > this.#now()) throw overLimit(short);
+        if (!waits && (this.#refusing.get(short.share.number) ?? 0) > this.#now()) throw refusalOf(short, use);
         const refusal = await this.#shares.need(short.share, short.amount);
         if (!refusal) continue;
         if (refusal.unused > 0 && recalls < limits.usageRecallMs.length) {
@@ -141,14 +153,14 @@ export class Limiter {
           continue;
         }
         if (!waits) this.#refusing.set(short.share.number, this.#now() + limits.usageRefusedMs);
-        if (!waits || this.#now() >= until) throw overLimit(short);
+        if (!waits || this.#now() >= until) throw refusalOf(short, use);
         await bell.rung(Math.min(limits.usageRefusedMs, until - this.#now()));
       }
     } catch (error) {
       throw signal.aborted ? signal.reason : error;
     } finally {
       this.#lines.leave(waiter);
-      if (!counted) this.#giveBack(waiter.kept);
+      if (!isTaken) this.#giveBack(waiter.kept);
     }
   }
 
@@ -178,15 +190,20 @@ export class Limiter {
   }
 }
 
-function amountOf({ dimension }: UsageLimit, { promptTokens, bytes }: Use): number {
-  switch (windows[dimension].unit) {
-    case "tokens":
-      return promptTokens;
-    case "bytes":
-      return bytes;
-    default:
-      return 1;
-  }
+/** What a call counts as before its prompt is counted. */
+function amountOf({ dimension }: UsageLimit, { bytes }: Use): number {
+  return windows[dimension].unit === "bytes" ? bytes : 1;
+}
+
+/** Counts what is not counted yet (`kept` is). */
+function taken(parts: Part[], kept: readonly Part[] = []): Part[] {
+  for (const part of parts) if (!kept.includes(part)) part.slot = part.share.take(part.amount);
+  return parts;
+}
+
+/** Of a limit on tokens it says when the whole prompt may come, also where only its first token was asked for. */
+function refusalOf(part: Part, { promptTokens }: Use): LineshaftError {
+  return overLimit(countsTokens(part) ? { ...part, amount: Math.min(promptTokens, part.limit.amount) } : part);
 }
 
 /** Wakes a call that waits. A ring that comes while it does not wait is not lost. */
