@@ -14,6 +14,6 @@ export type { CacheColumns, CacheView } from "./placement/caches.ts";
 export { lowest } from "./placement/choose.ts";
 export { ratePromptTokens } from "./placement/estimate.ts";
 export { defaultPolicy, makePolicy, policyNames } from "./placement/registry.ts";
-export { Waits } from "./programs/waits.ts";
+export { OwnWaits, type OpenWait, Waits } from "./programs/waits.ts";
 export { Autoscaler, type ScalePlan } from "./capacity/autoscaler.ts";
 export { planQuota } from "./capacity/quota.ts";

@@ -1,21 +1,20 @@
 // Eviction rules of a KV pool, which the budget study compares. A rule ranks segments; the highest rank is evicted first, among equals the
 // least recently used. Only the clairvoyant rule knows future requests.
-import { Waits } from "../../../src/scheduler/index.ts";
+//
+// Most rules are there twice: told of the ends of sessions and sub-agents, as the runtime of an agent is, and without, as a gateway is that
+// serves clients.
+import { OwnWaits, type OpenWait, Waits } from "../../../src/scheduler/index.ts";
 import type { BudgetRequest } from "./budgetWorkload.ts";
 import type { Segment } from "./kvBudget.ts";
-
-/** The facts that a rule may use beside the segment. */
-export interface RuleContext {
-  nowS: number;
-  sessionEndS: Float64Array;
-}
 
 /** A rule's state in one pool, with what it has learned. */
 export interface Ranking {
   /** The rank; higher is evicted first. */
-  rank(segment: Segment, context: RuleContext): number;
+  rank(segment: Segment, nowS: number): number;
   /** Called for each request. */
   served?(request: BudgetRequest): void;
+  /** Called when the rule is told that a thread has ended. */
+  ended?(thread: number, nowS: number): void;
 }
 
 export interface BudgetRule {
@@ -23,85 +22,114 @@ export interface BudgetRule {
   start(): Ranking;
   /** Evicts everything of a thread this long after its last response, even if there is room. */
   ttlS?: number;
-  /** Whether dead state, as reported by the runtime, is freed at once. */
-  dropsDead?: boolean;
+  /** How long after it the rule is told of the end of a thread or a session; absent: never. What has ended is freed at once then. */
+  toldAfterS?: number;
 }
 
 /** From this rank on, blocks will never be requested again. */
-export const dead = 1e15;
+const dead = 1e15;
 
 /** From this rank on, blocks are unlikely to be requested again; they are evicted before those of waiting threads. */
 export const superseded = dead / 2;
 
 const lru: Ranking = { rank: (segment) => -segment.order };
 
-export const budgetRules: readonly BudgetRule[] = [
-  { name: "lru", start: () => lru },
-  { name: "ttl-5min", start: () => lru, ttlS: 300 },
-  { name: "tool-window", start: toolWindow, dropsDead: true },
-  {
+interface BudgetRules {
+  /** Rules that nothing tells of the ends of sessions. */
+  untold: readonly BudgetRule[];
+  /** The same, told of ends at once. */
+  told: readonly BudgetRule[];
+  /** The tool window, told late: what the knowledge is worth. */
+  late: readonly BudgetRule[];
+  /** Knows all requests that come. */
+  clairvoyant: BudgetRule;
+}
+
+export const budgetRules: BudgetRules = {
+  untold: [
+    { name: "lru", start: () => lru },
+    { name: "ttl-5min", start: () => lru, ttlS: 300 },
+    { name: "tool-window", start: toolWindow },
+  ],
+  told: [
+    { name: "lru, told", start: () => lru, toldAfterS: 0 },
+    { name: "ttl-5min, told", start: () => lru, ttlS: 300, toldAfterS: 0 },
+    { name: "tool-window, told", start: toolWindow, toldAfterS: 0 },
+  ],
+  late: [
+    { name: "told after 5 min", start: toolWindow, toldAfterS: 300 },
+    { name: "after 30 min", start: toolWindow, toldAfterS: 1800 },
+  ],
+  clairvoyant: {
     name: "clairvoyant",
     start: () => ({ rank: ({ nextUseS }) => (nextUseS === Infinity ? dead : nextUseS) }),
   },
-];
+};
 
-/** Initial estimates of waits: for a model call, and for a tool. */
-const startMs = { service: 5_000, tool: 10_000, turn: 20_000, unknown: 10_000, any: 10_000 };
+/** Expected waits before any has been seen, in ms. */
+const startMs = { tool: 10_000, turn: 20_000, unknown: 10_000 };
 
-type Kinds = Record<keyof typeof startMs, Waits>;
-const newKinds = (all?: Kinds): Kinds => ({
-  service: new Waits(all?.service),
-  tool: new Waits(all?.tool),
-  turn: new Waits(all?.turn),
-  unknown: new Waits(all?.unknown),
-  any: new Waits(all?.any),
-});
+type Kinds<T> = Record<keyof typeof startMs, T>;
+type Kind = keyof typeof startMs;
+
+const kindNames = Object.keys(startMs) as Kind[];
+const byKind = <T>(make: (kind: Kind) => T): Kinds<T> =>
+  Object.fromEntries(kindNames.map((kind) => [kind, make(kind)])) as Kinds<T>;
+
+/** A thread's last request, and the wait that has begun with its response or will. */
+interface Waiting {
+  request: BudgetRequest;
+  wait: OpenWait;
+}
 
 /**
- * The rule of the runtime. State that the runtime reports as dead (ended sub-agents and sessions) is freed at once. When room is needed,
- * superseded states are evicted next (a few percent of their tokens are requested again, so nothing is gained by dropping them earlier),
- * then the state that is expected to be requested last, by the observed waits of the session and of all sessions. For a thread that
- * computes, that is the rest of its call and a wait; for a waiting thread, the rest of its wait. A wait after which the session began anew
- * counts as a wait that did not come back.
+ * The rule of the runtime. When room is needed, superseded states are evicted first (a few percent of their tokens are requested again),
+ * then the state that must be kept longest for a return, by the waits of the session and of all sessions: those that have ended, and those
+ * that still last. A thread that computes is evicted last: engines hold what a running call reads. A wait after which the session began
+ * anew counts by the share of its state that was used.
  */
 function toolWindow(): Ranking {
-  const everybody = newKinds();
-  const sessions = new Map<number, Kinds>();
-  const last = new Map<number, BudgetRequest>();
-  const kindsOf = (session: number): Kinds => {
-    let kinds = sessions.get(session);
-    if (kinds === undefined) sessions.set(session, (kinds = newKinds(everybody)));
-    return kinds;
+  const everybody = byKind((kind) => new Waits(startMs[kind]));
+  const sessions = new Map<number, Kinds<OwnWaits>>();
+  const threads = new Map<number, Waiting>();
+  const ranks = new Map<number, number>();
+  let rankedAtS = Number.NaN;
+  const ownOf = (session: number): Kinds<OwnWaits> => {
+    const own = sessions.get(session) ?? byKind((kind) => new OwnWaits(everybody[kind]));
+    sessions.set(session, own);
+    return own;
   };
-  const nextUseMs = (segment: Segment, nowS: number): number => {
-    const waits = kindsOf(segment.session);
+  const costOf = (segment: Segment, nowS: number): number => {
     const idleMs = (nowS - segment.endS) * 1000;
-    if (idleMs < 0) {
-      // The thread computes, so the reason of its next wait is unknown.
-      const inServiceMs = (nowS - segment.atS) * 1000;
-      return waits.service.remainingMs(inServiceMs, startMs.service) + waits.any.remainingMs(0, startMs.any);
-    }
-    const kind = segment.then === "end" ? "any" : segment.then;
-    return waits[kind].remainingMs(idleMs, startMs[kind]);
+    return idleMs < 0 ? 0 : ownOf(segment.session)[segment.then].msPerReturn(idleMs);
   };
   return {
     served(request) {
-      const before = last.get(request.thread);
+      const nowMs = request.atS * 1000;
+      for (const kind of kindNames) everybody[kind].advance(nowMs);
+      const before = threads.get(request.thread);
       if (before !== undefined) {
-        const waits = kindsOf(request.session);
-        const waitedMs = Math.max(0, request.atS - before.endS) * 1000;
-        const used = before.blocks.length === 0 ? 1 : leadingBlocks(before, request) / before.blocks.length;
-        waits.any.add(waitedMs, used);
-        waits.service.add((before.endS - before.atS) * 1000);
-        if (before.then !== "end") waits[before.then].add(waitedMs, used);
+        const { blocks, then } = before.request;
+        const used = blocks.length === 0 ? 1 : leadingBlocks(before.request, request) / blocks.length;
+        everybody[then].ended(before.wait, nowMs, used, ownOf(request.session)[then]);
       }
-      last.set(request.thread, request);
+      threads.set(request.thread, { request, wait: everybody[request.then].began(request.endS * 1000) });
     },
-    rank(segment, { nowS, sessionEndS }) {
-      const ended = segment.then === "end" && segment.endS <= nowS;
-      if (ended || sessionEndS[segment.session]! <= nowS) return dead;
+    ended(thread, nowS) {
+      for (const kind of kindNames) everybody[kind].advance(nowS * 1000);
+      const { request, wait } = threads.get(thread)!;
+      everybody[request.then].left(wait);
+      threads.delete(thread);
+    },
+    rank(segment, nowS) {
       if (segment.superseded) return superseded;
-      return nextUseMs(segment, nowS);
+      if (nowS !== rankedAtS) {
+        ranks.clear();
+        rankedAtS = nowS;
+      }
+      const rank = ranks.get(segment.order) ?? Math.min(superseded / 2, costOf(segment, nowS));
+      ranks.set(segment.order, rank);
+      return rank;
     },
   };
 }

@@ -14,7 +14,9 @@ export interface BudgetRequest {
   outputTokens: number;
   blocks: Int32Array;
   /** Why the thread waits afterwards; "unknown" where the capture has no reason. */
-  then: "tool" | "turn" | "unknown" | "end";
+  then: "tool" | "turn" | "unknown";
+  /** Whether it is its thread's last, which only a rule that is told of ends may know. */
+  last: boolean;
   /** Positions at which the next use changes, and from there on the time of the next request that has the block (Infinity: none). */
   nextUse: readonly { from: number; atS: number }[];
 }
@@ -24,8 +26,6 @@ export interface BudgetWorkload {
   blockTokens: number;
   blockCount: number;
   threads: number;
-  /** When each session's last request ended. */
-  sessionEndS: Float64Array;
   /** Peak over time of the sum of live contexts, tokens. */
   workingSetTokens: number;
   promptTokens: number;
@@ -43,7 +43,6 @@ export interface BudgetOptions {
 export function budgetWorkload(sessions: readonly AgentSession[], options: BudgetOptions): BudgetWorkload {
   const random = Random.stream(options.seed, "session starts");
   const requests: BudgetRequest[] = [];
-  const ends = new Float64Array(sessions.length);
   const places: number[] = [];
   let threads = 0;
   let firstId = 0;
@@ -59,8 +58,7 @@ export function budgetWorkload(sessions: readonly AgentSession[], options: Budge
     requests.push(...laid.requests);
     threads += 1 + session.subagents.length;
     firstId += idRange(session);
-    ends[number] = laid.requests.reduce((end, request) => Math.max(end, request.endS), startS);
-    places.push(ends[number]!);
+    places.push(laid.requests.reduce((end, request) => Math.max(end, request.endS), startS));
   });
   requests.sort((a, b) => a.atS - b.atS);
   const blockTokens = sessions[0]?.blockTokens ?? 64;
@@ -69,7 +67,6 @@ export function budgetWorkload(sessions: readonly AgentSession[], options: Budge
     blockTokens,
     blockCount: firstId,
     threads,
-    sessionEndS: ends,
     workingSetTokens: peakContext(requests),
     promptTokens: requests.reduce((sum, request) => sum + request.promptTokens, 0),
   };
@@ -97,7 +94,8 @@ function layOut(session: AgentSession, number: number, startS: number, firstThre
     promptTokens: call.request.promptTokens,
     outputTokens: call.request.outputTokens,
     blocks: arrays.get(call.request)!,
-    then: lastOf.get(call.thread) === i ? "end" : waitOf(call.request.stop),
+    then: waitOf(call.request.stop),
+    last: lastOf.get(call.thread) === i,
     nextUse: nextUse[i]!,
   }));
   return { requests };
@@ -129,7 +127,7 @@ function peakContext(requests: readonly BudgetRequest[]): number {
   const changes: { atS: number; thread: number; tokens: number }[] = [];
   for (const request of requests) {
     changes.push({ atS: request.atS, thread: request.thread, tokens: request.promptTokens + request.outputTokens });
-    if (request.then === "end") changes.push({ atS: request.endS, thread: request.thread, tokens: 0 });
+    if (request.last) changes.push({ atS: request.endS, thread: request.thread, tokens: 0 });
   }
   changes.sort((a, b) => a.atS - b.atS);
   const context = new Map<number, number>();

@@ -6,6 +6,9 @@ import { findTrace } from "../../../src/simulator/traces/files.ts";
 import { readMooncake } from "../../../src/simulator/traces/mooncake.ts";
 import type { Workload } from "../../../src/simulator/types.ts";
 import { blockHitRate, infiniteStudy, lruStudy, tokenHitRate } from "../../../src/simulator/cache/sequence.ts";
+import { budgetRules } from "./budgetRules.ts";
+import { budgetWorkload } from "./budgetWorkload.ts";
+import { runBudget } from "./kvBudget.ts";
 import { TtlStudy } from "./ttl.ts";
 
 const conversation = findTrace("mooncake/conversation_trace.jsonl.gz");
@@ -64,4 +67,18 @@ describe.skipIf(!sessions || !ttlReference)("agent sessions (needs LINESHAFT_TRA
       expect(count.hitBlocks / count.totalBlocks).toBeCloseTo(Number(row["block_hit_rate"]), 4);
     });
   });
+
+  it("costs the tool window no more than printed in docs/simulator.md, told of ends or not", async () => {
+    const recorded = [];
+    for await (const session of readAgentSessions(sessions!)) recorded.push(session);
+    const workload = budgetWorkload(recorded, { seed: 1, alive: 32, meanStartGapS: 60 });
+    const tokens = 0.5 * workload.workingSetTokens;
+    const best = runBudget(workload, budgetRules.clairvoyant, tokens).recomputedTokens;
+    const costOf = (of: "untold" | "told"): number => {
+      const rule = budgetRules[of].find(({ name }) => name.startsWith("tool-window"))!;
+      return runBudget(workload, rule, tokens).recomputedTokens / best;
+    };
+    expect(costOf("untold")).toBeLessThan(1.2855);
+    expect(costOf("told")).toBeLessThan(1.1105);
+  }, 120_000);
 });

@@ -4,9 +4,12 @@ import { Random } from "../../../src/simulator/random.ts";
 import type { AgentSession } from "../../../src/simulator/traces/agentFiles.ts";
 import { budgetWorkload } from "./budgetWorkload.ts";
 import { budgetRules } from "./budgetRules.ts";
+import { type GeneratedKind, generatedSessions } from "./generatedSessions.ts";
 import { runBudget } from "./kvBudget.ts";
 
-const rule = (name: string) => budgetRules.find((one) => one.name === name)!;
+const { untold, told, late, clairvoyant } = budgetRules;
+const rules = [...untold, ...told, ...late, clairvoyant];
+const rule = (name: string) => rules.find((one) => one.name === name)!;
 const request = (startS: number, runs: number[], stop = "tool_use") => {
   const blocks = runs.filter((_, i) => i % 2 === 1).reduce((a, b) => a + b, 0);
   return { startS, apiS: 1, promptTokens: blocks * 10 + 5, outputTokens: 5, runs, blocks, stop };
@@ -18,6 +21,14 @@ const session = (id: string, requests: ReturnType<typeof request>[]): AgentSessi
   main: { id: "main", offsetS: 0, requests },
   subagents: [],
 });
+
+/** Times clairvoyant at 70 % of the working set: least recently used, the tool window without ends, and with ends told. */
+const expected: [GeneratedKind, number, number, number][] = [
+  ["heavy tail", 1.193, 1.135, 1.0774],
+  ["two paces", 1.5159, 1.2478, 1.0118],
+  ["batch", 1.9981, 1.0516, 1.0448],
+  ["short chats", 1.4853, 1.4322, 1.0887],
+];
 
 describe("KV budget", () => {
   const two = [
@@ -38,10 +49,10 @@ describe("KV budget", () => {
   it("with room for all, only what is new is computed; a time-to-live loses what idled longer", () => {
     // a: 45, then 65 - 40, then 85 - 60; b: 45, 65 - 40, 25 - 20.
     const fresh = 45 + 25 + 25 + 45 + 25 + 5;
-    for (const name of ["lru", "tool-window", "clairvoyant"]) {
-      expect([name, runBudget(workload, rule(name), 1e6).recomputedTokens]).toEqual([name, fresh]);
+    for (const one of rules) {
+      const recomputed = runBudget(workload, one, 1e6).recomputedTokens;
+      expect([one.name, recomputed]).toEqual([one.name, one.ttlS === undefined ? fresh : fresh + 60]);
     }
-    expect(runBudget(workload, rule("ttl-5min"), 1e6).recomputedTokens).toBe(fresh + 60);
   });
 
   it("what lies below the device is reloaded, not computed", () => {
@@ -67,9 +78,22 @@ describe("KV budget", () => {
     for (const share of [0.2, 0.4, 0.6, 0.8]) {
       const cost = (name: string) => runBudget(load, rule(name), share * load.workingSetTokens).recomputedTokens;
       const best = cost("clairvoyant");
-      for (const name of ["lru", "ttl-5min", "tool-window"]) expect(cost(name)).toBeGreaterThanOrEqual(best);
-      expect(cost("tool-window")).toBeLessThanOrEqual(cost("lru"));
+      for (const { name } of rules) expect(cost(name)).toBeGreaterThanOrEqual(best);
+      // Where all waits follow one exponential law, the least recently used state is the right one to evict, and learning costs a little.
+      expect(cost("tool-window")).toBeLessThanOrEqual(1.1 * cost("lru"));
+      expect(cost("lru, told")).toBeLessThanOrEqual(cost("lru"));
+      expect(cost("tool-window, told")).toBeLessThanOrEqual(cost("tool-window"));
     }
+  });
+
+  it.each(expected)("%s sessions cost no more than they did, told of ends or not", (kind, lru, window, toldWindow) => {
+    const load = budgetWorkload(generatedSessions(kind, 60, 1), { seed: 1, alive: 12, meanStartGapS: 20 });
+    const cost = (name: string) => runBudget(load, rule(name), 0.7 * load.workingSetTokens).recomputedTokens;
+    const best = cost("clairvoyant");
+    const times = ["lru", "tool-window", "tool-window, told"].map((name) => cost(name) / best);
+    expect(times[0]).toBeCloseTo(lru, 3);
+    expect(times[1]).toBeLessThan(window + 0.0005);
+    expect(times[2]).toBeLessThan(toldWindow + 0.0005);
   });
 
   it("no rule but the clairvoyant is led by what comes, nor by where that lets segments begin", () => {
@@ -95,7 +119,8 @@ describe("KV budget", () => {
       ...load,
       requests: load.requests.map((one) => ({ ...one, nextUse: [{ from: 0, atS: Infinity }] })),
     };
-    for (const name of ["lru", "ttl-5min", "tool-window"]) {
+    for (const { name } of rules) {
+      if (name === clairvoyant.name) continue;
       for (const share of [0.2, 0.5, 0.8]) {
         const tokens = share * load.workingSetTokens;
         expect(runBudget(blind, rule(name), tokens)).toEqual(runBudget(load, rule(name), tokens));

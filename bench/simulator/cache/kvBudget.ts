@@ -6,7 +6,7 @@
 // trimmed from its tail, which is evicting leaf blocks. Rules rank segments; the highest rank is evicted first. The borders of segments
 // come from their next use, which no rule may exploit: segments of one request are evicted from the tail, and between requests of equal
 // rank the older first.
-import { dead, superseded, type BudgetRule, type Ranking, type RuleContext } from "./budgetRules.ts";
+import { superseded, type BudgetRule, type Ranking } from "./budgetRules.ts";
 import type { BudgetRequest, BudgetWorkload } from "./budgetWorkload.ts";
 
 /** A run of blocks of one thread that were last used, and will next be used, together. */
@@ -75,6 +75,9 @@ class Pool {
   readonly #owner: Int32Array;
   readonly #segments = new Map<number, Segment>();
   readonly #newest: Map<number, number> = new Map();
+  /** Last requests of threads, by the time at which the rule is told, latest first; and the threads that it has been told of. */
+  readonly #ends: { thread: number; toldS: number }[] = [];
+  readonly #ended = new Set<number>();
   #nextId = 1;
   #order = 0;
   #resident = 0;
@@ -87,16 +90,18 @@ class Pool {
     this.#capacity = Math.floor(budgetTokens / workload.blockTokens);
     this.#deviceCapacity = Math.floor(deviceTokens / workload.blockTokens);
     this.#owner = new Int32Array(workload.blockCount);
+    if (rule.toldAfterS !== undefined) this.#ends = endsOf(workload, rule.toldAfterS);
   }
 
   serve(request: BudgetRequest): void {
-    const context = { nowS: request.atS, sessionEndS: this.#workload.sessionEndS };
+    const nowS = request.atS;
     this.#ranking.served?.(request);
-    this.#expire(request.atS);
+    this.#expire(nowS);
     const hit = this.#hits(request.blocks);
     this.recomputedTokens += request.promptTokens - hit * this.#workload.blockTokens;
     this.#insert(request);
-    this.#evict(context);
+    this.#hear(nowS);
+    this.#evict(nowS);
   }
 
   #hits(blocks: Int32Array): number {
@@ -166,16 +171,9 @@ class Pool {
     if (--segment.live === 0) this.#segments.delete(segment.id);
   }
 
-  #evict(context: RuleContext): void {
-    const over = this.#resident > this.#capacity;
-    if (this.#rule.dropsDead !== true && !over && this.#onDevice <= this.#deviceCapacity) return;
-    const victims = this.#byRank(context);
-    if (this.#rule.dropsDead === true) {
-      for (const { segment, rank } of victims) {
-        if (rank < dead) break;
-        this.#trim(segment, Infinity);
-      }
-    }
+  #evict(nowS: number): void {
+    if (this.#resident <= this.#capacity && this.#onDevice <= this.#deviceCapacity) return;
+    const victims = this.#byRank(nowS);
     // Useless segments are evicted first from every tier, then those of the lowest tier, to which the device's victims have been moved.
     this.#free(victims.filter(({ rank }) => rank >= superseded));
     this.#free(victims.filter(({ segment }) => segment.tier === 1));
@@ -197,10 +195,10 @@ class Pool {
   }
 
   /** All segments in the order of eviction. */
-  #byRank(context: RuleContext): { segment: Segment; rank: number }[] {
+  #byRank(nowS: number): { segment: Segment; rank: number }[] {
     const ranked = Array.from(this.#segments.values(), (segment) => ({
       segment,
-      rank: this.#ranking.rank(segment, context),
+      rank: this.#ranking.rank(segment, nowS),
     }));
     return ranked.sort(
       (a, b) => b.rank - a.rank || a.segment.order - b.segment.order || b.segment.from - a.segment.from,
@@ -227,6 +225,18 @@ class Pool {
     return { from: 0, to: blocks.length, count: blocks.length, blocks };
   }
 
+  /** The rule is told of the threads that have ended, and what they have left is freed. */
+  #hear(nowS: number): void {
+    const before = this.#ended.size;
+    for (let next = this.#ends.at(-1); next !== undefined && next.toldS <= nowS; next = this.#ends.at(-1)) {
+      this.#ends.pop();
+      this.#ended.add(next.thread);
+      this.#ranking.ended?.(next.thread, nowS);
+    }
+    if (this.#ended.size === before) return;
+    for (const segment of this.#segments.values()) if (this.#ended.has(segment.thread)) this.#trim(segment, Infinity);
+  }
+
   /** A rule with a time-to-live frees what has idled longer, strictly. */
   #expire(nowS: number): void {
     const { ttlS } = this.#rule;
@@ -235,4 +245,10 @@ class Pool {
       if (nowS - segment.endS > ttlS) this.#trim(segment, Infinity);
     }
   }
+}
+
+/** When a rule is told of the ends of threads, latest first. A session ends with its last thread. */
+function endsOf({ requests }: BudgetWorkload, afterS: number): { thread: number; toldS: number }[] {
+  const ends = requests.filter(({ last }) => last).map(({ thread, endS }) => ({ thread, toldS: endS + afterS }));
+  return ends.sort((a, b) => b.toldS - a.toldS);
 }

@@ -1,11 +1,11 @@
 // A program as the scheduler remembers it: its tenant, where its newest KV lies, and what it is doing.
 import type { EndpointState, Tier } from "../types.ts";
 import type { ToolKind } from "./toolWindow.ts";
-import type { Waits } from "./waits.ts";
+import type { OpenWait, OwnWaits } from "./waits.ts";
 import type { Member } from "./workingSet.ts";
 
 /** Kinds of waits that are learned apart. */
-type WaitKind = ToolKind | "unknown";
+export type WaitKind = ToolKind | "unknown";
 
 export interface Program extends Member {
   tenant: string | undefined;
@@ -18,8 +18,10 @@ export interface Program extends Member {
   tools: number;
   kind: ToolKind | undefined;
   toolSinceMs: number;
-  /** Its own waits by kind, from the first that has ended on (1.2 KB a kind). */
-  waits: Map<WaitKind, Waits>;
+  /** Its own waits by kind, from the first tool on. */
+  waits: Map<WaitKind, OwnWaits>;
+  /** The wait for the tools that run now. */
+  wait: { kind: WaitKind; open: OpenWait } | undefined;
   askAgainMs: number;
   activeMs: number;
 }
@@ -43,6 +45,7 @@ export function newProgram(id: string, now: number): Program {
     kind: undefined,
     toolSinceMs: now,
     waits: new Map(),
+    wait: undefined,
     askAgainMs: Number.POSITIVE_INFINITY,
     activeMs: now,
   };

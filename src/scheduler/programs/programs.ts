@@ -11,9 +11,9 @@
 import type { Endpoints } from "../endpoints.ts";
 import { programsMax } from "../limits.ts";
 import type { Call, Decision, EndpointState, RuntimeFact, SchedulerAction } from "../types.ts";
-import { isLive, newProgram, type Program, Residence, slower } from "./program.ts";
+import { isLive, newProgram, type Program, Residence, slower, type WaitKind } from "./program.ts";
 import { expectedWaitMs, planTool } from "./toolWindow.ts";
-import { Waits } from "./waits.ts";
+import { OwnWaits, Waits } from "./waits.ts";
 import { planWorkingSet, type WorkingSetOptions } from "./workingSet.ts";
 
 export interface ProgramsOptions {
@@ -48,7 +48,12 @@ export class Programs {
   /** Programs in a tool call with a question left to ask. */
   private readonly asking = new Set<Program>();
   private readonly residence = new Residence();
-  private readonly waits = { quick: new Waits(), unknown: new Waits(), slow: new Waits(), approval: new Waits() };
+  private readonly waits: Record<WaitKind, Waits> = {
+    quick: new Waits(expectedWaitMs.quick),
+    unknown: new Waits(expectedWaitMs.unknown),
+    slow: new Waits(expectedWaitMs.slow),
+    approval: new Waits(expectedWaitMs.approval),
+  };
   private admittedMs = Number.NEGATIVE_INFINITY;
 
   constructor(endpoints: Endpoints, gate: ProgramGate, options: ProgramsOptions = {}) {
@@ -120,11 +125,14 @@ export class Programs {
       program.tools++;
       program.kind = program.tools > 1 ? slower(program.kind, fact.kind) : fact.kind;
       if (program.tools === 1) program.toolSinceMs = now;
+      this.wait(program);
       this.ask(program, now, actions, true);
     } else if (program.tools > 0) {
       program.tools--;
       if (program.tools > 0) return;
-      this.waitsOf(program).add(now - program.toolSinceMs);
+      const { kind, open } = program.wait!;
+      this.waits[kind].ended(open, now, 1, this.waitsOf(program, kind));
+      program.wait = undefined;
       this.toolsEnded(program, actions);
     }
   }
@@ -145,6 +153,7 @@ export class Programs {
   }
 
   tick(now: number, actions: SchedulerAction[]): void {
+    for (const waits of Object.values(this.waits)) waits.advance(now);
     for (const program of this.asking) if (program.askAgainMs <= now) this.ask(program, now, actions, false);
     const idleMs = this.options.idleMs ?? 3_600_000;
     for (const program of this.programs.values()) {
@@ -211,12 +220,24 @@ export class Programs {
     this.residence.move(program, verb === "drop" ? undefined : at, tier ?? "device", program.contextTokens);
   }
 
-  /** The program's own waits of its present kind, beside the waits of all programs. */
-  private waitsOf(program: Program): Waits {
-    const { waits } = program;
+  /** The program waits for its tools from the start of the first on; a slower tool beside it makes it a wait of the slower kind. */
+  private wait(program: Program): void {
     const kind = program.kind ?? "unknown";
-    const own = waits.get(kind) ?? new Waits(this.waits[kind]);
-    waits.set(kind, own);
+    if (program.wait?.kind === kind) return;
+    this.stopWaiting(program);
+    program.wait = { kind, open: this.waits[kind].began(program.toolSinceMs) };
+  }
+
+  /** How the program's wait ends will not be seen. */
+  private stopWaiting(program: Program): void {
+    if (program.wait !== undefined) this.waits[program.wait.kind].left(program.wait.open);
+    program.wait = undefined;
+  }
+
+  /** The program's own waits of a kind, beside the waits of all programs. */
+  private waitsOf(program: Program, kind: WaitKind): OwnWaits {
+    const own = program.waits.get(kind) ?? new OwnWaits(this.waits[kind]);
+    program.waits.set(kind, own);
     return own;
   }
 
@@ -227,16 +248,13 @@ export class Programs {
     if (at === undefined || program.tier !== "device" || program.calls > 0 || program.contextTokens === 0) return;
     const fill = this.residence.fillOf(at);
     const elapsedMs = now - program.toolSinceMs;
-    const kind = program.kind ?? "unknown";
-    const waits = program.waits.get(kind) ?? this.waits[kind];
-    const remainingMs = waits.remainingMs(elapsedMs, expectedWaitMs[kind]);
+    const msPerReturn = this.waitsOf(program, program.wait!.kind).msPerReturn(elapsedMs);
     const plan = planTool({
       tokens: program.contextTokens,
       spec: at.spec,
       fill,
       elapsedMs,
-      kind: program.kind,
-      remainingMs,
+      msPerReturn,
     });
     if (plan.againMs !== undefined) {
       program.askAgainMs = now + plan.againMs;
@@ -296,6 +314,7 @@ export class Programs {
   private forget(program: Program): void {
     this.residence.move(program, undefined, "device", 0);
     this.asking.delete(program);
+    this.stopWaiting(program);
     if (program.pausedMs !== undefined) this.gate.resume(program.deployment!, program.tenant!, program.id);
     if (program.parent !== undefined) this.children.get(program.parent)?.delete(program.id);
     this.children.delete(program.id);

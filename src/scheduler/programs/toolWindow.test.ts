@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { exampleSpec } from "../placement/conformance.ts";
 import type { EndpointSpeed } from "../types.ts";
-import { planTool, type ToolKind } from "./toolWindow.ts";
+import { planTool } from "./toolWindow.ts";
 
 const speed: EndpointSpeed = {
   prefillTokensPerSecond: 10_000,
@@ -13,38 +13,39 @@ const plan = (
   tokens: number,
   fill: number,
   elapsedMs: number,
-  kind?: ToolKind,
+  msPerReturn: number,
   reload: EndpointSpeed["reloadMsPerToken"] = speed.reloadMsPerToken,
 ) =>
   planTool({
     tokens,
     fill,
     elapsedMs,
-    kind,
+    msPerReturn,
     spec: exampleSpec("e", { speed: { ...speed, reloadMsPerToken: reload } }),
   });
 
 // 10,000 tokens of 100,000: 100 ms from host, 500 ms from disk, 1,000 ms to compute.
 const rows: [string, ReturnType<typeof plan>, object][] = [
-  ["an empty endpoint keeps, even for an approval", plan(10_000, 0.5, 0, "approval"), { verb: "keep", againMs: 1000 }],
-  ["a full one keeps over a quick tool", plan(10_000, 1, 0, "quick"), { verb: "keep", keepMs: 100 }],
+  ["an empty endpoint keeps, however long", plan(10_000, 0.5, 0, 1e7), { verb: "keep", againMs: 1000 }],
+  ["a full one keeps over a quick tool", plan(10_000, 1, 0, 1000), { verb: "keep", keepMs: 100 }],
   [
     "a full one demotes for a slow tool, to the tier that comes back fastest",
-    plan(10_000, 1, 0, "slow"),
+    plan(10_000, 1, 0, 60_000),
     { verb: "demote", tier: "host" },
   ],
-  ["a quick tool that is not quick is demoted later", plan(10_000, 1, 4000, "quick"), { verb: "demote", tier: "host" }],
+  ["the question is asked again later, the longer the tool runs", plan(10_000, 1, 4000, 900), { againMs: 4000 }],
   [
-    "without a lower tier it stays as long as waiting is cheaper than computing",
-    plan(10_000, 1, 4000, undefined, {}),
+    "without a lower tier it stays as long as keeping is cheaper than computing",
+    plan(10_000, 1, 4000, 9000, {}),
     { verb: "keep" },
   ],
-  ["and is dropped when it is not", plan(10_000, 1, 0, "approval", {}), { verb: "drop" }],
+  ["and is dropped when it is not", plan(10_000, 1, 0, 11_000, {}), { verb: "drop", dropMs: 1000 }],
   [
     "a tier slower than computing is no use",
-    plan(10_000, 1, 0, "slow", { disk: 0.2 }),
+    plan(10_000, 1, 0, 60_000, { disk: 0.2 }),
     { verb: "drop", demoteMs: 2000 },
   ],
+  ["what will not come back is not kept", plan(10_000, 1, 0, Number.POSITIVE_INFINITY, {}), { verb: "drop" }],
 ];
 
 describe("tool window", () => {

@@ -2,13 +2,14 @@
 //
 // Each choice has a price in milliseconds of device time (after InferCept's wasted memory times time):
 //
-//   keep    share of the device it fills x how long it will wait x how wanted that room is (nothing below 70 % full)
+//   keep    share of the device it fills x milliseconds of keeping for each return (`waits.ts`) x how wanted that room is (nothing
+//           below 70 % full)
 //   demote  time to read it back, measured per tier
-//   drop    time to compute it again x how likely it comes back
+//   drop    time to compute it again
 //
-// The remaining run time is learned from tools of the same kind that have ended (`waits.ts`). Until enough of them have ended, a tool
-// that has run for t is expected to run for t again, and at its start for the time usual for its kind. The question is therefore asked
-// again after 1, 2, 4 and so on seconds, until the answer is to demote or to drop.
+// All three are prices of one return, so a state that will probably not be asked for again is expensive to keep. Milliseconds of keeping
+// are learned from the waits of the same kind, the program's own beside those of all programs. The longer a wait has lasted the more they
+// are, so the question is asked again after 1, 2, 4 and so on seconds, until the answer is to demote or to drop.
 import { type EndpointSpec, type KvVerb, type Tier, tiers } from "../types.ts";
 
 export type ToolKind = "quick" | "slow" | "approval";
@@ -21,9 +22,8 @@ interface ToolWindow {
   fill: number;
   /** How long the tool has run. */
   elapsedMs: number;
-  kind: ToolKind | undefined;
-  /** How long it will probably run on; by its kind and what has elapsed when absent. */
-  remainingMs?: number;
+  /** Milliseconds that KV is kept for each return, by `Waits`. */
+  msPerReturn: number;
 }
 
 interface ToolPlan {
@@ -38,7 +38,7 @@ interface ToolPlan {
   dropMs: number;
 }
 
-/** How long a tool of a kind is expected to run when it starts. */
+/** How long a tool of a kind is expected to run, before any has been seen. */
 export const expectedWaitMs: Record<ToolKind | "unknown", number> = {
   quick: 1_000,
   unknown: 2_000,
@@ -46,19 +46,14 @@ export const expectedWaitMs: Record<ToolKind | "unknown", number> = {
   approval: 3_600_000,
 };
 
-/** Chance that the program comes back for its KV: people do not always answer. */
-const returns: Record<ToolKind | "unknown", number> = { quick: 1, unknown: 1, slow: 0.98, approval: 0.8 };
-
 const wantedFrom = 0.7;
 
 /** The cheapest of the three now. */
 export function planTool(window: ToolWindow): ToolPlan {
-  const { tokens, spec, fill, elapsedMs } = window;
-  const kind = window.kind ?? "unknown";
-  const waitMs = window.remainingMs ?? Math.max(expectedWaitMs[kind], elapsedMs);
+  const { tokens, spec, fill, elapsedMs, msPerReturn } = window;
   const wanted = Math.max(0, (fill - wantedFrom) / (1 - wantedFrom));
-  const keepMs = (tokens / Math.max(1, spec.kvCapacityTokens)) * waitMs * wanted;
-  const dropMs = ((tokens * 1000) / spec.speed.prefillTokensPerSecond) * returns[kind];
+  const keepMs = wanted === 0 ? 0 : (tokens / Math.max(1, spec.kvCapacityTokens)) * msPerReturn * wanted;
+  const dropMs = (tokens * 1000) / spec.speed.prefillTokensPerSecond;
   const { tier, reloadMs } = cheapestTier(spec, tokens);
   const prices = { keepMs, demoteMs: reloadMs, dropMs };
   if (keepMs <= reloadMs && keepMs <= dropMs) {

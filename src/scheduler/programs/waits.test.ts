@@ -1,60 +1,156 @@
 import { describe, expect, it } from "vitest";
-import { Waits } from "./waits.ts";
+import { seededRng } from "../rng.ts";
+import { OwnWaits, Waits } from "./waits.ts";
+
+/** A clock for one kind of waits: every wait begins and ends in its turn. */
+class Waiting {
+  now = 0;
+  readonly all: Waits;
+
+  constructor(startMs = 2000) {
+    this.all = new Waits(startMs);
+  }
+
+  /** So many waits of this length have ended, of all programs or of one. */
+  ended(count: number, ms: number, used = 1, own?: OwnWaits): this {
+    const waits = Array.from({ length: count }, () => this.all.began(this.now));
+    this.now += ms;
+    for (const wait of waits) this.all.ended(wait, this.now, used, own);
+    return this;
+  }
+
+  /** So many waits began this long ago and still last. */
+  open(count: number, ms: number): this {
+    for (let i = 0; i < count; i++) this.all.began(this.now);
+    this.now += ms;
+    this.all.advance(this.now);
+    return this;
+  }
+}
 
 describe("waits", () => {
-  it("expects as long again until enough have been seen", () => {
-    const waits = new Waits();
-    for (let i = 0; i < 7; i++) waits.add(4000);
-    expect([waits.remainingMs(0, 2000), waits.remainingMs(10_000, 2000)]).toEqual([2000, 10_000]);
+  it("expect the given time at first, and as long again of a wait that has lasted longer", () => {
+    const { all } = new Waiting(2000);
+    // Half of a Pareto distribution's waits end within twice its scale.
+    expect(all.returnsWithin(0, 2000)).toBeCloseTo(0.5, 1);
+    expect(all.returnsWithin(60_000, 60_000)).toBeCloseTo(0.5, 1);
+    expect(all.msPerReturn(60_000) / 60_000).toBeCloseTo(1.1, 0);
   });
 
-  it("answers the median of what is left, of waits that have lasted as long", () => {
-    const waits = new Waits();
-    for (let i = 0; i < 60; i++) waits.add(4000);
-    for (let i = 0; i < 40; i++) waits.add(64_000);
-    // Most end after four seconds; one that has lasted ten is of the long ones.
-    expect(waits.remainingMs(0, 1)).toBeGreaterThan(3000);
-    expect(waits.remainingMs(0, 1)).toBeLessThan(5000);
-    expect(waits.remainingMs(10_000, 1)).toBeGreaterThan(44_000);
-    expect(waits.remainingMs(10_000, 1)).toBeLessThan(64_000);
-    // Beyond all that is known, as long again.
-    expect(waits.remainingMs(1_000_000, 1)).toBe(1_000_000);
+  it("learn two lengths, and which of them a wait has that has lasted for some time", () => {
+    const { all } = new Waiting().ended(600, 4000).ended(400, 64_000);
+    expect(all.returnsWithin(0, 6000)).toBeCloseTo(0.6, 1);
+    expect(all.returnsWithin(10_000, 40_000)).toBeLessThan(0.05);
+    expect(all.returnsWithin(10_000, 70_000)).toBeGreaterThan(0.95);
+    // One that has waited for a minute is nearly there, so keeping it costs less than it did after ten seconds.
+    expect(all.msPerReturn(60_000)).toBeLessThan(all.msPerReturn(10_000));
   });
 
-  it("is never done before it is done", () => {
-    const waits = new Waits();
-    for (let i = 0; i < 20; i++) waits.add(100);
-    expect(waits.remainingMs(0, 1)).toBeGreaterThan(0);
+  it("count waits that still last: a kind of which half never end has half of the returns", () => {
+    const ended = new Waiting().ended(200, 4000);
+    const half = new Waiting().ended(100, 4000).open(100, 3_600_000);
+    expect(ended.all.returnsWithin(0, 8000)).toBeGreaterThan(0.95);
+    expect(half.all.returnsWithin(0, 8000)).toBeCloseTo(0.5, 1);
+    // After a minute all that was to return has returned.
+    expect(half.all.returnsWithin(60_000, 600_000)).toBeLessThan(0.05);
+    expect(half.all.msPerReturn(60_000)).toBeGreaterThan(10 * ended.all.msPerReturn(60_000));
   });
 
-  it("learns a program's own waits beside everybody's", () => {
-    const all = new Waits();
-    for (let i = 0; i < 200; i++) all.add(4000);
-    const slow = new Waits(all);
-    expect(slow.remainingMs(0, 1)).toBe(all.remainingMs(0, 1));
-    for (let i = 0; i < 40; i++) slow.add(60_000);
-    expect(slow.remainingMs(0, 1)).toBeGreaterThan(50_000);
-    // Everybody's have learned them, and are not led by them.
-    expect(all.remainingMs(0, 1)).toBeLessThan(5000);
-    expect(all.remainingMs(10_000, 1)).toBeGreaterThan(40_000);
+  it("count a wait that is no longer looked at for as long as it was seen", () => {
+    const scene = new Waiting().ended(100, 4000);
+    const waits = Array.from({ length: 300 }, () => scene.all.began(scene.now));
+    scene.now += 2000;
+    scene.all.advance(scene.now);
+    for (const wait of waits) scene.all.left(wait);
+    // They were seen for two seconds only, so they say nothing of what happens after four.
+    expect(scene.all.returnsWithin(3800, 2000)).toBeGreaterThan(0.9);
+    scene.open(300, 60_000);
+    expect(scene.all.returnsWithin(3800, 2000)).toBeLessThan(0.5);
   });
 
-  it("one long wait of its own does not speak for all long ones", () => {
-    const all = new Waits();
-    for (let i = 0; i < 90; i++) all.add(2000);
-    for (let i = 0; i < 30; i++) all.add(100_000);
-    const own = new Waits(all);
-    for (let i = 0; i < 20; i++) own.add(2000);
-    own.add(1_000_000);
-    expect(own.remainingMs(10_000, 1)).toBeLessThan(100_000);
+  it("recover a distribution of which a third is cut off at random", () => {
+    const random = seededRng(7);
+    const all = new Waits(10_000);
+    // Exponential waits of 30 s on average, each looked at for an exponential time of 60 s at most.
+    const events: { at: number; run: (at: number) => void }[] = [];
+    for (let i = 0; i < 4000; i++) {
+      const beganMs = i * 1000;
+      const lastsMs = -Math.log(1 - random()) * 30_000;
+      const seenMs = -Math.log(1 - random()) * 60_000;
+      let wait: ReturnType<Waits["began"]> | undefined;
+      events.push({ at: beganMs, run: (at) => (wait = all.began(at)) });
+      const ends = lastsMs < seenMs;
+      events.push({
+        at: beganMs + Math.min(lastsMs, seenMs),
+        run: (at) => {
+          all.advance(at);
+          if (ends) all.ended(wait!, at);
+          else all.left(wait!);
+        },
+      });
+    }
+    for (const { at, run } of events.toSorted((a, b) => a.at - b.at)) run(at);
+    for (const seconds of [5, 15, 30, 60, 90]) {
+      expect([seconds, all.returnsWithin(0, seconds * 1000)]).toEqual([
+        seconds,
+        expect.closeTo(1 - Math.exp(-seconds / 30), 1),
+      ]);
+    }
+    // Exponential waits are memoryless: a return costs their mean, however long the wait has lasted.
+    for (const elapsedMs of [0, 10_000, 40_000]) expect(all.msPerReturn(elapsedMs) / 30_000).toBeCloseTo(1, 0);
   });
 
-  it("counts a wait after which nothing was asked for as one that did not come back", () => {
-    const waits = new Waits();
-    for (let i = 0; i < 60; i++) waits.add(4000);
-    for (let i = 0; i < 20; i++) waits.add(64_000, 0);
-    for (let i = 0; i < 20; i++) waits.add(3_600_000);
-    expect(waits.remainingMs(0, 1)).toBeLessThan(5000);
-    expect(waits.remainingMs(10_000, 1)).toBeGreaterThan(3_000_000);
+  it("take waits that begin ahead of time, in any order", () => {
+    const all = new Waits(2000);
+    const late = all.began(50_000);
+    const early = all.began(1000);
+    const middle = all.began(20_000);
+    all.advance(60_000);
+    expect([late.step, middle.step, early.step].every((step, i, steps) => i === 0 || step > steps[i - 1]!)).toBe(true);
+    all.ended(early, 60_000);
+    all.left(middle);
+    all.ended(late, 60_000);
+    expect(all.returnsWithin(0, 100_000)).toBeGreaterThan(0.5);
+  });
+
+  it("cost more where less of what was kept is used", () => {
+    const whole = new Waiting().ended(200, 60_000, 1);
+    const tenth = new Waiting().ended(200, 60_000, 0.1);
+    expect(tenth.all.msPerReturn(0)).toBeGreaterThan(5 * whole.all.msPerReturn(0));
+  });
+});
+
+describe("a program's own waits", () => {
+  it("are everybody's at first, and its own with time", () => {
+    const scene = new Waiting().ended(200, 4000);
+    const slow = new OwnWaits(scene.all);
+    expect(slow.msPerReturn(0)).toBe(scene.all.msPerReturn(0));
+    for (let i = 0; i < 60; i++) scene.ended(1, 60_000, 1, slow);
+    expect(slow.returnsWithin(0, 8000)).toBeLessThan(0.4);
+    expect(scene.all.returnsWithin(0, 8000)).toBeGreaterThan(0.7);
+  });
+
+  it("one long wait does not speak for all long ones", () => {
+    const scene = new Waiting().ended(90, 2000).ended(30, 100_000);
+    const own = new OwnWaits(scene.all);
+    for (let i = 0; i < 20; i++) scene.ended(1, 2000, 1, own);
+    scene.ended(1, 1_000_000, 1, own);
+    expect(own.returnsWithin(10_000, 200_000)).toBeGreaterThan(0.5);
+  });
+
+  it("weigh as much as programs differ", () => {
+    const weightOf = (lengthMs: (program: number, wait: number) => number): number => {
+      const scene = new Waiting();
+      const programs = Array.from({ length: 20 }, () => new OwnWaits(scene.all));
+      for (let wait = 0; wait < 30; wait++) {
+        programs.forEach((own, program) => scene.ended(1, lengthMs(program, wait), 1, own));
+      }
+      return scene.all.weight;
+    };
+    const random = seededRng(3);
+    const differ = weightOf((program) => (program % 2 === 0 ? 2000 : 60_000));
+    const alike = weightOf(() => (random() < 0.5 ? 2000 : 60_000));
+    expect(differ).toBeLessThanOrEqual(4);
+    expect(alike).toBeGreaterThanOrEqual(64);
   });
 });

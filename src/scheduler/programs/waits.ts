@@ -1,83 +1,262 @@
-// How long waits of a kind still last, learned from those that have ended: a histogram in steps of a third of an octave, and
-// the median of what is left of the waits that have already lasted as long. Agents' tools are far from memoryless: half of
-// them end within nine seconds, and a tool that has run for a minute will probably run for minutes more.
+// How waits end: learned from waits of one kind, those that still last included, and what that lets expect of a wait that has lasted for
+// some time already. Agents' waits are far from memoryless: half of all tools end within nine seconds, a tool that has run for a minute
+// will probably run for minutes more, and a conversation that has been idle for hours has probably ended.
 //
-// Until enough have been seen, a wait is expected to last as long again as it has lasted, at first a given time.
+// The estimate is a life table (Kaplan and Meier 1958; the actuarial form, since time is in steps): for each step, how many waits reached
+// it, and how many ended in it. Their quotient is the hazard, the chance that a wait which has reached the step ends there. A wait that
+// never ends counts in every step that it reaches, so the chance of a return falls with idleness as it should. Counting only waits that
+// have ended would let every wait come back sooner or later. Steps are a third of an octave wide. Memory is one record for each open wait
+// and five numbers for each step.
 //
-// Programs differ: the tools of one are quick, those of another are slow. `new Waits(all)` learns the waits of one program beside the
-// waits of all: in each step, the chance that a wait ends there is estimated from the program's own waits as far as it has waited that
-// long, and from all waits otherwise (a hazard with a beta prior). Mixing whole histograms instead would let a single long wait of the
-// program stand for all long waits.
+// Before anything is seen, a wait is expected to last as long again as it has lasted, and at its start for a given time. This prior is a
+// Pareto distribution of exponent 1, and counts as one wait that reached every step.
 
-/** Steps per doubling; the first step holds everything below half a second. */
 const stepsPerOctave = 3;
 const firstMs = 500;
-/** 72 steps of a third of an octave: up to 97 days. */
+/** 72 steps of a third of an octave, after a first one that holds everything below half a second: up to 97 days. */
 const steps = 72;
-/** Waits that must have lasted as long as this one for a median to mean something. */
-const enough = 8;
-/** The waits of all programs count as this many of a program's own. */
-const sharedWeight = 8;
+/** Chance that a wait ends within one step under the prior. */
+const priorHazard = 1 - 2 ** (-1 / stepsPerOctave);
+/** Borders between steps in ms: step `k` is from `bordersMs[k]` to `bordersMs[k + 1]`. */
+const bordersMs = Float64Array.from({ length: steps + 1 }, (_, step) =>
+  step === 0 ? 0 : firstMs * 2 ** ((step - 1) / stepsPerOctave),
+);
+/** The waits of all programs count as one of these numbers of a program's own waits. Which one predicts best is measured. */
+const weights = [1, 4, 16, 64, 256] as const;
+/** What is left of a distribution below this share is not looked at. */
+const negligible = 1e-6;
 
-/** A histogram of ended waits, in steps of a third of an octave, and what it lets expect of a wait that goes on. Times in ms. */
-export class Waits {
-  private readonly all: Waits | undefined;
-  private readonly ended = new Float64Array(steps);
-  /** Of those, what was still of use afterwards. */
-  private readonly used = new Float64Array(steps);
+/** A wait that still lasts. */
+export interface OpenWait {
+  readonly sinceMs: number;
+  step: number;
+  before: OpenWait | undefined;
+  after: OpenWait | undefined;
+}
 
-  /** @param all the waits of this kind of all programs; what these waits learn is added there too */
-  constructor(all?: Waits) {
-    this.all = all;
-  }
+/** Hazard and use by step, for one distribution of waits. */
+interface Hazards {
+  /** Chance that a wait which has reached this step ends in it. */
+  hazard(step: number): number;
+  /** Share of what was kept for waits that ended in this step that was then asked for, 0 to 1. */
+  useOf(step: number): number;
+}
+
+/** What may be expected of a wait, by the distribution that a subclass has learned. */
+abstract class Outlook implements Hazards {
+  abstract hazard(step: number): number;
+  abstract useOf(step: number): number;
 
   /**
-   * A wait has ended after `ms`.
-   * @param used share of what was kept for it that it then asked for, 0 to 1: after long waits agents often begin anew
+   * Milliseconds that a state must be kept for each return that this brings, over the horizon for which that is least: the expected time
+   * until the return or the horizon, over the chance of a return before the horizon. Its inverse is the Gittins index of a state that is
+   * kept at a price per millisecond (Gittins 1979). A wait that will end soon costs little, one that has probably been given up much.
+   * @param elapsedMs how long the wait has lasted
    */
-  add(ms: number, used = 1): void {
-    const step = stepOf(ms);
-    this.ended[step]! += 1;
-    this.used[step]! += used;
-    this.all?.add(ms, used);
-  }
-
-  /**
-   * Milliseconds after which half of what waits, and has waited `elapsedMs`, will have been asked for (the median, where all
-   * is of use). `startMs`: what is assumed at first.
-   */
-  remainingMs(elapsedMs: number, startMs: number): number {
-    const all = this.all ?? this;
-    const now = stepOf(elapsedMs);
-    let longer = 0;
-    let ownLonger = 0;
-    for (let step = now; step < steps; step++) {
-      longer += all.ended[step]!;
-      ownLonger += this.ended[step]!;
-    }
-    if (longer < enough) return Math.max(startMs, elapsedMs);
-    let waiting = 1;
+  msPerReturn(elapsedMs: number): number {
+    let best = Number.POSITIVE_INFINITY;
+    let timeMs = 0;
     let asked = 0;
-    let step = now;
-    for (; step < steps - 1; step++) {
-      const ended = all.ended[step]!;
-      if (ended > 0) {
-        const own = this.ended[step]!;
-        const chance = (own + (sharedWeight * ended) / longer) / (ownLonger + sharedWeight);
-        const used = (this.used[step]! + (sharedWeight * all.used[step]!) / ended) / (own + sharedWeight);
-        asked += waiting * chance * used;
-        waiting *= 1 - chance;
-        longer -= ended;
-        ownLonger -= own;
-      }
-      // Sums of shares are not exact: half is half but for the last digits.
-      if (asked >= 0.5 - 1e-9) break;
+    this.walk(elapsedMs, (waiting, ended, used, lengthMs) => {
+      timeMs += (waiting - ended / 2) * lengthMs;
+      asked += used;
+      if (asked > 0) best = Math.min(best, timeMs / asked);
+      return true;
+    });
+    return best;
+  }
+
+  /** Chance that a wait which has lasted `elapsedMs` ends within the next `horizonMs`. */
+  returnsWithin(elapsedMs: number, horizonMs: number): number {
+    let leftMs = horizonMs;
+    let chance = 0;
+    this.walk(elapsedMs, (_waiting, ended, _used, lengthMs) => {
+      chance += ended * Math.min(1, leftMs / lengthMs);
+      leftMs -= lengthMs;
+      return leftMs > 0;
+    });
+    return chance;
+  }
+
+  /**
+   * Goes through the steps that a wait of `elapsedMs` has before it, until `visit` answers false. `visit` gets the share of such waits that
+   * reach the step, the share that ends in it, that share times its use, and the length of the step that is still ahead.
+   */
+  private walk(
+    elapsedMs: number,
+    visit: (waiting: number, ended: number, used: number, lengthMs: number) => boolean,
+  ): void {
+    const now = stepOf(elapsedMs);
+    let waiting = 1;
+    for (let step = now; step < steps - 1 && waiting > negligible; step++) {
+      const fromMs = Math.max(elapsedMs, bordersMs[step]!);
+      const lengthMs = bordersMs[step + 1]! - fromMs;
+      const ahead = lengthMs / (bordersMs[step + 1]! - bordersMs[step]!);
+      const hazard = ahead === 1 ? this.hazard(step) : 1 - (1 - this.hazard(step)) ** ahead;
+      const ended = waiting * hazard;
+      if (!visit(waiting, ended, ended * this.useOf(step), lengthMs)) return;
+      waiting -= ended;
     }
-    return Math.max(firstMs, firstMs * 2 ** ((step - 0.5) / stepsPerOctave) - elapsedMs);
   }
 }
 
+/** The waits of one kind of all programs. Times in ms. */
+export class Waits extends Outlook {
+  private readonly startStep: number;
+  /** By step: waits that reached it, that ended in it, what of these was used, and those that are in it now. */
+  private readonly reachedIn = new Float64Array(steps);
+  private readonly endedIn = new Float64Array(steps);
+  private readonly usedIn = new Float64Array(steps);
+  private readonly openIn = new Float64Array(steps);
+  /** By step, the open waits in it, linked in the order of their start. */
+  private readonly first: (OpenWait | undefined)[] = Array.from({ length: steps });
+  private readonly last: (OpenWait | undefined)[] = Array.from({ length: steps });
+  /** By entry of `weights`: the logarithm of how likely it made the waits that were seen. */
+  private readonly evidence = new Float64Array(weights.length);
+  /** Entry of `weights` that would have predicted best so far. */
+  private best = Math.floor(weights.length / 2);
+
+  /** @param startMs how long a wait of this kind is expected to last before any has been seen */
+  constructor(startMs: number) {
+    super();
+    this.startStep = stepOf(startMs / 2);
+  }
+
+  /** A wait begins at `sinceMs`, which may lie ahead. The answer goes to `ended` or `left`, once. */
+  began(sinceMs: number): OpenWait {
+    const wait: OpenWait = { sinceMs, step: 0, before: undefined, after: undefined };
+    this.link(wait);
+    return wait;
+  }
+
+  /**
+   * The wait has ended.
+   * @param used share of what was kept for it that was then asked for, 0 to 1: after long waits agents often begin anew
+   * @param own the waits of the program that has waited; they learn it too
+   */
+  ended(wait: OpenWait, now: number, used = 1, own?: OwnWaits): void {
+    this.advance(now);
+    this.unlink(wait);
+    if (own !== undefined) {
+      own.weigh(wait.step, weights, this.evidence);
+      for (let i = 0; i < weights.length; i++) if (this.evidence[i]! > this.evidence[this.best]!) this.best = i;
+      own.add(wait.step, used);
+    }
+    this.endedIn[wait.step]! += 1;
+    this.usedIn[wait.step]! += used;
+  }
+
+  /** The wait is no longer looked at: how it ends will not be seen. It counts in the steps that it has reached. */
+  left(wait: OpenWait): void {
+    this.unlink(wait);
+  }
+
+  /** Open waits move on to the steps that they have reached. To be called often: what is expected follows from what it has counted. */
+  advance(now: number): void {
+    for (let step = 0; step < steps - 1; step++) {
+      const lasts = bordersMs[step + 1]!;
+      for (let wait = this.first[step]; wait !== undefined && now - wait.sinceMs >= lasts; wait = this.first[step]) {
+        this.unlink(wait);
+        wait.step = step + 1;
+        this.link(wait);
+      }
+    }
+  }
+
+  /** As how many of a program's own waits those of all programs count. */
+  get weight(): number {
+    return weights[this.best]!;
+  }
+
+  hazard(step: number): number {
+    const ended = this.endedIn[step]!;
+    // Waits that are in the step now have passed half of it on average.
+    const atRisk = Math.max(ended, this.reachedIn[step]! - this.openIn[step]! / 2);
+    return (ended + (step < this.startStep ? 0 : priorHazard)) / (atRisk + 1);
+  }
+
+  useOf(step: number): number {
+    return (this.usedIn[step]! + 1) / (this.endedIn[step]! + 1);
+  }
+
+  /** The wait is in its step from now on. It usually is the youngest there: only waits that begin ahead of time come out of turn. */
+  private link(wait: OpenWait): void {
+    const { step } = wait;
+    let before = this.last[step];
+    while (before !== undefined && before.sinceMs > wait.sinceMs) before = before.before;
+    const after = before === undefined ? this.first[step] : before.after;
+    wait.before = before;
+    wait.after = after;
+    if (before === undefined) this.first[step] = wait;
+    else before.after = wait;
+    if (after === undefined) this.last[step] = wait;
+    else after.before = wait;
+    this.reachedIn[step]! += 1;
+    this.openIn[step]! += 1;
+  }
+
+  private unlink(wait: OpenWait): void {
+    const { step, before, after } = wait;
+    if (before === undefined) this.first[step] = after;
+    else before.after = after;
+    if (after === undefined) this.last[step] = before;
+    else after.before = before;
+    this.openIn[step]! -= 1;
+  }
+}
+
+/**
+ * The waits of one kind of one program, beside the waits of all programs: the tools of one program are quick, those of another are slow.
+ * In each step the hazard is estimated from the program's own waits as far as it has waited that long, and from all waits otherwise (a beta
+ * prior). Mixing whole histograms instead would let a single long wait of the program stand for all long waits.
+ */
+export class OwnWaits extends Outlook {
+  private readonly all: Waits;
+  /** By step, one after the other: waits that reached it, that ended in it, and what of these was used (0.9 KB). */
+  private readonly seen = new Float32Array(3 * steps);
+
+  constructor(all: Waits) {
+    super();
+    this.all = all;
+  }
+
+  hazard(step: number): number {
+    return this.hazardBy(step, this.all.weight);
+  }
+
+  useOf(step: number): number {
+    const { weight } = this.all;
+    return (this.seen[2 * steps + step]! + weight * this.all.useOf(step)) / (this.seen[steps + step]! + weight);
+  }
+
+  /** A wait of the program has ended in this step. */
+  add(step: number, used: number): void {
+    for (let reached = 0; reached <= step; reached++) this.seen[reached]! += 1;
+    this.seen[steps + step]! += 1;
+    this.seen[2 * steps + step]! += used;
+  }
+
+  /** Adds to `evidence`, by weight, the logarithm of the chance that the program's next wait ends in `step`. */
+  weigh(step: number, by: readonly number[], evidence: Float64Array): void {
+    // A program's first wait is predicted by those of all programs, with any weight.
+    if (this.seen[0] === 0) return;
+    for (let i = 0; i < by.length; i++) {
+      let chance = this.hazardBy(step, by[i]!);
+      for (let earlier = 0; earlier < step; earlier++) chance *= 1 - this.hazardBy(earlier, by[i]!);
+      evidence[i]! += Math.log(Math.max(Number.MIN_VALUE, chance));
+    }
+  }
+
+  private hazardBy(step: number, weight: number): number {
+    return (this.seen[steps + step]! + weight * this.all.hazard(step)) / (this.seen[step]! + weight);
+  }
+}
+
+/** The step that a wait of this length is in. */
 function stepOf(ms: number): number {
   if (ms < firstMs) return 0;
-  return Math.min(steps - 1, 1 + Math.floor(Math.log2(ms / firstMs) * stepsPerOctave));
+  const step = Math.min(steps - 1, 1 + Math.floor(Math.log2(ms / firstMs) * stepsPerOctave));
+  // At a border the logarithm may be off by its last digit.
+  if (ms < bordersMs[step]!) return step - 1;
+  return step < steps - 1 && ms >= bordersMs[step + 1]! ? step + 1 : step;
 }
