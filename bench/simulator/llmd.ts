@@ -13,7 +13,6 @@
 //
 // Policies as the source ran them, by scraped queue and KV gauges: precise = with KV events; default/estimated = prefix hashed
 // in 64-character blocks, 256 of them at most, 31,250 in its LRU per pod; load = no prefix; random.
-import { readFileSync } from "node:fs";
 import type { Policy } from "../../src/scheduler/index.ts";
 import { makePolicy } from "../../src/scheduler/index.ts";
 import { parseFleet, type FleetInput } from "../../src/simulator/fleet.ts";
@@ -22,35 +21,11 @@ import { chips, deriveProfile, models, type Efficiencies } from "./profiles/deri
 import { summarise } from "../../src/simulator/report/summary.ts";
 import { llmdScraped, type LlmdWeights, type ScrapingPolicy } from "./llmdScraped.ts";
 import { simulate } from "../../src/simulator/run/simulation.ts";
-import { resolveTrace } from "../../src/simulator/traces/files.ts";
 import { llmdWorkloads } from "../../src/simulator/traces/sharedPrefix.ts";
+import { published, throughputRules, type Class, type File, type PublishedRow } from "./llmdTables.ts";
+import { itlIsHalf, printRows, verdict, type Row } from "./llmdVerdict.ts";
 import { patternSearch } from "./patternSearch.ts";
-import { heading, percent, printTable } from "./print.ts";
-
-type File = "37pct" | "73pct";
-type Class = "precise" | "estimated" | "random" | "load";
-
-interface PublishedRow {
-  rate: number;
-  policy: Class;
-  outputPerS: number;
-  ttftP90S: number;
-  ttftMeanS: number;
-  itlMeanS: number;
-}
-
-interface Row extends PublishedRow {
-  sim: {
-    outputPerS: number;
-    ttftP90S: number;
-    ttftMeanS: number;
-    timePerTokenS: number;
-    hit: number;
-    requests: number;
-    spanS: number;
-    lastSentS: number;
-  };
-}
+import { heading, percent } from "./print.ts";
 
 const setups = {
   "37pct": { model: models["llama-3.1-70b"], chips: 4, pods: 4, kvCapacityTokens: 461_376 },
@@ -139,23 +114,6 @@ export async function llmd() {
   return results;
 }
 
-function published(file: File): PublishedRow[] {
-  const [, ...lines] = readFileSync(resolveTrace(`published/llmd_${file}_capacity.csv`), "utf8")
-    .trim()
-    .split("\n");
-  return lines
-    .map((line) => line.split(","))
-    .filter(([rate]) => rate !== "all")
-    .map(([rate, policy, output, , p90, mean, itl]) => ({
-      rate: Number(rate),
-      policy: policy!.startsWith("default") ? "estimated" : (policy!.split("-")[0] as Class),
-      outputPerS: Number(output),
-      ttftP90S: Number(p90),
-      ttftMeanS: Number(mean),
-      itlMeanS: Number(itl),
-    }));
-}
-
 /** Simulates all rates under one policy and returns the published rows beside the simulated ones. */
 function predict(
   file: File,
@@ -220,9 +178,6 @@ function predict(
   });
 }
 
-/** Time per token over the ITL column. */
-const itlIsHalf = 2;
-
 interface Parameters {
   efficiencies: Efficiencies;
   routerMsPerEndpoint: number;
@@ -268,138 +223,4 @@ function calibrate(file: File, rows: readonly PublishedRow[]) {
     { factor: 1.4, until: 1.05, evaluations: 90 },
   );
   return { ...parametersOf(found.values), loss: found.loss, evaluations: found.evaluations };
-}
-
-function printRows(rows: readonly Row[]): void {
-  printTable(
-    [
-      "policy",
-      "rate",
-      "p90 TTFT s",
-      "published",
-      "error",
-      "mean TTFT s",
-      "published",
-      "out tok/s",
-      "published",
-      "ms/token",
-      "2 x ITL",
-      "hits",
-    ],
-    rows.map((row) => [
-      row.policy,
-      row.rate,
-      row.sim.ttftP90S.toFixed(3),
-      row.ttftP90S.toFixed(3),
-      percent(row.sim.ttftP90S / row.ttftP90S - 1, 0),
-      row.sim.ttftMeanS.toFixed(3),
-      row.ttftMeanS.toFixed(3),
-      Math.round(row.sim.outputPerS),
-      Math.round(row.outputPerS),
-      (row.sim.timePerTokenS * 1000).toFixed(1),
-      (itlIsHalf * row.itlMeanS * 1000).toFixed(0),
-      percent(row.sim.hit),
-    ]),
-  );
-  const v = verdict(rows);
-  console.log(
-    `Order of classes where published p90 differs 1.5 times or more: ${v.orderRight} of ${v.orderPairs} right. ` +
-      `p90 TTFT under 2 s within 25 %: ${v.within} of ${v.under} rows (median error ${percent(v.medianError, 0)}; precise ${v.withinPrecise} of ${v.underPrecise}). ` +
-      `Output throughput: median error ${percent(v.medianThroughputError, 0)}.`,
-  );
-  console.log(
-    `With one constant of ${Math.round(v.constantS * 1000)} ms added, what the precise rows of this table are off by: ${v.withinByConstant} of ${v.under} rows. That is a fit, no prediction.`,
-  );
-  for (const wrong of v.wrong) console.log(`  wrong order: ${wrong}`);
-}
-
-/** The prediction's errors by the criteria that were set for it. */
-function verdict(rows: readonly Row[]) {
-  const rates = [...new Set(rows.map((row) => row.rate))];
-  let orderPairs = 0;
-  let orderRight = 0;
-  const wrong: string[] = [];
-  for (const rate of rates) {
-    const at = rows.filter((row) => row.rate === rate);
-    for (const a of at) {
-      for (const b of at) {
-        if (classOf(a.policy) === classOf(b.policy) || b.ttftP90S / a.ttftP90S < 1.5) continue;
-        orderPairs++;
-        if (b.sim.ttftP90S > a.sim.ttftP90S) orderRight++;
-        else
-          wrong.push(
-            `${rate} req/s: ${a.policy} ${a.sim.ttftP90S.toFixed(3)} s, ${b.policy} ${b.sim.ttftP90S.toFixed(3)} s; published ${a.ttftP90S} and ${b.ttftP90S}`,
-          );
-      }
-    }
-  }
-  const errorOf = (row: Row): number => Math.abs(row.sim.ttftP90S / row.ttftP90S - 1);
-  const low = rows.filter((row) => row.ttftP90S < 2);
-  const precise = low.filter((row) => row.policy === "precise");
-  const middle = (values: number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1]!;
-  const constantS = middle(precise.map((row) => row.ttftP90S - row.sim.ttftP90S));
-  return {
-    orderPairs,
-    orderRight,
-    wrong,
-    under: low.length,
-    within: low.filter((row) => errorOf(row) <= 0.25).length,
-    underPrecise: precise.length,
-    withinPrecise: precise.filter((row) => errorOf(row) <= 0.25).length,
-    constantS,
-    withinByConstant: low.filter((row) => Math.abs((row.sim.ttftP90S + constantS) / row.ttftP90S - 1) <= 0.25).length,
-    medianError: middle(low.map(errorOf)),
-    medianThroughputError: middle(rows.map((row) => Math.abs(row.sim.outputPerS / row.outputPerS - 1))),
-  };
-}
-
-const classOf = (policy: Class): string => (policy === "random" || policy === "load" ? "blind" : policy);
-
-/** Which rule the throughput column follows, by arithmetic on the tables alone: no simulation enters here. */
-function throughputRules(files: Record<File, PublishedRow[]>): void {
-  heading("What the output column of the tables can mean (precise rows; their own columns only)");
-  for (const file of ["37pct", "73pct"] as const) {
-    const stages = llmdWorkloadStages(file);
-    const rows = files[file].filter((row) => row.policy === "precise").toSorted((a, b) => a.rate - b.rate);
-    const rules: Record<string, (row: PublishedRow, s: { rate: number; seconds: number }) => number> = {
-      "rate x 1,000": (_row, s) => s.rate * 1000,
-      "tokens / (stage + one call at ITL)": (row, s) =>
-        (s.rate * s.seconds * 1000) / (s.seconds + row.ttftMeanS + 1000 * row.itlMeanS),
-      "tokens / (stage + 2 calls at ITL)": (row, s) =>
-        (s.rate * s.seconds * 1000) / (s.seconds + row.ttftMeanS + 2000 * row.itlMeanS),
-    };
-    printTable(
-      ["file", "rule", "median published / rule", "smallest", "largest"],
-      Object.entries(rules).map(([name, rule]) => {
-        const ratios = rows.map((row, i) => row.outputPerS / rule(row, stages[i]!)).toSorted((a, b) => a - b);
-        return [
-          file,
-          name,
-          ratios[ratios.length >> 1]!.toFixed(3),
-          ratios[0]!.toFixed(3),
-          ratios[ratios.length - 1]!.toFixed(3),
-        ];
-      }),
-    );
-    const implied = rows.map((row, i) => {
-      const s = stages[i]!;
-      const drainS = (s.rate * s.seconds * 1000) / row.outputPerS - s.seconds;
-      return [row.rate, drainS.toFixed(1), drainS.toFixed(1), (row.itlMeanS * 1000).toFixed(0)];
-    });
-    console.log(
-      "Time after the last arrival that the column implies for 1,000 tokens a call, as ms a token, beside the ITL column:",
-    );
-    printTable(["rate", "drain s", "ms/token", "ITL ms"], implied);
-  }
-}
-
-function llmdWorkloadStages(file: File): { rate: number; seconds: number }[] {
-  const text =
-    file === "37pct"
-      ? "3x210 4x180 5x120 6x120 8x90 10x70 12x60 15x50 20x50"
-      : "3x20 10x20 15x20 20x38 22x34 25x30 30x25 35x21 40x38 43x36 46x33 49x30 52x29 55x27 57x26 60x25";
-  return text.split(" ").map((rung) => {
-    const [rate, seconds] = rung.split("x").map(Number);
-    return { rate: rate!, seconds: seconds! };
-  });
 }

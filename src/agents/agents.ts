@@ -9,6 +9,7 @@ import type { Viewer } from "./record.ts";
 import { DurableRuns, type DurableOptions } from "./restate/durable.ts";
 import { RestateError } from "./restate/client.ts";
 import type { Session } from "../store/index.ts";
+import { Backlog } from "./backlog.ts";
 import { Runs } from "./runs.ts";
 import type { ToolSecrets } from "./tools/mcp/client.ts";
 import { createToolbox } from "./tools/toolbox.ts";
@@ -56,6 +57,7 @@ export interface Agents {
 export function createAgents(options: AgentsOptions): Agents {
   const { db, events, log } = options;
   const runs = new Runs(db, options.session.processId);
+  const backlog = new Backlog(db);
   const tools = createToolbox({ secrets: options.secrets });
   const effects = new Effects(db, tools);
   const sandbox = new Sandbox();
@@ -73,14 +75,15 @@ export function createAgents(options: AgentsOptions): Agents {
   };
   const turns = new Turns(options, {
     runs,
+    backlog,
     effects,
     tools,
     sandbox,
     changed: (run, step) => changed(run, run.id, step),
   });
-  const durable = new DurableRuns(options.restate, { runs, advance: (run) => turns.advance(run), log });
+  const durable = new DurableRuns(options.restate, { backlog, advance: (run) => turns.advance(run), log });
   const watchdog = new Loop("watchdog", limits.watchdogMs, () => durable.watch(turns.active), log);
-  const stopWatch = new Loop("stops", limits.stopPollMs, () => abortEnded(runs, turns), log);
+  const stopWatch = new Loop("stops", limits.stopPollMs, () => abortEnded(backlog, turns), log);
   const parts: AgentParts = {
     dependencies: options,
     runs,
@@ -102,7 +105,7 @@ export function createAgents(options: AgentsOptions): Agents {
       await turns.close(1_000);
       await Promise.all([durable.stop(), tools.close(), sandbox.close()]);
     },
-    disown: () => runs.disown(),
+    disown: () => backlog.disown(),
     rebuild: () => durable.rebuild(),
     async resumeRestored(run) {
       const resumed = await resumeRestoredRuns(db, run);
@@ -113,11 +116,11 @@ export function createAgents(options: AgentsOptions): Agents {
   };
 }
 
-async function abortEnded(runs: Runs, turns: Turns): Promise<void> {
+async function abortEnded(backlog: Backlog, turns: Turns): Promise<void> {
   // Those that wait for their turn find out when it comes.
   const { working } = turns;
   if (working.length === 0) return;
-  for (const run of await runs.endedAmong(working)) turns.abort(run);
+  for (const run of await backlog.endedAmong(working)) turns.abort(run);
 }
 
 /** Restate answers its health before it takes registrations: a few tries over seconds, then its own words. */

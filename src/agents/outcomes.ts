@@ -7,7 +7,7 @@ import type { Dependencies } from "./dependencies.ts";
 import { attestedEffects, type Attestation } from "./attestations.ts";
 import { StepError } from "./errors.ts";
 import { limits } from "./limits.ts";
-import type { ClaimedRun } from "./runs.ts";
+import type { ClaimedRun } from "./runRows.ts";
 import type { Published } from "./types.ts";
 import { SandboxBusyError, VerifierError, type Sandbox, type Verdict } from "./verifier/sandbox.ts";
 

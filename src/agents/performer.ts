@@ -14,7 +14,7 @@ import { limits } from "./limits.ts";
 import { judgeRun } from "./outcomes.ts";
 import { toolDefinitions } from "./prompt.ts";
 import type { StepRecord } from "./record.ts";
-import type { ClaimedRun } from "./runs.ts";
+import type { ClaimedRun } from "./runRows.ts";
 import { evidenceTaint } from "./taint.ts";
 import type { ToolAnswer, ToolKind } from "./tools/types.ts";
 import type { Action, ModelOutput, RunState, StepResult, ToolCall } from "./types.ts";

@@ -1,6 +1,7 @@
 // Unfinished runs of a restored database wait for a person's word, and processes of its other life can write nothing to them.
 import { expect, test } from "vitest";
 import { asOwner, tamper, testDatabase } from "../store/testing.ts";
+import { Backlog } from "./backlog.ts";
 import { Runs } from "./runs.ts";
 import { resumeRestoredRuns, takeRestoredRuns } from "./restored.ts";
 
@@ -54,12 +55,12 @@ test("they are paused, each with its reason, and go on when they are told to", a
     "running paused_by_restore true",
   ]);
   const runs = new Runs(db, 1);
-  expect(await runs.unfinished()).toEqual([]);
+  expect(await new Backlog(db).unfinished()).toEqual([]);
   expect(await runs.claim("queued")).toEqual({ waiting: true, wakeInMs: undefined });
   expect(await resumeRestoredRuns(db, "asks")).toEqual([]);
   expect(await resumeRestoredRuns(db, "later")).toEqual(["later"]);
   expect((await resumeRestoredRuns(db, undefined)).toSorted()).toEqual(["queued", "running"]);
-  expect((await runs.unfinished()).map(({ id }) => id)).toEqual(["later", "queued", "running"]);
+  expect((await new Backlog(db).unfinished()).map(({ id }) => id)).toEqual(["later", "queued", "running"]);
 });
 
 test("with resume they go on by themselves", async () => {
@@ -67,7 +68,7 @@ test("with resume they go on by themselves", async () => {
   await db.query(states);
   await using owner = asOwner(db);
   expect(await takeRestoredRuns(owner, { resume: true })).toBe(0);
-  expect((await new Runs(db, 1).unfinished()).map(({ id }) => id)).toEqual(["later", "queued", "running"]);
+  expect((await new Backlog(db).unfinished()).map(({ id }) => id)).toEqual(["later", "queued", "running"]);
 });
 
 test("a process of before holds a fence that no claim here reaches", async () => {

@@ -5,7 +5,9 @@ import { testDatabase } from "../store/testing.ts";
 import { RunBusyError } from "./errors.ts";
 import { readRunDetail } from "./read.ts";
 import type { StepRecord } from "./record.ts";
-import { Runs, type ClaimedRun } from "./runs.ts";
+import { Backlog } from "./backlog.ts";
+import type { ClaimedRun } from "./runRows.ts";
+import { Runs } from "./runs.ts";
 import { makeTenant, type Tenant } from "./testing/tenant.ts";
 
 let db: Awaited<ReturnType<typeof testDatabase>>;
@@ -130,11 +132,11 @@ test("a waiting run is not claimed before its time; one that waits for a person 
   const runs = new Runs(db, here.processId);
   await runs.wait(await claimed(runs, id), { code: "busy", message: "later", wakeInMs: 60_000 });
   expect(await runs.claim(id)).toMatchObject({ waiting: true, wakeInMs: expect.any(Number) });
-  expect((await runs.unfinished()).find((run) => run.id === id)!.wakeInMs).toBeGreaterThan(50_000);
+  expect((await new Backlog(db).unfinished()).find((run) => run.id === id)!.wakeInMs).toBeGreaterThan(50_000);
   await db.query("update runs set wake_at = now() where id = $1", [id]);
   await runs.wait(await claimed(runs, id), { code: "effect_unknown", message: "look", wakeInMs: undefined });
   expect(await runs.claim(id)).toEqual({ waiting: true, wakeInMs: undefined });
-  expect((await runs.unfinished()).map((run) => run.id)).not.toContain(id);
+  expect((await new Backlog(db).unfinished()).map((run) => run.id)).not.toContain(id);
   expect(await runs.resume(id)).toBe(true);
   expect((await claimed(runs, id)).retries).toBe(0);
 });
@@ -204,8 +206,8 @@ test("a copied database gives up every unfinished run, and what works on one fin
   const run = await claimed(runs, worked);
   await runs.wait(await claimed(runs, waiting), { code: "x", message: "x", wakeInMs: undefined });
   await runs.stop(tenant.organisation, ended, "key_1");
-  await runs.disown();
-  expect(await runs.unfinished()).toEqual([]);
+  await new Backlog(db).disown();
+  expect(await new Backlog(db).unfinished()).toEqual([]);
   await expect(runs.commitStep(run, step(0))).rejects.toBeInstanceOf(RunBusyError);
   const { rows } = await db.query<{ id: string; status: string; error_code: string }>(
     "select id, status, error_code from runs where id = any($1)",

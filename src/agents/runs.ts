@@ -9,58 +9,13 @@ import type { PoolClient } from "pg";
 import { usageOfRuns } from "../gateway/index.ts";
 import { currencyOf } from "../governance/index.ts";
 import { endRunBudget } from "../ledger/index.ts";
-import {
-  getBlob,
-  getBlobs,
-  newId,
-  processGone,
-  putBlob,
-  storable,
-  type Database,
-  type Queryable,
-} from "../store/index.ts";
+import { getBlob, getBlobs, newId, putBlob, type Database } from "../store/index.ts";
 import { RunBusyError } from "./errors.ts";
-import { limits } from "./limits.ts";
 import type { RunStatus, StepRecord } from "./record.ts";
+import { claimedOf, closeWaits, insertStep, messageOf, ownerGone, type ClaimedRun, type ClaimRow } from "./runRows.ts";
 import type { Published, StepResult } from "./types.ts";
 
 const endings: readonly RunStatus[] = ["completed", "failed", "stopped"];
-
-/** An activation's hold on a run: what it needs to work, and the fence that it writes with. */
-export interface ClaimedRun {
-  id: string;
-  organisation: string;
-  project: string;
-  currency: string;
-  agent: string;
-  version: string;
-  manifestRef: string;
-  key: string | null;
-  inputRef: string;
-  nextStep: number;
-  retries: number;
-  startedAt: Date;
-  /** Time that it waited for a person, or for its turn: not counted against its limit. */
-  pausedMs: number;
-  fence: bigint;
-}
-
-interface ClaimRow {
-  [column: string]: unknown;
-  id: string;
-  organisation: string;
-  project: string;
-  agent: string;
-  version: string;
-  manifest_ref: string;
-  key: string | null;
-  input_ref: string;
-  next_step: number;
-  retries: number;
-  started_at: Date;
-  paused_ms: bigint;
-  fence: bigint;
-}
 
 type ClaimResult =
   | { claimed: ClaimedRun }
@@ -95,8 +50,14 @@ export class Runs {
       `insert into runs (id, organisation, project, agent, version, key, idempotency_key, input_ref, status)
        values ($1, $2, $3, $4, $5, $6, $7, $8, 'queued') on conflict (project, idempotency_key) do nothing returning id`,
       [
-        ...[newId("run"), run.organisation, run.project, run.agent, run.version, run.key],
-        ...[run.idempotencyKey ?? null, inputRef],
+        newId("run"),
+        run.organisation,
+        run.project,
+        run.agent,
+        run.version,
+        run.key,
+        run.idempotencyKey ?? null,
+        inputRef,
       ],
     );
     if (rows[0]) return { id: rows[0].id, created: true, sameRequest: true };
@@ -216,8 +177,13 @@ export class Runs {
            next_step = next_step + $7, ended_at = now(), updated_at = now()
          where id = $1 and fence = $2 and status = 'running'`,
         [
-          ...[run.id, run.fence, ending.status, ending.status === "completed" ? ending.outputRef : null],
-          ...[failed?.code ?? null, failed ? messageOf(failed.message) : null, failed?.step ? 1 : 0],
+          run.id,
+          run.fence,
+          ending.status,
+          ending.status === "completed" ? ending.outputRef : null,
+          failed?.code ?? null,
+          failed ? messageOf(failed.message) : null,
+          failed?.step ? 1 : 0,
         ],
       );
       if (rowCount !== 1) return false;
@@ -251,20 +217,22 @@ export class Runs {
     return rowCount === 1;
   }
 
-  /** The run, which is claimed, waited for its turn: that is not its time. */
+  /** Adds time in which the claimed run waited for its turn, which does not count against its limit. */
   async pause(run: ClaimedRun, waitedMs: number): Promise<void> {
     run.pausedMs += waitedMs;
     await this.#db.query("update runs set paused_ms = paused_ms + $3 where id = $1 and fence = $2", [
-      ...[run.id, run.fence, waitedMs],
+      run.id,
+      run.fence,
+      waitedMs,
     ]);
   }
 
-  /** Puts a run down without a word: the process that held it is going away. */
+  /** Frees a run and changes nothing else: the process that held it ends. */
   async release(run: Pick<ClaimedRun, "id" | "fence">): Promise<void> {
     await this.#db.query("update runs set owner = null where id = $1 and fence = $2", [run.id, run.fence]);
   }
 
-  /** Ends a run by a person's word. True when it had not ended before. */
+  /** Ends a run because a person stops it. True when it had not ended before. */
   async stop(organisation: string, id: string, by: string): Promise<boolean> {
     return this.#db.transaction(async (client) => {
       const { rowCount } = await client.query(
@@ -283,23 +251,6 @@ export class Runs {
     });
   }
 
-  /** Stops every unfinished run of this database, which was copied: the original goes on with them. Answers how many. */
-  async disown(): Promise<number> {
-    return this.#db.transaction(async (client) => {
-      const { rows } = await client.query<{ id: string }>(
-        `with stopped as (
-         update runs set status = 'stopped', error_code = 'home_copied', error_message = $1, fence = fence + 1, owner = null,
-           wake_at = null, ended_at = now(), updated_at = now()
-         where status in ('queued', 'running', 'waiting') returning id
-       ), ended as (${closeWaits} where open_since is not null)
-       select id from stopped`,
-        ["This home was copied; the run goes on in the original."],
-      );
-      for (const { id } of rows) await endRunBudget(client, id);
-      return rows.length;
-    });
-  }
-
   /** A run that waited for a person goes on. */
   async resume(id: string): Promise<boolean> {
     const { rowCount } = await this.#db.query(
@@ -310,98 +261,14 @@ export class Runs {
     );
     return rowCount === 1;
   }
-
-  /** Whose the runs given are, and whether they have begun: what decides whose turn it is. */
-  async places(ids: string[]): Promise<{ run: string; project: string; begun: boolean }[]> {
-    const { rows } = await this.#db.query<{ run: string; project: string; begun: boolean }>(
-      "select id as run, project, next_step > 0 as begun from runs where id = any($1)",
-      [ids],
-    );
-    return rows;
-  }
-
-  /** Of the runs given, those that have ended: their work in this process must stop. */
-  async endedAmong(ids: string[]): Promise<string[]> {
-    const { rows } = await this.#db.query<{ id: string }>(
-      "select id from runs where id = any($1) and status in ('completed', 'failed', 'stopped')",
-      [ids],
-    );
-    return rows.map(({ id }) => id);
-  }
-
-  /**
-   * Unfinished runs that no living process works on although they should go on: nothing has happened for `stillMs`, or their time to
-   * wake came that long ago. Runs of `aside` are left out. Oldest first.
-   */
-  async still(stillMs: number, limit: number, aside: string[]): Promise<string[]> {
-    const { rows } = await this.#db.query<{ id: string }>(
-      `select id from runs
-       where ((status in ('queued', 'running') and updated_at < now() - $1::float8 * interval '1 millisecond')
-           or (status = 'waiting' and wake_at < now() - $1::float8 * interval '1 millisecond'))
-         and (owner is null or ${ownerGone}) and id <> all($3)
-       order by updated_at limit $2`,
-      [stillMs, limit, aside],
-    );
-    return rows.map(({ id }) => id);
-  }
-
-  /** Every unfinished run that does not wait for a person, with the time until it should go on. */
-  async unfinished(): Promise<{ id: string; wakeInMs: number }[]> {
-    const { rows } = await this.#db.query<{ id: string; wake_in_ms: number }>(
-      `select id, greatest(0, coalesce(extract(epoch from wake_at - now()) * 1000, 0))::float8 as wake_in_ms from runs
-       where status in ('queued', 'running') or (status = 'waiting' and wake_at is not null) order by id`,
-    );
-    return rows.map(({ id, wake_in_ms }) => ({ id, wakeInMs: wake_in_ms }));
-  }
 }
 
-/** True in SQL when the process that owns a run has gone: the run is free at once. */
-const ownerGone = processGone("runs.owner");
-
-/** Messages repeat what models, tools and engines said: they are bounded and storable from here on. */
-const messageOf = (text: string): string => storable(text, limits.messageCharacters);
-
-/** How long a run that had begun was free and ready when it is claimed: it waited for its turn, which is no fault of its own. */
+/** How long a run that had begun was free and ready when it is claimed: time in which it waited for its turn. */
 const turnWaitedMs = `case when runs.owner is null and runs.started_at is not null
            then greatest(0, extract(epoch from now() - greatest(runs.updated_at, runs.wake_at)) * 1000)::bigint else 0 end`;
-
-/** Closes what runs waited for, and adds the time. */
-const closeWaits = `update run_waits set open_since = null, until = null,
-           waited_ms = waited_ms + (extract(epoch from now() - open_since) * 1000)::bigint`;
 
 /** Of the run $1, which is going on or has ended. */
 const endWaits = `${closeWaits} where run = $1 and open_since is not null`;
 
 /** Effects of the run $1, which has ended, that may have happened: it does not ask for them any more, so their end is unknown. */
 const leaveEffects = `update effects set state = 'unknown', updated_at = now() where run = $1 and state = 'claimed'`;
-
-async function insertStep(client: Queryable, run: string, step: StepRecord): Promise<void> {
-  await client.query(
-    `insert into steps (run, number, kind, name, status, input_ref, output_ref, call, effect, error_message, started_at, ended_at)
-     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, coalesce($12, now()))`,
-    [
-      // A model chooses the name of the tool that it calls, also of one that does not exist.
-      ...[run, step.number, step.kind, storable(step.name, limits.nameCharacters), step.status],
-      ...[step.inputRef, step.outputRef, step.call ?? null, step.effect ?? null],
-      ...[step.errorMessage === undefined ? null : messageOf(step.errorMessage), step.startedAt, step.endedAt ?? null],
-    ],
-  );
-}
-
-function claimedOf(row: ClaimRow): Omit<ClaimedRun, "currency"> {
-  return {
-    id: row.id,
-    organisation: row.organisation,
-    project: row.project,
-    agent: row.agent,
-    version: row.version,
-    manifestRef: row.manifest_ref,
-    key: row.key,
-    inputRef: row.input_ref,
-    nextStep: row.next_step,
-    retries: row.retries,
-    startedAt: row.started_at,
-    pausedMs: Number(row.paused_ms),
-    fence: row.fence,
-  };
-}

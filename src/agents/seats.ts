@@ -3,7 +3,7 @@
 import type { EngineRegistry } from "../engines/index.ts";
 import { limits } from "./limits.ts";
 import { Pace, type Seat } from "./pace.ts";
-import type { Runs } from "./runs.ts";
+import type { Backlog } from "./backlog.ts";
 import type { Action } from "./types.ts";
 
 /** The seat of a step under way; undefined after it has left one and got no other. */
@@ -17,8 +17,8 @@ export class Seats {
   readonly #engines: Pace;
   readonly #elsewhere: Record<Elsewhere, Pace>;
 
-  constructor(engines: Pick<EngineRegistry, "list">, runs: Pick<Runs, "places">) {
-    this.#engines = new Pace({ most: () => stepsAtOnce(engines), lookUp: (ids) => runs.places(ids) });
+  constructor(engines: Pick<EngineRegistry, "list">, backlog: Pick<Backlog, "places">) {
+    this.#engines = new Pace({ most: () => stepsAtOnce(engines), lookUp: (ids) => backlog.places(ids) });
     const nothing = () => Promise.resolve([]);
     const tools = new Pace({ most: () => limits.toolStepsMost, lookUp: nothing });
     const verify = new Pace({ most: () => limits.verdictStepsMost, lookUp: nothing });

@@ -14,7 +14,9 @@ import { RunBusyError, StepError } from "./errors.ts";
 import { next } from "./interpreter.ts";
 import { limits } from "./limits.ts";
 import { type Done, Performer } from "./performer.ts";
-import type { ClaimedRun, Runs } from "./runs.ts";
+import type { Backlog } from "./backlog.ts";
+import type { ClaimedRun } from "./runRows.ts";
+import type { Runs } from "./runs.ts";
 import { type Place, Seats } from "./seats.ts";
 import type { ToolKind } from "./tools/types.ts";
 import type { RunState } from "./types.ts";
@@ -35,6 +37,7 @@ interface Active {
 
 interface TurnParts {
   runs: Runs;
+  backlog: Pick<Backlog, "places">;
   effects: Effects;
   tools: ToolKind;
   sandbox: Sandbox;
@@ -57,7 +60,7 @@ export class Turns {
     this.#with = dependencies;
     this.#parts = parts;
     this.#performer = new Performer(dependencies, parts);
-    this.#seats = new Seats(dependencies.engines, parts.runs);
+    this.#seats = new Seats(dependencies.engines, parts.backlog);
   }
 
   /** Runs whose turn is in this process: their step is under way, or waits for its turn. */

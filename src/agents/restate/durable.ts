@@ -4,7 +4,7 @@
 // to do, so sending is always safe; a turn that was lost is found by the watchdog, because its run lies still.
 import type { Logger } from "../../telemetry/index.ts";
 import { limits } from "../limits.ts";
-import type { Runs } from "../runs.ts";
+import type { Backlog } from "../backlog.ts";
 import { RestateClient, RestateError, type HeldInvocation, type RestateAddress } from "./client.ts";
 import { serveRuns, type EndpointOptions, type RunEndpoint } from "./endpoint.ts";
 
@@ -22,7 +22,7 @@ export interface DurableOptions {
 export class DurableRuns {
   readonly #client: RestateClient;
   readonly #options: DurableOptions;
-  readonly #runs: Runs;
+  readonly #backlog: Backlog;
   readonly #advance: EndpointOptions["advance"];
   readonly #log: Logger;
   #endpoint: RunEndpoint | undefined;
@@ -30,10 +30,10 @@ export class DurableRuns {
   /** Runs that were looked at, and until when they are left alone. */
   readonly #held = new Map<string, number>();
 
-  constructor(options: DurableOptions, parts: { runs: Runs; advance: EndpointOptions["advance"]; log: Logger }) {
+  constructor(options: DurableOptions, parts: { backlog: Backlog; advance: EndpointOptions["advance"]; log: Logger }) {
     this.#options = options;
     this.#client = new RestateClient(options);
-    this.#runs = parts.runs;
+    this.#backlog = parts.backlog;
     this.#advance = parts.advance;
     this.#log = parts.log;
   }
@@ -58,7 +58,7 @@ export class DurableRuns {
 
   /** Sends every unfinished run that Restate does not hold. Answers how many. */
   async rebuild(): Promise<number> {
-    const unfinished = await this.#runs.unfinished();
+    const unfinished = await this.#backlog.unfinished();
     if (unfinished.length === 0) return 0;
     const held = new Set((await this.#client.held()).map(({ run }) => run));
     let sent = 0;
@@ -82,7 +82,7 @@ export class DurableRuns {
     const now = Date.now();
     for (const [run, untilMs] of this.#held) if (untilMs <= now) this.#held.delete(run);
     const aside = [...active, ...this.#held.keys()];
-    const still = await this.#runs.still(limits.stillMs, limits.watchdogRuns, aside);
+    const still = await this.#backlog.still(limits.stillMs, limits.watchdogRuns, aside);
     if (still.length === 0) return;
     const held = new Map<string, HeldInvocation[]>();
     for (const invocation of await this.#client.held(still))

@@ -9,7 +9,9 @@
 import type { PoolClient } from "pg";
 import { migratedAt, storeLimits, type Database, type Queryable } from "../../store/index.ts";
 import { proofLimits } from "../limits.ts";
-import { attemptRangeSql, checksums, comparedSql, statementsOf, type ProofKind } from "./checks.ts";
+import { checksums } from "./batchChecks.ts";
+import type { ProofKind } from "./check.ts";
+import { attemptRangeSql, comparedSql, statementsOf } from "./checks.ts";
 import { compareRecords, type AttemptRange, type RecordProof } from "./records.ts";
 import type { Compared, Discrepancy, ProofReport, ProofRule } from "./report.ts";
 

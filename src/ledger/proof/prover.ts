@@ -3,7 +3,7 @@
 import { LineshaftError } from "../../errors/index.ts";
 import type { LockKey, Session } from "../../store/index.ts";
 import { proofLimits } from "../limits.ts";
-import type { ProofKind } from "./checks.ts";
+import type { ProofKind } from "./check.ts";
 import type { ProofReport } from "./report.ts";
 
 /** Namespace of the lock of the process that proves; nothing else uses it. */

@@ -1,5 +1,5 @@
 // What a proof answers.
-import type { ProofKind } from "./checks.ts";
+import type { ProofKind } from "./check.ts";
 
 /** What must hold, by a short name that is a label of a metric. */
 export const proofRules = {
