@@ -41,7 +41,7 @@ export async function calibrate(
       model: "small",
       prompt,
       max_tokens: most,
-      lineshaft: { attempt: `calibration-${probes++}`, organisation: "calibration", project: "calibration" },
+      lineshaft: { attempt: `calibration-${probes++}`, cacheSalt: "calibration", project: "calibration" },
     };
     return ask(live.workers[0]!.url, live.workers[0]!.headers, body, onFirstToken);
   };
@@ -124,7 +124,7 @@ async function saved({ workers }: Live): Promise<number> {
     model: "small",
     prompt: textOf("lent", stateTokens),
     max_tokens: 1,
-    lineshaft: { attempt: "calibration-lent", organisation: "calibration", project: "calibration" },
+    lineshaft: { attempt: "calibration-lent", cacheSalt: "calibration", project: "calibration" },
   });
   const answer = (await response.json()) as { state: string | null; tokens: number; saveMs: number };
   if (answer.state !== null) await worker.post("/lineshaft/release", { state: answer.state });

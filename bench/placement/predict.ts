@@ -22,7 +22,7 @@ export async function tokensOf({ at, workers }: Live, played: readonly Played[])
     const worker = workers[Number(one.endpoint.at(-1))] ?? workers[0]!;
     const response = await worker.post("/tokenize", {
       messages: one.messages,
-      organisation: at.principal.organisation,
+      cacheSalt: at.principal.project,
     });
     found.set(one, ((await response.json()) as { tokens: number[] }).tokens);
   }
