@@ -21,7 +21,16 @@ const simulator = join(root, "src", "simulator");
 /** Values of the scheduler that the simulator may use beside its types: the machine, rules by name, capacity plans and constants. */
 const allowed = new Set([
   ...["createScheduler", "makePolicy", "policyNames", "defaultPolicy", "Autoscaler", "planQuota"],
-  ...["seededRng", "tiers", "ratePromptTokens", "tickMs", "attemptsMost", "maxInFlightOf", "ExpectedOutputs"],
+  ...[
+    "seededRng",
+    "tiers",
+    "ratePromptTokens",
+    "tickMs",
+    "attemptsMost",
+    "firstSpeed",
+    "maxInFlightOf",
+    "ExpectedOutputs",
+  ],
 ]);
 /** Types that only a second dispatcher would need. */
 const parts =

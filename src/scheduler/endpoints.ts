@@ -2,8 +2,26 @@
 // left; every table of the room is indexed by it.
 import { maxSlots } from "./limits.ts";
 import type { LoadView } from "./load/loadView.ts";
-import { SpeedMeter } from "./load/speed.ts";
-import type { CallTimings, CallUsage, EndpointHealth, EndpointSpec, EndpointState } from "./types.ts";
+import type { PeriodShare, Shown } from "./load/busyPeriods.ts";
+import { EqualSpeeds, SpeedMeter } from "./load/speed.ts";
+import { attentionMs } from "./placement/estimate.ts";
+import type {
+  Call,
+  CallTimings,
+  CallUsage,
+  CandidateNumbers,
+  EndpointHealth,
+  EndpointSpec,
+  EndpointState,
+} from "./types.ts";
+
+/** A call's prefill at an endpoint: what its busy period learns from when the call has ended. */
+export interface Prefilling {
+  endpoint: EndpointState;
+  share: PeriodShare;
+  /** Whether a part of the prompt is expected to be read from a lower tier. */
+  reads: boolean;
+}
 
 export class Endpoints {
   private readonly load: LoadView;
@@ -12,6 +30,8 @@ export class Endpoints {
   private readonly byKey = new Map<string, EndpointState>();
   private readonly byDeployment = new Map<string, EndpointState[]>();
   private readonly meters = new Map<EndpointState, SpeedMeter>();
+  /** By what makes endpoints equal: their speeds, and how many they are. */
+  private readonly equals = new Map<string, { speeds: EqualSpeeds; members: number }>();
 
   constructor(load: LoadView) {
     this.load = load;
@@ -26,7 +46,7 @@ export class Endpoints {
     // A copy, since its speed is learned and the caller's object must not change.
     const own = { ...spec };
     const state: EndpointState = { slot, spec: own, load: this.load.of(spec.id, spec.rank), health };
-    this.meters.set(state, new SpeedMeter(spec.speed));
+    this.measure(state);
     this.bySlot[slot] = state;
     this.byKey.set(keyOf(spec.id, spec.rank), state);
     const group = this.byDeployment.get(spec.deployment) ?? [];
@@ -35,22 +55,84 @@ export class Endpoints {
     return state;
   }
 
-  /**
-   * Learns an endpoint's speed from a call that it served. Endpoints of the same kind without a measurement of their own are taken to be
-   * as fast: otherwise an untried endpoint would look better the slower the measured ones are.
-   */
-  served(state: EndpointState, usage: CallUsage, timings: CallTimings, aheadTokens: number): void {
+  /** Endpoints of one deployment, chip and role that were told the same speed learn their speeds together. */
+  private measure(state: EndpointState): void {
+    const { speed } = state.spec;
+    const key = equalsOf(state.spec);
+    const equals = this.equals.get(key) ?? { speeds: new EqualSpeeds(speed), members: 0 };
+    equals.members++;
+    this.equals.set(key, equals);
+    state.equals = key;
+    this.meters.set(state, new SpeedMeter(equals.speeds, speed.reloadMsPerToken));
+  }
+
+  /** A call was placed, whose prompt is computed at the endpoint. `numbers`: the endpoint's when it was chosen. */
+  prefills(state: EndpointState, call: Call, numbers: CandidateNumbers, now: number): Prefilling | undefined {
+    const busy = this.meters.get(state)?.busy;
+    if (busy === undefined) return undefined;
+    const { spec, load } = state;
+    const outputs = (numbers.inFlight + 1) * call.outputTokens;
+    const room =
+      numbers.inFlight < spec.slots && numbers.kvTokens + call.promptTokens + outputs <= spec.kvCapacityTokens;
+    const alone = load.prefilling <= busy.computing + 1;
+    const { host, disk, remote } = numbers.matchedByTier;
+    return { endpoint: state, share: busy.placed(room && alone, now), reads: host + disk + remote > 0 };
+  }
+
+  /** The prompt has been computed. */
+  prefilled({ endpoint, share }: Prefilling, now: number): void {
+    const busy = this.meters.get(endpoint)?.busy;
+    if (busy === undefined) return;
+    busy.prefilled(share, now);
+    // Prompts of other gateways are computed in the same time.
+    if (endpoint.load.prefilling > busy.computing) share.period.clean = false;
+  }
+
+  /** The call has ended. Without usage and the time of its prefill its busy period teaches nothing. */
+  showed(
+    { endpoint, share, reads }: Prefilling,
+    usage: CallUsage | undefined,
+    timings: CallTimings,
+    now: number,
+  ): void {
+    const meter = this.meters.get(endpoint);
+    if (meter === undefined) return;
+    const { prefillMs, restoreMs } = timings;
+    let shown: Shown | undefined;
+    if (usage !== undefined && prefillMs !== undefined && (!reads || restoreMs !== undefined)) {
+      const tokens = Math.max(1, usage.promptTokens - usage.cachedTokens);
+      const beyond = attentionMs(endpoint.spec, tokens, usage.cachedTokens);
+      shown = { tokens, attentionMs: beyond, prefillMs, readBack: reads || (restoreMs ?? 0) > 0 };
+    }
+    meter.busy.ended(share, shown, now);
+    if (shown !== undefined) this.learned(endpoint, meter);
+  }
+
+  /** Learns an endpoint's other speeds from a call that it served. */
+  served(state: EndpointState, usage: CallUsage, timings: CallTimings): void {
     const meter = this.meters.get(state);
     if (meter === undefined) return;
-    meter.observe(usage, timings, aheadTokens);
+    meter.observe(usage, timings);
+    this.learned(state, meter);
+  }
+
+  /**
+   * Endpoints of the same kind without calls of their own are taken to be as fast: otherwise an untried endpoint would look better the
+   * slower the measured ones are.
+   */
+  private learned(state: EndpointState, meter: SpeedMeter): void {
     // Attention is not measured and stays as it was given.
     state.spec.speed = { ...state.spec.speed, ...meter.speed };
     state.measured = true;
     for (const other of this.ofDeployment(state.spec.deployment)) {
-      if (other.measured === true || other.spec.chip !== state.spec.chip || other.spec.role !== state.spec.role)
-        continue;
-      other.spec.speed = { ...other.spec.speed, ...meter.speed };
-      this.meters.set(other, new SpeedMeter(meter.speed));
+      if (other.measured === true || other.equals !== state.equals) continue;
+      const { reloadMsPerToken } = other.spec.speed;
+      const learned = this.meters.get(other)!.speed;
+      other.spec.speed = {
+        ...other.spec.speed,
+        ...learned,
+        reloadMsPerToken: { ...reloadMsPerToken, ...meter.speed.reloadMsPerToken },
+      };
     }
   }
 
@@ -58,7 +140,10 @@ export class Endpoints {
     const { id, rank, deployment } = state.spec;
     this.byKey.delete(keyOf(id, rank));
     this.bySlot[state.slot] = undefined;
+    this.meters.get(state)?.leave();
     this.meters.delete(state);
+    const equals = this.equals.get(state.equals ?? "");
+    if (equals !== undefined && --equals.members === 0) this.equals.delete(state.equals!);
     const left = (this.byDeployment.get(deployment) ?? []).filter((other) => other !== state);
     if (left.length === 0) this.byDeployment.delete(deployment);
     else this.byDeployment.set(deployment, left);
@@ -91,4 +176,9 @@ export class Endpoints {
 
 function keyOf(endpoint: string, rank: number): string {
   return `${rank} ${endpoint}`;
+}
+
+/** Endpoints with the same name here should be equally fast. */
+function equalsOf({ deployment, role, chip = "", speed }: EndpointSpec): string {
+  return JSON.stringify([deployment, role, chip, speed.prefillTokensPerSecond, speed.decodeTokensPerSecond]);
 }

@@ -4,7 +4,7 @@ export { seededRng } from "./rng.ts";
 export { Scheduler, type SchedulerSnapshot } from "./scheduler.ts";
 export { createScheduler, type Rival } from "./production.ts";
 export { ExpectedOutputs } from "./expectedOutputs.ts";
-export { attemptsMost, maxInFlightOf, tickMs } from "./limits.ts";
+export { attemptsMost, firstSpeed, maxInFlightOf, tickMs } from "./limits.ts";
 export { ChainCache, HashChain } from "./prefix/chain.ts";
 export { type Space, textSpace, textWords, tokenSpace } from "./prefix/hash.ts";
 export { PrefixIndex } from "./prefix/prefixIndex.ts";

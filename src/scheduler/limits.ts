@@ -107,11 +107,23 @@ export const attemptsMost = 3;
 export const firstOutputTokens = 256;
 export const newestOutputShare = 0.05;
 
+/** Speeds of an endpoint until calls have shown better ones: a core's for the embedded engine, a GPU's for the others. */
+export const firstSpeed = {
+  embedded: { prefillTokensPerSecond: 400, decodeTokensPerSecond: 60, overheadMs: 5 },
+  openai: { prefillTokensPerSecond: 8_000, decodeTokensPerSecond: 50, overheadMs: 20 },
+} as const;
+
 /** Uncached tokens up to which a decode-only endpoint computes the prompt itself, since a hand-over costs more. */
 export const decodeLocalTokensDefault = 128;
 
 /** Longest wait of a program whose KV does not fit (working-set admission). */
 export const programPauseMs = 120_000;
+
+/**
+ * First tokens after which a busy period of prefill is cut in two, so that an endpoint whose prompts never cease is measured too. At a cut
+ * a part of the next prompts has been computed already, at most one batch; among so many prompts that is little.
+ */
+export const periodCallsMost = 8;
 
 /** Traffic is remembered for about this long: several outputs, so that rates are means over many calls, and they follow a changed load. */
 export const trafficMemoryMs = 60_000;

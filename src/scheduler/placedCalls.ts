@@ -1,4 +1,5 @@
 // Calls at endpoints, from their placement to their end: the load that each of them holds, and how right its predicted match was.
+import type { Prefilling } from "./endpoints.ts";
 import type { LoadHandle } from "./load/handle.ts";
 import { workTokens } from "./placement/estimate.ts";
 import type { Call, Decision, EndpointState } from "./types.ts";
@@ -11,6 +12,8 @@ export interface Placed {
   handle: LoadHandle;
   /** Set when another endpoint prefills. */
   prefill?: { endpoint: EndpointState; handle: LoadHandle };
+  /** Its part in the busy period of the endpoint that computes its prompt. */
+  prefilling?: Prefilling | undefined;
   /** Tokens charged to its tenant so far. */
   charged: number;
   prefilled: boolean;

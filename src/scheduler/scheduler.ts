@@ -173,6 +173,7 @@ export class Scheduler {
       }
       case "call_prefilled":
         this.dispatch.placed.prefilled(event.call, event.cachedTokens, now);
+        this.computed(event.call, now);
         break;
       case "call_ended":
         this.callEnded(event, now, actions);
@@ -260,6 +261,8 @@ export class Scheduler {
     const { call, endpoint, prefill, decision } = placed;
     this.programs.placed(call, endpoint, decision, now, actions);
     this.outliers.placed(endpoint, call.id);
+    const at = prefill?.endpoint ?? endpoint;
+    placed.prefilling = this.endpoints.prefills(at, call, decision.prefill ?? decision.chosen, now);
     if (prefill === undefined) return;
     this.outliers.placed(prefill.endpoint, call.id);
     // A decoder reports whole blocks; the rest of the prompt it computes itself.
@@ -270,7 +273,10 @@ export class Scheduler {
 
   /** Advances a PD call's state machine, and the loads of its legs with it. */
   private split(call: string, event: PdEvent, now: number, actions: SchedulerAction[]): void {
-    if (event.type === "prefill_done") this.dispatch.placed.prefillComputed(call, now);
+    if (event.type === "prefill_done") {
+      this.dispatch.placed.prefillComputed(call, now);
+      this.computed(call, now);
+    }
     for (const action of this.pd.apply(call, event, now)) {
       actions.push(action);
       if (action.type === "pd_recompute") this.dispatch.placed.recompute(call, now);
@@ -294,25 +300,27 @@ export class Scheduler {
     if (known?.prefill !== undefined) this.outliers.ended(known.prefill.endpoint, call);
     // It had not been placed yet: it leaves the queue.
     if (known === undefined) this.dispatch.withdraw(call);
-    if (known !== undefined && usage !== undefined && event.timings !== undefined)
-      this.learn(known, usage, event.timings);
+    if (known !== undefined) this.learn(known, usage, event.timings, now);
     if (known !== undefined) this.programs.ended(known.call, usage?.outputTokens ?? 0, now);
     this.dispatch.ended(call, usage, now, actions);
   }
 
+  private computed(call: string, now: number): void {
+    const prefilling = this.dispatch.placed.get(call)?.prefilling;
+    if (prefilling !== undefined) this.endpoints.prefilled(prefilling, now);
+  }
+
   /** Learns the speeds of the endpoints that served a call. In a PD call one endpoint shows its prefill rate, the other its decode rate. */
-  private learn({ call, endpoint, prefill, decision }: Placed, usage: CallUsage, timings: CallTimings): void {
-    if (prefill === undefined) {
-      const { inFlight, prefillTokensAhead } = decision.chosen;
-      // A call that waited for a slot waited for outputs of other calls, so its time does not show the prefill rate.
-      const told = inFlight < endpoint.spec.slots ? timings : { ...timings, prefillMs: undefined };
-      return this.endpoints.served(endpoint, usage, told, prefillTokensAhead);
-    }
-    if (this.pd.get(call.id)?.state !== "released") return;
-    const { prefillMs, decodeMs } = timings;
-    const ahead = decision.prefill?.prefillTokensAhead ?? 0;
-    if (prefillMs !== undefined) this.endpoints.served(prefill.endpoint, usage, { prefillMs }, ahead);
-    if (decodeMs !== undefined) this.endpoints.served(endpoint, usage, { decodeMs }, 0);
+  private learn(
+    { call, endpoint, prefill, prefilling }: Placed,
+    usage: CallUsage | undefined,
+    timings: CallTimings | undefined,
+    now: number,
+  ): void {
+    const whole = prefill === undefined || this.pd.get(call.id)?.state === "released";
+    if (prefilling !== undefined) this.endpoints.showed(prefilling, whole ? usage : undefined, timings ?? {}, now);
+    if (!whole || usage === undefined || timings === undefined) return;
+    this.endpoints.served(endpoint, usage, prefill === undefined ? timings : { decodeMs: timings.decodeMs });
   }
 
   /** An endpoint has left: its calls fail, its legs of PD calls are lost, and no KV lies there any more. */

@@ -158,6 +158,8 @@ export interface EndpointState {
   health: EndpointHealth;
   /** Set once calls of its own have shown how fast it is. */
   measured?: boolean;
+  /** Names the endpoints that should be as fast, and learn their speeds together (`endpoints.ts`). */
+  equals?: string;
   /** Set once calls have failed there (`health/outliers.ts`); absent: serving. */
   standing?: EndpointStanding;
   /** Whether calls prefer other endpoints: it is ejected, or its trial is under way. */

@@ -80,6 +80,8 @@ const fleetSchema = z
     /** Stores of KV that several replicas share. */
     stores: z.array(storeSchema).default([]),
     knowledge: knowledgeSchema.default({ kind: "exact" }),
+    /** Of replicas: told to the scheduler from their profiles, or learned from calls that have ended, as in the gateway. */
+    speeds: z.enum(["told", "learned"]).default("told"),
     /**
      * Calls that the router keeps in one endpoint at a time; more wait in the router's own queue. Absent: twice the sequences that the
      * endpoint runs at once, as the gateway does. `unbounded`: a router that never waits.

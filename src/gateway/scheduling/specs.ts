@@ -1,6 +1,13 @@
 // An endpoint as the scheduler knows it: what the endpoint says of itself, and careful guesses where it says nothing.
 import type { RegisteredEndpoint } from "../../engines/index.ts";
-import { type EndpointSpec, maxInFlightOf, type Space, textSpace, tokenSpace } from "../../scheduler/index.ts";
+import {
+  type EndpointSpec,
+  firstSpeed,
+  maxInFlightOf,
+  type Space,
+  textSpace,
+  tokenSpace,
+} from "../../scheduler/index.ts";
 
 /** Calls that an endpoint which names no slots is given at once: enough to let it decide itself. */
 const unknownSlots = 256;
@@ -8,12 +15,6 @@ const unknownSlots = 256;
 const unknownKvTokens = 100_000_000;
 /** Block size where an engine tokenises and names none: what most engines use. */
 const usualBlockTokens = 16;
-
-/** Rates until calls have shown better ones, in tokens a second: a core's for the embedded engine, a GPU's for the others. */
-const firstSpeed = {
-  embedded: { prefillTokensPerSecond: 400, decodeTokensPerSecond: 60, overheadMs: 5 },
-  openai: { prefillTokensPerSecond: 8_000, decodeTokensPerSecond: 50, overheadMs: 20 },
-};
 
 /** A state that lies elsewhere is written before it is read, and writing takes about three times as long. */
 const bringPrice = 4;

@@ -1,77 +1,78 @@
-// How fast an endpoint really is, learned from calls that have ended: of prompts a line (line.ts), of outputs and reloads tokens over
-// milliseconds, all fading, so that a long call weighs more than a short one and last week's batch sizes do not count. What was
-// never seen keeps its given value.
-import { FadingLine } from "./line.ts";
+// How fast an endpoint really is, learned from its calls: prefill from busy periods (busyPeriods.ts), decoding from outputs, reloads from
+// what engines report of them. Endpoints that should be equally fast learn together (equals.ts). What was never seen keeps its given value,
+// and what is learned fades, so that a long call weighs more than a short one and last week's batch sizes do not count.
 import type { CallTimings, CallUsage, EndpointSpeed, Tier } from "../types.ts";
+import { BusyPeriods } from "./busyPeriods.ts";
+import { Equals } from "./equals.ts";
+import { FadingSums, type Line } from "./line.ts";
 
-/** A rate that was given counts like this much measured time. */
-const givenMs = 2_000;
-/** Measured time after which old measurements count half. */
-const halfLifeMs = 30_000;
 /** A reload of fewer tokens shows overheads rather than a rate. */
 const leastTokens = 32;
 /** An output of fewer tokens shows overheads rather than a rate. */
 const leastOutput = 8;
 
-class Rate {
-  private tokens: number;
-  private ms: number;
+/** The speeds of endpoints that should be equally fast. */
+export class EqualSpeeds {
+  readonly prefill: Equals<SpeedMeter>;
+  readonly decode: Equals<SpeedMeter>;
 
-  constructor(tokensPerMs: number) {
-    this.tokens = tokensPerMs * givenMs;
-    this.ms = givenMs;
-  }
-
-  observe(tokens: number, ms: number, least: number = leastTokens): void {
-    if (tokens < least || !(ms > 0)) return;
-    const keep = 2 ** (-ms / halfLifeMs);
-    this.tokens = this.tokens * keep + tokens;
-    this.ms = this.ms * keep + ms;
-  }
-
-  get perMs(): number {
-    return this.tokens / this.ms;
+  constructor({ prefillTokensPerSecond, overheadMs, decodeTokensPerSecond }: EndpointSpeed) {
+    this.prefill = new Equals<SpeedMeter>({ overheadMs, msPerToken: 1000 / prefillTokensPerSecond }, true);
+    this.decode = new Equals<SpeedMeter>({ overheadMs: 0, msPerToken: 1000 / decodeTokensPerSecond }, false);
   }
 }
 
+/** The speed of one endpoint. */
 export class SpeedMeter {
-  private readonly prefill: FadingLine;
-  private readonly decode: Rate;
-  private readonly reload = new Map<Tier, Rate>();
+  /** Its prefill, period by period. */
+  readonly busy: BusyPeriods;
+  private readonly equals: EqualSpeeds;
+  private readonly reload = new Map<Tier, { given: Line; sums: FadingSums }>();
 
-  constructor(given: EndpointSpeed) {
-    this.prefill = new FadingLine(given.prefillTokensPerSecond / 1000, given.overheadMs);
-    this.decode = new Rate(given.decodeTokensPerSecond / 1000);
-    for (const [tier, ms] of Object.entries(given.reloadMsPerToken)) {
-      if (ms > 0) this.reload.set(tier as Tier, new Rate(1 / ms));
+  /** `reloadMsPerToken`: what is known of its tiers. */
+  constructor(equals: EqualSpeeds, reloadMsPerToken: EndpointSpeed["reloadMsPerToken"]) {
+    this.equals = equals;
+    equals.prefill.join(this);
+    equals.decode.join(this);
+    this.busy = new BusyPeriods((tokens, ms) => equals.prefill.observe(this, tokens, ms));
+    for (const [tier, ms] of Object.entries(reloadMsPerToken)) {
+      if (ms > 0) this.reload.set(tier as Tier, lineOf(ms));
     }
   }
 
-  /**
-   * Learns from one call. Parts that the engine does not report teach nothing. `aheadTokens`: what waited there when it came, and
-   * was computed before or beside it in the same time.
-   */
-  observe(usage: CallUsage, timings: CallTimings, aheadTokens = 0): void {
-    const { prefillMs, decodeMs, restoreMs, restoredTokens, restoredFrom } = timings;
-    if (prefillMs !== undefined) this.prefill.observe(usage.promptTokens - usage.cachedTokens + aheadTokens, prefillMs);
-    if (decodeMs !== undefined) this.decode.observe(usage.outputTokens - 1, decodeMs, leastOutput);
-    if (restoreMs === undefined || restoredFrom === undefined || restoredFrom === "device") return;
-    const tokens = restoredTokens ?? usage.cachedTokens;
-    const rate = this.reload.get(restoredFrom);
-    // The first reading of a tier is taken as it is, since no rate was given.
-    if (rate !== undefined) rate.observe(tokens, restoreMs);
-    else if (tokens >= leastTokens && restoreMs > 0) this.reload.set(restoredFrom, new Rate(tokens / restoreMs));
+  /** Its endpoint has left. */
+  leave(): void {
+    this.equals.prefill.leave(this);
+    this.equals.decode.leave(this);
   }
 
+  /** Learns from a call's output and from what was read back for it. Parts that the engine does not report teach nothing. */
+  observe(usage: CallUsage, { decodeMs, restoreMs, restoredTokens, restoredFrom }: CallTimings): void {
+    if (decodeMs !== undefined && usage.outputTokens > leastOutput)
+      this.equals.decode.observe(this, usage.outputTokens - 1, decodeMs);
+    if (restoreMs === undefined || restoredFrom === undefined || restoredFrom === "device") return;
+    const tokens = restoredTokens ?? usage.cachedTokens;
+    if (tokens < leastTokens || !(restoreMs > 0)) return;
+    // The first reading of a tier is taken as it is where no rate was given.
+    const known = this.reload.get(restoredFrom) ?? lineOf(restoreMs / tokens);
+    known.sums.observe(tokens, restoreMs);
+    this.reload.set(restoredFrom, known);
+  }
+
+  /** What is known now, all but attention, which is not measured. */
   get speed(): EndpointSpeed {
     const reloadMsPerToken: EndpointSpeed["reloadMsPerToken"] = {};
-    for (const [tier, rate] of this.reload) reloadMsPerToken[tier] = 1 / rate.perMs;
-    const { perMs, overheadMs } = this.prefill.fit;
+    for (const [tier, { given, sums }] of this.reload) reloadMsPerToken[tier] = sums.fit(given, false).msPerToken;
+    const { overheadMs, msPerToken } = this.equals.prefill.of(this);
     return {
-      prefillTokensPerSecond: perMs * 1000,
-      decodeTokensPerSecond: this.decode.perMs * 1000,
+      prefillTokensPerSecond: 1000 / msPerToken,
+      decodeTokensPerSecond: 1000 / this.equals.decode.of(this).msPerToken,
       reloadMsPerToken,
       overheadMs,
     };
   }
+}
+
+function lineOf(msPerToken: number): { given: Line; sums: FadingSums } {
+  return { given: { overheadMs: 0, msPerToken }, sums: new FadingSums() };
 }

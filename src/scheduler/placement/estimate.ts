@@ -34,6 +34,14 @@ export function workTokens({ speed }: EndpointSpec, newTokens: number, contextTo
   return newTokens * Math.max(leastPerToken, perToken);
 }
 
+/**
+ * Milliseconds that attention takes for these new tokens beyond (below zero: short of) what it takes in a usual prompt, for which the
+ * endpoint's rate is stated. 0 where attention is not measured.
+ */
+export function attentionMs({ speed }: EndpointSpec, newTokens: number, contextTokens: number): number {
+  return newTokens * (contextTokens + newTokens / 2 - ratePromptTokens / 2) * (speed.attentionMsPerPair ?? 0);
+}
+
 /** Uncached prompt tokens that are still to be computed at the endpoint; without `now`, all that wait there. */
 export function prefillAhead({ spec, load }: EndpointState, now?: number): number {
   const { headTokens, headSinceMs } = load;

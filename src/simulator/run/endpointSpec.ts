@@ -1,5 +1,6 @@
 // A simulated replica as the scheduler's policies see an endpoint: the same facts that the gateway measures of a real one.
 import {
+  firstSpeed,
   maxInFlightOf,
   ratePromptTokens,
   type EndpointSpec,
@@ -31,7 +32,11 @@ export function endpointSpec(replica: Replica, fleet: Fleet, blockTokens: number
         ? Infinity
         : (fleet.maxInFlightPerEndpoint ?? maxInFlightOf(profile.maxSequences)),
     knowledge: "events",
-    speed: endpointSpeed(replica, store?.writes === "evicted"),
+    speed: {
+      ...endpointSpeed(replica, store?.writes === "evicted"),
+      // The gateway knows the time of attention no more than the rates.
+      ...(fleet.speeds === "learned" && { ...firstSpeed.openai, attentionMsPerPair: undefined }),
+    },
     pool: store?.writes === "evicted" ? store.name : undefined,
     topology: { superNode: replica.pool },
     chip: profile.chip,

@@ -2,6 +2,7 @@
 // actions on modelled engines. It does not decide: where a call goes, when, in how many legs, what is brought first, and which calls wait
 // or are refused are actions of the scheduler.
 import type {
+  CallTimings,
   Decision,
   PdAction,
   PdEvent,
@@ -166,12 +167,13 @@ export class Shell {
     if (attempt !== undefined && this.#transfers.brought(attempt)) this.#send(attempt);
   }
 
-  /** The attempt has been answered to its end. */
-  done(attempt: Attempt, cachedTokens: number): void {
+  /** The attempt has been answered to its end. `timings`: as the gateway sees them. */
+  done(attempt: Attempt, cachedTokens: number, timings: CallTimings): void {
     this.#over(attempt);
-    const { promptTokens, outputTokens } = attempt.sim;
-    const usage = { promptTokens, cachedTokens, outputTokens };
-    this.#tell(attempt.gateway, { at: this.#queue.nowMs, type: "call_ended", call: attempt.id, reason: "done", usage });
+    const { gateway, id: call, sim } = attempt;
+    const usage = { promptTokens: sim.promptTokens, cachedTokens, outputTokens: sim.outputTokens };
+    const learns = this.#fleet.speeds === "learned" && { timings };
+    this.#tell(gateway, { at: this.#queue.nowMs, type: "call_ended", call, reason: "done", usage, ...learns });
   }
 
   /** The attempt has failed because its endpoint has died. */

@@ -265,7 +265,12 @@ class Simulation implements EngineHost {
     const decodeMs = nowMs - this.#records.firstMs[call.index]!;
     this.#scaler?.ended(attempt.decoder, call.outputTokens, decodeMs / Math.max(1, call.outputTokens - 1));
     this.#end(call, outcome.done);
-    this.#shell.done(attempt, this.#records.cachedTokens[call.index]!);
+    const { placedMs, firstMs, endMs, cachedTokens } = this.#records;
+    const { index } = call;
+    this.#shell.done(attempt, cachedTokens[index]!, {
+      prefillMs: firstMs[index]! - placedMs[index]!,
+      decodeMs: endMs[index]! - firstMs[index]!,
+    });
     if (this.#fleet.programs) this.#shell.paused(attempt);
   }
 
