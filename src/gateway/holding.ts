@@ -87,19 +87,21 @@ export class Holding {
   ): Promise<{ held: Admitted; promptTokens: number }> {
     const { worst } = attempt;
     let held = holdOf(call, attempt, worst.promptTokens);
-    const first = new GivenUp(this.#ledger, held);
-    let result = await first.soon;
+    let result = this.#ledger.holdNow(held);
+    if (result?.admitted) return { held: result, promptTokens: held.promptTokens };
+    const waiting = result ? undefined : new GivenUp(this.#ledger, held);
+    result ??= await waiting!.soon;
     if (!result?.admitted) {
       const exact = await worst.count();
       if (exact !== undefined && exact < worst.promptTokens) {
-        result = await first.giveUp();
+        result = (await waiting?.giveUp()) ?? result;
         if (!result?.admitted) {
           held = holdOf(call, attempt, exact);
           result = await this.#ledger.hold(held);
         }
       }
     }
-    result ??= await first.result;
+    result ??= await waiting!.result;
     if (result.admitted) return { held: result, promptTokens: held.promptTokens };
     this.#metrics.budgetRefused(result.refusedBy.scope.kind);
     const least = { promptTokens: held.promptTokens, outputTokens: held.leastOutputTokens };

@@ -164,6 +164,7 @@ export async function createLedger(options: LedgerOptions): Promise<Ledger> {
     unknownPrice: (organisation) => rates.unknownPrice(organisation),
     setUnknownPrice: (organisation, policy) => rates.setUnknownPrice(organisation, policy),
     hold: (request) => admission.hold(request),
+    holdNow: (request) => admission.holdNow(request),
     sent: (attempt, engine) => admission.sent(attempt, engine),
     extend: (attempt, outputTokens, seen, stands) => admission.extend(attempt, outputTokens, seen, stands),
     settle: (request) => admission.settle(request),

@@ -192,6 +192,8 @@ export interface AttemptLedger {
    * lease is needed and the database is away.
    */
   hold(request: ProgressiveHold): Promise<ProgressiveHoldResult>;
+  /** As `hold`, where it can be decided at once. Undefined where it would have to wait for anything: then nothing is held. */
+  holdNow(request: ProgressiveHold): ProgressiveHoldResult | undefined;
   /** Notes durably that the attempt is about to be sent: after a crash it is billed by its progress, before it not at all. */
   sent(attempt: string, engine: string): void;
   /**

@@ -31,6 +31,11 @@ export class MemoryLedger implements AttemptLedger {
     return [...this.held.values()].reduce((sum, { hold, covered }) => sum + amountOf(hold, covered), 0n);
   }
 
+  /** Everything waits a turn. */
+  holdNow(): undefined {
+    return undefined;
+  }
+
   async hold(request: ProgressiveHold): Promise<ProgressiveHoldResult> {
     for (;;) {
       if (request.signal.aborted) throw request.signal.reason;

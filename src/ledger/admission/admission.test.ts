@@ -237,6 +237,27 @@ describe("one process", () => {
     expect((await waiting).outputTokens).toBeGreaterThanOrEqual(100);
   });
 
+  test("a hold that would have to wait is not had at once, and leaves nothing behind", async () => {
+    await using db = await testDatabase();
+    await makeOrganisation(db);
+    const { id } = await budget(db, 1_000n);
+    const admission = await process(db);
+    // Its scopes are not known yet.
+    expect(admission.holdNow(holdOf())).toBeUndefined();
+    const first = holdOf({ outputTokens: 400 });
+    await admission.hold(first);
+    const { freeNano = 0n, heldNano = 0n } = admission.standing(id) ?? {};
+    const large = holdOf({ promptTokens: Number(freeNano) + 1 });
+    expect(admission.holdNow(large)).toBeUndefined();
+    expect(admission.standing(id)).toMatchObject({ heldNano, waiting: 0, holders: 1 });
+    const small = holdOf({ promptTokens: 1, outputTokens: 16 });
+    const now = freeNano >= 33n ? admission.holdNow(small) : await admission.hold(small);
+    expect(now).toMatchObject({ admitted: true });
+    for (const { attempt } of [first, small]) settleFor(admission, attempt, 1, 1);
+    expect(admission.holdNow(holdOf({ promptTokens: 5_000 }))).toBeUndefined();
+    await expect(admission.hold(holdOf({ promptTokens: 5_000 }))).resolves.toMatchObject({ why: "spent" });
+  });
+
   test("a call that is cancelled while it waits leaves the queue", async () => {
     await using db = await testDatabase();
     await makeOrganisation(db);

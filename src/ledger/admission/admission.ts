@@ -69,6 +69,16 @@ export class Admission implements AttemptLedger {
     return this.#hold(request);
   }
 
+  holdNow(request: ProgressiveHold): ProgressiveHoldResult | undefined {
+    this.#assertOnline();
+    const reign = this.#present;
+    // A whole limit is lowered step by step.
+    if (request.whole || reign.tenure.isFenced) return undefined;
+    const result = reign.tenure.holdNow(request);
+    if (result?.admitted) this.#reigns.set(request.attempt, reign);
+    return result;
+  }
+
   async #hold(request: ProgressiveHold): Promise<ProgressiveHoldResult> {
     for (;;) {
       await this.#assertOnline();

@@ -72,12 +72,23 @@ export class UnderWay {
 export const priceUpTo = ({ promptTokens, rateCard }: ProgressiveHold, outputTokens: number): bigint =>
   worstCase({ promptTokens, maxOutputTokens: outputTokens }, rateCard);
 
-/** The most output tokens that an amount covers; at most the request's limit. */
+/**
+ * The most output tokens that an amount covers; at most the request's limit. Most prices are a line, on which it is found at once; where
+ * tiers or rounding bend it, it is searched for around that.
+ */
 function coveredBy(request: ProgressiveHold, amountNano: bigint): number {
+  const { outputTokens } = request;
   const covers = (tokens: number) => priceUpTo(request, tokens) <= amountNano;
-  if (covers(request.outputTokens)) return request.outputTokens;
-  let covered = 0;
-  let beyond = request.outputTokens;
+  if (covers(outputTokens)) return outputTokens;
+  const noneNano = priceUpTo(request, 0);
+  const share = Number(amountNano - noneNano) / Number(priceUpTo(request, outputTokens) - noneNano);
+  const near = Math.min(outputTokens - 1, Math.max(0, Math.floor(share * outputTokens)));
+  let [covered, beyond] = [0, outputTokens];
+  for (const tokens of [near, near + 1, near - 1]) {
+    if (tokens <= covered || tokens >= beyond) continue;
+    if (covers(tokens)) covered = tokens;
+    else beyond = tokens;
+  }
   while (beyond - covered > 1) {
     const middle = Math.floor((covered + beyond) / 2);
     if (covers(middle)) covered = middle;

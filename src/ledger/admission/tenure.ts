@@ -114,26 +114,43 @@ export class Tenure {
     for (let unknown = this.#scopes.unknown(scopes); unknown.length > 0; unknown = this.#scopes.unknown(scopes))
       await this.#learn(unknown);
     request.signal.throwIfAborted();
-    const room = this.#rooms.begin();
-    this.#scopes.use(scopes);
     return new Promise((resolve, reject) => {
       const onAbort = () => this.#gaveUp(request.attempt);
-      const askedAtMs = this.#options.leases.databaseTimeMs();
-      this.#asked.set(request.attempt, { request, scopes, room, resolve, reject, onAbort, askedAtMs });
       request.signal.addEventListener("abort", onAbort, { once: true });
-      this.#book.hold(
-        {
-          attempt: request.attempt,
-          scopes,
-          currency: request.rateCard.currency,
-          budgets: this.#scopes.budgetsOf(scopes),
-          leastNano: priceUpTo(request, Math.min(request.leastOutputTokens, request.outputTokens)),
-          needNano: priceUpTo(request, request.whole ? request.outputTokens : firstWindow(request)),
-        },
-        this.#options.clock(),
-      );
+      this.#ask({ request, scopes, resolve, reject, onAbort });
       this.#step();
     });
+  }
+
+  /** As `hold`, where it can be decided at once; undefined where it cannot, and then nothing is held. */
+  holdNow(request: ProgressiveHold): ProgressiveHoldResult | undefined {
+    const scopes = scopesOf(request);
+    if (this.#scopes.unknown(scopes).length > 0) return undefined;
+    request.signal.throwIfAborted();
+    let decided: ProgressiveHoldResult | undefined;
+    const nothing = () => {};
+    this.#ask({ request, scopes, resolve: (result) => (decided = result), reject: nothing, onAbort: nothing });
+    this.#step();
+    if (!decided) this.#gaveUp(request.attempt);
+    return decided;
+  }
+
+  #ask(asked: Omit<Asked, "room" | "askedAtMs">): void {
+    const { request, scopes } = asked;
+    const room = this.#rooms.begin();
+    this.#scopes.use(scopes);
+    this.#asked.set(request.attempt, { ...asked, room, askedAtMs: this.#options.leases.databaseTimeMs() });
+    this.#book.hold(
+      {
+        attempt: request.attempt,
+        scopes,
+        currency: request.rateCard.currency,
+        budgets: this.#scopes.budgetsOf(scopes),
+        leastNano: priceUpTo(request, Math.min(request.leastOutputTokens, request.outputTokens)),
+        needNano: priceUpTo(request, request.whole ? request.outputTokens : firstWindow(request)),
+      },
+      this.#options.clock(),
+    );
   }
 
   sent(attempt: string, engine: string): void {

@@ -2,7 +2,7 @@
 // are in it by their number alone.
 import type { Database } from "../../store/index.ts";
 import type { RecordRows } from "../types.ts";
-import type { SettlementItem, WrittenRecord } from "./records.ts";
+import type { PostedRecord, SettlementItem } from "./records.ts";
 
 /** One record, as far as posting needs it. */
 export interface Posting {
@@ -33,7 +33,7 @@ export class NotPosted extends Error {
   }
 }
 
-export function postingOf(number: number, chain: number, record: WrittenRecord): Posting {
+export function postingOf(number: number, chain: number, record: PostedRecord): Posting {
   if (record.k === "settle") {
     // An attempt that was never sent has no row and costs nothing, so it leaves no settlement either.
     if (record.row === undefined && record.item.amount === "0") return { number, chain };

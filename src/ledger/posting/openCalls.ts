@@ -5,7 +5,7 @@
 // A call whose own record could not be written (a full disk) never ends here. So a call without an open attempt keeps its file only while
 // `callFilesMost` files follow, which a call spends between two attempts many times over.
 import { posting as limits } from "../limits.ts";
-import type { WrittenRecord } from "./records.ts";
+import type { PostedRecord } from "./records.ts";
 
 interface OpenCall {
   /** Place in the trail of the file with its first hold. */
@@ -22,7 +22,7 @@ export class OpenCalls {
   #number = 0;
 
   /** Notes a record of the file with that place in the trail. */
-  note(record: WrittenRecord, file: number, number: number): void {
+  note(record: PostedRecord, file: number, number: number): void {
     if (file < this.#file || (file === this.#file && number <= this.#number)) return;
     this.#file = file;
     this.#number = number;

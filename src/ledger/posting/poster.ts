@@ -19,7 +19,7 @@ import { mayRemove } from "./keep.ts";
 import { OpenCalls } from "./openCalls.ts";
 import { Pause } from "./pause.ts";
 import { Readers } from "./readers.ts";
-import { decodeRecord, RecordError } from "./records.ts";
+import { decodePosted, RecordError } from "./records.ts";
 
 /** A spool that is written, or was: the part of SpoolWriter that is posted. */
 export interface PostedSpool {
@@ -158,7 +158,7 @@ export class Poster {
 
   #decoded(number: number, chain: number, payload: Buffer): Posting {
     try {
-      const record = decodeRecord(payload);
+      const record = decodePosted(payload);
       this.#open.note(record, this.#index, number);
       return postingOf(number, chain, record);
     } catch (error) {

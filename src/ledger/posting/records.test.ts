@@ -4,6 +4,8 @@ import { expect, test } from "vitest";
 import { anyCard } from "../testing.ts";
 import type { Settlement } from "../types.ts";
 import {
+  decodePosted,
+  RecordError,
   decodeRecord,
   encodeCall,
   encodeExtend,
@@ -125,4 +127,17 @@ test("what is no record is refused by name: other bytes, other fields, amounts t
   ])
     expect(refused(value)).toThrow(expect.objectContaining({ code: "record_invalid" }));
   expect(refused({ ...sent, v: 2 })).toThrow(expect.objectContaining({ code: "record_version" }));
+});
+
+test("posting reads of a light record its kind alone, and of a hold its call", () => {
+  expect(decodePosted(encodeSent({ attempt: "a", engine: "e" }))).toEqual({ k: "sent" });
+  const extend = { attempt: "a", amountNano: 9n, coveredTokens: 5, seenTokens: 4, shares: [], countedAtMs: 1 };
+  expect(decodePosted(encodeExtend(extend))).toEqual({ k: "extend" });
+  expect(decodePosted(encodeCall({ call: "c", row: { id: "c" } }))).toEqual(
+    decodeRecord(encodeCall({ call: "c", row: { id: "c" } })),
+  );
+  expect(decodePosted(Buffer.from('{"v":1,"k":"hold","call":"call_1"}'))).toEqual({ k: "hold", call: "call_1" });
+  for (const bad of ['{"v":1,"k":"hold","call":7}', '{"v":1,"k":"hold",', '{"v":1,"k":"other"}', "no record"])
+    expect(() => decodePosted(Buffer.from(bad))).toThrow(RecordError);
+  expect(() => decodePosted(Buffer.from('{"v":2,"k":"sent"}'))).toThrow(/version 2/);
 });

@@ -10,7 +10,7 @@ import { z } from "zod";
 import { LineshaftError } from "../../errors/index.ts";
 import { cardOf, cardRecord } from "../cards.ts";
 import type { ShareName } from "../book/types.ts";
-import type { HeldAttempt, Settlement, TokenCounts } from "../types.ts";
+import type { HeldAttempt, RateCard, Settlement, TokenCounts } from "../types.ts";
 
 const version = 1;
 
@@ -144,8 +144,17 @@ const encoded = (record: WrittenRecord): Buffer => Buffer.from(JSON.stringify(re
 const sharesOf = (shares: readonly ShareName[]) =>
   shares.map(({ budget, period }): [string, string] => [budget, period]);
 
-export const encodeHold = ({ held, amountNano, coveredTokens, shares, countedAtMs }: HoldRecord): Buffer =>
-  encoded({
+/** Rate cards do not change, and one prices many calls. */
+const cardTexts = new WeakMap<RateCard, string>();
+
+function cardText(card: RateCard): string {
+  let text = cardTexts.get(card);
+  if (text === undefined) cardTexts.set(card, (text = JSON.stringify(cardRecord(card))));
+  return text;
+}
+
+export function encodeHold({ held, amountNano, coveredTokens, shares, countedAtMs }: HoldRecord): Buffer {
+  const record: Omit<Written<"hold">, "card"> = {
     v: version,
     k: "hold",
     attempt: held.attempt,
@@ -155,7 +164,6 @@ export const encodeHold = ({ held, amountNano, coveredTokens, shares, countedAtM
     key: held.key,
     agent: held.agent,
     run: held.run,
-    card: cardRecord(held.rateCard),
     prompt: held.promptTokens,
     output: held.outputTokens,
     amount: amountNano.toString(),
@@ -163,7 +171,10 @@ export const encodeHold = ({ held, amountNano, coveredTokens, shares, countedAtM
     shares: sharesOf(shares),
     at: countedAtMs,
     context: held.context,
-  });
+  };
+  const text = JSON.stringify(record);
+  return Buffer.from(`${text.slice(0, -1)},"card":${cardText(held.rateCard)}}`);
+}
 
 export const encodeSent = ({ attempt, engine }: SentRecord): Buffer =>
   encoded({ v: version, k: "sent", attempt, engine });
@@ -226,6 +237,27 @@ export function decodeRecord(payload: Buffer): WrittenRecord {
   if (typeof found === "number" && found !== version)
     throw new RecordError("record_version", `A record has version ${found}, and this release reads ${version}.`);
   throw new RecordError("record_invalid", "A record of the spool cannot be read.", result.error);
+}
+
+/** What posting needs of a record: of those that write nothing, which call a hold belongs to. */
+export type PostedRecord =
+  | Written<"settle">
+  | Written<"call">
+  | Pick<Written<"hold">, "k" | "call">
+  | { k: "sent" | "extend" };
+
+const beginnings = (["hold", "sent", "extend"] as const).map((kind) => ({
+  kind,
+  bytes: Buffer.from(`{"v":${version},"k":"${kind}",`),
+}));
+
+/** Reads a record for posting, most of them without looking further than their kind. Throws RecordError. */
+export function decodePosted(payload: Buffer): PostedRecord {
+  const light = beginnings.find(({ bytes }) => payload.subarray(0, bytes.length).equals(bytes))?.kind;
+  if (light === "sent" || light === "extend") return { k: light };
+  if (light !== "hold") return decodeRecord(payload);
+  const { call } = parsed(payload) as { call?: unknown };
+  return typeof call === "string" ? { k: "hold", call } : decodeRecord(payload);
 }
 
 function parsed(payload: Buffer): unknown {
