@@ -3,8 +3,10 @@ import { describe, expect, test } from "vitest";
 import { EngineRegistry } from "../engines/index.ts";
 import { scriptedEngine } from "../engines/testing.ts";
 import { Changes, Session } from "../store/index.ts";
+import { Alarms, createLogger, createMetrics } from "../telemetry/index.ts";
+import { raisePriceUnknown, watchPrices } from "./prices.ts";
 import { restoreEngines, syncEngines } from "./storedEngines.ts";
-import { testGateway, type TestGateway } from "../api/testing.ts";
+import { testGateway, testPrices, type TestGateway } from "../api/testing.ts";
 
 const price = { currency: "USD", input_nano_per_million: "1000000", output_nano_per_million: "2000000" };
 const hello = { messages: [{ role: "user" as const, content: "Hello" }], max_tokens: 16 };
@@ -125,5 +127,69 @@ test("an engine that is added, changed or removed at one process is known at ano
     changes.close();
     await session.close();
     await engines.close();
+  }
+});
+
+test("an alarm about an engine's key clears at every process once the engine is changed or removed at one of them", async () => {
+  await using at = await testGateway();
+  const engines = new EngineRegistry();
+  const session = await Session.open({ url: at.db.url });
+  const log = createLogger({ level: "silent" });
+  const alarms = new Alarms({ log, metrics: createMetrics({ process: false }) });
+  const rooms = { db: at.db, engines, log, alarms };
+  const changes = await Changes.open(session, () => {});
+  const codes = () => alarms.own().map(({ code, subject }) => `${code} ${subject}`);
+  const row = (keyEnv: string | null) =>
+    at.db.query(
+      `insert into engines (name, organisation, kind, urls, model, key_env, allow_fields)
+       values ('mine', $1, 'openai', $2, 'qwen', $3, '{}')
+       on conflict (name) do update set key_env = excluded.key_env`,
+      [at.principal.organisation, [at.engine.url], keyEnv],
+    );
+  await row("UNLISTED_KEY");
+  await restoreEngines(rooms);
+  changes.on("engines", () => syncEngines(rooms));
+  try {
+    expect(codes()).toEqual(["engine_key_refused mine"]);
+    await row(null);
+    await expect.poll(codes).toEqual([]);
+    await row("UNLISTED_KEY");
+    await expect.poll(codes).toEqual(["engine_key_refused mine"]);
+    await at.request("/api/engines/mine", { method: "DELETE" });
+    await expect.poll(codes).toEqual([]);
+  } finally {
+    changes.close();
+    await session.close();
+    await engines.close();
+  }
+});
+
+test("the alarm about a model without a price clears at every process once the price is set at one of them", async () => {
+  await using at = await testGateway();
+  const session = await Session.open({ url: at.db.url });
+  const alarms = new Alarms({ log: createLogger({ level: "silent" }), metrics: createMetrics({ process: false }) });
+  const changes = await Changes.open(session, () => {});
+  const { organisation } = at.principal;
+  const subjects = () => alarms.own().map(({ subject }) => subject);
+  await at.ledger.setUnknownPrice(organisation, { rule: "hold_at", fallback: "scripted" });
+  for (const model of ["one", "two", "three"])
+    raisePriceUnknown(alarms, organisation, (await at.ledger.currentRateCard(organisation, model))!);
+  const stop = watchPrices({ ledger: at.ledger, alarms }, changes);
+  try {
+    expect(subjects()).toEqual(["one", "two", "three"]);
+    const prices = { currency: "USD", ...testPrices };
+    await at.ledger.setRateCard({ organisation, model: "one", ...prices });
+    await expect.poll(subjects).toEqual(["two", "three"]);
+    // Its price is planned, so it has none yet.
+    await at.ledger.setRateCard({ organisation, model: "two", ...prices, validFrom: new Date("2999-01-01") });
+    await at.ledger.setRateCard({ organisation, model: "three", ...prices });
+    await expect.poll(subjects).toEqual(["two"]);
+    // Calls of a model without a price are refused from now on, so none is billed by another model's card.
+    await at.ledger.setUnknownPrice(organisation, { rule: "refuse" });
+    await expect.poll(subjects).toEqual([]);
+  } finally {
+    stop();
+    changes.close();
+    await session.close();
   }
 });

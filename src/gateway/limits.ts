@@ -61,6 +61,8 @@ export const limits = {
   probeMostMs: 60_000,
   probesAtOnce: 8,
   probeTickMs: 1_000,
+  /** How often alarms about models without a price are judged again. */
+  priceLookMs: 60_000,
   /** How long streams may go on after the server was told to stop. */
   graceMs: 3_000,
 } as const;

@@ -3,12 +3,15 @@
 import { LineshaftError } from "../errors/index.ts";
 import type { Principal } from "../governance/types.ts";
 import { formatMoney, type Ledger, type NewRateCard, type RateCard } from "../ledger/index.ts";
+import type { Changes } from "../store/index.ts";
 import type { Alarms } from "../telemetry/index.ts";
+import { limits } from "./limits.ts";
 
 /** Prices of a model, without its name and its owner. */
 export type NewPrices = Omit<NewRateCard, "organisation" | "model">;
 
-const priceUnknown = (organisation: string, model: string) => ({ code: "price_unknown", subject: model, organisation });
+const code = "price_unknown";
+const priceUnknown = (organisation: string, model: string) => ({ code, subject: model, organisation });
 
 /** Throws LineshaftError `currency_mismatch` for prices in another currency than that of the organisation's books. */
 export function checkCurrency(principal: Principal, prices: NewPrices, param: string): void {
@@ -44,4 +47,34 @@ export function raisePriceUnknown(alarms: Pick<Alarms, "raise">, organisation: s
       `The model ${card.model} has no price. Its calls are billed by the card ${card.id} (${of(card.inputNanoPerMillion)} in, ` +
       `${of(card.outputNanoPerMillion)} out per million tokens), as estimates. Set its own: lineshaft prices set ${card.model}.`,
   });
+}
+
+/**
+ * Keeps prices, and this process's alarms about models without one, as any process has set them. Answers the function that stops it. An
+ * alarm is judged again after each change, and every minute because a price that was set ahead becomes valid without one.
+ */
+export function watchPrices(
+  rooms: { ledger: Pick<Ledger, "pricesChanged" | "currentRateCard">; alarms: Pick<Alarms, "own" | "clear"> },
+  changes: Pick<Changes, "on">,
+): () => void {
+  const changed = async () => {
+    rooms.ledger.pricesChanged();
+    await judgePriceAlarms(rooms);
+  };
+  changes.on("rate_cards", changed);
+  changes.on("price_policies", changed);
+  // The next look, or the next change, tries again.
+  const look = () => void judgePriceAlarms(rooms).catch(() => {});
+  look();
+  const timer = setInterval(look, limits.priceLookMs).unref();
+  return () => clearInterval(timer);
+}
+
+/** Clears the alarms of models whose calls are no longer billed by a fallback's card. */
+async function judgePriceAlarms({ ledger, alarms }: Parameters<typeof watchPrices>[0]): Promise<void> {
+  for (const { subject, organisation, ...alarm } of alarms.own()) {
+    if (alarm.code !== code || subject === undefined || organisation === undefined) continue;
+    const card = await ledger.currentRateCard(organisation, subject);
+    if (!card?.estimate) alarms.clear(priceUnknown(organisation, subject));
+  }
 }

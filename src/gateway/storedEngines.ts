@@ -55,7 +55,7 @@ interface Registering {
   db: Database;
   engines: EngineRegistry;
   log: Logger;
-  alarms: Pick<Alarms, "raise" | "clear">;
+  alarms: Pick<Alarms, "raise" | "clear" | "own">;
 }
 
 interface WantedKey {
@@ -83,9 +83,11 @@ export function providerKey({ keyEnv, urls, carried }: WantedKey): string | unde
   return value;
 }
 
-/** The alarm of an engine whose key may not be sent. */
+const keyRefusedCode = "engine_key_refused";
+
+/** The alarm of an engine whose key may not be sent. Every process that has registered the engine raises and clears its own. */
 export const keyRefused = (name: string, organisation: string) => ({
-  code: "engine_key_refused",
+  code: keyRefusedCode,
   subject: name,
   organisation,
 });
@@ -114,8 +116,13 @@ export async function restoreEngines(rooms: Registering): Promise<RegisteredEndp
  * one that does not answer delays no other change.
  */
 export async function syncEngines(rooms: Registering): Promise<void> {
-  const { db, engines } = rooms;
+  const { db, engines, alarms } = rooms;
   const stored = await storedEngines(db);
+  for (const { code, subject, organisation } of alarms.own()) {
+    if (code !== keyRefusedCode) continue;
+    const isStored = stored.some((engine) => engine.name === subject && engine.organisation === organisation);
+    if (!isStored) alarms.clear({ code, subject, organisation });
+  }
   const names = new Set(stored.map(({ name }) => name));
   const registeredNames = engines.list().flatMap((one) => (one.revision === undefined ? [] : [one.name]));
   for (const name of new Set(registeredNames)) if (!names.has(name)) engines.remove(name);
@@ -148,6 +155,7 @@ function register(
   const { name, urls, model, organisation } = stored;
   try {
     key = providerKey({ keyEnv: stored.keyEnv, urls, carried: stored.carriedKeyUrls });
+    alarms.clear(keyRefused(name, organisation));
   } catch (error) {
     problem = (error as Error).message;
     alarms.raise({

@@ -24,6 +24,7 @@ import {
   PostgresCarrier,
   restoreEngines,
   syncEngines,
+  watchPrices,
   type Gateway,
   type SchedulerSnapshot,
 } from "../gateway/index.ts";
@@ -115,8 +116,8 @@ export async function openServing(options: ServingOptions, undo: Undo): Promise<
   undo.add("changes by other processes", async () => changes.close());
   await restoreEngines({ db, engines, log, alarms });
   changes.on("engines", () => syncEngines({ db, engines, log, alarms }));
-  changes.on("rate_cards", async () => ledger.pricesChanged());
-  changes.on("price_policies", async () => ledger.pricesChanged());
+  const stopPrices = watchPrices({ ledger, alarms }, changes);
+  undo.add("prices", async () => stopPrices());
   const stopProbing = keepProbing(engines);
   undo.add("probes", async () => stopProbing());
   const agents = createAgents({ db, session, gateway, ledger, engines, events, alarms, log, secrets, restate });
