@@ -56,8 +56,14 @@ export function sessionsToWorkload(sessions: readonly AgentSession[], options: S
   const builder = new WorkloadBuilder("agent sessions", blockTokens);
   if (options.shareSystemPrompt === true) builder.freshRange(Math.max(0, ...sessions.map(sharedBlocks)));
   let left = 0;
+  let otherBlocks = 0;
   let startMs = 0;
   sessions.forEach((session, number) => {
+    // Blocks of different sizes cannot be counted together.
+    if (session.blockTokens !== sessions[0]!.blockTokens) {
+      otherBlocks++;
+      return;
+    }
     const longest = longestPrompt(session);
     if (options.maxContextTokens !== undefined && longest > options.maxContextTokens) {
       left++;
@@ -66,6 +72,10 @@ export function sessionsToWorkload(sessions: readonly AgentSession[], options: S
     addSession(builder, session, number, startMs, { shrink, blockTokens, options });
     startMs += options.meanStartGapS > 0 ? random.exponential(options.meanStartGapS * 1000) : 0;
   });
+  if (otherBlocks > 0)
+    builder.notes.push(
+      `${otherBlocks} of ${sessions.length} sessions have blocks of another size than the first and were left out.`,
+    );
   if (left > 0)
     builder.notes.push(
       `${left} of ${sessions.length} sessions exceed ${options.maxContextTokens} tokens of context and were left out.`,
@@ -126,7 +136,8 @@ function addSession(
     const blocks = Math.min(request.blocks, Math.floor(request.promptTokens / shrink / blockTokens));
     builder.add({
       tenant: session.tenant ?? session.id,
-      program: session.id,
+      // Joined files may name several sessions alike.
+      program: `${number} ${session.id}`,
       thread: entry.thread,
       promptTokens: Math.max(1, Math.round(request.promptTokens / shrink)),
       outputTokens: Math.max(1, Math.round(request.outputTokens / shrink)),

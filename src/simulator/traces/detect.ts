@@ -1,7 +1,7 @@
 // Which format a trace has, by the beginning of the file: by its first line, or by the keys that appear where one object has many lines.
 import { headBytes } from "../limits.ts";
 import { SimulatorError } from "../types.ts";
-import { readBytes, shown } from "./files.ts";
+import { nestsTooDeep, readBytes, shown } from "./files.ts";
 import type { TraceFormat } from "./options.ts";
 
 /** How each format is recognised, in words for an error. */
@@ -53,8 +53,9 @@ function formatOf(head: Buffer): TraceFormat | undefined {
 
 /** Whether the first object has a key: of its first line where that is whole, else anywhere in the head. */
 function keysOf(text: string): (key: string) => boolean {
+  const first = firstLine(text);
   try {
-    const value: unknown = JSON.parse(firstLine(text));
+    const value: unknown = nestsTooDeep(first) ? undefined : JSON.parse(first);
     if (typeof value === "object" && value !== null && !Array.isArray(value)) return (key) => key in value;
   } catch {
     // The first object has many lines, or is longer than the head.

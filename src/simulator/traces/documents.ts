@@ -1,7 +1,7 @@
 // The JSON objects of a file that may stand one a line, over many lines, one after the other, or in one list: whatever a tool has written.
 // Objects are found by their braces, so that only one is held in memory at a time.
 import { documentBytesMost, documentDepthMost } from "../limits.ts";
-import { readBytes, shown, tooLong, unreadable } from "./files.ts";
+import { readBytes, shown, tooDeep, tooLong, unreadable } from "./files.ts";
 
 /** One JSON object at the top of a file (or of the list that the file is). */
 interface JsonDocument {
@@ -68,8 +68,7 @@ class Scanner {
           from = at;
           this.#startLine = this.#line;
         }
-        if (++this.#depth > documentDepthMost)
-          throw unreadable(this.#path, `it nests deeper than ${documentDepthMost} levels`, `line ${this.#line}`);
+        if (++this.#depth > documentDepthMost) throw tooDeep(this.#path, `line ${this.#line}`);
       } else if (closes(byte)) {
         if (this.#depth === 0) this.#outside(byte);
         else if (--this.#depth === 0) yield this.#take(chunk.subarray(from, at + 1));

@@ -8,13 +8,16 @@ import { isAbsolute, join, resolve } from "node:path";
 import { pipeline } from "node:stream";
 import { createGunzip } from "node:zlib";
 import { z } from "zod";
-import { documentBytesMost, shownCharacters, tokensPerCallMost, traceBytesMost } from "../limits.ts";
+import { documentBytesMost, documentDepthMost, shownCharacters, tokensPerCallMost, traceBytesMost } from "../limits.ts";
 import { SimulatorError } from "../types.ts";
 
 const repositoryRoot = resolve(import.meta.dirname, "../../..");
 
 /** Bytes that are unpacked at a time: by less, most of the time goes into handing pieces over. */
 const unpackedBytes = 256 * 1024;
+
+/** What some programs write before UTF-8. */
+const byteOrderMark = Buffer.from([0xef, 0xbb, 0xbf]);
 
 /** The folder of traces; it need not exist. */
 function tracesFolder(): string {
@@ -99,8 +102,9 @@ export async function* readBytes(path: string): AsyncGenerator<Buffer> {
   const source = packed ? pipeline(file, createGunzip({ chunkSize: unpackedBytes }), () => {}) : file;
   let bytes = 0;
   try {
-    for await (const chunk of source as AsyncIterable<Buffer>) {
-      bytes += chunk.length;
+    for await (const piece of source as AsyncIterable<Buffer>) {
+      const chunk = bytes === 0 && piece.subarray(0, 3).equals(byteOrderMark) ? piece.subarray(3) : piece;
+      bytes += piece.length;
       if (bytes > traceBytesMost) throw tooLarge(path, `it has more than ${mebibytes(traceBytesMost)} of text`);
       yield chunk;
     }
@@ -124,6 +128,11 @@ const mebibytes = (bytes: number): string => `${Math.round(bytes / 1024 / 1024)}
 /** The error for a line or document that is longer than `documentBytesMost`. */
 export function tooLong(path: string, where: string): SimulatorError {
   return unreadable(path, `it is longer than ${mebibytes(documentBytesMost)}`, where);
+}
+
+/** The error for a line or document that nests deeper than `documentDepthMost`. */
+export function tooDeep(path: string, where: string): SimulatorError {
+  return unreadable(path, `it nests deeper than ${documentDepthMost} levels`, where);
 }
 
 function isGzip(path: string): boolean {
@@ -169,8 +178,33 @@ export async function* readLines(path: string, limit = Infinity): AsyncGenerator
   if (held > 0) yield take(Buffer.alloc(0));
 }
 
+/** Texts shorter than this are parsed whatever they nest: it takes no time. */
+const nestingLookedAtFrom = 16_384;
+
+/** Whether a JSON text nests deeper than `documentDepthMost`. Parsing millions of brackets would block the process for seconds. */
+export function nestsTooDeep(text: string): boolean {
+  if (text.length < nestingLookedAtFrom) return false;
+  let depth = 0;
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at);
+    if (code === 0x22) at = endOfString(text, at);
+    else if (code === 0x5b || code === 0x7b) {
+      if (++depth > documentDepthMost) return true;
+    } else if (code === 0x5d || code === 0x7d) depth--;
+  }
+  return false;
+}
+
+/** Position of the quote that ends the string which begins at `from`. */
+function endOfString(text: string, from: number): number {
+  let at = from + 1;
+  while (at < text.length && text.charCodeAt(at) !== 0x22) at += text.charCodeAt(at) === 0x5c ? 2 : 1;
+  return at;
+}
+
 /** Parses one JSON line, naming file and line when it is not JSON. */
 export function parseLine(line: string, path: string, number: number): unknown {
+  if (nestsTooDeep(line)) throw tooDeep(path, `line ${number}`);
   try {
     return JSON.parse(line);
   } catch {

@@ -69,12 +69,23 @@ describe("kv-cache-tester's own files", () => {
       await lengths(written("lines.jsonl", `${JSON.stringify(session())}\n${JSON.stringify(session())}\n`)),
     ).toEqual(twice);
     expect(await lengths(written("packed.json", gzipSync(one)))).toEqual(twice.slice(5));
+    expect(await lengths(written("mark.json", `\ufeff${one.replaceAll("\n", "\r\n")}`))).toEqual(twice.slice(5));
+    expect((await openWorkload({ trace: join(folder, "joined.json") })).programs).toBe(2);
     const compact = changed("compact.jsonl", ({ requests }) => {
       const [first] = requests as { hash_ids?: number[]; hash_runs?: number[] }[];
       delete first!.hash_ids;
       first!.hash_runs = [1, 3];
     });
     expect(await openWorkload({ trace: compact })).toEqual(await openWorkload({ trace: raw }));
+  });
+
+  it("with blocks of another size than the first are left out, and the report says so", async () => {
+    const other = { ...session(), block_size: 16 };
+    const { calls, notes } = await openWorkload({
+      trace: written("sizes.jsonl", `${JSON.stringify(session())}\n${JSON.stringify(other)}\n`),
+    });
+    expect(calls).toHaveLength(5);
+    expect(notes.join(" ")).toContain("1 of 2 sessions have blocks of another size");
   });
 
   it("share blocks between sessions where their ids are global, and ids may be any numbers", async () => {
@@ -192,6 +203,16 @@ describe("bounds", () => {
   it("nesting, lengths and runs of blocks are bounded", async () => {
     const deep = written("deep.json", `{"block_size": 64, "requests": ${"[".repeat(100_000)}`);
     expect(await saidOf(deep)).toMatch(/line 1 of .*: it nests deeper than 32 levels/);
+    const nested = `{"timestamp": 0, "input_length": 5, "output_length": 1, "hash_ids": ${"[".repeat(1e6)}${"]".repeat(1e6)}}`;
+    expect(await saidOf(written("deep.jsonl", nested))).toMatch(/line 1 of .*: it nests deeper than 32 levels/);
+    const text = JSON.stringify({
+      timestamp: 0,
+      input_length: 5,
+      output_length: 1,
+      hash_ids: [],
+      note: `\\"${"[{".repeat(1e4)}`,
+    });
+    expect((await openWorkload({ trace: written("brackets.jsonl", text) })).calls).toHaveLength(1);
     const runs = changed("runs.json", ({ requests: [first] }) => {
       delete first!.hash_ids;
       (first as { hash_runs?: number[] }).hash_runs = [0, 1e9];
