@@ -80,7 +80,7 @@ test.each([
   ["set project default --tokens-per-minute 1.5", 2, "1.5 is not an amount of tokens a minute."],
   ["set agent inspector --requests-per-minute 1", 2, "agent is no scope of limits."],
   ["set key --requests-per-minute 1", 2, "Which key?"],
-  ["set key nobody --requests-per-minute 1", 1, "No key is named nobody."],
+  ["set key unknown --requests-per-minute 1", 1, "No key is named unknown."],
   ["set project other --requests-per-minute 1", 1, "No project is named other."],
   ["set project default --tokens-per-day 9000000000000000", 1, "amount"],
 ])("limits %s: is refused with what cannot be read, and sets nothing", async (line, code, says) => {

@@ -607,7 +607,7 @@ test("the room stopped and started again in the middle: runs go on", async () =>
   expect(run).toMatchObject({ status: "completed", steps: 5 });
 });
 
-test("nobody but our Restate may invoke the endpoint", async () => {
+test("only our Restate may invoke the endpoint", async () => {
   const client = new RestateClient({
     ingress: { socket: house.restate.command.ingressSocket },
     admin: { socket: house.restate.command.adminSocket },

@@ -223,7 +223,13 @@ test("two calls of one decision are two effects", async () => {
 test.each([
   ["the run was stopped", withLookup, new StepError("stopped", "Stopped."), "tool_unreachable", "unknown"],
   ["the process is going away", withLookup, new RunBusyError("run"), "tool_unreachable", "claimed"],
-  ["the process is going away, nobody can be asked", withNeither, new RunBusyError("run"), "effect_unknown", "unknown"],
+  [
+    "the process is going away, and no tool can be asked",
+    withNeither,
+    new RunBusyError("run"),
+    "effect_unknown",
+    "unknown",
+  ],
 ])("aborted in the middle, because %s", async (_why, tool, reason, code, state) => {
   const owner = await newRun();
   const stop = new AbortController();

@@ -87,7 +87,7 @@ test("what belongs to a step is written with it or not at all", async () => {
   expect(await runs.steps(id, tenant.project)).toHaveLength(0);
 });
 
-test("a stop takes the run away from whoever works on it", async () => {
+test("a stop takes the run away from the process that works on it", async () => {
   const id = await newRun();
   const runs = new Runs(db, here.processId);
   const run = await claimed(runs, id);

@@ -78,7 +78,7 @@ test.each([
   ["a profile that is not there", ["--like", "nonesuch"], 1, 'There is no profile "nonesuch"'],
   ["a count that cannot be", ["--slots", "1.5"], 1, "maxSequences"],
   ["one length alone", ["--prompts", "16"], 1, "at least two different prompt lengths"],
-  ["a batch of nobody", ["--batches", "0,2"], 1, "batches: 0 cannot be measured"],
+  ["an empty batch", ["--batches", "0,2"], 1, "batches: 0 cannot be measured"],
   ["no repetition", ["--repetitions", "0"], 1, "repetitions: 0 cannot be measured"],
 ])("%s is told before the endpoint is asked", async (_name, more, code, text) => {
   await using cli = await testCli();

@@ -130,7 +130,7 @@ describe("errors are three short lines", () => {
     ]);
   });
 
-  test("when nobody answers at the address", async () => {
+  test("when no instance answers at the address", async () => {
     await using cli = await testCli();
     const { code, stderr } = await cli.run(["status"], { LINESHAFT_URL: "http://127.0.0.1:9", LINESHAFT_KEY: "k" });
     expect(code).toBe(1);

@@ -1,4 +1,4 @@
-// Answers that break what was asked are said to be broken, whoever gave them; answers that promise nothing are left alone.
+// An answer that breaks what was asked is an error, whichever engine gave it; an answer that promises nothing is passed on.
 import { describe, expect, test } from "vitest";
 import type { LineshaftError } from "../errors/index.ts";
 import { testDialect } from "../bounded/testing/dialect.ts";

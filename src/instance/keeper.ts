@@ -1,5 +1,5 @@
 // The small process above the main one: `lineshaft up` starts this, and this starts main and starts it again when it crashes. It imports
-// nothing but Node, so that it is small and has nothing of its own that could crash.
+// Node and two small files, so that it is small itself and has little that could crash.
 //
 //   start fails (an exit before main was ready)      its exit code is passed on; the same start would fail again
 //   crash (a signal, or an exit after it was ready)  started again, after a pause that grows; too many, and it gives up
@@ -12,6 +12,7 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { watchSilence, type SilenceWatch } from "../fleet/silence.ts";
 import { Restarts } from "./restarts.ts";
 
 /** Tells main that it is kept, and how often it was started again. */
@@ -33,7 +34,6 @@ export interface KeepOptions {
   signals?: NodeJS.Process;
   /** A main that was ready and gives no sign of life for this long hangs. */
   silentMs?: number;
-  tickMs?: number;
   /** A main that was asked to stop and has not by then is killed; it needs five seconds at most. */
   stopMs?: number;
   /** Injected in tests. */
@@ -45,7 +45,7 @@ interface Ending {
   signal: NodeJS.Signals | null;
   /** Undefined when it never was ready. */
   servedMs: number | undefined;
-  /** Somebody asked main to stop. */
+  /** Main was asked to stop. */
   stopping: boolean;
   hung: boolean;
 }
@@ -106,34 +106,31 @@ class Main {
   readonly #stopMs: number;
   #kill: NodeJS.Timeout | undefined;
 
-  constructor(
-    { command, args, silentMs = 30_000, tickMs = 1_000, stopMs = 7_000 }: KeepOptions,
-    env: NodeJS.ProcessEnv,
-  ) {
+  constructor({ command, args, silentMs = 30_000, stopMs = 7_000 }: KeepOptions, env: NodeJS.ProcessEnv) {
     this.#stopMs = stopMs;
     this.#process = spawn(command, args, { env, detached: true, stdio: ["inherit", "inherit", "inherit", "ipc"] });
     let readyAt: number | undefined;
     let stopping = false;
     let hung = false;
-    let silence = 0;
-    let last = performance.now();
-    const timer = setInterval(() => {
-      const now = performance.now();
-      // A machine that slept has slept as a whole: that time is not main's silence.
-      silence += Math.min(now - last, 2 * tickMs);
-      last = now;
-      if (readyAt === undefined || stopping || silence < silentMs) return;
+    let silence: SilenceWatch | undefined;
+    const onSilent = () => {
       hung = true;
       this.#process.kill("SIGKILL");
-    }, tickMs);
+    };
     this.#process.on("message", (message: KeptMessage) => {
-      silence = 0;
-      if (message === "ready") readyAt ??= performance.now();
-      if (message === "stopping") stopping = true;
+      silence?.heard();
+      if (message === "ready") {
+        readyAt ??= performance.now();
+        silence ??= watchSilence(silentMs, onSilent);
+      }
+      if (message === "stopping") {
+        stopping = true;
+        silence?.stop();
+      }
     });
     this.ended = new Promise((resolve) => {
       const end = (code: number | null, signal: NodeJS.Signals | null) => {
-        clearInterval(timer);
+        silence?.stop();
         clearTimeout(this.#kill);
         const servedMs = readyAt === undefined ? undefined : performance.now() - readyAt;
         resolve({ code, signal, servedMs, stopping, hung });

@@ -229,7 +229,7 @@ describe("a wanted model", () => {
     });
   });
 
-  test("that nobody knows is refused with the names that are known", async () => {
+  test("that is unknown is refused with the names that are known", async () => {
     await expect(ensureModel("gpt-9", { cacheFolder: cacheFolder() })).rejects.toMatchObject({
       code: "model_unknown",
       why: expect.stringContaining(defaultModel.name),

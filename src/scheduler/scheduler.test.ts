@@ -57,7 +57,7 @@ describe("scheduler", () => {
     expect(made.snapshot()).toMatchObject({ placed: 0, openHandles: 0, queued: 0 });
   });
 
-  it("closes by the janitor what nobody ended", () => {
+  it("closes by the janitor what was never ended", () => {
     const made = scheduler([exampleSpec("a")]);
     made.decide(exampleCall({ id: "lost" }), 0);
     made.tick(60_000);

@@ -76,7 +76,7 @@ test.each([false, true])("an endpoint that hangs loses its call to another one (
   expect((await at.ledger.prove()).discrepancies).toEqual([]);
 });
 
-test("what an abandoned endpoint may charge is in suspense, and one sender's long calls take it from nobody else", async () => {
+test("what an abandoned endpoint may charge is in suspense, and one sender's long calls take it from no other sender", async () => {
   const open = Promise.withResolvers<void>();
   await using at = await testGateway();
   await using works = await second(at);

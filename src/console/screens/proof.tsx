@@ -1,5 +1,6 @@
 // The proof of the ledger: when it last ran, what it compared and found, and what is leased and in suspense by name. For owners.
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import type { ReactNode } from "react";
 import type { Proof, Standing } from "../../contract/index.ts";
 import { getJson } from "../api/client.ts";
 import { proofsQuery, statusQuery } from "../api/queries.ts";
@@ -73,28 +74,35 @@ function Found({ proof }: { proof: Proof }) {
         </span>
       </p>
       {proof.discrepancies.length === 0 ? null : (
-        <table className="mini">
-          <thead>
-            <tr>
-              <th scope="col">What must hold</th>
-              <th scope="col">Of</th>
-              <th scope="col">Expected</th>
-              <th scope="col">Found</th>
+        <MiniTable heads={["What must hold", "Of", "Expected", "Found"]}>
+          {proof.discrepancies.map((one) => (
+            <tr key={`${one.rule} ${one.id}`}>
+              <th scope="row">{one.meaning}</th>
+              <td className="mono">{one.id}</td>
+              <td className="num">{one.expected}</td>
+              <td className="num">{one.found}</td>
             </tr>
-          </thead>
-          <tbody>
-            {proof.discrepancies.map((one) => (
-              <tr key={`${one.rule} ${one.id}`}>
-                <th scope="row">{one.meaning}</th>
-                <td className="mono">{one.id}</td>
-                <td className="num">{one.expected}</td>
-                <td className="num">{one.found}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
+          ))}
+        </MiniTable>
       )}
     </>
+  );
+}
+
+function MiniTable({ heads, children }: { heads: readonly string[]; children: ReactNode }) {
+  return (
+    <table className="mini">
+      <thead>
+        <tr>
+          {heads.map((head) => (
+            <th key={head} scope="col">
+              {head}
+            </th>
+          ))}
+        </tr>
+      </thead>
+      <tbody>{children}</tbody>
+    </table>
   );
 }
 
@@ -109,37 +117,28 @@ function NotSettled({ standing, currency }: { standing: Standing; currency: stri
     <>
       <p className="muted">Everything up to {moment(standing.complete_through)} is posted.</p>
       {standing.leased.length + standing.suspense.length === 0 ? null : (
-        <table className="mini">
-          <thead>
-            <tr>
-              <th scope="col">Not settled yet</th>
-              <th scope="col">Why</th>
-              <th scope="col">Amount</th>
+        <MiniTable heads={["Not settled yet", "Why", "Amount"]}>
+          {standing.leased.map((one) => (
+            <tr key={one.budget}>
+              <th scope="row">{one.scope}</th>
+              <td>leased to {one.processes === 1 ? "one process" : `${full(one.processes)} processes`}</td>
+              <td>
+                <Money nano={one.leased_nano} currency={currency} scale={scale} />
+              </td>
             </tr>
-          </thead>
-          <tbody>
-            {standing.leased.map((one) => (
-              <tr key={one.budget}>
-                <th scope="row">{one.scope}</th>
-                <td>leased to {one.processes === 1 ? "one process" : `${full(one.processes)} processes`}</td>
-                <td>
-                  <Money nano={one.leased_nano} currency={currency} scale={scale} />
-                </td>
-              </tr>
-            ))}
-            {standing.suspense.map((one) => (
-              <tr key={one.id}>
-                <th scope="row" className="mono">
-                  {one.id}
-                </th>
-                <td>{one.reason}</td>
-                <td>
-                  <Money nano={one.left_nano} currency={currency} scale={scale} />
-                </td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
+          ))}
+          {standing.suspense.map((one) => (
+            <tr key={one.id}>
+              <th scope="row" className="mono">
+                {one.id}
+              </th>
+              <td>{one.reason}</td>
+              <td>
+                <Money nano={one.left_nano} currency={currency} scale={scale} />
+              </td>
+            </tr>
+          ))}
+        </MiniTable>
       )}
       {more > 0 ? <p className="muted">{full(more)} older items are in suspense too.</p> : null}
     </>

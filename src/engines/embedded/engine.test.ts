@@ -644,7 +644,7 @@ describe("prefill for another worker", () => {
     expect((await ask(run(7000, 200), { prefillOnly: true })).lease).toBeUndefined();
   });
 
-  it("lost is lost before the first token, whoever waits for a sequence meanwhile", async () => {
+  it("lost is lost before the first token, also while others wait for a sequence", async () => {
     const end = await lease();
     await engine.between(async () => {
       for (const slot of kv.slots) await kv.clear(slot);

@@ -260,7 +260,7 @@ describe("a state lent to another worker", () => {
     expect(lent(one, lease)).toBeUndefined();
   });
 
-  it("is let go by time alone when nobody ends its lease", async () => {
+  it("is let go by time alone when its lease is never ended", async () => {
     let clock = Date.now();
     const now = () => clock;
     const store = openStore({ budgetBytes: 1500, now });

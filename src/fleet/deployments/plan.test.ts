@@ -75,7 +75,7 @@ describe("roles", () => {
       ["start worker-0 for a, decode", "start worker-1 for a, prefill"],
     ],
     [
-      "from two of both: nobody is restarted, who has conversations decodes",
+      "from two of both: none is restarted, and the one with conversations decodes",
       "1 prefill, 1 decode",
       ["0 both ready", "1 both ready"],
       ["worker-0 becomes decode", "worker-1 becomes prefill"],

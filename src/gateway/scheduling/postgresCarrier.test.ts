@@ -80,7 +80,7 @@ describe("the suite of carriers", () => {
   });
 });
 
-test("load is told and taken back; endpoints that are nobody else's are not told of; a total repairs what was lost", async () => {
+test("load is told and taken back; endpoints of this process alone are not told of; a total repairs what was lost", async () => {
   await using db = await testDatabase();
   const [a, b] = await Promise.all([gatewayOn(db), gatewayOn(db)]);
   try {
@@ -111,7 +111,7 @@ test("load is told and taken back; endpoints that are nobody else's are not told
     await until(() => b.view.of("shared", 0).inFlight === 0);
     expect(b.view.of("shared", 0)).toMatchObject({ prefillTokens: 0, kvTokens: 0, prefilling: 0 });
 
-    // What is no message harms nobody.
+    // Text that is no message is ignored.
     await db.query("select pg_notify($1, 'not JSON')", [loadChannel]);
     const before = b.heard.length;
     a.tell();
@@ -171,7 +171,7 @@ test("a gateway that is alone says little; a connection that breaks is made agai
   const [a, b] = await Promise.all([gatewayOn(db), gatewayOn(db)]);
   try {
     await Promise.all([a.carrier.ready, b.carrier.ready]);
-    // Nobody was heard: of ten messages in a row only the first is sent.
+    // No other process was heard, so of ten messages in a row only the first is sent.
     for (let told = 0; told < 10; told++) a.tell();
     await until(() => b.heard.length > 0);
     await db.query("select 1");

@@ -23,6 +23,13 @@ async function tenant(db: Database) {
   return { organisation: organisation.id, project: project.id, key: "key_1" };
 }
 
+/** A tenant whose key has one limit. */
+async function limitedKey(db: Database, dimension: Dimension, amount: number) {
+  const of = await tenant(db);
+  await setLimit(db, { ...of, scope: { kind: "key", id: of.key, model: undefined }, dimension, amount });
+  return of;
+}
+
 const useOf = (of: Pick<Use, "organisation" | "project" | "key">, more: Partial<Use> = {}): Use => ({
   ...of,
   model: "m",
@@ -105,13 +112,7 @@ test(
   { timeout },
   async () => {
     await using db = await testDatabase();
-    const of = await tenant(db);
-    await setLimit(db, {
-      ...of,
-      scope: { kind: "key", id: of.key, model: undefined },
-      dimension: "requests_per_minute",
-      amount: 50,
-    });
+    const of = await limitedKey(db, "requests_per_minute", 50);
     const clock = { now: 0 };
     await using one = await gateway(db, clock);
     await using two = await gateway(db, clock);
@@ -171,13 +172,7 @@ test(
   { timeout },
   async () => {
     await using db = await testDatabase();
-    const of = await tenant(db);
-    await setLimit(db, {
-      ...of,
-      scope: { kind: "key", id: of.key, model: undefined },
-      dimension: "tokens_per_minute",
-      amount: 100,
-    });
+    const of = await limitedKey(db, "tokens_per_minute", 100);
     const clock = { now: 0 };
     await using one = await gateway(db, clock);
     expect(await code(() => prompted(one, useOf(of, { promptTokens: 101 })))).toMatchObject({
@@ -478,13 +473,7 @@ test(
   { timeout },
   async () => {
     await using db = await testDatabase();
-    const of = await tenant(db);
-    await setLimit(db, {
-      ...of,
-      scope: { kind: "key", id: of.key, model: undefined },
-      dimension: "requests_per_minute",
-      amount: 20,
-    });
+    const of = await limitedKey(db, "requests_per_minute", 20);
     const clock = { now: 0 };
     const session = await Session.open({ url: db.url });
     let away = false;
@@ -523,8 +512,7 @@ test.each([
   { timeout },
   async (dimension, amount, holdMs) => {
     await using db = await testDatabase();
-    const of = await tenant(db);
-    await setLimit(db, { ...of, scope: { kind: "key", id: of.key, model: undefined }, dimension, amount });
+    const of = await limitedKey(db, dimension, amount);
     const script = join(import.meta.dirname, "testing/hammer.ts");
     const run = promisify(execFile);
     const outputs = await Promise.all(

@@ -35,7 +35,7 @@ describe("load handles", () => {
     expect(view.of("e", 0)).toEqual(zero);
   });
 
-  it("are closed by the janitor when nobody touched them, by the time that is passed in", () => {
+  it("are closed by the janitor when they were not touched, by the time that is passed in", () => {
     const view = new LoadView("a");
     view.open("e", 0, 10, 10, 0);
     const busy = view.open("e", 0, 20, 20, 0);

@@ -200,7 +200,7 @@ describe("programs", () => {
     expect(kv(scene.tell({ type: "run_ended", program: "a" }))).toEqual([]);
   });
 
-  it("do not count once they are idle: a chat that nobody continues keeps nobody waiting", () => {
+  it("do not count once they are idle: a chat that is not continued keeps no other program waiting", () => {
     const scene = new Scene(exampleSpec("e"));
     scene.turn("idle", 60_000);
     scene.after(31_000);

@@ -52,7 +52,7 @@ describe("working-set admission", () => {
     expect(planWorkingSet([members[0]!], 1000, 10).pause).toEqual([]);
   });
 
-  it("settles: asked again and again about the same programs, nobody is paused twice, and then nothing changes", () => {
+  it("settles: asked again and again about the same programs, it pauses none twice, and then nothing changes", () => {
     const any = fc.array(
       fc.record({ tokens: fc.integer({ min: 1, max: 500 }), boundary: fc.boolean(), paused: fc.boolean() }),
       { maxLength: 20 },

@@ -59,7 +59,7 @@ describe("shared store", () => {
     expect(store.tokens).toBe(0);
   });
 
-  it("gives outputs that nobody asks for their room, oldest first like all else", () => {
+  it("gives unread outputs their room too, and removes them oldest first like all else", () => {
     const store = storeOf(3);
     for (let i = 0; i < 5000; i++) store.saveOutput();
     expect(store.tokens).toBe(30);

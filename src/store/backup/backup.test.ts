@@ -245,7 +245,7 @@ test("columns that count go on behind what they gave, also when their last rows 
   expect(rows.every(({ last_value }) => last_value === "41")).toBe(true);
 });
 
-test("tables that Lineshaft did not make are named and left out; without its own there is nothing to save", async () => {
+test("tables that Lineshaft did not make are named and left out; a database without Lineshaft's tables is refused", async () => {
   await using db = await testDatabase();
   await using owner = asOwner(db);
   await owner.query("create table theirs (id int)");
