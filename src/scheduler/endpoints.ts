@@ -12,6 +12,7 @@ import type {
   CandidateNumbers,
   EndpointHealth,
   EndpointSpec,
+  EndpointSpeed,
   EndpointState,
 } from "./types.ts";
 
@@ -117,22 +118,21 @@ export class Endpoints {
   }
 
   /**
-   * Endpoints of the same kind without calls of their own are taken to be as fast: otherwise an untried endpoint would look better the
-   * slower the measured ones are.
+   * Endpoints of the same kind without calls of their own are taken to be as fast as their equals: otherwise an untried endpoint would look
+   * better the slower the measured ones are.
    */
   private learned(state: EndpointState, meter: SpeedMeter): void {
     // Attention is not measured and stays as it was given.
     state.spec.speed = { ...state.spec.speed, ...meter.speed };
-    state.measured = true;
+    if (meter.measured) state.measured = true;
+    let common: EndpointSpeed | undefined;
     for (const other of this.ofDeployment(state.spec.deployment)) {
-      if (other.measured === true || other.equals !== state.equals) continue;
-      const { reloadMsPerToken } = other.spec.speed;
-      const learned = this.meters.get(other)!.speed;
-      other.spec.speed = {
-        ...other.spec.speed,
-        ...learned,
-        reloadMsPerToken: { ...reloadMsPerToken, ...meter.speed.reloadMsPerToken },
-      };
+      const untried = this.meters.get(other)!;
+      if (untried.seen || other.equals !== state.equals) continue;
+      common ??= { ...untried.speed, reloadMsPerToken: meter.speed.reloadMsPerToken };
+      const { speed } = other.spec;
+      const reloadMsPerToken = { ...speed.reloadMsPerToken, ...common.reloadMsPerToken };
+      other.spec.speed = { ...speed, ...common, reloadMsPerToken };
     }
   }
 

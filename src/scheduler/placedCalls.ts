@@ -75,13 +75,14 @@ export class PlacedCalls {
     this.calls.get(call)?.prefill?.handle.close();
   }
 
-  /** Forgets calls whose handles the janitor has closed, since no end was reported. */
-  sweep(): void {
-    for (const [id, placed] of this.calls) {
-      if (placed.handle.isOpen) continue;
-      placed.prefill?.handle.close();
-      this.calls.delete(id);
+  /** Forgets the calls whose handles the janitor has closed, since no end was reported, and returns them. */
+  sweep(): Placed[] {
+    const lost = [...this.calls.values()].filter(({ handle }) => !handle.isOpen);
+    for (const { call, prefill } of lost) {
+      prefill?.handle.close();
+      this.calls.delete(call.id);
     }
+    return lost;
   }
 
   /** Calls placed at an endpoint that leaves, and which must be ended. */

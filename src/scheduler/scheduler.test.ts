@@ -4,7 +4,7 @@ import { HashChain } from "./prefix/chain.ts";
 import { tokenSpace } from "./prefix/hash.ts";
 import { seededRng } from "./rng.ts";
 import { Scheduler, type SchedulerOptions } from "./scheduler.ts";
-import type { EndpointSpec, PdEvent, PromptBlocks, SchedulerAction } from "./types.ts";
+import type { CallTimings, EndpointSpec, PdEvent, PromptBlocks, SchedulerAction } from "./types.ts";
 
 const space = tokenSpace("m", 16);
 
@@ -127,6 +127,42 @@ describe("scheduler", () => {
     expect(taken.b).toBeGreaterThan(95);
     expect(made.endpoints.get("b")!.spec.speed.prefillTokensPerSecond).toBeCloseTo(10_000, -3);
     expect(spec.speed.prefillTokensPerSecond).toBe(10_000);
+  });
+
+  it("waits long for a first token until a prefill was measured: an output does not show how fast prompts are computed", () => {
+    const made = scheduler([exampleSpec("a")]);
+    const mostMs = (id: string, at: number): number => {
+      const [action] = made.decide(exampleCall({ id }), at);
+      return action?.type === "place" ? action.decision.firstTokenMostMs : 0;
+    };
+    const end = (id: string, at: number, timings: CallTimings) =>
+      made.apply({
+        at,
+        type: "call_ended",
+        call: id,
+        reason: "done",
+        usage: { promptTokens: 1000, cachedTokens: 0, outputTokens: 50 },
+        timings,
+      });
+    const unmeasured = mostMs("1", 0);
+    end("1", 2000, { decodeMs: 1000 });
+    expect(mostMs("2", 3000)).toBe(unmeasured);
+    end("2", 5000, { prefillMs: 100, decodeMs: 1000 });
+    expect(mostMs("3", 6000)).toBeLessThan(unmeasured / 4);
+  });
+
+  it("learns nothing from the idle time after a call whose end was never reported", () => {
+    const made = scheduler([exampleSpec("a")]);
+    const serve = (id: string, at: number) => {
+      made.decide(exampleCall({ id }), at);
+      made.apply({ at: at + 101, type: "call_prefilled", call: id });
+      const usage = { promptTokens: 1000, cachedTokens: 0, outputTokens: 5 };
+      made.apply({ at: at + 200, type: "call_ended", call: id, reason: "done", usage, timings: { prefillMs: 101 } });
+    };
+    made.decide(exampleCall({ id: "lost" }), 0);
+    made.tick(3_600_000);
+    for (let i = 0; i < 60; i++) serve(`c${i}`, 3_700_000 + i * 60_000);
+    expect(made.endpoints.get("a")!.spec.speed.prefillTokensPerSecond).toBeCloseTo(10_000, -3);
   });
 
   it("is deterministic: one seed, one list of actions", () => {

@@ -201,7 +201,9 @@ export class Scheduler {
   /** Lets time pass until `now`: expires deadlines and leases, plans programs, shares load. To be called about every 100 ms. */
   tick(now: number): SchedulerAction[] {
     const actions: SchedulerAction[] = [];
-    if (this.load.janitor(now) > 0) this.dispatch.placed.sweep();
+    if (this.load.janitor(now) > 0) {
+      for (const lost of this.dispatch.placed.sweep()) this.learn(lost, undefined, undefined, now);
+    }
     this.outliers.tick(now, actions);
     this.dispatch.expire(now, actions);
     for (const call of this.pd.expired(now)) this.split(call, { type: "tick", now }, now, actions);

@@ -156,7 +156,7 @@ export interface EndpointState {
   readonly spec: EndpointSpec;
   readonly load: Readonly<EndpointLoad>;
   health: EndpointHealth;
-  /** Set once calls of its own have shown how fast it is. */
+  /** Set once calls of its own have shown how fast it prefills. */
   measured?: boolean;
   /** Names the endpoints that should be as fast, and learn their speeds together (`endpoints.ts`). */
   equals?: string;

@@ -54,6 +54,17 @@ describe("busy periods", () => {
     expect(seen).toEqual([{ tokens: 100, ms: 40 }]);
   });
 
+  it("leave out idle time where a whole answer told only afterwards that its prompt was computed", () => {
+    const { seen, busy, shown } = record();
+    const first = busy.placed(true, 0);
+    const second = busy.placed(true, 400);
+    busy.prefilled(first, 500);
+    busy.prefilled(second, 600);
+    busy.ended(first, shown(1000, 300), 700);
+    busy.ended(second, shown(500, 150), 700);
+    expect(seen).toEqual([{ tokens: 1500, ms: 450 }]);
+  });
+
   it("are cut where prompts never cease, and the pieces add up to the whole", () => {
     const { seen, busy, shown } = record();
     const line: { share: PeriodShare; atMs: number }[] = [];

@@ -9,7 +9,8 @@ import { periodCallsMost } from "../limits.ts";
 
 interface Period {
   startMs: number;
-  endMs: number;
+  /** From when until when its calls, as far as they have ended, waited for their first tokens. */
+  spans: { fromMs: number; untilMs: number }[];
   /** Calls in it, those that still prefill, and those whose usage is not known yet. */
   calls: number;
   computing: Set<PeriodShare>;
@@ -80,10 +81,11 @@ export class BusyPeriods {
     else {
       period.tokens += shown.tokens;
       period.attentionMs += shown.attentionMs;
-      period.endMs = Math.max(period.endMs, share.placedMs + shown.prefillMs);
+      const fromMs = Math.max(period.startMs, share.placedMs);
+      period.spans.push({ fromMs, untilMs: share.placedMs + shown.prefillMs });
     }
     if (period.unknown > 0 || period === this.open || !period.clean) return;
-    this.observe(period.tokens, period.endMs - period.startMs - period.attentionMs);
+    this.observe(period.tokens, covered(period.spans) - period.attentionMs);
   }
 
   /** Prompts that are not computed yet go on in a period of their own, which begins now. */
@@ -105,7 +107,7 @@ export class BusyPeriods {
 function periodFrom(now: number): Period {
   return {
     startMs: now,
-    endMs: now,
+    spans: [],
     calls: 0,
     computing: new Set(),
     unknown: 0,
@@ -113,4 +115,18 @@ function periodFrom(now: number): Period {
     attentionMs: 0,
     clean: true,
   };
+}
+
+/**
+ * Milliseconds that the spans cover together. That is the whole period where first tokens are seen as they come. Where a whole answer told
+ * the time only afterwards, the period may have seemed longer, and the idle time in it is left out.
+ */
+function covered(spans: readonly { fromMs: number; untilMs: number }[]): number {
+  let sum = 0;
+  let until = Number.NEGATIVE_INFINITY;
+  for (const { fromMs, untilMs } of spans.toSorted((a, b) => a.fromMs - b.fromMs)) {
+    sum += Math.max(0, untilMs - Math.max(fromMs, until));
+    until = Math.max(until, untilMs);
+  }
+  return sum;
 }

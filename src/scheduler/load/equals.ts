@@ -42,6 +42,11 @@ export class Equals<Member> {
     own.ratio = this.ratioOf(own, this.line());
   }
 
+  /** Whether the member has observations of its own. */
+  measured(member: Member): boolean {
+    return (this.members.get(member)?.sums.count ?? 0) > 0;
+  }
+
   /** The line of a member, by its own observations and its equals'. */
   of(member: Member): Line {
     const { overheadMs, msPerToken } = this.line();

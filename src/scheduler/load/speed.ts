@@ -59,6 +59,16 @@ export class SpeedMeter {
     this.reload.set(restoredFrom, known);
   }
 
+  /** Whether calls of its own have shown how fast it prefills. */
+  get measured(): boolean {
+    return this.equals.prefill.measured(this);
+  }
+
+  /** Whether calls of its own have shown anything that it shares with its equals. */
+  get seen(): boolean {
+    return this.measured || this.equals.decode.measured(this);
+  }
+
   /** What is known now, all but attention, which is not measured. */
   get speed(): EndpointSpeed {
     const reloadMsPerToken: EndpointSpeed["reloadMsPerToken"] = {};
