@@ -67,7 +67,7 @@ export const budgetRules: BudgetRules = {
 };
 
 /** Expected waits before any has been seen, in ms. */
-const startMs = { tool: 10_000, turn: 20_000, unknown: 10_000 };
+const startMs = { tool: 10_000, turn: 20_000, unknown: 10_000, any: 10_000 };
 
 type Kinds<T> = Record<keyof typeof startMs, T>;
 type Kind = keyof typeof startMs;
@@ -76,22 +76,24 @@ const kindNames = Object.keys(startMs) as Kind[];
 const byKind = <T>(make: (kind: Kind) => T): Kinds<T> =>
   Object.fromEntries(kindNames.map((kind) => [kind, make(kind)])) as Kinds<T>;
 
-/** A thread's last request, and the wait that has begun with its response or will. */
+/** A thread's last request, and the wait that begins with the end of its response: by its reason, and without one. */
 interface Waiting {
   request: BudgetRequest;
   wait: OpenWait;
+  anyWait: OpenWait;
 }
 
 /**
  * The rule of the runtime. When room is needed, superseded states are evicted first (a few percent of their tokens are requested again),
  * then the state that must be kept longest for a return, by the waits of the session and of all sessions: those that have ended, and those
- * that still last. A thread that computes is evicted last: engines hold what a running call reads. A wait after which the session began
- * anew counts by the share of its state that was used.
+ * that still last. A thread that computes waits after the rest of its call. A wait after which the session began anew counts by the share
+ * of its state that was used.
  */
 function toolWindow(): Ranking {
   const everybody = byKind((kind) => new Waits(startMs[kind]));
   const sessions = new Map<number, Kinds<OwnWaits>>();
   const threads = new Map<number, Waiting>();
+  const service = { requests: 0, ms: 0 };
   const ranks = new Map<number, number>();
   let rankedAtS = Number.NaN;
   const ownOf = (session: number): Kinds<OwnWaits> => {
@@ -100,8 +102,11 @@ function toolWindow(): Ranking {
     return own;
   };
   const costOf = (segment: Segment, nowS: number): number => {
+    const own = ownOf(segment.session);
     const idleMs = (nowS - segment.endS) * 1000;
-    return idleMs < 0 ? 0 : ownOf(segment.session)[segment.then].msPerReturn(idleMs);
+    if (idleMs >= 0) return own[segment.then].msPerReturn(idleMs);
+    // The thread computes, so the reason of its next wait is unknown.
+    return own.any.msPerReturn(0, service.ms / service.requests);
   };
   return {
     served(request) {
@@ -111,14 +116,24 @@ function toolWindow(): Ranking {
       if (before !== undefined) {
         const { blocks, then } = before.request;
         const used = blocks.length === 0 ? 1 : leadingBlocks(before.request, request) / blocks.length;
-        everybody[then].ended(before.wait, nowMs, used, ownOf(request.session)[then]);
+        const own = ownOf(request.session);
+        everybody[then].ended(before.wait, nowMs, used, own[then]);
+        everybody.any.ended(before.anyWait, nowMs, used, own.any);
       }
-      threads.set(request.thread, { request, wait: everybody[request.then].began(request.endS * 1000) });
+      const endMs = request.endS * 1000;
+      service.requests++;
+      service.ms += endMs - nowMs;
+      threads.set(request.thread, {
+        request,
+        wait: everybody[request.then].began(endMs),
+        anyWait: everybody.any.began(endMs),
+      });
     },
     ended(thread, nowS) {
       for (const kind of kindNames) everybody[kind].advance(nowS * 1000);
-      const { request, wait } = threads.get(thread)!;
+      const { request, wait, anyWait } = threads.get(thread)!;
       everybody[request.then].left(wait);
+      everybody.any.left(anyWait);
       threads.delete(thread);
     },
     rank(segment, nowS) {

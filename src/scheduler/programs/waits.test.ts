@@ -118,6 +118,11 @@ describe("waits", () => {
     const tenth = new Waiting().ended(200, 60_000, 0.1);
     expect(tenth.all.msPerReturn(0)).toBeGreaterThan(5 * whole.all.msPerReturn(0));
   });
+
+  it("cost the rest of its call more for a program that computes", () => {
+    const { all } = new Waiting().ended(500, 4000);
+    expect(all.msPerReturn(0, 10_000)).toBeGreaterThan(all.msPerReturn(0) + 9000);
+  });
 });
 
 describe("a program's own waits", () => {

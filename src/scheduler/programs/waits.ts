@@ -52,10 +52,11 @@ abstract class Outlook implements Hazards {
    * until the return or the horizon, over the chance of a return before the horizon. Its inverse is the Gittins index of a state that is
    * kept at a price per millisecond (Gittins 1979). A wait that will end soon costs little, one that has probably been given up much.
    * @param elapsedMs how long the wait has lasted
+   * @param aheadMs how long it still takes until the wait begins, for a program that computes
    */
-  msPerReturn(elapsedMs: number): number {
+  msPerReturn(elapsedMs: number, aheadMs = 0): number {
     let best = Number.POSITIVE_INFINITY;
-    let timeMs = 0;
+    let timeMs = aheadMs;
     let asked = 0;
     this.walk(elapsedMs, (waiting, ended, used, lengthMs) => {
       timeMs += (waiting - ended / 2) * lengthMs;
