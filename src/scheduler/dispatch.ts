@@ -21,7 +21,7 @@ import { type Placed, PlacedCalls } from "./placedCalls.ts";
 import type { CacheView } from "./placement/caches.ts";
 import { ViewBuilder } from "./placement/view.ts";
 import { ClassedQueue } from "./queue/classedQueue.ts";
-import type { FairQueueOptions } from "./queue/fairQueue.ts";
+import type { FairQueueOptions, Waiting } from "./queue/fairQueue.ts";
 import { ServiceRate } from "./queue/promise.ts";
 import type {
   Call,
@@ -117,6 +117,21 @@ export class Dispatch {
       const own = news.filter(({ endpoints }) => endpoints.some((endpoint) => known.has(endpoint)));
       queue.hear(gateway, own, now);
     }
+  }
+
+  /** The calls that wait, by program. */
+  waitingPrograms(): Map<string, Waiting[]> {
+    const found = new Map<string, Waiting[]>();
+    for (const queue of this.queues()) {
+      for (const waiting of queue.all()) {
+        const { program } = waiting.call;
+        if (program === undefined) continue;
+        const calls = found.get(program);
+        if (calls === undefined) found.set(program, [waiting]);
+        else calls.push(waiting);
+      }
+    }
+    return found;
   }
 
   queues(): ClassedQueue[] {

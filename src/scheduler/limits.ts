@@ -116,8 +116,29 @@ export const firstSpeed = {
 /** Uncached tokens up to which a decode-only endpoint computes the prompt itself, since a hand-over costs more. */
 export const decodeLocalTokensDefault = 128;
 
-/** Longest wait of a program whose KV does not fit (working-set admission). */
-export const programPauseMs = 120_000;
+/**
+ * Longest wait of a call whose program is paused because the KV of live programs does not fit. Clients give up soon afterwards: a model step
+ * of a run and Node's own client after 300 s, so that a longer wait would end in an error. Shorter bounds change programs places more often,
+ * and each change computes a whole context again: at 120 s agent sessions lose most of what pauses gain.
+ */
+export const programPauseMs = 240_000;
+
+/** A program that was let go on because it had waited for so long is not paused again before this time. */
+export const programTurnMs = 60_000;
+
+/**
+ * A program that neither computes nor runs a tool belongs to the working set for this long after its last call. Caches keep what was used
+ * last, so the programs of the last minute must fit for calls that come within a minute to find their KV.
+ */
+export const programLiveMs = 60_000;
+
+/** Shares of the KV: programs are paused from the first on until they need the second, and let in while they need less than the third. */
+export const pauseFromShare = 0.95;
+export const pauseUntilShare = 0.8;
+export const resumeBelowShare = 0.85;
+
+/** The working set is looked at this often, because it is one pass over all programs. */
+export const admitEveryMs = 1_000;
 
 /**
  * First tokens after which a busy period of prefill is cut in two, so that an endpoint whose prompts never cease is measured too. At a cut

@@ -42,6 +42,6 @@ export function createScheduler({ kvBytesPerToken, rival = {}, ...caller }: Sche
       ...(kvBytesPerToken !== undefined && { kvBytesPerToken }),
       ...(splitFromUncachedTokens !== undefined && { minUncachedTokens: splitFromUncachedTokens }),
     },
-    programs: pauses === false ? { workingSet: { pauseAt: Infinity } } : {},
+    programs: pauses === undefined ? {} : { pauses },
   });
 }

@@ -8,7 +8,7 @@ import { Endpoints } from "./endpoints.ts";
 import { Outliers } from "./health/outliers.ts";
 import type { ClassedQueue } from "./queue/classedQueue.ts";
 import type { FairQueueOptions } from "./queue/fairQueue.ts";
-import { peerAliveMs } from "./limits.ts";
+import { peerAliveMs, programTurnMs } from "./limits.ts";
 import { LoadView } from "./load/loadView.ts";
 import { PdCalls } from "./pd/calls.ts";
 import { PdPlanner, type PdOptions } from "./pd/plan.ts";
@@ -100,6 +100,10 @@ export class Scheduler {
     const gate = {
       pause: (deployment: string, tenant: string, program: string) => this.queueOf(deployment).pause(tenant, program),
       resume: (deployment: string, tenant: string, program: string) => this.queueOf(deployment).resume(tenant, program),
+      waiting: () => this.dispatch.waitingPrograms(),
+      refuse: (call: Call, message: string, actions: SchedulerAction[]) => {
+        if (this.dispatch.withdraw(call.id)) actions.push(refusal(call, "program_limit", message, programTurnMs));
+      },
     };
     this.programs = new Programs(this.endpoints, gate, programs);
     this.dispatch = new Dispatch(this.endpoints, this.caches, this.load, options.rng, {
@@ -121,10 +125,11 @@ export class Scheduler {
    */
   decide(call: Call, now: number, rng?: Rng): SchedulerAction[] {
     if (this.dispatch.knows(call)) throw new RangeError(`call ${call.id} is under way already`);
-    if (!this.programs.called(call, now)) {
+    const actions: SchedulerAction[] = [];
+    if (!this.programs.called(call, now, actions)) {
       return [refusal(call, "program_limit", "More programs are alive than can be remembered.", 60_000)];
     }
-    return this.dispatch.decide(call, now, rng);
+    return [...actions, ...this.dispatch.decide(call, now, rng)];
   }
 
   /** Takes in what has happened, and returns the actions that follow. */

@@ -1,4 +1,5 @@
 // A program as the scheduler remembers it: its tenant, where its newest KV lies, and what it is doing.
+import { programLiveMs } from "../limits.ts";
 import type { EndpointState, Tier } from "../types.ts";
 import type { ToolKind } from "./toolWindow.ts";
 import type { OpenWait, OwnWaits } from "./waits.ts";
@@ -8,7 +9,10 @@ import type { Member } from "./workingSet.ts";
 export type WaitKind = ToolKind | "unknown";
 
 export interface Program extends Member {
-  tenant: string | undefined;
+  /** Empty until its first call has come. */
+  tenant: string;
+  /** Whether it has entered the working set, or waits for that, since its first call. */
+  admitted: boolean;
   deployment: string | undefined;
   parent: string | undefined;
   /** Where its newest KV lies. */
@@ -30,13 +34,15 @@ export interface Program extends Member {
 export function newProgram(id: string, now: number): Program {
   return {
     id,
-    tenant: undefined,
+    tenant: "",
+    admitted: false,
     deployment: undefined,
     parent: undefined,
     startedMs: now,
     contextTokens: 0,
     atBoundary: true,
     pausedMs: undefined,
+    wanted: false,
     immuneUntilMs: 0,
     at: undefined,
     tier: "device",
@@ -57,12 +63,9 @@ export function slower(a: ToolKind | undefined, b: ToolKind | undefined): ToolKi
   return order.indexOf(a) > order.indexOf(b) ? a : b;
 }
 
-/** A program that neither computes nor runs a tool counts as alive this long: 95 % of agents' calls return within 10 s. */
-const liveMs = 30_000;
-
 /** Whether a program will want its KV soon. A program that waits for a person does not count, however long its run lives. */
 export function isLive(program: Program, now: number): boolean {
-  if (program.calls > 0 || now - program.activeMs < liveMs) return true;
+  if (program.calls > 0 || now - program.activeMs < programLiveMs) return true;
   return program.tools > 0 && program.kind !== "approval";
 }
 

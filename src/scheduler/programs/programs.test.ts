@@ -166,6 +166,8 @@ describe("programs", () => {
     scene.now = 10;
     scene.turn("new", 9000);
     expect(scene.after(1000)).toMatchObject([{ type: "pause_program", program: "new" }, { type: "kv" }]);
+    const waits = exampleCall({ id: "waits", program: "new" });
+    expect(scene.scheduler.decide(waits, scene.now)).toMatchObject([{ type: "queued", call: "waits" }]);
     // Its tool runs on and on, so it stays alive.
     scene.tell(tool("old", "slow"));
     for (let minute = 0; minute < programPauseMs / 60_000 - 1; minute++) {
@@ -177,7 +179,47 @@ describe("programs", () => {
       { type: "pause_program", program: "old" },
       { type: "kv", verb: "demote", program: "old" },
       { type: "resume_program", program: "new", reason: expect.stringContaining("waited") },
+      { type: "place", call: "waits" },
     ]);
+  });
+
+  it("wait at the door while there is no room, before anything of them is computed; calls without a program do not", () => {
+    const scene = new Scene(exampleSpec("e"));
+    scene.turn("old", 84_000);
+    scene.after(1000);
+    const first = exampleCall({ id: "first", program: "new", promptTokens: 9000 });
+    expect(scene.scheduler.decide(first, scene.now)).toMatchObject([
+      { type: "pause_program", program: "new", reason: expect.stringContaining("no room") },
+      { type: "queued", call: "first" },
+    ]);
+    const { program: _, ...plain } = exampleCall({ id: "plain", promptTokens: 9000 });
+    expect(scene.scheduler.decide(plain, scene.now)).toMatchObject([{ type: "place" }]);
+    expect(scene.scheduler.programs.workingSets).toMatchObject([{ load: 0.84, live: 1, paused: 0, waiting: 0 }]);
+    expect(scene.after(1000)).toEqual([]);
+    expect(scene.scheduler.programs.workingSets).toMatchObject([{ load: 0.84, live: 2, paused: 1, waiting: 1 }]);
+    scene.tell({ type: "run_ended", program: "old" });
+    expect(scene.after(1000)).toMatchObject([{ type: "resume_program", program: "new" }, { type: "place" }]);
+  });
+
+  it("of a tenant that invents thousands of names hurt that tenant alone", () => {
+    const scene = new Scene(exampleSpec("e", { slots: 64, maxInFlight: 128 }));
+    const hostile = (at: number) => scene.turn(`invented ${at}`, 100, { tenant: "hostile" });
+    for (let at = 0; at < 5000; at++) hostile(at);
+    scene.turn("honest", 20_000, { tenant: "honest" });
+    scene.after(1000);
+    // Its programs go on at once, however many names the other one invents meanwhile, and are never paused.
+    for (let second = 0; second < 300; second++) {
+      for (let at = 0; at < 20; at++) hostile(5000 + second * 20 + at);
+      const actions = scene.turn("honest", 20_000 + second, { tenant: "honest" });
+      expect(actions.find((action) => action.type !== "kv")).toMatchObject({ type: "place" });
+      expect(
+        scene.after(1000).filter((action) => action.type === "pause_program" && action.program === "honest"),
+      ).toEqual([]);
+    }
+    // A new one of an honest tenant is let in within a second.
+    const second = exampleCall({ id: "second", program: "second", tenant: "honest", promptTokens: 10_000 });
+    const actions = [...scene.scheduler.decide(second, scene.now), ...scene.after(1000)];
+    expect(actions.filter(({ type }) => type === "place")).toMatchObject([{ call: "second" }]);
   });
 
   it("have no KV where an engine has restarted", () => {

@@ -11,33 +11,22 @@
 import type { Endpoints } from "../endpoints.ts";
 import { programsMax } from "../limits.ts";
 import type { Call, Decision, EndpointState, RuntimeFact, SchedulerAction } from "../types.ts";
-import { isLive, newProgram, type Program, Residence, slower, type WaitKind } from "./program.ts";
+import { ProgramAdmission, type ProgramGate, type WorkingSetState } from "./admission.ts";
+import { newProgram, type Program, Residence, slower, type WaitKind } from "./program.ts";
 import { expectedWaitMs, planTool } from "./toolWindow.ts";
 import { OwnWaits, Waits } from "./waits.ts";
-import { planWorkingSet, type WorkingSetOptions } from "./workingSet.ts";
 
 export interface ProgramsOptions {
-  workingSet?: WorkingSetOptions;
+  /** No program is paused: a rival of the gateway, for comparison. */
+  pauses?: false;
   /** Programs without a call or a fact for this long are forgotten. */
   idleMs?: number;
   /** Programs that are remembered at once. */
   maxPrograms?: number;
 }
 
-/** Calls to the queue when a program is paused or let go on. */
-interface ProgramGate {
-  pause(deployment: string, tenant: string, program: string): void;
-  resume(deployment: string, tenant: string, program: string): void;
-}
-
-/** The working set is looked at this often: it is one pass over all programs. */
-const admitEveryMs = 1_000;
-
 /** Programs looked at to find an idle one, which is forgotten for a new one. */
 const forgetScan = 64;
-
-/** A program let go on by force is left alone this long. */
-const immuneMs = 60_000;
 
 export class Programs {
   private readonly endpoints: Endpoints;
@@ -54,12 +43,18 @@ export class Programs {
     slow: new Waits(expectedWaitMs.slow),
     approval: new Waits(expectedWaitMs.approval),
   };
-  private admittedMs = Number.NEGATIVE_INFINITY;
+  private readonly admission: ProgramAdmission | undefined;
 
   constructor(endpoints: Endpoints, gate: ProgramGate, options: ProgramsOptions = {}) {
     this.endpoints = endpoints;
     this.gate = gate;
     this.options = options;
+    const carrier = {
+      pause: (program: Program, now: number, reason: string, actions: SchedulerAction[]) =>
+        this.pause(program, now, reason, actions),
+      resume: (program: Program, reason: string, actions: SchedulerAction[]) => this.resume(program, reason, actions),
+    };
+    if (options.pauses !== false) this.admission = new ProgramAdmission(endpoints, gate, carrier);
   }
 
   get size(): number {
@@ -70,13 +65,15 @@ export class Programs {
     return this.programs.get(id);
   }
 
-  /** A call has come. False: too many programs are alive to take in a new one. */
-  called(call: Call, now: number): boolean {
+  /** A call has come, and its program may have to wait for room. False: too many programs are alive to take in a new one. */
+  called(call: Call, now: number, actions: SchedulerAction[]): boolean {
     if (call.program === undefined) return true;
-    const program = this.take(call.program, now);
+    const program = this.programs.get(call.program) ?? this.take(call.program, now);
     if (program === undefined) return false;
     program.tenant = call.tenant;
     program.deployment = call.deployment;
+    this.admission?.called(program, call, now, actions);
+    this.take(program.id, now);
     if (call.parent !== undefined) this.setParent(program, call.parent);
     if (program.contextTokens === 0) program.contextTokens = call.promptTokens + call.outputTokens;
     return true;
@@ -161,43 +158,23 @@ export class Programs {
       if (now - program.activeMs <= idleMs) break;
       if (program.calls === 0 && program.pausedMs === undefined) this.forget(program);
     }
-    if (now - this.admittedMs >= admitEveryMs) this.admit(now, actions);
+    this.admission?.tick(this.programs.values(), now, actions);
   }
 
-  /** Pauses and resumes so that the working set fits, deployment by deployment. */
-  admit(now: number, actions: SchedulerAction[]): void {
-    this.admittedMs = now;
-    const groups = new Map<string, Program[]>();
-    for (const program of this.programs.values()) {
-      if (program.deployment === undefined || program.tenant === undefined) continue;
-      if (program.pausedMs === undefined && !isLive(program, now)) continue;
-      const group = groups.get(program.deployment);
-      if (group === undefined) groups.set(program.deployment, [program]);
-      else group.push(program);
-    }
-    for (const [deployment, members] of groups) {
-      const capacity = capacityOf(this.endpoints.ofDeployment(deployment));
-      if (capacity === 0) continue;
-      const plan = planWorkingSet(members, capacity, now, this.options.workingSet);
-      const share = `${Math.round(plan.load * 100)} % of the KV that ${deployment} has`;
-      for (const id of plan.pause) this.pause(this.programs.get(id)!, now, `live programs then need ${share}`, actions);
-      for (const { id, forced } of plan.resume) {
-        const program = this.programs.get(id)!;
-        program.pausedMs = undefined;
-        if (forced) program.immuneUntilMs = now + immuneMs;
-        this.gate.resume(deployment, program.tenant!, id);
-        actions.push({
-          type: "resume_program",
-          program: id,
-          reason: forced ? "it has waited as long as any may" : `it fits: live programs need ${share}`,
-        });
-      }
-    }
+  /** How much of the KV of each deployment live programs need, and how many wait. */
+  get workingSets(): readonly WorkingSetState[] {
+    return this.admission?.states ?? [];
+  }
+
+  private resume(program: Program, reason: string, actions: SchedulerAction[]): void {
+    program.pausedMs = undefined;
+    this.gate.resume(program.deployment!, program.tenant, program.id);
+    actions.push({ type: "resume_program", program: program.id, reason });
   }
 
   private pause(program: Program, now: number, reason: string, actions: SchedulerAction[]): void {
     program.pausedMs = now;
-    this.gate.pause(program.deployment!, program.tenant!, program.id);
+    this.gate.pause(program.deployment!, program.tenant, program.id);
     actions.push({ type: "pause_program", program: program.id, reason });
     const { at } = program;
     if (at === undefined || program.tier !== "device") return;
@@ -315,7 +292,7 @@ export class Programs {
     this.residence.move(program, undefined, "device", 0);
     this.asking.delete(program);
     this.stopWaiting(program);
-    if (program.pausedMs !== undefined) this.gate.resume(program.deployment!, program.tenant!, program.id);
+    if (program.pausedMs !== undefined) this.gate.resume(program.deployment!, program.tenant, program.id);
     if (program.parent !== undefined) this.children.get(program.parent)?.delete(program.id);
     this.children.delete(program.id);
     this.programs.delete(program.id);
@@ -325,6 +302,8 @@ export class Programs {
     if (program.parent === parent || parent === program.id) return;
     if (program.parent !== undefined) this.children.get(program.parent)?.delete(program.id);
     program.parent = parent;
+    // A sub-agent is as old as its parent, so that it is not the first to be paused while its parent waits for it.
+    program.startedMs = Math.min(program.startedMs, this.programs.get(parent)?.startedMs ?? program.startedMs);
     const siblings = this.children.get(parent) ?? new Set();
     siblings.add(program.id);
     this.children.set(parent, siblings);
@@ -355,19 +334,4 @@ export class Programs {
     this.programs.set(id, program);
     return program;
   }
-}
-
-/** Tokens of KV that the endpoints that serve have: each its own, and what lies below the device of a pool's once. */
-function capacityOf(endpoints: Iterable<EndpointState>): number {
-  let tokens = 0;
-  const pools = new Map<string, number>();
-  for (const { spec, health } of endpoints) {
-    if (health !== "ready") continue;
-    const below = spec.totalKvCapacityTokens - spec.kvCapacityTokens;
-    tokens += spec.kvCapacityTokens;
-    if (spec.pool === undefined) tokens += below;
-    else pools.set(spec.pool, Math.max(below, pools.get(spec.pool) ?? 0));
-  }
-  for (const below of pools.values()) tokens += below;
-  return tokens;
 }

@@ -1,9 +1,20 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { programPauseMs } from "../limits.ts";
 import { type Member, planWorkingSet } from "./workingSet.ts";
 
 function member(id: string, startedMs: number, contextTokens: number, more: Partial<Member> = {}): Member {
-  return { id, startedMs, contextTokens, atBoundary: true, pausedMs: undefined, immuneUntilMs: 0, ...more };
+  return {
+    id,
+    tenant: "t",
+    wanted: true,
+    startedMs,
+    contextTokens,
+    atBoundary: true,
+    pausedMs: undefined,
+    immuneUntilMs: 0,
+    ...more,
+  };
 }
 
 describe("working-set admission", () => {
@@ -52,22 +63,83 @@ describe("working-set admission", () => {
     expect(planWorkingSet([members[0]!], 1000, 10).pause).toEqual([]);
   });
 
+  it("of a tenant within its part pauses none, whatever another one invents", () => {
+    const invented = Array.from({ length: 10_000 }, (_, at) => member(`x${at}`, at, 1, { tenant: "hostile" }));
+    const honest = [member("a", 20_000, 300, { tenant: "honest" }), member("b", 20_001, 90, { tenant: "honest" })];
+    const plan = planWorkingSet([...invented, ...honest], 1000, 30_000);
+    expect(plan.pause.filter((id) => !id.startsWith("x"))).toEqual([]);
+    expect(plan.load).toBeLessThanOrEqual(0.8);
+  });
+
+  it("of a tenant within its part makes room for a program that waits, by those of tenants beyond theirs", () => {
+    const lent = Array.from({ length: 8 }, (_, at) => member(`x${at}`, at, 100, { tenant: "hostile" }));
+    const waits = member("waits", 9, 200, { tenant: "honest", pausedMs: 5 });
+    expect(planWorkingSet([...lent, waits], 1000, 10)).toMatchObject({
+      pause: ["x7", "x6"],
+      resume: [{ id: "waits", forced: false }],
+    });
+    const alone = planWorkingSet([...lent, { ...waits, tenant: "hostile" }], 1000, 10);
+    expect(alone).toMatchObject({ pause: [], resume: [] });
+  });
+
+  it("keeps room for a program within its tenant's part, and lets others pass one that is larger than the part", () => {
+    const running = [member("run", 0, 500, { tenant: "a" })];
+    const giant = member("giant", 1, 700, { tenant: "b", pausedMs: 2 });
+    const small = member("small", 3, 100, { tenant: "c", pausedMs: 4 });
+    const plan = planWorkingSet([...running, giant, small], 1000, 10);
+    expect(plan.resume).toEqual([{ id: "small", forced: false }]);
+    expect(plan).toMatchObject({ room: 250, queues: new Set(["b"]) });
+    // It has its turn after the longest pause, and pays for it with its own tenant's part.
+    const later = planWorkingSet([...running, giant], 1000, 2 + programPauseMs);
+    expect(later.resume).toEqual([{ id: "giant", forced: true }]);
+  });
+
+  it("lends what a tenant does not use, and pauses none for it while programs fit", () => {
+    const members = Array.from({ length: 9 }, (_, at) => member(`x${at}`, at, 100, { tenant: "busy" }));
+    expect(planWorkingSet([...members, member("y", 9, 10, { tenant: "idle" })], 1000, 10)).toMatchObject({ pause: [] });
+  });
+
+  it("lets programs whose time is up go on as far as their tenant's part goes, longest waiting first, and names the others", () => {
+    const due = Array.from({ length: 30 }, (_, at) =>
+      member(`x${at}`, at, 100, { tenant: "hostile", pausedMs: 30 - at }),
+    );
+    const honest = member("honest", 50, 300, { tenant: "honest", atBoundary: false });
+    const plan = planWorkingSet([...due, honest], 1000, 30 + programPauseMs);
+    expect(plan.resume).toEqual(["x29", "x28", "x27", "x26", "x25"].map((id) => ({ id, forced: true })));
+    expect(plan.overdue).toHaveLength(25);
+  });
+
+  it("needs no room for a paused program without a call that waits", () => {
+    const members = [member("run", 0, 500), member("away", 1, 400, { pausedMs: 2, wanted: false })];
+    expect(planWorkingSet([...members, member("here", 3, 300, { pausedMs: 4 })], 1000, 10).resume).toEqual([
+      { id: "here", forced: false },
+    ]);
+  });
+
   it("settles: asked again and again about the same programs, it pauses none twice, and then nothing changes", () => {
     const any = fc.array(
-      fc.record({ tokens: fc.integer({ min: 1, max: 500 }), boundary: fc.boolean(), paused: fc.boolean() }),
+      fc.record({
+        tokens: fc.integer({ min: 1, max: 500 }),
+        boundary: fc.boolean(),
+        paused: fc.boolean(),
+        tenant: fc.constantFrom("t", "u", "v"),
+      }),
       { maxLength: 20 },
     );
     fc.assert(
       fc.property(any, (list) => {
-        const members = list.map(({ tokens, boundary, paused }, at) =>
-          member(`p${at}`, at, tokens, { atBoundary: boundary || paused, pausedMs: paused ? 0 : undefined }),
+        const members = list.map(({ tokens, boundary, paused, tenant }, at) =>
+          member(`p${at}`, at, tokens, {
+            tenant,
+            atBoundary: boundary || paused,
+            pausedMs: paused ? 0 : undefined,
+          }),
         );
         const pauses: string[] = [];
         let changes = 1;
         for (let round = 0; changes > 0; round++) {
           expect(round).toBeLessThan(25);
           const plan = planWorkingSet(members, 1000, 10 + round);
-          expect(plan.pause.length === 0 || plan.resume.length === 0).toBe(true);
           pauses.push(...plan.pause);
           for (const member of members) {
             if (plan.pause.includes(member.id)) member.pausedMs = 10;

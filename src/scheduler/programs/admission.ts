@@ -1,0 +1,165 @@
+// Admission of programs to the KV of each deployment: carries out what workingSet.ts plans, and decides at the door.
+//
+// A program enters with the first call after it was idle for `programLiveMs`. While the KV has no room for it and its tenant's part is
+// used up, the call waits in the queue and nothing of it is computed: a prompt that is computed first and paused afterwards would have
+// evicted others for nothing. Calls without a program never wait here.
+import type { Endpoints } from "../endpoints.ts";
+import { admitEveryMs, programPauseMs, programTurnMs } from "../limits.ts";
+import type { Call, EndpointState, SchedulerAction } from "../types.ts";
+import { isLive, type Program } from "./program.ts";
+import { planWorkingSet } from "./workingSet.ts";
+
+interface WaitingCall {
+  call: Call;
+  sinceMs: number;
+}
+
+/** The queue, as admission uses it. */
+export interface ProgramGate {
+  pause(deployment: string, tenant: string, program: string): void;
+  resume(deployment: string, tenant: string, program: string): void;
+  /** The calls that wait in queues, by program. */
+  waiting(): Map<string, WaitingCall[]>;
+  /** Takes a call out of the queue and refuses it. */
+  refuse(call: Call, message: string, actions: SchedulerAction[]): void;
+}
+
+/** How much of a deployment's KV live programs need. */
+export interface WorkingSetState {
+  deployment: string;
+  /** Share of the KV of all tiers that live programs need which are not paused. */
+  load: number;
+  live: number;
+  paused: number;
+  /** Paused programs with calls that wait. */
+  waiting: number;
+}
+
+/** What the last plan has left for programs that come before the next. */
+interface Door {
+  room: number;
+  queues: ReadonlySet<string>;
+}
+
+/** What follows from a plan is done by the caller, which knows where the programs' KV lies. */
+interface Carrier {
+  pause(program: Program, now: number, reason: string, actions: SchedulerAction[]): void;
+  resume(program: Program, reason: string, actions: SchedulerAction[]): void;
+}
+
+export class ProgramAdmission {
+  private readonly endpoints: Endpoints;
+  private readonly gate: ProgramGate;
+  private readonly carrier: Carrier;
+  private readonly doors = new Map<string, Door>();
+  private looked: WorkingSetState[] = [];
+  private plannedMs = Number.NEGATIVE_INFINITY;
+
+  constructor(endpoints: Endpoints, gate: ProgramGate, carrier: Carrier) {
+    this.endpoints = endpoints;
+    this.gate = gate;
+    this.carrier = carrier;
+  }
+
+  /** Every deployment with live programs, as of the last look. */
+  get states(): readonly WorkingSetState[] {
+    return this.looked;
+  }
+
+  /** A program's call has come: the program enters, or is paused until there is room. */
+  called(program: Program, call: Call, now: number, actions: SchedulerAction[]): void {
+    if (program.pausedMs !== undefined || (program.admitted && isLive(program, now))) return;
+    program.admitted = true;
+    const door = this.doors.get(call.deployment);
+    if (door === undefined) return;
+    const tokens = Math.max(program.contextTokens, call.promptTokens + call.outputTokens);
+    if (tokens <= door.room && !door.queues.has(call.tenant)) door.room -= tokens;
+    else this.carrier.pause(program, now, `the KV of ${call.deployment} has no room for it now`, actions);
+  }
+
+  /** Pauses and resumes so that the working set fits, deployment by deployment, once in `admitEveryMs`. */
+  tick(programs: Iterable<Program>, now: number, actions: SchedulerAction[]): void {
+    if (now - this.plannedMs < admitEveryMs) return;
+    this.plannedMs = now;
+    this.doors.clear();
+    this.looked = [];
+    const waiting = this.gate.waiting();
+    for (const [deployment, members] of this.membersOf(programs, waiting, now, actions)) {
+      const capacity = capacityOf(this.endpoints.ofDeployment(deployment));
+      if (capacity === 0) continue;
+      const plan = planWorkingSet(members.values(), capacity, now);
+      const share = `${Math.round(plan.load * 100)} % of the KV that ${deployment} has`;
+      for (const id of plan.pause) {
+        this.carrier.pause(members.get(id)!, now, `live programs need ${share} without it`, actions);
+      }
+      for (const { id, forced } of plan.resume) {
+        const program = members.get(id)!;
+        if (forced) program.immuneUntilMs = now + programTurnMs;
+        const reason = forced ? "it has waited as long as any may" : `it fits: live programs need ${share}`;
+        this.carrier.resume(program, reason, actions);
+      }
+      for (const id of plan.overdue) this.refuseCalls(waiting.get(id) ?? [], deployment, now, actions);
+      this.doors.set(deployment, { room: plan.room, queues: plan.queues });
+      const paused = [...members.values()].filter(({ pausedMs }) => pausedMs !== undefined);
+      this.looked.push({
+        deployment,
+        load: plan.load,
+        live: members.size,
+        paused: paused.length,
+        waiting: paused.filter(({ wanted }) => wanted).length,
+      });
+    }
+  }
+
+  /** Live programs by deployment. A paused program that is no longer live leaves: it enters again with its next call. */
+  private membersOf(
+    programs: Iterable<Program>,
+    waiting: ReturnType<ProgramGate["waiting"]>,
+    now: number,
+    actions: SchedulerAction[],
+  ): Map<string, Map<string, Program>> {
+    const groups = new Map<string, Map<string, Program>>();
+    for (const program of programs) {
+      const { id, deployment } = program;
+      if (deployment === undefined) continue;
+      program.wanted = waiting.has(id);
+      if (!program.wanted && !isLive(program, now)) {
+        if (program.pausedMs !== undefined) this.carrier.resume(program, "it is idle", actions);
+        continue;
+      }
+      const group = groups.get(deployment);
+      if (group === undefined) groups.set(deployment, new Map([[id, program]]));
+      else group.set(id, program);
+    }
+    return groups;
+  }
+
+  private refuseCalls(
+    calls: readonly WaitingCall[],
+    deployment: string,
+    now: number,
+    actions: SchedulerAction[],
+  ): void {
+    for (const { call, sinceMs } of calls) {
+      if (now - sinceMs < programPauseMs) continue;
+      const waited = Math.round((now - sinceMs) / 1000);
+      const message = `Its program has waited ${waited} s for room in the KV of ${deployment}, and its tenant's part is in use by its other programs.`;
+      this.gate.refuse(call, message, actions);
+    }
+  }
+}
+
+/** Tokens of KV that the endpoints that serve have: each its own, and what lies below the device of a pool's once. */
+function capacityOf(endpoints: Iterable<EndpointState>): number {
+  let tokens = 0;
+  const pools = new Map<string, number>();
+  for (const { spec, health } of endpoints) {
+    if (health !== "ready") continue;
+    const below = spec.totalKvCapacityTokens - spec.kvCapacityTokens;
+    tokens += spec.kvCapacityTokens;
+    if (spec.pool === undefined) tokens += below;
+    else pools.set(spec.pool, Math.max(below, pools.get(spec.pool) ?? 0));
+  }
+  for (const below of pools.values()) tokens += below;
+  return tokens;
+}
