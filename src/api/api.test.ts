@@ -394,6 +394,19 @@ test("the overview adds up, to the nano", async () => {
   expect((await at.request("/api/bill")).body.total).toMatchObject({ calls: 3, token_cost_nano: "645" });
 });
 
+test("a read after a place that no answer has named is refused at once, and after one that an answer named it has the record", async () => {
+  await using at = await testGateway();
+  const body = JSON.stringify({ model: "scripted", messages: [{ role: "user", content: "hi" }] });
+  const answer = await at.request("/v1/chat/completions", { method: "POST", body });
+  const after = answer.headers.get("x-lineshaft-after")!;
+  const read = await at.request(`/api/calls/${answer.headers.get("x-lineshaft-call")}`, {
+    headers: { "x-lineshaft-after": after },
+  });
+  expect(read.status).toBe(200);
+  const beyond = await at.request(`/api/calls?after=${after.split("/")[0]}/999999999999`);
+  expect(beyond).toMatchObject({ status: 400, body: { error: { code: "invalid_value" } } });
+});
+
 test("live events arrive as they happen, and are caught up with by Last-Event-ID", async () => {
   await using at = await testGateway();
   const read = async (lastEventId: string | undefined, count: number) => {

@@ -72,7 +72,7 @@ export function createApi(dependencies: ServerDependencies, bodies: BodyBudget):
   app.use("/api/*", async (c, next) => {
     const reads = c.req.method === "GET" && c.get("principal") !== undefined;
     const after = reads ? (c.req.query("after") ?? c.req.header("x-lineshaft-after")) : undefined;
-    if (after !== undefined) await dependencies.gateway.posted(after);
+    if (after !== undefined) await dependencies.gateway.posted(after, c.req.raw.signal);
     return next();
   });
 

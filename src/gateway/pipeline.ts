@@ -60,7 +60,7 @@ export function createGateway(dependencies: GatewayDependencies): Gateway {
     forget: (project) => pipeline.prompts.forget(project),
     scheduler: () => pipeline.dispatcher.snapshot(),
     flushed: () => pipeline.flushed(),
-    posted: (after) => pipeline.posted(after),
+    posted: (after, signal) => pipeline.posted(after, signal),
     closing: pipeline.closing,
     stopCalls: (which, reason) => pipeline.stopCalls(which, reason),
     close: (options) => pipeline.close(options?.graceMs ?? limits.graceMs),
@@ -271,11 +271,11 @@ class Pipeline {
     return this.#ledger.posted(this.#ledger.position());
   }
 
-  async posted(after: string): Promise<void> {
+  async posted(after: string, signal?: AbortSignal): Promise<void> {
     const [, spool, number] = /^([\w-]{1,64})\/(\d{1,15})$/.exec(after) ?? [];
     if (spool === undefined)
       throw invalidValue("after", "`after` is not a place: send `x-lineshaft-after` as an answer gave it.");
-    await this.#ledger.posted({ spool, number: Number(number) }).catch((error: unknown) => {
+    await this.#ledger.posted({ spool, number: Number(number) }, signal).catch((error: unknown) => {
       throw error instanceof LineshaftError && error.isPublic ? error : notYetPosted(error);
     });
   }

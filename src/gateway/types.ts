@@ -106,9 +106,10 @@ export interface Gateway {
   flushed(): Promise<void>;
   /**
    * Resolves when the database has all that an answer's `x-lineshaft-after` names, of this process or of another. Throws LineshaftError
-   * `not_yet_posted` where that takes too long or cannot be known, and `invalid_value` for a text that is no such place.
+   * `not_yet_posted` where that takes too long or cannot be known, and `invalid_value` for a text that is no such place. `signal`: its
+   * reader has gone.
    */
-  posted(after: string): Promise<void>;
+  posted(after: string, signal?: AbortSignal): Promise<void>;
   /** Aborts when `close` begins, so that endless answers (live events) end then. */
   readonly closing: AbortSignal;
   /** Stops the calls under way that match: their clients are told the reason, and their records have its code. */

@@ -170,7 +170,7 @@ export async function createLedger(options: LedgerOptions): Promise<Ledger> {
     settle: (request) => admission.settle(request),
     recordCall: (call, row) => admission.recordCall(call, row),
     position: () => admission.position(),
-    posted: (position) => admission.posted(position),
+    posted: (position, signal) => admission.posted(position, signal),
     setBudget: (budget) => budgets.set(budget),
     listBudgets: (organisation, filter) => budgets.list(organisation, filter),
     removeBudget: (organisation, id) => budgets.remove(organisation, id),

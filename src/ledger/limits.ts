@@ -96,9 +96,11 @@ export const posting = {
   pulseMs: 5_000,
   /** Pause before a batch that failed is tried again. */
   againMs: 500,
-  /** A place in another process's spool is asked for so often, and so long. */
+  /** A place in another process's spool is asked for so often. */
   elsewherePollMs: 50,
-  elsewhereMs: 10_000,
+  /** A reader waits so long for a place, and so many readers wait at once. */
+  readMostMs: 10_000,
+  readersMost: 1_000,
   /** The folders of dead processes are looked for this often. */
   replayMs: 30_000,
   /** A file with the first hold of a call without an open attempt stays until so many files have followed the call's newest record. */

@@ -210,8 +210,11 @@ export interface AttemptLedger {
   recordCall(call: string, row: unknown): void;
   /** The place of the newest record of this process. */
   position(): SpoolPosition;
-  /** Resolves when Postgres has every record up to a place, of this process or of another. Rejects when that cannot be known in time. */
-  posted(position: SpoolPosition): Promise<void>;
+  /**
+   * Resolves when Postgres has every record up to a place, of this process or of another. Rejects with StoreUnavailableError when that
+   * cannot be known in time, with LineshaftError `invalid_value` for a place that does not exist, and with the signal's reason.
+   */
+  posted(position: SpoolPosition, signal?: AbortSignal): Promise<void>;
 }
 
 /** How the rows of attempts and calls reach their tables: the room that owns these gives this to the ledger. */

@@ -122,8 +122,8 @@ export class Admission implements AttemptLedger {
     return this.#present.spool.position();
   }
 
-  posted(position: SpoolPosition): Promise<void> {
-    return this.#present.poster.posted(position);
+  posted(position: SpoolPosition, signal?: AbortSignal): Promise<void> {
+    return this.#present.poster.posted(position, signal);
   }
 
   /** What this process has of a budget, for status and tests. */

@@ -3,7 +3,7 @@ import { existsSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { StoreUnavailableError, type Database } from "../../store/index.ts";
-import { temporaryFolder } from "../../store/spool/testing.ts";
+import { failingDisk, temporaryFolder } from "../../store/spool/testing.ts";
 import { tamper, testDatabase } from "../../store/testing.ts";
 import { proveLedger } from "../proof/proof.ts";
 import type { PostingAlarm } from "./failures.ts";
@@ -18,7 +18,7 @@ interface Setting {
   poster(options?: { db?: Database; openSinceMs?: () => number }): Poster;
 }
 
-async function setting(options: { fileBytes?: number } = {}): Promise<Setting> {
+async function setting(options: Parameters<typeof TestProcess.begin>[2] = {}): Promise<Setting> {
   const db = await testDatabase();
   const root = temporaryFolder();
   const process = await TestProcess.begin(db, root.path, options);
@@ -145,6 +145,39 @@ test("a place of another process is waited for", async () => {
   await waiting;
   await posting.close();
   other.writer.close();
+});
+
+test("a place beyond the newest record is refused by name, and nothing waits for it", async () => {
+  const { process, poster } = await setting();
+  await process.lease(100_000n, 50_000n);
+  const posting = poster();
+  process.call();
+  const { spool, number } = process.writer.position();
+  const beyond = { spool, number: 999_999_999_999 };
+  await expect(posting.posted(beyond)).rejects.toMatchObject({ status: 400, code: "invalid_value", param: "after" });
+  expect(posting.readers).toBe(0);
+  await posting.posted({ spool, number });
+});
+
+test("a reader that has gone is not waited for", async () => {
+  const { db, process, poster } = await setting();
+  await process.lease(100_000n, 50_000n);
+  const stuck = unreliable(db);
+  const going = Promise.withResolvers<void>();
+  stuck.transaction = async (work, bound) => (await going.promise, db.transaction(work, bound));
+  const posting = poster({ db: stuck });
+  process.call();
+  const place = process.writer.position();
+  const gone = new AbortController();
+  const waiting = posting.posted(place, gone.signal);
+  const elsewhere = posting.posted({ spool: "spl_of_another", number: 1 }, gone.signal);
+  await vi.waitFor(() => expect(posting.readers).toBe(2));
+  gone.abort(new Error("gone"));
+  await expect(waiting).rejects.toThrow("gone");
+  await expect(elsewhere).rejects.toThrow();
+  await vi.waitFor(() => expect(posting.readers).toBe(0));
+  going.resolve();
+  await posting.drained();
 });
 
 test("with the database away it waits, readers are told, and everything is posted once it is back", async () => {
@@ -332,6 +365,48 @@ test("a spool is complete through the start of its oldest open attempt, and idle
   process.call();
   await posting.drained();
   expect(await through()).toBe("2026-01-01T11:00:00.000Z");
+});
+
+test("a spool whose sync failed is complete again in its next file", async () => {
+  const disk = failingDisk();
+  const { db, process, poster } = await setting({ disk });
+  await process.lease(100_000n, 50_000n);
+  let since = Date.parse("2026-01-01T10:00:00Z");
+  let samples = 0;
+  const posting = poster({ openSinceMs: () => (samples++, since) });
+  const through = async (spool: string) => (await spoolRow(db, spool)).complete_through?.toISOString();
+  const first = process.writer.position().spool;
+  await vi.waitFor(async () => expect(await through(first)).toBe("2026-01-01T10:00:00.000Z"));
+  since += 3_600_000;
+  process.call();
+  // The poster looks at the file before the failure, and notes through which moment the unsynced records are complete.
+  const reading = posting.posted(process.writer.position());
+  const before = samples;
+  await vi.waitFor(() => expect([samples, disk.syncs]).toEqual([before + 1, 1]));
+  disk.failSyncs = new Error("EIO");
+  disk.finishSyncs();
+  disk.failSyncs = undefined;
+  await vi.waitFor(() => expect(disk.syncs).toBe(2));
+  disk.finishSyncs();
+  await reading;
+  const { spool } = process.writer.position();
+  expect(spool).not.toBe(first);
+  await vi.waitFor(async () => expect(await through(spool)).toBe("2026-01-01T11:00:00.000Z"), 8_000);
+});
+
+test("a new file is complete through what the one before it was: no bill opens again", async () => {
+  const { db, process, poster } = await setting({ fileBytes: 2_000 });
+  await process.lease(1_000_000n, 500_000n);
+  const posting = poster();
+  const { trail } = process.writer;
+  await tamper(db, "update spools set complete_through = '2026-01-01T10:00:00Z' where id = $1", [trail[0]!.spool]);
+  while (trail.length < 3) {
+    process.call();
+    await posting.drained();
+  }
+  await vi.waitFor(async () =>
+    expect(await spoolRow(db, trail[2]!.spool)).toMatchObject({ complete_through: new Date("2026-01-01T10:00:00Z") }),
+  );
 });
 
 test("work that must not meet a batch runs between two", async () => {

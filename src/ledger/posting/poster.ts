@@ -18,7 +18,7 @@ import { isFinal, isRefused, refusalOf, Stopped, type PostingAlarm } from "./fai
 import { mayRemove } from "./keep.ts";
 import { OpenCalls } from "./openCalls.ts";
 import { Pause } from "./pause.ts";
-import { Readers } from "./readers.ts";
+import { placeBeyond, Readers } from "./readers.ts";
 import { decodePosted, RecordError } from "./records.ts";
 
 /** A spool that is written, or was: the part of SpoolWriter that is posted. */
@@ -73,17 +73,26 @@ export class Poster {
 
   /**
    * Resolves when Postgres has every record up to a place, of this spool or of another process's. Rejects with StoreUnavailableError when
-   * the database is away, or has not got them in time.
+   * the database is away, or has not got them in time, with LineshaftError `invalid_value` for a place beyond the newest record of this
+   * spool, and with the signal's reason.
    */
-  posted(place: SpoolPlace): Promise<void> {
-    return this.#isOwn(place) ? this.#until(place, false) : this.#postedElsewhere(place);
+  async posted(place: SpoolPlace, signal?: AbortSignal): Promise<void> {
+    if (!this.#isOwn(place)) return this.#postedElsewhere(place, signal);
+    if (this.#isBeyond(place)) throw placeBeyond(place);
+    await this.#until(place, () => this.#readers.wait(place, signal));
+  }
+
+  /** How many wait for a place, for tests and status. */
+  get readers(): number {
+    return this.#readers.size;
   }
 
   /** Resolves when everything that was appended until now is posted, however long the database is away. Rejects when posting has stopped. */
   async drained(): Promise<void> {
     const place = this.#options.spool.position();
     await this.#options.spool.synced(place);
-    await this.#until(place, true);
+    if (this.#stopped && !this.#has(place)) throw this.#stopped;
+    await this.#until(place, () => this.#readers.waitPatiently(place));
   }
 
   /** Runs work while no batch is being posted. */
@@ -256,6 +265,8 @@ export class Poster {
   async #next(): Promise<void> {
     await this.#rewind();
     this.#index++;
+    // What was noted of this file may never be reached: what was not synced in it has moved to the next one.
+    this.#complete = undefined;
     await this.#begin(this.#options.spool.trail[this.#index]!);
     this.#readers.answer((place) => this.#has(place));
     this.#removePosted();
@@ -331,24 +342,29 @@ export class Poster {
     this.#readers.rejectAll(new StoreUnavailableError(error.message, { sent: false, cause: error }), error);
   }
 
-  #until(place: SpoolPlace, patient: boolean): Promise<void> {
-    if (this.#has(place)) return Promise.resolve();
-    if (this.#stopped || this.#closed) {
-      const cause = this.#stopped;
-      return Promise.reject(
-        patient && cause
-          ? cause
-          : new StoreUnavailableError("Records are not posted any more.", { sent: false, cause }),
-      );
-    }
-    const waiting = this.#readers.wait(place, patient);
+  async #until(place: SpoolPlace, wait: () => Promise<void>): Promise<void> {
+    if (this.#has(place)) return;
+    if (this.#stopped || this.#closed)
+      throw new StoreUnavailableError("Records are not posted any more.", { sent: false, cause: this.#stopped });
+    const waiting = wait();
     this.#pause.tell("reader");
-    return waiting;
+    await waiting;
   }
 
   #isOwn({ spool }: SpoolPlace): boolean {
     const { trail } = this.#options.spool;
     return trail.some((file) => file.spool === spool) || this.#options.spool.position().spool === spool;
+  }
+
+  /** Whether a place of this spool is behind its newest record, where nothing comes by itself. */
+  #isBeyond({ spool, number }: SpoolPlace): boolean {
+    const newest = this.#options.spool.position();
+    if (spool === newest.spool) return number > newest.number;
+    const { trail } = this.#options.spool;
+    const index = trail.findIndex((file) => file.spool === spool);
+    const { upTo, ended } = trail[index]!;
+    if (!ended || number <= upTo) return false;
+    return this.#isBeyond({ spool: trail[index + 1]?.spool ?? newest.spool, number: number - upTo });
   }
 
   /** A place in a file that failed may have moved to the next one. */
@@ -363,17 +379,13 @@ export class Poster {
     return this.#has({ spool: next.spool, number: number - file.upTo });
   }
 
-  async #postedElsewhere({ spool, number }: SpoolPlace): Promise<void> {
+  #postedElsewhere({ spool, number }: SpoolPlace, signal: AbortSignal | undefined): Promise<void> {
     const posts = new Posts(this.#options.db, spool, this.#options.rows);
-    for (let waited = 0; waited < limits.elsewhereMs; waited += limits.elsewherePollMs) {
+    return this.#readers.waitElsewhere(async () => {
       const row = await posts.row();
-      if (row && row.position >= number) return;
-      if (!row || row.state !== "open") break;
-      await new Promise((resolve) => setTimeout(resolve, limits.elsewherePollMs));
-    }
-    throw new StoreUnavailableError("The records of another process have not reached the database in time.", {
-      sent: false,
-    });
+      if (row && row.position >= number) return true;
+      return row?.state === "open" ? false : undefined;
+    }, signal);
   }
 
   #postsOf(index: number): Posts {

@@ -1,5 +1,6 @@
 // Processes for tests of posting: an epoch with a real spool, whose attempts hold, settle and die as a gateway's would.
 import { newId, newSpoolId, SpoolWriter, type Database } from "../../store/index.ts";
+import type { Disk } from "../../store/spool/types.ts";
 import { Budgets } from "../budgets.ts";
 import type { ShareName } from "../book/types.ts";
 import { Leases } from "../leases/leases.ts";
@@ -74,6 +75,11 @@ interface Work {
   countedAtMs: number;
 }
 
+interface SpoolOptions {
+  fileBytes?: number;
+  disk?: Disk;
+}
+
 /** A process that takes a lease of one budget and works on it. */
 export class TestProcess {
   readonly db: Database;
@@ -87,7 +93,7 @@ export class TestProcess {
     this.writer = writer;
   }
 
-  static async begin(db: Database, root: string, options: { fileBytes?: number } = {}): Promise<TestProcess> {
+  static async begin(db: Database, root: string, options: SpoolOptions = {}): Promise<TestProcess> {
     await makeOrganisation(db);
     const id = newSpoolId();
     const leases = await Leases.begin({ db, process: 1, machine: "m", spool: id });
