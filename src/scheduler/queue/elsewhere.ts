@@ -77,8 +77,10 @@ export class Elsewhere {
   yields(tenant: string, slackTokens: number): boolean {
     if (!this.waits) return false;
     this.#enter(tenant);
-    const inCredit = this.#ring.candidates(this.#ring.size);
-    return this.#ring.credit(tenant) < -slackTokens && inCredit.some((other) => this.#others.has(other));
+    this.#ring.candidates(1);
+    if (this.#ring.credit(tenant) >= -slackTokens) return false;
+    for (const other of this.#others) if (this.#ring.credit(other) > 0) return true;
+    return false;
   }
 
   /** Brings the ring up to who waits now; gateways that have fallen silent are forgotten. */
