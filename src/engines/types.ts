@@ -109,6 +109,8 @@ export interface EngineChunk {
   deltas: readonly AnswerDelta[];
   /** Characters of text that it carries to its reader. */
   characters: number;
+  /** Length of its JSON as it came. Of an answer that was put together from a stream, the length of what was kept of it. */
+  bytes: number;
   /** The engine reports usage in it; the figures are `EngineAnswer.usage()`. */
   reportsUsage: boolean;
   /** It carries nothing to a reader: the engine has only said how far it has got (`EngineAnswer.outputSoFar`). */

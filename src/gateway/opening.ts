@@ -90,8 +90,7 @@ export async function gathered(call: CallState, begun: BegunStream): Promise<Beg
         whole.addDeltas(step.end.deltas);
         continue;
       }
-      call.buffered.add("answers", 2 * step.chunk.characters, false);
-      whole.add(step.chunk);
+      call.buffered.add("answers", whole.add(step.chunk), false);
     }
     return { attempt, answer, streams: false, whole: whole.whole(), cut: stream.cut };
   });

@@ -202,7 +202,7 @@ class Pipeline {
   async #whole(call: CallState, begun: Extract<Begun, { streams: false }>): Promise<CallAnswer> {
     const { attempt, answer, whole } = begun;
     // Its text, its values, and the text that is sent; where it was gathered from a stream the first two are counted.
-    call.buffered.count("answers", (attempt.streams ? 1 : 3) * (whole.wire.text?.length ?? whole.characters));
+    call.buffered.count("answers", (attempt.streams ? 1 : 3) * whole.bytes);
     // An engine that sends its answer whole may say when the first token was there.
     const { decodeMs } = answer.timings();
     call.firstTokenMs = attempt.streams

@@ -164,3 +164,51 @@ test("a long list of log probabilities is joined in time that grows with its len
   const [choice] = wholeOf("chat", many).wire.data["choices"] as { logprobs: { content: unknown[] } }[];
   expect(choice!.logprobs.content).toHaveLength(20_000);
 });
+
+/** A chunk as it comes out of a stream. */
+const event = (choice: object) =>
+  chunkOf("chat", {
+    id: "a",
+    object: "chat.completion.chunk",
+    created: 1,
+    model: "m",
+    choices: [{ index: 0, ...choice }],
+  });
+const logprobsOf = (token: string, top: number) => {
+  const one = { token, logprob: -1.25, bytes: [32, 116, 104, 101] };
+  return { content: [{ ...one, top_logprobs: Array.from({ length: top }, () => ({ ...one })) }] };
+};
+
+test("log probabilities count as much memory as they take, although they are no text", () => {
+  const whole = new WholeAnswer("chat");
+  let counted = 0;
+  for (let token = 0; token < 100; token++)
+    counted += whole.add(event({ delta: { content: " the" }, logprobs: logprobsOf(" the", 20) }));
+  const json = JSON.stringify(whole.whole().wire.data).length;
+  expect(counted).toBeGreaterThan(2 * json);
+  expect(whole.whole().bytes).toBeGreaterThan(json / 2);
+  // What every event repeats is not kept: an answer of text counts as its text.
+  const plain = new WholeAnswer("chat");
+  let text = 0;
+  for (let token = 0; token < 100; token++) text += plain.add(event({ delta: { content: " the" }, logprobs: null }));
+  expect(text).toBeLessThan(2 * 400 + 100);
+});
+
+test("an answer that is gathered from a stream is bounded as one that comes whole, with text or without", () => {
+  const large = { delta: {}, logprobs: logprobsOf("a".repeat(3 * 2 ** 20), 0) };
+  const whole = new WholeAnswer("chat");
+  const addMany = () => {
+    for (let count = 0; count < 6; count++) whole.add(event(structuredClone(large)));
+  };
+  expect(addMany).toThrow("longer than 16777216 bytes");
+  const beside = new WholeAnswer("chat");
+  const addBeside = () => {
+    for (let count = 0; count < 6; count++)
+      beside.add(chunkOf("chat", { choices: [], [`x${count}`]: "a".repeat(3 * 2 ** 20) }));
+  };
+  expect(addBeside).toThrow("longer than 16777216 bytes");
+  // A long answer of text stays far below: a hundred thousand tokens.
+  const long = new WholeAnswer("chat");
+  for (let token = 0; token < 100_000; token++) long.add(event({ delta: { role: "assistant", content: " the" } }));
+  expect(long.whole().characters).toBe(400_000);
+});

@@ -5,7 +5,10 @@
 // probabilities, token ids), tool calls are put together by their numbers, and of everything else the last value stands. Fields that
 // engines write as null in whole answers and leave out of chunks are written for those that OpenAI's own answers always have (`refusal`,
 // `logprobs`). The suite of engines holds both ways of asking against each other.
+import { limits } from "../limits.ts";
 import { chunkOf } from "./deltas.ts";
+import { invalidAnswer } from "./read.ts";
+import { Weight } from "./weight.ts";
 import type { AnswerDelta, Endpoint, EngineChunk } from "../types.ts";
 
 type Json = Record<string, unknown>;
@@ -18,6 +21,7 @@ export class WholeAnswer {
   readonly #endpoint: Endpoint;
   readonly #frame: Json = {};
   readonly #choices = new Map<number, Choice>();
+  readonly #weight = new Weight();
   #usage: unknown;
 
   constructor(endpoint: Endpoint) {
@@ -29,10 +33,23 @@ export class WholeAnswer {
     return [...this.#choices.values()].filter(({ finished }) => !finished).map(({ index }) => index);
   }
 
-  add({ silent, wire: { data } }: EngineChunk): void {
-    if (silent === true) return;
+  /**
+   * Adds a chunk; answers the bytes of memory that it takes. Throws EngineError `engine_invalid_answer` where the answer is longer than one
+   * that an engine may send whole.
+   */
+  add({ silent, wire: { data } }: EngineChunk): number {
+    if (silent === true) return 0;
+    const before = this.#weight.memoryBytes;
+    this.#add(data);
+    if (this.#weight.characters > limits.answerBytes)
+      throw invalidAnswer(`it is longer than ${limits.answerBytes} bytes`);
+    return this.#weight.memoryBytes - before;
+  }
+
+  #add(data: Json): void {
     for (const [name, value] of Object.entries(data)) {
       if (name === "choices" || name === "usage") continue;
+      if (this.#frame[name] === undefined || isLarge(value)) this.#weight.add(value);
       if (this.#frame[name] === undefined || (value !== null && value !== undefined)) this.#frame[name] = value;
     }
     if (data["usage"] !== undefined && data["usage"] !== null) this.#usage = data["usage"];
@@ -60,21 +77,25 @@ export class WholeAnswer {
       choices: [...this.#choices.values()].toSorted((a, b) => a.index - b.index).map((choice) => choice.whole()),
     };
     if (this.#usage !== undefined) data["usage"] = this.#usage;
-    return chunkOf(this.#endpoint, data);
+    return chunkOf(this.#endpoint, data, undefined, this.#weight.characters);
   }
 
   #choice(index: number): Choice {
     let choice = this.#choices.get(index);
-    if (!choice) this.#choices.set(index, (choice = new Choice(this.#endpoint, index)));
+    if (!choice) this.#choices.set(index, (choice = new Choice(this.#endpoint, index, this.#weight)));
     return choice;
   }
 }
+
+/** Whether a value that replaces another one is counted as if it were kept beside it. */
+const isLarge = (value: unknown): boolean => typeof value === "object" || String(value).length > 256;
 
 /** One of the answers of a call. */
 class Choice {
   readonly index: number;
   finished = false;
   readonly #chat: boolean;
+  readonly #weight: Weight;
   readonly #rest: Json = {};
   readonly #message: Json = {};
   readonly #toolCalls: ToolCalls = new ToolCalls();
@@ -82,14 +103,16 @@ class Choice {
   #logprobs: unknown = null;
   #finish: unknown = null;
 
-  constructor(endpoint: Endpoint, index: number) {
+  constructor(endpoint: Endpoint, index: number, weight: Weight) {
     this.index = index;
+    this.#weight = weight;
     this.#chat = endpoint === "chat";
   }
 
   add(choice: Json): void {
     for (const [name, value] of Object.entries(choice)) {
       if (name === "index") continue;
+      this.#weight.add(value);
       if (name === "finish_reason") this.#end(value);
       else if (name === "delta" || name === "message") this.#addMessage(value as Json | null);
       else if (name === "text") this.#text += typeof value === "string" ? value : "";

@@ -8,10 +8,10 @@ import type { AnswerDelta, Endpoint, EngineChunk, ToolCallDelta } from "../types
 type Json = Record<string, unknown>;
 
 /**
- * Reads one object of an answer. `text` is its JSON where the engine's own may be passed on unchanged.
+ * Reads one object of an answer. `text` is its JSON where the engine's own may be passed on unchanged, `bytes` its length in any case.
  * `choices[].message` (a whole chat answer), `choices[].delta` (a chunk of one) and `choices[].text` (a text completion) are all read.
  */
-export function chunkOf(endpoint: Endpoint, data: Json, text?: string): EngineChunk {
+export function chunkOf(endpoint: Endpoint, data: Json, text?: string, bytes = text?.length ?? 0): EngineChunk {
   const choices = data["choices"];
   const deltas: AnswerDelta[] = [];
   let characters = 0;
@@ -25,6 +25,7 @@ export function chunkOf(endpoint: Endpoint, data: Json, text?: string): EngineCh
   return {
     deltas,
     characters,
+    bytes,
     reportsUsage: data["usage"] !== undefined && data["usage"] !== null,
     wire: { endpoint, data, text },
   };

@@ -175,7 +175,7 @@ class Exchange implements EngineAnswer {
 
   get #silent(): EngineChunk {
     const wire = { endpoint: this.#endpoint, data: {}, text: undefined };
-    return { deltas: [], characters: 0, reportsUsage: false, silent: true, wire };
+    return { deltas: [], characters: 0, bytes: 0, reportsUsage: false, silent: true, wire };
   }
 
   async *#read(): AsyncGenerator<EngineChunk, void, void> {
@@ -202,7 +202,7 @@ class Exchange implements EngineAnswer {
             this.#finished = true;
             continue;
           }
-          yield this.#note(parseChunk(text, this.#credential), text);
+          yield this.#note(parseChunk(text, this.#credential), text.length, text);
         }
       }
       // An answer that was cancelled from here is not whole, even where some of its choices said that they ended.
@@ -226,7 +226,7 @@ class Exchange implements EngineAnswer {
       const data = parseChunk(text, this.#credential);
       if (text.length > limits.largeTextCharacters) await nextTurn();
       if (!Array.isArray(data["choices"])) throw invalidAnswer("it has no `choices`");
-      const chunk = this.#note(data);
+      const chunk = this.#note(data, text.length);
       this.#whole = true;
       return chunk;
     } finally {
@@ -234,8 +234,8 @@ class Exchange implements EngineAnswer {
     }
   }
 
-  /** Reads a chunk or a whole answer; takes usage, timings and counts out of it. `text` is its JSON as it came. */
-  #note(data: Record<string, unknown>, text?: string): EngineChunk {
+  /** Reads a chunk or a whole answer; takes usage, timings and counts out of it. `text` is its JSON as it came, of the length `bytes`. */
+  #note(data: Record<string, unknown>, bytes: number, text?: string): EngineChunk {
     const hasReport = data["lineshaft"] !== undefined && data["usage"] !== undefined && data["usage"] !== null;
     const said = usageOf(data);
     if (hasReport) {
@@ -244,7 +244,7 @@ class Exchange implements EngineAnswer {
       delete data["lineshaft"];
     }
     const counted = this.#progress?.takenFrom(data) === true;
-    const chunk = chunkOf(this.#endpoint, data, hasReport || counted ? undefined : text);
+    const chunk = chunkOf(this.#endpoint, data, hasReport || counted ? undefined : text, bytes);
     this.#progress?.passed(chunk);
     const before = this.#reported?.outputTokens ?? 0;
     if (said) this.#reported = laterUsage(this.#reported, said);
