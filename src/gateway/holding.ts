@@ -6,7 +6,7 @@
 // has to wait or is refused, an engine counts the prompt and the hold is asked for by the count. So a budget is as exact near its end as
 // far from it, and a call that fits is not refused for a bound.
 import { holdNanoMost, worstCase } from "../ledger/index.ts";
-import type { AttemptLedger, ProgressiveHold, ProgressiveHoldResult, RateCard } from "../ledger/index.ts";
+import type { AttemptLedger, HoldRequest, HoldResult, RateCard } from "../ledger/index.ts";
 import type { RegisteredEndpoint } from "../engines/index.ts";
 import type { Metrics } from "../telemetry/index.ts";
 import { answersAsked, checkOutputTokens, isStoppable, outputLimitOf } from "./admission.ts";
@@ -34,7 +34,7 @@ interface WorstCase {
   count: () => Promise<number | undefined>;
 }
 
-type Admitted = Extract<ProgressiveHoldResult, { admitted: true }>;
+type Admitted = Extract<HoldResult, { admitted: true }>;
 
 export class Holding {
   readonly #ledger: AttemptLedger;
@@ -111,12 +111,12 @@ export class Holding {
 
 /** A hold that may be given up while it waits. */
 class GivenUp {
-  readonly result: Promise<ProgressiveHoldResult>;
+  readonly result: Promise<HoldResult>;
   /** The result, where it is there soon; undefined where the hold has to wait. */
-  readonly soon: Promise<ProgressiveHoldResult | undefined>;
+  readonly soon: Promise<HoldResult | undefined>;
   readonly #given = new AbortController();
 
-  constructor(ledger: AttemptLedger, hold: ProgressiveHold) {
+  constructor(ledger: AttemptLedger, hold: HoldRequest) {
     const { signal } = hold;
     const onAbort = () => this.#given.abort(signal.reason);
     if (signal.aborted) onAbort();
@@ -131,7 +131,7 @@ class GivenUp {
   }
 
   /** Gives it up. Answers the result where that had come, and undefined otherwise: then nothing is held. */
-  async giveUp(): Promise<ProgressiveHoldResult | undefined> {
+  async giveUp(): Promise<HoldResult | undefined> {
     this.#given.abort(counted);
     return this.result.catch((error: unknown) => {
       if (error !== counted) throw error;
@@ -152,7 +152,7 @@ function holdOf(
   call: CallState,
   { id, number, card, whole, worst }: { id: string; number: number; card: RateCard; whole: boolean; worst: WorstCase },
   promptTokensOfOne: number,
-): ProgressiveHold {
+): HoldRequest {
   const { request } = call;
   const { principal, agent, run, asked } = request;
   const promptTokens = promptTokensOfOne * worst.answers;

@@ -1,7 +1,7 @@
 // The pipeline's refusals, each with a sentence for a person and what to do next.
 import { LineshaftError } from "../errors/index.ts";
 import { formatMoney } from "../ledger/index.ts";
-import type { BudgetCut, BudgetLeft, ProgressiveHoldResult } from "../ledger/index.ts";
+import type { BudgetCut, BudgetLeft, HoldResult } from "../ledger/index.ts";
 import type { SchedulerAction } from "../scheduler/index.ts";
 import { nearest } from "../errors/index.ts";
 
@@ -51,7 +51,7 @@ export function modelUnpriced(model: string, cardCurrency?: string, currency?: s
  * processes that do not answer have it, it heals soon, so the same clients are told to try again.
  */
 export function budgetRefusal(
-  { refusedBy: budget, heldNano, why }: Extract<ProgressiveHoldResult, { admitted: false }>,
+  { refusedBy: budget, heldNano, why }: Extract<HoldResult, { admitted: false }>,
   neededNano: bigint,
 ): LineshaftError {
   const name = budgetName(budget);

@@ -8,7 +8,7 @@ import {
   createLedger,
   type Ledger,
   type NewRateCard,
-  type ProgressiveHold,
+  type HoldRequest,
   type RateCard,
   type RecordRows,
   type Scope,
@@ -60,8 +60,8 @@ const holdOf = (
   attempt: string,
   card: RateCard,
   [promptTokens, outputTokens]: [number, number],
-  more: Partial<ProgressiveHold> = {},
-): ProgressiveHold => ({
+  more: Partial<HoldRequest> = {},
+): HoldRequest => ({
   attempt,
   call: `call_of_${attempt}`,
   organisation: "org_1",
@@ -91,7 +91,7 @@ async function spend(
   attempt: string,
   held: [number, number],
   used: TokenCounts,
-  more: Partial<ProgressiveHold> = {},
+  more: Partial<HoldRequest> = {},
 ) {
   const result = await opened.ledger.hold(holdOf(attempt, opened.card, held, more));
   if (!result.admitted) return undefined;

@@ -117,7 +117,7 @@ export interface SpoolPosition {
 }
 
 /** What a hold is asked for: the prompt and a first window of output, or everything at once. */
-export interface ProgressiveHold {
+export interface HoldRequest {
   attempt: string;
   call: string;
   organisation: string;
@@ -144,12 +144,12 @@ export interface ProgressiveHold {
 }
 
 /** A hold as its record says it: what is known of an attempt after a crash. */
-export type HeldAttempt = Omit<ProgressiveHold, "signal" | "whole" | "leastOutputTokens">;
+export type HeldAttempt = Omit<HoldRequest, "signal" | "whole" | "leastOutputTokens">;
 
 /** Why a hold was refused. `spent`: the money is gone. `held`: calls under way hold it. `leased`: other processes hold it and do not answer. */
 export type MoneyRefusal = "spent" | "held" | "leased" | "currency";
 
-export type ProgressiveHoldResult =
+export type HoldResult =
   | {
       admitted: true;
       /** Output tokens that the hold covers so far. */
@@ -191,9 +191,9 @@ export interface AttemptLedger {
    * signal's reason, with LineshaftError `storage_full` (507) where the spool has no room, and with StoreUnavailableError where a
    * lease is needed and the database is away.
    */
-  hold(request: ProgressiveHold): Promise<ProgressiveHoldResult>;
+  hold(request: HoldRequest): Promise<HoldResult>;
   /** As `hold`, where it can be decided at once. Undefined where it would have to wait for anything: then nothing is held. */
-  holdNow(request: ProgressiveHold): ProgressiveHoldResult | undefined;
+  holdNow(request: HoldRequest): HoldResult | undefined;
   /** Notes durably that the attempt is about to be sent: after a crash it is billed by its progress, before it not at all. */
   sent(attempt: string, engine: string): void;
   /**

@@ -5,15 +5,15 @@ import type {
   AttemptSettlement,
   BudgetLeft,
   Extended,
-  ProgressiveHold,
-  ProgressiveHoldResult,
+  HoldRequest,
+  HoldResult,
   Settlement,
 } from "../../ledger/index.ts";
 
 const windowTokens = 256;
 
 interface Held {
-  hold: ProgressiveHold;
+  hold: HoldRequest;
   covered: number;
   sentTo?: string;
 }
@@ -36,7 +36,7 @@ export class MemoryLedger implements AttemptLedger {
     return undefined;
   }
 
-  async hold(request: ProgressiveHold): Promise<ProgressiveHoldResult> {
+  async hold(request: HoldRequest): Promise<HoldResult> {
     for (;;) {
       if (request.signal.aborted) throw request.signal.reason;
       const wanted = request.whole ? request.outputTokens : Math.min(windowTokens, request.outputTokens);
@@ -123,7 +123,7 @@ export class MemoryLedger implements AttemptLedger {
   }
 }
 
-const amountOf = ({ promptTokens, rateCard }: ProgressiveHold, outputTokens: number) =>
+const amountOf = ({ promptTokens, rateCard }: HoldRequest, outputTokens: number) =>
   worstCase({ promptTokens, maxOutputTokens: outputTokens }, rateCard);
 
 function* descending(from: number, to: number): Generator<number> {

@@ -12,7 +12,7 @@ import type { PostingAlarm } from "../posting/failures.ts";
 import { Replay } from "../posting/replay.ts";
 import { rows } from "../posting/testing.ts";
 import { proveLedger } from "../proof/proof.ts";
-import type { ProgressiveHold, RateCard, ScopeKind } from "../types.ts";
+import type { HoldRequest, RateCard, ScopeKind } from "../types.ts";
 import { Admission } from "./admission.ts";
 
 /** One nano a prompt token, two an output token. */
@@ -51,7 +51,7 @@ async function process(db: Database, onAlarm: (alarm: PostingAlarm) => void = ()
   return admission;
 }
 
-function holdOf(of: Partial<ProgressiveHold> = {}): ProgressiveHold {
+function holdOf(of: Partial<HoldRequest> = {}): HoldRequest {
   return {
     attempt: newId("att"),
     call: newId("call"),
@@ -84,7 +84,7 @@ const settleFor = (admission: Admission, attempt: string, promptTokens: number, 
     row: () => undefined,
   });
 
-async function held(admission: Admission, request: ProgressiveHold) {
+async function held(admission: Admission, request: HoldRequest) {
   const result = await admission.hold(request);
   if (!result.admitted) throw new Error(`refused: ${result.why}`);
   return result;

@@ -8,8 +8,8 @@ import type {
   AttemptLedger,
   AttemptSettlement,
   Extended,
-  ProgressiveHold,
-  ProgressiveHoldResult,
+  HoldRequest,
+  HoldResult,
   Settlement,
   SpoolPosition,
 } from "../types.ts";
@@ -58,7 +58,7 @@ export class Admission implements AttemptLedger {
    * A hold of the whole limit waits for a useful one while others hold the money: it is lowered step by step only where the money for
    * more is gone.
    */
-  async hold(request: ProgressiveHold): Promise<ProgressiveHoldResult> {
+  async hold(request: HoldRequest): Promise<HoldResult> {
     const { whole, outputTokens, leastOutputTokens } = request;
     if (whole)
       for (const tokens of wholeLimitTokens) {
@@ -69,7 +69,7 @@ export class Admission implements AttemptLedger {
     return this.#hold(request);
   }
 
-  holdNow(request: ProgressiveHold): ProgressiveHoldResult | undefined {
+  holdNow(request: HoldRequest): HoldResult | undefined {
     this.#assertOnline();
     const reign = this.#present;
     // A whole limit is lowered step by step.
@@ -79,7 +79,7 @@ export class Admission implements AttemptLedger {
     return result;
   }
 
-  async #hold(request: ProgressiveHold): Promise<ProgressiveHoldResult> {
+  async #hold(request: HoldRequest): Promise<HoldResult> {
     for (;;) {
       await this.#assertOnline();
       const reign = await this.#reign();

@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { newId, newSpoolId, SpoolWriter } from "../../store/index.ts";
 import { failingDisk, readWhole, temporaryFolder } from "../../store/spool/testing.ts";
-import type { ProgressiveHold, RateCard } from "../types.ts";
+import type { HoldRequest, RateCard } from "../types.ts";
 import { Tenure } from "./tenure.ts";
 
 type TenureOptions = ConstructorParameters<typeof Tenure>[0];
@@ -38,7 +38,7 @@ function tenureOnSpool(spool: TenureOptions["spool"]): Tenure {
   });
 }
 
-const holdOf = (more: Partial<ProgressiveHold> = {}): ProgressiveHold => ({
+const holdOf = (more: Partial<HoldRequest> = {}): HoldRequest => ({
   attempt: newId("att"),
   call: newId("call"),
   organisation: newId("org"),
@@ -56,7 +56,7 @@ const holdOf = (more: Partial<ProgressiveHold> = {}): ProgressiveHold => ({
   ...more,
 });
 
-const settlementOf = ({ attempt }: ProgressiveHold, row: unknown = { decision: "d".repeat(2_000) }) => ({
+const settlementOf = ({ attempt }: HoldRequest, row: unknown = { decision: "d".repeat(2_000) }) => ({
   attempt,
   tokens: { promptTokens: 1_000, cachedTokens: 0, outputTokens: 100 },
   usageSource: "engine" as const,

@@ -1,7 +1,7 @@
 // An attempt that holds money, as the admission knows it while it is under way: what its hold covers in tokens, and what waits for more.
 import type { ShareName } from "../book/types.ts";
 import { worstCase } from "../pricing.ts";
-import type { BudgetCut, Extended, ProgressiveHold } from "../types.ts";
+import type { BudgetCut, Extended, HoldRequest } from "../types.ts";
 import type { AttemptRoom } from "./room.ts";
 
 /** A caller that waits for its extension. */
@@ -12,7 +12,7 @@ interface WaitingExtension {
 }
 
 export class UnderWay {
-  readonly request: ProgressiveHold;
+  readonly request: HoldRequest;
   readonly scopes: readonly string[];
   heldNano: bigint;
   shares: readonly ShareName[];
@@ -29,7 +29,7 @@ export class UnderWay {
   extensions: WaitingExtension[] = [];
 
   constructor(
-    request: ProgressiveHold,
+    request: HoldRequest,
     scopes: readonly string[],
     held: { amountNano: bigint; shares: readonly ShareName[]; countedAtMs: number; room: AttemptRoom },
   ) {
@@ -69,14 +69,14 @@ export class UnderWay {
 }
 
 /** Price of a call's prompt and so many output tokens, whatever of the prompt is cached. */
-export const priceUpTo = ({ promptTokens, rateCard }: ProgressiveHold, outputTokens: number): bigint =>
+export const priceUpTo = ({ promptTokens, rateCard }: HoldRequest, outputTokens: number): bigint =>
   worstCase({ promptTokens, maxOutputTokens: outputTokens }, rateCard);
 
 /**
  * The most output tokens that an amount covers; at most the request's limit. Most prices are a line, on which it is found at once; where
  * tiers or rounding bend it, it is searched for around that.
  */
-function coveredBy(request: ProgressiveHold, amountNano: bigint): number {
+function coveredBy(request: HoldRequest, amountNano: bigint): number {
   const { outputTokens } = request;
   const covers = (tokens: number) => priceUpTo(request, tokens) <= amountNano;
   if (covers(outputTokens)) return outputTokens;

@@ -9,7 +9,7 @@ import { fenceEpoch } from "../leases/leases.ts";
 import { makeOrganisation } from "../leases/testing.ts";
 import { Replay } from "../posting/replay.ts";
 import { rows } from "../posting/testing.ts";
-import type { ProgressiveHold, RateCard } from "../types.ts";
+import type { HoldRequest, RateCard } from "../types.ts";
 import { Admission } from "./admission.ts";
 
 const rateCard: RateCard = {
@@ -22,7 +22,7 @@ const rateCard: RateCard = {
   outputNanoPerMillion: 2_000_000n,
 };
 
-const holdOf = (): ProgressiveHold => ({
+const holdOf = (): HoldRequest => ({
   attempt: newId("att"),
   call: newId("call"),
   organisation: "org_1",

@@ -10,14 +10,7 @@ import { billable, unanswered } from "../claims.ts";
 import { EpochFencedError, type Leases } from "../leases/leases.ts";
 import { bookLimits, firstWindowTokens, scopesKnownMost, spoolRoom } from "../limits.ts";
 import { encodeCall, encodeExtend, encodeHold, encodeSent, encodeSettle } from "../posting/records.ts";
-import type {
-  AttemptSettlement,
-  Extended,
-  ProgressiveHold,
-  ProgressiveHoldResult,
-  Settlement,
-  SpoolPosition,
-} from "../types.ts";
+import type { AttemptSettlement, Extended, HoldRequest, HoldResult, Settlement, SpoolPosition } from "../types.ts";
 import { Errands } from "./errands.ts";
 import { priceUpTo, UnderWay } from "./heldAttempt.ts";
 import { Learning } from "./learning.ts";
@@ -45,10 +38,10 @@ interface TenureOptions {
 
 /** A hold that is not decided. */
 interface Asked {
-  request: ProgressiveHold;
+  request: HoldRequest;
   scopes: readonly string[];
   room: AttemptRoom;
-  resolve(result: ProgressiveHoldResult): void;
+  resolve(result: HoldResult): void;
   reject(error: unknown): void;
   onAbort(): void;
   /** By the database's clock. */
@@ -109,7 +102,7 @@ export class Tenure {
   }
 
   /** Throws LeaseNeededError where the money must come from the database, and this is away or has fenced the tenure. */
-  async hold(request: ProgressiveHold): Promise<ProgressiveHoldResult> {
+  async hold(request: HoldRequest): Promise<HoldResult> {
     const scopes = scopesOf(request);
     for (let unknown = this.#scopes.unknown(scopes); unknown.length > 0; unknown = this.#scopes.unknown(scopes))
       await this.#learn(unknown);
@@ -123,11 +116,11 @@ export class Tenure {
   }
 
   /** As `hold`, where it can be decided at once; undefined where it cannot, and then nothing is held. */
-  holdNow(request: ProgressiveHold): ProgressiveHoldResult | undefined {
+  holdNow(request: HoldRequest): HoldResult | undefined {
     const scopes = scopesOf(request);
     if (this.#scopes.unknown(scopes).length > 0) return undefined;
     request.signal.throwIfAborted();
-    let decided: ProgressiveHoldResult | undefined;
+    let decided: HoldResult | undefined;
     const nothing = () => {};
     this.#ask({ request, scopes, resolve: (result) => (decided = result), reject: nothing, onAbort: nothing });
     this.#step();
@@ -474,10 +467,10 @@ export class Tenure {
   }
 }
 
-const firstWindow = ({ outputTokens }: ProgressiveHold): number => Math.min(firstWindowTokens, outputTokens);
+const firstWindow = ({ outputTokens }: HoldRequest): number => Math.min(firstWindowTokens, outputTokens);
 
 /** Every scope that an attempt is counted against. */
-function scopesOf({ organisation, project, key, agent, run }: ProgressiveHold): string[] {
+function scopesOf({ organisation, project, key, agent, run }: HoldRequest): string[] {
   const scopes = [`organisation:${organisation}`, `project:${project}`, `key:${key}`];
   if (agent !== undefined) scopes.push(`agent:${agent}`);
   if (run !== undefined) scopes.push(`run:${run}`);
