@@ -6,7 +6,7 @@
 //                                                simulator/policies.ts
 //   node bench/simulator.ts llmd                 llm-d's two tables: calibrate on one file's precise rows, predict the other
 //   node bench/simulator.ts fig10                Mooncake FAST'25 Figure 10, conversation: local and global hit rates
-//   node bench/simulator.ts budget               agent sessions under a KV budget: four rules, two curves
+//   node bench/simulator.ts budget               agent sessions under a KV budget: rules with and without the ends of sessions, other loads, two tiers
 //   ... --json FILE                              the numbers
 //
 // Traces are found by LINESHAFT_TRACES.

@@ -51,6 +51,7 @@ abstract class Outlook implements Hazards {
    * Milliseconds that a state must be kept for each return that this brings, over the horizon for which that is least: the expected time
    * until the return or the horizon, over the chance of a return before the horizon. Its inverse is the Gittins index of a state that is
    * kept at a price per millisecond (Gittins 1979). A wait that will end soon costs little, one that has probably been given up much.
+   * Infinity after the last step, 97 days.
    * @param elapsedMs how long the wait has lasted
    * @param aheadMs how long it still takes until the wait begins, for a program that computes
    */
@@ -58,46 +59,18 @@ abstract class Outlook implements Hazards {
     let best = Number.POSITIVE_INFINITY;
     let timeMs = aheadMs;
     let asked = 0;
-    this.walk(elapsedMs, (waiting, ended, used, lengthMs) => {
-      timeMs += (waiting - ended / 2) * lengthMs;
-      asked += used;
-      if (asked > 0) best = Math.min(best, timeMs / asked);
-      return true;
-    });
-    return best;
-  }
-
-  /** Chance that a wait which has lasted `elapsedMs` ends within the next `horizonMs`. */
-  returnsWithin(elapsedMs: number, horizonMs: number): number {
-    let leftMs = horizonMs;
-    let chance = 0;
-    this.walk(elapsedMs, (_waiting, ended, _used, lengthMs) => {
-      chance += ended * Math.min(1, leftMs / lengthMs);
-      leftMs -= lengthMs;
-      return leftMs > 0;
-    });
-    return chance;
-  }
-
-  /**
-   * Goes through the steps that a wait of `elapsedMs` has before it, until `visit` answers false. `visit` gets the share of such waits that
-   * reach the step, the share that ends in it, that share times its use, and the length of the step that is still ahead.
-   */
-  private walk(
-    elapsedMs: number,
-    visit: (waiting: number, ended: number, used: number, lengthMs: number) => boolean,
-  ): void {
-    const now = stepOf(elapsedMs);
+    // Share of such waits that reaches the step.
     let waiting = 1;
-    for (let step = now; step < steps - 1 && waiting > negligible; step++) {
-      const fromMs = Math.max(elapsedMs, bordersMs[step]!);
-      const lengthMs = bordersMs[step + 1]! - fromMs;
-      const ahead = lengthMs / (bordersMs[step + 1]! - bordersMs[step]!);
-      const hazard = ahead === 1 ? this.hazard(step) : 1 - (1 - this.hazard(step)) ** ahead;
-      const ended = waiting * hazard;
-      if (!visit(waiting, ended, ended * this.useOf(step), lengthMs)) return;
+    for (let step = stepOf(elapsedMs); step < steps - 1 && waiting > negligible; step++) {
+      const stepMs = bordersMs[step + 1]! - bordersMs[step]!;
+      const aheadInStepMs = Math.min(stepMs, bordersMs[step + 1]! - elapsedMs);
+      const ended = waiting * (1 - (1 - this.hazard(step)) ** (aheadInStepMs / stepMs));
+      timeMs += (waiting - ended / 2) * aheadInStepMs;
+      asked += ended * this.useOf(step);
+      if (asked > 0) best = Math.min(best, timeMs / asked);
       waiting -= ended;
     }
+    return best;
   }
 }
 
