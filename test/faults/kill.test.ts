@@ -10,7 +10,7 @@ import { generateMachines } from "../../examples/maintenance-inspector/readings.
 import { startPlant } from "../../examples/maintenance-inspector/server.ts";
 import { readAgentFolder } from "../../src/agents/index.ts";
 import { Client } from "../../src/cli/client.ts";
-import type { Bill, Run, RunDetail, Status } from "../../src/contract/index.ts";
+import type { Bill, Proof, Run, RunDetail, Status } from "../../src/contract/index.ts";
 import { freePort } from "../../src/fleet/index.ts";
 import { startInstance, type Instance } from "../setup/instance.ts";
 import { scriptedModel } from "./scriptedModel.ts";
@@ -139,6 +139,14 @@ test(title, { timeout: 120_000 + runCount * 20_000 }, async () => {
   const bill = await clientOf(instance).get<Bill>("/api/bill");
   expect(bill.total).toMatchObject({ outcomes_passed: passed, outcomes_failed: runCount - passed });
   expect(BigInt(bill.total.revenue_nano)).toBe(BigInt(passed) * 50_000_000n);
+
+  const proof = await clientOf(instance).post<Proof>("/api/proofs", { kind: "whole" });
+  expect(proof.discrepancies).toEqual([]);
+  console.log(
+    `proven: ${Object.entries(proof.compared)
+      .map((entry) => entry.join(" "))
+      .join(", ")}`,
+  );
 });
 
 function clientOf(instance: Instance): Client {
