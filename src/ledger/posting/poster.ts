@@ -14,10 +14,12 @@ import type { Database, SpoolPlace, TrailFile } from "../../store/index.ts";
 import { posting as limits } from "../limits.ts";
 import type { RecordRows } from "../types.ts";
 import { isHeavy, NotPosted, postingOf, Posts, type Posting } from "./batch.ts";
+import { Completeness } from "./completeness.ts";
 import { isFinal, isRefused, refusalOf, Stopped, type PostingAlarm } from "./failures.ts";
 import { mayRemove } from "./keep.ts";
 import { OpenCalls } from "./openCalls.ts";
 import { Pause } from "./pause.ts";
+import { Places } from "./places.ts";
 import { placeBeyond, Readers } from "./readers.ts";
 import { decodePosted, RecordError } from "./records.ts";
 
@@ -49,14 +51,12 @@ export class Poster {
   #batch: Posting[] = [];
   #bytes = 0;
   #chain = 0;
-  readonly #posted = new Map<string, number>();
+  readonly #places: Places;
   readonly #open = new OpenCalls();
   /** The oldest file that was not removed. */
   #kept = 0;
   readonly #readers = new Readers();
-  /** What `openSinceMs` said when everything up to a place was written. */
-  #complete: { place: SpoolPlace; atMs: number } | undefined;
-  #completedMs = -Infinity;
+  readonly #complete = new Completeness();
   #turn: Promise<unknown> = Promise.resolve();
   readonly #pause = new Pause();
   #stopped: Error | undefined;
@@ -66,6 +66,7 @@ export class Poster {
 
   constructor(options: PosterOptions) {
     this.#options = options;
+    this.#places = new Places(options.spool);
     this.#posts = this.#postsOf(0);
     this.#unlisten = options.spool.onSynced(() => this.#pause.tell("news"));
     this.#running = this.#run();
@@ -77,8 +78,8 @@ export class Poster {
    * spool, and with the signal's reason.
    */
   async posted(place: SpoolPlace, signal?: AbortSignal): Promise<void> {
-    if (!this.#isOwn(place)) return this.#postedElsewhere(place, signal);
-    if (this.#isBeyond(place)) throw placeBeyond(place);
+    if (!this.#places.isOwn(place)) return this.#postedElsewhere(place, signal);
+    if (this.#places.isBeyond(place)) throw placeBeyond(place);
     await this.#until(place, () => this.#readers.wait(place, signal));
   }
 
@@ -91,7 +92,7 @@ export class Poster {
   async drained(): Promise<void> {
     const place = this.#options.spool.position();
     await this.#options.spool.synced(place);
-    if (this.#stopped && !this.#has(place)) throw this.#stopped;
+    if (this.#stopped && !this.#places.has(place)) throw this.#stopped;
     await this.#until(place, () => this.#readers.waitPatiently(place));
   }
 
@@ -104,7 +105,7 @@ export class Poster {
 
   /** The number of the last posted record of each file. */
   numbers(): Record<string, number> {
-    return Object.fromEntries(this.#options.spool.trail.map(({ spool }) => [spool, this.#posted.get(spool) ?? 0]));
+    return this.#places.numbers();
   }
 
   /** Ends the posting after the batch that is under way. */
@@ -136,8 +137,7 @@ export class Poster {
     const { spool } = this.#options;
     const file = spool.trail[this.#index]!;
     const reader = this.#reader ?? (await this.#begin(file));
-    // Sampled before the end of the file is: what is written later counts later.
-    if (this.#options.openSinceMs) this.#complete ??= { place: spool.position(), atMs: this.#options.openSinceMs() };
+    if (this.#options.openSinceMs) this.#complete.note(() => spool.position(), this.#options.openSinceMs);
     const { ended } = file;
     const isWhole = await this.#read(reader, file);
     if (this.#batch.length > 0 && (ended || this.#isDue(isWhole))) {
@@ -184,14 +184,14 @@ export class Poster {
 
   async #post(file: TrailFile): Promise<void> {
     const last = this.#batch.at(-1)!.number;
-    const complete = this.#completeAt(file, last);
+    const complete = this.#complete.at(file, last);
     await this.#postAll(this.#batch, this.#chain, complete);
     this.#chain = this.#batch.at(-1)!.chain;
     this.#batch = [];
     this.#bytes = 0;
-    this.#posted.set(file.spool, last);
-    if (complete) this.#completed();
-    this.#readers.answer((place) => this.#has(place));
+    this.#places.posted(file.spool, last);
+    if (complete) this.#complete.said();
+    this.#readers.answer((place) => this.#places.has(place));
   }
 
   /** Posts records; where one of them is refused, in halves until it is alone. */
@@ -236,7 +236,7 @@ export class Poster {
         spool.epoch,
         file.spool,
         before.spool,
-        this.#posted.get(before.spool) ?? 0,
+        this.#places.numberOf(before.spool),
       ]);
     const row = await this.#posts.row();
     if (!row) throw new Stopped("spool_unknown", file, "the database does not know it");
@@ -257,7 +257,7 @@ export class Poster {
       throw error;
     }
     this.#chain = row.chain;
-    this.#posted.set(file.spool, row.position);
+    this.#places.posted(file.spool, row.position);
     this.#reader = reader;
     return reader;
   }
@@ -265,10 +265,9 @@ export class Poster {
   async #next(): Promise<void> {
     await this.#rewind();
     this.#index++;
-    // What was noted of this file may never be reached: what was not synced in it has moved to the next one.
-    this.#complete = undefined;
+    this.#complete.nextFile();
     await this.#begin(this.#options.spool.trail[this.#index]!);
-    this.#readers.answer((place) => this.#has(place));
+    this.#readers.answer((place) => this.#places.has(place));
     this.#removePosted();
   }
 
@@ -294,27 +293,16 @@ export class Poster {
 
   /** Says through which moment the spool is complete, although nothing is posted. */
   async #pulse(file: TrailFile, isWhole: boolean): Promise<void> {
-    const position = this.#posted.get(file.spool)!;
+    const position = this.#places.numberOf(file.spool);
     if (!isWhole || this.#batch.length > 0) {
       // Records that write nothing wait, but not longer than a pulse.
-      if (this.#batch.length > 0 && performance.now() - this.#completedMs >= limits.pulseMs) await this.#post(file);
+      if (this.#batch.length > 0 && this.#complete.sinceMs >= limits.pulseMs) await this.#post(file);
       return;
     }
-    const complete = this.#completeAt(file, position);
-    if (!complete || performance.now() - this.#completedMs < limits.pulseMs) return;
+    const complete = this.#complete.at(file, position);
+    if (!complete || this.#complete.sinceMs < limits.pulseMs) return;
     await this.#posts.complete(position, this.#chain, complete);
-    this.#completed();
-  }
-
-  #completeAt(file: TrailFile, number: number): Date | undefined {
-    const complete = this.#complete;
-    if (!complete || complete.place.spool !== file.spool || complete.place.number > number) return undefined;
-    return new Date(complete.atMs);
-  }
-
-  #completed(): void {
-    this.#complete = undefined;
-    this.#completedMs = performance.now();
+    this.#complete.said();
   }
 
   async #failed(error: unknown): Promise<void> {
@@ -343,40 +331,12 @@ export class Poster {
   }
 
   async #until(place: SpoolPlace, wait: () => Promise<void>): Promise<void> {
-    if (this.#has(place)) return;
+    if (this.#places.has(place)) return;
     if (this.#stopped || this.#closed)
       throw new StoreUnavailableError("Records are not posted any more.", { sent: false, cause: this.#stopped });
     const waiting = wait();
     this.#pause.tell("reader");
     await waiting;
-  }
-
-  #isOwn({ spool }: SpoolPlace): boolean {
-    const { trail } = this.#options.spool;
-    return trail.some((file) => file.spool === spool) || this.#options.spool.position().spool === spool;
-  }
-
-  /** Whether a place of this spool is behind its newest record, where nothing comes by itself. */
-  #isBeyond({ spool, number }: SpoolPlace): boolean {
-    const newest = this.#options.spool.position();
-    if (spool === newest.spool) return number > newest.number;
-    const { trail } = this.#options.spool;
-    const index = trail.findIndex((file) => file.spool === spool);
-    const { upTo, ended } = trail[index]!;
-    if (!ended || number <= upTo) return false;
-    return this.#isBeyond({ spool: trail[index + 1]?.spool ?? newest.spool, number: number - upTo });
-  }
-
-  /** A place in a file that failed may have moved to the next one. */
-  #has({ spool, number }: SpoolPlace): boolean {
-    // A file that was begun has none before it that is not posted: its place 0 says so.
-    if (number <= (this.#posted.get(spool) ?? -1)) return true;
-    const { trail } = this.#options.spool;
-    const index = trail.findIndex((file) => file.spool === spool);
-    const file = trail[index];
-    const next = trail[index + 1];
-    if (!file?.ended || !next || number <= file.upTo) return false;
-    return this.#has({ spool: next.spool, number: number - file.upTo });
   }
 
   #postedElsewhere({ spool, number }: SpoolPlace, signal: AbortSignal | undefined): Promise<void> {
