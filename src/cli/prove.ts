@@ -20,17 +20,23 @@ export function registerProve(program: Command, context: Context): void {
         : await client.post<Proof>("/api/proofs", { kind: options.incremental ? "incremental" : "whole" });
       const { data, standing } = await client.get<Proofs>("/api/proofs");
       const proofs = made ? [made] : data;
-      if (proofs.some((proof) => proof.discrepancy_count > 0)) process.exitCode = 1;
+      if (proofs.some((proof) => proof.discrepancy_count > 0 && !isAnswered(proof, proofs))) process.exitCode = 1;
       if (options.json) return terminal.printJson({ data: proofs, standing });
       if (proofs.length === 0) terminal.note("Nothing was proven yet. Prove it now: npx lineshaft prove");
-      for (const proof of proofs) for (const line of proofLines(proof, terminal.now())) terminal.print(line);
+      for (const proof of proofs)
+        for (const line of proofLines(proof, isAnswered(proof, proofs), terminal.now())) terminal.print(line);
       const { currency } = (await client.get<Status>("/api/status")).organisation;
       for (const line of standingLines(standing, currency, terminal.now())) terminal.print(line);
       return undefined;
     });
 }
 
-function proofLines(proof: Proof, now: number): string[] {
+/** Whether a later whole proof has looked at everything again. The alarm `ledger_unequal` goes by the same rule. */
+function isAnswered(proof: Proof, proofs: readonly Proof[]): boolean {
+  return proofs.some(({ kind, began_at }) => kind === "whole" && Date.parse(began_at) > Date.parse(proof.began_at));
+}
+
+function proofLines(proof: Proof, answered: boolean, now: number): string[] {
   const tookMs = new Date(proof.ended_at).getTime() - new Date(proof.began_at).getTime();
   const compared = Object.entries(proof.compared)
     .map(([name, value]) => `${count(value)} ${name}`)
@@ -38,7 +44,7 @@ function proofLines(proof: Proof, now: number): string[] {
   const head = `${proof.kind === "whole" ? "Whole" : "Incremental"} proof, ${relativeTime(proof.ended_at, now)}, in ${duration(tookMs)}: `;
   if (proof.discrepancy_count === 0) return [`${head}all figures agree.`, `  compared: ${compared}`];
   return [
-    `${head}${count(proof.discrepancy_count)} figures do not agree.`,
+    `${head}${count(proof.discrepancy_count)} figures do not agree.${answered ? " A later proof of everything has answered it." : ""}`,
     `  compared: ${compared}`,
     ...table(proof.discrepancies, [
       { title: "rule", value: (row) => row.rule },
