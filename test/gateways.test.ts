@@ -105,7 +105,7 @@ function knownEverywhere(at: () => { a: Place; b: Place; engine: ScriptedEngine 
       const seen = await b.feed(stop.signal);
       const seenCalls = () => seen.filter(({ type }) => type === "call").map(({ data }) => data.call.id);
       const begun: string[] = [];
-      // The word that somebody reads takes a moment to reach the other process.
+      // The message that this process has readers takes a moment to reach the other one.
       await expect
         .poll(
           async () => {

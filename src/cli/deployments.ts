@@ -22,7 +22,7 @@ interface ScaleOptions {
 export function registerDeployments(program: Command, context: Context): void {
   const { terminal } = context;
   const deployments = group(program, "deployments", {
-    about: "What this machine serves itself: workers of each model, their roles, who serves a call",
+    about: "What this machine serves itself: workers of each model, their roles, which one serves a call",
     examples: ["npx lineshaft deployments list", "npx lineshaft deployments scale smollm2-135m-instruct --replicas 2"],
   });
 

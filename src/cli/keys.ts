@@ -12,7 +12,7 @@ type CreatedKey = KeyResource & { secret: string };
 
 export function registerKeys(program: Command, context: Context): void {
   const keys = group(program, "keys", {
-    about: "Keys: who may call and what they may do",
+    about: "Keys: the callers of the instance, and what each may do",
     examples: ["npx lineshaft keys list", "npx lineshaft keys create laptop"],
   });
 

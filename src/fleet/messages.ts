@@ -1,4 +1,5 @@
-// IPC messages of a child as an async iterable: what arrived before anybody read waits (bounded), the end ends it.
+// IPC messages of a child as an async iterable: messages that arrive before the first read are kept, up to a bound. The
+// child's end ends the iterable.
 import { messageBacklog } from "./limits.ts";
 
 export class Messages implements AsyncIterable<unknown> {

@@ -1,5 +1,5 @@
-// Facts about processes of this machine, asked of /proc where there is one and of `ps` elsewhere: who a process is (so that a
-// pid that was given to somebody else is never killed), and what a whole tree of them holds in memory.
+// Facts about processes of this machine, read from /proc where there is one and from `ps` elsewhere: the identity of a process (so
+// that a pid that was given to another process is never killed), and the memory of a whole tree of processes.
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { basename } from "node:path";

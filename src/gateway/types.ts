@@ -10,7 +10,7 @@ import type { CallEvent, CallRecord } from "./calls/record.ts";
 import type { MediaOptions } from "./media.ts";
 import type { ModelCall } from "./modelCall.ts";
 
-/** A logical model request: what is asked (`asked`), who asks it, and what is known of the work that it belongs to. */
+/** A logical model request: what is asked (`asked`), its principal, and what is known of the work that it belongs to. */
 export interface CallRequest {
   principal: Principal;
   /** As a protocol has decoded it, or as it was composed inside the process. */

@@ -10,7 +10,7 @@ export const limits = {
   /** How often a process looks for shares to return, and after how long without a call an unused one is returned. */
   usageTickMs: 250,
   usageIdleMs: 5_000,
-  /** Use that has changed is told to the database so often, for those who read what is used. */
+  /** Use that has changed is told to the database so often, for readers of what is used. */
   usageToldMs: 5_000,
   /** Every share is told to the database, and all limits are read, this often, so that a notification that was missed is made good. */
   usagePulseMs: 30_000,

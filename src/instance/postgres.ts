@@ -71,8 +71,8 @@ function postgresSpec(command: PostgresCommand): ChildSpec {
 }
 
 /**
- * postmaster.pid of a server that was killed names a pid that may by now be somebody else's (in a restarted container it nearly
- * always is), and Postgres then refuses to start. Called with the home's lock held and orphans ended, so no server of ours runs.
+ * postmaster.pid of a server that was killed names a pid that another process may have by now (in a restarted container one nearly
+ * always has), and Postgres then refuses to start. Called with the home's lock held and orphans ended, so no server of ours runs.
  */
 function removeStalePidFile(dataFolder: string): void {
   const path = join(dataFolder, "postmaster.pid");

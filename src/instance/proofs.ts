@@ -1,4 +1,4 @@
-// Proofs of the ledger in the background, and who is told of them: the metrics, and an alarm while the newest proofs find something.
+// Proofs of the ledger in the background. The metrics have the newest ones, and an alarm stands while those find something.
 import { Prover, type Ledger, type ProofReport } from "../ledger/index.ts";
 import type { Session } from "../store/index.ts";
 import type { Alarms, Metrics } from "../telemetry/index.ts";

@@ -1,5 +1,5 @@
 // When a process that crashed is started again: after a pause that doubles with each crash in a row, and not any more when it crashes
-// too often, because then every start does harm and somebody must look.
+// too often, because then every start does harm and an operator must find the cause.
 
 /** Pause before the first restart. */
 export const restartFloorMs = 500;

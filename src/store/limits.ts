@@ -40,7 +40,7 @@ export const limits = {
   keepAliveMs: 10_000,
   /** The server looks this often whether the client of a running statement is still there, and ends the statement otherwise. */
   clientCheckMs: 1_000,
-  /** The server ends a transaction whose client does nothing for this long: its locks stand in everybody's way. */
+  /** The server ends a transaction whose client does nothing for this long: its locks keep others waiting. */
   idleTransactionMs: 60_000,
   /** How often a file's lock that another process holds is tried again. */
   lockPollMs: 200,
@@ -48,7 +48,7 @@ export const limits = {
   backupPartBytes: 4 * 1024 * 1024,
   /** A backup is read from its file in pieces of this length. */
   backupReadBytes: 1024 * 1024,
-  /** A file that expands to more than this many times its length is no backup: rows hold random ids, which expand a few times only. */
+  /** A file that expands to more than this many times its length is refused as a backup: rows hold random ids, which expand a few times only. */
   backupExpandMost: 1_000,
   /** The bound of expansion leaves this much free, so that short files of few rows are read. */
   backupExpandFreeBytes: 64 * 1024 * 1024,

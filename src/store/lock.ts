@@ -22,7 +22,7 @@ export function tryLock(path: string): Disposable | undefined {
   }
 }
 
-/** Waits for the lock; `onWait` is called once when somebody else has it. */
+/** Waits for the lock; `onWait` is called once when another process has it. */
 export async function waitForLock(path: string, signal?: AbortSignal, onWait?: () => void): Promise<Disposable> {
   for (let waits = 0; ; waits++) {
     signal?.throwIfAborted();

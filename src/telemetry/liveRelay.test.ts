@@ -46,7 +46,7 @@ test("a reader sees what another process publishes, whole, in order, and only wh
   const owner = here.read({ organisation: "org" }, stop.signal);
   const member = here.read(org, stop.signal);
   try {
-    // The word that somebody reads takes a moment to arrive.
+    // The message that a process has readers takes a moment to arrive.
     const say = (text: string, audience: Parameters<typeof there.events.publish>[0] = org) =>
       there.events.publish(audience, { type: "call", text });
     await expect

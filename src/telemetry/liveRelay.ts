@@ -1,6 +1,6 @@
 // Live events between processes of one database, over NOTIFY: a reader at one process sees what another one does.
 //
-// Events are told only while somebody reads, at whichever process: a process with readers says so every few seconds, and all processes
+// Events are told only while a process has readers. Such a process says so every few seconds, and all processes
 // tell and keep each other's events until a minute after the last word. Calls therefore cost nothing here while no console is open, and a
 // reader that goes on at another process finds there what it has seen before.
 //
@@ -59,7 +59,7 @@ export class LiveRelay<Event extends { type: string }> {
     clearTimeout(this.#group);
   }
 
-  /** Says that somebody reads here. */
+  /** Says that this process has readers. */
   #want(): void {
     this.#wantedUntilMs = performance.now() + limits.relayWantedMs;
     this.#send("w");

@@ -1,8 +1,8 @@
 // Prometheus metrics of the gateway. Labels are models, engines and outcomes only: nothing whose number of values a caller
 // could grow (no ids, keys or paths), and model names past a bound are counted together.
 //
-// On the path of a call a metric is an addition to a plain number; prom-client is handed the numbers when somebody asks for
-// them. (Its own counters validate and hash their labels at every addition: a dozen of them cost more than the pipeline.)
+// On the path of a call a metric is an addition to a plain number; prom-client is handed the numbers when metrics are
+// requested. (Its own counters validate and hash their labels at every addition: a dozen of them cost more than the pipeline.)
 import {
   Counter,
   Gauge,
@@ -40,11 +40,11 @@ export interface Metrics {
   alarmRaised(code: string): void;
   /** The newest proofs of the ledger, with what they found by rule. */
   proven(newest: readonly ProvenNumbers[]): void;
-  /** Where the alarms that stand are read, by code, when somebody asks for metrics. */
+  /** Where the alarms that stand are read, by code, when metrics are requested. */
   alarmsReadBy(read: () => ReadonlyMap<string, number>): void;
   /** Where bytes that are buffered for callers are read, by the place that keeps them. */
   buffersReadBy(read: () => Readonly<Record<string, number>>): void;
-  /** Where the scheduler's numbers are read when somebody asks for metrics. */
+  /** Where the scheduler's numbers are read when metrics are requested. */
   schedulerReadBy(read: () => SchedulerNumbers): void;
 }
 

@@ -132,7 +132,7 @@ export class DurableRuns {
     const uri = advertisedUrl ? `${advertisedUrl.replace(/\/+$/, "")}${endpoint.path}` : endpoint.url;
     this.#deployment = await this.#client.register(uri);
     const ours = uri.slice(0, uri.lastIndexOf("/") + 1);
-    // In a Restate of somebody's own there may be deployments that are none of our business.
+    // A Restate that the user runs may hold deployments of other programs, which are left alone.
     const others = (await this.#client.deployments()).filter(
       ({ id, uri }) => id !== this.#deployment && (embedded || uri.startsWith(ours)),
     );

@@ -4,7 +4,7 @@ import { shareOut } from "./batch.ts";
 import { batchTokens, chunkTokensBusy } from "./limits.ts";
 
 describe("sharing a batch", () => {
-  it("gives a lone prompt everything while nobody decodes, and one small chunk while somebody does", () => {
+  it("gives a lone prompt everything while no sequence decodes, and one small chunk while one does", () => {
     expect(shareOut([{ id: 1, pending: 900, order: 0 }], 0)).toEqual(new Map([[1, 256]]));
     expect(shareOut([{ id: 1, pending: 900, order: 0 }], 3)).toEqual(new Map([[1, 64]]));
     expect(shareOut([], 3)).toEqual(new Map());
@@ -44,7 +44,7 @@ describe("sharing a batch", () => {
     );
   });
 
-  it("starves nobody: the oldest always gets a chunk", () => {
+  it("starves no prompt: the oldest always gets a chunk", () => {
     fc.assert(
       fc.property(calls, fc.nat(16), (prefilling, decoding) => {
         fc.pre(prefilling.length > 0);

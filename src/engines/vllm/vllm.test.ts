@@ -163,7 +163,7 @@ describe("the way there", () => {
     (await connectKvEvents({ ...publisher.address, host: "localhost" })).close();
   });
 
-  test("somebody else's port is no publisher", async () => {
+  test("another program's port is no publisher", async () => {
     const { url } = await scriptedVllm();
     const { hostname, port } = new URL(url);
     await expect(connectKvEvents({ host: hostname, port: Number(port) })).rejects.toMatchObject({

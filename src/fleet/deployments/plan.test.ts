@@ -141,7 +141,7 @@ describe("memory", () => {
     expect(said([want("3 both")], [runs("0 both ready"), runs("1 both starting")], 1.5)).toEqual(["a is short"]);
   });
 
-  test("is waited for while somebody leaves", () => {
+  test("is waited for while another worker leaves", () => {
     expect(said([want("1 both")], [runs("0 both ready", "b"), runs("1 both leaving", "c")], 0)).toEqual([
       "stop worker-0",
     ]);

@@ -120,7 +120,7 @@ async function take(client: pg.Client): Promise<Taken> {
 
 /**
  * Plain tables of the schema with the columns that are written (generated ones are computed again). At this version's migrations, those
- * that are declared in access.ts are Lineshaft's, and the others are somebody else's; at an older version all are taken.
+ * that are declared in access.ts are Lineshaft's, and the others belong to other programs; at an older version all are taken.
  */
 async function tablesOf(client: pg.Client): Promise<{ own: SnapshotTable[]; foreign: string[] }> {
   const { rows } = await client.query<SnapshotTable>(
