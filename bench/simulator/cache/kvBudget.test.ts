@@ -123,6 +123,12 @@ describe("KV budget", () => {
       ...load,
       requests: load.requests.map((one) => ({ ...one, nextUse: [{ from: 0, atS: Infinity }] })),
     };
+    // Rules that are not told of ends see no last requests either.
+    const blinder = { ...blind, requests: blind.requests.map((one) => ({ ...one, last: false })) };
+    for (const { name } of untold) {
+      const tokens = 0.5 * load.workingSetTokens;
+      expect(runBudget(blinder, rule(name), tokens)).toEqual(runBudget(load, rule(name), tokens));
+    }
     for (const { name } of rules) {
       if (name === clairvoyant.name) continue;
       for (const share of [0.2, 0.5, 0.8]) {
