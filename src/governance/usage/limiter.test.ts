@@ -324,6 +324,27 @@ test(
   },
 );
 
+test("two processes whose calls each need most of a limit do not keep each other waiting", { timeout }, async () => {
+  await using db = await testDatabase();
+  const of = await tenant(db);
+  const scope: LimitScope = { kind: "organisation", id: of.organisation, model: undefined };
+  await setLimit(db, { ...of, scope, dimension: "bytes_in_flight", amount: 600 });
+  const clock = { now: 0 };
+  await using one = await gateway(db, clock);
+  await using two = await gateway(db, clock);
+  const large = (at: typeof one) => Promise.resolve(at.limiter.begin(useOf(of, { bytes: 500 })));
+  await using third = await gateway(db, clock);
+  const first = await large(third);
+  // Both have nothing and ask again and again.
+  const waiting = [large(one), large(two)].map((call) => call.then((counted) => counted.end(1)));
+  const owner = asOwner(db);
+  const asks = async () => (await owner.query("select from limit_shares where waits_at is not null")).rowCount;
+  await until(async () => (await asks()) === 2);
+  await owner.close();
+  first.end(1);
+  await Promise.all(waiting);
+});
+
 test(
   "what is used is this process's use as it is, others' as they told it last, and what ended processes had used",
   { timeout },

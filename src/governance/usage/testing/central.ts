@@ -8,6 +8,8 @@ interface Row {
   used: number;
   recalledAt: number;
   waitsAt: number;
+  /** Since when it has waited without a pause of a second. */
+  waitsSince: number;
 }
 
 export class Central {
@@ -31,7 +33,8 @@ export class Central {
     }
     const gone = item.moved.reduce((sum, { amount }) => sum + amount, 0);
     const kept = Math.max(item.used - gone, Math.min(item.kept, mine?.units ?? 0) - gone, 0);
-    const rest = [...this.rows].filter(([id]) => id !== process).map(([, row]) => row);
+    const elsewhere = [...this.rows].filter(([id]) => id !== process);
+    const rest = elsewhere.map(([, row]) => row);
     const waiting = (row: Row) => row.waitsAt > now - 1_000;
     const shares = rest.reduce((sum, { units }) => sum + units, 0);
     const unused = rest.reduce((sum, { units, used }) => sum + Math.max(0, units - used), 0);
@@ -39,7 +42,10 @@ export class Central {
     const others = shares + [...this.counted.values()].reduce((sum, { amount }) => sum + amount, 0);
     const free = this.amount - others - kept;
     const fair = Math.trunc(this.amount / claimants);
-    const keptBack = kept + item.least > fair && rest.some((row) => row.units < fair && waiting(row));
+    const since = mine && waiting(mine) ? mine.waitsSince : now;
+    const isBefore = ({ waitsSince }: Row, id: number) => waitsSince < since || (waitsSince === since && id < process);
+    const keptBack =
+      kept + item.least > fair && elsewhere.some(([id, row]) => row.units < fair && waiting(row) && isBefore(row, id));
     let granted = 0;
     if (free >= item.least && !(item.least > 0 && keptBack)) {
       granted = item.least;
@@ -52,7 +58,14 @@ export class Central {
     const recalled = (mine?.recalledAt ?? -Infinity) > now - 1_000;
     const used = Math.max(item.used - gone, 0);
     const waitsAt = refused ? now : -Infinity;
-    this.rows.set(process, { turn, units: held, used, waitsAt, recalledAt: mine?.recalledAt ?? -Infinity });
+    this.rows.set(process, {
+      turn,
+      units: held,
+      used,
+      waitsAt,
+      waitsSince: since,
+      recalledAt: mine?.recalledAt ?? -Infinity,
+    });
     if (held === 0 && item.least === 0) this.rows.delete(process);
     if (refused)
       for (const [id, row] of this.rows) {
