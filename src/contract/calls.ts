@@ -73,6 +73,12 @@ export const schedulerView = z.object({
       policy: z.string(),
       waiting_calls: z.number().describe("Calls in the fair queue, of all tenants"),
       waiting_tokens: z.number(),
+      live_programs: z.number().describe("Runs and sessions that compute, run a tool, or did within the last minute"),
+      paused_programs: z.number().describe("Of these, those that wait because the KV of all of them does not fit"),
+      paused_programs_with_calls: z.number().describe("Of these, those whose calls wait for that"),
+      working_set_share: z
+        .number()
+        .describe("Share of the KV of all tiers that live programs need which are not paused"),
     }),
   ),
   endpoints: z.array(schedulerEndpoint),

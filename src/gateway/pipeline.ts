@@ -310,10 +310,11 @@ class Pipeline {
   }
 }
 
-function numbersOf({ waiting, endpoints, index }: SchedulerSnapshot): SchedulerNumbers {
+function numbersOf({ waiting, endpoints, workingSets, index }: SchedulerSnapshot): SchedulerNumbers {
   return {
     waiting: waiting.map(({ name, calls, tokens }) => ({ model: name, calls, tokens })),
     endpoints: endpoints.map(({ spec, load }) => ({ engine: spec.id, ...load })),
+    workingSets: workingSets.map(({ deployment, load, paused }) => ({ model: deployment, load, paused })),
     index,
   };
 }

@@ -16,6 +16,7 @@ import type { CacheView } from "./placement/caches.ts";
 import { defaultPolicy, makePolicy } from "./placement/registry.ts";
 import { IndexedCaches } from "./prefix/indexedCaches.ts";
 import { PrefixIndex, type PrefixIndexOptions } from "./prefix/prefixIndex.ts";
+import type { WorkingSetState } from "./programs/admission.ts";
 import { Programs, type ProgramsOptions } from "./programs/programs.ts";
 import type {
   Call,
@@ -56,6 +57,8 @@ export interface SchedulerSnapshot {
   openHandles: number;
   splits: number;
   programs: number;
+  /** By deployment with live programs: how much of its KV they need, and how many are paused. */
+  workingSets: readonly WorkingSetState[];
   index: ReturnType<PrefixIndex["stats"]>;
   truth: Truth;
   /** What it was made with where that differs from the defaults. */
@@ -258,6 +261,7 @@ export class Scheduler {
       openHandles: this.load.openHandles,
       splits: this.pd.size,
       programs: this.programs.size,
+      workingSets: this.programs.workingSets,
       index: this.index.stats(),
       truth: this.dispatch.placed.truth,
       settings: this.settings,

@@ -242,6 +242,8 @@ export interface Decision {
   atMs: number;
   /** How long the call waited in the fair queue. */
   queuedMs: number;
+  /** Of that, how long its program was paused because the KV of live programs did not fit; absent: it was not. */
+  pausedMs?: number;
   chosen: CandidateNumbers;
   runnerUp?: CandidateNumbers;
   reason: string;
@@ -376,7 +378,10 @@ export type PdEvent =
 /** What to do with a program's KV while it does not compute. */
 export type KvVerb = "keep" | "demote" | "prefetch" | "drop";
 
-/** Why a call is refused. `no_endpoint`: none may answer it; `too_long`: its prompt fits nowhere; `program_limit`: too many programs are alive. */
+/**
+ * Why a call is refused. `no_endpoint`: none may answer it; `too_long`: its prompt fits nowhere; `program_limit`: too many programs are
+ * alive, or its program had no turn within its tenant's part of the KV for as long as a program may wait.
+ */
 export type RefusalCode = "queue_full" | "deadline" | "no_endpoint" | "too_long" | "program_limit";
 
 /** What the scheduler's caller must do. `place` and `refuse` answer a call; `queued` says that it waits for its turn. */

@@ -52,6 +52,7 @@ export interface Metrics {
 export interface SchedulerNumbers {
   waiting: readonly { model: string; calls: number; tokens: number }[];
   endpoints: readonly { engine: string; prefillTokens: number; kvTokens: number }[];
+  workingSets: readonly { model: string; load: number; paused: number }[];
   index: { blocks: number; bytes: number };
 }
 
@@ -275,7 +276,12 @@ export function createMetrics(options: { process?: boolean } = {}): Metrics {
     [...models].map(([model, { duration }]) => [model, duration] as const),
   );
 
-  let scheduler: () => SchedulerNumbers = () => ({ waiting: [], endpoints: [], index: { blocks: 0, bytes: 0 } });
+  let scheduler: () => SchedulerNumbers = () => ({
+    waiting: [],
+    endpoints: [],
+    workingSets: [],
+    index: { blocks: 0, bytes: 0 },
+  });
   gauge("lineshaft_queue_calls", "Calls that wait for their turn, by model", ["model"], (add) => {
     for (const { model, calls } of scheduler().waiting) add({ model }, calls);
   });
@@ -293,6 +299,17 @@ export function createMetrics(options: { process?: boolean } = {}): Metrics {
   gauge("lineshaft_kv_tokens_in_use", "Tokens of KV that calls under way hold, by engine", ["engine"], (add) => {
     for (const { engine, kvTokens } of scheduler().endpoints) add({ engine }, kvTokens);
   });
+  gauge("lineshaft_working_set_share", "Share of the KV that live programs need, by model", ["model"], (add) => {
+    for (const { model, load } of scheduler().workingSets) add({ model }, load);
+  });
+  gauge(
+    "lineshaft_programs_paused",
+    "Programs that wait until the KV has room for them, by model",
+    ["model"],
+    (add) => {
+      for (const { model, paused } of scheduler().workingSets) add({ model }, paused);
+    },
+  );
   gauge("lineshaft_prefix_index_blocks", "Distinct KV blocks known to be cached somewhere", [], (add) =>
     add({}, scheduler().index.blocks),
   );

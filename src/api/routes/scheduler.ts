@@ -20,7 +20,7 @@ const route = createRoute({
 
 export function schedulerRoutes({ engines, gateway, schedulers }: ServerDependencies) {
   return apiApp().openapi(route, async (c) => {
-    const { endpoints, waiting, index, truth, programs, splits } = merged(
+    const { endpoints, waiting, workingSets, index, truth, programs, splits } = merged(
       schedulers ? await schedulers() : [gateway.scheduler()],
     );
     const visible = engines.list(c.var.principal.organisation);
@@ -29,12 +29,21 @@ export function schedulerRoutes({ engines, gateway, schedulers }: ServerDependen
       {
         deployments: waiting
           .filter(({ name }) => models.has(name))
-          .map(({ name, policy, calls, tokens }) => ({
-            name,
-            policy,
-            waiting_calls: calls,
-            waiting_tokens: tokens,
-          })),
+          .map(({ name, policy, calls, tokens }) => {
+            const programs = workingSets.filter(({ deployment }) => deployment === name);
+            const sum = (read: (one: (typeof programs)[number]) => number) =>
+              programs.reduce((total, one) => total + read(one), 0);
+            return {
+              name,
+              policy,
+              waiting_calls: calls,
+              waiting_tokens: tokens,
+              live_programs: sum(({ live }) => live),
+              paused_programs: sum(({ paused }) => paused),
+              paused_programs_with_calls: sum((one) => one.waiting),
+              working_set_share: sum(({ load }) => load),
+            };
+          }),
         endpoints: endpoints
           .filter(({ spec }) => models.has(spec.deployment))
           .map(({ spec, load, health, standing = "serving" }) => ({
@@ -70,7 +79,7 @@ export function schedulerRoutes({ engines, gateway, schedulers }: ServerDependen
  */
 function merged(
   all: SchedulerSnapshot[],
-): Pick<SchedulerSnapshot, "endpoints" | "waiting" | "index" | "truth" | "programs" | "splits"> {
+): Pick<SchedulerSnapshot, "endpoints" | "waiting" | "workingSets" | "index" | "truth" | "programs" | "splits"> {
   const [first, ...others] = all;
   if (others.length === 0) return first!;
   const sum = (read: (one: SchedulerSnapshot) => number) => all.reduce((total, one) => total + read(one), 0);
@@ -91,6 +100,7 @@ function merged(
     endpoints: [...endpoints.values()].map((of) =>
       of.reduce((most, one) => (one.load.inFlight > most.load.inFlight ? one : most)),
     ),
+    workingSets: all.flatMap((one) => one.workingSets),
     index: {
       ...first!.index,
       blocks: Math.max(...all.map(({ index }) => index.blocks)),

@@ -15,7 +15,7 @@ export function decisionRecord(decision: Decision, excluded: ReadonlyMap<string,
     candidates: decision.candidates,
     queuedMs: decision.queuedMs,
     terms: decision.terms,
-    reason: sentenceOf(decision) + exclusionsOf(excluded),
+    reason: sentenceOf(decision) + pauseOf(decision) + exclusionsOf(excluded),
     excluded: [...excluded].map(([endpoint, reason]) => ({ endpoint, reason })),
   };
 }
@@ -47,6 +47,11 @@ function sentenceOf(decision: Decision): string {
   const split = prefill ? ` The prompt is computed at ${prefill.endpoint}, which then hands its KV over.` : "";
   if (!runnerUp) return `The only endpoint that could take it.${split}`;
   return `${why(decision, chosen, runnerUp)}${split}`;
+}
+
+function pauseOf({ pausedMs }: Decision): string {
+  if (pausedMs === undefined) return "";
+  return ` Its program waited ${whole(pausedMs)} ms before, because live programs needed more KV than there is.`;
 }
 
 function why({ reason, ties, policy }: Decision, chosen: CandidateNumbers, runnerUp: CandidateNumbers): string {

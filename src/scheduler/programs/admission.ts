@@ -44,7 +44,7 @@ interface Door {
 /** What follows from a plan is done by the caller, which knows where the programs' KV lies. */
 interface Carrier {
   pause(program: Program, now: number, reason: string, actions: SchedulerAction[]): void;
-  resume(program: Program, reason: string, actions: SchedulerAction[]): void;
+  resume(program: Program, now: number, reason: string, actions: SchedulerAction[]): void;
 }
 
 export class ProgramAdmission {
@@ -96,7 +96,7 @@ export class ProgramAdmission {
         const program = members.get(id)!;
         if (forced) program.immuneUntilMs = now + programTurnMs;
         const reason = forced ? "it has waited as long as any may" : `it fits: live programs need ${share}`;
-        this.carrier.resume(program, reason, actions);
+        this.carrier.resume(program, now, reason, actions);
       }
       for (const id of plan.overdue) this.refuseCalls(waiting.get(id) ?? [], deployment, now, actions);
       this.doors.set(deployment, { room: plan.room, queues: plan.queues });
@@ -124,7 +124,7 @@ export class ProgramAdmission {
       if (deployment === undefined) continue;
       program.wanted = waiting.has(id);
       if (!program.wanted && !isLive(program, now)) {
-        if (program.pausedMs !== undefined) this.carrier.resume(program, "it is idle", actions);
+        if (program.pausedMs !== undefined) this.carrier.resume(program, now, "it is idle", actions);
         continue;
       }
       const group = groups.get(deployment);

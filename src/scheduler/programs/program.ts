@@ -13,6 +13,8 @@ export interface Program extends Member {
   tenant: string;
   /** Whether it has entered the working set, or waits for that, since its first call. */
   admitted: boolean;
+  /** When it was paused last, and when it was let go on. */
+  lastPause: { fromMs: number; untilMs: number } | undefined;
   deployment: string | undefined;
   parent: string | undefined;
   /** Where its newest KV lies. */
@@ -36,6 +38,7 @@ export function newProgram(id: string, now: number): Program {
     id,
     tenant: "",
     admitted: false,
+    lastPause: undefined,
     deployment: undefined,
     parent: undefined,
     startedMs: now,

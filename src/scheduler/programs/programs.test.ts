@@ -71,7 +71,7 @@ describe("programs", () => {
     ]);
   });
 
-  it("are judged by their own tools once some have ended, by everybody's before", () => {
+  it("are judged by their own tools once some have ended, by those of all programs before", () => {
     const scene = new Scene(exampleSpec("e", { totalKvCapacityTokens: 1e6 }));
     scene.turn("other", 75_000);
     scene.turn("a", 20_000);
@@ -143,7 +143,7 @@ describe("programs", () => {
     const resumed = scene.after(1000);
     expect(resumed).toMatchObject([
       { type: "resume_program", program: "new" },
-      { type: "place", call: "waits" },
+      { type: "place", call: "waits", decision: { queuedMs: 1000, pausedMs: 1000 } },
     ]);
   });
 
@@ -242,10 +242,10 @@ describe("programs", () => {
     expect(kv(scene.tell({ type: "run_ended", program: "a" }))).toEqual([]);
   });
 
-  it("do not count once they are idle: a chat that is not continued keeps no other program waiting", () => {
+  it("do not count once they are idle: a chat that is not continued keeps no program waiting", () => {
     const scene = new Scene(exampleSpec("e"));
     scene.turn("idle", 60_000);
-    scene.after(31_000);
+    scene.after(61_000);
     scene.turn("fresh", 50_000);
     expect(scene.after(1000)).toEqual([]);
   });
@@ -261,6 +261,26 @@ describe("programs", () => {
     made.apply({ at: 1, type: "call_ended", call: "a", reason: "done" });
     expect(ask("c")).toEqual(["place"]);
     expect(made.programs.get("a")).toBeUndefined();
+  });
+
+  it("are forgotten of the tenant that has most of them, however many of its calls wait", () => {
+    const made = new Scheduler({ rng: seededRng(1), programs: { maxPrograms: 200 } });
+    made.apply({ at: 0, type: "endpoint_joined", spec: exampleSpec("e") });
+    const ask = (id: string, tenant: string) => {
+      const call = exampleCall({ id, program: id, tenant, promptTokens: 1000 });
+      return made.decide(call, 0).find((action) => action.type !== "pause_program")?.type;
+    };
+    const done = (call: string) => made.apply({ at: 0, type: "call_ended", call, reason: "done" });
+    ask("mine", "honest");
+    done("mine");
+    for (let at = 0; at < 500; at++) {
+      ask(`x${at}`, "hostile");
+      // Its first calls stay under way.
+      if (at >= 100) done(`x${at}`);
+    }
+    expect(made.snapshot().programs).toBe(200);
+    expect(made.programs.get("mine")).toBeDefined();
+    expect(ask("also mine", "honest")).not.toBe("refuse");
   });
 
   it("follow an endpoint that joins again: with its cache when it did not start anew, without it when it did", () => {

@@ -12,7 +12,8 @@ import type { Endpoints } from "../endpoints.ts";
 import { programsMax } from "../limits.ts";
 import type { Call, Decision, EndpointState, RuntimeFact, SchedulerAction } from "../types.ts";
 import { ProgramAdmission, type ProgramGate, type WorkingSetState } from "./admission.ts";
-import { newProgram, type Program, Residence, slower, type WaitKind } from "./program.ts";
+import { type Program, Residence, slower, type WaitKind } from "./program.ts";
+import { ProgramTable } from "./table.ts";
 import { expectedWaitMs, planTool } from "./toolWindow.ts";
 import { OwnWaits, Waits } from "./waits.ts";
 
@@ -25,14 +26,11 @@ export interface ProgramsOptions {
   maxPrograms?: number;
 }
 
-/** Programs looked at to find an idle one, which is forgotten for a new one. */
-const forgetScan = 64;
-
 export class Programs {
   private readonly endpoints: Endpoints;
   private readonly gate: ProgramGate;
   private readonly options: ProgramsOptions;
-  private readonly programs = new Map<string, Program>();
+  private readonly programs: ProgramTable;
   private readonly children = new Map<string, Set<string>>();
   /** Programs in a tool call with a question left to ask. */
   private readonly asking = new Set<Program>();
@@ -49,10 +47,12 @@ export class Programs {
     this.endpoints = endpoints;
     this.gate = gate;
     this.options = options;
+    this.programs = new ProgramTable(options.maxPrograms ?? programsMax, (program) => this.forgotten(program));
     const carrier = {
       pause: (program: Program, now: number, reason: string, actions: SchedulerAction[]) =>
         this.pause(program, now, reason, actions),
-      resume: (program: Program, reason: string, actions: SchedulerAction[]) => this.resume(program, reason, actions),
+      resume: (program: Program, now: number, reason: string, actions: SchedulerAction[]) =>
+        this.resume(program, now, reason, actions),
     };
     if (options.pauses !== false) this.admission = new ProgramAdmission(endpoints, gate, carrier);
   }
@@ -68,12 +68,13 @@ export class Programs {
   /** A call has come, and its program may have to wait for room. False: too many programs are alive to take in a new one. */
   called(call: Call, now: number, actions: SchedulerAction[]): boolean {
     if (call.program === undefined) return true;
-    const program = this.programs.get(call.program) ?? this.take(call.program, now);
+    const program = this.programs.get(call.program) ?? this.programs.take(call.program, now);
     if (program === undefined) return false;
-    program.tenant = call.tenant;
+    this.programs.give(program, call.tenant);
     program.deployment = call.deployment;
     this.admission?.called(program, call, now, actions);
-    this.take(program.id, now);
+    if (program.pausedMs !== undefined) program.wanted = true;
+    this.programs.take(program.id, now);
     if (call.parent !== undefined) this.setParent(program, call.parent);
     if (program.contextTokens === 0) program.contextTokens = call.promptTokens + call.outputTokens;
     return true;
@@ -82,7 +83,10 @@ export class Programs {
   placed(call: Call, at: EndpointState, decision: Decision, now: number, actions: SchedulerAction[]): void {
     const program = call.program === undefined ? undefined : this.programs.get(call.program);
     if (program === undefined) return;
-    const before = program.at;
+    const { at: before, lastPause } = program;
+    const waitedMs =
+      lastPause === undefined ? 0 : lastPause.untilMs - Math.max(lastPause.fromMs, now - decision.queuedMs);
+    if (waitedMs > 0) decision.pausedMs = waitedMs;
     // Parallel calls of a program are branches: a state is superseded only while no other call computes on it.
     if (before !== undefined && before !== at && program.calls === 0 && before.health !== "down") {
       actions.push({
@@ -106,14 +110,14 @@ export class Programs {
     if (program === undefined) return;
     program.calls = Math.max(0, program.calls - 1);
     program.atBoundary = program.calls === 0;
-    this.take(program.id, now);
+    this.programs.take(program.id, now);
     if (program.at !== undefined)
       this.residence.move(program, program.at, program.tier, call.promptTokens + outputTokens);
   }
 
   fact(fact: RuntimeFact, now: number, actions: SchedulerAction[]): void {
     if (fact.type === "run_ended") return this.end(fact.program, actions);
-    const program = this.take(fact.program, now);
+    const program = this.programs.take(fact.program, now);
     if (program === undefined) return;
     program.activeMs = now;
     if (fact.type === "program") {
@@ -154,9 +158,9 @@ export class Programs {
     for (const program of this.asking) if (program.askAgainMs <= now) this.ask(program, now, actions, false);
     const idleMs = this.options.idleMs ?? 3_600_000;
     for (const program of this.programs.values()) {
-      // Insertion order is activity order (see `take`), so the first active one ends it.
+      // The longest idle stand first, so the first active one ends it.
       if (now - program.activeMs <= idleMs) break;
-      if (program.calls === 0 && program.pausedMs === undefined) this.forget(program);
+      if (program.calls === 0 && program.pausedMs === undefined) this.programs.forget(program);
     }
     this.admission?.tick(this.programs.values(), now, actions);
   }
@@ -166,7 +170,8 @@ export class Programs {
     return this.admission?.states ?? [];
   }
 
-  private resume(program: Program, reason: string, actions: SchedulerAction[]): void {
+  private resume(program: Program, now: number, reason: string, actions: SchedulerAction[]): void {
+    program.lastPause = { fromMs: program.pausedMs!, untilMs: now };
     program.pausedMs = undefined;
     this.gate.resume(program.deployment!, program.tenant, program.id);
     actions.push({ type: "resume_program", program: program.id, reason });
@@ -285,17 +290,16 @@ export class Programs {
         reason: "its run has ended",
       });
     }
-    this.forget(program);
+    this.programs.forget(program);
   }
 
-  private forget(program: Program): void {
+  private forgotten(program: Program): void {
     this.residence.move(program, undefined, "device", 0);
     this.asking.delete(program);
     this.stopWaiting(program);
     if (program.pausedMs !== undefined) this.gate.resume(program.deployment!, program.tenant, program.id);
     if (program.parent !== undefined) this.children.get(program.parent)?.delete(program.id);
     this.children.delete(program.id);
-    this.programs.delete(program.id);
   }
 
   private setParent(program: Program, parent: string): void {
@@ -307,31 +311,5 @@ export class Programs {
     const siblings = this.children.get(parent) ?? new Set();
     siblings.add(program.id);
     this.children.set(parent, siblings);
-  }
-
-  /** Forgets the program that has been idle longest; false when those at the front all have work. */
-  private makeRoom(): boolean {
-    let looked = 0;
-    for (const program of this.programs.values()) {
-      if (++looked > forgetScan) return false;
-      if (program.calls > 0 || program.tools > 0 || program.pausedMs !== undefined) continue;
-      this.forget(program);
-      return true;
-    }
-    return false;
-  }
-
-  /** The program, most recently active last in the map; undefined when it is new and all that are known are busy. */
-  private take(id: string, now: number): Program | undefined {
-    let program = this.programs.get(id);
-    if (program === undefined) {
-      if (this.programs.size >= (this.options.maxPrograms ?? programsMax) && !this.makeRoom()) return undefined;
-      program = newProgram(id, now);
-    } else {
-      this.programs.delete(id);
-    }
-    program.activeMs = now;
-    this.programs.set(id, program);
-    return program;
   }
 }
