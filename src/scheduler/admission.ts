@@ -108,6 +108,14 @@ export function isFree(endpoint: EndpointState): boolean {
   return endpoint.load.inFlight < endpoint.spec.maxInFlight;
 }
 
+/**
+ * Whether a call that yields may go there: all slots and half of the engine's own line may be taken, so that the engine does not idle when
+ * word of what has ended is late. Batch work needs half of the slots free, since people's calls that wait elsewhere are on their way.
+ */
+function isLeft({ load, spec }: EndpointState, { batch }: Call): boolean {
+  return load.inFlight < (batch === true ? spec.slots / 2 : (spec.slots + spec.maxInFlight) / 2);
+}
+
 /** Batch work does not wait inside an engine, where a person's call could not pass it, and leaves a part of the slots free. */
 function takesBatch({ load, spec }: EndpointState): boolean {
   return load.inFlight < spec.slots - Math.floor(spec.slots / slotsPerReserve);
@@ -150,15 +158,15 @@ export function isAway({ ejected, doubtedBy }: EndpointState, call: Call): boole
 export const senderOf = ({ sender, tenant }: Call): string => sender ?? tenant;
 
 /**
- * Whether the endpoint takes the call now. `open`: ejected endpoints may take it too. `due`: it is the turn of batch work. `yields`: the
- * engine's own line is left to tenants that wait at other gateways.
+ * Whether the endpoint takes the call now. `open`: ejected endpoints may take it too. `due`: it is the turn of batch work. `yields`: half
+ * of the engine's own line is left to calls that wait at other gateways.
  */
 export function hasRoom(endpoint: EndpointState, call: Call, open: boolean, due: boolean, yields: boolean): boolean {
   return (
     mayAnswer(endpoint, call) &&
     (open || !isAway(endpoint, call)) &&
     isFree(endpoint) &&
-    (!yields || endpoint.load.inFlight < endpoint.spec.slots) &&
+    (!yields || isLeft(endpoint, call)) &&
     (call.batch !== true || due || takesBatch(endpoint))
   );
 }

@@ -13,7 +13,7 @@ import {
 } from "./admission.ts";
 import type { Endpoints } from "./endpoints.ts";
 import type { LoadView } from "./load/loadView.ts";
-import { stalledMostMs, stallsEveryMs, toldEndpointsMax, yieldSlackMs } from "./limits.ts";
+import { stalledMostMs, stallsEveryMs, yieldSlackMs } from "./limits.ts";
 import { PdPlanner, type PdPlan } from "./pd/plan.ts";
 import { workTokens } from "./placement/estimate.ts";
 import { decisionOf, numbersOf } from "./placement/explain.ts";
@@ -104,9 +104,8 @@ export class Dispatch {
     return [...this.deployments].flatMap(([name, { queue }]) => {
       const news = queue.news(now);
       if (news.length === 0) return [];
-      const known = this.endpoints.ofDeployment(name).slice(0, toldEndpointsMax);
-      const endpoints = known.map(({ spec }) => spec.id);
-      return news.map(({ batch, tenants }) => ({ endpoints, batch, tenants }));
+      const endpoints = this.endpoints.ofDeployment(name).map(({ spec }) => spec.id);
+      return news.map(({ batch, calls, tenants }) => ({ endpoints, batch, calls, tenants }));
     });
   }
 
@@ -207,7 +206,7 @@ export class Dispatch {
     const yields = (call: Call): boolean => {
       let known = yielding.get(call);
       if (known === undefined) {
-        known = queue.of(call).yields(call, deployment.rate.perMs * yieldSlackMs);
+        known = queue.yields(call, deployment.rate.perMs * yieldSlackMs);
         yielding.set(call, known);
       }
       return known;

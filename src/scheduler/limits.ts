@@ -44,9 +44,11 @@ export const peerAliveMs = 4_000;
 /** How long a peer's message of a placement usually takes: a tick and the carrier. */
 export const peerNewsMs = 250;
 
-/** Tenants, and endpoints of a deployment, that a message between gateways names for a queue: a message must stay under 8,000 bytes. */
+/** Tenants that a message between gateways names for a queue. */
 export const toldTenantsMax = 24;
-export const toldEndpointsMax = 8;
+
+/** People's calls that were taken beside waiting batch work of another gateway and are not gone for yet: more are forgotten. */
+export const owedMost = 64;
 
 /** What a tenant is served in this time is no lead over one that waits at another gateway: word of that one's service may be on its way. */
 export const yieldSlackMs = 500;

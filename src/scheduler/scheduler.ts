@@ -191,8 +191,8 @@ export class Scheduler {
         break;
       case "peer_load":
         this.load.receive(event.message, now);
-        if (event.message.gateway !== this.load.gateway)
-          this.dispatch.hear(event.message.gateway, event.message.queues ?? [], now);
+        if (event.message.gateway !== this.load.gateway && event.message.queues !== undefined)
+          this.dispatch.hear(event.message.gateway, event.message.queues, now);
         this.dispatch.drainAll(now, actions);
         break;
       case "fact":
@@ -230,7 +230,7 @@ export class Scheduler {
     if (message === undefined) return;
     this.sharedMs = now;
     this.toldWaiting = queues.length > 0;
-    actions.push({ type: "share_load", message: queues.length > 0 ? { ...message, queues } : message });
+    actions.push({ type: "share_load", message: { ...message, queues } });
   }
 
   /**

@@ -322,10 +322,14 @@ export interface TenantNews {
   waits: boolean;
 }
 
-/** What one gateway tells of one of its queues. `endpoints`: some of the deployment, by which others know it. */
+/** What one gateway tells of one of its queues. */
 export interface QueueNews {
+  /** Of its deployment: another gateway's queue is for the same one when they have one in common. A carrier may leave out some. */
   endpoints: string[];
   batch: boolean;
+  /** Calls taken from the queue since the last message, as far as another gateway needs to know. */
+  calls: number;
+  /** Those that wait come first. A carrier may leave out the last ones. */
   tenants: TenantNews[];
 }
 
@@ -336,7 +340,7 @@ export interface LoadMessage {
   kind: "delta" | "total";
   atMs: number;
   deltas: LoadDelta[];
-  /** Every queue in which calls wait there, and queues for whose endpoints calls wait elsewhere; absent: there is none. */
+  /** Every queue in which calls wait there, and queues for whose endpoints calls wait elsewhere. Absent: it is not told. */
   queues?: QueueNews[];
 }
 

@@ -5,7 +5,7 @@ import { Session } from "../../store/index.ts";
 import { testDatabase } from "../../store/testing.ts";
 import { createLogger } from "../../telemetry/index.ts";
 import { LoadView } from "../../scheduler/index.ts";
-import type { LoadMessage } from "../../scheduler/index.ts";
+import type { LoadMessage, TenantNews } from "../../scheduler/index.ts";
 import { carrierRequirements, type CarrierScene } from "../../scheduler/load/testing.ts";
 import { loadChannel, PostgresCarrier } from "./postgresCarrier.ts";
 
@@ -121,7 +121,7 @@ test("load is told and taken back; endpoints of this process alone are not told 
   }
 });
 
-test("what waits is told for endpoints that others have, and left out of a message that would be too long", async () => {
+test("what waits is told for endpoints that others have, and shortened where a message would be too long", async () => {
   await using db = await testDatabase();
   const [a, b] = await Promise.all([gatewayOn(db), gatewayOn(db)]);
   try {
@@ -130,19 +130,23 @@ test("what waits is told for endpoints that others have, and left out of a messa
     b.tell();
     await until(() => a.heard.length > 0 && b.heard.length > 0);
     const told = b.heard.length;
-    const tenants = [{ tenant: "t", served: 1, waits: true }];
+    const named = (length: number, count: number) =>
+      Array.from({ length: count }, (_, i) => ({ tenant: `${i}`.padEnd(length, "t"), served: 1, waits: true }));
+    const queue = (endpoints: string[], tenants: TenantNews[]) => ({ endpoints, batch: false, calls: 0, tenants });
     const publish = (queues: LoadMessage["queues"]) =>
       a.carrier.publish({ ...a.view.message(performance.now(), true)!, queues });
-    publish([
-      { endpoints: ["mine"], batch: false, tenants },
-      { endpoints: ["mine", "shared"], batch: true, tenants },
-    ]);
-    publish([{ endpoints: ["shared"], batch: false, tenants: [{ tenant: "t".repeat(8000), served: 1, waits: true }] }]);
-    await until(() => b.heard.length >= told + 2);
-    expect(b.heard.slice(told).map(({ queues }) => queues)).toEqual([
-      [{ endpoints: ["shared"], batch: true, tenants }],
-      undefined,
-    ]);
+    // The first of many endpoints are this gateway's own.
+    publish([queue(["mine"], named(3, 1)), queue([...Array<string>(20).fill("mine"), "shared"], named(3, 1))]);
+    publish([]);
+    publish([queue(["shared"], named(1000, 20))]);
+    publish([queue(["shared"], named(9000, 1))]);
+    await until(() => b.heard.length >= told + 4);
+    const queues = b.heard.slice(told).map((message) => message.queues);
+    expect(queues[0]).toEqual([queue(["shared"], named(3, 1))]);
+    expect(queues[1]).toEqual([]);
+    expect(queues[2]).toEqual([queue(["shared"], named(1000, 20).slice(0, 5))]);
+    // Nothing is told, which is not that nothing waits.
+    expect(queues[3]).toBeUndefined();
   } finally {
     await Promise.all([a.close(), b.close()]);
   }

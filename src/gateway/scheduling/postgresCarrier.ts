@@ -10,6 +10,8 @@ import type { Logger } from "../../telemetry/index.ts";
 
 /** Postgres refuses payloads of 8,000 bytes and more. */
 const payloadBytes = 7_900;
+/** Endpoints of its deployment that a queue is told under: one that another gateway knows is enough. */
+const endpointsPerQueue = 8;
 /** A gateway that was heard within this time counts as present. */
 const peerMs = 15_000;
 /** A gateway that hears no other tells this often that it is there. */
@@ -57,19 +59,15 @@ export class PostgresCarrier implements Carrier {
       return endpoint === undefined ? [] : [{ ...delta, endpoint }];
     });
     const queues = message.queues?.flatMap((news) => {
-      const endpoints = news.endpoints.flatMap((endpoint) => toOthers(endpoint) ?? []);
+      const endpoints = news.endpoints.flatMap((endpoint) => toOthers(endpoint) ?? []).slice(0, endpointsPerQueue);
       return endpoints.length === 0 ? [] : [{ ...news, endpoints }];
     });
     const now = performance.now();
     // While this gateway is alone a sign of life is enough: a gateway that hears it waits for the next total.
     if (now - this.#heardMs > peerMs && now - this.#toldMs < aliveMs) return;
     this.#toldMs = now;
-    let text = JSON.stringify({ ...message, deltas, queues });
-    // Load matters more than what waits.
-    if (queues !== undefined && Buffer.byteLength(text) > payloadBytes)
-      text = JSON.stringify({ ...message, deltas, queues: undefined });
-    if (Buffer.byteLength(text) > payloadBytes)
-      return this.#options.log.warn("too many endpoints for one message of load");
+    const text = fitted({ ...message, deltas, ...(queues !== undefined && { queues }) });
+    if (text === undefined) return this.#options.log.warn("too many endpoints for one message of load");
     this.#options.session.notify(loadChannel, text).catch((error: Error) => {
       this.#options.log.debug({ err: error.message }, "load was not told");
     });
@@ -109,4 +107,24 @@ export class PostgresCarrier implements Carrier {
     // Every process has a clock of its own; a message takes milliseconds.
     for (const hear of this.#hearers) hear(heard);
   }
+}
+
+/**
+ * The message as text that Postgres takes. Where it is too long, fewer and fewer tenants of each queue are told, then one endpoint of each,
+ * and last no queue at all: other gateways then go on with what they knew. Undefined when the loads alone are too long.
+ */
+function fitted({ queues, ...load }: LoadMessage): string | undefined {
+  const known = queues ?? [];
+  const longest = queues === undefined ? -1 : Math.max(0, ...known.map(({ tenants }) => tenants.length));
+  for (let most = longest; most >= 0; most = most > 1 ? Math.ceil(most / 2) : most - 1) {
+    const told = known.map((news) => ({
+      ...news,
+      endpoints: most > 0 ? news.endpoints : news.endpoints.slice(0, 1),
+      tenants: news.tenants.slice(0, Math.max(1, most)),
+    }));
+    const text = JSON.stringify({ ...load, queues: told });
+    if (Buffer.byteLength(text) <= payloadBytes) return text;
+  }
+  const text = JSON.stringify(load);
+  return Buffer.byteLength(text) <= payloadBytes ? text : undefined;
 }

@@ -95,7 +95,7 @@ export const carrierRequirements: readonly CarrierRequirement[] = [
       const [first] = gateways;
       first!.view.open(scene.endpoint, 0, 90, 100, scene.now());
       const tenants = [{ tenant: "t", served: 70, waits: true }];
-      const queues = [{ endpoints: [scene.endpoint], batch: true, tenants }];
+      const queues = [{ endpoints: [scene.endpoint], batch: true, calls: 3, tenants }];
       const message: LoadMessage = { ...first!.view.message(scene.now())!, queues };
       const before = JSON.stringify(message);
       scene.gateways[0]!.carrier.publish(message);

@@ -1,12 +1,16 @@
 // Two fair queues of one deployment, by class of service: what a person waits for goes before batch work (calls of agents' runs).
 // Within a class the fair queue decides. Each class has credits of its own, so that a tenant's batch work does not delay its people.
 //
-// Batch work is never starved: while both classes wait, every `batchEvery`-th call that is taken is one of batch.
-import { batchEvery } from "../limits.ts";
-import type { Call, TenantNews } from "../types.ts";
+// Batch work is never starved: while both classes wait, every `batchEvery`-th call that is taken is one of batch. Where batch work waits at
+// another gateway than people do, gateways tell each other how many calls they took, and each keeps count of what batch work is owed: a
+// gateway with people's calls leaves the engines' lines while something is owed, and one with batch work then takes any free place.
+import { batchEvery, owedMost } from "../limits.ts";
+import type { Call, QueueNews } from "../types.ts";
 import { FairQueue, type FairQueueOptions, type Push, type Waiting } from "./fairQueue.ts";
 
 type Matched = (call: Call) => number;
+/** What is told of one class. */
+type ClassNews = Omit<QueueNews, "endpoints">;
 type Cost = (call: Call, matchedTokens: number) => number;
 
 export class ClassedQueue {
@@ -14,6 +18,10 @@ export class ClassedQueue {
   private readonly batch: FairQueue;
   /** Interactive calls taken since batch work had its turn, while some waited. */
   private passed = 0;
+  /** Interactive calls taken at any gateway with no batch work beside them, less those that a batch call has gone for: at most `owedMost`. */
+  private owed = 0;
+  /** Calls taken here that other gateways have not been told of. */
+  private untold = { interactive: 0, batch: 0 };
 
   constructor(options: FairQueueOptions = {}) {
     this.interactive = new FairQueue(options);
@@ -32,9 +40,23 @@ export class ClassedQueue {
     return this.interactive.competing + this.batch.competing;
   }
 
-  /** Whether it is batch work's turn, although people's calls wait: then it may have any place that is free. */
+  /** Whether it is batch work's turn, although people's calls wait here or elsewhere: then it may have any place that is free. */
   get batchIsDue(): boolean {
-    return this.interactive.size > 0 && this.batch.size > 0 && this.passed >= batchEvery - 1;
+    return this.batch.size > 0 && (this.isOwed || (this.interactive.size > 0 && this.passed >= batchEvery - 1));
+  }
+
+  private get isOwed(): boolean {
+    return this.owed >= batchEvery - 1;
+  }
+
+  /**
+   * Whether a call leaves half of the engines' own lines to calls that wait at other gateways: to other tenants' of its class, to batch work that is
+   * owed, or as batch work to people's calls while nothing is owed.
+   */
+  yields(call: Call, slackTokens: number): boolean {
+    const other = call.batch === true ? this.interactive : this.batch;
+    const toClass = other.waitsElsewhere && this.isOwed !== (call.batch === true);
+    return toClass || this.of(call).yields(call, slackTokens);
   }
 
   /** The fair queue that a call waits in: what stands before it is there. */
@@ -43,27 +65,65 @@ export class ClassedQueue {
   }
 
   /**
-   * Whether a call may be placed without waiting, where there is room: no call waits in either class, nor in its class at another gateway,
-   * and its program is not paused.
+   * Whether a call may be placed without waiting, where there is room: no call waits in either class, here or at another gateway, and its
+   * program is not paused.
    */
   mayPass(call: Call): boolean {
-    const queue = this.of(call);
-    return this.size === 0 && !queue.waitsElsewhere && !queue.isPaused(call);
+    const elsewhere = this.interactive.waitsElsewhere || this.batch.waitsElsewhere;
+    return this.size === 0 && !elsewhere && !this.of(call).isPaused(call);
   }
 
   /** What other gateways are to be told, by class. */
-  news(now: number): { batch: boolean; tenants: TenantNews[] }[] {
+  news(now: number): ClassNews[] {
+    const { interactive, batch } = this.untold;
+    this.untold = { interactive: 0, batch: 0 };
+    this.forget();
     return [
-      { batch: false, tenants: this.interactive.news(now) },
-      { batch: true, tenants: this.batch.news(now) },
-    ].filter(({ tenants }) => tenants.length > 0);
+      { batch: false, calls: interactive, tenants: this.interactive.news(now) },
+      { batch: true, calls: batch, tenants: this.batch.news(now) },
+    ].filter(({ calls, tenants }) => calls > 0 || tenants.length > 0);
   }
 
   /** What another gateway has told; a class that it does not name has nothing waiting there. */
-  hear(gateway: string, news: readonly { batch: boolean; tenants: readonly TenantNews[] }[], now: number): void {
-    const tenantsOf = (batch: boolean) => news.filter((one) => one.batch === batch).flatMap(({ tenants }) => tenants);
-    this.interactive.hear(gateway, tenantsOf(false), now);
-    this.batch.hear(gateway, tenantsOf(true), now);
+  hear(gateway: string, news: readonly ClassNews[], now: number): void {
+    const own = (batch: boolean) => news.filter((one) => one.batch === batch);
+    for (const [queue, told] of [
+      [this.interactive, own(false)],
+      [this.batch, own(true)],
+    ] as const) {
+      queue.hear(
+        gateway,
+        told.flatMap(({ tenants }) => tenants),
+        now,
+      );
+    }
+    for (const { calls } of own(false)) this.owe(calls);
+    for (const { calls } of own(true)) this.owe(-calls * (batchEvery - 1));
+    this.forget();
+  }
+
+  /**
+   * Counts a call that was taken. Calls of people beside which batch work waits here are not told, since it has its turns here, and batch
+   * work for which room was left is nothing that was owed.
+   */
+  private count(isBatch: boolean): void {
+    if (isBatch) {
+      if (!this.isOwed) return;
+      this.untold.batch++;
+      this.owe(1 - batchEvery);
+    } else if (this.batch.size === 0 && this.batch.waitsElsewhere) {
+      this.untold.interactive++;
+      this.owe(1);
+    }
+  }
+
+  private owe(calls: number): void {
+    this.owed = Math.max(-owedMost, Math.min(owedMost, this.owed + calls));
+  }
+
+  /** Nothing is owed when no batch work waits anywhere. */
+  private forget(): void {
+    if (this.batch.size === 0 && !this.batch.waitsElsewhere) this.owed = 0;
   }
 
   /** Charges a call that is placed without having waited. */
@@ -90,7 +150,10 @@ export class ClassedQueue {
     const [first, second] =
       this.interactive.size === 0 || this.batchIsDue ? [this.batch, this.interactive] : [this.interactive, this.batch];
     const taken = first.take(matched, cost) ?? (second.size > 0 ? second.take(matched, cost) : undefined);
-    if (taken !== undefined) this.passed = both && taken.call.batch !== true ? this.passed + 1 : 0;
+    if (taken === undefined) return undefined;
+    const isBatch = taken.call.batch === true;
+    this.passed = both && !isBatch ? this.passed + 1 : 0;
+    this.count(isBatch);
     return taken;
   }
 

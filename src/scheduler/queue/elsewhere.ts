@@ -4,9 +4,10 @@
 // So gateways tell each other which tenants wait, and what they were served. While tenants wait elsewhere, a ring of credit (credit.ts) is
 // kept of them and of those that wait here, charged with service here and elsewhere. A tenant of this gateway that is out of credit by
 // more than what may have been served since the last word from elsewhere, while one that waits elsewhere is in credit, yields: its calls
-// take only places where an engine would otherwise run less than it can, and leave the engines' own lines to the others. So no engine idles
-// for the sake of fairness. Two tenants that wait, wherever they do, differ in service by at most a quantum, a call, and what the fleet serves
-// in `yieldSlackMs` and twice the time that a message takes: word that a tenant waits, and word of the places that are left to it.
+// leave half of the engines' own lines (calls in an engine beyond those that it runs) to the others. So no engine idles
+// for the sake of fairness. A gateway holds no lead against a tenant below what the gateway itself serves in `yieldSlackMs`, so that all
+// gateways together allow what the fleet serves in it. Two tenants that wait, wherever they do, differ in service by at most that, a quantum, a
+// call, and what the fleet serves in twice the time that a message takes: word that a tenant waits, and word of the places that are left to it.
 import { peerSilentMs, toldTenantsMax } from "../limits.ts";
 import type { TenantNews } from "../types.ts";
 import { CreditRing } from "./credit.ts";
@@ -73,7 +74,7 @@ export class Elsewhere {
     if (this.waits) for (const { tenant, served } of news) this.#charge(tenant, served);
   }
 
-  /** Whether a tenant that waits here leaves the engines' lines to tenants that wait elsewhere. `slackTokens`: lead that is not held against it. */
+  /** Whether a tenant that waits here leaves half of the engines' lines to tenants that wait elsewhere. `slackTokens`: lead that is not held against it. */
   yields(tenant: string, slackTokens: number): boolean {
     if (!this.waits) return false;
     this.#enter(tenant);
