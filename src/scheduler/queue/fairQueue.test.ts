@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import type { Call } from "../types.ts";
 import { FairQueue } from "./fairQueue.ts";
 
@@ -141,6 +141,23 @@ describe("fair queue", () => {
     queue.push(call("t", 10, { id: "slow", deadlineMs: 1000 }), 0, 450);
     expect(queue.expire(540)).toEqual([]);
     expect(queue.expire(560).map((late) => late.call.id)).toEqual(["slow"]);
+    expect(queue.size).toBe(2);
+  });
+
+  it("finds a program that is paused by its name, of every priority, and looks at no other", () => {
+    const queue = new FairQueue();
+    for (let at = 0; at < 100; at++) queue.push(call("t", 10, { program: `p${at}` }), 0);
+    queue.push(call("t", 10, { program: "p7", priority: 1 }), 0);
+    // Programs are enumerated by the values of maps alone.
+    const enumerated = vi.spyOn(Map.prototype, "values");
+    queue.pause("t", "p7");
+    queue.resume("t", "p7");
+    queue.pause("t", "p7");
+    const enumerations = enumerated.mock.calls.length;
+    enumerated.mockRestore();
+    expect(enumerations).toBe(0);
+    const taken = Array.from({ length: 101 }, () => queue.take(nothing, cost)?.call.program);
+    expect(new Set(taken)).not.toContain("p7");
     expect(queue.size).toBe(2);
   });
 

@@ -13,7 +13,7 @@ import { CreditRing } from "./credit.ts";
 import { Elsewhere } from "./elsewhere.ts";
 import { Heap } from "./heap.ts";
 import { firstThatFits, longestInCredit } from "./turn.ts";
-import { pauseKey, type Program, programKey, programOfKey, type Tenant, type Waiting } from "./waiting.ts";
+import { addProgram, pauseKey, type Program, programKey, removeProgram, type Tenant, type Waiting } from "./waiting.ts";
 
 export interface FairQueueOptions {
   /**
@@ -274,14 +274,14 @@ export class FairQueue {
       return;
     }
     this.sleep(tenant, program);
-    tenant.programs.delete(program.key);
+    removeProgram(tenant, program);
     if (tenant.calls === 0) this.tenants.delete(tenant.name);
   }
 
   private tenantOf(name: string): Tenant {
     let tenant = this.tenants.get(name);
     if (tenant === undefined) {
-      tenant = { name, levels: [], programs: new Map(), calls: 0, tokens: 0, runnable: 0 };
+      tenant = { name, levels: [], programs: new Map(), named: new Map(), calls: 0, tokens: 0, runnable: 0 };
       this.tenants.set(name, tenant);
     }
     return tenant;
@@ -294,8 +294,9 @@ export class FairQueue {
       const inOrder = this.options.order === "arrival";
       const paused = !inOrder && call.program !== undefined && this.paused.has(pauseKey(call.tenant, call.program));
       const level = inOrder ? 0 : (call.priority ?? 0);
-      program = { key, level, calls: new Heap(), live: 0, paused };
-      tenant.programs.set(key, program);
+      const name = inOrder ? undefined : call.program;
+      program = { key, name, level, calls: new Heap(), live: 0, paused };
+      addProgram(tenant, program);
     }
     return program;
   }
@@ -323,8 +324,7 @@ export class FairQueue {
 
   private eachOf(tenant: string, program: string, act: (tenant: Tenant, program: Program) => void): void {
     const owner = this.tenants.get(tenant);
-    if (owner === undefined) return;
-    for (const found of owner.programs.values()) if (programOfKey(found.key) === program) act(owner, found);
+    for (const found of owner?.named.get(program) ?? []) act(owner!, found);
   }
 
   private largest(): Tenant | undefined {

@@ -17,6 +17,8 @@ export interface Waiting {
 
 export interface Program {
   key: string;
+  /** As calls name it; undefined for a call without a program. */
+  name: string | undefined;
   level: number;
   calls: Heap<Waiting>;
   live: number;
@@ -28,6 +30,8 @@ export interface Tenant {
   /** Priority levels with calls that may run, highest first. */
   levels: { priority: number; ring: CreditRing<Program> }[];
   programs: Map<string, Program>;
+  /** The same by the name that calls give, of every priority: what a pause of a program stops. Calls without a program are not in it. */
+  named: Map<string, Set<Program>>;
   calls: number;
   tokens: number;
   /** Calls that may run now: not of paused programs. */
@@ -40,9 +44,20 @@ export function programKey(call: Call): string {
   return call.program === undefined ? `${priority} call ${call.id}` : `${priority} program ${call.program}`;
 }
 
-export function programOfKey(key: string): string | undefined {
-  const at = key.indexOf(" program ");
-  return at < 0 ? undefined : key.slice(at + " program ".length);
+export function addProgram(tenant: Tenant, program: Program): void {
+  tenant.programs.set(program.key, program);
+  if (program.name === undefined) return;
+  const named = tenant.named.get(program.name);
+  if (named === undefined) tenant.named.set(program.name, new Set([program]));
+  else named.add(program);
+}
+
+export function removeProgram(tenant: Tenant, program: Program): void {
+  tenant.programs.delete(program.key);
+  if (program.name === undefined) return;
+  const named = tenant.named.get(program.name);
+  named?.delete(program);
+  if (named?.size === 0) tenant.named.delete(program.name);
 }
 
 export function pauseKey(tenant: string, program: string): string {
