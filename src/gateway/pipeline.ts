@@ -165,7 +165,7 @@ class Pipeline {
   async #firstToAnswer(call: CallState, candidates: Candidates): Promise<Begun> {
     const tried = new Set<string>();
     const program = programKey(call.request);
-    const last = this.dispatcher.lastOf(program);
+    const last = this.dispatcher.lastOf(program, call.request.asked.model);
     const prompt = await this.prompts.read(call.request, program, candidates.endpoints, last);
     candidates.excludeShort(call.request.asked, prompt);
     await call.counted?.prompt(prompt.promptTokens);

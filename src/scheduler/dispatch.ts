@@ -51,6 +51,10 @@ interface DispatchOptions {
   pdFull: () => boolean;
   /** Where the newest state of a call's program lies. */
   homeOf: (call: Call) => EndpointState | undefined;
+  /** An admitted call's program enters, or waits in the queue until there is room for it. False: no more programs are taken in. */
+  enters: (call: Call, now: number, actions: SchedulerAction[]) => boolean;
+  /** Called for every call that has entered and leaves without being placed. */
+  onLeft: (call: Call) => void;
   /** Called for every placement, to add the actions that follow from it. */
   onPlaced: (placed: Placed, now: number, actions: SchedulerAction[]) => void;
 }
@@ -118,17 +122,15 @@ export class Dispatch {
     }
   }
 
-  /** The calls that wait, by program. */
-  waitingPrograms(): Map<string, Waiting[]> {
+  /** A deployment's calls that wait, by program. */
+  waitingPrograms(deployment: string): Map<string, Waiting[]> {
     const found = new Map<string, Waiting[]>();
-    for (const queue of this.queues()) {
-      for (const waiting of queue.all()) {
-        const { program } = waiting.call;
-        if (program === undefined) continue;
-        const calls = found.get(program);
-        if (calls === undefined) found.set(program, [waiting]);
-        else calls.push(waiting);
-      }
+    for (const waiting of this.deployments.get(deployment)?.queue.all() ?? []) {
+      const { program } = waiting.call;
+      if (program === undefined) continue;
+      const calls = found.get(program);
+      if (calls === undefined) found.set(program, [waiting]);
+      else calls.push(waiting);
     }
     return found;
   }
@@ -147,9 +149,15 @@ export class Dispatch {
     }
     const deployment = this.deployment(call.deployment);
     const ttftMs = admit(call, deployment, this.endpoints.ofDeployment(call.deployment), this.views, now, actions);
-    if (ttftMs === undefined || this.placeAtOnce(deployment, call, now, actions)) return actions;
+    if (ttftMs === undefined) return actions;
+    if (!this.options.enters(call, now, actions)) {
+      const message = "More programs are alive than can be remembered.";
+      return [...actions, refusal(call, "program_limit", message, 60_000)];
+    }
+    if (this.placeAtOnce(deployment, call, now, actions)) return actions;
     const pushed = deployment.queue.push(call, now, ttftMs);
     if (!pushed.queued) {
+      this.options.onLeft(call);
       const waitMs = deployment.rate.waitMs(
         deployment.queue.waitingOf(call.tenant).tokens,
         deployment.queue.waitingTokens,
@@ -159,6 +167,7 @@ export class Dispatch {
       return actions;
     }
     if (pushed.dropped !== undefined) {
+      this.options.onLeft(pushed.dropped.call);
       const waitMs = deployment.rate.waitMs(deployment.queue.waitingTokens, deployment.queue.waitingTokens, 1);
       actions.push(
         refusal(pushed.dropped.call, "queue_full", "The queue is full and this tenant has most of it.", waitMs),
@@ -246,6 +255,7 @@ export class Dispatch {
     for (const [name, deployment] of this.deployments) {
       if (looks) this.refuseStalled(name, deployment, now, actions);
       for (const late of deployment.queue.expire(now)) {
+        this.options.onLeft(late.call);
         const waitMs = deployment.rate.waitMs(late.tokens, deployment.queue.waitingTokens, deployment.queue.competing);
         actions.push(
           refusal(
@@ -277,9 +287,10 @@ export class Dispatch {
       waiting.stalledMs ??= now;
       const stalledMs = now - waiting.stalledMs;
       if (stalledMs < stalledMostMs) continue;
-      queue.withdraw(waiting.call.id);
+      queue.withdraw(call.id);
+      this.options.onLeft(call);
       const message = `No endpoint that may answer this call has come back within ${Math.round(stalledMs / 1000)} s.`;
-      actions.push(refusal(waiting.call, "no_endpoint", message, 30_000));
+      actions.push(refusal(call, "no_endpoint", message, 30_000));
     }
   }
 
@@ -295,7 +306,12 @@ export class Dispatch {
   }
 
   withdraw(call: string): boolean {
-    for (const { queue } of this.deployments.values()) if (queue.withdraw(call) !== undefined) return true;
+    for (const { queue } of this.deployments.values()) {
+      const waiting = queue.withdraw(call);
+      if (waiting === undefined) continue;
+      this.options.onLeft(waiting.call);
+      return true;
+    }
     return false;
   }
 

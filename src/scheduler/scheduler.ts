@@ -103,7 +103,7 @@ export class Scheduler {
     const gate = {
       pause: (deployment: string, tenant: string, program: string) => this.queueOf(deployment).pause(tenant, program),
       resume: (deployment: string, tenant: string, program: string) => this.queueOf(deployment).resume(tenant, program),
-      waiting: () => this.dispatch.waitingPrograms(),
+      waiting: (deployment: string) => this.dispatch.waitingPrograms(deployment),
       refuse: (call: Call, message: string, actions: SchedulerAction[]) => {
         if (this.dispatch.withdraw(call.id)) actions.push(refusal(call, "program_limit", message, programTurnMs));
       },
@@ -115,9 +115,11 @@ export class Scheduler {
       pd: this.planner,
       pdFull: () => this.pd.full,
       homeOf: (call) => {
-        const home = call.program === undefined ? undefined : this.programs.get(call.program)?.at;
+        const home = call.program === undefined ? undefined : this.programs.get(call.program, call.deployment)?.at;
         return home?.health === "ready" && !isAway(home, call) ? home : undefined;
       },
+      enters: (call, now, actions) => this.programs.called(call, now, actions),
+      onLeft: (call) => this.programs.left(call),
       onPlaced: (placed, now, actions) => this.placed(placed, now, actions),
     });
   }
@@ -128,11 +130,7 @@ export class Scheduler {
    */
   decide(call: Call, now: number, rng?: Rng): SchedulerAction[] {
     if (this.dispatch.knows(call)) throw new RangeError(`call ${call.id} is under way already`);
-    const actions: SchedulerAction[] = [];
-    if (!this.programs.called(call, now, actions)) {
-      return [refusal(call, "program_limit", "More programs are alive than can be remembered.", 60_000)];
-    }
-    return [...actions, ...this.dispatch.decide(call, now, rng)];
+    return this.dispatch.decide(call, now, rng);
   }
 
   /** Takes in what has happened, and returns the actions that follow. */

@@ -151,7 +151,7 @@ describe("programs", () => {
     const first = (await at.dispatcher.place(call("a", of), never)).chosen.endpoint;
     at.dispatcher.prefilled("a");
     at.dispatcher.ended("a", { reason: "done", usage: { promptTokens: 200, cachedTokens: 0, outputTokens: 10 } });
-    expect(at.dispatcher.lastOf("run_1")).toBe(first);
+    expect(at.dispatcher.lastOf("run_1", "m")).toBe(first);
     at.puppets[first]!.send(stored(first));
     await settled();
     const moved = await at.dispatcher.place(call("b", of), never);

@@ -111,9 +111,9 @@ export class Dispatcher {
     );
   }
 
-  /** The endpoint that served a program last: it has the tokens of the conversation. */
-  lastOf(program: string | undefined): string | undefined {
-    return program === undefined ? undefined : this.#scheduler.programs.get(program)?.at?.spec.id;
+  /** The endpoint of a deployment that served a program last: it has the tokens of the conversation. */
+  lastOf(program: string | undefined, deployment: string): string | undefined {
+    return program === undefined ? undefined : this.#scheduler.programs.get(program, deployment)?.at?.spec.id;
   }
 
   /**

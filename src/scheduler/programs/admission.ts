@@ -4,7 +4,7 @@
 // used up, the call waits in the queue and nothing of it is computed: a prompt that is computed first and paused afterwards would have
 // evicted others for nothing. Calls without a program never wait here.
 import type { Endpoints } from "../endpoints.ts";
-import { admitEveryMs, programPauseMs, programTurnMs } from "../limits.ts";
+import { admitEveryMs, programPauseMs, programTurnMs, resumeBelowShare } from "../limits.ts";
 import type { Call, EndpointState, SchedulerAction } from "../types.ts";
 import { isLive, type Program } from "./program.ts";
 import { planWorkingSet } from "./workingSet.ts";
@@ -18,8 +18,8 @@ interface WaitingCall {
 export interface ProgramGate {
   pause(deployment: string, tenant: string, program: string): void;
   resume(deployment: string, tenant: string, program: string): void;
-  /** The calls that wait in queues, by program. */
-  waiting(): Map<string, WaitingCall[]>;
+  /** A deployment's calls that wait, by program. */
+  waiting(deployment: string): Map<string, WaitingCall[]>;
   /** Takes a call out of the queue and refuses it. */
   refuse(call: Call, message: string, actions: SchedulerAction[]): void;
 }
@@ -35,10 +35,16 @@ export interface WorkingSetState {
   waiting: number;
 }
 
-/** What the last plan has left for programs that come before the next. */
+/** What the last plan has left for programs that come before the next. Without a plan no program was live: all is left. */
 interface Door {
   room: number;
   queues: ReadonlySet<string>;
+}
+
+/** A deployment's live programs, and its calls that wait, by program. */
+interface Group {
+  members: Map<string, Program>;
+  waiting: Map<string, WaitingCall[]>;
 }
 
 /** What follows from a plan is done by the caller, which knows where the programs' KV lies. */
@@ -70,10 +76,14 @@ export class ProgramAdmission {
   called(program: Program, call: Call, now: number, actions: SchedulerAction[]): void {
     if (program.pausedMs !== undefined || (program.admitted && isLive(program, now))) return;
     program.admitted = true;
-    const door = this.doors.get(call.deployment);
-    if (door === undefined) return;
     const tokens = Math.max(program.contextTokens, call.promptTokens + call.outputTokens);
-    if (tokens <= door.room && !door.queues.has(call.tenant)) door.room -= tokens;
+    const door = this.doors.get(call.deployment);
+    if (door === undefined) {
+      const capacity = capacityOf(this.endpoints.ofDeployment(call.deployment));
+      if (capacity === 0) return;
+      // The first goes on, however large it is.
+      this.doors.set(call.deployment, { room: resumeBelowShare * capacity - tokens, queues: new Set() });
+    } else if (tokens <= door.room && !door.queues.has(call.tenant)) door.room -= tokens;
     else this.carrier.pause(program, now, `the KV of ${call.deployment} has no room for it now`, actions);
   }
 
@@ -83,8 +93,7 @@ export class ProgramAdmission {
     this.plannedMs = now;
     this.doors.clear();
     this.looked = [];
-    const waiting = this.gate.waiting();
-    for (const [deployment, members] of this.membersOf(programs, waiting, now, actions)) {
+    for (const [deployment, { members, waiting }] of this.groupsOf(programs, now, actions)) {
       const capacity = capacityOf(this.endpoints.ofDeployment(deployment));
       if (capacity === 0) continue;
       const plan = planWorkingSet(members.values(), capacity, now);
@@ -98,7 +107,7 @@ export class ProgramAdmission {
         const reason = forced ? "it has waited as long as any may" : `it fits: live programs need ${share}`;
         this.carrier.resume(program, now, reason, actions);
       }
-      for (const id of plan.overdue) this.refuseCalls(waiting.get(id) ?? [], deployment, now, actions);
+      for (const id of plan.overdue) this.refuseCalls(members.get(id)!, waiting.get(id) ?? [], now, actions);
       this.doors.set(deployment, { room: plan.room, queues: plan.queues });
       const paused = [...members.values()].filter(({ pausedMs }) => pausedMs !== undefined);
       this.looked.push({
@@ -106,55 +115,64 @@ export class ProgramAdmission {
         load: plan.load,
         live: members.size,
         paused: paused.length,
-        waiting: paused.filter(({ wanted }) => wanted).length,
+        waiting: paused.filter((program) => program.waiting > 0).length,
       });
     }
   }
 
   /** Live programs by deployment. A paused program that is no longer live leaves: it enters again with its next call. */
-  private membersOf(
-    programs: Iterable<Program>,
-    waiting: ReturnType<ProgramGate["waiting"]>,
-    now: number,
-    actions: SchedulerAction[],
-  ): Map<string, Map<string, Program>> {
-    const groups = new Map<string, Map<string, Program>>();
+  private groupsOf(programs: Iterable<Program>, now: number, actions: SchedulerAction[]): Map<string, Group> {
+    const groups = new Map<string, Group>();
     for (const program of programs) {
       const { id, deployment } = program;
       if (deployment === undefined) continue;
-      program.wanted = waiting.has(id);
-      if (!program.wanted && !isLive(program, now)) {
-        if (program.pausedMs !== undefined) this.carrier.resume(program, now, "it is idle", actions);
-        continue;
+      let group = groups.get(deployment);
+      if (group === undefined) {
+        group = { members: new Map(), waiting: this.gate.waiting(deployment) };
+        groups.set(deployment, group);
       }
-      const group = groups.get(deployment);
-      if (group === undefined) groups.set(deployment, new Map([[id, program]]));
-      else group.set(id, program);
+      const calls = group.waiting.get(id) ?? [];
+      program.waiting = calls.length;
+      program.waitsSinceMs = calls.length === 0 ? undefined : firstOf(calls, program);
+      if (isLive(program, now)) group.members.set(id, program);
+      else if (program.pausedMs !== undefined) this.carrier.resume(program, now, "it is idle", actions);
     }
+    for (const [deployment, { members }] of groups) if (members.size === 0) groups.delete(deployment);
     return groups;
   }
 
-  private refuseCalls(
-    calls: readonly WaitingCall[],
-    deployment: string,
-    now: number,
-    actions: SchedulerAction[],
-  ): void {
+  private refuseCalls(program: Program, calls: readonly WaitingCall[], now: number, actions: SchedulerAction[]): void {
     for (const { call, sinceMs } of calls) {
-      if (now - sinceMs < programPauseMs) continue;
-      const waited = Math.round((now - sinceMs) / 1000);
-      const message = `Its program has waited ${waited} s for room in the KV of ${deployment}, and its tenant's part is in use by its other programs.`;
+      const waitedMs = now - heldFrom(program, sinceMs);
+      if (waitedMs < programPauseMs) continue;
+      const waited = Math.round(waitedMs / 1000);
+      const message = `Its program has waited ${waited} s for room in the KV of ${call.deployment}, and its tenant's part is in use by its other programs.`;
       this.gate.refuse(call, message, actions);
     }
   }
 }
 
-/** Tokens of KV that the endpoints that serve have: each its own, and what lies below the device of a pool's once. */
+/** Since when the first of a program's calls waits for the end of the program's pause. */
+function firstOf(calls: readonly WaitingCall[], program: Program): number {
+  let first = Number.POSITIVE_INFINITY;
+  for (const { sinceMs } of calls) first = Math.min(first, sinceMs);
+  return heldFrom(program, first);
+}
+
+/** A call waits for the pause from when it came, or from the pause on where it had waited for its turn before. */
+function heldFrom({ heldSinceMs }: Program, sinceMs: number): number {
+  return Math.max(sinceMs, heldSinceMs ?? sinceMs);
+}
+
+/**
+ * Tokens of KV that the endpoints that serve have: each its own, and what lies below the device of a pool's once. An endpoint that only
+ * prefills keeps no program's KV: it hands it to the one that decodes.
+ */
 function capacityOf(endpoints: Iterable<EndpointState>): number {
   let tokens = 0;
   const pools = new Map<string, number>();
   for (const { spec, health } of endpoints) {
-    if (health !== "ready") continue;
+    if (health !== "ready" || spec.role === "prefill") continue;
     const below = spec.totalKvCapacityTokens - spec.kvCapacityTokens;
     tokens += spec.kvCapacityTokens;
     if (spec.pool === undefined) tokens += below;

@@ -1,4 +1,4 @@
-// A program as the scheduler remembers it: its tenant, where its newest KV lies, and what it is doing.
+// A program in one deployment, as the scheduler remembers it: its tenant, where its newest KV lies, and what it is doing.
 import { programLiveMs } from "../limits.ts";
 import type { EndpointState, Tier } from "../types.ts";
 import type { ToolKind } from "./toolWindow.ts";
@@ -13,13 +13,23 @@ export interface Program extends Member {
   tenant: string;
   /** Whether it has entered the working set, or waits for that, since its first call. */
   admitted: boolean;
+  /** Its calls that wait in the queue. */
+  waiting: number;
+  /** When it was paused first since a call of it was placed. */
+  heldSinceMs: number | undefined;
   /** When it was paused last, and when it was let go on. */
   lastPause: { fromMs: number; untilMs: number } | undefined;
+  /** Undefined until its first call has come. */
   deployment: string | undefined;
   parent: string | undefined;
+  /** Whether the runtime has said anything of it. */
+  told: boolean;
   /** Where its newest KV lies. */
   at: EndpointState | undefined;
   tier: Tier;
+  /** Whether any of its calls has been placed. */
+  computed: boolean;
+  /** Its calls that compute. */
   calls: number;
   tools: number;
   kind: ToolKind | undefined;
@@ -38,17 +48,21 @@ export function newProgram(id: string, now: number): Program {
     id,
     tenant: "",
     admitted: false,
+    waiting: 0,
+    heldSinceMs: undefined,
     lastPause: undefined,
     deployment: undefined,
     parent: undefined,
+    told: false,
     startedMs: now,
     contextTokens: 0,
     atBoundary: true,
     pausedMs: undefined,
-    wanted: false,
+    waitsSinceMs: undefined,
     immuneUntilMs: 0,
     at: undefined,
     tier: "device",
+    computed: false,
     calls: 0,
     tools: 0,
     kind: undefined,
@@ -68,7 +82,7 @@ export function slower(a: ToolKind | undefined, b: ToolKind | undefined): ToolKi
 
 /** Whether a program will want its KV soon. A program that waits for a person does not count, however long its run lives. */
 export function isLive(program: Program, now: number): boolean {
-  if (program.calls > 0 || now - program.activeMs < programLiveMs) return true;
+  if (program.calls > 0 || program.waiting > 0 || now - program.activeMs < programLiveMs) return true;
   return program.tools > 0 && program.kind !== "approval";
 }
 

@@ -130,6 +130,7 @@ describe("programs", () => {
     const scene = new Scene(exampleSpec("e", { kvCapacityTokens: 100_000, totalKvCapacityTokens: 100_000 }));
     scene.turn("old", 60_000);
     scene.now = 10;
+    scene.turn("new", 20_000);
     scene.turn("new", 39_000);
     const paused = scene.after(1000);
     expect(paused).toMatchObject([
@@ -148,12 +149,14 @@ describe("programs", () => {
   });
 
   it("of workers that share a folder, the folder is counted once", () => {
-    const worker = { kvCapacityTokens: 10_000, totalKvCapacityTokens: 100_000 };
+    const worker = { kvCapacityTokens: 60_000, totalKvCapacityTokens: 120_000 };
     const paused = (pool: { pool?: string }) => {
       const scene = new Scene(exampleSpec("e", { ...worker, ...pool }), exampleSpec("f", { ...worker, ...pool }));
-      scene.turn("old", 60_000);
+      scene.turn("old", 58_000);
+      scene.turn("other", 58_000);
       scene.now = 10;
-      scene.turn("new", 55_000);
+      scene.turn("new", 30_000);
+      scene.turn("new", 58_000);
       return scene.after(1000).filter(({ type }) => type === "pause_program");
     };
     expect(paused({ pool: "folder" })).toMatchObject([{ program: "new" }]);
@@ -162,9 +165,10 @@ describe("programs", () => {
 
   it("wait no longer than the bound", () => {
     const scene = new Scene(exampleSpec("e"));
-    scene.turn("old", 99_000);
+    scene.turn("old", 70_000);
     scene.now = 10;
     scene.turn("new", 9000);
+    scene.turn("old", 99_000);
     expect(scene.after(1000)).toMatchObject([{ type: "pause_program", program: "new" }, { type: "kv" }]);
     const waits = exampleCall({ id: "waits", program: "new" });
     expect(scene.scheduler.decide(waits, scene.now)).toMatchObject([{ type: "queued", call: "waits" }]);
@@ -201,11 +205,110 @@ describe("programs", () => {
     expect(scene.after(1000)).toMatchObject([{ type: "resume_program", program: "new" }, { type: "place" }]);
   });
 
+  it("wait at the door before the first plan, and after a minute in which nothing was live", () => {
+    const scene = new Scene(exampleSpec("e"));
+    const burst = (name: string) =>
+      Array.from({ length: 16 }, (_, at) => scene.turn(`${name} ${at}`, 30_000)).flatMap((actions) =>
+        actions.filter(({ type }) => type === "place"),
+      );
+    expect(burst("first")).toHaveLength(2);
+    for (let second = 0; second < 120; second++) scene.after(1000);
+    expect(scene.scheduler.programs.workingSets).toEqual([]);
+    expect(burst("second")).toHaveLength(2);
+    // A program that is too large by itself is let in when no other is.
+    const alone = new Scene(exampleSpec("e"));
+    expect(alone.turn("large", 99_000)[0]).toMatchObject({ type: "place" });
+  });
+
+  it("are counted against the KV of endpoints that decode: one that only prefills keeps none", () => {
+    const scene = new Scene(exampleSpec("p", { role: "prefill" }), exampleSpec("d", { role: "decode" }));
+    scene.turn("old", 60_000);
+    expect(scene.turn("new", 60_000)[0]).toMatchObject({ type: "pause_program" });
+  });
+
+  it("are one in each deployment: a session that is paused at one model goes on there, whatever it calls meanwhile", () => {
+    const scene = new Scene(exampleSpec("a", { deployment: "A" }), exampleSpec("b", { deployment: "B" }));
+    scene.turn("old", 84_000, { deployment: "A" });
+    scene.after(1000);
+    const waits = exampleCall({ id: "waits", program: "x", deployment: "A", promptTokens: 9000 });
+    expect(scene.scheduler.decide(waits, scene.now)).toMatchObject([{ type: "pause_program" }, { type: "queued" }]);
+    expect(scene.turn("x", 5000, { deployment: "B" })[0]).toMatchObject({ type: "place" });
+    expect(scene.after(1000)).toEqual([]);
+    scene.tell({ type: "run_ended", program: "old" });
+    expect(scene.after(1000)).toMatchObject([
+      { type: "resume_program", program: "x" },
+      { type: "place", call: "waits" },
+    ]);
+    // Its end reaches both.
+    expect(kv(scene.tell({ type: "run_ended", program: "x" }))).toHaveLength(2);
+    expect(scene.scheduler.snapshot().programs).toBe(0);
+  });
+
+  it("supersede no state by calls of another model, and keep their sizes apart", () => {
+    const scene = new Scene(exampleSpec("a", { deployment: "A" }), exampleSpec("b", { deployment: "B" }));
+    const turns = (["A", "B", "A"] as const).flatMap((deployment, at) =>
+      scene.turn("x", 5000 + at * 1000, { deployment }),
+    );
+    expect(kv(turns)).toEqual([]);
+    const { programs } = scene.scheduler;
+    expect([programs.get("x", "A"), programs.get("x", "B")]).toMatchObject([
+      { contextTokens: 7000, at: { spec: { id: "a" } } },
+      { contextTokens: 6000, at: { spec: { id: "b" } } },
+    ]);
+    // A tool was asked for by the call before it.
+    expect(scene.tell(tool("x", "slow"))).toMatchObject([{ verb: "keep", endpoint: "a" }]);
+    scene.turn("x", 6500, { deployment: "B" });
+    scene.tell({ type: "tool_ended", program: "x", tool: "t" });
+    expect(programs.get("x", "A")).toMatchObject({ tools: 0 });
+  });
+
+  it("hold nothing for calls that were refused or withdrawn", () => {
+    const scene = new Scene(exampleSpec("e", { maxInFlight: 1 }));
+    scene.turn("mine", 40_000);
+    scene.scheduler.decide(exampleCall({ id: "runs" }), scene.now);
+    for (let at = 0; at < 10; at++) {
+      const call = exampleCall({ id: `late${at}`, program: `late ${at}`, tenant: "x", promptTokens: 40_000 });
+      expect(scene.scheduler.decide({ ...call, deadlineMs: scene.now + 1 }, scene.now)).toMatchObject([
+        { type: "refuse", code: "deadline" },
+      ]);
+      scene.scheduler.decide({ ...call, id: `gone${at}`, program: `gone ${at}` }, scene.now);
+      scene.scheduler.apply({ at: scene.now, type: "call_withdrawn", call: `gone${at}` });
+    }
+    expect(scene.scheduler.snapshot().programs).toBe(1);
+    expect(scene.after(1000)).toEqual([]);
+    expect(scene.scheduler.programs.workingSets).toMatchObject([{ load: 0.4, live: 1 }]);
+    // A known program is not kept alive by calls that were refused.
+    for (let minute = 0; minute < 2; minute++) {
+      scene.scheduler.decide(exampleCall({ id: "again", program: "mine" }), scene.now);
+      scene.scheduler.apply({ at: scene.now, type: "call_withdrawn", call: "again" });
+      scene.after(31_000);
+    }
+    expect(scene.scheduler.programs.workingSets).toEqual([]);
+  });
+
+  it("that are paused while a tool runs wait for room as any other when its result has come", () => {
+    const scene = new Scene(exampleSpec("e"));
+    scene.turn("old", 70_000);
+    scene.now = 10;
+    scene.turn("new", 9000);
+    scene.tell(tool("new", "slow"));
+    scene.turn("old", 99_000);
+    expect(scene.after(1000)).toMatchObject([{ type: "pause_program", program: "new" }]);
+    scene.tell(tool("old", "slow"));
+    for (let minute = 0; minute < programPauseMs / 60_000 + 1; minute++) scene.after(60_000);
+    scene.tell({ type: "tool_ended", program: "new", tool: "t" });
+    const waits = exampleCall({ id: "waits", program: "new" });
+    expect(scene.scheduler.decide(waits, scene.now)).toMatchObject([{ type: "queued", call: "waits" }]);
+    expect(scene.after(1000)).toEqual([]);
+    expect(scene.after(programPauseMs - 2000)).toEqual([]);
+    expect(scene.after(1000).filter(({ type }) => type === "resume_program")).toHaveLength(1);
+  });
+
   it("of a tenant that invents thousands of names hurt that tenant alone", () => {
     const scene = new Scene(exampleSpec("e", { slots: 64, maxInFlight: 128 }));
     const hostile = (at: number) => scene.turn(`invented ${at}`, 100, { tenant: "hostile" });
-    for (let at = 0; at < 5000; at++) hostile(at);
     scene.turn("honest", 20_000, { tenant: "honest" });
+    for (let at = 0; at < 5000; at++) hostile(at);
     scene.after(1000);
     // Its programs go on at once, however many names the other one invents meanwhile, and are never paused.
     for (let second = 0; second < 300; second++) {
@@ -260,12 +363,13 @@ describe("programs", () => {
     ]);
     made.apply({ at: 1, type: "call_ended", call: "a", reason: "done" });
     expect(ask("c")).toEqual(["place"]);
-    expect(made.programs.get("a")).toBeUndefined();
+    expect(made.programs.get("a", "d")).toBeUndefined();
   });
 
-  it("are forgotten of the tenant that has most of them, however many of its calls wait", () => {
+  it("are forgotten of the tenant that has most of them, however many of its calls are under way", () => {
     const made = new Scheduler({ rng: seededRng(1), programs: { maxPrograms: 200 } });
-    made.apply({ at: 0, type: "endpoint_joined", spec: exampleSpec("e") });
+    const spec = exampleSpec("e", { slots: 200, maxInFlight: 200, totalKvCapacityTokens: 1e6 });
+    made.apply({ at: 0, type: "endpoint_joined", spec });
     const ask = (id: string, tenant: string) => {
       const call = exampleCall({ id, program: id, tenant, promptTokens: 1000 });
       return made.decide(call, 0).find((action) => action.type !== "pause_program")?.type;
@@ -279,7 +383,7 @@ describe("programs", () => {
       if (at >= 100) done(`x${at}`);
     }
     expect(made.snapshot().programs).toBe(200);
-    expect(made.programs.get("mine")).toBeDefined();
+    expect(made.programs.get("mine", "d")).toBeDefined();
     expect(ask("also mine", "honest")).not.toBe("refuse");
   });
 
@@ -288,11 +392,11 @@ describe("programs", () => {
     const scene = new Scene(spec);
     scene.turn("a", 20_000);
     scene.scheduler.apply({ at: 0, type: "endpoint_joined", spec: { ...spec, slots: 8 } });
-    expect(scene.scheduler.programs.get("a")?.at).toBe(scene.scheduler.endpoints.get("e"));
+    expect(scene.scheduler.programs.get("a", "d")?.at).toBe(scene.scheduler.endpoints.get("e"));
     // The same endpoint: nothing there is superseded.
     expect(kv(scene.turn("a", 21_000))).toEqual([]);
     scene.scheduler.apply({ at: 0, type: "endpoint_joined", spec: { ...spec, epoch: "2" } });
-    expect(scene.scheduler.programs.get("a")?.at).toBeUndefined();
+    expect(scene.scheduler.programs.get("a", "d")?.at).toBeUndefined();
     expect(kv(scene.turn("a", 22_000))).toEqual([]);
   });
 });

@@ -61,27 +61,39 @@ export class Programs {
     return this.programs.size;
   }
 
-  get(id: string): Readonly<Program> | undefined {
-    return this.programs.get(id);
+  /** The program of this name in a deployment. */
+  get(id: string, deployment: string): Readonly<Program> | undefined {
+    return this.programs.get(id, deployment);
   }
 
-  /** A call has come, and its program may have to wait for room. False: too many programs are alive to take in a new one. */
+  /**
+   * A call has been admitted, and its program may have to wait for room. False: too many programs are alive to take in a new one.
+   * Afterwards the call is `placed`, or has `left`.
+   */
   called(call: Call, now: number, actions: SchedulerAction[]): boolean {
     if (call.program === undefined) return true;
-    const program = this.programs.get(call.program) ?? this.programs.take(call.program, now);
+    const program = this.programs.called(call.program, call.deployment, now);
     if (program === undefined) return false;
     this.programs.give(program, call.tenant);
-    program.deployment = call.deployment;
     this.admission?.called(program, call, now, actions);
-    if (program.pausedMs !== undefined) program.wanted = true;
-    this.programs.take(program.id, now);
-    if (call.parent !== undefined) this.setParent(program, call.parent);
+    program.waiting++;
+    if (call.parent !== undefined) this.setParent(program.id, call.parent);
     if (program.contextTokens === 0) program.contextTokens = call.promptTokens + call.outputTokens;
     return true;
   }
 
+  /** A call has left the queue without being placed. A program of which nothing else is known was made by it, and goes with it. */
+  left(call: Call): void {
+    const program = this.of(call);
+    if (program === undefined) return;
+    program.waiting = Math.max(0, program.waiting - 1);
+    if (program.waiting > 0 || program.computed) return;
+    program.contextTokens = 0;
+    if (!program.told && !this.children.has(program.id)) this.programs.forget(program);
+  }
+
   placed(call: Call, at: EndpointState, decision: Decision, now: number, actions: SchedulerAction[]): void {
-    const program = call.program === undefined ? undefined : this.programs.get(call.program);
+    const program = this.of(call);
     if (program === undefined) return;
     const { at: before, lastPause } = program;
     const waitedMs =
@@ -100,28 +112,35 @@ export class Programs {
       });
     }
     this.residence.move(program, at, "device", call.promptTokens);
+    program.waiting = Math.max(0, program.waiting - 1);
     program.calls++;
+    program.computed = true;
     program.atBoundary = false;
-    program.activeMs = now;
+    program.heldSinceMs = undefined;
+    this.programs.active(program, now);
   }
 
   ended(call: Call, outputTokens: number, now: number): void {
-    const program = call.program === undefined ? undefined : this.programs.get(call.program);
+    const program = this.of(call);
     if (program === undefined) return;
     program.calls = Math.max(0, program.calls - 1);
     program.atBoundary = program.calls === 0;
-    this.programs.take(program.id, now);
+    this.programs.active(program, now);
     if (program.at !== undefined)
       this.residence.move(program, program.at, program.tier, call.promptTokens + outputTokens);
   }
 
   fact(fact: RuntimeFact, now: number, actions: SchedulerAction[]): void {
     if (fact.type === "run_ended") return this.end(fact.program, actions);
-    const program = this.programs.take(fact.program, now);
+    const own = this.programs.of(fact.program);
+    // Tools belong to the call that has asked for them: to that of the deployment which was called last.
+    const running = fact.type === "tool_ended" ? own.find(({ tools }) => tools > 0) : undefined;
+    const program = running ?? own[0] ?? this.programs.add(fact.program, now);
     if (program === undefined) return;
-    program.activeMs = now;
+    program.told = true;
+    this.programs.active(program, now);
     if (fact.type === "program") {
-      if (fact.parent !== undefined) this.setParent(program, fact.parent);
+      if (fact.parent !== undefined) this.setParent(program.id, fact.parent);
     } else if (fact.type === "tool_started") {
       program.tools++;
       program.kind = program.tools > 1 ? slower(program.kind, fact.kind) : fact.kind;
@@ -160,7 +179,7 @@ export class Programs {
     for (const program of this.programs.values()) {
       // The longest idle stand first, so the first active one ends it.
       if (now - program.activeMs <= idleMs) break;
-      if (program.calls === 0 && program.pausedMs === undefined) this.programs.forget(program);
+      if (program.calls === 0 && program.waiting === 0 && program.pausedMs === undefined) this.programs.forget(program);
     }
     this.admission?.tick(this.programs.values(), now, actions);
   }
@@ -168,6 +187,10 @@ export class Programs {
   /** How much of the KV of each deployment live programs need, and how many wait. */
   get workingSets(): readonly WorkingSetState[] {
     return this.admission?.states ?? [];
+  }
+
+  private of({ program, deployment }: Call): Program | undefined {
+    return program === undefined ? undefined : this.programs.get(program, deployment);
   }
 
   private resume(program: Program, now: number, reason: string, actions: SchedulerAction[]): void {
@@ -179,6 +202,7 @@ export class Programs {
 
   private pause(program: Program, now: number, reason: string, actions: SchedulerAction[]): void {
     program.pausedMs = now;
+    program.heldSinceMs ??= now;
     this.gate.pause(program.deployment!, program.tenant, program.id);
     actions.push({ type: "pause_program", program: program.id, reason });
     const { at } = program;
@@ -278,19 +302,19 @@ export class Programs {
     // First: two programs that name each other as parents must not end each other for ever.
     this.children.delete(id);
     for (const child of children ?? []) this.end(child, actions);
-    const program = this.programs.get(id);
-    if (program === undefined) return;
-    if (program.at !== undefined) {
-      actions.push({
-        type: "kv",
-        verb: "drop",
-        program: id,
-        endpoint: program.at.spec.id,
-        tokens: program.contextTokens,
-        reason: "its run has ended",
-      });
+    for (const program of this.programs.of(id)) {
+      if (program.at !== undefined) {
+        actions.push({
+          type: "kv",
+          verb: "drop",
+          program: id,
+          endpoint: program.at.spec.id,
+          tokens: program.contextTokens,
+          reason: "its run has ended",
+        });
+      }
+      this.programs.forget(program);
     }
-    this.programs.forget(program);
   }
 
   private forgotten(program: Program): void {
@@ -298,18 +322,31 @@ export class Programs {
     this.asking.delete(program);
     this.stopWaiting(program);
     if (program.pausedMs !== undefined) this.gate.resume(program.deployment!, program.tenant, program.id);
-    if (program.parent !== undefined) this.children.get(program.parent)?.delete(program.id);
+    program.pausedMs = undefined;
+    if (this.programs.of(program.id).length > 0) return;
+    if (program.parent !== undefined) this.removeChild(program.parent, program.id);
     this.children.delete(program.id);
   }
 
-  private setParent(program: Program, parent: string): void {
-    if (program.parent === parent || parent === program.id) return;
-    if (program.parent !== undefined) this.children.get(program.parent)?.delete(program.id);
-    program.parent = parent;
-    // A sub-agent is as old as its parent, so that it is not the first to be paused while its parent waits for it.
-    program.startedMs = Math.min(program.startedMs, this.programs.get(parent)?.startedMs ?? program.startedMs);
+  private setParent(id: string, parent: string): void {
+    const own = this.programs.of(id);
+    const before = own[0]?.parent;
+    if (before === parent || parent === id) return;
+    if (before !== undefined) this.removeChild(before, id);
+    const parentsStart = this.programs.of(parent)[0]?.startedMs;
+    for (const program of own) {
+      program.parent = parent;
+      // A sub-agent is as old as its parent, so that it is not the first to be paused while its parent waits for it.
+      program.startedMs = Math.min(program.startedMs, parentsStart ?? program.startedMs);
+    }
     const siblings = this.children.get(parent) ?? new Set();
-    siblings.add(program.id);
+    siblings.add(id);
     this.children.set(parent, siblings);
+  }
+
+  private removeChild(parent: string, id: string): void {
+    const siblings = this.children.get(parent);
+    siblings?.delete(id);
+    if (siblings?.size === 0) this.children.delete(parent);
   }
 }

@@ -1,5 +1,7 @@
-// The programs that are remembered, in the order of their last activity, all together and by tenant. The number is bounded. When it is
-// reached, the tenant with most programs loses the one that has been idle longest, so that invented names push out only each other.
+// The programs that are remembered, by name and deployment, in the order of their last activity, all together and by tenant. A session
+// that uses two models has KV of two kinds at different endpoints and is paused at one of them, so that it is a program in each deployment.
+// The number is bounded. When it is reached, the tenant with most programs loses the one that has been idle longest, so that invented names
+// push out only each other.
 import { newProgram, type Program } from "./program.ts";
 
 /** Programs of a tenant looked at to find an idle one: more than a tenant's calls in the queue and at endpoints can keep busy. */
@@ -8,7 +10,9 @@ const forgetScan = 16_384;
 export class ProgramTable {
   private readonly most: number;
   private readonly onForget: (program: Program) => void;
-  private readonly programs = new Map<string, Program>();
+  private readonly programs = new Set<Program>();
+  /** Those of one name, the one called last first. */
+  private readonly named = new Map<string, Program[]>();
   private readonly tenants = new Map<string, Set<Program>>();
 
   /** @param onForget called for every program that leaves the table */
@@ -21,8 +25,14 @@ export class ProgramTable {
     return this.programs.size;
   }
 
-  get(id: string): Program | undefined {
-    return this.programs.get(id);
+  /** The program of this name in a deployment. */
+  get(id: string, deployment: string): Program | undefined {
+    return this.named.get(id)?.find((program) => program.deployment === deployment);
+  }
+
+  /** Those of this name in all deployments, the one called last first. */
+  of(id: string): readonly Program[] {
+    return this.named.get(id) ?? [];
   }
 
   /** Longest idle first, except that busy ones may stand further behind. */
@@ -30,16 +40,39 @@ export class ProgramTable {
     return this.programs.values();
   }
 
-  /** The program, which is active now; undefined when it is new, the table is full, and all that could make room are busy. */
-  take(id: string, now: number): Program | undefined {
-    let program = this.programs.get(id);
-    if (program === undefined) {
-      if (this.programs.size >= this.most && !this.makeRoom()) return undefined;
-      program = newProgram(id, now);
+  /** The program that a call belongs to; undefined when it is new, the table is full, and all that could make room are busy. */
+  called(id: string, deployment: string, now: number): Program | undefined {
+    // One that is known by facts alone belongs to the deployment of its first call.
+    const known = this.of(id).find((program) => (program.deployment ?? deployment) === deployment);
+    const program = known ?? this.add(id, now);
+    if (program === undefined) return undefined;
+    program.deployment = deployment;
+    const own = this.named.get(id)!;
+    own.splice(own.indexOf(program), 1);
+    own.unshift(program);
+    return program;
+  }
+
+  /** A program of which nothing but its name is known; undefined when there is no room for it. */
+  add(id: string, now: number): Program | undefined {
+    if (this.programs.size >= this.most && !this.makeRoom()) return undefined;
+    const program = newProgram(id, now);
+    const own = this.named.get(id);
+    if (own === undefined) this.named.set(id, [program]);
+    else {
+      program.startedMs = own[0]!.startedMs;
+      program.parent = own[0]!.parent;
+      own.push(program);
     }
-    program.activeMs = now;
     this.touch(program);
     return program;
+  }
+
+  /** The program has done something: it has not been idle until now. */
+  active(program: Program, now: number): void {
+    if (!this.programs.has(program)) return;
+    program.activeMs = now;
+    this.touch(program);
   }
 
   /** The program is this tenant's from now on. */
@@ -52,7 +85,10 @@ export class ProgramTable {
 
   forget(program: Program): void {
     this.leaveTenant(program);
-    this.programs.delete(program.id);
+    this.programs.delete(program);
+    const own = this.of(program.id).filter((other) => other !== program);
+    if (own.length === 0) this.named.delete(program.id);
+    else this.named.set(program.id, own);
     this.onForget(program);
   }
 
@@ -73,8 +109,8 @@ export class ProgramTable {
   }
 
   private touch(program: Program): void {
-    this.programs.delete(program.id);
-    this.programs.set(program.id, program);
+    this.programs.delete(program);
+    this.programs.add(program);
     let own = this.tenants.get(program.tenant);
     if (own === undefined) this.tenants.set(program.tenant, (own = new Set()));
     own.delete(program);
@@ -88,6 +124,6 @@ export class ProgramTable {
   }
 }
 
-function isBusy({ calls, tools, pausedMs, wanted }: Program): boolean {
-  return calls > 0 || tools > 0 || (pausedMs !== undefined && wanted);
+function isBusy({ calls, tools, pausedMs, waiting }: Program): boolean {
+  return calls > 0 || tools > 0 || (pausedMs !== undefined && waiting > 0);
 }

@@ -7,7 +7,7 @@ function member(id: string, startedMs: number, contextTokens: number, more: Part
   return {
     id,
     tenant: "t",
-    wanted: true,
+    waitsSinceMs: more.pausedMs,
     startedMs,
     contextTokens,
     atBoundary: true,
@@ -109,8 +109,45 @@ describe("working-set admission", () => {
     expect(plan.overdue).toHaveLength(25);
   });
 
+  it("counts the bound from the first call that waits: a program that was paused during a long tool is not let go at once", () => {
+    const run = member("run", 0, 990, { atBoundary: false });
+    const back = member("back", 1, 100, { pausedMs: 0, waitsSinceMs: programPauseMs });
+    expect(planWorkingSet([run, back], 1000, programPauseMs)).toMatchObject({ resume: [], overdue: [] });
+    expect(planWorkingSet([run, back], 1000, 2 * programPauseMs).resume).toEqual([{ id: "back", forced: true }]);
+  });
+
+  it("lets a program whose time is up go on where it fits, whatever its tenant's part", () => {
+    const forced = member("forced", 0, 600, { immuneUntilMs: programPauseMs + 1, atBoundary: false });
+    const other = member("other", 2, 900, { tenant: "u", pausedMs: programPauseMs - 1 });
+    const fits = member("fits", 1, 150, { pausedMs: 0 });
+    const plan = planWorkingSet([forced, other, fits], 1000, programPauseMs);
+    expect(plan).toMatchObject({ resume: [{ id: "fits", forced: false }], overdue: [] });
+  });
+
+  it("looks at every program a few times, however many are made room for in one plan", () => {
+    const looks = (waiting: number): number => {
+      let read = 0;
+      const counted = (made: Member): Member =>
+        new Proxy(made, {
+          get: (target, name) => {
+            read++;
+            return Reflect.get(target, name) as unknown;
+          },
+        });
+      const running = Array.from({ length: 2 * waiting }, (_, at) => counted(member(`x${at}`, at, 1, { tenant: "x" })));
+      const back = Array.from({ length: waiting }, (_, at) =>
+        member(`y${at}`, 1e6 + at, 1, { tenant: "y", pausedMs: 1 }),
+      );
+      const plan = planWorkingSet([...running, ...back], 2.2 * waiting, 10);
+      expect(plan.resume.length + plan.pause.length).toBeGreaterThan(waiting / 2);
+      return read;
+    };
+    // The programs are sorted once: n log n.
+    expect(looks(800)).toBeLessThan(2.5 * looks(400));
+  });
+
   it("needs no room for a paused program without a call that waits", () => {
-    const members = [member("run", 0, 500), member("away", 1, 400, { pausedMs: 2, wanted: false })];
+    const members = [member("run", 0, 500), member("away", 1, 400, { pausedMs: 2, waitsSinceMs: undefined })];
     expect(planWorkingSet([...members, member("here", 3, 300, { pausedMs: 4 })], 1000, 10).resume).toEqual([
       { id: "here", forced: false },
     ]);

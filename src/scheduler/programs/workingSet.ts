@@ -8,7 +8,8 @@
 //   reclaim  a program that waits within its tenant's part is made room for in the same way.
 //   resume   below `resumeBelowShare`: of the tenant that has least of its part, the oldest program first. A program that fits in its
 //            tenant's part keeps the room for itself. One that is larger than the part lets others pass.
-//   bound    after `programPauseMs` a program goes on without room, beside others of its tenant only as far as the tenant's part goes.
+//   bound    when its first waiting call has waited for `programPauseMs`, a program goes on without room, beside others of its tenant only
+//            as far as the tenant's part goes. Pauses in which no call waits do not count.
 //
 // The oldest programs go on, so that work in progress is finished rather than shared out. Between `pauseUntilShare` and `resumeBelowShare`
 // programs are neither paused nor resumed; that gap is the hysteresis.
@@ -24,8 +25,8 @@ export interface Member {
   /** No call is computing: it can be paused now without losing anything. */
   atBoundary: boolean;
   pausedMs: number | undefined;
-  /** A call of it waits in the queue. A paused program without one needs no room yet. */
-  wanted: boolean;
+  /** Since when a call of it waits for the end of the pause. A paused program without one needs no room yet. */
+  waitsSinceMs: number | undefined;
   /** Not paused again before this time: it was let go on by force. */
   immuneUntilMs: number;
 }
@@ -33,7 +34,7 @@ export interface Member {
 interface WorkingSetPlan {
   pause: string[];
   resume: { id: string; forced: boolean }[];
-  /** Programs that have waited as long as any may, and whose tenant's part has no room for them. */
+  /** Programs whose calls have waited as long as any may, and that have room neither in their tenant's part nor beside it. */
   overdue: string[];
   /** Share of the capacity that unpaused programs need after it. */
   load: number;
@@ -62,7 +63,8 @@ class Planner {
   private readonly waiting: Member[];
   private readonly paused = new Set<Member>();
   private readonly resumed = new Map<Member, boolean>();
-  private readonly overdue: string[] = [];
+  private candidates: Member[] | undefined;
+  private reclaimed = 0;
   private needed = 0;
   private count = 0;
 
@@ -70,7 +72,7 @@ class Planner {
     this.capacity = capacity;
     this.now = now;
     this.running = members.filter(({ pausedMs }) => pausedMs === undefined);
-    this.waiting = members.filter(({ pausedMs, wanted }) => pausedMs !== undefined && wanted).toSorted(byAge);
+    this.waiting = members.filter(isWaiting).toSorted(byAge);
     const demands = new Map<string, number>();
     for (const { tenant, contextTokens } of [...this.running, ...this.waiting])
       demands.set(tenant, (demands.get(tenant) ?? 0) + contextTokens);
@@ -82,13 +84,14 @@ class Planner {
   plan(): WorkingSetPlan {
     this.letOverdueGo();
     const full = this.needed >= pauseFromShare * this.capacity;
-    if (full) this.pauseUntil(pauseUntilShare * this.capacity, true);
+    if (full) this.pauseUntil(pauseUntilShare * this.capacity);
     const kept = full || this.resume();
     const left = this.waiting.filter((member) => !this.resumed.has(member));
+    const overdue = left.filter((member) => this.isDue(member));
     return {
       pause: Array.from(this.paused, ({ id }) => id),
       resume: Array.from(this.resumed, ([{ id }, forced]) => ({ id, forced })),
-      overdue: this.overdue,
+      overdue: overdue.map(({ id }) => id),
       load: this.needed / this.capacity,
       room: kept ? 0 : Math.max(0, resumeBelowShare * this.capacity - this.needed),
       queues: new Set(left.map(({ tenant }) => tenant)),
@@ -100,43 +103,61 @@ class Planner {
     const forced = new Map<string, number>();
     for (const { tenant, contextTokens, immuneUntilMs } of this.running)
       if (immuneUntilMs > this.now) forced.set(tenant, (forced.get(tenant) ?? 0) + contextTokens);
-    const due = this.waiting.filter(({ pausedMs }) => this.now - pausedMs! >= programPauseMs);
-    for (const member of due.toSorted((a, b) => a.pausedMs! - b.pausedMs! || byAge(a, b))) {
+    const due = this.waiting.filter((member) => this.isDue(member));
+    for (const member of due.toSorted((a, b) => a.waitsSinceMs! - b.waitsSinceMs! || byAge(a, b))) {
       const before = forced.get(member.tenant) ?? 0;
       const { part } = this.tenants.get(member.tenant)!;
-      if (before > 0 && before + member.contextTokens > part) {
-        this.overdue.push(member.id);
-        continue;
-      }
+      if (before > 0 && before + member.contextTokens > part) continue;
       forced.set(member.tenant, before + member.contextTokens);
       this.resumed.set(member, true);
       this.move(member, 1);
     }
   }
 
-  /** Pauses programs of tenants beyond their parts until no more than `tokens` are needed. `below`: tenants may come below their parts by it. */
-  private pauseUntil(tokens: number, below: boolean): void {
-    const candidates = this.running
+  private isDue({ waitsSinceMs }: Member): boolean {
+    return this.now - waitsSinceMs! >= programPauseMs;
+  }
+
+  /** Pauses programs of tenants beyond their parts until no more than `tokens` are needed: first those that leave their tenant its part. */
+  private pauseUntil(tokens: number): void {
+    for (const straddles of [false, true]) {
+      for (const member of this.newestFirst()) if (!this.pause(member, tokens, straddles)) return;
+    }
+  }
+
+  /** Makes room in the same way, and leaves every tenant its part. Every program is looked at once in a plan, for all that wait together. */
+  private reclaim(tokens: number): void {
+    const candidates = this.newestFirst();
+    while (this.reclaimed < candidates.length && this.pause(candidates[this.reclaimed]!, tokens, false)) {
+      this.reclaimed++;
+    }
+  }
+
+  /** Programs that can be paused now. */
+  private newestFirst(): readonly Member[] {
+    this.candidates ??= this.running
       .filter(({ atBoundary, immuneUntilMs }) => atBoundary && immuneUntilMs <= this.now)
       .toSorted((a, b) => byAge(b, a));
-    for (const straddles of below ? [false, true] : [false]) {
-      for (const member of candidates) {
-        // The last running program goes on, however large it is.
-        if (this.needed <= tokens || this.count === 1) return;
-        const { running, part } = this.tenants.get(member.tenant)!;
-        const over = running - part;
-        if (this.paused.has(member) || over <= 0 || (!straddles && over < member.contextTokens)) continue;
-        this.paused.add(member);
-        this.move(member, -1);
-      }
-    }
+    return this.candidates;
+  }
+
+  /** Pauses a program if its tenant is beyond its part. False: no more need be paused. */
+  private pause(member: Member, tokens: number, straddles: boolean): boolean {
+    // The last running program goes on, however large it is.
+    if (this.needed <= tokens || this.count === 1) return false;
+    const { running, part } = this.tenants.get(member.tenant)!;
+    const over = running - part;
+    if (this.paused.has(member) || over <= 0 || (!straddles && over < member.contextTokens)) return true;
+    this.paused.add(member);
+    this.move(member, -1);
+    return true;
   }
 
   /** Lets programs go on. Answers whether the room that is left is kept for a program that fits in its tenant's part. */
   private resume(): boolean {
     const lines = new Map<string, Member[]>();
     for (const member of this.waiting) {
-      if (this.resumed.has(member) || this.now - member.pausedMs! >= programPauseMs) continue;
+      if (this.resumed.has(member)) continue;
       const line = lines.get(member.tenant);
       if (line === undefined) lines.set(member.tenant, [member]);
       else line.push(member);
@@ -149,7 +170,7 @@ class Planner {
       const { running, part } = this.tenants.get(tenant)!;
       const room = resumeBelowShare * this.capacity;
       const within = running + member.contextTokens <= part;
-      if (within && this.needed + member.contextTokens > room) this.pauseUntil(room - member.contextTokens, false);
+      if (within && this.needed + member.contextTokens > room) this.reclaim(room - member.contextTokens);
       // A program that is too large by itself still runs when no other does.
       if (this.needed + member.contextTokens <= room || this.count === 0) {
         this.resumed.set(member, false);
@@ -181,6 +202,10 @@ class Planner {
     this.tenants.get(tenant)!.running += sign * contextTokens;
     this.count += sign;
   }
+}
+
+function isWaiting({ pausedMs, waitsSinceMs }: Member): boolean {
+  return pausedMs !== undefined && waitsSinceMs !== undefined;
 }
 
 function byAge(a: Member, b: Member): number {
