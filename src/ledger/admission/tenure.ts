@@ -11,6 +11,7 @@ import { EpochFencedError, type Leases } from "../leases/leases.ts";
 import { bookLimits, firstWindowTokens, scopesKnownMost, spoolRoom } from "../limits.ts";
 import { encodeCall, encodeExtend, encodeHold, encodeSent, encodeSettle } from "../posting/records.ts";
 import type { AttemptSettlement, Extended, HoldRequest, HoldResult, Settlement, SpoolPosition } from "../types.ts";
+import { Acknowledging } from "./acknowledging.ts";
 import { Errands } from "./errands.ts";
 import { priceUpTo, UnderWay } from "./heldAttempt.ts";
 import { Learning } from "./learning.ts";
@@ -64,19 +65,19 @@ export class Tenure {
   readonly #scopes = new Scopes(scopesKnownMost);
   readonly #learning: Learning;
   readonly #errands: Errands;
+  readonly #acknowledging: Acknowledging;
   readonly #rooms: Rooms;
   readonly #asked = new Map<string, Asked>();
   readonly #underWay = new Map<string, UnderWay>();
-  /** Settlements since there is a budget that is not acknowledged. */
-  #settledBefore: { place: SpoolPosition; shares: readonly ShareName[]; amountNano: bigint }[] = [];
   #fenced = false;
   #ended: (() => void) | undefined;
 
   constructor(options: TenureOptions) {
     this.#options = options;
-    const { leases, clock } = options;
+    const { leases, clock, numbers } = options;
     this.#book = new Book(options.bookLimits ?? bookLimits);
     this.#rooms = new Rooms(options.spool);
+    this.#acknowledging = new Acknowledging({ leases, book: this.#book, scopes: this.#scopes, numbers, clock });
     this.#learning = new Learning(leases, this.#book, this.#scopes);
     this.#errands = new Errands({
       leases,
@@ -201,8 +202,7 @@ export class Tenure {
     this.#underWay.delete(request.attempt);
     this.#rooms.settled(held.request.call, held.room);
     this.#scopes.release(held.scopes);
-    if (this.#book.hasUnacknowledged)
-      this.#settledBefore.push({ place: this.#options.spool.position(), shares, amountNano: settlement.amountNano });
+    this.#acknowledging.settled(this.#options.spool.position(), shares, settlement.amountNano);
     this.#book.settle(request.attempt, settlement.amountNano, this.#options.clock());
     this.#step();
     if (this.#underWay.size === 0) this.#ended?.();
@@ -233,35 +233,8 @@ export class Tenure {
     const last = changes.at(-1)!.seq;
     // What was settled before names no share of a new budget: it is counted there once it is posted, before the change is acknowledged.
     await this.#options.posted(this.#options.spool.position());
-    await this.#options.exclusively(() => this.#acknowledge(last));
+    await this.#options.exclusively(() => this.#acknowledging.acknowledge(last));
     this.#step();
-  }
-
-  /** Says what work under way uses of the budgets that it began without. Nothing is posted meanwhile, so that the answer is exact. */
-  async #acknowledge(seq: number): Promise<void> {
-    const { leases, numbers, clock } = this.#options;
-    const posted = numbers();
-    this.#settledBefore = this.#settledBefore.filter(({ place }) => place.number > (posted[place.spool] ?? 0));
-    const held = this.#book.unacknowledged().map(({ budget, period, amountNano }) => {
-      return { budget, period, amountNano: amountNano + this.#settledOf(budget) };
-    });
-    const leased = await leases.acknowledge(seq, held, posted);
-    if (held.length === 0) return;
-    const { budgets } = await leases.budgetsOf(held.flatMap(({ budget }) => this.#scopes.of(budget)));
-    for (const { budget } of held) {
-      const facts = budgets.find((one) => one.budget === budget);
-      const leasedNano = leased.find((one) => one.budget === budget)?.amountNano ?? 0n;
-      if (facts) this.#book.acknowledged(leasedNano, this.#settledOf(budget), facts, clock());
-    }
-    if (!this.#book.hasUnacknowledged) this.#settledBefore = [];
-  }
-
-  /** What was settled of a budget whose lease is not acknowledged, and is not posted. */
-  #settledOf(budget: string): bigint {
-    let settledNano = 0n;
-    for (const { shares, amountNano } of this.#settledBefore)
-      if (shares.some((share) => share.budget === budget)) settledNano += amountNano;
-    return settledNano;
   }
 
   /** The database asks for money back. An answer is owed even where nothing is free. */
