@@ -130,7 +130,9 @@ async function startDurable(durable: DurableRuns): Promise<void> {
       await durable.start();
       return;
     } catch (error) {
-      if (!(error instanceof RestateError) || tries === 30) throw error;
+      if (!(error instanceof RestateError)) throw error;
+      if (await durable.heal(error)) tries = 0;
+      else if (tries === 30) throw error;
       await sleep(200);
     }
   }

@@ -64,6 +64,8 @@ export const limits = {
   quickWaitMs: 5_000,
   /** How often the watchdog looks, and how long a run may lie still before Restate is asked for it. */
   watchdogMs: 1_000,
+  /** Restate says so long that it has no partitions before its storage is replaced: a start takes a second or a few. */
+  restateDamagedMs: 20_000,
   stillMs: 4_000,
   /** Runs looked at in one round of the watchdog. */
   watchdogRuns: 1_000,

@@ -1,4 +1,5 @@
 // Restate: embedded as a supervised child on unix sockets, or the one that RESTATE_INGRESS_URL and RESTATE_ADMIN_URL name.
+import { renameSync, rmSync } from "node:fs";
 import { restateCommand, type DurableOptions } from "../agents/index.ts";
 import type { Home, Supervisor } from "../fleet/index.ts";
 import type { Settings } from "./settings.ts";
@@ -20,12 +21,24 @@ export async function startRestate(home: Home, settings: Settings, supervisor: S
       listen: { host: "0.0.0.0", port: Number(new URL(LINESHAFT_ADVERTISED_URL).port) || usualEndpointPort },
       identityKeys: settings.RESTATE_IDENTITY_KEYS,
     };
-  const { ingressSocket, adminSocket, identityKey, ...spec } = restateCommand({ home: home.path });
-  await supervisor.start({ ...spec, stopTimeoutMs: Math.min(spec.stopTimeoutMs, childStopMs) });
+  const start = async () => {
+    const { ingressSocket, adminSocket, identityKey, ...spec } = restateCommand({ home: home.path });
+    await supervisor.start({ ...spec, stopTimeoutMs: Math.min(spec.stopTimeoutMs, childStopMs) });
+    return { ingressSocket, adminSocket, identityKey };
+  };
+  const { ingressSocket, adminSocket, identityKey } = await start();
   return {
     ingress: { socket: ingressSocket },
     admin: { socket: adminSocket },
     embedded: true,
     identityKeys: [identityKey],
+    async replaceStorage() {
+      await supervisor.stop("restate");
+      // Kept for a person to look at; an older one goes.
+      const aside = home.file("restate.damaged");
+      rmSync(aside, { recursive: true, force: true });
+      renameSync(home.file("restate"), aside);
+      await start();
+    },
   };
 }

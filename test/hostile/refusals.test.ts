@@ -48,11 +48,15 @@ test("a prompt that no endpoint has room for is refused before any of them is as
     models: ["scripted"],
     kv: { bytesPerToken: 1, deviceTokens: 16, totalTokens: 16, reloadMsPerToken: {} },
     capabilities: {
-      tokenize: false,
+      tokenize: true,
       kvEvents: false,
     },
   };
+  // Where there are several endpoints the prompt is counted: a guess refuses nothing.
+  Object.assign(endpoint.engine, { tokenize: async () => ({ count: 500 }) });
+  const { engine, kind, facts } = endpoint;
   at.engines.answered(endpoint);
+  at.engines.answered(at.engines.add("scripted", engine, { kind, model: "scripted", endpoint: "second", facts }));
   const long = { ...hello, messages: [{ role: "user" as const, content: "word ".repeat(500) }] };
   await expect(at.client().chat.completions.create(long)).rejects.toMatchObject({
     status: 400,

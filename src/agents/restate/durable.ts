@@ -17,7 +17,13 @@ export interface DurableOptions {
   advertisedUrl?: string;
   listen?: { host?: string; port?: number };
   identityKeys: string[];
+  /** Gives Restate empty storage in place of its own, which is kept aside. Only of an embedded one. */
+  replaceStorage?: () => Promise<void>;
 }
+
+/** Its log is lost, and its partitions are ahead of it: it starts, and serves no invocation any more. */
+const isDamage = (error: unknown): boolean =>
+  error instanceof RestateError && error.restateStatus === 500 && error.message.includes("partition store");
 
 export class DurableRuns {
   readonly #client: RestateClient;
@@ -29,6 +35,8 @@ export class DurableRuns {
   #deployment: string | undefined;
   /** Runs that were looked at, and until when they are left alone. */
   readonly #held = new Map<string, number>();
+  /** Since when Restate has answered by its damage alone. */
+  #damagedSinceMs: number | undefined;
 
   constructor(options: DurableOptions, parts: { backlog: Backlog; advance: EndpointOptions["advance"]; log: Logger }) {
     this.#options = options;
@@ -70,8 +78,35 @@ export class DurableRuns {
     return sent;
   }
 
-  /** One look: is Restate still the one we registered with, and does it hold every run that should be going on? */
+  /**
+   * Whether an error says that Restate's storage is damaged. An embedded Restate that stays so for a while gets empty storage, because
+   * every unfinished run can be started again from Postgres; then, and while it may still be starting, the caller tries again.
+   */
+  async heal(error: unknown): Promise<boolean> {
+    const { replaceStorage } = this.#options;
+    if (!isDamage(error) || !replaceStorage) return false;
+    const now = Date.now();
+    this.#damagedSinceMs ??= now;
+    if (now - this.#damagedSinceMs < limits.restateDamagedMs) return true;
+    this.#log.error("Restate's storage is damaged; it begins with an empty one, and runs go on from Postgres");
+    await replaceStorage();
+    this.#damagedSinceMs = undefined;
+    this.#held.clear();
+    return true;
+  }
+
+  /** One look of the watchdog. */
   async watch(active: string[]): Promise<void> {
+    try {
+      await this.#look(active);
+      this.#damagedSinceMs = undefined;
+    } catch (error) {
+      if (!(await this.heal(error))) throw error;
+    }
+  }
+
+  /** One look: is Restate still the one we registered with, and does it hold every run that should be going on? */
+  async #look(active: string[]): Promise<void> {
     if (!(await this.#known())) {
       // Emptied, replaced, or restored from an older copy.
       this.#held.clear();

@@ -1,5 +1,6 @@
 // The files of a home that a backup holds: what keys are hashed with and secrets are sealed with, the credentials of the command line, and
 // the spools. Models are fetched again, KV caches and Restate's folder are made again.
+import { randomBytes } from "node:crypto";
 import {
   createReadStream,
   existsSync,
@@ -47,8 +48,12 @@ async function copiedTo(path: string): Promise<number> {
   const size = statSync(path, { throwIfNoEntry: false })?.size ?? 0;
   try {
     await using reader = await SpoolReader.open(path);
-    while ((await reader.read()).length > 0);
-    return (await reader.ending()) === "damaged" ? size : reader.place.offset;
+    for (let more = true; more; more = (await reader.read()).length > 0) {
+      while ((await reader.read()).length > 0);
+      if ((await reader.ending()) !== "damaged") return reader.place.offset;
+      // A record that was written between the two looks like one behind a gap, and can be read now.
+    }
+    return size;
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === "ENOENT" ? 0 : size;
   }
@@ -57,7 +62,7 @@ async function copiedTo(path: string): Promise<number> {
 /** While this is disposed of later: spools that are posted are kept, because the database was read without their records. */
 export function keepSpools(home: Home): Disposable {
   if (!existsSync(home.file(spoolsName))) return { [Symbol.dispose]: () => {} };
-  const path = home.file(spoolsName, spoolKeeping.backingUp);
+  const path = home.file(spoolsName, `${spoolKeeping.backingUp}.${randomBytes(6).toString("hex")}`);
   const touch = () => writeFileSync(path, "", { mode: 0o600 });
   touch();
   const timer = setInterval(touch, spoolKeeping.againMs).unref();

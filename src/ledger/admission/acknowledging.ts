@@ -17,7 +17,7 @@ interface AcknowledgingOptions {
 
 export class Acknowledging {
   readonly #options: AcknowledgingOptions;
-  /** Settlements since there is a budget that is not acknowledged. */
+  /** Settlements of work that began without a budget which is not acknowledged: at most as many as were under way then. */
   #settled: { place: SpoolPosition; shares: readonly ShareName[]; amountNano: bigint }[] = [];
 
   constructor(options: AcknowledgingOptions) {
@@ -26,7 +26,9 @@ export class Acknowledging {
 
   /** An attempt was settled, by the record at that place. */
   settled(place: SpoolPosition, shares: readonly ShareName[], amountNano: bigint): void {
-    if (this.#options.book.hasUnacknowledged) this.#settled.push({ place, shares, amountNano });
+    const { book } = this.#options;
+    if (book.hasUnacknowledged && shares.some(({ budget }) => book.isUnacknowledged(budget)))
+      this.#settled.push({ place, shares, amountNano });
   }
 
   /** Acknowledges every change up to `seq`. To be called while no batch of the spool is being posted. */

@@ -70,7 +70,8 @@ export class Admission implements AttemptLedger {
   }
 
   holdNow(request: HoldRequest): HoldResult | undefined {
-    this.#assertOnline();
+    // Whether the database is away for too long, `hold` finds out by asking it.
+    if (this.#isLongSilent) return undefined;
     const reign = this.#present;
     // A whole limit is lowered step by step.
     if (request.whole || reign.tenure.isFenced) return undefined;
@@ -164,11 +165,15 @@ export class Admission implements AttemptLedger {
     });
   }
 
+  get #isLongSilent(): boolean {
+    const { clock, offlineMs: mostMs } = this.#options;
+    return clock() - this.#answeredMs >= mostMs;
+  }
+
   /** A process that was frozen has heard nothing meanwhile, so the database is asked before a call is refused. */
   async #assertOnline(): Promise<void> {
-    const { db, clock, offlineMs: mostMs } = this.#options;
-    if (clock() - this.#answeredMs < mostMs) return;
-    this.#asking ??= db
+    if (!this.#isLongSilent) return;
+    this.#asking ??= this.#options.db
       .query("select 1")
       .then(() => {})
       .finally(() => (this.#asking = undefined));

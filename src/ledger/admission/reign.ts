@@ -45,7 +45,8 @@ export class Reign {
       spool,
       clock,
       exclusively: (work) => poster.exclusively(work),
-      posted: (position) => poster.posted(position),
+      // Patient: while it waits, budgets that were set since serve nothing.
+      posted: () => poster.drained(),
       numbers: () => poster.numbers(),
       onFenced: () => onFenced(this),
     });

@@ -28,8 +28,8 @@ interface TenureOptions {
   spool: TenureSpool;
   /** Runs work while no batch of this spool is being posted. */
   exclusively(work: () => Promise<void>): Promise<void>;
-  /** Resolves when everything up to a place is posted. */
-  posted(position: SpoolPosition): Promise<void>;
+  /** Resolves when everything that is written by now is posted, however long that takes. */
+  posted(): Promise<void>;
   /** The number of the last posted record of each spool. */
   numbers(): Record<string, number>;
   onFenced(): void;
@@ -232,7 +232,7 @@ export class Tenure {
     this.#step();
     const last = changes.at(-1)!.seq;
     // What was settled before names no share of a new budget: it is counted there once it is posted, before the change is acknowledged.
-    await this.#options.posted(this.#options.spool.position());
+    await this.#options.posted();
     await this.#options.exclusively(() => this.#acknowledging.acknowledge(last));
     this.#step();
   }
@@ -265,9 +265,12 @@ export class Tenure {
     if (this.#fenced) return;
     this.#fenced = true;
     this.#errands.stop();
-    this.#book.end(this.#options.clock());
-    this.#decided();
-    this.#options.onFenced();
+    try {
+      this.#book.end(this.#options.clock());
+      this.#decided();
+    } finally {
+      this.#options.onFenced();
+    }
   }
 
   /** Whether an attempt is under way, or could not be settled. */

@@ -344,3 +344,50 @@ test("an answer that goes on past midnight moves to the new day in all of its bu
   expect(model.figures("project:p")).toMatchObject({ spent: 30n });
   expect(model.figures("key:k")).toMatchObject({ spent: 30n });
 });
+
+test("a call that costs nothing is counted in the month in which it is made", () => {
+  const model = new LeaseModel(20_000 * dayMs - 1_000);
+  model.setBudget({ id: "b", scope: "project:p", currency: "USD", limitNano: 1_000n, period: "day" });
+  const process = new SimulatedProcess(model, scopes);
+  model.nowMs += 10 * dayMs;
+  process.hold({ attempt: "free", scopes: ["project:p"], finalNano: 0n, leastNano: 0n, needNano: 0n });
+  for (let round = 0; round < 4; round++) {
+    process.send();
+    if (process.asked) process.receive();
+    process.drain();
+  }
+  expect(process.calls.get("free")).toMatchObject({ countedAtMs: model.nowMs });
+});
+
+test("a purse that waits for its acknowledgement is not forgotten, and what waits for it is no deadlock", () => {
+  const { model, process, set, hold } = alone();
+  hold("a", 100n);
+  set(1_000n);
+  process.hearChanges(scopes, () => false);
+  process.book.extend({ attempt: "a", leastNano: 10n, needNano: 10n, stuck: true }, model.nowMs);
+  process.drain();
+  expect(process.book.asks(model.nowMs)).toEqual([]);
+  model.nowMs += 60_000;
+  process.book.tick(model.nowMs);
+  expect(process.drain()).toEqual([]);
+  const call = process.calls.get("a")!;
+  call.usedNano = 100n;
+  process.settle(call);
+  model.nowMs += 60_000;
+  expect(process.book.unused(model.nowMs)).toEqual([]);
+});
+
+test("a fenced process ends its extensions: those that lack money are cut, those that only stood in line are granted", () => {
+  const { model, process, set, hold, settle, hear } = alone(1_000n);
+  set(1_000n);
+  hear();
+  for (const attempt of ["a", "b", "c"]) hold(attempt, 300n);
+  process.book.extend({ attempt: "a", leastNano: 400n, needNano: 400n, stuck: true }, model.nowMs);
+  process.book.extend({ attempt: "b", leastNano: 60n, needNano: 60n, stuck: true }, model.nowMs);
+  process.drain();
+  settle("c", 220n);
+  process.book.end(model.nowMs);
+  const decided = process.drain().map(({ type, attempt }) => `${attempt} ${type}`);
+  expect(decided).toContain("a cut");
+  expect(decided.every((one) => one === "a cut" || one === "b extended")).toBe(true);
+});

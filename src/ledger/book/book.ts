@@ -147,6 +147,10 @@ export class Book {
     return this.#unacknowledged.size > 0;
   }
 
+  isUnacknowledged(budget: string): boolean {
+    return this.#purses.get(budget)?.isAcknowledged === false;
+  }
+
   /**
    * The database has leased what work under way uses of a budget, `leasedNano` by now, and says how the budget stands. `settledNano`: what
    * was settled from that lease and is not posted.
@@ -324,12 +328,15 @@ export class Book {
   end(nowMs: number): void {
     this.#ended = true;
     for (const waiter of this.#queue.waiters.values()) {
-      if (!waiter.holder) this.#queue.unavailable(waiter);
-      else if (waiter.stuck)
-        this.#queue.cut(
-          waiter.holder,
-          waiter.purses.find((purse) => this.#queue.lacks(waiter, purse))!,
-        );
+      if (!waiter.holder) {
+        this.#queue.unavailable(waiter);
+        continue;
+      }
+      if (!waiter.stuck) continue;
+      const lacking = waiter.purses.find((purse) => this.#queue.lacks(waiter, purse));
+      if (lacking) this.#queue.cut(waiter.holder, lacking);
+      // It waited behind others for what is there.
+      else this.#queue.tryNow(waiter, nowMs);
     }
     this.tick(nowMs);
   }
@@ -364,6 +371,7 @@ export class Book {
   /** Budgets that nothing has used for a while and nothing holds: the book may forget them. */
   unused(nowMs: number): string[] {
     return [...this.#purses.values()].flatMap((purse) =>
+      purse.isAcknowledged &&
       purse.holders.size === 0 &&
       purse.waiting.size === 0 &&
       purse.freeNano === 0n &&

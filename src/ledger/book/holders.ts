@@ -2,8 +2,9 @@
 import type { Holder, Purse, Share, Waiter } from "./purse.ts";
 import type { BookExtension, BookHold, HeldShare, ShareName } from "./types.ts";
 
-/** A hold that waits for its extension gets no further by itself. */
-export const isStuck = ({ extension, cutBy }: Holder): boolean => cutBy === undefined && extension?.stuck === true;
+/** A hold that waits for its extension gets no further by itself; one that waits for an acknowledgement does. */
+export const isStuck = ({ extension, cutBy }: Holder): boolean =>
+  cutBy === undefined && extension?.stuck === true && extension.purses.every(({ isAcknowledged }) => isAcknowledged);
 
 export const before = (a: Waiter, b: Waiter): number =>
   Number(a.holder === undefined) - Number(b.holder === undefined) || a.order - b.order;

@@ -55,18 +55,23 @@ export class Queue {
 
   /** What of a purse's free money this waiter may have: nothing of a period that is over, whose successor must be asked for. */
   freeFor(waiter: Waiter, purse: Purse): bigint {
-    if (!purse.isAcknowledged) return 0n;
+    return this.#isClosed(waiter, purse) ? 0n : purse.freeNano;
+  }
+
+  /** Whether a waiter can have nothing of a purse now, also where it needs nothing. */
+  #isClosed(waiter: Waiter, purse: Purse): boolean {
+    if (!purse.isAcknowledged) return true;
     const { periodEndMs, periodEndsAtMs } = purse.facts;
-    if (periodEndMs <= waiter.sinceMs && waiter.holder === undefined) return 0n;
+    if (periodEndMs <= waiter.sinceMs && waiter.holder === undefined) return true;
     // A settlement is counted at one moment, which must lie in the periods of all its shares: else a lease of one period would be
     // released by a settlement that counts in another, and the money could be spent twice.
-    for (const { facts } of waiter.purses) if (periodEndsAtMs <= facts.periodStartsAtMs) return 0n;
-    return purse.freeNano;
+    return waiter.purses.some(({ facts }) => periodEndsAtMs <= facts.periodStartsAtMs);
   }
 
   lacks(waiter: Waiter, purse: Purse): boolean {
+    if (this.#isClosed(waiter, purse)) return true;
     const { leastNano, needNano } = needOf(waiter, purse);
-    return this.freeFor(waiter, purse) < (purse.exact ? leastNano : needNano);
+    return purse.freeNano < (purse.exact ? leastNano : needNano);
   }
 
   /** Grants a waiter what it needs where all of its budgets have it. */

@@ -11,7 +11,7 @@ test("a posted file stays while a backup is being made, and until one began afte
   mkdirSync(join(root.path, "writer"));
   writeFileSync(path, "records");
   expect(mayRemove(path)).toBe(true);
-  const backingUp = join(root.path, spoolKeeping.backingUp);
+  const backingUp = join(root.path, `${spoolKeeping.backingUp}.1`);
   writeFileSync(backingUp, "");
   expect(mayRemove(path)).toBe(false);
   // A backup that has died says nothing more.

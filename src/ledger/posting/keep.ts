@@ -1,7 +1,7 @@
 // How long posted files of a spool stay. A backup of the home is the database at one moment with the spools beside it. A database that is
 // restored from an older backup lacks what was posted since, so the files with those records must still be there: they stay until a backup
 // began after them, and none goes while one is being made. Where no backup was ever made they may go at once.
-import { readFileSync, statSync } from "node:fs";
+import { readdirSync, readFileSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { z } from "zod";
 
@@ -9,7 +9,7 @@ import { z } from "zod";
 export const spoolKeeping = {
   /** When the newest whole backup began. */
   backup: "backup.json",
-  /** There while a backup is being made, and written anew every `againMs`. */
+  /** Begins the name of the file that is there while a backup is being made, and is written anew every `againMs`. */
   backingUp: "backing-up",
   againMs: 20_000,
 };
@@ -26,8 +26,11 @@ export function mayRemove(path: string): boolean {
 
 /** Whether a backup is being made; one that has died says nothing more after a while. */
 function isKept(root: string): boolean {
-  const stat = statSync(join(root, spoolKeeping.backingUp), { throwIfNoEntry: false });
-  return stat !== undefined && Date.now() - stat.mtimeMs < 6 * spoolKeeping.againMs;
+  return readdirSync(root).some((name) => {
+    if (!name.startsWith(`${spoolKeeping.backingUp}.`)) return false;
+    const stat = statSync(join(root, name), { throwIfNoEntry: false });
+    return stat !== undefined && Date.now() - stat.mtimeMs < 6 * spoolKeeping.againMs;
+  });
 }
 
 /** When the newest backup began; undefined where there is none. */

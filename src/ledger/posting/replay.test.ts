@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { spoolFolders, type Database } from "../../store/index.ts";
 import { temporaryFolder } from "../../store/spool/testing.ts";
-import { testDatabase } from "../../store/testing.ts";
+import { tamper, testDatabase } from "../../store/testing.ts";
 import { fenceEpoch } from "../leases/leases.ts";
 import { proveLedger } from "../proof/proof.ts";
 import type { PostingAlarm } from "./failures.ts";
@@ -447,4 +447,29 @@ test("an epoch belongs to the process that replays it, so that no other takes it
   expect(await replay({ process: 77 }).round()).toBe(1);
   const { rows: epochs } = await db.query("select process, state from epochs where id = $1", [process.leases.epoch.id]);
   expect(epochs).toEqual([{ process: 77n, state: "closed" }]);
+});
+
+test("an epoch that cannot be replayed is taken for dead: it does not look alive through the replay", async () => {
+  const { db, replay, begin } = await setting();
+  const process = await begin();
+  const budget = await process.lease(100_000n, 50_000n);
+  process.call({ attempt: "att_1" });
+  die(process);
+  const failing = Object.assign(Object.create(db) as Database, {
+    transaction: () => Promise.reject(new Error("cannot be posted")),
+    query: (sql: string, values?: unknown[]) =>
+      sql.includes("close_epoch") ? Promise.reject(new Error("cannot be closed")) : db.query(sql, values),
+  });
+  const replaying = replay({ db: failing, process: 77 });
+  const round = replaying.round().catch(() => {});
+  await vi.waitFor(async () => {
+    const { rows: epochs } = await db.query("select process from epochs where id = $1", [process.leases.epoch.id]);
+    expect(epochs).toEqual([{ process: 77n }]);
+  });
+  await replaying.close();
+  await round;
+  await tamper(db, `update spools set state = 'damaged' where epoch = ${process.leases.epoch.id}`);
+  expect(await replay().round()).toBe(0);
+  expect(await epochState(db, process.leases.epoch.id)).toBe("fenced");
+  expect((await figures(db, budget)).leased).toBe(0n);
 });

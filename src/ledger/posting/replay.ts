@@ -25,6 +25,7 @@ import {
 } from "../../store/index.ts";
 import { posting as limits } from "../limits.ts";
 import type { RecordRows } from "../types.ts";
+import { fenceEpoch } from "../leases/leases.ts";
 import { Unended } from "./crash.ts";
 import { mayRemove } from "./keep.ts";
 import type { PostingAlarm } from "./failures.ts";
@@ -134,22 +135,38 @@ export class Replay {
     const states = new Set([...standings.values()].map(({ state }) => state));
     if (states.size === 0)
       this.#alarm("spool_unknown", left.folder, `The database does not know the epoch ${epoch} of ${left.folder}.`);
-    // Damaged ones are kept for a person.
+    // Damaged ones are kept for a person, and their epochs are over: a spool may be marked as forked before its epoch was fenced.
+    if (states.has("damaged")) await fenceEpoch(this.#options.db, epoch);
     if (states.size === 0 || states.has("damaged")) return false;
     if (!states.has("open")) {
       this.#remove(left);
       return false;
     }
-    await this.#takeOver(epoch);
-    const found = await this.#scan(left, standings);
-    if (found.damaged === undefined) await this.#postAll(left, owned, found);
-    else await this.#postBefore(left, found.damaged, found);
-    return true;
+    const before = await this.#takeOver(epoch);
+    try {
+      const found = await this.#scan(left, standings);
+      if (found.damaged === undefined) await this.#postAll(left, owned, found);
+      else await this.#postBefore(left, found.damaged, found);
+      return true;
+    } catch (error) {
+      // What cannot be replayed must not look alive: its lease is booked to suspense once it is taken for dead.
+      if (before !== undefined && !this.#closed) await this.#handOver(epoch, before).catch(() => {});
+      throw error;
+    }
   }
 
   /** The epoch lives with this process while it is replayed: no other process takes it for dead and books its lease to suspense. */
-  async #takeOver(epoch: number): Promise<void> {
-    const { db, process } = this.#options;
+  async #takeOver(epoch: number): Promise<bigint | undefined> {
+    const { rows } = await this.#options.db.query<{ process: bigint }>("select process from epochs where id = $1", [
+      epoch,
+    ]);
+    const before = rows[0]?.process;
+    await this.#handOver(epoch, BigInt(this.#options.process));
+    return before;
+  }
+
+  async #handOver(epoch: number, process: bigint): Promise<void> {
+    const { db } = this.#options;
     await db.query("update epochs set process = $1, seen_at = now() where id = $2 and state = 'live'", [
       process,
       epoch,
