@@ -57,7 +57,17 @@ test("sessions under way bring as many calls as their rate says, and compute wha
 
 const row = (policy: string, seed: number, goodput: number, meanMs: number): Row => {
   const place = { trace: "long-prompts", fleet: 4, gateways: 1, loadAgeMs: 0, load: 1, calls: 10, policy, seed };
-  const figures = { measured: 1, refused: 0, hits: 0, idealHits: 0, p90Ms: 0, p99Ms: 0, perTokenMs: 0, utilisation: 0 };
+  const figures = {
+    measured: 1,
+    refused: 0,
+    hits: 0,
+    idealHits: 0,
+    p90Ms: 0,
+    p99Ms: 0,
+    perTokenMs: 0,
+    utilisation: 0,
+    fairness: 1,
+  };
   return { key: keyOf(place), ...place, ...figures, goodput, meanMs, cpuMs: 0 };
 };
 

@@ -71,6 +71,7 @@ export async function runJob(
       p99Ms: summary.ttftMs.p99,
       perTokenMs: summary.timePerTokenMs.mean,
       goodput: summary.goodput,
+      fairness: summary.fairness,
       utilisation: summary.utilisation,
       cpuMs: Math.round((used.user + used.system) / 1000),
     });

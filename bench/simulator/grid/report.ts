@@ -8,8 +8,10 @@ import { traces } from "./traces.ts";
 import { bounds, estimate, judge, mayMiss, pointsOf, type Estimate, type Point, type Verdict } from "./verdict.ts";
 
 const points = ({ mean, half }: Estimate): string => `${(mean * 100).toFixed(1)} +- ${(half * 100).toFixed(1)}`;
-const meanOf = (rows: readonly Row[], key: "hits" | "goodput" | "meanMs" | "p90Ms" | "p99Ms" | "perTokenMs"): number =>
-  estimate(rows.map((row) => row[key])).mean;
+const meanOf = (
+  rows: readonly Row[],
+  key: "hits" | "goodput" | "fairness" | "meanMs" | "p90Ms" | "p99Ms" | "perTokenMs",
+): number => estimate(rows.map((row) => row[key])).mean;
 
 export function report(rows: Iterable<Row>) {
   const all = pointsOf(rows).toSorted(inOrder);
@@ -19,7 +21,7 @@ export function report(rows: Iterable<Row>) {
   });
   console.log(
     `Goodput: share of calls with a first token within ${slo.ttftMs / 1000} s and at most ${slo.timePerTokenMs} ms for each further token. ` +
-      "Load 1: endpoints are busy all of the time under ideal caching. Intervals: 95 % over paired seeds. " +
+      "Load 1: endpoints are busy all of the time under ideal caching. Fairness: Jain's index over tenants of latency for each output token. Intervals: 95 % over paired seeds. " +
       `A point misses where ${defaultPolicy} has over ${bounds.goodput * 100} points less goodput, or over ${bounds.meanTtft * 100} % more mean TTFT, than the best other rule.`,
   );
   for (const [trace, own] of Map.groupBy(judged, ({ point }) => point.trace)) {
@@ -35,6 +37,7 @@ export function report(rows: Iterable<Row>) {
         "p90",
         "p99",
         "goodput",
+        "fairness",
         "lost points",
         "to",
         "TTFT over %",
@@ -80,6 +83,7 @@ function pointRow(point: Point, verdict: Verdict): (string | number)[] {
     Math.round(meanOf(own, "p90Ms")),
     Math.round(meanOf(own, "p99Ms")),
     percent(meanOf(own, "goodput")),
+    meanOf(own, "fairness").toFixed(3),
     points(verdict.goodputLost),
     verdict.bestGoodput,
     points(verdict.ttftOver),

@@ -29,6 +29,8 @@ export interface Row extends Place {
   p99Ms: number;
   perTokenMs: number;
   goodput: number;
+  /** Jain's index over tenants of mean normalised latency; 1 is equal. */
+  fairness: number;
   utilisation: number;
   /** Processor time that the run took, ms. */
   cpuMs: number;
