@@ -10,7 +10,7 @@ export interface Script {
   toolCalls?: { name: string; arguments: string }[];
   finishReason?: string;
   /** Usage to report; null reports none. */
-  usage?: { prompt: number; cached?: number; output: number } | null;
+  usage?: { prompt: number; cached?: number | null; output: number } | null;
   /** Tokens of each chunk, where the request asks for a count while the answer streams; one for four characters by default, and never more than the usage that is reported. */
   chunkTokens?: number;
   /** Answers with this error instead. */
@@ -150,7 +150,7 @@ function usageOf(script: Script): Record<string, unknown> | undefined {
     prompt_tokens: prompt,
     completion_tokens: output,
     total_tokens: prompt + output,
-    prompt_tokens_details: { cached_tokens: cached },
+    ...(cached !== null && { prompt_tokens_details: { cached_tokens: cached } }),
   };
 }
 

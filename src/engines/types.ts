@@ -49,7 +49,10 @@ export interface EngineRequest {
 /** Tokens that an attempt used. `promptTokens` includes cached and written ones; `outputTokens` includes `reasoningTokens`. */
 export interface Usage {
   promptTokens: number;
+  /** 0 also where the engine does not report them, so that what is not known to be cached is priced as uncached. */
   cachedTokens: number;
+  /** The engine does not report cached tokens: `cachedTokens` is no measurement. */
+  cachedUnreported?: true;
   /** Tokens that were written to the engine's cache: of its usual lifetime, and of the longer one, where it says so. */
   cacheWriteTokens?: number;
   cacheWriteLongTokens?: number;

@@ -7,7 +7,7 @@ import type { LineshaftError } from "../errors/index.ts";
 import type { EngineAnswer, Timings, Usage } from "../engines/index.ts";
 import { formatMoney } from "../ledger/index.ts";
 import type { AttemptLedger, Settlement } from "../ledger/index.ts";
-import type { CallTimings } from "../scheduler/index.ts";
+import type { CallTimings, CallUsage } from "../scheduler/index.ts";
 import type { Alarms, Logger, Metrics } from "../telemetry/index.ts";
 import { phasesOf } from "./calls/phases.ts";
 import type { AttemptRecord } from "./calls/record.ts";
@@ -145,12 +145,15 @@ export class Ending {
   ): void {
     const { dispatcher, metrics, answered } = this.#rooms;
     const { endpoint, predictedTokens } = attempt.placement;
+    // Counts of ours are estimates: a tenant is charged by them, and no speed is learned from them.
+    const measured = told?.source === "engine";
     dispatcher.ended(attempt.id, {
       reason: outcome === "completed" ? "done" : outcome === "cancelled" ? "cancelled" : "failed",
-      ...(told && { usage: within(told, billed), timings: seenTimings(attempt, told, timings) }),
+      ...(told && { usage: within(told, billed) }),
+      ...(measured && { timings: seenTimings(attempt, told, timings) }),
     });
     if (outcome === "completed" && told) answered(attempt.asked.model, billed.outputTokens);
-    if (told?.source === "engine" && predictedTokens !== undefined)
+    if (measured && !told.cachedUnreported && predictedTokens !== undefined)
       metrics.cachedGap(endpoint.endpoint, predictedTokens, billed.cachedTokens);
   }
 
@@ -213,12 +216,14 @@ function cutBy({ cover, loweredBy }: AttemptState, { cut, finishReason }: Attemp
   return finishReason === "length" ? loweredBy?.budget : undefined;
 }
 
-/** What an engine says, with no count above what is billed: the scheduler learns nothing from a claim that is not believed. */
-const within = (told: Usage, billed: Usage): Usage => ({
-  ...told,
+/**
+ * What an engine says, with no count above what is billed: the scheduler learns nothing from a claim that is not believed. Cached tokens that
+ * the engine does not report are left out, although they are billed as 0.
+ */
+const within = (told: Usage, billed: Usage): CallUsage => ({
   promptTokens: Math.min(told.promptTokens, billed.promptTokens),
-  cachedTokens: Math.min(told.cachedTokens, billed.promptTokens),
   outputTokens: Math.min(told.outputTokens, billed.outputTokens),
+  ...(!told.cachedUnreported && { cachedTokens: Math.min(told.cachedTokens, billed.promptTokens) }),
 });
 
 /** The attempt as it is recorded. */

@@ -71,6 +71,21 @@ describe("prompts and the endpoints that can hold them", () => {
   });
 });
 
+describe("a call that waits while the endpoint that could hold it is away", () => {
+  it.each([10_000, 10_001])("is judged by the same rule of fit: beside %i tokens of KV", (kvCapacityTokens) => {
+    const made = fleet([small("s", { kvCapacityTokens, maxInFlight: 1 }), large("l", { maxInFlight: 1 })]);
+    made.decide(short("1"), 0);
+    made.decide(short("2"), 0);
+    expect(types(made.decide(long("waits"), 0))).toEqual(["queued"]);
+    made.apply({ at: 1, type: "endpoint_health", endpoint: "l", health: "down" });
+    const actions: SchedulerAction[] = [];
+    for (let at = 1_000; at <= 70_000; at += 1_000) actions.push(...made.tick(at));
+    // A prompt needs room for one token more, so that it fits beside 10,001.
+    const codes = actions.flatMap((action) => (action.type === "refuse" ? [action.code] : []));
+    expect(codes).toEqual(kvCapacityTokens > 10_000 ? [] : ["no_endpoint"]);
+  });
+});
+
 describe("calls that wait for a full large endpoint", () => {
   it("keep no short call of their own tenant from a small endpoint that is free", () => {
     const made = fleet([small("s"), large("l", { maxInFlight: 1 })]);

@@ -17,7 +17,7 @@ import { stalledMostMs, stallsEveryMs, yieldSlackMs } from "./limits.ts";
 import { PdPlanner, type PdPlan } from "./pd/plan.ts";
 import { workTokens } from "./placement/estimate.ts";
 import { decisionOf, numbersOf } from "./placement/explain.ts";
-import { type Placed, PlacedCalls } from "./placedCalls.ts";
+import { type Placed, PlacedCalls, predictedTokens } from "./placedCalls.ts";
 import type { CacheView } from "./placement/caches.ts";
 import { ViewBuilder } from "./placement/view.ts";
 import { ClassedQueue } from "./queue/classedQueue.ts";
@@ -77,7 +77,7 @@ export class Dispatch {
     this.load = load;
     this.rng = rng;
     this.options = options;
-    this.views = new ViewBuilder(caches, () => load.peerCount + 1);
+    this.views = new ViewBuilder(caches, ({ spec }) => load.arrivalsPerOwn(spec.id, spec.rank));
     this.prefillViews = new ViewBuilder(caches);
   }
 
@@ -275,11 +275,12 @@ export class Dispatch {
     if (queue.size === 0 || !deployment.changed) return;
     deployment.changed = false;
     const endpoints = this.endpoints.ofDeployment(name);
-    const largest = largestPrompt(endpoints);
+    const roomiest = roomiestOf(endpoints);
     for (const waiting of [...queue.all()]) {
       const { call } = waiting;
       const anywhere = call.avoid === undefined || call.avoid.length === 0;
-      if (anywhere ? call.promptTokens < largest : endpoints.some((endpoint) => mayAnswer(endpoint, call))) {
+      const candidates = anywhere ? roomiest : endpoints;
+      if (candidates.some((endpoint) => mayAnswer(endpoint, call))) {
         waiting.stalledMs = undefined;
         continue;
       }
@@ -294,12 +295,16 @@ export class Dispatch {
     }
   }
 
-  /** The call has ended: its load is taken back, its tenant is charged what it used, and waiting calls get its room. */
+  /**
+   * The call has ended: its load is taken back, its tenant is charged what it used, and waiting calls get its room. Where the engine does not
+   * report cached tokens the predicted match is taken, as it was when the call was placed.
+   */
   ended(call: string, usage: CallUsage | undefined, now: number, actions: SchedulerAction[]): void {
     const placed = this.placed.end(call, usage?.cachedTokens);
     if (placed === undefined) return;
     if (usage !== undefined) {
-      const used = Math.max(0, usage.promptTokens - usage.cachedTokens) + usage.outputTokens;
+      const cached = usage.cachedTokens ?? predictedTokens(placed);
+      const used = Math.max(0, usage.promptTokens - cached) + usage.outputTokens;
       this.deployment(placed.call.deployment).queue.settle(placed.call, used - placed.charged);
     }
     this.drain(placed.call.deployment, now, actions);
@@ -395,13 +400,17 @@ export class Dispatch {
   }
 }
 
-/** Prompts shorter than this fit at one of the endpoints that answer calls now; 0 when none does. */
-function largestPrompt(endpoints: readonly EndpointState[]): number {
-  let largest = 0;
-  for (const { health, spec } of endpoints) {
-    if (health === "ready" && spec.role !== "prefill") largest = Math.max(largest, spec.kvCapacityTokens);
+/**
+ * Of the endpoints that answer calls now, the one with most KV; none where none answers. A call that avoids no endpoint may be answered
+ * somewhere if it may be answered there, so that thousands of waiting calls are not each compared with every endpoint.
+ */
+function roomiestOf(endpoints: readonly EndpointState[]): EndpointState[] {
+  let roomiest: EndpointState | undefined;
+  for (const endpoint of endpoints) {
+    if (endpoint.health !== "ready" || endpoint.spec.role === "prefill") continue;
+    if (roomiest === undefined || endpoint.spec.kvCapacityTokens > roomiest.spec.kvCapacityTokens) roomiest = endpoint;
   }
-  return largest;
+  return roomiest === undefined ? [] : [roomiest];
 }
 
 /** Whether the endpoint takes a call now, as far as the endpoint is concerned. */

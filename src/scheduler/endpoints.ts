@@ -22,6 +22,8 @@ export interface Prefilling {
   share: PeriodShare;
   /** Whether a part of the prompt is expected to be read from a lower tier. */
   reads: boolean;
+  /** Whether it is known that nothing of the prompt was cached. */
+  cold: boolean;
 }
 
 export class Endpoints {
@@ -67,8 +69,17 @@ export class Endpoints {
     this.meters.set(state, new SpeedMeter(equals.speeds, speed.reloadMsPerToken));
   }
 
-  /** A call was placed, whose prompt is computed at the endpoint. `numbers`: the endpoint's when it was chosen. */
-  prefills(state: EndpointState, call: Call, numbers: CandidateNumbers, now: number): Prefilling | undefined {
+  /**
+   * A call was placed, whose prompt is computed at the endpoint. `numbers`: the endpoint's when it was chosen. `fresh`: no call of its
+   * program was placed before it.
+   */
+  prefills(
+    state: EndpointState,
+    call: Call,
+    numbers: CandidateNumbers,
+    fresh: boolean,
+    now: number,
+  ): Prefilling | undefined {
     const busy = this.meters.get(state)?.busy;
     if (busy === undefined) return undefined;
     const { spec, load } = state;
@@ -77,7 +88,29 @@ export class Endpoints {
       numbers.inFlight < spec.slots && numbers.kvTokens + call.promptTokens + outputs <= spec.kvCapacityTokens;
     const alone = load.prefilling <= busy.computing + 1;
     const { host, disk, remote } = numbers.matchedByTier;
-    return { endpoint: state, share: busy.placed(room && alone, now), reads: host + disk + remote > 0 };
+    const reads = host + disk + remote > 0;
+    return {
+      endpoint: state,
+      share: busy.placed(room && alone, now),
+      reads,
+      cold: this.isCold(spec, call, numbers, fresh),
+    };
+  }
+
+  /**
+   * Whether it is known that nothing of the prompt lies in the endpoint's cache. An engine's events say all that it holds. Without them only
+   * own placements are known, and those are forgotten in time: other gateways' calls, or an earlier call of the program, may have left
+   * a part of the prompt there.
+   */
+  private isCold(
+    { id, rank, space, knowledge }: EndpointSpec,
+    call: Call,
+    numbers: CandidateNumbers,
+    fresh: boolean,
+  ): boolean {
+    const hashed = call.prompt.some((prompt) => prompt.space === space && prompt.blocks > 0);
+    if (!hashed || numbers.matchedTokens > 0) return false;
+    return knowledge === "events" || (fresh && !this.load.isShared(id, rank));
   }
 
   /** The prompt has been computed. */
@@ -89,9 +122,13 @@ export class Endpoints {
     if (endpoint.load.prefilling > busy.computing) share.period.clean = false;
   }
 
-  /** The call has ended. Without usage and the time of its prefill its busy period teaches nothing. */
+  /**
+   * The call has ended. Without usage and the time of its prefill its busy period teaches nothing. Where the engine does not report cached
+   * tokens, the whole prompt counts as computed if it is known that nothing of it was cached; else the period teaches nothing. The predicted
+   * match is no substitute: if more was cached than predicted, the engine would seem faster than it is, and deadlines would be too short.
+   */
   showed(
-    { endpoint, share, reads }: Prefilling,
+    { endpoint, share, reads, cold }: Prefilling,
     usage: CallUsage | undefined,
     timings: CallTimings,
     now: number,
@@ -99,10 +136,11 @@ export class Endpoints {
     const meter = this.meters.get(endpoint);
     if (meter === undefined) return;
     const { prefillMs, restoreMs } = timings;
+    const cached = usage?.cachedTokens ?? (cold ? 0 : undefined);
     let shown: Shown | undefined;
-    if (usage !== undefined && prefillMs !== undefined && (!reads || restoreMs !== undefined)) {
-      const tokens = Math.max(1, usage.promptTokens - usage.cachedTokens);
-      const beyond = attentionMs(endpoint.spec, tokens, usage.cachedTokens);
+    if (usage !== undefined && cached !== undefined && prefillMs !== undefined && (!reads || restoreMs !== undefined)) {
+      const tokens = Math.max(1, usage.promptTokens - cached);
+      const beyond = attentionMs(endpoint.spec, tokens, cached);
       shown = { tokens, attentionMs: beyond, prefillMs, readBack: reads || (restoreMs ?? 0) > 0 };
     }
     meter.busy.ended(share, shown, now);

@@ -30,6 +30,11 @@ export interface Truth {
   gapTokens: number;
 }
 
+/** What of the prompt was expected to be cached where it is computed. */
+export function predictedTokens({ decision }: Placed): number {
+  return (decision.prefill ?? decision.chosen).matchedTokens;
+}
+
 export class PlacedCalls {
   readonly truth: Truth = { calls: 0, predictedTokens: 0, reportedTokens: 0, gapTokens: 0 };
   private readonly calls = new Map<string, Placed>();
@@ -95,14 +100,14 @@ export class PlacedCalls {
   private compare(placed: Placed, reported: number): void {
     if (placed.compared) return;
     placed.compared = true;
-    const predicted = (placed.decision.prefill ?? placed.decision.chosen).matchedTokens;
+    const predicted = predictedTokens(placed);
     this.truth.calls++;
     this.truth.predictedTokens += predicted;
     this.truth.reportedTokens += reported;
     this.truth.gapTokens += Math.abs(predicted - reported);
   }
 
-  /** Takes out a call that has ended, and takes back its load. `cachedTokens`: what the engine has reported. */
+  /** Takes out a call that has ended, and takes back its load. `cachedTokens`: undefined where the engine does not report it. */
   end(call: string, cachedTokens: number | undefined): Placed | undefined {
     const placed = this.calls.get(call);
     if (placed === undefined) return undefined;

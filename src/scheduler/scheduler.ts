@@ -268,10 +268,11 @@ export class Scheduler {
 
   private placed(placed: Placed, now: number, actions: SchedulerAction[]): void {
     const { call, endpoint, prefill, decision } = placed;
+    const fresh = call.program === undefined || this.programs.get(call.program, call.deployment)?.at === undefined;
     this.programs.placed(call, endpoint, decision, now, actions);
     this.outliers.placed(endpoint, call.id);
     const at = prefill?.endpoint ?? endpoint;
-    placed.prefilling = this.endpoints.prefills(at, call, decision.prefill ?? decision.chosen, now);
+    placed.prefilling = this.endpoints.prefills(at, call, decision.prefill ?? decision.chosen, fresh, now);
     if (prefill === undefined) return;
     this.outliers.placed(prefill.endpoint, call.id);
     // A decoder reports whole blocks; the rest of the prompt it computes itself.

@@ -184,8 +184,8 @@ export interface PlacementView {
   expectedTokens: Float64Array;
   /** KV tokens that lie in all tiers of the candidate, in use or not; NaN, or no array: not known. */
   residentTokens?: Float64Array;
-  /** Gateways that place calls on these endpoints, this one included; 1 when absent. */
-  gateways?: number;
+  /** Calls that come to an endpoint from all gateways, for each call that this gateway places there; 1 when absent. */
+  arrivalsPerOwn?: (endpoint: EndpointState) => number;
 }
 
 /** What a policy answers. Costs are the policy's own unit, lower is better; `cost[i]` is NaN for candidates it excluded. */
@@ -280,7 +280,8 @@ export interface KvEvent {
 /** What an attempt really used. */
 export interface CallUsage {
   promptTokens: number;
-  cachedTokens: number;
+  /** Absent: the engine does not report it, which is not the same as 0. */
+  cachedTokens?: number;
   outputTokens: number;
 }
 
@@ -313,6 +314,8 @@ export interface LoadDelta {
   kvTokens: number;
   inFlight: number;
   prefilling: number;
+  /** Calls placed there since the gateway's last message, also those that have ended since; absent: none. */
+  placed?: number;
 }
 
 /** What one gateway tells of a tenant: what it was served there since the last message, in charged tokens, and whether its calls wait there. */

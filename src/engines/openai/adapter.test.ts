@@ -71,10 +71,13 @@ describe("usage in its several spellings", () => {
   test.each<[unknown, object]>([
     [
       { prompt_tokens: 9, completion_tokens: 2 },
-      { promptTokens: 9, cachedTokens: 0, outputTokens: 2, source: "engine" },
+      { promptTokens: 9, cachedTokens: 0, cachedUnreported: true, outputTokens: 2, source: "engine" },
     ],
     [{ prompt_tokens: 9, completion_tokens: 2, prompt_tokens_details: { cached_tokens: 4 } }, { cachedTokens: 4 }],
-    [{ prompt_tokens: 9, completion_tokens: 2, prompt_tokens_details: null }, { cachedTokens: 0 }],
+    [
+      { prompt_tokens: 9, completion_tokens: 2, prompt_tokens_details: null },
+      { cachedTokens: 0, cachedUnreported: true },
+    ],
     [{ prompt_tokens: 9, completion_tokens: 2, prompt_cache_hit_tokens: 8 }, { cachedTokens: 8 }],
     [{ prompt_tokens: 9, completion_tokens: 2, prompt_tokens_details: { cached_tokens: 99 } }, { cachedTokens: 9 }],
     [
@@ -103,9 +106,14 @@ describe("usage in its several spellings", () => {
       { source: "counted", outputTokens: 2 },
     ],
     [{ prompt_tokens: null }, { source: "counted" }],
-    [undefined, { source: "counted", outputTokens: 2 }],
+    [undefined, { source: "counted", cachedUnreported: true, outputTokens: 2 }],
     [null, { source: "counted", outputTokens: 2 }],
   ])("%j", async (usage, expected) => expect(await usageOf(usage)).toMatchObject(expected));
+
+  test("a reported 0 is not the same as no report", async () => {
+    const usage = { prompt_tokens: 9, completion_tokens: 2, prompt_tokens_details: { cached_tokens: 0 } };
+    expect(await usageOf(usage)).not.toHaveProperty("cachedUnreported");
+  });
 });
 
 describe("answers that cannot be used", () => {

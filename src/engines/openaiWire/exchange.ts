@@ -269,6 +269,7 @@ class Exchange implements EngineAnswer {
     return {
       promptTokens: estimateTokens(promptLength(this.#request, this.#receivedBytes)),
       cachedTokens: 0,
+      cachedUnreported: true,
       outputTokens: outputTokens > 0 ? outputTokens : estimateTokens(this.#characters),
       reasoningTokens: 0,
       source: "counted",

@@ -20,7 +20,8 @@ const object = (value: unknown): Json | undefined =>
 
 /**
  * Usage out of an answer's or chunk's `usage`; undefined where it is absent or says nothing of tokens. Cached tokens are
- * `prompt_tokens_details.cached_tokens` (OpenAI, vLLM, SGLang) or `prompt_cache_hit_tokens` (DeepSeek), and part of the prompt's; tokens
+ * `prompt_tokens_details.cached_tokens` (OpenAI, vLLM, SGLang) or `prompt_cache_hit_tokens` (DeepSeek), and part of the prompt's. Where
+ * neither is there (vLLM without --enable-prompt-tokens-details), they are unreported, which says nothing of how many they are. Tokens
  * that were written to the cache are `prompt_tokens_details.cache_write_tokens` (OpenAI, OpenRouter). Reasoning is part of
  * `completion_tokens`, but xAI counts it beside them: there `total_tokens` is the sum of all three, and it is added, once.
  */
@@ -31,10 +32,8 @@ export function usageOf(answer: Json): Usage | undefined {
   const completionTokens = count(usage["completion_tokens"]);
   if (promptTokens === undefined || completionTokens === undefined) return undefined;
   const details = object(usage["prompt_tokens_details"]);
-  const cachedTokens = Math.min(
-    count(details?.["cached_tokens"]) ?? count(usage["prompt_cache_hit_tokens"]) ?? 0,
-    promptTokens,
-  );
+  const reported = count(details?.["cached_tokens"]) ?? count(usage["prompt_cache_hit_tokens"]);
+  const cachedTokens = Math.min(reported ?? 0, promptTokens);
   const written = Math.min(count(details?.["cache_write_tokens"]) ?? 0, promptTokens - cachedTokens);
   const reasoning = count(object(usage["completion_tokens_details"])?.["reasoning_tokens"]) ?? 0;
   const isBeside = reasoning > 0 && usage["total_tokens"] === promptTokens + completionTokens + reasoning;
@@ -44,6 +43,7 @@ export function usageOf(answer: Json): Usage | undefined {
   return {
     promptTokens,
     cachedTokens,
+    ...(reported === undefined && { cachedUnreported: true }),
     ...(written > 0 && { cacheWriteTokens: written }),
     ...(byTier && { cachedByTier: byTier }),
     outputTokens,

@@ -1,20 +1,25 @@
 // What peers are probably doing in this very moment. Gateways that see the same loads choose alike, and hear of each other
 // only later: an endpoint that has just come back empty would be filled by all of them at once. So a placement that load
-// alone decided is counted more than once for a while: once more for every peer as active as we are. When the peers' own
+// alone decided is counted more than once for a while: once more for every peer that is as active as this gateway. When the peers' own
 // messages have had time to arrive, the guess goes.
 import type { EndpointLoad } from "../types.ts";
 
-/** Half-life of activity. */
+/** Half-life of a gateway's activity: a few seconds' placements say whether it places calls now. */
 const activityHalfLifeMs = 10_000;
-/** Placements that everyone is assumed to have made before anything is known: unknown peers are as active as we are. */
-const prior = 4;
-/** A peer that is far more active than we are is counted for at most this many of us. */
+/** Placements that every gateway is assumed to have made before anything is known: unknown peers are as active as this gateway. */
+export const placementsAssumed = 4;
+/** A peer that is far more active than this gateway counts as at most this many of it. */
 const mostPerPeer = 2;
 
-/** A count that halves every ten seconds. */
+/** A count that fades. */
 export class Activity {
+  private readonly halfLifeMs: number;
   private count = 0;
   private atMs = 0;
+
+  constructor(halfLifeMs = activityHalfLifeMs) {
+    this.halfLifeMs = halfLifeMs;
+  }
 
   add(count: number, now: number): void {
     this.count = this.at(now) + count;
@@ -22,7 +27,7 @@ export class Activity {
   }
 
   at(now: number): number {
-    return this.count * 2 ** (-Math.max(0, now - this.atMs) / activityHalfLifeMs);
+    return this.count * 2 ** (-Math.max(0, now - this.atMs) / this.halfLifeMs);
   }
 }
 
@@ -58,9 +63,9 @@ export class Echo {
   /** Adds to `load` what peers are expected to place there too. */
   guess(load: EndpointLoad, prefill: number, kv: number, peers: Iterable<Activity>, now: number): void {
     this.turn(now);
-    const own = this.own.at(now) + prior;
+    const own = this.own.at(now) + placementsAssumed;
     let others = 0;
-    for (const peer of peers) others += Math.min(mostPerPeer, (peer.at(now) + prior) / own);
+    for (const peer of peers) others += Math.min(mostPerPeer, (peer.at(now) + placementsAssumed) / own);
     if (others === 0) return;
     const guess = { load, prefill: prefill * others, kv: kv * others };
     load.prefillTokens += guess.prefill;

@@ -1,6 +1,7 @@
 // One call's share of an endpoint's load. A placed call opens a handle; the handle is the only way to change a count, and closing it takes
 // back exactly what it added. It is Disposable, so that `using` closes it on every path.
 import type { EndpointLoad } from "../types.ts";
+import type { Activity } from "./echo.ts";
 
 export class MutableLoad implements EndpointLoad {
   prefillTokens = 0;
@@ -26,6 +27,9 @@ export interface Entry {
   line: LoadHandle[];
   /** Own changes not yet told to peers. */
   untold: MutableLoad;
+  /** Own placements that peers were told, and how many they were not told yet. */
+  placed: Activity;
+  untoldPlaced: number;
   dirty: boolean;
 }
 

@@ -120,6 +120,59 @@ describe("peers", () => {
   });
 });
 
+describe("calls that come from all gateways, for each own call", () => {
+  /** `own` and `peers` calls at `e`, 10 ms each, over ten seconds; `peerAt`: where the peer places its calls. */
+  function shareOf(own: number, peers: number, peerAt = "e"): number {
+    const [a, b] = [new LoadView("a"), new LoadView("b")];
+    // Long enough for what was assumed of the peer to be forgotten.
+    for (let now = 0; now < 120_000; now += 100) {
+      const opened = [
+        ...Array.from({ length: own }, () => a.open("e", 0, 10, 10, now)),
+        ...Array.from({ length: peers }, () => b.open(peerAt, 0, 10, 10, now)),
+      ];
+      for (const [from, to] of [
+        [a, b],
+        [b, a],
+      ] as const) {
+        const message = from.message(now + 50, true);
+        if (message !== undefined) to.receive(message, now + 50);
+      }
+      for (const handle of opened) handle.close();
+    }
+    expect(a.peerCount).toBe(1);
+    return a.arrivalsPerOwn("e", 0);
+  }
+
+  it("is one beside a standby that places none, and beside a gateway of other deployments", () => {
+    expect(shareOf(2, 0)).toBeCloseTo(1, 3);
+    expect(shareOf(2, 2, "other")).toBeCloseTo(1, 3);
+  });
+
+  it("is as many as the peers' part asks for", () => {
+    expect(shareOf(2, 2)).toBeCloseTo(2, 1);
+    expect(shareOf(1, 3)).toBeCloseTo(4, 1);
+    expect(shareOf(4, 1)).toBeCloseTo(1.25, 1);
+  });
+
+  it("forgets a peer that places none any more", () => {
+    const [a, b] = [new LoadView("a"), new LoadView("b")];
+    b.open("e", 0, 10, 10, 0).close();
+    const call = b.open("e", 0, 10, 10, 0);
+    for (const at of [0, 1]) a.receive(b.message(at, true)!, at);
+    call.close();
+    expect(a.isShared("e", 0)).toBe(true);
+    for (let at = 100; at < 400_000; at += 4_000) a.receive(b.message(at, true)!, at);
+    expect(a.isShared("e", 0)).toBe(false);
+    expect(a.arrivalsPerOwn("e", 0)).toBeCloseTo(1, 6);
+  });
+
+  it("takes a peer that has just been heard of to be as active as this gateway", () => {
+    const [a, b] = [new LoadView("a"), new LoadView("b")];
+    a.receive(b.message(0, true)!, 0);
+    expect(a.arrivalsPerOwn("e", 0)).toBeCloseTo(1.8, 6);
+  });
+});
+
 describe("the head of the prefill line", () => {
   it("is the oldest call that prefills, and has its turn from when the one before it was done", () => {
     const view = new LoadView("a");

@@ -2,13 +2,18 @@
 //
 // Placed calls open handles (handle.ts); a janitor closes handles without a change for too long. Peers' loads come as messages (see
 // `carrier.ts`) and are added on top: what a policy sees is own plus peers'.
-import { janitorEveryMs, loadHandleMaxAgeMs, peerNewsMs, peerSilentMs } from "../limits.ts";
+import { janitorEveryMs, loadHandleMaxAgeMs, peerNewsMs, peerSilentMs, trafficMemoryMs } from "../limits.ts";
 import type { EndpointLoad, LoadDelta, LoadMessage } from "../types.ts";
-import { Activity, Echo } from "./echo.ts";
+import { Activity, Echo, placementsAssumed } from "./echo.ts";
 import { type Counts, type Entry, LoadHandle, MutableLoad, SeenLoad } from "./handle.ts";
 
 /** Messages between two totals. A total replaces everything a peer knows, so a lost delta is wrong only for so long. */
 const deltasPerTotal = 20;
+
+/** Own and peers' placements are compared over the time for which a rule remembers its traffic. */
+const placementsHalfLifeMs = trafficMemoryMs * Math.LN2;
+/** A peer's placements at an endpoint are forgotten when this much of them is left: a single one after three minutes. */
+const leastPlacements = 0.05;
 
 interface Peer {
   sequence: number;
@@ -17,6 +22,10 @@ interface Peer {
   whole: boolean;
   loads: Map<string, LoadDelta>;
   activity: Activity;
+  /** Its placements by endpoint rank. */
+  placed: Map<string, Activity>;
+  /** Placements at each endpoint that it and this gateway are assumed to have made before it was heard of. */
+  assumed: Activity;
 }
 
 /** The load of every endpoint rank: own calls, counted by handles, plus what peers have reported. Tokens and calls; times in ms. */
@@ -36,6 +45,8 @@ export class LoadView {
   private sweptMs = Number.NEGATIVE_INFINITY;
   /** The latest time that a caller has passed in. */
   private lastMs = 0;
+  /** When the latest message was made or taken. */
+  private heardMs = 0;
 
   /** `newsMs`: how long peers' messages take to arrive. */
   constructor(gateway: string, newsMs: number = peerNewsMs) {
@@ -50,6 +61,33 @@ export class LoadView {
 
   get peerCount(): number {
     return this.peers.size;
+  }
+
+  /**
+   * Calls that come to an endpoint rank from all gateways, for each call that this gateway places there: 1 where no peer places calls.
+   * Own placements count when peers are told of them, so that both sides are of one time. A peer that has just been heard of is taken to be as
+   * active as this gateway: gateways that begin together must not all think that they are alone.
+   */
+  arrivalsPerOwn(endpoint: string, rank: number): number {
+    if (this.peers.size === 0) return 1;
+    const key = keyOf(endpoint, rank);
+    // The call that asks is one of this gateway's.
+    const own = Math.max(1, this.entries.get(key)?.placed.at(this.heardMs) ?? 0);
+    let arrivals = 1;
+    for (const { placed, assumed } of this.peers.values()) {
+      const prior = assumed.at(this.heardMs);
+      arrivals += ((placed.get(key)?.at(this.heardMs) ?? 0) + prior) / (own + prior);
+    }
+    return arrivals;
+  }
+
+  /** Whether a peer has calls at the endpoint rank, or had in the last minutes. */
+  isShared(endpoint: string, rank: number): boolean {
+    const key = keyOf(endpoint, rank);
+    for (const { placed, loads } of this.peers.values()) {
+      if (placed.has(key) || (loads.get(key)?.inFlight ?? 0) > 0) return true;
+    }
+    return false;
   }
 
   /** The live load of an endpoint rank: one object for its life, changed in place. */
@@ -72,6 +110,7 @@ export class LoadView {
     const entry = this.entry(endpoint, rank);
     this.echo.placed();
     if (alike && this.peers.size > 0) this.echo.guess(entry.seen, prefillTokens, kvTokens, this.activities(), now);
+    entry.untoldPlaced++;
     const handle = new LoadHandle(this.counts, entry, prefillTokens, kvTokens, now);
     this.handles.add(handle);
     this.stand(entry, handle, prefillTokens, now);
@@ -124,13 +163,19 @@ export class LoadView {
   message(now: number, alive = false): LoadMessage | undefined {
     if (this.dirty.length === 0 && !alive) return undefined;
     this.echo.told(now);
+    this.heardMs = now;
     const sequence = this.sequence++;
     const total = sequence % deltasPerTotal === 0;
     const told = total ? [...this.entries.values()] : this.dirty;
-    const deltas = told
-      .map((entry) => ({ endpoint: entry.endpoint, rank: entry.rank, ...(total ? entry.own : entry.untold) }))
-      .filter((delta) => delta.inFlight !== 0 || delta.kvTokens !== 0 || delta.prefillTokens !== 0);
+    const deltas: LoadDelta[] = [];
+    for (const { endpoint, rank, own, untold, untoldPlaced } of told) {
+      const load = total ? own : untold;
+      const says = load.inFlight !== 0 || load.kvTokens !== 0 || load.prefillTokens !== 0 || untoldPlaced > 0;
+      if (says) deltas.push({ endpoint, rank, ...load, ...(untoldPlaced > 0 && { placed: untoldPlaced }) });
+    }
     for (const entry of this.dirty) {
+      if (entry.untoldPlaced > 0) entry.placed.add(entry.untoldPlaced, now);
+      entry.untoldPlaced = 0;
       entry.untold = new MutableLoad();
       entry.dirty = false;
     }
@@ -147,13 +192,17 @@ export class LoadView {
       whole: false,
       loads: new Map(),
       activity: new Activity(),
+      placed: new Map(),
+      assumed: assumedFrom(now),
     };
     this.peers.set(message.gateway, peer);
     peer.heardAtMs = now;
+    this.heardMs = now;
     if (message.kind === "total") {
       // An older total than what is known: it was overtaken, unless the peer started again.
       if (message.sequence <= peer.sequence && message.sequence !== 0) return;
       this.dropLoads(peer);
+      for (const [key, placed] of peer.placed) if (placed.at(now) < leastPlacements) peer.placed.delete(key);
       peer.whole = true;
     } else {
       if (message.sequence <= peer.sequence) return;
@@ -177,7 +226,13 @@ export class LoadView {
     const { seen } = this.entry(delta.endpoint, delta.rank);
     const known = peer.loads.get(key);
     if (message.kind === "delta" && delta.inFlight > 0) peer.activity.add(delta.inFlight, message.atMs);
-    const sum = known ?? { ...delta, prefillTokens: 0, kvTokens: 0, inFlight: 0, prefilling: 0 };
+    if (delta.placed !== undefined) {
+      const placed = peer.placed.get(key) ?? new Activity(placementsHalfLifeMs);
+      placed.add(delta.placed, this.heardMs);
+      peer.placed.set(key, placed);
+    }
+    const { endpoint, rank } = delta;
+    const sum = known ?? { endpoint, rank, prefillTokens: 0, kvTokens: 0, inFlight: 0, prefilling: 0 };
     for (const load of [sum, seen]) add(load, delta.prefillTokens, delta.kvTokens, delta.inFlight, delta.prefilling);
     peer.loads.set(key, sum);
   }
@@ -195,7 +250,8 @@ export class LoadView {
     let entry = this.entries.get(key);
     if (entry === undefined) {
       const [own, seen, untold] = [new MutableLoad(), new SeenLoad(), new MutableLoad()];
-      entry = { endpoint, rank, own, seen, line: [], untold, dirty: false };
+      const placed = new Activity(placementsHalfLifeMs);
+      entry = { endpoint, rank, own, seen, line: [], untold, placed, untoldPlaced: 0, dirty: false };
       for (const { loads } of this.peers.values()) {
         const load = loads.get(key);
         if (load !== undefined) add(seen, load.prefillTokens, load.kvTokens, load.inFlight, load.prefilling);
@@ -207,9 +263,16 @@ export class LoadView {
 
   /** Forgets an endpoint that has left; its open handles may still close. */
   leave(endpoint: string, rank: number): void {
+    for (const { placed } of this.peers.values()) placed.delete(keyOf(endpoint, rank));
     const entry = this.entries.get(keyOf(endpoint, rank));
     if (entry !== undefined && entry.own.inFlight === 0) this.entries.delete(keyOf(endpoint, rank));
   }
+}
+
+function assumedFrom(now: number): Activity {
+  const assumed = new Activity();
+  assumed.add(placementsAssumed, now);
+  return assumed;
 }
 
 function keyOf(endpoint: string, rank: number): string {

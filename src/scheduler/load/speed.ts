@@ -52,7 +52,7 @@ export class SpeedMeter {
       this.equals.decode.observe(this, usage.outputTokens - 1, decodeMs);
     if (restoreMs === undefined || restoredFrom === undefined || restoredFrom === "device") return;
     const tokens = restoredTokens ?? usage.cachedTokens;
-    if (tokens < leastTokens || !(restoreMs > 0)) return;
+    if (tokens === undefined || tokens < leastTokens || !(restoreMs > 0)) return;
     // The first reading of a tier is taken as it is where no rate was given.
     const known = this.reload.get(restoredFrom) ?? lineOf(restoreMs / tokens);
     known.sums.observe(tokens, restoreMs);

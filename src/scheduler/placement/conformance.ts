@@ -136,7 +136,7 @@ export const requirements: readonly Requirement[] = [
     },
   },
   {
-    name: "works with a view that says nothing of resident tokens and gateways, and with one candidate",
+    name: "works with a view that says nothing of resident tokens and other gateways, and with one candidate",
     check(make) {
       const rng = seededRng(2);
       const policy = make();

@@ -20,7 +20,8 @@
 // as if later calls could always go elsewhere; and a fixed weight for delays of streams, which is too high where places
 // are free (time to first token) and too low where KV is full (hits). Measured in docs/simulator.md.
 //
-// What it must know of the traffic it learns from the calls that it places; several gateways multiply by their number.
+// What it must know of the traffic it learns from the calls that it places. Each of them stands for the calls that come to the endpoint from
+// all gateways meanwhile, by what the others' load messages tell of it.
 import { fullShare, slackLeastMs, slackShare } from "../limits.ts";
 import type { EndpointState, PlacementView, Policy } from "../types.ts";
 import { Costs, lowest } from "./choose.ts";

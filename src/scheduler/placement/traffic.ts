@@ -34,13 +34,14 @@ export class Traffic {
     if (this.scale > largestScale) this.rescale();
   }
 
-  /** The call has been placed: its prefill is work of that endpoint. */
+  /** The call has been placed: its prefill is work of that endpoint, and so is what other gateways place there meanwhile. */
   placed(view: PlacementView, index: number): void {
     const cached = view.matchedTokens[index]!;
-    const { spec, slot } = view.endpoints[index]!;
+    const endpoint = view.endpoints[index]!;
+    const { spec, slot } = endpoint;
     const work = workTokens(spec, Math.max(1, view.call.promptTokens - cached), cached);
     if (slot >= this.calls.length) this.grow(slot);
-    const weight = this.scale * (view.gateways ?? 1);
+    const weight = this.scale * (view.arrivalsPerOwn?.(endpoint) ?? 1);
     this.calls[slot]! += weight;
     this.workMs[slot]! += (weight * work * 1000) / spec.speed.prefillTokensPerSecond;
   }

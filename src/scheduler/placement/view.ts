@@ -6,12 +6,10 @@ export class ViewBuilder {
   private readonly caches: CacheView;
   private readonly candidates: EndpointState[] = [];
   private readonly view: CacheColumns;
-  private readonly gateways: () => number;
 
-  /** `gateways`: how many gateways place calls on these endpoints, this one included. */
-  constructor(caches: CacheView, gateways: () => number = () => 1) {
+  /** `arrivalsPerOwn`: calls that come to an endpoint from all gateways, for each of this one's. */
+  constructor(caches: CacheView, arrivalsPerOwn: (endpoint: EndpointState) => number = () => 1) {
     this.caches = caches;
-    this.gateways = gateways;
     this.view = {
       call: undefined as unknown as Call,
       now: 0,
@@ -21,7 +19,7 @@ export class ViewBuilder {
       matchedTokens: new Float64Array(16),
       expectedTokens: new Float64Array(16),
       residentTokens: new Float64Array(16),
-      gateways: 1,
+      arrivalsPerOwn,
     };
   }
 
@@ -49,7 +47,6 @@ export class ViewBuilder {
     view.call = call;
     view.now = now;
     view.count = count;
-    view.gateways = this.gateways();
     view.matched.fill(0, 0, count * 4);
     view.matchedTokens.fill(0, 0, count);
     view.expectedTokens.fill(0, 0, count);
