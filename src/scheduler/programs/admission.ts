@@ -3,6 +3,9 @@
 // A program enters with the first call after it was idle for `programLiveMs`. While the KV has no room for it and its tenant's part is
 // used up, the call waits in the queue and nothing of it is computed: a prompt that is computed first and paused afterwards would have
 // evicted others for nothing. Calls without a program never wait here.
+//
+// A gateway counts the programs whose calls came to it, against the whole KV of the deployment. Several gateways that share endpoints can
+// so admit more together than fits.
 import type { Endpoints } from "../endpoints.ts";
 import { admitEveryMs, programPauseMs, programTurnMs, resumeBelowShare } from "../limits.ts";
 import type { Call, EndpointState, SchedulerAction } from "../types.ts";
