@@ -50,7 +50,10 @@ export const toldTenantsMax = 24;
 /** People's calls that were taken beside waiting batch work of another gateway and are not gone for yet: more are forgotten. */
 export const owedMost = 64;
 
-/** What a tenant is served in this time is no lead over one that waits at another gateway: word of that one's service may be on its way. */
+/**
+ * A tenant does not yield to a tenant that waits at another gateway for a lead smaller than what is served in this time, because the
+ * message that tells the other tenant's service may not have arrived yet.
+ */
 export const yieldSlackMs = 500;
 
 /** While calls of people and batch work both wait, one call in this many that are taken is batch work. */
@@ -125,7 +128,10 @@ export const decodeLocalTokensDefault = 128;
  */
 export const programPauseMs = 240_000;
 
-/** A program that was let go on because it had waited for so long is not paused again before this time. */
+/**
+ * A program that was let go on because it had waited for so long is not paused again before this time. It is a protective floor, about as
+ * long as a few turns: less would stop a program again before it has used the KV that was computed for it.
+ */
 export const programTurnMs = 60_000;
 
 /**
@@ -134,7 +140,11 @@ export const programTurnMs = 60_000;
  */
 export const programLiveMs = 60_000;
 
-/** Shares of the KV: programs are paused from the first on until they need the second, and let in while they need less than the third. */
+/**
+ * Shares of the KV: programs are paused from the first on until they need the second, and let in while they need less than the third. The
+ * first is below 1 because running calls still grow. The gaps between the three are protective floors, so that one call does not
+ * pause a program and the next let it in.
+ */
 export const pauseFromShare = 0.95;
 export const pauseUntilShare = 0.8;
 export const resumeBelowShare = 0.85;

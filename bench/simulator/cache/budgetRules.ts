@@ -90,14 +90,14 @@ interface Waiting {
  * of its state that was used.
  */
 function toolWindow(): Ranking {
-  const everybody = byKind((kind) => new Waits(startMs[kind]));
+  const allSessions = byKind((kind) => new Waits(startMs[kind]));
   const sessions = new Map<number, Kinds<OwnWaits>>();
   const threads = new Map<number, Waiting>();
   const service = { requests: 0, ms: 0 };
   const ranks = new Map<number, number>();
   let rankedAtS = Number.NaN;
   const ownOf = (session: number): Kinds<OwnWaits> => {
-    const own = sessions.get(session) ?? byKind((kind) => new OwnWaits(everybody[kind]));
+    const own = sessions.get(session) ?? byKind((kind) => new OwnWaits(allSessions[kind]));
     sessions.set(session, own);
     return own;
   };
@@ -111,29 +111,29 @@ function toolWindow(): Ranking {
   return {
     served(request) {
       const nowMs = request.atS * 1000;
-      for (const kind of kindNames) everybody[kind].advance(nowMs);
+      for (const kind of kindNames) allSessions[kind].advance(nowMs);
       const before = threads.get(request.thread);
       if (before !== undefined) {
         const { blocks, then } = before.request;
         const used = blocks.length === 0 ? 1 : leadingBlocks(before.request, request) / blocks.length;
         const own = ownOf(request.session);
-        everybody[then].ended(before.wait, nowMs, used, own[then]);
-        everybody.any.ended(before.anyWait, nowMs, used, own.any);
+        allSessions[then].ended(before.wait, nowMs, used, own[then]);
+        allSessions.any.ended(before.anyWait, nowMs, used, own.any);
       }
       const endMs = request.endS * 1000;
       service.requests++;
       service.ms += endMs - nowMs;
       threads.set(request.thread, {
         request,
-        wait: everybody[request.then].began(endMs),
-        anyWait: everybody.any.began(endMs),
+        wait: allSessions[request.then].began(endMs),
+        anyWait: allSessions.any.began(endMs),
       });
     },
     ended(thread, nowS) {
-      for (const kind of kindNames) everybody[kind].advance(nowS * 1000);
+      for (const kind of kindNames) allSessions[kind].advance(nowS * 1000);
       const { request, wait, anyWait } = threads.get(thread)!;
-      everybody[request.then].left(wait);
-      everybody.any.left(anyWait);
+      allSessions[request.then].left(wait);
+      allSessions.any.left(anyWait);
       threads.delete(thread);
     },
     rank(segment, nowS) {

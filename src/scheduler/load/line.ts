@@ -6,7 +6,8 @@
 const halfLifeMs = 30_000;
 /**
  * Weights of what was given, in observations: of the overhead, and of the slope at a prompt of so many tokens (ridge regression). The
- * overhead is held more than the slope, so that calls of one length, which cannot tell the two apart, are taken to show the slope.
+ * overhead is held more than the slope, so that calls of one length, which cannot tell the two apart, are taken to show the slope. Each is a
+ * protective floor: a few calls count for more than what was given, and one noisy call does not.
  */
 const overheadWeight = 4;
 const slopeWeight = 0.4;

@@ -16,7 +16,10 @@ const tierCreditDefault: readonly number[] = [1, 0.75, 0.25, 0.25];
 /** Length of prompt at which an endpoint's prefill rate is stated. */
 export const ratePromptTokens = 4096;
 
-/** At most this share of the head's prompt counts as computed before its first token has come. */
+/**
+ * At most this share of the head's prompt counts as computed before its first token has come. It is a protective floor: a prompt that takes
+ * longer than expected must not look as if it were done.
+ */
 const headShare = 0.9;
 
 /** Without attention a token still costs at least this share of a usual one. */

@@ -141,7 +141,7 @@ describe("waits", () => {
 });
 
 describe("a program's own waits", () => {
-  it("are everybody's at first, and its own with time", () => {
+  it("are those of all programs at first, and its own with time", () => {
     const scene = new Waiting().ended(200, 4000);
     const slow = new OwnWaits(scene.all);
     expect(slow.msPerReturn(0)).toBe(scene.all.msPerReturn(0));

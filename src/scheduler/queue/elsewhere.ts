@@ -84,7 +84,7 @@ export class Elsewhere {
     return false;
   }
 
-  /** Brings the ring up to who waits now; gateways that have fallen silent are forgotten. */
+  /** Keeps in the ring the tenants that wait now, and forgets gateways that have fallen silent. */
   #compete(here: readonly string[], now: number): void {
     this.#others = new Set();
     for (const [gateway, { heardAtMs, waiting }] of this.#peers) {

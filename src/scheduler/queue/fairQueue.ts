@@ -53,9 +53,11 @@ export class FairQueue {
     const { order = "fair", maxCalls = queueCallsMax } = options;
     this.options = {
       order,
+      // About one long prompt, so that most calls fit into a round, and the lead of a tenant over another stays small.
       quantumTokens: options.quantumTokens ?? 8192,
       maxCalls,
       maxCallsPerTenant: order === "arrival" ? maxCalls : (options.maxCallsPerTenant ?? queueCallsPerTenantMax),
+      // Enough for a choice by cached tokens. More would cost a match of a prompt for each, at every place that is freed.
       tenantsSeen: options.tenantsSeen ?? 4,
       programsSeen: options.programsSeen ?? 2,
       weightOf: options.weightOf ?? (() => 1),

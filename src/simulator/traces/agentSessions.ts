@@ -199,7 +199,7 @@ export function blockArrays(session: AgentSession, firstId: number, shared = 0):
   return arrays;
 }
 
-/** Ids beyond this and four times the blocks of a session's prompts are no dense numbers: memory is taken for every number. */
+/** Block ids must not exceed this and four times the blocks of a session's prompts, because memory is taken for every number up to the largest. */
 const sparseFrom = 1024;
 
 /** Scopes of block ids that a builder keeps apart, less the one of ids that are global. */
