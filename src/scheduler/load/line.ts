@@ -6,8 +6,8 @@
 const halfLifeMs = 30_000;
 /**
  * Weights of what was given, in observations: of the overhead, and of the slope at a prompt of so many tokens (ridge regression). The
- * overhead is held more than the slope, so that calls of one length, which cannot tell the two apart, are taken to show the slope. Each is a
- * protective floor: a few calls count for more than what was given, and one noisy call does not.
+ * overhead is held more than the slope, so that calls of one length, which cannot tell the two apart, are taken to show the slope. Both keep the
+ * fit defined while few calls are known, and are small, so that one long prompt shows more of the slope than what was given.
  */
 const overheadWeight = 4;
 const slopeWeight = 0.4;
