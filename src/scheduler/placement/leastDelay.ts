@@ -40,6 +40,9 @@ interface Parts {
  * The least-delay rule, the default of every deployment. Costs are milliseconds of waiting for first tokens, summed over all calls; the
  * terms of a choice are the parts of the chosen candidate's cost.
  */
+/** A little more than the slack, so that what lies there is no equal. */
+const beyondSlack = 1.001;
+
 export function leastDelay(): Policy {
   const scratch = new Costs();
   const traffic = new Traffic();
@@ -77,13 +80,18 @@ export function leastDelay(): Policy {
       const again = traffic.recomputedAgain();
       const costs = scratch.of(view.count);
       let best = Number.POSITIVE_INFINITY;
+      let bestInPlace = Number.POSITIVE_INFINITY;
       for (let i = 0; i < view.count; i++) {
         costs[i] = costOf(view, i, again);
         if (costs[i]! < best) best = costs[i]!;
+        if (!(view.matched[i * 4 + 3]! > 0) && costs[i]! < bestInPlace) bestInPlace = costs[i]!;
       }
       const slack = Math.max(slackLeastMs, best * slackShare);
-      // Between equals no state is moved: a candidate that needs a state brought first loses the draw.
-      for (let i = 0; i < view.count; i++) if (view.matched[i * 4 + 3]! > 0) costs[i]! += slack;
+      // Between equals no state is moved: a candidate that needs a state brought first is none of the equals, and is chosen only where it is
+      // better than each of them.
+      for (let i = 0; i < view.count; i++)
+        if (view.matched[i * 4 + 3]! > 0 && costs[i]! >= bestInPlace - 2 * slack)
+          costs[i] = Math.max(costs[i]!, bestInPlace + beyondSlack * slack);
       const choice = lowest(costs, view.count, slack, rng, "least_delay");
       costOf(view, choice.index, again);
       choice.terms = { ...parts };
