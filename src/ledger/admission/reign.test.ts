@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { newId, Session, spoolFolders, StoreUnavailableError, type Database } from "../../store/index.ts";
-import { ownPostgres, testDatabase } from "../../store/testing.ts";
+import { ownPostgres, tamper, testDatabase } from "../../store/testing.ts";
+import { Budgets } from "../budgets.ts";
 import { fenceEpoch } from "../leases/leases.ts";
 import { makeOrganisation } from "../leases/testing.ts";
 import { Replay } from "../posting/replay.ts";
@@ -126,4 +127,33 @@ test("a process that was fenced goes on under a new epoch, and ends although an 
   expect(await new Replay({ db, process: 1, root: options.spools, rows }).round()).toBe(2);
   const { rows: settled } = await db.query("select attempt from settlements");
   expect(settled).toEqual([{ attempt: request.attempt }]);
+});
+
+test("where the database has another spool than was written, the process goes on under a new epoch, and new budgets count", async () => {
+  await using db = await testDatabase();
+  await makeOrganisation(db);
+  const alarms: string[] = [];
+  const admission = await Admission.open(await optionsOf(db, { onAlarm: ({ code }) => void alarms.push(code) }));
+  const call = async () => {
+    const request = holdOf();
+    const { admitted } = await admission.hold(request);
+    const tokens = { promptTokens: 100, cachedTokens: 0, outputTokens: 1 };
+    admission.settle({ attempt: request.attempt, tokens, usageSource: "engine", row: () => undefined });
+    await admission.posted(admission.position()).catch(() => {});
+    return admitted;
+  };
+  expect(await call()).toBe(true);
+  await tamper(db, "update spools set chain = chain + 1");
+  const underWay = holdOf();
+  await admission.hold(underWay);
+  await call();
+  await expect.poll(() => states(db), { timeout: 10_000 }).toEqual(["fenced", "live"]);
+  expect(alarms).toContain("spool_forked");
+  const scope = { kind: "project", id: "prj_1" } as const;
+  const set = { organisation: "org_1", scope, currency: "USD", limitNano: 1_000n, period: "total" } as const;
+  await new Budgets(db).set(set);
+  expect(await call()).toBe(true);
+  const tokens = { promptTokens: 1, cachedTokens: 0, outputTokens: 1 };
+  admission.settle({ attempt: underWay.attempt, tokens, usageSource: "engine", row: () => undefined });
+  await admission.close();
 });

@@ -3,7 +3,7 @@
 // of nothing would leave every changed budget pending, and no bill would close.
 import { setTimeout as sleep } from "node:timers/promises";
 import { isStoreAway, newSpoolId, SpoolWriter, type Database, type Session } from "../../store/index.ts";
-import { closeEpoch, Leases } from "../leases/leases.ts";
+import { closeEpoch, fenceEpoch, Leases } from "../leases/leases.ts";
 import { watchLeases } from "../leases/watch.ts";
 import { closeMostMs, doubtfulAgainMs } from "../limits.ts";
 import type { PostingAlarm } from "../posting/failures.ts";
@@ -36,7 +36,14 @@ export class Reign {
 
   private constructor(options: ReignOptions, leases: Leases, spool: SpoolWriter, onFenced: (reign: Reign) => void) {
     const { db, rows, clock, onAlarm } = options;
-    const poster = new Poster({ db, spool, rows, onAlarm, openSinceMs: () => this.tenure.openSinceMs() });
+    const poster = new Poster({
+      db,
+      spool,
+      rows,
+      onAlarm,
+      openSinceMs: () => this.tenure.openSinceMs(),
+      onStopped: () => void this.#abandon(db),
+    });
     this.#leases = leases;
     this.spool = spool;
     this.poster = poster;
@@ -89,6 +96,22 @@ export class Reign {
    */
   end(how: { closeEpoch: boolean }): Promise<void> {
     return (this.#ending ??= this.#end(how));
+  }
+
+  /**
+   * Nothing of the spool is posted any more. Its lease is booked to suspense by name and the process goes on under another epoch: else new
+   * budgets would wait for ever for what is not posted.
+   */
+  async #abandon(db: Database): Promise<void> {
+    for (;;) {
+      try {
+        await fenceEpoch(db, this.#leases.epoch.id);
+        return this.tenure.fenced();
+      } catch (error) {
+        if (!isStoreAway(error)) return;
+        await sleep(doubtfulAgainMs, undefined, { ref: false });
+      }
+    }
   }
 
   async #watch({ db, session }: ReignOptions): Promise<void> {

@@ -39,6 +39,8 @@ interface PosterOptions {
   /** Every attempt that counts before this moment is settled in what is written by now. Undefined where that is not known. */
   openSinceMs?: () => number;
   onAlarm?: (alarm: PostingAlarm) => void;
+  /** Nothing more of the spool is posted, for ever. */
+  onStopped?: () => void;
 }
 
 export class Poster {
@@ -328,6 +330,7 @@ export class Poster {
       subject: spool,
     });
     this.#readers.rejectAll(new StoreUnavailableError(error.message, { sent: false, cause: error }), error);
+    this.#options.onStopped?.();
   }
 
   async #until(place: SpoolPlace, wait: () => Promise<void>): Promise<void> {
