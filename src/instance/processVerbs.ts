@@ -14,7 +14,7 @@ export interface GatewayStart {
   version: string;
   /** As the role of run time. Main has migrated it. */
   databaseUrl: string;
-  restate: DurableOptions;
+  restate: Omit<DurableOptions, "replaceStorage">;
   consoleFolder: string | undefined;
 }
 

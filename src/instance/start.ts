@@ -240,7 +240,9 @@ async function compose(options: StartOptions, stack: AsyncDisposableStack): Prom
   await step("agents", agents.start());
   if (server) await listen(server, settings);
   if (gateways) {
-    const start = { version, databaseUrl: db.url, restate, consoleFolder };
+    // Main alone keeps Restate; a function does not go through a channel.
+    const { replaceStorage: _, ...reached } = restate;
+    const start = { version, databaseUrl: db.url, restate: reached, consoleFolder };
     await step("gateways", gateways.serve(start, { ...verbs, metrics, gateway }));
   }
 
