@@ -204,18 +204,6 @@ test("Restate emptied in the middle: every run goes on from Postgres", async () 
   house.gateway.script = before;
 });
 
-test(
-  "Restate without its log: it gets empty storage, and every run goes on from Postgres",
-  { timeout: 120_000 },
-  async () => {
-    await house.restate.damage();
-    await house.restart();
-    const input = { machine: house.machines[9]!.machine, bare: false };
-    const { json } = await house.api("POST", "/api/runs", { agent: "maintenance-inspector", input });
-    expect(await house.until(json.id, "completed", "failed")).toMatchObject({ status: "completed" });
-  },
-);
-
 /** Deploys an agent of the given fields against the plant and runs it once to its end (or to a status named). */
 async function runAgent(name: string, fields: Record<string, unknown>, input: unknown, ...statuses: string[]) {
   const tools = [

@@ -2,7 +2,7 @@
 // and a gateway whose answers are scripted, because here determinism is the point.
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { mkdtempSync, renameSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -29,8 +29,6 @@ interface RestateProcess extends AsyncDisposable {
   start(): Promise<void>;
   /** Stops it, deletes its data, starts it again. */
   empty(): Promise<void>;
-  /** Kills it and starts it again with an empty log, of which its partitions are ahead then. */
-  damage(): Promise<void>;
 }
 
 export async function startRestate(): Promise<RestateProcess> {
@@ -55,16 +53,6 @@ export async function startRestate(): Promise<RestateProcess> {
     async empty() {
       await this.kill();
       rmSync(join(home, "restate"), { recursive: true, force: true });
-      await this.start();
-    },
-    async damage() {
-      await this.kill();
-      const [partitions, aside] = [join(home, "restate/lineshaft/db"), join(home, "db")];
-      renameSync(partitions, aside);
-      await this.empty();
-      await this.kill();
-      rmSync(partitions, { recursive: true });
-      renameSync(aside, partitions);
       await this.start();
     },
     async [Symbol.asyncDispose]() {
@@ -214,7 +202,6 @@ export async function startHouse(db: Database, script = readThePanel as Scripted
         admin: { socket: restate.command.adminSocket },
         embedded: true,
         identityKeys: [restate.command.identityKey],
-        replaceStorage: () => restate.empty(),
       },
     });
   const house: House = {
