@@ -42,7 +42,7 @@ export async function* homeStreams(home: Home): AsyncGenerator<Stream> {
 
 /**
  * Bytes of a spool that are copied. Behind the last record a file has zeros that become records while it is read, and a copy with zeros
- * before a record would count as damaged. A file that cannot be read as a spool is copied as it is. 0 where there is nothing.
+ * before a record would count as damaged. A file that cannot be read as a spool is copied whole. The answer is 0 where the file is gone.
  */
 async function copiedTo(path: string): Promise<number> {
   const size = statSync(path, { throwIfNoEntry: false })?.size ?? 0;

@@ -103,8 +103,8 @@ export class ClassedQueue {
   }
 
   /**
-   * Counts a call that was taken. Calls of people beside which batch work waits here are not told, since it has its turns here, and batch
-   * work for which room was left is nothing that was owed.
+   * Counts a call that was taken. A call of a person is not counted while batch work waits here too, because that work has its turns here.
+   * Batch work that takes room which was left over does not use up a turn that other gateways owe.
    */
   private count(isBatch: boolean): void {
     if (isBatch) {
