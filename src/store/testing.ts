@@ -113,7 +113,8 @@ export interface OwnPostgres extends AsyncDisposable {
 /** A server of the caller's own, to be frozen, killed or starved; with our migrations in its database. */
 export async function ownPostgres(): Promise<OwnPostgres> {
   const home = mkdtempSync(join(tmpdir(), "lineshaft-own-postgres-"));
-  const command = await preparePostgres({ home, port: await freePort(), password: "test", durable: false });
+  // Durable, because tests kill it: what it has committed must be there when it starts again.
+  const command = await preparePostgres({ home, port: await freePort(), password: "test" });
   const { uid, gid, env } = command;
   const maintenance = new URL(command.url);
   maintenance.pathname = "/postgres";
