@@ -52,7 +52,7 @@ let engine: ScriptedEngine;
 let tokenFile: string;
 beforeAll(async () => {
   instance = await startInstance();
-  engine = await scriptedEngine({}, ["qwen3", "large", "gpt-5-mini"]);
+  engine = await scriptedEngine({}, ["qwen3", "large", "gpt-6-luna", "qwen3.8-flash"]);
   tokenFile = join(instance.home, "token.txt");
   writeFileSync(tokenFile, "a-token-for-the-plant");
 });
@@ -74,11 +74,20 @@ const examples = leaves(program)
 
 /**
  * Addresses of the examples lead to the scripted engine, which needs no provider's key (and a provider's key is sent to that provider
- * alone); the file of a secret is one that is there.
+ * alone); a preset, which names its provider's address and key, becomes the scripted engine's address and a price; the file of a secret is
+ * one that is there.
  */
 function reachable(words: string[]): string[] {
   const at = words.indexOf("--key-env");
-  const own = at < 0 ? words : words.toSpliced(at, 2);
+  const keyless = at < 0 ? words : words.toSpliced(at, 2);
+  const preset = keyless.indexOf("--preset");
+  const own =
+    preset < 0
+      ? keyless
+      : [
+          ...keyless.toSpliced(preset, 2).filter((word) => word !== "--price-offered"),
+          ...["--url", engine.url, "--price-in", "0.15", "--price-out", "0.47"],
+        ];
   return own.map((word) => {
     if (/^https?:\/\/(localhost:8000|api\.[a-z]+\.com)\/v1$/.test(word)) return engine.url;
     return word === "token.txt" ? tokenFile : word;

@@ -1,16 +1,21 @@
-// `lineshaft engines`: the endpoints behind the gateway. Any OpenAI-compatible one can be added beside the embedded engine.
+// `lineshaft engines`: the endpoints behind the gateway. Any OpenAI-compatible one can be added beside the embedded engine, a known provider by
+// its name (presets.ts).
 import type { Command } from "commander";
 import type { EngineResource } from "../contract/index.ts";
+import type { Preset } from "../engines/presets/index.ts";
 import type { Client } from "./client.ts";
 import { group, verb, type Context } from "./context.ts";
 import { CliError } from "./errors.ts";
 import { money, relativeTime, table } from "./format.ts";
 import { unknownName } from "./nearest.ts";
+import { offeredPrice, offerText, presetOf, registerPresets, urlsOf } from "./presets.ts";
 import { priceOf, withPriceOptions, type PriceOptions } from "./priceOptions.ts";
 
 interface AddOptions extends PriceOptions {
-  url: string[];
+  preset?: string;
+  url?: string[];
   model: string;
+  priceOffered?: boolean;
   keyEnv?: string;
   allowField?: string[];
   json?: boolean;
@@ -24,6 +29,7 @@ export function registerEngines(program: Command, context: Context): void {
       "npx lineshaft engines add local --url http://localhost:8000/v1 --model qwen3 --price-in 0.10 --price-out 0.40",
     ],
   });
+  registerPresets(engines, context);
 
   verb(engines, "list", {
     about: "List engines with their prices",
@@ -50,12 +56,13 @@ export function registerEngines(program: Command, context: Context): void {
     about: "Add an OpenAI-compatible engine; agents and calls then use it by NAME as their model",
     examples: [
       "npx lineshaft engines add local --url http://localhost:8000/v1 --model qwen3 --price-in 0 --price-out 0",
-      "npx lineshaft engines add hosted --url https://api.openai.com/v1 --model gpt-5-mini --key-env OPENAI_API_KEY --price-in 0.50 --price-out 1.50 --currency USD",
+      "npx lineshaft engines add qwen --preset dashscope --model qwen3.8-flash --price-offered",
     ],
   });
   withPriceOptions(
     add
-      .requiredOption(
+      .option("--preset <name>", "provider whose address and key variable are used: npx lineshaft engines presets")
+      .option(
         "--url <url>",
         "base address of its API, usually ending in /v1; once more for each further endpoint that serves the same",
         (url: string, before: string[] = []) => [...before, url],
@@ -69,16 +76,19 @@ export function registerEngines(program: Command, context: Context): void {
         "--allow-field <name>",
         "field of a request that it may be sent beyond those of its software; once more for each further one",
         (name: string, before: string[] = []) => [...before, name],
-      ),
+      )
+      .option("--price-offered", "take the public price that the preset has for the model"),
   ).action(async (name: string, options: AddOptions) => {
     const client = context.client();
-    const price = await priceOf(options, client);
-    if (!price) await assertPriced(client, name);
+    const preset = options.preset === undefined ? undefined : presetOf(options.preset);
+    const urls = urlsOf(options.url, preset);
+    const price = await wantedPrice(options, preset, client);
+    if (!price) await assertPriced(client, name, offerText(preset, options.model));
     const body = {
       name,
-      urls: options.url,
+      urls,
       model: options.model,
-      key_env: options.keyEnv,
+      key_env: options.keyEnv ?? preset?.keyEnv,
       allow_fields: options.allowField,
       price,
     };
@@ -122,11 +132,25 @@ function priceText(engine: EngineResource, field: `${"input" | "cached" | "outpu
   return engine.price ? money(engine.price[field], engine.price.currency) : "-";
 }
 
+/** The price that the options say, or the preset's where --price-offered takes it. Throws CliError where both are given. */
+async function wantedPrice(options: AddOptions, preset: Preset | undefined, client: Client) {
+  const { priceOffered, ...given } = options;
+  const price = await priceOf(given, client);
+  if (priceOffered !== true) return price;
+  if (price)
+    throw new CliError({
+      exitCode: 2,
+      message: "--price-offered and a price of your own exclude each other.",
+      hint: "Give one of the two.",
+    });
+  return priceOf(offeredPrice(preset, options.model), client);
+}
+
 /**
  * An engine that is added again keeps its price. A new engine needs one here, because every call of an engine without a price would be
  * refused.
  */
-async function assertPriced(client: Client, name: string): Promise<void> {
+async function assertPriced(client: Client, name: string, offer: string | undefined): Promise<void> {
   const known = (await client.list<EngineResource>("/api/engines")).find((engine) => engine.name === name);
   if (known?.price) return;
   throw new CliError({
@@ -134,6 +158,6 @@ async function assertPriced(client: Client, name: string): Promise<void> {
     code: "model_unpriced",
     message: `The engine ${name} has no price.`,
     why: "Calls without a price are refused (model_unpriced), so that no budget is passed unseen.",
-    hint: "Give what a million tokens cost: --price-in 0.10 --price-out 0.40, or 0 for both.",
+    hint: offer ?? "Give what a million tokens cost: --price-in 0.10 --price-out 0.40, or 0 for both.",
   });
 }

@@ -57,8 +57,11 @@ export function withoutCredential(text: string, credential: string | undefined):
   return credential === undefined || credential.length < 8 ? text : text.replaceAll(credential, "[credential]");
 }
 
-/** The bearer token among a request's headers (name and value in turn). */
+/** Headers that carry a credential: OpenAI and most others, Azure, Anthropic, Gemini. */
+const credentialHeaders = new Set(["authorization", "api-key", "x-api-key", "x-goog-api-key"]);
+
+/** The credential among a request's headers (name and value in turn), without the word Bearer. */
 export function credentialIn(headers: string[]): string | undefined {
-  const at = headers.findIndex((name, index) => index % 2 === 0 && name.toLowerCase() === "authorization");
+  const at = headers.findIndex((name, index) => index % 2 === 0 && credentialHeaders.has(name.toLowerCase()));
   return at < 0 ? undefined : headers[at + 1]?.replace(/^Bearer /, "");
 }

@@ -6,6 +6,7 @@ export { engineBaseUrl } from "./baseUrl.ts";
 export { createOpenAiEngine } from "./openai/adapter.ts";
 export { embeddedWorkers } from "./embedded/fleetWorker.ts";
 export { createEmbeddedEngine, type EmbeddedEngine } from "./embedded/adapter.ts";
+export { presets } from "./presets/index.ts";
 export { EngineRegistry, type Endpoint as RegisteredEndpoint, type EndpointRole } from "./registry.ts";
 export { estimateTokens, promptLength } from "./openaiWire/wire.ts";
 export { WholeAnswer } from "./openaiWire/assemble.ts";

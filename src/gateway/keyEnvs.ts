@@ -5,12 +5,12 @@
 // provider's hosts, and those that the operator of the instance lists with their hosts in LINESHAFT_KEY_ENVS.
 import { LineshaftError } from "../errors/index.ts";
 import { canonicalHost, hostsCover, mostHosts } from "../egress/index.ts";
+import { presets } from "../engines/index.ts";
 
-/** Variables as the providers' documentation names them, and where each provider serves. */
+/** Variables as the providers' documentation names them, and where each provider serves: those of the presets, and of others. */
 export const providers: Readonly<Record<string, string[]>> = {
-  OPENAI_API_KEY: ["api.openai.com", "us.api.openai.com", "eu.api.openai.com"],
+  ...Object.fromEntries(presets.map(({ keyEnv, hosts }) => [keyEnv, [...hosts]])),
   ANTHROPIC_API_KEY: ["api.anthropic.com"],
-  AZURE_OPENAI_API_KEY: ["*.openai.azure.com"],
   GEMINI_API_KEY: ["generativelanguage.googleapis.com"],
   GOOGLE_API_KEY: ["generativelanguage.googleapis.com"],
   MISTRAL_API_KEY: ["api.mistral.ai"],
@@ -19,19 +19,11 @@ export const providers: Readonly<Record<string, string[]>> = {
   CEREBRAS_API_KEY: ["api.cerebras.ai"],
   TOGETHER_API_KEY: ["api.together.xyz", "api.together.ai"],
   FIREWORKS_API_KEY: ["api.fireworks.ai"],
-  OPENROUTER_API_KEY: ["openrouter.ai"],
   PERPLEXITY_API_KEY: ["api.perplexity.ai"],
   XAI_API_KEY: ["api.x.ai"],
   NVIDIA_API_KEY: ["integrate.api.nvidia.com"],
   HF_TOKEN: ["router.huggingface.co"],
-  DEEPSEEK_API_KEY: ["api.deepseek.com"],
-  DASHSCOPE_API_KEY: ["dashscope.aliyuncs.com", "dashscope-intl.aliyuncs.com", "dashscope-us.aliyuncs.com"],
-  ARK_API_KEY: ["ark.cn-beijing.volces.com", "ark.ap-southeast.bytepluses.com"],
-  MOONSHOT_API_KEY: ["api.moonshot.cn", "api.moonshot.ai"],
-  ZHIPUAI_API_KEY: ["open.bigmodel.cn"],
-  ZAI_API_KEY: ["api.z.ai"],
   MINIMAX_API_KEY: ["api.minimax.io", "api.minimaxi.com"],
-  SILICONFLOW_API_KEY: ["api.siliconflow.cn", "api.siliconflow.com"],
 };
 
 /** Names of secrets of the installation and the machine, which no list can allow. The providers' own variables are not among them. */

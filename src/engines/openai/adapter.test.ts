@@ -79,6 +79,16 @@ describe("usage in its several spellings", () => {
       { cachedTokens: 0, cachedUnreported: true },
     ],
     [{ prompt_tokens: 9, completion_tokens: 2, prompt_cache_hit_tokens: 8 }, { cachedTokens: 8 }],
+    // As Moonshot says it, and as DashScope says what was written for a mark.
+    [{ prompt_tokens: 9, completion_tokens: 2, cached_tokens: 7 }, { cachedTokens: 7 }],
+    [
+      {
+        prompt_tokens: 9,
+        completion_tokens: 2,
+        prompt_tokens_details: { cached_tokens: 0, cache_creation_input_tokens: 6 },
+      },
+      { cachedTokens: 0, cacheWriteTokens: 6 },
+    ],
     [{ prompt_tokens: 9, completion_tokens: 2, prompt_tokens_details: { cached_tokens: 99 } }, { cachedTokens: 9 }],
     [
       { prompt_tokens: 9, completion_tokens: 5, completion_tokens_details: { reasoning_tokens: 3 } },

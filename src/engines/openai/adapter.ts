@@ -12,6 +12,7 @@ import { EngineError } from "../types.ts";
 import type { Capabilities, EndpointFacts, Endpoint, EngineAnswer, EngineRequest, TokenizedPrompt } from "../types.ts";
 import type { Engine } from "../engine.ts";
 import type { KvEngine } from "../kv.ts";
+import { presetAt, type Preset } from "../presets/index.ts";
 import { VllmEndpoint } from "../vllm/endpoint.ts";
 import { isVllm } from "../vllm/facts.ts";
 
@@ -20,8 +21,10 @@ interface OpenAiEngineOptions {
   url: string;
   /** The engine's own name of the model. */
   model: string;
-  /** Credential, sent as a bearer token. */
+  /** Credential, sent as a bearer token or in the header that the preset names. */
   key?: string | undefined;
+  /** The provider that serves at the address; by its host where absent. */
+  preset?: Preset | undefined;
 }
 
 /** Fields of vLLM's that move KV or change the order of its queue. They are set here or not at all; the gateway refuses them from clients. */
@@ -40,8 +43,10 @@ class OpenAiEngine implements Engine {
   readonly #url: string;
   readonly #model: string;
   readonly #headers: string[];
+  /** What is known of the provider that serves at the address. */
+  readonly #preset: Preset | undefined;
   /** The software that answers at the address, as far as it is known. */
-  #software: Software;
+  #software: Software = "other";
   #tokenizes = false;
   /** Set once it has turned out to be vLLM. */
   #vllm: VllmEndpoint | undefined;
@@ -51,13 +56,15 @@ class OpenAiEngine implements Engine {
   constructor(options: OpenAiEngineOptions) {
     this.#url = options.url;
     this.#model = options.model;
-    this.#headers = requestHeaders(options.key);
-    this.#software = softwareOf(new URL(options.url).hostname, undefined);
+    this.#preset = options.preset ?? presetAt(options.url);
+    this.#headers = requestHeaders(options.key, this.#preset?.quirks.keyHeader);
+    if (this.#preset?.quirks.openAi) this.#software = "openai";
   }
 
   async probe(signal?: AbortSignal): Promise<EndpointFacts> {
     const { models, mine } = await this.#look(signal);
-    const context = mine?.["max_model_len"] ?? mine?.["context_length"] ?? mine?.["context_window"];
+    const said = mine?.["max_model_len"] ?? mine?.["context_length"] ?? mine?.["context_window"];
+    const context = said ?? this.#preset?.models.find(({ id }) => id === this.#model)?.contextTokens;
     const [tokenized, vllm] = await Promise.all([
       this.#tokenize({ prompt: "a" }, signal),
       // Its own routes may be closed by a proxy, while OpenAI's are open.
@@ -96,7 +103,8 @@ class OpenAiEngine implements Engine {
     });
     const listed = (Array.isArray(answer["data"]) ? answer["data"] : []) as Record<string, unknown>[];
     const mine = listed.find((model) => model?.["id"] === this.#model);
-    if (mine) this.#software = softwareOf(new URL(this.#url).hostname, mine);
+    // A provider's list says who owns a model, which is not what serves it.
+    if (mine && !this.#preset) this.#software = softwareOf(mine);
     if (mine && !isVllm(mine)) {
       this.#vllm?.close();
       this.#vllm = undefined;
@@ -120,7 +128,7 @@ class OpenAiEngine implements Engine {
     return {
       tokenize: this.#tokenizes,
       kvEvents,
-      fields: fieldsOfSoftware(this.#software),
+      fields: [...fieldsOfSoftware(this.#software), ...(this.#preset?.quirks.extraFields ?? [])],
       ...(countsProgress(this.#software) && { stops: true }),
     };
   }

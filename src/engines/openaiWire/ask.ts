@@ -6,8 +6,8 @@ import { send } from "../send.ts";
 import { EngineError } from "../types.ts";
 import { refusalOf, retryAfterSeconds } from "./wire.ts";
 
-/** Fixed headers of every request to an endpoint. */
-export function requestHeaders(key: string | undefined): string[] {
+/** Fixed headers of every request to an endpoint; `keyHeader` carries the key where it is not a bearer token. */
+export function requestHeaders(key: string | undefined, keyHeader?: string): string[] {
   return [
     "content-type",
     "application/json",
@@ -15,8 +15,13 @@ export function requestHeaders(key: string | undefined): string[] {
     "application/json, text/event-stream",
     "user-agent",
     "lineshaft",
-    ...(key === undefined ? [] : ["authorization", `Bearer ${key}`]),
+    ...credentialHeader(key, keyHeader),
   ];
+}
+
+function credentialHeader(key: string | undefined, keyHeader: string | undefined): string[] {
+  if (key === undefined) return [];
+  return keyHeader === undefined ? ["authorization", `Bearer ${key}`] : [keyHeader, key];
 }
 
 /** A small question with a JSON answer. Throws EngineError when it is not answered 200 within the time. */

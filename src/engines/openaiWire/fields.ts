@@ -155,9 +155,8 @@ const fieldsOf: Record<Software, readonly string[]> = {
 /** Names of the fields that this software is sent. */
 export const fieldsOfSoftware = (software: Software): readonly string[] => fieldsOf[software];
 
-/** What an address and the model's entry in its list say of the software. */
-export function softwareOf(hostname: string, model: Record<string, unknown> | undefined): Software {
-  if (hostname === "api.openai.com" || hostname.endsWith(".openai.azure.com")) return "openai";
+/** The software that a model's entry in its engine's list names; `other` where it names none that is known. */
+export function softwareOf(model: Record<string, unknown> | undefined): Software {
   const owner = model?.["owned_by"];
   if (owner === "vllm" || owner === "sglang" || owner === "llamacpp") return owner;
   return owner === "library" ? "ollama" : "other";

@@ -20,10 +20,10 @@ const object = (value: unknown): Json | undefined =>
 
 /**
  * Usage out of an answer's or chunk's `usage`; undefined where it is absent or says nothing of tokens. Cached tokens are
- * `prompt_tokens_details.cached_tokens` (OpenAI, vLLM, SGLang) or `prompt_cache_hit_tokens` (DeepSeek), and part of the prompt's. Where
- * neither is there (vLLM without --enable-prompt-tokens-details), they are unreported, which says nothing of how many they are. Tokens
- * that were written to the cache are `prompt_tokens_details.cache_write_tokens` (OpenAI, OpenRouter). Reasoning is part of
- * `completion_tokens`, but xAI counts it beside them: there `total_tokens` is the sum of all three, and it is added, once.
+ * `prompt_tokens_details.cached_tokens` (OpenAI, vLLM, SGLang), `prompt_cache_hit_tokens` (DeepSeek) or `cached_tokens` (Moonshot), and
+ * part of the prompt's. Where none is there (vLLM without --enable-prompt-tokens-details), they are unreported, which says nothing of how
+ * many they are. Tokens that were written to the cache are `prompt_tokens_details.cache_write_tokens` (OpenAI, OpenRouter) or
+ * `prompt_tokens_details.cache_creation_input_tokens` (DashScope). Reasoning is part of `completion_tokens`, but xAI counts it beside them: there `total_tokens` is the sum of all three, and it is added, once.
  */
 export function usageOf(answer: Json): Usage | undefined {
   const usage = object(answer["usage"]);
@@ -32,9 +32,11 @@ export function usageOf(answer: Json): Usage | undefined {
   const completionTokens = count(usage["completion_tokens"]);
   if (promptTokens === undefined || completionTokens === undefined) return undefined;
   const details = object(usage["prompt_tokens_details"]);
-  const reported = count(details?.["cached_tokens"]) ?? count(usage["prompt_cache_hit_tokens"]);
+  const reported =
+    count(details?.["cached_tokens"]) ?? count(usage["prompt_cache_hit_tokens"]) ?? count(usage["cached_tokens"]);
   const cachedTokens = Math.min(reported ?? 0, promptTokens);
-  const written = Math.min(count(details?.["cache_write_tokens"]) ?? 0, promptTokens - cachedTokens);
+  const saidWritten = count(details?.["cache_write_tokens"]) ?? count(details?.["cache_creation_input_tokens"]) ?? 0;
+  const written = Math.min(saidWritten, promptTokens - cachedTokens);
   const reasoning = count(object(usage["completion_tokens_details"])?.["reasoning_tokens"]) ?? 0;
   const isBeside = reasoning > 0 && usage["total_tokens"] === promptTokens + completionTokens + reasoning;
   const outputTokens = Math.min(completionTokens + (isBeside ? reasoning : 0), Number.MAX_SAFE_INTEGER);
