@@ -73,6 +73,8 @@ export function rowsOf(call: Call, priceNano: bigint) {
     call: call.call,
     number: 1,
     engine: "small-0",
+    model: "small",
+    rateCard: "card_1",
     status: "completed",
     errorCode: undefined,
     decision,

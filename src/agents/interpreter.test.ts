@@ -216,7 +216,10 @@ test("a conversation only ever grows: every call's messages begin with those of 
   const second = await messagesAfter(calls("read"), looked);
   expect(second.slice(0, first.length)).toEqual(first);
   expect(second.slice(first.length)).toMatchObject([
-    { role: "assistant", toolCalls: [{ id: "c0" }] },
-    { role: "tool", toolCallId: "c0", parts: [{ kind: "text", text: '{"report": "Hot."}' }] },
+    { role: "assistant", parts: [{ kind: "tool_call", id: "c0" }] },
+    {
+      role: "user",
+      parts: [{ kind: "tool_result", id: "c0", parts: [{ kind: "text", text: '{"report": "Hot."}' }] }],
+    },
   ]);
 });

@@ -1,7 +1,7 @@
 // The messages of a call. Instructions and examples come first and are the same in every call of a version: the stable prefix
 // that an engine computes once and shares among all runs.
 import type { Manifest } from "./manifestSchema.ts";
-import type { Message, Tool } from "../gateway/index.ts";
+import type { Message, Part, Tool } from "../gateway/index.ts";
 import type { ModelOutput, PinnedTool, StepResult } from "./types.ts";
 
 /**
@@ -38,7 +38,8 @@ export function conversation(manifest: Manifest, input: unknown, steps: StepResu
     } else if (step.kind === "tool") {
       const content =
         step.status === "failed" ? `Error: ${step.errorMessage ?? "the tool failed"}` : textOf(step.output);
-      messages.push({ ...said("tool", content), toolCallId: pending.shift() ?? "" });
+      const result: Part = { kind: "tool_result", id: pending.shift() ?? "", parts: [{ kind: "text", text: content }] };
+      messages.push({ role: "user", parts: [result] });
     }
   }
   return messages;
@@ -48,8 +49,9 @@ export function conversation(manifest: Manifest, input: unknown, steps: StepResu
 export const said = (role: Message["role"], text: string): Message => ({ role, parts: [{ kind: "text", text }] });
 
 function assistantMessage({ content, tool_calls: toolCalls = [] }: ModelOutput): Message {
-  const message: Message = content === null ? { role: "assistant", parts: [] } : said("assistant", content);
-  return toolCalls.length === 0 ? message : { ...message, toolCalls };
+  const parts: Part[] = content === null ? [] : [{ kind: "text", text: content }];
+  for (const { id, name, arguments: text } of toolCalls) parts.push({ kind: "tool_call", id, name, arguments: text });
+  return { role: "assistant", parts };
 }
 
 /** Tools as the model API takes them, in the order of the manifest: part of the prefix, so the order never changes. */

@@ -78,11 +78,11 @@ function registerModelApi(app: OpenAPIHono<ApiEnv>): void {
   });
   registry.registerPath({
     method: "get",
-    path: "/v1/models/{id}",
+    path: "/v1/models/{model}",
     "x-lineshaft-action": "models.read" satisfies Action,
     tags,
     summary: "One model",
-    request: { params: z.object({ id: z.string() }) },
+    request: { params: z.object({ model: z.string() }) },
     responses: {
       200: { description: "The model", content: { "application/json": { schema: model } } },
       401: errors[401],

@@ -2,10 +2,11 @@
 import { z } from "@hono/zod-openapi";
 import { nano, time, tokens } from "./common.ts";
 
+const shape = z.enum(["chat", "completions", "responses", "messages", "gemini", "embeddings", "rerank"]);
 export const callStatus = z.enum(["completed", "refused", "failed", "cancelled"]);
 export const call = z.object({
   id: z.string(),
-  endpoint: z.enum(["chat", "completions"]),
+  endpoint: shape.describe("The API that the caller spoke"),
   model: z.string(),
   stream: z.boolean(),
   status: callStatus,
@@ -104,6 +105,7 @@ export const attempt = z.object({
   id: z.string(),
   number: z.number(),
   engine: z.string(),
+  model: z.string().nullable().describe("The model that it asked; null in older records, where it is that of the call"),
   status: callStatus,
   error_code: z.string().nullable(),
   decision: decision.nullable(),

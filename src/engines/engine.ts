@@ -3,7 +3,8 @@
 //
 // suite.ts (`engineSuite`) holds what every implementation does: answers good and bad, refusals, aborts, cuts, usage, bounds.
 import type { KvEngine } from "./kv.ts";
-import type { Endpoint, EndpointFacts, EngineAnswer, EngineRequest, TokenizedPrompt } from "./types.ts";
+import type { CompletionShape } from "./asked.ts";
+import type { EndpointFacts, EngineAnswer, EngineRequest, TokenizedPrompt } from "./types.ts";
 
 export interface Engine {
   readonly kind: string;
@@ -16,7 +17,7 @@ export interface Engine {
    * Undefined where the engine cannot say. Never throws.
    */
   tokenize(
-    endpoint: Endpoint,
+    shape: CompletionShape,
     body: Record<string, unknown>,
     cacheSalt: string,
     signal?: AbortSignal,

@@ -1,6 +1,7 @@
 // What other rooms use of the engines. It only exports.
 export type { Engine } from "./engine.ts";
 export type { FactReceipt, KvEngine, KvEvent, KvHint, Prefilled, RuntimeFact } from "./kv.ts";
+export type * from "./asked.ts";
 export * from "./types.ts";
 export { engineBaseUrl } from "./baseUrl.ts";
 export { createOpenAiEngine } from "./openai/adapter.ts";

@@ -16,7 +16,7 @@ interface KvSubject extends AsyncDisposable {
 }
 
 const request: EngineRequest = {
-  endpoint: "chat",
+  shape: "chat",
   body: {
     model: "scripted",
     messages: [{ role: "user", content: "Every wheel in the mill was driven by one shaft." }],

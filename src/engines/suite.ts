@@ -27,13 +27,13 @@ const messages = [{ role: "user", content: "hi" }];
 let attempts = 0;
 
 const chat = (stream: boolean): EngineRequest => ({
-  endpoint: "chat",
+  shape: "chat",
   body: { model: "scripted", messages, stream },
   hints: { attempt: `att_suite_${++attempts}`, cacheSalt: "prj_1", project: "prj_1", program: "run_1" },
 });
 
 const completion = (stream: boolean): EngineRequest => ({
-  endpoint: "completions",
+  shape: "completions",
   body: { model: "scripted", prompt: "hi", stream },
   hints: { attempt: `att_suite_${++attempts}`, cacheSalt: "prj_1", project: "prj_1" },
 });
@@ -270,7 +270,7 @@ export function engineSuite(name: string, make: () => Promise<EngineSubject>): v
         for (const request of [chat, completion])
           for (const script of scripts) {
             subject.next(script, script);
-            const put = new WholeAnswer(request(true).endpoint);
+            const put = new WholeAnswer(request(true).shape);
             for await (const chunk of (await open(request(true))).chunks) put.add(chunk);
             const sent = await (await open(request(false))).whole();
             expect(withoutNulls(put.whole().wire.data)).toEqual(withoutNulls(sent.wire.data));

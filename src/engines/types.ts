@@ -1,14 +1,13 @@
 // The data that crosses the seam between the gateway and what serves tokens: requests, answers, facts, failures. engine.ts has the
 // verbs of every engine, kv.ts those of engines whose KV cache can be seen and steered.
 //
-// Bodies have OpenAI's wire shape because every engine speaks it. What Lineshaft adds travels beside the body as `hints`; an adapter
-// translates them for its engine or leaves them out. Hints never come from clients.
+// What Lineshaft itself knows of a call travels beside what was asked as `hints`; an adapter translates them for its engine or leaves
+// them out. Hints never come from clients.
 import { LineshaftError, type FailureDetail } from "../errors/index.ts";
+import type { CompletionShape, Part, Proof, Shape } from "./asked.ts";
 
 /** Where a KV block lies, nearest first (DESIGN section 1). */
 export type Tier = "device" | "host" | "disk" | "remote";
-
-export type Endpoint = "chat" | "completions";
 
 /** What the platform knows of a call and an engine may use. The gateway sets it after authentication, never a client. */
 export interface CallHints {
@@ -38,7 +37,8 @@ export interface KvTransfer {
 }
 
 export interface EngineRequest {
-  endpoint: Endpoint;
+  /** The wire format of `body`. */
+  shape: CompletionShape;
   /** What the client sent. Where `body` still has a value of it, the value's bytes may be passed on instead of being written anew. */
   source?: { bytes: Uint8Array; text: string; object: Record<string, unknown> };
   /** Body in OpenAI's shape, validated by the gateway; `model` is already the engine's own name for it. */
@@ -60,6 +60,8 @@ export interface Usage {
   cachedByTier?: Partial<Record<Tier, number>>;
   outputTokens: number;
   reasoningTokens: number;
+  /** What else is billed by its number, by name: searches, images, documents. */
+  units?: Readonly<Record<string, number>>;
   /** `engine`: the engine reported it. `counted`: it did not, and the adapter counted the text that passed. */
   source: "engine" | "counted";
 }
@@ -85,7 +87,18 @@ export interface AnswerDelta {
   /** Why the model declined to answer. */
   refusal?: string;
   toolCalls?: ToolCallDelta[];
-  /** Why the answer ended: `stop`, `length`, `tool_calls`, or the engine's own word. */
+  /** Proves or continues the reasoning that this delta ends, for the model's next turn. */
+  proof?: Proof;
+  /** Items that only clients of the same API understand, whole and in order. */
+  opaque?: readonly { shape: Shape; item: Record<string, unknown> }[];
+  /** Which of the stop sequences ended the answer. */
+  stopSequence?: string;
+  /** Of a whole answer: its parts in order, where text, thought and tool calls alternate. Absent where the fields above say it all. */
+  blocks?: readonly Part[];
+  /**
+   * Why the answer ended: `stop`, `length`, `tool_calls`, `content_filter`, `refusal`, `pause` (the client sends it back to go on), or the
+   * engine's own word.
+   */
   finish?: string;
 }
 
@@ -100,8 +113,7 @@ export interface ToolCallDelta {
 
 /** A part of an answer in the shape in which the engine sent it, for readers that speak the same shape. */
 export interface WireObject {
-  /** Shape: that of this route's answers. */
-  endpoint: Endpoint;
+  shape: Shape;
   data: Record<string, unknown>;
   /** JSON text of `data`, where the engine sent one that may be passed on unchanged. */
   text: string | undefined;
@@ -119,6 +131,8 @@ export interface EngineChunk {
   /** It carries nothing to a reader: the engine has only said how far it has got (`EngineAnswer.outputSoFar`). */
   silent?: boolean;
   wire: WireObject;
+  /** Name of the event that brought it (`event:`), where its API names events. */
+  eventName?: string;
 }
 
 /**
@@ -180,6 +194,8 @@ export interface KvFacts {
 export type MediaKind = "image" | "audio" | "video" | "file";
 
 export interface Capabilities {
+  /** APIs that it is asked by, the preferred one first. Absent: OpenAI's chat and text completions. */
+  speaks?: readonly Shape[];
   /** Counts a prompt's tokens (`Engine.tokenize`). */
   tokenize: boolean;
   /** Honours `hints.promptTokens`. */
@@ -205,12 +221,31 @@ export interface TokenizedPrompt {
   tokens?: number[];
 }
 
-/** Why an attempt could not be served. `retryable`: another endpoint, or the same one later, may serve it. */
+/**
+ * An engine's own words of a refusal, for clients that speak its API and retry by their wording: at most 64 KB, without the credential.
+ */
+export interface SaidByEngine {
+  shape: Shape;
+  status: number;
+  text: string;
+  contentType: string;
+}
+
+/**
+ * Why an attempt could not be served. `retryable`: another endpoint, or the same one later, may serve it. `said`: the engine's own
+ * refusal of the request, where it may be shown as it is.
+ */
 export class EngineError extends LineshaftError {
   readonly retryable: boolean;
+  readonly said: SaidByEngine | undefined;
 
-  constructor({ retryable, ...detail }: FailureDetail & { status: number; retryable?: boolean }) {
+  constructor({
+    retryable,
+    said,
+    ...detail
+  }: FailureDetail & { status: number; retryable?: boolean; said?: SaidByEngine | undefined }) {
     super(detail);
     this.retryable = retryable ?? (detail.status >= 500 || detail.status === 429);
+    this.said = said;
   }
 }

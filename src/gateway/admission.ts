@@ -46,7 +46,7 @@ export function outputLimitOf(asked: ModelCall, facts: EndpointFacts | undefined
   const context = facts?.contextTokens;
   const clips = facts?.capabilities.clipsOutput === true;
   if (wanted !== undefined) return clips && context ? Math.min(wanted, context) : wanted;
-  const usual = asked.endpoint === "chat" ? limits.defaultOutputTokens : limits.defaultCompletionTokens;
+  const usual = asked.shape === "completions" ? limits.defaultCompletionTokens : limits.defaultOutputTokens;
   if (context === undefined) return usual;
   return Math.min(usual, clips ? context : Math.max(limits.leastOutputTokens, context - promptTokens));
 }

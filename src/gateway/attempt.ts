@@ -99,8 +99,8 @@ export class Attempts {
     const { endpoint, shape } = placement;
     const asked = shape.answer;
     const answers = answersAsked(asked);
-    const inAll = (limit: number) => (limit + asked.reasoning.tokensBeside) * answers;
-    const ofOne = (tokens: number) => Math.floor(tokens / answers) - asked.reasoning.tokensBeside;
+    const inAll = (limit: number) => (limit + asked.thinking.tokensBeside) * answers;
+    const ofOne = (tokens: number) => Math.floor(tokens / answers) - asked.thinking.tokensBeside;
     const streams = isStoppable(endpoint, asked) || asked.stream;
     let outputLimit = Math.min(admitted.outputTokens, outputLimitOf(asked, endpoint.facts, admitted.roomTokens));
     if (!isStoppable(endpoint, asked)) {

@@ -229,7 +229,7 @@ const within = (told: Usage, billed: Usage): CallUsage => ({
 /** The attempt as it is recorded. */
 function recordOf(
   call: CallState,
-  { id, number, placement, moments }: AttemptState,
+  { id, number, asked, card, placement, moments }: AttemptState,
   { outcome, failure, usage, settled, timings }: Ended,
 ): AttemptRecord {
   return {
@@ -237,6 +237,8 @@ function recordOf(
     call: call.id,
     number,
     engine: placement.endpoint.endpoint,
+    model: asked.model,
+    rateCard: card.id,
     status: outcome,
     errorCode: failure?.code,
     decision: placement.decision,

@@ -25,10 +25,10 @@ interface FirstTokenWait {
 
 /** How long a call may wait for its first token; undefined: without a bound. */
 export function firstTokenBound(
-  { reasoning }: Pick<ModelCall, "reasoning">,
+  { thinking }: Pick<ModelCall, "thinking">,
   { setMs, decidedMs, longestMs }: { setMs: number | undefined; decidedMs: number; longestMs: number },
 ): number | undefined {
-  if (reasoning.asked) return undefined;
+  if (thinking.asked) return undefined;
   return setMs ?? Math.max(decidedMs, longestMs);
 }
 

@@ -14,6 +14,7 @@ import { holdContext } from "./calls/crash.ts";
 import { Cover } from "./cover.ts";
 import { pooledId } from "./ids.ts";
 import { limits } from "./limits.ts";
+import { engineShape } from "./modelCall.ts";
 import { budgetRefusal, callTooDear } from "./refusals.ts";
 import { cacheSalt, type PromptFacts } from "./scheduling/prompts.ts";
 import type { AdmittedAttempt, CallState } from "./state.ts";
@@ -64,7 +65,7 @@ export class Holding {
     const { held, promptTokens } = await this.#hold(call, { id, number, card, whole, worst });
     this.#metrics.holdOpened();
     const { outputTokens, roomTokens, answers } = worst;
-    const beside = asked.reasoning.tokensBeside;
+    const beside = asked.thinking.tokensBeside;
     const most = { promptTokens, outputTokens: worst.outputTokensInAll };
     return {
       id,
@@ -159,8 +160,7 @@ function holdOf(
   const outputTokens = worst.outputTokensInAll;
   const mostNano = priceOfMost({ promptTokens, outputTokens }, card);
   if (mostNano > holdNanoMost) throw callTooDear(mostNano, holdNanoMost, card.currency);
-  const leastOfOne =
-    Math.min(worst.outputTokens, limits.leastOutputTokens) + (whole ? asked.reasoning.tokensBeside : 0);
+  const leastOfOne = Math.min(worst.outputTokens, limits.leastOutputTokens) + (whole ? asked.thinking.tokensBeside : 0);
   return {
     attempt: id,
     call: call.id,
@@ -202,7 +202,7 @@ async function worstCaseOf(
   const outputTokens = Math.max(...candidates.map(({ facts }) => outputLimitOf(asked, facts, roomTokens)));
   const answers = answersAsked(asked);
   checkOutputTokens(asked, outputTokens, answers, contextTokens);
-  const outputTokensInAll = (outputTokens + asked.reasoning.tokensBeside) * answers;
+  const outputTokensInAll = (outputTokens + asked.thinking.tokensBeside) * answers;
   return { promptTokens, outputTokens, roomTokens, answers, outputTokensInAll, count };
 }
 
@@ -223,5 +223,5 @@ async function countedBy(endpoints: readonly RegisteredEndpoint[], call: CallSta
   const { engine, model } = endpoints.find(({ facts }) => facts?.capabilities.tokenize) ?? endpoints[0]!;
   const { asked } = call.request;
   const body = asked.engineBody({ model });
-  return (await engine.tokenize(asked.endpoint, body, cacheSalt(call.request), call.signal))?.count;
+  return (await engine.tokenize(engineShape(asked), body, cacheSalt(call.request), call.signal))?.count;
 }

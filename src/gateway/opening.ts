@@ -4,6 +4,7 @@
 import { EngineError, WholeAnswer } from "../engines/index.ts";
 import type { EngineAnswer, EngineChunk } from "../engines/index.ts";
 import { lateFirstToken } from "./firstToken.ts";
+import { engineShape } from "./modelCall.ts";
 import { PaidStream } from "./paidStream.ts";
 import { whyAborted } from "./refusals.ts";
 import { cacheSalt, programKey } from "./scheduling/prompts.ts";
@@ -83,7 +84,7 @@ export async function openInTime(
 export async function gathered(call: CallState, begun: BegunStream): Promise<Begun> {
   const { attempt, answer } = begun;
   return untilAborted(answer, call.signal, async () => {
-    const whole = new WholeAnswer(attempt.asked.endpoint);
+    const whole = new WholeAnswer(engineShape(attempt.asked));
     const stream = new PaidStream(begun, call);
     for (let step = await stream.next(); step; step = await stream.next()) {
       if (!step.chunk) {
@@ -134,10 +135,10 @@ function requestsOf(call: CallState, attempt: AttemptState): LegRequest {
   const { project } = call.request.principal;
   const program = programKey(call.request);
   const { outputLimit, placement, asked, streams, tokens } = attempt;
-  const { endpoint: route, received } = asked;
+  const { received } = asked;
   const source = received && { source: received };
   return (endpoint, leg, transfer) => ({
-    endpoint: route,
+    shape: engineShape(asked),
     body: (leg === "prefill" ? placement.shape.prefill! : asked).engineBody({
       model: endpoint.model,
       outputTokens: outputLimit,

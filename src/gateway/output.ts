@@ -14,9 +14,9 @@ import {
   valueProblem,
   type Schema,
 } from "../bounded/index.ts";
-import type { EngineChunk } from "../engines/index.ts";
+import type { EngineChunk, Tool, ToolChoice } from "../engines/index.ts";
 import { limits } from "./limits.ts";
-import type { ModelCall, Tool } from "./modelCall.ts";
+import type { ModelCall } from "./modelCall.ts";
 
 type Json = Record<string, unknown>;
 
@@ -33,24 +33,28 @@ export interface OutputCheck {
 /** Reads the promises out of a call. Throws a 400 when a schema is invalid or passes a bound. */
 export async function outputCheck(asked: ModelCall, organisation: string): Promise<OutputCheck | undefined> {
   const { format, toolChoice } = asked;
-  const must = toolChoice === "required" || typeof toolChoice === "object";
+  const must = toolChoice === "required" || (typeof toolChoice === "object" && isDemand(toolChoice));
   if (!format && !must) return undefined;
   const reader = new SchemaReader(organisation);
   const schema = format?.kind === "schema" ? format.schema : undefined;
   const content = schema === undefined ? undefined : await reader.read(schema, "response_format");
-  const only = typeof toolChoice === "object" ? toolChoice.name : undefined;
+  const only = typeof toolChoice === "object" ? namesIn(toolChoice) : undefined;
   const tools = must ? await toolSchemas(reader, asked.tools, only) : undefined;
   return { organisation, content, jsonObject: format !== undefined, tools };
 }
 
+type NamedChoice = Exclude<ToolChoice, string>;
+const isDemand = (choice: NamedChoice): boolean => !("anyOf" in choice) || choice.required;
+const namesIn = (choice: NamedChoice): readonly string[] => ("anyOf" in choice ? choice.anyOf : [choice.name]);
+
 async function toolSchemas(
   reader: SchemaReader,
   tools: readonly Tool[],
-  only: string | undefined,
+  only: readonly string[] | undefined,
 ): Promise<Map<string, Schema | undefined>> {
   const schemas = new Map<string, Schema | undefined>();
   for (const { name, parameters } of tools)
-    if (only === undefined || name === only)
+    if (only === undefined || only.includes(name))
       schemas.set(name, parameters ? await reader.read(parameters, "tools") : undefined);
   return schemas;
 }

@@ -100,17 +100,17 @@ export class Relay implements AsyncIterableIterator<AnswerChunk, undefined> {
     this.#report = chunk;
     if (chunk.deltas.length === 0) return undefined;
     // A report beside a delta waits too, because what is billed is not known yet.
-    const { endpoint, data } = chunk.wire;
+    const { shape, data } = chunk.wire;
     const { usage: _report, ...rest } = data;
-    return { deltas: chunk.deltas, wire: { endpoint, data: rest, text: undefined } };
+    return { deltas: chunk.deltas, wire: { shape, data: rest, text: undefined } };
   }
 
   /** The usage that is billed: the engine's own chunk where that says it. */
   #usageChunk({ usage, usageCut }: EndedAttempt): AnswerChunk {
     const report = this.#report;
     if (report?.deltas.length === 0 && !usageCut) return report;
-    const { endpoint } = this.#call.request.asked;
-    const wire = (report ?? this.#last)?.wire ?? { endpoint, data: {}, text: undefined };
+    const { shape } = this.#call.request.asked;
+    const wire = (report ?? this.#last)?.wire ?? { shape, data: {}, text: undefined };
     return { deltas: [], usage, wire, altered: true };
   }
 

@@ -88,7 +88,7 @@ function recordOf(
     agent: request.agent,
     run: request.run,
     program: request.program,
-    endpoint: asked.endpoint,
+    endpoint: asked.shape,
     model: asked.model,
     stream: asked.stream,
     status,

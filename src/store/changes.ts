@@ -40,7 +40,7 @@ export class Changes {
   }
 
   /** Calls `read` after every change of the table by any process, this one included. */
-  on(table: "engines" | "rate_cards" | "price_policies", read: () => Promise<void>): void {
+  on(table: "engines" | "model_routes" | "rate_cards" | "price_policies", read: () => Promise<void>): void {
     const readers = this.#readers.get(table) ?? [];
     this.#readers.set(table, readers);
     readers.push({ read, running: false, again: false, failures: 0, timer: undefined });

@@ -7,6 +7,7 @@ import { embeddedFields } from "../../src/engines/embedded/adapter.ts";
 import { fieldsOfSoftware, type RegisteredEndpoint } from "../../src/engines/index.ts";
 import type { Software } from "../../src/engines/openaiWire/fields.ts";
 import { chat } from "../../src/gateway/protocols/chat/index.ts";
+import { decodeAs } from "../../src/gateway/protocols/testing.ts";
 
 const folder = join(import.meta.dirname, "../data/clients");
 const requests = readdirSync(folder);
@@ -26,7 +27,7 @@ describe.each(engines)("an engine of the kind %s is sent", (_name, endpoints) =>
     const bytes = readFileSync(join(folder, file));
     const text = bytes.toString("utf8");
     const body = JSON.parse(text) as Record<string, unknown>;
-    const asked = chat.decode({ path: chat.calls.path, bytes, text, json: body });
+    const asked = decodeAs(chat, body);
     const sent = asked.fitted(endpoints[0]!).engineBody({ model: "m" });
     expect(sent).toMatchObject({ messages: body["messages"] });
     for (const field of ["tools", "tool_choice", "response_format", "temperature", "stream"])

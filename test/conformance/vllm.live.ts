@@ -158,7 +158,7 @@ describe("a server that runs", () => {
     const running = async () =>
       Number(/^vllm:num_requests_running\{.*\} (\S+)$/m.exec(await (await fetch(`${url}/metrics`)).text())![1]);
     const answer = await engine.open({
-      endpoint: "completions",
+      shape: "completions",
       body: { model, prompt: words(20), max_tokens: 1500, min_tokens: 1500, stream: true },
       hints: { attempt: "att_1", cacheSalt: "org_1", project: "prj_1" },
     });

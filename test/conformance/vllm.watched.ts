@@ -1,7 +1,7 @@
 // An engine with a reader of its KV events that fills the scheduler's prefix index, as the gateway does: what the index says of
 // a prompt before a call is compared with what the engine reports cached after it.
 import { onTestFinished } from "vitest";
-import type { Endpoint, Engine, KvEvent, Usage } from "../../src/engines/index.ts";
+import type { CompletionShape, Engine, KvEvent, Usage } from "../../src/engines/index.ts";
 import { ChainCache, PrefixIndex, type Space, tokenSpace } from "../../src/scheduler/index.ts";
 
 type Body = Record<string, unknown>;
@@ -72,10 +72,10 @@ export class Watched {
   async send(
     body: Body,
     cacheSalt: string,
-    endpoint: Endpoint = "completions",
+    shape: CompletionShape = "completions",
   ): Promise<{ usage: Usage; text: string }> {
     const answer = await this.#engine.open({
-      endpoint,
+      shape,
       body: { model: this.#model, ...body },
       hints: { attempt: `att_${++markers}`, cacheSalt, project: "prj_1" },
     });
@@ -84,11 +84,11 @@ export class Watched {
   }
 
   /** Matches a prompt, makes the call, and answers both. */
-  async call(endpoint: Endpoint, body: Body, cacheSalt: string): Promise<Called> {
+  async call(shape: CompletionShape, body: Body, cacheSalt: string): Promise<Called> {
     await this.settle();
-    const { tokens } = (await this.#engine.tokenize(endpoint, body, cacheSalt))!;
+    const { tokens } = (await this.#engine.tokenize(shape, body, cacheSalt))!;
     const matched = this.#reusable(tokens!, cacheSalt);
-    return { matched, tokens: tokens!, ...(await this.send({ max_tokens: 1, ...body }, cacheSalt, endpoint)) };
+    return { matched, tokens: tokens!, ...(await this.send({ max_tokens: 1, ...body }, cacheSalt, shape)) };
   }
 
   /** Tokens of the prompt that the index says are there. */

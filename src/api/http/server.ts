@@ -14,7 +14,7 @@ import { authenticate } from "./authenticate.ts";
 import { BodyBudget } from "./bodies.ts";
 import { explained, sendError, sendJson } from "./respond.ts";
 import type { ServerDependencies } from "../dependencies.ts";
-import { goneSignal, serveCall } from "./tokens.ts";
+import { goneSignal, readJson, serveCall } from "./tokens.ts";
 
 /** Makes the server; the caller lets it listen. */
 export function createServer(dependencies: ServerDependencies): Server {
@@ -30,11 +30,11 @@ export function createServer(dependencies: ServerDependencies): Server {
     },
     (request, response) => {
       response.on("error", () => {});
-      const path = pathOf(request.url!);
+      const { path, query } = placeOf(request.url!);
       const route = routeOf(request.method!, path);
       if (route || path.startsWith("/v1/")) {
         const requestId = pooledId("req");
-        const exchange = { request, response, requestId, path };
+        const exchange = { request, response, requestId, path, query };
         serveProtocol(dependencies, bodies, exchange, route).catch((error: unknown) => {
           const failure = explained(asLineshaftError(error), dependencies.storage);
           if (failure.code === "internal_error")
@@ -49,41 +49,61 @@ export function createServer(dependencies: ServerDependencies): Server {
   return server;
 }
 
-const pathOf = (url: string): string => {
-  const query = url.indexOf("?");
-  return query < 0 ? url : url.slice(0, query);
-};
+function placeOf(url: string): { path: string; query: string } {
+  const at = url.indexOf("?");
+  return at < 0 ? { path: url, query: "" } : { path: url.slice(0, at), query: url.slice(at + 1) };
+}
 
 async function serveProtocol(
   dependencies: ServerDependencies,
   bodies: BodyBudget,
-  exchange: { request: IncomingMessage; response: ServerResponse; requestId: string; path: string },
+  exchange: { request: IncomingMessage; response: ServerResponse; requestId: string; path: string; query: string },
   route: Route | undefined,
 ): Promise<void> {
-  const { request, response, requestId, path } = exchange;
+  const { request, response, requestId, path, query } = exchange;
   // Before anything is waited for, because an event that has passed is heard by nothing that listens later.
-  const gone = route && !route.question ? goneSignal(response) : undefined;
+  const gone = route?.call ? goneSignal(response) : undefined;
   const authenticated = () =>
     authenticate(dependencies.identity, (name) => {
       const value = request.headers[name];
       return typeof value === "string" ? value : undefined;
     });
   const principal = await authenticated();
-  if (route && gone) {
+  if (route?.call && gone) {
     const held = bodies.open(principal.key);
     const { gateway } = dependencies;
-    const { protocol } = route;
+    const received = { route: route.call, model: decodePath(route.names["model"]), path, query };
     try {
-      return await serveCall({ gateway, protocol, path, authenticated, request, response, requestId, held, gone });
+      return await serveCall({
+        gateway,
+        protocol: route.protocol,
+        received,
+        authenticated,
+        request,
+        response,
+        requestId,
+        held,
+        gone,
+      });
     } finally {
       held.release();
     }
   }
   if (route?.question) {
-    const { question, protocol, name } = route;
+    const { question, protocol } = route;
     assertAuthorised(principal, question.action, { organisation: principal.organisation });
-    const answer = question.answer({ engines: dependencies.engines, principal, name: decodePath(name) });
-    return sendJson(response, 200, JSON.stringify(answer), [protocol.requestIdHeader, requestId]);
+    const names = Object.fromEntries(
+      Object.entries(route.names).map(([name, value]): [string, string] => [name, decodePath(value)]),
+    );
+    const { json } = await question.answer({
+      engines: dependencies.engines,
+      principal,
+      names,
+      query: new URLSearchParams(query),
+      headers: request.headers,
+      json: question.method === "POST" ? await bodyOf(request, bodies, principal.key) : undefined,
+    });
+    return sendJson(response, 200, JSON.stringify(json), [protocol.requestIdHeader, requestId]);
   }
   throw new LineshaftError({
     code: "route_not_found",
@@ -92,9 +112,21 @@ async function serveProtocol(
   });
 }
 
-function decodePath(text: string): string {
+/** The body of a question, parsed; it is counted until it was read. */
+async function bodyOf(request: IncomingMessage, bodies: BodyBudget, key: string): Promise<unknown> {
+  const held = bodies.open(key);
   try {
-    return decodeURIComponent(text);
+    return (await readJson(request, held)).json;
+  } finally {
+    held.release();
+  }
+}
+
+function decodePath(text: string): string;
+function decodePath(text: string | undefined): string | undefined;
+function decodePath(text: string | undefined): string | undefined {
+  try {
+    return text && decodeURIComponent(text);
   } catch {
     return text;
   }

@@ -6,7 +6,7 @@ import { LineshaftError } from "../../errors/index.ts";
 import type { Principal } from "../../governance/types.ts";
 import { limits as protocolLimits } from "../../gateway/limits.ts";
 import { programOf } from "../../gateway/protocols/program.ts";
-import type { Protocol } from "../../gateway/protocols/types.ts";
+import type { CallRoute, Protocol, Told } from "../../gateway/protocols/types.ts";
 import { clientGone } from "../../gateway/refusals.ts";
 import type { Gateway } from "../../gateway/types.ts";
 import type { CallAnswer, CallRequest } from "../../gateway/types.ts";
@@ -18,7 +18,8 @@ import { sendJson } from "./respond.ts";
 interface Serving {
   gateway: Gateway;
   protocol: Protocol;
-  path: string;
+  /** What is known of the request without its body. */
+  received: { route: CallRoute; model: string | undefined; path: string; query: string };
   /** The principal, as its key is when this is called. Throws 401 once the key is revoked. */
   authenticated: () => Promise<Principal>;
   request: IncomingMessage;
@@ -38,9 +39,11 @@ export function goneSignal(response: ServerResponse): AbortSignal {
   return gone.signal;
 }
 
-/** Serves one call. Throws LineshaftError while nothing was answered yet; afterwards never. */
-export async function serveCall(serving: Serving): Promise<void> {
-  const { gateway, protocol, path, request, response, requestId, held } = serving;
+/** The body of a request, as it came and parsed. Throws LineshaftError. */
+export async function readJson(
+  request: IncomingMessage,
+  held: HeldBody,
+): Promise<{ bytes: Buffer; text: string; json: unknown }> {
   const bounds = {
     depth: protocolLimits.bodyDepth,
     values: protocolLimits.bodyValues,
@@ -52,7 +55,21 @@ export async function serveCall(serving: Serving): Promise<void> {
   await between(bytes.length);
   const json = parseJson(text);
   await between(bytes.length);
-  const asked = protocol.decode({ path, bytes, text, json });
+  return { bytes, text, json };
+}
+
+/** Serves one call. Throws LineshaftError while nothing was answered yet; afterwards never. */
+export async function serveCall(serving: Serving): Promise<void> {
+  const { gateway, protocol, request, response, requestId, held } = serving;
+  const { bytes, text, json } = await readJson(request, held);
+  const asked = protocol.decode({
+    ...serving.received,
+    query: new URLSearchParams(serving.received.query),
+    headers: request.headers,
+    bytes,
+    text,
+    json,
+  });
   await between(bytes.length);
   const program = programOf(request.headers);
   const wishes = wishesOf(request.headers);
@@ -67,8 +84,9 @@ export async function serveCall(serving: Serving): Promise<void> {
   });
   const headers = [protocol.requestIdHeader, requestId];
   for (const name in answer.headers) headers.push(name, answer.headers[name]!);
-  if (asked.stream) await sendStream(response, protocol, headers, answer);
-  else sendJson(response, 200, protocol.whole(await answer.whole()), headers);
+  const told: Told = { call: asked, id: answer.id, createdMs: Date.now() };
+  if (asked.stream) await sendStream(response, protocol, told, headers, answer);
+  else sendJson(response, 200, protocol.whole(await answer.whole(), told), headers);
 }
 
 /** What a caller may say of its own call: its place in the queue, and with whom it shares caches. Throws 400 for anything else. */
@@ -116,13 +134,14 @@ function numberIn(headers: IncomingHttpHeaders, name: string, least: number, mos
 async function sendStream(
   response: ServerResponse,
   protocol: Protocol,
+  told: Told,
   headers: string[],
   { chunks, lastHeaders }: Pick<CallAnswer, "chunks" | "lastHeaders">,
 ): Promise<void> {
   headers.push("content-type", protocol.streamType, "cache-control", "no-cache");
   response.writeHead(200, headers);
   const writer = new EventWriter(response);
-  const encode = protocol.events();
+  const encode = protocol.events(told);
   try {
     for await (const chunk of chunks) {
       const waiting = writer.write(encode(chunk));

@@ -33,6 +33,7 @@ export function attemptResource(attempt: AttemptRecord): AttemptResource {
     id: attempt.id,
     number: attempt.number,
     engine: attempt.engine,
+    model: attempt.model ?? null,
     status: attempt.status,
     error_code: attempt.errorCode ?? null,
     decision: attempt.decision ? decisionResource(attempt.decision) : null,

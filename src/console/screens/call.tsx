@@ -14,6 +14,17 @@ import { Tokens } from "./callTokens.tsx";
 import { Decision } from "./callDecision.tsx";
 import "./call.css";
 
+/** Where the callers of each API call. */
+const pathOfShape: Record<CallDetail["endpoint"], string> = {
+  chat: "/v1/chat/completions",
+  completions: "/v1/completions",
+  responses: "/v1/responses",
+  messages: "/v1/messages",
+  gemini: "/v1beta/models",
+  embeddings: "/v1/embeddings",
+  rerank: "/v1/rerank",
+};
+
 export function CallScreen() {
   const { id } = useParams({ from: "/calls/$id" });
   const { data: call, error, refetch } = useQuery(callQuery(id));
@@ -215,7 +226,7 @@ function Origin({ call }: { call: CallDetail }) {
             {call.model}
           </Link>
         </Fact>
-        <Fact name="Endpoint">{call.endpoint === "chat" ? "/v1/chat/completions" : "/v1/completions"}</Fact>
+        <Fact name="Endpoint">{pathOfShape[call.endpoint]}</Fact>
         <Fact name="Began">{moment(call.started_at)}</Fact>
         <Fact name="Finish reason">{call.finish_reason ?? "–"}</Fact>
         <Fact name="Key">

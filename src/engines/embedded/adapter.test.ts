@@ -59,7 +59,7 @@ test("probe tells what the worker told", async () => {
 
 test("tokens are counted before the call as the engine counts them in it", async () => {
   const counted = (await engine.tokenize("chat", question(), "org"))?.count;
-  const answer = await engine.open({ endpoint: "chat", body: { ...question(), max_tokens: 4 }, hints: hints() });
+  const answer = await engine.open({ shape: "chat", body: { ...question(), max_tokens: 4 }, hints: hints() });
   const { wire } = await answer.whole();
   expect(wire.data["lineshaft"]).toBeUndefined();
   expect(answer.usage()).toMatchObject({ promptTokens: counted, source: "engine" });
@@ -67,12 +67,12 @@ test("tokens are counted before the call as the engine counts them in it", async
 
 test("a stream: text, usage by tier, timings, and nothing of the platform inside", async () => {
   const body = { ...question(long), max_tokens: 8, stream: true };
-  const first = await engine.open({ endpoint: "chat", body, hints: hints({ program: "run_1" }) });
+  const first = await engine.open({ shape: "chat", body, hints: hints({ program: "run_1" }) });
   const { text, keys } = await readAll(first);
   expect(text.length).toBeGreaterThan(0);
   expect(keys.has("lineshaft")).toBe(false);
   expect(first.timings().prefillMs).toBeGreaterThan(0);
-  const again = await engine.open({ endpoint: "chat", body, hints: hints({ program: "run_1" }) });
+  const again = await engine.open({ shape: "chat", body, hints: hints({ program: "run_1" }) });
   // The texts may differ: a prompt computed in different batches can differ in its last bits.
   expect((await readAll(again)).text.length).toBeGreaterThan(0);
   const usage = again.usage()!;
@@ -82,7 +82,7 @@ test("a stream: text, usage by tier, timings, and nothing of the platform inside
 
 test("another cacheSalt never shares the prefix", async () => {
   const body = { ...question(long), max_tokens: 2 };
-  const other = await engine.open({ endpoint: "chat", body, hints: hints({ cacheSalt: "org_2" }) });
+  const other = await engine.open({ shape: "chat", body, hints: hints({ cacheSalt: "org_2" }) });
   await other.whole();
   expect(other.usage()!.cachedTokens).toBe(0);
 });
@@ -90,7 +90,7 @@ test("another cacheSalt never shares the prefix", async () => {
 describe("cancelling", () => {
   test("in the middle of a stream: the engine stops and says what was used", async () => {
     const body = { ...question("Count from one to a thousand."), max_tokens: 500, stream: true };
-    const answer = await engine.open({ endpoint: "chat", body, hints: hints() });
+    const answer = await engine.open({ shape: "chat", body, hints: hints() });
     const iterator = answer.chunks[Symbol.asyncIterator]();
     for (let chunk = 0; chunk < 4; chunk++) await iterator.next();
     const usage = await answer.cancel();
@@ -103,7 +103,7 @@ describe("cancelling", () => {
     const gone = new AbortController();
     const { totals } = await engine.status();
     const body = { ...question(long + "And now?"), max_tokens: 500 };
-    const opening = engine.open({ endpoint: "chat", body, hints: hints() }, gone.signal);
+    const opening = engine.open({ shape: "chat", body, hints: hints() }, gone.signal);
     while ((await engine.status()).running === 0);
     gone.abort();
     const answer = await opening;
@@ -115,7 +115,7 @@ describe("cancelling", () => {
 
 test("a prompt longer than the context is refused with both numbers", async () => {
   const opening = engine.open({
-    endpoint: "chat",
+    shape: "chat",
     body: { ...question(long.repeat(12)), max_tokens: 4 },
     hints: hints(),
   });

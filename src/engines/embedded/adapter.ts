@@ -7,7 +7,8 @@ import { limits } from "../limits.ts";
 import { ask, requestHeaders } from "../openaiWire/ask.ts";
 import { completionPaths, openExchange } from "../openaiWire/exchange.ts";
 import { EngineError } from "../types.ts";
-import type { EndpointFacts, Endpoint, EngineAnswer, EngineRequest } from "../types.ts";
+import type { CompletionShape } from "../asked.ts";
+import type { EndpointFacts, EngineAnswer, EngineRequest } from "../types.ts";
 import { pulledHeader, workerStatus } from "./protocol.ts";
 import type { WorkerStatus } from "./protocol.ts";
 import { WorkerKv } from "./workerKv.ts";
@@ -101,8 +102,8 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEn
       if (body.stream === true)
         body["stream_options"] = { ...(body["stream_options"] as object | undefined), include_usage: true };
       return openExchange({
-        url: `${url}/v1${completionPaths[request.endpoint]}`,
-        endpoint: request.endpoint,
+        url: `${url}/v1${completionPaths[request.shape]}`,
+        shape: request.shape,
         headers,
         body,
         source: request.source,
@@ -115,9 +116,9 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEn
       });
     },
 
-    async tokenize(endpoint: Endpoint, body: Record<string, unknown>, cacheSalt: string, signal?: AbortSignal) {
+    async tokenize(shape: CompletionShape, body: Record<string, unknown>, cacheSalt: string, signal?: AbortSignal) {
       const { messages, tools, tool_choice, prompt } = body;
-      const question = endpoint === "chat" ? { cacheSalt, messages, tools, tool_choice } : { cacheSalt, prompt };
+      const question = shape === "chat" ? { cacheSalt, messages, tools, tool_choice } : { cacheSalt, prompt };
       try {
         const text = JSON.stringify(question);
         return tokenized.parse(await ask("POST", `${url}/tokenize`, headers, text, signal, limits.countMs));

@@ -35,7 +35,7 @@ afterAll(async () => {
 /** A prompt of some 190 tokens that no other test uses. */
 const story = (who: string) => `${who} oils the line shaft of the mill, and counts its wheels. `.repeat(12);
 const ask = (content: string, hints: object = {}, more: object = {}): EngineRequest => ({
-  endpoint: "chat",
+  shape: "chat",
   body: { model: "small", messages: [{ role: "user", content }], temperature: 0, max_tokens: 16, ...more },
   hints: { attempt: `att_${++attempts}`, cacheSalt: "org_1", project: "prj_1", ...hints },
 });
@@ -94,7 +94,7 @@ describe("prefill here, decode there", () => {
   test("a completion goes the same way", async () => {
     const prompt = story("Bea");
     const completion = (hints: object): EngineRequest => ({
-      endpoint: "completions",
+      shape: "completions",
       body: { model: "small", prompt, temperature: 0, max_tokens: 8 },
       hints: { attempt: `att_${++attempts}`, cacheSalt: "org_1", project: "prj_1", ...hints },
     });

@@ -84,7 +84,7 @@ export class WorkerKv implements KvEngine {
     try {
       const response = await send({
         method: "POST",
-        url: `${this.#url}/lineshaft/prefill${completionPaths[request.endpoint]}`,
+        url: `${this.#url}/lineshaft/prefill${completionPaths[request.shape]}`,
         headers: this.#headers,
         body: encodeBody(body, request.source),
         signal: silent.signal,

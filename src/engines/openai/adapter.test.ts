@@ -30,7 +30,7 @@ const messages = [{ role: "user", content: "hi" }];
 
 async function open(url: string, stream: boolean, key?: string): Promise<EngineAnswer> {
   const engine = createOpenAiEngine({ url, model: "scripted", key });
-  return engine.open({ endpoint: "chat", body: { model: "scripted", messages, stream }, hints });
+  return engine.open({ shape: "chat", body: { model: "scripted", messages, stream }, hints });
 }
 
 async function readAll(answer: EngineAnswer): Promise<string> {

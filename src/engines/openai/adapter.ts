@@ -9,7 +9,8 @@ import { fieldsOfSoftware, softwareOf, type Software } from "../openaiWire/field
 import { askForProgress, countsProgress } from "../openaiWire/progress.ts";
 import { limits } from "../limits.ts";
 import { EngineError } from "../types.ts";
-import type { Capabilities, EndpointFacts, Endpoint, EngineAnswer, EngineRequest, TokenizedPrompt } from "../types.ts";
+import type { CompletionShape } from "../asked.ts";
+import type { Capabilities, EndpointFacts, EngineAnswer, EngineRequest, TokenizedPrompt } from "../types.ts";
 import type { Engine } from "../engine.ts";
 import type { KvEngine } from "../kv.ts";
 import { presetAt, type Preset } from "../presets/index.ts";
@@ -145,13 +146,13 @@ class OpenAiEngine implements Engine {
       body["stream_options"] = { ...(body["stream_options"] as object | undefined), include_usage: true };
     const progress = body.stream === true ? askForProgress(this.#software, body) : undefined;
     // OpenAI's own newer models refuse `max_tokens`; other engines know it better than its new name. One of the two is sent.
-    if (this.#software === "openai" && request.endpoint === "chat" && body["max_tokens"] !== undefined) {
+    if (this.#software === "openai" && request.shape === "chat" && body["max_tokens"] !== undefined) {
       body["max_completion_tokens"] = body["max_tokens"];
       delete body["max_tokens"];
     }
     return openExchange({
-      url: this.#url + completionPaths[request.endpoint],
-      endpoint: request.endpoint,
+      url: this.#url + completionPaths[request.shape],
+      shape: request.shape,
       headers: this.#headers,
       body,
       source: request.source,
@@ -161,7 +162,7 @@ class OpenAiEngine implements Engine {
   }
 
   async tokenize(
-    endpoint: Endpoint,
+    shape: CompletionShape,
     body: Record<string, unknown>,
     cacheSalt: string,
     signal?: AbortSignal,
@@ -169,7 +170,7 @@ class OpenAiEngine implements Engine {
     if (!this.#tokenizes) return undefined;
     // A call of this salt follows, so events may name its owner from now on.
     this.#vllm?.saltOf(cacheSalt);
-    if (endpoint === "chat") return this.#tokenize(chatQuestion(body), signal);
+    if (shape === "chat") return this.#tokenize(chatQuestion(body), signal);
     const { prompt } = body;
     return isTokens(prompt) ? { count: prompt.length, tokens: prompt } : this.#tokenize({ prompt }, signal);
   }

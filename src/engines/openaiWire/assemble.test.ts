@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { chatWire, completionWire, type Wire } from "../embedded/wire.ts";
 import { WholeAnswer } from "./assemble.ts";
 import { chunkOf } from "./deltas.ts";
-import type { Endpoint } from "../types.ts";
+import type { CompletionShape } from "../asked.ts";
 
 const head = { id: "chatcmpl-1", created: 1, model: "m" };
 const usage = {
@@ -15,9 +15,9 @@ const usage = {
   completion_tokens_details: { reasoning_tokens: 0 },
 };
 
-function wholeOf(endpoint: Endpoint, chunks: object[]) {
-  const whole = new WholeAnswer(endpoint);
-  for (const chunk of chunks) whole.add(chunkOf(endpoint, structuredClone(chunk) as Record<string, unknown>));
+function wholeOf(shape: CompletionShape, chunks: object[]) {
+  const whole = new WholeAnswer(shape);
+  for (const chunk of chunks) whole.add(chunkOf(shape, structuredClone(chunk) as Record<string, unknown>));
   return whole.whole();
 }
 

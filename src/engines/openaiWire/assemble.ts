@@ -9,7 +9,8 @@ import { limits } from "../limits.ts";
 import { chunkOf } from "./deltas.ts";
 import { invalidAnswer } from "./read.ts";
 import { Weight } from "./weight.ts";
-import type { AnswerDelta, Endpoint, EngineChunk } from "../types.ts";
+import type { CompletionShape } from "../asked.ts";
+import type { AnswerDelta, EngineChunk } from "../types.ts";
 
 type Json = Record<string, unknown>;
 
@@ -18,14 +19,14 @@ const appended = new Set(["content", "refusal", "reasoning", "reasoning_content"
 
 /** Puts one answer together; `add` takes its chunks in order. */
 export class WholeAnswer {
-  readonly #endpoint: Endpoint;
+  readonly #shape: CompletionShape;
   readonly #frame: Json = {};
   readonly #choices = new Map<number, Choice>();
   readonly #weight = new Weight();
   #usage: unknown;
 
-  constructor(endpoint: Endpoint) {
-    this.#endpoint = endpoint;
+  constructor(shape: CompletionShape) {
+    this.#shape = shape;
   }
 
   /** Numbers of the answers that have not said how they ended. */
@@ -72,17 +73,17 @@ export class WholeAnswer {
     const { id, object: _chunk, ...rest } = this.#frame;
     const data: Json = {
       id,
-      object: this.#endpoint === "chat" ? "chat.completion" : "text_completion",
+      object: this.#shape === "chat" ? "chat.completion" : "text_completion",
       ...rest,
       choices: [...this.#choices.values()].toSorted((a, b) => a.index - b.index).map((choice) => choice.whole()),
     };
     if (this.#usage !== undefined) data["usage"] = this.#usage;
-    return chunkOf(this.#endpoint, data, undefined, this.#weight.characters);
+    return chunkOf(this.#shape, data, undefined, this.#weight.characters);
   }
 
   #choice(index: number): Choice {
     let choice = this.#choices.get(index);
-    if (!choice) this.#choices.set(index, (choice = new Choice(this.#endpoint, index, this.#weight)));
+    if (!choice) this.#choices.set(index, (choice = new Choice(this.#shape, index, this.#weight)));
     return choice;
   }
 }
@@ -103,10 +104,10 @@ class Choice {
   #logprobs: unknown = null;
   #finish: unknown = null;
 
-  constructor(endpoint: Endpoint, index: number, weight: Weight) {
+  constructor(shape: CompletionShape, index: number, weight: Weight) {
     this.index = index;
     this.#weight = weight;
-    this.#chat = endpoint === "chat";
+    this.#chat = shape === "chat";
   }
 
   add(choice: Json): void {

@@ -3,7 +3,8 @@
 //
 // It runs for every token, so it walks the object once and builds nothing for what is absent. Engines send odd things (no `delta`,
 // null choices, a tool call without a function): what has no meaning adds nothing, and nothing here throws.
-import type { AnswerDelta, Endpoint, EngineChunk, ToolCallDelta } from "../types.ts";
+import type { CompletionShape } from "../asked.ts";
+import type { AnswerDelta, EngineChunk, ToolCallDelta } from "../types.ts";
 
 type Json = Record<string, unknown>;
 
@@ -11,7 +12,7 @@ type Json = Record<string, unknown>;
  * Reads one object of an answer. `text` is its JSON where the engine's own may be passed on unchanged, `bytes` its length in any case.
  * `choices[].message` (a whole chat answer), `choices[].delta` (a chunk of one) and `choices[].text` (a text completion) are all read.
  */
-export function chunkOf(endpoint: Endpoint, data: Json, text?: string, bytes = text?.length ?? 0): EngineChunk {
+export function chunkOf(shape: CompletionShape, data: Json, text?: string, bytes = text?.length ?? 0): EngineChunk {
   const choices = data["choices"];
   const deltas: AnswerDelta[] = [];
   let characters = 0;
@@ -27,7 +28,7 @@ export function chunkOf(endpoint: Endpoint, data: Json, text?: string, bytes = t
     characters,
     bytes,
     reportsUsage: data["usage"] !== undefined && data["usage"] !== null,
-    wire: { endpoint, data, text },
+    wire: { shape, data, text },
   };
 }
 

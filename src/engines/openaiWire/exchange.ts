@@ -10,17 +10,21 @@ import type { SourceBody } from "./splice.ts";
 import { SseScanner } from "./sse.ts";
 import { OutputProgress, type ProgressField } from "./progress.ts";
 import { EngineError } from "../types.ts";
-import type { Endpoint, EngineAnswer, EngineChunk, Timings, Usage } from "../types.ts";
+import type { CompletionShape } from "../asked.ts";
+import type { EngineAnswer, EngineChunk, Timings, Usage } from "../types.ts";
 import { invalidAnswer, parseChunk, readRefusal, readText, readUnstreamed } from "./read.ts";
 import { estimateTokens, laterUsage, promptLength, timingsOf, usageOf } from "./wire.ts";
 
 /** Routes of OpenAI's API below `/v1`. */
-export const completionPaths: Record<Endpoint, string> = { chat: "/chat/completions", completions: "/completions" };
+export const completionPaths: Record<CompletionShape, string> = {
+  chat: "/chat/completions",
+  completions: "/completions",
+};
 
 interface ExchangeOptions {
   url: string;
-  /** Route of the engine, which says the shape of its answers. */
-  endpoint: Endpoint;
+  /** Of the body and of its answers. */
+  shape: CompletionShape;
   headers: string[];
   body: Record<string, unknown> & { stream?: boolean };
   source?: SourceBody | undefined;
@@ -73,7 +77,7 @@ class Exchange implements EngineAnswer {
   readonly status = 200;
   readonly #response: EgressResponse;
   readonly #request: Record<string, unknown>;
-  readonly #endpoint: Endpoint;
+  readonly #shape: CompletionShape;
   readonly #receivedBytes: number | undefined;
   readonly #stop: (() => Promise<void>) | undefined;
   readonly #chunks: AsyncGenerator<EngineChunk, void, void>;
@@ -97,7 +101,7 @@ class Exchange implements EngineAnswer {
   constructor(response: EgressResponse, options: ExchangeOptions, stop: (() => Promise<void>) | undefined) {
     this.#response = response;
     this.#request = options.body;
-    this.#endpoint = options.endpoint;
+    this.#shape = options.shape;
     this.#receivedBytes = options.source?.bytes.length;
     this.#credential = credentialIn(options.headers);
     this.#stop = stop;
@@ -174,7 +178,7 @@ class Exchange implements EngineAnswer {
   }
 
   get #silent(): EngineChunk {
-    const wire = { endpoint: this.#endpoint, data: {}, text: undefined };
+    const wire = { shape: this.#shape, data: {}, text: undefined };
     return { deltas: [], characters: 0, bytes: 0, reportsUsage: false, silent: true, wire };
   }
 
@@ -244,7 +248,7 @@ class Exchange implements EngineAnswer {
       delete data["lineshaft"];
     }
     const counted = this.#progress?.takenFrom(data) === true;
-    const chunk = chunkOf(this.#endpoint, data, hasReport || counted ? undefined : text, bytes);
+    const chunk = chunkOf(this.#shape, data, hasReport || counted ? undefined : text, bytes);
     this.#progress?.passed(chunk);
     const before = this.#reported?.outputTokens ?? 0;
     if (said) this.#reported = laterUsage(this.#reported, said);

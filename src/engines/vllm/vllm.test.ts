@@ -124,7 +124,7 @@ describe("what it says of itself", () => {
   test("its cached tokens are in the usage", async () => {
     const { url } = await scriptedVllm();
     const answer = await engineAt(url).open({
-      endpoint: "chat",
+      shape: "chat",
       body: { model: "smol", messages: [] },
       hints: hints("org_1"),
     });
@@ -197,7 +197,7 @@ describe("salts", () => {
       priority: -9,
     };
     for (const cacheSalt of ["org_1", "org_2", "org_1"])
-      await (await engine.open({ endpoint: "chat", body, hints: hints(cacheSalt) })).whole();
+      await (await engine.open({ shape: "chat", body, hints: hints(cacheSalt) })).whole();
     const salts = bodies.map((sent) => sent["cache_salt"]);
     expect(salts[0]).toMatch(/^[\w-]{43}$/);
     expect(salts[2]).toBe(salts[0]);
@@ -212,7 +212,7 @@ describe("salts", () => {
     vllm.answers["/v1/models"] = { data: [{ id: "smol", owned_by: "somebody" }] };
     expect((await engine.probe()).capabilities.kvEvents).toBe(false);
     const body = { model: "smol", messages: [], priority: 1 };
-    await (await engine.open({ endpoint: "chat", body, hints: hints("org_1") })).whole();
+    await (await engine.open({ shape: "chat", body, hints: hints("org_1") })).whole();
     expect(vllm.bodies.at(-1)).toEqual(body);
   });
 
@@ -238,8 +238,8 @@ describe("tokens", () => {
     const { url, bodies } = await scriptedVllm();
     const engine = engineAt(url);
     await engine.probe();
-    const ask = async (endpoint: "chat" | "completions", body: Record<string, unknown>) => {
-      const answer = await engine.tokenize(endpoint, body, "org_1");
+    const ask = async (shape: "chat" | "completions", body: Record<string, unknown>) => {
+      const answer = await engine.tokenize(shape, body, "org_1");
       return { answer, asked: bodies.at(-1) };
     };
     const messages = [{ role: "user", content: "hi" }];

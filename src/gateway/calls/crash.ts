@@ -1,5 +1,6 @@
 // The rows of attempts that the end of their process cut off. What they need of a call that is under way is noted with each hold, so that
 // the next start can write them without the process that knew it.
+import type { Shape } from "../../engines/index.ts";
 import type { HeldAttempt, Settlement } from "../../ledger/index.ts";
 import type { CallState } from "../state.ts";
 import type { BilledTokens } from "./record.ts";
@@ -8,7 +9,9 @@ import { attemptToRow, callToRow } from "./rows.ts";
 /** What is noted with a hold, in the spool and in few bytes. Fields that stand in the hold itself are not repeated. */
 interface HoldContext {
   number: number;
-  endpoint: "chat" | "completions";
+  endpoint: Shape;
+  /** As the caller named it; absent in the notes of earlier versions, which took the name of the rate card. */
+  model?: string;
   stream: boolean;
   /** Milliseconds since 1970. */
   startedAt: number;
@@ -22,7 +25,8 @@ export function holdContext({ request, startedAt, attempts }: CallState, number:
   const sum = (of: keyof BilledTokens) => attempts.reduce((total, attempt) => total + attempt[of], 0);
   return {
     number,
-    endpoint: asked.endpoint,
+    endpoint: asked.shape,
+    model: asked.model,
     stream: asked.stream,
     startedAt,
     ...(program !== undefined && { program }),
@@ -51,8 +55,16 @@ export function rowsOfCrash(
   settled: Settlement,
   sentTo: string | undefined,
 ): { attempt: unknown; call: unknown } {
-  const { number, endpoint, stream, startedAt, program, before = nothingBefore } = held.context as HoldContext;
-  const attempt = sentTo === undefined ? undefined : attemptOf(held, settled, { number, engine: sentTo });
+  const {
+    number,
+    endpoint,
+    model = held.rateCard.model,
+    stream,
+    startedAt,
+    program,
+    before = nothingBefore,
+  } = held.context as HoldContext;
+  const attempt = sentTo === undefined ? undefined : attemptOf(held, settled, { number, engine: sentTo, model });
   const { promptTokens, cachedTokens, outputTokens } = settled.tokens;
   const call = callToRow({
     id: held.call,
@@ -63,7 +75,7 @@ export function rowsOfCrash(
     run: held.run,
     program,
     endpoint,
-    model: held.rateCard.model,
+    model,
     stream,
     status: "failed",
     errorCode: processEnded,
@@ -82,12 +94,18 @@ export function rowsOfCrash(
   return { attempt, call };
 }
 
-const attemptOf = (held: HeldAttempt, settled: Settlement, { number, engine }: { number: number; engine: string }) =>
+const attemptOf = (
+  held: HeldAttempt,
+  settled: Settlement,
+  { number, engine, model }: { number: number; engine: string; model: string },
+) =>
   attemptToRow({
     id: held.attempt,
     call: held.call,
     number,
     engine,
+    model,
+    rateCard: held.rateCard.id,
     status: "failed",
     errorCode: processEnded,
     decision: undefined,

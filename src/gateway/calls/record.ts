@@ -1,5 +1,6 @@
 // What is kept of a call that has ended, and of each attempt at an engine: the core records, spelled once. rows.ts maps them to the
 // tables `calls` and `attempts`; api/resources/call.ts maps them to what /api shows.
+import type { Shape } from "../../engines/index.ts";
 
 /** How a call or an attempt ended. `refused`: by its engine, for the request's own sake. */
 export type Outcome = "completed" | "refused" | "failed" | "cancelled";
@@ -21,7 +22,8 @@ export interface CallRecord extends BilledTokens {
   run: string | undefined;
   /** Name of the program: a run, or a client's session. */
   program: string | undefined;
-  endpoint: "chat" | "completions";
+  /** The API that the caller spoke. */
+  endpoint: Shape;
   /** As the caller named it. */
   model: string;
   stream: boolean;
@@ -46,6 +48,9 @@ export interface AttemptRecord extends BilledTokens {
   number: number;
   /** Name of the endpoint. */
   engine: string;
+  /** The model and the id of the rate card that priced it. Undefined for attempts of versions that did not record them. */
+  model: string | undefined;
+  rateCard: string | undefined;
   status: Outcome;
   errorCode: string | undefined;
   /** Undefined for attempts of versions that did not record it. */

@@ -38,6 +38,8 @@ const attempt: AttemptRecord = {
   call: "call_1",
   number: 1,
   engine: "m-0",
+  model: "m",
+  rateCard: "card_1",
   status: "failed",
   errorCode: "engine_error",
   decision: {
@@ -137,7 +139,7 @@ describe("what a crash leaves", () => {
   };
   const state = {
     id: "call_1",
-    request: { asked: { endpoint: "chat", stream: true }, program: "client/p" },
+    request: { asked: { shape: "chat", model: "asked", stream: true }, program: "client/p" },
     startedAt: 1_700_000_000_000,
     attempts: [attempt],
   } as unknown as CallState;
@@ -172,13 +174,23 @@ describe("what a crash leaves", () => {
     await callRecords.post(db, { attempts: [attemptToRow(attempt), rows.attempt], calls: [rows.call] });
     expect(await attemptsOfCall(db, "call_1")).toMatchObject([
       { id: "att_1", number: 1 },
-      { id: "att_2", number: 2, engine: "m-0", status: "failed", errorCode: "process_ended", priceNano: 58n },
+      {
+        id: "att_2",
+        number: 2,
+        engine: "m-0",
+        model: "asked",
+        rateCard: "card_1",
+        status: "failed",
+        errorCode: "process_ended",
+        priceNano: 58n,
+      },
     ]);
     expect(await callsBeginning(db, ["org", null], "call_1", { limit: 1 })).toMatchObject([
       {
         status: "failed",
         errorCode: "process_ended",
         program: "client/p",
+        model: "asked",
         stream: true,
         startedAt: new Date(1_700_000_000_000),
         promptTokens: 20,
@@ -186,6 +198,14 @@ describe("what a crash leaves", () => {
         priceNano: attempt.priceNano + 58n,
       },
     ]);
+  });
+
+  test("a note of an earlier version has no model, and the rate card's name is taken", () => {
+    const { model: _model, ...context } = held.context as Record<string, unknown>;
+    expect(rowsOfCrash({ ...held, context }, settled, "m-0")).toMatchObject({
+      attempt: { model: "m" },
+      call: { model: "m" },
+    });
   });
 
   test("of an attempt that was not sent is the row of its call alone", () => {

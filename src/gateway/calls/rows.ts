@@ -36,6 +36,8 @@ export interface AttemptRow {
   call: string;
   number: number;
   engine: string;
+  model: string | null;
+  rate_card: string | null;
   status: AttemptRecord["status"];
   error_code: string | null;
   decision: StoredDecision | null;
@@ -136,6 +138,8 @@ export function attemptToRow(attempt: AttemptRecord) {
     call: attempt.call,
     number: attempt.number,
     engine: attempt.engine,
+    model: attempt.model,
+    rate_card: attempt.rateCard,
     status: attempt.status,
     error_code: attempt.errorCode,
     decision: attempt.decision && decisionToStored(attempt.decision),
@@ -157,6 +161,8 @@ export function attemptOfRow(row: AttemptRow): AttemptRecord {
     call: row.call,
     number: row.number,
     engine: row.engine,
+    model: row.model ?? undefined,
+    rateCard: row.rate_card ?? undefined,
     status: row.status,
     errorCode: row.error_code ?? undefined,
     decision: row.decision === null ? undefined : decisionOfStored(row.decision),

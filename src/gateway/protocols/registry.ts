@@ -2,50 +2,75 @@
 import type { Action } from "../../governance/index.ts";
 import { chat } from "./chat/index.ts";
 import { completions } from "./completions/index.ts";
-import type { Protocol, Question } from "./types.ts";
+import type { CallRoute, Protocol, Question } from "./types.ts";
 
 const protocols: readonly Protocol[] = [chat, completions];
 
 /** The protocol whose shape an error has that belongs to none: a path under /v1 that is not served. */
 export const usualProtocol: Protocol = chat;
 
-const calls = new Map(protocols.map((protocol) => [`${protocol.calls.method} ${protocol.calls.path}`, protocol]));
-const questions = protocols.flatMap((protocol) => protocol.questions.map((question) => ({ protocol, question })));
-
-/** What a request asks for. `name`: what its path names below the question's own. */
+/** What a request asks for. `names`: what its path says in place of the route's names in braces, as it stands in the path. */
 export type Route =
-  | { protocol: Protocol; question?: undefined }
-  | { protocol: Protocol; question: Question; name: string };
+  | { protocol: Protocol; call: CallRoute; question?: undefined; names: Readonly<Record<string, string>> }
+  | { protocol: Protocol; call?: undefined; question: Question; names: Readonly<Record<string, string>> };
+
+type Served = { protocol: Protocol; call: CallRoute } | { protocol: Protocol; call?: undefined; question: Question };
+
+const served: Served[] = protocols.flatMap((protocol): Served[] => [
+  ...protocol.calls.map((call) => ({ protocol, call })),
+  ...protocol.questions.map((question) => ({ protocol, question })),
+]);
+const lineOf = (one: Served): { method: string; path: string } => one.call ?? one.question;
+const isPattern = (one: Served): boolean => lineOf(one).path.includes("{");
+
+/** Nearly every request is looked up here, by the method and the path as they stand. */
+const exact = new Map(
+  served
+    .filter((one) => !isPattern(one))
+    .map((one): [string, Route] => [`${lineOf(one).method} ${lineOf(one).path}`, { ...one, names: {} } as Route]),
+);
+/** Routes whose paths hold names; the longer path first, because a name may stand for any text. */
+const patterns = served
+  .filter(isPattern)
+  .toSorted((a, b) => lineOf(b).path.length - lineOf(a).path.length)
+  .map((one) => ({ one, method: lineOf(one).method, matches: expressionOf(lineOf(one).path) }));
 
 /** Undefined where no protocol serves it. */
 export function routeOf(method: string, path: string): Route | undefined {
-  const protocol = calls.get(`${method} ${path}`);
-  if (protocol) return { protocol };
-  for (const { protocol, question } of questions) {
-    if (question.method !== method) continue;
-    if (path === question.path) return { protocol, question, name: "" };
-    if (question.path.endsWith("/") && path.startsWith(question.path))
-      return { protocol, question, name: path.slice(question.path.length) };
+  const route = exact.get(`${method} ${path}`);
+  if (route) return route;
+  for (const { one, method: of, matches } of patterns) {
+    if (of !== method) continue;
+    const names = matches.exec(path)?.groups;
+    if (names) return { ...one, names } as Route;
   }
   return undefined;
 }
 
+function escaped(text: string): string {
+  return text.replaceAll(/[.*+?^$()|[\]\\]/g, String.raw`\$&`);
+}
+
+/** `{model}` takes slashes and colons too, therefore a verb after it is what follows the last colon. */
+function expressionOf(path: string): RegExp {
+  const [first, ...rest] = path.split("{");
+  const named = rest.map((piece) => {
+    const [name, after] = piece.split("}") as [string, string];
+    return `(?<${name}>${name === "model" ? ".+" : "[^/]+"})${escaped(after)}`;
+  });
+  return new RegExp(`^${escaped(first!)}${named.join("")}$`);
+}
+
 /** `POST /v1/chat/completions, …`: what there is, for a client that asked for something else. */
-export const servedRoutes: readonly string[] = [
-  ...questions
-    .filter(({ question }) => !question.path.endsWith("/"))
-    .map(({ question }) => `${question.method} ${question.path}`),
-  ...calls.keys(),
-];
+export const servedRoutes: readonly string[] = served.map((one) => `${lineOf(one).method} ${lineOf(one).path}`);
 
 /**
- * The action of each route by `METHOD /path`, with `:id` for what follows a slash at the end. Calls are `call.create`, which the
- * pipeline asks for, because calls of agents do not come through a route.
+ * The action of each route by `METHOD /path`, with `:name` for what a path names. Calls are `call.create`, which the pipeline asks for,
+ * because calls of agents do not come through a route.
  */
-export const routeActions: ReadonlyMap<string, Action> = new Map<string, Action>([
-  ...[...calls.keys()].map((route): [string, Action] => [route, "call.create"]),
-  ...questions.map(({ question: { method, path, action } }): [string, Action] => [
-    `${method} ${path.endsWith("/") ? `${path}:id` : path}`,
-    action,
+export const routeActions: ReadonlyMap<string, Action> = new Map(
+  served.map((one): [string, Action] => [
+    `${lineOf(one).method} ${lineOf(one).path.replaceAll(/\{(\w+)\}/g, ":$1")}`,
+    one.call ? "call.create" : one.question.action,
   ]),
-]);
+);

@@ -7,7 +7,8 @@ import { limits } from "../limits.ts";
 import type { ModelCall } from "../modelCall.ts";
 import type { AnswerChunk } from "../types.ts";
 import { routeOf } from "./registry.ts";
-import type { Protocol } from "./types.ts";
+import { decodeAs } from "./testing.ts";
+import type { Protocol, Told } from "./types.ts";
 
 type Json = Record<string, unknown>;
 
@@ -51,6 +52,7 @@ const usage: Usage = { promptTokens: 12, cachedTokens: 8, outputTokens: 3, reaso
 export function protocolSuite(of: ProtocolCase): void {
   const { protocol } = of;
   const decode = (body: Json) => decodeAs(protocol, body);
+  const told: Told = { call: decode(of.minimal), id: "call_1", createdMs: 7000 };
   const delta = (more: Partial<AnswerDelta>): AnswerDelta => ({ index: 0, ...more });
   const chunkOf = (wire: WireObject, deltas: readonly AnswerDelta[], more: Partial<AnswerChunk> = {}): AnswerChunk => ({
     deltas,
@@ -75,17 +77,19 @@ export function protocolSuite(of: ProtocolCase): void {
     finish: of.calls ? "tool_calls" : "stop",
   });
   const streamed = (chunks: AnswerChunk[]): string => {
-    const encode = protocol.events();
+    const encode = protocol.events(told);
     return [...chunks.map((chunk) => encode(chunk)), encode(undefined)].join("");
   };
 
   describe("decode", () => {
     test("its request is routed to it", () => {
-      const { method, path } = protocol.calls;
-      expect(routeOf(method, path)).toEqual({ protocol });
-      expect(routeOf("GET", path)).toBeUndefined();
+      for (const call of protocol.calls) {
+        const path = call.path.replaceAll(/[{}]/g, "");
+        expect(routeOf(call.method, path)).toMatchObject({ protocol, call });
+        expect(routeOf("GET", path)).not.toMatchObject({ protocol, call });
+      }
       for (const question of protocol.questions)
-        expect(routeOf(question.method, question.path)).toMatchObject({ protocol, question });
+        expect(routeOf(question.method, question.path.replaceAll(/[{}]/g, ""))).toMatchObject({ protocol, question });
     });
 
     test("the smallest body is a call with nothing asked", () => {
@@ -99,7 +103,7 @@ export function protocolSuite(of: ProtocolCase): void {
       expect(call.tools).toEqual([]);
       expect(call.format).toBeUndefined();
       expect(call.outputLimit()).toBeUndefined();
-      expect(call.reasoning).toEqual({ asked: false, tokensBeside: 0 });
+      expect(call.thinking).toEqual({ asked: false, tokensBeside: 0 });
       expect(call.hasMedia).toBe(false);
       expect(call.promptTokensMost).toBeGreaterThan(call.promptCharacters / 4);
       expect(decode(of.streaming(of.minimal)).stream).toBe(true);
@@ -152,8 +156,8 @@ export function protocolSuite(of: ProtocolCase): void {
   describe("whole and events", () => {
     test("what an engine of the same shape sent is passed on byte for byte", () => {
       const { whole: given, chunks } = of.wire;
-      expect(protocol.whole(chunkOf(given, []))).toBe(given.text);
-      const encode = protocol.events();
+      expect(protocol.whole(chunkOf(given, []), told)).toBe(given.text);
+      const encode = protocol.events(told);
       for (const wire of chunks) expect(encode(chunkOf(wire, []))).toContain(wire.text!);
       expect(of.readWhole(given.text!)).toMatchObject({ text: "Hello", finish: "stop" });
       expect(of.readStream(streamed(chunks.map((wire) => chunkOf(wire, []))))).toMatchObject({
@@ -164,7 +168,7 @@ export function protocolSuite(of: ProtocolCase): void {
 
     test("a whole answer says what its stream says", () => {
       const [wire] = of.wire.chunks;
-      const inOne = of.readWhole(protocol.whole(chunkOf(of.wire.whole, [whole], { usage, altered: true })));
+      const inOne = of.readWhole(protocol.whole(chunkOf(of.wire.whole, [whole], { usage, altered: true }), told));
       const chunks = deltas.map((one) => chunkOf(wire!, [one], { altered: true }));
       const inPieces = of.readStream(streamed([...chunks, chunkOf(wire!, [], { usage, altered: true })]));
       expect(inPieces).toEqual({ ...inOne, ended: true });
@@ -173,13 +177,13 @@ export function protocolSuite(of: ProtocolCase): void {
     });
 
     test("an engine that answers in another shape is encoded from what it says", () => {
-      const other = of.wire.whole.endpoint === "chat" ? ("completions" as const) : ("chat" as const);
+      const other = of.wire.whole.shape === "chat" ? ("completions" as const) : ("chat" as const);
       const wire: WireObject = {
-        endpoint: other,
+        shape: other,
         data: { id: "id-1", model: "m", created: 1 },
         text: '{"never":"sent"}',
       };
-      const body = protocol.whole(chunkOf(wire, [whole], { usage }));
+      const body = protocol.whole(chunkOf(wire, [whole], { usage }), told);
       expect(body).not.toContain("never");
       expect(of.readWhole(body)).toMatchObject({ text: "Hello" });
       expect(of.readStream(streamed(deltas.map((one) => chunkOf(wire, [one]))))).toMatchObject({
@@ -191,7 +195,7 @@ export function protocolSuite(of: ProtocolCase): void {
     test("the usage that is billed is told in place of what the engine claims", () => {
       const billed = { ...usage, outputTokens: 2 };
       const { whole: given } = of.wire;
-      expect(of.readWhole(protocol.whole(chunkOf(given, [], { usage: billed })))).toMatchObject({
+      expect(of.readWhole(protocol.whole(chunkOf(given, [], { usage: billed }), told))).toMatchObject({
         text: "Hello",
         usage: { outputTokens: 2 },
       });
@@ -199,7 +203,7 @@ export function protocolSuite(of: ProtocolCase): void {
 
     test("two streams know nothing of each other", () => {
       const [wire] = of.wire.chunks;
-      const [one, two] = [protocol.events(), protocol.events()];
+      const [one, two] = [protocol.events(told), protocol.events(told)];
       const chunk = chunkOf(wire!, []);
       expect([one(chunk), one(undefined)]).toEqual([two(chunk), two(undefined)]);
     });
@@ -220,17 +224,11 @@ export function protocolSuite(of: ProtocolCase): void {
     });
 
     test.each(failures)("%s inside a stream ends it, and its client reads the same error", (_name, failure) => {
-      const encode = protocol.events();
+      const encode = protocol.events(told);
       const begun = encode(chunkOf(of.wire.chunks[0]!, []));
       expect(() => of.readStream(begun + protocol.error(failure, "stream"))).toThrow(failure.message);
     });
   });
-}
-
-/** The call that a body is decoded to, as if it had come over HTTP. */
-export function decodeAs(protocol: Protocol, json: unknown): ModelCall {
-  const text = JSON.stringify(json);
-  return protocol.decode({ path: protocol.calls.path, bytes: Buffer.from(text), text, json });
 }
 
 const endpointWith = (fields: readonly string[]): RegisteredEndpoint =>

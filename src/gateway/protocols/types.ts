@@ -5,19 +5,42 @@
 //   whole    an answer becomes the body of a response
 //   events   a stream's chunks become text on the wire, event names and framing included
 //   error    a failure becomes a body, or an event where the answer has begun
+import type { IncomingHttpHeaders } from "node:http";
 import type { LineshaftError } from "../../errors/index.ts";
-import type { EngineRegistry } from "../../engines/index.ts";
+import type { EngineRegistry, Shape } from "../../engines/index.ts";
 import type { Action, Principal } from "../../governance/index.ts";
 import type { ModelCall } from "../modelCall.ts";
 import type { AnswerChunk } from "../types.ts";
 
-/** A request's body as it came. Some protocols name the model in the path. */
-interface Received {
+/** A request that is a call. */
+export interface CallRoute {
+  readonly method: "POST";
+  /** It may hold `{model}`, which stands for any text: names of models hold slashes and colons. */
+  readonly path: string;
+  /** The path, and not the body, says that the answer streams. */
+  readonly stream?: true;
+}
+
+/** A request as it came. */
+interface ReceivedRequest {
+  route: CallRoute;
+  /** The model that the path names. */
+  model: string | undefined;
   path: string;
+  query: URLSearchParams;
+  headers: IncomingHttpHeaders;
   bytes: Uint8Array;
   text: string;
   /** What was parsed from `text`. */
   json: unknown;
+}
+
+/** What an answer's encoder may need of the call that it answers. */
+export interface Told {
+  call: ModelCall;
+  id: string;
+  /** Milliseconds since 1970. */
+  createdMs: number;
 }
 
 /** Encodes one stream: takes each chunk, and undefined for its end; answers what is written, which may be nothing. */
@@ -25,32 +48,48 @@ type StreamEncoder = (chunk: AnswerChunk | undefined) => string;
 
 /** A request that calls no model: a list of models, say. */
 export interface Question {
-  readonly method: "GET" | "POST";
-  /** One that ends with a slash stands for every path below it. */
+  readonly method: "GET" | "POST" | "DELETE";
+  /** `{model}` stands for any text, any other name in braces for one segment of the path. */
   readonly path: string;
   /** What it does, on the caller's organisation; the server asks governance before it is answered. */
   readonly action: Action;
-  /** Throws LineshaftError. `name`: what follows the slash. */
-  answer(asked: { engines: EngineRegistry; principal: Principal; name: string }): Record<string, unknown>;
+  /** Throws LineshaftError. */
+  answer(asked: Questioned): Reply | Promise<Reply>;
+}
+
+export interface Questioned {
+  engines: EngineRegistry;
+  principal: Principal;
+  /** What the path says in place of its names in braces, decoded. */
+  names: Readonly<Record<string, string>>;
+  query: URLSearchParams;
+  headers: IncomingHttpHeaders;
+  /** The body, parsed; undefined where the method has none. */
+  json: unknown;
+}
+
+export interface Reply {
+  json: Record<string, unknown>;
 }
 
 export interface Protocol {
   readonly name: string;
+  /** Of its bodies and answers. */
+  readonly shape: Shape;
   /** Requests that are calls. */
-  readonly calls: { readonly method: "POST"; readonly path: string };
+  readonly calls: readonly CallRoute[];
   /** Requests that are not, answered in this protocol's shapes. */
   readonly questions: readonly Question[];
   /** Header in which its clients look for the id of their request. */
   readonly requestIdHeader: string;
   /** Content type of its streams. */
   readonly streamType: string;
-
   /** Throws a 400 that names the first field at fault. */
-  decode(received: Received): ModelCall;
+  decode(received: ReceivedRequest): ModelCall;
   /** JSON text of a whole answer. */
-  whole(answer: AnswerChunk): string;
+  whole(answer: AnswerChunk, told: Told): string;
   /** The encoder of one stream. */
-  events(): StreamEncoder;
+  events(told: Told): StreamEncoder;
   /** JSON text of a failure; of one inside a stream (`stream`), the event that ends it. */
   error(failure: LineshaftError, place: "body" | "stream"): string;
 }

@@ -5,7 +5,7 @@
 import type { RegisteredEndpoint } from "../../engines/index.ts";
 import { estimateTokens } from "../../engines/index.ts";
 import { ChainCache, type PromptBlocks, type Space, textWords } from "../../scheduler/index.ts";
-import type { ModelCall } from "../modelCall.ts";
+import { engineShape, type ModelCall } from "../modelCall.ts";
 import type { CallRequest } from "../types.ts";
 import { spaceOf } from "./specs.ts";
 
@@ -66,7 +66,7 @@ async function tokenized(
   // Several prompts in one call are several prefixes: they are placed by load alone.
   if (!first || request.asked.prompt.kind === "list") return undefined;
   const body = request.asked.engineBody({ model: first.model });
-  return first.engine.tokenize(request.asked.endpoint, body, cacheSalt(request), request.signal);
+  return first.engine.tokenize(engineShape(request.asked), body, cacheSalt(request), request.signal);
 }
 
 function wordsOf(space: Space, { asked }: CallRequest, tokens: readonly number[] | undefined): Uint32Array | undefined {

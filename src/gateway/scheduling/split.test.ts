@@ -17,7 +17,7 @@ const call: Call = {
 };
 
 const requestOf: LegRequest = (endpoint, leg, transfer) => ({
-  endpoint: "chat",
+  shape: "chat",
   body: { model: endpoint.model },
   hints: {
     attempt: leg === undefined ? "att" : `att.${leg}`,

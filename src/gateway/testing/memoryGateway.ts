@@ -5,7 +5,8 @@ import { testPrincipal } from "../../governance/testing.ts";
 import type { RateCard } from "../../ledger/index.ts";
 import { Alarms, createLogger, createMetrics } from "../../telemetry/index.ts";
 import { createGateway } from "../pipeline.ts";
-import { routeOf } from "../protocols/registry.ts";
+import { chat } from "../protocols/chat/index.ts";
+import { decodeAs } from "../protocols/testing.ts";
 import type { CallRequest, Gateway } from "../types.ts";
 import { MemoryLedger } from "./memoryLedger.ts";
 
@@ -61,12 +62,9 @@ export async function memoryGateway({
     alarms,
     request(body = {}, more = {}) {
       const asked = { model: "scripted", messages: [{ role: "user", content: "hi" }], ...body };
-      const text = JSON.stringify(asked);
-      const path = "/v1/chat/completions";
-      const { protocol } = routeOf("POST", path)!;
       return {
         principal: testPrincipal(),
-        asked: protocol.decode({ path, bytes: Buffer.from(text), text, json: asked }),
+        asked: decodeAs(chat, asked),
         ...more,
       };
     },

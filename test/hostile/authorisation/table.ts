@@ -287,7 +287,7 @@ export const table: Row[] = [
     shows: () => '"id":"scripted"',
     answers: ["200 shows it", "200 shows it", "200 shows it", "200 shows it", "200 shows it"],
   },
-  { route: "GET /v1/models/{id}", path: () => "/v1/models/scripted", answers: ["200", "200", "200", "200", "200"] },
+  { route: "GET /v1/models/{model}", path: () => "/v1/models/scripted", answers: ["200", "200", "200", "200", "200"] },
   {
     route: "POST /v1/chat/completions",
     body: () => hello,

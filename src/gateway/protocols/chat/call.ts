@@ -1,7 +1,17 @@
 // A chat completion as a ModelCall. Messages become parts only for a reader that asks for them; what the gateway needs of every call
 // (bounds, media, tools) is read from the body as it came.
-import type { RegisteredEndpoint } from "../../../engines/index.ts";
-import type { AnswerFormat, Medium, Message, ModelCall, Part, Prompt, Tool, ToolChoice } from "../../modelCall.ts";
+import type {
+  AnswerFormat,
+  CacheMark,
+  Message,
+  Part,
+  Prompt,
+  Proof,
+  RegisteredEndpoint,
+  Tool,
+  ToolChoice,
+} from "../../../engines/index.ts";
+import type { Medium, ModelCall } from "../../modelCall.ts";
 import { invalidValue } from "../../refusals.ts";
 import type { CallBody } from "../openai/bodies.ts";
 import { OpenAiCall } from "../openai/call.ts";
@@ -10,6 +20,7 @@ import { checkContent } from "./content.ts";
 type Json = Record<string, unknown>;
 
 interface WireTool {
+  cache_control?: Json | null;
   function: { name: string; description?: string | null; parameters?: Json | null; strict?: boolean | null };
 }
 interface WireToolCall {
@@ -23,7 +34,7 @@ interface WireFormat {
 }
 
 export class ChatCall extends OpenAiCall {
-  readonly endpoint = "chat";
+  readonly shape = "chat";
   #media: readonly Medium[] = [];
 
   get media(): readonly Medium[] {
@@ -41,12 +52,18 @@ export class ChatCall extends OpenAiCall {
   }
 
   get tools(): readonly Tool[] {
-    return ((this.body["tools"] ?? []) as WireTool[]).map(({ function: tool }) => ({
+    return ((this.body["tools"] ?? []) as WireTool[]).map(({ function: tool, ...rest }) => ({
       name: tool.name,
+      ...markOf(rest),
       ...(tool.description && { description: tool.description }),
       ...(tool.parameters && { parameters: tool.parameters }),
       ...(typeof tool.strict === "boolean" && { strict: tool.strict }),
     }));
+  }
+
+  get parallelTools(): boolean | undefined {
+    const parallel = this.body["parallel_tool_calls"];
+    return typeof parallel === "boolean" ? parallel : undefined;
   }
 
   get toolChoice(): ToolChoice | undefined {
@@ -93,47 +110,63 @@ function replaced(messages: unknown, media: readonly Medium[], fetched: Readonly
   return copies;
 }
 
+/**
+ * A message in the typed view. A tool's message becomes a result in a message of the user's role; the older `function_call` and its
+ * `function` message have no id, and the function's name joins them.
+ */
 function messageOf(given: Json): Message {
-  const { role, content, name, tool_calls: calls, tool_call_id: toolCallId, refusal } = given;
+  const { role, content, name, tool_call_id: id } = given;
   const parts: Part[] = [];
-  const thought = given["reasoning_content"] ?? given["reasoning"];
-  if (typeof thought === "string") parts.push({ kind: "reasoning", text: thought });
   if (typeof content === "string") parts.push({ kind: "text", text: content, ...markOf(given) });
   else if (Array.isArray(content)) for (const part of content as Json[]) parts.push(...partOf(part));
-  if (typeof refusal === "string") parts.push({ kind: "refusal", text: refusal });
-  return {
-    role: role as Message["role"],
-    parts,
-    ...(typeof name === "string" && { name }),
-    ...(Array.isArray(calls) && { toolCalls: (calls as WireToolCall[]).map(toolCallOf) }),
-    ...(typeof toolCallId === "string" && { toolCallId }),
-  };
+  const named = typeof name === "string" ? { name } : {};
+  if (role === "tool" || role === "function") {
+    const answered = typeof id === "string" ? id : String(name ?? "");
+    return { role: "user", parts: [{ kind: "tool_result", id: answered, ...named, parts }] };
+  }
+  return { role: role as Message["role"], parts: [...thoughtOf(given), ...parts, ...callsOf(given)], ...named };
 }
 
-const toolCallOf = ({ id, function: called }: WireToolCall) => ({
-  id,
-  name: called.name,
-  arguments: called.arguments,
-});
+function thoughtOf(given: Json): Part[] {
+  const thought = given["reasoning_content"] ?? given["reasoning"];
+  return typeof thought === "string" ? [{ kind: "reasoning", text: thought }] : [];
+}
 
-const markOf = (given: Json) => (given["cache_control"] ? { cacheMark: true } : {});
+/** What stands after the text of an assistant's message: its refusal, and the tools that it called. */
+function callsOf({ refusal, tool_calls: calls, function_call: called }: Json): Part[] {
+  const parts: Part[] = typeof refusal === "string" ? [{ kind: "refusal", text: refusal }] : [];
+  for (const { id, function: call } of (Array.isArray(calls) ? calls : []) as WireToolCall[])
+    parts.push({ kind: "tool_call", id, name: call.name, arguments: call.arguments });
+  const { name, arguments: text } = (called ?? {}) as { name?: unknown; arguments?: unknown };
+  if (typeof name === "string") parts.push({ kind: "tool_call", id: name, name, arguments: String(text ?? "") });
+  return parts;
+}
+
+/** `cache_control` as a mark: five minutes, or an hour where it says so. */
+function markOf({ cache_control: control }: { cache_control?: unknown }): { mark?: CacheMark } {
+  if (control === null || typeof control !== "object") return {};
+  const { ttl } = control as { ttl?: unknown };
+  if (ttl === "1h") return { mark: { ttlSeconds: 3600 } };
+  return { mark: ttl === "5m" ? { ttlSeconds: 300 } : {} };
+}
 
 /** One part of a message; none where its kind is not known. */
 function partOf(given: Json): Part[] {
   const of = (name: string) => given[name] as Json | undefined;
   const mark = markOf(given);
-  const signature = typeof given["signature"] === "string" ? { signature: given["signature"] } : {};
+  const proofOf = (origin: Proof["origin"]) =>
+    typeof given["signature"] === "string" ? { proof: { origin, signature: given["signature"] } } : {};
   switch (given["type"]) {
     case "text":
       return [{ kind: "text", text: given["text"] as string, ...mark }];
     case "refusal":
       return [{ kind: "refusal", text: given["refusal"] as string }];
     case "thinking":
-      return [{ kind: "reasoning", text: given["thinking"] as string, ...signature }];
+      return [{ kind: "reasoning", text: given["thinking"] as string, ...proofOf("anthropic") }];
     case "reasoning":
-      return [{ kind: "reasoning", text: given["text"] as string, ...signature }];
+      return [{ kind: "reasoning", text: given["text"] as string, ...proofOf("other") }];
     case "image_url":
-      return [{ kind: "image", url: of("image_url")?.["url"] as string, ...mark }];
+      return [{ kind: "image", url: of("image_url")?.["url"] as string, ...detailOf(of("image_url")), ...mark }];
     case "audio_url":
       return [{ kind: "audio", url: of("audio_url")?.["url"] as string, ...mark }];
     case "video_url":
@@ -142,12 +175,18 @@ function partOf(given: Json): Part[] {
       const { format, data } = (of("input_audio") ?? {}) as { format?: string; data?: string };
       return [{ kind: "audio", url: `data:audio/${format};base64,${data}`, ...mark }];
     }
-    case "file":
-      return [{ kind: "file", url: of("file")?.["file_data"] as string, ...mark }];
+    case "file": {
+      const name = of("file")?.["filename"];
+      const named = typeof name === "string" ? { name } : {};
+      return [{ kind: "file", url: of("file")?.["file_data"] as string, ...named, ...mark }];
+    }
     default:
       return [];
   }
 }
+
+const detailOf = (image: Json | undefined): { detail?: string } =>
+  typeof image?.["detail"] === "string" ? { detail: image["detail"] } : {};
 
 /** Throws a 400 where the body asks for a tool that it does not define. */
 export function checkToolChoice(body: CallBody): void {

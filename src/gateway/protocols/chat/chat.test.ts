@@ -3,13 +3,14 @@ import { expect, test } from "vitest";
 import type { WireObject } from "../../../engines/index.ts";
 import { commonFields } from "../../../engines/openaiWire/fields.ts";
 import { errorTypes, readChoices, readError, readEvents } from "../openai/testing.ts";
-import { decodeAs, protocolSuite } from "../suite.ts";
+import { protocolSuite } from "../suite.ts";
+import { decodeAs } from "../testing.ts";
 import { chatCall, type ChatParts } from "./compose.ts";
 import { chat } from "./index.ts";
 
 const messages = [{ role: "user", content: "hi" }];
 const parameters = { type: "object", properties: { a: { type: "integer" } } };
-const wire = (data: Record<string, unknown>): WireObject => ({ endpoint: "chat", data, text: JSON.stringify(data) });
+const wire = (data: Record<string, unknown>): WireObject => ({ shape: "chat", data, text: JSON.stringify(data) });
 const frame = { id: "chatcmpl-1", created: 7, model: "engine-model", system_fingerprint: "fp" };
 const piece = (delta: object, finish: string | null = null) =>
   wire({ ...frame, object: "chat.completion.chunk", choices: [{ index: 0, delta, finish_reason: finish }] });
@@ -55,7 +56,7 @@ protocolSuite({
     min_p: 0.1,
   },
   decoded: {
-    endpoint: "chat",
+    shape: "chat",
     model: "m",
     stream: true,
     streamUsage: true,
@@ -67,27 +68,37 @@ protocolSuite({
           role: "user",
           name: "ada",
           parts: [
-            { kind: "text", text: "What is this?", cacheMark: true },
+            { kind: "text", text: "What is this?", mark: {} },
             { kind: "image", url: "https://pictures.example/a.png" },
             { kind: "audio", url: "data:audio/wav;base64,AAAA" },
           ],
         },
         {
           role: "assistant",
-          parts: [{ kind: "reasoning", text: "A tool is needed." }],
-          toolCalls: [{ id: "c0", name: "f", arguments: "{}" }],
+          parts: [
+            { kind: "reasoning", text: "A tool is needed." },
+            { kind: "tool_call", id: "c0", name: "f", arguments: "{}" },
+          ],
         },
-        { role: "tool", parts: [{ kind: "text", text: "done" }], toolCallId: "c0" },
+        { role: "user", parts: [{ kind: "tool_result", id: "c0", parts: [{ kind: "text", text: "done" }] }] },
       ],
     },
     tools: [{ name: "f", description: "Does f", parameters, strict: true }],
     toolChoice: { name: "f" },
     format: { kind: "schema", schema: parameters, name: "x", strict: true },
-    sampling: { temperature: 0.5, topP: 0.9, seed: 7, stop: ["END"], presencePenalty: 1, frequencyPenalty: -1 },
+    sampling: {
+      temperature: 0.5,
+      topP: 0.9,
+      seed: 7,
+      stop: ["END"],
+      presencePenalty: 1,
+      frequencyPenalty: -1,
+      minP: 0.1,
+    },
     answersPerPrompt: 2,
     repeatsPrompt: false,
-    reasoning: { asked: true, tokensBeside: 0 },
-    extensions: { reasoning_effort: "low", min_p: 0.1 },
+    thinking: { asked: true, effort: "low", tokensBeside: 0 },
+    extensions: {},
     hasMedia: true,
   },
   refused: [
@@ -123,7 +134,7 @@ test("a composed call is the call that its body is decoded to", () => {
       {
         role: "user",
         parts: [
-          { kind: "text", text: "Look.", cacheMark: true },
+          { kind: "text", text: "Look.", mark: {} },
           { kind: "image", url: "https://pictures.example/a.png" },
           { kind: "file", url: "data:application/pdf;base64,AAAA" },
         ],
@@ -131,12 +142,12 @@ test("a composed call is the call that its body is decoded to", () => {
       {
         role: "assistant",
         parts: [
-          { kind: "reasoning", text: "Hm.", signature: "s" },
+          { kind: "reasoning", text: "Hm.", proof: { origin: "anthropic", signature: "s" } },
           { kind: "refusal", text: "No." },
+          { kind: "tool_call", id: "c0", name: "f", arguments: "{}" },
         ],
-        toolCalls: [{ id: "c0", name: "f", arguments: "{}" }],
       },
-      { role: "tool", parts: [{ kind: "text", text: "done" }], toolCallId: "c0" },
+      { role: "user", parts: [{ kind: "tool_result", id: "c0", parts: [{ kind: "text", text: "done" }] }] },
     ],
     tools: [{ name: "f", description: "Does f", parameters }],
     toolChoice: { name: "f" },

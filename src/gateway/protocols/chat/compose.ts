@@ -1,6 +1,7 @@
 // A call that is made inside the process (an agent's step) instead of coming over HTTP: composed from typed parts, in the shape of a chat
 // completion, because that is what engines are asked.
-import type { AnswerFormat, Message, ModelCall, Part, Sampling, Tool, ToolChoice } from "../../modelCall.ts";
+import type { AnswerFormat, CacheMark, Message, Part, Sampling, Tool, ToolChoice } from "../../../engines/index.ts";
+import type { ModelCall } from "../../modelCall.ts";
 import { ChatCall } from "./call.ts";
 
 type Json = Record<string, unknown>;
@@ -31,10 +32,10 @@ export function chatCall(parts: ChatParts): ModelCall {
     max_tokens: outputTokens,
     response_format: format && wireFormat(format),
     tools: tools?.map(wireTool),
-    tool_choice: typeof toolChoice === "object" ? { type: "function", function: toolChoice } : toolChoice,
+    tool_choice: wireChoice(toolChoice),
   };
   const given = Object.entries(fields).filter(([, value]) => value !== undefined);
-  return new ChatCall({ model, messages: messages.map(wireMessage), ...Object.fromEntries(given) }, undefined);
+  return new ChatCall({ model, messages: messages.flatMap(wireMessages), ...Object.fromEntries(given) }, undefined);
 }
 
 function wireFormat(format: AnswerFormat): Json {
@@ -53,47 +54,57 @@ const wireTool = ({ name, description, parameters, strict }: Tool): Json => ({
   },
 });
 
-function wireMessage({ role, parts, name, toolCalls, toolCallId }: Message): Json {
-  return {
-    role,
-    content: wireContent(parts),
-    ...(name !== undefined && { name }),
-    ...(toolCalls && {
-      tool_calls: toolCalls.map((call) => ({
-        id: call.id,
-        type: "function",
-        function: { name: call.name, arguments: call.arguments },
-      })),
-    }),
-    ...(toolCallId !== undefined && { tool_call_id: toolCallId }),
-  };
+const wireChoice = (choice: ToolChoice | undefined): unknown =>
+  typeof choice === "object" ? { type: "function", function: choice } : choice;
+
+/** The results of tools are messages of their own, before the rest of the message that holds them. */
+function wireMessages({ role, parts, name }: Message): Json[] {
+  const results = parts.filter((part) => part.kind === "tool_result");
+  const calls = parts.filter((part) => part.kind === "tool_call");
+  const rest = parts.filter((part) => part.kind !== "tool_result" && part.kind !== "tool_call");
+  const written: Json[] = results.map((result) => ({
+    role: "tool",
+    content: wireContent(result.parts),
+    tool_call_id: result.id,
+  }));
+  if (rest.length === 0 && results.length > 0) return written;
+  const message: Json = { role, content: wireContent(rest) };
+  if (name !== undefined) message["name"] = name;
+  if (calls.length > 0)
+    message["tool_calls"] = calls.map((call) => ({
+      id: call.id,
+      type: "function",
+      function: { name: call.name, arguments: call.arguments },
+    }));
+  return [...written, message];
 }
 
 /** Text alone is written as text, which every engine reads; null where there is none. */
 function wireContent(parts: readonly Part[]): string | Json[] | null {
   const [only] = parts;
   if (only === undefined) return null;
-  return parts.length === 1 && only.kind === "text" && !only.cacheMark ? only.text : parts.map(wirePart);
+  return parts.length === 1 && only.kind === "text" && !only.mark ? only.text : parts.flatMap(wirePart);
 }
 
-function wirePart(part: Part): Json {
+function wirePart(part: Part): Json[] {
   switch (part.kind) {
     case "text":
-      return { type: "text", text: part.text, ...markOf(part) };
+      return [{ type: "text", text: part.text, ...markOf(part) }];
     case "refusal":
-      return { type: "refusal", refusal: part.text };
-    case "reasoning":
-      return {
-        type: "thinking",
-        thinking: part.text,
-        ...(part.signature !== undefined && { signature: part.signature }),
-      };
+      return [{ type: "refusal", refusal: part.text }];
+    case "reasoning": {
+      const signature = part.proof?.signature;
+      return [{ type: "thinking", thinking: part.text, ...(signature !== undefined && { signature }) }];
+    }
     case "file":
-      return { type: "file", file: { file_data: part.url }, ...markOf(part) };
+      return [{ type: "file", file: { file_data: part.url }, ...markOf(part) }];
+    case "image":
+    case "audio":
+    case "video":
+      return [{ type: `${part.kind}_url`, [`${part.kind}_url`]: { url: part.url }, ...markOf(part) }];
     default:
-      return { type: `${part.kind}_url`, [`${part.kind}_url`]: { url: part.url }, ...markOf(part) };
+      return [];
   }
 }
 
-const markOf = ({ cacheMark }: { cacheMark?: boolean }): Json =>
-  cacheMark ? { cache_control: { type: "ephemeral" } } : {};
+const markOf = ({ mark }: { mark?: CacheMark }): Json => (mark ? { cache_control: { type: "ephemeral" } } : {});

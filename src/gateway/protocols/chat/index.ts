@@ -9,14 +9,14 @@ import { chatBody } from "./schema.ts";
 export const chat: Protocol = {
   ...openAiVerbs("chat"),
   name: "chat",
-  calls: { method: "POST", path: "/v1/chat/completions" },
+  calls: [{ method: "POST", path: "/v1/chat/completions" }],
   questions: [
     { method: "GET", path: "/v1/models", action: "models.read", answer: modelList },
-    { method: "GET", path: "/v1/models/", action: "models.read", answer: modelList },
+    { method: "GET", path: "/v1/models/{model}", action: "models.read", answer: modelList },
   ],
   decode({ json, bytes, text }) {
     const body = decodeBody(chatBody, json);
     checkToolChoice(body);
-    return new ChatCall(body, { bytes, text, object: body });
+    return new ChatCall(body, { shape: "chat", bytes, text, object: body });
   },
 };

@@ -1,13 +1,14 @@
 // A text completion as a ModelCall.
-import type { RegisteredEndpoint } from "../../../engines/index.ts";
-import type { ModelCall, Prompt } from "../../modelCall.ts";
+import type { Prompt, RegisteredEndpoint } from "../../../engines/index.ts";
+import type { ModelCall } from "../../modelCall.ts";
 import { OpenAiCall } from "../openai/call.ts";
 import { checkStreamOptions } from "../openai/keys.ts";
 
 export class CompletionsCall extends OpenAiCall {
-  readonly endpoint = "completions";
+  readonly shape = "completions";
   readonly tools = [];
   readonly toolChoice = undefined;
+  readonly parallelTools = undefined;
   readonly format = undefined;
   readonly media = [];
 

@@ -1,14 +1,14 @@
 // Text completions pass the suite of protocols, whatever form their prompt has.
 import { expect, test } from "vitest";
-import type { WireObject } from "../../../engines/index.ts";
+import type { Prompt, WireObject } from "../../../engines/index.ts";
 import { commonFields } from "../../../engines/openaiWire/fields.ts";
-import type { Prompt } from "../../modelCall.ts";
 import { errorTypes, readChoices, readError, readEvents } from "../openai/testing.ts";
-import { decodeAs, protocolSuite } from "../suite.ts";
+import { protocolSuite } from "../suite.ts";
+import { decodeAs } from "../testing.ts";
 import { completions } from "./index.ts";
 
 const wire = (data: Record<string, unknown>): WireObject => ({
-  endpoint: "completions",
+  shape: "completions",
   data,
   text: JSON.stringify(data),
 });
@@ -38,17 +38,25 @@ protocolSuite({
     min_p: 0.1,
   },
   decoded: {
-    endpoint: "completions",
+    shape: "completions",
     stream: true,
     streamUsage: true,
     prompt: { kind: "list", prompts: ["once", "twice"] },
     tools: [],
     toolChoice: undefined,
     format: undefined,
-    sampling: { temperature: 0.5, topP: 0.9, seed: 7, stop: ["END", "STOP"], presencePenalty: 1, frequencyPenalty: -1 },
+    sampling: {
+      temperature: 0.5,
+      topP: 0.9,
+      seed: 7,
+      stop: ["END", "STOP"],
+      presencePenalty: 1,
+      frequencyPenalty: -1,
+      minP: 0.1,
+    },
     answersPerPrompt: 3,
     repeatsPrompt: true,
-    extensions: { suffix: "!", min_p: 0.1 },
+    extensions: { suffix: "!" },
     hasMedia: false,
   },
   refused: [

@@ -8,10 +8,10 @@ import { completionBody } from "./schema.ts";
 export const completions: Protocol = {
   ...openAiVerbs("completions"),
   name: "completions",
-  calls: { method: "POST", path: "/v1/completions" },
+  calls: [{ method: "POST", path: "/v1/completions" }],
   questions: [],
   decode({ json, bytes, text }) {
     const body = decodeBody(completionBody, json);
-    return new CompletionsCall(body, { bytes, text, object: body });
+    return new CompletionsCall(body, { shape: "completions", bytes, text, object: body });
   },
 };

@@ -1,7 +1,7 @@
 // Answers in OpenAI's shape, of chat and of text completions. What an engine of the same shape sent is passed on as it came. An answer
 // is written anew where the gateway changed it, where its usage is billed otherwise than the engine says, and where an engine answered
 // in the other shape.
-import type { AnswerDelta, Endpoint, Usage } from "../../../engines/index.ts";
+import type { AnswerDelta, CompletionShape, Usage } from "../../../engines/index.ts";
 import type { AnswerChunk } from "../../types.ts";
 
 type Json = Record<string, unknown>;
@@ -18,16 +18,16 @@ function openAiUsage(usage: Usage): Json {
 }
 
 /** JSON of a whole answer (`chunked` false), or of one chunk of a stream. */
-export function answerText(shape: Endpoint, chunk: AnswerChunk, chunked: boolean): string {
+export function answerText(shape: CompletionShape, chunk: AnswerChunk, chunked: boolean): string {
   const { wire, usage, altered } = chunk;
-  if (wire.endpoint === shape && altered !== true) {
+  if (wire.shape === shape && altered !== true) {
     if (usage !== undefined) return JSON.stringify({ ...wire.data, usage: openAiUsage(usage) });
     return wire.text ?? JSON.stringify(wire.data);
   }
   const choices = chunk.deltas.map((delta) => choiceOf(shape, delta, chunked));
   const written: Json = {
     ...frameOf(shape, chunk, chunked),
-    choices: wire.endpoint === shape && !chunked ? choices.map(over(wire.data)) : choices,
+    choices: wire.shape === shape && !chunked ? choices.map(over(wire.data)) : choices,
   };
   if (usage !== undefined) written["usage"] = openAiUsage(usage);
   return JSON.stringify(written);
@@ -57,19 +57,19 @@ function over(data: Json): (choice: Json) => Json {
 }
 
 /** What stands around the choices: the id, the model and the time, as the engine said them. */
-function frameOf(shape: Endpoint, { wire }: AnswerChunk, chunked: boolean): Json {
+function frameOf(shape: CompletionShape, { wire }: AnswerChunk, chunked: boolean): Json {
   const { choices: _choices, usage: _usage, ...frame } = wire.data;
-  if (wire.endpoint === shape) return frame;
+  if (wire.shape === shape) return frame;
   const { id, created, model } = frame;
   return { id, object: objectName(shape, chunked), created, model };
 }
 
-function objectName(shape: Endpoint, chunked: boolean): string {
+function objectName(shape: CompletionShape, chunked: boolean): string {
   if (shape === "completions") return "text_completion";
   return chunked ? "chat.completion.chunk" : "chat.completion";
 }
 
-function choiceOf(shape: Endpoint, delta: AnswerDelta, chunked: boolean): Json {
+function choiceOf(shape: CompletionShape, delta: AnswerDelta, chunked: boolean): Json {
   const { index, finish = null } = delta;
   if (shape === "completions") return { index, text: delta.text ?? "", finish_reason: finish };
   return { index, [chunked ? "delta" : "message"]: messageOf(delta, chunked), finish_reason: finish };

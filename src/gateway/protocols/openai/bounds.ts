@@ -1,6 +1,6 @@
 // The most tokens that a prompt in OpenAI's shape can have, from its bytes: a token is at least one byte of text. The bound covers
 // every field that a chat template may print, also those that the gateway does not know, and what a template puts around messages.
-import type { Endpoint } from "../../../engines/index.ts";
+import type { CompletionShape } from "../../../engines/index.ts";
 import { limits } from "../../limits.ts";
 
 type Json = Record<string, unknown>;
@@ -15,18 +15,18 @@ const largeBodyBytes = 16 * 1024;
  * Most tokens that the body's prompt can have. `received`: bytes of the JSON text that the body came as, where it came as one. The
  * length of a large text is a bound as well, because no text is longer than its JSON; it is a few per cent higher.
  */
-export function promptTokensBound(endpoint: Endpoint, body: Json, received?: number): number {
+export function promptTokensBound(shape: CompletionShape, body: Json, received?: number): number {
   // Base64 of a medium is no text: what a medium costs as a prompt is bound by itself.
-  if (received === undefined || received < largeBodyBytes || holdsMedia(body)) return measuredBound(endpoint, body);
+  if (received === undefined || received < largeBodyBytes || holdsMedia(body)) return measuredBound(shape, body);
   const doubled = printedFields.some((field) => body[field]) ? 2 : 1;
   let tokens = limits.templateTokens + doubled * received;
-  if (endpoint === "chat") tokens += limits.templateTokensPerMessage * (body["messages"] as Json[]).length;
+  if (shape === "chat") tokens += limits.templateTokensPerMessage * (body["messages"] as Json[]).length;
   return tokens;
 }
 
-function measuredBound(endpoint: Endpoint, body: Json): number {
+function measuredBound(shape: CompletionShape, body: Json): number {
   let tokens: number = limits.templateTokens;
-  if (endpoint === "completions")
+  if (shape === "completions")
     return tokens + promptBound(body["prompt"]) + (body["suffix"] ? bytesOf(body["suffix"]) : 0);
   for (const message of body["messages"] as Json[]) {
     tokens += limits.templateTokensPerMessage + contentBound(message["content"]);

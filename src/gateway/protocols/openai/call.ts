@@ -1,14 +1,25 @@
 // A call in OpenAI's shape, read as a ModelCall: what chat and text completions have in common. The body stays as it came; getters read
 // it when they are asked.
-import type { Endpoint, EngineRequest, RegisteredEndpoint } from "../../../engines/index.ts";
+import type {
+  AnswerFormat,
+  CompletionShape,
+  EngineRequest,
+  Prompt,
+  Received,
+  RegisteredEndpoint,
+  Sampling,
+  Thinking,
+  Tool,
+  ToolChoice,
+} from "../../../engines/index.ts";
 import { promptLength } from "../../../engines/index.ts";
-import type { AnswerFormat, Medium, ModelCall, Prompt, Sampling, Tool, ToolChoice } from "../../modelCall.ts";
+import type { Medium, ModelCall } from "../../modelCall.ts";
 
 import { holdsMedia, promptTokensBound } from "./bounds.ts";
 import { invalidValue } from "../../refusals.ts";
 import type { CallBody } from "./bodies.ts";
 import { fieldsFor } from "./fields.ts";
-import { asksToThink, tokensBeside } from "./thinking.ts";
+import { thinkingOf } from "./thinking.ts";
 
 /** Fields that a ModelCall has under a name of its own; all others are extensions. */
 const known = new Set([
@@ -31,22 +42,48 @@ const known = new Set([
   "tools",
   "tool_choice",
   "response_format",
+  "parallel_tool_calls",
+  "top_k",
+  "min_p",
+  "logprobs",
+  "top_logprobs",
+  "reasoning_effort",
+  "enable_thinking",
+  "thinking",
+  "thinking_budget",
+  "reasoning",
+  "verbosity",
+  "prompt_cache_key",
+  "prompt_cache_retention",
 ]);
 
+const daySeconds = 86_400;
+
+const textIn = (value: unknown): string | undefined => (typeof value === "string" ? value : undefined);
+
+/** `logprobs` is a switch beside `top_logprobs` in chat completions, and a number in text completions. */
+function logprobsOf({ logprobs, top_logprobs: top }: CallBody): number | undefined {
+  if (typeof logprobs === "number") return logprobs;
+  if (logprobs !== true) return undefined;
+  return typeof top === "number" ? top : 0;
+}
+
 export abstract class OpenAiCall implements ModelCall {
-  abstract readonly endpoint: Endpoint;
+  abstract readonly shape: CompletionShape;
+  readonly kind = "generate";
   abstract readonly prompt: Prompt;
   abstract readonly tools: readonly Tool[];
   abstract readonly toolChoice: ToolChoice | undefined;
+  abstract readonly parallelTools: boolean | undefined;
   abstract readonly format: AnswerFormat | undefined;
   abstract readonly media: readonly Medium[];
   abstract fitted(endpoint: RegisteredEndpoint): ModelCall;
   abstract withMedia(media: readonly Medium[], data: ReadonlyMap<string, string>): ModelCall;
 
   protected readonly body: CallBody;
-  readonly received: EngineRequest["source"];
+  readonly received: Received | undefined;
 
-  constructor(body: CallBody, received: EngineRequest["source"]) {
+  constructor(body: CallBody, received: Received | undefined) {
     this.body = body;
     this.received = received;
   }
@@ -67,7 +104,9 @@ export abstract class OpenAiCall implements ModelCall {
   get sampling(): Sampling {
     const { temperature, top_p: topP, seed, stop } = this.body;
     const { presence_penalty: presencePenalty, frequency_penalty: frequencyPenalty } = this.body;
-    const said = { temperature, topP, seed, presencePenalty, frequencyPenalty };
+    const { top_k: topK, min_p: minP } = this.body;
+    const logprobs = logprobsOf(this.body);
+    const said = { temperature, topP, topK, minP, seed, presencePenalty, frequencyPenalty, logprobs };
     const sampling: Record<string, unknown> = {};
     for (const [name, value] of Object.entries(said)) if (value !== undefined && value !== null) sampling[name] = value;
     if (typeof stop === "string") sampling["stop"] = [stop];
@@ -84,8 +123,25 @@ export abstract class OpenAiCall implements ModelCall {
     return this.body["echo"] === true;
   }
 
-  get reasoning(): { asked: boolean; tokensBeside: number } {
-    return { asked: asksToThink(this.body), tokensBeside: tokensBeside(this.body) };
+  get thinking(): Thinking {
+    return thinkingOf(this.body);
+  }
+
+  get verbosity(): string | undefined {
+    return textIn(this.body["verbosity"]);
+  }
+
+  get cacheKey(): string | undefined {
+    return textIn(this.body["prompt_cache_key"]);
+  }
+
+  get cacheTtlSeconds(): number | undefined {
+    return this.body["prompt_cache_retention"] === "24h" ? daySeconds : undefined;
+  }
+
+  /** OpenAI's API has no headers that change what is asked. */
+  get headers(): readonly [] {
+    return [];
   }
 
   get extensions(): Record<string, unknown> {
@@ -104,7 +160,7 @@ export abstract class OpenAiCall implements ModelCall {
   }
 
   get promptTokensMost(): number {
-    return promptTokensBound(this.endpoint, this.body, this.received?.bytes.length);
+    return promptTokensBound(this.shape, this.body, this.received?.bytes.length);
   }
 
   get promptCharacters(): number {
@@ -140,6 +196,6 @@ export abstract class OpenAiCall implements ModelCall {
 
   /** The body as the endpoint can be sent it; the same object where nothing has to be left out. Throws a 400 by name. */
   protected fittedBody(endpoint: RegisteredEndpoint): CallBody {
-    return fieldsFor(this.endpoint, this.body, endpoint);
+    return fieldsFor(this.shape, this.body, endpoint);
   }
 }

@@ -3,7 +3,7 @@
 // never passed on. A known name in other letters (`Max_Tokens`) is refused as well, because engines differ in how they read it.
 import { LineshaftError } from "../../../errors/index.ts";
 import { bareName, fieldsOfSoftware, knownField, neverAllowed } from "../../../engines/index.ts";
-import type { Endpoint as Protocol, RegisteredEndpoint } from "../../../engines/index.ts";
+import type { CompletionShape, RegisteredEndpoint } from "../../../engines/index.ts";
 import { fieldTypes } from "./fieldTypes.ts";
 import { firstIssue } from "../firstIssue.ts";
 import { nearest } from "../../../errors/index.ts";
@@ -11,7 +11,7 @@ import { nearest } from "../../../errors/index.ts";
 type Served = Pick<RegisteredEndpoint, "name" | "kind" | "facts" | "allowFields">;
 
 /** Fields that only one of the two protocols has. */
-const only: Record<Protocol, ReadonlySet<string>> = {
+const only: Record<CompletionShape, ReadonlySet<string>> = {
   chat: new Set([
     "messages",
     "max_completion_tokens",
@@ -60,7 +60,7 @@ export const honoured = (field: string, { facts, allowFields }: Served): boolean
  * fault and what to do.
  */
 export function fieldsFor<Body extends Record<string, unknown>>(
-  protocol: Protocol,
+  protocol: CompletionShape,
   body: Body,
   endpoint: Served,
 ): Body {
@@ -95,7 +95,7 @@ function checkType(field: string, value: unknown): void {
 }
 
 /** Why a field may not be sent, and what to do instead. */
-function unsupported(field: string, protocol: Protocol | undefined, endpoint: Served): LineshaftError {
+function unsupported(field: string, protocol: CompletionShape | undefined, endpoint: Served): LineshaftError {
   const shown = field.slice(0, 100);
   const { why, hint } = reasonOf(field, protocol, endpoint);
   return new LineshaftError({
@@ -106,7 +106,11 @@ function unsupported(field: string, protocol: Protocol | undefined, endpoint: Se
   });
 }
 
-function reasonOf(field: string, protocol: Protocol | undefined, endpoint: Served): { why: string; hint: string } {
+function reasonOf(
+  field: string,
+  protocol: CompletionShape | undefined,
+  endpoint: Served,
+): { why: string; hint: string } {
   const out = `Leave \`${field.slice(0, 100)}\` out`;
   if (protocol !== undefined)
     return { why: `is no field of ${protocol === "chat" ? "chat" : "text"} completions`, hint: `${out}.` };

@@ -9,11 +9,8 @@ import { limits } from "../../limits.ts";
 import { fieldsFor } from "./fields.ts";
 import { chat } from "../chat/index.ts";
 import { completions } from "../completions/index.ts";
-import type { Protocol } from "../types.ts";
+import { decodeAs } from "../testing.ts";
 import { programOf } from "../program.ts";
-
-const decoded = (protocol: Protocol, json: unknown) =>
-  protocol.decode({ path: protocol.calls.path, bytes: Buffer.alloc(0), text: "", json });
 
 const messages = [{ role: "user", content: "hi" }];
 const body = (more: object = {}) => ({ model: "m", messages, ...more });
@@ -46,16 +43,16 @@ describe("a chat body", () => {
     ],
     ["a response format that is none", body({ response_format: { type: "xml" } }), "response_format.type"],
   ])("%s is refused by name", (_name, wrong, param) => {
-    expect(() => decoded(chat, wrong)).toThrow(expect.objectContaining({ status: 400, param }));
+    expect(() => decodeAs(chat, wrong)).toThrow(expect.objectContaining({ status: 400, param }));
   });
 
   test("is used as it came, unknown fields included", () => {
     const given = body({ stream: true, stream_options: { include_usage: true }, min_p: 0.1, temperature: null });
-    expect(decoded(chat, given).received?.object).toBe(given);
+    expect(decodeAs(chat, given).received?.object).toBe(given);
   });
 
   test.each([null, [], "text", 5])("%j is no body", (wrong) => {
-    expect(() => decoded(chat, wrong)).toThrow(expect.objectContaining({ status: 400 }));
+    expect(() => decodeAs(chat, wrong)).toThrow(expect.objectContaining({ status: 400 }));
   });
 });
 
@@ -208,7 +205,7 @@ describe("how much is looked at", () => {
     ["tools", body({ tools: numbers(few * 1000) })],
     ["calls of tools", body({ messages: [{ role: "assistant", tool_calls: numbers(few * 1000) }] })],
   ])("of wrong %s the first is reported", (_, given) => {
-    expect(reportsOf(() => expect(() => decoded(chat, given)).toThrow())).toBeLessThan(few);
+    expect(reportsOf(() => expect(() => decodeAs(chat, given)).toThrow())).toBeLessThan(few);
   });
 
   test.each<[string, unknown]>([
@@ -226,9 +223,9 @@ describe("how much is looked at", () => {
 
   test("numbers are values like others, but for the token ids of a prompt", () => {
     const many = Array.from({ length: limits.bodyValues }, () => 7);
-    expect(() => decoded(chat, body({ stop_token_ids: many }))).toThrow(/holds more than/);
-    expect(() => decoded(chat, body({ metadata: { prompt: many } }))).toThrow(/holds more than/);
-    expect(() => decoded(completions, { model: "m", prompt: { a: many } })).toThrow(/holds more than/);
-    for (const prompt of [many, [many, many]]) expect(decoded(completions, { model: "m", prompt })).toBeDefined();
+    expect(() => decodeAs(chat, body({ stop_token_ids: many }))).toThrow(/holds more than/);
+    expect(() => decodeAs(chat, body({ metadata: { prompt: many } }))).toThrow(/holds more than/);
+    expect(() => decodeAs(completions, { model: "m", prompt: { a: many } })).toThrow(/holds more than/);
+    for (const prompt of [many, [many, many]]) expect(decodeAs(completions, { model: "m", prompt })).toBeDefined();
   });
 });

@@ -3,7 +3,25 @@
 // Reasoning is often hidden: the engine computes for minutes and streams nothing. Such a call looks like one that hangs, therefore it has
 // no bound on its first token (firstToken.ts).
 
+import type { Thinking } from "../../../engines/index.ts";
+
 type Json = Record<string, unknown>;
+
+/** Everything that the body says of thinking, in the spellings of the field: OpenAI's, Anthropic's, Qwen's, OpenRouter's. */
+export function thinkingOf(body: Json): Thinking {
+  const { reasoning_effort: plainEffort, thinking, reasoning } = body as Record<string, Json | null | undefined>;
+  const effort = efforts.find((one) => one === (plainEffort ?? reasoning?.["effort"]));
+  const budget = thinking?.["budget_tokens"] ?? reasoning?.["max_tokens"];
+  return {
+    asked: asksToThink(body),
+    ...(effort !== undefined && { effort }),
+    ...(typeof budget === "number" && { budgetTokens: budget }),
+    ...(thinking?.["type"] === "adaptive" && { adaptive: true }),
+    tokensBeside: tokensBeside(body),
+  };
+}
+
+const efforts = ["none", "minimal", "low", "medium", "high", "xhigh", "max"] as const;
 
 const off = new Set<unknown>([null, undefined, false, 0, "none", "off", "disabled"]);
 
