@@ -56,7 +56,7 @@ async function sentWith(name: string, model = "scripted") {
   const engine = createOpenAiEngine({ url: server.url, model, key: "key-of-the-provider", preset });
   const facts = await engine.probe();
   const answer = await engine.open({
-    endpoint: "chat",
+    shape: "chat",
     body: { model, messages: [{ role: "user", content: "hi" }], max_tokens: 7 },
     hints: { attempt: "att_1", cacheSalt: "org_1", project: "prj_1" },
   });
