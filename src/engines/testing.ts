@@ -7,10 +7,12 @@ import type { AddressInfo } from "node:net";
 export interface Script {
   /** Text of the answer; each element is a chunk of a stream. */
   chunks?: string[];
+  /** What the model thinks before it answers; each element is a chunk of a stream. Chat only. */
+  reasoning?: string[];
   toolCalls?: { name: string; arguments: string }[];
   finishReason?: string;
   /** Usage to report; null reports none. */
-  usage?: { prompt: number; cached?: number | null; output: number } | null;
+  usage?: { prompt: number; cached?: number | null; output: number; reasoning?: number } | null;
   /** Tokens of each chunk, where the request asks for a count while the answer streams; one for four characters by default, and never more than the usage that is reported. */
   chunkTokens?: number;
   /** Answers with this error instead. */
@@ -40,6 +42,8 @@ export interface ScriptedEngine extends AsyncDisposable {
   /** The next calls are answered by these, in order; then by `usual` again. */
   next(...scripts: Script[]): void;
   usual: Script;
+  /** Decides what answers a call that no `next` is left for; without it, `usual` does. */
+  decide?: (request: SeenRequest) => Script;
   /** Names that /models lists. */
   models: string[];
 }
@@ -66,7 +70,7 @@ export async function scriptedEngine(
 ): Promise<ScriptedEngine> {
   const scripts: Script[] = [];
   const seen: SeenRequest[] = [];
-  const engine = { usual, models } as { usual: Script; models: string[] };
+  const engine: Pick<ScriptedEngine, "usual" | "models" | "decide"> = { usual, models };
   const server: Server = createServer((request, response) => {
     const pieces: Buffer[] = [];
     request.on("data", (piece: Buffer) => pieces.push(piece));
@@ -83,8 +87,10 @@ export async function scriptedEngine(
           if (!response.writableFinished) resolve();
         }),
       );
-      seen.push({ path, headers: request.headers, body, text, gone });
-      void answer(response, path, body, scripts.shift() ?? engine.usual).catch(() => response.destroy());
+      const asked: SeenRequest = { path, headers: request.headers, body, text, gone };
+      seen.push(asked);
+      const script = scripts.shift() ?? engine.decide?.(asked) ?? engine.usual;
+      void answer(response, path, body, script).catch(() => response.destroy());
     });
   });
   await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
@@ -145,21 +151,27 @@ const finishOf = (script: Script) => script.finishReason ?? (script.toolCalls ? 
 
 function usageOf(script: Script): Record<string, unknown> | undefined {
   if (script.usage === null) return undefined;
-  const { prompt, cached = 0, output } = script.usage ?? { prompt: 10, output: 4 };
+  const { prompt, cached = 0, output, reasoning } = script.usage ?? { prompt: 10, output: 4 };
   return {
     prompt_tokens: prompt,
     completion_tokens: output,
     total_tokens: prompt + output,
     ...(cached !== null && { prompt_tokens_details: { cached_tokens: cached } }),
+    ...(reasoning !== undefined && { completion_tokens_details: { reasoning_tokens: reasoning } }),
   };
 }
 
 async function whole(response: ServerResponse, chat: boolean, script: Script): Promise<void> {
   const text = (script.chunks ?? (script.toolCalls ? [] : defaultChunks)).join("");
   const tools = script.toolCalls?.map((call, index) => ({ id: `call_${index}`, type: "function", function: call }));
-  const choice = chat
-    ? { message: { role: "assistant", content: tools ? null : text, ...(tools && { tool_calls: tools }) } }
-    : { text };
+  const reasoning = script.reasoning && { reasoning_content: script.reasoning.join("") };
+  const message = {
+    role: "assistant",
+    ...reasoning,
+    content: tools ? null : text,
+    ...(tools && { tool_calls: tools }),
+  };
+  const choice = chat ? { message } : { text };
   response.writeHead(200, { "content-type": "application/json" });
   response.end(
     JSON.stringify({
@@ -187,6 +199,8 @@ async function stream(
       countOf(body, script, tokens),
     );
   response.writeHead(200, { "content-type": "text/event-stream" });
+  for (const thought of script.reasoning ?? [])
+    response.write(chunk([{ index: 0, delta: { reasoning_content: thought }, finish_reason: null }]));
   const texts = script.chunks ?? (script.toolCalls ? [] : defaultChunks);
   let tokens = 0;
   for (const [place, text] of texts.entries()) {

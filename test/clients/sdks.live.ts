@@ -1,0 +1,62 @@
+// Client libraries, unmodified, each in the small program that a user would write (programs/): a whole answer, its stream, a loop with a
+// tool, an object by a schema, and the error of a model that does not exist.
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { npmClients, pythonClients } from "./install.ts";
+import { openWorld, runProgram, type World } from "./world.ts";
+
+/** Program and API of each row; python where the program's name ends so. */
+const table: [program: string, api: string][] = [
+  ["openai.mjs", "chat"],
+  ["ai.mjs", "chat"],
+  ["agents.mjs", "chat"],
+  ["langgraph.mjs", "chat"],
+  ["langgraph.py", "chat"],
+  ["pydanticAi.py", "chat"],
+  ["litellmClient.py", "chat"],
+  ["openaiAgents.py", "chat"],
+];
+
+let world: World;
+let packages: string;
+let python: string;
+const model = "rules";
+
+beforeAll(async () => {
+  packages = await npmClients();
+  python = await pythonClients();
+  world = await openWorld();
+  await world.serve(model);
+});
+afterAll(() => world?.[Symbol.asyncDispose]());
+
+/** Runs a program in the folder of the packages, so that its imports find them; its last line is what it understood. */
+async function understood(program: string, api: string): Promise<Record<string, any>> {
+  const { home } = world.folder();
+  const env = { ADDRESS: world.instance.address, KEY: world.instance.key, MODEL: model, API: api };
+  const text = readFileSync(join(import.meta.dirname, "programs", program), "utf8");
+  const [command, words] = program.endsWith(".py") ? [python, ["-"]] : [process.execPath, ["--input-type=module"]];
+  const ran = await runProgram(command as string, words as string[], { home, work: packages, env, stdin: text });
+  if (ran.code !== 0) throw new Error(`${program} ended with ${ran.code}:\n${ran.stdout}\n${ran.stderr}`);
+  return JSON.parse(ran.stdout.trim().split("\n").at(-1)!) as Record<string, any>;
+}
+
+describe.each(table)("%s over %s", (program, api) => {
+  test("understands answers, streams, tools, objects and errors", async () => {
+    const before = (await world.callsOf(model)).length;
+    const said = await understood(program, api);
+    expect(said["text"]).toBe("I read: Name a fruit.");
+    expect(said["streamed"]).toBe(said["text"]);
+    expect(said["final"]).toContain("Sunny in Paris.");
+    if (said["object"] !== undefined) expect(said["object"]).toEqual({ city: "Paris", days: 1 });
+    expect(said["error"]).toMatchObject({ status: 404, message: expect.stringContaining("no-such-model") });
+    if (said["models"] !== undefined) expect(said["models"]).toContain(model);
+    if (said["counted"] !== undefined) expect(said["counted"]).toBeGreaterThan(0);
+    const calls = (await world.callsOf(model)).slice(before);
+    expect(calls.length).toBeGreaterThanOrEqual(4);
+    for (const call of calls) expect(call["status"]).toBe("completed");
+    const [first] = calls;
+    expect(said["usage"]).toEqual({ prompt: first!["prompt_tokens"], output: first!["output_tokens"] });
+  });
+});

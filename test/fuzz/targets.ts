@@ -1,0 +1,235 @@
+// What is fuzzed: every function that reads bytes of strangers. A target takes bytes and may end in two ways: it returns, or it throws an
+// error that was made for a person. Anything else that it throws, and any promise of its own that it breaks, is a find.
+import { strict as assert } from "node:assert";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { createParser } from "eventsource-parser";
+import { JsonMeter } from "../../src/bounded/index.ts";
+import { SseScanner } from "../../src/engines/openaiWire/sse.ts";
+import { chunkOf, saysEnd } from "../../src/engines/openaiWire/deltas.ts";
+import { encodeBody } from "../../src/engines/openaiWire/splice.ts";
+import type { RegisteredEndpoint } from "../../src/engines/index.ts";
+import { LineshaftError } from "../../src/errors/index.ts";
+import { limits } from "../../src/gateway/limits.ts";
+import type { ModelCall } from "../../src/gateway/modelCall.ts";
+import { routeOf, servedRoutes } from "../../src/gateway/protocols/registry.ts";
+import type { Protocol } from "../../src/gateway/protocols/types.ts";
+
+export interface Target {
+  name: string;
+  /** Inputs that are taken, to begin with. */
+  seeds: Buffer[];
+  /** Throws what is a find. */
+  run(input: Buffer): void;
+}
+
+const recordings = join(import.meta.dirname, "../data/clients");
+const recorded = () => readdirSync(recordings).map((name) => readFileSync(join(recordings, name)));
+
+export function targets(): Target[] {
+  return [...protocolsServed().map(decodeOf), eventScanner, engineEvents, jsonMeter, passedOnBytes];
+}
+
+/** Every protocol with a call, by the path of that call. */
+function protocolsServed(): { protocol: Protocol; path: string }[] {
+  const paths = servedRoutes.filter((route) => route.startsWith("POST ")).map((route) => route.slice("POST ".length));
+  return paths.flatMap((path) => {
+    const route = routeOf("POST", path);
+    return route && !route.question ? [{ protocol: route.protocol, path }] : [];
+  });
+}
+
+const anyEndpoint = {
+  name: "m",
+  kind: "openai",
+  allowFields: [],
+  facts: { models: ["m"], capabilities: { tokenize: false, kvEvents: false } },
+} as unknown as RegisteredEndpoint;
+
+/** A body is decoded, and everything that the gateway may ask of the call is asked. */
+function decodeOf({ protocol, path }: { protocol: Protocol; path: string }): Target {
+  return {
+    name: `decode ${path}`,
+    seeds: recorded(),
+    run(bytes) {
+      const text = bytes.toString("utf8");
+      const json = parsed(text);
+      // The edge has refused what is no JSON, or nested too deep, before a protocol sees it.
+      if (json === undefined || !withinBounds(bytes)) return;
+      allowed(() => {
+        const call = protocol.decode({ path, bytes, text, json });
+        readAll(call);
+        allowed(() => {
+          const fitted = call.fitted(anyEndpoint);
+          readAll(fitted);
+          JSON.stringify(fitted.engineBody({ model: "m", outputTokens: 5 }));
+        });
+      });
+    },
+  };
+}
+
+/** Reads every getter of a call, those of its prototypes included. */
+function readAll(call: ModelCall): void {
+  const getters = new Set<string>();
+  for (let level: object | null = call; level && level !== Object.prototype; level = Object.getPrototypeOf(level)) {
+    const described = Object.getOwnPropertyDescriptors(level);
+    for (const name of Object.keys(described)) if (described[name]!.get) getters.add(name);
+  }
+  for (const name of getters) allowed(() => call[name as keyof ModelCall]);
+  allowed(() => call.outputLimit());
+}
+
+const meterBounds = { depth: limits.bodyDepth, values: limits.bodyValues, numbers: limits.bodyNumbers };
+
+function withinBounds(bytes: Buffer): boolean {
+  try {
+    new JsonMeter(meterBounds).push(bytes);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** The meter counts the same wherever the bytes are cut, and lets through nothing that is deeper than its bound. */
+const jsonMeter: Target = {
+  name: "bounded JSON",
+  seeds: [...recorded(), Buffer.from('[[[{"a":[1,-2,true,"\\"]"]}]]]')],
+  run(bytes) {
+    const bounds = { depth: 12, values: 200, numbers: 100 };
+    const outcome = (pieces: Buffer[]): string => {
+      const meter = new JsonMeter(bounds);
+      try {
+        for (const piece of pieces) meter.push(piece);
+        return "within";
+      } catch (error) {
+        if (error instanceof LineshaftError) return error.message;
+        throw error;
+      }
+    };
+    const whole = outcome([bytes]);
+    assert.equal(outcome(cut(bytes)), whole);
+    const json = parsed(bytes.toString("utf8"));
+    if (json !== undefined && whole === "within") assert.ok(depthOf(json) <= bounds.depth);
+  },
+};
+
+/** Events are those that another reader of the same specification finds, wherever the bytes are cut. */
+const eventScanner: Target = {
+  name: "server-sent events",
+  seeds: [
+    Buffer.from('data: {"a":1}\n\nevent: x\r\ndata: 1\r\ndata: 2\r\n\r\n: comment\nid: 7\ndata\n\ndata: [DONE]\n\n'),
+    Buffer.from("\ufeffdata: \u00e9\u20ac\ud83c\udf4f\rdata:2\r\r\nretry: 5\nid: a\0b\n\n"),
+  ],
+  run(bytes) {
+    const whole = eventsOf([bytes]);
+    assert.deepEqual(eventsOf(cut(bytes)), whole);
+    // The other parser takes text and differs on purpose where bytes are not UTF-8, and where a text holds U+0000.
+    const text = bytes.toString("utf8");
+    if (whole !== undefined && Buffer.from(text).equals(bytes) && !text.includes("\0"))
+      assert.deepEqual(whole, othersOf(text));
+  },
+};
+
+type Event = [data: string, event: string | undefined];
+
+/** Undefined where an event was longer than may be. */
+function eventsOf(pieces: Buffer[]): Event[] | undefined {
+  const events: Event[] = [];
+  const scanner = new SseScanner((data, event) => void events.push([data, event || undefined]), 64 * 1024);
+  try {
+    for (const piece of pieces) scanner.push(piece);
+    return events;
+  } catch (error) {
+    if (error instanceof LineshaftError) return undefined;
+    throw error;
+  }
+}
+
+function othersOf(text: string): Event[] {
+  const events: Event[] = [];
+  const parser = createParser({ onEvent: ({ data, event }) => void events.push([data, event || undefined]) });
+  parser.feed(text);
+  return events;
+}
+
+/** Whatever JSON an engine sends as an event is read without a throw, and a delta holds text and numbers only. */
+const engineEvents: Target = {
+  name: "events of engines",
+  seeds: [
+    '{"choices":[{"index":0,"delta":{"content":"a","reasoning_content":"b","refusal":"c"},"finish_reason":"stop"}]}',
+    '{"choices":[{"delta":{"tool_calls":[{"index":0,"id":"x","function":{"name":"f","arguments":"{}"}}]}}],"usage":{"prompt_tokens":1}}',
+    '{"choices":[{"index":1,"text":"a"}],"usage":null}',
+  ].map((text) => Buffer.from(text)),
+  run(bytes) {
+    const json = parsed(bytes.toString("utf8"));
+    if (json === null || typeof json !== "object" || Array.isArray(json)) return;
+    for (const shape of ["chat", "completions"] as const) {
+      const { deltas, characters } = chunkOf(shape, json as Record<string, unknown>);
+      saysEnd(json as Record<string, unknown>);
+      assert.ok(Number.isSafeInteger(characters) && characters >= 0);
+      for (const { text, reasoning, refusal, index } of deltas) {
+        for (const piece of [text, reasoning, refusal]) assert.ok(piece === undefined || typeof piece === "string");
+        assert.equal(typeof index, "number");
+      }
+    }
+  },
+};
+
+/** What leaves as the bytes that came is read by another parser as what was decoded. */
+const passedOnBytes: Target = {
+  name: "bytes passed on",
+  seeds: recorded().map((body) => padded(body)),
+  run(bytes) {
+    const text = bytes.toString("utf8");
+    const object = parsed(text) as Record<string, unknown> | undefined;
+    if (object === undefined || object === null || typeof object !== "object" || Array.isArray(object)) return;
+    const body: Record<string, unknown> = { ...object, model: "another", stream: undefined };
+    allowed(() => {
+      const sent = encodeBody(body, { bytes, text, object });
+      const sentText = typeof sent === "string" ? sent : Buffer.concat(sent).toString("utf8");
+      assert.deepEqual(JSON.parse(sentText), JSON.parse(JSON.stringify(body)));
+    });
+  },
+};
+
+/** Longer than the length below which a body is written anew. */
+function padded(body: Buffer): Buffer {
+  const object = JSON.parse(body.toString("utf8")) as { messages?: unknown[] };
+  object.messages = [...(object.messages ?? []), { role: "user", content: "long é ".repeat(3_000) }];
+  return Buffer.from(JSON.stringify(object));
+}
+
+/** Cuts the bytes at places that follow from the bytes alone, so that a find repeats. */
+function cut(bytes: Buffer): Buffer[] {
+  const pieces: Buffer[] = [];
+  let state = bytes.length + 1;
+  for (let at = 0; at < bytes.length;) {
+    state = (Math.imul(state, 1_103_515_245) + 12_345 + bytes[at]!) >>> 0;
+    const length = 1 + ((state >>> 16) % 7);
+    pieces.push(bytes.subarray(at, at + length));
+    at += length;
+  }
+  return pieces;
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function depthOf(value: unknown): number {
+  if (value === null || typeof value !== "object") return 0;
+  return 1 + Math.max(0, ...Object.values(value).map(depthOf));
+}
+
+function allowed(act: () => unknown): void {
+  try {
+    act();
+  } catch (error) {
+    if (!(error instanceof LineshaftError)) throw error;
+  }
+}
