@@ -13,7 +13,7 @@ import { LineshaftError } from "../../src/errors/index.ts";
 import { limits } from "../../src/gateway/limits.ts";
 import type { ModelCall } from "../../src/gateway/modelCall.ts";
 import { routeOf, servedRoutes } from "../../src/gateway/protocols/registry.ts";
-import type { Protocol } from "../../src/gateway/protocols/types.ts";
+import type { CallRoute, Protocol } from "../../src/gateway/protocols/types.ts";
 
 export interface Target {
   name: string;
@@ -31,12 +31,20 @@ export function targets(): Target[] {
 }
 
 /** Every protocol with a call, by the path of that call. */
-function protocolsServed(): { protocol: Protocol; path: string }[] {
-  const paths = servedRoutes.filter((route) => route.startsWith("POST ")).map((route) => route.slice("POST ".length));
-  return paths.flatMap((path) => {
+function protocolsServed(): CallOf[] {
+  const paths = servedRoutes.filter((line) => line.startsWith("POST ")).map((line) => line.slice("POST ".length));
+  return paths.flatMap((line) => {
+    const path = line.replace("{model}", "m");
     const route = routeOf("POST", path);
-    return route && !route.question ? [{ protocol: route.protocol, path }] : [];
+    return route?.call ? [{ protocol: route.protocol, call: route.call, model: route.names["model"], path }] : [];
   });
+}
+
+interface CallOf {
+  protocol: Protocol;
+  call: CallRoute;
+  model: string | undefined;
+  path: string;
 }
 
 const anyEndpoint = {
@@ -47,7 +55,7 @@ const anyEndpoint = {
 } as unknown as RegisteredEndpoint;
 
 /** A body is decoded, and everything that the gateway may ask of the call is asked. */
-function decodeOf({ protocol, path }: { protocol: Protocol; path: string }): Target {
+function decodeOf({ protocol, call: route, model, path }: CallOf): Target {
   return {
     name: `decode ${path}`,
     seeds: recorded(),
@@ -57,7 +65,16 @@ function decodeOf({ protocol, path }: { protocol: Protocol; path: string }): Tar
       // The edge has refused what is no JSON, or nested too deep, before a protocol sees it.
       if (json === undefined || !withinBounds(bytes)) return;
       allowed(() => {
-        const call = protocol.decode({ path, bytes, text, json });
+        const call = protocol.decode({
+          route,
+          model,
+          path,
+          query: new URLSearchParams(),
+          headers: {},
+          bytes,
+          text,
+          json,
+        });
         readAll(call);
         allowed(() => {
           const fitted = call.fitted(anyEndpoint);
