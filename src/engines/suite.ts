@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { limits as egressLimits } from "../egress/limits.ts";
 import type { Engine } from "./engine.ts";
 import { limits } from "./limits.ts";
-import { WholeAnswer } from "./openaiWire/assemble.ts";
+import { WholeAnswer } from "./wire/chat/assemble.ts";
 import type { Script, SeenRequest } from "./testing.ts";
 import { EngineError, type EngineAnswer, type EngineRequest } from "./types.ts";
 

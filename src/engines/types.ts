@@ -202,7 +202,7 @@ export interface Capabilities {
   takesTokens?: boolean;
   /** Its KV events can be had now (`KvEngine.watch`). */
   kvEvents: boolean;
-  /** Body fields it is sent (openaiWire/fields.ts); any other is refused before it is asked. Absent: those of unknown software. */
+  /** Body fields it is sent (wire/chat/fields.ts); any other is refused before it is asked. Absent: those of unknown software. */
   fields?: readonly string[];
   /** Kinds of media it reads. Absent where that depends on a model that is not known: then the engine judges itself. */
   media?: readonly MediaKind[];

@@ -5,7 +5,7 @@ import { expect, test } from "vitest";
 import { hello, rows, testGateway, type TestGateway } from "../api/testing.ts";
 import { createOpenAiEngine } from "../engines/index.ts";
 import type { Capabilities, EndpointFacts } from "../engines/index.ts";
-import { fieldsOfSoftware } from "../engines/openaiWire/fields.ts";
+import { fieldsOfSoftware } from "../engines/wire/chat/fields.ts";
 import { scriptedEngine, type ScriptedEngine } from "../engines/testing.ts";
 
 interface Said {

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { embeddedFields } from "../../src/engines/embedded/adapter.ts";
 import { fieldsOfSoftware, type RegisteredEndpoint } from "../../src/engines/index.ts";
-import type { Software } from "../../src/engines/openaiWire/fields.ts";
+import type { Software } from "../../src/engines/wire/chat/fields.ts";
 import { chat } from "../../src/gateway/protocols/chat/index.ts";
 import { decodeAs } from "../../src/gateway/protocols/testing.ts";
 

@@ -4,7 +4,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, test, vi } from "vitest";
-import { SseScanner } from "../../src/engines/openaiWire/sse.ts";
+import { SseScanner } from "../../src/engines/wire/sse.ts";
 import { mutated } from "./mutate.ts";
 import { targets } from "./targets.ts";
 

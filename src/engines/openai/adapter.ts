@@ -3,10 +3,10 @@
 // for more (vllm/), its KV cache and events, and its calls carry a salt.
 //
 // The headers sent are exactly those written here. Nothing of a client's request is passed on, least of all its key.
-import { ask, requestHeaders } from "../openaiWire/ask.ts";
-import { completionPaths, openExchange } from "../openaiWire/exchange.ts";
-import { fieldsOfSoftware, softwareOf, type Software } from "../openaiWire/fields.ts";
-import { askForProgress, countsProgress } from "../openaiWire/progress.ts";
+import { ask, requestHeaders } from "../wire/ask.ts";
+import { completionPaths, openExchange } from "../wire/exchange.ts";
+import { fieldsOfSoftware, softwareOf, type Software } from "../wire/chat/fields.ts";
+import { askForProgress, countsProgress } from "../wire/progress.ts";
 import { limits } from "../limits.ts";
 import { EngineError } from "../types.ts";
 import type { CompletionShape } from "../asked.ts";

@@ -1,6 +1,6 @@
 // What a vLLM endpoint says of itself beside OpenAI's routes: version, KV cache, event publisher, sequences at once. All of it is asked and
 // nothing is configured. What an older version does not say is left out.
-import { ask, askText } from "../openaiWire/ask.ts";
+import { ask, askText } from "../wire/ask.ts";
 import type { KvAddress } from "./sockets.ts";
 
 interface VllmFacts {

@@ -1,6 +1,6 @@
 // An OpenAI-compatible endpoint that is vLLM: what is asked of it, what its calls carry, whose blocks its events are. The HTTP
 // side is scripted with the real engine's answers (0.32 on CPU), the events come over real ZeroMQ sockets.
-import { fieldsOfSoftware } from "../openaiWire/fields.ts";
+import { fieldsOfSoftware } from "../wire/chat/fields.ts";
 import { createServer } from "node:http";
 import { type AddressInfo, createServer as createTcpServer } from "node:net";
 import { describe, expect, onTestFinished, test } from "vitest";

@@ -1,7 +1,7 @@
 // Chat completions pass the suite of protocols; and calls that are composed inside the process are the calls that a client would send.
 import { expect, test } from "vitest";
 import type { WireObject } from "../../../engines/index.ts";
-import { commonFields } from "../../../engines/openaiWire/fields.ts";
+import { commonFields } from "../../../engines/wire/chat/fields.ts";
 import { errorTypes, readChoices, readError, readEvents } from "../openai/testing.ts";
 import { protocolSuite } from "../suite.ts";
 import { decodeAs } from "../testing.ts";

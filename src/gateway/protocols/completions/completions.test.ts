@@ -1,7 +1,7 @@
 // Text completions pass the suite of protocols, whatever form their prompt has.
 import { expect, test } from "vitest";
 import type { Prompt, WireObject } from "../../../engines/index.ts";
-import { commonFields } from "../../../engines/openaiWire/fields.ts";
+import { commonFields } from "../../../engines/wire/chat/fields.ts";
 import { errorTypes, readChoices, readError, readEvents } from "../openai/testing.ts";
 import { protocolSuite } from "../suite.ts";
 import { decodeAs } from "../testing.ts";

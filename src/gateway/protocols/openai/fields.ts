@@ -1,4 +1,4 @@
-// Which fields of a body an engine is sent. Every engine has a list (engines/openaiWire/fields.ts), and its owner may allow further fields.
+// Which fields of a body an engine is sent. Every engine has a list (engines/wire/chat/fields.ts), and its owner may allow further fields.
 // A field that is not on the list is left out where its value asks for nothing, and refused by name otherwise: it is never ignored and
 // never passed on. A known name in other letters (`Max_Tokens`) is refused as well, because engines differ in how they read it.
 import { LineshaftError } from "../../../errors/index.ts";

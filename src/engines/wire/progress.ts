@@ -8,7 +8,7 @@
 //
 // What was asked for here and not by the client is taken out of the chunk, so that its reader gets the stream that it asked for.
 import type { EngineChunk } from "../types.ts";
-import type { Software } from "./fields.ts";
+import type { Software } from "./chat/fields.ts";
 
 type Json = Record<string, unknown>;
 

@@ -4,7 +4,7 @@ import { credentialIn, withoutCredential } from "../../egress/index.ts";
 import { limits } from "../limits.ts";
 import { send } from "../send.ts";
 import { EngineError } from "../types.ts";
-import { refusalOf, retryAfterSeconds } from "./wire.ts";
+import { refusalOf, retryAfterSeconds } from "./chat/usage.ts";
 
 /** Fixed headers of every request to an endpoint; `keyHeader` carries the key where it is not a bearer token. */
 export function requestHeaders(key: string | undefined, keyHeader?: string): string[] {

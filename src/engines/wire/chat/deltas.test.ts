@@ -1,6 +1,6 @@
 // Answers as engines really send them, read as typed deltas.
 import { expect, test } from "vitest";
-import type { AnswerDelta } from "../types.ts";
+import type { AnswerDelta } from "../../types.ts";
 import { chunkOf, saysEnd } from "./deltas.ts";
 
 const read = (...choices: unknown[]) => chunkOf("chat", { choices });

@@ -1,8 +1,8 @@
 // Reading OpenAI's wire shapes as engines really speak them: usage in its several spellings, errors in theirs, and counting
 // what passed for engines that do not say.
-import { limits } from "../limits.ts";
-import { EngineError } from "../types.ts";
-import type { Tier, Timings, Usage } from "../types.ts";
+import { limits } from "../../limits.ts";
+import { EngineError } from "../../types.ts";
+import type { Tier, Timings, Usage } from "../../types.ts";
 
 type Json = Record<string, unknown>;
 

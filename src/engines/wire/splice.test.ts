@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, test, vi } from "vitest";
 import { encodeBody, membersOf } from "./splice.ts";
-import { promptLength } from "./wire.ts";
+import { promptLength } from "./chat/usage.ts";
 
 const long = 'He said "no\\yes", {[,]} and so on.\n'.repeat(800);
 const decode = (encoded: string) => JSON.parse(encoded) as unknown;

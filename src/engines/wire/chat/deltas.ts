@@ -3,8 +3,8 @@
 //
 // It runs for every token, so it walks the object once and builds nothing for what is absent. Engines send odd things (no `delta`,
 // null choices, a tool call without a function): what has no meaning adds nothing, and nothing here throws.
-import type { CompletionShape } from "../asked.ts";
-import type { AnswerDelta, EngineChunk, ToolCallDelta } from "../types.ts";
+import type { CompletionShape } from "../../asked.ts";
+import type { AnswerDelta, EngineChunk, ToolCallDelta } from "../../types.ts";
 
 type Json = Record<string, unknown>;
 

@@ -1,10 +1,10 @@
 // A stream that was put together is what the engine sends whole: for the embedded engine byte by byte, since its writers of both are here;
 // for others by what their answers hold.
 import { describe, expect, test } from "vitest";
-import { chatWire, completionWire, type Wire } from "../embedded/wire.ts";
+import { chatWire, completionWire, type Wire } from "../../embedded/wire.ts";
 import { WholeAnswer } from "./assemble.ts";
 import { chunkOf } from "./deltas.ts";
-import type { CompletionShape } from "../asked.ts";
+import type { CompletionShape } from "../../asked.ts";
 
 const head = { id: "chatcmpl-1", created: 1, model: "m" };
 const usage = {

@@ -5,12 +5,12 @@
 // probabilities, token ids), tool calls are put together by their numbers, and of everything else the last value stands. Fields that
 // engines write as null in whole answers and leave out of chunks are written for those that OpenAI's own answers always have (`refusal`,
 // `logprobs`). The suite of engines holds both ways of asking against each other.
-import { limits } from "../limits.ts";
+import { limits } from "../../limits.ts";
 import { chunkOf } from "./deltas.ts";
-import { invalidAnswer } from "./read.ts";
-import { Weight } from "./weight.ts";
-import type { CompletionShape } from "../asked.ts";
-import type { AnswerDelta, EngineChunk } from "../types.ts";
+import { invalidAnswer } from "../read.ts";
+import { Weight } from "../weight.ts";
+import type { CompletionShape } from "../../asked.ts";
+import type { AnswerDelta, EngineChunk } from "../../types.ts";
 
 type Json = Record<string, unknown>;
 

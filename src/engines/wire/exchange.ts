@@ -4,7 +4,7 @@ import { nextTurn } from "../../bounded/index.ts";
 import { credentialIn, type EgressResponse } from "../../egress/index.ts";
 import { limits } from "../limits.ts";
 import { send } from "../send.ts";
-import { chunkOf, saysEnd } from "./deltas.ts";
+import { chunkOf, saysEnd } from "./chat/deltas.ts";
 import { encodeBody } from "./splice.ts";
 import type { SourceBody } from "./splice.ts";
 import { SseScanner } from "./sse.ts";
@@ -13,7 +13,7 @@ import { EngineError } from "../types.ts";
 import type { CompletionShape } from "../asked.ts";
 import type { EngineAnswer, EngineChunk, Timings, Usage } from "../types.ts";
 import { invalidAnswer, parseChunk, readRefusal, readText, readUnstreamed } from "./read.ts";
-import { estimateTokens, laterUsage, promptLength, timingsOf, usageOf } from "./wire.ts";
+import { estimateTokens, laterUsage, promptLength, timingsOf, usageOf } from "./chat/usage.ts";
 
 /** Routes of OpenAI's API below `/v1`. */
 export const completionPaths: Record<CompletionShape, string> = {

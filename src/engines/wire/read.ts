@@ -4,7 +4,7 @@ import { JsonMeter, processMemory } from "../../bounded/index.ts";
 import { withoutCredential, type EgressResponse } from "../../egress/index.ts";
 import { limits } from "../limits.ts";
 import { EngineError } from "../types.ts";
-import { refusalOf, retryAfterSeconds } from "./wire.ts";
+import { refusalOf, retryAfterSeconds } from "./chat/usage.ts";
 
 /** The refusal in an answer, as an error, without the credential that some engines repeat in it. */
 export async function readRefusal(response: EgressResponse, credential?: string): Promise<EngineError> {

@@ -1,6 +1,6 @@
 // How the output of a stream is counted while it comes.
 import { expect, test } from "vitest";
-import { chunkOf } from "./deltas.ts";
+import { chunkOf } from "./chat/deltas.ts";
 import { askForProgress, OutputProgress } from "./progress.ts";
 
 const data = (content: string, more: Record<string, unknown> = {}, index = 0) => ({
