@@ -79,23 +79,53 @@ export function worstCase(
   {
     promptTokens,
     maxOutputTokens,
-    units = {},
+    units,
   }: { promptTokens: number; maxOutputTokens: number } & Pick<MostTokens, "units">,
   card: RateCard,
 ): bigint {
   checkCount("promptTokens", promptTokens);
   checkCount("maxOutputTokens", maxOutputTokens);
   let worst = 0n;
-  for (const { prices, promptTokensMost } of reachable(promptTokens, card)) {
-    const total =
-      BigInt(promptTokensMost) * dearestOfPrompt(prices) + BigInt(maxOutputTokens) * dearestOfOutput(prices);
+  const output = BigInt(maxOutputTokens);
+  for (const { above, upTo, ofPrompt, ofOutput } of dearest(card)) {
+    if (promptTokens <= above) break;
+    const total = BigInt(promptTokens < upTo ? promptTokens : upTo) * ofPrompt + output * ofOutput;
     if (total > worst) worst = total;
   }
-  const lines = unitLines(units, card);
-  for (const { count, nanoPerMillion } of lines) worst += BigInt(count) * nanoPerMillion;
-  const anything = promptTokens > 0 || maxOutputTokens > 0 || lines.some(({ count }) => count > 0);
-  if (anything) worst += (card.callNano ?? 0n) * perMillion;
+  let anything = promptTokens > 0 || maxOutputTokens > 0;
+  if (units)
+    for (const { count, nanoPerMillion } of unitLines(units, card)) {
+      worst += BigInt(count) * nanoPerMillion;
+      anything ||= count > 0;
+    }
+  if (anything && card.callNano !== undefined) worst += card.callNano * perMillion;
   return roundedHalfUp(worst);
+}
+
+/** The dearest prices of one tier, and the prompts that it prices: longer than `above` tokens, up to `upTo`. */
+interface Dearest {
+  above: number;
+  upTo: number;
+  ofPrompt: bigint;
+  ofOutput: bigint;
+}
+
+/** Cards do not change, and one of them prices many calls: a worst case is asked for several times in each. */
+const dearestKnown = new WeakMap<PriceTable, Dearest[]>();
+
+/** The tiers of a card in the order of their prompts; the first is the card's own prices, for every prompt. */
+function dearest(card: PriceTable): Dearest[] {
+  const known = dearestKnown.get(card);
+  if (known) return known;
+  const { tiers = [] } = card;
+  const made = [{ ...card, abovePromptTokens: -1 }, ...tiers].map((prices, place) => ({
+    above: prices.abovePromptTokens,
+    upTo: tiers[place]?.abovePromptTokens ?? Infinity,
+    ofPrompt: dearestOfPrompt(prices),
+    ofOutput: dearestOfOutput(prices),
+  }));
+  dearestKnown.set(card, made);
+  return made;
 }
 
 /** The card that prices a batch job: the batch prices in place of the others. Undefined where the card has none. */
@@ -129,21 +159,6 @@ function pricesFor(promptTokens: number, table: PriceTable): TokenPrices {
   let prices: TokenPrices = table;
   for (const tier of table.tiers ?? []) if (promptTokens > tier.abovePromptTokens) prices = tier;
   return prices;
-}
-
-/** The prices that prompts within a bound can have, each with the longest such prompt. */
-function* reachable(
-  promptTokens: number,
-  table: PriceTable,
-): Iterable<{ prices: TokenPrices; promptTokensMost: number }> {
-  const { tiers = [] } = table;
-  let prices: TokenPrices = table;
-  for (const tier of tiers) {
-    if (promptTokens <= tier.abovePromptTokens) break;
-    yield { prices, promptTokensMost: tier.abovePromptTokens };
-    prices = tier;
-  }
-  yield { prices, promptTokensMost: promptTokens };
 }
 
 const cacheWritePrice = (prices: TokenPrices): bigint => prices.cacheWriteNanoPerMillion ?? prices.inputNanoPerMillion;

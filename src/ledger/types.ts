@@ -204,9 +204,12 @@ export interface AttemptLedger {
    * cannot be recorded.
    */
   extend(attempt: string, outputTokens: number, seenOutputTokens: number, stands: boolean): Promise<Extended>;
-  /** Settles by what was used, at most by the hold. The record is written when this returns, and posted to Postgres later. */
+  /**
+   * Settles by what was used, at most by the hold. Its record is written before that of its call, in one write with it where the attempt is
+   * the last, and at the latest at the end of this turn of the event loop; it is posted to Postgres later.
+   */
   settle(request: AttemptSettlement): Settlement;
-  /** Records a call that has ended: JSON of the caller's own. */
+  /** Records a call that has ended: JSON of the caller's own. When it returns, the records of the call and of its attempts are written. */
   recordCall(call: string, row: unknown): void;
   /** The place of the newest record of this process. */
   position(): SpoolPosition;
@@ -219,10 +222,13 @@ export interface AttemptLedger {
 
 /** How the rows of attempts and calls reach their tables: the room that owns these gives this to the ledger. */
 export interface RecordRows {
-  /** Writes rows in the transaction that posts their settlements. A repeated row must change nothing. */
+  /**
+   * Writes rows in the transaction that posts their settlements. Each is the JSON text of what was recorded. A repeated row must change
+   * nothing.
+   */
   post(
     client: { query(sql: string, values?: unknown[]): Promise<unknown> },
-    rows: { attempts: unknown[]; calls: unknown[] },
+    rows: { attempts: readonly string[]; calls: readonly string[] },
   ): Promise<void>;
   /**
    * The rows of an attempt that a crash ended, and of its call. `sentTo`: the engine that it was sent to; undefined where it was not sent,

@@ -11,7 +11,7 @@ export const callRecords: RecordRows = {
       `with recorded as (
          insert into calls select c.* from json_populate_recordset(null::calls, $1) c on conflict (id) do nothing)
        insert into attempts select a.* from json_populate_recordset(null::attempts, $2) a on conflict (id) do nothing`,
-      [JSON.stringify(calls), JSON.stringify(attempts)],
+      [`[${calls.join()}]`, `[${attempts.join()}]`],
     );
   },
   ofCrash: rowsOfCrash,

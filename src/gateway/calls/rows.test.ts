@@ -86,10 +86,11 @@ test("what is recorded is read back as it was, absent fields included", async ()
     cachedByTier: undefined,
     claimed: undefined,
   };
-  const attempts = [attempt, bareAttempt].map((one) => attemptToRow(one));
-  const calls = [call, bare].map((one) => callToRow(one));
   // As the spool brings them, and twice: a batch may be posted again.
-  const rows = JSON.parse(JSON.stringify({ attempts, calls })) as { attempts: unknown[]; calls: unknown[] };
+  const rows = {
+    attempts: [attempt, bareAttempt].map((one) => JSON.stringify(attemptToRow(one))),
+    calls: [call, bare].map((one) => JSON.stringify(callToRow(one))),
+  };
   await callRecords.post(db, rows);
   await callRecords.post(db, rows);
   expect(await callsBeginning(db, ["org", null], "call_", { limit: 5 })).toEqual([call, bare]);
@@ -171,7 +172,10 @@ describe("what a crash leaves", () => {
   test("of an attempt that was sent is its row and that of its call, with what earlier attempts used", async () => {
     await using db = await testDatabase();
     const rows = rowsOfCrash(held, settled, "m-0");
-    await callRecords.post(db, { attempts: [attemptToRow(attempt), rows.attempt], calls: [rows.call] });
+    await callRecords.post(db, {
+      attempts: [attemptToRow(attempt), rows.attempt].map((row) => JSON.stringify(row)),
+      calls: [JSON.stringify(rows.call)],
+    });
     expect(await attemptsOfCall(db, "call_1")).toMatchObject([
       { id: "att_1", number: 1 },
       {

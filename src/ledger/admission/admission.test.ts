@@ -258,6 +258,23 @@ describe("one process", () => {
     await expect(admission.hold(holdOf({ promptTokens: 5_000 }))).resolves.toMatchObject({ why: "spent" });
   });
 
+  test("a whole limit is had at once, or not at all at once", async () => {
+    await using db = await testDatabase();
+    await makeOrganisation(db);
+    const { id } = await budget(db, 1_000n);
+    const admission = await process(db);
+    const first = holdOf({ promptTokens: 1, outputTokens: 16 });
+    await admission.hold(first);
+    const whole = holdOf({ promptTokens: 1, outputTokens: 300, leastOutputTokens: 16, whole: true });
+    // Of a budget of 1,000 a second of these has room for a part of its limit.
+    const { freeNano = 0n } = admission.standing(id) ?? {};
+    const now = admission.holdNow(whole);
+    expect(now?.admitted ?? false).toBe(freeNano >= 301n * 2n);
+    if (now?.admitted) expect(now.outputTokens).toBe(300);
+    expect(admission.holdNow(holdOf({ promptTokens: 1, outputTokens: 600, whole: true }))).toBeUndefined();
+    expect(admission.standing(id)).toMatchObject({ waiting: 0 });
+  });
+
   test("a call that is cancelled while it waits leaves the queue", async () => {
     await using db = await testDatabase();
     await makeOrganisation(db);

@@ -73,9 +73,10 @@ export class Admission implements AttemptLedger {
     // Whether the database is away for too long, `hold` finds out by asking it.
     if (this.#isLongSilent) return undefined;
     const reign = this.#present;
-    // A whole limit is lowered step by step.
-    if (request.whole || reign.tenure.isFenced) return undefined;
-    const result = reign.tenure.holdNow(request);
+    if (reign.tenure.isFenced) return undefined;
+    // A whole limit that is not to be had at once is lowered step by step, by `hold`.
+    const { whole, outputTokens } = request;
+    const result = reign.tenure.holdNow(whole ? { ...request, leastOutputTokens: outputTokens } : request);
     if (result?.admitted) this.#reigns.set(request.attempt, reign);
     return result;
   }

@@ -125,7 +125,9 @@ test("room that a call does not need is given back: calls one after the other ne
   writer.reserve = (bytes) => (reserve.call(writer, bytes), void (reserved += bytes));
   writer.release = (bytes) => (release.call(writer, bytes), void (reserved -= bytes));
   const append = writer.append.bind(writer);
+  const queue = writer.queue.bind(writer);
   writer.append = (payloads, drawn = 0) => ((reserved -= drawn), append(payloads, drawn));
+  writer.queue = (payloads, drawn = 0) => ((reserved -= drawn), queue(payloads, drawn));
   for (let number = 0; number < 20; number++) {
     const first = holdOf();
     const second = holdOf({ call: first.call });
@@ -146,15 +148,20 @@ test("room that a call does not need is given back: calls one after the other ne
 
 /** A spool that takes nothing while `broken`. */
 function brokenSpool() {
+  const kindOf = (payload: Uint8Array) => (JSON.parse(Buffer.from(payload).toString()) as { k: string }).k;
   const spool = {
     broken: false,
+    queued: [] as string[],
     records: [] as string[],
-    position: () => ({ spool: "s1", number: spool.records.length }),
-    append(payloads: Uint8Array[]) {
+    position: () => ({ spool: "s1", number: spool.records.length + spool.queued.length }),
+    queue(payloads: Uint8Array[]) {
       if (spool.broken) throw new Error("EIO: i/o error, write");
-      spool.records.push(
-        ...payloads.map((payload) => (JSON.parse(Buffer.from(payload).toString()) as { k: string }).k),
-      );
+      spool.queued.push(...payloads.map(kindOf));
+      return spool.position();
+    },
+    append(payloads: Uint8Array[]) {
+      spool.queue(payloads);
+      spool.records.push(...spool.queued.splice(0));
       return spool.position();
     },
     reserve() {},
@@ -162,8 +169,6 @@ function brokenSpool() {
   };
   return spool;
 }
-
-const nextTurn = () => new Promise((resolve) => setImmediate(resolve));
 
 test("an attempt whose settlement could not be written still holds, and is settled when it is tried again", async () => {
   const spool = brokenSpool();
@@ -177,16 +182,17 @@ test("an attempt whose settlement could not be written still holds, and is settl
   spool.broken = false;
   tenure.settle(settlementOf(hold));
   expect(tenure.has(hold.attempt)).toBe(false);
-  expect(spool.records).toEqual(["hold", "sent", "settle"]);
+  tenure.recordCall(hold.call, {});
+  expect(spool.records).toEqual(["hold", "sent", "settle", "call"]);
 });
 
-test("a hold whose record cannot be written ends no process; it is written before the request leaves, or the request does not leave", async () => {
+test("a hold whose record is not written is written before the request leaves, or the request does not leave", async () => {
   const spool = brokenSpool();
   const tenure = tenureOnSpool(spool);
   const hold = holdOf();
-  spool.broken = true;
   await tenure.hold(hold);
-  await nextTurn();
+  expect(spool.records).toEqual([]);
+  spool.broken = true;
   expect(() => tenure.sent(hold.attempt, "vllm")).toThrow("EIO");
   spool.broken = false;
   tenure.sent(hold.attempt, "vllm");

@@ -22,8 +22,6 @@ export class UnderWay {
   coveredTokens: number;
   seenTokens = 0;
   cutBy: BudgetCut | undefined;
-  /** Its record, while it is not written. */
-  record: Uint8Array | undefined;
   /** In the spool, for its records. */
   readonly room: AttemptRoom;
   extensions: WaitingExtension[] = [];

@@ -13,6 +13,8 @@ import type { SpoolPosition } from "../types.ts";
 /** What rooms need of a spool; every verb is synchronous. Bytes are those that records take in the file. */
 export interface RoomSpool {
   append(payloads: Uint8Array[], drawn?: number): SpoolPosition;
+  /** Its records are written with the next that are appended, at the latest at the end of this turn of the event loop. */
+  queue(payloads: Uint8Array[], drawn?: number): SpoolPosition;
   reserve(bytes: number): void;
   release(bytes: number): void;
 }
@@ -73,16 +75,23 @@ export class AttemptRoom {
     this.#progressBytes += more;
   }
 
-  append(records: Uint8Array[]): void {
-    const drawn = Math.min(bytesOf(records), this.#progressBytes);
-    this.#spool.append(records, drawn);
+  append(record: Uint8Array): void {
+    const drawn = Math.min(recordBytes(record.byteLength), this.#progressBytes);
+    this.#spool.append([record], drawn);
     this.#progressBytes -= drawn;
   }
 
-  /** Writes the settlement, with what was to be written before it. */
-  settle(records: Uint8Array[]): void {
-    const drawn = Math.min(bytesOf(records), this.#progressBytes + this.#settlementBytes);
-    this.#spool.append(records, drawn);
+  /** Has the hold written with the attempt's next record: it is no attempt before it is sent. */
+  hold(record: Uint8Array): void {
+    const drawn = Math.min(recordBytes(record.byteLength), this.#progressBytes);
+    this.#spool.queue([record], drawn);
+    this.#progressBytes -= drawn;
+  }
+
+  /** Has the settlement written with the next record: with that of its call, where the attempt is the last. */
+  settle(record: Uint8Array): void {
+    const drawn = Math.min(recordBytes(record.byteLength), this.#progressBytes + this.#settlementBytes);
+    this.#spool.queue([record], drawn);
     const ofSettlement = Math.min(drawn, this.#settlementBytes);
     this.#settlementBytes -= ofSettlement;
     this.#progressBytes -= drawn - ofSettlement;
@@ -93,10 +102,4 @@ export class AttemptRoom {
     this.#progressBytes = 0;
     this.#settlementBytes = 0;
   }
-}
-
-function bytesOf(records: readonly Uint8Array[]): number {
-  let bytes = 0;
-  for (const { byteLength } of records) bytes += recordBytes(byteLength);
-  return bytes;
 }

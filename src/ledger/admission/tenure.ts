@@ -9,7 +9,7 @@ import type { BookLimits, Decision, GivenBack, HeldShare, ShareName } from "../b
 import { billable, unanswered } from "../claims.ts";
 import { EpochFencedError, type Leases } from "../leases/leases.ts";
 import { bookLimits, firstWindowTokens, scopesKnownMost, spoolRoom } from "../limits.ts";
-import { encodeCall, encodeExtend, encodeHold, encodeSent, encodeSettle } from "../posting/records.ts";
+import { encodeCall, encodeExtend, encodeHold, encodeSent, encodeSettle } from "../posting/encode.ts";
 import type { AttemptSettlement, Extended, HoldRequest, HoldResult, Settlement, SpoolPosition } from "../types.ts";
 import { Acknowledging } from "./acknowledging.ts";
 import { Errands } from "./errands.ts";
@@ -148,7 +148,7 @@ export class Tenure {
   }
 
   sent(attempt: string, engine: string): void {
-    this.#append(this.#held(attempt), encodeSent({ attempt, engine }));
+    this.#held(attempt).room.append(encodeSent({ attempt, engine }));
   }
 
   /** Rejects with `storage_full` where its record has no room: then it is not asked for. */
@@ -197,8 +197,7 @@ export class Tenure {
       unanswered: request.unanswered ?? false,
       row: request.row(settlement),
     });
-    held.room.settle(held.record ? [held.record, settled] : [settled]);
-    held.record = undefined;
+    held.room.settle(settled);
     this.#underWay.delete(request.attempt);
     this.#rooms.settled(held.request.call, held.room);
     this.#scopes.release(held.scopes);
@@ -289,12 +288,6 @@ export class Tenure {
     await this.#errands.end();
   }
 
-  /** Writes a record of an attempt, after its hold's where that is not written, into the room that is reserved for it. */
-  #append(held: UnderWay, record: Uint8Array): void {
-    held.room.append(held.record ? [held.record, record] : [record]);
-    held.record = undefined;
-  }
-
   #held(attempt: string): UnderWay {
     const held = this.#underWay.get(attempt);
     if (held) return held;
@@ -369,16 +362,15 @@ export class Tenure {
     const countedAtMs = this.#countedAt(shares);
     const held = new UnderWay(request, scopes, { amountNano, shares, countedAtMs, room });
     try {
-      held.record = encodeHold({ held: request, amountNano, coveredTokens: held.coveredTokens, shares, countedAtMs });
-      room.ensure(recordBytes(held.record.byteLength) + spoolRoom.sentBytes + spoolRoom.extensionBytes);
+      const record = encodeHold({ held: request, amountNano, coveredTokens: held.coveredTokens, shares, countedAtMs });
+      room.ensure(recordBytes(record.byteLength) + spoolRoom.sentBytes + spoolRoom.extensionBytes);
+      room.hold(record);
     } catch (error) {
       this.#book.settle(request.attempt, 0n, this.#options.clock());
       this.#notHeld(asked);
       return asked.reject(error);
     }
     this.#underWay.set(request.attempt, held);
-    // Most attempts are sent in the same turn of the event loop, and then both records are one write.
-    setImmediate(() => this.#writeHold(held));
     resolve({
       admitted: true,
       outputTokens: held.coveredTokens,
@@ -386,16 +378,6 @@ export class Tenure {
       amountNano,
       tightest,
     });
-  }
-
-  #writeHold(held: UnderWay): void {
-    if (!held.record) return;
-    try {
-      held.room.append([held.record]);
-      held.record = undefined;
-    } catch {
-      // The attempt's next record is written with it, or the verb that writes that one says why it cannot.
-    }
   }
 
   #extended(held: UnderWay | undefined, decision: Extract<Decision, { type: "extended" }>): void {
@@ -415,7 +397,7 @@ export class Tenure {
   #recordProgress(held: UnderWay): void {
     const { heldNano: amountNano, coveredTokens, seenTokens, shares, countedAtMs } = held;
     const { attempt } = held.request;
-    this.#append(held, encodeExtend({ attempt, amountNano, coveredTokens, seenTokens, shares, countedAtMs }));
+    held.room.append(encodeExtend({ attempt, amountNano, coveredTokens, seenTokens, shares, countedAtMs }));
   }
 
   #joined(held: UnderWay | undefined, shares: readonly ShareName[]): void {

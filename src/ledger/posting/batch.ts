@@ -2,7 +2,8 @@
 // are in it by their number alone.
 import type { Database } from "../../store/index.ts";
 import type { RecordRows } from "../types.ts";
-import type { PostedRecord, SettlementItem } from "./records.ts";
+import type { PostedRecord } from "./decode.ts";
+import type { SettlementItem } from "./records.ts";
 
 /** One record, as far as posting needs it. */
 export interface Posting {
@@ -10,8 +11,10 @@ export interface Posting {
   /** The chain of the spool after it. */
   chain: number;
   item?: SettlementItem;
-  attemptRow?: unknown;
-  callRow?: unknown;
+  /** JSON texts. */
+  itemText?: string;
+  attemptRow?: string | undefined;
+  callRow?: string | undefined;
   /** Why it cannot be posted, where that is known before it is tried. */
   refused?: { sqlstate: string; record: unknown };
 }
@@ -37,7 +40,7 @@ export function postingOf(number: number, chain: number, record: PostedRecord): 
   if (record.k === "settle") {
     // An attempt that was never sent has no row and costs nothing, so it leaves no settlement either.
     if (record.row === undefined && record.item.amount === "0") return { number, chain };
-    return { number, chain, item: record.item, attemptRow: record.row };
+    return { number, chain, item: record.item, itemText: record.itemText, attemptRow: record.row };
   }
   if (record.k === "call") return { number, chain, callRow: record.row };
   return { number, chain };
@@ -76,9 +79,14 @@ export class Posts {
    * again: the file stays until a commit that waited came after.
    */
   async post(postings: readonly Posting[], chain: number, complete: Date | undefined): Promise<void> {
-    const attempts = postings.flatMap(({ attemptRow }) => (attemptRow === undefined ? [] : [attemptRow]));
-    const calls = postings.flatMap(({ callRow }) => (callRow === undefined ? [] : [callRow]));
-    const items = postings.flatMap(({ item }) => (item ? [item] : []));
+    const attempts: string[] = [];
+    const calls: string[] = [];
+    const items: string[] = [];
+    for (const { attemptRow, callRow, itemText } of postings) {
+      if (attemptRow !== undefined) attempts.push(attemptRow);
+      if (callRow !== undefined) calls.push(callRow);
+      if (itemText !== undefined) items.push(itemText);
+    }
     const last = postings.at(-1)!;
     const values = [this.#spool, postings[0]!.number, last.number, chain, last.chain, complete];
     const posting = this.#db.transaction(async (client) => {
@@ -86,7 +94,7 @@ export class Posts {
       if (attempts.length > 0 || calls.length > 0) await this.#rows.post(client, { attempts, calls });
       const { rows } = await client.query<{ outcome: "posted" | NotPosted["outcome"] }>(
         "select outcome from post_batch($1, $2, $3, $4, $5, $6, $7)",
-        [...values, JSON.stringify(items)],
+        [...values, `[${items.join()}]`],
       );
       throwUnlessPosted(rows[0]!.outcome);
     });

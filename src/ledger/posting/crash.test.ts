@@ -3,15 +3,9 @@
 import { expect, test } from "vitest";
 import type { Settlement } from "../types.ts";
 import { Unended } from "./crash.ts";
-import {
-  decodeRecord,
-  encodeCall,
-  encodeExtend,
-  encodeHold,
-  encodeSent,
-  encodeSettle,
-  type WrittenRecord,
-} from "./records.ts";
+import { decodeRecord } from "./decode.ts";
+import { encodeCall, encodeExtend, encodeHold, encodeSent, encodeSettle } from "./encode.ts";
+import type { WrittenRecord } from "./records.ts";
 import { card } from "./testing.ts";
 
 const shares = [{ budget: "bud_1", period: "2026-01-01T00:00:00.000Z" }];

@@ -11,15 +11,9 @@
 // call may have a record: its settlement could not be written.
 import { billable, type Billable } from "../claims.ts";
 import type { RecordRows, Settlement } from "../types.ts";
-import {
-  encodeCall,
-  encodeSettle,
-  holdOf,
-  settlementOf,
-  type HoldRecord,
-  type SettlementItem,
-  type WrittenRecord,
-} from "./records.ts";
+import { holdOf, settlementOf } from "./decode.ts";
+import { encodeCall, encodeSettle } from "./encode.ts";
+import type { HoldRecord, SettlementItem, WrittenRecord } from "./records.ts";
 
 type Hold = Extract<WrittenRecord, { k: "hold" }>;
 
@@ -93,11 +87,12 @@ export class Unended {
     }
   }
 
-  /** Rows of the calls of which an attempt is settled, by what the last of these says. What is open of them is not ended. */
-  *callsOfSettled(rows: Pick<RecordRows, "ofCrash">): Iterable<unknown> {
+  /** Rows of the calls of which an attempt is settled, as JSON, by what the last of these says. What is open of them is not ended. */
+  *callsOfSettled(rows: Pick<RecordRows, "ofCrash">): Iterable<string> {
     for (const attempts of this.#calls.values()) {
       const last = attempts.findLast(({ settled }) => settled);
-      if (last) yield rows.ofCrash(holdOf(last.hold).held, settlementOf(last.settled!), last.sentTo).call;
+      if (last)
+        yield JSON.stringify(rows.ofCrash(holdOf(last.hold).held, settlementOf(last.settled!), last.sentTo).call);
     }
   }
 

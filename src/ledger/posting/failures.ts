@@ -34,5 +34,15 @@ export const refusalOf = (
   error: { code: string },
 ): NonNullable<Posting["refused"]> => ({
   sqlstate: error.code,
-  record: { item, attempt_row: attemptRow, call_row: callRow },
+  record: { item, attempt_row: valueOf(attemptRow), call_row: valueOf(callRow) },
 });
+
+/** What a text says, or the text itself where it is no JSON. */
+function valueOf(text: string | undefined): unknown {
+  if (text === undefined) return undefined;
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}

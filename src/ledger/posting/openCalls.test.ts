@@ -2,11 +2,11 @@
 import { expect, test } from "vitest";
 import { posting as limits } from "../limits.ts";
 import { OpenCalls } from "./openCalls.ts";
-import type { WrittenRecord } from "./records.ts";
+import type { PostedRecord } from "./decode.ts";
 
-const hold = (attempt: string, call: string) => ({ k: "hold", attempt, call }) as WrittenRecord;
-const settle = (attempt: string, call: string) => ({ k: "settle", item: { attempt, call } }) as WrittenRecord;
-const end = (call: string): WrittenRecord => ({ v: 1, k: "call", call });
+const hold = (attempt: string, call: string) => ({ k: "hold", attempt, call }) as PostedRecord;
+const settle = (attempt: string, call: string) => ({ k: "settle", item: { attempt, call } }) as PostedRecord;
+const end = (call: string): PostedRecord => ({ k: "call", call, row: undefined });
 
 test("a file stays until the calls that were first held in it have ended, not only their attempts", () => {
   const open = new OpenCalls();

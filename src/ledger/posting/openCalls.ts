@@ -5,7 +5,7 @@
 // A call whose own record could not be written (a full disk) never ends here. So a call without an open attempt keeps its file only while
 // `callFilesMost` files follow, which a call spends between two attempts many times over.
 import { posting as limits } from "../limits.ts";
-import type { PostedRecord } from "./records.ts";
+import type { PostedRecord } from "./decode.ts";
 
 interface OpenCall {
   /** Place in the trail of the file with its first hold. */

@@ -21,7 +21,8 @@ import { OpenCalls } from "./openCalls.ts";
 import { Pause } from "./pause.ts";
 import { Places } from "./places.ts";
 import { placeBeyond, Readers } from "./readers.ts";
-import { decodePosted, RecordError } from "./records.ts";
+import { decodePosted } from "./decode.ts";
+import { RecordError } from "./records.ts";
 
 /** A spool that is written, or was: the part of SpoolWriter that is posted. */
 export interface PostedSpool {

@@ -3,19 +3,9 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { anyCard } from "../testing.ts";
 import type { Settlement } from "../types.ts";
-import {
-  decodePosted,
-  RecordError,
-  decodeRecord,
-  encodeCall,
-  encodeExtend,
-  encodeHold,
-  encodeSent,
-  encodeSettle,
-  holdOf,
-  settlementOf,
-  type HoldRecord,
-} from "./records.ts";
+import { decodePosted, decodeRecord, holdOf, settlementOf } from "./decode.ts";
+import { encodeCall, encodeExtend, encodeHold, encodeSent, encodeSettle } from "./encode.ts";
+import { RecordError, type HoldRecord } from "./records.ts";
 
 const nano = fc.bigInt({ min: 0n, max: 2n ** 63n - 1n });
 const count = fc.nat();
@@ -45,6 +35,7 @@ test("a hold comes back as it was, its rate card included", () => {
   fc.assert(
     fc.property(holds, (hold) => {
       const record = decodeRecord(encodeHold(hold));
+      expect(decodePosted(encodeHold(hold))).toEqual({ k: "hold", call: hold.held.call });
       expect(record.k === "hold" && holdOf(record)).toEqual(hold);
     }),
     { numRuns: 200 },
@@ -60,7 +51,7 @@ test("a settlement comes back as it was, and says all that its row needs", () =>
       cacheWriteTokens: count,
       cacheWriteLongTokens: count,
       reasoningTokens: count,
-      units: fc.dictionary(fc.constantFrom("image", "second"), count),
+      units: fc.dictionary(fc.constantFrom("image", "second", "row", '"]},"row":{'), count),
     },
     { requiredKeys: ["promptTokens", "cachedTokens", "outputTokens"] },
   );
@@ -80,13 +71,17 @@ test("a settlement comes back as it was, and says all that its row needs", () =>
           repeated: false,
         };
         const { held, amountNano: heldNano, shares: of, countedAtMs } = hold;
-        const row = { any: "row" };
-        const record = decodeRecord(
-          encodeSettle({ held, heldNano, shares: of, countedAtMs, settlement, unanswered, row }),
-        );
+        const row = unanswered ? undefined : { any: "row", holds: '"]},"row":{}', leases: [], item: { row: 1 } };
+        const bytes = encodeSettle({ held, heldNano, shares: of, countedAtMs, settlement, unanswered, row });
+        const record = decodeRecord(bytes);
         if (record.k !== "settle") throw new Error(record.k);
         expect(settlementOf(record.item)).toEqual(settlement);
         expect(record.row).toEqual(row);
+        const posted = decodePosted(bytes);
+        if (posted.k !== "settle") throw new Error(posted.k);
+        expect(posted.item).toEqual(record.item);
+        expect(JSON.parse(posted.itemText)).toEqual(JSON.parse(JSON.stringify(record.item)));
+        expect(posted.row).toBe(row && JSON.stringify(row));
         expect(record.item).toMatchObject({
           call: held.call,
           key: held.key,
@@ -133,10 +128,16 @@ test("posting reads of a light record its kind alone, and of a hold its call", (
   expect(decodePosted(encodeSent({ attempt: "a", engine: "e" }))).toEqual({ k: "sent" });
   const extend = { attempt: "a", amountNano: 9n, coveredTokens: 5, seenTokens: 4, shares: [], countedAtMs: 1 };
   expect(decodePosted(encodeExtend(extend))).toEqual({ k: "extend" });
-  expect(decodePosted(encodeCall({ call: "c", row: { id: "c" } }))).toEqual(
-    decodeRecord(encodeCall({ call: "c", row: { id: "c" } })),
-  );
-  expect(decodePosted(Buffer.from('{"v":1,"k":"hold","call":"call_1"}'))).toEqual({ k: "hold", call: "call_1" });
+  expect(decodePosted(encodeCall({ call: "c", row: { id: "c" } }))).toEqual({
+    k: "call",
+    call: "c",
+    row: '{"id":"c"}',
+  });
+  expect(decodePosted(encodeCall({ call: "c", row: undefined }))).toEqual({ k: "call", call: "c", row: undefined });
+  const begun = '{"v":1,"k":"hold","attempt":"att_1","call":"call_1","not":"read"}';
+  expect(decodePosted(Buffer.from(begun))).toEqual({ k: "hold", call: "call_1" });
+  const settle = '{"v":1,"k":"settle","item":{"attempt":"a","leases":[]},"row":{}}';
+  expect(() => decodePosted(Buffer.from(settle))).toThrow(RecordError);
   for (const bad of ['{"v":1,"k":"hold","call":7}', '{"v":1,"k":"hold",', '{"v":1,"k":"other"}', "no record"])
     expect(() => decodePosted(Buffer.from(bad))).toThrow(RecordError);
   expect(() => decodePosted(Buffer.from('{"v":2,"k":"sent"}'))).toThrow(/version 2/);

@@ -30,7 +30,8 @@ import { Unended } from "./crash.ts";
 import { mayRemove } from "./keep.ts";
 import type { PostingAlarm } from "./failures.ts";
 import { Poster, type PostedSpool } from "./poster.ts";
-import { decodeRecord, RecordError } from "./records.ts";
+import { decodeRecord } from "./decode.ts";
+import { RecordError } from "./records.ts";
 
 interface ReplayOptions {
   db: Database;

@@ -7,7 +7,7 @@ import { Leases } from "../leases/leases.ts";
 import { makeOrganisation } from "../leases/testing.ts";
 import { priceOf, worstCase } from "../pricing.ts";
 import type { HeldAttempt, RateCard, RecordRows, Settlement } from "../types.ts";
-import { encodeCall, encodeExtend, encodeHold, encodeSent, encodeSettle } from "./records.ts";
+import { encodeCall, encodeExtend, encodeHold, encodeSent, encodeSettle } from "./encode.ts";
 
 /** One nano a token. */
 export const card: RateCard = {
@@ -27,7 +27,7 @@ export const rows: RecordRows = {
       `with recorded as (
          insert into calls select c.* from json_populate_recordset(null::calls, $1) c on conflict (id) do nothing)
        insert into attempts select a.* from json_populate_recordset(null::attempts, $2) a on conflict (id) do nothing`,
-      [JSON.stringify(calls), JSON.stringify(attempts)],
+      [`[${calls.join()}]`, `[${attempts.join()}]`],
     );
   },
   ofCrash: (held, settled, sentTo) => ({

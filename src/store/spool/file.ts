@@ -59,6 +59,10 @@ export class SpoolFile {
   #end: number;
   #allocated = 0;
   #last = 0;
+  /** Records that are numbered and not written, and their bytes; they stand before `#end`. */
+  #queued: Uint8Array[] = [];
+  #queuedBytes = 0;
+  #flush: NodeJS.Immediate | undefined;
   #synced = 0;
   #timer: NodeJS.Timeout | undefined;
   #syncing = false;
@@ -79,7 +83,7 @@ export class SpoolFile {
     this.#end = head.length;
     this.#fd = openSync(this.path, "w", 0o600);
     try {
-      const records = this.#encode(options.first);
+      const records = this.#encode(options.first, 0);
       this.#grow(head.length + records + options.room);
       this.#write(this.#scratch, records, head.length);
       this.#write(head, head.length, 0);
@@ -119,18 +123,50 @@ export class SpoolFile {
     }
   }
 
-  /** Writes records for which there is room. An error closes the file: it is told to `onFailed` and thrown. */
+  /**
+   * Writes records for which there is room, and with them what is queued, in one write. An error closes the file: it is told to `onFailed`
+   * and thrown.
+   */
   append(payloads: readonly Uint8Array[]): void {
-    const size = this.#encode(payloads);
+    const all = this.#queued.length === 0 ? payloads : [...this.#queued, ...payloads];
+    const size = this.#encode(all, this.#last - this.#queued.length);
     try {
-      this.#write(this.#scratch, size, this.#end);
+      this.#write(this.#scratch, size, this.#end - this.#queuedBytes);
     } catch (error) {
       this.#fail(error as Error);
       throw error;
     }
-    this.#end += size;
+    this.#end += size - this.#queuedBytes;
     this.#last += payloads.length;
+    this.#written();
     this.#schedule();
+  }
+
+  /**
+   * Takes records for which there is room. They are written with the next ones, at the latest at the end of this turn of the event loop. An
+   * error of that write is told to `onFailed` alone.
+   */
+  queue(payloads: readonly Uint8Array[]): void {
+    for (const payload of payloads) {
+      this.#queued.push(payload);
+      this.#queuedBytes += recordBytes(payload.length);
+      this.#end += recordBytes(payload.length);
+    }
+    this.#last += payloads.length;
+    this.#flush ??= setImmediate(() => {
+      try {
+        if (this.isOpen) this.append([]);
+      } catch {
+        // It has been told.
+      }
+    });
+  }
+
+  #written(): void {
+    if (this.#flush) clearImmediate(this.#flush);
+    this.#flush = undefined;
+    this.#queued = [];
+    this.#queuedBytes = 0;
   }
 
   /** Whether records of so many bytes fit into what the file has already. */
@@ -146,6 +182,7 @@ export class SpoolFile {
   /** Syncs what is not synced yet, and waits for it. An error closes the file: it is told to `onFailed` and thrown. */
   syncNow(): void {
     if (this.#synced === this.#last) return;
+    if (this.#queued.length > 0) this.append([]);
     try {
       this.#disk.syncNow(this.#fd);
     } catch (error) {
@@ -160,15 +197,15 @@ export class SpoolFile {
     this.#stop("closed");
   }
 
-  /** Puts records into the scratch buffer, numbered from the next number; answers their bytes. */
-  #encode(payloads: readonly Uint8Array[]): number {
+  /** Puts records into the scratch buffer, numbered from the one after `before`; answers their bytes. */
+  #encode(payloads: readonly Uint8Array[], before: number): number {
     let size = 0;
     for (const payload of payloads) size += recordBytes(payload.length);
     // A buffer that one large write needed is not kept for the small ones.
     if (size > this.#scratch.length || this.#scratch.length > limits.recordBytesMost)
       this.#scratch = Buffer.allocUnsafe(Math.max(size, limits.scratchBytes));
     let at = 0;
-    let number = this.#last;
+    let number = before;
     for (const payload of payloads) at = encodeRecord(this.#scratch, at, payload, ++number, this.#seed);
     return size;
   }
@@ -181,7 +218,7 @@ export class SpoolFile {
   #sync(): void {
     this.#timer = undefined;
     this.#syncing = true;
-    const upTo = this.#last;
+    const upTo = this.#last - this.#queued.length;
     this.#disk.sync(this.#fd, (error) => {
       this.#syncing = false;
       if (this.#state !== "open") return this.#closeFile();
@@ -210,6 +247,7 @@ export class SpoolFile {
     if (this.#state !== "open") return;
     this.#state = state;
     clearTimeout(this.#timer);
+    if (this.#flush) clearImmediate(this.#flush);
     // A descriptor in use by a sync is closed when the sync ends: its number may name another file by then.
     if (!this.#syncing) this.#closeFile();
   }

@@ -75,7 +75,8 @@ test("any payloads in any groups come back as they were", async () => {
       using root = temporaryFolder();
       const writer = writerIn(root.path, { fileBytes: size });
       for (const payloads of groups) {
-        writer.append(payloads);
+        if (payloads.length % 3 === 0) writer.queue(payloads);
+        else writer.append(payloads);
         if (payloads.length % 2 === 0) await writer.synced(writer.position());
       }
       writer.close();
@@ -363,6 +364,66 @@ test("a failed write is tried once in a new file, in which it stands once", asyn
   disk.failSyncs = undefined;
   writer.close();
   expect(await textsOf(writer.folder)).toEqual(["1", "2", "3"]);
+});
+
+const turn = () => new Promise((resolve) => setImmediate(resolve));
+
+test("what is queued is numbered at once and written with the next record, or at the end of the turn", async () => {
+  using root = temporaryFolder();
+  const disk = failingDisk();
+  const writer = writerIn(root.path, { disk });
+  const written = vi.spyOn(disk, "write");
+  expect(writer.queue([bytesOf("1")]).number).toBe(1);
+  expect(writer.queue([bytesOf("2"), bytesOf("3")]).number).toBe(3);
+  expect(written).not.toHaveBeenCalled();
+  expect(writer.append([bytesOf("4")]).number).toBe(4);
+  expect(written).toHaveBeenCalledTimes(1);
+  expect((await readWhole(writer.trail[0]!.path)).texts).toEqual(["1", "2", "3", "4"]);
+  writer.queue([bytesOf("5")]);
+  await turn();
+  await turn();
+  expect(written).toHaveBeenCalledTimes(2);
+  expect((await readWhole(writer.trail[0]!.path)).texts).toEqual(["1", "2", "3", "4", "5"]);
+  writer.queue([bytesOf("6")]);
+  writer.close();
+  expect(await textsOf(writer.folder)).toEqual(["1", "2", "3", "4", "5", "6"]);
+});
+
+test("what is queued does not count as synced before it was written", async () => {
+  using root = temporaryFolder();
+  const disk = failingDisk();
+  const writer = writerIn(root.path, { disk });
+  writer.append([bytesOf("1")]);
+  await vi.waitFor(() => {
+    writer.queue([bytesOf("queued")]);
+    expect(disk.syncs).toBe(1);
+  });
+  const before = writer.position().number;
+  disk.finishSyncs();
+  expect(writer.trail[0]!.upTo).toBeLessThan(before);
+  await vi.waitFor(() => {
+    disk.finishSyncs();
+    expect(writer.trail[0]!.upTo).toBe(before);
+  });
+  writer.close();
+});
+
+test("what is queued in a file whose write fails stands in the next one, once and in order", async () => {
+  using root = temporaryFolder();
+  const disk = failingDisk();
+  const writer = writerIn(root.path, { disk, onFailure: () => (disk.failWrites = undefined) });
+  writer.append([bytesOf("1")]);
+  writer.queue([bytesOf("2")]);
+  disk.failWrites = Object.assign(new Error("EIO"), { code: "EIO" });
+  expect(writer.append([bytesOf("3")]).spool).toBe(writer.trail[1]!.spool);
+  writer.queue([bytesOf("4")]);
+  disk.failWrites = Object.assign(new Error("EIO"), { code: "EIO" });
+  await turn();
+  await turn();
+  expect(writer.trail).toHaveLength(3);
+  writer.append([bytesOf("5")]);
+  writer.close();
+  expect(await textsOf(writer.folder)).toEqual(["1", "2", "3", "4", "5"]);
 });
 
 test("while no file opens, new work is refused and reserved records wait in memory; they are written when one opens", async () => {

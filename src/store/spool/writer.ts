@@ -142,6 +142,18 @@ export class SpoolWriter {
    * not change them.
    */
   append(payloads: readonly Uint8Array[], drawn = 0): SpoolPlace {
+    return this.#take(payloads, drawn, (file) => file.append(payloads));
+  }
+
+  /**
+   * As `append`, for records that need not survive the end of this process yet: they share the write of the next record, at the latest one at
+   * the end of this turn of the event loop. A write that fails closes its file, and they are written into the next one.
+   */
+  queue(payloads: readonly Uint8Array[], drawn = 0): SpoolPlace {
+    return this.#take(payloads, drawn, (file) => file.queue(payloads));
+  }
+
+  #take(payloads: readonly Uint8Array[], drawn: number, into: (file: SpoolFile) => void): SpoolPlace {
     if (this.#closed) throw new Error("The spool is closed.");
     let bytes = 0;
     for (const { length } of payloads) {
@@ -158,7 +170,7 @@ export class SpoolWriter {
       }
       try {
         this.#makeRoom(file, bytes, drawn);
-        file.append(payloads);
+        into(file);
         break;
       } catch (error) {
         if (file.isOpen || tries > 0) throw error;

@@ -1,5 +1,5 @@
-// A process that appends to a spool for ever, for tests that kill it: `appender.ts ROOT SEED`. It prints a record's number once append
-// has returned for it.
+// A process that appends to a spool for ever, for tests that kill it: `appender.ts ROOT SEED`. A part of its records is queued. It prints a
+// record's number once append has returned for it, or for a later one.
 import { writeSync } from "node:fs";
 import { newSpoolId, SpoolWriter } from "../writer.ts";
 
@@ -14,6 +14,10 @@ function some(): void {
     const payloads = Array.from({ length: 1 + (random % 4) }, () =>
       Buffer.from(`${++number} ${"x".repeat(random % 900)}`),
     );
+    if (random % 3 === 0) {
+      writer.queue(payloads);
+      continue;
+    }
     writer.append(payloads);
     writeSync(1, `${number}\n`);
   }

@@ -1,0 +1,153 @@
+// Records of money read from their bytes: whole, for the replay of a dead process, and as far as posting needs them.
+import { cardOf } from "../cards.ts";
+import type { Settlement, TokenCounts } from "../types.ts";
+import {
+  itemSchema,
+  RecordError,
+  recordSchema,
+  version,
+  type HoldRecord,
+  type SettlementItem,
+  type Written,
+  type WrittenRecord,
+} from "./records.ts";
+
+/** Reads a record. Throws RecordError. */
+export function decodeRecord(payload: Buffer): WrittenRecord {
+  const value = parsed(payload.toString("utf8"));
+  const result = recordSchema.safeParse(value);
+  if (result.success) return result.data;
+  const found = (value as { v?: unknown } | null)?.v;
+  if (typeof found === "number" && found !== version)
+    throw new RecordError("record_version", `A record has version ${found}, and this release reads ${version}.`);
+  throw new RecordError("record_invalid", "A record of the spool cannot be read.", result.error);
+}
+
+/**
+ * What posting needs of a record: of those that write nothing, which call a hold belongs to. Rows and items are JSON texts, as they stand
+ * in the record: Postgres parses them, so posting need not.
+ */
+export type PostedRecord =
+  | { k: "settle"; item: SettlementItem; itemText: string; row: string | undefined }
+  | { k: "call"; call: string; row: string | undefined }
+  | { k: "hold"; call: string }
+  | { k: "sent" | "extend" };
+
+const kindAt = `{"v":${version},"k":"`.length;
+const settleBegin = `{"v":${version},"k":"settle","item":`;
+/** Ends an item that a row follows. No text and no number of an item holds it, because only the leases at its end are a list. */
+const itemEnd = `]},"row":`;
+const holdBegin = new RegExp(`^\\{"v":${version},"k":"hold","attempt":"[^"\\\\]*","call":"([^"\\\\]*)",`);
+const callBegin = new RegExp(`^\\{"v":${version},"k":"call","call":"([^"\\\\]*)","row":\\{`);
+
+/** Reads a record for posting: no further than posting needs it, where it stands as encode.ts writes it. Throws RecordError. */
+export function decodePosted(payload: Buffer): PostedRecord {
+  const text = payload.toString("utf8");
+  switch (text.charAt(kindAt) + text.charAt(kindAt + 1)) {
+    case "se":
+      return text.startsWith("sent", kindAt) ? lightOf(text, "sent") : settleOf(payload, text);
+    case "ex":
+      return lightOf(text, "extend");
+    case "ho": {
+      const call = holdBegin.exec(text)?.[1];
+      if (call !== undefined) return { k: "hold", call };
+      break;
+    }
+    case "ca": {
+      const call = callBegin.exec(text);
+      if (call) return { k: "call", call: call[1]!, row: text.slice(call[0].length - 1, -1) };
+    }
+  }
+  return wholly(payload);
+}
+
+function lightOf(text: string, kind: "sent" | "extend"): PostedRecord {
+  return text.startsWith(`{"v":${version},"k":"${kind}",`) ? { k: kind } : wholly(Buffer.from(text));
+}
+
+function settleOf(payload: Buffer, text: string): PostedRecord {
+  const end = text.indexOf(itemEnd);
+  if (end < 0 || !text.startsWith(settleBegin)) return wholly(payload);
+  const itemText = text.slice(settleBegin.length, end + 2);
+  const item = itemSchema.safeParse(parsed(itemText));
+  if (!item.success) throw new RecordError("record_invalid", "A settlement of the spool cannot be read.", item.error);
+  return { k: "settle", item: item.data, itemText, row: text.slice(end + itemEnd.length, -1) };
+}
+
+/** A record that does not stand as this release writes it. */
+function wholly(payload: Buffer): PostedRecord {
+  const record = decodeRecord(payload);
+  switch (record.k) {
+    case "settle":
+      return { k: "settle", item: record.item, itemText: JSON.stringify(record.item), row: textOf(record.row) };
+    case "call":
+      return { k: "call", call: record.call, row: textOf(record.row) };
+    case "hold":
+      return { k: "hold", call: record.call };
+    default:
+      return { k: record.k };
+  }
+}
+
+const textOf = (row: unknown): string | undefined => (row === undefined ? undefined : JSON.stringify(row));
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new RecordError("record_invalid", "A record of the spool is not JSON.", error);
+  }
+}
+
+/** What the record of a hold says. Throws SyntaxError where a price of its card is no whole number. */
+export function holdOf(record: Written<"hold">): HoldRecord {
+  return {
+    held: {
+      attempt: record.attempt,
+      call: record.call,
+      organisation: record.organisation,
+      project: record.project,
+      key: record.key,
+      agent: record.agent,
+      run: record.run,
+      rateCard: cardOf(record.card),
+      promptTokens: record.prompt,
+      outputTokens: record.output,
+      context: record.context,
+    },
+    amountNano: BigInt(record.amount),
+    coveredTokens: record.covered,
+    shares: record.shares.map(([budget, period]) => ({ budget, period })),
+    countedAtMs: record.at,
+  };
+}
+
+/** The settlement that an item says. */
+export function settlementOf(item: SettlementItem): Settlement {
+  const tokens: TokenCounts = {
+    promptTokens: item.prompt,
+    cachedTokens: item.cached,
+    outputTokens: item.output,
+  };
+  if (item.cache_write !== undefined) tokens.cacheWriteTokens = item.cache_write;
+  if (item.cache_write_long !== undefined) tokens.cacheWriteLongTokens = item.cache_write_long;
+  if (item.reasoning !== undefined) tokens.reasoningTokens = item.reasoning;
+  if (item.units !== undefined) tokens.units = item.units;
+  return {
+    attempt: item.attempt,
+    amountNano: BigInt(item.amount),
+    suspenseNano: BigInt(item.suspense ?? 0),
+    tokens,
+    claimed:
+      item.claimed_prompt === undefined
+        ? undefined
+        : {
+            promptTokens: item.claimed_prompt,
+            cachedTokens: item.cached,
+            outputTokens: item.claimed_output ?? 0,
+          },
+    usageSource: item.source,
+    currency: item.currency,
+    repeated: false,
+  };
+}
