@@ -4,6 +4,7 @@ import type { OpenAPIHono } from "@hono/zod-openapi";
 import { z } from "@hono/zod-openapi";
 import { chatBody } from "../gateway/protocols/chat/schema.ts";
 import { completionBody } from "../gateway/protocols/completions/schema.ts";
+import { responsesBody } from "../gateway/protocols/responses/schema.ts";
 import type { Action } from "../governance/index.ts";
 import { failureAnswer, type ApiEnv } from "./helpers.ts";
 
@@ -35,9 +36,25 @@ const anyObject = z.looseObject({});
 function registerModelApi(app: OpenAPIHono<ApiEnv>): void {
   const registry = app.openAPIRegistry;
   const tags = ["Models (OpenAI's shapes)"];
-  for (const [path, summary, schema, object] of [
-    ["/v1/chat/completions", "A chat completion, streamed or whole", chatBody, "chat.completion"],
-    ["/v1/completions", "A text completion, streamed or whole", completionBody, "text_completion"],
+  for (const [path, summary, schema, answer] of [
+    [
+      "/v1/chat/completions",
+      "A chat completion, streamed or whole",
+      chatBody,
+      "An object of kind chat.completion, or events of its chunks that end with [DONE]",
+    ],
+    [
+      "/v1/completions",
+      "A text completion, streamed or whole",
+      completionBody,
+      "An object of kind text_completion, or events of its chunks that end with [DONE]",
+    ],
+    [
+      "/v1/responses",
+      "A response, streamed or whole",
+      responsesBody,
+      "An object of kind response, or events from response.created to response.completed, response.incomplete or response.failed",
+    ],
   ] as const)
     registry.registerPath({
       method: "post",
@@ -50,7 +67,7 @@ function registerModelApi(app: OpenAPIHono<ApiEnv>): void {
       request: { body: { required: true, content: { "application/json": { schema } } } },
       responses: {
         200: {
-          description: `An object of kind ${object}, or events of its chunks that end with [DONE]`,
+          description: answer,
           content: { "application/json": { schema: anyObject }, "text/event-stream": { schema: z.string() } },
         },
         ...errors,

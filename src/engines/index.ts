@@ -13,3 +13,4 @@ export { estimateTokens, promptLength } from "./wire/chat/usage.ts";
 export { WholeAnswer } from "./wire/chat/assemble.ts";
 export { chunkOf } from "./wire/chat/deltas.ts";
 export { bareName, fieldsOfSoftware, knownField, neverAllowed } from "./wire/chat/fields.ts";
+export { chatToolName, writeChat } from "./wire/chat/write.ts";

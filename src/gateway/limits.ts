@@ -56,6 +56,11 @@ export const limits = {
   /** Answers of one call, and tool calls of one answer, that are checked. An engine that sends more has sent an invalid answer. */
   answerChoices: 1024,
   answerToolCalls: 1024,
+  /** Of the header that names what was left out of a call. */
+  leftOutCharacters: 1_000,
+  /** Tools of one Responses call, and ids of stored responses and conversations. */
+  toolsMost: 1024,
+  stateIdCharacters: 200,
   /** Interval of the probes of an engine that answers, and the longest interval for one that does not. */
   probeEveryMs: 10_000,
   probeMostMs: 60_000,

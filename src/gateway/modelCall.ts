@@ -48,6 +48,8 @@ export interface ModelCall extends Asked {
   readonly media: readonly Medium[];
   /** The same call with `data:` addresses in place of these media's own; `data` has them by the address that stood there. */
   withMedia(media: readonly Medium[], data: ReadonlyMap<string, string>): ModelCall;
+  /** What was left out because no engine here runs it, by its place in the body: `tools[8].web_search`. */
+  readonly leftOut?: readonly string[];
 }
 
 /** The shape in which engines are asked a call, and of `engineBody`. */

@@ -14,7 +14,7 @@ import {
   valueProblem,
   type Schema,
 } from "../bounded/index.ts";
-import type { EngineChunk, Tool, ToolChoice } from "../engines/index.ts";
+import { chatToolName, type EngineChunk, type Tool, type ToolChoice } from "../engines/index.ts";
 import { limits } from "./limits.ts";
 import type { ModelCall } from "./modelCall.ts";
 
@@ -53,9 +53,13 @@ async function toolSchemas(
   only: readonly string[] | undefined,
 ): Promise<Map<string, Schema | undefined>> {
   const schemas = new Map<string, Schema | undefined>();
-  for (const { name, parameters } of tools)
+  for (const { opaque, parameters, ...tool } of tools) {
+    if (opaque) continue;
+    // The model calls a tool by the name that engines are told.
+    const name = chatToolName(tool);
     if (only === undefined || only.includes(name))
       schemas.set(name, parameters ? await reader.read(parameters, "tools") : undefined);
+  }
   return schemas;
 }
 

@@ -218,7 +218,8 @@ class Pipeline {
     if (failure) throw failure;
     const record = this.#reporting.finish(call, outcome, ended);
     // In a PD call the decode engine reports transferred tokens as cached, so the answer says what is billed.
-    const told = !attempt.placement.split && whole.reportsUsage && !ended.usageCut && !cut;
+    const isOwnShape = wire.shape === call.request.asked.shape;
+    const told = isOwnShape && !attempt.placement.split && whole.reportsUsage && !ended.usageCut && !cut;
     const shown: AnswerChunk = told ? { deltas, wire } : { deltas, wire, ...capped, usage: ended.usage };
     return {
       id: call.id,
@@ -358,12 +359,14 @@ function useOf({ request, signal }: CallState): Use {
 
 function headersOf(call: CallState, attempt: AttemptState): Record<string, string> {
   const { tightest } = attempt;
+  const { leftOut = [] } = attempt.asked;
   return {
     "x-lineshaft-call": call.id,
     "x-lineshaft-decision": attempt.id,
     "x-lineshaft-engine": attempt.placement.endpoint.endpoint,
     "x-lineshaft-currency": attempt.card.currency,
     ...call.counted?.headers(),
+    ...(leftOut.length > 0 && { "x-lineshaft-left-out": leftOut.join(", ").slice(0, limits.leftOutCharacters) }),
     ...(tightest && {
       "x-lineshaft-budget": tightest.budget,
       "x-lineshaft-budget-left-nano": tightest.leftNano.toString(),

@@ -105,11 +105,11 @@ export class Relay implements AsyncIterableIterator<AnswerChunk, undefined> {
     return { deltas: chunk.deltas, wire: { shape, data: rest, text: undefined } };
   }
 
-  /** The usage that is billed: the engine's own chunk where that says it. */
+  /** The usage that is billed: the engine's own chunk where that says it in the client's shape. */
   #usageChunk({ usage, usageCut }: EndedAttempt): AnswerChunk {
     const report = this.#report;
-    if (report?.deltas.length === 0 && !usageCut) return report;
     const { shape } = this.#call.request.asked;
+    if (report?.deltas.length === 0 && !usageCut && report.wire.shape === shape) return report;
     const wire = (report ?? this.#last)?.wire ?? { shape, data: {}, text: undefined };
     return { deltas: [], usage, wire, altered: true };
   }

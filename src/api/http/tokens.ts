@@ -150,7 +150,7 @@ async function sendStream(
     writer.end(lateHeaders(protocol, lastHeaders()) + encode(undefined));
   } catch (error) {
     // The answer has begun, so what went wrong can only be said inside it.
-    writer.end(protocol.error(asLineshaftError(error), "stream"));
+    writer.end(protocol.error(asLineshaftError(error), "stream", told));
   }
 }
 

@@ -2,9 +2,10 @@
 import type { Action } from "../../governance/index.ts";
 import { chat } from "./chat/index.ts";
 import { completions } from "./completions/index.ts";
+import { responses } from "./responses/index.ts";
 import type { CallRoute, Protocol, Question } from "./types.ts";
 
-const protocols: readonly Protocol[] = [chat, completions];
+const protocols: readonly Protocol[] = [chat, completions, responses];
 
 /** The protocol whose shape an error has that belongs to none: a path under /v1 that is not served. */
 export const usualProtocol: Protocol = chat;

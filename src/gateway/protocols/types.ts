@@ -91,5 +91,5 @@ export interface Protocol {
   /** The encoder of one stream. */
   events(told: Told): StreamEncoder;
   /** JSON text of a failure; of one inside a stream (`stream`), the event that ends it. */
-  error(failure: LineshaftError, place: "body" | "stream"): string;
+  error(failure: LineshaftError, place: "body" | "stream", told?: Told): string;
 }

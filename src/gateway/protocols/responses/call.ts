@@ -1,0 +1,331 @@
+// A Responses body as a ModelCall. Engines that speak chat are asked by a chat completion, which is written once, when an endpoint is
+// fitted; the checks of chat's fields and media are those of every chat call.
+import { writeChat } from "../../../engines/index.ts";
+import type {
+  AnswerFormat,
+  Asked,
+  EngineRequest,
+  Message,
+  Prompt,
+  Received,
+  RegisteredEndpoint,
+  Sampling,
+  Thinking,
+  Tool,
+  ToolChoice,
+} from "../../../engines/index.ts";
+import { LineshaftError } from "../../../errors/index.ts";
+import type { Medium, ModelCall } from "../../modelCall.ts";
+import { unknownKey } from "../openai/keys.ts";
+import type { CallBody } from "../openai/bodies.ts";
+import { ChatCall } from "../chat/call.ts";
+import { kindOf, messagesOf } from "./items.ts";
+import { ToolNames } from "./names.ts";
+import type { OutputWishes } from "./output.ts";
+import { choiceOf, toolsOf, type Choice } from "./tools.ts";
+
+type Json = Record<string, unknown>;
+
+/** Members that this view reads, or that ask for nothing of the engine. All others are fields for the engine. */
+const known = new Set([
+  "model",
+  "input",
+  "instructions",
+  "previous_response_id",
+  "conversation",
+  "stream",
+  "stream_options",
+  "store",
+  "background",
+  "include",
+  "max_output_tokens",
+  "max_tool_calls",
+  "temperature",
+  "top_p",
+  "presence_penalty",
+  "frequency_penalty",
+  "top_logprobs",
+  "tools",
+  "tool_choice",
+  "parallel_tool_calls",
+  "text",
+  "reasoning",
+  "truncation",
+  "metadata",
+  "client_metadata",
+  "user",
+  "safety_identifier",
+  "prompt_cache_key",
+  "prompt_cache_retention",
+  "prompt_cache_options",
+  "service_tier",
+]);
+
+/** Names of chat's fields, and the client's own names of the same things. */
+const ownNames: Record<string, string> = {
+  max_tokens: "max_output_tokens",
+  response_format: "text.format",
+  reasoning_effort: "reasoning.effort",
+  verbosity: "text.verbosity",
+  messages: "input",
+};
+
+/** What stored state gives to a call. */
+export interface Earlier {
+  /** Items of the turns before this one. */
+  items: readonly Json[];
+}
+
+export class ResponsesCall implements ModelCall {
+  readonly shape = "responses";
+  readonly kind = "generate";
+  readonly headers = [];
+  /** The reader of a stream is always told the usage: it stands in the last event. */
+  readonly streamUsage = true;
+  readonly answersPerPrompt = 1;
+  readonly streamsFaithfully = true;
+  readonly repeatsPrompt = false;
+  readonly received: Received | undefined;
+  readonly #body: CallBody;
+  readonly #earlier: Earlier | undefined;
+  /** The chat call that engines are asked, once an endpoint was fitted. */
+  readonly #chat: ModelCall | undefined;
+  #messages: readonly Message[] | undefined;
+  #choice: Choice | undefined;
+  #translated: ChatCall | undefined;
+
+  constructor(body: CallBody, received: Received | undefined, earlier?: Earlier, chat?: ModelCall) {
+    this.#body = body;
+    this.received = received;
+    this.#earlier = earlier;
+    this.#chat = chat;
+  }
+
+  get model(): string {
+    return this.#body.model;
+  }
+
+  get stream(): boolean {
+    return this.#body.stream === true;
+  }
+
+  /** Items of the input, those of earlier turns first. */
+  get #items(): readonly Json[] {
+    const { input } = this.#body as { input?: string | Json[] | null };
+    const own: Json[] = typeof input === "string" ? [{ type: "message", role: "user", content: input }] : (input ?? []);
+    return this.#earlier ? [...this.#earlier.items, ...own] : own;
+  }
+
+  get prompt(): Prompt {
+    const { instructions } = this.#body as { instructions?: string | null };
+    return { kind: "messages", messages: (this.#messages ??= messagesOf(instructions, this.#items)) };
+  }
+
+  /** Tools and choice belong together, because a choice may leave some of the tools. */
+  get #chosen(): Choice {
+    if (this.#choice) return this.#choice;
+    const own = (this.#body["tools"] ?? []) as Json[];
+    // Codex hands the tools of known models over as an item of the input.
+    const added = this.#items.filter((item) => kindOf(item) === "additional_tools");
+    const tools = toolsOf([...own, ...added.flatMap((item) => item["tools"] as Json[])]);
+    return (this.#choice = choiceOf(this.#body["tool_choice"], tools));
+  }
+
+  /** Throws a 400 where the body asks for a tool that it does not define. */
+  checkChoice(): void {
+    if (this.#body["tool_choice"] !== undefined) void this.#chosen;
+  }
+
+  get tools(): readonly Tool[] {
+    return this.#chosen.tools;
+  }
+
+  get toolChoice(): ToolChoice | undefined {
+    return this.#chosen.choice;
+  }
+
+  get parallelTools(): boolean | undefined {
+    return (this.#body["parallel_tool_calls"] ?? undefined) as boolean | undefined;
+  }
+
+  get format(): AnswerFormat | undefined {
+    const { format } = (this.#body["text"] ?? {}) as { format?: Json | null };
+    if (format?.["type"] === "json_object") return { kind: "json" };
+    if (format?.["type"] !== "json_schema") return undefined;
+    const { name, schema, strict } = format as { name?: string; schema: Json | boolean; strict?: boolean | null };
+    return {
+      kind: "schema",
+      schema,
+      ...(name !== undefined && { name }),
+      ...(typeof strict === "boolean" && { strict }),
+    };
+  }
+
+  get sampling(): Sampling {
+    const {
+      temperature,
+      top_p: topP,
+      presence_penalty,
+      frequency_penalty,
+    } = this.#body as Record<string, number | null>;
+    return {
+      ...(typeof temperature === "number" && { temperature }),
+      ...(typeof topP === "number" && { topP }),
+      ...(typeof presence_penalty === "number" && { presencePenalty: presence_penalty }),
+      ...(typeof frequency_penalty === "number" && { frequencyPenalty: frequency_penalty }),
+    };
+  }
+
+  get thinking(): Thinking {
+    const { effort, summary } = (this.#body["reasoning"] ?? {}) as {
+      effort?: Thinking["effort"] | null;
+      summary?: unknown;
+    };
+    return {
+      asked: typeof effort === "string" && effort !== "none",
+      tokensBeside: 0,
+      ...(typeof effort === "string" && { effort }),
+      ...(typeof summary === "string" && { show: "summary" }),
+    };
+  }
+
+  get verbosity(): string | undefined {
+    return textIn(this.#body["text"], "verbosity");
+  }
+
+  get cacheKey(): string | undefined {
+    return textIn(this.#body, "prompt_cache_key");
+  }
+
+  get cacheTtlSeconds(): number | undefined {
+    const ttl = textIn(this.#body["prompt_cache_options"], "ttl");
+    return ttl === "1h" ? 3600 : ttl === "5m" ? 300 : undefined;
+  }
+
+  get extensions(): Json {
+    return Object.fromEntries(Object.entries(this.#body).filter(([field]) => !known.has(field)));
+  }
+
+  get hasMedia(): boolean {
+    return this.#chatCall.hasMedia;
+  }
+
+  get promptTokensMost(): number {
+    return this.#chatCall.promptTokensMost;
+  }
+
+  get promptCharacters(): number {
+    return this.#earlier || !this.received ? this.#chatCall.promptCharacters : this.received.bytes.length;
+  }
+
+  outputLimit(): { tokens: number; field: string } | undefined {
+    const tokens = this.#body["max_output_tokens"] as number | null | undefined;
+    return tokens === null || tokens === undefined ? undefined : { tokens, field: "max_output_tokens" };
+  }
+
+  get media(): readonly Medium[] {
+    return this.#chatCall.media;
+  }
+
+  engineBody(of: { model: string; outputTokens?: number; stream?: boolean }): EngineRequest["body"] {
+    return this.#chatCall.engineBody(of);
+  }
+
+  fitted(endpoint: RegisteredEndpoint): ModelCall {
+    this.#refuseUnsaid();
+    try {
+      return new ResponsesCall(this.#body, this.received, this.#earlier, this.#chatCall.fitted(endpoint));
+    } catch (error) {
+      throw error instanceof LineshaftError ? inOwnNames(error) : error;
+    }
+  }
+
+  withMedia(media: readonly Medium[], data: ReadonlyMap<string, string>): ModelCall {
+    return new ResponsesCall(this.#body, this.received, this.#earlier, this.#chatCall.withMedia(media, data));
+  }
+
+  get #chatCall(): ModelCall {
+    return (
+      this.#chat ??
+      (this.#translated ??= new ChatCall(writeChat(this as Asked, { model: this.model }) as CallBody, undefined))
+    );
+  }
+
+  /** Server tools that are left out, because no engine that speaks chat runs them: `tools[8].web_search`. */
+  get leftOut(): readonly string[] {
+    return ((this.#body["tools"] ?? []) as Json[]).flatMap(({ type }, place) =>
+      type === "function" || type === "custom" || type === "namespace" ? [] : [`tools[${place}].${String(type)}`],
+    );
+  }
+
+  /** Throws a 400 at what a chat engine cannot be asked. */
+  #refuseUnsaid(): void {
+    const { top_logprobs: logprobs, truncation, service_tier: tier } = this.#body;
+    const refuse = (path: string, why: string) => {
+      throw unknownKey(path, why);
+    };
+    if (truncation === "auto") refuse("truncation", "nothing of an input is dropped here. Send `disabled`");
+    if (typeof logprobs === "number" && logprobs > 0) refuse("top_logprobs", "log probabilities are not given here");
+    if (typeof tier === "string" && tier !== "auto" && tier !== "default")
+      refuse("service_tier", "it would change what the call costs");
+    const choice = this.toolChoice;
+    if (typeof choice === "object" && "name" in choice && !this.tools.some(({ opaque }) => !opaque))
+      refuse("tool_choice", `the engine of this model does not run \`${choice.name.slice(0, 40)}\``);
+    for (const [place, item] of this.#items.entries()) {
+      const kind = kindOf(item);
+      if (kind === "item_reference") refuse(`input[${place}]`, "it names an item that is not stored here");
+      if (needsOwnEngine(item, kind))
+        refuse(`input[${place}].type`, `\`${kind.slice(0, 40)}\` is known to no engine here`);
+    }
+  }
+
+  /** The body as the response object repeats it. */
+  get shown(): Json {
+    return this.#body;
+  }
+
+  /** Whether the response is kept for later requests. */
+  get stores(): boolean {
+    return false;
+  }
+
+  get outputWishes(): Omit<OutputWishes, "tail"> {
+    const include = (this.#body["include"] ?? []) as string[];
+    return {
+      names: new ToolNames(this.tools),
+      summary: this.thinking.show === "summary",
+      encrypted: include.includes("reasoning.encrypted_content"),
+    };
+  }
+}
+
+function textIn(of: unknown, name: string): string | undefined {
+  const value = (of as Json | null | undefined)?.[name];
+  return typeof value === "string" ? value : undefined;
+}
+
+/** Items that only their own API understands and that change what the model is told. Calls of server tools in a history are only left out. */
+function needsOwnEngine(item: Json, kind: string): boolean {
+  if (kind === "compaction") return messagesOf(undefined, [item])[0]!.parts[0]!.kind === "opaque";
+  if (kind.endsWith("_call_output")) return kind !== "function_call_output" && kind !== "custom_tool_call_output";
+  if (kind.endsWith("_call")) return false;
+  return !["message", "reasoning", "additional_tools"].includes(kind);
+}
+
+/** A refusal of chat's fields in the names that the client wrote. */
+function inOwnNames(error: LineshaftError): LineshaftError {
+  const { param } = error;
+  if (param === undefined) return error;
+  const [first] = /^\w+/.exec(param) ?? [""];
+  const own = ownNames[first];
+  if (own === undefined) return error;
+  const { status, code, message, hint, retryAfterSeconds } = error;
+  return new LineshaftError({
+    status,
+    code,
+    param: own,
+    message: message.replaceAll(param, own).replaceAll(`\`${first}\``, `\`${own}\``),
+    ...(hint !== undefined && { hint: hint.replaceAll(first, own) }),
+    ...(retryAfterSeconds !== undefined && { retryAfterSeconds }),
+  });
+}
