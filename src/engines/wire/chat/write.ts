@@ -121,7 +121,7 @@ function wireFormat(format: Asked["format"]): Json | undefined {
 }
 
 /** Messages of a conversation. Instructions at its beginning become one system message, because many templates take one alone. */
-export function writeMessages(messages: readonly Message[], wish: Pick<ChatWish, "systemAnywhere" | "marks">): Json[] {
+function writeMessages(messages: readonly Message[], wish: Pick<ChatWish, "systemAnywhere" | "marks">): Json[] {
   const written: Json[] = [];
   const marks = wish.marks === true;
   const isInstruction = ({ role }: Message) => role === "system" || role === "developer";

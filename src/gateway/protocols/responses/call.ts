@@ -71,7 +71,7 @@ const ownNames: Record<string, string> = {
 };
 
 /** What stored state gives to a call. */
-export interface Earlier {
+interface Earlier {
   /** Items of the turns before this one. */
   items: readonly Json[];
 }

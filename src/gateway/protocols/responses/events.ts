@@ -13,7 +13,7 @@ import { responseObject, usageOf, type Opening, type Standing } from "./response
 type Json = Record<string, unknown>;
 
 /** Ids of responses, and of their items, end as the ids of their calls do. */
-export const tailOf = (id: string): string => id.slice(id.indexOf("_") + 1);
+const tailOf = (id: string): string => id.slice(id.indexOf("_") + 1);
 
 export class Answer {
   readonly call: ResponsesCall;
@@ -168,7 +168,7 @@ export class Answer {
   }
 }
 
-export const eventText = (type: string, data: Json): string => `event: ${type}\ndata: ${JSON.stringify(data)}\n\n`;
+const eventText = (type: string, data: Json): string => `event: ${type}\ndata: ${JSON.stringify(data)}\n\n`;
 
 /** Ends of an answer that leave it incomplete, in the words of Responses. */
 const incompleteBy: Partial<Record<string, string>> = {

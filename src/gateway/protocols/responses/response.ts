@@ -5,7 +5,7 @@ import type { Usage } from "../../../engines/index.ts";
 type Json = Record<string, unknown>;
 
 /** How a response stands. */
-export type Status = "queued" | "in_progress" | "completed" | "incomplete" | "failed" | "cancelled";
+type Status = "queued" | "in_progress" | "completed" | "incomplete" | "failed" | "cancelled";
 
 /** What changes of a response while it is answered. */
 export interface Standing {

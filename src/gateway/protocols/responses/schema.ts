@@ -20,7 +20,7 @@ const format = z.discriminatedUnion("type", [
 const effort = z.enum(["none", "minimal", "low", "medium", "high", "xhigh", "max"]);
 
 /** Labels that a client puts on a response or a conversation: at most 16 of them. */
-export const metadata = z
+const metadata = z
   .record(z.string().max(64), z.string().max(512))
   .refine((labels) => Object.keys(labels).length <= 16, "must have at most 16 members");
 
