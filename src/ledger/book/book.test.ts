@@ -377,6 +377,42 @@ test("a purse that waits for its acknowledgement is not forgotten, and what wait
   expect(process.book.unused(model.nowMs)).toEqual([]);
 });
 
+test("a call that waited behind one that is refused for another budget is served at once", () => {
+  const model = new LeaseModel(20_000 * dayMs);
+  for (const [scope, limitNano] of [
+    ["project:p", 100n],
+    ["key:k", 1_000n],
+  ] as const)
+    model.setBudget({ id: scope, scope, currency: "USD", limitNano, period: "total" });
+  const process = new SimulatedProcess(model, scopes);
+  const hold = (attempt: string, of: readonly string[], leastNano: bigint, needNano: bigint) => {
+    process.hold({ attempt, scopes: of, finalNano: needNano, leastNano, needNano });
+    for (let round = 0; round < 4; round++) {
+      process.send();
+      if (process.asked) process.receive();
+      process.drain();
+    }
+    return process.calls.get(attempt);
+  };
+  const settle = (attempt: string, nano: bigint) => {
+    const call = process.calls.get(attempt)!;
+    call.usedNano = nano;
+    process.settle(call);
+    process.drain();
+  };
+  hold("supply", ["key:k"], 60n, 60n);
+  settle("supply", 0n);
+  const free = process.book.standing("key:k")!.freeNano;
+  hold("last of p", ["project:p"], 60n, 60n);
+  expect(hold("before", ["project:p", "key:k"], 50n, free + 1n)).toBeUndefined();
+  // The key's money would do, and belongs to the call before it.
+  expect(hold("behind", ["key:k"], free, free)).toBeUndefined();
+  // The money of the project is gone: the first one is refused.
+  settle("last of p", 60n);
+  expect(process.waiting.size).toBe(0);
+  expect(process.calls.get("behind")).toBeDefined();
+});
+
 test("a fenced process ends its extensions: those that lack money are cut, those that only stood in line are granted", () => {
   const { model, process, set, hold, settle, hear } = alone(1_000n);
   set(1_000n);

@@ -174,6 +174,7 @@ export class Book {
       waiter.purses = waiter.purses.filter((one) => one !== purse);
       this.#queue.tryNow(waiter, nowMs);
     }
+    this.#queue.pumpLeft(nowMs);
   }
 
   /** Asks for a hold. Every budget must be known. */
@@ -188,7 +189,10 @@ export class Book {
     for (const purse of purses) if (purse.facts.periodEndMs <= nowMs) purse.askAfterMs = -Infinity;
     // Behind others it gets what they do not wait for.
     if (purses.some((purse) => purse.waiting.size > 1)) this.#queue.pumpAll(purses, nowMs);
-    else this.#queue.tryNow(waiter, nowMs);
+    else {
+      this.#queue.tryNow(waiter, nowMs);
+      this.#queue.pumpLeft(nowMs);
+    }
   }
 
   /** Asks for more. A second ask of the same hold replaces the first one's amounts, and may say that the answer stands still now. */
@@ -208,11 +212,12 @@ export class Book {
     }
     const waiter = holder.extension!;
     this.#queue.tryNow(waiter, nowMs);
-    if (!this.#ended || !waiter.stuck || holder.extension !== waiter) return;
-    this.#queue.cut(
-      holder,
-      waiter.purses.find((purse) => this.#queue.lacks(waiter, purse))!,
-    );
+    if (this.#ended && waiter.stuck && holder.extension === waiter)
+      this.#queue.cut(
+        holder,
+        waiter.purses.find((purse) => this.#queue.lacks(waiter, purse))!,
+      );
+    this.#queue.pumpLeft(nowMs);
   }
 
   /** A call that waits for its hold has gone. */
@@ -322,6 +327,7 @@ export class Book {
       if (waiter.holder) for (const purse of waiter.purses) purse.askAfterMs = nowMs + this.#limits.askAgainMs;
       else this.#queue.unavailable(waiter);
     }
+    this.#queue.pumpLeft(nowMs);
   }
 
   /** The database takes no more asks of this process: holds that wait are given up, and extensions that would wait are cut. */
@@ -348,7 +354,7 @@ export class Book {
     purse.exact = true;
     purse.owedNano = amountNano;
     this.#queue.payBack(purse);
-    this.#queue.pump(purse, nowMs);
+    this.#queue.pumpAll([purse], nowMs);
   }
 
   /** Money may have come back to budgets: what waits for them may ask again. */
@@ -365,6 +371,7 @@ export class Book {
       else this.#queue.refuse(waiter, purse, "held");
       this.#queue.pumpAll(waiter.purses, nowMs);
     }
+    this.#queue.pumpLeft(nowMs);
     for (const purse of this.#purses.values()) this.#queue.giveBack(purse, purse.idle(nowMs, this.#limits.idleMs));
   }
 

@@ -10,6 +10,8 @@ export class Queue {
   readonly waiters = new Map<string, Waiter>();
   decisions: Decision[] = [];
   givenBack: GivenBack[] = [];
+  /** Budgets that a waiter has left, granted or not: what waits behind it there may have its turn. */
+  readonly #left = new Set<Purse>();
   readonly #silenceMostMs: number;
 
   /** `silenceMostMs`: an answer that stands still waits so long for a process that does not answer. */
@@ -21,19 +23,34 @@ export class Queue {
    * Tries what waits for a budget, in order, until one must go on waiting for it. Money that was `released` by a settlement pays what
    * other processes have asked back before it serves new holds; money that was granted for these serves them first.
    */
-  pump(purse: Purse, nowMs: number, released = false): void {
+  #pump(purse: Purse, nowMs: number, released: boolean): void {
+    this.#left.delete(purse);
     if (purse.waiting.size === 0) return;
     for (const waiter of [...purse.waiting].toSorted(before)) {
+      if (!purse.waiting.has(waiter)) continue;
       if (released && !waiter.holder && purse.owedNano > 0n) this.payBack(purse);
       this.tryNow(waiter, nowMs);
-      if (this.waiters.get(waiter.attempt) === waiter && this.lacks(waiter, purse)) return;
+      if (purse.waiting.has(waiter) && this.lacks(waiter, purse)) break;
     }
+    this.#left.delete(purse);
   }
 
   pumpAll(purses: readonly Purse[], nowMs: number, released = false): void {
     for (const purse of purses) this.#trim(purse);
     for (const purse of purses) {
-      this.pump(purse, nowMs, released);
+      this.#pump(purse, nowMs, released);
+      if (purse.owedNano > 0n) this.payBack(purse);
+    }
+    this.pumpLeft(nowMs);
+  }
+
+  /**
+   * Tries what waited behind those that have left. One that left for one budget's sake (its money is gone) may have stood before others
+   * in another budget, whose money nothing else would make them try.
+   */
+  pumpLeft(nowMs: number): void {
+    for (const purse of this.#left) {
+      this.#pump(purse, nowMs, false);
       if (purse.owedNano > 0n) this.payBack(purse);
     }
   }
@@ -212,7 +229,10 @@ export class Queue {
 
   leave(waiter: Waiter): void {
     if (this.waiters.get(waiter.attempt) === waiter) this.waiters.delete(waiter.attempt);
-    for (const purse of waiter.purses) purse.waiting.delete(waiter);
+    for (const purse of waiter.purses) {
+      purse.waiting.delete(waiter);
+      if (purse.waiting.size > 0) this.#left.add(purse);
+    }
     if (waiter.holder) waiter.holder.extension = undefined;
   }
 }

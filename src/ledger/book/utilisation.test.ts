@@ -123,7 +123,7 @@ describe.each([1, 2, 4])("64 agents on %i processes", (processes) => {
     expect([...ends.keys()]).toEqual(["settled"]);
   });
 
-  test.each([1, 2, 3, 4, 5])("a budget of half the real cost is used to at least 95 %% (seed %i)", (seed) => {
+  test.each([1, 2, 3, 4, 5])("a budget of half the real cost is used to 95 percent or more (seed %i)", (seed) => {
     const { spentNano, limit } = run(64, processes, 0.5, seed);
     expect(Number(spentNano) / Number(limit)).toBeGreaterThan(0.95);
     expect(spentNano <= limit).toBe(true);

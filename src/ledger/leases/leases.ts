@@ -125,9 +125,13 @@ export class Leases {
     const rows = await this.#inTurn(() =>
       this.#query<{ leased: LeasedRow[] }>("select acknowledge($1, $2, $3, $4) as leased", values),
     );
-    return rows[0]!.leased.map(({ budget, period_start: start, out }) => {
-      return { budget, period: new Date(start).toISOString(), amountNano: BigInt(out) };
-    });
+    const leased = new Map(
+      rows[0]!.leased.map(({ budget, period_start: start, out }) => [
+        `${budget} ${new Date(start).toISOString()}`,
+        BigInt(out),
+      ]),
+    );
+    return held.map(({ budget, period }) => ({ budget, period, amountNano: leased.get(`${budget} ${period}`) ?? 0n }));
   }
 
   /** Gives everything back and ends the epoch. Every spool must be posted to its end: `ends` has each one's last number. */
