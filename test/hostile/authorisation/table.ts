@@ -299,6 +299,11 @@ export const table: Row[] = [
     answers: ["200", "200", "200", "200", "403 model_unpriced"],
   },
   {
+    route: "POST /v1/responses",
+    body: () => ({ model: "scripted", input: "hi" }),
+    answers: ["200", "200", "200", "200", "403 model_unpriced"],
+  },
+  {
     route: "GET /v1/none",
     answers: [
       "404 route_not_found",
