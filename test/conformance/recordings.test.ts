@@ -1,0 +1,79 @@
+// The contract with real clients: every request that they were recorded with is decoded without loss. What a request says is read a second
+// time by a reader that shares nothing with the gateway (test/clients/asked.ts), and both must say the same.
+import { describe, expect, test } from "vitest";
+import type { Message, Part } from "../../src/engines/index.ts";
+import type { ModelCall } from "../../src/gateway/modelCall.ts";
+import { routeOf } from "../../src/gateway/protocols/registry.ts";
+import { readSeen } from "../clients/asked.ts";
+import { recordings, type Recording } from "./recordings.ts";
+
+/** Calls of these paths are not served; a protocol that begins to serve one takes its line away. */
+const notServed = new Set(["/v1/messages", "/v1/responses", "/v1beta/models"]);
+
+const known = (path: string): boolean => [...notServed].some((one) => path.startsWith(one));
+const pathOf = (recording: Recording): string => recording.path.split("?")[0]!;
+const all = recordings();
+const routed = all.map((recording) => ({ recording, route: routeOf(recording.method, pathOf(recording)) }));
+const calls = routed.flatMap(({ recording, route }) =>
+  route?.call ? [{ name: recording.name, recording, route }] : [],
+);
+
+test("what clients ask for is served, or is known not to be", () => {
+  expect(all.length).toBe(143);
+  const missing = routed.filter(({ route }) => route === undefined).map(({ recording }) => pathOf(recording));
+  expect(missing.filter((path) => !known(path))).toEqual([]);
+  for (const path of notServed)
+    expect(
+      missing.some((one) => one.startsWith(path)),
+      path,
+    ).toBe(true);
+});
+
+describe.each(calls)("$name", ({ recording, route }) => {
+  const text = JSON.stringify(recording.body);
+  const decode = (): ModelCall =>
+    route.protocol.decode({
+      route: route.call!,
+      model: route.names["model"],
+      path: pathOf(recording),
+      query: new URLSearchParams(recording.path.split("?")[1]),
+      headers: recording.headers,
+      bytes: Buffer.from(text),
+      text,
+      json: recording.body,
+    });
+
+  test("is decoded without loss", () => {
+    const call = decode();
+    const seen = readSeen(pathOf(recording), recording.body!);
+    expect(call.stream).toBe(seen.stream);
+    expect(call.tools.filter((tool) => !tool.opaque).map(({ name }) => name)).toEqual(
+      seen.tools.map(({ name }) => name),
+    );
+    if (call.prompt.kind !== "messages") throw new Error("A recorded call is a conversation.");
+    const { messages } = call.prompt;
+    const parts = messages.flatMap((message) => message.parts);
+    expect(parts.filter(({ kind }) => kind === "tool_call")).toMatchObject(
+      seen.calls.map(({ name, arguments: given }) => ({ name, arguments: given })),
+    );
+    expect(parts.filter(({ kind }) => kind === "tool_result").map(textIn)).toEqual(seen.results);
+    const said = textOf(messages.filter(({ role }) => role === "user"));
+    for (const one of seen.said) expect(said).toContain(one);
+    expect(parts.flatMap(mediaIn)).toHaveLength(seen.media);
+    expect(call.format === undefined).toBe(seen.schema === undefined);
+    expect(call.toolChoice ?? "auto").toEqual(seen.choice);
+  });
+});
+
+const textIn = (part: Part): string =>
+  part.kind === "tool_result" ? part.parts.map(textIn).join("\n") : part.kind === "text" ? part.text : "";
+
+const textOf = (messages: readonly Message[]): string =>
+  messages.flatMap(({ parts }) => parts.map((part) => (part.kind === "text" ? part.text : ""))).join("\n");
+
+const mediaIn = (part: Part): Part[] =>
+  part.kind === "tool_result"
+    ? part.parts.flatMap(mediaIn)
+    : ["image", "audio", "video", "file"].includes(part.kind)
+      ? [part]
+      : [];
