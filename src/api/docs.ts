@@ -6,6 +6,7 @@ import { chatBody } from "../gateway/protocols/chat/schema.ts";
 import { completionBody } from "../gateway/protocols/completions/schema.ts";
 import { responsesBody } from "../gateway/protocols/responses/schema.ts";
 import type { Action } from "../governance/index.ts";
+import { registerAnthropicApi } from "./anthropicDocs.ts";
 import { failureAnswer, type ApiEnv } from "./helpers.ts";
 
 const openAiError = z
@@ -84,7 +85,7 @@ function registerModelApi(app: OpenAPIHono<ApiEnv>): void {
     path: "/v1/models",
     "x-lineshaft-action": "models.read" satisfies Action,
     tags,
-    summary: "Models that may be called",
+    summary: "Models that may be called; with the header anthropic-version in Anthropic's shape",
     responses: {
       200: {
         description: "The list",
@@ -136,12 +137,13 @@ const about = `Amounts are integer nano-units beside their currency: 1000000000 
 
 ## Errors
 
-Under \`/api\` an error is \`{error: {code, message, hint, docs, request_id}}\`; under \`/v1\` it has OpenAI's shape with a \`code\`
-and a \`hint\`. Codes are stable: programs can rely on them.
+Under \`/api\` an error is \`{error: {code, message, hint, docs, request_id}}\`; under \`/v1\` it has the shape of the
+protocol's own API (OpenAI's, Anthropic's) with a \`code\`. Codes are stable: programs can rely on them.
 `;
 
 export function openApiDocument(app: OpenAPIHono<ApiEnv>): object {
   registerModelApi(app);
+  registerAnthropicApi(app);
   app.openAPIRegistry.registerComponent("securitySchemes", "key", { type: "http", scheme: "bearer" });
   return app.getOpenAPI31Document({
     openapi: "3.1.0",

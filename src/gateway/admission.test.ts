@@ -2,7 +2,8 @@
 import { describe, expect, test } from "vitest";
 import type { EndpointFacts } from "../engines/index.ts";
 import { answersAsked, outputLimitOf } from "./admission.ts";
-import { chatOf, completionOf } from "./protocols/testing.ts";
+import { messages } from "./protocols/messages/index.ts";
+import { chatOf, completionOf, decodeAs } from "./protocols/testing.ts";
 
 const facts = (contextTokens: number, clipsOutput = false) =>
   ({ models: [], contextTokens, capabilities: { clipsOutput } }) as unknown as EndpointFacts;
@@ -33,6 +34,13 @@ describe("the limit of output", () => {
     expect(limit({}, facts(2048, true))).toBe(2048);
     expect(limit({}, facts(2048), 5000)).toBe(16);
     expect(outputLimitOf(completionOf({}), undefined, 1)).toBe(16);
+  });
+  test("of a client program that always sends its model's usual one is cut to the room in the context", () => {
+    const asked = decodeAs(messages, { model: "m", max_tokens: 32_000, messages: [{ role: "user", content: "hi" }] });
+    expect(outputLimitOf(asked, undefined, 100)).toBe(32_000);
+    expect(outputLimitOf(asked, facts(2048), 100)).toBe(1948);
+    expect(outputLimitOf(asked, facts(2048), 5000)).toBe(16);
+    expect(outputLimitOf(asked, facts(2048, true), 100)).toBe(2048);
   });
   test("is sent as max_tokens, and no other limit is", () => {
     const body = chatOf({ max_completion_tokens: 7 }).engineBody({ model: "theirs", outputTokens: 7 });

@@ -39,17 +39,20 @@ export function checkOutputTokens(
 /**
  * Output tokens of one answer, at most, at an endpoint that says so of itself. Without a limit of the caller's it is the protocol's
  * default, cut to the room that the context leaves beside a prompt of `promptTokens` (exact, or the best guess), since many engines
- * refuse more.
+ * refuse more. A limit that the client program always sends is cut likewise.
  */
 export function outputLimitOf(asked: ModelCall, facts: EndpointFacts | undefined, promptTokens: number): number {
   const wanted = asked.outputLimit()?.tokens;
   const context = facts?.contextTokens;
   const clips = facts?.capabilities.clipsOutput === true;
-  if (wanted !== undefined) return clips && context ? Math.min(wanted, context) : wanted;
-  const usual = asked.shape === "completions" ? limits.defaultCompletionTokens : limits.defaultOutputTokens;
+  if (wanted !== undefined && !asked.limitIsUsual) return clips && context ? Math.min(wanted, context) : wanted;
+  const usual = wanted ?? usualLimit(asked);
   if (context === undefined) return usual;
   return Math.min(usual, clips ? context : Math.max(limits.leastOutputTokens, context - promptTokens));
 }
+
+const usualLimit = ({ shape }: ModelCall): number =>
+  shape === "completions" ? limits.defaultCompletionTokens : limits.defaultOutputTokens;
 
 /**
  * Whether the call's answer at this endpoint can be stopped where its money ends: the engine is known to stop, and the answer streams or

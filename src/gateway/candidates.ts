@@ -116,7 +116,7 @@ export class Candidates {
     if (this.#able.every((endpoint) => contextOf(endpoint) === contextOf(first!)) || call.hasMedia) return;
     const asked = call.outputLimit()?.tokens;
     const needed = ({ facts }: RegisteredEndpoint) =>
-      promptTokens + (asked === undefined || facts?.capabilities.clipsOutput ? 1 : asked);
+      promptTokens + (asked === undefined || call.limitIsUsual || facts?.capabilities.clipsOutput ? 1 : asked);
     const short = this.#able.filter((endpoint) => needed(endpoint) > contextOf(endpoint));
     if (!this.answering.some((endpoint) => !short.includes(endpoint) && endpoint.up !== false)) return;
     if (!counted) this.#guessed = short;

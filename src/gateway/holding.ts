@@ -197,7 +197,9 @@ async function worstCaseOf(
   const bound = counted ? prompt.promptTokens : asked.promptTokensMost;
   const promptTokens = Math.min(bound, contextTokens ?? Infinity);
   // The bound may fill a context that the prompt does not. Without a count a third of the bound is the usual guess.
-  const fills = asked.outputLimit() === undefined && candidates.some(({ facts }) => isFilled(facts, promptTokens));
+  const fills =
+    (asked.outputLimit() === undefined || asked.limitIsUsual) &&
+    candidates.some(({ facts }) => isFilled(facts, promptTokens));
   const roomTokens = fills ? ((await count()) ?? Math.ceil(promptTokens / 3)) : promptTokens;
   const outputTokens = Math.max(...candidates.map(({ facts }) => outputLimitOf(asked, facts, roomTokens)));
   const answers = answersAsked(asked);

@@ -12,6 +12,9 @@ export const limits = {
   templateArguments: 64,
   /** A model's name as callers write it. */
   modelNameCharacters: 200,
+  /** Headers of a client that go to the engine because they belong to its API. */
+  apiHeadersMost: 32,
+  apiHeaderCharacters: 2_048,
   /** What is kept of an engine's own words: codes, finish reasons and names of fields; messages and hints. */
   engineCodeCharacters: 100,
   engineMessageCharacters: 2_000,

@@ -24,6 +24,8 @@ export interface ModelCall extends Asked {
   readonly streamsFaithfully: boolean;
   /** The answer's text begins with the prompt. */
   readonly repeatsPrompt: boolean;
+  /** The limit of output is the client program's usual one, and no person chose it: it is cut to the room that the context leaves. */
+  readonly limitIsUsual?: boolean;
   /** A message holds something that is not text. */
   readonly hasMedia: boolean;
   /** Most tokens that the prompt can have: no text makes more tokens than it has bytes. */

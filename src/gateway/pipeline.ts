@@ -366,12 +366,15 @@ function headersOf(call: CallState, attempt: AttemptState): Record<string, strin
     "x-lineshaft-engine": attempt.placement.endpoint.endpoint,
     "x-lineshaft-currency": attempt.card.currency,
     ...call.counted?.headers(),
-    ...(leftOut.length > 0 && { "x-lineshaft-left-out": leftOut.join(", ").slice(0, limits.leftOutCharacters) }),
+    ...(leftOut.length > 0 && { "x-lineshaft-left-out": headerText(leftOut.join(", ")) }),
     ...(tightest && {
       "x-lineshaft-budget": tightest.budget,
       "x-lineshaft-budget-left-nano": tightest.leftNano.toString(),
     }),
   };
 }
+
+/** Text of a client as a header may hold it. */
+const headerText = (text: string): string => text.replaceAll(/[^\x20-\x7e]/g, "?").slice(0, limits.leftOutCharacters);
 
 async function* none(): AsyncGenerator<never, void, void> {}

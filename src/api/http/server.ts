@@ -9,7 +9,7 @@ import { createApi } from "../app.ts";
 import { asLineshaftError } from "../../gateway/errors.ts";
 import { limits } from "../limits.ts";
 import type { Gateway } from "../../gateway/types.ts";
-import { routeOf, servedRoutes, usualProtocol, type Route } from "../../gateway/protocols/registry.ts";
+import { protocolSaid, routeOf, servedRoutes, type Route } from "../../gateway/protocols/registry.ts";
 import { authenticate } from "./authenticate.ts";
 import { BodyBudget } from "./bodies.ts";
 import { explained, sendError, sendJson } from "./respond.ts";
@@ -31,7 +31,7 @@ export function createServer(dependencies: ServerDependencies): Server {
     (request, response) => {
       response.on("error", () => {});
       const { path, query } = placeOf(request.url!);
-      const route = routeOf(request.method!, path);
+      const route = routeOf(request.method!, path, request.headers);
       if (route || path.startsWith("/v1/")) {
         const requestId = pooledId("req");
         const exchange = { request, response, requestId, path, query };
@@ -39,7 +39,7 @@ export function createServer(dependencies: ServerDependencies): Server {
           const failure = explained(asLineshaftError(error), dependencies.storage);
           if (failure.code === "internal_error")
             log.error({ request: requestId, err: (error as Error).stack }, "a request failed");
-          sendError(response, route?.protocol ?? usualProtocol, failure, requestId);
+          sendError(response, route?.protocol ?? protocolSaid(request.headers), failure, requestId);
         });
         return;
       }
@@ -95,7 +95,7 @@ async function serveProtocol(
     const names = Object.fromEntries(
       Object.entries(route.names).map(([name, value]): [string, string] => [name, decodePath(value)]),
     );
-    const { json } = await question.answer({
+    const { json, headers = {} } = await question.answer({
       engines: dependencies.engines,
       principal,
       names,
@@ -103,7 +103,8 @@ async function serveProtocol(
       headers: request.headers,
       json: question.method === "POST" ? await bodyOf(request, bodies, principal.key) : undefined,
     });
-    return sendJson(response, 200, JSON.stringify(json), [protocol.requestIdHeader, requestId]);
+    const flat = Object.entries(headers).flat();
+    return sendJson(response, 200, JSON.stringify(json), [protocol.requestIdHeader, requestId, ...flat]);
   }
   throw new LineshaftError({
     code: "route_not_found",

@@ -1,14 +1,19 @@
 // Which protocol a request speaks, by its method and path: the only list of protocols.
+import type { IncomingHttpHeaders } from "node:http";
 import type { Action } from "../../governance/index.ts";
 import { chat } from "./chat/index.ts";
 import { completions } from "./completions/index.ts";
+import { messages } from "./messages/index.ts";
 import { responses } from "./responses/index.ts";
 import type { CallRoute, Protocol, Question } from "./types.ts";
 
-const protocols: readonly Protocol[] = [chat, completions, responses];
+const protocols: readonly Protocol[] = [chat, completions, responses, messages];
 
-/** The protocol whose shape an error has that belongs to none: a path under /v1 that is not served. */
-export const usualProtocol: Protocol = chat;
+const saying = protocols.filter(({ saidBy }) => saidBy !== undefined);
+
+/** The protocol whose shape an error has that belongs to no route: the one that the client's headers name, else OpenAI's. */
+export const protocolSaid = (headers: IncomingHttpHeaders): Protocol =>
+  saying.find(({ saidBy }) => headers[saidBy!] !== undefined) ?? chat;
 
 /** What a request asks for. `names`: what its path says in place of the route's names in braces, as it stands in the path. */
 export type Route =
@@ -24,33 +29,43 @@ const served: Served[] = protocols.flatMap((protocol): Served[] => [
 const lineOf = (one: Served): { method: string; path: string } => one.call ?? one.question;
 const isPattern = (one: Served): boolean => lineOf(one).path.includes("{");
 
-/** Nearly every request is looked up here, by the method and the path as they stand. */
-const exact = new Map(
-  served
-    .filter((one) => !isPattern(one))
-    .map((one): [string, Route] => [`${lineOf(one).method} ${lineOf(one).path}`, { ...one, names: {} } as Route]),
-);
+/** Nearly every request is looked up here, by the method and the path as they stand. A path may belong to several protocols. */
+const exact = new Map<string, [Route, ...Route[]]>();
+for (const one of served.filter((each) => !isPattern(each))) {
+  const line = `${lineOf(one).method} ${lineOf(one).path}`;
+  const route = { ...one, names: {} } as Route;
+  const before = exact.get(line);
+  if (before) before.push(route);
+  else exact.set(line, [route]);
+}
 /** Routes whose paths hold names; the longer path first, because a name may stand for any text. */
 const patterns = served
   .filter(isPattern)
   .toSorted((a, b) => lineOf(b).path.length - lineOf(a).path.length)
   .map((one) => ({ one, method: lineOf(one).method, matches: expressionOf(lineOf(one).path) }));
 
-/** Undefined where no protocol serves it. */
-export function routeOf(method: string, path: string): Route | undefined {
-  const route = exact.get(`${method} ${path}`);
-  if (route) return route;
+/** Undefined where no protocol serves it. `headers` decide between protocols that serve the same path. */
+export function routeOf(method: string, path: string, headers: IncomingHttpHeaders = {}): Route | undefined {
+  const routes = exact.get(`${method} ${path}`);
+  if (routes) return routes.length === 1 ? routes[0] : chosen(routes, headers);
+  const matching: Route[] = [];
   for (const { one, method: of, matches } of patterns) {
     if (of !== method) continue;
     const names = matches.exec(path)?.groups;
-    if (names) return { ...one, names } as Route;
+    if (names) matching.push({ ...one, names } as Route);
   }
-  return undefined;
+  return matching.length < 2 ? matching[0] : chosen(matching, headers);
 }
 
 function escaped(text: string): string {
   return text.replaceAll(/[.*+?^$()|[\]\\]/g, String.raw`\$&`);
 }
+
+/** The route of the protocol that the headers name; of the others the first. */
+const chosen = (routes: readonly Route[], headers: IncomingHttpHeaders): Route | undefined =>
+  routes.find(({ protocol: { saidBy } }) => saidBy !== undefined && headers[saidBy] !== undefined) ??
+  routes.find(({ protocol: { saidBy } }) => saidBy === undefined) ??
+  routes[0];
 
 /** `{model}` takes slashes and colons too, therefore a verb after it is what follows the last colon. */
 function expressionOf(path: string): RegExp {
@@ -63,7 +78,9 @@ function expressionOf(path: string): RegExp {
 }
 
 /** `POST /v1/chat/completions, …`: what there is, for a client that asked for something else. */
-export const servedRoutes: readonly string[] = served.map((one) => `${lineOf(one).method} ${lineOf(one).path}`);
+export const servedRoutes: readonly string[] = [
+  ...new Set(served.map((one) => `${lineOf(one).method} ${lineOf(one).path}`)),
+];
 
 /**
  * The action of each route by `METHOD /path`, with `:name` for what a path names. Calls are `call.create`, which the pipeline asks for,

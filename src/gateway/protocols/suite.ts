@@ -90,8 +90,12 @@ export function protocolSuite(of: ProtocolCase): void {
         expect(routeOf(call.method, path)).toMatchObject({ protocol, call });
         expect(routeOf("GET", path)).not.toMatchObject({ protocol, call });
       }
+      const said = protocol.saidBy === undefined ? {} : { [protocol.saidBy]: "1" };
       for (const question of protocol.questions)
-        expect(routeOf(question.method, question.path.replaceAll(/[{}]/g, ""))).toMatchObject({ protocol, question });
+        expect(routeOf(question.method, question.path.replaceAll(/[{}]/g, ""), said)).toMatchObject({
+          protocol,
+          question,
+        });
     });
 
     test("the smallest body is a call with nothing asked", () => {
@@ -104,7 +108,7 @@ export function protocolSuite(of: ProtocolCase): void {
       });
       expect(call.tools).toEqual([]);
       expect(call.format).toBeUndefined();
-      expect(call.outputLimit()).toBeUndefined();
+      expect(call.outputLimit()?.tokens).toBe(of.minimal["max_tokens"]);
       expect(call.thinking).toEqual({ asked: false, tokensBeside: 0 });
       expect(call.hasMedia).toBe(false);
       expect(call.promptTokensMost).toBeGreaterThan(call.promptCharacters / 4);

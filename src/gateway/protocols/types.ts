@@ -44,7 +44,7 @@ export interface Told {
 }
 
 /** Encodes one stream: takes each chunk, and undefined for its end; answers what is written, which may be nothing. */
-type StreamEncoder = (chunk: AnswerChunk | undefined) => string;
+export type StreamEncoder = (chunk: AnswerChunk | undefined) => string;
 
 /** A request that calls no model: a list of models, say. */
 export interface Question {
@@ -70,12 +70,15 @@ export interface Questioned {
 
 export interface Reply {
   json: Record<string, unknown>;
+  headers?: Record<string, string>;
 }
 
 export interface Protocol {
   readonly name: string;
   /** Of its bodies and answers. */
   readonly shape: Shape;
+  /** A header by which its clients are known where another protocol serves the same path. */
+  readonly saidBy?: string;
   /** Requests that are calls. */
   readonly calls: readonly CallRoute[];
   /** Requests that are not, answered in this protocol's shapes. */
@@ -92,4 +95,6 @@ export interface Protocol {
   events(told: Told): StreamEncoder;
   /** JSON text of a failure; of one inside a stream (`stream`), the event that ends it. */
   error(failure: LineshaftError, place: "body" | "stream", told?: Told): string;
+  /** The status by which its clients understand the failure; absent: the failure's own. */
+  statusOf?(failure: LineshaftError): number;
 }

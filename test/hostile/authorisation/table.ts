@@ -304,6 +304,12 @@ export const table: Row[] = [
     answers: ["200", "200", "200", "200", "403 model_unpriced"],
   },
   {
+    route: "POST /v1/messages",
+    body: () => ({ ...hello, max_tokens: 20 }),
+    answers: ["200", "200", "200", "200", "403 model_unpriced"],
+  },
+  { route: "POST /v1/messages/count_tokens", body: () => hello, answers: ["200", "200", "200", "200", "200"] },
+  {
     route: "GET /v1/none",
     answers: [
       "404 route_not_found",

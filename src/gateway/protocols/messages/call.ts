@@ -1,0 +1,206 @@
+// An Anthropic Messages body as a ModelCall. Parts, tools and choices are read when they are asked for and remembered, because a call that
+// goes to Anthropic itself leaves as the bytes that came.
+import type {
+  AnswerFormat,
+  Message,
+  Prompt,
+  Received,
+  Sampling,
+  Thinking,
+  Tool,
+  ToolChoice,
+} from "../../../engines/index.ts";
+import { invalidValue } from "../../refusals.ts";
+import type { CallBody } from "../openai/bodies.ts";
+import { unknownKey } from "../openai/keys.ts";
+import { TranslatedCall } from "../translatedCall.ts";
+import { markOf, messageOf, partsOf } from "./parts.ts";
+import { isClientTool, isServerTool, refusedFields, toolOf } from "./tools.ts";
+
+type Json = Record<string, unknown>;
+
+/** Members that the typed view has under a name of its own; all others are extensions. */
+const known = new Set([
+  "model",
+  "messages",
+  "system",
+  "max_tokens",
+  "stream",
+  "temperature",
+  "top_p",
+  "top_k",
+  "stop_sequences",
+  "tools",
+  "tool_choice",
+  "thinking",
+  "output_config",
+  "output_format",
+  "cache_control",
+]);
+
+const efforts = ["low", "medium", "high", "xhigh", "max"] as const;
+
+interface WireChoice {
+  type: "auto" | "any" | "tool" | "none";
+  name?: string;
+  disable_parallel_tool_use?: boolean | null;
+}
+
+export class MessagesCall extends TranslatedCall {
+  readonly shape = "messages";
+  readonly headers: readonly (readonly [name: string, value: string])[];
+  /** Every body must name a limit, so clients name the most that their models write. */
+  readonly limitIsUsual = true;
+  protected readonly resultMember = "content";
+  protected readonly ownNames = { stop: "stop_sequences", response_format: "output_config.format" };
+  readonly #body: CallBody;
+  #messages: readonly Message[] | undefined;
+  #tools: readonly Tool[] | undefined;
+
+  constructor(body: CallBody, received: Received | undefined, headers: MessagesCall["headers"]) {
+    super(received);
+    this.#body = body;
+    this.headers = headers;
+  }
+
+  get model(): string {
+    return this.#body.model;
+  }
+
+  get stream(): boolean {
+    return this.#body.stream === true;
+  }
+
+  get prompt(): Prompt {
+    return { kind: "messages", messages: (this.#messages ??= this.#readMessages()) };
+  }
+
+  #readMessages(): Message[] {
+    const { messages } = this.#body as unknown as { messages: Json[] };
+    const system = partsOf(this.#body["system"] ?? undefined);
+    const said = messages.map(messageOf);
+    return system.length === 0 ? said : [{ role: "system", parts: system }, ...said];
+  }
+
+  get tools(): readonly Tool[] {
+    return (this.#tools ??= ((this.#body["tools"] ?? []) as Json[]).map(toolOf));
+  }
+
+  get toolChoice(): ToolChoice | undefined {
+    const choice = this.#body["tool_choice"] as WireChoice | null | undefined;
+    if (!choice) return undefined;
+    if (choice.type === "any") return "required";
+    return choice.type === "tool" ? { name: choice.name ?? "" } : choice.type;
+  }
+
+  get parallelTools(): boolean | undefined {
+    const choice = this.#body["tool_choice"] as WireChoice | null | undefined;
+    return choice?.disable_parallel_tool_use === true ? false : undefined;
+  }
+
+  get format(): AnswerFormat | undefined {
+    const format = ((this.#body["output_config"] as Json | null | undefined)?.["format"] ??
+      this.#body["output_format"]) as { schema: Json } | null | undefined;
+    return format ? { kind: "schema", schema: format.schema, strict: true } : undefined;
+  }
+
+  get sampling(): Sampling {
+    const { temperature, top_p: topP, top_k: topK, stop_sequences: stop } = this.#body as Json;
+    return {
+      ...(typeof temperature === "number" && { temperature }),
+      ...(typeof topP === "number" && { topP }),
+      ...(typeof topK === "number" && { topK }),
+      ...(Array.isArray(stop) && stop.length > 0 && { stop: stop as string[] }),
+    };
+  }
+
+  get thinking(): Thinking {
+    const thinking = this.#body["thinking"] as { type: string; budget_tokens?: number; display?: string } | null;
+    const said = (this.#body["output_config"] as Json | null | undefined)?.["effort"];
+    const effort = efforts.find((one) => one === said);
+    const show = { summarized: "summary", omitted: "omitted" } as const;
+    const display = thinking?.display;
+    return {
+      asked: thinking?.type === "enabled" || thinking?.type === "adaptive",
+      tokensBeside: 0,
+      ...(effort !== undefined && { effort }),
+      ...(thinking?.budget_tokens !== undefined && { budgetTokens: thinking.budget_tokens }),
+      ...(thinking?.type === "adaptive" && { adaptive: true }),
+      ...((display === "summarized" || display === "omitted") && { show: show[display] }),
+    };
+  }
+
+  get cacheTtlSeconds(): number | undefined {
+    return markOf(this.#body as Json).mark?.ttlSeconds;
+  }
+
+  get extensions(): Json {
+    return Object.fromEntries(Object.entries(this.#body).filter(([field]) => !known.has(field)));
+  }
+
+  outputLimit(): { tokens: number; field: string } | undefined {
+    const { max_tokens: tokens } = this.#body as { max_tokens?: number };
+    return tokens === undefined ? undefined : { tokens, field: "max_tokens" };
+  }
+
+  /** Tools that Anthropic's servers run; an engine that speaks chat has none of them. */
+  get leftOut(): readonly string[] {
+    return ((this.#body["tools"] ?? []) as Json[]).flatMap((tool, place) =>
+      isServerTool(tool) ? [`tools[${place}].${String(tool["type"])}`] : [],
+    );
+  }
+
+  protected copy(): MessagesCall {
+    return new MessagesCall(this.#body, this.received, this.headers);
+  }
+
+  protected partsPath(message: number): string {
+    const hasSystem = partsOf(this.#body["system"] ?? undefined).length > 0;
+    if (hasSystem && message === 0) return "system";
+    return `messages[${message - (hasSystem ? 1 : 0)}].content`;
+  }
+
+  protected refuseFields(): void {
+    for (const [field, value] of Object.entries(this.#body)) {
+      if (known.has(field) || value === null || value === undefined) continue;
+      const why = refusedFields(field, value);
+      if (why !== undefined) throw unknownKey(field, why);
+    }
+    for (const [place, tool] of ((this.#body["tools"] ?? []) as Json[]).entries())
+      if (isClientTool(tool))
+        throw unknownKey(
+          `tools[${place}].type`,
+          `only Anthropic's models know \`${String(tool["type"]).slice(0, 40)}\`; describe it as a tool with an input_schema`,
+        );
+    const choice = this.toolChoice;
+    const named = typeof choice === "object" && "name" in choice ? choice.name : undefined;
+    if (named !== undefined && this.tools.find(({ name }) => name === named)?.opaque)
+      throw unknownKey("tool_choice.name", `the engine of this model does not run \`${named.slice(0, 40)}\``);
+  }
+
+  /** Server tools of earlier turns are left out, because what they found stands in the text that followed. */
+  protected refuseOpaque(item: Json, path: string): void {
+    const type = String(item["type"]).slice(0, 40);
+    if (type === "server_tool_use" || type === "mcp_tool_use" || type.endsWith("_tool_result")) return;
+    const source = item["source"] as Json | undefined;
+    if (source?.["type"] === "file")
+      throw unknownKey(
+        `${path}.source.file_id`,
+        "it names a file that Anthropic keeps. Send the file itself in base64",
+      );
+    throw unknownKey(`${path}.type`, `\`${type}\` is known to Anthropic's models alone`);
+  }
+}
+
+/** Throws a 400 where the body asks for a tool that it does not define. */
+export function checkToolChoice(body: CallBody): void {
+  const choice = body["tool_choice"] as WireChoice | null | undefined;
+  if (!choice || choice.type === "auto" || choice.type === "none") return;
+  const names = ((body["tools"] ?? []) as Json[]).map(({ name }) => name);
+  if (names.length === 0) throw invalidValue("tool_choice", "`tool_choice` asks for a tool, yet `tools` is empty.");
+  if (choice.type === "tool" && !names.includes(choice.name))
+    throw invalidValue(
+      "tool_choice.name",
+      `\`tool_choice\` names ${choice.name}, which is not in \`tools\` (${names.join(", ").slice(0, 500)}).`,
+    );
+}

@@ -1,0 +1,36 @@
+// A failure as Anthropic's clients read it: {type: "error", error: {type, message}}. They try again by status and type, and show the message
+// alone. `code` is Lineshaft's own and stands in docs/errors.md.
+import type { LineshaftError } from "../../../errors/index.ts";
+import { spoken } from "../../errors.ts";
+
+/**
+ * The status that Anthropic's clients understand. They try 529 (overloaded) again after a wait, also where a budget is held only by calls
+ * under way. A budget that is spent is no matter of waiting: Claude Code would try a 429 again for minutes.
+ */
+export function messagesStatus({ status, code }: LineshaftError): number {
+  if (code === "budget_exceeded") return 400;
+  return status === 503 || code === "budget_held" ? 529 : status;
+}
+
+const types: Readonly<Record<number, string>> = {
+  401: "authentication_error",
+  403: "permission_error",
+  404: "not_found_error",
+  413: "request_too_large",
+  429: "rate_limit_error",
+  504: "timeout_error",
+  529: "overloaded_error",
+};
+
+function typeOf(error: LineshaftError): string {
+  if (error.code === "budget_exceeded") return "billing_error";
+  const status = messagesStatus(error);
+  return types[status] ?? (status < 500 ? "invalid_request_error" : "api_error");
+}
+
+export function messagesErrorBody(error: LineshaftError): Record<string, unknown> {
+  const { code } = error;
+  // Claude Code shortens its conversation when it reads these words.
+  const tooLong = code === "context_length_exceeded" ? "prompt is too long: " : "";
+  return { type: "error", error: { type: typeOf(error), message: tooLong + spoken(error), code } };
+}
