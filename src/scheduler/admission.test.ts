@@ -51,7 +51,7 @@ describe("prompts and the endpoints that can hold them", () => {
   it("go to an ejected large endpoint, since a small one that serves is no choice for them", () => {
     const made = fleet([small("s"), large("l")]);
     for (let i = 0; i < 16; i++) {
-      made.decide({ ...long(`f${i}`), program: "f" }, i);
+      made.decide(long(`f${i}`), i);
       made.apply({ at: i, type: "endpoint_outcome", endpoint: "l", call: `f${i}`, outcome: "failure" });
       made.apply({ at: i, type: "call_ended", call: `f${i}`, reason: "failed" });
     }

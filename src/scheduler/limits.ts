@@ -47,6 +47,12 @@ export const peerNewsMs = 250;
 /** Tenants that a message between gateways names for a queue. */
 export const toldTenantsMax = 24;
 
+/** Programs that a message between gateways names: some 4 KB, so that it fits beside the loads. What is left goes with the next message. */
+export const toldProgramsMax = 32;
+
+/** Live programs are told again this often, so that a lost message is wrong for no longer. */
+export const programNewsEveryMs = 20_000;
+
 /** People's calls that were taken beside waiting batch work of another gateway and are not gone for yet: more are forgotten. */
 export const owedMost = 64;
 

@@ -23,6 +23,7 @@ import type {
   CallTimings,
   CallUsage,
   EndpointState,
+  LoadMessage,
   PdEvent,
   Policy,
   Rng,
@@ -108,7 +109,7 @@ export class Scheduler {
         if (this.dispatch.withdraw(call.id)) actions.push(refusal(call, "program_limit", message, programTurnMs));
       },
     };
-    this.programs = new Programs(this.endpoints, gate, programs);
+    this.programs = new Programs(this.endpoints, gate, programs, this.shareLoad);
     this.dispatch = new Dispatch(this.endpoints, this.caches, this.load, options.rng, {
       policyOf: typeof policy === "string" ? () => makePolicy(policy) : policy,
       queue,
@@ -189,8 +190,7 @@ export class Scheduler {
         break;
       case "peer_load":
         this.load.receive(event.message, now);
-        if (event.message.gateway !== this.load.gateway && event.message.queues !== undefined)
-          this.dispatch.hear(event.message.gateway, event.message.queues, now);
+        if (event.message.gateway !== this.load.gateway) this.hear(event.message, now, actions);
         this.dispatch.drainAll(now, actions);
         break;
       case "fact":
@@ -224,11 +224,28 @@ export class Scheduler {
     const queues = this.dispatch.news(now);
     // That nothing waits any more is told at once too.
     const waiting = queues.length > 0 || this.toldWaiting;
-    const message = this.load.message(now, waiting || now - this.sharedMs >= peerAliveMs);
+    const programs = this.programs.news(now).map((news) => {
+      const endpoints = this.endpoints.ofDeployment(news.deployment).map(({ spec }) => spec.id);
+      return { endpoints, programs: news.programs };
+    });
+    const message = this.load.message(now, waiting || programs.length > 0 || now - this.sharedMs >= peerAliveMs);
     if (message === undefined) return;
     this.sharedMs = now;
     this.toldWaiting = queues.length > 0;
-    actions.push({ type: "share_load", message: { ...message, queues } });
+    actions.push({ type: "share_load", message: { ...message, queues, ...(programs.length > 0 && { programs }) } });
+  }
+
+  /** What another gateway says of its queues and programs. A deployment is known by an endpoint that both have. */
+  private hear({ gateway, atMs, queues, programs }: LoadMessage, now: number, actions: SchedulerAction[]): void {
+    if (queues !== undefined) this.dispatch.hear(gateway, queues, now);
+    for (const { endpoints, programs: told } of programs ?? []) {
+      for (const endpoint of endpoints) {
+        const deployment = this.endpoints.ranks(endpoint)[0]?.spec.deployment;
+        if (deployment === undefined) continue;
+        this.programs.hear(gateway, deployment, told, atMs, now, actions);
+        break;
+      }
+    }
   }
 
   /**
@@ -311,7 +328,10 @@ export class Scheduler {
     // It had not been placed yet: it leaves the queue.
     if (known === undefined) this.dispatch.withdraw(call);
     if (known !== undefined) this.learn(known, usage, event.timings, now);
-    if (known !== undefined) this.programs.ended(known.call, usage?.outputTokens ?? 0, now);
+    if (known !== undefined) {
+      const computed = reason !== "failed" || known.prefilled;
+      this.programs.ended(known.call, usage?.outputTokens ?? 0, computed, now);
+    }
     this.dispatch.ended(call, usage, now, actions);
   }
 

@@ -336,6 +336,32 @@ export interface QueueNews {
   tenants: TenantNews[];
 }
 
+/** What one gateway tells of a program whose calls come to it. Ages are ms before the message was sent. */
+export interface ProgramNews {
+  /** Names the program among gateways: a hash of its name. */
+  program: string;
+  tenant: string;
+  /** KV that it needs; 0: none any more. */
+  tokens: number;
+  state: "computes" | "rests" | "paused" | "ended";
+  /** Age of the program, and of its last change: a call that began or ended, a pause or the end of one. */
+  ageMs: number;
+  changedMs: number;
+  /** How long it counts without another message. */
+  leftMs: number;
+  /** How long a call of a paused program has waited for the end of the pause. */
+  waitedMs?: number;
+  /** How long it is not paused again. */
+  immuneMs?: number;
+}
+
+/** What one gateway tells of programs in one deployment, which `endpoints` name as in `QueueNews`. */
+export interface WorkingSetNews {
+  endpoints: string[];
+  /** A carrier may leave out the last ones. */
+  programs: ProgramNews[];
+}
+
 /** Load deltas of one gateway. `sequence` counts its messages, so that a lost one is seen; `total` messages replace. */
 export interface LoadMessage {
   gateway: string;
@@ -345,6 +371,8 @@ export interface LoadMessage {
   deltas: LoadDelta[];
   /** Every queue in which calls wait there, and queues for whose endpoints calls wait elsewhere. Absent: it is not told. */
   queues?: QueueNews[];
+  /** Programs that have changed since the last message, as many as it holds. */
+  programs?: WorkingSetNews[];
 }
 
 /** What `Scheduler.apply` takes in. `at`: when it happened, ms on the caller's clock. */

@@ -5,7 +5,7 @@ import { Session } from "../../store/index.ts";
 import { testDatabase } from "../../store/testing.ts";
 import { createLogger } from "../../telemetry/index.ts";
 import { LoadView } from "../../scheduler/index.ts";
-import type { LoadMessage, TenantNews } from "../../scheduler/index.ts";
+import type { LoadMessage, ProgramNews, TenantNews } from "../../scheduler/index.ts";
 import { carrierRequirements, type CarrierScene } from "../../scheduler/load/testing.ts";
 import { loadChannel, PostgresCarrier } from "./postgresCarrier.ts";
 
@@ -147,6 +147,38 @@ test("what waits is told for endpoints that others have, and shortened where a m
     expect(queues[2]).toEqual([queue(["shared"], named(1000, 20).slice(0, 5))]);
     // Nothing is told, which is not that nothing waits.
     expect(queues[3]).toBeUndefined();
+  } finally {
+    await Promise.all([a.close(), b.close()]);
+  }
+});
+
+test("programs are told for endpoints that others have, and fewer of them where a message would be too long", async () => {
+  await using db = await testDatabase();
+  const [a, b] = await Promise.all([gatewayOn(db), gatewayOn(db)]);
+  try {
+    await Promise.all([a.carrier.ready, b.carrier.ready]);
+    a.tell();
+    b.tell();
+    await until(() => a.heard.length > 0 && b.heard.length > 0);
+    const told = b.heard.length;
+    const program = (length: number): ProgramNews => {
+      const tenant = "t".repeat(length);
+      return { program: "p", tenant, tokens: 1, state: "rests", ageMs: 1, changedMs: 1, leftMs: 1 };
+    };
+    const publish = (programs: LoadMessage["programs"]) =>
+      a.carrier.publish({ ...a.view.message(performance.now(), true)!, programs: programs! });
+    const programs = Array.from({ length: 32 }, () => program(40));
+    publish([
+      { endpoints: ["mine"], programs },
+      { endpoints: ["mine", "shared"], programs },
+    ]);
+    publish([{ endpoints: ["shared"], programs: Array.from({ length: 32 }, () => program(400)) }]);
+    publish([{ endpoints: ["shared"], programs: [program(9000)] }]);
+    await until(() => b.heard.length >= told + 3);
+    const heard = b.heard.slice(told).map((message) => message.programs);
+    expect(heard[0]).toEqual([{ endpoints: ["shared"], programs }]);
+    expect(heard[1]?.[0]?.programs).toHaveLength(8);
+    expect(heard[2]).toBeUndefined();
   } finally {
     await Promise.all([a.close(), b.close()]);
   }

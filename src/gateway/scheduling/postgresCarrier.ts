@@ -58,15 +58,17 @@ export class PostgresCarrier implements Carrier {
       const endpoint = toOthers(delta.endpoint);
       return endpoint === undefined ? [] : [{ ...delta, endpoint }];
     });
-    const queues = message.queues?.flatMap((news) => {
+    const named = <News extends { endpoints: string[] }>(news: News): News[] => {
       const endpoints = news.endpoints.flatMap((endpoint) => toOthers(endpoint) ?? []).slice(0, endpointsPerQueue);
       return endpoints.length === 0 ? [] : [{ ...news, endpoints }];
-    });
+    };
+    const queues = message.queues?.flatMap(named);
+    const programs = message.programs?.flatMap(named);
     const now = performance.now();
     // While this gateway is alone a sign of life is enough: a gateway that hears it waits for the next total.
     if (now - this.#heardMs > peerMs && now - this.#toldMs < aliveMs) return;
     this.#toldMs = now;
-    const text = fitted({ ...message, deltas, ...(queues !== undefined && { queues }) });
+    const text = fitted({ ...message, deltas, ...(queues && { queues }), ...(programs && { programs }) });
     if (text === undefined) return this.#options.log.warn("too many endpoints for one message of load");
     this.#options.session.notify(loadChannel, text).catch((error: Error) => {
       this.#options.log.debug({ err: error.message }, "load was not told");
@@ -102,18 +104,31 @@ export class PostgresCarrier implements Carrier {
     const { ofOthers } = this.#options.names;
     const deltas = message.deltas.map((delta) => ({ ...delta, endpoint: ofOthers(delta.endpoint) }));
     const heard: LoadMessage = { ...message, deltas, atMs: this.#heardMs };
-    if (message.queues !== undefined)
-      heard.queues = message.queues.map((news) => ({ ...news, endpoints: news.endpoints.map(ofOthers) }));
+    const named = <News extends { endpoints: string[] }>(news: News): News => {
+      return { ...news, endpoints: news.endpoints.map(ofOthers) };
+    };
+    if (message.queues !== undefined) heard.queues = message.queues.map(named);
+    if (message.programs !== undefined) heard.programs = message.programs.map(named);
     // Every process has a clock of its own; a message takes milliseconds.
     for (const hear of this.#hearers) hear(heard);
   }
 }
 
 /**
- * The message as text that Postgres takes. Where it is too long, fewer and fewer tenants of each queue are told, then one endpoint of each,
- * and last no queue at all: other gateways then go on with what they knew. Undefined when the loads alone are too long.
+ * The message as text that Postgres takes. Where it is too long, fewer and fewer programs are told, which are told again in any case. Then
+ * fewer and fewer tenants of each queue, then one endpoint of each, and last no queue at all: other gateways then go on with what they
+ * knew. Undefined when the loads alone are too long.
  */
-function fitted({ queues, ...load }: LoadMessage): string | undefined {
+function fitted({ programs = [], ...message }: LoadMessage): string | undefined {
+  for (let most = Math.max(0, ...programs.map((news) => news.programs.length)); most > 0; most = Math.floor(most / 2)) {
+    const told = programs.map((news) => ({ ...news, programs: news.programs.slice(0, most) }));
+    const text = JSON.stringify({ ...message, programs: told });
+    if (fits(text)) return text;
+  }
+  return fittedQueues(message);
+}
+
+function fittedQueues({ queues, ...load }: LoadMessage): string | undefined {
   const known = queues ?? [];
   const longest = queues === undefined ? -1 : Math.max(0, ...known.map(({ tenants }) => tenants.length));
   for (let most = longest; most >= 0; most = most > 1 ? Math.ceil(most / 2) : most - 1) {
@@ -123,8 +138,10 @@ function fitted({ queues, ...load }: LoadMessage): string | undefined {
       tenants: news.tenants.slice(0, Math.max(1, most)),
     }));
     const text = JSON.stringify({ ...load, queues: told });
-    if (Buffer.byteLength(text) <= payloadBytes) return text;
+    if (fits(text)) return text;
   }
   const text = JSON.stringify(load);
-  return Buffer.byteLength(text) <= payloadBytes ? text : undefined;
+  return fits(text) ? text : undefined;
 }
+
+const fits = (text: string): boolean => Buffer.byteLength(text) <= payloadBytes;

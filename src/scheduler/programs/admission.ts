@@ -4,11 +4,11 @@
 // used up, the call waits in the queue and nothing of it is computed: a prompt that is computed first and paused afterwards would have
 // evicted others for nothing. Calls without a program never wait here.
 //
-// A gateway counts the programs whose calls came to it, against the whole KV of the deployment. Several gateways that share endpoints can
-// so admit more together than fits.
+// Gateways that share endpoints share their KV: each counts the live programs of all against it (elsewhere.ts).
 import type { Endpoints } from "../endpoints.ts";
 import { admitEveryMs, programPauseMs, programTurnMs, resumeBelowShare } from "../limits.ts";
 import type { Call, EndpointState, SchedulerAction } from "../types.ts";
+import type { ProgramsElsewhere } from "./elsewhere.ts";
 import { isLive, type Program } from "./program.ts";
 import { planWorkingSet } from "./workingSet.ts";
 
@@ -42,6 +42,8 @@ export interface WorkingSetState {
 interface Door {
   room: number;
   queues: ReadonlySet<string>;
+  /** What those that have come since have taken of the room. */
+  taken: Map<Program, number>;
 }
 
 /** A deployment's live programs, and its calls that wait, by program. */
@@ -54,6 +56,8 @@ interface Group {
 interface Carrier {
   pause(program: Program, now: number, reason: string, actions: SchedulerAction[]): void;
   resume(program: Program, now: number, reason: string, actions: SchedulerAction[]): void;
+  /** The pause ends because the program is no longer live here, which other gateways need not know. */
+  idle(program: Program, now: number, actions: SchedulerAction[]): void;
 }
 
 export class ProgramAdmission {
@@ -61,13 +65,15 @@ export class ProgramAdmission {
   private readonly gate: ProgramGate;
   private readonly carrier: Carrier;
   private readonly doors = new Map<string, Door>();
+  private readonly elsewhere: ProgramsElsewhere;
   private looked: WorkingSetState[] = [];
   private plannedMs = Number.NEGATIVE_INFINITY;
 
-  constructor(endpoints: Endpoints, gate: ProgramGate, carrier: Carrier) {
+  constructor(endpoints: Endpoints, gate: ProgramGate, carrier: Carrier, elsewhere: ProgramsElsewhere) {
     this.endpoints = endpoints;
     this.gate = gate;
     this.carrier = carrier;
+    this.elsewhere = elsewhere;
   }
 
   /** Every deployment with live programs, as of the last look. */
@@ -79,15 +85,39 @@ export class ProgramAdmission {
   called(program: Program, call: Call, now: number, actions: SchedulerAction[]): void {
     if (program.pausedMs !== undefined || (program.admitted && isLive(program, now))) return;
     program.admitted = true;
+    const elsewhere = this.elsewhere.stateOf(call.deployment, program.id, now);
+    // What is alive elsewhere has been counted.
+    if (elsewhere === "running") return;
+    if (elsewhere === "paused") return this.carrier.pause(program, now, "another gateway has paused it", actions);
     const tokens = Math.max(program.contextTokens, call.promptTokens + call.outputTokens);
-    const door = this.doors.get(call.deployment);
+    let door = this.doors.get(call.deployment);
+    const isFirst = door === undefined;
     if (door === undefined) {
       const capacity = capacityOf(this.endpoints.ofDeployment(call.deployment));
       if (capacity === 0) return;
-      // The first goes on, however large it is.
-      this.doors.set(call.deployment, { room: resumeBelowShare * capacity - tokens, queues: new Set() });
-    } else if (tokens <= door.room && !door.queues.has(call.tenant)) door.room -= tokens;
-    else this.carrier.pause(program, now, `the KV of ${call.deployment} has no room for it now`, actions);
+      door = { room: resumeBelowShare * capacity, queues: new Set(), taken: new Map() };
+      this.doors.set(call.deployment, door);
+    }
+    // The first goes on, however large it is.
+    if (isFirst || (tokens <= door.room && !door.queues.has(call.tenant))) {
+      door.room -= tokens;
+      door.taken.set(program, tokens);
+    } else this.carrier.pause(program, now, `the KV of ${call.deployment} has no room for it now`, actions);
+  }
+
+  /** None of the program's calls has left anything in the KV: the room that it took at the door is free again. */
+  holdsNothing(program: Program): void {
+    const door = this.doors.get(program.deployment!);
+    const tokens = door?.taken.get(program);
+    if (tokens === undefined) return;
+    door!.room += tokens;
+    door!.taken.delete(program);
+  }
+
+  /** A program of so many tokens has entered at another gateway. */
+  entered(deployment: string, tokens: number): void {
+    const door = this.doors.get(deployment);
+    if (door !== undefined) door.room -= tokens;
   }
 
   /** Pauses and resumes so that the working set fits, deployment by deployment, once in `admitEveryMs`. */
@@ -99,19 +129,25 @@ export class ProgramAdmission {
     for (const [deployment, { members, waiting }] of this.groupsOf(programs, now, actions)) {
       const capacity = capacityOf(this.endpoints.ofDeployment(deployment));
       if (capacity === 0) continue;
-      const plan = planWorkingSet(members.values(), capacity, now);
+      const plan = planWorkingSet(this.elsewhere.withOthers(deployment, members, now), capacity, now);
       const share = `${Math.round(plan.load * 100)} % of the KV that ${deployment} has`;
       for (const id of plan.pause) {
-        this.carrier.pause(members.get(id)!, now, `live programs need ${share} without it`, actions);
+        const program = members.get(id);
+        if (program === undefined || program.calls > 0) continue;
+        this.carrier.pause(program, now, `live programs need ${share} without it`, actions);
       }
       for (const { id, forced } of plan.resume) {
-        const program = members.get(id)!;
+        const program = members.get(id);
+        if (program === undefined) continue;
         if (forced) program.immuneUntilMs = now + programTurnMs;
         const reason = forced ? "it has waited as long as any may" : `it fits: live programs need ${share}`;
         this.carrier.resume(program, now, reason, actions);
       }
-      for (const id of plan.overdue) this.refuseCalls(members.get(id)!, waiting.get(id) ?? [], now, actions);
-      this.doors.set(deployment, { room: plan.room, queues: plan.queues });
+      for (const id of plan.overdue) {
+        const program = members.get(id);
+        if (program !== undefined) this.refuseCalls(program, waiting.get(id) ?? [], now, actions);
+      }
+      this.doors.set(deployment, { room: plan.room, queues: plan.queues, taken: new Map() });
       const paused = [...members.values()].filter(({ pausedMs }) => pausedMs !== undefined);
       this.looked.push({
         deployment,
@@ -131,17 +167,24 @@ export class ProgramAdmission {
       if (deployment === undefined) continue;
       let group = groups.get(deployment);
       if (group === undefined) {
-        group = { members: new Map(), waiting: this.gate.waiting(deployment) };
-        groups.set(deployment, group);
+        groups.set(deployment, (group = this.groupOf(deployment)));
       }
       const calls = group.waiting.get(id) ?? [];
       program.waiting = calls.length;
       program.waitsSinceMs = calls.length === 0 ? undefined : firstOf(calls, program);
       if (isLive(program, now)) group.members.set(id, program);
-      else if (program.pausedMs !== undefined) this.carrier.resume(program, now, "it is idle", actions);
+      else if (program.pausedMs !== undefined) this.carrier.idle(program, now, actions);
     }
-    for (const [deployment, { members }] of groups) if (members.size === 0) groups.delete(deployment);
+    for (const deployment of this.elsewhere.deployments())
+      if (!groups.has(deployment)) groups.set(deployment, this.groupOf(deployment));
+    const others = new Set(this.elsewhere.deployments());
+    for (const [deployment, { members }] of groups)
+      if (members.size === 0 && !others.has(deployment)) groups.delete(deployment);
     return groups;
+  }
+
+  private groupOf(deployment: string): Group {
+    return { members: new Map(), waiting: this.gate.waiting(deployment) };
   }
 
   private refuseCalls(program: Program, calls: readonly WaitingCall[], now: number, actions: SchedulerAction[]): void {

@@ -27,7 +27,7 @@ export interface Program extends Member {
   /** Where its newest KV lies. */
   at: EndpointState | undefined;
   tier: Tier;
-  /** Whether any of its calls has been placed. */
+  /** Whether any of its calls has had a first token, or may have: it has KV somewhere. */
   computed: boolean;
   /** Its calls that compute. */
   calls: number;
@@ -40,6 +40,8 @@ export interface Program extends Member {
   wait: { kind: WaitKind; open: OpenWait } | undefined;
   askAgainMs: number;
   activeMs: number;
+  /** When it has begun or ended a call, or was paused or let go on, at whichever gateway that was. */
+  changedMs: number;
 }
 
 /** A new program: only its id and its start are known. */
@@ -71,6 +73,7 @@ export function newProgram(id: string, now: number): Program {
     wait: undefined,
     askAgainMs: Number.POSITIVE_INFINITY,
     activeMs: now,
+    changedMs: now,
   };
 }
 

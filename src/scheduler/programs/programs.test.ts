@@ -286,6 +286,23 @@ describe("programs", () => {
     expect(scene.scheduler.programs.workingSets).toEqual([]);
   });
 
+  it("hold nothing when all their calls have failed, and need not enter again for the next attempt", () => {
+    const scene = new Scene(exampleSpec("e"));
+    const fail = (program: string, prefilled: boolean) => {
+      const call = exampleCall({ id: `c${ids++}`, program, promptTokens: 9900 });
+      expect(scene.scheduler.decide(call, scene.now)).toMatchObject([{ type: "place" }]);
+      if (prefilled) scene.scheduler.apply({ at: scene.now, type: "call_prefilled", call: call.id });
+      scene.scheduler.apply({ at: scene.now, type: "call_ended", call: call.id, reason: "failed" });
+    };
+    for (let at = 0; at < 8; at++) fail(`fails ${at}`, false);
+    // A prompt that was computed before the call failed lies in the KV.
+    fail("computed", true);
+    expect(scene.after(1000)).toEqual([]);
+    expect(scene.scheduler.programs.workingSets).toMatchObject([{ load: 0.099, paused: 0 }]);
+    expect(scene.turn("fresh", 70_000)[0]).toMatchObject({ type: "place" });
+    fail("fails 0", false);
+  });
+
   it("that are paused while a tool runs wait for room as any other when its result has come", () => {
     const scene = new Scene(exampleSpec("e"));
     scene.turn("old", 70_000);

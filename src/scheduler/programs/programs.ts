@@ -1,6 +1,6 @@
 // The programs that are alive: what the runtime says of them, where their KV lies, and what follows from it.
 //
-//   a tool starts     keep, demote or drop (toolWindow.ts); asked again while it runs
+//   a tool starts     keep or demote (tools.ts)
 //   a tool ends       what was demoted is prefetched before the next call comes
 //   a newer state     of a program at another endpoint supersedes the older one: that makes room (whether it is saved first
 //                     is the shell's to say: under one name there may be more than one conversation)
@@ -10,12 +10,13 @@
 // Actions are wishes: an endpoint answers by receipt whether it could honour them, and KV events say what really lies where.
 import type { Endpoints } from "../endpoints.ts";
 import { programsMax } from "../limits.ts";
-import type { Call, Decision, EndpointState, RuntimeFact, SchedulerAction } from "../types.ts";
+import type { Call, Decision, EndpointState, ProgramNews, RuntimeFact, SchedulerAction } from "../types.ts";
 import { ProgramAdmission, type ProgramGate, type WorkingSetState } from "./admission.ts";
-import { type Program, Residence, slower, type WaitKind } from "./program.ts";
+import { ProgramsElsewhere, wordKeyOf } from "./elsewhere.ts";
+import { type Program, Residence } from "./program.ts";
 import { ProgramTable } from "./table.ts";
-import { expectedWaitMs, planTool } from "./toolWindow.ts";
-import { OwnWaits, Waits } from "./waits.ts";
+import { type DeploymentNews, Telling } from "./telling.ts";
+import { Tools } from "./tools.ts";
 
 export interface ProgramsOptions {
   /** No program is paused: a rival of the gateway, for comparison. */
@@ -32,29 +33,34 @@ export class Programs {
   private readonly options: ProgramsOptions;
   private readonly programs: ProgramTable;
   private readonly children = new Map<string, Set<string>>();
-  /** Programs in a tool call with a question left to ask. */
-  private readonly asking = new Set<Program>();
   private readonly residence = new Residence();
-  private readonly waits: Record<WaitKind, Waits> = {
-    quick: new Waits(expectedWaitMs.quick),
-    unknown: new Waits(expectedWaitMs.unknown),
-    slow: new Waits(expectedWaitMs.slow),
-    approval: new Waits(expectedWaitMs.approval),
-  };
+  private readonly tools = new Tools(this.residence);
+  private readonly elsewhere = new ProgramsElsewhere();
   private readonly admission: ProgramAdmission | undefined;
+  /** Absent: no other gateway is told. */
+  private readonly telling: Telling | undefined;
 
-  constructor(endpoints: Endpoints, gate: ProgramGate, options: ProgramsOptions = {}) {
+  /** @param tells whether other gateways are told of programs, so that `news` must be asked for */
+  constructor(endpoints: Endpoints, gate: ProgramGate, options: ProgramsOptions = {}, tells = false) {
     this.endpoints = endpoints;
     this.gate = gate;
     this.options = options;
     this.programs = new ProgramTable(options.maxPrograms ?? programsMax, (program) => this.forgotten(program));
     const carrier = {
-      pause: (program: Program, now: number, reason: string, actions: SchedulerAction[]) =>
-        this.pause(program, now, reason, actions),
-      resume: (program: Program, now: number, reason: string, actions: SchedulerAction[]) =>
-        this.resume(program, now, reason, actions),
+      pause: (program: Program, now: number, reason: string, actions: SchedulerAction[]) => {
+        this.pause(program, now, reason, actions);
+        this.changed(program, now);
+      },
+      resume: (program: Program, now: number, reason: string, actions: SchedulerAction[]) => {
+        this.resume(program, now, reason, actions);
+        this.changed(program, now);
+      },
+      idle: (program: Program, now: number, actions: SchedulerAction[]) =>
+        this.resume(program, now, "it is idle", actions),
     };
-    if (options.pauses !== false) this.admission = new ProgramAdmission(endpoints, gate, carrier);
+    if (options.pauses === false) return;
+    this.admission = new ProgramAdmission(endpoints, gate, carrier, this.elsewhere);
+    if (tells) this.telling = new Telling();
   }
 
   get size(): number {
@@ -79,6 +85,7 @@ export class Programs {
     program.waiting++;
     if (call.parent !== undefined) this.setParent(program.id, call.parent);
     if (program.contextTokens === 0) program.contextTokens = call.promptTokens + call.outputTokens;
+    this.telling?.changed(program);
     return true;
   }
 
@@ -87,8 +94,10 @@ export class Programs {
     const program = this.of(call);
     if (program === undefined) return;
     program.waiting = Math.max(0, program.waiting - 1);
-    if (program.waiting > 0 || program.computed) return;
+    this.telling?.changed(program);
+    if (program.waiting > 0 || program.calls > 0 || program.computed) return;
     program.contextTokens = 0;
+    this.admission?.holdsNothing(program);
     if (!program.told && !this.children.has(program.id)) this.programs.forget(program);
   }
 
@@ -114,24 +123,31 @@ export class Programs {
     this.residence.move(program, at, "device", call.promptTokens);
     program.waiting = Math.max(0, program.waiting - 1);
     program.calls++;
-    program.computed = true;
     program.atBoundary = false;
     program.heldSinceMs = undefined;
     this.programs.active(program, now);
+    this.changed(program, now);
   }
 
-  ended(call: Call, outputTokens: number, now: number): void {
+  /** A placed call has ended. `computed`: its prompt may lie in the endpoint's KV, which a call that failed before its first token leaves none of. */
+  ended(call: Call, outputTokens: number, computed: boolean, now: number): void {
     const program = this.of(call);
     if (program === undefined) return;
     program.calls = Math.max(0, program.calls - 1);
     program.atBoundary = program.calls === 0;
+    program.computed ||= computed;
     this.programs.active(program, now);
-    if (program.at !== undefined)
+    this.changed(program, now);
+    if (program.computed && program.at !== undefined)
       this.residence.move(program, program.at, program.tier, call.promptTokens + outputTokens);
+    // A program whose calls have all failed holds nothing. It stays known, so that the next attempt need not enter again.
+    if (program.computed || program.calls > 0) return;
+    this.residence.move(program, undefined, "device", 0);
+    this.admission?.holdsNothing(program);
   }
 
   fact(fact: RuntimeFact, now: number, actions: SchedulerAction[]): void {
-    if (fact.type === "run_ended") return this.end(fact.program, actions);
+    if (fact.type === "run_ended") return this.end(fact.program, now, actions);
     const own = this.programs.of(fact.program);
     // Tools belong to the call that has asked for them: to that of the deployment which was called last.
     const running = fact.type === "tool_ended" ? own.find(({ tools }) => tools > 0) : undefined;
@@ -139,21 +155,13 @@ export class Programs {
     if (program === undefined) return;
     program.told = true;
     this.programs.active(program, now);
+    this.changed(program, now);
     if (fact.type === "program") {
       if (fact.parent !== undefined) this.setParent(program.id, fact.parent);
     } else if (fact.type === "tool_started") {
-      program.tools++;
-      program.kind = program.tools > 1 ? slower(program.kind, fact.kind) : fact.kind;
-      if (program.tools === 1) program.toolSinceMs = now;
-      this.wait(program);
-      this.ask(program, now, actions, true);
+      this.tools.started(program, fact.kind, now, actions);
     } else if (program.tools > 0) {
-      program.tools--;
-      if (program.tools > 0) return;
-      const { kind, open } = program.wait!;
-      this.waits[kind].ended(open, now, 1, this.waitsOf(program, kind));
-      program.wait = undefined;
-      this.toolsEnded(program, actions);
+      this.tools.ended(program, now, actions);
     }
   }
 
@@ -173,8 +181,7 @@ export class Programs {
   }
 
   tick(now: number, actions: SchedulerAction[]): void {
-    for (const waits of Object.values(this.waits)) waits.advance(now);
-    for (const program of this.asking) if (program.askAgainMs <= now) this.ask(program, now, actions, false);
+    this.tools.tick(now, actions);
     const idleMs = this.options.idleMs ?? 3_600_000;
     for (const program of this.programs.values()) {
       // The longest idle stand first, so the first active one ends it.
@@ -184,6 +191,37 @@ export class Programs {
     this.admission?.tick(this.programs.values(), now, actions);
   }
 
+  /** What other gateways are to be told of programs, as much as one message holds. */
+  news(now: number): DeploymentNews[] {
+    return this.telling?.take(this.programs.values(), now) ?? [];
+  }
+
+  /** Another gateway has told of programs in a deployment; `atMs`: when its message was sent. */
+  hear(
+    gateway: string,
+    deployment: string,
+    news: readonly ProgramNews[],
+    atMs: number,
+    now: number,
+    actions: SchedulerAction[],
+  ): void {
+    for (const word of news) {
+      const tokens = this.elsewhere.hear(gateway, deployment, word, atMs);
+      const name = this.telling?.nameOf(word.program);
+      const own = name === undefined ? undefined : this.programs.get(name, deployment);
+      if (own === undefined) {
+        this.admission?.entered(deployment, tokens);
+        continue;
+      }
+      const adopts = this.elsewhere.adopts(own, word, atMs, now);
+      if (adopts === "forget") this.programs.forget(own);
+      if (adopts === "pause") this.pause(own, now, "another gateway has paused it", actions);
+      if (adopts === "resume") this.resume(own, now, "it goes on at another gateway", actions);
+      // All gateways take it for the same change, and none tells it to the one that has made it.
+      if (adopts !== undefined) own.changedMs = atMs - word.changedMs;
+    }
+  }
+
   /** How much of the KV of each deployment live programs need, and how many wait. */
   get workingSets(): readonly WorkingSetState[] {
     return this.admission?.states ?? [];
@@ -191,6 +229,12 @@ export class Programs {
 
   private of({ program, deployment }: Call): Program | undefined {
     return program === undefined ? undefined : this.programs.get(program, deployment);
+  }
+
+  /** It is another one than a moment before, and other gateways are to know. */
+  private changed(program: Program, now: number): void {
+    program.changedMs = now;
+    this.telling?.changed(program);
   }
 
   private resume(program: Program, now: number, reason: string, actions: SchedulerAction[]): void {
@@ -207,101 +251,26 @@ export class Programs {
     actions.push({ type: "pause_program", program: program.id, reason });
     const { at } = program;
     if (at === undefined || program.tier !== "device") return;
-    const tier =
-      at.spec.speed.reloadMsPerToken.host !== undefined
-        ? "host"
-        : at.spec.speed.reloadMsPerToken.disk !== undefined
-          ? "disk"
-          : undefined;
-    const verb = tier === undefined ? "drop" : "demote";
+    // Where there is no lower tier the engine gives the state up when it needs the room.
+    const tier = (["host", "disk"] as const).find((lower) => at.spec.speed.reloadMsPerToken[lower] !== undefined);
+    if (tier === undefined) return;
     actions.push({
       type: "kv",
-      verb,
+      verb: "demote",
       program: program.id,
       endpoint: at.spec.id,
       tokens: program.contextTokens,
       tier,
       reason: "paused",
     });
-    this.residence.move(program, verb === "drop" ? undefined : at, tier ?? "device", program.contextTokens);
+    this.residence.move(program, at, tier, program.contextTokens);
   }
 
-  /** The program waits for its tools from the start of the first on; a slower tool beside it makes it a wait of the slower kind. */
-  private wait(program: Program): void {
-    const kind = program.kind ?? "unknown";
-    if (program.wait?.kind === kind) return;
-    this.stopWaiting(program);
-    program.wait = { kind, open: this.waits[kind].began(program.toolSinceMs) };
-  }
-
-  /** How the program's wait ends will not be seen. */
-  private stopWaiting(program: Program): void {
-    if (program.wait !== undefined) this.waits[program.wait.kind].left(program.wait.open);
-    program.wait = undefined;
-  }
-
-  /** The program's own waits of a kind, beside the waits of all programs. */
-  private waitsOf(program: Program, kind: WaitKind): OwnWaits {
-    const own = program.waits.get(kind) ?? new OwnWaits(this.waits[kind]);
-    program.waits.set(kind, own);
-    return own;
-  }
-
-  /** Decides the tool window. `first`: the answer is recorded even when it is to keep. */
-  private ask(program: Program, now: number, actions: SchedulerAction[], first: boolean): void {
-    const { at } = program;
-    this.asking.delete(program);
-    if (at === undefined || program.tier !== "device" || program.calls > 0 || program.contextTokens === 0) return;
-    const fill = this.residence.fillOf(at);
-    const elapsedMs = now - program.toolSinceMs;
-    const msPerReturn = this.waitsOf(program, program.wait!.kind).msPerReturn(elapsedMs);
-    const plan = planTool({
-      tokens: program.contextTokens,
-      spec: at.spec,
-      fill,
-      elapsedMs,
-      msPerReturn,
-    });
-    if (plan.againMs !== undefined) {
-      program.askAgainMs = now + plan.againMs;
-      this.asking.add(program);
-      if (!first) return;
-    }
-    const { verb, tier, reason } = plan;
-    actions.push({
-      type: "kv",
-      verb,
-      program: program.id,
-      endpoint: at.spec.id,
-      tokens: program.contextTokens,
-      tier,
-      reason,
-    });
-    if (verb === "demote") this.residence.move(program, at, tier!, program.contextTokens);
-    if (verb === "drop") this.residence.move(program, undefined, "device", program.contextTokens);
-  }
-
-  private toolsEnded(program: Program, actions: SchedulerAction[]): void {
-    this.asking.delete(program);
-    const { at, tier } = program;
-    if (at === undefined || tier === "device" || program.pausedMs !== undefined) return;
-    actions.push({
-      type: "kv",
-      verb: "prefetch",
-      program: program.id,
-      endpoint: at.spec.id,
-      tokens: program.contextTokens,
-      tier,
-      reason: "its tool's result has arrived",
-    });
-    this.residence.move(program, at, "device", program.contextTokens);
-  }
-
-  private end(id: string, actions: SchedulerAction[]): void {
+  private end(id: string, now: number, actions: SchedulerAction[]): void {
     const children = this.children.get(id);
     // First: two programs that name each other as parents must not end each other for ever.
     this.children.delete(id);
-    for (const child of children ?? []) this.end(child, actions);
+    for (const child of children ?? []) this.end(child, now, actions);
     for (const program of this.programs.of(id)) {
       if (program.at !== undefined) {
         actions.push({
@@ -314,13 +283,16 @@ export class Programs {
         });
       }
       this.programs.forget(program);
+      program.changedMs = now;
+      this.telling?.ended(program);
+      if (program.deployment !== undefined) this.elsewhere.ended(program.deployment, wordKeyOf(id), now);
     }
   }
 
   private forgotten(program: Program): void {
+    this.telling?.forgotten(program);
     this.residence.move(program, undefined, "device", 0);
-    this.asking.delete(program);
-    this.stopWaiting(program);
+    this.tools.left(program);
     if (program.pausedMs !== undefined) this.gate.resume(program.deployment!, program.tenant, program.id);
     program.pausedMs = undefined;
     if (this.programs.of(program.id).length > 0) return;

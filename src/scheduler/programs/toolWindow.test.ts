@@ -34,18 +34,17 @@ const rows: [string, ReturnType<typeof plan>, object][] = [
     { verb: "demote", tier: "host" },
   ],
   ["the question is asked again later, the longer the tool runs", plan(10_000, 1, 4000, 900), { againMs: 4000 }],
-  [
-    "without a lower tier it stays as long as keeping is cheaper than computing",
-    plan(10_000, 1, 4000, 9000, {}),
-    { verb: "keep" },
-  ],
-  ["and is dropped when it is not", plan(10_000, 1, 0, 11_000, {}), { verb: "drop", dropMs: 1000 }],
+  ["without a lower tier the engine gives it up when it must", plan(10_000, 1, 0, 11_000, {}), { verb: "keep" }],
   [
     "a tier slower than computing is no use",
     plan(10_000, 1, 0, 60_000, { disk: 0.2 }),
-    { verb: "drop", demoteMs: 2000 },
+    { verb: "keep", demoteMs: 2000 },
   ],
-  ["what will not come back is not kept", plan(10_000, 1, 0, Number.POSITIVE_INFINITY, {}), { verb: "drop" }],
+  [
+    "what will not come back is not kept on the device",
+    plan(10_000, 1, 0, Number.POSITIVE_INFINITY),
+    { verb: "demote", tier: "host" },
+  ],
 ];
 
 describe("tool window", () => {
