@@ -75,6 +75,7 @@ export function rowsOf(call: Call, priceNano: bigint) {
     engine: "small-0",
     model: "small",
     rateCard: "card_1",
+    why: "first",
     status: "completed",
     errorCode: undefined,
     decision,
@@ -88,6 +89,7 @@ export function rowsOf(call: Call, priceNano: bigint) {
     suspenseNano: 0n,
   });
   const row = callToRow({
+    askedModel: undefined,
     ...counts,
     id: call.call,
     organisation,

@@ -26,6 +26,7 @@ import { engineRoutes } from "./routes/engines.ts";
 import { eventRoutes } from "./routes/events.ts";
 import { keyRoutes } from "./routes/keys.ts";
 import { kvCacheRoutes } from "./routes/kvCache.ts";
+import { modelRouteRoutes } from "./routes/modelRoutes.ts";
 import { overviewRoutes } from "./routes/overview.ts";
 import { priceRoutes } from "./routes/prices.ts";
 import { proofRoutes } from "./routes/proofs.ts";
@@ -108,6 +109,7 @@ export function allRoutes(dependencies: ServerDependencies, documented: () => Op
     alarmRoutes,
     engineRoutes,
     priceRoutes,
+    modelRouteRoutes,
     keyRoutes,
     kvCacheRoutes,
     budgetRoutes,

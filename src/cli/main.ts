@@ -18,6 +18,7 @@ import { registerLimits } from "./limits.ts";
 import { registerModels } from "./models.ts";
 import { registerPrices } from "./prices.ts";
 import { registerProve } from "./prove.ts";
+import { registerRoutes } from "./routes.ts";
 import { registerRuns } from "./runs.ts";
 import { registerSecrets } from "./secrets.ts";
 import { registerSimulate } from "./simulate.ts";
@@ -49,6 +50,7 @@ export function buildProgram(context: Context): Command {
   registerModels(program, context);
   registerEngines(program, context);
   registerPrices(program, context);
+  registerRoutes(program, context);
   registerCall(program, context);
   registerKeys(program, context);
   registerBudgets(program, context);

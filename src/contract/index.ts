@@ -7,6 +7,7 @@ export * from "./common.ts";
 export * from "./status.ts";
 export * from "./engines.ts";
 export * from "./prices.ts";
+export * from "./routes.ts";
 export * from "./calls.ts";
 export * from "./agents.ts";
 export * from "./money.ts";

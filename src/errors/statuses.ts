@@ -94,6 +94,7 @@ export const statuses: Readonly<Record<string, number>> = {
   store_unavailable: 503,
   template_refused: 400,
   too_many_limits: 409,
+  too_many_routes: 409,
   too_many_streams: 429,
   tool_unreachable: 502,
   tool_unusable: 400,

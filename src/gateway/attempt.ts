@@ -1,10 +1,9 @@
 // One attempt: admitted (its prompt and a first window are held: holding.ts), placed (its turn has come and an endpoint was chosen), opened at an engine
 // (opening.ts), and ended exactly once, whichever way it ends (ending.ts).
-import type { EngineError, EngineRegistry, RegisteredEndpoint } from "../engines/index.ts";
+import type { EngineError, EngineRegistry } from "../engines/index.ts";
 import type { AttemptLedger, RateCard } from "../ledger/index.ts";
 import type { Alarms, Logger, Metrics } from "../telemetry/index.ts";
 import { answersAsked, isStoppable, outputLimitOf } from "./admission.ts";
-import type { Candidates } from "./candidates.ts";
 import { paidOrAborted } from "./cover.ts";
 import { Ending, type AttemptEnd } from "./ending.ts";
 import { asLineshaftError } from "./errors.ts";
@@ -14,8 +13,7 @@ import { budgetEnded, whyAborted } from "./refusals.ts";
 import type { Dispatcher } from "./scheduling/dispatcher.ts";
 import { faultOf, ofEndpoint, refusesRequest } from "./scheduling/faults.ts";
 import { Placer } from "./scheduling/placer.ts";
-import type { PromptFacts } from "./scheduling/prompts.ts";
-import type { AdmittedAttempt, AttemptState, Begun, CallState, EndedAttempt, Placement } from "./state.ts";
+import type { AdmittedAttempt, AttemptState, Begun, CallState, EndedAttempt, Placement, Step } from "./state.ts";
 
 export class Attempts {
   readonly #engines: EngineRegistry;
@@ -55,30 +53,23 @@ export class Attempts {
   /** Holds the prompt and a first window of output. Throws by name of the budget that refuses. */
   admit(
     call: CallState,
-    prompt: PromptFacts,
-    candidates: readonly RegisteredEndpoint[],
+    { prompt, candidates }: Step,
     card: RateCard,
     number: number,
   ): Promise<AdmittedAttempt> {
-    return this.#holding.admit(call, prompt, candidates, card, number);
+    return this.#holding.admit(call, prompt, candidates.endpoints, card, number);
   }
 
   /**
    * Waits for the attempt's turn and for an endpoint, and shapes the request for that endpoint. When it throws, the hold has been given
    * back.
    */
-  async place(
-    call: CallState,
-    admitted: AdmittedAttempt,
-    prompt: PromptFacts,
-    candidates: Candidates,
-    tried: ReadonlySet<string>,
-  ): Promise<AttemptState> {
+  async place(call: CallState, admitted: AdmittedAttempt, step: Step): Promise<AttemptState> {
     try {
-      const placement = await this.#placer.place(call, admitted, prompt, candidates, tried);
+      const placement = await this.#placer.place(call, admitted, step);
       admitted.moments.placed = call.now();
       try {
-        return await this.#shaped(call, admitted, placement, prompt);
+        return await this.#shaped(call, admitted, placement, step);
       } catch (error) {
         this.#dispatcher.ended(admitted.id, { reason: "failed" });
         throw error;
@@ -94,7 +85,7 @@ export class Attempts {
     call: CallState,
     admitted: AdmittedAttempt,
     placement: Placement,
-    prompt: PromptFacts,
+    { model, why, prompt }: Step,
   ): Promise<AttemptState> {
     const { endpoint, shape } = placement;
     const asked = shape.answer;
@@ -119,6 +110,8 @@ export class Attempts {
     }
     return {
       ...admitted,
+      model,
+      why,
       placement,
       asked,
       outputLimit,

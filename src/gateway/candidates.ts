@@ -58,6 +58,8 @@ export class Candidates {
   #able: RegisteredEndpoint[];
   /** Excluded by a prompt's guessed length. */
   #guessed: RegisteredEndpoint[] = [];
+  /** Endpoints that take no calls for a time, with the reason: passed over by the next placement, and no less candidates for that. */
+  busy: ReadonlyMap<string, string> = new Map();
 
   /** Throws the LineshaftError that names what is wrong when no endpoint that answers calls can take the request. */
   constructor(shapes: RequestShapes, endpoints: readonly RegisteredEndpoint[]) {
@@ -85,7 +87,7 @@ export class Candidates {
 
   /** Why endpoints were passed over, by their names. */
   get excluded(): ReadonlyMap<string, string> {
-    return this.#excluded;
+    return this.busy.size === 0 ? this.#excluded : new Map([...this.busy, ...this.#excluded]);
   }
 
   /** Media that the request's messages name. All endpoints that can take the request read the same ones. */

@@ -152,16 +152,16 @@ export class Ending {
       ...(told && { usage: within(told, billed) }),
       ...(measured && { timings: seenTimings(attempt, told, timings) }),
     });
-    if (outcome === "completed" && told) answered(attempt.asked.model, billed.outputTokens);
+    if (outcome === "completed" && told) answered(attempt.model, billed.outputTokens);
     if (measured && !told.cachedUnreported && predictedTokens !== undefined)
       metrics.cachedGap(endpoint.endpoint, predictedTokens, billed.cachedTokens);
   }
 
-  #count({ asked, placement }: AttemptState, outcome: Outcome, usage: Usage): void {
+  #count({ model, placement }: AttemptState, outcome: Outcome, usage: Usage): void {
     const { metrics } = this.#rooms;
     metrics.holdClosed();
     metrics.attemptEnded({ engine: placement.endpoint.endpoint, outcome });
-    metrics.tokensUsed(asked.model, {
+    metrics.tokensUsed(model, {
       prompt: usage.promptTokens,
       cached: usage.cachedTokens,
       output: usage.outputTokens,
@@ -178,8 +178,7 @@ export class Ending {
     });
   }
 
-  #claimedTooMuch(call: CallState, { card, cover, most }: AttemptState, { suspenseNano, claimed }: Settlement): void {
-    const { model } = call.request.asked;
+  #claimedTooMuch(call: CallState, { model, card, cover, most }: AttemptState, { suspenseNano, claimed }: Settlement): void {
     const claim = claimed ? `${claimed.promptTokens} prompt and ${claimed.outputTokens} output tokens` : "more";
     this.#rooms.alarms.raise({
       code: "usage_over_hold",
@@ -229,7 +228,7 @@ const within = (told: Usage, billed: Usage): CallUsage => ({
 /** The attempt as it is recorded. */
 function recordOf(
   call: CallState,
-  { id, number, asked, card, placement, moments }: AttemptState,
+  { id, number, model, why, card, placement, moments }: AttemptState,
   { outcome, failure, usage, settled, timings }: Ended,
 ): AttemptRecord {
   return {
@@ -237,8 +236,9 @@ function recordOf(
     call: call.id,
     number,
     engine: placement.endpoint.endpoint,
-    model: asked.model,
+    model,
     rateCard: card.id,
+    why,
     status: outcome,
     errorCode: failure?.code,
     decision: placement.decision,

@@ -24,6 +24,14 @@ export const limits = {
   firstTokenLookMs: 1_000,
   /** Output tokens a second of the slowest machine that serves models at all. */
   slowestTokensPerSecond: 2,
+  /** Attempts of a call at all its models, at most, and models that may follow its own. */
+  attemptsInAllMost: 6,
+  fallbacksMost: 8,
+  /** Routes of one organisation; the longest wait for an engine's limit that a route may allow. */
+  routesMost: 1_000,
+  retryWaitMostMs: 60_000,
+  /** An endpoint that asks for a longer pause is tried again after this time; one whose account is used up stays away for so long. */
+  busyMostMs: 60_000,
   /** Waits before an embedded worker that broke off is asked whether it is back; the last is repeated. */
   recheckMs: [250, 500, 1_000, 2_000],
   /** Limit of output, in tokens, of a call that names none. It is sent and priced. */

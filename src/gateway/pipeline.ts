@@ -19,12 +19,10 @@
 // row of its own. A call has ended when its last attempt is settled; its record follows at once.
 import { processMemory } from "../bounded/index.ts";
 import { LineshaftError } from "../errors/index.ts";
-import { EngineError } from "../engines/index.ts";
 import type { EngineRegistry, RegisteredEndpoint, RuntimeFact } from "../engines/index.ts";
-import { assertAuthorised, type Use } from "../governance/index.ts";
-import type { RateCard } from "../ledger/index.ts";
-import { attemptsMost, type SchedulerSnapshot } from "../scheduler/index.ts";
-import type { Alarms, Logger, SchedulerNumbers } from "../telemetry/index.ts";
+import type { Use } from "../governance/index.ts";
+import type { SchedulerSnapshot } from "../scheduler/index.ts";
+import type { Logger, SchedulerNumbers } from "../telemetry/index.ts";
 import { Attempts } from "./attempt.ts";
 import { Candidates, RequestShapes } from "./candidates.ts";
 import { cutWhole, outputMost } from "./cap.ts";
@@ -33,13 +31,14 @@ import { limits } from "./limits.ts";
 import { Media } from "./media.ts";
 import { checkWhole, outputCheck, type OutputCheck } from "./output.ts";
 import type { CallRecord } from "./calls/record.ts";
-import { raisePriceUnknown } from "./prices.ts";
-import { invalidValue, modelUnpriced, notYetPosted, shuttingDown, unknownModel, whyAborted } from "./refusals.ts";
+import type { NamedRoute } from "./modelRoutes.ts";
+import { invalidValue, notYetPosted, shuttingDown, unknownModel } from "./refusals.ts";
 import { Relay } from "./relay.ts";
 import { Reporting } from "./reporting.ts";
 import { Dispatcher } from "./scheduling/dispatcher.ts";
-import { programKey, promptGuess, PromptReader } from "./scheduling/prompts.ts";
+import { promptGuess, PromptReader } from "./scheduling/prompts.ts";
 import type { AttemptState, Begun, CallState, EndedAttempt } from "./state.ts";
+import { Steps } from "./steps.ts";
 import type {
   AnswerChunk,
   CallAnswer,
@@ -67,9 +66,6 @@ export function createGateway(dependencies: GatewayDependencies): Gateway {
   };
 }
 
-/** An engine's refusal of a prompt that its context cannot hold. */
-const tooLongCode = "context_length_exceeded";
-
 class Pipeline {
   readonly dispatcher: Dispatcher;
   readonly prompts = new PromptReader();
@@ -77,7 +73,8 @@ class Pipeline {
   readonly #media: Media;
   readonly #ledger: GatewayLedger;
   readonly #engines: EngineRegistry;
-  readonly #alarms: Alarms;
+  readonly #steps: Steps;
+  readonly #routes: GatewayDependencies["routes"];
   readonly #limiter: GatewayDependencies["limiter"];
   readonly #log: Logger;
   readonly #storage: Storage | undefined;
@@ -96,7 +93,15 @@ class Pipeline {
     this.#media = new Media(dependencies.media);
     this.#ledger = ledger;
     this.#engines = dependencies.engines;
-    this.#alarms = alarms;
+    this.#steps = new Steps({
+      engines: dependencies.engines,
+      ledger,
+      alarms,
+      dispatcher: this.dispatcher,
+      attempts: this.#attempts,
+      prompts: this.prompts,
+    });
+    this.#routes = dependencies.routes;
     this.#limiter = dependencies.limiter;
     this.#log = log;
     this.#storage = dependencies.storage;
@@ -110,12 +115,14 @@ class Pipeline {
     if (this.closing.aborted) throw shuttingDown();
     const call = this.#underWay.begin(request, check);
     try {
-      const endpoints = this.#resolve(request);
-      await this.#price(request);
+      const { model, route } = this.#routeOf(request);
+      call.model = model;
+      const endpoints = this.#resolve(request, model);
+      await this.#steps.price(request, model);
       const fitting = new Candidates(new RequestShapes(request.asked), endpoints);
       call.counted = await this.#limiter?.begin(useOf(call));
       const candidates = await this.#withMedia(call, fitting, endpoints);
-      const begun = await this.#firstToAnswer(call, candidates);
+      const begun = await this.#steps.firstToAnswer(call, candidates, route);
       return begun.streams ? this.#streamed(call, begun) : await this.#whole(call, begun);
     } catch (error) {
       throw this.#reporting.refuse(call, error);
@@ -130,17 +137,18 @@ class Pipeline {
     }
   }
 
+  /** The model that serves the name that was asked for, and what may follow when an attempt fails. */
+  #routeOf({ principal: { organisation }, asked }: CallRequest): NamedRoute {
+    const exists = (model: string) => this.#engines.endpoints(model, organisation).length > 0;
+    return this.#routes?.of(organisation, asked.model, exists) ?? { model: asked.model, route: {} };
+  }
+
   /** The endpoints that serve the model to this organisation. Throws LineshaftError where the principal may not call it. */
-  #resolve({ principal, asked }: CallRequest): RegisteredEndpoint[] {
-    const { organisation, project } = principal;
-    const endpoints = this.#engines.endpoints(asked.model, organisation);
-    if (endpoints.length > 0) {
-      // A model without an organisation is the instance's, and serves every organisation as if it were its own.
-      assertAuthorised(principal, "call.create", { organisation: endpoints[0]!.organisation ?? organisation, project });
-      return endpoints;
-    }
-    const known = this.#engines.list(principal.organisation).map((endpoint) => endpoint.name);
-    throw unknownModel(asked.model, [...new Set(known)]);
+  #resolve(request: CallRequest, model: string): RegisteredEndpoint[] {
+    const endpoints = this.#steps.endpoints(request, model);
+    if (endpoints.length > 0) return endpoints;
+    const known = this.#engines.list(request.principal.organisation).map((endpoint) => endpoint.name);
+    throw unknownModel(model, [...new Set(known)]);
   }
 
   /** The call's media are brought in once for all attempts. */
@@ -150,52 +158,6 @@ class Pipeline {
     if (asked === request.asked) return candidates;
     call.request = { ...request, asked };
     return new Candidates(new RequestShapes(asked), endpoints);
-  }
-
-  /** The card that is valid now. Throws LineshaftError `model_unpriced`. */
-  async #price({ principal, asked }: CallRequest): Promise<RateCard> {
-    const card = await this.#ledger.currentRateCard(principal.organisation, asked.model);
-    if (!card) throw modelUnpriced(asked.model);
-    if (card.currency !== principal.currency) throw modelUnpriced(asked.model, card.currency, principal.currency);
-    if (card.estimate) raisePriceUnknown(this.#alarms, principal.organisation, card);
-    return card;
-  }
-
-  /** Tries endpoints until one answers; a failure before the first byte goes on to the next, with a hold of its own. */
-  async #firstToAnswer(call: CallState, candidates: Candidates): Promise<Begun> {
-    const tried = new Set<string>();
-    const program = programKey(call.request);
-    const last = this.dispatcher.lastOf(program, call.request.asked.model);
-    const prompt = await this.prompts.read(call.request, program, candidates.endpoints, last);
-    candidates.excludeShort(call.request.asked, prompt);
-    await call.counted?.prompt(prompt.promptTokens);
-    let failed: unknown;
-    for (let number = 1; ; number++) {
-      const card = await this.#price(call.request);
-      const admitted = await this.#attempts.admit(call, prompt, candidates.endpoints, card, number);
-      const attempt = await this.#attempts.place(call, admitted, prompt, candidates, tried).catch((error: unknown) => {
-        // After a failed attempt its error says more than that no other endpoint may take the call.
-        throw call.signal.aborted ? whyAborted(call.signal) : (failed ?? error);
-      });
-      try {
-        return await this.#attempts.open(call, attempt, this.#elsewhere(attempt, candidates, tried));
-      } catch (error) {
-        if (call.signal.aborted) throw whyAborted(call.signal);
-        if (call.isUnsettled || !goesOn(error, attempt, candidates, tried)) throw error;
-        failed = error;
-      }
-    }
-  }
-
-  /** Whether another endpoint may take the call now; undefined where this attempt is the last one that may be made. */
-  #elsewhere(
-    { number, placement }: AttemptState,
-    { answering }: Candidates,
-    tried: ReadonlySet<string>,
-  ): (() => boolean) | undefined {
-    const others = answering.filter(({ endpoint }) => endpoint !== placement.endpoint.endpoint && !tried.has(endpoint));
-    if (number === attemptsMost || others.length === 0) return undefined;
-    return () => others.some(({ endpoint }) => this.dispatcher.takesCalls(endpoint));
   }
 
   /** A whole answer: checked, settled, then given. */
@@ -320,25 +282,6 @@ function numbersOf({ waiting, endpoints, workingSets, index }: SchedulerSnapshot
   };
 }
 
-/**
- * Whether a failed attempt is followed by another; if so, its endpoint is noted as tried. It is not followed where the error is final or
- * the most attempts were made. A prompt that was too long goes on to endpoints with a longer context.
- */
-function goesOn(error: unknown, attempt: AttemptState, candidates: Candidates, tried: Set<string>): boolean {
-  const { number, placement } = attempt;
-  const { endpoint } = placement;
-  if (!(error instanceof EngineError) || number === attemptsMost) return false;
-  const passes = error.retryable || (error.code === tooLongCode && candidates.excludeUpTo(endpoint));
-  if (!passes) return false;
-  tried.add(endpoint.endpoint);
-  const isLeft = () => candidates.answering.some((one) => !tried.has(one.endpoint));
-  if (isLeft() || (candidates.takeBack() && isLeft())) return true;
-  // A connection that broke under the request is tried once more at the same endpoint. A worker restarts, so its calls wait for it.
-  if (error.code !== "engine_unreachable" || (number > 1 && endpoint.kind !== "embedded")) return false;
-  tried.clear();
-  return true;
-}
-
 /** What a check throws, or undefined. */
 async function failureOf(check: () => Promise<void>): Promise<LineshaftError | undefined> {
   try {
@@ -350,11 +293,11 @@ async function failureOf(check: () => Promise<void>): Promise<LineshaftError | u
 }
 
 /** What a call uses of its limits as far as is known before it begins. */
-function useOf({ request, signal }: CallState): Use {
+function useOf({ model, request, signal }: CallState): Use {
   const { asked, principal } = request;
   const { organisation, project, key } = principal;
   const bytes = asked.received?.bytes.length ?? asked.promptTokensMost;
-  return { organisation, project, key, model: asked.model, promptTokens: promptGuess(asked), bytes, signal };
+  return { organisation, project, key, model, promptTokens: promptGuess(asked), bytes, signal };
 }
 
 function headersOf(call: CallState, attempt: AttemptState): Record<string, string> {
@@ -365,6 +308,7 @@ function headersOf(call: CallState, attempt: AttemptState): Record<string, strin
     "x-lineshaft-decision": attempt.id,
     "x-lineshaft-engine": attempt.placement.endpoint.endpoint,
     "x-lineshaft-currency": attempt.card.currency,
+    ...(attempt.model !== call.request.asked.model && { "x-lineshaft-model": attempt.model }),
     ...call.counted?.headers(),
     ...(leftOut.length > 0 && { "x-lineshaft-left-out": headerText(leftOut.join(", ")) }),
     ...(tightest && {

@@ -46,11 +46,11 @@ export class Reporting {
     const { ledger, events, metrics, log } = this.#rooms;
     const { firstTokenMs } = call;
     const { status, errorCode } = ended;
-    const { principal, asked } = call.request;
+    const { principal } = call.request;
     const durationMs = call.now();
     const record = recordOf(call, ended, durationMs);
     // A model name that is not served is the caller's own text, which must not become a label.
-    const model = errorCode === "model_not_found" ? "unknown" : asked.model;
+    const model = errorCode === "model_not_found" ? "unknown" : call.model;
     metrics.callEnded({ model, outcome: status, durationMs, firstTokenMs });
     // Codes, never messages: an engine's message may repeat a part of the prompt.
     log.debug({ call: call.id, model, status, code: errorCode, durationMs }, "call ended");
@@ -75,7 +75,7 @@ export class Reporting {
 type HowEnded = Pick<CallRecord, "status" | "errorCode" | "finishReason" | "cutBy">;
 
 function recordOf(
-  { id, request, attempts, startedAt, firstTokenMs }: CallState,
+  { id, model, request, attempts, startedAt, firstTokenMs }: CallState,
   { status, errorCode, finishReason, cutBy }: HowEnded,
   durationMs: number,
 ): CallRecord {
@@ -89,7 +89,8 @@ function recordOf(
     run: request.run,
     program: request.program,
     endpoint: asked.shape,
-    model: asked.model,
+    model,
+    askedModel: asked.model === model ? undefined : asked.model,
     stream: asked.stream,
     status,
     errorCode,

@@ -5,9 +5,11 @@ import type { Counted } from "../governance/index.ts";
 import type { EngineAnswer, EngineChunk, RegisteredEndpoint, Timings, Usage } from "../engines/index.ts";
 import type { BudgetLeft, RateCard } from "../ledger/index.ts";
 import type { AttemptRecord, DecisionRecord } from "./calls/record.ts";
+import type { Candidates } from "./candidates.ts";
 import type { Cover } from "./cover.ts";
 import type { OutputCheck } from "./output.ts";
 import type { Moments } from "./calls/phases.ts";
+import type { PromptFacts } from "./scheduling/prompts.ts";
 import type { SplitCall } from "./scheduling/split.ts";
 import type { ModelCall } from "./modelCall.ts";
 import type { CallRequest } from "./types.ts";
@@ -16,6 +18,8 @@ export interface CallState {
   readonly id: string;
   /** As it came; once its media were fetched, with these inside. Endpoints are sent shapes of it (candidates.ts). */
   request: CallRequest;
+  /** The model that serves it: at first what the asked name stands for, then the fallback that was taken. */
+  model: string;
   readonly startedAt: number;
   /** Clock of the call, milliseconds from its start. */
   readonly now: () => number;
@@ -57,6 +61,17 @@ export interface AdmittedAttempt {
   readonly moments: Moments;
 }
 
+/** What the attempts at one model share. */
+export interface Step {
+  model: string;
+  candidates: Candidates;
+  prompt: PromptFacts;
+  /** Endpoints that this call has tried. */
+  tried: Set<string>;
+  /** Why the next attempt is made. */
+  why: "first" | "retry" | "fallback";
+}
+
 /** Where an attempt goes, and why. */
 export interface Placement {
   readonly endpoint: RegisteredEndpoint;
@@ -77,6 +92,9 @@ export interface Placement {
 }
 
 export interface AttemptState extends AdmittedAttempt {
+  /** The model that it is made at, which is the call's own or a fallback of it. */
+  readonly model: string;
+  readonly why: AttemptRecord["why"];
   readonly placement: Placement;
   /** The call as the chosen endpoint can take it. */
   readonly asked: ModelCall;

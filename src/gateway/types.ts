@@ -9,6 +9,7 @@ import type { Alarms, Logger, Metrics } from "../telemetry/index.ts";
 import type { CallEvent, CallRecord } from "./calls/record.ts";
 import type { MediaOptions } from "./media.ts";
 import type { ModelCall } from "./modelCall.ts";
+import type { ModelRoutes } from "./modelRoutes.ts";
 
 /** A logical model request: what is asked (`asked`), its principal, and what is known of the work that it belongs to. */
 export interface CallRequest {
@@ -74,6 +75,8 @@ export interface GatewayDependencies {
   engines: EngineRegistry;
   /** Limits on use. Absent: there are none. */
   limiter?: Pick<Limiter, "begin"> | undefined;
+  /** What is said of models' names. Absent: every name is a model's own, and nothing follows a failed attempt but other endpoints. */
+  routes?: Pick<ModelRoutes, "of"> | undefined;
   /** Told of every call that has ended. */
   events: { publish(of: { organisation: string; project: string }, event: CallEvent): void };
   metrics: Metrics;

@@ -38,6 +38,7 @@ export class CallsUnderWay {
     return {
       id,
       request,
+      model: request.asked.model,
       check,
       startedAt: Date.now(),
       signal: stop.signal,

@@ -21,6 +21,7 @@ import { isLoopback, portError, type Disk } from "../fleet/index.ts";
 import {
   createGateway,
   keepProbing,
+  ModelRoutes,
   PostgresCarrier,
   restoreEngines,
   syncEngines,
@@ -96,8 +97,10 @@ export async function openServing(options: ServingOptions, undo: Undo): Promise<
   disk.watch();
   const carrier = carrierOf(options);
   if (carrier) undo.add("load of other gateways", async () => carrier.close());
+  const routes = new ModelRoutes();
   const gateway = createGateway({
     ledger,
+    routes,
     keys: identity,
     engines,
     limiter,
@@ -116,6 +119,8 @@ export async function openServing(options: ServingOptions, undo: Undo): Promise<
   undo.add("changes by other processes", async () => changes.close());
   await restoreEngines({ db, engines, log, alarms });
   changes.on("engines", () => syncEngines({ db, engines, log, alarms }));
+  await routes.read(db);
+  changes.on("model_routes", () => routes.read(db));
   const stopPrices = watchPrices({ ledger, alarms }, changes);
   undo.add("prices", async () => stopPrices());
   const stopProbing = keepProbing(engines);

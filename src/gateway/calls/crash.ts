@@ -10,9 +10,10 @@ import { attemptToRow, callToRow } from "./rows.ts";
 interface HoldContext {
   number: number;
   endpoint: Shape;
-  /** As the caller named it; absent in the notes of earlier versions, which took the name of the rate card. */
-  model?: string;
   stream: boolean;
+  /** The model that was to serve the call, and the name that was asked for where that is another; absent in records of older versions. */
+  model?: string;
+  askedModel?: string;
   /** Milliseconds since 1970. */
   startedAt: number;
   program?: string;
@@ -20,14 +21,15 @@ interface HoldContext {
   before?: BilledTokens & { priceNano: string };
 }
 
-export function holdContext({ request, startedAt, attempts }: CallState, number: number): HoldContext {
+export function holdContext({ request, model, startedAt, attempts }: CallState, number: number): HoldContext {
   const { asked, program } = request;
   const sum = (of: keyof BilledTokens) => attempts.reduce((total, attempt) => total + attempt[of], 0);
   return {
     number,
     endpoint: asked.shape,
-    model: asked.model,
     stream: asked.stream,
+    model,
+    ...(asked.model !== model && { askedModel: asked.model }),
     startedAt,
     ...(program !== undefined && { program }),
     ...(attempts.length > 0 && {
@@ -55,15 +57,8 @@ export function rowsOfCrash(
   settled: Settlement,
   sentTo: string | undefined,
 ): { attempt: unknown; call: unknown } {
-  const {
-    number,
-    endpoint,
-    model = held.rateCard.model,
-    stream,
-    startedAt,
-    program,
-    before = nothingBefore,
-  } = held.context as HoldContext;
+  const context = held.context as HoldContext;
+  const { number, endpoint, model = held.rateCard.model, stream, startedAt, program, before = nothingBefore } = context;
   const attempt = sentTo === undefined ? undefined : attemptOf(held, settled, { number, engine: sentTo, model });
   const { promptTokens, cachedTokens, outputTokens } = settled.tokens;
   const call = callToRow({
@@ -76,6 +71,7 @@ export function rowsOfCrash(
     program,
     endpoint,
     model,
+    askedModel: context.askedModel,
     stream,
     status: "failed",
     errorCode: processEnded,
@@ -106,6 +102,7 @@ const attemptOf = (
     engine,
     model,
     rateCard: held.rateCard.id,
+    why: undefined,
     status: "failed",
     errorCode: processEnded,
     decision: undefined,

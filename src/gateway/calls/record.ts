@@ -24,8 +24,10 @@ export interface CallRecord extends BilledTokens {
   program: string | undefined;
   /** The API that the caller spoke. */
   endpoint: Shape;
-  /** As the caller named it. */
+  /** The model that served it, or that was to serve it. */
   model: string;
+  /** As the caller named it, where that is another name: an alias, or a model whose fallback served it. */
+  askedModel: string | undefined;
   stream: boolean;
   status: Outcome;
   errorCode: string | undefined;
@@ -51,6 +53,8 @@ export interface AttemptRecord extends BilledTokens {
   /** The model and the id of the rate card that priced it. Undefined for attempts of versions that did not record them. */
   model: string | undefined;
   rateCard: string | undefined;
+  /** What it follows from. Undefined for attempts of versions that did not record it. */
+  why: "first" | "retry" | "fallback" | undefined;
   status: Outcome;
   errorCode: string | undefined;
   /** Undefined for attempts of versions that did not record it. */

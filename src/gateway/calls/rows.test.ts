@@ -19,6 +19,7 @@ const call: CallRecord = {
   program: "run_1",
   endpoint: "chat",
   model: "m",
+  askedModel: "alias",
   stream: true,
   status: "failed",
   errorCode: "engine_error",
@@ -40,6 +41,7 @@ const attempt: AttemptRecord = {
   engine: "m-0",
   model: "m",
   rateCard: "card_1",
+  why: "fallback",
   status: "failed",
   errorCode: "engine_error",
   decision: {
@@ -72,6 +74,7 @@ test("what is recorded is read back as it was, absent fields included", async ()
     agent: undefined,
     run: undefined,
     program: undefined,
+    askedModel: undefined,
     errorCode: undefined,
     finishReason: undefined,
     cutBy: undefined,
@@ -81,6 +84,7 @@ test("what is recorded is read back as it was, absent fields included", async ()
     ...attempt,
     id: "att_2",
     call: "call_2",
+    why: undefined,
     errorCode: undefined,
     decision: undefined,
     cachedByTier: undefined,
@@ -140,7 +144,8 @@ describe("what a crash leaves", () => {
   };
   const state = {
     id: "call_1",
-    request: { asked: { shape: "chat", model: "asked", stream: true }, program: "client/p" },
+    model: "m",
+    request: { asked: { shape: "chat", model: "alias", stream: true }, program: "client/p" },
     startedAt: 1_700_000_000_000,
     attempts: [attempt],
   } as unknown as CallState;
@@ -194,7 +199,8 @@ describe("what a crash leaves", () => {
         status: "failed",
         errorCode: "process_ended",
         program: "client/p",
-        model: "asked",
+        model: "m",
+        askedModel: "alias",
         stream: true,
         startedAt: new Date(1_700_000_000_000),
         promptTokens: 20,

@@ -14,6 +14,7 @@ export interface CallRow {
   program: string | null;
   endpoint: CallRecord["endpoint"];
   model: string;
+  asked_model: string | null;
   stream: boolean;
   status: CallRecord["status"];
   error_code: string | null;
@@ -38,6 +39,7 @@ export interface AttemptRow {
   engine: string;
   model: string | null;
   rate_card: string | null;
+  why: AttemptRecord["why"] | null;
   status: AttemptRecord["status"];
   error_code: string | null;
   decision: StoredDecision | null;
@@ -88,6 +90,7 @@ export function callToRow(call: CallRecord) {
     program: call.program,
     endpoint: call.endpoint,
     model: call.model,
+    asked_model: call.askedModel,
     stream: call.stream,
     status: call.status,
     error_code: call.errorCode,
@@ -115,6 +118,7 @@ export function callOfRow(row: CallRow): CallRecord {
     program: row.program ?? undefined,
     endpoint: row.endpoint,
     model: row.model,
+    askedModel: row.asked_model ?? undefined,
     stream: row.stream,
     status: row.status,
     errorCode: row.error_code ?? undefined,
@@ -140,6 +144,7 @@ export function attemptToRow(attempt: AttemptRecord) {
     engine: attempt.engine,
     model: attempt.model,
     rate_card: attempt.rateCard,
+    why: attempt.why,
     status: attempt.status,
     error_code: attempt.errorCode,
     decision: attempt.decision && decisionToStored(attempt.decision),
@@ -163,6 +168,7 @@ export function attemptOfRow(row: AttemptRow): AttemptRecord {
     engine: row.engine,
     model: row.model ?? undefined,
     rateCard: row.rate_card ?? undefined,
+    why: row.why ?? undefined,
     status: row.status,
     errorCode: row.error_code ?? undefined,
     decision: row.decision === null ? undefined : decisionOfStored(row.decision),

@@ -6,7 +6,7 @@ import { type Call, type Decision, ExpectedOutputs } from "../../scheduler/index
 import { type Candidates, exclusionsOf } from "../candidates.ts";
 import { firstTokenBound } from "../firstToken.ts";
 import { limits } from "../limits.ts";
-import type { AdmittedAttempt, CallState, Placement } from "../state.ts";
+import type { AdmittedAttempt, CallState, Placement, Step } from "../state.ts";
 import { decisionRecord } from "./decision.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import { programKey, type PromptFacts } from "./prompts.ts";
@@ -27,14 +27,9 @@ export class Placer {
    * Waits for the attempt's turn at one of the candidates that it has not tried. Throws LineshaftError when it is refused, or is not wanted
    * any more.
    */
-  async place(
-    call: CallState,
-    attempt: AdmittedAttempt,
-    prompt: PromptFacts,
-    candidates: Candidates,
-    tried: ReadonlySet<string>,
-  ): Promise<Placement> {
-    const asked = this.#asked(call, attempt, { ...prompt, promptTokens: fittedTokens(prompt, candidates) });
+  async place(call: CallState, attempt: AdmittedAttempt, step: Step): Promise<Placement> {
+    const { model, prompt, candidates, tried } = step;
+    const asked = this.#asked(call, model, attempt, { ...prompt, promptTokens: fittedTokens(prompt, candidates) });
     // Every round that does not return excludes one more endpoint.
     for (;;) {
       const decision = await this.#decision(
@@ -43,7 +38,7 @@ export class Placer {
         candidates,
       );
       try {
-        const placement = this.#placement(decision, attempt, prompt, candidates, call);
+        const placement = this.#placement(decision, attempt, step, call);
         if (placement) return placement;
       } catch (error) {
         this.#dispatcher.ended(attempt.id, { reason: "failed" });
@@ -54,9 +49,8 @@ export class Placer {
   }
 
   /** The attempt as the scheduler knows it. */
-  #asked(call: CallState, attempt: AdmittedAttempt, prompt: PromptFacts): Call {
+  #asked(call: CallState, deployment: string, attempt: AdmittedAttempt, prompt: PromptFacts): Call {
     const { request } = call;
-    const deployment = request.asked.model;
     const program = programKey(request);
     return {
       id: attempt.id,
@@ -95,8 +89,7 @@ export class Placer {
   #placement(
     decision: Decision,
     attempt: AdmittedAttempt,
-    prompt: PromptFacts,
-    candidates: Candidates,
+    { model, prompt, candidates }: Step,
     { request }: CallState,
   ): Placement | undefined {
     const endpoint = this.#endpoint(decision.chosen.endpoint);
@@ -104,7 +97,7 @@ export class Placer {
     const answer = candidates.callAt(endpoint);
     const prefillCall = prefill && candidates.callAt(prefill);
     if (!answer || (prefill && !prefillCall)) return undefined;
-    const setMs = this.#engines.settingsOf(request.asked.model).firstTokenMs;
+    const setMs = this.#engines.settingsOf(model).firstTokenMs;
     const decidedMs = decision.firstTokenMostMs;
     return {
       endpoint,

@@ -7,7 +7,7 @@ import { Alarms, createLogger, createMetrics } from "../../telemetry/index.ts";
 import { createGateway } from "../pipeline.ts";
 import { chat } from "../protocols/chat/index.ts";
 import { decodeAs } from "../protocols/testing.ts";
-import type { CallRequest, Gateway } from "../types.ts";
+import type { CallRequest, Gateway, GatewayDependencies } from "../types.ts";
 import { MemoryLedger } from "./memoryLedger.ts";
 
 /** Whole nanos per token: 3 of prompt, 1 of cached, 7 of output. */
@@ -34,7 +34,14 @@ export interface MemoryGateway extends AsyncDisposable {
 export async function memoryGateway({
   script = {},
   owner = "sglang",
-}: { script?: Script; owner?: string } = {}): Promise<MemoryGateway> {
+  routes,
+  cardOf = () => card,
+}: {
+  script?: Script;
+  owner?: string;
+  routes?: GatewayDependencies["routes"];
+  cardOf?: (model: string) => RateCard | undefined;
+} = {}): Promise<MemoryGateway> {
   const engine = await scriptedEngine(script, ["scripted"], 0, { routes: {}, card: { owned_by: owner } });
   const engines = new EngineRegistry();
   const open = createOpenAiEngine({ url: engine.url, model: "scripted" });
@@ -46,9 +53,10 @@ export async function memoryGateway({
   const raised = new Alarms({ log, metrics });
   raised.raise = ({ code }) => void alarms.push(code);
   const gateway = createGateway({
-    ledger: Object.assign(ledger, { currentRateCard: async () => card }),
+    ledger: Object.assign(ledger, { currentRateCard: async (_organisation: string, model: string) => cardOf(model) }),
     keys: { watch: () => () => {} },
     engines,
+    routes,
     events: { publish: () => {} },
     metrics,
     alarms: raised,

@@ -1,0 +1,108 @@
+// `lineshaft routes`: which model serves a name, and what follows when a model fails.
+import type { Command } from "commander";
+import type { EngineResource, ModelRouteResource, ModelRouteSet } from "../contract/index.ts";
+import { group, verb, type Context } from "./context.ts";
+import { CliError } from "./errors.ts";
+import { table } from "./format.ts";
+import { unknownName } from "./nearest.ts";
+
+const listCommand = "npx lineshaft routes list";
+
+interface SetOptions {
+  serves?: string;
+  fallback?: string[];
+  attempts?: string;
+  waitMs?: string;
+  json?: boolean;
+}
+
+export function registerRoutes(program: Command, context: Context): void {
+  const routes = group(program, "routes", {
+    about: "Routes of models: aliases, fallbacks, and waits for an engine's limit",
+    examples: [listCommand, "npx lineshaft routes set 'claude-*' --serves smollm2-135m-instruct"],
+  });
+
+  verb(routes, "list", {
+    about: "List the routes of models' names",
+    examples: [listCommand, "npx lineshaft routes list --json"],
+  }).action(async (options: { json?: boolean }) => {
+    const { terminal } = context;
+    const list = await context.client().list<ModelRouteResource>("/api/routes");
+    if (options.json) return terminal.printJson({ data: list });
+    for (const line of table(list, [
+      { title: "name", value: (row) => row.model },
+      { title: "served by", value: (row) => row.serves ?? "itself" },
+      { title: "then", value: (row) => row.fallbacks?.join(", ") ?? "-" },
+      { title: "retries", value: retriesText },
+    ]))
+      terminal.print(line);
+    if (list.length === 0)
+      terminal.note("No routes yet. Set one: npx lineshaft routes set 'claude-*' --serves smollm2-135m-instruct");
+  });
+
+  verb(routes, "set <name>", {
+    about: "Set the route of a model's name, which may end with *; what is not given is as without a route",
+    examples: [
+      "npx lineshaft routes set 'claude-*' --serves smollm2-135m-instruct",
+      "npx lineshaft routes set smollm2-135m-instruct --attempts 2 --wait-ms 5000",
+    ],
+  })
+    .option("--serves <model>", "model that serves calls of this name")
+    .option(
+      "--fallback <model>",
+      "model that serves a call which its own cannot; once more for each further one, in their order",
+      (model: string, before: string[] = []) => [...before, model],
+    )
+    .option("--attempts <n>", "attempts at one model, 1 to 6")
+    .option("--wait-ms <n>", "longest wait that an engine may ask for by Retry-After, in milliseconds")
+    .action(async (model: string, options: SetOptions) => {
+      const client = context.client();
+      const { serves, fallback: fallbacks } = options;
+      const known = new Set((await client.list<EngineResource>("/api/engines")).map(({ name }) => name));
+      for (const named of [serves, ...(fallbacks ?? [])])
+        if (named !== undefined && !known.has(named))
+          throw unknownName("model", named, [...known], "npx lineshaft engines list");
+      const most = wholeNumber("--attempts", options.attempts);
+      const waitMs = wholeNumber("--wait-ms", options.waitMs);
+      const body: ModelRouteSet = { model };
+      if (serves !== undefined) body.serves = serves;
+      if (fallbacks) body.fallbacks = fallbacks;
+      if (most !== undefined || waitMs !== undefined)
+        body.retry = { ...(most !== undefined && { most }), ...(waitMs !== undefined && { wait_most_ms: waitMs }) };
+      if (Object.keys(body).length === 1)
+        throw new CliError({
+          exitCode: 2,
+          message: `What is to be done with calls of ${model}?`,
+          hint: "Give --serves, --fallback, --attempts or --wait-ms; npx lineshaft routes set --help lists them.",
+        });
+      const made = await client.put<ModelRouteResource>("/api/routes", body);
+      if (options.json) return context.terminal.printJson(made);
+      const then = made.fallbacks ? `, then by ${made.fallbacks.join(", ")}` : "";
+      context.terminal.print(`Calls of ${made.model} are served by ${made.serves ?? "the model of that name"}${then}.`);
+    });
+
+  verb(routes, "remove <name>", {
+    about: "Remove the route of a model's name",
+    examples: ["npx lineshaft routes remove 'claude-*'", "npx lineshaft routes remove 'claude-*' --json"],
+  }).action(async (name: string, options: { json?: boolean }) => {
+    const client = context.client();
+    const names = (await client.list<ModelRouteResource>("/api/routes")).map(({ model }) => model);
+    if (!names.includes(name)) throw unknownName("route", name, names, listCommand);
+    await client.delete(`/api/routes/${encodeURIComponent(name)}`);
+    if (options.json) return context.terminal.printJson({ model: name, removed: true });
+    context.terminal.print(`The route of ${name} is removed.`);
+  });
+}
+
+function retriesText({ retry }: ModelRouteResource): string {
+  const attempts = retry?.most === undefined ? "" : `${retry.most} attempts at a model`;
+  const waits = retry?.wait_most_ms === undefined ? "" : `waits up to ${retry.wait_most_ms} ms`;
+  return [attempts, waits].filter((words) => words !== "").join(", ") || "-";
+}
+
+function wholeNumber(option: string, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const number = Number(text);
+  if (Number.isSafeInteger(number) && number >= 0) return number;
+  throw new CliError({ exitCode: 2, message: `${text} is not a number for ${option}.`, hint: "Give a whole number." });
+}

@@ -1,0 +1,32 @@
+// What is said of a model's name: which model serves it, and what follows when it fails.
+import { z } from "@hono/zod-openapi";
+import { strict, time } from "./common.ts";
+
+/** A model's name, or its beginning with `*` behind it. */
+const routeName = z.string().min(1).max(200);
+const modelName = z.string().min(1).max(200);
+
+const routeFields = {
+  serves: modelName.optional().describe("The model that serves calls of this name: the name is an alias then"),
+  fallbacks: z
+    .array(modelName)
+    .max(8)
+    .optional()
+    .describe("Models that serve a call which its own model cannot, in their order; each is priced by its own card"),
+  retry: strict({
+    most: z.number().int().min(1).max(6).optional().describe("Attempts at one model; 3 where absent"),
+    wait_most_ms: z
+      .number()
+      .int()
+      .min(0)
+      .max(60_000)
+      .optional()
+      .describe("The longest wait that an engine may ask for by `Retry-After`, with no money held; 0 where absent"),
+  }).optional(),
+};
+
+export const modelRoute = z.object({ model: routeName, ...routeFields, updated_at: time });
+export const modelRouteSet = strict({ model: routeName, ...routeFields });
+
+export type ModelRouteResource = z.infer<typeof modelRoute>;
+export type ModelRouteSet = z.infer<typeof modelRouteSet>;
