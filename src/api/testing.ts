@@ -24,6 +24,7 @@ import { closeServer, createServer } from "./http/server.ts";
 import { callRecords } from "../gateway/calls/post.ts";
 import { recordProof } from "../gateway/calls/proof.ts";
 import type { MediaOptions } from "../gateway/media.ts";
+import { ModelRoutes } from "../gateway/modelRoutes.ts";
 import { createGateway } from "../gateway/pipeline.ts";
 import type { Gateway } from "../gateway/types.ts";
 
@@ -41,6 +42,8 @@ export interface TestGateway extends AsyncDisposable {
   db: Database;
   ledger: Ledger;
   gateway: Gateway;
+  /** As they were read last. */
+  modelRoutes: ModelRoutes;
   identity: Identity;
   engines: EngineRegistry;
   engine: ScriptedEngine;
@@ -98,7 +101,9 @@ export async function testGateway(
   const metrics = createMetrics({ process: false });
   const alarms = new Alarms({ log, metrics });
   const limiter = await Limiter.open({ db, session });
+  const modelRoutes = new ModelRoutes();
   const gateway = createGateway({
+    routes: modelRoutes,
     limiter,
     media: options.media,
     ledger,
@@ -139,6 +144,7 @@ export async function testGateway(
     db,
     ledger,
     gateway,
+    modelRoutes,
     identity,
     engines,
     engine,

@@ -7,7 +7,11 @@ export const callStatus = z.enum(["completed", "refused", "failed", "cancelled"]
 export const call = z.object({
   id: z.string(),
   endpoint: shape.describe("The API that the caller spoke"),
-  model: z.string(),
+  model: z.string().describe("The model that served it, or that was to serve it"),
+  asked_model: z
+    .string()
+    .nullable()
+    .describe("The name that was asked for, where an alias or a fallback served the call; null: `model` itself"),
   stream: z.boolean(),
   status: callStatus,
   error_code: z.string().nullable(),
@@ -106,6 +110,10 @@ export const attempt = z.object({
   number: z.number(),
   engine: z.string(),
   model: z.string().nullable().describe("The model that it asked; null in older records, where it is that of the call"),
+  why: z
+    .enum(["first", "retry", "fallback"])
+    .nullable()
+    .describe("What it follows from: retry, another try at the same model; fallback, at the next model of its route"),
   status: callStatus,
   error_code: z.string().nullable(),
   decision: decision.nullable(),

@@ -64,6 +64,7 @@ interface Expected {
 
 /** Answers instead of an answer, and the error that each one is. */
 const refusals: [string, Script, Expected][] = [
+  ["out of credit", { fail: { status: 402 } }, { status: 429, code: "engine_quota", retryable: true }],
   ["too busy", { fail: { status: 429 } }, { status: 429, code: "engine_busy", retryable: true }],
   ["failing", { fail: { status: 500 } }, { status: 502, code: "engine_failed", retryable: true }],
   ["overloaded", { fail: { status: 503 } }, { status: 503, code: "engine_failed", retryable: true }],

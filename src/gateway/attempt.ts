@@ -51,12 +51,7 @@ export class Attempts {
   }
 
   /** Holds the prompt and a first window of output. Throws by name of the budget that refuses. */
-  admit(
-    call: CallState,
-    { prompt, candidates }: Step,
-    card: RateCard,
-    number: number,
-  ): Promise<AdmittedAttempt> {
+  admit(call: CallState, { prompt, candidates }: Step, card: RateCard, number: number): Promise<AdmittedAttempt> {
     return this.#holding.admit(call, prompt, candidates.endpoints, card, number);
   }
 

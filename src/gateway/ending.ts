@@ -178,7 +178,11 @@ export class Ending {
     });
   }
 
-  #claimedTooMuch(call: CallState, { model, card, cover, most }: AttemptState, { suspenseNano, claimed }: Settlement): void {
+  #claimedTooMuch(
+    call: CallState,
+    { model, card, cover, most }: AttemptState,
+    { suspenseNano, claimed }: Settlement,
+  ): void {
     const claim = claimed ? `${claimed.promptTokens} prompt and ${claimed.outputTokens} output tokens` : "more";
     this.#rooms.alarms.raise({
       code: "usage_over_hold",

@@ -36,10 +36,15 @@ interface Setting {
 const cards = (model: string) => (model === "scripted" ? card : { ...dear, model });
 
 /** The model `scripted` with a route, and the model `second` beside it. */
-async function twoModels({ script, route = { fallbacks: ["second"] }, priced, contextTokens }: Setting = {}): Promise<Models> {
+async function twoModels({
+  script,
+  route = { fallbacks: ["second"] },
+  priced,
+  contextTokens,
+}: Setting = {}): Promise<Models> {
   const at = await memoryGateway({
     ...(script && { script }),
-    routes: { of: (_organisation, model) => ({ model, route: model === "scripted" ? route : {} }) },
+    routes: { of: (_organisation, model) => ({ model, route: model === "scripted" ? route : {} }), aliases: () => [] },
     cardOf: priced ?? cards,
   });
   const others: ScriptedEngine[] = [];
@@ -132,7 +137,10 @@ describe("a fallback", () => {
     await using longer = await twoModels({ script: tooLong, contextTokens: { first: 100, second: 1000 } });
     expect((await outcomeOf(longer)).ways).toEqual(["first scripted refused", "fallback second completed"]);
     await using shorter = await twoModels({ script: tooLong, contextTokens: { first: 100, second: 90 } });
-    expect(await outcomeOf(shorter)).toMatchObject({ code: "context_length_exceeded", ways: ["first scripted refused"] });
+    expect(await outcomeOf(shorter)).toMatchObject({
+      code: "context_length_exceeded",
+      ways: ["first scripted refused"],
+    });
   });
 
   test("that has no price, or is not there, is passed over for the next one", async () => {
@@ -216,7 +224,9 @@ describe("an engine's limit", () => {
 
   test("that is too long to wait for, or past the deadline, goes to the fallback", async () => {
     for (const more of [{}, { deadlineMs: 900 }]) {
-      await using models = await twoModels({ route: { fallbacks: ["second"], retry: { waitMostMs: more.deadlineMs ? 5_000 : 500 } } });
+      await using models = await twoModels({
+        route: { fallbacks: ["second"], retry: { waitMostMs: more.deadlineMs ? 5_000 : 500 } },
+      });
       models.first.next(busy(1));
       expect((await outcomeOf(models, { more })).ways).toEqual(["first scripted failed", "fallback second completed"]);
     }

@@ -1,13 +1,8 @@
 // Which route a name has, and what is stored of it.
 import { expect, test } from "vitest";
+import { Changes, Session } from "../store/index.ts";
 import { testDatabase } from "../store/testing.ts";
-import {
-  listModelRoutes,
-  type ModelRoute,
-  ModelRoutes,
-  removeModelRoute,
-  setModelRoute,
-} from "./modelRoutes.ts";
+import { listModelRoutes, type ModelRoute, ModelRoutes, removeModelRoute, setModelRoute } from "./modelRoutes.ts";
 
 async function organisationsIn(db: { query(sql: string, values?: unknown[]): Promise<unknown> }): Promise<void> {
   await db.query("insert into organisations (id, name, currency) values ('org_a', 'a', 'USD'), ('org_b', 'b', 'USD')");
@@ -41,7 +36,7 @@ test("routes are replaced, listed and removed within their organisation", async 
   await setModelRoute(db, "org_a", { model: "m", route: { serves: "n" } });
   await setModelRoute(db, "org_a", { model: "m", route: { fallbacks: ["n"] } });
   await setModelRoute(db, "org_b", { model: "m", route: { serves: "x" } });
-  expect(await listModelRoutes(db, "org_a")).toEqual([{ model: "m", route: { fallbacks: ["n"] } }]);
+  expect(await listModelRoutes(db, "org_a")).toMatchObject([{ model: "m", route: { fallbacks: ["n"] } }]);
   expect(await removeModelRoute(db, "org_a", "m")).toBe(true);
   expect(await removeModelRoute(db, "org_a", "m")).toBe(false);
   expect(await listModelRoutes(db, "org_b")).toHaveLength(1);
@@ -61,10 +56,31 @@ test("a route that leads back to itself is refused by name", async () => {
 test("a route of a later version is left out, and those beside it hold", async () => {
   await using db = await testDatabase();
   await organisationsIn(db);
-  await db.query(`insert into model_routes (organisation, model, route) values ('org_a', 'm', '{"serves": "n", "later": 1}')`);
+  await db.query(
+    `insert into model_routes (organisation, model, route) values ('org_a', 'm', '{"serves": "n", "later": 1}')`,
+  );
   await setModelRoute(db, "org_a", { model: "o", route: { serves: "n" } });
   const routes = new ModelRoutes();
   await routes.read(db);
   expect(routes.of("org_a", "m", () => false).model).toBe("m");
   expect(routes.of("org_a", "o", () => false).model).toBe("n");
+});
+
+test("a route that any process sets is known without a restart", async () => {
+  await using db = await testDatabase();
+  await organisationsIn(db);
+  const session = await Session.open({ url: db.url });
+  const changes = await Changes.open(session, () => {});
+  try {
+    const routes = new ModelRoutes();
+    await routes.read(db);
+    changes.on("model_routes", () => routes.read(db));
+    await setModelRoute(db, "org_a", { model: "m", route: { serves: "n" } });
+    await expect.poll(() => routes.of("org_a", "m", () => false).model).toBe("n");
+    await removeModelRoute(db, "org_a", "m");
+    await expect.poll(() => routes.of("org_a", "m", () => false).model).toBe("m");
+  } finally {
+    changes.close();
+    await session.close();
+  }
 });

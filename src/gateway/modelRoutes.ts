@@ -9,7 +9,7 @@ import { limits } from "./limits.ts";
 const modelName = z.string().min(1).max(limits.modelNameCharacters);
 
 /** A route as it is stored. A member that is absent changes nothing. */
-export const modelRouteSchema = z.strictObject({
+const modelRouteSchema = z.strictObject({
   /** The model that serves the name. */
   serves: modelName.optional(),
   /** Models that serve a call which its own model cannot, in their order. */
@@ -53,6 +53,7 @@ interface Routes {
   prefixes: { prefix: string; route: ModelRoute }[];
 }
 
+/** The routes of all organisations, as they were read last. */
 export class ModelRoutes {
   #of = new Map<string, Routes>();
 
@@ -145,10 +146,10 @@ export async function setModelRoute(
 
 /** Removes the route of a name; true where there was one. */
 export async function removeModelRoute(db: Queryable, organisation: string, model: string): Promise<boolean> {
-  const { rows } = await db.query(
-    "delete from model_routes where organisation = $1 and model = $2 returning model",
-    [organisation, model],
-  );
+  const { rows } = await db.query("delete from model_routes where organisation = $1 and model = $2 returning model", [
+    organisation,
+    model,
+  ]);
   return rows.length > 0;
 }
 

@@ -3,6 +3,7 @@
 //
 //   decode         the protocol has done it: protocols/, before the call comes here
 //   authenticate   the HTTP server has done it: the call comes with its principal
+//   route          the asked name stands for a model, and says what may follow a failed attempt (modelRoutes.ts)
 //   authorise      the principal may call the model (`#resolve`, where the endpoints of the model are known)
 //   price, fit     the model has a price, and endpoints that can take the request (candidates.ts)
 //   limit          the call counts against the limits on use (governance/usage/), or waits for them, or is refused; then its media are
@@ -10,6 +11,7 @@
 //   admit          the prompt and a first window of output are held on every budget (holding.ts), at the prices that are valid now
 //   queue, place   the attempt's turn comes and an endpoint is chosen (scheduling/)
 //   attempt        the request is sent, and the beginning of the answer awaited (opening.ts); a failure goes on to the next endpoint
+//                  or model (steps.ts, tries.ts)
 //   guard          the answer is checked against what was asked (output.ts); its hold is extended window by window (cover.ts), and it
 //                  is cut at its limit or where its money ends (paidStream.ts)
 //   settle         what was used is billed, exactly once for each attempt (ending.ts)
@@ -55,6 +57,7 @@ export function createGateway(dependencies: GatewayDependencies): Gateway {
   const pipeline = new Pipeline(dependencies);
   return {
     call: (request) => pipeline.call(request),
+    aliases: (organisation) => dependencies.routes?.aliases(organisation) ?? [],
     tell: (fact, model, organisation) => pipeline.tell(fact, model, organisation),
     forget: (project) => pipeline.prompts.forget(project),
     scheduler: () => pipeline.dispatcher.snapshot(),

@@ -62,7 +62,11 @@ export class Steps {
   }
 
   /** Tries endpoints and models until one answers. Throws what ended the call. */
-  async firstToAnswer(call: CallState, candidates: Candidates, { fallbacks = [], retry = {} }: ModelRoute): Promise<Begun> {
+  async firstToAnswer(
+    call: CallState,
+    candidates: Candidates,
+    { fallbacks = [], retry = {} }: ModelRoute,
+  ): Promise<Begun> {
     const tries = new Tries({
       fallbacks,
       mostAtModel: retry.most ?? attemptsMost,
@@ -127,7 +131,8 @@ export class Steps {
         return step;
       case "again":
         step.tried.clear();
-        if (next.afterMs > 0) await sleep(Math.ceil(next.afterMs) + 1, undefined, { signal: call.signal }).catch(() => {});
+        if (next.afterMs > 0)
+          await sleep(Math.ceil(next.afterMs) + 1, undefined, { signal: call.signal }).catch(() => {});
         if (call.signal.aborted) throw whyAborted(call.signal);
         return step;
       case "fallback":
@@ -146,7 +151,12 @@ export class Steps {
   async #fallbackTo(call: CallState, model: string): Promise<Step> {
     const endpoints = this.endpoints(call.request, model);
     await this.price(call.request, model);
-    const step = await this.#step(call, model, new Candidates(new RequestShapes(call.request.asked), endpoints), "fallback");
+    const step = await this.#step(
+      call,
+      model,
+      new Candidates(new RequestShapes(call.request.asked), endpoints),
+      "fallback",
+    );
     call.model = model;
     return step;
   }
@@ -181,7 +191,11 @@ export class Steps {
    * Why no attempt is made at this model now: all endpoints that are left have asked for a pause (`error`), or are ejected while a fallback
    * takes calls. Undefined where an attempt can be made.
    */
-  #away(call: CallState, { model, candidates, tried }: Step, tries: Tries): { failed: Failed; error?: EngineError } | undefined {
+  #away(
+    call: CallState,
+    { model, candidates, tried }: Step,
+    tries: Tries,
+  ): { failed: Failed; error?: EngineError } | undefined {
     const left = candidates.answering.filter(({ endpoint }) => !tried.has(endpoint));
     if (left.length === 0) return undefined;
     const pauses = left.map(busyFor);

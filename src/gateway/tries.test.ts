@@ -60,14 +60,12 @@ const table: Row[] = [
       },
     ],
   ),
-  ...(["filtered", "request"] as const).map(
-    (why): Row => ({
-      name: `${why}: final, whatever is left`,
-      failed: { why, elsewhere: true, retryAfterMs: 1 },
-      policy: { fallbacks: ["b"], waitMostMs: 100 },
-      next: end,
-    }),
-  ),
+  ...(["filtered", "request"] as const).map((why): Row => ({
+    name: `${why}: final, whatever is left`,
+    failed: { why, elsewhere: true, retryAfterMs: 1 },
+    policy: { fallbacks: ["b"], waitMostMs: 100 },
+    next: end,
+  })),
   { name: "a broken connection is tried once more", failed: { why: "connect" }, next: again() },
   { name: "a worker is waited for", failed: { why: "connect", restarts: true }, after: 2, next: again() },
   { name: "and not for ever", failed: { why: "connect", restarts: true }, after: 3, next: end },

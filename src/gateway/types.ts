@@ -76,7 +76,7 @@ export interface GatewayDependencies {
   /** Limits on use. Absent: there are none. */
   limiter?: Pick<Limiter, "begin"> | undefined;
   /** What is said of models' names. Absent: every name is a model's own, and nothing follows a failed attempt but other endpoints. */
-  routes?: Pick<ModelRoutes, "of"> | undefined;
+  routes?: Pick<ModelRoutes, "of" | "aliases"> | undefined;
   /** Told of every call that has ended. */
   events: { publish(of: { organisation: string; project: string }, event: CallEvent): void };
   metrics: Metrics;
@@ -99,6 +99,8 @@ export interface Gateway {
    * say why the call was not served; a stream that fails later throws it from `chunks`.
    */
   call(request: CallRequest): Promise<CallAnswer>;
+  /** Whole names that an organisation's models are served under beside their own. */
+  aliases(organisation: string): { alias: string; model: string }[];
   /** Passes on what the agent runtime knows of a program whose model this is: a tool runs, a run has ended. Returns at once, never fails. */
   tell(fact: RuntimeFact, model: string, organisation: string): void;
   /** Forgets what is kept of a project's prompts between two turns. */

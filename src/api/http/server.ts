@@ -97,6 +97,7 @@ async function serveProtocol(
     );
     const { json, headers = {} } = await question.answer({
       engines: dependencies.engines,
+      aliases: dependencies.gateway.aliases(principal.organisation),
       principal,
       names,
       query: new URLSearchParams(query),

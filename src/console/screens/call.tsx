@@ -187,7 +187,10 @@ function Attempts({ call }: { call: CallDetail }) {
                     label={`${attempt.number}: ${attempt.error_code === null ? attempt.status : wordOf(attempt.error_code)}`}
                   />
                 </th>
-                <td>{attempt.engine}</td>
+                <td>
+                  {attempt.engine}
+                  {attempt.why === "fallback" && <span className="soft"> fallback</span>}
+                </td>
                 <td>{full(attempt.prompt_tokens + attempt.output_tokens)}</td>
                 <td>
                   <Money nano={attempt.price_nano} currency={call.currency} scale={scale} />
@@ -225,6 +228,7 @@ function Origin({ call }: { call: CallDetail }) {
           <Link to="/models" className="text">
             {call.model}
           </Link>
+          {call.asked_model !== null && <span className="soft"> asked as {call.asked_model}</span>}
         </Fact>
         <Fact name="Endpoint">{pathOfShape[call.endpoint]}</Fact>
         <Fact name="Began">{moment(call.started_at)}</Fact>

@@ -46,6 +46,7 @@ export function makeCall(random: Random, wish: CallWish): CallDetail {
         number: 1,
         engine: wish.model,
         model: wish.model,
+        why: "first",
         status: "failed",
         error_code: "engine_unreachable",
         decision: null,
@@ -81,6 +82,7 @@ export function makeCall(random: Random, wish: CallWish): CallDetail {
         number: attempts.length + 1,
         engine: wish.model,
         model: wish.model,
+        why: attempts.length === 0 ? "first" : "retry",
         status: status === "completed" ? "completed" : status,
         error_code: status === "failed" ? "engine_failed" : null,
         decision: decisionFor(random, wish.model, prompt, cached),
@@ -102,6 +104,7 @@ export function makeCall(random: Random, wish: CallWish): CallDetail {
     id,
     endpoint: random.chance(0.94) ? "chat" : "completions",
     model: wish.model,
+    asked_model: null,
     stream: wish.run === undefined && random.chance(0.8),
     status,
     error_code:

@@ -187,7 +187,7 @@ describe("what a crash leaves", () => {
         id: "att_2",
         number: 2,
         engine: "m-0",
-        model: "asked",
+        model: "m",
         rateCard: "card_1",
         status: "failed",
         errorCode: "process_ended",

@@ -59,6 +59,8 @@ export interface Question {
 
 export interface Questioned {
   engines: EngineRegistry;
+  /** Whole names that other models serve, of the principal's organisation. */
+  aliases: readonly { alias: string; model: string }[];
   principal: Principal;
   /** What the path says in place of its names in braces, decoded. */
   names: Readonly<Record<string, string>>;

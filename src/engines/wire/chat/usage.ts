@@ -164,10 +164,10 @@ export function refusalOf(status: number, text: string, retryAfter: number | und
       hint: "Compare with the models it lists: lineshaft engines list.",
       retryable: true,
     });
-  if (status === 429 || status === 408)
+  if (status === 429 || status === 408 || status === 402)
     return new EngineError({
       status: 429,
-      code: detail.code === "insufficient_quota" ? "engine_quota" : "engine_busy",
+      code: status === 402 || detail.code === "insufficient_quota" ? "engine_quota" : "engine_busy",
       message: detail.message ?? "The engine takes no more calls for now.",
       hint: detail.hint ?? "Try again a little later.",
       retryable: true,
