@@ -41,6 +41,7 @@ const before: Record<string, string[]> = {
   "secrets remove": ["secrets set plant --host api.example.com --from-env PLANT_TOKEN"],
   "budgets remove": ["budgets set project default --limit 5.00"],
   "limits remove": ["limits set project default --requests-per-minute 600"],
+  "routes remove": ["routes set 'claude-*' --serves smollm2-135m-instruct"],
   "engines remove": [
     "engines add local --url http://localhost:8000/v1 --model qwen3 --price-in 0 --price-out 0",
     "engines add hosted --url http://localhost:8000/v1 --model large --price-in 0 --price-out 0",

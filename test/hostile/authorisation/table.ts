@@ -146,6 +146,23 @@ export const table: Row[] = [
     answers: ["200", "403 owner_only", "200", "403 owner_only", "404 not_found"],
   },
   {
+    route: "GET /api/routes",
+    shows: () => '"model":"spare-route"',
+    before: (world) => world.spareRoute(),
+    answers: ["200 shows it", "200 shows it", "200 shows it", "200 shows it", "200"],
+  },
+  {
+    route: "PUT /api/routes",
+    body: (caller) => ({ model: `routed-${caller}`, serves: "scripted" }),
+    answers: ["200", "403 owner_only", "200", "403 owner_only", "200"],
+  },
+  {
+    route: "DELETE /api/routes/{model}",
+    path: () => "/api/routes/spare-route",
+    before: (world) => world.spareRoute(),
+    answers: ["200", "403 owner_only", "200", "403 owner_only", "404 not_found"],
+  },
+  {
     route: "GET /api/calls",
     shows: ({ ids }) => ids.call,
     answers: ["200 shows it", "200 shows it", "200 shows it", "200", "200"],

@@ -6,6 +6,7 @@ import { checkDeployment, type DeploymentState } from "../../../src/fleet/index.
 import { createAgents } from "../../../src/agents/index.ts";
 import { agentRoutes, deploymentRoutes, deploymentVerbs, maintenanceRoutes } from "../../../src/api/index.ts";
 import { hello, testGateway, type TestGateway } from "../../../src/api/testing.ts";
+import { setModelRoute } from "../../../src/gateway/modelRoutes.ts";
 import { Secrets, setLimit } from "../../../src/governance/index.ts";
 import { putBlob } from "../../../src/store/index.ts";
 
@@ -23,6 +24,8 @@ export interface World extends AsyncDisposable {
   unknownEffect(key: string, run: "run_ours" | "run_owners"): Promise<void>;
   /** A budget that may be removed. */
   spareBudget(): Promise<void>;
+  /** A route of a model's name that may be removed. */
+  spareRoute(): Promise<void>;
   /** A limit on use that may be removed. */
   spareLimit(): Promise<void>;
   /** An alarm that may be dismissed. */
@@ -111,6 +114,9 @@ export async function authorisationWorld(): Promise<World> {
       ids.limit = (
         await setLimit(at.db, { organisation, scope, dimension: "requests_per_minute", amount: 1_000_000 })
       ).id;
+    },
+    async spareRoute() {
+      await setModelRoute(at.db, organisation, { model: "spare-route", route: { serves: "scripted" } });
     },
     spareAlarm: () => at.alarms.raise({ code: "test", message: "Look.", organisation }),
     async spareSecret() {
