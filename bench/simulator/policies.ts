@@ -4,6 +4,7 @@
 //   ... --quick                                             short workloads, two fleets and loads, three seeds
 //   ... --fleet 4,32 --trace conversation --load 1,1.25     parts of it; also --policies least-delay,llm-d --seeds 3
 //   ... --gateways 1,2:50,4:500                             numbers of gateways, each with the age of their messages of load in ms
+//   ... --speeds told,learned                               whether the scheduler is told how fast endpoints are, or learns it
 //   ... --out FILE                                          each run is a line of FILE; runs that it has already are not run again
 //   ... --jobs N                                            worker processes
 //   ... --report FILE                                       prints the tables from saved results, and runs nothing
@@ -24,6 +25,7 @@ export const policyOptions = {
   seeds: { type: "string" },
   calls: { type: "string" },
   gateways: { type: "string" },
+  speeds: { type: "string" },
   out: { type: "string" },
   jobs: { type: "string" },
   report: { type: "string" },
@@ -37,6 +39,7 @@ interface Grid {
   policies: string[];
   seeds: number;
   gateways: Job["gateways"][];
+  speeds: Job["speeds"][];
   /** Calls for an endpoint. */
   calls: number;
 }
@@ -49,6 +52,7 @@ const whole: Grid = {
   policies: ["least-delay", "two-tier", "lmetric", "llm-d", "dynamo", "cache-aware", "consistent-hash", "least-load"],
   seeds: 10,
   gateways: [alone],
+  speeds: ["told"],
   calls: 200,
 };
 
@@ -58,6 +62,7 @@ const quick: Grid = {
   policies: ["least-delay", "lmetric", "llm-d", "cache-aware"],
   seeds: 3,
   gateways: [alone],
+  speeds: ["told"],
   calls: 100,
 };
 
@@ -77,14 +82,10 @@ export async function policies(values: PolicyValues) {
     else wanted.push(row);
   };
   for (let seed = 1; seed <= grid.seeds; seed++) {
-    for (const gateways of grid.gateways) {
-      for (const fleet of grid.fleets) {
-        for (const trace of names) {
-          const job: Job = { trace, fleet, seed, gateways, calls: grid.calls, runs: [] };
-          for (const load of grid.loads) for (const policy of grid.policies) seek(job, load, policy);
-          if (job.runs.length > 0) jobs.push(job);
-        }
-      }
+    for (const { gateways, speeds, fleet, trace } of places(grid, names)) {
+      const job: Job = { trace, fleet, seed, gateways, speeds, calls: grid.calls, runs: [] };
+      for (const load of grid.loads) for (const policy of grid.policies) seek(job, load, policy);
+      if (job.runs.length > 0) jobs.push(job);
     }
   }
   const total = jobs.reduce((sum, { runs }) => sum + runs.length, 0);
@@ -97,6 +98,13 @@ export async function policies(values: PolicyValues) {
   return report(wanted);
 }
 
+/** Where each rule runs with a seed: every fleet, trace, number of gateways and knowledge of speeds. */
+function* places({ gateways: all, speeds: known, fleets }: Grid, traces: readonly string[]) {
+  for (const gateways of all)
+    for (const speeds of known)
+      for (const fleet of fleets) for (const trace of traces) yield { gateways, speeds, fleet, trace };
+}
+
 const known = (): string => `there are ${Object.keys(traces).join(", ")}`;
 
 function chosen(values: PolicyValues): Grid {
@@ -107,9 +115,15 @@ function chosen(values: PolicyValues): Grid {
     loads: numbers(values.load) ?? base.loads,
     policies: values.policies?.split(",") ?? base.policies,
     seeds: Number(values.seeds ?? base.seeds),
+    speeds: values.speeds?.split(",").map(speedsOf) ?? base.speeds,
     gateways: values.gateways?.split(",").map(gatewaysOf) ?? base.gateways,
     calls: Number(values.calls ?? base.calls),
   };
+}
+
+function speedsOf(text: string): Job["speeds"] {
+  if (text !== "told" && text !== "learned") throw new Error(`Speeds are "told" or "learned", not "${text}".`);
+  return text;
 }
 
 /** `COUNT` or `COUNT:AGE`. */

@@ -56,7 +56,8 @@ test("sessions under way bring as many calls as their rate says, and compute wha
 });
 
 const row = (policy: string, seed: number, goodput: number, meanMs: number): Row => {
-  const place = { trace: "long-prompts", fleet: 4, gateways: 1, loadAgeMs: 0, load: 1, calls: 10, policy, seed };
+  const alone = { gateways: 1, loadAgeMs: 0, speeds: "told" } as const;
+  const place = { trace: "long-prompts", fleet: 4, ...alone, load: 1, calls: 10, policy, seed };
   const figures = {
     measured: 1,
     refused: 0,
@@ -107,9 +108,10 @@ test("saved rows are found again by their place, and a line cut short is not a r
   const rows: Row[] = [];
   const runs = [{ load: 1, policy: "least-delay" }];
   const gateways = { count: 2, loadAgeMs: 50 };
-  await runJob({ trace: "long-prompts", fleet: 2, seed: 1, calls: 20, gateways, runs }, (one) => rows.push(one));
-  appendFileSync(file, `${JSON.stringify(rows[0])}\n{"key":"long-`);
-  const key = keyOf({
+  const job = { trace: "long-prompts", fleet: 2, seed: 1, calls: 20, gateways, runs };
+  for (const speeds of ["told", "learned"] as const) await runJob({ ...job, speeds }, (one) => rows.push(one));
+  appendFileSync(file, `${rows.map((one) => JSON.stringify(one)).join("\n")}\n{"key":"long-`);
+  const place = {
     trace: "long-prompts",
     fleet: 2,
     gateways: 2,
@@ -118,7 +120,11 @@ test("saved rows are found again by their place, and a line cut short is not a r
     calls: 20,
     policy: "least-delay",
     seed: 1,
-  });
-  expect([...readRows(file).keys()]).toEqual([key]);
-  expect(readRows(file).get(key)).toEqual(rows[0]);
+  };
+  const [told, learned] = (["told", "learned"] as const).map((speeds) => keyOf({ ...place, speeds }));
+  expect([...readRows(file).keys()]).toEqual([told, learned]);
+  expect(readRows(file).get(told!)).toEqual(rows[0]);
+  // Calls are the same, and placed by what the scheduler has learned meanwhile.
+  expect(rows[1]).toMatchObject({ measured: rows[0]!.measured, speeds: "learned" });
+  expect(rows[1]!.meanMs).not.toBe(rows[0]!.meanMs);
 });

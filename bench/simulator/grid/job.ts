@@ -16,16 +16,17 @@ export interface Job {
   /** Calls for an endpoint. */
   calls: number;
   gateways: { count: number; loadAgeMs: number };
+  speeds: Place["speeds"];
   runs: { load: number; policy: string }[];
 }
 
 /** Runs a job and hands over each row when it is known. */
 export async function runJob(
-  { trace: name, fleet: endpoints, seed, calls, gateways, runs }: Job,
+  { trace: name, fleet: endpoints, seed, calls, gateways, speeds, runs }: Job,
   done: (row: Row) => void,
 ) {
   const trace = traces[name]!;
-  const fleet = parseFleet({ pools: [{ ...trace.pool, name: "pool", replicas: endpoints }], gateways, slo });
+  const fleet = parseFleet({ pools: [{ ...trace.pool, name: "pool", replicas: endpoints }], gateways, speeds, slo });
   const { profile } = fleet.replicas[0]!;
   const count = calls * endpoints;
   const pool = await trace.read(count, endpoints, seed);
@@ -54,6 +55,7 @@ export async function runJob(
       fleet: endpoints,
       gateways: gateways.count,
       loadAgeMs: gateways.loadAgeMs,
+      speeds,
       load,
       calls,
       policy,

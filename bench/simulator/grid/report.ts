@@ -30,6 +30,7 @@ export function report(rows: Iterable<Row>) {
       [
         "fleet",
         "gateways",
+        "speeds",
         "load",
         "seeds",
         "hits",
@@ -67,6 +68,7 @@ function inOrder(a: Point, b: Point): number {
     a.fleet - b.fleet ||
     a.gateways - b.gateways ||
     a.loadAgeMs - b.loadAgeMs ||
+    b.speeds.localeCompare(a.speeds) ||
     a.load - b.load
   );
 }
@@ -76,6 +78,7 @@ function pointRow(point: Point, verdict: Verdict): (string | number)[] {
   return [
     point.fleet,
     gatewaysOf(point),
+    point.speeds,
     point.load,
     own.length,
     percent(meanOf(own, "hits")),
@@ -93,9 +96,11 @@ function pointRow(point: Point, verdict: Verdict): (string | number)[] {
 }
 
 function printMiss(point: Point, { missesGoodput, missesTtft }: Verdict): void {
-  const { trace, fleet, load, rows } = point;
+  const { trace, fleet, speeds, load, rows } = point;
   const what = [missesGoodput ? "goodput" : "", missesTtft ? "mean TTFT" : ""].filter((word) => word !== "");
-  console.log(`\n${trace}, ${fleet} endpoints, ${gatewaysOf(point)} gateways, load ${load}: ${what.join(" and ")}`);
+  console.log(
+    `\n${trace}, ${fleet} endpoints, ${gatewaysOf(point)} gateways, speeds ${speeds}, load ${load}: ${what.join(" and ")}`,
+  );
   printTable(
     ["rule", "hits", "TTFT mean", "p90", "p99", "ms/token", "goodput", "refused"],
     [...rows].map(([policy, own]) => [

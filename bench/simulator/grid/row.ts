@@ -9,6 +9,8 @@ export interface Place {
   /** Gateways before the fleet, and how old their messages of load are when they arrive. */
   gateways: number;
   loadAgeMs: number;
+  /** Whether the scheduler is told how fast endpoints are, or learns it as in the gateway. */
+  speeds: "told" | "learned";
   load: number;
   /** Calls for an endpoint. */
   calls: number;
@@ -36,8 +38,8 @@ export interface Row extends Place {
   cpuMs: number;
 }
 
-export function keyOf({ trace, fleet, gateways, loadAgeMs, load, calls, policy, seed }: Place): string {
-  return [trace, fleet, gateways, loadAgeMs, load, calls, policy, seed].join(" ");
+export function keyOf({ trace, fleet, gateways, loadAgeMs, speeds, load, calls, policy, seed }: Place): string {
+  return [trace, fleet, gateways, loadAgeMs, speeds, load, calls, policy, seed].join(" ");
 }
 
 /** Rows of a file of results by key; empty without the file. A line cut short by a kill is left out. */

@@ -32,6 +32,7 @@ export interface Point {
   fleet: number;
   gateways: number;
   loadAgeMs: number;
+  speeds: Row["speeds"];
   load: number;
   /** Rows by rule, in the order of seeds. Every rule has the same seeds. */
   rows: ReadonlyMap<string, readonly Row[]>;
@@ -41,7 +42,7 @@ export interface Point {
 export function pointsOf(rows: Iterable<Row>): Point[] {
   const points = new Map<string, Row[]>();
   for (const row of rows) {
-    const name = [row.trace, row.fleet, row.gateways, row.loadAgeMs, row.load, row.calls].join(" ");
+    const name = [row.trace, row.fleet, row.gateways, row.loadAgeMs, row.speeds, row.load, row.calls].join(" ");
     const known = points.get(name);
     if (known === undefined) points.set(name, [row]);
     else known.push(row);
@@ -50,12 +51,13 @@ export function pointsOf(rows: Iterable<Row>): Point[] {
     const byPolicy = Map.groupBy(all, (row) => row.policy);
     const complete = (seed: number): boolean =>
       [...byPolicy.values()].every((own) => own.some((row) => row.seed === seed));
-    const { trace, fleet, gateways, loadAgeMs, load } = all[0]!;
+    const { trace, fleet, gateways, loadAgeMs, speeds, load } = all[0]!;
     return {
       trace,
       fleet,
       gateways,
       loadAgeMs,
+      speeds,
       load,
       rows: new Map(
         [...byPolicy].map(([policy, own]) => [
