@@ -3,7 +3,7 @@
 //
 // suite.ts (`engineSuite`) holds what every implementation does: answers good and bad, refusals, aborts, cuts, usage, bounds.
 import type { KvEngine } from "./kv.ts";
-import type { CompletionShape } from "./asked.ts";
+import type { Shape } from "./asked.ts";
 import type { EndpointFacts, EngineAnswer, EngineRequest, TokenizedPrompt } from "./types.ts";
 
 export interface Engine {
@@ -17,7 +17,7 @@ export interface Engine {
    * Undefined where the engine cannot say. Never throws.
    */
   tokenize(
-    shape: CompletionShape,
+    shape: Shape,
     body: Record<string, unknown>,
     cacheSalt: string,
     signal?: AbortSignal,

@@ -271,7 +271,7 @@ export function engineSuite(name: string, make: () => Promise<EngineSubject>): v
         for (const request of [chat, completion])
           for (const script of scripts) {
             subject.next(script, script);
-            const put = new WholeAnswer(request(true).shape);
+            const put = new WholeAnswer(request === chat ? "chat" : "completions");
             for await (const chunk of (await open(request(true))).chunks) put.add(chunk);
             const sent = await (await open(request(false))).whole();
             expect(withoutNulls(put.whole().wire.data)).toEqual(withoutNulls(sent.wire.data));

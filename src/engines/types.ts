@@ -4,7 +4,7 @@
 // What Lineshaft itself knows of a call travels beside what was asked as `hints`; an adapter translates them for its engine or leaves
 // them out. Hints never come from clients.
 import { LineshaftError, type FailureDetail } from "../errors/index.ts";
-import type { CompletionShape, Part, Proof, Shape } from "./asked.ts";
+import type { Part, Proof, Received, Shape } from "./asked.ts";
 
 /** Where a KV block lies, nearest first (DESIGN section 1). */
 export type Tier = "device" | "host" | "disk" | "remote";
@@ -37,12 +37,16 @@ export interface KvTransfer {
 }
 
 export interface EngineRequest {
-  /** The wire format of `body`. */
-  shape: CompletionShape;
+  /** The wire format of `body`, which the engine speaks. */
+  shape: Shape;
   /** What the client sent. Where `body` still has a value of it, the value's bytes may be passed on instead of being written anew. */
-  source?: { bytes: Uint8Array; text: string; object: Record<string, unknown> };
-  /** Body in OpenAI's shape, validated by the gateway; `model` is already the engine's own name for it. */
-  body: Record<string, unknown> & { model: string; stream?: boolean };
+  source?: Received;
+  /** Validated by the gateway. It names the engine's own model, where the API names models in bodies. */
+  body: Record<string, unknown> & { stream?: boolean };
+  /** The answer is to stream, where the API says so in the address and not in `body.stream`. */
+  streamByPath?: boolean;
+  /** Headers of the client that belong to its API; an adapter sends those that its own API has. */
+  headers?: readonly (readonly [name: string, value: string])[];
   hints: CallHints;
 }
 

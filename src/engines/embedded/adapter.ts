@@ -5,9 +5,10 @@ import type { Engine } from "../engine.ts";
 import type { KvEngine } from "../kv.ts";
 import { limits } from "../limits.ts";
 import { ask, requestHeaders } from "../wire/ask.ts";
-import { completionPaths, openExchange } from "../wire/exchange.ts";
+import { completionPaths, completionReaders, completionShapeOf } from "../wire/chat/reader.ts";
+import { openExchange } from "../wire/exchange.ts";
 import { EngineError } from "../types.ts";
-import type { CompletionShape } from "../asked.ts";
+import type { Shape } from "../asked.ts";
 import type { EndpointFacts, EngineAnswer, EngineRequest } from "../types.ts";
 import { pulledHeader, workerStatus } from "./protocol.ts";
 import type { WorkerStatus } from "./protocol.ts";
@@ -98,14 +99,16 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEn
     },
 
     open(request: EngineRequest, signal?: AbortSignal): Promise<EngineAnswer> {
+      const shape = completionShapeOf(request);
       const body: Record<string, unknown> & { stream?: boolean } = { ...request.body, lineshaft: request.hints };
       if (body.stream === true)
         body["stream_options"] = { ...(body["stream_options"] as object | undefined), include_usage: true };
       return openExchange({
-        url: `${url}/v1${completionPaths[request.shape]}`,
-        shape: request.shape,
+        url: `${url}/v1${completionPaths[shape]}`,
+        wire: completionReaders[shape],
         headers,
         body,
+        stream: body.stream === true,
         source: request.source,
         signal,
         stop: () => abort(request.hints.attempt),
@@ -116,7 +119,7 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEn
       });
     },
 
-    async tokenize(shape: CompletionShape, body: Record<string, unknown>, cacheSalt: string, signal?: AbortSignal) {
+    async tokenize(shape: Shape, body: Record<string, unknown>, cacheSalt: string, signal?: AbortSignal) {
       const { messages, tools, tool_choice, prompt } = body;
       const question = shape === "chat" ? { cacheSalt, messages, tools, tool_choice } : { cacheSalt, prompt };
       try {

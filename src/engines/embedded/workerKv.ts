@@ -5,7 +5,7 @@ import { credentialIn } from "../../egress/index.ts";
 import type { FactReceipt, KvEngine, KvEvent, KvHint, KvPosition, KvReceipt, Prefilled, RuntimeFact } from "../kv.ts";
 import { limits } from "../limits.ts";
 import { ask } from "../wire/ask.ts";
-import { completionPaths } from "../wire/exchange.ts";
+import { completionPaths, completionShapeOf } from "../wire/chat/reader.ts";
 import { readRefusal, readText } from "../wire/read.ts";
 import { encodeBody } from "../wire/splice.ts";
 import { SseScanner } from "../wire/sse.ts";
@@ -84,7 +84,7 @@ export class WorkerKv implements KvEngine {
     try {
       const response = await send({
         method: "POST",
-        url: `${this.#url}/lineshaft/prefill${completionPaths[request.shape]}`,
+        url: `${this.#url}/lineshaft/prefill${completionPaths[completionShapeOf(request)]}`,
         headers: this.#headers,
         body: encodeBody(body, request.source),
         signal: silent.signal,

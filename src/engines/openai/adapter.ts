@@ -4,12 +4,13 @@
 //
 // The headers sent are exactly those written here. Nothing of a client's request is passed on, least of all its key.
 import { ask, requestHeaders } from "../wire/ask.ts";
-import { completionPaths, openExchange } from "../wire/exchange.ts";
+import { completionPaths, completionReaders, completionShapeOf } from "../wire/chat/reader.ts";
+import { openExchange } from "../wire/exchange.ts";
 import { fieldsOfSoftware, softwareOf, type Software } from "../wire/chat/fields.ts";
 import { askForProgress, countsProgress } from "../wire/progress.ts";
 import { limits } from "../limits.ts";
 import { EngineError } from "../types.ts";
-import type { CompletionShape } from "../asked.ts";
+import type { Shape } from "../asked.ts";
 import type { Capabilities, EndpointFacts, EngineAnswer, EngineRequest, TokenizedPrompt } from "../types.ts";
 import type { Engine } from "../engine.ts";
 import type { KvEngine } from "../kv.ts";
@@ -136,6 +137,7 @@ class OpenAiEngine implements Engine {
 
   async open(request: EngineRequest, signal?: AbortSignal): Promise<EngineAnswer> {
     await (this.#looked ??= this.#firstLook());
+    const shape = completionShapeOf(request);
     const body: EngineRequest["body"] = { ...request.body };
     if (this.#vllm) {
       for (const field of engineOnly) delete body[field];
@@ -146,15 +148,16 @@ class OpenAiEngine implements Engine {
       body["stream_options"] = { ...(body["stream_options"] as object | undefined), include_usage: true };
     const progress = body.stream === true ? askForProgress(this.#software, body) : undefined;
     // OpenAI's own newer models refuse `max_tokens`; other engines know it better than its new name. One of the two is sent.
-    if (this.#software === "openai" && request.shape === "chat" && body["max_tokens"] !== undefined) {
+    if (this.#software === "openai" && shape === "chat" && body["max_tokens"] !== undefined) {
       body["max_completion_tokens"] = body["max_tokens"];
       delete body["max_tokens"];
     }
     return openExchange({
-      url: this.#url + completionPaths[request.shape],
-      shape: request.shape,
+      url: this.#url + completionPaths[shape],
+      wire: completionReaders[shape],
       headers: this.#headers,
       body,
+      stream: body.stream === true,
       source: request.source,
       signal,
       progress,
@@ -162,12 +165,12 @@ class OpenAiEngine implements Engine {
   }
 
   async tokenize(
-    shape: CompletionShape,
+    shape: Shape,
     body: Record<string, unknown>,
     cacheSalt: string,
     signal?: AbortSignal,
   ): Promise<TokenizedPrompt | undefined> {
-    if (!this.#tokenizes) return undefined;
+    if (!this.#tokenizes || (shape !== "chat" && shape !== "completions")) return undefined;
     // A call of this salt follows, so events may name its owner from now on.
     this.#vllm?.saltOf(cacheSalt);
     if (shape === "chat") return this.#tokenize(chatQuestion(body), signal);

@@ -1,32 +1,27 @@
-// One attempt at an OpenAI-shaped endpoint: a POST, then either a stream of events or one JSON answer, read exactly once. Every adapter
-// whose engine speaks this shape uses it; what differs (credentials, hints, how to cancel) is passed in.
+// One attempt at an endpoint: a POST, then either a stream of events or one JSON answer, read exactly once. Every adapter whose engine is
+// spoken to over HTTP uses it; what differs (the wire format, credentials, hints, how to cancel) is passed in.
 import { nextTurn } from "../../bounded/index.ts";
 import { credentialIn, type EgressResponse } from "../../egress/index.ts";
 import { limits } from "../limits.ts";
 import { send } from "../send.ts";
-import { chunkOf, saysEnd } from "./chat/deltas.ts";
 import { encodeBody } from "./splice.ts";
 import type { SourceBody } from "./splice.ts";
 import { SseScanner } from "./sse.ts";
 import { OutputProgress, type ProgressField } from "./progress.ts";
 import { EngineError } from "../types.ts";
-import type { CompletionShape } from "../asked.ts";
 import type { EngineAnswer, EngineChunk, Timings, Usage } from "../types.ts";
 import { invalidAnswer, parseChunk, readRefusal, readText, readUnstreamed } from "./read.ts";
-import { estimateTokens, laterUsage, promptLength, timingsOf, usageOf } from "./chat/usage.ts";
-
-/** Routes of OpenAI's API below `/v1`. */
-export const completionPaths: Record<CompletionShape, string> = {
-  chat: "/chat/completions",
-  completions: "/completions",
-};
+import { estimateTokens, laterUsage, timingsOf } from "./chat/usage.ts";
+import type { WireReader } from "./types.ts";
 
 interface ExchangeOptions {
   url: string;
-  /** Of the body and of its answers. */
-  shape: CompletionShape;
+  /** Reads the answers. */
+  wire: WireReader;
   headers: string[];
-  body: Record<string, unknown> & { stream?: boolean };
+  body: Record<string, unknown>;
+  /** The engine is asked to stream. */
+  stream: boolean;
   source?: SourceBody | undefined;
   signal?: AbortSignal | undefined;
   /**
@@ -56,7 +51,7 @@ export async function openExchange(options: ExchangeOptions): Promise<EngineAnsw
     const credential = credentialIn(options.headers);
     if (response.status !== 200) throw await readRefusal(response, credential);
     const type = response.headers["content-type"];
-    if (options.body.stream === true && typeof type === "string" && !type.startsWith("text/event-stream"))
+    if (options.stream && typeof type === "string" && !type.startsWith("text/event-stream"))
       throw await readUnstreamed(response, credential);
     return new Exchange(response, options, stop);
   } finally {
@@ -76,8 +71,11 @@ function tellOnAbort(signal: AbortSignal, stop: () => Promise<void>): () => void
 class Exchange implements EngineAnswer {
   readonly status = 200;
   readonly #response: EgressResponse;
-  readonly #request: Record<string, unknown>;
-  readonly #shape: CompletionShape;
+  readonly #streams: boolean;
+  readonly #wire: WireReader;
+  /** What the reader remembers of this answer. */
+  readonly #state: unknown;
+  readonly #body: Record<string, unknown>;
   readonly #receivedBytes: number | undefined;
   readonly #stop: (() => Promise<void>) | undefined;
   readonly #chunks: AsyncGenerator<EngineChunk, void, void>;
@@ -100,8 +98,10 @@ class Exchange implements EngineAnswer {
 
   constructor(response: EgressResponse, options: ExchangeOptions, stop: (() => Promise<void>) | undefined) {
     this.#response = response;
-    this.#request = options.body;
-    this.#shape = options.shape;
+    this.#streams = options.stream;
+    this.#wire = options.wire;
+    this.#state = options.wire.begin();
+    this.#body = options.body;
     this.#receivedBytes = options.source?.bytes.length;
     this.#credential = credentialIn(options.headers);
     this.#stop = stop;
@@ -153,12 +153,12 @@ class Exchange implements EngineAnswer {
       this.#response.body.abort();
       this.#over = true;
       // An answer in one piece does not show how far it had got, so what was used is not known.
-      return this.#request["stream"] === true ? this.usage() : undefined;
+      return this.#streams ? this.usage() : undefined;
     }
     const giveUp = setTimeout(() => this.#response.body.abort(), limits.drainMs);
     try {
       await this.#stop();
-      if (this.#request["stream"] === true) await this.#drain();
+      if (this.#streams) await this.#drain();
       else await this.whole();
     } catch {
       // The engine went away while it was told to stop. What passed is counted.
@@ -178,21 +178,28 @@ class Exchange implements EngineAnswer {
   }
 
   get #silent(): EngineChunk {
-    const wire = { shape: this.#shape, data: {}, text: undefined };
+    const wire = { shape: this.#wire.shape, data: {}, text: undefined };
     return { deltas: [], characters: 0, bytes: 0, reportsUsage: false, silent: true, wire };
   }
 
   async *#read(): AsyncGenerator<EngineChunk, void, void> {
     let passed = 0;
     const texts: string[] = [];
+    /** Names of the events, in the places of their texts. */
+    const names: (string | undefined)[] = [];
     // Comments keep their place among the events: what they count are the tokens up to the event that follows.
-    const counts = this.#progress && ((text: string) => void texts.push(`:${text}`));
-    const scanner = new SseScanner((data) => void texts.push(data), limits.eventBytes, counts);
+    const arrive = (text: string, event?: string) => {
+      texts.push(text);
+      names.push(event);
+    };
+    const counts = this.#progress && ((text: string) => arrive(`:${text}`));
+    const scanner = new SseScanner(arrive, limits.eventBytes, counts);
     try {
       for await (const piece of this.#response.body) {
         scanner.push(piece);
         if (texts.length === 0) continue;
         const arrived = texts.splice(0);
+        const named = names.splice(0);
         for (const [place, text] of arrived.entries()) {
           if (text.startsWith(":")) {
             this.#progress!.comment(text.slice(1));
@@ -206,7 +213,7 @@ class Exchange implements EngineAnswer {
             this.#finished = true;
             continue;
           }
-          yield this.#note(parseChunk(text, this.#credential), text.length, text);
+          yield this.#note(parseChunk(text, this.#credential), text.length, text, named[place]);
         }
       }
       // An answer that was cancelled from here is not whole, even where some of its choices said that they ended.
@@ -229,7 +236,7 @@ class Exchange implements EngineAnswer {
       if (text.length > limits.largeTextCharacters) await nextTurn();
       const data = parseChunk(text, this.#credential);
       if (text.length > limits.largeTextCharacters) await nextTurn();
-      if (!Array.isArray(data["choices"])) throw invalidAnswer("it has no `choices`");
+      if (!this.#wire.isAnswer(data)) throw invalidAnswer(`it is no answer of the API "${this.#wire.shape}"`);
       const chunk = this.#note(data, text.length);
       this.#whole = true;
       return chunk;
@@ -239,22 +246,24 @@ class Exchange implements EngineAnswer {
   }
 
   /** Reads a chunk or a whole answer; takes usage, timings and counts out of it. `text` is its JSON as it came, of the length `bytes`. */
-  #note(data: Record<string, unknown>, bytes: number, text?: string): EngineChunk {
+  #note(data: Record<string, unknown>, bytes: number, text?: string, event?: string): EngineChunk {
+    const said = this.#wire.usage(data, this.#state);
     const hasReport = data["lineshaft"] !== undefined && data["usage"] !== undefined && data["usage"] !== null;
-    const said = usageOf(data);
     if (hasReport) {
       this.#timings = timingsOf(data);
       // The report is between our own processes only: callers get OpenAI's shape, so the text that holds it is not passed on.
       delete data["lineshaft"];
     }
     const counted = this.#progress?.takenFrom(data) === true;
-    const chunk = chunkOf(this.#shape, data, hasReport || counted ? undefined : text, bytes);
+    const chunk = this.#wire.read(data, event, hasReport || counted ? undefined : text, this.#state);
+    chunk.bytes = bytes;
+    if (event !== undefined) chunk.eventName = event;
     this.#progress?.passed(chunk);
     const before = this.#reported?.outputTokens ?? 0;
     if (said) this.#reported = laterUsage(this.#reported, said);
     this.#characters += chunk.characters;
     this.#unreported = (this.#reported?.outputTokens ?? 0) > before ? 0 : this.#unreported + chunk.characters;
-    if (!this.#finished && saysEnd(data)) this.#finished = true;
+    if (!this.#finished && this.#wire.ends(data, event) !== "no") this.#finished = true;
     return chunk;
   }
 
@@ -271,7 +280,7 @@ class Exchange implements EngineAnswer {
   /** `outputTokens`: as the engine counted them while it streamed; 0 where it did not. */
   #counted(outputTokens: number): Usage {
     return {
-      promptTokens: estimateTokens(promptLength(this.#request, this.#receivedBytes)),
+      promptTokens: estimateTokens(this.#wire.promptCharacters(this.#body, this.#receivedBytes)),
       cachedTokens: 0,
       cachedUnreported: true,
       outputTokens: outputTokens > 0 ? outputTokens : estimateTokens(this.#characters),
