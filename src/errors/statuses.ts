@@ -5,6 +5,7 @@ export const statuses: Readonly<Record<string, number>> = {
   aborted: 499,
   action_denied: 403,
   address_refused: 400,
+  api_not_spoken: 400,
   attestation_own_run: 403,
   batch_unpriced: 400,
   bodies_held: 429,

@@ -43,7 +43,7 @@ describe("the limit of output", () => {
     expect(outputLimitOf(asked, facts(2048, true), 100)).toBe(2048);
   });
   test("is sent as max_tokens, and no other limit is", () => {
-    const body = chatOf({ max_completion_tokens: 7 }).engineBody({ model: "theirs", outputTokens: 7 });
+    const body = chatOf({ max_completion_tokens: 7 }).engineBody({ shape: "chat", model: "theirs", outputTokens: 7 });
     expect(body).toEqual({ model: "theirs", messages: [], max_tokens: 7 });
   });
 });

@@ -7,14 +7,13 @@
 // far from it, and a call that fits is not refused for a bound.
 import { holdNanoMost, worstCase } from "../ledger/index.ts";
 import type { AttemptLedger, HoldRequest, HoldResult, RateCard } from "../ledger/index.ts";
-import type { RegisteredEndpoint } from "../engines/index.ts";
+import { shapeFor, type RegisteredEndpoint } from "../engines/index.ts";
 import type { Metrics } from "../telemetry/index.ts";
 import { answersAsked, checkOutputTokens, isStoppable, outputLimitOf } from "./admission.ts";
 import { holdContext } from "./calls/crash.ts";
 import { Cover } from "./cover.ts";
 import { pooledId } from "./ids.ts";
 import { limits } from "./limits.ts";
-import { engineShape } from "./modelCall.ts";
 import { budgetRefusal, callTooDear } from "./refusals.ts";
 import { cacheSalt, type PromptFacts } from "./scheduling/prompts.ts";
 import type { AdmittedAttempt, CallState } from "./state.ts";
@@ -222,8 +221,10 @@ function isFilled(facts: RegisteredEndpoint["facts"], promptTokens: number): boo
 
 /** Tokens of the call's prompt as one of the endpoints counts them; undefined where none does. */
 async function countedBy(endpoints: readonly RegisteredEndpoint[], call: CallState): Promise<number | undefined> {
-  const { engine, model } = endpoints.find(({ facts }) => facts?.capabilities.tokenize) ?? endpoints[0]!;
+  const { engine, model, facts } = endpoints.find(({ facts }) => facts?.capabilities.tokenize) ?? endpoints[0]!;
   const { asked } = call.request;
-  const body = asked.engineBody({ model });
-  return (await engine.tokenize(engineShape(asked), body, cacheSalt(call.request), call.signal))?.count;
+  const shape = shapeFor(asked, facts?.capabilities);
+  if (shape === undefined) return undefined;
+  const body = asked.engineBody({ shape, model });
+  return (await engine.tokenize(shape, body, cacheSalt(call.request), call.signal))?.count;
 }

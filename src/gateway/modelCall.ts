@@ -1,7 +1,7 @@
 // A call as the gateway knows it, whatever protocol it came by (DESIGN section 4, decode): what is asked of a model (engines/asked.ts), and
 // what only the gateway needs of it. The gateway reads these fields and no JSON of a protocol: what a client's body means is decided
 // once, by its protocol's `decode`.
-import type { Asked, CompletionShape, EngineRequest, MediaKind, RegisteredEndpoint } from "../engines/index.ts";
+import type { Asked, EngineRequest, MediaKind, RegisteredEndpoint, Shape } from "../engines/index.ts";
 
 /** A medium of a message: where it stands, and what is written there. */
 export interface Medium {
@@ -37,10 +37,10 @@ export interface ModelCall extends Asked {
   outputLimit(): { tokens: number; field: string } | undefined;
 
   /**
-   * The call as an engine is asked it, in the shape of the engine seam (engines/types.ts): under the engine's own name of the model,
-   * and with `outputTokens` as the one limit of output. `stream`: the engine is asked to stream, whatever the caller wants.
+   * The call as an engine is asked it, in a format that the engine speaks (`shapeFor`): under the engine's own name of the model, and with
+   * `outputTokens` as the one limit of output. `stream`: the engine is asked to stream, whatever the caller wants.
    */
-  engineBody(of: { model: string; outputTokens?: number; stream?: boolean }): EngineRequest["body"];
+  engineBody(of: BodyWish): EngineRequest["body"];
   /**
    * The same call as this endpoint can be asked it. Fields that ask for nothing are left out where the endpoint does not take them; any
    * other field that it does not take is refused by name, with a 400. The call that is answered knows its media.
@@ -54,5 +54,9 @@ export interface ModelCall extends Asked {
   readonly leftOut?: readonly string[];
 }
 
-/** The shape in which engines are asked a call, and of `engineBody`. */
-export const engineShape = ({ shape }: ModelCall): CompletionShape => (shape === "completions" ? shape : "chat");
+export interface BodyWish {
+  shape: Shape;
+  model: string;
+  outputTokens?: number;
+  stream?: boolean;
+}

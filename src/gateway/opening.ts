@@ -1,10 +1,9 @@
 // The beginning of an attempt: its request is sent to the endpoint where it was placed (to two, where the prompt is computed elsewhere),
 // and the first chunk of the answer is waited for, or all of an answer that does not stream. A whole answer that is streamed inside is
 // gathered here too: until its client has any of it, the call can go on to another endpoint.
-import { EngineError, WholeAnswer } from "../engines/index.ts";
+import { EngineError, shapeFor, WholeAnswer } from "../engines/index.ts";
 import type { EngineAnswer, EngineChunk } from "../engines/index.ts";
 import { lateFirstToken } from "./firstToken.ts";
-import { engineShape } from "./modelCall.ts";
 import { PaidStream } from "./paidStream.ts";
 import { whyAborted } from "./refusals.ts";
 import { cacheSalt, programKey } from "./scheduling/prompts.ts";
@@ -84,7 +83,7 @@ export async function openInTime(
 export async function gathered(call: CallState, begun: BegunStream): Promise<Begun> {
   const { attempt, answer } = begun;
   return untilAborted(answer, call.signal, async () => {
-    const whole = new WholeAnswer(engineShape(attempt.asked));
+    const whole = new WholeAnswer(attempt.asked.shape === "completions" ? "completions" : "chat");
     const stream = new PaidStream(begun, call);
     for (let step = await stream.next(); step; step = await stream.next()) {
       if (!step.chunk) {
@@ -135,23 +134,28 @@ function requestsOf(call: CallState, attempt: AttemptState): LegRequest {
   const { project } = call.request.principal;
   const program = programKey(call.request);
   const { outputLimit, placement, asked, streams, tokens } = attempt;
-  const { received } = asked;
-  const source = received && { source: received };
-  return (endpoint, leg, transfer) => ({
-    shape: engineShape(asked),
-    body: (leg === "prefill" ? placement.shape.prefill! : asked).engineBody({
-      model: endpoint.model,
-      outputTokens: outputLimit,
-      stream: streams,
-    }),
-    hints: {
-      attempt: leg === undefined ? attempt.id : `${attempt.id}.${leg}`,
-      cacheSalt: cacheSalt(call.request),
-      project,
-      ...(program !== undefined && { program }),
-      ...(tokens && endpoint.facts?.capabilities.takesTokens && { promptTokens: tokens }),
-      ...(transfer && { transfer }),
-    },
-    ...source,
-  });
+  const { received, headers } = asked;
+  return (endpoint, leg, transfer) => {
+    const shape = shapeFor(asked, endpoint.facts?.capabilities) ?? asked.shape;
+    return {
+      shape,
+      body: (leg === "prefill" ? placement.shape.prefill! : asked).engineBody({
+        shape,
+        model: endpoint.model,
+        outputTokens: outputLimit,
+        stream: streams,
+      }),
+      ...(shape === "gemini" && { streamByPath: streams }),
+      headers,
+      hints: {
+        attempt: leg === undefined ? attempt.id : `${attempt.id}.${leg}`,
+        cacheSalt: cacheSalt(call.request),
+        project,
+        ...(program !== undefined && { program }),
+        ...(tokens && endpoint.facts?.capabilities.takesTokens && { promptTokens: tokens }),
+        ...(transfer && { transfer }),
+      },
+      ...(received?.shape === shape && { source: received }),
+    };
+  };
 }

@@ -28,7 +28,7 @@ describe.each(engines)("an engine of the kind %s is sent", (_name, endpoints) =>
     const text = bytes.toString("utf8");
     const body = JSON.parse(text) as Record<string, unknown>;
     const asked = decodeAs(chat, body);
-    const sent = asked.fitted(endpoints[0]!).engineBody({ model: "m" });
+    const sent = asked.fitted(endpoints[0]!).engineBody({ shape: "chat", model: "m" });
     expect(sent).toMatchObject({ messages: body["messages"] });
     for (const field of ["tools", "tool_choice", "response_format", "temperature", "stream"])
       if (body[field] !== undefined) expect(sent[field]).toEqual(body[field]);

@@ -79,7 +79,13 @@ function decodeOf({ protocol, call: route, model, path }: CallOf): Target {
         allowed(() => {
           const fitted = call.fitted(anyEndpoint);
           readAll(fitted);
-          JSON.stringify(fitted.engineBody({ model: "m", outputTokens: 5 }));
+          JSON.stringify(
+            fitted.engineBody({
+              shape: fitted.shape === "completions" ? "completions" : "chat",
+              model: "m",
+              outputTokens: 5,
+            }),
+          );
         });
       });
     },

@@ -53,6 +53,8 @@ const usage: Usage = { promptTokens: 12, cachedTokens: 8, outputTokens: 3, reaso
 
 export function protocolSuite(of: ProtocolCase): void {
   const { protocol } = of;
+  /** In which engines that speak completions alone are asked its calls. */
+  const engineShape = protocol.shape === "completions" ? "completions" : "chat";
   const decode = (body: Json) => decodeAs(protocol, body);
   const told: Told = { call: decode(of.minimal), id: "call_1", createdMs: 7000 };
   const delta = (more: Partial<AnswerDelta>): AnswerDelta => ({ index: 0, ...more });
@@ -143,18 +145,18 @@ export function protocolSuite(of: ProtocolCase): void {
       const refused = () => decode(of.unknown.body).fitted(endpoint);
       expect(refused).toThrow(expect.objectContaining({ code: "unsupported_parameter", param: of.unknown.param }));
       const nothing = decode({ ...of.minimal, [of.unknown.param]: null }).fitted(endpoint);
-      expect(nothing.engineBody({ model: "m" })).not.toHaveProperty(of.unknown.param);
+      expect(nothing.engineBody({ shape: engineShape, model: "m" })).not.toHaveProperty(of.unknown.param);
     });
 
     test.skipIf(of.translated)("where nothing must change the values of the body are those that came", () => {
       const call = decode(of.maximal);
-      const body = call.engineBody({ model: call.model });
+      const body = call.engineBody({ shape: engineShape, model: call.model });
       expect(call.received?.object).toBeDefined();
       for (const [field, value] of Object.entries(call.received!.object)) expect(body[field]).toBe(value);
     });
 
     test("an engine is sent its own name of the model and one limit of output", () => {
-      const body = decode(of.minimal).engineBody({ model: "theirs", outputTokens: 7 });
+      const body = decode(of.minimal).engineBody({ shape: engineShape, model: "theirs", outputTokens: 7 });
       expect(body).toMatchObject({ model: "theirs", max_tokens: 7 });
     });
   });

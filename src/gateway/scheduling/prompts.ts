@@ -3,9 +3,9 @@
 // Where there are several endpoints the prompt is tokenised once, by the endpoint that served its program last (that one remembers the
 // tokens of its own answers), and its ids travel with the call. Where there is one endpoint, a guess is enough.
 import type { RegisteredEndpoint } from "../../engines/index.ts";
-import { estimateTokens } from "../../engines/index.ts";
+import { estimateTokens, shapeFor } from "../../engines/index.ts";
 import { ChainCache, type PromptBlocks, type Space, textWords } from "../../scheduler/index.ts";
-import { engineShape, type ModelCall } from "../modelCall.ts";
+import type { ModelCall } from "../modelCall.ts";
 import type { CallRequest } from "../types.ts";
 import { spaceOf } from "./specs.ts";
 
@@ -65,8 +65,10 @@ async function tokenized(
   const first = able.find(({ endpoint }) => endpoint === knows) ?? able[0];
   // Several prompts in one call are several prefixes: they are placed by load alone.
   if (!first || request.asked.prompt.kind === "list") return undefined;
-  const body = request.asked.engineBody({ model: first.model });
-  return first.engine.tokenize(engineShape(request.asked), body, cacheSalt(request), request.signal);
+  const shape = shapeFor(request.asked, first.facts?.capabilities);
+  if (shape === undefined) return undefined;
+  const body = request.asked.engineBody({ shape, model: first.model });
+  return first.engine.tokenize(shape, body, cacheSalt(request), request.signal);
 }
 
 function wordsOf(space: Space, { asked }: CallRequest, tokens: readonly number[] | undefined): Uint32Array | undefined {

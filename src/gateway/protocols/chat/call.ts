@@ -15,6 +15,8 @@ import type { Medium, ModelCall } from "../../modelCall.ts";
 import { invalidValue } from "../../refusals.ts";
 import type { CallBody } from "../openai/bodies.ts";
 import { OpenAiCall } from "../openai/call.ts";
+import { honoured } from "../openai/fields.ts";
+import { leftOutIn, shapeAt } from "../spoken.ts";
 import { checkContent } from "./content.ts";
 
 type Json = Record<string, unknown>;
@@ -36,9 +38,14 @@ interface WireFormat {
 export class ChatCall extends OpenAiCall {
   readonly shape = "chat";
   #media: readonly Medium[] = [];
+  #leftOut: readonly string[] = [];
 
   get media(): readonly Medium[] {
     return this.#media;
+  }
+
+  get leftOut(): readonly string[] {
+    return this.#leftOut;
   }
 
   get prompt(): Prompt {
@@ -85,9 +92,12 @@ export class ChatCall extends OpenAiCall {
   }
 
   fitted(endpoint: RegisteredEndpoint): ModelCall {
-    const body = this.fittedBody(endpoint);
+    const shape = shapeAt(this, endpoint);
+    const isOwn = shape === this.shape;
+    const body = isOwn ? this.fittedBody(endpoint) : this.body;
     const fitted = new ChatCall(body, this.received);
-    fitted.#media = checkContent(body, endpoint);
+    fitted.#media = checkContent(body, endpoint, !isOwn || honoured("cache_control", endpoint));
+    if (!isOwn) fitted.#leftOut = leftOutIn(shape, this, endpoint);
     return fitted;
   }
 

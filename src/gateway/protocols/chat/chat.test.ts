@@ -157,14 +157,17 @@ test("a composed call is the call that its body is decoded to", () => {
   };
   const call = chatCall(parts);
   const { messages: given, outputTokens, ...others } = parts;
-  for (const one of [call, decodeAs(chat, call.engineBody({ model: "m" }))]) {
+  for (const one of [call, decodeAs(chat, call.engineBody({ shape: "chat", model: "m" }))]) {
     expect(one).toMatchObject(others);
     expect(one.prompt).toMatchObject({ messages: given });
     expect(one.outputLimit()).toEqual({ tokens: outputTokens, field: "max_tokens" });
   }
   expect(call.received).toBeUndefined();
   const least = chatCall({ model: "m", messages: [{ role: "assistant", parts: [] }] });
-  expect(least.engineBody({ model: "m" })).toEqual({ model: "m", messages: [{ role: "assistant", content: null }] });
+  expect(least.engineBody({ shape: "chat", model: "m" })).toEqual({
+    model: "m",
+    messages: [{ role: "assistant", content: null }],
+  });
   expect(chatCall({ ...parts, format: { kind: "json" }, toolChoice: "auto" })).toMatchObject({
     format: { kind: "json" },
     toolChoice: "auto",

@@ -4,7 +4,6 @@ import { LineshaftError } from "../../../errors/index.ts";
 import type { MediaKind, RegisteredEndpoint } from "../../../engines/index.ts";
 import type { Medium } from "../../modelCall.ts";
 import { invalidAt } from "../../refusals.ts";
-import { honoured } from "../openai/fields.ts";
 import { checkKeys, checkStreamOptions, unknownKey, unpricedMark } from "../openai/keys.ts";
 
 type Json = Record<string, unknown>;
@@ -65,9 +64,11 @@ const addressed: Record<string, { kind: MediaKind; key: string; keys: ReadonlySe
 const audioKeys = new Set(["data", "format"]);
 const audioFormats = new Set(["wav", "mp3", "flac", "ogg", "opus", "m4a", "aac", "webm", "pcm16"]);
 
-/** Throws a 400 at the first key that is on no list; answers the media that the messages name. */
-export function checkContent(body: Json, endpoint: RegisteredEndpoint): Medium[] {
-  const marks = honoured("cache_control", endpoint);
+/**
+ * Throws a 400 at the first key that is on no list; answers the media that the messages name. `marks`: whether `cache_control` may stand in
+ * them.
+ */
+export function checkContent(body: Json, endpoint: RegisteredEndpoint, marks: boolean): Medium[] {
   checkStreamOptions(body);
   checkKeys(body["tool_choice"], choiceKeys, "tool_choice");
   checkKeys((body["tool_choice"] as Json | undefined)?.["function"], functionCallKeys, "tool_choice.function");

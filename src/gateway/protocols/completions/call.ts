@@ -3,6 +3,7 @@ import type { Prompt, RegisteredEndpoint } from "../../../engines/index.ts";
 import type { ModelCall } from "../../modelCall.ts";
 import { OpenAiCall } from "../openai/call.ts";
 import { checkStreamOptions } from "../openai/keys.ts";
+import { shapeAt } from "../spoken.ts";
 
 export class CompletionsCall extends OpenAiCall {
   readonly shape = "completions";
@@ -20,6 +21,7 @@ export class CompletionsCall extends OpenAiCall {
   }
 
   fitted(endpoint: RegisteredEndpoint): ModelCall {
+    shapeAt(this, endpoint);
     const body = this.fittedBody(endpoint);
     checkStreamOptions(body);
     return body === this.body ? this : new CompletionsCall(body, this.received);

@@ -12,8 +12,8 @@ import type {
   Tool,
   ToolChoice,
 } from "../../../engines/index.ts";
-import { promptLength } from "../../../engines/index.ts";
-import type { Medium, ModelCall } from "../../modelCall.ts";
+import { promptLength, writerOf } from "../../../engines/index.ts";
+import type { BodyWish, Medium, ModelCall } from "../../modelCall.ts";
 
 import { holdsMedia, promptTokensBound } from "./bounds.ts";
 import { invalidValue } from "../../refusals.ts";
@@ -179,15 +179,9 @@ export abstract class OpenAiCall implements ModelCall {
     return oldName === undefined ? undefined : { tokens: oldName, field: "max_tokens" };
   }
 
-  engineBody({
-    model,
-    outputTokens,
-    stream,
-  }: {
-    model: string;
-    outputTokens?: number;
-    stream?: boolean;
-  }): EngineRequest["body"] {
+  engineBody({ shape, ...of }: BodyWish): EngineRequest["body"] {
+    if (shape !== this.shape) return writerOf(shape)!.write(this, of);
+    const { model, outputTokens, stream } = of;
     const streamed = stream === true ? { stream } : undefined;
     if (outputTokens === undefined) return { ...this.body, ...streamed, model };
     const { max_completion_tokens: _sameLimit, ...body } = this.body;

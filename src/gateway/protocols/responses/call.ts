@@ -1,6 +1,6 @@
 // A Responses body as a ModelCall. Engines that speak chat are asked by a chat completion, which is written once, when an endpoint is
 // fitted; the checks of chat's fields and media are those of every chat call.
-import { writeChat } from "../../../engines/index.ts";
+import { writeChat, writerOf } from "../../../engines/index.ts";
 import type {
   AnswerFormat,
   Asked,
@@ -15,7 +15,7 @@ import type {
   ToolChoice,
 } from "../../../engines/index.ts";
 import { LineshaftError } from "../../../errors/index.ts";
-import type { Medium, ModelCall } from "../../modelCall.ts";
+import type { BodyWish, Medium, ModelCall } from "../../modelCall.ts";
 import { unknownKey } from "../openai/keys.ts";
 import type { CallBody } from "../openai/bodies.ts";
 import { ChatCall } from "../chat/call.ts";
@@ -227,8 +227,8 @@ export class ResponsesCall implements ModelCall {
     return this.#chatCall.media;
   }
 
-  engineBody(of: { model: string; outputTokens?: number; stream?: boolean }): EngineRequest["body"] {
-    return this.#chatCall.engineBody(of);
+  engineBody(of: BodyWish): EngineRequest["body"] {
+    return of.shape === "chat" ? this.#chatCall.engineBody(of) : writerOf(of.shape)!.write(this, of);
   }
 
   fitted(endpoint: RegisteredEndpoint): ModelCall {

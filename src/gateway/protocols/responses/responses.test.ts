@@ -327,7 +327,7 @@ test("groups of tools and tools that take text are functions for the engine, and
     },
   ];
   const call = decode({ tools, tool_choice: "required" });
-  const asked = call.engineBody({ model: "m" });
+  const asked = call.engineBody({ shape: "chat", model: "m" });
   expect(asked).toMatchObject({
     tools: [
       { function: { name: "edit__patch", parameters: { required: ["input"] } } },
@@ -357,7 +357,10 @@ test("Codex' tools in an item of the input are tools of the call", () => {
   ];
   const call = decode({ input, tool_choice: "auto" });
   expect(call.tools).toMatchObject([{ name: "f" }]);
-  expect(call.engineBody({ model: "m" })).toMatchObject({ messages: [{ role: "user", content: "hi" }], tools: [{}] });
+  expect(call.engineBody({ shape: "chat", model: "m" })).toMatchObject({
+    messages: [{ role: "user", content: "hi" }],
+    tools: [{}],
+  });
 });
 
 test("allowed tools alone are left, and a tool that is not there cannot be chosen", () => {
@@ -441,7 +444,7 @@ test("a medium that the engine does not read is refused in the client's own word
 
 test("a server tool that no engine runs is left out and named", () => {
   const call = decode({ tools: [f, { type: "web_search", external_web_access: true }] });
-  expect(call.fitted(endpoint).engineBody({ model: "m" })["tools"]).toHaveLength(1);
+  expect(call.fitted(endpoint).engineBody({ shape: "chat", model: "m" })["tools"]).toHaveLength(1);
   expect((call as unknown as { leftOut: string[] }).leftOut).toEqual(["tools[1].web_search"]);
 });
 

@@ -1,0 +1,32 @@
+// Whether an endpoint can be asked a call at all, and what of it would be lost where the call is written in another format than its own.
+// What would be lost is refused by the name that the client gave it; what asks for nothing is left out and said so.
+import { LineshaftError } from "../../errors/index.ts";
+import { shapeFor, writerOf, type Asked, type RegisteredEndpoint, type Shape } from "../../engines/index.ts";
+
+/** The format in which the endpoint is asked the call. Throws a 400 where it speaks none that has such calls. */
+export function shapeAt(asked: Pick<Asked, "shape">, { name, facts }: RegisteredEndpoint): Shape {
+  const shape = shapeFor(asked, facts?.capabilities);
+  if (shape !== undefined && (shape === asked.shape || shape === "chat" || writerOf(shape))) return shape;
+  const speaks = facts?.capabilities.speaks ?? [];
+  const hint = "Ask a model that does: GET /v1/models lists them.";
+  throw new LineshaftError({
+    code: "api_not_spoken",
+    param: "model",
+    message: `The engine of ${name} takes no calls of the API "${asked.shape}" (it speaks ${speaks.join(", ")}). ${hint}`,
+    hint,
+  });
+}
+
+/** What is left out where the call is written in `shape`, as paths in the client's body. Throws a 400 at what may not be left out. */
+export function leftOutIn(shape: Shape, asked: Asked, { name, facts }: RegisteredEndpoint): readonly string[] {
+  const unsaid = writerOf(shape)!.unsaid(asked, facts?.capabilities ?? { tokenize: false, kvEvents: false });
+  const refused = unsaid.find(({ isHint }) => !isHint);
+  if (refused === undefined) return unsaid.map(({ path }) => path);
+  const path = refused.path.slice(0, 200);
+  throw new LineshaftError({
+    code: "unsupported_parameter",
+    param: path,
+    message: `\`${path}\` ${refused.reason}, so the engine of ${name} cannot be asked it.`,
+    hint: "Leave it out, or ask a model whose engine honours it.",
+  });
+}
