@@ -3,6 +3,7 @@
 import { promptGuess } from "../scheduling/prompts.ts";
 import type { ModelCall } from "../modelCall.ts";
 import { unknownModel } from "../refusals.ts";
+import { shapeAt } from "./spoken.ts";
 import type { Questioned } from "./types.ts";
 
 /** Throws 404 where the model is not served, and 400 where no endpoint of it takes the prompt. */
@@ -18,8 +19,9 @@ export async function countedPrompt(
     );
   const able = endpoints.find(({ facts, up }) => facts?.capabilities.tokenize && up !== false);
   if (able) {
-    const body = call.fitted(able).engineBody({ model: able.model });
-    const counted = await able.engine.tokenize("chat", body, principal.project);
+    const shape = shapeAt(call, able);
+    const body = call.fitted(able).engineBody({ shape, model: able.model });
+    const counted = await able.engine.tokenize(shape, body, principal.project);
     if (counted) return { tokens: counted.count, headers: { "x-lineshaft-counted": "engine" } };
   }
   return { tokens: promptGuess(call), headers: { "x-lineshaft-counted": "estimate" } };

@@ -1,6 +1,6 @@
 // A call of an API that is not OpenAI's, for engines that speak chat completions: it is written as a chat completion from the typed view,
 // and judged by the rules of every chat call (fields, media, bounds). Refusals name fields as the client wrote them.
-import { writeChat } from "../../engines/index.ts";
+import { writeChat, writerOf } from "../../engines/index.ts";
 import type {
   AnswerFormat,
   EngineRequest,
@@ -15,7 +15,7 @@ import type {
   ToolChoice,
 } from "../../engines/index.ts";
 import { LineshaftError } from "../../errors/index.ts";
-import type { Medium, ModelCall } from "../modelCall.ts";
+import type { BodyWish, Medium, ModelCall } from "../modelCall.ts";
 import { ChatCall } from "./chat/call.ts";
 import type { CallBody } from "./openai/bodies.ts";
 import { honoured } from "./openai/fields.ts";
@@ -87,8 +87,8 @@ export abstract class TranslatedCall implements ModelCall {
     return media.map((medium) => ({ ...medium, path: paths.get(medium.url) ?? medium.path }));
   }
 
-  engineBody(of: { model: string; outputTokens?: number; stream?: boolean }): EngineRequest["body"] {
-    return this.#asChat.engineBody(of);
+  engineBody(of: BodyWish): EngineRequest["body"] {
+    return of.shape === "chat" ? this.#asChat.engineBody(of) : writerOf(of.shape)!.write(this, of);
   }
 
   fitted(endpoint: RegisteredEndpoint): ModelCall {

@@ -252,7 +252,7 @@ const endpoint = (capabilities: object): RegisteredEndpoint =>
 const chatOf = (body: Json, capabilities: object = {}): Json =>
   decodeAs(messages, { ...minimal, ...body })
     .fitted(endpoint(capabilities))
-    .engineBody({ model: "theirs" });
+    .engineBody({ shape: "chat", model: "theirs" });
 
 describe("blocks", () => {
   test("text, calls and text keep their order, and each block is closed before the next one opens", () => {
