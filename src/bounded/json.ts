@@ -1,5 +1,6 @@
 // Counts JSON in its bytes while it comes in, before it is parsed. The cost of parsing and checking depends on the number of values, and a
-// megabyte may hold one string or half a million lists. Strings are skipped by the native search for their end.
+// megabyte may hold one string or half a million lists. Strings are skipped by the search for their end, on a piece as Latin-1 text: that
+// search costs two thirds of the one on bytes, where the quotes are some dozen bytes apart.
 
 import { LineshaftError } from "../errors/index.ts";
 
@@ -45,11 +46,11 @@ export class JsonMeter {
 
   /** Counts the next piece. Throws JsonBoundError at the first bound that is passed. What is no JSON is counted all the same. */
   push(piece: Uint8Array): void {
-    const bytes = Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength);
+    const text = Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength).toString("latin1");
     let at = 0;
-    if (this.#inString) at = this.#skipString(bytes, 0);
-    while (at < bytes.length) {
-      const byte = bytes[at]!;
+    if (this.#inString) at = this.#skipString(text, 0);
+    while (at < text.length) {
+      const byte = text.charCodeAt(at);
       at++;
       // Space, tab and line ends.
       if (byte <= 0x20) continue;
@@ -61,7 +62,7 @@ export class JsonMeter {
       }
       if (byte === quote) {
         this.#inString = true;
-        at = this.#skipString(bytes, at);
+        at = this.#skipString(text, at);
       } else if (byte === 0x2c) this.#elementOpen = true;
       else if (byte === 0x5b || byte === 0x7b) {
         this.#elementOpen = true;
@@ -79,21 +80,21 @@ export class JsonMeter {
   }
 
   /** Where the string ends that the place is inside of, or the piece's end. */
-  #skipString(bytes: Buffer, from: number): number {
+  #skipString(text: string, from: number): number {
     let start = from;
-    if (this.#escaped && start < bytes.length) {
+    if (this.#escaped && start < text.length) {
       this.#escaped = false;
       start++;
     }
     for (let at = start; ;) {
-      const end = bytes.indexOf(quote, at);
-      const stop = end < 0 ? bytes.length : end;
+      const end = text.indexOf('"', at);
+      const stop = end < 0 ? text.length : end;
       let slashes = 0;
-      while (stop - 1 - slashes >= start && bytes[stop - 1 - slashes] === backslash) slashes++;
+      while (stop - 1 - slashes >= start && text.charCodeAt(stop - 1 - slashes) === backslash) slashes++;
       const escapes = slashes % 2 === 1;
       if (end < 0) {
         this.#escaped = escapes;
-        return bytes.length;
+        return text.length;
       }
       at = end + 1;
       // What stands before an escaped quote is looked at once.

@@ -73,6 +73,8 @@ export class EngineRegistry {
   readonly #leaving = new Set<Endpoint>();
   readonly #settings = new Map<string, DeploymentSettings>();
   readonly #listeners = new Set<(change: RegistryChange) => void>();
+  /** Answers of `endpoints` since the last change, by organisation and model: each call asks for one. Names that nothing serves are not kept. */
+  readonly #serving = new Map<string, readonly Endpoint[]>();
 
   /** Tells of every deployment that is configured and every endpoint that is here already, then of every change. Answers how to stop. */
   onChange(listener: (change: RegistryChange) => void): () => void {
@@ -83,6 +85,7 @@ export class EngineRegistry {
   }
 
   #tell(type: "added" | "removed" | "health", endpoint: Endpoint): void {
+    this.#serving.clear();
     for (const listener of this.#listeners) listener({ type, endpoint });
   }
 
@@ -171,9 +174,15 @@ export class EngineRegistry {
   }
 
   /** Every endpoint that serves a model to an organisation, in the order they were added; those known to be down come last. */
-  endpoints(model: string, organisation?: string): Endpoint[] {
-    const serving = this.list(organisation).filter((one) => one.name === model);
-    return serving.length < 2 ? serving : serving.toSorted((a, b) => Number(a.up === false) - Number(b.up === false));
+  endpoints(model: string, organisation?: string): readonly Endpoint[] {
+    const key = `${organisation ?? ""}\n${model}`;
+    const known = this.#serving.get(key);
+    if (known) return known;
+    const serving = this.list(organisation)
+      .filter((one) => one.name === model)
+      .toSorted((a, b) => Number(a.up === false) - Number(b.up === false));
+    if (serving.length > 0) this.#serving.set(key, serving);
+    return serving;
   }
 
   /** Every endpoint, or those that an organisation may use. */

@@ -30,6 +30,10 @@ export interface OutputCheck {
   tools: Map<string, Schema | undefined> | undefined;
 }
 
+/** Whether any answer will do: the usual call. */
+export const promisesNothing = ({ format, toolChoice }: ModelCall): boolean =>
+  format === undefined && (toolChoice === undefined || toolChoice === "auto" || toolChoice === "none");
+
 /** Reads the promises out of a call. Throws a 400 when a schema is invalid or passes a bound. */
 export async function outputCheck(asked: ModelCall, organisation: string): Promise<OutputCheck | undefined> {
   const { format, toolChoice } = asked;

@@ -31,7 +31,7 @@ import { cutWhole, outputMost } from "./cap.ts";
 import { asLineshaftError, storageFull } from "./errors.ts";
 import { limits } from "./limits.ts";
 import { Media } from "./media.ts";
-import { checkWhole, outputCheck, type OutputCheck } from "./output.ts";
+import { checkWhole, outputCheck, promisesNothing, type OutputCheck } from "./output.ts";
 import type { CallRecord } from "./calls/record.ts";
 import type { NamedRoute } from "./modelRoutes.ts";
 import { invalidValue, notYetPosted, shuttingDown, unknownModel } from "./refusals.ts";
@@ -114,7 +114,7 @@ class Pipeline {
     if (this.closing.aborted) throw shuttingDown();
     if (this.#storage?.full) throw storageFull();
     // The demands on its answer are read first: an invalid schema starts no call.
-    const check = await this.#promised(request);
+    const check = promisesNothing(request.asked) ? undefined : await this.#promised(request);
     if (this.closing.aborted) throw shuttingDown();
     const call = this.#underWay.begin(request, check);
     try {
@@ -147,7 +147,7 @@ class Pipeline {
   }
 
   /** The endpoints that serve the model to this organisation. Throws LineshaftError where the principal may not call it. */
-  #resolve(request: CallRequest, model: string): RegisteredEndpoint[] {
+  #resolve(request: CallRequest, model: string): readonly RegisteredEndpoint[] {
     const endpoints = this.#steps.endpoints(request, model);
     if (endpoints.length > 0) return endpoints;
     const known = this.#engines.list(request.principal.organisation).map((endpoint) => endpoint.name);
@@ -155,7 +155,11 @@ class Pipeline {
   }
 
   /** The call's media are brought in once for all attempts. */
-  async #withMedia(call: CallState, candidates: Candidates, endpoints: RegisteredEndpoint[]): Promise<Candidates> {
+  async #withMedia(
+    call: CallState,
+    candidates: Candidates,
+    endpoints: readonly RegisteredEndpoint[],
+  ): Promise<Candidates> {
     const { request } = call;
     const asked = await this.#media.broughtIn(request.asked, candidates.media, request.principal.key, call);
     if (asked === request.asked) return candidates;

@@ -43,7 +43,7 @@ export class Steps {
    * The endpoints that serve a model to the call's organisation; none where there is no such model. Throws LineshaftError where the
    * principal may not call it.
    */
-  endpoints({ principal }: CallState["request"], model: string): RegisteredEndpoint[] {
+  endpoints({ principal }: CallState["request"], model: string): readonly RegisteredEndpoint[] {
     const { organisation, project } = principal;
     const endpoints = this.#rooms.engines.endpoints(model, organisation);
     // A model without an organisation is the instance's, and serves every organisation as if it were its own.

@@ -1,6 +1,6 @@
 // From the headers of a request to its principal, for /v1 and for everything on Hono. A request with a body is authenticated twice: before
 // its body is read, so that strangers take no memory, and once more after it, since a sender may hold the end of its body back for
-// minutes and its key may have been revoked meanwhile. The second time costs a look into memory (governance/identity/identity.ts).
+// minutes and its key may have been revoked meanwhile. The second time costs a look into memory (`Identity.isConfirmed`).
 import type { Identity } from "../../governance/index.ts";
 import type { Principal } from "../../governance/types.ts";
 import { unauthenticated } from "../../gateway/refusals.ts";

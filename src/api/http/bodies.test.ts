@@ -139,3 +139,11 @@ test("a request whose client has gone already is not waited for", async () => {
   await expect(read(request)).rejects.toMatchObject({ code: "client_gone" });
   expect(vi.getTimerCount()).toBe(0);
 });
+
+test("a body that is there as a whole is read at once, within the same bounds", async () => {
+  const whole = (bytes: Buffer) => Object.assign(sender(), { complete: true, read: () => bytes });
+  const budget = new BodyBudget({ memory: new Memory(1e9) });
+  expect((await read(whole(Buffer.from('{"a":1}')), budget)).toString()).toBe('{"a":1}');
+  await expect(read(whole(Buffer.alloc(100_001, 0x20)), budget)).rejects.toMatchObject({ status: 413 });
+  await expect(read(whole(Buffer.from("[[[[[[")), budget)).rejects.toMatchObject({ status: 400 });
+});

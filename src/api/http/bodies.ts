@@ -91,14 +91,31 @@ interface ReadOptions {
  * The whole body, counted while it comes. Throws 413 past the bound of bytes, 400 past those of JSON, 429 and 503 past those of memory,
  * 408 for a sender that is too slow, and 499 for a client that has gone, each without keeping what comes after.
  */
-export function readBody(request: IncomingMessage, { mostBytes, json, held }: ReadOptions): Promise<Buffer> {
+export async function readBody(request: IncomingMessage, options: ReadOptions): Promise<Buffer> {
+  // A destroyed request emits no further event, so nothing would end the wait.
+  if (request.destroyed) throw clientGone();
+  if (Number(request.headers["content-length"] ?? 0) > options.mostBytes) {
+    discard(request);
+    throw bodyTooLarge(options.mostBytes);
+  }
+  return request.complete ? readAtOnce(request, options) : readAsItComes(request, options);
+}
+
+/** A body that came in one packet with its headers is there as a whole: the usual case of a short one. */
+function readAtOnce(request: IncomingMessage, { mostBytes, json, held }: ReadOptions): Buffer {
+  const bytes = (request.read() as Buffer | null) ?? Buffer.alloc(0);
+  try {
+    if (bytes.length > mostBytes) throw bodyTooLarge(mostBytes);
+    held.add(bytes.length);
+    new JsonMeter(json).push(bytes);
+  } catch (error) {
+    throw error instanceof JsonBoundError ? tooMuchJson(error) : error;
+  }
+  return bytes;
+}
+
+function readAsItComes(request: IncomingMessage, { mostBytes, json, held }: ReadOptions): Promise<Buffer> {
   return new Promise((resolve, reject) => {
-    // A destroyed request emits no further event, so nothing would end the wait.
-    if (request.destroyed) return reject(clientGone());
-    if (Number(request.headers["content-length"] ?? 0) > mostBytes) {
-      discard(request);
-      return reject(bodyTooLarge(mostBytes));
-    }
     const meter = new JsonMeter(json);
     const pieces: Buffer[] = [];
     let bytes = 0;
@@ -172,7 +189,5 @@ export function parseJson(text: string): unknown {
 /** Bytes from which on a body is worked on in several turns of the event loop: each step over 32 MB takes tens of milliseconds. */
 const largeBytes = 512 * 1024;
 
-/** A turn of the event loop between two steps over a body, where it is large. */
-export const between = async (bytes: number): Promise<void> => {
-  if (bytes > largeBytes) await nextTurn();
-};
+/** A turn of the event loop between two steps over a body, where it is large; undefined where it is not. */
+export const between = (bytes: number): Promise<void> | undefined => (bytes > largeBytes ? nextTurn() : undefined);

@@ -69,6 +69,7 @@ async function serveProtocol(
       return typeof value === "string" ? value : undefined;
     });
   const principal = await authenticated();
+  const stillAuthenticated = () => (dependencies.identity.isConfirmed(principal) ? principal : authenticated());
   if (route?.call && gone) {
     const held = bodies.open(principal.key);
     const { gateway } = dependencies;
@@ -78,7 +79,7 @@ async function serveProtocol(
         gateway,
         protocol: route.protocol,
         received,
-        authenticated,
+        stillAuthenticated,
         request,
         response,
         requestId,

@@ -21,7 +21,7 @@ interface Serving {
   /** What is known of the request without its body. */
   received: { route: CallRoute; model: string | undefined; path: string; query: string };
   /** The principal, as its key is when this is called. Throws 401 once the key is revoked. */
-  authenticated: () => Promise<Principal>;
+  stillAuthenticated: () => Principal | Promise<Principal>;
   request: IncomingMessage;
   response: ServerResponse;
   requestId: string;
@@ -73,7 +73,7 @@ export async function serveCall(serving: Serving): Promise<void> {
   await between(bytes.length);
   const program = programOf(request.headers);
   const wishes = wishesOf(request.headers);
-  const principal = await serving.authenticated();
+  const principal = await serving.stillAuthenticated();
   // From here on the gateway watches the key.
   const answer = await gateway.call({
     principal,

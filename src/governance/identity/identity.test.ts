@@ -60,12 +60,15 @@ describe("keys", () => {
     const elsewhere = new Identity({ db: world.db, secret });
     const here = await world.identity.createKey({ ...world.scope, name: "a", role: "owner" });
     const there = await world.identity.createKey({ ...world.scope, name: "b", role: "owner" });
-    await world.identity.authenticate(here.secret);
-    await world.identity.authenticate(there.secret);
+    const ofHere = (await world.identity.authenticate(here.secret))!;
+    const ofThere = (await world.identity.authenticate(there.secret))!;
+    expect([ofHere, ofThere].map((principal) => world.identity.isConfirmed(principal))).toEqual([true, true]);
     await world.identity.revokeKey(world.scope.organisation, here.key.id);
     await elsewhere.revokeKey(world.scope.organisation, there.key.id);
     expect(await world.identity.authenticate(here.secret)).toBeUndefined();
+    expect([ofHere, ofThere].map((principal) => world.identity.isConfirmed(principal))).toEqual([false, true]);
     world.pass(1001);
+    expect(world.identity.isConfirmed(ofThere)).toBe(false);
     expect(await world.identity.authenticate(there.secret)).toBeUndefined();
   });
 
@@ -87,7 +90,7 @@ describe("keys", () => {
     await answered.promise;
     await world.identity.revokeKey(world.scope.organisation, key.id);
     heard.resolve();
-    await early;
+    expect(world.identity.isConfirmed((await early)!)).toBe(false);
     expect(await world.identity.authenticate(token)).toBeUndefined();
   });
 

@@ -56,6 +56,8 @@ export class Identity {
   readonly #watch: KeyWatch;
   /** Principals by the hash of their token, with the moment at which the database confirmed them; the oldest first. */
   readonly #known = new Map<string, { principal: Principal; confirmedAt: number }>();
+  /** The same moments by principal, for `isConfirmed`. */
+  readonly #confirmed = new WeakMap<Principal, number>();
   /** Tokens that open nothing, with the moment until which they are not looked up again. */
   readonly #unknown = new Map<string, number>();
 
@@ -95,20 +97,39 @@ export class Identity {
     return principal;
   }
 
+  /**
+   * Whether `authenticate` would answer this principal, which it has answered before, without a question to the database. It costs no hash
+   * of the token.
+   */
+  isConfirmed(principal: Principal): boolean {
+    return (this.#confirmed.get(principal) ?? -Infinity) + rememberMs > this.#now();
+  }
+
   #remember(cacheKey: string, principal: Principal | undefined, now: number): void {
+    const before = this.#known.get(cacheKey);
+    if (before) this.#confirmed.delete(before.principal);
     this.#known.delete(cacheKey);
     if (!principal) {
       if (this.#unknown.size >= rememberedAtMost) this.#unknown.clear();
       this.#unknown.set(cacheKey, now + rememberMs);
       return;
     }
-    if (this.#known.size >= rememberedAtMost) this.#known.delete(this.#known.keys().next().value!);
+    if (this.#known.size >= rememberedAtMost) {
+      const [oldest, { principal: forgotten }] = this.#known.entries().next().value!;
+      this.#known.delete(oldest);
+      this.#confirmed.delete(forgotten);
+    }
     this.#known.set(cacheKey, { principal, confirmedAt: now });
+    this.#confirmed.set(principal, now);
   }
 
   /** A key that is known to be revoked opens nothing, whether the database answers or not. */
   #forget(key: string): void {
-    for (const [cacheKey, { principal }] of this.#known) if (principal.key === key) this.#known.delete(cacheKey);
+    for (const [cacheKey, { principal }] of this.#known) {
+      if (principal.key !== key) continue;
+      this.#known.delete(cacheKey);
+      this.#confirmed.delete(principal);
+    }
   }
 
   async #lookUp(hmac: Buffer): Promise<Principal | undefined> {
