@@ -16,6 +16,14 @@ const table: [program: string, api: string][] = [
   ["pydanticAi.py", "chat"],
   ["litellmClient.py", "chat"],
   ["openaiAgents.py", "chat"],
+  ["openai.mjs", "responses"],
+  ["ai.mjs", "responses"],
+  ["agents.mjs", "responses"],
+  ["langgraph.mjs", "responses"],
+  ["langgraph.py", "responses"],
+  ["pydanticAi.py", "responses"],
+  ["litellmClient.py", "responses"],
+  ["openaiAgents.py", "responses"],
 ];
 
 let world: World;

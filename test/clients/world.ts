@@ -20,8 +20,12 @@ export interface World extends AsyncDisposable {
   folder(): { home: string; work: string };
 }
 
-export async function openWorld(): Promise<World> {
-  const instance = await startInstance();
+/** A worker that takes little memory, for tests that the embedded model has no part in. */
+const smallWorker = { LINESHAFT_WORKER_SLOTS: "1", LINESHAFT_WORKER_CONTEXT: "512" };
+
+/** `env`: of the instance; a small worker when absent. */
+export async function openWorld(env: Record<string, string> = smallWorker): Promise<World> {
+  const instance = await startInstance({ env });
   const engines: ScriptedEngine[] = [];
   const folders: string[] = [];
   const ask: World["ask"] = async (path, { method = "GET", body } = {}) => {

@@ -1,8 +1,6 @@
 // What is fuzzed: every function that reads bytes of strangers. A target takes bytes and may end in two ways: it returns, or it throws an
 // error that was made for a person. Anything else that it throws, and any promise of its own that it breaks, is a find.
 import { strict as assert } from "node:assert";
-import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
 import { createParser } from "eventsource-parser";
 import { JsonMeter } from "../../src/bounded/index.ts";
 import { SseScanner } from "../../src/engines/wire/sse.ts";
@@ -12,8 +10,9 @@ import type { RegisteredEndpoint } from "../../src/engines/index.ts";
 import { LineshaftError } from "../../src/errors/index.ts";
 import { limits } from "../../src/gateway/limits.ts";
 import type { ModelCall } from "../../src/gateway/modelCall.ts";
-import { routeOf, servedRoutes } from "../../src/gateway/protocols/registry.ts";
+import { routeOf, servedRoutes, type Route } from "../../src/gateway/protocols/registry.ts";
 import type { CallRoute, Protocol } from "../../src/gateway/protocols/types.ts";
+import { recordings } from "../conformance/recordings.ts";
 
 export interface Target {
   name: string;
@@ -23,8 +22,23 @@ export interface Target {
   run(input: Buffer): void;
 }
 
-const recordings = join(import.meta.dirname, "../data/clients");
-const recorded = () => readdirSync(recordings).map((name) => readFileSync(join(recordings, name)));
+const bodies = recordings().flatMap(({ method, path, body }) => (body ? [{ line: `${method} ${path}`, body }] : []));
+const bytesOf = (body: unknown): Buffer => Buffer.from(JSON.stringify(body));
+const conversations = bodies
+  .filter(({ line }) => line === "POST /v1/chat/completions")
+  .map(({ body }) => bytesOf(body));
+
+/** Bodies that clients sent to this route; of a route that none was recorded with, the smallest body. */
+function recorded(route: Route): Buffer[] {
+  const sent = bodies.filter(({ line }) => {
+    const [method, path] = line.split(/[ ?]/) as [string, string];
+    return routeOf(method, path)?.call === route.call;
+  });
+  const smallest = { model: "m", prompt: "x", input: "x", query: "x", documents: ["x"], messages: [], contents: [] };
+  return sent.length > 0 ? sent.slice(0, mostSeeds).map(({ body }) => bytesOf(body)) : [bytesOf(smallest)];
+}
+
+const mostSeeds = 24;
 
 export function targets(): Target[] {
   return [...protocolsServed().map(decodeOf), eventScanner, engineEvents, jsonMeter, passedOnBytes];
@@ -58,7 +72,7 @@ const anyEndpoint = {
 function decodeOf({ protocol, call: route, model, path }: CallOf): Target {
   return {
     name: `decode ${path}`,
-    seeds: recorded(),
+    seeds: recorded(routeOf("POST", path)!),
     run(bytes) {
       const text = bytes.toString("utf8");
       const json = parsed(text);
@@ -117,7 +131,7 @@ function withinBounds(bytes: Buffer): boolean {
 /** The meter counts the same wherever the bytes are cut, and lets through nothing that is deeper than its bound. */
 const jsonMeter: Target = {
   name: "bounded JSON",
-  seeds: [...recorded(), Buffer.from('[[[{"a":[1,-2,true,"\\"]"]}]]]')],
+  seeds: [...conversations, Buffer.from('[[[{"a":[1,-2,true,"\\"]"]}]]]')],
   run(bytes) {
     const bounds = { depth: 12, values: 200, numbers: 100 };
     const outcome = (pieces: Buffer[]): string => {
@@ -202,7 +216,7 @@ const engineEvents: Target = {
 /** What leaves as the bytes that came is read by another parser as what was decoded. */
 const passedOnBytes: Target = {
   name: "bytes passed on",
-  seeds: recorded().map((body) => padded(body)),
+  seeds: conversations.map(padded),
   run(bytes) {
     const text = bytes.toString("utf8");
     const object = parsed(text) as Record<string, unknown> | undefined;
