@@ -19,7 +19,7 @@ afterAll(() => world?.[Symbol.asyncDispose]());
 function exec(model: string, words: string[], at: { home: string; work: string }): Promise<Ran> {
   const provider = {
     name: "Lineshaft",
-    base_url: `${world.instance.address}/v1`,
+    base_url: `${world.address}/v1`,
     env_key: "LINESHAFT_KEY",
     wire_api: "responses",
     request_max_retries: 0,
@@ -32,7 +32,7 @@ function exec(model: string, words: string[], at: { home: string; work: string }
   ];
   const options = ["--skip-git-repo-check", "--sandbox", "danger-full-access"];
   const all = ["exec", ...options, ...settings.flatMap((setting) => ["-c", setting]), ...words];
-  return runProgram(codex, all, { ...at, env: { LINESHAFT_KEY: world.instance.key } });
+  return runProgram(codex, all, { ...at, env: { LINESHAFT_KEY: world.key } });
 }
 
 test("reads a file, writes another, and says so", async () => {

@@ -1,4 +1,4 @@
-// OpenCode, unmodified, over chat completions.
+// OpenCode, unmodified, over the APIs that it speaks by its provider's package.
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -16,18 +16,21 @@ afterAll(() => world?.[Symbol.asyncDispose]());
 
 /** Its configuration for one model behind one protocol. */
 function configured(work: string, npm: string, model: string): void {
-  const options = { baseURL: `${world.instance.address}/v1`, apiKey: world.instance.key };
+  const options = { baseURL: `${world.address}/v1`, apiKey: world.key };
   const provider = { lineshaft: { npm, options, models: { [model]: { limit: { context: 200_000, output: 8_192 } } } } };
   const config = { $schema: "https://opencode.ai/config.json", provider, autoupdate: false, share: "disabled" };
   writeFileSync(join(work, "opencode.json"), JSON.stringify(config));
 }
 
-describe.each([["chat completions", "@ai-sdk/openai-compatible"]])("over %s", (_protocol, npm) => {
+describe.each([
+  ["chat completions", "@ai-sdk/openai-compatible", "chat"],
+  ["Responses", "@ai-sdk/openai", "responses"],
+])("over %s", (_protocol, npm, endpoint) => {
   test("reads a file, writes another, and says so", async () => {
     const { home, work } = world.folder();
     const path = withHello(work);
     const out = join(work, "out.txt");
-    const model = "opencode-task";
+    const model = `opencode-${endpoint}`;
     await world.serve(
       model,
       task(
@@ -47,7 +50,7 @@ describe.each([["chat completions", "@ai-sdk/openai-compatible"]])("over %s", (_
     const calls = await world.callsOf(model);
     expect(calls.length).toBeGreaterThanOrEqual(3);
     for (const call of calls) {
-      expect(call).toMatchObject({ status: "completed", stream: true });
+      expect(call).toMatchObject({ status: "completed", stream: true, endpoint });
       expect(BigInt(call["price_nano"])).toBe(3n * BigInt(call["prompt_tokens"]) + 7n * BigInt(call["output_tokens"]));
     }
   });

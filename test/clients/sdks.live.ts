@@ -42,7 +42,7 @@ afterAll(() => world?.[Symbol.asyncDispose]());
 /** Runs a program in the folder of the packages, so that its imports find them; its last line is what it understood. */
 async function understood(program: string, api: string): Promise<Record<string, any>> {
   const { home } = world.folder();
-  const env = { ADDRESS: world.instance.address, KEY: world.instance.key, MODEL: model, API: api };
+  const env = { ADDRESS: world.address, KEY: world.key, MODEL: model, API: api };
   const text = readFileSync(join(import.meta.dirname, "programs", program), "utf8");
   const [command, words] = program.endsWith(".py") ? [python, ["-"]] : [process.execPath, ["--input-type=module"]];
   const ran = await runProgram(command as string, words as string[], { home, work: packages, env, stdin: text });
@@ -59,6 +59,7 @@ describe.each(table)("%s over %s", (program, api) => {
     expect(said["final"]).toContain("Sunny in Paris.");
     if (said["object"] !== undefined) expect(said["object"]).toEqual({ city: "Paris", days: 1 });
     expect(said["error"]).toMatchObject({ status: 404, message: expect.stringContaining("no-such-model") });
+    if (said["remembered"] !== undefined) expect(said["remembered"]).toBe("Alice");
     if (said["models"] !== undefined) expect(said["models"]).toContain(model);
     if (said["counted"] !== undefined) expect(said["counted"]).toBeGreaterThan(0);
     const calls = (await world.callsOf(model)).slice(before);

@@ -5,7 +5,7 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     include: ["test/clients/*.live.ts"],
-    globalSetup: ["test/setup/model.ts"],
+    globalSetup: ["test/setup/model.ts", "test/setup/postgres.ts"],
     pool: "forks",
     maxWorkers: 1,
     fileParallelism: false,

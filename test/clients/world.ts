@@ -1,46 +1,36 @@
-// Where a live client runs: a real instance, an engine that obeys beside the embedded one, an empty home and a working folder.
+// Where a live client runs: a gateway with its ledger and records over real HTTP and a real Postgres, engines that obey behind it, an empty
+// home and a working folder. Conversations with the embedded model have a whole instance (conversations.live.ts).
 import { spawn } from "node:child_process";
 import { mkdtempSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { testGateway } from "../../src/api/testing.ts";
 import { scriptedEngine, type Script, type ScriptedEngine } from "../../src/engines/testing.ts";
-import { startInstance, type Instance } from "../setup/instance.ts";
 import { ruleEngine, type Rule } from "./rules.ts";
 
 export interface World extends AsyncDisposable {
-  instance: Instance;
-  /** Name of the embedded model. */
-  embedded: string;
+  address: string;
+  key: string;
   /** Adds an engine that answers by rules, as the model NAME. */
   serve(name: string, ...rules: Rule[]): Promise<ScriptedEngine>;
-  ask(path: string, init?: { method?: string; body?: unknown }): Promise<{ status: number; body: any }>;
   /** Calls that have ended, oldest first, of one model. */
   callsOf(model: string): Promise<Record<string, any>[]>;
-  /** An empty folder with `home` and `work` in it. */
-  folder(): { home: string; work: string };
+  folder(): Folder;
 }
 
-/** A worker that takes little memory, for tests that the embedded model has no part in. */
-const smallWorker = { LINESHAFT_WORKER_SLOTS: "1", LINESHAFT_WORKER_CONTEXT: "512" };
+/** Two empty folders, which are removed with what made them. */
+export interface Folder {
+  home: string;
+  work: string;
+}
 
-/** `env`: of the instance; a small worker when absent. */
-export async function openWorld(env: Record<string, string> = smallWorker): Promise<World> {
-  const instance = await startInstance({ env });
+export async function openWorld(): Promise<World> {
+  const at = await testGateway();
   const engines: ScriptedEngine[] = [];
-  const folders: string[] = [];
-  const ask: World["ask"] = async (path, { method = "GET", body } = {}) => {
-    const response = await fetch(instance.address + path, {
-      method,
-      headers: { authorization: `Bearer ${instance.key}`, "content-type": "application/json" },
-      ...(body !== undefined && { body: JSON.stringify(body) }),
-    });
-    return { status: response.status, body: await response.json() };
-  };
-  const { body: models } = await ask("/v1/models");
+  const folders = new Folders();
   return {
-    instance,
-    embedded: models.data[0].id,
-    ask,
+    address: at.address,
+    key: at.key,
     async serve(name, ...rules) {
       const engine = await scriptedEngine({}, [name], 0, {
         routes: {},
@@ -49,30 +39,40 @@ export async function openWorld(env: Record<string, string> = smallWorker): Prom
       engine.decide = ruleEngine(...rules);
       engines.push(engine);
       const price = { input_nano_per_million: "3000000", output_nano_per_million: "7000000", currency: "USD" };
-      const added = await ask("/api/engines", {
-        method: "POST",
-        body: { name, urls: [engine.url], model: name, price },
-      });
+      const body = JSON.stringify({ name, urls: [engine.url], model: name, price });
+      const added = await at.request("/api/engines", { method: "POST", body });
       if (added.status >= 300) throw new Error(`The engine was refused: ${JSON.stringify(added.body)}`);
       return engine;
     },
     async callsOf(model) {
-      const { body } = await ask("/api/calls?limit=200");
+      await at.gateway.flushed();
+      const { body } = await at.request("/api/calls?limit=200");
       return body.data.filter((call: { model: string }) => call.model === model).toReversed();
     },
-    folder() {
-      const folder = mkdtempSync(join(tmpdir(), "lineshaft-client-"));
-      folders.push(folder);
-      const [home, work] = [join(folder, "home"), join(folder, "work")];
-      for (const made of [home, work]) mkdirSync(made);
-      return { home, work };
-    },
+    folder: () => folders.make(),
     async [Symbol.asyncDispose]() {
       for (const engine of engines) await engine[Symbol.asyncDispose]();
-      await instance[Symbol.asyncDispose]();
-      for (const folder of folders) rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+      await at[Symbol.asyncDispose]();
+      folders[Symbol.dispose]();
     },
   };
+}
+
+/** Folders of clients, removed together. */
+export class Folders implements Disposable {
+  readonly #made: string[] = [];
+
+  make(): Folder {
+    const folder = mkdtempSync(join(tmpdir(), "lineshaft-client-"));
+    this.#made.push(folder);
+    const [home, work] = [join(folder, "home"), join(folder, "work")];
+    for (const made of [home, work]) mkdirSync(made);
+    return { home, work };
+  }
+
+  [Symbol.dispose](): void {
+    for (const folder of this.#made) rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+  }
 }
 
 export interface Ran {
@@ -88,7 +88,7 @@ export interface Ran {
 export function runProgram(
   command: string,
   words: readonly string[],
-  options: { home: string; work: string; env?: Record<string, string>; stdin?: string; withinMs?: number },
+  options: Folder & { env?: Record<string, string>; stdin?: string; withinMs?: number },
 ): Promise<Ran> {
   const nowhere = "http://127.0.0.1:9";
   const child = spawn(command, words, {

@@ -66,6 +66,9 @@ if (API === "chat") {
     tools,
   });
   said.final = second.output_text;
+  const named = await client.responses.create({ model: MODEL, input: "My name is Alice." });
+  const asked = { model: MODEL, input: "What is my name?", previous_response_id: named.id };
+  said.remembered = (await client.responses.create(asked)).output_text;
   const planned = await client.responses.parse({
     model: MODEL,
     input: "Plan days in Paris.",
