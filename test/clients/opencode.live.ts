@@ -25,6 +25,7 @@ function configured(work: string, npm: string, model: string): void {
 describe.each([
   ["chat completions", "@ai-sdk/openai-compatible", "chat"],
   ["Responses", "@ai-sdk/openai", "responses"],
+  ["Messages", "@ai-sdk/anthropic", "messages"],
 ])("over %s", (_protocol, npm, endpoint) => {
   test("reads a file, writes another, and says so", async () => {
     const { home, work } = world.folder();

