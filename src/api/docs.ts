@@ -7,6 +7,7 @@ import { completionBody } from "../gateway/protocols/completions/schema.ts";
 import { responsesBody } from "../gateway/protocols/responses/schema.ts";
 import type { Action } from "../governance/index.ts";
 import { registerAnthropicApi } from "./anthropicDocs.ts";
+import { registerResponsesApi } from "./docsResponses.ts";
 import { failureAnswer, type ApiEnv } from "./helpers.ts";
 
 const openAiError = z
@@ -143,6 +144,7 @@ protocol's own API (OpenAI's, Anthropic's) with a \`code\`. Codes are stable: pr
 
 export function openApiDocument(app: OpenAPIHono<ApiEnv>): object {
   registerModelApi(app);
+  registerResponsesApi(app);
   registerAnthropicApi(app);
   app.openAPIRegistry.registerComponent("securitySchemes", "key", { type: "http", scheme: "bearer" });
   return app.getOpenAPI31Document({

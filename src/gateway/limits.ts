@@ -72,6 +72,21 @@ export const limits = {
   /** Tools of one Responses call, and ids of stored responses and conversations. */
   toolsMost: 1024,
   stateIdCharacters: 200,
+  /** How long a response is kept, and how often those that are over are removed. */
+  responseKeptMs: 30 * 24 * 3_600_000,
+  responseSweepMs: 3_600_000,
+  responsesSwept: 1_000,
+  /** Responses that one goes on from, one after the other, and bytes of what they hold; of one item the same. */
+  chainResponses: 1_000,
+  chainBytes: 32 * 1024 * 1024,
+  /** Items of a conversation, and how long one response may write to it. */
+  conversationItems: 10_000,
+  conversationLockMs: 600_000,
+  /** Items that one request may add to a conversation. */
+  itemsAdded: 20,
+  /** Items of one page of a list. */
+  listedItems: 20,
+  listedItemsMost: 100,
   /** Interval of the probes of an engine that answers, and the longest interval for one that does not. */
   probeEveryMs: 10_000,
   probeMostMs: 60_000,

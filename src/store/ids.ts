@@ -21,7 +21,9 @@ export type IdPrefix =
   | "req"
   | "sec"
   | "spl"
-  | "prog";
+  | "prog"
+  | "conv"
+  | "item";
 
 /** Crockford's alphabet: no letters that look like digits. */
 const alphabet = "0123456789abcdefghjkmnpqrstvwxyz";

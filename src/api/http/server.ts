@@ -8,6 +8,7 @@ import { pooledId } from "../../gateway/ids.ts";
 import { createApi } from "../app.ts";
 import { asLineshaftError } from "../../gateway/errors.ts";
 import { limits } from "../limits.ts";
+import { ResponsesState } from "../../gateway/responses/state.ts";
 import type { Gateway } from "../../gateway/types.ts";
 import { protocolSaid, routeOf, servedRoutes, type Route } from "../../gateway/protocols/registry.ts";
 import { authenticate } from "./authenticate.ts";
@@ -20,6 +21,8 @@ import { goneSignal, readJson, serveCall } from "./tokens.ts";
 export function createServer(dependencies: ServerDependencies): Server {
   const { log } = dependencies;
   const bodies = new BodyBudget();
+  const stored = new ResponsesState(dependencies);
+  stored.begin();
   const api = createApi(dependencies, bodies);
   const listener = getRequestListener(api.fetch, { overrideGlobalObjects: false });
   const server = createHttpServer(
@@ -35,7 +38,7 @@ export function createServer(dependencies: ServerDependencies): Server {
       if (route || path.startsWith("/v1/")) {
         const requestId = pooledId("req");
         const exchange = { request, response, requestId, path, query };
-        serveProtocol(dependencies, bodies, exchange, route).catch((error: unknown) => {
+        serveProtocol({ ...dependencies, stored }, bodies, exchange, route).catch((error: unknown) => {
           const failure = explained(asLineshaftError(error), dependencies.storage);
           if (failure.code === "internal_error")
             log.error({ request: requestId, err: (error as Error).stack }, "a request failed");
@@ -46,6 +49,7 @@ export function createServer(dependencies: ServerDependencies): Server {
       void listener(request, response);
     },
   );
+  server.once("close", () => stored.close());
   return server;
 }
 
@@ -55,7 +59,7 @@ function placeOf(url: string): { path: string; query: string } {
 }
 
 async function serveProtocol(
-  dependencies: ServerDependencies,
+  dependencies: ServerDependencies & { stored: ResponsesState },
   bodies: BodyBudget,
   exchange: { request: IncomingMessage; response: ServerResponse; requestId: string; path: string; query: string },
   route: Route | undefined,
@@ -72,11 +76,12 @@ async function serveProtocol(
   const stillAuthenticated = () => (dependencies.identity.isConfirmed(principal) ? principal : authenticated());
   if (route?.call && gone) {
     const held = bodies.open(principal.key);
-    const { gateway } = dependencies;
+    const { gateway, stored } = dependencies;
     const received = { route: route.call, model: decodePath(route.names["model"]), path, query };
     try {
       return await serveCall({
         gateway,
+        stored,
         protocol: route.protocol,
         received,
         stillAuthenticated,
@@ -92,13 +97,15 @@ async function serveProtocol(
   }
   if (route?.question) {
     const { question, protocol } = route;
-    assertAuthorised(principal, question.action, { organisation: principal.organisation });
+    const { organisation, project } = principal;
+    assertAuthorised(principal, question.action, { organisation, project });
     const names = Object.fromEntries(
       Object.entries(route.names).map(([name, value]): [string, string] => [name, decodePath(value)]),
     );
     const { json, headers = {} } = await question.answer({
       engines: dependencies.engines,
       aliases: dependencies.gateway.aliases(principal.organisation),
+      stored: dependencies.stored,
       principal,
       names,
       query: new URLSearchParams(query),
@@ -115,10 +122,12 @@ async function serveProtocol(
   });
 }
 
-/** The body of a question, parsed; it is counted until it was read. */
+/** The body of a question, parsed; it is counted until it was read. Undefined where there is none. */
 async function bodyOf(request: IncomingMessage, bodies: BodyBudget, key: string): Promise<unknown> {
   const held = bodies.open(key);
   try {
+    const bytes = Number(request.headers["content-length"] ?? 0);
+    if (bytes === 0 && request.headers["transfer-encoding"] === undefined) return undefined;
     return (await readJson(request, held)).json;
   } finally {
     held.release();

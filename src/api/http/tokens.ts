@@ -6,10 +6,11 @@ import { LineshaftError } from "../../errors/index.ts";
 import type { Principal } from "../../governance/types.ts";
 import { limits as protocolLimits } from "../../gateway/limits.ts";
 import { programOf } from "../../gateway/protocols/program.ts";
-import type { CallRoute, Protocol, Told } from "../../gateway/protocols/types.ts";
+import type { CallRoute, Protocol, ReceivedRequest, Told } from "../../gateway/protocols/types.ts";
 import { clientGone } from "../../gateway/refusals.ts";
-import type { Gateway } from "../../gateway/types.ts";
-import type { CallAnswer, CallRequest } from "../../gateway/types.ts";
+import { keepResponse } from "../../gateway/responses/keeping.ts";
+import { ownerOf, type ResponsesState } from "../../gateway/responses/state.ts";
+import type { AnswerChunk, CallAnswer, CallRequest, Gateway } from "../../gateway/types.ts";
 import { asLineshaftError } from "../../gateway/errors.ts";
 import { limits } from "../limits.ts";
 import { between, parseJson, readBody, type HeldBody } from "./bodies.ts";
@@ -17,6 +18,7 @@ import { sendJson } from "./respond.ts";
 
 interface Serving {
   gateway: Gateway;
+  stored: ResponsesState;
   protocol: Protocol;
   /** What is known of the request without its body. */
   received: { route: CallRoute; model: string | undefined; path: string; query: string };
@@ -60,17 +62,33 @@ export async function readJson(
 
 /** Serves one call. Throws LineshaftError while nothing was answered yet; afterwards never. */
 export async function serveCall(serving: Serving): Promise<void> {
-  const { gateway, protocol, request, response, requestId, held } = serving;
-  const { bytes, text, json } = await readJson(request, held);
+  const { protocol, stored, request, held } = serving;
+  const body = await readJson(request, held);
+  if (!protocol.stateful) return serveBody(serving, body, undefined);
+  const earlier = await stored.before(body.json, ownerOf(await serving.stillAuthenticated()));
+  try {
+    held.add(earlier?.bytes ?? 0);
+    await serveBody(serving, body, { keeps: true, earlier });
+  } finally {
+    await earlier?.release?.();
+  }
+}
+
+/** Serves the call that a body asks for. */
+async function serveBody(
+  serving: Serving,
+  body: Awaited<ReturnType<typeof readJson>>,
+  state: ReceivedRequest["state"],
+): Promise<void> {
+  const { gateway, protocol, stored, request, response, requestId } = serving;
   const asked = protocol.decode({
     ...serving.received,
     query: new URLSearchParams(serving.received.query),
     headers: request.headers,
-    bytes,
-    text,
-    json,
+    ...body,
+    ...(state && { state }),
   });
-  await between(bytes.length);
+  await between(body.bytes.length);
   const program = programOf(request.headers);
   const wishes = wishesOf(request.headers);
   const principal = await serving.stillAuthenticated();
@@ -85,8 +103,11 @@ export async function serveCall(serving: Serving): Promise<void> {
   const headers = [protocol.requestIdHeader, requestId];
   for (const name in answer.headers) headers.push(name, answer.headers[name]!);
   const told: Told = { call: asked, id: answer.id, createdMs: Date.now() };
-  if (asked.stream) await sendStream(response, protocol, told, headers, answer);
-  else sendJson(response, 200, protocol.whole(await answer.whole(), told), headers);
+  const keep = state && ((whole?: AnswerChunk) => keepResponse(stored, told, whole, ownerOf(principal)));
+  if (asked.stream) return sendStream(response, protocol, told, headers, answer, keep);
+  const whole = await answer.whole();
+  if (keep) headers.push(...Object.entries(await keep(whole)).flat());
+  sendJson(response, 200, protocol.whole(whole, told), headers);
 }
 
 /** What a caller may say of its own call: its place in the queue, and with whom it shares caches. Throws 400 for anything else. */
@@ -137,6 +158,7 @@ async function sendStream(
   told: Told,
   headers: string[],
   { chunks, lastHeaders }: Pick<CallAnswer, "chunks" | "lastHeaders">,
+  keep: (() => Promise<Record<string, string>>) | undefined,
 ): Promise<void> {
   headers.push("content-type", protocol.streamType, "cache-control", "no-cache");
   response.writeHead(200, headers);
@@ -147,7 +169,9 @@ async function sendStream(
       const waiting = writer.write(encode(chunk));
       if (waiting) await waiting;
     }
-    writer.end(lateHeaders(protocol, lastHeaders()) + encode(undefined));
+    // What is kept is there before the client reads the end, so that its next turn finds it.
+    const kept = await keep?.();
+    writer.end(lateHeaders(protocol, { ...lastHeaders(), ...kept }) + encode(undefined));
   } catch (error) {
     // The answer has begun, so what went wrong can only be said inside it.
     writer.end(protocol.error(asLineshaftError(error), "stream", told));

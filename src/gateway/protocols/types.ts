@@ -10,7 +10,9 @@ import type { LineshaftError } from "../../errors/index.ts";
 import type { EngineRegistry, Shape } from "../../engines/index.ts";
 import type { Action, Principal } from "../../governance/index.ts";
 import type { ModelCall } from "../modelCall.ts";
+import type { ResponsesState } from "../responses/state.ts";
 import type { AnswerChunk } from "../types.ts";
+import type { Earlier } from "./responses/call.ts";
 
 /** A request that is a call. */
 export interface CallRoute {
@@ -22,7 +24,7 @@ export interface CallRoute {
 }
 
 /** A request as it came. */
-interface ReceivedRequest {
+export interface ReceivedRequest {
   route: CallRoute;
   /** The model that the path names. */
   model: string | undefined;
@@ -33,6 +35,8 @@ interface ReceivedRequest {
   text: string;
   /** What was parsed from `text`. */
   json: unknown;
+  /** What is kept of earlier calls, for a protocol that is `stateful`. */
+  state?: { keeps: boolean; earlier?: Earlier | undefined };
 }
 
 /** What an answer's encoder may need of the call that it answers. */
@@ -68,6 +72,8 @@ export interface Questioned {
   headers: IncomingHttpHeaders;
   /** The body, parsed; undefined where the method has none. */
   json: unknown;
+  /** Stored responses and conversations. */
+  stored: ResponsesState;
 }
 
 export interface Reply {
@@ -89,6 +95,8 @@ export interface Protocol {
   readonly requestIdHeader: string;
   /** Content type of its streams. */
   readonly streamType: string;
+  /** Its calls can go on from earlier ones, which are kept (gateway/responses/). */
+  readonly stateful?: true;
   /** Throws a 400 that names the first field at fault. */
   decode(received: ReceivedRequest): ModelCall;
   /** JSON text of a whole answer. */

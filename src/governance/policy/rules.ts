@@ -58,6 +58,8 @@ const table = {
   "programs.read": { least: "member", within: "view" },
   "proofs.make": { least: "owner", within: "instance", doing: "prove the ledger" },
   "proofs.read": { least: "owner", within: "organisation", doing: "read proofs of the ledger" },
+  "responses.read": { least: "member", within: "project" },
+  "responses.remove": { least: "member", within: "project" },
   "routes.read": { least: "member", within: "organisation" },
   "routes.remove": { least: "owner", within: "organisation", doing: "remove routes of models" },
   "routes.set": { least: "owner", within: "organisation", doing: "set routes of models" },

@@ -5,7 +5,7 @@ import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto";
 const nonceBytes = 12;
 const tagBytes = 16;
 
-/** Closes texts for one owner each, and opens them again. Its verbs need no database. */
+/** Closes texts and bytes for one owner each, and opens them again. Its verbs need no database. */
 export class Seal {
   readonly #key: Buffer;
 
@@ -15,19 +15,25 @@ export class Seal {
   }
 
   /** `of` says what the value belongs to; it must be given again to open it. */
-  seal(value: string, of: unknown): Buffer {
+  seal(value: string | Buffer, of: unknown): Buffer {
     const nonce = randomBytes(nonceBytes);
     const cipher = createCipheriv("aes-256-gcm", this.#key, nonce).setAAD(bound(of));
-    const text = Buffer.concat([cipher.update(value, "utf8"), cipher.final()]);
-    return Buffer.concat([nonce, cipher.getAuthTag(), text]);
+    const bytes = typeof value === "string" ? Buffer.from(value, "utf8") : value;
+    const closed = Buffer.concat([cipher.update(bytes), cipher.final()]);
+    return Buffer.concat([nonce, cipher.getAuthTag(), closed]);
   }
 
   /** Throws where it was sealed with another key, for something else, or was changed. */
   open(sealed: Buffer, of: unknown): string {
+    return this.openBytes(sealed, of).toString("utf8");
+  }
+
+  /** The same as bytes. */
+  openBytes(sealed: Buffer, of: unknown): Buffer {
     const decipher = createDecipheriv("aes-256-gcm", this.#key, sealed.subarray(0, nonceBytes))
       .setAAD(bound(of))
       .setAuthTag(sealed.subarray(nonceBytes, nonceBytes + tagBytes));
-    return Buffer.concat([decipher.update(sealed.subarray(nonceBytes + tagBytes)), decipher.final()]).toString("utf8");
+    return Buffer.concat([decipher.update(sealed.subarray(nonceBytes + tagBytes)), decipher.final()]);
   }
 }
 

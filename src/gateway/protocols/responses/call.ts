@@ -16,6 +16,7 @@ import type {
 } from "../../../engines/index.ts";
 import { LineshaftError } from "../../../errors/index.ts";
 import type { BodyWish, Medium, ModelCall } from "../../modelCall.ts";
+import { invalidValue } from "../../refusals.ts";
 import { unknownKey } from "../openai/keys.ts";
 import type { CallBody } from "../openai/bodies.ts";
 import { ChatCall } from "../chat/call.ts";
@@ -71,10 +72,21 @@ const ownNames: Record<string, string> = {
 };
 
 /** What stored state gives to a call. */
-interface Earlier {
+export interface Earlier {
   /** Items of the turns before this one. */
   items: readonly Json[];
+  /** Items that the input names, by their ids. */
+  references: ReadonlyMap<string, Json>;
 }
+
+/** What is known of stored state when a body is decoded. */
+interface State {
+  /** Responses can be kept here. */
+  keeps: boolean;
+  earlier?: Earlier | undefined;
+}
+
+const stateless: State = { keeps: false };
 
 export class ResponsesCall implements ModelCall {
   readonly shape = "responses";
@@ -87,17 +99,17 @@ export class ResponsesCall implements ModelCall {
   readonly repeatsPrompt = false;
   readonly received: Received | undefined;
   readonly #body: CallBody;
-  readonly #earlier: Earlier | undefined;
+  readonly #state: State;
   /** The chat call that engines are asked, once an endpoint was fitted. */
   readonly #chat: ModelCall | undefined;
   #messages: readonly Message[] | undefined;
   #choice: Choice | undefined;
   #translated: ChatCall | undefined;
 
-  constructor(body: CallBody, received: Received | undefined, earlier?: Earlier, chat?: ModelCall) {
+  constructor(body: CallBody, received: Received | undefined, state: State = stateless, chat?: ModelCall) {
     this.#body = body;
     this.received = received;
-    this.#earlier = earlier;
+    this.#state = state;
     this.#chat = chat;
   }
 
@@ -111,9 +123,46 @@ export class ResponsesCall implements ModelCall {
 
   /** Items of the input, those of earlier turns first. */
   get #items(): readonly Json[] {
+    const { earlier } = this.#state;
+    return earlier ? [...earlier.items, ...this.#own] : this.#own;
+  }
+
+  get #own(): readonly Json[] {
     const { input } = this.#body as { input?: string | Json[] | null };
-    const own: Json[] = typeof input === "string" ? [{ type: "message", role: "user", content: input }] : (input ?? []);
-    return this.#earlier ? [...this.#earlier.items, ...own] : own;
+    if (typeof input === "string") return [{ type: "message", role: "user", content: input }];
+    const references = this.#state.earlier?.references;
+    if (!references || references.size === 0) return input ?? [];
+    return (input ?? []).map((item) =>
+      kindOf(item) === "item_reference" ? (references.get(item["id"] as string) ?? item) : item,
+    );
+  }
+
+  /** The input items of this turn as they are kept under this response: each with an id and a kind. */
+  ownItems(response: string): Json[] {
+    const tail = response.slice(response.indexOf("_") + 1);
+    return this.#own.map((item, place) => {
+      const type = kindOf(item);
+      const id = typeof item["id"] === "string" ? item["id"] : `${idPrefix[type] ?? "it"}_${tail}i${place}`;
+      if (type !== "message") return { ...item, type, id };
+      const { content, status = "completed" } = item;
+      const part = item["role"] === "assistant" ? "output_text" : "input_text";
+      return {
+        ...item,
+        id,
+        type,
+        status,
+        content: typeof content === "string" ? [{ type: part, text: content }] : content,
+      };
+    });
+  }
+
+  /** The response or the conversation that it goes on from. */
+  get previous(): string | undefined {
+    return textIn(this.#body, "previous_response_id");
+  }
+
+  get conversation(): string | undefined {
+    return textIn(this.#body, "conversation") ?? textIn(this.#body["conversation"], "id");
   }
 
   get prompt(): Prompt {
@@ -131,8 +180,14 @@ export class ResponsesCall implements ModelCall {
     return (this.#choice = choiceOf(this.#body["tool_choice"], tools));
   }
 
-  /** Throws a 400 where the body asks for a tool that it does not define. */
-  checkChoice(): void {
+  /** Throws a 400 where the body asks for a tool that it does not define, or goes on from what is not here. */
+  check(): void {
+    const from = this.previous ?? this.conversation;
+    if (from !== undefined && !this.#state.earlier)
+      throw invalidValue(
+        this.previous === undefined ? "conversation" : "previous_response_id",
+        "This request cannot go on from a stored response. Send the whole conversation as `input`.",
+      );
     if (this.#body["tool_choice"] !== undefined) void this.#chosen;
   }
 
@@ -215,7 +270,7 @@ export class ResponsesCall implements ModelCall {
   }
 
   get promptCharacters(): number {
-    return this.#earlier || !this.received ? this.#chatCall.promptCharacters : this.received.bytes.length;
+    return this.#state.earlier || !this.received ? this.#chatCall.promptCharacters : this.received.bytes.length;
   }
 
   outputLimit(): { tokens: number; field: string } | undefined {
@@ -234,14 +289,14 @@ export class ResponsesCall implements ModelCall {
   fitted(endpoint: RegisteredEndpoint): ModelCall {
     this.#refuseUnsaid();
     try {
-      return new ResponsesCall(this.#body, this.received, this.#earlier, this.#chatCall.fitted(endpoint));
+      return new ResponsesCall(this.#body, this.received, this.#state, this.#chatCall.fitted(endpoint));
     } catch (error) {
       throw error instanceof LineshaftError ? inOwnNames(error) : error;
     }
   }
 
   withMedia(media: readonly Medium[], data: ReadonlyMap<string, string>): ModelCall {
-    return new ResponsesCall(this.#body, this.received, this.#earlier, this.#chatCall.withMedia(media, data));
+    return new ResponsesCall(this.#body, this.received, this.#state, this.#chatCall.withMedia(media, data));
   }
 
   get #chatCall(): ModelCall {
@@ -286,7 +341,7 @@ export class ResponsesCall implements ModelCall {
 
   /** Whether the response is kept for later requests. */
   get stores(): boolean {
-    return false;
+    return this.#state.keeps && this.#body["store"] !== false;
   }
 
   get outputWishes(): Omit<OutputWishes, "tail"> {
@@ -298,6 +353,17 @@ export class ResponsesCall implements ModelCall {
     };
   }
 }
+
+/** How ids of items begin. */
+const idPrefix: Record<string, string> = {
+  message: "msg",
+  reasoning: "rs",
+  function_call: "fc",
+  function_call_output: "fco",
+  custom_tool_call: "ctc",
+  custom_tool_call_output: "ctco",
+  compaction: "cmp",
+};
 
 function textIn(of: unknown, name: string): string | undefined {
   const value = (of as Json | null | undefined)?.[name];

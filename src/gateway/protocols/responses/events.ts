@@ -8,14 +8,14 @@ import type { Told } from "../types.ts";
 import type { ResponsesCall } from "./call.ts";
 import { Output } from "./output.ts";
 import { Passed } from "./passed.ts";
-import { responseObject, usageOf, type Opening, type Standing } from "./response.ts";
+import { responseObject, type Opening, type Standing } from "./response.ts";
 
 type Json = Record<string, unknown>;
 
 /** Ids of responses, and of their items, end as the ids of their calls do. */
 const tailOf = (id: string): string => id.slice(id.indexOf("_") + 1);
 
-export class Answer {
+class Answer {
   readonly call: ResponsesCall;
   readonly #opening: Opening;
   readonly #output: Output;
@@ -25,7 +25,8 @@ export class Answer {
   #number = 0;
   #told = "";
   #begun = false;
-  #closed = false;
+  /** It was taken by `takeWhole`. */
+  isWhole = false;
   #usage: Usage | undefined;
   #response: Json | undefined;
 
@@ -43,19 +44,18 @@ export class Answer {
     return this.#passed?.id ?? this.#opening.id;
   }
 
-  /** Whether it is kept for later requests. It is not where it could not be written. */
-  set store(store: boolean) {
-    this.#opening.store = store;
-  }
-
   /** Events that open the answer; nothing the second time. */
   begin(): string {
-    if (this.#begun) return "";
+    this.#open();
+    return this.#taken();
+  }
+
+  #open(): void {
+    if (this.#begun) return;
     this.#begun = true;
     const response = responseObject(this.#opening, { status: "in_progress", output: [] });
     this.#tell("response.created", { response });
     this.#tell("response.in_progress", { response });
-    return this.#taken();
   }
 
   /** Events of one chunk. */
@@ -67,7 +67,7 @@ export class Answer {
       this.#passed ??= new Passed(this.#opening);
       return this.#passed.take(wire);
     }
-    const begun = this.begin();
+    this.#open();
     if (this.#passed) this.#number = this.#passed.number;
     for (const delta of deltas) {
       // Responses give one answer to a call.
@@ -75,60 +75,69 @@ export class Answer {
       if (this.#passed) this.#told += this.#passed.cut(delta.text, () => this.#number++);
       else this.#output.add(delta);
     }
-    return begun + this.#taken();
+    return this.#taken();
   }
 
-  /** Closes what is open; answers its events. The end itself is told by `end`. */
-  close(): string {
-    if (this.#closed) return "";
-    this.#closed = true;
-    if (this.#passed) return "";
-    const begun = this.begin();
-    this.#output.end(this.#incomplete === undefined);
-    return begun + this.#taken();
+  /** Completes the response, so that it can be kept before its end is told. */
+  finish(): void {
+    if (this.#response) return;
+    if (!this.#passed) {
+      this.#open();
+      this.#output.end(this.#incomplete === undefined);
+    }
+    const response = this.#passed?.response(this.#usage);
+    // An engine whose events are passed on and that has sent no last one was stopped.
+    const incomplete = this.#passed ? "max_output_tokens" : this.#incomplete;
+    this.#response =
+      response ??
+      this.#object(
+        incomplete === undefined
+          ? { status: "completed", completedAt: Math.floor(this.#now() / 1000) }
+          : { status: "incomplete", incomplete },
+      );
+  }
+
+  /** The response could not be kept, which its client is told. */
+  unkept(): void {
+    this.#opening.store = false;
+    this.#response = { ...this.#response, store: false };
   }
 
   /** Events that end the answer. */
   end(): string {
-    const closed = this.close();
-    const last = this.#passed?.end(this.#usage);
-    if (last) {
-      this.#response = last.response;
-      return closed + last.text;
-    }
+    this.finish();
+    const last = this.#passed?.end(this.#response!);
+    if (last !== undefined) return this.#taken() + last;
     if (this.#passed) this.#number = this.#passed.number;
-    const incomplete = this.#passed ? "max_output_tokens" : this.#incomplete;
-    this.#response = this.#object(
-      incomplete === undefined
-        ? { status: "completed", completedAt: Math.floor(this.#now() / 1000) }
-        : { status: "incomplete", incomplete },
-    );
-    this.#tell(incomplete === undefined ? "response.completed" : "response.incomplete", { response: this.#response });
-    return closed + this.#taken();
+    this.#tell(`response.${String(this.#response!["status"])}`, { response: this.#response });
+    return this.#taken();
   }
 
   /** Events that end the answer with a failure. */
   fail(failure: LineshaftError): string {
-    const begun = this.begin();
+    this.#open();
     if (this.#passed) this.#number = this.#passed.number;
     else this.#output.end(false);
-    this.#closed = true;
     this.#response = this.#object({ status: "failed", error: { code: failure.code, message: spoken(failure) } });
     this.#tell("response.failed", { response: this.#response });
-    return begun + this.#taken();
+    return this.#taken();
   }
 
-  /** A whole answer's body. */
-  whole(chunk: AnswerChunk): string {
-    const { wire, usage, altered } = chunk;
-    if (wire.shape !== "responses" || altered === true) {
-      if (!this.#begun) this.take(chunk);
-      this.end();
-      return JSON.stringify(this.#response);
-    }
-    this.#passed ??= new Passed(this.#opening);
-    this.#response = { ...this.#passed.whole(wire), ...(usage && { usage: usageOf(usage) }) };
-    return wire.text !== undefined && !usage && !this.#opening.store ? wire.text : JSON.stringify(this.#response);
+  /** Takes a whole answer, whose events are told to nobody. */
+  takeWhole(chunk: AnswerChunk): void {
+    const { wire, altered, usage } = chunk;
+    this.isWhole = true;
+    if (wire.shape === "responses" && altered !== true) {
+      this.#passed = new Passed(this.#opening);
+      this.#passed.takeWhole(wire);
+      this.#usage = usage;
+    } else this.take(chunk);
+    this.finish();
+  }
+
+  /** Its body. */
+  get text(): string {
+    return this.#passed?.wholeText(this.#response!, this.#usage) ?? JSON.stringify(this.#response);
   }
 
   /** The response object, once the answer has ended. */
@@ -181,6 +190,15 @@ const streams = new WeakMap<Told, Answer>();
 /** The answer of a stream. Errors and waiting bytes go on with its numbers. */
 export function streamOf(told: Told): Answer {
   return streams.get(told) ?? newStream(told);
+}
+
+/** The answer of a call that came whole. */
+export function wholeOf(told: Told, chunk: AnswerChunk): Answer {
+  const known = streams.get(told);
+  if (known?.isWhole) return known;
+  const answer = newStream(told);
+  answer.takeWhole(chunk);
+  return answer;
 }
 
 /** Begins a stream. */

@@ -1,10 +1,11 @@
 // OpenAI's Responses: POST /v1/responses. The shape is also that of Open Responses (openresponses.org), whose suites it passes.
 import { checkItems } from "./items.ts";
 import { decodeBody } from "../openai/bodies.ts";
+import { responseQuestions } from "../../responses/routes.ts";
 import { openAiErrorBody } from "../openai/errors.ts";
 import type { Protocol } from "../types.ts";
 import { ResponsesCall } from "./call.ts";
-import { Answer, newStream, streamOf } from "./events.ts";
+import { newStream, streamOf, wholeOf } from "./events.ts";
 import { responsesBody } from "./schema.ts";
 import { checkTools } from "./tools.ts";
 
@@ -14,19 +15,20 @@ export const responses: Protocol = {
   name: "responses",
   shape: "responses",
   calls: [{ method: "POST", path: "/v1/responses" }],
-  questions: [],
+  questions: responseQuestions,
   requestIdHeader: "x-request-id",
   streamType: "text/event-stream; charset=utf-8",
-  decode({ json, bytes, text }) {
+  stateful: true,
+  decode({ json, bytes, text, state }) {
     const body = decodeBody(responsesBody, json);
     const { input, tools } = body as { input?: string | Json[] | null; tools?: Json[] | null };
     if (Array.isArray(input)) checkItems(input);
     checkTools(tools ?? []);
-    const call = new ResponsesCall(body, { shape: "responses", bytes, text, object: body });
-    call.checkChoice();
+    const call = new ResponsesCall(body, { shape: "responses", bytes, text, object: body }, state);
+    call.check();
     return call;
   },
-  whole: (chunk, told) => new Answer(told).whole(chunk),
+  whole: (chunk, told) => wholeOf(told, chunk).text,
   events(told) {
     const answer = newStream(told);
     return (chunk) => (chunk ? answer.take(chunk) : answer.end());

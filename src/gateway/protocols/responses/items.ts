@@ -57,11 +57,11 @@ const checks: Record<string, (item: Json, at: string) => void> = {
   },
 };
 
-/** Throws a 400 at the first item that cannot be read. */
-export function checkItems(items: readonly Json[]): void {
+/** Throws a 400 at the first item that cannot be read. `path`: where the list stands in the body. */
+export function checkItems(items: readonly Json[], path = "input"): void {
   for (const [place, item] of items.entries()) {
     const kind = kindOf(item);
-    if (Object.hasOwn(checks, kind)) checks[kind]!(item, `input[${place}]`);
+    if (Object.hasOwn(checks, kind)) checks[kind]!(item, `${path}[${place}]`);
   }
 }
 

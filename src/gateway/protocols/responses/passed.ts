@@ -1,5 +1,6 @@
 // The events of an engine that speaks Responses itself, as they are passed on: byte for byte, but for what only Lineshaft knows (whether
 // the response is kept, what it goes on from, what is billed), which stands in the events that carry the whole response.
+import { isDeepStrictEqual } from "node:util";
 import type { Usage, WireObject } from "../../../engines/index.ts";
 import { usageOf, type Opening } from "./response.ts";
 
@@ -45,14 +46,19 @@ export class Passed {
     return framed(type, text ?? JSON.stringify(data));
   }
 
-  /** The last event; undefined where the engine has sent none, because it was stopped. */
-  end(usage: Usage | undefined): { text: string; response: Json } | undefined {
+  /** The response that has ended; undefined where the engine has sent none, because it was stopped. */
+  response(usage: Usage | undefined): Json | undefined {
+    if (!this.#last) return undefined;
+    const response = (this.#last.data["response"] ?? this.#last.data) as Json;
+    return { ...this.#known(response), ...(usage && { usage: usageOf(usage) }) };
+  }
+
+  /** The event that ended it, with the response as it is now; undefined where the engine has sent none. */
+  end(response: Json): string | undefined {
     if (!this.#last) return undefined;
     const { type, data, text } = this.#last;
-    const told = data["response"] as Json;
-    const response = { ...this.#known(told), ...(usage && { usage: usageOf(usage) }) };
-    const isSame = !usage && !this.#knowsMore && text !== undefined;
-    return { text: framed(type, isSame ? text : JSON.stringify({ ...data, response })), response };
+    const isSame = text !== undefined && isDeepStrictEqual(data["response"], response);
+    return framed(type, isSame ? text : JSON.stringify({ ...data, response }));
   }
 
   /** An event of text that the gateway has cut from a chunk. */
@@ -62,11 +68,16 @@ export class Passed {
     return framed(type, JSON.stringify({ type, sequence_number: next(), ...this.#at, delta: text, logprobs: [] }));
   }
 
-  /** A whole response. */
-  whole({ data }: WireObject): Json {
+  takeWhole({ data, text }: WireObject): void {
     this.id = data["id"] as string | undefined;
     if (Array.isArray(data["output"])) this.items.push(...(data["output"] as Json[]));
-    return this.#known(data);
+    this.#last = { type: "", data, text };
+  }
+
+  /** Text of a whole response: what the engine sent, where nothing has to be said otherwise. */
+  wholeText(response: Json, usage: Usage | undefined): string {
+    const text = this.#last?.text;
+    return text !== undefined && !usage && !this.#knowsMore ? text : JSON.stringify(response);
   }
 
   /** The engine is asked to keep nothing, so only Lineshaft knows what is kept and gone on from. */
@@ -76,6 +87,7 @@ export class Passed {
   }
 
   #known(response: Json): Json {
+    if (!this.#knowsMore) return response;
     const { body, store } = this.#opening;
     const { previous_response_id: previous, conversation } = body;
     return {

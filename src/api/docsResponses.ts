@@ -1,0 +1,43 @@
+// Requests for stored responses and conversations in the API's document. Their routes and actions are those of the protocol's own table.
+import type { OpenAPIHono } from "@hono/zod-openapi";
+import { z } from "@hono/zod-openapi";
+import { responseQuestions } from "../gateway/responses/routes.ts";
+import { type ApiEnv } from "./helpers.ts";
+
+/** What each route does. */
+const summaries: Readonly<Record<string, string>> = {
+  "GET /v1/responses/{response}": "A stored response",
+  "DELETE /v1/responses/{response}": "Delete a stored response",
+  "POST /v1/responses/{response}/cancel": "Cancel a background response; none runs in the background yet",
+  "GET /v1/responses/{response}/input_items": "The input items of a stored response, newest first",
+  "POST /v1/conversations": "Create a conversation",
+  "GET /v1/conversations/{conversation}": "A conversation",
+  "POST /v1/conversations/{conversation}": "Replace the metadata of a conversation",
+  "DELETE /v1/conversations/{conversation}": "Delete a conversation",
+  "GET /v1/conversations/{conversation}/items": "The items of a conversation, newest first",
+  "POST /v1/conversations/{conversation}/items": "Add up to 20 items to a conversation",
+  "GET /v1/conversations/{conversation}/items/{item}": "An item of a conversation",
+  "DELETE /v1/conversations/{conversation}/items/{item}": "Delete an item of a conversation",
+};
+
+const anyObject = z.looseObject({});
+
+/** Adds them to the document. */
+export function registerResponsesApi(app: OpenAPIHono<ApiEnv>): void {
+  for (const { method, path, action } of responseQuestions) {
+    const names = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name!);
+    app.openAPIRegistry.registerPath({
+      method: method.toLowerCase() as "get" | "post" | "delete",
+      path,
+      "x-lineshaft-action": action,
+      tags: ["Models (OpenAI's shapes)"],
+      summary: summaries[`${method} ${path}`] ?? path,
+      request: { params: z.object(Object.fromEntries(names.map((name) => [name, z.string()]))) },
+      responses: {
+        200: { description: "In OpenAI's shape", content: { "application/json": { schema: anyObject } } },
+        401: { description: "No key, or one that is not known" },
+        404: { description: "The project has none of that id" },
+      },
+    });
+  }
+}

@@ -1,0 +1,144 @@
+// Conversations: lists of items that responses read and add to. One response at a time writes to a conversation; its lock ends with it, or
+// after a while where its process has died.
+import type { Seal } from "../../governance/index.ts";
+import type { Database, Queryable } from "../../store/index.ts";
+import { limits } from "../limits.ts";
+import { opened, sealed } from "./sealed.ts";
+
+/** Whose a response or a conversation is. */
+export interface Owner {
+  organisation: string;
+  project: string;
+  key: string;
+}
+
+type Json = Record<string, unknown>;
+
+export interface Conversation {
+  id: string;
+  metadata: Json;
+  createdAt: Date;
+}
+
+interface ConversationRow {
+  [column: string]: unknown;
+  id: string;
+  metadata: Json;
+  created_at: Date;
+}
+
+const conversationOf = ({ id, metadata, created_at: createdAt }: ConversationRow): Conversation => ({
+  id,
+  metadata,
+  createdAt,
+});
+
+export class Conversations {
+  readonly #db: Database;
+  readonly #seal: Seal;
+
+  constructor({ db, seal }: { db: Database; seal: Seal }) {
+    this.#db = db;
+    this.#seal = seal;
+  }
+
+  async create({ organisation, project }: Owner, id: string, metadata: Json): Promise<Conversation> {
+    const { rows } = await this.#db.query<ConversationRow>(
+      `insert into conversations (project, id, organisation, metadata) values ($1, $2, $3, $4)
+       returning id, metadata, created_at`,
+      [project, id, organisation, metadata],
+    );
+    return conversationOf(rows[0]!);
+  }
+
+  async get(project: string, id: string): Promise<Conversation | undefined> {
+    const { rows } = await this.#db.query<ConversationRow>(
+      "select id, metadata, created_at from conversations where project = $1 and id = $2",
+      [project, id],
+    );
+    return rows[0] && conversationOf(rows[0]);
+  }
+
+  async label(project: string, id: string, metadata: Json): Promise<Conversation | undefined> {
+    const { rows } = await this.#db.query<ConversationRow>(
+      "update conversations set metadata = $3 where project = $1 and id = $2 returning id, metadata, created_at",
+      [project, id, metadata],
+    );
+    return rows[0] && conversationOf(rows[0]);
+  }
+
+  /** False where the project has none of that id. Its responses stay. */
+  async remove(project: string, id: string): Promise<boolean> {
+    const { rowCount } = await this.#db.query("delete from conversations where project = $1 and id = $2", [
+      project,
+      id,
+    ]);
+    return rowCount === 1;
+  }
+
+  /** Adds items at the end; each has an id. */
+  async add(project: string, id: string, items: readonly Json[]): Promise<void> {
+    await addToConversation(this.#db, this.#seal, project, id, items);
+  }
+
+  /** Items in their order; undefined where they are more than one call may hold. */
+  async items(project: string, id: string): Promise<{ items: Json[]; bytes: number } | undefined> {
+    const { rows } = await this.#db.query<{ id: string; item: Buffer }>(
+      "select id, item from conversation_items where project = $1 and conversation = $2 order by ordinal limit $3",
+      [project, id, limits.conversationItems + 1],
+    );
+    if (rows.length > limits.conversationItems) return undefined;
+    const items: Json[] = [];
+    let bytes = 0;
+    for (const row of rows) {
+      const item = opened(this.#seal, row.item, [project, id, row.id]);
+      bytes += JSON.stringify(item).length;
+      if (bytes > limits.chainBytes) return undefined;
+      items.push(item);
+    }
+    return { items, bytes };
+  }
+
+  /** False where the conversation has no such item. */
+  async removeItem(project: string, id: string, item: string): Promise<boolean> {
+    const { rowCount } = await this.#db.query(
+      "delete from conversation_items where project = $1 and conversation = $2 and id = $3",
+      [project, id, item],
+    );
+    return (rowCount ?? 0) > 0;
+  }
+
+  /** Takes the conversation for one response. `held`: another has it; `missing`: the project has none of that id. */
+  async lock(project: string, id: string, by: string): Promise<"taken" | "held" | "missing"> {
+    const { rowCount } = await this.#db.query(
+      `update conversations set locked_by = $3, locked_until = now() + make_interval(secs => $4)
+        where project = $1 and id = $2 and (locked_by is null or locked_until < now())`,
+      [project, id, by, limits.conversationLockMs / 1000],
+    );
+    if (rowCount === 1) return "taken";
+    return (await this.get(project, id)) ? "held" : "missing";
+  }
+
+  async unlock(project: string, id: string, by: string): Promise<void> {
+    await this.#db.query(
+      "update conversations set locked_by = null, locked_until = null where project = $1 and id = $2 and locked_by = $3",
+      [project, id, by],
+    );
+  }
+}
+
+/** Adds items at the end of a conversation, in one statement. */
+export async function addToConversation(
+  db: Queryable,
+  seal: Seal,
+  project: string,
+  id: string,
+  items: readonly Json[],
+): Promise<void> {
+  const ids = items.map((item) => item["id"]);
+  await db.query(
+    `insert into conversation_items (project, conversation, id, item)
+     select $1, $2, id, item from unnest($3::text[], $4::bytea[]) with ordinality as added (id, item, place) order by place`,
+    [project, id, ids, items.map((item) => sealed(seal, JSON.stringify(item), [project, id, item["id"]]))],
+  );
+}

@@ -1,0 +1,248 @@
+// Stored responses against the whole server with OpenAI's official client: what goes on from what, who may read it, and what happens
+// where it is deleted, expired, too long, or the database is away.
+import OpenAI from "openai";
+import { expect, test, vi } from "vitest";
+import { testGateway, type TestGateway } from "../../api/testing.ts";
+import { Seal } from "../../governance/index.ts";
+import { limits } from "../limits.ts";
+import { ResponseStore } from "./store.ts";
+
+const hello = { model: "scripted", input: "hi" };
+const messagesOf = (at: TestGateway) => at.engine.seen.at(-1)!.body["messages"];
+
+async function projectOf(at: TestGateway, name: string): Promise<OpenAI> {
+  const organisation = at.principal.organisation;
+  const { project } = await at.identity.ensureTenant({ organisation: "acme", project: name, currency: "USD" });
+  const { secret } = await at.identity.createKey({ organisation, project: project.id, name: "other", role: "owner" });
+  return at.client({ key: secret });
+}
+
+test.each([true, false])(
+  "a response is kept before its end is told, and the next one goes on from it (stream: %s)",
+  async (stream) => {
+    await using at = await testGateway();
+    const client = at.client();
+    at.engine.next({ toolCalls: [{ name: "f", arguments: "{}" }] });
+    const tools = [{ type: "function" as const, name: "f", parameters: null, strict: false }];
+    const asked = { ...hello, instructions: "Be brief.", tools };
+    const first = stream ? await client.responses.stream(asked).finalResponse() : await client.responses.create(asked);
+    expect(first).toMatchObject({ store: true, previous_response_id: null });
+    const { call_id } = first.output[0] as OpenAI.Responses.ResponseFunctionToolCall;
+    const second = await client.responses.create({
+      ...hello,
+      tools,
+      previous_response_id: first.id,
+      input: [{ type: "function_call_output", call_id, output: "done" }],
+    });
+    expect(second).toMatchObject({ previous_response_id: first.id, output_text: "Hello, world." });
+    // Instructions are those of each call alone.
+    expect(messagesOf(at)).toMatchObject([
+      { role: "user", content: "hi" },
+      { role: "assistant", tool_calls: [{ id: call_id }] },
+      { role: "tool", content: "done" },
+    ]);
+    await client.responses.create({ ...hello, previous_response_id: second.id, input: "and?" });
+    expect(messagesOf(at)).toMatchObject([
+      {},
+      {},
+      {},
+      { role: "assistant", content: "Hello, world." },
+      { content: "and?" },
+    ]);
+  },
+);
+
+test("it is read, listed and deleted; then nothing goes on from it", async () => {
+  await using at = await testGateway();
+  const client = at.client();
+  const made = await client.responses.create({ ...hello, metadata: { a: "b" } });
+  const { output_text: _text, ...rest } = made;
+  expect(await client.responses.retrieve(made.id)).toMatchObject({ ...rest, output_text: "Hello, world." });
+  const { data } = await client.responses.inputItems.list(made.id);
+  expect(data).toMatchObject([{ type: "message", role: "user", content: [{ type: "input_text", text: "hi" }] }]);
+  await client.responses.delete(made.id);
+  await expect(client.responses.retrieve(made.id)).rejects.toMatchObject({ status: 404, code: "response_not_found" });
+  await expect(client.responses.create({ ...hello, previous_response_id: made.id })).rejects.toMatchObject({
+    status: 400,
+    code: "previous_response_not_found",
+  });
+  await expect(client.responses.cancel("resp_none")).rejects.toMatchObject({ status: 404 });
+});
+
+test("what asked for nothing to be kept is not kept", async () => {
+  await using at = await testGateway();
+  const made = await at.client().responses.create({ ...hello, store: false });
+  expect(made).toMatchObject({ store: false });
+  await expect(at.client().responses.retrieve(made.id)).rejects.toMatchObject({ status: 404 });
+  expect((await at.db.query("select from responses")).rowCount).toBe(0);
+});
+
+test("another project's response, conversation and items are not there", async () => {
+  await using at = await testGateway();
+  const [ours, theirs] = [at.client(), await projectOf(at, "other")];
+  const made = await ours.responses.create(hello);
+  const conversation = await ours.conversations.create({});
+  await expect(theirs.responses.retrieve(made.id)).rejects.toMatchObject({ status: 404 });
+  await expect(theirs.responses.delete(made.id)).rejects.toMatchObject({ status: 404 });
+  await expect(theirs.responses.inputItems.list(made.id)).rejects.toMatchObject({ status: 404 });
+  await expect(theirs.conversations.retrieve(conversation.id)).rejects.toMatchObject({ status: 404 });
+  await expect(theirs.responses.create({ ...hello, conversation: conversation.id })).rejects.toMatchObject({
+    code: "conversation_not_found",
+  });
+  await expect(theirs.responses.create({ ...hello, previous_response_id: made.id })).rejects.toMatchObject({
+    code: "previous_response_not_found",
+  });
+  const reference = { type: "item_reference" as const, id: made.output[0]!.id! };
+  await expect(theirs.responses.create({ ...hello, input: [reference] })).rejects.toMatchObject({
+    param: "input[0].id",
+  });
+  expect(
+    await ours.responses.create({ ...hello, input: [reference, { role: "user", content: "and?" }] }),
+  ).toBeDefined();
+  expect(messagesOf(at)).toMatchObject([{ role: "assistant", content: "Hello, world." }, { content: "and?" }]);
+});
+
+test("prompts and answers lie sealed in the database, each for its own place", async () => {
+  await using at = await testGateway();
+  const made = await at.client().responses.create({ ...hello, input: "a very secret question" });
+  const { rows } = await at.db.query<{ item: Buffer }>("select item from response_items");
+  for (const { item } of rows) expect(item.includes("secret")).toBe(false);
+  await at.db.query("update response_items set ordinal = ordinal + 5");
+  await expect(at.client().responses.retrieve(made.id)).rejects.toMatchObject({ status: 500 });
+});
+
+test("a second process of the same database goes on where the first one stopped", async () => {
+  await using at = await testGateway();
+  const made = await at.client().responses.create(hello);
+  const store = new ResponseStore({ db: at.db, seal: new Seal(Buffer.alloc(32, 7)) });
+  expect(await store.chain(at.principal.project, made.id)).toMatchObject({
+    items: [{ role: "user" }, { role: "assistant", content: [{ text: "Hello, world." }] }],
+  });
+});
+
+test("a response that is over is not there, and is removed", async () => {
+  await using at = await testGateway();
+  const made = await at.client().responses.create(hello);
+  await at.db.query("update responses set expires_at = now() - interval '1 second'");
+  await expect(at.client().responses.retrieve(made.id)).rejects.toMatchObject({ status: 404 });
+  await expect(at.client().responses.create({ ...hello, previous_response_id: made.id })).rejects.toMatchObject({
+    code: "previous_response_not_found",
+  });
+  await new ResponseStore({ db: at.db, seal: new Seal(Buffer.alloc(32, 7)) }).sweep();
+  expect((await at.db.query("select from responses")).rowCount).toBe(0);
+  expect((await at.db.query("select from response_items")).rowCount).toBe(0);
+});
+
+test("a chain that lost a response, one that is too long, and a circle are refused", async () => {
+  await using at = await testGateway();
+  const client = at.client();
+  const first = await client.responses.create(hello);
+  const second = await client.responses.create({ ...hello, previous_response_id: first.id });
+  const third = await client.responses.create({ ...hello, previous_response_id: second.id });
+  const goesOn = (id: string) => client.responses.create({ ...hello, previous_response_id: id });
+  const { project } = at.principal;
+  await at.db.query(
+    `insert into responses (project, id, organisation, previous, model, status, head, expires_at)
+     select project, 'resp_long' || n, organisation, case when n > 0 then 'resp_long' || (n - 1) end, model, status, head, expires_at
+       from responses, generate_series(0, $2::int) n where project = $1 and id = $3`,
+    [project, limits.chainResponses, first.id],
+  );
+  await expect(goesOn(`resp_long${limits.chainResponses}`)).rejects.toMatchObject({
+    status: 400,
+    param: "previous_response_id",
+    code: "invalid_value",
+  });
+  await at.db.query("update responses set bytes = $2 where project = $1 and id = $3", [
+    project,
+    limits.chainBytes + 1,
+    second.id,
+  ]);
+  await expect(goesOn(third.id)).rejects.toMatchObject({ code: "invalid_value" });
+  await at.db.query("update responses set bytes = 0, previous = $2 where project = $1 and id = $3", [
+    project,
+    third.id,
+    second.id,
+  ]);
+  await expect(goesOn(third.id)).rejects.toMatchObject({ code: "invalid_value" });
+  await client.responses.delete(second.id);
+  await expect(goesOn(third.id)).rejects.toMatchObject({ code: "previous_response_not_found" });
+});
+
+test("an answer that cannot be kept is answered all the same, and says that it is not kept", async () => {
+  await using at = await testGateway();
+  await at.client().responses.create(hello);
+  using _away = vi.spyOn(ResponseStore.prototype, "keep").mockRejectedValue(new Error("The database does not answer."));
+  for (const stream of [false, true]) {
+    const response = await fetch(`${at.address}/v1/responses`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${at.key}` },
+      body: JSON.stringify({ ...hello, stream }),
+    });
+    const text = await response.text();
+    expect(response.status).toBe(200);
+    if (stream) expect(text).toContain(": x-lineshaft-stored: no");
+    else expect(response.headers.get("x-lineshaft-stored")).toBe("no");
+    const told = stream ? JSON.parse(text.trimEnd().split("data: ").at(-1)!).response : JSON.parse(text);
+    expect(told).toMatchObject({ status: "completed", store: false });
+  }
+});
+
+test("a conversation grows with its responses, one at a time", async () => {
+  await using at = await testGateway();
+  const client = at.client();
+  const { id } = await client.conversations.create({
+    metadata: { a: "b" },
+    items: [{ type: "message", role: "developer", content: "Be brief." }],
+  });
+  const first = await client.responses.create({ ...hello, conversation: id });
+  expect(first.conversation).toEqual({ id });
+  await client.responses.create({ ...hello, conversation: { id }, input: "and?" });
+  expect(messagesOf(at)).toMatchObject([
+    { role: "system", content: "Be brief." },
+    { role: "user", content: "hi" },
+    { role: "assistant", content: "Hello, world." },
+    { role: "user", content: "and?" },
+  ]);
+  const { data } = await client.conversations.items.list(id, { order: "asc", limit: 3 });
+  expect(data).toMatchObject([{ role: "developer" }, { role: "user" }, { role: "assistant" }]);
+  await client.conversations.items.delete(data[1]!.id!, { conversation_id: id });
+  expect((await client.conversations.items.list(id)).data).toHaveLength(4);
+  expect(await client.conversations.update(id, { metadata: { c: "d" } })).toMatchObject({ metadata: { c: "d" } });
+
+  const held = Promise.withResolvers<void>();
+  at.engine.next({ wait: held.promise });
+  const slow = client.responses.create({ ...hello, conversation: id });
+  await expect.poll(() => at.engine.seen.length).toBe(3);
+  await expect(client.responses.create({ ...hello, conversation: id })).rejects.toMatchObject({
+    status: 409,
+    code: "conversation_locked",
+  });
+  held.resolve();
+  await slow;
+  await client.responses.create({ ...hello, conversation: id });
+  await client.conversations.delete(id);
+  await expect(client.conversations.retrieve(id)).rejects.toMatchObject({ status: 404 });
+});
+
+test("hidden thought is kept for the next turn and shown only where it is asked for", async () => {
+  await using at = await testGateway();
+  at.engine.next({
+    raw: {
+      body: JSON.stringify({
+        id: "x",
+        choices: [
+          { index: 0, message: { role: "assistant", content: "Hi", reasoning_content: "Hm." }, finish_reason: "stop" },
+        ],
+        usage: { prompt_tokens: 10, completion_tokens: 4 },
+      }),
+    },
+  });
+  const made = await at.client().responses.create({ ...hello, reasoning: { summary: "auto" } });
+  expect(made.output[0]).toMatchObject({ type: "reasoning", summary: [{ text: "Hm." }] });
+  expect(made.output[0]).not.toHaveProperty("encrypted_content");
+  expect((await at.client().responses.retrieve(made.id)).output[0]).not.toHaveProperty("encrypted_content");
+  const asked = await at.client().responses.retrieve(made.id, { include: ["reasoning.encrypted_content"] });
+  expect(asked.output[0]).toHaveProperty("encrypted_content");
+  await at.client().responses.create({ ...hello, previous_response_id: made.id });
+  expect(messagesOf(at)).toMatchObject([{}, { role: "assistant", content: "Hi", reasoning_content: "Hm." }, {}]);
+});

@@ -1,0 +1,164 @@
+// What a call of Responses takes from earlier ones and leaves for later ones. `before` runs between the body's arrival and its decoding,
+// and does nothing for a body that refers to nothing (Codex and OpenCode send their whole conversation); `keep` runs when the answer has
+// ended, before its last event, so that the next turn finds it wherever it arrives.
+import { LineshaftError } from "../../errors/index.ts";
+import type { Seal } from "../../governance/index.ts";
+import type { Principal } from "../../governance/types.ts";
+import type { Database } from "../../store/index.ts";
+import type { Logger } from "../../telemetry/index.ts";
+import { pooledId } from "../ids.ts";
+import { limits } from "../limits.ts";
+import { kindOf } from "../protocols/responses/items.ts";
+import type { Earlier } from "../protocols/responses/call.ts";
+import { invalidAt, invalidValue } from "../refusals.ts";
+import { Conversations, type Owner } from "./conversations.ts";
+import { ResponseStore, type Kept } from "./store.ts";
+
+type Json = Record<string, unknown>;
+
+/** Earlier turns of a call, and what must be given back when the call has ended. */
+interface Brought extends Earlier {
+  /** Length of the items as JSON. */
+  bytes: number;
+  release?: () => Promise<void>;
+}
+
+export class ResponsesState {
+  readonly store: ResponseStore;
+  readonly conversations: Conversations;
+  readonly #log: Pick<Logger, "warn">;
+  #sweeping: NodeJS.Timeout | undefined;
+
+  constructor({ db, seal, log }: { db: Database; seal: Seal; log: Pick<Logger, "warn"> }) {
+    this.store = new ResponseStore({ db, seal });
+    this.conversations = new Conversations({ db, seal });
+    this.#log = log;
+  }
+
+  /** Removes what is kept no longer, now and then. Every process may do it: a row that another one removes is passed over. */
+  begin(): void {
+    this.#sweeping = setInterval(() => {
+      this.store.sweep().catch((error: Error) => this.#log.warn({}, `Responses could not be swept: ${error.message}`));
+    }, limits.responseSweepMs).unref();
+  }
+
+  close(): void {
+    clearInterval(this.#sweeping);
+  }
+
+  /** What the body refers to. Throws a 400 where it is not there. Undefined where the body refers to nothing. */
+  async before(json: unknown, owner: Owner): Promise<Brought | undefined> {
+    if (json === null || typeof json !== "object" || Array.isArray(json)) return undefined;
+    const { previous_response_id: previous, conversation, input } = json as Json;
+    const references = await this.#references(input, owner.project);
+    const conversationId = idOf(conversation);
+    if (typeof previous === "string" && conversationId !== undefined)
+      throw invalidValue(
+        "conversation",
+        "`conversation` and `previous_response_id` exclude each other: send one of them.",
+      );
+    if (typeof previous === "string" && isId(previous)) {
+      return { ...(await this.#chain(owner.project, previous)), references };
+    }
+    if (conversationId !== undefined && isId(conversationId))
+      return this.#conversation(owner.project, conversationId, references);
+    return references.size > 0 ? { items: [], bytes: 0, references } : undefined;
+  }
+
+  /** Writes a response; false where it cannot be kept, which fails no answer. */
+  async keep(owner: Owner, kept: Kept): Promise<boolean> {
+    try {
+      return await this.store.keep(owner, kept);
+    } catch (error) {
+      this.#log.warn({ call: kept.call }, `A response could not be kept: ${(error as Error).message}`);
+      return false;
+    }
+  }
+
+  async #chain(project: string, id: string): Promise<{ items: readonly Json[]; bytes: number }> {
+    const chain = await this.store.chain(project, id);
+    if (chain === "missing") throw previousNotFound(id);
+    if (chain === "too_long")
+      throw invalidValue(
+        "previous_response_id",
+        `\`previous_response_id\` goes on from more than ${limits.chainResponses} responses, or from more than ${limits.chainBytes / 1024 / 1024} MiB. Compact the conversation with POST /v1/responses/compact, or begin a new one.`,
+      );
+    return chain;
+  }
+
+  async #conversation(project: string, id: string, references: ReadonlyMap<string, Json>): Promise<Brought> {
+    const by = pooledId("req");
+    const locked = await this.conversations.lock(project, id, by);
+    if (locked === "missing") throw conversationNotFound(id);
+    if (locked === "held")
+      throw new LineshaftError({
+        code: "conversation_locked",
+        message: `Another response writes to the conversation ${id}. Try again when it has ended.`,
+        param: "conversation",
+        retryAfterSeconds: 1,
+      });
+    const release = () => this.conversations.unlock(project, id, by).catch(() => {});
+    try {
+      const found = await this.conversations.items(project, id);
+      if (!found)
+        throw invalidValue(
+          "conversation",
+          `The conversation holds more than ${limits.conversationItems} items, or more than ${limits.chainBytes / 1024 / 1024} MiB. Begin a new one.`,
+        );
+      return { ...found, references, release };
+    } catch (error) {
+      await release();
+      throw error;
+    }
+  }
+
+  /** Items that the input names instead of holding them. Ids of output items end as those of their responses do. */
+  async #references(input: unknown, project: string): Promise<Map<string, Json>> {
+    const found = new Map<string, Json>();
+    if (!Array.isArray(input)) return found;
+    for (const [place, item] of (input as (Json | null)[]).entries()) {
+      if (item === null || typeof item !== "object" || kindOf(item) !== "item_reference") continue;
+      const { id } = item;
+      const tail = typeof id === "string" ? /^[a-z]+_([0-9a-z]{20})i?\d+$/.exec(id)?.[1] : undefined;
+      const stored = tail === undefined ? undefined : await this.store.item(project, `resp_${tail}`, id as string);
+      if (!stored)
+        throw invalidAt(
+          `input[${place}].id`,
+          `names the item ${JSON.stringify(String(id).slice(0, 100))}, which is not stored here. Send the item itself.`,
+        );
+      found.set(id as string, stored);
+    }
+    return found;
+  }
+}
+
+/** The owner of what a principal stores. */
+export const ownerOf = ({ organisation, project, key }: Principal): Owner => ({ organisation, project, key });
+
+const isId = (id: string): boolean => id.length <= limits.stateIdCharacters;
+
+function idOf(conversation: unknown): string | undefined {
+  const id = typeof conversation === "string" ? conversation : (conversation as Json | null | undefined)?.["id"];
+  return typeof id === "string" ? id : undefined;
+}
+
+/** OpenAI's clients act on the code: they send their whole conversation again. */
+const previousNotFound = (id: string): LineshaftError =>
+  new LineshaftError({
+    code: "previous_response_not_found",
+    message: `Previous response with id '${id.slice(0, 100)}' not found. Send the whole conversation as \`input\`.`,
+    param: "previous_response_id",
+  });
+
+export const conversationNotFound = (id: string): LineshaftError =>
+  new LineshaftError({
+    code: "conversation_not_found",
+    message: `Conversation with id '${id.slice(0, 100)}' not found. Create one with POST /v1/conversations.`,
+    param: "conversation",
+  });
+
+export const responseNotFound = (id: string): LineshaftError =>
+  new LineshaftError({
+    code: "response_not_found",
+    message: `Response with id '${id.slice(0, 100)}' not found. It may be another project's, deleted, or older than ${limits.responseKeptMs / 86_400_000} days.`,
+  });
