@@ -313,3 +313,35 @@ async function expectUsage(db: Database): Promise<void> {
   );
   expect(spans).toEqual(several);
 }
+
+test("what was counted before the clock went back is spent in that day by every budget", async () => {
+  await using db = await testDatabase();
+  await makeOrganisation(db);
+  let nowMs = Date.UTC(2026, 10, 27, 12);
+  const wait = async (ms: number) => setLedgerClock(db, new Date((nowMs += ms)));
+  await wait(0);
+  const set = async (kind: string, id: string) => {
+    const sql = "select id from set_budget($1, 'org_1', $2, $3, 'USD', 1000, 'day', false)";
+    return (await db.query<{ id: string }>(sql, [newId("bud"), kind, id])).rows[0]!.id;
+  };
+  const whole = await set("organisation", "org_1");
+  const budget = await set("project", "prj_1");
+  const process = await beginProcess(db, { clock: () => nowMs });
+  const take = async (of: string) => {
+    const parts = [{ budget: of, leastNano: 10n, needNano: 10n, wantNano: 10n, stuckYoungestMs: undefined }];
+    return (await process.leases.take([{ ask: "ask", parts }]))[0]!.facts!.period;
+  };
+  await wait(dayMs);
+  const period = await take(budget);
+  const countedAt = new Date(nowMs);
+  await wait(-dayMs);
+  await process.post([
+    { attempt: "att_1", amountNano: 10n, project: "prj_1", leases: [{ budget, period }], countedAt },
+  ]);
+  await set("key", "key_1");
+  await wait(dayMs);
+  await take(whole);
+  expect((await proveLedger(db, "whole", undefined)).discrepancies).toEqual([]);
+  const { rows } = await db.query("select spent_nano from budgets where id = $1", [whole]);
+  expect(rows).toEqual([{ spent_nano: 10n }]);
+});

@@ -148,12 +148,14 @@ export class LeaseModel {
   /** Posts settled attempts, each once; answers those that were new. */
   post(epoch: number, settlements: readonly ModelSettlement[]): string[] {
     const fresh = settlements.filter(({ attempt }) => !this.#settled.has(attempt));
+    // Where the clock has gone back, something may be counted in a period that lies ahead: its budgets begin it.
+    const newestMs = Math.max(this.nowMs, ...fresh.map(({ countedAtMs }) => countedAtMs));
     for (const settlement of fresh) {
       this.#settled.set(settlement.attempt, settlement);
       const concerned = [...this.#budgets.values()].filter(({ scope }) => settlement.scopes.includes(scope));
-      for (const { id } of concerned) this.#moveOn(id);
+      for (const { id } of concerned) this.#moveOn(id, newestMs);
       for (const { budget, period } of settlement.leases) {
-        this.#moveOn(budget);
+        this.#moveOn(budget, newestMs);
         this.#release(epoch, budget, Date.parse(period), settlement.amountNano);
       }
       for (const budget of concerned) this.#countSpent(budget, settlement);
@@ -206,7 +208,12 @@ export class LeaseModel {
     if (known && known.period !== set.period) this.removeBudget(known.id);
     const old = known?.period === set.period ? known : undefined;
     const isFresh = set.fresh && !known;
-    const startMs = set.period === "total" ? (isFresh ? 0 : this.nowMs) : startOf(set.period, this.nowMs);
+    const startMs =
+      set.period === "total"
+        ? isFresh
+          ? 0
+          : this.nowMs
+        : startOf(set.period, isFresh ? this.nowMs : this.#newestMs(set.scope));
     const budget = old ?? this.#newBudget(set, startMs);
     if (isFresh) return { id: budget.id, seq: 0 };
     const seq = this.#changed(budget);
@@ -414,12 +421,18 @@ export class LeaseModel {
   }
 
   /** Begins a budget's new period where one has begun. A clock that goes back begins none again. */
-  #moveOn(id: string): void {
+  /** The present, or the newest moment at which something of a scope was counted where that lies ahead. */
+  #newestMs(scope: string): number {
+    const counted = [...this.#settled.values()].filter(({ scopes }) => scopes.includes(scope));
+    return Math.max(this.nowMs, ...counted.map(({ countedAtMs }) => countedAtMs));
+  }
+
+  #moveOn(id: string, atMs = this.nowMs): void {
     const budget = this.#budgets.get(id);
-    if (!budget || budget.period === "total" || startOf(budget.period, this.nowMs) <= budget.startMs) return;
+    if (!budget || budget.period === "total" || startOf(budget.period, atMs) <= budget.startMs) return;
     const { spent, leased, lost, startMs } = budget;
     budget.past.set(startMs, { spent, leased, lost });
-    Object.assign(budget, { spent: 0n, leased: 0n, lost: 0n, startMs: startOf(budget.period, this.nowMs) });
+    Object.assign(budget, { spent: 0n, leased: 0n, lost: 0n, startMs: startOf(budget.period, atMs) });
   }
 
   #sumsOf(id: string, startMs: number): Sums {
