@@ -9,7 +9,8 @@ export interface Script {
   chunks?: string[];
   /** What the model thinks before it answers; each element is a chunk of a stream. Chat only. */
   reasoning?: string[];
-  toolCalls?: { name: string; arguments: string }[];
+  /** `id`: `call_` and its place in the answer when absent. */
+  toolCalls?: { id?: string; name: string; arguments: string }[];
   finishReason?: string;
   /** Usage to report; null reports none. */
   usage?: { prompt: number; cached?: number | null; output: number; reasoning?: number } | null;
@@ -163,7 +164,11 @@ function usageOf(script: Script): Record<string, unknown> | undefined {
 
 async function whole(response: ServerResponse, chat: boolean, script: Script): Promise<void> {
   const text = (script.chunks ?? (script.toolCalls ? [] : defaultChunks)).join("");
-  const tools = script.toolCalls?.map((call, index) => ({ id: `call_${index}`, type: "function", function: call }));
+  const tools = script.toolCalls?.map(({ id, ...call }, index) => ({
+    id: id ?? `call_${index}`,
+    type: "function",
+    function: call,
+  }));
   const reasoning = script.reasoning && { reasoning_content: script.reasoning.join("") };
   const message = {
     role: "assistant",
@@ -213,7 +218,12 @@ async function stream(
   }
   if (script.cut === texts.length) return void response.destroy();
   for (const [index, call] of (script.toolCalls ?? []).entries()) {
-    const begin = { index, id: `call_${index}`, type: "function", function: { name: call.name, arguments: "" } };
+    const begin = {
+      index,
+      id: call.id ?? `call_${index}`,
+      type: "function",
+      function: { name: call.name, arguments: "" },
+    };
     response.write(chunk([{ index: 0, delta: { tool_calls: [begin] }, finish_reason: null }]));
     for (const piece of [call.arguments.slice(0, 3), call.arguments.slice(3)])
       response.write(

@@ -13,13 +13,20 @@ export function ruleEngine(...first: Rule[]): (request: SeenRequest) => Script {
     const seen = readSeen(request.path, request.body);
     for (const rule of first) {
       const script = rule(seen, request);
-      if (script) return counted(script, request);
+      if (script) return counted(identified(script, seen), request);
     }
-    return counted(usual(seen), request);
+    return counted(identified(usual(seen), seen), request);
   };
 }
 
-/** One token for four characters, as any estimate has it; of a prompt that was sent before, all but its last hundred tokens are cached. */
+/** Claude Code leaves out a call of a tool whose id a call before it had: ids go on from the calls of the conversation. */
+function identified(script: Script, seen: Seen): Script {
+  if (!script.toolCalls) return script;
+  const toolCalls = script.toolCalls.map((call, index) => ({ id: `call_r${seen.calls.length + index}`, ...call }));
+  return { ...script, toolCalls };
+}
+
+/** One token for four characters, as any estimate has it. */
 function counted(script: Script, request: SeenRequest): Script {
   if (script.fail || script.usage !== undefined) return script;
   const text = (script.chunks ?? []).join("") + (script.toolCalls ?? []).map((call) => call.arguments).join("");
