@@ -68,7 +68,7 @@ export async function serveCall(serving: Serving): Promise<void> {
   const earlier = await stored.before(body.json, ownerOf(await serving.stillAuthenticated()));
   try {
     held.add(earlier?.bytes ?? 0);
-    await serveBody(serving, body, { keeps: true, earlier });
+    await serveBody(serving, body, { keeps: true, earlier, release: earlier?.release });
   } finally {
     await earlier?.release?.();
   }
@@ -78,7 +78,7 @@ export async function serveCall(serving: Serving): Promise<void> {
 async function serveBody(
   serving: Serving,
   body: Awaited<ReturnType<typeof readJson>>,
-  state: ReceivedRequest["state"],
+  state: (ReceivedRequest["state"] & { release?: (() => Promise<void>) | undefined }) | undefined,
 ): Promise<void> {
   const { gateway, protocol, stored, request, response, requestId } = serving;
   const asked = protocol.decode({
@@ -103,7 +103,14 @@ async function serveBody(
   const headers = [protocol.requestIdHeader, requestId];
   for (const name in answer.headers) headers.push(name, answer.headers[name]!);
   const told: Told = { call: asked, id: answer.id, createdMs: Date.now() };
-  const keep = state && ((whole?: AnswerChunk) => keepResponse(stored, told, whole, ownerOf(principal)));
+  const keep =
+    state &&
+    (async (whole?: AnswerChunk) => {
+      const kept = await keepResponse(stored, told, whole, ownerOf(principal));
+      // A conversation is free before its client reads the end, because the next turn may follow at once.
+      await state.release?.();
+      return kept;
+    });
   if (asked.stream) return sendStream(response, protocol, told, headers, answer, keep);
   const whole = await answer.whole();
   if (keep) headers.push(...Object.entries(await keep(whole)).flat());

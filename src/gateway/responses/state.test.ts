@@ -209,10 +209,19 @@ test("a conversation grows with its responses, one at a time", async () => {
   expect((await client.conversations.items.list(id)).data).toHaveLength(4);
   expect(await client.conversations.update(id, { metadata: { c: "d" } })).toMatchObject({ metadata: { c: "d" } });
 
+  await expect(client.responses.create({ ...hello, conversation: id, store: false })).rejects.toMatchObject({
+    param: "store",
+  });
+  // Each turn follows as soon as the one before it was read.
+  for (let turn = 0; turn < 5; turn++) {
+    await client.responses.create({ ...hello, conversation: id });
+    await client.responses.stream({ ...hello, conversation: id }).finalResponse();
+  }
+
   const held = Promise.withResolvers<void>();
   at.engine.next({ wait: held.promise });
   const slow = client.responses.create({ ...hello, conversation: id });
-  await expect.poll(() => at.engine.seen.length).toBe(3);
+  await expect.poll(() => at.engine.seen.length).toBe(13);
   await expect(client.responses.create({ ...hello, conversation: id })).rejects.toMatchObject({
     status: 409,
     code: "conversation_locked",

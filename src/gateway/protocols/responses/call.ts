@@ -188,6 +188,11 @@ export class ResponsesCall implements ModelCall {
         this.previous === undefined ? "conversation" : "previous_response_id",
         "This request cannot go on from a stored response. Send the whole conversation as `input`.",
       );
+    if (this.conversation !== undefined && this.#body["store"] === false)
+      throw invalidValue(
+        "store",
+        "`store: false` and `conversation` exclude each other: a conversation keeps what is said in it.",
+      );
     if (this.#body["tool_choice"] !== undefined) void this.#chosen;
   }
 
