@@ -39,7 +39,10 @@ describe("who may do what", () => {
         });
         expect([path, method, answer.status]).toEqual([path, method, 401]);
         const { error } = (await answer.json()) as { error: Record<string, unknown> };
-        expect(error).toMatchObject({ code: "invalid_api_key", message: expect.any(String) });
+        // Google's errors have a status as their code, and name ours as the reason.
+        const [detail] = (error["details"] ?? []) as { reason?: string }[];
+        expect(detail?.reason ?? error["code"]).toBe("invalid_api_key");
+        expect(error["message"]).toEqual(expect.any(String));
         expect(answer.headers.get("x-request-id") ?? answer.headers.get("request-id")).toMatch(/^req_/);
         asked++;
       }

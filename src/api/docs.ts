@@ -8,6 +8,7 @@ import { responsesBody } from "../gateway/protocols/responses/schema.ts";
 import type { Action } from "../governance/index.ts";
 import { registerAnthropicApi } from "./anthropicDocs.ts";
 import { registerResponsesApi } from "./docsResponses.ts";
+import { registerGeminiApi } from "./geminiDocs.ts";
 import { failureAnswer, type ApiEnv } from "./helpers.ts";
 
 const openAiError = z
@@ -146,6 +147,7 @@ export function openApiDocument(app: OpenAPIHono<ApiEnv>): object {
   registerModelApi(app);
   registerResponsesApi(app);
   registerAnthropicApi(app);
+  registerGeminiApi(app);
   app.openAPIRegistry.registerComponent("securitySchemes", "key", { type: "http", scheme: "bearer" });
   return app.getOpenAPI31Document({
     openapi: "3.1.0",

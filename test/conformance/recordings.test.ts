@@ -8,7 +8,7 @@ import { readSeen } from "../clients/asked.ts";
 import { recordings, type Recording } from "./recordings.ts";
 
 /** Calls of these paths are not served; a protocol that begins to serve one takes its line away. */
-const notServed = new Set(["/v1/messages/batches", "/v1beta/models"]);
+const notServed = new Set(["/v1/messages/batches", "/v1beta/models/smollm2-135m-instruct:batchEmbedContents"]);
 
 const known = (path: string): boolean => [...notServed].some((one) => path.startsWith(one));
 const pathOf = (recording: Recording): string => recording.path.split("?")[0]!;

@@ -8,6 +8,10 @@ import { everyRoute } from "../../src/api/testing/everyRoute.ts";
 import { everybody, table, type Five } from "./authorisation/table.ts";
 import { authorisationWorld, callers, type Caller, type World } from "./authorisation/world.ts";
 
+/** Lineshaft's own code: Google's errors have a status as their code, and name ours as the reason. */
+const codeIn = ({ code, details }: { code: unknown; details?: { reason?: string }[] }): unknown =>
+  typeof code === "number" ? details?.[0]?.reason : code;
+
 let world: World;
 beforeAll(async () => {
   world = await authorisationWorld();
@@ -31,7 +35,7 @@ test.each(table)("$route", async ({ route, path, body, shows, before, answers })
     const endless = response.headers.get("content-type")?.startsWith("text/event-stream") === true;
     const text = endless ? "" : await response.text();
     if (endless) stop.abort();
-    const code = response.status < 400 ? "" : ` ${JSON.parse(text).error.code}`;
+    const code = response.status < 400 ? "" : ` ${codeIn(JSON.parse(text).error)}`;
     const seen = response.status < 400 && shows && text.includes(shows(world)) ? " shows it" : "";
     got[caller] = `${response.status}${code}${seen}`;
   }

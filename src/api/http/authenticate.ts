@@ -6,12 +6,18 @@ import type { Principal } from "../../governance/types.ts";
 import { unauthenticated } from "../../gateway/refusals.ts";
 
 /** Finds one header; names are in small letters. */
-type HeaderOf = (name: "authorization" | "x-api-key") => string | undefined;
+type HeaderOf = (name: string) => string | undefined;
 
-/** The principal of a request, by `authorization: Bearer` or `x-api-key`. Throws 401. */
-export async function authenticate(identity: Pick<Identity, "authenticate">, header: HeaderOf): Promise<Principal> {
+/**
+ * The principal of a request, by `authorization: Bearer`, by `x-api-key`, or by what its protocol has in their place (`own`). Throws 401.
+ */
+export async function authenticate(
+  identity: Pick<Identity, "authenticate">,
+  header: HeaderOf,
+  own?: string,
+): Promise<Principal> {
   const authorization = header("authorization");
-  const token = authorization?.startsWith("Bearer ") ? authorization.slice(7).trim() : header("x-api-key");
+  const token = authorization?.startsWith("Bearer ") ? authorization.slice(7).trim() : (header("x-api-key") ?? own);
   const principal = token === undefined ? undefined : await identity.authenticate(token);
   if (principal) return principal;
   throw unauthenticated(token !== undefined);

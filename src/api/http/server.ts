@@ -10,7 +10,8 @@ import { asLineshaftError } from "../../gateway/errors.ts";
 import { limits } from "../limits.ts";
 import { ResponsesState } from "../../gateway/responses/state.ts";
 import type { Gateway } from "../../gateway/types.ts";
-import { protocolSaid, routeOf, servedRoutes, type Route } from "../../gateway/protocols/registry.ts";
+import { protocolOf, routeOf, servedRoutes, type Route } from "../../gateway/protocols/registry.ts";
+import type { Protocol } from "../../gateway/protocols/types.ts";
 import { authenticate } from "./authenticate.ts";
 import { BodyBudget } from "./bodies.ts";
 import { explained, sendError, sendJson } from "./respond.ts";
@@ -35,14 +36,15 @@ export function createServer(dependencies: ServerDependencies): Server {
       response.on("error", () => {});
       const { path, query } = placeOf(request.url!);
       const route = routeOf(request.method!, path, request.headers);
-      if (route || path.startsWith("/v1/")) {
+      const protocol = route?.protocol ?? protocolOf(path, request.headers);
+      if (protocol) {
         const requestId = pooledId("req");
-        const exchange = { request, response, requestId, path, query };
+        const exchange = { request, response, requestId, protocol, path, query };
         serveProtocol({ ...dependencies, stored }, bodies, exchange, route).catch((error: unknown) => {
           const failure = explained(asLineshaftError(error), dependencies.storage);
           if (failure.code === "internal_error")
             log.error({ request: requestId, err: (error as Error).stack }, "a request failed");
-          sendError(response, route?.protocol ?? protocolSaid(request.headers), failure, requestId);
+          sendError(response, protocol, failure, requestId);
         });
         return;
       }
@@ -61,17 +63,24 @@ function placeOf(url: string): { path: string; query: string } {
 async function serveProtocol(
   dependencies: ServerDependencies & { stored: ResponsesState },
   bodies: BodyBudget,
-  exchange: { request: IncomingMessage; response: ServerResponse; requestId: string; path: string; query: string },
+  exchange: {
+    request: IncomingMessage;
+    response: ServerResponse;
+    requestId: string;
+    protocol: Protocol;
+    path: string;
+    query: string;
+  },
   route: Route | undefined,
 ): Promise<void> {
-  const { request, response, requestId, path, query } = exchange;
+  const { request, response, requestId, protocol, path, query } = exchange;
   // Before anything is waited for, because an event that has passed is heard by nothing that listens later.
   const gone = route?.call ? goneSignal(response) : undefined;
-  const authenticated = () =>
-    authenticate(dependencies.identity, (name) => {
-      const value = request.headers[name];
-      return typeof value === "string" ? value : undefined;
-    });
+  const header = (name: string) => {
+    const value = request.headers[name];
+    return typeof value === "string" ? value : undefined;
+  };
+  const authenticated = () => authenticate(dependencies.identity, header, ownKey(protocol, header, query));
   const principal = await authenticated();
   const stillAuthenticated = () => (dependencies.identity.isConfirmed(principal) ? principal : authenticated());
   if (route?.call && gone) {
@@ -82,7 +91,7 @@ async function serveProtocol(
       return await serveCall({
         gateway,
         stored,
-        protocol: route.protocol,
+        protocol,
         received,
         stillAuthenticated,
         request,
@@ -96,7 +105,7 @@ async function serveProtocol(
     }
   }
   if (route?.question) {
-    const { question, protocol } = route;
+    const { question } = route;
     const { organisation, project } = principal;
     assertAuthorised(principal, question.action, { organisation, project });
     const names = Object.fromEntries(
@@ -120,6 +129,11 @@ async function serveProtocol(
     message: `There is no ${request.method} ${path} here.`,
     hint: `Served are ${servedRoutes.join(", ")}.`,
   });
+}
+
+/** The key where only this protocol's clients write it. One in the address is never logged: no line of the log holds an address. */
+function ownKey({ keyIn }: Protocol, header: (name: string) => string | undefined, query: string): string | undefined {
+  return keyIn && (header(keyIn.header) ?? new URLSearchParams(query).get(keyIn.query) ?? undefined);
 }
 
 /** The body of a question, parsed; it is counted until it was read. Undefined where there is none. */

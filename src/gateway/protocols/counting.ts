@@ -9,9 +9,10 @@ import type { Questioned } from "./types.ts";
 /** Throws 404 where the model is not served, and 400 where no endpoint of it takes the prompt. */
 export async function countedPrompt(
   call: ModelCall,
-  { engines, principal }: Pick<Questioned, "engines" | "principal">,
+  { engines, principal, aliases }: Pick<Questioned, "engines" | "principal" | "aliases">,
 ): Promise<{ tokens: number; headers: Record<string, string> }> {
-  const endpoints = engines.endpoints(call.model, principal.organisation);
+  const served = aliases.find(({ alias }) => alias === call.model)?.model ?? call.model;
+  const endpoints = engines.endpoints(served, principal.organisation);
   if (endpoints.length === 0)
     throw unknownModel(
       call.model,

@@ -3,17 +3,19 @@ import type { IncomingHttpHeaders } from "node:http";
 import type { Action } from "../../governance/index.ts";
 import { chat } from "./chat/index.ts";
 import { completions } from "./completions/index.ts";
+import { gemini } from "./gemini/index.ts";
 import { messages } from "./messages/index.ts";
 import { responses } from "./responses/index.ts";
 import type { CallRoute, Protocol, Question } from "./types.ts";
 
-const protocols: readonly Protocol[] = [chat, completions, responses, messages];
+const protocols: readonly Protocol[] = [chat, completions, responses, messages, gemini];
 
-const saying = protocols.filter(({ saidBy }) => saidBy !== undefined);
-
-/** The protocol whose shape an error has that belongs to no route: the one that the client's headers name, else OpenAI's. */
-export const protocolSaid = (headers: IncomingHttpHeaders): Protocol =>
-  saying.find(({ saidBy }) => headers[saidBy!] !== undefined) ?? chat;
+/** The protocol whose paths these are, whether they are served or not. OpenAI's and Anthropic's share theirs: a header tells them apart. */
+export function protocolOf(path: string, headers: IncomingHttpHeaders): Protocol | undefined {
+  const own = protocols.find(({ root }) => root !== undefined && path.startsWith(root));
+  if (own || !path.startsWith("/v1/")) return own;
+  return protocols.find(({ saidBy }) => saidBy !== undefined && headers[saidBy] !== undefined) ?? chat;
+}
 
 /** What a request asks for. `names`: what its path says in place of the route's names in braces, as it stands in the path. */
 export type Route =

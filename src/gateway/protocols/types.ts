@@ -85,6 +85,10 @@ export interface Protocol {
   readonly name: string;
   /** Of its bodies and answers. */
   readonly shape: Shape;
+  /** Paths below this one are its own: also those that are not served have errors in its shape. */
+  readonly root?: string;
+  /** Where its clients write their key, beside `authorization` and `x-api-key`. */
+  readonly keyIn?: { readonly header: string; readonly query: string };
   /** A header by which its clients are known where another protocol serves the same path. */
   readonly saidBy?: string;
   /** Requests that are calls. */

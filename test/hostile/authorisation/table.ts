@@ -326,6 +326,28 @@ export const table: Row[] = [
     answers: ["200", "200", "200", "200", "403 model_unpriced"],
   },
   { route: "POST /v1/messages/count_tokens", body: () => hello, answers: ["200", "200", "200", "200", "200"] },
+  ...["generateContent", "streamGenerateContent"].map((verb): Row => ({
+    route: `POST /v1beta/models/{model}:${verb}`,
+    path: () => `/v1beta/models/scripted:${verb}?alt=sse`,
+    body: () => ({ contents: [{ parts: [{ text: "hi" }] }] }),
+    answers: ["200", "200", "200", "200", "403 model_unpriced"],
+  })),
+  {
+    route: "POST /v1beta/models/{model}:countTokens",
+    path: () => "/v1beta/models/scripted:countTokens",
+    body: () => ({ contents: [{ parts: [{ text: "hi" }] }] }),
+    answers: ["200", "200", "200", "200", "200"],
+  },
+  {
+    route: "GET /v1beta/models",
+    shows: () => '"name":"models/scripted"',
+    answers: ["200 shows it", "200 shows it", "200 shows it", "200 shows it", "200 shows it"],
+  },
+  {
+    route: "GET /v1beta/models/{model}",
+    path: () => "/v1beta/models/scripted",
+    answers: ["200", "200", "200", "200", "200"],
+  },
   {
     route: "GET /v1/responses/{response}",
     path: () => "/v1/responses/resp_none",

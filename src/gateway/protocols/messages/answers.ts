@@ -104,7 +104,7 @@ function blocksOf(delta: AnswerDelta, told: Told): Json[] {
         const { proof } = part;
         if (proof?.origin === "anthropic" && proof.encrypted !== undefined)
           return [{ type: "redacted_thinking", data: proof.encrypted }];
-        const signature = proof ? (proofText(proof, "anthropic") ?? "") : "";
+        const signature = proof ? (proofText(proof, "anthropic", shown.text ? undefined : part.text) ?? "") : "";
         const thinking = shown.text ? part.text : "";
         return thinking === "" && signature === "" ? [] : [{ type: "thinking", thinking, signature }];
       }

@@ -39,6 +39,8 @@ class MessageEvents {
   #count = 0;
   #open: Open | undefined;
   readonly #waiting = new Map<number, Call>();
+  /** Thought whose text the client is not shown: its proof may need it. */
+  #hidden = "";
   #called = false;
   #finish: string | undefined;
   #stopSequence: string | undefined;
@@ -110,7 +112,10 @@ class MessageEvents {
   }
 
   #think(thinking: string): void {
-    if (!this.#shown.text) return;
+    if (!this.#shown.text) {
+      this.#hidden += thinking;
+      return;
+    }
     this.#openThought();
     this.#delta({ type: "thinking_delta", thinking });
   }
@@ -124,7 +129,8 @@ class MessageEvents {
   #prove(proof: Proof): void {
     if (proof.origin === "anthropic" && proof.encrypted !== undefined)
       return this.#block({ type: "redacted_thinking", data: proof.encrypted });
-    const signature = proofText(proof, "anthropic");
+    const signature = proofText(proof, "anthropic", this.#hidden);
+    this.#hidden = "";
     if (signature === undefined) return;
     this.#openThought();
     this.#delta({ type: "signature_delta", signature });

@@ -311,6 +311,16 @@ describe("blocks", () => {
       const back = decodeAs(messages, { ...minimal, messages: [{ role: "assistant", content }] });
       expect(back.prompt).toMatchObject({ messages: [{ parts: [{ kind: "reasoning", proof }, { kind: "text" }] }] });
     }
+    const hidden = told({ thinking: { ...thinking, display: "omitted" } });
+    const proof = { origin: "gemini" as const, signature: "theirs" };
+    const [block] = streamed([{ reasoning: "Hm" }, { proof }], hidden).content;
+    expect(block.thinking).toBe("");
+    expect(whole({ reasoning: "Hm", proof }, hidden).content).toEqual([block]);
+    expect(
+      decodeAs(messages, { ...minimal, messages: [{ role: "assistant", content: [block] }] }).prompt,
+    ).toMatchObject({
+      messages: [{ parts: [{ kind: "reasoning", text: "Hm", proof }] }],
+    });
     const forged = `ls1.${Buffer.from('{"origin":"x"}').toString("base64url")}`;
     const content = [{ type: "thinking", thinking: "Hm", signature: forged }];
     expect(decodeAs(messages, { ...minimal, messages: [{ role: "assistant", content }] }).prompt).toEqual({

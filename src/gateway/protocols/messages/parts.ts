@@ -1,7 +1,7 @@
 // Blocks of Anthropic's messages as parts of the typed view. A block that no other API has a word for is kept whole as an opaque part; it
 // goes back to Anthropic alone.
 import type { CacheMark, Message, Part } from "../../../engines/index.ts";
-import { proofOf } from "../proof.ts";
+import { thoughtOf } from "../proof.ts";
 
 type Json = Record<string, unknown>;
 
@@ -36,14 +36,10 @@ function partOf(block: Json): Part {
       return documentOf(block) ?? opaque(block);
     case "search_result":
       return { kind: "text", text: searchText(block), ...mark };
-    case "thinking": {
-      const proof = proofOf(block["signature"], "anthropic");
-      return { kind: "reasoning", text: text("thinking"), ...(proof && { proof }) };
-    }
-    case "redacted_thinking": {
-      const proof = proofOf(block["data"], "anthropic", true);
-      return { kind: "reasoning", text: "", ...(proof && { proof }) };
-    }
+    case "thinking":
+      return thoughtOf(text("thinking"), block["signature"], "anthropic");
+    case "redacted_thinking":
+      return thoughtOf("", block["data"], "anthropic", true);
     case "tool_use":
       return {
         kind: "tool_call",

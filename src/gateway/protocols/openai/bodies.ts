@@ -28,11 +28,22 @@ export const sampling = {
 export type CallBody = Record<string, unknown> & { model: string; stream?: boolean };
 
 /** Judges a body that was parsed from JSON; answers it unchanged. Throws a 400 that names the first field at fault. */
-export function decodeBody(schema: z.ZodType, body: unknown): CallBody {
+export function checkBody(schema: z.ZodType, body: unknown): unknown {
   checkValues(body, { depth: limits.bodyDepth, values: limits.bodyValues, tokensIn: "prompt", text: false });
   const issue = firstIssue(schema, body);
   if (issue) throw refusal(issue);
-  const decoded = body as CallBody;
+  return body;
+}
+
+/** Judges the name of a model that stands in a path. */
+export function checkModel(model: string | undefined): asserts model is string {
+  const issue = firstIssue(z.object({ model: sampling.model }), { model });
+  if (issue) throw refusal(issue);
+}
+
+/** The same of a body that names its model. */
+export function decodeBody(schema: z.ZodType, body: unknown): CallBody {
+  const decoded = checkBody(schema, body) as CallBody;
   const { stream_options: options = null } = decoded;
   if (options !== null && decoded.stream !== true)
     throw invalidValue("stream_options", "`stream_options` is for streams: set `stream` to true, or leave it out.");

@@ -1,0 +1,49 @@
+// Google's Gemini API: generateContent, streamGenerateContent, countTokens, and its list of models. The path names the model, whose name
+// may hold slashes and colons: the verb is what follows the last colon.
+import { invalidValue } from "../../refusals.ts";
+import { checkBody, checkModel } from "../openai/bodies.ts";
+import type { Protocol } from "../types.ts";
+import { contentEvents, wholeContent } from "./answers.ts";
+import { checkToolChoice, GeminiCall } from "./call.ts";
+import { countTokens, withoutModel } from "./count.ts";
+import { geminiErrorBody, geminiStatus } from "./errors.ts";
+import { geminiModels } from "./models.ts";
+import { geminiBody, spelled } from "./schema.ts";
+
+export const gemini: Protocol = {
+  name: "gemini",
+  shape: "gemini",
+  root: "/v1beta/",
+  keyIn: { header: "x-goog-api-key", query: "key" },
+  calls: [
+    { method: "POST", path: "/v1beta/models/{model}:generateContent" },
+    { method: "POST", path: "/v1beta/models/{model}:streamGenerateContent", stream: true },
+  ],
+  questions: [
+    { method: "POST", path: "/v1beta/models/{model}:countTokens", action: "models.read", answer: countTokens },
+    { method: "GET", path: "/v1beta/models", action: "models.read", answer: geminiModels },
+    { method: "GET", path: "/v1beta/models/{model}", action: "models.read", answer: geminiModels },
+  ],
+  requestIdHeader: "x-request-id",
+  streamType: "text/event-stream; charset=utf-8",
+  decode({ route, model, query, json, bytes, text }) {
+    const read = spelled(json);
+    const body = checkBody(geminiBody, read) as Record<string, unknown>;
+    checkModel(model);
+    const stream = route.stream === true;
+    if (stream && query.get("alt") !== "sse")
+      throw invalidValue("alt", "A stream is sent as server-sent events: add `alt=sse` to the address.");
+    // A body in two spellings is not passed on as it came: an engine might read the other one.
+    const received = read === json ? { shape: "gemini" as const, bytes, text, object: body } : undefined;
+    const call = new GeminiCall(withoutModel(body), received, { model, stream });
+    checkToolChoice(call);
+    return call;
+  },
+  whole: wholeContent,
+  events: contentEvents,
+  error(failure, place) {
+    const body = JSON.stringify(geminiErrorBody(failure));
+    return place === "stream" ? `data: ${body}\n\n` : body;
+  },
+  statusOf: geminiStatus,
+};
