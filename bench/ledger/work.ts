@@ -90,6 +90,7 @@ export function rowsOf(call: Call, priceNano: bigint) {
   });
   const row = callToRow({
     askedModel: undefined,
+    savedTokens: undefined,
     ...counts,
     id: call.call,
     organisation,

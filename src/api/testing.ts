@@ -26,6 +26,7 @@ import { recordProof } from "../gateway/calls/proof.ts";
 import type { MediaOptions } from "../gateway/media.ts";
 import { ModelRoutes } from "../gateway/modelRoutes.ts";
 import { createGateway } from "../gateway/pipeline.ts";
+import { KeptAnswers } from "../gateway/sharing/keptAnswers.ts";
 import type { Gateway } from "../gateway/types.ts";
 
 /** Nano per million tokens; whole nanos per token: 3 uncached, 1 cached, 7 output. */
@@ -102,8 +103,10 @@ export async function testGateway(
   const alarms = new Alarms({ log, metrics });
   const limiter = await Limiter.open({ db, session });
   const modelRoutes = new ModelRoutes();
+  const kept = new KeptAnswers({ db, seal: new Seal(Buffer.alloc(32, 7)), log });
   const gateway = createGateway({
     routes: modelRoutes,
+    kept,
     limiter,
     media: options.media,
     ledger,
@@ -170,6 +173,7 @@ export async function testGateway(
       await engine[Symbol.asyncDispose]();
       await ledger.close();
       rmSync(spools, { recursive: true, force: true });
+      kept.close();
       await limiter.close();
       await session.close();
       await db[Symbol.asyncDispose]();

@@ -1,6 +1,7 @@
 // `lineshaft routes`: which model serves a name, and what follows when a model fails.
 import type { Command } from "commander";
-import type { EngineResource, ModelRouteResource, ModelRouteSet } from "../contract/index.ts";
+import type { EngineResource, ModelRouteResource, ModelRouteSet, Status } from "../contract/index.ts";
+import type { Client } from "./client.ts";
 import { group, verb, type Context } from "./context.ts";
 import { CliError } from "./errors.ts";
 import { table } from "./format.ts";
@@ -13,6 +14,10 @@ interface SetOptions {
   fallback?: string[];
   attempts?: string;
   waitMs?: string;
+  share?: string[];
+  shareAny?: boolean;
+  shareTools?: boolean;
+  keepSeconds?: string;
   json?: boolean;
 }
 
@@ -34,6 +39,7 @@ export function registerRoutes(program: Command, context: Context): void {
       { title: "served by", value: (row) => row.serves ?? "itself" },
       { title: "then", value: (row) => row.fallbacks?.join(", ") ?? "-" },
       { title: "retries", value: retriesText },
+      { title: "shared in", value: (row) => row.cache?.projects.join(", ") ?? "-" },
     ]))
       terminal.print(line);
     if (list.length === 0)
@@ -44,7 +50,7 @@ export function registerRoutes(program: Command, context: Context): void {
     about: "Set the route of a model's name, which may end with *; what is not given is as without a route",
     examples: [
       "npx lineshaft routes set 'claude-*' --serves smollm2-135m-instruct",
-      "npx lineshaft routes set smollm2-135m-instruct --attempts 2 --wait-ms 5000",
+      "npx lineshaft routes set smollm2-135m-instruct --attempts 2 --wait-ms 5000 --share default --keep-seconds 3600",
     ],
   })
     .option("--serves <model>", "model that serves calls of this name")
@@ -55,6 +61,14 @@ export function registerRoutes(program: Command, context: Context): void {
     )
     .option("--attempts <n>", "attempts at one model, 1 to 6")
     .option("--wait-ms <n>", "longest wait that an engine may ask for by Retry-After, in milliseconds")
+    .option(
+      "--share <project>",
+      "project whose identical calls are answered once (its id, or the name of the key's own); once more for each further one",
+      (project: string, before: string[] = []) => [...before, project],
+    )
+    .option("--share-any", "with --share: calls of any temperature, not only those that say 0")
+    .option("--share-tools", "with --share: calls with tools too")
+    .option("--keep-seconds <n>", "with --share: how long an answer is kept for later calls")
     .action(async (model: string, options: SetOptions) => {
       const client = context.client();
       const { serves, fallback: fallbacks } = options;
@@ -69,11 +83,12 @@ export function registerRoutes(program: Command, context: Context): void {
       if (fallbacks) body.fallbacks = fallbacks;
       if (most !== undefined || waitMs !== undefined)
         body.retry = { ...(most !== undefined && { most }), ...(waitMs !== undefined && { wait_most_ms: waitMs }) };
+      if (options.share) body.cache = await sharingOf(client, options.share, options);
       if (Object.keys(body).length === 1)
         throw new CliError({
           exitCode: 2,
           message: `What is to be done with calls of ${model}?`,
-          hint: "Give --serves, --fallback, --attempts or --wait-ms; npx lineshaft routes set --help lists them.",
+          hint: "Give --serves, --fallback, --attempts, --wait-ms or --share; npx lineshaft routes set --help lists them.",
         });
       const made = await client.put<ModelRouteResource>("/api/routes", body);
       if (options.json) return context.terminal.printJson(made);
@@ -92,6 +107,22 @@ export function registerRoutes(program: Command, context: Context): void {
     if (options.json) return context.terminal.printJson({ model: name, removed: true });
     context.terminal.print(`The route of ${name} is removed.`);
   });
+}
+
+/** What is shared, with the key's own project by its name or id. */
+async function sharingOf(
+  client: Client,
+  named: string[],
+  { shareAny, shareTools, keepSeconds }: SetOptions,
+): Promise<NonNullable<ModelRouteSet["cache"]>> {
+  const own = (await client.get<Status>("/api/status")).project;
+  const seconds = wholeNumber("--keep-seconds", keepSeconds);
+  return {
+    projects: named.map((project) => (project === own.name ? own.id : project)),
+    ...(shareAny === true && { when: "any" as const }),
+    ...(shareTools === true && { tools: true }),
+    ...(seconds !== undefined && { keep_seconds: seconds }),
+  };
 }
 
 function retriesText({ retry }: ModelRouteResource): string {

@@ -24,6 +24,11 @@ export const call = z.object({
   prompt_tokens: tokens,
   cached_tokens: tokens,
   output_tokens: tokens,
+  saved_tokens: tokens
+    .nullable()
+    .describe(
+      "Tokens that it did not use, because it was given the answer of an identical call; it has no attempt then",
+    ),
   price_nano: nano,
   currency: z.string(),
   started_at: time,

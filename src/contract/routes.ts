@@ -1,6 +1,6 @@
 // What is said of a model's name: which model serves it, and what follows when it fails.
 import { z } from "@hono/zod-openapi";
-import { strict, time } from "./common.ts";
+import { idText, strict, time } from "./common.ts";
 
 /** A model's name, or its beginning with `*` behind it. */
 const routeName = z.string().min(1).max(200);
@@ -22,6 +22,21 @@ const routeFields = {
       .max(60_000)
       .optional()
       .describe("The longest wait that an engine may ask for by `Retry-After`, with no money held; 0 where absent"),
+  }).optional(),
+  cache: strict({
+    projects: z.array(idText).min(1).max(1_000).describe("Ids of the projects whose identical calls share answers"),
+    when: z
+      .enum(["temperature_0", "any"])
+      .optional()
+      .describe("temperature_0, the default: calls that say temperature 0"),
+    tools: z.boolean().optional().describe("Calls with tools too; false where absent"),
+    keep_seconds: z
+      .number()
+      .int()
+      .min(0)
+      .max(2_592_000)
+      .optional()
+      .describe("How long an answer is kept; 0 where absent: only calls that are under way together share it"),
   }).optional(),
 };
 

@@ -1,6 +1,7 @@
 // What other rooms may use of the gateway. Shapes of calls and answers are documented in types.ts and modelCall.ts.
 export { createGateway } from "./pipeline.ts";
 export { hasEngine } from "./engines.ts";
+export { KeptAnswers } from "./sharing/keptAnswers.ts";
 export { ModelRoutes } from "./modelRoutes.ts";
 export { watchPrices } from "./prices.ts";
 export { restoreEngines, syncEngines } from "./storedEngines.ts";

@@ -32,6 +32,22 @@ export const limits = {
   retryWaitMostMs: 60_000,
   /** An endpoint that asks for a longer pause is tried again after this time; one whose account is used up stays away for so long. */
   busyMostMs: 60_000,
+  /** Projects of a route that share answers; how long an answer may be kept; its text; and how it is given to a stream. */
+  cacheProjectsMost: 1_000,
+  keepSecondsMost: 30 * 24 * 60 * 60,
+  keptAnswerCharacters: 1024 * 1024,
+  replayedCharacters: 4_096,
+  /** Kept answers that a process remembers: how much, how long, and how often those whose time is over are removed. */
+  rememberedBytes: 16 * 1024 * 1024,
+  rememberedMs: 60_000,
+  keptSweepMs: 60 * 60_000,
+  /**
+   * Of an answer that several calls read: what is kept so that further calls can join, what an engine may be ahead of the fastest reader,
+   * and how far a slow reader may fall behind.
+   */
+  sharedBytes: 256 * 1024,
+  sharedAheadBytes: 64 * 1024,
+  sharedBehindBytes: 4 * 1024 * 1024,
   /** Waits before an embedded worker that broke off is asked whether it is back; the last is repeated. */
   recheckMs: [250, 500, 1_000, 2_000],
   /** Limit of output, in tokens, of a call that names none. It is sent and priced. */

@@ -22,6 +22,18 @@ const modelRouteSchema = z.strictObject({
       waitMostMs: z.int().min(0).max(limits.retryWaitMostMs).optional(),
     })
     .optional(),
+  /** Identical calls of these projects are answered once: while one is under way, and for so long after. */
+  cache: z
+    .strictObject({
+      projects: z.array(z.string().min(1).max(200)).min(1).max(limits.cacheProjectsMost),
+      /** `temperature_0`, the default: only calls that say so. `any`: whatever they say. */
+      when: z.enum(["temperature_0", "any"]).optional(),
+      /** Calls with tools too. */
+      tools: z.boolean().optional(),
+      /** How long an answer is kept; absent or 0: only calls that are under way together share it. */
+      keepSeconds: z.int().min(0).max(limits.keepSecondsMost).optional(),
+    })
+    .optional(),
 });
 
 /** What is done with calls of a model's name. */

@@ -3,6 +3,7 @@
 //
 //   decode         the protocol has done it: protocols/, before the call comes here
 //   authenticate   the HTTP server has done it: the call comes with its principal
+//   share          an identical call's answer is given, where the route allows it (sharing/)
 //   route          the asked name stands for a model, and says what may follow a failed attempt (modelRoutes.ts)
 //   authorise      the principal may call the model (`#resolve`, where the endpoints of the model are known)
 //   price, fit     the model has a price, and endpoints that can take the request (candidates.ts)
@@ -39,7 +40,9 @@ import { Relay } from "./relay.ts";
 import { Reporting } from "./reporting.ts";
 import { Dispatcher } from "./scheduling/dispatcher.ts";
 import { promptGuess, PromptReader } from "./scheduling/prompts.ts";
-import type { AttemptState, Begun, CallState, EndedAttempt } from "./state.ts";
+import { recorded } from "./sharing/recorded.ts";
+import { Sharing, type GivenAnswer } from "./sharing/sharing.ts";
+import type { AttemptState, Begun, CallState, EndedAttempt, Outcome } from "./state.ts";
 import { Steps } from "./steps.ts";
 import type {
   AnswerChunk,
@@ -55,11 +58,22 @@ import { CallsUnderWay } from "./underWay.ts";
 /** Puts the gateway together. It begins to work with the first call; `close` ends it. */
 export function createGateway(dependencies: GatewayDependencies): Gateway {
   const pipeline = new Pipeline(dependencies);
+  const sharing = new Sharing(
+    {
+      routeOf: (request) => pipeline.routeOf(request),
+      attempt: (request) => pipeline.call(request),
+      given: (request, answer) => pipeline.given(request, answer),
+    },
+    dependencies.kept,
+  );
   return {
-    call: (request) => pipeline.call(request),
+    call: (request) => sharing.call(request),
     aliases: (organisation) => dependencies.routes?.aliases(organisation) ?? [],
     tell: (fact, model, organisation) => pipeline.tell(fact, model, organisation),
-    forget: (project) => pipeline.prompts.forget(project),
+    async forget(project) {
+      pipeline.prompts.forget(project);
+      await dependencies.kept?.erase(project);
+    },
     scheduler: () => pipeline.dispatcher.snapshot(),
     flushed: () => pipeline.flushed(),
     posted: (after, signal) => pipeline.posted(after, signal),
@@ -118,7 +132,7 @@ class Pipeline {
     if (this.closing.aborted) throw shuttingDown();
     const call = this.#underWay.begin(request, check);
     try {
-      const { model, route } = this.#routeOf(request);
+      const { model, route } = this.routeOf(request);
       call.model = model;
       const endpoints = this.#resolve(request, model);
       await this.#steps.price(request, model);
@@ -132,6 +146,49 @@ class Pipeline {
     }
   }
 
+  /**
+   * A call whose answer is there already, or comes for an identical call: authorised, counted and recorded like any other, without an
+   * attempt and without a price.
+   */
+  async given(request: CallRequest, { from, chunks, saved }: GivenAnswer): Promise<CallAnswer> {
+    if (this.closing.aborted) throw shuttingDown();
+    const call = this.#underWay.begin(request, undefined);
+    const end = async (outcome: Outcome, failure?: LineshaftError, finishReason?: string): Promise<CallRecord> => {
+      const tokens = outcome === "completed" ? await saved() : undefined;
+      call.savedTokens = tokens && tokens.promptTokens + tokens.outputTokens;
+      return this.#reporting.finish(call, outcome, { failure, finishReason, cutBy: undefined });
+    };
+    let whole: AnswerChunk | undefined;
+    try {
+      call.model = this.routeOf(request).model;
+      this.#resolve(request, call.model);
+      await this.#steps.price(request, call.model);
+      call.counted = await this.#limiter?.begin(useOf(call));
+      if (!request.asked.stream) for await (const chunk of chunks) whole = chunk;
+    } catch (error) {
+      throw this.#reporting.refuse(call, error);
+    }
+    const finished = Promise.withResolvers<CallRecord>();
+    const headers = {
+      "x-lineshaft-call": call.id,
+      "x-lineshaft-cache": from,
+      "x-lineshaft-currency": request.principal.currency,
+      ...(call.model !== request.asked.model && { "x-lineshaft-model": call.model }),
+      ...call.counted?.headers(),
+    };
+    if (whole) finished.resolve(await end("completed", undefined, whole.deltas[0]?.finish));
+    const last = () => this.#endHeaders({ priceNano: 0n, cutBy: undefined });
+    return {
+      id: call.id,
+      chunks: whole ? none() : recorded(call, chunks, async (...how) => finished.resolve(await end(...how))),
+      finished: finished.promise,
+      whole: () =>
+        whole ? Promise.resolve(whole) : Promise.reject(new TypeError("This call streams: read `chunks`.")),
+      headers: whole ? { ...headers, ...last() } : headers,
+      lastHeaders: whole ? () => ({}) : last,
+    };
+  }
+
   async #promised({ asked, principal }: CallRequest): Promise<OutputCheck | undefined> {
     try {
       return await outputCheck(asked, principal.organisation);
@@ -141,7 +198,7 @@ class Pipeline {
   }
 
   /** The model that serves the name that was asked for, and what may follow when an attempt fails. */
-  #routeOf({ principal: { organisation }, asked }: CallRequest): NamedRoute {
+  routeOf({ principal: { organisation }, asked }: CallRequest): NamedRoute {
     const exists = (model: string) => this.#engines.endpoints(model, organisation).length > 0;
     return this.#routes?.of(organisation, asked.model, exists) ?? { model: asked.model, route: {} };
   }
@@ -227,7 +284,7 @@ class Pipeline {
   }
 
   /** What is known of a call once it is settled and recorded: its price, the budget that cut it, and where its record will be read. */
-  #endHeaders({ priceNano, cutBy }: EndedAttempt): Record<string, string> {
+  #endHeaders({ priceNano, cutBy }: Pick<EndedAttempt, "priceNano" | "cutBy">): Record<string, string> {
     const { spool, number } = this.#ledger.position();
     return {
       "x-lineshaft-price-nano": priceNano.toString(),

@@ -27,7 +27,11 @@ export class Reporting {
   }
 
   /** Records a call that an engine has begun to serve. */
-  finish(call: CallState, outcome: Outcome, { failure, finishReason, cutBy }: EndedAttempt): CallRecord {
+  finish(
+    call: CallState,
+    outcome: Outcome,
+    { failure, finishReason, cutBy }: Pick<EndedAttempt, "failure" | "finishReason" | "cutBy">,
+  ): CallRecord {
     return this.#record(call, { status: outcome, errorCode: failure?.code, finishReason, cutBy });
   }
 
@@ -75,7 +79,7 @@ export class Reporting {
 type HowEnded = Pick<CallRecord, "status" | "errorCode" | "finishReason" | "cutBy">;
 
 function recordOf(
-  { id, model, request, attempts, startedAt, firstTokenMs }: CallState,
+  { id, model, request, attempts, startedAt, firstTokenMs, savedTokens }: CallState,
   { status, errorCode, finishReason, cutBy }: HowEnded,
   durationMs: number,
 ): CallRecord {
@@ -99,6 +103,7 @@ function recordOf(
     promptTokens: sumOf(attempts, "promptTokens"),
     cachedTokens: sumOf(attempts, "cachedTokens"),
     outputTokens: sumOf(attempts, "outputTokens"),
+    savedTokens,
     priceNano: attempts.reduce((total, attempt) => total + attempt.priceNano, 0n),
     currency: principal.currency,
     startedAt: new Date(startedAt),

@@ -34,6 +34,8 @@ export interface CallState {
   /** The settlement of an attempt could not be written, so that the call's sums are not known. */
   isUnsettled: boolean;
   firstTokenMs: number | undefined;
+  /** Tokens that it did not use, because it was given the answer of an identical call. */
+  savedTokens: number | undefined;
   /** What is buffered for it beside its body, until it ends. */
   readonly buffered: Held;
   /** What it counts against the limits on use; undefined until it may begin. */

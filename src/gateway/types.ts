@@ -10,6 +10,7 @@ import type { CallEvent, CallRecord } from "./calls/record.ts";
 import type { MediaOptions } from "./media.ts";
 import type { ModelCall } from "./modelCall.ts";
 import type { ModelRoutes } from "./modelRoutes.ts";
+import type { KeptAnswers } from "./sharing/keptAnswers.ts";
 
 /** A logical model request: what is asked (`asked`), its principal, and what is known of the work that it belongs to. */
 export interface CallRequest {
@@ -77,6 +78,8 @@ export interface GatewayDependencies {
   limiter?: Pick<Limiter, "begin"> | undefined;
   /** What is said of models' names. Absent: every name is a model's own, and nothing follows a failed attempt but other endpoints. */
   routes?: Pick<ModelRoutes, "of" | "aliases"> | undefined;
+  /** Answers that are kept for identical calls. Absent: none are. */
+  kept?: KeptAnswers | undefined;
   /** Told of every call that has ended. */
   events: { publish(of: { organisation: string; project: string }, event: CallEvent): void };
   metrics: Metrics;
@@ -103,8 +106,8 @@ export interface Gateway {
   aliases(organisation: string): { alias: string; model: string }[];
   /** Passes on what the agent runtime knows of a program whose model this is: a tool runs, a run has ended. Returns at once, never fails. */
   tell(fact: RuntimeFact, model: string, organisation: string): void;
-  /** Forgets what is kept of a project's prompts between two turns. */
-  forget(project: string): void;
+  /** Forgets what is kept of a project's prompts between two turns, and erases its kept answers. */
+  forget(project: string): Promise<void>;
   /** The scheduler's own view: waiting calls, placed calls, and the load of endpoints. */
   scheduler(): SchedulerSnapshot;
   /** Resolves when the record of every call of this process that has ended is in the database. A reader of records awaits it first. */

@@ -45,6 +45,7 @@ export class CallsUnderWay {
       attempts: [],
       isUnsettled: false,
       firstTokenMs: undefined,
+      savedTokens: undefined,
       counted: undefined,
       buffered,
       now: () => performance.now() - origin,

@@ -83,8 +83,8 @@ function ofAllProcesses(gateway: Gateway): Gateway {
     flushed: async () => {
       await Promise.all([gateway.flushed(), main.ask("flushed", undefined, flushedMs).catch(() => {})]);
     },
-    forget: (project) => {
-      gateway.forget(project);
+    forget: async (project) => {
+      await gateway.forget(project);
       main.tell("forget", project);
     },
   };

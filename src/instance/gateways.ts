@@ -191,7 +191,8 @@ export class Gateways {
       flushed: () => this.flushed(),
       forget: (project) => {
         for (const link of others()) link.tell("forget", project);
-        void ask((own) => own.gateway.forget(project));
+        // What the database has of it is erased by the process that asks; here it is what this one remembers.
+        void ask((own) => own.gateway.forget(project)).catch(() => {});
       },
     };
     const link = new Link<GatewayVerbs>(child, verbs, (verb, error) =>

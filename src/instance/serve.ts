@@ -21,6 +21,7 @@ import { isLoopback, portError, type Disk } from "../fleet/index.ts";
 import {
   createGateway,
   keepProbing,
+  KeptAnswers,
   ModelRoutes,
   PostgresCarrier,
   restoreEngines,
@@ -98,9 +99,12 @@ export async function openServing(options: ServingOptions, undo: Undo): Promise<
   const carrier = carrierOf(options);
   if (carrier) undo.add("load of other gateways", async () => carrier.close());
   const routes = new ModelRoutes();
+  const kept = new KeptAnswers({ db, seal: books.seal, log });
+  undo.add("kept answers", async () => kept.close());
   const gateway = createGateway({
     ledger,
     routes,
+    kept,
     keys: identity,
     engines,
     limiter,

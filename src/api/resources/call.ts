@@ -21,6 +21,7 @@ export function callResource(call: CallRecord, agentName?: string): Call {
     prompt_tokens: call.promptTokens,
     cached_tokens: call.cachedTokens,
     output_tokens: call.outputTokens,
+    saved_tokens: call.savedTokens ?? null,
     price_nano: call.priceNano.toString(),
     currency: call.currency,
     started_at: call.startedAt.toISOString(),

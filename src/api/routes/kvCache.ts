@@ -19,7 +19,7 @@ const erase = createRoute({
 export function kvCacheRoutes({ engines, gateway }: ServerDependencies) {
   return apiApp().openapi(erase, async (c) => {
     const { principal } = c.var;
-    gateway.forget(principal.project);
+    await gateway.forget(principal.project);
     const [erased, not_by_project]: [string[], string[]] = [[], []];
     for (const { endpoint, engine } of engines.list(principal.organisation)) {
       // An endpoint that cannot be reached fails the request, so that an answer never names KV that was not erased.

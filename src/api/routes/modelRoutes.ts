@@ -56,7 +56,7 @@ export function modelRouteRoutes({ db }: ServerDependencies) {
     });
 }
 
-function routeOf({ model, serves, fallbacks, retry }: ModelRouteSet) {
+function routeOf({ model, serves, fallbacks, retry, cache }: ModelRouteSet) {
   return {
     model,
     route: {
@@ -68,12 +68,20 @@ function routeOf({ model, serves, fallbacks, retry }: ModelRouteSet) {
           ...(retry.wait_most_ms !== undefined && { waitMostMs: retry.wait_most_ms }),
         },
       }),
+      ...(cache && {
+        cache: {
+          projects: cache.projects,
+          ...(cache.when !== undefined && { when: cache.when }),
+          ...(cache.tools !== undefined && { tools: cache.tools }),
+          ...(cache.keep_seconds !== undefined && { keepSeconds: cache.keep_seconds }),
+        },
+      }),
     },
   };
 }
 
 function routeResource({ model, route, updatedAt }: StoredRoute): ModelRouteResource {
-  const { serves, fallbacks, retry } = route;
+  const { serves, fallbacks, retry, cache } = route;
   return {
     model,
     ...(serves !== undefined && { serves }),
@@ -82,6 +90,14 @@ function routeResource({ model, route, updatedAt }: StoredRoute): ModelRouteReso
       retry: {
         ...(retry.most !== undefined && { most: retry.most }),
         ...(retry.waitMostMs !== undefined && { wait_most_ms: retry.waitMostMs }),
+      },
+    }),
+    ...(cache && {
+      cache: {
+        projects: cache.projects,
+        ...(cache.when !== undefined && { when: cache.when }),
+        ...(cache.tools !== undefined && { tools: cache.tools }),
+        ...(cache.keepSeconds !== undefined && { keep_seconds: cache.keepSeconds }),
       },
     }),
     updated_at: updatedAt.toISOString(),

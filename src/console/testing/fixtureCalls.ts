@@ -105,6 +105,7 @@ export function makeCall(random: Random, wish: CallWish): CallDetail {
     endpoint: random.chance(0.94) ? "chat" : "completions",
     model: wish.model,
     asked_model: null,
+    saved_tokens: null,
     stream: wish.run === undefined && random.chance(0.8),
     status,
     error_code:

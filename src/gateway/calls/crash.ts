@@ -80,6 +80,7 @@ export function rowsOfCrash(
     promptTokens: before.promptTokens + promptTokens,
     cachedTokens: before.cachedTokens + cachedTokens,
     outputTokens: before.outputTokens + outputTokens,
+    savedTokens: undefined,
     priceNano: BigInt(before.priceNano) + settled.amountNano,
     currency: settled.currency,
     startedAt: new Date(startedAt),

@@ -34,6 +34,8 @@ export interface CallRecord extends BilledTokens {
   finishReason: string | undefined;
   /** Id of the budget whose end cut the answer short. */
   cutBy: string | undefined;
+  /** Prompt and output tokens that it did not use, because it was given the answer of an identical call; it has no attempt then. */
+  savedTokens: number | undefined;
   /** Sums over its attempts, as the tokens are. */
   priceNano: bigint;
   currency: string;

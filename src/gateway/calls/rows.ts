@@ -23,6 +23,7 @@ export interface CallRow {
   prompt_tokens: bigint;
   cached_tokens: bigint;
   output_tokens: bigint;
+  saved_tokens: bigint | null;
   price_nano: bigint;
   currency: string;
   started_at: Date;
@@ -99,6 +100,7 @@ export function callToRow(call: CallRecord) {
     prompt_tokens: call.promptTokens,
     cached_tokens: call.cachedTokens,
     output_tokens: call.outputTokens,
+    saved_tokens: call.savedTokens,
     price_nano: call.priceNano.toString(),
     currency: call.currency,
     started_at: call.startedAt.toISOString(),
@@ -119,6 +121,7 @@ export function callOfRow(row: CallRow): CallRecord {
     endpoint: row.endpoint,
     model: row.model,
     askedModel: row.asked_model ?? undefined,
+    savedTokens: row.saved_tokens === null ? undefined : Number(row.saved_tokens),
     stream: row.stream,
     status: row.status,
     errorCode: row.error_code ?? undefined,
