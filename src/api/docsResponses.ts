@@ -1,14 +1,17 @@
 // Requests for stored responses and conversations in the API's document. Their routes and actions are those of the protocol's own table.
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import { z } from "@hono/zod-openapi";
-import { responseQuestions } from "../gateway/responses/routes.ts";
+import { responses } from "../gateway/protocols/responses/index.ts";
 import { type ApiEnv } from "./helpers.ts";
 
 /** What each route does. */
 const summaries: Readonly<Record<string, string>> = {
+  "POST /v1/responses/input_tokens":
+    "How many tokens an input has; x-lineshaft-counted says whether the engine counted",
   "GET /v1/responses/{response}": "A stored response",
   "DELETE /v1/responses/{response}": "Delete a stored response",
-  "POST /v1/responses/{response}/cancel": "Cancel a background response; none runs in the background yet",
+  "POST /v1/responses/{response}/cancel":
+    "Refused: no response runs in the background, and one that is stored has ended",
   "GET /v1/responses/{response}/input_items": "The input items of a stored response, newest first",
   "POST /v1/conversations": "Create a conversation",
   "GET /v1/conversations/{conversation}": "A conversation",
@@ -24,7 +27,7 @@ const anyObject = z.looseObject({});
 
 /** Adds them to the document. */
 export function registerResponsesApi(app: OpenAPIHono<ApiEnv>): void {
-  for (const { method, path, action } of responseQuestions) {
+  for (const { method, path, action } of responses.questions) {
     const names = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name!);
     app.openAPIRegistry.registerPath({
       method: method.toLowerCase() as "get" | "post" | "delete",

@@ -69,6 +69,17 @@ test("it is read, listed and deleted; then nothing goes on from it", async () =>
   await expect(client.responses.cancel("resp_none")).rejects.toMatchObject({ status: 404 });
 });
 
+test("an input is counted with what it goes on from, and nothing is called", async () => {
+  await using at = await testGateway();
+  const client = at.client();
+  const made = await client.responses.create({ ...hello, input: "hi ".repeat(100) });
+  const alone = await client.responses.inputTokens.count(hello);
+  const both = await client.responses.inputTokens.count({ ...hello, previous_response_id: made.id });
+  expect(alone.object).toBe("response.input_tokens");
+  expect(both.input_tokens).toBeGreaterThan(alone.input_tokens + 50);
+  expect(at.engine.seen).toHaveLength(1);
+});
+
 test("what asked for nothing to be kept is not kept", async () => {
   await using at = await testGateway();
   const made = await at.client().responses.create({ ...hello, store: false });

@@ -349,6 +349,11 @@ export const table: Row[] = [
     answers: ["200", "200", "200", "200", "200"],
   },
   {
+    route: "POST /v1/responses/input_tokens",
+    body: () => ({ model: "scripted", input: "hi" }),
+    answers: ["200", "200", "200", "200", "200"],
+  },
+  {
     route: "GET /v1/responses/{response}",
     path: () => "/v1/responses/resp_none",
     answers: [

@@ -188,6 +188,11 @@ export class ResponsesCall implements ModelCall {
         this.previous === undefined ? "conversation" : "previous_response_id",
         "This request cannot go on from a stored response. Send the whole conversation as `input`.",
       );
+    if (this.#body["background"] === true)
+      throw unknownKey("background", "responses do not run in the background here. Stream the answer, or wait for it");
+    const include = (this.#body["include"] ?? []) as string[];
+    if (include.includes("message.output_text.logprobs"))
+      throw unknownKey("include", "log probabilities are not given here");
     if (this.conversation !== undefined && this.#body["store"] === false)
       throw invalidValue(
         "store",

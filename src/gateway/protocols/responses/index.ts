@@ -5,6 +5,7 @@ import { responseQuestions } from "../../responses/routes.ts";
 import { openAiErrorBody } from "../openai/errors.ts";
 import type { Protocol } from "../types.ts";
 import { ResponsesCall } from "./call.ts";
+import { countInput } from "./count.ts";
 import { newStream, streamOf, wholeOf } from "./events.ts";
 import { responsesBody } from "./schema.ts";
 import { checkTools } from "./tools.ts";
@@ -15,7 +16,10 @@ export const responses: Protocol = {
   name: "responses",
   shape: "responses",
   calls: [{ method: "POST", path: "/v1/responses" }],
-  questions: responseQuestions,
+  questions: [
+    ...responseQuestions,
+    { method: "POST", path: "/v1/responses/input_tokens", action: "models.read", answer: countInput },
+  ],
   requestIdHeader: "x-request-id",
   streamType: "text/event-stream; charset=utf-8",
   stateful: true,
