@@ -43,6 +43,7 @@ function outcomeOf(file: string, title: string): { passed: number; failed: numbe
 
 let passed = 0;
 let failed = 0;
+let skipped = 0;
 for (const { what, from, tests, because } of complaints) {
   const outcomes = tests.map(([file, title]) => ({ file, title, ...outcomeOf(file, title) }));
   const wrong = outcomes.filter((one) => one.failed > 0 || one.passed === 0);
@@ -57,8 +58,9 @@ for (const { what, from, tests, because } of complaints) {
   if (because) console.log(`${" ".repeat(13)}${because}`);
   for (const one of wrong)
     console.log(`${" ".repeat(13)}${one.failed > 0 ? "failed" : "not run"}: ${one.file} > ${one.title}`);
-  if (wrong.length > 0) failed++;
+  if (because) skipped++;
+  else if (wrong.length > 0) failed++;
   else passed++;
 }
-console.log(`${passed} passed, ${failed} failed`);
+console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);
 process.exit(failed === 0 ? 0 : 1);

@@ -208,6 +208,24 @@ export const complaints: readonly Complaint[] = [
     tests: [[pricing, "published prices, to the nano"]],
   },
   {
+    what: "Marks of the prompt's cache are lost where a call changes its protocol.",
+    from: "LiteLLM 41424; kube-agents 776; hermes-agent 56776",
+    tests: [
+      ["src/gateway/protocols/messages/messages.test.ts", "marks go to engines that read them"],
+      ["src/engines/wire/chat/write.test.ts", "marks are written for engines that read them alone"],
+    ],
+  },
+  {
+    what: "The state of Responses is lost at a restart, or at another process.",
+    from: "CLIProxyAPI 2596; codex-pooler 318",
+    tests: [
+      [
+        "src/gateway/responses/state.test.ts",
+        "a second process of the same database goes on where the first one stopped",
+      ],
+    ],
+  },
+  {
     what: "A retried request of a client is answered 429 for minutes, although its budget is spent for good.",
     from: "Claude Code's retries, seen with LiteLLM",
     tests: [[money, "a refusal tells clients not to try again by themselves"]],

@@ -1,16 +1,17 @@
-// Requests that real clients send (recorded, their texts replaced) against the lists of fields that engines are sent: a list that is
-// too narrow would refuse a client's ordinary requests. Versions: OpenCode 1.18.33, @openai/agents 0.20.0, openai-agents 0.24.0.
-import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+// Requests that real clients send (recordings.ts) against what each kind of engine is sent: a list of fields that is too narrow would refuse
+// a client's ordinary requests, by whatever protocol they come.
 import { describe, expect, test } from "vitest";
 import { embeddedFields } from "../../src/engines/embedded/adapter.ts";
 import { fieldsOfSoftware, type RegisteredEndpoint } from "../../src/engines/index.ts";
 import type { Software } from "../../src/engines/wire/chat/fields.ts";
 import { chat } from "../../src/gateway/protocols/chat/index.ts";
-import { decodeAs } from "../../src/gateway/protocols/testing.ts";
+import { routeOf } from "../../src/gateway/protocols/registry.ts";
+import { recordings } from "./recordings.ts";
 
-const folder = join(import.meta.dirname, "../data/clients");
-const requests = readdirSync(folder);
+const requests = recordings().flatMap((recording) => {
+  const route = routeOf(recording.method, recording.path.split("?")[0]!);
+  return route?.call ? [{ name: recording.name, recording, route }] : [];
+});
 const software: Software[] = ["vllm", "sglang", "llamacpp", "ollama", "openai", "other"];
 
 const served = (kind: "embedded" | "openai", fields: readonly string[]) =>
@@ -23,12 +24,18 @@ const engines: [string, RegisteredEndpoint[]][] = [
 ];
 
 describe.each(engines)("an engine of the kind %s is sent", (_name, endpoints) => {
-  test.each(requests)("%s", (file) => {
-    const bytes = readFileSync(join(folder, file));
-    const text = bytes.toString("utf8");
-    const body = JSON.parse(text) as Record<string, unknown>;
-    const asked = decodeAs(chat, body);
+  test.each(requests)("$name", ({ recording, route }) => {
+    const body = recording.body!;
+    const text = JSON.stringify(body);
+    const path = recording.path.split("?")[0]!;
+    const query = new URLSearchParams(recording.path.split("?")[1]);
+    const bytes = Buffer.from(text);
+    const { headers } = recording;
+    const model = route.names["model"];
+    const asked = route.protocol.decode({ route: route.call!, model, path, query, headers, bytes, text, json: body });
     const sent = asked.fitted(endpoints[0]!).engineBody({ shape: "chat", model: "m" });
+    expect((sent["messages"] as unknown[]).length).toBeGreaterThan(0);
+    if (route.protocol !== chat) return;
     expect(sent).toMatchObject({ messages: body["messages"] });
     for (const field of ["tools", "tool_choice", "response_format", "temperature", "stream"])
       if (body[field] !== undefined) expect(sent[field]).toEqual(body[field]);
