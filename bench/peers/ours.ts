@@ -1,0 +1,42 @@
+// What is of this repository: the engine itself as the floor of all, a bare proxy as the floor of Node, and Lineshaft with everything on.
+import { startPostgres } from "../postgres.ts";
+import { firstLine } from "./run.ts";
+import type { Peer } from "./types.ts";
+
+const json = ["content-type", "application/json"];
+const scriptOf = (file: string) => new URL(`../${file}`, import.meta.url).pathname;
+const flags = ["--disable-warning=ExperimentalWarning"];
+
+export const bare: Peer = {
+  name: "bare Node",
+  how: "parses the body",
+  async start({ engineUrl, run }) {
+    const child = run(process.execPath, [...flags, scriptOf("bareProxy.ts"), engineUrl]);
+    return { url: (await firstLine(child))["url"]!, pid: child.pid!, headers: json };
+  },
+};
+
+export const lineshaft: Peer = {
+  name: "Lineshaft",
+  how: "key, two budgets, hold, settlement, double entry, record, metrics, events",
+  async start({ engineUrl, run }) {
+    const postgres = await startPostgres();
+    const profile = process.env["BENCH_PROFILE"];
+    const profiling = profile === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${profile}`];
+    const child = run(process.execPath, [
+      ...profiling,
+      ...flags,
+      scriptOf("gatewayServer.ts"),
+      engineUrl,
+      postgres.url,
+    ]);
+    child.once("exit", () => void postgres.stop());
+    const { url, key } = await firstLine(child);
+    return {
+      url: url!,
+      pid: child.pid!,
+      headers: [...json, "authorization", `Bearer ${key}`],
+      databasePid: postgres.pid,
+    };
+  },
+};
