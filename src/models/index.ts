@@ -1,4 +1,4 @@
-export { catalogue, defaultModel, findModel } from "./catalogue.ts";
+export { catalogue, defaultEmbeddingModel, defaultModel, findModel } from "./catalogue.ts";
 export { verifyCached } from "./cache.ts";
 export { ensureModel, type EnsureOptions } from "./ensure.ts";
 export { readModelShape, type ModelShape } from "./gguf.ts";

@@ -32,3 +32,9 @@ export const ggufDepthMax = 4;
 
 /** Numbers of one array that is kept: one for each layer. */
 export const ggufLayersMax = 10_000;
+
+/** JSON at the start of a safetensors file; a header of a thousand tensors has a hundred kilobytes. */
+export const safetensorsHeaderBytesMax = 16 * 1024 ** 2;
+
+/** A member of an archive that is read whole: weights that are converted. */
+export const memberBytesMax = 512 * 1024 ** 2;

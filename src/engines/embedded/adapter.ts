@@ -23,8 +23,6 @@ interface EmbeddedEngineOptions {
 
 export interface EmbeddedEngine extends Engine {
   readonly kv: KvEngine;
-  /** Where it is reached, for another process of this machine. The token is a secret of this start of the worker. */
-  readonly reached: EmbeddedEngineOptions;
   /** The worker's own status: memory, sequences, totals. Throws EngineError when it does not answer. */
   status(): Promise<WorkerStatus>;
 }
@@ -73,7 +71,6 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEn
   return {
     kind: "embedded",
     kv,
-    reached: options,
     status,
 
     async probe(signal): Promise<EndpointFacts> {
@@ -87,6 +84,7 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEn
         queueLimit: now.queueLimit,
         kv: now.kv,
         capabilities: {
+          speaks: ["chat", "completions"],
           tokenize: true,
           takesTokens: true,
           kvEvents: true,

@@ -13,7 +13,7 @@ import {
 } from "../../fleet/index.ts";
 import { LineshaftError } from "../../errors/index.ts";
 import type { EngineRegistry } from "../registry.ts";
-import { createEmbeddedEngine, type EmbeddedEngine } from "./adapter.ts";
+import { workerEngine, type WorkerEngine } from "./workerEngine.ts";
 import { planThreads, workerCommand } from "./launch.ts";
 import { machineMemory, reserveBytes } from "./memory.ts";
 import type { WorkerMessage } from "./protocol.ts";
@@ -31,6 +31,8 @@ const usualContextTokens = 4_096;
 
 /** A GGUF file, with the sampling that its makers recommend. */
 interface EmbeddedModel extends ServableModel {
+  /** It makes embeddings, and no text. */
+  embeds?: boolean;
   sampling?: Partial<SamplingDefaults>;
 }
 
@@ -53,6 +55,8 @@ export function embeddedWorkers(options: EmbeddedWorkersOptions): DeploymentHand
     relabel: (worker) => relabel(worker, engines),
     drain: (worker) => drain(worker, engines, elsewhere),
     bytes(deployment, { model, shape }) {
+      // An encoder keeps no KV.
+      if (model.embeds) return model.bytes + besidesBytes;
       const trained = shape?.trainedContextTokens ?? Infinity;
       const context = Math.min(deployment.contextTokens ?? usualContextTokens, trained);
       return model.bytes + (shape?.kvBytesPerToken ?? 0) * deployment.slots * context + besidesBytes;
@@ -81,6 +85,7 @@ function workerSpec(
     kvDir,
     threads: worker.threads,
     slots: deployment.slots,
+    ...(model.embeds && { embeds: true }),
     ...(model.sampling && { sampling: model.sampling }),
     ...(deployment.contextTokens !== undefined && { contextTokens: deployment.contextTokens }),
     ...(deployment.kvBudgetBytes !== undefined && { kvBudgetBytes: deployment.kvBudgetBytes }),
@@ -91,7 +96,7 @@ function workerSpec(
     ipc: true,
     async ready({ messages }, signal) {
       const { port } = await listening(messages);
-      const engine: EmbeddedEngine = createEmbeddedEngine({ url: `http://127.0.0.1:${port}`, token });
+      const engine = workerEngine({ url: `http://127.0.0.1:${port}`, token, embeds: model.embeds === true });
       // That it does not answer says nothing of why: what it printed and how it ended does.
       const facts = await engine.probe(signal).catch((cause: Error) => {
         throw new Error(cause.message, { cause });
@@ -139,7 +144,7 @@ async function drain(
   engines.remove(worker.name);
   const busy = async () => {
     if (engines.running(worker.name) + (await elsewhere(worker.name)) > 0) return true;
-    const now = await (known.engine as EmbeddedEngine).status().catch(() => undefined);
+    const now = await (known.engine as WorkerEngine).status().catch(() => undefined);
     return now !== undefined && now.running + now.waiting > 0;
   };
   // A call that was placed a moment ago may not have arrived yet, so the worker is asked only after the first pause.

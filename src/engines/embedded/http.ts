@@ -77,13 +77,7 @@ export function createWorkerServer(parts: HttpParts): Server {
       return sendJson(response, 200, { project: decodeURIComponent(project), erased });
     }
     const route = routes[`${request.method} ${url.pathname}`];
-    if (!route) {
-      throw new LineshaftError({
-        code: "unknown_route",
-        message: `There is no ${request.method} ${url.pathname}.`,
-        hint: "See the routes in the engine's protocol.",
-      });
-    }
+    if (!route) throw unknownRoute(request, url.pathname);
     await route(request, response, url);
   };
 
@@ -93,7 +87,8 @@ export function createWorkerServer(parts: HttpParts): Server {
   return server;
 }
 
-function authorise(request: IncomingMessage, token: string): void {
+/** Throws LineshaftError where the request lacks the token of this start. */
+export function authorise(request: IncomingMessage, token: string): void {
   const given = Buffer.from(request.headers.authorization ?? "");
   const wanted = Buffer.from(`Bearer ${token}`);
   if (given.length === wanted.length && timingSafeEqual(given, wanted)) return;
@@ -104,7 +99,8 @@ function authorise(request: IncomingMessage, token: string): void {
   });
 }
 
-async function readJson(request: IncomingMessage): Promise<unknown> {
+/** The body of a request. Throws LineshaftError where it is too large or is not JSON. */
+export async function readJson(request: IncomingMessage): Promise<unknown> {
   const pieces: Buffer[] = [];
   let bytes = 0;
   for await (const piece of request as AsyncIterable<Buffer>) {
@@ -125,7 +121,16 @@ async function readJson(request: IncomingMessage): Promise<unknown> {
   }
 }
 
-function parsed<T>(schema: z.ZodType<T>, body: unknown): T {
+export function unknownRoute({ method }: IncomingMessage, path: string): LineshaftError {
+  return new LineshaftError({
+    code: "unknown_route",
+    message: `There is no ${method} ${path}.`,
+    hint: "See the routes in the engine's protocol.",
+  });
+}
+
+/** The body as the schema has it. Throws LineshaftError that names the field at fault. */
+export function parsed<T>(schema: z.ZodType<T>, body: unknown): T {
   const result = schema.safeParse(body);
   if (result.success) return result.data;
   const issue = result.error.issues[0]!;

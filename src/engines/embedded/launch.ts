@@ -15,6 +15,8 @@ interface WorkerLaunch {
   /** 0: what the model was trained for, at most 4,096. */
   contextTokens?: number;
   threads: number;
+  /** The model makes embeddings. */
+  embeds?: boolean;
   queueLimit?: number;
   /** What the model's makers recommend; absent: what the file says. */
   sampling?: Partial<SamplingDefaults>;
@@ -43,6 +45,7 @@ export function workerCommand(launch: WorkerLaunch, inherited: NodeJS.ProcessEnv
     LINESHAFT_WORKER_THREADS: String(launch.threads),
   };
   if (launch.kvBudgetBytes !== undefined) env["LINESHAFT_WORKER_KV_BUDGET_BYTES"] = String(launch.kvBudgetBytes);
+  if (launch.embeds === true) env["LINESHAFT_WORKER_EMBEDS"] = "1";
   if (launch.slots !== undefined) env["LINESHAFT_WORKER_SLOTS"] = String(launch.slots);
   if (launch.contextTokens !== undefined) env["LINESHAFT_WORKER_CONTEXT"] = String(launch.contextTokens);
   if (launch.queueLimit !== undefined) env["LINESHAFT_WORKER_QUEUE"] = String(launch.queueLimit);

@@ -20,6 +20,9 @@ export const sharedPrefixMinTokens = 2 * blockTokens;
 /** Shortest state worth parking: below this, computing it again takes no longer than loading a file. */
 export const parkMinTokens = blockTokens;
 
+/** Texts of one embeddings call, as in OpenAI's API. */
+export const embeddingInputsMax = 2_048;
+
 /** KV events kept for replay before the log is restated from the present (blocks.ts). */
 export const eventLogLimit = 8_192;
 

@@ -9,13 +9,16 @@ import { batchTokens } from "./limits.ts";
 import { LlamaDevice } from "./llamaDevice.ts";
 import { type KvPlan, type MemorySample, machineMemory, planKv, refusal, stateBytes } from "./memory.ts";
 
-interface DeviceOptions {
+interface LibraryOptions {
   modelPath: string;
+  threads: number;
+  log(message: string, detail: Record<string, unknown>): void;
+}
+
+interface DeviceOptions extends LibraryOptions {
   slots: number;
   /** At most what the model was trained for. 0: that, at most 4,096. */
   contextTokens: number;
-  threads: number;
-  log(message: string, detail: Record<string, unknown>): void;
 }
 
 /** Metadata of the GGUF file. */
@@ -96,7 +99,8 @@ export async function loadModel(options: DeviceOptions): Promise<LoadedModel> {
   };
 }
 
-async function getLibrary(options: DeviceOptions): Promise<Llama> {
+/** The library on this machine. Throws LineshaftError where none of its builds works. */
+export async function getLibrary(options: LibraryOptions): Promise<Llama> {
   try {
     return await getLlama({
       gpu: "auto",
@@ -120,7 +124,8 @@ async function getLibrary(options: DeviceOptions): Promise<Llama> {
   }
 }
 
-async function openModel(llama: Llama, options: DeviceOptions): Promise<LlamaModel> {
+/** A model from its file. Throws LineshaftError with one sentence and a next step. */
+export async function openModel(llama: Llama, options: LibraryOptions): Promise<LlamaModel> {
   try {
     await stat(options.modelPath);
   } catch (error) {

@@ -6,6 +6,8 @@
 //                                                `lineshaft.transfer` the header `pulledHeader` says how many tokens of KV
 //                                                were pulled; 409 `kv_lost` before the first byte when they cannot be
 //   GET  /v1/models, /health                     200 once the model is loaded
+//   POST /v1/embeddings                          OpenAI's shape. A worker whose model makes embeddings has this route, the next one, and
+//                                                /lineshaft/status, whose `embeds` says so; the others are of workers that generate
 //   POST /tokenize                               {prompt} or {messages, tools?, tool_choice?}, and {cacheSalt?}, whose
 //                                                remembered answers are used: {count, tokens, max_model_len} (vLLM's shape)
 //   POST /lineshaft/abort                        {attempt}: stops it; its stream still ends with finish_reason "abort" and usage
@@ -110,6 +112,8 @@ export const workerStatus = z.object({
   epoch: z.string(),
   pid: z.number(),
   threads: z.number(),
+  /** Its model makes embeddings of so many numbers, and no text. */
+  embeds: z.object({ dimensions: z.number() }).optional(),
   contextTokens: z.number(),
   blockTokens: z.number(),
   slots: z.number(),
@@ -171,6 +175,8 @@ export const workerEnvironment = z.object({
   LINESHAFT_WORKER_CONTEXT: z.coerce.number().int().default(0),
   LINESHAFT_WORKER_THREADS: z.coerce.number().int().default(1),
   LINESHAFT_WORKER_QUEUE: z.coerce.number().int().default(128),
+  /** 1: the model makes embeddings. */
+  LINESHAFT_WORKER_EMBEDS: z.enum(["0", "1"]).default("0"),
   /** JSON: the sampling that the model's makers recommend; without it, what the file says counts. */
   LINESHAFT_WORKER_SAMPLING: z
     .string()

@@ -54,6 +54,7 @@ export async function startTestWorker(
     modelPath?: string;
     threads?: number;
     sampling?: Partial<SamplingDefaults>;
+    embeds?: boolean;
   } = {},
 ): Promise<TestWorker> {
   const kvDir = options.kvDir ?? mkdtempSync(path.join(tmpdir(), "lineshaft-kv-"));

