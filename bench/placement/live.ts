@@ -3,7 +3,8 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { createEmbeddedEngine, type EndpointRole } from "../../src/engines/index.ts";
+import { createEmbeddedEngine } from "../../src/engines/embedded/adapter.ts";
+import type { EndpointRole } from "../../src/engines/index.ts";
 import { startTestWorker, type TestWorker } from "../../src/engines/embedded/testing.ts";
 import type { WorkerStatus } from "../../src/engines/embedded/protocol.ts";
 import { testGateway, testPrices, type TestGateway } from "../../src/api/testing.ts";

@@ -4,6 +4,8 @@ import type { OpenAPIHono } from "@hono/zod-openapi";
 import { z } from "@hono/zod-openapi";
 import { chatBody } from "../gateway/protocols/chat/schema.ts";
 import { completionBody } from "../gateway/protocols/completions/schema.ts";
+import { embeddingsBody } from "../gateway/protocols/embeddings/schema.ts";
+import { rerankBody } from "../gateway/protocols/rerank/schema.ts";
 import { responsesBody } from "../gateway/protocols/responses/schema.ts";
 import type { Action } from "../governance/index.ts";
 import { registerAnthropicApi } from "./anthropicDocs.ts";
@@ -57,6 +59,20 @@ function registerModelApi(app: OpenAPIHono<ApiEnv>): void {
       "A response, streamed or whole",
       responsesBody,
       "An object of kind response, or events from response.created to response.completed, response.incomplete or response.failed",
+    ],
+    [
+      "/v1/embeddings",
+      "Embeddings of texts",
+      embeddingsBody,
+      "An object of kind list with an embedding for each text, as numbers or in base64 (32-bit floats, little-endian)",
+    ],
+    ["/v1/rerank", "Which documents answer a query best", rerankBody, "An object with results, the best first"],
+    ["/rerank", "The same as /v1/rerank", rerankBody, "An object with results, the best first"],
+    [
+      "/v2/rerank",
+      "The same in Cohere's shape",
+      rerankBody,
+      "An object with results, the best first, and billed units",
     ],
   ] as const)
     registry.registerPath({

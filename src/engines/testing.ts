@@ -55,7 +55,7 @@ type ScriptedRoute = (
   path: string,
 ) => object | string | undefined | ((response: ServerResponse) => void);
 
-interface ScriptedRoutes {
+export interface ScriptedRoutes {
   /** By method and path without a query, such as `GET /version`; a path that ends with `*` stands for all that begin so. */
   routes: Record<string, ScriptedRoute>;
   /** What the entries of /models say beside their id. */

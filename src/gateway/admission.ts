@@ -6,7 +6,9 @@ import type { ModelCall } from "./modelCall.ts";
 import { invalidValue } from "./refusals.ts";
 
 /** Answers that are computed for one call, each with its own output. */
-export function answersAsked({ prompt, answersPerPrompt }: ModelCall): number {
+export function answersAsked({ kind, prompt, answersPerPrompt }: ModelCall): number {
+  // What a model reads of all its texts is counted as one prompt, and it writes nothing.
+  if (kind !== "generate") return 1;
   return (prompt.kind === "list" ? prompt.prompts.length : 1) * answersPerPrompt;
 }
 

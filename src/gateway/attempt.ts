@@ -97,7 +97,7 @@ export class Attempts {
         outputLimit = ofOne(cover.outputTokens);
         admitted.loweredBy = cover.cutBy;
       }
-      if (outputLimit < 1) {
+      if (outputLimit < 1 && asked.kind === "generate") {
         const { promptTokens } = admitted.most;
         const price = (outputTokens: number) => priceOfMost({ promptTokens, outputTokens }, admitted.card);
         throw budgetEnded(cover.cutBy!, { neededNano: price(inAll(1)), heldNano: price(cover.outputTokens) });

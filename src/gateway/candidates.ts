@@ -14,25 +14,26 @@ const reasonsShown = 4;
 
 /** What an endpoint says of itself that decides what it can be sent. */
 interface Takes {
+  speaks: readonly string[] | undefined;
   fields: readonly string[] | undefined;
   media: readonly string[] | undefined;
   allowed: readonly string[];
 }
 
 /** The call as an endpoint can take it, or why the endpoint cannot take it. */
-type Shape = { asked: ModelCall; refusal?: undefined } | { refusal: LineshaftError };
+type Fitted = { asked: ModelCall; refusal?: undefined } | { refusal: LineshaftError };
 
 /** One request in the shapes that endpoints can take. */
 export class RequestShapes {
   readonly #asked: ModelCall;
-  readonly #made: { takes: Takes; shape: Shape }[] = [];
+  readonly #made: { takes: Takes; shape: Fitted }[] = [];
 
   constructor(asked: ModelCall) {
     this.#asked = asked;
   }
 
   /** The request for this endpoint, by what the endpoint says of itself now. */
-  at(endpoint: RegisteredEndpoint): Shape {
+  at(endpoint: RegisteredEndpoint): Fitted {
     const takes = takesOf(endpoint);
     const known = this.#made.find((one) => sameTakes(one.takes, takes));
     if (known) return known.shape;
@@ -41,7 +42,7 @@ export class RequestShapes {
     return shape;
   }
 
-  #shaped(endpoint: RegisteredEndpoint): Shape {
+  #shaped(endpoint: RegisteredEndpoint): Fitted {
     try {
       return { asked: this.#asked.fitted(endpoint) };
     } catch (error) {
@@ -116,6 +117,8 @@ export class Candidates {
     if (this.#able.length < 2) return;
     const [first] = this.#able;
     if (this.#able.every((endpoint) => contextOf(endpoint) === contextOf(first!)) || call.hasMedia) return;
+    // Each text of a call without output has a context of its own, and its engine judges it.
+    if (call.kind !== "generate") return;
     const asked = call.outputLimit()?.tokens;
     const needed = ({ facts }: RegisteredEndpoint) =>
       promptTokens + (asked === undefined || call.limitIsUsual || facts?.capabilities.clipsOutput ? 1 : asked);
@@ -166,11 +169,19 @@ export const exclusionsOf = (excluded: ReadonlyMap<string, string>): string =>
 const contextOf = ({ facts }: RegisteredEndpoint): number => facts?.contextTokens ?? Number.POSITIVE_INFINITY;
 
 function takesOf({ facts, allowFields }: RegisteredEndpoint): Takes {
-  return { fields: facts?.capabilities.fields, media: facts?.capabilities.media, allowed: allowFields };
+  return {
+    speaks: facts?.capabilities.speaks,
+    fields: facts?.capabilities.fields,
+    media: facts?.capabilities.media,
+    allowed: allowFields,
+  };
 }
 
 const sameTakes = (a: Takes, b: Takes): boolean =>
-  sameList(a.fields, b.fields) && sameList(a.media, b.media) && sameList(a.allowed, b.allowed);
+  sameList(a.speaks, b.speaks) &&
+  sameList(a.fields, b.fields) &&
+  sameList(a.media, b.media) &&
+  sameList(a.allowed, b.allowed);
 
 function sameList(a: readonly string[] | undefined, b: readonly string[] | undefined): boolean {
   if (a === b) return true;

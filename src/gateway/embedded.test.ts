@@ -1,6 +1,6 @@
 // The official client, the gateway, the ledger and a real worker with the real small model, together.
 import { expect, test } from "vitest";
-import { createEmbeddedEngine } from "../engines/index.ts";
+import { createEmbeddedEngine } from "../engines/embedded/adapter.ts";
 import { startTestWorker } from "../engines/embedded/testing.ts";
 import { testGateway, testPrices } from "../api/testing.ts";
 

@@ -185,14 +185,15 @@ async function worstCaseOf(
   candidates: readonly RegisteredEndpoint[],
 ): Promise<WorstCase> {
   const { asked } = call.request;
-  // An engine that counts a prompt's tokens counts a mark in place of a medium.
-  const countable = !asked.hasMedia;
+  // An engine that counts a prompt's tokens counts a mark in place of a medium, and no calls that it writes nothing for.
+  const countable = !asked.hasMedia && asked.kind === "generate";
   const counted = prompt.counted && countable;
   const count = async () => {
     if (!countable) return undefined;
     return counted ? prompt.promptTokens : countedBy(candidates, call);
   };
-  const contextTokens = longestContext(candidates);
+  // Each text of a call without output has a context of its own.
+  const contextTokens = asked.kind === "generate" ? longestContext(candidates) : undefined;
   const bound = counted ? prompt.promptTokens : asked.promptTokensMost;
   const promptTokens = Math.min(bound, contextTokens ?? Infinity);
   // The bound may fill a context that the prompt does not. Without a count a third of the bound is the usual guess.

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import type OpenAI from "openai";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { createEmbeddedEngine } from "../engines/index.ts";
+import { createEmbeddedEngine } from "../engines/embedded/adapter.ts";
 import type { EndpointRole } from "../engines/index.ts";
 import { startTestWorker, type TestWorker } from "../engines/embedded/testing.ts";
 import { testGateway, testPrices, type TestGateway } from "../api/testing.ts";

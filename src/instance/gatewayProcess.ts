@@ -2,7 +2,7 @@
 // an IPC channel to main. It has its own pool, session, lease and records, and reaches the workers that main keeps; it starts no child.
 //
 // It ends when it is asked to, and when main has gone: main's children end with main, so there would be no database.
-import { createEmbeddedEngine, EngineRegistry, type EmbeddedEngine } from "../engines/index.ts";
+import { EngineRegistry, workerEngine, type WorkerEngine } from "../engines/index.ts";
 import { closeEgress } from "../egress/index.ts";
 import { Disk, Home } from "../fleet/index.ts";
 import type { Gateway } from "../gateway/index.ts";
@@ -60,12 +60,12 @@ process.once("SIGTERM", () => stopping.resolve()).once("disconnect", () => stopp
 for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
 
 /** Puts a worker of this machine into service. The same one under another role keeps its engine, and with it its streams. */
-function addWorker({ deployment, endpoint, url, token, ...options }: WorkerView): void {
+function addWorker({ deployment, endpoint, url, token, embeds, ...options }: WorkerView): void {
   const known = engines.get(endpoint);
-  const reached = known?.kind === "embedded" ? (known.engine as EmbeddedEngine).reached : undefined;
+  const reached = known?.kind === "embedded" ? (known.engine as WorkerEngine).reached : undefined;
   const isSame = reached?.url === url && reached.token === token;
   if (known && isSame && known.role === options.role && known.name === deployment) return;
-  const engine = known && isSame ? known.engine : createEmbeddedEngine({ url, token });
+  const engine = known && isSame ? known.engine : workerEngine({ url, token, embeds });
   engines.add(deployment, engine, {
     kind: "embedded",
     endpoint,

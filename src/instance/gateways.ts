@@ -9,7 +9,7 @@
 import type { ChildProcess } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import type { DeploymentVerbs, EndpointView } from "../api/index.ts";
-import type { EmbeddedEngine, EngineRegistry, RegisteredEndpoint } from "../engines/index.ts";
+import type { EngineRegistry, RegisteredEndpoint, WorkerEngine } from "../engines/index.ts";
 import type { SharedListener, Supervisor } from "../fleet/index.ts";
 import type { Gateway, SchedulerSnapshot } from "../gateway/index.ts";
 import type { Logger, MetricFamily, Metrics } from "../telemetry/index.ts";
@@ -210,5 +210,5 @@ export class Gateways {
 }
 
 function workerOf({ name, endpoint, model, role, node, facts, engine }: RegisteredEndpoint) {
-  return { deployment: name, endpoint, model, role, node, facts, ...(engine as EmbeddedEngine).reached };
+  return { deployment: name, endpoint, model, role, node, facts, ...(engine as WorkerEngine).reached };
 }

@@ -28,6 +28,8 @@ export interface WorkerView {
   facts: EndpointFacts | undefined;
   url: string;
   token: string;
+  /** Its model makes embeddings. */
+  embeds: boolean;
 }
 
 /** A deployment's settings, as the registry keeps them. */

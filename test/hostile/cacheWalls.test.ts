@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { startTestWorker, type TestWorker } from "../../src/engines/embedded/testing.ts";
-import { createEmbeddedEngine } from "../../src/engines/index.ts";
+import { createEmbeddedEngine } from "../../src/engines/embedded/adapter.ts";
 import { testGateway, testPrices, type TestGateway } from "../../src/api/testing.ts";
 
 const kvDir = mkdtempSync(path.join(tmpdir(), "lineshaft-kv-"));

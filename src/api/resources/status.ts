@@ -1,6 +1,6 @@
 // The whole instance as the API shows it: its processes, what each holds in memory, and what its engines say of themselves.
 import { treeMemory, type ChildStatus, type DeploymentState, type Disk, type Supervisor } from "../../fleet/index.ts";
-import type { EmbeddedEngine, EngineRegistry, RegisteredEndpoint } from "../../engines/index.ts";
+import type { EngineRegistry, RegisteredEndpoint, WorkerEngine } from "../../engines/index.ts";
 import type { WorkerStatus } from "../../engines/embedded/protocol.ts";
 import { deploymentResource } from "./deployment.ts";
 import type {
@@ -153,7 +153,7 @@ async function ownDeployment(
       const lastError = children.find(({ name }) => name === endpoint)?.lastError;
       if (state !== "ready" || !known) return { ...base, state, ...(lastError !== undefined && { error: lastError }) };
       try {
-        const now = await (known.engine as EmbeddedEngine).status();
+        const now = await (known.engine as WorkerEngine).status();
         disk ??= { used_bytes: now.disk.usedBytes, budget_bytes: now.disk.budgetBytes, files: now.disk.files };
         return { ...base, ...stateOf(known), ...workerFacts(now) };
       } catch (error) {

@@ -14,6 +14,7 @@ import type { Shape } from "../asked.ts";
 import type { Capabilities, EndpointFacts, EngineAnswer, EngineRequest, TokenizedPrompt } from "../types.ts";
 import type { Engine } from "../engine.ts";
 import type { KvEngine } from "../kv.ts";
+import { inputWireOf, type InputWire } from "../wire/inputWires.ts";
 import { presetAt, type Preset } from "../presets/index.ts";
 import { VllmEndpoint } from "../vllm/endpoint.ts";
 import { isVllm } from "../vllm/facts.ts";
@@ -128,6 +129,7 @@ class OpenAiEngine implements Engine {
 
   #capabilities(kvEvents: boolean): Capabilities {
     return {
+      speaks: spokenBy(this.#software),
       tokenize: this.#tokenizes,
       kvEvents,
       fields: [...fieldsOfSoftware(this.#software), ...(this.#preset?.quirks.extraFields ?? [])],
@@ -137,6 +139,8 @@ class OpenAiEngine implements Engine {
 
   async open(request: EngineRequest, signal?: AbortSignal): Promise<EngineAnswer> {
     await (this.#looked ??= this.#firstLook());
+    const input = inputWireOf(request.shape);
+    if (input) return this.#openInput(request, input, signal);
     const shape = completionShapeOf(request);
     const body: EngineRequest["body"] = { ...request.body };
     if (this.#vllm) {
@@ -161,6 +165,20 @@ class OpenAiEngine implements Engine {
       source: request.source,
       signal,
       progress,
+    });
+  }
+
+  /** A call whose model writes no text. vLLM takes the salt for these calls as well. */
+  #openInput({ body, source, hints }: EngineRequest, wire: InputWire, signal?: AbortSignal): Promise<EngineAnswer> {
+    const salted = this.#vllm ? { ...body, cache_salt: this.#vllm.saltOf(hints.cacheSalt) } : body;
+    return openExchange({
+      url: this.#url + wire.path,
+      wire: wire.reader,
+      headers: this.#headers,
+      body: salted,
+      stream: false,
+      source,
+      signal,
     });
   }
 
@@ -197,6 +215,16 @@ class OpenAiEngine implements Engine {
   async close(): Promise<void> {
     this.#vllm?.close();
   }
+}
+
+/**
+ * APIs that an engine is asked by. Which of them its model answers, the engine judges itself. Messages and Responses, which some of this
+ * software serves as well, take no cache salt and do not count while they stream, so they are not used. SGLang's rerank answers a bare list.
+ */
+function spokenBy(software: Software): readonly Shape[] {
+  return software === "sglang"
+    ? ["chat", "completions", "embeddings"]
+    : ["chat", "completions", "embeddings", "rerank"];
 }
 
 /** Everything in a chat call that its template sees. */

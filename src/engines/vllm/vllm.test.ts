@@ -91,6 +91,7 @@ describe("what it says of itself", () => {
       slots: 8,
       kv: { bytesPerToken: 23_045, deviceTokens: 46_592, totalTokens: 46_592, reloadMsPerToken: {} },
       capabilities: {
+        speaks: ["chat", "completions", "embeddings", "rerank"],
         tokenize: true,
         kvEvents: true,
         fields: fieldsOfSoftware("vllm"),

@@ -1,6 +1,6 @@
 // The gateway alone: its pipeline over scripted engines that stop and count, with the money in memory and no database.
 import { createOpenAiEngine, EngineRegistry } from "../../engines/index.ts";
-import { scriptedEngine, type Script, type ScriptedEngine } from "../../engines/testing.ts";
+import { scriptedEngine, type Script, type ScriptedEngine, type ScriptedRoutes } from "../../engines/testing.ts";
 import { testPrincipal } from "../../governance/testing.ts";
 import type { RateCard } from "../../ledger/index.ts";
 import { Alarms, createLogger, createMetrics } from "../../telemetry/index.ts";
@@ -30,19 +30,21 @@ export interface MemoryGateway extends AsyncDisposable {
   request(body?: Record<string, unknown>, more?: Partial<CallRequest>): CallRequest;
 }
 
-/** `owner`: what the engine says that it is (`owned_by`); SGLang by default, which stops and counts. */
+/** `owner`: what the engine says that it is (`owned_by`); SGLang by default, which stops and counts. `engineRoutes`: the engine has, beside chat and completions. */
 export async function memoryGateway({
   script = {},
   owner = "sglang",
   routes,
+  engineRoutes = {},
   cardOf = () => card,
 }: {
   script?: Script;
   owner?: string;
   routes?: GatewayDependencies["routes"];
+  engineRoutes?: ScriptedRoutes["routes"];
   cardOf?: (model: string) => RateCard | undefined;
 } = {}): Promise<MemoryGateway> {
-  const engine = await scriptedEngine(script, ["scripted"], 0, { routes: {}, card: { owned_by: owner } });
+  const engine = await scriptedEngine(script, ["scripted"], 0, { routes: engineRoutes, card: { owned_by: owner } });
   const engines = new EngineRegistry();
   const open = createOpenAiEngine({ url: engine.url, model: "scripted" });
   engines.add("scripted", open, { kind: "openai", model: "scripted", facts: await open.probe() });

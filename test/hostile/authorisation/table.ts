@@ -315,6 +315,21 @@ export const table: Row[] = [
     body: () => ({ model: "scripted", prompt: "hi" }),
     answers: ["200", "200", "200", "200", "403 model_unpriced"],
   },
+  ...["/v1/embeddings", "/v1/rerank", "/rerank", "/v2/rerank"].map((path): Row => ({
+    route: `POST ${path}`,
+    body: () => ({
+      model: "scripted",
+      ...(path === "/v1/embeddings" ? { input: "hi" } : { query: "hi", documents: ["hi"] }),
+    }),
+    // The scripted engine has no such route.
+    answers: [
+      "502 engine_model_missing",
+      "502 engine_model_missing",
+      "502 engine_model_missing",
+      "502 engine_model_missing",
+      "403 model_unpriced",
+    ],
+  })),
   {
     route: "POST /v1/responses",
     body: () => ({ model: "scripted", input: "hi" }),

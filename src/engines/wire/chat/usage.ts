@@ -3,20 +3,9 @@
 import { limits } from "../../limits.ts";
 import { EngineError } from "../../types.ts";
 import type { Tier, Timings, Usage } from "../../types.ts";
+import { object, tokenCount } from "../values.ts";
 
 type Json = Record<string, unknown>;
-
-/**
- * A whole number from 0 to 2^53 - 1, or undefined. Engines have been seen to send null, floats and negative counts; a claim of
- * 1e300 is one of the greatest number there is.
- */
-function count(value: unknown): number | undefined {
-  if (typeof value !== "number" || !Number.isFinite(value) || value < 0) return undefined;
-  return Math.min(Math.round(value), Number.MAX_SAFE_INTEGER);
-}
-
-const object = (value: unknown): Json | undefined =>
-  value !== null && typeof value === "object" && !Array.isArray(value) ? (value as Json) : undefined;
 
 /**
  * Usage out of an answer's or chunk's `usage`; undefined where it is absent or says nothing of tokens. Cached tokens are
@@ -28,16 +17,19 @@ const object = (value: unknown): Json | undefined =>
 export function usageOf(answer: Json): Usage | undefined {
   const usage = object(answer["usage"]);
   if (!usage) return undefined;
-  const promptTokens = count(usage["prompt_tokens"]);
-  const completionTokens = count(usage["completion_tokens"]);
+  const promptTokens = tokenCount(usage["prompt_tokens"]);
+  const completionTokens = tokenCount(usage["completion_tokens"]);
   if (promptTokens === undefined || completionTokens === undefined) return undefined;
   const details = object(usage["prompt_tokens_details"]);
   const reported =
-    count(details?.["cached_tokens"]) ?? count(usage["prompt_cache_hit_tokens"]) ?? count(usage["cached_tokens"]);
+    tokenCount(details?.["cached_tokens"]) ??
+    tokenCount(usage["prompt_cache_hit_tokens"]) ??
+    tokenCount(usage["cached_tokens"]);
   const cachedTokens = Math.min(reported ?? 0, promptTokens);
-  const saidWritten = count(details?.["cache_write_tokens"]) ?? count(details?.["cache_creation_input_tokens"]) ?? 0;
+  const saidWritten =
+    tokenCount(details?.["cache_write_tokens"]) ?? tokenCount(details?.["cache_creation_input_tokens"]) ?? 0;
   const written = Math.min(saidWritten, promptTokens - cachedTokens);
-  const reasoning = count(object(usage["completion_tokens_details"])?.["reasoning_tokens"]) ?? 0;
+  const reasoning = tokenCount(object(usage["completion_tokens_details"])?.["reasoning_tokens"]) ?? 0;
   const isBeside = reasoning > 0 && usage["total_tokens"] === promptTokens + completionTokens + reasoning;
   const outputTokens = Math.min(completionTokens + (isBeside ? reasoning : 0), Number.MAX_SAFE_INTEGER);
   const report = object(answer["lineshaft"]);
@@ -59,7 +51,7 @@ function tiersOf(said: Json | undefined): Partial<Record<Tier, number>> | undefi
   if (!said) return undefined;
   const tiers: Partial<Record<Tier, number>> = {};
   for (const tier of ["device", "host", "disk", "remote"] as const) {
-    const tokens = count(said[tier]);
+    const tokens = tokenCount(said[tier]);
     if (tokens !== undefined) tiers[tier] = tokens;
   }
   return tiers;

@@ -27,9 +27,12 @@ export const sampling = {
 
 export type CallBody = Record<string, unknown> & { model: string; stream?: boolean };
 
-/** Judges a body that was parsed from JSON; answers it unchanged. Throws a 400 that names the first field at fault. */
-export function checkBody(schema: z.ZodType, body: unknown): unknown {
-  checkValues(body, { depth: limits.bodyDepth, values: limits.bodyValues, tokensIn: "prompt", text: false });
+/**
+ * Judges a body that was parsed from JSON; answers it unchanged. Throws a 400 that names the first field at fault. `tokensIn`: the field
+ * that may be token ids.
+ */
+export function checkBody(schema: z.ZodType, body: unknown, tokensIn = "prompt"): unknown {
+  checkValues(body, { depth: limits.bodyDepth, values: limits.bodyValues, tokensIn, text: false });
   const issue = firstIssue(schema, body);
   if (issue) throw refusal(issue);
   return body;
@@ -42,8 +45,8 @@ export function checkModel(model: string | undefined): asserts model is string {
 }
 
 /** The same of a body that names its model. */
-export function decodeBody(schema: z.ZodType, body: unknown): CallBody {
-  const decoded = checkBody(schema, body) as CallBody;
+export function decodeBody(schema: z.ZodType, body: unknown, tokensIn?: string): CallBody {
+  const decoded = checkBody(schema, body, tokensIn) as CallBody;
   const { stream_options: options = null } = decoded;
   if (options !== null && decoded.stream !== true)
     throw invalidValue("stream_options", "`stream_options` is for streams: set `stream` to true, or leave it out.");
