@@ -28,6 +28,8 @@ const table: [program: string, api: string][] = [
   ["ai.mjs", "messages"],
   ["pydanticAi.py", "messages"],
   ["litellmClient.py", "messages"],
+  ["ai.mjs", "gemini"],
+  ["litellmClient.py", "gemini"],
 ];
 
 let world: World;

@@ -189,7 +189,9 @@ async function sendStream(
  * Headers that are known only at the end of a stream, as comments: lines `: name: value`, which clients of server-sent events leave out.
  * HTTP's own trailers reach few clients.
  */
-function lateHeaders({ streamType }: Protocol, headers: Record<string, string>): string {
+function lateHeaders({ streamType, shape }: Protocol, headers: Record<string, string>): string {
+  // Google's client takes a comment for the beginning of an event that never ends, and throws.
+  if (shape === "gemini") return "";
   if (!streamType.startsWith("text/event-stream")) return "";
   const lines = Object.entries(headers).map(([name, value]) => `: ${name}: ${value}\n`);
   return lines.length === 0 ? "" : `${lines.join("")}\n`;
