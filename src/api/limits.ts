@@ -33,6 +33,10 @@ export const limits = {
   searchResults: 20,
   /** A feed of live events sends a comment this often, because proxies close silent connections. */
   heartbeatMs: 15_000,
+  /** A stream whose answer has not begun after so long gets its head and a comment, then one every `beatMs`; looked at every tick. */
+  quietMs: 5_000,
+  beatMs: 10_000,
+  waitingTickMs: 1_000,
   /** How long clients may take to read that the server stops, before their connections are closed. */
   lastWordsMs: 500,
 } as const;

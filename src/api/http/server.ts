@@ -39,13 +39,16 @@ export function createServer(dependencies: ServerDependencies): Server {
       const protocol = route?.protocol ?? protocolOf(path, request.headers);
       if (protocol) {
         const requestId = pooledId("req");
-        const exchange = { request, response, requestId, protocol, path, query };
-        serveProtocol({ ...dependencies, stored }, bodies, exchange, route).catch((error: unknown) => {
+        const told = (error: unknown): LineshaftError => {
           const failure = explained(asLineshaftError(error), dependencies.storage);
           if (failure.code === "internal_error")
             log.error({ request: requestId, err: (error as Error).stack }, "a request failed");
-          sendError(response, protocol, failure, requestId);
-        });
+          return failure;
+        };
+        const exchange = { request, response, requestId, protocol, path, query, explained: told };
+        serveProtocol({ ...dependencies, stored }, bodies, exchange, route).catch((error: unknown) =>
+          sendError(response, protocol, told(error), requestId),
+        );
         return;
       }
       void listener(request, response);
@@ -70,6 +73,7 @@ async function serveProtocol(
     protocol: Protocol;
     path: string;
     query: string;
+    explained: (error: unknown) => LineshaftError;
   },
   route: Route | undefined,
 ): Promise<void> {
@@ -99,6 +103,7 @@ async function serveProtocol(
         requestId,
         held,
         gone,
+        explained: exchange.explained,
       });
     } finally {
       held.release();

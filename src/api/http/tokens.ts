@@ -4,6 +4,7 @@ import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:
 import { processMemory } from "../../bounded/index.ts";
 import { LineshaftError } from "../../errors/index.ts";
 import type { Principal } from "../../governance/types.ts";
+import { pooledId } from "../../gateway/ids.ts";
 import { limits as protocolLimits } from "../../gateway/limits.ts";
 import { programOf } from "../../gateway/protocols/program.ts";
 import type { CallRoute, Protocol, ReceivedRequest, Told } from "../../gateway/protocols/types.ts";
@@ -15,6 +16,7 @@ import { asLineshaftError } from "../../gateway/errors.ts";
 import { limits } from "../limits.ts";
 import { between, parseJson, readBody, type HeldBody } from "./bodies.ts";
 import { sendJson } from "./respond.ts";
+import { WaitingStreams } from "./waiting.ts";
 
 interface Serving {
   gateway: Gateway;
@@ -30,6 +32,8 @@ interface Serving {
   held: HeldBody;
   /** Aborts when the client has gone (`goneSignal`). */
   gone: AbortSignal;
+  /** A failure as its client is told it; one of our own is logged. */
+  explained: (error: unknown) => LineshaftError;
 }
 
 /** Aborts when the client closes the connection before it has its whole answer. To be made before anything is waited for. */
@@ -92,17 +96,24 @@ async function serveBody(
   const program = programOf(request.headers);
   const wishes = wishesOf(request.headers);
   const principal = await serving.stillAuthenticated();
-  // From here on the gateway watches the key.
-  const answer = await gateway.call({
-    principal,
-    asked,
-    signal: serving.gone,
-    ...(program !== undefined && { program }),
-    ...wishes,
-  });
-  const headers = [protocol.requestIdHeader, requestId];
-  for (const name in answer.headers) headers.push(name, answer.headers[name]!);
-  const told: Told = { call: asked, id: answer.id, createdMs: Date.now() };
+  const told: Told = { call: asked, id: pooledId("call"), createdMs: Date.now() };
+  const early = asked.stream ? waitingStreams.open((begins) => writeEarly(serving, told, begins)) : () => false;
+  let answer: CallAnswer;
+  try {
+    // From here on the gateway watches the key.
+    answer = await gateway.call({
+      principal,
+      asked,
+      signal: serving.gone,
+      id: told.id,
+      ...(program !== undefined && { program }),
+      ...wishes,
+    });
+  } catch (error) {
+    if (!early()) throw error;
+    response.end(protocol.error(serving.explained(error), "stream", told));
+    return;
+  }
   const keep =
     state &&
     (async (whole?: AnswerChunk) => {
@@ -111,10 +122,32 @@ async function serveBody(
       await state.release?.();
       return kept;
     });
-  if (asked.stream) return sendStream(response, protocol, told, headers, answer, keep);
+  // Where the head has left, what it would have said comes as comments.
+  if (early()) return sendEvents(serving, told, answer, keep, lateHeaders(protocol, answer.headers));
+  const headers = [protocol.requestIdHeader, requestId];
+  for (const name in answer.headers) headers.push(name, answer.headers[name]!);
+  if (asked.stream) {
+    headers.push("content-type", protocol.streamType, "cache-control", "no-cache");
+    response.writeHead(200, headers);
+    return sendEvents(serving, told, answer, keep, "");
+  }
   const whole = await answer.whole();
   if (keep) headers.push(...Object.entries(await keep(whole)).flat());
   sendJson(response, 200, protocol.whole(whole, told), headers);
+}
+
+/** The streams of this process that wait for their first token. */
+const waitingStreams = new WaitingStreams();
+
+/** The head of a stream whose answer has not begun, and a line that means nothing. */
+function writeEarly({ response, protocol, requestId }: Serving, { id }: Told, begins: boolean): void {
+  if (response.destroyed) return;
+  if (begins) {
+    const { requestIdHeader, streamType } = protocol;
+    const headers = [requestIdHeader, requestId, "x-lineshaft-call", id];
+    response.writeHead(200, [...headers, "content-type", streamType, "cache-control", "no-cache"]);
+  }
+  response.write(protocol.waiting ?? ": waiting\n\n");
 }
 
 /** What a caller may say of its own call: its place in the queue, and with whom it shares caches. Throws 400 for anything else. */
@@ -157,19 +190,18 @@ function numberIn(headers: IncomingHttpHeaders, name: string, least: number, mos
 
 /**
  * Events of a stream as they come. What arrives in one turn of the event loop is written at once: engines send several tokens
- * in one packet, and a write is the dearest thing here. A client that does not read makes the engine wait.
+ * in one packet, and a write is the dearest thing here. A client that does not read makes the engine wait. `first`: what stands before the
+ * first event.
  */
-async function sendStream(
-  response: ServerResponse,
-  protocol: Protocol,
+async function sendEvents(
+  { response, protocol }: Serving,
   told: Told,
-  headers: string[],
-  { chunks, lastHeaders }: Pick<CallAnswer, "chunks" | "lastHeaders">,
+  { chunks, lastHeaders }: CallAnswer,
   keep: (() => Promise<Record<string, string>>) | undefined,
+  first: string,
 ): Promise<void> {
-  headers.push("content-type", protocol.streamType, "cache-control", "no-cache");
-  response.writeHead(200, headers);
   const writer = new EventWriter(response);
+  if (first !== "") void writer.write(first);
   const encode = protocol.events(told);
   try {
     for await (const chunk of chunks) {

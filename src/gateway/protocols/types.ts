@@ -107,6 +107,8 @@ export interface Protocol {
   whole(answer: AnswerChunk, told: Told): string;
   /** The encoder of one stream. */
   events(told: Told): StreamEncoder;
+  /** What a stream is sent while its first token is computed, which clients leave out; absent: a comment. */
+  readonly waiting?: string;
   /** JSON text of a failure; of one inside a stream (`stream`), the event that ends it. */
   error(failure: LineshaftError, place: "body" | "stream", told?: Told): string;
   /** The status by which its clients understand the failure; absent: the failure's own. */

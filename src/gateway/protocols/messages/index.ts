@@ -22,6 +22,7 @@ export const messages: Protocol = {
   ],
   requestIdHeader: "request-id",
   streamType: "text/event-stream; charset=utf-8",
+  waiting: 'event: ping\ndata: {"type":"ping"}\n\n',
   decode({ json, bytes, text, headers }) {
     const body = decodeBody(messagesBody, json);
     checkToolChoice(body);
