@@ -34,19 +34,24 @@ export function messagesUsage(usage: Usage): Json {
     input_tokens: Math.max(0, promptTokens - cachedTokens - written),
     cache_creation_input_tokens: written,
     cache_read_input_tokens: cachedTokens,
-    ...(written > 0 && {
-      cache_creation: { ephemeral_5m_input_tokens: cacheWriteTokens, ephemeral_1h_input_tokens: cacheWriteLongTokens },
-    }),
+    cache_creation: { ephemeral_5m_input_tokens: cacheWriteTokens, ephemeral_1h_input_tokens: cacheWriteLongTokens },
     output_tokens: outputTokens,
-    ...(usage.reasoningTokens > 0 && { output_tokens_details: { thinking_tokens: usage.reasoningTokens } }),
+    output_tokens_details: { thinking_tokens: usage.reasoningTokens },
+    ...unknownUsage,
   };
 }
+
+/** Members of a usage that only Anthropic's own servers have a word for. Clients that check an answer by its schema expect them. */
+const unknownUsage: Json = { inference_geo: null, server_tool_use: null, service_tier: null };
 
 export const noUsage: Json = {
   input_tokens: 0,
   cache_creation_input_tokens: 0,
   cache_read_input_tokens: 0,
+  cache_creation: null,
   output_tokens: 0,
+  output_tokens_details: null,
+  ...unknownUsage,
 };
 
 /** What stands around the blocks of an answer. */
@@ -55,6 +60,19 @@ export const frameOf = ({ call, id }: Told): Json => ({
   type: "message",
   role: "assistant",
   model: call.model,
+  container: null,
+  stop_details: null,
+});
+
+/** The blocks that a model writes, as whole answers and the starts of streamed blocks have them. */
+export const textBlock = (text: string): Json => ({ type: "text", text, citations: null });
+
+export const toolBlock = (id: string, name: string, input: Json): Json => ({
+  type: "tool_use",
+  id,
+  name,
+  input,
+  caller: { type: "direct" },
 });
 
 /**
@@ -98,7 +116,7 @@ function blocksOf(delta: AnswerDelta, told: Told): Json[] {
     switch (part.kind) {
       case "text":
       case "refusal":
-        return part.text === "" ? [] : [{ type: "text", text: part.text }];
+        return part.text === "" ? [] : [textBlock(part.text)];
       case "reasoning": {
         if (!shown.told) return [];
         const { proof } = part;
@@ -109,9 +127,7 @@ function blocksOf(delta: AnswerDelta, told: Told): Json[] {
         return thinking === "" && signature === "" ? [] : [{ type: "thinking", thinking, signature }];
       }
       case "tool_call":
-        return [
-          { type: "tool_use", id: part.id, name: names.get(part.name) ?? part.name, input: inputOf(part.arguments) },
-        ];
+        return [toolBlock(part.id, names.get(part.name) ?? part.name, inputOf(part.arguments))];
       case "opaque":
         return part.shape === "messages" ? [part.item] : [];
       default:

@@ -8,7 +8,17 @@ import type { AnswerDelta, Proof, ToolCallDelta } from "../../../engines/index.t
 import type { AnswerChunk } from "../../types.ts";
 import { proofText } from "../proof.ts";
 import type { StreamEncoder, Told } from "../types.ts";
-import { frameOf, inputOf, messagesUsage, noUsage, stopOf, thoughtShown, toolNames } from "./answers.ts";
+import {
+  frameOf,
+  inputOf,
+  messagesUsage,
+  noUsage,
+  stopOf,
+  textBlock,
+  thoughtShown,
+  toolBlock,
+  toolNames,
+} from "./answers.ts";
 
 type Json = Record<string, unknown>;
 
@@ -138,7 +148,7 @@ class MessageEvents {
   }
 
   #say(text: string): void {
-    if (this.#open?.kind !== "text") this.#start({ kind: "text" }, { type: "text", text: "" });
+    if (this.#open?.kind !== "text") this.#start({ kind: "text" }, textBlock(""));
     this.#delta({ type: "text_delta", text });
   }
 
@@ -162,7 +172,7 @@ class MessageEvents {
     this.#waiting.delete(at);
     this.#called = true;
     const name = this.#names.get(call.name) ?? call.name;
-    this.#start({ kind: "tool", at, call }, { type: "tool_use", id: call.id, name, input: {} });
+    this.#start({ kind: "tool", at, call }, toolBlock(call.id, name, {}));
     if (call.arguments !== "") this.#delta({ type: "input_json_delta", partial_json: call.arguments });
   }
 

@@ -264,9 +264,9 @@ describe("blocks", () => {
       { finish: "stop" },
     ]);
     expect(content).toEqual([
-      { type: "text", text: "A" },
-      { type: "tool_use", id: "t0", name: "f", input: { a: 1 } },
-      { type: "text", text: "B" },
+      { type: "text", text: "A", citations: null },
+      { type: "tool_use", id: "t0", name: "f", input: { a: 1 }, caller: { type: "direct" } },
+      { type: "text", text: "B", citations: null },
     ]);
     expect(stop_reason).toBe("tool_use");
   });
@@ -346,6 +346,9 @@ describe("blocks", () => {
       cache_creation_input_tokens: 15,
       cache_creation: { ephemeral_5m_input_tokens: 10, ephemeral_1h_input_tokens: 5 },
       output_tokens: 7,
+      inference_geo: null,
+      server_tool_use: null,
+      service_tier: null,
       output_tokens_details: { thinking_tokens: 3 },
     });
   });
