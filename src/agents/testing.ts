@@ -100,11 +100,17 @@ class ScriptedGateway {
 async function* nothing(): AsyncGenerator<never> {}
 
 /** The conversation that a request holds, and what its last message says. */
-export function askedOf({ asked }: CallRequest): { messages: readonly Message[]; role: Message["role"]; text: string } {
+export function askedOf({ asked }: CallRequest): {
+  messages: readonly Message[];
+  role: Message["role"] | "tool";
+  text: string;
+} {
   if (asked.prompt.kind !== "messages") throw new Error("an agent's call is a conversation");
   const { messages } = asked.prompt;
   const { role, parts } = messages.at(-1)!;
-  return { messages, role, text: parts.map((part) => (part.kind === "text" ? part.text : "")).join("") };
+  const said = parts.flatMap((part) => (part.kind === "tool_result" ? part.parts : [part]));
+  const text = said.map((part) => (part.kind === "text" ? part.text : "")).join("");
+  return { messages, role: parts.some(({ kind }) => kind === "tool_result") ? "tool" : role, text };
 }
 
 /** Reads the panel's report and answers the mode it names: what the small model learns from its examples. */

@@ -44,7 +44,7 @@ test.each([
   const engine = createOpenAiEngine({ url, model: "m" });
   const read = async () => {
     const answer = await engine.open({
-      endpoint: "chat",
+      shape: "chat",
       body: { ...hello, model: "m", stream },
       organisation: "o",
     } as never);

@@ -79,7 +79,7 @@ export function inputSuite(of: InputCase): void {
     });
 
     test("a failure has OpenAI's shape", () => {
-      const failure = new LineshaftError({ code: "invalid_value", message: "Wrong.", param: "input" });
+      const failure = new LineshaftError({ code: "invalid_value", message: "Wrong. Correct it.", param: "input" });
       expect(JSON.parse(protocol.error(failure, "body") as string)).toMatchObject({
         error: { code: "invalid_value", param: "input", message: expect.stringContaining("Wrong.") },
       });

@@ -153,12 +153,12 @@ const previousNotFound = (id: string): LineshaftError =>
 export const conversationNotFound = (id: string): LineshaftError =>
   new LineshaftError({
     code: "conversation_not_found",
-    message: `Conversation with id '${id.slice(0, 100)}' not found. Create one with POST /v1/conversations.`,
+    message: `Conversation with id '${id.slice(0, 100)}' not found. Use one that POST /v1/conversations has made.`,
     param: "conversation",
   });
 
 export const responseNotFound = (id: string): LineshaftError =>
   new LineshaftError({
     code: "response_not_found",
-    message: `Response with id '${id.slice(0, 100)}' not found. It may be another project's, deleted, or older than ${limits.responseKeptMs / 86_400_000} days.`,
+    message: `Response with id '${id.slice(0, 100)}' not found. It may be another project's, deleted, or older than ${limits.responseKeptMs / 86_400_000} days. Send the whole conversation again.`,
   });

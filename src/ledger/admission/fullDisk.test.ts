@@ -164,6 +164,7 @@ function brokenSpool() {
       spool.records.push(...spool.queued.splice(0));
       return spool.position();
     },
+    confirm() {},
     reserve() {},
     release() {},
   };
@@ -205,4 +206,20 @@ test("a hold that cannot be recorded is refused alone: those that were decided w
   circle.itself = circle;
   const results = await Promise.allSettled([tenure.hold(holdOf({ context: circle })), tenure.hold(holdOf())]);
   expect(results.map(({ status }) => status)).toEqual(["rejected", "fulfilled"]);
+});
+
+test("no engine is asked while the hold and its mark lie in memory alone", async () => {
+  using root = temporaryFolder();
+  const disk = failingDisk(2 * 1024 * 1024);
+  const writer = SpoolWriter.open({ root: root.path, id: newSpoolId(), epoch: "1", disk });
+  const tenure = tenureOnSpool(writer);
+  const hold = holdOf();
+  await tenure.hold(hold);
+  disk.failWrites = new Error("EIO: i/o error, write");
+  expect(() => tenure.sent(hold.attempt, "vllm")).toThrow(storageFull);
+  disk.failWrites = undefined;
+  // The room that was set aside takes the settlement, which says that nothing was asked.
+  tenure.settle(settlementOf(hold));
+  expect(tenure.has(hold.attempt)).toBe(false);
+  writer.close();
 });

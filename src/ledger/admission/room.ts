@@ -15,6 +15,8 @@ export interface RoomSpool {
   append(payloads: Uint8Array[], drawn?: number): SpoolPosition;
   /** Its records are written with the next that are appended, at the latest at the end of this turn of the event loop. */
   queue(payloads: Uint8Array[], drawn?: number): SpoolPosition;
+  /** Throws `storage_full` where what was appended is in memory alone. */
+  confirm(): void;
   reserve(bytes: number): void;
   release(bytes: number): void;
 }
@@ -73,6 +75,12 @@ export class AttemptRoom {
     if (more <= 0) return;
     this.#spool.reserve(more);
     this.#progressBytes += more;
+  }
+
+  /** Writes the mark that an engine is asked. Throws where neither it nor the hold would survive a crash: then no engine may be asked. */
+  sent(record: Uint8Array): void {
+    this.append(record);
+    this.#spool.confirm();
   }
 
   append(record: Uint8Array): void {

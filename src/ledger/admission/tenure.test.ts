@@ -20,7 +20,7 @@ function tenureOn(giveBack: (shares: readonly GivenBack[]) => Promise<void>): Te
   const position = () => ({ spool: "s1", number: 0 });
   return new Tenure({
     leases,
-    spool: { append: position, queue: position, reserve: () => {}, release: () => {}, position },
+    spool: { append: position, queue: position, reserve: () => {}, release: () => {}, confirm: () => {}, position },
     exclusively: (work) => work(),
     posted: () => Promise.resolve(),
     numbers: () => ({}),

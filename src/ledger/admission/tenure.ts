@@ -148,7 +148,7 @@ export class Tenure {
   }
 
   sent(attempt: string, engine: string): void {
-    this.#held(attempt).room.append(encodeSent({ attempt, engine }));
+    this.#held(attempt).room.sent(encodeSent({ attempt, engine }));
   }
 
   /** Rejects with `storage_full` where its record has no room: then it is not asked for. */

@@ -137,7 +137,7 @@ export class SpoolWriter {
   /**
    * Writes records, in one write, and answers the place of the last. `drawn`: bytes of reservations that they use up, in
    * `recordBytes`; a record that is larger than its reservation still counts as reserved. When it returns,
-   * the records survive the end of this process. Throws LineshaftError `storage_full` where there is no room, and RangeError for a payload
+   * the records survive the end of this process; reserved ones stay in memory while no file can be opened (`confirm`). Throws LineshaftError `storage_full` where there is no room, and RangeError for a payload
    * that is empty or larger than `recordBytesMost`; nothing is written then. Payloads are kept until they are synced, so the caller must
    * not change them.
    */
@@ -151,6 +151,11 @@ export class SpoolWriter {
    */
   queue(payloads: readonly Uint8Array[], drawn = 0): SpoolPlace {
     return this.#take(payloads, drawn, (file) => file.queue(payloads));
+  }
+
+  /** Throws `storage_full` where what was appended last lies in memory alone, because no file can be opened. */
+  confirm(): void {
+    if (!this.#file) throw storageFull(this.#cause);
   }
 
   #take(payloads: readonly Uint8Array[], drawn: number, into: (file: SpoolFile) => void): SpoolPlace {
