@@ -2,7 +2,7 @@
 // it is about; it is named here by its file and the beginning of its title. `npm run test:complaints` runs them all by this table.
 
 export interface Complaint {
-  /** What somebody complained of, in one sentence. */
+  /** The complaint, in one sentence. */
   what: string;
   /** Projects and issues or CVEs. */
   from: string;

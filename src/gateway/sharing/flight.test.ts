@@ -78,7 +78,7 @@ test("the fastest reader paces the engine, and a reader that falls far behind is
   const many = Math.ceil(limits.sharedBehindBytes / piece.length) + 4;
   engine.give(...Array.from({ length: many }, () => piece));
   await turns();
-  // Nobody reads, so the engine is not read either.
+  // Without a reader the engine is not read either.
   expect(engine.taken()).toBeLessThan(5);
   for (let read = 0; read < many; read++) expect((await fast.next()).done).toBe(false);
   expect(flight.isOpen).toBe(false);

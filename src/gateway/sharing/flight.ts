@@ -2,7 +2,7 @@
 // call goes on while anyone reads it, and is stopped when the last reader has gone.
 //
 // Chunks are kept while they may be read from the beginning, up to a bound; later ones only until all readers have had them. The fastest
-// reader paces the engine, so a slow one holds nobody up. One that falls too far behind is cut off.
+// reader paces the engine, so a slow one delays no other. One that falls too far behind is cut off.
 import { processMemory, type Held } from "../../bounded/index.ts";
 import { EngineError } from "../../engines/index.ts";
 import { limits } from "../limits.ts";

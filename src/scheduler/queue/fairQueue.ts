@@ -160,7 +160,7 @@ export class FairQueue {
     return this.elsewhere.yields(this.tenantName(tenant), slackTokens);
   }
 
-  /** What other gateways are told of this queue; empty when there is nothing to tell, and for a queue in order of arrival. */
+  /** What other gateways are told of this queue; empty for a queue in order of arrival, and where no tenant waits or was served. */
   news(now: number): TenantNews[] {
     return this.options.order === "fair" ? this.elsewhere.news(this.runnable(), now) : [];
   }

@@ -123,7 +123,7 @@ class Answer {
     return this.#taken();
   }
 
-  /** Takes a whole answer, whose events are told to nobody. */
+  /** Takes a whole answer, whose events are not sent. */
   takeWhole(chunk: AnswerChunk): void {
     const { wire, altered, usage } = chunk;
     this.isWhole = true;

@@ -5,10 +5,16 @@
 // kept whole: an engine that speaks Responses is sent them, any other engine refuses them by name.
 import type { Message, Part } from "../../../engines/index.ts";
 import { invalidAt } from "../../refusals.ts";
-import { readProof } from "./proof.ts";
+import { isEnvelope, readEnvelope, type Envelope } from "../proof.ts";
 import { checkTools } from "./tools.ts";
 
 type Json = Record<string, unknown>;
+
+/** What `encrypted_content` holds: OpenAI's own proof, or an envelope. Undefined for an envelope that cannot be read. */
+function provedBy(encrypted: unknown): Envelope | undefined {
+  if (typeof encrypted !== "string") return undefined;
+  return isEnvelope(encrypted) ? readEnvelope(encrypted) : { proof: { origin: "openai", encrypted } };
+}
 
 const roles = new Set(["user", "assistant", "system", "developer"]);
 
@@ -186,7 +192,7 @@ class Conversation {
 
   /** A summary of our own is told as an instruction; another API's is kept whole. */
   #compaction(item: Json): void {
-    const summary = readProof(item["encrypted_content"] as string)?.summary;
+    const summary = provedBy(item["encrypted_content"])?.summary;
     const part: Part =
       summary === undefined
         ? { kind: "opaque", shape: "responses", item }
@@ -220,8 +226,7 @@ function reasoningOf(item: Json): Part[] {
   const text = read(item["content"]);
   const summary = read(item["summary"]);
   const { id } = item;
-  const encrypted = item["encrypted_content"];
-  const proof = typeof encrypted === "string" ? readProof(encrypted) : undefined;
+  const proof = provedBy(item["encrypted_content"]);
   const said = text || (proof?.text ?? "");
   if (said === "" && summary === "" && !proof?.proof) return [];
   return [

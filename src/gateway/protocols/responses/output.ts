@@ -5,7 +5,7 @@
 // tools stay open together, because engines may write two of them in turns. Everything is closed at the end.
 import type { AnswerDelta, Part, Proof, ToolCallDelta } from "../../../engines/index.ts";
 import { customInput, type ToolNames } from "./names.ts";
-import { writeProof } from "./proof.ts";
+import { writeEnvelope } from "../proof.ts";
 
 type Json = Record<string, unknown>;
 
@@ -305,5 +305,5 @@ function partOf(kind: OpenText["kind"], text: string): Json {
 /** OpenAI's own goes back as it came; everything else in an envelope that also keeps thought which clients do not send back. */
 function encryptedOf(text: string, proof: Proof | undefined): string {
   if (proof?.origin === "openai" && proof.encrypted !== undefined) return proof.encrypted;
-  return writeProof({ ...(proof && { proof }), text });
+  return writeEnvelope({ ...(proof && { proof }), text });
 }

@@ -11,7 +11,7 @@ import { protocolSuite } from "../suite.ts";
 import { decodeAs } from "../testing.ts";
 import type { Told } from "../types.ts";
 import { responses } from "./index.ts";
-import { writeProof } from "./proof.ts";
+import { writeEnvelope } from "../proof.ts";
 import { eventsOf, readResponse, readStream } from "./testing.ts";
 
 type Json = Record<string, any>;
@@ -452,7 +452,7 @@ test("a server tool that no engine runs is left out and named", () => {
 });
 
 test("a compaction of ours is an instruction; an envelope that was tampered with says nothing", () => {
-  const item = { type: "compaction", encrypted_content: writeProof({ summary: "They agreed on Tuesday." }) };
+  const item = { type: "compaction", encrypted_content: writeEnvelope({ summary: "They agreed on Tuesday." }) };
   expect(decode({ input: [item] }).prompt).toMatchObject({
     messages: [{ role: "developer", parts: [{ text: expect.stringContaining("Tuesday") as string }] }],
   });
