@@ -30,16 +30,18 @@ const tags = ["Models (Google's shapes)"];
 
 export function registerGeminiApi(app: OpenAPIHono<ApiEnv>): void {
   const registry = app.openAPIRegistry;
-  const post = (verb: string, action: Action, summary: string, schema: z.ZodType, content: object) =>
-    registry.registerPath({
-      method: "post",
-      path: `/v1beta/models/{model}:${verb}`,
-      "x-lineshaft-action": action,
-      tags,
-      summary,
-      request: { params, body: { required: true, content: { "application/json": { schema } } } },
-      responses: { 200: { description: "The answer", content }, ...errors },
-    });
+  const post = (verb: string, action: Action, summary: string, schema: z.ZodType, content: object): void => {
+    for (const root of ["/v1beta", "/v1"])
+      registry.registerPath({
+        method: "post",
+        path: `${root}/models/{model}:${verb}`,
+        "x-lineshaft-action": action,
+        tags,
+        summary,
+        request: { params, body: { required: true, content: { "application/json": { schema } } } },
+        responses: { 200: { description: "The answer", content }, ...errors },
+      });
+  };
   const json = { "application/json": { schema: anyObject } };
   post("generateContent", "call.create", "An answer, whole", geminiBody, json);
   post("streamGenerateContent", "call.create", "An answer as events; the address ends with ?alt=sse", geminiBody, {

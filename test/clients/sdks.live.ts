@@ -28,6 +28,7 @@ const table: [program: string, api: string][] = [
   ["ai.mjs", "messages"],
   ["pydanticAi.py", "messages"],
   ["litellmClient.py", "messages"],
+  ["genai.mjs", "gemini"],
   ["ai.mjs", "gemini"],
   ["litellmClient.py", "gemini"],
 ];

@@ -35,7 +35,6 @@ export abstract class TranslatedCall implements ModelCall {
   abstract readonly thinking: Thinking;
   abstract readonly extensions: Readonly<Json>;
   abstract readonly headers: readonly (readonly [name: string, value: string])[];
-  abstract readonly leftOut: readonly string[];
   abstract readonly cacheTtlSeconds: number | undefined;
   abstract outputLimit(): { tokens: number; field: string } | undefined;
 
@@ -48,6 +47,8 @@ export abstract class TranslatedCall implements ModelCall {
   readonly verbosity = undefined;
   readonly cacheKey = undefined;
   readonly received: Received | undefined;
+  /** Hints that the fitted endpoint does not take, by the client's names. */
+  #untaken: readonly string[] = [];
   /** The chat call that engines are asked: once an endpoint was fitted, the one that it takes. */
   #chat: ModelCall | undefined;
 
@@ -55,6 +56,10 @@ export abstract class TranslatedCall implements ModelCall {
     this.received = received;
   }
 
+  /** Parts of the call that no chat engine can be asked and whose loss changes nothing else, by their paths in the client's body. */
+  protected abstract readonly unsaid: readonly string[];
+  /** Chat's fields that the client's software sends unasked: where an endpoint does not take one it is left out, and not refused. */
+  protected readonly hints: readonly string[] = [];
   /** The same call with nothing fitted. */
   protected abstract copy(): TranslatedCall;
   /** Throws a 400 at the first field that a chat engine cannot be asked, by the name that the client gave it. */
@@ -67,6 +72,10 @@ export abstract class TranslatedCall implements ModelCall {
   protected abstract partsPath(message: number): string;
   /** Member of a tool's result that holds its parts. */
   protected abstract readonly resultMember: string;
+
+  get leftOut(): readonly string[] {
+    return this.#untaken.length === 0 ? this.unsaid : [...this.unsaid, ...this.#untaken];
+  }
 
   get hasMedia(): boolean {
     return this.#asChat.hasMedia;
@@ -96,7 +105,11 @@ export abstract class TranslatedCall implements ModelCall {
     this.#refuseParts(endpoint);
     try {
       const fitted = this.copy();
-      fitted.#chat = this.#written(honoured("cache_control", endpoint)).fitted(endpoint);
+      const body = this.#chatBody(honoured("cache_control", endpoint));
+      const untaken = this.hints.filter((field) => Object.hasOwn(body, field) && !honoured(field, endpoint));
+      for (const field of untaken) delete body[field];
+      fitted.#untaken = untaken.map((field) => this.ownNames[field] ?? field);
+      fitted.#chat = new ChatCall(body as CallBody, undefined).fitted(endpoint);
       return fitted;
     } catch (error) {
       throw error instanceof LineshaftError ? this.#inOwnNames(error) : error;
@@ -105,6 +118,7 @@ export abstract class TranslatedCall implements ModelCall {
 
   withMedia(media: readonly Medium[], data: ReadonlyMap<string, string>): ModelCall {
     const copy = this.copy();
+    copy.#untaken = this.#untaken;
     copy.#chat = this.#asChat.withMedia(media, data);
     return copy;
   }
@@ -140,16 +154,16 @@ export abstract class TranslatedCall implements ModelCall {
   }
 
   get #asChat(): ModelCall {
-    return (this.#chat ??= this.#written(false));
+    return (this.#chat ??= new ChatCall(this.#chatBody(false) as CallBody, undefined));
   }
 
   /** `marks`: the engine reads marks of its prompt cache. To other engines they are a hint that means nothing. */
-  #written(marks: boolean): ChatCall {
+  #chatBody(marks: boolean): Json {
     const body = writeChat(this, { model: this.model, stream: this.stream, marks });
     const effort = chatEffort(this.thinking);
     if (effort === undefined) delete body["reasoning_effort"];
     else body["reasoning_effort"] = effort;
-    return new ChatCall(body as CallBody, undefined);
+    return body;
   }
 
   /** A refusal of chat's fields and places in the names that the client wrote. */

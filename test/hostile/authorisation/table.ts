@@ -341,18 +341,20 @@ export const table: Row[] = [
     answers: ["200", "200", "200", "200", "403 model_unpriced"],
   },
   { route: "POST /v1/messages/count_tokens", body: () => hello, answers: ["200", "200", "200", "200", "200"] },
-  ...["generateContent", "streamGenerateContent"].map((verb): Row => ({
-    route: `POST /v1beta/models/{model}:${verb}`,
-    path: () => `/v1beta/models/scripted:${verb}?alt=sse`,
-    body: () => ({ contents: [{ parts: [{ text: "hi" }] }] }),
-    answers: ["200", "200", "200", "200", "403 model_unpriced"],
-  })),
-  {
-    route: "POST /v1beta/models/{model}:countTokens",
-    path: () => "/v1beta/models/scripted:countTokens",
-    body: () => ({ contents: [{ parts: [{ text: "hi" }] }] }),
-    answers: ["200", "200", "200", "200", "200"],
-  },
+  ...["/v1beta", "/v1"].flatMap((root) => [
+    ...["generateContent", "streamGenerateContent"].map((verb): Row => ({
+      route: `POST ${root}/models/{model}:${verb}`,
+      path: () => `${root}/models/scripted:${verb}?alt=sse`,
+      body: () => ({ contents: [{ parts: [{ text: "hi" }] }] }),
+      answers: ["200", "200", "200", "200", "403 model_unpriced"],
+    })),
+    {
+      route: `POST ${root}/models/{model}:countTokens`,
+      path: () => `${root}/models/scripted:countTokens`,
+      body: () => ({ contents: [{ parts: [{ text: "hi" }] }] }),
+      answers: ["200", "200", "200", "200", "200"],
+    } satisfies Row,
+  ]),
   {
     route: "GET /v1beta/models",
     shows: () => '"name":"models/scripted"',

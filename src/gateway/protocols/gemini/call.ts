@@ -58,6 +58,8 @@ export class GeminiCall extends TranslatedCall {
   readonly cacheTtlSeconds = undefined;
   readonly parallelTools = undefined;
   protected readonly resultMember = "functionResponse.parts";
+  /** Gemini CLI sends it with every call. */
+  protected override readonly hints = ["top_k"];
   protected readonly ownNames = {
     stop: "generationConfig.stopSequences",
     response_format: "generationConfig.responseJsonSchema",
@@ -165,7 +167,7 @@ export class GeminiCall extends TranslatedCall {
   }
 
   /** Tools that Google's servers run; an engine that speaks chat has none of them. */
-  get leftOut(): readonly string[] {
+  protected get unsaid(): readonly string[] {
     return this.#wireTools.flatMap((tool, place) =>
       Object.keys(tool)
         .filter((name) => name !== "functionDeclarations")

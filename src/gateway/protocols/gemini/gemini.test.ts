@@ -179,14 +179,24 @@ describe("asked of a chat engine", () => {
   });
 
   test("fields are refused, and media found, at their places in the client's body", () => {
-    const config = { generationConfig: { topK: 4 } };
+    const config = { generationConfig: { seed: 4 } };
     expect(() => chatOf(config, { fields: ["model", "messages"] })).toThrow(
-      expect.objectContaining({ param: "generationConfig.topK" }),
+      expect.objectContaining({ param: "generationConfig.seed" }),
     );
     const parts = [{ text: "Look" }, { inlineData: { mimeType: "image/png", data: "AA==" } }];
     const body = { systemInstruction: { parts: { text: "S" } }, contents: [{ role: "user", parts }] };
     expect(() => chatOf(body, { media: [] })).toThrow(expect.objectContaining({ param: "contents[0].parts[1]" }));
     expect(chatOf(body).messages).toHaveLength(2);
+  });
+
+  test("top-k, which Gemini CLI sends with every call, is left out and said where an engine takes none", () => {
+    const asked = decoded({ contents, generationConfig: { topK: 4 } });
+    const without = asked.fitted(endpoint({ fields: ["model", "messages"] }));
+    expect(without.engineBody({ shape: "chat", model: "theirs" })).not.toHaveProperty("top_k");
+    expect(without.leftOut).toEqual(["generationConfig.topK"]);
+    const taken = asked.fitted(endpoint({ fields: ["model", "messages", "top_k"] }));
+    expect(taken.engineBody({ shape: "chat", model: "theirs" })).toMatchObject({ top_k: 4 });
+    expect(taken.leftOut).toEqual([]);
   });
 
   test("tools that Google's servers run are left out and said", () => {

@@ -2,7 +2,7 @@
 // may hold slashes and colons: the verb is what follows the last colon.
 import { invalidValue } from "../../refusals.ts";
 import { checkBody, checkModel } from "../openai/bodies.ts";
-import type { Protocol } from "../types.ts";
+import type { CallRoute, Protocol, Question } from "../types.ts";
 import { contentEvents, wholeContent } from "./answers.ts";
 import { checkToolChoice, GeminiCall } from "./call.ts";
 import { countTokens, withoutModel } from "./count.ts";
@@ -10,17 +10,25 @@ import { geminiErrorBody, geminiStatus } from "./errors.ts";
 import { geminiModels } from "./models.ts";
 import { geminiBody, spelled } from "./schema.ts";
 
+/** Paths of the models: Google's SDKs use one or the other, and its newest ones both. Lists are told at one, because `/v1/models` is OpenAI's. */
+const roots = ["/v1beta/models", "/v1/models"] as const;
+
 export const gemini: Protocol = {
   name: "gemini",
   shape: "gemini",
   root: "/v1beta/",
   keyIn: { header: "x-goog-api-key", query: "key" },
-  calls: [
-    { method: "POST", path: "/v1beta/models/{model}:generateContent" },
-    { method: "POST", path: "/v1beta/models/{model}:streamGenerateContent", stream: true },
-  ],
+  calls: roots.flatMap((root): CallRoute[] => [
+    { method: "POST", path: `${root}/{model}:generateContent` },
+    { method: "POST", path: `${root}/{model}:streamGenerateContent`, stream: true },
+  ]),
   questions: [
-    { method: "POST", path: "/v1beta/models/{model}:countTokens", action: "models.read", answer: countTokens },
+    ...roots.map((root): Question => ({
+      method: "POST",
+      path: `${root}/{model}:countTokens`,
+      action: "models.read",
+      answer: countTokens,
+    })),
     { method: "GET", path: "/v1beta/models", action: "models.read", answer: geminiModels },
     { method: "GET", path: "/v1beta/models/{model}", action: "models.read", answer: geminiModels },
   ],

@@ -144,7 +144,7 @@ export class MessagesCall extends TranslatedCall {
   }
 
   /** Tools that Anthropic's servers run; an engine that speaks chat has none of them. */
-  get leftOut(): readonly string[] {
+  protected get unsaid(): readonly string[] {
     return ((this.#body["tools"] ?? []) as Json[]).flatMap((tool, place) =>
       isServerTool(tool) ? [`tools[${place}].${String(tool["type"])}`] : [],
     );
