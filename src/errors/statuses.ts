@@ -9,6 +9,7 @@ export const statuses: Readonly<Record<string, number>> = {
   attestation_own_run: 403,
   batch_unpriced: 400,
   bodies_held: 429,
+  body_encoded: 415,
   body_too_large: 413,
   body_too_slow: 408,
   budget_exceeded: 429,

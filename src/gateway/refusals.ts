@@ -217,6 +217,14 @@ export function bodyTooLarge(mostBytes: number): LineshaftError {
   });
 }
 
+export function bodyEncoded(encoding: string): LineshaftError {
+  return new LineshaftError({
+    code: "body_encoded",
+    message: `The body is compressed (content-encoding: ${encoding.slice(0, 40)}), which is not read.`,
+    hint: "Send it uncompressed, without content-encoding.",
+  });
+}
+
 export function unauthenticated(given: boolean): LineshaftError {
   return new LineshaftError({
     code: "invalid_api_key",

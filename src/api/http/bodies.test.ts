@@ -147,3 +147,13 @@ test("a body that is there as a whole is read at once, within the same bounds", 
   await expect(read(whole(Buffer.alloc(100_001, 0x20)), budget)).rejects.toMatchObject({ status: 413 });
   await expect(read(whole(Buffer.from("[[[[[[")), budget)).rejects.toMatchObject({ status: 400 });
 });
+
+test("a compressed body is refused by name, and one that says it is plain is read", async () => {
+  const packed = Object.assign(sender(), { headers: { "content-encoding": "zstd" } });
+  await expect(read(packed)).rejects.toMatchObject({ code: "body_encoded", message: /zstd/ as never });
+  const plain = Object.assign(sender(), { headers: { "content-encoding": "identity" } });
+  const reading = read(plain);
+  plain.emit("data", Buffer.from("{}"));
+  plain.emit("end");
+  expect(String(await reading)).toBe("{}");
+});

@@ -12,7 +12,7 @@ import {
   type Memory,
 } from "../../bounded/index.ts";
 import { limits } from "../limits.ts";
-import { bodyTooLarge, clientGone, invalidJson } from "../../gateway/refusals.ts";
+import { bodyEncoded, bodyTooLarge, clientGone, invalidJson } from "../../gateway/refusals.ts";
 
 interface BodyBounds {
   /** Memory for bodies of one key. */
@@ -89,7 +89,7 @@ interface ReadOptions {
 
 /**
  * The whole body, counted while it comes. Throws 413 past the bound of bytes, 400 past those of JSON, 429 and 503 past those of memory,
- * 408 for a sender that is too slow, and 499 for a client that has gone, each without keeping what comes after.
+ * 408 for a sender that is too slow, 415 for a compressed body, and 499 for a client that has gone, each without keeping what comes after.
  */
 export async function readBody(request: IncomingMessage, options: ReadOptions): Promise<Buffer> {
   // A destroyed request emits no further event, so nothing would end the wait.
@@ -97,6 +97,11 @@ export async function readBody(request: IncomingMessage, options: ReadOptions): 
   if (Number(request.headers["content-length"] ?? 0) > options.mostBytes) {
     discard(request);
     throw bodyTooLarge(options.mostBytes);
+  }
+  const encoding = request.headers["content-encoding"];
+  if (encoding !== undefined && encoding !== "identity") {
+    discard(request);
+    throw bodyEncoded(encoding);
   }
   return request.complete ? readAtOnce(request, options) : readAsItComes(request, options);
 }
