@@ -95,6 +95,10 @@ export const limits = {
   /** Responses that one goes on from, one after the other, and bytes of what they hold; of one item the same. */
   chainResponses: 1_000,
   chainBytes: 32 * 1024 * 1024,
+  /** Stored items that one request may name. */
+  itemReferences: 1_000,
+  /** Work on stored items between two turns of the event loop. */
+  openedTurnMs: 5,
   /** Items of a conversation, and how long one response may write to it. */
   conversationItems: 10_000,
   conversationLockMs: 600_000,

@@ -13,7 +13,7 @@ import type { Gateway } from "../../gateway/types.ts";
 import { protocolOf, routeOf, servedRoutes, type Route } from "../../gateway/protocols/registry.ts";
 import type { Protocol } from "../../gateway/protocols/types.ts";
 import { authenticate } from "./authenticate.ts";
-import { BodyBudget } from "./bodies.ts";
+import { BodyBudget, type HeldBody } from "./bodies.ts";
 import { explained, sendError, sendJson } from "./respond.ts";
 import type { ServerDependencies } from "../dependencies.ts";
 import { goneSignal, readJson, serveCall } from "./tokens.ts";
@@ -116,18 +116,24 @@ async function serveProtocol(
     const names = Object.fromEntries(
       Object.entries(route.names).map(([name, value]): [string, string] => [name, decodePath(value)]),
     );
-    const { json, headers = {} } = await question.answer({
-      engines: dependencies.engines,
-      aliases: dependencies.gateway.aliases(principal.organisation),
-      stored: dependencies.stored,
-      principal,
-      names,
-      query: new URLSearchParams(query),
-      headers: request.headers,
-      json: question.method === "POST" ? await bodyOf(request, bodies, principal.key) : undefined,
-    });
-    const flat = Object.entries(headers).flat();
-    return sendJson(response, 200, JSON.stringify(json), [protocol.requestIdHeader, requestId, ...flat]);
+    const held = bodies.open(principal.key);
+    try {
+      const { json, headers = {} } = await question.answer({
+        engines: dependencies.engines,
+        aliases: dependencies.gateway.aliases(principal.organisation),
+        stored: dependencies.stored,
+        principal,
+        names,
+        query: new URLSearchParams(query),
+        headers: request.headers,
+        json: question.method === "POST" ? await bodyOf(request, held) : undefined,
+        count: (bytes) => held.add(bytes),
+      });
+      const flat = Object.entries(headers).flat();
+      return sendJson(response, 200, JSON.stringify(json), [protocol.requestIdHeader, requestId, ...flat]);
+    } finally {
+      held.release();
+    }
   }
   throw new LineshaftError({
     code: "route_not_found",
@@ -142,15 +148,10 @@ function ownKey({ keyIn }: Protocol, header: (name: string) => string | undefine
 }
 
 /** The body of a question, parsed; it is counted until it was read. Undefined where there is none. */
-async function bodyOf(request: IncomingMessage, bodies: BodyBudget, key: string): Promise<unknown> {
-  const held = bodies.open(key);
-  try {
-    const bytes = Number(request.headers["content-length"] ?? 0);
-    if (bytes === 0 && request.headers["transfer-encoding"] === undefined) return undefined;
-    return (await readJson(request, held)).json;
-  } finally {
-    held.release();
-  }
+async function bodyOf(request: IncomingMessage, held: HeldBody): Promise<unknown> {
+  const bytes = Number(request.headers["content-length"] ?? 0);
+  if (bytes === 0 && request.headers["transfer-encoding"] === undefined) return undefined;
+  return (await readJson(request, held)).json;
 }
 
 function decodePath(text: string): string;

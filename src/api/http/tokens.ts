@@ -69,9 +69,9 @@ export async function serveCall(serving: Serving): Promise<void> {
   const { protocol, stored, request, held } = serving;
   const body = await readJson(request, held);
   if (!protocol.stateful) return serveBody(serving, body, undefined);
-  const earlier = await stored.before(body.json, ownerOf(await serving.stillAuthenticated()));
+  const owner = ownerOf(await serving.stillAuthenticated());
+  const earlier = await stored.before(body.json, owner, (bytes) => held.add(bytes));
   try {
-    held.add(earlier?.bytes ?? 0);
     await serveBody(serving, body, { keeps: true, earlier, release: earlier?.release });
   } finally {
     await earlier?.release?.();

@@ -74,6 +74,8 @@ export interface Questioned {
   json: unknown;
   /** Stored responses and conversations. */
   stored: ResponsesState;
+  /** Counts bytes that are about to be read as memory of the request. Throws 429 and 503 where they are too many. */
+  count: (bytes: number) => void;
 }
 
 export interface Reply {

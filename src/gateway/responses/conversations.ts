@@ -3,7 +3,7 @@
 import type { Seal } from "../../governance/index.ts";
 import type { Database, Queryable } from "../../store/index.ts";
 import { limits } from "../limits.ts";
-import { opened, sealed } from "./sealed.ts";
+import { inTurns, opened, sealed } from "./sealed.ts";
 
 /** Whose a response or a conversation is. */
 export interface Owner {
@@ -76,27 +76,19 @@ export class Conversations {
     return rowCount === 1;
   }
 
-  /** Adds items at the end; each has an id. */
-  async add(project: string, id: string, items: readonly Json[]): Promise<void> {
-    await addToConversation(this.#db, this.#seal, project, id, items);
+  /** Adds items at the end; each has an id. False, and none is added, where the conversation would hold more than it may. */
+  async add(project: string, id: string, items: readonly Json[]): Promise<boolean> {
+    return addToConversation(this.#db, this.#seal, project, id, items);
   }
 
-  /** Items in their order; undefined where they are more than one call may hold. */
-  async items(project: string, id: string): Promise<{ items: Json[]; bytes: number } | undefined> {
+  /** Items in their order. `count` is told their bytes before they are read, and may throw. */
+  async items(project: string, id: string, count: CountBytes): Promise<Json[]> {
+    count((await sizeOf(this.#db, project, id)).bytes);
     const { rows } = await this.#db.query<{ id: string; item: Buffer }>(
-      "select id, item from conversation_items where project = $1 and conversation = $2 order by ordinal limit $3",
-      [project, id, limits.conversationItems + 1],
+      "select id, item from conversation_items where project = $1 and conversation = $2 order by ordinal",
+      [project, id],
     );
-    if (rows.length > limits.conversationItems) return undefined;
-    const items: Json[] = [];
-    let bytes = 0;
-    for (const row of rows) {
-      const item = opened(this.#seal, row.item, [project, id, row.id]);
-      bytes += JSON.stringify(item).length;
-      if (bytes > limits.chainBytes) return undefined;
-      items.push(item);
-    }
-    return { items, bytes };
+    return inTurns(rows, (row) => opened(this.#seal, row.item, [project, id, row.id]));
   }
 
   /** False where the conversation has no such item. */
@@ -127,18 +119,42 @@ export class Conversations {
   }
 }
 
-/** Adds items at the end of a conversation, in one statement. */
+/** Is told how many bytes are about to be read, and throws where they are too many. */
+export type CountBytes = (bytes: number) => void;
+
+async function sizeOf(db: Queryable, project: string, id: string): Promise<{ items: number; bytes: number }> {
+  const { rows } = await db.query<{ items: bigint; bytes: bigint }>(
+    `select count(*) as items, coalesce(sum(bytes), 0)::bigint as bytes from conversation_items
+      where project = $1 and conversation = $2`,
+    [project, id],
+  );
+  return { items: Number(rows[0]!.items), bytes: Number(rows[0]!.bytes) };
+}
+
+/** Adds items at the end of a conversation. False, and none is added, where it would hold more than it may. */
 export async function addToConversation(
   db: Queryable,
   seal: Seal,
   project: string,
   id: string,
   items: readonly Json[],
-): Promise<void> {
+): Promise<boolean> {
+  const texts = items.map((item) => JSON.stringify(item));
+  const size = await sizeOf(db, project, id);
+  const bytes = texts.reduce((sum, text) => sum + text.length, size.bytes);
+  if (size.items + items.length > limits.conversationItems || bytes > limits.chainBytes) return false;
   const ids = items.map((item) => item["id"]);
   await db.query(
-    `insert into conversation_items (project, conversation, id, item)
-     select $1, $2, id, item from unnest($3::text[], $4::bytea[]) with ordinality as added (id, item, place) order by place`,
-    [project, id, ids, items.map((item) => sealed(seal, JSON.stringify(item), [project, id, item["id"]]))],
+    `insert into conversation_items (project, conversation, id, item, bytes)
+     select $1, $2, id, item, bytes from unnest($3::text[], $4::bytea[], $5::bigint[]) with ordinality as added (id, item, bytes, place)
+      order by place`,
+    [
+      project,
+      id,
+      ids,
+      texts.map((text, place) => sealed(seal, text, [project, id, ids[place]])),
+      texts.map(({ length }) => length),
+    ],
   );
+  return true;
 }

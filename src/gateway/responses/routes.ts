@@ -30,11 +30,11 @@ export const responseQuestions: readonly Question[] = [
   { method: "DELETE", path: `${conversation}/items/{item}`, action: "responses.remove", answer: removeItem },
 ];
 
-async function getResponse({ stored, principal, names, query }: Questioned): Answered {
+async function getResponse({ stored, principal, names, query, count }: Questioned): Answered {
   const id = names["response"]!;
   if (query.get("stream") === "true")
     throw invalidValue("stream", "`stream` is not accepted here: a stored response is answered whole. Leave it out.");
-  const found = await stored.store.get(principal.project, id);
+  const found = await stored.store.get(principal.project, id, count);
   if (!found) throw responseNotFound(id);
   const output = (found["output"] as Json[]).map((item) => shown(item, query));
   return { json: { ...found, output } };
@@ -46,15 +46,15 @@ async function removeResponse({ stored, principal, names }: Questioned): Answere
   return { json: { id, object: "response.deleted", deleted: true } };
 }
 
-async function cancelResponse({ stored, principal, names }: Questioned): Answered {
+async function cancelResponse({ stored, principal, names, count }: Questioned): Answered {
   const id = names["response"]!;
-  if (!(await stored.store.get(principal.project, id))) throw responseNotFound(id);
+  if (!(await stored.store.get(principal.project, id, count))) throw responseNotFound(id);
   throw invalidValue("response_id", "Only a background response can be cancelled, and this one has ended.");
 }
 
-async function listInput({ stored, principal, names, query }: Questioned): Answered {
+async function listInput({ stored, principal, names, query, count }: Questioned): Answered {
   const id = names["response"]!;
-  const items = await stored.store.input(principal.project, id);
+  const items = await stored.store.input(principal.project, id, count);
   if (!items) throw responseNotFound(id);
   return { json: page(items, query) };
 }
@@ -93,10 +93,11 @@ async function listItems(asked: Questioned): Answered {
 async function addItems(asked: Questioned): Answered {
   const { id } = await conversationOf(asked);
   const items = itemsOf(bodyOf(asked.json)["items"]);
-  const before = await conversationItems(asked);
-  if (before.length + items.length > limits.conversationItems)
-    throw invalidValue("items", `A conversation holds at most ${limits.conversationItems} items.`);
-  await asked.stored.conversations.add(asked.principal.project, id, items);
+  if (!(await asked.stored.conversations.add(asked.principal.project, id, items)))
+    throw invalidValue(
+      "items",
+      `A conversation holds at most ${limits.conversationItems} items and ${limits.chainBytes / 1024 / 1024} MiB. Begin a new one.`,
+    );
   return { json: list(items, false) };
 }
 
@@ -123,7 +124,7 @@ async function conversationOf({ stored, principal, names }: Questioned): Promise
 
 async function conversationItems(asked: Questioned): Promise<Json[]> {
   const { id } = await conversationOf(asked);
-  return (await asked.stored.conversations.items(asked.principal.project, id))?.items ?? [];
+  return asked.stored.conversations.items(asked.principal.project, id, asked.count);
 }
 
 const conversationShown = ({ id, metadata, createdAt }: Conversation): Json => ({

@@ -126,9 +126,10 @@ test("a second process of the same database goes on where the first one stopped"
   await using at = await testGateway();
   const made = await at.client().responses.create(hello);
   const store = new ResponseStore({ db: at.db, seal: new Seal(Buffer.alloc(32, 7)) });
-  expect(await store.chain(at.principal.project, made.id)).toMatchObject({
-    items: [{ role: "user" }, { role: "assistant", content: [{ text: "Hello, world." }] }],
-  });
+  expect(await store.chain(at.principal.project, made.id, () => {})).toMatchObject([
+    { role: "user" },
+    { role: "assistant", content: [{ text: "Hello, world." }] },
+  ]);
 });
 
 test("a response that is over is not there, and is removed", async () => {
@@ -265,4 +266,49 @@ test("hidden thought is kept for the next turn and shown only where it is asked 
   expect(asked.output[0]).toHaveProperty("encrypted_content");
   await at.client().responses.create({ ...hello, previous_response_id: made.id });
   expect(messagesOf(at)).toMatchObject([{}, { role: "assistant", content: "Hi", reasoning_content: "Hm." }, {}]);
+});
+
+test("stored items that a short body names are bounded before they are read", async () => {
+  await using at = await testGateway();
+  const client = at.client();
+  const made = await client.responses.create(hello);
+  const reference = { type: "item_reference" as const, id: made.output[0]!.id! };
+  const ask = (input: OpenAI.Responses.ResponseInputItem[]) => client.responses.create({ ...hello, input });
+  await expect(ask([reference, reference])).rejects.toMatchObject({ status: 400, param: "input[1].id" });
+  const many = Array.from({ length: limits.itemReferences + 1 }, () => reference);
+  await expect(ask(many)).rejects.toMatchObject({ status: 400, param: "input" });
+  await at.db.query("update responses set bytes = $1", [limits.chainBytes + 1]);
+  await expect(ask([reference])).rejects.toMatchObject({ status: 400, param: "input" });
+  // What is about to be read is counted first, and is not read where that is refused.
+  const store = new ResponseStore({ db: at.db, seal: new Seal(Buffer.alloc(32, 7)) });
+  const counted: number[] = [];
+  const count = (bytes: number) => {
+    counted.push(bytes);
+    throw new Error("no memory");
+  };
+  const { project } = at.principal;
+  await at.db.query("update responses set bytes = 5");
+  await at.db.query("update response_items set item = 'nothing that opens'");
+  await expect(store.chain(project, made.id, count)).rejects.toThrow("no memory");
+  await expect(store.get(project, made.id, count)).rejects.toThrow("no memory");
+  await expect(store.input(project, made.id, count)).rejects.toThrow("no memory");
+  await expect(store.named(project, [{ response: made.id, id: reference.id }], count)).rejects.toThrow("no memory");
+  expect(counted).toEqual([5, 5, 5, 5]);
+});
+
+test("a conversation that is full, by its items or their bytes, takes no more", async () => {
+  await using at = await testGateway();
+  const client = at.client();
+  const { id } = await client.conversations.create({});
+  const items = [{ type: "message" as const, role: "user" as const, content: "hi" }];
+  await client.conversations.items.create(id, { items });
+  await at.db.query("update conversation_items set bytes = $1", [limits.chainBytes]);
+  await expect(client.conversations.items.create(id, { items })).rejects.toMatchObject({ status: 400, param: "items" });
+  await at.db.query(
+    `insert into conversation_items (project, conversation, id, item, bytes)
+     select project, conversation, id || n, item, 0 from conversation_items, generate_series(2, $1::int) n`,
+    [limits.conversationItems],
+  );
+  await at.db.query("update conversation_items set bytes = 0");
+  await expect(client.conversations.items.create(id, { items })).rejects.toMatchObject({ status: 400, param: "items" });
 });

@@ -11,15 +11,13 @@ import { limits } from "../limits.ts";
 import { kindOf } from "../protocols/responses/items.ts";
 import type { Earlier } from "../protocols/responses/call.ts";
 import { invalidAt, invalidValue } from "../refusals.ts";
-import { Conversations, type Owner } from "./conversations.ts";
+import { Conversations, type CountBytes, type Owner } from "./conversations.ts";
 import { ResponseStore, type Kept } from "./store.ts";
 
 type Json = Record<string, unknown>;
 
 /** Earlier turns of a call, and what must be given back when the call has ended. */
 interface Brought extends Earlier {
-  /** Length of the items as JSON. */
-  bytes: number;
   release?: () => Promise<void>;
 }
 
@@ -46,11 +44,14 @@ export class ResponsesState {
     clearInterval(this.#sweeping);
   }
 
-  /** What the body refers to. Throws a 400 where it is not there. Undefined where the body refers to nothing. */
-  async before(json: unknown, owner: Owner): Promise<Brought | undefined> {
+  /**
+   * What the body refers to. Throws a 400 where it is not there. Undefined where the body refers to nothing. `count` is told the bytes of
+   * what is about to be read, and may throw.
+   */
+  async before(json: unknown, owner: Owner, count: CountBytes): Promise<Brought | undefined> {
     if (json === null || typeof json !== "object" || Array.isArray(json)) return undefined;
     const { previous_response_id: previous, conversation, input } = json as Json;
-    const references = await this.#references(input, owner.project);
+    const references = await this.#references(input, owner.project, count);
     const conversationId = idOf(conversation);
     if (typeof previous === "string" && conversationId !== undefined)
       throw invalidValue(
@@ -58,11 +59,11 @@ export class ResponsesState {
         "`conversation` and `previous_response_id` exclude each other: send one of them.",
       );
     if (typeof previous === "string" && isId(previous)) {
-      return { ...(await this.#chain(owner.project, previous)), references };
+      return { items: await this.#chain(owner.project, previous, count), references };
     }
     if (conversationId !== undefined && isId(conversationId))
-      return this.#conversation(owner.project, conversationId, references);
-    return references.size > 0 ? { items: [], bytes: 0, references } : undefined;
+      return this.#conversation(owner.project, conversationId, references, count);
+    return references.size > 0 ? { items: [], references } : undefined;
   }
 
   /** Writes a response; false where it cannot be kept, which fails no answer. */
@@ -75,18 +76,23 @@ export class ResponsesState {
     }
   }
 
-  async #chain(project: string, id: string): Promise<{ items: readonly Json[]; bytes: number }> {
-    const chain = await this.store.chain(project, id);
+  async #chain(project: string, id: string, count: CountBytes): Promise<readonly Json[]> {
+    const chain = await this.store.chain(project, id, count);
     if (chain === "missing") throw previousNotFound(id);
     if (chain === "too_long")
       throw invalidValue(
         "previous_response_id",
-        `\`previous_response_id\` goes on from more than ${limits.chainResponses} responses, or from more than ${limits.chainBytes / 1024 / 1024} MiB. Compact the conversation with POST /v1/responses/compact, or begin a new one.`,
+        `\`previous_response_id\` goes on from more than ${limits.chainResponses} responses, or from more than ${limits.chainBytes / 1024 / 1024} MiB. Begin a new conversation, with a summary of this one.`,
       );
     return chain;
   }
 
-  async #conversation(project: string, id: string, references: ReadonlyMap<string, Json>): Promise<Brought> {
+  async #conversation(
+    project: string,
+    id: string,
+    references: ReadonlyMap<string, Json>,
+    count: CountBytes,
+  ): Promise<Brought> {
     const by = pooledId("req");
     const locked = await this.conversations.lock(project, id, by);
     if (locked === "missing") throw conversationNotFound(id);
@@ -99,13 +105,7 @@ export class ResponsesState {
       });
     const release = () => this.conversations.unlock(project, id, by).catch(() => {});
     try {
-      const found = await this.conversations.items(project, id);
-      if (!found)
-        throw invalidValue(
-          "conversation",
-          `The conversation holds more than ${limits.conversationItems} items, or more than ${limits.chainBytes / 1024 / 1024} MiB. Begin a new one.`,
-        );
-      return { ...found, references, release };
+      return { items: await this.conversations.items(project, id, count), references, release };
     } catch (error) {
       await release();
       throw error;
@@ -113,21 +113,36 @@ export class ResponsesState {
   }
 
   /** Items that the input names instead of holding them. Ids of output items end as those of their responses do. */
-  async #references(input: unknown, project: string): Promise<Map<string, Json>> {
-    const found = new Map<string, Json>();
-    if (!Array.isArray(input)) return found;
-    for (const [place, item] of (input as (Json | null)[]).entries()) {
-      if (item === null || typeof item !== "object" || kindOf(item) !== "item_reference") continue;
-      const { id } = item;
-      const tail = typeof id === "string" ? /^[a-z]+_([0-9a-z]{20})i?\d+$/.exec(id)?.[1] : undefined;
-      const stored = tail === undefined ? undefined : await this.store.item(project, `resp_${tail}`, id as string);
-      if (!stored)
-        throw invalidAt(
-          `input[${place}].id`,
-          `names the item ${JSON.stringify(String(id).slice(0, 100))}, which is not stored here. Send the item itself.`,
-        );
-      found.set(id as string, stored);
-    }
+  async #references(input: unknown, project: string, count: CountBytes): Promise<Map<string, Json>> {
+    if (!Array.isArray(input)) return new Map();
+    const named = (input as (Json | null)[]).flatMap((item, place) => {
+      if (item === null || typeof item !== "object" || kindOf(item) !== "item_reference") return [];
+      const id = typeof item["id"] === "string" ? item["id"] : "";
+      return [{ place, id, response: `resp_${/^[a-z]+_([0-9a-z]{20})i?\d+$/.exec(id)?.[1] ?? ""}` }];
+    });
+    if (named.length === 0) return new Map();
+    if (named.length > limits.itemReferences)
+      throw invalidValue(
+        "input",
+        `\`input\` names more than ${limits.itemReferences} stored items. Send items themselves.`,
+      );
+    // An item that is named again and again would make a long prompt of a short body.
+    const seen = new Set<string>();
+    const twice = named.find(({ id }) => seen.size === seen.add(id).size);
+    if (twice)
+      throw invalidAt(`input[${twice.place}].id`, `names an item that \`input\` names before. Name each item once.`);
+    const found = await this.store.named(project, named, count);
+    if (!found)
+      throw invalidValue(
+        "input",
+        `The responses of the items that \`input\` names hold more than ${limits.chainBytes / 1024 / 1024} MiB. Send the items themselves.`,
+      );
+    const missing = named.find(({ id }) => !found.has(id));
+    if (missing)
+      throw invalidAt(
+        `input[${missing.place}].id`,
+        `names the item ${JSON.stringify(missing.id.slice(0, 100))}, which is not stored here. Send the item itself.`,
+      );
     return found;
   }
 }

@@ -4,8 +4,8 @@
 import type { Seal } from "../../governance/index.ts";
 import type { Database } from "../../store/index.ts";
 import { limits } from "../limits.ts";
-import { addToConversation, type Owner } from "./conversations.ts";
-import { opened, sealed } from "./sealed.ts";
+import { addToConversation, type CountBytes, type Owner } from "./conversations.ts";
+import { inTurns, opened, sealed } from "./sealed.ts";
 
 type Json = Record<string, unknown>;
 
@@ -47,7 +47,7 @@ export class ResponseStore {
 
   /**
    * Keeps a response with its items in one statement, and the items of its conversation with it. False where it is more than may be
-   * kept. Throws where the database does not answer.
+   * kept. Throws where the database does not answer, and where the conversation is full.
    */
   async keep({ organisation, project, key }: Owner, kept: Kept): Promise<boolean> {
     const { id, call, model, status, previous, conversation, head, input, output } = kept;
@@ -94,13 +94,18 @@ export class ResponseStore {
         ],
       );
       if (conversation === undefined) return;
-      await addToConversation(client, this.#seal, project, conversation, [...input, ...output]);
+      const items = [...input, ...output];
+      if (!(await addToConversation(client, this.#seal, project, conversation, items)))
+        throw new Error("the conversation is full");
     });
     return true;
   }
 
-  /** Items of a response and of all that it goes on from, the oldest first; or why they cannot be read. */
-  async chain(project: string, id: string): Promise<{ items: Json[]; bytes: number } | ChainProblem> {
+  /**
+   * Items of a response and of all that it goes on from, the oldest first; or why they cannot be read. `count` is told their bytes before
+   * they are read, and may throw.
+   */
+  async chain(project: string, id: string, count: CountBytes): Promise<Json[] | ChainProblem> {
     const { rows } = await this.#db.query<{ id: string; previous: string | null; bytes: bigint }>(
       `with recursive chain as (
          select id, previous, bytes, 1 as depth from responses
@@ -117,40 +122,61 @@ export class ResponseStore {
     if (rows.length > limits.chainResponses || bytes > limits.chainBytes) return "too_long";
     // An earlier response that was deleted takes the conversation with it.
     if (rows.at(-1)!.previous !== null) return "missing";
+    count(bytes);
     const ids = rows.map((row) => row.id).toReversed();
     const items = await this.#items(project, ids);
-    return { items: ids.flatMap((one) => [...(items.get(`${one}i`) ?? []), ...(items.get(`${one}o`) ?? [])]), bytes };
+    return ids.flatMap((one) => [...(items.get(`${one}i`) ?? []), ...(items.get(`${one}o`) ?? [])]);
   }
 
   /** A response as it is answered; undefined where the project has none of that id. */
-  async get(project: string, id: string): Promise<Json | undefined> {
-    const { rows } = await this.#db.query<{ head: Buffer }>(
-      "select head from responses where project = $1 and id = $2 and expires_at > now()",
+  async get(project: string, id: string, count: CountBytes): Promise<Json | undefined> {
+    const { rows } = await this.#db.query<{ head: Buffer; bytes: bigint }>(
+      "select head, bytes from responses where project = $1 and id = $2 and expires_at > now()",
       [project, id],
     );
     if (!rows[0]) return undefined;
+    count(Number(rows[0].bytes));
     const items = await this.#items(project, [id]);
     return { ...opened(this.#seal, rows[0].head, [project, id]), output: items.get(`${id}o`) ?? [] };
   }
 
   /** The input items of a response's own turn; undefined where the project has none of that id. */
-  async input(project: string, id: string): Promise<Json[] | undefined> {
-    const { rowCount } = await this.#db.query(
-      "select from responses where project = $1 and id = $2 and expires_at > now()",
+  async input(project: string, id: string, count: CountBytes): Promise<Json[] | undefined> {
+    const { rows } = await this.#db.query<{ bytes: bigint }>(
+      "select bytes from responses where project = $1 and id = $2 and expires_at > now()",
       [project, id],
     );
-    if (rowCount === 0) return undefined;
+    if (!rows[0]) return undefined;
+    count(Number(rows[0].bytes));
     return (await this.#items(project, [id])).get(`${id}i`) ?? [];
   }
 
-  /** One item of a stored response; undefined where the project has none. */
-  async item(project: string, response: string, id: string): Promise<Json | undefined> {
-    const { rows } = await this.#db.query<ItemRow>(
-      `select response, side, ordinal, item from response_items join responses on responses.project = response_items.project and responses.id = response
-        where response_items.project = $1 and response = $2 and response_items.id = $3 and expires_at > now()`,
-      [project, response, id],
+  /**
+   * Items of stored responses, by their ids; those that the project has. Undefined where the responses hold more than one call may. `count`
+   * is told the bytes of these responses before items are read, and may throw.
+   */
+  async named(
+    project: string,
+    wanted: readonly { response: string; id: string }[],
+    count: CountBytes,
+  ): Promise<Map<string, Json> | undefined> {
+    const responses = wanted.map(({ response }) => response);
+    const { rows: sizes } = await this.#db.query<{ bytes: bigint }>(
+      "select coalesce(sum(bytes), 0)::bigint as bytes from responses where project = $1 and id = any($2) and expires_at > now()",
+      [project, responses],
     );
-    return rows[0] && this.#opened(project, rows[0]);
+    const bytes = Number(sizes[0]!.bytes);
+    if (bytes > limits.chainBytes) return undefined;
+    count(bytes);
+    const { rows } = await this.#db.query<ItemRow & { id: string }>(
+      `select i.response, i.side, i.ordinal, i.item, i.id
+         from unnest($2::text[], $3::text[]) as wanted (response, id)
+         join response_items i on i.project = $1 and i.response = wanted.response and i.id = wanted.id
+         join responses r on r.project = i.project and r.id = i.response and r.expires_at > now()`,
+      [project, responses, wanted.map(({ id }) => id)],
+    );
+    const items = await inTurns(rows, (row) => this.#opened(project, row));
+    return new Map(rows.map(({ id }, place) => [id, items[place]!]));
   }
 
   /** False where the project has none of that id. */
@@ -177,11 +203,12 @@ export class ResponseStore {
         where project = $1 and response = any($2) order by response, side, ordinal`,
       [project, responses],
     );
+    const read = await inTurns(rows, (row) => this.#opened(project, row));
     const items = new Map<string, Json[]>();
-    for (const row of rows) {
-      const of = `${row.response}${row.side}`;
+    for (const [place, { response, side }] of rows.entries()) {
+      const of = `${response}${side}`;
       const list = items.get(of) ?? [];
-      list.push(this.#opened(project, row));
+      list.push(read[place]!);
       items.set(of, list);
     }
     return items;

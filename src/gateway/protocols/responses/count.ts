@@ -17,7 +17,7 @@ export async function countInput(asked: Questioned): Promise<Reply> {
   const { input, tools } = body as { input?: string | Json[] | null; tools?: Json[] | null };
   if (Array.isArray(input)) checkItems(input);
   checkTools(tools ?? []);
-  const earlier = await asked.stored.before(body, ownerOf(asked.principal));
+  const earlier = await asked.stored.before(body, ownerOf(asked.principal), asked.count);
   try {
     const call = new ResponsesCall(body, undefined, { keeps: false, earlier });
     call.check();
