@@ -1,6 +1,7 @@
 // The registry: publishing makes an immutable version of a manifest, pinned to everything that it depends on at that moment: the
 // model's name, each tool's definition, the verifier's source. The same again is the same version.
 import { createHash } from "node:crypto";
+import { kindOf } from "../engines/index.ts";
 import { deploymentNames } from "../fleet/index.ts";
 import { parseMoney } from "../ledger/index.ts";
 import { getBlob, newId, putBlob, type Queryable } from "../store/index.ts";
@@ -80,12 +81,12 @@ function storedForm(published: Published): unknown {
   };
 }
 
-/** What this machine serves itself, the oldest deployment first; else whatever is served. */
+/** A model that writes text: of the oldest deployment of this machine, else of whatever is served. */
 async function embeddedModel(
   { db, engines }: Pick<Dependencies, "db" | "engines">,
   publisher: Publisher,
 ): Promise<string> {
-  const served = engines.list(publisher.organisation);
+  const served = engines.list(publisher.organisation).filter(({ facts }) => kindOf(facts?.capabilities) === "generate");
   const oldest = (await deploymentNames(db)).find((deployment) => served.some(({ name }) => name === deployment));
   const model = oldest ?? (served.find(({ kind }) => kind === "embedded") ?? served[0])?.name;
   if (model) return model;

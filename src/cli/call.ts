@@ -29,7 +29,7 @@ export function registerCall(program: Command, context: Context): void {
     about: "Ask a model; the text comes from the argument, or from stdin when it is - or absent",
     examples: ['npx lineshaft call "Name three metals."', 'echo "Name three metals." | npx lineshaft call --json'],
   })
-    .option("--model <name>", "model to ask; the first that is served by default")
+    .option("--model <name>", "model to ask; the first that writes text by default")
     .option("--system <text>", "instructions that come before the question")
     .option("--max-tokens <number>", "longest answer, in tokens", wholeNumber)
     .option("--temperature <number>", "0: the same answer every time; higher: more varied; the model's own by default")
@@ -38,12 +38,13 @@ export function registerCall(program: Command, context: Context): void {
     .action(async (text: string | undefined, options: CallOptions) => {
       const question = await questionOf(text, context.terminal);
       const client = context.client();
-      const known = (await client.get<{ data: { id: string }[] }>("/v1/models")).data.map(({ id }) => id);
-      const model = options.model ?? known[0];
+      const { data } = await client.get<{ data: { id: string; kind?: string }[] }>("/v1/models");
+      const known = data.map(({ id }) => id);
+      const model = options.model ?? data.find(({ kind = "generate" }) => kind === "generate")?.id;
       if (!model)
         throw new CliError({
-          message: "No model is served.",
-          why: "The instance has neither an embedded model nor an added engine that is up.",
+          message: "No model that writes text is served.",
+          why: "The instance has neither an embedded model that writes text nor an added engine that is up.",
           hint: "See `npx lineshaft status`, or add one with `npx lineshaft engines add`.",
         });
       const body = {

@@ -146,6 +146,29 @@ describe("call", () => {
   });
 });
 
+describe("a call that names no model", () => {
+  const serving = (data: unknown[]) =>
+    testCli(({ url }) =>
+      url === "/v1/models" ? { body: { data } } : { body: { choices: [{ message: { content: "hi" } }] } },
+    );
+
+  test("asks the first that writes text, whatever else is served", async () => {
+    await using cli = await serving([
+      { id: "vectors", kind: "embed" },
+      { id: "writer", kind: "generate" },
+    ]);
+    await cli.run(["call", "Hello"]);
+    expect(cli.requests.at(-1)!.body).toMatchObject({ model: "writer" });
+  });
+
+  test("is refused where no model writes text", async () => {
+    await using cli = await serving([{ id: "vectors", kind: "embed" }]);
+    const { code, stderr } = await cli.run(["call", "Hello"]);
+    expect(code).toBe(1);
+    expect(stderr).toContain("No model that writes text is served.");
+  });
+});
+
 describe("an instance that does not answer", () => {
   test("is told with the address that was tried and where it was read", async () => {
     await using cli = await testCli();

@@ -112,7 +112,8 @@ export function readyLines(
         ? `kept in ${home.credentialsPath}`
         : "not kept here; `npx lineshaft keys create NAME --owner` makes another";
   const bearer = key.state === "new" ? key.secret : "$LINESHAFT_KEY";
-  const body = `{"model":"${served[0]?.name ?? "NAME"}","messages":[{"role":"user","content":"Name three metals."}]}`;
+  const writer = served.find(({ model }) => model.embeds !== true)?.name ?? "NAME";
+  const body = `{"model":"${writer}","messages":[{"role":"user","content":"Name three metals."}]}`;
   return [
     "",
     `Lineshaft ${version} is ready in ${duration(tookMs)}.`,

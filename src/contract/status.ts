@@ -70,6 +70,10 @@ export const endpointStatus = z.object({
 export const deploymentStatus = z.object({
   name: z.string().describe("What callers write as `model`"),
   engine: z.string().describe("embedded, or openai for an engine that was added"),
+  kind: z
+    .enum(["generate", "embed", "rerank"])
+    .optional()
+    .describe("What its model does: write text, make embeddings, or rank; absent until an endpoint has said it"),
   state: z
     .enum(["ready", "partial", "starting", "down", "off"])
     .describe("partial: it is served, but not by all endpoints that are wanted; off: none is wanted"),

@@ -14,6 +14,6 @@ export { EngineRegistry, type Endpoint as RegisteredEndpoint, type EndpointRole 
 export { estimateTokens, promptLength } from "./wire/chat/usage.ts";
 export { WholeAnswer } from "./wire/chat/assemble.ts";
 export { chunkOf } from "./wire/chat/deltas.ts";
-export { shapeFor, writerOf } from "./wire/writers.ts";
+export { kindOf, shapeFor, writerOf } from "./wire/writers.ts";
 export { bareName, fieldsOfSoftware, knownField, neverAllowed } from "./wire/chat/fields.ts";
 export { chatToolName, writeChat } from "./wire/chat/write.ts";

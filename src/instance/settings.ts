@@ -43,6 +43,7 @@ const environment = z
       .default(defaultPort),
     LINESHAFT_HOST: z.string().default("127.0.0.1"),
     LINESHAFT_MODEL: z.string().optional(),
+    LINESHAFT_EMBEDDING_MODEL: z.string().optional(),
     LINESHAFT_REPLICAS: z.coerce
       .number({ error: "must be a number" })
       .int("must be a whole number")

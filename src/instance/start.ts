@@ -32,6 +32,7 @@ import { openBooks } from "./books.ts";
 import { reportCarried } from "./carried.ts";
 import { restartAlarm, storageAlarm } from "./conditions.ts";
 import { buildConsoleIfAbsent } from "./console.ts";
+import { publishEmbeddings } from "./embeddings.ts";
 import { environmentDeployment } from "./environmentDeployment.ts";
 import { gatewayPrefix, Gateways } from "./gateways.ts";
 import { ownerKey, type OwnerKey } from "./ownerKey.ts";
@@ -148,7 +149,13 @@ async function compose(options: StartOptions, stack: AsyncDisposableStack): Prom
   const gateways =
     listener &&
     new Gateways({ count: settings.LINESHAFT_GATEWAYS, supervisor, engines, listener, env: options.env, log });
-  const deployments = fleetDeployments(options, { engines, supervisor, log, signal: stop, gateways });
+  const models = new ModelShelf({
+    cacheFolder: home.modelsFolder,
+    usual: settings.LINESHAFT_MODEL,
+    report,
+    signal: stop,
+  });
+  const deployments = fleetDeployments(options, { engines, supervisor, log, models, gateways });
   undo.add("deployments", async () => deployments.close());
   deployments.begin();
   gateways?.begin();
@@ -249,6 +256,8 @@ async function compose(options: StartOptions, stack: AsyncDisposableStack): Prom
   const key = await ownerKey(home, identity, { organisation: organisation.id, project: project.id }, address);
   home.writeMain({ pid: process.pid, address, postgresPort: books.port });
   signal.throwIfAborted();
+  const note = (line: string) => report.note(line);
+  void publishEmbeddings({ settings, home, deployments, models, organisation: organisation.id, signal, note });
   return {
     address,
     key,
@@ -274,17 +283,17 @@ function fleetDeployments(
     engines,
     supervisor,
     log,
-    signal,
+    models,
     gateways,
   }: {
     engines: EngineRegistry;
     supervisor: Supervisor;
     log: Logger;
-    signal: AbortSignal;
+    models: ModelShelf;
     gateways: Gateways | undefined;
   },
 ): Deployments<LocalModel> {
-  const { LINESHAFT_REPLICAS, LINESHAFT_ROLES, LINESHAFT_PLACEMENT, LINESHAFT_MODEL } = settings;
+  const { LINESHAFT_REPLICAS, LINESHAFT_ROLES, LINESHAFT_PLACEMENT } = settings;
   return new Deployments<LocalModel>({
     home,
     supervisor,
@@ -295,7 +304,7 @@ function fleetDeployments(
       isGiven: (LINESHAFT_REPLICAS ?? LINESHAFT_ROLES ?? LINESHAFT_PLACEMENT) !== undefined,
     },
     hands: {
-      models: new ModelShelf({ cacheFolder: home.modelsFolder, usual: LINESHAFT_MODEL, report, signal }),
+      models,
       workers: embeddedWorkers({
         engines,
         kvFolder: home.kvFolder,

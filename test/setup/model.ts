@@ -17,4 +17,6 @@ async function fetched(name: string | undefined): Promise<string> {
 
 export default async function setup(): Promise<void> {
   process.env["LINESHAFT_MODEL"] = await smallModel();
+  // A start of a test serves what the test deploys, and fetches nothing else.
+  process.env["LINESHAFT_EMBEDDING_MODEL"] ??= "none";
 }

@@ -1,6 +1,6 @@
 // The whole instance as the API shows it: its processes, what each holds in memory, and what its engines say of themselves.
 import { treeMemory, type ChildStatus, type DeploymentState, type Disk, type Supervisor } from "../../fleet/index.ts";
-import type { EngineRegistry, RegisteredEndpoint, WorkerEngine } from "../../engines/index.ts";
+import { kindOf, type EngineRegistry, type RegisteredEndpoint, type WorkerEngine } from "../../engines/index.ts";
 import type { WorkerStatus } from "../../engines/embedded/protocol.ts";
 import { deploymentResource } from "./deployment.ts";
 import type {
@@ -173,9 +173,11 @@ async function ownDeployment(
           : deployment.state === "failed" || endpoints.every((one) => away.has(one.state))
             ? "down"
             : "starting";
+  const facts = engines.resolve(deployment.name)?.facts;
   return {
     name: deployment.name,
     engine: "embedded",
+    ...(facts && { kind: kindOf(facts.capabilities) }),
     state,
     endpoints,
     placement: String(deployment.manifest["placement"]),
@@ -261,5 +263,6 @@ function addedEngine(name: string, registered: SeenEndpoint[]): DeploymentStatus
   const all = (state: EndpointStatus["state"]) => endpoints.every((one) => one.state === state);
   const some = endpoints.some(({ state }) => state === "ready");
   const state = all("ready") ? "ready" : some ? "partial" : all("starting") ? "starting" : "down";
-  return { name, engine: "openai", state, endpoints };
+  const facts = registered.find((one) => one.facts)?.facts;
+  return { name, engine: "openai", ...(facts && { kind: kindOf(facts.capabilities) }), state, endpoints };
 }

@@ -32,6 +32,10 @@ export const statusQuery = queryOptions({
   queryFn: ({ signal }) => getJson<Status>("/api/status", { signal }),
 });
 
+/** Names of the models that write text, for screens that talk to one. */
+export const textModels = (status: Status | undefined): string[] =>
+  (status?.deployments ?? []).filter(({ kind = "generate" }) => kind === "generate").map(({ name }) => name);
+
 export const overviewQuery = (range: OverviewRange) =>
   queryOptions({
     queryKey: ["overview", range],

@@ -2,7 +2,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { useEffect, useRef, useState, type RefObject } from "react";
-import { statusQuery } from "../api/queries.ts";
+import { statusQuery, textModels } from "../api/queries.ts";
 import { SendIcon, StopIcon } from "../ui/icons.tsx";
 import { PageHead } from "../ui/page.tsx";
 import { Empty, Failure, SkeletonRows } from "../ui/states.tsx";
@@ -19,7 +19,7 @@ export function ChatScreen() {
   const status = useQuery(statusQuery);
   const end = useRef<HTMLDivElement>(null);
   const field = useRef<HTMLTextAreaElement>(null);
-  const models = (status.data?.deployments ?? []).map((each) => each.name);
+  const models = textModels(status.data);
   const model = wanted !== undefined && models.includes(wanted) ? wanted : models[0];
   const talk = useTalk(model, field);
   const { turns } = talk;

@@ -5,7 +5,7 @@ import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { useState } from "react";
 import type { KeyResource, Status } from "../../contract/index.ts";
 import { getJson } from "../api/client.ts";
-import { statusQuery } from "../api/queries.ts";
+import { statusQuery, textModels } from "../api/queries.ts";
 import { FirstCall, useFirstCall } from "../connect/firstCall.tsx";
 import { clientOf, clients, keyPlaceholder, type Block } from "../connect/snippets.ts";
 import { full } from "../format.ts";
@@ -21,7 +21,7 @@ export function ConnectScreen() {
   const [made, setMade] = useState<MadeKey>();
   const [model, setModel] = useState<string>();
   const call = useFirstCall(made?.id);
-  const models = (status.data?.deployments ?? []).map((each) => each.name);
+  const models = textModels(status.data);
   const chosen = model ?? models[0];
   return (
     <>

@@ -49,3 +49,10 @@ export function shapeFor({ shape }: Pick<Asked, "shape">, capabilities: Capabili
   if (speaks.includes(shape)) return shape;
   return ofConversations.has(shape) ? speaks.find((one) => ofConversations.has(one)) : undefined;
 }
+
+/** What an engine's model does with a call: writes text, makes embeddings, or ranks. */
+export function kindOf(capabilities: Capabilities | undefined): "generate" | "embed" | "rerank" {
+  const speaks = capabilities?.speaks ?? usual;
+  if (speaks.some((shape) => shape === "completions" || ofConversations.has(shape))) return "generate";
+  return speaks.includes("embeddings") ? "embed" : "rerank";
+}

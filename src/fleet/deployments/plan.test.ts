@@ -175,6 +175,13 @@ describe("threads", () => {
   test("are as many as the manifest says, where it says", () => {
     expect(threads([{ ...want("2 both"), threads: 5 }])).toEqual([5, 5]);
   });
+
+  test("of a deployment that names a number lessen what is left for others, and not their share", () => {
+    const small = { ...want("1 both", "b"), threads: 1 };
+    expect(threads([want("1 both"), small])).toEqual([6, 1]);
+    expect(threads([want("2 both"), small])).toEqual([3, 3, 1]);
+    expect(threads([want("1 both"), { ...small, threads: 9 }])).toEqual([1, 9]);
+  });
 });
 
 test("any wish is reached from any other in a bounded number of steps, and then nothing is to be done", () => {

@@ -146,17 +146,23 @@ function match(deployment: WantedDeployment, mine: FleetWorker[]): Match {
   };
 }
 
-/** Threads of each worker that starts now and has no number of its own: its share, of what those that stay leave over. */
+/** Threads of each worker that starts now and has no number of its own: its share, of what all others leave over. */
 function threadsForNew(wanted: WantedDeployment[], matches: Match[], present: FleetWorker[], machine: Machine): number {
   const leave = new Set(matches.flatMap(({ outdated, surplus }) => [...outdated, ...surplus]));
   const names = new Set(wanted.map(({ name }) => name));
   const stay = present.filter((worker) => names.has(worker.deployment) && !leave.has(worker.name));
-  const starting = matches.reduce((sum, { lacking }) => sum + lacking.length, 0);
-  const total = wanted.reduce((sum, { roles }) => sum + countOf(roles), 0);
-  const taken = stay.reduce((sum, worker) => sum + worker.threads, 0);
-  const share = machine.threadsOf(total);
+  let [sharing, starting, given] = [0, 0, 0];
+  for (const [index, { roles, threads }] of wanted.entries()) {
+    const lacking = matches[index]!.lacking.length;
+    if (threads !== undefined) given += lacking * threads;
+    else {
+      sharing += countOf(roles);
+      starting += lacking;
+    }
+  }
+  const taken = given + stay.reduce((sum, worker) => sum + worker.threads, 0);
   const left = Math.floor((machine.threadsOf(1) - taken) / Math.max(1, starting));
-  return Math.max(1, Math.min(share, left));
+  return Math.max(1, Math.min(machine.threadsOf(Math.max(1, sharing)), left));
 }
 
 /** Memory that is missing for all that is wanted, when everything that is not wanted has gone. */

@@ -1,4 +1,5 @@
 // GET /v1/models and /v1/models/NAME in OpenAI's shape: what an organisation may name as `model`.
+import { kindOf } from "../../../engines/index.ts";
 import { modelInPath, namedModels, type NamedModel } from "../models.ts";
 import type { Questioned, Reply } from "../types.ts";
 
@@ -15,6 +16,7 @@ function modelOf([id, endpoint]: NamedModel): Record<string, unknown> {
     object: "model",
     created: Math.floor(endpoint.addedAt.getTime() / 1000),
     owned_by: endpoint.kind === "embedded" ? "lineshaft" : endpoint.kind,
+    kind: kindOf(endpoint.facts?.capabilities),
     ...(context !== undefined && { max_model_len: context }),
   };
 }
