@@ -9,6 +9,7 @@ const error = z
   .object({
     type: z.literal("error"),
     error: z.object({ type: z.string(), message: z.string(), code: z.string() }),
+    request_id: z.string().optional(),
   })
   .openapi("AnthropicError");
 

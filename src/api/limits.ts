@@ -17,6 +17,12 @@ export const limits = {
   /** Bytes of a refused body that are read and dropped, and for how long, before its connection is closed. */
   discardedBytes: 64 * 1024 * 1024,
   discardMs: 10_000,
+  /** Compressed bodies: so many are decompressed at once, in pieces of so many bytes; the window of zstd is 2 to this power (8 MiB). */
+  decompressedAtOnce: 4,
+  decompressedPieceBytes: 64 * 1024,
+  zstdWindowLog: 23,
+  /** How long a browser may remember that a page of another origin may call. */
+  preflightSeconds: 86_400,
   /** Time for a whole request (long prompts on slow lines) and for its headers, and how long an idle connection is kept. */
   requestMs: 300_000,
   headersMs: 20_000,

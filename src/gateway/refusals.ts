@@ -220,8 +220,9 @@ export function bodyTooLarge(mostBytes: number): LineshaftError {
 export function bodyEncoded(encoding: string): LineshaftError {
   return new LineshaftError({
     code: "body_encoded",
-    message: `The body is compressed (content-encoding: ${encoding.slice(0, 40)}), which is not read.`,
-    hint: "Send it uncompressed, without content-encoding.",
+    message: `The body's content-encoding is ${encoding.slice(0, 40)}, which is not read.`,
+    hint: "Send it as gzip, deflate, br or zstd, or uncompressed and without content-encoding.",
+    headers: { "accept-encoding": "gzip, deflate, br, zstd" },
   });
 }
 

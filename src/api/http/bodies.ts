@@ -12,7 +12,8 @@ import {
   type Memory,
 } from "../../bounded/index.ts";
 import { limits } from "../limits.ts";
-import { bodyEncoded, bodyTooLarge, clientGone, invalidJson } from "../../gateway/refusals.ts";
+import { decompressorOf, type Decompress } from "./encodings.ts";
+import { bodyTooLarge, clientGone, invalidJson } from "../../gateway/refusals.ts";
 
 interface BodyBounds {
   /** Memory for bodies of one key. */
@@ -89,7 +90,8 @@ interface ReadOptions {
 
 /**
  * The whole body, counted while it comes. Throws 413 past the bound of bytes, 400 past those of JSON, 429 and 503 past those of memory,
- * 408 for a sender that is too slow, 415 for a compressed body, and 499 for a client that has gone, each without keeping what comes after.
+ * 408 for a sender that is too slow, 415 for a compression that is not known, and 499 for a client that has gone, each without keeping
+ * what comes after. A compressed body is answered decompressed; the bounds are those of what comes and of what it decompresses to.
  */
 export async function readBody(request: IncomingMessage, options: ReadOptions): Promise<Buffer> {
   // A destroyed request emits no further event, so nothing would end the wait.
@@ -98,36 +100,64 @@ export async function readBody(request: IncomingMessage, options: ReadOptions): 
     discard(request);
     throw bodyTooLarge(options.mostBytes);
   }
-  const encoding = request.headers["content-encoding"];
-  if (encoding !== undefined && encoding !== "identity") {
+  let decompress: Decompress | undefined;
+  try {
+    decompress = decompressorOf(request.headers["content-encoding"]);
+  } catch (error) {
     discard(request);
-    throw bodyEncoded(encoding);
+    throw error;
   }
-  return request.complete ? readAtOnce(request, options) : readAsItComes(request, options);
+  const taker = new Taker(options, decompress !== undefined);
+  const bytes = await (request.complete ? readAtOnce(request, taker) : readAsItComes(request, taker));
+  if (!decompress) return bytes;
+  const inside = new Taker(options, false);
+  await decompress(bytes, (piece) => inside.take(piece));
+  return inside.whole();
+}
+
+/** Keeps the pieces of a body within its bounds. */
+class Taker {
+  readonly #options: ReadOptions;
+  /** Undefined where the bytes are no JSON yet. */
+  readonly #meter: JsonMeter | undefined;
+  readonly #pieces: Buffer[] = [];
+  bytes = 0;
+
+  constructor(options: ReadOptions, packed: boolean) {
+    this.#options = options;
+    this.#meter = packed ? undefined : new JsonMeter(options.json);
+  }
+
+  /** Throws LineshaftError past a bound. */
+  take(piece: Buffer): void {
+    this.bytes += piece.length;
+    try {
+      if (this.bytes > this.#options.mostBytes) throw bodyTooLarge(this.#options.mostBytes);
+      this.#options.held.add(piece.length);
+      this.#meter?.push(piece);
+    } catch (error) {
+      throw error instanceof JsonBoundError ? tooMuchJson(error) : error;
+    }
+    this.#pieces.push(piece);
+  }
+
+  whole(): Buffer {
+    return this.#pieces.length === 1 ? this.#pieces[0]! : Buffer.concat(this.#pieces);
+  }
 }
 
 /** A body that came in one packet with its headers is there as a whole: the usual case of a short one. */
-function readAtOnce(request: IncomingMessage, { mostBytes, json, held }: ReadOptions): Buffer {
-  const bytes = (request.read() as Buffer | null) ?? Buffer.alloc(0);
-  try {
-    if (bytes.length > mostBytes) throw bodyTooLarge(mostBytes);
-    held.add(bytes.length);
-    new JsonMeter(json).push(bytes);
-  } catch (error) {
-    throw error instanceof JsonBoundError ? tooMuchJson(error) : error;
-  }
-  return bytes;
+function readAtOnce(request: IncomingMessage, taker: Taker): Buffer {
+  taker.take((request.read() as Buffer | null) ?? Buffer.alloc(0));
+  return taker.whole();
 }
 
-function readAsItComes(request: IncomingMessage, { mostBytes, json, held }: ReadOptions): Promise<Buffer> {
+function readAsItComes(request: IncomingMessage, taker: Taker): Promise<Buffer> {
   return new Promise((resolve, reject) => {
-    const meter = new JsonMeter(json);
-    const pieces: Buffer[] = [];
-    let bytes = 0;
     let before = 0;
     const pace = setInterval(() => {
-      if (bytes - before < limits.slowBodyBytes) fail(tooSlow());
-      before = bytes;
+      if (taker.bytes - before < limits.slowBodyBytes) fail(tooSlow());
+      before = taker.bytes;
     }, limits.slowBodyMs);
     const fail = (error: unknown) => {
       clearInterval(pace);
@@ -136,20 +166,16 @@ function readAsItComes(request: IncomingMessage, { mostBytes, json, held }: Read
       reject(error);
     };
     const onData = (piece: Buffer) => {
-      bytes += piece.length;
       try {
-        if (bytes > mostBytes) throw bodyTooLarge(mostBytes);
-        held.add(piece.length);
-        meter.push(piece);
+        taker.take(piece);
       } catch (error) {
-        return fail(error instanceof JsonBoundError ? tooMuchJson(error) : error);
+        fail(error);
       }
-      pieces.push(piece);
     };
     request.on("data", onData);
     request.once("end", () => {
       clearInterval(pace);
-      resolve(pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces));
+      resolve(taker.whole());
     });
     request.once("error", (error) => {
       clearInterval(pace);

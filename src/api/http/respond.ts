@@ -63,7 +63,7 @@ export function sendError(
   const headers = [protocol.requestIdHeader, requestId, ...Object.entries(retryHeaders(error)).flat()];
   // A body that was not read to its end cannot be followed by another request.
   if (error.status === 413) headers.push("connection", "close");
-  sendJson(response, protocol.statusOf?.(error) ?? error.status, protocol.error(error, "body"), headers);
+  sendJson(response, protocol.statusOf?.(error) ?? error.status, protocol.error(error, "body", { requestId }), headers);
 }
 
 export function apiErrorBody(error: LineshaftError, requestId: string): { error: Record<string, string> } {

@@ -14,6 +14,7 @@ import { protocolOf, routeOf, servedRoutes, type Route } from "../../gateway/pro
 import type { Protocol } from "../../gateway/protocols/types.ts";
 import { authenticate } from "./authenticate.ts";
 import { BodyBudget, type HeldBody } from "./bodies.ts";
+import { answeredAtEdge } from "./edge.ts";
 import { explained, sendError, sendJson } from "./respond.ts";
 import type { ServerDependencies } from "../dependencies.ts";
 import { goneSignal, readJson, serveCall } from "./tokens.ts";
@@ -37,6 +38,7 @@ export function createServer(dependencies: ServerDependencies): Server {
       const { path, query } = placeOf(request.url!);
       const route = routeOf(request.method!, path, request.headers);
       const protocol = route?.protocol ?? protocolOf(path, request.headers);
+      if (answeredAtEdge(request, response, { path, protocol })) return;
       if (protocol) {
         const requestId = pooledId("req");
         const told = (error: unknown): LineshaftError => {

@@ -111,7 +111,7 @@ async function serveBody(
     });
   } catch (error) {
     if (!early()) throw error;
-    response.end(protocol.error(serving.explained(error), "stream", told));
+    response.end(protocol.error(serving.explained(error), "stream", { requestId, told }));
     return;
   }
   const keep =
@@ -194,7 +194,7 @@ function numberIn(headers: IncomingHttpHeaders, name: string, least: number, mos
  * first event.
  */
 async function sendEvents(
-  { response, protocol }: Serving,
+  { response, protocol, requestId }: Serving,
   told: Told,
   { chunks, lastHeaders }: CallAnswer,
   keep: (() => Promise<Record<string, string>>) | undefined,
@@ -213,7 +213,7 @@ async function sendEvents(
     writer.end(lateHeaders(protocol, { ...lastHeaders(), ...kept }) + encode(undefined));
   } catch (error) {
     // The answer has begun, so what went wrong can only be said inside it.
-    writer.end(protocol.error(asLineshaftError(error), "stream", told));
+    writer.end(protocol.error(asLineshaftError(error), "stream", { requestId, told }));
   }
 }
 

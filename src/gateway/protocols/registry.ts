@@ -48,6 +48,11 @@ const patterns = served
   .toSorted((a, b) => lineOf(b).path.length - lineOf(a).path.length)
   .map((one) => ({ one, method: lineOf(one).method, matches: expressionOf(lineOf(one).path) }));
 
+/** The methods by which protocols serve this path; none where they do not serve it. */
+export function methodsOf(path: string): string[] {
+  return ["GET", "POST", "DELETE"].filter((method) => routeOf(method, path) !== undefined);
+}
+
 /** Undefined where no protocol serves it. `headers` decide between protocols that serve the same path. */
 export function routeOf(method: string, path: string, headers: IncomingHttpHeaders = {}): Route | undefined {
   const routes = exact.get(`${method} ${path}`);

@@ -234,7 +234,7 @@ export function protocolSuite(of: ProtocolCase): void {
     test.each(failures)("%s inside a stream ends it, and its client reads the same error", (_name, failure) => {
       const encode = protocol.events(told);
       const begun = encode(chunkOf(of.wire.chunks[0]!, []));
-      expect(() => of.readStream(begun + protocol.error(failure, "stream", told))).toThrow(failure.message);
+      expect(() => of.readStream(begun + protocol.error(failure, "stream", { told }))).toThrow(failure.message);
     });
   });
 }

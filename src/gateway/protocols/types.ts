@@ -47,6 +47,14 @@ export interface Told {
   createdMs: number;
 }
 
+/** What an error may say of its request. */
+interface FailedRequest {
+  /** As in the header `requestIdHeader`. */
+  requestId?: string;
+  /** The call, where one was decoded. */
+  told?: Told;
+}
+
 /** Encodes one stream: takes each chunk, and undefined for its end; answers what is written, which may be nothing. */
 export type StreamEncoder = (chunk: AnswerChunk | undefined) => string;
 
@@ -112,7 +120,7 @@ export interface Protocol {
   /** What a stream is sent while its first token is computed, which clients leave out; absent: a comment. */
   readonly waiting?: string;
   /** JSON text of a failure; of one inside a stream (`stream`), the event that ends it. */
-  error(failure: LineshaftError, place: "body" | "stream", told?: Told): string;
+  error(failure: LineshaftError, place: "body" | "stream", of?: FailedRequest): string;
   /** The status by which its clients understand the failure; absent: the failure's own. */
   statusOf?(failure: LineshaftError): number;
 }

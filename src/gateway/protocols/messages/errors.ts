@@ -1,4 +1,4 @@
-// A failure as Anthropic's clients read it: {type: "error", error: {type, message}}. They try again by status and type, and show the message
+// A failure as Anthropic's clients read it: {type: "error", error: {type, message}, request_id}. They try again by status and type, and show the message
 // alone. `code` is Lineshaft's own and stands in docs/errors.md.
 import type { LineshaftError } from "../../../errors/index.ts";
 import { spoken } from "../../errors.ts";
@@ -28,9 +28,13 @@ function typeOf(error: LineshaftError): string {
   return types[status] ?? (status < 500 ? "invalid_request_error" : "api_error");
 }
 
-export function messagesErrorBody(error: LineshaftError): Record<string, unknown> {
+export function messagesErrorBody(error: LineshaftError, requestId?: string): Record<string, unknown> {
   const { code } = error;
   // Claude Code shortens its conversation when it reads these words.
   const tooLong = code === "context_length_exceeded" ? "prompt is too long: " : "";
-  return { type: "error", error: { type: typeOf(error), message: tooLong + spoken(error), code } };
+  return {
+    type: "error",
+    error: { type: typeOf(error), message: tooLong + spoken(error), code },
+    ...(requestId !== undefined && { request_id: requestId }),
+  };
 }

@@ -30,8 +30,8 @@ export const messages: Protocol = {
   },
   whole: wholeMessage,
   events: messageEvents,
-  error(failure, place) {
-    const { type, ...body } = messagesErrorBody(failure);
+  error(failure, place, { requestId } = {}) {
+    const { type, ...body } = messagesErrorBody(failure, requestId);
     return place === "stream" ? eventText("error", body) : JSON.stringify({ type, ...body });
   },
   statusOf: messagesStatus,

@@ -489,6 +489,10 @@ describe("at the edge", () => {
   ])("%s is answered with %i and %s", (code, status, type) => {
     const failure = new LineshaftError({ code, message: "It is so." });
     expect(messages.statusOf!(failure)).toBe(status);
-    expect(JSON.parse(messages.error(failure, "body") as string).error.type).toBe(type);
+    expect(JSON.parse(messages.error(failure, "body", { requestId: "req_1" }))).toMatchObject({
+      type: "error",
+      error: { type },
+      request_id: "req_1",
+    });
   });
 });

@@ -37,7 +37,7 @@ export const responses: Protocol = {
     const answer = newStream(told);
     return (chunk) => (chunk ? answer.take(chunk) : answer.end());
   },
-  error(failure, place, told) {
+  error(failure, place, { told } = {}) {
     if (place === "body" || !told) return JSON.stringify(openAiErrorBody(failure));
     return streamOf(told).fail(failure);
   },

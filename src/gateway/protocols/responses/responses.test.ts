@@ -392,7 +392,7 @@ test("a failure inside a stream goes on with its numbers", () => {
   const encode = responses.events(told);
   const begun = encode(chunkOf({ text: "Hel" }));
   const failure = new LineshaftError({ code: "engine_failed", message: "It broke.", hint: "Try again." });
-  const all = eventsOf(begun + responses.error(failure, "stream", told));
+  const all = eventsOf(begun + responses.error(failure, "stream", { told }));
   expect(all.map((event) => event["sequence_number"])).toEqual(all.map((_, place) => place));
   expect(all.at(-1)).toMatchObject({
     type: "response.failed",
