@@ -4,7 +4,8 @@ import { describe, expect, it } from "vitest";
 import { exampleCall, exampleSpec } from "./placement/conformance.ts";
 import { seededRng } from "./rng.ts";
 import { Scheduler } from "./scheduler.ts";
-import type { EndpointSpec, SchedulerAction } from "./types.ts";
+import type { SchedulerAction } from "./actions.ts";
+import type { EndpointSpec } from "./types.ts";
 
 const small = (id: string, more: Partial<EndpointSpec> = {}) => exampleSpec(id, { kvCapacityTokens: 2_000, ...more });
 const large = (id: string, more: Partial<EndpointSpec> = {}) => exampleSpec(id, { kvCapacityTokens: 50_000, ...more });

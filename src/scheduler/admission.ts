@@ -1,20 +1,11 @@
 // Admission of calls: a call is refused at once, with the reason and the time to come back, or admitted with its least time to a first
 // token. Also the small questions of room that admission and placing share.
+import type { Deployment } from "./deployments.ts";
 import { expectedTtftMs } from "./placement/estimate.ts";
 import type { ViewBuilder } from "./placement/view.ts";
 import { slotsPerReserve } from "./limits.ts";
-import type { ClassedQueue } from "./queue/classedQueue.ts";
-import type { ServiceRate } from "./queue/promise.ts";
-import type { Call, EndpointState, PlacementView, Policy, RefusalCode, SchedulerAction } from "./types.ts";
-
-/** What calls of one deployment share. */
-export interface Deployment {
-  queue: ClassedQueue;
-  policy: Policy;
-  rate: ServiceRate;
-  /** Whether endpoints have changed since all waiting calls were found to have one that may answer them. */
-  changed: boolean;
-}
+import type { RefusalCode, SchedulerAction } from "./actions.ts";
+import type { Call, EndpointState, PlacementView } from "./types.ts";
 
 /** Least time to first token if the call were placed now (0 when it has no deadline); undefined after a refusal. */
 export function admit(

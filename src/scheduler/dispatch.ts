@@ -1,47 +1,20 @@
 // Admission, queueing and placing of calls. Each deployment has one queue. A call leaves it when its turn has come and an endpoint has
 // room, and is placed at that moment, by what is known then; what happens to it afterwards is in placedCalls.ts.
-import {
-  admit,
-  chargeOf,
-  type Deployment,
-  failsOpen,
-  hasRoom,
-  isFree,
-  longestMatch,
-  mayAnswer,
-  refusal,
-} from "./admission.ts";
+import { admit, chargeOf, failsOpen, hasRoom, isFree, longestMatch, refusal } from "./admission.ts";
+import { type Deployment, Deployments } from "./deployments.ts";
 import type { Endpoints } from "./endpoints.ts";
 import type { LoadView } from "./load/loadView.ts";
-import { stalledMostMs, stallsEveryMs, yieldSlackMs } from "./limits.ts";
+import { yieldSlackMs } from "./limits.ts";
 import { PdPlanner, type PdPlan } from "./pd/plan.ts";
 import { workTokens } from "./placement/estimate.ts";
 import { decisionOf, numbersOf } from "./placement/explain.ts";
 import { type Placed, PlacedCalls, predictedTokens } from "./placedCalls.ts";
 import type { CacheView } from "./placement/caches.ts";
 import { ViewBuilder } from "./placement/view.ts";
-import { ClassedQueue } from "./queue/classedQueue.ts";
-import type { FairQueueOptions, Waiting } from "./queue/fairQueue.ts";
-import { ServiceRate } from "./queue/promise.ts";
-import type {
-  Call,
-  CallUsage,
-  Decision,
-  EndpointState,
-  PlacementView,
-  Policy,
-  QueueNews,
-  Rng,
-  SchedulerAction,
-} from "./types.ts";
-
-/** A deployment's fair queue: calls that wait, and the tokens they will be charged. */
-export interface DeploymentWaiting {
-  name: string;
-  policy: string;
-  calls: number;
-  tokens: number;
-}
+import type { FairQueueOptions } from "./queue/fairQueue.ts";
+import type { SchedulerAction } from "./actions.ts";
+import type { CallUsage } from "./events.ts";
+import type { Call, Decision, EndpointState, PlacementView, Policy, Rng } from "./types.ts";
 
 interface DispatchOptions {
   policyOf: (deployment: string) => Policy;
@@ -61,15 +34,14 @@ interface DispatchOptions {
 
 export class Dispatch {
   readonly placed = new PlacedCalls();
+  readonly deployments: Deployments;
   private readonly endpoints: Endpoints;
   private readonly caches: CacheView;
   private readonly load: LoadView;
   private readonly options: DispatchOptions;
   private readonly views: ViewBuilder;
   private readonly prefillViews: ViewBuilder;
-  private readonly deployments = new Map<string, Deployment>();
   private rng: Rng;
-  private stallsSeenMs = Number.NEGATIVE_INFINITY;
 
   constructor(endpoints: Endpoints, caches: CacheView, load: LoadView, rng: Rng, options: DispatchOptions) {
     this.endpoints = endpoints;
@@ -77,6 +49,7 @@ export class Dispatch {
     this.load = load;
     this.rng = rng;
     this.options = options;
+    this.deployments = new Deployments(endpoints, options);
     this.views = new ViewBuilder(caches, ({ spec }) => load.arrivalsPerOwn(spec.id, spec.rank));
     this.prefillViews = new ViewBuilder(caches);
   }
@@ -88,66 +61,18 @@ export class Dispatch {
     );
   }
 
-  queueOf(deployment: string): ClassedQueue {
-    return this.deployment(deployment).queue;
-  }
-
-  setPolicy(name: string, policy: Policy): void {
-    this.deployment(name).policy = policy;
-  }
-
-  /** What waits, by deployment. */
-  waiting(): DeploymentWaiting[] {
-    return [...this.deployments].map(([name, { queue, policy }]) => {
-      return { name, policy: policy.name, calls: queue.size, tokens: queue.waitingTokens };
-    });
-  }
-
-  /** What other gateways are to be told of the queues. */
-  news(now: number): QueueNews[] {
-    return [...this.deployments].flatMap(([name, { queue }]) => {
-      const news = queue.news(now);
-      if (news.length === 0) return [];
-      const endpoints = this.endpoints.ofDeployment(name).map(({ spec }) => spec.id);
-      return news.map(({ batch, calls, tenants }) => ({ endpoints, batch, calls, tenants }));
-    });
-  }
-
-  /** What another gateway has told. Its queue and one here are for the same deployment when they have an endpoint in common. */
-  hear(gateway: string, news: readonly QueueNews[], now: number): void {
-    for (const [name, { queue }] of this.deployments) {
-      const known = new Set(this.endpoints.ofDeployment(name).map(({ spec }) => spec.id));
-      const own = news.filter(({ endpoints }) => endpoints.some((endpoint) => known.has(endpoint)));
-      queue.hear(gateway, own, now);
-    }
-  }
-
-  /** A deployment's calls that wait, by program. */
-  waitingPrograms(deployment: string): Map<string, Waiting[]> {
-    const found = new Map<string, Waiting[]>();
-    for (const waiting of this.deployments.get(deployment)?.queue.all() ?? []) {
-      const { program } = waiting.call;
-      if (program === undefined) continue;
-      const calls = found.get(program);
-      if (calls === undefined) found.set(program, [waiting]);
-      else calls.push(waiting);
-    }
-    return found;
-  }
-
-  queues(): ClassedQueue[] {
-    return [...this.deployments.values()].map((deployment) => deployment.queue);
-  }
-
   /** A new call: refused, placed at once, or queued. Other calls may be placed with it. */
   decide(call: Call, now: number, rng: Rng = this.rng): SchedulerAction[] {
     this.rng = rng;
     const actions: SchedulerAction[] = [];
     // A name without endpoints must not cost memory.
-    if (!this.deployments.has(call.deployment) && this.endpoints.ofDeployment(call.deployment).length === 0) {
+    if (
+      this.deployments.get(call.deployment) === undefined &&
+      this.endpoints.ofDeployment(call.deployment).length === 0
+    ) {
       return [refusal(call, "no_endpoint", `There is no endpoint of ${call.deployment}.`, 30_000)];
     }
-    const deployment = this.deployment(call.deployment);
+    const deployment = this.deployments.of(call.deployment);
     const ttftMs = admit(call, deployment, this.endpoints.ofDeployment(call.deployment), this.views, now, actions);
     if (ttftMs === undefined) return actions;
     if (!this.options.enters(call, now, actions)) {
@@ -197,15 +122,9 @@ export class Dispatch {
     return true;
   }
 
-  /** An endpoint of the deployment has joined, left, or has another health: waiting calls may be stalled by that. */
-  endpointsChanged(name: string): void {
-    const deployment = this.deployments.get(name);
-    if (deployment !== undefined) deployment.changed = true;
-  }
-
   /** Places what can be placed. */
   drain(name: string, now: number, actions: SchedulerAction[]): void {
-    const deployment = this.deployment(name);
+    const deployment = this.deployments.of(name);
     const { queue } = deployment;
     const endpoints = this.endpoints.ofDeployment(name);
     let viewed: PlacementView | undefined;
@@ -245,54 +164,8 @@ export class Dispatch {
   }
 
   drainAll(now: number, actions: SchedulerAction[]): void {
-    for (const [name, deployment] of this.deployments) if (deployment.queue.size > 0) this.drain(name, now, actions);
-  }
-
-  /** Refuses calls that have waited beyond their deadline. */
-  expire(now: number, actions: SchedulerAction[]): void {
-    const looks = now - this.stallsSeenMs >= stallsEveryMs;
-    if (looks) this.stallsSeenMs = now;
-    for (const [name, deployment] of this.deployments) {
-      if (looks) this.refuseStalled(name, deployment, now, actions);
-      for (const late of deployment.queue.expire(now)) {
-        this.options.onLeft(late.call);
-        const waitMs = deployment.rate.waitMs(late.tokens, deployment.queue.waitingTokens, deployment.queue.competing);
-        actions.push(
-          refusal(
-            late.call,
-            "deadline",
-            `Its turn did not come before its deadline; it waited ${Math.round(now - late.sinceMs)} ms.`,
-            waitMs,
-          ),
-        );
-      }
-    }
-  }
-
-  /** Refuses calls that no ready endpoint may answer for too long: each is judged by itself, because each may avoid others. */
-  private refuseStalled(name: string, deployment: Deployment, now: number, actions: SchedulerAction[]): void {
-    const { queue } = deployment;
-    if (queue.size === 0 || !deployment.changed) return;
-    deployment.changed = false;
-    const endpoints = this.endpoints.ofDeployment(name);
-    const roomiest = roomiestOf(endpoints);
-    for (const waiting of [...queue.all()]) {
-      const { call } = waiting;
-      const anywhere = call.avoid === undefined || call.avoid.length === 0;
-      const candidates = anywhere ? roomiest : endpoints;
-      if (candidates.some((endpoint) => mayAnswer(endpoint, call))) {
-        waiting.stalledMs = undefined;
-        continue;
-      }
-      deployment.changed = true;
-      waiting.stalledMs ??= now;
-      const stalledMs = now - waiting.stalledMs;
-      if (stalledMs < stalledMostMs) continue;
-      queue.withdraw(call.id);
-      this.options.onLeft(call);
-      const message = `No endpoint that may answer this call has come back within ${Math.round(stalledMs / 1000)} s.`;
-      actions.push(refusal(call, "no_endpoint", message, 30_000));
-    }
+    for (const [name, deployment] of this.deployments.entries())
+      if (deployment.queue.size > 0) this.drain(name, now, actions);
   }
 
   /**
@@ -305,13 +178,13 @@ export class Dispatch {
     if (usage !== undefined) {
       const cached = usage.cachedTokens ?? predictedTokens(placed);
       const used = Math.max(0, usage.promptTokens - cached) + usage.outputTokens;
-      this.deployment(placed.call.deployment).queue.settle(placed.call, used - placed.charged);
+      this.deployments.of(placed.call.deployment).queue.settle(placed.call, used - placed.charged);
     }
     this.drain(placed.call.deployment, now, actions);
   }
 
   withdraw(call: string): boolean {
-    for (const { queue } of this.deployments.values()) {
+    for (const queue of this.deployments.queues()) {
       const waiting = queue.withdraw(call);
       if (waiting === undefined) continue;
       this.options.onLeft(waiting.call);
@@ -384,33 +257,6 @@ export class Dispatch {
     if (index < 0) return undefined;
     return { endpoint: view.endpoints[index]!, numbers: numbersOf(view, index, this.options.pd.costOf(index)) };
   }
-
-  private deployment(name: string): Deployment {
-    let deployment = this.deployments.get(name);
-    if (deployment === undefined) {
-      deployment = {
-        queue: new ClassedQueue(this.options.queue),
-        policy: this.options.policyOf(name),
-        rate: new ServiceRate(1),
-        changed: true,
-      };
-      this.deployments.set(name, deployment);
-    }
-    return deployment;
-  }
-}
-
-/**
- * Of the endpoints that answer calls now, the one with most KV; none where none answers. A call that avoids no endpoint may be answered
- * somewhere if it may be answered there, so that thousands of waiting calls are not each compared with every endpoint.
- */
-function roomiestOf(endpoints: readonly EndpointState[]): EndpointState[] {
-  let roomiest: EndpointState | undefined;
-  for (const endpoint of endpoints) {
-    if (endpoint.health !== "ready" || endpoint.spec.role === "prefill") continue;
-    if (roomiest === undefined || endpoint.spec.kvCapacityTokens > roomiest.spec.kvCapacityTokens) roomiest = endpoint;
-  }
-  return roomiest === undefined ? [] : [roomiest];
 }
 
 /** Whether the endpoint takes a call now, as far as the endpoint is concerned. */

@@ -5,16 +5,8 @@ import type { LoadView } from "./load/loadView.ts";
 import type { PeriodShare, Shown } from "./load/busyPeriods.ts";
 import { EqualSpeeds, SpeedMeter } from "./load/speed.ts";
 import { attentionMs } from "./placement/estimate.ts";
-import type {
-  Call,
-  CallTimings,
-  CallUsage,
-  CandidateNumbers,
-  EndpointHealth,
-  EndpointSpec,
-  EndpointSpeed,
-  EndpointState,
-} from "./types.ts";
+import type { CallTimings, CallUsage } from "./events.ts";
+import type { Call, CandidateNumbers, EndpointHealth, EndpointSpec, EndpointSpeed, EndpointState } from "./types.ts";
 
 /** A call's prefill at an endpoint: what its busy period learns from when the call has ended. */
 export interface Prefilling {

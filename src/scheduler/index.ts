@@ -1,4 +1,7 @@
 // What other rooms use of the scheduler. It only exports.
+export type * from "./actions.ts";
+export type * from "./events.ts";
+export type * from "./news.ts";
 export * from "./types.ts";
 export { seededRng } from "./rng.ts";
 export { Scheduler, type SchedulerSnapshot } from "./scheduler.ts";

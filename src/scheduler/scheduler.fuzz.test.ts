@@ -8,7 +8,9 @@ import { HashChain } from "./prefix/chain.ts";
 import { tokenSpace } from "./prefix/hash.ts";
 import { below, seededRng } from "./rng.ts";
 import { Scheduler } from "./scheduler.ts";
-import type { PdEvent, Role, SchedulerAction, SchedulerEvent } from "./types.ts";
+import type { SchedulerAction } from "./actions.ts";
+import type { PdEvent, SchedulerEvent } from "./events.ts";
+import type { Role } from "./types.ts";
 
 const space = tokenSpace("m", 16);
 const roles: Role[] = ["both", "both", "prefill", "decode"];

@@ -4,7 +4,9 @@ import { HashChain } from "./prefix/chain.ts";
 import { tokenSpace } from "./prefix/hash.ts";
 import { seededRng } from "./rng.ts";
 import { Scheduler, type SchedulerOptions } from "./scheduler.ts";
-import type { CallTimings, EndpointSpec, PdEvent, PromptBlocks, SchedulerAction } from "./types.ts";
+import type { SchedulerAction } from "./actions.ts";
+import type { CallTimings, PdEvent } from "./events.ts";
+import type { EndpointSpec, PromptBlocks } from "./types.ts";
 
 const space = tokenSpace("m", 16);
 

@@ -2,15 +2,18 @@
 // where a call goes, and `tick(now)` lets time pass. Each returns actions, which the caller (the gateway, or the simulator) carries out.
 // It does no I/O and has no clock and no randomness of its own: the same events and the same seed give the same actions.
 import { isAway, refusal } from "./admission.ts";
-import { type DeploymentWaiting, Dispatch } from "./dispatch.ts";
-import type { Placed, Truth } from "./placedCalls.ts";
+import type { DeploymentWaiting } from "./deployments.ts";
+import { Dispatch } from "./dispatch.ts";
+import type { Truth } from "./placedCalls.ts";
 import { Endpoints } from "./endpoints.ts";
+import { Expiry } from "./expiry.ts";
 import { Outliers } from "./health/outliers.ts";
 import type { ClassedQueue } from "./queue/classedQueue.ts";
 import type { FairQueueOptions } from "./queue/fairQueue.ts";
-import { peerAliveMs, programTurnMs } from "./limits.ts";
+import { programTurnMs } from "./limits.ts";
+import { Lifecycle } from "./lifecycle.ts";
 import { LoadView } from "./load/loadView.ts";
-import { PdCalls } from "./pd/calls.ts";
+import { Peers } from "./peers.ts";
 import { PdPlanner, type PdOptions } from "./pd/plan.ts";
 import type { CacheView } from "./placement/caches.ts";
 import { defaultPolicy, makePolicy } from "./placement/registry.ts";
@@ -18,18 +21,9 @@ import { IndexedCaches } from "./prefix/indexedCaches.ts";
 import { PrefixIndex, type PrefixIndexOptions } from "./prefix/prefixIndex.ts";
 import type { WorkingSetState } from "./programs/admission.ts";
 import { Programs, type ProgramsOptions } from "./programs/programs.ts";
-import type {
-  Call,
-  CallTimings,
-  CallUsage,
-  EndpointState,
-  LoadMessage,
-  PdEvent,
-  Policy,
-  Rng,
-  SchedulerAction,
-  SchedulerEvent,
-} from "./types.ts";
+import type { SchedulerAction } from "./actions.ts";
+import type { CallUsage, SchedulerEvent } from "./events.ts";
+import type { Call, EndpointState, Policy, Rng } from "./types.ts";
 
 export interface SchedulerOptions {
   /** Seeded; used for ties where `decide` is not given its own, and when waiting calls are placed. */
@@ -82,14 +76,12 @@ export class Scheduler {
   readonly endpoints: Endpoints;
   private readonly dispatch: Dispatch;
   readonly programs: Programs;
-  private readonly pd = new PdCalls();
   private readonly outliers = new Outliers();
-  private readonly planner: PdPlanner;
+  private readonly calls: Lifecycle;
+  private readonly peers: Peers;
+  private readonly expiry: Expiry;
   private readonly shareLoad: boolean;
   private readonly settings: SchedulerSettings;
-  private sharedMs = Number.NEGATIVE_INFINITY;
-  /** Whether the last message said that calls wait. */
-  private toldWaiting = false;
 
   constructor(options: SchedulerOptions) {
     const policy = options.policy ?? defaultPolicy;
@@ -100,11 +92,11 @@ export class Scheduler {
     this.shareLoad = options.shareLoad ?? false;
     const { queue = {}, pd = {}, programs = {} } = options;
     this.settings = { queue, pd, programs };
-    this.planner = new PdPlanner(pd);
+    const planner = new PdPlanner(pd);
     const gate = {
       pause: (deployment: string, tenant: string, program: string) => this.queueOf(deployment).pause(tenant, program),
       resume: (deployment: string, tenant: string, program: string) => this.queueOf(deployment).resume(tenant, program),
-      waiting: (deployment: string) => this.dispatch.waitingPrograms(deployment),
+      waiting: (deployment: string) => this.dispatch.deployments.waitingPrograms(deployment),
       refuse: (call: Call, message: string, actions: SchedulerAction[]) => {
         if (this.dispatch.withdraw(call.id)) actions.push(refusal(call, "program_limit", message, programTurnMs));
       },
@@ -113,16 +105,20 @@ export class Scheduler {
     this.dispatch = new Dispatch(this.endpoints, this.caches, this.load, options.rng, {
       policyOf: typeof policy === "string" ? () => makePolicy(policy) : policy,
       queue,
-      pd: this.planner,
-      pdFull: () => this.pd.full,
+      pd: planner,
+      pdFull: () => this.calls.pd.full,
       homeOf: (call) => {
         const home = call.program === undefined ? undefined : this.programs.get(call.program, call.deployment)?.at;
         return home?.health === "ready" && !isAway(home, call) ? home : undefined;
       },
       enters: (call, now, actions) => this.programs.called(call, now, actions),
       onLeft: (call) => this.programs.left(call),
-      onPlaced: (placed, now, actions) => this.placed(placed, now, actions),
+      onPlaced: (placed, now, actions) => this.calls.placed(placed, now, actions),
     });
+    const { endpoints, load, programs: known, dispatch, outliers } = this;
+    this.calls = new Lifecycle({ endpoints, dispatch, programs: known, outliers, planner });
+    this.peers = new Peers({ endpoints, load, deployments: dispatch.deployments, programs: known });
+    this.expiry = new Expiry(endpoints, dispatch.deployments, (call) => known.left(call));
   }
 
   /**
@@ -146,14 +142,14 @@ export class Scheduler {
         const state = this.endpoints.join(spec, event.health ?? "ready");
         if (replaced !== undefined) this.programs.replaced(replaced, state);
         this.caches.reset(state.slot, spec);
-        this.dispatch.endpointsChanged(spec.deployment);
+        this.dispatch.deployments.endpointsChanged(spec.deployment);
         this.dispatch.drain(spec.deployment, now, actions);
         break;
       }
       case "endpoint_health":
         for (const state of this.endpoints.ranks(event.endpoint, event.rank)) {
           state.health = event.health;
-          this.dispatch.endpointsChanged(state.spec.deployment);
+          this.dispatch.deployments.endpointsChanged(state.spec.deployment);
           if (event.health === "ready") this.dispatch.drain(state.spec.deployment, now, actions);
         }
         break;
@@ -179,18 +175,16 @@ export class Scheduler {
         break;
       }
       case "call_prefilled":
-        this.dispatch.placed.prefilled(event.call, event.cachedTokens, now);
-        this.computed(event.call, now);
+        this.calls.prefilled(event.call, event.cachedTokens, now);
         break;
       case "call_ended":
-        this.callEnded(event, now, actions);
+        this.calls.ended(event, now, actions);
         break;
       case "call_withdrawn":
         this.dispatch.withdraw(event.call);
         break;
       case "peer_load":
-        this.load.receive(event.message, now);
-        if (event.message.gateway !== this.load.gateway) this.hear(event.message, now, actions);
+        this.peers.hear(event.message, now, actions);
         this.dispatch.drainAll(now, actions);
         break;
       case "fact":
@@ -198,7 +192,7 @@ export class Scheduler {
         this.dispatch.drainAll(now, actions);
         break;
       case "pd":
-        this.split(event.call, event.event, now, actions);
+        this.calls.split(event.call, event.event, now, actions);
         break;
     }
     return actions;
@@ -208,44 +202,15 @@ export class Scheduler {
   tick(now: number): SchedulerAction[] {
     const actions: SchedulerAction[] = [];
     if (this.load.janitor(now) > 0) {
-      for (const lost of this.dispatch.placed.sweep()) this.learn(lost, undefined, undefined, now);
+      for (const lost of this.dispatch.placed.sweep()) this.calls.learn(lost, undefined, undefined, now);
     }
     this.outliers.tick(now, actions);
-    this.dispatch.expire(now, actions);
-    for (const call of this.pd.expired(now)) this.split(call, { type: "tick", now }, now, actions);
+    this.expiry.tick(now, actions);
+    for (const call of this.calls.pd.expired(now)) this.calls.split(call, { type: "tick", now }, now, actions);
     this.programs.tick(now, actions);
     this.dispatch.drainAll(now, actions);
-    if (this.shareLoad) this.share(now, actions);
+    if (this.shareLoad) this.peers.share(now, actions);
     return actions;
-  }
-
-  /** Sends peers what has changed, and at intervals that this gateway is alive. */
-  private share(now: number, actions: SchedulerAction[]): void {
-    const queues = this.dispatch.news(now);
-    // That nothing waits any more is told at once too.
-    const waiting = queues.length > 0 || this.toldWaiting;
-    const programs = this.programs.news(now).map((news) => {
-      const endpoints = this.endpoints.ofDeployment(news.deployment).map(({ spec }) => spec.id);
-      return { endpoints, programs: news.programs };
-    });
-    const message = this.load.message(now, waiting || programs.length > 0 || now - this.sharedMs >= peerAliveMs);
-    if (message === undefined) return;
-    this.sharedMs = now;
-    this.toldWaiting = queues.length > 0;
-    actions.push({ type: "share_load", message: { ...message, queues, ...(programs.length > 0 && { programs }) } });
-  }
-
-  /** What another gateway says of its queues and programs. A deployment is known by an endpoint that both have. */
-  private hear({ gateway, atMs, queues, programs }: LoadMessage, now: number, actions: SchedulerAction[]): void {
-    if (queues !== undefined) this.dispatch.hear(gateway, queues, now);
-    for (const { endpoints, programs: told } of programs ?? []) {
-      for (const endpoint of endpoints) {
-        const deployment = this.endpoints.ranks(endpoint)[0]?.spec.deployment;
-        if (deployment === undefined) continue;
-        this.programs.hear(gateway, deployment, told, atMs, now, actions);
-        break;
-      }
-    }
   }
 
   /**
@@ -253,28 +218,28 @@ export class Scheduler {
    * count.
    */
   billed(call: string, usage: CallUsage): CallUsage {
-    return this.pd.billed(call, usage);
+    return this.calls.pd.billed(call, usage);
   }
 
   /** From the next placement on a deployment's calls are placed by this rule. Throws RangeError for an unknown rule. */
   setPolicy(deployment: string, policy: string): void {
-    this.dispatch.setPolicy(deployment, makePolicy(policy));
+    this.dispatch.deployments.of(deployment).policy = makePolicy(policy);
   }
 
   queueOf(deployment: string): ClassedQueue {
-    return this.dispatch.queueOf(deployment);
+    return this.dispatch.deployments.of(deployment).queue;
   }
 
   snapshot(): SchedulerSnapshot {
-    const queues = this.dispatch.queues();
+    const queues = this.dispatch.deployments.queues();
     return {
       endpoints: this.endpoints.all(),
-      waiting: this.dispatch.waiting(),
+      waiting: this.dispatch.deployments.waiting(),
       queued: queues.reduce((sum, queue) => sum + queue.size, 0),
       queuedTokens: queues.reduce((sum, queue) => sum + queue.waitingTokens, 0),
       placed: this.dispatch.placed.size,
       openHandles: this.load.openHandles,
-      splits: this.pd.size,
+      splits: this.calls.pd.size,
       programs: this.programs.size,
       workingSets: this.programs.workingSets,
       index: this.index.stats(),
@@ -283,96 +248,17 @@ export class Scheduler {
     };
   }
 
-  private placed(placed: Placed, now: number, actions: SchedulerAction[]): void {
-    const { call, endpoint, prefill, decision } = placed;
-    const fresh = call.program === undefined || this.programs.get(call.program, call.deployment)?.at === undefined;
-    this.programs.placed(call, endpoint, decision, now, actions);
-    this.outliers.placed(endpoint, call.id);
-    const at = prefill?.endpoint ?? endpoint;
-    placed.prefilling = this.endpoints.prefills(at, call, decision.prefill ?? decision.chosen, fresh, now);
-    if (prefill === undefined) return;
-    this.outliers.placed(prefill.endpoint, call.id);
-    // A decoder reports whole blocks; the rest of the prompt it computes itself.
-    const whole = Math.floor((call.promptTokens - 1) / endpoint.spec.blockTokens) * endpoint.spec.blockTokens;
-    const transferMs = this.planner.transferMs(prefill.endpoint, endpoint, call.promptTokens);
-    actions.push(...this.pd.begin(call.id, prefill.endpoint.spec.id, endpoint.spec.id, whole, transferMs));
-  }
-
-  /** Advances a PD call's state machine, and the loads of its legs with it. */
-  private split(call: string, event: PdEvent, now: number, actions: SchedulerAction[]): void {
-    if (event.type === "prefill_done") {
-      this.dispatch.placed.prefillComputed(call, now);
-      this.computed(call, now);
-    }
-    for (const action of this.pd.apply(call, event, now)) {
-      actions.push(action);
-      if (action.type === "pd_recompute") this.dispatch.placed.recompute(call, now);
-      if (action.type === "pd_release") this.dispatch.placed.prefillReleased(call);
-      if (action.type === "pd_abort" && action.leg === "prefill") this.dispatch.placed.prefillReleased(call);
-    }
-  }
-
-  private callEnded(event: SchedulerEvent & { type: "call_ended" }, now: number, actions: SchedulerAction[]): void {
-    const { call, reason } = event;
-    const how: PdEvent =
-      reason === "done"
-        ? { type: "decode_done" }
-        : reason === "failed"
-          ? { type: "decode_failed", retryable: true }
-          : { type: "client_gone" };
-    this.split(call, how, now, actions);
-    const usage = event.usage === undefined ? undefined : this.billed(call, event.usage);
-    const known = this.dispatch.placed.get(call);
-    if (known !== undefined) this.outliers.ended(known.endpoint, call);
-    if (known?.prefill !== undefined) this.outliers.ended(known.prefill.endpoint, call);
-    // It had not been placed yet: it leaves the queue.
-    if (known === undefined) this.dispatch.withdraw(call);
-    if (known !== undefined) this.learn(known, usage, event.timings, now);
-    if (known !== undefined) {
-      const computed = reason !== "failed" || known.prefilled;
-      this.programs.ended(known.call, usage?.outputTokens ?? 0, computed, now);
-    }
-    this.dispatch.ended(call, usage, now, actions);
-  }
-
-  private computed(call: string, now: number): void {
-    const prefilling = this.dispatch.placed.get(call)?.prefilling;
-    if (prefilling !== undefined) this.endpoints.prefilled(prefilling, now);
-  }
-
-  /** Learns the speeds of the endpoints that served a call. In a PD call one endpoint shows its prefill rate, the other its decode rate. */
-  private learn(
-    { call, endpoint, prefill, prefilling }: Placed,
-    usage: CallUsage | undefined,
-    timings: CallTimings | undefined,
-    now: number,
-  ): void {
-    const whole = prefill === undefined || this.pd.get(call.id)?.state === "released";
-    if (prefilling !== undefined) this.endpoints.showed(prefilling, whole ? usage : undefined, timings ?? {}, now);
-    if (!whole || usage === undefined || timings === undefined) return;
-    this.endpoints.served(endpoint, usage, prefill === undefined ? timings : { decodeMs: timings.decodeMs });
-  }
-
   /** An endpoint has left: its calls fail, its legs of PD calls are lost, and no KV lies there any more. */
   private endpointLeft(endpoint: string, now: number, actions: SchedulerAction[]): void {
     const states = this.endpoints.ranks(endpoint);
     for (const state of states) state.health = "down";
-    for (const placed of this.dispatch.placed.at(endpoint)) {
-      const { id } = placed.call;
-      if (placed.endpoint.spec.id === endpoint) {
-        this.callEnded({ type: "call_ended", call: id, reason: "failed", at: now }, now, actions);
-      } else if (this.pd.get(id)?.state === "reserved") {
-        this.split(id, { type: "prefill_failed", retryable: true }, now, actions);
-      } else {
-        this.split(id, { type: "pulled", tokens: 0 }, now, actions);
-      }
-    }
+    this.calls.endpointLeft(endpoint, now, actions);
     for (const state of states) {
       this.programs.lost(state);
       this.outliers.left(state, actions);
       this.caches.reset(state.slot, undefined);
       this.endpoints.leave(state);
-      this.dispatch.endpointsChanged(state.spec.deployment);
+      this.dispatch.deployments.endpointsChanged(state.spec.deployment);
     }
   }
 }

@@ -6,7 +6,8 @@ import { HashChain } from "./prefix/chain.ts";
 import { tokenSpace } from "./prefix/hash.ts";
 import { seededRng } from "./rng.ts";
 import { Scheduler, type SchedulerOptions } from "./scheduler.ts";
-import type { Call, CallUsage, EndpointSpec } from "./types.ts";
+import type { CallUsage } from "./events.ts";
+import type { Call, EndpointSpec } from "./types.ts";
 
 const space = tokenSpace("m", 16);
 const truePerSecond = 20_000;

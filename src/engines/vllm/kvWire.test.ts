@@ -6,7 +6,7 @@ import { describe, expect, it } from "vitest";
 import { HashChain } from "../../scheduler/prefix/chain.ts";
 import { tokenSpace } from "../../scheduler/prefix/hash.ts";
 import { PrefixIndex } from "../../scheduler/prefix/prefixIndex.ts";
-import type { KvEvent } from "../../scheduler/types.ts";
+import type { KvEvent } from "../../scheduler/events.ts";
 import { isMalformed, messageSequence, VllmKvDecoder, type VllmMessage } from "./kvWire.ts";
 
 /** The events numbered as a subscriber numbers them (stream.ts). */

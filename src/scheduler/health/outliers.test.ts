@@ -3,7 +3,8 @@ import { ejectedMostMs, stalledMostMs, stallsEveryMs } from "../limits.ts";
 import { exampleCall, exampleSpec } from "../placement/conformance.ts";
 import { seededRng } from "../rng.ts";
 import { Scheduler } from "../scheduler.ts";
-import type { EndpointFault, EndpointOutcome, SchedulerAction } from "../types.ts";
+import type { SchedulerAction } from "../actions.ts";
+import type { EndpointFault, EndpointOutcome } from "../types.ts";
 
 /** A scheduler whose calls are told how they went, on a clock of its own. */
 class Stage {

@@ -14,7 +14,8 @@
 // and no call was answered between the two.
 import { senderOf } from "../admission.ts";
 import { ejectedMostMs, faultsSeen, outcomesRemembered } from "../limits.ts";
-import type { Call, EndpointFault, EndpointOutcome, EndpointState, SchedulerAction } from "../types.ts";
+import type { SchedulerAction } from "../actions.ts";
+import type { Call, EndpointFault, EndpointOutcome, EndpointState } from "../types.ts";
 
 /** Faults in a row that eject, and for how long the first time. */
 const rules: Record<EndpointFault, { streak: number; firstMs: number }> = {

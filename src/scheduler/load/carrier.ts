@@ -1,7 +1,7 @@
 // How gateways tell each other their changes of load: a seam of two verbs. The scheduler only makes and takes messages; a carrier moves
 // them. It may delay, repeat and lose them, since messages carry sequence numbers and a total follows every few deltas. Every carrier
 // passes the suite in testing.ts.
-import type { LoadMessage } from "../types.ts";
+import type { LoadMessage } from "../news.ts";
 
 /** Moves load messages between gateways. Implemented by the gateway's `PostgresCarrier`; every implementation passes `load/testing.ts`. */
 export interface Carrier {

@@ -3,7 +3,8 @@
 // Placed calls open handles (handle.ts); a janitor closes handles without a change for too long. Peers' loads come as messages (see
 // `carrier.ts`) and are added on top: what a policy sees is own plus peers'.
 import { janitorEveryMs, loadHandleMaxAgeMs, peerNewsMs, peerSilentMs, trafficMemoryMs } from "../limits.ts";
-import type { EndpointLoad, LoadDelta, LoadMessage } from "../types.ts";
+import type { LoadDelta, LoadMessage } from "../news.ts";
+import type { EndpointLoad } from "../types.ts";
 import { Activity, Echo, placementsAssumed } from "./echo.ts";
 import { type Counts, type Entry, LoadHandle, MutableLoad, SeenLoad } from "./handle.ts";
 

@@ -1,7 +1,8 @@
 // How fast an endpoint really is, learned from its calls: prefill from busy periods (busyPeriods.ts), decoding from outputs, reloads from
 // what engines report of them. Endpoints that should be equally fast learn together (equals.ts). What was never seen keeps its given value,
 // and what is learned fades, so that a long call weighs more than a short one and last week's batch sizes do not count.
-import type { CallTimings, CallUsage, EndpointSpeed, Tier } from "../types.ts";
+import type { CallTimings, CallUsage } from "../events.ts";
+import type { EndpointSpeed, Tier } from "../types.ts";
 import { BusyPeriods } from "./busyPeriods.ts";
 import { Equals } from "./equals.ts";
 import { FadingSums, type Line } from "./line.ts";

@@ -1,6 +1,6 @@
 // The shared behaviour suite of carriers, as data and checks without a test framework: every carrier's own test runs it. And the
 // carrier inside one process, on which the suite and the tests of load views stand.
-import type { LoadMessage } from "../types.ts";
+import type { LoadMessage } from "../news.ts";
 import type { Carrier } from "./carrier.ts";
 import { LoadView } from "./loadView.ts";
 

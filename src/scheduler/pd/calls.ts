@@ -1,6 +1,7 @@
 // The split calls that are under way: state by call, bounded, and leases watched by the time that is passed in.
 import { pdCallsMax } from "../limits.ts";
-import type { CallUsage, PdAction, PdEvent } from "../types.ts";
+import type { PdAction } from "../actions.ts";
+import type { CallUsage, PdEvent } from "../events.ts";
 import { billed, type PdCall, reserve, step } from "./states.ts";
 
 /** Ended splits remembered, so that what comes late is still released. */

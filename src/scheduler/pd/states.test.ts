@@ -1,7 +1,8 @@
 // The machine as a table: events in, states and actions out. The hazards are those of routing.md 2.7.
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { PdAction, PdEvent, PdState } from "../types.ts";
+import type { PdAction } from "../actions.ts";
+import type { PdEvent, PdState } from "../events.ts";
 import { PdCalls } from "./calls.ts";
 import { billed, type PdCall, reserve, step } from "./states.ts";
 

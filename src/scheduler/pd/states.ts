@@ -10,7 +10,8 @@
 //
 // Rules: every open leg is closed by some event; a decoder that has not received every token never answers; a lease that has run out
 // means lost KV, whatever the decoder reports; KV that arrives after the end of a split is released at once.
-import type { CallUsage, PdAction, PdEvent, PdState } from "../types.ts";
+import type { PdAction } from "../actions.ts";
+import type { CallUsage, PdEvent, PdState } from "../events.ts";
 
 export interface PdCall {
   readonly call: string;

@@ -2,7 +2,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { seededRng } from "../rng.ts";
-import type { KvEvent, PromptBlocks } from "../types.ts";
+import type { KvEvent } from "../events.ts";
+import type { PromptBlocks } from "../types.ts";
 import { HashChain } from "./chain.ts";
 import { tokenSpace } from "./hash.ts";
 import { PrefixIndex } from "./prefixIndex.ts";

@@ -11,7 +11,8 @@
 //
 // Memory is one byte budget for all of it. What is evicted here is forgotten, not wrong: it costs a hit at worst.
 import { blockShare, expectedTtlMs, learnedTtlMs, predictedShare, prefixIndexBytesDefault } from "../limits.ts";
-import { type KvEvent, type PromptBlocks, tiers } from "../types.ts";
+import type { KvEvent } from "../events.ts";
+import { type PromptBlocks, tiers } from "../types.ts";
 import { BlockTable, noBlock } from "./blockTable.ts";
 import { ByteBudget } from "./budget.ts";
 import { EngineHashes } from "./engineHashes.ts";

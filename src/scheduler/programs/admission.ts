@@ -7,7 +7,8 @@
 // Gateways that share endpoints share their KV: each counts the live programs of all against it (elsewhere.ts).
 import type { Endpoints } from "../endpoints.ts";
 import { admitEveryMs, programPauseMs, programTurnMs, resumeBelowShare } from "../limits.ts";
-import type { Call, EndpointState, SchedulerAction } from "../types.ts";
+import type { SchedulerAction } from "../actions.ts";
+import type { Call, EndpointState } from "../types.ts";
 import type { ProgramsElsewhere } from "./elsewhere.ts";
 import { isLive, type Program } from "./program.ts";
 import { planWorkingSet } from "./workingSet.ts";

@@ -8,7 +8,7 @@
 // of it the latest change holds: a gateway pauses its program when another one has, and lets it go on when it computes or goes on elsewhere.
 import { programLiveMs, programsMax } from "../limits.ts";
 import { seedInto } from "../prefix/hash.ts";
-import type { ProgramNews } from "../types.ts";
+import type { ProgramNews } from "../news.ts";
 import { isLive, type Program } from "./program.ts";
 import type { Member } from "./workingSet.ts";
 

@@ -5,7 +5,8 @@ import { MemoryCarrier } from "../load/testing.ts";
 import { exampleCall, exampleSpec } from "../placement/conformance.ts";
 import { seededRng } from "../rng.ts";
 import { Scheduler } from "../scheduler.ts";
-import type { Call, SchedulerAction } from "../types.ts";
+import type { SchedulerAction } from "../actions.ts";
+import type { Call } from "../types.ts";
 import { wordKeyOf } from "./elsewhere.ts";
 
 let ids = 0;

@@ -4,7 +4,9 @@ import { programPauseMs } from "../limits.ts";
 import { exampleCall, exampleSpec } from "../placement/conformance.ts";
 import { seededRng } from "../rng.ts";
 import { Scheduler } from "../scheduler.ts";
-import type { Call, EndpointSpec, RuntimeFact, SchedulerAction } from "../types.ts";
+import type { SchedulerAction } from "../actions.ts";
+import type { RuntimeFact } from "../events.ts";
+import type { Call, EndpointSpec } from "../types.ts";
 
 let ids = 0;
 

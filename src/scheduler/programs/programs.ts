@@ -10,7 +10,10 @@
 // Actions are wishes: an endpoint answers by receipt whether it could honour them, and KV events say what really lies where.
 import type { Endpoints } from "../endpoints.ts";
 import { programsMax } from "../limits.ts";
-import type { Call, Decision, EndpointState, ProgramNews, RuntimeFact, SchedulerAction } from "../types.ts";
+import type { SchedulerAction } from "../actions.ts";
+import type { RuntimeFact } from "../events.ts";
+import type { ProgramNews } from "../news.ts";
+import type { Call, Decision, EndpointState } from "../types.ts";
 import { ProgramAdmission, type ProgramGate, type WorkingSetState } from "./admission.ts";
 import { ProgramsElsewhere, wordKeyOf } from "./elsewhere.ts";
 import { type Program, Residence } from "./program.ts";

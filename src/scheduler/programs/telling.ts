@@ -1,7 +1,7 @@
 // What other gateways are still to be told of this gateway's programs: every change once, and from time to time all live programs again, so
 // that a lost message is wrong only for so long.
 import { programNewsEveryMs, toldProgramsMax } from "../limits.ts";
-import type { ProgramNews } from "../types.ts";
+import type { ProgramNews } from "../news.ts";
 import { newsOf, wordKeyOf } from "./elsewhere.ts";
 import { isLive, type Program } from "./program.ts";
 

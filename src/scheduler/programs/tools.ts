@@ -1,6 +1,6 @@
 // Programs that wait for tools: how long their waits last is learned (waits.ts), and their KV is kept on the device, or demoted and brought
 // back before the next call comes (toolWindow.ts).
-import type { SchedulerAction } from "../types.ts";
+import type { SchedulerAction } from "../actions.ts";
 import { type Program, type Residence, slower, type WaitKind } from "./program.ts";
 import { expectedWaitMs, planTool, type ToolKind } from "./toolWindow.ts";
 import { OwnWaits, Waits } from "./waits.ts";

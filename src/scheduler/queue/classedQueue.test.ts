@@ -3,7 +3,7 @@ import { batchEvery } from "../limits.ts";
 import { exampleCall, exampleSpec } from "../placement/conformance.ts";
 import { seededRng } from "../rng.ts";
 import { Scheduler } from "../scheduler.ts";
-import type { SchedulerAction } from "../types.ts";
+import type { SchedulerAction } from "../actions.ts";
 
 const placed = (actions: SchedulerAction[]) =>
   actions.flatMap((action) => (action.type === "place" ? [action.call] : []));

@@ -5,7 +5,8 @@
 // another gateway than people do, gateways tell each other how many calls they took, and each keeps count of what batch work is owed: a
 // gateway with people's calls leaves the engines' lines while something is owed, and one with batch work then takes any free place.
 import { batchEvery, owedMost } from "../limits.ts";
-import type { Call, QueueNews } from "../types.ts";
+import type { QueueNews } from "../news.ts";
+import type { Call } from "../types.ts";
 import { FairQueue, type FairQueueOptions, type Push, type Waiting } from "./fairQueue.ts";
 
 type Matched = (call: Call) => number;

@@ -9,7 +9,7 @@
 // gateways together allow what the fleet serves in it. Two tenants that wait, wherever they do, differ in service by at most that, a quantum, a
 // call, and what the fleet serves in twice the time that a message takes: word that a tenant waits, and word of the places that are left to it.
 import { peerSilentMs, toldTenantsMax } from "../limits.ts";
-import type { TenantNews } from "../types.ts";
+import type { TenantNews } from "../news.ts";
 import { CreditRing } from "./credit.ts";
 
 interface Peer {

@@ -8,7 +8,8 @@
 // Among the first few in credit the one with the longest cached prefix goes: locality, but only inside fairness (turn.ts). The queue
 // is bounded; when it is full, the tenant with most calls waiting loses its newest one, so a flood pushes out only itself.
 import { queueCallsMax, queueCallsPerTenantMax } from "../limits.ts";
-import type { Call, TenantNews } from "../types.ts";
+import type { TenantNews } from "../news.ts";
+import type { Call } from "../types.ts";
 import { CreditRing } from "./credit.ts";
 import { Elsewhere } from "./elsewhere.ts";
 import { Heap } from "./heap.ts";

@@ -6,7 +6,8 @@ import { MemoryCarrier } from "../load/testing.ts";
 import { exampleCall, exampleSpec } from "../placement/conformance.ts";
 import { seededRng } from "../rng.ts";
 import { Scheduler } from "../scheduler.ts";
-import type { LoadMessage, SchedulerAction, TenantNews } from "../types.ts";
+import type { SchedulerAction } from "../actions.ts";
+import type { LoadMessage, TenantNews } from "../news.ts";
 import { Elsewhere } from "./elsewhere.ts";
 
 interface Client {

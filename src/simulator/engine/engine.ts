@@ -11,14 +11,15 @@
 // prompt fits an endpoint at all is for the scheduler to say, here as in the gateway. When outputs outgrow the device, the youngest call is
 // preempted and later computes again what is no longer cached, as vLLM does.
 import type { EventQueue } from "../events.ts";
-import { Conversations } from "./conversations.ts";
+import type { Conversations } from "./conversations.ts";
 import { type EngineHost, type EngineTotals, noTotals } from "./host.ts";
-import { KvCache } from "./kvCache.ts";
-import { TierLink } from "./link.ts";
+import type { KvCache } from "./kvCache.ts";
 import { runMs, stepsBy } from "./decodeRun.ts";
+import { DecodingBatch } from "./decoding.ts";
 import { stepMs, type EngineProfile, type KvTierProfile } from "./profile.ts";
 import { shareOut } from "./share.ts";
-import { FinishHeap, type Task } from "./task.ts";
+import type { Task } from "./task.ts";
+import { TaskMemory } from "./taskMemory.ts";
 import { WaitingTasks } from "./waiting.ts";
 
 /** Event kinds that engines put into the queue; `target` is the engine's number. */
@@ -32,22 +33,17 @@ const run = 2;
 export class Engine {
   readonly id: number;
   readonly profile: EngineProfile;
-  readonly cache: KvCache;
   readonly totals: EngineTotals = noTotals();
-  /** Where the device keeps whole conversations. */
-  readonly kept: Conversations | undefined;
+  readonly #memory: TaskMemory;
   readonly #queue: EventQueue;
   readonly #host: EngineHost;
   readonly #waiting = new WaitingTasks();
   #leftWaiting = 0;
   #prefilling: Task[] = [];
-  readonly #decoding = new FinishHeap();
-  #decodeKv = 0;
+  readonly #decoding = new DecodingBatch();
   /** Prefill legs whose KV waits to be pulled. */
   readonly #leased = new Set<Task>();
-  #step = 0;
   #orders = 0;
-  readonly #link: TierLink;
 
   #segment = idle;
   #segmentStartMs = 0;
@@ -65,13 +61,20 @@ export class Engine {
     host: EngineHost,
     shared?: KvTierProfile,
   ) {
-    this.#link = new TierLink(profile, shared);
     this.id = id;
     this.profile = profile;
-    this.cache = cache;
-    if (profile.keeps === "conversations") this.kept = new Conversations(cache, profile.maxSequences);
+    this.#memory = new TaskMemory(profile, cache, this.totals, shared);
     this.#queue = queue;
     this.#host = host;
+  }
+
+  get cache(): KvCache {
+    return this.#memory.cache;
+  }
+
+  /** Where the device keeps whole conversations. */
+  get kept(): Conversations | undefined {
+    return this.#memory.kept;
   }
 
   /** Calls inside: waiting, loading, prefilling and decoding. */
@@ -126,7 +129,7 @@ export class Engine {
   /** The decode leg has pulled the KV: the prefill leg's blocks may go. */
   endLease(task: Task): void {
     if (!this.#leased.delete(task)) return; // the engine died meanwhile
-    this.#releaseMemory(task, 0);
+    this.#memory.release(task, 0);
     this.kept?.ended(task.call);
     if (this.#segment === idle) this.#plan(this.#queue.nowMs);
   }
@@ -137,13 +140,11 @@ export class Engine {
     this.#accountSegment(this.#queue.nowMs);
     this.#leftWaiting = 0;
     this.#prefilling = [];
-    this.#decoding.tasks.length = 0;
-    this.#decodeKv = 0;
+    this.#decoding.clear();
     this.#leased.clear();
     this.#segment = idle;
     this.#version++;
-    this.cache.clear();
-    this.kept?.clear();
+    this.#memory.clear();
     return lost;
   }
 
@@ -172,13 +173,12 @@ export class Engine {
   #advance(nowMs: number): void {
     this.#accountSegment(nowMs);
     const steps = this.#segmentSteps;
-    const decoding = this.#decoding.size;
-    this.#step += steps;
     this.totals.steps += steps;
-    this.totals.outputTokens += decoding * steps;
-    this.#decodeKv += decoding * steps;
-    this.cache.privateTokens += decoding * steps;
-    while (this.#decoding.size > 0 && this.#decoding.firstStep <= this.#step) this.#finish(this.#decoding.pop(), nowMs);
+    const tokens = this.#decoding.advance(steps);
+    this.totals.outputTokens += tokens;
+    this.cache.privateTokens += tokens;
+    for (let task = this.#decoding.takeEnded(); task !== undefined; task = this.#decoding.takeEnded())
+      this.#finish(task, nowMs);
     if (this.#segment === mixed) this.#advancePrefills(nowMs);
     this.#segment = idle;
   }
@@ -219,35 +219,13 @@ export class Engine {
 
   /** The task starts to decode (or ends, if its output is complete). */
   #join(task: Task, nowMs: number): void {
-    const left = task.call.outputTokens - task.producedAtJoin;
-    task.joinStep = this.#step;
-    task.finishStep = this.#step + left;
-    this.#decodeKv += task.target + 1;
-    if (left <= 0) this.#finish(task, nowMs);
-    else this.#decoding.push(task);
+    if (!this.#decoding.join(task)) this.#finish(task, nowMs);
   }
 
   #finish(task: Task, nowMs: number): void {
-    const decoded = this.#step - task.joinStep;
-    this.#decodeKv -= task.target + 1 + decoded;
-    const output = task.call.outputTokens;
-    this.#releaseMemory(task, decoded, output);
+    this.#memory.release(task, this.#decoding.leave(task), task.call.outputTokens);
     this.kept?.ended(task.call);
     this.#host.finished(this.id, task, nowMs);
-  }
-
-  /** Gives back a task's memory; `output` tokens stay behind as cached blocks, most of which no prompt asks for. */
-  #releaseMemory(task: Task, decoded: number, output = 0): void {
-    this.cache.privateTokens -= task.privateTokens + decoded;
-    if (output > 0) {
-      const { outputBlocks } = task.call;
-      const beyond = output - (outputBlocks?.length ?? 0) * this.cache.blockTokens;
-      if (this.kept === undefined) this.cache.leaveOutput(beyond);
-      if (outputBlocks !== undefined) this.cache.keepOutput(outputBlocks);
-    }
-    this.cache.release(task.call.blocks, task.pinnedBlocks);
-    task.pinnedBlocks = 0;
-    task.privateTokens = 0;
   }
 
   #plan(nowMs: number): void {
@@ -259,8 +237,8 @@ export class Engine {
     const decoding = this.#decoding.size;
     this.#segmentStartMs = nowMs;
     if (tokens > 0) {
-      const ms = stepMs(profile, tokens, pairs, decoding, this.#decodeKv);
-      this.totals.prefillMs += decoding > 0 ? ms - stepMs(profile, 0, 0, decoding, this.#decodeKv) : ms;
+      const ms = stepMs(profile, tokens, pairs, decoding, this.#decoding.kvTokens);
+      this.totals.prefillMs += decoding > 0 ? ms - stepMs(profile, 0, 0, decoding, this.#decoding.kvTokens) : ms;
       this.#segment = mixed;
       this.#segmentSteps = 1;
       this.#firstMs = ms;
@@ -268,10 +246,10 @@ export class Engine {
       this.#schedule(nowMs + ms);
     } else if (decoding > 0) {
       const room = Math.max(1, Math.floor(this.cache.availableTokens / decoding));
-      const steps = Math.min(this.#decoding.firstStep - this.#step, room);
+      const steps = Math.min(this.#decoding.stepsLeft, room);
       this.#segment = run;
       this.#segmentSteps = steps;
-      this.#firstMs = stepMs(profile, 0, 0, decoding, this.#decodeKv);
+      this.#firstMs = stepMs(profile, 0, 0, decoding, this.#decoding.kvTokens);
       this.#growthMs = decoding * profile.step.kvReadMsPerToken;
       this.#schedule(nowMs + runMs(steps, this.#firstMs, this.#growthMs));
     } else {
@@ -313,13 +291,9 @@ export class Engine {
   /** Preempts the youngest decoding calls until one more step of all others fits. The last one always goes on. */
   #makeRoom(): void {
     while (this.#decoding.size > 1 && this.cache.availableTokens < this.#decoding.size) {
-      const tasks = this.#decoding.tasks;
-      let youngest = 0;
-      for (let i = 1; i < tasks.length; i++) if (tasks[i]!.order > tasks[youngest]!.order) youngest = i;
-      const task = this.#decoding.removeAt(youngest);
-      const decoded = this.#step - task.joinStep;
-      this.#decodeKv -= task.target + 1 + decoded;
-      this.#releaseMemory(task, decoded);
+      const task = this.#decoding.takeYoungest();
+      const decoded = this.#decoding.leave(task);
+      this.#memory.release(task, decoded);
       task.producedAtJoin += decoded;
       task.target = task.call.promptTokens + task.producedAtJoin;
       task.done = 0;
@@ -335,50 +309,16 @@ export class Engine {
     if (task === undefined) return false;
     const running = this.#prefilling.length + this.#decoding.size;
     if (running >= this.profile.maxSequences) return false;
-    const cache = this.cache;
-    const blocks = task.call.blocks;
-    const beyond = Math.max(0, task.target - blocks.length * cache.blockTokens);
-    const need = cache.unpinned(blocks) * cache.blockTokens + beyond + 1;
     // What the scheduler has let through is never refused here: alone it runs also where its blocks and output exceed the device.
-    if (need + this.#decoding.size > cache.availableTokens && (running > 0 || this.#leased.size > 0)) return false;
+    const need = this.#memory.needs(task) + this.#decoding.size;
+    if (need > this.cache.availableTokens && (running > 0 || this.#leased.size > 0)) return false;
     this.#waiting.take();
     task.order = this.#orders++;
-    task.privateTokens = beyond;
-    cache.privateTokens += beyond;
-    this.#fill(task, nowMs);
-    this.kept?.admitted(task.call, running);
-    cache.fit();
+    const readyMs = this.#memory.admit(task, running, nowMs);
+    if (readyMs !== undefined) this.#queue.schedule(readyMs, wake, this.id);
     if (task.preemptions === 0) this.#host.admitted(this.id, task, nowMs);
     if (task.leg === "decode" && task.done >= task.target) this.#join(task, nowMs);
     else this.#prefilling.push(task);
     return true;
-  }
-
-  /** Pins the prompt's blocks and settles what is cached, what is loaded from lower tiers, and what must be computed. */
-  #fill(task: Task, nowMs: number): void {
-    const cache = this.cache;
-    const blocks = task.call.blocks;
-    const blockTokens = cache.blockTokens;
-    const resident = cache.match(blocks);
-    const onDevice = cache.matchDevice(blocks);
-    // A conversation comes up as a whole, into a sequence of its own; what another on the device has of it is copied.
-    const whole = this.#link.reads && this.kept !== undefined && this.kept.heldFor(task.call) < resident;
-    const from = whole ? 0 : onDevice;
-    let usable = resident;
-    if (resident > from) {
-      const readyMs = this.#link.bringUp(cache, blocks, from, resident, nowMs);
-      if (readyMs === undefined) usable = onDevice;
-      else {
-        task.readyMs = readyMs;
-        this.#queue.schedule(readyMs, wake, this.id);
-        task.loadedTokens = resident > onDevice ? (resident - from) * blockTokens : 0;
-        this.totals.loadedTokens += task.loadedTokens;
-      }
-    }
-    for (let i = 0; i < blocks.length; i++) cache.pin(blocks[i]!);
-    task.pinnedBlocks = blocks.length;
-    const arrived = task.leg === "decode" && task.preemptions === 0;
-    task.done = arrived ? task.target : Math.min(usable * blockTokens, task.target - 1);
-    if (task.cachedTokens < 0) task.cachedTokens = Math.min(usable * blockTokens, task.call.promptTokens - 1);
   }
 }

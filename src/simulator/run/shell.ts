@@ -5,23 +5,21 @@ import type {
   CallTimings,
   Decision,
   PdAction,
-  PdEvent,
   RefusalCode,
   Scheduler,
   SchedulerAction,
   SchedulerEvent,
 } from "../../scheduler/index.ts";
 import type { Engine } from "../engine/engine.ts";
-import { newTask, type Task } from "../engine/task.ts";
+import type { Task } from "../engine/task.ts";
 import type { EventQueue } from "../events.ts";
 import type { Fleet } from "../fleet.ts";
 import type { SimCall, Workload } from "../types.ts";
 import { type Attempt, callOfAttempt } from "./attempt.ts";
 import { Balancer, News } from "./gateways.ts";
 import { endpointSpec } from "./endpointSpec.ts";
-import * as kind from "./kinds.ts";
 import { KvHints } from "./kvHints.ts";
-import { Transfers } from "./transfers.ts";
+import { Legs } from "./legs.ts";
 import type { World } from "./world.ts";
 
 interface ShellHost {
@@ -41,16 +39,15 @@ export class Shell {
   readonly #blockTokens: number;
   readonly #queue: EventQueue;
   readonly #host: ShellHost;
-  readonly #transfers: Transfers;
+  readonly #legs: Legs;
   readonly #balancer: Balancer;
   readonly #news: News;
   /** Number of a replica by the name of its endpoint. */
   readonly #numbers: ReadonlyMap<string, number>;
   /** By call: its attempt under way, waiting or placed. */
   readonly #attempts: (Attempt | undefined)[];
-  /** By replica: how often it has started, and whether it is dead now. */
+  /** By replica: how often it has started. */
   readonly #starts: number[];
-  readonly #dead: boolean[];
 
   constructor(
     { schedulers, engines }: World,
@@ -66,13 +63,15 @@ export class Shell {
     this.#blockTokens = workload.blockTokens;
     this.#queue = queue;
     this.#host = host;
-    this.#transfers = new Transfers(fleet, engines);
+    this.#legs = new Legs(fleet, engines, queue, {
+      split: (attempt, event) => this.#tell(attempt.gateway, { at: queue.nowMs, type: "pd", call: attempt.id, event }),
+      lost: (attempt) => host.lost(attempt),
+    });
     this.#balancer = new Balancer(workload, fleet, seed);
     this.#news = new News(fleet.gateways, queue);
     this.#numbers = new Map(fleet.replicas.map(({ id }, number) => [id, number]));
     this.#attempts = Array.from({ length: workload.calls.length });
     this.#starts = fleet.replicas.map(() => 0);
-    this.#dead = fleet.replicas.map(() => false);
     this.hints = new KvHints(workload, engines, fleet.programs);
   }
 
@@ -97,7 +96,7 @@ export class Shell {
 
   /** The replica serves from now on, with an empty cache. */
   join(replica: number): void {
-    this.#dead[replica] = false;
+    this.#legs.joined(replica);
     const epoch = this.#starts[replica]!++;
     const spec = endpointSpec(this.#fleet.replicas[replica]!, this.#fleet, this.#blockTokens, epoch);
     this.tellAll({ at: this.#queue.nowMs, type: "endpoint_joined", spec });
@@ -136,11 +135,7 @@ export class Shell {
 
   /** A prefill leg has computed the prompt. */
   computed(attempt: Attempt, task: Task): void {
-    // What is lent to the decoder lies in a shared store for all others too.
-    this.#engines[attempt.prefiller]!.cache.share(attempt.sim.blocks);
-    const { cachedTokens } = task;
-    const computedTokens = attempt.promptTokens - cachedTokens;
-    this.#split(attempt, { type: "prefill_done", cachedTokens, computedTokens });
+    this.#legs.computed(attempt, task);
   }
 
   /** The client has its first token. */
@@ -154,17 +149,13 @@ export class Shell {
   /** KV that was on its way has arrived at the decoder. */
   pulled(call: number, number: number): void {
     const attempt = this.#current(call, number);
-    if (attempt === undefined || !this.#transfers.pulled(attempt)) return;
-    this.#split(attempt, { type: "decode_accepted" });
-    this.#split(attempt, { type: "pulled", tokens: attempt.promptTokens });
-    attempt.task = newTask(attempt.sim, "decode", call);
-    this.#engines[attempt.decoder]!.enqueue(attempt.task);
+    if (attempt !== undefined) this.#legs.pulled(attempt);
   }
 
   /** A state that an attempt waited for has been written. */
   brought(call: number, number: number): void {
     const attempt = this.#current(call, number);
-    if (attempt !== undefined && this.#transfers.brought(attempt)) this.#send(attempt);
+    if (attempt !== undefined) this.#legs.brought(attempt);
   }
 
   /** The attempt has been answered to its end. `timings`: as the gateway sees them. */
@@ -208,52 +199,22 @@ export class Shell {
     }
   }
 
-  /**
-   * A replica has died with the tasks that were inside. Prompts that were to be prefilled there are computed at their decoders. Returns the
-   * attempts that were to decode there.
-   */
+  /** A replica has died with the tasks that were inside. Returns the attempts that were to decode there. */
   died(replica: number, tasks: readonly Task[]): Attempt[] {
-    this.#dead[replica] = true;
+    this.#legs.died(replica);
     this.tellAll({
       at: this.#queue.nowMs,
       type: "endpoint_health",
       endpoint: this.#fleet.replicas[replica]!.id,
       health: "starting",
     });
-    const lost = new Set<Attempt>();
-    const waiting = this.#transfers.at(replica);
-    for (const task of tasks) {
-      const attempt = this.attemptOf(task);
-      if (attempt === undefined) continue;
-      if (attempt.task === task) lost.add(attempt);
-      else this.#prefillLost(attempt);
-    }
-    for (const attempt of waiting) {
-      if (attempt.decoder === replica) lost.add(attempt);
-      else if (attempt.prefillTask === undefined && attempt.task === undefined) this.#prefillLost(attempt);
-    }
-    return [...lost];
-  }
-
-  #prefillLost(attempt: Attempt): void {
-    const pulling = this.#transfers.pulled(attempt);
-    this.#transfers.giveUp(attempt);
-    this.#split(attempt, pulling ? { type: "pulled", tokens: 0 } : { type: "prefill_failed", retryable: true });
+    return this.#legs.lostAt(replica, tasks, (task) => this.attemptOf(task));
   }
 
   #over(attempt: Attempt): void {
     this.#attempts[attempt.sim.index] = undefined;
-    this.#transfers.giveUp(attempt);
     this.hints.ended(attempt);
-    this.#endLease(attempt);
-  }
-
-  /** Nothing more is wanted of the attempt's prefill leg: its KV may go, now or when it is computed. */
-  #endLease(attempt: Attempt): void {
-    const task = attempt.prefillTask;
-    if (task === undefined) return;
-    attempt.prefillTask = undefined;
-    this.#engines[attempt.prefiller]!.endLease(task);
+    this.#legs.over(attempt);
   }
 
   #current(call: number, number: number): Attempt | undefined {
@@ -264,10 +225,6 @@ export class Shell {
   #byId(id: string): Attempt | undefined {
     const attempt = this.#attempts[callOfAttempt(id)];
     return attempt?.id === id ? attempt : undefined;
-  }
-
-  #split(attempt: Attempt, event: PdEvent): void {
-    this.#tell(attempt.gateway, { at: this.#queue.nowMs, type: "pd", call: attempt.id, event });
   }
 
   #carryOut(gateway: number, actions: readonly SchedulerAction[]): void {
@@ -294,7 +251,7 @@ export class Shell {
         case "pd_abort":
         case "pd_fail":
         case "pd_release":
-          this.#leg(action);
+          this.#move(action);
           break;
         case "share_load":
           this.#news.send(gateway, action.message);
@@ -316,41 +273,17 @@ export class Shell {
   }
 
   #place(attempt: Attempt, decision: Decision): void {
-    const { chosen, prefill, bring } = decision;
+    const { chosen, prefill } = decision;
     attempt.decoder = this.numberOf(chosen.endpoint);
     attempt.prefiller = prefill === undefined ? -1 : this.numberOf(prefill.endpoint);
     this.#host.placed(attempt, decision);
     this.hints.placed(attempt.sim);
-    if (bring === undefined) return this.#send(attempt);
-    const endMs = this.#transfers.bring(attempt, this.numberOf(bring.endpoint), bring.tokens, this.#queue.nowMs);
-    this.#queue.schedule(endMs, kind.brought, attempt.sim.index, attempt.number);
+    this.#legs.begin(attempt, decision, (endpoint) => this.numberOf(endpoint));
   }
 
-  /** Gives the attempt to its replica: the prefiller where it has one. */
-  #send(attempt: Attempt): void {
-    const { sim, decoder, prefiller } = attempt;
-    if (prefiller < 0) {
-      attempt.task = newTask(sim, "both", sim.index);
-      this.#engines[decoder]!.enqueue(attempt.task);
-    } else {
-      attempt.prefillTask = newTask(sim, "prefill", sim.index);
-      this.#engines[prefiller]!.enqueue(attempt.prefillTask);
-    }
-  }
-
-  /** Moves a call in two legs on. `pd_prefill` says what `#send` does: the leg may have to wait for a state that is brought first. */
-  #leg(action: PdAction): void {
+  /** Moves a call in two legs on. */
+  #move(action: PdAction): void {
     const attempt = this.#byId(action.call);
-    if (attempt === undefined) return;
-    if (action.type === "pd_decode") {
-      if (this.#dead[attempt.decoder]) return this.#host.lost(attempt);
-      const endMs = this.#transfers.pull(attempt, this.#queue.nowMs);
-      this.#queue.schedule(endMs, kind.pulled, attempt.sim.index, attempt.number);
-    } else if (action.type === "pd_recompute") {
-      attempt.task = newTask(attempt.sim, "both", attempt.sim.index);
-      this.#engines[attempt.decoder]!.enqueue(attempt.task);
-    } else if (action.type === "pd_release" || (action.type === "pd_abort" && action.leg === "prefill")) {
-      this.#endLease(attempt);
-    } else if (action.type === "pd_abort") this.#transfers.giveUp(attempt);
+    if (attempt !== undefined) this.#legs.move(attempt, action);
   }
 }
