@@ -4,6 +4,7 @@ import { scriptedEngine, type Script, type ScriptedEngine, type ScriptedRoutes }
 import { testPrincipal } from "../../governance/testing.ts";
 import type { RateCard } from "../../ledger/index.ts";
 import { Alarms, createLogger, createMetrics } from "../../telemetry/index.ts";
+import type { ModelCall } from "../modelCall.ts";
 import { createGateway } from "../pipeline.ts";
 import { chat } from "../protocols/chat/index.ts";
 import { decodeAs } from "../protocols/testing.ts";
@@ -27,7 +28,10 @@ export interface MemoryGateway extends AsyncDisposable {
   engine: ScriptedEngine;
   engines: EngineRegistry;
   alarms: string[];
+  /** A call of chat completions. */
   request(body?: Record<string, unknown>, more?: Partial<CallRequest>): CallRequest;
+  /** A call of any API. */
+  requestOf(asked: ModelCall, more?: Partial<CallRequest>): CallRequest;
 }
 
 /** `owner`: what the engine says that it is (`owned_by`); SGLang by default, which stops and counts. `engineRoutes`: the engine has, beside chat and completions. */
@@ -64,6 +68,7 @@ export async function memoryGateway({
     alarms: raised,
     log,
   });
+  const requestOf: MemoryGateway["requestOf"] = (asked, more = {}) => ({ principal: testPrincipal(), asked, ...more });
   return {
     ledger,
     gateway,
@@ -72,12 +77,9 @@ export async function memoryGateway({
     alarms,
     request(body = {}, more = {}) {
       const asked = { model: "scripted", messages: [{ role: "user", content: "hi" }], ...body };
-      return {
-        principal: testPrincipal(),
-        asked: decodeAs(chat, asked),
-        ...more,
-      };
+      return requestOf(decodeAs(chat, asked), more);
     },
+    requestOf,
     async [Symbol.asyncDispose]() {
       await gateway.close({ graceMs: 0 });
       await engines.close();
