@@ -1,7 +1,8 @@
 // The path of today: admission by leases, records in the spool, posting in batches.
+import { callRecords } from "../../src/gateway/calls/post.ts";
 import { Admission } from "../../src/ledger/admission/admission.ts";
 import { Database, Session } from "../../src/store/index.ts";
-import { card, insertRows, nextCall, organisation, outputTokens, promptTokens, rowsOf } from "./work.ts";
+import { card, nextCall, organisation, outputTokens, promptTokens, rowsOf } from "./work.ts";
 
 /** `isFree`: calls use nothing, so that a budget that is only as large as the holds lasts for ever. */
 export async function openLeased(url: string, spools: string, isFree: boolean) {
@@ -12,12 +13,7 @@ export async function openLeased(url: string, spools: string, isFree: boolean) {
     session,
     spools,
     machine: "bench",
-    rows: {
-      async post(client, { attempts, calls }) {
-        await client.query(insertRows, [JSON.stringify(calls), JSON.stringify(attempts)]);
-      },
-      ofCrash: () => ({ attempt: undefined, call: {} }),
-    },
+    rows: callRecords,
     onSpoolFailure: (error) => {
       throw error;
     },

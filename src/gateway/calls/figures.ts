@@ -56,7 +56,7 @@ export async function prefillSavedMs(db: Queryable, reach: Reach, range: Range):
      from attempts a join calls c on c.id = a.call
      cross join lateral (
        select sum((phase->>'end_ms')::float - (phase->>'start_ms')::float) as ms
-       from jsonb_array_elements(a.timings) phase where phase->>'name' = 'prefill') p
+       from json_array_elements(a.timings) phase where phase->>'name' = 'prefill') p
      where c.organisation = $1 and ($2::text is null or c.project = $2) and c.id >= $3 and c.id < $4
        and a.cached_by_tier is not null`,
     [...reach, ...idsOf(range)],

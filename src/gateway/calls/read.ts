@@ -111,7 +111,7 @@ interface CostRow {
 
 /** Milliseconds that the attempts of a call `c` waited. */
 const queuedMs = `coalesce((select sum((phase->>'end_ms')::float8 - (phase->>'start_ms')::float8)
-    from attempts t cross join lateral jsonb_array_elements(t.timings) phase
+    from attempts t cross join lateral json_array_elements(t.timings) phase
     where t.call = c.id and phase->>'name' in ('queue', 'wait')), 0)::float8`;
 
 /** Costs of the calls given, by id; a call whose record is not written is not among them. */
