@@ -15,5 +15,7 @@ export { estimateTokens, promptLength } from "./wire/chat/usage.ts";
 export { WholeAnswer } from "./wire/chat/assemble.ts";
 export { chunkOf } from "./wire/chat/deltas.ts";
 export { kindOf, shapeFor, writerOf } from "./wire/writers.ts";
+export type { WriteWish } from "./wire/types.ts";
+export { deniedMessages, type Denied } from "./wire/messages/denied.ts";
 export { bareName, fieldsOfSoftware, knownField, neverAllowed } from "./wire/chat/fields.ts";
 export { chatToolName, writeChat } from "./wire/chat/write.ts";

@@ -217,6 +217,17 @@ export interface Capabilities {
    * at any other engine may cost all of the limit that it was sent, however it ends.
    */
   stops?: boolean;
+  /** Counting a prompt is a request to a provider, so it is asked where a count is needed, and not to place every call. */
+  countsAfar?: boolean;
+  /** How its model can be asked to think, where the API has several ways. */
+  thinks?: ThinkingKinds;
+}
+
+/** `adaptive`: the model decides by itself how much it thinks. `budget`: it takes a number of tokens. `effort`: it takes a word. */
+export interface ThinkingKinds {
+  adaptive: boolean;
+  budget: boolean;
+  effort: boolean;
 }
 
 /** A prompt as an engine sees it; `tokens` where the engine says which ones. */

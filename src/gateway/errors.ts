@@ -1,7 +1,7 @@
 // How anything that was thrown becomes the error of an answer. Its shape on the wire is made elsewhere: by the protocol (protocols/) on
 // the token path, by api/ on /api. Every code stands in docs/errors.md.
 import { CheckBusyError } from "../bounded/index.ts";
-import { EngineError } from "../engines/index.ts";
+import { EngineError, type SaidByEngine, type Shape } from "../engines/index.ts";
 import { isStorageFull, isStoreAway, storable } from "../store/index.ts";
 import { LineshaftError } from "../errors/index.ts";
 import { limits } from "./limits.ts";
@@ -68,6 +68,15 @@ export function storageFull(cause?: unknown): LineshaftError {
     retryAfterSeconds: 10,
     cause,
   });
+}
+
+/**
+ * A provider's own words of a refusal, for a client that speaks the provider's API and tries again by their wording. Undefined where the
+ * failure is none of a provider's, where its words are about our key or account, and for clients of other APIs.
+ */
+export function saidIn(failure: LineshaftError, shape: Shape): SaidByEngine | undefined {
+  const engine = failure instanceof EngineError ? failure : failure.cause;
+  return engine instanceof EngineError && engine.said?.shape === shape ? engine.said : undefined;
 }
 
 const usualEngineHint = "Try again; `lineshaft status` shows the state of its engine.";

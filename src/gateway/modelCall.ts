@@ -1,7 +1,7 @@
 // A call as the gateway knows it, whatever protocol it came by (DESIGN section 4, decode): what is asked of a model (engines/asked.ts), and
 // what only the gateway needs of it. The gateway reads these fields and no JSON of a protocol: what a client's body means is decided
 // once, by its protocol's `decode`.
-import type { Asked, EngineRequest, MediaKind, RegisteredEndpoint, Shape } from "../engines/index.ts";
+import type { Asked, EngineRequest, MediaKind, RegisteredEndpoint, Shape, WriteWish } from "../engines/index.ts";
 
 /** A medium of a message: where it stands, and what is written there. */
 export interface Medium {
@@ -54,9 +54,7 @@ export interface ModelCall extends Asked {
   readonly leftOut?: readonly string[];
 }
 
-export interface BodyWish {
+/** How an engine is asked a call: the format, and what the writers of formats need to know of the engine. */
+export interface BodyWish extends WriteWish {
   shape: Shape;
-  model: string;
-  outputTokens?: number;
-  stream?: boolean;
 }

@@ -1,10 +1,11 @@
 // The beginning of an attempt: its request is sent to the endpoint where it was placed (to two, where the prompt is computed elsewhere),
 // and the first chunk of the answer is waited for, or all of an answer that does not stream. A whole answer that is streamed inside is
 // gathered here too: until its client has any of it, the call can go on to another endpoint.
-import { EngineError, shapeFor, WholeAnswer } from "../engines/index.ts";
+import { EngineError, WholeAnswer } from "../engines/index.ts";
 import type { EngineAnswer, EngineChunk } from "../engines/index.ts";
 import { lateFirstToken } from "./firstToken.ts";
 import { PaidStream } from "./paidStream.ts";
+import { shapeAt } from "./protocols/spoken.ts";
 import { whyAborted } from "./refusals.ts";
 import { cacheSalt, programKey } from "./scheduling/prompts.ts";
 import type { LegRequest } from "./scheduling/split.ts";
@@ -136,7 +137,7 @@ function requestsOf(call: CallState, attempt: AttemptState): LegRequest {
   const { outputLimit, placement, asked, streams, tokens } = attempt;
   const { received, headers } = asked;
   return (endpoint, leg, transfer) => {
-    const shape = shapeFor(asked, endpoint.facts?.capabilities) ?? asked.shape;
+    const shape = shapeAt(asked, endpoint);
     return {
       shape,
       body: (leg === "prefill" ? placement.shape.prefill! : asked).engineBody({
@@ -144,6 +145,7 @@ function requestsOf(call: CallState, attempt: AttemptState): LegRequest {
         model: endpoint.model,
         outputTokens: outputLimit,
         stream: streams,
+        capabilities: endpoint.facts?.capabilities,
       }),
       ...(shape === "gemini" && { streamByPath: streams }),
       headers,

@@ -34,6 +34,8 @@ export class Relay implements AsyncIterableIterator<AnswerChunk, undefined> {
   readonly #wantsUsage: boolean;
   /** The engine's report of usage, which is passed on at the end. */
   #report: EngineChunk | undefined;
+  /** The report stands beside the end of the answer, in the client's API: both wait, and leave as they came where they say what is billed. */
+  #held: EngineChunk | undefined;
   #last: EngineChunk | undefined;
   #over = false;
   #ended: Promise<EndedAttempt> | undefined;
@@ -99,19 +101,25 @@ export class Relay implements AsyncIterableIterator<AnswerChunk, undefined> {
     if (!chunk.reportsUsage) return (this.#last = chunk);
     this.#report = chunk;
     if (chunk.deltas.length === 0) return undefined;
+    const { shape } = chunk.wire;
     // A report beside a delta waits too, because what is billed is not known yet.
-    const { shape, data } = chunk.wire;
-    const { usage: _report, ...rest } = data;
-    return { deltas: chunk.deltas, wire: { shape, data: rest, text: undefined } };
+    const isOwn = chunk.wire.text !== undefined && shape === this.#call.request.asked.shape;
+    const ends = chunk.deltas.some(({ finish }) => finish !== undefined);
+    if (!this.#wantsUsage || !isOwn || !ends) return withoutReport(chunk);
+    const before = this.#held;
+    this.#held = chunk;
+    return before && withoutReport(before);
   }
 
   /** The usage that is billed: the engine's own chunk where that says it in the client's shape. */
   #usageChunk({ usage, usageCut }: EndedAttempt): AnswerChunk {
     const report = this.#report;
+    const held = this.#held;
+    if (held && !usageCut) return held;
     const { shape } = this.#call.request.asked;
     if (report?.deltas.length === 0 && !usageCut && report.wire.shape === shape) return report;
     const wire = (report ?? this.#last)?.wire ?? { shape, data: {}, text: undefined };
-    return { deltas: [], usage, wire, altered: true };
+    return { deltas: held?.deltas ?? [], usage, wire, altered: true };
   }
 
   #finish(outcome: Outcome, failure?: LineshaftError): Promise<EndedAttempt> {
@@ -120,4 +128,10 @@ export class Relay implements AsyncIterableIterator<AnswerChunk, undefined> {
     const { finishReason, cut } = this.#stream;
     return (this.#ended ??= this.#end(outcome, failure, finishReason, cut));
   }
+}
+
+/** The chunk as it is passed on where its report is told later. */
+function withoutReport({ deltas, wire: { shape, data } }: EngineChunk): AnswerChunk {
+  const { usage: _report, ...rest } = data;
+  return { deltas, wire: { shape, data: rest, text: undefined } };
 }

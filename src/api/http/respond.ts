@@ -2,7 +2,7 @@
 import type { ServerResponse } from "node:http";
 import { processMemory } from "../../bounded/index.ts";
 import type { LineshaftError } from "../../errors/index.ts";
-import { spoken, storageFull } from "../../gateway/errors.ts";
+import { saidIn, spoken, storageFull } from "../../gateway/errors.ts";
 import type { Protocol } from "../../gateway/protocols/types.ts";
 import type { Storage } from "../../gateway/types.ts";
 
@@ -49,7 +49,7 @@ const soonBetter = new Set([
   "memory_full",
 ]);
 
-/** An error in the shape of its request's protocol. Where an answer has begun already, its connection is closed. */
+/** An error in the shape of its request's protocol, or in the words of the provider that refused it (`saidIn`). Where an answer has begun already, its connection is closed. */
 export function sendError(
   response: ServerResponse,
   protocol: Protocol,
@@ -63,6 +63,8 @@ export function sendError(
   const headers = [protocol.requestIdHeader, requestId, ...Object.entries(retryHeaders(error)).flat()];
   // A body that was not read to its end cannot be followed by another request.
   if (error.status === 413) headers.push("connection", "close");
+  const said = saidIn(error, protocol.shape);
+  if (said) return sendJson(response, said.status, said.text, headers);
   sendJson(response, protocol.statusOf?.(error) ?? error.status, protocol.error(error, "body", { requestId }), headers);
 }
 

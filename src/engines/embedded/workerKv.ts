@@ -89,7 +89,7 @@ export class WorkerKv implements KvEngine {
         body: encodeBody(body, request.source),
         signal: silent.signal,
       });
-      if (response.status !== 200) throw await readRefusal(response, credentialIn(this.#headers));
+      if (response.status !== 200) throw await readRefusal(response, { credential: credentialIn(this.#headers) });
       return readPrefilled(await readText(response, limits.answerBytes));
     } finally {
       signal?.removeEventListener("abort", stop);

@@ -4,7 +4,8 @@ import { engineSuite } from "../suite.ts";
 import { createOpenAiEngine } from "./adapter.ts";
 import { scriptedEngine } from "../testing.ts";
 import type { Script } from "../testing.ts";
-import type { EngineAnswer } from "../types.ts";
+import { presets } from "../presets/index.ts";
+import type { EngineAnswer, EngineError } from "../types.ts";
 
 const credential = "key-of-the-suite";
 
@@ -213,4 +214,44 @@ test("asking what it is: models, and no list at all", async () => {
   expect(facts).toMatchObject({ models: ["a", "b"], capabilities: { tokenize: false } });
   const nowhere = createOpenAiEngine({ url: engine.url.replace("/v1", "/elsewhere/completions"), model: "a" });
   await expect(nowhere.probe()).resolves.toMatchObject({ models: ["a", "b"] });
+});
+
+describe("a provider's own words of a refusal", () => {
+  const provider = presets.find(({ name }) => name === "openai")!;
+  const refusedBy = async (script: Script, preset: typeof provider | undefined = provider) => {
+    await using server = await scriptedEngine(script);
+    const engine = createOpenAiEngine({ url: server.url, model: "scripted", key: "provider-key", preset });
+    const request = { shape: "chat" as const, body: { model: "scripted", messages, stream: false }, hints };
+    return (await engine.open(request).catch((error: unknown) => error)) as EngineError;
+  };
+  const fail = (status: number, message: string, more: object = {}): Script => ({
+    fail: { status, body: { error: { message, type: "invalid_request_error", ...more } } },
+  });
+
+  test("are kept where they are about the request or the provider's load", async () => {
+    for (const status of [400, 422, 429, 500, 503]) {
+      const { said } = await refusedBy(fail(status, "Wrong: {} of 3."));
+      expect(said).toMatchObject({ shape: "chat", status, contentType: "application/json" });
+      expect(JSON.parse(said!.text)).toEqual({ error: { message: "Wrong: {} of 3.", type: "invalid_request_error" } });
+    }
+  });
+
+  test("are not where they are about our key, our account or a route, or are no JSON", async () => {
+    for (const status of [401, 402, 403, 404]) expect((await refusedBy(fail(status, "no"))).said).toBeUndefined();
+    expect((await refusedBy(fail(429, "no", { code: "insufficient_quota" }))).said).toBeUndefined();
+    const html = { fail: { status: 500, body: "<html>", headers: { "content-type": "text/html" } } };
+    expect((await refusedBy(html)).said).toBeUndefined();
+    expect((await refusedBy({ fail: { status: 400, body: "text" } })).said).toBeUndefined();
+  });
+
+  test("hold neither the key nor the names of our account, and an engine of the house's own keeps its words to itself", async () => {
+    const { said } = await refusedBy(
+      fail(400, "org-AbCdEfGh1234 used provider-key (org: 01234567-89ab-cdef-0123-456789abcdef)"),
+    );
+    expect(said!.text).not.toMatch(/AbCdEfGh|provider-key|01234567/);
+    await using server = await scriptedEngine(fail(400, "no"));
+    const engine = createOpenAiEngine({ url: server.url, model: "scripted" });
+    const opened = engine.open({ shape: "chat", body: { model: "scripted", messages, stream: false }, hints });
+    expect(((await opened.catch((error: unknown) => error)) as EngineError).said).toBeUndefined();
+  });
 });

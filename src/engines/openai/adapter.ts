@@ -165,6 +165,7 @@ class OpenAiEngine implements Engine {
       source: request.source,
       signal,
       progress,
+      saysAs: this.#preset && shape,
     });
   }
 

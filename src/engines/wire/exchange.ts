@@ -7,10 +7,11 @@ import { send } from "../send.ts";
 import { encodeBody } from "./splice.ts";
 import type { SourceBody } from "./splice.ts";
 import { SseScanner } from "./sse.ts";
+import type { Shape } from "../asked.ts";
 import { OutputProgress, type ProgressField } from "./progress.ts";
 import { EngineError } from "../types.ts";
 import type { EngineAnswer, EngineChunk, Timings, Usage } from "../types.ts";
-import { invalidAnswer, parseChunk, readRefusal, readText, readUnstreamed } from "./read.ts";
+import { invalidAnswer, parseChunk, readRefusal, readText, readUnstreamed, type RefusalReading } from "./read.ts";
 import { estimateTokens, laterUsage, timingsOf } from "./chat/usage.ts";
 import type { WireReader } from "./types.ts";
 
@@ -31,6 +32,8 @@ interface ExchangeOptions {
   stop?: (() => Promise<void>) | undefined;
   /** Where the engine counts its output while it streams: in a field of its chunks, or in comments between them. */
   progress?: ProgressField | "comments" | undefined;
+  /** The API whose clients are shown the engine's own words of a refusal: that of a real provider. Absent: none are. */
+  saysAs?: Shape | undefined;
   /** Header in which the engine says how many tokens of KV it pulled from elsewhere. */
   pulledHeader?: string;
 }
@@ -48,16 +51,22 @@ export async function openExchange(options: ExchangeOptions): Promise<EngineAnsw
       body: encodeBody(options.body, options.source),
       signal: stop ? undefined : signal,
     });
-    const credential = credentialIn(options.headers);
-    if (response.status !== 200) throw await readRefusal(response, credential);
+    const reading = readingOf(options);
+    if (response.status !== 200) throw await readRefusal(response, reading);
     const type = response.headers["content-type"];
     if (options.stream && typeof type === "string" && !type.startsWith("text/event-stream"))
-      throw await readUnstreamed(response, credential);
+      throw await readUnstreamed(response, reading);
     return new Exchange(response, options, stop);
   } finally {
     told?.();
   }
 }
+
+const readingOf = ({ headers, wire, saysAs }: ExchangeOptions): RefusalReading => ({
+  credential: credentialIn(headers),
+  refusal: wire.refusal,
+  saysAs,
+});
 
 /** Runs `stop` when the signal aborts while the answer has not begun. Returns the function that takes this back. */
 function tellOnAbort(signal: AbortSignal, stop: () => Promise<void>): () => void {
@@ -88,8 +97,8 @@ class Exchange implements EngineAnswer {
   /** Characters of the answer that passed, and how many of them after the reported output last grew. */
   #characters = 0;
   #unreported = 0;
-  /** What was sent as bearer token: errors are shown without it. */
-  readonly #credential: string | undefined;
+  /** How errors inside the answer are read. */
+  readonly #reading: RefusalReading;
   #finished = false;
   #over = false;
   /** The answer was read to the end that its engine gave it. */
@@ -103,7 +112,7 @@ class Exchange implements EngineAnswer {
     this.#state = options.wire.begin();
     this.#body = options.body;
     this.#receivedBytes = options.source?.bytes.length;
-    this.#credential = credentialIn(options.headers);
+    this.#reading = readingOf(options);
     this.#stop = stop;
     const { progress } = options;
     this.#progress = progress && new OutputProgress(progress === "comments" ? undefined : progress);
@@ -213,7 +222,7 @@ class Exchange implements EngineAnswer {
             this.#finished = true;
             continue;
           }
-          yield this.#note(parseChunk(text, this.#credential), text.length, text, named[place]);
+          yield this.#note(parseChunk(text, this.#reading), text.length, text, named[place]);
         }
       }
       // An answer that was cancelled from here is not whole, even where some of its choices said that they ended.
@@ -234,7 +243,7 @@ class Exchange implements EngineAnswer {
     try {
       const text = await readText(this.#response, limits.answerBytes);
       if (text.length > limits.largeTextCharacters) await nextTurn();
-      const data = parseChunk(text, this.#credential);
+      const data = parseChunk(text, this.#reading);
       if (text.length > limits.largeTextCharacters) await nextTurn();
       if (!this.#wire.isAnswer(data)) throw invalidAnswer(`it is no answer of the API "${this.#wire.shape}"`);
       const chunk = this.#note(data, text.length);

@@ -3,19 +3,73 @@
 import { JsonMeter, processMemory } from "../../bounded/index.ts";
 import { withoutCredential, type EgressResponse } from "../../egress/index.ts";
 import { limits } from "../limits.ts";
-import { EngineError } from "../types.ts";
+import type { Shape } from "../asked.ts";
+import { EngineError, type SaidByEngine } from "../types.ts";
 import { refusalOf, retryAfterSeconds } from "./chat/usage.ts";
+import type { WireReader } from "./types.ts";
+import { object } from "./values.ts";
 
-/** The refusal in an answer, as an error, without the credential that some engines repeat in it. */
-export async function readRefusal(response: EgressResponse, credential?: string): Promise<EngineError> {
+/** How an engine's refusals are read. */
+export interface RefusalReading {
+  /** What was sent as credential: some engines repeat it in their errors. */
+  credential: string | undefined;
+  /** The API's own reading; absent: that of OpenAI and its kin. */
+  refusal?: WireReader["refusal"] | undefined;
+  /** The API whose clients may be shown the engine's own words; absent: none are. */
+  saysAs?: Shape | undefined;
+}
+
+/** The refusal in an answer, as an error without the credential. */
+export async function readRefusal(response: EgressResponse, reading: RefusalReading): Promise<EngineError> {
+  const { credential, refusal = refusalOf, saysAs } = reading;
+  const { status, headers } = response;
   const text = withoutCredential(await readStart(response, limits.errorBytes).catch(() => ""), credential);
-  return refusalOf(response.status, text, retryAfterSeconds(response.headers["retry-after"]));
+  const error = refusal(status, text, retryAfterSeconds(headers["retry-after"]));
+  const said = saysAs && saidByEngine(saysAs, status, text, headers["content-type"]);
+  if (!said) return error;
+  const { message, code, hint, param, retryable, retryAfterSeconds: retryAfter } = error;
+  return new EngineError({
+    message,
+    status: error.status,
+    code,
+    retryable,
+    said,
+    ...(hint !== undefined && { hint }),
+    ...(param !== undefined && { param }),
+    ...(retryAfter !== undefined && { retryAfterSeconds: retryAfter }),
+  });
+}
+
+/** Statuses by which an engine speaks of the request or of its load. Others are about our key, our account or a route, or no answer at all. */
+const spokenStatuses = new Set([400, 408, 409, 413, 422, 429, 500, 503, 504, 529]);
+
+/** Names of the account at the provider, which some providers put into their refusals. */
+const accountNames = /\b(org|proj|acct|wrkspc)[-_][A-Za-z0-9]{8,}\b|\borg(anization)?[ :=]+[0-9a-f-]{36}\b/gi;
+
+/** The engine's own words, where they may be shown: a JSON object about the request, without the names of our account. */
+function saidByEngine(
+  shape: Shape,
+  status: number,
+  text: string,
+  type: string | string[] | undefined,
+): SaidByEngine | undefined {
+  const contentType = Array.isArray(type) ? type[0] : type;
+  if (!spokenStatuses.has(status) || contentType === undefined || !/^application\/json\b/i.test(contentType))
+    return undefined;
+  try {
+    const error = object(object(JSON.parse(text))?.["error"]);
+    if (!error || /quota|billing|credit/i.test(`${String(error["code"])} ${String(error["type"])}`)) return undefined;
+  } catch {
+    return undefined;
+  }
+  return { shape, status, text: text.replace(accountNames, "…"), contentType };
 }
 
 /** The error in an answer of 200 that is no stream although one was asked for: some engines send their errors like this. */
-export async function readUnstreamed(response: EgressResponse, credential: string | undefined): Promise<EngineError> {
+export async function readUnstreamed(response: EgressResponse, reading: RefusalReading): Promise<EngineError> {
+  const { credential, refusal = refusalOf } = reading;
   const text = withoutCredential(await readStart(response, limits.errorBytes).catch(() => ""), credential);
-  return refusalOf(502, text, undefined);
+  return refusal(502, text, undefined);
 }
 
 /** The start of an error's body as text; the rest is not read. */
@@ -63,7 +117,7 @@ function countJson(meter: JsonMeter, piece: Uint8Array): void {
 }
 
 /** An object of an answer from its JSON text. Throws EngineError where the text is no JSON object, passes a bound, or holds an error. */
-export function parseChunk(text: string, credential: string | undefined): Record<string, unknown> {
+export function parseChunk(text: string, { credential, refusal = refusalOf }: RefusalReading): Record<string, unknown> {
   // A whole body was counted while it was read. A large event is counted here.
   if (text.length > limits.largeTextCharacters) {
     const { jsonDepth: depth, jsonValues: values, jsonNumbers: numbers } = limits;
@@ -77,7 +131,7 @@ export function parseChunk(text: string, credential: string | undefined): Record
   }
   if (data === null || typeof data !== "object" || Array.isArray(data)) throw invalidAnswer("it is not a JSON object");
   if ((data as Record<string, unknown>)["error"] !== undefined && (data as Record<string, unknown>)["error"] !== null)
-    throw refusalOf(502, withoutCredential(text, credential), undefined);
+    throw refusal(502, withoutCredential(text, credential), undefined);
   return data as Record<string, unknown>;
 }
 
@@ -87,7 +141,7 @@ export function invalidAnswer(why: string, cause?: unknown): EngineError {
     status: 502,
     code: "engine_invalid_answer",
     message: `The engine's answer cannot be read: ${why}.`,
-    hint: "Check that the address belongs to an OpenAI-compatible endpoint.",
+    hint: "Check that the engine's address is right, and that it was added as what it is (--kind).",
     cause,
   });
 }

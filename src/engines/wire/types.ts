@@ -1,7 +1,8 @@
-// How the answers of one API are read: the part of a wire format that an exchange needs (exchange.ts). It has no policy: bounds, counting,
-// cancelling and credentials are the exchange's.
-import type { Shape } from "../asked.ts";
-import type { EngineChunk, Usage } from "../types.ts";
+// A wire format: how the answers of one API are read (`WireReader`, which an exchange needs: exchange.ts), and how calls of other APIs are
+// written in it (`WireWriter`: writers.ts). Neither has a policy: bounds, counting, cancelling and credentials are the exchange's, and what
+// may be lost of a call is judged by the gateway.
+import type { Asked, Shape } from "../asked.ts";
+import type { Capabilities, EngineChunk, EngineError, Usage } from "../types.ts";
 
 type Json = Record<string, unknown>;
 
@@ -26,4 +27,36 @@ export interface WireReader<State = unknown> {
   ends(data: Json, event: string | undefined): "no" | "answer" | "stream";
   /** The usage so far, where the object says something of it. It is asked for before the object is read. */
   usage(data: Json, state: State): Usage | undefined;
+  /** A refusal in this API's words; absent: OpenAI's and their kin (chat/usage.ts). `text` holds no credential. */
+  refusal?(status: number, text: string, retryAfterSeconds: number | undefined): EngineError;
+}
+
+/** What of a call a wire format has no word for. */
+export interface Unsaid {
+  /** Where it stands in the client's body, as `tools[3].type`. */
+  path: string;
+  /** Why, as the end of a sentence that begins with the path. */
+  reason: string;
+  /** It asks for nothing that the answer would miss, so that it may be left out. */
+  isHint: boolean;
+}
+
+/** How the engine is asked. */
+export interface WriteWish {
+  /** The engine's own name of the model. */
+  model: string;
+  /** The one limit of output. */
+  outputTokens?: number;
+  /** The engine is asked to stream, whatever the client wants. */
+  stream?: boolean;
+  /** What the engine says of itself, where an endpoint was chosen. */
+  capabilities?: Capabilities | undefined;
+}
+
+/** Writes calls in one format. */
+export interface WireWriter {
+  /** What would be lost, refusals before hints. Empty: the format says all of the call. */
+  unsaid(asked: Asked, capabilities: Capabilities): readonly Unsaid[];
+  /** The body of the call. */
+  write(asked: Asked, of: WriteWish): Json;
 }

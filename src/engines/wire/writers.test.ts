@@ -14,7 +14,9 @@ test.each<[Shape, readonly Shape[] | undefined, Shape | undefined]>([
   ["embeddings", undefined, undefined],
   // The call's own format before the one that the engine prefers.
   ["chat", ["responses", "chat"], "chat"],
-  ["messages", ["responses", "chat"], "responses"],
+  ["gemini", ["messages", "chat"], "messages"],
+  // A format that no call can be written in is passed over.
+  ["messages", ["embeddings", "completions", "chat"], "chat"],
   ["gemini", ["messages"], "messages"],
   ["completions", ["messages"], undefined],
   ["rerank", ["chat", "rerank"], "rerank"],

@@ -21,7 +21,7 @@ export async function countedPrompt(
   const able = endpoints.find(({ facts, up }) => facts?.capabilities.tokenize && up !== false);
   if (able) {
     const shape = shapeAt(call, able);
-    const body = call.fitted(able).engineBody({ shape, model: able.model });
+    const body = call.fitted(able).engineBody({ shape, model: able.model, capabilities: able.facts?.capabilities });
     const counted = await able.engine.tokenize(shape, body, principal.project);
     if (counted) return { tokens: counted.count, headers: { "x-lineshaft-counted": "engine" } };
   }

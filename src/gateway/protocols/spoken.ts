@@ -1,12 +1,13 @@
 // Whether an endpoint can be asked a call at all, and what of it would be lost where the call is written in another format than its own.
 // What would be lost is refused by the name that the client gave it; what asks for nothing is left out and said so.
 import { LineshaftError } from "../../errors/index.ts";
-import { shapeFor, writerOf, type Asked, type RegisteredEndpoint, type Shape } from "../../engines/index.ts";
+import { shapeFor, writerOf } from "../../engines/index.ts";
+import type { Asked, Denied, RegisteredEndpoint, Shape } from "../../engines/index.ts";
 
 /** The format in which the endpoint is asked the call. Throws a 400 where it speaks none that has such calls. */
 export function shapeAt(asked: Pick<Asked, "shape">, { name, facts }: RegisteredEndpoint): Shape {
   const shape = shapeFor(asked, facts?.capabilities);
-  if (shape !== undefined && (shape === asked.shape || shape === "chat" || writerOf(shape))) return shape;
+  if (shape !== undefined) return shape;
   const speaks = facts?.capabilities.speaks ?? [];
   const hint = "Ask a model that does: GET /v1/models lists them.";
   throw new LineshaftError({
@@ -28,5 +29,22 @@ export function leftOutIn(shape: Shape, asked: Asked, { name, facts }: Registere
     param: path,
     message: `\`${path}\` ${refused.reason}, so the engine of ${name} cannot be asked it.`,
     hint: "Leave it out, or ask a model whose engine honours it.",
+  });
+}
+
+/** Throws a 400 for a thing that an engine of the call's own API must not be asked. */
+export function refuseDenied(denied: Denied | undefined, { name }: Pick<RegisteredEndpoint, "name">): void {
+  if (denied === undefined) return;
+  const path = denied.path.slice(0, 200);
+  const { reason, allowedAs } = denied;
+  const hint =
+    allowedAs === undefined
+      ? "Leave it out."
+      : `Leave it out, or have an owner allow it: lineshaft engines add ${name} (as before) --allow-field ${allowedAs}.`;
+  throw new LineshaftError({
+    code: "unsupported_parameter",
+    param: path,
+    message: `\`${path}\` is not accepted: it ${reason}. ${hint}`,
+    hint,
   });
 }

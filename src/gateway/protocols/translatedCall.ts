@@ -1,10 +1,11 @@
-// A call of an API that is not OpenAI's, for engines that speak chat completions: it is written as a chat completion from the typed view,
-// and judged by the rules of every chat call (fields, media, bounds). Refusals name fields as the client wrote them.
+// A call of an API that is not OpenAI's chat. At an engine of the same API it leaves as it came, but for the model's name and the limit; what
+// would change the price or the payer is refused by name. At an engine that speaks chat it is written as a chat completion from the typed
+// view and judged by the rules of every chat call (fields, media, bounds). At any other engine the typed view is written in that engine's
+// format. Refusals name fields as the client wrote them.
 import { writeChat, writerOf } from "../../engines/index.ts";
 import type {
   AnswerFormat,
   EngineRequest,
-  Part,
   Prompt,
   Received,
   RegisteredEndpoint,
@@ -19,6 +20,8 @@ import type { BodyWish, Medium, ModelCall } from "../modelCall.ts";
 import { ChatCall } from "./chat/call.ts";
 import type { CallBody } from "./openai/bodies.ts";
 import { honoured } from "./openai/fields.ts";
+import { mediaAmong, placesOf, type PlacedPart } from "./partMedia.ts";
+import { leftOutIn, shapeAt } from "./spoken.ts";
 
 type Json = Record<string, unknown>;
 
@@ -47,23 +50,29 @@ export abstract class TranslatedCall implements ModelCall {
   readonly verbosity = undefined;
   readonly cacheKey = undefined;
   readonly received: Received | undefined;
-  /** Hints that the fitted endpoint does not take, by the client's names. */
-  #untaken: readonly string[] = [];
-  /** The chat call that engines are asked: once an endpoint was fitted, the one that it takes. */
+  /** What the fitted endpoint is not asked, by the client's names. */
+  #leftOut: readonly string[] | undefined;
+  /** The call as a chat completion: once an endpoint that speaks chat was fitted, the one that it takes. */
   #chat: ModelCall | undefined;
 
   constructor(received: Received | undefined) {
     this.received = received;
   }
 
-  /** Parts of the call that no chat engine can be asked and whose loss changes nothing else, by their paths in the client's body. */
+  /** Parts of the call that only engines of its own API can be asked and whose loss changes nothing else, by their paths in the client's body. */
   protected abstract readonly unsaid: readonly string[];
   /** Chat's fields that the client's software sends unasked: where an endpoint does not take one it is left out, and not refused. */
   protected readonly hints: readonly string[] = [];
   /** The same call with nothing fitted. */
   protected abstract copy(): TranslatedCall;
-  /** Throws a 400 at the first field that a chat engine cannot be asked, by the name that the client gave it. */
+  /** Throws a 400 at the first field that only engines of its own API can be asked, by the name that the client gave it. */
   protected abstract refuseFields(): void;
+  /** Throws a 400 at the first thing that an engine of the call's own API must not be asked. */
+  protected abstract refuseOwn(endpoint: RegisteredEndpoint): void;
+  /** The body for an engine of the call's own API. Values that need not change are the received ones. */
+  protected abstract ownBody(of: Omit<BodyWish, "shape">): Json;
+  /** The same call with data in place of these addresses of media. */
+  protected abstract withData(data: ReadonlyMap<string, string>): TranslatedCall;
   /** The client's own names of chat's fields. */
   protected abstract readonly ownNames: Readonly<Record<string, string>>;
   /** Throws a 400 where leaving the item out would change what the model is told. */
@@ -74,15 +83,23 @@ export abstract class TranslatedCall implements ModelCall {
   protected abstract readonly resultMember: string;
 
   get leftOut(): readonly string[] {
-    return this.#untaken.length === 0 ? this.unsaid : [...this.unsaid, ...this.#untaken];
+    return this.#leftOut ?? this.unsaid;
   }
 
   get hasMedia(): boolean {
     return this.#asChat.hasMedia;
   }
 
+  /** Engines of the call's own API are sent what chat has no word for as well: no part of it has more tokens than twice its bytes. */
   get promptTokensMost(): number {
-    return this.#asChat.promptTokensMost;
+    const opaque: object[] = this.tools.flatMap(({ opaque: tool }) => (tool ? [tool.item] : []));
+    for (const { part } of this.#places()) {
+      if (part.kind === "opaque") opaque.push(part.item);
+      if (part.kind === "reasoning" && part.proof) opaque.push(part.proof);
+    }
+    let beside = 0;
+    for (const item of opaque) beside += 2 * Buffer.byteLength(JSON.stringify(item));
+    return this.#asChat.promptTokensMost + beside;
   }
 
   get promptCharacters(): number {
@@ -90,58 +107,61 @@ export abstract class TranslatedCall implements ModelCall {
   }
 
   get media(): readonly Medium[] {
-    const media = this.#asChat.media;
-    if (media.length === 0) return media;
-    const paths = new Map(this.#places().flatMap(({ part, path }) => ("url" in part ? [[part.url, path]] : [])));
-    return media.map((medium) => ({ ...medium, path: paths.get(medium.url) ?? medium.path }));
+    return this.#leftOut === undefined ? [] : this.mediaIn();
+  }
+
+  /** Every medium of the prompt, at its place in the client's body. */
+  protected mediaIn(): readonly Medium[] {
+    return mediaAmong(this.#places());
   }
 
   engineBody(of: BodyWish): EngineRequest["body"] {
-    return of.shape === "chat" ? this.#asChat.engineBody(of) : writerOf(of.shape)!.write(this, of);
+    const { shape, ...wish } = of;
+    if (shape === "chat") return this.#asChat.engineBody(of);
+    return shape === this.shape ? this.ownBody(wish) : writerOf(shape)!.write(this, wish);
   }
 
   fitted(endpoint: RegisteredEndpoint): ModelCall {
-    this.refuseFields();
-    this.#refuseParts(endpoint);
+    const shape = shapeAt(this, endpoint);
+    const isOwn = shape === this.shape && shape !== "chat";
+    if (isOwn) this.refuseOwn(endpoint);
+    else this.refuseFields();
+    this.#refuseParts(endpoint, isOwn);
+    const fitted = this.copy();
+    if (isOwn) fitted.#leftOut = [];
+    else if (shape === "chat") this.#fitChat(fitted, endpoint);
+    else fitted.#leftOut = [...this.unsaid, ...leftOutIn(shape, this, endpoint)];
+    return fitted;
+  }
+
+  #fitChat(fitted: TranslatedCall, endpoint: RegisteredEndpoint): void {
     try {
-      const fitted = this.copy();
       const body = this.#chatBody(honoured("cache_control", endpoint));
       const untaken = this.hints.filter((field) => Object.hasOwn(body, field) && !honoured(field, endpoint));
       for (const field of untaken) delete body[field];
-      fitted.#untaken = untaken.map((field) => this.ownNames[field] ?? field);
+      fitted.#leftOut = [...this.unsaid, ...untaken.map((field) => this.ownNames[field] ?? field)];
       fitted.#chat = new ChatCall(body as CallBody, undefined).fitted(endpoint);
-      return fitted;
     } catch (error) {
       throw error instanceof LineshaftError ? this.#inOwnNames(error) : error;
     }
   }
 
-  withMedia(media: readonly Medium[], data: ReadonlyMap<string, string>): ModelCall {
-    const copy = this.copy();
-    copy.#untaken = this.#untaken;
-    copy.#chat = this.#asChat.withMedia(media, data);
-    return copy;
+  withMedia(_media: readonly Medium[], data: ReadonlyMap<string, string>): ModelCall {
+    return this.withData(data);
   }
 
-  /** Every part of the prompt with its path in the client's body, those inside results of tools included. */
-  #places(): { part: Part; path: string }[] {
-    if (this.prompt.kind !== "messages") return [];
-    return this.prompt.messages.flatMap(({ parts }, message) => {
-      const outer = this.partsPath(message);
-      return parts.flatMap((part, place) => {
-        const path = `${outer}[${place}]`;
-        const inner = part.kind === "tool_result" ? part.parts : [];
-        const within = inner.map((one, at) => ({ part: one, path: `${path}.${this.resultMember}[${at}]` }));
-        return [{ part, path }, ...within];
-      });
-    });
+  /** Every part of the prompt with its path in the client's body. */
+  #places(): PlacedPart[] {
+    const { prompt } = this;
+    if (prompt.kind !== "messages") return [];
+    return placesOf(prompt.messages, (message) => this.partsPath(message), this.resultMember);
   }
 
   /** Throws a 400 at the first part that the engine does not read. */
-  #refuseParts({ name, facts }: RegisteredEndpoint): void {
+  #refuseParts({ name, facts }: RegisteredEndpoint, isOwn: boolean): void {
     const reads = facts?.capabilities.media;
     for (const { part, path } of this.#places()) {
-      if (part.kind === "opaque") this.refuseOpaque(part.item, path);
+      if (part.kind === "opaque" && !isOwn) this.refuseOpaque(part.item, path);
       if (!("url" in part) || reads === undefined || reads.includes(part.kind)) continue;
       const hint = "Send text, or ask a model that reads it.";
       throw new LineshaftError({

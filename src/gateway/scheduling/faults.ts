@@ -56,7 +56,7 @@ export function refusesRequest(error: unknown): boolean {
 
 /**
  * The same error with the endpoint's name in this installation in its message. An address inside the installation is of no use to
- * callers and must not be shown to them. What an engine says of the request itself stays as it is.
+ * callers and must not be shown to them. What an engine says of the request itself stays as it is, and so do the words of a provider (`said`).
  */
 export function ofEndpoint(error: unknown, { kind, name, endpoint }: RegisteredEndpoint): unknown {
   if (!(error instanceof EngineError) || faultOf(error) === undefined) return error;
@@ -66,13 +66,14 @@ export function ofEndpoint(error: unknown, { kind, name, endpoint }: RegisteredE
       : endpoint === name
         ? `The engine ${name}`
         : `The endpoint ${endpoint} of the engine ${name}`;
-  const { message, status, code, hint, param, retryable, retryAfterSeconds } = error;
+  const { message, status, code, hint, param, retryable, retryAfterSeconds, said } = error;
   return new EngineError({
     message: message.startsWith("The engine ") ? where + message.slice("The engine".length) : `${where}: ${message}`,
     status,
     code,
     retryable,
     cause: error.cause ?? error,
+    said,
     ...(hint !== undefined && { hint }),
     ...(param !== undefined && { param }),
     ...(retryAfterSeconds !== undefined && { retryAfterSeconds }),

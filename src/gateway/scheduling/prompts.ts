@@ -61,7 +61,9 @@ async function tokenized(
   endpoints: readonly RegisteredEndpoint[],
   knows: string | undefined,
 ): Promise<{ count: number; tokens?: number[] } | undefined> {
-  const able = endpoints.filter(({ facts, up }) => facts?.capabilities.tokenize && up !== false);
+  const able = endpoints.filter(
+    ({ facts, up }) => facts?.capabilities.tokenize && !facts.capabilities.countsAfar && up !== false,
+  );
   const first = able.find(({ endpoint }) => endpoint === knows) ?? able[0];
   // Several prompts in one call are several prefixes: they are placed by load alone.
   if (!first || request.asked.prompt.kind === "list") return undefined;

@@ -15,7 +15,8 @@ import type { Medium, ModelCall } from "../../modelCall.ts";
 import { invalidValue } from "../../refusals.ts";
 import type { CallBody } from "../openai/bodies.ts";
 import { OpenAiCall } from "../openai/call.ts";
-import { honoured } from "../openai/fields.ts";
+import { honoured, unknownIn } from "../openai/fields.ts";
+import { isEnvelope, thoughtOf as provedThought } from "../proof.ts";
 import { leftOutIn, shapeAt } from "../spoken.ts";
 import { checkContent } from "./content.ts";
 
@@ -97,7 +98,7 @@ export class ChatCall extends OpenAiCall {
     const body = isOwn ? this.fittedBody(endpoint) : this.body;
     const fitted = new ChatCall(body, this.received);
     fitted.#media = checkContent(body, endpoint, !isOwn || honoured("cache_control", endpoint));
-    if (!isOwn) fitted.#leftOut = leftOutIn(shape, this, endpoint);
+    if (!isOwn) fitted.#leftOut = [...unknownIn(this.extensions, endpoint), ...leftOutIn(shape, this, endpoint)];
     return fitted;
   }
 
@@ -137,7 +138,14 @@ function messageOf(given: Json): Message {
   return { role: role as Message["role"], parts: [...thoughtOf(given), ...parts, ...callsOf(given)], ...named };
 }
 
+/** Thought of an earlier turn: what an envelope proves, with its text, else the text alone. */
 function thoughtOf(given: Json): Part[] {
+  const details = Array.isArray(given["reasoning_details"]) ? (given["reasoning_details"] as (Json | null)[]) : [];
+  const proved = details.flatMap((detail) => {
+    const data = detail?.["data"];
+    return typeof data === "string" && isEnvelope(data) ? [provedThought("", data, "other")] : [];
+  });
+  if (proved.some(({ proof }) => proof)) return proved;
   const thought = given["reasoning_content"] ?? given["reasoning"];
   return typeof thought === "string" ? [{ kind: "reasoning", text: thought }] : [];
 }

@@ -126,7 +126,7 @@ protocolSuite({
   errorTypes,
 });
 
-test("a composed call is the call that its body is decoded to", () => {
+test("a composed call keeps its parts, and asks a chat engine what they ask", () => {
   const parts: ChatParts = {
     model: "m",
     messages: [
@@ -157,16 +157,20 @@ test("a composed call is the call that its body is decoded to", () => {
   };
   const call = chatCall(parts);
   const { messages: given, outputTokens, ...others } = parts;
-  for (const one of [call, decodeAs(chat, call.engineBody({ shape: "chat", model: "m" }))]) {
+  const body = call.engineBody({ shape: "chat", model: "m", outputTokens: outputTokens! });
+  for (const one of [call, decodeAs(chat, body)]) {
     expect(one).toMatchObject(others);
-    expect(one.prompt).toMatchObject({ messages: given });
     expect(one.outputLimit()).toEqual({ tokens: outputTokens, field: "max_tokens" });
   }
+  expect(call.prompt).toEqual({ kind: "messages", messages: given });
+  expect((body["messages"] as { role: string }[]).map(({ role }) => role)).toEqual([
+    ...["system", "user", "assistant", "tool"],
+  ]);
   expect(call.received).toBeUndefined();
   const least = chatCall({ model: "m", messages: [{ role: "assistant", parts: [] }] });
   expect(least.engineBody({ shape: "chat", model: "m" })).toEqual({
     model: "m",
-    messages: [{ role: "assistant", content: null }],
+    messages: [{ role: "assistant", content: "" }],
   });
   expect(chatCall({ ...parts, format: { kind: "json" }, toolChoice: "auto" })).toMatchObject({
     format: { kind: "json" },

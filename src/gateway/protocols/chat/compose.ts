@@ -1,8 +1,9 @@
-// A call that is made inside the process (an agent's step) instead of coming over HTTP: composed from typed parts, in the shape of a chat
-// completion, because that is what engines are asked.
-import type { AnswerFormat, CacheMark, Message, Part, Sampling, Tool, ToolChoice } from "../../../engines/index.ts";
+// A call that is made inside the process (an agent's step) instead of coming over HTTP: composed from typed parts. Like a call of any other
+// API it is written in the format of the engine that serves it, so that chat completions are written in one place (engines/wire/chat).
+import type { AnswerFormat, Message, Prompt, Sampling, Tool, ToolChoice } from "../../../engines/index.ts";
 import type { ModelCall } from "../../modelCall.ts";
-import { ChatCall } from "./call.ts";
+import { withFetched } from "../partMedia.ts";
+import { TranslatedCall } from "../translatedCall.ts";
 
 type Json = Record<string, unknown>;
 
@@ -19,92 +20,74 @@ export interface ChatParts {
 }
 
 /** Composes a conversation as a call that does not stream. Nothing is checked: the parts are the process's own. */
-export function chatCall(parts: ChatParts): ModelCall {
-  const { model, messages, tools, toolChoice, format, sampling = {}, outputTokens } = parts;
-  const { temperature, topP, seed, stop, presencePenalty, frequencyPenalty } = sampling;
-  const fields = {
-    temperature,
-    top_p: topP,
-    seed,
-    stop,
-    presence_penalty: presencePenalty,
-    frequency_penalty: frequencyPenalty,
-    max_tokens: outputTokens,
-    response_format: format && wireFormat(format),
-    tools: tools?.map(wireTool),
-    tool_choice: wireChoice(toolChoice),
-  };
-  const given = Object.entries(fields).filter(([, value]) => value !== undefined);
-  return new ChatCall({ model, messages: messages.flatMap(wireMessages), ...Object.fromEntries(given) }, undefined);
-}
+export const chatCall = (parts: ChatParts): ModelCall => new ComposedCall(parts);
 
-function wireFormat(format: AnswerFormat): Json {
-  if (format.kind === "json") return { type: "json_object" };
-  const { name = "output", strict, schema } = format;
-  return { type: "json_schema", json_schema: { name, ...(strict !== undefined && { strict }), schema } };
-}
+class ComposedCall extends TranslatedCall {
+  readonly shape = "chat";
+  readonly stream = false;
+  readonly headers = [];
+  readonly parallelTools = undefined;
+  readonly cacheTtlSeconds = undefined;
+  readonly extensions: Readonly<Json> = {};
+  readonly thinking = { asked: false, tokensBeside: 0 };
+  protected readonly unsaid = [];
+  protected readonly ownNames = {};
+  protected readonly resultMember = "content";
+  readonly #parts: ChatParts;
 
-const wireTool = ({ name, description, parameters, strict }: Tool): Json => ({
-  type: "function",
-  function: {
-    name,
-    ...(description !== undefined && { description }),
-    ...(parameters !== undefined && { parameters }),
-    ...(strict !== undefined && { strict }),
-  },
-});
-
-const wireChoice = (choice: ToolChoice | undefined): unknown =>
-  typeof choice === "object" ? { type: "function", function: choice } : choice;
-
-/** The results of tools are messages of their own, before the rest of the message that holds them. */
-function wireMessages({ role, parts, name }: Message): Json[] {
-  const results = parts.filter((part) => part.kind === "tool_result");
-  const calls = parts.filter((part) => part.kind === "tool_call");
-  const rest = parts.filter((part) => part.kind !== "tool_result" && part.kind !== "tool_call");
-  const written: Json[] = results.map((result) => ({
-    role: "tool",
-    content: wireContent(result.parts),
-    tool_call_id: result.id,
-  }));
-  if (rest.length === 0 && results.length > 0) return written;
-  const message: Json = { role, content: wireContent(rest) };
-  if (name !== undefined) message["name"] = name;
-  if (calls.length > 0)
-    message["tool_calls"] = calls.map((call) => ({
-      id: call.id,
-      type: "function",
-      function: { name: call.name, arguments: call.arguments },
-    }));
-  return [...written, message];
-}
-
-/** Text alone is written as text, which every engine reads; null where there is none. */
-function wireContent(parts: readonly Part[]): string | Json[] | null {
-  const [only] = parts;
-  if (only === undefined) return null;
-  return parts.length === 1 && only.kind === "text" && !only.mark ? only.text : parts.flatMap(wirePart);
-}
-
-function wirePart(part: Part): Json[] {
-  switch (part.kind) {
-    case "text":
-      return [{ type: "text", text: part.text, ...markOf(part) }];
-    case "refusal":
-      return [{ type: "refusal", refusal: part.text }];
-    case "reasoning": {
-      const signature = part.proof?.signature;
-      return [{ type: "thinking", thinking: part.text, ...(signature !== undefined && { signature }) }];
-    }
-    case "file":
-      return [{ type: "file", file: { file_data: part.url }, ...markOf(part) }];
-    case "image":
-    case "audio":
-    case "video":
-      return [{ type: `${part.kind}_url`, [`${part.kind}_url`]: { url: part.url }, ...markOf(part) }];
-    default:
-      return [];
+  constructor(parts: ChatParts) {
+    super(undefined);
+    this.#parts = parts;
   }
-}
 
-const markOf = ({ mark }: { mark?: CacheMark }): Json => (mark ? { cache_control: { type: "ephemeral" } } : {});
+  get model(): string {
+    return this.#parts.model;
+  }
+
+  get prompt(): Prompt {
+    return { kind: "messages", messages: this.#parts.messages };
+  }
+
+  get tools(): readonly Tool[] {
+    return this.#parts.tools ?? [];
+  }
+
+  get toolChoice(): ToolChoice | undefined {
+    return this.#parts.toolChoice;
+  }
+
+  get format(): AnswerFormat | undefined {
+    return this.#parts.format;
+  }
+
+  get sampling(): Sampling {
+    return this.#parts.sampling ?? {};
+  }
+
+  outputLimit(): { tokens: number; field: string } | undefined {
+    const { outputTokens: tokens } = this.#parts;
+    return tokens === undefined ? undefined : { tokens, field: "max_tokens" };
+  }
+
+  protected copy(): ComposedCall {
+    return new ComposedCall(this.#parts);
+  }
+
+  protected withData(data: ReadonlyMap<string, string>): ComposedCall {
+    const messages = withFetched(this.#parts.messages, data);
+    return new ComposedCall({ ...this.#parts, messages });
+  }
+
+  protected partsPath(message: number): string {
+    return `messages[${message}].content`;
+  }
+
+  /** It is a chat completion where an engine speaks chat, and has no body of its own. */
+  protected ownBody(): Json {
+    throw new TypeError("A composed call is written as a chat completion.");
+  }
+
+  protected refuseOwn(): void {}
+  protected refuseFields(): void {}
+  protected refuseOpaque(): void {}
+}

@@ -9,6 +9,7 @@ import type {
   Tool,
   ToolChoice,
 } from "../../../engines/index.ts";
+import type { BodyWish } from "../../modelCall.ts";
 import { invalidValue } from "../../refusals.ts";
 import { unknownKey } from "../openai/keys.ts";
 import { TranslatedCall } from "../translatedCall.ts";
@@ -178,6 +179,19 @@ export class GeminiCall extends TranslatedCall {
   protected copy(): GeminiCall {
     return new GeminiCall(this.#body, this.received, this.#route);
   }
+
+  protected ownBody({ outputTokens }: Omit<BodyWish, "shape">): Json {
+    if (outputTokens === undefined) return this.#body;
+    return { ...this.#body, generationConfig: { ...this.#config, maxOutputTokens: outputTokens } };
+  }
+
+  /** Media stand in the body itself: an address is kept as an item that only Google knows. */
+  protected withData(): GeminiCall {
+    return this.copy();
+  }
+
+  /** What Google would bill beside tokens is judged where an engine speaks Gemini; none does yet. */
+  protected refuseOwn(): void {}
 
   protected partsPath(message: number): string {
     const { messages } = this.prompt as Extract<Prompt, { kind: "messages" }>;

@@ -1,19 +1,24 @@
 // An Anthropic Messages body as a ModelCall. Parts, tools and choices are read when they are asked for and remembered, because a call that
 // goes to Anthropic itself leaves as the bytes that came.
+import { deniedMessages } from "../../../engines/index.ts";
 import type {
   AnswerFormat,
   Message,
   Prompt,
   Received,
+  RegisteredEndpoint,
   Sampling,
   Thinking,
   Tool,
   ToolChoice,
 } from "../../../engines/index.ts";
+import type { BodyWish, Medium } from "../../modelCall.ts";
 import { invalidValue } from "../../refusals.ts";
 import type { CallBody } from "../openai/bodies.ts";
 import { unknownKey } from "../openai/keys.ts";
+import { refuseDenied } from "../spoken.ts";
 import { TranslatedCall } from "../translatedCall.ts";
+import { mediaIn, withData } from "./media.ts";
 import { markOf, messageOf, partsOf } from "./parts.ts";
 import { isClientTool, isServerTool, refusedFields, toolOf } from "./tools.ts";
 
@@ -37,6 +42,9 @@ const known = new Set([
   "output_format",
   "cache_control",
 ]);
+
+/** The smallest budget of thought that Anthropic takes. */
+const thoughtLeast = 1_024;
 
 const efforts = ["low", "medium", "high", "xhigh", "max"] as const;
 
@@ -152,6 +160,36 @@ export class MessagesCall extends TranslatedCall {
 
   protected copy(): MessagesCall {
     return new MessagesCall(this.#body, this.received, this.headers);
+  }
+
+  /**
+   * The body with the one limit of output. A limit that the budget lowered below the client's budget of thought lowers that too, because
+   * Anthropic refuses a budget of thought that is not below the limit.
+   */
+  protected ownBody({ model, outputTokens, stream }: Omit<BodyWish, "shape">): Json {
+    const thinking = this.#body["thinking"] as Json | null | undefined;
+    const budget = thinking?.["budget_tokens"];
+    const isOver = outputTokens !== undefined && typeof budget === "number" && budget >= outputTokens;
+    return {
+      ...this.#body,
+      model,
+      ...(outputTokens !== undefined && { max_tokens: outputTokens }),
+      ...(stream === true && { stream }),
+      ...(isOver && { thinking: { ...thinking, budget_tokens: Math.max(thoughtLeast, outputTokens - 1) } }),
+    };
+  }
+
+  protected refuseOwn(endpoint: RegisteredEndpoint): void {
+    refuseDenied(deniedMessages(this.#body, this.headers, endpoint.allowFields), endpoint);
+  }
+
+  /** Media at any depth, those in documents and results included: Anthropic would fetch an address from its own network. */
+  protected override mediaIn(): readonly Medium[] {
+    return mediaIn(this.#body);
+  }
+
+  protected withData(data: ReadonlyMap<string, string>): MessagesCall {
+    return new MessagesCall(withData(this.#body, data) as CallBody, this.received, this.headers);
   }
 
   protected partsPath(message: number): string {

@@ -1,7 +1,7 @@
 // A failure as Anthropic's clients read it: {type: "error", error: {type, message}, request_id}. They try again by status and type, and show the message
 // alone. `code` is Lineshaft's own and stands in docs/errors.md.
 import type { LineshaftError } from "../../../errors/index.ts";
-import { spoken } from "../../errors.ts";
+import { saidIn, spoken } from "../../errors.ts";
 
 /**
  * The status that Anthropic's clients understand. They try 529 (overloaded) again after a wait, also where a budget is held only by calls
@@ -29,12 +29,27 @@ function typeOf(error: LineshaftError): string {
 }
 
 export function messagesErrorBody(error: LineshaftError, requestId?: string): Record<string, unknown> {
+  const said = saidIn(error, "messages");
+  if (said) return JSON.parse(said.text) as Record<string, unknown>;
   const { code } = error;
-  // Claude Code shortens its conversation when it reads these words.
-  const tooLong = code === "context_length_exceeded" ? "prompt is too long: " : "";
+  const message = code === "context_length_exceeded" ? tooLong(spoken(error)) : spoken(error);
   return {
     type: "error",
-    error: { type: typeOf(error), message: tooLong + spoken(error), code },
+    error: { type: typeOf(error), message, code },
     ...(requestId !== undefined && { request_id: requestId }),
   };
+}
+
+/**
+ * The words by which Claude Code shortens its conversation, with the tokens of the prompt and of the context where the engine named both.
+ * Of two numbers in an engine's sentence the greater one is the prompt's, because the prompt was refused.
+ */
+function tooLong(message: string): string {
+  if (/^prompt is too long/i.test(message)) return message;
+  const numbers = (message.match(/\d[\d,]*(?= (?:input |prompt )?tokens?\b)/g) ?? [])
+    .map((text) => Number(text.replaceAll(",", "")))
+    .filter((tokens) => tokens > 0);
+  const [most, least] = [Math.max(...numbers), Math.min(...numbers)];
+  if (numbers.length < 2 || most === least) return `prompt is too long: ${message}`;
+  return `prompt is too long: ${most} tokens > ${least} maximum. ${message}`;
 }

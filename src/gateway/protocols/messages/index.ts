@@ -31,7 +31,7 @@ export const messages: Protocol = {
   whole: wholeMessage,
   events: messageEvents,
   error(failure, place, { requestId } = {}) {
-    const { type, ...body } = messagesErrorBody(failure, requestId);
+    const { type, ...body } = messagesErrorBody(failure, requestId) as { type: string };
     return place === "stream" ? eventText("error", body) : JSON.stringify({ type, ...body });
   },
   statusOf: messagesStatus,

@@ -431,7 +431,16 @@ describe("asked of a chat engine", () => {
       expect.objectContaining({ code: "media_not_read", param: "messages[0].content[0].content[1]" }),
     );
     const fitted = decodeAs(messages, { ...minimal, ...body }).fitted(endpoint({ media: ["image"] }));
-    expect(fitted.media).toMatchObject([{ url: "https://x/y.png", path: "messages[0].content[0].content[1]" }]);
+    expect(fitted.media).toMatchObject([
+      { kind: "image", url: "https://x/y.png", path: "messages[0].content[0].content[1].source" },
+    ]);
+    const data = "data:image/png;base64,iVBORw0KGgo=";
+    const brought = fitted.withMedia(fitted.media, new Map([["https://x/y.png", data]]));
+    const sent = JSON.stringify(
+      brought.fitted(endpoint({ media: ["image"] })).engineBody({ shape: "chat", model: "m" }),
+    );
+    expect(sent).toContain(data);
+    expect(sent).not.toContain("https://x");
   });
 
   test("the names of long tools come back as the client wrote them", () => {

@@ -3,6 +3,8 @@
 // in the other shape.
 import type { AnswerDelta, CompletionShape, Usage } from "../../../engines/index.ts";
 import type { AnswerChunk } from "../../types.ts";
+import { proofText } from "../proof.ts";
+import type { Told } from "../types.ts";
 
 type Json = Record<string, unknown>;
 
@@ -18,7 +20,7 @@ function openAiUsage(usage: Usage): Json {
 }
 
 /** JSON of a whole answer (`chunked` false), or of one chunk of a stream. */
-export function answerText(shape: CompletionShape, chunk: AnswerChunk, chunked: boolean): string {
+export function answerText(shape: CompletionShape, chunk: AnswerChunk, chunked: boolean, told: Told): string {
   const { wire, usage, altered } = chunk;
   if (wire.shape === shape && altered !== true) {
     if (usage !== undefined) return JSON.stringify({ ...wire.data, usage: openAiUsage(usage) });
@@ -26,7 +28,7 @@ export function answerText(shape: CompletionShape, chunk: AnswerChunk, chunked: 
   }
   const choices = chunk.deltas.map((delta) => choiceOf(shape, delta, chunked));
   const written: Json = {
-    ...frameOf(shape, chunk, chunked),
+    ...frameOf(shape, chunk, chunked, told),
     choices: wire.shape === shape && !chunked ? choices.map(over(wire.data)) : choices,
   };
   if (usage !== undefined) written["usage"] = openAiUsage(usage);
@@ -56,12 +58,39 @@ function over(data: Json): (choice: Json) => Json {
   };
 }
 
-/** What stands around the choices: the id, the model and the time, as the engine said them. */
-function frameOf(shape: CompletionShape, { wire }: AnswerChunk, chunked: boolean): Json {
+/** Encodes the chunks of one stream. An event of another API that says nothing to a client of this one is left out. */
+export function chunkEncoder(shape: CompletionShape, told: Told): (chunk: AnswerChunk) => string | undefined {
+  /** Thought so far, by answer: what proves it comes after it. */
+  const thought = new Map<number, string>();
+  return (chunk) => {
+    const { wire, usage, deltas } = chunk;
+    if (wire.shape === shape || shape !== "chat") return answerText(shape, chunk, true, told);
+    if (deltas.length === 0 && usage === undefined) return undefined;
+    if (!deltas.some(({ reasoning, proof }) => reasoning !== undefined || proof))
+      return answerText(shape, chunk, true, told);
+    const parts = deltas.map((delta) => {
+      const { index, reasoning = "", proof } = delta;
+      thought.set(index, (thought.get(index) ?? "") + reasoning);
+      if (!proof) return delta;
+      const text = thought.get(index)!;
+      thought.delete(index);
+      return { ...delta, blocks: [{ kind: "reasoning" as const, text, proof }] };
+    });
+    return answerText(shape, { ...chunk, deltas: parts }, true, told);
+  };
+}
+
+/** What stands around the choices: the id, the model and the time, as the engine said them. Events of other APIs do not say them all. */
+function frameOf(shape: CompletionShape, { wire }: AnswerChunk, chunked: boolean, told: Told): Json {
   const { choices: _choices, usage: _usage, ...frame } = wire.data;
   if (wire.shape === shape) return frame;
   const { id, created, model } = frame;
-  return { id, object: objectName(shape, chunked), created, model };
+  return {
+    id: id ?? `chatcmpl-${told.id.replace(/^[a-z]+_/, "")}`,
+    object: objectName(shape, chunked),
+    created: created ?? Math.floor(told.createdMs / 1000),
+    model: model ?? told.call.model,
+  };
 }
 
 function objectName(shape: CompletionShape, chunked: boolean): string {
@@ -70,15 +99,44 @@ function objectName(shape: CompletionShape, chunked: boolean): string {
 }
 
 function choiceOf(shape: CompletionShape, delta: AnswerDelta, chunked: boolean): Json {
-  const { index, finish = null } = delta;
+  const { index } = delta;
+  const finish = delta.finish === undefined ? null : (foreignFinishes[delta.finish] ?? delta.finish);
   if (shape === "completions") return { index, text: delta.text ?? "", finish_reason: finish };
   return { index, [chunked ? "delta" : "message"]: messageOf(delta, chunked), finish_reason: finish };
 }
 
-function messageOf({ text, reasoning, refusal, toolCalls }: AnswerDelta, chunked: boolean): Json {
+/** Reasons of other APIs in OpenAI's words, which its clients check against a list. */
+const foreignFinishes: Readonly<Record<string, string>> = {
+  refusal: "content_filter",
+  pause: "stop",
+  model_context_window_exceeded: "length",
+};
+
+/**
+ * What proves an answer's thought, for the client to send back in its next turn: OpenRouter's `reasoning_details`, which clients keep. The
+ * thought's text is in it, because few clients send that back.
+ */
+function detailsOf({ blocks, proof, reasoning }: AnswerDelta): Json[] {
+  const proved = blocks
+    ? blocks.flatMap((part) =>
+        part.kind === "reasoning" && part.proof ? [{ proof: part.proof, text: part.text }] : [],
+      )
+    : proof
+      ? [{ proof, text: reasoning }]
+      : [];
+  return proved.flatMap((one, index) => {
+    const data = proofText(one.proof, "other", one.text);
+    return data === undefined ? [] : [{ type: "reasoning.encrypted", data, format: "unknown", index }];
+  });
+}
+
+function messageOf(delta: AnswerDelta, chunked: boolean): Json {
+  const { text, reasoning, refusal, toolCalls } = delta;
   const message: Json = chunked ? {} : { role: "assistant", content: null };
   if (text !== undefined) message["content"] = text;
   if (reasoning !== undefined) message["reasoning_content"] = reasoning;
+  const details = detailsOf(delta);
+  if (details.length > 0) message["reasoning_details"] = details;
   if (refusal !== undefined) message["refusal"] = refusal;
   if (toolCalls)
     message["tool_calls"] = toolCalls.map(({ index, id, name, arguments: text }) => ({

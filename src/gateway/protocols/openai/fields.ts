@@ -81,6 +81,17 @@ export function fieldsFor<Body extends Record<string, unknown>>(
   return copy ?? body;
 }
 
+/**
+ * Fields of a call that no other API has a word for: those that ask for nothing, which are left out where the call is written in another
+ * format. Throws a 400 at the first one that asks for something.
+ */
+export function unknownIn(extensions: Readonly<Record<string, unknown>>, endpoint: Served): readonly string[] {
+  const given = Object.entries(extensions).filter(([, value]) => value !== null && value !== undefined);
+  for (const [field, value] of given)
+    if (!(Object.hasOwn(neutral, field) && neutral[field]!(value))) throw unsupported(field, undefined, endpoint);
+  return given.map(([field]) => field);
+}
+
 function checkType(field: string, value: unknown): void {
   if (!Object.hasOwn(fieldTypes, field)) return;
   const issue = firstIssue(fieldTypes[field]!, value);

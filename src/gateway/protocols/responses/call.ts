@@ -12,6 +12,7 @@ import type {
   Sampling,
   Thinking,
   Tool,
+  Shape,
   ToolChoice,
 } from "../../../engines/index.ts";
 import { LineshaftError } from "../../../errors/index.ts";
@@ -20,6 +21,8 @@ import { invalidValue } from "../../refusals.ts";
 import { unknownKey } from "../openai/keys.ts";
 import type { CallBody } from "../openai/bodies.ts";
 import { ChatCall } from "../chat/call.ts";
+import { mediaAmong, placesOf, withFetched } from "../partMedia.ts";
+import { leftOutIn, shapeAt } from "../spoken.ts";
 import { kindOf, messagesOf } from "./items.ts";
 import { ToolNames } from "./names.ts";
 import type { OutputWishes } from "./output.ts";
@@ -105,6 +108,10 @@ export class ResponsesCall implements ModelCall {
   #messages: readonly Message[] | undefined;
   #choice: Choice | undefined;
   #translated: ChatCall | undefined;
+  /** Data of media by the addresses that the client gave. */
+  #fetched: ReadonlyMap<string, string> | undefined;
+  /** What is left out at an endpoint that is asked in another format than chat; undefined where none was fitted. */
+  #leftOut: readonly string[] | undefined;
 
   constructor(body: CallBody, received: Received | undefined, state: State = stateless, chat?: ModelCall) {
     this.#body = body;
@@ -166,8 +173,14 @@ export class ResponsesCall implements ModelCall {
   }
 
   get prompt(): Prompt {
+    return { kind: "messages", messages: this.#said };
+  }
+
+  get #said(): readonly Message[] {
     const { instructions } = this.#body as { instructions?: string | null };
-    return { kind: "messages", messages: (this.#messages ??= messagesOf(instructions, this.#items)) };
+    const fetched = this.#fetched;
+    const read = () => messagesOf(instructions, this.#items);
+    return (this.#messages ??= fetched ? withFetched(read(), fetched) : read());
   }
 
   /** Tools and choice belong together, because a choice may leave some of the tools. */
@@ -289,24 +302,42 @@ export class ResponsesCall implements ModelCall {
   }
 
   get media(): readonly Medium[] {
-    return this.#chatCall.media;
+    if (this.#leftOut === undefined) return this.#chatCall.media;
+    return mediaAmong(placesOf(this.#said, () => "input", "output"));
   }
 
   engineBody(of: BodyWish): EngineRequest["body"] {
-    return of.shape === "chat" ? this.#chatCall.engineBody(of) : writerOf(of.shape)!.write(this, of);
+    const { shape, ...wish } = of;
+    return shape === "chat" ? this.#chatCall.engineBody(of) : writerOf(shape)!.write(this, wish);
   }
 
   fitted(endpoint: RegisteredEndpoint): ModelCall {
+    const shape = shapeAt(this, endpoint);
     this.#refuseUnsaid();
+    if (shape !== "chat") return this.#fittedTo(shape, endpoint);
     try {
-      return new ResponsesCall(this.#body, this.received, this.#state, this.#chatCall.fitted(endpoint));
+      const fitted = new ResponsesCall(this.#body, this.received, this.#state, this.#chatCall.fitted(endpoint));
+      fitted.#fetched = this.#fetched;
+      return fitted;
     } catch (error) {
       throw error instanceof LineshaftError ? inOwnNames(error) : error;
     }
   }
 
-  withMedia(media: readonly Medium[], data: ReadonlyMap<string, string>): ModelCall {
-    return new ResponsesCall(this.#body, this.received, this.#state, this.#chatCall.withMedia(media, data));
+  /** The call for an engine that is asked it in another format than chat: it is written from the typed view. */
+  #fittedTo(shape: Shape, endpoint: RegisteredEndpoint): ModelCall {
+    for (const [field, value] of Object.entries(this.extensions))
+      if (value !== null && value !== undefined) throw unknownKey(field, "the engine of this model has no word for it");
+    const fitted = new ResponsesCall(this.#body, this.received, this.#state);
+    fitted.#fetched = this.#fetched;
+    fitted.#leftOut = leftOutIn(shape, this, endpoint);
+    return fitted;
+  }
+
+  withMedia(_media: readonly Medium[], data: ReadonlyMap<string, string>): ModelCall {
+    const call = new ResponsesCall(this.#body, this.received, this.#state);
+    call.#fetched = data;
+    return call;
   }
 
   get #chatCall(): ModelCall {
@@ -316,8 +347,12 @@ export class ResponsesCall implements ModelCall {
     );
   }
 
-  /** Server tools that are left out, because no engine that speaks chat runs them: `tools[8].web_search`. */
+  /** Server tools are left out, because no engine here runs them (`tools[8].web_search`), and what the engine's format has no word for. */
   get leftOut(): readonly string[] {
+    return [...this.#serverTools, ...(this.#leftOut ?? [])];
+  }
+
+  get #serverTools(): readonly string[] {
     return ((this.#body["tools"] ?? []) as Json[]).flatMap(({ type }, place) =>
       type === "function" || type === "custom" || type === "namespace" ? [] : [`tools[${place}].${String(type)}`],
     );
