@@ -97,6 +97,8 @@ function registerModelApi(app: OpenAPIHono<ApiEnv>): void {
     object: z.literal("model"),
     created: z.number(),
     owned_by: z.string(),
+    kind: z.enum(["generate", "embed", "rerank"]).describe("What it does with a call"),
+    max_model_len: z.number().optional().describe("Longest prompt plus output, in tokens, where its engine says it"),
   });
   registry.registerPath({
     method: "get",

@@ -4,6 +4,9 @@ export const limits = {
   questionMs: 5_000,
   /** Of counting a prompt's tokens: past it the bound from the bytes is used. */
   countMs: 2_000,
+  /** Of finding out which software answers, and of loading a model there. */
+  detectMs: 2_000,
+  loadMs: 300_000,
   /** How long a cancelled attempt may take to say what it used. */
   drainMs: 10_000,
   /** One server-sent event; more is no event but an attack or a fault. */

@@ -1,12 +1,12 @@
 // Any OpenAI-compatible endpoint (vLLM, SGLang, llama.cpp, Ollama, a provider) as an engine. What it can do is asked, not configured:
-// models and context length from /models, exact token counts from vLLM's /tokenize where that exists. An endpoint that is vLLM is asked
-// for more (vllm/), its KV cache and events, and its calls carry a salt.
+// models and context length from /models, exact token counts from /tokenize where that exists. Which software answers is found out
+// (detect.ts), and open software is asked for more on its own routes (openServer.ts).
 //
 // The headers sent are exactly those written here. Nothing of a client's request is passed on, least of all its key.
 import { ask, requestHeaders } from "../wire/ask.ts";
 import { completionPaths, completionReaders, completionShapeOf } from "../wire/chat/reader.ts";
 import { openExchange } from "../wire/exchange.ts";
-import { fieldsOfSoftware, softwareOf, type Software } from "../wire/chat/fields.ts";
+import { fieldsOfSoftware, type Software } from "../wire/chat/fields.ts";
 import { askForProgress, countsProgress } from "../wire/progress.ts";
 import { limits } from "../limits.ts";
 import { EngineError } from "../types.ts";
@@ -16,8 +16,8 @@ import type { Engine } from "../engine.ts";
 import type { KvEngine } from "../kv.ts";
 import { inputWireOf, type InputWire } from "../wire/inputWires.ts";
 import { presetAt, type Preset } from "../presets/index.ts";
-import { VllmEndpoint } from "../vllm/endpoint.ts";
-import { isVllm } from "../vllm/facts.ts";
+import type { OpenServer, ServerFacts } from "../openServer.ts";
+import { serverOf, softwareAt } from "./detect.ts";
 
 interface OpenAiEngineOptions {
   /** Base address up to and with `/v1` (engineBaseUrl makes it out of what a person typed). */
@@ -29,9 +29,6 @@ interface OpenAiEngineOptions {
   /** The provider that serves at the address; by its host where absent. */
   preset?: Preset | undefined;
 }
-
-/** Fields of vLLM's that move KV or change the order of its queue. They are set here or not at all; the gateway refuses them from clients. */
-const engineOnly = ["cache_salt", "kv_transfer_params", "ec_transfer_params", "kv_hints", "priority"];
 
 /** Errors after which it is still not known what the endpoint is. */
 const unanswered = new Set(["engine_timeout", "engine_unreachable"]);
@@ -51,8 +48,10 @@ class OpenAiEngine implements Engine {
   /** The software that answers at the address, as far as it is known. */
   #software: Software = "other";
   #tokenizes = false;
-  /** Set once it has turned out to be vLLM. */
-  #vllm: VllmEndpoint | undefined;
+  /** What is asked beyond OpenAI's routes, once it has turned out to be software that has more. */
+  #server: OpenServer | undefined;
+  /** The owner by which the software was found out. */
+  #owner: unknown;
   /** The first look at what it is. Calls wait for it, because what they must carry depends on it. */
   #looked: Promise<void> | undefined;
 
@@ -66,20 +65,23 @@ class OpenAiEngine implements Engine {
 
   async probe(signal?: AbortSignal): Promise<EndpointFacts> {
     const { models, mine } = await this.#look(signal);
-    const said = mine?.["max_model_len"] ?? mine?.["context_length"] ?? mine?.["context_window"];
-    const context = said ?? this.#preset?.models.find(({ id }) => id === this.#model)?.contextTokens;
-    const [tokenized, vllm] = await Promise.all([
-      this.#tokenize({ prompt: "a" }, signal),
+    const listed = mine?.["max_model_len"] ?? mine?.["context_length"] ?? mine?.["context_window"];
+    const context = listed ?? this.#preset?.models.find(({ id }) => id === this.#model)?.contextTokens;
+    const [tokenized, said] = await Promise.all([
+      // A model of vLLM's without a chat template counts texts alone.
+      this.#software === "vllm"
+        ? this.#tokenize({ prompt: "a" }, signal)
+        : this.#count("chat", { messages: [{ role: "user", content: "a" }] }, signal),
       // Its own routes may be closed by a proxy, while OpenAI's are open.
-      this.#vllm?.probe(signal).catch(() => undefined),
+      this.#server?.probe(signal).catch(() => undefined),
     ]);
     this.#tokenizes = tokenized !== undefined;
-    const { kvEvents = false, ...facts } = vllm ?? {};
+    const { kvEvents = false, capabilities = {}, ignoredFields = [], ...facts } = said ?? {};
     return {
       models,
       ...(typeof context === "number" && context > 0 && { contextTokens: context }),
       ...facts,
-      capabilities: this.#capabilities(kvEvents),
+      capabilities: this.#capabilities({ kvEvents, capabilities, ignoredFields }),
     };
   }
 
@@ -97,7 +99,7 @@ class OpenAiEngine implements Engine {
     );
   }
 
-  /** Asks which models it has; whether it is vLLM follows from that. */
+  /** Asks which models it has; which software it is follows from that. */
   async #look(signal?: AbortSignal): Promise<{ models: string[]; mine: Record<string, unknown> | undefined }> {
     const answer = await ask("GET", `${this.#url}/models`, this.#headers, undefined, signal).catch((error: unknown) => {
       // A few endpoints serve calls and no list.
@@ -107,33 +109,41 @@ class OpenAiEngine implements Engine {
     const listed = (Array.isArray(answer["data"]) ? answer["data"] : []) as Record<string, unknown>[];
     const mine = listed.find((model) => model?.["id"] === this.#model);
     // A provider's list says who owns a model, which is not what serves it.
-    if (mine && !this.#preset) this.#software = softwareOf(mine);
-    if (mine && !isVllm(mine)) {
-      this.#vllm?.close();
-      this.#vllm = undefined;
-    } else if (mine) {
-      this.#vllm ??= new VllmEndpoint({
-        root: this.#root,
-        headers: this.#headers,
-        adapter: typeof mine["parent"] === "string" ? this.#model : undefined,
-      });
-    }
+    if (mine && !this.#preset) await this.#become(mine, signal);
     this.#looked = Promise.resolve();
     return { models: listed.map((model) => model?.["id"]).filter((id) => typeof id === "string"), mine };
   }
 
-  /** vLLM's own routes lie beside /v1, not below it. */
+  /** Finds out which software answers, where the list says something new of it. */
+  async #become(listed: Record<string, unknown>, signal?: AbortSignal): Promise<void> {
+    const owner = listed["owned_by"] ?? "";
+    if (owner === this.#owner) return;
+    const address = { root: this.#root, headers: this.#headers, model: this.#model, listed };
+    const software = await softwareAt(address, signal);
+    this.#server?.close();
+    this.#server = serverOf(software, address);
+    this.#software = software;
+    this.#owner = owner;
+  }
+
+  /** Routes of the software's own lie beside /v1, not below it. */
   get #root(): string {
     return this.#url.replace(/\/v1$/, "");
   }
 
-  #capabilities(kvEvents: boolean): Capabilities {
+  #capabilities({
+    kvEvents,
+    capabilities,
+    ignoredFields,
+  }: Required<Pick<ServerFacts, "kvEvents" | "capabilities" | "ignoredFields">>): Capabilities {
+    const fields = [...fieldsOfSoftware(this.#software), ...(this.#preset?.quirks.extraFields ?? [])];
     return {
       speaks: spokenBy(this.#software),
       tokenize: this.#tokenizes,
       kvEvents,
-      fields: [...fieldsOfSoftware(this.#software), ...(this.#preset?.quirks.extraFields ?? [])],
+      fields: fields.filter((field) => !ignoredFields.includes(field)),
       ...(countsProgress(this.#software) && { stops: true }),
+      ...capabilities,
     };
   }
 
@@ -143,10 +153,7 @@ class OpenAiEngine implements Engine {
     if (input) return this.#openInput(request, input, signal);
     const shape = completionShapeOf(request);
     const body: EngineRequest["body"] = { ...request.body };
-    if (this.#vllm) {
-      for (const field of engineOnly) delete body[field];
-      body["cache_salt"] = this.#vllm.saltOf(request.hints.cacheSalt);
-    }
+    await this.#prepare(shape, body, request, signal);
     if (body.stream === true)
       // Always asked for, because the bill needs it. A client that did not ask is not shown it.
       body["stream_options"] = { ...(body["stream_options"] as object | undefined), include_usage: true };
@@ -169,18 +176,32 @@ class OpenAiEngine implements Engine {
     });
   }
 
-  /** A call whose model writes no text. vLLM takes the salt for these calls as well. */
-  #openInput({ body, source, hints }: EngineRequest, wire: InputWire, signal?: AbortSignal): Promise<EngineAnswer> {
-    const salted = this.#vllm ? { ...body, cache_salt: this.#vllm.saltOf(hints.cacheSalt) } : body;
+  /** A call whose model writes no text. */
+  async #openInput(request: EngineRequest, wire: InputWire, signal?: AbortSignal): Promise<EngineAnswer> {
+    const body = { ...request.body };
+    await this.#prepare(request.shape, body, request, signal);
     return openExchange({
       url: this.#url + wire.path,
       wire: wire.reader,
       headers: this.#headers,
-      body: salted,
+      body,
       stream: false,
-      source,
+      source: request.source,
       signal,
     });
+  }
+
+  /** Puts into a body what the software must be told beside what was asked. */
+  async #prepare(
+    shape: Shape,
+    body: Record<string, unknown>,
+    { hints }: EngineRequest,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    const fields = (await this.#server?.prepare(shape, body, hints, signal)) ?? {};
+    for (const [field, value] of Object.entries(fields))
+      if (value === undefined) delete body[field];
+      else body[field] = value;
   }
 
   async tokenize(
@@ -190,8 +211,16 @@ class OpenAiEngine implements Engine {
     signal?: AbortSignal,
   ): Promise<TokenizedPrompt | undefined> {
     if (!this.#tokenizes || (shape !== "chat" && shape !== "completions")) return undefined;
-    // A call of this salt follows, so events may name its owner from now on.
-    this.#vllm?.saltOf(cacheSalt);
+    this.#server?.expect?.(cacheSalt);
+    return this.#count(shape, body, signal);
+  }
+
+  async #count(
+    shape: "chat" | "completions",
+    body: Record<string, unknown>,
+    signal?: AbortSignal,
+  ): Promise<TokenizedPrompt | undefined> {
+    if (this.#server?.tokenize) return this.#server.tokenize(shape, body, signal);
     if (shape === "chat") return this.#tokenize(chatQuestion(body), signal);
     const { prompt } = body;
     return isTokens(prompt) ? { count: prompt.length, tokens: prompt } : this.#tokenize({ prompt }, signal);
@@ -210,20 +239,21 @@ class OpenAiEngine implements Engine {
   }
 
   get kv(): KvEngine | undefined {
-    return this.#vllm;
+    return this.#server?.kv;
   }
 
   async close(): Promise<void> {
-    this.#vllm?.close();
+    this.#server?.close();
   }
 }
 
 /**
  * APIs that an engine is asked by. Which of them its model answers, the engine judges itself. Messages and Responses, which some of this
- * software serves as well, take no cache salt and do not count while they stream, so they are not used. SGLang's rerank answers a bare list.
+ * software serves as well, take no cache salt and do not count while they stream, so they are not used. SGLang's rerank answers a bare list,
+ * and Ollama has none.
  */
 function spokenBy(software: Software): readonly Shape[] {
-  return software === "sglang"
+  return software === "sglang" || software === "ollama"
     ? ["chat", "completions", "embeddings"]
     : ["chat", "completions", "embeddings", "rerank"];
 }

@@ -6,24 +6,27 @@
 import type { VllmEvent } from "./kvWire.ts";
 import { EngineError } from "../types.ts";
 import type { FactReceipt, KvEngine, KvEvent, KvHint, KvPosition, KvReceipt, Prefilled, RuntimeFact } from "../kv.ts";
-import type { EndpointFacts } from "../types.ts";
-import { askVllm, type VllmAddress } from "./facts.ts";
+import type { OpenServer, OpenServerAddress, ServerFacts } from "../openServer.ts";
+import type { CallHints } from "../types.ts";
+import { askVllm } from "./facts.ts";
 import { limits } from "./limits.ts";
 import { Salts } from "./salts.ts";
 import { connectKvEvents, type KvAddress } from "./sockets.ts";
 import { KvStream } from "./stream.ts";
 import { type KvChange, translate } from "./translate.ts";
 
-interface VllmEndpointOptions extends VllmAddress {
-  /** The engine's own name of the model, where that is an adapter (LoRA) on a base model. */
-  adapter?: string | undefined;
-}
+type Json = Record<string, unknown>;
+
+/** Fields of vLLM's that move KV or change the order of its queue. They are set here or not at all; the gateway refuses them from clients. */
+const engineOnly = ["kv_transfer_params", "ec_transfer_params", "kv_hints", "priority"];
 
 /** Why a hint or a fact was not honoured. */
 const reason = "vLLM takes no hints about its cache";
 
-export class VllmEndpoint implements KvEngine {
-  readonly #options: VllmEndpointOptions;
+export class VllmEndpoint implements OpenServer, KvEngine {
+  readonly #address: OpenServerAddress;
+  /** The engine's own name of the model, where that is an adapter (LoRA) on a base model. */
+  readonly #adapter: string | undefined;
   readonly #salts: Salts;
   readonly #closed = new AbortController();
   readonly #streams = new Set<KvStream>();
@@ -36,19 +39,32 @@ export class VllmEndpoint implements KvEngine {
   #blockTokens: number | undefined;
   #rereading: NodeJS.Timeout | undefined;
 
-  constructor(options: VllmEndpointOptions) {
-    this.#options = options;
+  constructor(address: OpenServerAddress) {
+    this.#address = address;
+    this.#adapter = typeof address.listed["parent"] === "string" ? address.model : undefined;
     this.#salts = new Salts(() => this.#rereadSoon());
   }
 
-  /** The `cache_salt` of a call's cache salt. */
-  saltOf(cacheSalt: string): string {
-    return this.#salts.of(cacheSalt);
+  get kv(): KvEngine {
+    return this;
+  }
+
+  /** Every call carries its salt, those whose model writes no text as well. */
+  prepare(_shape: unknown, _body: Json, { cacheSalt }: CallHints): Json {
+    return {
+      ...Object.fromEntries(engineOnly.map((field) => [field, undefined])),
+      cache_salt: this.#salts.of(cacheSalt),
+    };
+  }
+
+  /** A call of this salt follows, so events may name its owner from now on. */
+  expect(cacheSalt: string): void {
+    this.#salts.of(cacheSalt);
   }
 
   /** Asks what it is. Throws EngineError when it does not say its version. */
-  async probe(signal?: AbortSignal): Promise<Partial<EndpointFacts> & { kvEvents: boolean }> {
-    const said = await askVllm(this.#options, signal);
+  async probe(signal?: AbortSignal): Promise<ServerFacts> {
+    const said = await askVllm(this.#address, signal);
     if (said.epoch !== undefined && this.#started !== undefined && said.epoch !== this.#started) {
       this.#blockTokens = undefined;
       this.#reread();
@@ -59,6 +75,7 @@ export class VllmEndpoint implements KvEngine {
     const blockTokens = this.#blockTokens ?? said.blockTokens;
     return {
       kvEvents: reached,
+      ...(said.speaks && { capabilities: { speaks: said.speaks } }),
       ...(blockTokens !== undefined && { blockTokens }),
       ...(said.epoch !== undefined && { epoch: said.epoch }),
       ...(said.slots !== undefined && { slots: said.slots }),
@@ -128,7 +145,7 @@ export class VllmEndpoint implements KvEngine {
   }
 
   #newStream(): KvStream {
-    const name = new URL(this.#options.root).host;
+    const name = new URL(this.#address.root).host;
     return new KvStream({
       connect: (signal) => {
         if (this.#events) return connectKvEvents(this.#events, signal);
@@ -147,7 +164,7 @@ export class VllmEndpoint implements KvEngine {
   #translate(event: VllmEvent): KvChange | undefined {
     // Lower tiers may keep several of the device's blocks as one block.
     if (event.tier === "device" && event.tokens) this.#blockTokens = event.blockTokens ?? this.#blockTokens;
-    return translate(event, { adapter: this.#options.adapter, ownerOf: (salt) => this.#salts.ownerOf(salt) });
+    return translate(event, { adapter: this.#adapter, ownerOf: (salt) => this.#salts.ownerOf(salt) });
   }
 
   /** A salt became known whose blocks were told under an unknown owner: they are told again, under the owner's name. */

@@ -1,6 +1,8 @@
 // What a vLLM endpoint says of itself beside OpenAI's routes: version, KV cache, event publisher, sequences at once. All of it is asked and
 // nothing is configured. What an older version does not say is left out.
 import { ask, askText } from "../wire/ask.ts";
+import type { Shape } from "../asked.ts";
+import type { OpenServerAddress } from "../openServer.ts";
 import type { KvAddress } from "./sockets.ts";
 
 interface VllmFacts {
@@ -13,37 +15,48 @@ interface VllmFacts {
   kvBytes?: number;
   /** Sequences that run at once. */
   slots?: number;
+  /** APIs whose routes it has open; absent where it does not publish its routes. */
+  speaks?: readonly Shape[];
   /** Where its KV events are published; absent where they are not, or where several ranks share the endpoint. */
   events?: KvAddress;
 }
 
-export interface VllmAddress {
-  /** Base address without /v1: what is asked here lies beside it. */
-  root: string;
-  headers: string[];
-}
-
-/** The model as `/v1/models` lists it, when it is vLLM that answers. */
-export const isVllm = (model: Record<string, unknown> | undefined): boolean => model?.["owned_by"] === "vllm";
-
 /** Asks for everything at once; what is refused or unknown there is left out. Throws EngineError when it names no version. */
-export async function askVllm({ root, headers }: VllmAddress, signal?: AbortSignal): Promise<VllmFacts> {
+export async function askVllm({ root, headers }: OpenServerAddress, signal?: AbortSignal): Promise<VllmFacts> {
   const optional = (path: string) => ask("GET", root + path, headers, undefined, signal).catch(() => ({}));
-  const [version, metrics, sources, info] = await Promise.all([
+  const [version, metrics, sources, info, openApi] = await Promise.all([
     ask("GET", `${root}/version`, headers, undefined, signal),
     askText(`${root}/metrics`, headers, signal).catch(() => ""),
     optional("/kv_event_sources"),
     // In development mode only; a server in production does not tell its whole configuration.
     optional("/server_info?config_format=json"),
+    optional("/openapi.json"),
   ]);
+  const speaks = spokenRoutes(openApi);
   const events = eventAddress(sources, new URL(root).hostname);
   const slots = slotsOf(info);
   return {
     version: String(version["version"] ?? "unknown"),
     ...metricFacts(metrics),
     ...(slots !== undefined && { slots }),
+    ...(speaks && { speaks }),
     ...(events && { events }),
   };
+}
+
+/** Routes by the APIs that they belong to. vLLM opens those that its model answers. */
+const routes: readonly [Shape, string][] = [
+  ["chat", "/v1/chat/completions"],
+  ["completions", "/v1/completions"],
+  ["embeddings", "/v1/embeddings"],
+  ["rerank", "/v1/rerank"],
+];
+
+/** APIs of the routes in an OpenAPI document; undefined where it has none of them. */
+export function spokenRoutes(openApi: Record<string, unknown>): Shape[] | undefined {
+  const paths = (openApi["paths"] ?? {}) as Record<string, unknown>;
+  const spoken = routes.filter(([, path]) => Object.hasOwn(paths, path)).map(([shape]) => shape);
+  return spoken.length === 0 ? undefined : spoken;
 }
 
 /** What the metrics tell of the cache: labels of `vllm:cache_config_info`, and when the engine began to count. */

@@ -1,7 +1,7 @@
 // Cache salts for a cache that projects share. Every call to vLLM carries a `cache_salt`: blocks of different salts never match, so neither
 // response time nor `cached_tokens` tells one project what another has asked. The salt is a hash because the engine publishes it with its
 // events. Looked up backwards, it tells the scheduler whose prefix a block is.
-import { createHash } from "node:crypto";
+import { saltText } from "../salts.ts";
 import { limits } from "./limits.ts";
 
 export class Salts {
@@ -22,7 +22,7 @@ export class Salts {
   /** vLLM's salt for a cache salt: the same in every process, so that caches outlive this one. */
   of(cacheSalt: string): string {
     let salt = this.#byOurs.get(cacheSalt);
-    if (salt === undefined) salt = createHash("sha256").update(`lineshaft/${cacheSalt}`).digest("base64url");
+    if (salt === undefined) salt = saltText(cacheSalt);
     else this.#byOurs.delete(cacheSalt);
     this.#byOurs.set(cacheSalt, salt);
     this.#bySalt.set(salt, cacheSalt);

@@ -6,7 +6,7 @@ import { type AddressInfo, createServer as createTcpServer } from "node:net";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { createOpenAiEngine } from "../openai/adapter.ts";
 import type { KvEvent } from "../kv.ts";
-import { eventAddress, metricFacts } from "./facts.ts";
+import { eventAddress, metricFacts, spokenRoutes } from "./facts.ts";
 import { Salts } from "./salts.ts";
 import { connectKvEvents, type KvAddress } from "./sockets.ts";
 import { storedEvent, testPublisher } from "./testing.ts";
@@ -120,6 +120,14 @@ describe("what it says of itself", () => {
     expect(metricFacts(old)).toEqual({ blockTokens: 16, kvTokens: 442_736 });
     expect(metricFacts("process_start_time_seconds 1.5e9\n")).toEqual({ epoch: "vllm/1500000000000" });
     expect(metricFacts("")).toEqual({});
+  });
+
+  test("which APIs its model answers is read from its open routes, where it publishes them", async () => {
+    const vllm = await scriptedVllm();
+    vllm.answers["/openapi.json"] = { paths: { "/v1/embeddings": {}, "/v1/rerank": {}, "/health": {} } };
+    expect((await engineAt(vllm.url).probe()).capabilities.speaks).toEqual(["embeddings", "rerank"]);
+    for (const nonsense of [{}, { paths: null }, { paths: { "/health": {} } }, { paths: "/v1/embeddings" }])
+      expect(spokenRoutes(nonsense)).toBeUndefined();
   });
 
   test("its cached tokens are in the usage", async () => {

@@ -1,0 +1,50 @@
+// A scripted engine with the routes that only one open software has, for tests. Its answers come from a file that says how they were made:
+// recorded from a server, or composed from its documentation.
+import { readFileSync } from "node:fs";
+import { scriptedEngine, type ScriptedEngine, type ScriptedRoutes } from "./testing.ts";
+
+type Json = Record<string, unknown>;
+
+interface Exchanges {
+  made: "recorded" | "composed";
+  answers: Record<string, Json>;
+  refusals?: Record<string, Json>;
+  tooLong?: Json;
+}
+
+/** Answers that an open server's tests begin with. */
+export const exchangesOf = (file: URL): Exchanges => JSON.parse(readFileSync(file, "utf8")) as Exchanges;
+
+interface ScriptedServer extends ScriptedEngine {
+  /** By method and path; changed by tests. Undefined: 404. */
+  answers: Record<string, unknown>;
+  /** Paths that were asked beside calls, in order, with their bodies. */
+  asked: [route: string, body: unknown][];
+  /** From now on /models does not answer. */
+  silence(): void;
+}
+
+/** Serves the answers of a file; `more` adds routes that compute theirs. */
+export async function scriptedServer(file: URL, more: ScriptedRoutes["routes"] = {}): Promise<ScriptedServer> {
+  const { answers, refusals = {} } = structuredClone(exchangesOf(file));
+  const all: Record<string, unknown> = { ...answers };
+  const asked: ScriptedServer["asked"] = [];
+  let silent = false;
+  const routes: ScriptedRoutes["routes"] = {};
+  for (const route of new Set([...Object.keys(answers), ...Object.keys(refusals), ...Object.keys(more)]))
+    routes[route] = (body, path) => {
+      asked.push([route, body]);
+      if (silent && route === "GET /v1/models") return () => {};
+      const computed = more[route];
+      if (computed) return computed(body, path);
+      const refusal = refusals[route];
+      if (refusal && all[route] === undefined)
+        return (response) => {
+          response.writeHead(501, { "content-type": "application/json" });
+          response.end(JSON.stringify(refusal));
+        };
+      return all[route] as object | string | undefined;
+    };
+  const engine = await scriptedEngine({}, ["scripted"], 0, { routes });
+  return Object.assign(engine, { answers: all, asked, silence: () => void (silent = true) });
+}
