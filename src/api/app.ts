@@ -11,7 +11,7 @@ import { openAiErrorBody } from "../gateway/protocols/openai/errors.ts";
 import { authenticate } from "./http/authenticate.ts";
 import type { BodyBudget } from "./http/bodies.ts";
 import { explained, apiErrorBody, retryHeaders } from "./http/respond.ts";
-import type { ServerDependencies } from "./dependencies.ts";
+import type { ApiDependencies } from "./dependencies.ts";
 import { consoleFiles } from "./console.ts";
 import { openApiDocument } from "./docs.ts";
 import { action, apiApp, ofInstance, type ApiApp } from "./apiApp.ts";
@@ -31,12 +31,13 @@ import { overviewRoutes } from "./routes/overview.ts";
 import { priceRoutes } from "./routes/prices.ts";
 import { proofRoutes } from "./routes/proofs.ts";
 import { schedulerRoutes } from "./routes/scheduler.ts";
+import { responseStorageRoutes } from "./routes/responseStorage.ts";
 import { searchRoutes } from "./routes/search.ts";
 import { statusRoutes } from "./routes/status.ts";
 
 const writing = new Set(["POST", "PUT", "PATCH"]);
 
-export function createApi(dependencies: ServerDependencies, bodies: BodyBudget): OpenAPIHono<ApiEnv> {
+export function createApi(dependencies: ApiDependencies, bodies: BodyBudget): OpenAPIHono<ApiEnv> {
   const { identity, log } = dependencies;
   const app = new OpenAPIHono<ApiEnv>();
   const routes = allRoutes(dependencies, () => app);
@@ -102,13 +103,14 @@ export function createApi(dependencies: ServerDependencies, bodies: BodyBudget):
 }
 
 /** Every route that is not on the token path. `documented` answers the app whose document is asked for. */
-export function allRoutes(dependencies: ServerDependencies, documented: () => OpenAPIHono<ApiEnv>): ApiApp {
+export function allRoutes(dependencies: ApiDependencies, documented: () => OpenAPIHono<ApiEnv>): ApiApp {
   const routes = apiApp();
   const parts = [
     statusRoutes,
     alarmRoutes,
     engineRoutes,
     priceRoutes,
+    responseStorageRoutes,
     modelRouteRoutes,
     keyRoutes,
     kvCacheRoutes,
@@ -142,7 +144,7 @@ export function allRoutes(dependencies: ServerDependencies, documented: () => Op
 }
 
 /** Metrics count the calls of every organisation. On loopback a scraper needs no key; from elsewhere it needs an owner's. */
-function addMetrics(routes: ApiApp, { metrics, metricsOfAll, openMetrics }: ServerDependencies): void {
+function addMetrics(routes: ApiApp, { metrics, metricsOfAll, openMetrics }: ApiDependencies): void {
   const read = async (c: Context<ApiEnv>) => {
     c.header("content-type", metrics.registry.contentType);
     return c.body(await (metricsOfAll ? metricsOfAll() : metrics.registry.metrics()));

@@ -5,10 +5,17 @@ import type { Identity, Limiter, Seal } from "../governance/index.ts";
 import type { Ledger } from "../ledger/index.ts";
 import type { Database } from "../store/index.ts";
 import type { Alarms, LiveEvents, Logger, Metrics } from "../telemetry/index.ts";
+import type { ResponsesState } from "../gateway/responses/state.ts";
 import type { Storage } from "../gateway/types.ts";
 import type { ApiApp } from "./apiApp.ts";
 import type { HouseEvent } from "./resources/live.ts";
 import type { InstanceStatus } from "./resources/status.ts";
+
+/** What the routes of `/api` are made of: also what the server itself has made. */
+export interface ApiDependencies extends ServerDependencies {
+  /** Stored responses and conversations. */
+  stored: ResponsesState;
+}
 
 export interface ServerDependencies {
   gateway: Gateway;

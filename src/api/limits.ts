@@ -43,6 +43,18 @@ export const limits = {
   quietMs: 5_000,
   beatMs: 10_000,
   waitingTickMs: 1_000,
+  /** WebSockets of one key, and of the process. */
+  socketsPerKey: 64,
+  socketsMost: 4_096,
+  /** A WebSocket lives so long, is closed when nothing was asked for so long, and is looked at so often. */
+  socketLifeMs: 3_600_000,
+  socketIdleMs: 900_000,
+  socketTickMs: 5_000,
+  /** Pings of a WebSocket, and how long its client may answer none: a client that reads nothing answers none either. */
+  socketPingMs: 20_000,
+  socketSilentMs: 60_000,
+  /** Messages of a WebSocket that are refused while a turn runs, before the connection is closed. */
+  framesWhileBusy: 8,
   /** How long clients may take to read that the server stops, before their connections are closed. */
   lastWordsMs: 500,
 } as const;

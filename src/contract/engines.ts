@@ -85,6 +85,21 @@ export const kvCacheErased = z.object({
   project: z.string(),
   erased: z.array(z.string()).describe("Endpoints that keep nothing of the project any more"),
   not_by_project: z.array(z.string()).describe("Endpoints that keep nothing by project"),
+  responses: z.number().int().describe("Stored responses that were deleted"),
+  conversations: z.number().int().describe("Conversations that were deleted"),
+});
+
+export const responseStorage = z.object({
+  project: z.string(),
+  bytes: z.number().int().describe("What the project keeps in stored responses and conversations"),
+  limit_bytes: z.number().int().describe("What it may keep"),
+  retention_days: z.number().int().describe("Days for which a response is kept; 0: none is"),
+});
+
+/** Null: as the installation has it. */
+export const responseStorageSet = z.object({
+  limit_bytes: z.number().int().min(0).max(Number.MAX_SAFE_INTEGER).nullish(),
+  retention_days: z.number().int().min(0).max(3_650).nullish(),
 });
 
 export const key = z.object({

@@ -89,7 +89,9 @@ export const statuses: Readonly<Record<string, number>> = {
   process_silent: 503,
   queue_full: 429,
   rate_limit_exceeded: 429,
+  response_already_in_flight: 409,
   response_not_found: 404,
+  responses_full: 507,
   route_not_found: 404,
   secret_host_refused: 400,
   secret_invalid: 400,
@@ -111,6 +113,7 @@ export const statuses: Readonly<Record<string, number>> = {
   unsupported_parameter: 400,
   unsupported_role: 400,
   unsupported_schema: 400,
+  websocket_connection_limit_reached: 400,
 };
 
 /** The HTTP status that a code is answered with; undefined for a code that is never answered on HTTP. */

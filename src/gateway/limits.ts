@@ -88,10 +88,14 @@ export const limits = {
   /** Tools of one Responses call, and ids of stored responses and conversations. */
   toolsMost: 1024,
   stateIdCharacters: 200,
-  /** How long a response is kept, and how often those that are over are removed. */
-  responseKeptMs: 30 * 24 * 3_600_000,
+  /** How long a response is kept, and how often those that are over are removed; an owner may say otherwise for a project. */
+  responseKeptDays: 30,
   responseSweepMs: 3_600_000,
   responsesSwept: 1_000,
+  /** What a project keeps in responses and conversations, at most; how long a process remembers its sum, and of how many projects. */
+  storedBytesPerProject: 10 * 1024 * 1024 * 1024,
+  storageKnownMs: 10_000,
+  storagesKnown: 10_000,
   /** Responses that one goes on from, one after the other, and bytes of what they hold; of one item the same. */
   chainResponses: 1_000,
   chainBytes: 32 * 1024 * 1024,
@@ -102,6 +106,8 @@ export const limits = {
   /** Items of a conversation, and how long one response may write to it. */
   conversationItems: 10_000,
   conversationLockMs: 600_000,
+  /** Conversations that one statement erases, with all of their items. */
+  conversationsErased: 20,
   /** Items that one request may add to a conversation. */
   itemsAdded: 20,
   /** Items of one page of a list. */

@@ -22,6 +22,8 @@ export interface ModelCall extends Asked {
    * (`best_of`), say something of the prompt, or answer several prompts.
    */
   readonly streamsFaithfully: boolean;
+  /** Where the client's body says what the answer has to be (`format`), for errors; absent: `response_format`. */
+  readonly formatPath?: string | undefined;
   /** The answer's text begins with the prompt. */
   readonly repeatsPrompt: boolean;
   /** The limit of output is the client program's usual one, and no person chose it: it is cut to the room that the context leaves. */

@@ -25,6 +25,8 @@ export interface OutputCheck {
   /** The organisation whose turn a check is. */
   organisation: string;
   content: Schema | undefined;
+  /** Where the client's body asks for that. */
+  formatPath: string;
   jsonObject: boolean;
   /** Schemas of the tools that may be called, when one must be. */
   tools: Map<string, Schema | undefined> | undefined;
@@ -36,15 +38,15 @@ export const promisesNothing = ({ format, toolChoice }: ModelCall): boolean =>
 
 /** Reads the promises out of a call. Throws a 400 when a schema is invalid or passes a bound. */
 export async function outputCheck(asked: ModelCall, organisation: string): Promise<OutputCheck | undefined> {
-  const { format, toolChoice } = asked;
+  const { format, toolChoice, formatPath = "response_format" } = asked;
   const must = toolChoice === "required" || (typeof toolChoice === "object" && isDemand(toolChoice));
   if (!format && !must) return undefined;
   const reader = new SchemaReader(organisation);
   const schema = format?.kind === "schema" ? format.schema : undefined;
-  const content = schema === undefined ? undefined : await reader.read(schema, "response_format");
+  const content = schema === undefined ? undefined : await reader.read(schema, formatPath);
   const only = typeof toolChoice === "object" ? namesIn(toolChoice) : undefined;
   const tools = must ? await toolSchemas(reader, asked.tools, only) : undefined;
-  return { organisation, content, jsonObject: format !== undefined, tools };
+  return { organisation, content, formatPath, jsonObject: format !== undefined, tools };
 }
 
 type NamedChoice = Exclude<ToolChoice, string>;
@@ -184,9 +186,12 @@ async function checkTools(
   }
 }
 
-async function checkContent({ organisation, content: schema }: OutputCheck, content: string): Promise<void> {
+async function checkContent(
+  { organisation, content: schema, formatPath }: OutputCheck,
+  content: string,
+): Promise<void> {
   const problem = await checkText(content, schema, organisation);
-  if (problem) throw broken(`the answer does not fit \`response_format\`: answer${problem.path} ${problem.message}`);
+  if (problem) throw broken(`the answer does not fit \`${formatPath}\`: answer${problem.path} ${problem.message}`);
 }
 
 /** What is wrong with a text that has to be JSON, and of a schema where there is one. */

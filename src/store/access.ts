@@ -64,6 +64,7 @@ export const access: Record<string, Owned & Access> = {
   quarantine: { room: "ledger", class: "append-only", written: "by function" },
   rate_cards: { room: "ledger", ...appendOnly },
   response_items: { room: "gateway", ...free },
+  response_settings: { room: "gateway", ...free },
   responses: { room: "gateway", ...free },
   runs: {
     room: "agents",
@@ -93,6 +94,7 @@ export const access: Record<string, Owned & Access> = {
   settlements: { room: "ledger", class: "append-only", written: "by function" },
   spools: { room: "ledger", class: "by function" },
   steps: { room: "agents", ...appendOnly },
+  stored_bytes: { room: "gateway", ...free },
   suspense: { room: "ledger", class: "by function" },
   usage_days: { room: "ledger", class: "by function" },
   usage_spans: { room: "ledger", class: "by function" },
@@ -106,6 +108,7 @@ export const access: Record<string, Owned & Access> = {
 export const functions: Record<string, Owned & { writes?: true }> = {
   acknowledge: { room: "ledger", writes: true },
   add_spool: { room: "ledger", writes: true },
+  add_stored_bytes: { room: "gateway" },
   advance_spool: { room: "ledger" },
   begin_epoch: { room: "ledger", writes: true },
   book_suspense: { room: "ledger" },
@@ -118,6 +121,7 @@ export const functions: Record<string, Owned & { writes?: true }> = {
   check_effect_move: { room: "agents" },
   clear_pending: { room: "ledger" },
   close_epoch: { room: "ledger", writes: true },
+  count_stored_bytes: { room: "gateway" },
   count_usage: { room: "ledger" },
   damage_spool: { room: "ledger", writes: true },
   draw_on_lost: { room: "ledger" },

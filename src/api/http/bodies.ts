@@ -11,6 +11,7 @@ import {
   type JsonBounds,
   type Memory,
 } from "../../bounded/index.ts";
+import { limits as protocolLimits } from "../../gateway/limits.ts";
 import { limits } from "../limits.ts";
 import { decompressorOf, type Decompress } from "./encodings.ts";
 import { bodyTooLarge, clientGone, invalidJson } from "../../gateway/refusals.ts";
@@ -206,6 +207,33 @@ function tooMuchJson(error: JsonBoundError): LineshaftError {
     message: `The body ${error.message}. Send less at once.`,
     cause: error,
   });
+}
+
+/** Bounds of JSON in bodies on /v1. */
+export const protocolJson: JsonBounds = {
+  depth: protocolLimits.bodyDepth,
+  values: protocolLimits.bodyValues,
+  numbers: protocolLimits.bodyNumbers,
+};
+
+/** Bytes that were metered, as text and parsed. A large body takes several turns of the event loop. Throws 400. */
+export async function parseBytes(bytes: Buffer): Promise<{ text: string; json: unknown }> {
+  await between(bytes.length);
+  const text = bytes.toString("utf8");
+  await between(bytes.length);
+  const json = parseJson(text);
+  await between(bytes.length);
+  return { text, json };
+}
+
+/** A body that did not come as a request's: within the bounds of JSON on /v1, as text and parsed. Throws 400. */
+export async function parseBody(bytes: Buffer): Promise<{ text: string; json: unknown }> {
+  try {
+    new JsonMeter(protocolJson).push(bytes);
+  } catch (error) {
+    throw error instanceof JsonBoundError ? tooMuchJson(error) : error;
+  }
+  return parseBytes(bytes);
 }
 
 /** Text of a body as a value. Throws 400. */

@@ -17,6 +17,7 @@ import { BodyBudget, type HeldBody } from "./bodies.ts";
 import { answeredAtEdge } from "./edge.ts";
 import { explained, sendError, sendJson } from "./respond.ts";
 import type { ServerDependencies } from "../dependencies.ts";
+import { asksForSocket, serveSockets, socketsOf } from "./socket.ts";
 import { goneSignal, readJson, serveCall } from "./tokens.ts";
 
 /** Makes the server; the caller lets it listen. */
@@ -25,13 +26,14 @@ export function createServer(dependencies: ServerDependencies): Server {
   const bodies = new BodyBudget();
   const stored = new ResponsesState(dependencies);
   stored.begin();
-  const api = createApi(dependencies, bodies);
+  const api = createApi({ ...dependencies, stored }, bodies);
   const listener = getRequestListener(api.fetch, { overrideGlobalObjects: false });
   const server = createHttpServer(
     {
       requestTimeout: limits.requestMs,
       headersTimeout: limits.headersMs,
       keepAliveTimeout: limits.keepAliveMs,
+      shouldUpgradeCallback: asksForSocket,
     },
     (request, response) => {
       response.on("error", () => {});
@@ -56,7 +58,11 @@ export function createServer(dependencies: ServerDependencies): Server {
       void listener(request, response);
     },
   );
-  server.once("close", () => stored.close());
+  serveSockets(server, { dependencies, stored, bodies });
+  server.once("close", () => {
+    socketsOf(server).close();
+    stored.close();
+  });
   return server;
 }
 
@@ -173,7 +179,10 @@ export async function closeServer(server: Server, gateway: Gateway, graceMs?: nu
   await gateway.close(graceMs === undefined ? {} : { graceMs });
   // Last answers and events are on their way to their clients; a client that does not read them is not waited for.
   const idle = setInterval(() => server.closeIdleConnections(), 20);
-  const rest = setTimeout(() => server.closeAllConnections(), limits.lastWordsMs);
+  const rest = setTimeout(() => {
+    server.closeAllConnections();
+    socketsOf(server).close();
+  }, limits.lastWordsMs);
   await closed;
   clearInterval(idle);
   clearTimeout(rest);

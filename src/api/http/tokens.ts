@@ -1,22 +1,22 @@
 // The token path over node:http: a JSON body in, an answer or a stream of events out, in the shapes of the request's protocol. It stands
 // off the web framework, because it runs for every call and every token, and each layer would cost that often.
-import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http";
-import { processMemory } from "../../bounded/index.ts";
-import { LineshaftError } from "../../errors/index.ts";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { LineshaftError } from "../../errors/index.ts";
 import type { Principal } from "../../governance/types.ts";
 import { pooledId } from "../../gateway/ids.ts";
-import { limits as protocolLimits } from "../../gateway/limits.ts";
 import { programOf } from "../../gateway/protocols/program.ts";
 import type { CallRoute, Protocol, ReceivedRequest, Told } from "../../gateway/protocols/types.ts";
 import { clientGone } from "../../gateway/refusals.ts";
 import { keepResponse } from "../../gateway/responses/keeping.ts";
 import { ownerOf, type ResponsesState } from "../../gateway/responses/state.ts";
-import type { AnswerChunk, CallAnswer, CallRequest, Gateway } from "../../gateway/types.ts";
+import type { AnswerChunk, CallAnswer, Gateway } from "../../gateway/types.ts";
 import { asLineshaftError } from "../../gateway/errors.ts";
 import { limits } from "../limits.ts";
-import { between, parseJson, readBody, type HeldBody } from "./bodies.ts";
+import { between, parseBytes, protocolJson, readBody, type HeldBody } from "./bodies.ts";
+import { drained } from "./drained.ts";
 import { sendJson } from "./respond.ts";
 import { WaitingStreams } from "./waiting.ts";
+import { wishesOf } from "./wishes.ts";
 
 interface Serving {
   gateway: Gateway;
@@ -50,18 +50,8 @@ export async function readJson(
   request: IncomingMessage,
   held: HeldBody,
 ): Promise<{ bytes: Buffer; text: string; json: unknown }> {
-  const bounds = {
-    depth: protocolLimits.bodyDepth,
-    values: protocolLimits.bodyValues,
-    numbers: protocolLimits.bodyNumbers,
-  };
-  const bytes = await readBody(request, { mostBytes: limits.bodyBytes, json: bounds, held });
-  await between(bytes.length);
-  const text = bytes.toString("utf8");
-  await between(bytes.length);
-  const json = parseJson(text);
-  await between(bytes.length);
-  return { bytes, text, json };
+  const bytes = await readBody(request, { mostBytes: limits.bodyBytes, json: protocolJson, held });
+  return { bytes, ...(await parseBytes(bytes)) };
 }
 
 /** Serves one call. Throws LineshaftError while nothing was answered yet; afterwards never. */
@@ -70,9 +60,10 @@ export async function serveCall(serving: Serving): Promise<void> {
   const body = await readJson(request, held);
   if (!protocol.stateful) return serveBody(serving, body, undefined);
   const owner = ownerOf(await serving.stillAuthenticated());
+  const keeps = await stored.keeps(body.json, owner);
   const earlier = await stored.before(body.json, owner, (bytes) => held.add(bytes));
   try {
-    await serveBody(serving, body, { keeps: true, earlier, release: earlier?.release });
+    await serveBody(serving, body, { keeps, earlier, release: earlier?.release });
   } finally {
     await earlier?.release?.();
   }
@@ -150,44 +141,6 @@ function writeEarly({ response, protocol, requestId }: Serving, { id }: Told, be
   response.write(protocol.waiting ?? ": waiting\n\n");
 }
 
-/** What a caller may say of its own call: its place in the queue, and with whom it shares caches. Throws 400 for anything else. */
-function wishesOf(headers: IncomingHttpHeaders): Pick<CallRequest, "deadlineMs" | "priority" | "cacheScope"> {
-  const deadlineMs = numberIn(headers, "x-lineshaft-deadline-ms", 1, limits.deadlineMostMs);
-  const priority = numberIn(headers, "x-lineshaft-priority", -limits.priorityMost, limits.priorityMost);
-  const cacheScope = scopeIn(headers, "x-lineshaft-cache-scope");
-  return {
-    ...(deadlineMs !== undefined && { deadlineMs }),
-    ...(priority !== undefined && { priority }),
-    ...(cacheScope !== undefined && { cacheScope }),
-  };
-}
-
-/** A call may share less than its project does, never more: there is no wider scope to ask for. */
-function scopeIn(headers: IncomingHttpHeaders, name: string): "project" | "key" | undefined {
-  const value = headers[name];
-  if (value === undefined || value === "project" || value === "key") return value;
-  const hint = "Give `key` to share cached prompts with calls of the same key alone, or leave it out.";
-  throw new LineshaftError({
-    code: "invalid_header",
-    message: `${name} is ${JSON.stringify(String(value).slice(0, 40))}. ${hint}`,
-    param: name,
-    hint,
-  });
-}
-
-function numberIn(headers: IncomingHttpHeaders, name: string, least: number, most: number): number | undefined {
-  const text = headers[name];
-  if (text === undefined) return undefined;
-  const value = Number(text);
-  if (Number.isInteger(value) && value >= least && value <= most) return value;
-  throw new LineshaftError({
-    code: "invalid_header",
-    message: `${name} is ${JSON.stringify(String(text).slice(0, 40))}.`,
-    param: name,
-    hint: `Give a whole number from ${least} to ${most}, or leave it out.`,
-  });
-}
-
 /**
  * Events of a stream as they come. What arrives in one turn of the event loop is written at once: engines send several tokens
  * in one packet, and a write is the dearest thing here. A client that does not read makes the engine wait. `first`: what stands before the
@@ -261,22 +214,8 @@ class EventWriter {
     this.#waiting = "";
   }
 
-  /** What the client has not read is counted until it has, or has gone. */
-  #drained(): Promise<void> {
-    return new Promise((resolve) => {
-      // The text, and the buffers that it becomes.
-      const unread = 2 * this.#response.writableLength;
-      processMemory.count("streams", unread);
-      const done = () => {
-        processMemory.release("streams", unread);
-        this.#blocked = false;
-        this.#response.off("drain", done);
-        this.#response.off("close", done);
-        resolve();
-      };
-      this.#response.on("drain", done);
-      this.#response.on("close", done);
-      if (this.#response.destroyed) done();
-    });
+  async #drained(): Promise<void> {
+    await drained(this.#response);
+    this.#blocked = false;
   }
 }

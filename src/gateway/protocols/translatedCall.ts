@@ -82,6 +82,10 @@ export abstract class TranslatedCall implements ModelCall {
   /** Member of a tool's result that holds its parts. */
   protected abstract readonly resultMember: string;
 
+  get formatPath(): string | undefined {
+    return this.ownNames["response_format"];
+  }
+
   get leftOut(): readonly string[] {
     return this.#leftOut ?? this.unsaid;
   }

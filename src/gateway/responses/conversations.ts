@@ -3,6 +3,7 @@
 import type { Seal } from "../../governance/index.ts";
 import type { Database, Queryable } from "../../store/index.ts";
 import { limits } from "../limits.ts";
+import type { Page, PageAsked } from "./pages.ts";
 import { inTurns, opened, sealed } from "./sealed.ts";
 
 /** Whose a response or a conversation is. */
@@ -91,6 +92,43 @@ export class Conversations {
     return inTurns(rows, (row) => opened(this.#seal, row.item, [project, id, row.id]));
   }
 
+  /** A page of items; `not_in_list` where there is no item of the id that the page is to follow. */
+  async page(
+    project: string,
+    id: string,
+    { limit, newestFirst, after }: PageAsked,
+    count: CountBytes,
+  ): Promise<Page | "not_in_list"> {
+    const start = after === undefined ? undefined : await this.#placeOf(project, id, after);
+    if (start === undefined && after !== undefined) return "not_in_list";
+    const { rows: chosen } = await this.#db.query<{ ordinal: bigint; bytes: bigint }>(
+      `select ordinal, bytes from conversation_items
+        where project = $1 and conversation = $2 and ($3::bigint is null or ordinal ${newestFirst ? "<" : ">"} $3)
+        order by ordinal ${newestFirst ? "desc" : "asc"} limit $4`,
+      [project, id, start ?? null, limit + 1],
+    );
+    const shown = chosen.slice(0, limit);
+    count(shown.reduce((sum, { bytes }) => sum + Number(bytes), 0));
+    const { rows } = await this.#db.query<{ id: string; item: Buffer }>(
+      `select id, item from conversation_items where project = $1 and conversation = $2 and ordinal = any($3)
+        order by ordinal ${newestFirst ? "desc" : "asc"}`,
+      [project, id, shown.map(({ ordinal }) => ordinal)],
+    );
+    const items = await inTurns(rows, (row) => opened(this.#seal, row.item, [project, id, row.id]));
+    return { items, more: chosen.length > limit };
+  }
+
+  /** Undefined where the conversation has no such item. */
+  async item(project: string, id: string, item: string, count: CountBytes): Promise<Json | undefined> {
+    const { rows } = await this.#db.query<{ item: Buffer; bytes: bigint }>(
+      "select item, bytes from conversation_items where project = $1 and conversation = $2 and id = $3 order by ordinal limit 1",
+      [project, id, item],
+    );
+    if (!rows[0]) return undefined;
+    count(Number(rows[0].bytes));
+    return opened(this.#seal, rows[0].item, [project, id, item]);
+  }
+
   /** False where the conversation has no such item. */
   async removeItem(project: string, id: string, item: string): Promise<boolean> {
     const { rowCount } = await this.#db.query(
@@ -98,6 +136,18 @@ export class Conversations {
       [project, id, item],
     );
     return (rowCount ?? 0) > 0;
+  }
+
+  /** Removes all conversations of a project, in pieces. Answers how many that were. */
+  async erase(project: string): Promise<number> {
+    for (let erased = 0; ;) {
+      const { rowCount } = await this.#db.query(
+        "delete from conversations where project = $1 and id in (select id from conversations where project = $1 limit $2)",
+        [project, limits.conversationsErased],
+      );
+      erased += rowCount ?? 0;
+      if ((rowCount ?? 0) < limits.conversationsErased) return erased;
+    }
   }
 
   /** Takes the conversation for one response. `held`: another has it; `missing`: the project has none of that id. */
@@ -116,6 +166,14 @@ export class Conversations {
       "update conversations set locked_by = null, locked_until = null where project = $1 and id = $2 and locked_by = $3",
       [project, id, by],
     );
+  }
+
+  async #placeOf(project: string, id: string, item: string): Promise<bigint | undefined> {
+    const { rows } = await this.#db.query<{ ordinal: bigint }>(
+      "select ordinal from conversation_items where project = $1 and conversation = $2 and id = $3 order by ordinal limit 1",
+      [project, id, item],
+    );
+    return rows[0]?.ordinal;
   }
 }
 

@@ -17,7 +17,7 @@ export async function keepResponse(
 ): Promise<Record<string, string>> {
   const answer = whole ? wholeOf(told, whole) : streamOf(told);
   const { call } = answer;
-  if (!call.stores) return {};
+  if (!call.stores) return call.isUnkept ? unkept : {};
   answer.finish();
   const { output: _output, ...head } = answer.response!;
   const isKept = await stored.keep(owner, {
@@ -25,13 +25,15 @@ export async function keepResponse(
     call: told.id,
     model: call.model,
     status: String(head["status"]),
-    previous: call.previous,
+    previous: call.keptPrevious,
     conversation: call.conversation,
     head,
-    input: call.ownItems(answer.id),
+    input: call.keptItems(answer.id),
     output: answer.items,
   });
   if (isKept) return {};
   answer.unkept();
-  return { "x-lineshaft-stored": "no" };
+  return unkept;
 }
+
+const unkept = { "x-lineshaft-stored": "no" };

@@ -1,18 +1,13 @@
-// Requests for stored responses and conversations, in OpenAI's shapes. What belongs to another project is answered as what is not there.
-import { LineshaftError } from "../../errors/index.ts";
-import { pooledId } from "../ids.ts";
-import { limits } from "../limits.ts";
-import { checkItems, kindOf } from "../protocols/responses/items.ts";
+// Requests for stored responses, in OpenAI's shapes. What belongs to another project is answered as what is not there.
 import type { Question, Questioned } from "../protocols/types.ts";
-import { invalidAt, invalidValue } from "../refusals.ts";
-import type { Conversation } from "./conversations.ts";
-import { conversationNotFound, ownerOf, responseNotFound } from "./state.ts";
+import { invalidValue } from "../refusals.ts";
+import { pageAsked, pageShown, shown } from "./pages.ts";
+import { responseNotFound } from "./state.ts";
 
 type Json = Record<string, unknown>;
 type Answered = Promise<{ json: Json }>;
 
 const response = "/v1/responses/{response}";
-const conversation = "/v1/conversations/{conversation}";
 
 /** Requests that call no model. */
 export const responseQuestions: readonly Question[] = [
@@ -20,14 +15,6 @@ export const responseQuestions: readonly Question[] = [
   { method: "DELETE", path: response, action: "responses.remove", answer: removeResponse },
   { method: "POST", path: `${response}/cancel`, action: "responses.remove", answer: cancelResponse },
   { method: "GET", path: `${response}/input_items`, action: "responses.read", answer: listInput },
-  { method: "POST", path: "/v1/conversations", action: "responses.read", answer: createConversation },
-  { method: "GET", path: conversation, action: "responses.read", answer: getConversation },
-  { method: "POST", path: conversation, action: "responses.read", answer: labelConversation },
-  { method: "DELETE", path: conversation, action: "responses.remove", answer: removeConversation },
-  { method: "GET", path: `${conversation}/items`, action: "responses.read", answer: listItems },
-  { method: "POST", path: `${conversation}/items`, action: "responses.read", answer: addItems },
-  { method: "GET", path: `${conversation}/items/{item}`, action: "responses.read", answer: getItem },
-  { method: "DELETE", path: `${conversation}/items/{item}`, action: "responses.remove", answer: removeItem },
 ];
 
 async function getResponse({ stored, principal, names, query, count }: Questioned): Answered {
@@ -54,163 +41,7 @@ async function cancelResponse({ stored, principal, names, count }: Questioned): 
 
 async function listInput({ stored, principal, names, query, count }: Questioned): Answered {
   const id = names["response"]!;
-  const items = await stored.store.input(principal.project, id, count);
-  if (!items) throw responseNotFound(id);
-  return { json: page(items, query) };
+  const page = await stored.store.input(principal.project, id, pageAsked(query), count);
+  if (!page) throw responseNotFound(id);
+  return { json: pageShown(page, query) };
 }
-
-async function createConversation({ stored, principal, json }: Questioned): Answered {
-  const { metadata, items } = bodyOf(json);
-  const labels = labelsOf(metadata);
-  const added = itemsOf(items ?? []);
-  const owner = ownerOf(principal);
-  const made = await stored.conversations.create(owner, pooledId("conv"), labels);
-  if (added.length > 0) await stored.conversations.add(owner.project, made.id, added);
-  return { json: conversationShown(made) };
-}
-
-async function getConversation(asked: Questioned): Answered {
-  return { json: conversationShown(await conversationOf(asked)) };
-}
-
-async function labelConversation({ stored, principal, names, json }: Questioned): Answered {
-  const id = names["conversation"]!;
-  const labelled = await stored.conversations.label(principal.project, id, labelsOf(bodyOf(json)["metadata"]));
-  if (!labelled) throw conversationNotFound(id);
-  return { json: conversationShown(labelled) };
-}
-
-async function removeConversation({ stored, principal, names }: Questioned): Answered {
-  const id = names["conversation"]!;
-  if (!(await stored.conversations.remove(principal.project, id))) throw conversationNotFound(id);
-  return { json: { id, object: "conversation.deleted", deleted: true } };
-}
-
-async function listItems(asked: Questioned): Answered {
-  return { json: page(await conversationItems(asked), asked.query) };
-}
-
-async function addItems(asked: Questioned): Answered {
-  const { id } = await conversationOf(asked);
-  const items = itemsOf(bodyOf(asked.json)["items"]);
-  if (!(await asked.stored.conversations.add(asked.principal.project, id, items)))
-    throw invalidValue(
-      "items",
-      `A conversation holds at most ${limits.conversationItems} items and ${limits.chainBytes / 1024 / 1024} MiB. Begin a new one.`,
-    );
-  return { json: list(items, false) };
-}
-
-async function getItem(asked: Questioned): Answered {
-  const id = asked.names["item"]!;
-  const found = (await conversationItems(asked)).find((item) => item["id"] === id);
-  if (!found) throw itemNotFound(id);
-  return { json: shown(found, asked.query) };
-}
-
-async function removeItem(asked: Questioned): Answered {
-  const found = await conversationOf(asked);
-  const id = asked.names["item"]!;
-  if (!(await asked.stored.conversations.removeItem(asked.principal.project, found.id, id))) throw itemNotFound(id);
-  return { json: conversationShown(found) };
-}
-
-async function conversationOf({ stored, principal, names }: Questioned): Promise<Conversation> {
-  const id = names["conversation"]!;
-  const found = await stored.conversations.get(principal.project, id);
-  if (!found) throw conversationNotFound(id);
-  return found;
-}
-
-async function conversationItems(asked: Questioned): Promise<Json[]> {
-  const { id } = await conversationOf(asked);
-  return asked.stored.conversations.items(asked.principal.project, id, asked.count);
-}
-
-const conversationShown = ({ id, metadata, createdAt }: Conversation): Json => ({
-  id,
-  object: "conversation",
-  created_at: Math.floor(createdAt.getTime() / 1000),
-  metadata,
-});
-
-function bodyOf(json: unknown): Json {
-  if (json === undefined) return {};
-  if (json !== null && typeof json === "object" && !Array.isArray(json)) return json as Json;
-  throw invalidValue("body", "The body must be a JSON object.");
-}
-
-function labelsOf(given: unknown): Json {
-  if (given === undefined || given === null) return {};
-  const labels = Object.entries(given);
-  const isLabel = ([name, value]: [string, unknown]) =>
-    name.length <= 64 && typeof value === "string" && value.length <= 512;
-  if (typeof given === "object" && !Array.isArray(given) && labels.length <= 16 && labels.every(isLabel))
-    return given as Json;
-  throw invalidAt("metadata", "must have at most 16 members, names of at most 64 characters and texts of at most 512.");
-}
-
-/** Items to add, each with an id. */
-function itemsOf(given: unknown): Json[] {
-  if (!Array.isArray(given) || given.length > limits.itemsAdded)
-    throw invalidAt("items", `must be a list of at most ${limits.itemsAdded} items.`);
-  for (const [place, item] of given.entries())
-    if (item === null || typeof item !== "object" || Array.isArray(item))
-      throw invalidAt(`items[${place}]`, "must be an item.");
-  const items = given as Json[];
-  checkItems(items, "items");
-  return items.map((item) => {
-    const type = kindOf(item);
-    if (type === "item_reference") throw invalidAt("items", "must hold the items themselves, not references to them.");
-    const id = typeof item["id"] === "string" ? item["id"] : pooledId("item");
-    const { content } = item;
-    const part = item["role"] === "assistant" ? "output_text" : "input_text";
-    return {
-      ...item,
-      id,
-      type,
-      ...(type === "message" && {
-        status: item["status"] ?? "completed",
-        content: typeof content === "string" ? [{ type: part, text: content }] : content,
-      }),
-    };
-  });
-}
-
-/** Hidden thought is shown only where it is asked for. */
-function shown(item: Json, query: URLSearchParams): Json {
-  const include = [...query.getAll("include"), ...query.getAll("include[]")];
-  if (item["type"] !== "reasoning" || include.includes("reasoning.encrypted_content")) return item;
-  const { encrypted_content: _hidden, ...rest } = item;
-  return rest;
-}
-
-/** One page of items: the newest first where `order` does not say otherwise, `after` the item of that id. */
-function page(items: readonly Json[], query: URLSearchParams): Json {
-  const limit = Number(query.get("limit") ?? limits.listedItems);
-  if (!Number.isInteger(limit) || limit < 1 || limit > limits.listedItemsMost)
-    throw invalidAt("limit", `must be a whole number from 1 to ${limits.listedItemsMost}.`);
-  const order = query.get("order") ?? "desc";
-  if (order !== "asc" && order !== "desc") throw invalidAt("order", "must be `asc` or `desc`.");
-  const ordered = order === "asc" ? items : items.toReversed();
-  const after = query.get("after");
-  const at = after === null ? -1 : ordered.findIndex((item) => item["id"] === after);
-  if (after !== null && at < 0) throw invalidAt("after", "names no item of this list.");
-  const data = ordered.slice(at + 1, at + 1 + limit).map((item) => shown(item, query));
-  return list(data, at + 1 + limit < ordered.length);
-}
-
-const list = (data: readonly Json[], more: boolean): Json => ({
-  object: "list",
-  data,
-  first_id: data[0]?.["id"] ?? null,
-  last_id: data.at(-1)?.["id"] ?? null,
-  has_more: more,
-});
-
-const itemNotFound = (id: string): LineshaftError =>
-  new LineshaftError({
-    code: "not_found",
-    message: `There is no item ${JSON.stringify(id.slice(0, 100))} in this conversation.`,
-    hint: "List them with GET /v1/conversations/CONVERSATION/items.",
-  });

@@ -5,8 +5,10 @@ import { expect, test, vi } from "vitest";
 import { testGateway, type TestGateway } from "../../api/testing.ts";
 import { Seal } from "../../governance/index.ts";
 import { limits } from "../limits.ts";
+import { Conversations } from "./conversations.ts";
 import { ResponseStore } from "./store.ts";
 
+const firstPage = { limit: 20, newestFirst: true, after: undefined };
 const hello = { model: "scripted", input: "hi" };
 const messagesOf = (at: TestGateway) => at.engine.seen.at(-1)!.body["messages"];
 
@@ -291,7 +293,7 @@ test("stored items that a short body names are bounded before they are read", as
   await at.db.query("update response_items set item = 'nothing that opens'");
   await expect(store.chain(project, made.id, count)).rejects.toThrow("no memory");
   await expect(store.get(project, made.id, count)).rejects.toThrow("no memory");
-  await expect(store.input(project, made.id, count)).rejects.toThrow("no memory");
+  await expect(store.input(project, made.id, firstPage, count)).rejects.toThrow("no memory");
   await expect(store.named(project, [{ response: made.id, id: reference.id }], count)).rejects.toThrow("no memory");
   expect(counted).toEqual([5, 5, 5, 5]);
 });
@@ -311,4 +313,160 @@ test("a conversation that is full, by its items or their bytes, takes no more", 
   );
   await at.db.query("update conversation_items set bytes = 0");
   await expect(client.conversations.items.create(id, { items })).rejects.toMatchObject({ status: 400, param: "items" });
+});
+
+test("pages of a conversation are read page by page, in both directions, and hold no more than they show", async () => {
+  await using at = await testGateway();
+  const client = at.client();
+  const { id } = await client.conversations.create({});
+  for (let batch = 0; batch < 3; batch++)
+    await client.conversations.items.create(id, {
+      items: Array.from({ length: 10 }, (_, place) => ({
+        type: "message" as const,
+        role: "user" as const,
+        content: `item ${batch * 10 + place}`,
+      })),
+    });
+  const textsOf = (items: unknown[]) => items.map((item: any) => item.content[0].text as string);
+  const forward: string[] = [];
+  for await (const item of client.conversations.items.list(id, { order: "asc", limit: 7 }))
+    forward.push(...textsOf([item]));
+  expect(forward).toEqual(Array.from({ length: 30 }, (_, place) => `item ${place}`));
+  const backward: string[] = [];
+  for await (const item of client.conversations.items.list(id, { limit: 30 })) backward.push(...textsOf([item]));
+  expect(backward).toEqual(forward.toReversed());
+  const { data } = await client.conversations.items.list(id, { order: "asc", limit: 5 });
+  expect(await client.conversations.items.retrieve(data[4]!.id!, { conversation_id: id })).toEqual(data[4]);
+  await expect(client.conversations.items.list(id, { after: "item_none" })).rejects.toMatchObject({ param: "after" });
+  await expect(client.conversations.items.list(id, { limit: 101 })).rejects.toMatchObject({ param: "limit" });
+  // A page of two is counted as two, and the rest is not read.
+  await at.db.query("update conversation_items set bytes = 1000");
+  const counted: number[] = [];
+  const conversations = new Conversations({ db: at.db, seal: new Seal(Buffer.alloc(32, 7)) });
+  await conversations.page(at.principal.project, id, { ...firstPage, limit: 2 }, (bytes) => void counted.push(bytes));
+  expect(counted).toEqual([2_000]);
+});
+
+test("input items of a response are read page by page", async () => {
+  await using at = await testGateway();
+  const input = Array.from({ length: 5 }, (_, place) => ({ role: "user" as const, content: `item ${place}` }));
+  const made = await at.client().responses.create({ ...hello, input });
+  const texts: string[] = [];
+  for await (const item of at.client().responses.inputItems.list(made.id, { order: "asc", limit: 2 }))
+    texts.push((item as any).content[0].text);
+  expect(texts).toEqual(input.map(({ content }) => content));
+  await expect(at.client().responses.inputItems.list(made.id, { after: "none" })).rejects.toMatchObject({
+    param: "after",
+  });
+});
+
+test("counting an input does not keep another response from its conversation", async () => {
+  await using at = await testGateway();
+  const client = at.client();
+  const { id } = await client.conversations.create({});
+  await client.responses.create({ ...hello, conversation: id, input: "hi ".repeat(100) });
+  const held = Promise.withResolvers<void>();
+  at.engine.next({ wait: held.promise });
+  const slow = client.responses.create({ ...hello, conversation: id });
+  await expect.poll(() => at.engine.seen.length).toBe(2);
+  expect((await client.responses.inputTokens.count({ ...hello, conversation: id })).input_tokens).toBeGreaterThan(50);
+  held.resolve();
+  await slow;
+});
+
+const storage = (at: TestGateway, set?: object) =>
+  at.request("/api/response-storage", set ? { method: "PUT", body: JSON.stringify(set) } : {}).then(({ body }) => body);
+
+test("what a project keeps is added up, whatever adds to it or takes from it", async () => {
+  await using at = await testGateway();
+  const client = at.client();
+  expect(await storage(at)).toMatchObject({ bytes: 0, limit_bytes: limits.storedBytesPerProject, retention_days: 30 });
+  const made = await client.responses.create({ ...hello, input: "x".repeat(5_000) });
+  const { bytes: one } = await storage(at);
+  expect(one).toBeGreaterThan(5_000);
+  const { id } = await client.conversations.create({
+    items: [{ type: "message", role: "user", content: "y".repeat(7_000) }],
+  });
+  expect((await storage(at)).bytes).toBeGreaterThan(one + 7_000);
+  await client.conversations.delete(id);
+  expect((await storage(at)).bytes).toBe(one);
+  await client.responses.delete(made.id);
+  expect((await storage(at)).bytes).toBe(0);
+  await Promise.all(Array.from({ length: 12 }, () => client.responses.create(hello)));
+  await at.db.query("update responses set expires_at = now() - interval '1 second'");
+  await new ResponseStore({ db: at.db, seal: new Seal(Buffer.alloc(32, 7)) }).sweep();
+  expect((await storage(at)).bytes).toBe(0);
+});
+
+test("a full project refuses what asks for storage by name, and answers the rest without keeping it", async () => {
+  await using at = await testGateway();
+  const client = at.client();
+  const made = await client.responses.create(hello);
+  const conversation = await client.conversations.create({});
+  await storage(at, { limit_bytes: 10 });
+  const full = { status: 507, code: "responses_full" };
+  await expect(client.responses.create({ ...hello, store: true })).rejects.toMatchObject(full);
+  await expect(client.responses.create({ ...hello, previous_response_id: made.id })).rejects.toMatchObject(full);
+  await expect(client.responses.create({ ...hello, conversation: conversation.id })).rejects.toMatchObject(full);
+  await expect(client.conversations.create({})).rejects.toMatchObject(full);
+  await expect(client.conversations.items.create(conversation.id, { items: [] })).rejects.toMatchObject(full);
+  const { data, response } = await client.responses.create(hello).withResponse();
+  expect(data).toMatchObject({ store: false, status: "completed" });
+  expect(response.headers.get("x-lineshaft-stored")).toBe("no");
+  expect(await client.responses.create({ ...hello, store: false })).toMatchObject({ store: false });
+  await client.responses.delete(made.id);
+  await storage(at, { limit_bytes: null });
+  expect(await client.responses.create({ ...hello, store: true })).toMatchObject({ store: true });
+});
+
+test("an owner says for how long responses are kept; a shorter time holds for those that are there", async () => {
+  await using at = await testGateway();
+  const client = at.client();
+  const made = await client.responses.create(hello);
+  expect(await storage(at, { retention_days: 7 })).toMatchObject({ retention_days: 7 });
+  const days = async () =>
+    (
+      await at.db.query<{ days: number }>(
+        "select extract(days from expires_at - created_at)::int as days from responses",
+      )
+    ).rows;
+  expect(await days()).toEqual([{ days: 7 }]);
+  await client.responses.create(hello);
+  expect(await days()).toEqual([{ days: 7 }, { days: 7 }]);
+  await storage(at, { retention_days: 0 });
+  await expect(client.responses.retrieve(made.id)).rejects.toMatchObject({ status: 404 });
+  expect(await client.responses.create({ ...hello, store: true })).toMatchObject({ store: false });
+  const conversation = await client.conversations.create({});
+  await expect(client.responses.create({ ...hello, conversation: conversation.id })).rejects.toMatchObject({
+    status: 400,
+    param: "conversation",
+  });
+  const { secret } = await at.identity.createKey({ ...at.principal, name: "member", role: "member" });
+  const asMember = { authorization: `Bearer ${secret}` };
+  const set = { method: "PUT", body: "{}", headers: asMember };
+  expect((await at.request("/api/response-storage", set)).status).toBe(403);
+  expect((await at.request("/api/response-storage", { headers: asMember })).status).toBe(200);
+});
+
+test("erasing what is kept of a project's prompts deletes its responses and conversations, and no others", async () => {
+  await using at = await testGateway();
+  const [ours, theirs] = [at.client(), await projectOf(at, "other")];
+  await ours.responses.create(hello);
+  await ours.conversations.create({ items: [{ type: "message", role: "user", content: "hi" }] });
+  const kept = await theirs.responses.create(hello);
+  expect((await at.request("/api/kv-cache", { method: "DELETE" })).body).toMatchObject({
+    responses: 1,
+    conversations: 1,
+  });
+  expect(await storage(at)).toMatchObject({ bytes: 0 });
+  expect(await theirs.responses.retrieve(kept.id)).toMatchObject({ id: kept.id });
+});
+
+test("an answer that breaks its schema names the field as Responses have it", async () => {
+  await using at = await testGateway({ script: { chunks: ["no JSON"] } });
+  const text = { format: { type: "json_schema" as const, name: "x", schema: { type: "object" }, strict: true } };
+  const asked = at.client().responses.create({ ...hello, text });
+  await expect(asked).rejects.toThrow(/does not fit `text\.format`/);
+  const wrong = { format: { ...text.format, schema: { type: "nonsense" } } };
+  await expect(at.client().responses.create({ ...hello, text: wrong })).rejects.toMatchObject({ param: "text.format" });
 });

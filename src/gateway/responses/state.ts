@@ -12,6 +12,7 @@ import { kindOf } from "../protocols/responses/items.ts";
 import type { Earlier } from "../protocols/responses/call.ts";
 import { invalidAt, invalidValue } from "../refusals.ts";
 import { Conversations, type CountBytes, type Owner } from "./conversations.ts";
+import { isFull, ResponseStorage, responsesFull } from "./storage.ts";
 import { ResponseStore, type Kept } from "./store.ts";
 
 type Json = Record<string, unknown>;
@@ -24,12 +25,14 @@ interface Brought extends Earlier {
 export class ResponsesState {
   readonly store: ResponseStore;
   readonly conversations: Conversations;
+  readonly storage: ResponseStorage;
   readonly #log: Pick<Logger, "warn">;
   #sweeping: NodeJS.Timeout | undefined;
 
   constructor({ db, seal, log }: { db: Database; seal: Seal; log: Pick<Logger, "warn"> }) {
     this.store = new ResponseStore({ db, seal });
     this.conversations = new Conversations({ db, seal });
+    this.storage = new ResponseStorage(db);
     this.#log = log;
   }
 
@@ -45,12 +48,33 @@ export class ResponsesState {
   }
 
   /**
-   * What the body refers to. Throws a 400 where it is not there. Undefined where the body refers to nothing. `count` is told the bytes of
-   * what is about to be read, and may throw.
+   * Whether the answer to this body can be kept. A body that asks for storage by name is refused where there is none: 400 where the project
+   * keeps nothing, 507 where it keeps as much as it may. Any other is answered, and says that it is not kept.
    */
-  async before(json: unknown, owner: Owner, count: CountBytes): Promise<Brought | undefined> {
-    if (json === null || typeof json !== "object" || Array.isArray(json)) return undefined;
-    const { previous_response_id: previous, conversation, input } = json as Json;
+  async keeps(json: unknown, { project }: Owner): Promise<boolean> {
+    if (!isObject(json) || json["store"] === false) return true;
+    const storage = await this.storage.of(project).catch(() => undefined);
+    // A database that does not answer is found out when the response is written.
+    if (!storage) return true;
+    const needs = ["conversation", "background"].find((name) => (json[name] ?? false) !== false);
+    if (storage.retentionDays === 0) {
+      if (needs === undefined) return false;
+      throw invalidValue(needs, `\`${needs}\` needs stored responses, and this project keeps none. Leave it out.`);
+    }
+    if (!isFull(storage)) return true;
+    const asks = needs ?? (typeof json["previous_response_id"] === "string" ? "previous_response_id" : undefined);
+    if (asks === undefined && json["store"] !== true) return false;
+    throw responsesFull(storage);
+  }
+
+  /**
+   * What the body refers to. Throws a 400 where it is not there. Undefined where the body refers to nothing. `count` is told the bytes of
+   * what is about to be read, and may throw. `writes`: the call adds to the conversation that it names, which it has for itself until
+   * `release`.
+   */
+  async before(json: unknown, owner: Owner, count: CountBytes, writes = true): Promise<Brought | undefined> {
+    if (!isObject(json)) return undefined;
+    const { previous_response_id: previous, conversation, input } = json;
     const references = await this.#references(input, owner.project, count);
     const conversationId = idOf(conversation);
     if (typeof previous === "string" && conversationId !== undefined)
@@ -62,14 +86,22 @@ export class ResponsesState {
       return { items: await this.#chain(owner.project, previous, count), references };
     }
     if (conversationId !== undefined && isId(conversationId))
-      return this.#conversation(owner.project, conversationId, references, count);
+      return writes
+        ? this.#locked(owner.project, conversationId, references, count)
+        : { items: await this.#read(owner.project, conversationId, count), references };
     return references.size > 0 ? { items: [], references } : undefined;
   }
 
+  /** Removes all that a project keeps. Answers how much that was. */
+  async erase(project: string): Promise<{ responses: number; conversations: number }> {
+    return { responses: await this.store.erase(project), conversations: await this.conversations.erase(project) };
+  }
+
   /** Writes a response; false where it cannot be kept, which fails no answer. */
-  async keep(owner: Owner, kept: Kept): Promise<boolean> {
+  async keep(owner: Owner, kept: Omit<Kept, "keptDays">): Promise<boolean> {
     try {
-      return await this.store.keep(owner, kept);
+      const { retentionDays: keptDays } = await this.storage.of(owner.project);
+      return await this.store.keep(owner, { ...kept, keptDays });
     } catch (error) {
       this.#log.warn({ call: kept.call }, `A response could not be kept: ${(error as Error).message}`);
       return false;
@@ -87,7 +119,13 @@ export class ResponsesState {
     return chain;
   }
 
-  async #conversation(
+  /** Items of a conversation that nothing is added to. */
+  async #read(project: string, id: string, count: CountBytes): Promise<readonly Json[]> {
+    if (!(await this.conversations.get(project, id))) throw conversationNotFound(id);
+    return this.conversations.items(project, id, count);
+  }
+
+  async #locked(
     project: string,
     id: string,
     references: ReadonlyMap<string, Json>,
@@ -150,6 +188,8 @@ export class ResponsesState {
 /** The owner of what a principal stores. */
 export const ownerOf = ({ organisation, project, key }: Principal): Owner => ({ organisation, project, key });
 
+const isObject = (json: unknown): json is Json => json !== null && typeof json === "object" && !Array.isArray(json);
+
 const isId = (id: string): boolean => id.length <= limits.stateIdCharacters;
 
 function idOf(conversation: unknown): string | undefined {
@@ -175,5 +215,5 @@ export const conversationNotFound = (id: string): LineshaftError =>
 export const responseNotFound = (id: string): LineshaftError =>
   new LineshaftError({
     code: "response_not_found",
-    message: `Response with id '${id.slice(0, 100)}' not found. It may be another project's, deleted, or older than ${limits.responseKeptMs / 86_400_000} days. Send the whole conversation again.`,
+    message: `Response with id '${id.slice(0, 100)}' not found. It may be another project's, deleted, or kept no longer. Send the whole conversation again.`,
   });

@@ -2,9 +2,10 @@
 // keeps the input items of its own turn and its output; what it goes on from is followed by `previous`, and nothing is copied forward.
 // The project stands first in every key: what belongs to another project is answered as what does not exist.
 import type { Seal } from "../../governance/index.ts";
-import type { Database } from "../../store/index.ts";
+import type { Database, Queryable } from "../../store/index.ts";
 import { limits } from "../limits.ts";
 import { addToConversation, type CountBytes, type Owner } from "./conversations.ts";
+import type { Page, PageAsked } from "./pages.ts";
 import { inTurns, opened, sealed } from "./sealed.ts";
 
 type Json = Record<string, unknown>;
@@ -21,6 +22,8 @@ export interface Kept {
   head: Json;
   input: readonly Json[];
   output: readonly Json[];
+  /** For how many days it is kept. */
+  keptDays: number;
 }
 
 type Side = "i" | "o";
@@ -46,30 +49,20 @@ export class ResponseStore {
   }
 
   /**
-   * Keeps a response with its items in one statement, and the items of its conversation with it. False where it is more than may be
-   * kept. Throws where the database does not answer, and where the conversation is full.
+   * Keeps a response with its items, and the items of its conversation with it. False where it is more than may be kept. Throws where the
+   * database does not answer, and where the conversation is full.
    */
-  async keep({ organisation, project, key }: Owner, kept: Kept): Promise<boolean> {
-    const { id, call, model, status, previous, conversation, head, input, output } = kept;
-    // Their bytes before they are compressed, because that is what a chain of them takes in memory.
-    let bytes = 0;
-    const rows = [...itemsOf("i", input), ...itemsOf("o", output)].map(({ side, ordinal, item }) => {
-      const text = JSON.stringify(item);
-      bytes += text.length;
-      return {
-        side,
-        ordinal,
-        id: typeof item["id"] === "string" ? item["id"] : null,
-        text,
-      };
-    });
-    if (bytes > limits.chainBytes) return false;
+  async keep(owner: Owner, kept: Kept): Promise<boolean> {
+    const { organisation, project, key } = owner;
+    const { id, call, model, status, previous, conversation, head, input, output, keptDays } = kept;
+    const items = itemRows(this.#seal, project, id, [...itemsOf("i", input), ...itemsOf("o", output)]);
+    if (items.bytes > limits.chainBytes) return false;
     await this.#db.transaction(async (client) => {
       await client.query(
         `with made as (
            insert into responses
              (project, id, organisation, key, previous, conversation, call, model, status, head, items, bytes, expires_at)
-           values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, now() + make_interval(secs => $13)))
+           values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, now() + make_interval(days => $13)))
          insert into response_items (project, response, side, ordinal, id, item)
          select $1, $2, side::"char", ordinal, id, item
            from unnest($14::text[], $15::int[], $16::text[], $17::bytea[]) as item (side, ordinal, id, item)`,
@@ -84,19 +77,17 @@ export class ResponseStore {
           model,
           status,
           sealed(this.#seal, JSON.stringify(head), [project, id]),
-          rows.length,
-          bytes,
-          limits.responseKeptMs / 1000,
-          rows.map(({ side }) => side),
-          rows.map(({ ordinal }) => ordinal),
-          rows.map(({ id: item }) => item),
-          rows.map(({ side, ordinal, text }) => sealed(this.#seal, text, [project, id, side, ordinal])),
+          items.sides.length,
+          items.bytes,
+          keptDays,
+          items.sides,
+          items.ordinals,
+          items.ids,
+          items.items,
         ],
       );
-      if (conversation === undefined) return;
-      const items = [...input, ...output];
-      if (!(await addToConversation(client, this.#seal, project, conversation, items)))
-        throw new Error("the conversation is full");
+      if (conversation !== undefined)
+        await appendTurn(client, this.#seal, project, conversation, [...input, ...output]);
     });
     return true;
   }
@@ -140,15 +131,34 @@ export class ResponseStore {
     return { ...opened(this.#seal, rows[0].head, [project, id]), output: items.get(`${id}o`) ?? [] };
   }
 
-  /** The input items of a response's own turn; undefined where the project has none of that id. */
-  async input(project: string, id: string, count: CountBytes): Promise<Json[] | undefined> {
-    const { rows } = await this.#db.query<{ bytes: bigint }>(
-      "select bytes from responses where project = $1 and id = $2 and expires_at > now()",
-      [project, id],
+  /**
+   * A page of the input items of a response's own turn; undefined where the project has no such response, `not_in_list` where it has no
+   * item of the id that the page is to follow.
+   */
+  async input(
+    project: string,
+    id: string,
+    { limit, newestFirst, after }: PageAsked,
+    count: CountBytes,
+  ): Promise<Page | "not_in_list" | undefined> {
+    const { rows: known } = await this.#db.query<{ bytes: bigint; start: number | null }>(
+      `select bytes, (select ordinal from response_items i
+                       where i.project = $1 and i.response = $2 and i.side = 'i' and i.id = $3 limit 1) as start
+         from responses where project = $1 and id = $2 and expires_at > now()`,
+      [project, id, after ?? null],
     );
-    if (!rows[0]) return undefined;
-    count(Number(rows[0].bytes));
-    return (await this.#items(project, [id])).get(`${id}i`) ?? [];
+    if (!known[0]) return undefined;
+    const { bytes, start } = known[0];
+    if (after !== undefined && start === null) return "not_in_list";
+    count(Number(bytes));
+    const { rows } = await this.#db.query<ItemRow>(
+      `select response, side, ordinal, item from response_items
+        where project = $1 and response = $2 and side = 'i' and ($3::int is null or ordinal ${newestFirst ? "<" : ">"} $3)
+        order by ordinal ${newestFirst ? "desc" : "asc"} limit $4`,
+      [project, id, start, limit + 1],
+    );
+    const items = await inTurns(rows.slice(0, limit), (row) => this.#opened(project, row));
+    return { items, more: rows.length > limit };
   }
 
   /**
@@ -185,6 +195,18 @@ export class ResponseStore {
     return rowCount === 1;
   }
 
+  /** Removes all that a project keeps, in pieces. Answers how many responses that were. */
+  async erase(project: string): Promise<number> {
+    for (let erased = 0; ;) {
+      const { rowCount } = await this.#db.query(
+        "delete from responses where project = $1 and id in (select id from responses where project = $1 limit $2)",
+        [project, limits.responsesSwept],
+      );
+      erased += rowCount ?? 0;
+      if ((rowCount ?? 0) < limits.responsesSwept) return erased;
+    }
+  }
+
   /** Removes what is kept no longer, in pieces, so that no statement holds many rows. */
   async sweep(): Promise<void> {
     for (;;) {
@@ -219,5 +241,28 @@ export class ResponseStore {
   }
 }
 
-const itemsOf = (side: Side, items: readonly Json[]): { side: Side; ordinal: number; item: Json }[] =>
+interface Placed {
+  side: Side;
+  ordinal: number;
+  item: Json;
+}
+
+const itemsOf = (side: Side, items: readonly Json[]): Placed[] =>
   items.map((item, ordinal) => ({ side, ordinal, item }));
+
+/** Columns of items for one statement. `bytes`: before they are compressed, because that is what a chain of them takes in memory. */
+function itemRows(seal: Seal, project: string, id: string, items: readonly Placed[]) {
+  const texts = items.map(({ item }) => JSON.stringify(item));
+  return {
+    bytes: texts.reduce((sum, text) => sum + text.length, 0),
+    sides: items.map(({ side }) => side),
+    ordinals: items.map(({ ordinal }) => ordinal),
+    ids: items.map(({ item }) => (typeof item["id"] === "string" ? item["id"] : null)),
+    items: items.map(({ side, ordinal }, place) => sealed(seal, texts[place]!, [project, id, side, ordinal])),
+  };
+}
+
+/** Adds a turn to its conversation. Throws where the conversation is full. */
+async function appendTurn(db: Queryable, seal: Seal, project: string, conversation: string, items: readonly Json[]) {
+  if (!(await addToConversation(db, seal, project, conversation, items))) throw new Error("the conversation is full");
+}

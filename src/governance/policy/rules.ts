@@ -58,6 +58,7 @@ const table = {
   "programs.read": { least: "member", within: "view" },
   "proofs.make": { least: "owner", within: "instance", doing: "prove the ledger" },
   "proofs.read": { least: "owner", within: "organisation", doing: "read proofs of the ledger" },
+  "responses.configure": { least: "owner", within: "project", doing: "set what is kept of responses" },
   "responses.read": { least: "member", within: "project" },
   "responses.remove": { least: "member", within: "project" },
   "routes.read": { least: "member", within: "organisation" },

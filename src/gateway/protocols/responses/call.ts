@@ -80,10 +80,12 @@ export interface Earlier {
   items: readonly Json[];
   /** Items that the input names, by their ids. */
   references: ReadonlyMap<string, Json>;
+  /** The items are stored nowhere, so a response that is stored keeps them as input of its own turn. */
+  isUnstored?: true;
 }
 
 /** What is known of stored state when a body is decoded. */
-interface State {
+export interface State {
   /** Responses can be kept here. */
   keeps: boolean;
   earlier?: Earlier | undefined;
@@ -100,6 +102,7 @@ export class ResponsesCall implements ModelCall {
   readonly answersPerPrompt = 1;
   readonly streamsFaithfully = true;
   readonly repeatsPrompt = false;
+  readonly formatPath = ownNames["response_format"];
   readonly received: Received | undefined;
   readonly #body: CallBody;
   readonly #state: State;
@@ -161,6 +164,18 @@ export class ResponsesCall implements ModelCall {
         content: typeof content === "string" ? [{ type: part, text: content }] : content,
       };
     });
+  }
+
+  /** The input items that are kept under this response: those of this turn, and earlier ones that are stored nowhere else. */
+  keptItems(response: string): Json[] {
+    const { earlier } = this.#state;
+    const own = this.ownItems(response);
+    return earlier?.isUnstored ? [...earlier.items, ...own] : own;
+  }
+
+  /** The stored response that it goes on from. */
+  get keptPrevious(): string | undefined {
+    return this.#state.earlier?.isUnstored ? undefined : this.previous;
   }
 
   /** The response or the conversation that it goes on from. */
@@ -387,6 +402,11 @@ export class ResponsesCall implements ModelCall {
   /** Whether the response is kept for later requests. */
   get stores(): boolean {
     return this.#state.keeps && this.#body["store"] !== false;
+  }
+
+  /** Its client takes it for kept, and it cannot be. */
+  get isUnkept(): boolean {
+    return !this.#state.keeps && this.#body["store"] !== false;
   }
 
   get outputWishes(): Omit<OutputWishes, "tail"> {
