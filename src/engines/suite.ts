@@ -4,6 +4,8 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { limits as egressLimits } from "../egress/limits.ts";
 import type { Engine } from "./engine.ts";
 import { limits } from "./limits.ts";
+import { chatCases, completionRequest } from "./testing/cases.ts";
+import type { WireCases } from "./testing/cases.ts";
 import { WholeAnswer } from "./wire/chat/assemble.ts";
 import type { Script, SeenRequest } from "./testing.ts";
 import { EngineError, type EngineAnswer, type EngineRequest } from "./types.ts";
@@ -23,21 +25,6 @@ interface EngineSubject extends AsyncDisposable {
 }
 
 const never = new Promise<void>(() => {});
-const messages = [{ role: "user", content: "hi" }];
-let attempts = 0;
-
-const chat = (stream: boolean): EngineRequest => ({
-  shape: "chat",
-  body: { model: "scripted", messages, stream },
-  hints: { attempt: `att_suite_${++attempts}`, cacheSalt: "prj_1", project: "prj_1", program: "run_1" },
-});
-
-const completion = (stream: boolean): EngineRequest => ({
-  shape: "completions",
-  body: { model: "scripted", prompt: "hi", stream },
-  hints: { attempt: `att_suite_${++attempts}`, cacheSalt: "prj_1", project: "prj_1" },
-});
-
 /** The text of an answer, however it comes. */
 async function read(answer: EngineAnswer, stream: boolean): Promise<string> {
   if (!stream) return (await answer.whole()).deltas.map(({ text = "" }) => text).join("");
@@ -46,16 +33,21 @@ async function read(answer: EngineAnswer, stream: boolean): Promise<string> {
   return text;
 }
 
+/** Reads a stream as far as its first text. */
+async function untilText({ chunks }: EngineAnswer): Promise<void> {
+  const iterator = chunks[Symbol.asyncIterator]();
+  for (;;) {
+    const { value, done } = await iterator.next();
+    if (done || value.deltas.some(({ text }: { text?: string }) => text)) return;
+  }
+}
+
 const events = (...data: unknown[]): Script => ({
   raw: {
     contentType: "text/event-stream",
     body: data.map((one) => `data: ${typeof one === "string" ? one : JSON.stringify(one)}\n\n`).join(""),
   },
 });
-const piece = (content: string, finish: string | null = null) => ({
-  choices: [{ index: 0, delta: { content }, finish_reason: finish }],
-});
-
 interface Expected {
   status: number;
   code: string;
@@ -110,28 +102,11 @@ const garbage: [string, Script, Expected][] = [
   ],
 ];
 
-/** Usage that no engine can mean, and what is made of it. */
-const lies: [string, unknown, object][] = [
-  ["fewer than none", { prompt_tokens: -1, completion_tokens: 2 }, { source: "counted" }],
-  ["no numbers", { prompt_tokens: "9", completion_tokens: null }, { source: "counted" }],
-  [
-    "more cached than the prompt has",
-    { prompt_tokens: 9, completion_tokens: 2, prompt_tokens_details: { cached_tokens: 99 } },
-    { promptTokens: 9, cachedTokens: 9, source: "engine" },
-  ],
-  [
-    "more reasoning than output",
-    { prompt_tokens: 9, completion_tokens: 2, completion_tokens_details: { reasoning_tokens: 99 } },
-    { outputTokens: 2, reasoningTokens: 2, source: "engine" },
-  ],
-  [
-    "more than can be counted",
-    { prompt_tokens: 1e300, completion_tokens: 2 },
-    { promptTokens: Number.MAX_SAFE_INTEGER, source: "engine" },
-  ],
-];
-
-export function engineSuite(name: string, make: () => Promise<EngineSubject>): void {
+/** `cases`: what differs in the API that the engine is asked by. */
+export function engineSuite(name: string, make: () => Promise<EngineSubject>, cases: WireCases = chatCases): void {
+  const { request: ask, events: piecesOf, failure, lies } = cases;
+  /** Every way in which a call can be asked. */
+  const requests = cases === chatCases ? [ask, completionRequest] : [ask];
   describe(`${name} is an engine`, () => {
     let subject: EngineSubject;
     beforeEach(async () => void (subject = await make()));
@@ -143,9 +118,9 @@ export function engineSuite(name: string, make: () => Promise<EngineSubject>): v
 
     describe.each([false, true])("a call (stream: %s)", (stream) => {
       test("is answered with its text and the engine's own usage", async () => {
-        for (const request of [chat(stream), completion(stream)]) {
+        for (const request of requests) {
           subject.next({ chunks: ["one ", "two"], usage: { prompt: 9, cached: 4, output: 2 } });
-          const answer = await open(request);
+          const answer = await open(request(stream));
           expect(await read(answer, stream)).toBe("one two");
           expect(answer.usage()).toMatchObject({
             promptTokens: 9,
@@ -160,7 +135,7 @@ export function engineSuite(name: string, make: () => Promise<EngineSubject>): v
 
       test("whose engine is silent about usage is counted by what passed", async () => {
         subject.next({ chunks: ["12345678"], usage: null });
-        const answer = await open(chat(stream));
+        const answer = await open(ask(stream));
         await read(answer, stream);
         expect(answer.usage()).toMatchObject({ outputTokens: 2, source: "counted" });
         expect(answer.usage()!.promptTokens).toBeGreaterThan(0);
@@ -168,7 +143,7 @@ export function engineSuite(name: string, make: () => Promise<EngineSubject>): v
 
       test("has the tool calls and the finish that the engine gave it", async () => {
         subject.next({ toolCalls: [{ name: "weigh", arguments: '{"kg":1}' }] });
-        const answer = await open(chat(stream));
+        const answer = await open(ask(stream));
         const tool = { name: "", arguments: "", finish: "" };
         const chunks = stream ? answer.chunks : [await answer.whole()];
         for await (const { deltas } of chunks)
@@ -186,7 +161,7 @@ export function engineSuite(name: string, make: () => Promise<EngineSubject>): v
         "that is refused (%s) is an EngineError before the answer begins",
         async (_, script, error) => {
           subject.next(script);
-          const failed = open(chat(stream));
+          const failed = open(ask(stream));
           await expect(failed).rejects.toBeInstanceOf(EngineError);
           await expect(failed).rejects.toMatchObject(error);
         },
@@ -194,13 +169,13 @@ export function engineSuite(name: string, make: () => Promise<EngineSubject>): v
 
       test.each(garbage)("whose answer cannot be read (%s) fails", async (_, script, error) => {
         subject.next(script);
-        const failed = open(chat(stream)).then((answer) => read(answer, stream));
+        const failed = open(ask(stream)).then((answer) => read(answer, stream));
         // A stream that was answered by JSON alone is refused before it is read, with what the JSON says.
         await expect(failed).rejects.toMatchObject(stream ? { status: 502, retryable: true } : error);
       });
 
       test("is given up before it is sent", async () => {
-        const opening = open(chat(stream), AbortSignal.abort());
+        const opening = open(ask(stream), AbortSignal.abort());
         const given = await opening.then(
           (answer) => answer.cancel().then(() => "cancelled"),
           (error) => error.code,
@@ -211,7 +186,7 @@ export function engineSuite(name: string, make: () => Promise<EngineSubject>): v
       test("is given up before its answer begins: the engine is told, or sees its connection close", async () => {
         subject.next({ wait: never, chunks: ["late"] });
         const stop = new AbortController();
-        const opening = open(chat(stream), stop.signal);
+        const opening = open(ask(stream), stop.signal);
         await expect.poll(() => subject.seen.length).toBe(1);
         stop.abort();
         const outcome = await opening.then(
@@ -229,7 +204,7 @@ export function engineSuite(name: string, make: () => Promise<EngineSubject>): v
           // The first question of some engines is not the call itself.
           await subject.engine.probe();
           subject.next({ wait: never });
-          await expect(open(chat(stream))).rejects.toMatchObject({
+          await expect(open(ask(stream))).rejects.toMatchObject({
             status: 504,
             code: "engine_timeout",
             retryable: true,
@@ -242,14 +217,13 @@ export function engineSuite(name: string, make: () => Promise<EngineSubject>): v
       test("to an address where nothing answers is unreachable", async () => {
         await subject.engine.probe();
         await subject.leave();
-        await expect(open(chat(stream))).rejects.toMatchObject({ code: "engine_unreachable", retryable: true });
+        await expect(open(ask(stream))).rejects.toMatchObject({ code: "engine_unreachable", retryable: true });
       });
     });
 
-    test.each(lies)("usage that lies (%s) is bounded or counted anew", async (_, usage, expected) => {
-      const body = JSON.stringify({ choices: [{ message: { content: "12345678" }, finish_reason: "stop" }], usage });
-      subject.next({ raw: { body } });
-      const answer = await open(chat(false));
+    test.each(lies)("usage that lies (%s) is bounded or counted anew", async (_, body, expected) => {
+      subject.next({ raw: { body: JSON.stringify(body) } });
+      const answer = await open(ask(false));
       await answer.whole();
       expect(answer.usage()).toMatchObject(expected);
     });
@@ -257,21 +231,22 @@ export function engineSuite(name: string, make: () => Promise<EngineSubject>): v
     describe("a stream", () => {
       test("that is cut in the middle throws what can be tried again, and is counted by what passed", async () => {
         subject.next({ chunks: ["12345678", "never"], cut: 1 });
-        const answer = await open(chat(true));
+        const answer = await open(ask(true));
         await expect(read(answer, true)).rejects.toMatchObject({ status: 502, retryable: true });
         // The count is the engine's own where it counts while it streams.
         expect(answer.usage()).toMatchObject({ outputTokens: 2 });
       });
 
       test("is what the engine sends whole, once it is put together", async () => {
+        if (cases !== chatCases) return;
         const scripts: Script[] = [
           { chunks: ["one ", "two"], usage: { prompt: 9, cached: 4, output: 2 } },
           { toolCalls: [{ name: "weigh", arguments: '{"kg":1}' }] },
         ];
-        for (const request of [chat, completion])
+        for (const request of requests)
           for (const script of scripts) {
             subject.next(script, script);
-            const put = new WholeAnswer(request === chat ? "chat" : "completions");
+            const put = new WholeAnswer(request === ask ? "chat" : "completions");
             for await (const chunk of (await open(request(true))).chunks) put.add(chunk);
             const sent = await (await open(request(false))).whole();
             expect(withoutNulls(put.whole().wire.data)).toEqual(withoutNulls(sent.wire.data));
@@ -281,36 +256,34 @@ export function engineSuite(name: string, make: () => Promise<EngineSubject>): v
       test("that its engine can stop is counted while it comes", async () => {
         if ((await subject.engine.probe()).capabilities.stops !== true) return;
         subject.next({ chunks: ["12345678", "rest"], wait: never, waitAfter: 1 });
-        const answer = await open(chat(true));
-        await answer.chunks[Symbol.asyncIterator]().next();
+        const answer = await open(ask(true));
+        await untilText(answer);
         expect(answer.outputSoFar()).toBeGreaterThanOrEqual(2);
         await answer.cancel();
       });
 
       test("that ends without a finish is cut, and one with a finish has ended, with or without [DONE]", async () => {
-        subject.next(events(piece("a")), events(piece("a", "stop")));
-        await expect(read(await open(chat(true)), true)).rejects.toMatchObject({ code: "engine_stream_cut" });
-        expect(await read(await open(chat(true)), true)).toBe("a");
+        subject.next(events(...piecesOf("a", false)), events(...piecesOf("a", true)));
+        await expect(read(await open(ask(true)), true)).rejects.toMatchObject({ code: "engine_stream_cut" });
+        expect(await read(await open(ask(true)), true)).toBe("a");
       });
 
       test("with an error inside throws it", async () => {
-        subject.next(events(piece("a"), { error: { message: "boom", code: "engine_error" } }));
-        await expect(read(await open(chat(true)), true)).rejects.toMatchObject({
-          code: "engine_error",
-          message: "boom",
-        });
+        subject.next(events(...piecesOf("a", false), failure.event));
+        const { code } = failure;
+        await expect(read(await open(ask(true)), true)).rejects.toMatchObject({ code, message: "boom" });
       });
 
       test("of garbage, and one with an event that is too long, cannot be read", async () => {
         subject.next(events("{"), events(`{"a":"${"x".repeat(limits.eventBytes)}"}`));
         for (let call = 0; call < 2; call++)
-          await expect(read(await open(chat(true)), true)).rejects.toMatchObject({ code: "engine_invalid_answer" });
+          await expect(read(await open(ask(true)), true)).rejects.toMatchObject({ code: "engine_invalid_answer" });
       });
 
       test("that is cancelled in the middle ends, and its usage is what passed or what the engine says", async () => {
         subject.next({ chunks: ["12345678", "rest"], wait: never, waitAfter: 1 });
-        const answer = await open(chat(true));
-        await answer.chunks[Symbol.asyncIterator]().next();
+        const answer = await open(ask(true));
+        await untilText(answer);
         const usage = await answer.cancel();
         expect(usage!.outputTokens).toBeGreaterThan(0);
         if (usage!.source === "counted") await subject.seen[0]!.gone;
@@ -324,7 +297,7 @@ export function engineSuite(name: string, make: () => Promise<EngineSubject>): v
       };
       for (const status of [400, 401, 500]) {
         subject.next({ fail: { status, body: quoted } });
-        const error = await open(chat(false)).catch((thrown: unknown) => thrown as EngineError);
+        const error = await open(ask(false)).catch((thrown: unknown) => thrown as EngineError);
         expect(error).toBeInstanceOf(EngineError);
         const { message, hint, code, param } = error as EngineError;
         expect(JSON.stringify({ message, hint, code, param })).not.toContain(subject.credential);
@@ -350,17 +323,17 @@ export function engineSuite(name: string, make: () => Promise<EngineSubject>): v
 
     test("counts a prompt's tokens, or says that it cannot, and never throws", async () => {
       const { capabilities } = await subject.engine.probe();
-      const counted = await subject.engine.tokenize("chat", { messages }, "prj_1");
+      const counted = await subject.engine.tokenize(cases.shape, ask(false).body, "prj_1");
       expect(counted === undefined).toBe(!capabilities.tokenize);
       if (counted?.tokens) expect(counted.tokens).toHaveLength(counted.count);
       await subject.leave();
-      await expect(subject.engine.tokenize("chat", { messages }, "prj_1")).resolves.toBeUndefined();
+      await expect(subject.engine.tokenize(cases.shape, ask(false).body, "prj_1")).resolves.toBeUndefined();
     });
 
     test("closes as often as it is told, and calls under way go on", async () => {
       const held = Promise.withResolvers<void>();
       subject.next({ chunks: ["a", "b"], wait: held.promise, waitAfter: 1 });
-      const answer = await open(chat(true));
+      const answer = await open(ask(true));
       await subject.engine.close();
       await subject.engine.close();
       held.resolve();

@@ -3,12 +3,18 @@
 import { createServer } from "node:http";
 import type { IncomingHttpHeaders, Server, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import type { Shape } from "./asked.ts";
+import { scriptedGemini } from "./testing/gemini.ts";
+import { scriptedResponses } from "./testing/responses.ts";
+import type { ScriptedWire } from "./testing/wire.ts";
 
 export interface Script {
   /** Text of the answer; each element is a chunk of a stream. */
   chunks?: string[];
   /** What the model thinks before it answers; each element is a chunk of a stream. Chat only. */
   reasoning?: string[];
+  /** What proves or continues the thought, in APIs that have such a thing. */
+  proof?: string;
   /** `id`: `call_` and its place in the answer when absent. */
   toolCalls?: { id?: string; name: string; arguments: string }[];
   finishReason?: string;
@@ -60,7 +66,12 @@ export interface ScriptedRoutes {
   routes: Record<string, ScriptedRoute>;
   /** What the entries of /models say beside their id. */
   card?: object;
+  /** The API that it speaks; OpenAI's completions where absent. */
+  shape?: Shape;
 }
+
+/** APIs beside OpenAI's completions. */
+const wires: Partial<Record<Shape, ScriptedWire>> = { responses: scriptedResponses, gemini: scriptedGemini };
 
 /** `port`: 0 is any free one. `own`: what makes the server a particular engine. */
 export async function scriptedEngine(
@@ -72,6 +83,7 @@ export async function scriptedEngine(
   const scripts: Script[] = [];
   const seen: SeenRequest[] = [];
   const engine: Pick<ScriptedEngine, "usual" | "models" | "decide"> = { usual, models };
+  const wire = own.shape && wires[own.shape];
   const server: Server = createServer((request, response) => {
     const pieces: Buffer[] = [];
     request.on("data", (piece: Buffer) => pieces.push(piece));
@@ -79,8 +91,9 @@ export async function scriptedEngine(
       const path = request.url!;
       const route = routeOf(own.routes, `${request.method} ${path.split("?")[0]}`);
       if (route) return void sendRoute(response, route, Buffer.concat(pieces).toString("utf8"), path);
-      if (path.endsWith("/models")) return void sendModels(response, engine.models, own.card);
-      if (!path.endsWith("/completions")) return void response.writeHead(404).end("{}");
+      if (path.split("?")[0]!.endsWith("/models")) return void sendModels(response, engine.models, own.card, wire);
+      const isCall = wire ? wire.isCall(path) : path.endsWith("/completions");
+      if (!isCall) return void response.writeHead(404).end("{}");
       const text = Buffer.concat(pieces).toString("utf8");
       const body = JSON.parse(text) as Record<string, unknown>;
       const gone = new Promise<void>((resolve) =>
@@ -91,7 +104,7 @@ export async function scriptedEngine(
       const asked: SeenRequest = { path, headers: request.headers, body, text, gone };
       seen.push(asked);
       const script = scripts.shift() ?? engine.decide?.(asked) ?? engine.usual;
-      void answer(response, path, body, script).catch(() => response.destroy());
+      void answer(response, asked, script, wire).catch(() => response.destroy());
     });
   });
   await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
@@ -120,28 +133,43 @@ function sendRoute(response: ServerResponse, route: ScriptedRoute, text: string,
   response.end(typeof answer === "string" ? answer : JSON.stringify(answer ?? {}));
 }
 
-function sendModels(response: ServerResponse, models: string[], card: object = {}): void {
+function sendModels(
+  response: ServerResponse,
+  models: string[],
+  card: object = {},
+  wire: ScriptedWire | undefined = undefined,
+): void {
   response.writeHead(200, { "content-type": "application/json" });
-  response.end(JSON.stringify({ object: "list", data: models.map((id) => ({ id, object: "model", ...card })) }));
+  const list = wire?.models?.(models) ?? {
+    object: "list",
+    data: models.map((id) => ({ id, object: "model", ...card })),
+  };
+  response.end(JSON.stringify(list));
 }
 
 async function answer(
   response: ServerResponse,
-  path: string,
-  body: Record<string, unknown>,
+  { path, body }: SeenRequest,
   script: Script,
+  wire: ScriptedWire | undefined,
 ): Promise<void> {
   if (script.cut === "before") return void response.destroy();
   if (script.wait && script.waitAfter === undefined) await script.wait;
   if (script.fail) {
     const { status, headers = {} } = script.fail;
-    const error = script.fail.body ?? { error: { message: `scripted ${status}`, code: null } };
+    const error = script.fail.body ??
+      wire?.refusal?.(status) ?? { error: { message: `scripted ${status}`, code: null } };
     response.writeHead(status, { "content-type": "application/json", ...headers });
     return void response.end(JSON.stringify(error));
   }
   if (script.raw) {
     response.writeHead(200, { "content-type": script.raw.contentType ?? "application/json" });
     return void response.end(script.raw.body);
+  }
+  if (wire?.streams(path, body)) return wire.stream(response, script);
+  if (wire) {
+    response.writeHead(200, { "content-type": "application/json" });
+    return void response.end(JSON.stringify(wire.whole(script)));
   }
   const chat = path.endsWith("/chat/completions");
   await (body["stream"] === true ? stream(response, chat, body, script) : whole(response, chat, script));
