@@ -19,6 +19,8 @@ export const limits = {
   jsonDepth: 128,
   jsonValues: 200_000,
   jsonNumbers: 2_000_000,
+  /** Items and calls of tools of one answer that are told apart while it streams. */
+  answerItemsMost: 16 * 1024,
   /** Texts that are longer are worked on in several turns of the event loop. */
   largeTextCharacters: 256 * 1024,
   /** A request's body that is longer is not written as JSON again only to be measured. */

@@ -302,6 +302,11 @@ export function engineSuite(name: string, make: () => Promise<EngineSubject>, ca
         const { message, hint, code, param } = error as EngineError;
         expect(JSON.stringify({ message, hint, code, param })).not.toContain(subject.credential);
       }
+      const failed = JSON.stringify(failure.event).replaceAll("boom", `boom ${subject.credential}`);
+      subject.next(events(...piecesOf("a", false), failed));
+      const error = await read(await open(ask(true)), true).catch((thrown: unknown) => thrown as EngineError);
+      expect((error as EngineError).message).toContain("boom");
+      expect((error as EngineError).message).not.toContain(subject.credential);
     });
 
     test("says what it is, and fails with EngineError where nothing answers or nothing is said in time", async () => {

@@ -19,7 +19,7 @@ export interface WireCases {
 
 let attempts = 0;
 
-const requestOf = (shape: Shape, body: Json): EngineRequest => ({
+export const requestOf = (shape: Shape, body: Json): EngineRequest => ({
   shape,
   body,
   hints: { attempt: `att_suite_${++attempts}`, cacheSalt: "prj_1", project: "prj_1", program: "run_1" },

@@ -11,7 +11,15 @@ import type { Shape } from "../asked.ts";
 import { OutputProgress, type ProgressField } from "./progress.ts";
 import { EngineError } from "../types.ts";
 import type { EngineAnswer, EngineChunk, Timings, Usage } from "../types.ts";
-import { invalidAnswer, parseChunk, readRefusal, readText, readUnstreamed, type RefusalReading } from "./read.ts";
+import {
+  invalidAnswer,
+  parseChunk,
+  readRefusal,
+  readText,
+  readUnstreamed,
+  withoutCredentialIn,
+  type RefusalReading,
+} from "./read.ts";
 import { estimateTokens, laterUsage, timingsOf } from "./chat/usage.ts";
 import type { WireReader } from "./types.ts";
 
@@ -264,7 +272,7 @@ class Exchange implements EngineAnswer {
       delete data["lineshaft"];
     }
     const counted = this.#progress?.takenFrom(data) === true;
-    const chunk = this.#wire.read(data, event, hasReport || counted ? undefined : text, this.#state);
+    const chunk = this.#readChunk(data, event, hasReport || counted ? undefined : text);
     chunk.bytes = bytes;
     if (event !== undefined) chunk.eventName = event;
     this.#progress?.passed(chunk);
@@ -274,6 +282,15 @@ class Exchange implements EngineAnswer {
     this.#unreported = (this.#reported?.outputTokens ?? 0) > before ? 0 : this.#unreported + chunk.characters;
     if (!this.#finished && this.#wire.ends(data, event) !== "no") this.#finished = true;
     return chunk;
+  }
+
+  /** An event may say that the answer has failed, in words that repeat the credential. */
+  #readChunk(data: Record<string, unknown>, event: string | undefined, text: string | undefined): EngineChunk {
+    try {
+      return this.#wire.read(data, event, text, this.#state);
+    } catch (error) {
+      throw withoutCredentialIn(error, this.#reading.credential);
+    }
   }
 
   /**

@@ -6,6 +6,7 @@ export type Said =
   | "temperature"
   | "seed"
   | "minP"
+  | "stop"
   | "topK"
   | "logprobs"
   | "presencePenalty"
@@ -17,6 +18,7 @@ const ofChat: Readonly<Record<Said, string>> = {
   temperature: "temperature",
   seed: "seed",
   minP: "min_p",
+  stop: "stop",
   topK: "top_k",
   logprobs: "logprobs",
   presencePenalty: "presence_penalty",
@@ -27,11 +29,12 @@ const ofChat: Readonly<Record<Said, string>> = {
 
 const others: Partial<Record<Shape, Partial<Record<Said, string>>>> = {
   responses: { logprobs: "top_logprobs", format: "text.format" },
-  messages: { format: "output_config.format" },
+  messages: { stop: "stop_sequences", format: "output_config.format" },
   gemini: {
     temperature: "generationConfig.temperature",
     seed: "generationConfig.seed",
     topK: "generationConfig.topK",
+    stop: "generationConfig.stopSequences",
     presencePenalty: "generationConfig.presencePenalty",
     frequencyPenalty: "generationConfig.frequencyPenalty",
     answers: "generationConfig.candidateCount",

@@ -135,6 +135,23 @@ export function parseChunk(text: string, { credential, refusal = refusalOf }: Re
   return data as Record<string, unknown>;
 }
 
+/** The same error where its words do not hold the credential, else one without it. */
+export function withoutCredentialIn(error: unknown, credential: string | undefined): unknown {
+  if (!(error instanceof EngineError) || credential === undefined) return error;
+  const { status, code, message, hint, param, retryable, retryAfterSeconds } = error;
+  if (!`${message} ${code} ${hint} ${param}`.includes(credential)) return error;
+  const shown = (text: string) => withoutCredential(text, credential);
+  return new EngineError({
+    status,
+    code: shown(code),
+    message: shown(message),
+    retryable,
+    ...(hint !== undefined && { hint: shown(hint) }),
+    ...(param !== undefined && { param: shown(param) }),
+    ...(retryAfterSeconds !== undefined && { retryAfterSeconds }),
+  });
+}
+
 /** The error of an answer that cannot be read. */
 export function invalidAnswer(why: string, cause?: unknown): EngineError {
   return new EngineError({

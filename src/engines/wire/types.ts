@@ -60,3 +60,13 @@ export interface WireWriter {
   /** The body of the call. */
   write(asked: Asked, of: WriteWish): Json;
 }
+
+/** What of a call is not passed on to an engine although it speaks the call's own API. */
+export interface Denied {
+  /** Where it stands in the client's body, or the header's name. */
+  path: string;
+  /** Why, as the end of a sentence that begins with the path. */
+  reason: string;
+  /** The field that an owner may allow (`--allow-field`), where the owner's price covers it. */
+  allowedAs?: string;
+}

@@ -15,6 +15,8 @@ test.each<[Shape, readonly Shape[] | undefined, Shape | undefined]>([
   // The call's own format before the one that the engine prefers.
   ["chat", ["responses", "chat"], "chat"],
   ["gemini", ["messages", "chat"], "messages"],
+  ["chat", ["responses"], "responses"],
+  ["responses", ["gemini"], "gemini"],
   // A format that no call can be written in is passed over.
   ["messages", ["embeddings", "completions", "chat"], "chat"],
   ["gemini", ["messages"], "messages"],

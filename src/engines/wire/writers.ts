@@ -3,10 +3,16 @@
 import type { Asked, Shape } from "../asked.ts";
 import type { Capabilities } from "../types.ts";
 import type { WireWriter } from "./types.ts";
+import { geminiWriter } from "./gemini/write.ts";
 import { messagesWriter } from "./messages/write.ts";
+import { responsesWriter } from "./responses/write.ts";
 
 /** Formats that calls of other formats are written in. Chat completions are written by the protocols themselves (chat/write.ts). */
-const writers: Partial<Record<Shape, WireWriter>> = { messages: messagesWriter };
+const writers: Partial<Record<Shape, WireWriter>> = {
+  messages: messagesWriter,
+  responses: responsesWriter,
+  gemini: geminiWriter,
+};
 
 /** The writer of a format; undefined where calls of other formats cannot be written in it. */
 export const writerOf = (shape: Shape): WireWriter | undefined => writers[shape];

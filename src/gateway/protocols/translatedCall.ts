@@ -20,7 +20,7 @@ import type { BodyWish, Medium, ModelCall } from "../modelCall.ts";
 import { ChatCall } from "./chat/call.ts";
 import type { CallBody } from "./openai/bodies.ts";
 import { honoured } from "./openai/fields.ts";
-import { mediaAmong, placesOf, type PlacedPart } from "./partMedia.ts";
+import { mediaAmong, placesOf, refuseMedia, tokensBesideChat, type PlacedPart } from "./partMedia.ts";
 import { leftOutIn, shapeAt } from "./spoken.ts";
 
 type Json = Record<string, unknown>;
@@ -69,6 +69,10 @@ export abstract class TranslatedCall implements ModelCall {
   protected abstract refuseFields(): void;
   /** Throws a 400 at the first thing that an engine of the call's own API must not be asked. */
   protected abstract refuseOwn(endpoint: RegisteredEndpoint): void;
+  /** What an engine of the call's own API is not sent and whose loss changes nothing else, by its path in the client's body. */
+  protected get ownLeftOut(): readonly string[] {
+    return [];
+  }
   /** The body for an engine of the call's own API. Values that need not change are the received ones. */
   protected abstract ownBody(of: Omit<BodyWish, "shape">): Json;
   /** The same call with data in place of these addresses of media. */
@@ -94,16 +98,8 @@ export abstract class TranslatedCall implements ModelCall {
     return this.#asChat.hasMedia;
   }
 
-  /** Engines of the call's own API are sent what chat has no word for as well: no part of it has more tokens than twice its bytes. */
   get promptTokensMost(): number {
-    const opaque: object[] = this.tools.flatMap(({ opaque: tool }) => (tool ? [tool.item] : []));
-    for (const { part } of this.#places()) {
-      if (part.kind === "opaque") opaque.push(part.item);
-      if (part.kind === "reasoning" && part.proof) opaque.push(part.proof);
-    }
-    let beside = 0;
-    for (const item of opaque) beside += 2 * Buffer.byteLength(JSON.stringify(item));
-    return this.#asChat.promptTokensMost + beside;
+    return this.#asChat.promptTokensMost + tokensBesideChat(this.tools, this.#places());
   }
 
   get promptCharacters(): number {
@@ -132,7 +128,7 @@ export abstract class TranslatedCall implements ModelCall {
     else this.refuseFields();
     this.#refuseParts(endpoint, isOwn);
     const fitted = this.copy();
-    if (isOwn) fitted.#leftOut = [];
+    if (isOwn) fitted.#leftOut = this.ownLeftOut;
     else if (shape === "chat") this.#fitChat(fitted, endpoint);
     else fitted.#leftOut = [...this.unsaid, ...leftOutIn(shape, this, endpoint)];
     return fitted;
@@ -162,19 +158,10 @@ export abstract class TranslatedCall implements ModelCall {
   }
 
   /** Throws a 400 at the first part that the engine does not read. */
-  #refuseParts({ name, facts }: RegisteredEndpoint, isOwn: boolean): void {
-    const reads = facts?.capabilities.media;
-    for (const { part, path } of this.#places()) {
-      if (part.kind === "opaque" && !isOwn) this.refuseOpaque(part.item, path);
-      if (!("url" in part) || reads === undefined || reads.includes(part.kind)) continue;
-      const hint = "Send text, or ask a model that reads it.";
-      throw new LineshaftError({
-        code: "media_not_read",
-        param: path,
-        message: `${path}: the engine of ${name} does not read parts of the kind ${part.kind}. ${hint}`,
-        hint,
-      });
-    }
+  #refuseParts(endpoint: RegisteredEndpoint, isOwn: boolean): void {
+    const places = this.#places();
+    for (const { part, path } of places) if (part.kind === "opaque" && !isOwn) this.refuseOpaque(part.item, path);
+    refuseMedia(places, endpoint);
   }
 
   get #asChat(): ModelCall {

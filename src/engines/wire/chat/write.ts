@@ -72,16 +72,22 @@ export function chatToolName({ name, namespace }: Pick<Tool, "name" | "namespace
 }
 
 function wireTool(tool: Tool, marks: boolean): Json {
-  const { description, parameters, strict, custom, mark } = tool;
+  const { mark } = tool;
   return {
     type: "function",
-    function: {
-      name: chatToolName(tool),
-      ...(description !== undefined && { description: custom ? withFormat(description, custom.format) : description }),
-      ...(custom ? { parameters: textParameters } : parameters !== undefined && { parameters }),
-      ...(strict !== undefined && !custom && { strict }),
-    },
+    function: plainTool(tool),
     ...(marks && mark && { cache_control: wireMark(mark) }),
+  };
+}
+
+/** A tool for an API that has neither groups of tools nor tools that take text: both become functions. */
+export function plainTool(tool: Tool): Json & { name: string } {
+  const { description, parameters, strict, custom } = tool;
+  return {
+    name: chatToolName(tool),
+    ...(description !== undefined && { description: custom ? withFormat(description, custom.format) : description }),
+    ...(custom ? { parameters: textParameters } : parameters !== undefined && { parameters }),
+    ...(strict !== undefined && !custom && { strict }),
   };
 }
 
@@ -101,7 +107,7 @@ function withFormat(description: string, format: Json | undefined): string {
 }
 
 /** Tools that are named to the model. Few engines know a choice among several, so only those that may be called are named. */
-function allowed({ tools, toolChoice }: Asked): readonly Tool[] {
+export function allowed({ tools, toolChoice }: Asked): readonly Tool[] {
   const own = tools.filter(({ opaque }) => !opaque);
   if (typeof toolChoice !== "object" || !("anyOf" in toolChoice)) return own;
   return own.filter((tool) => toolChoice.anyOf.includes(chatToolName(tool)));
@@ -207,11 +213,12 @@ function assistantMessage({ parts, name }: Message, marks: boolean): Json {
 const wireCall = (call: ToolCallPart): Json => ({
   id: call.id,
   type: "function",
-  function: {
-    name: chatToolName(call),
-    arguments: call.custom ? JSON.stringify({ input: call.arguments }) : call.arguments,
-  },
+  function: { name: chatToolName(call), arguments: plainArguments(call) },
 });
+
+/** Arguments of a call as JSON text; the text of a tool that takes text is the one argument of its function. */
+export const plainArguments = ({ custom, arguments: text }: ToolCallPart): string =>
+  custom ? JSON.stringify({ input: text }) : text;
 
 /** A single text is written as text, which every engine reads. */
 function contentOf(parts: readonly Part[], marks: boolean): string | Json[] {

@@ -1,18 +1,10 @@
 // What of a Messages body is not passed on to Anthropic although the client speaks Messages too. Everything else goes through, because a
 // list of what may pass would be out of date the next week. What would change the price, the payer, or which stored things are read is
 // refused by name. Source: Anthropic's API reference and the types of its official client, as of November 2026.
+import type { Denied } from "../types.ts";
 import { object } from "../values.ts";
 
 type Json = Record<string, unknown>;
-
-export interface Denied {
-  /** Where it stands in the client's body, or the header's name. */
-  path: string;
-  /** Why, as the end of a sentence that begins with the path. */
-  reason: string;
-  /** The field that an owner may allow (`--allow-field`), where the owner's price covers it. */
-  allowedAs?: string;
-}
 
 const price = "would change what the call costs, and the rate card has no price for it";
 const account = "names what the account at the provider keeps, which is the same for everybody here";

@@ -111,6 +111,8 @@ class Parts {
 
   add({ reasoning, proof, text, refusal, toolCalls = [], opaque = [] }: AnswerDelta): Json[] {
     const parts: Json[] = [];
+    // What follows a call of a tool tells that the call is complete.
+    if (reasoning || opaque.length > 0) parts.push(...this.#flush());
     if (reasoning) {
       this.#thought += reasoning;
       if (this.#told.call.thinking.show !== "omitted") parts.push({ text: reasoning, thought: true });

@@ -1,9 +1,11 @@
 // A Gemini body as a ModelCall. The path names the model and says whether the answer streams.
+import { billedIn, deniedGemini } from "../../../engines/index.ts";
 import type {
   AnswerFormat,
   Message,
   Prompt,
   Received,
+  RegisteredEndpoint,
   Sampling,
   Thinking,
   Tool,
@@ -14,6 +16,8 @@ import { invalidValue } from "../../refusals.ts";
 import { unknownKey } from "../openai/keys.ts";
 import { TranslatedCall } from "../translatedCall.ts";
 import { jsonSchemaOf } from "./jsonSchema.ts";
+import { refuseDenied } from "../spoken.ts";
+import { ownBody, withFetchedParts } from "./own.ts";
 import { messagesOf } from "./parts.ts";
 
 type Json = Record<string, unknown>;
@@ -73,6 +77,7 @@ export class GeminiCall extends TranslatedCall {
     max_tokens: "generationConfig.maxOutputTokens",
     tool_choice: "toolConfig.functionCallingConfig",
   };
+  override readonly answersPerPrompt: number;
   readonly #body: Json;
   readonly #route: GeminiRoute;
   #messages: readonly Message[] | undefined;
@@ -82,6 +87,8 @@ export class GeminiCall extends TranslatedCall {
     super(received);
     this.#body = body;
     this.#route = route;
+    const { candidateCount: count } = this.#config;
+    this.answersPerPrompt = typeof count === "number" ? count : 1;
   }
 
   get model(): string {
@@ -180,18 +187,21 @@ export class GeminiCall extends TranslatedCall {
     return new GeminiCall(this.#body, this.received, this.#route);
   }
 
-  protected ownBody({ outputTokens }: Omit<BodyWish, "shape">): Json {
-    if (outputTokens === undefined) return this.#body;
-    return { ...this.#body, generationConfig: { ...this.#config, maxOutputTokens: outputTokens } };
+  protected ownBody({ model, outputTokens }: Omit<BodyWish, "shape">): Json {
+    return ownBody(this.#body, model, outputTokens);
   }
 
-  /** Media stand in the body itself: an address is kept as an item that only Google knows. */
-  protected withData(): GeminiCall {
-    return this.copy();
+  protected override get ownLeftOut(): readonly string[] {
+    return this.#wireTools.flatMap((tool, place) => billedIn(tool).map((name) => `tools[${place}].${name}`));
   }
 
-  /** What Google would bill beside tokens is judged where an engine speaks Gemini; none does yet. */
-  protected refuseOwn(): void {}
+  protected withData(data: ReadonlyMap<string, string>): GeminiCall {
+    return new GeminiCall(withFetchedParts(this.#body, data), this.received, this.#route);
+  }
+
+  protected refuseOwn(endpoint: RegisteredEndpoint): void {
+    refuseDenied(deniedGemini(this.#body, endpoint.allowFields), endpoint);
+  }
 
   protected partsPath(message: number): string {
     const { messages } = this.prompt as Extract<Prompt, { kind: "messages" }>;

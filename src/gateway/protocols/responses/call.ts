@@ -1,6 +1,6 @@
 // A Responses body as a ModelCall. Engines that speak chat are asked by a chat completion, which is written once, when an endpoint is
 // fitted; the checks of chat's fields and media are those of every chat call.
-import { writeChat, writerOf } from "../../../engines/index.ts";
+import { deniedResponses, writeChat, writerOf } from "../../../engines/index.ts";
 import type {
   AnswerFormat,
   Asked,
@@ -21,11 +21,12 @@ import { invalidValue } from "../../refusals.ts";
 import { unknownKey } from "../openai/keys.ts";
 import type { CallBody } from "../openai/bodies.ts";
 import { ChatCall } from "../chat/call.ts";
-import { mediaAmong, placesOf, withFetched } from "../partMedia.ts";
-import { leftOutIn, shapeAt } from "../spoken.ts";
+import { mediaAmong, placesOf, refuseMedia, tokensBesideChat, withFetched, type PlacedPart } from "../partMedia.ts";
+import { leftOutIn, refuseDenied, shapeAt } from "../spoken.ts";
 import { kindOf, messagesOf } from "./items.ts";
 import { ToolNames } from "./names.ts";
 import type { OutputWishes } from "./output.ts";
+import { billedTools, ownBody, withFetchedItems } from "./own.ts";
 import { choiceOf, toolsOf, type Choice } from "./tools.ts";
 
 type Json = Record<string, unknown>;
@@ -304,7 +305,7 @@ export class ResponsesCall implements ModelCall {
   }
 
   get promptTokensMost(): number {
-    return this.#chatCall.promptTokensMost;
+    return this.#chatCall.promptTokensMost + tokensBesideChat(this.tools, this.#places);
   }
 
   get promptCharacters(): number {
@@ -318,16 +319,29 @@ export class ResponsesCall implements ModelCall {
 
   get media(): readonly Medium[] {
     if (this.#leftOut === undefined) return this.#chatCall.media;
-    return mediaAmong(placesOf(this.#said, () => "input", "output"));
+    return mediaAmong(this.#places);
+  }
+
+  get #places(): PlacedPart[] {
+    return placesOf(this.#said, () => "input", "output");
   }
 
   engineBody(of: BodyWish): EngineRequest["body"] {
     const { shape, ...wish } = of;
-    return shape === "chat" ? this.#chatCall.engineBody(of) : writerOf(shape)!.write(this, wish);
+    if (shape === "chat") return this.#chatCall.engineBody(of);
+    return shape === this.shape ? this.#ownBody(wish) : writerOf(shape)!.write(this, wish);
+  }
+
+  #ownBody(wish: Omit<BodyWish, "shape">): Json {
+    const { earlier } = this.#state;
+    const isMade = earlier !== undefined || (this.#fetched?.size ?? 0) > 0;
+    const items = isMade ? withFetchedItems(this.#items, this.#fetched) : undefined;
+    return ownBody({ body: this.#body, items, stores: this.stores, thinks: this.thinking.asked }, wish);
   }
 
   fitted(endpoint: RegisteredEndpoint): ModelCall {
     const shape = shapeAt(this, endpoint);
+    if (shape === this.shape) return this.#fittedToOwn(endpoint);
     this.#refuseUnsaid();
     if (shape !== "chat") return this.#fittedTo(shape, endpoint);
     try {
@@ -343,9 +357,23 @@ export class ResponsesCall implements ModelCall {
   #fittedTo(shape: Shape, endpoint: RegisteredEndpoint): ModelCall {
     for (const [field, value] of Object.entries(this.extensions))
       if (value !== null && value !== undefined) throw unknownKey(field, "the engine of this model has no word for it");
+    return this.#copy([...this.#serverTools, ...leftOutIn(shape, this, endpoint)], endpoint);
+  }
+
+  /** The call for an engine that speaks Responses: it leaves as it came, without what would change the price. */
+  #fittedToOwn(endpoint: RegisteredEndpoint): ModelCall {
+    refuseDenied(deniedResponses(this.#body, endpoint.allowFields), endpoint);
+    const unknown = this.#items.findIndex((item) => kindOf(item) === "item_reference");
+    if (unknown >= 0) throw unknownKey(`input[${unknown}]`, "it names an item that is not stored here");
+    return this.#copy(billedTools(this.#body), endpoint);
+  }
+
+  /** Throws a 400 where the engine does not read a medium of the input. */
+  #copy(leftOut: readonly string[], endpoint: RegisteredEndpoint): ModelCall {
+    refuseMedia(this.#places, endpoint);
     const fitted = new ResponsesCall(this.#body, this.received, this.#state);
     fitted.#fetched = this.#fetched;
-    fitted.#leftOut = leftOutIn(shape, this, endpoint);
+    fitted.#leftOut = leftOut;
     return fitted;
   }
 
@@ -362,9 +390,9 @@ export class ResponsesCall implements ModelCall {
     );
   }
 
-  /** Server tools are left out, because no engine here runs them (`tools[8].web_search`), and what the engine's format has no word for. */
+  /** Server tools that the engine does not run (`tools[8].web_search`), and what the engine's format has no word for. */
   get leftOut(): readonly string[] {
-    return [...this.#serverTools, ...(this.#leftOut ?? [])];
+    return this.#leftOut ?? this.#serverTools;
   }
 
   get #serverTools(): readonly string[] {
