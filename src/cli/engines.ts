@@ -6,8 +6,9 @@ import type { Preset } from "../engines/presets/index.ts";
 import type { Client } from "./client.ts";
 import { group, verb, type Context } from "./context.ts";
 import { CliError } from "./errors.ts";
-import { money, relativeTime, table } from "./format.ts";
+import { count, duration, money, relativeTime, table } from "./format.ts";
 import { unknownName } from "./nearest.ts";
+import { wholeNumber } from "./options.ts";
 import { offeredPrice, offerText, presetOf, registerPresets, urlsOf } from "./presets.ts";
 import { priceOf, withPriceOptions, type PriceOptions } from "./priceOptions.ts";
 
@@ -18,6 +19,10 @@ interface AddOptions extends PriceOptions {
   priceOffered?: boolean;
   keyEnv?: string;
   allowField?: string[];
+  connectMs?: number;
+  firstTokenMs?: number;
+  idleMs?: number;
+  concurrency?: number;
   json?: boolean;
 }
 
@@ -44,6 +49,7 @@ export function registerEngines(program: Command, context: Context): void {
       { title: "kind", value: (row) => row.kind },
       { title: "model", value: (row) => row.model },
       { title: "url", value: (row) => urlText(row.urls) },
+      { title: "bounds", value: boundsText },
       { title: "in /M", value: (row) => priceText(row, "input_nano_per_million"), right: true },
       { title: "cached /M", value: (row) => priceText(row, "cached_nano_per_million"), right: true },
       { title: "out /M", value: (row) => priceText(row, "output_nano_per_million"), right: true },
@@ -77,6 +83,18 @@ export function registerEngines(program: Command, context: Context): void {
         "field of a request that it may be sent beyond those of its software; once more for each further one",
         (name: string, before: string[] = []) => [...before, name],
       )
+      .option("--connect-ms <n>", "time to open a connection, in milliseconds", wholeNumber)
+      .option(
+        "--first-token-ms <n>",
+        "time to the first token, in milliseconds; then the call goes elsewhere or fails",
+        wholeNumber,
+      )
+      .option("--idle-ms <n>", "time between two pieces of an answer, in milliseconds", wholeNumber)
+      .option(
+        "--concurrency <n>",
+        "calls that each endpoint is sent at once; further ones wait or go elsewhere",
+        wholeNumber,
+      )
       .option("--price-offered", "take the public price that the preset has for the model"),
   ).action(async (name: string, options: AddOptions) => {
     const client = context.client();
@@ -90,6 +108,11 @@ export function registerEngines(program: Command, context: Context): void {
       model: options.model,
       key_env: options.keyEnv ?? preset?.keyEnv,
       allow_fields: options.allowField,
+      preset: preset?.name,
+      connect_ms: options.connectMs,
+      first_token_ms: options.firstTokenMs,
+      idle_ms: options.idleMs,
+      concurrency: options.concurrency,
       price,
     };
     const added = await client.post<EngineResource>("/api/engines", body);
@@ -126,6 +149,20 @@ export function registerEngines(program: Command, context: Context): void {
 function urlText([first, ...others]: string[]): string {
   if (first === undefined) return "-";
   return others.length === 0 ? first : `${first} +${others.length}`;
+}
+
+/** "8 at once, idle 10 s": what its owner has bounded. */
+function boundsText({ concurrency, connect_ms, first_token_ms, idle_ms }: EngineResource): string {
+  const times = [
+    ["connect", connect_ms],
+    ["first token", first_token_ms],
+    ["idle", idle_ms],
+  ] as const;
+  const parts = [
+    ...(concurrency === null ? [] : [`${count(concurrency)} at once`]),
+    ...times.flatMap(([what, ms]) => (ms === null ? [] : [`${what} ${duration(ms)}`])),
+  ];
+  return parts.join(", ") || "-";
 }
 
 function priceText(engine: EngineResource, field: `${"input" | "cached" | "output"}_nano_per_million`): string {

@@ -29,6 +29,7 @@ test("fills in address and key variable, and takes the offered price where that 
     urls: ["https://dashscope-intl.aliyuncs.com/compatible-mode/v1"],
     model: "qwen3.7-plus",
     key_env: "DASHSCOPE_API_KEY",
+    preset: "dashscope",
     price: {
       currency: "USD",
       input_nano_per_million: "400000000",
@@ -92,4 +93,31 @@ test.each([
   expect(code).not.toBe(0);
   expect(stderr).toContain(said);
   expect(cli.requests.every(({ method }) => method === "GET")).toBe(true);
+});
+
+test("an engine's bounds are sent as they were given, and listed in words", async () => {
+  const engine = {
+    name: "local",
+    kind: "openai",
+    urls: ["http://gpu:8000/v1"],
+    model: "qwen3",
+    price: null,
+    created_at: null,
+    connect_ms: null,
+    first_token_ms: 30_000,
+    idle_ms: 2_500,
+    concurrency: 8,
+  };
+  await using cli = await testCli(({ method, url }) => {
+    if (method === "POST") return { body: engine };
+    if (url.startsWith("/api/status")) return { body: { organisation: { currency: "USD" } } };
+    return { body: { data: url.startsWith("/api/engines") ? [engine] : [], next_cursor: null } };
+  });
+  const words = ["engines", "add", "local", "--url", "http://gpu:8000/v1", "--model", "qwen3", "--price-in", "0"];
+  const bounds = ["--price-out", "0", "--concurrency", "8", "--first-token-ms", "30000", "--idle-ms", "2500"];
+  const added = await cli.run([...words, ...bounds]);
+  expect(added.code, added.stderr).toBe(0);
+  expect(cli.requests.at(-1)!.body).toMatchObject({ concurrency: 8, first_token_ms: 30_000, idle_ms: 2_500 });
+  const { stdout } = await cli.run(["engines", "list"]);
+  expect(stdout).toContain("8 at once, first token 30 s, idle 2.5 s");
 });

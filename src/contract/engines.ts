@@ -56,9 +56,19 @@ export const engine = z.object({
   model: z.string(),
   key_env: z.string().nullable(),
   allow_fields: z.array(z.string()).describe("Fields beyond those of its software that calls may send it"),
+  preset: z.string().nullable().describe("Provider whose quirks it has; null: found out by its address"),
+  connect_ms: z.number().nullable(),
+  first_token_ms: z.number().nullable(),
+  idle_ms: z.number().nullable(),
+  concurrency: z
+    .number()
+    .nullable()
+    .describe("Calls that each of its endpoints is sent at once; null: as many as it says"),
   price: price.nullable(),
   created_at: time.nullable(),
 });
+
+const milliseconds = z.number().int().min(1).max(3_600_000);
 
 export const engineCreate = strict({
   name: z.string().regex(/^[a-zA-Z0-9][a-zA-Z0-9._:/-]{0,99}$/),
@@ -78,6 +88,27 @@ export const engineCreate = strict({
     .max(64)
     .default([])
     .describe("Fields that calls may send it beyond those of its software (docs/api.md); a few are never allowed"),
+  preset: z
+    .string()
+    .max(100)
+    .optional()
+    .describe("The provider that serves at the addresses, where their host does not say it"),
+  connect_ms: milliseconds.optional().describe("Time to open a connection; 5,000 where absent"),
+  first_token_ms: milliseconds
+    .optional()
+    .describe(
+      "Time to the first token, after which the call goes elsewhere or fails; by prompt and speed, and only where another endpoint is left, where absent. A call that asks for reasoning is always waited for",
+    ),
+  idle_ms: milliseconds
+    .optional()
+    .describe("Time between two pieces of an answer once the first has come; 300,000 where absent"),
+  concurrency: z
+    .number()
+    .int()
+    .min(1)
+    .max(100_000)
+    .optional()
+    .describe("Calls that each endpoint is sent at once; further calls wait for their turn or go to another endpoint"),
   price: priceSet.optional(),
 });
 

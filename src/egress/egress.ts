@@ -29,6 +29,10 @@ export interface EgressRequest {
   /** Milliseconds to the answer's headers, and between two pieces of its body; 0 for no bound. Rounded to a second by undici. */
   firstByteMs?: number;
   silenceMs?: number;
+  /** Milliseconds to open a connection to a configured address; `limits.connectMs` where absent. */
+  connectMs?: number | undefined;
+  /** Milliseconds between two pieces of the body once the first has come. Time that the reader does not read is not counted. */
+  idleMs?: number | undefined;
 }
 
 export interface EgressResponse {
@@ -44,8 +48,12 @@ export interface ByteStream extends AsyncIterable<Uint8Array> {
 
 const pools = new Map<string, Pool>();
 /** Connects on the address that was judged, where it is not refused. A literal address is not looked up, so it is judged here. */
-function judging(lookup: LookupFunction, isRefused: (address: string) => boolean): buildConnector.connector {
-  const connect = buildConnector({ timeout: limits.connectMs, lookup, keepAlive: true });
+function judging(
+  lookup: LookupFunction,
+  isRefused: (address: string) => boolean,
+  connectMs: number = limits.connectMs,
+): buildConnector.connector {
+  const connect = buildConnector({ timeout: connectMs, lookup, keepAlive: true });
   return (options, callback) => {
     const host = options.hostname.replace(/^\[|\]$/g, "");
     if (isIP(host) !== 0 && isRefused(host))
@@ -60,16 +68,18 @@ function judging(lookup: LookupFunction, isRefused: (address: string) => boolean
 const connectToConfigured = judging(checkedLookup, isRefusedAddress);
 const connectToPublic = judging(publicLookup, isNotPublic);
 
-function poolOf(origin: string): Pool {
-  let pool = pools.get(origin);
+/** The time to connect belongs to a pool, so an origin has one for each such time that its callers ask for. */
+function poolOf(origin: string, connectMs: number | undefined): Pool {
+  const key = connectMs === undefined ? origin : `${connectMs} ${origin}`;
+  let pool = pools.get(key);
   if (!pool) {
     pool = new Pool(origin, {
       connections: limits.connectionsPerOrigin,
       pipelining: 1,
       keepAliveTimeout: 30_000,
-      connect: connectToConfigured,
+      connect: connectMs === undefined ? connectToConfigured : judging(checkedLookup, isRefusedAddress, connectMs),
     });
-    pools.set(origin, pool);
+    pools.set(key, pool);
   }
   return pool;
 }
@@ -88,7 +98,7 @@ export function send(request: EgressRequest): Promise<EgressResponse> {
     // An address that a caller named is used once. Its connection is not kept, because callers' addresses would fill the memory.
     const once =
       request.reach === "public" ? new Pool(origin, { connections: 1, connect: connectToPublic }) : undefined;
-    (once ?? poolOf(origin)).dispatch(
+    (once ?? poolOf(origin, request.connectMs)).dispatch(
       {
         method: request.method,
         path,
@@ -117,6 +127,9 @@ export async function closeEgress(): Promise<void> {
 class Exchange implements Dispatcher.DispatchHandler, ByteStream {
   readonly #signal: AbortSignal | undefined;
   readonly #translate: EgressRequest["translate"];
+  readonly #idleMs: number | undefined;
+  /** Runs from the first piece of the body on, where the silence between pieces is bounded. */
+  #idle: NodeJS.Timeout | undefined;
   #resolve: (response: EgressResponse) => void;
   #reject: (error: Error) => void;
   #controller: Dispatcher.DispatchController | undefined;
@@ -132,12 +145,13 @@ class Exchange implements Dispatcher.DispatchHandler, ByteStream {
   readonly #onAbort = () => this.abort();
 
   constructor(
-    { signal, translate }: EgressRequest,
+    { signal, translate, idleMs }: EgressRequest,
     resolve: (response: EgressResponse) => void,
     reject: (error: Error) => void,
   ) {
     this.#signal = signal;
     this.#translate = translate;
+    this.#idleMs = idleMs;
     this.#resolve = resolve;
     this.#reject = reject;
     if (signal?.aborted) this.#aborted = true;
@@ -171,6 +185,7 @@ class Exchange implements Dispatcher.DispatchHandler, ByteStream {
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
     // undici hands over an empty piece where it is resumed with nothing at hand. To pause for it would be to be resumed at once, for ever.
     if (this.#abandoned || chunk.length === 0) return;
+    if (this.#idleMs !== undefined) this.#heard(this.#idleMs);
     this.#unread.push(chunk);
     this.#unreadBytes += chunk.length;
     processMemory.count("streams", chunk.length);
@@ -191,7 +206,20 @@ class Exchange implements Dispatcher.DispatchHandler, ByteStream {
     this.#close();
   }
 
+  /** A piece has come: the next one has its time from now on. */
+  #heard(idleMs: number): void {
+    if (this.#idle) this.#idle.refresh();
+    else this.#idle = setTimeout(() => this.#silent(), idleMs).unref();
+  }
+
+  #silent(): void {
+    // What waits for its reader says nothing of the sender.
+    if (this.#unreadBytes > 0 || this.#controller?.paused) this.#idle?.refresh();
+    else this.#controller?.abort(new errors.BodyTimeoutError());
+  }
+
   #close(): void {
+    clearTimeout(this.#idle);
     this.#signal?.removeEventListener("abort", this.#onAbort);
     this.#wakeUp();
   }

@@ -9,7 +9,7 @@ export { embeddedWorkers } from "./embedded/fleetWorker.ts";
 export { workerEngine, type WorkerEngine } from "./embedded/workerEngine.ts";
 export { embeddingFields } from "./wire/embeddings/read.ts";
 export { rerankFields } from "./wire/rerank/read.ts";
-export { presets } from "./presets/index.ts";
+export { findPreset, presets } from "./presets/index.ts";
 export { EngineRegistry, type Endpoint as RegisteredEndpoint, type EndpointRole } from "./registry.ts";
 export { estimateTokens, promptLength } from "./wire/chat/usage.ts";
 export { WholeAnswer } from "./wire/chat/assemble.ts";

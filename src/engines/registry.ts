@@ -1,7 +1,7 @@
 // Which engines serve what. A deployment is the name that callers write as `model`; behind it stand one or more endpoints (replicas), each
 // an engine of its own with its own address and state. What starts or adds an engine registers it here, and the gateway asks only here.
 import type { Engine } from "./engine.ts";
-import type { EndpointFacts } from "./types.ts";
+import type { EndpointBounds, EndpointFacts } from "./types.ts";
 
 interface EndpointOptions {
   kind: "embedded" | "openai";
@@ -18,6 +18,7 @@ interface EndpointOptions {
   /** Machine it runs on, where that is known: KV moves fastest within one. */
   node?: string;
   facts?: EndpointFacts;
+  bounds?: EndpointBounds;
   /** What its owner stored of it, as a text: another text is another engine of the same name. Absent for workers. */
   revision?: string;
 }
@@ -48,6 +49,7 @@ export interface Endpoint {
   readonly role: EndpointRole;
   readonly node: string | undefined;
   readonly allowFields: readonly string[];
+  readonly bounds: EndpointBounds;
   readonly engine: Engine;
   readonly revision: string | undefined;
   readonly addedAt: Date;
@@ -122,6 +124,7 @@ export class EngineRegistry {
       role: options.role ?? "both",
       node: options.node,
       allowFields: options.allowFields ?? [],
+      bounds: options.bounds ?? {},
       engine,
       revision: options.revision,
       addedAt: new Date(),

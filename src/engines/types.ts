@@ -181,6 +181,18 @@ export interface EndpointFacts {
   capabilities: Capabilities;
 }
 
+/** What an endpoint's owner allows it. What is absent has this installation's bounds. */
+export interface EndpointBounds {
+  /** To open a connection. */
+  connectMs?: number | undefined;
+  /** To the first token of an answer; it holds for the last endpoint that is left as well. */
+  firstTokenMs?: number | undefined;
+  /** Between two pieces of an answer, once the first has come. */
+  idleMs?: number | undefined;
+  /** Calls that it is sent at once; further ones wait for their turn, or go elsewhere. */
+  concurrency?: number | undefined;
+}
+
 /** How much KV an endpoint keeps, and what it costs to bring it back to the device. */
 export interface KvFacts {
   /** 0 where the engine does not say. */

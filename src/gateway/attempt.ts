@@ -124,14 +124,16 @@ export class Attempts {
     const { endpoint, expectedFirstTokenMs, firstTokenMostMs } = attempt.placement;
     endpoint.running++;
     const sentMs = call.now();
+    // A bound of the engine's own holds where no other endpoint is left as well.
+    const leaves = endpoint.bounds.firstTokenMs === undefined ? elsewhere : () => true;
     const opening: Opening = { answer: undefined, sent: () => this.#ledger.sent(attempt.id, endpoint.endpoint) };
     // A whole answer does not say when its prompt was computed, so its prefill load is released after the predicted time.
     const guess = attempt.streams
       ? undefined
       : setTimeout(() => this.#dispatcher.prefilled(attempt.id), expectedFirstTokenMs).unref();
     try {
-      const begun = await (elsewhere && firstTokenMostMs !== undefined
-        ? openInTime(call, attempt, opening, elsewhere, firstTokenMostMs)
+      const begun = await (leaves && firstTokenMostMs !== undefined
+        ? openInTime(call, attempt, opening, leaves, firstTokenMostMs)
         : openAt(call, attempt, opening, call.signal));
       this.#begun(call, attempt, begun, sentMs);
       return begun.streams && !attempt.asked.stream ? await gathered(call, begun) : begun;

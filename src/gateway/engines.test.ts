@@ -99,6 +99,48 @@ describe("an engine of two endpoints", () => {
   });
 });
 
+describe("what an engine's owner allows it", () => {
+  const bounds = { connect_ms: 2_000, first_token_ms: 30_000, idle_ms: 10_000, concurrency: 8 };
+  const known = { connectMs: 2_000, firstTokenMs: 30_000, idleMs: 10_000, concurrency: 8 };
+
+  test("is shown, holds at once and after a start, and goes when the engine is added without it", async () => {
+    await using at = await testGateway();
+    await using engine = await scriptedEngine({}, ["qwen"]);
+    const added = await add(at, { urls: [engine.url], preset: "deepseek", ...bounds });
+    expect(added.body).toMatchObject({ preset: "deepseek", ...bounds });
+    expect(at.engines.get("mine")!.bounds).toEqual(known);
+    // The list of fields is that of the provider, whatever the address.
+    expect(at.engines.get("mine")!.facts!.capabilities.fields).toContain("thinking");
+    const restarted = new EngineRegistry();
+    await restoreEngines({ db: at.db, engines: restarted, log: { warn() {} } as never, alarms: at.alarms });
+    expect(restarted.get("mine")!.bounds).toEqual(known);
+    await restarted.close();
+    const list = await at.request("/api/engines");
+    expect(list.body.data.find(({ name }: { name: string }) => name === "mine")).toMatchObject(bounds);
+    const plain = await add(at, { urls: [engine.url] });
+    expect(plain.body).toMatchObject({
+      preset: null,
+      connect_ms: null,
+      first_token_ms: null,
+      idle_ms: null,
+      concurrency: null,
+    });
+    expect(at.engines.get("mine")!.bounds.concurrency).toBeUndefined();
+  });
+
+  test.each([
+    [{ preset: "dashscop" }, "No provider is known by the name dashscop"],
+    [{ concurrency: 0 }, "concurrency"],
+    [{ idle_ms: 1.5 }, "idle_ms"],
+    [{ connect_ms: 4_000_000 }, "connect_ms"],
+  ])("%j is refused by name", async (wrong, message) => {
+    await using at = await testGateway();
+    await using engine = await scriptedEngine({}, ["qwen"]);
+    const refused = await add(at, { urls: [engine.url], ...wrong });
+    expect(refused).toMatchObject({ status: 400, body: { error: { message: expect.stringContaining(message) } } });
+  });
+});
+
 test("an engine that is added, changed or removed at one process is known at another one", async () => {
   await using at = await testGateway();
   await using first = await scriptedEngine({}, ["qwen"]);

@@ -4,8 +4,8 @@
 // What is stored is the name of an environment variable, never a provider's key. Which variables may be named, and where each one
 // goes, is in keyEnvs.ts.
 import { LineshaftError } from "../errors/index.ts";
-import { createOpenAiEngine, EngineError, engineBaseUrl, knownField, neverAllowed } from "../engines/index.ts";
-import type { EndpointFacts, Engine, EngineRegistry } from "../engines/index.ts";
+import { createOpenAiEngine, EngineError, engineBaseUrl, knownField, neverAllowed, presets } from "../engines/index.ts";
+import type { EndpointBounds, EndpointFacts, Engine, EngineRegistry } from "../engines/index.ts";
 import type { Principal } from "../governance/types.ts";
 import type { Ledger, RateCard } from "../ledger/index.ts";
 import type { Database, Queryable } from "../store/index.ts";
@@ -16,6 +16,7 @@ import {
   endpointNames,
   engineOf,
   keyRefused,
+  presetOf,
   providerKey,
   revisionOf,
   type EngineRecord,
@@ -30,6 +31,8 @@ interface NewEngine {
   keyEnv: string | undefined;
   /** Fields beyond those of its software that it may be sent. */
   allowFields: string[];
+  preset: string | undefined;
+  bounds: EndpointBounds;
   price: NewPrices | undefined;
 }
 
@@ -58,22 +61,41 @@ export async function addEngine(rooms: Rooms, principal: Principal, wanted: NewE
   await checkName(rooms, principal, wanted);
   if (wanted.price) checkCurrency(principal, wanted.price, "price.currency");
   refuseFields(wanted.allowFields);
+  const { bounds } = wanted;
+  const preset = presetOf({ preset: wanted.preset ?? null });
+  if (wanted.preset !== undefined && !preset) throw presetUnknown(wanted.preset);
   const urls = wanted.urls.map((url) => engineBaseUrl(url));
   const carried = await carriedUrls(db, principal, wanted);
   const key = providerKey({ keyEnv: wanted.keyEnv, urls, carried });
   const endpoints = await Promise.all(
     endpointNames(wanted.name, urls).map(async (endpoint, index) => {
-      const engine = createOpenAiEngine({ url: urls[index]!, model: wanted.model, key });
+      const engine = createOpenAiEngine({ url: urls[index]!, model: wanted.model, key, preset, bounds });
       return { endpoint, engine, facts: await probed(engine, urls, index, wanted.model) };
     }),
   );
   const { rows } = await db.query<EngineRow>(
-    `insert into engines (name, organisation, kind, urls, model, key_env, allow_fields, carried_key_urls)
-     values ($1, $2, 'openai', $3, $4, $5, $6, $7)
+    `insert into engines (name, organisation, kind, urls, model, key_env, allow_fields, carried_key_urls, preset,
+       connect_ms, first_token_ms, idle_ms, concurrency)
+     values ($1, $2, 'openai', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
      on conflict (name) do update set urls = excluded.urls, model = excluded.model, key_env = excluded.key_env,
-       allow_fields = excluded.allow_fields, carried_key_urls = excluded.carried_key_urls
+       allow_fields = excluded.allow_fields, carried_key_urls = excluded.carried_key_urls, preset = excluded.preset,
+       connect_ms = excluded.connect_ms, first_token_ms = excluded.first_token_ms, idle_ms = excluded.idle_ms,
+       concurrency = excluded.concurrency
      where engines.organisation = excluded.organisation returning *`,
-    [wanted.name, principal.organisation, urls, wanted.model, wanted.keyEnv ?? null, wanted.allowFields, carried],
+    [
+      wanted.name,
+      principal.organisation,
+      urls,
+      wanted.model,
+      wanted.keyEnv ?? null,
+      wanted.allowFields,
+      carried,
+      wanted.preset ?? null,
+      bounds.connectMs ?? null,
+      bounds.firstTokenMs ?? null,
+      bounds.idleMs ?? null,
+      bounds.concurrency ?? null,
+    ],
   );
   if (!rows[0]) throw nameTaken(wanted.name);
   alarms.clear(keyRefused(wanted.name, principal.organisation));
@@ -88,6 +110,7 @@ export async function addEngine(rooms: Rooms, principal: Principal, wanted: NewE
       organisation: principal.organisation,
       endpoint,
       facts,
+      bounds,
       allowFields: wanted.allowFields,
       revision: revisionOf(engineOf(rows[0])),
     });
@@ -167,6 +190,18 @@ export function nameTaken(name: string): LineshaftError {
     message: `The name ${name} is taken.`,
     param: "name",
     hint: "Choose another name; callers write it as `model`.",
+  });
+}
+
+function presetUnknown(name: string): LineshaftError {
+  const names = presets.map((preset) => preset.name);
+  const near = nearest(name, names);
+  return new LineshaftError({
+    code: "invalid_request",
+    status: 400,
+    message: `No provider is known by the name ${name}.`,
+    param: "preset",
+    hint: `${near === undefined ? "" : `Did you mean ${near}? `}Known are ${names.join(", ")}.`,
   });
 }
 

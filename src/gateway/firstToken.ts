@@ -2,12 +2,12 @@
 // says nothing must not keep them, but a call that is only slow is never cut:
 //
 //   - a call that asks for reasoning has no bound: reasoning is often hidden, and takes minutes without a chunk;
-//   - the bound comes from the deployment's settings, or from the prompt and the endpoint's measured speed (Decision.firstTokenMostMs);
+//   - the bound comes from the engine's or the deployment's settings, or from the prompt and the endpoint's measured speed (Decision.firstTokenMostMs);
 //     then it is never below the longest first token that the endpoint has honestly taken;
 //   - it begins anew whenever the endpoint sends a token to any of its calls, because then this call may still be waiting its turn;
 //   - a whole answer shows no first token. When the bound is over the endpoint is probed, and only silence ends the wait before the time
 //     that all of its output may take;
-//   - while no other endpoint may take the call, the wait goes on.
+//   - while no other endpoint may take the call, the wait goes on, unless the engine's owner has set the bound for this engine.
 import { setTimeout as sleep } from "node:timers/promises";
 import { EngineError } from "../engines/index.ts";
 import type { RegisteredEndpoint } from "../engines/index.ts";

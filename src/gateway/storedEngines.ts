@@ -1,7 +1,7 @@
 // The engines that are stored in the database, as this process registers them: at its start, and again when another process has added,
 // changed or removed one. engines.ts is how users add and remove them.
-import { createOpenAiEngine } from "../engines/index.ts";
-import type { EngineRegistry, RegisteredEndpoint } from "../engines/index.ts";
+import { createOpenAiEngine, findPreset } from "../engines/index.ts";
+import type { EndpointBounds, EngineRegistry, RegisteredEndpoint } from "../engines/index.ts";
 import { LineshaftError } from "../errors/index.ts";
 import type { Database, Queryable } from "../store/index.ts";
 import type { Alarms, Logger } from "../telemetry/index.ts";
@@ -20,6 +20,9 @@ export interface EngineRecord {
   keyEnv: string | null;
   /** Fields beyond those of its software that it may be sent. */
   allowFields: string[];
+  /** Name of the provider whose quirks it has; null: by its address. */
+  preset: string | null;
+  bounds: EndpointBounds;
   createdAt: Date;
   /** Addresses that an engine of an earlier version keeps its key for. */
   carriedKeyUrls: string[] | null;
@@ -34,6 +37,11 @@ export interface EngineRow {
   model: string;
   key_env: string | null;
   allow_fields: string[];
+  preset: string | null;
+  connect_ms: number | null;
+  first_token_ms: number | null;
+  idle_ms: number | null;
+  concurrency: number | null;
   created_at: Date;
   carried_key_urls: string[] | null;
 }
@@ -46,6 +54,13 @@ export const engineOf = (row: EngineRow): EngineRecord => ({
   model: row.model,
   keyEnv: row.key_env,
   allowFields: row.allow_fields,
+  preset: row.preset,
+  bounds: {
+    connectMs: row.connect_ms ?? undefined,
+    firstTokenMs: row.first_token_ms ?? undefined,
+    idleMs: row.idle_ms ?? undefined,
+    concurrency: row.concurrency ?? undefined,
+  },
   createdAt: row.created_at,
   carriedKeyUrls: row.carried_key_urls,
 });
@@ -92,14 +107,18 @@ export const keyRefused = (name: string, organisation: string) => ({
   organisation,
 });
 
+/** The provider that an engine was added as; undefined: by its address. */
+export const presetOf = ({ preset }: Pick<EngineRecord, "preset">) => findPreset(preset ?? "");
+
 /** NAME for the only address, else NAME-0, NAME-1 and so on. */
 export function endpointNames(name: string, urls: string[]): string[] {
   return urls.length === 1 ? [name] : urls.map((_, index) => `${name}-${index}`);
 }
 
 /** What decides how an engine is reached: a stored engine with another text is registered anew. */
-export function revisionOf({ organisation, urls, model, keyEnv, allowFields, carriedKeyUrls }: EngineRecord): string {
-  return JSON.stringify([organisation, urls, model, keyEnv, allowFields, carriedKeyUrls]);
+export function revisionOf(engine: EngineRecord): string {
+  const { organisation, urls, model, keyEnv, allowFields, carriedKeyUrls, preset, bounds } = engine;
+  return JSON.stringify([organisation, urls, model, keyEnv, allowFields, carriedKeyUrls, preset, bounds]);
 }
 
 /** Registers the engines that are stored in the database. Resolves when each of them was asked what it is, or did not answer. */
@@ -152,7 +171,8 @@ function register(
 ): { endpoints: RegisteredEndpoint[]; asked: Promise<void[]> } {
   let key: string | undefined;
   let problem: string | undefined;
-  const { name, urls, model, organisation } = stored;
+  const { name, urls, model, organisation, bounds } = stored;
+  const preset = presetOf(stored);
   try {
     key = providerKey({ keyEnv: stored.keyEnv, urls, carried: stored.carriedKeyUrls });
     alarms.clear(keyRefused(name, organisation));
@@ -165,11 +185,12 @@ function register(
     });
   }
   const endpoints = endpointNames(name, urls).map((endpoint, index) =>
-    engines.add(name, createOpenAiEngine({ url: urls[index]!, model, key }), {
+    engines.add(name, createOpenAiEngine({ url: urls[index]!, model, key, preset, bounds }), {
       kind: "openai",
       model,
       organisation,
       endpoint,
+      bounds,
       allowFields: stored.allowFields,
       revision: revisionOf(stored),
     }),

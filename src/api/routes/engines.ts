@@ -66,6 +66,7 @@ export function engineRoutes({ db, engines, ledger, log, alarms }: ServerDepende
           model,
           key_env: null,
           allow_fields: [],
+          ...unbounded,
           price: priceOfEngine(cards.get(name)),
           created_at: null,
         };
@@ -80,9 +81,15 @@ export function engineRoutes({ db, engines, ledger, log, alarms }: ServerDepende
       const { principal } = c.var;
       const body = c.req.valid("json");
       const price = body.price && newPrices(body.price);
-      const { name, urls, model, key_env: keyEnv, allow_fields: allowFields } = body;
+      const { name, urls, model, preset, key_env: keyEnv, allow_fields: allowFields } = body;
+      const bounds = {
+        connectMs: body.connect_ms,
+        firstTokenMs: body.first_token_ms,
+        idleMs: body.idle_ms,
+        concurrency: body.concurrency,
+      };
       if ((await deploymentNames(db)).includes(name)) throw nameTaken(name);
-      const row = await addEngine(rooms, principal, { name, urls, model, keyEnv, allowFields, price });
+      const row = await addEngine(rooms, principal, { name, urls, model, keyEnv, allowFields, preset, bounds, price });
       const card = await ledger.currentRateCard(principal.organisation, name);
       return c.json(engineResource(row, card, endpointsOf(engines, name, principal.organisation)), 200);
     })
@@ -119,10 +126,18 @@ function engineResource(
     model: engine.model,
     key_env: engine.keyEnv,
     allow_fields: engine.allowFields,
+    preset: engine.preset,
+    connect_ms: engine.bounds.connectMs ?? null,
+    first_token_ms: engine.bounds.firstTokenMs ?? null,
+    idle_ms: engine.bounds.idleMs ?? null,
+    concurrency: engine.bounds.concurrency ?? null,
     price: priceOfEngine(card),
     created_at: engine.createdAt.toISOString(),
   };
 }
+
+/** What this machine serves itself is bounded by its manifest. */
+const unbounded = { preset: null, connect_ms: null, first_token_ms: null, idle_ms: null, concurrency: null };
 
 /** The prices of an engine, those of the fallback included, which say that they are an estimate. */
 const priceOfEngine = (card: RateCard | undefined): EngineResource["price"] => (card ? priceResource(card) : null);

@@ -11,7 +11,7 @@ import { listIn, textIn, tokenCount } from "../wire/values.ts";
 import { limits } from "../limits.ts";
 import type { Shape } from "../asked.ts";
 import type { Engine } from "../engine.ts";
-import type { EndpointFacts, EngineAnswer, EngineRequest, TokenizedPrompt } from "../types.ts";
+import type { EndpointBounds, EndpointFacts, EngineAnswer, EngineRequest, TokenizedPrompt } from "../types.ts";
 
 interface GeminiEngineOptions {
   /** Base address up to and with its version: `https://generativelanguage.googleapis.com/v1beta`. */
@@ -19,6 +19,7 @@ interface GeminiEngineOptions {
   /** Google's name of the model, with or without `models/`. */
   model: string;
   key?: string | undefined;
+  bounds?: EndpointBounds | undefined;
 }
 
 /** The engine at an address of Google's API. */
@@ -33,8 +34,10 @@ class GeminiEngine implements Engine {
   /** Where the model stands below the base address, as `models/…`. */
   readonly #path: string;
   readonly #headers: string[];
+  readonly #bounds: EndpointBounds | undefined;
 
-  constructor({ url, model, key }: GeminiEngineOptions) {
+  constructor({ url, model, key, bounds }: GeminiEngineOptions) {
+    this.#bounds = bounds;
     this.#url = url;
     this.#model = model;
     this.#path = pathOf(model).split("/").map(encodeURIComponent).join("/");
@@ -69,6 +72,7 @@ class GeminiEngine implements Engine {
         url: `${this.#url}/${this.#path}:batchEmbedContents`,
         wire: geminiEmbeddingsReader,
         headers: this.#headers,
+        bounds: this.#bounds,
         body: writeEmbeddings(request.body, pathOf(this.#model)),
         stream: false,
         signal,
@@ -79,6 +83,7 @@ class GeminiEngine implements Engine {
       wire: geminiReader,
       saysAs: "gemini",
       headers: this.#headers,
+      bounds: this.#bounds,
       body: request.body,
       stream,
       source: request.source,

@@ -11,7 +11,14 @@ import { askForProgress, countsProgress } from "../wire/progress.ts";
 import { limits } from "../limits.ts";
 import { EngineError } from "../types.ts";
 import type { Shape } from "../asked.ts";
-import type { Capabilities, EndpointFacts, EngineAnswer, EngineRequest, TokenizedPrompt } from "../types.ts";
+import type {
+  Capabilities,
+  EndpointBounds,
+  EndpointFacts,
+  EngineAnswer,
+  EngineRequest,
+  TokenizedPrompt,
+} from "../types.ts";
 import type { Engine } from "../engine.ts";
 import type { KvEngine } from "../kv.ts";
 import { inputWireOf, type InputWire } from "../wire/inputWires.ts";
@@ -28,6 +35,7 @@ interface OpenAiEngineOptions {
   key?: string | undefined;
   /** The provider that serves at the address; by its host where absent. */
   preset?: Preset | undefined;
+  bounds?: EndpointBounds | undefined;
 }
 
 /** Errors after which it is still not known what the endpoint is. */
@@ -45,6 +53,7 @@ class OpenAiEngine implements Engine {
   readonly #headers: string[];
   /** What is known of the provider that serves at the address. */
   readonly #preset: Preset | undefined;
+  readonly #bounds: EndpointBounds | undefined;
   /** The software that answers at the address, as far as it is known. */
   #software: Software = "other";
   #tokenizes = false;
@@ -58,6 +67,7 @@ class OpenAiEngine implements Engine {
   constructor(options: OpenAiEngineOptions) {
     this.#url = options.url;
     this.#model = options.model;
+    this.#bounds = options.bounds;
     this.#preset = options.preset ?? presetAt(options.url);
     this.#headers = requestHeaders(options.key, this.#preset?.quirks.keyHeader);
     if (this.#preset?.quirks.openAi) this.#software = "openai";
@@ -101,11 +111,16 @@ class OpenAiEngine implements Engine {
 
   /** Asks which models it has; which software it is follows from that. */
   async #look(signal?: AbortSignal): Promise<{ models: string[]; mine: Record<string, unknown> | undefined }> {
-    const answer = await ask("GET", `${this.#url}/models`, this.#headers, undefined, signal).catch((error: unknown) => {
-      // A few endpoints serve calls and no list.
-      if (error instanceof EngineError && error.code === "engine_model_missing") return { data: [] };
-      throw error;
-    });
+    const { questionMs } = limits;
+    const connectMs = this.#bounds?.connectMs;
+    const url = `${this.#url}/models`;
+    const answer = await ask("GET", url, this.#headers, undefined, signal, questionMs, connectMs).catch(
+      (error: unknown) => {
+        // A few endpoints serve calls and no list.
+        if (error instanceof EngineError && error.code === "engine_model_missing") return { data: [] };
+        throw error;
+      },
+    );
     const listed = (Array.isArray(answer["data"]) ? answer["data"] : []) as Record<string, unknown>[];
     const mine = listed.find((model) => model?.["id"] === this.#model);
     // A provider's list says who owns a model, which is not what serves it.
@@ -167,6 +182,7 @@ class OpenAiEngine implements Engine {
       url: this.#url + completionPaths[shape],
       wire: completionReaders[shape],
       headers: this.#headers,
+      bounds: this.#bounds,
       body,
       stream: body.stream === true,
       source: request.source,
@@ -184,6 +200,7 @@ class OpenAiEngine implements Engine {
       url: this.#url + wire.path,
       wire: wire.reader,
       headers: this.#headers,
+      bounds: this.#bounds,
       body,
       stream: false,
       source: request.source,

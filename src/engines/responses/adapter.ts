@@ -9,7 +9,7 @@ import { listIn, textIn, tokenCount } from "../wire/values.ts";
 import { presetAt, type Preset } from "../presets/index.ts";
 import { EngineError } from "../types.ts";
 import type { Engine } from "../engine.ts";
-import type { EndpointFacts, EngineAnswer, EngineRequest } from "../types.ts";
+import type { EndpointBounds, EndpointFacts, EngineAnswer, EngineRequest } from "../types.ts";
 
 interface ResponsesEngineOptions {
   /** Base address up to and with `/v1`. */
@@ -17,6 +17,7 @@ interface ResponsesEngineOptions {
   /** The engine's own name of the model. */
   model: string;
   key?: string | undefined;
+  bounds?: EndpointBounds | undefined;
 }
 
 /** The engine at an address that serves `/responses`. */
@@ -29,9 +30,11 @@ class ResponsesEngine implements Engine {
   readonly #url: string;
   readonly #model: string;
   readonly #headers: string[];
+  readonly #bounds: EndpointBounds | undefined;
   readonly #preset: Preset | undefined;
 
-  constructor({ url, model, key }: ResponsesEngineOptions) {
+  constructor({ url, model, key, bounds }: ResponsesEngineOptions) {
+    this.#bounds = bounds;
     this.#url = url;
     this.#model = model;
     this.#preset = presetAt(url);
@@ -64,6 +67,7 @@ class ResponsesEngine implements Engine {
       wire: responsesReader,
       saysAs: "responses",
       headers: this.#headers,
+      bounds: this.#bounds,
       body: { ...body, store: false },
       stream: body.stream === true,
       source,

@@ -32,8 +32,9 @@ export function ask(
   body?: string,
   signal?: AbortSignal,
   mostMs: number = limits.questionMs,
+  connectMs?: number,
 ): Promise<Record<string, unknown>> {
-  return put({ method, url, headers, body, signal, mostMs }, (text) => {
+  return put({ method, url, headers, body, signal, mostMs, connectMs }, (text) => {
     const answer: unknown = text === "" ? {} : JSON.parse(text);
     if (answer === null || typeof answer !== "object") throw new SyntaxError("not an object");
     return answer as Record<string, unknown>;
@@ -52,6 +53,7 @@ interface Question {
   body?: string | undefined;
   signal?: AbortSignal | undefined;
   mostMs: number;
+  connectMs?: number | undefined;
 }
 
 async function put<Answer>(question: Question, read: (text: string) => Answer): Promise<Answer> {

@@ -10,7 +10,7 @@ import { SseScanner } from "./sse.ts";
 import type { Shape } from "../asked.ts";
 import { OutputProgress, type ProgressField } from "./progress.ts";
 import { EngineError } from "../types.ts";
-import type { EngineAnswer, EngineChunk, Timings, Usage } from "../types.ts";
+import type { EndpointBounds, EngineAnswer, EngineChunk, Timings, Usage } from "../types.ts";
 import {
   invalidAnswer,
   parseChunk,
@@ -33,6 +33,8 @@ interface ExchangeOptions {
   stream: boolean;
   source?: SourceBody | undefined;
   signal?: AbortSignal | undefined;
+  /** Times that the engine's owner allows it: to connect, and between two pieces of an answer. */
+  bounds?: Pick<EndpointBounds, "connectMs" | "idleMs"> | undefined;
   /**
    * Tells the engine to stop; the answer then ends by itself and says what was used. Without it a cancelled attempt's
    * connection is closed, and what passed until then is counted.
@@ -58,6 +60,8 @@ export async function openExchange(options: ExchangeOptions): Promise<EngineAnsw
       headers: options.headers,
       body: encodeBody(options.body, options.source),
       signal: stop ? undefined : signal,
+      connectMs: options.bounds?.connectMs,
+      idleMs: options.bounds?.idleMs,
     });
     const reading = readingOf(options);
     if (response.status !== 200) throw await readRefusal(response, reading);

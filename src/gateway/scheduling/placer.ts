@@ -97,7 +97,7 @@ export class Placer {
     const answer = candidates.callAt(endpoint);
     const prefillCall = prefill && candidates.callAt(prefill);
     if (!answer || (prefill && !prefillCall)) return undefined;
-    const setMs = this.#engines.settingsOf(model).firstTokenMs;
+    const setMs = endpoint.bounds.firstTokenMs ?? this.#engines.settingsOf(model).firstTokenMs;
     const decidedMs = decision.firstTokenMostMs;
     return {
       endpoint,

@@ -29,9 +29,10 @@ export function spaceOf({ name, facts }: RegisteredEndpoint): Space {
 export const kvCapacityOf = ({ facts }: RegisteredEndpoint): number => facts?.kv?.deviceTokens ?? unknownKvTokens;
 
 export function specOf(endpoint: RegisteredEndpoint): EndpointSpec {
-  const { facts, role, node } = endpoint;
+  const { facts, role, node, bounds } = endpoint;
   const space = spaceOf(endpoint);
-  const slots = facts?.slots ?? unknownSlots;
+  const most = bounds.concurrency ?? Infinity;
+  const slots = Math.min(facts?.slots ?? unknownSlots, most);
   const { reloadMsPerToken = {}, pool } = facts?.kv ?? {};
   const slowest = Math.max(...Object.values(reloadMsPerToken));
   const kvCapacityTokens = kvCapacityOf(endpoint);
@@ -45,7 +46,8 @@ export function specOf(endpoint: RegisteredEndpoint): EndpointSpec {
     kvCapacityTokens,
     totalKvCapacityTokens: facts?.kv?.totalTokens ?? kvCapacityTokens,
     slots,
-    maxInFlight: maxInFlightOf(slots),
+    // No call waits inside an engine whose owner bounds its calls: it waits in the queue, where it may go elsewhere.
+    maxInFlight: Math.min(maxInFlightOf(slots), most),
     knowledge: facts?.capabilities.kvEvents ? "events" : "usage",
     speed: {
       ...firstSpeed[endpoint.kind],
