@@ -8,10 +8,10 @@ import { type ApiEnv } from "./helpers.ts";
 const summaries: Readonly<Record<string, string>> = {
   "POST /v1/responses/input_tokens":
     "How many tokens an input has; x-lineshaft-counted says whether the engine counted",
-  "GET /v1/responses/{response}": "A stored response",
+  "GET /v1/responses/{response}":
+    "A stored response, also while it runs; with stream=true the events of a background response, after starting_after",
   "DELETE /v1/responses/{response}": "Delete a stored response",
-  "POST /v1/responses/{response}/cancel":
-    "Refused: no response runs in the background, and one that is stored has ended",
+  "POST /v1/responses/{response}/cancel": "Cancel a background response that runs, at whichever process",
   "GET /v1/responses/{response}/input_items": "The input items of a stored response, newest first",
   "POST /v1/conversations": "Create a conversation",
   "GET /v1/conversations/{conversation}": "A conversation",

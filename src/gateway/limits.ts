@@ -101,6 +101,19 @@ export const limits = {
   chainBytes: 32 * 1024 * 1024,
   /** Stored items that one request may name. */
   itemReferences: 1_000,
+  /**
+   * Background responses: how many of a key run in one process; how often events are written and signs of life given; how long a process may
+   * be silent before its responses are failed, and how often that is looked at; how often an end is tried to be written.
+   */
+  backgroundPerKey: 64,
+  backgroundTickMs: 1_000,
+  backgroundSilentMs: 30_000,
+  backgroundLostMs: 15_000,
+  backgroundEndTries: 10,
+  /** Readers of their events: how often they look, when a silent one is sent a comment, and rows of events that are read at once. */
+  backgroundPollMs: 250,
+  backgroundQuietMs: 10_000,
+  backgroundEventRows: 16,
   /** Work on stored items between two turns of the event loop. */
   openedTurnMs: 5,
   /** Items of a conversation, and how long one response may write to it. */

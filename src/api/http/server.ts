@@ -18,6 +18,7 @@ import { answeredAtEdge } from "./edge.ts";
 import { explained, sendError, sendJson } from "./respond.ts";
 import type { ServerDependencies } from "../dependencies.ts";
 import { asksForSocket, serveSockets, socketsOf } from "./socket.ts";
+import { sendReplay } from "./background.ts";
 import { goneSignal, readJson, serveCall } from "./tokens.ts";
 
 /** Makes the server; the caller lets it listen. */
@@ -59,12 +60,16 @@ export function createServer(dependencies: ServerDependencies): Server {
     },
   );
   serveSockets(server, { dependencies, stored, bodies });
+  storedOf.set(server, stored);
   server.once("close", () => {
     socketsOf(server).close();
     stored.close();
   });
   return server;
 }
+
+/** Stored responses of a server, which end with it. */
+const storedOf = new WeakMap<Server, ResponsesState>();
 
 function placeOf(url: string): { path: string; query: string } {
   const at = url.indexOf("?");
@@ -97,6 +102,7 @@ async function serveProtocol(
   const stillAuthenticated = () => (dependencies.identity.isConfirmed(principal) ? principal : authenticated());
   if (route?.call && gone) {
     const held = bodies.open(principal.key);
+    const hold = () => bodies.open(principal.key);
     const { gateway, stored } = dependencies;
     const received = { route: route.call, model: decodePath(route.names["model"]), path, query };
     try {
@@ -110,6 +116,7 @@ async function serveProtocol(
         response,
         requestId,
         held,
+        hold,
         gone,
         explained: exchange.explained,
       });
@@ -126,7 +133,8 @@ async function serveProtocol(
     );
     const held = bodies.open(principal.key);
     try {
-      const { json, headers = {} } = await question.answer({
+      const gone = goneSignal(response);
+      const reply = await question.answer({
         engines: dependencies.engines,
         aliases: dependencies.gateway.aliases(principal.organisation),
         stored: dependencies.stored,
@@ -135,8 +143,11 @@ async function serveProtocol(
         query: new URLSearchParams(query),
         headers: request.headers,
         json: question.method === "POST" ? await bodyOf(request, held) : undefined,
+        signal: AbortSignal.any([gone, dependencies.gateway.closing]),
         count: (bytes) => held.add(bytes),
       });
+      if (reply.events) return await sendReplay({ response, protocol, requestId }, reply.events);
+      const { json, headers = {} } = reply;
       const flat = Object.entries(headers).flat();
       return sendJson(response, 200, JSON.stringify(json), [protocol.requestIdHeader, requestId, ...flat]);
     } finally {
@@ -177,6 +188,7 @@ export async function closeServer(server: Server, gateway: Gateway, graceMs?: nu
   const closed = new Promise<void>((resolve) => server.close(() => resolve()));
   server.closeIdleConnections();
   await gateway.close(graceMs === undefined ? {} : { graceMs });
+  await storedOf.get(server)?.background.ended();
   // Last answers and events are on their way to their clients; a client that does not read them is not waited for.
   const idle = setInterval(() => server.closeIdleConnections(), 20);
   const rest = setTimeout(() => {

@@ -1,40 +1,22 @@
 // The token path over node:http: a JSON body in, an answer or a stream of events out, in the shapes of the request's protocol. It stands
 // off the web framework, because it runs for every call and every token, and each layer would cost that often.
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { LineshaftError } from "../../errors/index.ts";
-import type { Principal } from "../../governance/types.ts";
 import { pooledId } from "../../gateway/ids.ts";
 import { programOf } from "../../gateway/protocols/program.ts";
-import type { CallRoute, Protocol, ReceivedRequest, Told } from "../../gateway/protocols/types.ts";
+import type { Protocol, ReceivedRequest, Told } from "../../gateway/protocols/types.ts";
 import { clientGone } from "../../gateway/refusals.ts";
 import { keepResponse } from "../../gateway/responses/keeping.ts";
-import { ownerOf, type ResponsesState } from "../../gateway/responses/state.ts";
-import type { AnswerChunk, CallAnswer, Gateway } from "../../gateway/types.ts";
+import { ownerOf } from "../../gateway/responses/state.ts";
+import type { AnswerChunk, CallAnswer } from "../../gateway/types.ts";
 import { asLineshaftError } from "../../gateway/errors.ts";
 import { limits } from "../limits.ts";
 import { between, parseBytes, protocolJson, readBody, type HeldBody } from "./bodies.ts";
+import { asksForBackground, serveBackground } from "./background.ts";
 import { drained } from "./drained.ts";
 import { sendJson } from "./respond.ts";
+import type { Serving } from "./serving.ts";
 import { WaitingStreams } from "./waiting.ts";
 import { wishesOf } from "./wishes.ts";
-
-interface Serving {
-  gateway: Gateway;
-  stored: ResponsesState;
-  protocol: Protocol;
-  /** What is known of the request without its body. */
-  received: { route: CallRoute; model: string | undefined; path: string; query: string };
-  /** The principal, as its key is when this is called. Throws 401 once the key is revoked. */
-  stillAuthenticated: () => Principal | Promise<Principal>;
-  request: IncomingMessage;
-  response: ServerResponse;
-  requestId: string;
-  held: HeldBody;
-  /** Aborts when the client has gone (`goneSignal`). */
-  gone: AbortSignal;
-  /** A failure as its client is told it; one of our own is logged. */
-  explained: (error: unknown) => LineshaftError;
-}
 
 /** Aborts when the client closes the connection before it has its whole answer. To be made before anything is waited for. */
 export function goneSignal(response: ServerResponse): AbortSignal {
@@ -62,6 +44,7 @@ export async function serveCall(serving: Serving): Promise<void> {
   const owner = ownerOf(await serving.stillAuthenticated());
   const keeps = await stored.keeps(body.json, owner);
   const earlier = await stored.before(body.json, owner, (bytes) => held.add(bytes));
+  if (asksForBackground(body.json)) return serveBackground(serving, body, { keeps, earlier });
   try {
     await serveBody(serving, body, { keeps, earlier, release: earlier?.release });
   } finally {

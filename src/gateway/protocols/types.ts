@@ -13,6 +13,9 @@ import type { ModelCall } from "../modelCall.ts";
 import type { ResponsesState } from "../responses/state.ts";
 import type { AnswerChunk } from "../types.ts";
 import type { Earlier } from "./responses/call.ts";
+import type { Told } from "./told.ts";
+
+export type { Told } from "./told.ts";
 
 /** A request that is a call. */
 export interface CallRoute {
@@ -37,14 +40,6 @@ export interface ReceivedRequest {
   json: unknown;
   /** What is kept of earlier calls, for a protocol that is `stateful`. */
   state?: { keeps: boolean; earlier?: Earlier | undefined };
-}
-
-/** What an answer's encoder may need of the call that it answers. */
-export interface Told {
-  call: ModelCall;
-  id: string;
-  /** Milliseconds since 1970. */
-  createdMs: number;
 }
 
 /** What an error may say of its request. */
@@ -82,14 +77,16 @@ export interface Questioned {
   json: unknown;
   /** Stored responses and conversations. */
   stored: ResponsesState;
+  /** Aborts when the client has gone, or the server stops. */
+  signal: AbortSignal;
   /** Counts bytes that are about to be read as memory of the request. Throws 429 and 503 where they are too many. */
   count: (bytes: number) => void;
 }
 
-export interface Reply {
-  json: Record<string, unknown>;
-  headers?: Record<string, string>;
-}
+/** What a question is answered with: an object, or a stream of events as text. */
+export type Reply =
+  | { json: Record<string, unknown>; headers?: Record<string, string>; events?: undefined }
+  | { events: AsyncIterable<string>; json?: undefined };
 
 export interface Protocol {
   readonly name: string;

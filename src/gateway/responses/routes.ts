@@ -1,6 +1,6 @@
 // Requests for stored responses, in OpenAI's shapes. What belongs to another project is answered as what is not there.
-import type { Question, Questioned } from "../protocols/types.ts";
-import { invalidValue } from "../refusals.ts";
+import type { Question, Questioned, Reply } from "../protocols/types.ts";
+import { invalidAt, invalidValue } from "../refusals.ts";
 import { pageAsked, pageShown, shown } from "./pages.ts";
 import { responseNotFound } from "./state.ts";
 
@@ -17,14 +17,24 @@ export const responseQuestions: readonly Question[] = [
   { method: "GET", path: `${response}/input_items`, action: "responses.read", answer: listInput },
 ];
 
-async function getResponse({ stored, principal, names, query, count }: Questioned): Answered {
+async function getResponse(asked: Questioned): Promise<Reply> {
+  const { stored, principal, names, query, count } = asked;
   const id = names["response"]!;
-  if (query.get("stream") === "true")
-    throw invalidValue("stream", "`stream` is not accepted here: a stored response is answered whole. Leave it out.");
+  if (query.get("stream") === "true") return replayResponse(asked);
   const found = await stored.store.get(principal.project, id, count);
   if (!found) throw responseNotFound(id);
   const output = (found["output"] as Json[]).map((item) => shown(item, query));
   return { json: { ...found, output } };
+}
+
+/** The events of a background response, from a number on. */
+async function replayResponse({ stored, principal, names, query, signal }: Questioned): Promise<Reply> {
+  const id = names["response"]!;
+  const after = Number(query.get("starting_after") ?? -1);
+  if (!Number.isSafeInteger(after) || after < -1) throw invalidAt("starting_after", "must be the number of an event.");
+  const events = await stored.background.events(principal.project, id, Math.min(after, 2 ** 31 - 2), signal);
+  if (!events) throw responseNotFound(id);
+  return { events };
 }
 
 async function removeResponse({ stored, principal, names }: Questioned): Answered {
@@ -35,8 +45,13 @@ async function removeResponse({ stored, principal, names }: Questioned): Answere
 
 async function cancelResponse({ stored, principal, names, count }: Questioned): Answered {
   const id = names["response"]!;
-  if (!(await stored.store.get(principal.project, id, count))) throw responseNotFound(id);
-  throw invalidValue("response_id", "Only a background response can be cancelled, and this one has ended.");
+  const { project } = principal;
+  const isCancelled = await stored.background.cancel(project, id);
+  const found = await stored.store.get(project, id, count);
+  if (!found) throw responseNotFound(id);
+  if (!isCancelled && found["status"] !== "cancelled")
+    throw invalidValue("response_id", "Only a background response that runs can be cancelled, and this one has ended.");
+  return { json: found };
 }
 
 async function listInput({ stored, principal, names, query, count }: Questioned): Answered {

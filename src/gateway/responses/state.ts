@@ -11,6 +11,8 @@ import { limits } from "../limits.ts";
 import { kindOf } from "../protocols/responses/items.ts";
 import type { Earlier } from "../protocols/responses/call.ts";
 import { invalidAt, invalidValue } from "../refusals.ts";
+import { BackgroundResponses } from "./background.ts";
+import { BackgroundRows } from "./backgroundRows.ts";
 import { Conversations, type CountBytes, type Owner } from "./conversations.ts";
 import { isFull, ResponseStorage, responsesFull } from "./storage.ts";
 import { ResponseStore, type Kept } from "./store.ts";
@@ -26,6 +28,7 @@ export class ResponsesState {
   readonly store: ResponseStore;
   readonly conversations: Conversations;
   readonly storage: ResponseStorage;
+  readonly background: BackgroundResponses;
   readonly #log: Pick<Logger, "warn">;
   #sweeping: NodeJS.Timeout | undefined;
 
@@ -33,17 +36,21 @@ export class ResponsesState {
     this.store = new ResponseStore({ db, seal });
     this.conversations = new Conversations({ db, seal });
     this.storage = new ResponseStorage(db);
+    const rows = new BackgroundRows({ db, seal, process: pooledId("req") });
+    this.background = new BackgroundResponses({ rows, log });
     this.#log = log;
   }
 
   /** Removes what is kept no longer, now and then. Every process may do it: a row that another one removes is passed over. */
   begin(): void {
+    this.background.begin();
     this.#sweeping = setInterval(() => {
       this.store.sweep().catch((error: Error) => this.#log.warn({}, `Responses could not be swept: ${error.message}`));
     }, limits.responseSweepMs).unref();
   }
 
   close(): void {
+    this.background.close();
     clearInterval(this.#sweeping);
   }
 

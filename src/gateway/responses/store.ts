@@ -2,9 +2,10 @@
 // keeps the input items of its own turn and its output; what it goes on from is followed by `previous`, and nothing is copied forward.
 // The project stands first in every key: what belongs to another project is answered as what does not exist.
 import type { Seal } from "../../governance/index.ts";
-import type { Database, Queryable } from "../../store/index.ts";
+import type { Database } from "../../store/index.ts";
 import { limits } from "../limits.ts";
-import { addToConversation, type CountBytes, type Owner } from "./conversations.ts";
+import type { CountBytes, Owner } from "./conversations.ts";
+import { appendTurn, itemRows, itemsOf, type Side } from "./itemRows.ts";
 import type { Page, PageAsked } from "./pages.ts";
 import { inTurns, opened, sealed } from "./sealed.ts";
 
@@ -25,8 +26,6 @@ export interface Kept {
   /** For how many days it is kept. */
   keptDays: number;
 }
-
-type Side = "i" | "o";
 
 interface ItemRow {
   [column: string]: unknown;
@@ -121,14 +120,15 @@ export class ResponseStore {
 
   /** A response as it is answered; undefined where the project has none of that id. */
   async get(project: string, id: string, count: CountBytes): Promise<Json | undefined> {
-    const { rows } = await this.#db.query<{ head: Buffer; bytes: bigint }>(
-      "select head, bytes from responses where project = $1 and id = $2 and expires_at > now()",
+    const { rows } = await this.#db.query<{ head: Buffer; bytes: bigint; status: string }>(
+      "select head, bytes, status from responses where project = $1 and id = $2 and expires_at > now()",
       [project, id],
     );
     if (!rows[0]) return undefined;
     count(Number(rows[0].bytes));
     const items = await this.#items(project, [id]);
-    return { ...opened(this.#seal, rows[0].head, [project, id]), output: items.get(`${id}o`) ?? [] };
+    const head = standing(opened(this.#seal, rows[0].head, [project, id]), rows[0].status);
+    return { ...head, output: items.get(`${id}o`) ?? [] };
   }
 
   /**
@@ -241,28 +241,15 @@ export class ResponseStore {
   }
 }
 
-interface Placed {
-  side: Side;
-  ordinal: number;
-  item: Json;
+/** A response as its row stands: a process that died, or a cancellation, has left the response itself as it was. */
+function standing(head: Json, status: string): Json {
+  if (head["status"] === status) return head;
+  if (status !== "failed") return { ...head, status };
+  return { ...head, status, error: lostProcess };
 }
 
-const itemsOf = (side: Side, items: readonly Json[]): Placed[] =>
-  items.map((item, ordinal) => ({ side, ordinal, item }));
-
-/** Columns of items for one statement. `bytes`: before they are compressed, because that is what a chain of them takes in memory. */
-function itemRows(seal: Seal, project: string, id: string, items: readonly Placed[]) {
-  const texts = items.map(({ item }) => JSON.stringify(item));
-  return {
-    bytes: texts.reduce((sum, text) => sum + text.length, 0),
-    sides: items.map(({ side }) => side),
-    ordinals: items.map(({ ordinal }) => ordinal),
-    ids: items.map(({ item }) => (typeof item["id"] === "string" ? item["id"] : null)),
-    items: items.map(({ side, ordinal }, place) => sealed(seal, texts[place]!, [project, id, side, ordinal])),
-  };
-}
-
-/** Adds a turn to its conversation. Throws where the conversation is full. */
-async function appendTurn(db: Queryable, seal: Seal, project: string, conversation: string, items: readonly Json[]) {
-  if (!(await addToConversation(db, seal, project, conversation, items))) throw new Error("the conversation is full");
-}
+/** What is told of a response whose process has ended. */
+const lostProcess = {
+  code: "server_error",
+  message: "The process that computed this response has ended. Send the request again.",
+};

@@ -209,6 +209,11 @@ export class ResponsesCall implements ModelCall {
     return (this.#choice = choiceOf(this.#body["tool_choice"], tools));
   }
 
+  /** It runs on when its request was answered. */
+  get isBackground(): boolean {
+    return this.#body["background"] === true;
+  }
+
   /** Throws a 400 where the body asks for a tool that it does not define, or goes on from what is not here. */
   check(): void {
     const from = this.previous ?? this.conversation;
@@ -217,8 +222,11 @@ export class ResponsesCall implements ModelCall {
         this.previous === undefined ? "conversation" : "previous_response_id",
         "This request cannot go on from a stored response. Send the whole conversation as `input`.",
       );
-    if (this.#body["background"] === true)
-      throw unknownKey("background", "responses do not run in the background here. Stream the answer, or wait for it");
+    if (this.isBackground && this.#body["store"] === false)
+      throw invalidValue(
+        "background",
+        "`background` and `store: false` exclude each other: a background response is stored.",
+      );
     const include = (this.#body["include"] ?? []) as string[];
     if (include.includes("message.output_text.logprobs"))
       throw unknownKey("include", "log probabilities are not given here");

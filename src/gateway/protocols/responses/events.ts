@@ -4,7 +4,7 @@ import type { LineshaftError } from "../../../errors/index.ts";
 import type { Usage } from "../../../engines/index.ts";
 import { spoken } from "../../errors.ts";
 import type { AnswerChunk } from "../../types.ts";
-import type { Told } from "../types.ts";
+import type { Told } from "../told.ts";
 import type { ResponsesCall } from "./call.ts";
 import { Output } from "./output.ts";
 import { Passed } from "./passed.ts";
@@ -58,11 +58,16 @@ class Answer {
     this.#tell("response.in_progress", { response });
   }
 
+  /** The response object of an answer that has not ended. */
+  get standing(): Json {
+    return this.#object({ status: "in_progress" });
+  }
+
   /** Events of one chunk. */
   take(chunk: AnswerChunk): string {
-    const { deltas, usage, wire, altered } = chunk;
+    const { deltas, usage, wire } = chunk;
     if (usage) this.#usage = usage;
-    if (wire.shape === "responses" && altered !== true && (!this.#begun || this.#passed)) {
+    if (this.#passes(chunk) && (!this.#begun || this.#passed)) {
       this.#begun = true;
       this.#passed ??= new Passed(this.#opening);
       return this.#passed.take(wire);
@@ -76,6 +81,11 @@ class Answer {
       else this.#output.add(delta);
     }
     return this.#taken();
+  }
+
+  /** What an engine of the same shape has said is passed on, where the answer is the client's own under the engine's id. */
+  #passes({ wire, altered }: AnswerChunk): boolean {
+    return wire.shape === "responses" && altered !== true && !this.call.isBackground;
   }
 
   /** Completes the response, so that it can be kept before its end is told. */
@@ -125,9 +135,9 @@ class Answer {
 
   /** Takes a whole answer, whose events are not sent. */
   takeWhole(chunk: AnswerChunk): void {
-    const { wire, altered, usage } = chunk;
+    const { wire, usage } = chunk;
     this.isWhole = true;
-    if (wire.shape === "responses" && altered !== true) {
+    if (this.#passes(chunk)) {
       this.#passed = new Passed(this.#opening);
       this.#passed.takeWhole(wire);
       this.#usage = usage;

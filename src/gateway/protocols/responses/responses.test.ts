@@ -163,7 +163,7 @@ protocolSuite({
       "tools[0].tools[0].type",
     ],
     [{ model: "m", input: "hi", metadata: { a: 1 } }, "metadata.a"],
-    [{ model: "m", input: "hi", background: true }, "background"],
+    [{ model: "m", input: "hi", background: true, store: false }, "background"],
     [{ model: "m", input: "hi", include: ["message.output_text.logprobs"] }, "include"],
     [{ model: "m", input: "hi", previous_response_id: "resp_1" }, "previous_response_id"],
   ],
